@@ -1,0 +1,7 @@
+//! Native histograms as values: spans and buckets, custom buckets included, and their arithmetic.
+//!
+//! Not built yet; the type is here so that samples have room for it.
+
+/// A histogram with float counts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FloatHistogram {}

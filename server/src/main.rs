@@ -1,0 +1,3 @@
+//! The Stillwell binary.
+
+fn main() {}
