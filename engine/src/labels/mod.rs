@@ -3,10 +3,15 @@
 //! A label set outside the store is a [`Labels`]: one packed, shared string, cheap to clone, compare and hash.
 //! Inside the store a label is a pair of symbols (`store/symbols`).
 
+mod expand;
 mod matcher;
+mod md5;
 mod re2;
+mod relabel;
 mod set;
 
+pub use expand::expand;
 pub use matcher::{MatchOp, Matcher, MatcherError};
-pub use re2::{Re2, Re2Error};
+pub use re2::{Captures, Re2, Re2Error};
+pub use relabel::{RelabelAction, RelabelError, RelabelRule, RelabelSpec, relabel};
 pub use set::{Labels, LabelsBuilder, METRIC_NAME, is_legacy_label_name, is_legacy_metric_name};

@@ -6,6 +6,9 @@ use std::fmt;
 use regex_automata::meta::Regex;
 use regex_automata::util::syntax;
 
+/// The groups of one match: `get_group(index)`, `get_group_by_name(name)`.
+pub use regex_automata::util::captures::Captures;
+
 /// A compiled, fully anchored pattern.
 #[derive(Debug)]
 pub struct Re2 {
@@ -36,6 +39,13 @@ impl Re2 {
                 .is_ok(),
             None => self.regex.is_match(text),
         }
+    }
+
+    /// What each group took of `text`, where the whole of it fits.
+    pub fn captures(&self, text: &str) -> Option<Captures> {
+        let mut captures = self.regex.create_captures();
+        self.regex.captures(text, &mut captures);
+        captures.is_match().then_some(captures)
     }
 
     /// The finite set of texts that fit, sorted, where the pattern is an alternation of literals.
