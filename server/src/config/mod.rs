@@ -1,0 +1,116 @@
+//! The configuration file: a superset of `prometheus.yml`.
+//!
+//! Every key that Prometheus knows parses. What has no effect here is a warning with its line and consequence; what
+//! would do harm if it were passed over, and what Prometheus does not know either, is an error with its line.
+
+mod nearest;
+mod relabel;
+mod report;
+mod scrape;
+mod signals;
+mod tables;
+pub mod units;
+mod yaml;
+
+pub use nearest::nearest;
+pub use report::{Problem, Report};
+pub use scrape::{
+    BODY_BYTES_MAX_DEFAULT, Global, INTERVAL_MS_MIN, PageLimits, Retain, ScrapeJob, StaticGroup,
+    default_timeout_ms,
+};
+pub use signals::{API_GROUP_DEFAULT, ExternalMetrics, SignalSpec};
+pub use yaml::CONFIG_BYTES_MAX;
+
+/// A configuration that passed every check.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Config {
+    /// What jobs inherit.
+    pub global: Global,
+    /// The jobs.
+    pub jobs: Vec<ScrapeJob>,
+    /// Globs of rule files.
+    pub rule_files: Vec<String>,
+    /// What scalers may ask for.
+    pub signals: Vec<SignalSpec>,
+    /// The Kubernetes face.
+    pub external_metrics: ExternalMetrics,
+}
+
+/// Reads a configuration. With errors there is no configuration; warnings come either way.
+pub fn load(text: &str) -> (Option<Config>, Report) {
+    let mut report = Report::default();
+    let tree = match yaml::parse(text) {
+        Ok(tree) => tree,
+        Err(problem) => {
+            report.errors.push(problem);
+            return (None, report);
+        }
+    };
+    let config = config(&tree, &mut report);
+    report.errors.sort_by_key(|problem| problem.line);
+    report.warnings.sort_by_key(|problem| problem.line);
+    (report.errors.is_empty().then_some(config), report)
+}
+
+fn config(tree: &yaml::Node, report: &mut Report) -> Config {
+    let mut config = Config::default();
+    let entries = report.fields(tree, "the configuration", &tables::TOP);
+    if let Some(entry) = entries.iter().find(|entry| entry.key == "global") {
+        config.global = scrape::global(&entry.value, report); // first, wherever it stands: jobs inherit from it
+    }
+    for entry in entries {
+        match entry.key.as_str() {
+            "scrape_configs" => {
+                for item in report.items(entry) {
+                    let job = scrape::job(item, &config.global, report);
+                    if let Some(first) = config.jobs.iter().find(|first| first.name == job.name) {
+                        let (name, line) = (&job.name, first.line);
+                        report.error(
+                            job.line,
+                            format!("a second scrape_config with job_name {name:?}; the first is on line {line}"),
+                        );
+                    }
+                    config.jobs.push(job);
+                }
+            }
+            "rule_files" => {
+                config.rule_files = report.texts(entry);
+                if !config.rule_files.is_empty() {
+                    report.warn(
+                        entry.line,
+                        "rule_files has no effect yet: rules are not evaluated",
+                    );
+                }
+            }
+            "signals" => {
+                for item in report.items(entry) {
+                    let signal = signals::signal(item, report);
+                    let same = |first: &&SignalSpec| first.name.eq_ignore_ascii_case(&signal.name);
+                    if let Some(first) = config.signals.iter().find(same) {
+                        let (name, line) = (&signal.name, first.line);
+                        report.error(
+                            signal.line,
+                            format!("a second signal {name:?} (case is not looked at); the first is on line {line}"),
+                        );
+                    }
+                    config.signals.push(signal);
+                }
+            }
+            "external_metrics" => {
+                config.external_metrics = signals::external_metrics(&entry.value, report);
+            }
+            "monitors" | "inference_pools" => report.warn(
+                entry.line,
+                format!(
+                    "{} has no effect yet: list the targets in static_configs",
+                    entry.key
+                ),
+            ),
+            _ => {} // global, above
+        }
+    }
+    config
+}
+
+#[cfg(test)]
+mod tests;

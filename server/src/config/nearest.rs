@@ -1,0 +1,64 @@
+//! The known word that a mistyped one was probably meant to be.
+
+/// Words further apart than this are not a slip of the finger.
+const EDITS_MAX: usize = 3;
+
+/// The candidate with the fewest edits from `word`, where they are few enough to be a slip.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = EDITS_MAX.min(word.chars().count().div_ceil(3));
+    candidates
+        .into_iter()
+        .map(|candidate| (edits(word, candidate), candidate))
+        .filter(|(edits, _)| *edits <= limit)
+        .min_by_key(|(edits, _)| *edits)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Levenshtein's distance, with a swap of neighbours counted as one edit.
+fn edits(left: &str, right: &str) -> usize {
+    let left: Vec<char> = left.chars().take(64).collect();
+    let right: Vec<char> = right.chars().take(64).collect();
+    let width = right.len() + 1;
+    let mut table = vec![0; (left.len() + 1) * width];
+    for (column, cell) in table.iter_mut().take(width).enumerate() {
+        *cell = column;
+    }
+    for row in 1..=left.len() {
+        table[row * width] = row;
+        for column in 1..=right.len() {
+            let differs = usize::from(left[row - 1] != right[column - 1]);
+            let mut best = (table[(row - 1) * width + column] + 1)
+                .min(table[row * width + column - 1] + 1)
+                .min(table[(row - 1) * width + column - 1] + differs);
+            let swapped = row > 1
+                && column > 1
+                && left[row - 1] == right[column - 2]
+                && left[row - 2] == right[column - 1];
+            if swapped {
+                best = best.min(table[(row - 2) * width + column - 2] + 1);
+            }
+            table[row * width + column] = best;
+        }
+    }
+    table[left.len() * width + right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_are_found_and_other_words_are_not() {
+        let known = ["scrape_interval", "scrape_timeout", "job_name", "scheme"];
+        for (word, near) in [
+            ("scrape_intervall", Some("scrape_interval")),
+            ("scrape-timeout", Some("scrape_timeout")),
+            ("jobname", Some("job_name")),
+            ("shceme", Some("scheme")),
+            ("colour", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(word, known), near, "{word}");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! `signals` and `external_metrics`: what scalers may ask for, by name.
+
+use stillwell_engine::labels::Labels;
+
+use super::report::Report;
+use super::scrape::labels;
+use super::tables;
+use super::yaml::Node;
+
+/// The group that the HPA reads.
+pub const API_GROUP_DEFAULT: &str = "external.metrics.k8s.io";
+
+/// One entry of `signals`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SignalSpec {
+    /// The metric's name on every face, compared without regard to case.
+    pub name: String,
+    /// PromQL.
+    pub expr: String,
+    /// Who may read it; empty is everybody.
+    pub namespaces: Vec<String>,
+    /// Added to every element.
+    pub labels: Labels,
+    /// Where it stands in the file.
+    pub line: usize,
+}
+
+/// The `external_metrics` section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExternalMetrics {
+    /// Served API groups.
+    pub api_groups: Vec<String>,
+    /// Also on the plain listener.
+    pub insecure: bool,
+    /// prometheus-adapter's rules.
+    pub rules_files: Vec<String>,
+}
+
+impl Default for ExternalMetrics {
+    fn default() -> ExternalMetrics {
+        ExternalMetrics {
+            api_groups: vec![API_GROUP_DEFAULT.to_owned()],
+            insecure: false,
+            rules_files: Vec::new(),
+        }
+    }
+}
+
+pub(super) fn signal(node: &Node, report: &mut Report) -> SignalSpec {
+    let mut signal = SignalSpec {
+        name: String::new(),
+        expr: String::new(),
+        namespaces: Vec::new(),
+        labels: Labels::empty(),
+        line: node.line,
+    };
+    for entry in report.fields(node, "a signal", &tables::SIGNAL) {
+        match entry.key.as_str() {
+            "name" => signal.name = report.text(&entry.value, "name").unwrap_or("").to_owned(),
+            "expr" => {
+                signal.expr = report
+                    .text(&entry.value, "expr")
+                    .unwrap_or("")
+                    .trim()
+                    .to_owned()
+            }
+            "namespaces" => signal.namespaces = report.texts(entry),
+            _ => signal.labels = labels(entry, report),
+        }
+    }
+    if signal.name.is_empty() {
+        report.error(node.line, "a signal needs a name");
+    } else if matches!(signal.name.as_str(), "." | "..")
+        || signal.name.contains(['/', '%', '?', '#'])
+    {
+        let name = &signal.name;
+        report.error(
+            node.line,
+            format!(
+                "signal {name:?}: a name is one piece of a URL, without / % ? # and not . or .."
+            ),
+        );
+    } else if signal.name.chars().any(char::is_uppercase) {
+        let name = &signal.name;
+        report.warn(
+            node.line,
+            format!(
+                "signal {name:?}: the HPA asks for it in lower case; case is not looked at here"
+            ),
+        );
+    }
+    if signal.expr.is_empty() {
+        report.error(node.line, format!("signal {:?} needs an expr", signal.name));
+    }
+    signal
+}
+
+pub(super) fn external_metrics(node: &Node, report: &mut Report) -> ExternalMetrics {
+    let mut section = ExternalMetrics::default();
+    for entry in report.fields(node, "external_metrics", &tables::EXTERNAL) {
+        match entry.key.as_str() {
+            "api_groups" => {
+                section.api_groups = report.texts(entry);
+                if section.api_groups.is_empty() {
+                    report.error(
+                        entry.line,
+                        "api_groups: at least one group, or leave the key out",
+                    );
+                }
+            }
+            "insecure" => section.insecure = report.flag(entry).unwrap_or(false),
+            _ => {
+                section.rules_files = report.texts(entry);
+                if !section.rules_files.is_empty() {
+                    report.warn(
+                        entry.line,
+                        "rules_files has no effect yet: write the metrics as signals",
+                    );
+                }
+            }
+        }
+    }
+    section
+}

@@ -1,0 +1,5 @@
+//! Stillwell, the binary, as a library: configuration, scraping, faces and lifetime. `main.rs` only calls it.
+
+#![forbid(unsafe_code)]
+
+pub mod config;
