@@ -5,10 +5,12 @@
 
 mod answer;
 mod functions;
+mod lower;
 mod options;
 pub mod plan;
 mod query;
 pub mod select;
+mod source;
 
 pub use answer::{Annotations, Answer, QueryError, RangeSeries, Value, VectorSample};
 pub use functions::{Function, FunctionId};

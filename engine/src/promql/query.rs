@@ -7,12 +7,14 @@ use crate::time::Timestamp;
 
 use super::plan::{At, Duration, Expr, ExprKind};
 use super::select::View;
-use super::{Answer, EvalOptions, Features, QueryError};
+use super::{Answer, EvalOptions, Features, QueryError, lower, source};
 
 /// A query that was parsed and checked. Cheap to clone; evaluation does not change it.
 #[derive(Clone, Debug)]
 pub struct Query {
     plan: Arc<Expr>,
+    /// For positions in annotations.
+    text: Arc<str>,
 }
 
 /// One selector of a query and how it is used.
@@ -31,8 +33,10 @@ pub struct SelectorUse<'a> {
 impl Query {
     /// Reads and checks `text`.
     pub fn parse(text: &str, features: &Features) -> Result<Query, QueryError> {
-        let _ = (text, features);
-        Err(not_yet("parsing"))
+        match lower::parse(text, features) {
+            Ok(plan) => Ok(Query { plan: Arc::new(plan), text: Arc::from(text) }),
+            Err(error) => Err(error.into_query_error(text)),
+        }
     }
 
     /// Evaluates at one time.
@@ -88,14 +92,12 @@ impl Query {
 
 /// Reads a series selector (`match[]`): a vector selector and nothing else.
 pub fn parse_metric_selector(text: &str) -> Result<Vec<Matcher>, QueryError> {
-    let _ = text;
-    Err(not_yet("parsing"))
+    source::read_selector(text).map(|selector| selector.matchers).map_err(|error| error.into_query_error(text))
 }
 
 /// Reads a Prometheus duration (`1h30m`, `15s`, `0`) into milliseconds.
 pub fn parse_duration_ms(text: &str) -> Result<i64, QueryError> {
-    let _ = text;
-    Err(not_yet("durations"))
+    source::parse_duration(text).map_err(|message| QueryError::BadData { message, position: None })
 }
 
 fn not_yet(what: &str) -> QueryError {

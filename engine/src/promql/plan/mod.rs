@@ -2,6 +2,7 @@
 //!
 //! Read-only for other rooms: the compiler of standing plans walks it.
 
+mod duration;
 mod expr;
 
 pub use expr::*;
