@@ -38,6 +38,19 @@ impl Re2 {
         }
     }
 
+    /// Where the whole of `text` fits: `template` with its `$1`, `${name}` replaced by what the groups captured,
+    /// as Go's `Regexp.ExpandString` does it.
+    pub fn expand(&self, text: &str, template: &str) -> Option<String> {
+        let mut captures = self.regex.create_captures();
+        self.regex.captures(text, &mut captures);
+        if !captures.is_match() {
+            return None;
+        }
+        let mut out = String::new();
+        captures.interpolate_string_into(text, template, &mut out);
+        Some(out)
+    }
+
     /// The finite set of texts that fit, sorted, where the pattern is an alternation of literals.
     pub fn literals(&self) -> Option<&[String]> {
         self.literals.as_deref()
