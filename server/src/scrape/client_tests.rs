@@ -128,7 +128,7 @@ async fn failures_say_what_happened() {
         ),
         (
             vec![b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nup".to_vec()],
-            "unexpected EOF",
+            "error reading a body",
         ),
         (
             vec![b"SSH-2.0-OpenSSH\r\n".to_vec()],
