@@ -9,5 +9,6 @@ pub mod host;
 pub mod json;
 pub mod kubernetes;
 pub mod pool;
+pub mod prometheus;
 pub mod reply;
 pub mod time;
