@@ -2,9 +2,19 @@
 
 #![forbid(unsafe_code)]
 
+pub mod exposition;
 pub mod histogram;
 pub mod labels;
+pub mod limits;
 pub mod promql;
+mod reader;
+mod store;
 pub mod time;
+mod writer;
 
+pub use exposition::{Format, PageError, Stage, Staged, TargetSpec};
+pub use limits::Limits;
+pub use reader::{Reader, Stats};
+pub use store::{Bytes, PlainView, SeriesId, TargetId};
 pub use time::Timestamp;
+pub use writer::{CommitError, Committed, Engine, ScrapeFacts, Writer};

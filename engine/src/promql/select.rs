@@ -30,6 +30,8 @@ pub struct SelectRequest<'a> {
     pub until_ms: i64,
     /// Which labels the evaluator will look at; a view may leave out the others.
     pub projection: Projection<'a>,
+    /// Only [`Selection::last`] will be called: a view may leave out everything before the newest sample.
+    pub last_only: bool,
 }
 
 /// Which labels of the selected series are needed. With anything but `All`, series may come back with equal labels.

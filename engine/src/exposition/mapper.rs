@@ -1,0 +1,262 @@
+//! From a sample's labels on the page to the labels of its series: what the target adds, what relabelling changes,
+//! what limits refuse (rules: Prometheus scrape/scrape.go, `mutateSampleLabels`, `verifyLabelLimits`).
+
+use std::borrow::Cow;
+
+use crate::labels::{Labels, LabelsBuilder, METRIC_NAME, RelabelRule, relabel};
+
+use super::line::FamilyType;
+use super::page::MapLabels;
+
+/// How the samples of one target become series.
+#[derive(Clone, Debug, Default)]
+pub struct TargetSpec {
+    /// `job`, `instance` and whatever else every series of the target carries.
+    pub labels: Labels,
+    /// On a clash the page's label wins; else it is renamed to `exported_...`.
+    pub honor_labels: bool,
+    /// Timestamps on the page count; else every sample has the time of its scrape.
+    pub honor_timestamps: bool,
+    /// Applied to every sample's labels.
+    pub metric_relabel: Vec<RelabelRule>,
+    /// Samples of one scrape after relabelling; 0 is no limit. More fail the scrape.
+    pub sample_limit: u64,
+    /// Labels of one sample; 0 is no limit.
+    pub label_limit: usize,
+    /// Bytes of a label's name; 0 is no limit.
+    pub label_name_bytes_max: usize,
+    /// Bytes of a label's value; 0 is no limit.
+    pub label_value_bytes_max: usize,
+    /// The time between two scrapes.
+    pub interval_ms: u64,
+}
+
+/// A spec with the memory that it works in.
+pub(crate) struct Mapper {
+    pub(crate) spec: TargetSpec,
+    builder: LabelsBuilder,
+}
+
+impl Mapper {
+    pub(crate) fn new(spec: TargetSpec) -> Mapper {
+        Mapper {
+            spec,
+            builder: LabelsBuilder::default(),
+        }
+    }
+
+    /// The labels of a series about the scrape itself (`up`).
+    pub(crate) fn report_labels(spec: &TargetSpec, name: &str) -> Labels {
+        let mut builder = spec.labels.to_builder();
+        builder.set(METRIC_NAME, name);
+        builder.build()
+    }
+
+    fn add_target_labels(&mut self) {
+        for (name, value) in self.spec.labels.iter() {
+            let exposed = self.builder.get(name);
+            if exposed.is_empty() {
+                self.builder.set(name, value);
+            } else if !self.spec.honor_labels {
+                let exposed = exposed.to_owned();
+                let mut renamed = format!("exported_{name}");
+                while !self.builder.get(&renamed).is_empty()
+                    || self.spec.labels.get(&renamed).is_some()
+                {
+                    renamed.insert_str(0, "exported_");
+                }
+                self.builder.set(&renamed, &exposed);
+                self.builder.set(name, value);
+            }
+        }
+    }
+
+    fn check_limits(&self) -> Result<(), String> {
+        let spec = &self.spec;
+        let count = self.builder.iter().count();
+        if spec.label_limit > 0 && count > spec.label_limit {
+            return Err(format!(
+                "label_limit exceeded: {count} labels, the limit is {}",
+                spec.label_limit
+            ));
+        }
+        for (name, value) in self.builder.iter() {
+            for (what, text, max) in [
+                ("label_name_length_limit", name, spec.label_name_bytes_max),
+                (
+                    "label_value_length_limit",
+                    value,
+                    spec.label_value_bytes_max,
+                ),
+            ] {
+                if max > 0 && text.len() > max {
+                    return Err(format!(
+                        "{what} exceeded: label {name:?} has {} bytes, the limit is {max}",
+                        text.len()
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl MapLabels for Mapper {
+    fn map(
+        &mut self,
+        labels: &[(Cow<'_, str>, Cow<'_, str>)],
+        family_type: FamilyType,
+    ) -> Result<Option<Labels>, String> {
+        self.builder.clear();
+        for (name, value) in labels {
+            self.builder
+                .set(name, &normal_bound(family_type, name, value));
+        }
+        self.add_target_labels();
+        if !relabel(&self.spec.metric_relabel, &mut self.builder) {
+            return Ok(None);
+        }
+        if self.builder.get(METRIC_NAME).is_empty() {
+            return Err("relabelling took the metric name away from a sample".to_owned());
+        }
+        self.check_limits()?;
+        Ok(Some(self.builder.build()))
+    }
+
+    fn honor_timestamps(&self) -> bool {
+        self.spec.honor_timestamps
+    }
+}
+
+/// Bucket bounds and quantiles have one spelling: `le="1"` is stored as `le="1.0"` (Prometheus 3, textparse
+/// `normalizeFloatsInLabelValues`).
+fn normal_bound<'a>(family_type: FamilyType, name: &str, value: &'a str) -> Cow<'a, str> {
+    let is_bound = match name {
+        "le" => family_type == FamilyType::Histogram,
+        "quantile" => family_type == FamilyType::Summary,
+        _ => false,
+    };
+    match is_bound
+        .then(|| super::number::parse(value.as_bytes()))
+        .flatten()
+    {
+        Some(number) => Cow::Owned(openmetrics_float(number)),
+        None => Cow::Borrowed(value),
+    }
+}
+
+/// The shortest text of a float in Go's `%g`, with `.0` where it would look like an integer.
+fn openmetrics_float(value: f64) -> String {
+    if value.is_nan() {
+        return "NaN".to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 {
+            "+Inf".to_owned()
+        } else {
+            "-Inf".to_owned()
+        };
+    }
+    let scientific = format!("{value:e}");
+    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    // Go's %g with the shortest digits turns to exponents below 1e-4 and from 1e6 on.
+    if value != 0.0 && !(-4..6).contains(&exponent) {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        return format!("{digits}e{sign}{:02}", exponent.unsigned_abs());
+    }
+    let plain = format!("{value}");
+    if plain.contains('.') {
+        plain
+    } else {
+        plain + ".0"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::labels;
+
+    fn mapped(
+        spec: TargetSpec,
+        labels: &[(&str, &str)],
+        family_type: FamilyType,
+    ) -> Result<Option<Labels>, String> {
+        let labels: Vec<_> = labels
+            .iter()
+            .map(|&(n, v)| (Cow::Borrowed(n), Cow::Borrowed(v)))
+            .collect();
+        Mapper::new(spec).map(&labels, family_type)
+    }
+
+    #[test]
+    fn a_clash_renames_the_page_s_label_unless_it_is_honored() {
+        let spec = |honor_labels| TargetSpec {
+            labels: labels! { "job" => "epp", "instance" => "a:1" },
+            honor_labels,
+            ..TargetSpec::default()
+        };
+        let page = [
+            ("__name__", "x"),
+            ("job", "mine"),
+            ("exported_job", "theirs"),
+        ];
+        assert_eq!(
+            mapped(spec(false), &page, FamilyType::Gauge),
+            Ok(Some(
+                labels! { "__name__" => "x", "job" => "epp", "instance" => "a:1",
+                "exported_job" => "theirs", "exported_exported_job" => "mine" }
+            ))
+        );
+        assert_eq!(
+            mapped(spec(true), &page, FamilyType::Gauge),
+            Ok(Some(
+                labels! { "__name__" => "x", "job" => "mine", "instance" => "a:1", "exported_job" => "theirs" }
+            ))
+        );
+    }
+
+    #[test]
+    fn bounds_have_one_spelling() {
+        for (le, stored) in [
+            ("1", "1.0"),
+            ("0.5", "0.5"),
+            ("1e3", "1000.0"),
+            ("+Inf", "+Inf"),
+            ("1048576", "1.048576e+06"),
+            ("1e21", "1e+21"),
+            ("0.00001", "1e-05"),
+            ("not", "not"),
+        ] {
+            let got = mapped(
+                TargetSpec::default(),
+                &[("__name__", "x_bucket"), ("le", le)],
+                FamilyType::Histogram,
+            );
+            let got = got
+                .ok()
+                .flatten()
+                .and_then(|l| l.get("le").map(str::to_owned));
+            assert_eq!(got.as_deref(), Some(stored), "{le}");
+        }
+    }
+
+    #[test]
+    fn limits_name_the_label_and_the_number() {
+        let spec = TargetSpec {
+            label_value_bytes_max: 3,
+            ..TargetSpec::default()
+        };
+        let error = mapped(spec, &[("__name__", "x"), ("a", "long")], FamilyType::Gauge)
+            .expect_err("too long");
+        assert!(
+            error.contains("label_name") || error.contains("label_value_length_limit"),
+            "{error}"
+        );
+        assert!(
+            error.contains("\"a\"") && error.contains('4') && error.contains('3'),
+            "{error}"
+        );
+    }
+}

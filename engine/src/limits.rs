@@ -1,0 +1,57 @@
+//! Every limit and budget of the engine, each with its reason. Relations are asserted at compile time.
+
+/// Bytes of the longest line of a page. A label value from a client header may be long; a megabyte is an attack.
+pub const LINE_BYTES_MAX: usize = 1 << 20;
+
+/// Labels of one series on a page. Prometheus has no default limit; Kubernetes objects rarely pass 60.
+pub const LABELS_PER_SERIES_MAX: usize = 512;
+
+/// Series that a reader handles per lock hold: about 50 us of copying, so that a commit never waits a millisecond.
+pub const READ_BATCH_SERIES: usize = 256;
+
+/// Bytes of history that a reader copies per lock hold, for the same reason (about 50 us at 5 GB/s).
+pub const READ_BATCH_BYTES: usize = 256 << 10;
+
+/// Series that the writer adds or changes per lock hold, so that a first page of 200,000 series does not lock
+/// readers out for its whole length.
+pub const WRITE_BATCH_SERIES: usize = 4096;
+
+/// Scrapes of one target that the clock may hold, whatever the retention: a day at 10 ms.
+pub const CLOCK_ENTRIES_MAX: usize = 24 * 3600 * 100;
+
+/// Rows of one template chunk after a split: an edit rewrites one chunk (about 20 kB), not the page.
+pub const CHUNK_ROWS: usize = 256;
+
+/// How far a changed page is searched for a line's old place before the line counts as new.
+pub const RESYNC_ROWS: usize = 64;
+
+/// Default bytes for everything that the engine holds.
+pub const MEMORY_BYTES_DEFAULT: u64 = 1 << 30;
+
+/// Default length of history.
+pub const RETENTION_MS_DEFAULT: i64 = 3_600_000;
+
+/// How far back an instant selector looks (Prometheus' `--query.lookback-delta`).
+pub const LOOKBACK_MS_DEFAULT: i64 = 300_000;
+
+/// What an embedder may set.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes for everything held: oldest history goes first, last values never; new series are refused at the limit.
+    pub memory_bytes_max: u64,
+    /// Samples older than this are dropped.
+    pub retention_ms: i64,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            memory_bytes_max: MEMORY_BYTES_DEFAULT,
+            retention_ms: RETENTION_MS_DEFAULT,
+        }
+    }
+}
+
+const _: () = assert!(READ_BATCH_SERIES <= WRITE_BATCH_SERIES);
+const _: () = assert!(RETENTION_MS_DEFAULT > LOOKBACK_MS_DEFAULT);
+const _: () = assert!(RESYNC_ROWS < CHUNK_ROWS);

@@ -1,0 +1,151 @@
+//! What readers can ask, beside queries: which series there are, which labels, how much is held.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use crate::exposition::FamilyMetadata;
+use crate::labels::{Labels, Matcher};
+use crate::store::{Bytes, PlainView, Store, for_each_match};
+use crate::time::Timestamp;
+
+/// Looks at the store. Cheap to clone; any number of them, on any thread.
+#[derive(Clone)]
+pub struct Reader {
+    store: Arc<RwLock<Store>>,
+}
+
+/// How much is held, and what was lost to the memory limit.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stats {
+    /// Series, absent ones with history included.
+    pub series: usize,
+    /// Bytes by part.
+    pub bytes: Bytes,
+    /// Bytes of the targets' templates.
+    pub template_bytes: usize,
+    /// Blocks of history dropped before their time.
+    pub blocks_dropped_for_memory: u64,
+    /// The newest time of which history was dropped before its time.
+    pub history_dropped_until_ms: Option<i64>,
+    /// The oldest scrape whose time is still known.
+    pub oldest_ms: Option<i64>,
+}
+
+impl Reader {
+    pub(crate) fn new(store: Arc<RwLock<Store>>) -> Reader {
+        Reader { store }
+    }
+
+    /// The store as Prometheus would show it.
+    pub fn plain(&self) -> PlainView {
+        PlainView::new(Arc::clone(&self.store))
+    }
+
+    /// Series that fit any of the selectors and have samples in `start..=end`, sorted; at most `limit` (0: all).
+    pub fn series(
+        &self,
+        selectors: &[Vec<Matcher>],
+        start: Timestamp,
+        end: Timestamp,
+        limit: usize,
+    ) -> Vec<Labels> {
+        let mut found = BTreeSet::new();
+        self.visit(selectors, start, end, |labels| {
+            found.insert(labels);
+        });
+        let limit = if limit == 0 { usize::MAX } else { limit };
+        found.into_iter().take(limit).collect()
+    }
+
+    /// The label names of such series (all series, where there is no selector), sorted.
+    pub fn label_names(
+        &self,
+        selectors: &[Vec<Matcher>],
+        start: Timestamp,
+        end: Timestamp,
+        limit: usize,
+    ) -> Vec<String> {
+        let mut found = BTreeSet::new();
+        self.visit(selectors, start, end, |labels| {
+            for (name, _) in labels.iter() {
+                if !found.contains(name) {
+                    found.insert(name.to_owned());
+                }
+            }
+        });
+        let limit = if limit == 0 { usize::MAX } else { limit };
+        found.into_iter().take(limit).collect()
+    }
+
+    /// The values of one label of such series, sorted.
+    pub fn label_values(
+        &self,
+        name: &str,
+        selectors: &[Vec<Matcher>],
+        start: Timestamp,
+        end: Timestamp,
+        limit: usize,
+    ) -> Vec<String> {
+        let mut found = BTreeSet::new();
+        self.visit(selectors, start, end, |labels| {
+            if let Some(value) = labels.get(name) {
+                if !found.contains(value) {
+                    found.insert(value.to_owned());
+                }
+            }
+        });
+        let limit = if limit == 0 { usize::MAX } else { limit };
+        found.into_iter().take(limit).collect()
+    }
+
+    fn visit(
+        &self,
+        selectors: &[Vec<Matcher>],
+        start: Timestamp,
+        end: Timestamp,
+        mut visit: impl FnMut(Labels),
+    ) {
+        let every = [Vec::new()];
+        let selectors = if selectors.is_empty() {
+            &every[..]
+        } else {
+            selectors
+        };
+        for selector in selectors {
+            for_each_match(&self.store, selector, |store, id| {
+                if store.has_samples(id, start.ms(), end.ms()) {
+                    visit(store.series.labels(id));
+                }
+                0
+            });
+        }
+    }
+
+    /// Type and help by family, each variant that some target gives, sorted by family.
+    pub fn metadata(&self) -> BTreeMap<String, Vec<FamilyMetadata>> {
+        let store = self.store.read();
+        let mut families: BTreeMap<String, Vec<FamilyMetadata>> = BTreeMap::new();
+        for (family, metadata) in store.metadata.values().flatten() {
+            let variants = families.entry(family.to_string()).or_default();
+            if !variants.contains(metadata) {
+                variants.push(metadata.clone());
+            }
+        }
+        families
+    }
+
+    /// How much is held.
+    pub fn stats(&self) -> Stats {
+        let store = self.store.read();
+        Stats {
+            series: store.series.len(),
+            bytes: store.bytes(),
+            template_bytes: store.stage_bytes,
+            blocks_dropped_for_memory: store.dropped.blocks_for_memory,
+            history_dropped_until_ms: store.dropped.history_until_ms,
+            oldest_ms: store.oldest_ms(),
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! The samples of the store: what a change does to a series, and what leaves when time or memory runs out.
+//!
+//! A series is its current run (in its row) and a chain of blocks with the runs before it. A change closes the run
+//! into the open block; a full block is sealed and joins one queue of all sealed blocks, oldest first. Retention and
+//! the memory limit take from the front of that queue, so the oldest history goes first, whoever it belongs to, and
+//! the current run (the last value) never. A series that is absent and has no block left is forgotten.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use hashbrown::HashMap;
+
+use super::clock::Clock;
+use super::codec::{Run, Runs, STALE};
+use super::ids::{ClockId, SeriesId, TargetId};
+use super::postings::Index;
+use super::series::Series;
+use super::slab::{BlockId, Slab};
+use crate::exposition::FamilyMetadata;
+use crate::labels::Labels;
+
+/// Everything that readers look at, behind one lock (`store/shared`).
+pub(crate) struct Store {
+    pub(crate) series: Series,
+    pub(crate) index: Index,
+    pub(crate) clocks: Vec<Clock>,
+    pub(crate) slab: Slab,
+    sealed: VecDeque<BlockId>,
+    /// Bytes of history that may be held before growing means dropping.
+    pub(crate) history_bytes_max: usize,
+    pub(crate) dropped: Dropped,
+    /// Type and help of every family of every target.
+    pub(crate) metadata: HashMap<TargetId, BTreeMap<Box<str>, FamilyMetadata>>,
+    /// Bytes of the targets' templates, as the writer last counted them.
+    pub(crate) stage_bytes: usize,
+}
+
+/// What memory has cost so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Dropped {
+    /// Blocks that left because of the memory limit, not because of their age.
+    pub(crate) blocks_for_memory: u64,
+    /// The newest time that the memory limit has taken from any series.
+    pub(crate) history_until_ms: Option<i64>,
+}
+
+/// What became of a sample with a timestamp of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OwnSample {
+    Appended,
+    /// Same time, same value: nothing to do (Prometheus takes it silently).
+    Same,
+    /// Same time, another value: the first stays.
+    Duplicate,
+    /// Older than the newest.
+    OutOfOrder,
+}
+
+impl Store {
+    pub(crate) fn new() -> Store {
+        Store {
+            series: Series::default(),
+            index: Index::default(),
+            clocks: Vec::new(),
+            slab: Slab::new(),
+            sealed: VecDeque::new(),
+            history_bytes_max: usize::MAX,
+            dropped: Dropped::default(),
+            metadata: HashMap::new(),
+            stage_bytes: 0,
+        }
+    }
+
+    /// A new series that has `bits` since tick `since`.
+    pub(crate) fn create(
+        &mut self,
+        labels: &Labels,
+        clock: ClockId,
+        bits: u64,
+        since: i64,
+    ) -> SeriesId {
+        let id = self.series.create(labels, clock, bits, since);
+        for &(name, value) in self.series.pairs(id) {
+            self.index.insert(name, value, id);
+        }
+        id
+    }
+
+    /// The series has another value from `tick` of its clock on. Ticks ascend.
+    #[inline]
+    pub(crate) fn change(&mut self, id: SeriesId, tick: i64, bits: u64) {
+        let row = *self.series.row(id);
+        if row.bits == bits {
+            return;
+        }
+        if tick > row.since {
+            self.close_run(id, tick);
+        }
+        let row = self.series.row_mut(id);
+        row.bits = bits;
+        row.since = tick;
+        if bits == STALE {
+            self.seal(id);
+        }
+    }
+
+    /// The series moves to another clock, on which it has `bits` since `since`. Its history stays with the old one.
+    pub(crate) fn change_clock(
+        &mut self,
+        id: SeriesId,
+        old_tick: i64,
+        clock: ClockId,
+        since: i64,
+        bits: u64,
+    ) {
+        if self.series.row(id).is_present() {
+            self.close_run(id, old_tick);
+        }
+        self.seal(id);
+        let row = self.series.row_mut(id);
+        row.clock = clock;
+        row.bits = bits;
+        row.since = since;
+    }
+
+    /// A sample with its own timestamp, for a series on [`ClockId::OWN`] (order rules: tsdb/head_append.go).
+    pub(crate) fn append_own(&mut self, id: SeriesId, time_ms: i64, bits: u64) -> OwnSample {
+        let row = *self.series.row(id);
+        if time_ms < row.since {
+            return OwnSample::OutOfOrder;
+        }
+        if time_ms == row.since {
+            return if row.bits == bits {
+                OwnSample::Same
+            } else {
+                OwnSample::Duplicate
+            };
+        }
+        self.close_run(id, time_ms);
+        let row = self.series.row_mut(id);
+        row.bits = bits;
+        row.since = time_ms;
+        if bits == STALE {
+            self.seal(id);
+        }
+        OwnSample::Appended
+    }
+
+    /// Writes the current run, which ends before `tick`, into history.
+    fn close_run(&mut self, id: SeriesId, tick: i64) {
+        let row = *self.series.row(id);
+        let run = Run {
+            bits: row.bits,
+            gap: tick - row.since,
+        };
+        if let Some(newest) = row
+            .newest
+            .some()
+            .filter(|&newest| !self.slab.header(newest).sealed)
+        {
+            if self.slab.append(newest, run) {
+                return;
+            }
+            self.seal(id);
+        }
+        let large = row.newest.some().is_some();
+        self.make_room(large);
+        let block = self.slab.allocate(large, row.clock, id, row.since);
+        // Making room may have taken this series' older blocks: look again.
+        let row = self.series.row_mut(id);
+        match row.newest.some() {
+            Some(before) => self.slab.set_next(before, block),
+            None => row.oldest = block,
+        }
+        row.newest = block;
+        let fits = self.slab.append(block, run);
+        debug_assert!(fits, "an empty block takes any op");
+    }
+
+    /// The series' newest block takes no more.
+    fn seal(&mut self, id: SeriesId) {
+        let newest = self.series.row(id).newest;
+        if newest
+            .some()
+            .is_some_and(|newest| !self.slab.header(newest).sealed)
+        {
+            self.slab.seal(newest);
+            self.sealed.push_back(newest);
+        }
+    }
+
+    /// Drops the oldest history until a block of this size can be had within the limit (or nothing is left to drop).
+    fn make_room(&mut self, large: bool) {
+        loop {
+            let growth = self.slab.growth_bytes(large);
+            if growth == 0 || self.slab.bytes() + growth <= self.history_bytes_max {
+                return;
+            }
+            let Some(&front) = self.sealed.front() else {
+                return;
+            };
+            self.dropped.blocks_for_memory += 1;
+            self.dropped.history_until_ms = self.dropped.history_until_ms.max(self.end_ms(front));
+            self.drop_oldest();
+        }
+    }
+
+    /// Drops sealed blocks that end before `time_ms`.
+    pub(crate) fn drop_before(&mut self, time_ms: i64) {
+        while let Some(&front) = self.sealed.front() {
+            if self.end_ms(front).is_some_and(|end_ms| end_ms >= time_ms) {
+                break;
+            }
+            self.drop_oldest();
+        }
+        for clock in &mut self.clocks {
+            clock.drop_before(time_ms);
+        }
+    }
+
+    /// When the last run of a sealed block ended; `None` where the clock has forgotten.
+    fn end_ms(&self, block: BlockId) -> Option<i64> {
+        let header = self.slab.header(block);
+        let gaps: i64 = Runs::new(self.slab.used(block)).map(|run| run.gap).sum();
+        let end_tick = header.first_tick + gaps;
+        match header.clock {
+            ClockId::OWN => Some(end_tick),
+            clock => self.clocks[clock.index()]
+                .at(end_tick - 1)
+                .map(|entry| entry.time_ms),
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        let Some(block) = self.sealed.pop_front() else {
+            return;
+        };
+        let header = *self.slab.header(block);
+        self.slab.release(block);
+        let row = self.series.row_mut(header.owner);
+        debug_assert_eq!(
+            row.oldest, block,
+            "blocks of a series are sealed oldest first"
+        );
+        row.oldest = header.next;
+        if header.next == BlockId::NONE {
+            row.newest = BlockId::NONE;
+        }
+        if row.oldest == BlockId::NONE && !row.is_present() {
+            self.forget(header.owner);
+        }
+    }
+
+    /// For a series with timestamps of its own: ends it where its last sample is older than `time_ms`.
+    /// False where it need not be looked at again.
+    pub(crate) fn keep_own(&mut self, id: SeriesId, time_ms: i64) -> bool {
+        let row = *self.series.row(id);
+        if row.clock != ClockId::OWN {
+            return false;
+        }
+        if row.since >= time_ms {
+            return true;
+        }
+        self.seal(id);
+        self.series.row_mut(id).bits = STALE;
+        if row.oldest == BlockId::NONE {
+            self.forget(id);
+        }
+        false
+    }
+
+    /// Whether a series may have samples in `start_ms..=end_ms`.
+    pub(crate) fn has_samples(&self, id: SeriesId, start_ms: i64, end_ms: i64) -> bool {
+        let row = self.series.row(id);
+        let (first, until) = self.ticks(row.clock, start_ms, end_ms);
+        let current = match row.is_present() && row.clock != ClockId::OWN {
+            true => row.since < until && first < until,
+            false => row.is_present() && (first..until).contains(&row.since),
+        };
+        let mut at = row.oldest;
+        while let (false, Some(block)) = (current, at.some()) {
+            let header = self.slab.header(block);
+            let (first, until) = self.ticks(header.clock, start_ms, end_ms);
+            let gaps: i64 = Runs::new(self.slab.used(block)).map(|run| run.gap).sum();
+            if header.first_tick < until && header.first_tick + gaps > first && first < until {
+                return true;
+            }
+            at = header.next;
+        }
+        current
+    }
+
+    fn ticks(&self, clock: ClockId, start_ms: i64, end_ms: i64) -> (i64, i64) {
+        if clock == ClockId::OWN {
+            return (start_ms, end_ms.saturating_add(1));
+        }
+        let clock = &self.clocks[clock.index()];
+        (
+            clock.tick_after(start_ms.saturating_sub(1)),
+            clock.tick_after(end_ms),
+        )
+    }
+
+    /// The oldest time that any clock still knows.
+    pub(crate) fn oldest_ms(&self) -> Option<i64> {
+        let oldest = self
+            .clocks
+            .iter()
+            .filter_map(|clock| clock.at(clock.first_tick()));
+        oldest.map(|entry| entry.time_ms).min()
+    }
+
+    /// Takes a series out of the store.
+    fn forget(&mut self, id: SeriesId) {
+        let pairs = self.series.pairs(id).to_vec();
+        for (name, value) in pairs {
+            self.index.remove(name, value, id);
+        }
+        self.series.remove(id);
+    }
+
+    /// Bytes held, by part.
+    pub(crate) fn bytes(&self) -> Bytes {
+        Bytes {
+            series: self.series.bytes(),
+            index: self.index.bytes(),
+            history: self.slab.bytes() + self.sealed.capacity() * size_of::<BlockId>(),
+            clocks: self.clocks.iter().map(Clock::bytes).sum(),
+        }
+    }
+}
+
+/// Where the memory is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bytes {
+    /// Rows, labels, identity.
+    pub series: usize,
+    /// The label index.
+    pub index: usize,
+    /// Blocks, free ones included.
+    pub history: usize,
+    /// Scrape times.
+    pub clocks: usize,
+}
+
+impl Bytes {
+    /// All of it.
+    pub fn total(&self) -> usize {
+        self.series + self.index + self.history + self.clocks
+    }
+}

@@ -1,0 +1,26 @@
+//! The store: columns of last values by series, history behind them, an index before them.
+//!
+//! One writer changes it, many readers copy from it. What both do under the lock is short: the writer touches only
+//! what changed on a page, a reader copies at most 256 series per hold and decodes afterwards.
+
+mod clock;
+mod codec;
+mod history;
+mod ids;
+mod limbo;
+mod matching;
+mod postings;
+mod read;
+mod series;
+mod slab;
+mod symbols;
+
+pub(crate) use clock::Entry;
+pub(crate) use codec::STALE;
+pub(crate) use history::{OwnSample, Store};
+pub(crate) use ids::ClockId;
+pub(crate) use matching::for_each_match;
+
+pub use history::Bytes;
+pub use ids::{SeriesId, TargetId};
+pub use read::PlainView;

@@ -1,0 +1,202 @@
+//! Which series carry a label: for every name and value a sorted list of id ranges.
+//!
+//! Pages list a family's series one after another, so a target's or a family's ids are a few ranges, not thousands
+//! of numbers: about a tenth of a plain list on EPP pages.
+
+use hashbrown::HashMap;
+
+use super::ids::{SeriesId, Symbol};
+
+/// Sorted, disjoint, non-adjacent half-open ranges of ids.
+#[derive(Default, Debug)]
+pub(crate) struct Postings {
+    ranges: Vec<(u32, u32)>,
+    count: usize,
+    /// Its place in the name's list of values.
+    place: u32,
+}
+
+impl Postings {
+    fn insert(&mut self, id: u32) {
+        let at = self.ranges.partition_point(|&(_, end)| end < id);
+        // The range at `at` is the first that ends at or after `id`.
+        match self.ranges.get(at).copied() {
+            Some((start, end)) if start <= id && id < end => return,
+            Some((start, end)) if end == id => match self.ranges.get(at + 1).copied() {
+                Some((next_start, next_end)) if next_start == id + 1 => {
+                    self.ranges[at] = (start, next_end);
+                    self.ranges.remove(at + 1);
+                }
+                _ => self.ranges[at] = (start, id + 1),
+            },
+            Some((start, end)) if start == id + 1 => self.ranges[at] = (id, end),
+            _ => self.ranges.insert(at, (id, id + 1)),
+        }
+        self.count += 1;
+    }
+
+    fn remove(&mut self, id: u32) {
+        let at = self.ranges.partition_point(|&(_, end)| end <= id);
+        let Some(&(start, end)) = self.ranges.get(at) else {
+            return;
+        };
+        if id < start {
+            return;
+        }
+        match (start == id, end == id + 1) {
+            (true, true) => {
+                self.ranges.remove(at);
+            }
+            (true, false) => self.ranges[at] = (id + 1, end),
+            (false, true) => self.ranges[at] = (start, id),
+            (false, false) => {
+                self.ranges[at] = (start, id);
+                self.ranges.insert(at + 1, (id + 1, end));
+            }
+        }
+        self.count -= 1;
+    }
+
+    /// How many ids there are.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// The ranges, ascending.
+    pub(crate) fn ranges(&self) -> &[(u32, u32)] {
+        &self.ranges
+    }
+}
+
+/// The values of one label name.
+#[derive(Default)]
+pub(crate) struct Values {
+    by_value: HashMap<Symbol, Postings>,
+    /// In no order; a list beside the map, so that a reader can walk it piece by piece.
+    list: Vec<Symbol>,
+}
+
+impl Values {
+    /// The ids with this value.
+    pub(crate) fn get(&self, value: Symbol) -> Option<&Postings> {
+        self.by_value.get(&value)
+    }
+
+    /// Every value, in no order.
+    pub(crate) fn list(&self) -> &[Symbol] {
+        &self.list
+    }
+}
+
+/// The whole index.
+#[derive(Default)]
+pub(crate) struct Index {
+    names: HashMap<Symbol, Values>,
+    /// Grows whenever a value ends: a reader that walks a list in pieces starts again when it has.
+    removals: u64,
+}
+
+impl Index {
+    /// Enters a series under one label.
+    pub(crate) fn insert(&mut self, name: Symbol, value: Symbol, id: SeriesId) {
+        let values = self.names.entry(name).or_default();
+        let place = values.list.len() as u32;
+        let postings = values.by_value.entry(value).or_insert_with(|| {
+            values.list.push(value);
+            Postings {
+                place,
+                ..Postings::default()
+            }
+        });
+        postings.insert(id.0);
+    }
+
+    /// Takes a series out under one label.
+    pub(crate) fn remove(&mut self, name: Symbol, value: Symbol, id: SeriesId) {
+        let Some(values) = self.names.get_mut(&name) else {
+            return;
+        };
+        let Some(postings) = values.by_value.get_mut(&value) else {
+            return;
+        };
+        postings.remove(id.0);
+        if postings.count > 0 {
+            return;
+        }
+        self.removals += 1;
+        let place = postings.place as usize;
+        values.by_value.remove(&value);
+        values.list.swap_remove(place);
+        if let Some(moved) = values.list.get(place) {
+            if let Some(postings) = values.by_value.get_mut(moved) {
+                postings.place = place as u32;
+            }
+        }
+        if values.list.is_empty() {
+            self.names.remove(&name);
+        }
+    }
+
+    /// The values of a name.
+    pub(crate) fn values(&self, name: Symbol) -> Option<&Values> {
+        self.names.get(&name)
+    }
+
+    /// See the field.
+    pub(crate) fn removals(&self) -> u64 {
+        self.removals
+    }
+
+    /// Bytes held, within a tenth.
+    pub(crate) fn bytes(&self) -> usize {
+        let of_values = |values: &Values| {
+            let ranges: usize = values
+                .by_value
+                .values()
+                .map(|p| p.ranges.capacity() * 8)
+                .sum();
+            values.by_value.allocation_size() + values.list.capacity() * 4 + ranges
+        };
+        self.names.allocation_size() + self.names.values().map(of_values).sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    proptest! {
+        #[test]
+        fn ranges_hold_what_a_set_holds(steps in prop::collection::vec((any::<bool>(), 0u32..60), 0..300)) {
+            let (mut postings, mut naive) = (Postings::default(), BTreeSet::new());
+            for (add, id) in steps {
+                if add {
+                    postings.insert(id);
+                    naive.insert(id);
+                } else {
+                    postings.remove(id);
+                    naive.remove(&id);
+                }
+                let flat: Vec<u32> = postings.ranges().iter().flat_map(|&(a, b)| a..b).collect();
+                prop_assert_eq!(&flat, &naive.iter().copied().collect::<Vec<_>>());
+                prop_assert_eq!(postings.len(), naive.len());
+                prop_assert!(postings.ranges().windows(2).all(|w| w[0].1 < w[1].0));
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_ends_with_its_last_series() {
+        let mut index = Index::default();
+        let (name, a, b) = (Symbol(0), Symbol(1), Symbol(2));
+        index.insert(name, a, SeriesId(0));
+        index.insert(name, b, SeriesId(1));
+        index.remove(name, a, SeriesId(0));
+        assert_eq!(index.values(name).map(|v| v.list().to_vec()), Some(vec![b]));
+        index.remove(name, b, SeriesId(1));
+        assert!(index.values(name).is_none());
+        assert_eq!((index.names.len(), index.removals()), (0, 2));
+    }
+}

@@ -1,0 +1,614 @@
+//! The one writer: targets, pages, failures, retention.
+//!
+//! A commit touches what a page changed and nothing else. It happens whole or not at all for readers, because what
+//! it writes lies behind the end of the target's clock until the clock moves, last of all. The lock is let go between
+//! batches, so that a first page of 200,000 series does not stop readers.
+
+use std::fmt;
+use std::sync::Arc;
+
+use hashbrown::HashSet;
+use parking_lot::{RwLock, RwLockWriteGuard};
+
+use crate::exposition::{Always, Mapper, Metadata, Placed, Stage, Staged, TargetSpec};
+use crate::labels::Labels;
+use crate::limits::{Limits, WRITE_BATCH_SERIES};
+use crate::reader::Reader;
+use crate::store::{ClockId, Entry, OwnSample, STALE, SeriesId, Store, TargetId};
+use crate::time::Timestamp;
+
+/// What the engine is made of: one [`Writer`] and as many [`Reader`]s as you clone.
+#[derive(Debug)]
+pub struct Engine;
+
+impl Engine {
+    /// An empty engine.
+    #[expect(clippy::new_ret_no_self, reason = "the two halves are all there is")]
+    pub fn new(limits: Limits) -> (Writer, Reader) {
+        let mut store = Store::new();
+        store.history_bytes_max = usize::try_from(limits.memory_bytes_max).unwrap_or(usize::MAX);
+        let store = Arc::new(RwLock::new(store));
+        let reader = Reader::new(Arc::clone(&store));
+        let writer = Writer {
+            store,
+            limits,
+            targets: Vec::new(),
+            free_targets: Vec::new(),
+            own_series: Vec::new(),
+            held_bytes: 0,
+            placed: Vec::new(),
+            endings: 0,
+        };
+        (writer, reader)
+    }
+}
+
+/// Changes the store. There is one; put a lock around it if several threads feed it.
+pub struct Writer {
+    store: Arc<RwLock<Store>>,
+    limits: Limits,
+    targets: Vec<Target>,
+    /// Removed, and older than every sample: their numbers can be used again.
+    free_targets: Vec<TargetId>,
+    /// Series with timestamps of their own, which no clock ends.
+    own_series: Vec<SeriesId>,
+    /// What is held, as of the last `maintain`, plus what was added since.
+    held_bytes: usize,
+    placed: Vec<Placed>,
+    /// Grows whenever a series ends: another target that was refused it may have it now.
+    endings: u64,
+}
+
+#[derive(Default)]
+struct Target {
+    report: [Option<SeriesId>; REPORT.len()],
+    report_labels: Vec<Labels>,
+    last_ms: Option<i64>,
+    removed_ms: Option<i64>,
+    stage_bytes: usize,
+}
+
+/// The series about a scrape, as Prometheus writes them (scrape/scrape.go `report`).
+const REPORT: [&str; 5] = [
+    "up",
+    "scrape_duration_seconds",
+    "scrape_samples_scraped",
+    "scrape_samples_post_metric_relabeling",
+    "scrape_series_added",
+];
+
+/// What a new series costs at most, beside its label texts (rows, index, identity, symbols), for the memory limit.
+const NEW_SERIES_BYTES: usize = 300;
+
+/// What is known of a scrape beside its page.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ScrapeFacts {
+    /// How long it took, in seconds.
+    pub duration_s: f64,
+}
+
+/// What a commit did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// Sample lines on the page.
+    pub samples_scraped: u64,
+    /// Of these, what relabelling left.
+    pub samples_post_relabel: u64,
+    /// Lines that the page before did not have and that became series.
+    pub series_added: u64,
+    /// Lines whose series another line of the page has: the first wins.
+    pub duplicates: u64,
+    /// Lines whose series another live target has: that target wins.
+    pub conflicts: u64,
+    /// Samples with timestamps older than what is held.
+    pub out_of_order: u64,
+}
+
+/// Why a page that parses is not taken. Nothing of it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// More samples than `sample_limit`.
+    SampleLimit {
+        /// Samples after relabelling.
+        samples: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// Its new series do not fit `memory_bytes_max`.
+    Memory {
+        /// Series on the page that are not held yet.
+        new_series: usize,
+        /// Bytes held.
+        held_bytes: usize,
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// Its time is not after the target's last scrape.
+    NotAscending {
+        /// The time of this scrape.
+        at_ms: i64,
+        /// The time of the last one.
+        last_ms: i64,
+    },
+}
+
+impl fmt::Display for CommitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CommitError::SampleLimit { samples, limit } => write!(
+                f,
+                "sample_limit exceeded: {samples} samples after relabelling, the limit is {limit}"
+            ),
+            CommitError::Memory {
+                new_series,
+                held_bytes,
+                limit_bytes,
+            } => write!(
+                f,
+                "memory limit reached: {new_series} new series do not fit, {held_bytes} of {limit_bytes} bytes are \
+                 held; raise --storage.memory.max or drop series by metric_relabel_configs"
+            ),
+            CommitError::NotAscending { at_ms, last_ms } => {
+                write!(
+                    f,
+                    "a scrape at {at_ms} ms cannot follow one at {last_ms} ms"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for CommitError {}
+
+fn page_clock(target: TargetId) -> ClockId {
+    ClockId(target.0 * 2)
+}
+
+fn report_clock(target: TargetId) -> ClockId {
+    ClockId(target.0 * 2 + 1)
+}
+
+impl Writer {
+    /// A new target, and the stage for its pages.
+    pub fn add_target(&mut self, spec: TargetSpec) -> (TargetId, Stage) {
+        let target = self
+            .free_targets
+            .pop()
+            .unwrap_or(TargetId(self.targets.len() as u32));
+        let state = Target {
+            report_labels: REPORT
+                .iter()
+                .map(|name| Mapper::report_labels(&spec, name))
+                .collect(),
+            ..Target::default()
+        };
+        if target.index() == self.targets.len() {
+            self.targets.push(state);
+        } else {
+            self.targets[target.index()] = state;
+        }
+        let mut store = self.store.write();
+        let clocks_end = report_clock(target).index() + 1;
+        if store.clocks.len() < clocks_end {
+            store.clocks.resize_with(clocks_end, Default::default);
+        }
+        store.metadata.insert(target, Default::default());
+        drop(store);
+        (target, Stage::new(target, spec))
+    }
+
+    /// Takes a page, whole or not at all.
+    pub fn commit(
+        &mut self,
+        staged: Staged<'_>,
+        at: Timestamp,
+        facts: ScrapeFacts,
+    ) -> Result<Committed, CommitError> {
+        let target = staged.target();
+        self.check(&staged, at)?;
+        let (samples_scraped, samples_post_relabel) = staged.samples();
+        let mut committed = Committed {
+            samples_scraped,
+            samples_post_relabel,
+            ..Committed::default()
+        };
+        let store = Arc::clone(&self.store);
+        let mut store = store.write();
+        let mut placed = std::mem::take(&mut self.placed);
+        placed.clear();
+        let mut work = Work {
+            store: &mut store,
+            done: 0,
+            clock: page_clock(target),
+            at_ms: at.ms(),
+        };
+        work.place_new(&staged, &mut placed, &mut self.own_series, &mut committed);
+        work.change(&staged, &mut self.own_series, &mut committed);
+        store.clocks[page_clock(target).index()].push(Entry {
+            time_ms: at.ms(),
+            good: true,
+        });
+        for metadata in staged.metadata() {
+            store.learn(target, metadata);
+        }
+        let values = [
+            1.0,
+            facts.duration_s,
+            samples_scraped as f64,
+            samples_post_relabel as f64,
+            committed.series_added as f64,
+        ];
+        self.report(&mut store, target, at, values);
+        drop(store);
+        self.endings += staged.page().gone.len() as u64;
+        staged.stage.contest(self.endings);
+        let target = &mut self.targets[target.index()];
+        self.held_bytes = self.held_bytes.saturating_sub(target.stage_bytes);
+        staged.apply(&placed, &mut target.stage_bytes);
+        self.held_bytes += target.stage_bytes;
+        self.placed = placed;
+        Ok(committed)
+    }
+
+    /// A scrape failed: `up` is 0, and the page's series end here (for the plain view).
+    pub fn fail(
+        &mut self,
+        target: TargetId,
+        at: Timestamp,
+        facts: ScrapeFacts,
+    ) -> Result<(), CommitError> {
+        self.check_time(target, at)?;
+        let store = Arc::clone(&self.store);
+        let mut store = store.write();
+        store.clocks[page_clock(target).index()].push(Entry {
+            time_ms: at.ms(),
+            good: false,
+        });
+        self.report(
+            &mut store,
+            target,
+            at,
+            [0.0, facts.duration_s, 0.0, 0.0, 0.0],
+        );
+        Ok(())
+    }
+
+    /// A target is no longer scraped: all of its series end now.
+    pub fn remove_target(&mut self, stage: Stage, at: Timestamp) {
+        let target = stage.target();
+        let state = &mut self.targets[target.index()];
+        let at_ms = state
+            .last_ms
+            .map_or(at.ms(), |last_ms| at.ms().max(last_ms + 1));
+        state.removed_ms = Some(at_ms);
+        self.held_bytes = self.held_bytes.saturating_sub(state.stage_bytes);
+        state.stage_bytes = 0;
+        let reports = state.report.iter().flatten().copied();
+        let mut store = self.store.write();
+        for (clock, good) in [(page_clock(target), false), (report_clock(target), true)] {
+            store.clocks[clock.index()].push(Entry {
+                time_ms: at_ms,
+                good,
+            });
+        }
+        for (done, id) in stage.series().chain(reports).enumerate() {
+            let clock = store.series.row(id).clock;
+            if clock == page_clock(target) || clock == report_clock(target) {
+                let tick = store.clocks[clock.index()].next_tick() - 1;
+                store.change(id, tick, STALE);
+            }
+            if done % WRITE_BATCH_SERIES == WRITE_BATCH_SERIES - 1 {
+                RwLockWriteGuard::bump(&mut store);
+            }
+        }
+        store.metadata.remove(&target);
+        drop(store);
+        self.endings += 1;
+    }
+
+    /// Drops what is too old or too much. Call it about once a second.
+    pub fn maintain(&mut self, now: Timestamp) {
+        let cutoff_ms = now.minus_ms(self.limits.retention_ms).ms();
+        let mut store = self.store.write();
+        store.drop_before(cutoff_ms);
+        let own_series = &mut self.own_series;
+        own_series.retain(|&id| store.keep_own(id, cutoff_ms));
+        store.series.turn_limbo();
+        for (index, target) in self.targets.iter_mut().enumerate() {
+            if target
+                .removed_ms
+                .is_some_and(|removed_ms| removed_ms < cutoff_ms)
+            {
+                target.removed_ms = None;
+                self.free_targets.push(TargetId(index as u32));
+            }
+        }
+        let stages: usize = self.targets.iter().map(|target| target.stage_bytes).sum();
+        let bytes = store.bytes();
+        self.held_bytes = bytes.total() + stages;
+        let limit = usize::try_from(self.limits.memory_bytes_max).unwrap_or(usize::MAX);
+        let others = self.held_bytes - bytes.history;
+        store.history_bytes_max = (limit / 4 * 3).min(limit.saturating_sub(others));
+        store.stage_bytes = stages;
+    }
+
+    fn check(&self, staged: &Staged<'_>, at: Timestamp) -> Result<(), CommitError> {
+        self.check_time(staged.target(), at)?;
+        let spec = staged.stage.spec();
+        let (_, samples) = staged.samples();
+        if spec.sample_limit > 0 && samples > spec.sample_limit {
+            return Err(CommitError::SampleLimit {
+                samples,
+                limit: spec.sample_limit,
+            });
+        }
+        let new_bytes: usize = staged
+            .new_samples()
+            .map(|sample| {
+                sample
+                    .labels
+                    .map_or(0, |labels| labels.bytes() + NEW_SERIES_BYTES)
+            })
+            .sum();
+        if new_bytes > 0 && (self.held_bytes + new_bytes) as u64 > self.limits.memory_bytes_max {
+            return Err(CommitError::Memory {
+                new_series: staged.new_samples().count(),
+                held_bytes: self.held_bytes,
+                limit_bytes: self.limits.memory_bytes_max,
+            });
+        }
+        Ok(())
+    }
+
+    fn check_time(&self, target: TargetId, at: Timestamp) -> Result<(), CommitError> {
+        match self.targets[target.index()].last_ms {
+            Some(last_ms) if at.ms() <= last_ms => Err(CommitError::NotAscending {
+                at_ms: at.ms(),
+                last_ms,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn report(
+        &mut self,
+        store: &mut Store,
+        target: TargetId,
+        at: Timestamp,
+        values: [f64; REPORT.len()],
+    ) {
+        let state = &mut self.targets[target.index()];
+        state.last_ms = Some(at.ms());
+        let clock = report_clock(target);
+        let tick = store.clocks[clock.index()].next_tick();
+        for (index, value) in values.into_iter().enumerate() {
+            let bits = value.to_bits();
+            match state.report[index] {
+                Some(id) => store.change(id, tick, bits),
+                None => {
+                    state.report[index] =
+                        store.adopt(&state.report_labels[index], clock, tick, bits)
+                }
+            }
+        }
+        store.clocks[clock.index()].push(Entry {
+            time_ms: at.ms(),
+            good: true,
+        });
+    }
+}
+
+/// One commit under way.
+struct Work<'a, 'lock> {
+    store: &'a mut RwLockWriteGuard<'lock, Store>,
+    done: usize,
+    clock: ClockId,
+    at_ms: i64,
+}
+
+impl Work<'_, '_> {
+    /// Counts a series worked on; now and then lets the readers in.
+    fn breathe(&mut self) {
+        self.done += 1;
+        if self.done.is_multiple_of(WRITE_BATCH_SERIES) {
+            RwLockWriteGuard::bump(self.store);
+        }
+    }
+
+    fn tick(&self) -> i64 {
+        self.store.clocks[self.clock.index()].next_tick()
+    }
+
+    /// Lines that the template does not have, then the series of those it no longer has.
+    fn place_new(
+        &mut self,
+        staged: &Staged<'_>,
+        placed: &mut Vec<Placed>,
+        own_series: &mut Vec<SeriesId>,
+        committed: &mut Committed,
+    ) {
+        let gone = &staged.page().gone;
+        let leaving: HashSet<SeriesId> = gone.iter().copied().collect();
+        let mut claimed = HashSet::new();
+        for sample in staged.new_samples() {
+            let at = match sample.labels {
+                None => Placed::Dropped,
+                Some(labels) => self.place(
+                    labels,
+                    sample.bits,
+                    sample.time_ms,
+                    &leaving,
+                    &mut claimed,
+                    own_series,
+                    committed,
+                ),
+            };
+            match at {
+                Placed::Series(_) | Placed::Own(_) => committed.series_added += 1,
+                Placed::Duplicate => committed.duplicates += 1,
+                Placed::Conflict => committed.conflicts += 1,
+                Placed::Dropped => {}
+            }
+            placed.push(at);
+            self.breathe();
+        }
+        let tick = self.tick();
+        for &id in gone {
+            if !claimed.contains(&id) && self.store.series.row(id).clock == self.clock {
+                self.store.change(id, tick, STALE);
+                self.breathe();
+            }
+        }
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the state of one pass over the new lines"
+    )]
+    fn place(
+        &mut self,
+        labels: &Labels,
+        bits: u64,
+        time_ms: Option<i64>,
+        leaving: &HashSet<SeriesId>,
+        claimed: &mut HashSet<SeriesId>,
+        own_series: &mut Vec<SeriesId>,
+        committed: &mut Committed,
+    ) -> Placed {
+        let tick = self.tick();
+        let Some(id) = self.store.series.find(labels) else {
+            let (clock, since) = match time_ms {
+                Some(time_ms) => (ClockId::OWN, time_ms),
+                None => (self.clock, tick),
+            };
+            let id = self.store.create(labels, clock, bits, since);
+            claimed.insert(id);
+            if time_ms.is_some() {
+                own_series.push(id);
+                return Placed::Own(id);
+            }
+            return Placed::Series(id);
+        };
+        let row = *self.store.series.row(id);
+        if row.clock == ClockId::OWN || time_ms.is_some() {
+            if row.clock != ClockId::OWN && row.clock != self.clock && row.is_present() {
+                return Placed::Conflict;
+            }
+            claimed.insert(id);
+            self.append_own(id, time_ms, bits, own_series, committed);
+            return Placed::Own(id);
+        }
+        if row.clock == self.clock {
+            let is_free = !row.is_present() || leaving.contains(&id);
+            if !is_free || !claimed.insert(id) {
+                return Placed::Duplicate;
+            }
+            self.store.change(id, tick, bits);
+            return Placed::Series(id);
+        }
+        if row.is_present() {
+            return Placed::Conflict;
+        }
+        claimed.insert(id);
+        self.store
+            .change_clock(id, row.since, self.clock, tick, bits);
+        Placed::Series(id)
+    }
+
+    /// Values that moved, and samples that are handed over every time.
+    fn change(
+        &mut self,
+        staged: &Staged<'_>,
+        own_series: &mut Vec<SeriesId>,
+        committed: &mut Committed,
+    ) {
+        let tick = self.tick();
+        for change in &staged.page().changes {
+            if let Some(id) = change.series {
+                self.store.change(id, tick, change.bits);
+                self.breathe();
+            }
+        }
+        for &Always {
+            series,
+            time_ms,
+            bits,
+        } in &staged.page().always
+        {
+            self.append_own(series, time_ms, bits, own_series, committed);
+            self.breathe();
+        }
+    }
+
+    /// A sample with its own time, moving its series to its own clock if need be.
+    fn append_own(
+        &mut self,
+        id: SeriesId,
+        time_ms: Option<i64>,
+        bits: u64,
+        own_series: &mut Vec<SeriesId>,
+        committed: &mut Committed,
+    ) {
+        let time_ms = time_ms.unwrap_or(self.at_ms);
+        let row = *self.store.series.row(id);
+        if row.clock == ClockId::OWN {
+            let appended = self.store.append_own(id, time_ms, bits);
+            match appended {
+                OwnSample::Appended | OwnSample::Same => {}
+                OwnSample::Duplicate => committed.duplicates += 1,
+                OwnSample::OutOfOrder => committed.out_of_order += 1,
+            }
+            return;
+        }
+        let clock = &self.store.clocks[row.clock.index()];
+        if clock
+            .last()
+            .is_some_and(|last| row.is_present() && last.time_ms >= time_ms)
+        {
+            committed.out_of_order += 1;
+            return;
+        }
+        let old_tick = clock.next_tick();
+        self.store
+            .change_clock(id, old_tick, ClockId::OWN, time_ms, bits);
+        own_series.push(id);
+    }
+}
+
+impl Store {
+    /// The series with these labels, on this clock from `tick` on; none where another live target has it.
+    fn adopt(&mut self, labels: &Labels, clock: ClockId, tick: i64, bits: u64) -> Option<SeriesId> {
+        let Some(id) = self.series.find(labels) else {
+            return Some(self.create(labels, clock, bits, tick));
+        };
+        let row = *self.series.row(id);
+        if row.clock == clock {
+            self.change(id, tick, bits);
+        } else if row.is_present() {
+            return None;
+        } else {
+            self.change_clock(id, row.since, clock, tick, bits);
+        }
+        Some(id)
+    }
+
+    fn learn(&mut self, target: TargetId, metadata: &Metadata) {
+        let families = self.metadata.entry(target).or_default();
+        match metadata {
+            Metadata::Help(family, help) => {
+                families
+                    .entry(family.as_str().into())
+                    .or_default()
+                    .help
+                    .clone_from(help);
+            }
+            Metadata::Type(family, family_type) => {
+                families
+                    .entry(family.as_str().into())
+                    .or_default()
+                    .family_type = *family_type;
+            }
+        }
+    }
+}
