@@ -4,6 +4,15 @@
 //! `select` reads a store through a View, `eval` computes.
 
 mod answer;
+mod functions;
+mod lower;
+mod options;
+pub mod plan;
+mod query;
 pub mod select;
+mod source;
 
 pub use answer::{Annotations, Answer, QueryError, RangeSeries, Value, VectorSample};
+pub use functions::{Function, FunctionId};
+pub use options::{EvalOptions, Features, Stop};
+pub use query::{Query, SelectorUse, parse_duration_ms, parse_metric_selector};
