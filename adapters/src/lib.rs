@@ -12,3 +12,6 @@ pub mod pool;
 pub mod prometheus;
 pub mod reply;
 pub mod time;
+
+#[cfg(test)]
+mod test_host;

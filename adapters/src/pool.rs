@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use stillwell_engine::promql::QueryError;
+use stillwell_engine::promql::{QueryError, Stop};
 use tokio::sync::Semaphore;
 
 /// Runs queries.
@@ -102,13 +102,4 @@ impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         self.0.raise(Stop::Canceled);
     }
-}
-
-/// Why a query must end early.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// It has had its time.
-    Timeout,
-    /// Nobody waits for it any more.
-    Canceled,
 }

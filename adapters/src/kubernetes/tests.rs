@@ -8,23 +8,7 @@ use tower_service::Service;
 
 use super::*;
 use crate::host::{Element, Reading, Signals};
-use crate::pool::QueryPool;
-
-struct Process(QueryPool);
-
-impl Host for Process {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_ms(1_795_460_400_250)
-    }
-
-    fn queries(&self) -> &QueryPool {
-        &self.0
-    }
-
-    fn signals(&self) -> Arc<dyn Signals> {
-        Arc::new(Fixed)
-    }
-}
+use crate::test_host::TestHost;
 
 struct Fixed;
 
@@ -67,7 +51,7 @@ async fn ask(
     path: &str,
     headers: &[(&'static str, &str)],
 ) -> (StatusCode, HeaderMap, Value) {
-    let host = Arc::new(Process(QueryPool::new(4, 1000)));
+    let host = Arc::new(TestHost::new(Arc::new(Fixed)));
     let mut router = router(host, vec!["external.metrics.k8s.io".to_owned()]);
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in headers {

@@ -14,7 +14,10 @@ pub fn query_body(mut answer: Answer, limit: Option<usize>) -> String {
     if let Some(limit) = limit
         && cut(&mut answer.value, limit)
     {
-        answer.annotations.warnings.push("results truncated due to limit".to_owned());
+        answer
+            .annotations
+            .warnings
+            .push("results truncated due to limit".to_owned());
     }
     let mut out = String::with_capacity(256 + BYTES_PER_POINT * points(&answer.value));
     out.push_str("{\"status\":\"success\",\"data\":{\"resultType\":");
@@ -48,8 +51,11 @@ pub fn query_body(mut answer: Answer, limit: Option<usize>) -> String {
 }
 
 /// Appends `warnings` and `infos`, where there are any.
-pub fn annotations(out: &mut String, annotations: &Annotations) {
-    for (name, texts) in [("warnings", &annotations.warnings), ("infos", &annotations.infos)] {
+pub(super) fn annotations(out: &mut String, annotations: &Annotations) {
+    for (name, texts) in [
+        ("warnings", &annotations.warnings),
+        ("infos", &annotations.infos),
+    ] {
         if !texts.is_empty() {
             out.push_str(&format!(",\"{name}\":"));
             json::strings(out, texts.iter().map(String::as_str));
@@ -96,7 +102,9 @@ fn row(out: &mut String, series: &RangeSeries) {
     json::object(out, series.labels.iter());
     // `histograms` comes beside `values` once the engine has native histograms.
     out.push_str(",\"values\":[");
-    json::joined(out, &series.floats, |out, (at, value)| point(out, *at, *value));
+    json::joined(out, &series.floats, |out, (at, value)| {
+        point(out, *at, *value)
+    });
     out.push_str("]}");
 }
 
@@ -108,13 +116,21 @@ mod tests {
 
     fn body(value: Value, warnings: &[&str], limit: Option<usize>) -> String {
         let warnings = warnings.iter().map(|text| (*text).to_owned()).collect();
-        let annotations = Annotations { warnings, infos: Vec::new() };
+        let annotations = Annotations {
+            warnings,
+            infos: Vec::new(),
+        };
         query_body(Answer { value, annotations }, limit)
     }
 
     fn sample(name: &str, value: f64) -> VectorSample {
         let time = Timestamp::from_ms(1_435_781_451_781);
-        VectorSample { labels: labels! { "__name__" => name, "job" => "a\"b" }, time, value, histogram: None }
+        VectorSample {
+            labels: labels! { "__name__" => name, "job" => "a\"b" },
+            time,
+            value,
+            histogram: None,
+        }
     }
 
     #[test]
@@ -122,7 +138,10 @@ mod tests {
         let at = Timestamp::from_ms(1_500);
         for (value, json) in [
             (Value::Scalar(at, 1.0), r#""scalar","result":[1.500,"1"]}}"#),
-            (Value::String(at, "x\"".to_owned()), r#""string","result":[1.500,"x\""]}}"#),
+            (
+                Value::String(at, "x\"".to_owned()),
+                r#""string","result":[1.500,"x\""]}}"#,
+            ),
             (Value::Vector(Vec::new()), r#""vector","result":[]}}"#),
             (
                 Value::Vector(vec![sample("up", f64::NAN)]),
@@ -131,19 +150,32 @@ mod tests {
             (
                 Value::Matrix(vec![RangeSeries {
                     labels: labels! {},
-                    floats: vec![(Timestamp::from_ms(0), 0.5), (Timestamp::from_ms(1000), f64::INFINITY)],
+                    floats: vec![
+                        (Timestamp::from_ms(0), 0.5),
+                        (Timestamp::from_ms(1000), f64::INFINITY),
+                    ],
                     histograms: Vec::new(),
                 }]),
                 r#""matrix","result":[{"metric":{},"values":[[0,"0.5"],[1,"+Inf"]]}]}}"#,
             ),
         ] {
-            assert_eq!(body(value, &[], None), format!(r#"{{"status":"success","data":{{"resultType":{json}"#));
+            assert_eq!(
+                body(value, &[], None),
+                format!(r#"{{"status":"success","data":{{"resultType":{json}"#)
+            );
         }
     }
 
     #[test]
     fn a_cut_result_says_so() {
-        let text = body(Value::Vector(vec![sample("a", 1.0), sample("b", 2.0)]), &["w"], Some(1));
-        assert!(text.ends_with(r#"]}]},"warnings":["w","results truncated due to limit"]}"#), "{text}");
+        let text = body(
+            Value::Vector(vec![sample("a", 1.0), sample("b", 2.0)]),
+            &["w"],
+            Some(1),
+        );
+        assert!(
+            text.ends_with(r#"]}]},"warnings":["w","results truncated due to limit"]}"#),
+            "{text}"
+        );
     }
 }

@@ -21,7 +21,11 @@ const CLIENT_CLOSED: u16 = 499;
 impl ApiError {
     /// `bad_data`, 400.
     pub fn bad_data(message: impl Into<String>) -> ApiError {
-        ApiError { code: 400, kind: "bad_data", message: message.into() }
+        ApiError {
+            code: 400,
+            kind: "bad_data",
+            message: message.into(),
+        }
     }
 
     /// A parameter that does not parse, in Prometheus' words.
@@ -31,7 +35,11 @@ impl ApiError {
 
     /// `not_found`, 404.
     pub fn not_found(message: impl Into<String>) -> ApiError {
-        ApiError { code: 404, kind: "not_found", message: message.into() }
+        ApiError {
+            code: 404,
+            kind: "not_found",
+            message: message.into(),
+        }
     }
 
     /// The answer that carries it.
@@ -56,6 +64,10 @@ impl From<QueryError> for ApiError {
             QueryError::Canceled(_) => (CLIENT_CLOSED, "canceled"),
             _ => (500, "internal"),
         };
-        ApiError { code, kind, message }
+        ApiError {
+            code,
+            kind,
+            message,
+        }
     }
 }

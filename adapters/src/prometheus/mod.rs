@@ -51,9 +51,14 @@ async fn answer(host: &dyn Host, request: Request<Body>) -> Response<Body> {
     let path = parts.uri.path().strip_prefix("/api/v1").unwrap_or("");
     let segments: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let read_only = !takes_post(&segments);
-    let allowed = matches!(parts.method, Method::GET | Method::HEAD) || (parts.method == Method::POST && !read_only);
+    let allowed = matches!(parts.method, Method::GET | Method::HEAD)
+        || (parts.method == Method::POST && !read_only);
     if !allowed {
-        return reply(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "Method Not Allowed\n".to_owned());
+        return reply(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "text/plain",
+            "Method Not Allowed\n".to_owned(),
+        );
     }
     let form = match read_form(&parts.headers, parts.uri.query(), body).await {
         Ok(form) => form,
@@ -74,8 +79,16 @@ async fn answer(host: &dyn Host, request: Request<Body>) -> Response<Body> {
         ["metadata"] => Ok(empty("{}")),
         ["rules"] => Ok(empty(r#"{"groups":[]}"#)),
         ["alerts"] => Ok(empty(r#"{"alerts":[]}"#)),
-        ["alertmanagers"] => Ok(empty(r#"{"activeAlertmanagers":[],"droppedAlertmanagers":[]}"#)),
-        _ => return reply(StatusCode::NOT_FOUND, "text/plain", "404 page not found\n".to_owned()),
+        ["alertmanagers"] => Ok(empty(
+            r#"{"activeAlertmanagers":[],"droppedAlertmanagers":[]}"#,
+        )),
+        _ => {
+            return reply(
+                StatusCode::NOT_FOUND,
+                "text/plain",
+                "404 page not found\n".to_owned(),
+            );
+        }
     };
     match result {
         Ok(body) => reply_encoded(StatusCode::OK, JSON, body, &parts.headers),
@@ -84,7 +97,10 @@ async fn answer(host: &dyn Host, request: Request<Body>) -> Response<Body> {
 }
 
 fn takes_post(segments: &[&str]) -> bool {
-    matches!(segments, ["query" | "query_range" | "query_exemplars" | "series" | "labels"])
+    matches!(
+        segments,
+        ["query" | "query_range" | "query_exemplars" | "series" | "labels"]
+    )
 }
 
 /// Parameters of body and URL; the body's come first, as in Go.
@@ -111,7 +127,10 @@ fn empty(data: &str) -> String {
 /// Any origin may read, as with Prometheus' default `--web.cors.origin`.
 fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
     for (name, value) in [
-        ("access-control-allow-headers", "Accept, Authorization, Content-Type, Origin"),
+        (
+            "access-control-allow-headers",
+            "Accept, Authorization, Content-Type, Origin",
+        ),
         ("access-control-allow-methods", "GET, POST, OPTIONS"),
         ("access-control-expose-headers", "Date"),
     ] {

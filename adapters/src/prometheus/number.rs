@@ -24,7 +24,7 @@ pub fn float(out: &mut String, value: f64) {
 }
 
 /// Appends seconds since the epoch.
-pub fn time(out: &mut String, at: Timestamp) {
+pub(super) fn time(out: &mut String, at: Timestamp) {
     use std::fmt::Write;
     let magnitude = at.ms().unsigned_abs();
     if at.ms() < 0 {

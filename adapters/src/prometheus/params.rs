@@ -12,19 +12,20 @@ const MIN_TIME: (&str, i64) = ("-292273086-05-16T16:47:06Z", i64::MIN);
 const MAX_TIME: (&str, i64) = ("292277025-08-18T07:12:54.999999999Z", i64::MAX);
 
 /// Reads a time: seconds since the epoch or RFC 3339.
-pub fn time(form: &Form, name: &str, default: Timestamp) -> Result<Timestamp, ApiError> {
+pub(super) fn time(form: &Form, name: &str, default: Timestamp) -> Result<Timestamp, ApiError> {
     let text = form.get(name);
     if text.is_empty() {
         return Ok(default);
     }
     parse_time(text).ok_or_else(|| {
-        let why = format!("Invalid time value for '{name}': cannot parse {text:?} to a valid timestamp");
+        let why =
+            format!("Invalid time value for '{name}': cannot parse {text:?} to a valid timestamp");
         ApiError::parameter(name, why)
     })
 }
 
 /// Reads a required time.
-pub fn required_time(form: &Form, name: &str) -> Result<Timestamp, ApiError> {
+pub(super) fn required_time(form: &Form, name: &str) -> Result<Timestamp, ApiError> {
     let text = form.get(name);
     parse_time(text).ok_or_else(|| {
         ApiError::parameter(name, format!("cannot parse {text:?} to a valid timestamp"))
@@ -32,7 +33,7 @@ pub fn required_time(form: &Form, name: &str) -> Result<Timestamp, ApiError> {
 }
 
 /// Reads a duration in milliseconds: seconds as a number or a Prometheus duration.
-pub fn duration_ms(text: &str) -> Result<i64, String> {
+pub(super) fn duration_ms(text: &str) -> Result<i64, String> {
     let refuse = || format!("cannot parse {text:?} to a valid duration");
     if let Some(seconds) = number(text) {
         let ms = seconds * 1000.0;
@@ -52,7 +53,7 @@ pub fn duration_ms(text: &str) -> Result<i64, String> {
 }
 
 /// Reads `limit`; `None` is no limit.
-pub fn limit(form: &Form) -> Result<Option<usize>, ApiError> {
+pub(super) fn limit(form: &Form) -> Result<Option<usize>, ApiError> {
     let text = form.get("limit");
     if text.is_empty() {
         return Ok(None);
@@ -75,7 +76,11 @@ fn parse_time(text: &str) -> Option<Timestamp> {
         }
         let (whole, fraction) = (seconds.trunc(), seconds.fract());
         let millis = (fraction * 1000.0).round();
-        return Some(Timestamp::from_ms((whole as i64).saturating_mul(1000).saturating_add(millis as i64)));
+        return Some(Timestamp::from_ms(
+            (whole as i64)
+                .saturating_mul(1000)
+                .saturating_add(millis as i64),
+        ));
     }
     for (known, ms) in [MIN_TIME, MAX_TIME] {
         if text == known {
@@ -87,7 +92,8 @@ fn parse_time(text: &str) -> Option<Timestamp> {
 
 /// A number as Go's `ParseFloat` takes it; Rust's own parser differs in words for infinity only.
 fn number(text: &str) -> Option<f64> {
-    let numeric = text.bytes().any(|b| b.is_ascii_digit()) && !text.ends_with(['s', 'm', 'h', 'd', 'w', 'y']);
+    let numeric =
+        text.bytes().any(|b| b.is_ascii_digit()) && !text.ends_with(['s', 'm', 'h', 'd', 'w', 'y']);
     if numeric { text.parse().ok() } else { None }
 }
 
@@ -103,7 +109,10 @@ mod tests {
             ("1.7954604e9", Some(1_795_460_400_000)),
             ("-1.5", Some(-1_500)),
             ("2026-11-23T19:00:00Z", Some(1_795_460_400_000)),
-            ("2026-11-23T19:00:00.123456789+00:00", Some(1_795_460_400_123)),
+            (
+                "2026-11-23T19:00:00.123456789+00:00",
+                Some(1_795_460_400_123),
+            ),
             (MIN_TIME.0, Some(i64::MIN)),
             (MAX_TIME.0, Some(i64::MAX)),
             ("now", None),
@@ -116,7 +125,15 @@ mod tests {
 
     #[test]
     fn durations_are_seconds_or_prometheus_durations() {
-        for (text, ms) in [("15", Some(15_000)), ("0.25", Some(250)), ("1m30s", Some(90_000)), ("100ms", Some(100)), ("", None), ("x", None), ("1e300", None)] {
+        for (text, ms) in [
+            ("15", Some(15_000)),
+            ("0.25", Some(250)),
+            ("1m30s", Some(90_000)),
+            ("100ms", Some(100)),
+            ("", None),
+            ("x", None),
+            ("1e300", None),
+        ] {
             assert_eq!(duration_ms(text).ok(), ms, "{text}");
         }
     }
@@ -132,7 +149,9 @@ mod tests {
         );
         assert_eq!(
             limit(&form),
-            Err(ApiError::bad_data(r#"invalid parameter "limit": limit must be non-negative"#))
+            Err(ApiError::bad_data(
+                r#"invalid parameter "limit": limit must be non-negative"#
+            ))
         );
     }
 }

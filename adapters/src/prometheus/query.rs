@@ -18,7 +18,11 @@ pub(super) async fn instant(host: &dyn Host, form: &Form) -> Result<String, ApiE
     let limit = params::limit(form)?;
     let at = params::time(form, "time", host.now())?;
     let call = Call::read(host, form)?;
-    let answer = call.run(host, move |query, view, options| query.instant(view, at, options)).await?;
+    let answer = call
+        .run(host, move |query, view, options| {
+            query.instant(view, at, options)
+        })
+        .await?;
     Ok(query_body(answer, limit))
 }
 
@@ -28,12 +32,18 @@ pub(super) async fn range(host: &dyn Host, form: &Form) -> Result<String, ApiErr
     let start = params::required_time(form, "start")?;
     let end = params::required_time(form, "end")?;
     if end < start {
-        return Err(ApiError::parameter("end", "end timestamp must not be before start time"));
+        return Err(ApiError::parameter(
+            "end",
+            "end timestamp must not be before start time",
+        ));
     }
     let step_ms = step_ms(form, start, end)?;
     let call = Call::read(host, form)?;
-    let answer =
-        call.run(host, move |query, view, options| query.range(view, start, end, step_ms, options)).await?;
+    let answer = call
+        .run(host, move |query, view, options| {
+            query.range(view, start, end, step_ms, options)
+        })
+        .await?;
     Ok(query_body(answer, limit))
 }
 
@@ -67,7 +77,8 @@ impl Call {
         let timeout_ms = match form.get("timeout") {
             "" => settings.timeout_ms,
             text => {
-                let ms = params::duration_ms(text).map_err(|why| ApiError::parameter("timeout", why))?;
+                let ms =
+                    params::duration_ms(text).map_err(|why| ApiError::parameter("timeout", why))?;
                 u64::try_from(ms).unwrap_or(0)
             }
         };
@@ -79,7 +90,11 @@ impl Call {
         };
         let query = Query::parse(form.get("query"), &settings.features)
             .map_err(|error| ApiError::parameter("query", error))?;
-        Ok(Call { query, timeout_ms, lookback_ms })
+        Ok(Call {
+            query,
+            timeout_ms,
+            lookback_ms,
+        })
     }
 
     async fn run(
@@ -95,7 +110,11 @@ impl Call {
     ) -> Result<Answer, ApiError> {
         let settings = host.query_settings();
         let reader = host.reader().clone();
-        let Call { query, timeout_ms, lookback_ms } = self;
+        let Call {
+            query,
+            timeout_ms,
+            lookback_ms,
+        } = self;
         let work = move |stop: &StopFlag| {
             let stopped = || stop.get();
             let options = EvalOptions {

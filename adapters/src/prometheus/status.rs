@@ -34,7 +34,10 @@ pub(super) fn runtimeinfo(host: &dyn Host) -> String {
         json::string(out, &start);
         out.push_str(",\"serverTime\":");
         json::string(out, &now);
-        out.push_str(&format!(",\"reloadConfigSuccess\":{}", host.reload_succeeded()));
+        out.push_str(&format!(
+            ",\"reloadConfigSuccess\":{}",
+            host.reload_succeeded()
+        ));
         out.push_str(",\"storageRetention\":");
         json::string(out, retention);
         out.push('}');
@@ -43,7 +46,14 @@ pub(super) fn runtimeinfo(host: &dyn Host) -> String {
 
 pub(super) fn flags(host: &dyn Host) -> String {
     let flags = host.flags();
-    success(|out| json::object(out, flags.iter().map(|(name, value)| (name.as_str(), value.as_str()))))
+    success(|out| {
+        json::object(
+            out,
+            flags
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str())),
+        )
+    })
 }
 
 pub(super) fn config(host: &dyn Host) -> String {

@@ -17,13 +17,23 @@ pub(super) fn targets(host: &dyn Host, form: &Form) -> String {
         _ => (true, true),
     };
     let mut out = String::from("{\"status\":\"success\",\"data\":{\"activeTargets\":[");
-    let shown = targets.active.iter().filter(|target| active && wanted(&target.job));
+    let shown = targets
+        .active
+        .iter()
+        .filter(|target| active && wanted(&target.job));
     json::joined(&mut out, shown, write_active);
     out.push_str("],\"droppedTargets\":[");
-    let shown = targets.dropped.iter().filter(|target| dropped && wanted(&target.job));
+    let shown = targets
+        .dropped
+        .iter()
+        .filter(|target| dropped && wanted(&target.job));
     json::joined(&mut out, shown, write_dropped);
     out.push_str("],\"droppedTargetCounts\":{");
-    let counts: &[_] = if dropped { &targets.dropped_counts } else { &[] };
+    let counts: &[_] = if dropped {
+        &targets.dropped_counts
+    } else {
+        &[]
+    };
     json::joined(&mut out, counts, |out, (job, count)| {
         json::string(out, job);
         out.push_str(&format!(":{count}"));
@@ -39,7 +49,9 @@ fn write_active(out: &mut String, target: &ActiveTarget) {
         Health::Down => "down",
     };
     // Go's zero time stands for never.
-    let last_scrape = target.last_scrape.map_or("0001-01-01T00:00:00Z".to_owned(), rfc3339);
+    let last_scrape = target
+        .last_scrape
+        .map_or("0001-01-01T00:00:00Z".to_owned(), rfc3339);
     out.push_str("{\"discoveredLabels\":");
     json::object(out, target.discovered.iter());
     out.push_str(",\"labels\":");

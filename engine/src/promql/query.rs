@@ -34,7 +34,10 @@ impl Query {
     /// Reads and checks `text`.
     pub fn parse(text: &str, features: &Features) -> Result<Query, QueryError> {
         match lower::parse(text, features) {
-            Ok(plan) => Ok(Query { plan: Arc::new(plan), text: Arc::from(text) }),
+            Ok(plan) => Ok(Query {
+                plan: Arc::new(plan),
+                text: Arc::from(text),
+            }),
             Err(error) => Err(error.into_query_error(text)),
         }
     }
@@ -92,12 +95,17 @@ impl Query {
 
 /// Reads a series selector (`match[]`): a vector selector and nothing else.
 pub fn parse_metric_selector(text: &str) -> Result<Vec<Matcher>, QueryError> {
-    source::read_selector(text).map(|selector| selector.matchers).map_err(|error| error.into_query_error(text))
+    source::read_selector(text)
+        .map(|selector| selector.matchers)
+        .map_err(|error| error.into_query_error(text))
 }
 
 /// Reads a Prometheus duration (`1h30m`, `15s`, `0`) into milliseconds.
 pub fn parse_duration_ms(text: &str) -> Result<i64, QueryError> {
-    source::parse_duration(text).map_err(|message| QueryError::BadData { message, position: None })
+    source::parse_duration(text).map_err(|message| QueryError::BadData {
+        message,
+        position: None,
+    })
 }
 
 fn not_yet(what: &str) -> QueryError {

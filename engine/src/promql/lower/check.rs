@@ -36,7 +36,8 @@ pub(super) fn operand(expr: &Expr, features: &Features) -> Result<(), SourceErro
             }
         }
         ExprKind::Aggregate(aggregate) => {
-            let experimental = matches!(aggregate.op, AggregateOp::Limitk | AggregateOp::LimitRatio);
+            let experimental =
+                matches!(aggregate.op, AggregateOp::Limitk | AggregateOp::LimitRatio);
             if experimental && !features.experimental_functions {
                 let name = aggregate.op.as_str();
                 let message = format!(
@@ -60,7 +61,10 @@ fn edges(id: FunctionId, name: &str, arg: &Expr) -> Result<(), SourceError> {
         Edges::Plain => return Ok(()),
         Edges::Anchored => (
             "anchored",
-            matches!(id, F::Resets | F::Changes | F::Rate | F::Increase | F::Delta),
+            matches!(
+                id,
+                F::Resets | F::Changes | F::Rate | F::Increase | F::Delta
+            ),
         ),
         Edges::Smoothed => ("smoothed", matches!(id, F::Rate | F::Increase | F::Delta)),
     };
@@ -89,11 +93,19 @@ fn info(args: &[Expr]) -> Result<(), SourceError> {
     }
 }
 
-pub(super) fn binary(operator: &BinaryAtom, at: Span, lhs: &Expr, rhs: &Expr) -> Result<(), SourceError> {
+pub(super) fn binary(
+    operator: &BinaryAtom,
+    at: Span,
+    lhs: &Expr,
+    rhs: &Expr,
+) -> Result<(), SourceError> {
     let (op, matching) = (operator.op, &operator.matching);
     let fail = |span, message: String| Err(SourceError::new(span, message));
     if operator.return_bool && !op.is_comparison() {
-        return fail(at, "bool modifier can only be used on comparison operators".to_owned());
+        return fail(
+            at,
+            "bool modifier can only be used on comparison operators".to_owned(),
+        );
     }
     for side in [lhs, rhs] {
         if !matches!(side.value_type(), ValueType::Scalar | ValueType::Vector) {
@@ -103,22 +115,46 @@ pub(super) fn binary(operator: &BinaryAtom, at: Span, lhs: &Expr, rhs: &Expr) ->
     }
     let scalar = |expr: &Expr| expr.value_type() == ValueType::Scalar;
     if op.is_comparison() && !operator.return_bool && scalar(lhs) && scalar(rhs) {
-        return fail(at, "comparisons between scalars must use BOOL modifier".to_owned());
+        return fail(
+            at,
+            "comparisons between scalars must use BOOL modifier".to_owned(),
+        );
     }
     if matching.on {
-        if let Some(label) = matching.labels.iter().find(|label| matching.include.contains(label)) {
-            return fail(at, format!("label {label:?} must not occur in ON and GROUP clause at once"));
+        if let Some(label) = matching
+            .labels
+            .iter()
+            .find(|label| matching.include.contains(label))
+        {
+            return fail(
+                at,
+                format!("label {label:?} must not occur in ON and GROUP clause at once"),
+            );
         }
     }
     if scalar(lhs) || scalar(rhs) {
         if op.is_set() {
-            return fail(at, format!("set operator {:?} not allowed in binary scalar expression", op.as_str()));
+            return fail(
+                at,
+                format!(
+                    "set operator {:?} not allowed in binary scalar expression",
+                    op.as_str()
+                ),
+            );
         }
-        if operator.has_matching && (!matching.labels.is_empty() || matching.cardinality != Cardinality::OneToOne) {
-            return fail(at, "vector matching only allowed between vectors".to_owned());
+        if operator.has_matching
+            && (!matching.labels.is_empty() || matching.cardinality != Cardinality::OneToOne)
+        {
+            return fail(
+                at,
+                "vector matching only allowed between vectors".to_owned(),
+            );
         }
         if matching.fill_left.is_some() || matching.fill_right.is_some() {
-            return fail(at, "filling in missing series only allowed between vectors".to_owned());
+            return fail(
+                at,
+                "filling in missing series only allowed between vectors".to_owned(),
+            );
         }
     }
     Ok(())

@@ -58,7 +58,10 @@ fn visit_spine(expr: &mut Expr) -> bool {
         if let ExprKind::Binary(binary) = &mut left_of(expr, level).kind {
             let rhs_invariant = visit(&mut binary.rhs);
             if lhs_invariant != rhs_invariant {
-                wrap_some([(&mut binary.lhs, lhs_invariant), (&mut binary.rhs, rhs_invariant)]);
+                wrap_some([
+                    (&mut binary.lhs, lhs_invariant),
+                    (&mut binary.rhs, rhs_invariant),
+                ]);
             }
             lhs_invariant &= rhs_invariant;
         }
@@ -94,7 +97,10 @@ fn wrap(expr: &mut Expr) {
     if worthless || expr.value_type() == ValueType::String {
         return;
     }
-    let placeholder = Expr { kind: ExprKind::Number(0.0), span: expr.span };
+    let placeholder = Expr {
+        kind: ExprKind::Number(0.0),
+        span: expr.span,
+    };
     let inner = std::mem::replace(expr, placeholder);
     expr.kind = ExprKind::StepInvariant(Box::new(inner));
 }

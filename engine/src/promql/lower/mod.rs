@@ -16,7 +16,11 @@ use super::source::{self, Atom, AtomKind, SourceError};
 /// Reads, checks and lowers a query.
 pub(crate) fn parse(text: &str, features: &Features) -> Result<Expr, SourceError> {
     let (atoms, tree) = source::read(text, features)?;
-    let mut lower = Lower { atoms: &atoms, at: 0, features };
+    let mut lower = Lower {
+        atoms: &atoms,
+        at: 0,
+        features,
+    };
     let expr = lower.expr(&tree)?;
     if lower.at != atoms.len() {
         return Err(lower.adrift());
@@ -43,14 +47,20 @@ impl<'a> Lower<'a> {
     }
 
     fn adrift(&self) -> SourceError {
-        let span = self.atoms.get(self.at).map_or(Span::default(), |atom| atom.span);
+        let span = self
+            .atoms
+            .get(self.at)
+            .map_or(Span::default(), |atom| atom.span);
         SourceError::new(span, "the query was read in two ways; please report this")
     }
 
     /// Takes a closing parenthesis; answers where it ends.
     fn close(&mut self) -> Result<usize, SourceError> {
         match self.next()? {
-            Atom { kind: AtomKind::Close, span } => Ok(span.end),
+            Atom {
+                kind: AtomKind::Close,
+                span,
+            } => Ok(span.end),
             _ => Err(self.adrift()),
         }
     }
@@ -98,12 +108,28 @@ impl<'a> Lower<'a> {
         let atom = self.next()?;
         let start = atom.span.start;
         let (kind, end) = match (tree, &atom.kind) {
-            (Tree::NumberLiteral(_), AtomKind::Number(value)) => (ExprKind::Number(*value), atom.span.end),
-            (Tree::StringLiteral(_), AtomKind::String(text)) => (ExprKind::String(text.clone()), atom.span.end),
-            (Tree::VectorSelector(_), AtomKind::Selector { selector, range: None, .. }) => {
-                (ExprKind::Selector(selector.clone()), atom.span.end)
+            (Tree::NumberLiteral(_), AtomKind::Number(value)) => {
+                (ExprKind::Number(*value), atom.span.end)
             }
-            (Tree::MatrixSelector(_), AtomKind::Selector { selector, range: Some(range), edges }) => {
+            (Tree::StringLiteral(_), AtomKind::String(text)) => {
+                (ExprKind::String(text.clone()), atom.span.end)
+            }
+            (
+                Tree::VectorSelector(_),
+                AtomKind::Selector {
+                    selector,
+                    range: None,
+                    ..
+                },
+            ) => (ExprKind::Selector(selector.clone()), atom.span.end),
+            (
+                Tree::MatrixSelector(_),
+                AtomKind::Selector {
+                    selector,
+                    range: Some(range),
+                    edges,
+                },
+            ) => {
                 let kind = ExprKind::Range {
                     selector: selector.clone(),
                     range: range.clone(),
@@ -136,14 +162,24 @@ impl<'a> Lower<'a> {
                 }
                 let expr = self.expr(&tree.expr)?;
                 let end = self.close()?;
-                let (without, grouping) =
-                    grouping.as_ref().map_or((false, Vec::new()), |g| (g.without, g.labels.clone()));
-                let aggregate = Aggregate { op: *op, param, expr, grouping, without };
+                let (without, grouping) = grouping
+                    .as_ref()
+                    .map_or((false, Vec::new()), |g| (g.without, g.labels.clone()));
+                let aggregate = Aggregate {
+                    op: *op,
+                    param,
+                    expr,
+                    grouping,
+                    without,
+                };
                 (ExprKind::Aggregate(Box::new(aggregate)), end)
             }
             _ => return Err(self.adrift()),
         };
-        let expr = Expr { kind, span: Span { start, end } };
+        let expr = Expr {
+            kind,
+            span: Span { start, end },
+        };
         check::operand(&expr, self.features)?;
         Ok(expr)
     }
@@ -162,7 +198,10 @@ impl<'a> Lower<'a> {
                 return Err(self.adrift());
             };
             let rhs = self.expr(&binary.rhs)?;
-            let span = Span { start: lhs.span.start, end: rhs.span.end };
+            let span = Span {
+                start: lhs.span.start,
+                end: rhs.span.end,
+            };
             check::binary(operator, atom.span, &lhs, &rhs)?;
             let binary = Binary {
                 op: operator.op,
@@ -171,7 +210,10 @@ impl<'a> Lower<'a> {
                 return_bool: operator.return_bool,
                 matching: operator.matching.clone(),
             };
-            lhs = Expr { kind: ExprKind::Binary(Box::new(binary)), span };
+            lhs = Expr {
+                kind: ExprKind::Binary(Box::new(binary)),
+                span,
+            };
         }
         Ok(lhs)
     }
@@ -186,8 +228,14 @@ impl<'a> Lower<'a> {
         }
         let inner = self.expr(inner)?;
         check::unary(&inner)?;
-        let span = Span { start, end: inner.span.end };
-        Ok(Expr { kind: ExprKind::Negate(Box::new(inner)), span })
+        let span = Span {
+            start,
+            end: inner.span.end,
+        };
+        Ok(Expr {
+            kind: ExprKind::Negate(Box::new(inner)),
+            span,
+        })
     }
 
     fn subquery(&mut self, inner: Expr) -> Result<Expr, SourceError> {
@@ -195,7 +243,10 @@ impl<'a> Lower<'a> {
         let AtomKind::Subquery(subquery) = &atom.kind else {
             return Err(self.adrift());
         };
-        let span = Span { start: inner.span.start, end: atom.span.end };
+        let span = Span {
+            start: inner.span.start,
+            end: atom.span.end,
+        };
         let subquery = Subquery {
             expr: inner,
             range: subquery.range.clone(),
@@ -203,7 +254,10 @@ impl<'a> Lower<'a> {
             offset: subquery.offset.clone().unwrap_or(Duration::ZERO),
             at: subquery.at,
         };
-        Ok(Expr { kind: ExprKind::Subquery(Box::new(subquery)), span })
+        Ok(Expr {
+            kind: ExprKind::Subquery(Box::new(subquery)),
+            span,
+        })
     }
 }
 

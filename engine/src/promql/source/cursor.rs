@@ -14,7 +14,11 @@ pub(crate) struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     /// `tokens` ends with `End`, which the cursor never passes.
     pub(crate) fn new(text: &'a str, tokens: &'a [Token]) -> Cursor<'a> {
-        Cursor { text, tokens, at: 0 }
+        Cursor {
+            text,
+            tokens,
+            at: 0,
+        }
     }
 
     pub(crate) fn peek(&self) -> &'a Token {
@@ -34,7 +38,9 @@ impl<'a> Cursor<'a> {
 
     /// Where the last token taken ended.
     pub(crate) fn end(&self) -> usize {
-        self.at.checked_sub(1).map_or(0, |at| self.tokens[at].span.end)
+        self.at
+            .checked_sub(1)
+            .map_or(0, |at| self.tokens[at].span.end)
     }
 
     pub(crate) fn is(&self, kind: &TokenKind) -> bool {
@@ -61,10 +67,16 @@ impl<'a> Cursor<'a> {
 
     /// Whether the identifier at the cursor is this keyword, in any case.
     pub(crate) fn is_keyword(&self, keyword: &str) -> bool {
-        self.word().is_some_and(|word| word.eq_ignore_ascii_case(keyword))
+        self.word()
+            .is_some_and(|word| word.eq_ignore_ascii_case(keyword))
     }
 
-    pub(crate) fn expect(&mut self, kind: &TokenKind, shown: &str, place: &str) -> Result<(), SourceError> {
+    pub(crate) fn expect(
+        &mut self,
+        kind: &TokenKind,
+        shown: &str,
+        place: &str,
+    ) -> Result<(), SourceError> {
         if self.take(kind) {
             return Ok(());
         }
@@ -82,10 +94,18 @@ impl<'a> Cursor<'a> {
             TokenKind::String(_) => format!("string {}", self.word_of(token)),
             _ => format!("{:?}", self.word_of(token)),
         };
-        SourceError::new(token.span, format!("unexpected {shown} {context}").trim_end().to_owned())
+        SourceError::new(
+            token.span,
+            format!("unexpected {shown} {context}")
+                .trim_end()
+                .to_owned(),
+        )
     }
 
     pub(crate) fn span_from(&self, start: usize) -> Span {
-        Span { start, end: self.end() }
+        Span {
+            start,
+            end: self.end(),
+        }
     }
 }

@@ -3,7 +3,9 @@
 //! Everything that does not ask for `step()` or `range()` is folded here.
 
 use crate::promql::Features;
-use crate::promql::plan::{Duration, DurationExpr, DurationKind, DurationOp, DurationPurpose, Span};
+use crate::promql::plan::{
+    Duration, DurationExpr, DurationKind, DurationOp, DurationPurpose, Span,
+};
 
 use super::cursor::Cursor;
 use super::error::SourceError;
@@ -23,7 +25,10 @@ pub(crate) fn range(cursor: &mut Cursor<'_>, features: &Features) -> Result<Dura
 }
 
 /// What stands behind `offset`: one operand with its signs.
-pub(crate) fn offset(cursor: &mut Cursor<'_>, features: &Features) -> Result<Duration, SourceError> {
+pub(crate) fn offset(
+    cursor: &mut Cursor<'_>,
+    features: &Features,
+) -> Result<Duration, SourceError> {
     let start = cursor.peek().span.start;
     let mut parser = Parser::new(cursor, features);
     let kind = parser.unary(0)?;
@@ -40,13 +45,22 @@ fn finish(
     features: &Features,
 ) -> Result<Duration, SourceError> {
     if !plain && !features.duration_expressions {
-        return Err(SourceError::new(span, "experimental duration expression is not enabled"));
+        return Err(SourceError::new(
+            span,
+            "experimental duration expression is not enabled",
+        ));
     }
-    let expr = DurationExpr { kind, span, purpose };
+    let expr = DurationExpr {
+        kind,
+        span,
+        purpose,
+    };
     if expr.kind.is_deferred() {
         return Ok(Duration::Deferred(Box::new(expr)));
     }
-    let ms = expr.resolve_ms(0, 0).map_err(|(span, message)| SourceError::new(span, message))?;
+    let ms = expr
+        .resolve_ms(0, 0)
+        .map_err(|(span, message)| SourceError::new(span, message))?;
     Ok(Duration::Fixed(ms))
 }
 
@@ -59,7 +73,11 @@ struct Parser<'c, 'a> {
 
 impl<'c, 'a> Parser<'c, 'a> {
     fn new(cursor: &'c mut Cursor<'a>, features: &'c Features) -> Parser<'c, 'a> {
-        Parser { cursor, features, plain: true }
+        Parser {
+            cursor,
+            features,
+            plain: true,
+        }
     }
 
     fn sum(&mut self, depth: usize) -> Result<DurationKind, SourceError> {
@@ -89,7 +107,9 @@ impl<'c, 'a> Parser<'c, 'a> {
 
     fn unary(&mut self, depth: usize) -> Result<DurationKind, SourceError> {
         if depth > DEPTH_MAX {
-            return Err(self.cursor.unexpected("in duration expression: it is nested too deeply"));
+            return Err(self
+                .cursor
+                .unexpected("in duration expression: it is nested too deeply"));
         }
         if self.cursor.take(&TokenKind::Sub) {
             return Ok(DurationKind::Negate(Box::new(self.unary(depth + 1)?)));
@@ -119,7 +139,12 @@ impl<'c, 'a> Parser<'c, 'a> {
         let start = self.cursor.peek().span.start;
         let right = right(self)?;
         let span = self.cursor.span_from(start);
-        Ok(DurationKind::Binary(op, Box::new(left), Box::new(right), span))
+        Ok(DurationKind::Binary(
+            op,
+            Box::new(left),
+            Box::new(right),
+            span,
+        ))
     }
 
     fn operand(&mut self, depth: usize) -> Result<DurationKind, SourceError> {
@@ -137,7 +162,8 @@ impl<'c, 'a> Parser<'c, 'a> {
                 self.plain = false;
                 self.cursor.next();
                 let inner = self.sum(depth + 1)?;
-                self.cursor.expect(&TokenKind::RightParen, ")", "duration expression")?;
+                self.cursor
+                    .expect(&TokenKind::RightParen, ")", "duration expression")?;
                 Ok(inner)
             }
             TokenKind::Identifier => self.function(depth),
@@ -156,21 +182,29 @@ impl<'c, 'a> Parser<'c, 'a> {
             _ => return Err(self.cursor.unexpected("in duration expression")),
         };
         if !self.features.duration_expressions {
-            return Err(self.cursor.unexpected("in duration expression: experimental duration expression is not enabled"));
+            return Err(self.cursor.unexpected(
+                "in duration expression: experimental duration expression is not enabled",
+            ));
         }
         self.cursor.next();
-        self.cursor.expect(&TokenKind::LeftParen, "(", "duration expression")?;
+        self.cursor
+            .expect(&TokenKind::LeftParen, "(", "duration expression")?;
         let kind = match (nullary, op) {
             (Some(kind), _) => kind,
             (None, op) => {
                 let left = self.sum(depth + 1)?;
                 if !self.cursor.is(&TokenKind::Comma) {
-                    return Err(self.cursor.unexpected("in duration expression, expected \",\""));
+                    return Err(self
+                        .cursor
+                        .unexpected("in duration expression, expected \",\""));
                 }
-                self.binary(op.unwrap_or(DurationOp::Min), left, |parser| parser.sum(depth + 1))?
+                self.binary(op.unwrap_or(DurationOp::Min), left, |parser| {
+                    parser.sum(depth + 1)
+                })?
             }
         };
-        self.cursor.expect(&TokenKind::RightParen, ")", "duration expression")?;
+        self.cursor
+            .expect(&TokenKind::RightParen, ")", "duration expression")?;
         Ok(kind)
     }
 }

@@ -60,7 +60,10 @@ pub(crate) fn lex(text: &str) -> Result<Vec<Token>, SourceError> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(SourceError::new(
             Span::default(),
-            format!("the query has {} bytes; the limit is {TEXT_BYTES_MAX}", text.len()),
+            format!(
+                "the query has {} bytes; the limit is {TEXT_BYTES_MAX}",
+                text.len()
+            ),
         ));
     }
     let mut lexer = Lexer {
@@ -113,7 +116,10 @@ impl Lexer<'_> {
     }
 
     fn push(&mut self, kind: TokenKind, start: usize) {
-        let span = Span { start, end: self.at };
+        let span = Span {
+            start,
+            end: self.at,
+        };
         self.tokens.push(Token { kind, span });
     }
 
@@ -146,7 +152,8 @@ impl Lexer<'_> {
         }
         let word = &self.text[start..self.at];
         // Inside braces every word is a label name.
-        let number = !self.in_braces && (word.eq_ignore_ascii_case("inf") || word.eq_ignore_ascii_case("nan"));
+        let number = !self.in_braces
+            && (word.eq_ignore_ascii_case("inf") || word.eq_ignore_ascii_case("nan"));
         let kind = match parse_number(word) {
             Some(value) if number => TokenKind::Number(value),
             _ => TokenKind::Identifier,
@@ -201,7 +208,9 @@ impl Lexer<'_> {
             };
             at += stop;
             match self.bytes[at] {
-                b'\n' if quote != b'`' => return Err(self.error(start, "unterminated quoted string")),
+                b'\n' if quote != b'`' => {
+                    return Err(self.error(start, "unterminated quoted string"));
+                }
                 b'\\' if quote != b'`' => at = (at + 2).min(self.bytes.len()),
                 _ => break,
             }
@@ -209,7 +218,8 @@ impl Lexer<'_> {
         self.at = at + 1;
         // A backslash before a multi-byte character leaves `at` inside of it; the quote itself is ASCII all the same.
         let text = &self.text[body..at];
-        let text = unquote(text, quote).map_err(|(offset, message)| self.error(body + offset, message))?;
+        let text =
+            unquote(text, quote).map_err(|(offset, message)| self.error(body + offset, message))?;
         self.push(TokenKind::String(text), start);
         Ok(())
     }
@@ -247,7 +257,9 @@ impl Lexer<'_> {
             _ => {
                 let character = self.text[start..].chars().next().unwrap_or('?');
                 let place = if self.in_braces { " inside braces" } else { "" };
-                return Err(self.error(start, format!("unexpected character{place}: {character:?}")));
+                return Err(
+                    self.error(start, format!("unexpected character{place}: {character:?}"))
+                );
             }
         };
         match kind {

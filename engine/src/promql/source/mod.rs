@@ -41,7 +41,10 @@ pub(crate) fn read(text: &str, features: &Features) -> Result<(Vec<Atom>, Tree),
     let tokens = lex::lex(text)?;
     let atoms = scan::scan(&mut cursor::Cursor::new(text, &tokens), features)?;
     let tree = promql_parser::parser::parse(&skeleton::skeleton(&atoms)).map_err(|message| {
-        let span = Span { start: 0, end: text.len() };
+        let span = Span {
+            start: 0,
+            end: text.len(),
+        };
         SourceError::new(span, message.replace('\'', "\""))
     })?;
     Ok((atoms, tree))

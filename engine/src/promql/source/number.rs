@@ -12,7 +12,10 @@ pub(crate) fn parse_number(text: &str) -> Option<f64> {
         return None;
     }
     let digits: String = text.chars().filter(|c| *c != '_').collect();
-    if let Some(hex) = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
+    if let Some(hex) = digits
+        .strip_prefix("0x")
+        .or_else(|| digits.strip_prefix("0X"))
+    {
         return i64::from_str_radix(hex, 16).ok().map(|value| value as f64);
     }
     if digits.len() > 1 && digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -54,15 +57,23 @@ pub(crate) fn parse_duration(text: &str) -> Result<i64, String> {
     let (mut rest, mut total_ms, mut next_unit) = (text, 0i64, 0);
     while !rest.is_empty() {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let letters = rest[digits..].bytes().take_while(u8::is_ascii_alphabetic).count();
+        let letters = rest[digits..]
+            .bytes()
+            .take_while(u8::is_ascii_alphabetic)
+            .count();
         let unit = &rest[digits..digits + letters];
-        let at = UNITS[next_unit..].iter().position(|(name, _)| *name == unit);
+        let at = UNITS[next_unit..]
+            .iter()
+            .position(|(name, _)| *name == unit);
         let (Some(at), true) = (at, digits > 0) else {
             return Err(malformed());
         };
         let unit_ms = UNITS[next_unit + at].1;
         next_unit += at + 1;
-        let ms = rest[..digits].parse::<i64>().ok().and_then(|count| count.checked_mul(unit_ms));
+        let ms = rest[..digits]
+            .parse::<i64>()
+            .ok()
+            .and_then(|count| count.checked_mul(unit_ms));
         // Go counts nanoseconds in 64 bits.
         total_ms = ms
             .and_then(|ms| total_ms.checked_add(ms))
@@ -101,7 +112,10 @@ mod tests {
     fn durations_have_descending_units() {
         for (text, ms) in [
             ("1h30m", Some(5_400_000)),
-            ("1y1w1d1h1m1s1ms", Some(31_536_000_000 + 604_800_000 + 86_400_000 + 3_661_001)),
+            (
+                "1y1w1d1h1m1s1ms",
+                Some(31_536_000_000 + 604_800_000 + 86_400_000 + 3_661_001),
+            ),
             ("5000000000ms", Some(5_000_000_000)),
             ("0", Some(0)),
             ("0s", Some(0)),

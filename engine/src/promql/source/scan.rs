@@ -24,7 +24,14 @@ const OPERATORS_MAX: usize = 1_000;
 const ATOMS_MAX: usize = 20_000;
 
 /// Words that can be no metric name at the start of an operand.
-const RESERVED: [&str; 6] = ["bool", "on", "ignoring", "group_left", "group_right", "atan2"];
+const RESERVED: [&str; 6] = [
+    "bool",
+    "on",
+    "ignoring",
+    "group_left",
+    "group_right",
+    "atan2",
+];
 
 pub(crate) fn scan(cursor: &mut Cursor<'_>, features: &Features) -> Result<Vec<Atom>, SourceError> {
     let mut scanner = Scanner {
@@ -74,7 +81,10 @@ impl Scanner<'_, '_> {
     }
 
     fn too_much(&self, what: &str, limit: usize) -> SourceError {
-        SourceError::new(self.cursor.peek().span, format!("{what}; the limit is {limit}"))
+        SourceError::new(
+            self.cursor.peek().span,
+            format!("{what}; the limit is {limit}"),
+        )
     }
 
     /// Signs, opening brackets and then one operand; `()` of a call without arguments counts as one.
@@ -118,7 +128,13 @@ impl Scanner<'_, '_> {
                         return Ok(());
                     }
                     if self.cursor.is(&TokenKind::RightParen)
-                        && matches!(self.atoms.last(), Some(Atom { kind: AtomKind::Call(_), .. }))
+                        && matches!(
+                            self.atoms.last(),
+                            Some(Atom {
+                                kind: AtomKind::Call(_),
+                                ..
+                            })
+                        )
                     {
                         return Ok(());
                     }
@@ -137,7 +153,8 @@ impl Scanner<'_, '_> {
         let follows = &self.cursor.ahead(1).kind;
         if let Some(op) = AggregateOp::from_name(word) {
             if let Some(grouping) = self.leading_grouping()? {
-                self.cursor.expect(&TokenKind::LeftParen, "(", "aggregation")?;
+                self.cursor
+                    .expect(&TokenKind::LeftParen, "(", "aggregation")?;
                 self.open(AtomKind::Aggregate(op, Some(grouping)), start)?;
                 return Ok(false);
             }
@@ -151,7 +168,11 @@ impl Scanner<'_, '_> {
         if *follows == TokenKind::LeftParen {
             // Keywords are read in any case; as functions they are written in lower case.
             let lower = word.to_ascii_lowercase();
-            let name = if matches!(lower.as_str(), "start" | "end" | "step" | "range") { &lower } else { word };
+            let name = if matches!(lower.as_str(), "start" | "end" | "step" | "range") {
+                &lower
+            } else {
+                word
+            };
             let Some(function) = Function::from_name(name) else {
                 let message = format!("unknown function with name {word:?}");
                 return Err(SourceError::new(token.span, message));
@@ -165,8 +186,14 @@ impl Scanner<'_, '_> {
             self.open(AtomKind::Call(function), start)?;
             return Ok(false);
         }
-        if RESERVED.iter().any(|reserved| word.eq_ignore_ascii_case(reserved)) {
-            return Err(SourceError::new(token.span, format!("unexpected <{}>", word.to_ascii_lowercase())));
+        if RESERVED
+            .iter()
+            .any(|reserved| word.eq_ignore_ascii_case(reserved))
+        {
+            return Err(SourceError::new(
+                token.span,
+                format!("unexpected <{}>", word.to_ascii_lowercase()),
+            ));
         }
         self.selector()?;
         Ok(true)
@@ -208,7 +235,11 @@ impl Scanner<'_, '_> {
     fn selector(&mut self) -> Result<(), SourceError> {
         let start = self.cursor.peek().span.start;
         let selector = Box::new(selector::selector(self.cursor)?);
-        let kind = AtomKind::Selector { selector, range: None, edges: Edges::Plain };
+        let kind = AtomKind::Selector {
+            selector,
+            range: None,
+            edges: Edges::Plain,
+        };
         self.push(kind, start);
         Ok(())
     }
@@ -219,7 +250,10 @@ impl Scanner<'_, '_> {
             TokenKind::End => {
                 if let Some(open) = self.open.last() {
                     let span = self.atoms[*open].span;
-                    let at = Span { start: span.end.saturating_sub(1), end: span.end };
+                    let at = Span {
+                        start: span.end.saturating_sub(1),
+                        end: span.end,
+                    };
                     return Err(SourceError::new(at, "unclosed left parenthesis"));
                 }
                 return Ok(Next::End);
@@ -247,8 +281,12 @@ impl Scanner<'_, '_> {
                 self.cursor.next();
                 self.offset_modifier(token.span)?;
             }
-            TokenKind::Identifier if self.cursor.is_keyword("anchored") => self.edges(Edges::Anchored)?,
-            TokenKind::Identifier if self.cursor.is_keyword("smoothed") => self.edges(Edges::Smoothed)?,
+            TokenKind::Identifier if self.cursor.is_keyword("anchored") => {
+                self.edges(Edges::Anchored)?
+            }
+            TokenKind::Identifier if self.cursor.is_keyword("smoothed") => {
+                self.edges(Edges::Smoothed)?
+            }
             _ => {
                 let Some(op) = self.binary_operator() else {
                     return Err(self.cursor.unexpected(""));
@@ -288,19 +326,39 @@ impl Scanner<'_, '_> {
                 true => None,
                 false => Some(duration::range(self.cursor, self.features)?),
             };
-            self.cursor.expect(&TokenKind::RightBracket, "]", "subquery selector")?;
-            let subquery = SubqueryAtom { range, step, offset: None, at: None };
+            self.cursor
+                .expect(&TokenKind::RightBracket, "]", "subquery selector")?;
+            let subquery = SubqueryAtom {
+                range,
+                step,
+                offset: None,
+                at: None,
+            };
             self.push(AtomKind::Subquery(Box::new(subquery)), start);
             return Ok(());
         }
         if !self.cursor.is(&TokenKind::RightBracket) {
-            return Err(self.cursor.unexpected("in subquery or range selector, expected \":\" or \"]\""));
+            return Err(self
+                .cursor
+                .unexpected("in subquery or range selector, expected \":\" or \"]\""));
         }
         self.cursor.next();
         let end = self.cursor.end();
-        let Some(Atom { kind: AtomKind::Selector { selector, range: slot, .. }, span }) = self.atoms.last_mut() else {
+        let Some(Atom {
+            kind:
+                AtomKind::Selector {
+                    selector,
+                    range: slot,
+                    ..
+                },
+            span,
+        }) = self.atoms.last_mut()
+        else {
             let span = Span { start, end };
-            return Err(SourceError::new(span, "ranges only allowed for vector selectors"));
+            return Err(SourceError::new(
+                span,
+                "ranges only allowed for vector selectors",
+            ));
         };
         let refusal = if slot.is_some() {
             "ranges only allowed for vector selectors"
@@ -323,14 +381,20 @@ impl Scanner<'_, '_> {
         let offset = duration::offset(self.cursor, self.features)?;
         let end = self.cursor.end();
         match self.atoms.last_mut() {
-            Some(Atom { kind: AtomKind::Selector { selector, .. }, span }) => {
+            Some(Atom {
+                kind: AtomKind::Selector { selector, .. },
+                span,
+            }) => {
                 if selector.offset != crate::promql::plan::Duration::ZERO {
                     return Err(SourceError::new(*span, TWICE));
                 }
                 selector.offset = offset;
                 span.end = end;
             }
-            Some(Atom { kind: AtomKind::Subquery(subquery), span }) => {
+            Some(Atom {
+                kind: AtomKind::Subquery(subquery),
+                span,
+            }) => {
                 if subquery.offset.is_some() {
                     return Err(SourceError::new(*span, TWICE));
                 }
@@ -351,8 +415,14 @@ impl Scanner<'_, '_> {
         let at = selector::at(self.cursor)?;
         let end = self.cursor.end();
         let (slot, span) = match self.atoms.last_mut() {
-            Some(Atom { kind: AtomKind::Selector { selector, .. }, span }) => (&mut selector.at, span),
-            Some(Atom { kind: AtomKind::Subquery(subquery), span }) => (&mut subquery.at, span),
+            Some(Atom {
+                kind: AtomKind::Selector { selector, .. },
+                span,
+            }) => (&mut selector.at, span),
+            Some(Atom {
+                kind: AtomKind::Subquery(subquery),
+                span,
+            }) => (&mut subquery.at, span),
             _ => {
                 return Err(SourceError::new(
                     span,
@@ -361,7 +431,10 @@ impl Scanner<'_, '_> {
             }
         };
         if slot.is_some() {
-            return Err(SourceError::new(*span, "@ <timestamp> may not be set multiple times"));
+            return Err(SourceError::new(
+                *span,
+                "@ <timestamp> may not be set multiple times",
+            ));
         }
         *slot = Some(at);
         span.end = end;
@@ -372,10 +445,22 @@ impl Scanner<'_, '_> {
         let token = self.cursor.next();
         let word = self.cursor.word_of(token).to_ascii_lowercase();
         if !self.features.extended_range_selectors {
-            return Err(SourceError::new(token.span, format!("{word} modifier is experimental and not enabled")));
+            return Err(SourceError::new(
+                token.span,
+                format!("{word} modifier is experimental and not enabled"),
+            ));
         }
         let end = self.cursor.end();
-        let Some(Atom { kind: AtomKind::Selector { selector, range, edges }, span }) = self.atoms.last_mut() else {
+        let Some(Atom {
+            kind:
+                AtomKind::Selector {
+                    selector,
+                    range,
+                    edges,
+                },
+            span,
+        }) = self.atoms.last_mut()
+        else {
             let message = format!("{word} modifier not implemented for subqueries and expressions");
             return Err(SourceError::new(token.span, message));
         };
@@ -388,7 +473,10 @@ impl Scanner<'_, '_> {
         } else if wanted == Edges::Smoothed {
             selector.edges = wanted;
         } else {
-            return Err(SourceError::new(token.span, "anchored modifier can only be used with range selectors"));
+            return Err(SourceError::new(
+                token.span,
+                "anchored modifier can only be used with range selectors",
+            ));
         }
         span.end = end;
         Ok(())
@@ -437,7 +525,10 @@ impl Scanner<'_, '_> {
                 has_matching = true;
             }
         }
-        let group = [("group_left", Cardinality::ManyToOne), ("group_right", Cardinality::OneToMany)];
+        let group = [
+            ("group_left", Cardinality::ManyToOne),
+            ("group_right", Cardinality::OneToMany),
+        ];
         for (keyword, cardinality) in group {
             if !self.cursor.is_keyword(keyword) {
                 continue;
@@ -457,7 +548,12 @@ impl Scanner<'_, '_> {
             break;
         }
         self.fills(op, &mut matching)?;
-        let atom = BinaryAtom { op, return_bool, matching, has_matching };
+        let atom = BinaryAtom {
+            op,
+            return_bool,
+            matching,
+            has_matching,
+        };
         self.push(AtomKind::Binary(Box::new(atom)), start);
         Ok(())
     }
@@ -477,10 +573,16 @@ impl Scanner<'_, '_> {
             }
             let span = self.cursor.next().span;
             if !self.features.fill_modifiers {
-                return Err(SourceError::new(span, "binop fill modifiers are experimental and not enabled"));
+                return Err(SourceError::new(
+                    span,
+                    "binop fill modifiers are experimental and not enabled",
+                ));
             }
             if op.is_set() {
-                return Err(SourceError::new(span, "filling in missing series not allowed for set operators"));
+                return Err(SourceError::new(
+                    span,
+                    "filling in missing series not allowed for set operators",
+                ));
             }
             if (left && matching.fill_left.is_some()) || (right && matching.fill_right.is_some()) {
                 return Err(SourceError::new(span, format!("unexpected <{word}>")));
@@ -496,7 +598,8 @@ impl Scanner<'_, '_> {
                 _ => return Err(self.cursor.unexpected("in fill value, expected number")),
             };
             self.cursor.next();
-            self.cursor.expect(&TokenKind::RightParen, ")", "fill value")?;
+            self.cursor
+                .expect(&TokenKind::RightParen, ")", "fill value")?;
             let value = if minus { -value } else { value };
             if left {
                 matching.fill_left = Some(value);

@@ -22,9 +22,14 @@ pub(crate) fn selector(cursor: &mut Cursor<'_>) -> Result<Selector, SourceError>
         braces(cursor, &mut matchers, &mut name)?;
     }
     let span = cursor.span_from(start);
-    let other_name = matchers.iter().find(|m| m.name() == METRIC_NAME && m.op() == MatchOp::Equal);
+    let other_name = matchers
+        .iter()
+        .find(|m| m.name() == METRIC_NAME && m.op() == MatchOp::Equal);
     if let (Some(name), Some(other)) = (&name, other_name) {
-        let message = format!("metric name must not be set twice: {name:?} or {:?}", other.value());
+        let message = format!(
+            "metric name must not be set twice: {name:?} or {:?}",
+            other.value()
+        );
         return Err(SourceError::new(span, message));
     }
     if let Some(name) = &name {
@@ -67,22 +72,25 @@ fn braces(
             TokenKind::NotEqualRegex => MatchOp::NotRegex,
             TokenKind::Comma | TokenKind::RightBrace if quoted => {
                 if let Some(first) = name {
-                    let message = format!("metric name must not be set twice: {first:?} or {label:?}");
+                    let message =
+                        format!("metric name must not be set twice: {first:?} or {label:?}");
                     return Err(SourceError::new(token.span, message));
                 }
                 *name = Some(label);
                 comma(cursor)?;
                 continue;
             }
-            _ => return Err(cursor.unexpected("in label matching, expected label matching operator")),
+            _ => {
+                return Err(cursor.unexpected("in label matching, expected label matching operator"));
+            }
         };
         cursor.next();
         let value = match &cursor.peek().kind {
             TokenKind::String(text) => text.clone(),
             _ => return Err(cursor.unexpected("in label matching, expected string")),
         };
-        let matcher =
-            Matcher::new(op, &label, &value).map_err(|error| SourceError::new(token.span, error.error.to_string()))?;
+        let matcher = Matcher::new(op, &label, &value)
+            .map_err(|error| SourceError::new(token.span, error.error.to_string()))?;
         cursor.next();
         matchers.push(matcher);
         comma(cursor)?;
@@ -150,7 +158,9 @@ pub(crate) fn grouping_labels(cursor: &mut Cursor<'_>) -> Result<Vec<Arc<str>>, 
             TokenKind::String(text) if !text.is_empty() && !text.contains('\u{fffd}') => {
                 labels.push(Arc::from(text.as_str()));
             }
-            TokenKind::Number(value) if !value.is_finite() => labels.push(Arc::from(cursor.word_of(token))),
+            TokenKind::Number(value) if !value.is_finite() => {
+                labels.push(Arc::from(cursor.word_of(token)))
+            }
             _ => return Err(cursor.unexpected("in grouping opts, expected label")),
         }
         cursor.next();

@@ -15,9 +15,15 @@ pub(crate) fn skeleton(atoms: &[Atom]) -> String {
         match &atom.kind {
             AtomKind::Number(_) => text.push('1'),
             AtomKind::String(_) => text.push_str("\"s\""),
-            AtomKind::Selector { selector, range, .. } => {
+            AtomKind::Selector {
+                selector, range, ..
+            } => {
                 // Without a name it must look so: `info` asks for that.
-                text.push_str(if selector.metric_name().is_some() { "m" } else { "{a=\"b\"}" });
+                text.push_str(if selector.metric_name().is_some() {
+                    "m"
+                } else {
+                    "{a=\"b\"}"
+                });
                 if range.is_some() {
                     text.push_str("[1s]");
                 }

@@ -52,7 +52,9 @@ fn escape(text: &str, quote: u8, out: &mut Vec<u8>) -> Result<usize, String> {
         'U' => (1, 8, 16),
         _ => return Err(format!("unknown escape sequence {first:?}")),
     };
-    let digits = text.get(skip..skip + count).ok_or("escape sequence not terminated")?;
+    let digits = text
+        .get(skip..skip + count)
+        .ok_or("escape sequence not terminated")?;
     if let Some(bad) = digits.chars().find(|c| !c.is_digit(radix)) {
         return Err(format!("illegal character {bad:?} in escape sequence"));
     }
