@@ -1,0 +1,154 @@
+//! What the faces need from the process that carries them.
+
+use std::sync::Arc;
+
+use stillwell_engine::labels::Labels;
+use stillwell_engine::promql::Features;
+use stillwell_engine::{Reader, Timestamp};
+
+/// The process behind the faces. Every call answers from memory at once.
+pub trait Host: Send + Sync + 'static {
+    /// The process' clock.
+    fn now(&self) -> Timestamp;
+
+    /// The store.
+    fn reader(&self) -> &Reader;
+
+    /// Runs what takes longer than a lookup.
+    fn queries(&self) -> &crate::pool::QueryPool;
+
+    /// What scalers may ask for by name.
+    fn signals(&self) -> Arc<dyn Signals>;
+
+    /// How queries are evaluated.
+    fn query_settings(&self) -> QuerySettings;
+
+    /// What is scraped.
+    fn targets(&self) -> Targets;
+
+    /// What this process is.
+    fn build(&self) -> Build;
+
+    /// The flags in force, by name.
+    fn flags(&self) -> Vec<(String, String)>;
+
+    /// The configuration in force.
+    fn config_text(&self) -> Arc<String>;
+
+    /// Whether the last reload was taken.
+    fn reload_succeeded(&self) -> bool;
+}
+
+/// How queries are evaluated, from the command line.
+#[derive(Clone, Copy, Debug)]
+pub struct QuerySettings {
+    /// The deadline of a query that asks for none.
+    pub timeout_ms: u64,
+    /// How far back an instant selector looks.
+    pub lookback_ms: i64,
+    /// Samples that a query may hold at once.
+    pub samples_max: u64,
+    /// The step of a subquery that names none.
+    pub subquery_step_ms: i64,
+    /// `--enable-feature`.
+    pub features: Features,
+}
+
+/// What this process is.
+#[derive(Clone, Debug)]
+pub struct Build {
+    /// Our own version.
+    pub version: &'static str,
+    /// Since when it runs.
+    pub started: Timestamp,
+    /// How long samples are kept, as a duration.
+    pub retention: String,
+}
+
+/// What is scraped and what was dropped by relabelling.
+#[derive(Clone, Debug, Default)]
+pub struct Targets {
+    /// The targets, by job.
+    pub active: Vec<ActiveTarget>,
+    /// Dropped ones, as many as are remembered.
+    pub dropped: Vec<DroppedTarget>,
+    /// How many were dropped, by job.
+    pub dropped_counts: Vec<(String, usize)>,
+}
+
+/// One target and its last scrape.
+#[derive(Clone, Debug)]
+pub struct ActiveTarget {
+    /// Before relabelling.
+    pub discovered: Labels,
+    /// After it.
+    pub labels: Labels,
+    /// `job_name`.
+    pub job: String,
+    /// Where it is.
+    pub url: String,
+    /// How the last scrape went.
+    pub health: Health,
+    /// Why it failed; empty where it did not.
+    pub last_error: String,
+    /// When it began; `None` where there was none.
+    pub last_scrape: Option<Timestamp>,
+    /// How long it took.
+    pub last_duration_s: f64,
+    /// As a duration.
+    pub interval: String,
+    /// As a duration.
+    pub timeout: String,
+}
+
+/// Whether a target answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Health {
+    /// Not scraped yet.
+    #[default]
+    Unknown,
+    /// The last scrape was good.
+    Up,
+    /// The last scrape failed.
+    Down,
+}
+
+/// A target that relabelling dropped.
+#[derive(Clone, Debug)]
+pub struct DroppedTarget {
+    /// Before relabelling.
+    pub discovered: Labels,
+    /// `job_name`.
+    pub job: String,
+}
+
+/// Signals, by name.
+pub trait Signals: Send + Sync {
+    /// The configured names, sorted.
+    fn names(&self) -> Vec<String>;
+
+    /// The signal of this name, in any case; `None` where none is configured. May evaluate: call it on the pool.
+    fn read(&self, name: &str, namespace: &str, now: Timestamp) -> Option<Reading>;
+}
+
+/// What a signal says now.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reading {
+    /// Numbers, one per group.
+    Values(Vec<Element>),
+    /// No number, and why.
+    Unknown(String),
+    /// This namespace may not read it.
+    Forbidden,
+}
+
+/// One number of a signal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Element {
+    /// The group's labels.
+    pub labels: Labels,
+    /// The number; the face checks that it can be told.
+    pub value: f64,
+    /// When it was measured.
+    pub at: Timestamp,
+}

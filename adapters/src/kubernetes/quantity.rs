@@ -1,0 +1,102 @@
+//! Numbers as Kubernetes quantities: thousandths, in their canonical text.
+
+use std::fmt;
+
+/// The HPA multiplies by 1000 in 64 bits and lets the product wrap; past this a large value would scale down.
+const MILLI_MAX: f64 = 9.2e18;
+
+/// Writes `value` as a quantity: cut to thousandths, as prometheus-adapter does, then `250`, `250k`, `1500m`.
+pub fn quantity(value: f64) -> Result<String, QuantityError> {
+    if value.is_nan() {
+        return Err(QuantityError::NotANumber);
+    }
+    let milli = (value * 1000.0).trunc();
+    if milli.abs() > MILLI_MAX {
+        return Err(QuantityError::TooLarge(value));
+    }
+    Ok(canonical(milli as i64))
+}
+
+/// Why a value cannot be told to a scaler.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum QuantityError {
+    /// NaN.
+    NotANumber,
+    /// Infinite, or past what a quantity counts.
+    TooLarge(f64),
+}
+
+impl fmt::Display for QuantityError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            QuantityError::NotANumber => f.write_str("the value is NaN"),
+            QuantityError::TooLarge(value) => {
+                write!(
+                    f,
+                    "the value {value:e} is past what a quantity can hold (9.2e15)"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for QuantityError {}
+
+/// Strips factors of ten, keeps the exponent a multiple of three, and writes it as a suffix.
+fn canonical(milli: i64) -> String {
+    const SUFFIXES: [&str; 8] = ["m", "", "k", "M", "G", "T", "P", "E"];
+    if milli == 0 {
+        return "0".to_owned();
+    }
+    let (mut mantissa, mut thousands) = (milli, 0);
+    while mantissa % 1000 == 0 && thousands < SUFFIXES.len() - 1 {
+        mantissa /= 1000;
+        thousands += 1;
+    }
+    format!("{mantissa}{}", SUFFIXES[thousands])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_canonical() {
+        for (value, text) in [
+            (0.0, "0"),
+            (-0.0, "0"),
+            (0.0004, "0"),
+            (0.539, "539m"),
+            (1.5, "1500m"),
+            (1.0, "1"),
+            (2.9999, "2999m"),
+            (10.0, "10"),
+            (100.0, "100"),
+            (250.0, "250"),
+            (1234.0, "1234"),
+            (1000.0, "1k"),
+            (12_500.0, "12500"),
+            (250_000.0, "250k"),
+            (250_000_000.0, "250M"),
+            (-3.25, "-3250m"),
+            (-2_000.0, "-2k"),
+            (9e15, "9P"),
+        ] {
+            assert_eq!(quantity(value), Ok(text.to_owned()), "{value}");
+        }
+    }
+
+    #[test]
+    fn what_would_wrap_or_is_no_number_is_an_error() {
+        for value in [
+            f64::NAN,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            1e17,
+            -9.3e15,
+            f64::MAX,
+        ] {
+            assert!(quantity(value).is_err(), "{value}");
+        }
+    }
+}

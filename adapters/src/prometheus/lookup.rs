@@ -1,0 +1,129 @@
+//! `/api/v1/series`, `/labels`, `/label/{name}/values`: what series there are.
+
+use stillwell_engine::Timestamp;
+use stillwell_engine::labels::Matcher;
+use stillwell_engine::promql::parse_metric_selector;
+
+use super::answer::annotations;
+use super::error::ApiError;
+use super::params;
+use crate::form::Form;
+use crate::host::Host;
+use crate::json;
+use crate::pool::StopFlag;
+
+/// What all three read from their parameters.
+struct Range {
+    sets: Vec<Vec<Matcher>>,
+    start: Timestamp,
+    end: Timestamp,
+    limit: Option<usize>,
+}
+
+impl Range {
+    fn read(form: &Form) -> Result<Range, ApiError> {
+        let limit = params::limit(form)?;
+        let start = params::time(form, "start", Timestamp::MIN)?;
+        let end = params::time(form, "end", Timestamp::MAX)?;
+        if end < start {
+            return Err(ApiError::parameter(
+                "end",
+                "end timestamp must not be before start time",
+            ));
+        }
+        let selector = |text| {
+            parse_metric_selector(text).map_err(|error| ApiError::parameter("match[]", error))
+        };
+        let sets = form
+            .all("match[]")
+            .map(selector)
+            .collect::<Result<_, _>>()?;
+        Ok(Range {
+            sets,
+            start,
+            end,
+            limit,
+        })
+    }
+
+    /// One more than is told, to know whether something was left out; 0 asks for all.
+    fn asked(&self) -> usize {
+        self.limit.map_or(0, |limit| limit.saturating_add(1))
+    }
+}
+
+pub(super) async fn series(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
+    let range = Range::read(form)?;
+    if range.sets.is_empty() {
+        return Err(ApiError::bad_data("no match[] parameter provided"));
+    }
+    let limit = range.limit;
+    let reader = host.reader().clone();
+    let work =
+        move |_: &StopFlag| Ok(reader.series(&range.sets, range.start, range.end, range.asked()));
+    let found = host
+        .queries()
+        .run(host.query_settings().timeout_ms, work)
+        .await?;
+    Ok(list(found, limit, |out, labels| {
+        json::object(out, labels.iter())
+    }))
+}
+
+pub(super) async fn label_names(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
+    let range = Range::read(form)?;
+    let limit = range.limit;
+    let reader = host.reader().clone();
+    let work = move |_: &StopFlag| {
+        Ok(reader.label_names(&range.sets, range.start, range.end, range.asked()))
+    };
+    let found = host
+        .queries()
+        .run(host.query_settings().timeout_ms, work)
+        .await?;
+    Ok(list(found, limit, |out, name| json::string(out, name)))
+}
+
+pub(super) async fn label_values(
+    host: &dyn Host,
+    name: &str,
+    form: &Form,
+) -> Result<String, ApiError> {
+    if name.is_empty() {
+        return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
+    }
+    let range = Range::read(form)?;
+    let limit = range.limit;
+    let (reader, name) = (host.reader().clone(), name.to_owned());
+    let work = move |_: &StopFlag| {
+        Ok(reader.label_values(&name, &range.sets, range.start, range.end, range.asked()))
+    };
+    let found = host
+        .queries()
+        .run(host.query_settings().timeout_ms, work)
+        .await?;
+    Ok(list(found, limit, |out, value| json::string(out, value)))
+}
+
+/// A successful answer whose data is a list, cut to `limit`.
+fn list<T>(
+    mut items: Vec<T>,
+    limit: Option<usize>,
+    mut write: impl FnMut(&mut String, &T),
+) -> String {
+    let mut notes = stillwell_engine::promql::Annotations::default();
+    if let Some(limit) = limit
+        && items.len() > limit
+    {
+        items.truncate(limit);
+        notes
+            .warnings
+            .push("results truncated due to limit".to_owned());
+    }
+    let mut out = String::from("{\"status\":\"success\",\"data\":[");
+    json::joined(&mut out, &items, |out, item| write(out, item));
+    out.push(']');
+    annotations(&mut out, &notes);
+    out.push('}');
+    out
+}

@@ -1,0 +1,141 @@
+//! The Prometheus HTTP API, version 1: what KEDA, Grafana, promtool and client libraries send.
+
+mod answer;
+mod error;
+mod lookup;
+mod number;
+mod params;
+mod query;
+mod status;
+mod targets;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use axum::routing::any;
+
+use crate::form::{Form, decode};
+use crate::host::Host;
+use crate::reply::{JSON, reply, reply_encoded};
+
+pub use answer::query_body;
+pub use error::ApiError;
+pub use number::float;
+
+/// Go's own limit for a form.
+const FORM_BYTES_MAX: usize = 10 << 20;
+
+/// The routes below `/api/v1`.
+pub fn router(host: Arc<dyn Host>) -> Router {
+    let handler = move |request: Request<Body>| {
+        let host = Arc::clone(&host);
+        async move {
+            let origin = request.headers().get(header::ORIGIN).cloned();
+            let mut response = answer(&*host, request).await;
+            if let Some(origin) = origin {
+                allow_origin(response.headers_mut(), origin);
+            }
+            response
+        }
+    };
+    Router::new().route("/api/v1/{*path}", any(handler))
+}
+
+async fn answer(host: &dyn Host, request: Request<Body>) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    if parts.method == Method::OPTIONS {
+        return reply(StatusCode::NO_CONTENT, JSON, String::new());
+    }
+    let path = parts.uri.path().strip_prefix("/api/v1").unwrap_or("");
+    let segments: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let read_only = !takes_post(&segments);
+    let allowed = matches!(parts.method, Method::GET | Method::HEAD)
+        || (parts.method == Method::POST && !read_only);
+    if !allowed {
+        return reply(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "text/plain",
+            "Method Not Allowed\n".to_owned(),
+        );
+    }
+    let form = match read_form(&parts.headers, parts.uri.query(), body).await {
+        Ok(form) => form,
+        Err(error) => return error.into_response(),
+    };
+    let result = match segments.as_slice() {
+        ["query"] => query::instant(host, &form).await,
+        ["query_range"] => query::range(host, &form).await,
+        ["series"] => lookup::series(host, &form).await,
+        ["labels"] => lookup::label_names(host, &form).await,
+        ["label", name, "values"] => lookup::label_values(host, &decode(name, false), &form).await,
+        ["targets"] => Ok(targets::targets(host, &form)),
+        ["status", "buildinfo"] => Ok(status::buildinfo(host)),
+        ["status", "runtimeinfo"] => Ok(status::runtimeinfo(host)),
+        ["status", "flags"] => Ok(status::flags(host)),
+        ["status", "config"] => Ok(status::config(host)),
+        ["query_exemplars"] | ["targets", "metadata"] => Ok(empty("[]")),
+        ["metadata"] => Ok(empty("{}")),
+        ["rules"] => Ok(empty(r#"{"groups":[]}"#)),
+        ["alerts"] => Ok(empty(r#"{"alerts":[]}"#)),
+        ["alertmanagers"] => Ok(empty(
+            r#"{"activeAlertmanagers":[],"droppedAlertmanagers":[]}"#,
+        )),
+        _ => {
+            return reply(
+                StatusCode::NOT_FOUND,
+                "text/plain",
+                "404 page not found\n".to_owned(),
+            );
+        }
+    };
+    match result {
+        Ok(body) => reply_encoded(StatusCode::OK, JSON, body, &parts.headers),
+        Err(error) => error.into_response(),
+    }
+}
+
+fn takes_post(segments: &[&str]) -> bool {
+    matches!(
+        segments,
+        ["query" | "query_range" | "query_exemplars" | "series" | "labels"]
+    )
+}
+
+/// Parameters of body and URL; the body's come first, as in Go.
+async fn read_form(headers: &HeaderMap, query: Option<&str>, body: Body) -> Result<Form, ApiError> {
+    let is_form = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+    if !is_form {
+        return Ok(Form::parse(query));
+    }
+    let bytes = to_bytes(body, FORM_BYTES_MAX)
+        .await
+        .map_err(|error| ApiError::bad_data(format!("error parsing form values: {error}")))?;
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(Form::parse([&*text].into_iter().chain(query)))
+}
+
+/// An answer for what we do not keep, in the shape that clients expect.
+fn empty(data: &str) -> String {
+    format!("{{\"status\":\"success\",\"data\":{data}}}")
+}
+
+/// Any origin may read, as with Prometheus' default `--web.cors.origin`.
+fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
+    for (name, value) in [
+        (
+            "access-control-allow-headers",
+            "Accept, Authorization, Content-Type, Origin",
+        ),
+        ("access-control-allow-methods", "GET, POST, OPTIONS"),
+        ("access-control-expose-headers", "Date"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.insert("access-control-allow-origin", origin);
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+}

@@ -1,0 +1,131 @@
+//! `/api/v1/query` and `/api/v1/query_range`.
+
+use stillwell_engine::Timestamp;
+use stillwell_engine::promql::{Answer, EvalOptions, Query, QueryError};
+
+use super::answer::query_body;
+use super::error::ApiError;
+use super::params;
+use crate::form::Form;
+use crate::host::Host;
+use crate::pool::StopFlag;
+
+/// Points per series of a range query, as in Prometheus: enough for any screen.
+const POINTS_MAX: i64 = 11_000;
+
+/// Answers an instant query.
+pub(super) async fn instant(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
+    let limit = params::limit(form)?;
+    let at = params::time(form, "time", host.now())?;
+    let call = Call::read(host, form)?;
+    let answer = call
+        .run(host, move |query, view, options| {
+            query.instant(view, at, options)
+        })
+        .await?;
+    Ok(query_body(answer, limit))
+}
+
+/// Answers a range query.
+pub(super) async fn range(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
+    let limit = params::limit(form)?;
+    let start = params::required_time(form, "start")?;
+    let end = params::required_time(form, "end")?;
+    if end < start {
+        return Err(ApiError::parameter(
+            "end",
+            "end timestamp must not be before start time",
+        ));
+    }
+    let step_ms = step_ms(form, start, end)?;
+    let call = Call::read(host, form)?;
+    let answer = call
+        .run(host, move |query, view, options| {
+            query.range(view, start, end, step_ms, options)
+        })
+        .await?;
+    Ok(query_body(answer, limit))
+}
+
+fn step_ms(form: &Form, start: Timestamp, end: Timestamp) -> Result<i64, ApiError> {
+    let step_ms =
+        params::duration_ms(form.get("step")).map_err(|why| ApiError::parameter("step", why))?;
+    if step_ms <= 0 {
+        return Err(ApiError::parameter(
+            "step",
+            "zero or negative query resolution step widths are not accepted. Try a positive integer",
+        ));
+    }
+    if end.since_ms(start) / step_ms > POINTS_MAX {
+        return Err(ApiError::bad_data(
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
+        ));
+    }
+    Ok(step_ms)
+}
+
+/// What both kinds of queries have in common.
+struct Call {
+    query: Query,
+    timeout_ms: u64,
+    lookback_ms: i64,
+}
+
+impl Call {
+    fn read(host: &dyn Host, form: &Form) -> Result<Call, ApiError> {
+        let settings = host.query_settings();
+        let timeout_ms = match form.get("timeout") {
+            "" => settings.timeout_ms,
+            text => {
+                let ms =
+                    params::duration_ms(text).map_err(|why| ApiError::parameter("timeout", why))?;
+                u64::try_from(ms).unwrap_or(0)
+            }
+        };
+        let lookback_ms = match form.get("lookback_delta") {
+            "" => settings.lookback_ms,
+            text => params::duration_ms(text).map_err(|why| {
+                ApiError::bad_data(format!("error parsing lookback delta duration: {why}"))
+            })?,
+        };
+        let query = Query::parse(form.get("query"), &settings.features)
+            .map_err(|error| ApiError::parameter("query", error))?;
+        Ok(Call {
+            query,
+            timeout_ms,
+            lookback_ms,
+        })
+    }
+
+    async fn run(
+        self,
+        host: &dyn Host,
+        evaluate: impl FnOnce(
+            &Query,
+            &dyn stillwell_engine::promql::select::View,
+            &EvalOptions<'_>,
+        ) -> Result<Answer, QueryError>
+        + Send
+        + 'static,
+    ) -> Result<Answer, ApiError> {
+        let settings = host.query_settings();
+        let reader = host.reader().clone();
+        let Call {
+            query,
+            timeout_ms,
+            lookback_ms,
+        } = self;
+        let work = move |stop: &StopFlag| {
+            let stopped = || stop.get();
+            let options = EvalOptions {
+                lookback_ms,
+                samples_max: settings.samples_max,
+                subquery_step_ms: settings.subquery_step_ms,
+                features: settings.features,
+                stop: Some(&stopped),
+            };
+            evaluate(&query, &reader.plain(), &options)
+        };
+        Ok(host.queries().run(timeout_ms, work).await?)
+    }
+}

@@ -1,0 +1,85 @@
+//! A process for the tests of the faces: a fixed clock, an engine to fill, signals as given.
+
+use std::sync::Arc;
+
+use stillwell_engine::promql::Features;
+use stillwell_engine::{Engine, Limits, Reader, Timestamp, Writer};
+
+use crate::host::{Build, Host, QuerySettings, Signals, Targets};
+use crate::pool::QueryPool;
+
+/// 2026-11-23T19:00:00.25Z.
+pub(crate) const NOW_MS: i64 = 1_795_460_400_250;
+
+pub(crate) struct TestHost {
+    pub(crate) writer: parking_lot::Mutex<Writer>,
+    pub(crate) targets: Targets,
+    reader: Reader,
+    queries: QueryPool,
+    signals: Arc<dyn Signals>,
+}
+
+impl TestHost {
+    pub(crate) fn new(signals: Arc<dyn Signals>) -> TestHost {
+        let (writer, reader) = Engine::new(Limits::default());
+        TestHost {
+            writer: parking_lot::Mutex::new(writer),
+            targets: Targets::default(),
+            reader,
+            queries: QueryPool::new(4, 10_000),
+            signals,
+        }
+    }
+}
+
+impl Host for TestHost {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_ms(NOW_MS)
+    }
+
+    fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    fn queries(&self) -> &QueryPool {
+        &self.queries
+    }
+
+    fn signals(&self) -> Arc<dyn Signals> {
+        Arc::clone(&self.signals)
+    }
+
+    fn query_settings(&self) -> QuerySettings {
+        QuerySettings {
+            timeout_ms: 10_000,
+            lookback_ms: 300_000,
+            samples_max: 1_000_000,
+            subquery_step_ms: 60_000,
+            features: Features::default(),
+        }
+    }
+
+    fn targets(&self) -> Targets {
+        self.targets.clone()
+    }
+
+    fn build(&self) -> Build {
+        Build {
+            version: "0.1.0",
+            started: self.now(),
+            retention: "1h".to_owned(),
+        }
+    }
+
+    fn flags(&self) -> Vec<(String, String)> {
+        vec![("query.timeout".to_owned(), "10s".to_owned())]
+    }
+
+    fn config_text(&self) -> Arc<String> {
+        Arc::new("global: {}\n".to_owned())
+    }
+
+    fn reload_succeeded(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,286 @@
+//! From a job's static groups to targets: labels, relabelling, URL, as Prometheus makes them.
+
+use std::sync::Arc;
+
+use stillwell_engine::TargetSpec;
+use stillwell_engine::labels::{Labels, LabelsBuilder, relabel};
+
+use super::client::FetchOptions;
+use super::url::{Url, encode_query};
+use crate::config::units::{duration_ms, show_duration_ms};
+use crate::config::{INTERVAL_MS_MIN, ScrapeJob};
+
+/// The format that the engine reads; the last entry is for servers that know nothing else.
+const ACCEPT: &str = "text/plain;version=0.0.4;charset=utf-8;q=0.5,*/*;q=0.1";
+/// Below this interval gzip costs both sides more than it saves.
+const GZIP_INTERVAL_MS_MIN: u64 = 1_000;
+
+/// One target, ready to be scraped.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// Its job.
+    pub job: Arc<ScrapeJob>,
+    /// Before relabelling.
+    pub discovered: Labels,
+    /// After it.
+    pub labels: Labels,
+    /// Where it is.
+    pub url: Url,
+    /// Between two scrapes.
+    pub interval_ms: u64,
+    /// For one scrape.
+    pub timeout_ms: u64,
+    /// Why it must not be scraped, though it is a target.
+    pub refused: Option<String>,
+}
+
+/// What a job's configuration comes to.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// To be scraped.
+    pub targets: Vec<Target>,
+    /// Labels of what relabelling dropped.
+    pub dropped: Vec<Labels>,
+    /// Groups that name no usable target, in words.
+    pub problems: Vec<String>,
+}
+
+impl Target {
+    /// What to fetch.
+    pub fn fetch_options(&self) -> FetchOptions {
+        let by_interval = self.interval_ms >= GZIP_INTERVAL_MS_MIN;
+        FetchOptions {
+            url: self.url.clone(),
+            timeout_ms: self.timeout_ms,
+            body_bytes_max: self.job.limits.body_bytes_max,
+            follow_redirects: self.job.follow_redirects,
+            ask_gzip: self.job.compression.unwrap_or(by_interval),
+            accept: ACCEPT,
+        }
+    }
+
+    /// What the engine must know.
+    pub fn spec(&self) -> TargetSpec {
+        let limits = &self.job.limits;
+        let count = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
+        TargetSpec {
+            labels: self.labels.clone(),
+            honor_labels: self.job.honor_labels,
+            honor_timestamps: self.job.honor_timestamps,
+            metric_relabel: self.job.metric_relabel.clone(),
+            sample_limit: limits.samples_max,
+            label_limit: count(limits.labels_max),
+            label_name_bytes_max: count(limits.label_name_bytes_max),
+            label_value_bytes_max: count(limits.label_value_bytes_max),
+            interval_ms: self.interval_ms,
+        }
+    }
+}
+
+/// Every target of a job.
+pub fn targets(job: &Arc<ScrapeJob>) -> Found {
+    let mut found = Found::default();
+    for group in &job.groups {
+        for address in &group.targets {
+            let discovered = discovered(job, address, &group.labels);
+            let mut labels = discovered.to_builder();
+            if !relabel(&job.relabel, &mut labels) {
+                found.dropped.push(discovered);
+                continue;
+            }
+            match finish(job, &discovered, labels) {
+                // Two ways to the same target are one target.
+                Ok(target) => {
+                    if found
+                        .targets
+                        .iter()
+                        .all(|have| have.labels != target.labels)
+                    {
+                        found.targets.push(target);
+                    }
+                }
+                Err(why) => found
+                    .problems
+                    .push(format!("job {:?}, target {address}: {why}", job.name)),
+            }
+        }
+    }
+    let (count, limit) = (found.targets.len() as u64, job.limits.targets_max);
+    if limit > 0 && count > limit {
+        for target in &mut found.targets {
+            let why = format!("target_limit exceeded (number of targets: {count}, limit: {limit})");
+            target.refused = Some(why);
+        }
+    }
+    found
+}
+
+fn discovered(job: &ScrapeJob, address: &str, group: &Labels) -> Labels {
+    let mut labels = LabelsBuilder::default();
+    labels.set("__address__", address);
+    for (name, value) in group.iter() {
+        labels.set(name, value);
+    }
+    let mut default = |name: &str, value: &str| {
+        if labels.get(name).is_empty() {
+            labels.set(name, value);
+        }
+    };
+    default("job", &job.name);
+    default("__scrape_interval__", &show_duration_ms(job.interval_ms));
+    default("__scrape_timeout__", &show_duration_ms(job.timeout_ms));
+    default("__metrics_path__", &job.path);
+    default("__scheme__", &job.scheme);
+    for (name, values) in &job.params {
+        if let Some(first) = values.first() {
+            default(&format!("__param_{name}"), first);
+        }
+    }
+    labels.build()
+}
+
+fn finish(
+    job: &Arc<ScrapeJob>,
+    discovered: &Labels,
+    mut labels: LabelsBuilder,
+) -> Result<Target, String> {
+    let address = labels.get("__address__").to_owned();
+    if address.is_empty() {
+        return Err("relabelling left no __address__".to_owned());
+    }
+    let query = query(job, &labels);
+    let url = Url::from_parts(
+        labels.get("__scheme__"),
+        &address,
+        labels.get("__metrics_path__"),
+        &query,
+    )
+    .map_err(|error| error.to_string())?;
+    let interval_ms = duration_ms(labels.get("__scrape_interval__"))
+        .map_err(|error| format!("__scrape_interval__: {error}"))?;
+    let timeout_ms = duration_ms(labels.get("__scrape_timeout__"))
+        .map_err(|error| format!("__scrape_timeout__: {error}"))?;
+    if interval_ms < INTERVAL_MS_MIN || timeout_ms == 0 {
+        let least = show_duration_ms(INTERVAL_MS_MIN);
+        return Err(format!(
+            "the interval must be at least {least} and the timeout longer than 0"
+        ));
+    }
+    if labels.get("instance").is_empty() {
+        labels.set("instance", &address);
+    }
+    labels.retain(|name| !name.starts_with("__"));
+    Ok(Target {
+        job: Arc::clone(job),
+        discovered: discovered.clone(),
+        labels: labels.build(),
+        url,
+        interval_ms,
+        timeout_ms,
+        refused: None,
+    })
+}
+
+/// The query of the URL: the job's parameters, the first value of each as relabelling left it.
+fn query(job: &ScrapeJob, labels: &LabelsBuilder) -> String {
+    let mut params: Vec<(String, Vec<String>)> = job.params.clone();
+    for (label, value) in labels.iter() {
+        let Some(name) = label.strip_prefix("__param_") else {
+            continue;
+        };
+        match params.iter_mut().find(|(have, _)| have == name) {
+            Some((_, values)) if values.is_empty() => values.push(value.to_owned()),
+            Some((_, values)) => value.clone_into(&mut values[0]),
+            None => params.push((name.to_owned(), vec![value.to_owned()])),
+        }
+    }
+    params.sort();
+    let mut out = String::new();
+    for (name, values) in &params {
+        for value in values {
+            if !out.is_empty() {
+                out.push('&');
+            }
+            encode_query(name, &mut out);
+            out.push('=');
+            encode_query(value, &mut out);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use stillwell_engine::labels;
+
+    use super::*;
+
+    fn found(text: &str) -> Found {
+        let (config, report) = crate::config::load(text);
+        let config = config.unwrap_or_else(|| panic!("{:?}", report.errors));
+        targets(&Arc::new(config.jobs[0].clone()))
+    }
+
+    #[test]
+    fn labels_and_url_are_those_of_prometheus() {
+        let found = found(
+            "scrape_configs:\n- job_name: epp\n  scrape_interval: 100ms\n  params: {\"name[]\": [a b, c], z: [1]}\n  static_configs:\n  - {targets: ['h:1'], labels: {pool: p, __meta: x}}\n",
+        );
+        let target = &found.targets[0];
+        assert_eq!(
+            target.labels,
+            labels! { "instance" => "h:1", "job" => "epp", "pool" => "p" }
+        );
+        assert_eq!(
+            target.url.to_string(),
+            "http://h:1/metrics?name%5B%5D=a+b&name%5B%5D=c&z=1"
+        );
+        assert_eq!((target.interval_ms, target.timeout_ms), (100, 1000));
+        assert_eq!(target.discovered.get("__scrape_interval__"), Some("100ms"));
+        assert!(!target.fetch_options().ask_gzip);
+    }
+
+    #[test]
+    fn relabelling_decides_about_everything() {
+        let found = found(
+            r#"
+scrape_configs:
+- job_name: j
+  static_configs: [{targets: ['a:1', 'b:1', 'c:1', 'd:1']}]
+  relabel_configs:
+  - {source_labels: [__address__], regex: 'b:1', action: drop}
+  - {source_labels: [__address__], regex: 'c:1', target_label: __address__, replacement: 'a:1'}
+  - {source_labels: [__address__], regex: 'd:1', target_label: __scheme__, replacement: https}
+  - {target_label: __metrics_path__, replacement: /m}
+  - {target_label: __param_q, replacement: v}
+  - {target_label: __scrape_interval__, replacement: 5s}
+  - {target_label: instance, replacement: me}
+"#,
+        );
+        assert_eq!(found.targets.len(), 1, "a and c are the same target");
+        let target = &found.targets[0];
+        assert_eq!(target.url.to_string(), "http://a:1/m?q=v");
+        assert_eq!(
+            (target.interval_ms, target.labels.get("instance")),
+            (5000, Some("me"))
+        );
+        assert_eq!(found.dropped[0].get("__address__"), Some("b:1"));
+        assert!(
+            found.problems[0].contains("d:1") && found.problems[0].contains("https"),
+            "{:?}",
+            found.problems
+        );
+    }
+
+    #[test]
+    fn more_targets_than_allowed_are_all_refused() {
+        let text = "scrape_configs:\n- {job_name: j, target_limit: 1, static_configs: [{targets: ['a:1', 'b:1']}]}\n";
+        for target in found(text).targets {
+            assert!(
+                target
+                    .refused
+                    .is_some_and(|why| why.contains("number of targets: 2, limit: 1"))
+            );
+        }
+    }
+}
