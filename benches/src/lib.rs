@@ -1,1 +1,3 @@
-//! Benches live in `benches/`; this library holds what they share.
+//! What the benches and `rivals` share.
+
+pub mod pages;

@@ -5,3 +5,12 @@
 /// A histogram with float counts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FloatHistogram {}
+
+impl FloatHistogram {
+    /// Every count times `factor`.
+    #[must_use]
+    pub fn scaled(&self, factor: f64) -> FloatHistogram {
+        let _ = factor;
+        self.clone()
+    }
+}

@@ -48,6 +48,15 @@ impl Re2 {
         captures.is_match().then_some(captures)
     }
 
+    /// Where the whole of `text` fits: `template` with its `$1`, `${name}` replaced by what the groups captured,
+    /// as Go's `Regexp.ExpandString` does it.
+    pub fn expand(&self, text: &str, template: &str) -> Option<String> {
+        let captures = self.captures(text)?;
+        let mut out = String::new();
+        super::expand(template, text, &captures, &mut out);
+        Some(out)
+    }
+
     /// The finite set of texts that fit, sorted, where the pattern is an alternation of literals.
     pub fn literals(&self) -> Option<&[String]> {
         self.literals.as_deref()

@@ -4,11 +4,13 @@
 //! `select` reads a store through a View, `eval` computes.
 
 mod answer;
+mod eval;
 mod functions;
 mod lower;
 mod options;
 pub mod plan;
 mod query;
+pub mod script;
 pub mod select;
 mod source;
 

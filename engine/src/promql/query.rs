@@ -5,9 +5,11 @@ use std::sync::Arc;
 use crate::labels::Matcher;
 use crate::time::Timestamp;
 
+use super::eval::Grid;
 use super::plan::{At, Duration, Expr, ExprKind};
 use super::select::View;
-use super::{Answer, EvalOptions, Features, QueryError, lower, source};
+use super::source::SourceError;
+use super::{Answer, EvalOptions, Features, QueryError, eval, lower, source};
 
 /// A query that was parsed and checked. Cheap to clone; evaluation does not change it.
 #[derive(Clone, Debug)]
@@ -15,6 +17,8 @@ pub struct Query {
     plan: Arc<Expr>,
     /// For positions in annotations.
     text: Arc<str>,
+    /// Whether a duration waits for the query's step or range.
+    deferred: bool,
 }
 
 /// One selector of a query and how it is used.
@@ -34,10 +38,14 @@ impl Query {
     /// Reads and checks `text`.
     pub fn parse(text: &str, features: &Features) -> Result<Query, QueryError> {
         match lower::parse(text, features) {
-            Ok(plan) => Ok(Query {
-                plan: Arc::new(plan),
-                text: Arc::from(text),
-            }),
+            Ok(plan) => {
+                let deferred = plan.has_deferred_durations();
+                Ok(Query {
+                    plan: Arc::new(plan),
+                    text: Arc::from(text),
+                    deferred,
+                })
+            }
             Err(error) => Err(error.into_query_error(text)),
         }
     }
@@ -49,8 +57,16 @@ impl Query {
         at: Timestamp,
         options: &EvalOptions<'_>,
     ) -> Result<Answer, QueryError> {
-        let _ = (view, at, options);
-        Err(not_yet("evaluation"))
+        let plan = self.resolved(0, 0)?;
+        eval::instant(
+            &ResolvedPlan {
+                expr: &plan,
+                text: &self.text,
+            },
+            view,
+            at,
+            options,
+        )
     }
 
     /// Evaluates at `start`, then every `step_ms`, up to `end` inclusive.
@@ -62,8 +78,39 @@ impl Query {
         step_ms: i64,
         options: &EvalOptions<'_>,
     ) -> Result<Answer, QueryError> {
-        let _ = (view, start, end, step_ms, options);
-        Err(not_yet("evaluation"))
+        if step_ms <= 0 {
+            return Err(bad_parameter(
+                "zero or negative query resolution step widths are not accepted",
+            ));
+        }
+        if end < start {
+            return Err(bad_parameter("end timestamp must not be before start time"));
+        }
+        let plan = self.resolved(step_ms, end.since_ms(start))?;
+        let grid = Grid::new(start.ms(), end.ms(), step_ms);
+        eval::range(
+            &ResolvedPlan {
+                expr: &plan,
+                text: &self.text,
+            },
+            view,
+            grid,
+            end,
+            options,
+        )
+    }
+
+    /// The plan with all durations known.
+    fn resolved(&self, step_ms: i64, range_ms: i64) -> Result<Arc<Expr>, QueryError> {
+        let mut plan = self.plan.clone();
+        if self.deferred {
+            Arc::make_mut(&mut plan)
+                .resolve_durations(step_ms, range_ms)
+                .map_err(|(span, message)| {
+                    SourceError::new(span, message).into_query_error(&self.text)
+                })?;
+        }
+        Ok(plan)
     }
 
     /// Every selector, in the order of the text.
@@ -108,6 +155,15 @@ pub fn parse_duration_ms(text: &str) -> Result<i64, QueryError> {
     })
 }
 
-fn not_yet(what: &str) -> QueryError {
-    QueryError::Execution(format!("{what} is not built yet"))
+fn bad_parameter(message: &str) -> QueryError {
+    QueryError::BadData {
+        message: message.to_owned(),
+        position: None,
+    }
+}
+
+/// What evaluation gets: a plan whose durations are all known, and the text for positions.
+pub(crate) struct ResolvedPlan<'a> {
+    pub(crate) expr: &'a Expr,
+    pub(crate) text: &'a str,
 }

@@ -1,5 +1,111 @@
 //! The functions of the language, one file per family.
 
+mod classic;
+mod dates;
+mod labels;
+pub(crate) mod math;
+mod misc;
+pub(crate) mod order;
+mod over_time;
+mod pointwise;
+mod rate;
 mod table;
+mod window;
 
+use super::QueryError;
+use super::eval::{Eval, Grid, Sink, not_yet};
+use super::plan::Expr;
+use super::select::Projection;
+
+pub(crate) use classic::almost_equal;
 pub use table::{Function, FunctionId};
+
+/// Streams the series of a call that yields a vector.
+pub(crate) fn stream(
+    eval: &Eval<'_>,
+    expr: &Expr,
+    function: &Function,
+    args: &[Expr],
+    grid: Grid,
+    need: Projection<'_>,
+    sink: &mut Sink<'_>,
+) -> Result<(), QueryError> {
+    use FunctionId as F;
+    match function.id {
+        F::LabelReplace => labels::replace(eval, args, grid, sink),
+        F::LabelJoin => labels::join(eval, args, grid, sink),
+        F::Vector => misc::vector(eval, args, grid, sink),
+        F::Absent => misc::absent(eval, args, grid, sink),
+        F::AbsentOverTime => misc::absent_over_time(eval, args, grid, sink),
+        F::Timestamp => misc::timestamp(eval, args, grid, need, sink),
+        F::HistogramQuantile => classic::quantile(eval, expr, args, grid, sink),
+        F::Sort | F::SortDesc | F::SortByLabel | F::SortByLabelDesc => {
+            eval.stream(&args[0], grid, need, sink)
+        }
+        F::DayOfMonth
+        | F::DayOfWeek
+        | F::DayOfYear
+        | F::DaysInMonth
+        | F::Hour
+        | F::Minute
+        | F::Month
+        | F::Year => dates::stream(eval, function.id, args, grid, need, sink),
+        _ if window::is_range_function(function.id) => {
+            window::stream(eval, expr, function.id, args, grid, need, sink)
+        }
+        _ if pointwise::is_pointwise(function.id) => {
+            pointwise::stream(eval, function.id, args, grid, need, sink)
+        }
+        _ => Err(not_yet(expr, function.name)),
+    }
+}
+
+/// The values of a call that yields a scalar.
+pub(crate) fn scalar(
+    eval: &Eval<'_>,
+    expr: &Expr,
+    function: &Function,
+    args: &[Expr],
+    grid: Grid,
+) -> Result<Vec<f64>, QueryError> {
+    use FunctionId as F;
+    let constant = |value: f64| Ok(vec![value; grid.count]);
+    match function.id {
+        F::Pi => constant(std::f64::consts::PI),
+        F::Time => Ok(grid.times().map(|ms| ms as f64 / 1000.0).collect()),
+        F::Start => constant(eval.query_start_ms as f64 / 1000.0),
+        F::End => constant(eval.query_end_ms as f64 / 1000.0),
+        F::Step => constant(eval.query_step_ms as f64 / 1000.0),
+        F::Range => constant((eval.query_end_ms - eval.query_start_ms) as f64 / 1000.0),
+        F::MinOf | F::MaxOf => {
+            let right = eval.scalar(&args[1], grid)?;
+            let pick = if function.id == F::MinOf {
+                math::min
+            } else {
+                math::max
+            };
+            let left = eval.scalar(&args[0], grid)?;
+            Ok(left
+                .into_iter()
+                .zip(right)
+                .map(|(left, right)| pick(left, right))
+                .collect())
+        }
+        F::Scalar => misc::scalar(eval, &args[0], grid),
+        _ => Err(not_yet(expr, function.name)),
+    }
+}
+
+/// Whether distinct input series give distinct output series once the metric names are gone.
+pub(crate) fn keeps_series_distinct(id: FunctionId) -> bool {
+    use FunctionId as F;
+    !matches!(
+        id,
+        F::LabelReplace
+            | F::LabelJoin
+            | F::Info
+            | F::HistogramQuantile
+            | F::HistogramFraction
+            | F::HistogramQuantiles
+    )
+}

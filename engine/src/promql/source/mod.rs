@@ -31,7 +31,7 @@ use promql_parser::parser::Expr as Tree;
 use crate::promql::Features;
 use crate::promql::plan::{Selector, Span};
 
-pub(crate) use atom::{Atom, AtomKind, BinaryAtom, Grouping, SubqueryAtom};
+pub(crate) use atom::{Atom, AtomKind, BinaryAtom};
 pub(crate) use error::{SourceError, line_and_column};
 pub(crate) use number::{parse_duration, parse_number};
 pub(crate) use selector::fits_everything;
@@ -52,6 +52,16 @@ pub(crate) fn read(text: &str, features: &Features) -> Result<(Vec<Atom>, Tree),
 
 /// A bare vector selector and nothing else.
 pub(crate) fn read_selector(text: &str) -> Result<Selector, SourceError> {
+    let selector = read_labels(text)?;
+    if fits_everything(&selector) {
+        let message = "vector selector must contain at least one non-empty matcher";
+        return Err(SourceError::new(selector.span, message));
+    }
+    Ok(selector)
+}
+
+/// Like `read_selector`, but it may fit everything: a series as test scripts write it.
+pub(crate) fn read_labels(text: &str) -> Result<Selector, SourceError> {
     let tokens = lex::lex(text)?;
     let mut cursor = cursor::Cursor::new(text, &tokens);
     if !cursor.is(&lex::TokenKind::LeftBrace) && cursor.word().is_none() {
@@ -61,9 +71,26 @@ pub(crate) fn read_selector(text: &str) -> Result<Selector, SourceError> {
     if !cursor.is(&lex::TokenKind::End) {
         return Err(cursor.unexpected(""));
     }
-    if fits_everything(&selector) {
-        let message = "vector selector must contain at least one non-empty matcher";
-        return Err(SourceError::new(selector.span, message));
-    }
     Ok(selector)
+}
+
+/// One string literal and nothing else.
+pub(crate) fn read_string(text: &str) -> Result<String, SourceError> {
+    let tokens = lex::lex(text)?;
+    match tokens.as_slice() {
+        [
+            lex::Token {
+                kind: lex::TokenKind::String(value),
+                ..
+            },
+            _,
+        ] => Ok(value.clone()),
+        _ => Err(SourceError::new(
+            Span {
+                start: 0,
+                end: text.len(),
+            },
+            "a string was expected",
+        )),
+    }
 }

@@ -81,9 +81,7 @@ fn braces(
                 continue;
             }
             _ => {
-                return Err(
-                    cursor.unexpected("in label matching, expected label matching operator")
-                );
+                return Err(cursor.unexpected("in label matching, expected label matching operator"));
             }
         };
         cursor.next();

@@ -1,0 +1,145 @@
+//! One scrape through the engine: page compared, changes committed. By kind of page and size.
+//!
+//! `cargo bench -p stillwell-benches --bench scrape`
+
+use std::hint::black_box;
+
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
+use stillwell_benches::pages::LoadPage;
+use stillwell_engine::labels::Labels;
+use stillwell_engine::{Engine, Format, Limits, ScrapeFacts, Stage, TargetSpec, Timestamp, Writer};
+
+struct Target {
+    writer: Writer,
+    stage: Stage,
+    page: LoadPage,
+    at_ms: i64,
+}
+
+fn engine() -> (Writer, Stage) {
+    let limits = Limits {
+        memory_bytes_max: 4 << 30,
+        retention_ms: 60_000,
+    };
+    let (mut writer, _) = Engine::new(limits);
+    let labels = Labels::from_pairs([("job", "epp"), ("instance", "10.0.0.7:9090")]);
+    let (_, stage) = writer.add_target(TargetSpec {
+        labels,
+        ..TargetSpec::default()
+    });
+    (writer, stage)
+}
+
+impl Target {
+    fn new(samples: usize, moving_percent: usize) -> Target {
+        let (writer, stage) = engine();
+        let page = LoadPage::new(0, samples, moving_percent);
+        let mut target = Target {
+            writer,
+            stage,
+            page,
+            at_ms: 0,
+        };
+        for _ in 0..20 {
+            target.page.step();
+            target.take();
+        }
+        target
+    }
+
+    fn take(&mut self) {
+        self.at_ms += 100;
+        let at = Timestamp::from_ms(self.at_ms);
+        let staged = self
+            .stage
+            .parse(&self.page.text, Format::Text)
+            .expect("the page parses");
+        let committed = self
+            .writer
+            .commit(staged, at, ScrapeFacts::default())
+            .expect("taken");
+        assert_eq!(committed.samples_scraped, self.page.samples() as u64);
+        if self.at_ms % 1000 == 0 {
+            self.writer.maintain(at);
+        }
+    }
+
+    /// A page with a line more, then the page as it was.
+    fn take_with_and_without_a_line(&mut self) {
+        let len = self.page.text.len();
+        self.page.text.extend_from_slice(b"late 1\n");
+        for end in [len + 7, len] {
+            self.at_ms += 100;
+            let body = black_box(&self.page.text[..end]);
+            let staged = self
+                .stage
+                .parse(body, Format::Text)
+                .expect("the page parses");
+            let at = Timestamp::from_ms(self.at_ms);
+            self.writer
+                .commit(staged, at, ScrapeFacts::default())
+                .expect("taken");
+        }
+        self.page.text.truncate(len);
+    }
+}
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    let mut group = criterion.benchmark_group("scrape");
+    group.sample_size(20);
+    for samples in [100, 2_024, 200_000] {
+        group.throughput(Throughput::Elements(samples as u64));
+        for moving_percent in [0, 20, 100] {
+            let mut target = Target::new(samples, moving_percent);
+            let id = BenchmarkId::new(format!("moving_{moving_percent}"), samples);
+            group.bench_function(id, |bencher| {
+                bencher.iter_custom(|rounds| {
+                    let mut total = std::time::Duration::ZERO;
+                    for _ in 0..rounds {
+                        target.page.step();
+                        let start = now();
+                        target.take();
+                        total += start.elapsed();
+                    }
+                    total
+                });
+            });
+        }
+        let mut target = Target::new(samples, 20);
+        group.bench_function(
+            BenchmarkId::new("two_with_one_line_moved", samples),
+            |bencher| {
+                bencher.iter(|| target.take_with_and_without_a_line());
+            },
+        );
+        let page = LoadPage::new(0, samples, 20);
+        group.bench_function(BenchmarkId::new("cold", samples), |bencher| {
+            bencher.iter_batched(
+                engine,
+                |(mut writer, mut stage)| {
+                    let staged = stage
+                        .parse(&page.text, Format::Text)
+                        .expect("the page parses");
+                    let facts = ScrapeFacts::default();
+                    writer
+                        .commit(staged, Timestamp::from_ms(1), facts)
+                        .expect("taken");
+                    (writer, stage)
+                },
+                BatchSize::LargeInput,
+            );
+        });
+    }
+    group.finish();
+    criterion.final_summary();
+}
+
+#[expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "a bench measures"
+)]
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}

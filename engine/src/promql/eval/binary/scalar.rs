@@ -1,0 +1,103 @@
+//! Operators on numbers, and a vector with a scalar.
+
+use crate::promql::QueryError;
+use crate::promql::plan::{Binary, BinaryOp, Expr};
+use crate::promql::select::Projection;
+
+use super::super::column::{ABSENT, Column, is_absent};
+use super::super::vector::unique_without_name;
+use super::super::{Eval, Grid, Sink};
+use super::drops_name;
+
+/// `left op right`; comparisons yield 1 or 0.
+pub(crate) fn scalar_op(op: BinaryOp, left: f64, right: f64) -> f64 {
+    let truth = |truth: bool| if truth { 1.0 } else { 0.0 };
+    match op {
+        BinaryOp::Add => left + right,
+        BinaryOp::Sub => left - right,
+        BinaryOp::Mul => left * right,
+        BinaryOp::Div => left / right,
+        BinaryOp::Mod => left % right,
+        BinaryOp::Pow => left.powf(right),
+        BinaryOp::Atan2 => left.atan2(right),
+        BinaryOp::Eql => truth(left == right),
+        BinaryOp::Neq => truth(left != right),
+        BinaryOp::Gtr => truth(left > right),
+        BinaryOp::Lss => truth(left < right),
+        BinaryOp::Gte => truth(left >= right),
+        BinaryOp::Lte => truth(left <= right),
+        BinaryOp::And
+        | BinaryOp::Or
+        | BinaryOp::Unless
+        | BinaryOp::TrimUpper
+        | BinaryOp::TrimLower => f64::NAN,
+    }
+}
+
+impl Eval<'_> {
+    pub(super) fn stream_with_scalar(
+        &self,
+        expr: &Expr,
+        binary: &Binary,
+        vector_left: bool,
+        grid: Grid,
+        need: Projection<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), QueryError> {
+        let (vector, scalar) = if vector_left {
+            (&binary.lhs, &binary.rhs)
+        } else {
+            (&binary.rhs, &binary.lhs)
+        };
+        let scalars = self.scalar(scalar, grid)?;
+        if drops_name(binary) {
+            return self.stream_mapped(vector, grid, need, sink, &mut |column| {
+                self.apply(expr, binary, vector_left, column, &scalars)
+            });
+        }
+        let need = if unique_without_name(vector) {
+            need
+        } else {
+            Projection::All
+        };
+        self.stream(vector, grid, need, &mut |labels, drop, column| {
+            self.apply(expr, binary, vector_left, column, &scalars)?;
+            if column.is_empty() {
+                Ok(())
+            } else {
+                sink(labels, drop, column)
+            }
+        })
+    }
+
+    fn apply(
+        &self,
+        expr: &Expr,
+        binary: &Binary,
+        vector_left: bool,
+        column: &mut Column,
+        scalars: &[f64],
+    ) -> Result<(), QueryError> {
+        let filter = binary.op.is_comparison() && !binary.return_bool;
+        for (value, scalar) in column.floats.iter_mut().zip(scalars) {
+            if is_absent(*value) {
+                continue;
+            }
+            let (left, right) = if vector_left {
+                (*value, *scalar)
+            } else {
+                (*scalar, *value)
+            };
+            let result = scalar_op(binary.op, left, right);
+            if !filter {
+                *value = result;
+            } else if result == 0.0 {
+                *value = ABSENT;
+            }
+        }
+        if column.histograms.iter().any(Option::is_some) {
+            return Err(super::super::not_yet(expr, "an operator on histograms"));
+        }
+        Ok(())
+    }
+}

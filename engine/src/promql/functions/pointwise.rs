@@ -1,0 +1,101 @@
+//! Functions of one sample: rounding, logarithms, trigonometry, clamps.
+
+use crate::promql::QueryError;
+use crate::promql::eval::{ABSENT, Eval, Grid, Sink, is_absent};
+use crate::promql::plan::Expr;
+use crate::promql::select::Projection;
+
+use super::FunctionId;
+use super::math;
+
+/// The function itself, where it takes nothing but the sample.
+fn simple(id: FunctionId) -> Option<fn(f64) -> f64> {
+    use FunctionId as F;
+    Some(match id {
+        F::Abs => f64::abs,
+        F::Ceil => f64::ceil,
+        F::Floor => f64::floor,
+        F::Exp => f64::exp,
+        F::Sqrt => f64::sqrt,
+        F::Ln => f64::ln,
+        F::Log2 => f64::log2,
+        F::Log10 => f64::log10,
+        F::Sin => f64::sin,
+        F::Cos => f64::cos,
+        F::Tan => f64::tan,
+        F::Asin => f64::asin,
+        F::Acos => f64::acos,
+        F::Atan => f64::atan,
+        F::Sinh => f64::sinh,
+        F::Cosh => f64::cosh,
+        F::Tanh => f64::tanh,
+        F::Asinh => f64::asinh,
+        F::Acosh => f64::acosh,
+        F::Atanh => f64::atanh,
+        F::Rad => |degrees| degrees * std::f64::consts::PI / 180.0,
+        F::Deg => |radians| radians * 180.0 / std::f64::consts::PI,
+        F::Sgn => |value| {
+            if value < 0.0 {
+                -1.0
+            } else if value > 0.0 {
+                1.0
+            } else {
+                value
+            }
+        },
+        _ => return None,
+    })
+}
+
+pub(super) fn is_pointwise(id: FunctionId) -> bool {
+    use FunctionId as F;
+    simple(id).is_some() || matches!(id, F::Round | F::Clamp | F::ClampMin | F::ClampMax)
+}
+
+pub(super) fn stream(
+    eval: &Eval<'_>,
+    id: FunctionId,
+    args: &[Expr],
+    grid: Grid,
+    need: Projection<'_>,
+    sink: &mut Sink<'_>,
+) -> Result<(), QueryError> {
+    use FunctionId as F;
+    let param = |index: usize| {
+        args.get(index)
+            .map(|arg| eval.scalar(arg, grid))
+            .transpose()
+    };
+    let (first, second) = (param(1)?, param(2)?);
+    let at = |values: &Option<Vec<f64>>, step: usize, otherwise: f64| {
+        values.as_ref().map_or(otherwise, |values| values[step])
+    };
+    let simple = simple(id);
+    eval.stream_mapped(&args[0], grid, need, sink, &mut |column| {
+        column.histograms.clear();
+        for (step, value) in column.floats.iter_mut().enumerate() {
+            if is_absent(*value) {
+                continue;
+            }
+            *value = match (simple, id) {
+                (Some(function), _) => function(*value),
+                (None, F::Round) => {
+                    // The inverse keeps decimals exact that the fraction itself cannot.
+                    let inverse = 1.0 / at(&first, step, 1.0);
+                    (*value * inverse + 0.5).floor() / inverse
+                }
+                (None, F::ClampMin) => math::max(at(&first, step, 0.0), *value),
+                (None, F::ClampMax) => math::min(at(&first, step, 0.0), *value),
+                _ => {
+                    let (low, high) = (at(&first, step, 0.0), at(&second, step, 0.0));
+                    if high < low {
+                        ABSENT
+                    } else {
+                        math::max(low, math::min(high, *value))
+                    }
+                }
+            };
+        }
+        Ok(())
+    })
+}
