@@ -81,7 +81,9 @@ fn braces(
                 continue;
             }
             _ => {
-                return Err(cursor.unexpected("in label matching, expected label matching operator"));
+                return Err(
+                    cursor.unexpected("in label matching, expected label matching operator")
+                );
             }
         };
         cursor.next();
