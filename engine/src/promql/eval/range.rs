@@ -107,6 +107,7 @@ impl Eval<'_> {
             after_ms: windows.start_ms(0).saturating_sub(before_ms),
             until_ms: windows.last_end_ms().saturating_add(behind_ms),
             projection: need,
+            last_only: false,
         };
         let selection = self.view.select(&request)?;
         let mut raw = Samples::default();

@@ -37,16 +37,17 @@ impl Eval<'_> {
         let last_ms = fixed
             .unwrap_or_else(|| grid.last_ms())
             .saturating_sub(offset_ms);
+        let one_time = first_ms == last_ms;
         let request = SelectRequest {
             matchers: &selector.matchers,
             after_ms: first_ms.saturating_sub(self.options.lookback_ms),
             until_ms: last_ms,
             projection: need,
+            last_only: one_time,
         };
         let selection = self.view.select(&request)?;
         let mut samples = Samples::default();
         let mut column = Column::default();
-        let one_time = first_ms == last_ms;
         for index in 0..selection.len() {
             self.poll()?;
             column.reset(grid.count);
@@ -103,6 +104,7 @@ impl Eval<'_> {
             after_ms: first_ms.saturating_sub(lookback_ms),
             until_ms: last_ms,
             projection: need,
+            last_only: false,
         };
         let selection = self.view.select(&request)?;
         let mut samples = Samples::default();
