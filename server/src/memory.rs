@@ -10,7 +10,8 @@ pub fn default_bytes_max() -> u64 {
     let read = |path: &str| std::fs::read_to_string(path).ok();
     let limits = [
         read("/sys/fs/cgroup/memory.max").and_then(|text| text.trim().parse().ok()),
-        read("/sys/fs/cgroup/memory/memory.limit_in_bytes").and_then(|text| text.trim().parse().ok()),
+        read("/sys/fs/cgroup/memory/memory.limit_in_bytes")
+            .and_then(|text| text.trim().parse().ok()),
         read("/proc/meminfo").and_then(|text| meminfo_total(&text)),
     ];
     // A control group without a limit of its own says a number past every machine.
@@ -18,7 +19,9 @@ pub fn default_bytes_max() -> u64 {
 }
 
 fn meminfo_total(text: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kilobytes.checked_mul(1024)
 }
@@ -29,7 +32,10 @@ mod tests {
 
     #[test]
     fn the_machines_memory_is_read() {
-        assert_eq!(meminfo_total("MemFree: 1 kB\nMemTotal:       24580000 kB\n"), Some(24_580_000 << 10));
+        assert_eq!(
+            meminfo_total("MemFree: 1 kB\nMemTotal:       24580000 kB\n"),
+            Some(24_580_000 << 10)
+        );
         assert_eq!(meminfo_total("nothing"), None);
         assert!(default_bytes_max() > 0);
     }

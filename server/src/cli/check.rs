@@ -23,13 +23,26 @@ pub(super) fn command() -> Command {
             Command::new("config")
                 .about("Errors with line and reason; warnings; exit 1 on an error")
                 .arg(Arg::new("FILE").required(true))
-                .arg(value("live", "URL", "Also ask a running server (not built yet)")),
+                .arg(value(
+                    "live",
+                    "URL",
+                    "Also ask a running server (not built yet)",
+                )),
         )
         .subcommand(
             Command::new("metrics")
                 .about("Reads a page from standard input; exit 0 if it parses, 1 if not")
-                .arg(Arg::new("openmetrics").long("openmetrics").action(ArgAction::SetTrue).help("The page is OpenMetrics (not built yet)"))
-                .arg(value("lint", "LEVEL", "error: lints exit with 3 (no lints are built yet)")),
+                .arg(
+                    Arg::new("openmetrics")
+                        .long("openmetrics")
+                        .action(ArgAction::SetTrue)
+                        .help("The page is OpenMetrics (not built yet)"),
+                )
+                .arg(value(
+                    "lint",
+                    "LEVEL",
+                    "error: lints exit with 3 (no lints are built yet)",
+                )),
         )
 }
 
@@ -54,7 +67,10 @@ fn check_config(matches: &ArgMatches) -> ExitCode {
     let (loaded, mut report) = config::load(&text);
     for signal in loaded.iter().flat_map(|config| &config.signals) {
         if let Err(error) = Query::parse(&signal.expr, &Features::default()) {
-            report.error(signal.line, format!("signal {:?}: expr: {error}", signal.name));
+            report.error(
+                signal.line,
+                format!("signal {:?}: expr: {error}", signal.name),
+            );
         }
     }
     for problem in &report.errors {
@@ -65,7 +81,12 @@ fn check_config(matches: &ArgMatches) -> ExitCode {
     }
     match loaded.filter(|_| report.errors.is_empty()) {
         Some(config) => {
-            let targets: usize = config.jobs.iter().flat_map(|job| &job.groups).map(|g| g.targets.len()).sum();
+            let targets: usize = config
+                .jobs
+                .iter()
+                .flat_map(|job| &job.groups)
+                .map(|g| g.targets.len())
+                .sum();
             println!(
                 "{file}: valid: {} jobs, {targets} targets, {} signals",
                 config.jobs.len(),
@@ -80,10 +101,16 @@ fn check_config(matches: &ArgMatches) -> ExitCode {
 #[expect(clippy::print_stdout, reason = "the report is the command's output")]
 fn check_metrics(matches: &ArgMatches) -> ExitCode {
     if matches.get_flag("openmetrics") {
-        return fail("OpenMetrics is not built yet; without --openmetrics the text format 0.0.4 is read");
+        return fail(
+            "OpenMetrics is not built yet; without --openmetrics the text format 0.0.4 is read",
+        );
     }
     let mut page = Vec::new();
-    if let Err(error) = std::io::stdin().lock().take(PAGE_BYTES_MAX).read_to_end(&mut page) {
+    if let Err(error) = std::io::stdin()
+        .lock()
+        .take(PAGE_BYTES_MAX)
+        .read_to_end(&mut page)
+    {
         return fail(format!("standard input: {error}"));
     }
     let (mut writer, _) = Engine::new(Limits::default());

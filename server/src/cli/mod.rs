@@ -47,7 +47,11 @@ fn command() -> Command {
 }
 
 fn value(name: &'static str, what: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).value_name(what).help(help).action(ArgAction::Set)
+    Arg::new(name)
+        .long(name)
+        .value_name(what)
+        .help(help)
+        .action(ArgAction::Set)
 }
 
 /// `stillwell --config.file=x` is `stillwell serve --config.file=x`.
@@ -99,7 +103,9 @@ mod tests {
         ] {
             assert!(parse(flag).is_ok(), "{flag}");
         }
-        let error = parse("--web.listen-adress=:1").expect_err("unknown").to_string();
+        let error = parse("--web.listen-adress=:1")
+            .expect_err("unknown")
+            .to_string();
         assert!(error.contains("--web.listen-address"), "{error}");
     }
 }

@@ -22,7 +22,11 @@ pub(super) fn command() -> Command {
             Command::new("instant")
                 .arg(url())
                 .arg(expression())
-                .arg(value("time", "TIME", "Evaluation time: seconds or RFC 3339")),
+                .arg(value(
+                    "time",
+                    "TIME",
+                    "Evaluation time: seconds or RFC 3339",
+                )),
         )
         .subcommand(
             Command::new("range")
@@ -47,7 +51,10 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
         query.push_str(&format!("&{name}="));
         encode_query(text(name), &mut query);
     }
-    let address = format!("{}/api/v1/{path}?{query}", text("url").trim_end_matches('/'));
+    let address = format!(
+        "{}/api/v1/{path}?{query}",
+        text("url").trim_end_matches('/')
+    );
     match ask(&address) {
         Ok(lines) => print(&lines),
         Err(why) => fail(why),
@@ -93,9 +100,7 @@ fn ask(address: &str) -> Result<String, String> {
 
 /// As promtool prints answers: one element a line, points below their series.
 fn show(data: &Value) -> String {
-    let point = |pair: &Value| {
-        format!("{} @[{}]", pair[1].as_str().unwrap_or(""), pair[0])
-    };
+    let point = |pair: &Value| format!("{} @[{}]", pair[1].as_str().unwrap_or(""), pair[0]);
     let mut out = String::new();
     match &data["result"] {
         Value::Array(items) if matches!(data["resultType"].as_str(), Some("vector" | "matrix")) => {

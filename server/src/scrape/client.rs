@@ -105,7 +105,9 @@ impl Client {
         let url = self.options.url.clone();
         let (mut connection, response) = self.request(&url, &mut "").await?;
         let (status, fetched) = (response.status().as_u16(), facts(response.headers())?);
-        connection.read_body(response.into_body(), self.options.body_bytes_max, body).await?;
+        connection
+            .read_body(response.into_body(), self.options.body_bytes_max, body)
+            .await?;
         Ok((status, fetched))
     }
 
