@@ -1,7 +1,7 @@
 //! The flags of the server, and Prometheus' flags that do nothing here, so that existing container arguments carry over.
 
 /// Flags of Prometheus without effect here: name, whether it takes a value, and what follows from that.
-pub const IGNORED: [(&str, bool, &str); 37] = [
+pub(super) const IGNORED: [(&str, bool, &str); 37] = [
     ("agent", false, "there is no agent mode"),
     (
         "alertmanager.notification-queue-capacity",
@@ -134,7 +134,7 @@ pub const IGNORED: [(&str, bool, &str); 37] = [
 ];
 
 /// Our own flags without effect yet.
-pub const LATER: [(&str, bool, &str); 14] = [
+pub(super) const LATER: [(&str, bool, &str); 14] = [
     (
         "web.config.file",
         true,
