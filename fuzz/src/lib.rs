@@ -2,6 +2,7 @@
 //!
 //! Their seeds run as an ordinary test; `cargo fuzz run NAME` (nightly) runs the same function without end.
 
+pub mod config;
 pub mod promql;
 
 /// Runs every seed of `fuzz/seeds/NAME` through a target; answers how many there were.

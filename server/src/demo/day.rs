@@ -20,49 +20,49 @@ const STEP_S: f64 = 0.05;
 
 /// The state of the pool and of its gateway.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Day {
+pub(super) struct Day {
     /// Seconds since the start.
-    pub elapsed_s: f64,
+    pub(super) elapsed_s: f64,
     queue: f64,
     running: f64,
     /// Replicas that serve.
-    pub replicas: f64,
+    pub(super) replicas: f64,
     /// Replicas that start, each with the time at which it is ready.
     starting: Vec<f64>,
     calm_s: f64,
     /// Requests that came.
-    pub arrived: f64,
+    pub(super) arrived: f64,
     /// Requests that were answered.
-    pub answered: f64,
+    pub(super) answered: f64,
     /// Time that answered requests waited, in all.
-    pub waited_s: f64,
+    pub(super) waited_s: f64,
     /// Answered requests by waiting time: up to 0.1, 0.5, 1, 2.5, 5 and 10 s.
-    pub waited: [f64; 6],
+    pub(super) waited: [f64; 6],
 }
 
 /// The bounds of [`Day::waited`].
-pub const WAITED_BOUNDS_S: [f64; 6] = [0.1, 0.5, 1.0, 2.5, 5.0, 10.0];
+pub(super) const WAITED_BOUNDS_S: [f64; 6] = [0.1, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 impl Day {
     /// Moves on to `elapsed_s`.
-    pub fn advance_to(&mut self, elapsed_s: f64) {
+    pub(super) fn advance_to(&mut self, elapsed_s: f64) {
         while self.elapsed_s + STEP_S <= elapsed_s {
             self.step();
         }
     }
 
     /// Requests that wait for a replica.
-    pub fn queue(&self) -> u64 {
+    pub(super) fn queue(&self) -> u64 {
         self.queue as u64
     }
 
     /// Requests that are served now.
-    pub fn running(&self) -> u64 {
+    pub(super) fn running(&self) -> u64 {
         self.running as u64
     }
 
     /// How full the pool is; an empty pool reads 1, as the gateway's own gauge does.
-    pub fn saturation(&self) -> f64 {
+    pub(super) fn saturation(&self) -> f64 {
         let slots = self.replicas * SLOTS_PER_REPLICA;
         if slots > 0.0 {
             self.running / slots

@@ -19,11 +19,11 @@ use tokio::time::Instant;
 use super::day::{Day, WAITED_BOUNDS_S};
 
 /// The guide's pool.
-pub const POOL: &str = "vllm-llama3-8b-instruct";
+pub(super) const POOL: &str = "vllm-llama3-8b-instruct";
 const MODEL: &str = "meta-llama/Llama-3.1-8B-Instruct";
 
 /// Serves pages of the day that begins now, until its runtime ends.
-pub async fn serve(listener: TcpListener) {
+pub(super) async fn serve(listener: TcpListener) {
     let (start, day) = (Instant::now(), Arc::new(Mutex::new(Day::default())));
     loop {
         // A connection that cannot be accepted is the scraper's to retry.
@@ -55,7 +55,7 @@ pub async fn serve(listener: TcpListener) {
 }
 
 /// The page of this moment.
-pub fn page(day: &Day) -> String {
+pub(super) fn page(day: &Day) -> String {
     let mut out = String::with_capacity(8 << 10);
     let flow = format!(
         "fairness_id=\"default-flow\",inference_pool=\"{POOL}\",model_name=\"{MODEL}\",priority=\"0\",target_model_name=\"{MODEL}\""

@@ -22,6 +22,13 @@ use crate::logging::{self, LogFormat};
 use crate::serve::web::WebOptions;
 use crate::serve::{self, Settings, app};
 
+/// The stand-in's page this many seconds into its day.
+pub fn page_at(elapsed_s: f64) -> String {
+    let mut day = day::Day::default();
+    day.advance_to(elapsed_s);
+    gateway::page(&day)
+}
+
 /// Where the first free port is looked for.
 const PORT_FIRST: u16 = 9090;
 const PORTS: u16 = 20;

@@ -10,9 +10,9 @@ use stillwell_adapters::host::{Host, Reading};
 use crate::serve::App;
 
 /// The guide's names.
-pub const QUEUE: &str = "igw_queue_depth";
+pub(super) const QUEUE: &str = "igw_queue_depth";
 /// The guide's names.
-pub const RUNNING: &str = "igw_running_requests";
+pub(super) const RUNNING: &str = "igw_running_requests";
 
 /// A line is printed this often.
 const LINE_MS: u64 = 1_000;
@@ -22,7 +22,7 @@ const BAR_COLUMNS: usize = 30;
 const BAR_FULL: f64 = 120.0;
 
 /// Prints until nobody reads any more.
-pub async fn show(app: &Arc<App>, base: &str, gateway: &str) {
+pub(super) async fn show(app: &Arc<App>, base: &str, gateway: &str) {
     let namespace = "default";
     let external = "apis/external.metrics.k8s.io/v1beta1";
     println!(
@@ -71,7 +71,7 @@ pub async fn show(app: &Arc<App>, base: &str, gateway: &str) {
 }
 
 /// The last words.
-pub fn goodbye() {
+pub(super) fn goodbye() {
     println!("\nEnded. To run it against a real gateway: stillwell --config.file=stillwell.yml");
 }
 

@@ -7,7 +7,7 @@ use stillwell_adapters::host::{Health, Host};
 use super::app::App;
 
 /// The page.
-pub fn page(app: &App) -> String {
+pub(super) fn page(app: &App) -> String {
     let mut out = String::with_capacity(4 << 10);
     let stats = app.reader().stats();
     let states = app.scraper().states();

@@ -14,7 +14,7 @@ use crate::config::{Problem, SignalSpec};
 use crate::scrape::{Scraper, TargetState};
 
 /// The signals of one configuration.
-pub struct Evaluated {
+pub(super) struct Evaluated {
     signals: Vec<Signal>,
     reader: Reader,
     scraper: Scraper,
@@ -27,7 +27,7 @@ struct Signal {
 }
 
 /// Checks every expression of the configuration.
-pub fn check(specs: &[SignalSpec], features: &Features) -> Result<(), Vec<Problem>> {
+pub(super) fn check(specs: &[SignalSpec], features: &Features) -> Result<(), Vec<Problem>> {
     let problems: Vec<Problem> = specs
         .iter()
         .filter_map(|spec| {
@@ -47,7 +47,7 @@ pub fn check(specs: &[SignalSpec], features: &Features) -> Result<(), Vec<Proble
 
 impl Evaluated {
     /// The signals that pass [`check`].
-    pub fn new(
+    pub(super) fn new(
         specs: &[SignalSpec],
         reader: Reader,
         scraper: Scraper,

@@ -1,6 +1,7 @@
 //! A whole server on loopback, targets that do what a test says, and waiting for events instead of sleeping.
-#![allow(dead_code, reason = "every test takes what it needs")]
+#![allow(dead_code, unreachable_pub, reason = "every test takes what it needs")]
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,6 +21,13 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// A test that waits longer than this for an event has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Says something that the test runner does not swallow: that a test did not run must be seen.
+pub fn say(line: &str) {
+    std::io::stderr()
+        .write_all(format!("\n{line}\n").as_bytes())
+        .ok();
+}
 
 /// How a test's server evaluates.
 pub fn settings(config_file: Option<std::path::PathBuf>) -> Settings {
