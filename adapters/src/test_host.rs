@@ -1,9 +1,9 @@
-//! A process for the tests of the faces: a fixed clock, an engine to fill, signals as given.
+//! A process for the tests of the faces: a fixed clock, an empty engine, signals as given.
 
 use std::sync::Arc;
 
 use stillwell_engine::promql::Features;
-use stillwell_engine::{Engine, Limits, Reader, Timestamp, Writer};
+use stillwell_engine::{Engine, Limits, Reader, Timestamp};
 
 use crate::host::{Build, Host, QuerySettings, Signals, Targets};
 use crate::pool::QueryPool;
@@ -12,8 +12,6 @@ use crate::pool::QueryPool;
 pub(crate) const NOW_MS: i64 = 1_795_460_400_250;
 
 pub(crate) struct TestHost {
-    pub(crate) writer: parking_lot::Mutex<Writer>,
-    pub(crate) targets: Targets,
     reader: Reader,
     queries: QueryPool,
     signals: Arc<dyn Signals>,
@@ -21,10 +19,8 @@ pub(crate) struct TestHost {
 
 impl TestHost {
     pub(crate) fn new(signals: Arc<dyn Signals>) -> TestHost {
-        let (writer, reader) = Engine::new(Limits::default());
+        let (_, reader) = Engine::new(Limits::default());
         TestHost {
-            writer: parking_lot::Mutex::new(writer),
-            targets: Targets::default(),
             reader,
             queries: QueryPool::new(4, 10_000),
             signals,
@@ -60,7 +56,7 @@ impl Host for TestHost {
     }
 
     fn targets(&self) -> Targets {
-        self.targets.clone()
+        Targets::default()
     }
 
     fn build(&self) -> Build {

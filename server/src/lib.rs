@@ -2,6 +2,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod demo;
+pub mod logging;
+pub mod memory;
 pub mod scrape;
+pub mod serve;

@@ -1,3 +1,7 @@
 //! The Stillwell binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    stillwell::cli::run(std::env::args_os())
+}

@@ -3,6 +3,7 @@
 mod answer;
 mod error;
 mod lookup;
+mod metadata;
 mod number;
 mod params;
 mod query;
@@ -76,7 +77,7 @@ async fn answer(host: &dyn Host, request: Request<Body>) -> Response<Body> {
         ["status", "flags"] => Ok(status::flags(host)),
         ["status", "config"] => Ok(status::config(host)),
         ["query_exemplars"] | ["targets", "metadata"] => Ok(empty("[]")),
-        ["metadata"] => Ok(empty("{}")),
+        ["metadata"] => metadata::metadata(host, &form),
         ["rules"] => Ok(empty(r#"{"groups":[]}"#)),
         ["alerts"] => Ok(empty(r#"{"alerts":[]}"#)),
         ["alertmanagers"] => Ok(empty(

@@ -31,7 +31,7 @@ pub(super) fn time(out: &mut String, at: Timestamp) {
         out.push('-');
     }
     write!(out, "{}", magnitude / 1000).ok();
-    if magnitude % 1000 != 0 {
+    if !magnitude.is_multiple_of(1000) {
         write!(out, ".{:03}", magnitude % 1000).ok();
     }
 }

@@ -99,6 +99,18 @@ impl Client {
         }
     }
 
+    /// Fetches an answer of any status, for whoever reads errors too; without a timeout and without redirects.
+    pub async fn fetch_any(&mut self, body: &mut Vec<u8>) -> Result<(u16, Fetched), ScrapeError> {
+        body.clear();
+        let url = self.options.url.clone();
+        let (mut connection, response) = self.request(&url, &mut "").await?;
+        let (status, fetched) = (response.status().as_u16(), facts(response.headers())?);
+        connection
+            .read_body(response.into_body(), self.options.body_bytes_max, body)
+            .await?;
+        Ok((status, fetched))
+    }
+
     async fn fetch_untimed(
         &mut self,
         body: &mut Vec<u8>,

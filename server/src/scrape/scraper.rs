@@ -162,7 +162,6 @@ impl Task {
         let mut wanted: BTreeMap<(String, Labels), Target> = BTreeMap::new();
         let mut view = View::default();
         for job in jobs {
-            let job = Arc::new(job);
             let found = targets(&job);
             for problem in &found.problems {
                 error!(problem, "a target cannot be scraped");

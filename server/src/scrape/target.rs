@@ -18,7 +18,7 @@ const GZIP_INTERVAL_MS_MIN: u64 = 1_000;
 /// One target, ready to be scraped.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
-    /// Its job.
+    /// The options of its job, without what only finds targets: a reload that adds one leaves the others alone.
     pub job: Arc<ScrapeJob>,
     /// Before relabelling.
     pub discovered: Labels,
@@ -78,8 +78,15 @@ impl Target {
 }
 
 /// Every target of a job.
-pub fn targets(job: &Arc<ScrapeJob>) -> Found {
+pub fn targets(job: &ScrapeJob) -> Found {
     let mut found = Found::default();
+    let options = ScrapeJob {
+        groups: Vec::new(),
+        relabel: Vec::new(),
+        line: 0,
+        ..job.clone()
+    };
+    let options = Arc::new(options);
     for group in &job.groups {
         for address in &group.targets {
             let discovered = discovered(job, address, &group.labels);
@@ -88,7 +95,7 @@ pub fn targets(job: &Arc<ScrapeJob>) -> Found {
                 found.dropped.push(discovered);
                 continue;
             }
-            match finish(job, &discovered, labels) {
+            match finish(&options, &discovered, labels) {
                 // Two ways to the same target are one target.
                 Ok(target) => {
                     if found
@@ -218,7 +225,7 @@ mod tests {
     fn found(text: &str) -> Found {
         let (config, report) = crate::config::load(text);
         let config = config.unwrap_or_else(|| panic!("{:?}", report.errors));
-        targets(&Arc::new(config.jobs[0].clone()))
+        targets(&config.jobs[0])
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub(crate) fn parse(text: &str, features: &Features) -> Result<Expr, SourceError
     let mut lower = Lower {
         atoms: &atoms,
         at: 0,
+        depth: 0,
         features,
     };
     let expr = lower.expr(&tree)?;
@@ -29,9 +30,14 @@ pub(crate) fn parse(text: &str, features: &Features) -> Result<Expr, SourceError
     Ok(invariant::mark(expr))
 }
 
+/// Levels of the plan: brackets, and operators in a row, each of which holds the one before it. Evaluation
+/// recurses once per level; this depth fits the 2 MiB of a thread's stack with room to spare.
+const DEPTH_MAX: usize = 200;
+
 struct Lower<'a> {
     atoms: &'a [Atom],
     at: usize,
+    depth: usize,
     features: &'a Features,
 }
 
@@ -77,6 +83,26 @@ impl<'a> Lower<'a> {
     }
 
     fn expr(&mut self, tree: &Tree) -> Result<Expr, SourceError> {
+        self.deeper(1, |lower| lower.expr_inside(tree))
+    }
+
+    fn deeper(
+        &mut self,
+        levels: usize,
+        inside: impl FnOnce(&mut Self) -> Result<Expr, SourceError>,
+    ) -> Result<Expr, SourceError> {
+        self.depth += levels;
+        if self.depth > DEPTH_MAX {
+            let span = self.atoms.get(self.at).map_or(Span::default(), |atom| atom.span);
+            let message = format!("the query is nested too deeply; the limit is {DEPTH_MAX} levels");
+            return Err(SourceError::new(span, message));
+        }
+        let expr = inside(self)?;
+        self.depth -= levels;
+        Ok(expr)
+    }
+
+    fn expr_inside(&mut self, tree: &Tree) -> Result<Expr, SourceError> {
         match tree {
             Tree::Binary(_) => return self.binary(tree),
             Tree::Unary(unary) => return self.unary(&unary.expr),
@@ -191,7 +217,8 @@ impl<'a> Lower<'a> {
             spine.push(binary);
             node = &binary.lhs;
         }
-        let mut lhs = self.expr(node)?;
+        let levels = spine.len();
+        let mut lhs = self.deeper(levels, |lower| lower.expr(node))?;
         for binary in spine.into_iter().rev() {
             let atom = self.next()?;
             let AtomKind::Binary(operator) = &atom.kind else {

@@ -1,0 +1,22 @@
+//! Configuration text: any text is a configuration or a list of errors with lines.
+
+use stillwell::config::load;
+use stillwell::scrape::targets;
+
+/// Loads it and makes the targets of what loaded.
+pub fn run(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (config, report) = load(&text);
+    assert_eq!(config.is_none(), !report.errors.is_empty());
+    for job in config.iter().flat_map(|config| &config.jobs) {
+        let _ = targets(job);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn seeds_pass() {
+        assert!(crate::run_seeds("config", super::run) > 0);
+    }
+}

@@ -1,0 +1,125 @@
+//! `stillwell check config|metrics`: says what is wrong before it is in force.
+
+use std::io::Read;
+use std::process::ExitCode;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use stillwell_engine::promql::{Features, Query};
+use stillwell_engine::{Engine, Format, Limits, TargetSpec};
+
+use super::{fail, value};
+use crate::config;
+
+/// A page that must not parse.
+const EXIT_BAD_PAGE: u8 = 1;
+/// More than any gateway sends.
+const PAGE_BYTES_MAX: u64 = 1 << 30;
+
+pub(super) fn command() -> Command {
+    Command::new("check")
+        .about("Checks a configuration or a page")
+        .subcommand_required(true)
+        .subcommand(
+            Command::new("config")
+                .about("Errors with line and reason; warnings; exit 1 on an error")
+                .arg(Arg::new("FILE").required(true))
+                .arg(value(
+                    "live",
+                    "URL",
+                    "Also ask a running server (not built yet)",
+                )),
+        )
+        .subcommand(
+            Command::new("metrics")
+                .about("Reads a page from standard input; exit 0 if it parses, 1 if not")
+                .arg(
+                    Arg::new("openmetrics")
+                        .long("openmetrics")
+                        .action(ArgAction::SetTrue)
+                        .help("The page is OpenMetrics (not built yet)"),
+                )
+                .arg(value(
+                    "lint",
+                    "LEVEL",
+                    "error: lints exit with 3 (no lints are built yet)",
+                )),
+        )
+}
+
+pub(super) fn run(matches: &ArgMatches) -> ExitCode {
+    match matches.subcommand() {
+        Some(("config", matches)) => check_config(matches),
+        Some(("metrics", matches)) => check_metrics(matches),
+        _ => unreachable!("a subcommand is required"),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the report is the command's output")]
+fn check_config(matches: &ArgMatches) -> ExitCode {
+    let file = matches.get_one::<String>("FILE").map_or("", String::as_str);
+    if matches.get_one::<String>("live").is_some() {
+        return fail("--live is not built yet; without it the file alone is checked");
+    }
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) => return fail(format!("{file}: {error}")),
+    };
+    let (loaded, mut report) = config::load(&text);
+    for signal in loaded.iter().flat_map(|config| &config.signals) {
+        if let Err(error) = Query::parse(&signal.expr, &Features::default()) {
+            report.error(
+                signal.line,
+                format!("signal {:?}: expr: {error}", signal.name),
+            );
+        }
+    }
+    for problem in &report.errors {
+        println!("{file}:{}: error: {}", problem.line, problem.message);
+    }
+    for problem in &report.warnings {
+        println!("{file}:{}: warning: {}", problem.line, problem.message);
+    }
+    match loaded.filter(|_| report.errors.is_empty()) {
+        Some(config) => {
+            let targets: usize = config
+                .jobs
+                .iter()
+                .flat_map(|job| &job.groups)
+                .map(|g| g.targets.len())
+                .sum();
+            println!(
+                "{file}: valid: {} jobs, {targets} targets, {} signals",
+                config.jobs.len(),
+                config.signals.len()
+            );
+            ExitCode::SUCCESS
+        }
+        None => ExitCode::FAILURE,
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the report is the command's output")]
+fn check_metrics(matches: &ArgMatches) -> ExitCode {
+    if matches.get_flag("openmetrics") {
+        return fail(
+            "OpenMetrics is not built yet; without --openmetrics the text format 0.0.4 is read",
+        );
+    }
+    let mut page = Vec::new();
+    if let Err(error) = std::io::stdin()
+        .lock()
+        .take(PAGE_BYTES_MAX)
+        .read_to_end(&mut page)
+    {
+        return fail(format!("standard input: {error}"));
+    }
+    let (mut writer, _) = Engine::new(Limits::default());
+    let (_, mut stage) = writer.add_target(TargetSpec::default());
+    match stage.parse(&page, Format::Text) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("{error}");
+            ExitCode::from(EXIT_BAD_PAGE)
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The flags of the server, and Prometheus' flags that do nothing here, so that existing container arguments carry over.
+
+/// Flags of Prometheus without effect here: name, whether it takes a value, and what follows from that.
+pub(super) const IGNORED: [(&str, bool, &str); 37] = [
+    ("agent", false, "there is no agent mode"),
+    (
+        "alertmanager.notification-queue-capacity",
+        true,
+        "no alerts are sent",
+    ),
+    (
+        "alertmanager.notification-batch-size",
+        true,
+        "no alerts are sent",
+    ),
+    (
+        "alertmanager.drain-notification-queue-on-shutdown",
+        false,
+        "no alerts are sent",
+    ),
+    ("auto-gomaxprocs", false, "there is no Go runtime"),
+    ("auto-gomemlimit", false, "there is no Go runtime"),
+    ("auto-gomemlimit.ratio", true, "there is no Go runtime"),
+    (
+        "config.auto-reload-interval",
+        true,
+        "reload by SIGHUP or POST /-/reload",
+    ),
+    (
+        "rules.alert.for-grace-period",
+        true,
+        "no alerts are evaluated",
+    ),
+    (
+        "rules.alert.for-outage-tolerance",
+        true,
+        "no alerts are evaluated",
+    ),
+    ("rules.alert.resend-delay", true, "no alerts are sent"),
+    (
+        "rules.max-concurrent-evals",
+        true,
+        "rules are not evaluated yet",
+    ),
+    (
+        "scrape.adjust-timestamps",
+        false,
+        "timestamps are always aligned to the tick",
+    ),
+    (
+        "scrape.timestamp-tolerance",
+        true,
+        "timestamps are always aligned to the tick",
+    ),
+    (
+        "scrape.name-escaping-scheme",
+        true,
+        "every UTF-8 name is taken",
+    ),
+    (
+        "scrape.discovery-reload-interval",
+        true,
+        "there is no service discovery yet",
+    ),
+    ("storage.agent.path", true, "there is no agent mode"),
+    (
+        "storage.agent.retention.max-time",
+        true,
+        "there is no agent mode",
+    ),
+    (
+        "storage.agent.wal-compression",
+        false,
+        "there is no agent mode",
+    ),
+    ("storage.remote.flush-deadline", true, "nothing is sent on"),
+    (
+        "storage.remote.read-concurrent-limit",
+        true,
+        "remote read is not served",
+    ),
+    (
+        "storage.remote.read-max-bytes-in-frame",
+        true,
+        "remote read is not served",
+    ),
+    (
+        "storage.remote.read-sample-limit",
+        true,
+        "remote read is not served",
+    ),
+    ("storage.tsdb.path", true, "samples are kept in memory"),
+    (
+        "storage.tsdb.retention",
+        true,
+        "set --storage.retention.time",
+    ),
+    (
+        "storage.tsdb.retention.time",
+        true,
+        "set --storage.retention.time",
+    ),
+    (
+        "storage.tsdb.retention.size",
+        true,
+        "set --storage.memory.max",
+    ),
+    (
+        "storage.tsdb.allow-overlapping-blocks",
+        false,
+        "samples are kept in memory",
+    ),
+    (
+        "storage.tsdb.no-lockfile",
+        false,
+        "samples are kept in memory",
+    ),
+    (
+        "storage.tsdb.wal-compression",
+        false,
+        "samples are kept in memory",
+    ),
+    ("web.console.libraries", true, "there are no consoles"),
+    ("web.console.templates", true, "there are no consoles"),
+    ("web.cors.origin", true, "every origin may read"),
+    ("web.enable-admin-api", false, "there is no admin API"),
+    (
+        "web.enable-remote-write-receiver",
+        false,
+        "remote write is not received yet",
+    ),
+    ("web.page-title", true, "there is no page yet"),
+    ("web.read-timeout", true, "idle connections are kept"),
+];
+
+/// Our own flags without effect yet.
+pub(super) const LATER: [(&str, bool, &str); 14] = [
+    (
+        "web.config.file",
+        true,
+        "TLS and passwords of the plain listener are not built yet",
+    ),
+    (
+        "web.external-url",
+        true,
+        "only its path is used, as the route prefix",
+    ),
+    (
+        "web.max-connections",
+        true,
+        "512 connections are served at a time",
+    ),
+    (
+        "web.max-notifications-subscribers",
+        true,
+        "there are no notifications",
+    ),
+    (
+        "storage.path",
+        true,
+        "snapshots are not built yet: samples are kept in memory",
+    ),
+    ("secure-port", true, "the secure listener is not built yet"),
+    (
+        "tls-cert-file",
+        true,
+        "the secure listener is not built yet",
+    ),
+    (
+        "tls-private-key-file",
+        true,
+        "the secure listener is not built yet",
+    ),
+    (
+        "client-ca-file",
+        true,
+        "the secure listener is not built yet",
+    ),
+    (
+        "requestheader-client-ca-file",
+        true,
+        "the secure listener is not built yet",
+    ),
+    (
+        "requestheader-allowed-names",
+        true,
+        "the secure listener is not built yet",
+    ),
+    ("kubeconfig", true, "the secure listener is not built yet"),
+    (
+        "keda.listen-address",
+        true,
+        "the push stream is not built yet; KEDA can use the Prometheus API",
+    ),
+    ("web.use-local-assets", false, "there is no page yet"),
+];

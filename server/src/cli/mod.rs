@@ -1,0 +1,111 @@
+//! The command line.
+
+mod check;
+mod flags;
+mod query;
+mod serve;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Arg, ArgAction, Command};
+
+/// Runs the program with these arguments, the program's name first.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let matches = command().get_matches_from(with_default_subcommand(arguments));
+    match matches.subcommand() {
+        Some(("demo", matches)) => crate::demo::run(matches),
+        Some(("check", matches)) => check::run(matches),
+        Some(("query", matches)) => query::run(matches),
+        Some(("serve", matches)) => serve::run(matches),
+        _ => unreachable!("a subcommand is required"),
+    }
+}
+
+/// Prints an error where the user looks for it.
+#[expect(clippy::print_stderr, reason = "the command line speaks to its user")]
+pub(crate) fn fail(message: impl std::fmt::Display) -> ExitCode {
+    eprintln!("stillwell: {message}");
+    ExitCode::FAILURE
+}
+
+fn command() -> Command {
+    Command::new("stillwell")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Scrapes LLM inference gateways many times a second and tells autoscalers what it saw.")
+        .subcommand_required(true)
+        .arg_required_else_help(false)
+        .subcommand(serve::command())
+        .subcommand(
+            Command::new("demo")
+                .about("Runs a gateway stand-in with a moving queue, scrapes it, serves every face on loopback")
+                .arg(value("for", "DURATION", "End by itself after this long, e.g. 10s"))
+                .arg(value("port", "PORT", "Of the plain listener; the first free one from 9090 where it is left out")),
+        )
+        .subcommand(check::command())
+        .subcommand(query::command())
+}
+
+fn value(name: &'static str, what: &'static str, help: &'static str) -> Arg {
+    Arg::new(name)
+        .long(name)
+        .value_name(what)
+        .help(help)
+        .action(ArgAction::Set)
+}
+
+/// `stillwell --config.file=x` is `stillwell serve --config.file=x`.
+fn with_default_subcommand(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    let first = arguments.get(1).and_then(|argument| argument.to_str());
+    let own = matches!(first, Some("--help" | "-h" | "--version" | "-V"));
+    if first.is_none_or(|first| first.starts_with('-')) && !own {
+        arguments.insert(arguments.len().min(1), OsString::from("serve"));
+    }
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn serving_is_the_default() {
+        for (arguments, second) in [
+            (&["stillwell"][..], "serve"),
+            (&["stillwell", "--config.file=x"], "serve"),
+            (&["stillwell", "--help"], "--help"),
+            (&["stillwell", "demo"], "demo"),
+        ] {
+            let all = with_default_subcommand(arguments.iter().map(OsString::from));
+            assert_eq!(all[1].to_str(), Some(second), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn prometheus_flags_are_taken_and_unknown_ones_are_not() {
+        let parse = |flag: &str| {
+            let arguments = ["stillwell", flag].map(OsString::from);
+            command().try_get_matches_from(with_default_subcommand(arguments))
+        };
+        for flag in [
+            "--storage.tsdb.path=/data",
+            "--web.enable-lifecycle",
+            "--no-scrape.adjust-timestamps",
+            "--storage.tsdb.retention.time=15d",
+            "--web.listen-address=:9090",
+            "--enable-feature=native-histograms",
+        ] {
+            assert!(parse(flag).is_ok(), "{flag}");
+        }
+        let error = parse("--web.listen-adress=:1")
+            .expect_err("unknown")
+            .to_string();
+        assert!(error.contains("--web.listen-address"), "{error}");
+    }
+}

@@ -1,0 +1,128 @@
+//! `stillwell query instant|range`: asks a server, this one or any Prometheus.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Arg, ArgMatches, Command};
+use serde_json::Value;
+
+use super::{fail, value};
+use crate::scrape::{Client, FetchOptions, Url, encode_query};
+
+const TIMEOUT_MS: u64 = 120_000;
+const ANSWER_BYTES_MAX: u64 = 1 << 30;
+
+pub(super) fn command() -> Command {
+    let url = || value("url", "URL", "Of the server").default_value("http://127.0.0.1:9090");
+    let expression = || Arg::new("EXPR").required(true).help("PromQL");
+    Command::new("query")
+        .about("Asks a server")
+        .subcommand_required(true)
+        .subcommand(
+            Command::new("instant")
+                .arg(url())
+                .arg(expression())
+                .arg(value(
+                    "time",
+                    "TIME",
+                    "Evaluation time: seconds or RFC 3339",
+                )),
+        )
+        .subcommand(
+            Command::new("range")
+                .arg(url())
+                .arg(expression())
+                .arg(value("start", "TIME", "First evaluation").required(true))
+                .arg(value("end", "TIME", "Last evaluation").required(true))
+                .arg(value("step", "DURATION", "Between two").default_value("15s")),
+        )
+}
+
+pub(super) fn run(matches: &ArgMatches) -> ExitCode {
+    let (path, names, matches) = match matches.subcommand() {
+        Some(("instant", matches)) => ("query", &["time"][..], matches),
+        Some(("range", matches)) => ("query_range", &["start", "end", "step"][..], matches),
+        _ => unreachable!("a subcommand is required"),
+    };
+    let text = |name: &str| matches.get_one::<String>(name).map_or("", String::as_str);
+    let mut query = String::from("query=");
+    encode_query(text("EXPR"), &mut query);
+    for name in names.iter().filter(|name| !text(name).is_empty()) {
+        query.push_str(&format!("&{name}="));
+        encode_query(text(name), &mut query);
+    }
+    let address = format!(
+        "{}/api/v1/{path}?{query}",
+        text("url").trim_end_matches('/')
+    );
+    match ask(&address) {
+        Ok(lines) => print(&lines),
+        Err(why) => fail(why),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the answer is the command's output")]
+fn print(lines: &str) -> ExitCode {
+    print!("{lines}");
+    ExitCode::SUCCESS
+}
+
+fn ask(address: &str) -> Result<String, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    let mut client = Client::new(FetchOptions {
+        url: Url::parse(address).map_err(|error| error.to_string())?,
+        timeout_ms: TIMEOUT_MS,
+        body_bytes_max: ANSWER_BYTES_MAX,
+        follow_redirects: true,
+        ask_gzip: false,
+        accept: "application/json",
+    });
+    let mut body = Vec::new();
+    let fetching = async {
+        let timeout = Duration::from_millis(TIMEOUT_MS);
+        tokio::time::timeout(timeout, client.fetch_any(&mut body)).await
+    };
+    let (status, _) = runtime
+        .block_on(fetching)
+        .map_err(|_| format!("no answer within {TIMEOUT_MS} ms"))?
+        .map_err(|error| error.to_string())?;
+    let answer: Value = serde_json::from_slice(&body)
+        .map_err(|error| format!("status {status}, and the answer is not JSON: {error}"))?;
+    if answer["status"] != "success" {
+        let text = |name: &str| answer[name].as_str().unwrap_or("").to_owned();
+        return Err(format!("{}: {}", text("errorType"), text("error")));
+    }
+    Ok(show(&answer["data"]))
+}
+
+/// As promtool prints answers: one element a line, points below their series.
+fn show(data: &Value) -> String {
+    let point = |pair: &Value| format!("{} @[{}]", pair[1].as_str().unwrap_or(""), pair[0]);
+    let mut out = String::new();
+    match &data["result"] {
+        Value::Array(items) if matches!(data["resultType"].as_str(), Some("vector" | "matrix")) => {
+            for item in items {
+                let metric = series(&item["metric"]);
+                if let Some(points) = item["values"].as_array() {
+                    out.push_str(&format!("{metric} =>\n"));
+                    for one in points {
+                        out.push_str(&format!("{}\n", point(one)));
+                    }
+                } else {
+                    out.push_str(&format!("{metric} => {}\n", point(&item["value"])));
+                }
+            }
+        }
+        pair => out.push_str(&format!("{}\n", point(pair))),
+    }
+    out
+}
+
+fn series(metric: &Value) -> String {
+    let pairs = metric.as_object().into_iter().flatten();
+    let pairs = pairs.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)));
+    stillwell_engine::labels::Labels::from_pairs(pairs).to_string()
+}

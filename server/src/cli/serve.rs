@@ -1,0 +1,369 @@
+//! `stillwell [serve]`: flags to settings, then the server until a signal ends it.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use stillwell_adapters::host::QuerySettings;
+use stillwell_engine::Limits;
+use stillwell_engine::promql::Features;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{Level, error, info, warn};
+
+use super::flags::{IGNORED, LATER};
+use super::{fail, value};
+use crate::clock::Clock;
+use crate::config::units::{duration_ms, size_bytes};
+use crate::logging::{self, LogFormat};
+use crate::memory;
+use crate::serve::web::WebOptions;
+use crate::serve::{Settings, app};
+
+/// Threads of the faces. Queries run on others.
+const FACE_THREADS: usize = 2;
+/// The step of a subquery that names none: Prometheus' default evaluation interval.
+const SUBQUERY_STEP_MS: i64 = 60_000;
+
+pub(super) fn command() -> Command {
+    let with_default =
+        |name, what, help, default: &'static str| value(name, what, help).default_value(default);
+    let switch = |name: &'static str, help: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .help(help)
+            .action(ArgAction::SetTrue)
+    };
+    let mut command = Command::new("serve")
+        .about("Scrapes, evaluates and serves (the default)")
+        .arg(with_default(
+            "config.file",
+            "FILE",
+            "The configuration",
+            "stillwell.yml",
+        ))
+        .arg(
+            with_default(
+                "web.listen-address",
+                "ADDRESS",
+                "Of the plain listener; may be given twice",
+                "0.0.0.0:9090",
+            )
+            .action(ArgAction::Append),
+        )
+        .arg(switch(
+            "web.enable-lifecycle",
+            "Serve /-/reload and /-/quit",
+        ))
+        .arg(value("web.route-prefix", "PATH", "In front of every route"))
+        .arg(
+            value(
+                "enable-feature",
+                "NAMES",
+                "Features as in Prometheus, comma-separated",
+            )
+            .action(ArgAction::Append),
+        )
+        .arg(with_default(
+            "query.timeout",
+            "DURATION",
+            "Longest query",
+            "2m",
+        ))
+        .arg(with_default(
+            "query.max-concurrency",
+            "N",
+            "Queries at a time",
+            "20",
+        ))
+        .arg(with_default(
+            "query.max-samples",
+            "N",
+            "Samples that a query may hold at once",
+            "50000000",
+        ))
+        .arg(with_default(
+            "query.lookback-delta",
+            "DURATION",
+            "How far back an instant selector looks",
+            "5m",
+        ))
+        .arg(with_default(
+            "storage.retention.time",
+            "DURATION",
+            "How long samples are kept",
+            "1h",
+        ))
+        .arg(value(
+            "storage.memory.max",
+            "BYTES",
+            "Memory for samples; 60% of the memory limit where it is left out",
+        ))
+        .arg(with_default(
+            "log.level",
+            "LEVEL",
+            "debug, info, warn or error",
+            "info",
+        ))
+        .arg(with_default(
+            "log.format",
+            "FORMAT",
+            "logfmt or json",
+            "logfmt",
+        ));
+    for (name, takes_value, _) in IGNORED.iter().chain(&LATER) {
+        let action = if *takes_value {
+            ArgAction::Append
+        } else {
+            ArgAction::SetTrue
+        };
+        command = command.arg(Arg::new(*name).long(*name).action(action).hide(true));
+        if !takes_value {
+            // Prometheus' parser gives every switch its opposite.
+            let opposite: &'static str = Box::leak(format!("no-{name}").into_boxed_str());
+            command = command.arg(
+                Arg::new(opposite)
+                    .long(opposite)
+                    .action(ArgAction::SetTrue)
+                    .hide(true),
+            );
+        }
+    }
+    command
+}
+
+struct Options {
+    settings: Settings,
+    web: WebOptions,
+    listen: Vec<String>,
+    limits: Limits,
+    level: Level,
+    format: LogFormat,
+}
+
+pub(super) fn run(matches: &ArgMatches) -> ExitCode {
+    let options = match options(matches) {
+        Ok(options) => options,
+        Err(why) => return fail(why),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(FACE_THREADS)
+        .max_blocking_threads(options.settings.query_concurrency_max.saturating_add(4))
+        .thread_name("faces")
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(error),
+    };
+    let clock = Arc::new(Clock::start());
+    logging::start(Arc::clone(&clock), options.level, options.format);
+    for (name, takes_value, consequence) in IGNORED.iter().chain(&LATER) {
+        let given = if *takes_value {
+            matches.value_source(name) == Some(ValueSource::CommandLine)
+        } else {
+            matches.get_flag(name)
+        };
+        if given {
+            warn!("--{name} has no effect here: {consequence}");
+        }
+    }
+    match runtime.block_on(serve(options, clock)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            error!(why, "cannot serve");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(options: Options, clock: Arc<Clock>) -> Result<(), String> {
+    let path = options.settings.config_file.clone().unwrap_or_default();
+    let text = app::read_config(&path).await?;
+    let config = app::load(&text, &options.settings.query)
+        .map_err(|problems| format!("{}: {}", path.display(), app::show(&problems)))?;
+    let Options {
+        settings,
+        web,
+        listen,
+        limits,
+        ..
+    } = options;
+    let running = crate::serve::start(settings, config, text, web, &listen, limits, clock)
+        .await
+        .map_err(|error| error.to_string())?;
+    for address in &running.addresses {
+        info!(%address, "listening");
+    }
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(|error| error.to_string())?;
+    let mut quitting = running.quitting();
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = quitting.changed() => break,
+            _ = hangup.recv() => {
+                running.app.reload().await.ok(); // it has logged why not
+            }
+        }
+    }
+    info!("ending");
+    running.stop().await;
+    Ok(())
+}
+
+fn options(matches: &ArgMatches) -> Result<Options, String> {
+    let text = |name: &str| matches.get_one::<String>(name).map_or("", String::as_str);
+    let duration = |name: &str| {
+        let ms = duration_ms(text(name)).map_err(|error| format!("--{name}: {error}"))?;
+        if ms == 0 {
+            Err(format!("--{name}: must be longer than 0"))
+        } else {
+            Ok(ms)
+        }
+    };
+    let number = |name: &str| {
+        text(name)
+            .parse::<u64>()
+            .map_err(|_| format!("--{name}: {:?} is not a whole number", text(name)))
+    };
+    let features = matches
+        .get_many::<String>("enable-feature")
+        .into_iter()
+        .flatten();
+    let query = QuerySettings {
+        timeout_ms: duration("query.timeout")?,
+        lookback_ms: duration("query.lookback-delta")? as i64,
+        samples_max: number("query.max-samples")?,
+        subquery_step_ms: SUBQUERY_STEP_MS,
+        features: Features::from_flag_names(features.map(String::as_str)),
+    };
+    let retention_ms = duration("storage.retention.time")?;
+    let memory_bytes_max = match text("storage.memory.max") {
+        "" => memory::default_bytes_max(),
+        text => text
+            .parse()
+            .or_else(|_| size_bytes(text))
+            .map_err(|error| format!("--storage.memory.max: {error}"))?,
+    };
+    let listen = matches
+        .get_many::<String>("web.listen-address")
+        .into_iter()
+        .flatten();
+    Ok(Options {
+        settings: Settings {
+            config_file: Some(PathBuf::from(Path::new(text("config.file")))),
+            query,
+            query_concurrency_max: usize::try_from(number("query.max-concurrency")?)
+                .unwrap_or(usize::MAX)
+                .clamp(1, 1024),
+            retention: text("storage.retention.time").to_owned(),
+            flags: shown_flags(matches),
+        },
+        web: WebOptions {
+            route_prefix: route_prefix(
+                text("web.route-prefix"),
+                text_of_all(matches, "web.external-url"),
+            ),
+            lifecycle: matches.get_flag("web.enable-lifecycle"),
+            insecure_api_groups: Vec::new(),
+        },
+        listen: listen.map(|address| bindable(address)).collect(),
+        limits: Limits {
+            memory_bytes_max,
+            retention_ms: retention_ms as i64,
+        },
+        level: match text("log.level") {
+            "debug" => Level::DEBUG,
+            "info" => Level::INFO,
+            "warn" => Level::WARN,
+            "error" => Level::ERROR,
+            other => {
+                return Err(format!(
+                    "--log.level: {other:?} is not debug, info, warn or error"
+                ));
+            }
+        },
+        format: match text("log.format") {
+            "logfmt" => LogFormat::Logfmt,
+            "json" => LogFormat::Json,
+            other => {
+                return Err(format!(
+                    "--log.format: {other:?} is neither logfmt nor json"
+                ));
+            }
+        },
+    })
+}
+
+fn text_of_all<'m>(matches: &'m ArgMatches, name: &str) -> &'m str {
+    matches
+        .get_many::<String>(name)
+        .and_then(|mut all| all.next_back())
+        .map_or("", String::as_str)
+}
+
+/// As in Prometheus the prefix is the path of the external URL, unless it is given.
+fn route_prefix(given: &str, external_url: &str) -> String {
+    let path = external_url
+        .split_once("://")
+        .map_or(external_url, |(_, rest)| rest);
+    let path = path.find('/').map_or("", |at| &path[at..]);
+    let prefix = if given.is_empty() { path } else { given };
+    match prefix.trim_matches('/') {
+        "" => String::new(),
+        inner => format!("/{inner}"),
+    }
+}
+
+/// Go binds `:9090` to every address.
+fn bindable(address: &str) -> String {
+    if address.starts_with(':') {
+        format!("0.0.0.0{address}")
+    } else {
+        address.to_owned()
+    }
+}
+
+fn shown_flags(matches: &ArgMatches) -> Vec<(String, String)> {
+    let mut flags: Vec<(String, String)> = matches
+        .ids()
+        .map(|id| {
+            let name = id.as_str();
+            let value = match matches.try_get_many::<String>(name) {
+                Ok(values) => values
+                    .into_iter()
+                    .flatten()
+                    .cloned()
+                    .collect::<Vec<_>>()
+                    .join(","),
+                Err(_) => matches.get_flag(name).to_string(),
+            };
+            (name.to_owned(), value)
+        })
+        .collect();
+    flags.sort();
+    flags
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_route_prefix_is_that_of_prometheus() {
+        for (given, external, prefix) in [
+            ("", "", ""),
+            ("/", "", ""),
+            ("/p/", "", "/p"),
+            ("", "http://h/x/", "/x"),
+            ("/", "http://h/x/", ""),
+            ("", "http://h", ""),
+        ] {
+            assert_eq!(route_prefix(given, external), prefix, "{given} {external}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! `stillwell demo`: a gateway stand-in, the whole server before it, and what to try.
+
+mod day;
+mod gateway;
+mod show;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::ArgMatches;
+use stillwell_adapters::host::QuerySettings;
+use stillwell_engine::Limits;
+use stillwell_engine::promql::Features;
+use tokio::net::TcpListener;
+use tracing::Level;
+
+use crate::cli::fail;
+use crate::clock::Clock;
+use crate::config::units::duration_ms;
+use crate::logging::{self, LogFormat};
+use crate::serve::web::WebOptions;
+use crate::serve::{self, Settings, app};
+
+/// The stand-in's page this many seconds into its day.
+pub fn page_at(elapsed_s: f64) -> String {
+    let mut day = day::Day::default();
+    day.advance_to(elapsed_s);
+    gateway::page(&day)
+}
+
+/// Where the first free port is looked for.
+const PORT_FIRST: u16 = 9090;
+const PORTS: u16 = 20;
+
+/// Runs the demo until Ctrl-C, SIGTERM or the end of `--for`.
+pub fn run(matches: &ArgMatches) -> ExitCode {
+    let length_ms = match matches
+        .get_one::<String>("for")
+        .map(|text| duration_ms(text))
+    {
+        None => None,
+        Some(Ok(ms)) => Some(ms),
+        Some(Err(error)) => return fail(format!("--for: {error}")),
+    };
+    let port = match matches
+        .get_one::<String>("port")
+        .map(|text| text.parse::<u16>())
+    {
+        None => None,
+        Some(Ok(port)) => Some(port),
+        Some(Err(_)) => return fail("--port: a number from 0 to 65535"),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(demo(length_ms, port)),
+        Err(error) => Err(error.to_string()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => fail(why),
+    }
+}
+
+async fn demo(length_ms: Option<u64>, port: Option<u16>) -> Result<(), String> {
+    let clock = Arc::new(Clock::start());
+    logging::start(Arc::clone(&clock), Level::WARN, LogFormat::Logfmt);
+    let gateway = TcpListener::bind("127.0.0.1:0")
+        .await
+        .map_err(|error| error.to_string())?;
+    let gateway_address = gateway.local_addr().map_err(|error| error.to_string())?;
+    tokio::spawn(gateway::serve(gateway));
+
+    let text = configuration(&gateway_address.to_string());
+    let settings = settings();
+    let config = app::load(&text, &settings.query).map_err(|problems| app::show(&problems))?;
+    let listen = [format!("127.0.0.1:{}", free_port(port).await)];
+    let running = serve::start(
+        settings,
+        config,
+        text,
+        WebOptions::default(),
+        &listen,
+        Limits::default(),
+        clock,
+    )
+    .await
+    .map_err(|error| error.to_string())?;
+    let base = format!("http://{}", running.addresses[0]);
+    let (app, gateway) = (Arc::clone(&running.app), gateway_address.to_string());
+    let shown = async move { show::show(&app, &base, &gateway).await };
+    let end = async {
+        match length_ms {
+            Some(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
+            None => std::future::pending().await,
+        }
+    };
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .map_err(|error| error.to_string())?;
+    tokio::select! {
+        () = shown => {}
+        () = end => {}
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+    running.stop().await;
+    show::goodbye();
+    Ok(())
+}
+
+/// The guide's two signals, as its rules file has them.
+fn configuration(gateway: &str) -> String {
+    let pool = gateway::POOL;
+    format!(
+        r#"global: {{scrape_interval: 100ms}}
+scrape_configs:
+- job_name: epp
+  static_configs:
+  - targets: ["{gateway}"]
+    labels: {{namespace: default, top_level_controller_name: {pool}-epp}}
+signals:
+- name: {queue}
+  expr: sum(inference_extension_flow_control_queue_size{{inference_pool="{pool}"}})
+- name: {running}
+  expr: sum(inference_objective_running_requests{{top_level_controller_name="{pool}-epp"}})
+external_metrics: {{insecure: true}}
+"#,
+        queue = show::QUEUE,
+        running = show::RUNNING,
+    )
+}
+
+fn settings() -> Settings {
+    Settings {
+        config_file: None,
+        query: QuerySettings {
+            timeout_ms: 120_000,
+            lookback_ms: 300_000,
+            samples_max: 50_000_000,
+            subquery_step_ms: 60_000,
+            features: Features::default(),
+        },
+        query_concurrency_max: 20,
+        retention: "1h".to_owned(),
+        flags: Vec::new(),
+    }
+}
+
+async fn free_port(asked: Option<u16>) -> u16 {
+    if let Some(port) = asked {
+        return port;
+    }
+    for port in PORT_FIRST..PORT_FIRST + PORTS {
+        if TcpListener::bind(("127.0.0.1", port)).await.is_ok() {
+            return port;
+        }
+    }
+    0 // any
+}

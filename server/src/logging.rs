@@ -1,0 +1,151 @@
+//! Log events to standard error, one line each, as Prometheus prints them (logfmt) or as JSON.
+//!
+//! A subscriber of our own: events have a level, a message and a few fields, and nothing here uses spans.
+
+use std::fmt::{self, Write as _};
+use std::io::Write as _;
+use std::sync::Arc;
+
+use stillwell_adapters::json;
+use stillwell_adapters::time::rfc3339;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Metadata, Subscriber, span};
+
+use crate::clock::Clock;
+
+/// How lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `time=... level=INFO msg="..." key=value`
+    #[default]
+    Logfmt,
+    /// One object a line.
+    Json,
+}
+
+/// Sends the events of this process to standard error from now on. A second call changes nothing.
+pub fn start(clock: Arc<Clock>, level: Level, format: LogFormat) {
+    tracing::subscriber::set_global_default(Log {
+        clock,
+        level,
+        format,
+    })
+    .ok();
+}
+
+struct Log {
+    clock: Arc<Clock>,
+    level: Level,
+    format: LogFormat,
+}
+
+impl Subscriber for Log {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        // Dependencies speak of their own insides below this level.
+        let ours = metadata.target().starts_with("stillwell");
+        *metadata.level() <= self.level && (ours || *metadata.level() <= Level::WARN)
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let time = rfc3339(self.clock.now());
+        let line = line(self.format, &time, event.metadata().level(), &fields);
+        // Nobody is left to tell when standard error is closed.
+        std::io::stderr().lock().write_all(line.as_bytes()).ok();
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[derive(Default)]
+struct Fields {
+    message: String,
+    others: Vec<(&'static str, String)>,
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.keep(field, value.to_owned());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.keep(field, format!("{value:?}"));
+    }
+}
+
+impl Fields {
+    fn keep(&mut self, field: &Field, value: String) {
+        if field.name() == "message" {
+            self.message = value;
+        } else {
+            self.others.push((field.name(), value));
+        }
+    }
+}
+
+fn line(format: LogFormat, time: &str, level: &Level, fields: &Fields) -> String {
+    let level = level.as_str();
+    let head = [("time", time), ("level", level), ("msg", &fields.message)];
+    let pairs = head.into_iter().chain(
+        fields
+            .others
+            .iter()
+            .map(|(name, value)| (*name, value.as_str())),
+    );
+    let mut out = String::new();
+    match format {
+        LogFormat::Json => json::object(&mut out, pairs),
+        LogFormat::Logfmt => {
+            for (index, (name, value)) in pairs.enumerate() {
+                let gap = if index > 0 { " " } else { "" };
+                let bare = !value.is_empty()
+                    && value
+                        .bytes()
+                        .all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'=' | b'\\'));
+                if bare {
+                    write!(out, "{gap}{name}={value}").ok(); // a String takes everything
+                } else {
+                    write!(out, "{gap}{name}={value:?}").ok();
+                }
+            }
+        }
+    }
+    out.push('\n');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_quotes_what_needs_it() {
+        let fields = Fields {
+            message: "scrape failed".to_owned(),
+            others: vec![
+                ("job", "epp".to_owned()),
+                ("error", "a\nb \"c\"".to_owned()),
+            ],
+        };
+        let time = "2026-11-23T19:00:00Z";
+        assert_eq!(
+            line(LogFormat::Logfmt, time, &Level::WARN, &fields),
+            "time=2026-11-23T19:00:00Z level=WARN msg=\"scrape failed\" job=epp error=\"a\\nb \\\"c\\\"\"\n"
+        );
+        assert_eq!(
+            line(LogFormat::Json, time, &Level::WARN, &fields),
+            "{\"time\":\"2026-11-23T19:00:00Z\",\"level\":\"WARN\",\"msg\":\"scrape failed\",\"job\":\"epp\",\"error\":\"a\\nb \\\"c\\\"\"}\n"
+        );
+    }
+}

@@ -1,0 +1,214 @@
+//! The running process: what its parts share and what the faces see of it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use stillwell_adapters::host::{Build, Host, QuerySettings, Signals, Targets};
+use stillwell_adapters::pool::QueryPool;
+use stillwell_engine::{Reader, Timestamp};
+use tracing::{error, info, warn};
+
+use super::signals::{self, Evaluated};
+use crate::clock::Clock;
+use crate::config::{self, Config, Problem};
+use crate::scrape::Scraper;
+
+/// How the process was started.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where the configuration is; `None` where it was given as text.
+    pub config_file: Option<PathBuf>,
+    /// Of queries.
+    pub query: QuerySettings,
+    /// Queries at a time.
+    pub query_concurrency_max: usize,
+    /// As shown.
+    pub retention: String,
+    /// Every flag with its value, as shown.
+    pub flags: Vec<(String, String)>,
+}
+
+/// The process behind the faces.
+pub struct App {
+    settings: Settings,
+    clock: Arc<Clock>,
+    started: Timestamp,
+    reader: Reader,
+    scraper: Scraper,
+    queries: QueryPool,
+    /// Replaced as a whole by a reload.
+    loaded: RwLock<Loaded>,
+    /// One reload at a time: held across the apply, so it is tokio's.
+    reloading: tokio::sync::Mutex<()>,
+}
+
+struct Loaded {
+    text: Arc<String>,
+    signals: Arc<Evaluated>,
+    reload_succeeded: bool,
+}
+
+/// Reads and checks a configuration, signals' expressions included. Warnings are logged.
+pub fn load(text: &str, settings: &QuerySettings) -> Result<Config, Vec<Problem>> {
+    let (config, report) = config::load(text);
+    for warning in &report.warnings {
+        warn!(line = warning.line, "configuration: {}", warning.message);
+    }
+    let config = config.ok_or(report.errors)?;
+    signals::check(&config.signals, &settings.features)?;
+    Ok(config)
+}
+
+impl App {
+    /// A process that scrapes what `config` says.
+    pub async fn start(
+        settings: Settings,
+        config: Config,
+        text: String,
+        clock: Arc<Clock>,
+        reader: Reader,
+        scraper: Scraper,
+    ) -> Arc<App> {
+        let queries = QueryPool::new(settings.query_concurrency_max, settings.query.timeout_ms);
+        let signals = Evaluated::new(
+            &config.signals,
+            reader.clone(),
+            scraper.clone(),
+            settings.query,
+        );
+        let loaded = Loaded {
+            text: Arc::new(text),
+            signals: Arc::new(signals),
+            reload_succeeded: true,
+        };
+        scraper.apply(config.jobs).await;
+        Arc::new(App {
+            started: clock.now(),
+            settings,
+            clock,
+            reader,
+            scraper,
+            queries,
+            loaded: RwLock::new(loaded),
+            reloading: tokio::sync::Mutex::new(()),
+        })
+    }
+
+    /// Reads the configuration file again. A bad one changes nothing; the error says why, line by line.
+    pub async fn reload(&self) -> Result<(), String> {
+        let _one_at_a_time = self.reloading.lock().await;
+        let result = self.try_reload().await;
+        self.loaded.write().reload_succeeded = result.is_ok();
+        match &result {
+            Ok(()) => info!("configuration reloaded"),
+            Err(why) => error!(
+                why,
+                "configuration not reloaded; the old one stays in force"
+            ),
+        }
+        result
+    }
+
+    async fn try_reload(&self) -> Result<(), String> {
+        let Some(path) = &self.settings.config_file else {
+            return Err("there is no configuration file to read".to_owned());
+        };
+        let text = read_config(path).await?;
+        let config = load(&text, &self.settings.query).map_err(|problems| show(&problems))?;
+        self.scraper.apply(config.jobs).await;
+        let signals = Evaluated::new(
+            &config.signals,
+            self.reader.clone(),
+            self.scraper.clone(),
+            self.settings.query,
+        );
+        let mut loaded = self.loaded.write();
+        loaded.signals = Arc::new(signals);
+        loaded.text = Arc::new(text);
+        Ok(())
+    }
+
+    /// The scraper.
+    pub fn scraper(&self) -> &Scraper {
+        &self.scraper
+    }
+
+    /// Whether every target was tried once.
+    pub fn ready(&self) -> bool {
+        self.scraper
+            .states()
+            .iter()
+            .all(|state| state.counts().scrapes > 0)
+    }
+}
+
+/// Reads the configuration file, up to the size that is parsed.
+pub async fn read_config(path: &std::path::Path) -> Result<String, String> {
+    let name = path.display();
+    let size = tokio::fs::metadata(path)
+        .await
+        .map_err(|error| format!("{name}: {error}"))?
+        .len();
+    if size > config::CONFIG_BYTES_MAX as u64 {
+        return Err(format!(
+            "{name}: {size} bytes; at most {} are read",
+            config::CONFIG_BYTES_MAX
+        ));
+    }
+    tokio::fs::read_to_string(path)
+        .await
+        .map_err(|error| format!("{name}: {error}"))
+}
+
+/// Problems in one text.
+pub fn show(problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    lines.join("; ")
+}
+
+impl Host for App {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    fn queries(&self) -> &QueryPool {
+        &self.queries
+    }
+
+    fn signals(&self) -> Arc<dyn Signals> {
+        Arc::clone(&self.loaded.read().signals) as Arc<dyn Signals>
+    }
+
+    fn query_settings(&self) -> QuerySettings {
+        self.settings.query
+    }
+
+    fn targets(&self) -> Targets {
+        self.scraper.describe()
+    }
+
+    fn build(&self) -> Build {
+        Build {
+            version: env!("CARGO_PKG_VERSION"),
+            started: self.started,
+            retention: self.settings.retention.clone(),
+        }
+    }
+
+    fn flags(&self) -> Vec<(String, String)> {
+        self.settings.flags.clone()
+    }
+
+    fn config_text(&self) -> Arc<String> {
+        Arc::clone(&self.loaded.read().text)
+    }
+
+    fn reload_succeeded(&self) -> bool {
+        self.loaded.read().reload_succeeded
+    }
+}

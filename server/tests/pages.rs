@@ -1,0 +1,50 @@
+//! The sample pages of real gateway versions go through the whole server.
+
+mod common;
+
+use common::{TestTarget, server, state, until, value};
+use stillwell_adapters::host::Health;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_sample_page_ingests_whole() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/epp");
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        common::say(&format!(
+            "NOT RUN: the sample pages are not there: {folder}"
+        ));
+        return;
+    };
+    let mut pages = 0;
+    for entry in entries {
+        let path = entry.expect("a readable folder").path();
+        if path.extension().is_none_or(|extension| extension != "prom") {
+            continue;
+        }
+        pages += 1;
+        let page = std::fs::read_to_string(&path).expect("a readable page");
+        let lines = page
+            .lines()
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+            .count();
+        let target = TestTarget::with_page(&page).await;
+        let text = format!(
+            "global: {{scrape_interval: 100ms}}\nscrape_configs:\n- job_name: epp\n  static_configs: [{{targets: ['{}']}}]\n",
+            target.address
+        );
+        let running = server(&text).await;
+        until(&running.app, "a scrape", |app| {
+            state(app, &target).health() != Health::Unknown
+        })
+        .await;
+        assert_eq!(
+            state(&running.app, &target).last_error(),
+            "",
+            "{}",
+            path.display()
+        );
+        let scraped = value(running.addresses[0], "scrape_samples_scraped").await;
+        assert_eq!(scraped, Some(lines as f64), "{}", path.display());
+        running.stop().await;
+    }
+    assert!(pages > 0, "{folder} holds no page");
+}
