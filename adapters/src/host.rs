@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use stillwell_engine::labels::Labels;
-use stillwell_engine::promql::Features;
+use stillwell_engine::promql::{Features, QueryError};
 use stillwell_engine::{Reader, Timestamp};
 
 /// The process behind the faces. Every call answers from memory at once.
@@ -128,7 +128,35 @@ pub trait Signals: Send + Sync {
     fn names(&self) -> Vec<String>;
 
     /// The signal of this name, in any case; `None` where none is configured. May evaluate: call it on the pool.
-    fn read(&self, name: &str, namespace: &str, now: Timestamp) -> Option<Reading>;
+    /// `pins` are labels that the caller fixes by equality.
+    fn read(
+        &self,
+        name: &str,
+        namespace: &str,
+        pins: &[(String, String)],
+        now: Timestamp,
+    ) -> Option<Reading>;
+
+    /// What a query says, judged like a signal. It stays judged for some minutes after the last call.
+    fn guarded(&self, query: &str, now: Timestamp) -> Result<Reading, QueryError>;
+
+    /// Everything about every signal, for people, by name; `only` picks one.
+    fn describe(&self, only: Option<&str>, now: Timestamp) -> Vec<Description>;
+}
+
+/// A signal for people.
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// Its name; for a query that somebody asks about, the query.
+    pub name: String,
+    /// What it says.
+    pub reading: stillwell_engine::signal::Reading,
+    /// What it is made of.
+    pub explanation: stillwell_engine::signal::Explanation,
+    /// What it said before, oldest first.
+    pub transitions: Vec<stillwell_engine::signal::Transition>,
+    /// When it was last read, and what was told.
+    pub last_read: Option<(Timestamp, String)>,
 }
 
 /// What a signal says now.

@@ -51,6 +51,17 @@ impl Selector {
         Ok(Selector(requirements))
     }
 
+    /// The labels that it fixes to one value: by `=`, or by `in` with a single one.
+    pub fn pins(&self) -> Vec<(String, String)> {
+        let single = |requirement: &Requirement| match &requirement.test {
+            Test::In(values) if values.len() == 1 => {
+                Some((requirement.key.clone(), values[0].clone()))
+            }
+            _ => None,
+        };
+        self.0.iter().filter_map(single).collect()
+    }
+
     /// Whether the labels fit. As in Kubernetes an absent label fits `!=` and `notin`.
     pub fn matches(&self, labels: &Labels) -> bool {
         self.0.iter().all(|requirement| {

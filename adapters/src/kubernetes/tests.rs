@@ -3,11 +3,12 @@
 use axum::body::to_bytes;
 use axum::http::Request;
 use serde_json::{Value, json};
+use stillwell_engine::promql::QueryError;
 use stillwell_engine::{Timestamp, labels};
 use tower_service::Service;
 
 use super::*;
-use crate::host::{Element, Reading, Signals};
+use crate::host::{Description, Element, Reading, Signals};
 use crate::test_host::TestHost;
 
 struct Fixed;
@@ -19,7 +20,21 @@ impl Signals for Fixed {
             .to_vec()
     }
 
-    fn read(&self, name: &str, namespace: &str, now: Timestamp) -> Option<Reading> {
+    fn guarded(&self, _: &str, _: Timestamp) -> Result<Reading, QueryError> {
+        Ok(Reading::Forbidden)
+    }
+
+    fn describe(&self, _: Option<&str>, _: Timestamp) -> Vec<Description> {
+        Vec::new()
+    }
+
+    fn read(
+        &self,
+        name: &str,
+        namespace: &str,
+        _: &[(String, String)],
+        now: Timestamp,
+    ) -> Option<Reading> {
         let element = |labels, value| Element {
             labels,
             value,

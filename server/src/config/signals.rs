@@ -1,11 +1,13 @@
 //! `signals` and `external_metrics`: what scalers may ask for, by name.
 
 use stillwell_engine::labels::Labels;
+use stillwell_engine::signal::{Absent, Nan, Policy};
 
 use super::report::Report;
 use super::scrape::labels;
 use super::tables;
-use super::yaml::Node;
+use super::units;
+use super::yaml::{Entry, Node};
 
 /// The group that the HPA reads.
 pub const API_GROUP_DEFAULT: &str = "external.metrics.k8s.io";
@@ -21,6 +23,8 @@ pub struct SignalSpec {
     pub namespaces: Vec<String>,
     /// Added to every element.
     pub labels: Labels,
+    /// How it is judged.
+    pub policy: Policy,
     /// Where it stands in the file.
     pub line: usize,
 }
@@ -52,6 +56,7 @@ pub(super) fn signal(node: &Node, report: &mut Report) -> SignalSpec {
         expr: String::new(),
         namespaces: Vec::new(),
         labels: Labels::empty(),
+        policy: Policy::default(),
         line: node.line,
     };
     for entry in report.fields(node, "a signal", &tables::SIGNAL) {
@@ -65,6 +70,29 @@ pub(super) fn signal(node: &Node, report: &mut Report) -> SignalSpec {
                     .to_owned()
             }
             "namespaces" => signal.namespaces = report.texts(entry),
+            "jobs" => signal.policy.jobs = report.texts(entry),
+            "absent" => {
+                let values = [
+                    ("auto", Absent::Auto),
+                    ("zero", Absent::Zero),
+                    ("unknown", Absent::Unknown),
+                ];
+                choose(entry, report, &values, &mut signal.policy.absent);
+            }
+            "nan" => {
+                let values = [
+                    ("unknown", Nan::Unknown),
+                    ("zero", Nan::Zero),
+                    ("last", Nan::Last),
+                ];
+                choose(entry, report, &values, &mut signal.policy.nan);
+            }
+            "hold" => signal.policy.hold_ms = duration_ms(entry, report),
+            "restart_grace" => {
+                if let Some(ms) = duration_ms(entry, report) {
+                    signal.policy.restart_grace_ms = ms;
+                }
+            }
             _ => signal.labels = labels(entry, report),
         }
     }
@@ -93,6 +121,33 @@ pub(super) fn signal(node: &Node, report: &mut Report) -> SignalSpec {
         report.error(node.line, format!("signal {:?} needs an expr", signal.name));
     }
     signal
+}
+
+fn choose<T: Copy>(entry: &Entry, report: &mut Report, values: &[(&str, T)], choice: &mut T) {
+    let Some(text) = report.text(&entry.value, &entry.key) else {
+        return;
+    };
+    match values.iter().find(|(name, _)| *name == text) {
+        Some((_, value)) => *choice = *value,
+        None => {
+            let names: Vec<&str> = values.iter().map(|(name, _)| *name).collect();
+            report.error(
+                entry.line,
+                format!("{}: {text:?} is none of {}", entry.key, names.join(", ")),
+            );
+        }
+    }
+}
+
+fn duration_ms(entry: &Entry, report: &mut Report) -> Option<i64> {
+    let text = report.text(&entry.value, &entry.key)?;
+    match units::duration_ms(text) {
+        Ok(ms) => i64::try_from(ms).ok(),
+        Err(why) => {
+            report.error(entry.line, format!("{}: {why}", entry.key));
+            None
+        }
+    }
 }
 
 pub(super) fn external_metrics(node: &Node, report: &mut Report) -> ExternalMetrics {

@@ -51,7 +51,7 @@ pub(super) async fn show(app: &Arc<App>, base: &str, gateway: &str) {
     let mut ticks = tokio::time::interval(Duration::from_millis(LINE_MS));
     for second in 0.. {
         ticks.tick().await;
-        let reading = |name| app.signals().read(name, namespace, app.now());
+        let reading = |name| app.signals().read(name, namespace, &[], app.now());
         let line = format!(
             "  {:02}:{:02}  {}  {}\n",
             second / 60,

@@ -9,7 +9,7 @@ use stillwell_adapters::pool::QueryPool;
 use stillwell_engine::{Reader, Timestamp};
 use tracing::{error, info, warn};
 
-use super::signals::{self, Evaluated};
+use super::signals::{self, Book};
 use crate::clock::Clock;
 use crate::config::{self, Config, Problem};
 use crate::scrape::Scraper;
@@ -45,7 +45,7 @@ pub struct App {
 
 struct Loaded {
     text: Arc<String>,
-    signals: Arc<Evaluated>,
+    signals: Arc<Book>,
     reload_succeeded: bool,
 }
 
@@ -69,21 +69,16 @@ impl App {
         clock: Arc<Clock>,
         reader: Reader,
         scraper: Scraper,
-    ) -> Arc<App> {
+    ) -> Result<Arc<App>, String> {
         let queries = QueryPool::new(settings.query_concurrency_max, settings.query.timeout_ms);
-        let signals = Evaluated::new(
-            &config.signals,
-            reader.clone(),
-            scraper.clone(),
-            settings.query,
-        );
+        let signals = Book::new(&config.signals, reader.clone(), None)?;
         let loaded = Loaded {
             text: Arc::new(text),
             signals: Arc::new(signals),
             reload_succeeded: true,
         };
         scraper.apply(config.jobs).await;
-        Arc::new(App {
+        Ok(Arc::new(App {
             started: clock.now(),
             settings,
             clock,
@@ -92,7 +87,7 @@ impl App {
             queries,
             loaded: RwLock::new(loaded),
             reloading: tokio::sync::Mutex::new(()),
-        })
+        }))
     }
 
     /// Reads the configuration file again. A bad one changes nothing; the error says why, line by line.
@@ -116,13 +111,9 @@ impl App {
         };
         let text = read_config(path).await?;
         let config = load(&text, &self.settings.query).map_err(|problems| show(&problems))?;
+        let before = Arc::clone(&self.loaded.read().signals);
+        let signals = Book::new(&config.signals, self.reader.clone(), Some(&before))?;
         self.scraper.apply(config.jobs).await;
-        let signals = Evaluated::new(
-            &config.signals,
-            self.reader.clone(),
-            self.scraper.clone(),
-            self.settings.query,
-        );
         let mut loaded = self.loaded.write();
         loaded.signals = Arc::new(signals);
         loaded.text = Arc::new(text);
