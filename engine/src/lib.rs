@@ -8,6 +8,7 @@ pub mod labels;
 pub mod limits;
 pub mod promql;
 mod reader;
+pub mod signal;
 mod store;
 pub mod time;
 mod writer;

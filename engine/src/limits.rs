@@ -55,3 +55,25 @@ impl Default for Limits {
 const _: () = assert!(READ_BATCH_SERIES <= WRITE_BATCH_SERIES);
 const _: () = assert!(RETENTION_MS_DEFAULT > LOOKBACK_MS_DEFAULT);
 const _: () = assert!(RESYNC_ROWS < CHUNK_ROWS);
+
+/// The shortest default hold: two seconds ride out a slow scrape at any interval (`SIGNALS.md` S5).
+pub const HOLD_MS_MIN: i64 = 2_000;
+
+/// Default length of a restart grace (`SIGNALS.md` S6b).
+pub const RESTART_GRACE_MS_DEFAULT: i64 = 60_000;
+
+/// After a start nothing waits longer than this for a target's first scrape (`SIGNALS.md` S6d, S9d).
+pub const FIRST_SCRAPE_WAIT_MS_MAX: i64 = 10_000;
+
+/// Label values remembered for ever per group of targets, to prove that a selector's value is no typo. Client headers
+/// can make values without end; past this the label index, which forgets with retention, has to do.
+pub const SEEN_VALUES_MAX: usize = 65_536;
+
+/// Gaps between good scrapes remembered per target; older ones count as one.
+pub const GAPS_MAX: usize = 64;
+
+/// Changes of a signal's state that are kept for whoever asks later why it scaled.
+pub const TRANSITIONS_MAX: usize = 32;
+
+/// Signals at once, configured ones included.
+pub const SIGNALS_MAX: usize = 1_000;

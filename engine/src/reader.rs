@@ -7,6 +7,8 @@ use parking_lot::RwLock;
 
 use crate::exposition::FamilyMetadata;
 use crate::labels::{Labels, Matcher};
+use crate::promql::{EvalOptions, QueryError};
+use crate::signal::{Policy, Reading, Room, SignalId, SignalView, Transition, evaluate};
 use crate::store::{Bytes, PlainView, Store, for_each_match};
 use crate::time::Timestamp;
 
@@ -14,6 +16,7 @@ use crate::time::Timestamp;
 #[derive(Clone)]
 pub struct Reader {
     store: Arc<RwLock<Store>>,
+    room: Arc<RwLock<Room>>,
 }
 
 /// How much is held, and what was lost to the memory limit.
@@ -34,8 +37,80 @@ pub struct Stats {
 }
 
 impl Reader {
-    pub(crate) fn new(store: Arc<RwLock<Store>>) -> Reader {
-        Reader { store }
+    pub(crate) fn new(store: Arc<RwLock<Store>>, room: Arc<RwLock<Room>>) -> Reader {
+        Reader { store, room }
+    }
+
+    /// Like [`crate::Writer::watch`], for whoever has only a reader.
+    pub fn watch(&self, query: &str, policy: Policy) -> Result<SignalId, QueryError> {
+        self.room.write().watch(&self.store, query, policy)
+    }
+
+    /// Another policy for a signal. What the signal has seen stays; its state is judged by the new policy at once.
+    pub fn set_policy(&self, signal: SignalId, policy: Policy) {
+        self.room.write().set_policy(signal, policy);
+    }
+
+    /// The signal is no longer wanted.
+    pub fn unwatch(&self, signal: SignalId) {
+        self.room.write().unwatch(signal);
+    }
+
+    /// What a signal says at `now`, to a caller who pins labels by equality (none: all groups).
+    /// `None` where there is no such signal.
+    pub fn signal(
+        &self,
+        signal: SignalId,
+        now: Timestamp,
+        pins: &[(String, String)],
+    ) -> Option<Reading> {
+        self.refresh(signal);
+        self.room.read().read(signal, now, pins)
+    }
+
+    /// The last changes of what a signal said, oldest first.
+    pub fn transitions(&self, signal: SignalId) -> Vec<Transition> {
+        let room = self.room.read();
+        room.signal(signal)
+            .map(|signal| signal.transitions.iter().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// Evaluates a signal whose targets have given pages since it last was. The query runs without a lock.
+    fn refresh(&self, id: SignalId) {
+        let work = {
+            let room = self.room.read();
+            let Some(signal) = room.signal(id).filter(|signal| signal.outdated) else {
+                return;
+            };
+            let Some(at_ms) = room.newest_good_ms(signal) else {
+                return;
+            };
+            let store = Arc::clone(&self.store);
+            let view = SignalView::new(
+                store,
+                &room.facts,
+                &room.names,
+                &signal.scope.standby,
+                at_ms,
+            );
+            (signal.query.clone(), view, at_ms)
+        };
+        let (query, view, at_ms) = work;
+        let result = evaluate(
+            &query,
+            &view,
+            Timestamp::from_ms(at_ms),
+            &EvalOptions::default(),
+        );
+        let mut room = self.room.write();
+        let Room { facts, signals, .. } = &mut *room;
+        let signal = signals.get_mut(id.index()).and_then(Option::as_mut);
+        if let Some(signal) =
+            signal.filter(|signal| signal.at_ms.is_none_or(|have_ms| have_ms <= at_ms))
+        {
+            signal.take(result, facts, at_ms);
+        }
     }
 
     /// The store as Prometheus would show it.

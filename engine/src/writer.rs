@@ -11,9 +11,11 @@ use hashbrown::HashSet;
 use parking_lot::{RwLock, RwLockWriteGuard};
 
 use crate::exposition::{Always, Mapper, Metadata, Placed, Stage, Staged, TargetSpec};
-use crate::labels::Labels;
-use crate::limits::{Limits, WRITE_BATCH_SERIES};
+use crate::labels::{Labels, METRIC_NAME};
+use crate::limits::{Limits, RESTART_GRACE_MS_DEFAULT, WRITE_BATCH_SERIES};
+use crate::promql::QueryError;
 use crate::reader::Reader;
+use crate::signal::{ChangeKind, Policy, Room, SignalId};
 use crate::store::{ClockId, Entry, OwnSample, STALE, SeriesId, Store, TargetId};
 use crate::time::Timestamp;
 
@@ -28,9 +30,11 @@ impl Engine {
         let mut store = Store::new();
         store.history_bytes_max = usize::try_from(limits.memory_bytes_max).unwrap_or(usize::MAX);
         let store = Arc::new(RwLock::new(store));
-        let reader = Reader::new(Arc::clone(&store));
+        let room = Arc::new(RwLock::new(Room::new()));
+        let reader = Reader::new(Arc::clone(&store), Arc::clone(&room));
         let writer = Writer {
             store,
+            room,
             limits,
             targets: Vec::new(),
             free_targets: Vec::new(),
@@ -46,6 +50,8 @@ impl Engine {
 /// Changes the store. There is one; put a lock around it if several threads feed it.
 pub struct Writer {
     store: Arc<RwLock<Store>>,
+    /// Locked before the store where both are.
+    room: Arc<RwLock<Room>>,
     limits: Limits,
     targets: Vec<Target>,
     /// Removed, and older than every sample: their numbers can be used again.
@@ -195,6 +201,14 @@ impl Writer {
         }
         store.metadata.insert(target, Default::default());
         drop(store);
+        let mut room = self.room.write();
+        room.facts.add(
+            target,
+            &spec.labels,
+            i64::try_from(spec.interval_ms).unwrap_or(i64::MAX),
+        );
+        room.rescope();
+        drop(room);
         (target, Stage::new(target, spec))
     }
 
@@ -214,17 +228,21 @@ impl Writer {
             ..Committed::default()
         };
         let store = Arc::clone(&self.store);
-        let mut store = store.write();
         let mut placed = std::mem::take(&mut self.placed);
         placed.clear();
+        let watch_counters = !self.room.read().facts.tells_start(target);
+        let mut store = store.write();
         let mut work = Work {
             store: &mut store,
             done: 0,
             clock: page_clock(target),
             at_ms: at.ms(),
+            watch_counters,
+            counters_fell: false,
         };
         work.place_new(&staged, &mut placed, &mut self.own_series, &mut committed);
         work.change(&staged, &mut self.own_series, &mut committed);
+        let counters_fell = work.counters_fell;
         store.clocks[page_clock(target).index()].push(Entry {
             time_ms: at.ms(),
             good: true,
@@ -241,6 +259,7 @@ impl Writer {
         ];
         self.report(&mut store, target, at, values);
         drop(store);
+        self.observe(&staged, &placed, at, counters_fell);
         self.endings += staged.page().gone.len() as u64;
         staged.stage.contest(self.endings);
         let target = &mut self.targets[target.index()];
@@ -257,6 +276,7 @@ impl Writer {
         target: TargetId,
         at: Timestamp,
         facts: ScrapeFacts,
+        error: &str,
     ) -> Result<(), CommitError> {
         self.check_time(target, at)?;
         let store = Arc::clone(&self.store);
@@ -271,6 +291,8 @@ impl Writer {
             at,
             [0.0, facts.duration_s, 0.0, 0.0, 0.0],
         );
+        drop(store);
+        self.room.write().facts.failed(target, at.ms(), error);
         Ok(())
     }
 
@@ -305,6 +327,60 @@ impl Writer {
         store.metadata.remove(&target);
         drop(store);
         self.endings += 1;
+        let mut room = self.room.write();
+        let name = room
+            .facts
+            .target(target)
+            .map(|facts| facts.name.clone())
+            .unwrap_or_default();
+        room.changed(target, &name, &ChangeKind::LeftDiscovery, at_ms);
+        room.facts.remove(target, at_ms);
+        room.rescope();
+    }
+
+    /// A query whose answer is kept up to date, and told only when it is true.
+    pub fn watch(&mut self, query: &str, policy: Policy) -> Result<SignalId, QueryError> {
+        self.room.write().watch(&self.store, query, policy)
+    }
+
+    /// What the page says of its target, and what signals make of it.
+    fn observe(
+        &mut self,
+        staged: &Staged<'_>,
+        placed: &[Placed],
+        at: Timestamp,
+        counters_fell: bool,
+    ) {
+        let target = staged.target();
+        let mut room = self.room.write();
+        let room = &mut *room;
+        if !placed.is_empty() || !staged.page().gone.is_empty() {
+            let store = self.store.read();
+            for &id in &staged.page().gone {
+                room.facts
+                    .series_went(target, id, store.metric_name(id).unwrap_or(""));
+            }
+            for (sample, placed) in staged.new_samples().zip(placed) {
+                if let (Some(labels), Placed::Series(id) | Placed::Own(id)) =
+                    (sample.labels, placed)
+                {
+                    room.facts.series_came(target, *id, labels, &room.names);
+                }
+            }
+            room.facts.settle_names(target);
+        }
+        let value = |id: SeriesId| f64::from_bits(self.store.read().series.row(id).bits);
+        let change = room.facts.good_page(target, at.ms(), value, counters_fell);
+        if let Some(kind) = change {
+            let name = room
+                .facts
+                .target(target)
+                .map(|facts| facts.name.clone())
+                .unwrap_or_default();
+            room.changed(target, &name, &kind, at.ms());
+        }
+        room.rescope();
+        room.evaluate(&self.store, target, at);
     }
 
     /// Drops what is too old or too much. Call it about once a second.
@@ -331,6 +407,12 @@ impl Writer {
         let others = self.held_bytes - bytes.history;
         store.history_bytes_max = (limit / 4 * 3).min(limit.saturating_sub(others));
         store.stage_bytes = stages;
+        drop(store);
+        let mut room = self.room.write();
+        room.facts
+            .forget_empty_groups(now.ms(), RESTART_GRACE_MS_DEFAULT);
+        room.rescope();
+        room.note(now.ms());
     }
 
     fn check(&self, staged: &Staged<'_>, at: Timestamp) -> Result<(), CommitError> {
@@ -405,6 +487,9 @@ struct Work<'a, 'lock> {
     done: usize,
     clock: ClockId,
     at_ms: i64,
+    /// The target's pages do not tell when its process started: falling counters do (S6a).
+    watch_counters: bool,
+    counters_fell: bool,
 }
 
 impl Work<'_, '_> {
@@ -526,6 +611,9 @@ impl Work<'_, '_> {
         let tick = self.tick();
         for change in &staged.page().changes {
             if let Some(id) = change.series {
+                if self.watch_counters && !self.counters_fell {
+                    self.counters_fell = self.store.is_fallen_counter(id, change.bits);
+                }
                 self.store.change(id, tick, change.bits);
                 self.breathe();
             }
@@ -591,6 +679,47 @@ impl Store {
             self.change_clock(id, row.since, clock, tick, bits);
         }
         Some(id)
+    }
+
+    /// The metric name of a series.
+    pub(crate) fn metric_name(&self, id: SeriesId) -> Option<&str> {
+        let name = self.series.symbols.find(METRIC_NAME)?;
+        Some(self.series.symbols.text(self.series.label(id, name)?))
+    }
+
+    /// Every value of a label with every target that has it.
+    pub(crate) fn each_value(&self, label: &str, mut visit: impl FnMut(TargetId, &str)) {
+        let Some(name) = self.series.symbols.find(label) else {
+            return;
+        };
+        let Some(values) = self.index.values(name) else {
+            return;
+        };
+        for &value in values.list() {
+            let mut targets = HashSet::new();
+            let ranges = values
+                .get(value)
+                .map_or(&[][..], |postings| postings.ranges());
+            for id in ranges.iter().flat_map(|&(start, end)| start..end) {
+                let clock = self.series.row(SeriesId(id)).clock;
+                if clock != ClockId::OWN && clock != ClockId::NONE {
+                    targets.insert(TargetId(clock.0 / 2));
+                }
+            }
+            for target in targets {
+                visit(target, self.series.symbols.text(value));
+            }
+        }
+    }
+
+    /// Whether `bits` is less than what a counter (by its name) has now.
+    fn is_fallen_counter(&self, id: SeriesId, bits: u64) -> bool {
+        let row = self.series.row(id);
+        row.is_present()
+            && f64::from_bits(bits) < f64::from_bits(row.bits)
+            && self
+                .metric_name(id)
+                .is_some_and(|name| name.ends_with("_total") || name.ends_with("_count"))
     }
 
     fn learn(&mut self, target: TargetId, metadata: &Metadata) {

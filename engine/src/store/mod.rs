@@ -14,6 +14,7 @@ mod read;
 mod series;
 mod slab;
 mod symbols;
+mod ticks;
 
 pub(crate) use clock::Entry;
 pub(crate) use codec::STALE;
@@ -23,4 +24,6 @@ pub(crate) use matching::for_each_match;
 
 pub use history::Bytes;
 pub use ids::{SeriesId, TargetId};
+pub(crate) use read::{Frame, Lens, Shown};
+
 pub use read::PlainView;

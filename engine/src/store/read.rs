@@ -13,7 +13,8 @@ use super::history::Store;
 use super::ids::{ClockId, SeriesId, Symbol};
 use super::matching::for_each_match;
 use super::series::{Pair, Row};
-use crate::labels::Labels;
+use super::ticks::{Ticks, Window};
+use crate::labels::{Labels, METRIC_NAME};
 use crate::promql::QueryError;
 use crate::promql::select::{LastSample, Projection, Samples, SelectRequest, Selection, View};
 
@@ -31,7 +32,38 @@ impl PlainView {
 
 impl View for PlainView {
     fn select(&self, request: &SelectRequest<'_>) -> Result<Box<dyn Selection>, QueryError> {
-        Ok(Box::new(Frame::copy(&self.store, request)))
+        Ok(Box::new(Frame::copy(&self.store, request, &Plain)))
+    }
+}
+
+/// How a view shows the series of a clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// As they are; a failed scrape ends them.
+    Plain,
+    /// As if failed scrapes had not been, and that much later than they were.
+    Later(i64),
+    /// Not at all.
+    Hidden,
+}
+
+/// What a view makes of clocks and values.
+pub(crate) trait Lens {
+    /// How the series of a clock are shown.
+    fn shown(&self, clock: ClockId) -> Shown;
+    /// Whether negative samples of this metric read 0.
+    fn clamps_negative(&self, metric: &str) -> bool;
+}
+
+struct Plain;
+
+impl Lens for Plain {
+    fn shown(&self, _: ClockId) -> Shown {
+        Shown::Plain
+    }
+
+    fn clamps_negative(&self, _: &str) -> bool {
+        false
     }
 }
 
@@ -52,6 +84,7 @@ struct Item {
     clock: ClockId,
     since: i64,
     bits: u64,
+    clamp_negative: bool,
 }
 
 /// The used bytes of one block.
@@ -61,214 +94,35 @@ struct Segment {
     data: std::ops::Range<usize>,
 }
 
-/// The part of a clock that a query may see.
-struct Ticks {
-    /// The tick of `times_ms[0]`.
-    first: i64,
-    times_ms: Vec<i64>,
-    /// Ticks of failed scrapes, ascending.
-    failed: Vec<i64>,
-    /// Whether the scrape before the first was good.
-    good_before: bool,
-}
-
-impl Ticks {
-    fn copy(
-        clock: &Clock,
-        after_ms: i64,
-        until_ms: i64,
-        end: i64,
-        buffer: &mut Vec<Entry>,
-    ) -> Ticks {
-        let first = clock.tick_after(after_ms);
-        let end = end.min(clock.tick_after(until_ms));
-        buffer.clear();
-        clock.copy(first, end, buffer);
-        let failed = buffer.iter().enumerate().filter(|(_, entry)| !entry.good);
-        Ticks {
-            first,
-            times_ms: buffer.iter().map(|entry| entry.time_ms).collect(),
-            failed: failed.map(|(at, _)| first + at as i64).collect(),
-            good_before: clock.at(first - 1).is_none_or(|entry| entry.good),
-        }
-    }
-
-    fn end(&self) -> i64 {
-        self.first + self.times_ms.len() as i64
-    }
-
-    /// The series was absent from `tick` on: one marker there, as Prometheus writes it.
-    fn push_absent(&self, tick: i64, samples: &mut Samples) {
-        if (self.first..self.end()).contains(&tick) {
-            samples
-                .times_ms
-                .push(self.times_ms[(tick - self.first) as usize]);
-            samples.values.push(f64::from_bits(STALE));
-        }
-    }
-
-    /// The series stood at `bits` from `tick` until before `end`; failed scrapes in between cut it.
-    fn push_run(&self, tick: i64, end: i64, bits: u64, samples: &mut Samples) {
-        let (start, end) = (tick.max(self.first), end.min(self.end()));
-        if start >= end {
-            return;
-        }
-        let from_failed = self.failed.partition_point(|&failed| failed < start);
-        if self
-            .failed
-            .get(from_failed)
-            .is_none_or(|&failed| failed >= end)
-        {
-            return self.push_good(start, end, bits, samples);
-        }
-        let mut good_before = start > tick || self.good_before;
-        if start > self.first {
-            good_before = start == tick || self.failed.binary_search(&(start - 1)).is_err();
-        }
-        let mut at = start;
-        for &failed in self.failed[from_failed..]
-            .iter()
-            .take_while(|&&failed| failed < end)
-        {
-            self.push_good(at, failed, bits, samples);
-            if failed > at || good_before {
-                self.push_absent(failed, samples);
-            }
-            good_before = false;
-            at = failed + 1;
-        }
-        self.push_good(at, end, bits, samples);
-    }
-
-    fn push_good(&self, start: i64, end: i64, bits: u64, samples: &mut Samples) {
-        if start < end {
-            let times = &self.times_ms[(start - self.first) as usize..(end - self.first) as usize];
-            samples.times_ms.extend_from_slice(times);
-            samples
-                .values
-                .resize(samples.values.len() + times.len(), f64::from_bits(bits));
-        }
-    }
-}
-
 impl Frame {
-    /// Copies what a request asks for.
-    pub(crate) fn copy(store: &RwLock<Store>, request: &SelectRequest<'_>) -> Frame {
-        let mut frame = Frame {
-            items: Vec::new(),
-            segments: Vec::new(),
-            data: Vec::new(),
-            clocks: HashMap::new(),
-            after_ms: request.after_ms,
-            until_ms: request.until_ms,
-        };
-        let (ends, mut projector) = {
+    /// Copies what a request asks for, as the lens shows it.
+    pub(crate) fn copy(
+        store: &RwLock<Store>,
+        request: &SelectRequest<'_>,
+        lens: &dyn Lens,
+    ) -> Frame {
+        let mut copier = {
             let store = store.read();
-            let ends: Vec<i64> = store.clocks.iter().map(Clock::next_tick).collect();
-            (ends, Projector::new(&store, request.projection))
-        };
-        let mut entries = Vec::new();
-        for_each_match(store, request.matchers, |store, id| {
-            let before = frame.data.len();
-            frame.copy_series(
-                store,
-                id,
-                request.last_only,
-                &ends,
-                &mut entries,
-                &mut projector,
-            );
-            frame.data.len() - before
-        });
-        frame
-    }
-
-    fn copy_series(
-        &mut self,
-        store: &Store,
-        id: SeriesId,
-        last_only: bool,
-        ends: &[i64],
-        entries: &mut Vec<Entry>,
-        projector: &mut Projector,
-    ) {
-        let row = *store.series.row(id);
-        let first_segment = self.segments.len() as u32;
-        let (_, until) = self.tick_range(store, row.clock, ends, entries);
-        // Where the current run covers the end of the range, the newest sample needs no history.
-        if !(last_only && row.since < until) {
-            self.copy_blocks(store, &row, ends, entries);
-        }
-        let (after, until) = self.tick_range(store, row.clock, ends, entries);
-        let current = match row.clock {
-            ClockId::OWN => row.since >= after && row.since < until,
-            _ if row.is_present() => row.since < until && until > after,
-            _ => row.since >= after && row.since < until,
-        };
-        let segments = first_segment..self.segments.len() as u32;
-        if !current && segments.is_empty() {
-            return;
-        }
-        self.items.push(Item {
-            labels: projector.labels(store, id),
-            segments,
-            clock: row.clock,
-            since: row.since,
-            bits: row.bits,
-        });
-    }
-
-    /// The ticks of a clock that the query may see, `start..end`.
-    fn tick_range(
-        &mut self,
-        store: &Store,
-        clock: ClockId,
-        ends: &[i64],
-        entries: &mut Vec<Entry>,
-    ) -> (i64, i64) {
-        if clock == ClockId::OWN {
-            return (
-                self.after_ms.saturating_add(1),
-                self.until_ms.saturating_add(1),
-            );
-        }
-        let (after_ms, until_ms) = (self.after_ms, self.until_ms);
-        let ticks = self.clocks.entry(clock.0).or_insert_with(|| {
-            // A clock that is younger than the query has nothing to show it.
-            let end = ends.get(clock.index()).copied().unwrap_or(i64::MIN);
-            Ticks::copy(
-                &store.clocks[clock.index()],
-                after_ms,
-                until_ms,
-                end,
-                entries,
-            )
-        });
-        (ticks.first, ticks.end())
-    }
-
-    fn copy_blocks(&mut self, store: &Store, row: &Row, ends: &[i64], entries: &mut Vec<Entry>) {
-        let mut at = row.oldest;
-        while let Some(block) = at.some() {
-            let header = *store.slab.header(block);
-            at = header.next;
-            let (after, until) = self.tick_range(store, header.clock, ends, entries);
-            let end = match header.next.some().map(|next| store.slab.header(next)) {
-                Some(next) if next.clock == header.clock => next.first_tick,
-                Some(_) => i64::MAX,
-                None if row.clock == header.clock => row.since,
-                None => i64::MAX,
-            };
-            if header.first_tick < until && end > after {
-                let start = self.data.len();
-                self.data.extend_from_slice(store.slab.used(block));
-                self.segments.push(Segment {
-                    clock: header.clock,
-                    first_tick: header.first_tick,
-                    data: start..self.data.len(),
-                });
+            Copier {
+                frame: Frame {
+                    items: Vec::new(),
+                    segments: Vec::new(),
+                    data: Vec::new(),
+                    clocks: HashMap::new(),
+                    after_ms: request.after_ms,
+                    until_ms: request.until_ms,
+                },
+                lens,
+                last_only: request.last_only,
+                ends: store.clocks.iter().map(Clock::next_tick).collect(),
+                entries: Vec::new(),
+                projector: Projector::new(&store, request.projection),
             }
-        }
+        };
+        for_each_match(store, request.matchers, |store, id| {
+            copier.copy_series(store, id)
+        });
+        copier.frame
     }
 
     fn push(&self, clock: ClockId, tick: i64, end: i64, bits: u64, samples: &mut Samples) {
@@ -310,32 +164,154 @@ impl Selection for Frame {
             }
         }
         self.push(item.clock, item.since, i64::MAX, item.bits, samples);
+        if item.clamp_negative {
+            samples
+                .values
+                .iter_mut()
+                .for_each(|value| clamp_negative(value));
+        }
     }
 
     fn last(&self, index: usize, scratch: &mut Samples) -> Option<LastSample> {
         let item = &self.items[index];
-        let quick = (item.clock != ClockId::OWN)
-            .then(|| self.clocks.get(&item.clock.0))
-            .flatten();
-        if let Some(ticks) = quick {
-            let newest = ticks.end() - 1;
-            let covers = item.bits != STALE && item.since <= newest && newest >= ticks.first;
-            if covers && ticks.failed.last() != Some(&newest) {
-                let time_ms = ticks.times_ms[(newest - ticks.first) as usize];
-                return Some(LastSample {
-                    time_ms,
-                    value: f64::from_bits(item.bits),
-                    histogram: None,
-                });
+        let quick = self
+            .clocks
+            .get(&item.clock.0)
+            .and_then(|ticks| ticks.newest_good());
+        if let Some((tick, time_ms)) =
+            quick.filter(|(tick, _)| item.bits != STALE && item.since <= *tick)
+        {
+            debug_assert!(tick >= item.since);
+            let mut value = f64::from_bits(item.bits);
+            if item.clamp_negative {
+                clamp_negative(&mut value);
             }
+            return Some(LastSample {
+                time_ms,
+                value,
+                histogram: None,
+            });
         }
         self.read(index, scratch);
         let at = scratch.times_ms.len().checked_sub(1)?;
+        let (time_ms, value) = (scratch.times_ms[at], scratch.values[at]);
         Some(LastSample {
-            time_ms: scratch.times_ms[at],
-            value: scratch.values[at],
+            time_ms,
+            value,
             histogram: None,
         })
+    }
+}
+
+/// A queue gauge below zero is a known race of the gateway, and means that nothing waits.
+fn clamp_negative(value: &mut f64) {
+    if *value < 0.0 {
+        *value = 0.0;
+    }
+}
+
+impl Frame {
+    /// The clock of a series; `None` where its samples have times of their own.
+    pub(crate) fn clock(&self, index: usize) -> Option<ClockId> {
+        let clock = self.items[index].clock;
+        (clock != ClockId::OWN).then_some(clock)
+    }
+}
+
+/// A frame being filled.
+struct Copier<'a> {
+    frame: Frame,
+    lens: &'a dyn Lens,
+    last_only: bool,
+    /// Where each clock ended when the query began.
+    ends: Vec<i64>,
+    entries: Vec<Entry>,
+    projector: Projector,
+}
+
+impl Copier<'_> {
+    /// Copies a series, if it has samples in the range; the bytes of history copied.
+    fn copy_series(&mut self, store: &Store, id: SeriesId) -> usize {
+        let bytes_before = self.frame.data.len();
+        let row = *store.series.row(id);
+        if row.clock != ClockId::OWN && self.lens.shown(row.clock) == Shown::Hidden {
+            return 0;
+        }
+        let first_segment = self.frame.segments.len() as u32;
+        let (after, until) = self.tick_range(store, row.clock);
+        // Where the current run covers the end of the range, the newest sample needs no history.
+        if !(self.last_only && row.since < until) {
+            self.copy_blocks(store, &row);
+        }
+        let current = match row.clock {
+            ClockId::OWN => row.since >= after && row.since < until,
+            _ if row.is_present() => row.since < until && until > after,
+            _ => row.since >= after && row.since < until,
+        };
+        let segments = first_segment..self.frame.segments.len() as u32;
+        if current || !segments.is_empty() {
+            let clamp_negative = self.clamps_negative(store, id);
+            self.frame.items.push(Item {
+                labels: self.projector.labels(store, id),
+                segments,
+                clock: row.clock,
+                since: row.since,
+                bits: row.bits,
+                clamp_negative,
+            });
+        }
+        self.frame.data.len() - bytes_before
+    }
+
+    fn clamps_negative(&mut self, store: &Store, id: SeriesId) -> bool {
+        let symbols = &store.series.symbols;
+        let name = symbols
+            .find(METRIC_NAME)
+            .and_then(|name| store.series.label(id, name));
+        name.is_some_and(|name| self.lens.clamps_negative(symbols.text(name)))
+    }
+
+    /// The ticks of a clock that the query may see, `start..end`.
+    fn tick_range(&mut self, store: &Store, clock: ClockId) -> (i64, i64) {
+        let (after_ms, until_ms) = (self.frame.after_ms, self.frame.until_ms);
+        if clock == ClockId::OWN {
+            return (after_ms.saturating_add(1), until_ms.saturating_add(1));
+        }
+        let ticks = self.frame.clocks.entry(clock.0).or_insert_with(|| {
+            // A clock that is younger than the query has nothing to show it.
+            let end = self.ends.get(clock.index()).copied().unwrap_or(i64::MIN);
+            let window = Window {
+                after_ms,
+                until_ms,
+                end,
+                shown: self.lens.shown(clock),
+            };
+            Ticks::copy(&store.clocks[clock.index()], window, &mut self.entries)
+        });
+        (ticks.first, ticks.end())
+    }
+
+    fn copy_blocks(&mut self, store: &Store, row: &Row) {
+        let mut at = row.oldest;
+        while let Some(block) = at.some() {
+            let header = *store.slab.header(block);
+            at = header.next;
+            let (after, until) = self.tick_range(store, header.clock);
+            let end = match header.next.some().map(|next| store.slab.header(next)) {
+                Some(next) if next.clock == header.clock => next.first_tick,
+                None if row.clock == header.clock => row.since,
+                _ => i64::MAX,
+            };
+            if header.first_tick < until && end > after {
+                let start = self.frame.data.len();
+                self.frame.data.extend_from_slice(store.slab.used(block));
+                self.frame.segments.push(Segment {
+                    clock: header.clock,
+                    first_tick: header.first_tick,
+                    data: start..self.frame.data.len(),
+                });
+            }
+        }
     }
 }
 

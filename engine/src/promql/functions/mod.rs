@@ -17,7 +17,8 @@ use super::eval::{Eval, Grid, Sink, not_yet};
 use super::plan::Expr;
 use super::select::Projection;
 
-pub(crate) use classic::almost_equal;
+pub(crate) use classic::{almost_equal, go_float};
+pub(crate) use math::kahan_inc;
 pub use table::{Function, FunctionId};
 
 /// Streams the series of a call that yields a vector.

@@ -93,8 +93,12 @@ impl<'a> Lower<'a> {
     ) -> Result<Expr, SourceError> {
         self.depth += levels;
         if self.depth > DEPTH_MAX {
-            let span = self.atoms.get(self.at).map_or(Span::default(), |atom| atom.span);
-            let message = format!("the query is nested too deeply; the limit is {DEPTH_MAX} levels");
+            let span = self
+                .atoms
+                .get(self.at)
+                .map_or(Span::default(), |atom| atom.span);
+            let message =
+                format!("the query is nested too deeply; the limit is {DEPTH_MAX} levels");
             return Err(SourceError::new(span, message));
         }
         let expr = inside(self)?;

@@ -1,0 +1,21 @@
+//! Signals: numbers that may be told to a scaler, each with the answer to "how do you know".
+//!
+//! `facts` gathers what targets have shown, `scope` says which of them count, `judge` what may be told, `room` keeps
+//! it together; `view` shows the store to a signal's query, `names` and `policy` are what can be said beforehand.
+
+mod facts;
+mod judge;
+mod names;
+mod policy;
+mod query;
+mod room;
+mod scope;
+mod view;
+
+pub(crate) use facts::ChangeKind;
+pub(crate) use room::{Room, evaluate};
+pub(crate) use view::SignalView;
+
+pub use names::{Class, FAMILIES, Family, Name, Names};
+pub use policy::{Absent, Nan, Policy};
+pub use room::{Element, Reading, SignalId, State, Transition};

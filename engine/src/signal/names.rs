@@ -1,0 +1,413 @@
+//! What EPP's metric families are called from version to version, and what they are for, as data.
+//!
+//! Sources: gateway-api-inference-extension v0.3 to v1.5 and llm-d-router v0.9 to the v0.11 line, each release's
+//! `pkg/epp/metrics`. A row is one family under all its names, newest first, with the labels that it has there beside
+//! its target's. Users add rows, demand families and witnesses by configuration.
+
+/// What a family is about, which decides what proves that it could have been there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// The queue in front of the pool.
+    FlowControl,
+    /// Requests by model.
+    Request,
+    /// The pool as a whole, as every replica sees it.
+    Pool,
+}
+
+/// One name of a family, and its labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// The family's name.
+    pub family: &'static str,
+    /// The labels that its series have of their own.
+    pub labels: &'static [&'static str],
+}
+
+/// A family under all its names.
+#[derive(Clone, Copy, Debug)]
+pub struct Family {
+    /// What it is about.
+    pub class: Class,
+    /// Whether it measures demand: a sum of it is how much is asked for now (`SIGNALS.md` S7).
+    pub demand: bool,
+    /// Whether every replica repeats the same number, so that a sum counts each replica.
+    pub replicated: bool,
+    /// Newest first.
+    pub names: &'static [Name],
+}
+
+const FLOW: &[&str] = &[
+    "fairness_id",
+    "inference_pool",
+    "model_name",
+    "priority",
+    "target_model_name",
+];
+const FLOW_OUTCOME: &[&str] = &[
+    "fairness_id",
+    "inference_pool",
+    "model_name",
+    "outcome",
+    "priority",
+    "target_model_name",
+];
+const L4: &[&str] = &["fairness_id", "model_name", "priority", "target_model_name"];
+const MODELS: &[&str] = &["model_name", "target_model_name"];
+const MODEL: &[&str] = &["model_name"];
+const POOL: &[&str] = &["name"];
+const INFERENCE_POOL: &[&str] = &["inference_pool"];
+
+const fn name(family: &'static str, labels: &'static [&'static str]) -> Name {
+    Name { family, labels }
+}
+
+const fn demand(class: Class, names: &'static [Name]) -> Family {
+    Family {
+        class,
+        demand: true,
+        replicated: false,
+        names,
+    }
+}
+
+const fn counted(class: Class, names: &'static [Name]) -> Family {
+    Family {
+        class,
+        demand: false,
+        replicated: false,
+        names,
+    }
+}
+
+const fn repeated(class: Class, names: &'static [Name]) -> Family {
+    Family {
+        class,
+        demand: false,
+        replicated: true,
+        names,
+    }
+}
+
+/// Every family that has had several names, and those whose meaning matters.
+pub static FAMILIES: &[Family] = &[
+    demand(
+        Class::FlowControl,
+        &[
+            name("llm_d_epp_flow_control_queue_size", FLOW),
+            name("inference_extension_flow_control_queue_size", FLOW),
+        ],
+    ),
+    demand(
+        Class::FlowControl,
+        &[
+            name("llm_d_epp_flow_control_queue_bytes", FLOW),
+            name("inference_extension_flow_control_queue_bytes", FLOW),
+        ],
+    ),
+    demand(
+        Class::Request,
+        &[
+            name("llm_d_epp_request_running", L4),
+            name("inference_objective_running_requests", MODEL),
+            name("inference_model_running_requests", MODEL),
+        ],
+    ),
+    demand(Class::Request, &[name("llm_d_epp_inflight_requests", L4)]),
+    demand(Class::Request, &[name("llm_d_epp_inflight_tokens", L4)]),
+    repeated(
+        Class::FlowControl,
+        &[
+            name("llm_d_epp_flow_control_pool_saturation", INFERENCE_POOL),
+            name(
+                "inference_extension_flow_control_pool_saturation",
+                INFERENCE_POOL,
+            ),
+        ],
+    ),
+    counted(
+        Class::FlowControl,
+        &[
+            name(
+                "llm_d_epp_flow_control_request_queue_duration_seconds",
+                FLOW_OUTCOME,
+            ),
+            name(
+                "inference_extension_flow_control_request_queue_duration_seconds",
+                FLOW_OUTCOME,
+            ),
+        ],
+    ),
+    counted(
+        Class::FlowControl,
+        &[
+            name(
+                "llm_d_epp_flow_control_request_enqueue_duration_seconds",
+                &["fairness_id", "outcome", "priority"],
+            ),
+            name(
+                "inference_extension_flow_control_request_enqueue_duration_seconds",
+                &["fairness_id", "outcome", "priority"],
+            ),
+        ],
+    ),
+    counted(
+        Class::FlowControl,
+        &[
+            name(
+                "llm_d_epp_flow_control_dispatch_cycle_duration_seconds",
+                &[],
+            ),
+            name(
+                "inference_extension_flow_control_dispatch_cycle_duration_seconds",
+                &[],
+            ),
+        ],
+    ),
+    repeated(
+        Class::Pool,
+        &[
+            name("llm_d_epp_average_queue_size", POOL),
+            name("inference_pool_average_queue_size", POOL),
+        ],
+    ),
+    repeated(
+        Class::Pool,
+        &[
+            name("llm_d_epp_average_running_requests", POOL),
+            name("inference_pool_average_running_requests", POOL),
+        ],
+    ),
+    repeated(
+        Class::Pool,
+        &[
+            name("llm_d_epp_average_kv_cache_utilization", POOL),
+            name("inference_pool_average_kv_cache_utilization", POOL),
+        ],
+    ),
+    repeated(
+        Class::Pool,
+        &[
+            name("llm_d_epp_ready_endpoints", POOL),
+            name("inference_pool_ready_pods", POOL),
+        ],
+    ),
+    repeated(
+        Class::Pool,
+        &[
+            name(
+                "llm_d_epp_per_endpoint_queue_size",
+                &["model_server_endpoint", "name"],
+            ),
+            name(
+                "inference_pool_per_pod_queue_size",
+                &["model_server_pod", "name"],
+            ),
+        ],
+    ),
+    counted(
+        Class::Request,
+        &[
+            name("llm_d_epp_request_total", L4),
+            name("inference_objective_request_total", MODELS),
+            name("inference_model_request_total", MODELS),
+        ],
+    ),
+    counted(
+        Class::Request,
+        &[
+            name(
+                "llm_d_epp_request_error_total",
+                &[
+                    "error_code",
+                    "fairness_id",
+                    "model_name",
+                    "priority",
+                    "target_model_name",
+                ],
+            ),
+            name(
+                "inference_objective_request_error_total",
+                &["error_code", "model_name", "target_model_name"],
+            ),
+        ],
+    ),
+    counted(
+        Class::Request,
+        &[
+            name("llm_d_epp_request_duration_seconds", L4),
+            name("inference_objective_request_duration_seconds", MODELS),
+            name("inference_model_request_duration_seconds", MODELS),
+        ],
+    ),
+    counted(
+        Class::Request,
+        &[
+            name("llm_d_epp_request_size_bytes", L4),
+            name("inference_objective_request_sizes", MODELS),
+        ],
+    ),
+    counted(
+        Class::Request,
+        &[
+            name("llm_d_epp_response_size_bytes", L4),
+            name("inference_objective_response_sizes", MODELS),
+        ],
+    ),
+    counted(
+        Class::Request,
+        &[
+            name("llm_d_epp_request_input_tokens", L4),
+            name("inference_objective_input_tokens", MODELS),
+        ],
+    ),
+    counted(
+        Class::Request,
+        &[
+            name("llm_d_epp_request_output_tokens", L4),
+            name("inference_objective_output_tokens", MODELS),
+        ],
+    ),
+    counted(
+        Class::Request,
+        &[
+            name("llm_d_epp_request_cached_tokens", L4),
+            name("inference_objective_prompt_cached_tokens", MODELS),
+        ],
+    ),
+    counted(
+        Class::Request,
+        &[
+            name("llm_d_epp_request_ntpot_seconds", L4),
+            name(
+                "inference_objective_normalized_time_per_output_token_seconds",
+                MODELS,
+            ),
+        ],
+    ),
+    counted(
+        Class::Request,
+        &[
+            name("llm_d_epp_scheduler_e2e_duration_seconds", &[]),
+            name("inference_extension_scheduler_e2e_duration_seconds", &[]),
+        ],
+    ),
+];
+
+/// Labels that a client's request decides; they never put a target out of scope (S3b), and `or vector(c)` waives
+/// their proof (S4).
+pub const REQUEST_LABELS: &[&str] = &["fairness_id", "model_name", "priority", "target_model_name"];
+
+/// Labels that name the pool which a gateway serves: constant for a process (S3b).
+pub const POOL_LABELS: &[&str] = &["inference_pool", "name"];
+
+/// Parts of a histogram or summary.
+const SUFFIXES: [&str; 4] = ["", "_bucket", "_sum", "_count"];
+
+/// What the tables say of metric names, with a user's additions.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// Further families that measure demand.
+    pub demand: Vec<String>,
+    /// Further names that prove that a gateway which exposes them would show the others: `(family, witness)`.
+    pub witnesses: Vec<(String, String)>,
+}
+
+impl Names {
+    /// The family of a metric, and the part of it (`_bucket`, ...) that the metric is.
+    pub fn family(&self, metric: &str) -> Option<(&'static Family, &'static Name, &'static str)> {
+        SUFFIXES.iter().find_map(|suffix| {
+            let base = metric.strip_suffix(suffix)?;
+            FAMILIES.iter().find_map(|family| {
+                let name = family.names.iter().find(|name| name.family == base)?;
+                Some((family, name, *suffix))
+            })
+        })
+    }
+
+    /// The other names of a metric, newest first.
+    pub fn equivalents(&self, metric: &str) -> Vec<(String, &'static Name)> {
+        let Some((family, _, suffix)) = self.family(metric) else {
+            return Vec::new();
+        };
+        let others = family
+            .names
+            .iter()
+            .map(|name| (format!("{}{suffix}", name.family), name));
+        others.filter(|(other, _)| other != metric).collect()
+    }
+
+    /// Whether a metric measures demand.
+    pub fn is_demand(&self, metric: &str) -> bool {
+        self.demand.iter().any(|family| family == metric)
+            || self
+                .family(metric)
+                .is_some_and(|(family, _, suffix)| family.demand && suffix.is_empty())
+    }
+
+    /// Whether a page with `present` would show `metric` if it had anything to show (S4a).
+    pub fn is_witness(&self, metric: &str, present: &str) -> bool {
+        if self
+            .witnesses
+            .iter()
+            .any(|(family, witness)| family == metric && witness == present)
+        {
+            return true;
+        }
+        match self.family(metric).map(|(family, _, _)| family.class) {
+            Some(Class::FlowControl) => {
+                present.ends_with("flow_control_pool_saturation")
+                    || present.ends_with("flow_control_dispatch_cycle_duration_seconds_count")
+            }
+            Some(Class::Request | Class::Pool) => {
+                present == "inference_extension_info"
+                    || present == "llm_d_epp_info"
+                    || present == "llm_d_epp_ready_endpoints"
+                    || present.starts_with("inference_pool_")
+            }
+            None => false,
+        }
+    }
+
+    /// Whether negative samples of this gauge are the known race of the gateway and mean 0.
+    pub fn is_queue_gauge(metric: &str) -> bool {
+        metric.ends_with("_queue_size") || metric.ends_with("_queue_bytes")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_stands_in_two_rows_and_labels_are_sorted() {
+        let mut seen = std::collections::BTreeSet::new();
+        for name in FAMILIES.iter().flat_map(|family| family.names) {
+            assert!(seen.insert(name.family), "{}", name.family);
+            assert!(name.labels.is_sorted(), "{}", name.family);
+        }
+    }
+
+    #[test]
+    fn parts_of_a_histogram_follow_their_family() {
+        let names = Names::default();
+        let others: Vec<String> = names
+            .equivalents("inference_objective_request_sizes_bucket")
+            .into_iter()
+            .map(|(n, _)| n)
+            .collect();
+        assert_eq!(others, ["llm_d_epp_request_size_bytes_bucket"]);
+        assert!(names.is_demand("inference_objective_running_requests"));
+        assert!(!names.is_demand("llm_d_epp_request_total"));
+    }
+
+    #[test]
+    fn witnesses_are_those_of_the_class() {
+        let names = Names::default();
+        let queue = "inference_extension_flow_control_queue_size";
+        assert!(names.is_witness(queue, "llm_d_epp_flow_control_pool_saturation"));
+        assert!(!names.is_witness(queue, "inference_pool_ready_pods"));
+        assert!(names.is_witness("llm_d_epp_request_running", "inference_pool_ready_pods"));
+        assert!(!names.is_witness("vllm:num_requests_running", "inference_pool_ready_pods"));
+    }
+}

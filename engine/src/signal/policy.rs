@@ -1,0 +1,62 @@
+//! What a user may say about a signal (S1a).
+
+use crate::limits::{HOLD_MS_MIN, RESTART_GRACE_MS_DEFAULT};
+
+/// What an empty result means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Absent {
+    /// 0 where absence is proven (S4), else unknown.
+    #[default]
+    Auto,
+    /// 0 where the windows are covered; neither witness nor known label values are asked for.
+    Zero,
+    /// Never 0.
+    Unknown,
+}
+
+/// What a NaN means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Nan {
+    /// Unknown.
+    #[default]
+    Unknown,
+    /// 0.
+    Zero,
+    /// The last value that was a number.
+    Last,
+}
+
+/// How a signal is judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// What an empty result means.
+    pub absent: Absent,
+    /// What a NaN means.
+    pub nan: Nan,
+    /// How long a frozen target's values are told; `None` is max(3 intervals, 2 s).
+    pub hold_ms: Option<i64>,
+    /// How long a change of process is smoothed over.
+    pub restart_grace_ms: i64,
+    /// Only targets of these jobs count; empty is all.
+    pub jobs: Vec<String>,
+}
+
+impl Default for Policy {
+    fn default() -> Policy {
+        Policy {
+            absent: Absent::default(),
+            nan: Nan::default(),
+            hold_ms: None,
+            restart_grace_ms: RESTART_GRACE_MS_DEFAULT,
+            jobs: Vec::new(),
+        }
+    }
+}
+
+impl Policy {
+    /// The hold for a target of this interval.
+    pub(crate) fn hold_ms(&self, interval_ms: i64) -> i64 {
+        self.hold_ms
+            .unwrap_or_else(|| HOLD_MS_MIN.max(3 * interval_ms))
+    }
+}

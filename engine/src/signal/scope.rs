@@ -1,0 +1,149 @@
+//! Which targets count for a query (S3): groups that ever exposed what it reads, less the targets that its pinned
+//! labels contradict, less standbys.
+
+use std::collections::BTreeSet;
+
+use crate::labels::METRIC_NAME;
+use crate::store::TargetId;
+
+use super::facts::{Facts, TargetFacts};
+use super::names::{Names, POOL_LABELS};
+use super::policy::Policy;
+use super::query::{Selector, SignalQuery};
+
+/// Labels that the caller or a group pins beside the query's own.
+pub(crate) type Pins<'a> = &'a [(String, String)];
+
+/// What counts for a query.
+#[derive(Debug, Default)]
+pub(crate) struct Scope {
+    /// In order of id.
+    pub(crate) counting: Vec<TargetId>,
+    /// Targets that would count but stand by; frozen ones among them show nothing.
+    pub(crate) standby: Vec<TargetId>,
+    /// Selectors that nothing ever matched.
+    pub(crate) never_seen: Vec<usize>,
+    /// Groups in scope.
+    pub(crate) groups: BTreeSet<String>,
+}
+
+/// S3f: the union over the query's selectors.
+pub(crate) fn of_query(
+    facts: &Facts,
+    names: &Names,
+    query: &SignalQuery,
+    policy: &Policy,
+    pins: Pins<'_>,
+) -> Scope {
+    let mut scope = Scope::default();
+    let (mut counting, mut standby) = (BTreeSet::new(), BTreeSet::new());
+    for (index, selector) in query.selectors.iter().enumerate() {
+        let seen_before = scope.groups.len();
+        let mut seen = false;
+        for (group_name, group) in &facts.groups {
+            if exposes(group.ever.iter().map(|metric| &**metric), names, selector) {
+                scope.groups.insert(group_name.clone());
+                seen = true;
+            }
+        }
+        debug_assert!(seen_before <= scope.groups.len());
+        if !seen {
+            scope.never_seen.push(index);
+        }
+        for (id, target) in facts.listed() {
+            let in_scope =
+                target.last_good_ms.is_none() || scope_has(facts, names, selector, target);
+            if !in_scope || !allowed(policy, target) || contradicts(target, selector, pins) {
+                continue;
+            }
+            if is_standby(facts, id, target) {
+                standby.insert(id);
+            } else {
+                counting.insert(id);
+            }
+        }
+    }
+    scope.counting = counting.into_iter().collect();
+    scope.standby = standby.into_iter().collect();
+    scope
+}
+
+fn scope_has(facts: &Facts, names: &Names, selector: &Selector, target: &TargetFacts) -> bool {
+    facts
+        .groups
+        .get(&target.group)
+        .is_some_and(|group| exposes(group.ever.iter().map(|metric| &**metric), names, selector))
+}
+
+fn allowed(policy: &Policy, target: &TargetFacts) -> bool {
+    policy.jobs.is_empty()
+        || policy
+            .jobs
+            .iter()
+            .any(|job| target.labels.get("job") == Some(job))
+}
+
+/// S3a: among these metrics is the selector's, an equivalent, or a witness. A selector without a fixed name asks only
+/// for a metric that its name matchers fit.
+pub(crate) fn exposes<'m>(
+    mut metrics: impl Iterator<Item = &'m str>,
+    names: &Names,
+    selector: &Selector,
+) -> bool {
+    let Some(metric) = &selector.metric else {
+        let by_name: Vec<_> = selector
+            .matchers
+            .iter()
+            .filter(|m| m.name() == METRIC_NAME)
+            .collect();
+        return metrics.any(|present| by_name.iter().all(|matcher| matcher.matches(present)));
+    };
+    let equivalents = names.equivalents(metric);
+    metrics.any(|present| {
+        present == metric
+            || equivalents.iter().any(|(name, _)| name == present)
+            || names.is_witness(metric, present)
+    })
+}
+
+/// S3b: a pinned label that the target's own labels, or the pools that its pages named, rule out.
+pub(crate) fn contradicts(target: &TargetFacts, selector: &Selector, pins: Pins<'_>) -> bool {
+    let own = selector.matchers.iter().any(|matcher| {
+        target
+            .labels
+            .get(matcher.name())
+            .is_some_and(|value| !matcher.matches(value))
+    });
+    let pinned = selector.pins.iter().chain(pins).any(|(label, value)| {
+        target.labels.get(label).is_some_and(|have| have != value)
+            || (POOL_LABELS.contains(&label.as_str())
+                && !target.pools.is_empty()
+                && is_pool_pin(target, selector, label)
+                && !target.pools.contains(value))
+    });
+    own || pinned
+}
+
+/// `name` means the pool only on pool families.
+fn is_pool_pin(_: &TargetFacts, selector: &Selector, label: &str) -> bool {
+    label == "inference_pool"
+        || selector.metric.as_deref().is_some_and(|metric| {
+            Names::default()
+                .family(metric)
+                .is_some_and(|(family, _, _)| family.class == super::names::Class::Pool)
+        })
+}
+
+/// S3d. A target stands by while its page says that it does not hold a lease that another's newest page holds; a
+/// frozen one as soon as another holds its lease on a page newer than its own last good one.
+pub(crate) fn is_standby(facts: &Facts, id: TargetId, target: &TargetFacts) -> bool {
+    target.leases.iter().any(|(lease, _, leads)| {
+        facts.listed().any(|(other_id, other)| {
+            let holds = other
+                .leases
+                .iter()
+                .any(|(name, _, leads)| name == lease && *leads);
+            other_id != id && holds && (!*leads || other.last_good_ms > target.last_good_ms)
+        })
+    })
+}

@@ -1,0 +1,670 @@
+//! The rules of SIGNALS.md, scenario by scenario: what a gateway does on the left, what a scaler may be told on the
+//! right. Time and pages are arguments, so hours pass in microseconds.
+
+use stillwell_engine::labels::Labels;
+use stillwell_engine::signal::{Absent, Nan, Policy, SignalId, State};
+use stillwell_engine::{
+    Engine, Format, Limits, Reader, ScrapeFacts, Stage, TargetSpec, Timestamp, Writer,
+};
+
+const INTERVAL_MS: i64 = 100;
+const QUEUE: &str = "sum(inference_extension_flow_control_queue_size{inference_pool=\"a\"})";
+const RUNNING: &str = "sum(inference_objective_running_requests)";
+
+/// What a gateway's page shows.
+#[derive(Clone)]
+struct Gateway {
+    pool: &'static str,
+    prefix: &'static str,
+    queue: Option<f64>,
+    running: Option<f64>,
+    flow_control: bool,
+    start: f64,
+    leads: Option<bool>,
+}
+
+impl Gateway {
+    fn of(pool: &'static str) -> Gateway {
+        Gateway {
+            pool,
+            prefix: "inference_extension",
+            queue: Some(5.0),
+            running: Some(7.0),
+            flow_control: true,
+            start: 1000.0,
+            leads: None,
+        }
+    }
+
+    fn page(&self) -> String {
+        let Gateway { pool, prefix, .. } = self;
+        let mut page = format!("process_start_time_seconds {}\n", self.start);
+        page += &format!("{prefix}_info{{commit=\"x\"}} 1\n");
+        let (ready, running) = match *prefix {
+            "llm_d_epp" => ("llm_d_epp_ready_endpoints", "llm_d_epp_request_running"),
+            _ => (
+                "inference_pool_ready_pods",
+                "inference_objective_running_requests",
+            ),
+        };
+        page += &format!("{ready}{{name=\"{pool}\"}} 1\n");
+        if self.flow_control {
+            page += &format!(
+                "{prefix}_flow_control_pool_saturation{{inference_pool=\"{pool}\"}} 0.5\n"
+            );
+        }
+        if let Some(queue) = self.queue {
+            for model in ["m", "n"] {
+                page += &format!(
+                    "{prefix}_flow_control_queue_size{{fairness_id=\"f\",inference_pool=\"{pool}\",\
+                     model_name=\"{model}\",priority=\"0\",target_model_name=\"{model}\"}} {}\n",
+                    queue / 2.0
+                );
+            }
+        }
+        if let Some(value) = self.running {
+            match *prefix {
+                "llm_d_epp" => {
+                    for tenant in ["f", "g"] {
+                        page += &format!(
+                            "{running}{{fairness_id=\"{tenant}\",model_name=\"m\",priority=\"0\",\
+                             target_model_name=\"m\"}} {}\n",
+                            value / 2.0
+                        );
+                    }
+                }
+                _ => page += &format!("{running}{{model_name=\"m\"}} {value}\n"),
+            }
+        }
+        if let Some(leads) = self.leads {
+            page += &format!(
+                "leader_election_master_status{{name=\"lease\"}} {}\n",
+                u8::from(leads)
+            );
+        }
+        page
+    }
+}
+
+struct World {
+    writer: Writer,
+    reader: Reader,
+    now_ms: i64,
+    stages: Vec<Option<Stage>>,
+}
+
+impl World {
+    fn new() -> World {
+        let (writer, reader) = Engine::new(Limits::default());
+        World {
+            writer,
+            reader,
+            now_ms: 1_000_000,
+            stages: Vec::new(),
+        }
+    }
+
+    fn target(&mut self, instance: &str) -> usize {
+        self.target_of("epp", instance, &[])
+    }
+
+    fn target_of(&mut self, job: &str, instance: &str, labels: &[(&str, &str)]) -> usize {
+        let own = [("job", job), ("instance", instance)];
+        let labels = Labels::from_pairs(own.into_iter().chain(labels.iter().copied()));
+        let spec = TargetSpec {
+            labels,
+            interval_ms: INTERVAL_MS as u64,
+            ..TargetSpec::default()
+        };
+        let (_, stage) = self.writer.add_target(spec);
+        self.stages.push(Some(stage));
+        self.stages.len() - 1
+    }
+
+    fn watch(&mut self, query: &str) -> SignalId {
+        self.watch_with(query, Policy::default())
+    }
+
+    fn watch_with(&mut self, query: &str, policy: Policy) -> SignalId {
+        self.writer
+            .watch(query, policy)
+            .expect("the query is valid")
+    }
+
+    fn at(&self) -> Timestamp {
+        Timestamp::from_ms(self.now_ms)
+    }
+
+    /// One round: `None` is a failed scrape.
+    fn scrape(&mut self, pages: &[(usize, Option<&Gateway>)]) {
+        self.now_ms += INTERVAL_MS;
+        self.scrape_now(pages);
+    }
+
+    fn scrape_now(&mut self, pages: &[(usize, Option<&Gateway>)]) {
+        let at = self.at();
+        for (target, gateway) in pages {
+            let stage = self.stages[*target].as_mut().expect("the target is listed");
+            match gateway {
+                Some(gateway) => {
+                    let page = gateway.page();
+                    let staged = stage
+                        .parse(page.as_bytes(), Format::Text)
+                        .expect("the page parses");
+                    self.writer
+                        .commit(staged, at, ScrapeFacts::default())
+                        .expect("the page is taken");
+                }
+                None => {
+                    let id = stage.target();
+                    let facts = ScrapeFacts::default();
+                    self.writer
+                        .fail(id, at, facts, "connection refused")
+                        .expect("time ascends");
+                }
+            }
+        }
+        self.writer.maintain(at);
+    }
+
+    fn rounds(&mut self, count: usize, pages: &[(usize, Option<&Gateway>)]) {
+        for _ in 0..count {
+            self.scrape(pages);
+        }
+    }
+
+    fn remove(&mut self, target: usize) {
+        let stage = self.stages[target].take().expect("the target is listed");
+        self.writer.remove_target(stage, self.at());
+    }
+
+    fn says(&self, signal: SignalId) -> Said {
+        self.says_pinned(signal, &[])
+    }
+
+    fn says_pinned(&self, signal: SignalId, pins: &[(&str, &str)]) -> Said {
+        let pins: Vec<_> = pins
+            .iter()
+            .map(|(l, v)| ((*l).to_owned(), (*v).to_owned()))
+            .collect();
+        let reading = self
+            .reader
+            .signal(signal, self.at(), &pins)
+            .expect("the signal is watched");
+        let values: Vec<f64> = reading
+            .elements
+            .iter()
+            .map(|element| element.value)
+            .collect();
+        match reading.state {
+            State::Value => Said::Value(values),
+            State::Held { .. } => Said::Held(values),
+            State::Unknown { why } => Said::Unknown(why),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Said {
+    Value(Vec<f64>),
+    Held(Vec<f64>),
+    Unknown(String),
+}
+
+fn value(value: f64) -> Said {
+    Said::Value(vec![value])
+}
+
+fn held(value: f64) -> Said {
+    Said::Held(vec![value])
+}
+
+#[track_caller]
+fn unknown(said: &Said, words: &[&str]) {
+    match said {
+        Said::Unknown(why) => {
+            for word in words {
+                assert!(why.contains(word), "{why:?} does not say {word:?}");
+            }
+        }
+        other => panic!("{other:?} instead of unknown, {words:?}"),
+    }
+}
+
+#[test]
+fn a_fresh_target_gives_a_value() {
+    let mut world = World::new();
+    let (queue, running) = (world.watch(QUEUE), world.watch(RUNNING));
+    let epp = world.target("a:1");
+    unknown(&world.says(queue), &["waiting for the first scrape", "a:1"]);
+    world.scrape(&[(epp, Some(&Gateway::of("a")))]);
+    assert_eq!(
+        (world.says(queue), world.says(running)),
+        (value(5.0), value(7.0))
+    );
+}
+
+#[test]
+fn first_start_with_two_gateways_one_down_tells_nothing_and_names_it() {
+    let mut world = World::new();
+    let queue = world.watch(QUEUE);
+    let (up, down) = (world.target("a:1"), world.target("a:2"));
+    world.rounds(50, &[(up, Some(&Gateway::of("a"))), (down, None)]);
+    unknown(
+        &world.says(queue),
+        &[
+            "a:2",
+            "never given a good page",
+            "connection refused",
+            "inference_pool",
+        ],
+    );
+}
+
+#[test]
+fn one_pool_s_outage_is_not_another_s() {
+    let mut world = World::new();
+    let queue_a = world.watch(QUEUE);
+    let queue_b = world.watch(&QUEUE.replace("\"a\"", "\"b\""));
+    let queue_c = world.watch(&QUEUE.replace("\"a\"", "\"c\""));
+    let (a, b, c) = (
+        world.target("a:1"),
+        world.target("b:1"),
+        world.target("c:1"),
+    );
+    let (page_a, page_b, mut page_c) = (Gateway::of("a"), Gateway::of("b"), Gateway::of("c"));
+    world.rounds(
+        3,
+        &[(a, Some(&page_a)), (b, Some(&page_b)), (c, Some(&page_c))],
+    );
+    page_c.start = 2000.0;
+    page_c.queue = None;
+    world.rounds(100, &[(a, Some(&page_a)), (b, None), (c, Some(&page_c))]);
+    assert_eq!(world.says(queue_a), value(5.0));
+    unknown(
+        &world.says(queue_b),
+        &["b:1", "fails since", "connection refused"],
+    );
+    assert_eq!(world.says(queue_c), held(5.0));
+}
+
+#[test]
+fn an_outage_is_held_then_unknown_and_one_good_scrape_recovers() {
+    let mut world = World::new();
+    let (queue, guarded) = (
+        world.watch(QUEUE),
+        world.watch(&format!("{QUEUE} or vector(0)")),
+    );
+    let epp = world.target("a:1");
+    let page = Gateway::of("a");
+    world.rounds(3, &[(epp, Some(&page))]);
+    world.rounds(1, &[(epp, None)]);
+    assert_eq!(
+        (world.says(queue), world.says(guarded)),
+        (held(5.0), held(5.0))
+    );
+    world.rounds(18, &[(epp, None)]);
+    assert_eq!(world.says(queue), held(5.0));
+    world.rounds(1, &[(epp, None)]);
+    unknown(&world.says(queue), &["a:1", "2.0 s"]);
+    unknown(&world.says(guarded), &["a:1", "2.0 s"]);
+    world.rounds(36_000, &[(epp, None)]);
+    unknown(&world.says(guarded), &["a:1"]);
+    world.scrape(&[(epp, Some(&page))]);
+    assert_eq!(
+        (world.says(queue), world.says(guarded)),
+        (value(5.0), value(5.0))
+    );
+}
+
+#[test]
+fn a_scrape_that_never_ends_does_not_keep_its_target_fresh() {
+    let mut world = World::new();
+    let queue = world.watch(QUEUE);
+    let epp = world.target("a:1");
+    world.rounds(3, &[(epp, Some(&Gateway::of("a")))]);
+    world.now_ms += 250;
+    assert_eq!(world.says(queue), held(5.0));
+    world.now_ms += 2_000;
+    unknown(&world.says(queue), &["a:1", "not ended"]);
+}
+
+#[test]
+fn idle_is_zero_where_the_page_proves_it() {
+    let mut world = World::new();
+    let queue = world.watch(QUEUE);
+    let running = world.watch(RUNNING);
+    let epp = world.target("a:1");
+    let mut page = Gateway::of("a");
+    (page.queue, page.running) = (None, None);
+    world.rounds(3, &[(epp, Some(&page))]);
+    assert_eq!(
+        (world.says(queue), world.says(running)),
+        (value(0.0), value(0.0)),
+        "never any traffic"
+    );
+    page.queue = Some(3.0);
+    world.rounds(3, &[(epp, Some(&page))]);
+    assert_eq!(world.says(queue), value(3.0));
+    page.queue = None;
+    world.rounds(900_000 / 100, &[(epp, Some(&page))]);
+    assert_eq!(world.says(queue), value(0.0), "flows deleted long ago");
+    page.queue = Some(1.0);
+    world.scrape(&[(epp, Some(&page))]);
+    assert_eq!(
+        world.says(queue),
+        value(1.0),
+        "the first request after a day"
+    );
+}
+
+#[test]
+fn a_gate_that_is_off_and_a_typo_are_not_idleness() {
+    let mut world = World::new();
+    let queue = world.watch(QUEUE);
+    let typo = world.watch(&QUEUE.replace("\"a\"", "\"aa\""));
+    let wrong_name = world.watch("sum(inference_extension_flow_control_queue_sise)");
+    let epp = world.target("a:1");
+    let mut page = Gateway::of("a");
+    page.queue = None;
+    world.rounds(3, &[(epp, Some(&page))]);
+    unknown(&world.says(typo), &["aa"]);
+    unknown(&world.says(wrong_name), &["queue_sise", "never seen"]);
+    page.flow_control = false;
+    world.rounds(3, &[(epp, Some(&page))]);
+    unknown(&world.says(queue), &["flow control seems to be off on a:1"]);
+}
+
+#[test]
+fn absence_by_policy() {
+    let mut world = World::new();
+    let policy = |absent| Policy {
+        absent,
+        ..Policy::default()
+    };
+    let typo = QUEUE.replace("\"a\"", "\"aa\"");
+    let zero = world.watch_with("sum(something_else{x=\"never\"})", policy(Absent::Zero));
+    let never = world.watch_with(QUEUE, policy(Absent::Unknown));
+    let auto_max = world.watch(
+        "max(inference_extension_flow_control_pool_saturation{inference_pool=\"a\",stage=\"x\"})",
+    );
+    let epp = world.target("a:1");
+    let mut page = Gateway::of("a");
+    page.queue = None;
+    world.rounds(3, &[(epp, Some(&page))]);
+    unknown(&world.says(never), &["absent: unknown"]);
+    unknown(&world.says(auto_max), &["only of a sum"]);
+    unknown(&world.says(zero), &["something_else", "never seen"]);
+    let _ = typo;
+}
+
+#[test]
+fn a_restart_is_smoothed_over_and_ends() {
+    let mut world = World::new();
+    let (queue, rate) = (
+        world.watch(QUEUE),
+        world.watch("sum(rate(process_start_time_seconds[1s]))"),
+    );
+    let epp = world.target("a:1");
+    let mut page = Gateway::of("a");
+    world.rounds(30, &[(epp, Some(&page))]);
+    world.rounds(5, &[(epp, None)]);
+    page.start = 2000.0;
+    page.queue = None;
+    world.scrape(&[(epp, Some(&page))]);
+    assert_eq!(world.says(queue), held(5.0));
+    unknown(&world.says(rate), &["a:1", "restarted"]);
+    page.queue = Some(9.0);
+    world.rounds(10, &[(epp, Some(&page))]);
+    assert_eq!(
+        world.says(queue),
+        held(9.0),
+        "more than before the restart is told as it is"
+    );
+    page.queue = Some(2.0);
+    world.rounds(588, &[(epp, Some(&page))]);
+    assert_eq!(world.says(queue), held(5.0), "59.8 s after the restart");
+    world.rounds(2, &[(epp, Some(&page))]);
+    assert_eq!(world.says(queue), value(2.0));
+    assert!(
+        matches!(world.says(rate), Said::Value(_)),
+        "{:?}",
+        world.says(rate)
+    );
+}
+
+#[test]
+fn a_crash_loop_is_told_as_such() {
+    let mut world = World::new();
+    let queue = world.watch(QUEUE);
+    let epp = world.target("a:1");
+    let mut page = Gateway::of("a");
+    world.rounds(3, &[(epp, Some(&page))]);
+    for restart in 1..=3 {
+        page.start += 1.0;
+        world.rounds(300, &[(epp, Some(&page))]);
+        if restart < 3 {
+            assert!(
+                !matches!(world.says(queue), Said::Unknown(_)),
+                "restart {restart}: {:?}",
+                world.says(queue)
+            );
+        }
+    }
+    unknown(&world.says(queue), &["crash loop", "a:1", "3 times"]);
+    world.rounds(3_000, &[(epp, Some(&page))]);
+    assert_eq!(world.says(queue), value(5.0));
+}
+
+#[test]
+fn pods_that_replace_one_another_are_no_crash_loop() {
+    let mut world = World::new();
+    let queue = world.watch(QUEUE);
+    let mut old = world.target("pod-0:1");
+    let mut page = Gateway::of("a");
+    world.rounds(3, &[(old, Some(&page))]);
+    for pod in 1..10 {
+        let new = world.target(&format!("pod-{pod}:1"));
+        page.start += 1.0;
+        world.rounds(20, &[(old, Some(&page)), (new, Some(&page))]);
+        world.remove(old);
+        old = new;
+        world.rounds(20, &[(old, Some(&page))]);
+        match world.says(queue) {
+            Said::Value(values) | Said::Held(values) => assert!(values[0] >= 5.0),
+            Said::Unknown(why) => panic!("pod {pod}: {why}"),
+        }
+    }
+    world.rounds(700, &[(old, Some(&page))]);
+    assert_eq!(world.says(queue), value(5.0));
+}
+
+#[test]
+fn names_follow_a_rolling_upgrade() {
+    let mut world = World::new();
+    let queue = world.watch(QUEUE);
+    let running = world.watch(RUNNING);
+    let per_model = world.watch("sum by (model_name) (inference_objective_running_requests)");
+    let new_name = world.watch("sum(llm_d_epp_request_running)");
+    let wants_label = world.watch("sum(llm_d_epp_request_running{fairness_id=\"f\"})");
+    let (old, new) = (world.target("old:1"), world.target("new:1"));
+    let page_old = Gateway::of("a");
+    let mut page_new = Gateway::of("a");
+    page_new.prefix = "llm_d_epp";
+    world.rounds(3, &[(old, Some(&page_old)), (new, Some(&page_new))]);
+    for signal in [queue, running, new_name, per_model] {
+        let double = if signal == queue { 10.0 } else { 14.0 };
+        assert_eq!(world.says(signal), value(double));
+    }
+    unknown(
+        &world.says(wants_label),
+        &["fairness_id", "inference_objective_running_requests"],
+    );
+    page_new.queue = None;
+    world.rounds(3, &[(old, Some(&page_old)), (new, Some(&page_new))]);
+    assert_eq!(
+        world.says(queue),
+        value(5.0),
+        "series of the new name end with their page"
+    );
+}
+
+#[test]
+fn leadership_moves_cleanly_and_with_a_dead_node() {
+    for dead in [false, true] {
+        let mut world = World::new();
+        let queue = world.watch(QUEUE);
+        let (first, second) = (world.target("first:1"), world.target("second:1"));
+        let mut leader = Gateway::of("a");
+        leader.leads = Some(true);
+        let mut standby = Gateway::of("a");
+        (standby.leads, standby.queue) = (Some(false), None);
+        world.rounds(5, &[(first, Some(&leader)), (second, Some(&standby))]);
+        assert_eq!(world.says(queue), value(5.0));
+        let old = if dead { None } else { Some(&standby) };
+        let mut new = leader.clone();
+        new.queue = Some(1.0);
+        world.rounds(5, &[(first, old), (second, Some(&new))]);
+        assert_eq!(world.says(queue), held(5.0), "dead {dead}");
+        world.rounds(700, &[(first, old), (second, Some(&new))]);
+        assert_eq!(world.says(queue), value(1.0), "dead {dead}");
+    }
+}
+
+#[test]
+fn discovery_that_is_lost_takes_nothing_away() {
+    let mut world = World::new();
+    let queue = world.watch(QUEUE);
+    let epp = world.target("a:1");
+    world.rounds(36_000, &[(epp, Some(&Gateway::of("a")))]);
+    assert_eq!(world.says(queue), value(5.0));
+    world.remove(epp);
+    unknown(&world.says(queue), &["no target is in scope"]);
+    world.now_ms += 100_000;
+    world.writer.maintain(world.at());
+    unknown(&world.says(queue), &["never seen"]);
+}
+
+#[test]
+fn groups_are_judged_one_by_one() {
+    let mut world = World::new();
+    let grouped =
+        world.watch("sum by (inference_pool) (inference_extension_flow_control_queue_size)");
+    let (a, b) = (world.target("a:1"), world.target("b:1"));
+    let (page_a, page_b) = (Gateway::of("a"), Gateway::of("b"));
+    world.rounds(3, &[(a, Some(&page_a)), (b, Some(&page_b))]);
+    assert_eq!(world.says(grouped), Said::Value(vec![5.0, 5.0]));
+    world.rounds(50, &[(a, Some(&page_a)), (b, None)]);
+    assert_eq!(
+        world.says_pinned(grouped, &[("inference_pool", "a")]),
+        value(5.0)
+    );
+    unknown(&world.says(grouped), &["b:1"]);
+    unknown(
+        &world.says_pinned(grouped, &[("inference_pool", "typo")]),
+        &["no target is in scope"],
+    );
+    let mut idle = page_a.clone();
+    idle.queue = None;
+    world.rounds(3, &[(a, Some(&idle)), (b, Some(&page_b))]);
+    assert_eq!(
+        world.says_pinned(grouped, &[("inference_pool", "a")]),
+        value(0.0)
+    );
+}
+
+#[test]
+fn numbers_that_are_none() {
+    let mut world = World::new();
+    let policy = |nan| Policy {
+        nan,
+        ..Policy::default()
+    };
+    let ratio =
+        "sum(inference_objective_running_requests) / sum(inference_objective_running_requests)";
+    let (plain, zero) = (
+        world.watch(ratio),
+        world.watch_with(ratio, policy(Nan::Zero)),
+    );
+    let last = world.watch_with(ratio, policy(Nan::Last));
+    let huge = world.watch("sum(inference_objective_running_requests) * 1e17");
+    let infinite = world.watch("sum(inference_objective_running_requests) / 0");
+    let queue = world.watch(QUEUE);
+    let epp = world.target("a:1");
+    let mut page = Gateway::of("a");
+    page.queue = Some(-2.0);
+    world.rounds(3, &[(epp, Some(&page))]);
+    assert_eq!(
+        (world.says(plain), world.says(last)),
+        (value(1.0), value(1.0))
+    );
+    unknown(&world.says(huge), &["quantity"]);
+    unknown(&world.says(infinite), &["quantity"]);
+    assert_eq!(
+        world.says(queue),
+        value(0.0),
+        "a negative queue is the gateway's race"
+    );
+    page.running = Some(0.0);
+    world.rounds(3, &[(epp, Some(&page))]);
+    unknown(&world.says(plain), &["NaN", "nan: zero"]);
+    assert_eq!(
+        (world.says(zero), world.says(last)),
+        (value(0.0), value(1.0))
+    );
+}
+
+#[test]
+fn a_policy_that_changes_keeps_what_was_seen() {
+    let mut world = World::new();
+    let queue = world.watch(QUEUE);
+    let epp = world.target("a:1");
+    let mut page = Gateway::of("a");
+    world.rounds(10, &[(epp, Some(&page))]);
+    page.start = 2000.0;
+    page.queue = Some(1.0);
+    world.rounds(10, &[(epp, Some(&page))]);
+    assert_eq!(world.says(queue), held(5.0));
+    world.reader.set_policy(
+        queue,
+        Policy {
+            hold_ms: Some(10_000),
+            ..Policy::default()
+        },
+    );
+    assert_eq!(world.says(queue), held(5.0), "the grace goes on");
+    world.rounds(80, &[(epp, None)]);
+    assert_eq!(
+        world.says(queue),
+        held(5.0),
+        "the longer hold counts at once"
+    );
+}
+
+#[test]
+fn our_own_start_tells_nothing_that_is_not_covered() {
+    let mut world = World::new();
+    let rate = world.watch("sum(rate(inference_objective_running_requests[10s]))");
+    let queue = world.watch(QUEUE);
+    let epp = world.target("a:1");
+    let page = Gateway::of("a");
+    world.rounds(50, &[(epp, Some(&page))]);
+    assert_eq!(world.says(queue), value(5.0));
+    unknown(&world.says(rate), &["10.0 s", "not covered"]);
+    world.rounds(60, &[(epp, Some(&page))]);
+    assert!(
+        matches!(world.says(rate), Said::Value(_)),
+        "{:?}",
+        world.says(rate)
+    );
+}
+
+#[test]
+fn a_dead_pool_with_a_label_of_its_own_disturbs_nobody() {
+    let mut world = World::new();
+    let queue = world.watch(QUEUE);
+    let up = world.target("a:1");
+    let down = world.target_of("epp", "b:1", &[("inference_pool", "b")]);
+    world.rounds(30, &[(up, Some(&Gateway::of("a"))), (down, None)]);
+    assert_eq!(world.says(queue), value(5.0));
+}
