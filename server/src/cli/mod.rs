@@ -2,6 +2,7 @@
 
 mod check;
 mod flags;
+mod promqltest;
 mod query;
 mod serve;
 
@@ -17,6 +18,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(("demo", matches)) => crate::demo::run(matches),
         Some(("check", matches)) => check::run(matches),
         Some(("query", matches)) => query::run(matches),
+        Some(("promqltest", matches)) => promqltest::run(matches),
         Some(("serve", matches)) => serve::run(matches),
         _ => unreachable!("a subcommand is required"),
     }
@@ -44,6 +46,7 @@ fn command() -> Command {
         )
         .subcommand(check::command())
         .subcommand(query::command())
+        .subcommand(promqltest::command())
 }
 
 fn value(name: &'static str, what: &'static str, help: &'static str) -> Arg {
