@@ -127,15 +127,31 @@ pub trait Signals: Send + Sync {
     /// The configured names, sorted.
     fn names(&self) -> Vec<String>;
 
-    /// The signal of this name, in any case; `None` where none is configured. May evaluate: call it on the pool.
-    fn read(&self, name: &str, namespace: &str, now: Timestamp) -> Option<Reading>;
+    /// The signal of this name, in any case, for a caller who asks for these label values only; `None` where none is
+    /// configured. May evaluate: call it on the pool.
+    fn read(
+        &self,
+        name: &str,
+        namespace: &str,
+        pins: &[(String, String)],
+        now: Timestamp,
+    ) -> Option<Reading>;
 }
 
 /// What a signal says now.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reading {
-    /// Numbers, one per group.
-    Values(Vec<Element>),
+    /// Numbers measured now, one per group.
+    Value(Vec<Element>),
+    /// Numbers that may still be told, though some target is not fresh.
+    Held {
+        /// One per group.
+        elements: Vec<Element>,
+        /// How old the oldest part is.
+        age_ms: i64,
+        /// Who is not fresh.
+        why: String,
+    },
     /// No number, and why.
     Unknown(String),
     /// This namespace may not read it.

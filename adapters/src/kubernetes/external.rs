@@ -30,10 +30,12 @@ pub(super) async fn answer(
         .map_err(|error| Status::bad_request(error.to_string()))?;
     let signals = host.signals();
     let (now, names) = (host.now(), signals.names());
-    let (name, space) = (metric.to_owned(), namespace.to_owned());
+    let (name, space, pins) = (metric.to_owned(), namespace.to_owned(), selector.pins());
     let reading = host
         .queries()
-        .run(TIMEOUT_MS, move |_| Ok(signals.read(&name, &space, now)))
+        .run(TIMEOUT_MS, move |_| {
+            Ok(signals.read(&name, &space, &pins, now))
+        })
         .await
         .map_err(|error| Status::unavailable(format!("{metric}: {error}")))?;
     match reading {
@@ -44,7 +46,7 @@ pub(super) async fn answer(
         Some(Reading::Unknown(why)) => {
             Err(Status::unavailable(format!("{metric} is unknown: {why}")))
         }
-        Some(Reading::Values(elements)) => {
+        Some(Reading::Value(elements) | Reading::Held { elements, .. }) => {
             let fits: Vec<&Element> = elements
                 .iter()
                 .filter(|element| selector.matches(&element.labels))

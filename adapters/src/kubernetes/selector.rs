@@ -51,6 +51,17 @@ impl Selector {
         Ok(Selector(requirements))
     }
 
+    /// The labels of which only one value fits.
+    pub fn pins(&self) -> Vec<(String, String)> {
+        let single = |requirement: &Requirement| match &requirement.test {
+            Test::In(values) if values.len() == 1 => {
+                Some((requirement.key.clone(), values[0].clone()))
+            }
+            _ => None,
+        };
+        self.0.iter().filter_map(single).collect()
+    }
+
     /// Whether the labels fit. As in Kubernetes an absent label fits `!=` and `notin`.
     pub fn matches(&self, labels: &Labels) -> bool {
         self.0.iter().all(|requirement| {
@@ -232,6 +243,13 @@ mod tests {
                 "{text:?}"
             );
         }
+    }
+
+    #[test]
+    fn only_single_values_are_pinned() {
+        let selector = Selector::parse("a=1,b in (2),c in (3,4),d!=5,e").expect("valid");
+        let pins = [("a", "1"), ("b", "2")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        assert_eq!(selector.pins(), pins);
     }
 
     #[test]

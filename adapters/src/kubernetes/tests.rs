@@ -19,23 +19,29 @@ impl Signals for Fixed {
             .to_vec()
     }
 
-    fn read(&self, name: &str, namespace: &str, now: Timestamp) -> Option<Reading> {
+    fn read(
+        &self,
+        name: &str,
+        namespace: &str,
+        _: &[(String, String)],
+        now: Timestamp,
+    ) -> Option<Reading> {
         let element = |labels, value| Element {
             labels,
             value,
             at: now,
         };
         match name.to_ascii_lowercase().as_str() {
-            "igw_queue_depth" => Some(Reading::Values(vec![
+            "igw_queue_depth" => Some(Reading::Value(vec![
                 element(labels! { "inference_pool" => "p" }, 250.0),
                 element(labels! { "inference_pool" => "q" }, 1.5),
             ])),
-            "nan" => Some(Reading::Values(vec![
+            "nan" => Some(Reading::Value(vec![
                 element(labels! { "a" => "1" }, 1.0),
                 element(labels! { "a" => "2" }, f64::NAN),
             ])),
             "private" if namespace == "mine" => {
-                Some(Reading::Values(vec![element(labels! {}, 1.0)]))
+                Some(Reading::Value(vec![element(labels! {}, 1.0)]))
             }
             "private" => Some(Reading::Forbidden),
             "down" => Some(Reading::Unknown(

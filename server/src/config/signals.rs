@@ -1,11 +1,13 @@
 //! `signals` and `external_metrics`: what scalers may ask for, by name.
 
 use stillwell_engine::labels::Labels;
+use stillwell_engine::signal::{Absent, Nan, Policy};
 
 use super::report::Report;
 use super::scrape::labels;
 use super::tables;
-use super::yaml::Node;
+use super::units::duration_ms;
+use super::yaml::{Entry, Node};
 
 /// The group that the HPA reads.
 pub const API_GROUP_DEFAULT: &str = "external.metrics.k8s.io";
@@ -21,6 +23,8 @@ pub struct SignalSpec {
     pub namespaces: Vec<String>,
     /// Added to every element.
     pub labels: Labels,
+    /// When its number may be told.
+    pub policy: Policy,
     /// Where it stands in the file.
     pub line: usize,
 }
@@ -52,6 +56,7 @@ pub(super) fn signal(node: &Node, report: &mut Report) -> SignalSpec {
         expr: String::new(),
         namespaces: Vec::new(),
         labels: Labels::empty(),
+        policy: Policy::default(),
         line: node.line,
     };
     for entry in report.fields(node, "a signal", &tables::SIGNAL) {
@@ -65,7 +70,8 @@ pub(super) fn signal(node: &Node, report: &mut Report) -> SignalSpec {
                     .to_owned()
             }
             "namespaces" => signal.namespaces = report.texts(entry),
-            _ => signal.labels = labels(entry, report),
+            "labels" => signal.labels = labels(entry, report),
+            _ => policy(entry, &mut signal.policy, report),
         }
     }
     if signal.name.is_empty() {
@@ -93,6 +99,40 @@ pub(super) fn signal(node: &Node, report: &mut Report) -> SignalSpec {
         report.error(node.line, format!("signal {:?} needs an expr", signal.name));
     }
     signal
+}
+
+fn policy(entry: &Entry, policy: &mut Policy, report: &mut Report) {
+    let signed = |text: &str| {
+        duration_ms(text).and_then(|ms| i64::try_from(ms).map_err(|error| error.to_string()))
+    };
+    match entry.key.as_str() {
+        "jobs" => policy.jobs = report.texts(entry),
+        "absent" => {
+            let absent = report.parsed(entry, |text| match text {
+                "auto" => Ok(Absent::Auto),
+                "zero" | "0" => Ok(Absent::Zero),
+                "unknown" => Ok(Absent::Unknown),
+                _ => Err(format!("{text:?} is not auto, zero or unknown")),
+            });
+            policy.absent = absent.unwrap_or_default();
+        }
+        "nan" => {
+            let nan = report.parsed(entry, |text| match text {
+                "unknown" => Ok(Nan::Unknown),
+                "zero" | "0" => Ok(Nan::Zero),
+                "last" => Ok(Nan::Last),
+                _ => Err(format!("{text:?} is not unknown, zero or last")),
+            });
+            policy.nan = nan.unwrap_or_default();
+        }
+        "hold" => policy.hold_ms = report.parsed(entry, signed),
+        "restart_grace" => {
+            policy.restart_grace_ms = report
+                .parsed(entry, signed)
+                .unwrap_or(policy.restart_grace_ms);
+        }
+        other => unreachable!("{other} is in the table and has no arm"),
+    }
 }
 
 pub(super) fn external_metrics(node: &Node, report: &mut Report) -> ExternalMetrics {

@@ -186,17 +186,19 @@ pub(super) const RELABEL: Table = Table {
     refused: &[],
 };
 
-const NO_STATES: &str = "signal states are not built yet; a signal whose target fails or whose result is empty is an error";
-
 pub(super) const SIGNAL: Table = Table {
-    read: &["name", "expr", "namespaces", "labels"],
-    ignored: &[
-        ("jobs", NO_STATES),
-        ("absent", NO_STATES),
-        ("nan", NO_STATES),
-        ("hold", NO_STATES),
-        ("restart_grace", NO_STATES),
+    read: &[
+        "name",
+        "expr",
+        "jobs",
+        "absent",
+        "nan",
+        "hold",
+        "restart_grace",
+        "namespaces",
+        "labels",
     ],
+    ignored: &[],
     refused: &[],
 };
 

@@ -68,7 +68,9 @@ pub async fn start(
         insecure_api_groups: insecure_groups,
         ..web
     };
-    let app = App::start(settings, config, text, clock, reader, scraper).await;
+    let app = App::start(settings, config, text, clock, reader, scraper)
+        .await
+        .map_err(|problems| io::Error::other(super::app::show(&problems)))?;
     let router = web::router(&app, &web, quit.clone());
     let mut addresses = Vec::new();
     let mut faces = Vec::new();

@@ -1,191 +1,191 @@
-//! `signals:` as the faces read them, until the engine keeps their states: evaluated when asked.
-//!
-//! Unknown never turns into a number: a signal is an error while a target that ever fed it is not up, and where its
-//! result is empty. The states to come (hold, proven absence, restarts) replace this module.
+//! `signals:` of the configuration, kept by the engine, under the names by which the faces ask for them.
 
-use std::sync::Arc;
-
-use stillwell_adapters::host::{Element, Health, QuerySettings, Reading, Signals};
-use stillwell_engine::labels::{Labels, Matcher};
-use stillwell_engine::promql::{EvalOptions, Features, Query, Value};
-use stillwell_engine::{Reader, Timestamp};
+use stillwell_adapters::host::{Element, Reading, Signals};
+use stillwell_engine::signal::{SignalId, State};
+use stillwell_engine::{Engine, Limits, Reader, Timestamp};
 
 use crate::config::{Problem, SignalSpec};
-use crate::scrape::{Scraper, TargetState};
 
 /// The signals of one configuration.
-pub(super) struct Evaluated {
-    signals: Vec<Signal>,
+pub struct Watched {
+    signals: Vec<(SignalSpec, SignalId)>,
     reader: Reader,
-    scraper: Scraper,
-    settings: QuerySettings,
 }
 
-struct Signal {
-    spec: SignalSpec,
-    query: Query,
+/// Checks every expression of the configuration: whether the engine would keep it.
+pub fn check(specs: &[SignalSpec]) -> Vec<Problem> {
+    let (_, reader) = Engine::new(Limits::default());
+    watch(specs, &reader, &[]).err().unwrap_or_default()
 }
 
-/// Checks every expression of the configuration.
-pub(super) fn check(specs: &[SignalSpec], features: &Features) -> Result<(), Vec<Problem>> {
-    let problems: Vec<Problem> = specs
-        .iter()
-        .filter_map(|spec| {
-            let error = Query::parse(&spec.expr, features).err()?;
-            Some(Problem::new(
-                spec.line,
-                format!("signal {:?}: expr: {error}", spec.name),
-            ))
-        })
-        .collect();
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(problems)
-    }
-}
-
-impl Evaluated {
-    /// The signals that pass [`check`].
-    pub(super) fn new(
-        specs: &[SignalSpec],
-        reader: Reader,
-        scraper: Scraper,
-        settings: QuerySettings,
-    ) -> Evaluated {
-        let signals = specs
-            .iter()
-            .filter_map(|spec| {
-                let query = Query::parse(&spec.expr, &settings.features).ok()?;
-                Some(Signal {
-                    spec: spec.clone(),
-                    query,
-                })
-            })
-            .collect();
-        Evaluated {
-            signals,
+impl Watched {
+    /// No signals.
+    pub(super) fn none(reader: Reader) -> Watched {
+        Watched {
+            signals: Vec::new(),
             reader,
-            scraper,
-            settings,
         }
     }
 
-    fn evaluate(&self, signal: &Signal, now: Timestamp) -> Result<Vec<Element>, String> {
-        let states = self.scraper.states();
-        for selector in signal.query.selectors() {
-            self.check_sources(selector.matchers, &states, now)?;
+    /// The signals of a new configuration. One whose expression and jobs are as before goes on with what it has seen,
+    /// under its new policy. With errors nothing changes.
+    pub(super) fn replace(specs: &[SignalSpec], before: &Watched) -> Result<Watched, Vec<Problem>> {
+        let reader = before.reader.clone();
+        let signals = watch(specs, &reader, &before.signals)?;
+        for (spec, id) in &signals {
+            reader.set_policy(*id, spec.policy.clone());
         }
-        let options = EvalOptions {
-            lookback_ms: self.settings.lookback_ms,
-            samples_max: self.settings.samples_max,
-            subquery_step_ms: self.settings.subquery_step_ms,
-            features: self.settings.features,
-            stop: None,
-        };
-        let answer = signal
-            .query
-            .instant(&self.reader.plain(), now, &options)
-            .map_err(|error| error.to_string())?;
-        let element = |labels: Labels, value| Element {
-            labels,
-            value,
-            at: now,
-        };
-        let mut elements = match answer.value {
-            Value::Scalar(_, value) => vec![element(Labels::empty(), value)],
-            Value::Vector(samples) => samples
-                .into_iter()
-                .map(|sample| element(sample.labels, sample.value))
-                .collect(),
-            Value::String(..) | Value::Matrix(..) => {
-                return Err(
-                    "the expression gives neither a scalar nor an instant vector".to_owned(),
-                );
-            }
-        };
-        if elements.is_empty() {
-            return Err("the expression gives nothing: no series fits its selectors".to_owned());
-        }
-        for element in &mut elements {
-            add_labels(&mut element.labels, &signal.spec.labels);
-        }
-        Ok(elements)
+        Ok(Watched { signals, reader })
     }
 
-    /// A target whose series fit the selector within the history must be up: without it the result is too small.
-    fn check_sources(
-        &self,
-        matchers: &[Matcher],
-        states: &[Arc<TargetState>],
-        now: Timestamp,
-    ) -> Result<(), String> {
-        let down: Vec<&Arc<TargetState>> = states
-            .iter()
-            .filter(|state| state.health() == Health::Down)
-            .collect();
-        if down.is_empty() {
-            return Ok(());
-        }
-        let seen = self
-            .reader
-            .series(&[matchers.to_vec()], Timestamp::MIN, now, 0);
-        for state in down {
-            let labels = &state.target.labels;
-            let fed = |series: &Labels| {
-                series.get("job") == labels.get("job")
-                    && series.get("instance") == labels.get("instance")
-            };
-            // A target that never gave a page may be the one that has the series.
-            let never_good = state.counts().scrapes == state.counts().failures;
-            let could = matchers.iter().all(|matcher| {
-                !matches!(matcher.name(), "job" | "instance") || matcher.matches_labels(labels)
-            });
-            if could && (never_good || seen.iter().any(fed)) {
-                return Err(format!(
-                    "target {}: {}",
-                    state.target.url,
-                    state.last_error()
-                ));
+    /// Ends the signals that `kept` does not go on with, once nobody reads them by name any more.
+    pub(super) fn end_unless_in(&self, kept: &Watched) {
+        for (_, id) in &self.signals {
+            if kept.signals.iter().all(|(_, other)| other != id) {
+                self.reader.unwatch(*id);
             }
         }
-        Ok(())
     }
 }
 
-impl Signals for Evaluated {
+fn watch(
+    specs: &[SignalSpec],
+    reader: &Reader,
+    before: &[(SignalSpec, SignalId)],
+) -> Result<Vec<(SignalSpec, SignalId)>, Vec<Problem>> {
+    let (mut watched, mut started, mut problems) = (Vec::new(), Vec::new(), Vec::new());
+    for spec in specs {
+        let same = |(old, id): &&(SignalSpec, SignalId)| {
+            // Two signals of one expression are two signals.
+            let free = watched.iter().all(|(_, taken)| taken != id);
+            free && old.expr == spec.expr && old.policy.jobs == spec.policy.jobs
+        };
+        let kept = before.iter().find(same).map(|(_, id)| *id);
+        let id = match kept {
+            Some(id) => Ok(id),
+            None => reader
+                .watch(&spec.expr, spec.policy.clone())
+                .inspect(|id| started.push(*id)),
+        };
+        match id {
+            Ok(id) => watched.push((spec.clone(), id)),
+            Err(error) => {
+                let message = format!("signal {:?}: expr: {error}", spec.name);
+                problems.push(Problem::new(spec.line, message));
+            }
+        }
+    }
+    if problems.is_empty() {
+        return Ok(watched);
+    }
+    for id in started {
+        reader.unwatch(id);
+    }
+    Err(problems)
+}
+
+impl Signals for Watched {
     fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = self
             .signals
             .iter()
-            .map(|signal| signal.spec.name.clone())
+            .map(|(spec, _)| spec.name.clone())
             .collect();
         names.sort();
         names
     }
 
-    fn read(&self, name: &str, namespace: &str, now: Timestamp) -> Option<Reading> {
-        let signal = self
+    fn read(
+        &self,
+        name: &str,
+        namespace: &str,
+        pins: &[(String, String)],
+        now: Timestamp,
+    ) -> Option<Reading> {
+        let (spec, id) = self
             .signals
             .iter()
-            .find(|signal| signal.spec.name.eq_ignore_ascii_case(name))?;
-        let allowed = &signal.spec.namespaces;
+            .find(|(spec, _)| spec.name.eq_ignore_ascii_case(name))?;
+        let allowed = &spec.namespaces;
         if !allowed.is_empty() && !allowed.iter().any(|one| one == namespace) {
             return Some(Reading::Forbidden);
         }
-        Some(match self.evaluate(signal, now) {
-            Ok(elements) => Reading::Values(elements),
-            Err(why) => Reading::Unknown(why),
+        // Labels that the configuration adds are no labels of the query.
+        let pins: Vec<(String, String)> = pins
+            .iter()
+            .filter(|(label, _)| spec.labels.get(label).is_none())
+            .cloned()
+            .collect();
+        let reading = self.reader.signal(*id, now, &pins)?;
+        let elements = reading.elements.into_iter().map(|element| {
+            let mut labels = element.labels.to_builder();
+            for (label, value) in spec.labels.iter() {
+                labels.set(label, value);
+            }
+            Element {
+                labels: labels.build(),
+                value: element.value,
+                at: element.time,
+            }
+        });
+        Some(match reading.state {
+            State::Value => Reading::Value(elements.collect()),
+            State::Held { age_ms, why } => Reading::Held {
+                elements: elements.collect(),
+                age_ms,
+                why,
+            },
+            State::Unknown { why } => Reading::Unknown(why),
         })
     }
 }
 
-fn add_labels(labels: &mut Labels, more: &Labels) {
-    if !more.is_empty() {
-        let mut builder = labels.to_builder();
-        for (name, value) in more.iter() {
-            builder.set(name, value);
+#[cfg(test)]
+mod tests {
+    use stillwell_engine::labels::Labels;
+    use stillwell_engine::signal::Policy;
+
+    use super::*;
+
+    fn spec(name: &str, expr: &str, hold_ms: i64) -> SignalSpec {
+        SignalSpec {
+            name: name.to_owned(),
+            expr: expr.to_owned(),
+            namespaces: Vec::new(),
+            labels: Labels::empty(),
+            policy: Policy {
+                hold_ms: Some(hold_ms),
+                ..Policy::default()
+            },
+            line: 7,
         }
-        *labels = builder.build();
+    }
+
+    fn ids(watched: &Watched) -> Vec<SignalId> {
+        watched.signals.iter().map(|(_, id)| *id).collect()
+    }
+
+    #[test]
+    fn a_reload_keeps_what_it_does_not_change_and_a_bad_one_keeps_everything() {
+        let (_writer, reader) = Engine::new(Limits::default());
+        let none = Watched::none(reader);
+        let first = Watched::replace(&[spec("a", "sum(x)", 1), spec("b", "sum(y)", 1)], &none)
+            .expect("valid");
+        let problems = Watched::replace(&[spec("a", "sum(x)", 9), spec("c", "sum(", 1)], &first)
+            .err()
+            .expect("an expression is broken");
+        assert_eq!((problems.len(), problems[0].line), (1, 7));
+        let second = Watched::replace(
+            &[spec("n", "sum(z)", 1), spec("renamed", "sum(x)", 2)],
+            &first,
+        )
+        .expect("valid");
+        assert_eq!(
+            ids(&second)[1],
+            ids(&first)[0],
+            "same expression, another name and policy"
+        );
+        assert!(!ids(&first)[..1].contains(&ids(&second)[0]));
+        assert_eq!(second.names(), ["n", "renamed"]);
     }
 }
