@@ -1,9 +1,10 @@
 //! The running server: scraping on a thread of its own, faces on others, until a signal ends it.
 
 pub mod app;
+mod asked;
 mod own_metrics;
 mod run;
-mod signals;
+pub mod signals;
 pub mod web;
 
 pub use app::{App, Settings};
