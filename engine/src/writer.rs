@@ -199,6 +199,13 @@ impl Writer {
         if store.clocks.len() < clocks_end {
             store.clocks.resize_with(clocks_end, Default::default);
         }
+        let entries =
+            self.limits.retention_ms / i64::try_from(spec.interval_ms.max(1)).unwrap_or(i64::MAX);
+        // One maintenance may be late: a second's worth more.
+        let entries = usize::try_from(entries + 1000).unwrap_or(0);
+        for clock in [page_clock(target), report_clock(target)] {
+            store.clocks[clock.index()].reserve(entries);
+        }
         store.metadata.insert(target, Default::default());
         drop(store);
         let mut room = self.room.write();

@@ -13,6 +13,7 @@ mod query;
 pub mod script;
 pub mod select;
 mod source;
+pub(crate) mod standing;
 
 pub use answer::{Annotations, Answer, QueryError, RangeSeries, Value, VectorSample};
 pub use functions::{Function, FunctionId};

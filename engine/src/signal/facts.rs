@@ -26,7 +26,6 @@ pub(crate) enum ChangeKind {
 }
 
 /// All targets and their groups.
-#[derive(Default)]
 pub(crate) struct Facts {
     pub(crate) targets: Vec<Option<TargetFacts>>,
     pub(crate) groups: HashMap<String, GroupFacts>,
@@ -36,6 +35,10 @@ pub(crate) struct Facts {
     holders: HashMap<String, TargetId>,
     /// Grows whenever something changes by which targets come to count or cease to.
     pub(crate) epoch: u64,
+    /// Grows whenever a series that some signal may read comes or goes.
+    pub(crate) structure: u64,
+    /// Metrics that signals read, under all their names; `None` where one reads by pattern.
+    watched: Option<HashSet<String>>,
 }
 
 /// One target.
@@ -114,6 +117,17 @@ fn group_of(labels: &Labels) -> String {
 }
 
 impl TargetFacts {
+    /// Under which name a family (a row of the table) is read here when it is asked for under another: that one, if
+    /// the page has it, else the newest that it has.
+    pub(crate) fn reads_as(&self, row: usize, asked: usize) -> usize {
+        let mask = self.names_seen[row];
+        if mask & 1 << asked != 0 || mask == 0 {
+            asked
+        } else {
+            mask.trailing_zeros() as usize
+        }
+    }
+
     /// S2a: the newest finished scrape was good, and not too long ago.
     pub(crate) fn is_fresh(&self, now_ms: i64) -> bool {
         self.last.is_some_and(|(_, good)| good)
@@ -133,7 +147,42 @@ impl TargetFacts {
     }
 }
 
+impl Default for Facts {
+    fn default() -> Facts {
+        Facts {
+            targets: Vec::new(),
+            groups: HashMap::new(),
+            remembered: HashSet::new(),
+            holders: HashMap::new(),
+            epoch: 0,
+            structure: 0,
+            watched: Some(HashSet::new()),
+        }
+    }
+}
+
 impl Facts {
+    /// A signal reads this metric (`None`: metrics by a pattern): its series coming and going matters.
+    pub(crate) fn watch_metric(&mut self, metric: Option<&str>, names: &Names) {
+        self.structure += 1;
+        let Some(metric) = metric else {
+            self.watched = None;
+            return;
+        };
+        if let Some(watched) = &mut self.watched {
+            watched.extend(names.equivalents(metric).into_iter().map(|(name, _)| name));
+            watched.insert(metric.to_owned());
+        }
+    }
+
+    fn note_structure(&mut self, metric: &str) {
+        self.structure += u64::from(
+            self.watched
+                .as_ref()
+                .is_none_or(|watched| watched.contains(metric)),
+        );
+    }
+
     pub(crate) fn target(&self, id: TargetId) -> Option<&TargetFacts> {
         self.targets.get(id.index())?.as_ref()
     }
@@ -189,6 +238,7 @@ impl Facts {
             return;
         };
         self.epoch += 1;
+        self.structure += 1;
         self.holders.retain(|_, holder| *holder != id);
         if let Some(group) = self.groups.get_mut(&facts.group) {
             group.targets -= 1;
@@ -286,6 +336,7 @@ impl Facts {
 
     /// A series that the page no longer has.
     pub(crate) fn series_went(&mut self, id: TargetId, series: SeriesId, metric: &str) {
+        self.note_structure(metric);
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
             return;
         };
@@ -317,8 +368,9 @@ impl Facts {
                         .contains_key(format!("{}_count", name.family).as_str());
                 mask |= u8::from(has) << at;
             }
-            if mask != 0 {
+            if mask != 0 && facts.names_seen[row] != mask {
                 facts.names_seen[row] = mask;
+                self.structure += 1;
             }
         }
     }

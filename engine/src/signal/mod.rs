@@ -11,6 +11,7 @@ mod policy;
 mod query;
 mod room;
 mod scope;
+mod standing;
 mod view;
 
 pub(crate) use facts::ChangeKind;

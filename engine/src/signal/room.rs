@@ -20,6 +20,7 @@ use super::names::Names;
 use super::policy::{Nan, Policy};
 use super::query::{Kind, SignalQuery};
 use super::scope::{self, Pins, Scope};
+use super::standing::Standing;
 use super::view::SignalView;
 
 /// Numbers past this wrap around in the HPA's arithmetic (apimachinery `Quantity.MilliValue`).
@@ -100,6 +101,8 @@ pub(crate) struct Signal {
     pub(crate) text: String,
     pub(crate) policy: Policy,
     pub(crate) query: SignalQuery,
+    /// The query in the form that needs no query engine, where it has it.
+    standing: Option<Standing>,
     /// What counts, as of the last structural change.
     pub(crate) scope: Scope,
     /// The newest evaluation.
@@ -141,6 +144,10 @@ impl Room {
         policy: Policy,
     ) -> Result<SignalId, QueryError> {
         let query = SignalQuery::parse(text, &self.features, &self.names)?;
+        for selector in &query.selectors {
+            self.facts
+                .watch_metric(selector.metric.as_deref(), &self.names);
+        }
         for (label, _) in query.selectors.iter().flat_map(|selector| &selector.pins) {
             if self.facts.remember(label) {
                 store
@@ -159,6 +166,7 @@ impl Room {
         let signal = Signal {
             text: text.to_owned(),
             policy,
+            standing: Standing::compile(query.query.plan()),
             query,
             scope,
             result: Ok(Vec::new()),
@@ -260,14 +268,12 @@ impl Room {
             .filter(|signal| signal.scope.counting.contains(&target))
         {
             signal.outdated = true;
+            if signal.stand(store, facts, names, at.ms()) {
+                continue;
+            }
             if signal.query.kind == Kind::Demand {
-                let view = SignalView::new(
-                    Arc::clone(store),
-                    facts,
-                    names,
-                    &signal.scope.standby,
-                    at.ms(),
-                );
+                let hidden = &signal.scope.standby;
+                let view = SignalView::new(Arc::clone(store), facts, names, hidden, at.ms());
                 let result = evaluate(&signal.query, &view, at, &EvalOptions::default());
                 signal.take(result, facts, at.ms());
             }
@@ -282,6 +288,36 @@ impl Room {
 }
 
 impl Signal {
+    /// Evaluates without the query engine, where that is possible. Allocates nothing while the structure stands.
+    fn stand(&mut self, store: &RwLock<Store>, facts: &Facts, names: &Names, at_ms: i64) -> bool {
+        let Some(standing) = &mut self.standing else {
+            return false;
+        };
+        let mut result = std::mem::replace(&mut self.result, Ok(Vec::new())).unwrap_or_default();
+        // A target that stands by is only unseen while it is frozen.
+        let is_frozen = |id: &&TargetId| {
+            facts
+                .target(**id)
+                .is_some_and(|target| !target.is_fresh(at_ms))
+        };
+        let any_hidden = self.scope.standby.iter().any(|id| is_frozen(&id));
+        let hidden: Vec<TargetId> = match any_hidden {
+            true => self
+                .scope
+                .standby
+                .iter()
+                .filter(is_frozen)
+                .copied()
+                .collect(),
+            false => Vec::new(),
+        };
+        let done = standing.evaluate(store, facts, names, &hidden, &mut result);
+        if done {
+            self.take(Ok(result), facts, at_ms);
+        }
+        done
+    }
+
     fn start_grace(&mut self, name: &str, kind: &ChangeKind, at_ms: i64) {
         let grace_ms = self.policy.restart_grace_ms;
         if self

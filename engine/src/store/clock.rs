@@ -32,6 +32,13 @@ fn unpack(packed: i64) -> Entry {
 }
 
 impl Clock {
+    /// Makes room for `entries`, so that ticking allocates nothing. The memory is only touched as it fills.
+    pub(crate) fn reserve(&mut self, entries: usize) {
+        let entries = entries.min(CLOCK_ENTRIES_MAX);
+        self.entries
+            .reserve(entries.saturating_sub(self.entries.len()));
+    }
+
     /// The tick that the next entry will have. Whatever is stored under it is not yet visible.
     pub(crate) fn next_tick(&self) -> i64 {
         self.first + self.entries.len() as i64
@@ -91,7 +98,7 @@ impl Clock {
 
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
-        self.entries.capacity() * size_of::<i64>()
+        self.entries.len() * size_of::<i64>()
     }
 }
 
