@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use stillwell_engine::labels::Labels;
-use stillwell_engine::promql::Features;
+use stillwell_engine::promql::{Features, QueryError};
 use stillwell_engine::{Reader, Timestamp};
 
 /// The process behind the faces. Every call answers from memory at once.
@@ -127,8 +127,8 @@ pub trait Signals: Send + Sync {
     /// The configured names, sorted.
     fn names(&self) -> Vec<String>;
 
-    /// The signal of this name, in any case, for a caller who asks for these label values only; `None` where none is
-    /// configured. May evaluate: call it on the pool.
+    /// The signal of this name, in any case; `None` where none is configured. May evaluate: call it on the pool.
+    /// `pins` are labels that the caller fixes by equality.
     fn read(
         &self,
         name: &str,
@@ -136,22 +136,34 @@ pub trait Signals: Send + Sync {
         pins: &[(String, String)],
         now: Timestamp,
     ) -> Option<Reading>;
+
+    /// What a query says, judged like a signal. It stays judged for some minutes after the last call.
+    fn guarded(&self, query: &str, now: Timestamp) -> Result<Reading, QueryError>;
+
+    /// Everything about every signal, for people, by name; `only` picks one.
+    fn describe(&self, only: Option<&str>, now: Timestamp) -> Vec<Description>;
+}
+
+/// A signal for people.
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// Its name; for a query that somebody asks about, the query.
+    pub name: String,
+    /// What it says.
+    pub reading: stillwell_engine::signal::Reading,
+    /// What it is made of.
+    pub explanation: stillwell_engine::signal::Explanation,
+    /// What it said before, oldest first.
+    pub transitions: Vec<stillwell_engine::signal::Transition>,
+    /// When it was last read, and what was told.
+    pub last_read: Option<(Timestamp, String)>,
 }
 
 /// What a signal says now.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reading {
-    /// Numbers measured now, one per group.
-    Value(Vec<Element>),
-    /// Numbers that may still be told, though some target is not fresh.
-    Held {
-        /// One per group.
-        elements: Vec<Element>,
-        /// How old the oldest part is.
-        age_ms: i64,
-        /// Who is not fresh.
-        why: String,
-    },
+    /// Numbers, one per group.
+    Values(Vec<Element>),
     /// No number, and why.
     Unknown(String),
     /// This namespace may not read it.

@@ -11,6 +11,7 @@ pub mod kubernetes;
 pub mod pool;
 pub mod prometheus;
 pub mod reply;
+pub mod signals;
 pub mod time;
 
 #[cfg(test)]

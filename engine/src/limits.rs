@@ -77,3 +77,6 @@ pub const TRANSITIONS_MAX: usize = 32;
 
 /// Signals at once, configured ones included.
 pub const SIGNALS_MAX: usize = 1_000;
+
+/// Contributing series that an explanation lists; it counts the others.
+pub const EXPLAINED_SERIES_MAX: usize = 200;

@@ -7,8 +7,12 @@ use parking_lot::RwLock;
 
 use crate::exposition::FamilyMetadata;
 use crate::labels::{Labels, Matcher};
+use crate::limits::{EXPLAINED_SERIES_MAX, LOOKBACK_MS_DEFAULT};
+use crate::promql::select::{Projection, Samples, SelectRequest, View, is_stale};
 use crate::promql::{EvalOptions, QueryError};
-use crate::signal::{Policy, Reading, Room, SignalId, SignalView, Transition, evaluate};
+use crate::signal::{
+    Explanation, Policy, Reading, Room, SignalId, SignalView, Transition, evaluate,
+};
 use crate::store::{Bytes, PlainView, Store, for_each_match};
 use crate::time::Timestamp;
 
@@ -74,6 +78,57 @@ impl Reader {
         room.signal(signal)
             .map(|signal| signal.transitions.iter().cloned().collect())
             .unwrap_or_default()
+    }
+
+    /// Why a signal says what it says: its targets and the series that it is made of.
+    pub fn explain(&self, id: SignalId, now: Timestamp) -> Option<Explanation> {
+        let (view, selectors, mut explanation) = {
+            let room = self.room.read();
+            let signal = room.signal(id)?;
+            let at_ms = room.newest_good_ms(signal).unwrap_or(now.ms());
+            let store = Arc::clone(&self.store);
+            let view = SignalView::new(
+                store,
+                &room.facts,
+                &room.names,
+                &signal.scope.standby,
+                at_ms,
+            );
+            (
+                view,
+                signal.query.matchers(),
+                room.explain(signal, now.ms()),
+            )
+        };
+        let mut scratch = Samples::default();
+        for matchers in selectors {
+            let request = SelectRequest {
+                matchers: &matchers,
+                after_ms: now.ms().saturating_sub(LOOKBACK_MS_DEFAULT),
+                until_ms: now.ms(),
+                projection: Projection::All,
+                last_only: true,
+            };
+            let Ok(selection) = view.select(&request) else {
+                continue;
+            };
+            for index in 0..selection.len() {
+                let Some(last) = selection
+                    .last(index, &mut scratch)
+                    .filter(|last| !is_stale(last.value))
+                else {
+                    continue;
+                };
+                explanation.series_count += 1;
+                if explanation.series.len() < EXPLAINED_SERIES_MAX {
+                    let time = Timestamp::from_ms(last.time_ms);
+                    explanation
+                        .series
+                        .push((selection.labels(index).clone(), last.value, time));
+                }
+            }
+        }
+        Some(explanation)
     }
 
     /// Evaluates a signal whose targets have given pages since it last was. The query runs without a lock.

@@ -257,11 +257,15 @@ fn run(steps: &[Step], windows: &[(i64, i64)], own_times: bool) {
                     .err()
                     .expect("the page breaks");
                 assert_eq!(error.line, page.lines().count());
-                writer.fail(target, at, facts).expect("time ascends");
+                writer
+                    .fail(target, at, facts, "refused")
+                    .expect("time ascends");
                 twin.end(&BTreeSet::new(), at_ms);
             }
             Step::Fail => {
-                writer.fail(target, at, facts).expect("time ascends");
+                writer
+                    .fail(target, at, facts, "refused")
+                    .expect("time ascends");
                 twin.end(&BTreeSet::new(), at_ms);
             }
         }

@@ -3,11 +3,12 @@
 use axum::body::to_bytes;
 use axum::http::Request;
 use serde_json::{Value, json};
+use stillwell_engine::promql::QueryError;
 use stillwell_engine::{Timestamp, labels};
 use tower_service::Service;
 
 use super::*;
-use crate::host::{Element, Reading, Signals};
+use crate::host::{Description, Element, Reading, Signals};
 use crate::test_host::TestHost;
 
 struct Fixed;
@@ -17,6 +18,14 @@ impl Signals for Fixed {
         ["igw_queue_depth", "nan", "private", "down"]
             .map(str::to_owned)
             .to_vec()
+    }
+
+    fn guarded(&self, _: &str, _: Timestamp) -> Result<Reading, QueryError> {
+        Ok(Reading::Forbidden)
+    }
+
+    fn describe(&self, _: Option<&str>, _: Timestamp) -> Vec<Description> {
+        Vec::new()
     }
 
     fn read(
@@ -32,16 +41,16 @@ impl Signals for Fixed {
             at: now,
         };
         match name.to_ascii_lowercase().as_str() {
-            "igw_queue_depth" => Some(Reading::Value(vec![
+            "igw_queue_depth" => Some(Reading::Values(vec![
                 element(labels! { "inference_pool" => "p" }, 250.0),
                 element(labels! { "inference_pool" => "q" }, 1.5),
             ])),
-            "nan" => Some(Reading::Value(vec![
+            "nan" => Some(Reading::Values(vec![
                 element(labels! { "a" => "1" }, 1.0),
                 element(labels! { "a" => "2" }, f64::NAN),
             ])),
             "private" if namespace == "mine" => {
-                Some(Reading::Value(vec![element(labels! {}, 1.0)]))
+                Some(Reading::Values(vec![element(labels! {}, 1.0)]))
             }
             "private" => Some(Reading::Forbidden),
             "down" => Some(Reading::Unknown(

@@ -33,6 +33,24 @@ impl ApiError {
         ApiError::bad_data(format!("invalid parameter {name:?}: {why}"))
     }
 
+    /// `execution`, 422.
+    pub fn execution(message: impl Into<String>) -> ApiError {
+        ApiError {
+            code: 422,
+            kind: "execution",
+            message: message.into(),
+        }
+    }
+
+    /// `unavailable`, 503: no number may be told.
+    pub fn unavailable(message: impl Into<String>) -> ApiError {
+        ApiError {
+            code: 503,
+            kind: "unavailable",
+            message: message.into(),
+        }
+    }
+
     /// `not_found`, 404.
     pub fn not_found(message: impl Into<String>) -> ApiError {
         ApiError {

@@ -2,6 +2,7 @@
 
 mod answer;
 mod error;
+mod guarded;
 mod lookup;
 mod metadata;
 mod number;
@@ -30,6 +31,7 @@ const FORM_BYTES_MAX: usize = 10 << 20;
 
 /// The routes below `/api/v1`.
 pub fn router(host: Arc<dyn Host>) -> Router {
+    let guarded_host = Arc::clone(&host);
     let handler = move |request: Request<Body>| {
         let host = Arc::clone(&host);
         async move {
@@ -41,7 +43,53 @@ pub fn router(host: Arc<dyn Host>) -> Router {
             response
         }
     };
-    Router::new().route("/api/v1/{*path}", any(handler))
+    let guarded = move |request: Request<Body>| {
+        let host = Arc::clone(&guarded_host);
+        async move { answer_guarded(&*host, request).await }
+    };
+    Router::new()
+        .route("/api/v1/{*path}", any(handler))
+        .route("/guarded/api/v1/{*path}", any(guarded))
+}
+
+/// The same API, where an instant query is told as a signal is, or not at all (`SIGNALS.md` S9b).
+async fn answer_guarded(host: &dyn Host, request: Request<Body>) -> Response<Body> {
+    let (mut parts, body) = request.into_parts();
+    let path_and_query = parts
+        .uri
+        .path_and_query()
+        .map_or("", |whole| whole.as_str());
+    let inner = path_and_query
+        .strip_prefix("/guarded")
+        .unwrap_or(path_and_query);
+    let path = parts.uri.path().trim_end_matches('/');
+    if !path.ends_with("/api/v1/query") && !path.ends_with("/api/v1/query_range") {
+        if let Ok(uri) = inner.parse() {
+            parts.uri = uri;
+        }
+        return answer(host, Request::from_parts(parts, body)).await;
+    }
+    if !matches!(parts.method, Method::GET | Method::HEAD | Method::POST) {
+        return reply(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "text/plain",
+            "Method Not Allowed\n".to_owned(),
+        );
+    }
+    let form = match read_form(&parts.headers, parts.uri.query(), body).await {
+        Ok(form) => form,
+        Err(error) => return error.into_response(),
+    };
+    let result = match path.ends_with("_range") {
+        true => Err(ApiError::bad_data(
+            "/guarded answers instant queries only: what a scaler may be told is about now",
+        )),
+        false => guarded::instant(host, &form).await,
+    };
+    match result {
+        Ok(body) => reply_encoded(StatusCode::OK, JSON, body, &parts.headers),
+        Err(error) => error.into_response(),
+    }
 }
 
 async fn answer(host: &dyn Host, request: Request<Body>) -> Response<Body> {

@@ -88,6 +88,11 @@ impl FloatHistogram {
         -(log_upper + (log_lower - log_upper) * (1.0 - fraction)).exp2()
     }
 
+    /// Whether there are observations that are no number: they count, but are in no bucket.
+    pub(crate) fn has_nan_observations(&self) -> bool {
+        self.sum.is_nan() && self.ranges().map(|range| range.count).sum::<f64>() < self.count
+    }
+
     /// The share of observations between two values.
     pub fn fraction(&self, lower: f64, upper: f64) -> f64 {
         if self.count == 0.0 || lower.is_nan() || upper.is_nan() {

@@ -3,6 +3,7 @@
 //! `facts` gathers what targets have shown, `scope` says which of them count, `judge` what may be told, `room` keeps
 //! it together; `view` shows the store to a signal's query, `names` and `policy` are what can be said beforehand.
 
+mod explain;
 mod facts;
 mod judge;
 mod names;
@@ -16,6 +17,7 @@ pub(crate) use facts::ChangeKind;
 pub(crate) use room::{Room, evaluate};
 pub(crate) use view::SignalView;
 
+pub use explain::{Explanation, TargetState};
 pub use names::{Class, FAMILIES, Family, Name, Names};
 pub use policy::{Absent, Nan, Policy};
 pub use room::{Element, Reading, SignalId, State, Transition};

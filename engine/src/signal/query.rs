@@ -77,6 +77,16 @@ impl SignalQuery {
     }
 }
 
+impl SignalQuery {
+    /// The matchers of each selector.
+    pub(crate) fn matchers(&self) -> Vec<Vec<Matcher>> {
+        self.selectors
+            .iter()
+            .map(|selector| selector.matchers.clone())
+            .collect()
+    }
+}
+
 impl Selector {
     fn from_use(used: crate::promql::SelectorUse<'_>) -> Selector {
         let equal = |matcher: &&Matcher| matcher.op() == MatchOp::Equal;

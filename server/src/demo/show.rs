@@ -77,7 +77,7 @@ pub(super) fn goodbye() {
 
 fn cell(reading: Option<Reading>, color: Option<&str>) -> String {
     let value = match reading {
-        Some(Reading::Value(elements) | Reading::Held { elements, .. }) => {
+        Some(Reading::Values(elements)) => {
             elements.iter().map(|element| element.value).sum::<f64>()
         }
         Some(Reading::Unknown(_)) | Some(Reading::Forbidden) | None => {
@@ -105,7 +105,7 @@ mod tests {
     fn a_cell_is_as_wide_whatever_it_shows() {
         let value = |value| {
             let at = Timestamp::from_ms(0);
-            Some(Reading::Value(vec![Element {
+            Some(Reading::Values(vec![Element {
                 labels: labels! {},
                 value,
                 at,

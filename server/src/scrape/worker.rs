@@ -71,14 +71,19 @@ impl Worker {
         let result = fetched.and_then(|format| self.commit(&body, format, at, began));
         shared.buffers.give(body);
         let duration_s = began.elapsed().as_secs_f64();
-        let error = result.err().map(|error| error.to_string());
-        if let Some(error) = &error {
+        if let Err(error) = &result {
             let mut writer = shared.writer.lock();
             // A clock that did not move on leaves no room for a second entry; `up` keeps its last one then.
             writer
-                .fail(self.stage.target(), at, ScrapeFacts { duration_s }, error)
+                .fail(
+                    self.stage.target(),
+                    at,
+                    ScrapeFacts { duration_s },
+                    &error.to_string(),
+                )
                 .ok();
         }
+        let error = result.err().map(|error| error.to_string());
         self.log(at, duration_s, body_bytes, error);
         shared.scraped.notify_waiters();
     }

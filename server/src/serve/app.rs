@@ -9,7 +9,7 @@ use stillwell_adapters::pool::QueryPool;
 use stillwell_engine::{Reader, Timestamp};
 use tracing::{error, info, warn};
 
-use super::signals::{self, Watched};
+use super::signals::{self, Book};
 use crate::clock::Clock;
 use crate::config::{self, Config, Problem};
 use crate::scrape::Scraper;
@@ -45,23 +45,19 @@ pub struct App {
 
 struct Loaded {
     text: Arc<String>,
-    signals: Arc<Watched>,
+    signals: Arc<Book>,
     reload_succeeded: bool,
 }
 
 /// Reads and checks a configuration, signals' expressions included. Warnings are logged.
-pub fn load(text: &str) -> Result<Config, Vec<Problem>> {
+pub fn load(text: &str, settings: &QuerySettings) -> Result<Config, Vec<Problem>> {
     let (config, report) = config::load(text);
     for warning in &report.warnings {
         warn!(line = warning.line, "configuration: {}", warning.message);
     }
     let config = config.ok_or(report.errors)?;
-    let problems = signals::check(&config.signals);
-    if problems.is_empty() {
-        Ok(config)
-    } else {
-        Err(problems)
-    }
+    signals::check(&config.signals, &settings.features)?;
+    Ok(config)
 }
 
 impl App {
@@ -73,9 +69,9 @@ impl App {
         clock: Arc<Clock>,
         reader: Reader,
         scraper: Scraper,
-    ) -> Result<Arc<App>, Vec<Problem>> {
+    ) -> Result<Arc<App>, String> {
         let queries = QueryPool::new(settings.query_concurrency_max, settings.query.timeout_ms);
-        let signals = Watched::replace(&config.signals, &Watched::none(reader.clone()))?;
+        let signals = Book::new(&config.signals, reader.clone(), None)?;
         let loaded = Loaded {
             text: Arc::new(text),
             signals: Arc::new(signals),
@@ -114,18 +110,13 @@ impl App {
             return Err("there is no configuration file to read".to_owned());
         };
         let text = read_config(path).await?;
-        let config = load(&text).map_err(|problems| show(&problems))?;
+        let config = load(&text, &self.settings.query).map_err(|problems| show(&problems))?;
         let before = Arc::clone(&self.loaded.read().signals);
-        let signals =
-            Watched::replace(&config.signals, &before).map_err(|problems| show(&problems))?;
+        let signals = Book::new(&config.signals, self.reader.clone(), Some(&before))?;
         self.scraper.apply(config.jobs).await;
-        let signals = Arc::new(signals);
-        {
-            let mut loaded = self.loaded.write();
-            loaded.signals = Arc::clone(&signals);
-            loaded.text = Arc::new(text);
-        }
-        before.end_unless_in(&signals);
+        let mut loaded = self.loaded.write();
+        loaded.signals = Arc::new(signals);
+        loaded.text = Arc::new(text);
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use stillwell_adapters::host::Host;
 use stillwell_adapters::reply::reply;
-use stillwell_adapters::{kubernetes, prometheus};
+use stillwell_adapters::{kubernetes, prometheus, signals};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -47,7 +47,8 @@ pub struct WebOptions {
 /// Every route of the plain listener. `quit` ends the process.
 pub fn router(app: &Arc<App>, options: &WebOptions, quit: watch::Sender<bool>) -> Router {
     let host: Arc<dyn Host> = Arc::clone(app) as Arc<dyn Host>;
-    let mut router = prometheus::router(Arc::clone(&host));
+    let mut router =
+        prometheus::router(Arc::clone(&host)).merge(signals::router(Arc::clone(&host)));
     if !options.insecure_api_groups.is_empty() {
         router = router.merge(kubernetes::router(
             host,

@@ -1,5 +1,6 @@
 //! Binary operators: vector with scalar, vector with vector, sets.
 
+mod element;
 mod scalar;
 mod sets;
 mod vectors;
@@ -36,15 +37,19 @@ impl Eval<'_> {
 
 /// Whether the result is another quantity than the operands, so that it loses the metric name.
 pub(crate) fn drops_name(binary: &Binary) -> bool {
-    binary.return_bool
-        || matches!(
-            binary.op,
-            BinaryOp::Add
-                | BinaryOp::Sub
-                | BinaryOp::Mul
-                | BinaryOp::Div
-                | BinaryOp::Pow
-                | BinaryOp::Mod
-                | BinaryOp::Atan2
-        )
+    binary.return_bool || changes_schema(binary.op)
+}
+
+/// Arithmetic makes another quantity.
+pub(crate) fn changes_schema(op: BinaryOp) -> bool {
+    matches!(
+        op,
+        BinaryOp::Add
+            | BinaryOp::Sub
+            | BinaryOp::Mul
+            | BinaryOp::Div
+            | BinaryOp::Pow
+            | BinaryOp::Mod
+            | BinaryOp::Atan2
+    )
 }

@@ -49,6 +49,18 @@ impl KeyRule {
         }
     }
 
+    /// Makes one more label count.
+    pub(crate) fn also(&mut self, name: &str) {
+        let at = self.names.binary_search_by(|have| (**have).cmp(name));
+        match (self.only, at) {
+            (true, Err(at)) => self.names.insert(at, Arc::from(name)),
+            (false, Ok(at)) => {
+                self.names.remove(at);
+            }
+            _ => {}
+        }
+    }
+
     pub(crate) fn counts(&self, name: &str) -> bool {
         if self.skip_name && name == METRIC_NAME {
             return false;
@@ -89,10 +101,6 @@ impl Keys {
             keys: Vec::new(),
             last: None,
         }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.keys.len()
     }
 
     pub(crate) fn key(&self, at: usize) -> &Labels {

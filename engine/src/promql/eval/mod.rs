@@ -18,6 +18,7 @@ mod vector;
 
 use std::cell::{Cell, RefCell};
 
+use super::functions::Monotonicity;
 use super::plan::{Duration, Expr, Span};
 use super::select::View;
 use super::{Annotations, EvalOptions, QueryError, Stop};
@@ -27,7 +28,7 @@ pub(crate) use grid::{Grid, Windows};
 pub(crate) use group::{KeyRule, Keys};
 pub(crate) use output::{instant, range};
 pub(crate) use range::RangeSamples;
-pub(crate) use vector::{Merger, unique_without_name};
+pub(crate) use vector::{Merger, is_reserved, unique_without_name, without_reserved};
 
 /// Receives the series of a vector: labels, whether the name goes at the end, and the values, which it may change.
 pub(crate) type Sink<'s> =
@@ -58,6 +59,12 @@ impl<'a> Eval<'a> {
         self.notes
             .borrow_mut()
             .info(self.text, span, message.as_ref());
+    }
+
+    pub(crate) fn note_forced(&self, span: Span, message: String, seen: &Monotonicity, at_ms: i64) {
+        self.notes
+            .borrow_mut()
+            .forced(self.text, span, message, seen, at_ms);
     }
 
     fn into_annotations(self) -> Annotations {

@@ -1,8 +1,10 @@
 //! Annotations as they gather: each text once, in order of appearance.
 
 use crate::promql::Annotations;
+use crate::promql::functions::{Monotonicity, go_float};
 use crate::promql::plan::Span;
 use crate::promql::source::line_and_column;
+use crate::time::Timestamp;
 
 /// More distinct texts than this are dropped; Prometheus shows 10 by default.
 const KEPT_MAX: usize = 1_000;
@@ -11,6 +13,18 @@ const KEPT_MAX: usize = 1_000;
 pub(crate) struct Notes {
     warnings: Vec<String>,
     infos: Vec<String>,
+    forced: Vec<Forced>,
+}
+
+/// Buckets of one place that were forced to grow.
+#[derive(Debug)]
+struct Forced {
+    message: String,
+    place: String,
+    seen: Monotonicity,
+    first_ms: i64,
+    last_ms: i64,
+    count: u64,
 }
 
 impl Notes {
@@ -34,7 +48,59 @@ impl Notes {
         );
     }
 
-    pub(crate) fn into_annotations(self) -> Annotations {
+    /// Notes that buckets were forced to grow; what is said of one place is gathered over all samples.
+    pub(crate) fn forced(
+        &mut self,
+        text: &str,
+        span: Span,
+        message: String,
+        seen: &Monotonicity,
+        at_ms: i64,
+    ) {
+        let place = line_and_column(text, span.start);
+        let same = |forced: &&mut Forced| forced.message == message && forced.place == place;
+        if let Some(forced) = self.forced.iter_mut().find(same) {
+            forced.seen.lowest = forced.seen.lowest.min(seen.lowest);
+            forced.seen.highest = forced.seen.highest.max(seen.highest);
+            forced.seen.difference = forced.seen.difference.max(seen.difference);
+            forced.first_ms = forced.first_ms.min(at_ms);
+            forced.last_ms = forced.last_ms.max(at_ms);
+            forced.count += 1;
+        } else if self.forced.len() < KEPT_MAX {
+            let (first_ms, last_ms) = (at_ms, at_ms);
+            self.forced.push(Forced {
+                message,
+                place,
+                seen: *seen,
+                first_ms,
+                last_ms,
+                count: 1,
+            });
+        }
+    }
+
+    pub(crate) fn into_annotations(mut self) -> Annotations {
+        for forced in std::mem::take(&mut self.forced) {
+            let Monotonicity {
+                lowest,
+                highest,
+                difference,
+            } = forced.seen;
+            add(
+                &mut self.infos,
+                format!(
+                    "PromQL info: {}, from buckets {} to {}, with a max diff of {}, over {} samples from {} to {} ({})",
+                    forced.message,
+                    go_float(lowest),
+                    go_float(highest),
+                    go_float(difference),
+                    forced.count,
+                    Timestamp::from_ms(forced.first_ms),
+                    Timestamp::from_ms(forced.last_ms),
+                    forced.place
+                ),
+            );
+        }
         Annotations {
             warnings: self.warnings,
             infos: self.infos,

@@ -8,7 +8,7 @@ use crate::promql::{Answer, EvalOptions, QueryError, RangeSeries, Value, VectorS
 use crate::time::Timestamp;
 
 use super::column::{Column, Point, Series, is_absent};
-use super::vector::Merger;
+use super::vector::{Merger, without_reserved};
 use super::{Eval, Grid};
 
 impl<'a> Eval<'a> {
@@ -50,7 +50,7 @@ impl<'a> Eval<'a> {
             Projection::All,
             &mut |labels, drop_name, column| {
                 if drop_name {
-                    merger.add(&labels.without_metric_name(), false, column)
+                    merger.add(&without_reserved(labels), false, column)
                 } else {
                     merger.add(labels, false, column)
                 }
@@ -121,7 +121,7 @@ fn raw_matrix(eval: &Eval<'_>, expr: &Expr, grid: Grid) -> Result<Vec<RangeSerie
             };
             matrix.push(RangeSeries {
                 labels: if drop_name {
-                    labels.without_metric_name()
+                    without_reserved(labels)
                 } else {
                     labels.clone()
                 },
@@ -203,9 +203,4 @@ fn range_series(series: Series, grid: Grid) -> Option<RangeSeries> {
         floats,
         histograms,
     })
-}
-
-/// Whether the plan's own value is a string literal, for callers that must not run it over a range.
-pub(crate) fn is_string(expr: &Expr) -> bool {
-    matches!(expr.bare().kind, ExprKind::String(_))
 }

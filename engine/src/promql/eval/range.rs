@@ -115,6 +115,9 @@ impl Eval<'_> {
         for index in 0..selection.len() {
             self.poll()?;
             selection.read(index, &mut raw);
+            if !self.options.features.start_timestamps {
+                raw.starts_ms.clear();
+            }
             samples.take(&mut raw);
             let count = (samples.times.len() + samples.histogram_times.len()) as u64;
             if count == 0 {

@@ -10,7 +10,6 @@ use super::{Eval, Grid, Sink, known_ms};
 /// The sample that an instant selector shows at a step.
 pub(crate) struct Shown {
     pub(crate) time_ms: i64,
-    pub(crate) point: Point,
     pub(crate) start_ms: i64,
 }
 
@@ -119,10 +118,8 @@ impl Eval<'_> {
                     .unwrap_or_else(|| grid.at(step))
                     .saturating_sub(offset_ms);
                 if let Some(at) = newest(&samples, &mut next, at_ms, lookback_ms) {
-                    let histogram = samples.histograms.get(at).cloned().flatten();
                     let shown = Shown {
                         time_ms: samples.times_ms[at],
-                        point: histogram.map_or(Point::Float(samples.values[at]), Point::Histogram),
                         start_ms: samples.starts_ms.get(at).copied().unwrap_or(0),
                     };
                     column.floats[step] = value(&shown);

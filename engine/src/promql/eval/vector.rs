@@ -1,6 +1,6 @@
 //! The dispatcher: which expression is computed by which part.
 
-use crate::labels::Labels;
+use crate::labels::{Labels, METRIC_NAME};
 use crate::promql::QueryError;
 use crate::promql::functions;
 use crate::promql::plan::{BinaryOp, Expr, ExprKind, ValueType};
@@ -89,13 +89,14 @@ impl Eval<'_> {
         if self.delayed_names() {
             return produce(&mut |labels, _, column| sink(labels, true, column));
         }
-        if unique {
+        // Series of one name may differ in type or unit.
+        if unique && !self.options.features.type_and_unit_labels {
             return produce(&mut |labels, _, column| {
-                sink(&labels.without_metric_name(), false, column)
+                sink(&without_reserved(labels), false, column)
             });
         }
         let mut merger = Merger::new(self);
-        produce(&mut |labels, _, column| merger.add(&labels.without_metric_name(), false, column))?;
+        produce(&mut |labels, _, column| merger.add(&without_reserved(labels), false, column))?;
         merger.finish(sink)
     }
 
@@ -200,6 +201,19 @@ impl Eval<'_> {
     }
 }
 
+/// Without the labels that say what a series measures: a function's result is something else.
+pub(crate) fn without_reserved(labels: &Labels) -> Labels {
+    if labels.iter().all(|(name, _)| !is_reserved(name)) {
+        return labels.clone();
+    }
+    labels.filter(|name| !is_reserved(name))
+}
+
+/// The metric name, and the type and unit labels that may stand beside it.
+pub(crate) fn is_reserved(name: &str) -> bool {
+    matches!(name, METRIC_NAME | "__type__" | "__unit__")
+}
+
 /// Whether the series stay distinct when their metric names go.
 pub(crate) fn unique_without_name(expr: &Expr) -> bool {
     match &expr.kind {
@@ -214,11 +228,7 @@ pub(crate) fn unique_without_name(expr: &Expr) -> bool {
             if aggregate.op.keeps_samples() {
                 return unique_without_name(&aggregate.expr);
             }
-            aggregate.without
-                || !aggregate
-                    .grouping
-                    .iter()
-                    .any(|name| &**name == crate::labels::METRIC_NAME)
+            aggregate.without || !aggregate.grouping.iter().any(|name| &**name == METRIC_NAME)
         }
         ExprKind::Binary(binary) => {
             let vector = |expr: &Expr| expr.value_type() == ValueType::Vector;

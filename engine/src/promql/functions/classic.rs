@@ -1,13 +1,5 @@
 //! Classic histograms: the buckets of a histogram are series with an `le` label.
 
-use std::sync::Arc;
-
-use crate::labels::METRIC_NAME;
-use crate::promql::QueryError;
-use crate::promql::eval::{Column, Eval, Grid, KeyRule, Keys, Series, Sink, is_absent};
-use crate::promql::plan::Expr;
-
-const BUCKET_LABEL: &str = "le";
 /// Relative differences below this are rounding errors of sums and rates, not broken buckets.
 const TOLERANCE: f64 = 1e-12;
 
@@ -18,99 +10,16 @@ pub(crate) struct Bucket {
     pub(crate) count: f64,
 }
 
-/// The series of one classic histogram.
-struct Family {
-    key: usize,
-    /// Upper bound and series, ascending by bound.
-    members: Vec<(f64, usize)>,
-}
-
-pub(super) fn quantile(
-    eval: &Eval<'_>,
-    expr: &Expr,
-    args: &[Expr],
-    grid: Grid,
-    sink: &mut Sink<'_>,
-) -> Result<(), QueryError> {
-    let quantiles = eval.scalar(&args[0], grid)?;
-    for q in &quantiles {
-        if q.is_nan() || *q < 0.0 || *q > 1.0 {
-            eval.warn(
-                args[0].span,
-                format!(
-                    "quantile value should be between 0 and 1, got {}",
-                    go_float(*q)
-                ),
-            );
-        }
-    }
-    let series = eval.collect(&args[1], grid)?;
-    if series
-        .iter()
-        .any(|series| !series.column.histograms.is_empty())
-    {
-        return Err(crate::promql::eval::not_yet(
-            expr,
-            "histogram_quantile of native histograms",
-        ));
-    }
-    let (keys, families) = families(&series);
-    let mut buckets = Vec::new();
-    let mut column = Column::default();
-    for family in &families {
-        column.reset(grid.count);
-        for step in 0..grid.count {
-            buckets.clear();
-            for (upper, member) in &family.members {
-                let count = series[*member].column.floats[step];
-                if !is_absent(count) {
-                    buckets.push(Bucket {
-                        upper: *upper,
-                        count,
-                    });
-                }
-            }
-            if !buckets.is_empty() {
-                let (value, forced) = bucket_quantile(quantiles[step], &mut buckets);
-                column.floats[step] = value;
-                if forced {
-                    eval.info(args[1].span, "input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)");
-                }
-            }
-        }
-        sink(keys.key(family.key), false, &mut column)?;
-    }
-    Ok(())
-}
-
-/// Groups bucket series by their other labels.
-fn families(series: &[Series]) -> (Keys, Vec<Family>) {
-    let mut keys = Keys::new(KeyRule::all_but(&[
-        Arc::from(BUCKET_LABEL),
-        Arc::from(METRIC_NAME),
-    ]));
-    let mut families: Vec<Family> = Vec::new();
-    for (index, series) in series.iter().enumerate() {
-        let Some(upper) = series.labels.get(BUCKET_LABEL).and_then(parse_bound) else {
-            continue;
-        };
-        let key = keys.find_or_add(&series.labels);
-        if key == families.len() {
-            families.push(Family {
-                key,
-                members: Vec::new(),
-            });
-        }
-        families[key].members.push((upper, index));
-    }
-    for family in &mut families {
-        family.members.sort_by(|a, b| a.0.total_cmp(&b.0));
-    }
-    (keys, families)
+/// Between which buckets counts fell, and how far at most.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Monotonicity {
+    pub(crate) lowest: f64,
+    pub(crate) highest: f64,
+    pub(crate) difference: f64,
 }
 
 /// `le`'s value as Go's ParseFloat reads it.
-fn parse_bound(text: &str) -> Option<f64> {
+pub(crate) fn parse_bound(text: &str) -> Option<f64> {
     match text.to_ascii_lowercase().as_str() {
         "+inf" | "inf" | "infinity" | "+infinity" => Some(f64::INFINITY),
         "-inf" | "-infinity" => Some(f64::NEG_INFINITY),
@@ -119,31 +28,31 @@ fn parse_bound(text: &str) -> Option<f64> {
     }
 }
 
-/// The quantile of sorted cumulative buckets and whether they had to be forced to grow.
-pub(crate) fn bucket_quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, bool) {
+/// The quantile of sorted cumulative buckets and what was done where they did not grow.
+pub(crate) fn bucket_quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, Option<Monotonicity>) {
     if q.is_nan() {
-        return (f64::NAN, false);
+        return (f64::NAN, None);
     }
     if q < 0.0 {
-        return (f64::NEG_INFINITY, false);
+        return (f64::NEG_INFINITY, None);
     }
     if q > 1.0 {
-        return (f64::INFINITY, false);
+        return (f64::INFINITY, None);
     }
     if buckets
         .last()
         .is_none_or(|last| last.upper != f64::INFINITY)
     {
-        return (f64::NAN, false);
+        return (f64::NAN, None);
     }
     coalesce(buckets);
     let forced = ensure_monotonic(buckets);
     if buckets.len() < 2 {
-        return (f64::NAN, false);
+        return (f64::NAN, None);
     }
     let observations = buckets[buckets.len() - 1].count;
     if observations == 0.0 {
-        return (f64::NAN, false);
+        return (f64::NAN, None);
     }
     let mut rank = q * observations;
     let at = buckets[..buckets.len() - 1].partition_point(|bucket| bucket.count < rank);
@@ -174,8 +83,8 @@ fn coalesce(buckets: &mut Vec<Bucket>) {
 }
 
 /// Cumulative counts must not fall. Tiny falls and rises are rounding and smoothed silently.
-fn ensure_monotonic(buckets: &mut [Bucket]) -> bool {
-    let mut forced = false;
+fn ensure_monotonic(buckets: &mut [Bucket]) -> Option<Monotonicity> {
+    let mut forced: Option<Monotonicity> = None;
     let mut previous = buckets[0].count;
     for bucket in &mut buckets[1..] {
         let current = bucket.count;
@@ -188,12 +97,66 @@ fn ensure_monotonic(buckets: &mut [Bucket]) -> bool {
         }
         if current < previous {
             bucket.count = previous;
-            forced = true;
+            let difference = previous - current;
+            let forced = forced.get_or_insert(Monotonicity {
+                lowest: bucket.upper,
+                highest: bucket.upper,
+                difference,
+            });
+            forced.highest = forced.highest.max(bucket.upper);
+            forced.difference = forced.difference.max(difference);
             continue;
         }
         previous = current;
     }
     forced
+}
+
+/// The share of observations between two values.
+pub(super) fn bucket_fraction(lower: f64, upper: f64, buckets: &mut Vec<Bucket>) -> f64 {
+    if buckets
+        .last()
+        .is_none_or(|last| last.upper != f64::INFINITY)
+    {
+        return f64::NAN;
+    }
+    coalesce(buckets);
+    let count = buckets[buckets.len() - 1].count;
+    if count == 0.0 || lower.is_nan() || upper.is_nan() {
+        return f64::NAN;
+    }
+    if lower >= upper {
+        return 0.0;
+    }
+    let (mut rank, mut lower_rank, mut upper_rank) = (0.0, None, None);
+    for (at, bucket) in buckets.iter().enumerate() {
+        let start = match at {
+            0 if bucket.upper > 0.0 => 0.0,
+            0 => f64::NEG_INFINITY,
+            _ => buckets[at - 1].upper,
+        };
+        let inside = bucket.count - rank;
+        for (limit, found) in [(lower, &mut lower_rank), (upper, &mut upper_rank)] {
+            if found.is_some() {
+                continue;
+            }
+            if start >= limit {
+                *found = Some(rank);
+            } else if bucket.upper > limit {
+                *found = Some(if start == f64::NEG_INFINITY {
+                    rank + inside
+                } else {
+                    rank + inside * (limit - start) / (bucket.upper - start)
+                });
+            }
+        }
+        if lower_rank.is_some() && upper_rank.is_some() {
+            break;
+        }
+        rank = bucket.count;
+    }
+    let close = |found: Option<f64>| found.filter(|rank| *rank <= count).unwrap_or(count);
+    (close(upper_rank) - close(lower_rank)) / count
 }
 
 /// Equal up to a relative error.
@@ -209,17 +172,26 @@ pub(crate) fn almost_equal(a: f64, b: f64, epsilon: f64) -> bool {
     difference / sum.min(f64::MAX) < epsilon
 }
 
-/// A float as Go's `%g` with the shortest digits prints it in messages.
+/// A float as Go's `%g` with the shortest digits prints it.
 pub(crate) fn go_float(value: f64) -> String {
     if value.is_nan() {
-        "NaN".to_owned()
-    } else if value.is_infinite() {
-        if value > 0.0 {
+        return "NaN".to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 {
             "+Inf".to_owned()
         } else {
             "-Inf".to_owned()
-        }
-    } else {
-        format!("{value}")
+        };
     }
+    let scientific = format!("{value:e}");
+    let Some((mantissa, exponent)) = scientific.split_once('e') else {
+        return scientific;
+    };
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    if (-4..6).contains(&exponent) {
+        return value.to_string();
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{mantissa}e{sign}{:02}", exponent.abs())
 }

@@ -5,10 +5,28 @@ use crate::promql::QueryError;
 use crate::promql::eval::{Eval, Grid, Merger, Sink, execution};
 use crate::promql::plan::Expr;
 use crate::promql::select::Projection;
+use crate::promql::source::{RAW_BYTE, has_raw_byte};
 
-/// Since UTF-8 names are allowed, any text but the empty one; U+FFFD stands for bytes that are no UTF-8.
+/// Since UTF-8 names are allowed, any text but the empty one.
+pub(crate) fn is_valid_label_name(name: &str) -> bool {
+    !name.is_empty() && !has_raw_byte(name)
+}
+
+/// Quoted as Go's `%q` does it, bytes that are no UTF-8 as `\xNN`.
+pub(crate) fn quote_bytes(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match u32::from(c).checked_sub(RAW_BYTE) {
+            Some(byte) if byte < 256 => quoted.push_str(&format!("\\x{byte:02x}")),
+            _ => quoted.extend(c.escape_debug()),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
 fn check_name(function: &str, role: &str, name: &str) -> Result<(), QueryError> {
-    if name.is_empty() || name.contains('\u{fffd}') {
+    if !is_valid_label_name(name) {
         return Err(execution(format!(
             "invalid {role}label name in {function}(): {name}"
         )));

@@ -142,3 +142,34 @@ pub(super) fn timestamp(
         Ok(())
     })
 }
+
+/// When what each sample counts began, in seconds; of an expression's values that is not known.
+pub(super) fn start_timestamp(
+    eval: &Eval<'_>,
+    args: &[Expr],
+    grid: Grid,
+    need: Projection<'_>,
+    sink: &mut Sink<'_>,
+) -> Result<(), QueryError> {
+    if let ExprKind::Selector(selector) = &args[0].bare().kind {
+        let unique = selector.metric_name().is_some();
+        let need = if unique { need } else { Projection::All };
+        return eval.without_names(unique, sink, &mut |sink| {
+            eval.stream_shown(
+                selector,
+                grid,
+                need,
+                &|shown| shown.start_ms as f64 / 1000.0,
+                sink,
+            )
+        });
+    }
+    eval.stream_mapped(&args[0], grid, need, sink, &mut |column| {
+        for step in 0..column.len() {
+            if column.is_present(step) {
+                column.set(step, Point::Float(0.0));
+            }
+        }
+        Ok(())
+    })
+}

@@ -2,6 +2,9 @@
 
 mod classic;
 mod dates;
+pub(crate) mod extended;
+mod histogram;
+mod info;
 mod labels;
 pub(crate) mod math;
 mod misc;
@@ -9,6 +12,8 @@ pub(crate) mod order;
 mod over_time;
 mod pointwise;
 mod rate;
+mod regression;
+mod start_times;
 mod table;
 mod window;
 
@@ -17,7 +22,8 @@ use super::eval::{Eval, Grid, Sink, not_yet};
 use super::plan::Expr;
 use super::select::Projection;
 
-pub(crate) use classic::{almost_equal, go_float};
+pub(crate) use classic::{Monotonicity, almost_equal, go_float, parse_bound};
+pub(crate) use labels::{is_valid_label_name, quote_bytes};
 pub(crate) use math::kahan_inc;
 pub use table::{Function, FunctionId};
 
@@ -39,7 +45,16 @@ pub(crate) fn stream(
         F::Absent => misc::absent(eval, args, grid, sink),
         F::AbsentOverTime => misc::absent_over_time(eval, args, grid, sink),
         F::Timestamp => misc::timestamp(eval, args, grid, need, sink),
-        F::HistogramQuantile => classic::quantile(eval, expr, args, grid, sink),
+        F::HistogramQuantile => histogram::quantile(eval, args, grid, sink),
+        F::HistogramQuantiles => histogram::quantiles(eval, args, grid, sink),
+        F::HistogramFraction => histogram::fraction(eval, args, grid, sink),
+        F::HistogramCount
+        | F::HistogramSum
+        | F::HistogramAvg
+        | F::HistogramStddev
+        | F::HistogramStdvar => histogram::simple(eval, function.id, args, grid, need, sink),
+        F::Info => info::info(eval, args, grid, sink),
+        F::StartTimestamp => misc::start_timestamp(eval, args, grid, need, sink),
         F::Sort | F::SortDesc | F::SortByLabel | F::SortByLabelDesc => {
             eval.stream(&args[0], grid, need, sink)
         }

@@ -1,31 +1,40 @@
 //! Functions of a range: the samples of one series pass by once, and two indices per step mark the window.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
-use crate::histogram::FloatHistogram;
+use crate::histogram::{FloatHistogram, Merged};
+use crate::labels::Labels;
 use crate::promql::QueryError;
 use crate::promql::eval::{
-    Column, Eval, Grid, Point, RangeSamples, Sink, Windows, unique_without_name,
+    Column, Eval, Grid, Point, RangeSamples, Sink, Windows, is_absent, unique_without_name,
 };
-use crate::promql::plan::{Edges, Expr};
+use crate::promql::plan::{Edges, Expr, ExprKind};
 use crate::promql::select::Projection;
 
 use super::FunctionId;
-use super::{over_time, rate};
+use super::{over_time, rate, regression};
 
 /// What a range function sees at one step.
 #[derive(Clone, Copy)]
 pub(crate) struct Window<'s> {
     pub(crate) times: &'s [i64],
     pub(crate) values: &'s [f64],
+    /// Start timestamps of the floats; empty where none are known.
+    pub(crate) starts: &'s [i64],
     pub(crate) histogram_times: &'s [i64],
     pub(crate) histograms: &'s [Arc<FloatHistogram>],
+    pub(crate) histogram_starts: &'s [i64],
     /// Exclusive.
     pub(crate) start_ms: i64,
     /// Inclusive.
     pub(crate) end_ms: i64,
+    /// The length of the range in seconds.
+    pub(crate) range_seconds: f64,
     /// The evaluation time, which `offset` and `@` do not move.
     pub(crate) eval_ms: i64,
+    /// The series' metric name, for annotations.
+    pub(crate) metric: &'s str,
 }
 
 /// Moves the window's indices along ascending windows.
@@ -36,11 +45,11 @@ struct Edge {
 }
 
 impl Edge {
-    fn advance(&mut self, times: &[i64], start_ms: i64, end_ms: i64) {
-        while self.to < times.len() && times[self.to] <= end_ms {
+    fn advance(&mut self, times: &[i64], after_ms: i64, until_ms: i64) {
+        while self.to < times.len() && times[self.to] <= until_ms {
             self.to += 1;
         }
-        while self.from < self.to && times[self.from] <= start_ms {
+        while self.from < self.to && times[self.from] <= after_ms {
             self.from += 1;
         }
     }
@@ -96,29 +105,31 @@ pub(super) fn stream(
             params.push(eval.scalar(arg, grid)?);
         }
     }
-    let input = eval.range_input(&args[range_at], grid)?;
-    if input.edges != Edges::Plain {
-        return Err(crate::promql::eval::not_yet(expr, "anchored and smoothed"));
-    }
-    let unique = unique_without_name(&args[range_at]);
+    let range = &args[range_at];
+    let input = eval.range_input(range, grid)?;
+    let unique = unique_without_name(range);
     let need = if unique { need } else { Projection::All };
-    let mut column = Column::default();
     let call = Call {
         eval,
         expr,
         id,
         params: &params,
-        range: &args[range_at],
+        range,
+        edges: input.edges,
+        name: selector_name(range),
+        counter_checked: Cell::new(!matches!(id, F::Rate | F::Increase)),
     };
+    let mut column = Column::default();
     let mut produce = |sink: &mut Sink<'_>| {
         eval.stream_range(&input, need, &mut |labels, drop, samples| {
             column.reset(grid.count);
-            call.fill(samples, &input.windows, &mut column)?;
+            let metric = call.name.or_else(|| labels.metric_name()).unwrap_or("");
+            call.fill(samples, &input.windows, metric, &mut column)?;
             if column.is_empty() {
-                Ok(())
-            } else {
-                sink(labels, drop, &mut column)
+                return Ok(());
             }
+            call.check_counter(labels, metric, &column);
+            sink(labels, drop, &mut column)
         })
     };
     if matches!(id, F::LastOverTime | F::FirstOverTime) {
@@ -126,6 +137,14 @@ pub(super) fn stream(
         return produce(sink);
     }
     eval.without_names(unique, sink, &mut produce)
+}
+
+/// The metric name that a range's selector fixes: a view may have left out the label.
+fn selector_name(range: &Expr) -> Option<&str> {
+    match &range.bare().kind {
+        ExprKind::Range { selector, .. } => selector.metric_name(),
+        _ => None,
+    }
 }
 
 /// One call of a range function.
@@ -136,6 +155,11 @@ pub(crate) struct Call<'c, 'a> {
     /// The scalar arguments, a value per step.
     pub(crate) params: &'c [Vec<f64>],
     pub(crate) range: &'c Expr,
+    pub(crate) edges: Edges,
+    /// The metric name that the selector fixes.
+    name: Option<&'c str>,
+    /// Whether the name was already found to be a counter's, or it does not matter.
+    counter_checked: Cell<bool>,
 }
 
 impl Call<'_, '_> {
@@ -143,24 +167,42 @@ impl Call<'_, '_> {
         &self,
         samples: &RangeSamples,
         windows: &Windows,
+        metric: &str,
         out: &mut Column,
     ) -> Result<(), QueryError> {
+        let lookback_ms = self.eval.options.lookback_ms;
+        let (before_ms, behind_ms) = match self.edges {
+            Edges::Plain => (0, 0),
+            Edges::Anchored => (lookback_ms, 0),
+            Edges::Smoothed => (lookback_ms, lookback_ms),
+        };
         let (mut floats, mut histograms) = (Edge::default(), Edge::default());
         for step in 0..windows.grid.count {
             let (start_ms, end_ms) = (windows.start_ms(step), windows.end_ms(step));
-            floats.advance(&samples.times, start_ms, end_ms);
-            histograms.advance(&samples.histogram_times, start_ms, end_ms);
+            let (after_ms, until_ms) = (
+                start_ms.saturating_sub(before_ms),
+                end_ms.saturating_add(behind_ms),
+            );
+            floats.advance(&samples.times, after_ms, until_ms);
+            histograms.advance(&samples.histogram_times, after_ms, until_ms);
             if floats.from == floats.to && histograms.from == histograms.to {
                 continue;
             }
             let window = Window {
                 times: &samples.times[floats.from..floats.to],
                 values: &samples.values[floats.from..floats.to],
+                starts: samples.starts.get(floats.from..floats.to).unwrap_or(&[]),
                 histogram_times: &samples.histogram_times[histograms.from..histograms.to],
                 histograms: &samples.histograms[histograms.from..histograms.to],
+                histogram_starts: samples
+                    .histogram_starts
+                    .get(histograms.from..histograms.to)
+                    .unwrap_or(&[]),
                 start_ms,
                 end_ms,
+                range_seconds: windows.range_ms as f64 / 1000.0,
                 eval_ms: windows.grid.at(step),
+                metric,
             };
             match self.at(&window, step)? {
                 Point::None => {}
@@ -175,15 +217,85 @@ impl Call<'_, '_> {
         use FunctionId as F;
         let param = |index: usize| self.params[index][step];
         match self.id {
-            F::Rate | F::Increase | F::Delta => rate::extrapolated(self, window),
-            F::Irate | F::Idelta => rate::instant(self, window),
-            F::Changes => Ok(over_time::changes(window)),
-            F::Resets => Ok(over_time::resets(window)),
-            F::Deriv => Ok(rate::deriv(window)),
-            F::PredictLinear => Ok(rate::predict_linear(window, param(0))),
-            F::DoubleExponentialSmoothing => rate::smooth(window, param(0), param(1)),
-            F::QuantileOverTime => Ok(over_time::quantile(window, param(0))),
-            id => over_time::aggregate(self, id, window),
+            F::Rate | F::Increase | F::Delta => Ok(rate::extrapolated(self, window)),
+            F::Irate | F::Idelta => Ok(rate::instant(self, window)),
+            F::Changes | F::Resets => Ok(over_time::transitions(self, window)),
+            F::Deriv => Ok(regression::deriv(self, window)),
+            F::PredictLinear => Ok(regression::predict(self, window, param(0))),
+            F::DoubleExponentialSmoothing => regression::smooth(self, window, param(0), param(1)),
+            F::QuantileOverTime => Ok(over_time::quantile(self, window, param(0))),
+            id => Ok(over_time::aggregate(self, id, window)),
+        }
+    }
+
+    /// `rate` and `increase` are for counters; a name (or type label) that says otherwise is worth a note.
+    fn check_counter(&self, labels: &Labels, metric: &str, column: &Column) {
+        let floats = || column.floats.iter().any(|value| !is_absent(*value));
+        if self.counter_checked.get() || metric.is_empty() || !floats() {
+            return;
+        }
+        if self.eval.options.features.type_and_unit_labels {
+            let kind = labels.get("__type__").unwrap_or("");
+            if kind != "counter" && kind != "histogram" {
+                self.eval.info(
+                    self.range.span,
+                    format!(
+                        "metric might not be a counter, __type__ label is not set to \"counter\" or \"histogram\", got {kind:?}: {metric:?}"
+                    ),
+                );
+            }
+            return;
+        }
+        if !["_total", "_sum", "_count", "_bucket"]
+            .iter()
+            .any(|suffix| metric.ends_with(suffix))
+        {
+            let message =
+                "metric might not be a counter, name does not end in _total/_sum/_count/_bucket:";
+            self.eval
+                .info(self.range.span, format!("{message} {metric:?}"));
+        }
+        // With one name for all series, once is enough.
+        self.counter_checked.set(self.name.is_some());
+    }
+
+    pub(crate) fn warn(&self, message: impl AsRef<str>) {
+        self.eval.warn(self.range.span, message);
+    }
+
+    pub(crate) fn info(&self, message: impl AsRef<str>) {
+        self.eval.info(self.range.span, message);
+    }
+
+    pub(crate) fn warn_mixed(&self, metric: &str) -> Point {
+        self.warn(format!(
+            "encountered a mix of histograms and floats for metric name {metric:?}"
+        ));
+        Point::None
+    }
+
+    pub(crate) fn note_ignored(&self, window: &Window<'_>) {
+        if !window.histograms.is_empty() {
+            self.info(format!(
+                "ignored histograms in a range containing both floats and histograms for metric name {:?}",
+                window.metric
+            ));
+        }
+    }
+
+    pub(crate) fn warn_layouts(&self, metric: &str) -> Point {
+        self.warn(format!(
+            "vector contains a mix of histograms with exponential and custom buckets schemas for metric name {metric:?}"
+        ));
+        Point::None
+    }
+
+    /// Notes that custom bounds differed, where they did.
+    pub(crate) fn note_bounds(&self, merged: Merged, operation: &str) {
+        if merged.bounds_reconciled {
+            self.info(format!(
+                "mismatched custom buckets were reconciled during {operation}"
+            ));
         }
     }
 }

@@ -396,6 +396,11 @@ impl BinaryOp {
         )
     }
 
+    /// `</ >/`.
+    pub const fn is_trim(self) -> bool {
+        matches!(self, BinaryOp::TrimUpper | BinaryOp::TrimLower)
+    }
+
     /// `and or unless`.
     pub const fn is_set(self) -> bool {
         matches!(self, BinaryOp::And | BinaryOp::Or | BinaryOp::Unless)

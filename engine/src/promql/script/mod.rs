@@ -6,6 +6,7 @@
 
 mod check;
 mod command;
+mod nhcb;
 mod run;
 mod series;
 mod store;

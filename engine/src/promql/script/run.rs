@@ -7,7 +7,7 @@ use super::check::{self, Wanted};
 use super::command::{self, Command, Eval, When};
 use super::series::{Described, Item};
 use super::store::MemoryView;
-use super::{Failure, Report};
+use super::{Failure, Report, nhcb};
 
 /// Runs a script; `file` is for the report only.
 pub fn run(file: &str, script: &str) -> Report {
@@ -26,13 +26,9 @@ pub fn run(file: &str, script: &str) -> Report {
             }) => {
                 load(&mut view, step_ms, &series);
                 if with_nhcb {
-                    Err((
-                        "load_with_nhcb is not built yet".to_owned(),
-                        "to load".to_owned(),
-                    ))
-                } else {
-                    continue;
+                    nhcb::load(&mut view, step_ms, &series);
                 }
+                continue;
             }
             Ok(Command::Eval(eval)) => case(&view, &eval),
             Err(message) => Err((message, "a command".to_owned())),

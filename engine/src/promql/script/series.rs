@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::histogram::FloatHistogram;
+use crate::histogram::{Bucket, Buckets, FloatHistogram, ResetHint};
 use crate::labels::{Labels, METRIC_NAME, MatchOp};
 use crate::promql::select::STALE_NAN_BITS;
 use crate::promql::source::{self, parse_duration, parse_number};
@@ -186,7 +186,101 @@ fn number(text: &str, is_start: bool) -> Result<f64, String> {
     Ok(if negative { -value } else { value })
 }
 
+/// `{{..}}`, `{{..}}xN`, `{{..}}+{{..}}xN`, `{{..}}-{{..}}xN`.
 fn histogram_item<'t>(text: &'t str, items: &mut Vec<Item>) -> Result<&'t str, String> {
-    let _ = items;
-    Err(format!("histograms are not built yet: {text:?}"))
+    let (first, mut rest) = histogram(text)?;
+    let mut step = None;
+    if let Some(sign) = rest.chars().next().filter(|c| matches!(c, '+' | '-')) {
+        let (increment, behind) = histogram(&rest[1..])?;
+        (step, rest) = (Some((sign, increment)), behind);
+    }
+    let mut count = 0;
+    if let Some(behind) = rest.strip_prefix('x') {
+        let end = behind.find(char::is_whitespace).unwrap_or(behind.len());
+        (count, rest) = (times(&behind[..end])?, &behind[end..]);
+    }
+    let mut value = first;
+    items.push(Item::Histogram(Arc::new(value.clone())));
+    for _ in 0..count {
+        let merged = match &step {
+            Some(('+', increment)) => value.add(increment),
+            Some((_, increment)) => value.subtract(increment),
+            None => Ok(Default::default()),
+        };
+        merged.map_err(|_| format!("these histograms do not add up: {text:?}"))?;
+        items.push(Item::Histogram(Arc::new(value.clone())));
+    }
+    Ok(rest)
+}
+
+/// One `{{key:value ...}}`; answers what is behind it.
+fn histogram(text: &str) -> Result<(FloatHistogram, &str), String> {
+    let malformed = || format!("malformed histogram: {text:?}");
+    let body = text.strip_prefix("{{").ok_or_else(malformed)?;
+    let end = body.find("}}").ok_or_else(malformed)?;
+    let (mut body, rest) = (body[..end].trim(), &body[end + 2..]);
+    let mut histogram = FloatHistogram::default();
+    let (mut positive, mut negative) = (Side::default(), Side::default());
+    while !body.is_empty() {
+        let (key, behind) = body.split_once(':').ok_or_else(malformed)?;
+        let behind = behind.trim_start();
+        let (value, behind) = match behind.strip_prefix('[') {
+            Some(list) => list.split_once(']').ok_or_else(malformed)?,
+            None => behind
+                .split_once(char::is_whitespace)
+                .unwrap_or((behind, "")),
+        };
+        body = behind.trim_start();
+        let one = || number(value.trim(), false);
+        let list = || {
+            value
+                .split_whitespace()
+                .map(|word| number(word, false))
+                .collect::<Result<Vec<_>, _>>()
+        };
+        match key.trim() {
+            "schema" => histogram.schema = one()? as i32,
+            "sum" => histogram.sum = one()?,
+            "count" => histogram.count = one()?,
+            "z_bucket" => histogram.zero_count = one()?,
+            "z_bucket_w" => histogram.zero_threshold = one()?,
+            "custom_values" => histogram.custom_bounds = list()?,
+            "buckets" => positive.counts = list()?,
+            "offset" => positive.offset = one()? as i32,
+            "n_buckets" => negative.counts = list()?,
+            "n_offset" => negative.offset = one()? as i32,
+            "counter_reset_hint" => histogram.hint = hint(value)?,
+            key => return Err(format!("unknown histogram field {key:?}")),
+        }
+    }
+    (histogram.positive, histogram.negative) = (positive.buckets(), negative.buckets());
+    Ok((histogram, rest))
+}
+
+#[derive(Default)]
+struct Side {
+    offset: i32,
+    counts: Vec<f64>,
+}
+
+impl Side {
+    fn buckets(self) -> Buckets {
+        let indices = self.offset..;
+        Buckets::from_sorted(
+            indices
+                .zip(self.counts)
+                .map(|(index, count)| Bucket { index, count })
+                .collect(),
+        )
+    }
+}
+
+fn hint(text: &str) -> Result<ResetHint, String> {
+    match text {
+        "unknown" => Ok(ResetHint::Unknown),
+        "reset" => Ok(ResetHint::Reset),
+        "not_reset" => Ok(ResetHint::NotReset),
+        "gauge" => Ok(ResetHint::Gauge),
+        _ => Err(format!("unknown counter reset hint {text:?}")),
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::histogram::FloatHistogram;
+use crate::histogram::{FloatHistogram, ResetHint};
 use crate::labels::Labels;
 use crate::promql::QueryError;
 use crate::promql::select::{Samples, SelectRequest, Selection, View};
@@ -25,8 +25,18 @@ impl MemoryView {
         self.insert(labels, time_ms, value, None, 0);
     }
 
-    /// Adds a histogram.
-    pub fn add_histogram(&mut self, labels: &Labels, time_ms: i64, histogram: Arc<FloatHistogram>) {
+    /// Adds a histogram behind the ones that are there. Like Prometheus' storage it knows afterwards whether it
+    /// follows a counter reset.
+    pub fn add_histogram(
+        &mut self,
+        labels: &Labels,
+        time_ms: i64,
+        mut histogram: Arc<FloatHistogram>,
+    ) {
+        if histogram.hint != ResetHint::Gauge {
+            let hint = self.hint_of(labels, &histogram);
+            Arc::make_mut(&mut histogram).hint = hint;
+        }
         self.insert(labels, time_ms, 0.0, Some(histogram), 0);
     }
 
@@ -47,6 +57,29 @@ impl MemoryView {
         self.series
             .iter()
             .map(|(labels, samples)| (labels, &**samples))
+    }
+
+    fn hint_of(&self, labels: &Labels, histogram: &FloatHistogram) -> ResetHint {
+        let before = self
+            .series
+            .get(labels)
+            .and_then(|samples| samples.histograms.last().cloned().flatten());
+        match before {
+            _ if histogram.hint == ResetHint::Reset => ResetHint::Reset,
+            // Behind floats and gauges a new chunk begins, of which nothing is known.
+            None => ResetHint::Unknown,
+            Some(before) if before.hint == ResetHint::Gauge => ResetHint::Unknown,
+            Some(before) => {
+                let unknown = FloatHistogram {
+                    hint: ResetHint::Unknown,
+                    ..histogram.clone()
+                };
+                match unknown.is_reset_after(&before) {
+                    true => ResetHint::Reset,
+                    false => ResetHint::NotReset,
+                }
+            }
+        }
     }
 
     fn insert(

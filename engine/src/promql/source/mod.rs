@@ -35,6 +35,7 @@ pub(crate) use atom::{Atom, AtomKind, BinaryAtom};
 pub(crate) use error::{SourceError, line_and_column};
 pub(crate) use number::{parse_duration, parse_number};
 pub(crate) use selector::fits_everything;
+pub(crate) use unquote::{RAW_BYTE, has_raw_byte};
 
 /// The atoms of a query and the tree that says how they belong together.
 pub(crate) fn read(text: &str, features: &Features) -> Result<(Vec<Atom>, Tree), SourceError> {

@@ -157,7 +157,7 @@ pub(crate) fn grouping_labels(cursor: &mut Cursor<'_>) -> Result<Vec<Arc<str>>, 
                 }
                 labels.push(Arc::from(word));
             }
-            TokenKind::String(text) if !text.is_empty() && !text.contains('\u{fffd}') => {
+            TokenKind::String(text) if !text.is_empty() && !super::unquote::has_raw_byte(text) => {
                 labels.push(Arc::from(text.as_str()));
             }
             TokenKind::Number(value) if !value.is_finite() => {

@@ -1,7 +1,10 @@
 //! String literals: Go's escapes in `"` and `'`, nothing special between backquotes.
 
-/// The text inside a literal. Bytes that are no UTF-8 (`\xff`) become U+FFFD: a label with them is refused where
-/// Prometheus refuses it, since no name may hold that character here.
+/// A byte that is no UTF-8 (from `\xff`) stands as this private-use character plus its value, so that text stays
+/// text, and a label name with such a byte can be told and printed.
+pub(crate) const RAW_BYTE: u32 = 0x10_FF00;
+
+/// The text inside a literal.
 ///
 /// `body` is what stands between the quotes; `at` in an error counts from its start.
 pub(crate) fn unquote(body: &str, quote: u8) -> Result<String, (usize, String)> {
@@ -20,8 +23,27 @@ pub(crate) fn unquote(body: &str, quote: u8) -> Result<String, (usize, String)> 
         rest = &rest[at + 1 + used..];
     }
     out.extend_from_slice(rest.as_bytes());
-    Ok(String::from_utf8(out)
-        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+    Ok(String::from_utf8(out).unwrap_or_else(|error| escape_raw_bytes(error.as_bytes())))
+}
+
+fn escape_raw_bytes(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(
+            chunk
+                .invalid()
+                .iter()
+                .filter_map(|byte| char::from_u32(RAW_BYTE + u32::from(*byte))),
+        );
+    }
+    text
+}
+
+/// Whether there is a byte that is no UTF-8.
+pub(crate) fn has_raw_byte(text: &str) -> bool {
+    text.chars()
+        .any(|c| u32::from(c) >= RAW_BYTE && u32::from(c) < RAW_BYTE + 256)
 }
 
 /// Reads the escape after a backslash; answers how many bytes it took.
@@ -80,7 +102,7 @@ mod tests {
             (r"\xc3\xa9", "é"),
             (r"\303\251", "é"),
             (r"\u00e9", "é"),
-            (r"a\xc5z", "a\u{fffd}z"),
+            (r"a\xc5z", "a\u{10ffc5}z"),
             ("\\\"", "\""),
         ] {
             assert_eq!(unquote(body, b'"').as_deref(), Ok(text));

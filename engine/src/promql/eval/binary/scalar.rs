@@ -4,7 +4,7 @@ use crate::promql::QueryError;
 use crate::promql::plan::{Binary, BinaryOp, Expr};
 use crate::promql::select::Projection;
 
-use super::super::column::{ABSENT, Column, is_absent};
+use super::super::column::{ABSENT, Column, Point, is_absent};
 use super::super::vector::unique_without_name;
 use super::super::{Eval, Grid, Sink};
 use super::drops_name;
@@ -79,8 +79,9 @@ impl Eval<'_> {
         scalars: &[f64],
     ) -> Result<(), QueryError> {
         let filter = binary.op.is_comparison() && !binary.return_bool;
+        let trim = matches!(binary.op, BinaryOp::TrimUpper | BinaryOp::TrimLower);
         for (value, scalar) in column.floats.iter_mut().zip(scalars) {
-            if is_absent(*value) {
+            if is_absent(*value) || trim {
                 continue;
             }
             let (left, right) = if vector_left {
@@ -95,9 +96,44 @@ impl Eval<'_> {
                 *value = ABSENT;
             }
         }
-        if column.histograms.iter().any(Option::is_some) {
-            return Err(super::super::not_yet(expr, "an operator on histograms"));
+        if trim || !column.histograms.is_empty() {
+            self.apply_slowly(expr, binary, vector_left, column, scalars);
         }
         Ok(())
+    }
+
+    /// Histograms, and operators on them that refuse floats.
+    fn apply_slowly(
+        &self,
+        expr: &Expr,
+        binary: &Binary,
+        vector_left: bool,
+        column: &mut Column,
+        scalars: &[f64],
+    ) {
+        let trim = matches!(binary.op, BinaryOp::TrimUpper | BinaryOp::TrimLower);
+        for (step, scalar) in scalars.iter().enumerate() {
+            let point = column.get(step);
+            if !matches!(point, Point::Histogram(_)) && !(trim && matches!(point, Point::Float(_)))
+            {
+                continue;
+            }
+            let scalar = Point::Float(*scalar);
+            let (left, right) = if vector_left {
+                (&point, &scalar)
+            } else {
+                (&scalar, &point)
+            };
+            let result = match self.element(expr.span, binary, left, right) {
+                None => Point::None,
+                Some(outcome) if binary.return_bool => {
+                    Point::Float(if outcome.keep { 1.0 } else { 0.0 })
+                }
+                Some(outcome) if !outcome.keep => Point::None,
+                Some(_) if binary.op.is_comparison() => point,
+                Some(outcome) => outcome.point,
+            };
+            column.set(step, result);
+        }
     }
 }

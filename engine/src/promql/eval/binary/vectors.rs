@@ -3,15 +3,26 @@
 //! Series are matched by signature once for all steps; each step then looks only at which of a signature's series
 //! have a sample there. The usual case, one series on each side, is a loop over two columns.
 
-use crate::labels::{Labels, LabelsBuilder, METRIC_NAME};
+use crate::labels::Labels;
 use crate::promql::QueryError;
-use crate::promql::plan::{Binary, Cardinality, Expr};
+use crate::promql::plan::{Binary, Cardinality, Expr, Matching};
 
-use super::super::column::{Column, Point, Series};
+use super::super::column::{Column, Point, Series, is_absent};
 use super::super::group::{KeyRule, Keys};
-use super::super::vector::Merger;
-use super::super::{Eval, Grid, Sink, execution, not_yet};
-use super::{drops_name, scalar_op};
+use super::super::vector::{Merger, is_reserved};
+use super::super::{Eval, Grid, Sink, execution};
+use super::{changes_schema, scalar_op};
+
+/// The series of both sides, by signature. "One" is the side of which a signature has at most one sample.
+struct Matched {
+    many: Vec<Series>,
+    one: Vec<Series>,
+    /// Per signature, which series.
+    manies: Vec<Vec<usize>>,
+    ones: Vec<Vec<usize>>,
+    /// The operands change places: the left one is "one".
+    swapped: bool,
+}
 
 impl Eval<'_> {
     pub(super) fn stream_matched(
@@ -21,151 +32,249 @@ impl Eval<'_> {
         grid: Grid,
         sink: &mut Sink<'_>,
     ) -> Result<(), QueryError> {
-        let matching = &binary.matching;
-        if matching.fill_left.is_some() || matching.fill_right.is_some() {
-            return Err(not_yet(expr, "fill"));
-        }
         let left = self.collect(&binary.lhs, grid)?;
         let right = self.collect(&binary.rhs, grid)?;
-        let swapped = matching.cardinality == Cardinality::OneToMany;
-        let (many, one) = if swapped {
-            (&right, &left)
-        } else {
-            (&left, &right)
-        };
-        let mut keys = Keys::new(match matching.on {
-            true => KeyRule::only(&matching.labels),
-            false => KeyRule::without(&matching.labels),
-        });
-        let mut ones: Vec<Vec<usize>> = Vec::new();
-        for (index, series) in one.iter().enumerate() {
-            let at = keys.find_or_add(&series.labels);
-            if at == ones.len() {
-                ones.push(Vec::new());
-            }
-            ones[at].push(index);
-        }
-        let side = if swapped { "left" } else { "right" };
-        for members in ones.iter().filter(|members| members.len() > 1) {
-            one_per_step(one, members, grid, side, binary)?;
-        }
-        let mut manies: Vec<Vec<usize>> = vec![Vec::new(); ones.len()];
-        let mut order = Vec::new();
-        for (index, series) in many.iter().enumerate() {
-            if let Some(at) = keys.find(&series.labels) {
-                manies[at].push(index);
-                order.push((index, at));
-            }
-        }
-        if matching.cardinality == Cardinality::OneToOne {
-            for members in manies.iter().filter(|members| members.len() > 1) {
-                one_match_per_step(many, members, one, binary, grid)?;
-            }
-        }
+        let mut matched = Matched::new(&binary.matching, left, right);
+        matched.check(&binary.matching, grid)?;
+        matched.fill(&binary.matching, grid);
         let mut merger = Merger::new(self);
-        for (index, at) in order {
-            self.poll()?;
-            for member in &ones[at] {
-                let (many, one) = (&many[index], &one[*member]);
-                let mut column = Column::absent(grid.count);
-                let (left, right) = if swapped { (one, many) } else { (many, one) };
-                let drop = self.combine(expr, binary, left, right, swapped, &mut column)?;
-                if column.is_empty() {
-                    continue;
+        for signature in 0..matched.ones.len() {
+            for many in &matched.manies[signature] {
+                self.poll()?;
+                for one in &matched.ones[signature] {
+                    let (many, one) = (&matched.many[*many], &matched.one[*one]);
+                    let (left, right) = if matched.swapped {
+                        (one, many)
+                    } else {
+                        (many, one)
+                    };
+                    let mut column = Column::absent(grid.count);
+                    self.combine(expr, binary, left, right, &mut column);
+                    if column.is_empty() {
+                        continue;
+                    }
+                    let labels =
+                        result_labels(binary, &many.labels, &one.labels, self.delayed_names());
+                    merger.add(&labels, binary.return_bool, &mut column).map_err(|_| {
+                        execution("multiple matches for labels: grouping labels must ensure unique matches")
+                    })?;
                 }
-                let labels = result_labels(binary, &many.labels, &one.labels, self.delayed_names());
-                merger.add(&labels, drop, &mut column).map_err(|_| {
-                    execution(
-                        "multiple matches for labels: grouping labels must ensure unique matches",
-                    )
-                })?;
             }
         }
         merger.finish(sink)
     }
 
-    /// Computes all steps of a pair; answers whether the name goes at the end.
+    /// Computes all steps of a pair.
     fn combine(
         &self,
         expr: &Expr,
         binary: &Binary,
         left: &Series,
         right: &Series,
-        swapped: bool,
         out: &mut Column,
-    ) -> Result<bool, QueryError> {
-        let filter = binary.op.is_comparison() && !binary.return_bool;
-        for step in 0..out.len() {
-            match (left.column.get(step), right.column.get(step)) {
-                (Point::None, _) | (_, Point::None) => {}
-                (Point::Float(left), Point::Float(right)) => {
-                    let result = scalar_op(binary.op, left, right);
-                    if !filter {
-                        out.floats[step] = result;
-                    } else if result != 0.0 {
-                        out.floats[step] = if swapped { right } else { left };
-                    }
+    ) {
+        let op = binary.op;
+        let (left, right) = (&left.column, &right.column);
+        if left.histograms.is_empty() && right.histograms.is_empty() && !op.is_trim() {
+            let comparison = op.is_comparison();
+            for ((left, right), out) in left.floats.iter().zip(&right.floats).zip(&mut out.floats) {
+                if is_absent(*left) || is_absent(*right) {
+                    continue;
                 }
-                _ => return Err(not_yet(expr, "an operator on histograms")),
+                let result = scalar_op(op, *left, *right);
+                if !comparison || binary.return_bool {
+                    *out = result;
+                } else if result != 0.0 {
+                    *out = *left;
+                }
+            }
+            return;
+        }
+        for step in 0..out.len() {
+            let (left, right) = (left.get(step), right.get(step));
+            if matches!(left, Point::None) || matches!(right, Point::None) {
+                continue;
+            }
+            match self.element(expr.span, binary, &left, &right) {
+                None => {}
+                Some(outcome) if binary.return_bool => {
+                    out.set(step, Point::Float(if outcome.keep { 1.0 } else { 0.0 }));
+                }
+                Some(outcome) if outcome.keep => out.set(step, outcome.point),
+                Some(_) => {}
             }
         }
-        Ok(drops_name(binary) || left.drop_name)
     }
 }
 
-/// The one side must not have two samples of a signature at one step.
-fn one_per_step(
-    one: &[Series],
-    members: &[usize],
-    grid: Grid,
-    side: &str,
-    binary: &Binary,
-) -> Result<(), QueryError> {
-    for step in 0..grid.count {
-        let mut present = members
-            .iter()
-            .filter(|member| one[**member].column.is_present(step));
-        if let (Some(first), Some(second)) = (present.next(), present.next()) {
-            let rule = match binary.matching.on {
-                true => KeyRule::only(&binary.matching.labels),
-                false => KeyRule::without(&binary.matching.labels),
+fn signature_rule(matching: &Matching) -> KeyRule {
+    if matching.on {
+        KeyRule::only(&matching.labels)
+    } else {
+        KeyRule::without(&matching.labels)
+    }
+}
+
+impl Matched {
+    fn new(matching: &Matching, left: Vec<Series>, right: Vec<Series>) -> Matched {
+        let swapped = matching.cardinality == Cardinality::OneToMany;
+        let (many, one) = if swapped {
+            (right, left)
+        } else {
+            (left, right)
+        };
+        let mut keys = Keys::new(signature_rule(matching));
+        let mut matched = Matched {
+            many: Vec::new(),
+            one: Vec::new(),
+            manies: Vec::new(),
+            ones: Vec::new(),
+            swapped,
+        };
+        // In order of the "many" side: that is the order of the result.
+        for (index, series) in many.iter().enumerate() {
+            matched
+                .place(keys.find_or_add(&series.labels))
+                .0
+                .push(index);
+        }
+        for (index, series) in one.iter().enumerate() {
+            matched
+                .place(keys.find_or_add(&series.labels))
+                .1
+                .push(index);
+        }
+        (matched.many, matched.one) = (many, one);
+        matched
+    }
+
+    fn place(&mut self, signature: usize) -> (&mut Vec<usize>, &mut Vec<usize>) {
+        if signature == self.manies.len() {
+            self.manies.push(Vec::new());
+            self.ones.push(Vec::new());
+        }
+        (&mut self.manies[signature], &mut self.ones[signature])
+    }
+
+    /// Refuses what cannot be matched: two samples of the one side, or, one to one, two with the same partner.
+    fn check(&self, matching: &Matching, grid: Grid) -> Result<(), QueryError> {
+        for (manies, ones) in self.manies.iter().zip(&self.ones) {
+            if let Some((step, second)) = second_present(&self.one, ones, grid) {
+                let first = ones
+                    .iter()
+                    .find(|one| self.one[**one].column.is_present(step))
+                    .unwrap_or(&second);
+                let group = match matching.on {
+                    true => KeyRule::only(&matching.labels),
+                    false => KeyRule::without(&matching.labels),
+                };
+                let group = group.build(&self.one[*first].labels);
+                let side = if self.swapped { "left" } else { "right" };
+                return Err(execution(format!(
+                    "found duplicate series for the match group {group} on the {side} hand-side of the operation: [{}, {}];many-to-many matching not allowed: matching labels must be unique on one side",
+                    self.one[second].labels, self.one[*first].labels
+                )));
+            }
+            if matching.cardinality != Cardinality::OneToOne || manies.len() < 2 {
+                continue;
+            }
+            let fill = matching.fill_right.is_some();
+            let partner = |step: usize| {
+                fill || ones
+                    .iter()
+                    .any(|one| self.one[*one].column.is_present(step))
             };
-            let group = rule.build(&one[*first].labels);
-            return Err(execution(format!(
-                "found duplicate series for the match group {group} on the {side} hand-side of the operation: [{}, {}];many-to-many matching not allowed: matching labels must be unique on one side",
-                one[*second].labels, one[*first].labels
-            )));
+            for step in 0..grid.count {
+                let present = manies
+                    .iter()
+                    .filter(|many| self.many[**many].column.is_present(step));
+                if present.count() > 1 && partner(step) {
+                    return Err(execution(
+                        "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a made-up series wherever a signature has a sample on one side only and that side may be filled.
+    fn fill(&mut self, matching: &Matching, grid: Grid) {
+        let (fill_many, fill_one) = match self.swapped {
+            true => (matching.fill_right, matching.fill_left),
+            false => (matching.fill_left, matching.fill_right),
+        };
+        let rule = signature_rule(matching);
+        for signature in 0..self.ones.len() {
+            let many_at = steps_with(&self.many, &self.manies[signature], grid);
+            let one_at = steps_with(&self.one, &self.ones[signature], grid);
+            let added = filled(fill_one, &many_at, &one_at);
+            let like_many = self.manies[signature]
+                .first()
+                .map(|many| rule.build(&self.many[*many].labels));
+            let like_one = self.ones[signature]
+                .first()
+                .map(|one| rule.build(&self.one[*one].labels));
+            if let (Some(column), Some(labels)) = (added, like_many) {
+                self.ones[signature].push(self.one.len());
+                self.one.push(Series {
+                    labels,
+                    drop_name: false,
+                    column,
+                });
+            }
+            if let (Some(column), Some(labels)) = (filled(fill_many, &one_at, &many_at), like_one) {
+                self.manies[signature].push(self.many.len());
+                self.many.push(Series {
+                    labels,
+                    drop_name: false,
+                    column,
+                });
+            }
         }
     }
-    Ok(())
 }
 
-/// One-to-one: of several series of one signature at most one may meet a partner at a step.
-fn one_match_per_step(
-    many: &[Series],
-    members: &[usize],
-    _one: &[Series],
-    _binary: &Binary,
-    grid: Grid,
-) -> Result<(), QueryError> {
-    for step in 0..grid.count {
-        let mut present = members
-            .iter()
-            .filter(|member| many[**member].column.is_present(step));
-        if present.next().is_some() && present.next().is_some() {
-            return Err(execution(
-                "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
-            ));
+/// The fill value at the steps that one side has and the other has not.
+fn filled(fill: Option<f64>, present: &[bool], other: &[bool]) -> Option<Column> {
+    let fill = fill?;
+    let mut column = Column::absent(present.len());
+    for (step, value) in column.floats.iter_mut().enumerate() {
+        if present[step] && !other[step] {
+            *value = fill;
         }
     }
-    Ok(())
+    (!column.is_empty()).then_some(column)
+}
+
+fn steps_with(series: &[Series], members: &[usize], grid: Grid) -> Vec<bool> {
+    let present = |step: usize| {
+        members
+            .iter()
+            .any(|member| series[*member].column.is_present(step))
+    };
+    (0..grid.count).map(present).collect()
+}
+
+/// The first step at which a second of these has a sample, and which it is.
+fn second_present(series: &[Series], members: &[usize], grid: Grid) -> Option<(usize, usize)> {
+    if members.len() < 2 {
+        return None;
+    }
+    (0..grid.count).find_map(|step| {
+        let mut present = members
+            .iter()
+            .filter(|member| series[**member].column.is_present(step));
+        present.next()?;
+        Some((step, *present.next()?))
+    })
 }
 
 fn result_labels(binary: &Binary, many: &Labels, one: &Labels, delayed: bool) -> Labels {
     let matching = &binary.matching;
-    let mut builder: LabelsBuilder = many.to_builder();
-    if drops_name(binary) && !delayed {
-        builder.remove(METRIC_NAME);
+    let mut builder = many.to_builder();
+    if changes_schema(binary.op) || (binary.return_bool && !delayed) {
+        builder.retain(|name| !is_reserved(name));
     }
     if matching.cardinality == Cardinality::OneToOne {
         let rule = match matching.on {

@@ -1,0 +1,60 @@
+//! `/guarded/api/v1/query`: Prometheus' answer where a signal would be a value or held, and an error where it would be
+//! unknown. KEDA reads an empty vector as 0 and never looks at `status`, so unknown must be a 503.
+
+use stillwell_engine::promql::{Annotations, Answer, Query, Value, VectorSample};
+
+use super::answer::query_body;
+use super::error::ApiError;
+use super::params;
+use crate::form::Form;
+use crate::host::{Element, Host, Reading};
+
+/// How far `time` may be from now: whole seconds and skewed clocks are normal, the past is not kept.
+const TIME_SKEW_MS_MAX: i64 = 5_000;
+
+pub(super) async fn instant(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
+    let now = host.now();
+    let at = params::time(form, "time", now)?;
+    let text = form.get("query").to_owned();
+    let settings = host.query_settings();
+    let query = Query::parse(&text, &settings.features)
+        .map_err(|error| ApiError::parameter("query", error))?;
+    if query.selectors().next().is_none() {
+        return super::query::instant(host, form).await;
+    }
+    if at.since_ms(now).abs() > TIME_SKEW_MS_MAX {
+        return Err(ApiError::parameter(
+            "time",
+            format!(
+                "{at} is more than 5 s from now ({now}): /guarded tells what is true now, /api/v1/query the past"
+            ),
+        ));
+    }
+    let signals = host.signals();
+    let reading = host
+        .queries()
+        .run(settings.timeout_ms, move |_| signals.guarded(&text, now))
+        .await?;
+    match reading {
+        Reading::Values(elements) if elements.len() > 1 => Err(ApiError::execution(format!(
+            "the query yields {} elements; a scaler reads one: aggregate them",
+            elements.len()
+        ))),
+        Reading::Values(elements) => Ok(query_body(vector(elements), None)),
+        Reading::Unknown(why) => Err(ApiError::unavailable(why)),
+        Reading::Forbidden => Err(ApiError::unavailable("not for this caller")),
+    }
+}
+
+fn vector(elements: Vec<Element>) -> Answer {
+    let sample = |element: Element| VectorSample {
+        labels: element.labels,
+        time: element.at,
+        value: element.value,
+        histogram: None,
+    };
+    Answer {
+        value: Value::Vector(elements.into_iter().map(sample).collect()),
+        annotations: Annotations::default(),
+    }
+}

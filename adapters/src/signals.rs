@@ -1,0 +1,300 @@
+//! `/signals` and `/signals/{name}`: everything about every signal, as JSON for programs and as a page of text for
+//! whoever runs `curl`. It answers "why did it scale" after the fact.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::{HeaderMap, Response, StatusCode, header};
+use axum::routing::get;
+use stillwell_engine::Timestamp;
+use stillwell_engine::signal::{Element, State, TargetState, Transition};
+
+use crate::host::{Description, Host};
+use crate::json;
+use crate::prometheus::float;
+use crate::reply::{JSON, reply, reply_encoded};
+use crate::time::rfc3339;
+
+/// A signal may have to be evaluated first.
+const TIMEOUT_MS: u64 = 5_000;
+
+/// The routes.
+pub fn router(host: Arc<dyn Host>) -> Router {
+    let one = Arc::clone(&host);
+    Router::new()
+        .route(
+            "/signals",
+            get(move |headers: HeaderMap| answer(host, None, headers)),
+        )
+        .route(
+            "/signals/{name}",
+            get(move |Path(name): Path<String>, headers: HeaderMap| {
+                answer(one, Some(name), headers)
+            }),
+        )
+}
+
+async fn answer(host: Arc<dyn Host>, name: Option<String>, headers: HeaderMap) -> Response<Body> {
+    let (signals, now) = (host.signals(), host.now());
+    let only = name.clone();
+    let described = host
+        .queries()
+        .run(TIMEOUT_MS, move |_| {
+            Ok(signals.describe(only.as_deref(), now))
+        })
+        .await;
+    let descriptions = match described {
+        Ok(descriptions) => descriptions,
+        Err(error) => return reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{error}\n")),
+    };
+    if let (Some(name), true) = (&name, descriptions.is_empty()) {
+        let known = host.signals().names().join(", ");
+        return reply(
+            StatusCode::NOT_FOUND,
+            TEXT,
+            format!("there is no signal {name}; there are: {known}\n"),
+        );
+    }
+    if wants_json(&headers) {
+        return reply_encoded(StatusCode::OK, JSON, json_of(&descriptions, now), &headers);
+    }
+    let text = match name {
+        Some(_) => descriptions.iter().map(|one| detail(one, now)).collect(),
+        None => table(&descriptions, now),
+    };
+    reply(StatusCode::OK, TEXT, text)
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Text is for people: `curl` asks for anything, a browser for HTML; programs say that they want JSON.
+fn wants_json(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("application/json"))
+}
+
+fn age(now: Timestamp, then: Timestamp) -> String {
+    format!("{:.1}s", now.since_ms(then) as f64 / 1000.0)
+}
+
+fn state_name(state: &State) -> &'static str {
+    match state {
+        State::Value => "value",
+        State::Held { .. } => "held",
+        State::Unknown { .. } => "unknown",
+    }
+}
+
+fn reason(state: &State) -> &str {
+    match state {
+        State::Value => "",
+        State::Held { why, .. } | State::Unknown { why } => why,
+    }
+}
+
+fn number(value: f64) -> String {
+    let mut out = String::new();
+    float(&mut out, value);
+    out
+}
+
+fn values(elements: &[Element]) -> String {
+    match elements {
+        [] => "-".to_owned(),
+        [one] => number(one.value),
+        [first, ..] => format!("{} and {} more", number(first.value), elements.len() - 1),
+    }
+}
+
+fn table(descriptions: &[Description], now: Timestamp) -> String {
+    let mut rows = vec![["SIGNAL", "STATE", "VALUE", "AGE", "REASON"].map(str::to_owned)];
+    for one in descriptions {
+        let newest = one
+            .reading
+            .elements
+            .iter()
+            .map(|element| element.time)
+            .min();
+        rows.push([
+            one.name.clone(),
+            state_name(&one.reading.state).to_owned(),
+            values(&one.reading.elements),
+            newest.map_or("-".to_owned(), |time| age(now, time)),
+            reason(&one.reading.state).to_owned(),
+        ]);
+    }
+    let mut widths = [0; 5];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut out = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            let _ = write!(line, "{cell:width$}  "); // writing to a String cannot fail
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+fn detail(one: &Description, now: Timestamp) -> String {
+    let mut out = String::new();
+    let explained = &one.explanation;
+    let mut line = |name: &str, text: &str| {
+        if !text.is_empty() {
+            let _ = writeln!(out, "{name:<12}{text}"); // writing to a String cannot fail
+        }
+    };
+    line("signal", &one.name);
+    line("query", &explained.query);
+    line("kind", explained.kind);
+    line("state", state_name(&one.reading.state));
+    line("reason", reason(&one.reading.state));
+    for element in &one.reading.elements {
+        let labels = if element.labels.is_empty() {
+            String::new()
+        } else {
+            format!("{}  ", element.labels)
+        };
+        line(
+            "value",
+            &format!(
+                "{labels}{}  measured {} ago",
+                number(element.value),
+                age(now, element.time)
+            ),
+        );
+    }
+    for target in &explained.targets {
+        line("target", &describe(target, now));
+    }
+    for (labels, value, time) in &explained.series {
+        line(
+            "series",
+            &format!("{labels}  {}  {} ago", number(*value), age(now, *time)),
+        );
+    }
+    let more = explained.series_count - explained.series.len();
+    if more > 0 {
+        line("", &format!("and {more} more series"));
+    }
+    if let Some((time, told)) = &one.last_read {
+        line("last read", &format!("{} ago: {told}", age(now, *time)));
+    }
+    for Transition { time, state, value } in &one.transitions {
+        let value = value.map_or(String::new(), |value| format!(" {}", number(value)));
+        let why = reason(state);
+        let colon = if why.is_empty() { "" } else { ": " };
+        line(
+            "was",
+            &format!(
+                "{} {}{value}{colon}{why}",
+                rfc3339(*time),
+                state_name(state)
+            ),
+        );
+    }
+    out
+}
+
+fn describe(target: &TargetState, now: Timestamp) -> String {
+    let role = if target.counts { "counts" } else { "stands by" };
+    let fresh = if target.fresh { "fresh" } else { "frozen" };
+    let last = target
+        .last_good
+        .map_or("never a good page".to_owned(), |time| {
+            format!("last good page {} ago", age(now, time))
+        });
+    let error = if target.error.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", target.error)
+    };
+    format!("{}  {role}, {fresh}, {last}{error}", target.labels)
+}
+
+fn json_of(descriptions: &[Description], now: Timestamp) -> String {
+    let mut out = String::from("{\"signals\":[");
+    json::joined(&mut out, descriptions, |out, one| {
+        let explained = &one.explanation;
+        text(out, "{\"name\":", &one.name);
+        text(out, ",\"query\":", &explained.query);
+        text(out, ",\"kind\":", explained.kind);
+        text(out, ",\"state\":", state_name(&one.reading.state));
+        text(out, ",\"reason\":", reason(&one.reading.state));
+        if let State::Held { age_ms, .. } = one.reading.state {
+            let _ = write!(out, ",\"heldAgeSeconds\":{}", age_ms as f64 / 1000.0);
+        }
+        out.push_str(",\"elements\":[");
+        json::joined(out, &one.reading.elements, |out, element| {
+            out.push_str("{\"labels\":");
+            json::object(out, element.labels.iter());
+            text(out, ",\"value\":", &number(element.value));
+            text(out, ",\"time\":", &rfc3339(element.time));
+            let _ = write!(
+                out,
+                ",\"ageSeconds\":{}}}",
+                now.since_ms(element.time) as f64 / 1000.0
+            );
+        });
+        out.push_str("],\"targets\":[");
+        json::joined(out, &explained.targets, |out, target| {
+            out.push_str("{\"labels\":");
+            json::object(out, target.labels.iter());
+            let _ = write!(
+                out,
+                ",\"counts\":{},\"fresh\":{}",
+                target.counts, target.fresh
+            );
+            if let Some(time) = target.last_good {
+                text(out, ",\"lastGood\":", &rfc3339(time));
+            }
+            text(out, ",\"error\":", &target.error);
+            out.push('}');
+        });
+        out.push_str("],\"series\":[");
+        json::joined(out, &explained.series, |out, (labels, value, time)| {
+            out.push_str("{\"metric\":");
+            json::object(out, labels.iter());
+            text(out, ",\"value\":", &number(*value));
+            let _ = write!(
+                out,
+                ",\"ageSeconds\":{}}}",
+                now.since_ms(*time) as f64 / 1000.0
+            );
+        });
+        let _ = write!(out, "],\"seriesCount\":{}", explained.series_count);
+        if let Some((time, told)) = &one.last_read {
+            text(out, ",\"lastRead\":{\"time\":", &rfc3339(*time));
+            text(out, ",\"told\":", told);
+            out.push('}');
+        }
+        out.push_str(",\"transitions\":[");
+        json::joined(out, &one.transitions, |out, transition| {
+            text(out, "{\"time\":", &rfc3339(transition.time));
+            text(out, ",\"state\":", state_name(&transition.state));
+            if let Some(value) = transition.value {
+                text(out, ",\"value\":", &number(value));
+            }
+            text(out, ",\"reason\":", reason(&transition.state));
+            out.push('}');
+        });
+        out.push_str("]}");
+    });
+    out.push_str("]}\n");
+    out
+}
+
+fn text(out: &mut String, key: &str, value: &str) {
+    out.push_str(key);
+    json::string(out, value);
+}

@@ -1,0 +1,69 @@
+//! The answer to "why did it scale": what a signal is made of, for people.
+
+use crate::labels::Labels;
+use crate::time::Timestamp;
+
+use super::query::Kind;
+use super::room::{Room, Signal};
+
+/// A signal, taken apart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation {
+    /// Its query.
+    pub query: String,
+    /// What kind of query it is, and what follows.
+    pub kind: &'static str,
+    /// When it was last evaluated.
+    pub evaluated: Option<Timestamp>,
+    /// The targets in its scope.
+    pub targets: Vec<TargetState>,
+    /// Contributing series with their newest value and its time; at most `EXPLAINED_SERIES_MAX`.
+    pub series: Vec<(Labels, f64, Timestamp)>,
+    /// How many there are in all.
+    pub series_count: usize,
+}
+
+/// A target as a signal sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetState {
+    /// Its labels.
+    pub labels: Labels,
+    /// False where it stands by.
+    pub counts: bool,
+    /// Whether its newest page is new enough.
+    pub fresh: bool,
+    /// When it last gave a good page.
+    pub last_good: Option<Timestamp>,
+    /// Why its newest scrape failed; empty where it did not.
+    pub error: String,
+}
+
+impl Room {
+    /// All but the series.
+    pub(crate) fn explain(&self, signal: &Signal, now_ms: i64) -> Explanation {
+        let counting = signal.scope.counting.iter().map(|id| (id, true));
+        let standby = signal.scope.standby.iter().map(|id| (id, false));
+        let targets = counting.chain(standby).filter_map(|(&id, counts)| {
+            let target = self.facts.target(id)?;
+            Some(TargetState {
+                labels: target.labels.clone(),
+                counts,
+                fresh: target.is_fresh(now_ms),
+                last_good: target.last_good_ms.map(Timestamp::from_ms),
+                error: target.error.clone(),
+            })
+        });
+        Explanation {
+            query: signal.text.clone(),
+            kind: match signal.query.kind {
+                Kind::Demand => "demand: a proven absence is 0, a restart is smoothed over",
+                Kind::Sum => "sum: a proven absence is 0",
+                Kind::Other => "other: never 0 by absence, unknown until its windows are covered",
+            },
+            evaluated: signal.at_ms.map(Timestamp::from_ms),
+            targets: targets.collect(),
+            series: Vec::new(),
+            series_count: 0,
+        }
+    }
+}
