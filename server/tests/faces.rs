@@ -15,7 +15,8 @@ scrape_configs:
 - job_name: epp
   static_configs: [{{targets: ['{}']}}]
 signals:
-- {{name: igw_queue_depth, expr: 'sum(q)'}}
+- {{name: igw_queue_depth, expr: 'sum(q)', hold: 1ms}}
+- {{name: held, expr: 'sum(q)', hold: 1h}}
 - {{name: by_pool, expr: 'sum by (pool) (q)', labels: {{team: a}}}}
 - {{name: typo, expr: 'sum(qq)'}}
 - {{name: private, expr: 'sum(q)', namespaces: [team-a]}}
@@ -196,9 +197,9 @@ async fn signals_are_numbers_or_errors_and_never_a_made_up_zero() {
         json!({"pool": "b", "team": "a"})
     );
     for (name, code, says) in [
-        ("typo", 503, "no series fits"),
+        ("typo", 503, "never seen"),
         ("private", 403, "namespace default"),
-        ("absent", 404, "there are by_pool, igw_queue_depth"),
+        ("absent", 404, "there are by_pool, held, igw_queue_depth"),
     ] {
         let (status, head, body) = get(address, &metric(name)).await;
         assert_eq!(status, code, "{name}: {body}");
@@ -214,9 +215,17 @@ async fn signals_are_numbers_or_errors_and_never_a_made_up_zero() {
     .await;
     let (status, _, body) = get(address, &metric("igw_queue_depth")).await;
     assert_eq!(status, 503, "{body}");
+    let address_of_target = target.address.to_string();
     assert!(
-        body.contains(&target.address.to_string()),
+        body.contains(&address_of_target),
         "the reason names the target: {body}"
+    );
+    let (status, _, body) = get(address, &metric("held")).await;
+    let list: Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!(
+        (status, &list["items"][0]["value"]),
+        (200, &json!("2500m")),
+        "told for an hour: {body}"
     );
     running.stop().await;
 }

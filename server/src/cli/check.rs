@@ -4,11 +4,11 @@ use std::io::Read;
 use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use stillwell_engine::promql::{Features, Query};
 use stillwell_engine::{Engine, Format, Limits, TargetSpec};
 
 use super::{fail, value};
 use crate::config;
+use crate::serve::signals;
 
 /// A page that must not parse.
 const EXIT_BAD_PAGE: u8 = 1;
@@ -65,13 +65,11 @@ fn check_config(matches: &ArgMatches) -> ExitCode {
         Err(error) => return fail(format!("{file}: {error}")),
     };
     let (loaded, mut report) = config::load(&text);
-    for signal in loaded.iter().flat_map(|config| &config.signals) {
-        if let Err(error) = Query::parse(&signal.expr, &Features::default()) {
-            report.error(
-                signal.line,
-                format!("signal {:?}: expr: {error}", signal.name),
-            );
-        }
+    if let Some(problems) = loaded
+        .as_ref()
+        .and_then(|config| signals::check(&config.signals).err())
+    {
+        report.errors.extend(problems);
     }
     for problem in &report.errors {
         println!("{file}:{}: error: {}", problem.line, problem.message);

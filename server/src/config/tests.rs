@@ -1,5 +1,7 @@
 //! The configuration as a whole: what parses, what is refused, and what the complaint says.
 
+use stillwell_engine::signal::{Absent, Nan};
+
 use super::*;
 
 fn good(text: &str) -> (Config, Vec<String>) {
@@ -80,12 +82,21 @@ fn a_global_timeout_never_stretches_a_fast_job() {
 
 #[test]
 fn signals_and_the_kubernetes_face_are_read() {
-    let text = "signals:\n- name: igw_queue_depth\n  expr: sum(q)\n  namespaces: [a]\n  labels: {k: v}\nexternal_metrics: {insecure: true}\n";
+    let text = "signals:\n- name: igw_queue_depth\n  expr: sum(q)\n  namespaces: [a]\n  labels: {k: v}\n  hold: 3s\n  restart_grace: 1m\n  absent: zero\n  nan: last\n  jobs: [epp]\nexternal_metrics: {insecure: true}\n";
     let (config, _) = good(text);
     let signal = &config.signals[0];
     assert_eq!(
         (signal.name.as_str(), signal.expr.as_str(), signal.line),
         ("igw_queue_depth", "sum(q)", 2)
+    );
+    let policy = &signal.policy;
+    assert_eq!(
+        (policy.hold_ms, policy.restart_grace_ms),
+        (Some(3_000), 60_000)
+    );
+    assert_eq!(
+        (policy.absent, policy.nan, policy.jobs.len()),
+        (Absent::Zero, Nan::Last, 1)
     );
     assert!(config.external_metrics.insecure);
     assert_eq!(config.external_metrics.api_groups, [API_GROUP_DEFAULT]);
@@ -220,6 +231,16 @@ fn errors_name_line_value_and_fix() {
             "case is not looked at",
         ),
         ("signals:\n- {name: a}\n", 2, "needs an expr"),
+        (
+            "signals:\n- {name: a, expr: up, absent: never}\n",
+            2,
+            "none of auto, zero, unknown",
+        ),
+        (
+            "signals:\n- {name: a, expr: up, hold: soon}\n",
+            2,
+            "write it like 100ms",
+        ),
         ("a: [1\n", 2, "not YAML"),
     ] {
         let (config, report) = load(text);

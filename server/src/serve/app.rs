@@ -50,13 +50,13 @@ struct Loaded {
 }
 
 /// Reads and checks a configuration, signals' expressions included. Warnings are logged.
-pub fn load(text: &str, settings: &QuerySettings) -> Result<Config, Vec<Problem>> {
+pub fn load(text: &str) -> Result<Config, Vec<Problem>> {
     let (config, report) = config::load(text);
     for warning in &report.warnings {
         warn!(line = warning.line, "configuration: {}", warning.message);
     }
     let config = config.ok_or(report.errors)?;
-    signals::check(&config.signals, &settings.features)?;
+    signals::check(&config.signals)?;
     Ok(config)
 }
 
@@ -110,7 +110,7 @@ impl App {
             return Err("there is no configuration file to read".to_owned());
         };
         let text = read_config(path).await?;
-        let config = load(&text, &self.settings.query).map_err(|problems| show(&problems))?;
+        let config = load(&text).map_err(|problems| show(&problems))?;
         let before = Arc::clone(&self.loaded.read().signals);
         let signals = Book::new(&config.signals, self.reader.clone(), Some(&before))?;
         self.scraper.apply(config.jobs).await;

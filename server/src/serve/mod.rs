@@ -3,7 +3,7 @@
 pub mod app;
 mod own_metrics;
 mod run;
-mod signals;
+pub mod signals;
 pub mod web;
 
 pub use app::{App, Settings};

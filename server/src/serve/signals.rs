@@ -5,9 +5,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use stillwell_adapters::host::{Description, Element, Reading, Signals};
 use stillwell_engine::labels::Labels;
-use stillwell_engine::promql::{Features, Query, QueryError};
+use stillwell_engine::promql::QueryError;
 use stillwell_engine::signal::{Policy, SignalId, State};
-use stillwell_engine::{Reader, Timestamp};
+use stillwell_engine::{Engine, Limits, Reader, Timestamp};
 
 use crate::config::{Problem, SignalSpec};
 
@@ -36,12 +36,13 @@ struct Asked {
     last: Timestamp,
 }
 
-/// Checks every expression of the configuration.
-pub(super) fn check(specs: &[SignalSpec], features: &Features) -> Result<(), Vec<Problem>> {
+/// Checks every expression of the configuration: whether the engine would keep it, asked of one that is thrown away.
+pub fn check(specs: &[SignalSpec]) -> Result<(), Vec<Problem>> {
+    let (_, reader) = Engine::new(Limits::default());
     let problems: Vec<Problem> = specs
         .iter()
         .filter_map(|spec| {
-            let error = Query::parse(&spec.expr, features).err()?;
+            let error = reader.watch(&spec.expr, spec.policy.clone()).err()?;
             Some(Problem::new(
                 spec.line,
                 format!("signal {:?}: expr: {error}", spec.name),
