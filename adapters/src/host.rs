@@ -127,8 +127,8 @@ pub trait Signals: Send + Sync {
     /// The configured names, sorted.
     fn names(&self) -> Vec<String>;
 
-    /// The signal of this name, in any case; `None` where none is configured. May evaluate: call it on the pool.
-    /// `pins` are labels that the caller fixes by equality.
+    /// The signal of this name, in any case, for a caller who asks for these label values only; `None` where none is
+    /// configured. May evaluate: call it on the pool.
     fn read(
         &self,
         name: &str,
@@ -140,7 +140,7 @@ pub trait Signals: Send + Sync {
     /// What a query says, judged like a signal. It stays judged for some minutes after the last call.
     fn guarded(&self, query: &str, now: Timestamp) -> Result<Reading, QueryError>;
 
-    /// Everything about every signal, for people, by name; `only` picks one.
+    /// Everything about every signal, for people; `only` picks one by name.
     fn describe(&self, only: Option<&str>, now: Timestamp) -> Vec<Description>;
 }
 
@@ -162,8 +162,17 @@ pub struct Description {
 /// What a signal says now.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reading {
-    /// Numbers, one per group.
-    Values(Vec<Element>),
+    /// Numbers measured now, one per group.
+    Value(Vec<Element>),
+    /// Numbers that may still be told, though some target is not fresh.
+    Held {
+        /// One per group.
+        elements: Vec<Element>,
+        /// How old the oldest part is.
+        age_ms: i64,
+        /// Who is not fresh.
+        why: String,
+    },
     /// No number, and why.
     Unknown(String),
     /// This namespace may not read it.

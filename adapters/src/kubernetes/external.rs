@@ -46,7 +46,7 @@ pub(super) async fn answer(
         Some(Reading::Unknown(why)) => {
             Err(Status::unavailable(format!("{metric} is unknown: {why}")))
         }
-        Some(Reading::Values(elements)) => {
+        Some(Reading::Value(elements) | Reading::Held { elements, .. }) => {
             let fits: Vec<&Element> = elements
                 .iter()
                 .filter(|element| selector.matches(&element.labels))

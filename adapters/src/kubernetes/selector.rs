@@ -51,7 +51,7 @@ impl Selector {
         Ok(Selector(requirements))
     }
 
-    /// The labels that it fixes to one value: by `=`, or by `in` with a single one.
+    /// The labels of which only one value fits.
     pub fn pins(&self) -> Vec<(String, String)> {
         let single = |requirement: &Requirement| match &requirement.test {
             Test::In(values) if values.len() == 1 => {
@@ -243,6 +243,13 @@ mod tests {
                 "{text:?}"
             );
         }
+    }
+
+    #[test]
+    fn only_single_values_are_pinned() {
+        let selector = Selector::parse("a=1,b in (2),c in (3,4),d!=5,e").expect("valid");
+        let pins = [("a", "1"), ("b", "2")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        assert_eq!(selector.pins(), pins);
     }
 
     #[test]

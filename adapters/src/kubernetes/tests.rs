@@ -14,18 +14,18 @@ use crate::test_host::TestHost;
 struct Fixed;
 
 impl Signals for Fixed {
-    fn names(&self) -> Vec<String> {
-        ["igw_queue_depth", "nan", "private", "down"]
-            .map(str::to_owned)
-            .to_vec()
-    }
-
     fn guarded(&self, _: &str, _: Timestamp) -> Result<Reading, QueryError> {
         Ok(Reading::Forbidden)
     }
 
     fn describe(&self, _: Option<&str>, _: Timestamp) -> Vec<Description> {
         Vec::new()
+    }
+
+    fn names(&self) -> Vec<String> {
+        ["igw_queue_depth", "nan", "private", "down"]
+            .map(str::to_owned)
+            .to_vec()
     }
 
     fn read(
@@ -41,16 +41,16 @@ impl Signals for Fixed {
             at: now,
         };
         match name.to_ascii_lowercase().as_str() {
-            "igw_queue_depth" => Some(Reading::Values(vec![
+            "igw_queue_depth" => Some(Reading::Value(vec![
                 element(labels! { "inference_pool" => "p" }, 250.0),
                 element(labels! { "inference_pool" => "q" }, 1.5),
             ])),
-            "nan" => Some(Reading::Values(vec![
+            "nan" => Some(Reading::Value(vec![
                 element(labels! { "a" => "1" }, 1.0),
                 element(labels! { "a" => "2" }, f64::NAN),
             ])),
             "private" if namespace == "mine" => {
-                Some(Reading::Values(vec![element(labels! {}, 1.0)]))
+                Some(Reading::Value(vec![element(labels! {}, 1.0)]))
             }
             "private" => Some(Reading::Forbidden),
             "down" => Some(Reading::Unknown(

@@ -35,15 +35,18 @@ pub(super) async fn instant(host: &dyn Host, form: &Form) -> Result<String, ApiE
         .queries()
         .run(settings.timeout_ms, move |_| signals.guarded(&text, now))
         .await?;
-    match reading {
-        Reading::Values(elements) if elements.len() > 1 => Err(ApiError::execution(format!(
+    let elements = match reading {
+        Reading::Value(elements) | Reading::Held { elements, .. } => elements,
+        Reading::Unknown(why) => return Err(ApiError::unavailable(why)),
+        Reading::Forbidden => return Err(ApiError::unavailable("not for this caller")),
+    };
+    if elements.len() > 1 {
+        return Err(ApiError::execution(format!(
             "the query yields {} elements; a scaler reads one: aggregate them",
             elements.len()
-        ))),
-        Reading::Values(elements) => Ok(query_body(vector(elements), None)),
-        Reading::Unknown(why) => Err(ApiError::unavailable(why)),
-        Reading::Forbidden => Err(ApiError::unavailable("not for this caller")),
+        )));
     }
+    Ok(query_body(vector(elements), None))
 }
 
 fn vector(elements: Vec<Element>) -> Answer {

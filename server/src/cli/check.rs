@@ -65,11 +65,8 @@ fn check_config(matches: &ArgMatches) -> ExitCode {
         Err(error) => return fail(format!("{file}: {error}")),
     };
     let (loaded, mut report) = config::load(&text);
-    if let Some(problems) = loaded
-        .as_ref()
-        .and_then(|config| signals::check(&config.signals).err())
-    {
-        report.errors.extend(problems);
+    if let Some(config) = &loaded {
+        report.errors.extend(signals::check(&config.signals));
     }
     for problem in &report.errors {
         println!("{file}:{}: error: {}", problem.line, problem.message);

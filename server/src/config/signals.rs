@@ -6,7 +6,7 @@ use stillwell_engine::signal::{Absent, Nan, Policy};
 use super::report::Report;
 use super::scrape::labels;
 use super::tables;
-use super::units;
+use super::units::duration_ms;
 use super::yaml::{Entry, Node};
 
 /// The group that the HPA reads.
@@ -23,7 +23,7 @@ pub struct SignalSpec {
     pub namespaces: Vec<String>,
     /// Added to every element.
     pub labels: Labels,
-    /// How it is judged.
+    /// When its number may be told.
     pub policy: Policy,
     /// Where it stands in the file.
     pub line: usize,
@@ -70,30 +70,8 @@ pub(super) fn signal(node: &Node, report: &mut Report) -> SignalSpec {
                     .to_owned()
             }
             "namespaces" => signal.namespaces = report.texts(entry),
-            "jobs" => signal.policy.jobs = report.texts(entry),
-            "absent" => {
-                let values = [
-                    ("auto", Absent::Auto),
-                    ("zero", Absent::Zero),
-                    ("unknown", Absent::Unknown),
-                ];
-                choose(entry, report, &values, &mut signal.policy.absent);
-            }
-            "nan" => {
-                let values = [
-                    ("unknown", Nan::Unknown),
-                    ("zero", Nan::Zero),
-                    ("last", Nan::Last),
-                ];
-                choose(entry, report, &values, &mut signal.policy.nan);
-            }
-            "hold" => signal.policy.hold_ms = duration_ms(entry, report),
-            "restart_grace" => {
-                if let Some(ms) = duration_ms(entry, report) {
-                    signal.policy.restart_grace_ms = ms;
-                }
-            }
-            _ => signal.labels = labels(entry, report),
+            "labels" => signal.labels = labels(entry, report),
+            _ => policy(entry, &mut signal.policy, report),
         }
     }
     if signal.name.is_empty() {
@@ -123,30 +101,37 @@ pub(super) fn signal(node: &Node, report: &mut Report) -> SignalSpec {
     signal
 }
 
-fn choose<T: Copy>(entry: &Entry, report: &mut Report, values: &[(&str, T)], choice: &mut T) {
-    let Some(text) = report.text(&entry.value, &entry.key) else {
-        return;
+fn policy(entry: &Entry, policy: &mut Policy, report: &mut Report) {
+    let signed = |text: &str| {
+        duration_ms(text).and_then(|ms| i64::try_from(ms).map_err(|error| error.to_string()))
     };
-    match values.iter().find(|(name, _)| *name == text) {
-        Some((_, value)) => *choice = *value,
-        None => {
-            let names: Vec<&str> = values.iter().map(|(name, _)| *name).collect();
-            report.error(
-                entry.line,
-                format!("{}: {text:?} is none of {}", entry.key, names.join(", ")),
-            );
+    match entry.key.as_str() {
+        "jobs" => policy.jobs = report.texts(entry),
+        "absent" => {
+            let absent = report.parsed(entry, |text| match text {
+                "auto" => Ok(Absent::Auto),
+                "zero" | "0" => Ok(Absent::Zero),
+                "unknown" => Ok(Absent::Unknown),
+                _ => Err(format!("{text:?} is not auto, zero or unknown")),
+            });
+            policy.absent = absent.unwrap_or_default();
         }
-    }
-}
-
-fn duration_ms(entry: &Entry, report: &mut Report) -> Option<i64> {
-    let text = report.text(&entry.value, &entry.key)?;
-    match units::duration_ms(text) {
-        Ok(ms) => i64::try_from(ms).ok(),
-        Err(why) => {
-            report.error(entry.line, format!("{}: {why}", entry.key));
-            None
+        "nan" => {
+            let nan = report.parsed(entry, |text| match text {
+                "unknown" => Ok(Nan::Unknown),
+                "zero" | "0" => Ok(Nan::Zero),
+                "last" => Ok(Nan::Last),
+                _ => Err(format!("{text:?} is not unknown, zero or last")),
+            });
+            policy.nan = nan.unwrap_or_default();
         }
+        "hold" => policy.hold_ms = report.parsed(entry, signed),
+        "restart_grace" => {
+            policy.restart_grace_ms = report
+                .parsed(entry, signed)
+                .unwrap_or(policy.restart_grace_ms);
+        }
+        other => unreachable!("{other} is in the table and has no arm"),
     }
 }
 

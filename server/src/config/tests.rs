@@ -234,7 +234,7 @@ fn errors_name_line_value_and_fix() {
         (
             "signals:\n- {name: a, expr: up, absent: never}\n",
             2,
-            "none of auto, zero, unknown",
+            "not auto, zero or unknown",
         ),
         (
             "signals:\n- {name: a, expr: up, hold: soon}\n",

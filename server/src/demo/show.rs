@@ -77,7 +77,7 @@ pub(super) fn goodbye() {
 
 fn cell(reading: Option<Reading>, color: Option<&str>) -> String {
     let value = match reading {
-        Some(Reading::Values(elements)) => {
+        Some(Reading::Value(elements) | Reading::Held { elements, .. }) => {
             elements.iter().map(|element| element.value).sum::<f64>()
         }
         Some(Reading::Unknown(_)) | Some(Reading::Forbidden) | None => {
@@ -105,7 +105,7 @@ mod tests {
     fn a_cell_is_as_wide_whatever_it_shows() {
         let value = |value| {
             let at = Timestamp::from_ms(0);
-            Some(Reading::Values(vec![Element {
+            Some(Reading::Value(vec![Element {
                 labels: labels! {},
                 value,
                 at,

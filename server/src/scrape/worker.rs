@@ -79,19 +79,14 @@ impl Worker {
         });
         shared.buffers.give(body);
         let duration_s = began.elapsed().as_secs_f64();
-        if let Err(error) = &result {
+        let error = result.err().map(|error| error.to_string());
+        if let Some(error) = &error {
             let mut writer = shared.writer.lock();
             // A clock that did not move on leaves no room for a second entry; `up` keeps its last one then.
             writer
-                .fail(
-                    self.stage.target(),
-                    at,
-                    ScrapeFacts { duration_s },
-                    &error.to_string(),
-                )
+                .fail(self.stage.target(), at, ScrapeFacts { duration_s }, error)
                 .ok();
         }
-        let error = result.err().map(|error| error.to_string());
         self.log(at, duration_s, body_bytes, error);
         shared.scraped.notify_waiters();
     }

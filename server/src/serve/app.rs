@@ -10,7 +10,7 @@ use stillwell_adapters::pool::QueryPool;
 use stillwell_engine::{Reader, Timestamp};
 use tracing::{error, info, warn};
 
-use super::signals::{self, Book};
+use super::signals::{self, Watched};
 use crate::clock::Clock;
 use crate::config::{self, Config, Problem};
 use crate::scrape::{SETTLING_MS_MAX, Scraper};
@@ -47,7 +47,7 @@ pub struct App {
 
 struct Loaded {
     text: Arc<String>,
-    signals: Arc<Book>,
+    signals: Arc<Watched>,
     reload_succeeded: bool,
 }
 
@@ -58,8 +58,12 @@ pub fn load(text: &str) -> Result<Config, Vec<Problem>> {
         warn!(line = warning.line, "configuration: {}", warning.message);
     }
     let config = config.ok_or(report.errors)?;
-    signals::check(&config.signals)?;
-    Ok(config)
+    let problems = signals::check(&config.signals);
+    if problems.is_empty() {
+        Ok(config)
+    } else {
+        Err(problems)
+    }
 }
 
 impl App {
@@ -71,9 +75,9 @@ impl App {
         clock: Arc<Clock>,
         reader: Reader,
         scraper: Scraper,
-    ) -> Result<Arc<App>, String> {
+    ) -> Result<Arc<App>, Vec<Problem>> {
         let queries = QueryPool::new(settings.query_concurrency_max, settings.query.timeout_ms);
-        let signals = Book::new(&config.signals, reader.clone(), None)?;
+        let signals = Watched::replace(&config.signals, &Watched::none(reader.clone()))?;
         let loaded = Loaded {
             text: Arc::new(text),
             signals: Arc::new(signals),
@@ -115,11 +119,16 @@ impl App {
         let text = read_config(path).await?;
         let config = load(&text).map_err(|problems| show(&problems))?;
         let before = Arc::clone(&self.loaded.read().signals);
-        let signals = Book::new(&config.signals, self.reader.clone(), Some(&before))?;
+        let signals =
+            Watched::replace(&config.signals, &before).map_err(|problems| show(&problems))?;
         self.scraper.apply(config.jobs).await;
-        let mut loaded = self.loaded.write();
-        loaded.signals = Arc::new(signals);
-        loaded.text = Arc::new(text);
+        let signals = Arc::new(signals);
+        {
+            let mut loaded = self.loaded.write();
+            loaded.signals = Arc::clone(&signals);
+            loaded.text = Arc::new(text);
+        }
+        before.end_unless_in(&signals);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! The running server: scraping on a thread of its own, faces on others, until a signal ends it.
 
 pub mod app;
+mod asked;
 mod own_metrics;
 mod run;
 pub mod signals;

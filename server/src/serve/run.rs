@@ -70,7 +70,7 @@ pub async fn start(
     };
     let app = App::start(settings, config, text, clock, reader, scraper)
         .await
-        .map_err(io::Error::other)?;
+        .map_err(|problems| io::Error::other(super::app::show(&problems)))?;
     let router = web::router(&app, &web, quit.clone());
     let mut addresses = Vec::new();
     let mut faces = Vec::new();

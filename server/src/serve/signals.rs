@@ -1,143 +1,113 @@
-//! Signals by name, and queries that somebody asks about: what the faces read, on the engine's standing signals.
+//! `signals:` of the configuration, kept by the engine, under the names by which the faces ask for them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use stillwell_adapters::host::{Description, Element, Reading, Signals};
 use stillwell_engine::labels::Labels;
 use stillwell_engine::promql::QueryError;
-use stillwell_engine::signal::{Policy, SignalId, State};
+use stillwell_engine::signal::{SignalId, State};
 use stillwell_engine::{Engine, Limits, Reader, Timestamp};
 
+use super::asked::Asked;
 use crate::config::{Problem, SignalSpec};
 
-/// A query that nobody has asked about for this long is no longer kept up to date.
-const ASKED_EXPIRES_MS: i64 = 5 * 60_000;
-/// Queries asked about at once; the one asked about longest ago makes room.
-const ASKED_MAX: usize = 500;
-
-/// The signals of one configuration, and the queries asked about.
-pub(super) struct Book {
+/// The signals of one configuration.
+pub struct Watched {
+    signals: Vec<(SignalSpec, SignalId)>,
     reader: Reader,
-    signals: Vec<Named>,
-    /// Carried from one configuration to the next.
-    asked: Arc<Mutex<Vec<Asked>>>,
+    /// Both are carried from one configuration to the next.
+    asked: Arc<Asked>,
+    last_reads: Arc<Mutex<HashMap<SignalId, (Timestamp, String)>>>,
 }
 
-struct Named {
-    spec: SignalSpec,
-    id: SignalId,
-    last_read: Mutex<Option<(Timestamp, String)>>,
-}
-
-struct Asked {
-    query: String,
-    id: SignalId,
-    last: Timestamp,
-}
-
-/// Checks every expression of the configuration: whether the engine would keep it, asked of one that is thrown away.
-pub fn check(specs: &[SignalSpec]) -> Result<(), Vec<Problem>> {
+/// Checks every expression of the configuration: whether the engine would keep it.
+pub fn check(specs: &[SignalSpec]) -> Vec<Problem> {
     let (_, reader) = Engine::new(Limits::default());
-    let problems: Vec<Problem> = specs
-        .iter()
-        .filter_map(|spec| {
-            let error = reader.watch(&spec.expr, spec.policy.clone()).err()?;
-            Some(Problem::new(
-                spec.line,
-                format!("signal {:?}: expr: {error}", spec.name),
-            ))
-        })
-        .collect();
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(problems)
-    }
+    watch(specs, &reader, &[]).err().unwrap_or_default()
 }
 
-impl Book {
-    /// Signals that pass [`check`]. Those that `before` has with the same query and jobs go on with what they have
-    /// seen, under the new policy (S1b); the others of `before` end.
-    pub(super) fn new(
-        specs: &[SignalSpec],
-        reader: Reader,
-        before: Option<&Book>,
-    ) -> Result<Book, String> {
-        let mut left: Vec<&Named> = before.map_or(Vec::new(), |book| book.signals.iter().collect());
-        let mut signals = Vec::new();
-        for spec in specs {
-            let same = |named: &&Named| {
-                named.spec.expr == spec.expr && named.spec.policy.jobs == spec.policy.jobs
-            };
-            let id = match left.iter().position(same) {
-                Some(at) => {
-                    let id = left.swap_remove(at).id;
-                    reader.set_policy(id, spec.policy.clone());
-                    id
-                }
-                None => reader
-                    .watch(&spec.expr, spec.policy.clone())
-                    .map_err(|error| format!("signal {:?}: {error}", spec.name))?,
-            };
-            signals.push(Named {
-                spec: spec.clone(),
-                id,
-                last_read: Mutex::new(None),
-            });
-        }
-        for named in left {
-            reader.unwatch(named.id);
-        }
-        let asked = before.map_or_else(Arc::default, |book| Arc::clone(&book.asked));
-        Ok(Book {
+impl Watched {
+    /// No signals.
+    pub(super) fn none(reader: Reader) -> Watched {
+        Watched {
+            signals: Vec::new(),
             reader,
+            asked: Arc::default(),
+            last_reads: Arc::default(),
+        }
+    }
+
+    /// The signals of a new configuration. One whose expression and jobs are as before goes on with what it has seen,
+    /// under its new policy. With errors nothing changes.
+    pub(super) fn replace(specs: &[SignalSpec], before: &Watched) -> Result<Watched, Vec<Problem>> {
+        let reader = before.reader.clone();
+        let signals = watch(specs, &reader, &before.signals)?;
+        for (spec, id) in &signals {
+            reader.set_policy(*id, spec.policy.clone());
+        }
+        Ok(Watched {
             signals,
-            asked,
+            reader,
+            asked: Arc::clone(&before.asked),
+            last_reads: Arc::clone(&before.last_reads),
         })
     }
 
-    fn find(&self, name: &str) -> Option<&Named> {
-        self.signals
-            .iter()
-            .find(|named| named.spec.name.eq_ignore_ascii_case(name))
-    }
-
-    /// The standing signal of a query that is asked about.
-    fn ask(&self, query: &str, now: Timestamp) -> Result<SignalId, QueryError> {
-        let mut asked = self.asked.lock();
-        asked.retain(|entry| {
-            let keep = now.since_ms(entry.last) < ASKED_EXPIRES_MS;
-            if !keep {
-                self.reader.unwatch(entry.id);
+    /// Ends the signals that `kept` does not go on with, once nobody reads them by name any more.
+    pub(super) fn end_unless_in(&self, kept: &Watched) {
+        for (_, id) in &self.signals {
+            if kept.signals.iter().all(|(_, other)| other != id) {
+                self.reader.unwatch(*id);
+                self.last_reads.lock().remove(id);
             }
-            keep
-        });
-        if let Some(entry) = asked.iter_mut().find(|entry| entry.query == query) {
-            entry.last = now;
-            return Ok(entry.id);
         }
-        if asked.len() >= ASKED_MAX
-            && let Some(oldest) = (0..asked.len()).min_by_key(|&at| asked[at].last)
-        {
-            self.reader.unwatch(asked.swap_remove(oldest).id);
-        }
-        let id = self.reader.watch(query, Policy::default())?;
-        asked.push(Asked {
-            query: query.to_owned(),
-            id,
-            last: now,
-        });
-        Ok(id)
     }
 }
 
-impl Signals for Book {
+fn watch(
+    specs: &[SignalSpec],
+    reader: &Reader,
+    before: &[(SignalSpec, SignalId)],
+) -> Result<Vec<(SignalSpec, SignalId)>, Vec<Problem>> {
+    let (mut watched, mut started, mut problems) = (Vec::new(), Vec::new(), Vec::new());
+    for spec in specs {
+        let same = |(old, id): &&(SignalSpec, SignalId)| {
+            // Two signals of one expression are two signals.
+            let free = watched.iter().all(|(_, taken)| taken != id);
+            free && old.expr == spec.expr && old.policy.jobs == spec.policy.jobs
+        };
+        let kept = before.iter().find(same).map(|(_, id)| *id);
+        let id = match kept {
+            Some(id) => Ok(id),
+            None => reader
+                .watch(&spec.expr, spec.policy.clone())
+                .inspect(|id| started.push(*id)),
+        };
+        match id {
+            Ok(id) => watched.push((spec.clone(), id)),
+            Err(error) => {
+                let message = format!("signal {:?}: expr: {error}", spec.name);
+                problems.push(Problem::new(spec.line, message));
+            }
+        }
+    }
+    if problems.is_empty() {
+        return Ok(watched);
+    }
+    for id in started {
+        reader.unwatch(id);
+    }
+    Err(problems)
+}
+
+impl Signals for Watched {
     fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = self
             .signals
             .iter()
-            .map(|named| named.spec.name.clone())
+            .map(|(spec, _)| spec.name.clone())
             .collect();
         names.sort();
         names
@@ -150,48 +120,45 @@ impl Signals for Book {
         pins: &[(String, String)],
         now: Timestamp,
     ) -> Option<Reading> {
-        let named = self.find(name)?;
-        let allowed = &named.spec.namespaces;
+        let (spec, id) = self
+            .signals
+            .iter()
+            .find(|(spec, _)| spec.name.eq_ignore_ascii_case(name))?;
+        let allowed = &spec.namespaces;
         if !allowed.is_empty() && !allowed.iter().any(|one| one == namespace) {
             return Some(Reading::Forbidden);
         }
-        let reading = told(self.reader.signal(named.id, now, pins)?, &named.spec.labels);
-        *named.last_read.lock() =
-            Some((now, format!("namespace {namespace}: {}", summary(&reading))));
+        // Labels that the configuration adds are no labels of the query.
+        let pins: Vec<(String, String)> = pins
+            .iter()
+            .filter(|(label, _)| spec.labels.get(label).is_none())
+            .cloned()
+            .collect();
+        let reading = told(self.reader.signal(*id, now, &pins)?, &spec.labels);
+        let told = format!("namespace {namespace}: {}", summary(&reading));
+        self.last_reads.lock().insert(*id, (now, told));
         Some(reading)
     }
 
     fn guarded(&self, query: &str, now: Timestamp) -> Result<Reading, QueryError> {
-        let id = self.ask(query, now)?;
-        self.reader
-            .signal(id, now, &[])
-            .map(|reading| told(reading, &Labels::empty()))
-            .ok_or_else(|| QueryError::Internal("the query's signal is gone".to_owned()))
+        let id = self.asked.signal(&self.reader, query, now)?;
+        let reading = self.reader.signal(id, now, &[]);
+        let gone = || QueryError::Internal("the query's signal is gone".to_owned());
+        Ok(told(reading.ok_or_else(gone)?, &Labels::empty()))
     }
 
     fn describe(&self, only: Option<&str>, now: Timestamp) -> Vec<Description> {
-        let named = self
-            .signals
-            .iter()
-            .filter(|named| only.is_none_or(|name| named.spec.name.eq_ignore_ascii_case(name)))
-            .map(|named| {
-                (
-                    named.spec.name.clone(),
-                    named.id,
-                    named.last_read.lock().clone(),
-                )
-            });
-        let asked: Vec<(String, SignalId, Option<(Timestamp, String)>)> = match only {
-            Some(_) => Vec::new(),
-            None => {
-                let asked = self.asked.lock();
-                let entry = |entry: &Asked| {
-                    let read = (entry.last, "asked for by /guarded".to_owned());
-                    (entry.query.clone(), entry.id, Some(read))
-                };
-                asked.iter().map(entry).collect()
-            }
-        };
+        let fits = |name: &str| only.is_none_or(|only| only.eq_ignore_ascii_case(name));
+        let named = self.signals.iter().filter(|(spec, _)| fits(&spec.name));
+        let named = named.map(|(spec, id)| {
+            let last_read = self.last_reads.lock().get(id).cloned();
+            (spec.name.clone(), *id, last_read)
+        });
+        let asked = self.asked.entries().into_iter().filter(|_| only.is_none());
+        let asked = asked.map(|entry| {
+            let last_read = (entry.last, "asked for by /guarded".to_owned());
+            (entry.query, entry.id, Some(last_read))
+        });
         named
             .chain(asked)
             .filter_map(|(name, id, last_read)| {
@@ -207,15 +174,12 @@ impl Signals for Book {
     }
 }
 
-/// What the wire carries of a reading: numbers, or why there are none (S9a, S9b).
+/// What the wire carries of a reading (S9a, S9b), with the labels that the configuration adds.
 fn told(reading: stillwell_engine::signal::Reading, labels: &Labels) -> Reading {
-    if let State::Unknown { why } = reading.state {
-        return Reading::Unknown(why);
-    }
     let element = |element: stillwell_engine::signal::Element| {
         let mut builder = element.labels.to_builder();
-        for (name, value) in labels.iter() {
-            builder.set(name, value);
+        for (label, value) in labels.iter() {
+            builder.set(label, value);
         }
         Element {
             labels: builder.build(),
@@ -223,14 +187,24 @@ fn told(reading: stillwell_engine::signal::Reading, labels: &Labels) -> Reading 
             at: element.time,
         }
     };
-    Reading::Values(reading.elements.into_iter().map(element).collect())
+    let elements = reading.elements.into_iter().map(element).collect();
+    match reading.state {
+        State::Value => Reading::Value(elements),
+        State::Held { age_ms, why } => Reading::Held {
+            elements,
+            age_ms,
+            why,
+        },
+        State::Unknown { why } => Reading::Unknown(why),
+    }
 }
 
+/// A reading in a few words.
 fn summary(reading: &Reading) -> String {
     match reading {
         Reading::Forbidden => "forbidden".to_owned(),
         Reading::Unknown(why) => format!("unknown: {why}"),
-        Reading::Values(elements) => {
+        Reading::Value(elements) | Reading::Held { elements, .. } => {
             let values: Vec<String> = elements
                 .iter()
                 .take(3)
@@ -239,5 +213,54 @@ fn summary(reading: &Reading) -> String {
             let more = if elements.len() > 3 { ", ..." } else { "" };
             format!("{}{more}", values.join(", "))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stillwell_engine::signal::Policy;
+
+    use super::*;
+
+    fn spec(name: &str, expr: &str, hold_ms: i64) -> SignalSpec {
+        SignalSpec {
+            name: name.to_owned(),
+            expr: expr.to_owned(),
+            namespaces: Vec::new(),
+            labels: Labels::empty(),
+            policy: Policy {
+                hold_ms: Some(hold_ms),
+                ..Policy::default()
+            },
+            line: 7,
+        }
+    }
+
+    fn ids(watched: &Watched) -> Vec<SignalId> {
+        watched.signals.iter().map(|(_, id)| *id).collect()
+    }
+
+    #[test]
+    fn a_reload_keeps_what_it_does_not_change_and_a_bad_one_keeps_everything() {
+        let (_writer, reader) = Engine::new(Limits::default());
+        let none = Watched::none(reader);
+        let first = Watched::replace(&[spec("a", "sum(x)", 1), spec("b", "sum(y)", 1)], &none)
+            .expect("valid");
+        let problems = Watched::replace(&[spec("a", "sum(x)", 9), spec("c", "sum(", 1)], &first)
+            .err()
+            .expect("an expression is broken");
+        assert_eq!((problems.len(), problems[0].line), (1, 7));
+        let second = Watched::replace(
+            &[spec("n", "sum(z)", 1), spec("renamed", "sum(x)", 2)],
+            &first,
+        )
+        .expect("valid");
+        assert_eq!(
+            ids(&second)[1],
+            ids(&first)[0],
+            "same expression, another name and policy"
+        );
+        assert!(!ids(&first)[..1].contains(&ids(&second)[0]));
+        assert_eq!(second.names(), ["n", "renamed"]);
     }
 }
