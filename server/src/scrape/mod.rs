@@ -17,7 +17,7 @@ pub use error::ScrapeError;
 pub use gzip::Gunzip;
 pub use schedule::{Schedule, phase_hash};
 pub use scraper::Scraper;
-pub use state::{Counts, TargetState};
+pub use state::{Counts, SETTLING_MS_MAX, TargetState};
 pub use target::{Found, Target, targets};
 pub use url::{Url, UrlError, encode_query};
 pub use worker::Shared;

@@ -9,6 +9,11 @@ use stillwell_engine::Timestamp;
 use super::target::Target;
 use crate::config::units::show_duration_ms;
 
+/// What signals hold at least.
+const HOLD_MS_MIN: u64 = 2_000;
+/// Nothing waits longer than this to be known.
+pub const SETTLING_MS_MAX: u64 = 10_000;
+
 /// Shared between the worker that writes it, the scheduler and the faces.
 #[derive(Debug)]
 pub struct TargetState {
@@ -29,6 +34,8 @@ struct Last {
     error: String,
     at: Option<Timestamp>,
     duration_s: f64,
+    /// When the first scrape began.
+    first: Option<Timestamp>,
 }
 
 /// Numbers of one target since it was added.
@@ -88,11 +95,13 @@ impl TargetState {
         let error = error.unwrap_or_default(); // an empty String holds no memory
         let mut last = self.last.lock();
         let news = last.health != health || last.error != error;
+        let first = last.first.or(Some(at));
         *last = Last {
             health,
             error,
             at: Some(at),
             duration_s,
+            first,
         };
         drop(last);
         self.busy.store(false, Ordering::Release);
@@ -107,6 +116,23 @@ impl TargetState {
             skipped: self.skipped.load(Ordering::Relaxed),
             body_bytes: self.body_bytes.load(Ordering::Relaxed),
         }
+    }
+
+    /// Whether what this target says is known (S9d): it gave a good page, or has failed for as long as values are held.
+    pub fn settled(&self, now: Timestamp) -> bool {
+        let counts = self.counts();
+        let failed_ms = self
+            .last
+            .lock()
+            .first
+            .map_or(0, |first| now.since_ms(first));
+        counts.scrapes > counts.failures || (counts.failures > 0 && failed_ms >= self.hold_ms())
+    }
+
+    /// The default hold of signals (S5), ten seconds at most.
+    fn hold_ms(&self) -> i64 {
+        let three_intervals_ms = self.target.interval_ms.saturating_mul(3);
+        three_intervals_ms.clamp(HOLD_MS_MIN, SETTLING_MS_MAX) as i64
     }
 
     /// Whether the last scrape was good.
@@ -134,5 +160,27 @@ impl TargetState {
             interval: show_duration_ms(self.target.interval_ms),
             timeout: show_duration_ms(self.target.timeout_ms),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_settled_by_a_good_page_or_by_failing_long_enough() {
+        let text = "scrape_configs:\n- {job_name: j, scrape_interval: 1s, static_configs: [{targets: ['a:1']}]}\n";
+        let config = crate::config::load(text).0.expect("valid");
+        let target = crate::scrape::targets(&config.jobs[0]).targets.remove(0);
+        let at = |ms: i64| Timestamp::from_ms(1_000_000 + ms);
+        let state = TargetState::new(target.clone());
+        assert!(!state.settled(at(60_000)), "never scraped");
+        state.end(at(0), 0.1, 0, Some("refused".to_owned()));
+        state.end(at(1_000), 0.1, 0, Some("refused".to_owned()));
+        assert!(!state.settled(at(2_999)));
+        assert!(state.settled(at(3_000)));
+        let state = TargetState::new(target);
+        state.end(at(0), 0.1, 10, None);
+        assert!(state.settled(at(0)));
     }
 }

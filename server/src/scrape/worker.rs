@@ -1,5 +1,6 @@
 //! Scrapes one target whenever the scheduler says so: fetch, parse, commit; whatever fails, fails this scrape only.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -17,6 +18,9 @@ use crate::clock::Clock;
 
 /// A scrape that begins this late still counts as begun on its tick, as in Prometheus: even times are small history.
 const TICK_TOLERANCE_MS: i64 = 2;
+
+const FAULT: &str =
+    "a fault of this program in reading the page, not of the page; the log has the place";
 
 /// What all workers share.
 pub struct Shared {
@@ -68,7 +72,11 @@ impl Worker {
             None => self.fetch(&mut body).await,
         };
         let body_bytes = body.len() as u64;
-        let result = fetched.and_then(|format| self.commit(&body, format, at, began));
+        let result = fetched.and_then(|format| {
+            // A fault of ours in reading one page must not end this target's scraping, let alone the others'.
+            let commit = AssertUnwindSafe(|| self.commit(&body, format, at, began));
+            catch_unwind(commit).unwrap_or_else(|_| Err(ScrapeError::Page(FAULT.to_owned())))
+        });
         shared.buffers.give(body);
         let duration_s = began.elapsed().as_secs_f64();
         let error = result.err().map(|error| error.to_string());

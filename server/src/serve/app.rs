@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
 use stillwell_adapters::host::{Build, Host, QuerySettings, Signals, Targets};
@@ -12,7 +13,7 @@ use tracing::{error, info, warn};
 use super::signals::{self, Watched};
 use crate::clock::Clock;
 use crate::config::{self, Config, Problem};
-use crate::scrape::Scraper;
+use crate::scrape::{SETTLING_MS_MAX, Scraper};
 
 /// How the process was started.
 #[derive(Clone, Debug)]
@@ -41,6 +42,7 @@ pub struct App {
     loaded: RwLock<Loaded>,
     /// One reload at a time: held across the apply, so it is tokio's.
     reloading: tokio::sync::Mutex<()>,
+    ready: AtomicBool,
 }
 
 struct Loaded {
@@ -91,6 +93,7 @@ impl App {
             queries,
             loaded: RwLock::new(loaded),
             reloading: tokio::sync::Mutex::new(()),
+            ready: AtomicBool::new(false),
         }))
     }
 
@@ -134,12 +137,18 @@ impl App {
         &self.scraper
     }
 
-    /// Whether every target was tried once.
+    /// Whether numbers can be expected (S9d): each target of the start is known, or enough time has passed. Once ready
+    /// the process stays so; a target that a reload adds makes nobody wait.
     pub fn ready(&self) -> bool {
-        self.scraper
-            .states()
-            .iter()
-            .all(|state| state.counts().scrapes > 0)
+        if self.ready.load(Ordering::Relaxed) {
+            return true;
+        }
+        let now = self.clock.now();
+        let waited_ms = now.since_ms(self.started);
+        let settled = || self.scraper.states().iter().all(|state| state.settled(now));
+        let ready = waited_ms >= SETTLING_MS_MAX as i64 || settled();
+        self.ready.fetch_or(ready, Ordering::Relaxed);
+        ready
     }
 }
 

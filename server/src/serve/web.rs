@@ -69,7 +69,7 @@ pub fn router(app: &Arc<App>, options: &WebOptions, quit: watch::Sender<bool>) -
             } else {
                 text(
                     StatusCode::SERVICE_UNAVAILABLE,
-                    "Not ready: some target was not scraped yet.\n",
+                    "Not ready: some target has neither given a page nor failed for long.\n",
                 )
             }
         }),
