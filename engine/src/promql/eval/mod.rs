@@ -106,6 +106,11 @@ impl<'a> Eval<'a> {
         }
     }
 
+    /// Whether the query has steps.
+    pub(crate) fn is_range_query(&self) -> bool {
+        self.query_step_ms > 0
+    }
+
     /// Whether functions mark names for later removal instead of removing them.
     pub(crate) fn delayed_names(&self) -> bool {
         self.options.features.delayed_name_removal

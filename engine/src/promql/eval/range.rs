@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::histogram::FloatHistogram;
+use crate::histogram::{FloatHistogram, ResetHint};
 use crate::labels::Labels;
 use crate::promql::QueryError;
 use crate::promql::plan::{Edges, Expr, ExprKind, Subquery};
@@ -166,7 +166,12 @@ impl Eval<'_> {
                         samples.values.push(*value);
                     } else if let Some(histogram) = column.histogram(step) {
                         samples.histogram_times.push(grid.at(step));
-                        samples.histograms.push(histogram.clone());
+                        let mut histogram = histogram.clone();
+                    // What it knew of the one before it does not hold across a subquery's steps.
+                    if matches!(histogram.hint, ResetHint::Reset | ResetHint::NotReset) {
+                        Arc::make_mut(&mut histogram).hint = ResetHint::Unknown;
+                    }
+                    samples.histograms.push(histogram);
                     }
                 }
                 if samples.times.is_empty() && samples.histogram_times.is_empty() {

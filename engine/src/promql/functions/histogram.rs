@@ -61,10 +61,7 @@ pub(super) fn quantile(
 ) -> Result<(), QueryError> {
     let quantiles = checked_quantiles(eval, &args[0], grid)?;
     let histograms = Histograms::new(eval, &args[1], grid)?;
-    let call = Call {
-        eval,
-        position: &args[0],
-        input: &args[1],
+    let call = Call { eval, input: &args[1],
         grid,
     };
     let mut merger = Merger::new(eval);
@@ -80,10 +77,7 @@ pub(super) fn fraction(
 ) -> Result<(), QueryError> {
     let ask = Ask::Fraction(eval.scalar(&args[0], grid)?, eval.scalar(&args[1], grid)?);
     let histograms = Histograms::new(eval, &args[2], grid)?;
-    let call = Call {
-        eval,
-        position: &args[0],
-        input: &args[2],
+    let call = Call { eval, input: &args[2],
         grid,
     };
     let mut merger = Merger::new(eval);
@@ -100,10 +94,7 @@ pub(super) fn quantiles(
 ) -> Result<(), QueryError> {
     let label = eval.string(&args[1])?;
     let histograms = Histograms::new(eval, &args[0], grid)?;
-    let call = Call {
-        eval,
-        position: &args[0],
-        input: &args[0],
+    let call = Call { eval, input: &args[0],
         grid,
     };
     let mut merger = Merger::new(eval);
@@ -234,8 +225,6 @@ type LabelText = Option<(u64, String)>;
 
 struct Call<'c, 'a> {
     eval: &'c Eval<'a>,
-    /// Where annotations on values point.
-    position: &'c Expr,
     input: &'c Expr,
     grid: Grid,
 }
@@ -364,7 +353,7 @@ impl Call<'_, '_> {
         let note = |text: &str| {
             let mut message = text.to_owned();
             name_it(&mut message, name);
-            self.eval.info(self.position.span, message);
+            self.eval.info(self.input.span, message);
         };
         match ask {
             Ask::Quantile(quantiles) => {

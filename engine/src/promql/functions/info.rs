@@ -7,7 +7,7 @@ use crate::promql::QueryError;
 use crate::promql::eval::{
     Column, Eval, Grid, KeyRule, Keys, Merger, Series, Sink, execution, is_absent,
 };
-use crate::promql::plan::{Expr, ExprKind, Selector};
+use crate::promql::plan::{Duration, Expr, ExprKind, Selector};
 use crate::promql::select::Projection;
 
 const IDENTIFYING: [&str; 2] = ["instance", "job"];
@@ -39,7 +39,8 @@ pub(super) fn info(
     let base = eval.collect(&args[0], grid)?;
     let is_info = |labels: &Labels| {
         let name = labels.metric_name().unwrap_or("");
-        !ignoring.is_empty() && ignoring.iter().all(|matcher| matcher.matches(name))
+        let positive = |matcher: &Matcher| matches!(matcher.op(), MatchOp::Equal | MatchOp::Regex);
+        ignoring.iter().any(positive) && ignoring.iter().all(|matcher| matcher.matches(name))
     };
     let enriched: Vec<&Series> = base
         .iter()
@@ -244,21 +245,31 @@ impl Infos {
 
 /// Info series are read as of the same time as the first selector of the argument.
 fn first_selector(arg: &Expr) -> Selector {
-    let mut found = None;
-    arg.walk(&mut |expr| {
-        if let (None, ExprKind::Selector(selector) | ExprKind::Range { selector, .. }) =
-            (&found, &expr.kind)
-        {
-            found = Some((**selector).clone());
-        }
-    });
-    found.unwrap_or_else(|| Selector {
+    let mut found = Selector {
         matchers: Vec::new(),
-        offset: crate::promql::plan::Duration::ZERO,
+        offset: Duration::ZERO,
         at: None,
         span: arg.span,
+        named: false,
         edges: Default::default(),
-    })
+    };
+    let (mut offset_ms, mut done) = (0, false);
+    arg.walk(&mut |expr| {
+        let (offset, at, selector) = match &expr.kind {
+            _ if done => return,
+            ExprKind::Selector(selector) | ExprKind::Range { selector, .. } => (&selector.offset, selector.at, true),
+            ExprKind::Subquery(subquery) => (&subquery.offset, subquery.at, false),
+            _ => return,
+        };
+        if at.is_some() {
+            // What is outside does not matter for a fixed time.
+            (found.at, offset_ms) = (at, 0);
+        }
+        offset_ms += offset.fixed_ms().unwrap_or(0);
+        done = selector;
+    });
+    found.offset = Duration::Fixed(offset_ms);
+    found
 }
 
 fn quote_meta(text: &str) -> String {

@@ -84,7 +84,7 @@ fn info(args: &[Expr]) -> Result<(), SourceError> {
         return Ok(());
     };
     match &data.kind {
-        ExprKind::Selector(selector) if selector.metric_name().is_none() => Ok(()),
+        ExprKind::Selector(selector) if !selector.named => Ok(()),
         ExprKind::Selector(_) => Err(SourceError::new(
             data.span,
             "expected label selectors only, got vector selector instead",

@@ -98,6 +98,8 @@ pub struct Selector {
     pub at: Option<At>,
     /// The part of the text without range, offset and `@`.
     pub span: Span,
+    /// Whether a metric name was written by itself, not as a matcher.
+    pub named: bool,
     /// Instant selectors only: whether and how samples are made up at the evaluation time.
     pub edges: Edges,
 }

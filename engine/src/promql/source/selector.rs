@@ -36,6 +36,7 @@ pub(crate) fn selector(cursor: &mut Cursor<'_>) -> Result<Selector, SourceError>
         matchers.push(Matcher::equal(METRIC_NAME, name));
     }
     Ok(Selector {
+        named: name.is_some(),
         matchers,
         offset: Duration::ZERO,
         at: None,
