@@ -13,11 +13,24 @@ impl FloatHistogram {
     #[must_use]
     pub(crate) fn trimmed(&self, limit: f64, upper: bool) -> FloatHistogram {
         let mut trimmed = self.clone();
-        let mut tally = Tally { limit, upper, custom: self.is_custom(), ..Tally::default() };
-        for bucket in trimmed.positive.iter_mut().filter(|bucket| bucket.count != 0.0) {
+        let mut tally = Tally {
+            limit,
+            upper,
+            custom: self.is_custom(),
+            ..Tally::default()
+        };
+        for bucket in trimmed
+            .positive
+            .iter_mut()
+            .filter(|bucket| bucket.count != 0.0)
+        {
             bucket.count = tally.keep(&self.positive_range(bucket), Middle::Geometric(1.0));
         }
-        for bucket in trimmed.negative.iter_mut().filter(|bucket| bucket.count != 0.0) {
+        for bucket in trimmed
+            .negative
+            .iter_mut()
+            .filter(|bucket| bucket.count != 0.0)
+        {
             bucket.count = tally.keep(&self.negative_range(bucket), Middle::Geometric(-1.0));
         }
         if self.zero_count > 0.0 {

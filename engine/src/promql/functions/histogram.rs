@@ -61,7 +61,9 @@ pub(super) fn quantile(
 ) -> Result<(), QueryError> {
     let quantiles = checked_quantiles(eval, &args[0], grid)?;
     let histograms = Histograms::new(eval, &args[1], grid)?;
-    let call = Call { eval, input: &args[1],
+    let call = Call {
+        eval,
+        input: &args[1],
         grid,
     };
     let mut merger = Merger::new(eval);
@@ -77,7 +79,9 @@ pub(super) fn fraction(
 ) -> Result<(), QueryError> {
     let ask = Ask::Fraction(eval.scalar(&args[0], grid)?, eval.scalar(&args[1], grid)?);
     let histograms = Histograms::new(eval, &args[2], grid)?;
-    let call = Call { eval, input: &args[2],
+    let call = Call {
+        eval,
+        input: &args[2],
         grid,
     };
     let mut merger = Merger::new(eval);
@@ -94,7 +98,9 @@ pub(super) fn quantiles(
 ) -> Result<(), QueryError> {
     let label = eval.string(&args[1])?;
     let histograms = Histograms::new(eval, &args[0], grid)?;
-    let call = Call { eval, input: &args[0],
+    let call = Call {
+        eval,
+        input: &args[0],
         grid,
     };
     let mut merger = Merger::new(eval);

@@ -27,6 +27,12 @@ pub(super) fn info(
         .iter()
         .cloned()
         .partition(|matcher| matcher.name() == METRIC_NAME);
+    let positive = |matcher: &Matcher| matches!(matcher.op(), MatchOp::Equal | MatchOp::Regex);
+    if !names.is_empty() && !names.iter().any(positive) {
+        // A name that is only ruled out still is the name of an info series.
+        let suffix = Matcher::new(MatchOp::Regex, METRIC_NAME, ".+_info");
+        names.push(suffix.map_err(|error| execution(error.to_string()))?);
+    }
     // Series that are info series themselves are left as they are.
     let ignoring = if args.len() > 1 {
         names.clone()
@@ -39,8 +45,7 @@ pub(super) fn info(
     let base = eval.collect(&args[0], grid)?;
     let is_info = |labels: &Labels| {
         let name = labels.metric_name().unwrap_or("");
-        let positive = |matcher: &Matcher| matches!(matcher.op(), MatchOp::Equal | MatchOp::Regex);
-        ignoring.iter().any(positive) && ignoring.iter().all(|matcher| matcher.matches(name))
+        !ignoring.is_empty() && ignoring.iter().all(|matcher| matcher.matches(name))
     };
     let enriched: Vec<&Series> = base
         .iter()
@@ -113,7 +118,10 @@ impl Infos {
             &selector,
             grid,
             Projection::All,
-            &|shown| shown.time_ms as f64,
+            &|shown| match shown.is_histogram {
+                true => Err(execution("info sample should be float")),
+                false => Ok(shown.time_ms as f64),
+            },
             &mut |labels, _, column| {
                 let column = std::mem::take(column);
                 infos.series.push(Series {
@@ -251,13 +259,16 @@ fn first_selector(arg: &Expr) -> Selector {
         at: None,
         span: arg.span,
         named: false,
+        detect_resets: false,
         edges: Default::default(),
     };
     let (mut offset_ms, mut done) = (0, false);
     arg.walk(&mut |expr| {
         let (offset, at, selector) = match &expr.kind {
             _ if done => return,
-            ExprKind::Selector(selector) | ExprKind::Range { selector, .. } => (&selector.offset, selector.at, true),
+            ExprKind::Selector(selector) | ExprKind::Range { selector, .. } => {
+                (&selector.offset, selector.at, true)
+            }
             ExprKind::Subquery(subquery) => (&subquery.offset, subquery.at, false),
             _ => return,
         };

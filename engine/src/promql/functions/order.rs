@@ -2,8 +2,8 @@
 
 use crate::promql::QueryError;
 use crate::promql::eval::{Eval, Grid, Point, Series, Sink};
-use crate::promql::select::Projection;
 use crate::promql::plan::{Expr, ExprKind};
+use crate::promql::select::Projection;
 
 use super::FunctionId;
 use super::math::nan_first;
@@ -39,16 +39,26 @@ pub(super) fn stream(
     sink: &mut Sink<'_>,
 ) -> Result<(), QueryError> {
     if eval.is_range_query() {
-        let message = "sort is ineffective for range queries since results are always ordered by labels";
+        let message =
+            "sort is ineffective for range queries since results are always ordered by labels";
         eval.warn(expr.span, message);
     }
     let by_value = matches!(id, FunctionId::Sort | FunctionId::SortDesc);
-    eval.stream(&args[0], grid, Projection::All, &mut |labels, drop, column| {
-        if by_value {
-            column.histograms.clear();
-        }
-        if column.is_empty() { Ok(()) } else { sink(labels, drop, column) }
-    })
+    eval.stream(
+        &args[0],
+        grid,
+        Projection::All,
+        &mut |labels, drop, column| {
+            if by_value {
+                column.histograms.clear();
+            }
+            if column.is_empty() {
+                Ok(())
+            } else {
+                sink(labels, drop, column)
+            }
+        },
+    )
 }
 
 impl Order {

@@ -75,7 +75,11 @@ impl MemoryView {
                 };
                 // A reset begins a new chunk too.
                 let reset = histogram.hint == ResetHint::Reset || unknown.is_reset_after(&before);
-                if reset { ResetHint::Unknown } else { ResetHint::NotReset }
+                if reset {
+                    ResetHint::Unknown
+                } else {
+                    ResetHint::NotReset
+                }
             }
         }
     }

@@ -123,10 +123,14 @@ impl<'c, 'a> Parser<'c, 'a> {
     /// What an offset may be without parentheses; operators behind it work on the selector.
     fn signed_operand(&mut self, depth: usize) -> Result<DurationKind, SourceError> {
         if depth > DEPTH_MAX {
-            return Err(self.cursor.unexpected("in duration expression: it is nested too deeply"));
+            return Err(self
+                .cursor
+                .unexpected("in duration expression: it is nested too deeply"));
         }
         if self.cursor.take(&TokenKind::Sub) {
-            return Ok(DurationKind::Negate(Box::new(self.signed_operand(depth + 1)?)));
+            return Ok(DurationKind::Negate(Box::new(
+                self.signed_operand(depth + 1)?,
+            )));
         }
         if self.cursor.take(&TokenKind::Add) {
             return self.signed_operand(depth + 1);

@@ -37,6 +37,7 @@ pub(crate) fn selector(cursor: &mut Cursor<'_>) -> Result<Selector, SourceError>
     }
     Ok(Selector {
         named: name.is_some(),
+        detect_resets: false,
         matchers,
         offset: Duration::ZERO,
         at: None,
