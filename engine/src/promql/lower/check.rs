@@ -120,17 +120,16 @@ pub(super) fn binary(
             "comparisons between scalars must use BOOL modifier".to_owned(),
         );
     }
-    if matching.on {
-        if let Some(label) = matching
+    if matching.on
+        && let Some(label) = matching
             .labels
             .iter()
             .find(|label| matching.include.contains(label))
-        {
-            return fail(
-                at,
-                format!("label {label:?} must not occur in ON and GROUP clause at once"),
-            );
-        }
+    {
+        return fail(
+            at,
+            format!("label {label:?} must not occur in ON and GROUP clause at once"),
+        );
     }
     if scalar(lhs) || scalar(rhs) {
         if op.is_set() {
