@@ -191,8 +191,20 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// The body of a GET.
+    /// The body of a GET. A server may close a connection that it has kept for long: then it is asked once more.
     pub fn get(&mut self, path: &str) -> std::io::Result<String> {
+        match self.try_get(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                let stream = TcpStream::connect(("127.0.0.1", self.port))?;
+                stream.set_nodelay(true)?;
+                self.reader = BufReader::new(stream);
+                self.try_get(path)
+            }
+            result => result,
+        }
+    }
+
+    fn try_get(&mut self, path: &str) -> std::io::Result<String> {
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n",
             self.port
