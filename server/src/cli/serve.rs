@@ -181,7 +181,7 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
 async fn serve(options: Options, clock: Arc<Clock>) -> Result<(), String> {
     let path = options.settings.config_file.clone().unwrap_or_default();
     let text = app::read_config(&path).await?;
-    let config = app::load(&text)
+    let config = app::load(&text, app::folder(&path))
         .map_err(|problems| format!("{}: {}", path.display(), app::show(&problems)))?;
     let Options {
         settings,

@@ -4,6 +4,7 @@ mod day;
 mod gateway;
 mod show;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,7 +77,7 @@ async fn demo(length_ms: Option<u64>, port: Option<u16>) -> Result<(), String> {
 
     let text = configuration(&gateway_address.to_string());
     let settings = settings();
-    let config = app::load(&text).map_err(|problems| app::show(&problems))?;
+    let config = app::load(&text, Path::new("")).map_err(|problems| app::show(&problems))?;
     let listen = [format!("127.0.0.1:{}", free_port(port).await)];
     let running = serve::start(
         settings,

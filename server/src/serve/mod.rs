@@ -3,6 +3,7 @@
 pub mod app;
 mod asked;
 mod own_metrics;
+mod rules;
 mod run;
 pub mod signals;
 pub mod web;

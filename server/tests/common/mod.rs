@@ -53,7 +53,11 @@ pub async fn server(text: &str) -> Running {
 
 /// A server with everything as given.
 pub async fn server_with(text: &str, settings: Settings, web: WebOptions) -> Running {
-    let config = app::load(text).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let base = settings
+        .config_file
+        .as_deref()
+        .map_or(std::path::Path::new(""), app::folder);
+    let config = app::load(text, base).unwrap_or_else(|problems| panic!("{problems:?}"));
     let listen = ["127.0.0.1:0".to_owned()];
     let clock = Arc::new(Clock::start());
     stillwell::serve::start(
