@@ -4,6 +4,7 @@ mod check;
 mod flags;
 mod promqltest;
 mod query;
+mod secure;
 mod serve;
 
 use std::ffi::OsString;
