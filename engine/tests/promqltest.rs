@@ -1,5 +1,7 @@
 //! Test scripts: our own in `tests/promql/`, and Prometheus' where its folder is at hand.
 
+#![allow(clippy::print_stdout)] // the report is what these tests are for
+
 use std::path::{Path, PathBuf};
 
 use stillwell_engine::promql::script;

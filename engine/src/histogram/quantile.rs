@@ -109,6 +109,10 @@ impl FloatHistogram {
                 range.lower = 0.0;
             }
             let interpolate = |value: f64| {
+                if range.lower == f64::NEG_INFINITY {
+                    // Nothing is known of where in it the observations are; they count as below.
+                    return rank + range.count;
+                }
                 let linear = zero_bucket || self.is_custom();
                 rank + range.count * share_below(&range, value, linear)
             };

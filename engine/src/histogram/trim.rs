@@ -1,7 +1,8 @@
 //! The trim operators: a histogram without what lies above (`</`) or below (`>/`) a value.
 //!
-//! A bucket that the value cuts keeps its interpolated share; what is taken out of the sum is taken at the middle
-//! of the part that goes. Buckets that reach to infinity have no middle and go whole when cut.
+//! A bucket that the value cuts keeps its interpolated share. The sum of what is left is estimated: every
+//! observation is taken to be in the middle of the part of its bucket that stays. A histogram that loses nothing
+//! keeps its sum.
 
 use super::FloatHistogram;
 use super::buckets::Range;
@@ -23,31 +24,40 @@ impl FloatHistogram {
             .iter_mut()
             .filter(|bucket| bucket.count != 0.0)
         {
-            let range = self.positive_range(bucket);
-            if self.is_custom() {
-                tally.negative |= range.upper <= 0.0 || range.lower < 0.0;
-                tally.positive |= range.upper > 0.0;
-            } else {
-                tally.positive = true;
-            }
-            bucket.count = tally.keep(&range, true);
+            bucket.count = tally.keep(&self.positive_range(bucket), Middle::Geometric(1.0));
         }
         for bucket in trimmed
             .negative
             .iter_mut()
             .filter(|bucket| bucket.count != 0.0)
         {
-            tally.negative = true;
-            bucket.count = tally.keep(&self.negative_range(bucket), false);
+            bucket.count = tally.keep(&self.negative_range(bucket), Middle::Geometric(-1.0));
         }
         if self.zero_count > 0.0 {
-            trimmed.zero_count = tally.keep_zero(self);
+            let mut range = self.zero_range();
+            if self.negative.is_empty() && !self.positive.is_empty() {
+                range.lower = 0.0;
+            } else if self.positive.is_empty() && !self.negative.is_empty() {
+                range.upper = 0.0;
+            }
+            trimmed.zero_count = tally.keep(&range, Middle::Arithmetic);
         }
-        trimmed.count = tally.kept;
-        trimmed.sum = tally.sum(self.sum);
+        if !tally.changed {
+            return self.clone();
+        }
+        trimmed.count = tally.count;
+        trimmed.sum = tally.sum;
         trimmed.compact();
         trimmed
     }
+}
+
+/// Where the observations of a part of a bucket are taken to be.
+#[derive(Clone, Copy)]
+enum Middle {
+    Arithmetic,
+    /// With the sign of the side.
+    Geometric(f64),
 }
 
 #[derive(Default)]
@@ -55,119 +65,74 @@ struct Tally {
     limit: f64,
     upper: bool,
     custom: bool,
-    kept: f64,
-    removed_sum: f64,
-    /// Whether there are observations of either sign.
-    positive: bool,
-    negative: bool,
+    count: f64,
+    sum: f64,
+    /// Whether anything was taken away.
+    changed: bool,
 }
 
 impl Tally {
     /// How much of a bucket stays.
-    fn keep(&mut self, range: &Range, positive: bool) -> f64 {
-        let limit = self.limit;
-        let (mut kept, mut middle) = self.cut(range, positive);
-        let (whole, cut) = if self.upper {
-            (range.upper <= limit, range.lower < limit)
+    fn keep(&mut self, range: &Range, middle: Middle) -> f64 {
+        let (kept, at) = if range.lower == f64::NEG_INFINITY || range.upper == f64::INFINITY {
+            self.endless(range)
         } else {
-            (range.lower >= limit, range.upper > limit)
+            self.bounded(range, middle)
         };
-        if whole {
-            kept = range.count;
-        } else if cut {
-            self.removed_sum += (range.count - kept) * middle;
-        } else {
-            if !self.custom {
-                middle = (range.lower * range.upper).sqrt();
-                if !positive {
-                    middle = -middle;
-                }
-            }
-            self.removed_sum += range.count * middle;
-            kept = 0.0;
+        self.changed |= kept != range.count;
+        self.count += kept;
+        if kept != 0.0 {
+            self.sum += kept * at;
         }
-        self.kept += kept;
         kept
     }
 
-    /// The share that stays of a bucket that is cut, and the middle of what goes.
-    fn cut(&self, range: &Range, positive: bool) -> (f64, f64) {
-        let limit = self.limit;
-        if range.lower == f64::NEG_INFINITY {
-            return self.cut_lowest(range);
-        }
-        if range.upper == f64::INFINITY {
-            let kept = if !self.upper && limit <= range.lower {
-                range.count
-            } else {
-                0.0
-            };
-            return (kept, if kept > 0.0 { 0.0 } else { range.lower });
-        }
-        let below = count_below(range, limit, self.custom);
-        let (kept, product) = if self.upper {
-            (below, range.lower.abs() * limit.abs())
-        } else {
-            (range.count - below, limit.abs() * range.upper.abs())
-        };
-        let middle = match (self.custom, positive) {
-            (true, _) => (range.lower + range.upper) / 2.0,
-            (false, true) => product.sqrt(),
-            (false, false) => -product.sqrt(),
-        };
-        (kept, middle)
-    }
-
-    /// The custom bucket without lower bound: where its values may be positive, it is taken to begin at zero.
-    fn cut_lowest(&self, range: &Range) -> (f64, f64) {
-        let (limit, bound) = (self.limit, range.upper);
-        let from_zero = limit >= 0.0 && bound > limit && bound != f64::INFINITY;
-        match self.upper {
-            true if limit >= bound => (range.count, 0.0),
-            true if from_zero => (range.count * limit / bound, (limit + bound) / 2.0),
-            false if limit == f64::NEG_INFINITY => (range.count, 0.0),
-            false if from_zero => (range.count * (1.0 - limit / bound), limit / 2.0),
-            _ => (0.0, bound),
-        }
-    }
-
-    fn keep_zero(&mut self, histogram: &FloatHistogram) -> f64 {
-        let mut range = histogram.zero_range();
-        if histogram.negative.is_empty() && !histogram.positive.is_empty() {
-            range.lower = 0.0;
-        } else if histogram.positive.is_empty() && !histogram.negative.is_empty() {
-            range.upper = 0.0;
-        }
-        let below = count_below(&range, self.limit, true);
-        let kept = if self.upper {
-            below
-        } else {
-            range.count - below
-        };
-        self.kept += kept;
-        kept
-    }
-
-    fn sum(&self, whole: f64) -> f64 {
-        if self.kept == 0.0 {
-            return 0.0;
-        }
-        let sum = whole - self.removed_sum;
-        if (!self.negative && sum < 0.0) || (!self.positive && sum > 0.0) {
+    /// How much of a bucket with two bounds stays, and the middle of that.
+    fn bounded(&self, range: &Range, middle: Middle) -> (f64, f64) {
+        let limit = self.limit.clamp(range.lower, range.upper);
+        let linear = self.custom || matches!(middle, Middle::Arithmetic);
+        let below = if self.limit <= range.lower {
             0.0
+        } else if self.limit >= range.upper {
+            range.count
         } else {
-            sum
-        }
+            range.count * share_below(range, limit, linear)
+        };
+        let (kept, from, to) = match self.upper {
+            true => (below, range.lower, limit),
+            false => (range.count - below, limit, range.upper),
+        };
+        let at = match middle {
+            Middle::Geometric(sign) if !self.custom => sign * (from * to).sqrt(),
+            _ => (from + to) / 2.0,
+        };
+        (kept, at)
     }
-}
 
-/// How many of a bucket's observations are at most `limit`.
-fn count_below(range: &Range, limit: f64, linear: bool) -> f64 {
-    if limit <= range.lower {
-        0.0
-    } else if limit >= range.upper {
-        range.count
-    } else {
-        range.count * share_below(range, limit, linear)
+    /// A custom bucket that reaches to infinity. Cut there it stays whole, its observations at the limit; the
+    /// lowest one is taken to begin at zero where it may.
+    fn endless(&self, range: &Range) -> (f64, f64) {
+        let (limit, count) = (self.limit, range.count);
+        let nothing = (0.0, 0.0);
+        if range.lower == f64::NEG_INFINITY {
+            let bound = range.upper;
+            let from_zero = bound > 0.0 && bound != f64::INFINITY;
+            let middle = if from_zero { bound / 2.0 } else { bound };
+            let inside = from_zero && limit >= 0.0 && limit < bound;
+            return match self.upper {
+                true if limit >= bound => (count, middle),
+                true if inside => (count * limit / bound, limit / 2.0),
+                true if bound <= 0.0 && limit != f64::NEG_INFINITY => (count, limit),
+                false if limit == f64::NEG_INFINITY => (count, middle),
+                false if inside => (count * (1.0 - limit / bound), (limit + bound) / 2.0),
+                _ => nothing,
+            };
+        }
+        match self.upper {
+            true if limit == f64::INFINITY => (count, range.lower),
+            true => nothing,
+            false if limit == f64::INFINITY => nothing,
+            false => (count, limit.max(range.lower)),
+        }
     }
 }

@@ -20,7 +20,7 @@ pub struct Features {
 }
 
 impl Features {
-    /// Everything on, as Prometheus' own test engine has it.
+    /// Everything on, as Prometheus' own test engine has it: type and unit labels are off there.
     pub const fn all() -> Features {
         Features {
             experimental_functions: true,
@@ -28,7 +28,7 @@ impl Features {
             extended_range_selectors: true,
             duration_expressions: true,
             fill_modifiers: true,
-            type_and_unit_labels: true,
+            type_and_unit_labels: false,
             start_timestamps: true,
         }
     }

@@ -296,10 +296,11 @@ pub static FAMILIES: &[Family] = &[
 
 /// Labels that a client's request decides; they never put a target out of scope (S3b), and `or vector(c)` waives
 /// their proof (S4).
-pub const REQUEST_LABELS: &[&str] = &["fairness_id", "model_name", "priority", "target_model_name"];
+pub(crate) const REQUEST_LABELS: &[&str] =
+    &["fairness_id", "model_name", "priority", "target_model_name"];
 
 /// Labels that name the pool which a gateway serves: constant for a process (S3b).
-pub const POOL_LABELS: &[&str] = &["inference_pool", "name"];
+pub(crate) const POOL_LABELS: &[&str] = &["inference_pool", "name"];
 
 /// Parts of a histogram or summary.
 const SUFFIXES: [&str; 4] = ["", "_bucket", "_sum", "_count"];

@@ -3,7 +3,7 @@
 use parking_lot::Mutex;
 
 /// Kept for the next scrape; more are freed.
-const KEPT_MAX: usize = 8;
+const KEPT_MAX: usize = 4;
 /// A larger buffer is freed rather than kept: one huge page must not hold its memory for ever.
 const KEPT_BYTES_MAX: usize = 16 << 20;
 

@@ -261,18 +261,28 @@ impl Connection {
         if announced > limit_bytes {
             return Err(too_large);
         }
-        // An announcement alone must not reserve the whole limit.
-        body.reserve((announced as usize).min(READ_BUFFER_BYTES));
         while let Some(frame) = drive(&mut self.driver, incoming.frame()).await {
             let frame = frame.map_err(|error| http_error(&error))?;
             if let Some(data) = frame.data_ref() {
                 if (body.len() + data.len()) as u64 > limit_bytes {
                     return Err(too_large);
                 }
+                make_room(body, data.len(), announced);
                 body.extend_from_slice(data);
             }
         }
         Ok(())
+    }
+}
+
+/// Grows by doubling, for an announcement alone must not reserve the whole limit, but not past what was announced: a
+/// pooled buffer then holds a page and no more.
+fn make_room(body: &mut Vec<u8>, more: usize, announced: u64) {
+    let needed = body.len() + more;
+    if needed > body.capacity() {
+        let announced = usize::try_from(announced).unwrap_or(usize::MAX);
+        let doubled = needed.max(2 * body.capacity()).max(READ_BUFFER_BYTES);
+        body.reserve_exact(doubled.min(announced.max(needed)) - body.len());
     }
 }
 

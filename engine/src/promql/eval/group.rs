@@ -109,10 +109,10 @@ impl Keys {
 
     /// The number of the set's key; a new key gets the next number.
     pub(crate) fn find_or_add(&mut self, labels: &Labels) -> usize {
-        if let Some((last, at)) = &self.last {
-            if last == labels {
-                return *at;
-            }
+        if let Some((last, at)) = &self.last
+            && last == labels
+        {
+            return *at;
         }
         let hash = self.hash(labels);
         let at = match self.find_hashed(hash, labels) {

@@ -14,6 +14,7 @@ mod notes;
 mod output;
 mod range;
 mod select;
+mod smoothed;
 mod vector;
 
 use std::cell::{Cell, RefCell};
@@ -28,7 +29,7 @@ pub(crate) use grid::{Grid, Windows};
 pub(crate) use group::{KeyRule, Keys};
 pub(crate) use output::{instant, range};
 pub(crate) use range::RangeSamples;
-pub(crate) use vector::{Merger, is_reserved, unique_without_name, without_reserved};
+pub(crate) use vector::{Merger, unique_without_name, without_reserved};
 
 /// Receives the series of a vector: labels, whether the name goes at the end, and the values, which it may change.
 pub(crate) type Sink<'s> =
@@ -104,6 +105,11 @@ impl<'a> Eval<'a> {
             },
             _ => Ok(()),
         }
+    }
+
+    /// Whether the query has steps.
+    pub(crate) fn is_range_query(&self) -> bool {
+        self.query_step_ms > 0
     }
 
     /// Whether functions mark names for later removal instead of removing them.

@@ -1,7 +1,7 @@
 //! From columns to answers.
 
 use crate::promql::functions::order;
-use crate::promql::plan::{Expr, ExprKind, ValueType};
+use crate::promql::plan::{Expr, ValueType};
 use crate::promql::query::ResolvedPlan;
 use crate::promql::select::{Projection, View};
 use crate::promql::{Answer, EvalOptions, QueryError, RangeSeries, Value, VectorSample};

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::histogram::FloatHistogram;
+use crate::histogram::{FloatHistogram, ResetHint};
 use crate::labels::Labels;
 use crate::promql::QueryError;
 use crate::promql::plan::{Edges, Expr, ExprKind, Subquery};
@@ -118,6 +118,9 @@ impl Eval<'_> {
             if !self.options.features.start_timestamps {
                 raw.starts_ms.clear();
             }
+            if selector.detect_resets {
+                super::select::detect_resets(&mut raw);
+            }
             samples.take(&mut raw);
             let count = (samples.times.len() + samples.histogram_times.len()) as u64;
             if count == 0 {
@@ -167,7 +170,12 @@ impl Eval<'_> {
                         samples.values.push(*value);
                     } else if let Some(histogram) = column.histogram(step) {
                         samples.histogram_times.push(grid.at(step));
-                        samples.histograms.push(histogram.clone());
+                        let mut histogram = histogram.clone();
+                        // What it knew of the one before it does not hold across a subquery's steps.
+                        if matches!(histogram.hint, ResetHint::Reset | ResetHint::NotReset) {
+                            Arc::make_mut(&mut histogram).hint = ResetHint::Unknown;
+                        }
+                        samples.histograms.push(histogram);
                     }
                 }
                 if samples.times.is_empty() && samples.histogram_times.is_empty() {

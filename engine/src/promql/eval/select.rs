@@ -1,7 +1,10 @@
 //! Instant selectors: at each step the newest sample that is at most the lookback old and no staleness marker.
 
+use std::sync::Arc;
+
+use crate::histogram::{FloatHistogram, ResetHint};
 use crate::promql::QueryError;
-use crate::promql::plan::{At, Selector};
+use crate::promql::plan::{At, Edges, Selector};
 use crate::promql::select::{Projection, Samples, SelectRequest, is_stale};
 
 use super::column::{Column, Point};
@@ -10,6 +13,7 @@ use super::{Eval, Grid, Sink, known_ms};
 /// The sample that an instant selector shows at a step.
 pub(crate) struct Shown {
     pub(crate) time_ms: i64,
+    pub(crate) is_histogram: bool,
     pub(crate) start_ms: i64,
 }
 
@@ -30,6 +34,9 @@ impl Eval<'_> {
         need: Projection<'_>,
         sink: &mut Sink<'_>,
     ) -> Result<(), QueryError> {
+        if selector.edges == Edges::Smoothed {
+            return self.stream_smoothed(selector, grid, need, sink);
+        }
         let offset_ms = known_ms(&selector.offset);
         let fixed = self.fixed_time(selector.at);
         let first_ms = fixed.unwrap_or(grid.start_ms).saturating_sub(offset_ms);
@@ -50,7 +57,32 @@ impl Eval<'_> {
         for index in 0..selection.len() {
             self.poll()?;
             column.reset(grid.count);
-            if one_time {
+            if selector.detect_resets {
+                selection.read(index, &mut samples);
+                detect_resets(&mut samples);
+                let grid = if one_time {
+                    Grid {
+                        start_ms: first_ms + offset_ms,
+                        count: 1,
+                        ..grid
+                    }
+                } else {
+                    grid
+                };
+                if !fill(
+                    &samples,
+                    grid,
+                    offset_ms,
+                    self.options.lookback_ms,
+                    &mut column,
+                ) {
+                    continue;
+                }
+                let shown = column.get(0);
+                for step in grid.count..column.len() {
+                    column.set(step, shown.clone());
+                }
+            } else if one_time {
                 let Some(last) = selection.last(index, &mut samples) else {
                     continue;
                 };
@@ -88,7 +120,7 @@ impl Eval<'_> {
         selector: &Selector,
         grid: Grid,
         need: Projection<'_>,
-        value: &dyn Fn(&Shown) -> f64,
+        value: &dyn Fn(&Shown) -> Result<f64, QueryError>,
         sink: &mut Sink<'_>,
     ) -> Result<(), QueryError> {
         let offset_ms = known_ms(&selector.offset);
@@ -120,9 +152,10 @@ impl Eval<'_> {
                 if let Some(at) = newest(&samples, &mut next, at_ms, lookback_ms) {
                     let shown = Shown {
                         time_ms: samples.times_ms[at],
+                        is_histogram: samples.histograms.get(at).is_some_and(Option::is_some),
                         start_ms: samples.starts_ms.get(at).copied().unwrap_or(0),
                     };
-                    column.floats[step] = value(&shown);
+                    column.floats[step] = value(&shown)?;
                     any = true;
                 }
             }
@@ -131,6 +164,26 @@ impl Eval<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Finds out for each histogram of unknown origin whether it follows a counter reset.
+pub(crate) fn detect_resets(samples: &mut Samples) {
+    let mut before: Option<Arc<FloatHistogram>> = None;
+    for (histogram, value) in samples.histograms.iter_mut().zip(&samples.values) {
+        let Some(histogram) = histogram.as_mut().filter(|_| !is_stale(*value)) else {
+            continue;
+        };
+        if let (ResetHint::Unknown, Some(before)) = (histogram.hint, &before) {
+            let reset = histogram.is_reset_after(before);
+            let hint = if reset {
+                ResetHint::Reset
+            } else {
+                ResetHint::NotReset
+            };
+            Arc::make_mut(histogram).hint = hint;
+        }
+        before = Some(histogram.clone());
     }
 }
 

@@ -63,7 +63,6 @@ pub(super) fn quantile(
     let histograms = Histograms::new(eval, &args[1], grid)?;
     let call = Call {
         eval,
-        position: &args[0],
         input: &args[1],
         grid,
     };
@@ -82,7 +81,6 @@ pub(super) fn fraction(
     let histograms = Histograms::new(eval, &args[2], grid)?;
     let call = Call {
         eval,
-        position: &args[0],
         input: &args[2],
         grid,
     };
@@ -102,7 +100,6 @@ pub(super) fn quantiles(
     let histograms = Histograms::new(eval, &args[0], grid)?;
     let call = Call {
         eval,
-        position: &args[0],
         input: &args[0],
         grid,
     };
@@ -234,8 +231,6 @@ type LabelText = Option<(u64, String)>;
 
 struct Call<'c, 'a> {
     eval: &'c Eval<'a>,
-    /// Where annotations on values point.
-    position: &'c Expr,
     input: &'c Expr,
     grid: Grid,
 }
@@ -364,7 +359,7 @@ impl Call<'_, '_> {
         let note = |text: &str| {
             let mut message = text.to_owned();
             name_it(&mut message, name);
-            self.eval.info(self.position.span, message);
+            self.eval.info(self.input.span, message);
         };
         match ask {
             Ask::Quantile(quantiles) => {

@@ -7,7 +7,7 @@ use crate::promql::QueryError;
 use crate::promql::eval::{
     Column, Eval, Grid, KeyRule, Keys, Merger, Series, Sink, execution, is_absent,
 };
-use crate::promql::plan::{Expr, ExprKind, Selector};
+use crate::promql::plan::{Duration, Expr, ExprKind, Selector};
 use crate::promql::select::Projection;
 
 const IDENTIFYING: [&str; 2] = ["instance", "job"];
@@ -27,6 +27,12 @@ pub(super) fn info(
         .iter()
         .cloned()
         .partition(|matcher| matcher.name() == METRIC_NAME);
+    let positive = |matcher: &Matcher| matches!(matcher.op(), MatchOp::Equal | MatchOp::Regex);
+    if !names.is_empty() && !names.iter().any(positive) {
+        // A name that is only ruled out still is the name of an info series.
+        let suffix = Matcher::new(MatchOp::Regex, METRIC_NAME, ".+_info");
+        names.push(suffix.map_err(|error| execution(error.to_string()))?);
+    }
     // Series that are info series themselves are left as they are.
     let ignoring = if args.len() > 1 {
         names.clone()
@@ -112,7 +118,10 @@ impl Infos {
             &selector,
             grid,
             Projection::All,
-            &|shown| shown.time_ms as f64,
+            &|shown| match shown.is_histogram {
+                true => Err(execution("info sample should be float")),
+                false => Ok(shown.time_ms as f64),
+            },
             &mut |labels, _, column| {
                 let column = std::mem::take(column);
                 infos.series.push(Series {
@@ -244,21 +253,34 @@ impl Infos {
 
 /// Info series are read as of the same time as the first selector of the argument.
 fn first_selector(arg: &Expr) -> Selector {
-    let mut found = None;
-    arg.walk(&mut |expr| {
-        if let (None, ExprKind::Selector(selector) | ExprKind::Range { selector, .. }) =
-            (&found, &expr.kind)
-        {
-            found = Some((**selector).clone());
-        }
-    });
-    found.unwrap_or_else(|| Selector {
+    let mut found = Selector {
         matchers: Vec::new(),
-        offset: crate::promql::plan::Duration::ZERO,
+        offset: Duration::ZERO,
         at: None,
         span: arg.span,
+        named: false,
+        detect_resets: false,
         edges: Default::default(),
-    })
+    };
+    let (mut offset_ms, mut done) = (0, false);
+    arg.walk(&mut |expr| {
+        let (offset, at, selector) = match &expr.kind {
+            _ if done => return,
+            ExprKind::Selector(selector) | ExprKind::Range { selector, .. } => {
+                (&selector.offset, selector.at, true)
+            }
+            ExprKind::Subquery(subquery) => (&subquery.offset, subquery.at, false),
+            _ => return,
+        };
+        if at.is_some() {
+            // What is outside does not matter for a fixed time.
+            (found.at, offset_ms) = (at, 0);
+        }
+        offset_ms += offset.fixed_ms().unwrap_or(0);
+        done = selector;
+    });
+    found.offset = Duration::Fixed(offset_ms);
+    found
 }
 
 fn quote_meta(text: &str) -> String {

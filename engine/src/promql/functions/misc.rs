@@ -128,7 +128,7 @@ pub(super) fn timestamp(
                 selector,
                 grid,
                 need,
-                &|shown| shown.time_ms as f64 / 1000.0,
+                &|shown| Ok(shown.time_ms as f64 / 1000.0),
                 sink,
             )
         });
@@ -159,7 +159,7 @@ pub(super) fn start_timestamp(
                 selector,
                 grid,
                 need,
-                &|shown| shown.start_ms as f64 / 1000.0,
+                &|shown| Ok(shown.start_ms as f64 / 1000.0),
                 sink,
             )
         });

@@ -56,7 +56,7 @@ pub(crate) fn stream(
         F::Info => info::info(eval, args, grid, sink),
         F::StartTimestamp => misc::start_timestamp(eval, args, grid, need, sink),
         F::Sort | F::SortDesc | F::SortByLabel | F::SortByLabelDesc => {
-            eval.stream(&args[0], grid, need, sink)
+            order::stream(eval, expr, function.id, args, grid, sink)
         }
         F::DayOfMonth
         | F::DayOfWeek

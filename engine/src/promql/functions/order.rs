@@ -1,8 +1,9 @@
 //! The order of an instant query's result: `sort` and its kin, which mean nothing in range queries.
 
 use crate::promql::QueryError;
-use crate::promql::eval::{Eval, Point, Series};
+use crate::promql::eval::{Eval, Grid, Point, Series, Sink};
 use crate::promql::plan::{Expr, ExprKind};
+use crate::promql::select::Projection;
 
 use super::FunctionId;
 use super::math::nan_first;
@@ -26,6 +27,38 @@ pub(crate) fn of(expr: &Expr) -> Option<Order> {
         FunctionId::SortByLabelDesc => Some(Order::Label { descending: true }),
         _ => None,
     }
+}
+
+/// The series of a sorted vector; `sort` and `sort_desc` leave out histograms.
+pub(super) fn stream(
+    eval: &Eval<'_>,
+    expr: &Expr,
+    id: FunctionId,
+    args: &[Expr],
+    grid: Grid,
+    sink: &mut Sink<'_>,
+) -> Result<(), QueryError> {
+    if eval.is_range_query() {
+        let message =
+            "sort is ineffective for range queries since results are always ordered by labels";
+        eval.warn(expr.span, message);
+    }
+    let by_value = matches!(id, FunctionId::Sort | FunctionId::SortDesc);
+    eval.stream(
+        &args[0],
+        grid,
+        Projection::All,
+        &mut |labels, drop, column| {
+            if by_value {
+                column.histograms.clear();
+            }
+            if column.is_empty() {
+                Ok(())
+            } else {
+                sink(labels, drop, column)
+            }
+        },
+    )
 }
 
 impl Order {

@@ -251,14 +251,14 @@ fn histogram_difference(call: &Call<'_, '_>, window: &Window<'_>) -> Option<Floa
         if !starts.is_empty() {
             note_overlap(call, window.metric, starts, times);
         }
-        for at in 1..points.len() {
-            if start_reset(at) || points[at].is_reset_after(&before) {
+        for (at, point) in points.iter().enumerate().skip(1) {
+            if start_reset(at) || point.is_reset_after(&before) {
                 match result.add(&before) {
                     Ok(merged) => call.note_bounds(merged, "addition"),
                     Err(_) => return fail(),
                 }
             }
-            before = Arc::clone(&points[at]);
+            before = Arc::clone(point);
         }
     } else if !gauge(first) || !gauge(last) {
         call.warn(format!(
@@ -313,7 +313,7 @@ pub(super) fn instant(call: &Call<'_, '_>, window: &Window<'_>) -> Point {
             if rate && (gauge(last) || gauge(before)) {
                 warn("counter");
             }
-            if !rate && !(gauge(last) && gauge(before)) {
+            if !rate && (!gauge(last) || !gauge(before)) {
                 warn("gauge");
             }
             let mut result = (**last).clone();

@@ -84,7 +84,7 @@ fn info(args: &[Expr]) -> Result<(), SourceError> {
         return Ok(());
     };
     match &data.kind {
-        ExprKind::Selector(selector) if selector.metric_name().is_none() => Ok(()),
+        ExprKind::Selector(selector) if !selector.named => Ok(()),
         ExprKind::Selector(_) => Err(SourceError::new(
             data.span,
             "expected label selectors only, got vector selector instead",
@@ -120,17 +120,16 @@ pub(super) fn binary(
             "comparisons between scalars must use BOOL modifier".to_owned(),
         );
     }
-    if matching.on {
-        if let Some(label) = matching
+    if matching.on
+        && let Some(label) = matching
             .labels
             .iter()
             .find(|label| matching.include.contains(label))
-        {
-            return fail(
-                at,
-                format!("label {label:?} must not occur in ON and GROUP clause at once"),
-            );
-        }
+    {
+        return fail(
+            at,
+            format!("label {label:?} must not occur in ON and GROUP clause at once"),
+        );
     }
     if scalar(lhs) || scalar(rhs) {
         if op.is_set() {

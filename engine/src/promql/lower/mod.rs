@@ -5,6 +5,7 @@
 
 mod check;
 mod invariant;
+mod resets;
 
 use promql_parser::parser::Expr as Tree;
 
@@ -22,11 +23,12 @@ pub(crate) fn parse(text: &str, features: &Features) -> Result<Expr, SourceError
         depth: 0,
         features,
     };
-    let expr = lower.expr(&tree)?;
+    let mut expr = lower.expr(&tree)?;
     if lower.at != atoms.len() {
         return Err(lower.adrift());
     }
     check::selectors(&expr, false)?;
+    resets::mark(&mut expr);
     Ok(invariant::mark(expr))
 }
 

@@ -72,12 +72,12 @@ impl Duration {
     }
 }
 
+/// Sees a duration and may change it.
+type EachDuration<'v> = dyn FnMut(&mut Duration) -> Result<(), (Span, String)> + 'v;
+
 impl Expr {
     /// Calls `visit` for every duration below this node.
-    fn each_duration(
-        &mut self,
-        visit: &mut dyn FnMut(&mut Duration) -> Result<(), (Span, String)>,
-    ) -> Result<(), (Span, String)> {
+    fn each_duration(&mut self, visit: &mut EachDuration<'_>) -> Result<(), (Span, String)> {
         match &mut self.kind {
             ExprKind::Number(_) | ExprKind::String(_) => Ok(()),
             ExprKind::Selector(selector) => visit(&mut selector.offset),

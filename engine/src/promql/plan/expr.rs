@@ -98,6 +98,11 @@ pub struct Selector {
     pub at: Option<At>,
     /// The part of the text without range, offset and `@`.
     pub span: Span,
+    /// Whether histograms of unknown origin are compared with the one before them when they are read. Prometheus
+    /// does so where only their count or sum is asked for.
+    pub detect_resets: bool,
+    /// Whether a metric name was written by itself, not as a matcher.
+    pub named: bool,
     /// Instant selectors only: whether and how samples are made up at the evaluation time.
     pub edges: Edges,
 }

@@ -76,15 +76,13 @@ pub(crate) fn parse(script: &str) -> Vec<Parsed> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        // A command's lines go on until an empty one; comments between them do not count.
+        // A command's lines go on until an empty one or a comment.
         let mut body = Vec::new();
         while let Some((_, next)) = lines.peek() {
-            if next.is_empty() {
+            if next.is_empty() || next.starts_with('#') || line == "clear" {
                 break;
             }
-            if !next.starts_with('#') {
-                body.push(*next);
-            }
+            body.push(*next);
             lines.next();
         }
         commands.push(Parsed {

@@ -26,7 +26,11 @@ pub(crate) struct Described {
 
 /// A line of a `load` or of expected results.
 pub(crate) fn describe(line: &str) -> Result<Described, String> {
-    let (labels_text, rest) = split_labels(line)?;
+    let (mut labels_text, mut rest) = split_labels(line)?;
+    if let Some(name) = labels_text.strip_suffix("@st") {
+        let at = name.len();
+        (labels_text, rest) = (name, &line[at..]);
+    }
     let labels = labels(labels_text)?;
     let (is_start, rest) = match rest.strip_prefix("@st") {
         Some(rest) => (true, rest),

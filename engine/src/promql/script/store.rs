@@ -25,8 +25,8 @@ impl MemoryView {
         self.insert(labels, time_ms, value, None, 0);
     }
 
-    /// Adds a histogram behind the ones that are there. Like Prometheus' storage it knows afterwards whether it
-    /// follows a counter reset.
+    /// Adds a histogram behind the ones that are there. Like in Prometheus' storage it knows afterwards that it
+    /// follows no counter reset, or it knows nothing.
     pub fn add_histogram(
         &mut self,
         labels: &Labels,
@@ -65,7 +65,6 @@ impl MemoryView {
             .get(labels)
             .and_then(|samples| samples.histograms.last().cloned().flatten());
         match before {
-            _ if histogram.hint == ResetHint::Reset => ResetHint::Reset,
             // Behind floats and gauges a new chunk begins, of which nothing is known.
             None => ResetHint::Unknown,
             Some(before) if before.hint == ResetHint::Gauge => ResetHint::Unknown,
@@ -74,9 +73,12 @@ impl MemoryView {
                     hint: ResetHint::Unknown,
                     ..histogram.clone()
                 };
-                match unknown.is_reset_after(&before) {
-                    true => ResetHint::Reset,
-                    false => ResetHint::NotReset,
+                // A reset begins a new chunk too.
+                let reset = histogram.hint == ResetHint::Reset || unknown.is_reset_after(&before);
+                if reset {
+                    ResetHint::Unknown
+                } else {
+                    ResetHint::NotReset
                 }
             }
         }

@@ -31,7 +31,7 @@ pub(crate) fn offset(
 ) -> Result<Duration, SourceError> {
     let start = cursor.peek().span.start;
     let mut parser = Parser::new(cursor, features);
-    let kind = parser.unary(0)?;
+    let kind = parser.signed_operand(0)?;
     let plain = parser.plain;
     let span = cursor.span_from(start);
     finish(kind, span, DurationPurpose::Offset, plain, features)
@@ -118,6 +118,24 @@ impl<'c, 'a> Parser<'c, 'a> {
             return self.unary(depth + 1);
         }
         self.power(depth)
+    }
+
+    /// What an offset may be without parentheses; operators behind it work on the selector.
+    fn signed_operand(&mut self, depth: usize) -> Result<DurationKind, SourceError> {
+        if depth > DEPTH_MAX {
+            return Err(self
+                .cursor
+                .unexpected("in duration expression: it is nested too deeply"));
+        }
+        if self.cursor.take(&TokenKind::Sub) {
+            return Ok(DurationKind::Negate(Box::new(
+                self.signed_operand(depth + 1)?,
+            )));
+        }
+        if self.cursor.take(&TokenKind::Add) {
+            return self.signed_operand(depth + 1);
+        }
+        self.operand(depth)
     }
 
     fn power(&mut self, depth: usize) -> Result<DurationKind, SourceError> {

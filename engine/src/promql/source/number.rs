@@ -18,10 +18,12 @@ pub(crate) fn parse_number(text: &str) -> Option<f64> {
     {
         return i64::from_str_radix(hex, 16).ok().map(|value| value as f64);
     }
-    if digits.len() > 1 && digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit()) {
-        if let Ok(value) = i64::from_str_radix(&digits, 8) {
-            return Some(value as f64);
-        }
+    if digits.len() > 1
+        && digits.starts_with('0')
+        && digits.bytes().all(|b| b.is_ascii_digit())
+        && let Ok(value) = i64::from_str_radix(&digits, 8)
+    {
+        return Some(value as f64);
     }
     let value: f64 = fast_float2::parse(&digits).ok()?;
     value.is_finite().then_some(value)

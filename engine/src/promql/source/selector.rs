@@ -36,6 +36,8 @@ pub(crate) fn selector(cursor: &mut Cursor<'_>) -> Result<Selector, SourceError>
         matchers.push(Matcher::equal(METRIC_NAME, name));
     }
     Ok(Selector {
+        named: name.is_some(),
+        detect_resets: false,
         matchers,
         offset: Duration::ZERO,
         at: None,

@@ -19,11 +19,7 @@ pub(crate) fn skeleton(atoms: &[Atom]) -> String {
                 selector, range, ..
             } => {
                 // Without a name it must look so: `info` asks for that.
-                text.push_str(if selector.metric_name().is_some() {
-                    "m"
-                } else {
-                    "{a=\"b\"}"
-                });
+                text.push_str(if selector.named { "m" } else { "{a=\"b\"}" });
                 if range.is_some() {
                     text.push_str("[1s]");
                 }

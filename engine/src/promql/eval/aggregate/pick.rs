@@ -29,7 +29,7 @@ impl Eval<'_> {
             _ => Vec::new(),
         };
         let mut order = Vec::new();
-        for step in 0..grid.count {
+        for (step, param) in params.iter().copied().enumerate() {
             order.clear();
             for members in &groups {
                 let present = members
@@ -41,7 +41,7 @@ impl Eval<'_> {
                         self.extremes(
                             expr,
                             aggregate.op,
-                            params[step],
+                            param,
                             &series,
                             present,
                             step,
@@ -49,11 +49,11 @@ impl Eval<'_> {
                         );
                     }
                     AggregateOp::Limitk => {
-                        let limit = params[step].max(0.0) as usize;
+                        let limit = param.max(0.0) as usize;
                         order.extend(present.take(limit));
                     }
                     _ => {
-                        let ratio = params[step].clamp(-1.0, 1.0);
+                        let ratio = param.clamp(-1.0, 1.0);
                         order.extend(present.filter(|m| match ratio >= 0.0 {
                             true => offsets[*m] < ratio,
                             false => offsets[*m] >= 1.0 + ratio,

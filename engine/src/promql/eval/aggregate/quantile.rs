@@ -36,7 +36,7 @@ impl Eval<'_> {
         for (at, members) in groups.iter().enumerate() {
             let mut column = Column::absent(grid.count);
             let mut drop_name = false;
-            for step in 0..grid.count {
+            for (step, q) in quantiles.iter().enumerate() {
                 values.clear();
                 for member in members {
                     let series = &series[*member];
@@ -53,7 +53,7 @@ impl Eval<'_> {
                     }
                 }
                 if !values.is_empty() {
-                    column.floats[step] = math::quantile(quantiles[step], &mut values);
+                    column.floats[step] = math::quantile(*q, &mut values);
                 }
             }
             if !column.is_empty() {

@@ -114,8 +114,12 @@ impl Eval<'_> {
         let trim = matches!(binary.op, BinaryOp::TrimUpper | BinaryOp::TrimLower);
         for (step, scalar) in scalars.iter().enumerate() {
             let point = column.get(step);
-            if !matches!(point, Point::Histogram(_)) && !(trim && matches!(point, Point::Float(_)))
-            {
+            let touched = match point {
+                Point::None => false,
+                Point::Float(_) => trim,
+                Point::Histogram(_) => true,
+            };
+            if !touched {
                 continue;
             }
             let scalar = Point::Float(*scalar);

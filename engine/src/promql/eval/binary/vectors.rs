@@ -200,10 +200,8 @@ impl Matched {
 
     /// Adds a made-up series wherever a signature has a sample on one side only and that side may be filled.
     fn fill(&mut self, matching: &Matching, grid: Grid) {
-        let (fill_many, fill_one) = match self.swapped {
-            true => (matching.fill_right, matching.fill_left),
-            false => (matching.fill_left, matching.fill_right),
-        };
+        // Whichever operand it is: `fill_left` is for the "many" side, `fill_right` for the "one" side.
+        let (fill_many, fill_one) = (matching.fill_left, matching.fill_right);
         let rule = signature_rule(matching);
         for signature in 0..self.ones.len() {
             let many_at = steps_with(&self.many, &self.manies[signature], grid);

@@ -1,0 +1,257 @@
+//! A server under measurement: started with a configuration of its kind, watched through the kernel's accounting,
+//! asked over one kept connection.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::load::{Load, pause};
+
+/// Which server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Ours.
+    Stillwell,
+    /// Prometheus.
+    Prometheus,
+    /// VictoriaMetrics, single node.
+    VictoriaMetrics,
+}
+
+impl Kind {
+    /// As the table names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Stillwell => "Stillwell",
+            Kind::Prometheus => "Prometheus",
+            Kind::VictoriaMetrics => "VictoriaMetrics",
+        }
+    }
+}
+
+/// A running server.
+pub(crate) struct Contender {
+    /// Which.
+    pub kind: Kind,
+    /// Where it listens.
+    pub port: u16,
+    child: Child,
+    /// When it was started.
+    pub started: Instant,
+    directory: PathBuf,
+}
+
+/// CPU time and memory of a process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Usage {
+    /// User and system, in seconds.
+    pub cpu_s: f64,
+    /// Resident, in bytes.
+    pub rss_bytes: u64,
+}
+
+fn config(load: &Load, fast: bool) -> String {
+    let targets: Vec<String> = load
+        .ports
+        .iter()
+        .map(|port| format!("'127.0.0.1:{port}'"))
+        .collect();
+    let mut text = format!(
+        "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n- job_name: load\n  \
+         static_configs: [{{targets: [{}]}}]\n",
+        targets.join(", ")
+    );
+    if fast {
+        text += &format!(
+            "- job_name: fast\n  scrape_interval: 100ms\n  scrape_timeout: 100ms\n  static_configs: \
+             [{{targets: ['127.0.0.1:{}']}}]\n",
+            load.fast_port
+        );
+    }
+    text
+}
+
+impl Contender {
+    /// Starts `binary` on a free port, scraping the load.
+    pub fn start(kind: Kind, binary: &Path, load: &Load, fast: bool) -> std::io::Result<Contender> {
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?
+            .local_addr()?
+            .port();
+        let directory = std::env::temp_dir().join(format!("rivals-{}-{port}", std::process::id()));
+        std::fs::create_dir_all(&directory)?;
+        let file = directory.join("config.yml");
+        std::fs::write(&file, config(load, fast))?;
+        let address = format!("127.0.0.1:{port}");
+        let mut command = Command::new(binary);
+        match kind {
+            Kind::Stillwell => command
+                .arg(format!("--config.file={}", file.display()))
+                .arg(format!("--web.listen-address={address}"))
+                .arg("--storage.memory.max=4GiB")
+                .arg("--log.level=warn"),
+            Kind::Prometheus => command
+                .arg(format!("--config.file={}", file.display()))
+                .arg(format!("--web.listen-address={address}"))
+                .arg(format!(
+                    "--storage.tsdb.path={}",
+                    directory.join("data").display()
+                ))
+                .arg("--log.level=error"),
+            Kind::VictoriaMetrics => command
+                .arg(format!("-promscrape.config={}", file.display()))
+                .arg(format!("-httpListenAddr={address}"))
+                .arg(format!(
+                    "-storageDataPath={}",
+                    directory.join("data").display()
+                ))
+                .arg("-search.latencyOffset=0s")
+                .arg("-loggerLevel=ERROR"),
+        };
+        let started = Instant::now();
+        let child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        Ok(Contender {
+            kind,
+            port,
+            child,
+            started,
+            directory,
+        })
+    }
+
+    /// What the kernel has counted so far.
+    pub fn usage(&self) -> std::io::Result<Usage> {
+        const TICKS_PER_SECOND: f64 = 100.0; // USER_HZ, fixed on Linux
+        let pid = self.child.id();
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let fields: Vec<&str> = after_name.split_whitespace().collect();
+        let ticks: f64 = fields
+            .iter()
+            .skip(11)
+            .take(2)
+            .filter_map(|field| field.parse::<f64>().ok())
+            .sum();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib: u64 = rss
+            .and_then(|rss| rss.split_whitespace().next()?.parse().ok())
+            .unwrap_or(0);
+        Ok(Usage {
+            cpu_s: ticks / TICKS_PER_SECOND,
+            rss_bytes: kib * 1024,
+        })
+    }
+
+    /// Connects, waiting up to `wait` for the listener.
+    pub fn connect(&self, wait: Duration) -> std::io::Result<Client> {
+        let start = Instant::now();
+        loop {
+            match TcpStream::connect(("127.0.0.1", self.port)) {
+                Ok(stream) => {
+                    stream.set_nodelay(true)?;
+                    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+                    return Ok(Client {
+                        reader: BufReader::new(stream),
+                        port: self.port,
+                    });
+                }
+                Err(error) if start.elapsed() > wait => return Err(error),
+                Err(_) => pause(Duration::from_millis(1)),
+            }
+        }
+    }
+
+    /// The path of a health check.
+    pub fn health_path(&self) -> &'static str {
+        match self.kind {
+            Kind::VictoriaMetrics => "/health",
+            Kind::Stillwell | Kind::Prometheus => "/-/healthy",
+        }
+    }
+}
+
+impl Drop for Contender {
+    fn drop(&mut self) {
+        // Whatever state it is in, it must not outlive the run; its files are of no further use.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// One kept connection.
+pub(crate) struct Client {
+    reader: BufReader<TcpStream>,
+    port: u16,
+}
+
+impl Client {
+    /// The body of a GET. A server may close a connection that it has kept for long: then it is asked once more.
+    pub fn get(&mut self, path: &str) -> std::io::Result<String> {
+        match self.try_get(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                let stream = TcpStream::connect(("127.0.0.1", self.port))?;
+                stream.set_nodelay(true)?;
+                self.reader = BufReader::new(stream);
+                self.try_get(path)
+            }
+            result => result,
+        }
+    }
+
+    fn try_get(&mut self, path: &str) -> std::io::Result<String> {
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n",
+            self.port
+        );
+        self.reader.get_mut().write_all(request.as_bytes())?;
+        let (mut length, mut chunked, mut line) = (0usize, false, String::new());
+        loop {
+            line.clear();
+            if self.reader.read_line(&mut line)? == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+            let lower = line.trim().to_ascii_lowercase();
+            if lower.is_empty() {
+                break;
+            }
+            if let Some(value) = lower.strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap_or(0);
+            }
+            chunked |= lower == "transfer-encoding: chunked";
+        }
+        let mut body = Vec::new();
+        if !chunked {
+            body.resize(length, 0);
+            self.reader.read_exact(&mut body)?;
+        }
+        while chunked {
+            line.clear();
+            self.reader.read_line(&mut line)?;
+            let size = usize::from_str_radix(line.trim(), 16).unwrap_or(0);
+            let at = body.len();
+            body.resize(at + size + 2, 0);
+            self.reader.read_exact(&mut body[at..])?;
+            body.truncate(at + size);
+            chunked = size > 0;
+        }
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
+    /// The body of an instant query.
+    pub fn query(&mut self, promql: &str) -> std::io::Result<String> {
+        let encoded: String = promql
+            .bytes()
+            .map(|byte| match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' => char::from(byte).to_string(),
+                _ => format!("%{byte:02X}"),
+            })
+            .collect();
+        self.get(&format!("/api/v1/query?query={encoded}"))
+    }
+}
