@@ -6,6 +6,8 @@ use stillwell_engine::labels::Labels;
 use stillwell_engine::promql::{Features, QueryError};
 use stillwell_engine::{Reader, Timestamp};
 
+use crate::kubernetes::Selector;
+
 /// The process behind the faces. Every call answers from memory at once.
 pub trait Host: Send + Sync + 'static {
     /// The process' clock.
@@ -127,13 +129,13 @@ pub trait Signals: Send + Sync {
     /// The configured names, sorted.
     fn names(&self) -> Vec<String>;
 
-    /// The signal of this name, in any case, for a caller who asks for these label values only; `None` where none is
+    /// The signal of this name, in any case, for a caller who selects elements by their labels; `None` where none is
     /// configured. May evaluate: call it on the pool.
     fn read(
         &self,
         name: &str,
         namespace: &str,
-        pins: &[(String, String)],
+        selector: &Selector,
         now: Timestamp,
     ) -> Option<Reading>;
 
@@ -175,8 +177,41 @@ pub enum Reading {
     },
     /// No number, and why.
     Unknown(String),
+    /// There are so many elements, and the selector fits none.
+    NoneFits(usize),
     /// This namespace may not read it.
     Forbidden,
+}
+
+impl Reading {
+    /// Only the elements that fit; `NoneFits` where none does.
+    pub fn select(self, selector: &Selector) -> Reading {
+        let keep = |mut elements: Vec<Element>| {
+            let all = elements.len();
+            elements.retain(|element| selector.matches(&element.labels));
+            if elements.is_empty() {
+                Err(Reading::NoneFits(all))
+            } else {
+                Ok(elements)
+            }
+        };
+        match self {
+            Reading::Value(elements) => keep(elements).map_or_else(|none| none, Reading::Value),
+            Reading::Held {
+                elements,
+                age_ms,
+                why,
+            } => match keep(elements) {
+                Ok(elements) => Reading::Held {
+                    elements,
+                    age_ms,
+                    why,
+                },
+                Err(none) => none,
+            },
+            other => other,
+        }
+    }
 }
 
 /// One number of a signal.

@@ -4,6 +4,7 @@
 
 pub mod config;
 pub mod promql;
+pub mod rules;
 
 /// Runs every seed of `fuzz/seeds/NAME` through a target; answers how many there were.
 pub fn run_seeds(name: &str, target: fn(&[u8])) -> usize {

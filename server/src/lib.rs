@@ -8,5 +8,6 @@ pub mod config;
 pub mod demo;
 pub mod logging;
 pub mod memory;
+pub mod rules;
 pub mod scrape;
 pub mod serve;

@@ -30,11 +30,11 @@ pub(super) async fn answer(
         .map_err(|error| Status::bad_request(error.to_string()))?;
     let signals = host.signals();
     let (now, names) = (host.now(), signals.names());
-    let (name, space, pins) = (metric.to_owned(), namespace.to_owned(), selector.pins());
+    let (name, space) = (metric.to_owned(), namespace.to_owned());
     let reading = host
         .queries()
         .run(TIMEOUT_MS, move |_| {
-            Ok(signals.read(&name, &space, &pins, now))
+            Ok(signals.read(&name, &space, &selector, now))
         })
         .await
         .map_err(|error| Status::unavailable(format!("{metric}: {error}")))?;
@@ -46,19 +46,14 @@ pub(super) async fn answer(
         Some(Reading::Unknown(why)) => {
             Err(Status::unavailable(format!("{metric} is unknown: {why}")))
         }
+        Some(Reading::NoneFits(elements)) => {
+            let selector = form.get("labelSelector");
+            Err(Status::not_found(format!(
+                "{metric}: none of its {elements} elements fits labelSelector {selector:?}"
+            )))
+        }
         Some(Reading::Value(elements) | Reading::Held { elements, .. }) => {
-            let fits: Vec<&Element> = elements
-                .iter()
-                .filter(|element| selector.matches(&element.labels))
-                .collect();
-            if fits.is_empty() {
-                let selector = form.get("labelSelector");
-                return Err(Status::not_found(format!(
-                    "{metric}: none of its {} elements fits labelSelector {selector:?}",
-                    elements.len()
-                )));
-            }
-            list(group, metric, &fits)
+            list(group, metric, &elements)
         }
     }
 }
@@ -73,7 +68,7 @@ fn unknown(metric: &str, names: &[String]) -> String {
     )
 }
 
-fn list(group: &str, metric: &str, elements: &[&Element]) -> Result<String, Status> {
+fn list(group: &str, metric: &str, elements: &[Element]) -> Result<String, Status> {
     let mut out = r#"{"kind":"ExternalMetricValueList","apiVersion":"#.to_owned();
     json::string(&mut out, &format!("{group}/{VERSION}"));
     out.push_str(",\"metadata\":{},\"items\":[");

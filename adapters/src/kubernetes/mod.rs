@@ -22,7 +22,7 @@ use crate::reply::{JSON, reply};
 use accept::negotiate;
 
 pub use quantity::{QuantityError, quantity};
-pub use selector::{Selector, SelectorError};
+pub use selector::{Requirement, Selector, SelectorError};
 pub use status::Status;
 
 /// The routes of the API for these groups.

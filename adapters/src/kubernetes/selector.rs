@@ -11,18 +11,21 @@ const SELECTOR_BYTES_MAX: usize = 64 << 10;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selector(Vec<Requirement>);
 
+/// One condition on one label.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Requirement {
-    key: String,
-    test: Test,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Test {
-    Exists,
-    Absent,
-    In(Vec<String>),
-    NotIn(Vec<String>),
+pub enum Requirement {
+    /// `k`
+    Exists(String),
+    /// `!k`
+    Absent(String),
+    /// `k=v`, `k==v`
+    Equal(String, String),
+    /// `k!=v`
+    NotEqual(String, String),
+    /// `k in (v, w)`
+    In(String, Vec<String>),
+    /// `k notin (v, w)`
+    NotIn(String, Vec<String>),
 }
 
 impl Selector {
@@ -51,31 +54,33 @@ impl Selector {
         Ok(Selector(requirements))
     }
 
+    /// Its conditions, in order.
+    pub fn requirements(&self) -> &[Requirement] {
+        &self.0
+    }
+
     /// The labels of which only one value fits.
     pub fn pins(&self) -> Vec<(String, String)> {
-        let single = |requirement: &Requirement| match &requirement.test {
-            Test::In(values) if values.len() == 1 => {
-                Some((requirement.key.clone(), values[0].clone()))
+        let single = |requirement: &Requirement| match requirement {
+            Requirement::Equal(key, value) => Some((key.clone(), value.clone())),
+            Requirement::In(key, values) if values.len() == 1 => {
+                Some((key.clone(), values[0].clone()))
             }
             _ => None,
         };
         self.0.iter().filter_map(single).collect()
     }
 
-    /// Whether the labels fit. As in Kubernetes an absent label fits `!=` and `notin`.
+    /// Whether the labels fit. Empty and absent are the same; an absent label fits `!=` and `notin`.
     pub fn matches(&self, labels: &Labels) -> bool {
-        self.0.iter().all(|requirement| {
-            let value = labels.get(&requirement.key);
-            let among =
-                |values: &[String]| value.is_some_and(|have| values.iter().any(|v| v == have));
-            match &requirement.test {
-                Test::Exists => value.is_some(),
-                Test::Absent => value.is_none(),
-                Test::In(values) => {
-                    among(values) || (value.is_none() && values.iter().any(String::is_empty))
-                }
-                Test::NotIn(values) => !among(values),
-            }
+        let value = |key: &String| labels.get(key).unwrap_or("");
+        self.0.iter().all(|requirement| match requirement {
+            Requirement::Exists(key) => labels.get(key).is_some(),
+            Requirement::Absent(key) => labels.get(key).is_none(),
+            Requirement::Equal(key, wanted) => value(key) == wanted,
+            Requirement::NotEqual(key, wanted) => value(key) != wanted,
+            Requirement::In(key, wanted) => wanted.iter().any(|one| one == value(key)),
+            Requirement::NotIn(key, wanted) => wanted.iter().all(|one| one != value(key)),
         })
     }
 }
@@ -151,20 +156,22 @@ impl<'t> Parser<'t> {
             return Err(self.refuse("a label name"));
         }
         self.skip_spaces();
-        let test = if absent { Test::Absent } else { self.test()? };
-        Ok(Requirement { key, test })
+        if absent {
+            Ok(Requirement::Absent(key))
+        } else {
+            self.test(key)
+        }
     }
 
-    fn test(&mut self) -> Result<Test, SelectorError> {
+    fn test(&mut self, key: String) -> Result<Requirement, SelectorError> {
         for (sign, equal) in [("==", true), ("=", true), ("!=", false)] {
             if self.rest().starts_with(sign) {
                 self.at += sign.len();
                 self.skip_spaces();
-                let value = vec![self.word().to_owned()];
-                return Ok(if equal {
-                    Test::In(value)
-                } else {
-                    Test::NotIn(value)
+                let value = self.word().to_owned();
+                return Ok(match equal {
+                    true => Requirement::Equal(key, value),
+                    false => Requirement::NotEqual(key, value),
                 });
             }
         }
@@ -173,9 +180,9 @@ impl<'t> Parser<'t> {
         }
         let start = self.at;
         match self.word() {
-            "" => Ok(Test::Exists),
-            "in" => self.values().map(Test::In),
-            "notin" => self.values().map(Test::NotIn),
+            "" => Ok(Requirement::Exists(key)),
+            "in" => Ok(Requirement::In(key, self.values()?)),
+            "notin" => Ok(Requirement::NotIn(key, self.values()?)),
             _ => {
                 self.at = start;
                 Err(self.refuse("=, ==, !=, in, notin or a comma"))

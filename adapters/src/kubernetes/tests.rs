@@ -32,7 +32,7 @@ impl Signals for Fixed {
         &self,
         name: &str,
         namespace: &str,
-        _: &[(String, String)],
+        selector: &Selector,
         now: Timestamp,
     ) -> Option<Reading> {
         let element = |labels, value| Element {
@@ -40,7 +40,7 @@ impl Signals for Fixed {
             value,
             at: now,
         };
-        match name.to_ascii_lowercase().as_str() {
+        let reading = match name.to_ascii_lowercase().as_str() {
             "igw_queue_depth" => Some(Reading::Value(vec![
                 element(labels! { "inference_pool" => "p" }, 250.0),
                 element(labels! { "inference_pool" => "q" }, 1.5),
@@ -57,7 +57,8 @@ impl Signals for Fixed {
                 "target http://a:1/metrics: connection refused".to_owned(),
             )),
             _ => None,
-        }
+        };
+        reading.map(|reading| reading.select(selector))
     }
 }
 

@@ -38,7 +38,9 @@ pub(super) async fn instant(host: &dyn Host, form: &Form) -> Result<String, ApiE
     let elements = match reading {
         Reading::Value(elements) | Reading::Held { elements, .. } => elements,
         Reading::Unknown(why) => return Err(ApiError::unavailable(why)),
-        Reading::Forbidden => return Err(ApiError::unavailable("not for this caller")),
+        Reading::Forbidden | Reading::NoneFits(_) => {
+            return Err(ApiError::unavailable("not for this caller"));
+        }
     };
     if elements.len() > 1 {
         return Err(ApiError::execution(format!(

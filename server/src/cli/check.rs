@@ -1,6 +1,7 @@
 //! `stillwell check config|metrics`: says what is wrong before it is in force.
 
 use std::io::Read;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -8,7 +9,7 @@ use stillwell_engine::{Engine, Format, Limits, TargetSpec};
 
 use super::{fail, lint, value};
 use crate::config;
-use crate::serve::signals;
+use crate::serve::{app, signals};
 
 /// A page that must not parse.
 const EXIT_BAD_PAGE: u8 = 1;
@@ -61,7 +62,7 @@ fn check_config(matches: &ArgMatches) -> ExitCode {
         Ok(text) => text,
         Err(error) => return fail(format!("{file}: {error}")),
     };
-    let (loaded, mut report) = config::load(&text);
+    let (loaded, mut report) = config::load_with_files(&text, app::folder(Path::new(file)));
     if let Some(config) = &loaded {
         report.errors.extend(signals::check(&config.signals));
         report.warnings.extend(lint::offline(config));

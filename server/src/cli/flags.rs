@@ -134,7 +134,7 @@ pub(super) const IGNORED: [(&str, bool, &str); 37] = [
 ];
 
 /// Our own flags without effect yet.
-pub(super) const LATER: [(&str, bool, &str); 14] = [
+pub(super) const LATER: [(&str, bool, &str); 8] = [
     (
         "web.config.file",
         true,
@@ -160,33 +160,11 @@ pub(super) const LATER: [(&str, bool, &str); 14] = [
         true,
         "snapshots are not built yet: samples are kept in memory",
     ),
-    ("secure-port", true, "the secure listener is not built yet"),
     (
-        "tls-cert-file",
+        "kubeconfig",
         true,
-        "the secure listener is not built yet",
+        "the API server is not asked yet: only what it vouches for is let in",
     ),
-    (
-        "tls-private-key-file",
-        true,
-        "the secure listener is not built yet",
-    ),
-    (
-        "client-ca-file",
-        true,
-        "the secure listener is not built yet",
-    ),
-    (
-        "requestheader-client-ca-file",
-        true,
-        "the secure listener is not built yet",
-    ),
-    (
-        "requestheader-allowed-names",
-        true,
-        "the secure listener is not built yet",
-    ),
-    ("kubeconfig", true, "the secure listener is not built yet"),
     (
         "keda.listen-address",
         true,

@@ -5,6 +5,7 @@ mod flags;
 mod lint;
 mod promqltest;
 mod query;
+mod secure;
 mod serve;
 
 use std::ffi::OsString;

@@ -13,13 +13,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{Level, error, info, warn};
 
 use super::flags::{IGNORED, LATER};
-use super::{fail, value};
+use super::{fail, secure, value};
 use crate::clock::Clock;
 use crate::config::units::{duration_ms, size_bytes};
 use crate::logging::{self, LogFormat};
 use crate::memory;
 use crate::serve::web::WebOptions;
-use crate::serve::{Settings, app};
+use crate::serve::{Faces, Settings, app};
 
 /// Threads of the faces. Queries run on others.
 const FACE_THREADS: usize = 2;
@@ -112,6 +112,7 @@ pub(super) fn command() -> Command {
             "logfmt or json",
             "logfmt",
         ));
+    command = command.args(secure::flags());
     for (name, takes_value, _) in IGNORED.iter().chain(&LATER) {
         let action = if *takes_value {
             ArgAction::Append
@@ -135,8 +136,7 @@ pub(super) fn command() -> Command {
 
 struct Options {
     settings: Settings,
-    web: WebOptions,
-    listen: Vec<String>,
+    faces: Faces,
     limits: Limits,
     level: Level,
     format: LogFormat,
@@ -181,20 +181,22 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
 async fn serve(options: Options, clock: Arc<Clock>) -> Result<(), String> {
     let path = options.settings.config_file.clone().unwrap_or_default();
     let text = app::read_config(&path).await?;
-    let config = app::load(&text)
+    let config = app::load(&text, app::folder(&path))
         .map_err(|problems| format!("{}: {}", path.display(), app::show(&problems)))?;
     let Options {
         settings,
-        web,
-        listen,
+        faces,
         limits,
         ..
     } = options;
-    let running = crate::serve::start(settings, config, text, web, &listen, limits, clock)
+    let running = crate::serve::start(settings, config, text, faces, limits, clock)
         .await
         .map_err(|error| error.to_string())?;
     for address in &running.addresses {
         info!(%address, "listening");
+    }
+    if let Some(address) = &running.secure_address {
+        info!(%address, "listening over TLS");
     }
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
@@ -263,15 +265,18 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
             retention: text("storage.retention.time").to_owned(),
             flags: shown_flags(matches),
         },
-        web: WebOptions {
-            route_prefix: route_prefix(
-                text("web.route-prefix"),
-                text_of_all(matches, "web.external-url"),
-            ),
-            lifecycle: matches.get_flag("web.enable-lifecycle"),
-            insecure_api_groups: Vec::new(),
+        faces: Faces {
+            listen: listen.map(|address| bindable(address)).collect(),
+            web: WebOptions {
+                route_prefix: route_prefix(
+                    text("web.route-prefix"),
+                    text_of_all(matches, "web.external-url"),
+                ),
+                lifecycle: matches.get_flag("web.enable-lifecycle"),
+                insecure_api_groups: Vec::new(),
+            },
+            secure: secure::options(matches)?,
         },
-        listen: listen.map(|address| bindable(address)).collect(),
         limits: Limits {
             memory_bytes_max,
             retention_ms: retention_ms as i64,

@@ -10,9 +10,15 @@ mod scrape;
 mod signals;
 mod tables;
 pub mod units;
-mod yaml;
+pub(crate) mod yaml;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::rules::{self, Rule};
 
 pub use nearest::nearest;
+pub(crate) use report::Table;
 pub use report::{Problem, Report};
 pub use scrape::{
     BODY_BYTES_MAX_DEFAULT, Global, INTERVAL_MS_MIN, PageLimits, Retain, ScrapeJob, StaticGroup,
@@ -22,7 +28,7 @@ pub use signals::{API_GROUP_DEFAULT, ExternalMetrics, SignalSpec};
 pub use yaml::CONFIG_BYTES_MAX;
 
 /// A configuration that passed every check.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Config {
     /// What jobs inherit.
     pub global: Global,
@@ -32,11 +38,35 @@ pub struct Config {
     pub rule_files: Vec<String>,
     /// What scalers may ask for.
     pub signals: Vec<SignalSpec>,
+    /// prometheus-adapter's rules whose query depends on who asks; the others are among the signals.
+    pub rules: Vec<Arc<Rule>>,
     /// The Kubernetes face.
     pub external_metrics: ExternalMetrics,
 }
 
-/// Reads a configuration. With errors there is no configuration; warnings come either way.
+/// Reads a configuration and the rules files that it names, relative to `base`.
+pub fn load_with_files(text: &str, base: &Path) -> (Option<Config>, Report) {
+    let (config, mut report) = load(text);
+    let Some(mut config) = config else {
+        return (None, report);
+    };
+    let section = &config.external_metrics;
+    let loaded = rules::load(&section.rules_files, base, section.rules_line, &mut report);
+    for signal in loaded.signals {
+        match config
+            .signals
+            .iter()
+            .find(|first| first.name.eq_ignore_ascii_case(&signal.name))
+        {
+            Some(first) => report.errors.push(rules::duplicate(first, &signal)),
+            None => config.signals.push(signal),
+        }
+    }
+    config.rules = loaded.rules.into_iter().map(Arc::new).collect();
+    (report.errors.is_empty().then_some(config), report)
+}
+
+/// Reads a configuration alone. With errors there is no configuration; warnings come either way.
 pub fn load(text: &str) -> (Option<Config>, Report) {
     let mut report = Report::default();
     let tree = match yaml::parse(text) {

@@ -33,13 +33,13 @@ impl fmt::Display for Problem {
 impl std::error::Error for Problem {}
 
 /// The keys of one kind of mapping: what we read, what we pass over with a warning, what we refuse for now.
-pub struct Table {
+pub(crate) struct Table {
     /// Read by the code that uses the table.
-    pub read: &'static [&'static str],
+    pub(crate) read: &'static [&'static str],
     /// Known to Prometheus, without effect here: key and consequence.
-    pub ignored: &'static [(&'static str, &'static str)],
+    pub(crate) ignored: &'static [(&'static str, &'static str)],
     /// Known to Prometheus, and ignoring it would do harm: key and reason.
-    pub refused: &'static [(&'static str, &'static str)],
+    pub(crate) refused: &'static [(&'static str, &'static str)],
 }
 
 /// Collects problems while the tree is decoded.
@@ -63,7 +63,12 @@ impl Report {
     }
 
     /// The entries of a mapping that `table` says are read; everything else is reported. `what` names the mapping.
-    pub fn fields<'n>(&mut self, node: &'n Node, what: &str, table: &Table) -> Vec<&'n Entry> {
+    pub(crate) fn fields<'n>(
+        &mut self,
+        node: &'n Node,
+        what: &str,
+        table: &Table,
+    ) -> Vec<&'n Entry> {
         let entries = match &node.kind {
             Kind::Map(entries) => entries.as_slice(),
             Kind::Null => &[],
@@ -105,7 +110,7 @@ impl Report {
     }
 
     /// The items of a list; nothing where the value is absent.
-    pub fn items<'n>(&mut self, entry: &'n Entry) -> &'n [Node] {
+    pub(crate) fn items<'n>(&mut self, entry: &'n Entry) -> &'n [Node] {
         match &entry.value.kind {
             Kind::List(items) => items,
             Kind::Null => &[],
@@ -121,7 +126,7 @@ impl Report {
     }
 
     /// A single value as text; `None` where it is absent.
-    pub fn text<'n>(&mut self, node: &'n Node, name: &str) -> Option<&'n str> {
+    pub(crate) fn text<'n>(&mut self, node: &'n Node, name: &str) -> Option<&'n str> {
         match &node.kind {
             Kind::Scalar { text, .. } => Some(text),
             Kind::Null => None,
@@ -137,7 +142,7 @@ impl Report {
     }
 
     /// A list of single values.
-    pub fn texts(&mut self, entry: &Entry) -> Vec<String> {
+    pub(crate) fn texts(&mut self, entry: &Entry) -> Vec<String> {
         let items = self.items(entry);
         items
             .iter()
@@ -146,7 +151,7 @@ impl Report {
     }
 
     /// A single value read by `parse`, whose error becomes part of the complaint.
-    pub fn parsed<T, E: fmt::Display>(
+    pub(crate) fn parsed<T, E: fmt::Display>(
         &mut self,
         entry: &Entry,
         parse: impl FnOnce(&str) -> Result<T, E>,
@@ -162,7 +167,7 @@ impl Report {
     }
 
     /// `true` or `false`, in YAML's spellings.
-    pub fn flag(&mut self, entry: &Entry) -> Option<bool> {
+    pub(crate) fn flag(&mut self, entry: &Entry) -> Option<bool> {
         self.parsed(entry, |text| match text.to_ascii_lowercase().as_str() {
             "true" | "yes" | "on" | "y" => Ok(true),
             "false" | "no" | "off" | "n" => Ok(false),
@@ -171,7 +176,7 @@ impl Report {
     }
 
     /// A number that is not negative.
-    pub fn number(&mut self, entry: &Entry) -> Option<u64> {
+    pub(crate) fn number(&mut self, entry: &Entry) -> Option<u64> {
         self.parsed(entry, |text| {
             text.parse::<u64>()
                 .map_err(|_| format!("{text:?} is not a whole number of 0 or more"))

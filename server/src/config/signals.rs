@@ -38,6 +38,8 @@ pub struct ExternalMetrics {
     pub insecure: bool,
     /// prometheus-adapter's rules.
     pub rules_files: Vec<String>,
+    /// Where they are named.
+    pub rules_line: usize,
 }
 
 impl Default for ExternalMetrics {
@@ -46,6 +48,7 @@ impl Default for ExternalMetrics {
             api_groups: vec![API_GROUP_DEFAULT.to_owned()],
             insecure: false,
             rules_files: Vec::new(),
+            rules_line: 1,
         }
     }
 }
@@ -151,12 +154,7 @@ pub(super) fn external_metrics(node: &Node, report: &mut Report) -> ExternalMetr
             "insecure" => section.insecure = report.flag(entry).unwrap_or(false),
             _ => {
                 section.rules_files = report.texts(entry);
-                if !section.rules_files.is_empty() {
-                    report.warn(
-                        entry.line,
-                        "rules_files has no effect yet: write the metrics as signals",
-                    );
-                }
+                section.rules_line = entry.line;
             }
         }
     }

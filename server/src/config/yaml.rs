@@ -17,24 +17,22 @@ const NODES_MAX: usize = 2_000_000;
 
 /// One value of the tree.
 #[derive(Clone, Debug)]
-pub struct Node {
+pub(crate) struct Node {
     /// Counted from 1.
-    pub line: usize,
+    pub(crate) line: usize,
     /// What it is.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
 }
 
 /// The kinds of values.
 #[derive(Clone, Debug)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Nothing, `~`, `null`.
     Null,
-    /// A scalar; `plain` where it was written without quotes.
+    /// A single value.
     Scalar {
         /// The text.
         text: String,
-        /// Without quotes.
-        plain: bool,
     },
     /// A sequence.
     List(Vec<Node>),
@@ -44,18 +42,18 @@ pub enum Kind {
 
 /// One pair of a mapping.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// The key.
-    pub key: String,
+    pub(crate) key: String,
     /// The key's line.
-    pub line: usize,
+    pub(crate) line: usize,
     /// The value.
-    pub value: Node,
+    pub(crate) value: Node,
 }
 
 impl Node {
     /// What a reader of the file would call it.
-    pub fn describe(&self) -> &'static str {
+    pub(crate) fn describe(&self) -> &'static str {
         match self.kind {
             Kind::Null => "nothing",
             Kind::Scalar { .. } => "a single value",
@@ -66,7 +64,7 @@ impl Node {
 }
 
 /// Reads the first document of `text`; an empty text is `Null`.
-pub(super) fn parse(text: &str) -> Result<Node, Problem> {
+pub(crate) fn parse(text: &str) -> Result<Node, Problem> {
     if text.len() > CONFIG_BYTES_MAX {
         let message = format!(
             "the file has {} bytes; at most {CONFIG_BYTES_MAX} are read",
@@ -122,7 +120,6 @@ impl Tree {
                     "" | "~" | "null" | "Null" | "NULL" if plain => Kind::Null,
                     _ => Kind::Scalar {
                         text: text.into_owned(),
-                        plain,
                     },
                 };
                 let node = Node { line, kind };

@@ -4,6 +4,7 @@ mod day;
 mod gateway;
 mod show;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +20,7 @@ use crate::cli::fail;
 use crate::clock::Clock;
 use crate::config::units::duration_ms;
 use crate::logging::{self, LogFormat};
-use crate::serve::web::WebOptions;
-use crate::serve::{self, Settings, app};
+use crate::serve::{self, Faces, Settings, app};
 
 /// The stand-in's page this many seconds into its day.
 pub fn page_at(elapsed_s: f64) -> String {
@@ -76,19 +76,15 @@ async fn demo(length_ms: Option<u64>, port: Option<u16>) -> Result<(), String> {
 
     let text = configuration(&gateway_address.to_string());
     let settings = settings();
-    let config = app::load(&text).map_err(|problems| app::show(&problems))?;
-    let listen = [format!("127.0.0.1:{}", free_port(port).await)];
-    let running = serve::start(
-        settings,
-        config,
-        text,
-        WebOptions::default(),
-        &listen,
-        Limits::default(),
-        clock,
-    )
-    .await
-    .map_err(|error| error.to_string())?;
+    let config = app::load(&text, Path::new("")).map_err(|problems| app::show(&problems))?;
+    let listen = vec![format!("127.0.0.1:{}", free_port(port).await)];
+    let faces = Faces {
+        listen,
+        ..Faces::default()
+    };
+    let running = serve::start(settings, config, text, faces, Limits::default(), clock)
+        .await
+        .map_err(|error| error.to_string())?;
     let base = format!("http://{}", running.addresses[0]);
     let (app, gateway) = (Arc::clone(&running.app), gateway_address.to_string());
     let shown = async move { show::show(&app, &base, &gateway).await };

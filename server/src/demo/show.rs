@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stillwell_adapters::host::{Host, Reading};
+use stillwell_adapters::kubernetes::Selector;
 
 use crate::serve::App;
 
@@ -51,7 +52,10 @@ pub(super) async fn show(app: &Arc<App>, base: &str, gateway: &str) {
     let mut ticks = tokio::time::interval(Duration::from_millis(LINE_MS));
     for second in 0.. {
         ticks.tick().await;
-        let reading = |name| app.signals().read(name, namespace, &[], app.now());
+        let reading = |name| {
+            app.signals()
+                .read(name, namespace, &Selector::default(), app.now())
+        };
         let line = format!(
             "  {:02}:{:02}  {}  {}\n",
             second / 60,
@@ -80,7 +84,7 @@ fn cell(reading: Option<Reading>, color: Option<&str>) -> String {
         Some(Reading::Value(elements) | Reading::Held { elements, .. }) => {
             elements.iter().map(|element| element.value).sum::<f64>()
         }
-        Some(Reading::Unknown(_)) | Some(Reading::Forbidden) | None => {
+        Some(Reading::Unknown(_) | Reading::NoneFits(_) | Reading::Forbidden) | None => {
             return format!("{:>5} {:<BAR_COLUMNS$}", "-", "unknown");
         }
     };

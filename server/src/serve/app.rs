@@ -1,6 +1,6 @@
 //! The running process: what its parts share and what the faces see of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -51,9 +51,10 @@ struct Loaded {
     reload_succeeded: bool,
 }
 
-/// Reads and checks a configuration, signals' expressions included. Warnings are logged.
-pub fn load(text: &str) -> Result<Config, Vec<Problem>> {
-    let (config, report) = config::load(text);
+/// Reads and checks a configuration with the files that it names (relative to `base`), signals' expressions included.
+/// Warnings are logged.
+pub fn load(text: &str, base: &Path) -> Result<Config, Vec<Problem>> {
+    let (config, report) = config::load_with_files(text, base);
     for warning in &report.warnings {
         warn!(line = warning.line, "configuration: {}", warning.message);
     }
@@ -77,7 +78,7 @@ impl App {
         scraper: Scraper,
     ) -> Result<Arc<App>, Vec<Problem>> {
         let queries = QueryPool::new(settings.query_concurrency_max, settings.query.timeout_ms);
-        let signals = Watched::replace(&config.signals, &Watched::none(reader.clone()))?;
+        let signals = Watched::replace(&config, &Watched::none(reader.clone()))?;
         let loaded = Loaded {
             text: Arc::new(text),
             signals: Arc::new(signals),
@@ -117,10 +118,9 @@ impl App {
             return Err("there is no configuration file to read".to_owned());
         };
         let text = read_config(path).await?;
-        let config = load(&text).map_err(|problems| show(&problems))?;
+        let config = load(&text, folder(path)).map_err(|problems| show(&problems))?;
         let before = Arc::clone(&self.loaded.read().signals);
-        let signals =
-            Watched::replace(&config.signals, &before).map_err(|problems| show(&problems))?;
+        let signals = Watched::replace(&config, &before).map_err(|problems| show(&problems))?;
         self.scraper.apply(config.jobs).await;
         let signals = Arc::new(signals);
         {
@@ -152,8 +152,13 @@ impl App {
     }
 }
 
+/// Where the files that a configuration names are looked for: beside it.
+pub fn folder(config_file: &Path) -> &Path {
+    config_file.parent().unwrap_or(Path::new(""))
+}
+
 /// Reads the configuration file, up to the size that is parsed.
-pub async fn read_config(path: &std::path::Path) -> Result<String, String> {
+pub async fn read_config(path: &Path) -> Result<String, String> {
     let name = path.display();
     let size = tokio::fs::metadata(path)
         .await

@@ -2,10 +2,13 @@
 
 pub mod app;
 mod asked;
+mod listen;
 mod own_metrics;
+mod rules;
 mod run;
+pub mod secure;
 pub mod signals;
 pub mod web;
 
 pub use app::{App, Settings};
-pub use run::{Running, start};
+pub use run::{Faces, Running, start};

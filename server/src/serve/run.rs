@@ -13,10 +13,22 @@ use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 
 use super::app::{App, Settings};
+use super::secure::{Secure, SecureOptions};
 use super::web::{self, WebOptions};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::scrape::{Buffers, Gunzip, Scraper, Shared};
+
+/// Where to listen, and for what.
+#[derive(Clone, Debug, Default)]
+pub struct Faces {
+    /// Addresses of the plain listener.
+    pub listen: Vec<String>,
+    /// What it serves.
+    pub web: WebOptions,
+    /// The secure listener, where there is one.
+    pub secure: Option<SecureOptions>,
+}
 
 /// A server that was started.
 pub struct Running {
@@ -24,6 +36,8 @@ pub struct Running {
     pub app: Arc<App>,
     /// Where the plain listener listens.
     pub addresses: Vec<SocketAddr>,
+    /// Where the secure listener listens.
+    pub secure_address: Option<SocketAddr>,
     quit: watch::Sender<bool>,
     faces: Vec<tokio::task::JoinHandle<()>>,
     scraping: JoinHandle<()>,
@@ -34,13 +48,21 @@ pub async fn start(
     settings: Settings,
     config: Config,
     text: String,
-    web: WebOptions,
-    listen: &[String],
+    faces: Faces,
     limits: Limits,
     clock: Arc<Clock>,
 ) -> io::Result<Running> {
+    let Faces {
+        listen,
+        web,
+        secure,
+    } = faces;
+    let secure = match secure {
+        Some(options) => Some(Secure::bind(options).await.map_err(io::Error::other)?),
+        None => None,
+    };
     let mut listeners = Vec::new();
-    for address in listen {
+    for address in &listen {
         let listener = TcpListener::bind(address).await.map_err(|error| {
             io::Error::new(error.kind(), format!("listen on {address}: {error}"))
         })?;
@@ -59,8 +81,9 @@ pub async fn start(
     let scraper = scraper
         .await
         .map_err(|_| io::Error::other("the scraping thread did not start"))?;
+    let groups = config.external_metrics.api_groups.clone();
     let insecure_groups = if config.external_metrics.insecure {
-        config.external_metrics.api_groups.clone()
+        groups.clone()
     } else {
         Vec::new()
     };
@@ -84,9 +107,19 @@ pub async fn start(
             quitting.clone(),
         )));
     }
+    let mut secure_address = None;
+    if let Some(secure) = secure {
+        secure_address = Some(secure.address()?);
+        faces.push(tokio::spawn(secure.serve(
+            Arc::clone(&app),
+            groups,
+            quitting.clone(),
+        )));
+    }
     Ok(Running {
         app,
         addresses,
+        secure_address,
         quit,
         faces,
         scraping,

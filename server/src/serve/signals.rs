@@ -5,17 +5,22 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use stillwell_adapters::host::{Description, Element, Reading, Signals};
+use stillwell_adapters::kubernetes::Selector;
 use stillwell_engine::labels::Labels;
 use stillwell_engine::promql::QueryError;
 use stillwell_engine::signal::{SignalId, State};
 use stillwell_engine::{Engine, Limits, Reader, Timestamp};
 
 use super::asked::Asked;
-use crate::config::{Problem, SignalSpec};
+use super::rules;
+use crate::config::{Config, Problem, SignalSpec};
+use crate::rules::Rule;
 
 /// The signals of one configuration.
 pub struct Watched {
     signals: Vec<(SignalSpec, SignalId)>,
+    /// Rules whose query depends on who asks.
+    rules: Vec<Arc<Rule>>,
     reader: Reader,
     /// Both are carried from one configuration to the next.
     asked: Arc<Asked>,
@@ -33,6 +38,7 @@ impl Watched {
     pub(super) fn none(reader: Reader) -> Watched {
         Watched {
             signals: Vec::new(),
+            rules: Vec::new(),
             reader,
             asked: Arc::default(),
             last_reads: Arc::default(),
@@ -41,14 +47,15 @@ impl Watched {
 
     /// The signals of a new configuration. One whose expression and jobs are as before goes on with what it has seen,
     /// under its new policy. With errors nothing changes.
-    pub(super) fn replace(specs: &[SignalSpec], before: &Watched) -> Result<Watched, Vec<Problem>> {
+    pub(super) fn replace(config: &Config, before: &Watched) -> Result<Watched, Vec<Problem>> {
         let reader = before.reader.clone();
-        let signals = watch(specs, &reader, &before.signals)?;
+        let signals = watch(&config.signals, &reader, &before.signals)?;
         for (spec, id) in &signals {
             reader.set_policy(*id, spec.policy.clone());
         }
         Ok(Watched {
             signals,
+            rules: config.rules.clone(),
             reader,
             asked: Arc::clone(&before.asked),
             last_reads: Arc::clone(&before.last_reads),
@@ -109,7 +116,9 @@ impl Signals for Watched {
             .iter()
             .map(|(spec, _)| spec.name.clone())
             .collect();
+        names.extend(rules::metrics(&self.rules, &self.reader));
         names.sort();
+        names.dedup();
         names
     }
 
@@ -117,24 +126,21 @@ impl Signals for Watched {
         &self,
         name: &str,
         namespace: &str,
-        pins: &[(String, String)],
+        selector: &Selector,
         now: Timestamp,
     ) -> Option<Reading> {
-        let (spec, id) = self
-            .signals
-            .iter()
-            .find(|(spec, _)| spec.name.eq_ignore_ascii_case(name))?;
+        let named = |(spec, _): &&(SignalSpec, SignalId)| spec.name.eq_ignore_ascii_case(name);
+        let Some((spec, id)) = self.signals.iter().find(named) else {
+            return self.read_rule(name, namespace, selector, now);
+        };
         let allowed = &spec.namespaces;
         if !allowed.is_empty() && !allowed.iter().any(|one| one == namespace) {
             return Some(Reading::Forbidden);
         }
         // Labels that the configuration adds are no labels of the query.
-        let pins: Vec<(String, String)> = pins
-            .iter()
-            .filter(|(label, _)| spec.labels.get(label).is_none())
-            .cloned()
-            .collect();
-        let reading = told(self.reader.signal(*id, now, &pins)?, &spec.labels);
+        let mut pins = selector.pins();
+        pins.retain(|(label, _)| spec.labels.get(label).is_none());
+        let reading = told(self.reader.signal(*id, now, &pins)?, &spec.labels).select(selector);
         let told = format!("namespace {namespace}: {}", summary(&reading));
         self.last_reads.lock().insert(*id, (now, told));
         Some(reading)
@@ -174,6 +180,21 @@ impl Signals for Watched {
     }
 }
 
+impl Watched {
+    /// A metric of a rule. Its query holds the caller's selector, so what it gives is what was selected.
+    fn read_rule(
+        &self,
+        name: &str,
+        namespace: &str,
+        selector: &Selector,
+        now: Timestamp,
+    ) -> Option<Reading> {
+        let query = rules::query_for(&self.rules, &self.reader, name, namespace, selector)?;
+        let reading = query.and_then(|query| self.guarded(&query, now));
+        Some(reading.unwrap_or_else(|error| Reading::Unknown(error.to_string())))
+    }
+}
+
 /// What the wire carries of a reading (S9a, S9b), with the labels that the configuration adds.
 fn told(reading: stillwell_engine::signal::Reading, labels: &Labels) -> Reading {
     let element = |element: stillwell_engine::signal::Element| {
@@ -203,6 +224,7 @@ fn told(reading: stillwell_engine::signal::Reading, labels: &Labels) -> Reading 
 fn summary(reading: &Reading) -> String {
     match reading {
         Reading::Forbidden => "forbidden".to_owned(),
+        Reading::NoneFits(elements) => format!("none of {elements} elements was selected"),
         Reading::Unknown(why) => format!("unknown: {why}"),
         Reading::Value(elements) | Reading::Held { elements, .. } => {
             let values: Vec<String> = elements
@@ -236,6 +258,13 @@ mod tests {
         }
     }
 
+    fn config(signals: Vec<SignalSpec>) -> Config {
+        Config {
+            signals,
+            ..Config::default()
+        }
+    }
+
     fn ids(watched: &Watched) -> Vec<SignalId> {
         watched.signals.iter().map(|(_, id)| *id).collect()
     }
@@ -244,14 +273,20 @@ mod tests {
     fn a_reload_keeps_what_it_does_not_change_and_a_bad_one_keeps_everything() {
         let (_writer, reader) = Engine::new(Limits::default());
         let none = Watched::none(reader);
-        let first = Watched::replace(&[spec("a", "sum(x)", 1), spec("b", "sum(y)", 1)], &none)
-            .expect("valid");
-        let problems = Watched::replace(&[spec("a", "sum(x)", 9), spec("c", "sum(", 1)], &first)
-            .err()
-            .expect("an expression is broken");
+        let first = Watched::replace(
+            &config(vec![spec("a", "sum(x)", 1), spec("b", "sum(y)", 1)]),
+            &none,
+        )
+        .expect("valid");
+        let problems = Watched::replace(
+            &config(vec![spec("a", "sum(x)", 9), spec("c", "sum(", 1)]),
+            &first,
+        )
+        .err()
+        .expect("an expression is broken");
         assert_eq!((problems.len(), problems[0].line), (1, 7));
         let second = Watched::replace(
-            &[spec("n", "sum(z)", 1), spec("renamed", "sum(x)", 2)],
+            &config(vec![spec("n", "sum(z)", 1), spec("renamed", "sum(x)", 2)]),
             &first,
         )
         .expect("valid");

@@ -1,37 +1,21 @@
 //! The plain listener: its routes, and connections served until the process ends.
 
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, Response, StatusCode, Uri, header};
 use axum::routing::any;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use stillwell_adapters::host::Host;
 use stillwell_adapters::reply::reply;
 use stillwell_adapters::{kubernetes, prometheus, signals};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tower_service::Service;
-use tracing::{debug, warn};
 
 use super::app::App;
+use super::listen;
 use super::own_metrics;
-
-/// As many as Prometheus takes (`--web.max-connections`).
-const CONNECTIONS_MAX: usize = 512;
-/// A client that has not sent its headers by then is not going to.
-const HEADER_TIMEOUT_MS: u64 = 30_000;
-/// URL and headers of one request.
-const HEADER_BYTES_MAX: usize = 512 << 10;
-/// Answers under way are given this long when the process ends.
-const DRAIN_MS: u64 = 5_000;
 
 /// What the plain listener serves.
 #[derive(Clone, Debug, Default)]
@@ -138,83 +122,17 @@ pub async fn serve(
     listener: TcpListener,
     router: Router,
     prefix: String,
-    mut quit: watch::Receiver<bool>,
+    quit: watch::Receiver<bool>,
 ) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = ended(&mut quit) => break,
-            Some(_) = connections.join_next() => continue,
-            accepted = accept(&listener, &slots) => accepted,
-        };
-        if let Some((stream, slot)) = accepted {
-            let (router, prefix, quit) = (router.clone(), prefix.clone(), quit.clone());
-            connections.spawn(async move {
-                connection(stream, router, prefix, quit).await;
-                drop(slot);
-            });
-        }
-    }
-    drop(listener);
-    let drain = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(Duration::from_millis(DRAIN_MS), drain)
-        .await
-        .is_err()
-    {
-        warn!("answers were still under way when the process ended");
-    }
-}
-
-/// Until the process shall end.
-async fn ended(quit: &mut watch::Receiver<bool>) {
-    quit.wait_for(|quit| *quit).await.ok(); // without a sender nobody is left to serve for
-}
-
-async fn accept(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let slot = Arc::clone(slots).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, _)) => Some((stream, slot)),
-        Err(error) => {
-            // Out of file descriptors, most likely: others must end before a new one can begin.
-            warn!(%error, "a connection could not be accepted");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            None
-        }
-    }
-}
-
-async fn connection(
-    stream: TcpStream,
-    router: Router,
-    prefix: String,
-    mut quit: watch::Receiver<bool>,
-) {
-    stream.set_nodelay(true).ok(); // answers are one write; without it only latency suffers
-    let service = service_fn(move |request: Request<Incoming>| {
-        let (router, prefix) = (router.clone(), prefix.clone());
-        async move { Ok::<_, Infallible>(route(router, &prefix, request.map(Body::new)).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(HEADER_TIMEOUT_MS))
-        .max_buf_size(HEADER_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = ended(&mut quit) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = result {
-        debug!(%error, "a connection ended");
-    }
+    let prefix: Arc<str> = Arc::from(prefix);
+    listen::serve(listener, quit, move |stream, quit| {
+        let (router, prefix) = (router.clone(), Arc::clone(&prefix));
+        listen::answer(stream, quit, move |request| {
+            let (router, prefix) = (router.clone(), Arc::clone(&prefix));
+            async move { route(router, &prefix, request).await }
+        })
+    })
+    .await;
 }
 
 /// Takes the route prefix off and doubled slashes out, then routes. KEDA pastes a server address that ends in a slash.

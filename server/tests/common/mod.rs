@@ -12,7 +12,7 @@ use serde_json::Value;
 use stillwell::clock::Clock;
 use stillwell::scrape::TargetState;
 use stillwell::serve::web::WebOptions;
-use stillwell::serve::{App, Running, Settings, app};
+use stillwell::serve::{App, Faces, Running, Settings, app};
 use stillwell_adapters::host::{Host, QuerySettings};
 use stillwell_engine::Limits;
 use stillwell_engine::promql::Features;
@@ -53,15 +53,30 @@ pub async fn server(text: &str) -> Running {
 
 /// A server with everything as given.
 pub async fn server_with(text: &str, settings: Settings, web: WebOptions) -> Running {
-    let config = app::load(text).unwrap_or_else(|problems| panic!("{problems:?}"));
-    let listen = ["127.0.0.1:0".to_owned()];
+    let faces = Faces {
+        web,
+        ..Faces::default()
+    };
+    server_of(text, settings, faces).await
+}
+
+/// A server with everything as given, the address of the plain listener excepted.
+pub async fn server_of(text: &str, settings: Settings, faces: Faces) -> Running {
+    let base = settings
+        .config_file
+        .as_deref()
+        .map_or(std::path::Path::new(""), app::folder);
+    let config = app::load(text, base).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let faces = Faces {
+        listen: vec!["127.0.0.1:0".to_owned()],
+        ..faces
+    };
     let clock = Arc::new(Clock::start());
     stillwell::serve::start(
         settings,
         config,
         text.to_owned(),
-        web,
-        &listen,
+        faces,
         Limits::default(),
         clock,
     )

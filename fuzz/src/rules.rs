@@ -1,0 +1,22 @@
+//! Rules files of prometheus-adapter: any text is rules or a list of errors, and any rule renders or says why not.
+
+use stillwell::rules::{metric_name, query, read};
+use stillwell_adapters::kubernetes::Selector;
+
+/// Reads the rules and asks each for a metric; the text's first line serves as a selector too.
+pub fn run(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let selector = Selector::parse(text.lines().next().unwrap_or("")).unwrap_or_default();
+    for rule in read(&text).0 {
+        let _ = metric_name(&rule, "inference_extension_flow_control_queue_size");
+        let _ = query(&rule, "a", "b", &selector);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn seeds_pass() {
+        assert!(crate::run_seeds("rules", super::run) > 0);
+    }
+}

@@ -1,0 +1,215 @@
+//! Text and actions, and the words inside actions.
+
+use super::TemplateError;
+
+const OPEN: &str = "<<";
+const CLOSE: &str = ">>";
+
+/// One piece of a template.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Token {
+    pub(super) at: usize,
+    pub(super) kind: Kind,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Kind {
+    /// Outside actions.
+    Text(String),
+    /// `<<`
+    Open,
+    /// `>>`
+    Close,
+    /// `if`, `index`, `true`
+    Word(String),
+    /// `.`, `.A.B`: the names after the dots
+    Field(Vec<String>),
+    /// `$`, `$x`, `$x.A`
+    Variable(String, Vec<String>),
+    /// `"..."` and `` `...` ``
+    Text2(String),
+    /// `12`
+    Number(i64),
+    /// `|`, `(`, `)`, `,`, `:=`, `=`
+    Sign(&'static str),
+}
+
+pub(super) fn tokens(text: &str) -> Result<Vec<Token>, TemplateError> {
+    let mut tokens = Vec::new();
+    let mut at = 0;
+    let mut trim_next = false;
+    while at < text.len() {
+        let open = text[at..].find(OPEN).map_or(text.len(), |found| at + found);
+        let mut plain = &text[at..open];
+        if trim_next {
+            plain = plain.trim_start();
+        }
+        if open == text.len() {
+            push_text(&mut tokens, at, plain);
+            break;
+        }
+        let inside = open + OPEN.len();
+        let trims =
+            text[inside..].starts_with('-') && text[inside + 1..].starts_with(char::is_whitespace);
+        push_text(
+            &mut tokens,
+            at,
+            if trims { plain.trim_end() } else { plain },
+        );
+        let start = if trims { inside + 1 } else { inside };
+        let (end, trim) = action(text, start, open, &mut tokens)?;
+        (at, trim_next) = (end, trim);
+    }
+    Ok(tokens)
+}
+
+fn push_text(tokens: &mut Vec<Token>, at: usize, text: &str) {
+    if !text.is_empty() {
+        tokens.push(Token {
+            at,
+            kind: Kind::Text(text.to_owned()),
+        });
+    }
+}
+
+/// The tokens of one action; answers where it ends and whether the text after it is trimmed.
+fn action(
+    text: &str,
+    start: usize,
+    open: usize,
+    tokens: &mut Vec<Token>,
+) -> Result<(usize, bool), TemplateError> {
+    let comment = text[start..].trim_start();
+    if let Some(body) = comment.strip_prefix("/*") {
+        let body_at = text.len() - body.len();
+        let refuse = || TemplateError::new(open, "a comment without */ and >>");
+        let end = body_at + body.find("*/").ok_or_else(refuse)? + 2;
+        let rest = text[end..].trim_start();
+        let (trims, rest) = rest
+            .strip_prefix('-')
+            .map_or((false, rest), |rest| (true, rest));
+        let rest = rest.strip_prefix(CLOSE).ok_or_else(refuse)?;
+        return Ok((text.len() - rest.len(), trims));
+    }
+    tokens.push(Token {
+        at: open,
+        kind: Kind::Open,
+    });
+    let mut at = start;
+    loop {
+        let rest = &text[at..];
+        let Some(first) = rest.chars().next() else {
+            return Err(TemplateError::new(open, "an action without >>"));
+        };
+        if rest.starts_with(CLOSE) {
+            tokens.push(Token {
+                at,
+                kind: Kind::Close,
+            });
+            return Ok((at + CLOSE.len(), false));
+        }
+        if first.is_whitespace() {
+            at += first.len_utf8();
+            let trims = text[at..].starts_with("->>");
+            if trims {
+                tokens.push(Token {
+                    at,
+                    kind: Kind::Close,
+                });
+                return Ok((at + 1 + CLOSE.len(), true));
+            }
+            continue;
+        }
+        let (kind, length) = word(rest, first).map_err(|reason| TemplateError::new(at, reason))?;
+        tokens.push(Token { at, kind });
+        at += length;
+    }
+}
+
+fn word(rest: &str, first: char) -> Result<(Kind, usize), String> {
+    let name_length = |text: &str| {
+        text.find(|c: char| !(c.is_alphanumeric() || c == '_'))
+            .unwrap_or(text.len())
+    };
+    match first {
+        '.' => {
+            let (fields, length) = fields(rest);
+            Ok((Kind::Field(fields), length.max(1)))
+        }
+        '$' => {
+            let name = &rest[1..1 + name_length(&rest[1..])];
+            let (fields, length) = fields(&rest[1 + name.len()..]);
+            Ok((
+                Kind::Variable(name.to_owned(), fields),
+                1 + name.len() + length,
+            ))
+        }
+        '"' => quoted(rest),
+        '`' => {
+            let end = rest[1..].find('`').ok_or("a ` without its other one")?;
+            Ok((Kind::Text2(rest[1..1 + end].to_owned()), end + 2))
+        }
+        '|' | '(' | ')' | ',' | '=' => {
+            let sign = ["|", "(", ")", ",", "="]
+                .into_iter()
+                .find(|sign| rest.starts_with(sign));
+            Ok((Kind::Sign(sign.unwrap_or("|")), 1))
+        }
+        ':' if rest.starts_with(":=") => Ok((Kind::Sign(":="), 2)),
+        _ if first.is_ascii_digit()
+            || (first == '-' && rest[1..].starts_with(|c: char| c.is_ascii_digit())) =>
+        {
+            let digits = rest[1..]
+                .find(|c: char| !c.is_ascii_digit())
+                .map_or(rest.len(), |end| end + 1);
+            let number = rest[..digits]
+                .parse()
+                .map_err(|_| format!("{:?} is no number", &rest[..digits]))?;
+            Ok((Kind::Number(number), digits))
+        }
+        _ if first.is_alphabetic() || first == '_' => {
+            let length = name_length(rest);
+            Ok((Kind::Word(rest[..length].to_owned()), length))
+        }
+        _ => Err(format!("{first:?} has no meaning here")),
+    }
+}
+
+/// `.A.B` at the start of `text`, and its length; a lone dot has no fields.
+fn fields(text: &str) -> (Vec<String>, usize) {
+    let (mut fields, mut length) = (Vec::new(), 0);
+    while let Some(rest) = text[length..].strip_prefix('.') {
+        let end = rest
+            .find(|c: char| !(c.is_alphanumeric() || c == '_'))
+            .unwrap_or(rest.len());
+        if end == 0 {
+            break;
+        }
+        fields.push(rest[..end].to_owned());
+        length += 1 + end;
+    }
+    (fields, length)
+}
+
+fn quoted(rest: &str) -> Result<(Kind, usize), String> {
+    let mut out = String::new();
+    let mut chars = rest.char_indices().skip(1);
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' => return Ok((Kind::Text2(out), at + 1)),
+            '\\' => match chars.next() {
+                Some((_, 'n')) => out.push('\n'),
+                Some((_, 't')) => out.push('\t'),
+                Some((_, escaped @ ('"' | '\\'))) => out.push(escaped),
+                Some((_, other)) => {
+                    return Err(format!(
+                        "\\{other} is not read in a text; use ` instead of \""
+                    ));
+                }
+                None => break,
+            },
+            _ => out.push(c),
+        }
+    }
+    Err("a \" without its other one".to_owned())
+}

@@ -1,0 +1,115 @@
+//! Listeners and their connections, plain or not, until the process ends.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tracing::{debug, warn};
+
+/// As many as Prometheus takes (`--web.max-connections`).
+const CONNECTIONS_MAX: usize = 512;
+/// A client that has not sent its headers by then is not going to.
+const HEADER_TIMEOUT_MS: u64 = 30_000;
+/// URL and headers of one request.
+const HEADER_BYTES_MAX: usize = 512 << 10;
+/// Answers under way are given this long when the process ends.
+const DRAIN_MS: u64 = 5_000;
+/// Between two tries, where accepting fails.
+const ACCEPT_PAUSE_MS: u64 = 100;
+
+/// Hands every connection to `handle` until `quit` turns true, then lets answers under way finish.
+pub(super) async fn serve<H, F>(listener: TcpListener, mut quit: watch::Receiver<bool>, handle: H)
+where
+    H: Fn(TcpStream, watch::Receiver<bool>) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = ended(&mut quit) => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = accept(&listener, &slots) => accepted,
+        };
+        if let Some((stream, slot)) = accepted {
+            let handled = handle(stream, quit.clone());
+            connections.spawn(async move {
+                handled.await;
+                drop(slot);
+            });
+        }
+    }
+    drop(listener);
+    let drain = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(Duration::from_millis(DRAIN_MS), drain)
+        .await
+        .is_err()
+    {
+        warn!("answers were still under way when the process ended");
+    }
+}
+
+/// Answers the requests of one connection.
+pub(super) async fn answer<S, A, F>(stream: S, mut quit: watch::Receiver<bool>, answer: A)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    A: Fn(Request<Body>) -> F,
+    F: Future<Output = Response<Body>>,
+{
+    let service = service_fn(move |request: Request<Incoming>| {
+        let answered = answer(request.map(Body::new));
+        async move { Ok::<_, Infallible>(answered.await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(HEADER_TIMEOUT_MS))
+        .max_buf_size(HEADER_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = ended(&mut quit) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        debug!(%error, "a connection ended");
+    }
+}
+
+/// Until the process shall end.
+pub(super) async fn ended(quit: &mut watch::Receiver<bool>) {
+    quit.wait_for(|quit| *quit).await.ok(); // without a sender nobody is left to serve for
+}
+
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    let slot = Arc::clone(slots).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => {
+            stream.set_nodelay(true).ok(); // answers are one write; without it only latency suffers
+            Some((stream, slot))
+        }
+        Err(error) => {
+            // Out of file descriptors, most likely: others must end before a new one can begin.
+            warn!(%error, "a connection could not be accepted");
+            tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await;
+            None
+        }
+    }
+}

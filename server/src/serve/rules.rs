@@ -1,0 +1,50 @@
+//! Rules whose query depends on who asks: which metrics there are, and the query for one caller.
+
+use std::sync::Arc;
+
+use stillwell_adapters::kubernetes::Selector;
+use stillwell_engine::labels::METRIC_NAME;
+use stillwell_engine::promql::QueryError;
+use stillwell_engine::{Reader, Timestamp};
+
+use crate::rules::{Rule, metric_name, query, series_name};
+
+/// The metrics of these rules, as far as their names are known: from the rule, or from what was scraped.
+pub(super) fn metrics(rules: &[Arc<Rule>], reader: &Reader) -> Vec<String> {
+    rules
+        .iter()
+        .flat_map(|rule| made(rule, reader))
+        .map(|(metric, _)| metric)
+        .collect()
+}
+
+/// The query for a metric of this name, in any case; `None` where no rule makes it. As in the adapter the last rule
+/// that does counts.
+pub(super) fn query_for(
+    rules: &[Arc<Rule>],
+    reader: &Reader,
+    name: &str,
+    namespace: &str,
+    selector: &Selector,
+) -> Option<Result<String, QueryError>> {
+    rules.iter().rev().find_map(|rule| {
+        let made = made(rule, reader);
+        let (_, series) = made
+            .iter()
+            .rfind(|(metric, _)| metric.eq_ignore_ascii_case(name))?;
+        Some(query(rule, series, namespace, selector))
+    })
+}
+
+/// Each metric of a rule with the series that it is made of.
+fn made(rule: &Rule, reader: &Reader) -> Vec<(String, String)> {
+    let series = match series_name(rule) {
+        Some(series) => vec![series.to_owned()],
+        None => {
+            let selectors = [rule.series.clone()];
+            reader.label_values(METRIC_NAME, &selectors, Timestamp::MIN, Timestamp::MAX, 0)
+        }
+    };
+    let metric = |series: String| Some((metric_name(rule, &series)?, series));
+    series.into_iter().filter_map(metric).collect()
+}

@@ -1,0 +1,141 @@
+//! Certificates, keys and CA bundles from files, read again when the files change.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use parking_lot::RwLock;
+use rustls::RootCertStore;
+use rustls::crypto::ring::sign::any_supported_type;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+
+/// The serving certificate; a new one is used from the next connection on.
+#[derive(Debug)]
+pub(super) struct Serving(RwLock<Arc<CertifiedKey>>);
+
+impl Serving {
+    pub(super) fn new(certificate: CertifiedKey) -> Serving {
+        Serving(RwLock::new(Arc::new(certificate)))
+    }
+
+    pub(super) fn replace(&self, certificate: CertifiedKey) {
+        *self.0.write() = Arc::new(certificate);
+    }
+}
+
+impl ResolvesServerCert for Serving {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0.read()))
+    }
+}
+
+/// Reads a certificate chain and its key.
+pub(super) fn certified_key(certificate: &Path, key: &Path) -> Result<CertifiedKey, String> {
+    let chain = certificates(certificate)?;
+    let private =
+        PrivateKeyDer::from_pem_file(key).map_err(|error| format!("{}: {error}", key.display()))?;
+    let signer =
+        any_supported_type(&private).map_err(|error| format!("{}: {error}", key.display()))?;
+    let certified = CertifiedKey::new(chain, signer);
+    certified.keys_match().map_err(|error| {
+        format!(
+            "{} and {} do not belong together: {error}",
+            certificate.display(),
+            key.display()
+        )
+    })?;
+    Ok(certified)
+}
+
+/// A certificate made here, for these names; nobody can verify it, so the API server must be told not to.
+pub(super) fn self_made(names: Vec<String>) -> Result<CertifiedKey, String> {
+    let made = rcgen::generate_simple_self_signed(names).map_err(|error| error.to_string())?;
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(str::to_owned)?;
+    let signer = any_supported_type(&key).map_err(|error| error.to_string())?;
+    Ok(CertifiedKey::new(vec![made.cert.der().clone()], signer))
+}
+
+/// A bundle of CAs and the verifier for client certificates that it signs.
+#[derive(Clone, Debug)]
+pub(super) struct Pool {
+    /// The certificates, to compare bundles by.
+    pub(super) certificates: Vec<CertificateDer<'static>>,
+    verifier: Arc<dyn ClientCertVerifier>,
+}
+
+impl Pool {
+    pub(super) fn read(path: &Path) -> Result<Pool, String> {
+        let certificates = certificates(path)?;
+        let mut roots = RootCertStore::empty();
+        for certificate in &certificates {
+            roots
+                .add(certificate.clone())
+                .map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Pool {
+            certificates,
+            verifier,
+        })
+    }
+
+    /// Whether one of these CAs has signed the chain for a client, and it is valid at `now_s` (seconds since the epoch).
+    pub(super) fn verifies(&self, chain: &[CertificateDer<'_>], now_s: u64) -> Result<(), String> {
+        let Some((end, intermediates)) = chain.split_first() else {
+            return Err("there is no certificate".to_owned());
+        };
+        let now =
+            rustls::pki_types::UnixTime::since_unix_epoch(std::time::Duration::from_secs(now_s));
+        self.verifier
+            .verify_client_cert(end, intermediates, now)
+            .map(|_| ())
+            .map_err(|error| error.to_string())
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let refuse = |error: rustls::pki_types::pem::Error| format!("{}: {error}", path.display());
+    let all: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path)
+        .map_err(refuse)?
+        .collect();
+    let all = all.map_err(refuse)?;
+    if all.is_empty() {
+        return Err(format!("{}: there is no certificate in it", path.display()));
+    }
+    Ok(all)
+}
+
+/// Tells whether any of some files was changed. Mounted ConfigMaps and Secrets swap a link, so the files are looked at
+/// anew each time.
+pub(super) struct Watched {
+    files: Vec<(PathBuf, Option<(SystemTime, u64)>)>,
+}
+
+impl Watched {
+    pub(super) fn new(files: Vec<PathBuf>) -> Watched {
+        let mut watched = Watched {
+            files: files.into_iter().map(|path| (path, None)).collect(),
+        };
+        watched.changed();
+        watched
+    }
+
+    /// Whether something changed since the last call.
+    pub(super) fn changed(&mut self) -> bool {
+        let mut changed = false;
+        for (path, known) in &mut self.files {
+            let found = std::fs::metadata(&*path).ok();
+            let stamp = found.and_then(|found| Some((found.modified().ok()?, found.len())));
+            changed |= *known != stamp;
+            *known = stamp;
+        }
+        changed
+    }
+}
