@@ -8,6 +8,7 @@ mod info;
 mod labels;
 pub(crate) mod math;
 mod misc;
+mod moving;
 pub(crate) mod order;
 mod over_time;
 mod pointwise;
