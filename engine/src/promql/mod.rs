@@ -4,6 +4,7 @@
 //! `select` reads a store through a View, `eval` computes.
 
 mod answer;
+pub mod differential;
 mod eval;
 mod functions;
 mod lower;
