@@ -9,7 +9,7 @@ use crate::promql::QueryError;
 use crate::promql::eval::{
     Column, Eval, Grid, Point, RangeSamples, Sink, Windows, is_absent, unique_without_name,
 };
-use crate::promql::plan::{Edges, Expr, ExprKind};
+use crate::promql::plan::{Edges, Expr, ExprKind, Span};
 use crate::promql::select::Projection;
 
 use super::FunctionId;
@@ -280,9 +280,7 @@ impl Call<'_, '_> {
         if self.eval.options.features.type_and_unit_labels {
             let kind = labels.get("__type__").unwrap_or("");
             if kind != "counter" && kind != "histogram" {
-                self.eval.info(
-                    self.range.span,
-                    format!(
+                self.info(format!(
                         "metric might not be a counter, __type__ label is not set to \"counter\" or \"histogram\", got {kind:?}: {metric:?}"
                     ),
                 );
@@ -302,12 +300,20 @@ impl Call<'_, '_> {
         self.counter_checked.set(self.name.is_some());
     }
 
+    /// Where annotations point. Prometheus loses the place of a subquery on the way to the function.
+    fn span(&self) -> Span {
+        match self.range.bare().kind {
+            ExprKind::Subquery(_) => Span::default(),
+            _ => self.range.span,
+        }
+    }
+
     pub(crate) fn warn(&self, message: impl AsRef<str>) {
-        self.eval.warn(self.range.span, message);
+        self.eval.warn(self.span(), message);
     }
 
     pub(crate) fn info(&self, message: impl AsRef<str>) {
-        self.eval.info(self.range.span, message);
+        self.eval.info(self.span(), message);
     }
 
     pub(crate) fn warn_mixed(&self, metric: &str) -> Point {
