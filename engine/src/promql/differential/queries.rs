@@ -262,9 +262,10 @@ impl Builder<'_> {
                     .pick(&["hour", "day_of_week", "minute", "month", "days_in_month"])
             ),
             _ => {
-                let name = self
-                    .dice
-                    .pick(&["abs", "ceil", "floor", "sqrt", "sgn", "deg", "rad"]);
+                let name = self.dice.pick(&[
+                    "abs", "ceil", "floor", "sqrt", "sgn", "deg", "rad", "exp", "ln", "log2",
+                    "log10",
+                ]);
                 format!("{name}({inner})")
             }
         }
@@ -272,7 +273,7 @@ impl Builder<'_> {
 
     fn operator(&mut self) -> &'static str {
         self.dice.pick(&[
-            "+", "-", "*", "/", "%", "==", "!=", ">", "<", ">=", "<=", "> bool", "== bool",
+            "+", "-", "*", "/", "%", "^", "==", "!=", ">", "<", ">=", "<=", "> bool", "== bool",
         ])
     }
 

@@ -3,6 +3,7 @@
 mod classic;
 mod dates;
 pub(crate) mod extended;
+pub(crate) mod go_math;
 mod histogram;
 mod info;
 mod labels;

@@ -247,6 +247,8 @@ impl Call<'_, '_> {
                     .unwrap_or(&[]),
                 ..edges(step)
             };
+            // A window may be long and its function slow; what came before was cheap.
+            self.eval.poll()?;
             match self.at(&window, step)? {
                 Point::None => {}
                 Point::Float(value) => out.floats[step] = value,
