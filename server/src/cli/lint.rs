@@ -17,7 +17,7 @@ pub(super) fn offline(config: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
     let slowest_ms = config.jobs.iter().map(|job| job.interval_ms).max();
     let slowest_ms = slowest_ms.and_then(|ms| i64::try_from(ms).ok());
-    for (at, signal) in config.signals.iter().enumerate() {
+    for signal in &config.signals {
         let linted = lint(
             &signal.expr,
             &signal.policy,
@@ -32,14 +32,6 @@ pub(super) fn offline(config: &Config) -> Vec<Problem> {
                 .into_iter()
                 .map(|why| about(signal, &why)),
         );
-        let twin = |other: &&SignalSpec| other.name.eq_ignore_ascii_case(&signal.name);
-        if let Some(other) = config.signals[..at].iter().find(twin) {
-            let why = format!(
-                "is {:?} of line {} in other letters, and the HPA asks for both in lower case: rename one",
-                other.name, other.line
-            );
-            problems.push(about(signal, &why));
-        }
     }
     problems
 }
