@@ -11,7 +11,7 @@ use crate::limits::{EXPLAINED_SERIES_MAX, LOOKBACK_MS_DEFAULT};
 use crate::promql::select::{Projection, Samples, SelectRequest, View, is_stale};
 use crate::promql::{EvalOptions, QueryError};
 use crate::signal::{
-    Explanation, Policy, Reading, Room, SignalId, SignalView, Transition, evaluate,
+    Explanation, Names, Policy, Reading, Room, SignalId, SignalView, Transition, evaluate,
 };
 use crate::store::{Bytes, PlainView, Store, for_each_match};
 use crate::time::Timestamp;
@@ -53,6 +53,11 @@ impl Reader {
     /// Another policy for a signal. What the signal has seen stays; its state is judged by the new policy at once.
     pub fn set_policy(&self, signal: SignalId, policy: Policy) {
         self.room.write().set_policy(signal, policy);
+    }
+
+    /// What users know of metric names, beside the engine's own table (S4, S7).
+    pub fn set_names(&self, names: Names) {
+        self.room.write().set_names(names);
     }
 
     /// The signal is no longer wanted.

@@ -2,7 +2,7 @@
 //! right. Time and pages are arguments, so hours pass in microseconds.
 
 use stillwell_engine::labels::Labels;
-use stillwell_engine::signal::{Absent, Nan, Policy, SignalId, State};
+use stillwell_engine::signal::{Absent, Names, Nan, Policy, SignalId, State};
 use stillwell_engine::{
     Engine, Format, Limits, Reader, ScrapeFacts, Stage, TargetSpec, Timestamp, Writer,
 };
@@ -767,4 +767,36 @@ mod faults_of_a_peer {
         }
         assert_eq!(world.says(quantile), value(1.0));
     }
+}
+
+#[test]
+fn users_say_what_measures_demand_and_what_proves_it() {
+    let mut world = World::new();
+    let signal = world.watch("sum(my_queue)");
+    let target = world.target("a:1");
+    let page = |queue: Option<u32>| {
+        format!(
+            "my_info 1\n{}",
+            queue.map_or(String::new(), |queue| format!("my_queue {queue}\n"))
+        )
+    };
+    let mut scrape = |world: &mut World, text: String| {
+        world.now_ms += INTERVAL_MS;
+        let at = world.at();
+        let stage = world.stages[target].as_mut().expect("listed");
+        let staged = stage.parse(text.as_bytes(), Format::Text).expect("parses");
+        world
+            .writer
+            .commit(staged, at, ScrapeFacts::default())
+            .expect("taken");
+    };
+    scrape(&mut world, page(Some(3)));
+    assert_eq!(world.says(signal), value(3.0));
+    scrape(&mut world, page(None));
+    unknown(&world.says(signal), &["neither my_queue"]);
+    world.reader.set_names(Names {
+        demand: vec!["my_queue".to_owned()],
+        witnesses: vec![("my_queue".to_owned(), "my_info".to_owned())],
+    });
+    assert_eq!(world.says(signal), value(0.0));
 }

@@ -210,6 +210,19 @@ impl Room {
         }
     }
 
+    /// What users know of names, beside the table. Signals whose kind it changes are judged by it at once.
+    pub(crate) fn set_names(&mut self, names: Names) {
+        self.names = names;
+        for signal in self.signals.iter_mut().flatten() {
+            // The text was parsed before; only what the names make of it is new.
+            if let Ok(query) = SignalQuery::parse(&signal.text, &self.features, &self.names) {
+                signal.query = query;
+            }
+        }
+        self.facts.epoch += 1;
+        self.rescope();
+    }
+
     /// Gives a signal another policy; what it has seen stays (S1b).
     pub(crate) fn set_policy(&mut self, id: SignalId, policy: Policy) {
         let Room {

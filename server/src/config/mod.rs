@@ -15,6 +15,8 @@ pub(crate) mod yaml;
 use std::path::Path;
 use std::sync::Arc;
 
+use stillwell_engine::signal::Names;
+
 use crate::rules::{self, Rule};
 
 pub use nearest::nearest;
@@ -38,6 +40,8 @@ pub struct Config {
     pub rule_files: Vec<String>,
     /// What scalers may ask for.
     pub signals: Vec<SignalSpec>,
+    /// What the user knows of metric names beyond the engine's table.
+    pub signal_names: Names,
     /// prometheus-adapter's rules whose query depends on who asks; the others are among the signals.
     pub rules: Vec<Arc<Rule>>,
     /// The Kubernetes face.
@@ -125,6 +129,9 @@ fn config(tree: &yaml::Node, report: &mut Report) -> Config {
                     }
                     config.signals.push(signal);
                 }
+            }
+            "signal_names" => {
+                config.signal_names = signals::names(&entry.value, report);
             }
             "external_metrics" => {
                 config.external_metrics = signals::external_metrics(&entry.value, report);

@@ -1,7 +1,7 @@
 //! `signals` and `external_metrics`: what scalers may ask for, by name.
 
 use stillwell_engine::labels::Labels;
-use stillwell_engine::signal::{Absent, Nan, Policy};
+use stillwell_engine::signal::{Absent, Names, Nan, Policy};
 
 use super::report::Report;
 use super::scrape::labels;
@@ -136,6 +136,39 @@ fn policy(entry: &Entry, policy: &mut Policy, report: &mut Report) {
         }
         other => unreachable!("{other} is in the table and has no arm"),
     }
+}
+
+/// `signal_names`: families that measure demand, and metrics that prove that a gateway would show another (S4, S7).
+pub(super) fn names(node: &Node, report: &mut Report) -> Names {
+    let mut names = Names::default();
+    for entry in report.fields(node, "signal_names", &tables::NAMES) {
+        match entry.key.as_str() {
+            "demand" => names.demand = report.texts(entry),
+            _ => {
+                for item in report.items(entry) {
+                    let (mut family, mut witness) = (String::new(), String::new());
+                    for field in report.fields(item, "a witness", &tables::WITNESS) {
+                        let text = report
+                            .text(&field.value, &field.key)
+                            .unwrap_or("")
+                            .to_owned();
+                        match field.key.as_str() {
+                            "family" => family = text,
+                            _ => witness = text,
+                        }
+                    }
+                    if family.is_empty() || witness.is_empty() {
+                        report.error(
+                            item.line,
+                            "a witness needs family and witness, both metric names",
+                        );
+                    }
+                    names.witnesses.push((family, witness));
+                }
+            }
+        }
+    }
+    names
 }
 
 pub(super) fn external_metrics(node: &Node, report: &mut Report) -> ExternalMetrics {

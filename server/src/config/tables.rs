@@ -16,6 +16,7 @@ pub(super) const TOP: Table = Table {
         "scrape_configs",
         "rule_files",
         "signals",
+        "signal_names",
         "external_metrics",
         "monitors",
         "inference_pools",
@@ -198,6 +199,18 @@ pub(super) const SIGNAL: Table = Table {
         "namespaces",
         "labels",
     ],
+    ignored: &[],
+    refused: &[],
+};
+
+pub(super) const NAMES: Table = Table {
+    read: &["demand", "witnesses"],
+    ignored: &[],
+    refused: &[],
+};
+
+pub(super) const WITNESS: Table = Table {
+    read: &["family", "witness"],
     ignored: &[],
     refused: &[],
 };

@@ -301,3 +301,18 @@ fn no_garbage_panics_or_loops() {
         let _ = load(&text);
     }
 }
+
+#[test]
+fn users_add_to_the_names_table() {
+    let text = "signal_names:\n  demand: [my_queue]\n  witnesses: [{family: my_queue, witness: my_info}]\n";
+    let (config, report) = load(text);
+    let names = config.expect("valid").signal_names;
+    assert!(report.errors.is_empty(), "{:?}", report.errors);
+    assert!(names.is_demand("my_queue") && names.is_witness("my_queue", "my_info"));
+    let (_, report) = load("signal_names: {witnesses: [{family: x}]}\n");
+    assert!(
+        report.errors[0]
+            .message
+            .contains("a witness needs family and witness")
+    );
+}

@@ -78,6 +78,7 @@ impl App {
         scraper: Scraper,
     ) -> Result<Arc<App>, Vec<Problem>> {
         let queries = QueryPool::new(settings.query_concurrency_max, settings.query.timeout_ms);
+        reader.set_names(config.signal_names.clone());
         let signals = Watched::replace(&config, &Watched::none(reader.clone()))?;
         let loaded = Loaded {
             text: Arc::new(text),
@@ -121,6 +122,7 @@ impl App {
         let config = load(&text, folder(path)).map_err(|problems| show(&problems))?;
         let before = Arc::clone(&self.loaded.read().signals);
         let signals = Watched::replace(&config, &before).map_err(|problems| show(&problems))?;
+        self.reader.set_names(config.signal_names.clone());
         self.scraper.apply(config.jobs).await;
         let signals = Arc::new(signals);
         {
