@@ -1,6 +1,12 @@
 //! A server under measurement: started with a configuration of its kind, watched through the kernel's accounting,
 //! asked over one kept connection.
 
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "it measures time"
+)]
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -11,7 +17,7 @@ use crate::load::{Load, pause};
 
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// Ours.
     Stillwell,
     /// Prometheus.
@@ -32,7 +38,7 @@ impl Kind {
 }
 
 /// A running server.
-pub(crate) struct Contender {
+pub struct Contender {
     /// Which.
     pub kind: Kind,
     /// Where it listens.
@@ -45,7 +51,7 @@ pub(crate) struct Contender {
 
 /// CPU time and memory of a process.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Usage {
+pub struct Usage {
     /// User and system, in seconds.
     pub cpu_s: f64,
     /// Resident, in bytes.
@@ -185,7 +191,7 @@ impl Drop for Contender {
 }
 
 /// One kept connection.
-pub(crate) struct Client {
+pub struct Client {
     reader: BufReader<TcpStream>,
     port: u16,
 }
@@ -245,13 +251,20 @@ impl Client {
 
     /// The body of an instant query.
     pub fn query(&mut self, promql: &str) -> std::io::Result<String> {
-        let encoded: String = promql
-            .bytes()
-            .map(|byte| match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' => char::from(byte).to_string(),
-                _ => format!("%{byte:02X}"),
-            })
-            .collect();
-        self.get(&format!("/api/v1/query?query={encoded}"))
+        self.get(&format!("/api/v1/query?query={}", encode(promql)))
     }
+
+    /// The same, under `/guarded`.
+    pub fn guarded(&mut self, promql: &str) -> std::io::Result<String> {
+        self.get(&format!("/guarded/api/v1/query?query={}", encode(promql)))
+    }
+}
+
+fn encode(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
 }

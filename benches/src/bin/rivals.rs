@@ -18,16 +18,13 @@
     reason = "it measures time"
 )]
 
-mod contender;
-mod load;
-
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use contender::{Client, Contender, Kind, Usage};
-use load::{Load, pause};
+use stillwell_benches::contender::{Client, Contender, Kind, Usage};
+use stillwell_benches::load::{Load, pause};
 
 const QUERIES: [(&str, &str); 3] = [
     (

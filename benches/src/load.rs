@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use crate::pages::LoadPage;
 use parking_lot::RwLock;
-use stillwell_benches::pages::LoadPage;
 
 /// What is served where.
-pub(crate) struct Load {
+pub struct Load {
     /// Ports of the targets with large pages.
     pub ports: Vec<u16>,
     /// Port of the small page.
@@ -62,16 +62,37 @@ impl Load {
     }
 }
 
+impl Load {
+    /// One target whose page is asked for at every scrape; without one, the connection is cut.
+    pub fn scripted(
+        page: impl Fn() -> Option<String> + Send + Sync + 'static,
+    ) -> std::io::Result<Load> {
+        let port = serve_or_cut(move || page().map(|page| Arc::new(page.into_bytes())))?;
+        Ok(Load {
+            ports: vec![port],
+            fast_port: port,
+            queue: Arc::default(),
+            samples: 0,
+        })
+    }
+}
+
 /// Waiting is what a load generator does between steps.
 #[expect(
     clippy::disallowed_methods,
     reason = "a load keeps time; no test waits for it"
 )]
-pub(crate) fn pause(time: Duration) {
+pub fn pause(time: Duration) {
     thread::sleep(time);
 }
 
 fn serve(body: impl Fn() -> Arc<Vec<u8>> + Send + Sync + 'static) -> std::io::Result<u16> {
+    serve_or_cut(move || Some(body()))
+}
+
+fn serve_or_cut(
+    body: impl Fn() -> Option<Arc<Vec<u8>>> + Send + Sync + 'static,
+) -> std::io::Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let port = listener.local_addr()?.port();
     let body = Arc::new(body);
@@ -85,7 +106,10 @@ fn serve(body: impl Fn() -> Arc<Vec<u8>> + Send + Sync + 'static) -> std::io::Re
     Ok(port)
 }
 
-fn connection(mut stream: TcpStream, body: &dyn Fn() -> Arc<Vec<u8>>) -> std::io::Result<()> {
+fn connection(
+    mut stream: TcpStream,
+    body: &dyn Fn() -> Option<Arc<Vec<u8>>>,
+) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut request = Vec::new();
     let mut buffer = [0; 4096];
@@ -98,7 +122,7 @@ fn connection(mut stream: TcpStream, body: &dyn Fn() -> Arc<Vec<u8>>) -> std::io
             request.extend_from_slice(&buffer[..read]);
         }
         request.clear();
-        let body = body();
+        let Some(body) = body() else { return Ok(()) };
         let head = format!(
             "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {}\r\n\r\n",
             body.len()
