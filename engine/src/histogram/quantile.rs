@@ -2,7 +2,7 @@
 
 use super::FloatHistogram;
 use super::buckets::Range;
-use crate::promql::kahan_inc;
+use crate::promql::{go_math, kahan_inc};
 
 impl FloatHistogram {
     /// Where the zero bucket is all that is known of one side, it is taken to hold the other side only.
@@ -80,12 +80,12 @@ impl FloatHistogram {
         if self.is_custom() || (range.lower <= 0.0 && range.upper >= 0.0) {
             return range.lower + (range.upper - range.lower) * fraction;
         }
-        let log_lower = range.lower.abs().log2();
-        let log_upper = range.upper.abs().log2();
+        let log_lower = go_math::log2(range.lower.abs());
+        let log_upper = go_math::log2(range.upper.abs());
         if range.lower > 0.0 {
-            return (log_lower + (log_upper - log_lower) * fraction).exp2();
+            return go_math::exp2(log_lower + (log_upper - log_lower) * fraction);
         }
-        -(log_upper + (log_lower - log_upper) * (1.0 - fraction)).exp2()
+        -go_math::exp2(log_upper + (log_lower - log_upper) * (1.0 - fraction))
     }
 
     /// Whether there are observations that are no number: they count, but are in no bucket.
@@ -191,9 +191,9 @@ pub(super) fn share_below(range: &Range, value: f64, linear: bool) -> f64 {
     if linear {
         return (value - range.lower) / (range.upper - range.lower);
     }
-    let log_lower = range.lower.abs().log2();
-    let log_upper = range.upper.abs().log2();
-    let log_value = value.abs().log2();
+    let log_lower = go_math::log2(range.lower.abs());
+    let log_upper = go_math::log2(range.upper.abs());
+    let log_value = go_math::log2(value.abs());
     if value > 0.0 {
         (log_value - log_lower) / (log_upper - log_lower)
     } else {

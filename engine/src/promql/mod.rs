@@ -4,6 +4,7 @@
 //! `select` reads a store through a View, `eval` computes.
 
 mod answer;
+pub mod differential;
 mod eval;
 mod functions;
 mod lower;
@@ -17,6 +18,6 @@ pub(crate) mod standing;
 
 pub use answer::{Annotations, Answer, QueryError, RangeSeries, Value, VectorSample};
 pub use functions::{Function, FunctionId};
-pub(crate) use functions::{go_float, kahan_inc};
+pub(crate) use functions::{go_float, go_math, kahan_inc};
 pub use options::{EvalOptions, Features, Stop};
 pub use query::{Query, SelectorUse, parse_duration_ms, parse_metric_selector};

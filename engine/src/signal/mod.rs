@@ -6,6 +6,7 @@
 mod explain;
 mod facts;
 mod judge;
+mod lint;
 mod names;
 mod policy;
 mod query;
@@ -19,6 +20,7 @@ pub(crate) use room::{Room, evaluate};
 pub(crate) use view::SignalView;
 
 pub use explain::{Explanation, TargetState};
+pub use lint::lint;
 pub use names::{Class, FAMILIES, Family, Name, Names};
 pub use policy::{Absent, Nan, Policy};
 pub use room::{Element, Reading, SignalId, State, Transition};

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use stillwell_engine::{Engine, Format, Limits, TargetSpec};
 
-use super::{fail, value};
+use super::{fail, lint, value};
 use crate::config;
 use crate::serve::{app, signals};
 
@@ -27,7 +27,7 @@ pub(super) fn command() -> Command {
                 .arg(value(
                     "live",
                     "URL",
-                    "Also ask a running server (not built yet)",
+                    "Also ask the server there (this one or a Prometheus) what is really scraped",
                 )),
         )
         .subcommand(
@@ -58,9 +58,6 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
 #[expect(clippy::print_stdout, reason = "the report is the command's output")]
 fn check_config(matches: &ArgMatches) -> ExitCode {
     let file = matches.get_one::<String>("FILE").map_or("", String::as_str);
-    if matches.get_one::<String>("live").is_some() {
-        return fail("--live is not built yet; without it the file alone is checked");
-    }
     let text = match std::fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) => return fail(format!("{file}: {error}")),
@@ -68,6 +65,13 @@ fn check_config(matches: &ArgMatches) -> ExitCode {
     let (loaded, mut report) = config::load_with_files(&text, app::folder(Path::new(file)));
     if let Some(config) = &loaded {
         report.errors.extend(signals::check(&config.signals));
+        report.warnings.extend(lint::offline(config));
+        if let Some(url) = matches.get_one::<String>("live") {
+            match lint::live(config, url) {
+                Ok(problems) => report.warnings.extend(problems),
+                Err(why) => return fail(format!("--live {url}: {why}")),
+            }
+        }
     }
     for problem in &report.errors {
         println!("{file}:{}: error: {}", problem.line, problem.message);

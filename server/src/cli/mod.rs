@@ -2,6 +2,7 @@
 
 mod check;
 mod flags;
+mod lint;
 mod promqltest;
 mod query;
 mod secure;

@@ -56,7 +56,7 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
         text("url").trim_end_matches('/')
     );
     match ask(&address) {
-        Ok(lines) => print(&lines),
+        Ok(data) => print(&show(&data)),
         Err(why) => fail(why),
     }
 }
@@ -67,7 +67,8 @@ fn print(lines: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn ask(address: &str) -> Result<String, String> {
+/// The `data` of an answer, or the error in it.
+pub(super) fn ask(address: &str) -> Result<Value, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -89,13 +90,13 @@ fn ask(address: &str) -> Result<String, String> {
         .block_on(fetching)
         .map_err(|_| format!("no answer within {TIMEOUT_MS} ms"))?
         .map_err(|error| error.to_string())?;
-    let answer: Value = serde_json::from_slice(&body)
+    let mut answer: Value = serde_json::from_slice(&body)
         .map_err(|error| format!("status {status}, and the answer is not JSON: {error}"))?;
     if answer["status"] != "success" {
         let text = |name: &str| answer[name].as_str().unwrap_or("").to_owned();
         return Err(format!("{}: {}", text("errorType"), text("error")));
     }
-    Ok(show(&answer["data"]))
+    Ok(answer["data"].take())
 }
 
 /// As promtool prints answers: one element a line, points below their series.

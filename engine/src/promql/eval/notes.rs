@@ -1,4 +1,5 @@
-//! Annotations as they gather: each text once, in order of appearance.
+//! Annotations as they gather: each text once, in order of appearance. Of one text at several places the place
+//! met last is shown, as in Prometheus, whose annotations are keyed by text before they learn their place.
 
 use crate::promql::Annotations;
 use crate::promql::functions::{Monotonicity, go_float};
@@ -11,9 +12,15 @@ const KEPT_MAX: usize = 1_000;
 
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
-    warnings: Vec<String>,
-    infos: Vec<String>,
+    warnings: Vec<Note>,
+    infos: Vec<Note>,
     forced: Vec<Forced>,
+}
+
+#[derive(Debug)]
+struct Note {
+    message: String,
+    place: String,
 }
 
 /// Buckets of one place that were forced to grow.
@@ -31,20 +38,16 @@ impl Notes {
     pub(crate) fn warn(&mut self, text: &str, span: Span, message: &str) {
         add(
             &mut self.warnings,
-            format!(
-                "PromQL warning: {message} ({})",
-                line_and_column(text, span.start)
-            ),
+            format!("PromQL warning: {message}"),
+            line_and_column(text, span.start),
         );
     }
 
     pub(crate) fn info(&mut self, text: &str, span: Span, message: &str) {
         add(
             &mut self.infos,
-            format!(
-                "PromQL info: {message} ({})",
-                line_and_column(text, span.start)
-            ),
+            format!("PromQL info: {message}"),
+            line_and_column(text, span.start),
         );
     }
 
@@ -86,30 +89,36 @@ impl Notes {
                 highest,
                 difference,
             } = forced.seen;
-            add(
-                &mut self.infos,
-                format!(
-                    "PromQL info: {}, from buckets {} to {}, with a max diff of {}, over {} samples from {} to {} ({})",
-                    forced.message,
-                    go_float(lowest),
-                    go_float(highest),
-                    go_float(difference),
-                    forced.count,
-                    Timestamp::from_ms(forced.first_ms),
-                    Timestamp::from_ms(forced.last_ms),
-                    forced.place
-                ),
+            let message = format!(
+                "PromQL info: {}, from buckets {} to {}, with a max diff of {}, over {} samples from {} to {}",
+                forced.message,
+                go_float(lowest),
+                go_float(highest),
+                go_float(difference),
+                forced.count,
+                Timestamp::from_ms(forced.first_ms),
+                Timestamp::from_ms(forced.last_ms),
             );
+            add(&mut self.infos, message, forced.place);
         }
+        let finish = |notes: Vec<Note>| {
+            notes
+                .into_iter()
+                .map(|Note { message, place }| format!("{message} ({place})"))
+                .collect()
+        };
         Annotations {
-            warnings: self.warnings,
-            infos: self.infos,
+            warnings: finish(self.warnings),
+            infos: finish(self.infos),
         }
     }
 }
 
-fn add(list: &mut Vec<String>, text: String) {
-    if list.len() < KEPT_MAX && !list.contains(&text) {
-        list.push(text);
+fn add(notes: &mut Vec<Note>, message: String, place: String) {
+    let room = notes.len() < KEPT_MAX;
+    match notes.iter_mut().find(|note| note.message == message) {
+        Some(note) => note.place = place,
+        None if room => notes.push(Note { message, place }),
+        None => {}
     }
 }

@@ -118,12 +118,12 @@ impl Eval<'_> {
     pub(crate) fn stream_shown(
         &self,
         selector: &Selector,
+        offset_ms: i64,
         grid: Grid,
         need: Projection<'_>,
         value: &dyn Fn(&Shown) -> Result<f64, QueryError>,
         sink: &mut Sink<'_>,
     ) -> Result<(), QueryError> {
-        let offset_ms = known_ms(&selector.offset);
         let fixed = self.fixed_time(selector.at);
         let lookback_ms = self.options.lookback_ms;
         let first_ms = fixed.unwrap_or(grid.start_ms).saturating_sub(offset_ms);

@@ -55,7 +55,7 @@ pub(crate) fn bucket_quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, Option
         return (f64::NAN, None);
     }
     let mut rank = q * observations;
-    let at = buckets[..buckets.len() - 1].partition_point(|bucket| bucket.count < rank);
+    let at = search(buckets.len() - 1, |at| buckets[at].count >= rank);
     if at == buckets.len() - 1 {
         return (buckets[buckets.len() - 2].upper, forced);
     }
@@ -69,6 +69,21 @@ pub(crate) fn bucket_quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, Option
         rank -= buckets[at - 1].count;
     }
     (start + (end - start) * (rank / count), forced)
+}
+
+/// Go's sort.Search: the first index below `count` that fits, if they fit from some index on. With NaNs they may not,
+/// and then it matters where it looks.
+fn search(count: usize, fits: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (0, count);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if fits(middle) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    low
 }
 
 /// Joins buckets with the same bound (`le="1"` and `le="1.0"`).

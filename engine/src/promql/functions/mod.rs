@@ -3,11 +3,13 @@
 mod classic;
 mod dates;
 pub(crate) mod extended;
+pub(crate) mod go_math;
 mod histogram;
 mod info;
 mod labels;
 pub(crate) mod math;
 mod misc;
+mod moving;
 pub(crate) mod order;
 mod over_time;
 mod pointwise;

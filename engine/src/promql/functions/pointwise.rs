@@ -6,7 +6,7 @@ use crate::promql::plan::Expr;
 use crate::promql::select::Projection;
 
 use super::FunctionId;
-use super::math;
+use super::{go_math, math};
 
 /// The function itself, where it takes nothing but the sample.
 fn simple(id: FunctionId) -> Option<fn(f64) -> f64> {
@@ -15,11 +15,11 @@ fn simple(id: FunctionId) -> Option<fn(f64) -> f64> {
         F::Abs => f64::abs,
         F::Ceil => f64::ceil,
         F::Floor => f64::floor,
-        F::Exp => f64::exp,
+        F::Exp => go_math::exp,
         F::Sqrt => f64::sqrt,
-        F::Ln => f64::ln,
-        F::Log2 => f64::log2,
-        F::Log10 => f64::log10,
+        F::Ln => go_math::ln,
+        F::Log2 => go_math::log2,
+        F::Log10 => go_math::log10,
         F::Sin => f64::sin,
         F::Cos => f64::cos,
         F::Tan => f64::tan,

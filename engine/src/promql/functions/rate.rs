@@ -91,20 +91,20 @@ fn note_overlap(call: &Call<'_, '_>, metric: &str, starts: &[i64], times: &[i64]
 }
 
 /// The sampled part of a window.
-struct Extent {
-    first_ms: i64,
-    last_ms: i64,
-    intervals: usize,
+pub(super) struct Extent {
+    pub(super) first_ms: i64,
+    pub(super) last_ms: i64,
+    pub(super) intervals: usize,
     /// The first sample's value or count.
-    first_count: f64,
+    pub(super) first_count: f64,
     /// The difference between first and last, resets corrected.
-    difference: f64,
+    pub(super) difference: f64,
 }
 
 impl Extent {
     /// What the difference is multiplied with, and whether the first sample counts in full since its start
     /// timestamp lies in the window. `None` where one sample does not say enough.
-    fn factor(
+    pub(super) fn factor(
         &mut self,
         call: &Call<'_, '_>,
         window: &Window<'_>,

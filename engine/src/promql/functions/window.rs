@@ -1,6 +1,6 @@
 //! Functions of a range: the samples of one series pass by once, and two indices per step mark the window.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use crate::histogram::{FloatHistogram, Merged};
@@ -9,10 +9,11 @@ use crate::promql::QueryError;
 use crate::promql::eval::{
     Column, Eval, Grid, Point, RangeSamples, Sink, Windows, is_absent, unique_without_name,
 };
-use crate::promql::plan::{Edges, Expr, ExprKind};
+use crate::promql::plan::{Edges, Expr, ExprKind, Span};
 use crate::promql::select::Projection;
 
 use super::FunctionId;
+use super::moving::{self, Scratch};
 use super::{over_time, rate, regression};
 
 /// What a range function sees at one step.
@@ -117,6 +118,7 @@ pub(super) fn stream(
         range,
         edges: input.edges,
         name: selector_name(range),
+        scratch: RefCell::default(),
         counter_checked: Cell::new(!matches!(id, F::Rate | F::Increase)),
     };
     let mut column = Column::default();
@@ -158,6 +160,7 @@ pub(crate) struct Call<'c, 'a> {
     pub(crate) edges: Edges,
     /// The metric name that the selector fixes.
     name: Option<&'c str>,
+    scratch: RefCell<Scratch>,
     /// Whether the name was already found to be a counter's, or it does not matter.
     counter_checked: Cell<bool>,
 }
@@ -170,7 +173,51 @@ impl Call<'_, '_> {
         metric: &str,
         out: &mut Column,
     ) -> Result<(), QueryError> {
+        let plain = self.edges == Edges::Plain;
+        if plain && samples.histogram_times.is_empty() && samples.starts.is_empty() {
+            let scratch = &mut *self.scratch.borrow_mut();
+            if moving::fill(self, samples, windows, metric, scratch, out) {
+                return Ok(());
+            }
+        }
+        self.fill_each(samples, windows, metric, out)
+    }
+
+    /// The window at a step without its samples.
+    pub(crate) fn window_edges<'w>(
+        &self,
+        windows: &'w Windows,
+        metric: &'w str,
+    ) -> impl Fn(usize) -> Window<'w> + use<'w> {
+        let range_seconds = windows.range_ms as f64 / 1000.0;
+        move |step| {
+            let end_ms = windows.end_ms(step);
+            Window {
+                times: &[],
+                values: &[],
+                starts: &[],
+                histogram_times: &[],
+                histograms: &[],
+                histogram_starts: &[],
+                start_ms: end_ms.saturating_sub(windows.range_ms),
+                end_ms,
+                range_seconds,
+                eval_ms: windows.grid.at(step),
+                metric,
+            }
+        }
+    }
+
+    /// Window by window.
+    fn fill_each(
+        &self,
+        samples: &RangeSamples,
+        windows: &Windows,
+        metric: &str,
+        out: &mut Column,
+    ) -> Result<(), QueryError> {
         let lookback_ms = self.eval.options.lookback_ms;
+        let edges = self.window_edges(windows, metric);
         let (before_ms, behind_ms) = match self.edges {
             Edges::Plain => (0, 0),
             Edges::Anchored => (lookback_ms, 0),
@@ -198,12 +245,10 @@ impl Call<'_, '_> {
                     .histogram_starts
                     .get(histograms.from..histograms.to)
                     .unwrap_or(&[]),
-                start_ms,
-                end_ms,
-                range_seconds: windows.range_ms as f64 / 1000.0,
-                eval_ms: windows.grid.at(step),
-                metric,
+                ..edges(step)
             };
+            // A window may be long and its function slow; what came before was cheap.
+            self.eval.poll()?;
             match self.at(&window, step)? {
                 Point::None => {}
                 Point::Float(value) => out.floats[step] = value,
@@ -237,9 +282,7 @@ impl Call<'_, '_> {
         if self.eval.options.features.type_and_unit_labels {
             let kind = labels.get("__type__").unwrap_or("");
             if kind != "counter" && kind != "histogram" {
-                self.eval.info(
-                    self.range.span,
-                    format!(
+                self.info(format!(
                         "metric might not be a counter, __type__ label is not set to \"counter\" or \"histogram\", got {kind:?}: {metric:?}"
                     ),
                 );
@@ -259,12 +302,20 @@ impl Call<'_, '_> {
         self.counter_checked.set(self.name.is_some());
     }
 
+    /// Where annotations point. Prometheus loses the place of a subquery on the way to the function.
+    fn span(&self) -> Span {
+        match self.range.bare().kind {
+            ExprKind::Subquery(_) => Span::default(),
+            _ => self.range.span,
+        }
+    }
+
     pub(crate) fn warn(&self, message: impl AsRef<str>) {
-        self.eval.warn(self.range.span, message);
+        self.eval.warn(self.span(), message);
     }
 
     pub(crate) fn info(&self, message: impl AsRef<str>) {
-        self.eval.info(self.range.span, message);
+        self.eval.info(self.span(), message);
     }
 
     pub(crate) fn warn_mixed(&self, metric: &str) -> Point {

@@ -1,5 +1,7 @@
 //! What a duration expression amounts to, once the query's step and range are known.
 
+use crate::promql::functions::go_math;
+
 use super::expr::{
     Duration, DurationExpr, DurationKind, DurationOp, DurationPurpose, Expr, ExprKind, Span,
 };
@@ -39,7 +41,7 @@ impl DurationKind {
                     }
                     DurationOp::Div => left / right,
                     DurationOp::Mod => left % right,
-                    DurationOp::Pow => left.powf(right),
+                    DurationOp::Pow => go_math::pow(left, right),
                     DurationOp::Min => left.min(right),
                     DurationOp::Max => left.max(right),
                 }

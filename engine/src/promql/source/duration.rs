@@ -13,6 +13,8 @@ use super::lex::TokenKind;
 
 /// More parentheses and signs around a duration than this are refused.
 const DEPTH_MAX: usize = 64;
+/// Each operator holds the one before it, so a chain of them nests like brackets.
+const OPERATORS_MAX: usize = 64;
 
 /// What stands between `[` and `]` or `:`.
 pub(crate) fn range(cursor: &mut Cursor<'_>, features: &Features) -> Result<Duration, SourceError> {
@@ -69,6 +71,7 @@ struct Parser<'c, 'a> {
     features: &'c Features,
     /// Nothing but a number with at most one sign.
     plain: bool,
+    operators: usize,
 }
 
 impl<'c, 'a> Parser<'c, 'a> {
@@ -77,6 +80,7 @@ impl<'c, 'a> Parser<'c, 'a> {
             cursor,
             features,
             plain: true,
+            operators: 0,
         }
     }
 
@@ -153,6 +157,12 @@ impl<'c, 'a> Parser<'c, 'a> {
         right: impl FnOnce(&mut Self) -> Result<DurationKind, SourceError>,
     ) -> Result<DurationKind, SourceError> {
         self.plain = false;
+        self.operators += 1;
+        if self.operators > OPERATORS_MAX {
+            return Err(self
+                .cursor
+                .unexpected("in duration expression: it has too many operators"));
+        }
         self.cursor.next();
         let start = self.cursor.peek().span.start;
         let right = right(self)?;

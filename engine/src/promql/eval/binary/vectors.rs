@@ -156,43 +156,58 @@ impl Matched {
         (&mut self.manies[signature], &mut self.ones[signature])
     }
 
-    /// Refuses what cannot be matched: two samples of the one side, or, one to one, two with the same partner.
+    /// Refuses what cannot be matched: two samples of the one side, or, one to one, two with the same partner. A step
+    /// at which a side has nothing at all is not looked at.
     fn check(&self, matching: &Matching, grid: Grid) -> Result<(), QueryError> {
-        for (manies, ones) in self.manies.iter().zip(&self.ones) {
-            if let Some((step, second)) = second_present(&self.one, ones, grid) {
-                let first = ones
-                    .iter()
-                    .find(|one| self.one[**one].column.is_present(step))
-                    .unwrap_or(&second);
-                let group = match matching.on {
-                    true => KeyRule::only(&matching.labels),
-                    false => KeyRule::without(&matching.labels),
-                };
-                let group = group.build(&self.one[*first].labels);
-                let side = if self.swapped { "left" } else { "right" };
-                return Err(execution(format!(
-                    "found duplicate series for the match group {group} on the {side} hand-side of the operation: [{}, {}];many-to-many matching not allowed: matching labels must be unique on one side",
-                    self.one[second].labels, self.one[*first].labels
-                )));
+        let filling = matching.fill_left.is_some() || matching.fill_right.is_some();
+        let crowded = |members: &Vec<usize>| members.len() > 1;
+        let one_to_one = matching.cardinality == Cardinality::OneToOne;
+        if !self.ones.iter().any(crowded) && !(one_to_one && self.manies.iter().any(crowded)) {
+            return Ok(());
+        }
+        let any =
+            |series: &[Series]| steps_with(series, &(0..series.len()).collect::<Vec<_>>(), grid);
+        let (any_many, any_one) = (any(&self.many), any(&self.one));
+        for step in (0..grid.count).filter(|step| filling || (any_many[*step] && any_one[*step])) {
+            for (manies, ones) in self.manies.iter().zip(&self.ones) {
+                self.check_signature(matching, step, manies, ones)?;
             }
-            if matching.cardinality != Cardinality::OneToOne || manies.len() < 2 {
-                continue;
-            }
-            let fill = matching.fill_right.is_some();
-            let partner = |step: usize| {
-                fill || ones
-                    .iter()
-                    .any(|one| self.one[*one].column.is_present(step))
+        }
+        Ok(())
+    }
+
+    fn check_signature(
+        &self,
+        matching: &Matching,
+        step: usize,
+        manies: &[usize],
+        ones: &[usize],
+    ) -> Result<(), QueryError> {
+        let mut present = ones
+            .iter()
+            .filter(|one| self.one[**one].column.is_present(step));
+        let (first, second) = (present.next(), present.next());
+        if let (Some(first), Some(second)) = (first, second) {
+            let group = match matching.on {
+                true => KeyRule::only(&matching.labels),
+                false => KeyRule::without(&matching.labels),
             };
-            for step in 0..grid.count {
-                let present = manies
-                    .iter()
-                    .filter(|many| self.many[**many].column.is_present(step));
-                if present.count() > 1 && partner(step) {
-                    return Err(execution(
-                        "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
-                    ));
-                }
+            let group = group.build(&self.one[*first].labels);
+            let side = if self.swapped { "left" } else { "right" };
+            return Err(execution(format!(
+                "found duplicate series for the match group {group} on the {side} hand-side of the operation: [{}, {}];many-to-many matching not allowed: matching labels must be unique on one side",
+                self.one[*second].labels, self.one[*first].labels
+            )));
+        }
+        let partner = first.is_some() || matching.fill_right.is_some();
+        if matching.cardinality == Cardinality::OneToOne && partner && manies.len() > 1 {
+            let present = manies
+                .iter()
+                .filter(|many| self.many[**many].column.is_present(step));
+            if present.count() > 1 {
+                return Err(execution(
+                    "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
+                ));
             }
         }
         Ok(())
@@ -252,20 +267,6 @@ fn steps_with(series: &[Series], members: &[usize], grid: Grid) -> Vec<bool> {
             .any(|member| series[*member].column.is_present(step))
     };
     (0..grid.count).map(present).collect()
-}
-
-/// The first step at which a second of these has a sample, and which it is.
-fn second_present(series: &[Series], members: &[usize], grid: Grid) -> Option<(usize, usize)> {
-    if members.len() < 2 {
-        return None;
-    }
-    (0..grid.count).find_map(|step| {
-        let mut present = members
-            .iter()
-            .filter(|member| series[**member].column.is_present(step));
-        present.next()?;
-        Some((step, *present.next()?))
-    })
 }
 
 fn result_labels(binary: &Binary, many: &Labels, one: &Labels, delayed: bool) -> Labels {
