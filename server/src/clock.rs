@@ -13,12 +13,14 @@ const SLEW_MS_MAX: i64 = 5;
 /// A difference past this is a step of the wall clock, worth a word.
 const STEP_MS: i64 = 1_000;
 
-/// Milliseconds since the epoch that never jump.
+/// Milliseconds since the epoch that never jump and never go back.
 #[derive(Debug)]
 pub struct Clock {
     start: Instant,
     start_ms: i64,
     slewed_ms: AtomicI64,
+    /// The latest time shown: while the clock is slewed back it stands still rather than go back.
+    shown_ms: AtomicI64,
 }
 
 impl Clock {
@@ -28,6 +30,7 @@ impl Clock {
             start: Instant::now(),
             start_ms: wall_ms(),
             slewed_ms: AtomicI64::new(0),
+            shown_ms: AtomicI64::new(i64::MIN),
         }
     }
 
@@ -35,7 +38,12 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         let slewed_ms = self.slewed_ms.load(Ordering::Relaxed);
         let elapsed_ms = self.start.elapsed().as_millis() as i64;
-        Timestamp::from_ms(self.start_ms + elapsed_ms + slewed_ms)
+        let now_ms = self.start_ms + elapsed_ms + slewed_ms;
+        Timestamp::from_ms(
+            self.shown_ms
+                .fetch_max(now_ms, Ordering::Relaxed)
+                .max(now_ms),
+        )
     }
 
     /// The moment at which this clock will show `at_ms`.
@@ -83,6 +91,8 @@ mod tests {
         let before = clock.now();
         let step_ms = clock.slew().expect("an hour is a step");
         assert!((-3_600_100..-3_599_000).contains(&step_ms), "{step_ms}");
-        assert_eq!(clock.now().since_ms(before), -SLEW_MS_MAX);
+        assert_eq!(clock.now(), before, "it waits");
+        tokio::time::advance(Duration::from_millis(100)).await;
+        assert_eq!(clock.now().since_ms(before), 100 - SLEW_MS_MAX);
     }
 }

@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const CLIENTS: [&str; 2] = ["who=prometheus", "who=stillwell"];
 
 /// The guide's queries, those of the gateway's own guides, and the shapes that dashboards use.
-const INSTANT: [&str; 29] = [
+const INSTANT: [&str; 33] = [
     r#"sum(inference_extension_flow_control_queue_size{inference_pool="vllm-llama3-8b-instruct"})"#,
     r#"sum(inference_objective_running_requests{top_level_controller_name="vllm-llama3-8b-instruct-epp"})"#,
     r#"sum(llm_d_epp_flow_control_queue_size{namespace="ns",service="optimized-baseline-epp",model_name="Qwen/Qwen3-32B"})"#,
@@ -59,6 +59,10 @@ const INSTANT: [&str; 29] = [
     "vector(1)",
     "1 + 2 * 3",
     "sum({__name__=~\".*_bucket\"}) by (__name__, le)",
+    "topk(2, llm_d_epp_request_running)",
+    "sort_desc(inference_objective_running_requests)",
+    "stddev(llm_d_epp_request_running) / count(llm_d_epp_request_running)",
+    "count_values(\"v\", llm_d_epp_ready_endpoints)",
 ];
 
 /// Over the pages' own timestamps, so that both servers hold the same samples at the same times.

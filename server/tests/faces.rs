@@ -76,6 +76,9 @@ async fn the_prometheus_api_takes_what_its_clients_send() {
         data(address, "/api/v1/status/buildinfo").await["revision"],
         "stillwell-0.1.0"
     );
+    assert!(
+        data(address, "/api/v1/status/tsdb").await["headStats"]["numSeries"].as_u64() > Some(2)
+    );
     assert_eq!(data(address, "/api/v1/rules").await, json!({"groups": []}));
     assert_eq!(
         data(address, "/api/v1/metadata?metric=q").await["q"][0]["type"],

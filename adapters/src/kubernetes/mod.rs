@@ -5,6 +5,7 @@
 mod accept;
 mod discovery;
 mod external;
+pub mod hpa;
 mod quantity;
 mod selector;
 mod status;

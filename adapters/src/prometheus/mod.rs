@@ -122,6 +122,7 @@ async fn answer(host: &dyn Host, request: Request<Body>) -> Response<Body> {
         ["targets"] => Ok(targets::targets(host, &form)),
         ["status", "buildinfo"] => Ok(status::buildinfo(host)),
         ["status", "runtimeinfo"] => Ok(status::runtimeinfo(host)),
+        ["status", "tsdb"] => Ok(status::tsdb(host)),
         ["status", "flags"] => Ok(status::flags(host)),
         ["status", "config"] => Ok(status::config(host)),
         ["query_exemplars"] | ["targets", "metadata"] => Ok(empty("[]")),

@@ -336,6 +336,7 @@ fn bindable(address: &str) -> String {
 fn shown_flags(matches: &ArgMatches) -> Vec<(String, String)> {
     let mut flags: Vec<(String, String)> = matches
         .ids()
+        .filter(|id| !id.as_str().starts_with("no-"))
         .map(|id| {
             let name = id.as_str();
             let value = match matches.try_get_many::<String>(name) {
