@@ -5,6 +5,8 @@
 //! `e_exp`, Shibata's exponential (with fused multiply-add, as on every amd64 server of the last ten years), powers by
 //! squaring. Trigonometric functions are the C library's; they may differ in the last bit.
 
+#![allow(clippy::excessive_precision)] // the constants as they were published
+
 use std::f64::consts::{LOG2_E, LOG10_2, SQRT_2};
 
 const LN2_HIGH: f64 = 6.931_471_803_691_238_164_90e-01;
