@@ -18,7 +18,7 @@ fn view(seed: u64) -> MemoryView {
 }
 
 fn features(seed: u64) -> Features {
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         Features::default()
     } else {
         Features::all()

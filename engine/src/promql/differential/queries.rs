@@ -195,6 +195,11 @@ impl Builder<'_> {
                 self.vector(depth + 1)
             );
         }
+        if self.dice.once_in(5) {
+            let op = self.dice.pick(&["topk", "bottomk"]);
+            let k = self.dice.pick(&["1", "2", "3", "0", "100"]);
+            return format!("{op}{grouping} ({k}, {})", self.vector(depth + 1));
+        }
         if self.dice.once_in(10) {
             return format!(
                 "count_values{grouping} (\"value\", {})",

@@ -114,11 +114,13 @@ impl Eval<'_> {
         Ok(())
     }
 
-    /// Like an instant selector, with the samples' own times: for `timestamp` and `start_timestamp`.
+    /// Like an instant selector, with the samples' own times: for `timestamp` and `start_timestamp`, where beside `@`
+    /// Prometheus reads the samples that the offset asks for, but looks at them as if there were none
+    /// (`forget_offset`), and for `info`.
     pub(crate) fn stream_shown(
         &self,
         selector: &Selector,
-        offset_ms: i64,
+        forget_offset: bool,
         grid: Grid,
         need: Projection<'_>,
         value: &dyn Fn(&Shown) -> Result<f64, QueryError>,
@@ -126,10 +128,16 @@ impl Eval<'_> {
     ) -> Result<(), QueryError> {
         let fixed = self.fixed_time(selector.at);
         let lookback_ms = self.options.lookback_ms;
+        let offset_ms = known_ms(&selector.offset);
         let first_ms = fixed.unwrap_or(grid.start_ms).saturating_sub(offset_ms);
         let last_ms = fixed
             .unwrap_or_else(|| grid.last_ms())
             .saturating_sub(offset_ms);
+        let offset_ms = if forget_offset && fixed.is_some() {
+            0
+        } else {
+            offset_ms
+        };
         let request = SelectRequest {
             matchers: &selector.matchers,
             after_ms: first_ms.saturating_sub(lookback_ms),

@@ -116,7 +116,7 @@ impl Infos {
         };
         eval.stream_shown(
             &selector,
-            selector.offset.fixed_ms().unwrap_or(0),
+            false,
             grid,
             Projection::All,
             &|shown| match shown.is_histogram {

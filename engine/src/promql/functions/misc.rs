@@ -3,7 +3,7 @@
 use crate::labels::{Labels, METRIC_NAME, MatchOp, Matcher};
 use crate::promql::QueryError;
 use crate::promql::eval::{ABSENT, Column, Eval, Grid, Point, Sink};
-use crate::promql::plan::{Expr, ExprKind, Selector};
+use crate::promql::plan::{Expr, ExprKind};
 use crate::promql::select::Projection;
 
 pub(super) fn vector(
@@ -126,7 +126,7 @@ pub(super) fn timestamp(
         return eval.without_names(unique, sink, &mut |sink| {
             eval.stream_shown(
                 selector,
-                shown_offset(selector),
+                true,
                 grid,
                 need,
                 &|shown| Ok(shown.time_ms as f64 / 1000.0),
@@ -144,15 +144,6 @@ pub(super) fn timestamp(
     })
 }
 
-/// Beside `@` Prometheus forgets the offset here.
-fn shown_offset(selector: &Selector) -> i64 {
-    if selector.at.is_some() {
-        0
-    } else {
-        selector.offset.fixed_ms().unwrap_or(0)
-    }
-}
-
 /// When what each sample counts began, in seconds; of an expression's values that is not known.
 pub(super) fn start_timestamp(
     eval: &Eval<'_>,
@@ -167,7 +158,7 @@ pub(super) fn start_timestamp(
         return eval.without_names(unique, sink, &mut |sink| {
             eval.stream_shown(
                 selector,
-                shown_offset(selector),
+                true,
                 grid,
                 need,
                 &|shown| Ok(shown.start_ms as f64 / 1000.0),

@@ -1,10 +1,86 @@
-//! What a duration expression amounts to, once the query's step and range are known.
+//! Durations, and what a duration expression amounts to, once the query's step and range are known.
 
 use crate::promql::functions::go_math;
 
-use super::expr::{
-    Duration, DurationExpr, DurationKind, DurationOp, DurationPurpose, Expr, ExprKind, Span,
-};
+use super::expr::{Expr, ExprKind, Span};
+
+/// A length of time: known, or known once the query's step and range are.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Duration {
+    /// Milliseconds.
+    Fixed(i64),
+    /// Depends on `step()` or `range()`.
+    Deferred(Box<DurationExpr>),
+}
+
+impl Duration {
+    /// No time.
+    pub const ZERO: Duration = Duration::Fixed(0);
+
+    /// Milliseconds, where known without running the query.
+    pub fn fixed_ms(&self) -> Option<i64> {
+        match self {
+            Duration::Fixed(ms) => Some(*ms),
+            Duration::Deferred(_) => None,
+        }
+    }
+}
+
+/// A duration expression.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DurationExpr {
+    /// What it is.
+    pub kind: DurationKind,
+    /// Where it was written.
+    pub span: Span,
+    /// What it is for, which decides the values it may have.
+    pub purpose: DurationPurpose,
+}
+
+/// What a duration is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DurationPurpose {
+    /// A range or a subquery's step: above 0.
+    Range,
+    /// An offset: any sign.
+    Offset,
+}
+
+/// The parts of a duration expression; numbers are seconds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DurationKind {
+    /// A number or a duration.
+    Seconds(f64),
+    /// `step()`.
+    Step,
+    /// `range()`.
+    Range,
+    /// `-x`.
+    Negate(Box<DurationKind>),
+    /// An operator; the position of the right side is for messages.
+    Binary(DurationOp, Box<DurationKind>, Box<DurationKind>, Span),
+}
+
+/// Operators of duration expressions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DurationOp {
+    /// `+`
+    Add,
+    /// `-`
+    Sub,
+    /// `*`
+    Mul,
+    /// `/`
+    Div,
+    /// `%`
+    Mod,
+    /// `^`
+    Pow,
+    /// `min_of(a, b)`
+    Min,
+    /// `max_of(a, b)`
+    Max,
+}
 
 /// Go's time.Duration is 64 bits of nanoseconds; more is out of range.
 const SECONDS_MAX: f64 = (i64::MAX / 1_000_000_000) as f64;

@@ -4,5 +4,8 @@
 
 mod duration;
 mod expr;
+mod operators;
 
+pub use duration::{Duration, DurationExpr, DurationKind, DurationOp, DurationPurpose};
 pub use expr::*;
+pub use operators::{AggregateOp, BinaryOp};

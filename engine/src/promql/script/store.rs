@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::histogram::{FloatHistogram, ResetHint};
 use crate::labels::Labels;
 use crate::promql::QueryError;
-use crate::promql::select::{Samples, SelectRequest, Selection, View};
+use crate::promql::select::{LastSample, Samples, SelectRequest, Selection, View};
 
 /// Series in memory.
 #[derive(Clone, Debug, Default)]
@@ -150,6 +150,20 @@ impl Selection for MemorySelection {
 
     fn labels(&self, index: usize) -> &Labels {
         &self.series[index].0
+    }
+
+    fn last(&self, index: usize, _: &mut Samples) -> Option<LastSample> {
+        let all = &self.series[index].1;
+        let at = all
+            .times_ms
+            .partition_point(|time| *time <= self.until_ms)
+            .checked_sub(1)?;
+        let time_ms = all.times_ms[at];
+        (time_ms > self.after_ms).then(|| LastSample {
+            time_ms,
+            value: all.values[at],
+            histogram: all.histograms.get(at).cloned().flatten(),
+        })
     }
 
     fn read(&self, index: usize, samples: &mut Samples) {

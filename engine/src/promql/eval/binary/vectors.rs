@@ -162,7 +162,9 @@ impl Matched {
         let filling = matching.fill_left.is_some() || matching.fill_right.is_some();
         let crowded = |members: &Vec<usize>| members.len() > 1;
         let one_to_one = matching.cardinality == Cardinality::OneToOne;
-        if !self.ones.iter().any(crowded) && !(one_to_one && self.manies.iter().any(crowded)) {
+        let suspect =
+            self.ones.iter().any(crowded) || (one_to_one && self.manies.iter().any(crowded));
+        if !suspect {
             return Ok(());
         }
         let any =
