@@ -135,11 +135,7 @@ fn main() {
     criterion.final_summary();
 }
 
-#[expect(
-    clippy::disallowed_types,
-    clippy::disallowed_methods,
-    reason = "a bench measures"
-)]
+#[expect(clippy::disallowed_types, reason = "a bench measures")]
 fn now() -> std::time::Instant {
     std::time::Instant::now()
 }

@@ -1,11 +1,7 @@
 //! A server under measurement: started with a configuration of its kind, watched through the kernel's accounting,
 //! asked over one kept connection.
 
-#![expect(
-    clippy::disallowed_types,
-    clippy::disallowed_methods,
-    reason = "it measures time"
-)]
+#![expect(clippy::disallowed_types, reason = "it measures time")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;

@@ -225,10 +225,10 @@ impl Reader {
     ) -> Vec<String> {
         let mut found = BTreeSet::new();
         self.visit(selectors, start, end, |labels| {
-            if let Some(value) = labels.get(name) {
-                if !found.contains(value) {
-                    found.insert(value.to_owned());
-                }
+            if let Some(value) = labels.get(name)
+                && !found.contains(value)
+            {
+                found.insert(value.to_owned());
             }
         });
         let limit = if limit == 0 { usize::MAX } else { limit };

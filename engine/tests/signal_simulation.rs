@@ -204,8 +204,7 @@ impl Replica {
         let of_pool = || self.seen.iter().filter(|seen| pool_of(seen) == pool);
         let sum: u64 = of_pool().map(|seen| seen.queue).sum();
         let age = |seen: &Seen| seen.last_good_ms.map(|good_ms| now_ms - good_ms);
-        let all_fresh = of_pool()
-            .all(|seen| age(seen).is_some_and(|age| age <= 2 * INTERVAL_MS && age < INTERVAL_MS));
+        let all_fresh = of_pool().all(|seen| age(seen).is_some_and(|age| age < INTERVAL_MS));
         let too_old = of_pool().any(|seen| age(seen).is_none_or(|age| age >= HOLD_MS));
         let nobody = of_pool().next().is_none();
         let crash_loop = of_pool().any(|seen| {
@@ -301,7 +300,7 @@ fn play(seed: u64) {
     let mut chance = Chance(seed);
     let mut next_uid = 0;
     let mut gateways: Vec<Gateway> = Vec::new();
-    let mut add = |gateways: &mut Vec<Gateway>, uid: &mut u64, pool: Option<usize>| {
+    let add = |gateways: &mut Vec<Gateway>, uid: &mut u64, pool: Option<usize>| {
         while pool.is_some_and(|pool| *uid % POOLS.len() as u64 != pool as u64) {
             *uid += 1;
         }
@@ -348,7 +347,7 @@ fn play(seed: u64) {
 
 /// Two replicas that have seen the same pages say the same.
 fn agree(replicas: &[Replica; 2]) {
-    for pool in 0..POOLS.len() {
+    for (pool, name) in POOLS.iter().enumerate() {
         let say = |replica: &Replica| {
             let now_ms = replica
                 .seen
@@ -372,8 +371,7 @@ fn agree(replicas: &[Replica; 2]) {
         assert_eq!(
             say(&replicas[0]),
             say(&replicas[1]),
-            "the replicas differ on pool {}",
-            POOLS[pool]
+            "the replicas differ on pool {name}"
         );
     }
 }

@@ -780,7 +780,7 @@ fn users_say_what_measures_demand_and_what_proves_it() {
             queue.map_or(String::new(), |queue| format!("my_queue {queue}\n"))
         )
     };
-    let mut scrape = |world: &mut World, text: String| {
+    let scrape = |world: &mut World, text: String| {
         world.now_ms += INTERVAL_MS;
         let at = world.at();
         let stage = world.stages[target].as_mut().expect("listed");

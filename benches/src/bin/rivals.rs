@@ -12,11 +12,7 @@
     clippy::print_stderr,
     reason = "a command that prints its results"
 )]
-#![expect(
-    clippy::disallowed_types,
-    clippy::disallowed_methods,
-    reason = "it measures time"
-)]
+#![expect(clippy::disallowed_types, reason = "it measures time")]
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -116,10 +112,10 @@ fn main() {
     match run(&options) {
         Ok(table) => {
             println!("{table}");
-            if let Some(file) = &options.record {
-                if let Err(error) = std::fs::write(file, &table) {
-                    eprintln!("rivals: {}: {error}", file.display());
-                }
+            if let Some(file) = &options.record
+                && let Err(error) = std::fs::write(file, &table)
+            {
+                eprintln!("rivals: {}: {error}", file.display());
             }
         }
         Err(error) => {

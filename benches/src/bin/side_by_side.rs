@@ -11,11 +11,6 @@
     clippy::print_stderr,
     reason = "a command that prints its results"
 )]
-#![expect(
-    clippy::disallowed_types,
-    clippy::disallowed_methods,
-    reason = "it plays in real time"
-)]
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -135,10 +130,10 @@ fn main() {
     match run(stillwell, prometheus) {
         Ok(table) => {
             println!("{table}");
-            if let Some(file) = record.first() {
-                if let Err(error) = std::fs::write(file, table) {
-                    eprintln!("{}: {error}", file.display());
-                }
+            if let Some(file) = record.first()
+                && let Err(error) = std::fs::write(file, table)
+            {
+                eprintln!("{}: {error}", file.display());
             }
         }
         Err(error) => {

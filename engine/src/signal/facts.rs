@@ -384,13 +384,13 @@ impl Facts {
         counters_fell: bool,
     ) -> Option<ChangeKind> {
         let facts = self.targets.get_mut(id.index()).and_then(Option::as_mut)?;
-        if let Some(before_ms) = facts.last_good_ms {
-            if at_ms - before_ms > 2 * facts.interval_ms {
-                if facts.gaps.len() == GAPS_MAX {
-                    facts.gaps.pop_front();
-                }
-                facts.gaps.push_back((before_ms, at_ms));
+        if let Some(before_ms) = facts.last_good_ms
+            && at_ms - before_ms > 2 * facts.interval_ms
+        {
+            if facts.gaps.len() == GAPS_MAX {
+                facts.gaps.pop_front();
             }
+            facts.gaps.push_back((before_ms, at_ms));
         }
         if facts.first_good_ms.is_none() {
             facts.first_good_ms = Some(at_ms);

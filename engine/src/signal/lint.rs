@@ -30,15 +30,14 @@ pub fn lint(
             replicated(&aggregate.expr, names, &mut found);
             stage(&aggregate.expr, &mut found);
         }
-        ExprKind::Binary(binary) if binary.op == BinaryOp::Div && !is_number(&binary.rhs) => {
-            if policy.nan == Nan::Unknown {
+        ExprKind::Binary(binary) if binary.op == BinaryOp::Div && !is_number(&binary.rhs)
+            && policy.nan == Nan::Unknown => {
                 found.push(
                     "the divisor can be 0, and the signal unknown then: `nan: zero` or `nan: last` says what that \
                      means"
                         .to_owned(),
                 );
             }
-        }
         ExprKind::Call { function, .. } => match function.id {
             FunctionId::HistogramQuantile if policy.nan == Nan::Unknown => found.push(
                 "histogram_quantile is NaN while there is no traffic, and the signal unknown: `nan: zero` lets an \
@@ -57,13 +56,13 @@ pub fn lint(
 }
 
 fn hold(policy: &Policy, interval_ms: Option<i64>, found: &mut Vec<String>) {
-    if let (Some(hold_ms), Some(interval_ms)) = (policy.hold_ms, interval_ms) {
-        if hold_ms < interval_ms {
-            found.push(format!(
+    if let (Some(hold_ms), Some(interval_ms)) = (policy.hold_ms, interval_ms)
+        && hold_ms < interval_ms
+    {
+        found.push(format!(
                 "hold {hold_ms} ms is shorter than the scrape interval of {interval_ms} ms: every scrape would pass \
                  through unknown; leave it out for 3 intervals"
             ));
-        }
     }
 }
 

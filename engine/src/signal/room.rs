@@ -491,10 +491,10 @@ impl Signal {
             judge::processes_cover(facts, scope, &self.query, now_ms)?;
             judge::windows_covered(facts, scope, &self.query, &self.policy, now_ms)?;
         }
-        if let Some(grace) = self.grace(now_ms) {
-            if held.is_none() {
-                *held = Some((grace.start_ms, grace.why.clone()));
-            }
+        if let Some(grace) = self.grace(now_ms)
+            && held.is_none()
+        {
+            *held = Some((grace.start_ms, grace.why.clone()));
         }
         Ok(time_ms)
     }

@@ -127,10 +127,10 @@ impl Index {
         let place = postings.place as usize;
         values.by_value.remove(&value);
         values.list.swap_remove(place);
-        if let Some(moved) = values.list.get(place) {
-            if let Some(postings) = values.by_value.get_mut(moved) {
-                postings.place = place as u32;
-            }
+        if let Some(moved) = values.list.get(place)
+            && let Some(postings) = values.by_value.get_mut(moved)
+        {
+            postings.place = place as u32;
         }
         if values.list.is_empty() {
             self.names.remove(&name);

@@ -165,10 +165,7 @@ impl Selection for Frame {
         }
         self.push(item.clock, item.since, i64::MAX, item.bits, samples);
         if item.clamp_negative {
-            samples
-                .values
-                .iter_mut()
-                .for_each(|value| clamp_negative(value));
+            samples.values.iter_mut().for_each(clamp_negative);
         }
     }
 
@@ -352,10 +349,10 @@ impl Projector {
                 .iter()
                 .filter(|pair| only.contains(&pair.0)),
         );
-        if let Some((pairs, labels)) = &self.last {
-            if *pairs == self.pairs {
-                return labels.clone();
-            }
+        if let Some((pairs, labels)) = &self.last
+            && *pairs == self.pairs
+        {
+            return labels.clone();
         }
         let symbols = &store.series.symbols;
         let labels = Labels::from_sorted(
