@@ -286,6 +286,7 @@ impl Facts {
         let Some(metric) = labels.metric_name() else {
             return;
         };
+        self.note_structure(metric);
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
             return;
         };
