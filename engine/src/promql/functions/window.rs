@@ -135,8 +135,8 @@ pub(super) fn stream(
         })
     };
     if matches!(id, F::LastOverTime | F::FirstOverTime) {
-        // The value is one of the input's samples, so it keeps its name; also one that was about to go.
-        return produce(&mut |labels, _, column| sink(labels, false, column));
+        // The value is one of the input's samples, so it keeps its name.
+        return produce(sink);
     }
     eval.without_names(unique, sink, &mut produce)
 }
