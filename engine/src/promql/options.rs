@@ -1,7 +1,8 @@
 //! What a query may use and how far it may go.
 
-/// Parts of the language that Prometheus keeps behind `--enable-feature`. The default is Prometheus' own: all off.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Parts of the language that Prometheus keeps, or kept, behind `--enable-feature`. The default is that of Prometheus
+/// 3.14: all off but duration expressions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features {
     /// `promql-experimental-functions`: `info`, `limitk`, `limit_ratio`, `sort_by_label`, `mad_over_time`, ...
     pub experimental_functions: bool,
@@ -9,14 +10,28 @@ pub struct Features {
     pub delayed_name_removal: bool,
     /// `promql-extended-range-selectors`: `anchored` and `smoothed`.
     pub extended_range_selectors: bool,
-    /// `promql-duration-expr`: arithmetic in ranges, offsets and steps.
+    /// `promql-duration-expr`: arithmetic in ranges, offsets and steps. On by default since 3.14.
     pub duration_expressions: bool,
     /// `promql-binop-fill-modifiers`: `fill`, `fill_left`, `fill_right`.
     pub fill_modifiers: bool,
     /// `type-and-unit-labels`: `__type__` and `__unit__` are part of a series' identity.
     pub type_and_unit_labels: bool,
-    /// `use-start-timestamps`: range functions read the samples' start timestamps.
+    /// `use-start-timestamps`: range functions read the samples' start timestamps; `start_timestamp`.
     pub start_timestamps: bool,
+}
+
+impl Default for Features {
+    fn default() -> Features {
+        Features {
+            experimental_functions: false,
+            delayed_name_removal: false,
+            extended_range_selectors: false,
+            duration_expressions: true,
+            fill_modifiers: false,
+            type_and_unit_labels: false,
+            start_timestamps: false,
+        }
+    }
 }
 
 impl Features {
@@ -106,7 +121,8 @@ mod tests {
 
     #[test]
     fn flags_are_comma_separated_lists_and_unknown_names_change_nothing() {
-        let features = Features::from_flag_names(["promql-duration-expr, native-histograms", "x"]);
-        assert!(features.duration_expressions && !features.experimental_functions);
+        let features =
+            Features::from_flag_names(["promql-binop-fill-modifiers, native-histograms", "x"]);
+        assert!(features.fill_modifiers && !features.experimental_functions);
     }
 }

@@ -99,6 +99,13 @@ impl Column {
             && self.histograms.iter().all(Option::is_none)
     }
 
+    /// The first step with a point; behind the last where there is none.
+    pub(crate) fn first_step(&self) -> usize {
+        (0..self.len())
+            .find(|step| self.is_present(*step))
+            .unwrap_or(self.len())
+    }
+
     pub(crate) fn points(&self) -> u64 {
         let floats = self
             .floats

@@ -283,7 +283,12 @@ impl<'m, 'a> Merger<'m, 'a> {
             });
             return Ok(());
         }
-        if !self.series[at].column.merge(column) {
+        let series = &mut self.series[at];
+        if series.column.first_step() > column.first_step() {
+            // Whether the name goes is decided where the series first appears.
+            series.drop_name = drop_name;
+        }
+        if !series.column.merge(column) {
             return Err(execution(
                 "vector cannot contain metrics with the same labelset",
             ));

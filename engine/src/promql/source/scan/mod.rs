@@ -7,7 +7,7 @@ mod operators;
 use std::sync::Arc;
 
 use crate::promql::Features;
-use crate::promql::functions::Function;
+use crate::promql::functions::{Function, FunctionId};
 use crate::promql::plan::{AggregateOp, Edges, Span};
 
 use super::atom::{Atom, AtomKind, Grouping};
@@ -179,7 +179,11 @@ impl Scanner<'_, '_> {
                 let message = format!("unknown function with name {word:?}");
                 return Err(SourceError::new(token.span, message));
             };
-            if function.experimental && !self.features.experimental_functions {
+            let enabled = match function.id {
+                FunctionId::StartTimestamp => self.features.start_timestamps,
+                _ => self.features.experimental_functions || !function.experimental,
+            };
+            if !enabled {
                 let message = format!("function {word:?} is not enabled");
                 return Err(SourceError::new(token.span, message));
             }
