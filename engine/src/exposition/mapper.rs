@@ -71,6 +71,39 @@ impl Mapper {
         }
     }
 
+    /// The common case, without a builder: no rules, no limits, no label of the page clashing with the target's.
+    fn map_plainly(
+        &self,
+        labels: &[(Cow<'_, str>, Cow<'_, str>)],
+        family_type: FamilyType,
+    ) -> Option<Labels> {
+        let spec = &self.spec;
+        let unlimited = spec.label_limit == 0
+            && spec.label_name_bytes_max == 0
+            && spec.label_value_bytes_max == 0;
+        if !spec.metric_relabel.is_empty() || !unlimited {
+            return None;
+        }
+        let mut pairs: Vec<(&str, Cow<'_, str>)> = Vec::with_capacity(labels.len() + 16);
+        for (name, value) in labels {
+            if spec.labels.get(name).is_some() {
+                return None;
+            }
+            if !value.is_empty() {
+                pairs.push((name, normal_bound(family_type, name, value)));
+            }
+        }
+        pairs.extend(
+            spec.labels
+                .iter()
+                .map(|(name, value)| (name, Cow::Borrowed(value))),
+        );
+        pairs.sort_unstable_by(|a, b| a.0.cmp(b.0));
+        Some(Labels::from_sorted(
+            pairs.iter().map(|(name, value)| (*name, value.as_ref())),
+        ))
+    }
+
     fn check_limits(&self) -> Result<(), String> {
         let spec = &self.spec;
         let count = self.builder.iter().count();
@@ -107,6 +140,9 @@ impl MapLabels for Mapper {
         labels: &[(Cow<'_, str>, Cow<'_, str>)],
         family_type: FamilyType,
     ) -> Result<Option<Labels>, String> {
+        if let Some(labels) = self.map_plainly(labels, family_type) {
+            return Ok(Some(labels));
+        }
         self.builder.clear();
         for (name, value) in labels {
             self.builder

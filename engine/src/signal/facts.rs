@@ -311,16 +311,19 @@ impl Facts {
             }
             _ => {}
         }
-        let is_pool_family = names
-            .family(metric)
-            .is_some_and(|(family, _, _)| family.class == Class::Pool);
+        // Looked up only where it matters: a page of 200,000 new series asks this for each.
+        let is_pool_family = || {
+            names
+                .family(metric)
+                .is_some_and(|(family, _, _)| family.class == Class::Pool)
+        };
         for (label, value) in labels.iter() {
             if label == METRIC_NAME
                 || !(is_always_remembered(label) || self.remembered.contains(label))
             {
                 continue;
             }
-            if label == "inference_pool" || (label == "name" && is_pool_family) {
+            if label == "inference_pool" || (label == "name" && is_pool_family()) {
                 if !facts.pools.contains(value) {
                     facts.pools.insert(value.to_owned());
                     self.epoch += 1;

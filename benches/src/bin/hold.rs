@@ -1,0 +1,107 @@
+//! What it costs to hold many series: time of a scrape and bytes, as the count grows, within a memory limit.
+//!
+//! `cargo run --release -p stillwell-benches --bin hold [-- SERIES...]` (default 10,000 100,000 1,000,000)
+
+#![expect(clippy::print_stdout, reason = "a command that prints its results")]
+#![expect(clippy::disallowed_types, reason = "it measures time")]
+
+use std::time::Instant;
+
+use stillwell_benches::pages::LoadPage;
+use stillwell_engine::labels::Labels;
+use stillwell_engine::{Engine, Format, Limits, ScrapeFacts, TargetSpec, Timestamp};
+
+/// Samples of one target's page: that of a gateway with many tenants.
+const PAGE_SAMPLES: usize = 10_000;
+const SCRAPES: usize = 60;
+const LIMIT_BYTES: u64 = 1 << 30;
+
+fn main() {
+    let given: Vec<usize> = std::env::args()
+        .skip(1)
+        .filter_map(|count| count.parse().ok())
+        .collect();
+    let counts = if given.is_empty() {
+        vec![10_000, 100_000, 1_000_000]
+    } else {
+        given
+    };
+    println!("20% of values moving, {SCRAPES} scrapes at 1 s, limit {LIMIT_BYTES} bytes\n");
+    println!(
+        "| series | first page, ns a sample | later pages, ns a sample | held, B a series | process, B a series | history held |"
+    );
+    println!("|---|---|---|---|---|---|");
+    for count in counts {
+        row(count);
+    }
+}
+
+fn row(count: usize) {
+    let limits = Limits {
+        memory_bytes_max: LIMIT_BYTES,
+        ..Limits::default()
+    };
+    let (mut writer, reader) = Engine::new(limits);
+    let before = resident_bytes();
+    // One page serves all targets: only the instance differs, so the page's own memory does not count.
+    let mut page = LoadPage::new(0, PAGE_SAMPLES.min(count), 20);
+    let mut stages: Vec<_> = (0..count.div_ceil(page.samples()))
+        .map(|target| {
+            let instance = format!("10.0.{}.{}:9090", target / 256, target % 256);
+            let labels = Labels::from_pairs([("job", "epp"), ("instance", instance.as_str())]);
+            writer
+                .add_target(TargetSpec {
+                    labels,
+                    interval_ms: 1000,
+                    ..TargetSpec::default()
+                })
+                .1
+        })
+        .collect();
+    let samples = (stages.len() * page.samples()) as f64;
+    let mut times = Vec::new();
+    for scrape in 0..SCRAPES {
+        let at = Timestamp::from_ms(1_000_000 + scrape as i64 * 1000);
+        page.step();
+        let began = Instant::now();
+        for stage in &mut stages {
+            let staged = stage
+                .parse(&page.text, Format::Text)
+                .expect("the page parses");
+            writer
+                .commit(staged, at, ScrapeFacts::default())
+                .expect("it fits the limit");
+        }
+        times.push(began.elapsed().as_nanos() as f64 / samples);
+        writer.maintain(at);
+    }
+    let stats = reader.stats();
+    let held = (stats.bytes.total() + stats.template_bytes) as f64;
+    assert!(held <= LIMIT_BYTES as f64, "the limit holds: {stats:?}");
+    let first = times.remove(0);
+    times.sort_by(f64::total_cmp);
+    let history = match stats.history_dropped_until_ms {
+        None => format!("all {SCRAPES} s"),
+        Some(until_ms) => format!("{} s", SCRAPES as i64 - (until_ms - 1_000_000) / 1000),
+    };
+    println!(
+        "| {} | {first:.0} | {:.0} | {:.0} | {:.0} | {history} |",
+        stats.series,
+        times[times.len() / 2],
+        held / stats.series as f64,
+        (resident_bytes() - before) / stats.series as f64,
+    );
+}
+
+fn resident_bytes() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap_or("0");
+    line.split_whitespace()
+        .next()
+        .and_then(|kib| kib.parse::<f64>().ok())
+        .unwrap_or(0.0)
+        * 1024.0
+}
