@@ -42,6 +42,7 @@ pub(super) async fn show(app: &Arc<App>, base: &str, gateway: &str) {
     println!(
         "  any PromQL, for Grafana too         curl -s '{base}/api/v1/query?query=rate(llm_d_epp_request_total%5B10s%5D)'"
     );
+    println!("  why a signal says what it says      curl -s {base}/signals");
     println!("  what is scraped, and how it goes    curl -s {base}/api/v1/targets");
     println!("\nCtrl-C ends it.\n");
     println!(

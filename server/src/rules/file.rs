@@ -195,8 +195,14 @@ fn rule(node: &Node, report: &mut Report) -> Option<Rule> {
 /// Kubernetes' own name for it.
 const NAMESPACE: &str = "namespace";
 
+/// Whether the query differs with what its caller selects.
 fn uses_matchers(query: Option<&(Template, usize)>) -> bool {
-    query.is_some_and(|(template, _)| format!("{template:?}").contains("LabelMatchers"))
+    let fill = |template: &Template, matchers: &str| {
+        template
+            .render(&arguments("series_name", matchers, Default::default()))
+            .ok()
+    };
+    query.is_some_and(|(template, _)| fill(template, "a") != fill(template, "b"))
 }
 
 /// Filled in once with nothing special, so that a field that does not exist is found now and not by the HPA.
