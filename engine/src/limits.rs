@@ -80,3 +80,12 @@ pub const SIGNALS_MAX: usize = 1_000;
 
 /// Contributing series that an explanation lists; it counts the others.
 pub const EXPLAINED_SERIES_MAX: usize = 200;
+
+/// Metric names remembered for ever per group of targets. A page makes as many as it likes; a gateway has some 150.
+pub const EVER_METRICS_MAX: usize = 16_384;
+
+/// Pools remembered per target. A gateway serves one.
+pub const POOLS_PER_TARGET_MAX: usize = 1_024;
+
+/// Label names whose values are remembered because some query pinned them.
+pub const REMEMBERED_LABELS_MAX: usize = 1_024;

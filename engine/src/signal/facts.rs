@@ -7,7 +7,9 @@ use std::collections::{BTreeSet, VecDeque};
 use hashbrown::{HashMap, HashSet};
 
 use crate::labels::{Labels, METRIC_NAME};
-use crate::limits::{GAPS_MAX, SEEN_VALUES_MAX};
+use crate::limits::{
+    EVER_METRICS_MAX, GAPS_MAX, POOLS_PER_TARGET_MAX, REMEMBERED_LABELS_MAX, SEEN_VALUES_MAX,
+};
 use crate::store::{SeriesId, TargetId};
 
 use super::names::{Class, FAMILIES, Names, POOL_LABELS, REQUEST_LABELS};
@@ -175,6 +177,11 @@ impl Facts {
         }
     }
 
+    /// Signals have ended: their metrics are no longer watched for them. Watch those of the others again.
+    pub(crate) fn forget_metrics(&mut self) {
+        self.watched = Some(HashSet::new());
+    }
+
     fn note_structure(&mut self, metric: &str) {
         self.structure += u64::from(
             self.watched
@@ -261,7 +268,9 @@ impl Facts {
 
     /// Values of this label are remembered from now on. True where they were not so far.
     pub(crate) fn remember(&mut self, label: &str) -> bool {
-        !is_always_remembered(label) && self.remembered.insert(label.to_owned())
+        !is_always_remembered(label)
+            && self.remembered.len() < REMEMBERED_LABELS_MAX
+            && self.remembered.insert(label.to_owned())
     }
 
     /// A value that a series of the target has.
@@ -293,7 +302,7 @@ impl Facts {
         let Some(group) = self.groups.get_mut(&facts.group) else {
             return;
         };
-        if !group.ever.contains(metric) {
+        if !group.ever.contains(metric) && group.ever.len() < EVER_METRICS_MAX {
             group.ever.insert(metric.into());
             self.epoch += 1;
         }
@@ -325,7 +334,7 @@ impl Facts {
                 continue;
             }
             if label == "inference_pool" || (label == "name" && is_pool_family()) {
-                if !facts.pools.contains(value) {
+                if !facts.pools.contains(value) && facts.pools.len() < POOLS_PER_TARGET_MAX {
                     facts.pools.insert(value.to_owned());
                     self.epoch += 1;
                 }

@@ -238,8 +238,23 @@ impl Room {
     }
 
     pub(crate) fn unwatch(&mut self, id: SignalId) {
-        if let Some(signal) = self.signals.get_mut(id.index()) {
+        let Room {
+            facts,
+            names,
+            signals,
+            ..
+        } = self;
+        if let Some(signal) = signals.get_mut(id.index()) {
             *signal = None;
+        }
+        // Queries come and go as people ask; what is watched must not grow with all that ever were.
+        facts.forget_metrics();
+        for selector in signals
+            .iter()
+            .flatten()
+            .flat_map(|signal| &signal.query.selectors)
+        {
+            facts.watch_metric(selector.metric.as_deref(), names);
         }
     }
 
