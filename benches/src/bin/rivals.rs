@@ -271,7 +271,9 @@ fn slope(options: &Options, small: &Load, figures: &mut [Figures]) -> std::io::R
 
 fn table(options: &Options, load: &Load, figures: &[Figures]) -> String {
     let mut out = String::new();
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // Where a binary lay on this machine says nothing to a reader elsewhere.
+    let name = |argument: String| argument.rsplit('/').next().unwrap_or_default().to_owned();
+    let arguments: Vec<String> = std::env::args().skip(1).map(name).collect();
     let cores = std::thread::available_parallelism().map_or(0, |cores| cores.get());
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu
