@@ -96,7 +96,7 @@ impl Reader {
                 store,
                 &room.facts,
                 &room.names,
-                &signal.scope.standby,
+                &signal.hidden(&room.facts, at_ms),
                 at_ms,
             );
             (
@@ -151,26 +151,31 @@ impl Reader {
                 store,
                 &room.facts,
                 &room.names,
-                &signal.scope.standby,
+                &signal.hidden(&room.facts, at_ms),
                 at_ms,
             );
-            (signal.query.clone(), view, at_ms)
+            (
+                signal.query.clone(),
+                view,
+                at_ms,
+                signal.serial,
+                signal.pages,
+            )
         };
-        let (query, view, at_ms) = work;
-        let result = evaluate(
-            &query,
-            &view,
-            Timestamp::from_ms(at_ms),
-            &EvalOptions::default(),
-        );
+        let (query, view, at_ms, serial, pages) = work;
+        let at = Timestamp::from_ms(at_ms);
+        let result = evaluate(&query, &view, at, &EvalOptions::default());
         let mut room = self.room.write();
         let Room { facts, signals, .. } = &mut *room;
         let signal = signals.get_mut(id.index()).and_then(Option::as_mut);
-        if let Some(signal) =
-            signal.filter(|signal| signal.at_ms.is_none_or(|have_ms| have_ms <= at_ms))
-        {
-            signal.take(result, facts, at_ms);
-        }
+        // Meanwhile the number may have been given to another signal, or a newer page may have been evaluated.
+        let Some(signal) = signal.filter(|signal| {
+            signal.serial == serial && signal.at_ms.is_none_or(|have_ms| have_ms <= at_ms)
+        }) else {
+            return;
+        };
+        signal.take(result, facts, at_ms);
+        signal.outdated = signal.pages != pages;
     }
 
     /// The store as Prometheus would show it.

@@ -12,7 +12,7 @@ use parking_lot::{RwLock, RwLockWriteGuard};
 
 use crate::exposition::{Always, Mapper, Metadata, Placed, Stage, Staged, TargetSpec};
 use crate::labels::{Labels, METRIC_NAME};
-use crate::limits::{Limits, RESTART_GRACE_MS_DEFAULT, WRITE_BATCH_SERIES};
+use crate::limits::{AHEAD_MS_MAX, Limits, RESTART_GRACE_MS_DEFAULT, WRITE_BATCH_SERIES};
 use crate::promql::QueryError;
 use crate::reader::Reader;
 use crate::signal::{ChangeKind, Policy, Room, SignalId};
@@ -512,6 +512,11 @@ impl Work<'_, '_> {
         self.store.clocks[self.clock.index()].next_tick()
     }
 
+    /// A timestamp from a future that retention would never reach.
+    fn is_ahead(&self, time_ms: i64) -> bool {
+        time_ms > self.at_ms.saturating_add(AHEAD_MS_MAX)
+    }
+
     /// Lines that the template does not have, then the series of those it no longer has.
     fn place_new(
         &mut self,
@@ -569,6 +574,10 @@ impl Work<'_, '_> {
         committed: &mut Committed,
     ) -> Placed {
         let tick = self.tick();
+        if time_ms.is_some_and(|time_ms| self.is_ahead(time_ms)) {
+            committed.out_of_order += 1;
+            return Placed::Dropped;
+        }
         let Some(id) = self.store.series.find(labels) else {
             let (clock, since) = match time_ms {
                 Some(time_ms) => (ClockId::OWN, time_ms),
@@ -646,6 +655,10 @@ impl Work<'_, '_> {
         committed: &mut Committed,
     ) {
         let time_ms = time_ms.unwrap_or(self.at_ms);
+        if self.is_ahead(time_ms) {
+            committed.out_of_order += 1;
+            return;
+        }
         let row = *self.store.series.row(id);
         if row.clock == ClockId::OWN {
             let appended = self.store.append_own(id, time_ms, bits);

@@ -800,3 +800,200 @@ fn users_say_what_measures_demand_and_what_proves_it() {
     });
     assert_eq!(world.says(signal), value(0.0));
 }
+
+/// Scenarios that a review found told wrongly.
+mod found_in_review {
+    use super::*;
+
+    fn scrape_text(world: &mut World, target: usize, text: &str) {
+        world.now_ms += INTERVAL_MS;
+        let at = world.at();
+        let stage = world.stages[target].as_mut().expect("listed");
+        let staged = stage.parse(text.as_bytes(), Format::Text).expect("parses");
+        world
+            .writer
+            .commit(staged, at, ScrapeFacts::default())
+            .expect("taken");
+        world.writer.maintain(at);
+    }
+
+    #[test]
+    fn one_empty_side_of_a_sum_is_zero_and_the_other_still_counts() {
+        let mut world = World::new();
+        let demand =
+            world.watch("sum(llm_d_epp_flow_control_queue_size) + sum(llm_d_epp_request_running)");
+        let clamped = world.watch("clamp_min(sum(llm_d_epp_flow_control_queue_size), 3)");
+        let unproven = world.watch("sum(llm_d_epp_flow_control_queue_size) + sum(my_own)");
+        let target = world.target("a:1");
+        let mut page = Gateway::of("a");
+        (page.prefix, page.queue, page.running) = ("llm_d_epp", Some(9.0), None);
+        world.rounds(3, &[(target, Some(&page))]);
+        assert_eq!(world.says(demand), value(9.0));
+        unknown(&world.says(unproven), &["my_own"]);
+        page.queue = None;
+        world.rounds(3, &[(target, Some(&page))]);
+        assert_eq!(
+            (world.says(demand), world.says(clamped)),
+            (value(0.0), value(3.0))
+        );
+        page.running = Some(2.0);
+        world.rounds(3, &[(target, Some(&page))]);
+        assert_eq!(world.says(demand), value(2.0));
+    }
+
+    #[test]
+    fn a_number_given_to_another_series_is_not_summed() {
+        let (writer, reader) = Engine::new(Limits {
+            retention_ms: 1_000,
+            ..Limits::default()
+        });
+        let mut world = World {
+            writer,
+            reader,
+            now_ms: 1_000_000,
+            stages: Vec::new(),
+        };
+        let signal = world.watch("sum(llm_d_epp_flow_control_queue_size)");
+        let target = world.target("a:1");
+        let base = "llm_d_epp_flow_control_pool_saturation 1\n";
+        for _ in 0..2 {
+            scrape_text(
+                &mut world,
+                target,
+                &format!("{base}llm_d_epp_flow_control_queue_size{{m=\"x\"}} 5\n"),
+            );
+        }
+        for _ in 0..40 {
+            scrape_text(&mut world, target, base);
+        }
+        for number in 0..5 {
+            let line = format!("{base}go_memstats_{number}_bytes 123456\n");
+            scrape_text(&mut world, target, &line);
+            assert_eq!(world.says(signal), value(0.0));
+        }
+    }
+
+    #[test]
+    fn targets_of_other_jobs_are_not_summed() {
+        let mut world = World::new();
+        let policy = Policy {
+            jobs: vec!["epp".to_owned()],
+            ..Policy::default()
+        };
+        let signal = world.watch_with("sum(inference_extension_flow_control_queue_size)", policy);
+        let (ours, other) = (world.target("a:1"), world.target_of("other", "b:1", &[]));
+        let mut page = Gateway::of("a");
+        page.queue = Some(0.0);
+        world.rounds(3, &[(ours, Some(&page)), (other, Some(&Gateway::of("b")))]);
+        world.rounds(30, &[(ours, Some(&page)), (other, None)]);
+        assert_eq!(world.says(signal), value(0.0));
+    }
+
+    #[test]
+    fn leases_of_the_same_name_in_other_namespaces_are_others() {
+        let mut world = World::new();
+        let signal = world.watch("sum(inference_extension_flow_control_queue_size)");
+        let first = world.target_of("epp", "a:1", &[("namespace", "n1")]);
+        let second = world.target_of("epp", "b:1", &[("namespace", "n2")]);
+        let mut page = Gateway::of("a");
+        page.leads = Some(true);
+        world.rounds(5, &[(first, Some(&page)), (second, Some(&page))]);
+        assert_eq!(world.says(signal), value(10.0), "nobody's leadership moves");
+        let mut more = page.clone();
+        more.prefix = "llm_d_epp";
+        world.rounds(30, &[(first, Some(&more)), (second, None)]);
+        unknown(&world.says(signal), &["b:1"]);
+    }
+
+    #[test]
+    fn a_group_that_vanishes_in_a_restart_is_held() {
+        let mut world = World::new();
+        let grouped =
+            world.watch("sum by (inference_pool) (inference_extension_flow_control_queue_size)");
+        let (a, b) = (world.target("a:1"), world.target("b:1"));
+        let (mut page_a, page_b) = (Gateway::of("a"), Gateway::of("b"));
+        world.rounds(3, &[(a, Some(&page_a)), (b, Some(&page_b))]);
+        (page_a.start, page_a.queue) = (2000.0, None);
+        world.rounds(3, &[(a, Some(&page_a)), (b, Some(&page_b))]);
+        assert_eq!(world.says(grouped), Said::Held(vec![5.0, 5.0]));
+    }
+
+    #[test]
+    fn subqueries_look_back_too() {
+        let mut world = World::new();
+        let signal = world.watch("max_over_time(sum(rate(x_total[1s]))[10m:1s])");
+        let target = world.target("a:1");
+        for count in 0..50 {
+            scrape_text(&mut world, target, &format!("x_total {count}\n"));
+        }
+        unknown(&world.says(signal), &["601.0 s"]);
+    }
+
+    #[test]
+    fn timestamps_on_the_page_are_not_told_to_a_scaler() {
+        let mut world = World::new();
+        let signal = world.watch("sum(x)");
+        let labels = Labels::from_pairs([("job", "epp"), ("instance", "a:1")]);
+        let spec = TargetSpec {
+            labels,
+            interval_ms: INTERVAL_MS as u64,
+            honor_timestamps: true,
+            ..TargetSpec::default()
+        };
+        let (_, stage) = world.writer.add_target(spec);
+        world.stages.push(Some(stage));
+        let at_ms = world.now_ms;
+        scrape_text(&mut world, 0, &format!("x 7 {at_ms}\n"));
+        unknown(
+            &world.says(signal),
+            &["timestamps of its own", "honor_timestamps"],
+        );
+        scrape_text(&mut world, 0, &format!("x 7 {}\n", i64::MAX / 2));
+        assert!(world.reader.signal(signal, Timestamp::MIN, &[]).is_some());
+    }
+
+    #[test]
+    fn a_row_that_cannot_stay_does_not_lend_its_prefix_to_another() {
+        use stillwell_engine::labels::Matcher;
+        use stillwell_engine::promql::select::{Projection, Samples, SelectRequest, View};
+        let (mut writer, reader) = Engine::new(Limits::default());
+        let spec = TargetSpec {
+            honor_timestamps: true,
+            ..TargetSpec::default()
+        };
+        let (_, mut stage) = writer.add_target(spec);
+        let pages = [
+            "aaa{x=\"1\"} 1\nbbb{x=\"1\"} 2\nbbb{x=\"2\"} 3\n",
+            "aaa{x=\"1\"} 1\nbbb{x=\"1\"} 2 1000\naaa{x=\"2\"} 9\n",
+        ];
+        for (round, page) in pages.into_iter().enumerate() {
+            let staged = stage.parse(page.as_bytes(), Format::Text).expect("parses");
+            let at = Timestamp::from_ms(500 + 1000 * round as i64);
+            writer
+                .commit(staged, at, ScrapeFacts::default())
+                .expect("taken");
+        }
+        let request = SelectRequest {
+            matchers: &[Matcher::equal("x", "2")],
+            after_ms: 1_400,
+            until_ms: 1_500,
+            projection: Projection::All,
+            last_only: false,
+        };
+        let selection = reader.plain().select(&request).expect("answers");
+        let mut seen = Vec::new();
+        for index in 0..selection.len() {
+            let mut samples = Samples::default();
+            selection.read(index, &mut samples);
+            let is_nan = samples.values.first().is_some_and(|value| value.is_nan());
+            let shown = if is_nan {
+                "stale".to_owned()
+            } else {
+                format!("{:?}", samples.values)
+            };
+            seen.push(format!("{} {shown}", selection.labels(index)));
+        }
+        seen.sort();
+        assert_eq!(seen, ["aaa{x=\"2\"} [9.0]", "bbb{x=\"2\"} stale"]);
+    }
+}

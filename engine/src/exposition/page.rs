@@ -348,6 +348,8 @@ impl Compare<'_, '_> {
                 self.normalise();
                 return Ok(());
             }
+            // The rows behind `found` share bytes with its key, which is this line's.
+            self.above = self.at;
             // Same key, but it cannot stay that row: the row goes, the line comes.
             self.skip_to(self.after(found));
         }

@@ -37,6 +37,8 @@ pub struct Stage {
     contested: bool,
     /// The next page is compared with nothing.
     start_over: bool,
+    /// ... and the one after the page that is being committed.
+    retry: bool,
     endings_seen: u64,
 }
 
@@ -55,6 +57,7 @@ impl Stage {
             page: Page::default(),
             contested: false,
             start_over: false,
+            retry: false,
             endings_seen: 0,
         }
     }
@@ -79,7 +82,7 @@ impl Stage {
         }
         page::compare(&self.template, body, &mut self.mapper, &mut self.page)?;
         let edited = !self.page.pieces.is_empty();
-        if std::mem::take(&mut self.start_over) || (edited && self.contested) {
+        if self.start_over || (edited && self.contested) {
             page::compare(&[], body, &mut self.mapper, &mut self.page)?;
             self.page
                 .gone
@@ -110,7 +113,7 @@ impl Stage {
     /// `endings` counts the series that have ended anywhere. Where a line waits for another's series to end and some
     /// have, the next page is taken as if it were the first.
     pub(crate) fn contest(&mut self, endings: u64) {
-        self.start_over |= self.contested && endings != self.endings_seen;
+        self.retry = self.contested && endings != self.endings_seen;
         self.endings_seen = endings;
     }
 
@@ -200,6 +203,8 @@ impl Staged<'_> {
                 value,
             );
         }
+        // Only now: a page that the store refuses leaves the next one to start over again.
+        stage.start_over = std::mem::take(&mut stage.retry);
         if stage.page.pieces.is_empty() {
             return;
         }

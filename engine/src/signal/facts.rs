@@ -8,7 +8,8 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::labels::{Labels, METRIC_NAME};
 use crate::limits::{
-    EVER_METRICS_MAX, GAPS_MAX, POOLS_PER_TARGET_MAX, REMEMBERED_LABELS_MAX, SEEN_VALUES_MAX,
+    EVER_METRICS_MAX, GAPS_MAX, INTERVAL_MS_MAX, POOLS_PER_TARGET_MAX, REMEMBERED_LABELS_MAX,
+    SEEN_VALUES_MAX,
 };
 use crate::store::{SeriesId, TargetId};
 
@@ -33,8 +34,6 @@ pub(crate) struct Facts {
     pub(crate) groups: HashMap<String, GroupFacts>,
     /// Label names whose values are remembered, beside those of the names table.
     remembered: HashSet<String>,
-    /// Who was last seen to hold each lease.
-    holders: HashMap<String, TargetId>,
     /// Grows whenever something changes by which targets come to count or cease to.
     pub(crate) epoch: u64,
     /// Grows whenever a series that some signal may read comes or goes.
@@ -82,6 +81,8 @@ pub(crate) struct GroupFacts {
     /// Label values that any of its series ever had.
     seen: HashMap<Box<str>, HashSet<Box<str>>>,
     seen_count: usize,
+    /// Who was last seen to hold each lease. Other groups may use the same names.
+    holders: HashMap<String, TargetId>,
     pub(crate) targets: usize,
     /// Since when discovery lists none of its targets.
     pub(crate) empty_since_ms: Option<i64>,
@@ -135,7 +136,7 @@ impl TargetFacts {
         self.last.is_some_and(|(_, good)| good)
             && self
                 .last_good_ms
-                .is_some_and(|good_ms| now_ms - good_ms <= 2 * self.interval_ms)
+                .is_some_and(|good_ms| now_ms.saturating_sub(good_ms) <= 2 * self.interval_ms)
     }
 
     /// Whether good pages cover `from_ms..=until_ms` without a gap longer than `hold_ms` (S4c).
@@ -155,7 +156,6 @@ impl Default for Facts {
             targets: Vec::new(),
             groups: HashMap::new(),
             remembered: HashSet::new(),
-            holders: HashMap::new(),
             epoch: 0,
             structure: 0,
             watched: Some(HashSet::new()),
@@ -212,7 +212,7 @@ impl Facts {
             name,
             labels: labels.clone(),
             group: group.clone(),
-            interval_ms: interval_ms.max(1),
+            interval_ms: interval_ms.clamp(1, INTERVAL_MS_MAX),
             first_good_ms: None,
             last: None,
             last_good_ms: None,
@@ -246,8 +246,8 @@ impl Facts {
         };
         self.epoch += 1;
         self.structure += 1;
-        self.holders.retain(|_, holder| *holder != id);
         if let Some(group) = self.groups.get_mut(&facts.group) {
+            group.holders.retain(|_, holder| *holder != id);
             group.targets -= 1;
             if group.targets == 0 {
                 group.empty_since_ms = Some(at_ms);
@@ -410,6 +410,8 @@ impl Facts {
             self.epoch += 1;
         }
         facts.process_since_ms.get_or_insert(at_ms);
+        self.epoch +=
+            u64::from(!facts.leases.is_empty() && facts.last.is_some_and(|(_, good)| !good));
         facts.last = Some((at_ms, true));
         facts.last_good_ms = Some(at_ms);
         facts.error.clear();
@@ -420,8 +422,18 @@ impl Facts {
             // A leader that steps down takes its queue with it, even before another one reports.
             moved |= *leads && !leads_now;
             *leads = leads_now;
-            if leads_now && self.holders.get(lease) != Some(&id) {
-                moved |= self.holders.insert(lease.clone(), id).is_some();
+            if leads_now {
+                let holders = self
+                    .groups
+                    .get_mut(&facts.group)
+                    .map(|group| &mut group.holders);
+                moved |= holders.is_some_and(|holders| match holders.get_mut(lease.as_str()) {
+                    Some(holder) => std::mem::replace(holder, id) != id,
+                    None => {
+                        holders.insert(lease.clone(), id);
+                        false
+                    }
+                });
             }
         }
         let start_bits = facts.start_series.map(|series| value(series).to_bits());
@@ -456,6 +468,9 @@ impl Facts {
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
             return;
         };
+        // A frozen leader gives way to one that reports (S3d).
+        self.epoch +=
+            u64::from(!facts.leases.is_empty() && facts.last.is_some_and(|(_, good)| good));
         facts.last = Some((at_ms, false));
         if facts.error != error {
             error.clone_into(&mut facts.error);

@@ -161,6 +161,12 @@ pub(crate) fn absence(
             "the result is empty, and `absent: unknown` says that this is never 0".to_owned(),
         );
     }
+    if let Some(why) = never_seen(facts, scope, query) {
+        return Err(why);
+    }
+    if scope.counting.is_empty() {
+        return Err(nobody_counts(scope, query));
+    }
     windows_covered(facts, scope, query, policy, at_ms)?;
     if policy.absent == Absent::Zero {
         return Ok(());

@@ -57,6 +57,6 @@ impl Policy {
     /// The hold for a target of this interval.
     pub(crate) fn hold_ms(&self, interval_ms: i64) -> i64 {
         self.hold_ms
-            .unwrap_or_else(|| HOLD_MS_MIN.max(3 * interval_ms))
+            .unwrap_or_else(|| HOLD_MS_MIN.max(interval_ms.saturating_mul(3)))
     }
 }

@@ -1,7 +1,7 @@
 //! A signal's query taken apart: what it selects, what kind it is (S7), and what an empty result falls back to.
 
 use crate::labels::{METRIC_NAME, MatchOp, Matcher};
-use crate::promql::plan::{AggregateOp, BinaryOp, Expr, ExprKind};
+use crate::promql::plan::{AggregateOp, At, BinaryOp, Duration, Expr, ExprKind, Span};
 use crate::promql::{Features, FunctionId, Query, QueryError};
 
 use super::names::Names;
@@ -19,6 +19,10 @@ pub(crate) struct SignalQuery {
     pub(crate) grouping: Vec<String>,
     /// Whether an `or` lets one side stand in for the other.
     pub(crate) has_or: bool,
+    /// The sums that a larger query is made of, where one may be empty and mean 0 while the others are not.
+    pub(crate) parts: Vec<SignalQuery>,
+    /// A combination whose parts cannot be told apart: its empty result proves nothing.
+    pub(crate) is_opaque: bool,
 }
 
 /// One selector of it.
@@ -30,7 +34,7 @@ pub(crate) struct Selector {
     pub(crate) pins: Vec<(String, String)>,
     /// Every matcher, for the cases that pins do not cover.
     pub(crate) matchers: Vec<Matcher>,
-    /// How far back it looks: range and offset.
+    /// How far back the query looks: ranges, offsets and subqueries, the longest way.
     pub(crate) window_ms: i64,
 }
 
@@ -59,13 +63,47 @@ impl SignalQuery {
             ),
             None => (whole, None),
         };
-        let selectors: Vec<Selector> = query.selectors().map(Selector::from_use).collect();
-        let kind = kind(query.plan(), names);
-        let grouping = grouping(query.plan());
+        // Before parts are filled with an `or` of our own.
         let mut has_or = false;
         query.plan().walk(&mut |expr| {
             has_or |= matches!(&expr.kind, ExprKind::Binary(binary) if binary.op == BinaryOp::Or);
         });
+        let kind = kind(query.plan(), names);
+        let (query, parts, is_opaque) = match combination(query.plan(), kind) {
+            Combination::None => (query, Vec::new(), false),
+            Combination::Opaque => (query, Vec::new(), true),
+            Combination::Sums(spans) => {
+                // In a sum of sums, one without series is 0 where that is proven, and the whole is still a sum.
+                let mut filled = text.to_owned();
+                let mut parts = Vec::new();
+                for span in spans.iter().rev() {
+                    filled.replace_range(span.end..span.end, " or vector(0))");
+                    filled.insert(span.start, '(');
+                    parts.insert(
+                        0,
+                        SignalQuery::parse(&text[span.start..span.end], features, names)?,
+                    );
+                }
+                let whole = Query::parse(&filled, features)?;
+                let query = match or_vector(whole.plan()) {
+                    Some((left, _)) if fallback.is_some() => {
+                        Query::parse(&filled[left.span.start..left.span.end], features)?
+                    }
+                    _ => whole,
+                };
+                for part in &mut parts {
+                    // What `or vector(c)` waives, it waives for each part.
+                    part.fallback = fallback;
+                }
+                (query, parts, false)
+            }
+        };
+        let window_ms = window_ms(query.plan());
+        let selectors: Vec<Selector> = query
+            .selectors()
+            .map(|used| Selector::from_use(used, window_ms))
+            .collect();
+        let grouping = grouping(query.plan());
         Ok(SignalQuery {
             query,
             fallback,
@@ -73,6 +111,8 @@ impl SignalQuery {
             kind,
             grouping,
             has_or,
+            parts,
+            is_opaque,
         })
     }
 }
@@ -88,7 +128,7 @@ impl SignalQuery {
 }
 
 impl Selector {
-    fn from_use(used: crate::promql::SelectorUse<'_>) -> Selector {
+    fn from_use(used: crate::promql::SelectorUse<'_>, window_ms: i64) -> Selector {
         let equal = |matcher: &&Matcher| matcher.op() == MatchOp::Equal;
         let named = used
             .matchers
@@ -100,16 +140,105 @@ impl Selector {
             .iter()
             .filter(equal)
             .filter(|matcher| matcher.name() != METRIC_NAME);
-        let range_ms = used.range.and_then(|range| range.fixed_ms()).unwrap_or(0);
-        let offset_ms = used.offset.fixed_ms().unwrap_or(0).max(0);
         Selector {
             metric: named.map(|matcher| matcher.value().to_owned()),
             pins: pins
                 .map(|matcher| (matcher.name().to_owned(), matcher.value().to_owned()))
                 .collect(),
             matchers: used.matchers.to_vec(),
-            window_ms: range_ms + offset_ms,
+            window_ms,
         }
+    }
+}
+
+/// Longer than any history: what cannot be known beforehand is never covered.
+const UNKNOWN_WINDOW_MS: i64 = i64::MAX / 4;
+
+/// How far back a query looks.
+fn window_ms(expr: &Expr) -> i64 {
+    let length = |duration: &Duration| duration.fixed_ms().unwrap_or(UNKNOWN_WINDOW_MS).max(0);
+    let at = |at: Option<At>| if at.is_some() { UNKNOWN_WINDOW_MS } else { 0 };
+    let of_selector = |selector: &crate::promql::plan::Selector| {
+        length(&selector.offset).saturating_add(at(selector.at))
+    };
+    let all = |exprs: &[Expr]| exprs.iter().map(window_ms).max().unwrap_or(0);
+    let total = match &expr.kind {
+        ExprKind::Number(_) | ExprKind::String(_) => 0,
+        ExprKind::Selector(selector) => of_selector(selector),
+        ExprKind::Range {
+            selector, range, ..
+        } => of_selector(selector).saturating_add(length(range)),
+        ExprKind::Subquery(subquery) => window_ms(&subquery.expr)
+            .saturating_add(length(&subquery.range))
+            .saturating_add(length(&subquery.offset))
+            .saturating_add(at(subquery.at)),
+        ExprKind::Call { args, .. } => all(args),
+        ExprKind::Aggregate(aggregate) => {
+            window_ms(&aggregate.expr).max(aggregate.param.as_ref().map_or(0, window_ms))
+        }
+        ExprKind::Binary(binary) => window_ms(&binary.lhs).max(window_ms(&binary.rhs)),
+        ExprKind::Negate(inner) | ExprKind::Paren(inner) | ExprKind::StepInvariant(inner) => {
+            window_ms(inner)
+        }
+    };
+    total.min(UNKNOWN_WINDOW_MS)
+}
+
+/// How a sum is put together.
+enum Combination {
+    /// One sum, perhaps scaled.
+    None,
+    /// Several sums, or a clamped one, each at its place in the text.
+    Sums(Vec<Span>),
+    /// Several that cannot be filled one by one.
+    Opaque,
+}
+
+fn combination(expr: &Expr, kind: Kind) -> Combination {
+    if kind == Kind::Other || is_scaled_sum(expr) {
+        return Combination::None;
+    }
+    let mut spans = Vec::new();
+    if sums(expr, &mut spans) {
+        Combination::Sums(spans)
+    } else {
+        Combination::Opaque
+    }
+}
+
+/// One aggregation, at most multiplied or divided by constants: where it is empty, the whole is 0 or nothing.
+fn is_scaled_sum(expr: &Expr) -> bool {
+    match &peel(expr).kind {
+        ExprKind::Aggregate(_) => true,
+        ExprKind::Binary(binary) if matches!(binary.op, BinaryOp::Mul | BinaryOp::Div) => {
+            (number(&binary.rhs).is_some() && is_scaled_sum(&binary.lhs))
+                || (number(&binary.lhs).is_some() && is_scaled_sum(&binary.rhs))
+        }
+        _ => false,
+    }
+}
+
+/// Collects the ungrouped sums; false where there is anything else.
+fn sums(expr: &Expr, spans: &mut Vec<Span>) -> bool {
+    let expr = peel(expr);
+    match &expr.kind {
+        ExprKind::Aggregate(aggregate) => {
+            spans.push(expr.span);
+            aggregate.grouping.is_empty() && !aggregate.without
+        }
+        ExprKind::Binary(binary) => {
+            let side =
+                |side: &Expr, spans: &mut Vec<Span>| number(side).is_some() || sums(side, spans);
+            side(&binary.lhs, spans) && side(&binary.rhs, spans)
+        }
+        ExprKind::Call { function, args } => {
+            let is_clamp = matches!(
+                function.id,
+                FunctionId::Clamp | FunctionId::ClampMax | FunctionId::ClampMin
+            );
+            is_clamp && args.first().is_some_and(|arg| sums(arg, spans))
+        }
+        _ => false,
     }
 }
 

@@ -10,7 +10,7 @@ use parking_lot::RwLock;
 
 use crate::labels::Labels;
 use crate::limits::{SIGNALS_MAX, TRANSITIONS_MAX};
-use crate::promql::{EvalOptions, Features, QueryError, Value};
+use crate::promql::{EvalOptions, Features, Query, QueryError, Value};
 use crate::store::{Store, TargetId};
 use crate::time::Timestamp;
 
@@ -25,6 +25,9 @@ use super::view::SignalView;
 
 /// Numbers past this wrap around in the HPA's arithmetic (apimachinery `Quantity.MilliValue`).
 pub(crate) const NUMBER_MAX: f64 = 9.2e15;
+
+/// Some 140,000 years.
+const NOW_MS_MAX: i64 = 1 << 52;
 
 /// A standing signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,6 +97,7 @@ pub(crate) struct Room {
     pub(crate) signals: Vec<Option<Signal>>,
     /// The facts' epoch at which scopes were last worked out.
     scoped_epoch: u64,
+    next_serial: u64,
 }
 
 /// One signal.
@@ -110,6 +114,12 @@ pub(crate) struct Signal {
     pub(crate) at_ms: Option<i64>,
     /// A target that counts has given a page since.
     pub(crate) outdated: bool,
+    /// Tells this signal from another that had its number before.
+    pub(crate) serial: u64,
+    /// Pages of targets that count, so far.
+    pub(crate) pages: u64,
+    /// Which parts of the query were empty at the newest evaluation.
+    empty_parts: Vec<usize>,
     /// The newest evaluation at which everything was fresh and no grace ran.
     unclamped: Option<(i64, Vec<(Labels, f64)>)>,
     /// Per group, the last result that was a number, for `nan: last`.
@@ -134,6 +144,7 @@ impl Room {
             features: Features::default(),
             signals: Vec::new(),
             scoped_epoch: 0,
+            next_serial: 0,
         }
     }
 
@@ -163,6 +174,7 @@ impl Room {
             )));
         }
         let scope = scope::of_query(&self.facts, &self.names, &query, &policy, &[]);
+        self.next_serial += 1;
         let signal = Signal {
             text: text.to_owned(),
             policy,
@@ -172,6 +184,9 @@ impl Room {
             result: Ok(Vec::new()),
             at_ms: None,
             outdated: true,
+            serial: self.next_serial,
+            pages: 0,
+            empty_parts: Vec::new(),
             unclamped: None,
             numbers: Vec::new(),
             grace: None,
@@ -217,6 +232,8 @@ impl Room {
             // The text was parsed before; only what the names make of it is new.
             if let Ok(query) = SignalQuery::parse(&signal.text, &self.features, &self.names) {
                 signal.query = query;
+                signal.outdated = true;
+                signal.pages += 1;
             }
         }
         self.facts.epoch += 1;
@@ -296,11 +313,12 @@ impl Room {
             .filter(|signal| signal.scope.counting.contains(&target))
         {
             signal.outdated = true;
+            signal.pages += 1;
             if signal.stand(store, facts, names, at.ms()) {
                 continue;
             }
             if signal.query.kind == Kind::Demand {
-                let hidden = &signal.scope.standby;
+                let hidden = &signal.hidden(facts, at.ms());
                 let view = SignalView::new(Arc::clone(store), facts, names, hidden, at.ms());
                 let result = evaluate(&signal.query, &view, at, &EvalOptions::default());
                 signal.take(result, facts, at.ms());
@@ -311,39 +329,61 @@ impl Room {
     /// S1c, S9: what a signal says at `now`, for a caller who pins some labels.
     pub(crate) fn read(&self, id: SignalId, now: Timestamp, pins: Pins<'_>) -> Option<Reading> {
         let signal = self.signal(id)?;
-        Some(signal.read(&self.facts, &self.names, now.ms(), pins))
+        // Far enough for everybody, and no arithmetic on it can overflow.
+        let now_ms = now.ms().clamp(-NOW_MS_MAX, NOW_MS_MAX);
+        Some(signal.read(&self.facts, &self.names, now_ms, pins))
     }
+}
+
+fn is_frozen(facts: &Facts, id: TargetId, at_ms: i64) -> bool {
+    facts
+        .target(id)
+        .is_some_and(|target| !target.is_fresh(at_ms))
 }
 
 impl Signal {
     /// Evaluates without the query engine, where that is possible. Allocates nothing while the structure stands.
     fn stand(&mut self, store: &RwLock<Store>, facts: &Facts, names: &Names, at_ms: i64) -> bool {
-        let Some(standing) = &mut self.standing else {
+        let Some(mut standing) = self.standing.take() else {
             return false;
         };
         let mut result = std::mem::replace(&mut self.result, Ok(Vec::new())).unwrap_or_default();
-        // A target that stands by is only unseen while it is frozen.
-        let is_frozen = |id: &&TargetId| {
-            facts
-                .target(**id)
-                .is_some_and(|target| !target.is_fresh(at_ms))
+        let hidden;
+        let hidden = match self
+            .scope
+            .standby
+            .iter()
+            .any(|&id| is_frozen(facts, id, at_ms))
+        {
+            false => &self.scope.excluded,
+            true => {
+                hidden = self.hidden(facts, at_ms);
+                &hidden
+            }
         };
-        let any_hidden = self.scope.standby.iter().any(|id| is_frozen(&id));
-        let hidden: Vec<TargetId> = match any_hidden {
-            true => self
-                .scope
-                .standby
-                .iter()
-                .filter(is_frozen)
-                .copied()
-                .collect(),
-            false => Vec::new(),
-        };
-        let done = standing.evaluate(store, facts, names, &hidden, &mut result);
+        let done = standing.evaluate(store, facts, names, hidden, &mut result);
+        self.standing = Some(standing);
         if done {
-            self.take(Ok(result), facts, at_ms);
+            self.take(
+                Ok(Outcome {
+                    values: result,
+                    empty_parts: Vec::new(),
+                }),
+                facts,
+                at_ms,
+            );
         }
         done
+    }
+
+    /// Targets whose series this signal does not see: those that do not count, and frozen ones that stand by.
+    pub(crate) fn hidden(&self, facts: &Facts, at_ms: i64) -> Vec<TargetId> {
+        let frozen = self
+            .scope
+            .standby
+            .iter()
+            .filter(|&&id| is_frozen(facts, id, at_ms));
+        self.scope.excluded.iter().chain(frozen).copied().collect()
     }
 
     fn start_grace(&mut self, name: &str, kind: &ChangeKind, at_ms: i64) {
@@ -378,13 +418,12 @@ impl Signal {
     }
 
     /// A new result, as of `at_ms`.
-    pub(crate) fn take(
-        &mut self,
-        result: Result<Vec<(Labels, f64)>, String>,
-        facts: &Facts,
-        at_ms: i64,
-    ) {
-        self.result = result;
+    pub(crate) fn take(&mut self, outcome: Result<Outcome, String>, facts: &Facts, at_ms: i64) {
+        self.empty_parts.clear();
+        self.result = outcome.map(|outcome| {
+            self.empty_parts = outcome.empty_parts;
+            outcome.values
+        });
         self.at_ms = Some(at_ms);
         self.outdated = false;
         let fresh =
@@ -451,6 +490,8 @@ impl Signal {
                 time: Timestamp::from_ms(time_ms),
             });
         }
+        self.add_vanished(facts, names, now_ms, pins, &mut held, &mut elements)?;
+        self.prove_empty_parts(facts, names, now_ms, pins, &mut elements)?;
         if elements.is_empty() {
             let time_ms = self.judge_group(facts, names, now_ms, pins, &mut held)?;
             let labels = self.empty_group(pins)?;
@@ -470,6 +511,70 @@ impl Signal {
             },
         };
         Ok(Reading { state, elements })
+    }
+
+    /// In a grace a group that the new process does not show yet is held at what it was (S6b).
+    fn add_vanished(
+        &self,
+        facts: &Facts,
+        names: &Names,
+        now_ms: i64,
+        pins: Pins<'_>,
+        held: &mut Option<(i64, String)>,
+        elements: &mut Vec<Element>,
+    ) -> Result<(), String> {
+        let Some(grace) = self.grace(now_ms) else {
+            return Ok(());
+        };
+        for (labels, floor) in grace.floor.iter().filter(|(labels, _)| !labels.is_empty()) {
+            let fits = pins
+                .iter()
+                .all(|(l, v)| labels.get(l).is_none_or(|have| have == v));
+            if !fits || elements.iter().any(|element| element.labels == *labels) {
+                continue;
+            }
+            let group: Vec<(String, String)> = labels
+                .iter()
+                .map(|(l, v)| (l.to_owned(), v.to_owned()))
+                .chain(pins.iter().cloned())
+                .collect();
+            let time_ms = self.judge_group(facts, names, now_ms, &group, held)?;
+            let time = Timestamp::from_ms(time_ms);
+            elements.push(Element {
+                labels: labels.clone(),
+                value: *floor,
+                time,
+            });
+        }
+        Ok(())
+    }
+
+    /// Sums within the query that had no series count as 0 only where that is proven, each for itself (S4).
+    fn prove_empty_parts(
+        &self,
+        facts: &Facts,
+        names: &Names,
+        now_ms: i64,
+        pins: Pins<'_>,
+        elements: &mut [Element],
+    ) -> Result<(), String> {
+        let at_ms = self.at_ms.unwrap_or(now_ms);
+        for part in self
+            .empty_parts
+            .iter()
+            .filter_map(|&index| self.query.parts.get(index))
+        {
+            let scope = scope::of_query(facts, names, part, &self.policy, pins);
+            judge::absence(facts, names, &scope, part, &self.policy, pins, at_ms)?;
+        }
+        let all_empty =
+            !self.query.parts.is_empty() && self.empty_parts.len() == self.query.parts.len();
+        if let (true, Some(fallback)) = (all_empty, self.query.fallback) {
+            for element in elements {
+                element.value = self.number(&element.labels, fallback, now_ms)?;
+            }
+        }
+        Ok(())
     }
 
     /// May a number be told for a group? Its time; `held` remembers the oldest reason to hold.
@@ -576,6 +681,11 @@ impl Signal {
         now_ms: i64,
         pins: Pins<'_>,
     ) -> Result<f64, String> {
+        if self.query.is_opaque && self.query.fallback.is_none() {
+            return Err("some part of the query has no series, and which of its parts would be 0 cannot be told; add \
+                        `or vector(0)` to each part"
+                .to_owned());
+        }
         let narrowed = scope::of_query(facts, names, &self.query, &self.policy, pins);
         judge::absence(
             facts,
@@ -591,7 +701,7 @@ impl Signal {
 
     /// S6c.
     fn crash_loops(&self, facts: &Facts, now_ms: i64) -> Result<(), String> {
-        let window_ms = 5 * self.policy.restart_grace_ms;
+        let window_ms = self.policy.restart_grace_ms.saturating_mul(5);
         for target in self
             .scope
             .counting
@@ -637,15 +747,41 @@ impl Signal {
     }
 }
 
+/// What an evaluation yields.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) values: Vec<(Labels, f64)>,
+    /// Parts of the query that had no series.
+    pub(crate) empty_parts: Vec<usize>,
+}
+
 /// Evaluates a query in the signal view.
 pub(crate) fn evaluate(
     query: &SignalQuery,
     view: &SignalView,
     at: Timestamp,
     options: &EvalOptions<'_>,
+) -> Result<Outcome, String> {
+    let values = vector(&query.query, view, at, options)?;
+    let mut empty_parts = Vec::new();
+    for (index, part) in query.parts.iter().enumerate() {
+        if vector(&part.query, view, at, options)?.is_empty() {
+            empty_parts.push(index);
+        }
+    }
+    Ok(Outcome {
+        values,
+        empty_parts,
+    })
+}
+
+fn vector(
+    query: &Query,
+    view: &SignalView,
+    at: Timestamp,
+    options: &EvalOptions<'_>,
 ) -> Result<Vec<(Labels, f64)>, String> {
     let answer = query
-        .query
         .instant(view, at, options)
         .map_err(|error| error.to_string())?;
     match answer.value {

@@ -21,6 +21,8 @@ pub(crate) struct Scope {
     pub(crate) counting: Vec<TargetId>,
     /// Targets that would count but stand by; frozen ones among them show nothing.
     pub(crate) standby: Vec<TargetId>,
+    /// Every other target that discovery lists: what it shows is not this query's.
+    pub(crate) excluded: Vec<TargetId>,
     /// Selectors that nothing ever matched.
     pub(crate) never_seen: Vec<usize>,
     /// Groups in scope.
@@ -63,6 +65,11 @@ pub(crate) fn of_query(
             }
         }
     }
+    let others = facts
+        .listed()
+        .map(|(id, _)| id)
+        .filter(|id| !counting.contains(id) && !standby.contains(id));
+    scope.excluded = others.collect();
     scope.counting = counting.into_iter().collect();
     scope.standby = standby.into_iter().collect();
     scope
@@ -137,13 +144,15 @@ fn is_pool_pin(_: &TargetFacts, selector: &Selector, label: &str) -> bool {
 /// S3d. A target stands by while its page says that it does not hold a lease that another's newest page holds; a
 /// frozen one as soon as another holds its lease on a page newer than its own last good one.
 pub(crate) fn is_standby(facts: &Facts, id: TargetId, target: &TargetFacts) -> bool {
+    let fails = target.last.is_some_and(|(_, good)| !good);
     target.leases.iter().any(|(lease, _, leads)| {
         facts.listed().any(|(other_id, other)| {
             let holds = other
                 .leases
                 .iter()
                 .any(|(name, _, leads)| name == lease && *leads);
-            other_id != id && holds && (!*leads || other.last_good_ms > target.last_good_ms)
+            let newer = fails && other.last_good_ms > target.last_good_ms;
+            other_id != id && other.group == target.group && holds && (!*leads || newer)
         })
     })
 }

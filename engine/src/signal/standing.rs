@@ -237,6 +237,10 @@ impl Standing {
             }
             let clamp_negative = Names::is_queue_gauge(&spelling);
             for_each_match(store, &matchers, |store, series| {
+                // An absent series comes back through `Facts::structure`; its number may be another's by then.
+                if !store.series.row(series).is_present() {
+                    return 0;
+                }
                 let clock = store.series.row(series).clock;
                 if clock == ClockId::OWN {
                     self.usable = false;

@@ -35,7 +35,7 @@ pub(crate) struct SignalView {
 }
 
 impl SignalView {
-    /// As of `now_ms`; frozen targets among `hidden` are not seen.
+    /// As of `now_ms`; the `hidden` targets are not seen.
     pub(crate) fn new(
         store: Arc<RwLock<Store>>,
         facts: &Facts,
@@ -47,8 +47,8 @@ impl SignalView {
             let target = target.as_ref()?;
             let fresh = target.is_fresh(now_ms);
             let shown = match target.last_good_ms {
-                _ if fresh => Shown::Later(0),
                 _ if hidden.iter().any(|id| id.index() == index) => Shown::Hidden,
+                _ if fresh => Shown::Later(0),
                 Some(good_ms) => Shown::Later((now_ms - good_ms).max(0)),
                 None => Shown::Later(0),
             };
@@ -131,6 +131,7 @@ impl SignalView {
             ..*request
         };
         let frame = Frame::copy(&self.store, &inner, &only);
+        refuse_own_times(&frame)?;
         let mut sums = Sums::default();
         let mut samples = Samples::default();
         for index in 0..frame.len() {
@@ -200,7 +201,9 @@ impl View for SignalView {
             .find(|m| m.name() == METRIC_NAME && m.op() == MatchOp::Equal);
         let named = metric.and_then(|metric| self.names.family(metric.value()));
         let Some((family, name, suffix)) = named else {
-            return Ok(Box::new(Frame::copy(&self.store, request, self)));
+            let frame = Frame::copy(&self.store, request, self);
+            refuse_own_times(&frame)?;
+            return Ok(Box::new(frame));
         };
         let row = FAMILIES
             .iter()
@@ -224,6 +227,7 @@ impl View for SignalView {
             instead: asked,
         };
         let own = Frame::copy(&self.store, request, &lens);
+        refuse_own_times(&own)?;
         let mut derived = Vec::new();
         for &instead in instead.iter().filter(|&&instead| instead != asked) {
             derived.extend(self.derived(request, row, asked, instead, suffix)?);
@@ -232,6 +236,19 @@ impl View for SignalView {
             return Ok(Box::new(own));
         }
         Ok(Box::new(WithDerived { own, derived }))
+    }
+}
+
+/// A sample with a timestamp of its own says nothing of when it was measured that we could check, and no failed
+/// scrape ends it: a scaler must not be told such a number.
+fn refuse_own_times(frame: &Frame) -> Result<(), QueryError> {
+    match (0..frame.len()).find(|&index| frame.clock(index).is_none()) {
+        None => Ok(()),
+        Some(index) => Err(QueryError::Execution(format!(
+            "{} carries timestamps of its own, so nobody knows when it was measured; set `honor_timestamps: false` on \
+             its job",
+            frame.labels(index)
+        ))),
     }
 }
 
