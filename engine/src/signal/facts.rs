@@ -175,7 +175,8 @@ impl Facts {
         }
     }
 
-    fn note_structure(&mut self, metric: &str) {
+    /// A series of this name came or moved: who remembers members looks again.
+    pub(crate) fn note_structure(&mut self, metric: &str) {
         self.structure += u64::from(
             self.watched
                 .as_ref()
