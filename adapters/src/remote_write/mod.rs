@@ -12,6 +12,7 @@ mod tests;
 mod weigh;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -29,8 +30,20 @@ pub use decode::{Protocol, Refusal, UNPACKED_BYTES_MAX, decode};
 /// Bytes of a request as sent: packing makes none larger but for some bytes.
 const PACKED_BYTES_MAX: usize = UNPACKED_BYTES_MAX;
 
-/// Requests worked on at a time; each may take some times its unpacked bytes. Others wait.
+/// Requests decoded at a time; each may take some times its unpacked bytes. Others wait.
 const WRITES_AT_ONCE_MAX: usize = 4;
+
+/// Requests whose bodies are held at a time: the bound of what senders can make us hold.
+const BODIES_AT_ONCE_MAX: usize = 16;
+
+/// How long a body may take to arrive, so that slow senders do not keep the others out.
+const BODY_WAIT: Duration = Duration::from_secs(10);
+
+/// Who may go on.
+struct Slots {
+    bodies: Semaphore,
+    writes: Arc<Semaphore>,
+}
 
 const WRITTEN: [HeaderName; 3] = [
     HeaderName::from_static("x-prometheus-remote-write-samples-written"),
@@ -40,7 +53,10 @@ const WRITTEN: [HeaderName; 3] = [
 
 /// The route.
 pub fn router(host: Arc<dyn Host>) -> Router {
-    let slots = Arc::new(Semaphore::new(WRITES_AT_ONCE_MAX));
+    let slots = Arc::new(Slots {
+        bodies: Semaphore::new(BODIES_AT_ONCE_MAX),
+        writes: Arc::new(Semaphore::new(WRITES_AT_ONCE_MAX)),
+    });
     let handler = move |request: Request<Body>| {
         let (host, slots) = (Arc::clone(&host), Arc::clone(&slots));
         async move { answer(host, &slots, request).await }
@@ -48,11 +64,7 @@ pub fn router(host: Arc<dyn Host>) -> Router {
     Router::new().route("/api/v1/write", any(handler))
 }
 
-async fn answer(
-    host: Arc<dyn Host>,
-    slots: &Arc<Semaphore>,
-    request: Request<Body>,
-) -> Response<Body> {
+async fn answer(host: Arc<dyn Host>, slots: &Slots, request: Request<Body>) -> Response<Body> {
     if request.method() != Method::POST {
         return text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
     }
@@ -66,18 +78,26 @@ async fn answer(
         Ok(protocol) => protocol,
         Err(why) => return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, why),
     };
-    let packed = match to_bytes(request.into_body(), PACKED_BYTES_MAX).await {
-        Ok(packed) => packed,
-        Err(error) => {
+    let closing = || text(StatusCode::SERVICE_UNAVAILABLE, "shutting down");
+    let Ok(_body_slot) = slots.bodies.acquire().await else {
+        return closing();
+    };
+    let body = to_bytes(request.into_body(), PACKED_BYTES_MAX);
+    let packed = match tokio::time::timeout(BODY_WAIT, body).await {
+        Ok(Ok(packed)) => packed,
+        Ok(Err(error)) => {
             let why = format!(
                 "the body could not be read; at most {PACKED_BYTES_MAX} bytes are taken: {error}"
             );
             return text(StatusCode::PAYLOAD_TOO_LARGE, &why);
         }
+        Err(_) => {
+            let why = format!("the body took longer than {} s", BODY_WAIT.as_secs());
+            return text(StatusCode::REQUEST_TIMEOUT, &why);
+        }
     };
-    // Only now: a sender that sends slowly must not keep the others waiting.
-    let Ok(slot) = Arc::clone(slots).acquire_owned().await else {
-        return text(StatusCode::SERVICE_UNAVAILABLE, "shutting down");
+    let Ok(slot) = Arc::clone(&slots.writes).acquire_owned().await else {
+        return closing();
     };
     let work = move || {
         let _slot = slot; // freed when the work ends, not when its client goes
