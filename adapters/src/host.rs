@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use stillwell_engine::labels::Labels;
 use stillwell_engine::promql::{Features, QueryError};
-use stillwell_engine::{Reader, Timestamp};
+use stillwell_engine::{AppendError, Appended, AppendedSeries, Reader, Timestamp};
 
 use crate::kubernetes::Selector;
 
-/// The process behind the faces. Every call answers from memory at once.
+/// The process behind the faces. Every call answers from memory at once, but for `append`.
 pub trait Host: Send + Sync + 'static {
     /// The process' clock.
     fn now(&self) -> Timestamp;
@@ -39,6 +39,12 @@ pub trait Host: Send + Sync + 'static {
 
     /// Whether the last reload was taken.
     fn reload_succeeded(&self) -> bool;
+
+    /// Whether samples may be written (`--web.enable-remote-write-receiver`).
+    fn takes_writes(&self) -> bool;
+
+    /// Takes samples that somebody else measured. Waits for the commits under way.
+    fn append(&self, batch: Vec<AppendedSeries>) -> Result<Appended, AppendError>;
 }
 
 /// How queries are evaluated, from the command line.

@@ -10,6 +10,7 @@ pub mod json;
 pub mod kubernetes;
 pub mod pool;
 pub mod prometheus;
+pub mod remote_write;
 pub mod reply;
 pub mod signals;
 pub mod time;

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use stillwell_engine::promql::Features;
-use stillwell_engine::{Engine, Limits, Reader, Timestamp};
+use stillwell_engine::{
+    AppendError, Appended, AppendedSeries, Engine, Limits, Reader, Timestamp, Writer,
+};
 
 use crate::host::{Build, Host, QuerySettings, Signals, Targets};
 use crate::pool::QueryPool;
@@ -13,15 +16,19 @@ pub(crate) const NOW_MS: i64 = 1_795_460_400_250;
 
 pub(crate) struct TestHost {
     reader: Reader,
+    writer: Mutex<Writer>,
+    pub(crate) takes_writes: bool,
     queries: QueryPool,
     signals: Arc<dyn Signals>,
 }
 
 impl TestHost {
     pub(crate) fn new(signals: Arc<dyn Signals>) -> TestHost {
-        let (_, reader) = Engine::new(Limits::default());
+        let (writer, reader) = Engine::new(Limits::default());
         TestHost {
             reader,
+            writer: Mutex::new(writer),
+            takes_writes: true,
             queries: QueryPool::new(4, 10_000),
             signals,
         }
@@ -77,5 +84,13 @@ impl Host for TestHost {
 
     fn reload_succeeded(&self) -> bool {
         true
+    }
+
+    fn takes_writes(&self) -> bool {
+        self.takes_writes
+    }
+
+    fn append(&self, batch: Vec<AppendedSeries>) -> Result<Appended, AppendError> {
+        self.writer.lock().append(batch, self.now())
     }
 }

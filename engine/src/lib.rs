@@ -18,4 +18,7 @@ pub use limits::Limits;
 pub use reader::{Reader, Stats};
 pub use store::{Bytes, PlainView, SeriesId, TargetId};
 pub use time::Timestamp;
-pub use writer::{CommitError, Committed, Engine, ScrapeFacts, Writer};
+pub use writer::{
+    AppendError, Appended, AppendedSeries, CommitError, Committed, Engine, Refusal, Refused,
+    ScrapeFacts, Writer,
+};

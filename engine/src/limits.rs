@@ -34,6 +34,9 @@ pub const RETENTION_MS_DEFAULT: i64 = 3_600_000;
 /// How far back an instant selector looks (Prometheus' `--query.lookback-delta`).
 pub const LOOKBACK_MS_DEFAULT: i64 = 300_000;
 
+/// How far ahead of our clock a written sample may be: remote write's own bound in Prometheus (10 minutes).
+pub const AHEAD_MS_MAX: i64 = 600_000;
+
 /// What an embedder may set.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {

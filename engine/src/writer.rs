@@ -4,11 +4,15 @@
 //! it writes lies behind the end of the target's clock until the clock moves, last of all. The lock is let go between
 //! batches, so that a first page of 200,000 series does not stop readers.
 
+mod append;
+
 use std::fmt;
 use std::sync::Arc;
 
 use hashbrown::HashSet;
 use parking_lot::{RwLock, RwLockWriteGuard};
+
+pub use append::{AppendError, Appended, AppendedSeries, Refusal, Refused};
 
 use crate::exposition::{Always, Mapper, Metadata, Placed, Stage, Staged, TargetSpec};
 use crate::labels::{Labels, METRIC_NAME};

@@ -4,6 +4,7 @@
 
 pub mod config;
 pub mod promql;
+pub mod remote_write;
 pub mod rules;
 
 /// Runs every seed of `fuzz/seeds/NAME` through a target; answers how many there were.

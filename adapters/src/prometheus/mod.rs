@@ -32,6 +32,7 @@ const FORM_BYTES_MAX: usize = 10 << 20;
 /// The routes below `/api/v1`.
 pub fn router(host: Arc<dyn Host>) -> Router {
     let guarded_host = Arc::clone(&host);
+    let writes = crate::remote_write::router(Arc::clone(&host));
     let handler = move |request: Request<Body>| {
         let host = Arc::clone(&host);
         async move {
@@ -50,6 +51,7 @@ pub fn router(host: Arc<dyn Host>) -> Router {
     Router::new()
         .route("/api/v1/{*path}", any(handler))
         .route("/guarded/api/v1/{*path}", any(guarded))
+        .merge(writes)
 }
 
 /// The same API, where an instant query is told as a signal is, or not at all (`SIGNALS.md` S9b).

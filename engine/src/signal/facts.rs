@@ -182,7 +182,8 @@ impl Facts {
         self.watched = Some(HashSet::new());
     }
 
-    fn note_structure(&mut self, metric: &str) {
+    /// A series of this name came or moved: who remembers members looks again.
+    pub(crate) fn note_structure(&mut self, metric: &str) {
         self.structure += u64::from(
             self.watched
                 .as_ref()

@@ -12,10 +12,12 @@ use hashbrown::HashMap;
 use super::clock::Clock;
 use super::codec::{Run, Runs, STALE};
 use super::ids::{ClockId, SeriesId, TargetId};
+use super::natives::{HISTOGRAM, Natives};
 use super::postings::Index;
 use super::series::Series;
 use super::slab::{BlockId, Slab};
 use crate::exposition::FamilyMetadata;
+use crate::histogram::FloatHistogram;
 use crate::labels::Labels;
 
 /// Everything that readers look at, behind one lock (`store/shared`).
@@ -24,6 +26,8 @@ pub(crate) struct Store {
     pub(crate) index: Index,
     pub(crate) clocks: Vec<Clock>,
     pub(crate) slab: Slab,
+    /// Values of native histogram series.
+    pub(crate) natives: Natives,
     sealed: VecDeque<BlockId>,
     /// Bytes of history that may be held before growing means dropping.
     pub(crate) history_bytes_max: usize,
@@ -62,6 +66,7 @@ impl Store {
             index: Index::default(),
             clocks: Vec::new(),
             slab: Slab::new(),
+            natives: Natives::default(),
             sealed: VecDeque::new(),
             history_bytes_max: usize::MAX,
             dropped: Dropped::default(),
@@ -145,6 +150,34 @@ impl Store {
         OwnSample::Appended
     }
 
+    /// A histogram with its own timestamp, under the same rules.
+    pub(crate) fn append_own_histogram(
+        &mut self,
+        id: SeriesId,
+        time_ms: i64,
+        histogram: FloatHistogram,
+    ) -> OwnSample {
+        let before = self.series.row(id).bits;
+        let appended = self.append_own(id, time_ms, HISTOGRAM);
+        match appended {
+            OwnSample::Appended => {
+                let follows = before == HISTOGRAM;
+                self.natives.push(id, time_ms, histogram, follows);
+            }
+            OwnSample::Same => {
+                let same = self
+                    .natives
+                    .last(id)
+                    .is_some_and(|(at_ms, have)| *at_ms == time_ms && **have == histogram);
+                if !same {
+                    return OwnSample::Duplicate;
+                }
+            }
+            OwnSample::Duplicate | OwnSample::OutOfOrder => {}
+        }
+        appended
+    }
+
     /// Writes the current run, which ends before `tick`, into history.
     fn close_run(&mut self, id: SeriesId, tick: i64) {
         let row = *self.series.row(id);
@@ -215,6 +248,7 @@ impl Store {
         for clock in &mut self.clocks {
             clock.drop_before(time_ms);
         }
+        self.natives.drop_before(time_ms);
     }
 
     /// When the last run of a sealed block ended; `None` where the clock has forgotten.
@@ -264,8 +298,10 @@ impl Store {
         self.series.row_mut(id).bits = STALE;
         if row.oldest == BlockId::NONE {
             self.forget(id);
+            return false;
         }
-        false
+        // A sample may yet come, and the series must then end once more.
+        true
     }
 
     /// Whether a series may have samples in `start_ms..=end_ms`.
@@ -316,6 +352,7 @@ impl Store {
             self.index.remove(name, value, id);
         }
         self.series.remove(id);
+        self.natives.forget(id);
     }
 
     /// Bytes held, by part.
@@ -325,6 +362,7 @@ impl Store {
             index: self.index.bytes(),
             history: self.slab.bytes() + self.sealed.capacity() * size_of::<BlockId>(),
             clocks: self.clocks.iter().map(Clock::bytes).sum(),
+            histograms: self.natives.bytes(),
         }
     }
 }
@@ -340,11 +378,13 @@ pub struct Bytes {
     pub history: usize,
     /// Scrape times.
     pub clocks: usize,
+    /// Native histograms.
+    pub histograms: usize,
 }
 
 impl Bytes {
     /// All of it.
     pub fn total(&self) -> usize {
-        self.series + self.index + self.history + self.clocks
+        self.series + self.index + self.history + self.clocks + self.histograms
     }
 }

@@ -9,6 +9,7 @@ mod history;
 mod ids;
 mod limbo;
 mod matching;
+mod natives;
 mod postings;
 mod read;
 mod series;
@@ -21,6 +22,7 @@ pub(crate) use codec::STALE;
 pub(crate) use history::{OwnSample, Store};
 pub(crate) use ids::ClockId;
 pub(crate) use matching::for_each_match;
+pub(crate) use natives::{HISTOGRAM, bytes as histogram_bytes};
 
 pub use history::Bytes;
 pub use ids::{SeriesId, TargetId};

@@ -12,6 +12,7 @@ use super::codec::{Runs, STALE};
 use super::history::Store;
 use super::ids::{ClockId, SeriesId, Symbol};
 use super::matching::for_each_match;
+use super::natives::{self, Timed};
 use super::series::{Pair, Row};
 use super::ticks::{Ticks, Window};
 use crate::labels::{Labels, METRIC_NAME};
@@ -73,6 +74,8 @@ pub(crate) struct Frame {
     segments: Vec<Segment>,
     data: Vec<u8>,
     clocks: HashMap<u32, Ticks>,
+    /// By item, ascending: only those that have native histograms.
+    natives: Vec<(usize, Vec<Timed>)>,
     after_ms: i64,
     until_ms: i64,
 }
@@ -109,6 +112,7 @@ impl Frame {
                     segments: Vec::new(),
                     data: Vec::new(),
                     clocks: HashMap::new(),
+                    natives: Vec::new(),
                     after_ms: request.after_ms,
                     until_ms: request.until_ms,
                 },
@@ -167,6 +171,9 @@ impl Selection for Frame {
         if item.clamp_negative {
             samples.values.iter_mut().for_each(clamp_negative);
         }
+        if let Some(histograms) = self.natives_of(index) {
+            natives::fill(samples, histograms);
+        }
     }
 
     fn last(&self, index: usize, scratch: &mut Samples) -> Option<LastSample> {
@@ -195,7 +202,7 @@ impl Selection for Frame {
         Some(LastSample {
             time_ms,
             value,
-            histogram: None,
+            histogram: scratch.histograms.get(at).cloned().flatten(),
         })
     }
 }
@@ -212,6 +219,14 @@ impl Frame {
     pub(crate) fn clock(&self, index: usize) -> Option<ClockId> {
         let clock = self.items[index].clock;
         (clock != ClockId::OWN).then_some(clock)
+    }
+
+    fn natives_of(&self, index: usize) -> Option<&[Timed]> {
+        if self.natives.is_empty() {
+            return None;
+        }
+        let at = self.natives.binary_search_by_key(&index, |(item, _)| *item);
+        at.ok().map(|at| self.natives[at].1.as_slice())
     }
 }
 
@@ -248,6 +263,11 @@ impl Copier<'_> {
         let segments = first_segment..self.frame.segments.len() as u32;
         if current || !segments.is_empty() {
             let clamp_negative = self.clamps_negative(store, id);
+            let (after_ms, until_ms) = (self.frame.after_ms, self.frame.until_ms);
+            if let Some(histograms) = store.natives.between(id, after_ms, until_ms) {
+                let item = self.frame.items.len();
+                self.frame.natives.push((item, histograms));
+            }
             self.frame.items.push(Item {
                 labels: self.projector.labels(store, id),
                 segments,

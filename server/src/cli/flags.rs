@@ -1,7 +1,7 @@
 //! The flags of the server, and Prometheus' flags that do nothing here, so that existing container arguments carry over.
 
 /// Flags of Prometheus without effect here: name, whether it takes a value, and what follows from that.
-pub(super) const IGNORED: [(&str, bool, &str); 37] = [
+pub(super) const IGNORED: [(&str, bool, &str); 36] = [
     ("agent", false, "there is no agent mode"),
     (
         "alertmanager.notification-queue-capacity",
@@ -124,11 +124,6 @@ pub(super) const IGNORED: [(&str, bool, &str); 37] = [
     ("web.console.templates", true, "there are no consoles"),
     ("web.cors.origin", true, "every origin may read"),
     ("web.enable-admin-api", false, "there is no admin API"),
-    (
-        "web.enable-remote-write-receiver",
-        false,
-        "remote write is not received yet",
-    ),
     ("web.page-title", true, "there is no page yet"),
     ("web.read-timeout", true, "idle connections are kept"),
 ];

@@ -56,6 +56,10 @@ pub(super) fn command() -> Command {
             "web.enable-lifecycle",
             "Serve /-/reload and /-/quit",
         ))
+        .arg(switch(
+            "web.enable-remote-write-receiver",
+            "Take samples at /api/v1/write",
+        ))
         .arg(value("web.route-prefix", "PATH", "In front of every route"))
         .arg(
             value(
@@ -263,6 +267,7 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
                 .unwrap_or(usize::MAX)
                 .clamp(1, 1024),
             retention: text("storage.retention.time").to_owned(),
+            remote_write: matches.get_flag("web.enable-remote-write-receiver"),
             flags: shown_flags(matches),
         },
         faces: Faces {

@@ -141,6 +141,7 @@ fn settings() -> Settings {
         },
         query_concurrency_max: 20,
         retention: "1h".to_owned(),
+        remote_write: false,
         flags: Vec::new(),
     }
 }

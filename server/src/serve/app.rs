@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::RwLock;
 use stillwell_adapters::host::{Build, Host, QuerySettings, Signals, Targets};
 use stillwell_adapters::pool::QueryPool;
-use stillwell_engine::{Reader, Timestamp};
+use stillwell_engine::{AppendError, Appended, AppendedSeries, Reader, Timestamp};
 use tracing::{error, info, warn};
 
 use super::signals::{self, Watched};
@@ -26,6 +26,8 @@ pub struct Settings {
     pub query_concurrency_max: usize,
     /// As shown.
     pub retention: String,
+    /// Whether samples may be written.
+    pub remote_write: bool,
     /// Every flag with its value, as shown.
     pub flags: Vec<(String, String)>,
 }
@@ -226,5 +228,14 @@ impl Host for App {
 
     fn reload_succeeded(&self) -> bool {
         self.loaded.read().reload_succeeded
+    }
+
+    fn takes_writes(&self) -> bool {
+        self.settings.remote_write
+    }
+
+    fn append(&self, batch: Vec<AppendedSeries>) -> Result<Appended, AppendError> {
+        let mut writer = self.scraper.shared().writer.lock();
+        writer.append(batch, self.clock.now())
     }
 }

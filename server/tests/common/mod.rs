@@ -42,6 +42,7 @@ pub fn settings(config_file: Option<std::path::PathBuf>) -> Settings {
         },
         query_concurrency_max: 4,
         retention: "1h".to_owned(),
+        remote_write: true,
         flags: Vec::new(),
     }
 }

@@ -1,0 +1,319 @@
+//! Samples that somebody else measured, with their own timestamps: what remote write brings.
+//!
+//! A batch whose new series do not fit the memory limit is refused whole. Otherwise every sample is judged by itself,
+//! as Prometheus does (tsdb/head_append.go), and each one that is not taken is told.
+
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::RwLockWriteGuard;
+
+use super::{NEW_SERIES_BYTES, Writer};
+use crate::histogram::FloatHistogram;
+use crate::labels::Labels;
+use crate::limits::{AHEAD_MS_MAX, WRITE_BATCH_SERIES};
+use crate::promql::select::STALE_NAN_BITS;
+use crate::store::{ClockId, HISTOGRAM, OwnSample, STALE, SeriesId, Store, histogram_bytes};
+use crate::time::Timestamp;
+
+/// Samples of one series, each list ascending in time.
+#[derive(Clone, Debug, Default)]
+pub struct AppendedSeries {
+    /// Its labels, the metric name among them.
+    pub labels: Labels,
+    /// Floats.
+    pub floats: Vec<(Timestamp, f64)>,
+    /// Native histograms; one whose sum is the stale marker ends the series.
+    pub histograms: Vec<(Timestamp, FloatHistogram)>,
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, Default)]
+pub struct Appended {
+    /// Floats taken, those included that were there already.
+    pub floats: u64,
+    /// Histograms taken.
+    pub histograms: u64,
+    /// Samples not taken.
+    pub refused: u64,
+    /// The first of them.
+    pub first_refused: Option<Refused>,
+}
+
+/// A sample that is not taken.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// Whose.
+    pub labels: Labels,
+    /// When it was.
+    pub at: Timestamp,
+    /// Why.
+    pub why: Refusal,
+}
+
+/// Why a sample is not taken; worded as Prometheus does where it has the case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The series has a newer one.
+    OutOfOrder,
+    /// The series has another value at that time.
+    Duplicate,
+    /// Older than the retention.
+    TooOld,
+    /// Later than a clock that is a little wrong would have it.
+    TooNew,
+    /// A target that is scraped has the series.
+    Scraped,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Refusal::OutOfOrder => "out of order sample",
+            Refusal::Duplicate => "duplicate sample for timestamp",
+            Refusal::TooOld => "out of bounds: older than --storage.retention.time",
+            Refusal::TooNew => "out of bounds: too far in the future, check the sender's clock",
+            Refusal::Scraped => {
+                "a scraped target has this series; give the written one another label"
+            }
+        })
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: series {} at {} ms",
+            self.why,
+            self.labels,
+            self.at.ms()
+        )
+    }
+}
+
+/// The batch does not fit the memory limit. Nothing of it is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppendError {
+    /// Bytes that the batch would add.
+    pub new_bytes: usize,
+    /// Bytes held.
+    pub held_bytes: usize,
+    /// The limit.
+    pub limit_bytes: u64,
+}
+
+impl fmt::Display for AppendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let AppendError {
+            new_bytes,
+            held_bytes,
+            limit_bytes,
+        } = self;
+        write!(
+            f,
+            "memory limit reached: {new_bytes} bytes of new series and histograms do not fit, {held_bytes} of \
+             {limit_bytes} bytes are held; raise --storage.memory.max or write fewer series"
+        )
+    }
+}
+
+impl std::error::Error for AppendError {}
+
+impl Writer {
+    /// Takes samples with timestamps of their own.
+    pub fn append(
+        &mut self,
+        batch: Vec<AppendedSeries>,
+        now: Timestamp,
+    ) -> Result<Appended, AppendError> {
+        self.held_bytes += self.check_room(&batch)?;
+        let mut appended = Appended::default();
+        let oldest_ms = now.minus_ms(self.limits.retention_ms).ms();
+        let newest_ms = now.ms().saturating_add(AHEAD_MS_MAX);
+        let store = Arc::clone(&self.store);
+        let mut store = store.write();
+        let mut changed_names = Vec::new();
+        for (done, series) in batch.into_iter().enumerate() {
+            let owned_before = self.own_series.len();
+            let mut pass = Pass {
+                store: &mut store,
+                own_series: &mut self.own_series,
+                id: None,
+                bounds_ms: (oldest_ms, newest_ms),
+            };
+            pass.append(
+                &series.labels,
+                series.floats,
+                series.histograms,
+                &mut appended,
+            );
+            if self.own_series.len() > owned_before {
+                changed_names.extend(series.labels.metric_name().map(str::to_owned));
+            }
+            if done % WRITE_BATCH_SERIES == WRITE_BATCH_SERIES - 1 {
+                RwLockWriteGuard::bump(&mut store);
+            }
+        }
+        drop(store);
+        changed_names.sort_unstable();
+        changed_names.dedup();
+        if !changed_names.is_empty() {
+            let mut room = self.room.write();
+            for name in &changed_names {
+                room.facts.note_structure(name);
+            }
+        }
+        Ok(appended)
+    }
+
+    /// What the batch adds at most beside history, which makes room for itself.
+    fn check_room(&self, batch: &[AppendedSeries]) -> Result<usize, AppendError> {
+        let store = self.store.read();
+        let mut new_bytes = 0;
+        for series in batch {
+            if store.series.find(&series.labels).is_none() {
+                new_bytes += series.labels.bytes() + NEW_SERIES_BYTES;
+            }
+            new_bytes += series
+                .histograms
+                .iter()
+                .map(|(_, histogram)| histogram_bytes(histogram))
+                .sum::<usize>();
+        }
+        if new_bytes > 0 && (self.held_bytes + new_bytes) as u64 > self.limits.memory_bytes_max {
+            return Err(AppendError {
+                new_bytes,
+                held_bytes: self.held_bytes,
+                limit_bytes: self.limits.memory_bytes_max,
+            });
+        }
+        Ok(new_bytes)
+    }
+}
+
+/// The samples of one series on their way in.
+struct Pass<'a> {
+    store: &'a mut Store,
+    own_series: &'a mut Vec<SeriesId>,
+    /// Once it is known to be on a clock of its own.
+    id: Option<SeriesId>,
+    bounds_ms: (i64, i64),
+}
+
+impl Pass<'_> {
+    fn append(
+        &mut self,
+        labels: &Labels,
+        floats: Vec<(Timestamp, f64)>,
+        histograms: Vec<(Timestamp, FloatHistogram)>,
+        appended: &mut Appended,
+    ) {
+        let mut refuse = |at, why| {
+            appended.refused += 1;
+            let first = || Refused {
+                labels: labels.clone(),
+                at,
+                why,
+            };
+            appended.first_refused.get_or_insert_with(first);
+        };
+        for (at, value) in floats {
+            let bits = match value.to_bits() {
+                HISTOGRAM => f64::NAN.to_bits(), // that NaN stands for a histogram here
+                bits => bits,
+            };
+            match self.float(labels, at.ms(), bits) {
+                Ok(()) => appended.floats += 1,
+                Err(why) => refuse(at, why),
+            }
+        }
+        for (at, histogram) in histograms {
+            let result = match histogram.sum.to_bits() {
+                STALE_NAN_BITS => self.float(labels, at.ms(), STALE),
+                _ => self.histogram(labels, at.ms(), histogram),
+            };
+            match result {
+                Ok(()) => appended.histograms += 1,
+                Err(why) => refuse(at, why),
+            }
+        }
+    }
+
+    fn float(&mut self, labels: &Labels, time_ms: i64, bits: u64) -> Result<(), Refusal> {
+        match self.open(labels, time_ms, bits)? {
+            Some(id) => outcome(self.store.append_own(id, time_ms, bits)),
+            None => Ok(()),
+        }
+    }
+
+    fn histogram(
+        &mut self,
+        labels: &Labels,
+        time_ms: i64,
+        histogram: FloatHistogram,
+    ) -> Result<(), Refusal> {
+        match self.open(labels, time_ms, HISTOGRAM)? {
+            Some(id) => outcome(self.store.append_own_histogram(id, time_ms, histogram)),
+            None => {
+                if let Some(id) = self.id {
+                    self.store.natives.push(id, time_ms, histogram, false);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The series to append to; none where opening it took the sample already.
+    fn open(
+        &mut self,
+        labels: &Labels,
+        time_ms: i64,
+        bits: u64,
+    ) -> Result<Option<SeriesId>, Refusal> {
+        if time_ms < self.bounds_ms.0 {
+            return Err(Refusal::TooOld);
+        }
+        if time_ms > self.bounds_ms.1 {
+            return Err(Refusal::TooNew);
+        }
+        if self.id.is_some() {
+            return Ok(self.id);
+        }
+        let Some(id) = self.store.series.find(labels) else {
+            let id = self.store.create(labels, ClockId::OWN, bits, time_ms);
+            self.take(id);
+            return Ok(None);
+        };
+        let row = *self.store.series.row(id);
+        if row.clock == ClockId::OWN {
+            self.id = Some(id);
+            return Ok(Some(id));
+        }
+        if row.is_present() {
+            return Err(Refusal::Scraped);
+        }
+        let ended = self.store.clocks[row.clock.index()].at(row.since);
+        if ended.is_some_and(|ended| ended.time_ms >= time_ms) {
+            return Err(Refusal::OutOfOrder);
+        }
+        self.store
+            .change_clock(id, row.since, ClockId::OWN, time_ms, bits);
+        self.take(id);
+        Ok(None)
+    }
+
+    fn take(&mut self, id: SeriesId) {
+        self.own_series.push(id);
+        self.id = Some(id);
+    }
+}
+
+fn outcome(sample: OwnSample) -> Result<(), Refusal> {
+    match sample {
+        OwnSample::Appended | OwnSample::Same => Ok(()),
+        OwnSample::Duplicate => Err(Refusal::Duplicate),
+        OwnSample::OutOfOrder => Err(Refusal::OutOfOrder),
+    }
+}
