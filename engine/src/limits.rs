@@ -95,6 +95,3 @@ pub const REMEMBERED_LABELS_MAX: usize = 1_024;
 
 /// Longest interval that freshness is reckoned by; a longer one is nobody's.
 pub const INTERVAL_MS_MAX: i64 = 7 * 24 * 3_600_000;
-
-/// How far ahead of its scrape a timestamp on a page may be (Prometheus' `maxAheadTime`).
-pub const AHEAD_MS_MAX: i64 = 600_000;
