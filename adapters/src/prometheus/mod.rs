@@ -3,6 +3,7 @@
 mod answer;
 mod error;
 mod guarded;
+mod histogram;
 mod lookup;
 mod metadata;
 mod number;
