@@ -1,10 +1,11 @@
 //! A query's answer in Prometheus' JSON, written into one buffer.
 
 use stillwell_engine::Timestamp;
+use stillwell_engine::number_text::push_json;
 use stillwell_engine::promql::{Annotations, Answer, RangeSeries, Value, VectorSample};
 
 use super::histogram::histogram_point;
-use super::number::{float, time};
+use super::number::time;
 use crate::json;
 
 /// A guess that spares most answers a copy: bytes per point or element.
@@ -91,7 +92,7 @@ fn point(out: &mut String, at: Timestamp, value: f64) {
     out.push('[');
     time(out, at);
     out.push_str(",\"");
-    float(out, value);
+    push_json(out, value);
     out.push_str("\"]");
 }
 

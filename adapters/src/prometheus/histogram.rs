@@ -9,8 +9,9 @@
 
 use stillwell_engine::Timestamp;
 use stillwell_engine::histogram::{FloatHistogram, Range};
+use stillwell_engine::number_text::push_json;
 
-use super::number::{float, time};
+use super::number::time;
 
 /// Appends a histogram with its time.
 pub(super) fn histogram_point(out: &mut String, at: Timestamp, histogram: &FloatHistogram) {
@@ -48,7 +49,7 @@ fn bucket(out: &mut String, range: &Range) {
 
 fn quoted(out: &mut String, value: f64) {
     out.push('"');
-    float(out, value);
+    push_json(out, value);
     out.push('"');
 }
 
