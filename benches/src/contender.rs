@@ -194,6 +194,22 @@ impl Contender {
         }
     }
 
+    /// Connects, and waits until the server says that it is ready.
+    pub fn ready_client(&self) -> std::io::Result<Client> {
+        let mut client = self.connect(Duration::from_secs(30))?;
+        for _ in 0..600 {
+            let body = client.get("/-/ready")?.to_lowercase();
+            if body.contains("ready") && !body.contains("not ready") {
+                return Ok(client);
+            }
+            pause(Duration::from_millis(50));
+        }
+        Err(std::io::Error::other(format!(
+            "{} never became ready",
+            self.kind.name()
+        )))
+    }
+
     /// The path of a health check.
     pub fn health_path(&self) -> &'static str {
         match self.kind {

@@ -16,11 +16,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use stillwell_benches::answers::{Verdict, compare};
 use stillwell_benches::contender::{Client, Contender, Kind};
-use stillwell_benches::load::pause;
 use stillwell_benches::remote_write;
 use stillwell_benches::version_differences;
 use stillwell_engine::promql::differential::{Case, When, case, dataset};
@@ -118,8 +117,8 @@ fn ask_all(
 ) -> std::io::Result<()> {
     let our_server = Contender::receiver(Kind::Stillwell, &options.stillwell)?;
     let their_server = Contender::receiver(Kind::Prometheus, &options.prometheus)?;
-    let mut ours = ready(&our_server)?;
-    let mut theirs = ready(&their_server)?;
+    let mut ours = our_server.ready_client()?;
+    let mut theirs = their_server.ready_client()?;
     let (start_ms, end_ms) = load(block, &mut [&mut ours, &mut theirs])?;
     for seed in seeds {
         let case = case(seed, start_ms, end_ms);
@@ -153,19 +152,6 @@ fn varies(
         }
     }
     Ok(false)
-}
-
-fn ready(server: &Contender) -> std::io::Result<Client> {
-    let mut client = server.connect(Duration::from_secs(30))?;
-    for _ in 0..600 {
-        let body = client.get("/-/ready")?.to_lowercase();
-        if body.contains("ready") && !body.contains("not ready") {
-            return Ok(client);
-        }
-        pause(Duration::from_millis(50));
-    }
-    let name = server.kind.name();
-    Err(std::io::Error::other(format!("{name} never became ready")))
 }
 
 /// Writes the block's data to both; answers when it begins and ends.
