@@ -99,7 +99,7 @@ fn signals_and_the_kubernetes_face_are_read() {
         (Absent::Zero, Nan::Last, 1)
     );
     assert!(config.external_metrics.insecure);
-    assert_eq!(config.external_metrics.api_groups, [API_GROUP_DEFAULT]);
+    assert_eq!(config.external_metrics, ExternalMetrics::default());
 }
 
 #[test]
