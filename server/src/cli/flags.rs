@@ -129,7 +129,7 @@ pub(super) const IGNORED: [(&str, bool, &str); 36] = [
 ];
 
 /// Our own flags without effect yet.
-pub(super) const LATER: [(&str, bool, &str); 8] = [
+pub(super) const LATER: [(&str, bool, &str); 7] = [
     (
         "web.config.file",
         true,
@@ -154,11 +154,6 @@ pub(super) const LATER: [(&str, bool, &str); 8] = [
         "storage.path",
         true,
         "snapshots are not built yet: samples are kept in memory",
-    ),
-    (
-        "kubeconfig",
-        true,
-        "the API server is not asked yet: only what it vouches for is let in",
     ),
     (
         "keda.listen-address",

@@ -278,7 +278,7 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
                     text_of_all(matches, "web.external-url"),
                 ),
                 lifecycle: matches.get_flag("web.enable-lifecycle"),
-                insecure_api_groups: Vec::new(),
+                insecure_api_groups: None,
             },
             secure: secure::options(matches)?,
         },

@@ -3,6 +3,7 @@
 pub mod app;
 mod asked;
 mod listen;
+mod objects;
 mod own_metrics;
 mod rules;
 mod run;
