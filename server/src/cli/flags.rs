@@ -129,12 +129,7 @@ pub(super) const IGNORED: [(&str, bool, &str); 36] = [
 ];
 
 /// Our own flags without effect yet.
-pub(super) const LATER: [(&str, bool, &str); 8] = [
-    (
-        "web.config.file",
-        true,
-        "TLS and passwords of the plain listener are not built yet",
-    ),
+pub(super) const LATER: [(&str, bool, &str); 6] = [
     (
         "web.external-url",
         true,
@@ -159,11 +154,6 @@ pub(super) const LATER: [(&str, bool, &str); 8] = [
         "kubeconfig",
         true,
         "the API server is not asked yet: only what it vouches for is let in",
-    ),
-    (
-        "keda.listen-address",
-        true,
-        "the push stream is not built yet; KEDA can use the Prometheus API",
     ),
     ("web.use-local-assets", false, "there is no page yet"),
 ];
