@@ -174,11 +174,7 @@ fn tls(node: &Node, base: &Path, report: &mut Report) -> Option<TlsSection> {
         line: node.line,
     };
     let (mut lowest, mut highest) = (2, 3);
-    let fields = report.fields(node, "tls_server_config", &TLS);
-    if fields.is_empty() {
-        return None;
-    }
-    for entry in fields {
+    for entry in report.fields(node, "tls_server_config", &TLS) {
         let slot = match entry.key.as_str() {
             "cert" | "cert_file" => &mut certificate,
             "key" | "key_file" => &mut key,
@@ -240,6 +236,13 @@ fn tls(node: &Node, base: &Path, report: &mut Report) -> Option<TlsSection> {
         report.error(node.line, "min_version is newer than max_version");
     }
     section.client_ca = client_ca;
+    let nothing = certificate.is_none() && key.is_none() && section.client_ca.is_none();
+    if nothing && section.client_auth == ClientAuth::None {
+        if !matches!(&node.kind, Kind::Null) {
+            report.warn(node.line, "tls_server_config: no cert_file, so there is no TLS");
+        }
+        return None;
+    }
     check_clients(&section, node.line, report);
     match (certificate, key) {
         (Some(certificate), Some(key)) => {
@@ -346,9 +349,6 @@ fn one_header(entry: &Entry, report: &mut Report) -> Option<(HeaderName, HeaderV
         );
         return None;
     };
-    if text.is_empty() {
-        return None; // as in Prometheus: not sent
-    }
     if !allowed.is_empty() && !allowed.contains(&text.as_str()) {
         let allowed = allowed.join(", ");
         report.error(
@@ -392,13 +392,8 @@ fn users(entry: &Entry, report: &mut Report) -> BTreeMap<String, String> {
             );
         }
         if user.key.contains(':') {
-            report.error(
-                user.line,
-                format!(
-                    "basic_auth_users: {:?}: a user's name has no colon",
-                    user.key
-                ),
-            );
+            let why = "no client can send a user's name with a colon";
+            report.warn(user.line, format!("basic_auth_users: {:?}: {why}", user.key));
         }
         users.insert(user.key.clone(), hash);
     }

@@ -79,8 +79,8 @@ const CURVES: [(&str, &dyn SupportedKxGroup); 3] = [
     ("X25519", kx_group::X25519),
 ];
 
-/// Go's other curves.
-const OTHER_CURVES: [&str; 2] = ["CurveP521", "X25519MLKEM768"];
+/// Prometheus' other curve.
+const OTHER_CURVES: [&str; 1] = ["CurveP521"];
 
 pub(super) fn check_suites(line: usize, names: &[String], report: &mut Report) {
     let ours = SUITES.map(|(name, _)| name);
