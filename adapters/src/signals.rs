@@ -12,11 +12,11 @@ use axum::extract::Path;
 use axum::http::{HeaderMap, Response, StatusCode, header};
 use axum::routing::get;
 use stillwell_engine::Timestamp;
+use stillwell_engine::number_text::push_json;
 use stillwell_engine::signal::{Element, State, TargetState, Transition};
 
 use crate::host::{Description, Host, ScalersReport};
 use crate::json;
-use crate::prometheus::float;
 use crate::reply::{JSON, reply, reply_encoded};
 use crate::time::rfc3339;
 
@@ -103,7 +103,7 @@ fn reason(state: &State) -> &str {
 
 fn number(value: f64) -> String {
     let mut out = String::new();
-    float(&mut out, value);
+    push_json(&mut out, value);
     out
 }
 

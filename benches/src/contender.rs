@@ -78,13 +78,38 @@ fn config(load: &Load, fast: bool) -> String {
 impl Contender {
     /// Starts `binary` on a free port, scraping the load.
     pub fn start(kind: Kind, binary: &Path, load: &Load, fast: bool) -> std::io::Result<Contender> {
+        Contender::launch(kind, binary, &config(load, fast), &[])
+    }
+
+    /// Starts `binary` on a free port with nothing to scrape: it takes remote write.
+    pub fn receiver(kind: Kind, binary: &Path) -> std::io::Result<Contender> {
+        let flags: &[&str] = match kind {
+            Kind::Stillwell => &[
+                "--web.enable-remote-write-receiver",
+                "--storage.retention.time=1d",
+            ],
+            Kind::Prometheus => &[
+                "--web.enable-remote-write-receiver",
+                "--enable-feature=native-histograms",
+            ],
+            Kind::VictoriaMetrics => &[],
+        };
+        Contender::launch(kind, binary, "scrape_configs: []\n", flags)
+    }
+
+    fn launch(
+        kind: Kind,
+        binary: &Path,
+        config: &str,
+        flags: &[&str],
+    ) -> std::io::Result<Contender> {
         let port = std::net::TcpListener::bind("127.0.0.1:0")?
             .local_addr()?
             .port();
         let directory = std::env::temp_dir().join(format!("rivals-{}-{port}", std::process::id()));
         std::fs::create_dir_all(&directory)?;
         let file = directory.join("config.yml");
-        std::fs::write(&file, config(load, fast))?;
+        std::fs::write(&file, config)?;
         let address = format!("127.0.0.1:{port}");
         let mut command = Command::new(binary);
         match kind {
@@ -113,6 +138,7 @@ impl Contender {
         };
         let started = Instant::now();
         let child = command
+            .args(flags)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
@@ -168,6 +194,22 @@ impl Contender {
         }
     }
 
+    /// Connects, and waits until the server says that it is ready.
+    pub fn ready_client(&self) -> std::io::Result<Client> {
+        let mut client = self.connect(Duration::from_secs(30))?;
+        for _ in 0..600 {
+            let body = client.get("/-/ready")?.to_lowercase();
+            if body.contains("ready") && !body.contains("not ready") {
+                return Ok(client);
+            }
+            pause(Duration::from_millis(50));
+        }
+        Err(std::io::Error::other(format!(
+            "{} never became ready",
+            self.kind.name()
+        )))
+    }
+
     /// The path of a health check.
     pub fn health_path(&self) -> &'static str {
         match self.kind {
@@ -207,12 +249,43 @@ impl Client {
     }
 
     fn try_get(&mut self, path: &str) -> std::io::Result<String> {
-        let request = format!(
+        let head = format!(
             "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n",
             self.port
         );
-        self.reader.get_mut().write_all(request.as_bytes())?;
+        Ok(self.exchange(&head, &[])?.1)
+    }
+
+    /// Status and body of a POST; `headers` are whole lines.
+    pub fn post(
+        &mut self,
+        path: &str,
+        headers: &[&str],
+        body: &[u8],
+    ) -> std::io::Result<(u16, String)> {
+        let mut head = format!(
+            "POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Length: {}\r\n",
+            self.port,
+            body.len()
+        );
+        for header in headers {
+            head += header;
+            head += "\r\n";
+        }
+        head += "\r\n";
+        self.exchange(&head, body)
+    }
+
+    fn exchange(&mut self, head: &str, body: &[u8]) -> std::io::Result<(u16, String)> {
+        let stream = self.reader.get_mut();
+        stream.write_all(head.as_bytes())?;
+        stream.write_all(body)?;
         let (mut length, mut chunked, mut line) = (0usize, false, String::new());
+        if self.reader.read_line(&mut line)? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        let status = line.split(' ').nth(1).and_then(|code| code.parse().ok());
+        let status = status.ok_or(std::io::ErrorKind::InvalidData)?;
         loop {
             line.clear();
             if self.reader.read_line(&mut line)? == 0 {
@@ -242,7 +315,7 @@ impl Client {
             body.truncate(at + size);
             chunked = size > 0;
         }
-        Ok(String::from_utf8_lossy(&body).into_owned())
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
     }
 
     /// The body of an instant query.
@@ -253,6 +326,26 @@ impl Client {
     /// The same, under `/guarded`.
     pub fn guarded(&mut self, promql: &str) -> std::io::Result<String> {
         self.get(&format!("/guarded/api/v1/query?query={}", encode(promql)))
+    }
+
+    /// The body of a range query; times in milliseconds.
+    pub fn query_range(
+        &mut self,
+        promql: &str,
+        (start_ms, end_ms, step_ms): (i64, i64, i64),
+    ) -> std::io::Result<String> {
+        let query = encode(promql);
+        let [start, end, step] = [start_ms, end_ms, step_ms].map(|ms| ms as f64 / 1000.0);
+        self.get(&format!(
+            "/api/v1/query_range?query={query}&start={start}&end={end}&step={step}"
+        ))
+    }
+
+    /// The body of an instant query at a time in milliseconds.
+    pub fn query_at(&mut self, promql: &str, time_ms: i64) -> std::io::Result<String> {
+        let query = encode(promql);
+        let time = time_ms as f64 / 1000.0;
+        self.get(&format!("/api/v1/query?query={query}&time={time}"))
     }
 }
 

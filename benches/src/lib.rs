@@ -1,5 +1,8 @@
 //! What the benches and `rivals` share.
 
+pub mod answers;
 pub mod contender;
 pub mod load;
 pub mod pages;
+pub mod remote_write;
+pub mod version_differences;

@@ -6,6 +6,7 @@ pub mod exposition;
 pub mod histogram;
 pub mod labels;
 pub mod limits;
+pub mod number_text;
 pub mod promql;
 mod reader;
 pub mod signal;

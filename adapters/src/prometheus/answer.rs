@@ -1,13 +1,18 @@
 //! A query's answer in Prometheus' JSON, written into one buffer.
 
 use stillwell_engine::Timestamp;
+use stillwell_engine::number_text::push_json;
 use stillwell_engine::promql::{Annotations, Answer, RangeSeries, Value, VectorSample};
 
-use super::number::{float, time};
+use super::histogram::histogram_point;
+use super::number::time;
 use crate::json;
 
 /// A guess that spares most answers a copy: bytes per point or element.
 const BYTES_PER_POINT: usize = 32;
+
+/// A native histogram is about as long as so many points.
+const POINTS_PER_HISTOGRAM: usize = 16;
 
 /// The whole body of a successful query, cut to `limit` series.
 pub fn query_body(mut answer: Answer, limit: Option<usize>) -> String {
@@ -75,7 +80,10 @@ fn cut(value: &mut Value, limit: usize) -> bool {
 fn points(value: &Value) -> usize {
     match value {
         Value::Vector(elements) => 4 * elements.len(),
-        Value::Matrix(series) => series.iter().map(|one| 4 + one.floats.len()).sum(),
+        Value::Matrix(series) => series
+            .iter()
+            .map(|one| 4 + one.floats.len() + POINTS_PER_HISTOGRAM * one.histograms.len())
+            .sum(),
         _ => 0,
     }
 }
@@ -84,28 +92,41 @@ fn point(out: &mut String, at: Timestamp, value: f64) {
     out.push('[');
     time(out, at);
     out.push_str(",\"");
-    float(out, value);
+    push_json(out, value);
     out.push_str("\"]");
 }
 
 fn element(out: &mut String, sample: &VectorSample) {
     out.push_str("{\"metric\":");
     json::object(out, sample.labels.iter());
-    // A native histogram element carries `histogram` instead of `value`; it is written here once the engine has one.
-    out.push_str(",\"value\":");
-    point(out, sample.time, sample.value);
+    if let Some(value) = &sample.histogram {
+        out.push_str(",\"histogram\":");
+        histogram_point(out, sample.time, value);
+    } else {
+        out.push_str(",\"value\":");
+        point(out, sample.time, sample.value);
+    }
     out.push('}');
 }
 
 fn row(out: &mut String, series: &RangeSeries) {
     out.push_str("{\"metric\":");
     json::object(out, series.labels.iter());
-    // `histograms` comes beside `values` once the engine has native histograms.
-    out.push_str(",\"values\":[");
-    json::joined(out, &series.floats, |out, (at, value)| {
-        point(out, *at, *value)
-    });
-    out.push_str("]}");
+    if !series.floats.is_empty() || series.histograms.is_empty() {
+        out.push_str(",\"values\":[");
+        json::joined(out, &series.floats, |out, (at, value)| {
+            point(out, *at, *value)
+        });
+        out.push(']');
+    }
+    if !series.histograms.is_empty() {
+        out.push_str(",\"histograms\":[");
+        json::joined(out, &series.histograms, |out, (at, value)| {
+            histogram_point(out, *at, value)
+        });
+        out.push(']');
+    }
+    out.push('}');
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod answer;
 mod error;
 mod guarded;
+mod histogram;
 mod lookup;
 mod metadata;
 mod number;
@@ -24,7 +25,6 @@ use crate::reply::{JSON, reply, reply_encoded};
 
 pub use answer::query_body;
 pub use error::ApiError;
-pub use number::float;
 
 /// Go's own limit for a form.
 const FORM_BYTES_MAX: usize = 10 << 20;

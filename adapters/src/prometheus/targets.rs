@@ -1,6 +1,7 @@
 //! `/api/v1/targets`: what is scraped, how that goes, and what was dropped.
 
-use super::number::float;
+use stillwell_engine::number_text::push_json;
+
 use crate::form::Form;
 use crate::host::{ActiveTarget, DroppedTarget, Health, Host};
 use crate::json;
@@ -66,7 +67,7 @@ fn write_active(out: &mut String, target: &ActiveTarget) {
     text("lastError", &target.last_error);
     text("lastScrape", &last_scrape);
     out.push_str(",\"lastScrapeDuration\":");
-    float(out, target.last_duration_s);
+    push_json(out, target.last_duration_s);
     let mut text = |name: &str, value: &str| {
         out.push_str(&format!(",\"{name}\":"));
         json::string(out, value);

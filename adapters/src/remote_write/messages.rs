@@ -1,96 +1,98 @@
 //! The messages of remote write 1.0 (`prometheus.WriteRequest`) and 2.0 (`io.prometheus.write.v2.Request`), with the
 //! fields that are read here; others are skipped. Native histograms are the same message in both.
 
+#![allow(missing_docs)] // the names are those of the published messages
+
 use prost::{Message, Oneof};
 
 /// 1.0: labels as texts.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct WriteRequest {
+pub struct WriteRequest {
     #[prost(message, repeated, tag = "1")]
-    pub(super) timeseries: Vec<TimeSeries>,
+    pub timeseries: Vec<TimeSeries>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct TimeSeries {
+pub struct TimeSeries {
     #[prost(message, repeated, tag = "1")]
-    pub(super) labels: Vec<Label>,
+    pub labels: Vec<Label>,
     #[prost(message, repeated, tag = "2")]
-    pub(super) samples: Vec<Sample>,
+    pub samples: Vec<Sample>,
     #[prost(message, repeated, tag = "4")]
-    pub(super) histograms: Vec<Histogram>,
+    pub histograms: Vec<Histogram>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Label {
+pub struct Label {
     #[prost(string, tag = "1")]
-    pub(super) name: String,
+    pub name: String,
     #[prost(string, tag = "2")]
-    pub(super) value: String,
+    pub value: String,
 }
 
 /// 2.0: labels as numbers in a table of symbols.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Request {
+pub struct Request {
     #[prost(string, repeated, tag = "4")]
-    pub(super) symbols: Vec<String>,
+    pub symbols: Vec<String>,
     #[prost(message, repeated, tag = "5")]
-    pub(super) timeseries: Vec<SymbolSeries>,
+    pub timeseries: Vec<SymbolSeries>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct SymbolSeries {
+pub struct SymbolSeries {
     #[prost(uint32, repeated, tag = "1")]
-    pub(super) labels_refs: Vec<u32>,
+    pub labels_refs: Vec<u32>,
     #[prost(message, repeated, tag = "2")]
-    pub(super) samples: Vec<Sample>,
+    pub samples: Vec<Sample>,
     #[prost(message, repeated, tag = "3")]
-    pub(super) histograms: Vec<Histogram>,
+    pub histograms: Vec<Histogram>,
 }
 
 #[derive(Clone, Copy, PartialEq, Message)]
-pub(super) struct Sample {
+pub struct Sample {
     #[prost(double, tag = "1")]
-    pub(super) value: f64,
+    pub value: f64,
     #[prost(int64, tag = "2")]
-    pub(super) timestamp: i64,
+    pub timestamp: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Histogram {
+pub struct Histogram {
     #[prost(oneof = "Count", tags = "1, 2")]
-    pub(super) count: Option<Count>,
+    pub count: Option<Count>,
     #[prost(double, tag = "3")]
-    pub(super) sum: f64,
+    pub sum: f64,
     #[prost(sint32, tag = "4")]
-    pub(super) schema: i32,
+    pub schema: i32,
     #[prost(double, tag = "5")]
-    pub(super) zero_threshold: f64,
+    pub zero_threshold: f64,
     #[prost(oneof = "ZeroCount", tags = "6, 7")]
-    pub(super) zero_count: Option<ZeroCount>,
+    pub zero_count: Option<ZeroCount>,
     #[prost(message, repeated, tag = "8")]
-    pub(super) negative_spans: Vec<BucketSpan>,
+    pub negative_spans: Vec<BucketSpan>,
     /// Of a histogram with whole counts: each relative to the one before.
     #[prost(sint64, repeated, tag = "9")]
-    pub(super) negative_deltas: Vec<i64>,
+    pub negative_deltas: Vec<i64>,
     /// Of one with float counts.
     #[prost(double, repeated, tag = "10")]
-    pub(super) negative_counts: Vec<f64>,
+    pub negative_counts: Vec<f64>,
     #[prost(message, repeated, tag = "11")]
-    pub(super) positive_spans: Vec<BucketSpan>,
+    pub positive_spans: Vec<BucketSpan>,
     #[prost(sint64, repeated, tag = "12")]
-    pub(super) positive_deltas: Vec<i64>,
+    pub positive_deltas: Vec<i64>,
     #[prost(double, repeated, tag = "13")]
-    pub(super) positive_counts: Vec<f64>,
+    pub positive_counts: Vec<f64>,
     #[prost(int32, tag = "14")]
-    pub(super) reset_hint: i32,
+    pub reset_hint: i32,
     #[prost(int64, tag = "15")]
-    pub(super) timestamp: i64,
+    pub timestamp: i64,
     #[prost(double, repeated, tag = "16")]
-    pub(super) custom_values: Vec<f64>,
+    pub custom_values: Vec<f64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Oneof)]
-pub(super) enum Count {
+pub enum Count {
     #[prost(uint64, tag = "1")]
     Int(u64),
     #[prost(double, tag = "2")]
@@ -98,7 +100,7 @@ pub(super) enum Count {
 }
 
 #[derive(Clone, Copy, PartialEq, Oneof)]
-pub(super) enum ZeroCount {
+pub enum ZeroCount {
     #[prost(uint64, tag = "6")]
     Int(u64),
     #[prost(double, tag = "7")]
@@ -106,9 +108,9 @@ pub(super) enum ZeroCount {
 }
 
 #[derive(Clone, Copy, PartialEq, Message)]
-pub(super) struct BucketSpan {
+pub struct BucketSpan {
     #[prost(sint32, tag = "1")]
-    pub(super) offset: i32,
+    pub offset: i32,
     #[prost(uint32, tag = "2")]
-    pub(super) length: u32,
+    pub length: u32,
 }

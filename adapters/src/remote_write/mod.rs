@@ -6,7 +6,7 @@
 
 mod decode;
 mod histogram;
-mod messages;
+pub mod messages;
 #[cfg(test)]
 mod tests;
 mod weigh;

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use crate::labels::{Labels, LabelsBuilder, METRIC_NAME, RelabelRule, relabel};
+use crate::number_text::push_general;
 
 use super::line::FamilyType;
 use super::page::MapLabels;
@@ -183,30 +184,12 @@ fn normal_bound<'a>(family_type: FamilyType, name: &str, value: &'a str) -> Cow<
 
 /// The shortest text of a float in Go's `%g`, with `.0` where it would look like an integer.
 fn openmetrics_float(value: f64) -> String {
-    if value.is_nan() {
-        return "NaN".to_owned();
+    let mut text = String::new();
+    push_general(&mut text, value);
+    if value.is_finite() && !text.contains(['.', 'e']) {
+        text.push_str(".0");
     }
-    if value.is_infinite() {
-        return if value > 0.0 {
-            "+Inf".to_owned()
-        } else {
-            "-Inf".to_owned()
-        };
-    }
-    let scientific = format!("{value:e}");
-    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    // Go's %g with the shortest digits turns to exponents below 1e-4 and from 1e6 on.
-    if value != 0.0 && !(-4..6).contains(&exponent) {
-        let sign = if exponent < 0 { '-' } else { '+' };
-        return format!("{digits}e{sign}{:02}", exponent.unsigned_abs());
-    }
-    let plain = format!("{value}");
-    if plain.contains('.') {
-        plain
-    } else {
-        plain + ".0"
-    }
+    text
 }
 
 #[cfg(test)]

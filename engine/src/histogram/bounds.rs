@@ -20,12 +20,34 @@ pub(super) fn bound(index: i32, schema: i32, custom: &[f64]) -> f64 {
     let resolution = 1i64 << schema.min(30);
     let fraction_index = i64::from(index).rem_euclid(resolution);
     let exponent = i64::from(index).div_euclid(resolution) + 1;
-    let fraction = 0.5 * (fraction_index as f64 / resolution as f64).exp2();
+    let fraction = fraction(fraction_index << (8 - schema.min(8)));
     if fraction == 0.5 && exponent == 1025 {
         // The last bucket of finite values ends at the largest of them, not at infinity.
         return f64::MAX;
     }
     scale(fraction, exponent)
+}
+
+/// `2^(index / 256) / 2` as Prometheus has it in a table (model/histogram/generic.go), bit for bit: the product of the
+/// roots that the bits of `index` stand for, largest first. The square root lacks a bit there.
+fn fraction(index: i64) -> f64 {
+    const ROOTS: [f64; 8] = [
+        1.414_213_562_373_095,
+        1.189_207_115_002_721,
+        1.090_507_732_665_257_7,
+        1.044_273_782_427_413_8,
+        1.021_897_148_654_116_6,
+        1.010_889_286_051_700_5,
+        1.005_429_901_112_802_7,
+        1.002_711_275_050_202_5,
+    ];
+    let mut product = 0.5;
+    for (at, root) in ROOTS.iter().enumerate() {
+        if index >> (7 - at) & 1 == 1 {
+            product *= root;
+        }
+    }
+    product
 }
 
 /// `fraction * 2^exponent` for a fraction in [0.5, 1), rounded once.

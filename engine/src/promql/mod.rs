@@ -18,9 +18,6 @@
 //! * 3.5 is older than what we follow: filtered comparisons count as matches (`multiple matches for labels`),
 //!   `label_replace` and `label_join` merge series whose points do not overlap, and a malformed `le` is reported
 //!   without an empty metric name.
-//!
-//! Not equal in the last bit: trigonometric functions (the C library's, not Go's) and the bounds of exponential buckets
-//! finer than schema 0 (computed, not Prometheus' table).
 
 mod answer;
 pub mod differential;

@@ -794,6 +794,11 @@ fn vector(
         .instant(view, at, options)
         .map_err(|error| error.to_string())?;
     match answer.value {
+        Value::Vector(samples) if samples.iter().any(|sample| sample.histogram.is_some()) => Err(
+            "the query yields native histograms, and a scaler takes numbers: reduce them, as by histogram_quantile, \
+             histogram_count or histogram_sum"
+                .to_owned(),
+        ),
         Value::Vector(samples) => Ok(samples
             .into_iter()
             .map(|sample| (sample.labels, sample.value))

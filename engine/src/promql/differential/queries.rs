@@ -269,7 +269,8 @@ impl Builder<'_> {
             _ => {
                 let name = self.dice.pick(&[
                     "abs", "ceil", "floor", "sqrt", "sgn", "deg", "rad", "exp", "ln", "log2",
-                    "log10",
+                    "log10", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh",
+                    "asinh", "acosh", "atanh",
                 ]);
                 format!("{name}({inner})")
             }
@@ -279,6 +280,7 @@ impl Builder<'_> {
     fn operator(&mut self) -> &'static str {
         self.dice.pick(&[
             "+", "-", "*", "/", "%", "^", "==", "!=", ">", "<", ">=", "<=", "> bool", "== bool",
+            "atan2",
         ])
     }
 

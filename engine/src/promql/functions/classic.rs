@@ -1,5 +1,7 @@
 //! Classic histograms: the buckets of a histogram are series with an `le` label.
 
+use crate::number_text::push_general;
+
 /// Relative differences below this are rounding errors of sums and rates, not broken buckets.
 const TOLERANCE: f64 = 1e-12;
 
@@ -189,24 +191,7 @@ pub(crate) fn almost_equal(a: f64, b: f64, epsilon: f64) -> bool {
 
 /// A float as Go's `%g` with the shortest digits prints it.
 pub(crate) fn go_float(value: f64) -> String {
-    if value.is_nan() {
-        return "NaN".to_owned();
-    }
-    if value.is_infinite() {
-        return if value > 0.0 {
-            "+Inf".to_owned()
-        } else {
-            "-Inf".to_owned()
-        };
-    }
-    let scientific = format!("{value:e}");
-    let Some((mantissa, exponent)) = scientific.split_once('e') else {
-        return scientific;
-    };
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    if (-4..6).contains(&exponent) {
-        return value.to_string();
-    }
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{mantissa}e{sign}{:02}", exponent.abs())
+    let mut text = String::new();
+    push_general(&mut text, value);
+    text
 }

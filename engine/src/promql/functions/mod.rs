@@ -4,6 +4,7 @@ mod classic;
 mod dates;
 pub(crate) mod extended;
 pub(crate) mod go_math;
+pub(crate) mod go_trig;
 mod histogram;
 mod info;
 mod labels;

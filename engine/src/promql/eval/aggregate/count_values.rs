@@ -1,5 +1,6 @@
 //! `count_values`: a series per distinct value.
 
+use crate::number_text::push_plain;
 use crate::promql::QueryError;
 use crate::promql::functions::{is_valid_label_name, quote_bytes};
 use crate::promql::plan::Aggregate;
@@ -68,12 +69,7 @@ fn count(column: &mut Column, step: usize) {
 
 /// All digits, no exponent.
 fn decimal(value: f64) -> String {
-    if value.is_infinite() {
-        return if value > 0.0 {
-            "+Inf".to_owned()
-        } else {
-            "-Inf".to_owned()
-        };
-    }
-    value.to_string()
+    let mut text = String::new();
+    push_plain(&mut text, value);
+    text
 }

@@ -1,7 +1,7 @@
 //! Operators on numbers, and a vector with a scalar.
 
 use crate::promql::QueryError;
-use crate::promql::functions::go_math;
+use crate::promql::functions::{go_math, go_trig};
 use crate::promql::plan::{Binary, BinaryOp, Expr};
 use crate::promql::select::Projection;
 
@@ -20,7 +20,7 @@ pub(crate) fn scalar_op(op: BinaryOp, left: f64, right: f64) -> f64 {
         BinaryOp::Div => left / right,
         BinaryOp::Mod => left % right,
         BinaryOp::Pow => go_math::pow(left, right),
-        BinaryOp::Atan2 => left.atan2(right),
+        BinaryOp::Atan2 => go_trig::atan2(left, right),
         BinaryOp::Eql => truth(left == right),
         BinaryOp::Neq => truth(left != right),
         BinaryOp::Gtr => truth(left > right),
