@@ -1,12 +1,14 @@
 //! KEDA's external scaler over gRPC, driven by a client over loopback, against targets under the test's control.
 
 mod common;
+#[path = "common/tls.rs"]
+mod tls;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::{TestTarget, get, server_of, settings, until};
-use stillwell::keda_client::{Transport, connect};
+use stillwell::keda_client::{Transport, connect, over};
 use stillwell::serve::{Faces, KedaOptions, Running};
 use stillwell_adapters::host::Host;
 use stillwell_adapters::keda::{Client, GetMetricsRequest, IsActiveResponse, ScaledObjectRef};
@@ -396,5 +398,59 @@ async fn an_unknown_method_and_garbage_are_errors_of_their_own() {
             .is_active(object(BY_NAME))
             .await
             .expect("nobody was harmed")
+    );
+}
+
+#[tokio::test]
+async fn namespaces_bind_whoever_shows_a_certificate() {
+    let files = tls::Files::new("keda-mtls");
+    let authority = tls::Authority::new("ca");
+    files.serve(&authority.server());
+    files.write("ca.crt", &authority.certificate.pem());
+    let section = "tls_server_config: {cert_file: server.crt, key_file: server.key, client_ca_file: ca.crt, \
+                   client_auth_type: VerifyClientCertIfGiven}\n";
+    let target = TestTarget::with_page(&page(0)).await;
+    let text = format!("{}  namespaces: [serving]\n", configuration(&target));
+    let faces = Faces {
+        keda: Some(KedaOptions {
+            address: "127.0.0.1:0".to_owned(),
+            config_file: Some(files.write("keda.yml", section)),
+            ..KedaOptions::default()
+        }),
+        ..Faces::default()
+    };
+    let running = server_of(&text, settings(None), faces).await;
+    until(&running.app, "ready", |app| app.ready()).await;
+    let address = running.keda_address.expect("it listens");
+    let keda = authority.client("keda-operator.keda.svc");
+    let elsewhere = ScaledObjectRef {
+        namespace: "batch".to_owned(),
+        ..object(BY_NAME)
+    };
+    for (certificate, reference, code) in [
+        (Some(&keda), object(BY_NAME), None),
+        (Some(&keda), elsewhere.clone(), Some(Code::PermissionDenied)),
+        (None, elsewhere, None), // a claim that anybody can make, and is not believed either way
+    ] {
+        let stream = tls::connect(address, &authority, certificate, b"h2")
+            .await
+            .expect("a handshake");
+        let mut client = over(stream).await.expect("HTTP/2");
+        let answer = client.is_active(reference).await;
+        assert_eq!(answer.err().map(|status| status.code()), code);
+    }
+    let stranger = tls::Authority::new("other").client("keda-operator.keda.svc");
+    let refused = match tls::connect(address, &authority, Some(&stranger), b"h2").await {
+        Err(_) => true,
+        Ok(stream) => match over(stream).await {
+            Err(_) => true,
+            Ok(mut client) => client.is_active(object(BY_NAME)).await.is_err(),
+        },
+    };
+    assert!(refused, "another CA's certificate is none");
+    let (_, _, signals) = get(running.addresses[0], "/signals").await;
+    assert!(
+        signals.contains("namespace \"batch\" may not read"),
+        "{signals}"
     );
 }

@@ -239,7 +239,10 @@ fn tls(node: &Node, base: &Path, report: &mut Report) -> Option<TlsSection> {
     let nothing = certificate.is_none() && key.is_none() && section.client_ca.is_none();
     if nothing && section.client_auth == ClientAuth::None {
         if !matches!(&node.kind, Kind::Null) {
-            report.warn(node.line, "tls_server_config: no cert_file, so there is no TLS");
+            report.warn(
+                node.line,
+                "tls_server_config: no cert_file, so there is no TLS",
+            );
         }
         return None;
     }
@@ -393,7 +396,10 @@ fn users(entry: &Entry, report: &mut Report) -> BTreeMap<String, String> {
         }
         if user.key.contains(':') {
             let why = "no client can send a user's name with a colon";
-            report.warn(user.line, format!("basic_auth_users: {:?}: {why}", user.key));
+            report.warn(
+                user.line,
+                format!("basic_auth_users: {:?}: {why}", user.key),
+            );
         }
         users.insert(user.key.clone(), hash);
     }

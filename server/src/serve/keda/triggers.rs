@@ -327,8 +327,11 @@ impl Inner {
             });
         slot.entries.insert(key, Arc::clone(&entry));
         state.entries += 1;
-        state.refusals.retain(|(namespace, name, _), _| {
-            *namespace != caller.namespace || *name != caller.name
+        // What was wrong was put right; anybody else's claim to the name puts nothing right.
+        state.refusals.retain(|(namespace, name, _), refused| {
+            *namespace != caller.namespace
+                || *name != caller.name
+                || refused.authenticated != caller.authenticated
         });
         drop(state);
         self.look(&resolved.key, &entry).ok(); // so that streams open with what is true; it is shown if it is nothing
