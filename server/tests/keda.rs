@@ -261,6 +261,14 @@ async fn bad_input_is_an_invalid_argument_that_names_the_key_and_is_shown() {
             &[("query", "sum(x)"), ("threshold", "lots")],
             "threshold: \"lots\" is not a number",
         ),
+        (
+            &[("query", "1 + 1"), ("threshold", "1")],
+            "query: it reads nothing that is scraped",
+        ),
+        (
+            &[("query", "x[5m]"), ("threshold", "1")],
+            "query: it yields a range vector",
+        ),
         (&[("query", "sum(x)")], "threshold: is missing"),
         (&[("threshold", "1")], "signal: is missing"),
         (

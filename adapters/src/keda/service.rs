@@ -54,7 +54,7 @@ impl ExternalScaler {
         let answer = match path.strip_prefix(SERVICE) {
             Some("IsActive") => {
                 let calls = calls();
-                unary(request, move |message| calls.is_active(message)).await
+                unary(request, move |message| calls.activity(message)).await
             }
             Some("StreamIsActive") => {
                 let calls = calls();
@@ -86,7 +86,7 @@ struct Calls {
 }
 
 impl Calls {
-    async fn is_active(self, reference: ScaledObjectRef) -> Result<IsActiveResponse, Refusal> {
+    async fn activity(self, reference: ScaledObjectRef) -> Result<IsActiveResponse, Refusal> {
         let told = self.on_pool(reference, |kept, _| kept.read()).await?;
         Ok(IsActiveResponse {
             result: told.active,

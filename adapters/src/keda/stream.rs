@@ -17,9 +17,12 @@ use super::{Kept, Refusal};
 
 /// A stream of messages of one kind. It ends by itself, with OK, when the process or the signal ends.
 pub(super) struct Answers<M> {
-    next: Pin<Box<dyn Future<Output = Option<(M, Self)>> + Send>>,
+    next: Next<M>,
     ended: bool,
 }
+
+/// A message and what follows it; `None` at the end.
+type Next<M> = Pin<Box<dyn Future<Output = Option<(M, Answers<M>)>> + Send>>;
 
 impl<M: 'static> Answers<M> {
     fn new(next: impl Future<Output = Option<(M, Self)>> + Send + 'static) -> Answers<M> {

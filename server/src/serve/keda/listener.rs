@@ -1,7 +1,6 @@
 //! The port: HTTP/2, plain or over TLS, with keepalive, until the process ends.
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -124,10 +123,10 @@ async fn answer<S>(
     }
 }
 
-fn call(
+async fn call(
     service: ExternalScaler,
     request: Request<Incoming>,
     verified: bool,
-) -> impl Future<Output = Result<Response<Body>, Infallible>> {
-    async move { Ok(service.answer(request.map(Body::new), verified).await) }
+) -> Result<Response<Body>, Infallible> {
+    Ok(service.answer(request.map(Body::new), verified).await)
 }

@@ -8,7 +8,8 @@ use parking_lot::{Mutex, RwLock};
 use stillwell_adapters::host::ScaledObject;
 use stillwell_adapters::keda::{Caller, Kept, Level, Refusal, Scalers, Source, Told, Trigger};
 use stillwell_adapters::pool::QueryPool;
-use stillwell_engine::promql::QueryError;
+use stillwell_engine::promql::plan::ValueType;
+use stillwell_engine::promql::{Features, Query, QueryError};
 use stillwell_engine::signal::{Policy, Reading, SignalId};
 use stillwell_engine::{Reader, Timestamp};
 use tokio::sync::{Notify, watch};
@@ -305,6 +306,7 @@ impl Inner {
         }
         let mut id = None;
         if let (None, Some((text, policy))) = (slot, resolved.watch) {
+            readable(trigger, &text)?;
             state.room_for(caller)?;
             id = Some(
                 self.reader
@@ -429,11 +431,32 @@ impl State {
     }
 }
 
-fn bad_query(trigger: &Trigger) -> impl Fn(QueryError) -> Refusal {
-    let key = match trigger.source {
+/// Refuses a query that could never tell a number of what is scraped.
+fn readable(trigger: &Trigger, text: &str) -> Result<(), Refusal> {
+    let key = key_of(trigger);
+    let query = Query::parse(text, &Features::default()).map_err(bad_query(trigger))?;
+    match query.plan().value_type() {
+        ValueType::Scalar | ValueType::Vector => {}
+        other => {
+            let why = format!("it yields a {}, not a number", other.documented());
+            return Err(Refusal::invalid(key, why));
+        }
+    }
+    match query.selectors().next() {
+        Some(_) => Ok(()),
+        None => Err(Refusal::invalid(key, "it reads nothing that is scraped")),
+    }
+}
+
+fn key_of(trigger: &Trigger) -> &'static str {
+    match trigger.source {
         Source::Query(_) => "query",
         Source::Signal(_) => "signal",
-    };
+    }
+}
+
+fn bad_query(trigger: &Trigger) -> impl Fn(QueryError) -> Refusal {
+    let key = key_of(trigger);
     move |error| match error {
         QueryError::Execution(why) => Refusal::exhausted(key, why),
         error => Refusal::invalid(key, error),
