@@ -243,6 +243,10 @@ impl Writer {
         placed.clear();
         let watch_counters = !self.room.read().facts.tells_start(target);
         let mut store = store.write();
+        // Before the page, so that what it says of itself (an `up` of its own) hides nothing of what we know.
+        let (scraped, post_relabel) = (samples_scraped as f64, samples_post_relabel as f64);
+        let report = [1.0, facts.duration_s, scraped, post_relabel];
+        self.report(&mut store, target, 0, &report);
         let mut work = Work {
             store: &mut store,
             done: 0,
@@ -261,14 +265,9 @@ impl Writer {
         for metadata in staged.metadata() {
             store.learn(target, metadata);
         }
-        let values = [
-            1.0,
-            facts.duration_s,
-            samples_scraped as f64,
-            samples_post_relabel as f64,
-            committed.series_added as f64,
-        ];
-        self.report(&mut store, target, at, values);
+        let added = committed.series_added as f64;
+        self.report(&mut store, target, report.len(), &[added]);
+        self.reported(&mut store, target, at);
         drop(store);
         self.observe(&staged, &placed, at, counters_fell);
         self.endings += staged.page().gone.len() as u64;
@@ -299,9 +298,10 @@ impl Writer {
         self.report(
             &mut store,
             target,
-            at,
-            [0.0, facts.duration_s, 0.0, 0.0, 0.0],
+            0,
+            &[0.0, facts.duration_s, 0.0, 0.0, 0.0],
         );
+        self.reported(&mut store, target, at);
         drop(store);
         self.room.write().facts.failed(target, at.ms(), error);
         Ok(())
@@ -464,28 +464,24 @@ impl Writer {
         }
     }
 
-    fn report(
-        &mut self,
-        store: &mut Store,
-        target: TargetId,
-        at: Timestamp,
-        values: [f64; REPORT.len()],
-    ) {
+    /// Writes values of the series about the scrape, from the `from`th of [`REPORT`] on; [`Writer::reported`] makes them
+    /// visible.
+    fn report(&mut self, store: &mut Store, target: TargetId, from: usize, values: &[f64]) {
         let state = &mut self.targets[target.index()];
-        state.last_ms = Some(at.ms());
         let clock = report_clock(target);
         let tick = store.clocks[clock.index()].next_tick();
-        for (index, value) in values.into_iter().enumerate() {
-            let bits = value.to_bits();
-            match state.report[index] {
-                Some(id) => store.change(id, tick, bits),
-                None => {
-                    state.report[index] =
-                        store.adopt(&state.report_labels[index], clock, tick, bits)
-                }
+        let labels = &state.report_labels[from..];
+        for ((value, labels), id) in values.iter().zip(labels).zip(&mut state.report[from..]) {
+            match *id {
+                Some(id) => store.change(id, tick, value.to_bits()),
+                None => *id = store.adopt(labels, clock, tick, value.to_bits()),
             }
         }
-        store.clocks[clock.index()].push(Entry {
+    }
+
+    fn reported(&mut self, store: &mut Store, target: TargetId, at: Timestamp) {
+        self.targets[target.index()].last_ms = Some(at.ms());
+        store.clocks[report_clock(target).index()].push(Entry {
             time_ms: at.ms(),
             good: true,
         });

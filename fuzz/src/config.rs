@@ -12,11 +12,3 @@ pub fn run(data: &[u8]) {
         let _ = targets(job);
     }
 }
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn seeds_pass() {
-        assert!(crate::run_seeds("config", super::run) > 0);
-    }
-}

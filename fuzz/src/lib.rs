@@ -3,12 +3,25 @@
 //! Their seeds run as an ordinary test; `cargo fuzz run NAME` (nightly) runs the same function without end.
 
 pub mod config;
+pub mod pages;
 pub mod promql;
 pub mod remote_write;
 pub mod rules;
 
+/// A target: any bytes.
+pub type Target = fn(&[u8]);
+
+/// All of them, by the names of their folders of seeds.
+pub const TARGETS: [(&str, Target); 5] = [
+    ("config", config::run),
+    ("pages", pages::run),
+    ("promql", promql::run),
+    ("remote_write", remote_write::run),
+    ("rules", rules::run),
+];
+
 /// Runs every seed of `fuzz/seeds/NAME` through a target; answers how many there were.
-pub fn run_seeds(name: &str, target: fn(&[u8])) -> usize {
+pub fn run_seeds(name: &str, target: Target) -> usize {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("seeds")
         .join(name);
@@ -25,7 +38,7 @@ pub fn run_seeds(name: &str, target: fn(&[u8])) -> usize {
 /// Runs a target on mutations of its seeds for so many seconds; answers how many there were. A poor man's fuzzer, for
 /// where there is no nightly compiler: the input about to run is kept in the file that `FUZZ_LAST` names.
 #[allow(clippy::disallowed_types)] // how long to go on is a question of the clock
-pub fn run_mutations(name: &str, target: fn(&[u8]), seconds: u64) -> usize {
+pub fn run_mutations(name: &str, target: Target, seconds: u64) -> usize {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("seeds")
         .join(name);

@@ -45,21 +45,3 @@ fn store() -> MemoryView {
     }
     view
 }
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn seeds_are_answered_or_refused() {
-        assert!(crate::run_seeds("promql", super::run) >= 20);
-    }
-
-    #[test]
-    #[ignore = "runs for FUZZ_SECONDS (60): cargo test --release -p stillwell-fuzz promql -- --ignored"]
-    fn mutations_are_answered_or_refused() {
-        let seconds = std::env::var("FUZZ_SECONDS")
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(60);
-        assert!(crate::run_mutations("promql", super::run, seconds) > 1_000);
-    }
-}

@@ -12,11 +12,3 @@ pub fn run(data: &[u8]) {
         let _ = query(&rule, "a", "b", &selector);
     }
 }
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn seeds_pass() {
-        assert!(crate::run_seeds("rules", super::run) > 0);
-    }
-}

@@ -1,0 +1,98 @@
+//! Pages: any bytes are taken whole or refused, and what is known of a target's earlier pages never changes what a
+//! page says: a server that has seen them all holds the same as one that sees only this one.
+
+use stillwell_engine::labels::Labels;
+use stillwell_engine::promql::{EvalOptions, Features, Query, Value};
+use stillwell_engine::{
+    Engine, Format, Limits, Reader, ScrapeFacts, Stage, TargetSpec, Timestamp, Writer,
+};
+
+/// Between the pages of an input.
+const SEPARATOR: u8 = 0;
+/// Pages of an input that are played.
+const PAGES_MAX: usize = 8;
+/// Bytes of a page that are played.
+const PAGE_BYTES_MAX: usize = 1 << 14;
+
+/// A gateway that has one target.
+struct Gateway {
+    writer: Writer,
+    reader: Reader,
+    stage: Stage,
+}
+
+impl Gateway {
+    fn new() -> Gateway {
+        let (mut writer, reader) = Engine::new(Limits::default());
+        let (_, stage) = writer.add_target(TargetSpec {
+            labels: Labels::from_pairs([("instance", "i"), ("job", "j")]),
+            interval_ms: 1_000,
+            ..TargetSpec::default()
+        });
+        Gateway {
+            writer,
+            reader,
+            stage,
+        }
+    }
+
+    /// Scrapes a page; answers whether it was taken.
+    fn scrape(&mut self, page: &[u8], at: Timestamp) -> bool {
+        let target = self.stage.target();
+        let taken = match self.stage.parse(page, Format::Text) {
+            Ok(staged) => self
+                .writer
+                .commit(staged, at, ScrapeFacts::default())
+                .is_ok(),
+            Err(error) => {
+                assert!(
+                    error.line > 0 && !error.reason.is_empty(),
+                    "a place and a reason"
+                );
+                false
+            }
+        };
+        if !taken {
+            let failed = self
+                .writer
+                .fail(target, at, ScrapeFacts::default(), "refused");
+            assert!(failed.is_ok(), "a failure can always be noted");
+        }
+        taken
+    }
+
+    /// Every series of the page with its value's bits, sorted.
+    fn holds(&self, at: Timestamp) -> Vec<(Labels, u64)> {
+        let all = "{__name__!=\"\",__name__!=\"scrape_series_added\"}";
+        let query = Query::parse(all, &Features::default()).expect("a valid query");
+        let answer = query
+            .instant(&self.reader.plain(), at, &EvalOptions::default())
+            .expect("within limits");
+        let Value::Vector(samples) = answer.value else {
+            unreachable!("a selector yields a vector");
+        };
+        let mut held: Vec<_> = samples
+            .into_iter()
+            .map(|sample| (sample.labels, sample.value.to_bits()))
+            .collect();
+        held.sort();
+        held
+    }
+}
+
+/// Plays the pages to one gateway, and each alone to a new one.
+pub fn run(data: &[u8]) {
+    let mut known = Gateway::new();
+    let pages = data.split(|byte| *byte == SEPARATOR).take(PAGES_MAX);
+    for (number, page) in pages.enumerate() {
+        let page = &page[..page.len().min(PAGE_BYTES_MAX)];
+        let at = Timestamp::from_ms(1_800_000_000_000 + number as i64 * 1_000);
+        let mut fresh = Gateway::new();
+        assert_eq!(
+            known.scrape(page, at),
+            fresh.scrape(page, at),
+            "one judgement"
+        );
+        assert_eq!(known.holds(at), fresh.holds(at), "one content");
+    }
+}
