@@ -54,7 +54,14 @@ pub struct Usage {
     pub rss_bytes: u64,
 }
 
-fn config(load: &Load, fast: bool) -> String {
+/// What a scaler would ask of the load, judged at every scrape: rivals have no such thing to pay for.
+const SIGNALS: &str = "signals:
+- {name: queue, expr: 'sum(fast_queue)'}
+- {name: counts, expr: 'sum by (inference_pool) (llm_d_epp_request_phase_0000_duration_seconds_count)'}
+- {name: rates, expr: 'sum by (inference_pool) (rate(llm_d_epp_request_phase_0000_duration_seconds_count[10s]))'}
+";
+
+fn config(kind: Kind, load: &Load, fast: bool) -> String {
     let targets: Vec<String> = load
         .ports
         .iter()
@@ -71,6 +78,9 @@ fn config(load: &Load, fast: bool) -> String {
              [{{targets: ['127.0.0.1:{}']}}]\n",
             load.fast_port
         );
+        if kind == Kind::Stillwell {
+            text += SIGNALS;
+        }
     }
     text
 }
@@ -78,7 +88,7 @@ fn config(load: &Load, fast: bool) -> String {
 impl Contender {
     /// Starts `binary` on a free port, scraping the load.
     pub fn start(kind: Kind, binary: &Path, load: &Load, fast: bool) -> std::io::Result<Contender> {
-        Contender::launch(kind, binary, &config(load, fast), &[])
+        Contender::launch(kind, binary, &config(kind, load, fast), &[])
     }
 
     /// Starts `binary` on a free port with nothing to scrape: it takes remote write.
