@@ -6,4 +6,5 @@ pub mod keda;
 pub mod load;
 pub mod pages;
 pub mod remote_write;
+pub mod soak;
 pub mod version_differences;
