@@ -192,6 +192,17 @@ pub trait Signals: Send + Sync {
         now: Timestamp,
     ) -> Option<Reading>;
 
+    /// Like `read`, of what the signal says about one object: the label that names it, and its name. The signal's elements
+    /// say so by that label, or all of its query's selectors do.
+    fn read_object(
+        &self,
+        name: &str,
+        namespace: &str,
+        object: (&str, &str),
+        selector: &Selector,
+        now: Timestamp,
+    ) -> Option<Reading>;
+
     /// What a query says, judged like a signal. It stays judged for some minutes after the last call.
     fn guarded(&self, query: &str, now: Timestamp) -> Result<Reading, QueryError>;
 
@@ -239,9 +250,14 @@ pub enum Reading {
 impl Reading {
     /// Only the elements that fit; `NoneFits` where none does.
     pub fn select(self, selector: &Selector) -> Reading {
+        self.retain(|element| selector.matches(&element.labels))
+    }
+
+    /// Only the elements for which `fits` holds; `NoneFits` where it does for none.
+    pub fn retain(self, fits: impl Fn(&Element) -> bool) -> Reading {
         let keep = |mut elements: Vec<Element>| {
             let all = elements.len();
-            elements.retain(|element| selector.matches(&element.labels));
+            elements.retain(&fits);
             if elements.is_empty() {
                 Err(Reading::NoneFits(all))
             } else {

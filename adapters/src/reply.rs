@@ -13,6 +13,15 @@ pub const JSON: &str = "application/json";
 
 /// An answer of this status, type and body.
 pub fn reply(status: StatusCode, content_type: &'static str, body: String) -> Response<Body> {
+    reply_bytes(status, content_type, body.into_bytes())
+}
+
+/// An answer whose body is no text.
+pub fn reply_bytes(
+    status: StatusCode,
+    content_type: &'static str,
+    body: Vec<u8>,
+) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     response

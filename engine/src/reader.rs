@@ -77,6 +77,22 @@ impl Reader {
         self.room.read().read(signal, now, pins)
     }
 
+    /// The labels that each selector of a signal's query pins to one and the same value: what its numbers are about, though
+    /// the result carries no such label.
+    pub fn pinned(&self, signal: SignalId) -> Vec<(String, String)> {
+        let room = self.room.read();
+        let selectors = room.signal(signal).map(|signal| &signal.query.selectors);
+        let Some([first, rest @ ..]) = selectors.map(Vec::as_slice) else {
+            return Vec::new();
+        };
+        let everywhere = |pin: &&(String, String)| {
+            rest.iter().all(|selector| selector.pins.contains(pin))
+                // `{a="1",a="2"}` fits nothing, and is about nothing.
+                && first.pins.iter().filter(|(label, _)| *label == pin.0).count() == 1
+        };
+        first.pins.iter().filter(everywhere).cloned().collect()
+    }
+
     /// For each signal how many pages of targets that count there have been: where it is as before, only time can have
     /// changed what the signal says. `None` where there is no such signal.
     pub fn pages(&self, signals: impl IntoIterator<Item = SignalId>) -> Vec<Option<u64>> {

@@ -7,16 +7,53 @@ use axum::http::{HeaderMap, header};
 pub(super) enum Form {
     /// Plain JSON.
     Json,
-    /// Aggregated discovery, version 2; of `/apis` only.
-    AggregatedDiscovery,
+    /// Kubernetes' protobuf; of lists of values only.
+    Protobuf,
+    /// Aggregated discovery; of `/apis` only.
+    AggregatedDiscovery(Discovery),
 }
 
-/// The content type of aggregated discovery.
-pub(super) const AGGREGATED: &str =
-    "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+/// A version of aggregated discovery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Discovery {
+    V2,
+    V2Beta1,
+}
 
-/// The first form in the `Accept` header that we have; JSON where there is no header.
-pub(super) fn negotiate(headers: &HeaderMap, has_aggregated: bool) -> Option<Form> {
+impl Discovery {
+    /// As in `apiVersion`.
+    pub(super) fn version(self) -> &'static str {
+        match self {
+            Discovery::V2 => "v2",
+            Discovery::V2Beta1 => "v2beta1",
+        }
+    }
+
+    /// The content type.
+    pub(super) fn content_type(self) -> &'static str {
+        match self {
+            Discovery::V2 => "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+            Discovery::V2Beta1 => {
+                "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"
+            }
+        }
+    }
+}
+
+/// What can be answered with, beside JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offer {
+    Json,
+    AggregatedDiscovery,
+    Protobuf,
+}
+
+/// The content type of protobuf.
+pub(super) const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
+/// The first form in the `Accept` header that is offered; JSON where there is no header. An item of weight 0 is one that
+/// the client does not take; other weights are as little looked at as in an API server.
+pub(super) fn negotiate(headers: &HeaderMap, offer: Offer) -> Option<Form> {
     let mut items = headers
         .get_all(header::ACCEPT)
         .iter()
@@ -36,15 +73,21 @@ pub(super) fn negotiate(headers: &HeaderMap, has_aggregated: bool) -> Option<For
             match part.split_once('=') {
                 Some(("as", value)) => kind = Some(value),
                 Some(("v", value)) => version = Some(value),
+                Some(("q", weight)) if weight.parse() == Ok(0.0) => return None,
                 _ => {}
             }
         }
         match (media.as_str(), kind) {
             ("application/json", Some("APIGroupDiscoveryList"))
-                if has_aggregated && version == Some("v2") =>
+                if offer == Offer::AggregatedDiscovery =>
             {
-                Some(Form::AggregatedDiscovery)
+                match version {
+                    Some("v2") => Some(Form::AggregatedDiscovery(Discovery::V2)),
+                    Some("v2beta1") => Some(Form::AggregatedDiscovery(Discovery::V2Beta1)),
+                    _ => None,
+                }
             }
+            (PROTOBUF, None) if offer == Offer::Protobuf => Some(Form::Protobuf),
             ("*/*" | "application/*" | "application/json", None) => Some(Form::Json),
             _ => None,
         }
@@ -58,35 +101,67 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_known_client_gets_json_and_the_aggregator_its_form() {
-        for (accept, of_apis, form) in [
+    fn every_known_client_gets_the_first_form_that_it_takes() {
+        let (v2, beta) = (Discovery::V2, Discovery::V2Beta1);
+        for (accept, offer, form) in [
             (
                 "application/vnd.kubernetes.protobuf, */*",
-                false,
+                Offer::Json,
                 Some(Form::Json),
             ),
-            ("application/json", false, Some(Form::Json)),
+            (
+                "application/vnd.kubernetes.protobuf, */*",
+                Offer::Protobuf,
+                Some(Form::Protobuf),
+            ),
+            (
+                "application/json, application/vnd.kubernetes.protobuf",
+                Offer::Protobuf,
+                Some(Form::Json),
+            ),
+            (PROTOBUF, Offer::Protobuf, Some(Form::Protobuf)),
+            (PROTOBUF, Offer::Json, None),
+            (
+                "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io",
+                Offer::Protobuf,
+                None,
+            ),
+            ("*/*;q=0", Offer::Json, None),
+            ("application/json", Offer::Protobuf, Some(Form::Json)),
             (
                 "application/json;as=Table;v=v1;g=meta.k8s.io,application/json",
-                false,
+                Offer::Json,
                 Some(Form::Json),
             ),
-            ("application/json;as=Table;g=meta.k8s.io;v=v1", false, None),
-            ("application/cbor", false, None),
-            ("application/vnd.kubernetes.protobuf", false, None),
-            (AGGREGATED, true, Some(Form::AggregatedDiscovery)),
-            (AGGREGATED, false, None),
+            (
+                "application/json;as=Table;g=meta.k8s.io;v=v1",
+                Offer::Json,
+                None,
+            ),
+            ("application/cbor", Offer::Protobuf, None),
+            (
+                v2.content_type(),
+                Offer::AggregatedDiscovery,
+                Some(Form::AggregatedDiscovery(v2)),
+            ),
+            (
+                beta.content_type(),
+                Offer::AggregatedDiscovery,
+                Some(Form::AggregatedDiscovery(beta)),
+            ),
+            (v2.content_type(), Offer::Json, None),
             (
                 "application/json;g=apidiscovery.k8s.io;v=v9;as=APIGroupDiscoveryList,application/json",
-                true,
+                Offer::AggregatedDiscovery,
                 Some(Form::Json),
             ),
-            ("", false, Some(Form::Json)),
+            ("", Offer::Json, Some(Form::Json)),
+            (", ,;;q", Offer::Json, None),
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
-            assert_eq!(negotiate(&headers, of_apis), form, "{accept}");
+            assert_eq!(negotiate(&headers, offer), form, "{accept}");
         }
-        assert_eq!(negotiate(&HeaderMap::new(), false), Some(Form::Json));
+        assert_eq!(negotiate(&HeaderMap::new(), Offer::Json), Some(Form::Json));
     }
 }

@@ -1,12 +1,16 @@
-//! The external metrics API, as the HPA reads it through the API server's aggregation layer.
+//! The external and custom metrics APIs, as the HPA reads them through the API server's aggregation layer.
 //!
 //! Never a redirect, never `Retry-After`, an answer within a deadline: a worker of the HPA that waits here serves nobody.
 
 mod accept;
+mod custom;
 mod discovery;
 mod external;
+mod groups;
 pub mod hpa;
+mod list;
 mod quantity;
+mod read;
 mod selector;
 mod status;
 
@@ -19,15 +23,17 @@ use axum::routing::any;
 
 use crate::form::{Form, decode};
 use crate::host::Host;
-use crate::reply::{JSON, reply};
-use accept::negotiate;
+use crate::reply::{JSON, reply, reply_bytes};
+use accept::{Offer, negotiate};
+use groups::Content;
 
+pub use groups::{CUSTOM, EXTERNAL, Groups};
 pub use quantity::{QuantityError, quantity};
 pub use selector::{Requirement, Selector, SelectorError};
 pub use status::Status;
 
-/// The routes of the API for these groups.
-pub fn router(host: Arc<dyn Host>, groups: Vec<String>) -> Router {
+/// The routes of the APIs for these groups.
+pub fn router(host: Arc<dyn Host>, groups: Groups) -> Router {
     let face = Arc::new(Face { host, groups });
     let handler = move |method: Method, uri: Uri, headers: HeaderMap| {
         let face = Arc::clone(&face);
@@ -39,12 +45,13 @@ pub fn router(host: Arc<dyn Host>, groups: Vec<String>) -> Router {
     };
     Router::new()
         .route("/apis", any(handler.clone()))
+        .route("/apis/", any(handler.clone()))
         .route("/apis/{*path}", any(handler))
 }
 
 struct Face {
     host: Arc<dyn Host>,
-    groups: Vec<String>,
+    groups: Groups,
 }
 
 impl Face {
@@ -71,56 +78,119 @@ impl Face {
                 "{method} is not supported: metrics are only read (GET)"
             )));
         }
-        let wanted = negotiate(&headers, segments.is_empty()).ok_or_else(Status::not_acceptable)?;
         let (group, rest) = match segments.as_slice() {
-            [] => return Ok(self.root(wanted, &headers)),
-            [group, rest @ ..] if self.groups.iter().any(|name| name == group) => (*group, rest),
+            [] => return self.root(&headers),
+            [group, rest @ ..] => (*group, rest),
+        };
+        let Some(content) = self.groups.content(group) else {
+            return Err(self.no_such_path(uri.path()));
+        };
+        let rest = match rest {
+            [] => return discovered(&headers, || discovery::group(group, content)),
+            [version, rest @ ..] if *version == content.version() => rest,
             _ => return Err(self.no_such_path(uri.path())),
         };
-        match rest {
-            [] => Ok(ok(discovery::group(group))),
-            [discovery::VERSION] => Ok(ok(discovery::resource_list(
-                group,
-                &self.host.signals().names(),
-            ))),
-            [discovery::VERSION, "namespaces", namespace, metric] => {
-                external::answer(&*self.host, group, namespace, metric, &form)
-                    .await
-                    .map(ok)
-            }
-            _ => Err(self.no_such_path(uri.path())),
+        if rest.is_empty() {
+            let names = self.host.signals().names();
+            return discovered(&headers, || {
+                discovery::resource_list(group, content, &names)
+            });
         }
+        let wanted = negotiate(&headers, Offer::Protobuf).ok_or_else(|| {
+            Status::not_acceptable(&format!("application/json, {}", accept::PROTOBUF))
+        })?;
+        if matches!(form.get("watch"), "true" | "1") {
+            return Err(Status::method_not_allowed(
+                "watch is not supported on resources of this kind",
+            ));
+        }
+        let list = match (content, rest) {
+            (Content::External, ["namespaces", namespace, metric]) => {
+                external::answer(&*self.host, group, namespace, metric, &form).await?
+            }
+            (Content::Custom, ["namespaces", namespace, resource, name, metric]) => {
+                let path = custom::Path {
+                    namespace,
+                    resource,
+                    name,
+                    metric,
+                };
+                custom::answer(&*self.host, group, path, &form).await?
+            }
+            _ => return Err(self.no_such_path(uri.path())),
+        };
+        Ok(match wanted {
+            accept::Form::Protobuf => {
+                reply_bytes(StatusCode::OK, accept::PROTOBUF, list.protobuf())
+            }
+            _ => ok(list.json()),
+        })
     }
 
-    fn root(&self, wanted: accept::Form, headers: &HeaderMap) -> Response<Body> {
-        match wanted {
-            accept::Form::Json => ok(discovery::group_list(&self.groups)),
-            accept::Form::AggregatedDiscovery => {
-                let body = discovery::aggregated(&self.groups, &self.host.signals().names());
-                let etag = format!("\"{:016x}\"", fnv(body.as_bytes()));
-                let known = headers
-                    .get(header::IF_NONE_MATCH)
-                    .and_then(|value| value.to_str().ok());
-                let mut response = if known == Some(etag.as_str()) {
-                    reply(StatusCode::NOT_MODIFIED, accept::AGGREGATED, String::new())
-                } else {
-                    reply(StatusCode::OK, accept::AGGREGATED, body)
-                };
-                if let Ok(etag) = HeaderValue::from_str(&etag) {
-                    response.headers_mut().insert(header::ETAG, etag);
-                }
-                response
-            }
+    fn root(&self, headers: &HeaderMap) -> Result<Response<Body>, Status> {
+        let version = match negotiate(headers, Offer::AggregatedDiscovery) {
+            None => return Err(Status::not_acceptable("application/json")),
+            Some(accept::Form::AggregatedDiscovery(version)) => version,
+            Some(_) => return Ok(ok(discovery::group_list(&self.groups))),
+        };
+        let names = self.host.signals().names();
+        let body = discovery::aggregated(&self.groups, &names, version.version());
+        let etag = format!("\"{:016x}\"", fnv(body.as_bytes()));
+        let mut response = if knows(headers, &etag) {
+            reply(
+                StatusCode::NOT_MODIFIED,
+                version.content_type(),
+                String::new(),
+            )
+        } else {
+            reply(StatusCode::OK, version.content_type(), body)
+        };
+        if let Ok(etag) = HeaderValue::from_str(&etag) {
+            response.headers_mut().insert(header::ETAG, etag);
         }
+        // One URL, several forms.
+        response
+            .headers_mut()
+            .insert(header::VARY, HeaderValue::from_static("Accept"));
+        Ok(response)
     }
 
     fn no_such_path(&self, path: &str) -> Status {
-        let groups = self.groups.join(", ");
-        Status::not_found(format!(
-            "{path}: there is /apis/GROUP/{version} and /apis/GROUP/{version}/namespaces/NAMESPACE/METRIC, GROUP: {groups}",
-            version = discovery::VERSION
-        ))
+        let known: Vec<String> = self
+            .groups
+            .each()
+            .map(|(group, content)| {
+                let rest = match content {
+                    Content::External => "METRIC",
+                    Content::Custom => "RESOURCE/NAME/METRIC",
+                };
+                let version = content.version();
+                format!("/apis/{group}/{version} and its namespaces/NAMESPACE/{rest}")
+            })
+            .collect();
+        Status::not_found(format!("{path}: there is {}", known.join(", ")))
     }
+}
+
+fn discovered(
+    headers: &HeaderMap,
+    document: impl FnOnce() -> String,
+) -> Result<Response<Body>, Status> {
+    match negotiate(headers, Offer::Json) {
+        Some(_) => Ok(ok(document())),
+        None => Err(Status::not_acceptable("application/json")),
+    }
+}
+
+/// Whether the client has this version already.
+fn knows(headers: &HeaderMap, etag: &str) -> bool {
+    headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .map(|item| item.trim().trim_start_matches("W/"))
+        .any(|item| item == etag || item == "*")
 }
 
 fn ok(body: String) -> Response<Body> {

@@ -59,6 +59,13 @@ impl Selector {
         &self.0
     }
 
+    /// With one more condition: this label has this value.
+    pub fn and_equal(mut self, label: &str, value: &str) -> Selector {
+        self.0
+            .push(Requirement::Equal(label.to_owned(), value.to_owned()));
+        self
+    }
+
     /// The labels of which only one value fits.
     pub fn pins(&self) -> Vec<(String, String)> {
         let single = |requirement: &Requirement| match requirement {
@@ -96,11 +103,7 @@ pub struct SelectorError {
 
 impl fmt::Display for SelectorError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "labelSelector: expected {} at byte {}",
-            self.reason, self.at
-        )
+        write!(f, "expected {} at byte {}", self.reason, self.at)
     }
 }
 

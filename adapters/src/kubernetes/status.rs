@@ -24,6 +24,15 @@ impl Status {
         }
     }
 
+    /// 401: nobody knows who asks.
+    pub fn unauthorized(message: impl Into<String>) -> Status {
+        Status {
+            code: StatusCode::UNAUTHORIZED,
+            reason: "Unauthorized",
+            message: message.into(),
+        }
+    }
+
     /// 403.
     pub fn forbidden(message: impl Into<String>) -> Status {
         Status {
@@ -52,9 +61,9 @@ impl Status {
         }
     }
 
-    /// 406.
-    pub fn not_acceptable() -> Status {
-        let message = "only the following media types are accepted: application/json".to_owned();
+    /// 406, naming what there is.
+    pub fn not_acceptable(types: &str) -> Status {
+        let message = format!("only the following media types are accepted: {types}");
         Status {
             code: StatusCode::NOT_ACCEPTABLE,
             reason: "NotAcceptable",

@@ -22,6 +22,18 @@ impl Signals for Fixed {
         Vec::new()
     }
 
+    fn read_object(
+        &self,
+        name: &str,
+        namespace: &str,
+        object: (&str, &str),
+        selector: &Selector,
+        now: Timestamp,
+    ) -> Option<Reading> {
+        let selector = selector.clone().and_equal(object.0, object.1);
+        self.read(name, namespace, &selector, now)
+    }
+
     fn names(&self) -> Vec<String> {
         ["igw_queue_depth", "nan", "private", "down"]
             .map(str::to_owned)
@@ -67,8 +79,25 @@ async fn ask(
     path: &str,
     headers: &[(&'static str, &str)],
 ) -> (StatusCode, HeaderMap, Value) {
+    let (status, headers, body) = ask_bytes(method, path, headers).await;
+    (
+        status,
+        headers,
+        serde_json::from_slice(&body).unwrap_or(Value::Null),
+    )
+}
+
+async fn ask_bytes(
+    method: Method,
+    path: &str,
+    headers: &[(&'static str, &str)],
+) -> (StatusCode, HeaderMap, Vec<u8>) {
     let host = Arc::new(TestHost::new(Arc::new(Fixed)));
-    let mut router = router(host, vec!["external.metrics.k8s.io".to_owned()]);
+    let groups = Groups {
+        external: vec![EXTERNAL.to_owned(), "metrics.example.com".to_owned()],
+        custom: vec![CUSTOM.to_owned()],
+    };
+    let mut router = router(host, groups);
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -77,15 +106,14 @@ async fn ask(
     let response = router.call(request).await.expect("a router answers");
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.expect("a whole body");
-    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    (parts.status, parts.headers, body)
+    (parts.status, parts.headers, body.to_vec())
 }
 
 const BASE: &str = "/apis/external.metrics.k8s.io/v1beta1";
 
 #[tokio::test]
 async fn a_metric_answers_with_the_list_that_the_hpa_reads() {
-    let hpa = [("accept", "application/vnd.kubernetes.protobuf, */*")];
+    let hpa = [("accept", "application/json, */*")];
     for name in ["igw_queue_depth", "IGW_Queue_Depth"] {
         let (status, headers, body) = ask(
             Method::GET,
@@ -123,6 +151,8 @@ async fn a_metric_answers_with_the_list_that_the_hpa_reads() {
 #[tokio::test]
 async fn every_error_is_a_status_with_a_reason_and_no_retry_after() {
     let metric = |rest: &str| format!("{BASE}/namespaces/default/{rest}");
+    let object =
+        |rest: &str| format!("/apis/custom.metrics.k8s.io/v1beta2/namespaces/default/{rest}");
     for (method, path, accept, code, reason, says) in [
         (
             Method::GET,
@@ -218,9 +248,80 @@ async fn every_error_is_a_status_with_a_reason_and_no_retry_after() {
             "*/*",
             404,
             "NotFound",
-            "GROUP",
+            "custom.metrics.k8s.io/v1beta2",
         ),
-        (Method::GET, metric("a/b"), "*/*", 404, "NotFound", "GROUP"),
+        (
+            Method::GET,
+            "/apis/apps/v1".to_owned(),
+            "*/*",
+            404,
+            "NotFound",
+            "there is /apis/external.metrics.k8s.io/v1beta1",
+        ),
+        (
+            Method::GET,
+            metric("a/b"),
+            "*/*",
+            404,
+            "NotFound",
+            "there is",
+        ),
+        (
+            Method::GET,
+            BASE.to_owned(),
+            "application/vnd.kubernetes.protobuf",
+            406,
+            "NotAcceptable",
+            "application/json",
+        ),
+        (
+            Method::GET,
+            object("services/p/igw_queue_depth"),
+            "*/*",
+            404,
+            "NotFound",
+            "service",
+        ),
+        (
+            Method::GET,
+            object("inferencepools.inference.networking.k8s.io/other/igw_queue_depth"),
+            "*/*",
+            404,
+            "NotFound",
+            "inference_pool",
+        ),
+        (
+            Method::GET,
+            object("pods/p/igw_queue_depth"),
+            "*/*",
+            404,
+            "NotFound",
+            "signals describe",
+        ),
+        (
+            Method::GET,
+            object("services/*/igw_queue_depth"),
+            "*/*",
+            400,
+            "BadRequest",
+            "one object at a time",
+        ),
+        (
+            Method::GET,
+            object("services/p/igw_queue_depth?metricLabelSelector=%21%21"),
+            "*/*",
+            400,
+            "BadRequest",
+            "metricLabelSelector",
+        ),
+        (
+            Method::GET,
+            object("services/p/down"),
+            "*/*",
+            503,
+            "ServiceUnavailable",
+            "connection refused",
+        ),
     ] {
         let (status, headers, body) = ask(method, &path, &[("accept", accept)]).await;
         assert_eq!(status.as_u16(), code, "{path}");
@@ -261,23 +362,216 @@ async fn discovery_is_answered_in_every_form() {
         (&json!("APIGroupList"), &json!(group))
     );
 
-    let aggregated = [("accept", accept::AGGREGATED)];
-    let (status, headers, body) = ask(Method::GET, "/apis", &aggregated).await;
+    let custom = "/apis/custom.metrics.k8s.io/v1beta2";
+    let (_, _, list) = ask(Method::GET, custom, &[]).await;
+    let pool = "inferencepools.inference.networking.k8s.io";
     assert_eq!(
-        (status, headers["content-type"].as_bytes()),
-        (StatusCode::OK, accept::AGGREGATED.as_bytes())
+        list["resources"][0],
+        json!({"name": format!("{pool}/igw_queue_depth"), "singularName": "", "namespaced": true, "kind": "MetricValueList", "verbs": ["get"]})
     );
-    let version = &body["items"][0]["versions"][0];
+
+    let (v2, beta) = (accept::Discovery::V2, accept::Discovery::V2Beta1);
+    let mut etags = Vec::new();
+    for form in [v2, beta] {
+        let aggregated = [("accept", form.content_type())];
+        let (status, headers, body) = ask(Method::GET, "/apis", &aggregated).await;
+        assert_eq!(
+            (status, headers["content-type"].as_bytes()),
+            (StatusCode::OK, form.content_type().as_bytes())
+        );
+        assert_eq!(
+            body["apiVersion"],
+            json!(format!("apidiscovery.k8s.io/{}", form.version()))
+        );
+        let groups: Vec<&Value> = body["items"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|item| &item["metadata"]["name"])
+            .collect();
+        assert_eq!(
+            groups,
+            [group, "metrics.example.com", "custom.metrics.k8s.io"]
+        );
+        let version = &body["items"][0]["versions"][0];
+        assert_eq!(
+            (&version["freshness"], &version["resources"][0]["resource"]),
+            (&json!("Current"), &json!("igw_queue_depth"))
+        );
+        let objects = &body["items"][2]["versions"][0]["resources"][0];
+        assert_eq!(
+            (
+                &objects["resource"],
+                &objects["subresources"][0]["subresource"]
+            ),
+            (&json!(pool), &json!("igw_queue_depth"))
+        );
+        let etag = headers["etag"].to_str().expect("text").to_owned();
+        for (known, code) in [
+            (etag.clone(), 304),
+            (format!("\"other\", W/{etag}"), 304),
+            ("\"other\"".to_owned(), 200),
+        ] {
+            let asked = [aggregated[0], ("if-none-match", known.as_str())];
+            let (status, headers, _) = ask(Method::GET, "/apis", &asked).await;
+            assert_eq!(status.as_u16(), code, "{known}");
+            assert_eq!(headers["etag"], etag.as_str());
+        }
+        etags.push(etag);
+    }
+    assert_ne!(etags[0], etags[1]);
+    let (status, _, body) = ask(Method::GET, "/apis/", &[]).await;
     assert_eq!(
-        (&version["freshness"], &version["resources"][0]["resource"]),
-        (&json!("Current"), &json!("igw_queue_depth"))
+        (status, &body["kind"]),
+        (StatusCode::OK, &json!("APIGroupList"))
     );
-    let etag = headers["etag"].to_str().expect("text").to_owned();
-    let (status, _, _) = ask(
-        Method::GET,
-        "/apis",
-        &[aggregated[0], ("if-none-match", &etag)],
-    )
-    .await;
-    assert_eq!(status, StatusCode::NOT_MODIFIED);
+}
+
+#[tokio::test]
+async fn a_metric_of_an_object_is_one_number_about_it() {
+    let pool = "inferencepools.inference.networking.k8s.io";
+    let path = format!(
+        "/apis/custom.metrics.k8s.io/v1beta2/namespaces/default/{pool}/q/IGW_queue_depth?metricLabelSelector=inference_pool%21%3Dx"
+    );
+    let (status, headers, body) = ask(Method::GET, &path, &[]).await;
+    assert_eq!(
+        (status, &headers["content-type"]),
+        (
+            StatusCode::OK,
+            &HeaderValue::from_static("application/json")
+        )
+    );
+    let selector = json!({"matchExpressions": [{"key": "inference_pool", "operator": "NotIn", "values": ["x"]}]});
+    assert_eq!(
+        body,
+        json!({
+            "kind": "MetricValueList",
+            "apiVersion": "custom.metrics.k8s.io/v1beta2",
+            "metadata": {},
+            "items": [{
+                "describedObject": {
+                    "kind": "InferencePool",
+                    "namespace": "default",
+                    "name": "q",
+                    "apiVersion": "inference.networking.k8s.io/v1",
+                },
+                "metric": {"name": "IGW_queue_depth", "selector": selector},
+                "timestamp": "2026-11-23T19:00:00Z",
+                "value": "1500m",
+            }],
+        })
+    );
+}
+
+/// One field of a protobuf message: its number, and a varint or bytes.
+#[derive(Debug, PartialEq)]
+enum Field {
+    Number(u64, u64),
+    Bytes(u64, Vec<u8>),
+}
+
+/// Reads a message without knowing its type, as far as these tests need it.
+fn fields(mut message: &[u8]) -> Vec<Field> {
+    fn varint(message: &mut &[u8]) -> u64 {
+        let (mut value, mut shift) = (0, 0);
+        loop {
+            let byte = message[0];
+            *message = &message[1..];
+            value |= u64::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte < 0x80 {
+                return value;
+            }
+        }
+    }
+    let mut found = Vec::new();
+    while !message.is_empty() {
+        let key = varint(&mut message);
+        let value = varint(&mut message);
+        found.push(match key & 7 {
+            0 => Field::Number(key >> 3, value),
+            2 => {
+                let (bytes, rest) = message.split_at(value as usize);
+                message = rest;
+                Field::Bytes(key >> 3, bytes.to_vec())
+            }
+            other => panic!("wire type {other}"),
+        });
+    }
+    found
+}
+
+fn bytes(message: &[u8], number: u64) -> Vec<Vec<u8>> {
+    let fields = fields(message).into_iter();
+    fields
+        .filter_map(|field| match field {
+            Field::Bytes(found, bytes) if found == number => Some(bytes),
+            _ => None,
+        })
+        .collect()
+}
+
+fn one(message: &[u8], number: u64) -> Vec<u8> {
+    let mut found = bytes(message, number);
+    assert_eq!(found.len(), 1, "field {number}");
+    found.remove(0)
+}
+
+#[tokio::test]
+async fn protobuf_is_the_envelope_and_the_message_that_kubernetes_reads() {
+    let accept = [("accept", "application/vnd.kubernetes.protobuf, */*")];
+    let path = format!("{BASE}/namespaces/default/igw_queue_depth");
+    let (status, headers, body) = ask_bytes(Method::GET, &path, &accept).await;
+    assert_eq!(
+        (status, &headers["content-type"]),
+        (StatusCode::OK, &HeaderValue::from_static(accept::PROTOBUF))
+    );
+    let unknown = body.strip_prefix(b"k8s\0").expect("the magic");
+    let kind = one(unknown, 1);
+    assert_eq!(one(&kind, 1), b"external.metrics.k8s.io/v1beta1");
+    assert_eq!(one(&kind, 2), b"ExternalMetricValueList");
+    let list = one(unknown, 2);
+    assert_eq!(one(&list, 1), b"", "metadata");
+    let items = bytes(&list, 2);
+    assert_eq!(items.len(), 2);
+    assert_eq!(one(&items[0], 1), b"igw_queue_depth");
+    let label = one(&items[0], 2);
+    assert_eq!(
+        (one(&label, 1), one(&label, 2)),
+        (b"inference_pool".to_vec(), b"p".to_vec())
+    );
+    assert_eq!(
+        fields(&one(&items[0], 3)),
+        [Field::Number(1, 1_795_460_400)]
+    );
+    assert_eq!(one(&one(&items[0], 5), 1), b"250");
+    assert_eq!(one(&one(&items[1], 5), 1), b"1500m");
+
+    let pool = "inferencepools.inference.networking.k8s.io";
+    let path =
+        format!("/apis/custom.metrics.k8s.io/v1beta2/namespaces/default/{pool}/p/igw_queue_depth");
+    let (_, _, body) = ask_bytes(Method::GET, &path, &accept).await;
+    let list = one(body.strip_prefix(b"k8s\0").expect("the magic"), 2);
+    let item = one(&list, 2);
+    let object = one(&item, 1);
+    let texts: Vec<Vec<u8>> = [1, 2, 3, 5].map(|number| one(&object, number)).to_vec();
+    assert_eq!(
+        texts,
+        [
+            b"InferencePool".as_slice(),
+            b"default",
+            b"p",
+            b"inference.networking.k8s.io/v1"
+        ]
+    );
+    assert_eq!(one(&one(&item, 2), 1), b"igw_queue_depth");
+    assert_eq!(one(&one(&item, 5), 1), b"250");
+
+    // An error is a Status in JSON, which says so.
+    let path = format!("{BASE}/namespaces/default/absent");
+    let (status, headers, _) = ask(Method::GET, &path, &accept).await;
+    assert_eq!(
+        (status.as_u16(), headers["content-type"].as_bytes()),
+        (404, b"application/json".as_slice())
+    );
 }

@@ -24,6 +24,17 @@ impl Signals for NoSignals {
         None
     }
 
+    fn read_object(
+        &self,
+        _: &str,
+        _: &str,
+        _: (&str, &str),
+        _: &Selector,
+        _: Timestamp,
+    ) -> Option<Reading> {
+        None
+    }
+
     fn guarded(&self, _: &str, _: Timestamp) -> Result<Reading, QueryError> {
         Ok(Reading::Forbidden)
     }

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use stillwell_engine::{Engine, Format, Limits, TargetSpec};
 
-use super::{fail, lint, value};
+use super::{fail, lint, secure, value};
+use crate::cluster::{Cluster, Owner, api_service_name};
 use crate::config;
 use crate::serve::{app, signals};
 
@@ -28,7 +29,9 @@ pub(super) fn command() -> Command {
                     "live",
                     "URL",
                     "Also ask the server there (this one or a Prometheus) what is really scraped",
-                )),
+                ))
+                .arg(secure::kubeconfig_flag())
+                .arg(secure::service_flag()),
         )
         .subcommand(
             Command::new("metrics")
@@ -79,7 +82,14 @@ fn check_config(matches: &ArgMatches) -> ExitCode {
     for problem in &report.warnings {
         println!("{file}:{}: warning: {}", problem.line, problem.message);
     }
-    match loaded.filter(|_| report.errors.is_empty()) {
+    let valid = loaded.filter(|_| report.errors.is_empty());
+    if let Some(config) = &valid {
+        match owners(config, matches) {
+            Ok(lines) => lines.iter().for_each(|line| println!("{file}: {line}")),
+            Err(why) => return fail(why),
+        }
+    }
+    match valid {
         Some(config) => {
             let targets: usize = config
                 .jobs
@@ -96,6 +106,33 @@ fn check_config(matches: &ArgMatches) -> ExitCode {
         }
         None => ExitCode::FAILURE,
     }
+}
+
+/// Who serves the configured groups in the cluster, where there is one to ask.
+fn owners(config: &config::Config, matches: &ArgMatches) -> Result<Vec<String>, String> {
+    let us = secure::service(matches)?;
+    let kubeconfig = secure::kubeconfig(matches);
+    let asking = async {
+        let Some(cluster) = Cluster::connect(kubeconfig.as_deref()).await? else {
+            return Ok(Vec::new());
+        };
+        let mut lines = Vec::new();
+        for (group, version) in config.external_metrics.groups.versions() {
+            let name = api_service_name(&group, version);
+            let owner = cluster.owner(&group, version, &us).await?;
+            lines.push(match owner {
+                Owner::Us => format!("APIService {name}: served by {us}, as it should be"),
+                other => format!(
+                    "warning: APIService {name}: served by {other}; HPAs are not sent to {us}"
+                ),
+            });
+        }
+        Ok(lines)
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.map_err(|error| error.to_string())?.block_on(asking)
 }
 
 #[expect(clippy::print_stdout, reason = "the report is the command's output")]

@@ -129,7 +129,7 @@ pub(super) const IGNORED: [(&str, bool, &str); 36] = [
 ];
 
 /// Our own flags without effect yet.
-pub(super) const LATER: [(&str, bool, &str); 6] = [
+pub(super) const LATER: [(&str, bool, &str); 5] = [
     (
         "web.external-url",
         true,
@@ -149,11 +149,6 @@ pub(super) const LATER: [(&str, bool, &str); 6] = [
         "storage.path",
         true,
         "snapshots are not built yet: samples are kept in memory",
-    ),
-    (
-        "kubeconfig",
-        true,
-        "the API server is not asked yet: only what it vouches for is let in",
     ),
     ("web.use-local-assets", false, "there is no page yet"),
 ];

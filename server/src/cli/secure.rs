@@ -1,11 +1,13 @@
-//! The flags of the secure listener: those of Kubernetes' extension API servers.
+//! The flags of the secure listener: those of Kubernetes' extension API servers, and ours about the APIService.
 
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches};
 
 use super::value;
-use crate::serve::secure::SecureOptions;
+use crate::cluster::ServiceName;
+use crate::config::units::duration_ms;
+use crate::serve::secure::{Headers, Lifetimes, SecureOptions};
 
 /// Where a pod finds its own namespace.
 const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
@@ -19,10 +21,33 @@ const KEY: &str = "tls-private-key-file";
 const CLIENT_CA: &str = "client-ca-file";
 const FRONT_PROXY_CA: &str = "requestheader-client-ca-file";
 const ALLOWED_NAMES: &str = "requestheader-allowed-names";
+const USER_HEADERS: &str = "requestheader-username-headers";
+const UID_HEADERS: &str = "requestheader-uid-headers";
+const GROUP_HEADERS: &str = "requestheader-group-headers";
+const EXTRA_PREFIXES: &str = "requestheader-extra-headers-prefix";
+const KUBECONFIG: &str = "kubeconfig";
+const SKIP_LOOKUP: &str = "authentication-skip-lookup";
+const TOKEN_TTL: &str = "authentication-token-webhook-cache-ttl";
+const ALLOWED_TTL: &str = "authorization-webhook-cache-authorized-ttl";
+const DENIED_TTL: &str = "authorization-webhook-cache-unauthorized-ttl";
+const API_SERVICE: &str = "api-service.service";
+const CA_BUNDLE: &str = "api-service.ca-bundle";
+const TAKE_OVER: &str = "api-service.take-over";
 
-pub(super) fn flags() -> [Arg; 7] {
-    [
-        value(PORT, "PORT", "Serve the external metrics API over TLS here"),
+pub(super) fn flags() -> Vec<Arg> {
+    let list = |name, what, help| value(name, what, help).action(ArgAction::Append);
+    let switch = |name: &'static str, help: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .help(help)
+            .action(ArgAction::SetTrue)
+    };
+    vec![
+        value(
+            PORT,
+            "PORT",
+            "Serve the Kubernetes metrics APIs over TLS here",
+        ),
         value(BIND, "ADDRESS", "Of the secure port").default_value("0.0.0.0"),
         value(
             CERTIFICATE,
@@ -32,68 +57,183 @@ pub(super) fn flags() -> [Arg; 7] {
         value(KEY, "FILE", "Its key"),
         value(CLIENT_CA, "FILE", "CA of clients that speak for themselves"),
         value(FRONT_PROXY_CA, "FILE", "CA of the API server's front proxy"),
-        value(
+        list(
             ALLOWED_NAMES,
             "NAMES",
             "Names of the front proxy's certificate, comma-separated; any where it is left out",
-        )
-        .action(ArgAction::Append),
+        ),
+        list(
+            USER_HEADERS,
+            "NAMES",
+            "Headers in which the front proxy names the user [default: X-Remote-User]",
+        ),
+        list(UID_HEADERS, "NAMES", "His UID [default: X-Remote-Uid]"),
+        list(
+            GROUP_HEADERS,
+            "NAMES",
+            "His groups [default: X-Remote-Group]",
+        ),
+        list(
+            EXTRA_PREFIXES,
+            "PREFIXES",
+            "Prefixes of headers with more about him [default: X-Remote-Extra-]",
+        ),
+        kubeconfig_flag(),
+        switch(
+            SKIP_LOOKUP,
+            "Do not ask the API server for the CAs to believe; the files hold them all",
+        ),
+        value(TOKEN_TTL, "DURATION", "How long a token's review is kept").default_value("10s"),
+        value(ALLOWED_TTL, "DURATION", "How long a permission is kept").default_value("10s"),
+        value(DENIED_TTL, "DURATION", "How long a refusal is kept").default_value("10s"),
+        service_flag(),
+        switch(
+            CA_BUNDLE,
+            "Write the CA of the self-made certificate into the APIServices that point here",
+        ),
+        switch(
+            TAKE_OVER,
+            "With --api-service.ca-bundle: point APIServices here that belong to somebody else, KEDA for example",
+        ),
     ]
+}
+
+/// How the API server is reached; `check` takes it too.
+pub(super) fn kubeconfig_flag() -> Arg {
+    value(
+        KUBECONFIG,
+        "FILE",
+        "The API server to ask about callers; in a pod it is found without",
+    )
+}
+
+/// Through which Service the API server reaches us; `check` takes it too.
+pub(super) fn service_flag() -> Arg {
+    value(
+        API_SERVICE,
+        "NAMESPACE/NAME",
+        "The Service of this process [default: stillwell, in the pod's namespace]",
+    )
 }
 
 /// The secure listener; `None` where none of its flags is given.
 pub(super) fn options(matches: &ArgMatches) -> Result<Option<SecureOptions>, String> {
-    let text = |name: &str| matches.get_one::<String>(name).cloned();
-    let path = |name: &str| text(name).map(PathBuf::from);
-    let port = match text(PORT) {
-        Some(port) => port
-            .parse::<u16>()
-            .map_err(|_| format!("--{PORT}: {port:?} is not a port"))?,
-        None => match [CERTIFICATE, KEY, CLIENT_CA, FRONT_PROXY_CA]
-            .into_iter()
-            .find(|name| path(name).is_some())
-        {
-            Some(name) => {
-                return Err(format!(
-                    "--{name} needs --{PORT}, for example --{PORT}=6443"
-                ));
-            }
-            None => return Ok(None),
-        },
+    let text = |name: &str| {
+        matches
+            .get_one::<String>(name)
+            .filter(|text| !text.is_empty())
     };
+    let path = |name: &str| text(name).map(PathBuf::from);
+    let Some(port) = text(PORT) else {
+        let needs = [CERTIFICATE, KEY, CLIENT_CA, FRONT_PROXY_CA, KUBECONFIG];
+        let given = needs.into_iter().find(|name| path(name).is_some());
+        return match given {
+            Some(name) => Err(format!(
+                "--{name} needs --{PORT}, for example --{PORT}=6443"
+            )),
+            None => Ok(None),
+        };
+    };
+    let port: u16 = port
+        .parse()
+        .map_err(|_| format!("--{PORT}: {port:?} is not a port"))?;
     let certificate = match (path(CERTIFICATE), path(KEY)) {
         (Some(certificate), Some(key)) => Some((certificate, key)),
         (None, None) => None,
         _ => return Err(format!("--{CERTIFICATE} and --{KEY} come together")),
     };
-    let (client_ca, request_header_ca) = (path(CLIENT_CA), path(FRONT_PROXY_CA));
-    if request_header_ca.is_none() {
+    let (write_ca_bundle, take_over) = (matches.get_flag(CA_BUNDLE), matches.get_flag(TAKE_OVER));
+    if write_ca_bundle && certificate.is_some() {
         return Err(format!(
-            "--{PORT} needs --{FRONT_PROXY_CA}: without it nobody could be let in"
+            "--{CA_BUNDLE} is for the certificate that is made here; who issued --{CERTIFICATE} puts its CA into the \
+             APIService"
         ));
     }
-    let names = matches
-        .get_many::<String>(ALLOWED_NAMES)
-        .into_iter()
-        .flatten();
-    let names = names
-        .flat_map(|list| list.split(','))
-        .map(str::trim)
-        .filter(|name| !name.is_empty());
+    if take_over && !write_ca_bundle {
+        return Err(format!(
+            "--{TAKE_OVER} needs --{CA_BUNDLE}: an APIService that points here with another's CA reaches nobody"
+        ));
+    }
+    let service = service(matches)?;
+    let ttl = |name: &str| {
+        let ms = duration_ms(text(name).map_or("0s", String::as_str));
+        ms.map(|ms| ms as i64)
+            .map_err(|error| format!("--{name}: {error}"))
+    };
+    let standard = Headers::default();
+    let or = |names: Vec<String>, standard| if names.is_empty() { standard } else { names };
+    let host = text(BIND).map_or("0.0.0.0", String::as_str);
     Ok(Some(SecureOptions {
-        address: format!("{}:{port}", text(BIND).unwrap_or_default()),
+        address: if host.contains(':') && !host.starts_with('[') {
+            format!("[{host}]:{port}")
+        } else {
+            format!("{host}:{port}")
+        },
         certificate,
-        client_ca,
-        request_header_ca,
-        allowed_names: names.map(str::to_owned).collect(),
-        self_made_names: self_made_names(),
+        client_ca: path(CLIENT_CA),
+        request_header_ca: path(FRONT_PROXY_CA),
+        allowed_names: list(matches, ALLOWED_NAMES),
+        headers: Headers {
+            user: or(list(matches, USER_HEADERS), standard.user),
+            uid: or(list(matches, UID_HEADERS), standard.uid),
+            group: or(list(matches, GROUP_HEADERS), standard.group),
+            extra_prefix: or(list(matches, EXTRA_PREFIXES), standard.extra_prefix),
+        },
+        self_made_names: self_made_names(&service),
+        kubeconfig: path(KUBECONFIG),
+        skip_lookup: matches.get_flag(SKIP_LOOKUP),
+        lifetimes: Lifetimes {
+            token_ms: ttl(TOKEN_TTL)?,
+            allowed_ms: ttl(ALLOWED_TTL)?,
+            denied_ms: ttl(DENIED_TTL)?,
+        },
+        service: Some(service),
+        write_ca_bundle,
+        take_over,
     }))
 }
 
-fn self_made_names() -> Vec<String> {
-    let mut names = vec!["localhost".to_owned()];
-    if let Ok(namespace) = std::fs::read_to_string(NAMESPACE_FILE) {
-        names.push(format!("{SERVICE}.{}.svc", namespace.trim()));
+fn list(matches: &ArgMatches, name: &str) -> Vec<String> {
+    let given = matches.get_many::<String>(name).into_iter().flatten();
+    given
+        .flat_map(|list| list.split(','))
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The kubeconfig's path, where one is given.
+pub(super) fn kubeconfig(matches: &ArgMatches) -> Option<PathBuf> {
+    let given = matches.get_one::<String>(KUBECONFIG);
+    given.filter(|text| !text.is_empty()).map(PathBuf::from)
+}
+
+/// Our Service: as given, else by the shipped manifests.
+pub(super) fn service(matches: &ArgMatches) -> Result<ServiceName, String> {
+    if let Some(text) = matches.get_one::<String>(API_SERVICE) {
+        return ServiceName::parse(text)
+            .ok_or_else(|| format!("--{API_SERVICE}: {text:?} is not NAMESPACE/NAME"));
     }
-    names
+    let namespace = std::fs::read_to_string(NAMESPACE_FILE).unwrap_or_default(); // outside of a pod there is none
+    Ok(ServiceName {
+        namespace: match namespace.trim() {
+            "" => "default".to_owned(),
+            namespace => namespace.to_owned(),
+        },
+        name: SERVICE.to_owned(),
+    })
+}
+
+/// The first is the one that the API server checks.
+fn self_made_names(service: &ServiceName) -> Vec<String> {
+    let ServiceName { namespace, name } = service;
+    vec![
+        format!("{name}.{namespace}.svc"),
+        format!("{name}.{namespace}.svc.cluster.local"),
+        format!("{name}.{namespace}"),
+        name.clone(),
+        "localhost".to_owned(),
+        "127.0.0.1".to_owned(),
+    ]
 }

@@ -300,7 +300,7 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
                 ),
                 lifecycle: matches.get_flag("web.enable-lifecycle"),
                 config_file: path("web.config.file"),
-                insecure_api_groups: Vec::new(),
+                insecure_api_groups: None,
             },
             secure: secure::options(matches)?,
             keda: (!text(KEDA_LISTEN).is_empty()).then(|| KedaOptions {

@@ -26,7 +26,7 @@ pub use scrape::{
     BODY_BYTES_MAX_DEFAULT, Global, INTERVAL_MS_MIN, PageLimits, Retain, ScrapeJob, StaticGroup,
     default_timeout_ms,
 };
-pub use signals::{API_GROUP_DEFAULT, ExternalMetrics, SignalSpec};
+pub use signals::{ExternalMetrics, SignalSpec};
 pub use yaml::CONFIG_BYTES_MAX;
 
 /// A configuration that passed every check.

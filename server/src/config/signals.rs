@@ -3,14 +3,13 @@
 use stillwell_engine::labels::Labels;
 use stillwell_engine::signal::{Absent, Names, Nan, Policy};
 
+use stillwell_adapters::kubernetes::{self, Groups};
+
 use super::report::Report;
 use super::scrape::labels;
 use super::tables;
 use super::units::duration_ms;
 use super::yaml::{Entry, Node};
-
-/// The group that the HPA reads.
-pub const API_GROUP_DEFAULT: &str = "external.metrics.k8s.io";
 
 /// One entry of `signals`.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +32,7 @@ pub struct SignalSpec {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExternalMetrics {
     /// Served API groups.
-    pub api_groups: Vec<String>,
+    pub groups: Groups,
     /// Also on the plain listener.
     pub insecure: bool,
     /// prometheus-adapter's rules.
@@ -45,7 +44,10 @@ pub struct ExternalMetrics {
 impl Default for ExternalMetrics {
     fn default() -> ExternalMetrics {
         ExternalMetrics {
-            api_groups: vec![API_GROUP_DEFAULT.to_owned()],
+            groups: Groups {
+                external: vec![kubernetes::EXTERNAL.to_owned()],
+                custom: vec![kubernetes::CUSTOM.to_owned()],
+            },
             insecure: false,
             rules_files: Vec::new(),
             rules_line: 1,
@@ -176,14 +178,15 @@ pub(super) fn external_metrics(node: &Node, report: &mut Report) -> ExternalMetr
     for entry in report.fields(node, "external_metrics", &tables::EXTERNAL) {
         match entry.key.as_str() {
             "api_groups" => {
-                section.api_groups = report.texts(entry);
-                if section.api_groups.is_empty() {
+                section.groups.external = groups(entry, report);
+                if section.groups.external.is_empty() {
                     report.error(
                         entry.line,
                         "api_groups: at least one group, or leave the key out",
                     );
                 }
             }
+            "custom_api_groups" => section.groups.custom = groups(entry, report),
             "insecure" => section.insecure = report.flag(entry).unwrap_or(false),
             _ => {
                 section.rules_files = report.texts(entry);
@@ -191,5 +194,36 @@ pub(super) fn external_metrics(node: &Node, report: &mut Report) -> ExternalMetr
             }
         }
     }
+    let Groups { external, custom } = &section.groups;
+    if let Some(both) = external.iter().find(|group| custom.contains(group)) {
+        report.error(
+            node.line,
+            format!("external_metrics: {both:?} is in api_groups and in custom_api_groups; a group holds one kind"),
+        );
+    }
     section
 }
+
+/// Names of API groups: DNS names, a piece of a URL.
+fn groups(entry: &Entry, report: &mut Report) -> Vec<String> {
+    let groups = report.texts(entry);
+    for group in &groups {
+        let plain =
+            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
+        let short = group.len() <= GROUP_BYTES_MAX;
+        if !short || !group.contains('.') || !group.chars().all(plain) {
+            report.error(
+                entry.line,
+                format!(
+                    "{}: {group:?} is no name of an API group, such as {}",
+                    entry.key,
+                    kubernetes::EXTERNAL
+                ),
+            );
+        }
+    }
+    groups
+}
+
+/// A DNS name's length.
+const GROUP_BYTES_MAX: usize = 253;

@@ -216,7 +216,7 @@ pub(super) const WITNESS: Table = Table {
 };
 
 pub(super) const EXTERNAL: Table = Table {
-    read: &["api_groups", "insecure", "rules_files"],
+    read: &["api_groups", "custom_api_groups", "insecure", "rules_files"],
     ignored: &[],
     refused: &[],
 };

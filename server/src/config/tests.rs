@@ -99,7 +99,9 @@ fn signals_and_the_kubernetes_face_are_read() {
         (Absent::Zero, Nan::Last, 1)
     );
     assert!(config.external_metrics.insecure);
-    assert_eq!(config.external_metrics.api_groups, [API_GROUP_DEFAULT]);
+    let groups = &config.external_metrics.groups;
+    assert_eq!(*groups, ExternalMetrics::default().groups);
+    assert_eq!(groups.external, ["external.metrics.k8s.io"]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ pub mod app;
 mod asked;
 pub mod keda;
 mod listen;
+mod objects;
 mod own_metrics;
 mod rules;
 mod run;

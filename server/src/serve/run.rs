@@ -79,7 +79,11 @@ pub async fn start(
         keda,
     } = faces;
     let secure = match secure {
-        Some(options) => Some(Secure::bind(options).await.map_err(io::Error::other)?),
+        Some(options) => {
+            let now_s = clock.now().ms() / 1000;
+            let bound = Secure::bind(options, now_s).await;
+            Some(bound.map_err(io::Error::other)?)
+        }
         None => None,
     };
     let keda = match keda {
@@ -112,12 +116,8 @@ pub async fn start(
     let scraper = scraper
         .await
         .map_err(|_| io::Error::other("the scraping thread did not start"))?;
-    let groups = config.external_metrics.api_groups.clone();
-    let insecure_groups = if config.external_metrics.insecure {
-        groups.clone()
-    } else {
-        Vec::new()
-    };
+    let groups = config.external_metrics.groups.clone();
+    let insecure_groups = config.external_metrics.insecure.then(|| groups.clone());
     let web = WebOptions {
         insecure_api_groups: insecure_groups,
         ..web

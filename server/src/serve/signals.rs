@@ -12,7 +12,7 @@ use stillwell_engine::signal::{SignalId, State};
 use stillwell_engine::{Engine, Limits, Reader, Timestamp};
 
 use super::asked::Asked;
-use super::rules;
+use super::{objects, rules};
 use crate::config::{Config, Problem, SignalSpec};
 use crate::rules::Rule;
 
@@ -171,11 +171,34 @@ impl Signals for Watched {
         Some(reading)
     }
 
+    fn read_object(
+        &self,
+        name: &str,
+        namespace: &str,
+        object: (&str, &str),
+        selector: &Selector,
+        now: Timestamp,
+    ) -> Option<Reading> {
+        let of_object = selector.clone().and_equal(object.0, object.1);
+        let named = |(spec, _): &&(SignalSpec, SignalId)| spec.name.eq_ignore_ascii_case(name);
+        let Some((spec, id)) = self.signals.iter().find(named) else {
+            let asked = self.ask_rule(name, namespace, &of_object, now)?;
+            return Some(match asked {
+                Ok((id, reading)) => {
+                    objects::about(reading, &self.reader.pinned(id), object, namespace)
+                }
+                Err(error) => Reading::Unknown(error.to_string()),
+            });
+        };
+        let pinned = self.reader.pinned(*id);
+        let unlabelled = spec.labels.get(object.0).is_none() && objects::is_pinned(&pinned, object);
+        let wanted = if unlabelled { selector } else { &of_object };
+        let reading = self.read(name, namespace, wanted, now)?;
+        Some(objects::about(reading, &pinned, object, namespace))
+    }
+
     fn guarded(&self, query: &str, now: Timestamp) -> Result<Reading, QueryError> {
-        let id = self.asked.signal(&self.reader, query, now)?;
-        let reading = self.reader.signal(id, now, &[]);
-        let gone = || QueryError::Internal("the query's signal is gone".to_owned());
-        Ok(told(reading.ok_or_else(gone)?, &Labels::empty()))
+        self.ask(query, now).map(|(_, reading)| reading)
     }
 
     fn describe(&self, only: Option<&str>, now: Timestamp) -> Vec<Description> {
@@ -214,9 +237,27 @@ impl Watched {
         selector: &Selector,
         now: Timestamp,
     ) -> Option<Reading> {
-        let query = rules::query_for(&self.rules, &self.reader, name, namespace, selector)?;
-        let reading = query.and_then(|query| self.guarded(&query, now));
+        let asked = self.ask_rule(name, namespace, selector, now)?;
+        let reading = asked.map(|(_, reading)| reading);
         Some(reading.unwrap_or_else(|error| Reading::Unknown(error.to_string())))
+    }
+
+    fn ask_rule(
+        &self,
+        name: &str,
+        namespace: &str,
+        selector: &Selector,
+        now: Timestamp,
+    ) -> Option<Result<(SignalId, Reading), QueryError>> {
+        let query = rules::query_for(&self.rules, &self.reader, name, namespace, selector)?;
+        Some(query.and_then(|query| self.ask(&query, now)))
+    }
+
+    fn ask(&self, query: &str, now: Timestamp) -> Result<(SignalId, Reading), QueryError> {
+        let id = self.asked.signal(&self.reader, query, now)?;
+        let reading = self.reader.signal(id, now, &[]);
+        let gone = || QueryError::Internal("the query's signal is gone".to_owned());
+        Ok((id, told(reading.ok_or_else(gone)?, &Labels::empty())))
     }
 }
 

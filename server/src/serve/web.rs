@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::http::{Method, Request, Response, StatusCode, Uri, header};
 use axum::routing::any;
 use stillwell_adapters::host::Host;
+use stillwell_adapters::kubernetes::Groups;
 use stillwell_adapters::reply::reply;
 use stillwell_adapters::{kubernetes, prometheus, signals};
 use tokio::net::TcpListener;
@@ -29,8 +30,8 @@ pub struct WebOptions {
     pub lifecycle: bool,
     /// `--web.config.file`: TLS, who is let in, and headers.
     pub config_file: Option<PathBuf>,
-    /// API groups of the external metrics API, where it is mounted here.
-    pub insecure_api_groups: Vec<String>,
+    /// API groups of the Kubernetes metrics APIs, where they are mounted here.
+    pub insecure_api_groups: Option<Groups>,
 }
 
 /// Every route of the plain listener. `quit` ends the process.
@@ -38,11 +39,8 @@ pub fn router(app: &Arc<App>, options: &WebOptions, quit: watch::Sender<bool>) -
     let host: Arc<dyn Host> = Arc::clone(app) as Arc<dyn Host>;
     let mut router =
         prometheus::router(Arc::clone(&host)).merge(signals::router(Arc::clone(&host)));
-    if !options.insecure_api_groups.is_empty() {
-        router = router.merge(kubernetes::router(
-            host,
-            options.insecure_api_groups.clone(),
-        ));
+    if let Some(groups) = &options.insecure_api_groups {
+        router = router.merge(kubernetes::router(host, groups.clone()));
     }
     let text = |status, text: &str| reply(status, "text/plain; charset=utf-8", text.to_owned());
     router = router.route(

@@ -1,6 +1,9 @@
 //! A whole server on loopback, targets that do what a test says, and waiting for events instead of sleeping.
 #![allow(dead_code, unreachable_pub, reason = "every test takes what it needs")]
 
+pub mod api_server;
+pub mod certificates;
+
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -198,6 +201,17 @@ pub async fn until(app: &App, what: &str, mut fits: impl FnMut(&App) -> bool) {
             app.targets().active
         );
     }
+}
+
+/// Waits until `fits` holds, asking again and again: for what no scrape announces.
+pub async fn eventually<F: Future<Output = bool>>(what: &str, mut fits: impl FnMut() -> F) {
+    let waiting = async {
+        while !fits().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(PATIENCE, waiting).await.is_ok();
+    assert!(in_time, "never happened: {what}");
 }
 
 /// The state of the target at this address.

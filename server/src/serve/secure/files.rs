@@ -51,14 +51,6 @@ pub(super) fn certified_key(certificate: &Path, key: &Path) -> Result<CertifiedK
     Ok(certified)
 }
 
-/// A certificate made here, for these names; nobody can verify it, so the API server must be told not to.
-pub(super) fn self_made(names: Vec<String>) -> Result<CertifiedKey, String> {
-    let made = rcgen::generate_simple_self_signed(names).map_err(|error| error.to_string())?;
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(str::to_owned)?;
-    let signer = any_supported_type(&key).map_err(|error| error.to_string())?;
-    Ok(CertifiedKey::new(vec![made.cert.der().clone()], signer))
-}
-
 /// A bundle of CAs and the verifier for client certificates that it signs.
 #[derive(Clone, Debug)]
 pub(super) struct Pool {
@@ -69,17 +61,24 @@ pub(super) struct Pool {
 
 impl Pool {
     pub(super) fn read(path: &Path) -> Result<Pool, String> {
-        let certificates = certificates(path)?;
+        let place = path.display().to_string();
+        let pem = std::fs::read(path).map_err(|error| format!("{place}: {error}"))?;
+        Pool::parse(&pem, &place)
+    }
+
+    /// Reads a bundle in PEM; errors name the place where it is from.
+    pub(super) fn parse(pem: &[u8], place: &str) -> Result<Pool, String> {
+        let certificates = certificates_in(pem, place)?;
         let mut roots = RootCertStore::empty();
         for certificate in &certificates {
             roots
                 .add(certificate.clone())
-                .map_err(|error| format!("{}: {error}", path.display()))?;
+                .map_err(|error| format!("{place}: {error}"))?;
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
             .build()
-            .map_err(|error| format!("{}: {error}", path.display()))?;
+            .map_err(|error| format!("{place}: {error}"))?;
         Ok(Pool {
             certificates,
             verifier,
@@ -101,13 +100,16 @@ impl Pool {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let refuse = |error: rustls::pki_types::pem::Error| format!("{}: {error}", path.display());
-    let all: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path)
-        .map_err(refuse)?
-        .collect();
-    let all = all.map_err(refuse)?;
+    let place = path.display().to_string();
+    let pem = std::fs::read(path).map_err(|error| format!("{place}: {error}"))?;
+    certificates_in(&pem, &place)
+}
+
+fn certificates_in(pem: &[u8], place: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let all = all.map_err(|error| format!("{place}: {error}"))?;
     if all.is_empty() {
-        return Err(format!("{}: there is no certificate in it", path.display()));
+        return Err(format!("{place}: there is no certificate in it"));
     }
     Ok(all)
 }

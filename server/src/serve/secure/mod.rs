@@ -1,12 +1,17 @@
-//! The secure listener: the external metrics API as the API server's aggregation layer calls it, over TLS.
+//! The secure listener: the Kubernetes metrics APIs as the API server's aggregation layer calls them, over TLS.
 //!
-//! Identities come from client certificates: the front proxy's, which speaks for others, and those of the client CA.
-//! TokenReview and SubjectAccessReview need the API server and are not built yet, so only what the front proxy vouches
-//! for is let in (it has authorised the request), and `system:masters`; health is open to everybody.
+//! Identities come from client certificates (the front proxy's, which speaks for others, and those of the client CA) and
+//! from bearer tokens; the API server is asked who holds a token and who may do what. Health is open to everybody.
 
+mod access;
+mod announce;
+mod attributes;
+mod cache;
 mod der;
 mod files;
 mod identity;
+mod self_made;
+mod trust;
 mod verifier;
 
 use std::path::PathBuf;
@@ -16,29 +21,36 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
-use parking_lot::RwLock;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use stillwell_adapters::host::Host;
-use stillwell_adapters::kubernetes::{self, Status};
+use stillwell_adapters::kubernetes::{self, Groups, Status};
 use stillwell_adapters::reply::{JSON, reply};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, error, info};
 
-use self::files::{Pool, Serving, Watched, certified_key, self_made};
-use self::identity::{Authorities, Identity};
+pub use self::cache::Lifetimes;
+pub use self::identity::Headers;
+
+use self::access::Access;
+use self::announce::Announcement;
+use self::attributes::RequestPath;
+use self::files::{Serving, Watched, certified_key};
+use self::self_made::self_made;
+use self::trust::Trust;
 use self::verifier::AskOnly;
 use super::app::App;
 use super::{listen, own_metrics, web};
+use crate::cluster::{Cluster, ServiceName};
 
 /// A client that has not finished its handshake by then is not going to.
 const HANDSHAKE_MS: u64 = 10_000;
 /// Files are looked at this often.
 const RELOAD_MS: u64 = 1_000;
-/// A member may do everything, as in every API server.
-const MASTERS: &str = "system:masters";
+/// An HPA's worker has no deadline of its own, the aggregator's probe has 5 s: whatever an answer waits for ends here.
+const ANSWER_MS: u64 = 4_500;
 
 /// From the flags of extension API servers.
 #[derive(Clone, Debug, Default)]
@@ -53,8 +65,22 @@ pub struct SecureOptions {
     pub request_header_ca: Option<PathBuf>,
     /// Names of the front proxy's certificates; empty is any.
     pub allowed_names: Vec<String>,
+    /// In which headers the front proxy says for whom it asks.
+    pub headers: Headers,
     /// Names of a certificate that is made here.
     pub self_made_names: Vec<String>,
+    /// How the API server is reached; in a pod it is found without.
+    pub kubeconfig: Option<PathBuf>,
+    /// Whom to believe is in the files; the API server is not asked.
+    pub skip_lookup: bool,
+    /// How long the API server's answers are kept.
+    pub lifetimes: Lifetimes,
+    /// The Service through which the API server reaches this process.
+    pub service: Option<ServiceName>,
+    /// Write the self-made certificate's CA into the APIServices that point here.
+    pub write_ca_bundle: bool,
+    /// Point APIServices here that point elsewhere.
+    pub take_over: bool,
 }
 
 /// A secure listener, ready to serve.
@@ -62,17 +88,43 @@ pub struct Secure {
     options: SecureOptions,
     listener: TcpListener,
     serving: Arc<Serving>,
-    authorities: Arc<RwLock<Authorities>>,
+    /// Of the self-made certificate.
+    ca: Option<CertificateDer<'static>>,
+    trust: Arc<Trust>,
+    cluster: Option<Cluster>,
 }
 
 impl Secure {
-    /// Reads every file and listens. What is wrong now would be wrong for the first caller.
-    pub async fn bind(options: SecureOptions) -> Result<Secure, String> {
-        let serving = match &options.certificate {
-            Some((certificate, key)) => certified_key(certificate, key)?,
-            None => self_made(options.self_made_names.clone())?,
+    /// Reads every file, asks the API server whom to believe, and listens. What is wrong now would be wrong for the first
+    /// caller; an API server that is down is not, it will come back.
+    pub async fn bind(options: SecureOptions, now_s: i64) -> Result<Secure, String> {
+        let (serving, ca) = match &options.certificate {
+            Some((certificate, key)) => (certified_key(certificate, key)?, None),
+            None => {
+                let made = self_made(options.self_made_names.clone(), now_s)?;
+                (made.serving, Some(made.ca))
+            }
         };
-        let authorities = authorities(&options)?;
+        let cluster = Cluster::connect(options.kubeconfig.as_deref()).await?;
+        if cluster.is_none() && options.request_header_ca.is_none() {
+            return Err(
+                "--secure-port needs --requestheader-client-ca-file, or --kubeconfig outside of a cluster: without them \
+                 nobody could be let in"
+                    .to_owned(),
+            );
+        }
+        let asked = cluster.as_ref().filter(|_| !options.skip_lookup);
+        let trust = Trust::new(options.clone(), asked.is_some())?;
+        match (&cluster, asked) {
+            (Some(cluster), Some(_)) => {
+                info!("asking the API server {} about callers", cluster.address());
+                trust.hear(cluster.authentication().await)?;
+            }
+            (Some(cluster), None) => {
+                info!("asking the API server {} about callers", cluster.address());
+            }
+            _ => info!("no API server to ask: only whom the front proxy vouches for is let in"),
+        }
         let listener = TcpListener::bind(&options.address)
             .await
             .map_err(|error| format!("listen on {}: {error}", options.address))?;
@@ -80,7 +132,9 @@ impl Secure {
             options,
             listener,
             serving: Arc::new(Serving::new(serving)),
-            authorities: Arc::new(RwLock::new(authorities)),
+            ca,
+            trust: Arc::new(trust),
+            cluster,
         })
     }
 
@@ -90,7 +144,7 @@ impl Secure {
     }
 
     /// Serves until `quit` turns true.
-    pub async fn serve(self, app: Arc<App>, groups: Vec<String>, quit: watch::Receiver<bool>) {
+    pub async fn serve(self, app: Arc<App>, groups: Groups, quit: watch::Receiver<bool>) {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -98,39 +152,40 @@ impl Secure {
             .with_client_cert_verifier(Arc::new(AskOnly::default()))
             .with_cert_resolver(Arc::clone(&self.serving) as _);
         let acceptor = TlsAcceptor::from(Arc::new(config));
+        let announcement = self.announcement(&groups);
         let face = Arc::new(Face {
             router: kubernetes::router(Arc::clone(&app) as Arc<dyn Host>, groups),
             app,
-            authorities: Arc::clone(&self.authorities),
+            trust: Arc::clone(&self.trust),
+            access: Access::new(self.cluster.clone(), self.options.lifetimes),
         });
-        let reloading = reload(self.options, self.serving, self.authorities);
+        let asked = self.cluster.filter(|_| !self.options.skip_lookup);
+        let listening = listen_to(asked, Arc::clone(&self.trust));
+        let reloading = reload(self.options, self.serving, self.trust);
         let serving = listen::serve(self.listener, quit, move |stream, quit| {
             connection(stream, quit, acceptor.clone(), Arc::clone(&face))
         });
         tokio::select! {
             () = serving => {}
             () = reloading => {}
+            () = listening => {}
+            () = announce(announcement) => {}
         }
+    }
+
+    fn announcement(&self, groups: &Groups) -> Option<Announcement> {
+        Some(Announcement {
+            cluster: self.cluster.clone()?,
+            groups: groups.versions(),
+            us: self.options.service.clone()?,
+            ca: self.ca.clone().filter(|_| self.options.write_ca_bundle),
+            take_over: self.options.take_over,
+        })
     }
 }
 
-fn authorities(options: &SecureOptions) -> Result<Authorities, String> {
-    let pool = |path: &Option<PathBuf>| path.as_deref().map(Pool::read).transpose();
-    let authorities = Authorities {
-        request_header: pool(&options.request_header_ca)?,
-        allowed_names: options.allowed_names.clone(),
-        client: pool(&options.client_ca)?,
-    };
-    authorities.check()?;
-    Ok(authorities)
-}
-
-/// Reads files again when they change; what does not read leaves the old in force.
-async fn reload(
-    options: SecureOptions,
-    serving: Arc<Serving>,
-    authorities: Arc<RwLock<Authorities>>,
-) {
+/// Reads files again when they change; what does not read leaves the old in force. Never ends.
+async fn reload(options: SecureOptions, serving: Arc<Serving>, trust: Arc<Trust>) {
     let pair = options.certificate.clone();
     let certificate_files = pair
         .iter()
@@ -156,21 +211,36 @@ async fn reload(
             }
         }
         if bundles.changed() {
-            match self::authorities(&options) {
-                Ok(new) => {
-                    *authorities.write() = new;
-                    info!("client CAs reloaded");
-                }
-                Err(why) => error!(why, "client CAs not reloaded; the old ones stay in force"),
-            }
+            trust.reload();
         }
+    }
+}
+
+/// Keeps up with what the API server says whom to believe. Never ends.
+async fn listen_to(cluster: Option<Cluster>, trust: Arc<Trust>) {
+    let Some(cluster) = cluster else {
+        return std::future::pending().await;
+    };
+    crate::cluster::follow(cluster, |told| {
+        if let Err(why) = trust.hear(told) {
+            error!(why, "what was believed before stays in force");
+        }
+    })
+    .await;
+}
+
+async fn announce(announcement: Option<Announcement>) {
+    match announcement {
+        Some(announcement) => announcement.keep().await,
+        None => std::future::pending().await,
     }
 }
 
 struct Face {
     router: Router,
     app: Arc<App>,
-    authorities: Arc<RwLock<Authorities>>,
+    trust: Arc<Trust>,
+    access: Access,
 }
 
 async fn connection(
@@ -204,47 +274,48 @@ async fn connection(
 impl Face {
     async fn answer(
         &self,
+        request: Request<Body>,
+        chain: &[CertificateDer<'static>],
+    ) -> Response<Body> {
+        let answering = self.admit_and_route(request, chain);
+        match tokio::time::timeout(Duration::from_millis(ANSWER_MS), answering).await {
+            Ok(response) => response,
+            Err(_) => Status::unavailable(format!("no answer was found within {ANSWER_MS} ms"))
+                .into_response(),
+        }
+    }
+
+    async fn admit_and_route(
+        &self,
         mut request: Request<Body>,
         chain: &[CertificateDer<'static>],
     ) -> Response<Body> {
-        let now_s = u64::try_from(self.app.now().ms() / 1000).unwrap_or(0);
-        let identity = self
-            .authorities
-            .read()
-            .identify(chain, request.headers_mut(), now_s);
-        let path = request.uri().path().to_owned();
-        match path.trim_end_matches('/') {
-            "/livez" | "/readyz" | "/healthz" => {
-                return reply(StatusCode::OK, "text/plain; charset=utf-8", "ok".to_owned());
-            }
-            _ => {}
-        }
-        if let Err(refused) = authorize(identity, &path) {
+        let text = request.uri().path().to_owned();
+        let Some(path) = RequestPath::parse(&text) else {
+            return Status::not_found(format!("{text}: a slash inside a name")).into_response();
+        };
+        let authorities = self.trust.current();
+        let now = self.app.now();
+        let admitted = self
+            .access
+            .admit(&mut request, &path, chain, &authorities, now);
+        if let Err(refused) = admitted.await {
             return refused.into_response();
         }
-        match path.as_str() {
-            "/version" => reply(StatusCode::OK, JSON, version(self.app.build().version)),
-            "/metrics" => reply(
+        match *path.pieces() {
+            ["livez" | "readyz" | "healthz"] => {
+                reply(StatusCode::OK, "text/plain; charset=utf-8", "ok".to_owned())
+            }
+            ["version"] => reply(StatusCode::OK, JSON, version(self.app.build().version)),
+            ["metrics"] => reply(
                 StatusCode::OK,
                 "text/plain; version=0.0.4; charset=utf-8",
                 own_metrics::page(&self.app),
             ),
-            _ if path.starts_with("/apis") => web::route(self.router.clone(), "", request).await,
-            _ => Status::not_found(format!("{path}: there is /apis")).into_response(),
+            ["apis", ..] => web::route(self.router.clone(), "", request).await,
+            _ => Status::not_found(format!("{text}: there is /apis")).into_response(),
         }
     }
-}
-
-fn authorize(identity: Result<Identity, String>, path: &str) -> Result<(), Status> {
-    // As an API server that lets nobody in anonymously: 403, with what would have been enough.
-    let identity = identity.map_err(|why| Status::forbidden(format!("{path}: {why}")))?;
-    if identity.from_front_proxy || identity.groups.iter().any(|group| group == MASTERS) {
-        return Ok(());
-    }
-    Err(Status::forbidden(format!(
-        "{}: user {:?} did not come through the API server, and asking it about others is not built yet",
-        path, identity.user
-    )))
 }
 
 fn version(ours: &str) -> String {

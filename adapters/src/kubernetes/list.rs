@@ -1,0 +1,337 @@
+//! The lists that both metrics APIs answer with, as JSON and as Kubernetes' protobuf.
+
+use prost::Message;
+use stillwell_engine::Timestamp;
+use stillwell_engine::labels::Labels;
+
+use super::groups::Content;
+use super::selector::{Requirement, Selector};
+use crate::json;
+use crate::time::rfc3339_seconds;
+
+/// One number.
+pub(super) struct Item {
+    pub(super) metric: String,
+    /// Empty for metrics of objects, which tell their selector instead.
+    pub(super) labels: Labels,
+    pub(super) object: Option<Object>,
+    pub(super) at: Timestamp,
+    /// A quantity.
+    pub(super) value: String,
+}
+
+/// What a metric is about.
+pub(super) struct Object {
+    pub(super) api_version: String,
+    pub(super) kind: &'static str,
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) selector: Selector,
+}
+
+/// A list of them.
+pub(super) struct List {
+    pub(super) group: String,
+    pub(super) content: Content,
+    pub(super) items: Vec<Item>,
+}
+
+impl List {
+    fn api_version(&self) -> String {
+        format!("{}/{}", self.group, self.content.version())
+    }
+
+    /// As JSON. Every list has its items, though there be none.
+    pub(super) fn json(&self) -> String {
+        let mut out = "{\"kind\":".to_owned();
+        json::string(&mut out, self.content.list_kind());
+        out.push_str(",\"apiVersion\":");
+        json::string(&mut out, &self.api_version());
+        out.push_str(",\"metadata\":{},\"items\":[");
+        json::joined(&mut out, &self.items, |out, item| {
+            match &item.object {
+                None => external(out, item),
+                Some(object) => custom(out, item, object),
+            }
+            out.push_str(",\"timestamp\":");
+            json::string(out, &rfc3339_seconds(item.at));
+            out.push_str(",\"value\":");
+            json::string(out, &item.value);
+            out.push('}');
+        });
+        out.push_str("]}\n");
+        out
+    }
+
+    /// As protobuf, in the envelope of Kubernetes: four bytes, then `runtime.Unknown`.
+    pub(super) fn protobuf(&self) -> Vec<u8> {
+        let raw = match self.content {
+            Content::External => wire::ExternalList {
+                metadata: Some(wire::ListMeta::default()),
+                items: self.items.iter().map(wire::external).collect(),
+            }
+            .encode_to_vec(),
+            Content::Custom => wire::CustomList {
+                metadata: Some(wire::ListMeta::default()),
+                items: self.items.iter().map(wire::custom).collect(),
+            }
+            .encode_to_vec(),
+        };
+        let envelope = wire::Unknown {
+            type_meta: Some(wire::TypeMeta {
+                api_version: self.api_version(),
+                kind: self.content.list_kind().to_owned(),
+            }),
+            raw,
+        };
+        let mut out = wire::MAGIC.to_vec();
+        out.extend_from_slice(&envelope.encode_to_vec());
+        out
+    }
+}
+
+fn external(out: &mut String, item: &Item) {
+    out.push_str("{\"metricName\":");
+    json::string(out, &item.metric);
+    out.push_str(",\"metricLabels\":");
+    json::object(out, item.labels.iter());
+}
+
+fn custom(out: &mut String, item: &Item, object: &Object) {
+    out.push_str("{\"describedObject\":{\"kind\":");
+    json::string(out, object.kind);
+    for (key, value) in [
+        ("namespace", &object.namespace),
+        ("name", &object.name),
+        ("apiVersion", &object.api_version),
+    ] {
+        out.push_str(&format!(",\"{key}\":"));
+        json::string(out, value);
+    }
+    out.push_str("},\"metric\":{\"name\":");
+    json::string(out, &item.metric);
+    // As Kubernetes does: no selector is null.
+    out.push_str(",\"selector\":");
+    if object.selector.requirements().is_empty() {
+        out.push_str("null}");
+        return;
+    }
+    out.push_str("{\"matchExpressions\":[");
+    json::joined(out, object.selector.requirements(), |out, requirement| {
+        let (key, operator, values) = expression(requirement);
+        out.push_str("{\"key\":");
+        json::string(out, key);
+        out.push_str(&format!(",\"operator\":\"{operator}\""));
+        if !values.is_empty() {
+            out.push_str(",\"values\":");
+            json::strings(out, values.iter().map(String::as_str));
+        }
+        out.push('}');
+    });
+    out.push_str("]}}");
+}
+
+/// A requirement as `metav1.LabelSelectorRequirement`.
+fn expression(requirement: &Requirement) -> (&str, &'static str, &[String]) {
+    match requirement {
+        Requirement::Exists(key) => (key, "Exists", &[]),
+        Requirement::Absent(key) => (key, "DoesNotExist", &[]),
+        Requirement::Equal(key, value) => (key, "In", std::slice::from_ref(value)),
+        Requirement::NotEqual(key, value) => (key, "NotIn", std::slice::from_ref(value)),
+        Requirement::In(key, values) => (key, "In", values),
+        Requirement::NotIn(key, values) => (key, "NotIn", values),
+    }
+}
+
+/// The messages, with the numbers of their fields as in `generated.proto` of `k8s.io/metrics`, `k8s.io/apimachinery` and
+/// `k8s.io/api`.
+mod wire {
+    use std::collections::BTreeMap;
+
+    use prost::Message;
+
+    use super::{Item, expression};
+
+    /// Before every message: tells protobuf from JSON.
+    pub(super) const MAGIC: [u8; 4] = *b"k8s\0";
+
+    /// `runtime.Unknown`
+    #[derive(Clone, PartialEq, Message)]
+    pub(super) struct Unknown {
+        #[prost(message, optional, tag = "1")]
+        pub(super) type_meta: Option<TypeMeta>,
+        #[prost(bytes = "vec", tag = "2")]
+        pub(super) raw: Vec<u8>,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    pub(super) struct TypeMeta {
+        #[prost(string, tag = "1")]
+        pub(super) api_version: String,
+        #[prost(string, tag = "2")]
+        pub(super) kind: String,
+    }
+
+    /// `metav1.ListMeta`, of which nothing is used.
+    #[derive(Clone, PartialEq, Message)]
+    pub(super) struct ListMeta {}
+
+    /// `metav1.Time`
+    #[derive(Clone, PartialEq, Message)]
+    pub(super) struct Time {
+        #[prost(int64, tag = "1")]
+        pub(super) seconds: i64,
+        #[prost(int32, tag = "2")]
+        pub(super) nanos: i32,
+    }
+
+    /// `resource.Quantity`
+    #[derive(Clone, PartialEq, Message)]
+    pub(super) struct Quantity {
+        #[prost(string, tag = "1")]
+        pub(super) text: String,
+    }
+
+    /// `external_metrics.v1beta1.ExternalMetricValueList`
+    #[derive(Clone, PartialEq, Message)]
+    pub(super) struct ExternalList {
+        #[prost(message, optional, tag = "1")]
+        pub(super) metadata: Option<ListMeta>,
+        #[prost(message, repeated, tag = "2")]
+        pub(super) items: Vec<External>,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    pub(super) struct External {
+        #[prost(string, tag = "1")]
+        pub(super) metric: String,
+        #[prost(btree_map = "string, string", tag = "2")]
+        pub(super) labels: BTreeMap<String, String>,
+        #[prost(message, optional, tag = "3")]
+        pub(super) timestamp: Option<Time>,
+        #[prost(int64, optional, tag = "4")]
+        pub(super) window: Option<i64>,
+        #[prost(message, optional, tag = "5")]
+        pub(super) value: Option<Quantity>,
+    }
+
+    /// `custom_metrics.v1beta2.MetricValueList`
+    #[derive(Clone, PartialEq, Message)]
+    pub(super) struct CustomList {
+        #[prost(message, optional, tag = "1")]
+        pub(super) metadata: Option<ListMeta>,
+        #[prost(message, repeated, tag = "2")]
+        pub(super) items: Vec<Custom>,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    pub(super) struct Custom {
+        #[prost(message, optional, tag = "1")]
+        pub(super) object: Option<Reference>,
+        #[prost(message, optional, tag = "2")]
+        pub(super) metric: Option<Identifier>,
+        #[prost(message, optional, tag = "3")]
+        pub(super) timestamp: Option<Time>,
+        #[prost(int64, optional, tag = "4")]
+        pub(super) window: Option<i64>,
+        #[prost(message, optional, tag = "5")]
+        pub(super) value: Option<Quantity>,
+    }
+
+    /// `v1.ObjectReference`
+    #[derive(Clone, PartialEq, Message)]
+    pub(super) struct Reference {
+        #[prost(string, tag = "1")]
+        pub(super) kind: String,
+        #[prost(string, tag = "2")]
+        pub(super) namespace: String,
+        #[prost(string, tag = "3")]
+        pub(super) name: String,
+        #[prost(string, tag = "5")]
+        pub(super) api_version: String,
+    }
+
+    /// `custom_metrics.v1beta2.MetricIdentifier`
+    #[derive(Clone, PartialEq, Message)]
+    pub(super) struct Identifier {
+        #[prost(string, tag = "1")]
+        pub(super) name: String,
+        #[prost(message, optional, tag = "2")]
+        pub(super) selector: Option<LabelSelector>,
+    }
+
+    /// `metav1.LabelSelector`
+    #[derive(Clone, PartialEq, Message)]
+    pub(super) struct LabelSelector {
+        #[prost(message, repeated, tag = "2")]
+        pub(super) expressions: Vec<Expression>,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    pub(super) struct Expression {
+        #[prost(string, tag = "1")]
+        pub(super) key: String,
+        #[prost(string, tag = "2")]
+        pub(super) operator: String,
+        #[prost(string, repeated, tag = "3")]
+        pub(super) values: Vec<String>,
+    }
+
+    pub(super) fn external(item: &Item) -> External {
+        let labels = item.labels.iter();
+        External {
+            metric: item.metric.clone(),
+            labels: labels.map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
+            timestamp: Some(time(item)),
+            window: None,
+            value: Some(quantity(item)),
+        }
+    }
+
+    pub(super) fn custom(item: &Item) -> Custom {
+        let selector = item.object.as_ref().map(|object| &object.selector);
+        let selector = selector.filter(|selector| !selector.requirements().is_empty());
+        Custom {
+            object: item.object.as_ref().map(|object| Reference {
+                kind: object.kind.to_owned(),
+                namespace: object.namespace.clone(),
+                name: object.name.clone(),
+                api_version: object.api_version.clone(),
+            }),
+            metric: Some(Identifier {
+                name: item.metric.clone(),
+                selector: selector.map(|selector| LabelSelector {
+                    expressions: selector
+                        .requirements()
+                        .iter()
+                        .map(|requirement| {
+                            let (key, operator, values) = expression(requirement);
+                            Expression {
+                                key: key.to_owned(),
+                                operator: operator.to_owned(),
+                                values: values.to_vec(),
+                            }
+                        })
+                        .collect(),
+                }),
+            }),
+            timestamp: Some(time(item)),
+            window: None,
+            value: Some(quantity(item)),
+        }
+    }
+
+    /// To the second, as the JSON form has it.
+    fn time(item: &Item) -> Time {
+        Time {
+            seconds: item.at.ms().div_euclid(1000),
+            nanos: 0,
+        }
+    }
+
+    fn quantity(item: &Item) -> Quantity {
+        Quantity {
+            text: item.value.clone(),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Reads a signal for one request, the same way for both APIs.
+
+use super::selector::Selector;
+use super::status::Status;
+use crate::host::{Element, Host, Reading};
+
+/// An HPA worker waits without a deadline of its own; the availability probe of the aggregator gives 5 s.
+const TIMEOUT_MS: u64 = 4_000;
+
+/// A question for a metric.
+pub(super) struct Question<'q> {
+    pub(super) metric: &'q str,
+    pub(super) namespace: &'q str,
+    pub(super) selector: Selector,
+    /// As the client wrote it, for errors.
+    pub(super) selector_text: &'q str,
+    /// The object whose metric it is, where it is one's: the label that names it, and its name.
+    pub(super) object: Option<(&'static str, &'q str)>,
+}
+
+/// The elements that were asked for; never none.
+pub(super) async fn read(host: &dyn Host, question: Question<'_>) -> Result<Vec<Element>, Status> {
+    let Question {
+        metric,
+        namespace,
+        selector,
+        selector_text,
+        object,
+    } = question;
+    let signals = host.signals();
+    let (now, names) = (host.now(), signals.names());
+    let (name, space) = (metric.to_owned(), namespace.to_owned());
+    let pin = object.map(|(label, object)| (label, object.to_owned()));
+    let reading = host
+        .queries()
+        .run(TIMEOUT_MS, move |_| {
+            Ok(match pin {
+                None => signals.read(&name, &space, &selector, now),
+                Some((label, object)) => {
+                    signals.read_object(&name, &space, (label, &object), &selector, now)
+                }
+            })
+        })
+        .await
+        .map_err(|error| Status::unavailable(format!("{metric}: {error}")))?;
+    match reading {
+        None => Err(Status::not_found(unknown(metric, &names))),
+        Some(Reading::Forbidden) => Err(Status::forbidden(format!(
+            "{metric} is not for namespace {namespace} (signals[].namespaces)"
+        ))),
+        Some(Reading::Unknown(why)) => {
+            Err(Status::unavailable(format!("{metric} is unknown: {why}")))
+        }
+        Some(Reading::NoneFits(elements)) => Err(Status::not_found(match object {
+            None => format!(
+                "{metric}: none of its {elements} elements fits labelSelector {selector_text:?}"
+            ),
+            Some((label, object)) => format!(
+                "{metric}: none of its {elements} elements is about {object:?} by its label {label}; group the query by \
+                 {label}, pin {label} in each of its selectors, or give the signal `labels: {{{label}: {object}}}`"
+            ),
+        })),
+        Some(Reading::Value(elements) | Reading::Held { elements, .. }) => Ok(elements),
+    }
+}
+
+fn unknown(metric: &str, names: &[String]) -> String {
+    if names.is_empty() {
+        return format!("there is no metric {metric}: no signals are configured");
+    }
+    format!(
+        "there is no metric {metric}; there are {}",
+        names.join(", ")
+    )
+}

@@ -1,0 +1,38 @@
+//! The API server of the cluster that this process serves: what is asked of it, and how it is reached.
+//!
+//! Everything has a deadline; the answer to a caller has one too, and what cannot be asked is refused, not guessed.
+
+mod api_service;
+mod authentication;
+mod connect;
+mod review;
+
+pub(crate) use api_service::Written;
+pub use api_service::{Owner, ServiceName, api_service_name};
+pub use authentication::AUTHENTICATION_CONFIG;
+pub(crate) use authentication::follow;
+pub use connect::Cluster;
+pub(crate) use review::{Attributes, User, Verdict};
+
+/// An error of the client in words, without the doubling that its own text has.
+fn words(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => format!("{} ({})", status.message, status.code),
+        kube::Error::Service(error) => chain(&**error),
+        other => chain(other),
+    }
+}
+
+/// An error and what caused it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        let cause = error.to_string();
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+        next = error.source();
+    }
+    text
+}

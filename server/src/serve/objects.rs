@@ -1,0 +1,94 @@
+//! What a signal says about one object: an InferencePool or a Service, named by a label.
+//!
+//! A total over several objects must not pass for the number of one. An element is about an object where its own label
+//! says so, or where every selector of the query pins that label, so that nothing else can be in it.
+
+use stillwell_adapters::host::{Element, Reading};
+
+/// The label that holds an object's namespace.
+const NAMESPACE: &str = "namespace";
+
+/// Whether a query can only be about this object, though its result has no such label.
+pub(super) fn is_pinned(pinned: &[(String, String)], (label, name): (&str, &str)) -> bool {
+    pinned
+        .iter()
+        .any(|(key, value)| key == label && value == name)
+}
+
+/// Only the elements that are about the object; `NoneFits` where none is.
+pub(super) fn about(
+    reading: Reading,
+    pinned: &[(String, String)],
+    (label, name): (&str, &str),
+    namespace: &str,
+) -> Reading {
+    let of = |element: &Element, label: &str| -> Option<String> {
+        let constant = || {
+            let (_, value) = pinned.iter().find(|(key, _)| key == label)?;
+            Some(value.clone())
+        };
+        element
+            .labels
+            .get(label)
+            .map(str::to_owned)
+            .or_else(constant)
+    };
+    reading.retain(|element| {
+        let here = of(element, NAMESPACE).is_none_or(|of| of == namespace);
+        here && of(element, label).as_deref() == Some(name)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use stillwell_engine::{Timestamp, labels};
+
+    use super::*;
+
+    #[test]
+    fn a_number_is_told_only_of_the_object_that_it_is_about() {
+        let element = |labels| Element {
+            labels,
+            value: 7.0,
+            at: Timestamp::from_ms(0),
+        };
+        let pin = |label: &str, value: &str| vec![(label.to_owned(), value.to_owned())];
+        let pool = ("inference_pool", "p");
+        for (labels, pinned, fits) in [
+            (labels! { "inference_pool" => "p" }, vec![], true),
+            (labels! { "inference_pool" => "q" }, vec![], false),
+            (labels! {}, vec![], false),
+            (labels! {}, pin("inference_pool", "p"), true),
+            (labels! {}, pin("inference_pool", "q"), false),
+            (
+                labels! { "inference_pool" => "p", "namespace" => "a" },
+                vec![],
+                true,
+            ),
+            (
+                labels! { "inference_pool" => "p", "namespace" => "b" },
+                vec![],
+                false,
+            ),
+            (
+                labels! { "inference_pool" => "p" },
+                pin("namespace", "b"),
+                false,
+            ),
+        ] {
+            let told = Reading::Value(vec![element(labels.clone())]);
+            let expected = if fits {
+                told.clone()
+            } else {
+                Reading::NoneFits(1)
+            };
+            assert_eq!(
+                about(told, &pinned, pool, "a"),
+                expected,
+                "{labels} {pinned:?}"
+            );
+        }
+        let unknown = Reading::Unknown("down".to_owned());
+        assert_eq!(about(unknown.clone(), &[], pool, "a"), unknown);
+    }
+}

@@ -1,0 +1,173 @@
+//! Certificates of tests: authorities, what they sign, files to put them in, and a TLS client.
+#![allow(dead_code, unreachable_pub, reason = "every test takes what it needs")]
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, date_time_ymd,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// The name under which the API server reaches us.
+pub const SERVICE: &str = "stillwell.default.svc";
+
+pub struct Authority {
+    pub certificate: Certificate,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    pub fn new(name: &str) -> Authority {
+        let mut params = CertificateParams::new(Vec::<String>::new()).expect("no names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().expect("random");
+        let certificate = params.self_signed(&key).expect("signs");
+        Authority {
+            certificate,
+            issuer: Issuer::new(params, key),
+        }
+    }
+
+    /// A client certificate of this name.
+    pub fn client(&self, name: &str, groups: &[&str], expired: bool) -> Pair {
+        let mut params = CertificateParams::new(Vec::<String>::new()).expect("no names");
+        params.distinguished_name.push(DnType::CommonName, name);
+        for group in groups {
+            params
+                .distinguished_name
+                .push(DnType::OrganizationName, *group);
+        }
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        if expired {
+            params.not_before = date_time_ymd(2001, 1, 1);
+            params.not_after = date_time_ymd(2002, 1, 1);
+        }
+        self.sign(params)
+    }
+
+    pub fn server(&self, name: &str) -> Pair {
+        self.sign(CertificateParams::new(vec![name.to_owned()]).expect("a name"))
+    }
+
+    fn sign(&self, params: CertificateParams) -> Pair {
+        let key = KeyPair::generate().expect("random");
+        let certificate = params.signed_by(&key, &self.issuer).expect("signs");
+        Pair { certificate, key }
+    }
+
+    pub fn der(&self) -> CertificateDer<'static> {
+        self.certificate.der().clone()
+    }
+}
+
+pub struct Pair {
+    pub certificate: Certificate,
+    pub key: KeyPair,
+}
+
+impl Pair {
+    /// A server that shows this certificate.
+    pub fn server_config(&self) -> ServerConfig {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let (chain, key) = self.parts();
+        ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .expect("a pair")
+    }
+
+    fn parts(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let key = PrivateKeyDer::try_from(self.key.serialize_der()).expect("a key");
+        (vec![self.certificate.der().clone()], key)
+    }
+}
+
+/// Files of one test, gone when it ends.
+pub struct Files(PathBuf);
+
+impl Files {
+    pub fn new(name: &str) -> Files {
+        let folder = std::env::temp_dir().join(format!("stillwell-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a temporary folder");
+        Files(folder)
+    }
+
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).expect("a temporary file");
+        path
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+/// GETs a path over TLS; the server's certificate must be of `authority`. Answers status and body.
+pub async fn get_tls(
+    address: SocketAddr,
+    authority: &CertificateDer<'static>,
+    client: Option<&Pair>,
+    headers: &str,
+    path: &str,
+) -> Result<(u16, String), String> {
+    let (head, body) = exchange(address, authority, client, headers, path).await?;
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+    Ok((status.unwrap_or(0), body))
+}
+
+/// Like [`get_tls`], with the whole head.
+pub async fn exchange(
+    address: SocketAddr,
+    authority: &CertificateDer<'static>,
+    client: Option<&Pair>,
+    headers: &str,
+    path: &str,
+) -> Result<(String, String), String> {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.clone()).expect("a CA");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots);
+    let config = match client {
+        None => builder.with_no_client_auth(),
+        Some(pair) => {
+            let (chain, key) = pair.parts();
+            builder.with_client_auth_cert(chain, key).expect("a pair")
+        }
+    };
+    let stream = TcpStream::connect(address).await.expect("listening");
+    let name = ServerName::try_from(SERVICE).expect("a name");
+    let mut stream = TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await
+        .map_err(|error| error.to_string())?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .map_err(|error| error.to_string())?;
+    let mut answer = Vec::new();
+    if let Err(error) = stream.read_to_end(&mut answer).await
+        && error.kind() != std::io::ErrorKind::UnexpectedEof
+    {
+        return Err(error.to_string());
+    }
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    Ok((head.to_owned(), body.to_owned()))
+}
