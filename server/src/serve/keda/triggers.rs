@@ -29,8 +29,12 @@ const QUERIES_PER_NAMESPACE_MAX: usize = 50;
 const QUERY_SERIES_MAX: usize = 10_000;
 /// Bytes of samples that one evaluation of one of them may hold.
 const QUERY_BYTES_MAX: usize = 16 << 20;
-/// Triggers at once, whatever they read: a few hundred bytes each.
+/// Triggers at once, whatever they read.
 const TRIGGERS_MAX: usize = 20_000;
+/// Bytes of all triggers: 20,000 with queries of the greatest length would be half a gigabyte.
+const TRIGGER_BYTES_MAX: usize = 64 << 20;
+/// What a trigger takes beside its texts.
+const TRIGGER_BYTES: usize = 1 << 10;
 /// Streams open at once.
 const STREAMS_MAX: usize = 20_000;
 /// Refusals kept for people.
@@ -63,6 +67,7 @@ pub(super) struct Inner {
 pub(super) struct State {
     pub(super) sources: HashMap<SourceKey, Slot>,
     entries: usize,
+    bytes: usize,
     refusals: HashMap<(String, String, String), Refused>,
 }
 
@@ -98,6 +103,14 @@ pub(super) struct EntryKey {
     caller: Caller,
     /// The trigger's debug text: it holds numbers, which have no hash of their own.
     trigger: String,
+}
+
+impl EntryKey {
+    /// What the entry takes, its texts counted twice: the trigger has them as well.
+    fn bytes(&self) -> usize {
+        let texts = self.trigger.len() + self.caller.namespace.len() + self.caller.name.len();
+        TRIGGER_BYTES + 2 * texts
+    }
 }
 
 struct Refused {
@@ -143,16 +156,20 @@ impl Triggers {
         *self.0.signals.write() = Arc::clone(&signals);
         let mut state = self.0.state.lock();
         let State {
-            sources, entries, ..
+            sources,
+            entries,
+            bytes,
+            ..
         } = &mut *state;
         for (key, slot) in sources.iter_mut() {
             slot.seen = None;
-            slot.entries.retain(|_, entry| {
+            slot.entries.retain(|key_of_entry, entry| {
                 let resolved = resolve(&signals, &entry.caller, &entry.trigger);
                 let stays = resolved.is_ok_and(|resolved| resolved.key == *key);
                 if !stays {
                     entry.end();
                     *entries -= 1;
+                    *bytes -= key_of_entry.bytes();
                 }
                 stays
             });
@@ -304,6 +321,14 @@ impl Inner {
             let why = format!("there are {TRIGGERS_MAX} triggers already, the most there may be");
             return Err(Refusal::exhausted("metadata", why));
         }
+        let bytes = state.bytes + key.bytes();
+        if bytes > TRIGGER_BYTES_MAX {
+            let why = format!(
+                "the triggers already take {TRIGGER_BYTES_MAX} bytes, the most they may: give long queries names under \
+                 `signals:`"
+            );
+            return Err(Refusal::exhausted("metadata", why));
+        }
         let mut id = None;
         if let (None, Some((text, policy))) = (slot, resolved.watch) {
             readable(trigger, &text)?;
@@ -329,6 +354,7 @@ impl Inner {
             });
         slot.entries.insert(key, Arc::clone(&entry));
         state.entries += 1;
+        state.bytes = bytes;
         // What was wrong was put right; anybody else's claim to the name puts nothing right.
         state.refusals.retain(|(namespace, name, _), refused| {
             *namespace != caller.namespace
@@ -381,14 +407,16 @@ impl Inner {
         let State {
             sources,
             entries,
+            bytes,
             refusals,
         } = &mut *state;
         sources.retain(|_, slot| {
-            slot.entries.retain(|_, entry| {
+            slot.entries.retain(|key, entry| {
                 let expired = entry.expired(now, EXPIRES_MS);
                 if expired {
                     entry.end();
                     *entries -= 1;
+                    *bytes -= key.bytes();
                 }
                 !expired
             });
