@@ -18,6 +18,6 @@ mod listener;
 mod triggers;
 
 pub use listener::KedaListener;
-pub use triggers::Triggers;
+pub use triggers::{CALLS_MAX, Triggers};
 
 pub(super) use hub::start;

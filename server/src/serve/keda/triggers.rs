@@ -25,6 +25,10 @@ const EXPIRES_MS: i64 = 5 * 60_000;
 const QUERIES_MAX: usize = 1_000;
 /// Those of one namespace.
 const QUERIES_PER_NAMESPACE_MAX: usize = 50;
+/// Calls at work at a time; the others wait their turn.
+pub const CALLS_MAX: usize = 8;
+/// A call's turn has come by then, or it is answered without.
+const CALL_MS_MAX: u64 = 3_000;
 /// Series that one of them may read.
 const QUERY_SERIES_MAX: usize = 10_000;
 /// Bytes of samples that one evaluation of one of them may hold.
@@ -51,7 +55,8 @@ pub struct Triggers(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub(super) reader: Reader,
     pub(super) clock: Arc<Clock>,
-    queries: Arc<QueryPool>,
+    /// Its own: a dashboard's slow queries must not keep KEDA waiting.
+    queries: QueryPool,
     ending: watch::Receiver<bool>,
     /// The configuration's signals; a reload replaces them.
     signals: RwLock<Arc<Watched>>,
@@ -133,14 +138,13 @@ impl Triggers {
     pub(in crate::serve) fn new(
         reader: Reader,
         clock: Arc<Clock>,
-        queries: Arc<QueryPool>,
         signals: Arc<Watched>,
         ending: watch::Receiver<bool>,
     ) -> Triggers {
         Triggers(Arc::new(Inner {
             reader,
             clock,
-            queries,
+            queries: QueryPool::new(CALLS_MAX, CALL_MS_MAX),
             ending,
             signals: RwLock::new(signals),
             state: Mutex::default(),
