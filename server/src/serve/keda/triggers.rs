@@ -6,16 +6,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use stillwell_adapters::host::ScaledObject;
-use stillwell_adapters::keda::{Caller, Kept, Level, Refusal, Scalers, Source, Told, Trigger};
+use stillwell_adapters::keda::{Caller, Kept, Level, Refusal, Scalers, Told, Trigger};
 use stillwell_adapters::pool::QueryPool;
-use stillwell_engine::promql::plan::ValueType;
-use stillwell_engine::promql::{Features, Query, QueryError};
-use stillwell_engine::signal::{Policy, Reading, SignalId};
+use stillwell_engine::signal::{Reading, SignalId};
 use stillwell_engine::{Reader, Timestamp};
 use tokio::sync::{Notify, watch};
 
 use super::cold::{Cold, pool_of};
 use super::entry::Entry;
+use super::resolve::{SourceKey, bad_query, readable, resolve};
 use crate::clock::Clock;
 use crate::serve::signals::{Found, Watched};
 
@@ -29,10 +28,6 @@ const QUERIES_PER_NAMESPACE_MAX: usize = 50;
 pub const CALLS_MAX: usize = 8;
 /// A call's turn has come by then, or it is answered without.
 const CALL_MS_MAX: u64 = 3_000;
-/// Series that one of them may read.
-const QUERY_SERIES_MAX: usize = 10_000;
-/// Bytes of samples that one evaluation of one of them may hold.
-const QUERY_BYTES_MAX: usize = 16 << 20;
 /// Triggers at once, whatever they read.
 const TRIGGERS_MAX: usize = 20_000;
 /// Bytes of all triggers: 20,000 with queries of the greatest length would be half a gigabyte.
@@ -76,23 +71,6 @@ pub(super) struct State {
     refusals: HashMap<(String, String, String), Refused>,
 }
 
-/// What triggers read; triggers that read the same share it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum SourceKey {
-    /// A signal of the configuration: its name in lower case.
-    Named(String),
-    /// A query, judged by a policy, for a namespace.
-    Query {
-        namespace: String,
-        text: String,
-        policy: PolicyKey,
-    },
-}
-
-/// A policy in a form that can be hashed: its own debug text.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct PolicyKey(String);
-
 #[derive(Default)]
 pub(super) struct Slot {
     /// Of a query.
@@ -123,14 +101,6 @@ struct Refused {
     authenticated: bool,
     count: u64,
     last: Timestamp,
-}
-
-/// What a trigger comes to.
-struct Resolved {
-    key: SourceKey,
-    /// Of a query that may have to be watched.
-    watch: Option<(String, Policy)>,
-    expr: String,
 }
 
 impl Triggers {
@@ -231,67 +201,6 @@ impl Refused {
             streams: 0,
             last_call: self.last,
         }
-    }
-}
-
-/// What a trigger reads under a configuration.
-fn resolve(signals: &Watched, caller: &Caller, trigger: &Trigger) -> Result<Resolved, Refusal> {
-    let query = |text: &str, base: &Policy| {
-        let policy = Policy {
-            series_max: Some(QUERY_SERIES_MAX),
-            bytes_max: Some(QUERY_BYTES_MAX),
-            ..trigger.policy(base)
-        };
-        Resolved {
-            key: SourceKey::Query {
-                namespace: caller.namespace.clone(),
-                text: text.to_owned(),
-                policy: PolicyKey(format!("{policy:?}")),
-            },
-            expr: text.to_owned(),
-            watch: Some((text.to_owned(), policy)),
-        }
-    };
-    let name = match &trigger.source {
-        Source::Query(text) => return Ok(query(text, &Policy::default())),
-        Source::Signal(name) => name,
-    };
-    match signals.find(name, &caller.namespace) {
-        None => Err(Refusal::invalid("signal", no_signal(signals, name))),
-        Some(Found::Rule(Err(error))) => Err(Refusal::invalid("signal", error)),
-        Some(Found::Rule(Ok(text))) => Ok(query(&text, &Policy::default())),
-        Some(Found::Signal(spec, _)) => {
-            let readers = &spec.namespaces;
-            if caller.authenticated && !readers.is_empty() && !readers.contains(&caller.namespace) {
-                let why = format!("namespace {:?} may not read {name:?}", caller.namespace);
-                return Err(Refusal::denied("signal", why));
-            }
-            if trigger.has_policy() {
-                return Ok(query(&spec.expr, &spec.policy));
-            }
-            Ok(Resolved {
-                key: SourceKey::Named(spec.name.to_ascii_lowercase()),
-                watch: None,
-                expr: spec.expr.clone(),
-            })
-        }
-    }
-}
-
-fn no_signal(signals: &Watched, name: &str) -> String {
-    use stillwell_adapters::host::Signals as _;
-    const LISTED: usize = 20;
-    let names = signals.names();
-    let more = if names.len() > LISTED { ", ..." } else { "" };
-    let listed = names
-        .iter()
-        .take(LISTED)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join(", ");
-    match names.is_empty() {
-        true => format!("there is no signal {name:?}; the configuration has none"),
-        false => format!("there is no signal {name:?}; there are: {listed}{more}"),
     }
 }
 
@@ -463,38 +372,6 @@ impl State {
     }
 }
 
-/// Refuses a query that could never tell a number of what is scraped.
-fn readable(trigger: &Trigger, text: &str) -> Result<(), Refusal> {
-    let key = key_of(trigger);
-    let query = Query::parse(text, &Features::default()).map_err(bad_query(trigger))?;
-    match query.plan().value_type() {
-        ValueType::Scalar | ValueType::Vector => {}
-        other => {
-            let why = format!("it yields a {}, not a number", other.documented());
-            return Err(Refusal::invalid(key, why));
-        }
-    }
-    match query.selectors().next() {
-        Some(_) => Ok(()),
-        None => Err(Refusal::invalid(key, "it reads nothing that is scraped")),
-    }
-}
-
-fn key_of(trigger: &Trigger) -> &'static str {
-    match trigger.source {
-        Source::Query(_) => "query",
-        Source::Signal(_) => "signal",
-    }
-}
-
-fn bad_query(trigger: &Trigger) -> impl Fn(QueryError) -> Refusal {
-    let key = key_of(trigger);
-    move |error| match error {
-        QueryError::Execution(why) => Refusal::exhausted(key, why),
-        error => Refusal::invalid(key, error),
-    }
-}
-
 impl Scalers for Triggers {
     fn queries(&self) -> &QueryPool {
         &self.0.queries
@@ -584,6 +461,9 @@ impl Kept for Asked {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+
+    use stillwell_adapters::keda::Source;
+    use stillwell_engine::promql::{Features, Query};
 
     use super::*;
     use crate::config::yaml::{Kind, Node, parse};
