@@ -2,7 +2,9 @@
 
 pub mod answers;
 pub mod contender;
+pub mod keda;
 pub mod load;
 pub mod pages;
 pub mod remote_write;
+pub mod soak;
 pub mod version_differences;

@@ -462,3 +462,83 @@ async fn namespaces_bind_whoever_shows_a_certificate() {
         "{signals}"
     );
 }
+
+#[tokio::test]
+async fn an_activation_outlasts_the_queue_that_caused_it() {
+    let scene = Scene::start(0).await;
+    let mut client = scene.client.clone();
+    let latched = object(&[("signal", "igw_queue_depth"), ("threshold", "1")]);
+    let bare = object(BY_NAME);
+    let mut stream = client
+        .stream_is_active(latched.clone())
+        .await
+        .expect("valid");
+    assert_eq!(next(&mut stream).await, Some(false));
+    assert!(!client.is_active(bare.clone()).await.expect("known"));
+    scene.shows(1).await;
+    assert_eq!(next(&mut stream).await, Some(true));
+    scene.shows(0).await;
+    assert!(
+        client.is_active(latched.clone()).await.expect("known"),
+        "its requests timed out"
+    );
+    assert!(
+        !client.is_active(bare).await.expect("known"),
+        "no latch was asked for"
+    );
+    assert_eq!(
+        number(&mut client, latched).await.expect("known"),
+        (0, 0.0),
+        "the number is the truth"
+    );
+    assert_eq!(
+        next(&mut stream).await,
+        Some(true),
+        "it is told again while it lasts"
+    );
+    let (_, _, signals) = get(scene.running.addresses[0], "/signals").await;
+    assert!(signals.contains("latched, 29"), "{signals}");
+}
+
+#[tokio::test]
+async fn requests_given_up_at_zero_are_warned_of_in_signals() {
+    let scene = Scene::start(1).await;
+    let evicted = |count: u64| {
+        format!(
+            "{}llm_d_epp_flow_control_requests_total{{outcome=\"EvictedNoEndpoints\",priority=\"0\",inference_pool=\"p\"}} {count}\n",
+            page(1)
+        )
+    };
+    let mut count = 3;
+    let mut signals = String::new();
+    // Counters are looked at once a second, so one of these steps is seen.
+    while !signals.contains("warning") {
+        count += 1;
+        scene.target.set_page(&evicted(count));
+        scene
+            .running
+            .app
+            .scraper()
+            .shared()
+            .scraped
+            .notified()
+            .await;
+        signals = get(scene.running.addresses[0], "/signals").await.2;
+    }
+    assert!(signals.contains("pool \"p\" is at zero"), "{signals}");
+    assert!(
+        signals.contains("flowControl.noEndpointRequestTTL"),
+        "{signals}"
+    );
+    let request =
+        "GET /signals HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\nConnection: close\r\n\r\n";
+    let (_, _, body) = common::http(scene.running.addresses[0], request).await;
+    let json: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+    assert!(
+        json["warnings"][0]
+            .as_str()
+            .expect("a text")
+            .contains("EvictedNoEndpoints"),
+        "{body}"
+    );
+}

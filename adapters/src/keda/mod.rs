@@ -8,6 +8,7 @@
 //! Budget: from the published value to the message on the wire 25 ms; bench `wake`.
 
 mod client;
+mod codec;
 mod messages;
 mod pace;
 mod refusal;

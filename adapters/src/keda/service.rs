@@ -10,9 +10,9 @@ use axum::http;
 use stillwell_engine::promql::QueryError;
 use tonic::server::Grpc;
 use tonic::{Request, Response, Status};
-use tonic_prost::ProstCodec;
 use tower_service::Service;
 
+use super::codec::Small;
 use super::messages::{
     GetMetricSpecResponse, GetMetricsRequest, GetMetricsResponse, IsActiveResponse, MetricSpec,
     MetricValue, ScaledObjectRef,
@@ -233,12 +233,12 @@ where
         .await
 }
 
-fn codec<M, R>() -> Grpc<ProstCodec<R, M>>
+fn codec<M, R>() -> Grpc<Small<R, M>>
 where
     M: prost::Message + Default + 'static,
     R: prost::Message + 'static,
 {
-    Grpc::new(ProstCodec::default()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    Grpc::new(Small::default()).max_decoding_message_size(MESSAGE_BYTES_MAX)
 }
 
 /// A method as tonic wants it: a service that is called once.

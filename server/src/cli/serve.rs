@@ -19,11 +19,13 @@ use crate::config::units::{duration_ms, size_bytes};
 use crate::logging::{self, LogFormat};
 use crate::memory;
 use crate::serve::web::WebOptions;
-use crate::serve::{Faces, KedaOptions, Settings, app};
+use crate::serve::{Faces, KedaOptions, Settings, app, keda};
 
 const KEDA_LISTEN: &str = "keda.listen-address";
 /// Threads of the faces. Queries run on others.
 const FACE_THREADS: usize = 2;
+/// Threads for what blocks and is neither a query nor a call of KEDA's: files, passwords.
+const OTHERS_MAX: usize = 8;
 /// The step of a subquery that names none: Prometheus' default evaluation interval.
 const SUBQUERY_STEP_MS: i64 = 60_000;
 
@@ -170,7 +172,7 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(FACE_THREADS)
-        .max_blocking_threads(options.settings.query_concurrency_max.saturating_add(4))
+        .max_blocking_threads(options.settings.query_concurrency_max + keda::CALLS_MAX + OTHERS_MAX)
         .thread_name("faces")
         .enable_all()
         .build();

@@ -20,7 +20,7 @@ use crate::cli::fail;
 use crate::clock::Clock;
 use crate::config::units::duration_ms;
 use crate::logging::{self, LogFormat};
-use crate::serve::{self, Faces, Settings, app};
+use crate::serve::{self, Faces, KedaOptions, Settings, app};
 
 /// The stand-in's page this many seconds into its day.
 pub fn page_at(elapsed_s: f64) -> String {
@@ -32,6 +32,9 @@ pub fn page_at(elapsed_s: f64) -> String {
 /// Where the first free port is looked for.
 const PORT_FIRST: u16 = 9090;
 const PORTS: u16 = 20;
+
+/// Where KEDA's external scaler listens, if it can.
+const KEDA: &str = "127.0.0.1:9091";
 
 /// Runs the demo until Ctrl-C, SIGTERM or the end of `--for`.
 pub fn run(matches: &ArgMatches) -> ExitCode {
@@ -80,6 +83,11 @@ async fn demo(length_ms: Option<u64>, port: Option<u16>) -> Result<(), String> {
     let listen = vec![format!("127.0.0.1:{}", free_port(port).await)];
     let faces = Faces {
         listen,
+        keda: Some(KedaOptions {
+            address: KEDA.to_owned(),
+            optional: true,
+            ..KedaOptions::default()
+        }),
         ..Faces::default()
     };
     let running = serve::start(settings, config, text, faces, Limits::default(), clock)
@@ -87,7 +95,8 @@ async fn demo(length_ms: Option<u64>, port: Option<u16>) -> Result<(), String> {
         .map_err(|error| error.to_string())?;
     let base = format!("http://{}", running.addresses[0]);
     let (app, gateway) = (Arc::clone(&running.app), gateway_address.to_string());
-    let shown = async move { show::show(&app, &base, &gateway).await };
+    let keda = running.keda_address;
+    let shown = async move { show::show(&app, &base, &gateway, keda).await };
     let end = async {
         match length_ms {
             Some(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,

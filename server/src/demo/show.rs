@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, reason = "printing is what the demo is for")]
 
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ const BAR_COLUMNS: usize = 30;
 const BAR_FULL: f64 = 120.0;
 
 /// Prints until nobody reads any more.
-pub(super) async fn show(app: &Arc<App>, base: &str, gateway: &str) {
+pub(super) async fn show(app: &Arc<App>, base: &str, gateway: &str, keda: Option<SocketAddr>) {
     let namespace = "default";
     let external = "apis/external.metrics.k8s.io/v1beta1";
     println!(
@@ -42,6 +43,9 @@ pub(super) async fn show(app: &Arc<App>, base: &str, gateway: &str) {
     println!(
         "  any PromQL, for Grafana too         curl -s '{base}/api/v1/query?query=rate(llm_d_epp_request_total%5B10s%5D)'"
     );
+    if let Some(keda) = keda {
+        println!("  KEDA's external scaler, gRPC        scalerAddress: {keda}, signal: {QUEUE}");
+    }
     println!("  why a signal says what it says      curl -s {base}/signals");
     println!("  what is scraped, and how it goes    curl -s {base}/api/v1/targets");
     println!("\nCtrl-C ends it.\n");

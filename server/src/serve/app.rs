@@ -41,7 +41,7 @@ pub struct App {
     started: Timestamp,
     reader: Reader,
     scraper: Scraper,
-    queries: Arc<QueryPool>,
+    queries: QueryPool,
     keda: Triggers,
     /// Replaced as a whole by a reload.
     loaded: RwLock<Loaded>,
@@ -84,13 +84,11 @@ impl App {
         ending: watch::Receiver<bool>,
     ) -> Result<Arc<App>, Vec<Problem>> {
         let queries = QueryPool::new(settings.query_concurrency_max, settings.query.timeout_ms);
-        let queries = Arc::new(queries);
         reader.set_names(config.signal_names.clone());
         let signals = Arc::new(Watched::replace(&config, &Watched::none(reader.clone()))?);
         let keda = Triggers::new(
             reader.clone(),
             Arc::clone(&clock),
-            Arc::clone(&queries),
             Arc::clone(&signals),
             ending,
         );

@@ -198,3 +198,123 @@ pub(super) fn pool_of(query: &str) -> Option<String> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use stillwell_engine::{Engine, Format, Limits, ScrapeFacts, Stage, TargetSpec, Writer};
+
+    use super::*;
+
+    struct Gateway {
+        writer: Writer,
+        stage: Stage,
+        reader: Reader,
+        cold: Cold,
+    }
+
+    impl Gateway {
+        fn new() -> Gateway {
+            let (mut writer, reader) = Engine::new(Limits::default());
+            let labels = Labels::from_pairs([("job", "epp"), ("instance", "10.0.0.7:9090")]);
+            let spec = TargetSpec {
+                labels,
+                interval_ms: 1000,
+                ..TargetSpec::default()
+            };
+            let (_, stage) = writer.add_target(spec);
+            Gateway {
+                writer,
+                stage,
+                reader,
+                cold: Cold::new(),
+            }
+        }
+
+        fn page(&mut self, at_s: i64, page: &str) {
+            let at = Timestamp::from_ms(1_000_000 + at_s * 1000);
+            let staged = self
+                .stage
+                .parse(page.as_bytes(), Format::Text)
+                .expect("a page");
+            self.writer
+                .commit(staged, at, ScrapeFacts::default())
+                .expect("fits");
+            self.cold.look(&self.reader, at);
+        }
+    }
+
+    fn page(ready: u64, evicted: Option<(&str, u64)>) -> String {
+        let counter = evicted.map_or(String::new(), |(outcome, count)| {
+            format!("llm_d_epp_flow_control_requests_total{{outcome=\"{outcome}\",priority=\"0\",inference_pool=\"p\"}} {count}\n")
+        });
+        format!("llm_d_epp_ready_endpoints{{name=\"p\"}} {ready}\n{counter}")
+    }
+
+    #[test]
+    fn requests_given_up_at_zero_are_warned_of_with_the_setting_to_change() {
+        let mut gateway = Gateway::new();
+        // What was counted before is not news, nor what is given up while there are endpoints.
+        gateway.page(0, &page(0, Some(("EvictedTTL", 40))));
+        gateway.page(1, &page(2, Some(("EvictedTTL", 50))));
+        assert!(gateway.cold.warnings().is_empty());
+        gateway.page(2, &page(0, Some(("EvictedTTL", 53))));
+        let warnings = gateway.cold.warnings();
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        for part in ["\"p\"", "gave up 3 ", "EvictedTTL", "noEndpointRequestTTL"] {
+            assert!(warnings[0].contains(part), "{warnings:?}");
+        }
+        gateway.page(902, &page(0, Some(("EvictedTTL", 53))));
+        assert!(
+            gateway.cold.warnings().is_empty(),
+            "after a quarter of an hour"
+        );
+        // A restarted gateway counts anew, and its first one counts.
+        gateway.page(903, &page(0, None));
+        gateway.page(904, &page(0, Some(("EvictedContextCancelled", 1))));
+        let warnings = gateway.cold.warnings();
+        assert!(
+            warnings[0].contains("gave up 1 ") && warnings[0].contains("timeouts.request"),
+            "{warnings:?}"
+        );
+    }
+
+    #[test]
+    fn a_pool_is_ready_when_its_gateway_says_so_and_another_pool_says_nothing() {
+        let mut gateway = Gateway::new();
+        gateway.page(
+            0,
+            "inference_pool_ready_pods{name=\"p\"} 0\ninference_pool_ready_pods{name=\"r\"} 2\n",
+        );
+        assert!(!gateway.cold.is_ready(Some("p")));
+        assert!(gateway.cold.is_ready(Some("r")));
+        assert!(!gateway.cold.is_ready(Some("typo")));
+        assert!(!gateway.cold.is_ready(None), "one of two");
+        gateway.page(1, &page(1, None));
+        assert!(gateway.cold.is_ready(Some("p")) && gateway.cold.is_ready(None));
+    }
+
+    #[test]
+    fn the_pool_is_the_one_that_the_query_names() {
+        for (query, pool) in [
+            ("sum(q{inference_pool=\"p\"})", Some("p")),
+            (
+                "sum(q{inference_pool=\"p\"}) + sum(r{inference_pool=\"p\"})",
+                Some("p"),
+            ),
+            (
+                "sum(q{inference_pool=\"p\"}) + sum(r{inference_pool=\"r\"})",
+                None,
+            ),
+            ("sum(q{inference_pool=~\"p\"})", None),
+            ("sum(q{name=\"p\"})", None),
+            (
+                "max(inference_pool_average_queue_size{name=\"p\"})",
+                Some("p"),
+            ),
+            ("sum(q)", None),
+            ("sum(", None),
+        ] {
+            assert_eq!(pool_of(query).as_deref(), pool, "{query}");
+        }
+    }
+}

@@ -12,7 +12,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::entry::Entry;
-use super::triggers::{Inner, SourceKey, Triggers};
+use super::resolve::SourceKey;
+use super::triggers::{Inner, Triggers};
 use crate::scrape::Scraper;
 
 /// Time alone ends a hold or a latch: everything is looked at this often.

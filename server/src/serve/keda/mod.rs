@@ -1,6 +1,6 @@
 //! KEDA's face: what ScaledObjects ask for over gRPC, kept like signals for as long as they ask.
 //!
-//! `triggers` keeps them, each an `entry` with its `latch`; `hub` looks at them after every scrape, on a thread of its
+//! `resolve` says what they read, `triggers` keeps them, each an `entry` with its `latch`; `hub` looks at them after every scrape, on a thread of its
 //! own; `cold` watches pools at zero; `listener` is the port.
 //!
 //! A namespace in a request is a claim that anybody can make who reaches the port. So `namespaces` of a signal is
@@ -15,9 +15,10 @@ mod entry;
 mod hub;
 mod latch;
 mod listener;
+mod resolve;
 mod triggers;
 
 pub use listener::KedaListener;
-pub use triggers::Triggers;
+pub use triggers::{CALLS_MAX, Triggers};
 
 pub(super) use hub::start;

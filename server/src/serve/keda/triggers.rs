@@ -6,16 +6,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use stillwell_adapters::host::ScaledObject;
-use stillwell_adapters::keda::{Caller, Kept, Level, Refusal, Scalers, Source, Told, Trigger};
+use stillwell_adapters::keda::{Caller, Kept, Level, Refusal, Scalers, Told, Trigger};
 use stillwell_adapters::pool::QueryPool;
-use stillwell_engine::promql::plan::ValueType;
-use stillwell_engine::promql::{Features, Query, QueryError};
-use stillwell_engine::signal::{Policy, Reading, SignalId};
+use stillwell_engine::signal::{Reading, SignalId};
 use stillwell_engine::{Reader, Timestamp};
 use tokio::sync::{Notify, watch};
 
 use super::cold::{Cold, pool_of};
 use super::entry::Entry;
+use super::resolve::{SourceKey, bad_query, readable, resolve};
 use crate::clock::Clock;
 use crate::serve::signals::{Found, Watched};
 
@@ -25,12 +24,16 @@ const EXPIRES_MS: i64 = 5 * 60_000;
 const QUERIES_MAX: usize = 1_000;
 /// Those of one namespace.
 const QUERIES_PER_NAMESPACE_MAX: usize = 50;
-/// Series that one of them may read.
-const QUERY_SERIES_MAX: usize = 10_000;
-/// Bytes of samples that one evaluation of one of them may hold.
-const QUERY_BYTES_MAX: usize = 16 << 20;
-/// Triggers at once, whatever they read: a few hundred bytes each.
+/// Calls at work at a time; the others wait their turn.
+pub const CALLS_MAX: usize = 8;
+/// A call's turn has come by then, or it is answered without.
+const CALL_MS_MAX: u64 = 3_000;
+/// Triggers at once, whatever they read.
 const TRIGGERS_MAX: usize = 20_000;
+/// Bytes of all triggers: 20,000 with queries of the greatest length would be half a gigabyte.
+const TRIGGER_BYTES_MAX: usize = 64 << 20;
+/// What a trigger takes beside its texts.
+const TRIGGER_BYTES: usize = 1 << 10;
 /// Streams open at once.
 const STREAMS_MAX: usize = 20_000;
 /// Refusals kept for people.
@@ -47,7 +50,8 @@ pub struct Triggers(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub(super) reader: Reader,
     pub(super) clock: Arc<Clock>,
-    queries: Arc<QueryPool>,
+    /// Its own: a dashboard's slow queries must not keep KEDA waiting.
+    queries: QueryPool,
     ending: watch::Receiver<bool>,
     /// The configuration's signals; a reload replaces them.
     signals: RwLock<Arc<Watched>>,
@@ -63,25 +67,9 @@ pub(super) struct Inner {
 pub(super) struct State {
     pub(super) sources: HashMap<SourceKey, Slot>,
     entries: usize,
+    bytes: usize,
     refusals: HashMap<(String, String, String), Refused>,
 }
-
-/// What triggers read; triggers that read the same share it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum SourceKey {
-    /// A signal of the configuration: its name in lower case.
-    Named(String),
-    /// A query, judged by a policy, for a namespace.
-    Query {
-        namespace: String,
-        text: String,
-        policy: PolicyKey,
-    },
-}
-
-/// A policy in a form that can be hashed: its own debug text.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct PolicyKey(String);
 
 #[derive(Default)]
 pub(super) struct Slot {
@@ -100,6 +88,14 @@ pub(super) struct EntryKey {
     trigger: String,
 }
 
+impl EntryKey {
+    /// What the entry takes, its texts counted twice: the trigger has them as well.
+    fn bytes(&self) -> usize {
+        let texts = self.trigger.len() + self.caller.namespace.len() + self.caller.name.len();
+        TRIGGER_BYTES + 2 * texts
+    }
+}
+
 struct Refused {
     refusal: Refusal,
     authenticated: bool,
@@ -107,27 +103,18 @@ struct Refused {
     last: Timestamp,
 }
 
-/// What a trigger comes to.
-struct Resolved {
-    key: SourceKey,
-    /// Of a query that may have to be watched.
-    watch: Option<(String, Policy)>,
-    expr: String,
-}
-
 impl Triggers {
     /// Nothing is asked for yet.
     pub(in crate::serve) fn new(
         reader: Reader,
         clock: Arc<Clock>,
-        queries: Arc<QueryPool>,
         signals: Arc<Watched>,
         ending: watch::Receiver<bool>,
     ) -> Triggers {
         Triggers(Arc::new(Inner {
             reader,
             clock,
-            queries,
+            queries: QueryPool::new(CALLS_MAX, CALL_MS_MAX),
             ending,
             signals: RwLock::new(signals),
             state: Mutex::default(),
@@ -143,16 +130,20 @@ impl Triggers {
         *self.0.signals.write() = Arc::clone(&signals);
         let mut state = self.0.state.lock();
         let State {
-            sources, entries, ..
+            sources,
+            entries,
+            bytes,
+            ..
         } = &mut *state;
         for (key, slot) in sources.iter_mut() {
             slot.seen = None;
-            slot.entries.retain(|_, entry| {
+            slot.entries.retain(|key_of_entry, entry| {
                 let resolved = resolve(&signals, &entry.caller, &entry.trigger);
                 let stays = resolved.is_ok_and(|resolved| resolved.key == *key);
                 if !stays {
                     entry.end();
                     *entries -= 1;
+                    *bytes -= key_of_entry.bytes();
                 }
                 stays
             });
@@ -213,67 +204,6 @@ impl Refused {
     }
 }
 
-/// What a trigger reads under a configuration.
-fn resolve(signals: &Watched, caller: &Caller, trigger: &Trigger) -> Result<Resolved, Refusal> {
-    let query = |text: &str, base: &Policy| {
-        let policy = Policy {
-            series_max: Some(QUERY_SERIES_MAX),
-            bytes_max: Some(QUERY_BYTES_MAX),
-            ..trigger.policy(base)
-        };
-        Resolved {
-            key: SourceKey::Query {
-                namespace: caller.namespace.clone(),
-                text: text.to_owned(),
-                policy: PolicyKey(format!("{policy:?}")),
-            },
-            expr: text.to_owned(),
-            watch: Some((text.to_owned(), policy)),
-        }
-    };
-    let name = match &trigger.source {
-        Source::Query(text) => return Ok(query(text, &Policy::default())),
-        Source::Signal(name) => name,
-    };
-    match signals.find(name, &caller.namespace) {
-        None => Err(Refusal::invalid("signal", no_signal(signals, name))),
-        Some(Found::Rule(Err(error))) => Err(Refusal::invalid("signal", error)),
-        Some(Found::Rule(Ok(text))) => Ok(query(&text, &Policy::default())),
-        Some(Found::Signal(spec, _)) => {
-            let readers = &spec.namespaces;
-            if caller.authenticated && !readers.is_empty() && !readers.contains(&caller.namespace) {
-                let why = format!("namespace {:?} may not read {name:?}", caller.namespace);
-                return Err(Refusal::denied("signal", why));
-            }
-            if trigger.has_policy() {
-                return Ok(query(&spec.expr, &spec.policy));
-            }
-            Ok(Resolved {
-                key: SourceKey::Named(spec.name.to_ascii_lowercase()),
-                watch: None,
-                expr: spec.expr.clone(),
-            })
-        }
-    }
-}
-
-fn no_signal(signals: &Watched, name: &str) -> String {
-    use stillwell_adapters::host::Signals as _;
-    const LISTED: usize = 20;
-    let names = signals.names();
-    let more = if names.len() > LISTED { ", ..." } else { "" };
-    let listed = names
-        .iter()
-        .take(LISTED)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join(", ");
-    match names.is_empty() {
-        true => format!("there is no signal {name:?}; the configuration has none"),
-        false => format!("there is no signal {name:?}; there are: {listed}{more}"),
-    }
-}
-
 impl Inner {
     /// The signal behind a source; `None` where it is gone.
     pub(super) fn signal_of(&self, key: &SourceKey, slot: &Slot) -> Option<SignalId> {
@@ -304,6 +234,14 @@ impl Inner {
             let why = format!("there are {TRIGGERS_MAX} triggers already, the most there may be");
             return Err(Refusal::exhausted("metadata", why));
         }
+        let bytes = state.bytes + key.bytes();
+        if bytes > TRIGGER_BYTES_MAX {
+            let why = format!(
+                "the triggers already take {TRIGGER_BYTES_MAX} bytes, the most they may: give long queries names under \
+                 `signals:`"
+            );
+            return Err(Refusal::exhausted("metadata", why));
+        }
         let mut id = None;
         if let (None, Some((text, policy))) = (slot, resolved.watch) {
             readable(trigger, &text)?;
@@ -329,6 +267,7 @@ impl Inner {
             });
         slot.entries.insert(key, Arc::clone(&entry));
         state.entries += 1;
+        state.bytes = bytes;
         // What was wrong was put right; anybody else's claim to the name puts nothing right.
         state.refusals.retain(|(namespace, name, _), refused| {
             *namespace != caller.namespace
@@ -381,14 +320,16 @@ impl Inner {
         let State {
             sources,
             entries,
+            bytes,
             refusals,
         } = &mut *state;
         sources.retain(|_, slot| {
-            slot.entries.retain(|_, entry| {
+            slot.entries.retain(|key, entry| {
                 let expired = entry.expired(now, EXPIRES_MS);
                 if expired {
                     entry.end();
                     *entries -= 1;
+                    *bytes -= key.bytes();
                 }
                 !expired
             });
@@ -428,38 +369,6 @@ impl State {
             return full(QUERIES_MAX, "of triggers".to_owned());
         }
         Ok(())
-    }
-}
-
-/// Refuses a query that could never tell a number of what is scraped.
-fn readable(trigger: &Trigger, text: &str) -> Result<(), Refusal> {
-    let key = key_of(trigger);
-    let query = Query::parse(text, &Features::default()).map_err(bad_query(trigger))?;
-    match query.plan().value_type() {
-        ValueType::Scalar | ValueType::Vector => {}
-        other => {
-            let why = format!("it yields a {}, not a number", other.documented());
-            return Err(Refusal::invalid(key, why));
-        }
-    }
-    match query.selectors().next() {
-        Some(_) => Ok(()),
-        None => Err(Refusal::invalid(key, "it reads nothing that is scraped")),
-    }
-}
-
-fn key_of(trigger: &Trigger) -> &'static str {
-    match trigger.source {
-        Source::Query(_) => "query",
-        Source::Signal(_) => "signal",
-    }
-}
-
-fn bad_query(trigger: &Trigger) -> impl Fn(QueryError) -> Refusal {
-    let key = key_of(trigger);
-    move |error| match error {
-        QueryError::Execution(why) => Refusal::exhausted(key, why),
-        error => Refusal::invalid(key, error),
     }
 }
 
@@ -546,5 +455,81 @@ impl Kept for Asked {
     fn stream_closed(&self) {
         self.inner.streams.fetch_sub(1, Ordering::Relaxed);
         self.entry.stream_closed(self.inner.clock.now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use stillwell_adapters::keda::Source;
+    use stillwell_engine::promql::{Features, Query};
+
+    use super::*;
+    use crate::config::yaml::{Kind, Node, parse};
+
+    fn at<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
+        match &node.kind {
+            Kind::Map(entries) => entries
+                .iter()
+                .find(|entry| entry.key == key)
+                .map(|entry| &entry.value),
+            _ => None,
+        }
+    }
+
+    fn text(node: &Node) -> String {
+        match &node.kind {
+            Kind::Scalar { text } => text.clone(),
+            _ => panic!("line {}: a single value", node.line),
+        }
+    }
+
+    #[test]
+    fn the_shipped_scaled_objects_are_what_we_take() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/keda");
+        let mut triggers = 0;
+        for file in std::fs::read_dir(folder).expect("it is shipped") {
+            let file = file.expect("readable").path();
+            if file.extension().is_none_or(|extension| extension != "yaml") {
+                continue;
+            }
+            let name = file.display();
+            let content = std::fs::read_to_string(&file).expect("readable");
+            let tree = parse(&content).unwrap_or_else(|problem| panic!("{name}: {problem}"));
+            if text(at(&tree, "kind").expect("a kind")) != "ScaledObject" {
+                continue;
+            }
+            let spec = at(&tree, "spec").expect("a spec");
+            assert!(
+                at(spec, "initialCooldownPeriod").is_some(),
+                "{name}: the trap that the README names"
+            );
+            let Some(Kind::List(list)) = at(spec, "triggers").map(|node| &node.kind) else {
+                panic!("{name}: no triggers");
+            };
+            for trigger in list {
+                let Some(Kind::Map(metadata)) = at(trigger, "metadata").map(|node| &node.kind)
+                else {
+                    panic!("{name}: a trigger without metadata");
+                };
+                let metadata = metadata
+                    .iter()
+                    .map(|entry| (entry.key.clone(), text(&entry.value)));
+                let metadata: std::collections::BTreeMap<String, String> = metadata.collect();
+                triggers += 1;
+                if text(at(trigger, "type").expect("a type")) == "prometheus" {
+                    assert!(metadata["serverAddress"].ends_with("/guarded"), "{name}");
+                    Query::parse(&metadata["query"], &Features::default()).expect("PromQL");
+                    continue;
+                }
+                let trigger =
+                    Trigger::parse(&metadata).unwrap_or_else(|refusal| panic!("{name}: {refusal}"));
+                if let Source::Query(query) = &trigger.source {
+                    readable(&trigger, query).unwrap_or_else(|refusal| panic!("{name}: {refusal}"));
+                }
+            }
+        }
+        assert!(triggers >= 6, "{triggers}");
     }
 }
