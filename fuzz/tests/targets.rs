@@ -15,7 +15,6 @@ fn every_target_takes_its_seeds() {
 
 #[test]
 #[ignore = "runs for FUZZ_SECONDS (60) a target"]
-#[expect(clippy::print_stdout, reason = "it says how far it came")]
 fn every_target_takes_mutations() {
     let seconds = match std::env::var("FUZZ_SECONDS") {
         Ok(text) => text.parse().expect("FUZZ_SECONDS is a number"),

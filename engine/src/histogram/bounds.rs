@@ -30,6 +30,10 @@ pub(super) fn bound(index: i32, schema: i32, custom: &[f64]) -> f64 {
 
 /// `2^(index / 256) / 2` as Prometheus has it in a table (model/histogram/generic.go), bit for bit: the product of the
 /// roots that the bits of `index` stand for, largest first. The square root lacks a bit there.
+#[expect(
+    clippy::approx_constant,
+    reason = "the table was made with a square root that lacks a bit"
+)]
 fn fraction(index: i64) -> f64 {
     const ROOTS: [f64; 8] = [
         1.414_213_562_373_095,

@@ -5,7 +5,7 @@
 
 #![allow(clippy::excessive_precision)] // the constants as they were published
 
-use std::f64::consts::{FRAC_PI_2, FRAC_PI_4, PI};
+use std::f64::consts::{FRAC_PI_2, FRAC_PI_4, LN_2, PI};
 
 use super::go_math::{exp, ln};
 
@@ -340,7 +340,6 @@ pub(super) fn tanh(x: f64) -> f64 {
 
 /// From here on, and below its inverse, a term of the formulas drops out.
 const LARGE: f64 = (1u64 << 28) as f64;
-const LN_2: f64 = 6.931_471_805_599_452_862_27e-01;
 
 /// Go's `math.Asinh`.
 pub(super) fn asinh(x: f64) -> f64 {
