@@ -3,6 +3,7 @@
 //! Their seeds run as an ordinary test; `cargo fuzz run NAME` (nightly) runs the same function without end.
 
 pub mod config;
+pub mod kubernetes;
 pub mod pages;
 pub mod promql;
 pub mod remote_write;
@@ -12,8 +13,9 @@ pub mod rules;
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their folders of seeds.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("config", config::run),
+    ("kubernetes", kubernetes::run),
     ("pages", pages::run),
     ("promql", promql::run),
     ("remote_write", remote_write::run),
