@@ -31,6 +31,11 @@ pub trait Host: Send + Sync + 'static {
     /// What this process is.
     fn build(&self) -> Build;
 
+    /// What KEDA's ScaledObjects ask for, and what people should know beside.
+    fn scalers(&self) -> ScalersReport {
+        ScalersReport::default()
+    }
+
     /// The flags in force, by name.
     fn flags(&self) -> Vec<(String, String)>;
 
@@ -71,6 +76,48 @@ pub struct Build {
     pub started: Timestamp,
     /// How long samples are kept, as a duration.
     pub retention: String,
+}
+
+/// What KEDA's ScaledObjects ask for.
+#[derive(Clone, Debug, Default)]
+pub struct ScalersReport {
+    /// Triggers and refusals, by namespace and name.
+    pub objects: Vec<ScaledObject>,
+    /// How many triggers there are beside these.
+    pub more: usize,
+    /// What somebody should do something about.
+    pub warnings: Vec<String>,
+}
+
+/// One trigger of a ScaledObject, or why it is none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScaledObject {
+    /// As it says.
+    pub namespace: String,
+    /// As it says.
+    pub name: String,
+    /// Its peer showed a certificate that was verified.
+    pub authenticated: bool,
+    /// What it reads; empty where it was refused.
+    pub trigger: String,
+    /// `value`, `held`, `unknown` or `refused`.
+    pub state: &'static str,
+    /// Why.
+    pub reason: String,
+    /// Its number.
+    pub value: Option<f64>,
+    /// Whether it is to be awake; `None` where that is not known.
+    pub active: Option<bool>,
+    /// Until when it is active at most, where nothing but the latch keeps it so.
+    pub latched_until: Option<Timestamp>,
+    /// The target per replica.
+    pub threshold: Option<f64>,
+    /// Awake above it.
+    pub activation_threshold: Option<f64>,
+    /// Streams open.
+    pub streams: usize,
+    /// When it last asked.
+    pub last_call: Timestamp,
 }
 
 /// What is scraped and what was dropped by relabelling.

@@ -7,6 +7,7 @@
 pub mod form;
 pub mod host;
 pub mod json;
+pub mod keda;
 pub mod kubernetes;
 pub mod pool;
 pub mod prometheus;

@@ -1,6 +1,8 @@
 //! `/signals` and `/signals/{name}`: everything about every signal, as JSON for programs and as a page of text for
 //! whoever runs `curl`. It answers "why did it scale" after the fact.
 
+mod scalers;
+
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -13,7 +15,7 @@ use stillwell_engine::Timestamp;
 use stillwell_engine::number_text::push_json;
 use stillwell_engine::signal::{Element, State, TargetState, Transition};
 
-use crate::host::{Description, Host};
+use crate::host::{Description, Host, ScalersReport};
 use crate::json;
 use crate::reply::{JSON, reply, reply_encoded};
 use crate::time::rfc3339;
@@ -58,12 +60,14 @@ async fn answer(host: Arc<dyn Host>, name: Option<String>, headers: HeaderMap) -
             format!("there is no signal {name}; there are: {known}\n"),
         );
     }
+    let scalers = host.scalers();
     if wants_json(&headers) {
-        return reply_encoded(StatusCode::OK, JSON, json_of(&descriptions, now), &headers);
+        let body = json_of(&descriptions, &scalers, now);
+        return reply_encoded(StatusCode::OK, JSON, body, &headers);
     }
     let text = match name {
         Some(_) => descriptions.iter().map(|one| detail(one, now)).collect(),
-        None => table(&descriptions, now),
+        None => table(&descriptions, now) + &scalers::text(&scalers, now),
     };
     reply(StatusCode::OK, TEXT, text)
 }
@@ -128,14 +132,19 @@ fn table(descriptions: &[Description], now: Timestamp) -> String {
             reason(&one.reading.state).to_owned(),
         ]);
     }
-    let mut widths = [0; 5];
-    for row in &rows {
+    aligned(&rows)
+}
+
+/// Rows as a table, without blanks at the end of lines.
+fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
+    let mut widths = [0; N];
+    for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
     let mut out = String::new();
-    for row in &rows {
+    for row in rows {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(widths) {
             let _ = write!(line, "{cell:width$}  "); // writing to a String cannot fail
@@ -222,7 +231,7 @@ fn describe(target: &TargetState, now: Timestamp) -> String {
     format!("{}  {role}, {fresh}, {last}{error}", target.labels)
 }
 
-fn json_of(descriptions: &[Description], now: Timestamp) -> String {
+fn json_of(descriptions: &[Description], scalers: &ScalersReport, now: Timestamp) -> String {
     let mut out = String::from("{\"signals\":[");
     json::joined(&mut out, descriptions, |out, one| {
         let explained = &one.explanation;
@@ -290,7 +299,9 @@ fn json_of(descriptions: &[Description], now: Timestamp) -> String {
         });
         out.push_str("]}");
     });
-    out.push_str("]}\n");
+    out.push_str("],");
+    scalers::json(&mut out, scalers);
+    out.push_str("}\n");
     out
 }
 

@@ -78,8 +78,8 @@ pub const GAPS_MAX: usize = 64;
 /// Changes of a signal's state that are kept for whoever asks later why it scaled.
 pub const TRANSITIONS_MAX: usize = 32;
 
-/// Signals at once, configured ones included.
-pub const SIGNALS_MAX: usize = 1_000;
+/// Signals at once: configured ones, those that queries of `/guarded` make (500), and those of KEDA's triggers (1,000).
+pub const SIGNALS_MAX: usize = 4_000;
 
 /// Contributing series that an explanation lists; it counts the others.
 pub const EXPLAINED_SERIES_MAX: usize = 200;

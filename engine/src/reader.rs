@@ -8,8 +8,8 @@ use parking_lot::RwLock;
 use crate::exposition::FamilyMetadata;
 use crate::labels::{Labels, Matcher};
 use crate::limits::{EXPLAINED_SERIES_MAX, LOOKBACK_MS_DEFAULT};
+use crate::promql::QueryError;
 use crate::promql::select::{Projection, Samples, SelectRequest, View, is_stale};
-use crate::promql::{EvalOptions, QueryError};
 use crate::signal::{
     Explanation, Names, Policy, Reading, Room, SignalId, SignalView, Transition, evaluate,
 };
@@ -91,6 +91,14 @@ impl Reader {
                 && first.pins.iter().filter(|(label, _)| *label == pin.0).count() == 1
         };
         first.pins.iter().filter(everywhere).cloned().collect()
+    }
+
+    /// For each signal how many pages of targets that count there have been: where it is as before, only time can have
+    /// changed what the signal says. `None` where there is no such signal.
+    pub fn pages(&self, signals: impl IntoIterator<Item = SignalId>) -> Vec<Option<u64>> {
+        let room = self.room.read();
+        let pages = |id| room.signal(id).map(|signal| signal.pages);
+        signals.into_iter().map(pages).collect()
     }
 
     /// The last changes of what a signal said, oldest first.
@@ -176,11 +184,12 @@ impl Reader {
                 at_ms,
                 signal.serial,
                 signal.pages,
+                signal.policy.options(),
             )
         };
-        let (query, view, at_ms, serial, pages) = work;
+        let (query, view, at_ms, serial, pages, options) = work;
         let at = Timestamp::from_ms(at_ms);
-        let result = evaluate(&query, &view, at, &EvalOptions::default());
+        let result = evaluate(&query, &view, at, &options);
         let mut room = self.room.write();
         let Room { facts, signals, .. } = &mut *room;
         let signal = signals.get_mut(id.index()).and_then(Option::as_mut);

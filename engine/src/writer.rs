@@ -14,7 +14,7 @@ use parking_lot::{RwLock, RwLockWriteGuard};
 
 pub use append::{AppendError, Appended, AppendedSeries, Refusal, Refused};
 
-use crate::exposition::{Always, Mapper, Metadata, Placed, Stage, Staged, TargetSpec};
+use crate::exposition::{Always, Mapper, Metadata, PageError, Placed, Stage, Staged, TargetSpec};
 use crate::labels::{Labels, METRIC_NAME};
 use crate::limits::{AHEAD_MS_MAX, Limits, RESTART_GRACE_MS_DEFAULT, WRITE_BATCH_SERIES};
 use crate::promql::QueryError;
@@ -134,6 +134,8 @@ pub enum CommitError {
         /// The limit.
         limit_bytes: u64,
     },
+    /// It breaks (where it had to be read again as a whole).
+    Page(PageError),
     /// Its time is not after the target's last scrape.
     NotAscending {
         /// The time of this scrape.
@@ -159,6 +161,7 @@ impl fmt::Display for CommitError {
                 "memory limit reached: {new_series} new series do not fit, {held_bytes} of {limit_bytes} bytes are \
                  held; raise --storage.memory.max or drop series by metric_relabel_configs"
             ),
+            CommitError::Page(error) => error.fmt(f),
             CommitError::NotAscending { at_ms, last_ms } => {
                 write!(
                     f,
@@ -232,6 +235,7 @@ impl Writer {
     ) -> Result<Committed, CommitError> {
         let target = staged.target();
         self.check(&staged, at)?;
+        let staged = self.settle(staged)?;
         let (samples_scraped, samples_post_relabel) = staged.samples();
         let mut committed = Committed {
             samples_scraped,
@@ -452,6 +456,32 @@ impl Writer {
             });
         }
         Ok(())
+    }
+
+    /// Of two lines with one series the first wins. Where a new line has the series of a line that stayed, which is
+    /// first is only seen by taking the page as a whole.
+    fn settle<'a>(&self, staged: Staged<'a>) -> Result<Staged<'a>, CommitError> {
+        if !staged.mixes() {
+            return Ok(staged);
+        }
+        let clock = page_clock(staged.target());
+        let leaving: HashSet<SeriesId> = staged.page().gone.iter().copied().collect();
+        let store = self.store.read();
+        let stayed = |labels: &Labels| {
+            let Some(id) = store.series.find(labels) else {
+                return false;
+            };
+            let row = store.series.row(id);
+            row.clock == clock && row.is_present() && !leaving.contains(&id)
+        };
+        let contested = staged
+            .new_samples()
+            .any(|sample| sample.labels.is_some_and(stayed));
+        drop(store);
+        if contested {
+            return staged.whole().map_err(CommitError::Page);
+        }
+        Ok(staged)
     }
 
     fn check_time(&self, target: TargetId, at: Timestamp) -> Result<(), CommitError> {

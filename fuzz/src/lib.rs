@@ -3,23 +3,27 @@
 //! Their seeds run as an ordinary test; `cargo fuzz run NAME` (nightly) runs the same function without end.
 
 pub mod config;
+pub mod keda;
 pub mod kubernetes;
 pub mod pages;
 pub mod promql;
 pub mod remote_write;
 pub mod rules;
+pub mod web_config;
 
 /// A target: any bytes.
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their folders of seeds.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("config", config::run),
+    ("keda", keda::run),
     ("kubernetes", kubernetes::run),
     ("pages", pages::run),
     ("promql", promql::run),
     ("remote_write", remote_write::run),
     ("rules", rules::run),
+    ("web_config", web_config::run),
 ];
 
 /// Runs every seed of `fuzz/seeds/NAME` through a target; answers how many there were.

@@ -1,6 +1,7 @@
 //! `/guarded/api/v1/query`: Prometheus' answer where a signal would be a value or held, and an error where it would be
 //! unknown. KEDA reads an empty vector as 0 and never looks at `status`, so unknown must be a 503.
 
+use stillwell_engine::labels::Labels;
 use stillwell_engine::promql::{Annotations, Answer, Query, Value, VectorSample};
 
 use super::answer::query_body;
@@ -20,7 +21,8 @@ pub(super) async fn instant(host: &dyn Host, form: &Form) -> Result<String, ApiE
     let query = Query::parse(&text, &settings.features)
         .map_err(|error| ApiError::parameter("query", error))?;
     if query.selectors().next().is_none() {
-        return super::query::instant(host, form).await;
+        let answer = super::query::instant_answer(host, form).await?;
+        return Ok(query_body(readable(answer)?, None));
     }
     if at.since_ms(now).abs() > TIME_SKEW_MS_MAX {
         return Err(ApiError::parameter(
@@ -49,6 +51,25 @@ pub(super) async fn instant(host: &dyn Host, form: &Form) -> Result<String, ApiE
         )));
     }
     Ok(query_body(vector(elements), None))
+}
+
+/// A scalar as a vector of one: KEDA cannot read a scalar, and takes anything else for 0.
+fn readable(mut answer: Answer) -> Result<Answer, ApiError> {
+    answer.value = match answer.value {
+        Value::Scalar(time, value) => Value::Vector(vec![VectorSample {
+            labels: Labels::empty(),
+            time,
+            value,
+            histogram: None,
+        }]),
+        Value::Vector(elements) if elements.len() == 1 => Value::Vector(elements),
+        _ => {
+            return Err(ApiError::execution(
+                "the query yields no single number, and a scaler reads one",
+            ));
+        }
+    };
+    Ok(answer)
 }
 
 fn vector(elements: Vec<Element>) -> Answer {

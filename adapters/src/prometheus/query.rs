@@ -16,14 +16,17 @@ const POINTS_MAX: i64 = 11_000;
 /// Answers an instant query.
 pub(super) async fn instant(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
     let limit = params::limit(form)?;
+    Ok(query_body(instant_answer(host, form).await?, limit))
+}
+
+/// The answer of an instant query, not written yet.
+pub(super) async fn instant_answer(host: &dyn Host, form: &Form) -> Result<Answer, ApiError> {
     let at = params::time(form, "time", host.now())?;
     let call = Call::read(host, form)?;
-    let answer = call
-        .run(host, move |query, view, options| {
-            query.instant(view, at, options)
-        })
-        .await?;
-    Ok(query_body(answer, limit))
+    call.run(host, move |query, view, options| {
+        query.instant(view, at, options)
+    })
+    .await
 }
 
 /// Answers a range query.

@@ -83,17 +83,21 @@ impl Stage {
         page::compare(&self.template, body, &mut self.mapper, &mut self.page)?;
         let edited = !self.page.pieces.is_empty();
         if self.start_over || (edited && self.contested) {
-            page::compare(&[], body, &mut self.mapper, &mut self.page)?;
-            self.page
-                .gone
-                .extend(self.template.iter().flat_map(|chunk| {
-                    chunk.rows.iter().filter_map(|row| match row.kind() {
-                        RowKind::Series(id) => Some(id),
-                        _ => None,
-                    })
-                }));
+            self.compare_whole(body)?;
         }
         Ok(Staged { stage: self, body })
+    }
+
+    /// Takes a page as if it were the first: every line is new, every known series is one to give up.
+    fn compare_whole(&mut self, body: &[u8]) -> Result<(), PageError> {
+        page::compare(&[], body, &mut self.mapper, &mut self.page)?;
+        let Stage { template, page, .. } = self;
+        let rows = template.iter().flat_map(|chunk| &chunk.rows);
+        page.gone.extend(rows.filter_map(|row| match row.kind() {
+            RowKind::Series(id) => Some(id),
+            _ => None,
+        }));
+        Ok(())
     }
 
     /// Every series on the newest page, in page order.
@@ -157,6 +161,19 @@ impl Staged<'_> {
 
     pub(crate) fn page(&self) -> &Page {
         &self.stage.page
+    }
+
+    /// Whether some lines are new while others stay.
+    pub(crate) fn mixes(&self) -> bool {
+        let mut pieces = self.stage.page.pieces.iter();
+        pieces.any(|piece| matches!(piece, Piece::Keep(..)))
+            && !self.stage.page.new_lines.is_empty()
+    }
+
+    /// The same page as if it were the target's first.
+    pub(crate) fn whole(self) -> Result<Self, PageError> {
+        self.stage.compare_whole(self.body)?;
+        Ok(self)
     }
 
     /// Samples of lines that the template does not have, in page order.

@@ -1,6 +1,7 @@
 //! What a user may say about a signal (S1a).
 
 use crate::limits::{HOLD_MS_MIN, RESTART_GRACE_MS_DEFAULT};
+use crate::promql::EvalOptions;
 
 /// What an empty result means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +40,10 @@ pub struct Policy {
     pub restart_grace_ms: i64,
     /// Only targets of these jobs count; empty is all.
     pub jobs: Vec<String>,
+    /// Series that the query may read; past it there is no number. `None` is no bound of its own.
+    pub series_max: Option<usize>,
+    /// Bytes of samples that one evaluation may hold; past it there is no number. `None` is no bound of its own.
+    pub bytes_max: Option<usize>,
 }
 
 impl Default for Policy {
@@ -49,11 +54,25 @@ impl Default for Policy {
             hold_ms: None,
             restart_grace_ms: RESTART_GRACE_MS_DEFAULT,
             jobs: Vec::new(),
+            series_max: None,
+            bytes_max: None,
         }
     }
 }
 
+/// A sample under evaluation: its time and its value.
+const SAMPLE_BYTES: usize = 16;
+
 impl Policy {
+    /// How far an evaluation may go.
+    pub(crate) fn options(&self) -> EvalOptions<'static> {
+        let mut options = EvalOptions::default();
+        if let Some(bytes) = self.bytes_max {
+            options.samples_max = options.samples_max.min((bytes / SAMPLE_BYTES) as u64);
+        }
+        options
+    }
+
     /// The hold for a target of this interval.
     pub(crate) fn hold_ms(&self, interval_ms: i64) -> i64 {
         self.hold_ms

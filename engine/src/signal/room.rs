@@ -320,7 +320,7 @@ impl Room {
             if signal.query.kind == Kind::Demand {
                 let hidden = &signal.hidden(facts, at.ms());
                 let view = SignalView::new(Arc::clone(store), facts, names, hidden, at.ms());
-                let result = evaluate(&signal.query, &view, at, &EvalOptions::default());
+                let result = evaluate(&signal.query, &view, at, &signal.policy.options());
                 signal.take(result, facts, at.ms());
             }
         }
@@ -362,8 +362,17 @@ impl Signal {
             }
         };
         let done = standing.evaluate(store, facts, names, hidden, &mut result);
+        let series = standing.series();
         self.standing = Some(standing);
-        if done {
+        if let Some(max) = self.policy.series_max
+            && done
+            && series > max
+        {
+            let why = format!(
+                "the query reads {series} series, at most {max} may be read here: select fewer"
+            );
+            self.take(Err(why), facts, at_ms);
+        } else if done {
             self.take(
                 Ok(Outcome {
                     values: result,

@@ -142,6 +142,11 @@ impl Standing {
         true
     }
 
+    /// Series that belong to it.
+    pub(crate) fn series(&self) -> usize {
+        self.members.len()
+    }
+
     fn fold(&mut self, store: &Store, hidden: &[TargetId]) {
         self.folds.fill(Fold::default());
         for member in &self.members {

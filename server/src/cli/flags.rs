@@ -129,12 +129,7 @@ pub(super) const IGNORED: [(&str, bool, &str); 36] = [
 ];
 
 /// Our own flags without effect yet.
-pub(super) const LATER: [(&str, bool, &str); 7] = [
-    (
-        "web.config.file",
-        true,
-        "TLS and passwords of the plain listener are not built yet",
-    ),
+pub(super) const LATER: [(&str, bool, &str); 5] = [
     (
         "web.external-url",
         true,
@@ -154,11 +149,6 @@ pub(super) const LATER: [(&str, bool, &str); 7] = [
         "storage.path",
         true,
         "snapshots are not built yet: samples are kept in memory",
-    ),
-    (
-        "keda.listen-address",
-        true,
-        "the push stream is not built yet; KEDA can use the Prometheus API",
     ),
     ("web.use-local-assets", false, "there is no page yet"),
 ];

@@ -19,8 +19,9 @@ use crate::config::units::{duration_ms, size_bytes};
 use crate::logging::{self, LogFormat};
 use crate::memory;
 use crate::serve::web::WebOptions;
-use crate::serve::{Faces, Settings, app};
+use crate::serve::{Faces, KedaOptions, Settings, app};
 
+const KEDA_LISTEN: &str = "keda.listen-address";
 /// Threads of the faces. Queries run on others.
 const FACE_THREADS: usize = 2;
 /// The step of a subquery that names none: Prometheus' default evaluation interval.
@@ -59,6 +60,22 @@ pub(super) fn command() -> Command {
         .arg(switch(
             "web.enable-remote-write-receiver",
             "Take samples at /api/v1/write",
+        ))
+        .arg(value(
+            "web.config.file",
+            "FILE",
+            "TLS, passwords and headers, in Prometheus' format",
+        ))
+        .arg(with_default(
+            KEDA_LISTEN,
+            "ADDRESS",
+            "Of KEDA's external scaler (gRPC); empty turns it off",
+            "0.0.0.0:9091",
+        ))
+        .arg(value(
+            "keda.config.file",
+            "FILE",
+            "Its TLS, in the format of --web.config.file",
         ))
         .arg(value("web.route-prefix", "PATH", "In front of every route"))
         .arg(
@@ -202,6 +219,9 @@ async fn serve(options: Options, clock: Arc<Clock>) -> Result<(), String> {
     if let Some(address) = &running.secure_address {
         info!(%address, "listening over TLS");
     }
+    if let Some(address) = &running.keda_address {
+        info!(%address, "listening for KEDA");
+    }
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
     let mut hangup = signal(SignalKind::hangup()).map_err(|error| error.to_string())?;
@@ -223,6 +243,7 @@ async fn serve(options: Options, clock: Arc<Clock>) -> Result<(), String> {
 
 fn options(matches: &ArgMatches) -> Result<Options, String> {
     let text = |name: &str| matches.get_one::<String>(name).map_or("", String::as_str);
+    let path = |name: &str| (!text(name).is_empty()).then(|| PathBuf::from(text(name)));
     let duration = |name: &str| {
         let ms = duration_ms(text(name)).map_err(|error| format!("--{name}: {error}"))?;
         if ms == 0 {
@@ -278,9 +299,15 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
                     text_of_all(matches, "web.external-url"),
                 ),
                 lifecycle: matches.get_flag("web.enable-lifecycle"),
+                config_file: path("web.config.file"),
                 insecure_api_groups: None,
             },
             secure: secure::options(matches)?,
+            keda: (!text(KEDA_LISTEN).is_empty()).then(|| KedaOptions {
+                address: bindable(text(KEDA_LISTEN)),
+                config_file: path("keda.config.file"),
+                optional: matches.value_source(KEDA_LISTEN) == Some(ValueSource::DefaultValue),
+            }),
         },
         limits: Limits {
             memory_bytes_max,

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
-use stillwell_adapters::host::{Build, Host, QuerySettings, Signals, Targets};
+use stillwell_adapters::host::{Build, Host, QuerySettings, ScalersReport, Signals, Targets};
 use stillwell_adapters::pool::QueryPool;
 use stillwell_engine::{AppendError, Appended, AppendedSeries, Reader, Timestamp};
+use tokio::sync::watch;
 use tracing::{error, info, warn};
 
+use super::keda::Triggers;
 use super::signals::{self, Watched};
 use crate::clock::Clock;
 use crate::config::{self, Config, Problem};
@@ -39,7 +41,8 @@ pub struct App {
     started: Timestamp,
     reader: Reader,
     scraper: Scraper,
-    queries: QueryPool,
+    queries: Arc<QueryPool>,
+    keda: Triggers,
     /// Replaced as a whole by a reload.
     loaded: RwLock<Loaded>,
     /// One reload at a time: held across the apply, so it is tokio's.
@@ -78,13 +81,22 @@ impl App {
         clock: Arc<Clock>,
         reader: Reader,
         scraper: Scraper,
+        ending: watch::Receiver<bool>,
     ) -> Result<Arc<App>, Vec<Problem>> {
         let queries = QueryPool::new(settings.query_concurrency_max, settings.query.timeout_ms);
+        let queries = Arc::new(queries);
         reader.set_names(config.signal_names.clone());
-        let signals = Watched::replace(&config, &Watched::none(reader.clone()))?;
+        let signals = Arc::new(Watched::replace(&config, &Watched::none(reader.clone()))?);
+        let keda = Triggers::new(
+            reader.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&queries),
+            Arc::clone(&signals),
+            ending,
+        );
         let loaded = Loaded {
             text: Arc::new(text),
-            signals: Arc::new(signals),
+            signals,
             reload_succeeded: true,
         };
         scraper.apply(config.jobs).await;
@@ -95,6 +107,7 @@ impl App {
             reader,
             scraper,
             queries,
+            keda,
             loaded: RwLock::new(loaded),
             reloading: tokio::sync::Mutex::new(()),
             ready: AtomicBool::new(false),
@@ -132,6 +145,7 @@ impl App {
             loaded.signals = Arc::clone(&signals);
             loaded.text = Arc::new(text);
         }
+        self.keda.configured(Arc::clone(&signals));
         before.end_unless_in(&signals);
         Ok(())
     }
@@ -139,6 +153,11 @@ impl App {
     /// The scraper.
     pub fn scraper(&self) -> &Scraper {
         &self.scraper
+    }
+
+    /// What ScaledObjects ask for.
+    pub fn keda(&self) -> &Triggers {
+        &self.keda
     }
 
     /// Whether numbers can be expected (S9d): each target of the start is known, or enough time has passed. Once ready
@@ -218,6 +237,15 @@ impl Host for App {
         }
     }
 
+    fn scalers(&self) -> ScalersReport {
+        let (objects, more) = self.keda.describe();
+        ScalersReport {
+            objects,
+            more,
+            warnings: self.keda.warnings(),
+        }
+    }
+
     fn flags(&self) -> Vec<(String, String)> {
         self.settings.flags.clone()
     }
@@ -235,7 +263,9 @@ impl Host for App {
     }
 
     fn append(&self, batch: Vec<AppendedSeries>) -> Result<Appended, AppendError> {
-        let mut writer = self.scraper.shared().writer.lock();
-        writer.append(batch, self.clock.now())
+        let shared = self.scraper.shared();
+        let appended = shared.writer.lock().append(batch, self.clock.now());
+        shared.scraped.notify_waiters(); // streams wait for whatever is new
+        appended
     }
 }

@@ -29,12 +29,25 @@ const DRAIN_MS: u64 = 5_000;
 const ACCEPT_PAUSE_MS: u64 = 100;
 
 /// Hands every connection to `handle` until `quit` turns true, then lets answers under way finish.
-pub(super) async fn serve<H, F>(listener: TcpListener, mut quit: watch::Receiver<bool>, handle: H)
+pub(super) async fn serve<H, F>(listener: TcpListener, quit: watch::Receiver<bool>, handle: H)
 where
     H: Fn(TcpStream, watch::Receiver<bool>) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    serve_at_most(CONNECTIONS_MAX, listener, quit, handle).await;
+}
+
+/// Like [`serve`], with so many connections at a time.
+pub(super) async fn serve_at_most<H, F>(
+    connections_max: usize,
+    listener: TcpListener,
+    mut quit: watch::Receiver<bool>,
+    handle: H,
+) where
+    H: Fn(TcpStream, watch::Receiver<bool>) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let slots = Arc::new(Semaphore::new(connections_max));
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {

@@ -2,6 +2,7 @@
 
 pub mod app;
 mod asked;
+pub mod keda;
 mod listen;
 mod objects;
 mod own_metrics;
@@ -12,4 +13,4 @@ pub mod signals;
 pub mod web;
 
 pub use app::{App, Settings};
-pub use run::{Faces, Running, start};
+pub use run::{Faces, KedaOptions, Running, start};

@@ -5,19 +5,23 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use stillwell_engine::{Engine, Limits};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
+use tracing::warn;
 
 use super::app::{App, Settings};
+use super::keda::{self, KedaListener};
 use super::secure::{Secure, SecureOptions};
 use super::web::{self, WebOptions};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::scrape::{Buffers, Gunzip, Scraper, Shared};
+use crate::web_config::Live;
 
 /// Where to listen, and for what.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +32,19 @@ pub struct Faces {
     pub web: WebOptions,
     /// The secure listener, where there is one.
     pub secure: Option<SecureOptions>,
+    /// The port for KEDA's external scaler, where there is one.
+    pub keda: Option<KedaOptions>,
+}
+
+/// The port for KEDA's external scaler.
+#[derive(Clone, Debug, Default)]
+pub struct KedaOptions {
+    /// Where to listen.
+    pub address: String,
+    /// Its TLS, in the format of `--web.config.file`; plain where it is left out.
+    pub config_file: Option<PathBuf>,
+    /// Nobody asked for it by name: where it cannot be had, the others are served without it.
+    pub optional: bool,
 }
 
 /// A server that was started.
@@ -38,9 +55,12 @@ pub struct Running {
     pub addresses: Vec<SocketAddr>,
     /// Where the secure listener listens.
     pub secure_address: Option<SocketAddr>,
+    /// Where KEDA's external scaler listens.
+    pub keda_address: Option<SocketAddr>,
     quit: watch::Sender<bool>,
     faces: Vec<tokio::task::JoinHandle<()>>,
     scraping: JoinHandle<()>,
+    looking: JoinHandle<()>,
 }
 
 /// Starts everything on the current runtime, which becomes that of the faces.
@@ -56,6 +76,7 @@ pub async fn start(
         listen,
         web,
         secure,
+        keda,
     } = faces;
     let secure = match secure {
         Some(options) => {
@@ -63,6 +84,16 @@ pub async fn start(
             let bound = Secure::bind(options, now_s).await;
             Some(bound.map_err(io::Error::other)?)
         }
+        None => None,
+    };
+    let keda = match keda {
+        Some(options) => keda_listener(options).await?,
+        None => None,
+    };
+    let live = match &web.config_file {
+        Some(path) => Some(Arc::new(
+            Live::open(path, web::PROTOCOLS).map_err(io::Error::other)?,
+        )),
         None => None,
     };
     let mut listeners = Vec::new();
@@ -91,9 +122,11 @@ pub async fn start(
         insecure_api_groups: insecure_groups,
         ..web
     };
-    let app = App::start(settings, config, text, clock, reader, scraper)
+    let ending = quitting.clone();
+    let app = App::start(settings, config, text, clock, reader, scraper, ending)
         .await
         .map_err(|problems| io::Error::other(super::app::show(&problems)))?;
+    let looking = keda::start(app.keda(), app.scraper().clone(), quitting.clone())?;
     let router = web::router(&app, &web, quit.clone());
     let mut addresses = Vec::new();
     let mut faces = Vec::new();
@@ -104,6 +137,7 @@ pub async fn start(
             listener,
             router.clone(),
             prefix,
+            live.clone(),
             quitting.clone(),
         )));
     }
@@ -116,13 +150,21 @@ pub async fn start(
             quitting.clone(),
         )));
     }
+    let mut keda_address = None;
+    if let Some((listener, address)) = keda {
+        keda_address = Some(address);
+        let serving = listener.serve(app.keda().clone(), quitting.clone());
+        faces.push(tokio::spawn(serving));
+    }
     Ok(Running {
         app,
         addresses,
         secure_address,
+        keda_address,
         quit,
         faces,
         scraping,
+        looking,
     })
 }
 
@@ -138,11 +180,35 @@ impl Running {
         for face in self.faces {
             face.await.ok(); // a face that panicked has ended too
         }
-        let scraping = self.scraping;
-        tokio::task::spawn_blocking(move || scraping.join())
+        let (scraping, looking) = (self.scraping, self.looking);
+        tokio::task::spawn_blocking(move || (scraping.join().is_ok(), looking.join().is_ok()))
             .await
             .ok();
     }
+}
+
+async fn keda_listener(options: KedaOptions) -> io::Result<Option<(KedaListener, SocketAddr)>> {
+    let address = &options.address;
+    let listener = match TcpListener::bind(address).await {
+        Ok(listener) => listener,
+        Err(error) if options.optional => {
+            warn!(
+                %error,
+                "KEDA's external scaler is not served: {address} cannot be had; give --keda.listen-address"
+            );
+            return Ok(None);
+        }
+        Err(error) => {
+            let error = io::Error::new(error.kind(), format!("listen on {address}: {error}"));
+            return Err(error);
+        }
+    };
+    let bound = listener.local_addr()?;
+    let tls = match &options.config_file {
+        None => None,
+        Some(path) => Some(KedaListener::tls(path).map_err(io::Error::other)?),
+    };
+    Ok(Some((KedaListener::new(listener, tls), bound)))
 }
 
 type Started = oneshot::Receiver<Scraper>;

@@ -73,6 +73,31 @@ impl Watched {
     }
 }
 
+/// What a name stands for.
+pub(super) enum Found<'a> {
+    /// A signal.
+    Signal(&'a SignalSpec, SignalId),
+    /// A metric of a rule: the query for whoever asks.
+    Rule(Result<String, QueryError>),
+}
+
+impl Watched {
+    /// What this name, in any case, stands for to a caller of this namespace who selects nothing.
+    pub(super) fn find(&self, name: &str, namespace: &str) -> Option<Found<'_>> {
+        let named = |(spec, _): &&(SignalSpec, SignalId)| spec.name.eq_ignore_ascii_case(name);
+        if let Some((spec, id)) = self.signals.iter().find(named) {
+            return Some(Found::Signal(spec, *id));
+        }
+        let all = Selector::default();
+        rules::query_for(&self.rules, &self.reader, name, namespace, &all).map(Found::Rule)
+    }
+
+    /// Remembers who read a signal, and what was told.
+    pub(super) fn note_read(&self, id: SignalId, now: Timestamp, told: String) {
+        self.last_reads.lock().insert(id, (now, told));
+    }
+}
+
 fn watch(
     specs: &[SignalSpec],
     reader: &Reader,

@@ -1,5 +1,6 @@
 //! The plain listener: its routes, and connections served until the process ends.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
@@ -13,10 +14,12 @@ use stillwell_adapters::{kubernetes, prometheus, signals};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tower_service::Service;
+use tracing::debug;
 
 use super::app::App;
 use super::listen;
 use super::own_metrics;
+use crate::web_config::{Live, accept};
 
 /// What the plain listener serves.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +28,8 @@ pub struct WebOptions {
     pub route_prefix: String,
     /// `/-/reload` and `/-/quit`.
     pub lifecycle: bool,
+    /// `--web.config.file`: TLS, who is let in, and headers.
+    pub config_file: Option<PathBuf>,
     /// API groups of the Kubernetes metrics APIs, where they are mounted here.
     pub insecure_api_groups: Option<Groups>,
 }
@@ -115,22 +120,55 @@ fn lifecycle(app: &Arc<App>, enabled: bool, quit: watch::Sender<bool>) -> Router
         .route("/-/quit", any(quit))
 }
 
+/// What is spoken over TLS.
+pub(super) const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
+
 /// Serves connections until `quit` turns true, then lets answers under way finish.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     prefix: String,
+    live: Option<Arc<Live>>,
     quit: watch::Receiver<bool>,
 ) {
     let prefix: Arc<str> = Arc::from(prefix);
     listen::serve(listener, quit, move |stream, quit| {
         let (router, prefix) = (router.clone(), Arc::clone(&prefix));
-        listen::answer(stream, quit, move |request| {
-            let (router, prefix) = (router.clone(), Arc::clone(&prefix));
-            async move { route(router, &prefix, request).await }
-        })
+        let live = live.clone();
+        async move {
+            let tls = live.clone().filter(|live| live.has_tls());
+            let answer = move |request: Request<Body>| {
+                let (router, prefix, live) = (router.clone(), Arc::clone(&prefix), live.clone());
+                async move { guarded(router, &prefix, live.as_deref(), request).await }
+            };
+            let Some(tls) = tls else {
+                return listen::answer(stream, quit, answer).await;
+            };
+            match accept(stream, &tls).await {
+                Ok(accepted) => listen::answer(accepted.stream, quit, answer).await,
+                Err(why) => debug!(why, "a handshake failed"),
+            }
+        }
     })
     .await;
+}
+
+/// Routes a request that the web configuration lets in.
+async fn guarded(
+    router: Router,
+    prefix: &str,
+    live: Option<&Live>,
+    request: Request<Body>,
+) -> Response<Body> {
+    let Some(gate) = live.map(Live::gate) else {
+        return route(router, prefix, request).await;
+    };
+    if let Some(refusal) = gate.refusal(request.headers()).await {
+        return refusal;
+    }
+    let mut response = route(router, prefix, request).await;
+    gate.dress(&mut response);
+    response
 }
 
 /// Takes the route prefix off and doubled slashes out, then routes. KEDA pastes a server address that ends in a slash.

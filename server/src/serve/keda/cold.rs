@@ -1,0 +1,200 @@
+//! Pools at zero: whether they report ready endpoints, and whether their gateway gives queued requests up meanwhile.
+//!
+//! Read from the plain view once a second: `ready_endpoints` moves every 5 s, and nobody is waiting for a warning.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use stillwell_engine::labels::Labels;
+use stillwell_engine::promql::{EvalOptions, Features, Query, Value};
+use stillwell_engine::signal::FAMILIES;
+use stillwell_engine::{Reader, Timestamp};
+use tracing::warn;
+
+/// Ready endpoints by pool, under both names of the family; every replica repeats the number.
+const READY: &str =
+    "max by (name) ({__name__=~\"llm_d_epp_ready_endpoints|inference_pool_ready_pods\"})";
+/// Requests that a gateway gave up while they were queued.
+const EVICTED: &str = "sum by (inference_pool, outcome, instance, job) (llm_d_epp_flow_control_requests_total{outcome=~\"Evicted.*\"})";
+/// Gateways that were seen before: a counter that appears on one of them has counted since then.
+const SEEN: &str = "max by (instance, job) (up == 1)";
+/// A warning is shown for this long after its last cause.
+const SHOWN_MS: i64 = 15 * 60_000;
+/// Pools that warnings are kept for.
+const POOLS_MAX: usize = 1_000;
+/// Counters and gateways remembered; a gateway has one per pool and outcome.
+const COUNTERS_MAX: usize = 100_000;
+
+/// What is known.
+pub(super) struct Cold {
+    ready: Query,
+    evicted: Query,
+    seen: Query,
+    /// Ready endpoints by pool.
+    pools: HashMap<String, f64>,
+    /// Each counter as of the last look.
+    counters: HashMap<Labels, f64>,
+    gateways: HashSet<Labels>,
+    /// By pool and outcome.
+    warnings: BTreeMap<(String, String), Evicted>,
+}
+
+struct Evicted {
+    count: f64,
+    last: Timestamp,
+}
+
+impl Cold {
+    pub(super) fn new() -> Cold {
+        let parse = |text| {
+            Query::parse(text, &Features::default()).expect("a constant of this file, tested")
+        };
+        Cold {
+            ready: parse(READY),
+            evicted: parse(EVICTED),
+            seen: parse(SEEN),
+            pools: HashMap::new(),
+            counters: HashMap::new(),
+            gateways: HashSet::new(),
+            warnings: BTreeMap::new(),
+        }
+    }
+
+    /// Whether this pool reports ready endpoints. Without a pool only one answer serves: that of the only pool there is.
+    pub(super) fn is_ready(&self, pool: Option<&str>) -> bool {
+        let ready = match pool {
+            Some(pool) => self.pools.get(pool),
+            None if self.pools.len() == 1 => self.pools.values().next(),
+            None => None,
+        };
+        ready.is_some_and(|ready| *ready > 0.0)
+    }
+
+    /// Looks again.
+    pub(super) fn look(&mut self, reader: &Reader, now: Timestamp) {
+        let read = |query: &Query| vector(reader, query, now);
+        let (ready, evicted, seen) = (read(&self.ready), read(&self.evicted), read(&self.seen));
+        self.pools = ready
+            .into_iter()
+            .map(|(labels, value)| (labels.get("name").unwrap_or("").to_owned(), value))
+            .collect();
+        let mut counters = HashMap::with_capacity(evicted.len());
+        for (labels, value) in evicted.into_iter().take(COUNTERS_MAX) {
+            let before = match self.counters.get(&labels) {
+                Some(before) => *before,
+                None if self.gateways.contains(&gateway(&labels)) => 0.0,
+                None => value, // what a gateway counted before we knew it is not news
+            };
+            // A counter that fell began anew.
+            let more = if value < before {
+                value
+            } else {
+                value - before
+            };
+            let pool = labels.get("inference_pool").unwrap_or("");
+            if more > 0.0 && self.pools.get(pool) == Some(&0.0) {
+                self.warn(
+                    pool.to_owned(),
+                    labels.get("outcome").unwrap_or("").to_owned(),
+                    more,
+                    now,
+                );
+            }
+            counters.insert(labels, value);
+        }
+        self.counters = counters;
+        self.gateways = seen
+            .into_iter()
+            .take(COUNTERS_MAX)
+            .map(|(labels, _)| gateway(&labels))
+            .collect();
+        self.warnings
+            .retain(|_, evicted| now.since_ms(evicted.last) < SHOWN_MS);
+    }
+
+    fn warn(&mut self, pool: String, outcome: String, more: f64, now: Timestamp) {
+        let key = (pool, outcome);
+        if let Some(evicted) = self.warnings.get_mut(&key) {
+            evicted.count += more;
+            evicted.last = now;
+            return;
+        }
+        if self.warnings.len() >= POOLS_MAX {
+            return;
+        }
+        let evicted = Evicted {
+            count: more,
+            last: now,
+        };
+        warn!("{}", text(&key.0, &key.1, &evicted));
+        self.warnings.insert(key, evicted);
+    }
+
+    /// What people should know.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let shown = self.warnings.iter();
+        shown
+            .map(|((pool, outcome), evicted)| text(pool, outcome, evicted))
+            .collect()
+    }
+}
+
+fn text(pool: &str, outcome: &str, evicted: &Evicted) -> String {
+    let change = match outcome {
+        "EvictedContextCancelled" => {
+            "their clients or the gateway gave up first: raise the request timeout (HTTPRoute timeouts.request) above \
+             the time of a cold start"
+        }
+        _ => {
+            "raise flowControl.noEndpointRequestTTL in the EndpointPickerConfig (it follows defaultRequestTTL, 60s, where \
+             it is left out) above the time of a cold start"
+        }
+    };
+    format!(
+        "pool {pool:?} is at zero and its gateway gave up {} queued requests ({outcome}): {change}",
+        evicted.count
+    )
+}
+
+fn gateway(labels: &Labels) -> Labels {
+    labels.filter(|label| matches!(label, "instance" | "job"))
+}
+
+fn vector(reader: &Reader, query: &Query, now: Timestamp) -> Vec<(Labels, f64)> {
+    let answer = query.instant(&reader.plain(), now, &EvalOptions::default());
+    match answer.map(|answer| answer.value) {
+        Ok(Value::Vector(samples)) => samples
+            .into_iter()
+            .map(|sample| (sample.labels, sample.value))
+            .collect(),
+        _ => Vec::new(), // a query that fails warns of nothing
+    }
+}
+
+/// The pool that a query names, where it names exactly one: by `inference_pool`, or by `name` on a family of pools.
+pub(super) fn pool_of(query: &str) -> Option<String> {
+    use stillwell_engine::labels::MatchOp;
+    let query = Query::parse(query, &Features::default()).ok()?;
+    let mut found: Option<String> = None;
+    for selector in query.selectors() {
+        let metric = selector
+            .matchers
+            .iter()
+            .find(|matcher| matcher.name() == "__name__" && matcher.op() == MatchOp::Equal);
+        let of_pools = metric.is_some_and(|metric| {
+            let mut known = FAMILIES.iter().flat_map(|family| family.names);
+            known.any(|name| name.family == metric.value() && name.labels.contains(&"name"))
+        });
+        for matcher in selector.matchers {
+            let names_pool =
+                matcher.name() == "inference_pool" || (of_pools && matcher.name() == "name");
+            if !names_pool || matcher.op() != MatchOp::Equal {
+                continue;
+            }
+            match &found {
+                Some(pool) if pool != matcher.value() => return None,
+                _ => found = Some(matcher.value().to_owned()),
+            }
+        }
+    }
+    found
+}

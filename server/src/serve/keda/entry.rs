@@ -1,0 +1,169 @@
+//! One trigger of one ScaledObject, for as long as it is asked for.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use stillwell_adapters::host::ScaledObject;
+use stillwell_adapters::keda::{Caller, Level, Refusal, Source, Told, Trigger};
+use stillwell_engine::Timestamp;
+use stillwell_engine::signal::{Reading, State};
+use tokio::sync::watch;
+
+use super::latch::Latch;
+
+/// The trigger, what it last said, and who listens.
+pub(super) struct Entry {
+    pub(super) caller: Caller,
+    pub(super) trigger: Trigger,
+    /// The pool that its query names; `None` where it names none, or several.
+    pub(super) pool: Option<String>,
+    level: watch::Sender<Level>,
+    streams: AtomicUsize,
+    /// Held for a few comparisons.
+    now: Mutex<Now>,
+}
+
+struct Now {
+    latch: Latch,
+    last_call: Timestamp,
+    last: Result<f64, Refusal>,
+    state: State,
+}
+
+impl Entry {
+    pub(super) fn new(
+        caller: Caller,
+        trigger: Trigger,
+        pool: Option<String>,
+        at: Timestamp,
+    ) -> Entry {
+        let why = "not looked at yet".to_owned();
+        Entry {
+            caller,
+            trigger,
+            pool,
+            level: watch::Sender::new(Level::Unknown),
+            streams: AtomicUsize::new(0),
+            now: Mutex::new(Now {
+                latch: Latch::default(),
+                last_call: at,
+                last: Err(Refusal::unknown(&why)),
+                state: State::Unknown { why },
+            }),
+        }
+    }
+
+    /// Somebody asks.
+    pub(super) fn touch(&self, at: Timestamp) {
+        self.now.lock().last_call = at;
+    }
+
+    /// Takes what the signal says and tells the streams what follows. `ready` is as in [`Latch::judge`].
+    pub(super) fn take(
+        &self,
+        reading: &Reading,
+        at: Timestamp,
+        ready: impl FnOnce(Option<&str>) -> bool,
+    ) -> Result<Told, Refusal> {
+        let number = self.number(reading);
+        let mut now = self.now.lock();
+        let told = number.as_ref().map(|&value| {
+            let above = value > self.trigger.activation_threshold;
+            let latch_ms = self.trigger.latch_ms;
+            let ready = || ready(self.pool.as_deref());
+            let active = now.latch.judge(above, latch_ms, at.ms(), ready);
+            Told { value, active }
+        });
+        let level = match told {
+            Err(_) => Level::Unknown,
+            Ok(Told { active: false, .. }) => Level::Inactive,
+            Ok(_) => Level::Active {
+                edge: now.latch.edge(),
+            },
+        };
+        let told = told.map_err(Refusal::clone);
+        now.last = number;
+        now.state = reading.state.clone();
+        // Under the lock, so that an older reading cannot be told after a newer one.
+        self.level.send_if_modified(|have| {
+            let news = *have != level && *have != Level::Ended;
+            if news {
+                *have = level;
+            }
+            news
+        });
+        told
+    }
+
+    /// The one number of a reading.
+    fn number(&self, reading: &Reading) -> Result<f64, Refusal> {
+        match (&reading.state, reading.elements.as_slice()) {
+            (State::Unknown { why }, _) => Err(Refusal::unknown(why)),
+            (_, [one]) => Ok(one.value),
+            (_, elements) => {
+                let key = match self.trigger.source {
+                    Source::Signal(_) => "signal",
+                    Source::Query(_) => "query",
+                };
+                let why = format!(
+                    "it yields {} elements; a trigger reads one: aggregate them, for example with sum()",
+                    elements.len()
+                );
+                Err(Refusal::invalid(key, why))
+            }
+        }
+    }
+
+    /// The signal is gone: streams end.
+    pub(super) fn end(&self) {
+        self.level.send_replace(Level::Ended);
+    }
+
+    pub(super) fn level(&self) -> watch::Receiver<Level> {
+        self.level.subscribe()
+    }
+
+    pub(super) fn stream_opened(&self) {
+        self.streams.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn stream_closed(&self, at: Timestamp) {
+        self.touch(at);
+        self.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether nobody has asked for so long, and nobody listens.
+    pub(super) fn expired(&self, at: Timestamp, expires_ms: i64) -> bool {
+        self.streams.load(Ordering::Relaxed) == 0
+            && at.since_ms(self.now.lock().last_call) >= expires_ms
+    }
+
+    /// For `/signals`.
+    pub(super) fn describe(&self) -> ScaledObject {
+        let now = self.now.lock();
+        let (state, reason) = match (&now.last, &now.state) {
+            (Err(refusal), _) => ("unknown", refusal.to_string()),
+            (Ok(_), State::Held { why, .. }) => ("held", why.clone()),
+            (Ok(_), _) => ("value", String::new()),
+        };
+        let latched_until_ms = now.latch.latched_until_ms(self.trigger.latch_ms);
+        ScaledObject {
+            namespace: self.caller.namespace.clone(),
+            name: self.caller.name.clone(),
+            authenticated: self.caller.authenticated,
+            trigger: match &self.trigger.source {
+                Source::Signal(name) => format!("signal {name}"),
+                Source::Query(query) => format!("query {query}"),
+            },
+            state,
+            reason,
+            value: now.last.as_ref().ok().copied(),
+            active: now.last.is_ok().then(|| now.latch.active()),
+            latched_until: latched_until_ms.map(Timestamp::from_ms),
+            threshold: Some(self.trigger.threshold),
+            activation_threshold: Some(self.trigger.activation_threshold),
+            streams: self.streams.load(Ordering::Relaxed),
+            last_call: now.last_call,
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The port: HTTP/2, plain or over TLS, with keepalive, until the process ends.
+
+use std::convert::Infallible;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use stillwell_adapters::keda::ExternalScaler;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tracing::debug;
+
+use super::Triggers;
+use crate::serve::listen;
+use crate::web_config::{Live, accept};
+
+const PROTOCOLS: &[&[u8]] = &[b"h2"];
+/// A connection per client, should they not share: KEDA shares one.
+const CONNECTIONS_MAX: usize = 10_240;
+/// Streams on one connection. KEDA sends all of a cluster's over one, and whatever is past the limit waits unseen.
+const STREAMS_PER_CONNECTION_MAX: u32 = 20_000;
+/// KEDA's own channel has no keepalive, so a peer that is gone is noticed here: by this ping,
+const PING_MS: u64 = 20_000;
+/// and by its answer not having come.
+const PING_TIMEOUT_MS: u64 = 10_000;
+/// Bytes of an unread request: one message.
+const WINDOW_BYTES: u32 = 64 << 10;
+/// Unsent bytes of one stream; a message has seven.
+const SEND_BYTES_MAX: usize = 8 << 10;
+/// Headers of one request.
+const HEADER_BYTES_MAX: u32 = 16 << 10;
+
+/// A bound port.
+pub struct KedaListener {
+    listener: TcpListener,
+    tls: Option<Arc<Live>>,
+}
+
+impl KedaListener {
+    /// Serves on `listener`; over TLS where there is a configuration of it.
+    pub fn new(listener: TcpListener, tls: Option<Arc<Live>>) -> KedaListener {
+        KedaListener { listener, tls }
+    }
+
+    /// Reads a TLS configuration. What else such a file may hold has no meaning to gRPC, and would be passed over.
+    pub fn tls(path: &Path) -> Result<Arc<Live>, String> {
+        let live = Live::open(path, PROTOCOLS)?;
+        let name = path.display();
+        if !live.has_tls() {
+            return Err(format!("{name}: there is no tls_server_config in it"));
+        }
+        if live.gate().is_closed() {
+            return Err(format!(
+                "{name}: basic_auth_users and bearer_token_file are for HTTP; ask KEDA for a certificate \
+                 (client_auth_type: RequireAndVerifyClientCert)"
+            ));
+        }
+        Ok(Arc::new(live))
+    }
+
+    /// Serves until `quit` turns true; streams end with OK then.
+    pub async fn serve(self, triggers: Triggers, quit: watch::Receiver<bool>) {
+        let service = ExternalScaler::new(Arc::new(triggers));
+        let tls = self.tls;
+        listen::serve_at_most(CONNECTIONS_MAX, self.listener, quit, move |stream, quit| {
+            connection(stream, tls.clone(), service.clone(), quit)
+        })
+        .await;
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    tls: Option<Arc<Live>>,
+    service: ExternalScaler,
+    quit: watch::Receiver<bool>,
+) {
+    let Some(live) = tls else {
+        return answer(stream, quit, service, false).await;
+    };
+    match accept(stream, &live).await {
+        Ok(accepted) => answer(accepted.stream, quit, service, accepted.verified).await,
+        Err(why) => debug!(why, "a handshake failed"),
+    }
+}
+
+async fn answer<S>(
+    stream: S,
+    mut quit: watch::Receiver<bool>,
+    service: ExternalScaler,
+    verified: bool,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service =
+        service_fn(move |request: Request<Incoming>| call(service.clone(), request, verified));
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Duration::from_millis(PING_MS))
+        .keep_alive_timeout(Duration::from_millis(PING_TIMEOUT_MS))
+        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .max_send_buf_size(SEND_BYTES_MAX)
+        .max_header_list_size(HEADER_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = listen::ended(&mut quit) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        debug!(%error, "a connection ended");
+    }
+}
+
+async fn call(
+    service: ExternalScaler,
+    request: Request<Incoming>,
+    verified: bool,
+) -> Result<Response<Body>, Infallible> {
+    Ok(service.answer(request.map(Body::new), verified).await)
+}

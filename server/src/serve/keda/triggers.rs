@@ -1,0 +1,550 @@
+//! What ScaledObjects ask for: found by who asks for what, bounded, and forgotten some minutes after the last call.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use stillwell_adapters::host::ScaledObject;
+use stillwell_adapters::keda::{Caller, Kept, Level, Refusal, Scalers, Source, Told, Trigger};
+use stillwell_adapters::pool::QueryPool;
+use stillwell_engine::promql::plan::ValueType;
+use stillwell_engine::promql::{Features, Query, QueryError};
+use stillwell_engine::signal::{Policy, Reading, SignalId};
+use stillwell_engine::{Reader, Timestamp};
+use tokio::sync::{Notify, watch};
+
+use super::cold::{Cold, pool_of};
+use super::entry::Entry;
+use crate::clock::Clock;
+use crate::serve::signals::{Found, Watched};
+
+/// A trigger that nobody has asked about for this long is forgotten.
+const EXPIRES_MS: i64 = 5 * 60_000;
+/// Queries of triggers that stand at once.
+const QUERIES_MAX: usize = 1_000;
+/// Those of one namespace.
+const QUERIES_PER_NAMESPACE_MAX: usize = 50;
+/// Series that one of them may read.
+const QUERY_SERIES_MAX: usize = 10_000;
+/// Bytes of samples that one evaluation of one of them may hold.
+const QUERY_BYTES_MAX: usize = 16 << 20;
+/// Triggers at once, whatever they read: a few hundred bytes each.
+const TRIGGERS_MAX: usize = 20_000;
+/// Streams open at once.
+const STREAMS_MAX: usize = 20_000;
+/// Refusals kept for people.
+const REFUSALS_MAX: usize = 1_000;
+/// A refusal is shown for this long after it last happened.
+const REFUSAL_SHOWN_MS: i64 = 3_600_000;
+/// ScaledObjects that `/signals` lists.
+pub(super) const SHOWN_MAX: usize = 2_000;
+
+/// Everything that is asked for. Cheap to clone.
+#[derive(Clone)]
+pub struct Triggers(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) reader: Reader,
+    pub(super) clock: Arc<Clock>,
+    queries: Arc<QueryPool>,
+    ending: watch::Receiver<bool>,
+    /// The configuration's signals; a reload replaces them.
+    signals: RwLock<Arc<Watched>>,
+    /// Never held while a query runs.
+    pub(super) state: Mutex<State>,
+    pub(super) cold: Mutex<Cold>,
+    streams: AtomicUsize,
+    /// Something may have changed that no scrape tells of.
+    pub(super) poked: Notify,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) sources: HashMap<SourceKey, Slot>,
+    entries: usize,
+    refusals: HashMap<(String, String, String), Refused>,
+}
+
+/// What triggers read; triggers that read the same share it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum SourceKey {
+    /// A signal of the configuration: its name in lower case.
+    Named(String),
+    /// A query, judged by a policy, for a namespace.
+    Query {
+        namespace: String,
+        text: String,
+        policy: PolicyKey,
+    },
+}
+
+/// A policy in a form that can be hashed: its own debug text.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct PolicyKey(String);
+
+#[derive(Default)]
+pub(super) struct Slot {
+    /// Of a query.
+    id: Option<SignalId>,
+    /// The signal and how many pages it had seen when it was last looked at.
+    pub(super) seen: Option<(SignalId, Option<u64>)>,
+    pub(super) cost: super::hub::Cost,
+    pub(super) entries: HashMap<EntryKey, Arc<Entry>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct EntryKey {
+    caller: Caller,
+    /// The trigger's debug text: it holds numbers, which have no hash of their own.
+    trigger: String,
+}
+
+struct Refused {
+    refusal: Refusal,
+    authenticated: bool,
+    count: u64,
+    last: Timestamp,
+}
+
+/// What a trigger comes to.
+struct Resolved {
+    key: SourceKey,
+    /// Of a query that may have to be watched.
+    watch: Option<(String, Policy)>,
+    expr: String,
+}
+
+impl Triggers {
+    /// Nothing is asked for yet.
+    pub(in crate::serve) fn new(
+        reader: Reader,
+        clock: Arc<Clock>,
+        queries: Arc<QueryPool>,
+        signals: Arc<Watched>,
+        ending: watch::Receiver<bool>,
+    ) -> Triggers {
+        Triggers(Arc::new(Inner {
+            reader,
+            clock,
+            queries,
+            ending,
+            signals: RwLock::new(signals),
+            state: Mutex::default(),
+            cold: Mutex::new(Cold::new()),
+            streams: AtomicUsize::new(0),
+            poked: Notify::new(),
+        }))
+    }
+
+    /// Another configuration is in force. Triggers whose signal is gone, or no longer theirs to read, end, and their
+    /// streams with OK; all others go on, streams included (S1b), and are looked at anew.
+    pub(in crate::serve) fn configured(&self, signals: Arc<Watched>) {
+        *self.0.signals.write() = Arc::clone(&signals);
+        let mut state = self.0.state.lock();
+        let State {
+            sources, entries, ..
+        } = &mut *state;
+        for (key, slot) in sources.iter_mut() {
+            slot.seen = None;
+            slot.entries.retain(|_, entry| {
+                let resolved = resolve(&signals, &entry.caller, &entry.trigger);
+                let stays = resolved.is_ok_and(|resolved| resolved.key == *key);
+                if !stays {
+                    entry.end();
+                    *entries -= 1;
+                }
+                stays
+            });
+        }
+        drop(state);
+        self.0.poked.notify_one();
+    }
+
+    /// For `/signals`: some, and how many there are besides.
+    pub(in crate::serve) fn describe(&self) -> (Vec<ScaledObject>, usize) {
+        let now = self.0.clock.now();
+        let state = self.0.state.lock();
+        let entries = state
+            .sources
+            .values()
+            .flat_map(|slot| slot.entries.values());
+        let mut shown: Vec<ScaledObject> = entries
+            .take(SHOWN_MAX)
+            .map(|entry| entry.describe())
+            .collect();
+        let more = state.entries.saturating_sub(shown.len());
+        let refused = state.refusals.iter();
+        shown.extend(
+            refused
+                .filter(|(_, refused)| now.since_ms(refused.last) < REFUSAL_SHOWN_MS)
+                .map(|((namespace, name, _), refused)| refused.describe(namespace, name)),
+        );
+        drop(state);
+        shown.sort_by(|a, b| {
+            (&a.namespace, &a.name, &a.trigger).cmp(&(&b.namespace, &b.name, &b.trigger))
+        });
+        (shown, more)
+    }
+
+    /// What people should know beside.
+    pub(in crate::serve) fn warnings(&self) -> Vec<String> {
+        self.0.cold.lock().warnings()
+    }
+}
+
+impl Refused {
+    fn describe(&self, namespace: &str, name: &str) -> ScaledObject {
+        ScaledObject {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            authenticated: self.authenticated,
+            trigger: String::new(),
+            state: "refused",
+            reason: format!("{} ({} times)", self.refusal, self.count),
+            value: None,
+            active: None,
+            latched_until: None,
+            threshold: None,
+            activation_threshold: None,
+            streams: 0,
+            last_call: self.last,
+        }
+    }
+}
+
+/// What a trigger reads under a configuration.
+fn resolve(signals: &Watched, caller: &Caller, trigger: &Trigger) -> Result<Resolved, Refusal> {
+    let query = |text: &str, base: &Policy| {
+        let policy = Policy {
+            series_max: Some(QUERY_SERIES_MAX),
+            bytes_max: Some(QUERY_BYTES_MAX),
+            ..trigger.policy(base)
+        };
+        Resolved {
+            key: SourceKey::Query {
+                namespace: caller.namespace.clone(),
+                text: text.to_owned(),
+                policy: PolicyKey(format!("{policy:?}")),
+            },
+            expr: text.to_owned(),
+            watch: Some((text.to_owned(), policy)),
+        }
+    };
+    let name = match &trigger.source {
+        Source::Query(text) => return Ok(query(text, &Policy::default())),
+        Source::Signal(name) => name,
+    };
+    match signals.find(name, &caller.namespace) {
+        None => Err(Refusal::invalid("signal", no_signal(signals, name))),
+        Some(Found::Rule(Err(error))) => Err(Refusal::invalid("signal", error)),
+        Some(Found::Rule(Ok(text))) => Ok(query(&text, &Policy::default())),
+        Some(Found::Signal(spec, _)) => {
+            let readers = &spec.namespaces;
+            if caller.authenticated && !readers.is_empty() && !readers.contains(&caller.namespace) {
+                let why = format!("namespace {:?} may not read {name:?}", caller.namespace);
+                return Err(Refusal::denied("signal", why));
+            }
+            if trigger.has_policy() {
+                return Ok(query(&spec.expr, &spec.policy));
+            }
+            Ok(Resolved {
+                key: SourceKey::Named(spec.name.to_ascii_lowercase()),
+                watch: None,
+                expr: spec.expr.clone(),
+            })
+        }
+    }
+}
+
+fn no_signal(signals: &Watched, name: &str) -> String {
+    use stillwell_adapters::host::Signals as _;
+    const LISTED: usize = 20;
+    let names = signals.names();
+    let more = if names.len() > LISTED { ", ..." } else { "" };
+    let listed = names
+        .iter()
+        .take(LISTED)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
+    match names.is_empty() {
+        true => format!("there is no signal {name:?}; the configuration has none"),
+        false => format!("there is no signal {name:?}; there are: {listed}{more}"),
+    }
+}
+
+impl Inner {
+    /// The signal behind a source; `None` where it is gone.
+    pub(super) fn signal_of(&self, key: &SourceKey, slot: &Slot) -> Option<SignalId> {
+        match key {
+            SourceKey::Query { .. } => slot.id,
+            SourceKey::Named(name) => match self.signals.read().find(name, "") {
+                Some(Found::Signal(_, id)) => Some(id),
+                _ => None,
+            },
+        }
+    }
+
+    fn keep(&self, caller: &Caller, trigger: &Trigger) -> Result<(SourceKey, Arc<Entry>), Refusal> {
+        let now = self.clock.now();
+        let signals = Arc::clone(&self.signals.read());
+        let resolved = resolve(&signals, caller, trigger)?;
+        let key = EntryKey {
+            caller: caller.clone(),
+            trigger: format!("{trigger:?}"),
+        };
+        let mut state = self.state.lock();
+        let slot = state.sources.get(&resolved.key);
+        if let Some(entry) = slot.and_then(|slot| slot.entries.get(&key)) {
+            entry.touch(now);
+            return Ok((resolved.key, Arc::clone(entry)));
+        }
+        if state.entries >= TRIGGERS_MAX {
+            let why = format!("there are {TRIGGERS_MAX} triggers already, the most there may be");
+            return Err(Refusal::exhausted("metadata", why));
+        }
+        let mut id = None;
+        if let (None, Some((text, policy))) = (slot, resolved.watch) {
+            readable(trigger, &text)?;
+            state.room_for(caller)?;
+            id = Some(
+                self.reader
+                    .watch(&text, policy)
+                    .map_err(bad_query(trigger))?,
+            );
+        }
+        let entry = Arc::new(Entry::new(
+            caller.clone(),
+            trigger.clone(),
+            pool_of(&resolved.expr),
+            now,
+        ));
+        let slot = state
+            .sources
+            .entry(resolved.key.clone())
+            .or_insert_with(|| Slot {
+                id,
+                ..Slot::default()
+            });
+        slot.entries.insert(key, Arc::clone(&entry));
+        state.entries += 1;
+        // What was wrong was put right; anybody else's claim to the name puts nothing right.
+        state.refusals.retain(|(namespace, name, _), refused| {
+            *namespace != caller.namespace
+                || *name != caller.name
+                || refused.authenticated != caller.authenticated
+        });
+        drop(state);
+        self.look(&resolved.key, &entry).ok(); // so that streams open with what is true; it is shown if it is nothing
+        Ok((resolved.key, entry))
+    }
+
+    /// Reads an entry's signal now.
+    fn look(&self, key: &SourceKey, entry: &Entry) -> Result<Told, Refusal> {
+        let id = {
+            let state = self.state.lock();
+            let slot = state.sources.get(key);
+            slot.and_then(|slot| self.signal_of(key, slot))
+        };
+        let now = self.clock.now();
+        let reading = id.and_then(|id| self.reader.signal(id, now, &[]));
+        let gone = || Refusal::unknown("the signal is gone: the configuration has changed");
+        let told = self.take(entry, &reading.ok_or_else(gone)?, now);
+        if let (SourceKey::Named(_), Some(id)) = (key, id) {
+            let told = match &told {
+                Ok(told) => told.value.to_string(),
+                Err(refusal) => refusal.to_string(),
+            };
+            let Caller {
+                namespace, name, ..
+            } = &entry.caller;
+            let told = format!("ScaledObject {namespace}/{name}: {told}");
+            self.signals.read().note_read(id, now, told);
+        }
+        told
+    }
+
+    /// Hands a reading to an entry.
+    pub(super) fn take(
+        &self,
+        entry: &Entry,
+        reading: &Reading,
+        now: Timestamp,
+    ) -> Result<Told, Refusal> {
+        entry.take(reading, now, |pool| self.cold.lock().is_ready(pool))
+    }
+
+    /// Forgets what nobody has asked about for long.
+    pub(super) fn expire(&self, now: Timestamp) {
+        let mut state = self.state.lock();
+        let State {
+            sources,
+            entries,
+            refusals,
+        } = &mut *state;
+        sources.retain(|_, slot| {
+            slot.entries.retain(|_, entry| {
+                let expired = entry.expired(now, EXPIRES_MS);
+                if expired {
+                    entry.end();
+                    *entries -= 1;
+                }
+                !expired
+            });
+            if let (true, Some(id)) = (slot.entries.is_empty(), slot.id) {
+                self.reader.unwatch(id);
+            }
+            !slot.entries.is_empty()
+        });
+        refusals.retain(|_, refused| now.since_ms(refused.last) < REFUSAL_SHOWN_MS);
+    }
+}
+
+impl State {
+    /// Whether this caller may have one more query.
+    fn room_for(&self, caller: &Caller) -> Result<(), Refusal> {
+        let (mut all, mut own) = (0, 0);
+        for key in self.sources.keys() {
+            if let SourceKey::Query { namespace, .. } = key {
+                all += 1;
+                own += usize::from(*namespace == caller.namespace);
+            }
+        }
+        let full = |max, of: String| {
+            let why = format!(
+                "there are {max} queries {of} already, the most there may be: give them names under `signals:`, and let \
+                 triggers share them"
+            );
+            Err(Refusal::exhausted("query", why))
+        };
+        if own >= QUERIES_PER_NAMESPACE_MAX {
+            return full(
+                QUERIES_PER_NAMESPACE_MAX,
+                format!("of namespace {:?}", caller.namespace),
+            );
+        }
+        if all >= QUERIES_MAX {
+            return full(QUERIES_MAX, "of triggers".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a query that could never tell a number of what is scraped.
+fn readable(trigger: &Trigger, text: &str) -> Result<(), Refusal> {
+    let key = key_of(trigger);
+    let query = Query::parse(text, &Features::default()).map_err(bad_query(trigger))?;
+    match query.plan().value_type() {
+        ValueType::Scalar | ValueType::Vector => {}
+        other => {
+            let why = format!("it yields a {}, not a number", other.documented());
+            return Err(Refusal::invalid(key, why));
+        }
+    }
+    match query.selectors().next() {
+        Some(_) => Ok(()),
+        None => Err(Refusal::invalid(key, "it reads nothing that is scraped")),
+    }
+}
+
+fn key_of(trigger: &Trigger) -> &'static str {
+    match trigger.source {
+        Source::Query(_) => "query",
+        Source::Signal(_) => "signal",
+    }
+}
+
+fn bad_query(trigger: &Trigger) -> impl Fn(QueryError) -> Refusal {
+    let key = key_of(trigger);
+    move |error| match error {
+        QueryError::Execution(why) => Refusal::exhausted(key, why),
+        error => Refusal::invalid(key, error),
+    }
+}
+
+impl Scalers for Triggers {
+    fn queries(&self) -> &QueryPool {
+        &self.0.queries
+    }
+
+    fn trigger(&self, caller: &Caller, trigger: &Trigger) -> Result<Arc<dyn Kept>, Refusal> {
+        let (key, entry) = self.0.keep(caller, trigger)?;
+        let inner = Arc::clone(&self.0);
+        Ok(Arc::new(Asked { inner, key, entry }))
+    }
+
+    fn refused(&self, caller: &Caller, refusal: &Refusal) {
+        let last = self.0.clock.now();
+        let refusals = &mut self.0.state.lock().refusals;
+        let key = (
+            caller.namespace.clone(),
+            caller.name.clone(),
+            refusal.key.clone(),
+        );
+        if let Some(known) = refusals.get_mut(&key) {
+            known.count += 1;
+            known.last = last;
+            known.refusal = refusal.clone();
+            return;
+        }
+        if refusals.len() >= REFUSALS_MAX
+            && let Some(oldest) = refusals
+                .iter()
+                .min_by_key(|(_, one)| one.last)
+                .map(|(key, _)| key.clone())
+        {
+            refusals.remove(&oldest);
+        }
+        let refused = Refused {
+            refusal: refusal.clone(),
+            authenticated: caller.authenticated,
+            count: 1,
+            last,
+        };
+        refusals.insert(key, refused);
+    }
+
+    fn ending(&self) -> watch::Receiver<bool> {
+        self.ending_receiver()
+    }
+}
+
+impl Triggers {
+    fn ending_receiver(&self) -> watch::Receiver<bool> {
+        self.0.ending.clone()
+    }
+}
+
+/// A trigger in the hands of a call.
+struct Asked {
+    inner: Arc<Inner>,
+    key: SourceKey,
+    entry: Arc<Entry>,
+}
+
+impl Kept for Asked {
+    fn read(&self) -> Result<Told, Refusal> {
+        self.inner.look(&self.key, &self.entry)
+    }
+
+    fn level(&self) -> watch::Receiver<Level> {
+        self.entry.level()
+    }
+
+    fn stream_opened(&self) -> Result<(), Refusal> {
+        let open = self.inner.streams.fetch_add(1, Ordering::Relaxed);
+        if open >= STREAMS_MAX {
+            self.inner.streams.fetch_sub(1, Ordering::Relaxed);
+            let why = format!("there are {STREAMS_MAX} streams already, the most there may be");
+            return Err(Refusal::exhausted("", why));
+        }
+        self.entry.stream_opened();
+        Ok(())
+    }
+
+    fn stream_closed(&self) {
+        self.inner.streams.fetch_sub(1, Ordering::Relaxed);
+        self.entry.stream_closed(self.inner.clock.now());
+    }
+}
