@@ -107,6 +107,11 @@ impl Contender {
         Contender::launch(kind, binary, "scrape_configs: []\n", flags)
     }
 
+    /// Starts ours with a configuration and flags of its own.
+    pub fn stillwell(binary: &Path, config: &str, flags: &[&str]) -> std::io::Result<Contender> {
+        Contender::launch(Kind::Stillwell, binary, config, flags)
+    }
+
     fn launch(
         kind: Kind,
         binary: &Path,

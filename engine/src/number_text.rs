@@ -136,7 +136,10 @@ mod tests {
 
     /// A differential run found it: 771178026942947.25 was written with .3 here and .2 there.
     #[test]
-    #[expect(clippy::excessive_precision, reason = "halfway between two texts, exactly")]
+    #[expect(
+        clippy::excessive_precision,
+        reason = "halfway between two texts, exactly"
+    )]
     fn of_two_shortest_texts_the_even_one_is_taken() {
         for (value, json) in [
             (771_178_026_942_947.25, "771178026942947.2"),

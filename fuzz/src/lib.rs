@@ -4,6 +4,7 @@
 
 pub mod config;
 pub mod keda;
+pub mod kubernetes;
 pub mod pages;
 pub mod promql;
 pub mod remote_write;
@@ -14,9 +15,10 @@ pub mod web_config;
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their folders of seeds.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("config", config::run),
     ("keda", keda::run),
+    ("kubernetes", kubernetes::run),
     ("pages", pages::run),
     ("promql", promql::run),
     ("remote_write", remote_write::run),

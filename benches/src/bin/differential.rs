@@ -12,7 +12,7 @@
     clippy::print_stderr,
     reason = "a command that prints its results"
 )]
-#![expect(clippy::disallowed_types, reason = "data ends now, by the clock")]
+#![expect(clippy::disallowed_methods, reason = "data ends now, by the clock")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

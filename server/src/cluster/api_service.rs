@@ -231,8 +231,19 @@ fn patch(
     }))
 }
 
+/// Works out who owns an APIService and what to change in it, and does nothing: for a fuzz target.
+pub(crate) fn read_api_service(found: &APIService) -> bool {
+    let us = ServiceName {
+        namespace: "a".to_owned(),
+        name: "b".to_owned(),
+    };
+    let ours = owner_of(Some(found), &us) == Owner::Us;
+    let ca = CertificateDer::from(vec![0]);
+    patch(found, &us, ours, &ca).is_some()
+}
+
 /// Certificates as PEM.
-pub(crate) fn pem(certificates: &[CertificateDer<'_>]) -> String {
+fn pem(certificates: &[CertificateDer<'_>]) -> String {
     let mut text = String::new();
     for certificate in certificates {
         let encoded = ByteString(certificate.to_vec());

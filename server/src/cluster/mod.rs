@@ -7,8 +7,8 @@ mod authentication;
 mod connect;
 mod review;
 
-pub(crate) use api_service::Written;
 pub use api_service::{Owner, ServiceName, api_service_name};
+pub(crate) use api_service::{Written, read_api_service};
 pub use authentication::AUTHENTICATION_CONFIG;
 pub(crate) use authentication::follow;
 pub use connect::Cluster;

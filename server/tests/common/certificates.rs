@@ -14,6 +14,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// The name under which the API server reaches us.
 pub const SERVICE: &str = "stillwell.default.svc";
@@ -128,14 +129,12 @@ pub async fn get_tls(
     Ok((status.unwrap_or(0), body))
 }
 
-/// Like [`get_tls`], with the whole head.
-pub async fn exchange(
+/// Connects over TLS.
+pub async fn connect(
     address: SocketAddr,
     authority: &CertificateDer<'static>,
     client: Option<&Pair>,
-    headers: &str,
-    path: &str,
-) -> Result<(String, String), String> {
+) -> Result<TlsStream<TcpStream>, String> {
     let mut roots = RootCertStore::empty();
     roots.add(authority.clone()).expect("a CA");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -151,11 +150,23 @@ pub async fn exchange(
         }
     };
     let stream = TcpStream::connect(address).await.expect("listening");
+    stream.set_nodelay(true).ok(); // only a matter of speed
     let name = ServerName::try_from(SERVICE).expect("a name");
-    let mut stream = TlsConnector::from(Arc::new(config))
+    TlsConnector::from(Arc::new(config))
         .connect(name, stream)
         .await
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| error.to_string())
+}
+
+/// Like [`get_tls`], with the whole head.
+pub async fn exchange(
+    address: SocketAddr,
+    authority: &CertificateDer<'static>,
+    client: Option<&Pair>,
+    headers: &str,
+    path: &str,
+) -> Result<(String, String), String> {
+    let mut stream = connect(address, authority, client).await?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
     stream
         .write_all(request.as_bytes())

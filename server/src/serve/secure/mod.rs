@@ -10,6 +10,7 @@ mod cache;
 mod der;
 mod files;
 mod identity;
+pub mod outside;
 mod self_made;
 mod trust;
 mod verifier;

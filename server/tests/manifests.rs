@@ -1,0 +1,310 @@
+//! The shipped manifests: every field is one that Kubernetes knows, what belongs together fits together, and the server
+//! runs with the flags and the configuration in them.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use common::api_server::ApiServer;
+use common::certificates::Files;
+use common::{eventually, get};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, RoleBinding};
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
+use serde_json::{Value, json};
+use stillwell::serve::app;
+
+const OVERLAYS: [&str; 4] = [
+    "base",
+    "overlays/hpa",
+    "overlays/scale-to-zero",
+    "overlays/keda-coexist",
+];
+
+fn deploy() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy")
+}
+
+/// Every document of a YAML text.
+fn documents(text: &str) -> Vec<Value> {
+    let all: Result<Vec<Value>, _> = serde_saphyr::from_multiple(text);
+    all.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A document read as its type and written again: a key that the type does not know would be gone.
+fn strict(document: &Value) {
+    fn round<T: serde::de::DeserializeOwned + serde::Serialize>(document: &Value) -> Value {
+        let typed: T = serde_json::from_value(document.clone())
+            .unwrap_or_else(|error| panic!("{error}: {document}"));
+        serde_json::to_value(&typed).expect("it was JSON before")
+    }
+    let again = match document["kind"].as_str().unwrap_or("") {
+        "APIService" => round::<APIService>(document),
+        "ClusterRole" => round::<ClusterRole>(document),
+        "ClusterRoleBinding" => round::<ClusterRoleBinding>(document),
+        "ConfigMap" => round::<ConfigMap>(document),
+        "Deployment" => round::<Deployment>(document),
+        "HorizontalPodAutoscaler" => round::<HorizontalPodAutoscaler>(document),
+        "Namespace" => round::<Namespace>(document),
+        "NetworkPolicy" => round::<NetworkPolicy>(document),
+        "PodDisruptionBudget" => round::<PodDisruptionBudget>(document),
+        "RoleBinding" => round::<RoleBinding>(document),
+        "Service" => round::<Service>(document),
+        "ServiceAccount" => round::<ServiceAccount>(document),
+        other => panic!("a manifest of kind {other:?}"),
+    };
+    assert_eq!(&again, document, "a key that Kubernetes does not know");
+}
+
+fn kubectl() -> Option<PathBuf> {
+    let folder = std::env::var_os("STILLWELL_RIVALS_DIR").map(PathBuf::from);
+    let found = folder.map(|folder| folder.join("usr/bin/kubectl"));
+    let found = found.filter(|binary| binary.exists());
+    if found.is_none() {
+        common::say(
+            "NOT RUN: rendering the manifests by the real kubectl. Set STILLWELL_RIVALS_DIR to a folder that \
+             ../shared/rivals.sh has filled.",
+        );
+    }
+    found
+}
+
+/// One object of a rendered overlay, by kind and name.
+fn find<'d>(documents: &'d [Value], kind: &str, name: &str) -> &'d Value {
+    let fits = |one: &&Value| {
+        let named = one["metadata"]["name"].as_str().unwrap_or("");
+        one["kind"] == kind && (named == name || named.starts_with(&format!("{name}-")))
+    };
+    documents
+        .iter()
+        .find(fits)
+        .unwrap_or_else(|| panic!("no {kind} {name}"))
+}
+
+#[test]
+fn each_file_holds_only_what_kubernetes_knows() {
+    let mut files = 0;
+    for folder in OVERLAYS {
+        for entry in std::fs::read_dir(deploy().join(folder)).expect("the folder is there") {
+            let path = entry.expect("readable").path();
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            // The patch of the HPA leaves out what it does not change.
+            let whole = name != "kustomization.yaml" && !path.ends_with("scale-to-zero/hpa.yaml");
+            if whole && name.ends_with(".yaml") {
+                let text = std::fs::read_to_string(&path).expect("readable");
+                documents(&text).iter().for_each(strict);
+                files += 1;
+            }
+        }
+    }
+    assert!(files >= 11, "{files}");
+}
+
+#[test]
+fn configurations_load_with_their_rules_and_serve_both_of_the_guides_metrics() {
+    for folder in ["base", "overlays/keda-coexist"] {
+        let base = deploy().join(folder).join("config");
+        let text = std::fs::read_to_string(base.join("stillwell.yml")).expect("readable");
+        let config = app::load(&text, &base).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let names: Vec<&str> = config.signals.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(
+            names,
+            ["igw_queue_depth", "igw_running_requests"],
+            "{folder}"
+        );
+        assert_eq!(config.jobs.len(), 1);
+    }
+}
+
+#[test]
+fn the_guides_hpa_is_unchanged() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/seed");
+    let Ok(mut entries) = std::fs::read_dir(folder) else {
+        return common::say(
+            "NOT RUN: the comparison with the guide, which is not beside the repository.",
+        );
+    };
+    let guide = entries.next().expect("one file").expect("readable").path();
+    let guide = std::fs::read_to_string(guide).expect("readable");
+    // The guide's copy has lost its indentation, so lines are compared without it.
+    let start = guide.find("apiVersion: autoscaling/v2").expect("the HPA");
+    let end = guide[start..].find("Note 1").expect("its end");
+    let lines = |text: &str| -> Vec<String> {
+        let lines = text.lines().map(str::trim);
+        lines
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+            .map(str::to_owned)
+            .collect()
+    };
+    let ours = std::fs::read_to_string(deploy().join("overlays/hpa/hpa.yaml")).expect("readable");
+    assert_eq!(lines(&ours), lines(&guide[start..start + end]));
+    let start = guide.find("rules:\nexternal:").expect("the rules");
+    let end = guide[start..].find("Note:").expect("their end");
+    let rules = deploy().join("base/config/igw-adapter-values.yaml");
+    let rules = std::fs::read_to_string(rules).expect("readable");
+    assert_eq!(lines(&rules), lines(&guide[start..start + end]));
+}
+
+#[test]
+fn rendered_by_the_real_kubectl_everything_fits_together() {
+    let Some(kubectl) = kubectl() else { return };
+    for overlay in OVERLAYS {
+        let output = Command::new(&kubectl)
+            .arg("kustomize")
+            .arg(deploy().join(overlay))
+            .output()
+            .expect("kubectl runs");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success() && errors.is_empty(),
+            "{overlay}: {errors}"
+        );
+        let all = documents(&String::from_utf8_lossy(&output.stdout));
+        all.iter().for_each(strict);
+
+        let deployment = find(&all, "Deployment", "stillwell");
+        let template = &deployment["spec"]["template"];
+        let labels = &template["metadata"]["labels"];
+        let service = find(&all, "Service", "stillwell");
+        for selector in [
+            &service["spec"]["selector"],
+            &deployment["spec"]["selector"]["matchLabels"],
+            &find(&all, "PodDisruptionBudget", "stillwell")["spec"]["selector"]["matchLabels"],
+            &find(&all, "NetworkPolicy", "stillwell")["spec"]["podSelector"]["matchLabels"],
+        ] {
+            for (key, value) in selector.as_object().expect("labels") {
+                assert_eq!(&labels[key], value, "{overlay}: {key}");
+            }
+        }
+        let pod = &template["spec"];
+        let config = find(&all, "ConfigMap", "stillwell");
+        assert_eq!(
+            pod["volumes"][0]["configMap"]["name"],
+            config["metadata"]["name"]
+        );
+        let account = find(&all, "ServiceAccount", "stillwell");
+        assert_eq!(pod["serviceAccountName"], account["metadata"]["name"]);
+        let ports: Vec<&Value> = pod["containers"][0]["ports"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|port| &port["name"])
+            .collect();
+        for port in service["spec"]["ports"].as_array().expect("ports") {
+            assert!(ports.contains(&&port["targetPort"]), "{overlay}: {port}");
+        }
+        for api in all.iter().filter(|one| one["kind"] == "APIService") {
+            assert_eq!(
+                api["spec"]["service"],
+                json!({
+                    "name": service["metadata"]["name"], "namespace": service["metadata"]["namespace"],
+                    "port": 443,
+                })
+            );
+            let granted = find(&all, "ClusterRole", "stillwell:api-service");
+            let names = granted["rules"][0]["resourceNames"]
+                .as_array()
+                .expect("names");
+            assert!(names.contains(&api["metadata"]["name"]), "{overlay}");
+        }
+        let owned: Vec<&str> = all
+            .iter()
+            .filter(|one| one["kind"] == "APIService")
+            .filter_map(|one| one["metadata"]["name"].as_str())
+            .collect();
+        let expected = match overlay {
+            "overlays/keda-coexist" => "v1beta2.custom.metrics.k8s.io",
+            _ => "v1beta1.external.metrics.k8s.io",
+        };
+        assert_eq!(owned, [expected], "{overlay}");
+        let reader = find(&all, "RoleBinding", "stillwell-auth-reader");
+        assert_eq!(reader["metadata"]["namespace"], "kube-system");
+        let strategy = &deployment["spec"]["strategy"]["rollingUpdate"];
+        let probe = &pod["containers"][0]["readinessProbe"]["httpGet"];
+        assert_eq!(
+            (&strategy["maxUnavailable"], &probe["path"]),
+            (&json!(0), &json!("/-/ready"))
+        );
+    }
+}
+
+/// A server process, ended with the test.
+struct Process(std::process::Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.0.kill().ok(); // it may have ended
+        self.0.wait().ok();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_server_runs_with_the_flags_of_the_deployment() {
+    let text = std::fs::read_to_string(deploy().join("base/deployment.yaml")).expect("readable");
+    let deployment = &documents(&text)[0];
+    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+    let text = std::fs::read_to_string(deploy().join("base/apiservice.yaml")).expect("readable");
+    let mut api_service = documents(&text).remove(0);
+    api_service["metadata"]["resourceVersion"] = json!("1");
+    let name = api_service["metadata"]["name"]
+        .as_str()
+        .expect("a name")
+        .to_owned();
+
+    let api = ApiServer::start().await;
+    api.set_config([("requestheader-allowed-names", "[]".to_owned())]);
+    api.state.lock().api_services = BTreeMap::from([(name.clone(), api_service)]);
+    let files = Files::new("deployment");
+    let config = deploy().join("base/config");
+    let free = |_| {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
+        listener.local_addr().expect("bound").port()
+    };
+    let [http, https] = [(); 2].map(free);
+    let mut arguments: Vec<String> = container["args"]
+        .as_array()
+        .expect("arguments")
+        .iter()
+        .filter_map(Value::as_str)
+        .map(|argument| {
+            argument
+                .replace("/etc/stillwell", &config.display().to_string())
+                .replace("0.0.0.0:9090", &format!("127.0.0.1:{http}"))
+                .replace("6443", &https.to_string())
+        })
+        .collect();
+    arguments.push(format!("--kubeconfig={}", api.kubeconfig(&files).display()));
+    arguments.push("--keda.listen-address=127.0.0.1:0".to_owned());
+    let started = Command::new(env!("CARGO_BIN_EXE_stillwell"))
+        .args(&arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let _process = Process(started.expect("the binary runs"));
+    let address = format!("127.0.0.1:{http}").parse().expect("an address");
+    let healthy = || async { tokio::net::TcpStream::connect(address).await.is_ok() };
+    eventually("a listener", healthy).await;
+    let live = container["livenessProbe"]["httpGet"]["path"]
+        .as_str()
+        .expect("a path");
+    assert_eq!(get(address, live).await.0, 200);
+    // Its gateway has no address here: a failing target makes nobody wait for ever.
+    let ready = container["readinessProbe"]["httpGet"]["path"]
+        .as_str()
+        .expect("a path");
+    eventually("ready", || async { get(address, ready).await.0 == 200 }).await;
+    eventually("our CA in the APIService", || async {
+        api.state.lock().api_services[&name]["spec"]["caBundle"].is_string()
+    })
+    .await;
+}
