@@ -1,5 +1,5 @@
-//! Where Prometheus 3.5, the one that can be run beside us, is not what we follow (3.14): named reasons, each with how
-//! it shows. Anything else is a difference without an excuse.
+//! Where Prometheus 3.5, the one that can be run beside us, is not what we follow (3.14, and where that reads what nobody
+//! asked for, the language): named reasons, each with how it shows. Anything else is a difference without an excuse.
 
 use crate::answers::Verdict;
 
@@ -16,17 +16,38 @@ struct Difference {
     applies: fn(&str, &Verdict) -> bool,
 }
 
-const DIFFERENCES: &[Difference] = &[Difference {
-    reason: "3.9: PromQL: Fix insufficient cardinality checking for filter ops (#17668): what a comparison filters \
-             away counts as a match",
-    applies: |query, verdict| {
-        let compares = ["==", "!=", "<", ">"]
-            .iter()
-            .any(|operator| query.contains(operator));
-        compares && only_we_refuse(verdict, "multiple matches for labels")
+const DIFFERENCES: &[Difference] = &[
+    Difference {
+        reason: "3.9: PromQL: Fix insufficient cardinality checking for filter ops (#17668): what a comparison filters \
+                 away counts as a match",
+        applies: |query, verdict| {
+            let compares = ["==", "!=", "<", ">"]
+                .iter()
+                .any(|operator| query.contains(operator));
+            compares && only_we_refuse(verdict, "multiple matches for labels")
+        },
     },
-}];
+    Difference {
+        reason: "a time after `@`, in a subquery with `@`, in a subquery: Prometheus reads at another time than was \
+                 asked for (`(x @ 600)[3m:] @ start()` in `[3m:]` reads x at 440)",
+        applies: |query, _| {
+            subqueries(query) >= 2 && query.contains("] @ ") && query.matches('@').count() >= 2
+        },
+    },
+];
 
 fn only_we_refuse(verdict: &Verdict, because: &str) -> bool {
     matches!(verdict, Verdict::Different(why) if why.starts_with("only we refuse") && why.contains(because))
+}
+
+/// Ranges with a colon in them.
+fn subqueries(query: &str) -> usize {
+    let ranges = query.split('[').skip(1);
+    ranges
+        .filter(|rest| {
+            rest.split(']')
+                .next()
+                .is_some_and(|range| range.contains(':'))
+        })
+        .count()
 }

@@ -17,7 +17,9 @@
 //!   queries; which of several equal values an unstable sort puts first);
 //! * 3.5 is older than what we follow: filtered comparisons count as matches (`multiple matches for labels`),
 //!   `label_replace` and `label_join` merge series whose points do not overlap, and a malformed `le` is reported
-//!   without an empty metric name.
+//!   without an empty metric name;
+//! * a selector with `@` stands in a subquery with `@` that stands in a subquery: Prometheus reads it at another time
+//!   than the query names (by as much as the outer subquery begins before the query), we read it where it says.
 
 mod answer;
 pub mod differential;
