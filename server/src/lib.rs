@@ -7,6 +7,7 @@ pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod demo;
+mod der;
 pub mod keda_client;
 pub mod logging;
 pub mod memory;

@@ -7,12 +7,11 @@ use std::net::SocketAddr;
 
 use common::api_server::{ApiServer, Mood};
 use common::certificates::{Authority, Files, Pair, exchange, get_tls};
-use common::{TestTarget, eventually, server_of, settings, state, until};
+use common::{TestTarget, eventually, secure_server};
 use rustls::pki_types::CertificateDer;
 use serde_json::{Value, json};
+use stillwell::serve::Running;
 use stillwell::serve::secure::{Lifetimes, Secure, SecureOptions};
-use stillwell::serve::{Faces, Running};
-use stillwell_adapters::host::Health;
 
 const BASE: &str = "/apis/external.metrics.k8s.io/v1beta1";
 const METRIC: &str = "/apis/external.metrics.k8s.io/v1beta1/namespaces/default/q";
@@ -47,10 +46,7 @@ impl World {
         let pair = serving.server(common::certificates::SERVICE);
         let options = SecureOptions {
             address: "127.0.0.1:0".to_owned(),
-            certificate: Some((
-                files.write("tls.crt", &pair.certificate.pem()),
-                files.write("tls.key", &pair.key.serialize_pem()),
-            )),
+            certificate: Some(files.serve(&pair)),
             kubeconfig: Some(api.kubeconfig(&files)),
             lifetimes: Lifetimes {
                 token_ms: ttl_ms,
@@ -60,19 +56,7 @@ impl World {
             ..SecureOptions::default()
         };
         let target = TestTarget::with_page("q{inference_pool=\"p\"} 7\n").await;
-        let text = format!(
-            "global: {{scrape_interval: 20ms}}\nscrape_configs:\n- job_name: epp\n  static_configs: [{{targets: ['{}']}}]\nsignals:\n- {{name: q, expr: 'sum(q)'}}\n",
-            target.address
-        );
-        let faces = Faces {
-            secure: Some(options),
-            ..Faces::default()
-        };
-        let running = server_of(&text, settings(None), faces).await;
-        until(&running.app, "a scrape", |app| {
-            state(app, &target).health() == Health::Up
-        })
-        .await;
+        let running = secure_server(&target, options).await;
         World {
             api,
             front,

@@ -7,10 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::certificates::{Authority, Files, SERVICE, connect};
-use common::{TestTarget, server_of, settings, state, until};
-use stillwell::serve::Faces;
+use common::{TestTarget, secure_server};
 use stillwell::serve::secure::SecureOptions;
-use stillwell_adapters::host::Health;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
 const HPAS: usize = 1_000;
@@ -25,26 +23,11 @@ async fn a_thousand_hpas_are_answered_over_kept_connections() {
     let pair = serving.server(SERVICE);
     let options = SecureOptions {
         address: "127.0.0.1:0".to_owned(),
-        certificate: Some((
-            files.write("tls.crt", &pair.certificate.pem()),
-            files.write("tls.key", &pair.key.serialize_pem()),
-        )),
+        certificate: Some(files.serve(&pair)),
         request_header_ca: Some(files.write("front.crt", &front.certificate.pem())),
         ..SecureOptions::default()
     };
-    let text = format!(
-        "global: {{scrape_interval: 20ms}}\nscrape_configs:\n- job_name: epp\n  static_configs: [{{targets: ['{}']}}]\nsignals:\n- {{name: q, expr: 'sum(q)'}}\n",
-        target.address
-    );
-    let faces = Faces {
-        secure: Some(options),
-        ..Faces::default()
-    };
-    let running = server_of(&text, settings(None), faces).await;
-    until(&running.app, "a scrape", |app| {
-        state(app, &target).health() == Health::Up
-    })
-    .await;
+    let running = secure_server(&target, options).await;
     let address = running.secure_address.expect("a secure listener");
     let next = Arc::new(AtomicUsize::new(0));
     let mut workers = Vec::new();

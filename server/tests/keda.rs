@@ -1,12 +1,11 @@
 //! KEDA's external scaler over gRPC, driven by a client over loopback, against targets under the test's control.
 
 mod common;
-#[path = "common/tls.rs"]
-mod tls;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use common::certificates::{Authority, Files, SERVICE, connect_by};
 use common::{TestTarget, get, server_of, settings, until};
 use stillwell::keda_client::{Transport, connect, over};
 use stillwell::serve::{Faces, KedaOptions, Running};
@@ -411,9 +410,9 @@ async fn an_unknown_method_and_garbage_are_errors_of_their_own() {
 
 #[tokio::test]
 async fn namespaces_bind_whoever_shows_a_certificate() {
-    let files = tls::Files::new("keda-mtls");
-    let authority = tls::Authority::new("ca");
-    files.serve(&authority.server());
+    let files = Files::new("keda-mtls");
+    let authority = Authority::new("ca");
+    files.serve(&authority.server(SERVICE));
     files.write("ca.crt", &authority.certificate.pem());
     let section = "tls_server_config: {cert_file: server.crt, key_file: server.key, client_ca_file: ca.crt, \
                    client_auth_type: VerifyClientCertIfGiven}\n";
@@ -430,7 +429,7 @@ async fn namespaces_bind_whoever_shows_a_certificate() {
     let running = server_of(&text, settings(None), faces).await;
     until(&running.app, "ready", |app| app.ready()).await;
     let address = running.keda_address.expect("it listens");
-    let keda = authority.client("keda-operator.keda.svc");
+    let keda = authority.client_with_alternative_name("keda-operator.keda.svc");
     let elsewhere = ScaledObjectRef {
         namespace: "batch".to_owned(),
         ..object(BY_NAME)
@@ -440,15 +439,15 @@ async fn namespaces_bind_whoever_shows_a_certificate() {
         (Some(&keda), elsewhere.clone(), Some(Code::PermissionDenied)),
         (None, elsewhere, None), // a claim that anybody can make, and is not believed either way
     ] {
-        let stream = tls::connect(address, &authority, certificate, b"h2")
+        let stream = connect_by(address, &authority.der(), certificate, &[b"h2"])
             .await
             .expect("a handshake");
         let mut client = over(stream).await.expect("HTTP/2");
         let answer = client.is_active(reference).await;
         assert_eq!(answer.err().map(|status| status.code()), code);
     }
-    let stranger = tls::Authority::new("other").client("keda-operator.keda.svc");
-    let refused = match tls::connect(address, &authority, Some(&stranger), b"h2").await {
+    let stranger = Authority::new("other").client_with_alternative_name("keda-operator.keda.svc");
+    let refused = match connect_by(address, &authority.der(), Some(&stranger), &[b"h2"]).await {
         Err(_) => true,
         Ok(stream) => match over(stream).await {
             Err(_) => true,

@@ -2,17 +2,15 @@
 //! `/guarded`. Its parser is written out here from its contract: strings, one element, no scalar and no matrix.
 
 mod common;
-#[path = "common/tls.rs"]
-mod tls;
 
 use std::net::SocketAddr;
 
+use common::certificates::{Authority, Files, SERVICE, status};
 use common::{Act, TestTarget, http, server_of, settings, state, until};
 use serde_json::Value;
 use stillwell::serve::web::WebOptions;
 use stillwell::serve::{Faces, Running};
 use stillwell_adapters::host::{Health, Host as _};
-use tls::{Authority, Files};
 
 const BASES: [&str; 2] = ["", "/guarded"];
 const PAGE: &str =
@@ -212,7 +210,7 @@ async fn every_auth_mode_of_the_scaler_is_let_in_and_nobody_without() {
 async fn the_tls_auth_mode_needs_its_certificate() {
     let files = Files::new("tlsmode");
     let authority = Authority::new("ca");
-    files.serve(&authority.server());
+    files.serve(&authority.server(SERVICE));
     files.write("ca.crt", &authority.certificate.pem());
     let text = "tls_server_config: {cert_file: server.crt, key_file: server.key, client_ca_file: ca.crt, client_auth_type: RequireAndVerifyClientCert}\n";
     let (_target, running) = serve(WebOptions {
@@ -221,13 +219,17 @@ async fn the_tls_auth_mode_needs_its_certificate() {
     })
     .await;
     let address: SocketAddr = running.addresses[0];
-    let keda = authority.client("keda");
+    let keda = authority.client_with_alternative_name("keda");
     for base in BASES {
         let path = format!("{base}/api/v1/query?query=sum(q)");
         assert_eq!(
-            tls::status(address, &authority, Some(&keda), &path).await,
+            status(address, &authority.der(), Some(&keda), &path).await,
             Ok(200)
         );
-        assert!(tls::status(address, &authority, None, &path).await.is_err());
+        assert!(
+            status(address, &authority.der(), None, &path)
+                .await
+                .is_err()
+        );
     }
 }

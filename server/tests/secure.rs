@@ -3,11 +3,9 @@
 mod common;
 
 use common::certificates::{Authority, Files, get_tls};
-use common::{TestTarget, server_of, settings, state, until};
+use common::{TestTarget, secure_server, state, until};
 use serde_json::Value;
-use stillwell::serve::Faces;
 use stillwell::serve::secure::SecureOptions;
-use stillwell_adapters::host::Health;
 
 const METRIC: &str = "/apis/external.metrics.k8s.io/v1beta1/namespaces/default/q";
 const DISCOVERY: &str = "/apis/external.metrics.k8s.io/v1beta1";
@@ -25,28 +23,13 @@ async fn the_front_proxy_is_let_in_and_nobody_passes_for_it() {
     let pair = serving.server("stillwell.default.svc");
     let options = SecureOptions {
         address: "127.0.0.1:0".to_owned(),
-        certificate: Some((
-            files.write("tls.crt", &pair.certificate.pem()),
-            files.write("tls.key", &pair.key.serialize_pem()),
-        )),
+        certificate: Some(files.serve(&pair)),
         client_ca: Some(files.write("client.crt", &client.certificate.pem())),
         request_header_ca: Some(files.write("front.crt", &front.certificate.pem())),
         allowed_names: vec!["front-proxy-client".to_owned()],
         ..SecureOptions::default()
     };
-    let text = format!(
-        "global: {{scrape_interval: 20ms}}\nscrape_configs:\n- job_name: epp\n  static_configs: [{{targets: ['{}']}}]\nsignals:\n- {{name: q, expr: 'sum(q)'}}\n",
-        target.address
-    );
-    let faces = Faces {
-        secure: Some(options),
-        ..Faces::default()
-    };
-    let running = server_of(&text, settings(None), faces).await;
-    until(&running.app, "a scrape", |app| {
-        state(app, &target).health() == Health::Up
-    })
-    .await;
+    let running = secure_server(&target, options).await;
     let address = running.secure_address.expect("a secure listener");
 
     let proxy = front.client("front-proxy-client", &[], false);
@@ -150,8 +133,8 @@ async fn the_front_proxy_is_let_in_and_nobody_passes_for_it() {
     // A new serving certificate is taken without a restart.
     let renewed = Authority::new("renewed");
     let pair = renewed.server("stillwell.default.svc");
-    files.write("tls.key", &pair.key.serialize_pem());
-    files.write("tls.crt", &pair.certificate.pem());
+    files.write("server.key", &pair.key.serialize_pem());
+    files.write("server.crt", &pair.certificate.pem());
     let renewing = async {
         while get_tls(address, &renewed.der(), Some(&proxy), HPA, METRIC)
             .await

@@ -2,19 +2,17 @@
 //! happens when it changes.
 
 mod common;
-#[path = "common/tls.rs"]
-mod tls;
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use common::certificates::{Authority, Files, SERVICE, status};
 use common::{get, http, say, server_of, settings};
 use stillwell::serve::web::WebOptions;
 use stillwell::serve::{Faces, Running};
 use stillwell::web_config::parse;
-use tls::{Authority, Files, status};
 
 /// `s3cret`, by htpasswd at cost 4.
 fn hash() -> String {
@@ -148,7 +146,7 @@ fn promtool_judges_the_same() {
     };
     let files = Files::new("promtool");
     let authority = Authority::new("ca");
-    files.serve(&authority.server());
+    files.serve(&authority.server(SERVICE));
     files.write("ca.crt", &authority.certificate.pem());
     for (text, line) in TEXTS {
         let file = files.write("web.yml", text);
@@ -235,8 +233,11 @@ async fn passwords_and_tokens_let_in_and_headers_are_on_every_answer() {
 #[tokio::test]
 async fn client_certificates_are_judged_by_gos_five_policies() {
     let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
-    let (known, stranger) = (ours.client("keda.keda.svc"), theirs.client("keda.keda.svc"));
-    let other_name = ours.client("somebody.else.svc");
+    let (known, stranger) = (
+        ours.client_with_alternative_name("keda.keda.svc"),
+        theirs.client_with_alternative_name("keda.keda.svc"),
+    );
+    let other_name = ours.client_with_alternative_name("somebody.else.svc");
     let table: [(&str, [bool; 4]); 6] = [
         // no certificate, one of ours, one of theirs, one of ours with another name
         ("", [true, true, true, true]),
@@ -263,7 +264,7 @@ async fn client_certificates_are_judged_by_gos_five_policies() {
     ];
     for (index, (policy, allowed)) in table.into_iter().enumerate() {
         let files = Files::new(&format!("policy{index}"));
-        files.serve(&ours.server());
+        files.serve(&ours.server(SERVICE));
         files.write("ca.crt", &ours.certificate.pem());
         let text = format!(
             "tls_server_config: {{cert_file: server.crt, key_file: server.key, {policy}}}\n"
@@ -271,7 +272,7 @@ async fn client_certificates_are_judged_by_gos_five_policies() {
         let running = serve(&files, &text).await;
         let clients = [None, Some(&known), Some(&stranger), Some(&other_name)];
         for (client, allowed) in clients.into_iter().zip(allowed) {
-            let answer = status(running.addresses[0], &ours, client, "/-/healthy").await;
+            let answer = status(running.addresses[0], &ours.der(), client, "/-/healthy").await;
             assert_eq!(answer == Ok(200), allowed, "{policy}: {answer:?}");
         }
         assert_ne!(
@@ -306,19 +307,29 @@ async fn get_plainly(address: SocketAddr) -> u16 {
 async fn a_new_certificate_is_used_from_the_next_connection_on_and_tls_never_just_ends() {
     let files = Files::new("rotation");
     let (before, after) = (Authority::new("before"), Authority::new("after"));
-    files.serve(&before.server());
+    files.serve(&before.server(SERVICE));
     let text = "tls_server_config: {cert_file: server.crt, key_file: server.key}\n";
     let running = serve(&files, text).await;
     let address = running.addresses[0];
-    assert_eq!(status(address, &before, None, "/-/healthy").await, Ok(200));
-    assert!(status(address, &after, None, "/-/healthy").await.is_err());
+    assert_eq!(
+        status(address, &before.der(), None, "/-/healthy").await,
+        Ok(200)
+    );
+    assert!(
+        status(address, &after.der(), None, "/-/healthy")
+            .await
+            .is_err()
+    );
     files.write("web.yml", ""); // half written
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(status(address, &before, None, "/-/healthy").await, Ok(200));
+    assert_eq!(
+        status(address, &before.der(), None, "/-/healthy").await,
+        Ok(200)
+    );
     files.write("web.yml", text);
-    files.serve(&after.server());
+    files.serve(&after.server(SERVICE));
     eventually("the new certificate", || async {
-        status(address, &after, None, "/-/healthy").await == Ok(200)
+        status(address, &after.der(), None, "/-/healthy").await == Ok(200)
     })
     .await;
 }

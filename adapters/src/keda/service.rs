@@ -47,29 +47,20 @@ impl ExternalScaler {
         authenticated: bool,
     ) -> http::Response<Body> {
         let path = request.uri().path().to_owned();
-        let calls = || Calls {
+        let calls = Calls {
             scalers: Arc::clone(&self.scalers),
             authenticated,
         };
         let answer = match path.strip_prefix(SERVICE) {
-            Some("IsActive") => {
-                let calls = calls();
-                unary(request, move |message| calls.activity(message)).await
-            }
+            Some("IsActive") => unary(request, move |message| calls.activity(message)).await,
             Some("StreamIsActive") => {
-                let calls = calls();
                 streaming(request, move |message| calls.stream_is_active(message)).await
             }
             Some("GetMetricSpec") => {
-                let calls = calls();
                 unary(request, move |message| calls.get_metric_spec(message)).await
             }
-            Some("GetMetrics") => {
-                let calls = calls();
-                unary(request, move |message| calls.get_metrics(message)).await
-            }
+            Some("GetMetrics") => unary(request, move |message| calls.get_metrics(message)).await,
             Some("StreamMetricSpec") => {
-                let calls = calls();
                 streaming(request, move |message| calls.stream_metric_spec(message)).await
             }
             _ => Status::unimplemented(format!("{path}: there is {SERVICE}IsActive and its like"))

@@ -5,12 +5,12 @@
 //! in, `live` reads everything again when it changes, as Prometheus does.
 
 mod accept;
-mod file;
+pub(crate) mod file;
 mod gate;
 mod live;
 mod names;
 mod tls;
-mod verifier;
+pub(crate) mod verifier;
 
 pub use accept::{Accepted, accept};
 pub use file::{ClientAuth, FILE_BYTES_MAX, Material, TlsSection, WebConfig, parse};

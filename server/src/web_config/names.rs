@@ -2,6 +2,8 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use crate::der::take;
+
 /// 2.5.29.17, as an element.
 const EXTENSION: &[u8] = &[0x06, 0x03, 0x55, 0x1d, 0x11];
 const OCTET_STRING: u8 = 0x04;
@@ -64,25 +66,6 @@ fn names(mut sequence: &[u8]) -> Vec<String> {
         });
     }
     names
-}
-
-/// Tag, contents and what follows the DER element at the start of `bytes`.
-fn take(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&tag, rest) = bytes.split_first()?;
-    let (&first, rest) = rest.split_first()?;
-    let (length, rest) = match first {
-        0..=0x7f => (usize::from(first), rest),
-        0x81..=0x84 => {
-            let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            let length = digits
-                .iter()
-                .fold(0, |sum, digit| sum << 8 | usize::from(*digit));
-            (length, rest)
-        }
-        _ => return None,
-    };
-    let (contents, rest) = rest.split_at_checked(length)?;
-    Some((tag, contents, rest))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::names::alternative_names;
 
 /// Judges by a policy.
 #[derive(Debug)]
-pub(super) struct ByPolicy {
+pub(crate) struct ByPolicy {
     policy: ClientAuth,
     /// By the CAs, where there are some.
     verifier: Option<Arc<dyn ClientCertVerifier>>,
@@ -25,7 +25,8 @@ pub(super) struct ByPolicy {
 }
 
 impl ByPolicy {
-    pub(super) fn new(
+    /// Under a policy that does not look at certificates, what the handshake proves is that the client holds the key.
+    pub(crate) fn new(
         policy: ClientAuth,
         verifier: Option<Arc<dyn ClientCertVerifier>>,
         names: Vec<String>,

@@ -54,6 +54,13 @@ impl Authority {
         self.sign(params)
     }
 
+    /// A client certificate with this alternative name.
+    pub fn client_with_alternative_name(&self, name: &str) -> Pair {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign(params)
+    }
+
     pub fn server(&self, name: &str) -> Pair {
         self.sign(CertificateParams::new(vec![name.to_owned()]).expect("a name"))
     }
@@ -108,6 +115,14 @@ impl Files {
         std::fs::write(&path, text).expect("a temporary file");
         path
     }
+
+    /// `server.crt` and `server.key`; answers where they are.
+    pub fn serve(&self, pair: &Pair) -> (PathBuf, PathBuf) {
+        (
+            self.write("server.crt", &pair.certificate.pem()),
+            self.write("server.key", &pair.key.serialize_pem()),
+        )
+    }
 }
 
 impl Drop for Files {
@@ -135,6 +150,16 @@ pub async fn connect(
     authority: &CertificateDer<'static>,
     client: Option<&Pair>,
 ) -> Result<TlsStream<TcpStream>, String> {
+    connect_by(address, authority, client, &[]).await
+}
+
+/// Connects over TLS, offering these protocols.
+pub async fn connect_by(
+    address: SocketAddr,
+    authority: &CertificateDer<'static>,
+    client: Option<&Pair>,
+    protocols: &[&[u8]],
+) -> Result<TlsStream<TcpStream>, String> {
     let mut roots = RootCertStore::empty();
     roots.add(authority.clone()).expect("a CA");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -142,13 +167,14 @@ pub async fn connect(
         .with_safe_default_protocol_versions()
         .expect("versions")
         .with_root_certificates(roots);
-    let config = match client {
+    let mut config = match client {
         None => builder.with_no_client_auth(),
         Some(pair) => {
             let (chain, key) = pair.parts();
             builder.with_client_auth_cert(chain, key).expect("a pair")
         }
     };
+    config.alpn_protocols = protocols.iter().map(|one| one.to_vec()).collect();
     let stream = TcpStream::connect(address).await.expect("listening");
     stream.set_nodelay(true).ok(); // only a matter of speed
     let name = ServerName::try_from(SERVICE).expect("a name");
@@ -181,4 +207,25 @@ pub async fn exchange(
     let answer = String::from_utf8_lossy(&answer).into_owned();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     Ok((head.to_owned(), body.to_owned()))
+}
+
+/// The status of a GET over TLS; an error where no answer comes, as where a certificate was refused.
+pub async fn status(
+    address: SocketAddr,
+    authority: &CertificateDer<'static>,
+    client: Option<&Pair>,
+    path: &str,
+) -> Result<u16, String> {
+    let mut stream = connect_by(address, authority, client, &[b"http/1.1"]).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let sent = stream.write_all(request.as_bytes()).await;
+    sent.map_err(|error| error.to_string())?;
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer).await;
+    if answer.is_empty() {
+        return Err(read.map_or_else(|error| error.to_string(), |_| "no answer".to_owned()));
+    }
+    let answer = String::from_utf8_lossy(&answer);
+    let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok());
+    status.ok_or_else(|| answer.into_owned())
 }

@@ -14,9 +14,10 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use stillwell::clock::Clock;
 use stillwell::scrape::TargetState;
+use stillwell::serve::secure::SecureOptions;
 use stillwell::serve::web::WebOptions;
 use stillwell::serve::{App, Faces, Running, Settings, app};
-use stillwell_adapters::host::{Host, QuerySettings};
+use stillwell_adapters::host::{Health, Host, QuerySettings};
 use stillwell_engine::Limits;
 use stillwell_engine::promql::Features;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -62,6 +63,24 @@ pub async fn server_with(text: &str, settings: Settings, web: WebOptions) -> Run
         ..Faces::default()
     };
     server_of(text, settings, faces).await
+}
+
+/// A server whose secure listener is so, and that has scraped the target whose `q` is its one signal.
+pub async fn secure_server(target: &TestTarget, options: SecureOptions) -> Running {
+    let text = format!(
+        "global: {{scrape_interval: 20ms}}\nscrape_configs:\n- job_name: epp\n  static_configs: [{{targets: ['{}']}}]\nsignals:\n- {{name: q, expr: 'sum(q)'}}\n",
+        target.address
+    );
+    let faces = Faces {
+        secure: Some(options),
+        ..Faces::default()
+    };
+    let running = server_of(&text, settings(None), faces).await;
+    until(&running.app, "a scrape", |app| {
+        state(app, target).health() == Health::Up
+    })
+    .await;
+    running
 }
 
 /// A server with everything as given, the address of the plain listener excepted.

@@ -9,8 +9,9 @@
 
 use std::f64::consts::{LOG2_E, LOG10_E, SQRT_2};
 
-const LN2_HIGH: f64 = 6.931_471_803_691_238_164_90e-01;
-const LN2_LOW: f64 = 1.908_214_929_270_587_700_02e-10;
+/// ln 2 in two parts, the first short enough that products with whole exponents are exact.
+pub(super) const LN2_HIGH: f64 = 6.931_471_803_691_238_164_90e-01;
+pub(super) const LN2_LOW: f64 = 1.908_214_929_270_587_700_02e-10;
 
 /// Go's `math.Exp`.
 pub(crate) fn exp(x: f64) -> f64 {

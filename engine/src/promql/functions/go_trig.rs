@@ -7,7 +7,7 @@
 
 use std::f64::consts::{FRAC_PI_2, FRAC_PI_4, LN_2, PI};
 
-use super::go_math::{exp, ln};
+use super::go_math::{LN2_HIGH, LN2_LOW, exp, ln};
 
 /// `c[0] z^n + c[1] z^(n-1) + ... + c[n]`, by Horner's rule.
 fn polynomial(z: f64, coefficients: &[f64]) -> f64 {
@@ -393,9 +393,6 @@ pub(super) fn atanh(x: f64) -> f64 {
     };
     value.copysign(x)
 }
-
-const LN2_HIGH: f64 = 6.931_471_803_691_238_164_90e-01;
-const LN2_LOW: f64 = 1.908_214_929_270_587_700_02e-10;
 
 /// Go's `math.Log1p`, for arguments from 0 on (there are no others here).
 fn log1p(x: f64) -> f64 {

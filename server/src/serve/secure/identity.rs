@@ -7,8 +7,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use rustls::pki_types::CertificateDer;
 use stillwell_adapters::form::decode;
 
-use super::der::{Subject, subject};
 use super::files::Pool;
+use super::subject::{Subject, subject};
 use crate::cluster::User;
 
 /// A caller, and who says so.

@@ -7,13 +7,12 @@ mod access;
 mod announce;
 mod attributes;
 mod cache;
-mod der;
 mod files;
 mod identity;
 pub mod outside;
 mod self_made;
+mod subject;
 mod trust;
-mod verifier;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,10 +40,11 @@ use self::attributes::RequestPath;
 use self::files::{Serving, Watched, certified_key};
 use self::self_made::self_made;
 use self::trust::Trust;
-use self::verifier::AskOnly;
 use super::app::App;
 use super::{listen, own_metrics, web};
 use crate::cluster::{Cluster, ServiceName};
+use crate::web_config::file::ClientAuth;
+use crate::web_config::verifier::ByPolicy;
 
 /// A client that has not finished its handshake by then is not going to.
 const HANDSHAKE_MS: u64 = 10_000;
@@ -147,10 +147,13 @@ impl Secure {
     /// Serves until `quit` turns true.
     pub async fn serve(self, app: Arc<App>, groups: Groups, quit: watch::Receiver<bool>) {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        // Certificates are asked for, not required, and judged request by request in `identity`: a handshake that fails
+        // tells nobody why, a Status does, and probes come without a certificate.
+        let ask_only = ByPolicy::new(ClientAuth::Request, None, Vec::new(), &provider);
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("ring has the default protocol versions")
-            .with_client_cert_verifier(Arc::new(AskOnly::default()))
+            .with_client_cert_verifier(Arc::new(ask_only))
             .with_cert_resolver(Arc::clone(&self.serving) as _);
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let announcement = self.announcement(&groups);

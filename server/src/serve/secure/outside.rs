@@ -8,8 +8,8 @@ use rustls::pki_types::CertificateDer;
 
 use super::SecureOptions;
 use super::attributes::RequestPath;
-use super::der::subject;
 use super::identity::Authorities;
+use super::subject::subject;
 use super::trust::Trust;
 use crate::cluster::read_api_service;
 

@@ -1,5 +1,7 @@
 //! The little of X.509 that identity needs beyond verification: the subject's common name and organisations.
 
+use crate::der::take;
+
 /// Who a certificate names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Subject {
@@ -51,29 +53,6 @@ pub(super) fn subject(certificate: &[u8]) -> Option<Subject> {
         }
     }
     Some(subject)
-}
-
-/// Tag, contents and what follows the element at the start of `bytes`.
-fn take(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&tag, rest) = bytes.split_first()?;
-    let (&first, rest) = rest.split_first()?;
-    let (length, rest) = if first < 0x80 {
-        (usize::from(first), rest)
-    } else {
-        let digits = usize::from(first & 0x7f);
-        if digits == 0 || digits > 4 {
-            return None;
-        }
-        let (digits, rest) = rest.split_at_checked(digits)?;
-        (
-            digits
-                .iter()
-                .fold(0, |length, digit| length << 8 | usize::from(*digit)),
-            rest,
-        )
-    };
-    let (contents, rest) = rest.split_at_checked(length)?;
-    Some((tag, contents, rest))
 }
 
 #[cfg(test)]
