@@ -28,7 +28,7 @@ fn main() {
     };
     println!("20% of values moving, {SCRAPES} scrapes at 1 s, limit {LIMIT_BYTES} bytes\n");
     println!(
-        "| series | first page, ns a sample | later pages, ns a sample | held, B a series | process, B a series | history held |"
+        "| series | first page, ns a sample | later pages, ns a sample | held, B a series (rows and labels, index, history, templates) | process, B a series | history held |"
     );
     println!("|---|---|---|---|---|---|");
     for count in counts {
@@ -84,11 +84,16 @@ fn row(count: usize) {
         None => format!("all {SCRAPES} s"),
         Some(until_ms) => format!("{} s", SCRAPES as i64 - (until_ms - 1_000_000) / 1000),
     };
+    let a_series = |bytes: usize| bytes as f64 / stats.series as f64;
     println!(
-        "| {} | {first:.0} | {:.0} | {:.0} | {:.0} | {history} |",
+        "| {} | {first:.0} | {:.0} | {:.0} ({:.0}, {:.0}, {:.0}, {:.0}) | {:.0} | {history} |",
         stats.series,
         times[times.len() / 2],
         held / stats.series as f64,
+        a_series(stats.bytes.series),
+        a_series(stats.bytes.index),
+        a_series(stats.bytes.history),
+        a_series(stats.template_bytes),
         (resident_bytes() - before) / stats.series as f64,
     );
 }
