@@ -12,6 +12,22 @@ pub const READ_BATCH_SERIES: usize = 256;
 /// Bytes of history that a reader copies per lock hold, for the same reason (about 50 us at 5 GB/s).
 pub const READ_BATCH_BYTES: usize = 256 << 10;
 
+/// Candidates per selector of a query that is answered in place: 300 us of copying and evaluating.
+pub const BRIEF_SERIES_MAX: usize = 1_024;
+
+/// Bytes of history per selector of such a query: what 1,024 series change in half a minute.
+pub const BRIEF_HISTORY_BYTES_MAX: usize = 32 << 10;
+
+/// Samples that such a query may hold at once: windows of values that stand cost no bytes, but are read sample by
+/// sample.
+pub const BRIEF_SAMPLES_MAX: u64 = 40_000;
+
+/// Selectors of such a query, for each may use all of the above.
+pub const BRIEF_SELECTORS_MAX: usize = 4;
+
+/// Bytes of its text: work without selectors is at most proportional to that.
+pub const BRIEF_TEXT_BYTES_MAX: usize = 2_000;
+
 /// Series that the writer adds or changes per lock hold, so that a first page of 200,000 series does not lock
 /// readers out for its whole length.
 pub const WRITE_BATCH_SERIES: usize = 4096;

@@ -7,13 +7,16 @@ use parking_lot::RwLock;
 
 use crate::exposition::FamilyMetadata;
 use crate::labels::{Labels, Matcher};
-use crate::limits::{EXPLAINED_SERIES_MAX, LOOKBACK_MS_DEFAULT};
-use crate::promql::QueryError;
+use crate::limits::{
+    BRIEF_HISTORY_BYTES_MAX, BRIEF_SAMPLES_MAX, BRIEF_SERIES_MAX, EXPLAINED_SERIES_MAX,
+    LOOKBACK_MS_DEFAULT,
+};
 use crate::promql::select::{Projection, Samples, SelectRequest, View, is_stale};
+use crate::promql::{Answer, EvalOptions, Query, QueryError};
 use crate::signal::{
     Explanation, Names, Policy, Reading, Room, SignalId, SignalView, Transition, evaluate,
 };
-use crate::store::{Bytes, PlainView, Store, for_each_match};
+use crate::store::{Bytes, PlainView, Reach, Store, for_each_match};
 use crate::time::Timestamp;
 
 /// Looks at the store. Cheap to clone; any number of them, on any thread.
@@ -205,7 +208,25 @@ impl Reader {
 
     /// The store as Prometheus would show it.
     pub fn plain(&self) -> PlainView {
-        PlainView::new(Arc::clone(&self.store))
+        PlainView::new(Arc::clone(&self.store), None)
+    }
+
+    /// Answers an instant query at once if that is little work, some 300 us at most: for whoever must not wait long.
+    /// `None`: it may be more (or it failed, and the whole evaluation says why); ask a thread that has the time.
+    pub fn brief(&self, query: &Query, at: Timestamp, options: &EvalOptions<'_>) -> Option<Answer> {
+        if !query.is_brief() {
+            return None;
+        }
+        let reach = Reach {
+            series_max: BRIEF_SERIES_MAX,
+            bytes_max: BRIEF_HISTORY_BYTES_MAX,
+        };
+        let view = PlainView::new(Arc::clone(&self.store), Some(reach));
+        let options = EvalOptions {
+            samples_max: options.samples_max.min(BRIEF_SAMPLES_MAX),
+            ..*options
+        };
+        query.instant(&view, at, &options).ok()
     }
 
     /// Series that fit any of the selectors and have samples in `start..=end`, sorted; at most `limit` (0: all).

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::labels::Matcher;
+use crate::limits::{BRIEF_SELECTORS_MAX, BRIEF_TEXT_BYTES_MAX};
 use crate::time::Timestamp;
 
 use super::eval::Grid;
@@ -98,6 +99,16 @@ impl Query {
             end,
             options,
         )
+    }
+
+    /// Whether an instant evaluation does little beside reading its selectors: a subquery evaluates any number of times.
+    pub(crate) fn is_brief(&self) -> bool {
+        let mut subqueries = false;
+        self.plan
+            .walk(&mut |expr| subqueries |= matches!(expr.kind, ExprKind::Subquery(_)));
+        !subqueries
+            && self.text.len() <= BRIEF_TEXT_BYTES_MAX
+            && self.selectors().count() <= BRIEF_SELECTORS_MAX
     }
 
     /// The plan with all durations known.

@@ -15,7 +15,7 @@ use super::ids::{ClockId, SeriesId, TargetId};
 use super::natives::{HISTOGRAM, Natives};
 use super::postings::Index;
 use super::series::Series;
-use super::slab::{BlockId, Slab};
+use super::slab::{BlockId, Size, Slab};
 use crate::exposition::FamilyMetadata;
 use crate::histogram::FloatHistogram;
 use crate::labels::Labels;
@@ -84,7 +84,7 @@ impl Store {
         since: i64,
     ) -> SeriesId {
         let id = self.series.create(labels, clock, bits, since);
-        for &(name, value) in self.series.pairs(id) {
+        for (name, value) in self.series.pairs(id) {
             self.index.insert(name, value, id);
         }
         id
@@ -195,9 +195,12 @@ impl Store {
             }
             self.seal(id);
         }
-        let large = row.newest.some().is_some();
-        self.make_room(large);
-        let block = self.slab.allocate(large, row.clock, id, row.since);
+        let wanted = row
+            .newest
+            .some()
+            .map_or(Size::Small, |newest| newest.size().next());
+        let size = self.make_room(wanted);
+        let block = self.slab.allocate(size, row.clock, id, row.since);
         // Making room may have taken this series' older blocks: look again.
         let row = self.series.row_mut(id);
         match row.newest.some() {
@@ -221,15 +224,20 @@ impl Store {
         }
     }
 
-    /// Drops the oldest history until a block of this size can be had within the limit (or nothing is left to drop).
-    fn make_room(&mut self, large: bool) {
+    /// The size of a block that can be had within the limit: the wanted one where the slab may grow or has one free,
+    /// else whatever is free once the oldest history has gone. Only where nothing is left to drop the slab grows past
+    /// the limit.
+    fn make_room(&mut self, wanted: Size) -> Size {
         loop {
-            let growth = self.slab.growth_bytes(large);
+            let growth = self.slab.growth_bytes(wanted);
             if growth == 0 || self.slab.bytes() + growth <= self.history_bytes_max {
-                return;
+                return wanted;
+            }
+            if let Some(size) = self.slab.free_size(wanted) {
+                return size;
             }
             let Some(&front) = self.sealed.front() else {
-                return;
+                return wanted;
             };
             self.dropped.blocks_for_memory += 1;
             self.dropped.history_until_ms = self.dropped.history_until_ms.max(self.end_ms(front));
@@ -347,8 +355,7 @@ impl Store {
 
     /// Takes a series out of the store.
     fn forget(&mut self, id: SeriesId) {
-        let pairs = self.series.pairs(id).to_vec();
-        for (name, value) in pairs {
+        for (name, value) in self.series.pairs(id) {
             self.index.remove(name, value, id);
         }
         self.series.remove(id);

@@ -12,32 +12,62 @@ use super::limbo::Pin;
 use crate::labels::{MatchOp, Matcher};
 use crate::limits::READ_BATCH_SERIES;
 
+/// How much one selection may look at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reach {
+    /// Candidates, those included that another matcher rules out.
+    pub(crate) series_max: usize,
+    /// Bytes of history copied.
+    pub(crate) bytes_max: usize,
+}
+
+/// A selection would look at more than it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OutOfReach;
+
 /// Calls `visit` for every series that all matchers fit, ascending by id. `visit` says how many bytes it copied;
 /// the lock is let go after a batch of series or of bytes. The pins keep ids from being reused meanwhile.
 pub(crate) fn for_each_match(
     store: &RwLock<Store>,
     matchers: &[Matcher],
-    mut visit: impl FnMut(&Store, SeriesId) -> usize,
+    visit: impl FnMut(&Store, SeriesId) -> usize,
 ) {
+    match for_each_match_within(store, matchers, None, visit) {
+        Ok(()) | Err(OutOfReach) => {} // without a reach nothing is out of it
+    }
+}
+
+/// The same within a reach: a selection that would look at more ends early, or does not begin.
+pub(crate) fn for_each_match_within(
+    store: &RwLock<Store>,
+    matchers: &[Matcher],
+    reach: Option<Reach>,
+    mut visit: impl FnMut(&Store, SeriesId) -> usize,
+) -> Result<(), OutOfReach> {
     let guard = store.read();
     let _pins: [Pin; 2] = guard.series.pin();
     let mut checks = Vec::with_capacity(matchers.len());
     for matcher in matchers {
         match Check::resolve(&guard, matcher) {
             Some(check) => checks.push(check),
-            None => return,
+            None => return Ok(()),
         }
     }
     drop(guard);
-    let Some(candidates) = candidates(store, matchers) else {
-        return;
+    let series_max = reach.map(|reach| reach.series_max);
+    let Some(candidates) = candidates(store, matchers, series_max)? else {
+        return Ok(());
     };
+    let bytes_max = reach.map_or(usize::MAX, |reach| reach.bytes_max);
+    let mut bytes_total = 0usize;
     let mut walk = candidates.iter().flat_map(|&(start, end)| start..end);
     let mut guard = store.read();
     loop {
         let mut bytes = 0;
         for _ in 0..READ_BATCH_SERIES {
-            let Some(id) = walk.next() else { return };
+            let Some(id) = walk.next() else {
+                return Ok(());
+            };
             let id = SeriesId(id);
             if guard.series.row(id).clock != ClockId::NONE
                 && checks.iter_mut().all(|check| check.fits(&guard, id))
@@ -48,12 +78,20 @@ pub(crate) fn for_each_match(
                 break;
             }
         }
+        bytes_total = bytes_total.saturating_add(bytes);
+        if bytes_total > bytes_max {
+            return Err(OutOfReach);
+        }
         RwLockReadGuard::bump(&mut guard);
     }
 }
 
 /// Sorted ranges of ids that hold every match; `None` where nothing can match.
-fn candidates(store: &RwLock<Store>, matchers: &[Matcher]) -> Option<Vec<(u32, u32)>> {
+fn candidates(
+    store: &RwLock<Store>,
+    matchers: &[Matcher],
+    series_max: Option<usize>,
+) -> Result<Option<Vec<(u32, u32)>>, OutOfReach> {
     let guard = store.read();
     let mut narrowest: Option<(usize, Vec<(u32, u32)>)> = None;
     for matcher in matchers {
@@ -64,11 +102,10 @@ fn candidates(store: &RwLock<Store>, matchers: &[Matcher]) -> Option<Vec<(u32, u
                 _ => continue,
             },
         };
-        let values = guard
-            .series
-            .symbols
-            .find(matcher.name())
-            .and_then(|name| guard.index.values(name))?;
+        let name = guard.series.symbols.find(matcher.name());
+        let Some(values) = name.and_then(|name| guard.index.values(name)) else {
+            return Ok(None);
+        };
         let found: Vec<_> = literals
             .iter()
             .filter_map(|literal| values.get(guard.series.symbols.find(literal)?))
@@ -85,9 +122,14 @@ fn candidates(store: &RwLock<Store>, matchers: &[Matcher]) -> Option<Vec<(u32, u
     }
     let all = (0, guard.series.id_end());
     drop(guard);
-    match narrowest {
-        Some((_, ranges)) => Some(ranges),
-        None => Some(pattern_candidates(store, matchers).unwrap_or_else(|| vec![all])),
+    match (narrowest, series_max) {
+        (Some((count, _)), Some(max)) if count > max => Err(OutOfReach),
+        (Some((_, ranges)), _) => Ok(Some(ranges)),
+        // A pattern is tried on every value there is.
+        (None, Some(_)) => Err(OutOfReach),
+        (None, None) => Ok(Some(
+            pattern_candidates(store, matchers).unwrap_or_else(|| vec![all]),
+        )),
     }
 }
 

@@ -3,6 +3,7 @@
 //! One writer changes it, many readers copy from it. What both do under the lock is short: the writer touches only
 //! what changed on a page, a reader copies at most 256 series per hold and decodes afterwards.
 
+mod arena;
 mod clock;
 mod codec;
 mod history;
@@ -14,6 +15,7 @@ mod postings;
 mod read;
 mod series;
 mod slab;
+mod stems;
 mod symbols;
 mod ticks;
 
@@ -21,7 +23,7 @@ pub(crate) use clock::Entry;
 pub(crate) use codec::STALE;
 pub(crate) use history::{OwnSample, Store};
 pub(crate) use ids::ClockId;
-pub(crate) use matching::for_each_match;
+pub(crate) use matching::{Reach, for_each_match};
 pub(crate) use natives::{HISTOGRAM, bytes as histogram_bytes};
 
 pub use history::Bytes;

@@ -11,9 +11,10 @@ use super::clock::{Clock, Entry};
 use super::codec::{Runs, STALE};
 use super::history::Store;
 use super::ids::{ClockId, SeriesId, Symbol};
-use super::matching::for_each_match;
+use super::matching::{OutOfReach, Reach, for_each_match_within};
 use super::natives::{self, Timed};
-use super::series::{Pair, Row};
+use super::series::Row;
+use super::stems::Pair;
 use super::ticks::{Ticks, Window};
 use crate::labels::{Labels, METRIC_NAME};
 use crate::promql::QueryError;
@@ -23,17 +24,24 @@ use crate::promql::select::{LastSample, Projection, Samples, SelectRequest, Sele
 #[derive(Clone)]
 pub struct PlainView {
     store: Arc<RwLock<Store>>,
+    reach: Option<Reach>,
 }
 
 impl PlainView {
-    pub(crate) fn new(store: Arc<RwLock<Store>>) -> PlainView {
-        PlainView { store }
+    pub(crate) fn new(store: Arc<RwLock<Store>>, reach: Option<Reach>) -> PlainView {
+        PlainView { store, reach }
     }
 }
 
 impl View for PlainView {
     fn select(&self, request: &SelectRequest<'_>) -> Result<Box<dyn Selection>, QueryError> {
-        Ok(Box::new(Frame::copy(&self.store, request, &Plain)))
+        let frame = Frame::copy_within(&self.store, request, &Plain, self.reach);
+        match frame {
+            Ok(frame) => Ok(Box::new(frame)),
+            Err(OutOfReach) => Err(QueryError::Execution(
+                "a selector looks at more than a brief query may".to_owned(),
+            )),
+        }
     }
 }
 
@@ -104,6 +112,19 @@ impl Frame {
         request: &SelectRequest<'_>,
         lens: &dyn Lens,
     ) -> Frame {
+        match Frame::copy_within(store, request, lens, None) {
+            Ok(frame) => frame,
+            Err(OutOfReach) => unreachable!("without a reach nothing is out of it"),
+        }
+    }
+
+    /// The same, as long as it stays within a reach.
+    fn copy_within(
+        store: &RwLock<Store>,
+        request: &SelectRequest<'_>,
+        lens: &dyn Lens,
+        reach: Option<Reach>,
+    ) -> Result<Frame, OutOfReach> {
         let mut copier = {
             let store = store.read();
             Copier {
@@ -123,10 +144,10 @@ impl Frame {
                 projector: Projector::new(&store, request.projection),
             }
         };
-        for_each_match(store, request.matchers, |store, id| {
+        for_each_match_within(store, request.matchers, reach, |store, id| {
             copier.copy_series(store, id)
-        });
-        copier.frame
+        })?;
+        Ok(copier.frame)
     }
 
     fn push(&self, clock: ClockId, tick: i64, end: i64, bits: u64, samples: &mut Samples) {
@@ -362,13 +383,8 @@ impl Projector {
             return store.series.labels(id);
         };
         self.pairs.clear();
-        self.pairs.extend(
-            store
-                .series
-                .pairs(id)
-                .iter()
-                .filter(|pair| only.contains(&pair.0)),
-        );
+        self.pairs
+            .extend(store.series.pairs(id).filter(|pair| only.contains(&pair.0)));
         if let Some((pairs, labels)) = &self.last
             && *pairs == self.pairs
         {

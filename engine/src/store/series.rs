@@ -1,16 +1,19 @@
 //! The columns by series: the current run, where the history is, the labels; and the index from labels to id.
 //!
 //! A row is 32 bytes and holds the *current run*: the last value and the tick since which it stands. While a page
-//! repeats, nothing here is touched. Labels are pairs of symbols in one arena; identity is a hash table of ids alone.
+//! repeats, nothing here is touched. Labels are a stem's number and the values of one's own (`stems`), in one arena;
+//! identity is a hash table of ids alone.
 
 use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+use super::arena::Arena;
 use super::codec::STALE;
 use super::ids::{ClockId, SeriesId, Symbol};
 use super::limbo::Limbo;
 use super::slab::BlockId;
+use super::stems::{self, Pair, Stems};
 use super::symbols::Symbols;
 use crate::labels::Labels;
 
@@ -45,26 +48,45 @@ pub(crate) struct Series {
     rows: Vec<Row>,
     by_labels: HashTable<u32>,
     hasher: DefaultHashBuilder,
-    arena: Arena,
+    /// Per series its stem, then its own values as symbols.
+    words: Arena<u32>,
+    stems: Stems,
     pub(crate) symbols: Symbols,
     pub(crate) ids: Limbo,
     symbol_numbers: Limbo,
     live: usize,
+    /// Reused by `create`.
+    split: Split,
 }
 
-/// A label of a stored series.
-pub(crate) type Pair = (Symbol, Symbol);
+/// Labels taken apart.
+#[derive(Default)]
+struct Split {
+    stem: Vec<Pair>,
+    /// The stem's number, then the values of its own.
+    words: Vec<u32>,
+}
 
 impl Series {
     /// The series with exactly these labels.
     pub(crate) fn find(&self, labels: &Labels) -> Option<SeriesId> {
-        let mut pairs = Vec::with_capacity(16);
-        for (name, value) in labels.iter() {
-            pairs.push((self.symbols.find(name)?, self.symbols.find(value)?));
+        let mut stem: Vec<Pair> = Vec::with_capacity(16);
+        let mut words: Vec<u32> = Vec::with_capacity(16);
+        let mut known = true;
+        let pairs = labels.iter().map_while(|(name, value)| {
+            let pair = self.symbols.find(name).zip(self.symbols.find(value));
+            known &= pair.is_some();
+            Some((pair?, stems::is_shared(name)))
+        });
+        words.push(0);
+        stems::split(pairs, &mut stem, &mut words);
+        if !known {
+            return None;
         }
-        let hash = self.hasher.hash_one(pairs.as_slice());
+        words[0] = self.stems.find(&stem)?;
+        let hash = self.hasher.hash_one(words.as_slice());
         let found = self.by_labels.find(hash, |&id| {
-            self.arena.get(self.rows[id as usize].labels) == pairs
+            self.words(self.rows[id as usize].labels) == words
         });
         found.map(|&id| SeriesId(id))
     }
@@ -77,13 +99,7 @@ impl Series {
         bits: u64,
         since: i64,
     ) -> SeriesId {
-        let mut pairs: Vec<Pair> = Vec::with_capacity(16);
-        for (name, value) in labels.iter() {
-            let name = self.symbols.acquire(name, || self.symbol_numbers.take());
-            let value = self.symbols.acquire(value, || self.symbol_numbers.take());
-            pairs.push((name, value));
-        }
-        let labels = self.arena.put(&pairs);
+        let labels = self.put_labels(labels);
         let row = Row {
             bits,
             since,
@@ -98,34 +114,69 @@ impl Series {
         } else {
             self.rows[id as usize] = row;
         }
-        let hash = self.hasher.hash_one(pairs.as_slice());
-        let (rows, arena, hasher) = (&self.rows, &self.arena, &self.hasher);
+        let hash = self.hasher.hash_one(self.words(labels));
+        let (rows, words, stems, hasher) = (&self.rows, &self.words, &self.stems, &self.hasher);
         self.by_labels.insert_unique(hash, id, |&id| {
-            hasher.hash_one(arena.get(rows[id as usize].labels))
+            hasher.hash_one(list(words, stems, rows[id as usize].labels))
         });
         self.live += 1;
         SeriesId(id)
     }
 
+    /// Stores labels; their place.
+    fn put_labels(&mut self, labels: &Labels) -> u32 {
+        let Split {
+            mut stem,
+            mut words,
+        } = std::mem::take(&mut self.split);
+        stem.clear();
+        words.clear();
+        words.push(0);
+        let mut acquire = |text: &str| {
+            let numbers = &mut self.symbol_numbers;
+            self.symbols.acquire(text, || numbers.take())
+        };
+        let pairs = labels
+            .iter()
+            .map(|(name, value)| ((acquire(name), acquire(value)), stems::is_shared(name)));
+        stems::split(pairs, &mut stem, &mut words);
+        let (id, made) = self.stems.acquire(&stem);
+        words[0] = id;
+        if !made {
+            // The stem has these already.
+            for symbol in stems::symbols(&stem) {
+                self.symbols.release(symbol);
+            }
+        }
+        let place = self.words.put(&words);
+        self.split = Split { stem, words };
+        place
+    }
+
     /// Forgets a series. Its number, and those of symbols that end with it, go into limbo.
     pub(crate) fn remove(&mut self, id: SeriesId) {
-        let labels = self.rows[id.index()].labels;
-        let pairs = self.arena.get(labels).to_vec();
-        let hash = self.hasher.hash_one(pairs.as_slice());
+        let place = self.rows[id.index()].labels;
+        let words = self.words(place).to_vec();
+        let hash = self.hasher.hash_one(words.as_slice());
         if let Ok(found) = self.by_labels.find_entry(hash, |&have| have == id.0) {
             found.remove();
         }
-        for (name, value) in pairs {
-            for symbol in [name, value] {
-                if self.symbols.release(symbol) {
-                    self.symbol_numbers.put(symbol.0);
-                }
+        let (stem, values) = (words[0], &words[1..]);
+        let ended = self.stems.release(stem).unwrap_or_default();
+        for symbol in stems::symbols(&ended).chain(values.iter().map(|&value| Symbol(value))) {
+            if self.symbols.release(symbol) {
+                self.symbol_numbers.put(symbol.0);
             }
         }
-        self.arena.release(labels);
+        self.words.release(place, words.len());
         self.rows[id.index()].clock = ClockId::NONE;
         self.ids.put(id.0);
         self.live -= 1;
+    }
+
+    /// The stem's number and the values of a series' own, by their place.
+    fn words(&self, place: u32) -> &[u32] {
+        list(&self.words, &self.stems, place)
     }
 
     /// Lets freed numbers be used again once no reader can hold them.
@@ -160,14 +211,16 @@ impl Series {
     }
 
     /// The labels of a series, ascending by name.
-    pub(crate) fn pairs(&self, id: SeriesId) -> &[Pair] {
-        self.arena.get(self.rows[id.index()].labels)
+    #[inline]
+    pub(crate) fn pairs(&self, id: SeriesId) -> impl Iterator<Item = Pair> + Clone + '_ {
+        let words = self.words(self.rows[id.index()].labels);
+        self.stems.join(words[0], &words[1..])
     }
 
     /// The value of one label of a series.
+    #[inline]
     pub(crate) fn label(&self, id: SeriesId, name: Symbol) -> Option<Symbol> {
         self.pairs(id)
-            .iter()
             .find(|pair| pair.0 == name)
             .map(|pair| pair.1)
     }
@@ -176,8 +229,7 @@ impl Series {
     pub(crate) fn labels(&self, id: SeriesId) -> Labels {
         Labels::from_sorted(
             self.pairs(id)
-                .iter()
-                .map(|&(n, v)| (self.symbols.text(n), self.symbols.text(v))),
+                .map(|(n, v)| (self.symbols.text(n), self.symbols.text(v))),
         )
     }
 
@@ -185,54 +237,17 @@ impl Series {
     pub(crate) fn bytes(&self) -> usize {
         self.rows.capacity() * size_of::<Row>()
             + self.by_labels.allocation_size()
-            + self.arena.bytes()
+            + self.words.bytes()
+            + self.stems.bytes()
             + self.symbols.bytes()
             + self.ids.bytes()
             + self.symbol_numbers.bytes()
     }
 }
 
-/// Label pairs of all series in one piece of memory; a place freed by a series is taken by the next of its length.
-#[derive(Default)]
-struct Arena {
-    /// At each place: the number of pairs (as a symbol number, twice), then the pairs.
-    words: Vec<Pair>,
-    /// Free places by number of pairs.
-    free: Vec<Vec<u32>>,
-}
-
-impl Arena {
-    fn put(&mut self, pairs: &[Pair]) -> u32 {
-        if let Some(place) = self.free.get_mut(pairs.len()).and_then(Vec::pop) {
-            let at = place as usize + 1;
-            self.words[at..at + pairs.len()].copy_from_slice(pairs);
-            return place;
-        }
-        let place = self.words.len() as u32;
-        self.words.push((Symbol(pairs.len() as u32), Symbol(0)));
-        self.words.extend_from_slice(pairs);
-        place
-    }
-
-    fn get(&self, place: u32) -> &[Pair] {
-        let at = place as usize + 1;
-        &self.words[at..at + self.words[at - 1].0.0 as usize]
-    }
-
-    fn release(&mut self, place: u32) {
-        let len = self.words[place as usize].0.0 as usize;
-        if self.free.len() <= len {
-            self.free.resize_with(len + 1, Vec::new);
-        }
-        self.free[len].push(place);
-    }
-
-    fn bytes(&self) -> usize {
-        self.words.capacity() * size_of::<Pair>()
-            + self
-                .free
-                .iter()
-                .map(|places| places.capacity() * 4)
-                .sum::<usize>()
-    }
+/// The list at a place: as long as its stem says.
+#[inline]
+fn list<'a>(words: &'a Arena<u32>, stems: &Stems, place: u32) -> &'a [u32] {
+    let from = words.from(place);
+    &from[..=stems.varying(from[0])]
 }

@@ -4,33 +4,73 @@
 //!  Block<N> = | first_tick i64 | last_bits u64 | clock u32 | owner u32 | next u32 | gap u16 | used u8 | sealed u8 | N data bytes |
 //! ```
 //!
-//! Two sizes: a series' first block is small (64 bytes in all), the later ones large (256), so that a series that
-//! seldom changes costs little and a busy one does not drown in headers.
+//! Three sizes: a series' first block is small (64 bytes in all), the next medium (128), the later ones large (256), so
+//! that a series that seldom changes costs little and a busy one does not drown in headers.
 
 use super::codec::{self, Run, State};
 use super::ids::{ClockId, SeriesId};
 
 const SMALL_DATA: usize = 64 - HEADER_BYTES;
+const MEDIUM_DATA: usize = 128 - HEADER_BYTES;
 const LARGE_DATA: usize = 256 - HEADER_BYTES;
 const HEADER_BYTES: usize = 32;
 const SEGMENT_BLOCKS: usize = 256;
-const LARGE_BIT: u32 = 1 << 31;
 
 const _: () = assert!(size_of::<Block<SMALL_DATA>>() == 64);
+const _: () = assert!(size_of::<Block<MEDIUM_DATA>>() == 128);
 const _: () = assert!(size_of::<Block<LARGE_DATA>>() == 256);
 const _: () = assert!(SMALL_DATA >= codec::OP_BYTES_MAX);
 
-/// A block, small or large.
+/// How large a block is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Size {
+    Small,
+    Medium,
+    Large,
+}
+
+impl Size {
+    /// Of the block that follows one of this size.
+    pub(crate) fn next(self) -> Size {
+        match self {
+            Size::Small => Size::Medium,
+            Size::Medium | Size::Large => Size::Large,
+        }
+    }
+}
+
+/// A block: its size in the two highest bits, its place among those of its size below them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BlockId(u32);
+
+const PLACE_BITS: u32 = 30;
 
 impl BlockId {
     /// No block.
     pub(crate) const NONE: BlockId = BlockId(u32::MAX);
 
+    fn new(size: Size, place: u32) -> BlockId {
+        debug_assert!(place < 1 << PLACE_BITS);
+        BlockId((size as u32) << PLACE_BITS | place)
+    }
+
     /// `None` where there is no block.
     pub(crate) fn some(self) -> Option<BlockId> {
         (self != BlockId::NONE).then_some(self)
+    }
+
+    /// How large it is.
+    #[inline]
+    pub(crate) fn size(self) -> Size {
+        match self.0 >> PLACE_BITS {
+            0 => Size::Small,
+            1 => Size::Medium,
+            _ => Size::Large,
+        }
+    }
+
+    fn place(self) -> u32 {
+        self.0 & ((1 << PLACE_BITS) - 1)
     }
 }
 
@@ -104,6 +144,37 @@ impl<const N: usize> Class<N> {
             .extend((first..first + SEGMENT_BLOCKS as u32).rev());
     }
 
+    /// What the next `allocate` would add.
+    fn growth_bytes(&self) -> usize {
+        if self.free.is_empty() {
+            SEGMENT_BLOCKS * size_of::<Block<N>>()
+        } else {
+            0
+        }
+    }
+
+    fn allocate(&mut self, header: Header) -> u32 {
+        if self.free.is_empty() {
+            self.grow();
+        }
+        let at = self
+            .free
+            .pop()
+            .unwrap_or_else(|| unreachable!("`grow` adds free blocks"));
+        self.block_mut(at).header = header;
+        at
+    }
+
+    fn used(&self, at: u32) -> &[u8] {
+        let block = self.block(at);
+        &block.data[..usize::from(block.header.used)]
+    }
+
+    fn parts_mut(&mut self, at: u32) -> (&mut Header, &mut [u8]) {
+        let block = self.block_mut(at);
+        (&mut block.header, &mut block.data)
+    }
+
     fn block(&self, at: u32) -> &Block<N> {
         &self.segments[at as usize / SEGMENT_BLOCKS][at as usize % SEGMENT_BLOCKS]
     }
@@ -120,74 +191,93 @@ impl<const N: usize> Class<N> {
 /// All blocks.
 pub(crate) struct Slab {
     small: Class<SMALL_DATA>,
+    medium: Class<MEDIUM_DATA>,
     large: Class<LARGE_DATA>,
+}
+
+/// Runs `$body` with `$class` being the class of blocks of a size.
+macro_rules! of_size {
+    ($slab:expr, $size:expr, $class:ident => $body:expr) => {
+        match $size {
+            Size::Small => {
+                let $class = &$slab.small;
+                $body
+            }
+            Size::Medium => {
+                let $class = &$slab.medium;
+                $body
+            }
+            Size::Large => {
+                let $class = &$slab.large;
+                $body
+            }
+        }
+    };
+    (mut $slab:expr, $size:expr, $class:ident => $body:expr) => {
+        match $size {
+            Size::Small => {
+                let $class = &mut $slab.small;
+                $body
+            }
+            Size::Medium => {
+                let $class = &mut $slab.medium;
+                $body
+            }
+            Size::Large => {
+                let $class = &mut $slab.large;
+                $body
+            }
+        }
+    };
 }
 
 impl Slab {
     pub(crate) fn new() -> Slab {
         Slab {
             small: Class::new(),
+            medium: Class::new(),
             large: Class::new(),
         }
     }
 
     /// Bytes that the next `allocate` of this size would add; 0 while a block is free.
-    pub(crate) fn growth_bytes(&self, large: bool) -> usize {
-        match large {
-            true if self.large.free.is_empty() => SEGMENT_BLOCKS * size_of::<Block<LARGE_DATA>>(),
-            false if self.small.free.is_empty() => SEGMENT_BLOCKS * size_of::<Block<SMALL_DATA>>(),
-            _ => 0,
-        }
+    pub(crate) fn growth_bytes(&self, size: Size) -> usize {
+        of_size!(self, size, class => class.growth_bytes())
+    }
+
+    /// A size of which a block is free: the wanted one, if there is one, else the largest.
+    pub(crate) fn free_size(&self, wanted: Size) -> Option<Size> {
+        [wanted, Size::Large, Size::Medium, Size::Small]
+            .into_iter()
+            .find(|&size| self.growth_bytes(size) == 0)
     }
 
     /// An empty block.
     pub(crate) fn allocate(
         &mut self,
-        large: bool,
+        size: Size,
         clock: ClockId,
         owner: SeriesId,
         first_tick: i64,
     ) -> BlockId {
         let header = Header::new(clock, owner, first_tick);
-        if large {
-            let at = take_free(&mut self.large);
-            self.large.block_mut(at).header = header;
-            BlockId(at | LARGE_BIT)
-        } else {
-            let at = take_free(&mut self.small);
-            self.small.block_mut(at).header = header;
-            BlockId(at)
-        }
+        let place = of_size!(mut self, size, class => class.allocate(header));
+        BlockId::new(size, place)
     }
 
     /// Gives a block back.
     pub(crate) fn release(&mut self, id: BlockId) {
-        let at = id.0 & !LARGE_BIT;
-        if id.0 & LARGE_BIT != 0 {
-            self.large.free.push(at);
-        } else {
-            self.small.free.push(at);
-        }
+        of_size!(mut self, id.size(), class => class.free.push(id.place()));
     }
 
     /// A block's header.
     pub(crate) fn header(&self, id: BlockId) -> &Header {
-        if id.0 & LARGE_BIT != 0 {
-            &self.large.block(id.0 & !LARGE_BIT).header
-        } else {
-            &self.small.block(id.0).header
-        }
+        of_size!(self, id.size(), class => &class.block(id.place()).header)
     }
 
     /// A block's written bytes.
     pub(crate) fn used(&self, id: BlockId) -> &[u8] {
-        if id.0 & LARGE_BIT != 0 {
-            let block = self.large.block(id.0 & !LARGE_BIT);
-            &block.data[..usize::from(block.header.used)]
-        } else {
-            let block = self.small.block(id.0);
-            &block.data[..usize::from(block.header.used)]
-        }
+        of_size!(self, id.size(), class => class.used(id.place()))
     }
 
     /// Links `id` to the block after it.
@@ -221,27 +311,11 @@ impl Slab {
     }
 
     fn parts_mut(&mut self, id: BlockId) -> (&mut Header, &mut [u8]) {
-        if id.0 & LARGE_BIT != 0 {
-            let block = self.large.block_mut(id.0 & !LARGE_BIT);
-            (&mut block.header, &mut block.data)
-        } else {
-            let block = self.small.block_mut(id.0);
-            (&mut block.header, &mut block.data)
-        }
+        of_size!(mut self, id.size(), class => class.parts_mut(id.place()))
     }
 
     /// Bytes held, free blocks included.
     pub(crate) fn bytes(&self) -> usize {
-        self.small.bytes() + self.large.bytes()
+        self.small.bytes() + self.medium.bytes() + self.large.bytes()
     }
-}
-
-fn take_free<const N: usize>(class: &mut Class<N>) -> u32 {
-    if class.free.is_empty() {
-        class.grow();
-    }
-    class
-        .free
-        .pop()
-        .unwrap_or_else(|| unreachable!("`grow` adds free blocks"))
 }

@@ -81,16 +81,15 @@ pub(super) fn ask(address: &str) -> Result<Value, String> {
         ask_gzip: false,
         accept: "application/json",
     });
-    let mut body = Vec::new();
     let fetching = async {
         let timeout = Duration::from_millis(TIMEOUT_MS);
-        tokio::time::timeout(timeout, client.fetch_any(&mut body)).await
+        tokio::time::timeout(timeout, client.fetch_any()).await
     };
-    let (status, _) = runtime
+    let (status, page) = runtime
         .block_on(fetching)
         .map_err(|_| format!("no answer within {TIMEOUT_MS} ms"))?
         .map_err(|error| error.to_string())?;
-    let mut answer: Value = serde_json::from_slice(&body)
+    let mut answer: Value = serde_json::from_slice(&page.body)
         .map_err(|error| format!("status {status}, and the answer is not JSON: {error}"))?;
     if answer["status"] != "success" {
         let text = |name: &str| answer[name].as_str().unwrap_or("").to_owned();

@@ -63,24 +63,22 @@ async fn fetch(
     let (url, task) = server(answers, true).await;
     let mut options = options(url);
     change(&mut options);
-    let mut body = Vec::new();
-    let result = Client::new(options).fetch(&mut body).await;
+    let result = Client::new(options).fetch(&Lane::default()).await;
     task.abort();
     result
-        .map(|_| String::from_utf8(body).expect("text"))
+        .map(|page| String::from_utf8(page.body).expect("text"))
         .map_err(|error| error.to_string())
 }
 
 #[tokio::test]
 async fn a_page_arrives_with_the_headers_that_prometheus_sends() {
     let (url, task) = server(vec![ok("up 1\n")], true).await;
-    let mut body = Vec::new();
-    let fetched = Client::new(options(url))
-        .fetch(&mut body)
+    let page = Client::new(options(url))
+        .fetch(&Lane::default())
         .await
         .expect("a page");
     assert_eq!(
-        (body.as_slice(), fetched.content_type.as_str()),
+        (page.body.as_slice(), page.content_type.as_str()),
         (&b"up 1\n"[..], "text/plain")
     );
     let request = task.await.expect("served")[0].to_ascii_lowercase();
@@ -124,15 +122,15 @@ async fn failures_say_what_happened() {
         ),
         (
             vec![b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nup 1\n".to_vec()],
-            "end of file before message length",
+            "the connection ended after 5 of 100 bytes",
         ),
         (
             vec![b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nup".to_vec()],
-            "error reading a body",
+            "ended 2 bytes into the page, before its last chunk",
         ),
         (
             vec![b"SSH-2.0-OpenSSH\r\n".to_vec()],
-            "invalid HTTP version",
+            "the answer is not HTTP/1: invalid HTTP version",
         ),
         (
             vec![b"HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\n".to_vec()],
@@ -192,7 +190,7 @@ async fn a_page_that_drips_ends_with_the_timeout() {
         timeout_ms: 300,
         ..options(url)
     });
-    let result = client.fetch(&mut Vec::new()).await;
+    let result = client.fetch(&Lane::default()).await;
     assert!(
         matches!(
             result,
@@ -216,7 +214,7 @@ async fn nobody_listening_is_a_refused_connection() {
     .expect("valid");
     drop(listener);
     let error = Client::new(options(url))
-        .fetch(&mut Vec::new())
+        .fetch(&Lane::default())
         .await
         .expect_err("refused");
     assert!(error.to_string().contains("onnection refused"), "{error}");
@@ -236,7 +234,7 @@ async fn a_reset_connection_fails_the_scrape() {
         drop(stream); // with unread data or no linger this is a reset
     });
     let error = Client::new(options(url))
-        .fetch(&mut Vec::new())
+        .fetch(&Lane::default())
         .await
         .expect_err("reset");
     assert!(matches!(error, ScrapeError::Http(_)), "{error}");
@@ -267,10 +265,9 @@ async fn a_connection_is_kept_and_a_dead_one_is_replaced_within_the_same_scrape(
         per_connection
     });
     let mut client = Client::new(options(url));
-    let mut body = Vec::new();
     for _ in 0..3 {
-        client.fetch(&mut body).await.expect("a page each time");
-        assert_eq!(body, b"up 1\n");
+        let page = client.fetch(&Lane::default()).await;
+        assert_eq!(page.expect("a page each time").body, b"up 1\n");
     }
     assert_eq!(task.await.expect("ran"), [2, 1]);
 }

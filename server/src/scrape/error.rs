@@ -83,18 +83,3 @@ impl fmt::Display for ScrapeError {
 }
 
 impl std::error::Error for ScrapeError {}
-
-/// An error of hyper with its causes, each said once.
-pub(super) fn http_error(error: &hyper::Error) -> ScrapeError {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        let more = inner.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = inner.source();
-    }
-    ScrapeError::Http(text)
-}

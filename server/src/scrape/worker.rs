@@ -9,10 +9,10 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::buffers::Buffers;
-use super::client::Client;
+use super::client::{Client, Page};
 use super::error::ScrapeError;
 use super::gzip::Gunzip;
+use super::lane::Lane;
 use super::state::TargetState;
 use crate::clock::Clock;
 
@@ -28,8 +28,8 @@ pub struct Shared {
     pub writer: Mutex<Writer>,
     /// The process' clock.
     pub clock: Arc<Clock>,
-    /// Page buffers.
-    pub buffers: Buffers,
+    /// Where large pages take turns, and the buffers of pages.
+    pub lane: Lane,
     /// Inflates one page at a time; scraping has one thread, so nobody waits for it.
     pub gunzip: Mutex<Gunzip>,
     /// Told after every scrape.
@@ -66,18 +66,17 @@ impl Worker {
         let shared = Arc::clone(&self.shared);
         let at = aligned(shared.clock.now(), due_ms, self.state.target.interval_ms);
         let began = Instant::now();
-        let mut body = shared.buffers.take();
         let fetched = match &self.state.target.refused {
             Some(why) => Err(ScrapeError::Page(why.clone())),
-            None => self.fetch(&mut body).await,
+            None => self.client.fetch(&shared.lane).await,
         };
-        let body_bytes = body.len() as u64;
-        let result = fetched.and_then(|format| {
-            // A fault of ours in reading one page must not end this target's scraping, let alone the others'.
-            let commit = AssertUnwindSafe(|| self.commit(&body, format, at, began));
-            catch_unwind(commit).unwrap_or_else(|_| Err(ScrapeError::Page(FAULT.to_owned())))
+        let mut body_bytes = 0;
+        let result = fetched.and_then(|mut page| {
+            body_bytes = page.body.len() as u64;
+            let result = self.take(&mut page, at, began);
+            shared.lane.buffers.give(page.body);
+            result
         });
-        shared.buffers.give(body);
         let duration_s = began.elapsed().as_secs_f64();
         let error = result.err().map(|error| error.to_string());
         if let Some(error) = &error {
@@ -91,27 +90,31 @@ impl Worker {
         shared.scraped.notify_waiters();
     }
 
-    /// Fetches the page, inflated, and says how to read it.
-    async fn fetch(&mut self, body: &mut Vec<u8>) -> Result<Format, ScrapeError> {
-        let fetched = self.client.fetch(body).await?;
-        if fetched.gzipped {
-            let mut inflated = self.shared.buffers.take();
-            let limit_bytes = self.client.options().body_bytes_max;
-            let result = self
-                .shared
-                .gunzip
-                .lock()
-                .inflate(body, limit_bytes, &mut inflated);
-            std::mem::swap(body, &mut inflated);
-            self.shared.buffers.give(inflated);
-            result?;
+    /// Inflates, reads and commits a page.
+    fn take(&mut self, page: &mut Page, at: Timestamp, began: Instant) -> Result<(), ScrapeError> {
+        if page.gzipped {
+            self.inflate(&mut page.body)?;
         }
-        Format::from_content_type(&fetched.content_type).ok_or_else(|| {
+        let format = Format::from_content_type(&page.content_type).ok_or_else(|| {
             ScrapeError::Page(format!(
                 "content type {:?} is not read; the text format 0.0.4 was asked for",
-                fetched.content_type
+                page.content_type
             ))
-        })
+        })?;
+        // A fault of ours in reading one page must not end this target's scraping, let alone the others'.
+        let commit = AssertUnwindSafe(|| self.commit(&page.body, format, at, began));
+        catch_unwind(commit).unwrap_or_else(|_| Err(ScrapeError::Page(FAULT.to_owned())))
+    }
+
+    fn inflate(&self, body: &mut Vec<u8>) -> Result<(), ScrapeError> {
+        let mut inflated = self.shared.lane.buffers.take();
+        let limit_bytes = self.client.options().body_bytes_max;
+        let mut gunzip = self.shared.gunzip.lock();
+        let result = gunzip.inflate(body, limit_bytes, &mut inflated);
+        drop(gunzip);
+        std::mem::swap(body, &mut inflated);
+        self.shared.lane.buffers.give(inflated);
+        result
     }
 
     fn commit(

@@ -20,7 +20,7 @@ use super::secure::{Secure, SecureOptions};
 use super::web::{self, WebOptions};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::scrape::{Buffers, Gunzip, Scraper, Shared};
+use crate::scrape::{Gunzip, Lane, Scraper, Shared};
 use crate::web_config::Live;
 
 /// Where to listen, and for what.
@@ -107,7 +107,7 @@ pub async fn start(
     let shared = Shared {
         writer: parking_lot::Mutex::new(writer),
         clock: Arc::clone(&clock),
-        buffers: Buffers::default(),
+        lane: Lane::default(),
         gunzip: parking_lot::Mutex::new(Gunzip::default()),
         scraped: tokio::sync::Notify::new(),
     };

@@ -1,0 +1,76 @@
+//! Short lists in one piece of memory: no header, no pointer, no allocation of its own for each.
+//!
+//! Whoever stores a list knows its length. A place that a list gives up is taken by the next one of its length.
+
+/// Lists of `T` by place.
+pub(crate) struct Arena<T> {
+    items: Vec<T>,
+    /// Places given up, by length.
+    free: Vec<Vec<u32>>,
+}
+
+impl<T> Default for Arena<T> {
+    fn default() -> Arena<T> {
+        Arena {
+            items: Vec::new(),
+            free: Vec::new(),
+        }
+    }
+}
+
+impl<T: Copy> Arena<T> {
+    /// Stores a list; its place.
+    pub(crate) fn put(&mut self, list: &[T]) -> u32 {
+        if let Some(place) = self.free.get_mut(list.len()).and_then(Vec::pop) {
+            self.items[place as usize..][..list.len()].copy_from_slice(list);
+            return place;
+        }
+        let place = self.items.len() as u32;
+        self.items.extend_from_slice(list);
+        place
+    }
+
+    /// The list of `len` items at a place.
+    #[inline]
+    pub(crate) fn get(&self, place: u32, len: usize) -> &[T] {
+        &self.items[place as usize..][..len]
+    }
+
+    /// From a place to the end of everything: for whoever finds the length in the list itself.
+    #[inline]
+    pub(crate) fn from(&self, place: u32) -> &[T] {
+        &self.items[place as usize..]
+    }
+
+    /// Gives a place up.
+    pub(crate) fn release(&mut self, place: u32, len: usize) {
+        if self.free.len() <= len {
+            self.free.resize_with(len + 1, Vec::new);
+        }
+        self.free[len].push(place);
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        let places: usize = self.free.iter().map(Vec::capacity).sum();
+        self.items.capacity() * size_of::<T>() + places * size_of::<u32>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_given_up_is_taken_by_the_next_list_of_its_length() {
+        let mut arena = Arena::default();
+        let (a, b) = (arena.put(&[1, 2]), arena.put(&[3, 4, 5]));
+        arena.release(a, 2);
+        let c = arena.put(&[6, 7, 8]);
+        assert_eq!(arena.put(&[9, 9]), a);
+        assert_eq!(
+            [arena.get(a, 2), arena.get(b, 3), arena.get(c, 3)],
+            [&[9, 9][..], &[3, 4, 5], &[6, 7, 8]]
+        );
+    }
+}

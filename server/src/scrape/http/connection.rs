@@ -1,0 +1,194 @@
+//! One connection: a request out, a head in, a body into the page.
+
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::chunks::Chunks;
+use super::head::{Framing, Head};
+use crate::scrape::error::ScrapeError;
+
+/// Bytes of a response's head; Go's servers send a few hundred.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Held by a connection between scrapes, for the next head; what comes with it is copied once.
+const HEAD_BYTES_KEPT: usize = 1 << 10;
+/// Room for a read whose size is not known.
+const READ_BYTES_MIN: usize = 64 << 10;
+
+/// A connection that may be asked again and again.
+pub struct Connection<S> {
+    /// Whom it leads to.
+    pub authority: String,
+    stream: S,
+    /// The head under way, and what came after it.
+    head: Vec<u8>,
+}
+
+fn broken(during: &str, error: &io::Error) -> ScrapeError {
+    ScrapeError::Http(format!("{during}: {error}"))
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Over a stream that was just opened.
+    pub fn new(authority: String, stream: S) -> Connection<S> {
+        Connection {
+            authority,
+            stream,
+            head: Vec::new(),
+        }
+    }
+
+    /// Sends a request and reads the head of its answer; the start of the body may be there with it.
+    pub async fn ask(&mut self, request: &[u8]) -> Result<Head, ScrapeError> {
+        self.head.clear();
+        self.head.reserve(HEAD_BYTES_KEPT);
+        let sent = self.stream.write_all(request).await;
+        sent.map_err(|error| broken("sending the request", &error))?;
+        loop {
+            let read = self.stream.read_buf(&mut self.head).await;
+            let read = read.map_err(|error| broken("reading the answer", &error))?;
+            if read == 0 {
+                let got = self.head.len();
+                return Err(ScrapeError::Http(format!(
+                    "the connection ended {got} bytes into the answer's head"
+                )));
+            }
+            while let Some((head, length)) = Head::parse(&self.head).map_err(ScrapeError::Http)? {
+                self.head.drain(..length);
+                if !matches!(head.status, 100..=199) {
+                    return Ok(head);
+                }
+            }
+            if self.head.len() >= HEAD_BYTES_MAX {
+                return Err(ScrapeError::Http(format!(
+                    "the answer's head is longer than {HEAD_BYTES_MAX} bytes"
+                )));
+            }
+            self.head.reserve(HEAD_BYTES_KEPT);
+        }
+    }
+
+    /// Begins to read the body that `framing` announces, with what of it came with the head, into an empty `page`.
+    pub fn begin(
+        &mut self,
+        framing: Framing,
+        limit_bytes: u64,
+        page: &mut Vec<u8>,
+    ) -> Result<Body, ScrapeError> {
+        let mut body = Body {
+            framing,
+            chunks: Chunks::default(),
+            limit_bytes,
+            is_done: false,
+        };
+        if let Framing::Length(length) = framing
+            && length > limit_bytes
+        {
+            return Err(body.too_large());
+        }
+        page.clear();
+        page.extend_from_slice(&self.head);
+        self.head.clear();
+        self.head.shrink_to(2 * HEAD_BYTES_KEPT);
+        body.take(page, 0)?;
+        Ok(body)
+    }
+
+    /// One read more, where the body is not done. Nothing is lost where it is given up while it waits.
+    pub async fn read_more(
+        &mut self,
+        body: &mut Body,
+        page: &mut Vec<u8>,
+    ) -> Result<(), ScrapeError> {
+        let from = page.len();
+        let more = body.make_room(page);
+        let read = (&mut self.stream).take(more as u64).read_buf(page).await;
+        match read.map_err(|error| broken("reading the page", &error))? {
+            0 => body.end(page.len()),
+            _ => body.take(page, from),
+        }
+    }
+}
+
+/// A body under way.
+#[derive(Debug)]
+pub struct Body {
+    framing: Framing,
+    chunks: Chunks,
+    limit_bytes: u64,
+    is_done: bool,
+}
+
+impl Body {
+    /// Whether it is complete.
+    pub fn is_done(&self) -> bool {
+        self.is_done
+    }
+
+    fn limit(&self) -> usize {
+        usize::try_from(self.limit_bytes).unwrap_or(usize::MAX)
+    }
+
+    fn too_large(&self) -> ScrapeError {
+        ScrapeError::TooLarge {
+            limit_bytes: self.limit_bytes,
+            inflated: false,
+        }
+    }
+
+    /// Takes what was read, `page[from..]`.
+    fn take(&mut self, page: &mut Vec<u8>, from: usize) -> Result<(), ScrapeError> {
+        if self.framing == Framing::Chunked {
+            let taken = self.chunks.take_off(page, from);
+            taken.map_err(|why| ScrapeError::Http(format!("reading the page: {why}")))?;
+        }
+        let have = page.len();
+        if have > self.limit() {
+            return Err(self.too_large());
+        }
+        self.is_done = match self.framing {
+            Framing::Length(length) if have as u64 > length => {
+                return Err(ScrapeError::Http(format!(
+                    "{have} bytes came where Content-Length is {length}"
+                )));
+            }
+            Framing::Length(length) => have as u64 == length,
+            Framing::Chunked => self.chunks.is_done(),
+            Framing::Close => false,
+        };
+        Ok(())
+    }
+
+    /// Room for the next read, and how much of it to use. It doubles, for an announced length alone must not reserve
+    /// the whole limit, but not past what was announced: a pooled buffer then holds a page and no more.
+    fn make_room(&self, page: &mut Vec<u8>) -> usize {
+        let have = page.len();
+        let wanted = match self.framing {
+            Framing::Length(length) => usize::try_from(length).unwrap_or(usize::MAX) - have,
+            // One byte past the limit tells a page that ends there from one that does not.
+            Framing::Chunked | Framing::Close => self.limit().saturating_add(1) - have,
+        };
+        if page.capacity() - have < wanted.min(READ_BYTES_MIN) {
+            page.reserve_exact(wanted.min(READ_BYTES_MIN.max(have)));
+        }
+        // Sizes and ends of chunks are read beside the data.
+        let coding = match self.framing {
+            Framing::Chunked => READ_BYTES_MIN,
+            Framing::Length(_) | Framing::Close => 0,
+        };
+        wanted.saturating_add(coding).min(page.capacity() - have)
+    }
+
+    /// The connection ended with the page `have` bytes long.
+    fn end(&mut self, have: usize) -> Result<(), ScrapeError> {
+        let missing = match self.framing {
+            Framing::Close => {
+                self.is_done = true;
+                return Ok(());
+            }
+            Framing::Length(length) => format!("after {have} of {length} bytes of the page"),
+            Framing::Chunked => format!("{have} bytes into the page, before its last chunk"),
+        };
+        Err(ScrapeError::Http(format!("the connection ended {missing}")))
+    }
+}
