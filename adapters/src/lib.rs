@@ -9,6 +9,7 @@ pub mod host;
 pub mod json;
 pub mod keda;
 pub mod kubernetes;
+pub mod parsed;
 pub mod pool;
 pub mod prometheus;
 pub mod remote_write;

@@ -9,10 +9,14 @@ use std::time::Duration;
 use stillwell_engine::promql::{QueryError, Stop};
 use tokio::sync::Semaphore;
 
+use crate::parsed::Parsed;
+
 /// Runs queries.
 pub struct QueryPool {
     slots: Arc<Semaphore>,
     timeout_ms: u64,
+    /// Queries that were read before.
+    pub parsed: Parsed,
 }
 
 impl QueryPool {
@@ -21,6 +25,7 @@ impl QueryPool {
         QueryPool {
             slots: Arc::new(Semaphore::new(concurrency_max.max(1))),
             timeout_ms,
+            parsed: Parsed::default(),
         }
     }
 

@@ -12,6 +12,7 @@ mod reader;
 pub mod signal;
 mod store;
 pub mod time;
+mod waits;
 mod writer;
 
 pub use exposition::{Format, PageError, Stage, Staged, TargetSpec};
@@ -19,6 +20,7 @@ pub use limits::Limits;
 pub use reader::{Reader, Stats};
 pub use store::{Bytes, PlainView, SeriesId, TargetId};
 pub use time::Timestamp;
+pub use waits::Durations;
 pub use writer::{
     AppendError, Appended, AppendedSeries, CommitError, Committed, Engine, Refusal, Refused,
     ScrapeFacts, Writer,

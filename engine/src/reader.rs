@@ -24,6 +24,7 @@ use crate::time::Timestamp;
 pub struct Reader {
     store: Arc<RwLock<Store>>,
     room: Arc<RwLock<Room>>,
+    memory_bytes_max: u64,
 }
 
 /// How much is held, and what was lost to the memory limit.
@@ -35,6 +36,8 @@ pub struct Stats {
     pub bytes: Bytes,
     /// Bytes of the targets' templates.
     pub template_bytes: usize,
+    /// The limit of all that.
+    pub memory_bytes_max: u64,
     /// Blocks of history dropped before their time.
     pub blocks_dropped_for_memory: u64,
     /// The newest time of which history was dropped before its time.
@@ -44,8 +47,16 @@ pub struct Stats {
 }
 
 impl Reader {
-    pub(crate) fn new(store: Arc<RwLock<Store>>, room: Arc<RwLock<Room>>) -> Reader {
-        Reader { store, room }
+    pub(crate) fn new(
+        store: Arc<RwLock<Store>>,
+        room: Arc<RwLock<Room>>,
+        memory_bytes_max: u64,
+    ) -> Reader {
+        Reader {
+            store,
+            room,
+            memory_bytes_max,
+        }
     }
 
     /// Like [`crate::Writer::watch`], for whoever has only a reader.
@@ -329,6 +340,7 @@ impl Reader {
             series: store.series.len(),
             bytes: store.bytes(),
             template_bytes: store.stage_bytes,
+            memory_bytes_max: self.memory_bytes_max,
             blocks_dropped_for_memory: store.dropped.blocks_for_memory,
             history_dropped_until_ms: store.dropped.history_until_ms,
             oldest_ms: store.oldest_ms(),

@@ -22,6 +22,7 @@ use crate::reader::Reader;
 use crate::signal::{ChangeKind, Policy, Room, SignalId};
 use crate::store::{ClockId, Entry, OwnSample, STALE, SeriesId, Store, TargetId};
 use crate::time::Timestamp;
+use crate::waits::{Durations, Stopwatch};
 
 /// What the engine is made of: one [`Writer`] and as many [`Reader`]s as you clone.
 #[derive(Debug)]
@@ -35,7 +36,11 @@ impl Engine {
         store.history_bytes_max = usize::try_from(limits.memory_bytes_max).unwrap_or(usize::MAX);
         let store = Arc::new(RwLock::new(store));
         let room = Arc::new(RwLock::new(Room::new()));
-        let reader = Reader::new(Arc::clone(&store), Arc::clone(&room));
+        let reader = Reader::new(
+            Arc::clone(&store),
+            Arc::clone(&room),
+            limits.memory_bytes_max,
+        );
         let writer = Writer {
             store,
             room,
@@ -46,6 +51,8 @@ impl Engine {
             held_bytes: 0,
             placed: Vec::new(),
             endings: 0,
+            stopwatch: Stopwatch::default(),
+            waits: Arc::default(),
         };
         (writer, reader)
     }
@@ -67,6 +74,8 @@ pub struct Writer {
     placed: Vec<Placed>,
     /// Grows whenever a series ends: another target that was refused it may have it now.
     endings: u64,
+    stopwatch: Stopwatch,
+    waits: Arc<Durations>,
 }
 
 #[derive(Default)]
@@ -86,6 +95,9 @@ const REPORT: [&str; 5] = [
     "scrape_samples_post_metric_relabeling",
     "scrape_series_added",
 ];
+
+/// Where series need history's memory, this part of the limit is made free beyond what they need.
+const MEMORY_SLACK_PART: usize = 32;
 
 /// What a new series costs at most, beside its label texts (rows, index, identity, symbols), for the memory limit.
 const NEW_SERIES_BYTES: usize = 300;
@@ -183,6 +195,12 @@ fn report_clock(target: TargetId) -> ClockId {
 }
 
 impl Writer {
+    /// Times from now on how long each commit waits for locks, by a clock of nanoseconds.
+    pub fn time_waits(&mut self, now_ns: fn() -> u64) -> Arc<Durations> {
+        self.stopwatch.now_ns = Some(now_ns);
+        Arc::clone(&self.waits)
+    }
+
     /// A new target, and the stage for its pages.
     pub fn add_target(&mut self, spec: TargetSpec) -> (TargetId, Stage) {
         let target = self
@@ -245,14 +263,18 @@ impl Writer {
         let store = Arc::clone(&self.store);
         let mut placed = std::mem::take(&mut self.placed);
         placed.clear();
-        let watch_counters = !self.room.read().facts.tells_start(target);
-        let mut store = store.write();
+        let room = self.stopwatch.waiting(|| self.room.read());
+        let watch_counters = !room.facts.tells_start(target);
+        drop(room);
+        let mut store = self.stopwatch.waiting(|| store.write());
         // Before the page, so that what it says of itself (an `up` of its own) hides nothing of what we know.
         let (scraped, post_relabel) = (samples_scraped as f64, samples_post_relabel as f64);
         let report = [1.0, facts.duration_s, scraped, post_relabel];
         self.report(&mut store, target, 0, &report);
+        let mut stopwatch = std::mem::take(&mut self.stopwatch);
         let mut work = Work {
             store: &mut store,
+            stopwatch: &mut stopwatch,
             done: 0,
             clock: page_clock(target),
             at_ms: at.ms(),
@@ -262,6 +284,7 @@ impl Writer {
         work.place_new(&staged, &mut placed, &mut self.own_series, &mut committed);
         work.change(&staged, &mut self.own_series, &mut committed);
         let counters_fell = work.counters_fell;
+        self.stopwatch = stopwatch;
         store.clocks[page_clock(target).index()].push(Entry {
             time_ms: at.ms(),
             good: true,
@@ -274,6 +297,10 @@ impl Writer {
         self.reported(&mut store, target, at);
         drop(store);
         self.observe(&staged, &placed, at, counters_fell);
+        let waited_ns = self.stopwatch.take_ns();
+        if self.stopwatch.now_ns.is_some() {
+            self.waits.record(waited_ns);
+        }
         self.endings += staged.page().gone.len() as u64;
         staged.stage.contest(self.endings);
         let target = &mut self.targets[target.index()];
@@ -367,7 +394,7 @@ impl Writer {
         counters_fell: bool,
     ) {
         let target = staged.target();
-        let mut room = self.room.write();
+        let mut room = self.stopwatch.waiting(|| self.room.write());
         let room = &mut *room;
         if !placed.is_empty() || !staged.page().gone.is_empty() {
             let store = self.store.read();
@@ -422,6 +449,11 @@ impl Writer {
         let others = self.held_bytes - bytes.history;
         store.history_bytes_max = (limit / 4 * 3).min(limit.saturating_sub(others));
         store.stage_bytes = stages;
+        if store.slab.bytes() > store.history_bytes_max {
+            let (before, bytes_max) = (store.slab.bytes(), store.history_bytes_max);
+            shrink(&mut store, bytes_max);
+            self.held_bytes -= before.saturating_sub(store.slab.bytes());
+        }
         drop(store);
         let mut room = self.room.write();
         room.facts
@@ -430,7 +462,7 @@ impl Writer {
         room.note(now.ms());
     }
 
-    fn check(&self, staged: &Staged<'_>, at: Timestamp) -> Result<(), CommitError> {
+    fn check(&mut self, staged: &Staged<'_>, at: Timestamp) -> Result<(), CommitError> {
         self.check_time(staged.target(), at)?;
         let spec = staged.stage.spec();
         let (_, samples) = staged.samples();
@@ -440,22 +472,52 @@ impl Writer {
                 limit: spec.sample_limit,
             });
         }
-        let new_bytes: usize = staged
-            .new_samples()
-            .map(|sample| {
-                sample
-                    .labels
-                    .map_or(0, |labels| labels.bytes() + NEW_SERIES_BYTES)
-            })
+        let labels = || staged.new_samples().filter_map(|sample| sample.labels);
+        self.admit(labels, 0).map_err(|_| CommitError::Memory {
+            new_series: labels().count(),
+            held_bytes: self.held_bytes,
+            limit_bytes: self.limits.memory_bytes_max,
+        })
+    }
+
+    /// Lets series with these labels, and `more_bytes` beside them, in where they fit the memory limit, if need be in
+    /// place of old history; else says how many bytes they would take.
+    fn admit<'a, I>(&mut self, labels: impl Fn() -> I, more_bytes: usize) -> Result<(), usize>
+    where
+        I: Iterator<Item = &'a Labels>,
+    {
+        let at_most: usize = labels()
+            .map(|labels| labels.bytes() + NEW_SERIES_BYTES)
             .sum();
-        if new_bytes > 0 && (self.held_bytes + new_bytes) as u64 > self.limits.memory_bytes_max {
-            return Err(CommitError::Memory {
-                new_series: staged.new_samples().count(),
-                held_bytes: self.held_bytes,
-                limit_bytes: self.limits.memory_bytes_max,
-            });
+        let limit = usize::try_from(self.limits.memory_bytes_max).unwrap_or(usize::MAX);
+        if at_most + more_bytes == 0 || self.held_bytes + at_most + more_bytes <= limit {
+            self.held_bytes += at_most + more_bytes;
+            return Ok(());
         }
-        Ok(())
+        // Most texts are known already, and places of series that ended are taken again.
+        let new_bytes = more_bytes + self.store.read().series.growth_bytes(labels());
+        if self.makes_room(new_bytes) {
+            self.held_bytes += new_bytes;
+            return Ok(());
+        }
+        Err(new_bytes)
+    }
+
+    /// Whether `new_bytes` fit, if need be in place of old history.
+    fn makes_room(&mut self, new_bytes: usize) -> bool {
+        let limit = usize::try_from(self.limits.memory_bytes_max).unwrap_or(usize::MAX);
+        if new_bytes == 0 || self.held_bytes.saturating_add(new_bytes) <= limit {
+            return true;
+        }
+        let store = Arc::clone(&self.store);
+        let mut store = store.write();
+        let before = store.slab.bytes();
+        // Somewhat more than is needed, so that not every page with a new line comes to this.
+        let more = new_bytes + limit / MEMORY_SLACK_PART;
+        let others = self.held_bytes.saturating_sub(before);
+        shrink(&mut store, limit.saturating_sub(others + more));
+        self.held_bytes -= before.saturating_sub(store.slab.bytes());
+        self.held_bytes.saturating_add(new_bytes) <= limit
     }
 
     /// Of two lines with one series the first wins. Where a new line has the series of a line that stayed, which is
@@ -518,9 +580,17 @@ impl Writer {
     }
 }
 
+/// Drops the oldest history until at most `bytes_max` are left, letting the readers in now and then.
+fn shrink(store: &mut RwLockWriteGuard<'_, Store>, bytes_max: usize) {
+    while !store.shrink_history(bytes_max, WRITE_BATCH_SERIES) {
+        RwLockWriteGuard::bump(store);
+    }
+}
+
 /// One commit under way.
 struct Work<'a, 'lock> {
     store: &'a mut RwLockWriteGuard<'lock, Store>,
+    stopwatch: &'a mut Stopwatch,
     done: usize,
     clock: ClockId,
     at_ms: i64,
@@ -534,7 +604,8 @@ impl Work<'_, '_> {
     fn breathe(&mut self) {
         self.done += 1;
         if self.done.is_multiple_of(WRITE_BATCH_SERIES) {
-            RwLockWriteGuard::bump(self.store);
+            self.stopwatch
+                .waiting(|| RwLockWriteGuard::bump(self.store));
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Ages are differences of this clock, so a step of the wall clock ages nothing; the difference is made up slowly.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -21,6 +22,13 @@ pub struct Clock {
     slewed_ms: AtomicI64,
     /// The latest time shown: while the clock is slewed back it stands still rather than go back.
     shown_ms: AtomicI64,
+}
+
+/// Nanoseconds since the first call: for measuring, not for showing.
+pub fn monotonic_ns() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let elapsed = START.get_or_init(Instant::now).elapsed();
+    u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Clock {

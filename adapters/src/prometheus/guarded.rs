@@ -2,7 +2,7 @@
 //! unknown. KEDA reads an empty vector as 0 and never looks at `status`, so unknown must be a 503.
 
 use stillwell_engine::labels::Labels;
-use stillwell_engine::promql::{Annotations, Answer, Query, Value, VectorSample};
+use stillwell_engine::promql::{Annotations, Answer, Value, VectorSample};
 
 use super::answer::query_body;
 use super::error::ApiError;
@@ -18,7 +18,10 @@ pub(super) async fn instant(host: &dyn Host, form: &Form) -> Result<String, ApiE
     let at = params::time(form, "time", now)?;
     let text = form.get("query").to_owned();
     let settings = host.query_settings();
-    let query = Query::parse(&text, &settings.features)
+    let query = host
+        .queries()
+        .parsed
+        .query(&text, &settings.features)
         .map_err(|error| ApiError::parameter("query", error))?;
     if query.selectors().next().is_none() {
         let answer = super::query::instant_answer(host, form).await?;

@@ -1,5 +1,7 @@
 //! `/api/v1/query` and `/api/v1/query_range`.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use stillwell_engine::Timestamp;
 use stillwell_engine::promql::{Answer, EvalOptions, Query, QueryError};
 
@@ -95,7 +97,9 @@ impl Call {
                 ApiError::bad_data(format!("error parsing lookback delta duration: {why}"))
             })?,
         };
-        let query = Query::parse(form.get("query"), &settings.features)
+        let parsed = &host.queries().parsed;
+        let query = parsed
+            .query(form.get("query"), &settings.features)
             .map_err(|error| ApiError::parameter("query", error))?;
         Ok(Call {
             query,
@@ -114,7 +118,9 @@ impl Call {
             features: settings.features,
             stop: None,
         };
-        host.reader().brief(&self.query, at, &options)
+        // A fault of ours must not end the connection: the pool turns it into an answer.
+        let brief = AssertUnwindSafe(|| host.reader().brief(&self.query, at, &options));
+        catch_unwind(brief).ok().flatten()
     }
 
     async fn run(

@@ -2,10 +2,12 @@
 //!
 //! `cargo run --release -p stillwell-benches --bin rivals -- --stillwell target/release/stillwell
 //!  --prometheus PATH [--victoria-metrics PATH] [--targets 20] [--samples 2024] [--moving 20] [--seconds 60]
-//!  [--slope] [--record FILE]`
+//!  [--slope] [--sizes] [--record FILE]`
 //!
-//! CPU and memory are the kernel's figures for the whole process. Latencies of queries are medians, less the same
-//! server's median for its health check. `--slope` runs a second load of ten times the samples for memory alone.
+//! CPU and memory are the kernel's figures for the whole process; CPU is the median of windows of ten seconds, in which
+//! all contenders scrape the same pages. Latencies of queries are medians of interleaved rounds, less the same server's
+//! median for its health check, under scrape load. `--slope` runs a second load of ten times the samples for memory
+//! alone, `--sizes` two more for CPU: small pages, and one page as large as a busy gateway's.
 
 #![expect(
     clippy::print_stdout,
@@ -37,7 +39,14 @@ const QUERIES: [(&str, &str); 3] = [
     ),
 ];
 const LATENCY_ROUNDS: usize = 200;
+/// Contenders take turns this often, so that a busy moment of the machine meets all of them.
+const LATENCY_TURNS: usize = 5;
 const CHANGE_ROUNDS: usize = 60;
+const WINDOW_S: u64 = 10;
+/// Before anything is measured: first pages are dear, and Prometheus takes its time to start.
+const WARM_UP_S: u64 = 8;
+/// Targets and samples of the loads of `--sizes`.
+const SIZES: [(usize, usize); 2] = [(20, 500), (1, 223_000)];
 
 struct Options {
     binaries: Vec<(Kind, PathBuf)>,
@@ -46,6 +55,7 @@ struct Options {
     moving: usize,
     seconds: u64,
     slope: bool,
+    sizes: bool,
     record: Option<PathBuf>,
 }
 
@@ -57,12 +67,17 @@ fn options() -> Result<Options, String> {
         moving: 20,
         seconds: 60,
         slope: false,
+        sizes: false,
         record: None,
     };
     let mut args = std::env::args().skip(1);
     while let Some(flag) = args.next() {
-        if flag == "--slope" {
-            options.slope = true;
+        match flag.as_str() {
+            "--slope" => options.slope = true,
+            "--sizes" => options.sizes = true,
+            _ => {}
+        }
+        if matches!(flag.as_str(), "--slope" | "--sizes") {
             continue;
         }
         let value = args.next().ok_or(format!("{flag} needs a value"))?;
@@ -93,6 +108,8 @@ fn options() -> Result<Options, String> {
 #[derive(Clone, Default)]
 struct Figures {
     cpu_ns_per_sample: f64,
+    /// By entry of `SIZES`.
+    cpu_ns_by_size: Vec<f64>,
     bytes_per_series: f64,
     slope_bytes: Option<f64>,
     first_answer_ms: f64,
@@ -131,6 +148,7 @@ fn run(options: &Options) -> std::io::Result<String> {
         "{} targets, {} samples in all",
         options.targets, load.samples
     );
+    let samples = load.samples;
     let mut contenders = Vec::new();
     let mut figures = vec![Figures::default(); options.binaries.len()];
     for ((kind, binary), figures) in options.binaries.iter().zip(&mut figures) {
@@ -143,34 +161,71 @@ fn run(options: &Options) -> std::io::Result<String> {
         );
         contenders.push(contender);
     }
-    pause(Duration::from_secs(5));
-    let before: Vec<Usage> = contenders
-        .iter()
-        .map(Contender::usage)
-        .collect::<Result<_, _>>()?;
-    let began = Instant::now();
-    for left in (0..options.seconds).rev() {
-        pause(Duration::from_secs(1));
-        if left % 10 == 0 {
-            eprintln!("{left} s of scraping left");
-        }
+    pause(Duration::from_secs(WARM_UP_S));
+    let cpu = cpu_ns_per_sample(&contenders, load.samples, options.seconds)?;
+    for ((contender, cpu), figures) in contenders.iter().zip(cpu).zip(&mut figures) {
+        figures.cpu_ns_per_sample = cpu;
+        figures.bytes_per_series = contender.usage()?.rss_bytes as f64 / load.samples as f64;
     }
-    let scraped = load.samples as f64 * began.elapsed().as_secs_f64();
-    for ((contender, before), figures) in contenders.iter().zip(&before).zip(&mut figures) {
-        let after = contender.usage()?;
-        figures.cpu_ns_per_sample = (after.cpu_s - before.cpu_s) * 1e9 / scraped;
-        figures.bytes_per_series = after.rss_bytes as f64 / load.samples as f64;
-    }
+    eprintln!("latencies");
     for (contender, figures) in contenders.iter().zip(&mut figures) {
-        eprintln!("{}: latencies", contender.kind.name());
         changes(contender, &load, figures)?;
-        figures.query_us = latencies(contender)?;
+    }
+    for (query_us, figures) in latencies(&contenders)?.into_iter().zip(&mut figures) {
+        figures.query_us = query_us;
     }
     drop(contenders);
     if options.slope {
         slope(options, &load, &mut figures)?;
     }
-    Ok(table(options, &load, &figures))
+    if options.sizes {
+        sizes(options, &mut figures)?;
+    }
+    Ok(table(options, samples, &figures))
+}
+
+/// CPU time per sample of each contender: the median of windows that they share.
+fn cpu_ns_per_sample(
+    contenders: &[Contender],
+    samples: usize,
+    seconds: u64,
+) -> std::io::Result<Vec<f64>> {
+    let mut windows = vec![Vec::new(); contenders.len()];
+    let usages =
+        || -> std::io::Result<Vec<Usage>> { contenders.iter().map(Contender::usage).collect() };
+    for left in (0..(seconds / WINDOW_S).max(1)).rev() {
+        let (before, began) = (usages()?, Instant::now());
+        pause(Duration::from_secs(WINDOW_S.min(seconds)));
+        let scraped = samples as f64 * began.elapsed().as_secs_f64();
+        for ((window, before), after) in windows.iter_mut().zip(before).zip(usages()?) {
+            window.push((after.cpu_s - before.cpu_s) * 1e9 / scraped);
+        }
+        eprintln!("{} s of scraping left", left * WINDOW_S);
+    }
+    Ok(windows.into_iter().map(median).collect())
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// CPU at other page sizes.
+fn sizes(options: &Options, figures: &mut [Figures]) -> std::io::Result<()> {
+    for (targets, samples) in SIZES {
+        let load = Load::start(targets, samples, options.moving)?;
+        eprintln!("{targets} targets of {samples} samples");
+        let contenders = options.binaries.iter();
+        let contenders: Vec<Contender> = contenders
+            .map(|(kind, binary)| Contender::start(*kind, binary, &load, false))
+            .collect::<Result<_, _>>()?;
+        pause(Duration::from_secs(2 * WARM_UP_S));
+        let cpu = cpu_ns_per_sample(&contenders, load.samples, options.seconds)?;
+        for (cpu, figures) in cpu.into_iter().zip(&mut *figures) {
+            figures.cpu_ns_by_size.push(cpu);
+        }
+    }
+    Ok(())
 }
 
 fn first_answer(contender: &Contender) -> std::io::Result<f64> {
@@ -220,12 +275,13 @@ fn changes(contender: &Contender, load: &Load, figures: &mut Figures) -> std::io
     Ok(())
 }
 
-fn median_us(
+/// Times of one request, again and again.
+fn times_us(
     client: &mut Client,
     mut ask: impl FnMut(&mut Client) -> std::io::Result<String>,
-) -> std::io::Result<f64> {
+) -> std::io::Result<Vec<f64>> {
     let mut times = Vec::new();
-    for _ in 0..LATENCY_ROUNDS {
+    for _ in 0..LATENCY_ROUNDS / LATENCY_TURNS {
         let began = Instant::now();
         let body = ask(client)?;
         times.push(began.elapsed().as_secs_f64() * 1e6);
@@ -235,19 +291,29 @@ fn median_us(
         );
         pause(Duration::from_millis(3));
     }
-    times.sort_by(f64::total_cmp);
-    Ok(times[times.len() / 2])
+    Ok(times)
 }
 
-fn latencies(contender: &Contender) -> std::io::Result<Vec<f64>> {
-    let mut client = contender.connect(Duration::from_secs(5))?;
-    let health = median_us(&mut client, |client| client.get(contender.health_path()))?;
-    let mut medians = Vec::new();
-    for (_, query) in QUERIES {
-        let whole = median_us(&mut client, |client| client.query(query))?;
-        medians.push((whole - health).max(1.0));
+/// By contender and query: the median latency, less that of the health check.
+fn latencies(contenders: &[Contender]) -> std::io::Result<Vec<Vec<f64>>> {
+    let mut health = vec![Vec::new(); contenders.len()];
+    let mut queries = vec![vec![Vec::new(); QUERIES.len()]; contenders.len()];
+    for _ in 0..LATENCY_TURNS {
+        for (at, contender) in contenders.iter().enumerate() {
+            let mut client = contender.connect(Duration::from_secs(5))?;
+            let path = contender.health_path();
+            health[at].extend(times_us(&mut client, |client| client.get(path))?);
+            for ((_, query), times) in QUERIES.iter().zip(&mut queries[at]) {
+                times.extend(times_us(&mut client, |client| client.query(query))?);
+            }
+        }
     }
-    Ok(medians)
+    let medians = health.into_iter().zip(queries).map(|(health, queries)| {
+        let health = median(health);
+        let above = |times| (median(times) - health).max(1.0);
+        queries.into_iter().map(above).collect()
+    });
+    Ok(medians.collect())
 }
 
 /// Memory of ten times the series, less that of the first load.
@@ -269,7 +335,7 @@ fn slope(options: &Options, small: &Load, figures: &mut [Figures]) -> std::io::R
     Ok(())
 }
 
-fn table(options: &Options, load: &Load, figures: &[Figures]) -> String {
+fn table(options: &Options, samples: usize, figures: &[Figures]) -> String {
     let mut out = String::new();
     // Where a binary lay on this machine says nothing to a reader elsewhere.
     let name = |argument: String| argument.rsplit('/').next().unwrap_or_default().to_owned();
@@ -281,16 +347,20 @@ fn table(options: &Options, load: &Load, figures: &[Figures]) -> String {
         .find_map(|line| line.strip_prefix("model name"))
         .unwrap_or("")
         .trim_start_matches(['\t', ' ', ':']);
+    let today = std::process::Command::new("date").arg("+%F").output();
+    let today = today.map_or(String::new(), |output| {
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    });
     let _ = writeln!(
         out,
-        "`rivals {}`, {cores} cores, {model}\n",
+        "`rivals {}`, {cores} cores, {model}, {today}\n",
         arguments.join(" ")
     ); // a String takes everything
     let _ = writeln!(
         out,
         "{} targets x {} samples at 1 s, {}% moving, {} s; one target at 100 ms\n",
         options.targets,
-        load.samples / options.targets,
+        samples / options.targets,
         options.moving,
         options.seconds
     );
@@ -323,6 +393,12 @@ fn table(options: &Options, load: &Load, figures: &[Figures]) -> String {
     row("CPU per sample", "ns", &|figures| {
         Some(figures.cpu_ns_per_sample)
     });
+    for (at, (targets, samples)) in SIZES.iter().enumerate() {
+        let name = format!("CPU per sample, {targets} x {samples} samples");
+        row(&name, "ns", &|figures| {
+            figures.cpu_ns_by_size.get(at).copied()
+        });
+    }
     row("memory per series", "B", &|figures| {
         Some(figures.bytes_per_series)
     });

@@ -26,6 +26,7 @@ impl<T: Copy> Arena<T> {
             return place;
         }
         let place = self.items.len() as u32;
+        make_room(&mut self.items, list.len());
         self.items.extend_from_slice(list);
         place
     }
@@ -54,6 +55,15 @@ impl<T: Copy> Arena<T> {
     pub(crate) fn bytes(&self) -> usize {
         let places: usize = self.free.iter().map(Vec::capacity).sum();
         self.items.capacity() * size_of::<T>() + places * size_of::<u32>()
+    }
+}
+
+/// Room for `more` items, growing by an eighth: a column that doubles would pass the memory limit at a stroke, for items
+/// that may never come.
+pub(crate) fn make_room<T>(items: &mut Vec<T>, more: usize) {
+    const ITEMS_MIN: usize = 64;
+    if items.capacity() - items.len() < more {
+        items.reserve_exact(more.max(items.len() / 8).max(ITEMS_MIN));
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) struct Store {
     pub(crate) slab: Slab,
     /// Values of native histogram series.
     pub(crate) natives: Natives,
-    sealed: VecDeque<BlockId>,
+    pub(super) sealed: VecDeque<BlockId>,
     /// Bytes of history that may be held before growing means dropping.
     pub(crate) history_bytes_max: usize,
     pub(crate) dropped: Dropped,
@@ -236,13 +236,21 @@ impl Store {
             if let Some(size) = self.slab.free_size(wanted) {
                 return size;
             }
-            let Some(&front) = self.sealed.front() else {
+            if !self.drop_oldest_for_memory() {
                 return wanted;
-            };
-            self.dropped.blocks_for_memory += 1;
-            self.dropped.history_until_ms = self.dropped.history_until_ms.max(self.end_ms(front));
-            self.drop_oldest();
+            }
         }
+    }
+
+    /// Drops the oldest sealed block, and notes the loss. False where there is none.
+    pub(super) fn drop_oldest_for_memory(&mut self) -> bool {
+        let Some(&front) = self.sealed.front() else {
+            return false;
+        };
+        self.dropped.blocks_for_memory += 1;
+        self.dropped.history_until_ms = self.dropped.history_until_ms.max(self.end_ms(front));
+        self.drop_oldest();
+        true
     }
 
     /// Drops sealed blocks that end before `time_ms`.

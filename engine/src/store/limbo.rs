@@ -35,6 +35,11 @@ impl Limbo {
         self.free.pop()
     }
 
+    /// How many numbers are free to use again.
+    pub(crate) fn ready(&self) -> usize {
+        self.free.len()
+    }
+
     /// Moves on; call it now and then.
     pub(crate) fn turn(&mut self) {
         if let Some((pin, numbers)) = self.waiting.take() {

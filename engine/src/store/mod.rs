@@ -13,6 +13,7 @@ mod matching;
 mod natives;
 mod postings;
 mod read;
+mod reclaim;
 mod series;
 mod slab;
 mod stems;

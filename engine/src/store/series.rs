@@ -6,15 +6,15 @@
 
 use std::hash::BuildHasher;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::{DefaultHashBuilder, HashSet, HashTable};
 
-use super::arena::Arena;
+use super::arena::{Arena, make_room};
 use super::codec::STALE;
 use super::ids::{ClockId, SeriesId, Symbol};
 use super::limbo::Limbo;
 use super::slab::BlockId;
 use super::stems::{self, Pair, Stems};
-use super::symbols::Symbols;
+use super::symbols::{SYMBOL_BYTES, Symbols};
 use crate::labels::Labels;
 
 /// One series.
@@ -41,6 +41,10 @@ impl Row {
         self.bits != STALE
     }
 }
+
+/// What a series takes beside texts, in the index too: a row, an entry of the hash table, ten values of its own, and what
+/// tables hold in reserve.
+const SERIES_BYTES: usize = 120;
 
 /// All series.
 #[derive(Default)]
@@ -110,6 +114,7 @@ impl Series {
         };
         let id = self.ids.take().unwrap_or(self.rows.len() as u32);
         if id as usize == self.rows.len() {
+            make_room(&mut self.rows, 1);
             self.rows.push(row);
         } else {
             self.rows[id as usize] = row;
@@ -151,6 +156,21 @@ impl Series {
         let place = self.words.put(&words);
         self.split = Split { stem, words };
         place
+    }
+
+    /// By how much new series with these labels make the store grow, at most: texts that are not known yet, and a row,
+    /// an entry in the index and a place in every table for those that find none given up.
+    pub(crate) fn growth_bytes<'a>(&self, labels: impl Iterator<Item = &'a Labels>) -> usize {
+        let (mut series, mut texts) = (0usize, HashSet::new());
+        for labels in labels {
+            series += 1;
+            texts.extend(labels.iter().flat_map(|(name, value)| [name, value]));
+        }
+        let new_texts = texts
+            .iter()
+            .filter(|text| self.symbols.find(text).is_none());
+        let text_bytes: usize = new_texts.map(|text| text.len() + SYMBOL_BYTES).sum();
+        text_bytes + series.saturating_sub(self.ids.ready()) * SERIES_BYTES
     }
 
     /// Forgets a series. Its number, and those of symbols that end with it, go into limbo.

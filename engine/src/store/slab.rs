@@ -16,6 +16,9 @@ const LARGE_DATA: usize = 256 - HEADER_BYTES;
 const HEADER_BYTES: usize = 32;
 const SEGMENT_BLOCKS: usize = 256;
 
+/// Held at most beside blocks in use when they are packed: a part of one segment of each size.
+pub(super) const PARTIAL_SEGMENTS_BYTES: usize = SEGMENT_BLOCKS * (64 + 128 + 256);
+
 const _: () = assert!(size_of::<Block<SMALL_DATA>>() == 64);
 const _: () = assert!(size_of::<Block<MEDIUM_DATA>>() == 128);
 const _: () = assert!(size_of::<Block<LARGE_DATA>>() == 256);
@@ -40,7 +43,7 @@ impl Size {
 }
 
 /// A block: its size in the two highest bits, its place among those of its size below them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct BlockId(u32);
 
 const PLACE_BITS: u32 = 30;
@@ -120,8 +123,18 @@ struct Block<const N: usize> {
 
 /// Blocks of one size, in segments that never move.
 struct Class<const N: usize> {
-    segments: Vec<Box<[Block<N>]>>,
+    segments: Vec<Segment<N>>,
     free: Vec<u32>,
+    /// Segments that gave their memory back; their places are used again first.
+    vacant: Vec<u32>,
+    /// Blocks in use.
+    used: usize,
+}
+
+struct Segment<const N: usize> {
+    /// Empty while the segment is vacant.
+    blocks: Box<[Block<N>]>,
+    used: usize,
 }
 
 impl<const N: usize> Class<N> {
@@ -129,19 +142,104 @@ impl<const N: usize> Class<N> {
         Class {
             segments: Vec::new(),
             free: Vec::new(),
+            vacant: Vec::new(),
+            used: 0,
         }
     }
 
     fn grow(&mut self) {
-        let first = (self.segments.len() * SEGMENT_BLOCKS) as u32;
         let block = || Block {
             header: Header::new(ClockId::NONE, SeriesId(0), 0),
             data: [0; N],
         };
-        self.segments
-            .push((0..SEGMENT_BLOCKS).map(|_| block()).collect());
+        let segment = Segment {
+            blocks: (0..SEGMENT_BLOCKS).map(|_| block()).collect(),
+            used: 0,
+        };
+        let at = match self.vacant.pop() {
+            Some(at) => {
+                self.segments[at as usize] = segment;
+                at
+            }
+            None => {
+                self.segments.push(segment);
+                self.segments.len() as u32 - 1
+            }
+        };
+        let first = at * SEGMENT_BLOCKS as u32;
         self.free
             .extend((first..first + SEGMENT_BLOCKS as u32).rev());
+    }
+
+    fn block(&self, at: u32) -> &Block<N> {
+        &self.segments[at as usize / SEGMENT_BLOCKS].blocks[at as usize % SEGMENT_BLOCKS]
+    }
+
+    fn block_mut(&mut self, at: u32) -> &mut Block<N> {
+        &mut self.segments[at as usize / SEGMENT_BLOCKS].blocks[at as usize % SEGMENT_BLOCKS]
+    }
+
+    fn release(&mut self, at: u32) {
+        self.block_mut(at).header.clock = ClockId::NONE;
+        self.segments[at as usize / SEGMENT_BLOCKS].used -= 1;
+        self.used -= 1;
+        self.free.push(at);
+    }
+
+    fn used_bytes(&self) -> usize {
+        self.used * size_of::<Block<N>>()
+    }
+
+    /// Gives back the memory of segments without a block in use.
+    fn release_empty(&mut self) {
+        let emptied: Vec<bool> = self
+            .segments
+            .iter()
+            .map(|segment| segment.used == 0 && !segment.blocks.is_empty())
+            .collect();
+        if !emptied.contains(&true) {
+            return;
+        }
+        self.free
+            .retain(|at| !emptied[*at as usize / SEGMENT_BLOCKS]);
+        self.free.shrink_to_fit();
+        for (at, _) in emptied.iter().enumerate().filter(|(_, emptied)| **emptied) {
+            self.segments[at].blocks = Box::default();
+            self.vacant.push(at as u32);
+        }
+    }
+
+    /// Takes the free places of the least used segments off the free list, of as many as the others can take up, and
+    /// lists the blocks in use there.
+    fn evacuate(&mut self) -> Vec<u32> {
+        let mut fullest: Vec<usize> = (0..self.segments.len()).collect();
+        fullest.sort_by_key(|&at| std::cmp::Reverse(self.segments[at].used));
+        let mut thin = vec![false; self.segments.len()];
+        for &at in fullest.iter().skip(self.used.div_ceil(SEGMENT_BLOCKS)) {
+            thin[at] = !self.segments[at].blocks.is_empty();
+        }
+        self.free.retain(|at| !thin[*at as usize / SEGMENT_BLOCKS]);
+        let places = (0..self.segments.len() * SEGMENT_BLOCKS)
+            .filter(|place| thin[place / SEGMENT_BLOCKS])
+            .map(|place| place as u32);
+        places
+            .filter(|place| self.block(*place).header.clock != ClockId::NONE)
+            .collect()
+    }
+
+    /// Puts the free places of such segments back.
+    fn readmit(&mut self) {
+        self.free.clear();
+        for (at, segment) in self.segments.iter().enumerate() {
+            let first = at * SEGMENT_BLOCKS;
+            let unused = segment
+                .blocks
+                .iter()
+                .enumerate()
+                .filter(|(_, block)| block.header.clock == ClockId::NONE);
+            self.free
+                .extend(unused.map(|(place, _)| (first + place) as u32));
+        }
     }
 
     /// What the next `allocate` would add.
@@ -161,6 +259,8 @@ impl<const N: usize> Class<N> {
             .free
             .pop()
             .unwrap_or_else(|| unreachable!("`grow` adds free blocks"));
+        self.segments[at as usize / SEGMENT_BLOCKS].used += 1;
+        self.used += 1;
         self.block_mut(at).header = header;
         at
     }
@@ -175,16 +275,9 @@ impl<const N: usize> Class<N> {
         (&mut block.header, &mut block.data)
     }
 
-    fn block(&self, at: u32) -> &Block<N> {
-        &self.segments[at as usize / SEGMENT_BLOCKS][at as usize % SEGMENT_BLOCKS]
-    }
-
-    fn block_mut(&mut self, at: u32) -> &mut Block<N> {
-        &mut self.segments[at as usize / SEGMENT_BLOCKS][at as usize % SEGMENT_BLOCKS]
-    }
-
     fn bytes(&self) -> usize {
-        self.segments.len() * SEGMENT_BLOCKS * size_of::<Block<N>>() + self.free.capacity() * 4
+        let segments = self.segments.len() - self.vacant.len();
+        segments * SEGMENT_BLOCKS * size_of::<Block<N>>() + self.free.capacity() * 4
     }
 }
 
@@ -267,7 +360,7 @@ impl Slab {
 
     /// Gives a block back.
     pub(crate) fn release(&mut self, id: BlockId) {
-        of_size!(mut self, id.size(), class => class.free.push(id.place()));
+        of_size!(mut self, id.size(), class => class.release(id.place()));
     }
 
     /// A block's header.
@@ -312,6 +405,46 @@ impl Slab {
 
     fn parts_mut(&mut self, id: BlockId) -> (&mut Header, &mut [u8]) {
         of_size!(mut self, id.size(), class => class.parts_mut(id.place()))
+    }
+
+    /// Bytes of blocks in use.
+    pub(crate) fn used_bytes(&self) -> usize {
+        self.small.used_bytes() + self.medium.used_bytes() + self.large.used_bytes()
+    }
+
+    /// Gives back the memory of segments without a block in use.
+    pub(crate) fn release_empty(&mut self) {
+        self.small.release_empty();
+        self.medium.release_empty();
+        self.large.release_empty();
+    }
+
+    /// Blocks in segments that can be emptied. Until `readmit`, no block is allocated there: what is copied elsewhere and
+    /// released empties them.
+    pub(crate) fn evacuate(&mut self) -> Vec<BlockId> {
+        let mut blocks = Vec::new();
+        for size in [Size::Small, Size::Medium, Size::Large] {
+            let places = of_size!(mut self, size, class => class.evacuate());
+            blocks.extend(places.into_iter().map(|place| BlockId::new(size, place)));
+        }
+        blocks
+    }
+
+    /// Ends an evacuation: free blocks anywhere may be allocated again.
+    pub(crate) fn readmit(&mut self) {
+        self.small.readmit();
+        self.medium.readmit();
+        self.large.readmit();
+    }
+
+    /// A copy of a block, of the same size.
+    pub(crate) fn copy(&mut self, id: BlockId) -> BlockId {
+        let header = *self.header(id);
+        let used = self.used(id).to_vec();
+        let place = of_size!(mut self, id.size(), class => class.allocate(header));
+        let copy = BlockId::new(id.size(), place);
+        self.parts_mut(copy).1[..used.len()].copy_from_slice(&used);
+        copy
     }
 
     /// Bytes held, free blocks included.

@@ -7,6 +7,12 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::ids::Symbol;
 
+/// What the allocator adds to a text.
+const MALLOC_OVERHEAD: usize = 16;
+
+/// What a symbol takes beside its text: an entry, a place in the hash table, and a list of its own in the index.
+pub(crate) const SYMBOL_BYTES: usize = size_of::<Entry>() + MALLOC_OVERHEAD + 200;
+
 /// The table of interned strings.
 #[derive(Default)]
 pub(crate) struct Symbols {
@@ -80,7 +86,6 @@ impl Symbols {
 
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
-        const MALLOC_OVERHEAD: usize = 16;
         self.text_bytes
             + self.by_text.len() * MALLOC_OVERHEAD
             + self.entries.capacity() * size_of::<Entry>()

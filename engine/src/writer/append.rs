@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLockWriteGuard;
 
-use super::{NEW_SERIES_BYTES, Writer};
+use super::Writer;
 use crate::histogram::FloatHistogram;
 use crate::labels::Labels;
 use crate::limits::{AHEAD_MS_MAX, WRITE_BATCH_SERIES};
@@ -128,7 +128,7 @@ impl Writer {
         batch: Vec<AppendedSeries>,
         now: Timestamp,
     ) -> Result<Appended, AppendError> {
-        self.held_bytes += self.check_room(&batch)?;
+        self.check_room(&batch)?;
         let mut appended = Appended::default();
         let oldest_ms = now.minus_ms(self.limits.retention_ms).ms();
         let newest_ms = now.ms().saturating_add(AHEAD_MS_MAX);
@@ -168,28 +168,23 @@ impl Writer {
         Ok(appended)
     }
 
-    /// What the batch adds at most beside history, which makes room for itself.
-    fn check_room(&self, batch: &[AppendedSeries]) -> Result<usize, AppendError> {
-        let store = self.store.read();
-        let mut new_bytes = 0;
-        for series in batch {
-            if store.series.find(&series.labels).is_none() {
-                new_bytes += series.labels.bytes() + NEW_SERIES_BYTES;
-            }
-            new_bytes += series
-                .histograms
-                .iter()
-                .map(|(_, histogram)| histogram_bytes(histogram))
-                .sum::<usize>();
-        }
-        if new_bytes > 0 && (self.held_bytes + new_bytes) as u64 > self.limits.memory_bytes_max {
-            return Err(AppendError {
+    /// Whether what the batch adds beside history, which makes room for itself, may be held.
+    fn check_room(&mut self, batch: &[AppendedSeries]) -> Result<(), AppendError> {
+        let store = Arc::clone(&self.store);
+        let store = store.read();
+        let new = batch
+            .iter()
+            .filter(|series| store.series.find(&series.labels).is_none());
+        let new: Vec<&Labels> = new.map(|series| &series.labels).collect();
+        drop(store);
+        let histograms = batch.iter().flat_map(|series| &series.histograms);
+        let histograms = histograms.map(|(_, histogram)| histogram_bytes(histogram));
+        self.admit(|| new.iter().copied(), histograms.sum())
+            .map_err(|new_bytes| AppendError {
                 new_bytes,
                 held_bytes: self.held_bytes,
                 limit_bytes: self.limits.memory_bytes_max,
-            });
-        }
-        Ok(new_bytes)
+            })
     }
 }
 

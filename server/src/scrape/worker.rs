@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use stillwell_engine::{Format, ScrapeFacts, Stage, Timestamp, Writer};
+use stillwell_engine::{Durations, Format, ScrapeFacts, Stage, Timestamp, Writer};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
@@ -34,6 +34,26 @@ pub struct Shared {
     pub gunzip: Mutex<Gunzip>,
     /// Told after every scrape.
     pub scraped: Notify,
+    /// How long commits took.
+    pub commits: Durations,
+    /// How long they waited for readers.
+    pub commit_waits: Arc<Durations>,
+}
+
+impl Shared {
+    /// Around an engine's writer.
+    pub fn new(mut writer: Writer, clock: Arc<Clock>) -> Shared {
+        let commit_waits = writer.time_waits(crate::clock::monotonic_ns);
+        Shared {
+            writer: Mutex::new(writer),
+            clock,
+            lane: Lane::default(),
+            gunzip: Mutex::new(Gunzip::default()),
+            scraped: Notify::new(),
+            commits: Durations::default(),
+            commit_waits,
+        }
+    }
 }
 
 pub(super) struct Worker {
@@ -131,12 +151,13 @@ impl Worker {
         let facts = ScrapeFacts {
             duration_s: began.elapsed().as_secs_f64(),
         };
-        let committed = self
-            .shared
-            .writer
-            .lock()
-            .commit(staged, at, facts)
-            .map_err(|error| ScrapeError::Page(error.to_string()))?;
+        let parsed = Instant::now();
+        let committed = self.shared.writer.lock().commit(staged, at, facts);
+        let took_ns = parsed.elapsed().as_nanos();
+        self.shared
+            .commits
+            .record(u64::try_from(took_ns).unwrap_or(u64::MAX));
+        let committed = committed.map_err(|error| ScrapeError::Page(error.to_string()))?;
         if committed.duplicates + committed.conflicts + committed.out_of_order > 0 {
             let (target, counts) = (self.state.target.url.to_string(), committed);
             debug!(

@@ -20,7 +20,7 @@ use super::secure::{Secure, SecureOptions};
 use super::web::{self, WebOptions};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::scrape::{Gunzip, Lane, Scraper, Shared};
+use crate::scrape::{Scraper, Shared};
 use crate::web_config::Live;
 
 /// Where to listen, and for what.
@@ -104,13 +104,7 @@ pub async fn start(
         listeners.push(listener);
     }
     let (writer, reader) = Engine::new(limits);
-    let shared = Shared {
-        writer: parking_lot::Mutex::new(writer),
-        clock: Arc::clone(&clock),
-        lane: Lane::default(),
-        gunzip: parking_lot::Mutex::new(Gunzip::default()),
-        scraped: tokio::sync::Notify::new(),
-    };
+    let shared = Shared::new(writer, Arc::clone(&clock));
     let (quit, quitting) = watch::channel(false);
     let (scraper, scraping) = scraping_thread(shared, quitting.clone())?;
     let scraper = scraper

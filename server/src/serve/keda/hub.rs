@@ -74,15 +74,23 @@ async fn run(inner: &Inner, scraper: &Scraper) {
             all = now;
         }
         inner.round(whole);
+        // Waking up at every scrape to find that nobody asks would be a tenth of what scraping costs.
+        let asked = inner.is_asked();
+        let pause_ms = if asked { ALL_MS } else { SLOW_MS };
         tokio::select! {
-            () = scraped => {}
+            () = scraped, if asked => {}
             () = inner.poked.notified() => {}
-            () = tokio::time::sleep(Duration::from_millis(ALL_MS as u64)) => {}
+            () = tokio::time::sleep(Duration::from_millis(pause_ms as u64)) => {}
         }
     }
 }
 
 impl Inner {
+    /// Whether anything is asked for at all; whoever asks first pokes.
+    fn is_asked(&self) -> bool {
+        !self.state.lock().sources.is_empty()
+    }
+
     /// Looks at the sources for which a page has come, or at all; those that cost much come last, and not all at once.
     fn round(&self, whole: bool) {
         let mut work = self.changed(whole);

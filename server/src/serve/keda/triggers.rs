@@ -266,6 +266,9 @@ impl Inner {
                 ..Slot::default()
             });
         slot.entries.insert(key, Arc::clone(&entry));
+        if state.entries == 0 {
+            self.poked.notify_one();
+        }
         state.entries += 1;
         state.bytes = bytes;
         // What was wrong was put right; anybody else's claim to the name puts nothing right.

@@ -1,0 +1,81 @@
+//! Queries that were read before: scalers and dashboards ask the same ones again and again, and reading a query costs as
+//! much as evaluating a small one (some 20 us).
+
+use std::hash::BuildHasher;
+
+use hashbrown::DefaultHashBuilder;
+use parking_lot::Mutex;
+use stillwell_engine::promql::{Features, Query, QueryError};
+
+/// Slots; a query has one slot, and whoever comes later takes it.
+const SLOTS: usize = 256;
+/// Longer texts are read anew each time: people write them, once.
+const TEXT_BYTES_MAX: usize = 2_000;
+
+/// Queries by their text.
+pub struct Parsed {
+    hasher: DefaultHashBuilder,
+    /// Held to look, or to put one in.
+    slots: Mutex<Vec<Option<Slot>>>,
+}
+
+struct Slot {
+    text: Box<str>,
+    features: Features,
+    query: Query,
+}
+
+impl Default for Parsed {
+    fn default() -> Parsed {
+        Parsed {
+            hasher: DefaultHashBuilder::default(),
+            slots: Mutex::new((0..SLOTS).map(|_| None).collect()),
+        }
+    }
+}
+
+impl Parsed {
+    /// The query of a text, read or remembered.
+    pub fn query(&self, text: &str, features: &Features) -> Result<Query, QueryError> {
+        if text.len() > TEXT_BYTES_MAX {
+            return Query::parse(text, features);
+        }
+        let at = self.hasher.hash_one(text) as usize % SLOTS;
+        let known = |slot: &Slot| *slot.text == *text && slot.features == *features;
+        if let Some(slot) = self.slots.lock()[at].as_ref().filter(|slot| known(slot)) {
+            return Ok(slot.query.clone());
+        }
+        let query = Query::parse(text, features)?;
+        let slot = Slot {
+            text: text.into(),
+            features: *features,
+            query: query.clone(),
+        };
+        self.slots.lock()[at] = Some(slot);
+        Ok(query)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_remembered_is_what_was_read() {
+        let parsed = Parsed::default();
+        let read = |text: &str, features: &Features| {
+            let query = parsed.query(text, features);
+            query.map(|query| format!("{query:?}"))
+        };
+        let (plain, all) = (Features::default(), Features::all());
+        // More texts than slots, each asked for twice, so that slots change hands.
+        for round in 0..2 * SLOTS {
+            let text = format!("sum(x{{a=\"{}\"}})", round % (SLOTS + 7));
+            let fresh = Query::parse(&text, &plain).expect("valid");
+            assert_eq!(read(&text, &plain), Ok(format!("{fresh:?}")));
+        }
+        assert!(read("sort_by_label(x)", &all).is_ok());
+        assert!(read("sort_by_label(x)", &plain).is_err());
+        assert!(read("sum(", &plain).is_err() && read("sum(", &plain).is_err());
+    }
+}

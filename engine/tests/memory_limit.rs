@@ -1,0 +1,188 @@
+//! The byte limit holds whatever pages do: labels that never repeat, churn, counters that fill history. History gives
+//! way first; a page whose series are known is always taken, and its last values are always there.
+
+use std::fmt::Write as _;
+
+use stillwell_engine::labels::{Labels, Matcher};
+use stillwell_engine::promql::select::{Projection, Samples, SelectRequest, View as _, is_stale};
+use stillwell_engine::{
+    CommitError, Engine, Format, Limits, Reader, ScrapeFacts, Stage, TargetSpec, Timestamp, Writer,
+};
+
+const LIMIT_BYTES: u64 = 3 << 20;
+const STEADY_SERIES: usize = 1_000;
+
+struct World {
+    writer: Writer,
+    reader: Reader,
+    steady: Stage,
+    churning: Stage,
+    now_ms: i64,
+}
+
+impl World {
+    fn new() -> World {
+        let (mut writer, reader) = Engine::new(Limits {
+            memory_bytes_max: LIMIT_BYTES,
+            retention_ms: 3_600_000,
+        });
+        let mut target = |job: &str| {
+            let spec = TargetSpec {
+                labels: Labels::from_pairs([("job", job)]),
+                interval_ms: 1_000,
+                ..TargetSpec::default()
+            };
+            writer.add_target(spec).1
+        };
+        let (steady, churning) = (target("steady"), target("churning"));
+        World {
+            writer,
+            reader,
+            steady,
+            churning,
+            now_ms: 1_000_000,
+        }
+    }
+
+    /// One second: both targets are scraped, then memory is looked after. The churning page may be refused.
+    fn second(&mut self, churning: &str) -> Result<(), CommitError> {
+        self.now_ms += 1_000;
+        let at = Timestamp::from_ms(self.now_ms);
+        let mut page = String::new();
+        for series in 0..STEADY_SERIES {
+            let value = self.now_ms as f64 * 1.37 + series as f64;
+            writeln!(page, "steady{{n=\"{series}\"}} {value}").expect("a String takes everything");
+        }
+        let staged = self
+            .steady
+            .parse(page.as_bytes(), Format::Text)
+            .expect("it parses");
+        let taken = self.writer.commit(staged, at, ScrapeFacts::default());
+        taken.expect("a page without new series is taken whatever is held");
+        let staged = self
+            .churning
+            .parse(churning.as_bytes(), Format::Text)
+            .expect("it parses");
+        let taken = self.writer.commit(staged, at, ScrapeFacts::default());
+        if taken.is_err() {
+            let target = self.churning.target();
+            self.writer
+                .fail(target, at, ScrapeFacts::default(), "refused")
+                .expect("time ascends");
+        }
+        self.writer.maintain(at);
+        self.check();
+        taken.map(|_| ())
+    }
+
+    fn check(&self) {
+        let stats = self.reader.stats();
+        let held = stats.bytes.total() + stats.template_bytes;
+        assert!(
+            held as u64 <= LIMIT_BYTES,
+            "{held} bytes at {}: {stats:?}",
+            self.now_ms
+        );
+        let newest = self.newest("steady");
+        assert_eq!(newest.len(), STEADY_SERIES);
+        for (series, value) in newest.iter().enumerate() {
+            assert_eq!(*value, self.now_ms as f64 * 1.37 + series as f64);
+        }
+    }
+
+    /// The last values of a metric, in the order of its series.
+    fn newest(&self, metric: &str) -> Vec<f64> {
+        let request = SelectRequest {
+            matchers: &[Matcher::equal("__name__", metric)],
+            after_ms: self.now_ms - 1_000,
+            until_ms: self.now_ms,
+            projection: Projection::All,
+            last_only: true,
+        };
+        let selection = self.reader.plain().select(&request).expect("it selects");
+        let mut scratch = Samples::default();
+        (0..selection.len())
+            .filter_map(|index| selection.last(index, &mut scratch))
+            .map(|last| last.value)
+            .filter(|value| !is_stale(*value))
+            .collect()
+    }
+}
+
+fn page_of(series: usize, mut label: impl FnMut(usize) -> String) -> String {
+    let mut page = String::new();
+    for at in 0..series {
+        writeln!(page, "churning{{who=\"{}\"}} {at}", label(at))
+            .expect("a String takes everything");
+    }
+    page
+}
+
+#[test]
+fn labels_that_never_repeat_cost_history_and_then_only_themselves() {
+    let mut world = World::new();
+    let mut taken = 0;
+    for second in 0..400 {
+        let page = page_of(300, |at| {
+            format!("caller-{second}-{at}-with-a-name-as-long-as-callers-like")
+        });
+        if world.second(&page).is_ok() {
+            taken += 1;
+            let mut newest = world.newest("churning");
+            newest.sort_by(f64::total_cmp);
+            let wanted: Vec<f64> = (0..300).map(f64::from).collect();
+            assert_eq!(newest, wanted);
+        }
+    }
+    assert!(
+        taken >= 200,
+        "places given up are used again: {taken} of 400 pages were taken"
+    );
+    assert!(world.reader.stats().blocks_dropped_for_memory > 0);
+    // Once it is over, everything is taken again.
+    let calm = page_of(300, |at| format!("calm-{at}"));
+    let refused = (0..20).filter(|_| world.second(&calm).is_err()).count();
+    assert!(refused <= 3, "{refused} of 20 calm pages were refused");
+}
+
+#[test]
+fn new_series_take_the_place_of_old_history() {
+    let mut world = World::new();
+    while world.reader.stats().blocks_dropped_for_memory == 0 {
+        world.second("").expect("nothing is new");
+    }
+    let before = world.reader.stats();
+    assert!(
+        before.bytes.history as u64 > LIMIT_BYTES / 2,
+        "history fills what is free: {before:?}"
+    );
+    let page = page_of(3_000, |at| format!("{at}"));
+    let taken = world.second(&page);
+    let after = world.reader.stats();
+    assert_eq!(
+        taken,
+        Ok(()),
+        "last values are worth more than the oldest history: {before:?} {after:?}"
+    );
+    assert!(after.bytes.history < before.bytes.history, "{after:?}");
+    assert_eq!(world.newest("churning").len(), 3_000);
+}
+
+#[test]
+fn a_page_that_can_never_fit_is_refused_with_the_numbers() {
+    let mut world = World::new();
+    let page = page_of(100_000, |at| format!("{at}"));
+    let error = world.second(&page).expect_err("30 MB do not fit 3 MiB");
+    assert!(matches!(
+        error,
+        CommitError::Memory {
+            new_series: 100_000,
+            limit_bytes: LIMIT_BYTES,
+            ..
+        }
+    ));
+    assert!(
+        error.to_string().contains("--storage.memory.max"),
+        "{error}"
+    );
+}
