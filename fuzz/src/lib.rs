@@ -3,6 +3,7 @@
 //! Their seeds run as an ordinary test; `cargo fuzz run NAME` (nightly) runs the same function without end.
 
 pub mod config;
+pub mod http;
 pub mod keda;
 pub mod kubernetes;
 pub mod pages;
@@ -15,8 +16,9 @@ pub mod web_config;
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their folders of seeds.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("config", config::run),
+    ("http", http::run),
     ("keda", keda::run),
     ("kubernetes", kubernetes::run),
     ("pages", pages::run),
