@@ -11,7 +11,7 @@ use crate::limits::{EXPLAINED_SERIES_MAX, LOOKBACK_MS_DEFAULT};
 use crate::promql::QueryError;
 use crate::promql::select::{Projection, Samples, SelectRequest, View, is_stale};
 use crate::signal::{
-    Explanation, Names, Policy, Reading, Room, SignalId, SignalView, Transition, evaluate,
+    Explanation, Names, Outcome, Policy, Reading, Room, SignalId, SignalView, Transition, evaluate,
 };
 use crate::store::{Bytes, PlainView, Store, for_each_match};
 use crate::time::Timestamp;
@@ -158,6 +158,24 @@ impl Reader {
             }
         }
         Some(explanation)
+    }
+
+    /// For the test that holds the two together: what a signal's standing program made of the newest page (`None` where
+    /// it has none, or it gave way), and what ordinary evaluation makes of it now.
+    #[doc(hidden)]
+    pub fn both_ways(
+        &self,
+        id: SignalId,
+    ) -> Option<(Option<Result<Outcome, String>>, Result<Outcome, String>)> {
+        let room = self.room.read();
+        let signal = room.signal(id)?;
+        let at_ms = signal.at_ms.or_else(|| room.newest_good_ms(signal))?;
+        let hidden = signal.hidden(&room.facts, at_ms);
+        let store = Arc::clone(&self.store);
+        let view = SignalView::new(store, &room.facts, &room.names, &hidden, at_ms);
+        let at = Timestamp::from_ms(at_ms);
+        let ordinary = evaluate(&signal.query, &view, at, &signal.policy.options());
+        Some((signal.by_program(), ordinary))
     }
 
     /// Evaluates a signal whose targets have given pages since it last was. The query runs without a lock.
