@@ -38,6 +38,8 @@ pub(crate) struct Facts {
     pub(crate) epoch: u64,
     /// Grows whenever a series that some signal may read comes or goes.
     pub(crate) structure: u64,
+    /// When a target last left discovery.
+    pub(crate) left_ms: i64,
     /// Metrics that signals read, under all their names; `None` where one reads by pattern.
     watched: Option<HashSet<String>>,
 }
@@ -158,6 +160,7 @@ impl Default for Facts {
             remembered: HashSet::new(),
             epoch: 0,
             structure: 0,
+            left_ms: i64::MIN,
             watched: Some(HashSet::new()),
         }
     }
@@ -247,6 +250,7 @@ impl Facts {
         };
         self.epoch += 1;
         self.structure += 1;
+        self.left_ms = self.left_ms.max(at_ms);
         if let Some(group) = self.groups.get_mut(&facts.group) {
             group.holders.retain(|_, holder| *holder != id);
             group.targets -= 1;

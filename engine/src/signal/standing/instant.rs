@@ -61,11 +61,10 @@ impl Instant {
         self.series
     }
 
-    /// Adds the current values to their groups. False where this moment is not the newest.
-    pub(super) fn fold(&mut self, moment: &Moment<'_>, step: Step, folds: &mut Folds) -> bool {
+    /// Adds the current values to their groups.
+    pub(super) fn fold(&mut self, moment: &Moment<'_>, step: Step, folds: &mut Folds) {
         for (clock, current) in self.clocks.iter().zip(&mut self.current) {
             *current = match moment.sight(*clock) {
-                Sight::Ahead => return false,
                 Sight::Hidden => false,
                 Sight::Seen { current, .. } => current,
             };
@@ -77,7 +76,6 @@ impl Instant {
             }),
             step => self.each(moment.store, folds, |state, value| state.add(step, value)),
         }
-        true
     }
 
     #[inline(always)]

@@ -111,21 +111,21 @@ impl Standing {
         values: &mut Vec<(Labels, f64)>,
         empty_parts: &mut Vec<usize>,
     ) -> bool {
+        if !sight::is_newest(world) {
+            return false;
+        }
         // The second time with wider rings, should the scrapes have come faster than their interval says.
         for _ in 0..2 {
             if !self.is_bound(world) {
                 return false;
             }
             let store = world.store.read();
-            match self.program.run(&Moment::new(&store, world)) {
-                Ok(true) => {
-                    drop(store);
-                    self.program.result(values, empty_parts);
-                    return true;
-                }
-                Ok(false) => return false,
-                Err(_) => self.bound = Bound::Not,
+            if self.program.run(&Moment::new(&store, world)).is_ok() {
+                self.program.result(values, empty_parts);
+                return true;
             }
+            self.program.forget_windows();
+            self.bound = Bound::Not;
         }
         false
     }

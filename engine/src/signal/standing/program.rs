@@ -128,8 +128,8 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Runs all ops. False where this moment is not the newest, so that ordinary evaluation has to look back.
-    pub(super) fn run(&mut self, moment: &Moment<'_>) -> Result<bool, Unbound> {
+    /// Runs all ops.
+    pub(super) fn run(&mut self, moment: &Moment<'_>) -> Result<(), Unbound> {
         for at in 0..self.ops.len() {
             let (before, rest) = self.vectors.split_at_mut(at);
             let out = &mut rest[0];
@@ -141,11 +141,7 @@ impl Program {
                 Scalar::Slot(slot) => scalars[slot],
             };
             match &self.ops[at] {
-                Op::Leaf { leaf, step } => {
-                    if !self.leaves[*leaf].run(moment, *step, out)? {
-                        return Ok(false);
-                    }
-                }
+                Op::Leaf { leaf, step } => self.leaves[*leaf].run(moment, *step, out)?,
                 Op::Regroup { input, step, .. } => links.regroup(&before[*input], *step, out),
                 Op::WithScalar {
                     input,
@@ -203,7 +199,7 @@ impl Program {
                 Op::NegateScalar { scalar } => self.scalars[at] = -number(*scalar),
             }
         }
-        Ok(true)
+        Ok(())
     }
 
     /// The result of the last run, and which parts had none.
@@ -259,17 +255,14 @@ impl Program {
 }
 
 impl Leaf {
-    fn run(&mut self, moment: &Moment<'_>, step: Step, out: &mut Vector) -> Result<bool, Unbound> {
+    fn run(&mut self, moment: &Moment<'_>, step: Step, out: &mut Vector) -> Result<(), Unbound> {
         self.folds.clear();
-        let folds = &mut self.folds;
-        let done = match &mut self.reads {
-            Reads::Instant(instant) => instant.fold(moment, step, folds),
-            Reads::Window(window) => window.fold(moment, step, folds)?,
-        };
-        if done {
-            self.folds.finish(step, out);
+        match &mut self.reads {
+            Reads::Instant(instant) => instant.fold(moment, step, &mut self.folds),
+            Reads::Window(window) => window.fold(moment, step, &mut self.folds)?,
         }
-        Ok(done)
+        self.folds.finish(step, out);
+        Ok(())
     }
 }
 

@@ -25,8 +25,19 @@ pub(super) enum Sight {
         /// Whether series that are on the newest good page have a current value.
         current: bool,
     },
-    /// It has a good scrape later than this moment, and what its series were before is not at hand.
-    Ahead,
+}
+
+/// Whether nothing that is seen is later than the moment: what series were before their newest page is not at hand.
+pub(super) fn is_newest(world: &World<'_>) -> bool {
+    let ahead = |id: &TargetId| {
+        let good_ms = world
+            .facts
+            .target(*id)
+            .and_then(|target| target.last_good_ms);
+        good_ms > Some(world.at_ms)
+    };
+    // What counts is never ahead (S1c).
+    world.facts.left_ms <= world.at_ms && !world.scope.standby.iter().any(ahead)
 }
 
 impl<'a> Moment<'a> {
@@ -67,9 +78,6 @@ impl<'a> Moment<'a> {
         } else {
             good_ms.min(self.at_ms)
         };
-        if good_ms > end_ms {
-            return Sight::Ahead;
-        }
         let times = &self.store.clocks[clock.index()];
         let remembered = times
             .at(times.first_tick())

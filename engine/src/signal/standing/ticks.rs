@@ -134,20 +134,16 @@ impl Ticks {
         (self.news, self.next)
     }
 
-    /// Works out the window of this moment. False where a scrape is later than it.
-    pub(super) fn look(&mut self, moment: &Moment<'_>, range_ms: i64) -> bool {
+    /// Works out the window of this moment.
+    pub(super) fn look(&mut self, moment: &Moment<'_>, range_ms: i64) {
         let end_ms = match moment.sight(self.clock) {
-            Sight::Ahead => return false,
             Sight::Hidden => {
                 self.is_seen = false;
-                return true;
+                return;
             }
             Sight::Seen { end_ms, .. } => end_ms,
         };
         let (oldest, next) = self.numbers();
-        if oldest < next && self.time_ms(next - 1) > end_ms {
-            return false;
-        }
         // Scrapes whose times the store has dropped are gone for everybody.
         let times = &moment.store.clocks[self.clock.index()];
         let first_ms = times
@@ -167,7 +163,6 @@ impl Ticks {
             }
         }
         self.from = low;
-        true
     }
 
     pub(super) fn is_seen(&self) -> bool {

@@ -148,13 +148,15 @@ impl Window {
         for member in &found.members {
             number(&mut ids, member.clock);
         }
+        let clocks_before: Vec<ClockId> = self.clocks.iter().map(|ticks| ticks.clock).collect();
         let kept = self.take_clocks(&ids, moment);
-        let mut columns: HashMap<SeriesId, u32> = HashMap::new();
+        let mut columns: HashMap<(SeriesId, ClockId), u32> = HashMap::new();
         let mut start = 0;
         for span in std::mem::take(&mut self.spans) {
             for series in &self.series[start..span.end] {
                 if kept[span.clock as usize] {
-                    columns.insert(series.id, series.column);
+                    let clock = clocks_before[span.clock as usize];
+                    columns.insert((series.id, clock), series.column);
                 } else {
                     self.rings.release(series.column);
                 }
@@ -250,12 +252,12 @@ impl Window {
     fn fill(
         &mut self,
         members: &[(u32, &Member)],
-        mut columns: HashMap<SeriesId, u32>,
+        mut columns: HashMap<(SeriesId, ClockId), u32>,
         moment: &Moment<'_>,
     ) -> Result<(), Blocked> {
         let stay: Vec<Option<u32>> = members
             .iter()
-            .map(|(_, member)| columns.remove(&member.series))
+            .map(|(_, member)| columns.remove(&(member.series, member.clock)))
             .collect();
         for column in columns.into_values() {
             self.rings.release(column);
@@ -398,18 +400,16 @@ impl Window {
         Ok(())
     }
 
-    /// Adds the function of each series' window to its group. False where this moment is not the newest.
+    /// Adds the function of each series' window to its group.
     pub(super) fn fold(
         &mut self,
         moment: &Moment<'_>,
         step: Step,
         folds: &mut Folds,
-    ) -> Result<bool, Unbound> {
+    ) -> Result<(), Unbound> {
         self.sync(moment)?;
         for ticks in &mut self.clocks {
-            if !ticks.look(moment, self.function.range_ms) {
-                return Ok(false);
-            }
+            ticks.look(moment, self.function.range_ms);
         }
         let mut at = 0;
         for index in 0..self.spans.len() {
@@ -423,7 +423,7 @@ impl Window {
             }
             at = span.end;
         }
-        Ok(true)
+        Ok(())
     }
 
     /// The function of one series' window.
