@@ -123,6 +123,8 @@ enum Step {
     Page(Vec<(u8, u8, f64)>),
     /// The page again, a little moved.
     Move(f64),
+    /// Many pages, so many milliseconds apart: rings come round, and grow.
+    Burst(u8, i64),
     Fail,
     Restart,
     /// Nobody gives anything for so long.
@@ -152,6 +154,7 @@ fn steps() -> impl Strategy<Value = Vec<(usize, i64, Step)>> {
     let step = prop_oneof![
         8 => page,
         12 => (-5i32..50).prop_map(|by| Step::Move(f64::from(by))),
+        1 => (10u8..90, 2i64..40).prop_map(|(pages, apart_ms)| Step::Burst(pages, apart_ms)),
         2 => Just(Step::Fail),
         1 => Just(Step::Restart),
         1 => (100i64..2_500).prop_map(Step::Silence),
@@ -275,6 +278,13 @@ impl World {
                 (target.last_ms, self.readded) = (at.ms(), true);
                 return;
             }
+            Step::Burst(pages, apart_ms) => {
+                for page in 0..*pages {
+                    let by = f64::from(i32::from(page) * 7 % 11 - 4);
+                    self.step(index, *apart_ms, &Step::Move(by));
+                }
+                return;
+            }
             Step::Watch => return self.watch(),
             Step::Fail => {}
         }
@@ -390,7 +400,8 @@ proptest! {
                 world.writer.maintain(Timestamp::from_ms(world.now_ms));
             }
             // Only a page is evaluated; what comes after it changes what ordinary evaluation sees.
-            if matches!(step, Step::Page(_) | Step::Move(_) | Step::Restart | Step::Lead(_)) {
+            let fails = matches!(step, Step::Fail | Step::Silence(_) | Step::Readd | Step::Watch);
+            if !fails {
                 world.check(&pages)?;
             }
         }

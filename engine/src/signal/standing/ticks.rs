@@ -129,9 +129,10 @@ impl Ticks {
         Ok(())
     }
 
-    /// The numbers that came with the last `advance`.
+    /// The numbers that came with the last `advance`, as far back as samples are kept.
     pub(super) fn news(&self) -> (u64, u64) {
-        (self.news, self.next)
+        let (oldest, next) = self.numbers();
+        (self.news.max(oldest), next)
     }
 
     /// Works out the window of this moment.
