@@ -32,6 +32,8 @@ pub struct Stats {
     pub bytes: Bytes,
     /// Bytes of the targets' templates.
     pub template_bytes: usize,
+    /// Bytes of the windows that signals keep.
+    pub window_bytes: usize,
     /// Blocks of history dropped before their time.
     pub blocks_dropped_for_memory: u64,
     /// The newest time of which history was dropped before its time.
@@ -321,8 +323,10 @@ impl Reader {
 
     /// How much is held.
     pub fn stats(&self) -> Stats {
+        let window_bytes = self.room.read().window_bytes;
         let store = self.store.read();
         Stats {
+            window_bytes,
             series: store.series.len(),
             bytes: store.bytes(),
             template_bytes: store.stage_bytes,

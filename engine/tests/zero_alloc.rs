@@ -79,7 +79,11 @@ fn page(step: usize, out: &mut Vec<u8>) {
     ));
     for model in 0..20 {
         for bound in 0..30 {
-            let count = 100_000 + step * (1 + bound % 3);
+            let count = 100_000 + 1_000 * bound + step * (1 + bound / 10);
+            let bound = match bound {
+                29 => "+Inf".to_owned(),
+                bound => bound.to_string(),
+            };
             line(format_args!(
                 "inference_objective_request_duration_seconds_bucket{{model_name=\"m{model}\",le=\"{bound}\"}} {count}"
             ));
@@ -110,7 +114,7 @@ fn a_thousand_scrapes_and_evaluations_allocate_nothing() {
         "max(quantile_over_time(0.5, inference_objective_running_requests[5s]))",
         "sum(deriv(inference_objective_running_requests[5s]))",
         "sum by (model_name) (inference_objective_running_requests) > 100",
-        "sum(inference_objective_running_requests) + sum(inference_objective_running_requests{model_name=\"none\"})",
+        "sum(inference_objective_running_requests) + sum(inference_objective_running_requests{model_name=\"m\"})",
     ]
     .map(|query| writer.watch(query, Policy::default()).expect("valid"));
     let mut targets: Vec<_> = (0..TARGETS)

@@ -62,9 +62,8 @@ impl Room {
         policy: Policy,
     ) -> Result<SignalId, QueryError> {
         let query = SignalQuery::parse(text, &self.features, &self.names)?;
-        for selector in &query.selectors {
-            self.facts
-                .watch_metric(selector.metric.as_deref(), &self.names);
+        for metric in query.metrics() {
+            self.facts.watch_metric(metric, &self.names);
         }
         for (label, _) in query.selectors.iter().flat_map(|selector| &selector.pins) {
             if self.facts.remember(label) {
@@ -139,6 +138,9 @@ impl Room {
         for signal in self.signals.iter_mut().flatten() {
             // The text was parsed before; only what the names make of it is new.
             if let Ok(query) = SignalQuery::parse(&signal.text, &self.features, &self.names) {
+                for metric in query.metrics() {
+                    self.facts.watch_metric(metric, &self.names);
+                }
                 self.window_bytes -= signal.window_bytes();
                 signal.standing = Signal::compile(&query);
                 signal.query = query;
@@ -177,14 +179,8 @@ impl Room {
             *signal = None;
         }
         // Queries come and go as people ask; what is watched must not grow with all that ever were.
-        facts.forget_metrics();
-        for selector in signals
-            .iter()
-            .flatten()
-            .flat_map(|signal| &signal.query.selectors)
-        {
-            facts.watch_metric(selector.metric.as_deref(), names);
-        }
+        let queries = signals.iter().flatten().map(|signal| &signal.query);
+        facts.watch_only(queries.flat_map(SignalQuery::metrics), names);
     }
 
     /// S1c: the newest good scrape among the targets that count.

@@ -17,8 +17,9 @@ use super::fold::{Folds, Step};
 use super::instant::Instant;
 use super::members::{Grouping, Source};
 use super::program::{Leaf, Op, Program, Reads, Root, Scalar};
+use super::range::Function;
 use super::vector::Vector;
-use super::window::{Function, Window};
+use super::window::Window;
 
 /// Compiles a query and the parts of it whose emptiness matters.
 pub(super) fn compile<'e>(

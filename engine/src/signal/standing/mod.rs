@@ -8,8 +8,8 @@
 //!
 //! * `compile` makes the [`program::Program`]; whatever it does not know stays with ordinary evaluation.
 //! * `members` finds the series of a leaf and their groups, `bind` gives every slot its elements.
-//! * `instant` folds current values, `window` keeps the samples of ranges (`rings`, `bits`), `sight` says what of a
-//!   target is seen; `fold` has the aggregations, `quantile` classic histograms.
+//! * `instant` folds current values; `window` keeps the samples of ranges (`ticks`, `rings`, `bits`), `range` has their
+//!   functions; `sight` says what of a target is seen, `fold` has the aggregations, `quantile` classic histograms.
 //!
 //! The result is that of ordinary evaluation in the signal view, bit for bit: the same additions in the same order
 //! (ascending series id), by the same code (`promql::standing`). Where that cannot be had (series with timestamps of
@@ -26,6 +26,7 @@ mod instant;
 mod members;
 mod program;
 mod quantile;
+mod range;
 mod rings;
 mod sight;
 mod ticks;
@@ -60,6 +61,8 @@ pub(crate) struct World<'a> {
 /// A query in this form, and what it is bound to.
 pub(crate) struct Standing {
     program: Program,
+    /// The metrics that it reads, under all their names.
+    metrics: Vec<String>,
     bound: Bound,
 }
 
@@ -99,6 +102,7 @@ impl Standing {
     ) -> Option<Standing> {
         Some(Standing {
             program: compile::compile(plan, parts)?,
+            metrics: Vec::new(),
             bound: Bound::Not,
         })
     }
@@ -133,23 +137,39 @@ impl Standing {
     fn is_bound(&mut self, world: &World<'_>) -> bool {
         let structure = world.facts.structure;
         let blocks_lost = world.store.read().dropped.blocks_for_memory;
+        let changed =
+            |since: u64| since != structure && world.facts.has_changed(&self.metrics, since);
         match self.bound {
             Bound::To {
-                structure: had,
-                blocks_lost: had_lost,
-            } if had == structure && (had_lost == blocks_lost || !self.program.has_windows()) => {
+                structure: since,
+                blocks_lost: lost,
+            } if !changed(since) && (lost == blocks_lost || !self.program.has_windows()) => {
+                self.bound = Bound::To {
+                    structure,
+                    blocks_lost,
+                };
                 return true;
             }
             Bound::Blocked {
-                structure: had,
+                structure: since,
                 retry_ms,
-            } if had == structure && world.at_ms < retry_ms => return false,
+            } if !changed(since) && world.at_ms < retry_ms => return false,
             Bound::To {
-                blocks_lost: had_lost,
-                ..
-            } if had_lost == blocks_lost => {}
+                blocks_lost: lost, ..
+            } if lost == blocks_lost => {}
             // What windows hold may be more than what history still has.
             _ => self.program.forget_windows(),
+        }
+        self.bind(world, structure, blocks_lost)
+    }
+
+    fn bind(&mut self, world: &World<'_>, structure: u64, blocks_lost: u64) -> bool {
+        self.metrics.clear();
+        for leaf in &self.program.leaves {
+            let metric = &leaf.source.metric;
+            let others = world.names.equivalents(metric).into_iter();
+            self.metrics.extend(others.map(|(name, _)| name));
+            self.metrics.push(metric.clone());
         }
         match self.program.bind(world) {
             Ok(()) => {

@@ -9,10 +9,11 @@ use super::bind::Links;
 use super::fold::{Folds, Step};
 use super::instant::Instant;
 use super::members::{Grouping, Source};
+use super::range::Function;
 use super::sight::Moment;
 use super::ticks::Unbound;
 use super::vector::Vector;
-use super::window::{Function, Window};
+use super::window::Window;
 
 /// A number that an op needs: known, or in the slot of an op.
 #[derive(Clone, Copy, Debug, PartialEq)]
