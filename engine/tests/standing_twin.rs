@@ -394,11 +394,11 @@ proptest! {
     fn a_program_yields_what_ordinary_evaluation_yields(steps in steps()) {
         let mut world = World::new();
         for (number, (target, after_ms, step)) in steps.iter().enumerate() {
-            let pages = world.pages();
-            world.step(*target, *after_ms, step);
             if number % 10 == 9 {
                 world.writer.maintain(Timestamp::from_ms(world.now_ms));
             }
+            let pages = world.pages();
+            world.step(*target, *after_ms, step);
             // Only a page is evaluated; what comes after it changes what ordinary evaluation sees.
             let fails = matches!(step, Step::Fail | Step::Silence(_) | Step::Readd | Step::Watch);
             if !fails {

@@ -28,7 +28,7 @@ impl Step {
 /// The running state of one group.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct State {
-    pub(super) count: u32,
+    count: u32,
     incremental: bool,
     value: f64,
     compensation: f64,
@@ -98,6 +98,7 @@ impl Folds {
         self.order.clear();
     }
 
+    #[inline(always)]
     pub(super) fn add(&mut self, step: Step, group: u32, value: f64) {
         let state = &mut self.states[group as usize];
         if state.count == 0 {
@@ -106,17 +107,21 @@ impl Folds {
         state.add(step, value);
     }
 
-    /// Runs `add` on a group's state held in registers: for many values of one group in a row.
+    /// Adds many values to the sum of one group, which stays in registers meanwhile.
     #[inline(always)]
-    pub(super) fn with(&mut self, group: u32, add: impl FnOnce(&mut State)) {
-        let place = &mut self.states[group as usize];
-        let was_empty = place.count == 0;
-        let mut state = *place;
-        add(&mut state);
-        *place = state;
-        if was_empty && state.count > 0 {
+    pub(super) fn sum(&mut self, group: u32, mut values: impl Iterator<Item = f64>) {
+        let state = &mut self.states[group as usize];
+        if state.count == 0 {
+            let Some(first) = values.next() else { return };
             self.order.push(group);
+            state.add(Step::Aggregate(AggregateOp::Sum), first);
         }
+        let (mut sum, mut compensation, mut count) = (state.value, state.compensation, state.count);
+        for value in values {
+            kahan_inc(value, &mut sum, &mut compensation);
+            count += 1;
+        }
+        (state.value, state.compensation, state.count) = (sum, compensation, count);
     }
 
     /// The results, in order of the groups' first values.

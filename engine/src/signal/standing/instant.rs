@@ -5,7 +5,7 @@
 use crate::promql::plan::AggregateOp;
 use crate::store::{ClockId, SeriesId, Store};
 
-use super::fold::{Folds, State, Step};
+use super::fold::{Folds, Step};
 use super::members::Found;
 use super::sight::{Moment, Sight};
 
@@ -69,32 +69,62 @@ impl Instant {
                 Sight::Seen { current, .. } => current,
             };
         }
-        // Each aggregation has a loop of its own.
-        match step {
-            Step::Aggregate(AggregateOp::Sum) => self.each(moment.store, folds, |state, value| {
-                state.add(Step::Aggregate(AggregateOp::Sum), value);
-            }),
-            step => self.each(moment.store, folds, |state, value| state.add(step, value)),
+        // The sum has a loop of its own.
+        if step == Step::Aggregate(AggregateOp::Sum) {
+            self.each(moment.store, |group, mut values| match values.ids.len() {
+                // Neighbours of other groups: nothing is worth keeping in registers.
+                1 => {
+                    if let Some(value) = values.next() {
+                        folds.add(Step::Aggregate(AggregateOp::Sum), group, value);
+                    }
+                }
+                _ => folds.sum(group, &mut values),
+            });
+        } else {
+            self.each(moment.store, |group, values| {
+                values.for_each(|value| folds.add(step, group, value));
+            });
         }
     }
 
+    /// Calls `fold` with each stretch's group and values.
     #[inline(always)]
-    fn each(&self, store: &Store, folds: &mut Folds, add: impl Fn(&mut State, f64)) {
+    fn each(&self, store: &Store, mut fold: impl FnMut(u32, Values<'_>)) {
         for stretch in &self.stretches {
-            if !self.current[stretch.clock as usize] {
+            if self.current[stretch.clock as usize] {
+                let values = Values {
+                    store,
+                    ids: stretch.first..stretch.first + stretch.len,
+                    clamp_negative: stretch.clamp_negative,
+                };
+                fold(stretch.group, values);
+            }
+        }
+    }
+}
+
+/// The current values of a stretch.
+struct Values<'s> {
+    store: &'s Store,
+    ids: std::ops::Range<u32>,
+    clamp_negative: bool,
+}
+
+impl Iterator for Values<'_> {
+    type Item = f64;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<f64> {
+        loop {
+            let row = self.store.series.row(SeriesId(self.ids.next()?));
+            if !row.is_present() {
                 continue;
             }
-            folds.with(stretch.group, |state| {
-                for id in stretch.first..stretch.first + stretch.len {
-                    let row = store.series.row(SeriesId(id));
-                    let mut value = f64::from_bits(row.bits);
-                    if stretch.clamp_negative && value < 0.0 {
-                        value = 0.0;
-                    }
-                    if row.is_present() {
-                        add(state, value);
-                    }
-                }
+            let value = f64::from_bits(row.bits);
+            return Some(if self.clamp_negative && value < 0.0 {
+                0.0
+            } else {
+                value
             });
         }
     }
