@@ -11,7 +11,8 @@ use crate::limits::{EXPLAINED_SERIES_MAX, LOOKBACK_MS_DEFAULT};
 use crate::promql::QueryError;
 use crate::promql::select::{Projection, Samples, SelectRequest, View, is_stale};
 use crate::signal::{
-    Explanation, Names, Outcome, Policy, Reading, Room, SignalId, SignalView, Transition, evaluate,
+    Evaluated, Explanation, Names, Policy, Reading, Room, SignalId, SignalView, Transition,
+    evaluate,
 };
 use crate::store::{Bytes, PlainView, Store, for_each_match};
 use crate::time::Timestamp;
@@ -165,10 +166,7 @@ impl Reader {
     /// For the test that holds the two together: what a signal's standing program made of the newest page (`None` where
     /// it has none, or it gave way), and what ordinary evaluation makes of it now.
     #[doc(hidden)]
-    pub fn both_ways(
-        &self,
-        id: SignalId,
-    ) -> Option<(Option<Result<Outcome, String>>, Result<Outcome, String>)> {
+    pub fn both_ways(&self, id: SignalId) -> Option<(Option<Evaluated>, Evaluated)> {
         let room = self.room.read();
         let signal = room.signal(id)?;
         let at_ms = signal.at_ms.or_else(|| room.newest_good_ms(signal))?;

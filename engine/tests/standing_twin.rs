@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use proptest::prelude::*;
 use stillwell_engine::labels::Labels;
-use stillwell_engine::signal::{Outcome, Policy, SignalId};
+use stillwell_engine::signal::{Evaluated, Policy, SignalId};
 use stillwell_engine::{
     Engine, Format, Limits, Reader, ScrapeFacts, Stage, TargetSpec, Timestamp, Writer,
 };
@@ -375,7 +375,7 @@ impl Target {
 /// Labels, bits, and empty parts; errors as they are.
 type Bits = Result<(Vec<(Labels, u64)>, Vec<usize>), String>;
 
-fn bits(outcome: Result<Outcome, String>) -> Bits {
+fn bits(outcome: Evaluated) -> Bits {
     let bits = |value: f64| if value.is_nan() { f64::NAN } else { value }.to_bits();
     let outcome = outcome?;
     let values = outcome.values.into_iter();

@@ -21,9 +21,9 @@ mod view;
 mod watched;
 
 pub(crate) use facts::ChangeKind;
-#[doc(hidden)]
-pub use ordinary::Outcome;
 pub(crate) use ordinary::evaluate;
+#[doc(hidden)]
+pub use ordinary::{Evaluated, Outcome};
 pub(crate) use room::Room;
 pub(crate) use view::SignalView;
 

@@ -16,6 +16,9 @@ pub struct Outcome {
     pub empty_parts: Vec<usize>,
 }
 
+/// A result, or why there is none.
+pub type Evaluated = Result<Outcome, String>;
+
 /// Evaluates a query in the signal view.
 pub(crate) fn evaluate(
     query: &SignalQuery,

@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 use super::facts::{ChangeKind, Facts};
 use super::judge::{self, Verdict};
 use super::names::Names;
-use super::ordinary::Outcome;
+use super::ordinary::{Evaluated, Outcome};
 use super::policy::{Nan, Policy};
 use super::query::{Kind, SignalQuery};
 use super::reading::Transition;
@@ -117,7 +117,7 @@ impl Signal {
     }
 
     /// What its program made of the newest page, if it was the program that did.
-    pub(crate) fn by_program(&self) -> Option<Result<Outcome, String>> {
+    pub(crate) fn by_program(&self) -> Option<Evaluated> {
         let outcome = |values: &Vec<(Labels, f64)>| Outcome {
             values: values.clone(),
             empty_parts: self.empty_parts.clone(),
@@ -179,7 +179,7 @@ impl Signal {
     }
 
     /// A new result, as of `at_ms`.
-    pub(crate) fn take(&mut self, outcome: Result<Outcome, String>, facts: &Facts, at_ms: i64) {
+    pub(crate) fn take(&mut self, outcome: Evaluated, facts: &Facts, at_ms: i64) {
         self.empty_parts.clear();
         self.result = outcome.map(|outcome| {
             self.empty_parts = outcome.empty_parts;

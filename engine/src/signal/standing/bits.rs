@@ -105,7 +105,7 @@ mod tests {
             let marked = || (from..until).filter(|number| marks[*number as usize]);
             prop_assert_eq!(count(&ring, from, until), marked().count() as u64);
             prop_assert_eq!(first(&ring, from, until), marked().next());
-            prop_assert_eq!(last(&ring, from, until), marked().last());
+            prop_assert_eq!(last(&ring, from, until), marked().next_back());
         }
     }
 }

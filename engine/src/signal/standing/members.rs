@@ -72,6 +72,9 @@ struct Spelling {
     at: usize,
 }
 
+/// A row of the names table, and the name that was asked for in it.
+type Place = (usize, usize);
+
 /// Finds the series of a leaf.
 pub(super) fn find(source: &Source, world: &World<'_>) -> Result<Found, Blocked> {
     let (row, spellings) = spellings(source, world)?;
@@ -191,7 +194,7 @@ impl Source {
 fn spellings(
     source: &Source,
     world: &World<'_>,
-) -> Result<(Option<(usize, usize)>, Vec<Spelling>), Blocked> {
+) -> Result<(Option<Place>, Vec<Spelling>), Blocked> {
     let spelling = |metric: String, at: usize| Spelling { metric, at };
     let Some((family, name, suffix)) = world.names.family(&source.metric) else {
         return Ok((None, vec![spelling(source.metric.clone(), 0)]));

@@ -188,11 +188,13 @@ impl Samples {
     }
 
     fn refold(&mut self, ticks: &Ticks, column: u32) -> Option<f64> {
-        let time_ms = |number: u64| ticks.time_ms(number);
-        let times: Option<(&dyn Fn(u64) -> i64, &mut Vec<i64>)> =
-            floats::needs_times(self.function.id).then_some((&time_ms, &mut self.times));
-        self.rings
-            .copy(column, ticks.window(), times, &mut self.values);
+        self.rings.copy(column, ticks.window(), &mut self.values);
+        if floats::needs_times(self.function.id) {
+            let samples = self.rings.samples(column, ticks.window());
+            self.times.clear();
+            self.times
+                .extend(samples.map(|number| ticks.time_ms(number)));
+        }
         let Function { id, param, .. } = self.function;
         floats::refold(
             id,

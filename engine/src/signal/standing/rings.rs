@@ -110,23 +110,17 @@ impl Rings {
         &self.marks[self.words_of(column)]
     }
 
-    /// Copies the present samples of a range, and their times where they are asked for.
-    pub(super) fn copy(
-        &self,
-        column: u32,
-        (from, until): (u64, u64),
-        times: Option<(&dyn Fn(u64) -> i64, &mut Vec<i64>)>,
-        values: &mut Vec<f64>,
-    ) {
+    /// Copies the values of the samples in a range.
+    pub(super) fn copy(&self, column: u32, (from, until): (u64, u64), values: &mut Vec<f64>) {
         values.clear();
-        let (places, present) = (self.places() as u64, self.present(column));
+        let places = self.places() as u64;
         let ring = &self.values[column as usize * places as usize..][..places as usize];
-        let solid = bits::count(present, from, until) == until - from;
-        if solid && from < until {
-            let (start, end) = (
-                (from % places) as usize,
-                ((until - 1) % places) as usize + 1,
-            );
+        if !self.is_solid(column, (from, until)) {
+            let samples = self.samples(column, (from, until));
+            values.extend(samples.map(|number| ring[(number % places) as usize]));
+        } else if from < until {
+            let (start, end) = (from % places, (until - 1) % places + 1);
+            let (start, end) = (start as usize, end as usize);
             if start < end {
                 values.extend_from_slice(&ring[start..end]);
             } else {
@@ -134,14 +128,21 @@ impl Rings {
                 values.extend_from_slice(&ring[..end]);
             }
         }
-        let numbers = || (from..until).filter(|number| solid || is_set(present, *number));
-        if !solid {
-            values.extend(numbers().map(|number| ring[(number % places) as usize]));
-        }
-        if let Some((time, times)) = times {
-            times.clear();
-            times.extend(numbers().map(time));
-        }
+    }
+
+    /// The numbers of the samples in a range.
+    pub(super) fn samples(
+        &self,
+        column: u32,
+        (from, until): (u64, u64),
+    ) -> impl Iterator<Item = u64> + '_ {
+        let solid = self.is_solid(column, (from, until));
+        let present = self.present(column);
+        (from..until).filter(move |number| solid || is_set(present, *number))
+    }
+
+    fn is_solid(&self, column: u32, (from, until): (u64, u64)) -> bool {
+        bits::count(self.present(column), from, until) == until - from
     }
 }
 
