@@ -36,6 +36,9 @@ const COMPILED: &[&str] = &[
     "sum(rate(c_total[1s]))",
     "sum by (l) (rate(c_total[300ms]))",
     "sum by (l) (increase(c_total[2s]))",
+    // Longer than the store remembers.
+    "sum by (l) (increase(c_total[8s]))",
+    "count by (l) (max_over_time(x[8s]))",
     "sum by (l) (delta(x[1s]))",
     "sum by (l) (rate(x[1s]))",
     "avg by (l) (irate(c_total[1s]))",
