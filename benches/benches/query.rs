@@ -2,13 +2,15 @@
 //!
 //! `cargo bench -p stillwell-benches --bench query`
 
+use std::fmt::Write as _;
 use std::hint::black_box;
 
-use criterion::{BenchmarkId, Criterion, Throughput};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
 use stillwell_benches::pages::LoadPage;
 use stillwell_engine::labels::Labels;
 use stillwell_engine::promql::{EvalOptions, Features, Query, Value};
-use stillwell_engine::signal::{Policy, State};
+use stillwell_engine::signal::Policy;
 use stillwell_engine::{
     Engine, Format, Limits, Reader, ScrapeFacts, Stage, TargetSpec, Timestamp, Writer,
 };
@@ -116,30 +118,200 @@ fn queries(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A scrape of one small page and the standing sum over all series: the difference to a scrape alone is the fold.
+/// Many series of one target, and another target with a page of two lines that makes the signal be evaluated. The
+/// many are frozen, so that their windows stay as they are however often that happens.
+struct Many {
+    writer: Writer,
+    reader: Reader,
+    many: Stage,
+    small: Stage,
+    now_ms: i64,
+}
+
+impl Many {
+    fn new(page: impl Fn(i64) -> String, scrapes: i64) -> Many {
+        let (mut writer, reader) = Engine::new(Limits {
+            memory_bytes_max: 8 << 30,
+            ..Limits::default()
+        });
+        let mut target = |instance: &str| {
+            let labels = Labels::from_pairs([("job", "epp"), ("instance", instance)]);
+            let spec = TargetSpec {
+                labels,
+                interval_ms: INTERVAL_MS as u64,
+                ..TargetSpec::default()
+            };
+            writer.add_target(spec).1
+        };
+        let (many, small) = (target("many"), target("small"));
+        let mut world = Many {
+            writer,
+            reader,
+            many,
+            small,
+            now_ms: 1_000_000,
+        };
+        for scrape in 0..scrapes {
+            world.now_ms += INTERVAL_MS;
+            let at = Timestamp::from_ms(world.now_ms);
+            let page = page(scrape);
+            let staged = world
+                .many
+                .parse(page.as_bytes(), Format::Text)
+                .expect("parses");
+            let facts = ScrapeFacts::default();
+            world.writer.commit(staged, at, facts).expect("taken");
+        }
+        world.now_ms += INTERVAL_MS;
+        let at = Timestamp::from_ms(world.now_ms);
+        let failed = world
+            .writer
+            .fail(world.many.target(), at, ScrapeFacts::default(), "refused");
+        failed.expect("time ascends");
+        world.evaluate();
+        world
+    }
+
+    /// The small page: every signal is evaluated.
+    fn evaluate(&mut self) {
+        self.now_ms += 1;
+        let staged = self
+            .small
+            .parse(b"a 1\nb 2\n", Format::Text)
+            .expect("parses");
+        let at = Timestamp::from_ms(self.now_ms);
+        let facts = ScrapeFacts::default();
+        self.writer.commit(staged, at, facts).expect("taken");
+    }
+}
+
+/// Counters of 16 models in turn, each moving on its own; `by_model` puts those of a model side by side.
+fn counters(series: usize, by_model: bool) -> impl Fn(i64) -> String {
+    move |scrape| {
+        let mut page = String::new();
+        for at in 0..series {
+            let model = if by_model { at * 16 / series } else { at % 16 };
+            let value = 1_000 + at as i64 * 3 + scrape * (at as i64 % 7);
+            let labels = format!("fairness_id=\"f{at}\",model_name=\"m{model}\"");
+            writeln!(page, "many_total{{{labels}}} {value}").expect("a String takes everything");
+        }
+        page
+    }
+}
+
+/// Histograms with 20 buckets each.
+fn histograms(series: usize) -> impl Fn(i64) -> String {
+    move |scrape| {
+        let mut page = String::new();
+        for at in 0..series {
+            let bound = at % 20;
+            let le = if bound == 19 {
+                "+Inf".to_owned()
+            } else {
+                bound.to_string()
+            };
+            let value = (bound as i64 + 1) * (1_000 + scrape * 3);
+            let labels = format!("fairness_id=\"f{}\",le=\"{le}\"", at / 20);
+            writeln!(page, "many_bucket{{{labels}}} {value}").expect("a String takes everything");
+        }
+        page
+    }
+}
+
+/// One evaluation, with the page of two lines that causes it: less `page_alone`, it is the program.
 fn standing(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("standing");
-    group.sample_size(10);
-    for series in [1_000usize, 100_000] {
-        let mut world = World::new(1, series, 3);
-        let queries = [
-            "sum by (inference_pool) ({__name__=~\".*_bucket\"})",
-            "sum(llm_d_epp_flow_control_queue_size)",
-        ];
-        let signal = world
-            .writer
-            .watch(queries[1], Policy::default())
-            .expect("valid");
-        world.scrape();
-        let at = Timestamp::from_ms(world.now_ms);
-        let reading = world.reader.signal(signal, at, &[]).expect("watched");
-        assert_eq!(reading.state, State::Value);
-        group.throughput(Throughput::Elements(series as u64));
-        group.bench_function(BenchmarkId::new("scrape_with_sum", series), |bencher| {
-            bencher.iter(|| world.scrape())
-        });
+    group.sample_size(20);
+    let mut alone = Many::new(counters(1, false), 2);
+    group.bench_function("page_alone", |bencher| bencher.iter(|| alone.evaluate()));
+    let sums = [
+        ("sum", "sum(many_total)", 1),
+        ("sum_by", "sum by (model_name) (many_total)", 16),
+    ];
+    for series in [1_000usize, 100_000, 1_000_000] {
+        let mut world = Many::new(counters(series, false), 2);
+        for query in sums {
+            one(&mut group, &mut world, series, query);
+        }
+        let mut world = Many::new(counters(series, true), 2);
+        let (_, query, elements) = sums[1];
+        one(
+            &mut group,
+            &mut world,
+            series,
+            ("sum_by_in_a_row", query, elements),
+        );
+    }
+    for series in [1_000usize, 10_000] {
+        let mut world = Many::new(counters(series, false), 70);
+        for query in [
+            (
+                "sum_by_rate_1m",
+                "sum by (model_name) (rate(many_total[1m]))",
+                16,
+            ),
+            (
+                "sum_by_max_1m",
+                "sum by (model_name) (max_over_time(many_total[1m]))",
+                16,
+            ),
+            (
+                "sum_by_avg_1m",
+                "sum by (model_name) (avg_over_time(many_total[1m]))",
+                16,
+            ),
+            (
+                "sum_by_stddev_1m",
+                "sum by (model_name) (stddev_over_time(many_total[1m]))",
+                16,
+            ),
+            (
+                "sum_by_deriv_1m",
+                "sum by (model_name) (deriv(many_total[1m]))",
+                16,
+            ),
+        ] {
+            one(&mut group, &mut world, series, query);
+        }
+        let mut world = Many::new(histograms(series), 70);
+        for query in [
+            (
+                "quantile",
+                "histogram_quantile(0.9, sum by (fairness_id, le) (many_bucket))",
+                series / 20,
+            ),
+            (
+                "quantile_rate_1m",
+                "histogram_quantile(0.9, sum by (le) (rate(many_bucket[1m])))",
+                1,
+            ),
+        ] {
+            one(&mut group, &mut world, series, query);
+        }
     }
     group.finish();
+}
+
+fn one(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    world: &mut Many,
+    series: usize,
+    (name, query, elements): (&str, &str, usize),
+) {
+    let signal = world.writer.watch(query, Policy::default()).expect("valid");
+    world.evaluate();
+    let (program, ordinary) = world.reader.both_ways(signal).expect("evaluated");
+    let (program, ordinary) = (program.expect("by program"), ordinary.expect("a result"));
+    let program = program.expect("a result");
+    assert_eq!(
+        (program.values.len(), &program.values),
+        (elements, &ordinary.values)
+    );
+    group.throughput(Throughput::Elements(series as u64));
+    group.bench_function(BenchmarkId::new(name, series), |bencher| {
+        bencher.iter(|| world.evaluate())
+    });
+    world.reader.unwatch(signal);
 }
 
 fn ranges(criterion: &mut Criterion) {

@@ -71,6 +71,7 @@ impl Default for Limits {
     }
 }
 
+const _: () = assert!(WINDOW_BYTES_MAX as u64 <= MEMORY_BYTES_DEFAULT / 4);
 const _: () = assert!(READ_BATCH_SERIES <= WRITE_BATCH_SERIES);
 const _: () = assert!(RETENTION_MS_DEFAULT > LOOKBACK_MS_DEFAULT);
 const _: () = assert!(RESYNC_ROWS < CHUNK_ROWS);
@@ -108,6 +109,20 @@ pub const POOLS_PER_TARGET_MAX: usize = 1_024;
 
 /// Label names whose values are remembered because some query pinned them.
 pub const REMEMBERED_LABELS_MAX: usize = 1_024;
+
+/// Bytes that the windows of all standing programs may hold together: 10,000 series over 5 minutes at 1 s are 25 MB.
+/// Past it a signal is evaluated from history. At most a quarter of what the engine may hold at all.
+pub const WINDOW_BYTES_MAX: usize = 128 << 20;
+
+/// Series that a standing program yields one by one, without aggregation. More are nobody's signal, and are looked at
+/// only when somebody asks.
+pub const STANDING_ELEMENTS_MAX: usize = 16_384;
+
+/// Ops of one standing program; a larger query is evaluated as a plan.
+pub const STANDING_OPS_MAX: usize = 512;
+
+/// How deep a query may nest to become a standing program: the compiler recurses.
+pub const STANDING_DEPTH_MAX: usize = 128;
 
 /// Longest interval that freshness is reckoned by; a longer one is nobody's.
 pub const INTERVAL_MS_MAX: i64 = 7 * 24 * 3_600_000;

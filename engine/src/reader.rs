@@ -14,7 +14,8 @@ use crate::limits::{
 use crate::promql::select::{Projection, Samples, SelectRequest, View, is_stale};
 use crate::promql::{Answer, EvalOptions, Query, QueryError};
 use crate::signal::{
-    Explanation, Names, Policy, Reading, Room, SignalId, SignalView, Transition, evaluate,
+    Evaluated, Explanation, Names, Policy, Reading, Room, SignalId, SignalView, Transition,
+    evaluate,
 };
 use crate::store::{Bytes, PlainView, Reach, Store, for_each_match};
 use crate::time::Timestamp;
@@ -38,6 +39,8 @@ pub struct Stats {
     pub template_bytes: usize,
     /// The limit of all that.
     pub memory_bytes_max: u64,
+    /// Bytes of the windows that signals keep.
+    pub window_bytes: usize,
     /// Blocks of history dropped before their time.
     pub blocks_dropped_for_memory: u64,
     /// The newest time of which history was dropped before its time.
@@ -172,6 +175,21 @@ impl Reader {
             }
         }
         Some(explanation)
+    }
+
+    /// For the test that holds the two together: what a signal's standing program made of the newest page (`None` where
+    /// it has none, or it gave way), and what ordinary evaluation makes of it now.
+    #[doc(hidden)]
+    pub fn both_ways(&self, id: SignalId) -> Option<(Option<Evaluated>, Evaluated)> {
+        let room = self.room.read();
+        let signal = room.signal(id)?;
+        let at_ms = signal.at_ms.or_else(|| room.newest_good_ms(signal))?;
+        let hidden = signal.hidden(&room.facts, at_ms);
+        let store = Arc::clone(&self.store);
+        let view = SignalView::new(store, &room.facts, &room.names, &hidden, at_ms);
+        let at = Timestamp::from_ms(at_ms);
+        let ordinary = evaluate(&signal.query, &view, at, &signal.policy.options());
+        Some((signal.by_program(), ordinary))
     }
 
     /// Evaluates a signal whose targets have given pages since it last was. The query runs without a lock.
@@ -335,8 +353,10 @@ impl Reader {
 
     /// How much is held.
     pub fn stats(&self) -> Stats {
+        let window_bytes = self.room.read().window_bytes;
         let store = self.store.read();
         Stats {
+            window_bytes,
             series: store.series.len(),
             bytes: store.bytes(),
             template_bytes: store.stage_bytes,

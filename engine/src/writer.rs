@@ -16,7 +16,9 @@ pub use append::{AppendError, Appended, AppendedSeries, Refusal, Refused};
 
 use crate::exposition::{Always, Mapper, Metadata, PageError, Placed, Stage, Staged, TargetSpec};
 use crate::labels::{Labels, METRIC_NAME};
-use crate::limits::{AHEAD_MS_MAX, Limits, RESTART_GRACE_MS_DEFAULT, WRITE_BATCH_SERIES};
+use crate::limits::{
+    AHEAD_MS_MAX, Limits, RESTART_GRACE_MS_DEFAULT, WINDOW_BYTES_MAX, WRITE_BATCH_SERIES,
+};
 use crate::promql::QueryError;
 use crate::reader::Reader;
 use crate::signal::{ChangeKind, Policy, Room, SignalId};
@@ -34,8 +36,9 @@ impl Engine {
     pub fn new(limits: Limits) -> (Writer, Reader) {
         let mut store = Store::new();
         store.history_bytes_max = usize::try_from(limits.memory_bytes_max).unwrap_or(usize::MAX);
+        let window_bytes_max = WINDOW_BYTES_MAX.min(store.history_bytes_max / 4);
         let store = Arc::new(RwLock::new(store));
-        let room = Arc::new(RwLock::new(Room::new()));
+        let room = Arc::new(RwLock::new(Room::new(window_bytes_max)));
         let reader = Reader::new(
             Arc::clone(&store),
             Arc::clone(&room),
@@ -88,7 +91,7 @@ struct Target {
 }
 
 /// The series about a scrape, as Prometheus writes them (scrape/scrape.go `report`).
-const REPORT: [&str; 5] = [
+pub(crate) const REPORT: [&str; 5] = [
     "up",
     "scrape_duration_seconds",
     "scrape_samples_scraped",
@@ -428,6 +431,7 @@ impl Writer {
     /// Drops what is too old or too much. Call it about once a second.
     pub fn maintain(&mut self, now: Timestamp) {
         let cutoff_ms = now.minus_ms(self.limits.retention_ms).ms();
+        let windows = self.room.read().window_bytes;
         let mut store = self.store.write();
         store.drop_before(cutoff_ms);
         let own_series = &mut self.own_series;
@@ -444,7 +448,7 @@ impl Writer {
         }
         let stages: usize = self.targets.iter().map(|target| target.stage_bytes).sum();
         let bytes = store.bytes();
-        self.held_bytes = bytes.total() + stages;
+        self.held_bytes = bytes.total() + stages + windows;
         let limit = usize::try_from(self.limits.memory_bytes_max).unwrap_or(usize::MAX);
         let others = self.held_bytes - bytes.history;
         store.history_bytes_max = (limit / 4 * 3).min(limit.saturating_sub(others));

@@ -79,7 +79,11 @@ fn page(step: usize, out: &mut Vec<u8>) {
     ));
     for model in 0..20 {
         for bound in 0..30 {
-            let count = 100_000 + step * (1 + bound % 3);
+            let count = 100_000 + 1_000 * bound + step * (1 + bound / 10);
+            let bound = match bound {
+                29 => "+Inf".to_owned(),
+                bound => bound.to_string(),
+            };
             line(format_args!(
                 "inference_objective_request_duration_seconds_bucket{{model_name=\"m{model}\",le=\"{bound}\"}} {count}"
             ));
@@ -94,10 +98,23 @@ fn a_thousand_scrapes_and_evaluations_allocate_nothing() {
         ..Limits::default()
     };
     let (mut writer, reader) = Engine::new(limits);
+    let elements = [1, 1, 20, 20, 1, 1, 20, 200, 1, 1, 1, 1, 20, 1];
     let signals = [
         "sum(inference_extension_flow_control_queue_size{inference_pool=\"vllm-llama3-8b-instruct\"})",
         "sum(inference_objective_running_requests{top_level_controller_name=\"vllm-llama3-8b-instruct-epp\"})",
         "sum by (model_name) (inference_objective_running_requests) / 16",
+        "sum by (model_name) (rate(inference_objective_request_duration_seconds_bucket{le=\"3.0\"}[10s]))",
+        "histogram_quantile(0.9, sum by (le) (rate(inference_objective_request_duration_seconds_bucket[5s])))",
+        "sum(inference_extension_flow_control_queue_size) / sum(inference_objective_running_requests)",
+        "sum by (model_name) (inference_objective_running_requests) \
+         + on (model_name) count by (model_name) (inference_objective_request_duration_seconds_bucket)",
+        "max by (fairness_id) (max_over_time(inference_extension_flow_control_queue_size[5s]))",
+        "avg(avg_over_time(inference_extension_flow_control_queue_size[5s]))",
+        "max(stddev_over_time(inference_objective_running_requests[5s]))",
+        "max(quantile_over_time(0.5, inference_objective_running_requests[5s]))",
+        "sum(deriv(inference_objective_running_requests[5s]))",
+        "sum by (model_name) (inference_objective_running_requests) > 100",
+        "sum(inference_objective_running_requests) + sum(inference_objective_running_requests{model_name=\"m\"})",
     ]
     .map(|query| writer.watch(query, Policy::default()).expect("valid"));
     let mut targets: Vec<_> = (0..TARGETS)
@@ -142,13 +159,14 @@ fn a_thousand_scrapes_and_evaluations_allocate_nothing() {
         counted, 0,
         "allocations in 1,000 scrapes of {TARGETS} targets and their evaluations"
     );
-    for (signal, elements) in signals.into_iter().zip([1, 1, 20]) {
+    for (signal, elements) in signals.into_iter().zip(elements) {
         let reading = reader
             .signal(signal, Timestamp::from_ms(now_ms), &[])
             .expect("watched");
         assert_eq!(
             (reading.state, reading.elements.len()),
-            (State::Value, elements)
+            (State::Value, elements),
+            "{signal:?}"
         );
     }
     let stats = reader.stats();

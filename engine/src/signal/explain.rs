@@ -4,7 +4,8 @@ use crate::labels::Labels;
 use crate::time::Timestamp;
 
 use super::query::Kind;
-use super::room::{Room, Signal};
+use super::room::Room;
+use super::watched::Signal;
 
 /// A signal, taken apart.
 #[derive(Clone, Debug, PartialEq)]

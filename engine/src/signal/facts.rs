@@ -38,8 +38,12 @@ pub(crate) struct Facts {
     pub(crate) epoch: u64,
     /// Grows whenever a series that some signal may read comes or goes.
     pub(crate) structure: u64,
-    /// Metrics that signals read, under all their names; `None` where one reads by pattern.
-    watched: Option<HashSet<String>>,
+    /// What it was at the last change that concerns every signal.
+    structure_of_all: u64,
+    /// When a target last left discovery.
+    pub(crate) left_ms: i64,
+    /// Metrics that signals read, under all their names, and what `structure` was when a series of each last came or went.
+    watched: HashMap<String, u64>,
 }
 
 /// One target.
@@ -158,37 +162,51 @@ impl Default for Facts {
             remembered: HashSet::new(),
             epoch: 0,
             structure: 0,
-            watched: Some(HashSet::new()),
+            structure_of_all: 0,
+            left_ms: i64::MIN,
+            watched: HashMap::new(),
         }
     }
 }
 
 impl Facts {
-    /// A signal reads this metric (`None`: metrics by a pattern): its series coming and going matters.
-    pub(crate) fn watch_metric(&mut self, metric: Option<&str>, names: &Names) {
-        self.structure += 1;
-        let Some(metric) = metric else {
-            self.watched = None;
-            return;
-        };
-        if let Some(watched) = &mut self.watched {
-            watched.extend(names.equivalents(metric).into_iter().map(|(name, _)| name));
-            watched.insert(metric.to_owned());
+    /// A signal reads this metric: its series coming and going matters.
+    pub(crate) fn watch_metric(&mut self, metric: &str, names: &Names) {
+        let all_names = names.equivalents(metric).into_iter().map(|(name, _)| name);
+        for name in all_names.chain([metric.to_owned()]) {
+            self.watched.entry(name).or_insert(self.structure);
         }
     }
 
-    /// Signals have ended: their metrics are no longer watched for them. Watch those of the others again.
-    pub(crate) fn forget_metrics(&mut self) {
-        self.watched = Some(HashSet::new());
+    /// Signals have ended: only these metrics are watched from now on.
+    pub(crate) fn watch_only<'m>(&mut self, metrics: impl Iterator<Item = &'m str>, names: &Names) {
+        let before = std::mem::take(&mut self.watched);
+        for metric in metrics {
+            self.watch_metric(metric, names);
+        }
+        for (name, changed) in &mut self.watched {
+            *changed = before.get(name).copied().unwrap_or(*changed);
+        }
     }
 
-    /// A series of this name came or moved: who remembers members looks again.
+    /// A series of this name came, went or moved: who remembers members looks again.
     pub(crate) fn note_structure(&mut self, metric: &str) {
-        self.structure += u64::from(
-            self.watched
-                .as_ref()
-                .is_none_or(|watched| watched.contains(metric)),
-        );
+        if let Some(changed) = self.watched.get_mut(metric) {
+            self.structure += 1;
+            *changed = self.structure;
+        }
+    }
+
+    /// Something came or went that may concern every signal.
+    fn note_structure_of_all(&mut self) {
+        self.structure += 1;
+        self.structure_of_all = self.structure;
+    }
+
+    /// Whether a series of these metrics has come or gone since `structure` was so.
+    pub(crate) fn has_changed(&self, metrics: &[String], structure: u64) -> bool {
+        let changed = |metric| self.watched.get(metric).is_none_or(|at| *at > structure);
+        self.structure_of_all > structure || metrics.iter().any(changed)
     }
 
     pub(crate) fn target(&self, id: TargetId) -> Option<&TargetFacts> {
@@ -246,7 +264,8 @@ impl Facts {
             return;
         };
         self.epoch += 1;
-        self.structure += 1;
+        self.note_structure_of_all();
+        self.left_ms = self.left_ms.max(at_ms);
         if let Some(group) = self.groups.get_mut(&facts.group) {
             group.holders.retain(|_, holder| *holder != id);
             group.targets -= 1;
@@ -373,6 +392,7 @@ impl Facts {
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
             return;
         };
+        let mut changed = false;
         for (row, family) in FAMILIES.iter().enumerate() {
             let mut mask = 0u8;
             for (at, name) in family.names.iter().enumerate() {
@@ -384,8 +404,11 @@ impl Facts {
             }
             if mask != 0 && facts.names_seen[row] != mask {
                 facts.names_seen[row] = mask;
-                self.structure += 1;
+                changed = true;
             }
+        }
+        if changed {
+            self.note_structure_of_all();
         }
     }
 

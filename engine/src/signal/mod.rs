@@ -1,26 +1,34 @@
 //! Signals: numbers that may be told to a scaler, each with the answer to "how do you know".
 //!
-//! `facts` gathers what targets have shown, `scope` says which of them count, `judge` what may be told, `room` keeps
-//! it together; `view` shows the store to a signal's query, `names` and `policy` are what can be said beforehand.
+//! `facts` gathers what targets have shown, `scope` says which of them count, `judge` what may be told, `watched` is one
+//! signal, `tell` what it says, `room` keeps all; `standing` evaluates page by page what can be compiled, `ordinary` the
+//! rest in the `view` of the store; `names` and `policy` are what can be said beforehand.
 
 mod explain;
 mod facts;
 mod judge;
 mod lint;
 mod names;
+mod ordinary;
 mod policy;
 mod query;
+mod reading;
 mod room;
 mod scope;
 mod standing;
+mod tell;
 mod view;
+mod watched;
 
 pub(crate) use facts::ChangeKind;
-pub(crate) use room::{Room, evaluate};
+pub(crate) use ordinary::evaluate;
+#[doc(hidden)]
+pub use ordinary::{Evaluated, Outcome};
+pub(crate) use room::Room;
 pub(crate) use view::SignalView;
 
 pub use explain::{Explanation, TargetState};
 pub use lint::lint;
 pub use names::{Class, FAMILIES, Family, Name, Names};
 pub use policy::{Absent, Nan, Policy};
-pub use room::{Element, Reading, SignalId, State, Transition};
+pub use reading::{Element, Reading, SignalId, State, Transition};

@@ -118,6 +118,13 @@ impl SignalQuery {
 }
 
 impl SignalQuery {
+    /// The metrics that it reads by a fixed name.
+    pub(crate) fn metrics(&self) -> impl Iterator<Item = &str> {
+        self.selectors
+            .iter()
+            .filter_map(|selector| selector.metric.as_deref())
+    }
+
     /// The matchers of each selector.
     pub(crate) fn matchers(&self) -> Vec<Vec<Matcher>> {
         self.selectors

@@ -14,13 +14,14 @@ mod natives;
 mod postings;
 mod read;
 mod reclaim;
+mod runs;
 mod series;
 mod slab;
 mod stems;
 mod symbols;
 mod ticks;
 
-pub(crate) use clock::Entry;
+pub(crate) use clock::{Clock, Entry};
 pub(crate) use codec::STALE;
 pub(crate) use history::{OwnSample, Store};
 pub(crate) use ids::ClockId;
@@ -30,5 +31,7 @@ pub(crate) use natives::{HISTOGRAM, bytes as histogram_bytes};
 pub use history::Bytes;
 pub use ids::{SeriesId, TargetId};
 pub(crate) use read::{Frame, Lens, Shown};
+
+pub(crate) use runs::{Groups, Stretch};
 
 pub use read::PlainView;

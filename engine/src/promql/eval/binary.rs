@@ -12,6 +12,7 @@ use crate::promql::select::Projection;
 use super::{Eval, Grid, Sink};
 
 pub(crate) use scalar::scalar_op;
+pub(crate) use vectors::{result_labels, signature_rule};
 
 impl Eval<'_> {
     pub(super) fn stream_binary(

@@ -24,12 +24,14 @@ use super::plan::{Duration, Expr, Span};
 use super::select::View;
 use super::{Annotations, EvalOptions, QueryError, Stop};
 
+pub(crate) use aggregate::steps;
+pub(crate) use binary::{changes_schema, result_labels, scalar_op, signature_rule};
 pub(crate) use column::{ABSENT, Column, Point, Series, is_absent};
 pub(crate) use grid::{Grid, Windows};
 pub(crate) use group::{KeyRule, Keys};
 pub(crate) use output::{instant, range};
 pub(crate) use range::RangeSamples;
-pub(crate) use vector::{Merger, unique_without_name, without_reserved};
+pub(crate) use vector::{Merger, is_reserved, unique_without_name, without_reserved};
 
 /// Receives the series of a vector: labels, whether the name goes at the end, and the values, which it may change.
 pub(crate) type Sink<'s> =

@@ -1,6 +1,7 @@
 //! The arithmetic that must agree with Prometheus to the last bit.
 
 /// Adds to a compensated sum (Neumaier).
+#[inline]
 pub(crate) fn kahan_inc(increment: f64, sum: &mut f64, compensation: &mut f64) {
     let total = *sum + increment;
     if total.is_infinite() {

@@ -3,6 +3,7 @@
 mod classic;
 mod dates;
 pub(crate) mod extended;
+pub(crate) mod floats;
 pub(crate) mod go_math;
 pub(crate) mod go_trig;
 mod histogram;
@@ -25,9 +26,12 @@ use super::eval::{Eval, Grid, Sink, not_yet};
 use super::plan::Expr;
 use super::select::Projection;
 
-pub(crate) use classic::{Monotonicity, almost_equal, go_float, parse_bound};
+pub(crate) use classic::{
+    Bucket, Monotonicity, almost_equal, bucket_quantile, go_float, parse_bound,
+};
 pub(crate) use labels::{is_valid_label_name, quote_bytes};
 pub(crate) use math::kahan_inc;
+pub(crate) use pointwise::{is_pointwise, of as pointwise};
 pub use table::{Function, FunctionId};
 
 /// Streams the series of a call that yields a vector.

@@ -12,6 +12,7 @@
 use crate::promql::eval::{Column, RangeSamples, Windows};
 
 use super::FunctionId;
+use super::over_time;
 use super::rate::{Extent, nature};
 use super::window::Call;
 
@@ -38,8 +39,12 @@ pub(super) fn fill(
     let values = samples.values.as_slice();
     match call.id {
         F::Rate | F::Increase | F::Delta => rate(call, samples, windows, metric, scratch, out),
-        F::MaxOverTime => extreme(samples, windows, scratch, out, |back, new| back < new),
-        F::MinOverTime => extreme(samples, windows, scratch, out, |back, new| back > new),
+        F::MaxOverTime => extreme(samples, windows, scratch, out, |back, new| {
+            beaten(true, back, new)
+        }),
+        F::MinOverTime => extreme(samples, windows, scratch, out, |back, new| {
+            beaten(false, back, new)
+        }),
         F::SumOverTime | F::AvgOverTime => {
             if !running_totals(values, &mut scratch.totals) {
                 return false;
@@ -61,11 +66,7 @@ pub(super) fn fill(
             counts.push(0);
             let mut count = 0;
             counts.extend(values.windows(2).map(|pair| {
-                let counted = match resets {
-                    true => pair[1] < pair[0],
-                    false => pair[0] != pair[1] && !(pair[0].is_nan() && pair[1].is_nan()),
-                };
-                count += u32::from(counted);
+                count += u32::from(over_time::is_transition(resets, pair[0], pair[1]));
                 count
             }));
             each_window(samples, windows, |step, from, to| {
@@ -138,10 +139,15 @@ fn rate(
             first_count: values[from],
             difference: result,
         };
-        if let Some((factor, _)) = extent.factor(call, &edges(step), &[]) {
+        if let Some((factor, _)) = extent.factor(call.id, &edges(step), &[]) {
             out.floats[step] = result * factor;
         }
     });
+}
+
+/// Whether `max_over_time`, else `min_over_time`, can never be `back` again once `new` is there.
+pub(crate) fn beaten(max: bool, back: f64, new: f64) -> bool {
+    if max { back < new } else { back > new }
 }
 
 /// `beaten(back, new)`: whether a candidate can never be the extreme again once `new` is there.

@@ -135,7 +135,7 @@ fn mean_or_sum(
     Some(total.finish())
 }
 
-fn sum(values: &[f64]) -> f64 {
+pub(super) fn sum(values: &[f64]) -> f64 {
     let (mut sum, mut compensation) = (0.0, 0.0);
     for value in values {
         kahan_inc(*value, &mut sum, &mut compensation);
@@ -148,7 +148,7 @@ fn sum(values: &[f64]) -> f64 {
 }
 
 /// The sum over the count; where the sum overflows, a running mean.
-fn average(values: &[f64]) -> f64 {
+pub(super) fn average(values: &[f64]) -> f64 {
     let (mut sum, mut compensation) = (values[0], 0.0);
     let (mut mean, mut incremental) = (0.0, false);
     for (index, value) in values.iter().enumerate().skip(1) {
@@ -187,7 +187,7 @@ fn extreme(values: &[f64], beats: impl Fn(f64, f64) -> bool) -> usize {
     best
 }
 
-fn variance(values: &[f64]) -> f64 {
+pub(super) fn variance(values: &[f64]) -> f64 {
     let (mut count, mut mean, mut mean_c, mut aux, mut aux_c) = (0.0, 0.0, 0.0, 0.0, 0.0);
     for value in values {
         count += 1.0;
@@ -225,6 +225,15 @@ pub(super) fn quantile(call: &Call<'_, '_>, window: &Window<'_>, q: f64) -> Poin
     Point::Float(math::quantile(q, &mut window.values.to_vec()))
 }
 
+/// Whether `resets`, else `changes`, counts two neighbours.
+#[inline]
+pub(crate) fn is_transition(resets: bool, before: f64, now: f64) -> bool {
+    match resets {
+        true => now < before,
+        false => before != now && !(before.is_nan() && now.is_nan()),
+    }
+}
+
 /// `changes` and `resets`: how often two neighbours differ, or the later one is lower.
 pub(super) fn transitions(call: &Call<'_, '_>, window: &Window<'_>) -> Point {
     let resets = call.id == FunctionId::Resets;
@@ -234,10 +243,9 @@ pub(super) fn transitions(call: &Call<'_, '_>, window: &Window<'_>) -> Point {
     }
     let (times, values) = (window.times, window.values);
     if window.histograms.is_empty() && window.starts.is_empty() {
-        let counted = values.windows(2).filter(|pair| match resets {
-            true => pair[1] < pair[0],
-            false => pair[0] != pair[1] && !(pair[0].is_nan() && pair[1].is_nan()),
-        });
+        let counted = values
+            .windows(2)
+            .filter(|pair| is_transition(resets, pair[0], pair[1]));
         return Point::Float(counted.count() as f64);
     }
     let start = |starts: &[i64], at: usize| starts.get(at).copied().unwrap_or(0);

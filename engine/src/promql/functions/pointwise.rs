@@ -47,7 +47,7 @@ fn simple(id: FunctionId) -> Option<fn(f64) -> f64> {
     })
 }
 
-pub(super) fn is_pointwise(id: FunctionId) -> bool {
+pub(crate) fn is_pointwise(id: FunctionId) -> bool {
     use FunctionId as F;
     simple(id).is_some() || matches!(id, F::Round | F::Clamp | F::ClampMin | F::ClampMax)
 }
@@ -60,42 +60,43 @@ pub(super) fn stream(
     need: Projection<'_>,
     sink: &mut Sink<'_>,
 ) -> Result<(), QueryError> {
-    use FunctionId as F;
     let param = |index: usize| {
         args.get(index)
             .map(|arg| eval.scalar(arg, grid))
             .transpose()
     };
     let (first, second) = (param(1)?, param(2)?);
-    let at = |values: &Option<Vec<f64>>, step: usize, otherwise: f64| {
-        values.as_ref().map_or(otherwise, |values| values[step])
-    };
-    let simple = simple(id);
+    let at = |values: &Option<Vec<f64>>, step: usize| values.as_ref().map(|values| values[step]);
     eval.stream_mapped(&args[0], grid, need, sink, &mut |column| {
         column.histograms.clear();
         for (step, value) in column.floats.iter_mut().enumerate() {
-            if is_absent(*value) {
-                continue;
+            if !is_absent(*value) {
+                *value = of(id, *value, at(&first, step), at(&second, step));
             }
-            *value = match (simple, id) {
-                (Some(function), _) => function(*value),
-                (None, F::Round) => {
-                    // The inverse keeps decimals exact that the fraction itself cannot.
-                    let inverse = 1.0 / at(&first, step, 1.0);
-                    (*value * inverse + 0.5).floor() / inverse
-                }
-                (None, F::ClampMin) => math::max(at(&first, step, 0.0), *value),
-                (None, F::ClampMax) => math::min(at(&first, step, 0.0), *value),
-                _ => {
-                    let (low, high) = (at(&first, step, 0.0), at(&second, step, 0.0));
-                    if high < low {
-                        ABSENT
-                    } else {
-                        math::max(low, math::min(high, *value))
-                    }
-                }
-            };
         }
         Ok(())
     })
+}
+
+/// The function of one sample, with its scalar arguments; `ABSENT` where a clamp has no room.
+pub(crate) fn of(id: FunctionId, value: f64, first: Option<f64>, second: Option<f64>) -> f64 {
+    use FunctionId as F;
+    match id {
+        F::Round => {
+            // The inverse keeps decimals exact that the fraction itself cannot.
+            let inverse = 1.0 / first.unwrap_or(1.0);
+            (value * inverse + 0.5).floor() / inverse
+        }
+        F::ClampMin => math::max(first.unwrap_or(0.0), value),
+        F::ClampMax => math::min(first.unwrap_or(0.0), value),
+        F::Clamp => {
+            let (low, high) = (first.unwrap_or(0.0), second.unwrap_or(0.0));
+            if high < low {
+                ABSENT
+            } else {
+                math::max(low, math::min(high, value))
+            }
+        }
+        _ => simple(id).map_or(ABSENT, |function| function(value)),
+    }
 }

@@ -50,7 +50,7 @@ pub(super) fn extrapolated(call: &Call<'_, '_>, window: &Window<'_>) -> Point {
         first_count: *first,
         difference: result,
     };
-    let Some((factor, from_start)) = extent.factor(call, window, window.starts) else {
+    let Some((factor, from_start)) = extent.factor(call.id, window, window.starts) else {
         return Point::None;
     };
     if from_start {
@@ -106,11 +106,11 @@ impl Extent {
     /// timestamp lies in the window. `None` where one sample does not say enough.
     pub(super) fn factor(
         &mut self,
-        call: &Call<'_, '_>,
+        id: FunctionId,
         window: &Window<'_>,
         starts: &[i64],
     ) -> Option<(f64, bool)> {
-        let (counter, per_second) = nature(call.id);
+        let (counter, per_second) = nature(id);
         let seconds = |ms: i64| ms as f64 / 1000.0;
         let mut to_start = seconds(self.first_ms - window.start_ms);
         let mut to_end = seconds(window.end_ms - self.last_ms);
@@ -172,7 +172,7 @@ fn extrapolated_histogram(call: &Call<'_, '_>, window: &Window<'_>) -> Point {
         first_count: histograms[0].count,
         difference: result.as_ref().map_or(0.0, |result| result.count),
     };
-    let Some((factor, from_start)) = extent.factor(call, window, window.histogram_starts) else {
+    let Some((factor, from_start)) = extent.factor(call.id, window, window.histogram_starts) else {
         return Point::None;
     };
     let mut result = match result {
@@ -293,13 +293,7 @@ pub(super) fn instant(call: &Call<'_, '_>, window: &Window<'_>) -> Point {
     let seconds = interval_ms as f64 / 1000.0;
     match (&before.point, &last.point) {
         (Point::Float(before), Point::Float(last)) => {
-            let reset = rate && (last < before || start_reset);
-            let difference = if reset { *last } else { last - before };
-            Point::Float(if rate {
-                difference / seconds
-            } else {
-                difference
-            })
+            Point::Float(instant_floats(rate, seconds, *before, *last, start_reset))
         }
         (Point::Histogram(before), Point::Histogram(last)) => {
             let gauge = |histogram: &FloatHistogram| histogram.hint == ResetHint::Gauge;
@@ -331,6 +325,23 @@ pub(super) fn instant(call: &Call<'_, '_>, window: &Window<'_>) -> Point {
             Point::Histogram(Arc::new(result))
         }
         _ => call.warn_mixed(window.metric),
+    }
+}
+
+/// `irate`, else `idelta`, of two floats this far apart.
+pub(super) fn instant_floats(
+    rate: bool,
+    seconds: f64,
+    before: f64,
+    last: f64,
+    start_reset: bool,
+) -> f64 {
+    let reset = rate && (last < before || start_reset);
+    let difference = if reset { last } else { last - before };
+    if rate {
+        difference / seconds
+    } else {
+        difference
     }
 }
 

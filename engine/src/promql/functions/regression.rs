@@ -45,13 +45,24 @@ fn enough(call: &Call<'_, '_>, window: &Window<'_>) -> bool {
     window.times.len() >= 2
 }
 
+/// The slope of at least two samples.
+pub(super) fn slope(times: &[i64], values: &[f64]) -> f64 {
+    // From the first sample, not the epoch: small numbers keep their digits.
+    linear_regression(times, values, times[0]).0
+}
+
+/// Where the line through at least two samples is, `ahead` seconds after `eval_ms`.
+pub(super) fn line_at(times: &[i64], values: &[f64], eval_ms: i64, ahead: f64) -> f64 {
+    let (slope, intercept) = linear_regression(times, values, eval_ms);
+    slope * ahead + intercept
+}
+
 /// `deriv`.
 pub(super) fn deriv(call: &Call<'_, '_>, window: &Window<'_>) -> Point {
     if !enough(call, window) {
         return Point::None;
     }
-    // From the first sample, not the epoch: small numbers keep their digits.
-    Point::Float(linear_regression(window.times, window.values, window.times[0]).0)
+    Point::Float(slope(window.times, window.values))
 }
 
 /// `predict_linear`.
@@ -59,8 +70,7 @@ pub(super) fn predict(call: &Call<'_, '_>, window: &Window<'_>, ahead: f64) -> P
     if !enough(call, window) {
         return Point::None;
     }
-    let (slope, intercept) = linear_regression(window.times, window.values, window.eval_ms);
-    Point::Float(slope * ahead + intercept)
+    Point::Float(line_at(window.times, window.values, window.eval_ms, ahead))
 }
 
 /// `double_exponential_smoothing`.

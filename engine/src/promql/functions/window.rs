@@ -38,6 +38,25 @@ pub(crate) struct Window<'s> {
     pub(crate) metric: &'s str,
 }
 
+impl Window<'_> {
+    /// A window of which only the edges matter.
+    pub(super) fn bare(start_ms: i64, end_ms: i64) -> Window<'static> {
+        Window {
+            times: &[],
+            values: &[],
+            starts: &[],
+            histogram_times: &[],
+            histograms: &[],
+            histogram_starts: &[],
+            start_ms,
+            end_ms,
+            range_seconds: (end_ms - start_ms) as f64 / 1000.0,
+            eval_ms: end_ms,
+            metric: "",
+        }
+    }
+}
+
 /// Moves the window's indices along ascending windows.
 #[derive(Clone, Copy, Debug, Default)]
 struct Edge {

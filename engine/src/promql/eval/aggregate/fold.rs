@@ -11,6 +11,7 @@ use super::super::column::{ABSENT, Column, is_absent};
 use super::super::group::Keys;
 use super::super::{Eval, Grid, Sink};
 use super::histograms::HistogramFold;
+use super::steps::{self, add_to_max, add_to_mean, add_to_min, add_to_variance, start_variance};
 
 impl Eval<'_> {
     pub(super) fn fold_groups(
@@ -109,16 +110,16 @@ impl Fold {
             AggregateOp::Max => {
                 for step in 0..steps {
                     let (value, best) = (values[step], &mut sums[step]);
-                    if !is_absent(value) && (value > *best || best.is_nan()) {
-                        *best = value;
+                    if !is_absent(value) {
+                        add_to_max(value, best);
                     }
                 }
             }
             AggregateOp::Min => {
                 for step in 0..steps {
                     let (value, best) = (values[step], &mut sums[step]);
-                    if !is_absent(value) && (value < *best || best.is_nan()) {
-                        *best = value;
+                    if !is_absent(value) {
+                        add_to_min(value, best);
                     }
                 }
             }
@@ -136,31 +137,24 @@ impl Fold {
             .filter(|(_, value)| !is_absent(*value))
         {
             self.count[step] += 1;
-            let count = f64::from(self.count[step]);
             let (have, compensation) = (&mut self.value[step], &mut self.compensation[step]);
             if is_absent(*have) {
                 *have = value;
                 continue;
             }
-            if !self
-                .incremental
-                .get(step)
-                .is_some_and(|incremental| *incremental)
-            {
-                let (mut sum, mut error) = (*have, *compensation);
-                kahan_inc(value, &mut sum, &mut error);
-                if !sum.is_infinite() {
-                    (*have, *compensation) = (sum, error);
-                    continue;
-                }
+            let before = self.incremental.get(step).copied().unwrap_or(false);
+            let mut incremental = before;
+            add_to_mean(
+                value,
+                self.count[step],
+                have,
+                compensation,
+                &mut incremental,
+            );
+            if incremental && !before {
                 self.incremental.resize(self.count.len(), false);
                 self.incremental[step] = true;
-                *have /= count - 1.0;
-                *compensation /= count - 1.0;
             }
-            let quotient = (count - 1.0) / count;
-            (*have, *compensation) = (quotient * *have, quotient * *compensation);
-            kahan_inc(value / count, have, compensation);
         }
     }
 
@@ -175,13 +169,10 @@ impl Fold {
             self.count[step] += 1;
             let (squares, mean) = (&mut self.value[step], &mut self.compensation[step]);
             if is_absent(*squares) {
-                *mean = value;
-                *squares = if value.is_finite() { 0.0 } else { f64::NAN };
+                (*squares, *mean) = start_variance(value);
                 continue;
             }
-            let delta = value - *mean;
-            *mean += delta / f64::from(self.count[step]);
-            *squares += delta * (value - *mean);
+            add_to_variance(value, self.count[step], squares, mean);
         }
     }
 
@@ -214,20 +205,12 @@ impl Fold {
 
     fn finish(mut self, eval: &Eval<'_>, aggregate: &Aggregate) -> Column {
         for step in 0..self.value.len() {
-            let (compensation, count) = (self.compensation[step], f64::from(self.count[step]));
+            let (compensation, count) = (self.compensation[step], self.count[step]);
             let value = &mut self.value[step];
-            match aggregate.op {
-                AggregateOp::Count if count > 0.0 => *value = count,
-                AggregateOp::Group if count > 0.0 => *value = 1.0,
-                _ if is_absent(*value) => {}
-                AggregateOp::Sum => *value += compensation,
-                AggregateOp::Avg if self.incremental.get(step) == Some(&true) => {
-                    *value += compensation
-                }
-                AggregateOp::Avg => *value = *value / count + compensation / count,
-                AggregateOp::Stdvar => *value /= count,
-                AggregateOp::Stddev => *value = (*value / count).sqrt(),
-                _ => {}
+            let counts = matches!(aggregate.op, AggregateOp::Count | AggregateOp::Group);
+            if (counts && count > 0) || (!counts && !is_absent(*value)) {
+                let incremental = self.incremental.get(step) == Some(&true);
+                *value = steps::finish(aggregate.op, *value, compensation, count, incremental);
             }
         }
         let mut column = Column {

@@ -5,6 +5,7 @@ mod fold;
 mod histograms;
 mod pick;
 mod quantile;
+pub(crate) mod steps;
 mod xxhash;
 
 use crate::labels::Labels;

@@ -5,7 +5,7 @@
 
 use crate::labels::Labels;
 use crate::promql::QueryError;
-use crate::promql::plan::{Binary, Cardinality, Expr, Matching};
+use crate::promql::plan::{Binary, BinaryOp, Cardinality, Expr, Matching};
 
 use super::super::column::{Column, Point, Series, is_absent};
 use super::super::group::{KeyRule, Keys};
@@ -53,8 +53,13 @@ impl Eval<'_> {
                     if column.is_empty() {
                         continue;
                     }
-                    let labels =
-                        result_labels(binary, &many.labels, &one.labels, self.delayed_names());
+                    let labels = result_labels(
+                        (binary.op, binary.return_bool),
+                        &binary.matching,
+                        &many.labels,
+                        &one.labels,
+                        self.delayed_names(),
+                    );
                     merger.add(&labels, binary.return_bool, &mut column).map_err(|_| {
                         execution("multiple matches for labels: grouping labels must ensure unique matches")
                     })?;
@@ -107,7 +112,8 @@ impl Eval<'_> {
     }
 }
 
-fn signature_rule(matching: &Matching) -> KeyRule {
+/// Which labels the two sides must share.
+pub(crate) fn signature_rule(matching: &Matching) -> KeyRule {
     if matching.on {
         KeyRule::only(&matching.labels)
     } else {
@@ -271,10 +277,16 @@ fn steps_with(series: &[Series], members: &[usize], grid: Grid) -> Vec<bool> {
     (0..grid.count).map(present).collect()
 }
 
-fn result_labels(binary: &Binary, many: &Labels, one: &Labels, delayed: bool) -> Labels {
-    let matching = &binary.matching;
+/// The labels of what two samples make.
+pub(crate) fn result_labels(
+    (op, return_bool): (BinaryOp, bool),
+    matching: &Matching,
+    many: &Labels,
+    one: &Labels,
+    delayed: bool,
+) -> Labels {
     let mut builder = many.to_builder();
-    if changes_schema(binary.op) || (binary.return_bool && !delayed) {
+    if changes_schema(op) || (return_bool && !delayed) {
         builder.retain(|name| !is_reserved(name));
     }
     if matching.cardinality == Cardinality::OneToOne {
