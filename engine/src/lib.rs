@@ -14,7 +14,7 @@ mod store;
 pub mod time;
 mod writer;
 
-pub use exposition::{Format, PageError, Stage, Staged, TargetSpec};
+pub use exposition::{Format, PageError, Retain, Stage, Staged, TargetSpec};
 pub use limits::Limits;
 pub use reader::{Reader, Stats};
 pub use store::{Bytes, PlainView, SeriesId, TargetId};

@@ -102,8 +102,10 @@ pub struct ScrapeFacts {
 pub struct Committed {
     /// Sample lines on the page.
     pub samples_scraped: u64,
-    /// Of these, what relabelling left.
+    /// Of these, what relabelling left and is kept.
     pub samples_post_relabel: u64,
+    /// Lines passed over, because no signal needs them.
+    pub lines_skipped: u64,
     /// Lines that the page before did not have and that became series.
     pub series_added: u64,
     /// Lines whose series another line of the page has: the first wins.
@@ -220,10 +222,12 @@ impl Writer {
             target,
             &spec.labels,
             i64::try_from(spec.interval_ms).unwrap_or(i64::MAX),
+            spec.retain,
         );
         room.rescope();
+        let needed = room.facts.needs.board();
         drop(room);
-        (target, Stage::new(target, spec))
+        (target, Stage::new(target, spec, needed))
     }
 
     /// Takes a page, whole or not at all.
@@ -235,11 +239,12 @@ impl Writer {
     ) -> Result<Committed, CommitError> {
         let target = staged.target();
         self.check(&staged, at)?;
-        let staged = self.settle(staged)?;
+        let mut staged = self.settle(staged)?;
         let (samples_scraped, samples_post_relabel) = staged.samples();
         let mut committed = Committed {
             samples_scraped,
             samples_post_relabel,
+            lines_skipped: staged.skipped(),
             ..Committed::default()
         };
         let store = Arc::clone(&self.store);
@@ -273,7 +278,7 @@ impl Writer {
         self.report(&mut store, target, report.len(), &[added]);
         self.reported(&mut store, target, at);
         drop(store);
-        self.observe(&staged, &placed, at, counters_fell);
+        self.observe(&mut staged, &placed, at, counters_fell);
         self.endings += staged.page().gone.len() as u64;
         staged.stage.contest(self.endings);
         let target = &mut self.targets[target.index()];
@@ -361,7 +366,7 @@ impl Writer {
     /// What the page says of its target, and what signals make of it.
     fn observe(
         &mut self,
-        staged: &Staged<'_>,
+        staged: &mut Staged<'_>,
         placed: &[Placed],
         at: Timestamp,
         counters_fell: bool,
@@ -383,6 +388,18 @@ impl Writer {
                 }
             }
             room.facts.settle_names(target);
+        }
+        if let Some(sieve) = staged.sieve() {
+            for name in sieve.new_names() {
+                room.facts.name_skipped(target, name, &room.names);
+            }
+            for labels in &staged.page().looked_at {
+                room.facts.series_looked_at(target, labels, &room.names);
+            }
+            room.facts
+                .needs
+                .page_taken(target, sieve.version(), at.ms());
+            staged.set_tells_start(room.facts.tells_start(target));
         }
         let value = |id: SeriesId| f64::from_bits(self.store.read().series.row(id).bits);
         let change = room.facts.good_page(target, at.ms(), value, counters_fell);
@@ -572,6 +589,8 @@ impl Work<'_, '_> {
                 ),
             };
             match at {
+                // A page that is taken as a whole brings back what was there.
+                Placed::Series(id) | Placed::Own(id) if leaving.contains(&id) => {}
                 Placed::Series(_) | Placed::Own(_) => committed.series_added += 1,
                 Placed::Duplicate => committed.duplicates += 1,
                 Placed::Conflict => committed.conflicts += 1,

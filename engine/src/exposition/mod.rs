@@ -4,6 +4,7 @@ mod line;
 mod mapper;
 mod number;
 mod page;
+mod sieve;
 mod stage;
 mod template;
 
@@ -12,6 +13,6 @@ pub(crate) use page::{Always, Metadata};
 pub(crate) use stage::Placed;
 
 pub use line::FamilyType;
-pub use mapper::TargetSpec;
+pub use mapper::{Retain, TargetSpec};
 pub use page::PageError;
 pub use stage::{FamilyMetadata, Format, Stage, Staged};

@@ -4,6 +4,7 @@ use crate::store::TargetId;
 
 use super::facts::{Facts, TargetFacts};
 use super::names::{Names, REQUEST_LABELS};
+use super::needed::Kept;
 use super::policy::{Absent, Policy};
 use super::query::{Kind, SignalQuery};
 use super::scope::{self, Pins, Scope};
@@ -57,6 +58,9 @@ pub(crate) fn targets(
             oldest = Some((good_ms, target));
         }
     }
+    if let Some(why) = not_kept(facts, scope, query) {
+        return Verdict::Unknown { why };
+    }
     match oldest {
         None => Verdict::Fresh,
         Some((since_ms, target)) => Verdict::Held {
@@ -96,6 +100,43 @@ fn never_seen(facts: &Facts, scope: &Scope, query: &SignalQuery) -> Option<Strin
         "{what} was never seen: no target exposes it, a name that means the same, or a metric that goes with it; \
          check the metric name and that flow control is on"
     ))
+}
+
+/// Where targets keep only what signals need, a signal that came later has to wait for what it needs, and for its
+/// windows: what was not kept is not absent.
+fn not_kept(facts: &Facts, scope: &Scope, query: &SignalQuery) -> Option<String> {
+    let counting = scope
+        .counting
+        .iter()
+        .filter_map(|&id| Some((id, facts.target(id)?)));
+    for (id, target) in counting {
+        let Some(good_ms) = target.last_good_ms else {
+            continue;
+        };
+        for selector in &query.selectors {
+            match facts.kept(id, selector) {
+                Kept::Always => {}
+                Kept::NotYet => {
+                    return Some(format!(
+                        "waiting for the next page of {}: its job has `retain: signals`, and until this signal came \
+                         none needed what it reads",
+                        describe(target)
+                    ));
+                }
+                Kept::Since(since_ms) if since_ms <= good_ms.saturating_sub(selector.window_ms) => {
+                }
+                Kept::Since(_) => {
+                    return Some(format!(
+                        "the window of {} s is not covered yet: {} has `retain: signals` on its job and keeps what this \
+                         signal reads only since the signal came",
+                        seconds(selector.window_ms),
+                        describe(target)
+                    ));
+                }
+            }
+        }
+    }
+    None
 }
 
 fn nobody_counts(scope: &Scope, query: &SignalQuery) -> String {

@@ -8,6 +8,7 @@ mod facts;
 mod judge;
 mod lint;
 mod names;
+mod needed;
 mod policy;
 mod query;
 mod room;
@@ -15,7 +16,8 @@ mod scope;
 mod standing;
 mod view;
 
-pub(crate) use facts::ChangeKind;
+pub(crate) use facts::{ChangeKind, START_TIME};
+pub(crate) use needed::{Board, Needed};
 pub(crate) use room::{Room, evaluate};
 pub(crate) use view::SignalView;
 

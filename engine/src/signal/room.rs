@@ -173,6 +173,7 @@ impl Room {
                 "there are {SIGNALS_MAX} signals already, the most there may be"
             )));
         }
+        self.facts.needs.add(&query, &self.names);
         let scope = scope::of_query(&self.facts, &self.names, &query, &policy, &[]);
         self.next_serial += 1;
         let signal = Signal {
@@ -236,6 +237,7 @@ impl Room {
                 signal.pages += 1;
             }
         }
+        self.facts.needs.publish(&self.names);
         self.facts.epoch += 1;
         self.rescope();
     }
@@ -261,8 +263,8 @@ impl Room {
             signals,
             ..
         } = self;
-        if let Some(signal) = signals.get_mut(id.index()) {
-            *signal = None;
+        if let Some(signal) = signals.get_mut(id.index()).and_then(Option::take) {
+            facts.needs.remove(&signal.query, names);
         }
         // Queries come and go as people ask; what is watched must not grow with all that ever were.
         facts.forget_metrics();
