@@ -376,13 +376,21 @@ impl Writer {
         let room = &mut *room;
         if !placed.is_empty() || !staged.page().gone.is_empty() {
             let store = self.store.read();
-            for &id in &staged.page().gone {
+            // A line that moved, or a page that was taken as a whole, gives up a series and has it again.
+            let gone: HashSet<SeriesId> = staged.page().gone.iter().copied().collect();
+            let stays = |placed: &Placed| match placed {
+                Placed::Series(id) if gone.contains(id) => Some(*id),
+                _ => None,
+            };
+            let stay: HashSet<SeriesId> = placed.iter().filter_map(stays).collect();
+            for &id in gone.difference(&stay) {
                 room.facts
                     .series_went(target, id, store.metric_name(id).unwrap_or(""));
             }
             for (sample, placed) in staged.new_samples().zip(placed) {
                 if let (Some(labels), Placed::Series(id) | Placed::Own(id)) =
                     (sample.labels, placed)
+                    && !stay.contains(id)
                 {
                     room.facts.series_came(target, *id, labels, &room.names);
                 }
@@ -559,6 +567,12 @@ impl Work<'_, '_> {
         self.store.clocks[self.clock.index()].next_tick()
     }
 
+    fn watch_counter(&mut self, id: SeriesId, bits: u64) {
+        if self.watch_counters && !self.counters_fell {
+            self.counters_fell = self.store.is_fallen_counter(id, bits);
+        }
+    }
+
     /// A timestamp from a future that retention would never reach.
     fn is_ahead(&self, time_ms: i64) -> bool {
         time_ms > self.at_ms.saturating_add(AHEAD_MS_MAX)
@@ -654,6 +668,7 @@ impl Work<'_, '_> {
             if !is_free || !claimed.insert(id) {
                 return Placed::Duplicate;
             }
+            self.watch_counter(id, bits);
             self.store.change(id, tick, bits);
             return Placed::Series(id);
         }
@@ -676,9 +691,7 @@ impl Work<'_, '_> {
         let tick = self.tick();
         for change in &staged.page().changes {
             if let Some(id) = change.series {
-                if self.watch_counters && !self.counters_fell {
-                    self.counters_fell = self.store.is_fallen_counter(id, change.bits);
-                }
+                self.watch_counter(id, change.bits);
                 self.store.change(id, tick, change.bits);
                 self.breathe();
             }
