@@ -404,9 +404,7 @@ impl Writer {
             for labels in &staged.page().looked_at {
                 room.facts.series_looked_at(target, labels, &room.names);
             }
-            room.facts
-                .needs
-                .page_taken(target, sieve.version(), at.ms());
+            room.needs_taken(target, sieve.version(), at.ms());
             staged.set_tells_start(room.facts.tells_start(target));
         }
         let value = |id: SeriesId| f64::from_bits(self.store.read().series.row(id).bits);

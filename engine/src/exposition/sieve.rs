@@ -6,7 +6,7 @@
 //!
 //! The first line of every name is parsed, though: its labels say whether the name is *looked at*, because the values
 //! of some label prove something (`signal/needed`). Such lines are ordinary rows that are dropped once they have been
-//! learned from. Of a histogram the `_count` lines are looked at, not the buckets, which say the same. So a name is
+//! learned from. Of a histogram the `_count` lines are looked at, and not the others, which say the same. So a name is
 //! taken to have the same labels on all of its lines, as client libraries see to.
 //!
 //! Skipped lines are not validated beyond their quotes: a line break inside a label's value ends no line here either.
@@ -231,12 +231,14 @@ impl Sieve {
             };
         }
         let has = |wanted: &str| labels.iter().any(|label| &**label == wanted);
+        let buckets = name.strip_suffix("_sum").map(|of| format!("{of}_bucket"));
+        let is_sum = buckets.is_some_and(|buckets| self.by_name.contains_key(buckets.as_bytes()));
         let is_bucket = name.ends_with("_bucket") && has("le");
         let mut all = labels
             .iter()
             .map(|label| &**label)
             .chain(self.rules.adds.iter().map(String::as_str));
-        if !is_bucket && all.any(|label| self.needed.learns(label)) {
+        if !is_bucket && !is_sum && all.any(|label| self.needed.learns(label)) {
             return Fate::Look;
         }
         Fate::Skip

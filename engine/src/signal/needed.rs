@@ -23,6 +23,7 @@ use crate::store::TargetId;
 use super::facts::{LEADER, START_TIME};
 use super::names::{Class, Names, POOL_LABELS, REQUEST_LABELS, is_class_witness};
 use super::query::{Selector, SignalQuery};
+use super::room::Room;
 
 /// What is needed of every page, as of one moment.
 #[derive(Debug, Default)]
@@ -261,10 +262,10 @@ impl Needs {
         self.board.publish(needed);
     }
 
-    /// A page of this target, read by that version, has been taken.
-    pub(crate) fn page_taken(&mut self, target: TargetId, version: u64, at_ms: i64) {
+    /// A page of this target, read by that version, has been taken. True where it may have brought what was missing.
+    pub(crate) fn page_taken(&mut self, target: TargetId, version: u64, at_ms: i64) -> bool {
         if self.taken.get(&target) == Some(&version) {
-            return;
+            return false;
         }
         self.taken.insert(target, version);
         let named = self.named.values_mut();
@@ -273,6 +274,7 @@ impl Needs {
                 need.since_ms.entry(target).or_insert(at_ms);
             }
         }
+        true
     }
 
     /// The target is no longer scraped.
@@ -323,6 +325,22 @@ impl Needed {
             for part in ["", "_count", suffix] {
                 self.names
                     .insert(format!("{}{part}", name.family).into_boxed_str());
+            }
+        }
+    }
+}
+
+impl Room {
+    /// A page of a target that keeps only what signals need has been taken, read by that version of it.
+    pub(crate) fn needs_taken(&mut self, target: TargetId, version: u64, at_ms: i64) {
+        if !self.facts.needs.page_taken(target, version, at_ms) {
+            return;
+        }
+        // A target that stands by is seen, though its pages are no reason to evaluate.
+        for signal in self.signals.iter_mut().flatten() {
+            if signal.scope.standby.contains(&target) {
+                signal.outdated = true;
+                signal.pages += 1;
             }
         }
     }

@@ -134,6 +134,7 @@ impl Worker {
             .lock()
             .commit(staged, at, facts)
             .map_err(|error| ScrapeError::Page(error.to_string()))?;
+        self.state.count_skipped(committed.lines_skipped);
         if committed.duplicates + committed.conflicts + committed.out_of_order > 0 {
             let (target, counts) = (self.state.target.url.to_string(), committed);
             debug!(

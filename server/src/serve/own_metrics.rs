@@ -11,12 +11,13 @@ pub(super) fn page(app: &App) -> String {
     let mut out = String::with_capacity(4 << 10);
     let stats = app.reader().stats();
     let states = app.scraper().states();
-    let (mut scrapes, mut failures, mut skipped, mut bytes) = (0, 0, 0, 0);
+    let (mut scrapes, mut failures, mut skipped, mut bytes, mut lines) = (0, 0, 0, 0, 0);
     for counts in states.iter().map(|state| state.counts()) {
         scrapes += counts.scrapes;
         failures += counts.failures;
         skipped += counts.skipped;
         bytes += counts.body_bytes;
+        lines += counts.lines_skipped;
     }
     let up = states
         .iter()
@@ -73,6 +74,12 @@ pub(super) fn page(app: &App) -> String {
             "counter",
             "Bytes of pages.",
             bytes as f64,
+        ),
+        (
+            "stillwell_scrape_lines_skipped_total",
+            "counter",
+            "Lines of pages that were passed over, because no signal needs them (`retain: signals`).",
+            lines as f64,
         ),
         (
             "stillwell_series",
