@@ -56,6 +56,8 @@ pub(crate) struct Sieve {
     needed: Arc<Needed>,
     rules: Rules,
     names: Vec<Known>,
+    /// The name that was met last, by which the next is guessed.
+    last: usize,
     by_name: HashMap<Box<[u8]>, usize>,
     /// Families by HELP and TYPE lines: whether some part is kept.
     families: HashMap<Box<[u8]>, bool>,
@@ -132,6 +134,7 @@ impl Sieve {
             board,
             rules: Rules::new(spec),
             names: Vec::new(),
+            last: NOBODY,
             by_name: HashMap::new(),
             families: HashMap::new(),
             keeps_counters: false,
@@ -288,19 +291,18 @@ impl Walk<'_, '_> {
         if self.sieve.rules.touch_names {
             return Ok(passed);
         }
-        let (mut number, mut name) = (NOBODY, &b""[..]);
+        let mut name = &b""[..];
         while let Some(&first) = body.get(passed.end) {
             let rest = &body[passed.end..];
-            let is_sample = if number != NOBODY && is_sample_of(rest, name) {
+            let is_sample = if !name.is_empty() && is_sample_of(rest, name) {
                 true
             } else if is_name_start(first) {
                 let same_place = |why| (passed.end, why);
-                let next = self.name_at(passed.end, number, passed.family_type);
-                let Some(next) = next.map_err(same_place)? else {
+                let len = self.skipped_at(passed.end, passed.family_type);
+                let Some(len) = len.map_err(same_place)? else {
                     break;
                 };
-                number = next;
-                name = &rest[..self.sieve.names[next].name.len()];
+                name = &rest[..len];
                 true
             } else {
                 let other = self.other_at(passed.end);
@@ -318,44 +320,35 @@ impl Walk<'_, '_> {
         Ok(passed)
     }
 
-    /// The number of the skipped name with which the line at `at` begins; none where its lines are not skipped.
-    fn name_at(
-        &mut self,
-        at: usize,
-        before: usize,
-        family_type: FamilyType,
-    ) -> Result<Option<usize>, String> {
+    /// The length of the name with which the line at `at` begins; none where its lines are not skipped.
+    fn skipped_at(&mut self, at: usize, family_type: FamilyType) -> Result<Option<usize>, String> {
         let rest = &self.body[at..];
-        let guess = self
-            .sieve
-            .names
-            .get(before)
-            .map_or(NOBODY, |known| known.next);
-        let is_known = |known: &Known| known.seen_on.is_none_or(|page| page == self.sieve.page);
-        let guessed = self.sieve.names.get(guess);
-        if guessed.is_some_and(|known| is_known(known) && is_sample_of(rest, &known.name)) {
-            return Ok(self.skipped(guess));
-        }
-        let len = rest
-            .iter()
-            .position(|&byte| ends_name(byte))
-            .unwrap_or(rest.len());
-        let found = self.sieve.by_name.get(&rest[..len]).copied();
-        let number = match found {
-            Some(number) if is_known(&self.sieve.names[number]) => number,
-            _ => match self.meet(at, family_type)? {
-                Some(number) => number,
-                None => return Ok(None),
-            },
+        let sieve = &mut *self.sieve;
+        let is_known = |known: &Known| known.seen_on.is_none_or(|page| page == sieve.page);
+        let before = sieve.names.get(sieve.last);
+        let guess = before.map_or(NOBODY, |before| before.next);
+        let guessed = sieve.names.get(guess);
+        let fits = guessed.is_some_and(|known| is_known(known) && is_sample_of(rest, &known.name));
+        let number = if fits {
+            guess
+        } else {
+            let len = rest.iter().position(|&byte| ends_name(byte));
+            let name = &rest[..len.unwrap_or(rest.len())];
+            match sieve.by_name.get(name).copied() {
+                Some(number) if is_known(&sieve.names[number]) => number,
+                _ => match self.meet(at, family_type)? {
+                    Some(number) => number,
+                    None => return Ok(None),
+                },
+            }
         };
-        if let Some(known) = self.sieve.names.get_mut(before) {
-            known.next = number;
+        let sieve = &mut *self.sieve;
+        if let Some(before) = sieve.names.get_mut(sieve.last) {
+            before.next = number;
         }
-        Ok(self.skipped(number))
-    }
-
-    fn skipped(&self, number: usize) -> Option<usize> {
-        (self.sieve.names[number].fate == Fate::Skip).then_some(number)
+        sieve.last = number;
+        let known = &sieve.names[number];
+        Ok((known.fate == Fate::Skip).then_some(known.name.len()))
     }
 
     /// The first line of a name: it is parsed, and says what becomes of the others. None where names are too many to be
