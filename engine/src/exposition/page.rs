@@ -10,7 +10,7 @@ use crate::store::SeriesId;
 
 use super::line::{self, FamilyType, Line};
 use super::number;
-use super::sieve::{Passed, Sieve, Walk};
+use super::sieve::{Passed, Sieve, Walk, open_quote};
 use super::template::{Chunk, Place, Row, RowKind};
 
 /// A value that is not the text it was.
@@ -176,6 +176,7 @@ pub(crate) fn compare(
         old_type: FamilyType::Unknown,
         new_type: FamilyType::Unknown,
         misses: 0,
+        run: 0..0,
         ahead: None,
     };
     compare.run().map_err(|reason| PageError {
@@ -204,6 +205,8 @@ struct Compare<'a, 'm> {
     new_type: FamilyType,
     /// New lines in a row, to know when to stop guessing.
     misses: usize,
+    /// In the body: the newest run of lines that were passed over.
+    run: Range<usize>,
     /// Every remaining row by its key, made once guessing has failed.
     ahead: Option<HashMap<Vec<u8>, Place>>,
 }
@@ -348,7 +351,7 @@ impl Compare<'_, '_> {
         match self.pass() {
             Ok(Some(passed)) if passed.family_type == family_type => {
                 self.old_type = family_type;
-                self.take_run(&passed);
+                self.take_run(&passed); // `at` moves on with the row
                 Fit::Yes(passed.end)
             }
             // What breaks is found again, and told, when the line is taken by itself.
@@ -376,6 +379,7 @@ impl Compare<'_, '_> {
     }
 
     fn take_run(&mut self, passed: &Passed) {
+        self.run = self.at..passed.end;
         self.new_type = passed.family_type;
         self.page.samples += passed.samples;
         self.page.dropped += passed.samples;
@@ -421,7 +425,21 @@ impl Compare<'_, '_> {
             self.skip_to(self.after(found));
         }
         self.misses += 1;
+        self.check_run()?;
         self.take_new(line, next)
+    }
+
+    /// A new line says something, and what stands above it was passed over: it must not be part of a label's value that
+    /// holds a line break.
+    fn check_run(&mut self) -> Result<(), String> {
+        if self.run.is_empty() || self.run.end != self.at {
+            return Ok(());
+        }
+        if let Some(at) = open_quote(&self.body[self.run.clone()]) {
+            self.at = self.run.start + at;
+            return Err("a label's value holds a line break, written as such".to_owned());
+        }
+        Ok(())
     }
 
     /// A row further on, whose key is this line's.
