@@ -169,13 +169,15 @@ impl Sieve {
         self.new.clear();
     }
 
-    /// The page is the template now.
-    pub(crate) fn applied(&mut self) {
+    /// The page is the template now. True where names were met on it.
+    pub(crate) fn applied(&mut self) -> bool {
+        let met = !self.new.is_empty();
         for &at in &self.new {
             self.names[at].seen_on = None;
         }
         self.new.clear();
         self.outdated = false;
+        met
     }
 
     /// Whether the newest page tells when its process started.

@@ -270,10 +270,11 @@ impl Staged<'_> {
         // Only now: a page that the store refuses leaves the next one to start over again.
         stage.start_over = std::mem::take(&mut stage.retry);
         stage.page.looked_at = Vec::new();
-        if let Some(sieve) = &mut stage.sieve {
-            sieve.applied();
-        }
+        let met = stage.sieve.as_mut().is_some_and(Sieve::applied);
         if stage.page.pieces.is_empty() {
+            if met {
+                *bytes = stage.bytes();
+            }
             return;
         }
         stage.rebuild(body, placed);

@@ -1,7 +1,8 @@
 //! Signals: numbers that may be told to a scaler, each with the answer to "how do you know".
 //!
 //! `facts` gathers what targets have shown, `scope` says which of them count, `judge` what may be told, `room` keeps
-//! it together; `view` shows the store to a signal's query, `names` and `policy` are what can be said beforehand.
+//! it together; `view` shows the store to a signal's query, `needed` says what must be kept of a page for all of that,
+//! `names` and `policy` are what can be said beforehand.
 
 mod explain;
 mod facts;

@@ -57,8 +57,9 @@ impl Needed {
     /// Whether some part of this family is kept, so that its HELP and TYPE matter.
     pub(crate) fn needs_family(&self, family: &str) -> bool {
         let parts = ["", "_bucket", "_sum", "_count", "_total"];
-        let part_is_needed = |part: &&str| self.needs(&format!("{family}{part}"));
-        parts.iter().any(|part| part_is_needed(&part))
+        parts
+            .iter()
+            .any(|part| self.needs(&format!("{family}{part}")))
     }
 
     /// Whether the values of this label prove something.
