@@ -11,6 +11,9 @@
 //!  Row    | shared u16 | value_len u8 | value_cap u8 | suffix_len u32 | id u32 |     12 bytes
 //! ```
 //!
+//! Where only what signals need is kept, one row with an empty key stands for a run of lines that are passed over
+//! (`sieve`), however many they are.
+//!
 //! An edit rewrites the chunk it falls in (some 20 kB), never the page. Budget: 15 ns for a line whose value stands,
 //! 25 ns for one whose value moved; 75 bytes a series. Bench: `scrape_parse`.
 
