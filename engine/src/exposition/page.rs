@@ -351,7 +351,7 @@ impl Compare<'_, '_> {
         match self.pass() {
             Ok(Some(passed)) if passed.family_type == family_type => {
                 self.old_type = family_type;
-                self.take_run(&passed); // `at` moves on with the row
+                self.take_run(&passed);
                 Fit::Yes(passed.end)
             }
             // What breaks is found again, and told, when the line is taken by itself.
