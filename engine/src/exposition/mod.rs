@@ -4,6 +4,7 @@ mod line;
 mod mapper;
 mod number;
 mod page;
+mod run;
 mod sieve;
 mod stage;
 mod template;

@@ -10,7 +10,8 @@ use crate::store::SeriesId;
 
 use super::line::{self, FamilyType, Line};
 use super::number;
-use super::sieve::{Passed, Sieve, Walk, open_quote};
+use super::run::{Passed, Walk, open_quote};
+use super::sieve::Sieve;
 use super::template::{Chunk, Place, Row, RowKind};
 
 /// A value that is not the text it was.
