@@ -7,7 +7,10 @@ use std::hint::black_box;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use stillwell_benches::pages::LoadPage;
 use stillwell_engine::labels::Labels;
-use stillwell_engine::{Engine, Format, Limits, ScrapeFacts, Stage, TargetSpec, Timestamp, Writer};
+use stillwell_engine::signal::Policy;
+use stillwell_engine::{
+    Engine, Format, Limits, Retain, ScrapeFacts, Stage, TargetSpec, Timestamp, Writer,
+};
 
 struct Target {
     writer: Writer,
@@ -17,6 +20,10 @@ struct Target {
 }
 
 fn engine() -> (Writer, Stage) {
+    engine_that_retains(Retain::All)
+}
+
+fn engine_that_retains(retain: Retain) -> (Writer, Stage) {
     let limits = Limits {
         memory_bytes_max: 4 << 30,
         retention_ms: 60_000,
@@ -25,6 +32,7 @@ fn engine() -> (Writer, Stage) {
     let labels = Labels::from_pairs([("job", "epp"), ("instance", "10.0.0.7:9090")]);
     let (_, stage) = writer.add_target(TargetSpec {
         labels,
+        retain,
         ..TargetSpec::default()
     });
     (writer, stage)
@@ -132,7 +140,47 @@ fn main() {
         });
     }
     group.finish();
+    retain_signals(&mut criterion);
     criterion.final_summary();
+}
+
+/// One signal, and a target that keeps only what it needs: of a page of histograms their counts are looked at, for
+/// their pools, and the rest is passed over. The time is for the whole page.
+fn retain_signals(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("retain_signals");
+    group.sample_size(20);
+    for samples in [2_024, 200_000] {
+        let mut target = Target::new(0, 0);
+        (target.writer, target.stage) = engine_that_retains(Retain::Signals);
+        let signal = "sum(llm_d_epp_flow_control_queue_size)";
+        let watched = target.writer.watch(signal, Policy::default());
+        watched.expect("a valid query");
+        target.page = LoadPage::new(0, samples, 20);
+        target.page.add_start();
+        let lines = lines_of(&target.page.text);
+        for _ in 0..20 {
+            target.page.step();
+            target.take();
+        }
+        group.throughput(Throughput::Elements(lines));
+        group.bench_function(BenchmarkId::new("moving_20", samples), |bencher| {
+            bencher.iter_custom(|rounds| {
+                let mut total = std::time::Duration::ZERO;
+                for _ in 0..rounds {
+                    target.page.step();
+                    let start = now();
+                    target.take();
+                    total += start.elapsed();
+                }
+                total
+            });
+        });
+    }
+    group.finish();
+}
+
+fn lines_of(page: &[u8]) -> u64 {
+    page.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
 #[expect(clippy::disallowed_types, reason = "a bench measures")]

@@ -70,6 +70,13 @@ impl LoadPage {
         }
     }
 
+    /// Adds the line by which a gateway tells when its process started.
+    pub fn add_start(&mut self) {
+        let line = b"process_start_time_seconds 1.7952e+09\n";
+        self.text.extend_from_slice(line);
+        self.samples += 1;
+    }
+
     /// Samples on the page.
     pub fn samples(&self) -> usize {
         self.samples

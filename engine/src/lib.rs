@@ -15,7 +15,7 @@ pub mod time;
 mod waits;
 mod writer;
 
-pub use exposition::{Format, PageError, Stage, Staged, TargetSpec};
+pub use exposition::{Format, PageError, Retain, Stage, Staged, TargetSpec};
 pub use limits::Limits;
 pub use reader::{Reader, Stats};
 pub use store::{Bytes, PlainView, SeriesId, TargetId};

@@ -101,7 +101,8 @@ pub const SIGNALS_MAX: usize = 4_000;
 /// Contributing series that an explanation lists; it counts the others.
 pub const EXPLAINED_SERIES_MAX: usize = 200;
 
-/// Metric names remembered for ever per group of targets. A page makes as many as it likes; a gateway has some 150.
+/// Metric names remembered for ever per group of targets, and by each target that keeps only what signals need. A page
+/// makes as many as it likes; a gateway has some 150.
 pub const EVER_METRICS_MAX: usize = 16_384;
 
 /// Pools remembered per target. A gateway serves one.

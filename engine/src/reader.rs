@@ -91,7 +91,16 @@ impl Reader {
         pins: &[(String, String)],
     ) -> Option<Reading> {
         self.refresh(signal);
-        self.room.read().read(signal, now, pins)
+        let room = self.room.read();
+        let reading = room.read(signal, now, pins);
+        let is_asked_anew = room.facts.needs.is_asked_anew(pins);
+        drop(room);
+        if is_asked_anew {
+            let mut room = self.room.write();
+            let Room { facts, names, .. } = &mut *room;
+            facts.needs.ask(pins, names);
+        }
+        reading
     }
 
     /// The labels that each selector of a signal's query pins to one and the same value: what its numbers are about, though

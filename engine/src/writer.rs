@@ -117,8 +117,10 @@ pub struct ScrapeFacts {
 pub struct Committed {
     /// Sample lines on the page.
     pub samples_scraped: u64,
-    /// Of these, what relabelling left.
+    /// Of these, what relabelling left and is kept.
     pub samples_post_relabel: u64,
+    /// Lines passed over, because no signal needs them.
+    pub lines_skipped: u64,
     /// Lines that the page before did not have and that became series.
     pub series_added: u64,
     /// Lines whose series another line of the page has: the first wins.
@@ -241,10 +243,12 @@ impl Writer {
             target,
             &spec.labels,
             i64::try_from(spec.interval_ms).unwrap_or(i64::MAX),
+            spec.retain,
         );
         room.rescope();
+        let needed = room.facts.needs.board();
         drop(room);
-        (target, Stage::new(target, spec))
+        (target, Stage::new(target, spec, needed))
     }
 
     /// Takes a page, whole or not at all.
@@ -256,11 +260,12 @@ impl Writer {
     ) -> Result<Committed, CommitError> {
         let target = staged.target();
         self.check(&staged, at)?;
-        let staged = self.settle(staged)?;
+        let mut staged = self.settle(staged)?;
         let (samples_scraped, samples_post_relabel) = staged.samples();
         let mut committed = Committed {
             samples_scraped,
             samples_post_relabel,
+            lines_skipped: staged.skipped(),
             ..Committed::default()
         };
         let store = Arc::clone(&self.store);
@@ -299,7 +304,7 @@ impl Writer {
         self.report(&mut store, target, report.len(), &[added]);
         self.reported(&mut store, target, at);
         drop(store);
-        self.observe(&staged, &placed, at, counters_fell);
+        self.observe(&mut staged, &placed, at, counters_fell);
         let waited_ns = self.stopwatch.take_ns();
         if self.stopwatch.now_ns.is_some() {
             self.waits.record(waited_ns);
@@ -391,7 +396,7 @@ impl Writer {
     /// What the page says of its target, and what signals make of it.
     fn observe(
         &mut self,
-        staged: &Staged<'_>,
+        staged: &mut Staged<'_>,
         placed: &[Placed],
         at: Timestamp,
         counters_fell: bool,
@@ -401,18 +406,36 @@ impl Writer {
         let room = &mut *room;
         if !placed.is_empty() || !staged.page().gone.is_empty() {
             let store = self.store.read();
-            for &id in &staged.page().gone {
+            // A line that moved, or a page that was taken as a whole, gives up a series and has it again.
+            let gone: HashSet<SeriesId> = staged.page().gone.iter().copied().collect();
+            let stays = |placed: &Placed| match placed {
+                Placed::Series(id) if gone.contains(id) => Some(*id),
+                _ => None,
+            };
+            let stay: HashSet<SeriesId> = placed.iter().filter_map(stays).collect();
+            for &id in gone.difference(&stay) {
                 room.facts
                     .series_went(target, id, store.metric_name(id).unwrap_or(""));
             }
             for (sample, placed) in staged.new_samples().zip(placed) {
                 if let (Some(labels), Placed::Series(id) | Placed::Own(id)) =
                     (sample.labels, placed)
+                    && !stay.contains(id)
                 {
                     room.facts.series_came(target, *id, labels, &room.names);
                 }
             }
             room.facts.settle_names(target);
+        }
+        if let Some(sieve) = staged.sieve() {
+            for name in sieve.new_names() {
+                room.facts.name_skipped(target, name, &room.names);
+            }
+            for labels in &staged.page().looked_at {
+                room.facts.series_looked_at(target, labels, &room.names);
+            }
+            room.needs_taken(target, sieve.version(), at.ms());
+            staged.set_tells_start(room.facts.tells_start(target));
         }
         let value = |id: SeriesId| f64::from_bits(self.store.read().series.row(id).bits);
         let change = room.facts.good_page(target, at.ms(), value, counters_fell);
@@ -617,6 +640,12 @@ impl Work<'_, '_> {
         self.store.clocks[self.clock.index()].next_tick()
     }
 
+    fn watch_counter(&mut self, id: SeriesId, bits: u64) {
+        if self.watch_counters && !self.counters_fell {
+            self.counters_fell = self.store.is_fallen_counter(id, bits);
+        }
+    }
+
     /// A timestamp from a future that retention would never reach.
     fn is_ahead(&self, time_ms: i64) -> bool {
         time_ms > self.at_ms.saturating_add(AHEAD_MS_MAX)
@@ -647,6 +676,8 @@ impl Work<'_, '_> {
                 ),
             };
             match at {
+                // A page that is taken as a whole brings back what was there.
+                Placed::Series(id) | Placed::Own(id) if leaving.contains(&id) => {}
                 Placed::Series(_) | Placed::Own(_) => committed.series_added += 1,
                 Placed::Duplicate => committed.duplicates += 1,
                 Placed::Conflict => committed.conflicts += 1,
@@ -710,6 +741,7 @@ impl Work<'_, '_> {
             if !is_free || !claimed.insert(id) {
                 return Placed::Duplicate;
             }
+            self.watch_counter(id, bits);
             self.store.change(id, tick, bits);
             return Placed::Series(id);
         }
@@ -732,9 +764,7 @@ impl Work<'_, '_> {
         let tick = self.tick();
         for change in &staged.page().changes {
             if let Some(id) = change.series {
-                if self.watch_counters && !self.counters_fell {
-                    self.counters_fell = self.store.is_fallen_counter(id, change.bits);
-                }
+                self.watch_counter(id, change.bits);
                 self.store.change(id, tick, change.bits);
                 self.breathe();
             }

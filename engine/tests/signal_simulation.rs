@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use stillwell_engine::labels::Labels;
 use stillwell_engine::signal::{Policy, SignalId, State};
 use stillwell_engine::{
-    Engine, Format, Limits, Reader, ScrapeFacts, Stage, TargetSpec, Timestamp, Writer,
+    Engine, Format, Limits, Reader, Retain, ScrapeFacts, Stage, TargetSpec, Timestamp, Writer,
 };
 
 const INTERVAL_MS: i64 = 1_000;
@@ -120,6 +120,12 @@ impl Replica {
                 let spec = TargetSpec {
                     labels,
                     interval_ms: INTERVAL_MS as u64,
+                    // One replica keeps everything and the other what signals need: they have to agree.
+                    retain: if self.shift_ms == 0 {
+                        Retain::All
+                    } else {
+                        Retain::Signals
+                    },
                     ..TargetSpec::default()
                 };
                 let (_, stage) = self.writer.add_target(spec);
@@ -264,7 +270,9 @@ fn pool_of(seen: &Seen) -> usize {
 fn page(gateway: &Gateway) -> String {
     let pool = POOLS[gateway.pool];
     let mut page = format!(
-        "process_start_time_seconds {}\nllm_d_epp_info{{commit=\"x\"}} 1\n\
+        "# TYPE go_goroutines gauge\ngo_goroutines 12\ngo_threads 7\n\
+         process_start_time_seconds {}\nllm_d_epp_info{{commit=\"x\"}} 1\n\
+         workqueue_adds_total{{controller=\"pod\"}} 17\n\
          llm_d_epp_flow_control_pool_saturation{{inference_pool=\"{pool}\"}} 0.5\n",
         gateway.start
     );

@@ -1,10 +1,14 @@
 //! Pages: any bytes are taken whole or refused, and what is known of a target's earlier pages never changes what a
 //! page says: a server that has seen them all holds the same as one that sees only this one.
+//!
+//! Where only what signals need is kept, the same holds of what is kept, on pages that both take: lines that are
+//! passed over are not validated, and which those are is known by the first line of each name.
 
 use stillwell_engine::labels::Labels;
 use stillwell_engine::promql::{EvalOptions, Features, Query, Value};
+use stillwell_engine::signal::Policy;
 use stillwell_engine::{
-    Engine, Format, Limits, Reader, ScrapeFacts, Stage, TargetSpec, Timestamp, Writer,
+    Engine, Format, Limits, Reader, Retain, ScrapeFacts, Stage, TargetSpec, Timestamp, Writer,
 };
 
 /// Between the pages of an input.
@@ -14,6 +18,11 @@ const PAGES_MAX: usize = 8;
 /// Bytes of a page that are played.
 const PAGE_BYTES_MAX: usize = 1 << 14;
 
+/// All that is on a page.
+const ALL: &str = "{__name__!=\"\",__name__!=\"scrape_series_added\"}";
+/// What the signal reads, where only that is kept.
+const NEEDED: &str = "{__name__=~\"[a-m].*\"}";
+
 /// A gateway that has one target.
 struct Gateway {
     writer: Writer,
@@ -22,11 +31,15 @@ struct Gateway {
 }
 
 impl Gateway {
-    fn new() -> Gateway {
+    fn new(retain: Retain) -> Gateway {
         let (mut writer, reader) = Engine::new(Limits::default());
+        writer
+            .watch(&format!("count({NEEDED})"), Policy::default())
+            .expect("a valid query");
         let (_, stage) = writer.add_target(TargetSpec {
             labels: Labels::from_pairs([("instance", "i"), ("job", "j")]),
             interval_ms: 1_000,
+            retain,
             ..TargetSpec::default()
         });
         Gateway {
@@ -61,10 +74,9 @@ impl Gateway {
         taken
     }
 
-    /// Every series of the page with its value's bits, sorted.
-    fn holds(&self, at: Timestamp) -> Vec<(Labels, u64)> {
-        let all = "{__name__!=\"\",__name__!=\"scrape_series_added\"}";
-        let query = Query::parse(all, &Features::default()).expect("a valid query");
+    /// Every series that fits with its value's bits, sorted.
+    fn holds(&self, what: &str, at: Timestamp) -> Vec<(Labels, u64)> {
+        let query = Query::parse(what, &Features::default()).expect("a valid query");
         let answer = query
             .instant(&self.reader.plain(), at, &EvalOptions::default())
             .expect("within limits");
@@ -82,17 +94,32 @@ impl Gateway {
 
 /// Plays the pages to one gateway, and each alone to a new one.
 pub fn run(data: &[u8]) {
-    let mut known = Gateway::new();
+    let mut known = Gateway::new(Retain::All);
+    let mut sparing = Gateway::new(Retain::Signals);
     let pages = data.split(|byte| *byte == SEPARATOR).take(PAGES_MAX);
     for (number, page) in pages.enumerate() {
         let page = &page[..page.len().min(PAGE_BYTES_MAX)];
         let at = Timestamp::from_ms(1_800_000_000_000 + number as i64 * 1_000);
-        let mut fresh = Gateway::new();
+        let mut fresh = Gateway::new(Retain::All);
         assert_eq!(
             known.scrape(page, at),
             fresh.scrape(page, at),
             "one judgement"
         );
-        assert_eq!(known.holds(at), fresh.holds(at), "one content");
+        assert_eq!(known.holds(ALL, at), fresh.holds(ALL, at), "one content");
+        let mut sparing_fresh = Gateway::new(Retain::Signals);
+        let (warm_takes, takes) = (sparing.scrape(page, at), sparing_fresh.scrape(page, at));
+        let kept = sparing_fresh.holds(NEEDED, at);
+        if warm_takes && takes {
+            assert_eq!(sparing.holds(NEEDED, at), kept, "one kept content");
+        }
+        if takes
+            && fresh
+                .holds("up", at)
+                .iter()
+                .all(|up| up.1 == 1f64.to_bits())
+        {
+            assert_eq!(fresh.holds(NEEDED, at), kept, "what all of it would have");
+        }
     }
 }

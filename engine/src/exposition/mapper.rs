@@ -9,6 +9,16 @@ use crate::number_text::push_general;
 use super::line::FamilyType;
 use super::page::MapLabels;
 
+/// What is kept of a target's pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Retain {
+    /// Every sample.
+    #[default]
+    All,
+    /// What signals need. Other lines are passed over unread: they are counted, and neither stored nor validated.
+    Signals,
+}
+
 /// How the samples of one target become series.
 #[derive(Clone, Debug, Default)]
 pub struct TargetSpec {
@@ -20,7 +30,7 @@ pub struct TargetSpec {
     pub honor_timestamps: bool,
     /// Applied to every sample's labels.
     pub metric_relabel: Vec<RelabelRule>,
-    /// Samples of one scrape after relabelling; 0 is no limit. More fail the scrape.
+    /// Samples of one scrape that are kept; 0 is no limit. More fail the scrape.
     pub sample_limit: u64,
     /// Labels of one sample; 0 is no limit.
     pub label_limit: usize,
@@ -30,6 +40,8 @@ pub struct TargetSpec {
     pub label_value_bytes_max: usize,
     /// The time between two scrapes.
     pub interval_ms: u64,
+    /// What is kept.
+    pub retain: Retain,
 }
 
 /// A spec with the memory that it works in.
@@ -162,6 +174,10 @@ impl MapLabels for Mapper {
 
     fn honor_timestamps(&self) -> bool {
         self.spec.honor_timestamps
+    }
+
+    fn adds(&self, label: &str) -> bool {
+        self.spec.labels.get(label).is_some()
     }
 }
 

@@ -4,6 +4,8 @@ mod line;
 mod mapper;
 mod number;
 mod page;
+mod run;
+mod sieve;
 mod stage;
 mod template;
 
@@ -12,6 +14,6 @@ pub(crate) use page::{Always, Metadata};
 pub(crate) use stage::Placed;
 
 pub use line::FamilyType;
-pub use mapper::TargetSpec;
+pub use mapper::{Retain, TargetSpec};
 pub use page::PageError;
 pub use stage::{FamilyMetadata, Format, Stage, Staged};

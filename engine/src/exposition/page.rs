@@ -10,6 +10,8 @@ use crate::store::SeriesId;
 
 use super::line::{self, FamilyType, Line};
 use super::number;
+use super::run::{Passed, Walk, open_quote};
+use super::sieve::Sieve;
 use super::template::{Chunk, Place, Row, RowKind};
 
 /// A value that is not the text it was.
@@ -53,6 +55,8 @@ pub(crate) struct NewLine {
 /// What a new line is.
 #[derive(Debug)]
 pub(crate) enum NewKind {
+    /// A run of lines that are passed over.
+    Skipped(FamilyType),
     Comment,
     Type(FamilyType),
     Sample {
@@ -82,8 +86,12 @@ pub(crate) struct Page {
     pub(crate) metadata: Vec<Metadata>,
     /// Sample lines on the page.
     pub(crate) samples: u64,
-    /// Those that relabelling drops.
+    /// Those that relabelling drops, and those that are not kept.
     pub(crate) dropped: u64,
+    /// Lines passed over.
+    pub(crate) skipped: u64,
+    /// New samples that are not kept, for what their labels tell.
+    pub(crate) looked_at: Vec<crate::labels::Labels>,
     key: Vec<u8>,
 }
 
@@ -95,8 +103,10 @@ impl Page {
         self.new_lines.clear();
         self.gone.clear();
         self.metadata.clear();
+        self.looked_at.clear();
         self.samples = 0;
         self.dropped = 0;
+        self.skipped = 0;
     }
 
     /// Bytes held between pages.
@@ -136,21 +146,28 @@ pub(crate) trait MapLabels {
     ) -> Result<Option<crate::labels::Labels>, String>;
     /// Whether timestamps on the page count.
     fn honor_timestamps(&self) -> bool;
+    /// Whether every series of the target has this label, whatever its page says.
+    fn adds(&self, label: &str) -> bool;
 }
 
-/// Compares `body` with the template.
+/// Compares `body` with the template. With a sieve, what it does not keep is passed over.
 pub(crate) fn compare(
     chunks: &[Chunk],
     body: &[u8],
     map: &mut dyn MapLabels,
+    mut sieve: Option<&mut Sieve>,
     page: &mut Page,
 ) -> Result<(), PageError> {
     page.clear();
+    if let Some(sieve) = &mut sieve {
+        sieve.restart();
+    }
     let mut compare = Compare {
         chunks,
         body,
         honor_timestamps: map.honor_timestamps(),
         map,
+        sieve,
         page,
         at: 0,
         place: Place::default(),
@@ -160,6 +177,7 @@ pub(crate) fn compare(
         old_type: FamilyType::Unknown,
         new_type: FamilyType::Unknown,
         misses: 0,
+        run: 0..0,
         ahead: None,
     };
     compare.run().map_err(|reason| PageError {
@@ -172,6 +190,7 @@ struct Compare<'a, 'm> {
     chunks: &'a [Chunk],
     body: &'a [u8],
     map: &'m mut dyn MapLabels,
+    sieve: Option<&'m mut Sieve>,
     honor_timestamps: bool,
     page: &'m mut Page,
     /// In the body: where the line begins that comes next.
@@ -187,6 +206,8 @@ struct Compare<'a, 'm> {
     new_type: FamilyType,
     /// New lines in a row, to know when to stop guessing.
     misses: usize,
+    /// In the body: the newest run of lines that were passed over.
+    run: Range<usize>,
     /// Every remaining row by its key, made once guessing has failed.
     ahead: Option<HashMap<Vec<u8>, Place>>,
 }
@@ -265,6 +286,9 @@ impl Compare<'_, '_> {
         let body = self.body;
         let kind = row.kind();
         if !kind.is_sample() {
+            if let RowKind::Skipped(of) = kind {
+                return self.fit_run(of);
+            }
             if body.get(value_at).is_some_and(|&byte| byte != b'\n') {
                 return Fit::No;
             }
@@ -323,6 +347,46 @@ impl Compare<'_, '_> {
         Fit::Yes(value_at + len)
     }
 
+    /// Lines that are passed over, as on the last page; how many does not matter.
+    fn fit_run(&mut self, family_type: FamilyType) -> Fit {
+        match self.pass() {
+            Ok(Some(passed)) if passed.family_type == family_type => {
+                self.old_type = family_type;
+                self.take_run(&passed);
+                Fit::Yes(passed.end)
+            }
+            // What breaks is found again, and told, when the line is taken by itself.
+            _ => Fit::No,
+        }
+    }
+
+    /// The run of lines here that are passed over.
+    fn pass(&mut self) -> Result<Option<Passed>, String> {
+        let Some(sieve) = &mut self.sieve else {
+            return Ok(None);
+        };
+        let mut walk = Walk {
+            sieve,
+            map: self.map,
+            body: self.body,
+        };
+        match walk.pass(self.at, self.new_type) {
+            Ok(passed) => Ok((passed.lines > 0).then_some(passed)),
+            Err((at, why)) => {
+                self.at = at;
+                Err(why)
+            }
+        }
+    }
+
+    fn take_run(&mut self, passed: &Passed) {
+        self.run = self.at..passed.end;
+        self.new_type = passed.family_type;
+        self.page.samples += passed.samples;
+        self.page.dropped += passed.samples;
+        self.page.skipped += passed.lines;
+    }
+
     #[inline]
     fn count(&mut self, kind: RowKind) {
         self.page.samples += 1;
@@ -333,6 +397,14 @@ impl Compare<'_, '_> {
 
     /// The line at `at` is not the expected row: find the row it is, or take it as new.
     fn out_of_step(&mut self) -> Result<(), String> {
+        if let Some(passed) = self.pass()? {
+            self.keep_until(self.place);
+            self.take_run(&passed);
+            let kind = NewKind::Skipped(passed.family_type);
+            self.push_new(self.at..self.at, self.at..self.at, kind);
+            self.at = passed.end;
+            return Ok(());
+        }
         let (line, next) = line::parse(self.body, self.at)?;
         if let Some(found) = self.find_ahead(&line, next) {
             self.skip_to(found);
@@ -354,7 +426,21 @@ impl Compare<'_, '_> {
             self.skip_to(self.after(found));
         }
         self.misses += 1;
+        self.check_run()?;
         self.take_new(line, next)
+    }
+
+    /// A new line says something, and what stands above it was passed over: it must not be part of a label's value that
+    /// holds a line break.
+    fn check_run(&mut self) -> Result<(), String> {
+        if self.run.is_empty() || self.run.end != self.at {
+            return Ok(());
+        }
+        if let Some(at) = open_quote(&self.body[self.run.clone()]) {
+            self.at = self.run.start + at;
+            return Err("a label's value holds a line break, written as such".to_owned());
+        }
+        Ok(())
     }
 
     /// A row further on, whose key is this line's.
@@ -416,7 +502,9 @@ impl Compare<'_, '_> {
                 walked += 1;
                 key.truncate(usize::from(row.shared));
                 key.extend_from_slice(chunk.suffix(row, text_at));
-                if let Some(found) = visit(key, place) {
+                // A run has no key to be found by.
+                let is_run = matches!(row.kind(), RowKind::Skipped(_));
+                if !is_run && let Some(found) = visit(key, place) {
                     return Some(found);
                 }
                 text_at = chunk.next_text(row, text_at);
@@ -476,7 +564,7 @@ impl Compare<'_, '_> {
             };
             match row.kind() {
                 RowKind::Series(series) => self.page.gone.push(series),
-                RowKind::Type(of) => self.old_type = of,
+                RowKind::Type(of) | RowKind::Skipped(of) => self.old_type = of,
                 _ => {}
             }
             self.text_at = chunk.next_text(row, self.text_at);
@@ -517,7 +605,11 @@ impl Compare<'_, '_> {
                 (self.at..end, end..end, NewKind::Type(family_type))
             }
             Line::Sample(sample) => {
-                let labels = self.map.map(&sample.labels, self.new_type)?;
+                let mut labels = self.map.map(&sample.labels, self.new_type)?;
+                if let Some(sieve) = &self.sieve {
+                    let left_out = labels.take_if(|labels| !sieve.keeps(labels));
+                    self.page.looked_at.extend(left_out);
+                }
                 self.page.samples += 1;
                 self.page.dropped += u64::from(labels.is_none());
                 let time_ms = if self.honor_timestamps {
@@ -533,12 +625,16 @@ impl Compare<'_, '_> {
                 (self.at..sample.value.start, sample.value, kind)
             }
         };
+        self.push_new(key, value, kind);
+        self.at = next;
+        Ok(())
+    }
+
+    fn push_new(&mut self, key: Range<usize>, value: Range<usize>, kind: NewKind) {
         self.page
             .pieces
             .push(Piece::New(self.page.new_lines.len() as u32));
         self.page.new_lines.push(NewLine { key, value, kind });
-        self.at = next;
-        Ok(())
     }
 }
 

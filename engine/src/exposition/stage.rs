@@ -2,13 +2,17 @@
 //!
 //! `parse` may run on any thread and changes nothing that lasts; `Writer::commit` takes the whole of it or nothing.
 
+use std::sync::Arc;
+
 use crate::labels::Labels;
+use crate::signal::Board;
 use crate::store::{SeriesId, TargetId};
 
 use super::line::FamilyType;
-use super::mapper::{Mapper, TargetSpec};
+use super::mapper::{Mapper, Retain, TargetSpec};
 use super::page::{self, Change, Metadata, NewKind, Page, PageError, Piece};
-use super::template::{Builder, Chunk, NewRow, RowKind};
+use super::sieve::Sieve;
+use super::template::{Builder, Chunk, NewRow, Place, RowKind};
 
 /// The wire formats of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +35,8 @@ impl Format {
 pub struct Stage {
     target: TargetId,
     mapper: Mapper,
+    /// Where only what signals need is kept.
+    sieve: Option<Sieve>,
     template: Vec<Chunk>,
     page: Page,
     /// Some line's series belongs to an earlier line or another target: a change of structure may free it.
@@ -49,9 +55,14 @@ pub struct Staged<'a> {
 }
 
 impl Stage {
-    pub(crate) fn new(target: TargetId, spec: TargetSpec) -> Stage {
+    pub(crate) fn new(target: TargetId, spec: TargetSpec, needed: Arc<Board>) -> Stage {
+        let sieve = match spec.retain {
+            Retain::All => None,
+            Retain::Signals => Some(Sieve::new(needed, &spec)),
+        };
         Stage {
             target,
+            sieve,
             mapper: Mapper::new(spec),
             template: Vec::new(),
             page: Page::default(),
@@ -80,7 +91,19 @@ impl Stage {
                 reason: format!("a page of {} bytes is past 4 GiB", body.len()),
             });
         }
-        page::compare(&self.template, body, &mut self.mapper, &mut self.page)?;
+        // By another set of needed names every line is decided on anew.
+        if self.sieve.as_mut().is_some_and(|sieve| sieve.begin(body)) {
+            self.compare_whole(body)?;
+            return Ok(Staged { stage: self, body });
+        }
+        let sieve = self.sieve.as_mut();
+        page::compare(
+            &self.template,
+            body,
+            &mut self.mapper,
+            sieve,
+            &mut self.page,
+        )?;
         let edited = !self.page.pieces.is_empty();
         if self.start_over || (edited && self.contested) {
             self.compare_whole(body)?;
@@ -90,8 +113,14 @@ impl Stage {
 
     /// Takes a page as if it were the first: every line is new, every known series is one to give up.
     fn compare_whole(&mut self, body: &[u8]) -> Result<(), PageError> {
-        page::compare(&[], body, &mut self.mapper, &mut self.page)?;
+        let sieve = self.sieve.as_mut();
+        page::compare(&[], body, &mut self.mapper, sieve, &mut self.page)?;
         let Stage { template, page, .. } = self;
+        // A page without a line is an edit too: every row goes.
+        if page.pieces.is_empty() && !template.is_empty() {
+            let start = Place::default();
+            page.pieces.push(Piece::Keep(start, start));
+        }
         let rows = template.iter().flat_map(|chunk| &chunk.rows);
         page.gone.extend(rows.filter_map(|row| match row.kind() {
             RowKind::Series(id) => Some(id),
@@ -123,7 +152,8 @@ impl Stage {
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        self.page.bytes() + self.template.iter().map(Chunk::bytes).sum::<usize>()
+        let sieve = self.sieve.as_ref().map_or(0, Sieve::bytes);
+        sieve + self.page.bytes() + self.template.iter().map(Chunk::bytes).sum::<usize>()
     }
 }
 
@@ -151,7 +181,24 @@ impl Staged<'_> {
         self.stage.target
     }
 
-    /// Sample lines, and those of them that relabelling leaves.
+    /// Lines passed over.
+    pub(crate) fn skipped(&self) -> u64 {
+        self.stage.page.skipped
+    }
+
+    /// Where only what signals need is kept: by what it was decided, and what was met.
+    pub(crate) fn sieve(&self) -> Option<&Sieve> {
+        self.stage.sieve.as_ref()
+    }
+
+    /// Whether the newest page tells when its process started.
+    pub(crate) fn set_tells_start(&mut self, tells: bool) {
+        if let Some(sieve) = &mut self.stage.sieve {
+            sieve.set_tells_start(tells);
+        }
+    }
+
+    /// Sample lines, and those of them that are kept.
     pub(crate) fn samples(&self) -> (u64, u64) {
         (
             self.stage.page.samples,
@@ -192,7 +239,7 @@ impl Staged<'_> {
                     bits: *bits,
                     time_ms: *time_ms,
                 }),
-                NewKind::Comment | NewKind::Type(_) => None,
+                NewKind::Comment | NewKind::Type(_) | NewKind::Skipped(_) => None,
             })
     }
 
@@ -222,7 +269,12 @@ impl Staged<'_> {
         }
         // Only now: a page that the store refuses leaves the next one to start over again.
         stage.start_over = std::mem::take(&mut stage.retry);
+        stage.page.looked_at = Vec::new();
+        let met = stage.sieve.as_mut().is_some_and(Sieve::applied);
         if stage.page.pieces.is_empty() {
+            if met {
+                *bytes = stage.bytes();
+            }
             return;
         }
         stage.rebuild(body, placed);
@@ -249,6 +301,7 @@ impl Stage {
             let (kind, always) = match &line.kind {
                 NewKind::Comment => (RowKind::Comment, false),
                 NewKind::Type(of) => (RowKind::Type(*of), false),
+                NewKind::Skipped(of) => (RowKind::Skipped(*of), false),
                 NewKind::Sample { .. } => {
                     let placed = placed.next();
                     let kind = match placed {

@@ -11,6 +11,9 @@
 //!  Row    | shared u16 | value_len u8 | value_cap u8 | suffix_len u32 | id u32 |     12 bytes
 //! ```
 //!
+//! Where only what signals need is kept, one row with an empty key stands for a run of lines that are passed over
+//! (`sieve`), however many they are.
+//!
 //! An edit rewrites the chunk it falls in (some 20 kB), never the page. Budget: 15 ns for a line whose value stands,
 //! 25 ns for one whose value moved; 75 bytes a series. Bench: `scrape_parse`.
 
@@ -34,6 +37,8 @@ pub(crate) enum RowKind {
     Duplicate,
     /// A sample whose series another target has.
     Conflict,
+    /// A run of lines that are passed over, with an empty key; samples below it are of this type.
+    Skipped(FamilyType),
 }
 
 const ID_COMMENT: u32 = u32::MAX;
@@ -47,18 +52,33 @@ const ID_TYPES: [(u32, FamilyType); 5] = [
 const ID_DROPPED: u32 = u32::MAX - 6;
 const ID_DUPLICATE: u32 = u32::MAX - 7;
 const ID_CONFLICT: u32 = u32::MAX - 8;
+const ID_SKIPPED: [(u32, FamilyType); 5] = [
+    (u32::MAX - 9, FamilyType::Counter),
+    (u32::MAX - 10, FamilyType::Gauge),
+    (u32::MAX - 11, FamilyType::Histogram),
+    (u32::MAX - 12, FamilyType::Summary),
+    (u32::MAX - 13, FamilyType::Unknown),
+];
 /// Ids from here on are kinds, not series.
-const ID_KINDS: u32 = u32::MAX - 8;
+const ID_KINDS: u32 = u32::MAX - 13;
+
+fn id_of(ids: &[(u32, FamilyType); 5], of: FamilyType) -> u32 {
+    let same = ids.iter().find(|(_, have)| *have == of);
+    same.map_or(ID_COMMENT, |(id, _)| *id)
+}
+
+fn type_of(ids: &[(u32, FamilyType); 5], id: u32) -> Option<FamilyType> {
+    let same = ids.iter().find(|(have, _)| *have == id);
+    same.map(|(_, of)| *of)
+}
 
 impl RowKind {
     fn pack(self) -> u32 {
         match self {
             RowKind::Series(id) => id.0,
             RowKind::Comment => ID_COMMENT,
-            RowKind::Type(of) => ID_TYPES
-                .iter()
-                .find(|(_, have)| *have == of)
-                .map_or(ID_COMMENT, |(id, _)| *id),
+            RowKind::Type(of) => id_of(&ID_TYPES, of),
+            RowKind::Skipped(of) => id_of(&ID_SKIPPED, of),
             RowKind::Dropped => ID_DROPPED,
             RowKind::Duplicate => ID_DUPLICATE,
             RowKind::Conflict => ID_CONFLICT,
@@ -74,16 +94,20 @@ impl RowKind {
             ID_DROPPED => RowKind::Dropped,
             ID_DUPLICATE => RowKind::Duplicate,
             ID_CONFLICT => RowKind::Conflict,
-            _ => ID_TYPES
-                .iter()
-                .find(|(have, _)| *have == id)
-                .map_or(RowKind::Comment, |(_, of)| RowKind::Type(*of)),
+            _ => match (type_of(&ID_TYPES, id), type_of(&ID_SKIPPED, id)) {
+                (Some(of), _) => RowKind::Type(of),
+                (_, Some(of)) => RowKind::Skipped(of),
+                _ => RowKind::Comment,
+            },
         }
     }
 
     /// Whether the row is a sample, whatever becomes of it.
     pub(crate) fn is_sample(self) -> bool {
-        !matches!(self, RowKind::Comment | RowKind::Type(_))
+        !matches!(
+            self,
+            RowKind::Comment | RowKind::Type(_) | RowKind::Skipped(_)
+        )
     }
 }
 

@@ -189,6 +189,11 @@ impl RelabelRule {
         true
     }
 
+    /// Whether the pattern fits this label name.
+    pub(crate) fn fits_name(&self, label: &str) -> bool {
+        self.regex.is_match(label)
+    }
+
     fn source(&self, labels: &LabelsBuilder) -> String {
         let mut text = String::new();
         for (index, name) in self.spec.source_labels.iter().enumerate() {

@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use hashbrown::{HashMap, HashSet};
 
+use crate::exposition::Retain;
 use crate::labels::{Labels, METRIC_NAME};
 use crate::limits::{
     EVER_METRICS_MAX, GAPS_MAX, INTERVAL_MS_MAX, POOLS_PER_TARGET_MAX, REMEMBERED_LABELS_MAX,
@@ -14,11 +15,13 @@ use crate::limits::{
 use crate::store::{SeriesId, TargetId};
 
 use super::names::{Class, FAMILIES, Names, POOL_LABELS, REQUEST_LABELS};
+use super::needed::{Kept, Needs};
+use super::query::Selector;
 
 /// The metric by which a process tells when it started.
-const START_TIME: &str = "process_start_time_seconds";
+pub(crate) const START_TIME: &str = "process_start_time_seconds";
 /// The metric by which a replica tells whether it leads (controller-runtime).
-const LEADER: &str = "leader_election_master_status";
+pub(crate) const LEADER: &str = "leader_election_master_status";
 
 /// Why two targets' processes are told apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +47,8 @@ pub(crate) struct Facts {
     pub(crate) left_ms: i64,
     /// Metrics that signals read, under all their names, and what `structure` was when a series of each last came or went.
     watched: HashMap<String, u64>,
+    /// What signals need of targets that keep nothing else.
+    pub(crate) needs: Needs,
 }
 
 /// One target.
@@ -54,6 +59,7 @@ pub(crate) struct TargetFacts {
     pub(crate) labels: Labels,
     pub(crate) group: String,
     pub(crate) interval_ms: i64,
+    pub(crate) retain: Retain,
     pub(crate) first_good_ms: Option<i64>,
     /// The newest finished scrape: when, and whether it was good.
     pub(crate) last: Option<(i64, bool)>,
@@ -99,6 +105,13 @@ impl GroupFacts {
                 .seen
                 .get(label)
                 .is_some_and(|values| values.contains(value))
+    }
+
+    /// True where the metric is new to the group.
+    fn expose(&mut self, metric: &str) -> bool {
+        !self.ever.contains(metric)
+            && self.ever.len() < EVER_METRICS_MAX
+            && self.ever.insert(metric.into())
     }
 
     fn see(&mut self, label: &str, value: &str) {
@@ -165,6 +178,7 @@ impl Default for Facts {
             structure_of_all: 0,
             left_ms: i64::MIN,
             watched: HashMap::new(),
+            needs: Needs::default(),
         }
     }
 }
@@ -221,7 +235,7 @@ impl Facts {
             .filter_map(|(at, facts)| Some((TargetId(at as u32), facts.as_ref()?)))
     }
 
-    pub(crate) fn add(&mut self, id: TargetId, labels: &Labels, interval_ms: i64) {
+    pub(crate) fn add(&mut self, id: TargetId, labels: &Labels, interval_ms: i64, retain: Retain) {
         let name = labels
             .get("instance")
             .unwrap_or("a target without instance")
@@ -232,6 +246,7 @@ impl Facts {
             labels: labels.clone(),
             group: group.clone(),
             interval_ms: interval_ms.clamp(1, INTERVAL_MS_MAX),
+            retain,
             first_good_ms: None,
             last: None,
             last_good_ms: None,
@@ -266,6 +281,7 @@ impl Facts {
         self.epoch += 1;
         self.note_structure_of_all();
         self.left_ms = self.left_ms.max(at_ms);
+        self.needs.forget(id);
         if let Some(group) = self.groups.get_mut(&facts.group) {
             group.holders.retain(|_, holder| *holder != id);
             group.targets -= 1;
@@ -322,10 +338,7 @@ impl Facts {
         let Some(group) = self.groups.get_mut(&facts.group) else {
             return;
         };
-        if !group.ever.contains(metric) && group.ever.len() < EVER_METRICS_MAX {
-            group.ever.insert(metric.into());
-            self.epoch += 1;
-        }
+        self.epoch += u64::from(group.expose(metric));
         match facts.metrics.get_mut(metric) {
             Some(count) => *count += 1,
             None => {
@@ -341,6 +354,63 @@ impl Facts {
             }
             _ => {}
         }
+        self.learn_values(id, metric, labels, names);
+    }
+
+    /// A series that the page has and that is not kept, beside those of its name that came before.
+    pub(crate) fn series_looked_at(&mut self, id: TargetId, labels: &Labels, names: &Names) {
+        let Some(metric) = labels.metric_name() else {
+            return;
+        };
+        self.name_skipped(id, metric, names);
+        self.learn_values(id, metric, labels, names);
+    }
+
+    /// A metric that the page has and whose series are not kept: its group has exposed it all the same.
+    pub(crate) fn name_skipped(&mut self, id: TargetId, metric: &str, names: &Names) {
+        let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
+            return;
+        };
+        let Some(group) = self.groups.get_mut(&facts.group) else {
+            return;
+        };
+        if !group.expose(metric) {
+            return;
+        }
+        self.epoch += 1;
+        let Some((family, name, "" | "_count")) = names.family(metric) else {
+            return;
+        };
+        let row = FAMILIES.iter().position(|have| std::ptr::eq(have, family));
+        let at = family
+            .names
+            .iter()
+            .position(|have| have.family == name.family);
+        if let (Some(row), Some(at)) = (row, at) {
+            facts.names_seen[row] |= 1 << at;
+            self.note_structure_of_all();
+        }
+    }
+
+    /// Since when a target keeps what a selector names.
+    pub(crate) fn kept(&self, id: TargetId, selector: &Selector) -> Kept {
+        match self.target(id) {
+            Some(facts) if facts.retain == Retain::Signals => {
+                let first_good_ms = facts.first_good_ms.unwrap_or(i64::MIN);
+                self.needs.kept(id, selector, first_good_ms)
+            }
+            _ => Kept::Always,
+        }
+    }
+
+    /// Values that prove something (S4b), and pools (S3b).
+    fn learn_values(&mut self, id: TargetId, metric: &str, labels: &Labels, names: &Names) {
+        let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
+            return;
+        };
+        let Some(group) = self.groups.get_mut(&facts.group) else {
+            return;
+        };
         // Looked up only where it matters: a page of 200,000 new series asks this for each.
         let is_pool_family = || {
             names

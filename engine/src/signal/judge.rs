@@ -4,8 +4,9 @@ use crate::store::TargetId;
 
 use super::facts::{Facts, TargetFacts};
 use super::names::{Names, REQUEST_LABELS};
+use super::needed::Kept;
 use super::policy::{Absent, Policy};
-use super::query::{Kind, SignalQuery};
+use super::query::{Kind, Selector, SignalQuery};
 use super::scope::{self, Pins, Scope};
 
 /// What the targets allow.
@@ -57,6 +58,9 @@ pub(crate) fn targets(
             oldest = Some((good_ms, target));
         }
     }
+    if let Some(why) = not_kept(facts, scope, query, now_ms) {
+        return Verdict::Unknown { why };
+    }
     match oldest {
         None => Verdict::Fresh,
         Some((since_ms, target)) => Verdict::Held {
@@ -96,6 +100,76 @@ fn never_seen(facts: &Facts, scope: &Scope, query: &SignalQuery) -> Option<Strin
         "{what} was never seen: no target exposes it, a name that means the same, or a metric that goes with it; \
          check the metric name and that flow control is on"
     ))
+}
+
+/// Where targets keep only what signals need, a signal that came later has to wait for what it needs, and for its
+/// windows: what was not kept is not absent.
+fn not_kept(facts: &Facts, scope: &Scope, query: &SignalQuery, now_ms: i64) -> Option<String> {
+    shown(facts, scope, now_ms).find_map(|(id, target, good_ms)| {
+        query.selectors.iter().find_map(|selector| {
+            let window_s = match facts.kept(id, selector) {
+                Kept::Always => return None,
+                Kept::NotYet => {
+                    return Some(format!(
+                        "waiting for the next page of {}: its job has `retain: signals`, and until this signal came \
+                         none needed what it reads",
+                        describe(target)
+                    ));
+                }
+                Kept::Since(since_ms) if since_ms <= good_ms.saturating_sub(selector.window_ms) => {
+                    return None;
+                }
+                Kept::Since(_) => seconds(selector.window_ms),
+            };
+            Some(format!(
+                "the window of {window_s} s is not covered yet: {} has `retain: signals` on its job and keeps what \
+                 this signal reads only since the signal came",
+                describe(target)
+            ))
+        })
+    })
+}
+
+/// Targets whose series a query sees, with their last good scrape. One that stands by is seen while it is fresh.
+fn shown<'a>(
+    facts: &'a Facts,
+    scope: &'a Scope,
+    now_ms: i64,
+) -> impl Iterator<Item = (TargetId, &'a TargetFacts, i64)> {
+    let standby = scope.standby.iter().map(|&id| (id, false));
+    let all = scope.counting.iter().map(|&id| (id, true)).chain(standby);
+    all.filter_map(move |(id, counts)| {
+        let target = facts.target(id)?;
+        let good_ms = target.last_good_ms?;
+        (counts || target.is_fresh(now_ms)).then_some((id, target, good_ms))
+    })
+}
+
+/// S6b, for a signal that came later than what it reads was first shown: what was true before a change of process may
+/// have been told by pages of which it was not kept.
+pub(crate) fn known_before(
+    facts: &Facts,
+    scope: &Scope,
+    query: &SignalQuery,
+    change_ms: i64,
+    grace_ms: i64,
+) -> Result<(), String> {
+    let before_ms = change_ms.saturating_sub(grace_ms);
+    for (id, target, _) in shown(facts, scope, change_ms) {
+        let is_late = |selector: &Selector| match facts.kept(id, selector) {
+            Kept::Always => false,
+            Kept::NotYet => true,
+            Kept::Since(since_ms) => since_ms.saturating_add(selector.window_ms) > before_ms,
+        };
+        if query.selectors.iter().any(is_late) {
+            return Err(format!(
+                "a process changed soon after this signal came, and what was true before was not kept: {} has \
+                 `retain: signals` on its job",
+                describe(target)
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn nobody_counts(scope: &Scope, query: &SignalQuery) -> String {
@@ -210,11 +284,7 @@ pub(crate) fn absence(
 }
 
 /// S4a, and the row of S5 for a gate that is off.
-fn witnessed(
-    names: &Names,
-    target: &TargetFacts,
-    selector: &super::query::Selector,
-) -> Result<(), String> {
+fn witnessed(names: &Names, target: &TargetFacts, selector: &Selector) -> Result<(), String> {
     if scope::exposes(
         target.metrics.keys().map(|metric| &**metric),
         names,

@@ -2,13 +2,14 @@
 //!
 //! `facts` gathers what targets have shown, `scope` says which of them count, `judge` what may be told, `watched` is one
 //! signal, `tell` what it says, `room` keeps all; `standing` evaluates page by page what can be compiled, `ordinary` the
-//! rest in the `view` of the store; `names` and `policy` are what can be said beforehand.
+//! rest in the `view` of the store; `needed` says what must be kept of a page for all of that; `names` and `policy` are what can be said beforehand.
 
 mod explain;
 mod facts;
 mod judge;
 mod lint;
 mod names;
+mod needed;
 mod ordinary;
 mod policy;
 mod query;
@@ -20,7 +21,8 @@ mod tell;
 mod view;
 mod watched;
 
-pub(crate) use facts::ChangeKind;
+pub(crate) use facts::{ChangeKind, START_TIME};
+pub(crate) use needed::{Board, Needed};
 pub(crate) use ordinary::evaluate;
 #[doc(hidden)]
 pub use ordinary::{Evaluated, Outcome};

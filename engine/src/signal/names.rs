@@ -355,24 +355,29 @@ impl Names {
         {
             return true;
         }
-        match self.family(metric).map(|(family, _, _)| family.class) {
-            Some(Class::FlowControl) => {
-                present.ends_with("flow_control_pool_saturation")
-                    || present.ends_with("flow_control_dispatch_cycle_duration_seconds_count")
-            }
-            Some(Class::Request | Class::Pool) => {
-                present == "inference_extension_info"
-                    || present == "llm_d_epp_info"
-                    || present == "llm_d_epp_ready_endpoints"
-                    || present.starts_with("inference_pool_")
-            }
-            None => false,
-        }
+        self.family(metric)
+            .is_some_and(|(family, _, _)| is_class_witness(family.class, present))
     }
 
     /// Whether negative samples of this gauge are the known race of the gateway and mean 0.
     pub fn is_queue_gauge(metric: &str) -> bool {
         metric.ends_with("_queue_size") || metric.ends_with("_queue_bytes")
+    }
+}
+
+/// Whether a page with this metric would show those of a class if they had anything to show.
+pub(crate) fn is_class_witness(class: Class, present: &str) -> bool {
+    match class {
+        Class::FlowControl => {
+            present.ends_with("flow_control_pool_saturation")
+                || present.ends_with("flow_control_dispatch_cycle_duration_seconds_count")
+        }
+        Class::Request | Class::Pool => {
+            present == "inference_extension_info"
+                || present == "llm_d_epp_info"
+                || present == "llm_d_epp_ready_endpoints"
+                || present.starts_with("inference_pool_")
+        }
     }
 }
 

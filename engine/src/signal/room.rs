@@ -79,6 +79,7 @@ impl Room {
                 "there are {SIGNALS_MAX} signals already, the most there may be"
             )));
         }
+        self.facts.needs.add(&query, &self.names);
         let scope = scope::of_query(&self.facts, &self.names, &query, &policy, &[]);
         self.next_serial += 1;
         let signal = Signal {
@@ -148,6 +149,7 @@ impl Room {
                 signal.pages += 1;
             }
         }
+        self.facts.needs.publish(&self.names);
         self.facts.epoch += 1;
         self.rescope();
     }
@@ -174,9 +176,9 @@ impl Room {
             window_bytes,
             ..
         } = self;
-        if let Some(signal) = signals.get_mut(id.index()) {
-            *window_bytes -= signal.as_ref().map_or(0, Signal::window_bytes);
-            *signal = None;
+        if let Some(signal) = signals.get_mut(id.index()).and_then(Option::take) {
+            *window_bytes -= signal.window_bytes();
+            facts.needs.remove(&signal.query, names);
         }
         // Queries come and go as people ask; what is watched must not grow with all that ever were.
         let queries = signals.iter().flatten().map(|signal| &signal.query);

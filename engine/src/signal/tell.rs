@@ -188,6 +188,10 @@ impl Signal {
             judge::processes_cover(facts, scope, &self.query, now_ms)?;
             judge::windows_covered(facts, scope, &self.query, &self.policy, now_ms)?;
         }
+        if let Some(grace) = self.grace(now_ms).filter(|grace| grace.floor.is_empty()) {
+            let grace_ms = self.policy.restart_grace_ms;
+            judge::known_before(facts, scope, &self.query, grace.start_ms, grace_ms)?;
+        }
         if let Some(grace) = self.grace(now_ms)
             && held.is_none()
         {

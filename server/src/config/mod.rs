@@ -15,6 +15,7 @@ pub(crate) mod yaml;
 use std::path::Path;
 use std::sync::Arc;
 
+use stillwell_engine::Retain;
 use stillwell_engine::signal::Names;
 
 use crate::rules::{self, Rule};
@@ -23,7 +24,7 @@ pub use nearest::nearest;
 pub(crate) use report::Table;
 pub use report::{Problem, Report};
 pub use scrape::{
-    BODY_BYTES_MAX_DEFAULT, Global, INTERVAL_MS_MIN, PageLimits, Retain, ScrapeJob, StaticGroup,
+    BODY_BYTES_MAX_DEFAULT, Global, INTERVAL_MS_MIN, PageLimits, ScrapeJob, StaticGroup,
     default_timeout_ms,
 };
 pub use signals::{ExternalMetrics, SignalSpec};
@@ -67,7 +68,28 @@ pub fn load_with_files(text: &str, base: &Path) -> (Option<Config>, Report) {
         }
     }
     config.rules = loaded.rules.into_iter().map(Arc::new).collect();
+    warn_of_nothing_kept(&config, &mut report);
     (report.errors.is_empty().then_some(config), report)
+}
+
+/// Where only what signals need is kept and none is configured, nothing is until somebody asks.
+fn warn_of_nothing_kept(config: &Config, report: &mut Report) {
+    if !config.signals.is_empty() || !config.rules.is_empty() {
+        return;
+    }
+    for job in config
+        .jobs
+        .iter()
+        .filter(|job| job.retain == Retain::Signals)
+    {
+        let message = format!(
+            "job {:?} has `retain: signals`, and no signal is configured: nothing of its pages is kept until a KEDA \
+             trigger or a query of /guarded needs it",
+            job.name
+        );
+        report.warn(job.line, message);
+    }
+    report.warnings.sort_by_key(|problem| problem.line);
 }
 
 /// Reads a configuration alone. With errors there is no configuration; warnings come either way.

@@ -1,5 +1,6 @@
 //! One entry of `scrape_configs`, and the `global` section it inherits from.
 
+use stillwell_engine::Retain;
 use stillwell_engine::labels::{Labels, LabelsBuilder, RelabelRule};
 
 use super::relabel::rules;
@@ -69,16 +70,6 @@ impl Default for Global {
             limits,
         }
     }
-}
-
-/// What is kept of a job's samples.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Retain {
-    /// Every series.
-    #[default]
-    All,
-    /// Only what signals read.
-    Signals,
 }
 
 /// One entry of `scrape_configs`.
@@ -186,12 +177,6 @@ pub(super) fn job(node: &Node, global: &Global, report: &mut Report) -> ScrapeJo
                     _ => Err(format!("{text:?} is neither all nor signals")),
                 });
                 job.retain = retain.unwrap_or_default();
-                if job.retain == Retain::Signals {
-                    report.warn(
-                        entry.line,
-                        "retain: signals has no effect yet: every series is kept",
-                    );
-                }
             }
             _ => limit(entry, report, &mut job.limits),
         }

@@ -26,6 +26,7 @@ pub struct TargetState {
     scrapes: AtomicU64,
     failures: AtomicU64,
     body_bytes: AtomicU64,
+    lines_skipped: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +50,8 @@ pub struct Counts {
     pub skipped: u64,
     /// Bytes of pages.
     pub body_bytes: u64,
+    /// Lines of pages that were passed over, because no signal needs them.
+    pub lines_skipped: u64,
 }
 
 impl TargetState {
@@ -62,6 +65,7 @@ impl TargetState {
             scrapes: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             body_bytes: AtomicU64::new(0),
+            lines_skipped: AtomicU64::new(0),
         }
     }
 
@@ -108,6 +112,11 @@ impl TargetState {
         news
     }
 
+    /// So many lines of a page were passed over.
+    pub(super) fn count_skipped(&self, lines: u64) {
+        self.lines_skipped.fetch_add(lines, Ordering::Relaxed);
+    }
+
     /// How many of what.
     pub fn counts(&self) -> Counts {
         Counts {
@@ -115,6 +124,7 @@ impl TargetState {
             failures: self.failures.load(Ordering::Relaxed),
             skipped: self.skipped.load(Ordering::Relaxed),
             body_bytes: self.body_bytes.load(Ordering::Relaxed),
+            lines_skipped: self.lines_skipped.load(Ordering::Relaxed),
         }
     }
 

@@ -158,6 +158,7 @@ impl Worker {
             .commits
             .record(u64::try_from(took_ns).unwrap_or(u64::MAX));
         let committed = committed.map_err(|error| ScrapeError::Page(error.to_string()))?;
+        self.state.count_skipped(committed.lines_skipped);
         if committed.duplicates + committed.conflicts + committed.out_of_order > 0 {
             let (target, counts) = (self.state.target.url.to_string(), committed);
             debug!(

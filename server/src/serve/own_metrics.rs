@@ -70,12 +70,13 @@ fn process(page: &mut Page, app: &App) {
 
 fn scraping(page: &mut Page, app: &App) {
     let states = app.scraper().states();
-    let (mut scrapes, mut failures, mut skipped, mut bytes) = (0, 0, 0, 0);
+    let (mut scrapes, mut failures, mut skipped, mut bytes, mut lines) = (0, 0, 0, 0, 0);
     for counts in states.iter().map(|state| state.counts()) {
         scrapes += counts.scrapes;
         failures += counts.failures;
         skipped += counts.skipped;
         bytes += counts.body_bytes;
+        lines += counts.lines_skipped;
     }
     let up = states
         .iter()
@@ -111,6 +112,11 @@ fn scraping(page: &mut Page, app: &App) {
         "Bytes of pages.",
         bytes as f64,
     );
+    page.counter(
+        "stillwell_scrape_lines_skipped_total",
+        "Lines of pages that were passed over, because no signal needs them (`retain: signals`).",
+        lines as f64,
+    );
 }
 
 /// What is held, and what the memory limit has cost.
@@ -129,6 +135,7 @@ fn held(page: &mut Page, stats: &Stats, now: Timestamp) {
         ("clocks", bytes.clocks),
         ("histograms", bytes.histograms),
         ("templates", stats.template_bytes),
+        ("windows", stats.window_bytes),
     ] {
         page.line(format_args!(
             "stillwell_held_bytes{{part=\"{part}\"}} {bytes}"
