@@ -1,0 +1,169 @@
+//! History written and read, and an answer written out.
+//!
+//! `cargo bench -p stillwell-benches --bench history`
+//!
+//! `append`: one scrape of a page on which every value moves by another step, so that every sample becomes an op of the
+//! codec. `read`: all samples of ten minutes at 1 s, series by series, as a range query reads them. `answer`: the JSON of
+//! a vector and of a matrix.
+
+use std::fmt::Write as _;
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput};
+use stillwell_adapters::prometheus::query_body;
+use stillwell_engine::labels::{Labels, Matcher};
+use stillwell_engine::promql::select::{Projection, Samples, SelectRequest, View as _};
+use stillwell_engine::promql::{EvalOptions, Features, Query};
+use stillwell_engine::{
+    Engine, Format, Limits, Reader, ScrapeFacts, Stage, TargetSpec, Timestamp, Writer,
+};
+
+const SERIES: usize = 2_000;
+const SCRAPES: usize = 600;
+
+struct World {
+    writer: Writer,
+    reader: Reader,
+    stage: Stage,
+    page: String,
+    step: usize,
+}
+
+impl World {
+    fn new() -> World {
+        let (mut writer, reader) = Engine::new(Limits {
+            memory_bytes_max: 4 << 30,
+            ..Limits::default()
+        });
+        let spec = TargetSpec {
+            labels: Labels::from_pairs([("job", "epp")]),
+            interval_ms: 1_000,
+            ..TargetSpec::default()
+        };
+        let stage = writer.add_target(spec).1;
+        let mut world = World {
+            writer,
+            reader,
+            stage,
+            page: String::new(),
+            step: 0,
+        };
+        for _ in 0..SCRAPES {
+            world.render();
+            world.take();
+        }
+        world
+    }
+
+    /// Counters of every pace, and some values that are no integers.
+    fn render(&mut self) {
+        self.step += 1;
+        self.page.clear();
+        for series in 0..SERIES {
+            let value = match series % 8 {
+                0 => self.step as f64 * 0.37 + series as f64,
+                pace => (self.step * pace * pace + series) as f64,
+            };
+            writeln!(self.page, "moved_total{{n=\"{series}\"}} {value}").expect("a String grows");
+        }
+    }
+
+    fn take(&mut self) {
+        let at = self.now();
+        let staged = self.stage.parse(self.page.as_bytes(), Format::Text);
+        let staged = staged.expect("the page parses");
+        let committed = self.writer.commit(staged, at, ScrapeFacts::default());
+        assert_eq!(committed.expect("taken").samples_scraped, SERIES as u64);
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_ms(1_000_000 + self.step as i64 * 1_000)
+    }
+}
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    append_and_read(&mut criterion);
+    answers(&mut criterion);
+    criterion.final_summary();
+}
+
+fn append_and_read(criterion: &mut Criterion) {
+    let mut world = World::new();
+    let stats = world.reader.stats();
+    let samples = SERIES * SCRAPES;
+    println!(
+        "{samples} samples that all moved: {:.2} bytes of history each",
+        stats.bytes.history as f64 / samples as f64
+    );
+    let mut group = criterion.benchmark_group("history");
+    group.throughput(Throughput::Elements(samples as u64));
+    let matchers = [Matcher::equal("__name__", "moved_total")];
+    group.bench_function("read_10m", |bencher| {
+        bencher.iter(|| {
+            let request = SelectRequest {
+                matchers: &matchers,
+                after_ms: i64::MIN,
+                until_ms: world.now().ms(),
+                projection: Projection::All,
+                last_only: false,
+            };
+            let selection = world.reader.plain().select(&request).expect("it selects");
+            let (mut read, mut samples) = (0, Samples::default());
+            for index in 0..selection.len() {
+                selection.read(index, &mut samples);
+                read += black_box(&samples.values).len();
+            }
+            assert_eq!(read, SERIES * SCRAPES);
+        });
+    });
+    group.throughput(Throughput::Elements(SERIES as u64));
+    group.bench_function("append_scrape", |bencher| {
+        bencher.iter_custom(|rounds| {
+            let mut total = std::time::Duration::ZERO;
+            for _ in 0..rounds {
+                world.render();
+                let start = now();
+                world.take();
+                total += start.elapsed();
+            }
+            total
+        });
+    });
+    group.finish();
+}
+
+fn answers(criterion: &mut Criterion) {
+    let world = World::new();
+    let view = world.reader.plain();
+    let (options, end) = (EvalOptions::default(), world.now());
+    let query = |text: &str| Query::parse(text, &Features::default()).expect("valid");
+    let one = query("sum(moved_total)").instant(&view, end, &options);
+    let vector = query("moved_total").instant(&view, end, &options);
+    let start = end.minus_ms(540_000);
+    let matrix = query("moved_total{n=~\"1..\"}").range(&view, start, end, 1_000, &options);
+    let mut group = criterion.benchmark_group("answer");
+    for (name, answer, points) in [
+        ("one_number", one, 1),
+        ("vector_2000", vector, SERIES),
+        ("matrix_100x541", matrix, 100 * 541),
+    ] {
+        let answer = answer.expect("an answer");
+        let body = query_body(answer.clone(), None);
+        assert!(body.matches("\"").count() >= points, "{name}: {} bytes", body.len());
+        group.throughput(Throughput::Elements(points as u64));
+        group.bench_function(name, |bencher| {
+            bencher.iter_batched(
+                || answer.clone(),
+                |answer| query_body(answer, None),
+                criterion::BatchSize::LargeInput,
+            );
+        });
+    }
+    group.finish();
+}
+
+#[expect(clippy::disallowed_types, reason = "a bench measures")]
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
