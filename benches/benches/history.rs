@@ -150,7 +150,11 @@ fn answers(criterion: &mut Criterion) {
     ] {
         let answer = answer.expect("an answer");
         let body = query_body(answer.clone(), None);
-        assert!(body.matches("\"").count() >= points, "{name}: {} bytes", body.len());
+        assert!(
+            body.matches("\"").count() >= points,
+            "{name}: {} bytes",
+            body.len()
+        );
         group.throughput(Throughput::Elements(points as u64));
         group.bench_function(name, |bencher| {
             bencher.iter_batched(

@@ -29,7 +29,7 @@ const INTERVAL_MS: i64 = 100;
 const HISTORY_MS: i64 = 600_000;
 /// Range, step and all: some ten seconds of one core.
 const QUERY: &str =
-    "sum by (model_name) (rate({__name__=~\"llm_d_epp_request_phase_.*_bucket\"}[1m]))";
+    "sum by (model_name) (last_over_time({__name__=~\"llm_d_epp_request_phase_.*_bucket\"}[1m]))";
 const QUERY_STEP_MS: i64 = 250;
 
 struct World {

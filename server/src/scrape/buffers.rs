@@ -5,28 +5,48 @@ use parking_lot::Mutex;
 /// Kept for the next scrape; more are freed.
 const KEPT_MAX: usize = 4;
 /// A larger buffer is freed rather than kept: one huge page must not hold its memory for ever.
-const KEPT_BYTES_MAX: usize = 16 << 20;
+const KEPT_BYTES_MAX: usize = 64 << 20;
+/// A buffer that nobody has taken for so many calls of `trim` is freed: its page is scraped no more.
+const IDLE_TRIMS_MAX: u64 = 60;
 
 /// A pool of byte buffers.
 #[derive(Default)]
 pub struct Buffers {
     /// Held for a push or a pop only.
-    free: Mutex<Vec<Vec<u8>>>,
+    free: Mutex<Free>,
+}
+
+#[derive(Default)]
+struct Free {
+    /// Each with the number of the trim before which it was given back; the newest last.
+    buffers: Vec<(u64, Vec<u8>)>,
+    trims: u64,
 }
 
 impl Buffers {
     /// An empty buffer, with the memory of an earlier page if there is one.
     pub fn take(&self) -> Vec<u8> {
-        self.free.lock().pop().unwrap_or_default()
+        let taken = self.free.lock().buffers.pop();
+        taken.map(|(_, buffer)| buffer).unwrap_or_default()
     }
 
     /// Gives a buffer back.
     pub fn give(&self, mut buffer: Vec<u8>) {
         buffer.clear();
         let mut free = self.free.lock();
-        if free.len() < KEPT_MAX && buffer.capacity() <= KEPT_BYTES_MAX {
-            free.push(buffer);
+        if free.buffers.len() < KEPT_MAX && buffer.capacity() <= KEPT_BYTES_MAX {
+            let trims = free.trims;
+            free.buffers.push((trims, buffer));
         }
+    }
+
+    /// Frees what has long been idle. Call it about once a second.
+    pub fn trim(&self) {
+        let mut free = self.free.lock();
+        free.trims += 1;
+        let trims = free.trims;
+        free.buffers
+            .retain(|(since, _)| trims - since <= IDLE_TRIMS_MAX);
     }
 }
 
@@ -45,6 +65,17 @@ mod tests {
         for _ in 0..KEPT_MAX + 5 {
             buffers.give(Vec::with_capacity(10));
         }
-        assert_eq!(buffers.free.lock().len(), KEPT_MAX);
+        assert_eq!(buffers.free.lock().buffers.len(), KEPT_MAX);
+        for _ in 0..IDLE_TRIMS_MAX {
+            buffers.trim();
+        }
+        let used = buffers.take();
+        buffers.give(used);
+        buffers.trim();
+        assert_eq!(
+            buffers.free.lock().buffers.len(),
+            1,
+            "only what is in use stays"
+        );
     }
 }

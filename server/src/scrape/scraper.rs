@@ -155,6 +155,7 @@ impl Task {
             );
         }
         let now = self.shared.clock.now();
+        self.shared.lane.buffers.trim();
         self.shared.writer.lock().maintain(now);
     }
 
