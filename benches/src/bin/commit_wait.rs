@@ -30,7 +30,7 @@ const HISTORY_MS: i64 = 600_000;
 /// Range, step and all: some ten seconds of one core.
 const QUERY: &str =
     "sum by (model_name) (last_over_time({__name__=~\"llm_d_epp_request_phase_.*_bucket\"}[1m]))";
-const QUERY_STEP_MS: i64 = 250;
+const QUERY_STEP_MS: i64 = 50;
 
 struct World {
     writer: Writer,
