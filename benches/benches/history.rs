@@ -6,6 +6,11 @@
 //! codec. `read`: all samples of ten minutes at 1 s, series by series, as a range query reads them. `answer`: the JSON of
 //! a vector and of a matrix.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "bytes per sample are no time, so criterion has no place for them"
+)]
+
 use std::fmt::Write as _;
 use std::hint::black_box;
 
