@@ -88,7 +88,7 @@ async fn no_bad_target_harms_another() {
         (Act::SayAndClose(endless), "body size limit exceeded"),
         (
             Act::SayAndClose(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf".to_vec()),
-            "end of file",
+            "ended after 4 of 1000 bytes",
         ),
         (
             Act::Say(
