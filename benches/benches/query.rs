@@ -7,7 +7,7 @@ use std::hint::black_box;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
-use stillwell_benches::pages::LoadPage;
+use stillwell_benches::pages::{LoadPage, gateways};
 use stillwell_engine::labels::Labels;
 use stillwell_engine::promql::{EvalOptions, Features, Query, Value};
 use stillwell_engine::signal::Policy;
@@ -31,20 +31,7 @@ impl World {
             ..Limits::default()
         };
         let (mut writer, reader) = Engine::new(limits);
-        let targets = (0..targets).map(|target| {
-            let instance = format!("10.0.0.{target}:9090");
-            let labels = Labels::from_pairs([("job", "epp"), ("instance", instance.as_str())]);
-            let spec = TargetSpec {
-                labels,
-                interval_ms: INTERVAL_MS as u64,
-                ..TargetSpec::default()
-            };
-            (
-                writer.add_target(spec).1,
-                LoadPage::new(target % 4, samples, 20),
-            )
-        });
-        let targets = targets.collect();
+        let targets = gateways(&mut writer, targets, samples, INTERVAL_MS as u64);
         let mut world = World {
             writer,
             reader,

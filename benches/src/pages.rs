@@ -4,6 +4,9 @@
 
 use std::fmt::Write as _;
 
+use stillwell_engine::labels::Labels;
+use stillwell_engine::{Stage, TargetSpec, Writer};
+
 /// A page whose values can be moved.
 #[derive(Clone, Debug)]
 pub struct LoadPage {
@@ -12,6 +15,27 @@ pub struct LoadPage {
     /// Where the values that move are: each a fixed run of digits.
     moving: Vec<(usize, u64)>,
     samples: usize,
+}
+
+/// Targets of an engine, each with its stage and its page: gateways of four pools, a fifth of whose values move.
+pub fn gateways(
+    writer: &mut Writer,
+    targets: usize,
+    samples: usize,
+    interval_ms: u64,
+) -> Vec<(Stage, LoadPage)> {
+    let target = |target: usize| {
+        let instance = format!("10.0.0.{target}:9090");
+        let labels = Labels::from_pairs([("job", "epp"), ("instance", instance.as_str())]);
+        let spec = TargetSpec {
+            labels,
+            interval_ms,
+            ..TargetSpec::default()
+        };
+        let page = LoadPage::new(target % 4, samples, 20);
+        (writer.add_target(spec).1, page)
+    };
+    (0..targets).map(target).collect()
 }
 
 /// Digits of a moving value. Fixed, so that rewriting one moves no other byte.

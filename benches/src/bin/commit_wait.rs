@@ -15,12 +15,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use stillwell_benches::load::pause;
-use stillwell_benches::pages::LoadPage;
-use stillwell_engine::labels::Labels;
+use stillwell_benches::pages::{LoadPage, gateways};
 use stillwell_engine::promql::{EvalOptions, Features, Query, Value};
 use stillwell_engine::signal::Policy;
 use stillwell_engine::{
-    Durations, Engine, Format, Limits, Reader, ScrapeFacts, Stage, TargetSpec, Timestamp, Writer,
+    Durations, Engine, Format, Limits, Reader, ScrapeFacts, Stage, Timestamp, Writer,
 };
 
 const TARGETS: usize = 20;
@@ -57,20 +56,7 @@ impl World {
         ] {
             writer.watch(query, Policy::default()).expect("valid");
         }
-        let targets = (0..TARGETS).map(|target| {
-            let instance = format!("10.0.0.{target}:9090");
-            let labels = Labels::from_pairs([("job", "epp"), ("instance", instance.as_str())]);
-            let spec = TargetSpec {
-                labels,
-                interval_ms: INTERVAL_MS as u64,
-                ..TargetSpec::default()
-            };
-            (
-                writer.add_target(spec).1,
-                LoadPage::new(target % 4, SAMPLES, 20),
-            )
-        });
-        let targets = targets.collect();
+        let targets = gateways(&mut writer, TARGETS, SAMPLES, INTERVAL_MS as u64);
         let world = World {
             writer,
             targets,
