@@ -351,6 +351,7 @@ impl Facts {
                 let lease = labels.get("name").unwrap_or("").to_owned();
                 facts.leases.retain(|(name, _, _)| *name != lease);
                 facts.leases.push((lease, series, false));
+                self.epoch += 1;
             }
             _ => {}
         }
@@ -452,9 +453,12 @@ impl Facts {
         if facts.start_series == Some(series) {
             facts.start_series = None;
         }
+        let leases = facts.leases.len();
         facts
             .leases
             .retain(|(_, lease_series, _)| *lease_series != series);
+        // Who stood by for it, or because of it, may count now.
+        self.epoch += u64::from(facts.leases.len() != leases);
     }
 
     /// The page's structure is known again: which name of each family it has.

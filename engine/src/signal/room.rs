@@ -127,7 +127,7 @@ impl Room {
     /// A target's process changed, or it left: signals for which it counts remember what was true before (S6).
     pub(crate) fn changed(&mut self, target: TargetId, name: &str, kind: &ChangeKind, at_ms: i64) {
         for signal in self.signals.iter_mut().flatten() {
-            if signal.scope.counting.contains(&target) || signal.scope.standby.contains(&target) {
+            if signal.scope.shows(target) {
                 signal.start_grace(name, kind, at_ms);
             }
         }
@@ -203,8 +203,8 @@ impl Room {
         }
     }
 
-    /// A target has given a page: signals for which it counts are evaluated, or noted for evaluation when they are
-    /// next read, if nothing depends on what they were in between.
+    /// A target has given a page: signals that see it, for it counts or stands by, are evaluated, or noted for
+    /// evaluation when they are next read, if nothing depends on what they were in between.
     pub(crate) fn evaluate(&mut self, store: &Arc<RwLock<Store>>, target: TargetId, at: Timestamp) {
         let Room {
             facts,
@@ -217,7 +217,7 @@ impl Room {
         for signal in signals
             .iter_mut()
             .flatten()
-            .filter(|signal| signal.scope.counting.contains(&target))
+            .filter(|signal| signal.scope.shows(target))
         {
             signal.outdated = true;
             signal.pages += 1;

@@ -19,7 +19,7 @@ pub(crate) type Pins<'a> = &'a [(String, String)];
 pub(crate) struct Scope {
     /// In order of id.
     pub(crate) counting: Vec<TargetId>,
-    /// Targets that would count but stand by; frozen ones among them show nothing.
+    /// Targets that would count but stand by, in order of id; frozen ones among them show nothing.
     pub(crate) standby: Vec<TargetId>,
     /// Every other target that discovery lists: what it shows is not this query's.
     pub(crate) excluded: Vec<TargetId>,
@@ -27,6 +27,13 @@ pub(crate) struct Scope {
     pub(crate) never_seen: Vec<usize>,
     /// Groups in scope.
     pub(crate) groups: BTreeSet<String>,
+}
+
+impl Scope {
+    /// Whether the query sees what this target's pages say: it counts, or it stands by.
+    pub(crate) fn shows(&self, id: TargetId) -> bool {
+        self.counting.binary_search(&id).is_ok() || self.standby.binary_search(&id).is_ok()
+    }
 }
 
 /// S3f: the union over the query's selectors.
