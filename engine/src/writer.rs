@@ -471,7 +471,7 @@ impl Writer {
         }
         let stages: usize = self.targets.iter().map(|target| target.stage_bytes).sum();
         let bytes = store.bytes();
-        self.held_bytes = bytes.total() + stages + windows;
+        self.held_bytes = bytes.total() + store.bytes_soon() + stages + windows;
         let limit = usize::try_from(self.limits.memory_bytes_max).unwrap_or(usize::MAX);
         let others = self.held_bytes - bytes.history;
         store.history_bytes_max = (limit / 4 * 3).min(limit.saturating_sub(others));
@@ -714,7 +714,7 @@ impl Work<'_, '_> {
             committed.out_of_order += 1;
             return Placed::Dropped;
         }
-        let Some(id) = self.store.series.find(labels) else {
+        let Some(id) = self.store.series.seek(labels) else {
             let (clock, since) = match time_ms {
                 Some(time_ms) => (ClockId::OWN, time_ms),
                 None => (self.clock, tick),
@@ -822,7 +822,7 @@ impl Work<'_, '_> {
 impl Store {
     /// The series with these labels, on this clock from `tick` on; none where another live target has it.
     fn adopt(&mut self, labels: &Labels, clock: ClockId, tick: i64, bits: u64) -> Option<SeriesId> {
-        let Some(id) = self.series.find(labels) else {
+        let Some(id) = self.series.seek(labels) else {
             return Some(self.create(labels, clock, bits, tick));
         };
         let row = *self.series.row(id);

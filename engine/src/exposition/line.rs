@@ -150,6 +150,7 @@ impl<'a> Cursor<'a> {
     fn quoted(&mut self) -> Result<Cow<'a, str>, String> {
         let start = self.at + 1;
         let mut at = start;
+        let mut is_plain = true;
         loop {
             match memchr::memchr2(b'"', b'\\', self.page.get(at..).unwrap_or(&[])) {
                 None => return Err(format!("a quoted text is not closed, from {}", self.here())),
@@ -159,10 +160,13 @@ impl<'a> Cursor<'a> {
                     let text = std::str::from_utf8(raw).map_err(|_| {
                         format!("invalid UTF-8 in {:?}", String::from_utf8_lossy(raw))
                     })?;
-                    return Ok(unescape(text, true));
+                    return Ok(match is_plain {
+                        true => Cow::Borrowed(text),
+                        false => unescape(text, true),
+                    });
                 }
                 // An escape is two bytes, whatever the second is.
-                Some(offset) => at += offset + 2,
+                Some(offset) => (at, is_plain) = (at + offset + 2, false),
             }
         }
     }

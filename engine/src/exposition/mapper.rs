@@ -48,6 +48,7 @@ pub struct TargetSpec {
 pub(crate) struct Mapper {
     pub(crate) spec: TargetSpec,
     builder: LabelsBuilder,
+    bounds: Bounds,
 }
 
 impl Mapper {
@@ -55,6 +56,7 @@ impl Mapper {
         Mapper {
             spec,
             builder: LabelsBuilder::default(),
+            bounds: Bounds::default(),
         }
     }
 
@@ -86,7 +88,7 @@ impl Mapper {
 
     /// The common case, without a builder: no rules, no limits, no label of the page clashing with the target's.
     fn map_plainly(
-        &self,
+        &mut self,
         labels: &[(Cow<'_, str>, Cow<'_, str>)],
         family_type: FamilyType,
     ) -> Option<Labels> {
@@ -97,24 +99,26 @@ impl Mapper {
         if !spec.metric_relabel.is_empty() || !unlimited {
             return None;
         }
-        let mut pairs: Vec<(&str, Cow<'_, str>)> = Vec::with_capacity(labels.len() + 16);
+        let mut pairs: Vec<(&str, &str)> = Vec::with_capacity(labels.len() + 16);
+        let mut bound = None;
         for (name, value) in labels {
             if spec.labels.get(name).is_some() {
                 return None;
             }
-            if !value.is_empty() {
-                pairs.push((name, normal_bound(family_type, name, value)));
+            if value.is_empty() {
+                continue;
             }
+            if is_bound(family_type, name) {
+                bound = Some(pairs.len());
+            }
+            pairs.push((name, value));
         }
-        pairs.extend(
-            spec.labels
-                .iter()
-                .map(|(name, value)| (name, Cow::Borrowed(value))),
-        );
+        if let Some(bound) = bound.and_then(|at| pairs.get_mut(at)) {
+            bound.1 = self.bounds.normal(bound.1);
+        }
+        pairs.extend(spec.labels.iter());
         pairs.sort_unstable_by(|a, b| a.0.cmp(b.0));
-        Some(Labels::from_sorted(
-            pairs.iter().map(|(name, value)| (*name, value.as_ref())),
-        ))
+        Some(Labels::from_sorted(pairs))
     }
 
     fn check_limits(&self) -> Result<(), String> {
@@ -158,8 +162,11 @@ impl MapLabels for Mapper {
         }
         self.builder.clear();
         for (name, value) in labels {
-            self.builder
-                .set(name, &normal_bound(family_type, name, value));
+            let value = match is_bound(family_type, name) {
+                true => self.bounds.normal(value),
+                false => value,
+            };
+            self.builder.set(name, value);
         }
         self.add_target_labels();
         if !relabel(&self.spec.metric_relabel, &mut self.builder) {
@@ -181,20 +188,51 @@ impl MapLabels for Mapper {
     }
 }
 
-/// Bucket bounds and quantiles have one spelling: `le="1"` is stored as `le="1.0"` (Prometheus 3, textparse
-/// `normalizeFloatsInLabelValues`).
-fn normal_bound<'a>(family_type: FamilyType, name: &str, value: &'a str) -> Cow<'a, str> {
-    let is_bound = match name {
+/// Whether the value under this name is a bucket's bound or a quantile.
+fn is_bound(family_type: FamilyType, name: &str) -> bool {
+    match name {
         "le" => family_type == FamilyType::Histogram,
         "quantile" => family_type == FamilyType::Summary,
         _ => false,
-    };
-    match is_bound
-        .then(|| super::number::parse(value.as_bytes()))
-        .flatten()
-    {
-        Some(number) => Cow::Owned(openmetrics_float(number)),
-        None => Cow::Borrowed(value),
+    }
+}
+
+/// Bucket bounds and quantiles have one spelling: `le="1"` is stored as `le="1.0"` (Prometheus 3, textparse
+/// `normalizeFloatsInLabelValues`). A page has few and repeats them, so the newest are remembered.
+#[derive(Debug, Default)]
+struct Bounds {
+    known: Vec<(Box<str>, Box<str>)>,
+    /// The one after the bound that was met last: buckets come in the same order.
+    next: usize,
+}
+
+/// Bounds that are remembered; each takes some 40 bytes. A histogram has a dozen or two.
+const BOUNDS_MAX: usize = 128;
+
+impl Bounds {
+    fn normal<'a>(&'a mut self, text: &'a str) -> &'a str {
+        let (before, after) = self.known.split_at(self.next.min(self.known.len()));
+        let is_it = |(have, _): &(Box<str>, Box<str>)| **have == *text;
+        let found = match after.iter().position(is_it) {
+            Some(at) => Some(before.len() + at),
+            None => before.iter().position(is_it),
+        };
+        let at = match found {
+            Some(at) => at,
+            None => {
+                let Some(number) = super::number::parse(text.as_bytes()) else {
+                    return text;
+                };
+                if self.known.len() == BOUNDS_MAX {
+                    self.known.clear();
+                }
+                let normal = openmetrics_float(number).into_boxed_str();
+                self.known.push((text.into(), normal));
+                self.known.len() - 1
+            }
+        };
+        self.next = at + 1;
+        &self.known[at].1
     }
 }
 
@@ -263,6 +301,7 @@ mod tests {
             ("1e21", "1e+21"),
             ("0.00001", "1e-05"),
             ("not", "not"),
+            ("1e3", "1000.0"),
         ] {
             let got = mapped(
                 TargetSpec::default(),

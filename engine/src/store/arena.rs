@@ -67,6 +67,16 @@ pub(crate) fn make_room<T>(items: &mut Vec<T>, more: usize) {
     }
 }
 
+/// What a hash table that is nearly full takes when it doubles. A page that fills the rest of another at once counts
+/// more for its series than the table does.
+pub(crate) fn bytes_soon(len: usize, capacity: usize, bytes: usize) -> usize {
+    if capacity - len < capacity / 16 {
+        bytes
+    } else {
+        0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

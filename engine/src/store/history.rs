@@ -370,6 +370,11 @@ impl Store {
         self.natives.forget(id);
     }
 
+    /// Bytes by which tables grow with the next series or so.
+    pub(crate) fn bytes_soon(&self) -> usize {
+        self.series.bytes_soon() + self.index.bytes_soon()
+    }
+
     /// Bytes held, by part.
     pub(crate) fn bytes(&self) -> Bytes {
         Bytes {

@@ -3,6 +3,7 @@
 //! One writer changes it, many readers copy from it. What both do under the lock is short: the writer touches only
 //! what changed on a page, a reader copies at most 256 series per hold and decodes afterwards.
 
+mod apart;
 mod arena;
 mod clock;
 mod codec;

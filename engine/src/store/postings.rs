@@ -5,6 +5,7 @@
 
 use hashbrown::HashMap;
 
+use super::arena::{bytes_soon, make_room};
 use super::ids::{SeriesId, Symbol};
 
 /// Sorted, disjoint, non-adjacent half-open ranges of ids.
@@ -12,12 +13,16 @@ use super::ids::{SeriesId, Symbol};
 pub(crate) struct Postings {
     ranges: Vec<(u32, u32)>,
     count: usize,
-    /// Its place in the name's list of values.
-    place: u32,
 }
 
 impl Postings {
     fn insert(&mut self, id: u32) {
+        // New series get ascending ids: it is mostly the next one.
+        if let Some((_, end)) = self.ranges.last_mut().filter(|(_, end)| *end == id) {
+            *end += 1;
+            self.count += 1;
+            return;
+        }
         let at = self.ranges.partition_point(|&(_, end)| end < id);
         // The range at `at` is the first that ends at or after `id`.
         match self.ranges.get(at).copied() {
@@ -71,20 +76,54 @@ impl Postings {
 /// The values of one label name.
 #[derive(Default)]
 pub(crate) struct Values {
-    by_value: HashMap<Symbol, Postings>,
+    places: HashMap<Symbol, u32>,
     /// In no order; a list beside the map, so that a reader can walk it piece by piece.
     list: Vec<Symbol>,
+    /// Of the value at the same place in the list.
+    postings: Vec<Postings>,
+    /// The value that was entered last, and its place.
+    newest: Option<(Symbol, u32)>,
 }
 
 impl Values {
     /// The ids with this value.
     pub(crate) fn get(&self, value: Symbol) -> Option<&Postings> {
-        self.by_value.get(&value)
+        let &place = self.places.get(&value)?;
+        Some(&self.postings[place as usize])
     }
 
     /// Every value, in no order.
     pub(crate) fn list(&self) -> &[Symbol] {
         &self.list
+    }
+
+    /// The place of a value, which gets one where it has none.
+    fn place(&mut self, value: Symbol) -> u32 {
+        if let Some((newest, place)) = self.newest
+            && newest == value
+        {
+            return place;
+        }
+        let place = *self.places.entry(value).or_insert_with(|| {
+            make_room(&mut self.list, 1);
+            self.list.push(value);
+            make_room(&mut self.postings, 1);
+            self.postings.push(Postings::default());
+            self.list.len() as u32 - 1
+        });
+        self.newest = Some((value, place));
+        place
+    }
+
+    /// Takes a value out.
+    fn remove(&mut self, value: Symbol, place: u32) {
+        self.newest = None;
+        self.places.remove(&value);
+        self.list.swap_remove(place as usize);
+        self.postings.swap_remove(place as usize);
+        if let Some(moved) = self.list.get(place as usize) {
+            self.places.insert(*moved, place);
+        }
     }
 }
 
@@ -100,15 +139,8 @@ impl Index {
     /// Enters a series under one label.
     pub(crate) fn insert(&mut self, name: Symbol, value: Symbol, id: SeriesId) {
         let values = self.names.entry(name).or_default();
-        let place = values.list.len() as u32;
-        let postings = values.by_value.entry(value).or_insert_with(|| {
-            values.list.push(value);
-            Postings {
-                place,
-                ..Postings::default()
-            }
-        });
-        postings.insert(id.0);
+        let place = values.place(value);
+        values.postings[place as usize].insert(id.0);
     }
 
     /// Takes a series out under one label.
@@ -116,22 +148,16 @@ impl Index {
         let Some(values) = self.names.get_mut(&name) else {
             return;
         };
-        let Some(postings) = values.by_value.get_mut(&value) else {
+        let Some(&place) = values.places.get(&value) else {
             return;
         };
+        let postings = &mut values.postings[place as usize];
         postings.remove(id.0);
         if postings.count > 0 {
             return;
         }
         self.removals += 1;
-        let place = postings.place as usize;
-        values.by_value.remove(&value);
-        values.list.swap_remove(place);
-        if let Some(moved) = values.list.get(place)
-            && let Some(postings) = values.by_value.get_mut(moved)
-        {
-            postings.place = place as u32;
-        }
+        values.remove(value, place);
         if values.list.is_empty() {
             self.names.remove(&name);
         }
@@ -147,15 +173,23 @@ impl Index {
         self.removals
     }
 
+    /// See `Series::bytes_soon`.
+    pub(crate) fn bytes_soon(&self) -> usize {
+        let of_values = |values: &Values| {
+            let table = &values.places;
+            bytes_soon(table.len(), table.capacity(), table.allocation_size())
+        };
+        self.names.values().map(of_values).sum()
+    }
+
     /// Bytes held, within a tenth.
     pub(crate) fn bytes(&self) -> usize {
         let of_values = |values: &Values| {
-            let ranges: usize = values
-                .by_value
-                .values()
-                .map(|p| p.ranges.capacity() * 8)
-                .sum();
-            values.by_value.allocation_size() + values.list.capacity() * 4 + ranges
+            let ranges = values.postings.iter().map(|of| of.ranges.capacity() * 8);
+            values.places.allocation_size()
+                + values.list.capacity() * size_of::<Symbol>()
+                + values.postings.capacity() * size_of::<Postings>()
+                + ranges.sum::<usize>()
         };
         self.names.allocation_size() + self.names.values().map(of_values).sum::<usize>()
     }

@@ -8,7 +8,8 @@ use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashSet, HashTable};
 
-use super::arena::{Arena, make_room};
+use super::apart::Apart;
+use super::arena::{Arena, bytes_soon, make_room};
 use super::codec::STALE;
 use super::ids::{ClockId, SeriesId, Symbol};
 use super::limbo::Limbo;
@@ -59,36 +60,27 @@ pub(crate) struct Series {
     pub(crate) ids: Limbo,
     symbol_numbers: Limbo,
     live: usize,
-    /// Reused by `create`.
-    split: Split,
-}
-
-/// Labels taken apart.
-#[derive(Default)]
-struct Split {
-    stem: Vec<Pair>,
-    /// The stem's number, then the values of its own.
-    words: Vec<u32>,
+    /// The labels that the writer looked for last.
+    apart: Apart,
 }
 
 impl Series {
     /// The series with exactly these labels.
     pub(crate) fn find(&self, labels: &Labels) -> Option<SeriesId> {
-        let mut stem: Vec<Pair> = Vec::with_capacity(16);
-        let mut words: Vec<u32> = Vec::with_capacity(16);
-        let mut known = true;
-        let pairs = labels.iter().map_while(|(name, value)| {
-            let pair = self.symbols.find(name).zip(self.symbols.find(value));
-            known &= pair.is_some();
-            Some((pair?, stems::is_shared(name)))
-        });
-        words.push(0);
-        stems::split(pairs, &mut stem, &mut words);
-        if !known {
-            return None;
-        }
-        words[0] = self.stems.find(&stem)?;
-        let hash = self.hasher.hash_one(words.as_slice());
+        self.find_words(Apart::default().words(labels, &self.symbols, &self.stems)?)
+    }
+
+    /// The same for the writer, to whom labels come that differ little from the ones before.
+    pub(crate) fn seek(&mut self, labels: &Labels) -> Option<SeriesId> {
+        let mut apart = std::mem::take(&mut self.apart);
+        let words = apart.words(labels, &self.symbols, &self.stems);
+        let found = words.and_then(|words| self.find_words(words));
+        self.apart = apart;
+        found
+    }
+
+    fn find_words(&self, words: &[u32]) -> Option<SeriesId> {
+        let hash = self.hasher.hash_one(words);
         let found = self.by_labels.find(hash, |&id| {
             self.words(self.rows[id as usize].labels) == words
         });
@@ -103,7 +95,13 @@ impl Series {
         bits: u64,
         since: i64,
     ) -> SeriesId {
-        let labels = self.put_labels(labels);
+        let mut apart = std::mem::take(&mut self.apart);
+        let numbers = &mut self.symbol_numbers;
+        let words = apart.acquire(labels, &mut self.symbols, &mut self.stems, || {
+            numbers.take()
+        });
+        let labels = self.words.put(words);
+        self.apart = apart;
         let row = Row {
             bits,
             since,
@@ -128,36 +126,6 @@ impl Series {
         SeriesId(id)
     }
 
-    /// Stores labels; their place.
-    fn put_labels(&mut self, labels: &Labels) -> u32 {
-        let Split {
-            mut stem,
-            mut words,
-        } = std::mem::take(&mut self.split);
-        stem.clear();
-        words.clear();
-        words.push(0);
-        let mut acquire = |text: &str| {
-            let numbers = &mut self.symbol_numbers;
-            self.symbols.acquire(text, || numbers.take())
-        };
-        let pairs = labels
-            .iter()
-            .map(|(name, value)| ((acquire(name), acquire(value)), stems::is_shared(name)));
-        stems::split(pairs, &mut stem, &mut words);
-        let (id, made) = self.stems.acquire(&stem);
-        words[0] = id;
-        if !made {
-            // The stem has these already.
-            for symbol in stems::symbols(&stem) {
-                self.symbols.release(symbol);
-            }
-        }
-        let place = self.words.put(&words);
-        self.split = Split { stem, words };
-        place
-    }
-
     /// By how much new series with these labels make the store grow, at most: texts that are not known yet, and a row,
     /// an entry in the index and a place in every table for those that find none given up.
     pub(crate) fn growth_bytes<'a>(&self, labels: impl Iterator<Item = &'a Labels>) -> usize {
@@ -175,6 +143,7 @@ impl Series {
 
     /// Forgets a series. Its number, and those of symbols that end with it, go into limbo.
     pub(crate) fn remove(&mut self, id: SeriesId) {
+        self.apart.forget();
         let place = self.rows[id.index()].labels;
         let words = self.words(place).to_vec();
         let hash = self.hasher.hash_one(words.as_slice());
@@ -253,6 +222,16 @@ impl Series {
         )
     }
 
+    /// Bytes by which tables grow with the next series or so: they double when they are full.
+    pub(crate) fn bytes_soon(&self) -> usize {
+        let labels = bytes_soon(
+            self.by_labels.len(),
+            self.by_labels.capacity(),
+            self.by_labels.allocation_size(),
+        );
+        labels + self.symbols.bytes_soon()
+    }
+
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
         self.rows.capacity() * size_of::<Row>()
@@ -262,6 +241,7 @@ impl Series {
             + self.symbols.bytes()
             + self.ids.bytes()
             + self.symbol_numbers.bytes()
+            + self.apart.bytes()
     }
 }
 

@@ -23,7 +23,7 @@ use super::ids::Symbol;
 pub(crate) type Pair = (Symbol, Symbol);
 
 /// Stands in a stem where the series' values differ.
-const VARIES: Symbol = Symbol(u32::MAX);
+pub(super) const VARIES: Symbol = Symbol(u32::MAX);
 
 /// Labels that say what was measured and where: the same for all series of a metric on a target. The scrape puts
 /// them there (Prometheus' `job` and `instance`, and what Kubernetes discovery attaches).
@@ -67,22 +67,6 @@ pub(crate) struct Stems {
     hasher: DefaultHashBuilder,
 }
 
-/// Splits labels into stem and varying values; `shared` says of each label whether it is part of the stem.
-pub(crate) fn split(
-    pairs: impl Iterator<Item = (Pair, bool)>,
-    stem: &mut Vec<Pair>,
-    values: &mut Vec<u32>,
-) {
-    for ((name, value), shared) in pairs {
-        if shared {
-            stem.push((name, value));
-        } else {
-            stem.push((name, VARIES));
-            values.push(value.0);
-        }
-    }
-}
-
 impl Stems {
     /// The stem of these pairs, if a series has it.
     pub(crate) fn find(&self, pairs: &[Pair]) -> Option<StemId> {
@@ -94,7 +78,7 @@ impl Stems {
     /// The same with one user more, made if there is none; whether it was made.
     pub(crate) fn acquire(&mut self, pairs: &[Pair]) -> (StemId, bool) {
         if let Some(id) = self.find(pairs) {
-            self.stems[id as usize].users += 1;
+            self.hold(id);
             return (id, false);
         }
         let stem = Stem {
@@ -120,6 +104,11 @@ impl Stems {
             hasher.hash_one(arena.get(stem.place, usize::from(stem.len)))
         });
         (id, true)
+    }
+
+    /// One user more.
+    pub(crate) fn hold(&mut self, id: StemId) {
+        self.stems[id as usize].users += 1;
     }
 
     /// One user fewer; what the stem held where that was the last one.
@@ -200,19 +189,21 @@ mod tests {
     #[test]
     fn a_stem_lives_as_long_as_its_users_and_joins_what_was_split() {
         let mut stems = Stems::default();
-        let labels = [(1, 2, true), (3, 4, false), (5, 6, true), (7, 8, false)]
-            .map(|(name, value, shared)| ((Symbol(name), Symbol(value)), shared));
-        let (mut pairs, mut values) = (Vec::new(), Vec::new());
-        split(labels.into_iter(), &mut pairs, &mut values);
+        let pair = |name, value| (Symbol(name), Symbol(value));
+        let pairs = [(1, 2), (3, VARIES.0), (5, 6), (7, VARIES.0)].map(|(n, v)| pair(n, v));
+        let values = [4, 8];
         let (id, made) = stems.acquire(&pairs);
         assert_eq!((made, stems.acquire(&pairs)), (true, (id, false)));
         assert_eq!(stems.varying(id), 2);
         let joined: Vec<Pair> = stems.join(id, &values).collect();
-        assert_eq!(joined, labels.map(|(pair, _)| pair));
+        assert_eq!(
+            joined,
+            [(1, 2), (3, 4), (5, 6), (7, 8)].map(|(n, v)| pair(n, v))
+        );
         let held: Vec<u32> = symbols(&pairs).map(|symbol| symbol.0).collect();
         assert_eq!(held, [1, 2, 3, 5, 6, 7]);
         assert_eq!(stems.release(id), None);
-        assert_eq!(stems.release(id), Some(pairs.clone()));
+        assert_eq!(stems.release(id), Some(pairs.to_vec()));
         assert_eq!(stems.find(&pairs), None);
     }
 }

@@ -5,6 +5,7 @@ use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+use super::arena::bytes_soon;
 use super::ids::Symbol;
 
 /// What the allocator adds to a text.
@@ -29,9 +30,18 @@ struct Entry {
 }
 
 impl Symbols {
-    /// The symbol of `text`, made if there is none, with one user more.
+    /// The symbol of `text`, which is `known` or may have to be made, with one user more.
     /// `reuse` hands out a number that is free again, if there is one.
-    pub(crate) fn acquire(&mut self, text: &str, reuse: impl FnOnce() -> Option<u32>) -> Symbol {
+    pub(crate) fn acquire(
+        &mut self,
+        known: Option<Symbol>,
+        text: &str,
+        reuse: impl FnOnce() -> Option<u32>,
+    ) -> Symbol {
+        if let Some(symbol) = known {
+            self.entries[symbol.0 as usize].users += 1;
+            return symbol;
+        }
         let hash = self.hasher.hash_one(text);
         if let Some(&at) = self
             .by_text
@@ -84,6 +94,12 @@ impl Symbols {
         &self.entries[symbol.0 as usize].text
     }
 
+    /// See `Series::bytes_soon`.
+    pub(crate) fn bytes_soon(&self) -> usize {
+        let table = &self.by_text;
+        bytes_soon(table.len(), table.capacity(), table.allocation_size())
+    }
+
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
         self.text_bytes
@@ -100,13 +116,13 @@ mod tests {
     #[test]
     fn a_symbol_lives_as_long_as_its_users() {
         let mut symbols = Symbols::default();
-        let a = symbols.acquire("a", || None);
-        assert_eq!(symbols.acquire("a", || None), a);
+        let a = symbols.acquire(None, "a", || None);
+        assert_eq!(symbols.acquire(None, "a", || None), a);
         assert!(!symbols.release(a));
         assert_eq!(symbols.find("a"), Some(a));
         assert!(symbols.release(a));
         assert_eq!(symbols.find("a"), None);
-        let b = symbols.acquire("b", || Some(a.0));
+        let b = symbols.acquire(None, "b", || Some(a.0));
         assert_eq!((b, symbols.text(b)), (a, "b"));
     }
 }

@@ -276,7 +276,7 @@ impl Pass<'_> {
         if self.id.is_some() {
             return Ok(self.id);
         }
-        let Some(id) = self.store.series.find(labels) else {
+        let Some(id) = self.store.series.seek(labels) else {
             let id = self.store.create(labels, ClockId::OWN, bits, time_ms);
             self.take(id);
             return Ok(None);
