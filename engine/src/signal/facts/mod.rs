@@ -5,6 +5,7 @@
 //! failures as a whole; `structure` says who must look again.
 
 mod group;
+mod names_seen;
 mod scrapes;
 mod series;
 mod structure;
@@ -21,6 +22,7 @@ use super::query::Selector;
 
 use group::GroupFacts;
 
+pub(crate) use names_seen::NamesSeen;
 pub(crate) use target::TargetFacts;
 
 /// The metric by which a process tells when it started.

@@ -117,7 +117,7 @@ impl Facts {
             .iter()
             .position(|have| have.family == name.family);
         if let (Some(row), Some(at)) = (row, at) {
-            facts.names_seen[row] |= 1 << at;
+            facts.names_seen.add(row, at);
             self.note_structure_of_all();
         }
     }
@@ -161,22 +161,7 @@ impl Facts {
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
             return;
         };
-        let mut changed = false;
-        for (row, family) in FAMILIES.iter().enumerate() {
-            let mut mask = 0u8;
-            for (at, name) in family.names.iter().enumerate() {
-                let has = facts.metrics.contains_key(name.family)
-                    || facts
-                        .metrics
-                        .contains_key(format!("{}_count", name.family).as_str());
-                mask |= u8::from(has) << at;
-            }
-            if mask != 0 && facts.names_seen[row] != mask {
-                facts.names_seen[row] = mask;
-                changed = true;
-            }
-        }
-        if changed {
+        if facts.names_seen.settle(&facts.metrics) {
             self.note_structure_of_all();
         }
     }

@@ -9,7 +9,7 @@ use crate::labels::Labels;
 use crate::limits::{GAPS_MAX, INTERVAL_MS_MAX};
 use crate::store::SeriesId;
 
-use super::super::names::FAMILIES;
+use super::NamesSeen;
 use super::group::group_of;
 
 /// One target.
@@ -28,8 +28,7 @@ pub(crate) struct TargetFacts {
     pub(crate) error: String,
     /// Metrics on the newest good page, with how many series each has.
     pub(crate) metrics: HashMap<Box<str>, u32>,
-    /// Per row of the names table: which of the names the newest page had that had any.
-    pub(crate) names_seen: Vec<u8>,
+    pub(crate) names_seen: NamesSeen,
     /// Pools that its good pages named.
     pub(crate) pools: BTreeSet<String>,
     /// Leases by name, and whether the newest good page says that it holds them.
@@ -61,7 +60,7 @@ impl TargetFacts {
             last_good_ms: None,
             error: String::new(),
             metrics: HashMap::new(),
-            names_seen: vec![0; FAMILIES.len()],
+            names_seen: NamesSeen::default(),
             pools: BTreeSet::new(),
             leases: Vec::new(),
             start_series: None,
@@ -72,15 +71,9 @@ impl TargetFacts {
         }
     }
 
-    /// Under which name a family (a row of the table) is read here when it is asked for under another: that one, if
-    /// the page has it, else the newest that it has.
+    /// Under which name a row of the names table is read here.
     pub(crate) fn reads_as(&self, row: usize, asked: usize) -> usize {
-        let mask = self.names_seen[row];
-        if mask & 1 << asked != 0 || mask == 0 {
-            asked
-        } else {
-            mask.trailing_zeros() as usize
-        }
+        self.names_seen.reads_as(row, asked)
     }
 
     /// S2a: the newest finished scrape was good, and not too long ago.
