@@ -207,6 +207,17 @@ impl World {
         self.writer.remove_target(stage, self.at());
     }
 
+    /// The instances that count for the signal.
+    pub(crate) fn counting(&self, signal: SignalId) -> Vec<String> {
+        let explained = self.reader.explain(signal, self.at());
+        let targets = explained.expect("the signal is watched").targets;
+        targets
+            .iter()
+            .filter(|target| target.counts)
+            .map(|target| target.labels.get("instance").unwrap_or_default().to_owned())
+            .collect()
+    }
+
     pub(crate) fn says(&self, signal: SignalId) -> Said {
         self.says_pinned(signal, &[])
     }
