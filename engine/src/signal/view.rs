@@ -13,15 +13,14 @@ use crate::promql::select::{
 };
 use crate::store::{ClockId, Frame, Lens, Shown, Store};
 
-use super::facts::Facts;
+use super::facts::{Facts, NamesSeen};
 use super::names::{FAMILIES, Name, Names};
 
 /// What the view needs to know of one target.
 #[derive(Clone, Debug)]
 pub(crate) struct TargetLens {
     shown: Shown,
-    /// Per row of the names table: which names the target's newest page had.
-    names_seen: Vec<u8>,
+    names_seen: NamesSeen,
     /// The pool that it serves, where its pages named exactly one.
     pool: Option<String>,
 }
@@ -70,17 +69,6 @@ impl SignalView {
 
     fn target(&self, clock: ClockId) -> Option<&TargetLens> {
         self.targets.get(clock.index() / 2)?.as_ref()
-    }
-
-    /// Which of a family's names is read from a target: the one asked for if its page has it, else the newest that
-    /// it has.
-    fn read_as(&self, target: Option<&TargetLens>, row: usize, asked: usize) -> usize {
-        let mask = target.map_or(0, |target| target.names_seen[row]);
-        if mask & 1 << asked != 0 || mask == 0 {
-            asked
-        } else {
-            mask.trailing_zeros() as usize
-        }
     }
 
     fn derived(
@@ -177,11 +165,11 @@ struct DerivedLens<'a> {
 
 impl Lens for DerivedLens<'_> {
     fn shown(&self, clock: ClockId) -> Shown {
-        if self
-            .view
-            .read_as(self.view.target(clock), self.row, self.asked)
-            == self.instead
-        {
+        let target = self.view.target(clock);
+        let reads = target.map_or(self.asked, |target| {
+            target.names_seen.reads_as(self.row, self.asked)
+        });
+        if reads == self.instead {
             self.view.shown(clock)
         } else {
             Shown::Hidden
@@ -218,7 +206,7 @@ impl View for SignalView {
             .targets
             .iter()
             .flatten()
-            .map(|target| self.read_as(Some(target), row, asked))
+            .map(|target| target.names_seen.reads_as(row, asked))
             .collect();
         let lens = DerivedLens {
             view: self,

@@ -1,0 +1,61 @@
+//! What is known of a group: targets that stand in for one another, so that what one has shown proves something of all.
+
+use hashbrown::{HashMap, HashSet};
+
+use crate::labels::Labels;
+use crate::limits::{EVER_METRICS_MAX, SEEN_VALUES_MAX};
+use crate::store::TargetId;
+
+/// Targets of one job, namespace and controller (S2c).
+#[derive(Debug, Default)]
+pub(crate) struct GroupFacts {
+    /// Metrics that any of its targets ever exposed.
+    pub(crate) ever: HashSet<Box<str>>,
+    /// Label values that any of its series ever had.
+    seen: HashMap<Box<str>, HashSet<Box<str>>>,
+    seen_count: usize,
+    /// Who was last seen to hold each lease. Other groups may use the same names.
+    pub(super) holders: HashMap<String, TargetId>,
+    pub(crate) targets: usize,
+    /// Since when discovery lists none of its targets.
+    pub(crate) empty_since_ms: Option<i64>,
+}
+
+impl GroupFacts {
+    pub(crate) fn has_seen(&self, label: &str, value: &str) -> bool {
+        value.is_empty()
+            || self
+                .seen
+                .get(label)
+                .is_some_and(|values| values.contains(value))
+    }
+
+    /// True where the metric is new to the group.
+    pub(super) fn expose(&mut self, metric: &str) -> bool {
+        !self.ever.contains(metric)
+            && self.ever.len() < EVER_METRICS_MAX
+            && self.ever.insert(metric.into())
+    }
+
+    pub(super) fn see(&mut self, label: &str, value: &str) {
+        if self.has_seen(label, value) || self.seen_count >= SEEN_VALUES_MAX {
+            return;
+        }
+        self.seen
+            .entry(label.into())
+            .or_default()
+            .insert(value.into());
+        self.seen_count += 1;
+    }
+}
+
+/// Which group a target with these labels belongs to (S2c).
+pub(super) fn group_of(labels: &Labels) -> String {
+    let controller = ["top_level_controller_name", "service"];
+    let owner = controller
+        .iter()
+        .find_map(|name| labels.get(name))
+        .unwrap_or("");
+    let part = |name| labels.get(name).unwrap_or("");
+    format!("{}/{}/{owner}", part("job"), part("namespace"))
+}

@@ -1,0 +1,49 @@
+//! Forgetting: samples older than the retention, history past the memory limit, targets of which nothing is left.
+//!
+//! Here alone is counted what is held; in between the writer adds up what it lets in.
+
+use super::Writer;
+use super::admit::shrink;
+use crate::limits::RESTART_GRACE_MS_DEFAULT;
+use crate::store::TargetId;
+use crate::time::Timestamp;
+
+impl Writer {
+    /// Drops what is too old or too much. Call it about once a second.
+    pub fn maintain(&mut self, now: Timestamp) {
+        let cutoff_ms = now.minus_ms(self.limits.retention_ms).ms();
+        let windows = self.room.read().window_bytes;
+        let mut store = self.store.write();
+        store.drop_before(cutoff_ms);
+        let own_series = &mut self.own_series;
+        own_series.retain(|&id| store.keep_own(id, cutoff_ms));
+        store.series.turn_limbo();
+        for (index, target) in self.targets.iter_mut().enumerate() {
+            if target
+                .removed_ms
+                .is_some_and(|removed_ms| removed_ms < cutoff_ms)
+            {
+                target.removed_ms = None;
+                self.free_targets.push(TargetId(index as u32));
+            }
+        }
+        let stages: usize = self.targets.iter().map(|target| target.stage_bytes).sum();
+        let bytes = store.bytes();
+        self.held_bytes = bytes.total() + store.bytes_soon() + stages + windows;
+        let limit = usize::try_from(self.limits.memory_bytes_max).unwrap_or(usize::MAX);
+        let others = self.held_bytes - bytes.history;
+        store.history_bytes_max = (limit / 4 * 3).min(limit.saturating_sub(others));
+        store.stage_bytes = stages;
+        if store.slab.bytes() > store.history_bytes_max {
+            let (before, bytes_max) = (store.slab.bytes(), store.history_bytes_max);
+            shrink(&mut store, bytes_max);
+            self.held_bytes -= before.saturating_sub(store.slab.bytes());
+        }
+        drop(store);
+        let mut room = self.room.write();
+        room.facts
+            .forget_empty_groups(now.ms(), RESTART_GRACE_MS_DEFAULT);
+        room.rescope();
+        room.note(now.ms());
+    }
+}

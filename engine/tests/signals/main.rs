@@ -1,0 +1,14 @@
+//! The rules of SIGNALS.md, scenario by scenario: what a gateway does on the left, what a scaler may be told on the
+//! right. Time and pages are arguments, so hours pass in microseconds.
+
+mod absence;
+mod faults_of_a_peer;
+mod freshness;
+mod groups;
+mod leadership;
+mod names;
+mod numbers;
+mod pages;
+mod restarts;
+mod scope;
+mod world;

@@ -1,0 +1,98 @@
+//! What a signal makes of a page is what the page says: nothing of another series, another time or another row.
+
+use stillwell_engine::labels::{Labels, Matcher};
+use stillwell_engine::promql::select::{Projection, Samples, SelectRequest, View};
+use stillwell_engine::{Engine, Format, Limits, ScrapeFacts, TargetSpec, Timestamp};
+
+use crate::world::{INTERVAL_MS, World, unknown, value};
+
+#[test]
+fn timestamps_on_the_page_are_not_told_to_a_scaler() {
+    let mut world = World::new();
+    let signal = world.watch("sum(x)");
+    let labels = Labels::from_pairs([("job", "epp"), ("instance", "a:1")]);
+    let spec = TargetSpec {
+        labels,
+        interval_ms: INTERVAL_MS as u64,
+        honor_timestamps: true,
+        ..TargetSpec::default()
+    };
+    let (_, stage) = world.writer.add_target(spec);
+    world.stages.push(Some(stage));
+    let at_ms = world.now_ms;
+    world.scrape_text(0, &format!("x 7 {at_ms}\n"));
+    unknown(
+        &world.says(signal),
+        &["timestamps of its own", "honor_timestamps"],
+    );
+    world.scrape_text(0, &format!("x 7 {}\n", i64::MAX / 2));
+    assert!(world.reader.signal(signal, Timestamp::MIN, &[]).is_some());
+}
+
+#[test]
+fn a_number_given_to_another_series_is_not_summed() {
+    let mut world = World::with(Limits {
+        retention_ms: 1_000,
+        ..Limits::default()
+    });
+    let signal = world.watch("sum(llm_d_epp_flow_control_queue_size)");
+    let target = world.target("a:1");
+    let base = "llm_d_epp_flow_control_pool_saturation 1\n";
+    for _ in 0..2 {
+        world.scrape_text(
+            target,
+            &format!("{base}llm_d_epp_flow_control_queue_size{{m=\"x\"}} 5\n"),
+        );
+    }
+    for _ in 0..40 {
+        world.scrape_text(target, base);
+    }
+    for number in 0..5 {
+        let line = format!("{base}go_memstats_{number}_bytes 123456\n");
+        world.scrape_text(target, &line);
+        assert_eq!(world.says(signal), value(0.0));
+    }
+}
+
+#[test]
+fn a_row_that_cannot_stay_does_not_lend_its_prefix_to_another() {
+    let (mut writer, reader) = Engine::new(Limits::default());
+    let spec = TargetSpec {
+        honor_timestamps: true,
+        ..TargetSpec::default()
+    };
+    let (_, mut stage) = writer.add_target(spec);
+    let pages = [
+        "aaa{x=\"1\"} 1\nbbb{x=\"1\"} 2\nbbb{x=\"2\"} 3\n",
+        "aaa{x=\"1\"} 1\nbbb{x=\"1\"} 2 1000\naaa{x=\"2\"} 9\n",
+    ];
+    for (round, page) in pages.into_iter().enumerate() {
+        let staged = stage.parse(page.as_bytes(), Format::Text).expect("parses");
+        let at = Timestamp::from_ms(500 + 1000 * round as i64);
+        writer
+            .commit(staged, at, ScrapeFacts::default())
+            .expect("taken");
+    }
+    let request = SelectRequest {
+        matchers: &[Matcher::equal("x", "2")],
+        after_ms: 1_400,
+        until_ms: 1_500,
+        projection: Projection::All,
+        last_only: false,
+    };
+    let selection = reader.plain().select(&request).expect("answers");
+    let mut seen = Vec::new();
+    for index in 0..selection.len() {
+        let mut samples = Samples::default();
+        selection.read(index, &mut samples);
+        let is_nan = samples.values.first().is_some_and(|value| value.is_nan());
+        let shown = if is_nan {
+            "stale".to_owned()
+        } else {
+            format!("{:?}", samples.values)
+        };
+        seen.push(format!("{} {shown}", selection.labels(index)));
+    }
+    seen.sort();
+    assert_eq!(seen, ["aaa{x=\"2\"} [9.0]", "bbb{x=\"2\"} stale"]);
+}
