@@ -32,35 +32,54 @@ impl Writer {
         let at_most: usize = labels()
             .map(|labels| labels.bytes() + NEW_SERIES_BYTES)
             .sum();
-        let limit = usize::try_from(self.limits.memory_bytes_max).unwrap_or(usize::MAX);
-        if at_most + more_bytes == 0 || self.held_bytes + at_most + more_bytes <= limit {
-            self.held_bytes += at_most + more_bytes;
+        if at_most + more_bytes == 0 {
             return Ok(());
         }
-        // Most texts are known already, and places of series that ended are taken again.
-        let new_bytes = more_bytes + self.store.read().series.growth_bytes(labels());
-        if self.makes_room(new_bytes) {
-            self.held_bytes += new_bytes;
-            return Ok(());
+        let mut new_bytes = at_most + more_bytes;
+        if self.held_bytes().saturating_add(new_bytes) > self.bytes_max() {
+            // Most texts are known already, and places of series that ended are taken again.
+            new_bytes = more_bytes + self.store.read().series.growth_bytes(labels());
+            if !self.makes_room(new_bytes) {
+                return Err(new_bytes);
+            }
         }
-        Err(new_bytes)
+        self.others_bytes += new_bytes;
+        let mut store = self.store.write();
+        store.history_bytes_max = self.history_bytes_max();
+        Ok(())
     }
 
     /// Whether `new_bytes` fit, if need be in place of old history.
-    fn makes_room(&mut self, new_bytes: usize) -> bool {
-        let limit = usize::try_from(self.limits.memory_bytes_max).unwrap_or(usize::MAX);
-        if new_bytes == 0 || self.held_bytes.saturating_add(new_bytes) <= limit {
-            return true;
-        }
+    fn makes_room(&self, new_bytes: usize) -> bool {
+        let free_for_history = |bytes: usize| {
+            let others = self.others_bytes.saturating_add(bytes);
+            self.bytes_max().saturating_sub(others)
+        };
         let store = Arc::clone(&self.store);
         let mut store = store.write();
-        let before = store.slab.bytes();
-        // Somewhat more than is needed, so that not every page with a new line comes to this.
-        let more = new_bytes + limit / MEMORY_SLACK_PART;
-        let others = self.held_bytes.saturating_sub(before);
-        shrink(&mut store, limit.saturating_sub(others + more));
-        self.held_bytes -= before.saturating_sub(store.slab.bytes());
-        self.held_bytes.saturating_add(new_bytes) <= limit
+        if new_bytes > 0 && store.slab.bytes() > free_for_history(new_bytes) {
+            // Somewhat more than is needed, so that not every page with a new line comes to this.
+            let more = new_bytes + self.bytes_max() / MEMORY_SLACK_PART;
+            shrink(&mut store, free_for_history(more));
+        }
+        let held_bytes = self.others_bytes + store.slab.bytes();
+        new_bytes == 0 || held_bytes.saturating_add(new_bytes) <= self.bytes_max()
+    }
+
+    /// What history may hold beside everything else. It grows between two pages, and so does the rest: they must not
+    /// both count on the same memory.
+    pub(super) fn history_bytes_max(&self) -> usize {
+        let free = self.bytes_max().saturating_sub(self.others_bytes);
+        (self.bytes_max() / 4 * 3).min(free)
+    }
+
+    fn bytes_max(&self) -> usize {
+        usize::try_from(self.limits.memory_bytes_max).unwrap_or(usize::MAX)
+    }
+
+    /// Bytes held, as far as is known between two counts.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.others_bytes + self.store.read().slab.bytes()
     }
 }
 

@@ -182,7 +182,7 @@ impl Writer {
         self.admit(|| new.iter().copied(), histograms.sum())
             .map_err(|new_bytes| AppendError {
                 new_bytes,
-                held_bytes: self.held_bytes,
+                held_bytes: self.held_bytes(),
                 limit_bytes: self.limits.memory_bytes_max,
             })
     }

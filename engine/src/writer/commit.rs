@@ -164,9 +164,9 @@ impl Writer {
         self.endings += staged.page().gone.len() as u64;
         staged.stage.contest(self.endings);
         let target = &mut self.targets[target.index()];
-        self.held_bytes = self.held_bytes.saturating_sub(target.stage_bytes);
+        self.others_bytes = self.others_bytes.saturating_sub(target.stage_bytes);
         staged.apply(&placed, &mut target.stage_bytes);
-        self.held_bytes += target.stage_bytes;
+        self.others_bytes += target.stage_bytes;
         self.placed = placed;
         Ok(committed)
     }
@@ -184,7 +184,7 @@ impl Writer {
         let labels = || staged.new_samples().filter_map(|sample| sample.labels);
         self.admit(labels, 0).map_err(|_| CommitError::Memory {
             new_series: labels().count(),
-            held_bytes: self.held_bytes,
+            held_bytes: self.held_bytes(),
             limit_bytes: self.limits.memory_bytes_max,
         })
     }

@@ -29,15 +29,13 @@ impl Writer {
         }
         let stages: usize = self.targets.iter().map(|target| target.stage_bytes).sum();
         let bytes = store.bytes();
-        self.held_bytes = bytes.total() + store.bytes_soon() + stages + windows;
-        let limit = usize::try_from(self.limits.memory_bytes_max).unwrap_or(usize::MAX);
-        let others = self.held_bytes - bytes.history;
-        store.history_bytes_max = (limit / 4 * 3).min(limit.saturating_sub(others));
+        let counted = bytes.total() + store.bytes_soon() + stages + windows;
+        self.others_bytes = counted - store.slab.bytes();
+        let history_bytes_max = self.history_bytes_max();
+        store.history_bytes_max = history_bytes_max;
         store.stage_bytes = stages;
-        if store.slab.bytes() > store.history_bytes_max {
-            let (before, bytes_max) = (store.slab.bytes(), store.history_bytes_max);
-            shrink(&mut store, bytes_max);
-            self.held_bytes -= before.saturating_sub(store.slab.bytes());
+        if store.slab.bytes() > history_bytes_max {
+            shrink(&mut store, history_bytes_max);
         }
         drop(store);
         let mut room = self.room.write();

@@ -59,7 +59,7 @@ impl Engine {
             targets: Vec::new(),
             free_targets: Vec::new(),
             own_series: Vec::new(),
-            held_bytes: 0,
+            others_bytes: 0,
             placed: Vec::new(),
             endings: 0,
             stopwatch: Stopwatch::default(),
@@ -80,8 +80,8 @@ pub struct Writer {
     free_targets: Vec<TargetId>,
     /// Series with timestamps of their own, which no clock ends.
     own_series: Vec<SeriesId>,
-    /// What is held, as of the last `maintain`, plus what was added since.
-    held_bytes: usize,
+    /// What is held beside history, as of the last `maintain`, plus what was added since.
+    others_bytes: usize,
     placed: Vec<Placed>,
     /// Grows whenever a series ends: another target that was refused it may have it now.
     endings: u64,

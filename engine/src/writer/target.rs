@@ -116,7 +116,7 @@ impl Writer {
             .last_ms
             .map_or(at.ms(), |last_ms| at.ms().max(last_ms + 1));
         state.removed_ms = Some(at_ms);
-        self.held_bytes = self.held_bytes.saturating_sub(state.stage_bytes);
+        self.others_bytes = self.others_bytes.saturating_sub(state.stage_bytes);
         state.stage_bytes = 0;
         let reports = state.report.iter().flatten().copied();
         let mut store = self.store.write();
