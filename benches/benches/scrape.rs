@@ -1,6 +1,11 @@
 //! One scrape through the engine: page compared, changes committed. By kind of page and size.
 //!
+//! Before a page that repeats is timed, it is seen that nothing is allocated for it.
+//!
 //! `cargo bench -p stillwell-benches --bench scrape`
+
+#[path = "../../engine/tests/common/counting.rs"]
+mod counting;
 
 use std::hint::black_box;
 
@@ -11,6 +16,14 @@ use stillwell_engine::signal::Policy;
 use stillwell_engine::{
     Engine, Format, Limits, Retain, ScrapeFacts, Stage, TargetSpec, Timestamp, Writer,
 };
+
+#[global_allocator]
+static ALLOCATOR: counting::Counting = counting::Counting;
+
+/// Old samples go after so long: short, so that a few pages fill it and history stops growing.
+const RETENTION_MS: i64 = 5_000;
+/// The time between two pages.
+const INTERVAL_MS: i64 = 100;
 
 struct Target {
     writer: Writer,
@@ -26,7 +39,7 @@ fn engine() -> (Writer, Stage) {
 fn engine_that_retains(retain: Retain) -> (Writer, Stage) {
     let limits = Limits {
         memory_bytes_max: 4 << 30,
-        retention_ms: 60_000,
+        retention_ms: RETENTION_MS,
     };
     let (mut writer, _) = Engine::new(limits);
     let labels = Labels::from_pairs([("job", "epp"), ("instance", "10.0.0.7:9090")]);
@@ -48,15 +61,30 @@ impl Target {
             page,
             at_ms: 0,
         };
-        for _ in 0..20 {
-            target.page.step();
-            target.take();
-        }
+        target.settle();
         target
     }
 
+    /// Pages until history is full and every buffer has grown, then some for which nothing may be allocated.
+    fn settle(&mut self) {
+        let pages = 4 * RETENTION_MS / INTERVAL_MS;
+        for _ in 0..pages {
+            self.page.step();
+            self.take();
+        }
+        for _ in 0..20 {
+            self.page.step();
+            let before = counting::allocations();
+            self.take();
+            // Maintenance counts what is held, which is no part of a scrape.
+            if self.at_ms % 1000 != 0 {
+                assert_eq!(counting::allocations() - before, 0, "at {} ms", self.at_ms);
+            }
+        }
+    }
+
     fn take(&mut self) {
-        self.at_ms += 100;
+        self.at_ms += INTERVAL_MS;
         let at = Timestamp::from_ms(self.at_ms);
         let staged = self
             .stage
@@ -77,7 +105,7 @@ impl Target {
         let len = self.page.text.len();
         self.page.text.extend_from_slice(b"late 1\n");
         for end in [len + 7, len] {
-            self.at_ms += 100;
+            self.at_ms += INTERVAL_MS;
             let body = black_box(&self.page.text[..end]);
             let staged = self
                 .stage
@@ -158,10 +186,7 @@ fn retain_signals(criterion: &mut Criterion) {
         target.page = LoadPage::new(0, samples, 20);
         target.page.add_start();
         let lines = lines_of(&target.page.text);
-        for _ in 0..20 {
-            target.page.step();
-            target.take();
-        }
+        target.settle();
         group.throughput(Throughput::Elements(lines));
         group.bench_function(BenchmarkId::new("moving_20", samples), |bencher| {
             bencher.iter_custom(|rounds| {

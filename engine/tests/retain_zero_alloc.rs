@@ -1,8 +1,6 @@
 //! Passing over what no signal needs allocates nothing, though lines come and go inside the runs, and a page of which
 //! most is passed over leaves a small template.
 
-#![allow(unsafe_code, reason = "an allocator cannot be written without it")]
-
 #[path = "common/counting.rs"]
 mod counting;
 

@@ -1,8 +1,6 @@
 //! The steady state allocates nothing: a page that repeats is parsed, committed, and the guide's signals are brought
 //! up to date without one call to the allocator. Counted by an allocator of our own, on this thread only.
 
-#![allow(unsafe_code, reason = "an allocator cannot be written without it")]
-
 #[path = "common/counting.rs"]
 mod counting;
 

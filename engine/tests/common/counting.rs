@@ -1,5 +1,7 @@
 //! An allocator that counts its calls, by thread.
 
+#![allow(unsafe_code, reason = "an allocator cannot be written without it")]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
