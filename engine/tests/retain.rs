@@ -3,9 +3,13 @@
 //! keeps all of pages from which a naive filter has taken the lines of names that no signal needs: the same series,
 //! the same samples.
 
+#[path = "common/cases.rs"]
+mod cases;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use cases::cases;
 use proptest::prelude::*;
 use stillwell_engine::labels::{Labels, Matcher, RelabelAction, RelabelRule, RelabelSpec};
 use stillwell_engine::promql::select::{Projection, STALE_NAN_BITS, Samples, SelectRequest, View};
@@ -464,7 +468,7 @@ fn compare_readings(all: &Side, signals: &Side, watched: &[(usize, bool)], now_m
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(cases(200))]
 
     #[test]
     fn what_signals_need_is_kept_and_they_say_what_they_would_say(
