@@ -3,6 +3,10 @@
 
 #![allow(clippy::disallowed_types)] // how long a refusal takes is what is tested
 
+#[path = "common/cases.rs"]
+mod cases;
+
+use cases::cases;
 use proptest::prelude::*;
 use stillwell_engine::promql::script::MemoryView;
 use stillwell_engine::promql::{
@@ -194,7 +198,7 @@ fn a_query_that_holds_too_much_is_refused() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3_000))]
+    #![proptest_config(cases(3_000))]
 
     #[test]
     fn any_bytes_are_answered_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {

@@ -3,9 +3,13 @@
 //! and signals that are made late, both must yield the same elements in the same order, bit for bit (a NaN is a NaN),
 //! and find the same parts empty.
 
+#[path = "common/cases.rs"]
+mod cases;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use cases::cases;
 use proptest::prelude::*;
 use stillwell_engine::labels::Labels;
 use stillwell_engine::signal::{Evaluated, Policy, SignalId};
@@ -391,7 +395,7 @@ fn bits(outcome: Evaluated) -> Bits {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn a_program_yields_what_ordinary_evaluation_yields(steps in steps()) {

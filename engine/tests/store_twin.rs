@@ -1,8 +1,12 @@
 //! The store against a naive twin: random pages, edits, failures and restarts of a target, with every sample kept in
 //! a plain list by the rules that Prometheus' scrape loop follows. Whatever window is asked for, both show the same.
 
+#[path = "common/cases.rs"]
+mod cases;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use cases::cases;
 use proptest::prelude::*;
 use stillwell_engine::labels::{Labels, Matcher};
 use stillwell_engine::promql::select::{Projection, STALE_NAN_BITS, Samples, SelectRequest, View};
@@ -283,7 +287,7 @@ fn run(steps: &[Step], windows: &[(i64, i64)], own_times: bool) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(cases(300))]
 
     #[test]
     fn what_was_scraped_is_what_is_read(

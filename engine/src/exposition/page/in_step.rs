@@ -88,6 +88,7 @@ impl Compare<'_, '_> {
         self.fit_moved_value(row, kind, value_at)
     }
 
+    #[inline]
     fn fit_moved_value(&mut self, row: &Row, kind: RowKind, value_at: usize) -> Fit {
         let rest = &self.body[value_at..];
         let Some((token, number, time_ms, len)) = value_and_time(rest) else {
@@ -133,6 +134,7 @@ impl Compare<'_, '_> {
 }
 
 /// Length of the value's token, the value, the timestamp, and the length up to the next line.
+#[inline]
 fn value_and_time(rest: &[u8]) -> Option<(usize, f64, Option<i64>, usize)> {
     let token = rest
         .iter()

@@ -104,6 +104,7 @@ pub(super) struct Extent {
 impl Extent {
     /// What the difference is multiplied with, and whether the first sample counts in full since its start
     /// timestamp lies in the window. `None` where one sample does not say enough.
+    #[inline]
     pub(super) fn factor(
         &mut self,
         id: FunctionId,
