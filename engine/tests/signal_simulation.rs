@@ -387,9 +387,9 @@ fn agree(replicas: &[Replica; 2]) {
 #[test]
 fn whatever_happens_no_number_is_told_that_nobody_measured() {
     let number = |name: &str| {
-        std::env::var(name)
-            .ok()
-            .and_then(|text| text.parse::<u64>().ok())
+        let text = std::env::var(name).ok()?;
+        let number = text.parse::<u64>();
+        Some(number.unwrap_or_else(|_| panic!("{name} is {text:?}, which is no whole number")))
     };
     let seeds = match number("STILLWELL_SEED") {
         Some(seed) => seed..seed + 1,

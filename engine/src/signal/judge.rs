@@ -257,7 +257,7 @@ pub(crate) fn absence(
             let Some(target) = facts.target(id) else {
                 continue;
             };
-            if scope::contradicts(target, selector, pins) {
+            if scope::contradicts(target, names, selector, pins) {
                 continue;
             }
             witnessed(names, target, selector)?;

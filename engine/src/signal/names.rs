@@ -346,17 +346,15 @@ impl Names {
                 .is_some_and(|(family, _, suffix)| family.demand && suffix.is_empty())
     }
 
-    /// Whether a page with `present` would show `metric` if it had anything to show (S4a).
-    pub fn is_witness(&self, metric: &str, present: &str) -> bool {
-        if self
-            .witnesses
-            .iter()
-            .any(|(family, witness)| family == metric && witness == present)
-        {
-            return true;
+    /// Whether a page with such a metric would show `metric` if it had anything to show (S4a).
+    pub fn witnesses<'n>(&'n self, metric: &'n str) -> impl Fn(&str) -> bool + 'n {
+        let class = self.family(metric).map(|(family, _, _)| family.class);
+        move |present| {
+            let given =
+                |(family, witness): &(String, String)| family == metric && witness == present;
+            self.witnesses.iter().any(given)
+                || class.is_some_and(|class| is_class_witness(class, present))
         }
-        self.family(metric)
-            .is_some_and(|(family, _, _)| is_class_witness(family.class, present))
     }
 
     /// Whether negative samples of this gauge are the known race of the gateway and mean 0.
@@ -411,9 +409,15 @@ mod tests {
     fn witnesses_are_those_of_the_class() {
         let names = Names::default();
         let queue = "inference_extension_flow_control_queue_size";
-        assert!(names.is_witness(queue, "llm_d_epp_flow_control_pool_saturation"));
-        assert!(!names.is_witness(queue, "inference_pool_ready_pods"));
-        assert!(names.is_witness("llm_d_epp_request_running", "inference_pool_ready_pods"));
-        assert!(!names.is_witness("vllm:num_requests_running", "inference_pool_ready_pods"));
+        assert!(names.witnesses(queue)(
+            "llm_d_epp_flow_control_pool_saturation"
+        ));
+        assert!(!names.witnesses(queue)("inference_pool_ready_pods"));
+        assert!(names.witnesses("llm_d_epp_request_running")(
+            "inference_pool_ready_pods"
+        ));
+        assert!(!names.witnesses("vllm:num_requests_running")(
+            "inference_pool_ready_pods"
+        ));
     }
 }

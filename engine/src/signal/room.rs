@@ -206,6 +206,31 @@ impl Room {
     /// A target has given a page: signals that see it, for it counts or stands by, are evaluated, or noted for
     /// evaluation when they are next read, if nothing depends on what they were in between.
     pub(crate) fn evaluate(&mut self, store: &Arc<RwLock<Store>>, target: TargetId, at: Timestamp) {
+        self.evaluate_those(store, |scope| scope.shows(target), at);
+    }
+
+    /// A scrape of a target has failed. From the first failure on nothing is seen of a standby (S3d), and a leader may
+    /// have become one: what signals say of the newest pages is another thing without it.
+    pub(crate) fn failed(
+        &mut self,
+        store: &Arc<RwLock<Store>>,
+        target: TargetId,
+        at: Timestamp,
+        error: &str,
+    ) {
+        let froze = self.facts.failed(target, at.ms(), error);
+        self.rescope();
+        if froze {
+            self.evaluate_those(store, |scope| scope.standby.contains(&target), at);
+        }
+    }
+
+    fn evaluate_those(
+        &mut self,
+        store: &Arc<RwLock<Store>>,
+        of: impl Fn(&Scope) -> bool,
+        at: Timestamp,
+    ) {
         let Room {
             facts,
             names,
@@ -217,7 +242,7 @@ impl Room {
         for signal in signals
             .iter_mut()
             .flatten()
-            .filter(|signal| signal.scope.shows(target))
+            .filter(|signal| of(&signal.scope))
         {
             signal.outdated = true;
             signal.pages += 1;

@@ -7,7 +7,7 @@ use crate::labels::METRIC_NAME;
 use crate::store::TargetId;
 
 use super::facts::{Facts, TargetFacts};
-use super::names::{Names, POOL_LABELS};
+use super::names::{Class, Names, POOL_LABELS};
 use super::policy::Policy;
 use super::query::{Selector, SignalQuery};
 
@@ -47,22 +47,18 @@ pub(crate) fn of_query(
     let mut scope = Scope::default();
     let (mut counting, mut standby) = (BTreeSet::new(), BTreeSet::new());
     for (index, selector) in query.selectors.iter().enumerate() {
-        let seen_before = scope.groups.len();
-        let mut seen = false;
-        for (group_name, group) in &facts.groups {
-            if exposes(group.ever.iter().map(|metric| &**metric), names, selector) {
-                scope.groups.insert(group_name.clone());
-                seen = true;
-            }
-        }
-        debug_assert!(seen_before <= scope.groups.len());
-        if !seen {
+        let groups: BTreeSet<&str> = facts
+            .groups
+            .iter()
+            .filter(|(_, group)| exposes(group.ever.iter().map(|m| &**m), names, selector))
+            .map(|(name, _)| name.as_str())
+            .collect();
+        if groups.is_empty() {
             scope.never_seen.push(index);
         }
         for (id, target) in facts.listed() {
-            let in_scope =
-                target.last_good_ms.is_none() || scope_has(facts, names, selector, target);
-            if !in_scope || !allowed(policy, target) || contradicts(target, selector, pins) {
+            let in_scope = target.last_good_ms.is_none() || groups.contains(target.group.as_str());
+            if !in_scope || !allowed(policy, target) || contradicts(target, names, selector, pins) {
                 continue;
             }
             if is_standby(facts, id, target) {
@@ -71,6 +67,7 @@ pub(crate) fn of_query(
                 counting.insert(id);
             }
         }
+        scope.groups.extend(groups.into_iter().map(str::to_owned));
     }
     let others = facts
         .listed()
@@ -80,13 +77,6 @@ pub(crate) fn of_query(
     scope.counting = counting.into_iter().collect();
     scope.standby = standby.into_iter().collect();
     scope
-}
-
-fn scope_has(facts: &Facts, names: &Names, selector: &Selector, target: &TargetFacts) -> bool {
-    facts
-        .groups
-        .get(&target.group)
-        .is_some_and(|group| exposes(group.ever.iter().map(|metric| &**metric), names, selector))
 }
 
 fn allowed(policy: &Policy, target: &TargetFacts) -> bool {
@@ -113,15 +103,21 @@ pub(crate) fn exposes<'m>(
         return metrics.any(|present| by_name.iter().all(|matcher| matcher.matches(present)));
     };
     let equivalents = names.equivalents(metric);
+    let is_witness = names.witnesses(metric);
     metrics.any(|present| {
         present == metric
             || equivalents.iter().any(|(name, _)| name == present)
-            || names.is_witness(metric, present)
+            || is_witness(present)
     })
 }
 
 /// S3b: a pinned label that the target's own labels, or the pools that its pages named, rule out.
-pub(crate) fn contradicts(target: &TargetFacts, selector: &Selector, pins: Pins<'_>) -> bool {
+pub(crate) fn contradicts(
+    target: &TargetFacts,
+    names: &Names,
+    selector: &Selector,
+    pins: Pins<'_>,
+) -> bool {
     let own = selector.matchers.iter().any(|matcher| {
         target
             .labels
@@ -132,20 +128,19 @@ pub(crate) fn contradicts(target: &TargetFacts, selector: &Selector, pins: Pins<
         target.labels.get(label).is_some_and(|have| have != value)
             || (POOL_LABELS.contains(&label.as_str())
                 && !target.pools.is_empty()
-                && is_pool_pin(target, selector, label)
+                && is_pool_pin(names, selector, label)
                 && !target.pools.contains(value))
     });
     own || pinned
 }
 
 /// `name` means the pool only on pool families.
-fn is_pool_pin(_: &TargetFacts, selector: &Selector, label: &str) -> bool {
-    label == "inference_pool"
-        || selector.metric.as_deref().is_some_and(|metric| {
-            Names::default()
-                .family(metric)
-                .is_some_and(|(family, _, _)| family.class == super::names::Class::Pool)
-        })
+fn is_pool_pin(names: &Names, selector: &Selector, label: &str) -> bool {
+    let is_pool = |metric: &String| {
+        let family = names.family(metric);
+        family.is_some_and(|(family, _, _)| family.class == Class::Pool)
+    };
+    label == "inference_pool" || selector.metric.as_ref().is_some_and(is_pool)
 }
 
 /// S3d. A target stands by while its page says that it does not hold a lease that another's newest page holds; a

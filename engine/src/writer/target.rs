@@ -104,7 +104,8 @@ impl Writer {
         );
         self.reported(&mut store, target, at);
         drop(store);
-        self.room.write().facts.failed(target, at.ms(), error);
+        let mut room = self.room.write();
+        room.failed(&self.store, target, at, error);
         Ok(())
     }
 

@@ -310,7 +310,7 @@ fn users_add_to_the_names_table() {
     let (config, report) = load(text);
     let names = config.expect("valid").signal_names;
     assert!(report.errors.is_empty(), "{:?}", report.errors);
-    assert!(names.is_demand("my_queue") && names.is_witness("my_queue", "my_info"));
+    assert!(names.is_demand("my_queue") && names.witnesses("my_queue")("my_info"));
     let (_, report) = load("signal_names: {witnesses: [{family: x}]}\n");
     assert!(
         report.errors[0]

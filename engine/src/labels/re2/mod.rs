@@ -212,6 +212,17 @@ mod tests {
         }
     }
 
+    /// A query of 200 kB of them took half a second to refuse.
+    #[test]
+    fn classes_that_are_hundreds_of_ranges_each_are_few() {
+        let refused = Re2::new(&r"\pL".repeat(40_000)).expect_err("too many");
+        assert!(refused.message.contains("expression too large"));
+        assert!(matches(
+            &format!("({})*", r"\pL".repeat(30)),
+            &"é".repeat(60)
+        ));
+    }
+
     #[test]
     fn alternations_of_literals_are_sets() {
         let set = |pattern: &str| {

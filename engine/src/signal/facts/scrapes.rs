@@ -76,18 +76,19 @@ impl Facts {
         }
     }
 
-    /// A scrape failed.
-    pub(crate) fn failed(&mut self, id: TargetId, at_ms: i64, error: &str) {
+    /// A scrape failed. Whether it is the first after a good one.
+    pub(crate) fn failed(&mut self, id: TargetId, at_ms: i64, error: &str) -> bool {
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
-            return;
+            return false;
         };
+        let froze = facts.last.is_some_and(|(_, good)| good);
         // A frozen leader gives way to one that reports (S3d).
-        self.epoch +=
-            u64::from(!facts.leases.is_empty() && facts.last.is_some_and(|(_, good)| good));
+        self.epoch += u64::from(froze && !facts.leases.is_empty());
         facts.last = Some((at_ms, false));
         if facts.error != error {
             error.clone_into(&mut facts.error);
         }
+        froze
     }
 
     /// Whether the target's pages tell when its process started; else only falling counters do.
