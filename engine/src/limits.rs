@@ -10,6 +10,9 @@ pub const LABELS_PER_SERIES_MAX: usize = 512;
 /// some 30 us, takes no more than twice its time whatever queries run (bench: `commit_wait`; 256 were 500 us).
 pub const READ_BATCH_SERIES: usize = 32;
 
+/// Rows that a reader looks at per lock hold, where it reads one label of each: some 100 us.
+pub const READ_BATCH_ROWS: u32 = 2_048;
+
 /// Bytes of history that a reader copies per lock hold, for the same reason.
 pub const READ_BATCH_BYTES: usize = 16 << 10;
 

@@ -15,7 +15,7 @@ use crate::promql::select::{Projection, Samples, SelectRequest, View, is_stale};
 use crate::promql::{Answer, EvalOptions, Query, QueryError};
 use crate::signal::{
     Evaluated, Explanation, Names, Policy, Reading, Room, SignalId, SignalView, Transition,
-    evaluate,
+    evaluate, watch,
 };
 use crate::store::{Bytes, PlainView, Reach, Store, for_each_match};
 use crate::time::Timestamp;
@@ -64,7 +64,7 @@ impl Reader {
 
     /// Like [`crate::Writer::watch`], for whoever has only a reader.
     pub fn watch(&self, query: &str, policy: Policy) -> Result<SignalId, QueryError> {
-        self.room.write().watch(&self.store, query, policy)
+        watch(&self.room, &self.store, query, policy)
     }
 
     /// Another policy for a signal. What the signal has seen stays; its state is judged by the new policy at once.

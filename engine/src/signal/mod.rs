@@ -19,6 +19,7 @@ mod scope;
 mod standing;
 mod tell;
 mod view;
+mod watch;
 mod watched;
 
 pub(crate) use facts::{ChangeKind, START_TIME};
@@ -28,6 +29,7 @@ pub(crate) use ordinary::evaluate;
 pub use ordinary::{Evaluated, Outcome};
 pub(crate) use room::Room;
 pub(crate) use view::SignalView;
+pub(crate) use watch::watch;
 
 pub use explain::{Explanation, TargetState};
 pub use lint::lint;

@@ -3,13 +3,11 @@
 //! A signal is evaluated when a target that counts for it has given a page, and judged whenever somebody asks, for
 //! time alone can turn a value into a held one and a held one into nothing (S5).
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use crate::limits::SIGNALS_MAX;
-use crate::promql::{Features, QueryError};
+use crate::promql::Features;
 use crate::store::{Store, TargetId};
 use crate::time::Timestamp;
 
@@ -34,7 +32,9 @@ pub(crate) struct Room {
     pub(crate) signals: Vec<Option<Signal>>,
     /// The facts' epoch at which scopes were last worked out.
     scoped_epoch: u64,
-    next_serial: u64,
+    pub(super) next_serial: u64,
+    /// Grows whenever users change their names.
+    pub(super) names_version: u64,
     /// Bytes that windows of standing programs hold, and may hold.
     pub(crate) window_bytes: usize,
     window_bytes_max: usize,
@@ -50,62 +50,10 @@ impl Room {
             signals: Vec::new(),
             scoped_epoch: 0,
             next_serial: 0,
+            names_version: 0,
             window_bytes: 0,
             window_bytes_max,
         }
-    }
-
-    pub(crate) fn watch(
-        &mut self,
-        store: &RwLock<Store>,
-        text: &str,
-        policy: Policy,
-    ) -> Result<SignalId, QueryError> {
-        let query = SignalQuery::parse(text, &self.features, &self.names)?;
-        for metric in query.metrics() {
-            self.facts.watch_metric(metric, &self.names);
-        }
-        for (label, _) in query.selectors.iter().flat_map(|selector| &selector.pins) {
-            if self.facts.remember(label) {
-                store
-                    .read()
-                    .each_value(label, |target, value| self.facts.see(target, label, value));
-            }
-        }
-        let free = self.signals.iter().position(Option::is_none);
-        let at = free.unwrap_or(self.signals.len());
-        if at >= SIGNALS_MAX {
-            return Err(QueryError::Execution(format!(
-                "there are {SIGNALS_MAX} signals already, the most there may be"
-            )));
-        }
-        self.facts.needs.add(&query, &self.names);
-        let scope = scope::of_query(&self.facts, &self.names, &query, &policy, &[]);
-        self.next_serial += 1;
-        let signal = Signal {
-            text: text.to_owned(),
-            policy,
-            standing: Signal::compile(&query),
-            by_program: false,
-            query,
-            scope,
-            result: Ok(Vec::new()),
-            at_ms: None,
-            outdated: true,
-            serial: self.next_serial,
-            pages: 0,
-            empty_parts: Vec::new(),
-            unclamped: None,
-            numbers: Vec::new(),
-            grace: None,
-            transitions: VecDeque::new(),
-        };
-        if at == self.signals.len() {
-            self.signals.push(Some(signal));
-        } else {
-            self.signals[at] = Some(signal);
-        }
-        Ok(SignalId(at as u32))
     }
 
     pub(crate) fn signal(&self, id: SignalId) -> Option<&Signal> {
@@ -136,6 +84,7 @@ impl Room {
     /// What users know of names, beside the table. Signals whose kind it changes are judged by it at once.
     pub(crate) fn set_names(&mut self, names: Names) {
         self.names = names;
+        self.names_version += 1;
         for signal in self.signals.iter_mut().flatten() {
             // The text was parsed before; only what the names make of it is new.
             if let Ok(query) = SignalQuery::parse(&signal.text, &self.features, &self.names) {

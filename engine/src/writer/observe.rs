@@ -9,14 +9,14 @@ use super::Writer;
 use crate::exposition::{Placed, Staged};
 use crate::labels::METRIC_NAME;
 use crate::promql::QueryError;
-use crate::signal::{Policy, SignalId};
-use crate::store::{ClockId, SeriesId, Store, TargetId};
+use crate::signal::{Policy, SignalId, watch};
+use crate::store::{SeriesId, Store};
 use crate::time::Timestamp;
 
 impl Writer {
     /// A query whose answer is kept up to date, and told only when it is true.
     pub fn watch(&mut self, query: &str, policy: Policy) -> Result<SignalId, QueryError> {
-        self.room.write().watch(&self.store, query, policy)
+        watch(&self.room, &self.store, query, policy)
     }
 
     /// What the page says of its target, and what signals make of it.
@@ -83,30 +83,5 @@ impl Store {
     pub(super) fn metric_name(&self, id: SeriesId) -> Option<&str> {
         let name = self.series.symbols.find(METRIC_NAME)?;
         Some(self.series.symbols.text(self.series.label(id, name)?))
-    }
-
-    /// Every value of a label with every target that has it.
-    pub(crate) fn each_value(&self, label: &str, mut visit: impl FnMut(TargetId, &str)) {
-        let Some(name) = self.series.symbols.find(label) else {
-            return;
-        };
-        let Some(values) = self.index.values(name) else {
-            return;
-        };
-        for &value in values.list() {
-            let mut targets = HashSet::new();
-            let ranges = values
-                .get(value)
-                .map_or(&[][..], |postings| postings.ranges());
-            for id in ranges.iter().flat_map(|&(start, end)| start..end) {
-                let clock = self.series.row(SeriesId(id)).clock;
-                if clock != ClockId::OWN && clock != ClockId::NONE {
-                    targets.insert(TargetId(clock.0 / 2));
-                }
-            }
-            for target in targets {
-                visit(target, self.series.symbols.text(value));
-            }
-        }
     }
 }
