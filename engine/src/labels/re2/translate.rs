@@ -7,7 +7,7 @@ use std::str::Chars;
 /// Go's limit for one repetition and for nested ones together.
 const REPEAT_MAX: u32 = 1000;
 /// Classes by a Unicode property. Each is some hundred ranges to Rust's parser before anything can be said of the
-/// compiled size: 40,000 of them took half a second and 200 MB. Go counts the ranges and refuses as well.
+/// compiled size: 40,000 of them took half a second. Go counts the ranges and refuses as well.
 const UNICODE_CLASSES_MAX: usize = 2_000;
 /// Groups in groups.
 const NESTING_MAX: usize = 200;
