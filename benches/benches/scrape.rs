@@ -100,6 +100,18 @@ impl Target {
         }
     }
 
+    /// How long so many pages take.
+    fn time(&mut self, pages: u64) -> std::time::Duration {
+        let mut total = std::time::Duration::ZERO;
+        for _ in 0..pages {
+            self.page.step();
+            let start = now();
+            self.take();
+            total += start.elapsed();
+        }
+        total
+    }
+
     /// A page with a line more, then the page as it was.
     fn take_with_and_without_a_line(&mut self) {
         let len = self.page.text.len();
@@ -130,16 +142,7 @@ fn main() {
             let mut target = Target::new(samples, moving_percent);
             let id = BenchmarkId::new(format!("moving_{moving_percent}"), samples);
             group.bench_function(id, |bencher| {
-                bencher.iter_custom(|rounds| {
-                    let mut total = std::time::Duration::ZERO;
-                    for _ in 0..rounds {
-                        target.page.step();
-                        let start = now();
-                        target.take();
-                        total += start.elapsed();
-                    }
-                    total
-                });
+                bencher.iter_custom(|rounds| target.time(rounds));
             });
         }
         let mut target = Target::new(samples, 20);
@@ -189,16 +192,7 @@ fn retain_signals(criterion: &mut Criterion) {
         target.settle();
         group.throughput(Throughput::Elements(lines));
         group.bench_function(BenchmarkId::new("moving_20", samples), |bencher| {
-            bencher.iter_custom(|rounds| {
-                let mut total = std::time::Duration::ZERO;
-                for _ in 0..rounds {
-                    target.page.step();
-                    let start = now();
-                    target.take();
-                    total += start.elapsed();
-                }
-                total
-            });
+            bencher.iter_custom(|rounds| target.time(rounds));
         });
     }
     group.finish();

@@ -3,13 +3,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use stillwell_engine::Timestamp;
-use stillwell_engine::promql::{Answer, EvalOptions, Query, QueryError};
+use stillwell_engine::promql::{Answer, EvalOptions, Query, QueryError, Stop};
 
 use super::answer::query_body;
 use super::error::ApiError;
 use super::params;
 use crate::form::Form;
-use crate::host::Host;
+use crate::host::{Host, QuerySettings};
 use crate::pool::StopFlag;
 
 /// Points per series of a range query, as in Prometheus: enough for any screen.
@@ -108,16 +108,23 @@ impl Call {
         })
     }
 
-    /// The answer where it is little work.
-    fn brief(&self, host: &dyn Host, at: Timestamp) -> Option<Answer> {
-        let settings = host.query_settings();
-        let options = EvalOptions {
+    fn options<'s>(
+        &self,
+        settings: &QuerySettings,
+        stop: Option<&'s (dyn Fn() -> Option<Stop> + Sync)>,
+    ) -> EvalOptions<'s> {
+        EvalOptions {
             lookback_ms: self.lookback_ms,
             samples_max: settings.samples_max,
             subquery_step_ms: settings.subquery_step_ms,
             features: settings.features,
-            stop: None,
-        };
+            stop,
+        }
+    }
+
+    /// The answer where it is little work.
+    fn brief(&self, host: &dyn Host, at: Timestamp) -> Option<Answer> {
+        let options = self.options(&host.query_settings(), None);
         // A fault of ours must not end the connection: the pool turns it into an answer.
         let brief = AssertUnwindSafe(|| host.reader().brief(&self.query, at, &options));
         catch_unwind(brief).ok().flatten()
@@ -136,21 +143,11 @@ impl Call {
     ) -> Result<Answer, ApiError> {
         let settings = host.query_settings();
         let reader = host.reader().clone();
-        let Call {
-            query,
-            timeout_ms,
-            lookback_ms,
-        } = self;
+        let timeout_ms = self.timeout_ms;
         let work = move |stop: &StopFlag| {
             let stopped = || stop.get();
-            let options = EvalOptions {
-                lookback_ms,
-                samples_max: settings.samples_max,
-                subquery_step_ms: settings.subquery_step_ms,
-                features: settings.features,
-                stop: Some(&stopped),
-            };
-            evaluate(&query, &reader.plain(), &options)
+            let options = self.options(&settings, Some(&stopped));
+            evaluate(&self.query, &reader.plain(), &options)
         };
         Ok(host.queries().run(timeout_ms, work).await?)
     }

@@ -10,10 +10,10 @@
 #![expect(clippy::disallowed_types, reason = "it measures time")]
 
 use std::sync::Arc;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use stillwell::clock::monotonic_ns;
 use stillwell_benches::load::pause;
 use stillwell_benches::pages::{LoadPage, gateways};
 use stillwell_engine::promql::{EvalOptions, Features, Query, Value};
@@ -35,12 +35,6 @@ struct World {
     writer: Writer,
     targets: Vec<(Stage, LoadPage)>,
     now_ms: i64,
-}
-
-fn monotonic_ns() -> u64 {
-    static START: OnceLock<Instant> = OnceLock::new();
-    let elapsed = START.get_or_init(Instant::now).elapsed();
-    u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl World {

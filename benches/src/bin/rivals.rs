@@ -72,12 +72,13 @@ fn options() -> Result<Options, String> {
     };
     let mut args = std::env::args().skip(1);
     while let Some(flag) = args.next() {
-        match flag.as_str() {
-            "--slope" => options.slope = true,
-            "--sizes" => options.sizes = true,
-            _ => {}
-        }
-        if matches!(flag.as_str(), "--slope" | "--sizes") {
+        let switch = match flag.as_str() {
+            "--slope" => Some(&mut options.slope),
+            "--sizes" => Some(&mut options.sizes),
+            _ => None,
+        };
+        if let Some(switch) = switch {
+            *switch = true;
             continue;
         }
         let value = args.next().ok_or(format!("{flag} needs a value"))?;

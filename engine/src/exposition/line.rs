@@ -195,7 +195,8 @@ fn unescape(text: &str, quotes: bool) -> Cow<'_, str> {
     Cow::Owned(plain)
 }
 
-fn is_name_start(byte: u8) -> bool {
+/// Whether a metric name that needs no quotes may begin so.
+pub(super) fn is_name_start(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || byte == b'_' || byte == b':'
 }
 

@@ -52,7 +52,7 @@ impl Walk<'_, '_> {
         }
         while let Some(&first) = body.get(passed.end) {
             let at = passed.end;
-            if is_name_start(first) {
+            if line::is_name_start(first) {
                 let len = self.skipped_at(at, passed.family_type);
                 let Some(len) = len.map_err(|why| (at, why))? else {
                     break;
@@ -282,10 +282,6 @@ fn is_sample_of(rest: &[u8], name: &[u8]) -> bool {
         }
         _ => here == name,
     }
-}
-
-fn is_name_start(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || byte == b'_' || byte == b':'
 }
 
 fn ends_name(byte: u8) -> bool {

@@ -17,13 +17,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hashbrown::{HashMap, HashSet};
 use parking_lot::RwLock;
 
-use crate::labels::{METRIC_NAME, Matcher};
+use crate::labels::Matcher;
 use crate::store::TargetId;
 
 use super::facts::{LEADER, START_TIME};
 use super::names::{Class, Names, POOL_LABELS, REQUEST_LABELS, is_class_witness};
 use super::query::{Selector, SignalQuery};
-use super::room::Room;
 
 /// What is needed of every page, as of one moment.
 #[derive(Debug, Default)]
@@ -128,15 +127,10 @@ pub(crate) enum Kept {
     NotYet,
 }
 
-fn name_conditions(selector: &Selector) -> Vec<Matcher> {
-    let of_name = |matcher: &&Matcher| matcher.name() == METRIC_NAME;
-    selector.matchers.iter().filter(of_name).cloned().collect()
-}
-
 fn is_same(conditions: &[Matcher], selector: &Selector) -> bool {
-    let others = selector.matchers.iter().filter(|m| m.name() == METRIC_NAME);
     let of = |matcher: &Matcher| (matcher.op(), matcher.value().to_owned());
-    conditions.iter().map(of).eq(others.map(of))
+    let others = selector.name_matchers().map(of);
+    conditions.iter().map(of).eq(others)
 }
 
 /// Labels by which a caller may select one of a query's groups: proving its absence takes their values.
@@ -213,7 +207,7 @@ impl Needs {
             .position(|(have, _)| is_same(have, selector));
         let at = known.unwrap_or_else(|| {
             self.patterns
-                .push((name_conditions(selector), Need::default()));
+                .push((selector.name_matchers().cloned().collect(), Need::default()));
             self.patterns.len() - 1
         });
         &mut self.patterns[at].1
@@ -263,10 +257,10 @@ impl Needs {
         self.board.publish(needed);
     }
 
-    /// A page of this target, read by that version, has been taken. True where it may have brought what was missing.
-    pub(crate) fn page_taken(&mut self, target: TargetId, version: u64, at_ms: i64) -> bool {
+    /// A page of this target, read by that version, has been taken.
+    pub(crate) fn page_taken(&mut self, target: TargetId, version: u64, at_ms: i64) {
         if self.taken.get(&target) == Some(&version) {
-            return false;
+            return;
         }
         self.taken.insert(target, version);
         let named = self.named.values_mut();
@@ -275,7 +269,6 @@ impl Needs {
                 need.since_ms.entry(target).or_insert(at_ms);
             }
         }
-        true
     }
 
     /// The target is no longer scraped.
@@ -326,22 +319,6 @@ impl Needed {
             for part in ["", "_count", suffix] {
                 self.names
                     .insert(format!("{}{part}", name.family).into_boxed_str());
-            }
-        }
-    }
-}
-
-impl Room {
-    /// A page of a target that keeps only what signals need has been taken, read by that version of it.
-    pub(crate) fn needs_taken(&mut self, target: TargetId, version: u64, at_ms: i64) {
-        if !self.facts.needs.page_taken(target, version, at_ms) {
-            return;
-        }
-        // A target that stands by is seen, though its pages are no reason to evaluate.
-        for signal in self.signals.iter_mut().flatten() {
-            if signal.scope.standby.contains(&target) {
-                signal.outdated = true;
-                signal.pages += 1;
             }
         }
     }

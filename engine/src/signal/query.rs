@@ -135,6 +135,12 @@ impl SignalQuery {
 }
 
 impl Selector {
+    /// The conditions on the metric name.
+    pub(crate) fn name_matchers(&self) -> impl Iterator<Item = &Matcher> {
+        let of_name = |matcher: &&Matcher| matcher.name() == METRIC_NAME;
+        self.matchers.iter().filter(of_name)
+    }
+
     fn from_use(used: crate::promql::SelectorUse<'_>, window_ms: i64) -> Selector {
         let equal = |matcher: &&Matcher| matcher.op() == MatchOp::Equal;
         let named = used

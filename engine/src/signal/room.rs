@@ -73,7 +73,9 @@ impl Room {
     }
 
     /// A target's process changed, or it left: signals for which it counts remember what was true before (S6).
-    pub(crate) fn changed(&mut self, target: TargetId, name: &str, kind: &ChangeKind, at_ms: i64) {
+    pub(crate) fn changed(&mut self, target: TargetId, kind: &ChangeKind, at_ms: i64) {
+        let facts = self.facts.target(target);
+        let name = facts.map_or("", |facts| facts.name.as_str());
         for signal in self.signals.iter_mut().flatten() {
             if signal.scope.shows(target) {
                 signal.start_grace(name, kind, at_ms);

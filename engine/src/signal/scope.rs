@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use crate::labels::METRIC_NAME;
 use crate::store::TargetId;
 
 use super::facts::{Facts, TargetFacts};
@@ -95,12 +94,7 @@ pub(crate) fn exposes<'m>(
     selector: &Selector,
 ) -> bool {
     let Some(metric) = &selector.metric else {
-        let by_name: Vec<_> = selector
-            .matchers
-            .iter()
-            .filter(|m| m.name() == METRIC_NAME)
-            .collect();
-        return metrics.any(|present| by_name.iter().all(|matcher| matcher.matches(present)));
+        return metrics.any(|present| selector.name_matchers().all(|one| one.matches(present)));
     };
     let equivalents = names.equivalents(metric);
     let is_witness = names.witnesses(metric);

@@ -51,19 +51,22 @@ impl Writer {
 
     /// Whether `new_bytes` fit, if need be in place of old history.
     fn makes_room(&self, new_bytes: usize) -> bool {
+        if new_bytes == 0 {
+            return true;
+        }
         let free_for_history = |bytes: usize| {
             let others = self.others_bytes.saturating_add(bytes);
             self.bytes_max().saturating_sub(others)
         };
         let store = Arc::clone(&self.store);
         let mut store = store.write();
-        if new_bytes > 0 && store.slab.bytes() > free_for_history(new_bytes) {
+        if store.slab.bytes() > free_for_history(new_bytes) {
             // Somewhat more than is needed, so that not every page with a new line comes to this.
             let more = new_bytes + self.bytes_max() / MEMORY_SLACK_PART;
             shrink(&mut store, free_for_history(more));
         }
         let held_bytes = self.others_bytes + store.slab.bytes();
-        new_bytes == 0 || held_bytes.saturating_add(new_bytes) <= self.bytes_max()
+        held_bytes.saturating_add(new_bytes) <= self.bytes_max()
     }
 
     /// What history may hold beside everything else. It grows between two pages, and so does the rest: they must not

@@ -60,18 +60,14 @@ impl Writer {
             for labels in &staged.page().looked_at {
                 room.facts.series_looked_at(target, labels, &room.names);
             }
-            room.needs_taken(target, sieve.version(), at.ms());
+            let version = sieve.version();
+            room.facts.needs.page_taken(target, version, at.ms());
             staged.set_tells_start(room.facts.tells_start(target));
         }
         let value = |id: SeriesId| f64::from_bits(self.store.read().series.row(id).bits);
         let change = room.facts.good_page(target, at.ms(), value, counters_fell);
         if let Some(kind) = change {
-            let name = room
-                .facts
-                .target(target)
-                .map(|facts| facts.name.clone())
-                .unwrap_or_default();
-            room.changed(target, &name, &kind, at.ms());
+            room.changed(target, &kind, at.ms());
         }
         room.rescope();
         room.evaluate(&self.store, target, at);

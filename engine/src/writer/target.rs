@@ -141,12 +141,7 @@ impl Writer {
         drop(store);
         self.endings += 1;
         let mut room = self.room.write();
-        let name = room
-            .facts
-            .target(target)
-            .map(|facts| facts.name.clone())
-            .unwrap_or_default();
-        room.changed(target, &name, &ChangeKind::LeftDiscovery, at_ms);
+        room.changed(target, &ChangeKind::LeftDiscovery, at_ms);
         room.facts.remove(target, at_ms);
         room.rescope();
     }
