@@ -210,6 +210,11 @@ impl Staged<'_> {
         &self.stage.page
     }
 
+    /// Every series on the page before this one, in page order.
+    pub(crate) fn series(&self) -> impl Iterator<Item = SeriesId> + '_ {
+        self.stage.series()
+    }
+
     /// Whether some lines are new while others stay.
     pub(crate) fn mixes(&self) -> bool {
         let mut pieces = self.stage.page.pieces.iter();

@@ -24,6 +24,14 @@ use super::facts::{LEADER, START_TIME};
 use super::names::{Class, Names, POOL_LABELS, REQUEST_LABELS, is_class_witness};
 use super::query::{Selector, SignalQuery};
 
+/// Gauges that name the pool and are few on a page: kept, so that after a change of process the pool is known again.
+const NAME_THE_POOL: [&str; 4] = [
+    "llm_d_epp_ready_endpoints",
+    "inference_pool_ready_pods",
+    "llm_d_epp_average_queue_size",
+    "inference_pool_average_queue_size",
+];
+
 /// What is needed of every page, as of one moment.
 #[derive(Debug, Default)]
 pub(crate) struct Needed {
@@ -43,8 +51,10 @@ impl Needed {
     /// Whether samples of this metric are kept.
     pub(crate) fn needs(&self, metric: &str) -> bool {
         let fits = |pattern: &Vec<Matcher>| pattern.iter().all(|one| one.matches(metric));
+        let is_any = !self.names.is_empty() || !self.patterns.is_empty();
         self.all
             || [START_TIME, LEADER].contains(&metric)
+            || (is_any && NAME_THE_POOL.contains(&metric))
             || self.names.contains(metric)
             || self
                 .classes
@@ -135,7 +145,7 @@ fn is_same(conditions: &[Matcher], selector: &Selector) -> bool {
 
 /// Labels by which a caller may select one of a query's groups: proving its absence takes their values.
 fn labels_of(query: &SignalQuery) -> impl Iterator<Item = &str> {
-    let pinned = query.selectors.iter().flat_map(|selector| &selector.pins);
+    let required = query.selectors.iter().flat_map(Selector::required);
     let groups = |label: &&&str| {
         query
             .grouping
@@ -143,8 +153,8 @@ fn labels_of(query: &SignalQuery) -> impl Iterator<Item = &str> {
             .any(|group| group == "*" || group == **label)
     };
     let grouped = REQUEST_LABELS.iter().filter(groups).copied();
-    pinned
-        .map(|(label, _)| label.as_str())
+    required
+        .map(Matcher::name)
         .chain(grouped.collect::<Vec<_>>())
 }
 

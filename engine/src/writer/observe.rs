@@ -9,7 +9,7 @@ use super::Writer;
 use crate::exposition::{Placed, Staged};
 use crate::labels::METRIC_NAME;
 use crate::promql::QueryError;
-use crate::signal::{Policy, SignalId, watch};
+use crate::signal::{ChangeKind, Policy, Room, SignalId, watch};
 use crate::store::{SeriesId, Store};
 use crate::time::Timestamp;
 
@@ -30,6 +30,7 @@ impl Writer {
         let target = staged.target();
         let mut room = self.stopwatch.waiting(|| self.room.write());
         let room = &mut *room;
+        room.at(at.ms());
         if !placed.is_empty() || !staged.page().gone.is_empty() {
             let store = self.store.read();
             // A line that moved, or a page that was taken as a whole, gives up a series and has it again.
@@ -68,9 +69,36 @@ impl Writer {
         let change = room.facts.good_page(target, at.ms(), value, counters_fell);
         if let Some(kind) = change {
             room.changed(target, &kind, at.ms());
+            if kind == ChangeKind::Restarted {
+                learn_again(room, &self.store.read(), staged, placed);
+            }
         }
         room.rescope();
         room.evaluate(&self.store, target, at);
+    }
+}
+
+/// What is constant for a process is learned anew from the page of the one that answers now. Rare, so it may look at
+/// every series of the page.
+fn learn_again(room: &mut Room, store: &Store, staged: &Staged<'_>, placed: &[Placed]) {
+    let target = staged.target();
+    room.facts.forget_process(target);
+    let gone: HashSet<SeriesId> = staged.page().gone.iter().copied().collect();
+    let new = placed.iter().filter_map(|placed| match placed {
+        Placed::Series(id) | Placed::Own(id) => Some(*id),
+        Placed::Duplicate | Placed::Conflict | Placed::Dropped => None,
+    });
+    let stayed = staged.series().filter(|id| !gone.contains(id));
+    for id in stayed.chain(new) {
+        let has_label = |label: &str| {
+            let name = store.series.symbols.find(label);
+            name.is_some_and(|name| store.series.label(id, name).is_some())
+        };
+        let metric = store.metric_name(id).unwrap_or("");
+        if room.facts.is_worth_learning_again(metric, has_label) {
+            let labels = store.series.labels(id);
+            room.facts.learn_again(target, &labels, &room.names);
+        }
     }
 }
 

@@ -69,12 +69,7 @@ impl Writer {
         store.metadata.insert(target, Default::default());
         drop(store);
         let mut room = self.room.write();
-        room.facts.add(
-            target,
-            &spec.labels,
-            i64::try_from(spec.interval_ms).unwrap_or(i64::MAX),
-            spec.retain,
-        );
+        room.facts.add(target, &spec);
         room.rescope();
         let needed = room.facts.needs.board();
         drop(room);
