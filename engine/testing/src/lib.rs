@@ -1,0 +1,9 @@
+//! What tests, benches and fuzzers of several crates share. No shipping crate depends on it.
+//!
+//! * [`differential`]: random data and random valid queries, for asking two engines the same question.
+//! * [`cases`]: how many cases a property test tries, and where it keeps those that failed.
+//! * [`counting`]: an allocator that counts its calls, for tests that nothing is allocated.
+
+pub mod cases;
+pub mod counting;
+pub mod differential;
