@@ -215,6 +215,24 @@ impl Staged<'_> {
         self.stage.series()
     }
 
+    /// Where only what signals need is kept: the labels of every line of this page that is kept or looked at, whether it
+    /// is new or not. Reads the page once more.
+    pub(crate) fn needed_labels(&mut self) -> Option<Vec<Labels>> {
+        let Stage { sieve, mapper, .. } = &mut *self.stage;
+        let sieve = sieve.as_mut()?;
+        let mut page = Page::default();
+        let read = page::compare(&[], self.body, mapper, Some(sieve), &mut page);
+        read.ok()?; // it has been read before
+        let kept = page
+            .new_lines
+            .into_iter()
+            .filter_map(|line| match line.kind {
+                NewKind::Sample { labels, .. } => labels,
+                NewKind::Comment | NewKind::Type(_) | NewKind::Skipped(_) => None,
+            });
+        Some(page.looked_at.into_iter().chain(kept).collect())
+    }
+
     /// Whether some lines are new while others stay.
     pub(crate) fn mixes(&self) -> bool {
         let mut pieces = self.stage.page.pieces.iter();

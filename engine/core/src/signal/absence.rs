@@ -185,8 +185,8 @@ fn labels_of(look: Assessment<'_>, target: &TargetFacts, metric: &str) -> Labels
     };
     let names = std::iter::once(asked).chain(family.names);
     let read = names.clone().find(|name| shown(name).is_some());
-    let metrics = target.metrics.keys().map(|metric| &**metric);
-    let read = read.unwrap_or_else(|| expected_name(family, asked, metrics));
+    let shows = |metric: &str| target.metrics.contains_key(metric);
+    let read = read.unwrap_or_else(|| expected_name(family, asked, shows));
     let sure = |name: &super::names::Name| {
         // A label may be there with an empty value: in every version, or in those that have a witness.
         let late = if shown(name).is_none() {

@@ -57,14 +57,6 @@ impl Name {
 /// Prefix of every name that the llm-d router introduced.
 const ROUTER_PREFIX: &str = "llm_d_epp_";
 
-/// Prefixes of the names before it.
-const LEGACY_PREFIXES: [&str; 4] = [
-    "inference_extension_",
-    "inference_objective_",
-    "inference_model_",
-    "inference_pool_",
-];
-
 /// A family under all its names.
 #[derive(Clone, Copy, Debug)]
 pub struct Family {
@@ -491,23 +483,26 @@ pub(crate) fn is_class_witness(class: Class, present: &str) -> bool {
     }
 }
 
-fn is_router_name(metric: &str) -> bool {
-    metric.starts_with(ROUTER_PREFIX)
+/// Which release lines a gateway uses the names of, by the gauges in which it tells its build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Lines {
+    router: bool,
+    legacy: bool,
 }
 
-fn is_legacy_name(metric: &str) -> bool {
-    let mut prefixes = LEGACY_PREFIXES.iter();
-    prefixes.any(|prefix| metric.starts_with(prefix))
+impl Lines {
+    fn of(shows: impl Fn(&str) -> bool) -> Lines {
+        Lines {
+            router: shows(INFO[0]),
+            legacy: shows(INFO[1]),
+        }
+    }
 }
 
 /// Which release a gateway is of, as far as its page tells: by what it says of its build, else by the names that it
-/// uses. `None` where the page is no gateway's.
-pub(crate) fn release<'m>(
-    build_ref: &str,
-    mut metrics: impl Iterator<Item = &'m str> + Clone,
-) -> Option<String> {
-    let router = metrics.clone().any(is_router_name);
-    let legacy = metrics.any(is_legacy_name);
+/// uses. `None` where the page is no gateway's. `shows` says whether the page has a metric.
+pub(crate) fn release(build_ref: &str, shows: impl Fn(&str) -> bool) -> Option<String> {
+    let Lines { router, legacy } = Lines::of(shows);
     let line = match (router, legacy) {
         (false, false) => return None,
         (false, true) => "GIE",
@@ -521,18 +516,23 @@ pub(crate) fn release<'m>(
     })
 }
 
-/// Under which of its names a gateway whose page has these metrics would show a family that it has not shown yet: the
-/// asked one, if it is of a release line that the page has metrics of, else the newest that is (S8).
-pub(crate) fn expected_name<'m>(
+/// Under which of its names a gateway would show a family that it has not shown yet: the asked one, if it is of a
+/// release line whose names the gateway uses, else the newest that is (S8).
+pub(crate) fn expected_name(
     family: &'static Family,
     asked: &'static Name,
-    mut metrics: impl Iterator<Item = &'m str> + Clone,
+    shows: impl Fn(&str) -> bool,
 ) -> &'static Name {
-    let router = metrics.clone().any(is_router_name);
-    let legacy = metrics.any(is_legacy_name);
-    let shows = |name: &Name| if name.is_of_router() { router } else { legacy };
-    let newest = || family.names.iter().find(|name| shows(name));
-    if shows(asked) {
+    let lines = Lines::of(shows);
+    let is_used = |name: &Name| {
+        if name.is_of_router() {
+            lines.router
+        } else {
+            lines.legacy
+        }
+    };
+    let newest = || family.names.iter().find(|name| is_used(name));
+    if is_used(asked) {
         asked
     } else {
         newest().unwrap_or(asked)

@@ -21,16 +21,8 @@ use crate::labels::Matcher;
 use crate::store::TargetId;
 
 use super::facts::{LEADER, START_TIME};
-use super::names::{Class, Names, POOL_LABELS, REQUEST_LABELS, is_class_witness};
+use super::names::{Class, INFO, Names, POOL_LABELS, REQUEST_LABELS, is_class_witness};
 use super::query::{Selector, SignalQuery};
-
-/// Gauges that name the pool and are few on a page: kept, so that after a change of process the pool is known again.
-const NAME_THE_POOL: [&str; 4] = [
-    "llm_d_epp_ready_endpoints",
-    "inference_pool_ready_pods",
-    "llm_d_epp_average_queue_size",
-    "inference_pool_average_queue_size",
-];
 
 /// What is needed of every page, as of one moment.
 #[derive(Debug, Default)]
@@ -51,10 +43,9 @@ impl Needed {
     /// Whether samples of this metric are kept.
     pub(crate) fn needs(&self, metric: &str) -> bool {
         let fits = |pattern: &Vec<Matcher>| pattern.iter().all(|one| one.matches(metric));
-        let is_any = !self.names.is_empty() || !self.patterns.is_empty();
         self.all
             || [START_TIME, LEADER].contains(&metric)
-            || (is_any && NAME_THE_POOL.contains(&metric))
+            || INFO.contains(&metric)
             || self.names.contains(metric)
             || self
                 .classes

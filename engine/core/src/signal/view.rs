@@ -146,6 +146,8 @@ struct Form<'a> {
     row: usize,
     asked: usize,
     suffix: &'a str,
+    /// Whether the selector names the pool.
+    names_pool: bool,
     /// The name under which it is shown.
     shown: usize,
     without_pool: bool,
@@ -187,8 +189,9 @@ impl TargetLens {
     fn form(&self, asked: Form<'_>) -> (usize, bool) {
         let shown = self.names_seen.reads_as(asked.row, asked.asked);
         let form = Form { shown, ..asked };
-        let metric = form.have_metric();
-        (shown, self.without_pool.contains(&metric))
+        let is_derived = self.pool.is_some() || asked.names_pool;
+        let without_pool = is_derived && self.without_pool.contains(&form.have_metric());
+        (shown, without_pool)
     }
 }
 
@@ -243,7 +246,14 @@ impl View for SignalView {
             refuse_own_times(&frame)?;
             return Ok(Box::new(frame));
         };
-        let asked = asked_form(family, name, suffix);
+        let names_pool = request
+            .matchers
+            .iter()
+            .any(|m| m.name() == "inference_pool");
+        let asked = Form {
+            names_pool,
+            ..asked_form(family, name, suffix)
+        };
         let own = Frame::copy(
             &self.store,
             request,
@@ -282,6 +292,7 @@ fn asked_form<'a>(family: &'static Family, name: &'static Name, suffix: &'a str)
         row: row.unwrap_or_default(),
         asked,
         suffix,
+        names_pool: false,
         shown: asked,
         without_pool: false,
     }

@@ -79,9 +79,15 @@ impl Writer {
 
 /// What is constant for a process is learned anew from the page of the one that answers now. Rare, so it may look at
 /// every series of the page.
-fn learn_again(room: &mut Room, store: &Store, staged: &Staged<'_>, placed: &[Placed]) {
+fn learn_again(room: &mut Room, store: &Store, staged: &mut Staged<'_>, placed: &[Placed]) {
     let target = staged.target();
     room.facts.forget_process(target);
+    if let Some(needed) = staged.needed_labels() {
+        for labels in &needed {
+            room.facts.learn_again(target, labels, &room.names);
+        }
+        return;
+    }
     let gone: HashSet<SeriesId> = staged.page().gone.iter().copied().collect();
     let new = placed.iter().filter_map(|placed| match placed {
         Placed::Series(id) | Placed::Own(id) => Some(*id),

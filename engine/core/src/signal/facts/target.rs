@@ -109,8 +109,7 @@ impl TargetFacts {
 
     /// Which gateway release answers, as far as its page tells.
     pub(crate) fn release(&self) -> Option<String> {
-        let metrics = self.metrics.keys().map(|metric| &**metric);
-        release(&self.build_ref, metrics)
+        release(&self.build_ref, |metric| self.metrics.contains_key(metric))
     }
 
     /// The one pool that the present process serves, where it named exactly one.

@@ -207,9 +207,12 @@ fn spellings(
             .iter()
             .position(|have| have.family == name.family),
     );
+    let names_pool = source.matchers.iter().any(|m| m.name() == "inference_pool");
     let lacks_pool = |metric: &str, name: &Name| {
         let mut targets = world.facts.listed();
-        targets.any(|(_, target)| target.lacks_pool(metric, name))
+        targets.any(|(_, target)| {
+            (names_pool || target.certain_pool().is_some()) && target.lacks_pool(metric, name)
+        })
     };
     if lacks_pool(&source.metric, name) {
         return Err(Blocked::ByStructure);
