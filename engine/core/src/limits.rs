@@ -17,20 +17,20 @@ pub const READ_BATCH_ROWS: u32 = 2_048;
 pub const READ_BATCH_BYTES: usize = 16 << 10;
 
 /// Candidates per selector of a query that is answered in place: 300 us of copying and evaluating.
-pub const BRIEF_SERIES_MAX: usize = 1_024;
+pub const CHEAP_QUERY_SERIES_MAX: usize = 1_024;
 
 /// Bytes of history per selector of such a query: what 1,024 series change in half a minute.
-pub const BRIEF_HISTORY_BYTES_MAX: usize = 32 << 10;
+pub const CHEAP_QUERY_HISTORY_BYTES_MAX: usize = 32 << 10;
 
 /// Samples that such a query may hold at once: windows of values that stand cost no bytes, but are read sample by
 /// sample.
-pub const BRIEF_SAMPLES_MAX: u64 = 40_000;
+pub const CHEAP_QUERY_SAMPLES_MAX: u64 = 40_000;
 
 /// Selectors of such a query, for each may use all of the above.
-pub const BRIEF_SELECTORS_MAX: usize = 4;
+pub const CHEAP_QUERY_SELECTORS_MAX: usize = 4;
 
 /// Bytes of its text: work without selectors is at most proportional to that.
-pub const BRIEF_TEXT_BYTES_MAX: usize = 2_000;
+pub const CHEAP_QUERY_TEXT_BYTES_MAX: usize = 2_000;
 
 /// Series that the writer adds or changes per lock hold, so that a first page of 200,000 series does not lock
 /// readers out for its whole length.
@@ -55,7 +55,7 @@ pub const RETENTION_MS_DEFAULT: i64 = 3_600_000;
 pub const LOOKBACK_MS_DEFAULT: i64 = 300_000;
 
 /// How far ahead of our clock a written sample may be: remote write's own bound in Prometheus (10 minutes).
-pub const AHEAD_MS_MAX: i64 = 600_000;
+pub const FUTURE_MS_MAX: i64 = 600_000;
 
 /// What an embedder may set.
 #[derive(Clone, Copy, Debug)]
@@ -91,7 +91,7 @@ pub const FIRST_SCRAPE_WAIT_MS_MAX: i64 = 10_000;
 
 /// Label values remembered for ever per group of targets, to prove that a selector's value is no typo. Client headers
 /// can make values without end; past this the label index, which forgets with retention, has to do.
-pub const SEEN_VALUES_MAX: usize = 65_536;
+pub const REMEMBERED_VALUES_MAX: usize = 65_536;
 
 /// Gaps between good scrapes remembered per target; older ones count as one.
 pub const GAPS_MAX: usize = 64;
@@ -107,7 +107,7 @@ pub const EXPLAINED_SERIES_MAX: usize = 200;
 
 /// Metric names remembered for ever per group of targets, and by each target that keeps only what signals need. A page
 /// makes as many as it likes; a gateway has some 150.
-pub const EVER_METRICS_MAX: usize = 16_384;
+pub const REMEMBERED_METRICS_MAX: usize = 16_384;
 
 /// Pools remembered per target. A gateway serves one.
 pub const POOLS_PER_TARGET_MAX: usize = 1_024;

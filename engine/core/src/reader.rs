@@ -7,8 +7,8 @@ use parking_lot::RwLock;
 
 use crate::labels::{Labels, Matcher};
 use crate::limits::{
-    BRIEF_HISTORY_BYTES_MAX, BRIEF_SAMPLES_MAX, BRIEF_SELECTORS_MAX, BRIEF_SERIES_MAX,
-    BRIEF_TEXT_BYTES_MAX, EXPLAINED_SERIES_MAX, LOOKBACK_MS_DEFAULT,
+    CHEAP_QUERY_HISTORY_BYTES_MAX, CHEAP_QUERY_SAMPLES_MAX, CHEAP_QUERY_SELECTORS_MAX,
+    CHEAP_QUERY_SERIES_MAX, CHEAP_QUERY_TEXT_BYTES_MAX, EXPLAINED_SERIES_MAX, LOOKBACK_MS_DEFAULT,
 };
 use crate::metadata::FamilyMetadata;
 use crate::promql::plan::ExprKind;
@@ -18,7 +18,7 @@ use crate::signal::{
     Evaluated, Explanation, Names, Policy, Reading, Room, SignalId, SignalView, Transition,
     evaluate, watch,
 };
-use crate::store::{Bytes, PlainView, Reach, Store, for_each_match};
+use crate::store::{Bytes, PlainView, ReadBudget, Store, for_each_match};
 use crate::time::Timestamp;
 
 /// Looks at the store. Cheap to clone; any number of them, on any thread.
@@ -94,9 +94,9 @@ impl Reader {
         self.refresh(signal);
         let room = self.room.read();
         let reading = room.read(signal, now, pins);
-        let is_asked_anew = room.facts.needs.is_asked_anew(pins);
+        let pins_new_label = room.facts.needs.pins_new_label(pins);
         drop(room);
-        if is_asked_anew {
+        if pins_new_label {
             let mut room = self.room.write();
             let Room { facts, names, .. } = &mut *room;
             facts.needs.ask(pins, names);
@@ -252,17 +252,22 @@ impl Reader {
 
     /// Answers an instant query at once if that is little work, some 300 us at most: for whoever must not wait long.
     /// `None`: it may be more (or it failed, and the whole evaluation says why); ask a thread that has the time.
-    pub fn brief(&self, query: &Query, at: Timestamp, options: &EvalOptions<'_>) -> Option<Answer> {
-        if !is_brief(query) {
+    pub fn instant_if_cheap(
+        &self,
+        query: &Query,
+        at: Timestamp,
+        options: &EvalOptions<'_>,
+    ) -> Option<Answer> {
+        if !is_cheap(query) {
             return None;
         }
-        let reach = Reach {
-            series_max: BRIEF_SERIES_MAX,
-            bytes_max: BRIEF_HISTORY_BYTES_MAX,
+        let budget = ReadBudget {
+            series_max: CHEAP_QUERY_SERIES_MAX,
+            bytes_max: CHEAP_QUERY_HISTORY_BYTES_MAX,
         };
-        let view = PlainView::new(Arc::clone(&self.store), Some(reach));
+        let view = PlainView::new(Arc::clone(&self.store), Some(budget));
         let options = EvalOptions {
-            samples_max: options.samples_max.min(BRIEF_SAMPLES_MAX),
+            samples_max: options.samples_max.min(CHEAP_QUERY_SAMPLES_MAX),
             ..*options
         };
         query.instant(&view, at, &options).ok()
@@ -379,12 +384,12 @@ impl Reader {
 }
 
 /// Whether an instant evaluation does little beside reading its selectors: a subquery evaluates any number of times.
-fn is_brief(query: &Query) -> bool {
+fn is_cheap(query: &Query) -> bool {
     let mut has_subquery = false;
     query
         .plan()
         .walk(&mut |expr| has_subquery |= matches!(expr.kind, ExprKind::Subquery(_)));
     !has_subquery
-        && query.text().len() <= BRIEF_TEXT_BYTES_MAX
-        && query.selectors().count() <= BRIEF_SELECTORS_MAX
+        && query.text().len() <= CHEAP_QUERY_TEXT_BYTES_MAX
+        && query.selectors().count() <= CHEAP_QUERY_SELECTORS_MAX
 }

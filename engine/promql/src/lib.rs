@@ -27,6 +27,7 @@ mod answer;
 mod arithmetic;
 mod eval;
 mod functions;
+pub mod incremental;
 mod lower;
 mod options;
 pub mod plan;
@@ -34,7 +35,6 @@ mod query;
 pub mod script;
 pub mod select;
 mod source;
-pub mod standing;
 
 pub use answer::{Annotations, Answer, QueryError, RangeSeries, Value, VectorSample};
 pub use options::{EvalOptions, Features, Stop};

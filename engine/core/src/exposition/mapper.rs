@@ -1,5 +1,5 @@
-//! From a sample's labels on the page to the labels of its series: what the target adds, what relabelling changes,
-//! what limits refuse (rules: Prometheus scrape/scrape.go, `mutateSampleLabels`, `verifyLabelLimits`).
+//! From the labels of a sample on a page to the labels of its series: target labels, `honor_labels`, metric
+//! relabelling, label limits (rules: Prometheus scrape/scrape.go, `mutateSampleLabels` and `verifyLabelLimits`).
 
 use std::borrow::Cow;
 
@@ -9,32 +9,33 @@ use crate::number_text::push_general;
 use crate::metadata::FamilyType;
 use crate::scrape::Retain;
 
-/// How the samples of one target become series.
+/// How the samples of one target become series: the part of a scrape configuration that the engine applies.
 #[derive(Clone, Debug, Default)]
 pub struct TargetSpec {
-    /// `job`, `instance` and whatever else every series of the target carries.
+    /// Labels of the target (`job`, `instance` and others), added to every series.
     pub labels: Labels,
-    /// On a clash the page's label wins; else it is renamed to `exported_...`.
+    /// Which label wins when a sample and the target have the same label name. True: the sample's. False: the
+    /// target's, and the sample's label is renamed to `exported_<name>`.
     pub honor_labels: bool,
-    /// Timestamps on the page count; else every sample has the time of its scrape.
+    /// Whether timestamps on the page are used. False: every sample gets the time of its scrape.
     pub honor_timestamps: bool,
-    /// Applied to every sample's labels.
+    /// Relabelling rules applied to every sample, in order.
     pub metric_relabel: Vec<RelabelRule>,
-    /// Samples of one scrape that are kept; 0 is no limit. More fail the scrape.
+    /// Samples per scrape after relabelling; a scrape with more fails. 0: no limit.
     pub sample_limit: u64,
-    /// Labels of one sample; 0 is no limit.
+    /// Labels per sample; a scrape with more on any sample fails. 0: no limit.
     pub label_limit: usize,
-    /// Bytes of a label's name; 0 is no limit.
+    /// Bytes of a label name. 0: no limit.
     pub label_name_bytes_max: usize,
-    /// Bytes of a label's value; 0 is no limit.
+    /// Bytes of a label value. 0: no limit.
     pub label_value_bytes_max: usize,
-    /// The time between two scrapes.
+    /// Scrape interval in milliseconds.
     pub interval_ms: u64,
-    /// What is kept.
+    /// Whether all samples are kept or only those that signals need.
     pub retain: Retain,
 }
 
-/// How the samples of a page become series: the target's business.
+/// Maps the labels of a sample on a page to the labels of its series.
 pub(crate) trait MapLabels {
     /// The final labels of a sample; `None` where it is dropped.
     fn map(
@@ -44,15 +45,15 @@ pub(crate) trait MapLabels {
     ) -> Result<Option<Labels>, String>;
     /// Whether timestamps on the page count.
     fn honor_timestamps(&self) -> bool;
-    /// Whether every series of the target has this label, whatever its page says.
+    /// Whether the target adds this label to every series.
     fn adds(&self, label: &str) -> bool;
 }
 
-/// A spec with the memory that it works in.
+/// A target's spec and the buffers that mapping reuses.
 pub(crate) struct Mapper {
     pub(crate) spec: TargetSpec,
     builder: LabelsBuilder,
-    bounds: Bounds,
+    bounds: BoundTexts,
 }
 
 impl Mapper {
@@ -60,7 +61,7 @@ impl Mapper {
         Mapper {
             spec,
             builder: LabelsBuilder::default(),
-            bounds: Bounds::default(),
+            bounds: BoundTexts::default(),
         }
     }
 
@@ -90,8 +91,9 @@ impl Mapper {
         }
     }
 
-    /// The common case, without a builder: no rules, no limits, no label of the page clashing with the target's.
-    fn map_plainly(
+    /// The common case, without a builder: no relabelling rule, no limit, and no label name shared by page and
+    /// target. `None`: the general case has to be used.
+    fn map_without_rules(
         &mut self,
         labels: &[(Cow<'_, str>, Cow<'_, str>)],
         family_type: FamilyType,
@@ -118,7 +120,7 @@ impl Mapper {
             pairs.push((name, value));
         }
         if let Some(bound) = bound.and_then(|at| pairs.get_mut(at)) {
-            bound.1 = self.bounds.normal(bound.1);
+            bound.1 = self.bounds.canonical(bound.1);
         }
         pairs.extend(spec.labels.iter());
         pairs.sort_unstable_by(|a, b| a.0.cmp(b.0));
@@ -161,13 +163,13 @@ impl MapLabels for Mapper {
         labels: &[(Cow<'_, str>, Cow<'_, str>)],
         family_type: FamilyType,
     ) -> Result<Option<Labels>, String> {
-        if let Some(labels) = self.map_plainly(labels, family_type) {
+        if let Some(labels) = self.map_without_rules(labels, family_type) {
             return Ok(Some(labels));
         }
         self.builder.clear();
         for (name, value) in labels {
             let value = match is_bound(family_type, name) {
-                true => self.bounds.normal(value),
+                true => self.bounds.canonical(value),
                 false => value,
             };
             self.builder.set(name, value);
@@ -192,7 +194,7 @@ impl MapLabels for Mapper {
     }
 }
 
-/// Whether the value under this name is a bucket's bound or a quantile.
+/// Whether the label holds a bucket bound or a quantile.
 fn is_bound(family_type: FamilyType, name: &str) -> bool {
     match name {
         "le" => family_type == FamilyType::Histogram,
@@ -201,20 +203,21 @@ fn is_bound(family_type: FamilyType, name: &str) -> bool {
     }
 }
 
-/// Bucket bounds and quantiles have one spelling: `le="1"` is stored as `le="1.0"` (Prometheus 3, textparse
-/// `normalizeFloatsInLabelValues`). A page has few and repeats them, so the newest are remembered.
+/// The canonical text of bucket bounds and quantiles: `le="1"` is stored as `le="1.0"` (Prometheus 3, textparse
+/// `normalizeFloatsInLabelValues`). A page contains few distinct ones and repeats them, so the most recent are
+/// cached.
 #[derive(Debug, Default)]
-struct Bounds {
+struct BoundTexts {
     known: Vec<(Box<str>, Box<str>)>,
     /// The one after the bound that was met last: buckets come in the same order.
     next: usize,
 }
 
-/// Bounds that are remembered; each takes some 40 bytes. A histogram has a dozen or two.
+/// Cached bounds, about 40 bytes each. A histogram has 10 to 20.
 const BOUNDS_MAX: usize = 128;
 
-impl Bounds {
-    fn normal<'a>(&'a mut self, text: &'a str) -> &'a str {
+impl BoundTexts {
+    fn canonical<'a>(&'a mut self, text: &'a str) -> &'a str {
         let (before, after) = self.known.split_at(self.next.min(self.known.len()));
         let is_it = |(have, _): &(Box<str>, Box<str>)| **have == *text;
         let found = match after.iter().position(is_it) {
@@ -230,8 +233,8 @@ impl Bounds {
                 if self.known.len() == BOUNDS_MAX {
                     self.known.clear();
                 }
-                let normal = openmetrics_float(number).into_boxed_str();
-                self.known.push((text.into(), normal));
+                let canonical = openmetrics_float(number).into_boxed_str();
+                self.known.push((text.into(), canonical));
                 self.known.len() - 1
             }
         };

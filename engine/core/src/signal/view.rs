@@ -11,7 +11,7 @@ use crate::promql::QueryError;
 use crate::promql::select::{
     LastSample, Projection, STALE_NAN_BITS, Samples, SelectRequest, Selection, View, is_stale,
 };
-use crate::store::{ClockId, Frame, Lens, Shown, Store};
+use crate::store::{ClockId, ClockVisibility, SelectionSnapshot, Store, Visibility};
 
 use super::facts::{Facts, NamesSeen};
 use super::names::{FAMILIES, Name, Names};
@@ -19,7 +19,7 @@ use super::names::{FAMILIES, Name, Names};
 /// What the view needs to know of one target.
 #[derive(Clone, Debug)]
 pub(crate) struct TargetLens {
-    shown: Shown,
+    clock_visibility: ClockVisibility,
     names_seen: NamesSeen,
     /// The pool that it serves, where its pages named exactly one.
     pool: Option<String>,
@@ -45,17 +45,17 @@ impl SignalView {
         let targets = facts.targets.iter().enumerate().map(|(index, target)| {
             let target = target.as_ref()?;
             let fresh = target.is_fresh(now_ms);
-            let shown = match target.last_good_ms {
-                _ if hidden.iter().any(|id| id.index() == index) => Shown::Hidden,
-                _ if fresh => Shown::Later(0),
-                Some(good_ms) => Shown::Later((now_ms - good_ms).max(0)),
-                None => Shown::Later(0),
+            let clock_visibility = match target.last_good_ms {
+                _ if hidden.iter().any(|id| id.index() == index) => ClockVisibility::Hidden,
+                _ if fresh => ClockVisibility::Delayed(0),
+                Some(good_ms) => ClockVisibility::Delayed((now_ms - good_ms).max(0)),
+                None => ClockVisibility::Delayed(0),
             };
             let pool = (target.pools.len() == 1)
                 .then(|| target.pools.first().cloned())
                 .flatten();
             Some(TargetLens {
-                shown,
+                clock_visibility,
                 names_seen: target.names_seen.clone(),
                 pool,
             })
@@ -118,7 +118,7 @@ impl SignalView {
             last_only: false,
             ..*request
         };
-        let frame = Frame::copy(&self.store, &inner, &only);
+        let frame = SelectionSnapshot::copy(&self.store, &inner, &only);
         refuse_own_times(&frame)?;
         let mut sums = Sums::default();
         let mut samples = Samples::default();
@@ -140,14 +140,14 @@ impl SignalView {
     }
 }
 
-impl Lens for SignalView {
-    fn shown(&self, clock: ClockId) -> Shown {
+impl Visibility for SignalView {
+    fn clock_visibility(&self, clock: ClockId) -> ClockVisibility {
         // Reports (`up`, ...) are about scrapes: they are never frozen.
         if clock.index() % 2 == 1 {
-            return Shown::Plain;
+            return ClockVisibility::AsScraped;
         }
         self.target(clock)
-            .map_or(Shown::Plain, |target| target.shown)
+            .map_or(ClockVisibility::AsScraped, |target| target.clock_visibility)
     }
 
     fn clamps_negative(&self, metric: &str) -> bool {
@@ -163,16 +163,16 @@ struct DerivedLens<'a> {
     instead: usize,
 }
 
-impl Lens for DerivedLens<'_> {
-    fn shown(&self, clock: ClockId) -> Shown {
+impl Visibility for DerivedLens<'_> {
+    fn clock_visibility(&self, clock: ClockId) -> ClockVisibility {
         let target = self.view.target(clock);
         let reads = target.map_or(self.asked, |target| {
             target.names_seen.reads_as(self.row, self.asked)
         });
         if reads == self.instead {
-            self.view.shown(clock)
+            self.view.clock_visibility(clock)
         } else {
-            Shown::Hidden
+            ClockVisibility::Hidden
         }
     }
 
@@ -189,7 +189,7 @@ impl View for SignalView {
             .find(|m| m.name() == METRIC_NAME && m.op() == MatchOp::Equal);
         let named = metric.and_then(|metric| self.names.family(metric.value()));
         let Some((family, name, suffix)) = named else {
-            let frame = Frame::copy(&self.store, request, self);
+            let frame = SelectionSnapshot::copy(&self.store, request, self);
             refuse_own_times(&frame)?;
             return Ok(Box::new(frame));
         };
@@ -214,7 +214,7 @@ impl View for SignalView {
             asked,
             instead: asked,
         };
-        let own = Frame::copy(&self.store, request, &lens);
+        let own = SelectionSnapshot::copy(&self.store, request, &lens);
         refuse_own_times(&own)?;
         let mut derived = Vec::new();
         for &instead in instead.iter().filter(|&&instead| instead != asked) {
@@ -229,7 +229,7 @@ impl View for SignalView {
 
 /// A sample with a timestamp of its own says nothing of when it was measured that we could check, and no failed
 /// scrape ends it: a scaler must not be told such a number.
-fn refuse_own_times(frame: &Frame) -> Result<(), QueryError> {
+fn refuse_own_times(frame: &SelectionSnapshot) -> Result<(), QueryError> {
     match (0..frame.len()).find(|&index| frame.clock(index).is_none()) {
         None => Ok(()),
         Some(index) => Err(QueryError::Execution(format!(
@@ -305,7 +305,7 @@ impl Sums {
 
 /// Series of the store, then made ones.
 struct WithDerived {
-    own: Frame,
+    own: SelectionSnapshot,
     derived: Vec<(Labels, Samples)>,
 }
 

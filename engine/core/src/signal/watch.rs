@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use hashbrown::{HashMap, HashSet};
 use parking_lot::RwLock;
 
-use crate::limits::{READ_BATCH_ROWS, SEEN_VALUES_MAX, SIGNALS_MAX};
+use crate::limits::{READ_BATCH_ROWS, REMEMBERED_VALUES_MAX, SIGNALS_MAX};
 use crate::promql::QueryError;
 use crate::store::{ClockId, SeriesId, Store, TargetId};
 
@@ -85,13 +85,13 @@ fn values_of(store: &RwLock<Store>, label: &str) -> Values {
         let until = end.min(next + READ_BATCH_ROWS);
         for id in (next..until).map(SeriesId) {
             let clock = store.series.row(id).clock;
-            if clock == ClockId::OWN || clock == ClockId::NONE {
+            if clock == ClockId::EXPLICIT || clock == ClockId::NONE {
                 continue;
             }
             if let Some(value) = store.series.label(id, name) {
                 let values = seen.entry(TargetId(clock.0 / 2)).or_default();
                 let text = store.series.symbols.text(value);
-                if values.len() < SEEN_VALUES_MAX && !values.contains(text) {
+                if values.len() < REMEMBERED_VALUES_MAX && !values.contains(text) {
                     values.insert(text.into());
                 }
             }

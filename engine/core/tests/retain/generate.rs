@@ -197,10 +197,14 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// The page's text, without samples of names that `keeps` refuses.
-pub(crate) fn render(page: &Page, tells_start: bool, keeps: &dyn Fn(&str) -> bool) -> String {
+pub(crate) fn render(
+    page: &Page,
+    reports_start_time: bool,
+    keeps: &dyn Fn(&str) -> bool,
+) -> String {
     let mut out = String::new();
     let start = format!("{START} {}\n", page.start);
-    if tells_start && page.start_first {
+    if reports_start_time && page.start_first {
         out += &start;
     }
     let mut family = usize::MAX;
@@ -243,7 +247,7 @@ pub(crate) fn render(page: &Page, tells_start: bool, keeps: &dyn Fn(&str) -> boo
             sample(name.to_owned(), braced(None), value);
         }
     }
-    if tells_start && !page.start_first {
+    if reports_start_time && !page.start_first {
         out += &start;
     }
     out

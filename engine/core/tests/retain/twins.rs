@@ -18,13 +18,13 @@ proptest! {
     fn what_signals_need_is_kept_and_they_say_what_they_would_say(
         first in prop::collection::vec(0..QUERIES.len(), 0..4),
         steps in steps(),
-        tells_start in prop::bool::weighted(0.8),
+        reports_start_time in prop::bool::weighted(0.8),
     ) {
-        run(&first, &steps, tells_start);
+        run(&first, &steps, reports_start_time);
     }
 }
 
-fn run(first: &[usize], steps: &[Step], tells_start: bool) {
+fn run(first: &[usize], steps: &[Step], reports_start_time: bool) {
     let mut all = Side::new(Retain::All);
     let mut filtered = Side::new(Retain::All);
     let mut signals = Side::new(Retain::Signals);
@@ -45,9 +45,9 @@ fn run(first: &[usize], steps: &[Step], tells_start: bool) {
         match step {
             Step::Pages(pages) => {
                 for (target, page) in pages.iter().enumerate() {
-                    let text = render(page, tells_start, &|_| true);
-                    let keeps = |name: &str| is_needed(name, &watched, !tells_start);
-                    let less = render(page, tells_start, &keeps);
+                    let text = render(page, reports_start_time, &|_| true);
+                    let keeps = |name: &str| is_needed(name, &watched, !reports_start_time);
+                    let less = render(page, reports_start_time, &keeps);
                     let (scraped, kept) = all.scrape(target, &text, at).expect("taken");
                     assert_eq!(scraped, kept);
                     let (_, kept) = filtered.scrape(target, &less, at).expect("taken");

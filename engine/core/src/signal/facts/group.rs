@@ -3,7 +3,7 @@
 use hashbrown::{HashMap, HashSet};
 
 use crate::labels::Labels;
-use crate::limits::{EVER_METRICS_MAX, SEEN_VALUES_MAX};
+use crate::limits::{REMEMBERED_METRICS_MAX, REMEMBERED_VALUES_MAX};
 use crate::store::TargetId;
 
 /// Targets of one job, namespace and controller (S2c).
@@ -33,12 +33,12 @@ impl GroupFacts {
     /// True where the metric is new to the group.
     pub(super) fn expose(&mut self, metric: &str) -> bool {
         !self.ever.contains(metric)
-            && self.ever.len() < EVER_METRICS_MAX
+            && self.ever.len() < REMEMBERED_METRICS_MAX
             && self.ever.insert(metric.into())
     }
 
     pub(super) fn see(&mut self, label: &str, value: &str) {
-        if self.has_seen(label, value) || self.seen_count >= SEEN_VALUES_MAX {
+        if self.has_seen(label, value) || self.seen_count >= REMEMBERED_VALUES_MAX {
             return;
         }
         self.seen

@@ -3,8 +3,8 @@
 mod count_values;
 mod fold;
 mod histograms;
-mod pick;
 mod quantile;
+mod topk;
 mod xxhash;
 
 use crate::QueryError;
@@ -38,7 +38,7 @@ impl Eval<'_> {
             AggregateOp::Topk
             | AggregateOp::Bottomk
             | AggregateOp::Limitk
-            | AggregateOp::LimitRatio => self.pick_series(expr, aggregate, grid, sink),
+            | AggregateOp::LimitRatio => self.select_k(expr, aggregate, grid, sink),
         }
     }
 

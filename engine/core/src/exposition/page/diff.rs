@@ -1,6 +1,5 @@
-//! What a page has that the template has not, and the other way round.
-//!
-//! It is kept from page to page, so that a page as long as the last one allocates nothing.
+//! The difference between a page and the template. It is reused from page to page, so a page no larger than earlier
+//! ones allocates nothing.
 
 use std::ops::Range;
 
@@ -10,7 +9,7 @@ use crate::labels::Labels;
 use super::super::template::Place;
 use crate::metadata::FamilyType;
 
-/// A value that is not the text it was.
+/// A sample whose value has another text than in the template.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Change {
     pub(crate) place: Place,
@@ -18,29 +17,29 @@ pub(crate) struct Change {
     pub(crate) text_at: u32,
     pub(crate) value_at: u32,
     pub(crate) value_len: u32,
-    /// `None` where relabelling drops the sample or another line has its series.
+    /// `None`: relabelling drops the sample, or its series belongs to another line.
     pub(crate) series: Option<SeriesId>,
     pub(crate) bits: u64,
 }
 
-/// A sample that is handed over at every scrape.
+/// A sample with an explicit timestamp. It is passed to the store at every scrape, changed or not.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Always {
+pub(crate) struct ExplicitSample {
     pub(crate) series: SeriesId,
     pub(crate) time_ms: Option<i64>,
     pub(crate) bits: u64,
 }
 
-/// What stands between two edits.
+/// One step of the edit that turns the template into the page.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Piece {
+pub(crate) enum EditOp {
     /// Rows of the old template.
     Keep(Place, Place),
-    /// Entry of `Page::new_lines`.
+    /// Entry of `PageDiff::new_lines`.
     New(u32),
 }
 
-/// A line that the template does not have.
+/// A line that the template does not contain.
 #[derive(Debug)]
 pub(crate) struct NewLine {
     pub(crate) key: Range<usize>,
@@ -48,10 +47,10 @@ pub(crate) struct NewLine {
     pub(crate) kind: NewKind,
 }
 
-/// What a new line is.
+/// The kind of a new line.
 #[derive(Debug)]
 pub(crate) enum NewKind {
-    /// A run of lines that are passed over.
+    /// A run of skipped lines.
     Skipped(FamilyType),
     Comment,
     Type(FamilyType),
@@ -62,7 +61,7 @@ pub(crate) enum NewKind {
     },
 }
 
-/// HELP or TYPE of a family, as the page says it.
+/// A HELP or TYPE line: the family, and its help text or type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Metadata {
     Help(String, String),
@@ -71,36 +70,36 @@ pub(crate) enum Metadata {
 
 /// The difference between a page and the template. Reused from page to page.
 #[derive(Default)]
-pub(crate) struct Page {
+pub(crate) struct PageDiff {
     pub(crate) changes: Vec<Change>,
-    pub(crate) always: Vec<Always>,
-    /// Empty where no line came, went or moved.
-    pub(crate) pieces: Vec<Piece>,
+    pub(crate) explicit: Vec<ExplicitSample>,
+    /// Empty when no line was added, removed or moved.
+    pub(crate) edits: Vec<EditOp>,
     pub(crate) new_lines: Vec<NewLine>,
-    /// Series of rows that the page no longer has.
-    pub(crate) gone: Vec<SeriesId>,
+    /// Series of template rows that are not on the page.
+    pub(crate) removed: Vec<SeriesId>,
     pub(crate) metadata: Vec<Metadata>,
     /// Sample lines on the page.
     pub(crate) samples: u64,
-    /// Those that relabelling drops, and those that are not kept.
+    /// Samples dropped by relabelling or not kept.
     pub(crate) dropped: u64,
-    /// Lines passed over.
+    /// Lines skipped by the filter.
     pub(crate) skipped: u64,
-    /// New samples that are not kept, for what their labels tell.
-    pub(crate) looked_at: Vec<Labels>,
+    /// Labels of new samples that are not kept but whose values are remembered.
+    pub(crate) learned: Vec<Labels>,
     /// Scratch.
     pub(super) key: Vec<u8>,
 }
 
-impl Page {
+impl PageDiff {
     pub(super) fn clear(&mut self) {
         self.changes.clear();
-        self.always.clear();
-        self.pieces.clear();
+        self.explicit.clear();
+        self.edits.clear();
         self.new_lines.clear();
-        self.gone.clear();
+        self.removed.clear();
         self.metadata.clear();
-        self.looked_at.clear();
+        self.learned.clear();
         self.samples = 0;
         self.dropped = 0;
         self.skipped = 0;
@@ -109,9 +108,9 @@ impl Page {
     /// Bytes held between pages.
     pub(crate) fn bytes(&self) -> usize {
         self.changes.capacity() * size_of::<Change>()
-            + self.always.capacity() * size_of::<Always>()
-            + self.pieces.capacity() * size_of::<Piece>()
+            + self.explicit.capacity() * size_of::<ExplicitSample>()
+            + self.edits.capacity() * size_of::<EditOp>()
             + self.new_lines.capacity() * size_of::<NewLine>()
-            + self.gone.capacity() * size_of::<SeriesId>()
+            + self.removed.capacity() * size_of::<SeriesId>()
     }
 }

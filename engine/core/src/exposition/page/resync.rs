@@ -1,8 +1,8 @@
-//! The way back into step, where a line is not the row that was expected.
+//! Finds the matching row again where a line is not the expected one.
 //!
-//! Most often a line came or went, and the row is one of the next few: these are looked through first. Where that fails
-//! time and again, the remaining rows are indexed once, so that a page in another order costs time in proportion to its
-//! length, not to its square.
+//! Usually a line was added or removed and the matching row is one of the next few ([`RESYNC_ROWS`] are searched).
+//! After repeated misses the remaining rows are indexed once, so that a page in another order costs time proportional
+//! to its length.
 
 use hashbrown::HashMap;
 
@@ -11,28 +11,28 @@ use crate::limits::RESYNC_ROWS;
 use super::super::line::{self, Line};
 use super::super::template::{Place, Row, RowKind};
 use super::edit::line_end;
-use super::in_step::Fit;
+use super::in_order::LineMatch;
 use super::{Compare, NewKind};
 
 impl Compare<'_, '_> {
-    /// The line at `at` is not the expected row: find the row it is, or take it as new.
-    pub(super) fn out_of_step(&mut self) -> Result<(), String> {
-        if let Some(passed) = self.pass()? {
+    /// The line at `at` is not the expected row: finds its row, or records it as new.
+    pub(super) fn resync(&mut self) -> Result<(), String> {
+        if let Some(skipped_run) = self.pass()? {
             self.keep_until(self.place);
-            self.take_run(&passed);
-            let kind = NewKind::Skipped(passed.family_type);
+            self.take_run(&skipped_run);
+            let kind = NewKind::Skipped(skipped_run.family_type);
             self.push_new(self.at..self.at, self.at..self.at, kind);
-            self.at = passed.end;
+            self.at = skipped_run.end;
             return Ok(());
         }
         let (line, next) = line::parse(self.body, self.at)?;
-        if let Some(found) = self.find_ahead(&line, next) {
+        if let Some(found) = self.find_row_ahead(&line, next) {
             self.skip_to(found);
             self.misses = 0;
             let chunk = &self.chunks[found.chunk as usize];
             let row = &chunk.rows[found.row as usize];
             let value_at = self.at + row.key_len();
-            if let Fit::Yes(next) = self.fit_value(chunk, row, value_at) {
+            if let LineMatch::Yes(next) = self.match_value(chunk, row, value_at) {
                 self.above = self.at;
                 self.at = next;
                 self.text_at = chunk.next_text(row, self.text_at);
@@ -42,7 +42,7 @@ impl Compare<'_, '_> {
             }
             // The rows behind `found` share bytes with its key, which is this line's.
             self.above = self.at;
-            // Same key, but it cannot stay that row: the row goes, the line comes.
+            // The key matches, but the row cannot be kept: it is removed and the line counts as new.
             self.skip_to(self.after(found));
         }
         self.misses += 1;
@@ -50,8 +50,8 @@ impl Compare<'_, '_> {
         self.take_new(line, next)
     }
 
-    /// A row further on, whose key is this line's.
-    fn find_ahead(&mut self, line: &Line<'_>, next: usize) -> Option<Place> {
+    /// The later row with this line's key.
+    fn find_row_ahead(&mut self, line: &Line<'_>, next: usize) -> Option<Place> {
         if self.place.chunk as usize >= self.chunks.len() {
             return None;
         }
@@ -61,7 +61,7 @@ impl Compare<'_, '_> {
         };
         let key = &self.body[self.at..key_end];
         if self.ahead.is_none() && self.misses < RESYNC_ROWS {
-            return self.find_near(key);
+            return self.find_row_near(key);
         }
         if self.ahead.is_none() {
             self.ahead = Some(self.index_rows_ahead());
@@ -70,7 +70,7 @@ impl Compare<'_, '_> {
         (found >= self.place).then_some(found)
     }
 
-    fn find_near(&mut self, key: &[u8]) -> Option<Place> {
+    fn find_row_near(&mut self, key: &[u8]) -> Option<Place> {
         let mut scratch = std::mem::take(&mut self.page.key);
         let found = self.walk_rows(&mut scratch, RESYNC_ROWS, |have, place| {
             (have == key).then_some(place)
@@ -89,7 +89,7 @@ impl Compare<'_, '_> {
         rows
     }
 
-    /// Spells out the keys of the next rows, from the expected one on.
+    /// Calls `visit` with the full key of each row, from the expected one on.
     fn walk_rows<T>(
         &self,
         key: &mut Vec<u8>,
@@ -109,7 +109,7 @@ impl Compare<'_, '_> {
                 walked += 1;
                 key.truncate(usize::from(row.shared));
                 key.extend_from_slice(chunk.suffix(row, text_at));
-                // A run has no key to be found by.
+                // A run of skipped lines has no key.
                 let is_run = matches!(row.kind(), RowKind::Skipped(_));
                 if !is_run && let Some(found) = visit(key, place) {
                     return Some(found);

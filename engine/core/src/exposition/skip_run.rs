@@ -1,120 +1,126 @@
-//! A run of lines that are passed over, walked from line break to line break by the names at their starts.
+//! Skips a run of lines by the metric names at their starts, line break by line break.
 //!
-//! Skipped lines are not validated, but for the first of each name. A line break inside a label's value, which the
-//! format forbids and the line parser lets pass, would end a skipped line and have the rest of the value read as a
-//! line of its own; so where a line is new, the run above it must leave no quotes open, or the page is refused.
+//! Skipped lines are not validated, except for the first of each name. A raw line break inside a label value (the
+//! format forbids it, the line parser accepts it) would end a skipped line early and make the rest of the value look
+//! like a line. Therefore, where a new line follows a run, the run must not end inside quotes; otherwise the page is
+//! refused.
 //!
-//! Budget: 8 ns for a skipped line of 200 bytes, no allocation (`tests/retain_zero_alloc`); what is reached stands in
-//! `benches/README.md`. Bench: `scrape`, `retain_signals`.
+//! Budget: 8 ns for a skipped line of 200 bytes, no allocation (test: `retain_zero_alloc`; figures:
+//! `benches/README.md`). Bench: `scrape`, group `retain_signals`.
 
 use crate::labels::{Labels, METRIC_NAME};
-use crate::limits::EVER_METRICS_MAX;
+use crate::limits::REMEMBERED_METRICS_MAX;
 
 use super::line::{self, Line};
 use super::mapper::MapLabels;
-use super::sieve::{Fate, Known, NOBODY, Sieve};
+use super::retain_filter::{KnownMetric, LineDecision, NO_METRIC, RetainFilter};
 use crate::metadata::FamilyType;
 
 /// A run of skipped lines.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Passed {
+pub(crate) struct SkippedRun {
     /// Where the next line begins.
     pub(crate) end: usize,
     pub(crate) lines: u64,
     pub(crate) samples: u64,
-    /// The type by the TYPE lines up to there.
+    /// The type from the last TYPE line in the run.
     pub(crate) family_type: FamilyType,
 }
 
-/// One page on its way through the sieve.
-pub(crate) struct Walk<'a, 's> {
-    pub(crate) sieve: &'s mut Sieve,
+/// Scans one page for runs of skipped lines.
+pub(crate) struct RunScanner<'a, 's> {
+    pub(crate) retain_filter: &'s mut RetainFilter,
     pub(crate) map: &'s mut dyn MapLabels,
     pub(crate) body: &'a [u8],
 }
 
-impl Walk<'_, '_> {
-    /// The run of skipped lines that begins at `start`; an empty one where that line is not to be skipped.
-    /// An error comes with the place of its line.
+impl RunScanner<'_, '_> {
+    /// The run of skipped lines that begins at `start`; empty where that line is not skipped. An error carries the
+    /// position of its line.
     pub(crate) fn pass(
         &mut self,
         start: usize,
         family_type: FamilyType,
-    ) -> Result<Passed, (usize, String)> {
+    ) -> Result<SkippedRun, (usize, String)> {
         let body = self.body;
-        let mut passed = Passed {
+        let mut skipped_run = SkippedRun {
             end: start,
             lines: 0,
             samples: 0,
             family_type,
         };
-        if self.sieve.rules.touch_names {
-            return Ok(passed);
+        if self.retain_filter.rules.changes_names {
+            return Ok(skipped_run);
         }
-        while let Some(&first) = body.get(passed.end) {
-            let at = passed.end;
+        while let Some(&first) = body.get(skipped_run.end) {
+            let at = skipped_run.end;
             if line::is_name_start(first) {
-                let len = self.skipped_at(at, passed.family_type);
+                let len = self.skipped_at(at, skipped_run.family_type);
                 let Some(len) = len.map_err(|why| (at, why))? else {
                     break;
                 };
-                let (end, samples) = pass_name(body, at, len);
-                passed.samples += samples;
-                passed.lines += samples;
-                passed.end = end;
+                let (end, samples) = skip_metric(body, at, len);
+                skipped_run.samples += samples;
+                skipped_run.lines += samples;
+                skipped_run.end = end;
                 continue;
             }
             match self.other_at(at).map_err(|why| (at, why))? {
                 Other::Kept => break,
-                Other::Type(family_type) => passed.family_type = family_type,
+                Other::Type(family_type) => skipped_run.family_type = family_type,
                 Other::Skipped => {}
             }
-            passed.lines += 1;
-            passed.end += line_len(&body[at..]);
+            skipped_run.lines += 1;
+            skipped_run.end += line_len(&body[at..]);
         }
-        Ok(passed)
+        Ok(skipped_run)
     }
 
-    /// The length of the name with which the line at `at` begins; none where its lines are not skipped.
+    /// The length of the metric name at `at`; `None` where its lines are not skipped.
     fn skipped_at(&mut self, at: usize, family_type: FamilyType) -> Result<Option<usize>, String> {
         let rest = &self.body[at..];
-        let sieve = &mut *self.sieve;
-        let is_known = |known: &Known| known.seen_on.is_none_or(|page| page == sieve.page);
-        let before = sieve.names.get(sieve.last);
-        let guess = before.map_or(NOBODY, |before| before.next);
-        let guessed = sieve.names.get(guess);
+        let retain_filter = &mut *self.retain_filter;
+        let is_known =
+            |known: &KnownMetric| known.seen_on.is_none_or(|page| page == retain_filter.page);
+        let before = retain_filter.names.get(retain_filter.last);
+        let guess = before.map_or(NO_METRIC, |before| before.next);
+        let guessed = retain_filter.names.get(guess);
         let fits = guessed.is_some_and(|known| is_known(known) && is_sample_of(rest, &known.name));
         let number = if fits {
             guess
         } else {
             let len = rest.iter().position(|&byte| ends_name(byte));
             let name = &rest[..len.unwrap_or(rest.len())];
-            match sieve.by_name.get(name).copied() {
-                Some(number) if is_known(&sieve.names[number]) => number,
-                _ => match self.meet(at, family_type)? {
+            match retain_filter.by_name.get(name).copied() {
+                Some(number) if is_known(&retain_filter.names[number]) => number,
+                _ => match self.add_metric(at, family_type)? {
                     Some(number) => number,
                     None => return Ok(None),
                 },
             }
         };
-        let sieve = &mut *self.sieve;
-        if let Some(before) = sieve.names.get_mut(sieve.last) {
+        let retain_filter = &mut *self.retain_filter;
+        if let Some(before) = retain_filter.names.get_mut(retain_filter.last) {
             before.next = number;
         }
-        sieve.last = number;
-        let known = &sieve.names[number];
-        Ok((known.fate == Fate::Skip).then_some(known.name.len()))
+        retain_filter.last = number;
+        let known = &retain_filter.names[number];
+        Ok((known.decision == LineDecision::Skip).then_some(known.name.len()))
     }
 
-    /// The first line of a name: it is parsed, and says what becomes of the others. None where names are too many to be
-    /// remembered, or where the line begins otherwise than with the name.
-    fn meet(&mut self, at: usize, family_type: FamilyType) -> Result<Option<usize>, String> {
-        let number = self.try_to_meet(at, family_type)?;
-        self.sieve.decides_alone |= number.is_none();
+    /// Parses the first line of a name and decides on the name. `None`: too many names are remembered already, or the
+    /// line does not begin with its name.
+    fn add_metric(&mut self, at: usize, family_type: FamilyType) -> Result<Option<usize>, String> {
+        let number = self.parse_first_line(at, family_type)?;
+        self.retain_filter.has_single_decisions |= number.is_none();
         Ok(number)
     }
 
-    fn try_to_meet(&mut self, at: usize, family_type: FamilyType) -> Result<Option<usize>, String> {
+    fn parse_first_line(
+        &mut self,
+        at: usize,
+        family_type: FamilyType,
+    ) -> Result<Option<usize>, String> {
         let (Line::Sample(sample), _) = line::parse(self.body, at)? else {
             return Ok(None);
         };
@@ -127,46 +133,50 @@ impl Walk<'_, '_> {
         }
         let mapped = self.map.map(&sample.labels, family_type)?;
         let labels = mapped.iter().flat_map(Labels::iter);
-        // What the target adds to every series is known without its pages.
+        // Labels that the target adds to every series are known without the page.
         let own = labels.filter(|(name, _)| page_has(name) || !self.map.adds(name));
         let labels: Box<[Box<str>]> = own.map(|(name, _)| name.into()).collect();
         let survives = mapped.is_some();
-        let sieve = &mut *self.sieve;
-        let fate = sieve.fate(name, &labels, survives);
-        let next = sieve.names.len();
-        let number = sieve.by_name.get(name.as_bytes()).copied().unwrap_or(next);
-        let known = Known {
+        let retain_filter = &mut *self.retain_filter;
+        let decision = retain_filter.decision(name, &labels, survives);
+        let next = retain_filter.names.len();
+        let number = retain_filter
+            .by_name
+            .get(name.as_bytes())
+            .copied()
+            .unwrap_or(next);
+        let known = KnownMetric {
             name: name.as_bytes().into(),
-            fate,
+            decision,
             labels,
             survives,
-            next: NOBODY,
-            seen_on: Some(sieve.page),
+            next: NO_METRIC,
+            seen_on: Some(retain_filter.page),
         };
         if number < next {
-            sieve.names[number] = known;
-        } else if next < EVER_METRICS_MAX {
-            sieve.by_name.insert(known.name.clone(), number);
-            sieve.names.push(known);
+            retain_filter.names[number] = known;
+        } else if next < REMEMBERED_METRICS_MAX {
+            retain_filter.by_name.insert(known.name.clone(), number);
+            retain_filter.names.push(known);
         } else {
             return Ok(None);
         }
-        sieve.new.push(number);
+        retain_filter.new.push(number);
         Ok(Some(number))
     }
 
-    /// A line that begins with no name.
+    /// A line that does not begin with a metric name.
     fn other_at(&mut self, at: usize) -> Result<Other, String> {
         let rest = &self.body[at..];
         if rest[0] == b'\n' {
             return Ok(Other::Skipped);
         }
         let Some((is_type, text)) = metadata(rest) else {
-            // A comment in another spelling, a sample that begins with a blank or a quoted name: rare.
+            // Rare: a comment in another spelling, a sample that begins with a blank or a quoted name.
             return Ok(match line::parse(self.body, at)? {
                 (Line::Comment, _) => Other::Skipped,
                 (Line::Sample(_), _) => {
-                    self.sieve.decides_alone = true;
+                    self.retain_filter.has_single_decisions = true;
                     Other::Kept
                 }
                 _ => Other::Kept,
@@ -177,7 +187,7 @@ impl Walk<'_, '_> {
             .position(|&byte| ends_name(byte))
             .unwrap_or(text.len());
         let family = &text[..len];
-        let is_kept = match self.sieve.families.get(family) {
+        let is_kept = match self.retain_filter.families.get(family) {
             Some(&is_kept) => is_kept,
             None => {
                 let (Line::Help { family, .. } | Line::Type { family, .. }, _) =
@@ -185,7 +195,7 @@ impl Walk<'_, '_> {
                 else {
                     return Ok(Other::Kept);
                 };
-                self.sieve.meet_family(&family)
+                self.retain_filter.remember_family(&family)
             }
         };
         if is_kept {
@@ -207,7 +217,7 @@ impl Walk<'_, '_> {
     }
 }
 
-/// Where the first sample begins whose line ends inside quotes.
+/// The start of the first sample line that ends inside quotes.
 pub(crate) fn open_quote(run: &[u8]) -> Option<usize> {
     let mut start = 0;
     while start < run.len() {
@@ -236,7 +246,7 @@ enum Other {
     Type(FamilyType),
 }
 
-/// Whether it is TYPE rather than HELP, and the text from the family's name on, of a line in the usual spelling.
+/// For a HELP or TYPE line in the usual spelling: whether it is TYPE, and the text from the family name on.
 fn metadata(line: &[u8]) -> Option<(bool, &[u8])> {
     if let Some(text) = line.strip_prefix(b"# HELP ") {
         return Some((false, text));
@@ -249,9 +259,9 @@ fn line_len(rest: &[u8]) -> usize {
     memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1)
 }
 
-/// Passes the lines of the name that stands at `at` and is `len` bytes long: where they end, and how many there are.
-/// This is the hot loop.
-fn pass_name(body: &[u8], at: usize, len: usize) -> (usize, u64) {
+/// Skips the lines that begin with the name at `at` (`len` bytes): where they end, and how many there are. This is the
+/// hot loop.
+fn skip_metric(body: &[u8], at: usize, len: usize) -> (usize, u64) {
     let name = &body[at..at + len];
     let (mut at, mut lines) = (at, 0);
     loop {
@@ -267,14 +277,14 @@ fn pass_name(body: &[u8], at: usize, len: usize) -> (usize, u64) {
     }
 }
 
-/// Whether a line begins with this name. Names are short: compared by blocks, without a call.
+/// Whether a line is a sample of this name. Names are short, so they are compared in blocks of 16 bytes without a call.
 #[inline]
 fn is_sample_of(rest: &[u8], name: &[u8]) -> bool {
     if !matches!(rest.get(name.len()), Some(b'{' | b' ' | b'\t')) {
         return false;
     }
     let here = &rest[..name.len()];
-    // The end first, by which names of one subsystem differ.
+    // The end first: names of one subsystem share their beginnings.
     match (name.last_chunk::<16>(), here.last_chunk::<16>()) {
         (Some(end), Some(end_here)) => {
             let (blocks, _) = name.as_chunks::<16>();

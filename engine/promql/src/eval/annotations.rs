@@ -12,14 +12,14 @@ use stillwell_model::time::Timestamp;
 const KEPT_MAX: usize = 1_000;
 
 #[derive(Debug, Default)]
-pub(crate) struct Notes {
-    warnings: Vec<Note>,
-    infos: Vec<Note>,
+pub(crate) struct AnnotationCollector {
+    warnings: Vec<Annotation>,
+    infos: Vec<Annotation>,
     forced: Vec<Forced>,
 }
 
 #[derive(Debug)]
-struct Note {
+struct Annotation {
     message: String,
     place: String,
 }
@@ -35,7 +35,7 @@ struct Forced {
     count: u64,
 }
 
-impl Notes {
+impl AnnotationCollector {
     pub(crate) fn warn(&mut self, text: &str, span: Span, message: &str) {
         add(
             &mut self.warnings,
@@ -102,10 +102,10 @@ impl Notes {
             );
             add(&mut self.infos, message, forced.place);
         }
-        let finish = |notes: Vec<Note>| {
-            notes
+        let finish = |annotations: Vec<Annotation>| {
+            annotations
                 .into_iter()
-                .map(|Note { message, place }| format!("{message} ({place})"))
+                .map(|Annotation { message, place }| format!("{message} ({place})"))
                 .collect()
         };
         Annotations {
@@ -115,11 +115,11 @@ impl Notes {
     }
 }
 
-fn add(notes: &mut Vec<Note>, message: String, place: String) {
-    let room = notes.len() < KEPT_MAX;
-    match notes.iter_mut().find(|note| note.message == message) {
+fn add(annotations: &mut Vec<Annotation>, message: String, place: String) {
+    let room = annotations.len() < KEPT_MAX;
+    match annotations.iter_mut().find(|note| note.message == message) {
         Some(note) => note.place = place,
-        None if room => notes.push(Note { message, place }),
+        None if room => annotations.push(Annotation { message, place }),
         None => {}
     }
 }

@@ -1,7 +1,8 @@
-//! Giving history's memory back, where series need it more: the oldest history goes before a last value does.
+//! Gives the memory of history back when series need it: the oldest history is dropped before any last value.
 //!
-//! Blocks leave oldest first, but not segment by segment: once memory is scarce, every segment has blocks of all ages.
-//! So what is left in the least used segments is moved into the others. That is rare, and costs about a copy of what is moved.
+//! Blocks are dropped oldest first, but not segment by segment: under memory pressure every segment holds blocks of
+//! all ages. Blocks that remain in the least used segments are therefore moved into the others. That is rare and
+//! costs about one copy of what is moved.
 
 use hashbrown::HashMap;
 
@@ -9,8 +10,8 @@ use super::history::Store;
 use super::slab::{BlockId, PARTIAL_SEGMENTS_BYTES};
 
 impl Store {
-    /// One step towards at most `bytes_max` of history: drops up to `blocks_max` of the oldest blocks. True once no
-    /// more need or can be dropped; the memory has then been given back.
+    /// Drops up to `blocks_max` of the oldest blocks while history takes more than `bytes_max`. True: nothing more needs
+    /// to be or can be dropped, and the memory has been given back.
     pub(crate) fn shrink_history(&mut self, bytes_max: usize, blocks_max: usize) -> bool {
         let used_max = bytes_max.saturating_sub(PARTIAL_SEGMENTS_BYTES);
         for _ in 0..blocks_max {
@@ -40,7 +41,7 @@ impl Store {
         self.slab.release_empty();
     }
 
-    /// Moves a block elsewhere; where to.
+    /// Moves a block into another segment and returns its new id.
     fn move_block(&mut self, block: BlockId) -> BlockId {
         let owner = self.slab.header(block).owner;
         let copy = self.slab.copy(block);

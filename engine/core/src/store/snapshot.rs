@@ -1,64 +1,68 @@
-//! Reading: a selector's series are copied out in batches under the lock, compressed as they are, and decoded
-//! outside it, series by series. What a query sees is one moment: it notes every clock's end when it starts and
-//! looks at nothing later.
+//! Snapshots for queries: the series of one selector are copied out of the store in batches under the lock, still
+//! compressed, and decoded after the lock is released, series by series.
+//!
+//! A query sees one moment of the store: the end of every clock is recorded when it starts, and nothing later is
+//! read.
 
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 use parking_lot::RwLock;
 
-use super::clock::{Clock, Entry};
+use super::clock::{Clock, ScrapeEntry};
 use super::codec::{Runs, STALE};
 use super::history::Store;
-use super::matching::{OutOfReach, Reach, for_each_match_within};
-use super::natives::{self, Timed};
+use super::label_shapes::Pair;
+use super::matching::{OverBudget, ReadBudget, for_each_match_within};
+use super::native_histograms::{self, TimedHistogram};
 use super::series::Row;
-use super::stems::Pair;
 use super::symbol::Symbol;
-use super::ticks::{Shown, Ticks, Window};
+use super::visible_ticks::{ClockVisibility, ClockWindow, Ticks};
 use crate::ids::{ClockId, SeriesId};
 use crate::labels::{Labels, METRIC_NAME};
 use crate::promql::QueryError;
 use crate::promql::select::{LastSample, Projection, Samples, SelectRequest, Selection, View};
 
-/// The store exactly as Prometheus would show it: stale markers where a series or its target was gone.
+/// A view of the store exactly as Prometheus would show it: with stale markers where a series was absent or its target
+/// failed. Cheap to clone.
 #[derive(Clone)]
 pub struct PlainView {
     store: Arc<RwLock<Store>>,
-    reach: Option<Reach>,
+    budget: Option<ReadBudget>,
 }
 
 impl PlainView {
-    pub(crate) fn new(store: Arc<RwLock<Store>>, reach: Option<Reach>) -> PlainView {
-        PlainView { store, reach }
+    pub(crate) fn new(store: Arc<RwLock<Store>>, budget: Option<ReadBudget>) -> PlainView {
+        PlainView { store, budget }
     }
 }
 
 impl View for PlainView {
     fn select(&self, request: &SelectRequest<'_>) -> Result<Box<dyn Selection>, QueryError> {
-        let frame = Frame::copy_within(&self.store, request, &Plain, self.reach);
-        match frame {
-            Ok(frame) => Ok(Box::new(frame)),
-            Err(OutOfReach) => Err(QueryError::Execution(
-                "a selector looks at more than a brief query may".to_owned(),
+        let snapshot =
+            SelectionSnapshot::copy_within(&self.store, request, &AsScraped, self.budget);
+        match snapshot {
+            Ok(snapshot) => Ok(Box::new(snapshot)),
+            Err(OverBudget) => Err(QueryError::Execution(
+                "a selector reads more than a query that is answered at once may".to_owned(),
             )),
         }
     }
 }
 
-/// What a view makes of clocks and values.
-pub(crate) trait Lens {
-    /// How the series of a clock are shown.
-    fn shown(&self, clock: ClockId) -> Shown;
-    /// Whether negative samples of this metric read 0.
+/// How a view presents clocks and values.
+pub(crate) trait Visibility {
+    /// How the series of a clock are presented.
+    fn clock_visibility(&self, clock: ClockId) -> ClockVisibility;
+    /// Whether negative samples of this metric are read as 0.
     fn clamps_negative(&self, metric: &str) -> bool;
 }
 
-struct Plain;
+struct AsScraped;
 
-impl Lens for Plain {
-    fn shown(&self, _: ClockId) -> Shown {
-        Shown::Plain
+impl Visibility for AsScraped {
+    fn clock_visibility(&self, _: ClockId) -> ClockVisibility {
+        ClockVisibility::AsScraped
     }
 
     fn clamps_negative(&self, _: &str) -> bool {
@@ -67,19 +71,19 @@ impl Lens for Plain {
 }
 
 /// The series of one selector, copied out of the store.
-pub(crate) struct Frame {
-    items: Vec<Item>,
+pub(crate) struct SelectionSnapshot {
+    items: Vec<SnapshotSeries>,
     segments: Vec<Segment>,
     data: Vec<u8>,
     clocks: HashMap<u32, Ticks>,
-    /// By item, ascending: only those that have native histograms.
-    natives: Vec<(usize, Vec<Timed>)>,
+    /// By index of the series, ascending: those that have native histograms.
+    native_histograms: Vec<(usize, Vec<TimedHistogram>)>,
     after_ms: i64,
     until_ms: i64,
 }
 
-/// One series of a frame: runs in some segments, then the current one.
-struct Item {
+/// One series of a snapshot: runs in some segments, then the current run.
+struct SnapshotSeries {
     labels: Labels,
     segments: std::ops::Range<u32>,
     clock: ClockId,
@@ -95,53 +99,53 @@ struct Segment {
     data: std::ops::Range<usize>,
 }
 
-impl Frame {
-    /// Copies what a request asks for, as the lens shows it.
+impl SelectionSnapshot {
+    /// Copies the series of a request.
     pub(crate) fn copy(
         store: &RwLock<Store>,
         request: &SelectRequest<'_>,
-        lens: &dyn Lens,
-    ) -> Frame {
-        match Frame::copy_within(store, request, lens, None) {
-            Ok(frame) => frame,
-            Err(OutOfReach) => unreachable!("without a reach nothing is out of it"),
+        visibility: &dyn Visibility,
+    ) -> SelectionSnapshot {
+        match SelectionSnapshot::copy_within(store, request, visibility, None) {
+            Ok(snapshot) => snapshot,
+            Err(OverBudget) => unreachable!("without a budget none is exceeded"),
         }
     }
 
-    /// The same, as long as it stays within a reach.
+    /// The same within a budget.
     fn copy_within(
         store: &RwLock<Store>,
         request: &SelectRequest<'_>,
-        lens: &dyn Lens,
-        reach: Option<Reach>,
-    ) -> Result<Frame, OutOfReach> {
+        visibility: &dyn Visibility,
+        budget: Option<ReadBudget>,
+    ) -> Result<SelectionSnapshot, OverBudget> {
         let mut copier = {
             let store = store.read();
             Copier {
-                frame: Frame {
+                snapshot: SelectionSnapshot {
                     items: Vec::new(),
                     segments: Vec::new(),
                     data: Vec::new(),
                     clocks: HashMap::new(),
-                    natives: Vec::new(),
+                    native_histograms: Vec::new(),
                     after_ms: request.after_ms,
                     until_ms: request.until_ms,
                 },
-                lens,
+                visibility,
                 last_only: request.last_only,
                 ends: store.clocks.iter().map(Clock::next_tick).collect(),
                 entries: Vec::new(),
                 projector: Projector::new(&store, request.projection),
             }
         };
-        for_each_match_within(store, request.matchers, reach, |store, id| {
+        for_each_match_within(store, request.matchers, budget, |store, id| {
             copier.copy_series(store, id)
         })?;
-        Ok(copier.frame)
+        Ok(copier.snapshot)
     }
 
     fn push(&self, clock: ClockId, tick: i64, end: i64, bits: u64, samples: &mut Samples) {
-        if clock == ClockId::OWN {
+        if clock == ClockId::EXPLICIT {
             if tick > self.after_ms && tick <= self.until_ms {
                 samples.times_ms.push(tick);
                 samples.values.push(f64::from_bits(bits));
@@ -159,7 +163,7 @@ impl Frame {
     }
 }
 
-impl Selection for Frame {
+impl Selection for SelectionSnapshot {
     fn len(&self) -> usize {
         self.items.len()
     }
@@ -182,8 +186,8 @@ impl Selection for Frame {
         if item.clamp_negative {
             samples.values.iter_mut().for_each(clamp_negative);
         }
-        if let Some(histograms) = self.natives_of(index) {
-            natives::fill(samples, histograms);
+        if let Some(histograms) = self.histograms_of(index) {
+            native_histograms::fill(samples, histograms);
         }
     }
 
@@ -218,68 +222,72 @@ impl Selection for Frame {
     }
 }
 
-/// A queue gauge below zero is a known race of the gateway, and means that nothing waits.
+/// A negative queue length is a known race of the gateway and means an empty queue.
 fn clamp_negative(value: &mut f64) {
     if *value < 0.0 {
         *value = 0.0;
     }
 }
 
-impl Frame {
-    /// The clock of a series; `None` where its samples have times of their own.
+impl SelectionSnapshot {
+    /// The clock of a series; `None` if its samples have explicit timestamps.
     pub(crate) fn clock(&self, index: usize) -> Option<ClockId> {
         let clock = self.items[index].clock;
-        (clock != ClockId::OWN).then_some(clock)
+        (clock != ClockId::EXPLICIT).then_some(clock)
     }
 
-    fn natives_of(&self, index: usize) -> Option<&[Timed]> {
-        if self.natives.is_empty() {
+    fn histograms_of(&self, index: usize) -> Option<&[TimedHistogram]> {
+        if self.native_histograms.is_empty() {
             return None;
         }
-        let at = self.natives.binary_search_by_key(&index, |(item, _)| *item);
-        at.ok().map(|at| self.natives[at].1.as_slice())
+        let at = self
+            .native_histograms
+            .binary_search_by_key(&index, |(item, _)| *item);
+        at.ok().map(|at| self.native_histograms[at].1.as_slice())
     }
 }
 
-/// A frame being filled.
+/// A snapshot being filled.
 struct Copier<'a> {
-    frame: Frame,
-    lens: &'a dyn Lens,
+    snapshot: SelectionSnapshot,
+    visibility: &'a dyn Visibility,
     last_only: bool,
-    /// Where each clock ended when the query began.
+    /// The end of each clock when the query began.
     ends: Vec<i64>,
-    entries: Vec<Entry>,
+    entries: Vec<ScrapeEntry>,
     projector: Projector,
 }
 
 impl Copier<'_> {
-    /// Copies a series, if it has samples in the range; the bytes of history copied.
+    /// Copies a series if it has samples in the range. Returns the bytes of history copied.
     fn copy_series(&mut self, store: &Store, id: SeriesId) -> usize {
-        let bytes_before = self.frame.data.len();
+        let bytes_before = self.snapshot.data.len();
         let row = *store.series.row(id);
-        if row.clock != ClockId::OWN && self.lens.shown(row.clock) == Shown::Hidden {
+        if row.clock != ClockId::EXPLICIT
+            && self.visibility.clock_visibility(row.clock) == ClockVisibility::Hidden
+        {
             return 0;
         }
-        let first_segment = self.frame.segments.len() as u32;
+        let first_segment = self.snapshot.segments.len() as u32;
         let (after, until) = self.tick_range(store, row.clock);
         // Where the current run covers the end of the range, the newest sample needs no history.
         if !(self.last_only && row.since < until) {
             self.copy_blocks(store, &row);
         }
         let current = match row.clock {
-            ClockId::OWN => row.since >= after && row.since < until,
+            ClockId::EXPLICIT => row.since >= after && row.since < until,
             _ if row.is_present() => row.since < until && until > after,
             _ => row.since >= after && row.since < until,
         };
-        let segments = first_segment..self.frame.segments.len() as u32;
+        let segments = first_segment..self.snapshot.segments.len() as u32;
         if current || !segments.is_empty() {
             let clamp_negative = self.clamps_negative(store, id);
-            let (after_ms, until_ms) = (self.frame.after_ms, self.frame.until_ms);
-            if let Some(histograms) = store.natives.between(id, after_ms, until_ms) {
-                let item = self.frame.items.len();
-                self.frame.natives.push((item, histograms));
+            let (after_ms, until_ms) = (self.snapshot.after_ms, self.snapshot.until_ms);
+            if let Some(histograms) = store.native_histograms.between(id, after_ms, until_ms) {
+                let item = self.snapshot.items.len();
+                self.snapshot.native_histograms.push((item, histograms));
             }
-            self.frame.items.push(Item {
+            self.snapshot.items.push(SnapshotSeries {
                 labels: self.projector.labels(store, id),
                 segments,
                 clock: row.clock,
@@ -288,7 +296,7 @@ impl Copier<'_> {
                 clamp_negative,
             });
         }
-        self.frame.data.len() - bytes_before
+        self.snapshot.data.len() - bytes_before
     }
 
     fn clamps_negative(&mut self, store: &Store, id: SeriesId) -> bool {
@@ -296,23 +304,23 @@ impl Copier<'_> {
         let name = symbols
             .find(METRIC_NAME)
             .and_then(|name| store.series.label(id, name));
-        name.is_some_and(|name| self.lens.clamps_negative(symbols.text(name)))
+        name.is_some_and(|name| self.visibility.clamps_negative(symbols.text(name)))
     }
 
     /// The ticks of a clock that the query may see, `start..end`.
     fn tick_range(&mut self, store: &Store, clock: ClockId) -> (i64, i64) {
-        let (after_ms, until_ms) = (self.frame.after_ms, self.frame.until_ms);
-        if clock == ClockId::OWN {
+        let (after_ms, until_ms) = (self.snapshot.after_ms, self.snapshot.until_ms);
+        if clock == ClockId::EXPLICIT {
             return (after_ms.saturating_add(1), until_ms.saturating_add(1));
         }
-        let ticks = self.frame.clocks.entry(clock.0).or_insert_with(|| {
-            // A clock that is younger than the query has nothing to show it.
+        let ticks = self.snapshot.clocks.entry(clock.0).or_insert_with(|| {
+            // A clock created after the query began has nothing visible.
             let end = self.ends.get(clock.index()).copied().unwrap_or(i64::MIN);
-            let window = Window {
+            let window = ClockWindow {
                 after_ms,
                 until_ms,
                 end,
-                shown: self.lens.shown(clock),
+                clock_visibility: self.visibility.clock_visibility(clock),
             };
             Ticks::copy(&store.clocks[clock.index()], window, &mut self.entries)
         });
@@ -331,19 +339,19 @@ impl Copier<'_> {
                 _ => i64::MAX,
             };
             if header.first_tick < until && end > after {
-                let start = self.frame.data.len();
-                self.frame.data.extend_from_slice(store.slab.used(block));
-                self.frame.segments.push(Segment {
+                let start = self.snapshot.data.len();
+                self.snapshot.data.extend_from_slice(store.slab.used(block));
+                self.snapshot.segments.push(Segment {
                     clock: header.clock,
                     first_tick: header.first_tick,
-                    data: start..self.frame.data.len(),
+                    data: start..self.snapshot.data.len(),
                 });
             }
         }
     }
 }
 
-/// Makes the labels that a query needs; series in a row with equal ones share them.
+/// Builds the labels that a query needs; consecutive series with equal labels share them.
 struct Projector {
     only: Option<Vec<Symbol>>,
     pairs: Vec<Pair>,

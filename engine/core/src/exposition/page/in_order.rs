@@ -1,35 +1,35 @@
-//! The walk while page and template agree: the hot loop.
+//! The walk while page and template agree: the hot loop of parsing.
 //!
-//! A line that is as it was costs comparisons of bytes and nothing else: no name or label is looked at, and a number is
-//! read only where its text moved or is handed over every time. Bench: `scrape`.
+//! An unchanged line costs comparisons of bytes and nothing else: names and labels are not parsed, and a number is
+//! parsed only where its text changed or the sample has an explicit timestamp. Bench: `scrape`.
 
 use super::super::number;
 use super::super::template::{Chunk, Place, Row, RowKind};
-use super::{Always, Change, Compare};
+use super::{Change, Compare, ExplicitSample};
 
-/// How a line compares with the expected row.
-pub(super) enum Fit {
-    /// It is that row; the line ends before this place.
+/// Whether a line matches the expected row.
+pub(super) enum LineMatch {
+    /// It does; the next line begins here.
     Yes(usize),
     No,
 }
 
 impl Compare<'_, '_> {
-    /// Walks on while page and template agree. This is the hot loop.
-    pub(super) fn in_step(&mut self) -> Result<(), String> {
+    /// Advances as long as the page's lines are the template's rows in order.
+    pub(super) fn match_in_order(&mut self) -> Result<(), String> {
         while let Some(chunk) = self.chunks.get(self.place.chunk as usize) {
             while let Some(row) = chunk.rows.get(self.place.row as usize) {
                 if self.at >= self.body.len() {
                     return Ok(());
                 }
-                match self.fit(chunk, row) {
-                    Fit::Yes(next) => {
+                match self.match_line(chunk, row) {
+                    LineMatch::Yes(next) => {
                         self.above = self.at;
                         self.at = next;
                         self.text_at = chunk.next_text(row, self.text_at);
                         self.place.row += 1;
                     }
-                    Fit::No => return Ok(()),
+                    LineMatch::No => return Ok(()),
                 }
             }
             self.place = Place {
@@ -42,7 +42,7 @@ impl Compare<'_, '_> {
     }
 
     #[inline]
-    fn fit(&mut self, chunk: &Chunk, row: &Row) -> Fit {
+    fn match_line(&mut self, chunk: &Chunk, row: &Row) -> LineMatch {
         let shared = usize::from(row.shared);
         let suffix_at = self.at + shared;
         let value_at = suffix_at + row.suffix_len as usize;
@@ -51,65 +51,65 @@ impl Compare<'_, '_> {
             || body[suffix_at..value_at] != *chunk.suffix(row, self.text_at)
             || body[self.at..suffix_at] != body[self.above..self.above + shared]
         {
-            return Fit::No;
+            return LineMatch::No;
         }
-        self.fit_value(chunk, row, value_at)
+        self.match_value(chunk, row, value_at)
     }
 
-    /// The key fits; now the value.
+    /// The key matches; compares the value.
     #[inline]
-    pub(super) fn fit_value(&mut self, chunk: &Chunk, row: &Row, value_at: usize) -> Fit {
+    pub(super) fn match_value(&mut self, chunk: &Chunk, row: &Row, value_at: usize) -> LineMatch {
         let body = self.body;
         let kind = row.kind();
         if !kind.is_sample() {
             if let RowKind::Skipped(of) = kind {
-                return self.fit_run(of);
+                return self.match_run(of);
             }
             if body.get(value_at).is_some_and(|&byte| byte != b'\n') {
-                return Fit::No;
+                return LineMatch::No;
             }
             if let RowKind::Type(of) = kind {
                 (self.old_type, self.new_type) = (of, of);
             }
-            return Fit::Yes(value_at + 1);
+            return LineMatch::Yes(value_at + 1);
         }
         if self.old_type != self.new_type {
-            // The line is as it was, but stands under another TYPE now: its labels may be read differently.
-            return Fit::No;
+            // The same line under another TYPE: its labels may be normalised differently.
+            return LineMatch::No;
         }
-        if !row.is_always() {
+        if !row.is_explicit() {
             let known = chunk.value(row, self.text_at);
             let end = value_at + known.len();
             if body.get(end) == Some(&b'\n') && !known.is_empty() && body[value_at..end] == *known {
                 self.count(kind);
-                return Fit::Yes(end + 1);
+                return LineMatch::Yes(end + 1);
             }
         }
-        self.fit_moved_value(row, kind, value_at)
+        self.match_changed_value(row, kind, value_at)
     }
 
     #[inline]
-    fn fit_moved_value(&mut self, row: &Row, kind: RowKind, value_at: usize) -> Fit {
+    fn match_changed_value(&mut self, row: &Row, kind: RowKind, value_at: usize) -> LineMatch {
         let rest = &self.body[value_at..];
         let Some((token, number, time_ms, len)) = value_and_time(rest) else {
-            return Fit::No;
+            return LineMatch::No;
         };
         let time_ms = if self.honor_timestamps { time_ms } else { None };
         let series = match kind {
             RowKind::Series(series) => Some(series),
             _ => None,
         };
-        if row.is_always() {
+        if row.is_explicit() {
             if let Some(series) = series {
-                self.page.always.push(Always {
+                self.page.explicit.push(ExplicitSample {
                     series,
                     time_ms,
                     bits: number.to_bits(),
                 });
             }
         } else if time_ms.is_some() {
-            // It had none so far: the line becomes new, and its row one that is always handed over.
-            return Fit::No;
+            // The sample had no timestamp before: the line counts as new, and its row becomes an explicit one.
+            return LineMatch::No;
         } else {
             self.page.changes.push(Change {
                 place: self.place,
@@ -121,7 +121,7 @@ impl Compare<'_, '_> {
             });
         }
         self.count(kind);
-        Fit::Yes(value_at + len)
+        LineMatch::Yes(value_at + len)
     }
 
     #[inline]
@@ -133,7 +133,7 @@ impl Compare<'_, '_> {
     }
 }
 
-/// Length of the value's token, the value, the timestamp, and the length up to the next line.
+/// Length of the value's text, the value, the timestamp, and the length up to the next line.
 #[inline]
 fn value_and_time(rest: &[u8]) -> Option<(usize, f64, Option<i64>, usize)> {
     let token = rest

@@ -1,8 +1,8 @@
-//! Native histograms, beside the runs of floats.
+//! Native histograms, stored beside the compressed runs of floats.
 //!
-//! A histogram is a placeholder in its series' runs (so that order, duplicates and retention are the floats' affair)
-//! and a value here, found by its time. A series is listed from its first histogram until it is forgotten; where none
-//! is listed, nobody looks for placeholders.
+//! In the runs of its series a histogram is a placeholder ([`HISTOGRAM`]), so that order, duplicate detection and
+//! retention work as for floats; its value is stored here, found by its time. A series is listed from its first
+//! histogram until it is removed.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,34 +13,35 @@ use crate::histogram::{FloatHistogram, ResetHint};
 use crate::ids::SeriesId;
 use crate::promql::select::Samples;
 
-/// Stands for a histogram in a run: a NaN that no computation yields and that is kept from floats.
+/// The placeholder of a histogram in a run: a NaN that no computation yields. Appending replaces it in float samples.
 pub(crate) const HISTOGRAM: u64 = 0x7ff0_0000_5354_4c48;
 
-/// A histogram and when it was.
-pub(crate) type Timed = (i64, Arc<FloatHistogram>);
+/// A histogram with its time in milliseconds.
+pub(crate) type TimedHistogram = (i64, Arc<FloatHistogram>);
 
 /// The histograms of all series.
 #[derive(Default)]
-pub(crate) struct Natives {
-    by_series: HashMap<SeriesId, VecDeque<Timed>>,
+pub(crate) struct NativeHistograms {
+    by_series: HashMap<SeriesId, VecDeque<TimedHistogram>>,
     bytes: usize,
 }
 
-impl Natives {
-    /// The histograms of a series that has, or had, some.
-    pub(crate) fn get(&self, id: SeriesId) -> Option<&VecDeque<Timed>> {
+impl NativeHistograms {
+    /// The histograms of a series, oldest first; `None` if it never had one.
+    pub(crate) fn get(&self, id: SeriesId) -> Option<&VecDeque<TimedHistogram>> {
         if self.by_series.is_empty() {
             return None;
         }
         self.by_series.get(&id)
     }
 
-    /// The newest one of a series.
-    pub(crate) fn last(&self, id: SeriesId) -> Option<&Timed> {
+    /// The newest histogram of a series.
+    pub(crate) fn last(&self, id: SeriesId) -> Option<&TimedHistogram> {
         self.get(id)?.back()
     }
 
-    /// One that is newer than every other of its series. `follows`: the sample before it is a histogram too.
+    /// Appends a histogram that is newer than all others of its series. `follows`: the sample before it is a histogram
+    /// too.
     pub(crate) fn push(
         &mut self,
         id: SeriesId,
@@ -55,15 +56,20 @@ impl Natives {
         list.push_back((time_ms, Arc::new(histogram)));
     }
 
-    /// Those of a series later than `after_ms`, up to `until_ms`.
-    pub(crate) fn between(&self, id: SeriesId, after_ms: i64, until_ms: i64) -> Option<Vec<Timed>> {
+    /// The histograms of a series with `after_ms < time <= until_ms`.
+    pub(crate) fn between(
+        &self,
+        id: SeriesId,
+        after_ms: i64,
+        until_ms: i64,
+    ) -> Option<Vec<TimedHistogram>> {
         let list = self.get(id)?;
         let start = list.partition_point(|(time_ms, _)| *time_ms <= after_ms);
         let end = list.partition_point(|(time_ms, _)| *time_ms <= until_ms);
         Some(list.range(start..end.max(start)).cloned().collect())
     }
 
-    /// Drops what is older than `time_ms`.
+    /// Drops histograms older than `time_ms`.
     pub(crate) fn drop_before(&mut self, time_ms: i64) {
         for list in self.by_series.values_mut() {
             while let Some((_, histogram)) = list.pop_front_if(|(at_ms, _)| *at_ms < time_ms) {
@@ -72,7 +78,7 @@ impl Natives {
         }
     }
 
-    /// The series is gone.
+    /// Removes a series.
     pub(crate) fn forget(&mut self, id: SeriesId) {
         if !self.by_series.is_empty() {
             let list = self.by_series.remove(&id).unwrap_or_default();
@@ -82,18 +88,18 @@ impl Natives {
 
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes + self.by_series.capacity() * size_of::<(SeriesId, VecDeque<Timed>)>()
+        self.bytes + self.by_series.capacity() * size_of::<(SeriesId, VecDeque<TimedHistogram>)>()
     }
 }
 
-/// What a histogram tells about resets once its predecessor is known (tsdb: a reset begins a new chunk, whose first
-/// histogram tells nothing).
+/// The counter-reset hint of a histogram once its predecessor is known. As in Prometheus' tsdb, where a reset begins a
+/// new chunk, the first histogram after a reset has an unknown hint.
 fn hint(histogram: &FloatHistogram, before: Option<&FloatHistogram>) -> ResetHint {
     match (histogram.hint, before) {
         (ResetHint::Gauge, _) => ResetHint::Gauge,
         (ResetHint::Reset, _) | (_, None) => ResetHint::Unknown,
         (_, Some(before)) if before.hint == ResetHint::Gauge => ResetHint::Unknown,
-        // What the sender says is not taken for granted: a sample in between may be missing here.
+        // The sender's hint is verified, because a sample in between may be missing here.
         (_, Some(before)) => {
             let unknown = FloatHistogram {
                 hint: ResetHint::Unknown,
@@ -107,17 +113,17 @@ fn hint(histogram: &FloatHistogram, before: Option<&FloatHistogram>) -> ResetHin
     }
 }
 
-/// What a histogram takes, its place in the list included.
+/// Bytes of a histogram, its list entry included.
 pub(crate) fn bytes(histogram: &FloatHistogram) -> usize {
     let buckets = histogram.positive.len() + histogram.negative.len();
-    size_of::<Timed>()
+    size_of::<TimedHistogram>()
         + size_of::<FloatHistogram>()
         + buckets * size_of::<crate::histogram::Bucket>()
         + histogram.custom_bounds.len() * size_of::<f64>()
 }
 
-/// Puts histograms where their placeholders are. A placeholder whose histogram was dropped goes.
-pub(crate) fn fill(samples: &mut Samples, histograms: &[Timed]) {
+/// Replaces placeholders by their histograms. A placeholder whose histogram was dropped is removed.
+pub(crate) fn fill(samples: &mut Samples, histograms: &[TimedHistogram]) {
     let (mut kept, mut at) = (0, 0);
     samples.histograms.clear();
     for index in 0..samples.times_ms.len() {

@@ -9,7 +9,7 @@ use super::super::{Eval, Grid, Sink, execution};
 use super::xxhash::labels_hash;
 
 impl Eval<'_> {
-    pub(super) fn pick_series(
+    pub(super) fn select_k(
         &self,
         expr: &Expr,
         aggregate: &Aggregate,
@@ -17,7 +17,7 @@ impl Eval<'_> {
         sink: &mut Sink<'_>,
     ) -> Result<(), QueryError> {
         let params = self.param(aggregate, grid)?;
-        self.check_pick_params(aggregate, &params)?;
+        self.check_k_params(aggregate, &params)?;
         let mut series = self.collect(&aggregate.expr, grid)?;
         let (_, groups) = super::members(&series, super::rule(aggregate));
         let mut kept: Vec<Column> = series.iter().map(|_| Column::absent(grid.count)).collect();
@@ -81,7 +81,7 @@ impl Eval<'_> {
         Ok(())
     }
 
-    fn check_pick_params(&self, aggregate: &Aggregate, params: &[f64]) -> Result<(), QueryError> {
+    fn check_k_params(&self, aggregate: &Aggregate, params: &[f64]) -> Result<(), QueryError> {
         let ratio = aggregate.op == AggregateOp::LimitRatio;
         for param in params {
             if param.is_nan() {

@@ -1,5 +1,5 @@
-//! What standing programs read of a series beside its row: the runs of its history, and the part of its labels by
-//! which it is grouped. Both are only asked for when the structure of a page changes.
+//! What compiled signals read of a series beside its row: the runs of its history, and the part of its labels by
+//! which it is grouped. Both are read only when the structure of a page changes.
 
 use hashbrown::HashMap;
 
@@ -9,9 +9,9 @@ use super::symbol::Symbol;
 use crate::ids::{ClockId, SeriesId};
 use crate::labels::Labels;
 
-/// A stretch of ticks of one clock at which a series stood at one value.
+/// A run: consecutive ticks of one clock at which a series had one value.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Stretch {
+pub(crate) struct ValueRun {
     pub(crate) clock: ClockId,
     pub(crate) first_tick: i64,
     /// Exclusive; `i64::MAX` for the current run.
@@ -20,9 +20,9 @@ pub(crate) struct Stretch {
 }
 
 impl Store {
-    /// Calls `visit` for every run of a series, oldest first, the current one last. Blocks of the series' own clock that
-    /// end before `from_tick` are passed over.
-    pub(crate) fn each_run(&self, id: SeriesId, from_tick: i64, mut visit: impl FnMut(Stretch)) {
+    /// Calls `visit` for every run of a series, oldest first, the current one last. Blocks on the series' present clock
+    /// that end before `from_tick` are skipped.
+    pub(crate) fn each_run(&self, id: SeriesId, from_tick: i64, mut visit: impl FnMut(ValueRun)) {
         let row = self.series.row(id);
         let mut at = row.oldest;
         while let Some(block) = at.some() {
@@ -39,7 +39,7 @@ impl Store {
             let mut first_tick = header.first_tick;
             for run in Runs::new(self.slab.used(block)) {
                 let end_tick = first_tick + run.gap;
-                visit(Stretch {
+                visit(ValueRun {
                     clock: header.clock,
                     first_tick,
                     end_tick,
@@ -48,7 +48,7 @@ impl Store {
                 first_tick = end_tick;
             }
         }
-        visit(Stretch {
+        visit(ValueRun {
             clock: row.clock,
             first_tick: row.since,
             end_tick: i64::MAX,
@@ -57,9 +57,9 @@ impl Store {
     }
 }
 
-/// Numbers the label sets that are left of series' labels, in order of first appearance. Works on symbols, so it must
-/// not outlive the writer's pass in which it was made.
-pub(crate) struct Groups<K> {
+/// Groups series by some of their labels and numbers the groups in order of first appearance. It caches symbols, so it
+/// must not outlive the commit in which it was created.
+pub(crate) struct LabelGroups<K> {
     keep: K,
     kept: HashMap<Symbol, bool>,
     numbers: HashMap<Vec<(Symbol, Symbol)>, u32>,
@@ -67,10 +67,10 @@ pub(crate) struct Groups<K> {
     labels: Vec<Labels>,
 }
 
-impl<K: FnMut(&str) -> bool> Groups<K> {
-    /// Groups by the labels whose names `keep` fits.
-    pub(crate) fn new(keep: K) -> Groups<K> {
-        Groups {
+impl<K: FnMut(&str) -> bool> LabelGroups<K> {
+    /// Groups by the label names that `keep` accepts.
+    pub(crate) fn new(keep: K) -> LabelGroups<K> {
+        LabelGroups {
             keep,
             kept: HashMap::new(),
             numbers: HashMap::new(),
@@ -79,7 +79,7 @@ impl<K: FnMut(&str) -> bool> Groups<K> {
         }
     }
 
-    /// The group of a series.
+    /// The number of a series' group.
     pub(crate) fn number(&mut self, store: &Store, id: SeriesId) -> u32 {
         let symbols = &store.series.symbols;
         let (keep, kept) = (&mut self.keep, &mut self.kept);
@@ -100,7 +100,7 @@ impl<K: FnMut(&str) -> bool> Groups<K> {
         number
     }
 
-    /// The label sets, by number.
+    /// The label sets of the groups, by number.
     pub(crate) fn into_labels(self) -> Vec<Labels> {
         self.labels
     }

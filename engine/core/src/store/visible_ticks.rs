@@ -1,34 +1,35 @@
-//! The part of one clock that a query sees: from ticks to times, with failed scrapes cut out or passed over.
+//! The part of one clock that a query sees: translates ticks into times, and applies the view's treatment of failed
+//! scrapes.
 
-use super::clock::{Clock, Entry};
+use super::clock::{Clock, ScrapeEntry};
 use super::codec::STALE;
 use crate::promql::select::Samples;
 
-/// How a view shows the series of a clock.
+/// How a view presents the series of a clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shown {
-    /// As they are; a failed scrape ends them.
-    Plain,
-    /// As if failed scrapes had not been, and that much later than they were.
-    Later(i64),
+pub(crate) enum ClockVisibility {
+    /// As scraped: a failed scrape ends the series, as in Prometheus.
+    AsScraped,
+    /// Without failed scrapes, and shifted later by this many milliseconds.
+    Delayed(i64),
     /// Not at all.
     Hidden,
 }
 
-/// What a query sees of a clock.
+/// The range of a clock that a query reads.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Window {
-    /// Later than this ...
+pub(crate) struct ClockWindow {
+    /// Later than this, in milliseconds ...
     pub(crate) after_ms: i64,
     /// ... and no later than this.
     pub(crate) until_ms: i64,
-    /// Before this tick: the clock's end when the query began.
+    /// Before this tick: the end of the clock when the query began.
     pub(crate) end: i64,
-    /// How the clock's series are shown.
-    pub(crate) shown: Shown,
+    /// How the clock's series are presented.
+    pub(crate) clock_visibility: ClockVisibility,
 }
 
-/// The part of a clock that a query may see.
+/// The visible times of a clock.
 #[derive(Default)]
 pub(crate) struct Ticks {
     /// The tick of `times_ms[0]`.
@@ -43,11 +44,11 @@ pub(crate) struct Ticks {
 }
 
 impl Ticks {
-    pub(crate) fn copy(clock: &Clock, window: Window, buffer: &mut Vec<Entry>) -> Ticks {
-        let later_ms = match window.shown {
-            Shown::Plain => 0,
-            Shown::Later(ms) => ms,
-            Shown::Hidden => return Ticks::default(),
+    pub(crate) fn copy(clock: &Clock, window: ClockWindow, buffer: &mut Vec<ScrapeEntry>) -> Ticks {
+        let later_ms = match window.clock_visibility {
+            ClockVisibility::AsScraped => 0,
+            ClockVisibility::Delayed(ms) => ms,
+            ClockVisibility::Hidden => return Ticks::default(),
         };
         let first = clock.tick_after(window.after_ms.saturating_sub(later_ms));
         let end = window
@@ -64,7 +65,7 @@ impl Ticks {
                 .collect(),
             failed: failed.map(|(at, _)| first + at as i64).collect(),
             good_before: clock.at(first - 1).is_none_or(|entry| entry.good),
-            failure_ends: window.shown == Shown::Plain,
+            failure_ends: window.clock_visibility == ClockVisibility::AsScraped,
         }
     }
 
@@ -72,8 +73,8 @@ impl Ticks {
         self.first + self.times_ms.len() as i64
     }
 
-    /// The newest tick at which a series that stands has a sample: the last one, unless failure ends a series there,
-    /// else the last good one.
+    /// The newest tick at which a present series has a sample: the last tick if its scrape was good. After a failed
+    /// scrape it is the last good tick, or none where a failure ends series.
     pub(crate) fn newest_good(&self) -> Option<(i64, i64)> {
         let mut tick = self.end() - 1;
         for &failed in self
@@ -93,7 +94,7 @@ impl Ticks {
         (tick >= self.first).then(|| (tick, self.times_ms[(tick - self.first) as usize]))
     }
 
-    /// The series was absent from `tick` on: one marker there, as Prometheus writes it.
+    /// The series was absent from `tick` on: adds one stale marker, as Prometheus writes it.
     pub(crate) fn push_absent(&self, tick: i64, samples: &mut Samples) {
         if (self.first..self.end()).contains(&tick) {
             samples
@@ -103,7 +104,7 @@ impl Ticks {
         }
     }
 
-    /// The series stood at `bits` from `tick` until before `end`; failed scrapes in between cut it.
+    /// The series had the value `bits` in the ticks `tick..end`; failed scrapes in between are left out.
     pub(crate) fn push_run(&self, tick: i64, end: i64, bits: u64, samples: &mut Samples) {
         let (start, end) = (tick.max(self.first), end.min(self.end()));
         if start >= end {

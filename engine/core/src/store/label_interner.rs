@@ -1,90 +1,91 @@
-//! A label set taken apart into symbols and its stem, by what the set before it had.
+//! Translates a label set into symbols and its shape, incrementally from the set before it.
 //!
-//! Neighbours on a page differ in a label or two. Where name and value stand as in the set before, their symbols are
-//! at hand without a look into the table, and so is the stem: of ten labels eight cost a comparison of texts.
+//! Consecutive lines of a page differ in one or two labels. Where name and value equal those of the previous set,
+//! their symbols are reused without a table lookup, and so is the shape: of ten labels, eight cost one string
+//! comparison.
 //!
-//! What is remembered are symbols in use. `forget` it before one of them can end.
+//! The cached symbols must be in use by a series. `forget` has to be called before any symbol can end.
 
-use super::stems::{self, Pair, StemId, Stems};
+use super::label_shapes::{self, LabelShapes, Pair, ShapeId};
 use super::symbol::Symbol;
 use super::symbols::Symbols;
 use crate::labels::Labels;
 
-/// One label. No symbol: no series uses the text yet.
+/// One label of the cached set. `None`: no series uses the text.
 #[derive(Clone, Copy)]
-pub(super) struct Part {
+pub(super) struct LabelPart {
     name: Option<Symbol>,
     value: Option<Symbol>,
     shared: bool,
 }
 
-/// The set that was taken apart last.
+/// The cache: the label set of the last call with its symbols and its shape.
 #[derive(Default)]
-pub(super) struct Apart {
+pub(super) struct LabelInterner {
     labels: Labels,
-    parts: Vec<Part>,
-    stem: Vec<Pair>,
-    stem_id: Option<StemId>,
+    parts: Vec<LabelPart>,
+    shape: Vec<Pair>,
+    shape_id: Option<ShapeId>,
     words: Vec<u32>,
 }
 
-impl Apart {
-    /// The stem's number and the values beside it, as a series with these labels would have them; `None` where some
-    /// text or the stem is not known, so that there is no such series.
+impl LabelInterner {
+    /// The words by which a series with these labels is stored: the shape's id, then the values that the shape leaves
+    /// open. `None`: some text or the shape is unknown, so there is no such series.
     pub(super) fn words(
         &mut self,
         labels: &Labels,
         symbols: &Symbols,
-        stems: &Stems,
+        label_shapes: &LabelShapes,
     ) -> Option<&[u32]> {
-        if !self.take(labels, symbols) || self.stem_id.is_none() {
-            self.stem_id = self
-                .collect_stem()
-                .then(|| stems.find(&self.stem))
+        if !self.take(labels, symbols) || self.shape_id.is_none() {
+            self.shape_id = self
+                .collect_shape()
+                .then(|| label_shapes.find(&self.shape))
                 .flatten();
         }
         self.words.clear();
-        self.words.push(self.stem_id?);
+        self.words.push(self.shape_id?);
         for part in self.parts.iter().filter(|part| !part.shared) {
             self.words.push(part.value?.0);
         }
         Some(&self.words)
     }
 
-    /// The same for a new series: texts that are not known become symbols, and all of them have one user more.
+    /// The same words for a new series. Unknown texts become symbols, and the user count of each symbol grows by one.
     pub(super) fn acquire(
         &mut self,
         labels: &Labels,
         symbols: &mut Symbols,
-        stems: &mut Stems,
+        label_shapes: &mut LabelShapes,
         mut reuse: impl FnMut() -> Option<u32>,
     ) -> &[u32] {
-        self.words(labels, symbols, stems);
-        let stem_is_held = self.stem_id.is_some();
+        self.words(labels, symbols, label_shapes);
+        let shape_is_held = self.shape_id.is_some();
         let mut texts = labels.iter();
-        let is_new = |part: &Part| part.name.is_none() || part.value.is_none();
+        let is_new = |part: &LabelPart| part.name.is_none() || part.value.is_none();
         let some_are_new = self.parts.iter().any(is_new);
         for part in &mut self.parts {
             let (name, value) = match some_are_new {
                 true => texts.next().unwrap_or_default(),
                 false => ("", ""), // not looked at
             };
-            // A stem holds its names, and the values that are shared, once for all of its series.
-            if !stem_is_held {
+            // A shape holds its names and shared values once for all of its series.
+            if !shape_is_held {
                 part.name = Some(symbols.acquire(part.name, name, &mut reuse));
             }
-            if !stem_is_held || !part.shared {
+            if !shape_is_held || !part.shared {
                 part.value = Some(symbols.acquire(part.value, value, &mut reuse));
             }
         }
-        let id = match self.stem_id {
+        let id = match self.shape_id {
             Some(id) => {
-                stems.hold(id);
+                label_shapes.hold(id);
                 id
             }
-            None => self.acquire_stem(symbols, stems),
+            None => self.acquire_shape(symbols, label_shapes),
         };
-        self.stem_id = Some(id);
+        self.shape_id = Some(id);
         self.words.clear();
         self.words.push(id);
         let own = self.parts.iter().filter(|part| !part.shared);
@@ -93,31 +94,31 @@ impl Apart {
         &self.words
     }
 
-    /// Remembers nothing: symbols may end.
+    /// Empties the cache, before symbols may end.
     pub(super) fn forget(&mut self) {
         self.labels = Labels::empty();
         self.parts.clear();
-        self.stem_id = None;
+        self.shape_id = None;
     }
 
-    /// Looks up what differs from before. Whether the stem is the same.
+    /// Updates the cache to `labels`, looking up only what differs. Returns whether the shape is unchanged.
     fn take(&mut self, labels: &Labels, symbols: &Symbols) -> bool {
         if self.labels.is_same(labels) {
             return true;
         }
         let before = std::mem::replace(&mut self.labels, labels.clone());
-        let mut same_stem = true;
+        let mut same_shape = true;
         let mut before = before.iter();
         let mut len = 0;
         for (name, value) in labels.iter() {
             let old = before.next();
             let same_name = old.is_some_and(|old| old.0 == name);
             if !same_name {
-                same_stem = false;
-                let part = Part {
+                same_shape = false;
+                let part = LabelPart {
                     name: None,
                     value: None,
-                    shared: stems::is_shared(name),
+                    shared: label_shapes::is_shared(name),
                 };
                 if len == self.parts.len() {
                     self.parts.push(part);
@@ -127,41 +128,41 @@ impl Apart {
             }
             let part = &mut self.parts[len];
             if !same_name || old.is_none_or(|old| old.1 != value) {
-                same_stem &= !part.shared;
+                same_shape &= !part.shared;
                 part.value = None;
             }
             part.name = part.name.or_else(|| symbols.find(name));
             part.value = part.value.or_else(|| symbols.find(value));
             len += 1;
         }
-        same_stem &= len == self.parts.len();
+        same_shape &= len == self.parts.len();
         self.parts.truncate(len);
-        same_stem
+        same_shape
     }
 
-    /// False where some text of it is not known.
-    fn collect_stem(&mut self) -> bool {
-        self.stem.clear();
+    /// Collects the pairs of the shape. False: some text is unknown.
+    fn collect_shape(&mut self) -> bool {
+        self.shape.clear();
         for part in &self.parts {
             let value = match part.shared {
                 true => part.value,
-                false => Some(stems::VARIES),
+                false => Some(label_shapes::VARIES),
             };
             let (Some(name), Some(value)) = (part.name, value) else {
                 return false;
             };
-            self.stem.push((name, value));
+            self.shape.push((name, value));
         }
         true
     }
 
-    /// The stem of labels whose symbols are all held by this series.
-    fn acquire_stem(&mut self, symbols: &mut Symbols, stems: &mut Stems) -> StemId {
-        self.collect_stem();
-        let (id, made) = stems.acquire(&self.stem);
+    /// The shape of labels whose symbols this series already holds.
+    fn acquire_shape(&mut self, symbols: &mut Symbols, label_shapes: &mut LabelShapes) -> ShapeId {
+        self.collect_shape();
+        let (id, made) = label_shapes.acquire(&self.shape);
         if !made {
-            // The stem has these already.
-            for symbol in stems::symbols(&self.stem) {
+            // The shape holds these symbols already.
+            for symbol in label_shapes::symbols(&self.shape) {
                 symbols.release(symbol);
             }
         }
@@ -170,8 +171,8 @@ impl Apart {
 
     /// Bytes held.
     pub(super) fn bytes(&self) -> usize {
-        self.parts.capacity() * size_of::<Part>()
-            + self.stem.capacity() * size_of::<Pair>()
+        self.parts.capacity() * size_of::<LabelPart>()
+            + self.shape.capacity() * size_of::<Pair>()
             + self.words.capacity() * size_of::<u32>()
             + self.labels.bytes()
     }
@@ -188,8 +189,8 @@ mod tests {
     use crate::store::series::Series;
 
     proptest! {
-        /// Of all sequences of looking, making and removing: what is remembered of the set before changes no answer,
-        /// and a text is held exactly as long as some series uses it.
+        /// For any sequence of lookups, creations and removals: the cache changes no result, and a text is held exactly
+        /// as long as a series uses it.
         #[test]
         fn the_set_before_changes_no_answer(
             steps in prop::collection::vec((0u8..3, prop::collection::vec(0u8..3, 4)), 0..80),
@@ -205,10 +206,10 @@ mod tests {
                 let labels = Labels::from_sorted(texts.iter().map(|(n, v)| (*n, v.as_str())));
                 let known = naive.get(&labels).copied();
                 prop_assert_eq!(series.find(&labels), known);
-                prop_assert_eq!(series.seek(&labels), known);
+                prop_assert_eq!(series.find_near_last(&labels), known);
                 match (step, known) {
                     (1, None) => {
-                        let id = series.create(&labels, ClockId::OWN, 0, 0);
+                        let id = series.create(&labels, ClockId::EXPLICIT, 0, 0);
                         prop_assert_eq!(series.labels(id), labels.clone());
                         naive.insert(labels, id);
                     }

@@ -33,10 +33,10 @@ pub(super) fn fill(
     match call.id {
         F::Rate | F::Increase | F::Delta => rate(call, samples, windows, metric, scratch, out),
         F::MaxOverTime => extreme(samples, windows, scratch, out, |back, new| {
-            beaten(true, back, new)
+            is_dominated(true, back, new)
         }),
         F::MinOverTime => extreme(samples, windows, scratch, out, |back, new| {
-            beaten(false, back, new)
+            is_dominated(false, back, new)
         }),
         F::SumOverTime | F::AvgOverTime => {
             if !running_totals(values, &mut scratch.totals) {
@@ -140,17 +140,17 @@ fn rate(
 
 /// Whether `max_over_time`, else `min_over_time`, can never be `back` again once `new` is there.
 #[inline]
-pub fn beaten(max: bool, back: f64, new: f64) -> bool {
+pub fn is_dominated(max: bool, back: f64, new: f64) -> bool {
     if max { back < new } else { back > new }
 }
 
-/// `beaten(back, new)`: whether a candidate can never be the extreme again once `new` is there.
+/// `is_dominated(back, new)`: whether a candidate can never be the extreme again once `new` is there.
 fn extreme(
     samples: &RangeSamples,
     windows: &Windows,
     scratch: &mut Scratch,
     out: &mut Column,
-    beaten: impl Fn(f64, f64) -> bool,
+    is_dominated: impl Fn(f64, f64) -> bool,
 ) {
     let values = samples.values.as_slice();
     let queue = &mut scratch.indices;
@@ -160,7 +160,9 @@ fn extreme(
         while seen < to {
             let value = values[seen];
             if !value.is_nan() {
-                while queue.len() > head && beaten(values[queue[queue.len() - 1] as usize], value) {
+                while queue.len() > head
+                    && is_dominated(values[queue[queue.len() - 1] as usize], value)
+                {
                     queue.pop();
                 }
                 queue.push(seen as u32);
