@@ -1,16 +1,17 @@
-//! What pages, signals and the writer share about scrapes: how much of a page is kept, and the metrics about a scrape.
+//! What pages, signals and the writer share about scrapes: how much of a page is kept, and the metrics about a
+//! scrape.
 
-/// What is kept of a target's pages.
+/// Which samples of a target's pages are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Retain {
-    /// Every sample.
+    /// All of them.
     #[default]
     All,
-    /// What signals need. Other lines are passed over unread: they are counted, and neither stored nor validated.
+    /// Those that signals need. Other lines are skipped: counted, but neither stored nor validated.
     Signals,
 }
 
-/// The series about a scrape, as Prometheus writes them (scrape/scrape.go `report`).
+/// The metrics about a scrape, as Prometheus writes them (scrape/scrape.go `report`).
 pub(crate) const REPORT: [&str; 5] = [
     "up",
     "scrape_duration_seconds",

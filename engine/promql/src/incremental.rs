@@ -1,5 +1,8 @@
-//! What compiled queries share with the evaluator, so that both get the same bits: label sets as keys, the steps of
-//! aggregations, operators, range functions of floats, quantiles of classic buckets.
+//! Building blocks for evaluating a [`plan`](crate::plan) incrementally, as samples arrive, with results equal to
+//! those of this crate's evaluator bit for bit: label sets as grouping keys, aggregation steps, operators, range
+//! functions over one window, quantiles of classic buckets.
+//!
+//! The compiled signals of `stillwell-engine` are built on it.
 
 pub use super::arithmetic::{
     Bucket, Monotonicity, aggregation, bucket_quantile, parse_bound, scalar_op,

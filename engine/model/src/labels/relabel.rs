@@ -94,7 +94,7 @@ impl RelabelAction {
         RelabelAction::ALL.into_iter().find(fits)
     }
 
-    /// As written in configurations.
+    /// Its name in configurations (`labelmap`).
     pub const fn as_str(self) -> &'static str {
         match self {
             RelabelAction::Replace => "replace",
@@ -242,7 +242,7 @@ impl PartialEq for RelabelRule {
 pub enum RelabelError {
     /// The pattern does not compile.
     Regex {
-        /// As written.
+        /// The pattern.
         pattern: String,
         /// What is wrong with it.
         error: Re2Error,

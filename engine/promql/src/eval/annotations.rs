@@ -1,5 +1,5 @@
-//! Annotations as they gather: each text once, in order of appearance. Of one text at several places the place
-//! met last is shown, as in Prometheus, whose annotations are keyed by text before they learn their place.
+//! Collects annotations: each text once, in order of first appearance. A text that occurs at several positions is
+//! shown with the last of them, as in Prometheus, which keys annotations by text.
 
 use crate::Annotations;
 use crate::arithmetic::Monotonicity;
@@ -24,7 +24,7 @@ struct Annotation {
     place: String,
 }
 
-/// Buckets of one place that were forced to grow.
+/// Raised buckets of one position in the query.
 #[derive(Debug)]
 struct Forced {
     message: String,
@@ -52,7 +52,7 @@ impl AnnotationCollector {
         );
     }
 
-    /// Notes that buckets were forced to grow; what is said of one place is gathered over all samples.
+    /// Records that classic buckets had to be raised; all occurrences at one position are merged into one annotation.
     pub(crate) fn forced(
         &mut self,
         text: &str,

@@ -1,4 +1,4 @@
-//! From columns to answers.
+//! From the columns of an evaluation to the answer: vectors, matrices, scalars, annotations.
 
 use crate::plan::{Expr, ValueType};
 use crate::select::{Projection, View};

@@ -1,5 +1,5 @@
-//! Range functions of plain floats in one window, for whoever keeps windows without the evaluator (standing
-//! programs). Each is the code that the evaluator runs, so the bits are the same.
+//! Range functions over the floats of one window, for incremental evaluation (`crate::incremental`). Each is the code
+//! that the evaluator runs, so the results are equal bit for bit.
 
 use super::rate::{Extent, instant_floats};
 use super::window::RangeWindow;

@@ -1,4 +1,4 @@
-//! Functions of a range: the samples of one series pass by once, and two indices per step mark the window.
+//! Calls of range functions: streams the samples of each series once and moves a window over them, step by step.
 
 use std::cell::{Cell, RefCell};
 

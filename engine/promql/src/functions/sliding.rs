@@ -1,10 +1,11 @@
-//! Range functions whose windows overlap: what one window knows is carried to the next, wherever the result stays
-//! equal to the last bit. Float series with plain windows only; everything else goes window by window.
+//! Range functions over overlapping windows: state is carried from one window to the next wherever the result stays
+//! equal bit for bit. Only for float series without `anchored` or `smoothed`; everything else is computed window by
+//! window.
 //!
 //! * `rate`, `increase`, `delta`: first and last sample, and the few resets between them.
 //! * `max_over_time`, `min_over_time`: a queue of candidates, each sample entering and leaving it once.
-//! * `sum_over_time`, `avg_over_time`: running totals, where all values are whole numbers small enough that no sum
-//!   of them rounds; compensated sums are exact there too, so both agree.
+//! * `sum_over_time`, `avg_over_time`: running totals, where all values are whole numbers small enough that no sum of
+//!   them rounds; compensated sums are exact there too, so both agree.
 //! * `changes`, `resets`: running counts.
 //!
 //! Budget: about 5 ns a step and 2 ns a sample, whatever the window's length.

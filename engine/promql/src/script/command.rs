@@ -1,4 +1,4 @@
-//! Lines to commands.
+//! Parses the commands of a script.
 
 use crate::source::parse_duration;
 

@@ -1,4 +1,4 @@
-//! Commands to a report.
+//! Executes the commands of a script and collects a report.
 
 use crate::{Answer, EvalOptions, Features, Query, QueryError, Value};
 use stillwell_model::time::Timestamp;
