@@ -3,9 +3,9 @@
 mod count_values;
 mod fold;
 mod histograms;
+mod labels_hash;
 mod quantile;
 mod topk;
-mod xxhash;
 
 use crate::QueryError;
 use crate::plan::{Aggregate, AggregateOp, Expr, ExprKind};

@@ -6,7 +6,7 @@ use stillwell_model::number_text::go_float;
 
 use super::super::column::{Column, Point, Series};
 use super::super::{Eval, Grid, Sink, execution};
-use super::xxhash::labels_hash;
+use super::labels_hash::labels_hash;
 
 impl Eval<'_> {
     pub(super) fn select_k(
