@@ -5,7 +5,7 @@
 //! like a line. Therefore, where a new line follows a run, the run must not end inside quotes; otherwise the page is
 //! refused.
 //!
-//! Budget: 8 ns for a skipped line of 200 bytes, no allocation (test: `retain_zero_alloc`; figures:
+//! Budget: 8 ns for a skipped line of 200 bytes, no allocation (test: `zero_alloc`; figures:
 //! `benches/README.md`). Bench: `scrape`, group `retain_signals`.
 
 use crate::labels::{Labels, METRIC_NAME};

@@ -6,10 +6,10 @@
 use proptest::prelude::*;
 use stillwell_engine::signal::State;
 use stillwell_engine::{Retain, Timestamp};
+use stillwell_testing::cases::cases;
 
-use crate::cases::cases;
-use crate::generate::{QUERIES, Step, render, steps};
-use crate::side::{INTERVAL_MS, START, Side};
+use super::generate::{QUERIES, Step, render, steps};
+use super::side::{INTERVAL_MS, START, Side};
 
 proptest! {
     #![proptest_config(cases(200))]

@@ -1,16 +1,13 @@
-//! The store against a naive twin: random pages, edits, failures and restarts of a target, with every sample kept in
-//! a plain list by the rules that Prometheus' scrape loop follows. Whatever window is asked for, both show the same.
-
-#[path = "common/cases.rs"]
-mod cases;
+//! The store against a simple model: random pages, edits, failures and restarts of a target, with every sample kept in a
+//! plain list by the rules of Prometheus' scrape loop. Both return the same samples for every window.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cases::cases;
 use proptest::prelude::*;
 use stillwell_engine::labels::{Labels, Matcher};
 use stillwell_engine::promql::select::{Projection, STALE_NAN_BITS, Samples, SelectRequest, View};
 use stillwell_engine::{Engine, Format, Limits, ScrapeFacts, TargetSpec, Timestamp};
+use stillwell_testing::cases::cases;
 
 /// One line of a generated page.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use proptest::prelude::*;
 
-use crate::side::START;
+use super::side::START;
 
 pub(crate) const TARGETS: usize = 2;
 

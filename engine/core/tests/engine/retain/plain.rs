@@ -5,7 +5,7 @@ use stillwell_engine::promql::select::STALE_NAN_BITS;
 use stillwell_engine::signal::Policy;
 use stillwell_engine::{Engine, Format, Limits, Retain, ScrapeFacts, TargetSpec, Timestamp};
 
-use crate::side::{INTERVAL_MS, START, Side};
+use super::side::{INTERVAL_MS, START, Side};
 
 /// One target with these rules and one signal, `sum(q)`.
 fn sparing(spec: TargetSpec) -> Side {

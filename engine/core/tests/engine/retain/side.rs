@@ -9,7 +9,7 @@ use stillwell_engine::{
     Engine, Format, Limits, Reader, Retain, ScrapeFacts, Stage, TargetSpec, Timestamp, Writer,
 };
 
-use crate::generate::TARGETS;
+use super::generate::TARGETS;
 
 pub(crate) const INTERVAL_MS: i64 = 1_000;
 pub(crate) const START: &str = "process_start_time_seconds";

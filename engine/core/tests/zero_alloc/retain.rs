@@ -1,15 +1,12 @@
-//! Passing over what no signal needs allocates nothing, though lines come and go inside the runs, and a page of which
-//! most is passed over leaves a small template.
+//! Skipping lines that no signal needs allocates nothing, even when lines come and go inside the runs, and a page of
+//! which most is skipped leaves a small template.
 
 use std::fmt::Write as _;
 
 use stillwell_engine::labels::Labels;
 use stillwell_engine::signal::{Policy, State};
 use stillwell_engine::{Engine, Format, Limits, Retain, ScrapeFacts, TargetSpec, Timestamp};
-use stillwell_testing::counting::{Counting, allocations};
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use stillwell_testing::counting::allocations;
 
 const MODELS: usize = 40;
 

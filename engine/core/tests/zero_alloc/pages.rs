@@ -1,13 +1,10 @@
 //! The steady state allocates nothing: a page that repeats is parsed, committed, and the guide's signals are brought
-//! up to date without one call to the allocator. Counted by an allocator of our own, on this thread only.
+//! up to date without one call to the allocator.
 
 use stillwell_engine::labels::Labels;
 use stillwell_engine::signal::{Policy, State};
 use stillwell_engine::{Engine, Format, Limits, ScrapeFacts, TargetSpec, Timestamp};
-use stillwell_testing::counting::{Counting, allocations};
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use stillwell_testing::counting::allocations;
 
 const TARGETS: usize = 3;
 const FLOWS: usize = 200;
