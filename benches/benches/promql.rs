@@ -1,19 +1,21 @@
-//! How long typical queries take: `cargo test --release -p stillwell-engine --test promql_speed -- --ignored --nocapture`.
+//! PromQL alone, over series in memory: typical queries over 4,000 series and an hour at 1 s, and how long it takes to
+//! refuse hostile text. Selecting costs next to nothing here, so evaluation is what is timed.
 //!
-//! Not a check but a stopwatch; the side-by-side comparison with Prometheus is in `benches`.
-
-#![allow(clippy::print_stdout, clippy::disallowed_types)] // a stopwatch reads a clock and prints
+//! `cargo bench -p stillwell-benches --bench promql`
 
 use std::collections::HashMap;
+use std::hint::black_box;
 use std::sync::Arc;
 
-use stillwell_promql::model::labels;
-use stillwell_promql::model::labels::Labels;
-use stillwell_promql::model::time::Timestamp;
-use stillwell_promql::script::MemoryView;
-use stillwell_promql::select::{LastSample, Samples, SelectRequest, Selection, View};
-use stillwell_promql::{EvalOptions, Features, Query, QueryError, Value};
+use criterion::Criterion;
+use stillwell_engine::promql::model::labels;
+use stillwell_engine::promql::model::labels::Labels;
+use stillwell_engine::promql::model::time::Timestamp;
+use stillwell_engine::promql::script::MemoryView;
+use stillwell_engine::promql::select::{LastSample, Samples, SelectRequest, Selection, View};
+use stillwell_engine::promql::{EvalOptions, Features, Query, QueryError, Value};
 
+/// Series of each kind.
 const SERIES: usize = 4_000;
 const SAMPLES: usize = 3_600;
 
@@ -124,22 +126,12 @@ fn store() -> MemoryView {
     view
 }
 
-#[test]
-#[ignore = "a stopwatch, for release builds"]
-fn typical_queries() {
+fn evaluation(criterion: &mut Criterion) {
     let view = prepare(&store());
     let options = EvalOptions::default();
     let at = Timestamp::from_ms;
-    let time = |name: &str, run: &dyn Fn() -> usize| {
-        let mut best = f64::INFINITY;
-        let mut size = 0;
-        for _ in 0..3 {
-            let start = std::time::Instant::now();
-            size = run();
-            best = best.min(start.elapsed().as_secs_f64() * 1000.0);
-        }
-        println!("{best:10.3} ms  {size:6} results  {name}");
-    };
+    let mut group = criterion.benchmark_group("evaluate");
+    group.sample_size(10);
     for text in [
         "sum by (model_name) (rate(wait_bucket[1m]))",
         "histogram_quantile(0.9, sum by (le) (rate(wait_bucket[1m])))",
@@ -150,28 +142,54 @@ fn typical_queries() {
         "sum(queue) / count(queue)",
     ] {
         let query = Query::parse(text, &Features::default()).expect("a valid query");
-        for step_ms in [15_000, 1_000] {
-            time(
-                &format!("range 1h step {step_ms} ms: {text}"),
-                &|| match query
-                    .range(&view, at(0), at(3_599_000), step_ms, &options)
-                    .map(|a| a.value)
-                {
-                    Ok(Value::Matrix(matrix)) => matrix.iter().map(|s| s.floats.len()).sum(),
-                    other => panic!("{other:?}"),
-                },
-            );
-        }
-        time(&format!("instant: {text}"), &|| match query
-            .instant(&view, at(3_599_000), &options)
-            .map(|a| a.value)
-        {
-            Ok(Value::Vector(vector)) => vector.len(),
-            other => panic!("{other:?}"),
+        let range = || query.range(&view, at(0), at(3_599_000), 15_000, &options);
+        let found = range().expect("evaluates");
+        assert!(
+            matches!(found.value, Value::Matrix(matrix) if !matrix.is_empty()),
+            "{text}"
+        );
+        group.bench_function(format!("range 1h by 15s: {text}"), |bencher| {
+            bencher.iter(|| black_box(range()));
+        });
+        group.bench_function(format!("instant: {text}"), |bencher| {
+            bencher.iter(|| black_box(query.instant(&view, at(3_599_000), &options)));
         });
     }
-    let text = "histogram_quantile(0.9, sum by (le) (rate(wait_bucket{model_name=~\"model-1|model-2\"}[1m])))";
-    time("parse", &|| {
-        Query::parse(text, &Features::default()).map_or(0, |query| query.selectors().count())
-    });
+    group.finish();
+}
+
+/// Budget: text of any bytes is accepted or refused within 100 ms.
+fn parsing(criterion: &mut Criterion) {
+    const LENGTH: usize = 200 << 10;
+    let mut group = criterion.benchmark_group("parse");
+    group.sample_size(10);
+    let typical = "histogram_quantile(0.9, sum by (le) (rate(wait_bucket{model_name=~\"model-1|model-2\"}[1m])))";
+    let repeated = |unit: &str| unit.repeat(LENGTH / unit.len());
+    for (name, text) in [
+        ("typical", typical.to_owned()),
+        ("brackets", repeated("(")),
+        ("sums", format!("a{}", repeated("+a"))),
+        ("matchers", format!("a{{{}}}", repeated("b=\"c\","))),
+        ("alternatives", format!("a{{b=~\"{}\"}}", repeated("x|"))),
+        (
+            "repetitions",
+            format!("a{{b=~\"{}\"}}", repeated("a{1000}")),
+        ),
+        (
+            "unicode classes",
+            format!("a{{b=~\"{}\"}}", repeated("\\\\pL")),
+        ),
+    ] {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| black_box(Query::parse(&text, &Features::all()).is_ok()));
+        });
+    }
+    group.finish();
+}
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    evaluation(&mut criterion);
+    parsing(&mut criterion);
+    criterion.final_summary();
 }
