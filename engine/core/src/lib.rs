@@ -57,11 +57,11 @@ use stillwell_model::{ids, metadata};
 pub use stillwell_model::{histogram, labels, number_text, time};
 pub use stillwell_promql as promql;
 
-pub use exposition::{Format, PageError, Stage, Staged, TargetSpec};
+pub use exposition::{Format, PageError, Stage, Staged};
 pub use ids::{SeriesId, TargetId};
 pub use limits::Limits;
 pub use reader::{Reader, Stats};
-pub use scrape::Retain;
+pub use scrape::{Retain, TargetSpec};
 pub use store::{Bytes, PlainView};
 pub use time::Timestamp;
 pub use waits::Durations;

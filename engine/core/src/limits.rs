@@ -109,6 +109,14 @@ pub const EXPLAINED_SERIES_MAX: usize = 200;
 /// contain any number; a gateway has about 150.
 pub const REMEMBERED_METRICS_MAX: usize = 16_384;
 
+/// Label names remembered per metric that signals read, and target.
+pub const SHOWN_LABELS_MAX: usize = 128;
+
+/// How long a gateway may take from the start of its process to its first page. A process that was younger than a
+/// restart grace, and this, when its page was first seen may have restarted in front of a replica of ours that knows
+/// what was before (S6d).
+pub const GATEWAY_START_MS_MAX: i64 = 15_000;
+
 /// Pools remembered per target. A gateway serves one.
 pub const POOLS_PER_TARGET_MAX: usize = 1_024;
 

@@ -233,7 +233,12 @@ impl Reader {
         let at = Timestamp::from_ms(at_ms);
         let result = evaluate(&query, &view, at, &options);
         let mut room = self.room.write();
-        let Room { facts, signals, .. } = &mut *room;
+        let Room {
+            facts,
+            names,
+            signals,
+            ..
+        } = &mut *room;
         let signal = signals.get_mut(id.index()).and_then(Option::as_mut);
         // Meanwhile the id may belong to another signal, or a newer page may have been evaluated.
         let Some(signal) = signal.filter(|signal| {
@@ -241,7 +246,7 @@ impl Reader {
         }) else {
             return;
         };
-        signal.take(result, facts, at_ms);
+        signal.take(result, facts, names, at_ms);
         signal.outdated = signal.pages != pages;
     }
 

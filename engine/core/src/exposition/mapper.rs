@@ -3,37 +3,10 @@
 
 use std::borrow::Cow;
 
-use crate::labels::{Labels, LabelsBuilder, METRIC_NAME, RelabelRule, relabel};
-use crate::number_text::push_general;
-
+use crate::labels::{Labels, LabelsBuilder, METRIC_NAME, relabel};
 use crate::metadata::FamilyType;
-use crate::scrape::Retain;
-
-/// How the samples of one target become series: the part of a scrape configuration that the engine applies.
-#[derive(Clone, Debug, Default)]
-pub struct TargetSpec {
-    /// Labels of the target (`job`, `instance` and others), added to every series.
-    pub labels: Labels,
-    /// Which label wins when a sample and the target have the same label name. True: the sample's. False: the
-    /// target's, and the sample's label is renamed to `exported_<name>`.
-    pub honor_labels: bool,
-    /// Whether timestamps on the page are used. False: every sample gets the time of its scrape.
-    pub honor_timestamps: bool,
-    /// Relabelling rules applied to every sample, in order.
-    pub metric_relabel: Vec<RelabelRule>,
-    /// Samples per scrape after relabelling; a scrape with more fails. 0: no limit.
-    pub sample_limit: u64,
-    /// Labels per sample; a scrape with more on any sample fails. 0: no limit.
-    pub label_limit: usize,
-    /// Bytes of a label name. 0: no limit.
-    pub label_name_bytes_max: usize,
-    /// Bytes of a label value. 0: no limit.
-    pub label_value_bytes_max: usize,
-    /// Scrape interval in milliseconds.
-    pub interval_ms: u64,
-    /// Whether all samples are kept or only those that signals need.
-    pub retain: Retain,
-}
+use crate::number_text::push_general;
+use crate::scrape::TargetSpec;
 
 /// Maps the labels of a sample on a page to the labels of its series.
 pub(crate) trait MapLabels {

@@ -25,6 +25,5 @@ pub(crate) use page::{ExplicitSample, Metadata};
 pub(crate) use stage::Placement;
 
 pub use crate::metadata::{FamilyMetadata, FamilyType};
-pub use mapper::TargetSpec;
 pub use page::PageError;
 pub use stage::{Format, Stage, Staged};

@@ -22,7 +22,7 @@ use crate::labels::{Labels, METRIC_NAME, RelabelAction};
 use crate::limits::REMEMBERED_METRICS_MAX;
 use crate::signal::{RetainHandle, RetainSet, START_TIME};
 
-use super::mapper::TargetSpec;
+use crate::scrape::TargetSpec;
 
 /// What happens to the lines of a metric name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use crate::ids::{SeriesId, TargetId};
 use crate::labels::Labels;
-use crate::scrape::Retain;
+use crate::scrape::{Retain, TargetSpec};
 use crate::signal::RetainHandle;
 
-use super::mapper::{Mapper, TargetSpec};
+use super::mapper::Mapper;
 use super::page::{self, Change, EditOp, Metadata, NewKind, PageDiff, PageError};
 use super::retain_filter::RetainFilter;
 use super::template::{Builder, Chunk, NewRow, Place, RowKind};
@@ -216,6 +216,33 @@ impl Staged<'_> {
 
     pub(crate) fn page(&self) -> &PageDiff {
         &self.stage.page
+    }
+
+    /// Every series on the page before this one, in page order.
+    pub(crate) fn series(&self) -> impl Iterator<Item = SeriesId> + '_ {
+        self.stage.series()
+    }
+
+    /// Where only what signals need is kept: the labels of every line of this page that is kept or looked at, whether it
+    /// is new or not. Reads the page once more.
+    pub(crate) fn needed_labels(&mut self) -> Option<Vec<Labels>> {
+        let Stage {
+            retain_filter,
+            mapper,
+            ..
+        } = &mut *self.stage;
+        let retain_filter = retain_filter.as_mut()?;
+        let mut page = PageDiff::default();
+        let read = page::compare(&[], self.body, mapper, Some(retain_filter), &mut page);
+        read.ok()?; // it has been read before
+        let kept = page
+            .new_lines
+            .into_iter()
+            .filter_map(|line| match line.kind {
+                NewKind::Sample { labels, .. } => labels,
+                NewKind::Comment | NewKind::Type(_) | NewKind::Skipped(_) => None,
+            });
+        Some(page.learned.into_iter().chain(kept).collect())
     }
 
     /// Whether some lines are new while others are kept.

@@ -3,6 +3,7 @@
 use crate::labels::Labels;
 use crate::time::Timestamp;
 
+use super::assessment::describe;
 use super::query::Kind;
 use super::room::Room;
 use super::watched::Signal;
@@ -16,6 +17,10 @@ pub struct Explanation {
     pub kind: &'static str,
     /// When it was last evaluated.
     pub evaluated: Option<Timestamp>,
+    /// The numbers of the newest evaluation. In a grace, or with a reason to be unknown, they are not what is told.
+    pub measured: Vec<(Labels, f64)>,
+    /// What is left out of the signal, or likely wrong about it, though it has a number.
+    pub warnings: Vec<String>,
     /// The targets in its scope.
     pub targets: Vec<TargetState>,
     /// Contributing series with their newest value and its time; at most `EXPLAINED_SERIES_MAX`.
@@ -62,9 +67,26 @@ impl Room {
                 Kind::Other => "other: never 0 by absence, unknown until its windows are covered",
             },
             evaluated: signal.at_ms.map(Timestamp::from_ms),
+            measured: signal.result.clone().unwrap_or_default(),
+            warnings: self.warnings(signal),
             targets: targets.collect(),
             series: Vec::new(),
             series_count: 0,
         }
+    }
+
+    fn warnings(&self, signal: &Signal) -> Vec<String> {
+        let given_up = signal.scope.given_up.iter();
+        let given_up = given_up.filter_map(|&id| self.facts.target(id));
+        given_up
+            .map(|target| {
+                format!(
+                    "{} has never given a good page ({}) and is left out, for other targets give what the query reads; if \
+                     it belongs to this signal, give it a label that the query pins, or list its job under `jobs`",
+                    describe(target),
+                    target.first_error
+                )
+            })
+            .collect()
     }
 }

@@ -1,13 +1,16 @@
-//! From facts to a verdict: may this query's number be told now, and if not, why not (S2, S4, S5).
+//! From facts to a verdict: may this query's number be told now, and if not, why not (S2, S5). What an empty result
+//! means is judged in `absence`.
+
+use std::collections::BTreeSet;
 
 use crate::store::TargetId;
 
-use super::facts::{Facts, TargetFacts};
-use super::names::{Names, REQUEST_LABELS};
+use super::assessment::{Assessment, clock_time, describe, seconds};
+use super::facts::TargetFacts;
 use super::needed::Kept;
-use super::policy::{Absent, Policy};
-use super::query::{Kind, Selector, SignalQuery};
-use super::scope::{self, Pins, Scope};
+use super::policy::Policy;
+use super::query::{Selector, SignalQuery};
+use super::scope::{self, Contradiction, Scope};
 
 /// What the targets allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,25 +25,22 @@ pub(crate) enum Verdict {
 
 /// Judges the targets of a scope.
 pub(crate) fn targets(
-    facts: &Facts,
+    look: Assessment<'_>,
     scope: &Scope,
     query: &SignalQuery,
     policy: &Policy,
-    now_ms: i64,
 ) -> Verdict {
-    if let Some(why) = never_seen(facts, scope, query) {
+    let Assessment { facts, now_ms, .. } = look;
+    if let Some(why) = never_seen(look, scope, query) {
         return Verdict::Unknown { why };
     }
     if scope.counting.is_empty() {
         return Verdict::Unknown {
-            why: nobody_counts(scope, query),
+            why: nobody_counts(look, scope, query),
         };
     }
     let mut oldest: Option<(i64, &TargetFacts)> = None;
-    for &id in &scope.counting {
-        let Some(target) = facts.target(id) else {
-            continue;
-        };
+    for target in scope.counting.iter().filter_map(|&id| facts.target(id)) {
         if target.is_fresh(now_ms) {
             continue;
         }
@@ -51,34 +51,38 @@ pub(crate) fn targets(
         };
         if now_ms - good_ms >= policy.hold_ms(target.interval_ms) {
             return Verdict::Unknown {
-                why: frozen(target, good_ms, now_ms),
+                why: frozen(target, good_ms),
             };
         }
         if oldest.is_none_or(|(oldest_ms, _)| good_ms < oldest_ms) {
             oldest = Some((good_ms, target));
         }
     }
-    if let Some(why) = not_kept(facts, scope, query, now_ms) {
+    if let Some(why) = not_kept(look, scope, query) {
         return Verdict::Unknown { why };
     }
     match oldest {
         None => Verdict::Fresh,
         Some((since_ms, target)) => Verdict::Held {
             since_ms,
-            why: frozen(target, since_ms, now_ms),
+            why: frozen(target, since_ms),
         },
     }
 }
 
 /// S3e. Where an `or` lets one side stand in for the other, only both missing is a fault.
-fn never_seen(facts: &Facts, scope: &Scope, query: &SignalQuery) -> Option<String> {
+pub(super) fn never_seen(
+    look: Assessment<'_>,
+    scope: &Scope,
+    query: &SignalQuery,
+) -> Option<String> {
     let &missing = scope.never_seen.first()?;
-    let waits = facts.listed().find(|(_, target)| target.last.is_none());
+    let waits = look
+        .facts
+        .listed()
+        .find(|(_, target)| target.last.is_none());
     if let Some((_, target)) = waits {
-        return Some(format!(
-            "waiting for the first scrape of {}",
-            describe(target)
-        ));
+        return Some(never_good(target));
     }
     if query.has_or && scope.never_seen.len() < query.selectors.len() {
         return None;
@@ -86,16 +90,16 @@ fn never_seen(facts: &Facts, scope: &Scope, query: &SignalQuery) -> Option<Strin
     let unreachable = scope
         .counting
         .iter()
-        .filter_map(|&id| facts.target(id))
+        .filter_map(|&id| look.facts.target(id))
         .find(|t| t.last_good_ms.is_none());
     if let Some(target) = unreachable {
         return Some(never_good(target));
     }
     let selector = &query.selectors[missing];
-    let what = selector
-        .metric
-        .as_deref()
-        .unwrap_or("a metric that the selector's name pattern fits");
+    let what = match selector.metric {
+        Some(_) => selector.text(),
+        None => format!("a metric that {} fits", selector.text()),
+    };
     Some(format!(
         "{what} was never seen: no target exposes it, a name that means the same, or a metric that goes with it; \
          check the metric name and that flow control is on"
@@ -104,10 +108,10 @@ fn never_seen(facts: &Facts, scope: &Scope, query: &SignalQuery) -> Option<Strin
 
 /// Where targets keep only what signals need, a signal that came later has to wait for what it needs, and for its
 /// windows: what was not kept is not absent.
-fn not_kept(facts: &Facts, scope: &Scope, query: &SignalQuery, now_ms: i64) -> Option<String> {
-    shown(facts, scope, now_ms).find_map(|(id, target, good_ms)| {
+fn not_kept(look: Assessment<'_>, scope: &Scope, query: &SignalQuery) -> Option<String> {
+    shown(look, scope, look.now_ms).find_map(|(id, target, good_ms)| {
         query.selectors.iter().find_map(|selector| {
-            let window_s = match facts.kept(id, selector) {
+            let window = match look.facts.kept(id, selector) {
                 Kept::Always => return None,
                 Kept::NotYet => {
                     return Some(format!(
@@ -122,7 +126,7 @@ fn not_kept(facts: &Facts, scope: &Scope, query: &SignalQuery, now_ms: i64) -> O
                 Kept::Since(_) => seconds(selector.window_ms),
             };
             Some(format!(
-                "the window of {window_s} s is not covered yet: {} has `retain: signals` on its job and keeps what \
+                "the window of {window} is not covered yet: {} has `retain: signals` on its job and keeps what \
                  this signal reads only since the signal came",
                 describe(target)
             ))
@@ -130,33 +134,34 @@ fn not_kept(facts: &Facts, scope: &Scope, query: &SignalQuery, now_ms: i64) -> O
     })
 }
 
-/// Targets whose series a query sees, with their last good scrape. One that stands by is seen while it is fresh.
+/// Targets whose series a query sees at `at_ms`, with their last good scrape. One that stands by is seen while it is
+/// fresh.
 fn shown<'a>(
-    facts: &'a Facts,
+    look: Assessment<'a>,
     scope: &'a Scope,
-    now_ms: i64,
+    at_ms: i64,
 ) -> impl Iterator<Item = (TargetId, &'a TargetFacts, i64)> {
     let standby = scope.standby.iter().map(|&id| (id, false));
     let all = scope.counting.iter().map(|&id| (id, true)).chain(standby);
     all.filter_map(move |(id, counts)| {
-        let target = facts.target(id)?;
+        let target = look.facts.target(id)?;
         let good_ms = target.last_good_ms?;
-        (counts || target.is_fresh(now_ms)).then_some((id, target, good_ms))
+        (counts || target.is_fresh(at_ms)).then_some((id, target, good_ms))
     })
 }
 
 /// S6b, for a signal that came later than what it reads was first shown: what was true before a change of process may
 /// have been told by pages of which it was not kept.
 pub(crate) fn known_before(
-    facts: &Facts,
+    look: Assessment<'_>,
     scope: &Scope,
     query: &SignalQuery,
     change_ms: i64,
     grace_ms: i64,
 ) -> Result<(), String> {
     let before_ms = change_ms.saturating_sub(grace_ms);
-    for (id, target, _) in shown(facts, scope, change_ms) {
-        let is_late = |selector: &Selector| match facts.kept(id, selector) {
+    for (id, target, _) in shown(look, scope, change_ms) {
+        let is_late = |selector: &Selector| match look.facts.kept(id, selector) {
             Kept::Always => false,
             Kept::NotYet => true,
             Kept::Since(since_ms) => since_ms.saturating_add(selector.window_ms) > before_ms,
@@ -172,24 +177,87 @@ pub(crate) fn known_before(
     Ok(())
 }
 
-fn nobody_counts(scope: &Scope, query: &SignalQuery) -> String {
-    let pins: Vec<String> = query
-        .selectors
-        .iter()
-        .flat_map(|s| &s.pins)
-        .map(|(label, value)| format!("{label}={value:?}"))
-        .collect();
-    match (scope.standby.len(), pins.is_empty()) {
-        (0, true) => "no target is in scope: none is listed by discovery now".to_owned(),
-        (0, false) => format!("no target is in scope: none fits {}", pins.join(", ")),
-        (count, _) => format!("no target is in scope: {count} stand by and none leads"),
+/// Targets that a reason names one by one.
+const NAMED_TARGETS_MAX: usize = 3;
+
+/// Why no target is in scope: what rules out those that expose what the query reads.
+pub(super) fn nobody_counts(look: Assessment<'_>, scope: &Scope, query: &SignalQuery) -> String {
+    let standby = scope.standby.len();
+    if standby > 0 {
+        return format!("no target is in scope: {standby} stand by and none leads");
     }
+    if let Some(why) = fits_and_shows_nothing(look, scope, query) {
+        return why;
+    }
+    let excluded = scope.excluded.iter().filter_map(|&id| {
+        let target = look.facts.target(id)?;
+        let selector = query.selectors.iter().find(|selector| {
+            let group = look.facts.groups.get(&target.group);
+            scope::is_report(selector)
+                || group.is_some_and(|group| {
+                    scope::exposes(group.ever.iter().map(|m| &**m), look.names, selector)
+                })
+        })?;
+        let found = scope::contradiction(target, look.names, selector, look.pins)?;
+        Some(contradicted(target, &found))
+    });
+    let reasons: BTreeSet<String> = excluded.collect();
+    if reasons.is_empty() {
+        return "no target is in scope: none that exposes it is listed by discovery now".to_owned();
+    }
+    let named: Vec<&str> = reasons.iter().map(String::as_str).collect();
+    let more = match named.len().saturating_sub(NAMED_TARGETS_MAX) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    let named = &named[..named.len().min(NAMED_TARGETS_MAX)];
+    format!("no target is in scope: {}{more}", named.join("; "))
 }
 
-fn describe(target: &TargetFacts) -> String {
-    match target.labels.get("job") {
-        Some(job) => format!("{} (job {job})", target.name),
-        None => target.name.clone(),
+/// A target that has the labels which a selector pins, and whose group never exposed what it reads.
+fn fits_and_shows_nothing(
+    look: Assessment<'_>,
+    scope: &Scope,
+    query: &SignalQuery,
+) -> Option<String> {
+    scope.excluded.iter().find_map(|&id| {
+        let target = look.facts.target(id)?;
+        let selector = query.selectors.iter().find(|selector| {
+            let mut required = selector.required();
+            required.any(|matcher| {
+                let has = target.constant_label(matcher.name());
+                has.is_some_and(|has| matcher.matches(has))
+            }) && scope::contradiction(target, look.names, selector, look.pins).is_none()
+        })?;
+        target.last_good_ms?;
+        Some(format!(
+            "the page of {} has neither {} nor anything that goes with it",
+            describe(target),
+            selector.text()
+        ))
+    })
+}
+
+fn contradicted(target: &TargetFacts, found: &Contradiction<'_>) -> String {
+    match found {
+        Contradiction::Label { label, wanted, has } => {
+            format!(
+                "{wanted} does not fit {}, which has {label}={has:?}",
+                target.name
+            )
+        }
+        Contradiction::Pool { wanted } => {
+            let pools: Vec<String> = target
+                .pools
+                .iter()
+                .map(|pool| format!("{pool:?}"))
+                .collect();
+            format!(
+                "{} now serves {}, not {wanted:?}",
+                target.name,
+                pools.join(", ")
+            )
+        }
     }
 }
 
@@ -198,179 +266,44 @@ fn never_good(target: &TargetFacts) -> String {
         return format!("waiting for the first scrape of {}", describe(target));
     }
     format!(
-        "{} has never given a good page ({}), so nobody knows which pool it serves; bring it back, or give it an \
-         inference_pool target label",
+        "{} has never given a good page: {}; which pool it serves is only known from an inference_pool target label \
+         until it does",
         describe(target),
-        target.error
+        target.first_error
     )
 }
 
-fn frozen(target: &TargetFacts, good_ms: i64, now_ms: i64) -> String {
-    let age = seconds(now_ms - good_ms);
+fn frozen(target: &TargetFacts, good_ms: i64) -> String {
+    let since = clock_time(good_ms);
     match target.last {
-        Some((_, false)) => format!("{} fails since {age} s: {}", describe(target), target.error),
+        Some((_, false)) => format!(
+            "{} fails since {since}: {}",
+            describe(target),
+            target.first_error
+        ),
         _ => format!(
-            "{} gave its last page {age} s ago, and the scrape under way has not ended",
+            "{} gave its last page at {since}, and the scrape under way has not ended",
             describe(target)
         ),
     }
 }
 
-pub(crate) fn seconds(ms: i64) -> String {
-    format!("{:.1}", ms as f64 / 1000.0)
-}
-
-/// S4: whether an empty result means 0. `Err` names what is not proven.
-pub(crate) fn absence(
-    facts: &Facts,
-    names: &Names,
-    scope: &Scope,
-    query: &SignalQuery,
-    policy: &Policy,
-    pins: Pins<'_>,
-    at_ms: i64,
-) -> Result<(), String> {
-    if policy.absent == Absent::Unknown {
-        return Err(
-            "the result is empty, and `absent: unknown` says that this is never 0".to_owned(),
-        );
-    }
-    if let Some(why) = never_seen(facts, scope, query) {
-        return Err(why);
-    }
-    if scope.counting.is_empty() {
-        return Err(nobody_counts(scope, query));
-    }
-    windows_covered(facts, scope, query, policy, at_ms)?;
-    if policy.absent == Absent::Zero {
-        return Ok(());
-    }
-    if query.kind == Kind::Other && query.fallback.is_none() {
-        return Err(
-            "the result is empty, and only of a sum, or of a max of demand, does that mean 0; add \
-                    `or vector(0)` or `absent: zero` if it does here"
-                .to_owned(),
-        );
-    }
-    for selector in &query.selectors {
-        for &id in &scope.counting {
-            let Some(target) = facts.target(id) else {
-                continue;
-            };
-            if scope::contradicts(target, names, selector, pins) {
-                continue;
-            }
-            witnessed(names, target, selector)?;
-        }
-        for (label, value) in selector.pins.iter().chain(pins) {
-            if query.fallback.is_some() && REQUEST_LABELS.contains(&label.as_str()) {
-                continue;
-            }
-            let seen = scope.groups.iter().any(|group| {
-                facts
-                    .groups
-                    .get(group)
-                    .is_some_and(|group| group.has_seen(label, value))
-            });
-            if !seen {
-                return Err(format!(
-                    "no series ever had {label}={value:?}; if that is not a typo but has had no traffic yet, \
-                     `absent: zero` says so"
-                ));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// S4a, and the row of S5 for a gate that is off.
-fn witnessed(names: &Names, target: &TargetFacts, selector: &Selector) -> Result<(), String> {
-    if scope::exposes(
-        target.metrics.keys().map(|metric| &**metric),
-        names,
-        selector,
-    ) {
-        return Ok(());
-    }
-    let metric = selector.metric.as_deref().unwrap_or("the metric");
-    let flow_control = metric.contains("flow_control");
-    Err(if flow_control {
-        format!(
-            "flow control seems to be off on {}: its page has neither {metric} nor anything that goes with it; \
-                 enable the flowControl feature gate",
-            describe(target)
-        )
-    } else {
-        format!(
-            "the page of {} has neither {metric} nor anything that goes with it",
-            describe(target)
-        )
-    })
-}
-
-/// S4c, and for other queries after a start (S6b, S6d).
-pub(crate) fn windows_covered(
-    facts: &Facts,
-    scope: &Scope,
-    query: &SignalQuery,
-    policy: &Policy,
-    at_ms: i64,
-) -> Result<(), String> {
-    let window_ms = query
-        .selectors
-        .iter()
-        .map(|selector| selector.window_ms)
-        .max()
-        .unwrap_or(0);
-    if window_ms == 0 {
-        return Ok(());
-    }
-    for target in scope
-        .counting
-        .iter()
-        .filter_map(|&id: &TargetId| facts.target(id))
-    {
-        let until_ms = target.last_good_ms.unwrap_or(at_ms).min(at_ms);
-        if !target.covers(
-            until_ms - window_ms,
-            until_ms,
-            policy.hold_ms(target.interval_ms),
-        ) {
-            return Err(format!(
-                "the window of {} s is not covered yet: {} has gaps in it, or was first seen inside it",
-                seconds(window_ms),
-                describe(target)
-            ));
-        }
-    }
-    Ok(())
-}
-
 /// S6b: the serving processes of other queries must have run for the whole window.
 pub(crate) fn processes_cover(
-    facts: &Facts,
+    look: Assessment<'_>,
     scope: &Scope,
     query: &SignalQuery,
-    at_ms: i64,
 ) -> Result<(), String> {
-    let window_ms = query
-        .selectors
-        .iter()
-        .map(|selector| selector.window_ms)
-        .max()
-        .unwrap_or(0);
-    for target in scope.counting.iter().filter_map(|&id| facts.target(id)) {
+    let at_ms = look.now_ms;
+    let window_ms = query.window_ms();
+    let counting = scope.counting.iter();
+    for target in counting.filter_map(|&id| look.facts.target(id)) {
         let until_ms = target.last_good_ms.unwrap_or(at_ms).min(at_ms);
-        if target
-            .process_since_ms
-            .is_some_and(|since_ms| since_ms > until_ms - window_ms)
-            && target
-                .changes_ms
-                .back()
-                .is_some_and(|&change_ms| change_ms > until_ms - window_ms)
-        {
+        let from_ms = until_ms.saturating_sub(window_ms);
+        let is_new = target.process_since_ms.is_some_and(|ms| ms > from_ms);
+        if is_new && target.changes_ms.back().is_some_and(|&ms| ms > from_ms) {
             return Err(format!(
-                "{} restarted, and its new process has not yet filled the window of {} s",
+                "{} restarted, and its new process has not yet filled the window of {}",
                 describe(target),
                 seconds(window_ms)
             ));

@@ -4,8 +4,11 @@
 //! signal, `tell` what it says, `room` keeps all; `standing` evaluates page by page what can be compiled, `ordinary` the
 //! rest in the `view` of the store; `needed` says what must be kept of a page for all of that; `names` and `policy` are what can be said beforehand.
 
+mod absence;
+mod assessment;
 mod explain;
 mod facts;
+mod grace;
 mod judge;
 mod lint;
 mod names;

@@ -11,18 +11,51 @@ pub enum Class {
     FlowControl,
     /// Requests by model.
     Request,
+    /// What endpoints have under way: only gateways that run the inflight producer show it.
+    Inflight,
     /// The pool as a whole, as every replica sees it.
     Pool,
 }
 
-/// One name of a family, and its labels.
+/// One name of a family, and the labels that its series have beside their target's. The three lists are disjoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Name {
     /// The family's name.
     pub family: &'static str,
-    /// The labels that its series have of their own.
+    /// Labels that every version gives it.
     pub labels: &'static [&'static str],
+    /// Labels that older versions lack. Every version that shows a witness of the class (S4a) has them.
+    pub late: &'static [&'static str],
+    /// Labels that some versions have and others lack, which no witness tells apart.
+    pub sometimes: &'static [&'static str],
 }
+
+impl Name {
+    /// Whether some version gives the family this label.
+    pub fn may_have(&self, label: &str) -> bool {
+        self.all_labels().any(|have| have == label)
+    }
+
+    /// Every label that some version gives the family.
+    pub fn all_labels(&self) -> impl Iterator<Item = &'static str> {
+        let all = [self.labels, self.late, self.sometimes];
+        all.into_iter().flatten().copied()
+    }
+
+    /// Whether two names have the same labels, as far as is known beforehand.
+    pub(crate) fn has_labels_of(&self, other: &Name) -> bool {
+        self.all_labels().count() == other.all_labels().count()
+            && self.all_labels().all(|label| other.may_have(label))
+    }
+
+    /// Which releases have the name: those of the llm-d router (true) or older ones.
+    fn is_of_router(&self) -> bool {
+        self.family.starts_with(ROUTER_PREFIX)
+    }
+}
+
+/// Prefix of every name that the llm-d router introduced.
+const ROUTER_PREFIX: &str = "llm_d_epp_";
 
 /// A family under all its names.
 #[derive(Clone, Copy, Debug)]
@@ -31,12 +64,16 @@ pub struct Family {
     pub class: Class,
     /// Whether it measures demand: a sum of it is how much is asked for now (`SIGNALS.md` S7).
     pub demand: bool,
-    /// Whether every replica repeats the same number, so that a sum counts each replica.
+    /// A gauge of the pool that every replica repeats, so that a sum counts each replica. It is there whenever its value
+    /// is known, so its absence never means 0.
     pub replicated: bool,
     /// Newest first.
     pub names: &'static [Name],
 }
 
+const QUEUE: &[&str] = &["fairness_id", "priority"];
+/// Given to the queue's families by GIE v1.3.0, before any witness of flow control came to be.
+const QUEUE_LATE: &[&str] = &["inference_pool", "model_name", "target_model_name"];
 const FLOW: &[&str] = &[
     "fairness_id",
     "inference_pool",
@@ -52,6 +89,13 @@ const FLOW_OUTCOME: &[&str] = &[
     "priority",
     "target_model_name",
 ];
+const INFLIGHT: &[&str] = &[
+    "endpoint_name",
+    "fairness_id",
+    "namespace",
+    "priority",
+    "producer_name",
+];
 const L4: &[&str] = &["fairness_id", "model_name", "priority", "target_model_name"];
 const MODELS: &[&str] = &["model_name", "target_model_name"];
 const MODEL: &[&str] = &["model_name"];
@@ -59,7 +103,22 @@ const POOL: &[&str] = &["name"];
 const INFERENCE_POOL: &[&str] = &["inference_pool"];
 
 const fn name(family: &'static str, labels: &'static [&'static str]) -> Name {
-    Name { family, labels }
+    Name {
+        family,
+        labels,
+        late: &[],
+        sometimes: &[],
+    }
+}
+
+const fn late(mut name: Name, labels: &'static [&'static str]) -> Name {
+    name.late = labels;
+    name
+}
+
+const fn sometimes(mut name: Name, labels: &'static [&'static str]) -> Name {
+    name.sometimes = labels;
+    name
 }
 
 const fn demand(class: Class, names: &'static [Name]) -> Family {
@@ -95,7 +154,10 @@ pub static FAMILIES: &[Family] = &[
         Class::FlowControl,
         &[
             name("llm_d_epp_flow_control_queue_size", FLOW),
-            name("inference_extension_flow_control_queue_size", FLOW),
+            late(
+                name("inference_extension_flow_control_queue_size", QUEUE),
+                QUEUE_LATE,
+            ),
         ],
     ),
     demand(
@@ -113,15 +175,27 @@ pub static FAMILIES: &[Family] = &[
             name("inference_model_running_requests", MODEL),
         ],
     ),
-    demand(Class::Request, &[name("llm_d_epp_inflight_requests", L4)]),
-    demand(Class::Request, &[name("llm_d_epp_inflight_tokens", L4)]),
+    demand(
+        Class::Inflight,
+        &[name("llm_d_epp_inflight_requests", INFLIGHT)],
+    ),
+    demand(
+        Class::Inflight,
+        &[name("llm_d_epp_inflight_tokens", INFLIGHT)],
+    ),
     repeated(
         Class::FlowControl,
         &[
-            name("llm_d_epp_flow_control_pool_saturation", INFERENCE_POOL),
-            name(
-                "inference_extension_flow_control_pool_saturation",
-                INFERENCE_POOL,
+            sometimes(
+                name("llm_d_epp_flow_control_pool_saturation", INFERENCE_POOL),
+                &["stage"],
+            ),
+            sometimes(
+                name(
+                    "inference_extension_flow_control_pool_saturation",
+                    INFERENCE_POOL,
+                ),
+                &["stage"],
             ),
         ],
     ),
@@ -132,9 +206,12 @@ pub static FAMILIES: &[Family] = &[
                 "llm_d_epp_flow_control_request_queue_duration_seconds",
                 FLOW_OUTCOME,
             ),
-            name(
-                "inference_extension_flow_control_request_queue_duration_seconds",
-                FLOW_OUTCOME,
+            late(
+                name(
+                    "inference_extension_flow_control_request_queue_duration_seconds",
+                    &["fairness_id", "outcome", "priority"],
+                ),
+                QUEUE_LATE,
             ),
         ],
     ),
@@ -145,9 +222,12 @@ pub static FAMILIES: &[Family] = &[
                 "llm_d_epp_flow_control_request_enqueue_duration_seconds",
                 &["fairness_id", "outcome", "priority"],
             ),
-            name(
-                "inference_extension_flow_control_request_enqueue_duration_seconds",
-                &["fairness_id", "outcome", "priority"],
+            sometimes(
+                name(
+                    "inference_extension_flow_control_request_enqueue_duration_seconds",
+                    &["outcome", "priority"],
+                ),
+                &["fairness_id"],
             ),
         ],
     ),
@@ -209,7 +289,10 @@ pub static FAMILIES: &[Family] = &[
         Class::Request,
         &[
             name("llm_d_epp_request_total", L4),
-            name("inference_objective_request_total", MODELS),
+            sometimes(
+                name("inference_objective_request_total", MODELS),
+                &["priority"],
+            ),
             name("inference_model_request_total", MODELS),
         ],
     ),
@@ -299,6 +382,9 @@ pub static FAMILIES: &[Family] = &[
 pub(crate) const REQUEST_LABELS: &[&str] =
     &["fairness_id", "model_name", "priority", "target_model_name"];
 
+/// The gauges by which gateways tell their build.
+pub(crate) const INFO: [&str; 2] = ["llm_d_epp_info", "inference_extension_info"];
+
 /// Labels that name the pool which a gateway serves: constant for a process (S3b).
 pub(crate) const POOL_LABELS: &[&str] = &["inference_pool", "name"];
 
@@ -346,15 +432,31 @@ impl Names {
                 .is_some_and(|(family, _, suffix)| family.demand && suffix.is_empty())
     }
 
-    /// Whether a page with such a metric would show `metric` if it had anything to show (S4a).
+    /// Whether a page with such a metric is that of a gateway that may show `metric` (S3a).
     pub fn witnesses<'n>(&'n self, metric: &'n str) -> impl Fn(&str) -> bool + 'n {
         let class = self.family(metric).map(|(family, _, _)| family.class);
         move |present| {
-            let given =
-                |(family, witness): &(String, String)| family == metric && witness == present;
-            self.witnesses.iter().any(given)
+            self.is_users_witness(metric, present)
                 || class.is_some_and(|class| is_class_witness(class, present))
         }
+    }
+
+    /// Whether a page with such a metric, and without `metric`, proves that there is nothing to show of it (S4a). Gauges
+    /// of the pool are there whenever their value is known: nothing proves that they would be 0.
+    pub fn absence_witnesses<'n>(&'n self, metric: &'n str) -> impl Fn(&str) -> bool + 'n {
+        let class = self
+            .family(metric)
+            .filter(|(family, _, _)| !family.replicated)
+            .map(|(family, _, _)| family.class);
+        move |present| {
+            self.is_users_witness(metric, present)
+                || class.is_some_and(|class| is_class_witness(class, present))
+        }
+    }
+
+    fn is_users_witness(&self, metric: &str, present: &str) -> bool {
+        let given = |(family, witness): &(String, String)| family == metric && witness == present;
+        self.witnesses.iter().any(given)
     }
 
     /// Whether negative samples of this gauge are the known race of the gateway and mean 0.
@@ -370,12 +472,70 @@ pub(crate) fn is_class_witness(class: Class, present: &str) -> bool {
             present.ends_with("flow_control_pool_saturation")
                 || present.ends_with("flow_control_dispatch_cycle_duration_seconds_count")
         }
+        Class::Inflight => {
+            present == "llm_d_epp_inflight_requests" || present == "llm_d_epp_inflight_tokens"
+        }
         Class::Request | Class::Pool => {
-            present == "inference_extension_info"
-                || present == "llm_d_epp_info"
+            INFO.contains(&present)
                 || present == "llm_d_epp_ready_endpoints"
                 || present.starts_with("inference_pool_")
         }
+    }
+}
+
+/// Which release lines a gateway uses the names of, by the gauges in which it tells its build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Lines {
+    router: bool,
+    legacy: bool,
+}
+
+impl Lines {
+    fn of(shows: impl Fn(&str) -> bool) -> Lines {
+        Lines {
+            router: shows(INFO[0]),
+            legacy: shows(INFO[1]),
+        }
+    }
+}
+
+/// Which release a gateway is of, as far as its page tells: by what it says of its build, else by the names that it
+/// uses. `None` where the page is no gateway's. `shows` says whether the page has a metric.
+pub(crate) fn release(build_ref: &str, shows: impl Fn(&str) -> bool) -> Option<String> {
+    let Lines { router, legacy } = Lines::of(shows);
+    let line = match (router, legacy) {
+        (false, false) => return None,
+        (false, true) => "GIE",
+        (true, _) => "router",
+    };
+    Some(match (build_ref, router, legacy) {
+        ("", true, true) => "router v0.9 or v0.10".to_owned(),
+        ("", true, false) => "router v0.11 or later".to_owned(),
+        ("", ..) => line.to_owned(),
+        (build_ref, ..) => format!("{line} {build_ref}"),
+    })
+}
+
+/// Under which of its names a gateway would show a family that it has not shown yet: the asked one, if it is of a
+/// release line whose names the gateway uses, else the newest that is (S8).
+pub(crate) fn expected_name(
+    family: &'static Family,
+    asked: &'static Name,
+    shows: impl Fn(&str) -> bool,
+) -> &'static Name {
+    let lines = Lines::of(shows);
+    let is_used = |name: &Name| {
+        if name.is_of_router() {
+            lines.router
+        } else {
+            lines.legacy
+        }
+    };
+    let newest = || family.names.iter().find(|name| is_used(name));
+    if is_used(asked) {
+        asked
+    } else {
+        newest().unwrap_or(asked)
     }
 }
 
@@ -384,11 +544,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_name_stands_in_two_rows_and_labels_are_sorted() {
+    fn no_name_stands_in_two_rows_and_no_label_twice_in_a_name() {
         let mut seen = std::collections::BTreeSet::new();
         for name in FAMILIES.iter().flat_map(|family| family.names) {
             assert!(seen.insert(name.family), "{}", name.family);
-            assert!(name.labels.is_sorted(), "{}", name.family);
+            let mut labels: Vec<&str> = name.all_labels().collect();
+            labels.sort_unstable();
+            labels.dedup();
+            assert_eq!(labels.len(), name.all_labels().count(), "{}", name.family);
         }
     }
 

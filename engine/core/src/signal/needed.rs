@@ -21,7 +21,7 @@ use crate::labels::Matcher;
 use crate::store::TargetId;
 
 use super::facts::{LEADER, START_TIME};
-use super::names::{Class, Names, POOL_LABELS, REQUEST_LABELS, is_class_witness};
+use super::names::{Class, INFO, Names, POOL_LABELS, REQUEST_LABELS, is_class_witness};
 use super::query::{Selector, SignalQuery};
 
 /// What is needed of every page, as of one moment.
@@ -45,6 +45,7 @@ impl RetainSet {
         let fits = |pattern: &Vec<Matcher>| pattern.iter().all(|one| one.matches(metric));
         self.all
             || [START_TIME, LEADER].contains(&metric)
+            || INFO.contains(&metric)
             || self.names.contains(metric)
             || self
                 .classes
@@ -135,7 +136,7 @@ fn is_same(conditions: &[Matcher], selector: &Selector) -> bool {
 
 /// Labels by which a caller may select one of a query's groups: proving its absence takes their values.
 fn labels_of(query: &SignalQuery) -> impl Iterator<Item = &str> {
-    let pinned = query.selectors.iter().flat_map(|selector| &selector.pins);
+    let required = query.selectors.iter().flat_map(Selector::required);
     let groups = |label: &&&str| {
         query
             .grouping
@@ -143,8 +144,8 @@ fn labels_of(query: &SignalQuery) -> impl Iterator<Item = &str> {
             .any(|group| group == "*" || group == **label)
     };
     let grouped = REQUEST_LABELS.iter().filter(groups).copied();
-    pinned
-        .map(|(label, _)| label.as_str())
+    required
+        .map(Matcher::name)
         .chain(grouped.collect::<Vec<_>>())
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct SignalQuery {
     pub(crate) parts: Vec<SignalQuery>,
     /// A combination whose parts cannot be told apart: its empty result proves nothing.
     pub(crate) is_opaque: bool,
+    /// Whether it is `absent(...)` or `absent_over_time(...)`, empty while there is something.
+    pub(crate) is_absent: bool,
 }
 
 /// One selector of it.
@@ -104,6 +106,11 @@ impl SignalQuery {
             .map(|used| Selector::from_use(used, window_ms))
             .collect();
         let grouping = grouping(query.plan());
+        let is_absent = matches!(
+            &peel(query.plan()).kind,
+            ExprKind::Call { function, .. }
+                if matches!(function.id, FunctionId::Absent | FunctionId::AbsentOverTime)
+        );
         Ok(SignalQuery {
             query,
             fallback,
@@ -113,11 +120,23 @@ impl SignalQuery {
             has_or,
             parts,
             is_opaque,
+            is_absent,
         })
     }
 }
 
 impl SignalQuery {
+    /// How far back the query looks, the longest way.
+    pub(crate) fn window_ms(&self) -> i64 {
+        let windows = self.selectors.iter().map(|selector| selector.window_ms);
+        windows.max().unwrap_or(0)
+    }
+
+    /// Whether it looks back to a time that is not known beforehand.
+    pub(crate) fn has_open_window(&self) -> bool {
+        self.window_ms() >= UNKNOWN_WINDOW_MS
+    }
+
     /// The metrics that it reads by a fixed name.
     pub(crate) fn metrics(&self) -> impl Iterator<Item = &str> {
         self.selectors
@@ -135,6 +154,28 @@ impl SignalQuery {
 }
 
 impl Selector {
+    /// The conditions that no series without the label can meet: an absence that they cause proves something only of series
+    /// that have it.
+    pub(crate) fn required(&self) -> impl Iterator<Item = &Matcher> {
+        let requires = |matcher: &&Matcher| matcher.name() != METRIC_NAME && !matcher.matches("");
+        self.matchers.iter().filter(requires)
+    }
+
+    /// As it is written, without its window: for reasons.
+    pub(crate) fn text(&self) -> String {
+        let conditions: Vec<String> = self
+            .matchers
+            .iter()
+            .filter(|matcher| self.metric.is_none() || matcher.name() != METRIC_NAME)
+            .map(Matcher::to_string)
+            .collect();
+        let metric = self.metric.as_deref().unwrap_or("");
+        match conditions.is_empty() {
+            true => metric.to_owned(),
+            false => format!("{metric}{{{}}}", conditions.join(", ")),
+        }
+    }
+
     /// The conditions on the metric name.
     pub(crate) fn name_matchers(&self) -> impl Iterator<Item = &Matcher> {
         let of_name = |matcher: &&Matcher| matcher.name() == METRIC_NAME;
@@ -170,7 +211,11 @@ const UNKNOWN_WINDOW_MS: i64 = i64::MAX / 4;
 /// How far back a query looks.
 fn window_ms(expr: &Expr) -> i64 {
     let length = |duration: &Duration| duration.fixed_ms().unwrap_or(UNKNOWN_WINDOW_MS).max(0);
-    let at = |at: Option<At>| if at.is_some() { UNKNOWN_WINDOW_MS } else { 0 };
+    // An instant query starts and ends at its own time.
+    let at = |at: Option<At>| match at {
+        Some(At::Time(_)) => UNKNOWN_WINDOW_MS,
+        Some(At::Start | At::End) | None => 0,
+    };
     let of_selector = |selector: &crate::promql::plan::Selector| {
         length(&selector.offset).saturating_add(at(selector.at))
     };

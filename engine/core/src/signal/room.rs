@@ -11,13 +11,14 @@ use crate::promql::Features;
 use crate::store::{Store, TargetId};
 use crate::time::Timestamp;
 
+use super::assessment::{Assessment, Pins};
 use super::facts::{ChangeKind, Facts};
 use super::names::Names;
 use super::ordinary::evaluate;
 use super::policy::Policy;
 use super::query::{Kind, SignalQuery};
 use super::reading::{Reading, SignalId};
-use super::scope::{self, Pins, Scope};
+use super::scope::{self, Scope};
 use super::view::SignalView;
 use super::watched::Signal;
 
@@ -30,8 +31,12 @@ pub(crate) struct Room {
     pub(crate) names: Names,
     pub(crate) features: Features,
     pub(crate) signals: Vec<Option<Signal>>,
+    /// The newest time of a page or a failure.
+    pub(super) now_ms: i64,
     /// The facts' epoch at which scopes were last worked out.
     scoped_epoch: u64,
+    /// When scopes have to be worked out again though the facts' epoch stands.
+    pub(super) rescope_ms: Option<i64>,
     pub(super) next_serial: u64,
     /// Grows whenever users change their names.
     pub(super) names_version: u64,
@@ -48,7 +53,9 @@ impl Room {
             names: Names::default(),
             features: Features::default(),
             signals: Vec::new(),
+            now_ms: i64::MIN,
             scoped_epoch: 0,
+            rescope_ms: None,
             next_serial: 0,
             names_version: 0,
             window_bytes: 0,
@@ -60,15 +67,39 @@ impl Room {
         self.signals.get(id.index())?.as_ref()
     }
 
+    /// What judgements look at, at this time and for a caller who pins these labels.
+    pub(crate) fn assessment<'a>(&'a self, now_ms: i64, pins: Pins<'a>) -> Assessment<'a> {
+        Assessment {
+            facts: &self.facts,
+            names: &self.names,
+            now_ms,
+            pins,
+        }
+    }
+
+    /// It is `now_ms`, by a page or a failure.
+    pub(crate) fn at(&mut self, now_ms: i64) {
+        self.now_ms = self.now_ms.max(now_ms);
+    }
+
     /// Works out what counts for each signal, where that may have changed.
     pub(crate) fn rescope(&mut self) {
-        if self.scoped_epoch == self.facts.epoch {
+        let is_due = self.rescope_ms.is_some_and(|at_ms| at_ms <= self.now_ms);
+        if self.scoped_epoch == self.facts.epoch && !is_due {
             return;
         }
         self.scoped_epoch = self.facts.epoch;
+        self.rescope_ms = None;
+        let look = Assessment {
+            facts: &self.facts,
+            names: &self.names,
+            now_ms: self.now_ms,
+            pins: &[],
+        };
         for signal in self.signals.iter_mut().flatten() {
-            signal.scope =
-                scope::of_query(&self.facts, &self.names, &signal.query, &signal.policy, &[]);
+            signal.scope = scope::of_query(look, &signal.query, &signal.policy);
+            let changes_ms = scope::changes_at_ms(look.facts, &signal.policy, look.now_ms);
+            self.rescope_ms = self.rescope_ms.into_iter().chain(changes_ms).min();
         }
     }
 
@@ -107,16 +138,11 @@ impl Room {
 
     /// Gives a signal another policy; what it has seen stays (S1b).
     pub(crate) fn set_policy(&mut self, id: SignalId, policy: Policy) {
-        let Room {
-            facts,
-            names,
-            signals,
-            ..
-        } = self;
-        if let Some(signal) = signals.get_mut(id.index()).and_then(Option::as_mut) {
+        if let Some(signal) = self.signals.get_mut(id.index()).and_then(Option::as_mut) {
             signal.policy = policy;
-            signal.scope = scope::of_query(facts, names, &signal.query, &signal.policy, &[]);
         }
+        self.facts.epoch += 1;
+        self.rescope();
     }
 
     pub(crate) fn unwatch(&mut self, id: SignalId) {
@@ -149,8 +175,14 @@ impl Room {
             signals,
             ..
         } = self;
+        let look = Assessment {
+            facts,
+            names,
+            now_ms,
+            pins: &[],
+        };
         for signal in signals.iter_mut().flatten() {
-            signal.note(facts, names, now_ms);
+            signal.note(look);
         }
     }
 
@@ -169,6 +201,7 @@ impl Room {
         at: Timestamp,
         error: &str,
     ) {
+        self.at(at.ms());
         let froze = self.facts.failed(target, at.ms(), error);
         self.rescope();
         if froze {
@@ -211,7 +244,7 @@ impl Room {
                 let hidden = &signal.hidden(facts, at.ms());
                 let view = SignalView::new(Arc::clone(store), facts, names, hidden, at.ms());
                 let result = evaluate(&signal.query, &view, at, &signal.policy.options());
-                signal.take(result, facts, at.ms());
+                signal.take(result, facts, names, at.ms());
             }
         }
     }
@@ -221,7 +254,7 @@ impl Room {
         let signal = self.signal(id)?;
         // Far enough for everybody, and no arithmetic on it can overflow.
         let now_ms = now.ms().clamp(-NOW_MS_MAX, NOW_MS_MAX);
-        Some(signal.read(&self.facts, &self.names, now_ms, pins))
+        Some(signal.read(self.assessment(now_ms, pins)))
     }
 }
 

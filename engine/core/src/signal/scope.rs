@@ -1,17 +1,16 @@
 //! Which targets count for a query (S3): groups that ever exposed what it reads, less the targets that its pinned
-//! labels contradict, less standbys.
+//! labels contradict, less standbys, less targets that never gave a page and that nothing says to belong there.
 
 use std::collections::BTreeSet;
 
+use crate::scrape::REPORT;
 use crate::store::TargetId;
 
+use super::assessment::{Assessment, Pins};
 use super::facts::{Facts, TargetFacts};
 use super::names::{Class, Names, POOL_LABELS};
 use super::policy::Policy;
 use super::query::{Selector, SignalQuery};
-
-/// Labels that the caller or a group pins beside the query's own.
-pub(crate) type Pins<'a> = &'a [(String, String)];
 
 /// What counts for a query.
 #[derive(Debug, Default)]
@@ -22,6 +21,8 @@ pub(crate) struct Scope {
     pub(crate) standby: Vec<TargetId>,
     /// Every other target that discovery lists: what it shows is not this query's.
     pub(crate) excluded: Vec<TargetId>,
+    /// Those of the excluded that never gave a good page and are no longer waited for (S3c), in order of id.
+    pub(crate) given_up: Vec<TargetId>,
     /// Selectors that nothing ever matched.
     pub(crate) never_seen: Vec<usize>,
     /// Groups in scope.
@@ -36,31 +37,41 @@ impl Scope {
 }
 
 /// S3f: the union over the query's selectors.
-pub(crate) fn of_query(
-    facts: &Facts,
-    names: &Names,
-    query: &SignalQuery,
-    policy: &Policy,
-    pins: Pins<'_>,
-) -> Scope {
+pub(crate) fn of_query(look: Assessment<'_>, query: &SignalQuery, policy: &Policy) -> Scope {
+    let Assessment {
+        facts, names, pins, ..
+    } = look;
     let mut scope = Scope::default();
-    let (mut counting, mut standby) = (BTreeSet::new(), BTreeSet::new());
+    let (mut counting, mut standby, mut given_up) =
+        (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for (index, selector) in query.selectors.iter().enumerate() {
         let groups: BTreeSet<&str> = facts
             .groups
             .iter()
-            .filter(|(_, group)| exposes(group.ever.iter().map(|m| &**m), names, selector))
+            .filter(|(_, group)| {
+                is_report(selector) || exposes(group.ever.iter().map(|m| &**m), names, selector)
+            })
             .map(|(name, _)| name.as_str())
             .collect();
         if groups.is_empty() {
             scope.never_seen.push(index);
         }
+        let fits = |target: &TargetFacts| {
+            allowed(policy, target) && contradiction(target, names, selector, pins).is_none()
+        };
+        let satisfied = facts.listed().any(|(_, target)| {
+            target.last_good_ms.is_some() && groups.contains(target.group.as_str()) && fits(target)
+        });
         for (id, target) in facts.listed() {
-            let in_scope = target.last_good_ms.is_none() || groups.contains(target.group.as_str());
-            if !in_scope || !allowed(policy, target) || contradicts(target, names, selector, pins) {
+            let is_new = target.last_good_ms.is_none();
+            if !(is_new || groups.contains(target.group.as_str())) || !fits(target) {
                 continue;
             }
-            if is_standby(facts, id, target) {
+            let waits = || is_waited_for(look, target, policy);
+            if is_new && satisfied && !waits() && !belongs(look, target, selector, policy, &groups)
+            {
+                given_up.insert(id);
+            } else if is_standby(facts, id, target) {
                 standby.insert(id);
             } else {
                 counting.insert(id);
@@ -73,9 +84,53 @@ pub(crate) fn of_query(
         .map(|(id, _)| id)
         .filter(|id| !counting.contains(id) && !standby.contains(id));
     scope.excluded = others.collect();
+    given_up.retain(|id| scope.excluded.contains(id));
+    scope.given_up = given_up.into_iter().collect();
     scope.counting = counting.into_iter().collect();
     scope.standby = standby.into_iter().collect();
     scope
+}
+
+/// When a scope may change by time alone: as soon as a target that never gave a good page is no longer waited for.
+pub(crate) fn changes_at_ms(facts: &Facts, policy: &Policy, now_ms: i64) -> Option<i64> {
+    let never_good = facts
+        .listed()
+        .filter(|(_, target)| target.last_good_ms.is_none());
+    never_good
+        .filter_map(|(_, target)| waited_for_until_ms(target, policy))
+        .filter(|&until_ms| until_ms > now_ms)
+        .min()
+}
+
+fn waited_for_until_ms(target: &TargetFacts, policy: &Policy) -> Option<i64> {
+    let wait_ms = target.first_page_wait_ms().max(policy.hold_ms.unwrap_or(0));
+    Some(target.first_attempt_ms()?.saturating_add(wait_ms))
+}
+
+/// Whether a target without any good page may still give its first one in time.
+fn is_waited_for(look: Assessment<'_>, target: &TargetFacts, policy: &Policy) -> bool {
+    waited_for_until_ms(target, policy).is_none_or(|until_ms| look.now_ms < until_ms)
+}
+
+/// Whether a label or its job says that a target which never gave a page has to do with a selector that others satisfy:
+/// it is of the same job, or has a label that is pinned.
+fn belongs(
+    look: Assessment<'_>,
+    target: &TargetFacts,
+    selector: &Selector,
+    policy: &Policy,
+    groups: &BTreeSet<&str>,
+) -> bool {
+    let job = target.labels.get("job");
+    let shares_job = look.facts.listed().any(|(_, other)| {
+        other.last_good_ms.is_some()
+            && other.labels.get("job") == job
+            && groups.contains(other.group.as_str())
+    });
+    let mut pins = selector.pins.iter().chain(look.pins);
+    shares_job
+        || !policy.jobs.is_empty()
+        || pins.any(|(label, value)| target.labels.get(label) == Some(value))
 }
 
 fn allowed(policy: &Policy, target: &TargetFacts) -> bool {
@@ -84,6 +139,14 @@ fn allowed(policy: &Policy, target: &TargetFacts) -> bool {
             .jobs
             .iter()
             .any(|job| target.labels.get("job") == Some(job))
+}
+
+/// Whether a selector reads a series about scrapes (`up`, ...), which every target has.
+pub(crate) fn is_report(selector: &Selector) -> bool {
+    selector
+        .metric
+        .as_ref()
+        .is_some_and(|metric| REPORT.contains(&metric.as_str()))
 }
 
 /// S3a: among these metrics is the selector's, an equivalent, or a witness. A selector without a fixed name asks only
@@ -105,36 +168,64 @@ pub(crate) fn exposes<'m>(
     })
 }
 
-/// S3b: a pinned label that the target's own labels, or the pools that its pages named, rule out.
-pub(crate) fn contradicts(
-    target: &TargetFacts,
+/// What rules a target out for a selector (S3b).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Contradiction<'a> {
+    /// All of its series have another value for this label.
+    Label {
+        label: &'a str,
+        wanted: String,
+        has: &'a str,
+    },
+    /// Its process serves other pools.
+    Pool { wanted: &'a str },
+}
+
+/// S3b: a pinned label that the target's own labels, or the pools that its process named, rule out. Labels that series of
+/// the target replace say nothing: those of the series decide.
+pub(crate) fn contradiction<'a>(
+    target: &'a TargetFacts,
     names: &Names,
-    selector: &Selector,
-    pins: Pins<'_>,
-) -> bool {
-    let own = selector.matchers.iter().any(|matcher| {
-        target
-            .labels
-            .get(matcher.name())
-            .is_some_and(|value| !matcher.matches(value))
+    selector: &'a Selector,
+    pins: Pins<'a>,
+) -> Option<Contradiction<'a>> {
+    let own = selector.matchers.iter().find_map(|matcher| {
+        let has = target.constant_label(matcher.name())?;
+        (!matcher.matches(has)).then(|| Contradiction::Label {
+            label: matcher.name(),
+            wanted: matcher.to_string(),
+            has,
+        })
     });
-    let pinned = selector.pins.iter().chain(pins).any(|(label, value)| {
-        target.labels.get(label).is_some_and(|have| have != value)
-            || (POOL_LABELS.contains(&label.as_str())
-                && !target.pools.is_empty()
-                && is_pool_pin(names, selector, label)
-                && !target.pools.contains(value))
-    });
-    own || pinned
+    let mut pinned = selector.pins.iter().chain(pins);
+    own.or_else(|| {
+        pinned.find_map(|(label, value)| {
+            if let Some(has) = target.constant_label(label).filter(|has| has != value) {
+                return Some(Contradiction::Label {
+                    label,
+                    wanted: format!("{label}={value:?}"),
+                    has,
+                });
+            }
+            let other_pool = !target.pools.is_empty()
+                && !target.pools.contains(value)
+                && target.constant_label(label).is_none()
+                && is_pool_pin(names, selector, label);
+            other_pool.then_some(Contradiction::Pool { wanted: value })
+        })
+    })
 }
 
 /// `name` means the pool only on pool families.
-fn is_pool_pin(names: &Names, selector: &Selector, label: &str) -> bool {
+pub(crate) fn is_pool_pin(names: &Names, selector: &Selector, label: &str) -> bool {
     let is_pool = |metric: &String| {
         let family = names.family(metric);
         family.is_some_and(|(family, _, _)| family.class == Class::Pool)
     };
-    label == "inference_pool" || selector.metric.as_ref().is_some_and(is_pool)
+    match label {
+        "inference_pool" => true,
+        label => POOL_LABELS.contains(&label) && selector.metric.as_ref().is_some_and(is_pool),
+    }
 }
 
 /// S3d. A target stands by while its page says that it does not hold a lease that another's newest page holds; a

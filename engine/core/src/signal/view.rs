@@ -1,7 +1,7 @@
 //! The signal view: failed scrapes are passed over, a frozen target is seen as it was at its last good scrape, a
 //! target that stands by frozen is not seen, and families answer to all their names (S8).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -14,15 +14,17 @@ use crate::promql::select::{
 use crate::store::{ClockId, ClockVisibility, SelectionSnapshot, Store, Visibility};
 
 use super::facts::{Facts, NamesSeen};
-use super::names::{FAMILIES, Name, Names};
+use super::names::{FAMILIES, Family, Name, Names};
 
 /// What the view needs to know of one target.
 #[derive(Clone, Debug)]
 pub(crate) struct TargetLens {
     clock_visibility: ClockVisibility,
     names_seen: NamesSeen,
-    /// The pool that it serves, where its pages named exactly one.
+    /// The pool that it serves, where its process named exactly one.
     pool: Option<String>,
+    /// Metrics that it shows without the pool that other versions give them.
+    without_pool: Vec<String>,
 }
 
 /// The store as signals see it at one moment.
@@ -51,13 +53,11 @@ impl SignalView {
                 Some(good_ms) => ClockVisibility::Delayed((now_ms - good_ms).max(0)),
                 None => ClockVisibility::Delayed(0),
             };
-            let pool = (target.pools.len() == 1)
-                .then(|| target.pools.first().cloned())
-                .flatten();
             Some(TargetLens {
                 clock_visibility,
                 names_seen: target.names_seen.clone(),
-                pool,
+                pool: target.certain_pool().map(str::to_owned),
+                without_pool: target.metrics_without_pool(names),
             })
         });
         SignalView {
@@ -71,20 +71,14 @@ impl SignalView {
         self.targets.get(clock.index() / 2)?.as_ref()
     }
 
+    /// Series of a family that some targets show in another form than they were asked for, in the asked form.
     fn derived(
         &self,
         request: &SelectRequest<'_>,
-        row: usize,
-        asked: usize,
-        instead: usize,
-        suffix: &str,
+        form: Form<'_>,
     ) -> Result<Vec<(Labels, Samples)>, QueryError> {
-        let family = &FAMILIES[row];
-        let (want, have) = (&family.names[asked], &family.names[instead]);
-        let mut matchers = vec![Matcher::equal(
-            METRIC_NAME,
-            &format!("{}{suffix}", have.family),
-        )];
+        let (want, have) = (form.want(), form.have());
+        let mut matchers = vec![Matcher::equal(METRIC_NAME, &form.have_metric())];
         let mut after = Vec::new();
         for matcher in request
             .matchers
@@ -92,42 +86,37 @@ impl SignalView {
             .filter(|matcher| matcher.name() != METRIC_NAME)
         {
             let label = matcher.name();
-            if has(have, label) && !has(want, label) {
+            if label == "inference_pool" && want.may_have(label) {
+                after.push(matcher.clone());
+            } else if have.may_have(label) && !want.may_have(label) {
                 // Under the name that was asked for, the label does not exist.
                 if !matcher.matches("") {
                     return Ok(Vec::new());
                 }
-            } else if has(want, label) && !has(have, label) {
-                if label != "inference_pool" {
-                    return Err(missing_label(want, have, label));
-                }
-                after.push(matcher.clone());
+            } else if want.may_have(label) && !have.may_have(label) {
+                return Err(missing_label(want, have, label));
             } else {
                 matchers.push(matcher.clone());
             }
         }
-        let only = DerivedLens {
-            view: self,
-            row,
-            asked,
-            instead,
-        };
         let inner = SelectRequest {
             matchers: &matchers,
             projection: Projection::All,
             last_only: false,
             ..*request
         };
-        let frame = SelectionSnapshot::copy(&self.store, &inner, &only);
+        let frame = SelectionSnapshot::copy(&self.store, &inner, &FormLens { view: self, form });
         refuse_own_times(&frame)?;
         let mut sums = Sums::default();
         let mut samples = Samples::default();
         for index in 0..frame.len() {
-            let pool = frame
-                .clock(index)
-                .and_then(|clock| self.target(clock))
-                .and_then(|t| t.pool.as_deref());
-            let labels = rename(frame.labels(index), want, have, suffix, pool);
+            let target = frame.clock(index).and_then(|clock| self.target(clock));
+            let pool = target.and_then(|target| target.pool.as_deref());
+            let labels = form.labels(frame.labels(index), pool);
+            let of_pool = labels.get("inference_pool").is_some();
+            if let Some(matcher) = after.iter().find(|_| !of_pool) {
+                return Err(pool_not_certain(&form.have_metric(), matcher));
+            }
             if after
                 .iter()
                 .all(|matcher: &Matcher| matcher.matches_labels(&labels))
@@ -137,6 +126,75 @@ impl SignalView {
             }
         }
         Ok(sums.finish())
+    }
+
+    /// The forms in which targets show a family, beside the asked one.
+    fn other_forms<'a>(&self, asked: Form<'a>) -> BTreeSet<(usize, bool)> {
+        let forms = self
+            .targets
+            .iter()
+            .flatten()
+            .map(|target| target.form(asked));
+        forms.filter(|&form| form != asked.key()).collect()
+    }
+}
+
+/// A family under one of its names, with its pool or without, as some target shows it; and the name that was asked for.
+#[derive(Clone, Copy)]
+struct Form<'a> {
+    family: &'static Family,
+    row: usize,
+    asked: usize,
+    suffix: &'a str,
+    /// Whether the selector names the pool.
+    names_pool: bool,
+    /// The name under which it is shown.
+    clock_visibility: usize,
+    without_pool: bool,
+}
+
+impl Form<'_> {
+    fn want(&self) -> &'static Name {
+        &self.family.names[self.asked]
+    }
+
+    fn have(&self) -> &'static Name {
+        &self.family.names[self.clock_visibility]
+    }
+
+    fn have_metric(&self) -> String {
+        format!("{}{}", self.have().family, self.suffix)
+    }
+
+    fn key(&self) -> (usize, bool) {
+        (self.clock_visibility, self.without_pool)
+    }
+
+    /// The labels of a series that is shown in this form, as the asked form has them.
+    fn labels(&self, labels: &Labels, pool: Option<&str>) -> Labels {
+        let (want, have) = (self.want(), self.have());
+        let mut builder = labels.to_builder();
+        builder.retain(|label| !have.may_have(label) || want.may_have(label));
+        builder.set(METRIC_NAME, &format!("{}{}", want.family, self.suffix));
+        let lacks = want.may_have("inference_pool") && labels.get("inference_pool").is_none();
+        if let (true, Some(pool)) = (lacks, pool) {
+            builder.set("inference_pool", pool);
+        }
+        builder.build()
+    }
+}
+
+impl TargetLens {
+    /// In which form the target shows a family that was asked for.
+    fn form(&self, asked: Form<'_>) -> (usize, bool) {
+        let clock_visibility = self.names_seen.reads_as(asked.row, asked.asked);
+        let form = Form {
+            clock_visibility,
+            ..asked
+        };
+        let is_derived = self.pool.is_some() || asked.names_pool;
+        let without_pool = is_derived && self.without_pool.contains(&form.have_metric());
+        (clock_visibility, without_pool)
     }
 }
 
@@ -155,21 +213,19 @@ impl Visibility for SignalView {
     }
 }
 
-/// Only targets from which a family is read under this name.
-struct DerivedLens<'a> {
+/// Only targets that show a family in this form.
+struct FormLens<'a> {
     view: &'a SignalView,
-    row: usize,
-    asked: usize,
-    instead: usize,
+    form: Form<'a>,
 }
 
-impl Visibility for DerivedLens<'_> {
+impl Visibility for FormLens<'_> {
     fn clock_visibility(&self, clock: ClockId) -> ClockVisibility {
-        let target = self.view.target(clock);
-        let reads = target.map_or(self.asked, |target| {
-            target.names_seen.reads_as(self.row, self.asked)
-        });
-        if reads == self.instead {
+        let form = match self.view.target(clock) {
+            Some(target) => target.form(self.form),
+            None => (self.form.asked, false),
+        };
+        if form == self.form.key() {
             self.view.clock_visibility(clock)
         } else {
             ClockVisibility::Hidden
@@ -193,37 +249,55 @@ impl View for SignalView {
             refuse_own_times(&frame)?;
             return Ok(Box::new(frame));
         };
-        let row = FAMILIES
+        let names_pool = request
+            .matchers
             .iter()
-            .position(|have| std::ptr::eq(have, family))
-            .unwrap_or_default();
-        let asked = family
-            .names
-            .iter()
-            .position(|have| have.family == name.family)
-            .unwrap_or_default();
-        let instead: std::collections::BTreeSet<usize> = self
-            .targets
-            .iter()
-            .flatten()
-            .map(|target| target.names_seen.reads_as(row, asked))
-            .collect();
-        let lens = DerivedLens {
-            view: self,
-            row,
-            asked,
-            instead: asked,
+            .any(|m| m.name() == "inference_pool");
+        let asked = Form {
+            names_pool,
+            ..asked_form(family, name, suffix)
         };
-        let own = SelectionSnapshot::copy(&self.store, request, &lens);
+        let own = SelectionSnapshot::copy(
+            &self.store,
+            request,
+            &FormLens {
+                view: self,
+                form: asked,
+            },
+        );
         refuse_own_times(&own)?;
         let mut derived = Vec::new();
-        for &instead in instead.iter().filter(|&&instead| instead != asked) {
-            derived.extend(self.derived(request, row, asked, instead, suffix)?);
+        for (clock_visibility, without_pool) in self.other_forms(asked) {
+            let form = Form {
+                clock_visibility,
+                without_pool,
+                ..asked
+            };
+            derived.extend(self.derived(request, form)?);
         }
         if derived.is_empty() {
             return Ok(Box::new(own));
         }
         Ok(Box::new(WithDerived { own, derived }))
+    }
+}
+
+/// A family as it is asked for.
+fn asked_form<'a>(family: &'static Family, name: &'static Name, suffix: &'a str) -> Form<'a> {
+    let row = FAMILIES.iter().position(|have| std::ptr::eq(have, family));
+    let asked = family
+        .names
+        .iter()
+        .position(|have| have.family == name.family)
+        .unwrap_or_default();
+    Form {
+        family,
+        row: row.unwrap_or_default(),
+        asked,
+        suffix,
+        names_pool: false,
+        clock_visibility: asked,
+        without_pool: false,
     }
 }
 
@@ -240,10 +314,6 @@ fn refuse_own_times(frame: &SelectionSnapshot) -> Result<(), QueryError> {
     }
 }
 
-fn has(name: &Name, label: &str) -> bool {
-    name.labels.contains(&label)
-}
-
 fn missing_label(want: &Name, have: &Name, label: &str) -> QueryError {
     QueryError::Execution(format!(
         "a gateway exposes {} only as {}, which has no label {label:?}; drop the label from the query, or upgrade the \
@@ -252,18 +322,12 @@ fn missing_label(want: &Name, have: &Name, label: &str) -> QueryError {
     ))
 }
 
-fn rename(labels: &Labels, want: &Name, have: &Name, suffix: &str, pool: Option<&str>) -> Labels {
-    let mut builder = labels.to_builder();
-    builder.retain(|label| !has(have, label) || has(want, label));
-    builder.set(METRIC_NAME, &format!("{}{suffix}", want.family));
-    if let (true, false, Some(pool)) = (
-        has(want, "inference_pool"),
-        has(have, "inference_pool"),
-        pool,
-    ) {
-        builder.set("inference_pool", pool);
-    }
-    builder.build()
+fn pool_not_certain(metric: &str, matcher: &Matcher) -> QueryError {
+    QueryError::Execution(format!(
+        "a gateway shows {metric} without the label inference_pool, and its page does not name exactly one pool, so \
+         whether {matcher} fits is not known; drop the label from the query, or upgrade the gateway (GIE v1.3.0 gives \
+         the label)"
+    ))
 }
 
 /// Sums per label set and time. At a time at which all parts have ended, the sum ends.

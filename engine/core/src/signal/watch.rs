@@ -4,17 +4,18 @@
 //! so far. Neither the reading of the text nor the look at those series holds up a commit: both happen without the
 //! room's lock, the latter in batches.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use hashbrown::{HashMap, HashSet};
 use parking_lot::RwLock;
 
+use crate::labels::{METRIC_NAME, Matcher};
 use crate::limits::{READ_BATCH_ROWS, REMEMBERED_VALUES_MAX, SIGNALS_MAX};
 use crate::promql::QueryError;
-use crate::store::{ClockId, SeriesId, Store, TargetId};
+use crate::store::{ClockId, SeriesId, Store, TargetId, for_each_match};
 
 use super::policy::Policy;
-use super::query::SignalQuery;
+use super::query::{Selector, SignalQuery};
 use super::reading::SignalId;
 use super::room::Room;
 use super::scope;
@@ -22,6 +23,9 @@ use super::watched::Signal;
 
 /// Values of a label, by the targets that have them.
 type Values = HashMap<TargetId, HashSet<Box<str>>>;
+
+/// Label names of a metric, by the targets that show it.
+type LabelNames = HashMap<TargetId, BTreeSet<Box<str>>>;
 
 /// Adds a signal.
 pub(crate) fn watch(
@@ -31,13 +35,20 @@ pub(crate) fn watch(
     policy: Policy,
 ) -> Result<SignalId, QueryError> {
     let (query, names_version) = parse(room, text)?;
-    // From here on pages tell of these labels; what was on pages before is looked up.
-    let labels = remember(&mut room.write(), &query);
+    // From here on pages tell of these labels and metrics; what was on pages before is looked up.
+    let (labels, metrics) = remember(&mut room.write(), &query);
     let seen: Vec<(String, Values)> = labels
         .into_iter()
         .map(|label| {
             let values = values_of(store, &label);
             (label, values)
+        })
+        .collect();
+    let shown: Vec<(String, LabelNames)> = metrics
+        .into_iter()
+        .map(|metric| {
+            let labels = label_names_of(store, &metric);
+            (metric, labels)
         })
         .collect();
     let mut room = room.write();
@@ -46,6 +57,12 @@ pub(crate) fn watch(
             values
                 .iter()
                 .for_each(|value| room.facts.see(target, label, value));
+        }
+    }
+    for (metric, targets) in &shown {
+        for (&target, labels) in targets {
+            let labels = labels.iter().map(|label| &**label);
+            room.facts.learn_labels(target, metric, labels);
         }
     }
     // Users' own names were changed meanwhile, by which queries are judged: rare, so once more under the lock.
@@ -63,12 +80,40 @@ fn parse(room: &RwLock<Room>, text: &str) -> Result<(SignalQuery, u64), QueryErr
     Ok((SignalQuery::parse(text, &features, &names)?, version))
 }
 
-/// Labels that the query pins and that were not remembered so far.
-fn remember(room: &mut Room, query: &SignalQuery) -> Vec<String> {
-    let pins = query.selectors.iter().flat_map(|selector| &selector.pins);
-    pins.filter(|(label, _)| room.facts.remember(label))
-        .map(|(label, _)| label.clone())
-        .collect()
+/// Labels by which the query selects and whose values were not remembered so far, and metrics that no signal read.
+fn remember(room: &mut Room, query: &SignalQuery) -> (Vec<String>, Vec<String>) {
+    let Room { facts, names, .. } = room;
+    let required = query.selectors.iter().flat_map(Selector::required);
+    let labels = required
+        .filter(|matcher| facts.remember(matcher.name()))
+        .map(|matcher| matcher.name().to_owned())
+        .collect();
+    let metrics = query.metrics();
+    let metrics = metrics.flat_map(|metric| facts.watch_metric(metric, names));
+    (labels, metrics.collect())
+}
+
+/// The label names that present series of a metric have, by their targets.
+fn label_names_of(store: &RwLock<Store>, metric: &str) -> LabelNames {
+    let mut found = LabelNames::new();
+    for_each_match(
+        store,
+        &[Matcher::equal(METRIC_NAME, metric)],
+        |store, id| {
+            let row = store.series.row(id);
+            if row.is_present() && row.clock != ClockId::EXPLICIT && row.clock != ClockId::NONE {
+                let names = found.entry(TargetId(row.clock.0 / 2)).or_default();
+                let labels = store.series.labels(id);
+                for (name, _) in labels.iter() {
+                    if !names.contains(name) {
+                        names.insert(name.into());
+                    }
+                }
+            }
+            0
+        },
+    );
+    found
 }
 
 /// Every value of a label that some series has, with the targets that have it. Series that come meanwhile may be
@@ -118,10 +163,14 @@ impl Room {
             )));
         }
         for metric in query.metrics() {
+            // Known already, unless users' names have changed since; then the next lines tell.
             self.facts.watch_metric(metric, &self.names);
         }
         self.facts.needs.add(&query, &self.names);
-        let scope = scope::of_query(&self.facts, &self.names, &query, &policy, &[]);
+        let look = self.assessment(self.now_ms, &[]);
+        let scope = scope::of_query(look, &query, &policy);
+        let changes_ms = scope::changes_at_ms(look.facts, &policy, look.now_ms);
+        self.rescope_ms = self.rescope_ms.into_iter().chain(changes_ms).min();
         self.next_serial += 1;
         let signal = Signal {
             text: text.to_owned(),
@@ -136,7 +185,8 @@ impl Room {
             serial: self.next_serial,
             pages: 0,
             empty_parts: Vec::new(),
-            unclamped: None,
+            measured: None,
+            first_measured_ms: None,
             numbers: Vec::new(),
             grace: None,
             transitions: VecDeque::new(),

@@ -9,7 +9,9 @@ use crate::limits::TRANSITIONS_MAX;
 use crate::store::{Store, TargetId};
 use crate::time::Timestamp;
 
+use super::assessment::Assessment;
 use super::facts::{ChangeKind, Facts};
+use super::grace::{Grace, Measured};
 use super::judge::{self, Verdict};
 use super::names::Names;
 use super::ordinary::{Evaluated, Outcome};
@@ -41,20 +43,14 @@ pub(crate) struct Signal {
     pub(crate) pages: u64,
     /// Which parts of the query were empty at the newest evaluation.
     pub(super) empty_parts: Vec<usize>,
-    /// The newest evaluation at which everything was fresh and no grace ran.
-    pub(super) unclamped: Option<(i64, Vec<(Labels, f64)>)>,
+    /// The newest evaluation at which everything was fresh.
+    pub(super) measured: Option<Measured>,
+    /// The first one.
+    pub(super) first_measured_ms: Option<i64>,
     /// Per group, the last result that was a number, for `nan: last`.
     pub(super) numbers: Vec<(Labels, f64)>,
     pub(super) grace: Option<Grace>,
     pub(crate) transitions: VecDeque<Transition>,
-}
-
-/// The time after a change of process (S6).
-pub(super) struct Grace {
-    pub(super) start_ms: i64,
-    /// What was true before, if it is young enough to stand in.
-    pub(super) floor: Vec<(Labels, f64)>,
-    pub(super) why: String,
 }
 
 fn is_frozen(facts: &Facts, id: TargetId, at_ms: i64) -> bool {
@@ -102,13 +98,13 @@ impl Signal {
             let why = format!(
                 "the query reads {series} series, at most {max} may be read here: select fewer"
             );
-            self.take(Err(why), facts, at_ms);
+            self.take(Err(why), facts, names, at_ms);
         } else if done {
             let outcome = Outcome {
                 values,
                 empty_parts,
             };
-            self.take(Ok(outcome), facts, at_ms);
+            self.take(Ok(outcome), facts, names, at_ms);
         } else {
             self.result = error.map_or(Ok(values), Err);
             self.empty_parts = empty_parts;
@@ -147,39 +143,26 @@ impl Signal {
         self.scope.excluded.iter().chain(frozen).copied().collect()
     }
 
+    /// A process that counts has changed (S6a).
     pub(super) fn start_grace(&mut self, name: &str, kind: &ChangeKind, at_ms: i64) {
-        let grace_ms = self.policy.restart_grace_ms;
-        if self
-            .grace
-            .as_ref()
-            .is_some_and(|grace| at_ms - grace.start_ms < grace_ms)
-        {
-            return;
-        }
-        let floor = match &self.unclamped {
-            Some((before_ms, values)) if at_ms - before_ms < grace_ms => values.clone(),
-            _ => Vec::new(),
-        };
-        let why = match kind {
-            ChangeKind::Restarted => format!("{name} restarted"),
-            ChangeKind::LeftDiscovery => format!("{name} left discovery"),
-            ChangeKind::LeadershipMoved => format!("leadership moved, as {name} says"),
-        };
-        self.grace = Some(Grace {
-            start_ms: at_ms,
-            floor,
-            why,
-        });
+        self.grace = Some(Grace::start(
+            self.grace.take(),
+            self.measured.as_ref(),
+            (name, kind),
+            at_ms,
+            self.policy.restart_grace_ms,
+        ));
     }
 
+    /// The grace that runs, for what is smoothed over.
     pub(super) fn grace(&self, now_ms: i64) -> Option<&Grace> {
-        let grace = self.grace.as_ref()?;
-        (self.query.kind == Kind::Demand && now_ms - grace.start_ms < self.policy.restart_grace_ms)
-            .then_some(grace)
+        let runs = |grace: &&Grace| grace.runs(now_ms, self.policy.restart_grace_ms);
+        let grace = self.grace.as_ref().filter(runs);
+        grace.filter(|_| self.query.kind == Kind::Demand)
     }
 
     /// A new result, as of `at_ms`.
-    pub(crate) fn take(&mut self, outcome: Evaluated, facts: &Facts, at_ms: i64) {
+    pub(crate) fn take(&mut self, outcome: Evaluated, facts: &Facts, names: &Names, at_ms: i64) {
         self.empty_parts.clear();
         self.result = outcome.map(|outcome| {
             self.empty_parts = outcome.empty_parts;
@@ -187,9 +170,14 @@ impl Signal {
         });
         self.at_ms = Some(at_ms);
         self.outdated = false;
-        let fresh =
-            judge::targets(facts, &self.scope, &self.query, &self.policy, at_ms) == Verdict::Fresh;
-        if let (Ok(values), true, true) = (&self.result, fresh, self.grace(at_ms).is_none()) {
+        let look = Assessment {
+            facts,
+            names,
+            now_ms: at_ms,
+            pins: &[],
+        };
+        let fresh = judge::targets(look, &self.scope, &self.query, &self.policy) == Verdict::Fresh;
+        if let (Ok(values), true) = (&self.result, fresh) {
             let keeps_numbers = self.policy.nan == Nan::Last;
             for (labels, value) in values
                 .iter()
@@ -200,15 +188,16 @@ impl Signal {
                     None => self.numbers.push((labels.clone(), *value)),
                 }
             }
-            let unclamped = self.unclamped.get_or_insert_with(Default::default);
-            unclamped.0 = at_ms;
-            unclamped.1.clone_from(values);
+            self.first_measured_ms.get_or_insert(at_ms);
+            let measured = self.measured.get_or_insert_with(Default::default);
+            measured.0 = at_ms;
+            measured.1.clone_from(values);
         }
     }
 
     /// Remembers what the signal says, where that is another state than before.
-    pub(super) fn note(&mut self, facts: &Facts, names: &Names, now_ms: i64) {
-        let reading = self.read(facts, names, now_ms, &[]);
+    pub(super) fn note(&mut self, look: Assessment<'_>) {
+        let reading = self.read(look);
         let kind = std::mem::discriminant(&reading.state);
         if self
             .transitions
@@ -222,7 +211,7 @@ impl Signal {
         }
         let value = reading.elements.first().map(|element| element.value);
         self.transitions.push_back(Transition {
-            time: Timestamp::from_ms(now_ms),
+            time: Timestamp::from_ms(look.now_ms),
             state: reading.state,
             value,
         });

@@ -9,8 +9,8 @@ use hashbrown::HashSet;
 use super::Writer;
 use crate::exposition::{Placement, Staged};
 use crate::promql::QueryError;
-use crate::signal::{Policy, SignalId, watch};
-use crate::store::SeriesId;
+use crate::signal::{ChangeKind, Policy, Room, SignalId, watch};
+use crate::store::{SeriesId, Store};
 use crate::time::Timestamp;
 
 impl Writer {
@@ -31,6 +31,7 @@ impl Writer {
         let target = staged.target();
         let mut room = self.stopwatch.waiting(|| self.room.write());
         let room = &mut *room;
+        room.at(at.ms());
         if !placements.is_empty() || !staged.page().removed.is_empty() {
             let store = self.store.read();
             // A moved line, or a page compared as if it were the first, removes a series and adds it again.
@@ -71,8 +72,41 @@ impl Writer {
             .good_page(target, at.ms(), value, counter_dropped);
         if let Some(kind) = change {
             room.changed(target, &kind, at.ms());
+            if kind == ChangeKind::Restarted {
+                learn_again(room, &self.store.read(), staged, placements);
+            }
         }
         room.rescope();
         room.evaluate(&self.store, target, at);
+    }
+}
+
+/// What is constant for a process is learned anew from the page of the one that answers now. Rare, so it may look at
+/// every series of the page.
+fn learn_again(room: &mut Room, store: &Store, staged: &mut Staged<'_>, placements: &[Placement]) {
+    let target = staged.target();
+    room.facts.forget_process(target);
+    if let Some(needed) = staged.needed_labels() {
+        for labels in &needed {
+            room.facts.learn_again(target, labels, &room.names);
+        }
+        return;
+    }
+    let removed: HashSet<SeriesId> = staged.page().removed.iter().copied().collect();
+    let new = placements.iter().filter_map(|placements| match placements {
+        Placement::Series(id) | Placement::Own(id) => Some(*id),
+        Placement::Duplicate | Placement::Conflict | Placement::Dropped => None,
+    });
+    let stayed = staged.series().filter(|id| !removed.contains(id));
+    for id in stayed.chain(new) {
+        let has_label = |label: &str| {
+            let name = store.series.symbols.find(label);
+            name.is_some_and(|name| store.series.label(id, name).is_some())
+        };
+        let metric = store.metric_name(id).unwrap_or("");
+        if room.facts.is_worth_learning_again(metric, has_label) {
+            let labels = store.series.labels(id);
+            room.facts.learn_again(target, &labels, &room.names);
+        }
     }
 }

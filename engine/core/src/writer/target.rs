@@ -9,10 +9,11 @@ use std::sync::Arc;
 use parking_lot::RwLockWriteGuard;
 
 use super::{CommitError, ScrapeFacts, Writer};
-use crate::exposition::{Mapper, Stage, TargetSpec};
+use crate::exposition::{Mapper, Stage};
 use crate::labels::Labels;
 use crate::limits::WRITE_BATCH_SERIES;
 use crate::scrape::REPORT;
+use crate::scrape::TargetSpec;
 use crate::signal::ChangeKind;
 use crate::store::{ClockId, STALE, ScrapeEntry, SeriesId, TargetId};
 use crate::time::Timestamp;
@@ -69,12 +70,7 @@ impl Writer {
         store.metadata.insert(target, Default::default());
         drop(store);
         let mut room = self.room.write();
-        room.facts.add(
-            target,
-            &spec.labels,
-            i64::try_from(spec.interval_ms).unwrap_or(i64::MAX),
-            spec.retain,
-        );
+        room.facts.add(target, &spec);
         room.rescope();
         let needed = room.facts.needs.retain_handle();
         drop(room);

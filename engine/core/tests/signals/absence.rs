@@ -121,19 +121,15 @@ fn one_empty_side_of_a_sum_is_zero_and_the_other_still_counts() {
 fn values_of_a_label_that_is_pinned_late_are_those_of_the_pages_before() {
     let mut world = World::new();
     let epp = world.target("a:1");
-    let mut page = Gateway::of("a").page();
-    for tenant in 0..5_000 {
-        page += &format!("seen_total{{tenant=\"t{tenant}\"}} 1\n");
-    }
+    let tenants: String = (0..5_000)
+        .map(|tenant| format!("mine{{tenant=\"t{tenant}\"}} 1\n"))
+        .collect();
     for _ in 0..3 {
-        world.scrape_text(epp, &page);
+        world.scrape_text(epp, &tenants);
     }
-    let mut watch = |tenant: &str| {
-        let queue = "inference_extension_flow_control_queue_size";
-        world.watch(&format!("sum({queue}{{tenant=\"{tenant}\"}})"))
-    };
+    let mut watch = |tenant: &str| world.watch(&format!("sum(mine{{tenant=\"{tenant}\"}})"));
     let [first, last, never] = ["t0", "t4999", "t5000"].map(&mut watch);
-    world.scrape_text(epp, &page);
+    world.scrape_text(epp, "mine{tenant=\"t7\"} 1\n");
     assert_eq!(world.says(first), value(0.0));
     assert_eq!(world.says(last), value(0.0));
     unknown(&world.says(never), &["tenant", "t5000"]);

@@ -34,8 +34,14 @@ fn an_outage_is_held_then_unknown_and_one_good_scrape_recovers() {
     world.rounds(18, &[(epp, None)]);
     assert_eq!(world.says(queue), held(5.0));
     world.rounds(1, &[(epp, None)]);
-    unknown(&world.says(queue), &["a:1", "2.0 s"]);
-    unknown(&world.says(guarded), &["a:1", "2.0 s"]);
+    unknown(
+        &world.says(queue),
+        &["a:1", "fails since 1970-01-01T02:46:40Z"],
+    );
+    unknown(
+        &world.says(guarded),
+        &["a:1", "fails since 1970-01-01T02:46:40Z"],
+    );
     world.rounds(36_000, &[(epp, None)]);
     unknown(&world.says(guarded), &["a:1"]);
     world.scrape(&[(epp, Some(&page))]);

@@ -15,7 +15,7 @@ fn a_restart_is_smoothed_over_and_ends() {
     let mut page = Gateway::of("a");
     world.rounds(30, &[(epp, Some(&page))]);
     world.rounds(5, &[(epp, None)]);
-    page.start = 2000.0;
+    page.start = world.start_now();
     page.queue = None;
     world.scrape(&[(epp, Some(&page))]);
     assert_eq!(world.says(queue), held(5.0));
@@ -40,26 +40,149 @@ fn a_restart_is_smoothed_over_and_ends() {
 }
 
 #[test]
-fn a_crash_loop_is_told_as_such() {
+fn a_crash_loop_keeps_from_scaling_in_and_lets_a_queue_wake_its_pool() {
     let mut world = World::new();
     let queue = world.watch(QUEUE);
     let epp = world.target("a:1");
     let mut page = Gateway::of("a");
     world.rounds(3, &[(epp, Some(&page))]);
-    for restart in 1..=3 {
-        page.start += 1.0;
-        world.rounds(300, &[(epp, Some(&page))]);
-        if restart < 3 {
-            assert!(
-                !matches!(world.says(queue), Said::Unknown(_)),
-                "restart {restart}: {:?}",
-                world.says(queue)
-            );
-        }
+    for _ in 0..3 {
+        world.rounds(100, &[(epp, None)]);
+        page.start = world.start_now();
+        page.queue = None;
+        world.rounds(3, &[(epp, Some(&page))]);
     }
-    unknown(&world.says(queue), &["crash loop", "a:1", "3 times"]);
+    // The newest grace is over and the loop is not.
+    world.rounds(700, &[(epp, Some(&page))]);
+    assert_eq!(
+        world.says(queue),
+        held(5.0),
+        "what was measured before the first crash"
+    );
+    page.queue = Some(9.0);
+    world.scrape(&[(epp, Some(&page))]);
+    assert_eq!(world.says(queue), held(9.0), "more is told at once");
     world.rounds(3_000, &[(epp, Some(&page))]);
+    assert_eq!(world.says(queue), value(9.0));
+}
+
+#[test]
+fn three_restarts_at_zero_replicas_do_not_delay_the_wake() {
+    let mut world = World::new();
+    let queue = world.watch(QUEUE);
+    let epp = world.target("service:9090");
+    let mut page = Gateway::of("a");
+    page.queue = None;
+    world.rounds(10, &[(epp, Some(&page))]);
+    for _ in 0..3 {
+        world.rounds(50, &[(epp, None)]);
+        page.start = world.start_now();
+        world.rounds(50, &[(epp, Some(&page))]);
+    }
+    unknown(
+        &world.says(queue),
+        &["crash loop: service:9090 restarted 3 times or more within 300 s"],
+    );
+    page.queue = Some(5.0);
+    world.scrape(&[(epp, Some(&page))]);
+    assert_eq!(world.says(queue), held(5.0));
+}
+
+#[test]
+fn pods_that_replace_one_another_behind_one_address_are_no_crash_loop() {
+    let mut world = World::new();
+    let queue = world.watch(QUEUE);
+    let epp = world.target("service:9090");
+    let mut page = Gateway::of("a");
+    page.queue = None;
+    world.rounds(10, &[(epp, Some(&page))]);
+    for _ in 0..5 {
+        // The next pod starts while the one before still answers.
+        let start = world.start_now();
+        world.rounds(50, &[(epp, Some(&page))]);
+        page.start = start;
+        world.rounds(50, &[(epp, Some(&page))]);
+    }
+    world.rounds(700, &[(epp, Some(&page))]);
+    assert_eq!(world.says(queue), value(0.0));
+}
+
+#[test]
+fn a_crash_inside_a_grace_is_clamped_to_what_was_measured_in_it_and_ends() {
+    let mut world = World::new();
+    let queue = world.watch(QUEUE);
+    let epp = world.target("a:1");
+    let mut page = Gateway::of("a");
+    world.rounds(10, &[(epp, Some(&page))]);
+    page.start = world.start_now();
+    page.queue = Some(218.0);
+    world.rounds(100, &[(epp, Some(&page))]);
+    assert_eq!(world.says(queue), held(218.0));
+    world.rounds(5, &[(epp, None)]);
+    page.start = world.start_now();
+    page.queue = Some(5.0);
+    world.scrape(&[(epp, Some(&page))]);
+    assert_eq!(world.says(queue), held(218.0));
+    world.rounds(598, &[(epp, Some(&page))]);
+    assert_eq!(
+        world.says(queue),
+        held(218.0),
+        "the second change begins a grace of its own"
+    );
+    world.rounds(2, &[(epp, Some(&page))]);
     assert_eq!(world.says(queue), value(5.0));
+}
+
+/// Two replicas of ours, one of which starts after the gateway has restarted: the older holds what was before, so the
+/// younger must not tell 0 meanwhile.
+#[test]
+fn a_replica_that_starts_after_a_restart_tells_no_zero_until_the_other_would() {
+    let (mut old, mut young) = (World::new(), World::new());
+    let mut page = Gateway::of("a");
+    page.queue = Some(700.0);
+    let (signal, epp) = (old.watch(QUEUE), old.target("a:1"));
+    old.rounds(100, &[(epp, Some(&page))]);
+    page.start = old.start_now();
+    page.queue = None;
+    old.rounds(100, &[(epp, Some(&page))]);
+    assert_eq!(old.says(signal), held(700.0));
+    young.now_ms = old.now_ms;
+    let (late, late_epp) = (young.watch(QUEUE), young.target("a:1"));
+    for _ in 0..499 {
+        old.scrape(&[(epp, Some(&page))]);
+        young.scrape(&[(late_epp, Some(&page))]);
+        assert_eq!(old.says(signal), held(700.0));
+        unknown(
+            &young.says(late),
+            &["a:1", "what was true before is not known here"],
+        );
+    }
+    page.queue = Some(3.0);
+    young.scrape(&[(late_epp, Some(&page))]);
+    assert_eq!(young.says(late), held(3.0), "for scaling out nobody waits");
+    page.queue = None;
+    old.rounds(151, &[(epp, Some(&page))]);
+    young.rounds(151, &[(late_epp, Some(&page))]);
+    assert_eq!(
+        (old.says(signal), young.says(late)),
+        (value(0.0), value(0.0))
+    );
+}
+
+/// A query that somebody asks for the first time inside a grace has no memory of what was before either.
+#[test]
+fn a_query_that_comes_after_a_restart_tells_no_zero_inside_the_grace() {
+    let mut world = World::new();
+    let epp = world.target("a:1");
+    let mut page = Gateway::of("a");
+    world.rounds(10, &[(epp, Some(&page))]);
+    page.start = world.start_now();
+    page.queue = None;
+    world.rounds(10, &[(epp, Some(&page))]);
+    let queue = world.watch(QUEUE);
+    unknown(&world.says(queue), &["a:1", "started at"]);
+    world.rounds(600, &[(epp, Some(&page))]);
+    assert_eq!(world.says(queue), value(0.0));
 }
 
 #[test]
@@ -71,7 +194,7 @@ fn pods_that_replace_one_another_are_no_crash_loop() {
     world.rounds(3, &[(old, Some(&page))]);
     for pod in 1..10 {
         let new = world.target(&format!("pod-{pod}:1"));
-        page.start += 1.0;
+        page.start = world.start_now();
         world.rounds(20, &[(old, Some(&page)), (new, Some(&page))]);
         world.remove(old);
         old = new;
@@ -92,7 +215,7 @@ fn a_policy_that_changes_keeps_what_was_seen() {
     let epp = world.target("a:1");
     let mut page = Gateway::of("a");
     world.rounds(10, &[(epp, Some(&page))]);
-    page.start = 2000.0;
+    page.start = world.start_now();
     page.queue = Some(1.0);
     world.rounds(10, &[(epp, Some(&page))]);
     assert_eq!(world.says(queue), held(5.0));

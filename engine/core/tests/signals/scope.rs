@@ -37,7 +37,7 @@ fn one_pool_s_outage_is_not_another_s() {
         3,
         &[(a, Some(&page_a)), (b, Some(&page_b)), (c, Some(&page_c))],
     );
-    page_c.start = 2000.0;
+    page_c.start = world.start_now();
     page_c.queue = None;
     world.rounds(100, &[(a, Some(&page_a)), (b, None), (c, Some(&page_c))]);
     assert_eq!(world.says(queue_a), value(5.0));
@@ -86,4 +86,46 @@ fn targets_of_other_jobs_are_not_summed() {
     world.rounds(3, &[(ours, Some(&page)), (other, Some(&Gateway::of("b")))]);
     world.rounds(30, &[(ours, Some(&page)), (other, None)]);
     assert_eq!(world.says(signal), value(0.0));
+}
+
+#[test]
+fn a_job_that_never_gave_a_page_keeps_nobody_else_waiting_for_ever() {
+    let mut world = World::new();
+    let queue = world.watch(QUEUE);
+    let pinned = world.watch(&QUEUE.replace('{', "{job=\"openmetrics\","));
+    let (epp, never) = (
+        world.target("a:1"),
+        world.target_of("openmetrics", "b:1", &[]),
+    );
+    let page = Gateway::of("a");
+    world.rounds(15, &[(epp, Some(&page)), (never, None)]);
+    unknown(
+        &world.says(queue),
+        &["b:1 (job openmetrics) has never given a good page"],
+    );
+    world.rounds(10, &[(epp, Some(&page)), (never, None)]);
+    assert_eq!(world.says(queue), value(5.0));
+    unknown(
+        &world.says(pinned),
+        &["b:1 (job openmetrics) has never given a good page"],
+    );
+    let explained = world.reader.explain(queue, world.at()).expect("watched");
+    let warning = &explained.warnings[..];
+    assert!(
+        matches!(warning, [one] if one.contains("b:1 (job openmetrics)") && one.contains("connection refused")),
+        "{warning:?}"
+    );
+}
+
+/// The same job: it stands in for the others of it, whatever they serve, until a label says otherwise.
+#[test]
+fn a_target_of_the_same_job_is_waited_for() {
+    let mut world = World::new();
+    let queue = world.watch(QUEUE);
+    let (epp, never) = (world.target("a:1"), world.target("b:1"));
+    world.rounds(600, &[(epp, Some(&Gateway::of("a"))), (never, None)]);
+    unknown(
+        &world.says(queue),
+        &["b:1 (job epp) has never given a good page"],
+    );
 }

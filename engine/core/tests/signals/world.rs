@@ -103,7 +103,8 @@ impl World {
         World {
             writer,
             reader,
-            now_ms: 1_000_000,
+            // Gateways started long before: what follows from a young process has tests of its own.
+            now_ms: 10_000_000,
             stages: Vec::new(),
         }
     }
@@ -125,6 +126,10 @@ impl World {
             interval_ms: INTERVAL_MS as u64,
             ..TargetSpec::default()
         };
+        self.target_with(spec)
+    }
+
+    pub(crate) fn target_with(&mut self, spec: TargetSpec) -> usize {
         let (_, stage) = self.writer.add_target(spec);
         self.stages.push(Some(stage));
         self.stages.len() - 1
@@ -184,15 +189,14 @@ impl World {
     }
 
     pub(crate) fn fail_now(&mut self, target: usize) {
+        self.fail_now_with(target, "connection refused");
+    }
+
+    pub(crate) fn fail_now_with(&mut self, target: usize, error: &str) {
         let at = self.at();
         let stage = self.stages[target].as_ref().expect("the target is listed");
         self.writer
-            .fail(
-                stage.target(),
-                at,
-                ScrapeFacts::default(),
-                "connection refused",
-            )
+            .fail(stage.target(), at, ScrapeFacts::default(), error)
             .expect("time ascends");
     }
 
@@ -205,6 +209,11 @@ impl World {
     pub(crate) fn remove(&mut self, target: usize) {
         let stage = self.stages[target].take().expect("the target is listed");
         self.writer.remove_target(stage, self.at());
+    }
+
+    /// The time as a process that starts now tells it: seconds since the epoch.
+    pub(crate) fn start_now(&self) -> f64 {
+        self.now_ms as f64 / 1000.0
     }
 
     /// The instances that count for the signal.

@@ -2,7 +2,7 @@
 
 use hashbrown::{HashMap, HashSet};
 
-use crate::labels::Labels;
+use crate::labels::{Labels, MatchOp, Matcher};
 use crate::limits::{REMEMBERED_METRICS_MAX, REMEMBERED_VALUES_MAX};
 use crate::store::TargetId;
 
@@ -22,12 +22,15 @@ pub(crate) struct GroupFacts {
 }
 
 impl GroupFacts {
-    pub(crate) fn has_seen(&self, label: &str, value: &str) -> bool {
-        value.is_empty()
-            || self
-                .seen
-                .get(label)
-                .is_some_and(|values| values.contains(value))
+    /// Whether some series ever had a value of the label that fits.
+    pub(crate) fn has_seen(&self, matcher: &Matcher) -> bool {
+        let Some(values) = self.seen.get(matcher.name()) else {
+            return false;
+        };
+        match matcher.op() {
+            MatchOp::Equal => values.contains(matcher.value()),
+            _ => values.iter().any(|value| matcher.matches(value)),
+        }
     }
 
     /// True where the metric is new to the group.
@@ -38,7 +41,11 @@ impl GroupFacts {
     }
 
     pub(super) fn see(&mut self, label: &str, value: &str) {
-        if self.has_seen(label, value) || self.seen_count >= REMEMBERED_VALUES_MAX {
+        let known = self
+            .seen
+            .get(label)
+            .is_some_and(|values| values.contains(value));
+        if known || value.is_empty() || self.seen_count >= REMEMBERED_VALUES_MAX {
             return;
         }
         self.seen

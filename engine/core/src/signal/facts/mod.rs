@@ -13,8 +13,7 @@ mod target;
 
 use hashbrown::{HashMap, HashSet};
 
-use crate::labels::Labels;
-use crate::scrape::Retain;
+use crate::scrape::{Retain, TargetSpec};
 use crate::store::TargetId;
 
 use super::needed::{Kept, Needs};
@@ -88,12 +87,12 @@ impl Facts {
             .filter_map(|(at, facts)| Some((TargetId(at as u32), facts.as_ref()?)))
     }
 
-    pub(crate) fn add(&mut self, id: TargetId, labels: &Labels, interval_ms: i64, retain: Retain) {
-        let facts = TargetFacts::new(labels, interval_ms, retain);
+    pub(crate) fn add(&mut self, id: TargetId, spec: &TargetSpec) {
+        let facts = TargetFacts::new(spec);
         let group = self.groups.entry(facts.group.clone()).or_default();
         group.targets += 1;
         group.empty_since_ms = None;
-        for (name, value) in labels.iter() {
+        for (name, value) in spec.labels.iter() {
             group.see(name, value);
         }
         if self.targets.len() <= id.index() {

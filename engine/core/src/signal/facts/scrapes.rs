@@ -1,5 +1,7 @@
 //! What a page or a failure as a whole says: how fresh its target is, which process serves it, who leads (S2a, S3d, S6a).
 
+use std::collections::VecDeque;
+
 use crate::limits::GAPS_MAX;
 use crate::store::{SeriesId, TargetId};
 
@@ -28,12 +30,14 @@ impl Facts {
             facts.first_good_ms = Some(at_ms);
             self.epoch += 1;
         }
+        facts.first_attempt_ms.get_or_insert(at_ms);
         facts.process_since_ms.get_or_insert(at_ms);
         self.epoch +=
             u64::from(!facts.leases.is_empty() && facts.last.is_some_and(|(_, good)| !good));
         facts.last = Some((at_ms, true));
-        facts.last_good_ms = Some(at_ms);
+        let before_ms = facts.last_good_ms.replace(at_ms);
         facts.error.clear();
+        facts.first_error.clear();
         let mut moved = false;
         for (lease, series, leads) in &mut facts.leases {
             let leads_now = value(*series) == 1.0;
@@ -62,11 +66,14 @@ impl Facts {
             (None, Some(_)) => false,
         };
         facts.start_bits = start_bits.or(facts.start_bits);
+        facts.started_ms = facts.start_bits.and_then(started_ms);
         if restarted {
             facts.process_since_ms = Some(at_ms);
-            facts.changes_ms.push_back(at_ms);
-            if facts.changes_ms.len() > 8 {
-                facts.changes_ms.pop_front();
+            push_newest(&mut facts.changes_ms, at_ms);
+            // Behind one address pods replace one another: the next runs before the last is seen for the last time.
+            // What crashes has ended before it starts again.
+            if facts.started_ms > before_ms || facts.started_ms.is_none() {
+                push_newest(&mut facts.crashes_ms, at_ms);
             }
         }
         match (restarted, moved) {
@@ -82,6 +89,12 @@ impl Facts {
             return false;
         };
         let froze = facts.last.is_some_and(|(_, good)| good);
+        // Until its first page comes it is waited for, from now on for so long.
+        self.epoch += u64::from(facts.first_attempt_ms.is_none());
+        facts.first_attempt_ms.get_or_insert(at_ms);
+        if facts.first_error.is_empty() {
+            error.clone_into(&mut facts.first_error);
+        }
         // A frozen leader gives way to one that reports (S3d).
         self.epoch += u64::from(froze && !facts.leases.is_empty());
         facts.last = Some((at_ms, false));
@@ -97,3 +110,22 @@ impl Facts {
             .is_some_and(|target| target.start_series.is_some())
     }
 }
+
+/// Changes of process that are remembered per target.
+const CHANGES_MAX: usize = 8;
+
+fn push_newest(times_ms: &mut VecDeque<i64>, at_ms: i64) {
+    if times_ms.len() == CHANGES_MAX {
+        times_ms.pop_front();
+    }
+    times_ms.push_back(at_ms);
+}
+
+/// A start time as processes tell it, in seconds since the epoch; `None` where it cannot be one.
+fn started_ms(bits: u64) -> Option<i64> {
+    let seconds = f64::from_bits(bits);
+    (seconds > 0.0 && seconds < STARTED_S_MAX).then_some((seconds * 1000.0) as i64)
+}
+
+/// The year 5138: past it nothing started.
+const STARTED_S_MAX: f64 = 1e11;

@@ -1,10 +1,10 @@
 //! What lines that come and go say of their target and its group: names, pools, leases, values that prove something.
 
 use crate::labels::{Labels, METRIC_NAME};
-use crate::limits::{POOLS_PER_TARGET_MAX, REMEMBERED_LABELS_MAX};
+use crate::limits::{POOLS_PER_TARGET_MAX, REMEMBERED_LABELS_MAX, SHOWN_LABELS_MAX};
 use crate::store::{SeriesId, TargetId};
 
-use super::super::names::{Class, FAMILIES, Names, POOL_LABELS, REQUEST_LABELS};
+use super::super::names::{Class, FAMILIES, INFO, Names, POOL_LABELS, REQUEST_LABELS};
 use super::{Facts, LEADER, START_TIME};
 
 impl Facts {
@@ -45,11 +45,16 @@ impl Facts {
             return;
         };
         self.epoch += u64::from(group.expose(metric));
+        self.epoch += u64::from(facts.may_replace && facts.note_replaced(labels));
         match facts.metrics.get_mut(metric) {
             Some(count) => *count += 1,
             None => {
                 facts.metrics.insert(metric.into(), 1);
             }
+        }
+        if INFO.contains(&metric) {
+            let build_ref = labels.get("build_ref").unwrap_or_default();
+            build_ref.clone_into(&mut facts.build_ref);
         }
         match metric {
             START_TIME => facts.start_series = Some(series),
@@ -62,6 +67,60 @@ impl Facts {
             _ => {}
         }
         self.learn_values(id, metric, labels, names);
+        self.learn_labels(id, metric, labels.iter().map(|(name, _)| name));
+    }
+
+    /// Another process answers for the target: what the one before was taken to be for as long as it ran is forgotten.
+    /// Whoever calls this goes on to [`Facts::learn_again`] with every series of the page.
+    pub(crate) fn forget_process(&mut self, id: TargetId) {
+        let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
+            return;
+        };
+        facts.shown_labels.clear();
+        facts.pools.clear();
+        self.epoch += 1;
+        self.note_structure_of_all();
+    }
+
+    /// Whether a series says something that [`Facts::forget_process`] made forgotten.
+    pub(crate) fn is_worth_learning_again(
+        &self,
+        metric: &str,
+        has_label: impl Fn(&str) -> bool,
+    ) -> bool {
+        self.watched.contains_key(metric) || POOL_LABELS.iter().any(|label| has_label(label))
+    }
+
+    /// A series of the page that the present process has shown, as another one did before it.
+    pub(crate) fn learn_again(&mut self, id: TargetId, labels: &Labels, names: &Names) {
+        if let Some(metric) = labels.metric_name() {
+            self.learn_values(id, metric, labels, names);
+            self.learn_labels(id, metric, labels.iter().map(|(name, _)| name));
+        }
+    }
+
+    /// Label names that a metric has on the target's pages, if some signal reads it.
+    pub(crate) fn learn_labels<'l>(
+        &mut self,
+        id: TargetId,
+        metric: &str,
+        labels: impl Iterator<Item = &'l str>,
+    ) {
+        if !self.watched.contains_key(metric) {
+            return;
+        }
+        let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
+            return;
+        };
+        let shown = match facts.shown_labels.get_mut(metric) {
+            Some(shown) => shown,
+            None => facts.shown_labels.entry(metric.into()).or_default(),
+        };
+        for label in labels.filter(|label| *label != METRIC_NAME) {
+            if !shown.contains(label) && shown.len() < SHOWN_LABELS_MAX {
+                shown.insert(label.into());
+            }
+        }
     }
 
     /// A series that the page no longer has.

@@ -5,12 +5,17 @@ use super::super::names::Names;
 use super::Facts;
 
 impl Facts {
-    /// A signal reads this metric: its series coming and going matters.
-    pub(crate) fn watch_metric(&mut self, metric: &str, names: &Names) {
-        let all_names = names.equivalents(metric).into_iter().map(|(name, _)| name);
-        for name in all_names.chain([metric.to_owned()]) {
-            self.watched.entry(name).or_insert(self.structure);
+    /// A signal reads this metric: its series coming and going matters, and so do the labels that they have. Returns
+    /// those of its names that no signal read so far.
+    pub(crate) fn watch_metric(&mut self, metric: &str, names: &Names) -> Vec<String> {
+        let equivalents = names.equivalents(metric).into_iter().map(|(name, _)| name);
+        let all_names = equivalents.chain([metric.to_owned()]);
+        let is_new = |name: &String| !self.watched.contains_key(name);
+        let new: Vec<String> = all_names.filter(is_new).collect();
+        for name in &new {
+            self.watched.insert(name.clone(), self.structure);
         }
+        new
     }
 
     /// Signals have ended: only these metrics are watched from now on.
@@ -21,6 +26,14 @@ impl Facts {
         }
         for (name, changed) in &mut self.watched {
             *changed = before.get(name).copied().unwrap_or(*changed);
+        }
+        let Facts {
+            targets, watched, ..
+        } = self;
+        for target in targets.iter_mut().flatten() {
+            target
+                .shown_labels
+                .retain(|metric, _| watched.contains_key(&**metric));
         }
     }
 

@@ -6,7 +6,7 @@ use crate::limits::STANDING_ELEMENTS_MAX;
 use crate::promql::incremental::{KeyRule, is_reserved};
 use crate::store::{ClockId, LabelGroups, SeriesId, TargetId, for_each_match};
 
-use super::super::names::{FAMILIES, Names};
+use super::super::names::{FAMILIES, Name, Names};
 use super::{Blocked, EvalContext};
 
 /// What a leaf selects, and how its series are grouped.
@@ -189,8 +189,8 @@ impl Source {
 }
 
 /// The names under which the series are to be looked for, the one that was asked for first; and for a family its row
-/// and that name's place. Where some target exposes the family under a name with other labels, its series have to be
-/// derived, which is the view's work.
+/// and that name's place. Where some target exposes the family under a name with other labels, or without the pool, its
+/// series have to be derived, which is the view's work.
 fn spellings(
     source: &Source,
     context: &EvalContext<'_>,
@@ -207,16 +207,27 @@ fn spellings(
             .iter()
             .position(|have| have.family == name.family),
     );
+    let names_pool = source.matchers.iter().any(|m| m.name() == "inference_pool");
+    let lacks_pool = |metric: &str, name: &Name| {
+        let mut targets = context.facts.listed();
+        targets.any(|(_, target)| {
+            (names_pool || target.certain_pool().is_some()) && target.lacks_pool(metric, name)
+        })
+    };
+    if lacks_pool(&source.metric, name) {
+        return Err(Blocked::ByStructure);
+    }
     let mut spellings = vec![spelling(source.metric.clone(), asked)];
     for (at, other) in family.names.iter().enumerate() {
         let mut targets = context.facts.listed();
         if at == asked || !targets.any(|(_, target)| target.reads_as(row, asked) == at) {
             continue;
         }
-        if other.labels != name.labels {
+        let metric = format!("{}{suffix}", other.family);
+        if !other.has_labels_of(name) || lacks_pool(&metric, other) {
             return Err(Blocked::ByStructure);
         }
-        spellings.push(spelling(format!("{}{suffix}", other.family), at));
+        spellings.push(spelling(metric, at));
     }
     Ok((Some((row, asked)), spellings))
 }
