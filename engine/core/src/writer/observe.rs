@@ -60,7 +60,7 @@ impl Writer {
                 room.facts.name_skipped(target, name, &room.names);
             }
             for labels in &staged.page().learned {
-                room.facts.learn_labels(target, labels, &room.names);
+                room.facts.learn_from_series(target, labels, &room.names);
             }
             let version = retain_filter.version();
             room.facts.needs.page_taken(target, version, at.ms());
