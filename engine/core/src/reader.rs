@@ -1,4 +1,4 @@
-//! What readers can ask, beside queries: which series there are, which labels, how much is held.
+//! The read side of the engine: signals, PromQL views, series and label queries, metadata, statistics.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,8 +7,8 @@ use parking_lot::RwLock;
 
 use crate::labels::{Labels, Matcher};
 use crate::limits::{
-    BRIEF_HISTORY_BYTES_MAX, BRIEF_SAMPLES_MAX, BRIEF_SELECTORS_MAX, BRIEF_SERIES_MAX,
-    BRIEF_TEXT_BYTES_MAX, EXPLAINED_SERIES_MAX, LOOKBACK_MS_DEFAULT,
+    CHEAP_QUERY_HISTORY_BYTES_MAX, CHEAP_QUERY_SAMPLES_MAX, CHEAP_QUERY_SELECTORS_MAX,
+    CHEAP_QUERY_SERIES_MAX, CHEAP_QUERY_TEXT_BYTES_MAX, EXPLAINED_SERIES_MAX, LOOKBACK_MS_DEFAULT,
 };
 use crate::metadata::FamilyMetadata;
 use crate::promql::plan::ExprKind;
@@ -18,10 +18,10 @@ use crate::signal::{
     Evaluated, Explanation, Names, Policy, Reading, Room, SignalId, SignalView, Transition,
     evaluate, watch,
 };
-use crate::store::{Bytes, PlainView, Reach, Store, for_each_match};
+use crate::store::{Bytes, PlainView, ReadBudget, Store, for_each_match};
 use crate::time::Timestamp;
 
-/// Looks at the store. Cheap to clone; any number of them, on any thread.
+/// Reads the store and the signals. Cheap to clone; any number of readers work on any threads.
 #[derive(Clone)]
 pub struct Reader {
     store: Arc<RwLock<Store>>,
@@ -29,24 +29,24 @@ pub struct Reader {
     memory_bytes_max: u64,
 }
 
-/// How much is held, and what was lost to the memory limit.
+/// How much the engine holds, and what was dropped for the memory limit.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stats {
-    /// Series, absent ones with history included.
+    /// Series, including absent ones that still have history.
     pub series: usize,
     /// Bytes by part.
     pub bytes: Bytes,
     /// Bytes of the targets' templates.
     pub template_bytes: usize,
-    /// The limit of all that.
+    /// The memory limit.
     pub memory_bytes_max: u64,
-    /// Bytes of the windows that signals keep.
+    /// Bytes of the windows of compiled signals.
     pub window_bytes: usize,
-    /// Blocks of history dropped before their time.
+    /// Blocks of history dropped for the memory limit.
     pub blocks_dropped_for_memory: u64,
-    /// The newest time of which history was dropped before its time.
+    /// The newest time of which history was dropped for the memory limit, in milliseconds.
     pub history_dropped_until_ms: Option<i64>,
-    /// The oldest scrape whose time is still known.
+    /// Time of the oldest scrape held, in milliseconds.
     pub oldest_ms: Option<i64>,
 }
 
@@ -63,28 +63,28 @@ impl Reader {
         }
     }
 
-    /// Like [`crate::Writer::watch`], for whoever has only a reader.
+    /// Registers a signal, like [`crate::Writer::watch`].
     pub fn watch(&self, query: &str, policy: Policy) -> Result<SignalId, QueryError> {
         watch(&self.room, &self.store, query, policy)
     }
 
-    /// Another policy for a signal. What the signal has seen stays; its state is judged by the new policy at once.
+    /// Replaces the policy of a signal. What is known of its targets stays; its state follows the new policy at once.
     pub fn set_policy(&self, signal: SignalId, policy: Policy) {
         self.room.write().set_policy(signal, policy);
     }
 
-    /// What users know of metric names, beside the engine's own table (S4, S7).
+    /// Sets what users configured about metric names, in addition to the built-in table (rules S4, S7).
     pub fn set_names(&self, names: Names) {
         self.room.write().set_names(names);
     }
 
-    /// The signal is no longer wanted.
+    /// Removes a signal.
     pub fn unwatch(&self, signal: SignalId) {
         self.room.write().unwatch(signal);
     }
 
-    /// What a signal says at `now`, to a caller who pins labels by equality (none: all groups).
-    /// `None` where there is no such signal.
+    /// The reading of a signal at `now`. `pins` restricts the result to groups with these label values (empty: all
+    /// groups). `None`: there is no such signal.
     pub fn signal(
         &self,
         signal: SignalId,
@@ -94,9 +94,9 @@ impl Reader {
         self.refresh(signal);
         let room = self.room.read();
         let reading = room.read(signal, now, pins);
-        let is_asked_anew = room.facts.needs.is_asked_anew(pins);
+        let pins_new_label = room.facts.needs.pins_new_label(pins);
         drop(room);
-        if is_asked_anew {
+        if pins_new_label {
             let mut room = self.room.write();
             let Room { facts, names, .. } = &mut *room;
             facts.needs.ask(pins, names);
@@ -104,8 +104,8 @@ impl Reader {
         reading
     }
 
-    /// The labels that each selector of a signal's query pins to one and the same value: what its numbers are about, though
-    /// the result carries no such label.
+    /// The labels that every selector of a signal's query fixes to the same value. They describe the result, although an
+    /// aggregated result does not carry them.
     pub fn pinned(&self, signal: SignalId) -> Vec<(String, String)> {
         let room = self.room.read();
         let selectors = room.signal(signal).map(|signal| &signal.query.selectors);
@@ -120,15 +120,15 @@ impl Reader {
         first.pins.iter().filter(everywhere).cloned().collect()
     }
 
-    /// For each signal how many pages of targets that count there have been: where it is as before, only time can have
-    /// changed what the signal says. `None` where there is no such signal.
+    /// For each signal the number of committed pages of its targets. While it is unchanged, only time can change the
+    /// reading. `None`: there is no such signal.
     pub fn pages(&self, signals: impl IntoIterator<Item = SignalId>) -> Vec<Option<u64>> {
         let room = self.room.read();
         let pages = |id| room.signal(id).map(|signal| signal.pages);
         signals.into_iter().map(pages).collect()
     }
 
-    /// The last changes of what a signal said, oldest first.
+    /// The last state changes of a signal, oldest first.
     pub fn transitions(&self, signal: SignalId) -> Vec<Transition> {
         let room = self.room.read();
         room.signal(signal)
@@ -136,7 +136,7 @@ impl Reader {
             .unwrap_or_default()
     }
 
-    /// Why a signal says what it says: its targets and the series that it is made of.
+    /// Explains the reading of a signal: the state of its targets and the series that contribute.
     pub fn explain(&self, id: SignalId, now: Timestamp) -> Option<Explanation> {
         let (view, selectors, mut explanation) = {
             let room = self.room.read();
@@ -202,7 +202,7 @@ impl Reader {
         Some((signal.by_program(), ordinary))
     }
 
-    /// Evaluates a signal whose targets have given pages since it last was. The query runs without a lock.
+    /// Evaluates a signal that is outdated. The query runs without holding a lock.
     fn refresh(&self, id: SignalId) {
         let work = {
             let room = self.room.read();
@@ -240,7 +240,7 @@ impl Reader {
             ..
         } = &mut *room;
         let signal = signals.get_mut(id.index()).and_then(Option::as_mut);
-        // Meanwhile the number may have been given to another signal, or a newer page may have been evaluated.
+        // Meanwhile the id may belong to another signal, or a newer page may have been evaluated.
         let Some(signal) = signal.filter(|signal| {
             signal.serial == serial && signal.at_ms.is_none_or(|have_ms| have_ms <= at_ms)
         }) else {
@@ -250,30 +250,35 @@ impl Reader {
         signal.outdated = signal.pages != pages;
     }
 
-    /// The store as Prometheus would show it.
+    /// A view of the store as Prometheus would show it, for PromQL.
     pub fn plain(&self) -> PlainView {
         PlainView::new(Arc::clone(&self.store), None)
     }
 
-    /// Answers an instant query at once if that is little work, some 300 us at most: for whoever must not wait long.
-    /// `None`: it may be more (or it failed, and the whole evaluation says why); ask a thread that has the time.
-    pub fn brief(&self, query: &Query, at: Timestamp, options: &EvalOptions<'_>) -> Option<Answer> {
-        if !is_brief(query) {
+    /// Answers an instant query if that takes little work, about 300 us at most, for threads that must not block.
+    /// `None`: it may take more, or it failed; evaluate it on a thread that may block, which also yields the error.
+    pub fn instant_if_cheap(
+        &self,
+        query: &Query,
+        at: Timestamp,
+        options: &EvalOptions<'_>,
+    ) -> Option<Answer> {
+        if !is_cheap(query) {
             return None;
         }
-        let reach = Reach {
-            series_max: BRIEF_SERIES_MAX,
-            bytes_max: BRIEF_HISTORY_BYTES_MAX,
+        let budget = ReadBudget {
+            series_max: CHEAP_QUERY_SERIES_MAX,
+            bytes_max: CHEAP_QUERY_HISTORY_BYTES_MAX,
         };
-        let view = PlainView::new(Arc::clone(&self.store), Some(reach));
+        let view = PlainView::new(Arc::clone(&self.store), Some(budget));
         let options = EvalOptions {
-            samples_max: options.samples_max.min(BRIEF_SAMPLES_MAX),
+            samples_max: options.samples_max.min(CHEAP_QUERY_SAMPLES_MAX),
             ..*options
         };
         query.instant(&view, at, &options).ok()
     }
 
-    /// Series that fit any of the selectors and have samples in `start..=end`, sorted; at most `limit` (0: all).
+    /// Series that match any of the selectors and have samples in `start..=end`, sorted; at most `limit` (0: all).
     pub fn series(
         &self,
         selectors: &[Vec<Matcher>],
@@ -289,7 +294,7 @@ impl Reader {
         found.into_iter().take(limit).collect()
     }
 
-    /// The label names of such series (all series, where there is no selector), sorted.
+    /// The label names of such series (of all series, without selectors), sorted.
     pub fn label_names(
         &self,
         selectors: &[Vec<Matcher>],
@@ -353,7 +358,7 @@ impl Reader {
         }
     }
 
-    /// Type and help by family, each variant that some target gives, sorted by family.
+    /// Type and help text by family, with each variant that some target exposes, sorted by family.
     pub fn metadata(&self) -> BTreeMap<String, Vec<FamilyMetadata>> {
         let store = self.store.read();
         let mut families: BTreeMap<String, Vec<FamilyMetadata>> = BTreeMap::new();
@@ -366,7 +371,7 @@ impl Reader {
         families
     }
 
-    /// How much is held.
+    /// How much the engine holds.
     pub fn stats(&self) -> Stats {
         let window_bytes = self.room.read().window_bytes;
         let store = self.store.read();
@@ -383,13 +388,13 @@ impl Reader {
     }
 }
 
-/// Whether an instant evaluation does little beside reading its selectors: a subquery evaluates any number of times.
-fn is_brief(query: &Query) -> bool {
+/// Whether an instant evaluation does little beside reading its selectors. A subquery may evaluate any number of times.
+fn is_cheap(query: &Query) -> bool {
     let mut has_subquery = false;
     query
         .plan()
         .walk(&mut |expr| has_subquery |= matches!(expr.kind, ExprKind::Subquery(_)));
     !has_subquery
-        && query.text().len() <= BRIEF_TEXT_BYTES_MAX
-        && query.selectors().count() <= BRIEF_SELECTORS_MAX
+        && query.text().len() <= CHEAP_QUERY_TEXT_BYTES_MAX
+        && query.selectors().count() <= CHEAP_QUERY_SELECTORS_MAX
 }

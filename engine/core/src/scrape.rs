@@ -3,42 +3,43 @@
 
 use crate::labels::{Labels, RelabelRule};
 
-/// What is kept of a target's pages.
+/// Which samples of a target's pages are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Retain {
-    /// Every sample.
+    /// All of them.
     #[default]
     All,
-    /// What signals need. Other lines are passed over unread: they are counted, and neither stored nor validated.
+    /// Those that signals need. Other lines are skipped: counted, but neither stored nor validated.
     Signals,
 }
 
-/// How the samples of one target become series.
+/// How the samples of one target become series: the part of a scrape configuration that the engine applies.
 #[derive(Clone, Debug, Default)]
 pub struct TargetSpec {
-    /// `job`, `instance` and whatever else every series of the target carries.
+    /// Labels of the target (`job`, `instance` and others), added to every series.
     pub labels: Labels,
-    /// On a clash the page's label wins; else it is renamed to `exported_...`.
+    /// Which label wins when a sample and the target have the same label name. True: the sample's. False: the
+    /// target's, and the sample's label is renamed to `exported_<name>`.
     pub honor_labels: bool,
-    /// Timestamps on the page count; else every sample has the time of its scrape.
+    /// Whether timestamps on the page are used. False: every sample gets the time of its scrape.
     pub honor_timestamps: bool,
-    /// Applied to every sample's labels.
+    /// Relabelling rules applied to every sample, in order.
     pub metric_relabel: Vec<RelabelRule>,
-    /// Samples of one scrape that are kept; 0 is no limit. More fail the scrape.
+    /// Samples per scrape after relabelling; a scrape with more fails. 0: no limit.
     pub sample_limit: u64,
-    /// Labels of one sample; 0 is no limit.
+    /// Labels per sample; a scrape with more on any sample fails. 0: no limit.
     pub label_limit: usize,
-    /// Bytes of a label's name; 0 is no limit.
+    /// Bytes of a label name. 0: no limit.
     pub label_name_bytes_max: usize,
-    /// Bytes of a label's value; 0 is no limit.
+    /// Bytes of a label value. 0: no limit.
     pub label_value_bytes_max: usize,
-    /// The time between two scrapes.
+    /// Scrape interval in milliseconds.
     pub interval_ms: u64,
-    /// What is kept.
+    /// Whether all samples are kept or only those that signals need.
     pub retain: Retain,
 }
 
-/// The series about a scrape, as Prometheus writes them (scrape/scrape.go `report`).
+/// The metrics about a scrape, as Prometheus writes them (scrape/scrape.go `report`).
 pub(crate) const REPORT: [&str; 5] = [
     "up",
     "scrape_duration_seconds",

@@ -1,14 +1,15 @@
-//! How long commits wait for locks that readers hold: the one thing by which a query could slow a scrape down.
+//! Measures how long commits wait for locks that readers hold: the only way in which a query can delay a scrape.
 //!
-//! The engine reads no clock; whoever embeds it lends one. A histogram with four buckets per doubling keeps the whole
-//! distribution in 2 KiB, so that a rare long wait is seen (budget: p99.9 <= 1 ms; bench: `commit_wait`).
+//! The engine reads no clock; the embedder passes one to [`crate::Writer::time_waits`]. A histogram with four buckets
+//! per power of two keeps the whole distribution in 2 KiB, so that rare long waits are visible. Budget: p99.9 at most
+//! 1 ms. Bench: `commit_wait`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const BUCKETS_PER_OCTAVE_LOG2: u32 = 2;
 const BUCKETS: usize = 64 << BUCKETS_PER_OCTAVE_LOG2;
 
-/// Durations, counted by size. Shared: one side records, the other reads.
+/// A histogram of durations in nanoseconds. One thread records while others read.
 #[derive(Debug)]
 pub struct Durations {
     buckets: [AtomicU64; BUCKETS],
@@ -44,20 +45,20 @@ fn end_ns(bucket: usize) -> u64 {
 }
 
 impl Durations {
-    /// Counts one.
+    /// Records one duration.
     pub fn record(&self, ns: u64) {
         self.buckets[bucket_of(ns)].fetch_add(1, Ordering::Relaxed);
         self.sum_ns.fetch_add(ns, Ordering::Relaxed);
     }
 
-    /// The counts as they are now.
+    /// A copy of the present counts.
     pub fn snapshot(&self) -> Durations {
         let copy = Durations::default();
         copy.add_since(self, &Durations::default());
         copy
     }
 
-    /// Counts what `later` has recorded since it was as `earlier`.
+    /// Adds what was recorded between the snapshots `earlier` and `later`.
     pub fn add_since(&self, later: &Durations, earlier: &Durations) {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let add = |to: &AtomicU64, later: &AtomicU64, earlier: &AtomicU64| {
@@ -71,17 +72,17 @@ impl Durations {
         add(&self.sum_ns, &later.sum_ns, &earlier.sum_ns);
     }
 
-    /// How many there were.
+    /// How many durations were recorded.
     pub fn count(&self) -> u64 {
         self.each().map(|(_, count)| count).sum()
     }
 
-    /// All of them together.
+    /// Their sum in nanoseconds.
     pub fn sum_ns(&self) -> u64 {
         self.sum_ns.load(Ordering::Relaxed)
     }
 
-    /// How many were no longer than `ns`, to within a bucket (a quarter of a doubling).
+    /// How many were at most `ns`, within the resolution of a bucket (a quarter of a power of two).
     pub fn count_within(&self, ns: u64) -> u64 {
         let within = self.each().filter(|(end, _)| *end <= ns);
         within.map(|(_, count)| count).sum()
@@ -105,16 +106,16 @@ impl Durations {
     }
 }
 
-/// Adds up what one commit waits.
+/// Adds up how long one commit waits for locks.
 #[derive(Debug, Default)]
 pub(crate) struct Stopwatch {
-    /// Nanoseconds from any fixed moment on. None: nothing is timed.
+    /// A monotonic clock in nanoseconds. `None`: nothing is measured.
     pub(crate) now_ns: Option<fn() -> u64>,
     waited_ns: u64,
 }
 
 impl Stopwatch {
-    /// Takes a lock.
+    /// Takes a lock and adds the time that it took.
     pub(crate) fn waiting<T>(&mut self, lock: impl FnOnce() -> T) -> T {
         let Some(now_ns) = self.now_ns else {
             return lock();
@@ -125,7 +126,7 @@ impl Stopwatch {
         locked
     }
 
-    /// What was waited since the last call.
+    /// The time waited since the last call, in nanoseconds.
     pub(crate) fn take_ns(&mut self) -> u64 {
         std::mem::take(&mut self.waited_ns)
     }

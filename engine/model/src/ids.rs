@@ -33,7 +33,7 @@ pub struct ClockId(pub u32);
 
 impl ClockId {
     /// For series that carry their own timestamps: their ticks are milliseconds.
-    pub const OWN: ClockId = ClockId(u32::MAX);
+    pub const EXPLICIT: ClockId = ClockId(u32::MAX);
     /// For rows that hold no series.
     pub const NONE: ClockId = ClockId(u32::MAX - 1);
 

@@ -1,4 +1,4 @@
-//! The door of the room: text in, plan; plan and view in, answer.
+//! A parsed query and its evaluation: the entry points of the crate.
 
 use std::sync::Arc;
 
@@ -12,22 +12,22 @@ use super::select::View;
 use super::source::SourceError;
 use super::{Answer, EvalOptions, Features, QueryError, eval, lower, source};
 
-/// A query that was parsed and checked. Cheap to clone; evaluation does not change it.
+/// A parsed and checked query. Cheap to clone; it can be evaluated on any thread, any number of times.
 #[derive(Clone, Debug)]
 pub struct Query {
     plan: Arc<Expr>,
     /// For positions in annotations.
     text: Arc<str>,
-    /// Whether a duration waits for the query's step or range.
+    /// Whether some duration depends on the step or range of the evaluation.
     deferred: bool,
 }
 
-/// One selector of a query and how it is used.
+/// One selector of a query, with its range and modifiers.
 #[derive(Clone, Copy, Debug)]
 pub struct SelectorUse<'a> {
-    /// All must fit.
+    /// Conditions; a series has to match all of them.
     pub matchers: &'a [Matcher],
-    /// Present for range selectors.
+    /// The range of a range selector.
     pub range: Option<&'a Duration>,
     /// `offset`.
     pub offset: &'a Duration,
@@ -36,7 +36,7 @@ pub struct SelectorUse<'a> {
 }
 
 impl Query {
-    /// Reads and checks `text`.
+    /// Parses and checks `text`. Errors are [`QueryError::BadData`] with Prometheus' text and the position in the query.
     pub fn parse(text: &str, features: &Features) -> Result<Query, QueryError> {
         match lower::parse(text, features) {
             Ok(plan) => {
@@ -51,7 +51,8 @@ impl Query {
         }
     }
 
-    /// Evaluates at one time.
+    /// Evaluates at one time. The result is a [`Value`](crate::Value) of the type of the expression, sorted as Prometheus
+    /// sorts it.
     pub fn instant(
         &self,
         view: &dyn View,
@@ -71,7 +72,7 @@ impl Query {
         )
     }
 
-    /// Evaluates at `start`, then every `step_ms`, up to `end` inclusive.
+    /// Evaluates at `start`, then every `step_ms` milliseconds up to and including `end`. The result is a matrix.
     pub fn range(
         &self,
         view: &dyn View,
@@ -103,7 +104,7 @@ impl Query {
         )
     }
 
-    /// The plan with all durations known.
+    /// The plan with all durations resolved.
     fn resolved(&self, step_ms: i64, range_ms: i64) -> Result<Arc<Expr>, QueryError> {
         let mut plan = self.plan.clone();
         if self.deferred {
@@ -116,7 +117,7 @@ impl Query {
         Ok(plan)
     }
 
-    /// Every selector, in the order of the text.
+    /// Every selector of the query, in the order of the text.
     pub fn selectors(&self) -> impl Iterator<Item = SelectorUse<'_>> {
         let mut found = Vec::new();
         self.plan.walk(&mut |expr| {
@@ -137,25 +138,25 @@ impl Query {
         found.into_iter()
     }
 
-    /// The text that was parsed.
+    /// The text that was parsed, unchanged.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The plan, for whoever compiles it further.
+    /// The plan, for evaluators of their own (see [`crate::incremental`]).
     pub fn plan(&self) -> &Expr {
         &self.plan
     }
 }
 
-/// Reads a series selector (`match[]`): a vector selector and nothing else.
+/// Parses a series selector (the `match[]` parameter of Prometheus' API): a vector selector without modifiers.
 pub fn parse_metric_selector(text: &str) -> Result<Vec<Matcher>, QueryError> {
     source::read_selector(text)
         .map(|selector| selector.matchers)
         .map_err(|error| error.into_query_error(text))
 }
 
-/// Reads a Prometheus duration (`1h30m`, `15s`, `0`) into milliseconds.
+/// Parses a Prometheus duration (`1h30m`, `15s`, `0`) into milliseconds.
 pub fn parse_duration_ms(text: &str) -> Result<i64, QueryError> {
     source::parse_duration(text).map_err(|message| QueryError::BadData {
         message,

@@ -1,8 +1,9 @@
-//! How the evaluator sees a store: a [`View`] answers selectors with a [`Selection`], whose samples are decoded
+//! How the evaluator reads a store: a [`View`] answers a selector with a [`Selection`], whose samples are decoded
 //! series by series, on demand, into a buffer that the evaluator reuses.
 //!
-//! Two views of one store exist (plain and signal); tests bring their own. A view hands out samples as Prometheus'
-//! storage would: stale markers included (`STALE_NAN`), ascending times, nothing outside the asked range.
+//! A view delivers samples as Prometheus' storage would: stale markers included ([`STALE_NAN_BITS`]), times
+//! ascending, nothing outside the requested range. `stillwell-engine` has two views of its store (plain and for
+//! signals); [`crate::script::MemoryView`] is a small one for tests.
 
 use std::sync::Arc;
 
@@ -20,16 +21,16 @@ pub fn is_stale(value: f64) -> bool {
     value.to_bits() == STALE_NAN_BITS
 }
 
-/// What a selector asks of a view.
+/// What a selector requests from a view.
 #[derive(Clone, Copy, Debug)]
 pub struct SelectRequest<'a> {
-    /// All must fit.
+    /// Conditions; a series has to match all of them.
     pub matchers: &'a [Matcher],
     /// Samples later than this (exclusive), in milliseconds ...
     pub after_ms: i64,
     /// ... and no later than this (inclusive).
     pub until_ms: i64,
-    /// Which labels the evaluator will look at; a view may leave out the others.
+    /// Which labels the evaluator reads; a view may leave out the others.
     pub projection: Projection<'a>,
     /// Only [`Selection::last`] will be called: a view may leave out everything before the newest sample.
     pub last_only: bool,
@@ -44,15 +45,16 @@ pub enum Projection<'a> {
     Only(&'a [Arc<str>]),
 }
 
-/// A source of series for the evaluator.
+/// A source of series for the evaluator. Implement it to run PromQL on a store of your own; the crate documentation has
+/// an example.
 pub trait View: Send + Sync {
-    /// The series that fit and have, or may have, samples in the range; in a stable order (by series id).
+    /// The series that match and have, or may have, samples in the range, in an order that is the same for every call.
     fn select(&self, request: &SelectRequest<'_>) -> Result<Box<dyn Selection>, QueryError>;
 }
 
-/// The answer to one selector: a fixed list of series, consistent among themselves (one moment of the store).
+/// The series of one selector: a fixed list, all as of one moment of the store.
 pub trait Selection: Send {
-    /// How many series there are.
+    /// The number of series.
     fn len(&self) -> usize;
 
     /// Whether there are none.
@@ -63,11 +65,11 @@ pub trait Selection: Send {
     /// The labels of series `index`.
     fn labels(&self, index: usize) -> &Labels;
 
-    /// Replaces the contents of `samples` with those of series `index` in the asked range.
+    /// Replaces the contents of `samples` by the samples of series `index` in the requested range.
     fn read(&self, index: usize, samples: &mut Samples);
 
-    /// The newest sample of series `index` in the asked range, stale markers included.
-    /// Stores that know it without decoding override this.
+    /// The newest sample of series `index` in the requested range, stale markers included. Stores that know it without
+    /// decoding the range override this.
     fn last(&self, index: usize, scratch: &mut Samples) -> Option<LastSample> {
         self.read(index, scratch);
         let at = scratch.times_ms.len().checked_sub(1)?;

@@ -1,7 +1,8 @@
-//! The slow path: one line of the text format 0.0.4 taken apart (grammar: Prometheus model/textparse, promlex.l and
-//! promparse.go). Used for lines that the template does not know.
+//! The full parser: one line of the Prometheus text format 0.0.4 (grammar: Prometheus model/textparse, promlex.l and
+//! promparse.go). It is used for lines that the template does not contain.
 //!
-//! A label value may hold a raw line break, so a sample is read from a position to its end, not from a cut line.
+//! A label value may contain a raw line break, so a sample is read from its position to its end; the page is not
+//! split into lines first.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -45,7 +46,7 @@ pub(crate) struct Sample<'a> {
     pub(crate) labels: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
-/// Takes the line at `start` apart. Gives it with the position after its line break, or says what is wrong.
+/// Parses the line at `start`. Returns it with the position after its line break, or the reason why it is malformed.
 pub(crate) fn parse(page: &[u8], start: usize) -> Result<(Line<'_>, usize), String> {
     let mut cursor = Cursor { page, at: start };
     cursor.blanks();

@@ -1,5 +1,5 @@
-//! From a sample's labels on the page to the labels of its series: what the target adds, what relabelling changes,
-//! what limits refuse (rules: Prometheus scrape/scrape.go, `mutateSampleLabels`, `verifyLabelLimits`).
+//! From the labels of a sample on a page to the labels of its series: target labels, `honor_labels`, metric
+//! relabelling, label limits (rules: Prometheus scrape/scrape.go, `mutateSampleLabels` and `verifyLabelLimits`).
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use crate::metadata::FamilyType;
 use crate::number_text::push_general;
 use crate::scrape::TargetSpec;
 
-/// How the samples of a page become series: the target's business.
+/// Maps the labels of a sample on a page to the labels of its series.
 pub(crate) trait MapLabels {
     /// The final labels of a sample; `None` where it is dropped.
     fn map(
@@ -18,15 +18,15 @@ pub(crate) trait MapLabels {
     ) -> Result<Option<Labels>, String>;
     /// Whether timestamps on the page count.
     fn honor_timestamps(&self) -> bool;
-    /// Whether every series of the target has this label, whatever its page says.
+    /// Whether the target adds this label to every series.
     fn adds(&self, label: &str) -> bool;
 }
 
-/// A spec with the memory that it works in.
+/// A target's spec and the buffers that mapping reuses.
 pub(crate) struct Mapper {
     pub(crate) spec: TargetSpec,
     builder: LabelsBuilder,
-    bounds: Bounds,
+    bounds: BoundTexts,
 }
 
 impl Mapper {
@@ -34,7 +34,7 @@ impl Mapper {
         Mapper {
             spec,
             builder: LabelsBuilder::default(),
-            bounds: Bounds::default(),
+            bounds: BoundTexts::default(),
         }
     }
 
@@ -64,8 +64,9 @@ impl Mapper {
         }
     }
 
-    /// The common case, without a builder: no rules, no limits, no label of the page clashing with the target's.
-    fn map_plainly(
+    /// The common case, without a builder: no relabelling rule, no limit, and no label name shared by page and
+    /// target. `None`: the general case has to be used.
+    fn map_without_rules(
         &mut self,
         labels: &[(Cow<'_, str>, Cow<'_, str>)],
         family_type: FamilyType,
@@ -92,7 +93,7 @@ impl Mapper {
             pairs.push((name, value));
         }
         if let Some(bound) = bound.and_then(|at| pairs.get_mut(at)) {
-            bound.1 = self.bounds.normal(bound.1);
+            bound.1 = self.bounds.canonical(bound.1);
         }
         pairs.extend(spec.labels.iter());
         pairs.sort_unstable_by(|a, b| a.0.cmp(b.0));
@@ -135,13 +136,13 @@ impl MapLabels for Mapper {
         labels: &[(Cow<'_, str>, Cow<'_, str>)],
         family_type: FamilyType,
     ) -> Result<Option<Labels>, String> {
-        if let Some(labels) = self.map_plainly(labels, family_type) {
+        if let Some(labels) = self.map_without_rules(labels, family_type) {
             return Ok(Some(labels));
         }
         self.builder.clear();
         for (name, value) in labels {
             let value = match is_bound(family_type, name) {
-                true => self.bounds.normal(value),
+                true => self.bounds.canonical(value),
                 false => value,
             };
             self.builder.set(name, value);
@@ -166,7 +167,7 @@ impl MapLabels for Mapper {
     }
 }
 
-/// Whether the value under this name is a bucket's bound or a quantile.
+/// Whether the label holds a bucket bound or a quantile.
 fn is_bound(family_type: FamilyType, name: &str) -> bool {
     match name {
         "le" => family_type == FamilyType::Histogram,
@@ -175,20 +176,21 @@ fn is_bound(family_type: FamilyType, name: &str) -> bool {
     }
 }
 
-/// Bucket bounds and quantiles have one spelling: `le="1"` is stored as `le="1.0"` (Prometheus 3, textparse
-/// `normalizeFloatsInLabelValues`). A page has few and repeats them, so the newest are remembered.
+/// The canonical text of bucket bounds and quantiles: `le="1"` is stored as `le="1.0"` (Prometheus 3, textparse
+/// `normalizeFloatsInLabelValues`). A page contains few distinct ones and repeats them, so the most recent are
+/// cached.
 #[derive(Debug, Default)]
-struct Bounds {
+struct BoundTexts {
     known: Vec<(Box<str>, Box<str>)>,
     /// The one after the bound that was met last: buckets come in the same order.
     next: usize,
 }
 
-/// Bounds that are remembered; each takes some 40 bytes. A histogram has a dozen or two.
+/// Cached bounds, about 40 bytes each. A histogram has 10 to 20.
 const BOUNDS_MAX: usize = 128;
 
-impl Bounds {
-    fn normal<'a>(&'a mut self, text: &'a str) -> &'a str {
+impl BoundTexts {
+    fn canonical<'a>(&'a mut self, text: &'a str) -> &'a str {
         let (before, after) = self.known.split_at(self.next.min(self.known.len()));
         let is_it = |(have, _): &(Box<str>, Box<str>)| **have == *text;
         let found = match after.iter().position(is_it) {
@@ -204,8 +206,8 @@ impl Bounds {
                 if self.known.len() == BOUNDS_MAX {
                     self.known.clear();
                 }
-                let normal = openmetrics_float(number).into_boxed_str();
-                self.known.push((text.into(), normal));
+                let canonical = openmetrics_float(number).into_boxed_str();
+                self.known.push((text.into(), canonical));
                 self.known.len() - 1
             }
         };

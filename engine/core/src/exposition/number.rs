@@ -1,8 +1,8 @@
 //! Numbers as pages write them.
 //!
-//! Most are short decimals (`0`, `17`, `0.25`): digits folded into an integer below 2^53 and one exact division by a
-//! power of ten give the correctly rounded result (Clinger's fast path). Everything else goes to a general parser.
-//! Budget: 3 ns for a short decimal; bench `exposition/number`.
+//! Most are short decimals (`0`, `17`, `0.25`): their digits form an integer below 2^53, and one exact division by a
+//! power of ten gives the correctly rounded result (Clinger's fast path). Everything else goes to a general parser.
+//! Budget: 3 ns for a short decimal. Bench: `scrape`.
 
 /// The bits of the one ordinary NaN that samples may have (model/value, `NormalNaN`).
 pub(crate) const NORMAL_NAN_BITS: u64 = 0x7ff8_0000_0000_0001;
@@ -16,8 +16,8 @@ const POWERS_OF_TEN: [f64; 23] = [
 /// Digits that fit below 2^53 whatever they are.
 const EXACT_DIGITS_MAX: usize = 15;
 
-/// Parses a whole token as Go's `strconv.ParseFloat` does (without hexadecimal and underscores, which Prometheus
-/// refuses on pages). `None` where it is no number or too large for one.
+/// Parses a whole token as Go's `strconv.ParseFloat` does, except for hexadecimal numbers and underscores, which
+/// Prometheus refuses on pages. `None`: not a number, or out of range.
 pub(crate) fn parse(token: &[u8]) -> Option<f64> {
     short_decimal(token).or_else(|| general(token))
 }

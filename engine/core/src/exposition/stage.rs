@@ -1,17 +1,18 @@
-//! A target's staging: its template, and the difference that the newest page makes, until the store has taken it.
+//! Staging: a target's template with the difference that its newest page makes, until the writer commits it.
 //!
-//! `parse` may run on any thread and changes nothing that lasts; `Writer::commit` takes the whole of it or nothing.
+//! [`Stage::parse`] may run on any thread and changes nothing that lasts. `Writer::commit` takes the whole page or
+//! nothing of it.
 
 use std::sync::Arc;
 
 use crate::ids::{SeriesId, TargetId};
 use crate::labels::Labels;
 use crate::scrape::{Retain, TargetSpec};
-use crate::signal::Board;
+use crate::signal::RetainHandle;
 
 use super::mapper::Mapper;
-use super::page::{self, Change, Metadata, NewKind, Page, PageError, Piece};
-use super::sieve::Sieve;
+use super::page::{self, Change, EditOp, Metadata, NewKind, PageDiff, PageError};
+use super::retain_filter::RetainFilter;
 use super::template::{Builder, Chunk, NewRow, Place, RowKind};
 
 /// The wire formats of a page.
@@ -22,8 +23,8 @@ pub enum Format {
 }
 
 impl Format {
-    /// What a `Content-Type` header announces. Without one, or with one that says plain text, it is the text format;
-    /// `None` is a format that is not read.
+    /// The format that a `Content-Type` header announces. An empty header and `text/plain` mean the text format; `None`
+    /// is a format that is not supported.
     pub fn from_content_type(header: &str) -> Option<Format> {
         let media_type = header.split(';').next().unwrap_or("").trim();
         let is_text = media_type.is_empty() || media_type.eq_ignore_ascii_case("text/plain");
@@ -31,54 +32,57 @@ impl Format {
     }
 }
 
-/// What one target's pages have been, and what the newest one changes.
+/// What is remembered of one target's pages: the template of the last one and the difference of the newest one.
+///
+/// [`crate::Writer::add_target`] creates it; it stays with whoever scrapes the target.
 pub struct Stage {
     target: TargetId,
     mapper: Mapper,
-    /// Where only what signals need is kept.
-    sieve: Option<Sieve>,
+    /// Present for `retain: signals`.
+    retain_filter: Option<RetainFilter>,
     template: Vec<Chunk>,
-    page: Page,
-    /// Some line's series belongs to an earlier line or another target: a change of structure may free it.
-    contested: bool,
-    /// The next page is compared with nothing.
+    page: PageDiff,
+    /// Some line's series belongs to an earlier line or to another target; a later edit may free it.
+    has_conflicts: bool,
+    /// The next page is compared as if it were the first.
     start_over: bool,
-    /// ... and the one after the page that is being committed.
+    /// The page after the one being committed is.
     retry: bool,
     endings_seen: u64,
 }
 
-/// A page that parsed as a whole, ready to be committed.
+/// A page that was parsed completely and can be committed. Dropping it leaves the stage as it was.
 pub struct Staged<'a> {
     pub(crate) stage: &'a mut Stage,
     body: &'a [u8],
 }
 
 impl Stage {
-    pub(crate) fn new(target: TargetId, spec: TargetSpec, needed: Arc<Board>) -> Stage {
-        let sieve = match spec.retain {
+    pub(crate) fn new(target: TargetId, spec: TargetSpec, retain_set: Arc<RetainHandle>) -> Stage {
+        let retain_filter = match spec.retain {
             Retain::All => None,
-            Retain::Signals => Some(Sieve::new(needed, &spec)),
+            Retain::Signals => Some(RetainFilter::new(retain_set, &spec)),
         };
         Stage {
             target,
-            sieve,
+            retain_filter,
             mapper: Mapper::new(spec),
             template: Vec::new(),
-            page: Page::default(),
-            contested: false,
+            page: PageDiff::default(),
+            has_conflicts: false,
             start_over: false,
             retry: false,
             endings_seen: 0,
         }
     }
 
-    /// The target whose pages these are.
+    /// The target that this stage belongs to.
     pub fn target(&self) -> TargetId {
         self.target
     }
 
-    /// Compares a page with what is known. All or nothing: a page that breaks leaves everything as it was.
+    /// Parses a page by comparing it with the previous one. An error means that nothing of the page is used: the stage
+    /// stays as it was, and the error names the line.
     pub fn parse<'a>(
         &'a mut self,
         body: &'a [u8],
@@ -91,38 +95,42 @@ impl Stage {
                 reason: format!("a page of {} bytes is past 4 GiB", body.len()),
             });
         }
-        // By another set of needed names every line is decided on anew.
-        if self.sieve.as_mut().is_some_and(|sieve| sieve.begin(body)) {
-            self.compare_whole(body)?;
+        // A newer set of needed names requires a new decision for every line.
+        if self
+            .retain_filter
+            .as_mut()
+            .is_some_and(|retain_filter| retain_filter.begin(body))
+        {
+            self.compare_as_first(body)?;
             return Ok(Staged { stage: self, body });
         }
-        let sieve = self.sieve.as_mut();
+        let retain_filter = self.retain_filter.as_mut();
         page::compare(
             &self.template,
             body,
             &mut self.mapper,
-            sieve,
+            retain_filter,
             &mut self.page,
         )?;
-        let edited = !self.page.pieces.is_empty();
-        if self.start_over || (edited && self.contested) {
-            self.compare_whole(body)?;
+        let edited = !self.page.edits.is_empty();
+        if self.start_over || (edited && self.has_conflicts) {
+            self.compare_as_first(body)?;
         }
         Ok(Staged { stage: self, body })
     }
 
-    /// Takes a page as if it were the first: every line is new, every known series is one to give up.
-    fn compare_whole(&mut self, body: &[u8]) -> Result<(), PageError> {
-        let sieve = self.sieve.as_mut();
-        page::compare(&[], body, &mut self.mapper, sieve, &mut self.page)?;
+    /// Compares a page as if it were the first: every line is new, and every series of the template is removed.
+    fn compare_as_first(&mut self, body: &[u8]) -> Result<(), PageError> {
+        let retain_filter = self.retain_filter.as_mut();
+        page::compare(&[], body, &mut self.mapper, retain_filter, &mut self.page)?;
         let Stage { template, page, .. } = self;
-        // A page without a line is an edit too: every row goes.
-        if page.pieces.is_empty() && !template.is_empty() {
+        // A page without lines is an edit too: every row is removed.
+        if page.edits.is_empty() && !template.is_empty() {
             let start = Place::default();
-            page.pieces.push(Piece::Keep(start, start));
+            page.edits.push(EditOp::Keep(start, start));
         }
         let rows = template.iter().flat_map(|chunk| &chunk.rows);
-        page.gone.extend(rows.filter_map(|row| match row.kind() {
+        page.removed.extend(rows.filter_map(|row| match row.kind() {
             RowKind::Series(id) => Some(id),
             _ => None,
         }));
@@ -143,32 +151,32 @@ impl Stage {
         &self.mapper.spec
     }
 
-    /// `endings` counts the series that have ended anywhere. Where a line waits for another's series to end and some
-    /// have, the next page is taken as if it were the first.
-    pub(crate) fn contest(&mut self, endings: u64) {
-        self.retry = self.contested && endings != self.endings_seen;
+    /// `endings` counts the series that have ended in the whole store. If a line of this target conflicts with a series
+    /// elsewhere and some series have ended since, the next page is compared as if it were the first.
+    pub(crate) fn retry_conflicts(&mut self, endings: u64) {
+        self.retry = self.has_conflicts && endings != self.endings_seen;
         self.endings_seen = endings;
     }
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        let sieve = self.sieve.as_ref().map_or(0, Sieve::bytes);
-        sieve + self.page.bytes() + self.template.iter().map(Chunk::bytes).sum::<usize>()
+        let retain_filter = self.retain_filter.as_ref().map_or(0, RetainFilter::bytes);
+        retain_filter + self.page.bytes() + self.template.iter().map(Chunk::bytes).sum::<usize>()
     }
 }
 
-/// Where the sample of a new line went.
+/// What the store did with the sample of a new line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Placed {
+pub(crate) enum Placement {
     Series(SeriesId),
-    /// The series has a clock of its own: its sample is handed over at every scrape.
+    /// The series has explicit timestamps; its sample is passed on at every scrape.
     Own(SeriesId),
     Dropped,
     Duplicate,
     Conflict,
 }
 
-/// A new sample line, for the store to place.
+/// A sample on a new line.
 pub(crate) struct NewSample<'a> {
     pub(crate) labels: Option<&'a Labels>,
     pub(crate) bits: u64,
@@ -176,25 +184,25 @@ pub(crate) struct NewSample<'a> {
 }
 
 impl Staged<'_> {
-    /// The target whose page it is.
+    /// The target that the page was scraped from.
     pub fn target(&self) -> TargetId {
         self.stage.target
     }
 
-    /// Lines passed over.
+    /// Lines skipped by the filter.
     pub(crate) fn skipped(&self) -> u64 {
         self.stage.page.skipped
     }
 
-    /// Where only what signals need is kept: by what it was decided, and what was met.
-    pub(crate) fn sieve(&self) -> Option<&Sieve> {
-        self.stage.sieve.as_ref()
+    /// The filter, for `retain: signals`.
+    pub(crate) fn retain_filter(&self) -> Option<&RetainFilter> {
+        self.stage.retain_filter.as_ref()
     }
 
-    /// Whether the newest page tells when its process started.
-    pub(crate) fn set_tells_start(&mut self, tells: bool) {
-        if let Some(sieve) = &mut self.stage.sieve {
-            sieve.set_tells_start(tells);
+    /// Sets whether the newest page reports a process start time.
+    pub(crate) fn set_reports_start_time(&mut self, tells: bool) {
+        if let Some(retain_filter) = &mut self.stage.retain_filter {
+            retain_filter.set_reports_start_time(tells);
         }
     }
 
@@ -206,7 +214,7 @@ impl Staged<'_> {
         )
     }
 
-    pub(crate) fn page(&self) -> &Page {
+    pub(crate) fn page(&self) -> &PageDiff {
         &self.stage.page
     }
 
@@ -218,10 +226,14 @@ impl Staged<'_> {
     /// Where only what signals need is kept: the labels of every line of this page that is kept or looked at, whether it
     /// is new or not. Reads the page once more.
     pub(crate) fn needed_labels(&mut self) -> Option<Vec<Labels>> {
-        let Stage { sieve, mapper, .. } = &mut *self.stage;
-        let sieve = sieve.as_mut()?;
-        let mut page = Page::default();
-        let read = page::compare(&[], self.body, mapper, Some(sieve), &mut page);
+        let Stage {
+            retain_filter,
+            mapper,
+            ..
+        } = &mut *self.stage;
+        let retain_filter = retain_filter.as_mut()?;
+        let mut page = PageDiff::default();
+        let read = page::compare(&[], self.body, mapper, Some(retain_filter), &mut page);
         read.ok()?; // it has been read before
         let kept = page
             .new_lines
@@ -230,23 +242,23 @@ impl Staged<'_> {
                 NewKind::Sample { labels, .. } => labels,
                 NewKind::Comment | NewKind::Type(_) | NewKind::Skipped(_) => None,
             });
-        Some(page.looked_at.into_iter().chain(kept).collect())
+        Some(page.learned.into_iter().chain(kept).collect())
     }
 
-    /// Whether some lines are new while others stay.
-    pub(crate) fn mixes(&self) -> bool {
-        let mut pieces = self.stage.page.pieces.iter();
-        pieces.any(|piece| matches!(piece, Piece::Keep(..)))
+    /// Whether some lines are new while others are kept.
+    pub(crate) fn is_partial_edit(&self) -> bool {
+        let mut edits = self.stage.page.edits.iter();
+        edits.any(|piece| matches!(piece, EditOp::Keep(..)))
             && !self.stage.page.new_lines.is_empty()
     }
 
     /// The same page as if it were the target's first.
-    pub(crate) fn whole(self) -> Result<Self, PageError> {
-        self.stage.compare_whole(self.body)?;
+    pub(crate) fn compared_as_first(self) -> Result<Self, PageError> {
+        self.stage.compare_as_first(self.body)?;
         Ok(self)
     }
 
-    /// Samples of lines that the template does not have, in page order.
+    /// Samples of lines that the template does not contain, in page order.
     pub(crate) fn new_samples(&self) -> impl Iterator<Item = NewSample<'_>> + '_ {
         self.stage
             .page
@@ -270,11 +282,11 @@ impl Staged<'_> {
         &self.stage.page.metadata
     }
 
-    /// The store has taken the page: remember it. `placed` answers `new_samples`, one for one.
-    /// `bytes` becomes what the stage holds, where that may have changed.
-    pub(crate) fn apply(self, placed: &[Placed], bytes: &mut usize) {
+    /// Makes the committed page the template. `placements` has one entry per item of `new_samples`. `bytes` is set to
+    /// what the stage holds where that may have changed.
+    pub(crate) fn apply(self, placements: &[Placement], bytes: &mut usize) {
         let Staged { stage, body } = self;
-        // From the last to the first: a longer value moves the text behind it.
+        // From the last to the first, because a longer value moves the text behind it.
         for change in stage.page.changes.iter().rev() {
             let Change {
                 place,
@@ -290,65 +302,68 @@ impl Staged<'_> {
                 value,
             );
         }
-        // Only now: a page that the store refuses leaves the next one to start over again.
+        // Only now: if the store refuses a page, the next one must still start over.
         stage.start_over = std::mem::take(&mut stage.retry);
-        stage.page.looked_at = Vec::new();
-        let met = stage.sieve.as_mut().is_some_and(Sieve::applied);
-        if stage.page.pieces.is_empty() {
+        stage.page.learned = Vec::new();
+        let met = stage
+            .retain_filter
+            .as_mut()
+            .is_some_and(RetainFilter::applied);
+        if stage.page.edits.is_empty() {
             if met {
                 *bytes = stage.bytes();
             }
             return;
         }
-        stage.rebuild(body, placed);
-        stage.contested = placed
+        stage.rebuild(body, placements);
+        stage.has_conflicts = placements
             .iter()
-            .any(|placed| matches!(placed, Placed::Duplicate | Placed::Conflict))
-            || (stage.contested && stage.has_contested_row());
+            .any(|placements| matches!(placements, Placement::Duplicate | Placement::Conflict))
+            || (stage.has_conflicts && stage.has_conflict_row());
         *bytes = stage.bytes();
     }
 }
 
 impl Stage {
-    fn rebuild(&mut self, body: &[u8], placed: &[Placed]) {
-        let mut placed = placed.iter();
+    fn rebuild(&mut self, body: &[u8], placements: &[Placement]) {
+        let mut placements = placements.iter();
         let mut builder = Builder::default();
-        for piece in &self.page.pieces {
+        for piece in &self.page.edits {
             let line = match *piece {
-                Piece::Keep(from, until) => {
+                EditOp::Keep(from, until) => {
                     builder.keep(&mut self.template, from, until);
                     continue;
                 }
-                Piece::New(at) => &self.page.new_lines[at as usize],
+                EditOp::New(at) => &self.page.new_lines[at as usize],
             };
-            let (kind, always) = match &line.kind {
+            let (kind, explicit) = match &line.kind {
                 NewKind::Comment => (RowKind::Comment, false),
                 NewKind::Type(of) => (RowKind::Type(*of), false),
                 NewKind::Skipped(of) => (RowKind::Skipped(*of), false),
                 NewKind::Sample { .. } => {
-                    let placed = placed.next();
-                    let kind = match placed {
-                        Some(Placed::Series(id) | Placed::Own(id)) => RowKind::Series(*id),
-                        Some(Placed::Duplicate) => RowKind::Duplicate,
-                        Some(Placed::Conflict) => RowKind::Conflict,
-                        Some(Placed::Dropped) | None => RowKind::Dropped,
+                    let placements = placements.next();
+                    let kind = match placements {
+                        Some(Placement::Series(id) | Placement::Own(id)) => RowKind::Series(*id),
+                        Some(Placement::Duplicate) => RowKind::Duplicate,
+                        Some(Placement::Conflict) => RowKind::Conflict,
+                        Some(Placement::Dropped) | None => RowKind::Dropped,
                     };
-                    (kind, matches!(placed, Some(Placed::Own(_))))
+                    (kind, matches!(placements, Some(Placement::Own(_))))
                 }
             };
             builder.push(NewRow {
                 key: &body[line.key.clone()],
                 value: &body[line.value.clone()],
                 kind,
-                always,
+                explicit,
             });
         }
         self.template = builder.finish();
         self.page.new_lines = Vec::new();
-        self.page.pieces = Vec::new();
+        self.page.edits = Vec::new();
     }
 
-    fn has_contested_row(&self) -> bool {
+    fn has_conflict_row(&self) -> bool {
         let mut rows = self.template.iter().flat_map(|chunk| &chunk.rows);
         rows.any(|row| matches!(row.kind(), RowKind::Duplicate | RowKind::Conflict))
     }

@@ -1,4 +1,4 @@
-//! The positional template: a target's last good page, remembered so that the next one can be compared with it.
+//! The template: a target's last good page, kept so that the next one can be compared with it line by line.
 //!
 //! Exporters write the same lines in the same order; between two scrapes only some values differ. So a line is
 //! recognised by comparing bytes, not by tokenising and hashing, and a value whose text is unchanged is not even
@@ -11,33 +11,33 @@
 //!  Row    | shared u16 | value_len u8 | value_cap u8 | suffix_len u32 | id u32 |     12 bytes
 //! ```
 //!
-//! Where only what signals need is kept, one row with an empty key stands for a run of lines that are passed over
-//! (`sieve`), however many they are.
+//! With `retain: signals`, one row with an empty key stands for a run of skipped lines of any length
+//! (`retain_filter`).
 //!
-//! An edit rewrites the chunk it falls in (some 20 kB), never the page. Budget: 15 ns for a line whose value stands,
-//! 25 ns for one whose value moved; 75 bytes a series. Bench: `scrape_parse`.
+//! An edit rewrites the chunk it falls in (about 20 kB), not the page. Budget: 15 ns for an unchanged line, 25 ns for
+//! a line with another value; 75 bytes per series. Bench: `scrape`.
 
 use crate::ids::SeriesId;
 use crate::limits::CHUNK_ROWS;
 
 use crate::metadata::FamilyType;
 
-/// What a row of the template is.
+/// The kind of a template row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RowKind {
     /// A sample of this series.
     Series(SeriesId),
     /// A comment, a HELP line, or an empty line.
     Comment,
-    /// A TYPE line: samples below it are of this type.
+    /// A TYPE line; it applies to the samples below.
     Type(FamilyType),
     /// A sample that relabelling drops.
     Dropped,
-    /// A sample whose series an earlier line has.
+    /// A sample whose series belongs to an earlier line.
     Duplicate,
-    /// A sample whose series another target has.
+    /// A sample whose series belongs to another target.
     Conflict,
-    /// A run of lines that are passed over, with an empty key; samples below it are of this type.
+    /// A run of skipped lines, with an empty key; the type applies to the samples below.
     Skipped(FamilyType),
 }
 
@@ -102,7 +102,7 @@ impl RowKind {
         }
     }
 
-    /// Whether the row is a sample, whatever becomes of it.
+    /// Whether the row is a sample, stored or not.
     pub(crate) fn is_sample(self) -> bool {
         !matches!(
             self,
@@ -125,8 +125,8 @@ pub(crate) struct Row {
 
 const _: () = assert!(size_of::<Row>() == 12);
 
-/// In `value_cap`: the value is never compared, because the sample must be handed over every time.
-const CAP_ALWAYS: u8 = u8::MAX;
+/// In `value_cap`: the sample has an explicit timestamp, so its value is never compared.
+const CAP_EXPLICIT: u8 = u8::MAX;
 /// Values longer than this are parsed at every scrape instead of being remembered.
 const VALUE_TEXT_MAX: usize = 248;
 
@@ -136,10 +136,10 @@ impl Row {
         RowKind::unpack(self.id)
     }
 
-    /// Whether the sample must be handed over at every scrape (it has a timestamp of its own).
+    /// Whether the sample has an explicit timestamp and is passed to the store at every scrape.
     #[inline]
-    pub(crate) fn is_always(&self) -> bool {
-        self.value_cap == CAP_ALWAYS
+    pub(crate) fn is_explicit(&self) -> bool {
+        self.value_cap == CAP_EXPLICIT
     }
 
     #[inline]
@@ -150,7 +150,7 @@ impl Row {
     #[inline]
     fn text_len(&self) -> usize {
         self.suffix_len as usize
-            + if self.is_always() {
+            + if self.is_explicit() {
                 0
             } else {
                 usize::from(self.value_cap)
@@ -185,14 +185,15 @@ impl Chunk {
         at + row.text_len()
     }
 
-    /// Remembers another value text for a row. Call it from the last row to the first: it may move what is behind.
+    /// Replaces the value text of a row. Must be called from the last row to the first, because it may move the text of
+    /// later rows.
     pub(crate) fn set_value(&mut self, row: usize, at: usize, value: &[u8]) {
         let Row {
             value_cap,
             suffix_len,
             ..
         } = self.rows[row];
-        if value_cap == CAP_ALWAYS {
+        if value_cap == CAP_EXPLICIT {
             return;
         }
         let value = if value.len() > VALUE_TEXT_MAX {
@@ -232,7 +233,7 @@ pub(crate) struct NewRow<'a> {
     pub(crate) key: &'a [u8],
     pub(crate) value: &'a [u8],
     pub(crate) kind: RowKind,
-    pub(crate) always: bool,
+    pub(crate) explicit: bool,
 }
 
 /// Builds a new template from parts of the old one and new rows.
@@ -260,13 +261,13 @@ impl Builder {
                 .count();
             same.min(usize::from(u16::MAX))
         };
-        let value = if new.value.len() > VALUE_TEXT_MAX || new.always {
+        let value = if new.value.len() > VALUE_TEXT_MAX || new.explicit {
             &[]
         } else {
             new.value
         };
-        let cap = match (new.always, new.kind.is_sample()) {
-            (true, _) => CAP_ALWAYS,
+        let cap = match (new.explicit, new.kind.is_sample()) {
+            (true, _) => CAP_EXPLICIT,
             (false, true) => room_for(value.len()) as u8,
             (false, false) => 0,
         };
@@ -301,7 +302,7 @@ impl Builder {
                 until.row
             };
             let whole = at.row == 0 && end == rows;
-            // A small piece before it is better joined than left as a chunk of its own.
+            // A small chunk before it is filled up instead of being kept small.
             if whole && (self.current.rows.is_empty() || self.current.rows.len() >= CHUNK_ROWS / 4)
             {
                 self.close();
@@ -327,7 +328,7 @@ impl Builder {
                     key: &key,
                     value: chunk.value_or_empty(row, text),
                     kind: row.kind(),
-                    always: row.is_always(),
+                    explicit: row.is_explicit(),
                 });
             }
             text = chunk.next_text(row, text);
@@ -352,7 +353,7 @@ impl Builder {
 
 impl Chunk {
     fn value_or_empty(&self, row: &Row, at: usize) -> &[u8] {
-        if row.is_always() {
+        if row.is_explicit() {
             &[]
         } else {
             self.value(row, at)

@@ -26,7 +26,7 @@ mod watch;
 mod watched;
 
 pub(crate) use facts::{ChangeKind, START_TIME};
-pub(crate) use needed::{Board, Needed};
+pub(crate) use needed::{RetainHandle, RetainSet};
 pub(crate) use ordinary::evaluate;
 #[doc(hidden)]
 pub use ordinary::{Evaluated, Outcome};

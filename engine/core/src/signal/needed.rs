@@ -26,7 +26,7 @@ use super::query::{Selector, SignalQuery};
 
 /// What is needed of every page, as of one moment.
 #[derive(Debug, Default)]
-pub(crate) struct Needed {
+pub(crate) struct RetainSet {
     pub(crate) version: u64,
     /// Some selector has no condition on the name.
     all: bool,
@@ -39,7 +39,7 @@ pub(crate) struct Needed {
     labels: HashSet<Box<str>>,
 }
 
-impl Needed {
+impl RetainSet {
     /// Whether samples of this metric are kept.
     pub(crate) fn needs(&self, metric: &str) -> bool {
         let fits = |pattern: &Vec<Matcher>| pattern.iter().all(|one| one.matches(metric));
@@ -70,21 +70,21 @@ impl Needed {
 
 /// Where the newest set is found, without a lock while it stands.
 #[derive(Debug, Default)]
-pub(crate) struct Board {
+pub(crate) struct RetainHandle {
     version: AtomicU64,
-    newest: RwLock<Arc<Needed>>,
+    newest: RwLock<Arc<RetainSet>>,
 }
 
-impl Board {
+impl RetainHandle {
     pub(crate) fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }
 
-    pub(crate) fn newest(&self) -> Arc<Needed> {
+    pub(crate) fn newest(&self) -> Arc<RetainSet> {
         Arc::clone(&self.newest.read())
     }
 
-    fn publish(&self, needed: Needed) {
+    fn publish(&self, needed: RetainSet) {
         let version = needed.version;
         *self.newest.write() = Arc::new(needed);
         self.version.store(version, Ordering::Release);
@@ -94,7 +94,7 @@ impl Board {
 /// What each standing signal needs, and since when each target keeps it.
 #[derive(Debug, Default)]
 pub(crate) struct Needs {
-    board: Arc<Board>,
+    retain_handle: Arc<RetainHandle>,
     version: u64,
     /// By metric name.
     named: HashMap<Box<str>, Need>,
@@ -150,8 +150,8 @@ fn labels_of(query: &SignalQuery) -> impl Iterator<Item = &str> {
 }
 
 impl Needs {
-    pub(crate) fn board(&self) -> Arc<Board> {
-        Arc::clone(&self.board)
+    pub(crate) fn retain_handle(&self) -> Arc<RetainHandle> {
+        Arc::clone(&self.retain_handle)
     }
 
     /// A signal with this query stands from now on.
@@ -215,20 +215,20 @@ impl Needs {
     }
 
     /// A caller pins labels that no signal does. True where their values were not learned so far.
-    pub(crate) fn is_asked_anew(&self, pins: &[(String, String)]) -> bool {
-        self.asked_anew(pins).next().is_some()
+    pub(crate) fn pins_new_label(&self, pins: &[(String, String)]) -> bool {
+        self.new_pinned_labels(pins).next().is_some()
     }
 
     /// Values of such labels are learned from now on.
     pub(crate) fn ask(&mut self, pins: &[(String, String)], names: &Names) {
-        let new: Vec<&'static str> = self.asked_anew(pins).collect();
+        let new: Vec<&'static str> = self.new_pinned_labels(pins).collect();
         if !new.is_empty() {
             self.asked.extend(new);
             self.publish(names);
         }
     }
 
-    fn asked_anew(&self, pins: &[(String, String)]) -> impl Iterator<Item = &'static str> {
+    fn new_pinned_labels(&self, pins: &[(String, String)]) -> impl Iterator<Item = &'static str> {
         let is_new = |label: &&&str| {
             pins.iter().any(|(pinned, _)| pinned == **label)
                 && !self.asked.contains(**label)
@@ -240,10 +240,10 @@ impl Needs {
     /// Makes the set anew: signals, or what is known of names, have changed.
     pub(crate) fn publish(&mut self, names: &Names) {
         self.version += 1;
-        let mut needed = Needed {
+        let mut needed = RetainSet {
             version: self.version,
             labels: self.labels.keys().cloned().collect(),
-            ..Needed::default()
+            ..RetainSet::default()
         };
         needed
             .labels
@@ -255,7 +255,7 @@ impl Needs {
             needed.all |= conditions.is_empty();
             needed.patterns.push(conditions.clone());
         }
-        self.board.publish(needed);
+        self.retain_handle.publish(needed);
     }
 
     /// A page of this target, read by that version, has been taken.
@@ -301,7 +301,7 @@ impl Needs {
     }
 }
 
-impl Needed {
+impl RetainSet {
     fn add_metric(&mut self, metric: &str, names: &Names) {
         self.names.insert(metric.into());
         for (family, witness) in &names.witnesses {
@@ -336,12 +336,12 @@ mod tests {
         SignalQuery::parse(text, &Features::default(), &Names::default()).expect("valid")
     }
 
-    fn needed(texts: &[&str], names: &Names) -> Arc<Needed> {
+    fn needed(texts: &[&str], names: &Names) -> Arc<RetainSet> {
         let mut needs = Needs::default();
         for text in texts {
             needs.add(&query(text), names);
         }
-        needs.board().newest()
+        needs.retain_handle().newest()
     }
 
     /// Scope and proof ask `exposes`; a name for which it says yes must be on the page.
@@ -390,20 +390,20 @@ mod tests {
     fn the_version_moves_only_when_the_set_does() {
         let (names, mut needs) = (Names::default(), Needs::default());
         let (one, same, other) = (query("sum(a)"), query("max(a) + 1"), query("sum(b)"));
-        let board = needs.board();
+        let retain_handle = needs.retain_handle();
         let mut versions = Vec::new();
         needs.add(&one, &names);
-        versions.push(board.version());
+        versions.push(retain_handle.version());
         needs.add(&same, &names);
-        versions.push(board.version());
+        versions.push(retain_handle.version());
         needs.remove(&one, &names);
-        versions.push(board.version());
+        versions.push(retain_handle.version());
         needs.add(&other, &names);
-        versions.push(board.version());
+        versions.push(retain_handle.version());
         needs.remove(&same, &names);
-        versions.push(board.version());
+        versions.push(retain_handle.version());
         assert_eq!(versions, [1, 1, 1, 2, 3]);
-        let newest = board.newest();
+        let newest = retain_handle.newest();
         assert!(newest.needs("b") && !newest.needs("a") && newest.version == 3);
     }
 

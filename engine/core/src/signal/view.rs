@@ -11,7 +11,7 @@ use crate::promql::QueryError;
 use crate::promql::select::{
     LastSample, Projection, STALE_NAN_BITS, Samples, SelectRequest, Selection, View, is_stale,
 };
-use crate::store::{ClockId, Frame, Lens, Shown, Store};
+use crate::store::{ClockId, ClockVisibility, SelectionSnapshot, Store, Visibility};
 
 use super::facts::{Facts, NamesSeen};
 use super::names::{FAMILIES, Family, Name, Names};
@@ -19,7 +19,7 @@ use super::names::{FAMILIES, Family, Name, Names};
 /// What the view needs to know of one target.
 #[derive(Clone, Debug)]
 pub(crate) struct TargetLens {
-    shown: Shown,
+    clock_visibility: ClockVisibility,
     names_seen: NamesSeen,
     /// The pool that it serves, where its process named exactly one.
     pool: Option<String>,
@@ -47,14 +47,14 @@ impl SignalView {
         let targets = facts.targets.iter().enumerate().map(|(index, target)| {
             let target = target.as_ref()?;
             let fresh = target.is_fresh(now_ms);
-            let shown = match target.last_good_ms {
-                _ if hidden.iter().any(|id| id.index() == index) => Shown::Hidden,
-                _ if fresh => Shown::Later(0),
-                Some(good_ms) => Shown::Later((now_ms - good_ms).max(0)),
-                None => Shown::Later(0),
+            let clock_visibility = match target.last_good_ms {
+                _ if hidden.iter().any(|id| id.index() == index) => ClockVisibility::Hidden,
+                _ if fresh => ClockVisibility::Delayed(0),
+                Some(good_ms) => ClockVisibility::Delayed((now_ms - good_ms).max(0)),
+                None => ClockVisibility::Delayed(0),
             };
             Some(TargetLens {
-                shown,
+                clock_visibility,
                 names_seen: target.names_seen.clone(),
                 pool: target.certain_pool().map(str::to_owned),
                 without_pool: target.metrics_without_pool(names),
@@ -104,7 +104,7 @@ impl SignalView {
             projection: Projection::All,
             ..*request
         };
-        let frame = Frame::copy(&self.store, &inner, &FormLens { view: self, form });
+        let frame = SelectionSnapshot::copy(&self.store, &inner, &FormLens { view: self, form });
         refuse_own_times(&frame)?;
         let mut sums = Sums::default();
         let mut samples = Samples::default();
@@ -158,7 +158,7 @@ struct Form<'a> {
     /// Whether the selector names the pool.
     names_pool: bool,
     /// The name under which it is shown.
-    shown: usize,
+    clock_visibility: usize,
     without_pool: bool,
 }
 
@@ -168,7 +168,7 @@ impl Form<'_> {
     }
 
     fn have(&self) -> &'static Name {
-        &self.family.names[self.shown]
+        &self.family.names[self.clock_visibility]
     }
 
     fn have_metric(&self) -> String {
@@ -176,7 +176,7 @@ impl Form<'_> {
     }
 
     fn key(&self) -> (usize, bool) {
-        (self.shown, self.without_pool)
+        (self.clock_visibility, self.without_pool)
     }
 
     /// The labels of a series that is shown in this form, as the asked form has them.
@@ -196,22 +196,25 @@ impl Form<'_> {
 impl TargetLens {
     /// In which form the target shows a family that was asked for.
     fn form(&self, asked: Form<'_>) -> (usize, bool) {
-        let shown = self.names_seen.reads_as(asked.row, asked.asked);
-        let form = Form { shown, ..asked };
+        let clock_visibility = self.names_seen.reads_as(asked.row, asked.asked);
+        let form = Form {
+            clock_visibility,
+            ..asked
+        };
         let is_derived = self.pool.is_some() || asked.names_pool;
         let without_pool = is_derived && self.without_pool.contains(&form.have_metric());
-        (shown, without_pool)
+        (clock_visibility, without_pool)
     }
 }
 
-impl Lens for SignalView {
-    fn shown(&self, clock: ClockId) -> Shown {
+impl Visibility for SignalView {
+    fn clock_visibility(&self, clock: ClockId) -> ClockVisibility {
         // Reports (`up`, ...) are about scrapes: they are never frozen.
         if clock.index() % 2 == 1 {
-            return Shown::Plain;
+            return ClockVisibility::AsScraped;
         }
         self.target(clock)
-            .map_or(Shown::Plain, |target| target.shown)
+            .map_or(ClockVisibility::AsScraped, |target| target.clock_visibility)
     }
 
     fn clamps_negative(&self, metric: &str) -> bool {
@@ -225,16 +228,16 @@ struct FormLens<'a> {
     form: Form<'a>,
 }
 
-impl Lens for FormLens<'_> {
-    fn shown(&self, clock: ClockId) -> Shown {
+impl Visibility for FormLens<'_> {
+    fn clock_visibility(&self, clock: ClockId) -> ClockVisibility {
         let form = match self.view.target(clock) {
             Some(target) => target.form(self.form),
             None => (self.form.asked, false),
         };
         if form == self.form.key() {
-            self.view.shown(clock)
+            self.view.clock_visibility(clock)
         } else {
-            Shown::Hidden
+            ClockVisibility::Hidden
         }
     }
 
@@ -251,7 +254,7 @@ impl View for SignalView {
             .find(|m| m.name() == METRIC_NAME && m.op() == MatchOp::Equal);
         let named = metric.and_then(|metric| self.names.family(metric.value()));
         let Some((family, name, suffix)) = named else {
-            let frame = Frame::copy(&self.store, request, self);
+            let frame = SelectionSnapshot::copy(&self.store, request, self);
             refuse_own_times(&frame)?;
             return Ok(Box::new(frame));
         };
@@ -263,7 +266,7 @@ impl View for SignalView {
             names_pool,
             ..asked_form(family, name, suffix)
         };
-        let own = Frame::copy(
+        let own = SelectionSnapshot::copy(
             &self.store,
             request,
             &FormLens {
@@ -273,9 +276,9 @@ impl View for SignalView {
         );
         refuse_own_times(&own)?;
         let mut derived = Vec::new();
-        for (shown, without_pool) in self.other_forms(asked) {
+        for (clock_visibility, without_pool) in self.other_forms(asked) {
             let form = Form {
-                shown,
+                clock_visibility,
                 without_pool,
                 ..asked
             };
@@ -302,14 +305,14 @@ fn asked_form<'a>(family: &'static Family, name: &'static Name, suffix: &'a str)
         asked,
         suffix,
         names_pool: false,
-        shown: asked,
+        clock_visibility: asked,
         without_pool: false,
     }
 }
 
 /// A sample with a timestamp of its own says nothing of when it was measured that we could check, and no failed
 /// scrape ends it: a scaler must not be told such a number.
-fn refuse_own_times(frame: &Frame) -> Result<(), QueryError> {
+fn refuse_own_times(frame: &SelectionSnapshot) -> Result<(), QueryError> {
     match (0..frame.len()).find(|&index| frame.clock(index).is_none()) {
         None => Ok(()),
         Some(index) => Err(QueryError::Execution(format!(
@@ -375,7 +378,7 @@ impl Sums {
 
 /// Series of the store, then made ones.
 struct WithDerived {
-    own: Frame,
+    own: SelectionSnapshot,
     derived: Vec<(Labels, Samples)>,
 }
 

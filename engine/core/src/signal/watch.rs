@@ -10,7 +10,7 @@ use hashbrown::{HashMap, HashSet};
 use parking_lot::RwLock;
 
 use crate::labels::{METRIC_NAME, Matcher};
-use crate::limits::{READ_BATCH_ROWS, SEEN_VALUES_MAX, SIGNALS_MAX};
+use crate::limits::{READ_BATCH_ROWS, REMEMBERED_VALUES_MAX, SIGNALS_MAX};
 use crate::promql::QueryError;
 use crate::store::{ClockId, SeriesId, Store, TargetId, for_each_match};
 
@@ -101,7 +101,7 @@ fn label_names_of(store: &RwLock<Store>, metric: &str) -> LabelNames {
         &[Matcher::equal(METRIC_NAME, metric)],
         |store, id| {
             let row = store.series.row(id);
-            if row.is_present() && row.clock != ClockId::OWN && row.clock != ClockId::NONE {
+            if row.is_present() && row.clock != ClockId::EXPLICIT && row.clock != ClockId::NONE {
                 let names = found.entry(TargetId(row.clock.0 / 2)).or_default();
                 let labels = store.series.labels(id);
                 for (name, _) in labels.iter() {
@@ -130,13 +130,13 @@ fn values_of(store: &RwLock<Store>, label: &str) -> Values {
         let until = end.min(next + READ_BATCH_ROWS);
         for id in (next..until).map(SeriesId) {
             let clock = store.series.row(id).clock;
-            if clock == ClockId::OWN || clock == ClockId::NONE {
+            if clock == ClockId::EXPLICIT || clock == ClockId::NONE {
                 continue;
             }
             if let Some(value) = store.series.label(id, name) {
                 let values = seen.entry(TargetId(clock.0 / 2)).or_default();
                 let text = store.series.symbols.text(value);
-                if values.len() < SEEN_VALUES_MAX && !values.contains(text) {
+                if values.len() < REMEMBERED_VALUES_MAX && !values.contains(text) {
                     values.insert(text.into());
                 }
             }

@@ -19,7 +19,7 @@ use super::policy::{Nan, Policy};
 use super::query::{Kind, SignalQuery};
 use super::reading::Transition;
 use super::scope::Scope;
-use super::standing::{Standing, World};
+use super::standing::{EvalContext, Standing};
 
 /// One signal.
 pub(crate) struct Signal {
@@ -78,7 +78,7 @@ impl Signal {
         };
         let mut empty_parts = std::mem::take(&mut self.empty_parts);
         let bytes_max = self.policy.bytes_max.unwrap_or(usize::MAX);
-        let world = World {
+        let context = EvalContext {
             store,
             facts,
             names,
@@ -87,7 +87,7 @@ impl Signal {
             lookback_ms: self.policy.options().lookback_ms,
             window_bytes_max: window_bytes_max.min(bytes_max),
         };
-        let done = standing.evaluate(&world, &mut values, &mut empty_parts);
+        let done = standing.evaluate(&context, &mut values, &mut empty_parts);
         let series = standing.series();
         self.standing = Some(standing);
         self.by_program = done;

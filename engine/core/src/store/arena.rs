@@ -1,11 +1,12 @@
-//! Short lists in one piece of memory: no header, no pointer, no allocation of its own for each.
+//! An arena of short lists: one allocation for all of them, without header, pointer or capacity per list.
 //!
-//! Whoever stores a list knows its length. A place that a list gives up is taken by the next one of its length.
+//! The caller knows the length of each list. The place of a released list is reused by the next list of the same
+//! length.
 
-/// Lists of `T` by place.
+/// Lists of `T`, addressed by place.
 pub(crate) struct Arena<T> {
     items: Vec<T>,
-    /// Places given up, by length.
+    /// Released places, by length of list.
     free: Vec<Vec<u32>>,
 }
 
@@ -19,14 +20,14 @@ impl<T> Default for Arena<T> {
 }
 
 impl<T: Copy> Arena<T> {
-    /// Stores a list; its place.
+    /// Stores a list and returns its place.
     pub(crate) fn put(&mut self, list: &[T]) -> u32 {
         if let Some(place) = self.free.get_mut(list.len()).and_then(Vec::pop) {
             self.items[place as usize..][..list.len()].copy_from_slice(list);
             return place;
         }
         let place = self.items.len() as u32;
-        make_room(&mut self.items, list.len());
+        reserve_gradually(&mut self.items, list.len());
         self.items.extend_from_slice(list);
         place
     }
@@ -37,13 +38,13 @@ impl<T: Copy> Arena<T> {
         &self.items[place as usize..][..len]
     }
 
-    /// From a place to the end of everything: for whoever finds the length in the list itself.
+    /// Everything from a place on, for callers that find the length in the list itself.
     #[inline]
     pub(crate) fn from(&self, place: u32) -> &[T] {
         &self.items[place as usize..]
     }
 
-    /// Gives a place up.
+    /// Releases a list.
     pub(crate) fn release(&mut self, place: u32, len: usize) {
         if self.free.len() <= len {
             self.free.resize_with(len + 1, Vec::new);
@@ -58,18 +59,17 @@ impl<T: Copy> Arena<T> {
     }
 }
 
-/// Room for `more` items, growing by an eighth: a column that doubles would pass the memory limit at a stroke, for items
+/// Reserves room for `more` items, growing by an eighth: doubling a large column could exceed the memory limit for items
 /// that may never come.
-pub(crate) fn make_room<T>(items: &mut Vec<T>, more: usize) {
+pub(crate) fn reserve_gradually<T>(items: &mut Vec<T>, more: usize) {
     const ITEMS_MIN: usize = 64;
     if items.capacity() - items.len() < more {
         items.reserve_exact(more.max(items.len() / 8).max(ITEMS_MIN));
     }
 }
 
-/// What a hash table that is nearly full takes when it doubles. A page that fills the rest of another at once counts
-/// more for its series than the table does.
-pub(crate) fn bytes_soon(len: usize, capacity: usize, bytes: usize) -> usize {
+/// The bytes by which a hash table is about to grow: its size when it is nearly full and will double, else 0.
+pub(crate) fn imminent_growth_bytes(len: usize, capacity: usize, bytes: usize) -> usize {
     if capacity - len < capacity / 16 {
         bytes
     } else {

@@ -1,14 +1,14 @@
-//! The times of a target's scrapes, shared by all its series.
+//! The scrape times of a target, shared by all its series.
 //!
-//! A scrape has a *tick*, its running number. A series stores ticks, the clock turns them into times. An entry also
-//! says whether the scrape was good: a failed one ends every series of the clock there (Prometheus writes a stale
-//! marker into each; here it is one bit), and the signal view can look past it.
+//! Each scrape has a *tick*, its running number. A series stores ticks; the clock translates them into times. An
+//! entry also records whether the scrape was good. A failed scrape ends every series of the clock there: Prometheus
+//! writes a stale marker into each series, here it is one bit, which the view for signals can ignore.
 
 use std::collections::VecDeque;
 
 use crate::limits::CLOCK_ENTRIES_MAX;
 
-/// One target's scrape times, oldest first.
+/// Scrape times of one target, oldest first.
 #[derive(Default)]
 pub(crate) struct Clock {
     /// Tick of the first entry.
@@ -17,40 +17,40 @@ pub(crate) struct Clock {
     entries: VecDeque<i64>,
 }
 
-/// What happened at a tick.
+/// One scrape: its time and whether it was good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct ScrapeEntry {
     pub(crate) time_ms: i64,
     pub(crate) good: bool,
 }
 
-fn unpack(packed: i64) -> Entry {
-    Entry {
+fn unpack(packed: i64) -> ScrapeEntry {
+    ScrapeEntry {
         time_ms: packed >> 1,
         good: packed & 1 == 0,
     }
 }
 
 impl Clock {
-    /// Makes room for `entries`, so that ticking allocates nothing. The memory is only touched as it fills.
+    /// Reserves room for `entries`, so that `push` does not allocate. The memory is touched only as it fills.
     pub(crate) fn reserve(&mut self, entries: usize) {
         let entries = entries.min(CLOCK_ENTRIES_MAX);
         self.entries
             .reserve(entries.saturating_sub(self.entries.len()));
     }
 
-    /// The tick that the next entry will have. Whatever is stored under it is not yet visible.
+    /// The tick of the next entry. Samples stored under it are not visible to readers yet.
     pub(crate) fn next_tick(&self) -> i64 {
         self.first + self.entries.len() as i64
     }
 
-    /// The oldest tick that still has a time.
+    /// The oldest tick whose time is held.
     pub(crate) fn first_tick(&self) -> i64 {
         self.first
     }
 
     /// Adds an entry; times must ascend.
-    pub(crate) fn push(&mut self, entry: Entry) {
+    pub(crate) fn push(&mut self, entry: ScrapeEntry) {
         debug_assert!(self.last().is_none_or(|last| last.time_ms < entry.time_ms));
         if self.entries.len() == CLOCK_ENTRIES_MAX {
             self.entries.pop_front();
@@ -61,12 +61,12 @@ impl Clock {
     }
 
     /// The newest entry.
-    pub(crate) fn last(&self) -> Option<Entry> {
+    pub(crate) fn last(&self) -> Option<ScrapeEntry> {
         self.entries.back().map(|&packed| unpack(packed))
     }
 
-    /// The entry of a tick; `None` where it is gone or not yet there.
-    pub(crate) fn at(&self, tick: i64) -> Option<Entry> {
+    /// The entry of a tick; `None` if it was dropped or does not exist yet.
+    pub(crate) fn at(&self, tick: i64) -> Option<ScrapeEntry> {
         let index = usize::try_from(tick - self.first).ok()?;
         self.entries.get(index).map(|&packed| unpack(packed))
     }
@@ -79,7 +79,7 @@ impl Clock {
     }
 
     /// Copies the entries of `from..until` onto `out`.
-    pub(crate) fn copy(&self, from: i64, until: i64, out: &mut Vec<Entry>) {
+    pub(crate) fn copy(&self, from: i64, until: i64, out: &mut Vec<ScrapeEntry>) {
         let from = from.max(self.first);
         let until = until.min(self.next_tick());
         if from < until {
@@ -109,7 +109,7 @@ mod tests {
     fn clock(times: &[(i64, bool)]) -> Clock {
         let mut clock = Clock::default();
         for &(time_ms, good) in times {
-            clock.push(Entry { time_ms, good });
+            clock.push(ScrapeEntry { time_ms, good });
         }
         clock
     }
@@ -134,14 +134,14 @@ mod tests {
         assert_eq!(clock.at(1), None);
         assert_eq!(
             clock.at(2),
-            Some(Entry {
+            Some(ScrapeEntry {
                 time_ms: 20,
                 good: true
             })
         );
         assert_eq!(
             clock.at(3),
-            Some(Entry {
+            Some(ScrapeEntry {
                 time_ms: 30,
                 good: false
             })
@@ -149,7 +149,7 @@ mod tests {
         clock.drop_before(1000);
         assert_eq!(
             clock.at(3),
-            Some(Entry {
+            Some(ScrapeEntry {
                 time_ms: 30,
                 good: false
             })

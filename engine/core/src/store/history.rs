@@ -1,9 +1,9 @@
-//! The samples of the store: what a change does to a series, and what leaves when time or memory runs out.
+//! The samples of the store: how a change is appended to a series, and what retention and the memory limit drop.
 //!
-//! A series is its current run (in its row) and a chain of blocks with the runs before it. A change closes the run
-//! into the open block; a full block is sealed and joins one queue of all sealed blocks, oldest first. Retention and
-//! the memory limit take from the front of that queue, so the oldest history goes first, whoever it belongs to, and
-//! the current run (the last value) never. A series that is absent and has no block left is forgotten.
+//! A series is its current run (in its row) and a chain of blocks with the runs before it. A change closes the
+//! current run into the open block. A full block is sealed and joins one queue of all sealed blocks, oldest first.
+//! Retention and the memory limit drop from the front of that queue, so the oldest history of all series is dropped
+//! first and a last value never. A series that is absent and has no block left is removed.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 
 use super::clock::Clock;
 use super::codec::{Run, Runs, STALE};
-use super::natives::{HISTOGRAM, Natives};
+use super::native_histograms::{HISTOGRAM, NativeHistograms};
 use super::postings::Index;
 use super::series::Series;
 use super::slab::{BlockId, Size, Slab};
@@ -20,16 +20,16 @@ use crate::ids::{ClockId, SeriesId, TargetId};
 use crate::labels::Labels;
 use crate::metadata::FamilyMetadata;
 
-/// Everything that readers look at, behind one lock (`store/shared`).
+/// Everything that readers see. It lies behind one read-write lock, which writer and readers share.
 pub(crate) struct Store {
     pub(crate) series: Series,
     pub(crate) index: Index,
     pub(crate) clocks: Vec<Clock>,
     pub(crate) slab: Slab,
     /// Values of native histogram series.
-    pub(crate) natives: Natives,
+    pub(crate) native_histograms: NativeHistograms,
     pub(super) sealed: VecDeque<BlockId>,
-    /// Bytes of history that may be held before growing means dropping.
+    /// Bytes of history above which growing requires dropping the oldest.
     pub(crate) history_bytes_max: usize,
     pub(crate) dropped: Dropped,
     /// Type and help of every family of every target.
@@ -38,18 +38,18 @@ pub(crate) struct Store {
     pub(crate) stage_bytes: usize,
 }
 
-/// What memory has cost so far.
+/// History dropped for the memory limit so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Dropped {
-    /// Blocks that left because of the memory limit, not because of their age.
+    /// Blocks dropped for the memory limit, not for their age.
     pub(crate) blocks_for_memory: u64,
-    /// The newest time that the memory limit has taken from any series.
+    /// The newest time dropped for the memory limit from any series.
     pub(crate) history_until_ms: Option<i64>,
 }
 
-/// What became of a sample with a timestamp of its own.
+/// What happened to a sample with an explicit timestamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OwnSample {
+pub(crate) enum AppendOutcome {
     Appended,
     /// Same time, same value: nothing to do (Prometheus takes it silently).
     Same,
@@ -66,7 +66,7 @@ impl Store {
             index: Index::default(),
             clocks: Vec::new(),
             slab: Slab::new(),
-            natives: Natives::default(),
+            native_histograms: NativeHistograms::default(),
             sealed: VecDeque::new(),
             history_bytes_max: usize::MAX,
             dropped: Dropped::default(),
@@ -90,7 +90,7 @@ impl Store {
         id
     }
 
-    /// The series has another value from `tick` of its clock on. Ticks ascend.
+    /// Sets the value of a series from `tick` of its clock on. Ticks ascend.
     #[inline]
     pub(crate) fn change(&mut self, id: SeriesId, tick: i64, bits: u64) {
         let row = *self.series.row(id);
@@ -108,8 +108,8 @@ impl Store {
         }
     }
 
-    /// The series moves to another clock, on which it has `bits` since `since`. Its history stays with the old one.
-    pub(crate) fn change_clock(
+    /// Moves a series to another clock, on which it has `bits` since `since`. Its history stays on the old clock.
+    pub(crate) fn move_to_clock(
         &mut self,
         id: SeriesId,
         old_tick: i64,
@@ -127,17 +127,23 @@ impl Store {
         row.since = since;
     }
 
-    /// A sample with its own timestamp, for a series on [`ClockId::OWN`] (order rules: tsdb/head_append.go).
-    pub(crate) fn append_own(&mut self, id: SeriesId, time_ms: i64, bits: u64) -> OwnSample {
+    /// Appends a sample with an explicit timestamp to a series on [`ClockId::EXPLICIT`] (order rules: Prometheus
+    /// tsdb/head_append.go).
+    pub(crate) fn append_explicit(
+        &mut self,
+        id: SeriesId,
+        time_ms: i64,
+        bits: u64,
+    ) -> AppendOutcome {
         let row = *self.series.row(id);
         if time_ms < row.since {
-            return OwnSample::OutOfOrder;
+            return AppendOutcome::OutOfOrder;
         }
         if time_ms == row.since {
             return if row.bits == bits {
-                OwnSample::Same
+                AppendOutcome::Same
             } else {
-                OwnSample::Duplicate
+                AppendOutcome::Duplicate
             };
         }
         self.close_run(id, time_ms);
@@ -147,33 +153,33 @@ impl Store {
         if bits == STALE {
             self.seal(id);
         }
-        OwnSample::Appended
+        AppendOutcome::Appended
     }
 
-    /// A histogram with its own timestamp, under the same rules.
-    pub(crate) fn append_own_histogram(
+    /// Appends a histogram with an explicit timestamp, under the same rules.
+    pub(crate) fn append_explicit_histogram(
         &mut self,
         id: SeriesId,
         time_ms: i64,
         histogram: FloatHistogram,
-    ) -> OwnSample {
+    ) -> AppendOutcome {
         let before = self.series.row(id).bits;
-        let appended = self.append_own(id, time_ms, HISTOGRAM);
+        let appended = self.append_explicit(id, time_ms, HISTOGRAM);
         match appended {
-            OwnSample::Appended => {
+            AppendOutcome::Appended => {
                 let follows = before == HISTOGRAM;
-                self.natives.push(id, time_ms, histogram, follows);
+                self.native_histograms.push(id, time_ms, histogram, follows);
             }
-            OwnSample::Same => {
+            AppendOutcome::Same => {
                 let same = self
-                    .natives
+                    .native_histograms
                     .last(id)
                     .is_some_and(|(at_ms, have)| *at_ms == time_ms && **have == histogram);
                 if !same {
-                    return OwnSample::Duplicate;
+                    return AppendOutcome::Duplicate;
                 }
             }
-            OwnSample::Duplicate | OwnSample::OutOfOrder => {}
+            AppendOutcome::Duplicate | AppendOutcome::OutOfOrder => {}
         }
         appended
     }
@@ -199,7 +205,7 @@ impl Store {
             .newest
             .some()
             .map_or(Size::Small, |newest| newest.size().next());
-        let size = self.make_room(wanted);
+        let size = self.reserve_gradually(wanted);
         let block = self.slab.allocate(size, row.clock, id, row.since);
         // Making room may have taken this series' older blocks: look again.
         let row = self.series.row_mut(id);
@@ -227,7 +233,7 @@ impl Store {
     /// The size of a block that can be had within the limit: the wanted one where the slab may grow or has one free,
     /// else whatever is free once the oldest history has gone. Only where nothing is left to drop the slab grows past
     /// the limit.
-    fn make_room(&mut self, wanted: Size) -> Size {
+    fn reserve_gradually(&mut self, wanted: Size) -> Size {
         loop {
             let growth = self.slab.growth_bytes(wanted);
             if growth == 0 || self.slab.bytes() + growth <= self.history_bytes_max {
@@ -264,7 +270,7 @@ impl Store {
         for clock in &mut self.clocks {
             clock.drop_before(time_ms);
         }
-        self.natives.drop_before(time_ms);
+        self.native_histograms.drop_before(time_ms);
     }
 
     /// When the last run of a sealed block ended; `None` where the clock has forgotten.
@@ -273,7 +279,7 @@ impl Store {
         let gaps: i64 = Runs::new(self.slab.used(block)).map(|run| run.gap).sum();
         let end_tick = header.first_tick + gaps;
         match header.clock {
-            ClockId::OWN => Some(end_tick),
+            ClockId::EXPLICIT => Some(end_tick),
             clock => self.clocks[clock.index()]
                 .at(end_tick - 1)
                 .map(|entry| entry.time_ms),
@@ -300,11 +306,11 @@ impl Store {
         }
     }
 
-    /// For a series with timestamps of its own: ends it where its last sample is older than `time_ms`.
-    /// False where it need not be looked at again.
-    pub(crate) fn keep_own(&mut self, id: SeriesId, time_ms: i64) -> bool {
+    /// Ends a series with explicit timestamps if its last sample is older than `time_ms`. False: the series needs no
+    /// further checks.
+    pub(crate) fn retain_explicit(&mut self, id: SeriesId, time_ms: i64) -> bool {
         let row = *self.series.row(id);
-        if row.clock != ClockId::OWN {
+        if row.clock != ClockId::EXPLICIT {
             return false;
         }
         if row.since >= time_ms {
@@ -316,7 +322,7 @@ impl Store {
             self.forget(id);
             return false;
         }
-        // A sample may yet come, and the series must then end once more.
+        // A later sample may revive the series, which must then be ended again.
         true
     }
 
@@ -324,7 +330,7 @@ impl Store {
     pub(crate) fn has_samples(&self, id: SeriesId, start_ms: i64, end_ms: i64) -> bool {
         let row = self.series.row(id);
         let (first, until) = self.ticks(row.clock, start_ms, end_ms);
-        let current = match row.is_present() && row.clock != ClockId::OWN {
+        let current = match row.is_present() && row.clock != ClockId::EXPLICIT {
             true => row.since < until && first < until,
             false => row.is_present() && (first..until).contains(&row.since),
         };
@@ -342,7 +348,7 @@ impl Store {
     }
 
     fn ticks(&self, clock: ClockId, start_ms: i64, end_ms: i64) -> (i64, i64) {
-        if clock == ClockId::OWN {
+        if clock == ClockId::EXPLICIT {
             return (start_ms, end_ms.saturating_add(1));
         }
         let clock = &self.clocks[clock.index()];
@@ -367,12 +373,12 @@ impl Store {
             self.index.remove(name, value, id);
         }
         self.series.remove(id);
-        self.natives.forget(id);
+        self.native_histograms.forget(id);
     }
 
     /// Bytes by which tables grow with the next series or so.
-    pub(crate) fn bytes_soon(&self) -> usize {
-        self.series.bytes_soon() + self.index.bytes_soon()
+    pub(crate) fn imminent_growth_bytes(&self) -> usize {
+        self.series.imminent_growth_bytes() + self.index.imminent_growth_bytes()
     }
 
     /// Bytes held, by part.
@@ -382,7 +388,7 @@ impl Store {
             index: self.index.bytes(),
             history: self.slab.bytes() + self.sealed.capacity() * size_of::<BlockId>(),
             clocks: self.clocks.iter().map(Clock::bytes).sum(),
-            histograms: self.natives.bytes(),
+            histograms: self.native_histograms.bytes(),
         }
     }
 }

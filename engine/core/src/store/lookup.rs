@@ -1,5 +1,4 @@
-//! Questions of the writer about series and families: what a series is called, whether a counter fell, what a page says
-//! of a family.
+//! What the writer asks and records about series and families beside samples: metric names, counter resets, metadata.
 
 use super::history::Store;
 use crate::ids::{ClockId, SeriesId, TargetId};
@@ -13,8 +12,8 @@ impl Store {
         Some(self.series.symbols.text(self.series.label(id, name)?))
     }
 
-    /// Whether `bits` is less than what a counter (by its name) has now.
-    pub(crate) fn is_fallen_counter(&self, id: SeriesId, bits: u64) -> bool {
+    /// Whether `bits` is lower than the current value of a counter (by its name).
+    pub(crate) fn is_counter_drop(&self, id: SeriesId, bits: u64) -> bool {
         let row = self.series.row(id);
         row.is_present()
             && f64::from_bits(bits) < f64::from_bits(row.bits)
@@ -23,15 +22,16 @@ impl Store {
                 .is_some_and(|name| name.ends_with("_total") || name.ends_with("_count"))
     }
 
-    /// The series with these labels, on this clock from `tick` on; none where another live target has it.
-    pub(crate) fn adopt(
+    /// The series with these labels, moved to `clock` from `tick` on and created if needed. `None`: another live
+    /// target has it.
+    pub(crate) fn claim(
         &mut self,
         labels: &Labels,
         clock: ClockId,
         tick: i64,
         bits: u64,
     ) -> Option<SeriesId> {
-        let Some(id) = self.series.seek(labels) else {
+        let Some(id) = self.series.find_near_last(labels) else {
             return Some(self.create(labels, clock, bits, tick));
         };
         let row = *self.series.row(id);
@@ -40,7 +40,7 @@ impl Store {
         } else if row.is_present() {
             return None;
         } else {
-            self.change_clock(id, row.since, clock, tick, bits);
+            self.move_to_clock(id, row.since, clock, tick, bits);
         }
         Some(id)
     }

@@ -1,50 +1,50 @@
-//! From matchers to series ids, against the index, in pieces small enough that no commit waits.
+//! From matchers to series ids by the label index, in batches small enough that no commit waits.
 //!
-//! The narrowest matcher that names its values gives the candidates; each candidate is then checked against all
-//! matchers by symbol. A pattern is tried once per distinct value, not once per series.
+//! The matcher with the fewest candidates determines the candidates; each candidate is then checked against all
+//! matchers by symbol. A regular expression is evaluated once per distinct label value, not once per series.
 
 use hashbrown::HashMap;
 use parking_lot::{RwLock, RwLockReadGuard};
 
+use super::epoch_reclaim::Pin;
 use super::history::Store;
-use super::limbo::Pin;
 use super::symbol::Symbol;
 use crate::ids::{ClockId, SeriesId};
 use crate::labels::{MatchOp, Matcher};
 use crate::limits::READ_BATCH_SERIES;
 
-/// How much one selection may look at.
+/// How much one selection may read.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Reach {
-    /// Candidates, those included that another matcher rules out.
+pub(crate) struct ReadBudget {
+    /// Candidates, including those that another matcher excludes.
     pub(crate) series_max: usize,
     /// Bytes of history copied.
     pub(crate) bytes_max: usize,
 }
 
-/// A selection would look at more than it may.
+/// A selection would exceed its [`ReadBudget`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OutOfReach;
+pub(crate) struct OverBudget;
 
-/// Calls `visit` for every series that all matchers fit, ascending by id. `visit` says how many bytes it copied;
-/// the lock is let go after a batch of series or of bytes. The pins keep ids from being reused meanwhile.
+/// Calls `visit` for every series that all matchers match, ascending by id. `visit` returns how many bytes it copied;
+/// the lock is released after each batch of series or bytes. The pins prevent ids from being reused meanwhile.
 pub(crate) fn for_each_match(
     store: &RwLock<Store>,
     matchers: &[Matcher],
     visit: impl FnMut(&Store, SeriesId) -> usize,
 ) {
     match for_each_match_within(store, matchers, None, visit) {
-        Ok(()) | Err(OutOfReach) => {} // without a reach nothing is out of it
+        Ok(()) | Err(OverBudget) => {} // without a budget none is exceeded
     }
 }
 
-/// The same within a reach: a selection that would look at more ends early, or does not begin.
+/// The same within a budget: a selection that would exceed it ends early, or does not begin.
 pub(crate) fn for_each_match_within(
     store: &RwLock<Store>,
     matchers: &[Matcher],
-    reach: Option<Reach>,
+    budget: Option<ReadBudget>,
     mut visit: impl FnMut(&Store, SeriesId) -> usize,
-) -> Result<(), OutOfReach> {
+) -> Result<(), OverBudget> {
     let guard = store.read();
     let _pins: [Pin; 2] = guard.series.pin();
     let mut checks = Vec::with_capacity(matchers.len());
@@ -55,11 +55,11 @@ pub(crate) fn for_each_match_within(
         }
     }
     drop(guard);
-    let series_max = reach.map(|reach| reach.series_max);
+    let series_max = budget.map(|budget| budget.series_max);
     let Some(candidates) = candidates(store, matchers, series_max)? else {
         return Ok(());
     };
-    let bytes_max = reach.map_or(usize::MAX, |reach| reach.bytes_max);
+    let bytes_max = budget.map_or(usize::MAX, |budget| budget.bytes_max);
     let mut bytes_total = 0usize;
     let mut walk = candidates.iter().flat_map(|&(start, end)| start..end);
     let mut guard = store.read();
@@ -81,7 +81,7 @@ pub(crate) fn for_each_match_within(
         }
         bytes_total = bytes_total.saturating_add(bytes);
         if bytes_total > bytes_max {
-            return Err(OutOfReach);
+            return Err(OverBudget);
         }
         RwLockReadGuard::bump(&mut guard);
     }
@@ -92,7 +92,7 @@ fn candidates(
     store: &RwLock<Store>,
     matchers: &[Matcher],
     series_max: Option<usize>,
-) -> Result<Option<Vec<(u32, u32)>>, OutOfReach> {
+) -> Result<Option<Vec<(u32, u32)>>, OverBudget> {
     let guard = store.read();
     let mut narrowest: Option<(usize, Vec<(u32, u32)>)> = None;
     for matcher in matchers {
@@ -124,17 +124,17 @@ fn candidates(
     let all = (0, guard.series.id_end());
     drop(guard);
     match (narrowest, series_max) {
-        (Some((count, _)), Some(max)) if count > max => Err(OutOfReach),
+        (Some((count, _)), Some(max)) if count > max => Err(OverBudget),
         (Some((_, ranges)), _) => Ok(Some(ranges)),
         // A pattern is tried on every value there is.
-        (None, Some(_)) => Err(OutOfReach),
+        (None, Some(_)) => Err(OverBudget),
         (None, None) => Ok(Some(
             pattern_candidates(store, matchers).unwrap_or_else(|| vec![all]),
         )),
     }
 }
 
-/// Candidates from a pattern that does not fit the empty value (so that the label must be there).
+/// Candidates from a pattern that does not match the empty value, so that the label must be present.
 fn pattern_candidates(store: &RwLock<Store>, matchers: &[Matcher]) -> Option<Vec<(u32, u32)>> {
     let pattern = matchers.iter().find(|matcher| !matcher.matches(""))?;
     'again: loop {
@@ -164,7 +164,7 @@ fn pattern_candidates(store: &RwLock<Store>, matchers: &[Matcher]) -> Option<Vec
             }
             at += READ_BATCH_SERIES;
             RwLockReadGuard::bump(&mut guard);
-            // A value that ended may have moved another one to a place already passed.
+            // Removing a value may have moved another one to a position already passed.
             if guard.index.removals() != removals {
                 continue 'again;
             }

@@ -1,40 +1,49 @@
-//! The store: columns of last values by series, history behind them, an index before them.
+//! The store: the newest value and the compressed history of every series, and the label index.
 //!
-//! One writer changes it, many readers copy from it. What both do under the lock is short: the writer touches only
-//! what changed on a page, a reader copies at most 256 series per hold and decodes afterwards.
+//! One writer changes it, any number of readers copy from it. The lock is held briefly: the writer touches only what
+//! changed on a page and releases the lock between batches; a reader copies at most `READ_BATCH_SERIES` series per
+//! lock hold and decodes after releasing it.
+//!
+//! * Series: `series` (rows), `symbols` (interned strings), `label_shapes` and `label_interner` (label sets),
+//!   `postings` (label index), `matching` (matchers to series ids).
+//! * Samples: `clock` (scrape times), `history` (appending, sealing, retention), `codec` (the format), `slab` (the
+//!   memory), `eviction` (giving memory back), `native_histograms`.
+//! * Reading: `snapshot` (copies for queries), `visible_ticks` (failed scrapes and staleness), `value_runs`
+//!   (uncompressed runs for compiled signals), `lookup`.
+//! * Memory: `arena`, `epoch_reclaim` (reuse of ids).
 
-mod apart;
 mod arena;
 mod clock;
 mod codec;
+mod epoch_reclaim;
+mod eviction;
 mod history;
-mod limbo;
+mod label_interner;
+mod label_shapes;
 mod lookup;
 mod matching;
-mod natives;
+mod native_histograms;
 mod postings;
-mod read;
-mod reclaim;
-mod runs;
 mod series;
 mod slab;
-mod stems;
+mod snapshot;
 mod symbol;
 mod symbols;
-mod ticks;
+mod value_runs;
+mod visible_ticks;
 
 pub(crate) use crate::ids::ClockId;
-pub(crate) use clock::{Clock, Entry};
+pub(crate) use clock::{Clock, ScrapeEntry};
 pub(crate) use codec::STALE;
-pub(crate) use history::{OwnSample, Store};
-pub(crate) use matching::{Reach, for_each_match};
-pub(crate) use natives::{HISTOGRAM, bytes as histogram_bytes};
+pub(crate) use history::{AppendOutcome, Store};
+pub(crate) use matching::{ReadBudget, for_each_match};
+pub(crate) use native_histograms::{HISTOGRAM, bytes as histogram_bytes};
 
 pub(crate) use crate::ids::{SeriesId, TargetId};
 pub use history::Bytes;
-pub(crate) use read::{Frame, Lens};
-pub(crate) use ticks::Shown;
+pub(crate) use snapshot::{SelectionSnapshot, Visibility};
+pub(crate) use visible_ticks::ClockVisibility;
 
-pub(crate) use runs::{Groups, Stretch};
+pub(crate) use value_runs::{LabelGroups, ValueRun};
 
-pub use read::PlainView;
+pub use snapshot::PlainView;

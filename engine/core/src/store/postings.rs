@@ -1,11 +1,11 @@
-//! Which series carry a label: for every name and value a sorted list of id ranges.
+//! The label index: for every label name and value, the series that have it, as sorted ranges of ids.
 //!
-//! Pages list a family's series one after another, so a target's or a family's ids are a few ranges, not thousands
-//! of numbers: about a tenth of a plain list on EPP pages.
+//! Pages list the series of a family one after another, so the ids of a family or target are a few ranges: about a
+//! tenth of the size of plain lists on pages of the Endpoint Picker.
 
 use hashbrown::HashMap;
 
-use super::arena::{bytes_soon, make_room};
+use super::arena::{imminent_growth_bytes, reserve_gradually};
 use super::symbol::Symbol;
 use crate::ids::SeriesId;
 
@@ -78,9 +78,9 @@ impl Postings {
 #[derive(Default)]
 pub(crate) struct Values {
     places: HashMap<Symbol, u32>,
-    /// In no order; a list beside the map, so that a reader can walk it piece by piece.
+    /// In no order; a list beside the map, so that a reader can walk it in batches.
     list: Vec<Symbol>,
-    /// Of the value at the same place in the list.
+    /// Postings of the value at the same index of `list`.
     postings: Vec<Postings>,
     /// The value that was entered last, and its place.
     newest: Option<(Symbol, u32)>,
@@ -98,7 +98,7 @@ impl Values {
         &self.list
     }
 
-    /// The place of a value, which gets one where it has none.
+    /// The index of a value, which is added if it is new.
     fn place(&mut self, value: Symbol) -> u32 {
         if let Some((newest, place)) = self.newest
             && newest == value
@@ -106,9 +106,9 @@ impl Values {
             return place;
         }
         let place = *self.places.entry(value).or_insert_with(|| {
-            make_room(&mut self.list, 1);
+            reserve_gradually(&mut self.list, 1);
             self.list.push(value);
-            make_room(&mut self.postings, 1);
+            reserve_gradually(&mut self.postings, 1);
             self.postings.push(Postings::default());
             self.list.len() as u32 - 1
         });
@@ -116,7 +116,7 @@ impl Values {
         place
     }
 
-    /// Takes a value out.
+    /// Removes a value.
     fn remove(&mut self, value: Symbol, place: u32) {
         self.newest = None;
         self.places.remove(&value);
@@ -132,19 +132,19 @@ impl Values {
 #[derive(Default)]
 pub(crate) struct Index {
     names: HashMap<Symbol, Values>,
-    /// Grows whenever a value ends: a reader that walks a list in pieces starts again when it has.
+    /// Grows with every removed value: a reader that walks a list in batches starts again when it has changed.
     removals: u64,
 }
 
 impl Index {
-    /// Enters a series under one label.
+    /// Adds a series under one label.
     pub(crate) fn insert(&mut self, name: Symbol, value: Symbol, id: SeriesId) {
         let values = self.names.entry(name).or_default();
         let place = values.place(value);
         values.postings[place as usize].insert(id.0);
     }
 
-    /// Takes a series out under one label.
+    /// Removes a series under one label.
     pub(crate) fn remove(&mut self, name: Symbol, value: Symbol, id: SeriesId) {
         let Some(values) = self.names.get_mut(&name) else {
             return;
@@ -174,11 +174,11 @@ impl Index {
         self.removals
     }
 
-    /// See `Series::bytes_soon`.
-    pub(crate) fn bytes_soon(&self) -> usize {
+    /// See `Series::imminent_growth_bytes`.
+    pub(crate) fn imminent_growth_bytes(&self) -> usize {
         let of_values = |values: &Values| {
             let table = &values.places;
-            bytes_soon(table.len(), table.capacity(), table.allocation_size())
+            imminent_growth_bytes(table.len(), table.capacity(), table.allocation_size())
         };
         self.names.values().map(of_values).sum()
     }

@@ -1,19 +1,19 @@
-//! The columns by series: the current run, where the history is, the labels; and the index from labels to id.
+//! The series: their rows (current run, place of the history, labels) and the table from label sets to ids.
 //!
-//! A row is 32 bytes and holds the *current run*: the last value and the tick since which it stands. While a page
-//! repeats, nothing here is touched. Labels are a stem's number and the values of one's own (`stems`), in one arena;
-//! identity is a hash table of ids alone.
+//! A row takes 32 bytes and holds the *current run*: the newest value and the tick since which it holds. While a page
+//! repeats, no row is touched. The labels of a series are the id of its shape and its own values (`label_shapes`), in
+//! one arena. Identity is a hash table of ids alone, without a second copy of the key.
 
 use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashSet, HashTable};
 
-use super::apart::Apart;
-use super::arena::{Arena, bytes_soon, make_room};
+use super::arena::{Arena, imminent_growth_bytes, reserve_gradually};
 use super::codec::STALE;
-use super::limbo::Limbo;
+use super::epoch_reclaim::EpochReclaim;
+use super::label_interner::LabelInterner;
+use super::label_shapes::{self, LabelShapes, Pair};
 use super::slab::BlockId;
-use super::stems::{self, Pair, Stems};
 use super::symbol::Symbol;
 use super::symbols::{SYMBOL_BYTES, Symbols};
 use crate::ids::{ClockId, SeriesId};
@@ -24,13 +24,13 @@ use crate::labels::Labels;
 pub(crate) struct Row {
     /// The current value; the stale marker where the series is absent now.
     pub(crate) bits: u64,
-    /// Since which tick of its clock.
+    /// The tick of its clock since which the series has this value.
     pub(crate) since: i64,
-    /// Whose ticks; `NONE` in a row without a series.
+    /// The clock of the series; `NONE` in a row without a series.
     pub(crate) clock: ClockId,
     /// The oldest block of its history.
     pub(crate) oldest: BlockId,
-    /// Its newest block, which takes the next finished run unless it is sealed.
+    /// The newest block, which takes the next finished run unless it is sealed.
     pub(crate) newest: BlockId,
     labels: u32,
 }
@@ -38,14 +38,14 @@ pub(crate) struct Row {
 const _: () = assert!(size_of::<Row>() == 32);
 
 impl Row {
-    /// Whether the series is on its target's newest good page (or has a newest sample of its own).
+    /// Whether the series is on its target's newest good page, or has not ended if its timestamps are explicit.
     pub(crate) fn is_present(&self) -> bool {
         self.bits != STALE
     }
 }
 
-/// What a series takes beside texts, in the index too: a row, an entry of the hash table, ten values of its own, and what
-/// tables hold in reserve.
+/// Bytes of a series beside its texts: a row, an entry of the hash table, index entries, ten values of its own, and the
+/// spare capacity of tables.
 const SERIES_BYTES: usize = 120;
 
 /// All series.
@@ -54,29 +54,33 @@ pub(crate) struct Series {
     rows: Vec<Row>,
     by_labels: HashTable<u32>,
     hasher: DefaultHashBuilder,
-    /// Per series its stem, then its own values as symbols.
+    /// Per series the id of its shape, then its own values as symbols.
     words: Arena<u32>,
-    stems: Stems,
+    label_shapes: LabelShapes,
     pub(crate) symbols: Symbols,
-    pub(crate) ids: Limbo,
-    symbol_numbers: Limbo,
+    pub(crate) ids: EpochReclaim,
+    symbol_numbers: EpochReclaim,
     live: usize,
-    /// The labels that the writer looked for last.
-    apart: Apart,
+    /// The labels of the writer's last lookup.
+    interner: LabelInterner,
 }
 
 impl Series {
     /// The series with exactly these labels.
     pub(crate) fn find(&self, labels: &Labels) -> Option<SeriesId> {
-        self.find_words(Apart::default().words(labels, &self.symbols, &self.stems)?)
+        self.find_words(LabelInterner::default().words(
+            labels,
+            &self.symbols,
+            &self.label_shapes,
+        )?)
     }
 
-    /// The same for the writer, to whom labels come that differ little from the ones before.
-    pub(crate) fn seek(&mut self, labels: &Labels) -> Option<SeriesId> {
-        let mut apart = std::mem::take(&mut self.apart);
-        let words = apart.words(labels, &self.symbols, &self.stems);
+    /// The same for the writer, whose lookups come in page order: labels are compared with those of the last lookup.
+    pub(crate) fn find_near_last(&mut self, labels: &Labels) -> Option<SeriesId> {
+        let mut interner = std::mem::take(&mut self.interner);
+        let words = interner.words(labels, &self.symbols, &self.label_shapes);
         let found = words.and_then(|words| self.find_words(words));
-        self.apart = apart;
+        self.interner = interner;
         found
     }
 
@@ -88,7 +92,7 @@ impl Series {
         found.map(|&id| SeriesId(id))
     }
 
-    /// A new series; the caller has made sure that there is none with these labels.
+    /// Creates a series. The caller has checked that there is none with these labels.
     pub(crate) fn create(
         &mut self,
         labels: &Labels,
@@ -96,13 +100,13 @@ impl Series {
         bits: u64,
         since: i64,
     ) -> SeriesId {
-        let mut apart = std::mem::take(&mut self.apart);
+        let mut interner = std::mem::take(&mut self.interner);
         let numbers = &mut self.symbol_numbers;
-        let words = apart.acquire(labels, &mut self.symbols, &mut self.stems, || {
-            numbers.take()
+        let words = interner.acquire(labels, &mut self.symbols, &mut self.label_shapes, || {
+            numbers.reuse()
         });
         let labels = self.words.put(words);
-        self.apart = apart;
+        self.interner = interner;
         let row = Row {
             bits,
             since,
@@ -111,24 +115,25 @@ impl Series {
             newest: BlockId::NONE,
             labels,
         };
-        let id = self.ids.take().unwrap_or(self.rows.len() as u32);
+        let id = self.ids.reuse().unwrap_or(self.rows.len() as u32);
         if id as usize == self.rows.len() {
-            make_room(&mut self.rows, 1);
+            reserve_gradually(&mut self.rows, 1);
             self.rows.push(row);
         } else {
             self.rows[id as usize] = row;
         }
         let hash = self.hasher.hash_one(self.words(labels));
-        let (rows, words, stems, hasher) = (&self.rows, &self.words, &self.stems, &self.hasher);
+        let (rows, words, label_shapes, hasher) =
+            (&self.rows, &self.words, &self.label_shapes, &self.hasher);
         self.by_labels.insert_unique(hash, id, |&id| {
-            hasher.hash_one(list(words, stems, rows[id as usize].labels))
+            hasher.hash_one(list(words, label_shapes, rows[id as usize].labels))
         });
         self.live += 1;
         SeriesId(id)
     }
 
-    /// By how much new series with these labels make the store grow, at most: texts that are not known yet, and a row,
-    /// an entry in the index and a place in every table for those that find none given up.
+    /// The most that the store grows by new series with these labels: unknown texts, and for each series that cannot
+    /// reuse a freed row the bytes of a series.
     pub(crate) fn growth_bytes<'a>(&self, labels: impl Iterator<Item = &'a Labels>) -> usize {
         let (mut series, mut texts) = (0usize, HashSet::new());
         for labels in labels {
@@ -139,46 +144,47 @@ impl Series {
             .iter()
             .filter(|text| self.symbols.find(text).is_none());
         let text_bytes: usize = new_texts.map(|text| text.len() + SYMBOL_BYTES).sum();
-        text_bytes + series.saturating_sub(self.ids.ready()) * SERIES_BYTES
+        text_bytes + series.saturating_sub(self.ids.reusable()) * SERIES_BYTES
     }
 
-    /// Forgets a series. Its number, and those of symbols that end with it, go into limbo.
+    /// Removes a series. Its id and the ids of symbols that end with it are retired (`epoch_reclaim`).
     pub(crate) fn remove(&mut self, id: SeriesId) {
-        self.apart.forget();
+        self.interner.forget();
         let place = self.rows[id.index()].labels;
         let words = self.words(place).to_vec();
         let hash = self.hasher.hash_one(words.as_slice());
         if let Ok(found) = self.by_labels.find_entry(hash, |&have| have == id.0) {
             found.remove();
         }
-        let (stem, values) = (words[0], &words[1..]);
-        let ended = self.stems.release(stem).unwrap_or_default();
-        for symbol in stems::symbols(&ended).chain(values.iter().map(|&value| Symbol(value))) {
+        let (shape, values) = (words[0], &words[1..]);
+        let ended = self.label_shapes.release(shape).unwrap_or_default();
+        for symbol in label_shapes::symbols(&ended).chain(values.iter().map(|&value| Symbol(value)))
+        {
             if self.symbols.release(symbol) {
-                self.symbol_numbers.put(symbol.0);
+                self.symbol_numbers.retire(symbol.0);
             }
         }
         self.words.release(place, words.len());
         self.rows[id.index()].clock = ClockId::NONE;
-        self.ids.put(id.0);
+        self.ids.retire(id.0);
         self.live -= 1;
     }
 
-    /// The stem's number and the values of a series' own, by their place.
+    /// The stored words of a series, by their place: the id of its shape, then its own values.
     fn words(&self, place: u32) -> &[u32] {
-        list(&self.words, &self.stems, place)
+        list(&self.words, &self.label_shapes, place)
     }
 
-    /// Lets freed numbers be used again once no reader can hold them.
-    pub(crate) fn turn_limbo(&mut self) {
-        self.ids.turn();
-        // Symbols are only ever read under the lock, together with a live row that uses them; the limbo
-        // still keeps a query's memo of symbol -> matched from meeting a different text.
-        self.symbol_numbers.turn();
+    /// Advances one epoch: retired ids that no reader can hold become reusable.
+    pub(crate) fn advance_epoch(&mut self) {
+        self.ids.advance();
+        // Symbols are only read under the lock, together with a live row that uses them. Retiring them still matters:
+        // a query caches which symbols match, and must not see another text under a cached symbol.
+        self.symbol_numbers.advance();
     }
 
-    /// Pins for a reader: neither ids nor symbols that it sees are reused while it holds them.
-    pub(crate) fn pin(&self) -> [super::limbo::Pin; 2] {
+    /// Pins for a reader: no id or symbol that it has seen is reused while it holds them.
+    pub(crate) fn pin(&self) -> [super::epoch_reclaim::Pin; 2] {
         [self.ids.pin(), self.symbol_numbers.pin()]
     }
 
@@ -204,7 +210,7 @@ impl Series {
     #[inline]
     pub(crate) fn pairs(&self, id: SeriesId) -> impl Iterator<Item = Pair> + Clone + '_ {
         let words = self.words(self.rows[id.index()].labels);
-        self.stems.join(words[0], &words[1..])
+        self.label_shapes.join(words[0], &words[1..])
     }
 
     /// The value of one label of a series.
@@ -223,14 +229,14 @@ impl Series {
         )
     }
 
-    /// Bytes by which tables grow with the next series or so: they double when they are full.
-    pub(crate) fn bytes_soon(&self) -> usize {
-        let labels = bytes_soon(
+    /// Bytes by which tables are about to grow: hash tables double when they are full.
+    pub(crate) fn imminent_growth_bytes(&self) -> usize {
+        let labels = imminent_growth_bytes(
             self.by_labels.len(),
             self.by_labels.capacity(),
             self.by_labels.allocation_size(),
         );
-        labels + self.symbols.bytes_soon()
+        labels + self.symbols.imminent_growth_bytes()
     }
 
     /// Bytes held.
@@ -238,17 +244,17 @@ impl Series {
         self.rows.capacity() * size_of::<Row>()
             + self.by_labels.allocation_size()
             + self.words.bytes()
-            + self.stems.bytes()
+            + self.label_shapes.bytes()
             + self.symbols.bytes()
             + self.ids.bytes()
             + self.symbol_numbers.bytes()
-            + self.apart.bytes()
+            + self.interner.bytes()
     }
 }
 
-/// The list at a place: as long as its stem says.
+/// The words at a place; the shape determines their number.
 #[inline]
-fn list<'a>(words: &'a Arena<u32>, stems: &Stems, place: u32) -> &'a [u32] {
+fn list<'a>(words: &'a Arena<u32>, label_shapes: &LabelShapes, place: u32) -> &'a [u32] {
     let from = words.from(place);
-    &from[..=stems.varying(from[0])]
+    &from[..=label_shapes.varying(from[0])]
 }

@@ -1,13 +1,13 @@
-//! Fixed blocks of history from a slab: no block moves or grows, a freed one is the next to be used.
+//! A slab allocator for blocks of history: blocks have fixed sizes and places, and freed blocks are reused first.
 //!
 //! ```text
 //!  Block<N> = | first_tick i64 | last_bits u64 | clock u32 | owner u32 | next u32 | gap u16 | used u8 | sealed u8 | N data bytes |
 //! ```
 //!
-//! Three sizes: a series' first block is small (64 bytes in all), the next medium (128), the later ones large (256), so
-//! that a series that seldom changes costs little and a busy one does not drown in headers.
+//! Three sizes: the first block of a series is small (64 bytes with its header), the second medium (128), later ones
+//! large (256). A series that seldom changes takes little, and a busy one has few headers.
 
-use super::codec::{self, Run, State};
+use super::codec::{self, CodecState, Run};
 use crate::ids::{ClockId, SeriesId};
 
 const SMALL_DATA: usize = 64 - HEADER_BYTES;
@@ -16,7 +16,7 @@ const LARGE_DATA: usize = 256 - HEADER_BYTES;
 const HEADER_BYTES: usize = 32;
 const SEGMENT_BLOCKS: usize = 256;
 
-/// Held at most beside blocks in use when they are packed: a part of one segment of each size.
+/// Bytes held at most beside blocks in use after compaction: part of one segment of each size.
 pub(super) const PARTIAL_SEGMENTS_BYTES: usize = SEGMENT_BLOCKS * (64 + 128 + 256);
 
 const _: () = assert!(size_of::<Block<SMALL_DATA>>() == 64);
@@ -33,7 +33,7 @@ pub(crate) enum Size {
 }
 
 impl Size {
-    /// Of the block that follows one of this size.
+    /// The size of the block that follows one of this size.
     pub(crate) fn next(self) -> Size {
         match self {
             Size::Small => Size::Medium,
@@ -42,7 +42,7 @@ impl Size {
     }
 }
 
-/// A block: its size in the two highest bits, its place among those of its size below them.
+/// The id of a block: its size in the two highest bits, its index among blocks of that size below them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct BlockId(u32);
 
@@ -77,23 +77,23 @@ impl BlockId {
     }
 }
 
-/// What every block knows of itself.
+/// The header of a block.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {
-    /// When its first run began.
+    /// The tick at which its first run begins.
     pub(crate) first_tick: i64,
-    /// Whose ticks.
+    /// The clock of its ticks.
     pub(crate) clock: ClockId,
-    /// Whose history.
+    /// The series whose history it holds.
     pub(crate) owner: SeriesId,
     /// The series' next block.
     pub(crate) next: BlockId,
     /// The codec's state after the last op, so that appending needs no decoding: the value ...
     last_bits: u64,
-    /// ... and the gap; 0, which no gap equals, where it does not fit.
+    /// ... and the gap; 0, which is no valid gap, where it does not fit.
     last_gap: u16,
     used: u8,
-    /// Takes no more runs.
+    /// Whether it takes no more runs.
     pub(crate) sealed: bool,
 }
 
@@ -107,8 +107,8 @@ impl Header {
             clock,
             owner,
             next: BlockId::NONE,
-            last_bits: State::START.bits,
-            last_gap: State::START.gap as u16,
+            last_bits: CodecState::START.bits,
+            last_gap: CodecState::START.gap as u16,
             used: 0,
             sealed: false,
         }
@@ -122,10 +122,10 @@ struct Block<const N: usize> {
 }
 
 /// Blocks of one size, in segments that never move.
-struct Class<const N: usize> {
+struct SizeClass<const N: usize> {
     segments: Vec<Segment<N>>,
     free: Vec<u32>,
-    /// Segments that gave their memory back; their places are used again first.
+    /// Segments whose memory was given back; their indices are reused first.
     vacant: Vec<u32>,
     /// Blocks in use.
     used: usize,
@@ -137,9 +137,9 @@ struct Segment<const N: usize> {
     used: usize,
 }
 
-impl<const N: usize> Class<N> {
-    fn new() -> Class<N> {
-        Class {
+impl<const N: usize> SizeClass<N> {
+    fn new() -> SizeClass<N> {
+        SizeClass {
             segments: Vec::new(),
             free: Vec::new(),
             vacant: Vec::new(),
@@ -209,8 +209,8 @@ impl<const N: usize> Class<N> {
         }
     }
 
-    /// Takes the free places of the least used segments off the free list, of as many as the others can take up, and
-    /// lists the blocks in use there.
+    /// Selects the least used segments whose blocks fit into the others, removes their places from the free list and
+    /// lists the blocks in use in them.
     fn evacuate(&mut self) -> Vec<u32> {
         let mut fullest: Vec<usize> = (0..self.segments.len()).collect();
         fullest.sort_by_key(|&at| std::cmp::Reverse(self.segments[at].used));
@@ -227,7 +227,7 @@ impl<const N: usize> Class<N> {
             .collect()
     }
 
-    /// Puts the free places of such segments back.
+    /// Puts the free places of all segments back on the free list.
     fn readmit(&mut self) {
         self.free.clear();
         for (at, segment) in self.segments.iter().enumerate() {
@@ -242,7 +242,7 @@ impl<const N: usize> Class<N> {
         }
     }
 
-    /// What the next `allocate` would add.
+    /// Bytes that the next `allocate` adds.
     fn growth_bytes(&self) -> usize {
         if self.free.is_empty() {
             SEGMENT_BLOCKS * size_of::<Block<N>>()
@@ -283,9 +283,9 @@ impl<const N: usize> Class<N> {
 
 /// All blocks.
 pub(crate) struct Slab {
-    small: Class<SMALL_DATA>,
-    medium: Class<MEDIUM_DATA>,
-    large: Class<LARGE_DATA>,
+    small: SizeClass<SMALL_DATA>,
+    medium: SizeClass<MEDIUM_DATA>,
+    large: SizeClass<LARGE_DATA>,
 }
 
 /// Runs `$body` with `$class` being the class of blocks of a size.
@@ -327,9 +327,9 @@ macro_rules! of_size {
 impl Slab {
     pub(crate) fn new() -> Slab {
         Slab {
-            small: Class::new(),
-            medium: Class::new(),
-            large: Class::new(),
+            small: SizeClass::new(),
+            medium: SizeClass::new(),
+            large: SizeClass::new(),
         }
     }
 
@@ -338,7 +338,7 @@ impl Slab {
         of_size!(self, size, class => class.growth_bytes())
     }
 
-    /// A size of which a block is free: the wanted one, if there is one, else the largest.
+    /// A size of which a block is free: the wanted one if possible, else the largest.
     pub(crate) fn free_size(&self, wanted: Size) -> Option<Size> {
         [wanted, Size::Large, Size::Medium, Size::Small]
             .into_iter()
@@ -358,7 +358,7 @@ impl Slab {
         BlockId::new(size, place)
     }
 
-    /// Gives a block back.
+    /// Frees a block.
     pub(crate) fn release(&mut self, id: BlockId) {
         of_size!(mut self, id.size(), class => class.release(id.place()));
     }
@@ -368,7 +368,7 @@ impl Slab {
         of_size!(self, id.size(), class => &class.block(id.place()).header)
     }
 
-    /// A block's written bytes.
+    /// The bytes written to a block.
     pub(crate) fn used(&self, id: BlockId) -> &[u8] {
         of_size!(self, id.size(), class => class.used(id.place()))
     }
@@ -378,10 +378,10 @@ impl Slab {
         self.parts_mut(id).0.next = next;
     }
 
-    /// Appends a run. False, with nothing changed, where it does not fit.
+    /// Appends a run. False: it does not fit, and nothing has changed.
     pub(crate) fn append(&mut self, id: BlockId, run: Run) -> bool {
         let (header, data) = self.parts_mut(id);
-        let state = State {
+        let state = CodecState {
             bits: header.last_bits,
             gap: i64::from(header.last_gap),
         };
@@ -398,7 +398,7 @@ impl Slab {
         true
     }
 
-    /// The block takes no more runs.
+    /// Closes the block for further runs.
     pub(crate) fn seal(&mut self, id: BlockId) {
         self.parts_mut(id).0.sealed = true;
     }

@@ -1,4 +1,4 @@
-//! The number of an interned string.
+//! The id of an interned string.
 
 /// An interned string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,37 +1,39 @@
-//! Every label name and value once. Symbols are counted by the series that use them and end with the last of them;
-//! their numbers rest in limbo until no reader can still hold one (`store/limbo`).
+//! Interned strings: every label name and value once.
+//!
+//! Symbols are reference-counted by the series that use them. A symbol ends with its last user; its id is retired
+//! until no reader can hold it (`epoch_reclaim`).
 
 use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use super::arena::bytes_soon;
+use super::arena::imminent_growth_bytes;
 use super::symbol::Symbol;
 
-/// What the allocator adds to a text.
+/// Overhead of the allocator per text.
 const MALLOC_OVERHEAD: usize = 16;
 
-/// What a symbol takes beside its text: an entry, a place in the hash table, and a list of its own in the index.
-pub(crate) const SYMBOL_BYTES: usize = size_of::<Entry>() + MALLOC_OVERHEAD + 200;
+/// Bytes of a symbol beside its text: an entry, a place in the hash table, and its postings in the index.
+pub(crate) const SYMBOL_BYTES: usize = size_of::<SymbolEntry>() + MALLOC_OVERHEAD + 200;
 
 /// The table of interned strings.
 #[derive(Default)]
 pub(crate) struct Symbols {
-    entries: Vec<Entry>,
+    entries: Vec<SymbolEntry>,
     by_text: HashTable<u32>,
     hasher: DefaultHashBuilder,
     text_bytes: usize,
 }
 
 #[derive(Default)]
-struct Entry {
+struct SymbolEntry {
     text: Box<str>,
     users: u32,
 }
 
 impl Symbols {
-    /// The symbol of `text`, which is `known` or may have to be made, with one user more.
-    /// `reuse` hands out a number that is free again, if there is one.
+    /// The symbol of `text` with one more user: `known` if given, else looked up or created. `reuse` returns a freed id
+    /// if there is one.
     pub(crate) fn acquire(
         &mut self,
         known: Option<Symbol>,
@@ -51,10 +53,10 @@ impl Symbols {
             return Symbol(at);
         }
         let at = reuse().unwrap_or_else(|| {
-            self.entries.push(Entry::default());
+            self.entries.push(SymbolEntry::default());
             self.entries.len() as u32 - 1
         });
-        self.entries[at as usize] = Entry {
+        self.entries[at as usize] = SymbolEntry {
             text: Box::from(text),
             users: 1,
         };
@@ -65,7 +67,7 @@ impl Symbols {
         Symbol(at)
     }
 
-    /// One user fewer. True when it was the last: the number then belongs into limbo.
+    /// Removes a user. True: it was the last one, and the id must be retired.
     pub(crate) fn release(&mut self, symbol: Symbol) -> bool {
         let at = symbol.0;
         self.entries[at as usize].users -= 1;
@@ -94,17 +96,17 @@ impl Symbols {
         &self.entries[symbol.0 as usize].text
     }
 
-    /// See `Series::bytes_soon`.
-    pub(crate) fn bytes_soon(&self) -> usize {
+    /// Bytes by which the hash table is about to grow.
+    pub(crate) fn imminent_growth_bytes(&self) -> usize {
         let table = &self.by_text;
-        bytes_soon(table.len(), table.capacity(), table.allocation_size())
+        imminent_growth_bytes(table.len(), table.capacity(), table.allocation_size())
     }
 
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
         self.text_bytes
             + self.by_text.len() * MALLOC_OVERHEAD
-            + self.entries.capacity() * size_of::<Entry>()
+            + self.entries.capacity() * size_of::<SymbolEntry>()
             + self.by_text.allocation_size()
     }
 }

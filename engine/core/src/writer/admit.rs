@@ -1,7 +1,8 @@
-//! Whether what is new fits the memory limit.
+//! The memory limit: whether new series fit.
 //!
-//! It goes before old history, which is dropped for it, oldest first; what does not fit even then is refused. What is
-//! held is counted by maintenance alone and only estimated in between, so that no page pays for counting.
+//! New series have precedence over old history, which is dropped for them, oldest first. What does not fit even then
+//! is refused. The exact number of bytes is counted by `maintain` and estimated between two calls, so that no commit
+//! pays for counting.
 
 use std::sync::Arc;
 
@@ -12,15 +13,15 @@ use crate::labels::Labels;
 use crate::limits::WRITE_BATCH_SERIES;
 use crate::store::Store;
 
-/// Where series need history's memory, this part of the limit is made free beyond what they need.
+/// When series need the memory of history, this fraction of the limit is freed beyond their need.
 const MEMORY_SLACK_PART: usize = 32;
 
-/// What a new series costs at most, beside its label texts (rows, index, identity, symbols), for the memory limit.
+/// Upper bound of the bytes of a new series beside its label texts (row, index, identity, symbols).
 const NEW_SERIES_BYTES: usize = 300;
 
 impl Writer {
-    /// Lets series with these labels, and `more_bytes` beside them, in where they fit the memory limit, if need be in
-    /// place of old history; else says how many bytes they would take.
+    /// Reserves memory for series with these labels and `more_bytes`, dropping old history if needed. `Err`: they do not
+    /// fit; the bytes they would take.
     pub(super) fn admit<'a, I>(
         &mut self,
         labels: impl Fn() -> I,
@@ -37,42 +38,42 @@ impl Writer {
         }
         let mut new_bytes = at_most + more_bytes;
         if self.held_bytes().saturating_add(new_bytes) > self.bytes_max() {
-            // Most texts are known already, and places of series that ended are taken again.
+            // Count exactly: most texts are interned already, and rows of removed series are reused.
             new_bytes = more_bytes + self.store.read().series.growth_bytes(labels());
-            if !self.makes_room(new_bytes) {
+            if !self.frees_memory(new_bytes) {
                 return Err(new_bytes);
             }
         }
-        self.others_bytes += new_bytes;
+        self.non_history_bytes += new_bytes;
         let mut store = self.store.write();
         store.history_bytes_max = self.history_bytes_max();
         Ok(())
     }
 
-    /// Whether `new_bytes` fit, if need be in place of old history.
-    fn makes_room(&self, new_bytes: usize) -> bool {
+    /// Whether `new_bytes` fit, after dropping old history if needed.
+    fn frees_memory(&self, new_bytes: usize) -> bool {
         if new_bytes == 0 {
             return true;
         }
         let free_for_history = |bytes: usize| {
-            let others = self.others_bytes.saturating_add(bytes);
+            let others = self.non_history_bytes.saturating_add(bytes);
             self.bytes_max().saturating_sub(others)
         };
         let store = Arc::clone(&self.store);
         let mut store = store.write();
         if store.slab.bytes() > free_for_history(new_bytes) {
-            // Somewhat more than is needed, so that not every page with a new line comes to this.
+            // Somewhat more than needed, so that not every page with a new line comes here.
             let more = new_bytes + self.bytes_max() / MEMORY_SLACK_PART;
             shrink(&mut store, free_for_history(more));
         }
-        let held_bytes = self.others_bytes + store.slab.bytes();
+        let held_bytes = self.non_history_bytes + store.slab.bytes();
         held_bytes.saturating_add(new_bytes) <= self.bytes_max()
     }
 
-    /// What history may hold beside everything else. It grows between two pages, and so does the rest: they must not
-    /// both count on the same memory.
+    /// Bytes that history may take. History and the rest both grow between two pages, so they must not both count on the
+    /// same free memory.
     pub(super) fn history_bytes_max(&self) -> usize {
-        let free = self.bytes_max().saturating_sub(self.others_bytes);
+        let free = self.bytes_max().saturating_sub(self.non_history_bytes);
         (self.bytes_max() / 4 * 3).min(free)
     }
 
@@ -80,13 +81,13 @@ impl Writer {
         usize::try_from(self.limits.memory_bytes_max).unwrap_or(usize::MAX)
     }
 
-    /// Bytes held, as far as is known between two counts.
+    /// Bytes held: history exactly, the rest as estimated.
     pub(super) fn held_bytes(&self) -> usize {
-        self.others_bytes + self.store.read().slab.bytes()
+        self.non_history_bytes + self.store.read().slab.bytes()
     }
 }
 
-/// Drops the oldest history until at most `bytes_max` are left, letting the readers in now and then.
+/// Drops the oldest history until at most `bytes_max` are left, yielding the lock to readers between batches.
 pub(super) fn shrink(store: &mut RwLockWriteGuard<'_, Store>, bytes_max: usize) {
     while !store.shrink_history(bytes_max, WRITE_BATCH_SERIES) {
         RwLockWriteGuard::bump(store);

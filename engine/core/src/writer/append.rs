@@ -1,7 +1,7 @@
-//! Samples that somebody else measured, with their own timestamps: what remote write brings.
+//! Samples with explicit timestamps: what remote write delivers.
 //!
-//! A batch whose new series do not fit the memory limit is refused whole. Otherwise every sample is judged by itself,
-//! as Prometheus does (tsdb/head_append.go), and each one that is not taken is told.
+//! A batch whose new series do not fit the memory limit is refused as a whole. Otherwise each sample is accepted or
+//! refused by itself by Prometheus' rules (tsdb/head_append.go), and refusals are reported.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use parking_lot::RwLockWriteGuard;
 use super::Writer;
 use crate::histogram::FloatHistogram;
 use crate::labels::Labels;
-use crate::limits::{AHEAD_MS_MAX, WRITE_BATCH_SERIES};
+use crate::limits::{FUTURE_MS_MAX, WRITE_BATCH_SERIES};
 use crate::promql::select::STALE_NAN_BITS;
-use crate::store::{ClockId, HISTOGRAM, OwnSample, STALE, SeriesId, Store, histogram_bytes};
+use crate::store::{AppendOutcome, ClockId, HISTOGRAM, STALE, SeriesId, Store, histogram_bytes};
 use crate::time::Timestamp;
 
 /// Samples of one series, each list ascending in time.
@@ -23,47 +23,47 @@ pub struct AppendedSeries {
     pub labels: Labels,
     /// Floats.
     pub floats: Vec<(Timestamp, f64)>,
-    /// Native histograms; one whose sum is the stale marker ends the series.
+    /// Native histograms. One whose sum is the stale marker ends the series, as in remote write.
     pub histograms: Vec<(Timestamp, FloatHistogram)>,
 }
 
-/// What became of a batch.
+/// The result of a batch.
 #[derive(Clone, Debug, Default)]
 pub struct Appended {
-    /// Floats taken, those included that were there already.
+    /// Floats accepted, including exact repetitions.
     pub floats: u64,
-    /// Histograms taken.
+    /// Histograms accepted.
     pub histograms: u64,
-    /// Samples not taken.
+    /// Samples refused.
     pub refused: u64,
-    /// The first of them.
+    /// The first refused sample.
     pub first_refused: Option<Refused>,
 }
 
-/// A sample that is not taken.
+/// A refused sample.
 #[derive(Clone, Debug)]
 pub struct Refused {
-    /// Whose.
+    /// The labels of its series.
     pub labels: Labels,
-    /// When it was.
+    /// Its timestamp.
     pub at: Timestamp,
-    /// Why.
+    /// Why it was refused.
     pub why: Refusal,
 }
 
-/// Why a sample is not taken; worded as Prometheus does where it has the case.
+/// Why a sample is refused. The texts are those of Prometheus where it has the case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The series has a newer one.
+    /// The series has a newer sample.
     OutOfOrder,
-    /// The series has another value at that time.
+    /// The series has another value at this time.
     Duplicate,
     /// Older than the retention.
     TooOld,
-    /// Later than a clock that is a little wrong would have it.
+    /// Further in the future than `FUTURE_MS_MAX`.
     TooNew,
-    /// A target that is scraped has the series.
+    /// The series belongs to a scraped target.
     Scraped,
 }
 
@@ -93,7 +93,7 @@ impl fmt::Display for Refused {
     }
 }
 
-/// The batch does not fit the memory limit. Nothing of it is taken.
+/// The batch does not fit the memory limit. Nothing of it was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AppendError {
     /// Bytes that the batch would add.
@@ -122,7 +122,7 @@ impl fmt::Display for AppendError {
 impl std::error::Error for AppendError {}
 
 impl Writer {
-    /// Takes samples with timestamps of their own.
+    /// Stores samples with explicit timestamps. `now` bounds how old (retention) and how far in the future they may be.
     pub fn append(
         &mut self,
         batch: Vec<AppendedSeries>,
@@ -131,15 +131,15 @@ impl Writer {
         self.check_room(&batch)?;
         let mut appended = Appended::default();
         let oldest_ms = now.minus_ms(self.limits.retention_ms).ms();
-        let newest_ms = now.ms().saturating_add(AHEAD_MS_MAX);
+        let newest_ms = now.ms().saturating_add(FUTURE_MS_MAX);
         let store = Arc::clone(&self.store);
         let mut store = store.write();
         let mut changed_names = Vec::new();
         for (done, series) in batch.into_iter().enumerate() {
-            let owned_before = self.own_series.len();
-            let mut pass = Pass {
+            let owned_before = self.explicit_series.len();
+            let mut pass = SeriesAppend {
                 store: &mut store,
-                own_series: &mut self.own_series,
+                explicit_series: &mut self.explicit_series,
                 id: None,
                 bounds_ms: (oldest_ms, newest_ms),
             };
@@ -149,7 +149,7 @@ impl Writer {
                 series.histograms,
                 &mut appended,
             );
-            if self.own_series.len() > owned_before {
+            if self.explicit_series.len() > owned_before {
                 changed_names.extend(series.labels.metric_name().map(str::to_owned));
             }
             if done % WRITE_BATCH_SERIES == WRITE_BATCH_SERIES - 1 {
@@ -168,7 +168,8 @@ impl Writer {
         Ok(appended)
     }
 
-    /// Whether what the batch adds beside history, which makes room for itself, may be held.
+    /// Whether the new series and histograms of the batch fit. Floats need no check: history is bounded by dropping the
+    /// oldest.
     fn check_room(&mut self, batch: &[AppendedSeries]) -> Result<(), AppendError> {
         let store = Arc::clone(&self.store);
         let store = store.read();
@@ -188,16 +189,16 @@ impl Writer {
     }
 }
 
-/// The samples of one series on their way in.
-struct Pass<'a> {
+/// Appends the samples of one series.
+struct SeriesAppend<'a> {
     store: &'a mut Store,
-    own_series: &'a mut Vec<SeriesId>,
-    /// Once it is known to be on a clock of its own.
+    explicit_series: &'a mut Vec<SeriesId>,
+    /// The series, once it is on the explicit clock.
     id: Option<SeriesId>,
     bounds_ms: (i64, i64),
 }
 
-impl Pass<'_> {
+impl SeriesAppend<'_> {
     fn append(
         &mut self,
         labels: &Labels,
@@ -216,7 +217,7 @@ impl Pass<'_> {
         };
         for (at, value) in floats {
             let bits = match value.to_bits() {
-                HISTOGRAM => f64::NAN.to_bits(), // that NaN stands for a histogram here
+                HISTOGRAM => f64::NAN.to_bits(), // these bits are the placeholder of histograms
                 bits => bits,
             };
             match self.float(labels, at.ms(), bits) {
@@ -238,7 +239,7 @@ impl Pass<'_> {
 
     fn float(&mut self, labels: &Labels, time_ms: i64, bits: u64) -> Result<(), Refusal> {
         match self.open(labels, time_ms, bits)? {
-            Some(id) => outcome(self.store.append_own(id, time_ms, bits)),
+            Some(id) => outcome(self.store.append_explicit(id, time_ms, bits)),
             None => Ok(()),
         }
     }
@@ -250,17 +251,19 @@ impl Pass<'_> {
         histogram: FloatHistogram,
     ) -> Result<(), Refusal> {
         match self.open(labels, time_ms, HISTOGRAM)? {
-            Some(id) => outcome(self.store.append_own_histogram(id, time_ms, histogram)),
+            Some(id) => outcome(self.store.append_explicit_histogram(id, time_ms, histogram)),
             None => {
                 if let Some(id) = self.id {
-                    self.store.natives.push(id, time_ms, histogram, false);
+                    self.store
+                        .native_histograms
+                        .push(id, time_ms, histogram, false);
                 }
                 Ok(())
             }
         }
     }
 
-    /// The series to append to; none where opening it took the sample already.
+    /// The series to append to. `None`: creating or moving the series has stored the sample already.
     fn open(
         &mut self,
         labels: &Labels,
@@ -276,13 +279,13 @@ impl Pass<'_> {
         if self.id.is_some() {
             return Ok(self.id);
         }
-        let Some(id) = self.store.series.seek(labels) else {
-            let id = self.store.create(labels, ClockId::OWN, bits, time_ms);
+        let Some(id) = self.store.series.find_near_last(labels) else {
+            let id = self.store.create(labels, ClockId::EXPLICIT, bits, time_ms);
             self.take(id);
             return Ok(None);
         };
         let row = *self.store.series.row(id);
-        if row.clock == ClockId::OWN {
+        if row.clock == ClockId::EXPLICIT {
             self.id = Some(id);
             return Ok(Some(id));
         }
@@ -294,21 +297,21 @@ impl Pass<'_> {
             return Err(Refusal::OutOfOrder);
         }
         self.store
-            .change_clock(id, row.since, ClockId::OWN, time_ms, bits);
+            .move_to_clock(id, row.since, ClockId::EXPLICIT, time_ms, bits);
         self.take(id);
         Ok(None)
     }
 
     fn take(&mut self, id: SeriesId) {
-        self.own_series.push(id);
+        self.explicit_series.push(id);
         self.id = Some(id);
     }
 }
 
-fn outcome(sample: OwnSample) -> Result<(), Refusal> {
+fn outcome(sample: AppendOutcome) -> Result<(), Refusal> {
     match sample {
-        OwnSample::Appended | OwnSample::Same => Ok(()),
-        OwnSample::Duplicate => Err(Refusal::Duplicate),
-        OwnSample::OutOfOrder => Err(Refusal::OutOfOrder),
+        AppendOutcome::Appended | AppendOutcome::Same => Ok(()),
+        AppendOutcome::Duplicate => Err(Refusal::Duplicate),
+        AppendOutcome::OutOfOrder => Err(Refusal::OutOfOrder),
     }
 }

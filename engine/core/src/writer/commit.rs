@@ -1,7 +1,7 @@
-//! One page of one target, whole or not at all.
+//! Commits one page of one target, completely or not at all.
 //!
-//! Everything that can refuse a page comes first. After that nothing fails: the series about the scrape, the page's
-//! own, then the clock that makes them visible, and only then what signals see of it.
+//! Everything that can refuse a page comes first; after that nothing fails. The order is: series about the scrape,
+//! the page's series, the clock that makes both visible, then the signals.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,40 +9,40 @@ use std::sync::Arc;
 use hashbrown::HashSet;
 
 use super::Writer;
+use super::page_commit::PageCommit;
 use super::target::page_clock;
-use super::work::Work;
 use crate::exposition::{Metadata, PageError, Staged};
 use crate::labels::Labels;
-use crate::store::{Entry, SeriesId, TargetId};
+use crate::store::{ScrapeEntry, SeriesId, TargetId};
 use crate::time::Timestamp;
 
-/// What is known of a scrape beside its page.
+/// Facts about a scrape beside its page.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ScrapeFacts {
-    /// How long it took, in seconds.
+    /// Duration of the scrape in seconds.
     pub duration_s: f64,
 }
 
-/// What a commit did.
+/// The result of a commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Committed {
     /// Sample lines on the page.
     pub samples_scraped: u64,
-    /// Of these, what relabelling left and is kept.
+    /// Samples of these that relabelling and `retain` kept.
     pub samples_post_relabel: u64,
-    /// Lines passed over, because no signal needs them.
+    /// Lines skipped because no signal needs them.
     pub lines_skipped: u64,
-    /// Lines that the page before did not have and that became series.
+    /// New lines that were stored as series.
     pub series_added: u64,
-    /// Lines whose series another line of the page has: the first wins.
+    /// Lines whose series belongs to another line of the page: the first line wins.
     pub duplicates: u64,
-    /// Lines whose series another live target has: that target wins.
+    /// Lines whose series belongs to another live target: that target wins.
     pub conflicts: u64,
-    /// Samples with timestamps older than what is held.
+    /// Samples whose explicit timestamp is older than the newest sample of the series.
     pub out_of_order: u64,
 }
 
-/// Why a page that parses is not taken. Nothing of it is.
+/// Why a well-formed page is refused. Nothing of it was stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CommitError {
@@ -62,9 +62,9 @@ pub enum CommitError {
         /// The limit.
         limit_bytes: u64,
     },
-    /// It breaks (where it had to be read again as a whole).
+    /// It is malformed: found when it had to be parsed again as if it were the first page.
     Page(PageError),
-    /// Its time is not after the target's last scrape.
+    /// Its time is not later than the target's last scrape.
     NotAscending {
         /// The time of this scrape.
         at_ms: i64,
@@ -103,7 +103,7 @@ impl fmt::Display for CommitError {
 impl std::error::Error for CommitError {}
 
 impl Writer {
-    /// Takes a page, whole or not at all.
+    /// Stores a page of a good scrape at time `at`, completely or not at all, and brings the signals up to date.
     pub fn commit(
         &mut self,
         staged: Staged<'_>,
@@ -112,7 +112,7 @@ impl Writer {
     ) -> Result<Committed, CommitError> {
         let target = staged.target();
         self.check(&staged, at)?;
-        let mut staged = self.settle(staged)?;
+        let mut staged = self.resolve_duplicates(staged)?;
         let (samples_scraped, samples_post_relabel) = staged.samples();
         let mut committed = Committed {
             samples_scraped,
@@ -121,31 +121,36 @@ impl Writer {
             ..Committed::default()
         };
         let store = Arc::clone(&self.store);
-        let mut placed = std::mem::take(&mut self.placed);
-        placed.clear();
+        let mut placements = std::mem::take(&mut self.placements);
+        placements.clear();
         let room = self.stopwatch.waiting(|| self.room.read());
-        let watch_counters = !room.facts.tells_start(target);
+        let detect_counter_drops = !room.facts.reports_start_time(target);
         drop(room);
         let mut store = self.stopwatch.waiting(|| store.write());
-        // Before the page, so that what it says of itself (an `up` of its own) hides nothing of what we know.
+        // Before the page, so that series of the page with the same names (an `up` of its own) do not take their place.
         let (scraped, post_relabel) = (samples_scraped as f64, samples_post_relabel as f64);
         let report = [1.0, facts.duration_s, scraped, post_relabel];
         self.report(&mut store, target, 0, &report);
         let mut stopwatch = std::mem::take(&mut self.stopwatch);
-        let mut work = Work {
+        let mut page_commit = PageCommit {
             store: &mut store,
             stopwatch: &mut stopwatch,
             done: 0,
             clock: page_clock(target),
             at_ms: at.ms(),
-            watch_counters,
-            counters_fell: false,
+            detect_counter_drops,
+            counter_dropped: false,
         };
-        work.place_new(&staged, &mut placed, &mut self.own_series, &mut committed);
-        work.change(&staged, &mut self.own_series, &mut committed);
-        let counters_fell = work.counters_fell;
+        page_commit.place_new(
+            &staged,
+            &mut placements,
+            &mut self.explicit_series,
+            &mut committed,
+        );
+        page_commit.change(&staged, &mut self.explicit_series, &mut committed);
+        let counter_dropped = page_commit.counter_dropped;
         self.stopwatch = stopwatch;
-        store.clocks[page_clock(target).index()].push(Entry {
+        store.clocks[page_clock(target).index()].push(ScrapeEntry {
             time_ms: at.ms(),
             good: true,
         });
@@ -161,18 +166,18 @@ impl Writer {
         self.report(&mut store, target, report.len(), &[added]);
         self.reported(&mut store, target, at);
         drop(store);
-        self.observe(&mut staged, &placed, at, counters_fell);
+        self.observe(&mut staged, &placements, at, counter_dropped);
         let waited_ns = self.stopwatch.take_ns();
         if self.stopwatch.now_ns.is_some() {
             self.waits.record(waited_ns);
         }
-        self.endings += staged.page().gone.len() as u64;
-        staged.stage.contest(self.endings);
+        self.endings += staged.page().removed.len() as u64;
+        staged.stage.retry_conflicts(self.endings);
         let target = &mut self.targets[target.index()];
-        self.others_bytes = self.others_bytes.saturating_sub(target.stage_bytes);
-        staged.apply(&placed, &mut target.stage_bytes);
-        self.others_bytes += target.stage_bytes;
-        self.placed = placed;
+        self.non_history_bytes = self.non_history_bytes.saturating_sub(target.stage_bytes);
+        staged.apply(&placements, &mut target.stage_bytes);
+        self.non_history_bytes += target.stage_bytes;
+        self.placements = placements;
         Ok(committed)
     }
 
@@ -194,14 +199,14 @@ impl Writer {
         })
     }
 
-    /// Of two lines with one series the first wins. Where a new line has the series of a line that stayed, which is
-    /// first is only seen by taking the page as a whole.
-    fn settle<'a>(&self, staged: Staged<'a>) -> Result<Staged<'a>, CommitError> {
-        if !staged.mixes() {
+    /// Of two lines with the same series the first wins. If a new line has the series of a kept line, their order is only
+    /// known by comparing the page as if it were the first.
+    fn resolve_duplicates<'a>(&self, staged: Staged<'a>) -> Result<Staged<'a>, CommitError> {
+        if !staged.is_partial_edit() {
             return Ok(staged);
         }
         let clock = page_clock(staged.target());
-        let leaving: HashSet<SeriesId> = staged.page().gone.iter().copied().collect();
+        let leaving: HashSet<SeriesId> = staged.page().removed.iter().copied().collect();
         let store = self.store.read();
         let stayed = |labels: &Labels| {
             let Some(id) = store.series.find(labels) else {
@@ -210,12 +215,12 @@ impl Writer {
             let row = store.series.row(id);
             row.clock == clock && row.is_present() && !leaving.contains(&id)
         };
-        let contested = staged
+        let has_conflicts = staged
             .new_samples()
             .any(|sample| sample.labels.is_some_and(stayed));
         drop(store);
-        if contested {
-            return staged.whole().map_err(CommitError::Page);
+        if has_conflicts {
+            return staged.compared_as_first().map_err(CommitError::Page);
         }
         Ok(staged)
     }

@@ -1,6 +1,6 @@
-//! Forgetting: samples older than the retention, history past the memory limit, targets of which nothing is left.
+//! Retention, the memory limit, and ids of targets of which nothing is left.
 //!
-//! Here alone is counted what is held; in between the writer adds up what it lets in.
+//! Bytes are counted here; between two calls the writer only adds what it admits.
 
 use super::Writer;
 use super::admit::shrink;
@@ -9,15 +9,15 @@ use crate::store::TargetId;
 use crate::time::Timestamp;
 
 impl Writer {
-    /// Drops what is too old or too much. Call it about once a second.
+    /// Drops samples older than the retention and history above the memory limit. To be called about once a second.
     pub fn maintain(&mut self, now: Timestamp) {
         let cutoff_ms = now.minus_ms(self.limits.retention_ms).ms();
         let windows = self.room.read().window_bytes;
         let mut store = self.store.write();
         store.drop_before(cutoff_ms);
-        let own_series = &mut self.own_series;
-        own_series.retain(|&id| store.keep_own(id, cutoff_ms));
-        store.series.turn_limbo();
+        let explicit_series = &mut self.explicit_series;
+        explicit_series.retain(|&id| store.retain_explicit(id, cutoff_ms));
+        store.series.advance_epoch();
         for (index, target) in self.targets.iter_mut().enumerate() {
             if target
                 .removed_ms
@@ -29,8 +29,8 @@ impl Writer {
         }
         let stages: usize = self.targets.iter().map(|target| target.stage_bytes).sum();
         let bytes = store.bytes();
-        let counted = bytes.total() + store.bytes_soon() + stages + windows;
-        self.others_bytes = counted - store.slab.bytes();
+        let counted = bytes.total() + store.imminent_growth_bytes() + stages + windows;
+        self.non_history_bytes = counted - store.slab.bytes();
         let history_bytes_max = self.history_bytes_max();
         store.history_bytes_max = history_bytes_max;
         store.stage_bytes = stages;

@@ -1,27 +1,31 @@
-//! The one writer: targets, pages, failures, retention.
+//! The writer: the only part that changes the store. Targets, pages, failed scrapes, samples from remote write,
+//! retention.
 //!
-//! `target` is who comes and goes, `commit` one page of one, `work` what its lines make of series; `report` writes the
-//! series about scrapes, `append` what others measured; `observe` tells the signals, `admit` holds the memory limit,
-//! `maintain` forgets.
+//! * `target`: adding, failing and removing targets.
+//! * `commit`: one page of one target; `page_commit` applies its lines to series; `report` writes the series about
+//!   the scrape (`up` and others).
+//! * `append`: samples with explicit timestamps.
+//! * `observe`: passes a committed page on to the signals.
+//! * `admit`: the memory limit; `maintain`: retention and accounting.
 //!
-//! A commit touches what a page changed and nothing else. It happens whole or not at all for readers, because what
-//! it writes lies behind the end of the target's clock until the clock moves, last of all. The lock is let go between
-//! batches, so that a first page of 200,000 series does not stop readers.
+//! A commit touches only what changed on a page. Readers see it completely or not at all: what it writes lies beyond
+//! the end of the target's clock until the clock advances, as the last step. The lock is released between batches, so
+//! that a first page of 200,000 series does not block readers for its whole length.
 
 mod admit;
 mod append;
 mod commit;
 mod maintain;
 mod observe;
+mod page_commit;
 mod report;
 mod target;
-mod work;
 
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use crate::exposition::Placed;
+use crate::exposition::Placement;
 use crate::limits::{Limits, WINDOW_BYTES_MAX};
 use crate::reader::Reader;
 use crate::signal::Room;
@@ -33,12 +37,13 @@ use target::Target;
 pub use append::{AppendError, Appended, AppendedSeries, Refusal, Refused};
 pub use commit::{CommitError, Committed, ScrapeFacts};
 
-/// What the engine is made of: one [`Writer`] and as many [`Reader`]s as you clone.
+/// Constructor of an engine: one [`Writer`], which changes it, and any number of [`Reader`]s, which are cheap to
+/// clone.
 #[derive(Debug)]
 pub struct Engine;
 
 impl Engine {
-    /// An empty engine.
+    /// An empty engine with these limits.
     #[expect(clippy::new_ret_no_self, reason = "the two halves are all there is")]
     pub fn new(limits: Limits) -> (Writer, Reader) {
         let mut store = Store::new();
@@ -57,9 +62,9 @@ impl Engine {
             limits,
             targets: Vec::new(),
             free_targets: Vec::new(),
-            own_series: Vec::new(),
-            others_bytes: 0,
-            placed: Vec::new(),
+            explicit_series: Vec::new(),
+            non_history_bytes: 0,
+            placements: Vec::new(),
             endings: 0,
             stopwatch: Stopwatch::default(),
             waits: Arc::default(),
@@ -68,28 +73,30 @@ impl Engine {
     }
 }
 
-/// Changes the store. There is one; put a lock around it if several threads feed it.
+/// Changes the store. There is one per engine; to feed it from several threads, put a lock around it. Parsing
+/// ([`crate::Stage::parse`]) needs no lock.
 pub struct Writer {
     store: Arc<RwLock<Store>>,
-    /// Locked before the store where both are.
+    /// Lock order: before the store.
     room: Arc<RwLock<Room>>,
     limits: Limits,
     targets: Vec<Target>,
-    /// Removed, and older than every sample: their numbers can be used again.
+    /// Ids of removed targets of which no sample is held: they can be reused.
     free_targets: Vec<TargetId>,
-    /// Series with timestamps of their own, which no clock ends.
-    own_series: Vec<SeriesId>,
-    /// What is held beside history, as of the last `maintain`, plus what was added since.
-    others_bytes: usize,
-    placed: Vec<Placed>,
-    /// Grows whenever a series ends: another target that was refused it may have it now.
+    /// Series with explicit timestamps, which no clock ends.
+    explicit_series: Vec<SeriesId>,
+    /// Bytes held beside history: counted by the last `maintain`, plus what was added since.
+    non_history_bytes: usize,
+    placements: Vec<Placement>,
+    /// Counts series that ended: a target whose line conflicted with one may have it now.
     endings: u64,
     stopwatch: Stopwatch,
     waits: Arc<Durations>,
 }
 
 impl Writer {
-    /// Times from now on how long each commit waits for locks, by a clock of nanoseconds.
+    /// Measures from now on how long each commit waits for locks. `now_ns` is a monotonic clock in nanoseconds; the engine
+    /// itself reads none.
     pub fn time_waits(&mut self, now_ns: fn() -> u64) -> Arc<Durations> {
         self.stopwatch.now_ns = Some(now_ns);
         Arc::clone(&self.waits)

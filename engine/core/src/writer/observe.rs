@@ -1,51 +1,53 @@
-//! What a page says of its target, and what signals make of it.
+//! Passes a committed page on to the signals: what it shows about its target, then the evaluation of the signals that
+//! read it.
 //!
-//! It comes after the store has the page: signals are evaluated over what readers see too. The room is locked before
-//! the store, as everywhere.
+//! It runs after the store has the page, because signals are evaluated over what readers see. Lock order: the signals
+//! before the store, as everywhere.
 
 use hashbrown::HashSet;
 
 use super::Writer;
-use crate::exposition::{Placed, Staged};
+use crate::exposition::{Placement, Staged};
 use crate::promql::QueryError;
 use crate::signal::{ChangeKind, Policy, Room, SignalId, watch};
 use crate::store::{SeriesId, Store};
 use crate::time::Timestamp;
 
 impl Writer {
-    /// A query whose answer is kept up to date, and told only when it is true.
+    /// Registers a signal: a query whose result is kept up to date with every page and judged by `policy` before it is
+    /// reported.
     pub fn watch(&mut self, query: &str, policy: Policy) -> Result<SignalId, QueryError> {
         watch(&self.room, &self.store, query, policy)
     }
 
-    /// What the page says of its target, and what signals make of it.
+    /// Records what the page shows about its target and evaluates the signals that read the target.
     pub(super) fn observe(
         &mut self,
         staged: &mut Staged<'_>,
-        placed: &[Placed],
+        placements: &[Placement],
         at: Timestamp,
-        counters_fell: bool,
+        counter_dropped: bool,
     ) {
         let target = staged.target();
         let mut room = self.stopwatch.waiting(|| self.room.write());
         let room = &mut *room;
         room.at(at.ms());
-        if !placed.is_empty() || !staged.page().gone.is_empty() {
+        if !placements.is_empty() || !staged.page().removed.is_empty() {
             let store = self.store.read();
-            // A line that moved, or a page that was taken as a whole, gives up a series and has it again.
-            let gone: HashSet<SeriesId> = staged.page().gone.iter().copied().collect();
-            let stays = |placed: &Placed| match placed {
-                Placed::Series(id) if gone.contains(id) => Some(*id),
+            // A moved line, or a page compared as if it were the first, removes a series and adds it again.
+            let removed: HashSet<SeriesId> = staged.page().removed.iter().copied().collect();
+            let stays = |placements: &Placement| match placements {
+                Placement::Series(id) if removed.contains(id) => Some(*id),
                 _ => None,
             };
-            let stay: HashSet<SeriesId> = placed.iter().filter_map(stays).collect();
-            for &id in gone.difference(&stay) {
+            let stay: HashSet<SeriesId> = placements.iter().filter_map(stays).collect();
+            for &id in removed.difference(&stay) {
                 room.facts
                     .series_went(target, id, store.metric_name(id).unwrap_or(""));
             }
-            for (sample, placed) in staged.new_samples().zip(placed) {
-                if let (Some(labels), Placed::Series(id) | Placed::Own(id)) =
-                    (sample.labels, placed)
+            for (sample, placements) in staged.new_samples().zip(placements) {
+                if let (Some(labels), Placement::Series(id) | Placement::Own(id)) =
+                    (sample.labels, placements)
                     && !stay.contains(id)
                 {
                     room.facts.series_came(target, *id, labels, &room.names);
@@ -53,23 +55,25 @@ impl Writer {
             }
             room.facts.settle_names(target);
         }
-        if let Some(sieve) = staged.sieve() {
-            for name in sieve.new_names() {
+        if let Some(retain_filter) = staged.retain_filter() {
+            for name in retain_filter.new_names() {
                 room.facts.name_skipped(target, name, &room.names);
             }
-            for labels in &staged.page().looked_at {
-                room.facts.series_looked_at(target, labels, &room.names);
+            for labels in &staged.page().learned {
+                room.facts.learn_from_series(target, labels, &room.names);
             }
-            let version = sieve.version();
+            let version = retain_filter.version();
             room.facts.needs.page_taken(target, version, at.ms());
-            staged.set_tells_start(room.facts.tells_start(target));
+            staged.set_reports_start_time(room.facts.reports_start_time(target));
         }
         let value = |id: SeriesId| f64::from_bits(self.store.read().series.row(id).bits);
-        let change = room.facts.good_page(target, at.ms(), value, counters_fell);
+        let change = room
+            .facts
+            .good_page(target, at.ms(), value, counter_dropped);
         if let Some(kind) = change {
             room.changed(target, &kind, at.ms());
             if kind == ChangeKind::Restarted {
-                learn_again(room, &self.store.read(), staged, placed);
+                learn_again(room, &self.store.read(), staged, placements);
             }
         }
         room.rescope();
@@ -79,7 +83,7 @@ impl Writer {
 
 /// What is constant for a process is learned anew from the page of the one that answers now. Rare, so it may look at
 /// every series of the page.
-fn learn_again(room: &mut Room, store: &Store, staged: &mut Staged<'_>, placed: &[Placed]) {
+fn learn_again(room: &mut Room, store: &Store, staged: &mut Staged<'_>, placements: &[Placement]) {
     let target = staged.target();
     room.facts.forget_process(target);
     if let Some(needed) = staged.needed_labels() {
@@ -88,12 +92,12 @@ fn learn_again(room: &mut Room, store: &Store, staged: &mut Staged<'_>, placed: 
         }
         return;
     }
-    let gone: HashSet<SeriesId> = staged.page().gone.iter().copied().collect();
-    let new = placed.iter().filter_map(|placed| match placed {
-        Placed::Series(id) | Placed::Own(id) => Some(*id),
-        Placed::Duplicate | Placed::Conflict | Placed::Dropped => None,
+    let removed: HashSet<SeriesId> = staged.page().removed.iter().copied().collect();
+    let new = placements.iter().filter_map(|placements| match placements {
+        Placement::Series(id) | Placement::Own(id) => Some(*id),
+        Placement::Duplicate | Placement::Conflict | Placement::Dropped => None,
     });
-    let stayed = staged.series().filter(|id| !gone.contains(id));
+    let stayed = staged.series().filter(|id| !removed.contains(id));
     for id in stayed.chain(new) {
         let has_label = |label: &str| {
             let name = store.series.symbols.find(label);

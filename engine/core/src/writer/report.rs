@@ -1,15 +1,15 @@
-//! The series about a scrape, which the writer makes itself.
+//! The series about a scrape (`up`, `scrape_duration_seconds` and others), written by the writer itself.
 //!
-//! They are on a clock of their own, so that a failed scrape, which ends the page's series, still has its `up`.
+//! They are on a clock of their own, so that a failed scrape, which ends the page's series, still has an `up`.
 
 use super::Writer;
 use super::target::report_clock;
-use crate::store::{Entry, Store, TargetId};
+use crate::store::{ScrapeEntry, Store, TargetId};
 use crate::time::Timestamp;
 
 impl Writer {
-    /// Writes values of the series about the scrape, from the `from`th of [`crate::scrape::REPORT`] on; [`Writer::reported`] makes them
-    /// visible.
+    /// Writes values of the series about the scrape, starting with the `from`th of [`crate::scrape::REPORT`].
+    /// [`Writer::reported`] makes them visible.
     pub(super) fn report(
         &mut self,
         store: &mut Store,
@@ -24,14 +24,15 @@ impl Writer {
         for ((value, labels), id) in values.iter().zip(labels).zip(&mut state.report[from..]) {
             match *id {
                 Some(id) => store.change(id, tick, value.to_bits()),
-                None => *id = store.adopt(labels, clock, tick, value.to_bits()),
+                None => *id = store.claim(labels, clock, tick, value.to_bits()),
             }
         }
     }
 
+    /// Advances the clock of the series about the scrape, which makes their values visible.
     pub(super) fn reported(&mut self, store: &mut Store, target: TargetId, at: Timestamp) {
         self.targets[target.index()].last_ms = Some(at.ms());
-        store.clocks[report_clock(target).index()].push(Entry {
+        store.clocks[report_clock(target).index()].push(ScrapeEntry {
             time_ms: at.ms(),
             good: true,
         });

@@ -1,8 +1,8 @@
-//! Targets come, fail and go.
+//! Adding, failing and removing targets.
 //!
-//! Each has two clocks: that of its page's series, which a failed scrape ends for the plain view, and that of the series
-//! about its scrapes, which it does not end. Its number is used again only once every sample of it has been forgotten:
-//! until then its clocks say when those samples were.
+//! Each target has two clocks: one for the series of its pages, which a failed scrape ends in the plain view, and one
+//! for the series about its scrapes, which a failed scrape does not end. The id of a removed target is reused only
+//! after all its samples were dropped, because until then its clocks hold the times of those samples.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use crate::limits::WRITE_BATCH_SERIES;
 use crate::scrape::REPORT;
 use crate::scrape::TargetSpec;
 use crate::signal::ChangeKind;
-use crate::store::{ClockId, Entry, STALE, SeriesId, TargetId};
+use crate::store::{ClockId, STALE, ScrapeEntry, SeriesId, TargetId};
 use crate::time::Timestamp;
 
-/// What the writer knows of one target.
+/// The writer's state of one target.
 #[derive(Default)]
 pub(super) struct Target {
     pub(super) report: [Option<SeriesId>; REPORT.len()],
@@ -37,7 +37,7 @@ pub(super) fn report_clock(target: TargetId) -> ClockId {
 }
 
 impl Writer {
-    /// A new target, and the stage for its pages.
+    /// Adds a target. Returns its id and the stage with which its pages are parsed.
     pub fn add_target(&mut self, spec: TargetSpec) -> (TargetId, Stage) {
         let target = self
             .free_targets
@@ -62,7 +62,7 @@ impl Writer {
         }
         let entries =
             self.limits.retention_ms / i64::try_from(spec.interval_ms.max(1)).unwrap_or(i64::MAX);
-        // One maintenance may be late: a second's worth more.
+        // Maintenance may be late: 1,000 entries more.
         let entries = usize::try_from(entries + 1000).unwrap_or(0);
         for clock in [page_clock(target), report_clock(target)] {
             store.clocks[clock.index()].reserve(entries);
@@ -72,12 +72,13 @@ impl Writer {
         let mut room = self.room.write();
         room.facts.add(target, &spec);
         room.rescope();
-        let needed = room.facts.needs.board();
+        let needed = room.facts.needs.retain_handle();
         drop(room);
         (target, Stage::new(target, spec, needed))
     }
 
-    /// A scrape failed: `up` is 0, and the page's series end here (for the plain view).
+    /// Records a failed scrape: `up` becomes 0, and the series of the target's pages end here in the plain view. Signals
+    /// read past it, up to their hold time. `error` is kept for explanations.
     pub fn fail(
         &mut self,
         target: TargetId,
@@ -88,7 +89,7 @@ impl Writer {
         self.check_time(target, at)?;
         let store = Arc::clone(&self.store);
         let mut store = store.write();
-        store.clocks[page_clock(target).index()].push(Entry {
+        store.clocks[page_clock(target).index()].push(ScrapeEntry {
             time_ms: at.ms(),
             good: false,
         });
@@ -105,7 +106,7 @@ impl Writer {
         Ok(())
     }
 
-    /// A target is no longer scraped: all of its series end now.
+    /// Removes a target: all of its series end at `at`.
     pub fn remove_target(&mut self, stage: Stage, at: Timestamp) {
         let target = stage.target();
         let state = &mut self.targets[target.index()];
@@ -113,12 +114,12 @@ impl Writer {
             .last_ms
             .map_or(at.ms(), |last_ms| at.ms().max(last_ms + 1));
         state.removed_ms = Some(at_ms);
-        self.others_bytes = self.others_bytes.saturating_sub(state.stage_bytes);
+        self.non_history_bytes = self.non_history_bytes.saturating_sub(state.stage_bytes);
         state.stage_bytes = 0;
         let reports = state.report.iter().flatten().copied();
         let mut store = self.store.write();
         for (clock, good) in [(page_clock(target), false), (report_clock(target), true)] {
-            store.clocks[clock.index()].push(Entry {
+            store.clocks[clock.index()].push(ScrapeEntry {
                 time_ms: at_ms,
                 good,
             });

@@ -1,17 +1,17 @@
 //! Exponentials, logarithms and powers as Go computes them.
 //!
-//! Go does not use the C library's; its results differ from it in the last bit now and then, and answers are to be
-//! equal to Prometheus' in every bit. The algorithms are the published ones that Go names: FreeBSD's `e_log` and
-//! `e_exp`, Shibata's exponential (with fused multiply-add, as on every amd64 server of the last ten years), powers by
-//! squaring. Trigonometry is in `go_trig`.
+//! Go does not use the functions of the C library; its results sometimes differ in the last bit, and rates, quantiles and
+//! predictions built on them are compared with Prometheus' bit for bit. The algorithms are the published ones that Go
+//! names: FreeBSD's `e_log` and `e_exp`, Shibata's exponential (with fused multiply-add, as on amd64 servers), powers by
+//! squaring.
 
 #![allow(clippy::excessive_precision)] // the constants as they were published
 
 use std::f64::consts::{LOG2_E, LOG10_E, SQRT_2};
 
 /// ln 2 in two parts, the first short enough that products with whole exponents are exact.
-pub(super) const LN2_HIGH: f64 = 6.931_471_803_691_238_164_90e-01;
-pub(super) const LN2_LOW: f64 = 1.908_214_929_270_587_700_02e-10;
+const LN2_HIGH: f64 = 6.931_471_803_691_238_164_90e-01;
+const LN2_LOW: f64 = 1.908_214_929_270_587_700_02e-10;
 
 /// Go's `math.Exp`.
 pub fn exp(x: f64) -> f64 {

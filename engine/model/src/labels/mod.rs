@@ -4,7 +4,6 @@
 //! Inside the store a label is a pair of symbols (`store/symbols`).
 
 mod matcher;
-mod md5;
 mod re2;
 mod relabel;
 mod set;

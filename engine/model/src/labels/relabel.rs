@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::md5::md5;
+use md5::{Digest as _, Md5};
+
 use super::re2::{Re2, Re2Error, expand};
 use super::set::LabelsBuilder;
 
@@ -94,7 +95,7 @@ impl RelabelAction {
         RelabelAction::ALL.into_iter().find(fits)
     }
 
-    /// As written in configurations.
+    /// Its name in configurations (`labelmap`).
     pub const fn as_str(self) -> &'static str {
         match self {
             RelabelAction::Replace => "replace",
@@ -160,7 +161,7 @@ impl RelabelRule {
             }
             RelabelAction::Replace => self.replace(labels),
             RelabelAction::HashMod => {
-                let digest = md5(self.source(labels).as_bytes());
+                let digest = Md5::digest(self.source(labels).as_bytes());
                 let mut low = [0; 8];
                 low.copy_from_slice(&digest[8..]);
                 let bucket = u64::from_be_bytes(low) % spec.modulus;
@@ -242,7 +243,7 @@ impl PartialEq for RelabelRule {
 pub enum RelabelError {
     /// The pattern does not compile.
     Regex {
-        /// As written.
+        /// The pattern.
         pattern: String,
         /// What is wrong with it.
         error: Re2Error,

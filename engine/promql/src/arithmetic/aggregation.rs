@@ -1,4 +1,4 @@
-//! One step of each running aggregation, for the evaluator's columns and for standing programs alike: both add the
+//! One step of each running aggregation, for the evaluator's columns and for compiled queries alike: both add the
 //! same numbers in the same order, so both get the same bits.
 
 use crate::plan::AggregateOp;

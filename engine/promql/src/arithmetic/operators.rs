@@ -1,7 +1,7 @@
 //! Binary operators on two floats.
 
 use crate::plan::BinaryOp;
-use stillwell_model::arithmetic::{go_math, go_trig};
+use stillwell_model::arithmetic::go_math;
 
 /// `left op right`; comparisons yield 1 or 0.
 #[inline]
@@ -14,7 +14,7 @@ pub fn scalar_op(op: BinaryOp, left: f64, right: f64) -> f64 {
         BinaryOp::Div => left / right,
         BinaryOp::Mod => left % right,
         BinaryOp::Pow => go_math::pow(left, right),
-        BinaryOp::Atan2 => go_trig::atan2(left, right),
+        BinaryOp::Atan2 => left.atan2(right),
         BinaryOp::Eql => truth(left == right),
         BinaryOp::Neq => truth(left != right),
         BinaryOp::Gtr => truth(left > right),

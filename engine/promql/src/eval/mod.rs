@@ -6,11 +6,11 @@
 //! grid of one step.
 
 mod aggregate;
+mod annotations;
 mod binary;
 mod column;
 mod grid;
 mod group;
-mod notes;
 pub(crate) mod order;
 mod output;
 mod range;
@@ -85,32 +85,38 @@ pub(crate) struct Eval<'a> {
     pub(crate) query_start_ms: i64,
     pub(crate) query_end_ms: i64,
     pub(crate) query_step_ms: i64,
-    notes: RefCell<notes::Notes>,
+    annotations: RefCell<annotations::AnnotationCollector>,
     samples: Cell<u64>,
     polls: Cell<u32>,
 }
 
 impl<'a> Eval<'a> {
     pub(crate) fn warn(&self, span: Span, message: impl AsRef<str>) {
-        self.notes
+        self.annotations
             .borrow_mut()
             .warn(self.text, span, message.as_ref());
     }
 
     pub(crate) fn info(&self, span: Span, message: impl AsRef<str>) {
-        self.notes
+        self.annotations
             .borrow_mut()
             .info(self.text, span, message.as_ref());
     }
 
-    pub(crate) fn note_forced(&self, span: Span, message: String, seen: &Monotonicity, at_ms: i64) {
-        self.notes
+    pub(crate) fn annotate_forced_buckets(
+        &self,
+        span: Span,
+        message: String,
+        seen: &Monotonicity,
+        at_ms: i64,
+    ) {
+        self.annotations
             .borrow_mut()
             .forced(self.text, span, message, seen, at_ms);
     }
 
     fn into_annotations(self) -> Annotations {
-        self.notes.into_inner().into_annotations()
+        self.annotations.into_inner().into_annotations()
     }
 
     /// Counts samples that the query now holds.
@@ -168,7 +174,7 @@ pub(crate) fn execution(message: impl Into<String>) -> QueryError {
     QueryError::Execution(message.into())
 }
 
-pub(crate) fn not_yet(expr: &Expr, what: &str) -> QueryError {
+pub(crate) fn not_implemented(expr: &Expr, what: &str) -> QueryError {
     execution(format!(
         "{what} is not built yet (at byte {})",
         expr.span.start

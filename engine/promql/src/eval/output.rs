@@ -1,4 +1,4 @@
-//! From columns to answers.
+//! From the columns of an evaluation to the answer: vectors, matrices, scalars, annotations.
 
 use crate::plan::{Expr, ValueType};
 use crate::select::{Projection, View};
@@ -26,7 +26,7 @@ impl<'a> Eval<'a> {
             query_start_ms: start_ms,
             query_end_ms: end_ms,
             query_step_ms: step_ms,
-            notes: Default::default(),
+            annotations: Default::default(),
             samples: Default::default(),
             polls: Default::default(),
         }

@@ -1,4 +1,5 @@
-//! The dispatcher: which expression is computed by which part.
+//! Dispatch of vector and scalar expressions to the parts that compute them, and the merging of series with equal
+//! labels.
 
 use crate::QueryError;
 use crate::plan::{BinaryOp, Expr, ExprKind, ValueType};

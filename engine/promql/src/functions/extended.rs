@@ -9,12 +9,12 @@ use stillwell_model::histogram::{FloatHistogram, Incompatible, ResetHint};
 
 use crate::arithmetic::{interpolate, interpolate_histograms};
 
-use super::window::{Call, Window, counter_and_per_second};
+use super::window::{Call, RangeWindow, counter_and_per_second};
 
 /// Indices of the samples at (or just outside of) the two edges; `None` where nothing is in the window.
 pub(super) fn edge_samples(
     times: &[i64],
-    window: &Window<'_>,
+    window: &RangeWindow<'_>,
     smoothed: bool,
 ) -> Option<(usize, usize)> {
     let mut last = times.len().checked_sub(1)?;
@@ -31,7 +31,7 @@ pub(super) fn edge_samples(
 }
 
 /// `rate`, `increase` or `delta` between the values at the window's edges.
-pub(super) fn difference_at_edges(call: &Call<'_, '_>, window: &Window<'_>) -> Point {
+pub(super) fn difference_at_edges(call: &Call<'_, '_>, window: &RangeWindow<'_>) -> Point {
     match (window.histograms.is_empty(), window.values.is_empty()) {
         (true, _) => floats(call, window),
         (false, true) => histograms(call, window),
@@ -39,7 +39,7 @@ pub(super) fn difference_at_edges(call: &Call<'_, '_>, window: &Window<'_>) -> P
     }
 }
 
-fn floats(call: &Call<'_, '_>, window: &Window<'_>) -> Point {
+fn floats(call: &Call<'_, '_>, window: &RangeWindow<'_>) -> Point {
     let (counter, per_second) = counter_and_per_second(call.id);
     let smoothed = call.edges == Edges::Smoothed;
     let (times, values) = (window.times, window.values);
@@ -95,7 +95,7 @@ fn floats(call: &Call<'_, '_>, window: &Window<'_>) -> Point {
     Point::Float(result)
 }
 
-fn histograms(call: &Call<'_, '_>, window: &Window<'_>) -> Point {
+fn histograms(call: &Call<'_, '_>, window: &RangeWindow<'_>) -> Point {
     let (counter, per_second) = counter_and_per_second(call.id);
     let smoothed = call.edges == Edges::Smoothed;
     let (times, points) = (window.histogram_times, window.histograms);
@@ -128,7 +128,7 @@ fn histograms(call: &Call<'_, '_>, window: &Window<'_>) -> Point {
 
 fn histogram_difference(
     call: &Call<'_, '_>,
-    window: &Window<'_>,
+    window: &RangeWindow<'_>,
     (first, last): (usize, usize),
     counter: bool,
 ) -> Result<FloatHistogram, Incompatible> {
@@ -140,7 +140,7 @@ fn histogram_difference(
             (times[at + 1], &points[at + 1]),
             time_ms,
             counter,
-            &mut |merged, operation| call.note_bounds(merged, operation),
+            &mut |merged, operation| call.annotate_bounds(merged, operation),
         )
     };
     let interpolated_left = smoothed && times[first] < window.start_ms;
@@ -159,7 +159,7 @@ fn histogram_difference(
         ));
     }
     let mut result = right.clone();
-    call.note_bounds(result.subtract(&left)?, "subtraction");
+    call.annotate_bounds(result.subtract(&left)?, "subtraction");
     if counter {
         // The sample at the left edge is `left`, the one at the right edge is `right`.
         let (mut from, mut before) = (first + 1, &left);
@@ -178,13 +178,15 @@ fn histogram_difference(
                 if point.is_reset_after(before) {
                     match &mut correction {
                         None => correction = Some(before.clone()),
-                        Some(correction) => call.note_bounds(correction.add(before)?, "addition"),
+                        Some(correction) => {
+                            call.annotate_bounds(correction.add(before)?, "addition")
+                        }
                     }
                 }
                 before = point;
             }
             if let Some(correction) = correction {
-                call.note_bounds(result.add(&correction)?, "addition");
+                call.annotate_bounds(result.add(&correction)?, "addition");
             }
         }
     }

@@ -1,14 +1,14 @@
-//! Range functions of plain floats in one window, for whoever keeps windows without the evaluator (standing
-//! programs). Each is the code that the evaluator runs, so the bits are the same.
+//! Range functions over the floats of one window, for incremental evaluation (`crate::incremental`). Each is the code
+//! that the evaluator runs, so the results are equal bit for bit.
 
 use super::rate::{Extent, instant_floats};
-use super::window::Window;
+use super::window::RangeWindow;
 use super::{over_time, regression};
 use crate::arithmetic::floats;
 use crate::plan::FunctionId;
 
-pub use super::moving::beaten;
 pub use super::over_time::is_transition;
+pub use super::sliding::is_dominated;
 
 /// What `rate`, `increase` and `delta` need of at least two samples.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +35,7 @@ pub fn extrapolated(id: FunctionId, sampled: Sampled, start_ms: i64, end_ms: i64
         first_count: sampled.first,
         difference: sampled.difference,
     };
-    let (factor, _) = extent.factor(id, &Window::bare(start_ms, end_ms), &[])?;
+    let (factor, _) = extent.factor(id, &RangeWindow::bare(start_ms, end_ms), &[])?;
     Some(sampled.difference * factor)
 }
 

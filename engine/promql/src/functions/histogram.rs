@@ -388,7 +388,7 @@ impl Call<'_, '_> {
             Ask::Quantile(quantiles) => {
                 let (value, forced) = bucket_quantile(quantiles[step], buckets);
                 if let Some(forced) = forced {
-                    self.note_forced(&forced, step, family);
+                    self.annotate_forced_buckets(&forced, step, family);
                 }
                 value
             }
@@ -396,12 +396,12 @@ impl Call<'_, '_> {
         }
     }
 
-    fn note_forced(&self, forced: &Monotonicity, step: usize, family: &Family) {
+    fn annotate_forced_buckets(&self, forced: &Monotonicity, step: usize, family: &Family) {
         let mut message = "input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)".to_owned();
         name_it(&mut message, family.labels.metric_name());
         let _ = family.drop_name;
         self.eval
-            .note_forced(self.input.span, message, forced, self.grid.at(step));
+            .annotate_forced_buckets(self.input.span, message, forced, self.grid.at(step));
     }
 }
 

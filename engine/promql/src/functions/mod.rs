@@ -7,18 +7,18 @@ pub(crate) mod histogram;
 mod info;
 mod labels;
 mod misc;
-mod moving;
 mod over_time;
 mod pointwise;
 mod range_call;
 mod rate;
 mod regression;
+mod sliding;
 mod start_times;
 mod window;
 
 use super::QueryError;
 use super::arithmetic::floats;
-use super::eval::{Calls, Eval, Grid, Sink, not_yet, order as eval_order};
+use super::eval::{Calls, Eval, Grid, Sink, not_implemented, order as eval_order};
 use super::plan::{Expr, Function, FunctionId};
 use super::select::Projection;
 
@@ -73,7 +73,7 @@ impl Calls for Functions {
             _ if pointwise::is_pointwise(function.id) => {
                 pointwise::stream(eval, function.id, args, grid, need, sink)
             }
-            _ => Err(not_yet(expr, function.name)),
+            _ => Err(not_implemented(expr, function.name)),
         }
     }
 
@@ -109,7 +109,7 @@ impl Calls for Functions {
                     .collect())
             }
             F::Scalar => misc::scalar(eval, &args[0], grid),
-            _ => Err(not_yet(expr, function.name)),
+            _ => Err(not_implemented(expr, function.name)),
         }
     }
 }

@@ -6,14 +6,14 @@ use crate::eval::Point;
 use crate::plan::Edges;
 use stillwell_model::histogram::{Compensated, FloatHistogram, ResetHint};
 
-use super::window::{Call, Window};
+use super::window::{Call, RangeWindow};
 use crate::arithmetic::floats;
 use crate::plan::FunctionId;
 use stillwell_model::arithmetic::kahan_inc;
 use stillwell_model::number_text::go_float;
 
 /// `*_over_time`.
-pub(super) fn aggregate(call: &Call<'_, '_>, id: FunctionId, window: &Window<'_>) -> Point {
+pub(super) fn aggregate(call: &Call<'_, '_>, id: FunctionId, window: &RangeWindow<'_>) -> Point {
     use FunctionId as F;
     let seconds = |ms: i64| ms as f64 / 1000.0;
     let ends = |pick: fn(i64, i64) -> i64, at: fn(&[i64]) -> Option<&i64>| match (
@@ -60,13 +60,13 @@ pub(super) fn aggregate(call: &Call<'_, '_>, id: FunctionId, window: &Window<'_>
 }
 
 /// Those that ignore histograms beside floats, and have no value without floats.
-fn float_only(call: &Call<'_, '_>, id: FunctionId, window: &Window<'_>) -> Point {
+fn float_only(call: &Call<'_, '_>, id: FunctionId, window: &RangeWindow<'_>) -> Point {
     use FunctionId as F;
     let (times, values) = (window.times, window.values);
     if values.is_empty() {
         return Point::None;
     }
-    call.note_ignored(window);
+    call.annotate_ignored_histograms(window);
     let seconds = |ms: i64| ms as f64 / 1000.0;
     Point::Float(match id {
         F::MaxOverTime => values[extreme(values, |value, best| value > best)],
@@ -82,7 +82,7 @@ fn float_only(call: &Call<'_, '_>, id: FunctionId, window: &Window<'_>) -> Point
 /// The sum or mean of histograms, with notes on what did not fit.
 fn of_histograms(
     call: &Call<'_, '_>,
-    window: &Window<'_>,
+    window: &RangeWindow<'_>,
     histograms: &[Arc<FloatHistogram>],
     average: bool,
 ) -> Point {
@@ -209,7 +209,7 @@ fn median_absolute_deviation(values: &[f64]) -> f64 {
     floats::quantile(0.5, &mut deviations)
 }
 
-pub(super) fn quantile(call: &Call<'_, '_>, window: &Window<'_>, q: f64) -> Point {
+pub(super) fn quantile(call: &Call<'_, '_>, window: &RangeWindow<'_>, q: f64) -> Point {
     if window.values.is_empty() {
         return Point::None;
     }
@@ -222,7 +222,7 @@ pub(super) fn quantile(call: &Call<'_, '_>, window: &Window<'_>, q: f64) -> Poin
             call.eval.warn(args[0].span, message);
         }
     }
-    call.note_ignored(window);
+    call.annotate_ignored_histograms(window);
     Point::Float(floats::quantile(q, &mut window.values.to_vec()))
 }
 
@@ -236,7 +236,7 @@ pub fn is_transition(resets: bool, before: f64, now: f64) -> bool {
 }
 
 /// `changes` and `resets`: how often two neighbours differ, or the later one is lower.
-pub(super) fn transitions(call: &Call<'_, '_>, window: &Window<'_>) -> Point {
+pub(super) fn transitions(call: &Call<'_, '_>, window: &RangeWindow<'_>) -> Point {
     let resets = call.id == FunctionId::Resets;
     let mut window = *window;
     if call.edges == Edges::Anchored && !anchor(&mut window) {
@@ -297,7 +297,7 @@ pub(super) fn transitions(call: &Call<'_, '_>, window: &Window<'_>) -> Point {
 
 /// Leaves out what lies before the anchor: the last sample of either kind at or before the window's start. False
 /// where nothing is inside the window.
-fn anchor(window: &mut Window<'_>) -> bool {
+fn anchor(window: &mut RangeWindow<'_>) -> bool {
     let inside = |times: &[i64]| times.last().is_some_and(|last| *last > window.start_ms);
     if !inside(window.times) && !inside(window.histogram_times) {
         return false;

@@ -7,7 +7,7 @@ use crate::select::Projection;
 
 use crate::arithmetic::floats;
 use crate::plan::FunctionId;
-use stillwell_model::arithmetic::{go_math, go_trig};
+use stillwell_model::arithmetic::go_math;
 
 /// The function itself, where it takes nothing but the sample.
 fn simple(id: FunctionId) -> Option<fn(f64) -> f64> {
@@ -21,18 +21,18 @@ fn simple(id: FunctionId) -> Option<fn(f64) -> f64> {
         F::Ln => go_math::ln,
         F::Log2 => go_math::log2,
         F::Log10 => go_math::log10,
-        F::Sin => go_trig::sin,
-        F::Cos => go_trig::cos,
-        F::Tan => go_trig::tan,
-        F::Asin => go_trig::asin,
-        F::Acos => go_trig::acos,
-        F::Atan => go_trig::atan,
-        F::Sinh => go_trig::sinh,
-        F::Cosh => go_trig::cosh,
-        F::Tanh => go_trig::tanh,
-        F::Asinh => go_trig::asinh,
-        F::Acosh => go_trig::acosh,
-        F::Atanh => go_trig::atanh,
+        F::Sin => f64::sin,
+        F::Cos => f64::cos,
+        F::Tan => f64::tan,
+        F::Asin => f64::asin,
+        F::Acos => f64::acos,
+        F::Atan => f64::atan,
+        F::Sinh => f64::sinh,
+        F::Cosh => f64::cosh,
+        F::Tanh => f64::tanh,
+        F::Asinh => f64::asinh,
+        F::Acosh => f64::acosh,
+        F::Atanh => f64::atanh,
         F::Rad => |degrees| degrees * std::f64::consts::PI / 180.0,
         F::Deg => |radians| radians * 180.0 / std::f64::consts::PI,
         F::Sgn => |value| {

@@ -1,4 +1,4 @@
-//! Functions of a range: the samples of one series pass by once, and two indices per step mark the window.
+//! Calls of range functions: streams the samples of each series once and moves a window over them, step by step.
 
 use std::cell::{Cell, RefCell};
 
@@ -10,8 +10,8 @@ use crate::plan::{Edges, Expr, ExprKind};
 use crate::select::Projection;
 use stillwell_model::labels::Labels;
 
-use super::window::{Call, Window};
-use super::{extended, moving, over_time, rate, regression};
+use super::window::{Call, RangeWindow};
+use super::{extended, over_time, rate, regression, sliding};
 use crate::plan::FunctionId;
 
 /// Moves the window's indices along ascending windows.
@@ -136,7 +136,7 @@ impl Call<'_, '_> {
         let plain = self.edges == Edges::Plain;
         if plain && samples.histogram_times.is_empty() && samples.starts.is_empty() {
             let scratch = &mut *self.scratch.borrow_mut();
-            if moving::fill(self, samples, windows, metric, scratch, out) {
+            if sliding::fill(self, samples, windows, metric, scratch, out) {
                 return Ok(());
             }
         }
@@ -170,7 +170,7 @@ impl Call<'_, '_> {
             if floats.from == floats.to && histograms.from == histograms.to {
                 continue;
             }
-            let window = Window {
+            let window = RangeWindow {
                 times: &samples.times[floats.from..floats.to],
                 values: &samples.values[floats.from..floats.to],
                 starts: samples.starts.get(floats.from..floats.to).unwrap_or(&[]),
@@ -193,7 +193,7 @@ impl Call<'_, '_> {
         Ok(())
     }
 
-    fn at(&self, window: &Window<'_>, step: usize) -> Result<Point, QueryError> {
+    fn at(&self, window: &RangeWindow<'_>, step: usize) -> Result<Point, QueryError> {
         use FunctionId as F;
         let param = |index: usize| self.params[index][step];
         match self.id {

@@ -6,11 +6,11 @@ use crate::eval::Point;
 use stillwell_model::histogram::{FloatHistogram, ResetHint};
 
 use super::start_times::{is_reset, overlaps};
-use super::window::{Call, Window, counter_and_per_second};
+use super::window::{Call, RangeWindow, counter_and_per_second};
 use crate::plan::FunctionId;
 
 /// `rate`, `increase`, `delta`: the difference of last and first sample, extended to the window's edges.
-pub(super) fn extrapolated(call: &Call<'_, '_>, window: &Window<'_>) -> Point {
+pub(super) fn extrapolated(call: &Call<'_, '_>, window: &RangeWindow<'_>) -> Point {
     if !window.histograms.is_empty() {
         if !window.values.is_empty() {
             return call.warn_mixed(window.metric);
@@ -43,7 +43,7 @@ pub(super) fn extrapolated(call: &Call<'_, '_>, window: &Window<'_>) -> Point {
 }
 
 /// Adds what the counter had reached before each reset.
-fn corrected(call: &Call<'_, '_>, window: &Window<'_>, mut result: f64) -> f64 {
+fn corrected(call: &Call<'_, '_>, window: &RangeWindow<'_>, mut result: f64) -> f64 {
     let values = window.values;
     if window.starts.is_empty() {
         for pair in values.windows(2) {
@@ -54,7 +54,7 @@ fn corrected(call: &Call<'_, '_>, window: &Window<'_>, mut result: f64) -> f64 {
         return result;
     }
     let (starts, times) = (window.starts, window.times);
-    note_overlap(call, window.metric, starts, times);
+    annotate_overlap(call, window.metric, starts, times);
     for at in 1..values.len() {
         let reset = is_reset(starts[at - 1], times[at - 1], starts[at], times[at]);
         if values[at] < values[at - 1] || reset {
@@ -64,7 +64,7 @@ fn corrected(call: &Call<'_, '_>, window: &Window<'_>, mut result: f64) -> f64 {
     result
 }
 
-fn note_overlap(call: &Call<'_, '_>, metric: &str, starts: &[i64], times: &[i64]) {
+fn annotate_overlap(call: &Call<'_, '_>, metric: &str, starts: &[i64], times: &[i64]) {
     let overlap = (1..starts.len()).any(|at| overlaps(starts[at - 1], times[at - 1], starts[at]));
     if overlap {
         call.warn(format!(
@@ -91,7 +91,7 @@ impl Extent {
     pub(super) fn factor(
         &mut self,
         id: FunctionId,
-        window: &Window<'_>,
+        window: &RangeWindow<'_>,
         starts: &[i64],
     ) -> Option<(f64, bool)> {
         let (counter, per_second) = counter_and_per_second(id);
@@ -139,7 +139,7 @@ impl Extent {
     }
 }
 
-fn extrapolated_histogram(call: &Call<'_, '_>, window: &Window<'_>) -> Point {
+fn extrapolated_histogram(call: &Call<'_, '_>, window: &RangeWindow<'_>) -> Point {
     let (histograms, times) = (window.histograms, window.histogram_times);
     let last = histograms.len() - 1;
     let mut result = None;
@@ -164,7 +164,7 @@ fn extrapolated_histogram(call: &Call<'_, '_>, window: &Window<'_>) -> Point {
         Some(mut result) => {
             if from_start {
                 match result.add(&histograms[0]) {
-                    Ok(merged) => call.note_bounds(merged, "addition"),
+                    Ok(merged) => call.annotate_bounds(merged, "addition"),
                     Err(_) => return call.warn_layouts(window.metric),
                 }
             }
@@ -176,7 +176,7 @@ fn extrapolated_histogram(call: &Call<'_, '_>, window: &Window<'_>) -> Point {
 }
 
 /// Last minus first, resets corrected; `None` (and a warning) where the layouts do not fit.
-fn histogram_difference(call: &Call<'_, '_>, window: &Window<'_>) -> Option<FloatHistogram> {
+fn histogram_difference(call: &Call<'_, '_>, window: &RangeWindow<'_>) -> Option<FloatHistogram> {
     let (counter, _) = counter_and_per_second(call.id);
     let (points, starts, times) = (
         window.histograms,
@@ -228,17 +228,17 @@ fn histogram_difference(call: &Call<'_, '_>, window: &Window<'_>) -> Option<Floa
     let mut result = (**last).clone();
     result.reduce_resolution(schema);
     match result.subtract(&before) {
-        Ok(merged) => call.note_bounds(merged, "subtraction"),
+        Ok(merged) => call.annotate_bounds(merged, "subtraction"),
         Err(_) => return fail(),
     }
     if counter {
         if !starts.is_empty() {
-            note_overlap(call, window.metric, starts, times);
+            annotate_overlap(call, window.metric, starts, times);
         }
         for (at, point) in points.iter().enumerate().skip(1) {
             if start_reset(at) || point.is_reset_after(&before) {
                 match result.add(&before) {
-                    Ok(merged) => call.note_bounds(merged, "addition"),
+                    Ok(merged) => call.annotate_bounds(merged, "addition"),
                     Err(_) => return fail(),
                 }
             }
@@ -264,7 +264,7 @@ struct Sample {
 }
 
 /// `irate`, `idelta`: from the last two samples.
-pub(super) fn instant(call: &Call<'_, '_>, window: &Window<'_>) -> Point {
+pub(super) fn instant(call: &Call<'_, '_>, window: &RangeWindow<'_>) -> Point {
     let rate = call.id == FunctionId::Irate;
     let Some([before, last]) = last_two(window) else {
         return Point::None;
@@ -297,7 +297,7 @@ pub(super) fn instant(call: &Call<'_, '_>, window: &Window<'_>) -> Point {
             let mut result = (**last).clone();
             if !rate || (!start_reset && !last.is_reset_after(before)) {
                 match result.subtract(before) {
-                    Ok(merged) => call.note_bounds(merged, "subtraction"),
+                    Ok(merged) => call.annotate_bounds(merged, "subtraction"),
                     Err(_) => return call.warn_layouts(window.metric),
                 }
             }
@@ -330,7 +330,7 @@ pub(super) fn instant_floats(
 }
 
 /// The last two samples of both kinds together, in order.
-fn last_two(window: &Window<'_>) -> Option<[Sample; 2]> {
+fn last_two(window: &RangeWindow<'_>) -> Option<[Sample; 2]> {
     let start = |starts: &[i64], at: usize| starts.get(at).copied().unwrap_or(0);
     let floats = (window.times.len().saturating_sub(2)..window.times.len()).map(|at| Sample {
         time_ms: window.times[at],

@@ -3,7 +3,7 @@
 use crate::QueryError;
 use crate::eval::{Point, execution};
 
-use super::window::{Call, Window};
+use super::window::{Call, RangeWindow};
 use stillwell_model::arithmetic::kahan_inc;
 
 /// Least squares with `x` in seconds from `intercept_ms`: slope and intercept.
@@ -38,9 +38,9 @@ fn linear_regression(times: &[i64], values: &[f64], intercept_ms: i64) -> (f64, 
 }
 
 /// Two floats are needed; histograms beside them are ignored with a note.
-fn enough(call: &Call<'_, '_>, window: &Window<'_>) -> bool {
+fn enough(call: &Call<'_, '_>, window: &RangeWindow<'_>) -> bool {
     if !window.times.is_empty() {
-        call.note_ignored(window);
+        call.annotate_ignored_histograms(window);
     }
     window.times.len() >= 2
 }
@@ -58,7 +58,7 @@ pub(super) fn line_at(times: &[i64], values: &[f64], eval_ms: i64, ahead: f64) -
 }
 
 /// `deriv`.
-pub(super) fn deriv(call: &Call<'_, '_>, window: &Window<'_>) -> Point {
+pub(super) fn deriv(call: &Call<'_, '_>, window: &RangeWindow<'_>) -> Point {
     if !enough(call, window) {
         return Point::None;
     }
@@ -66,7 +66,7 @@ pub(super) fn deriv(call: &Call<'_, '_>, window: &Window<'_>) -> Point {
 }
 
 /// `predict_linear`.
-pub(super) fn predict(call: &Call<'_, '_>, window: &Window<'_>, ahead: f64) -> Point {
+pub(super) fn predict(call: &Call<'_, '_>, window: &RangeWindow<'_>, ahead: f64) -> Point {
     if !enough(call, window) {
         return Point::None;
     }
@@ -76,7 +76,7 @@ pub(super) fn predict(call: &Call<'_, '_>, window: &Window<'_>, ahead: f64) -> P
 /// `double_exponential_smoothing`.
 pub(super) fn smooth(
     call: &Call<'_, '_>,
-    window: &Window<'_>,
+    window: &RangeWindow<'_>,
     smoothing: f64,
     trend: f64,
 ) -> Result<Point, QueryError> {

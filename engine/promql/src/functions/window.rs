@@ -9,7 +9,7 @@ use stillwell_model::histogram::{FloatHistogram, Merged};
 
 /// What a range function sees at one step.
 #[derive(Clone, Copy)]
-pub(crate) struct Window<'s> {
+pub(crate) struct RangeWindow<'s> {
     pub(crate) times: &'s [i64],
     pub(crate) values: &'s [f64],
     /// Start timestamps of the floats; empty where none are known.
@@ -29,10 +29,10 @@ pub(crate) struct Window<'s> {
     pub(crate) metric: &'s str,
 }
 
-impl Window<'_> {
+impl RangeWindow<'_> {
     /// A window of which only the edges matter.
-    pub(super) fn bare(start_ms: i64, end_ms: i64) -> Window<'static> {
-        Window {
+    pub(super) fn bare(start_ms: i64, end_ms: i64) -> RangeWindow<'static> {
+        RangeWindow {
             times: &[],
             values: &[],
             starts: &[],
@@ -86,11 +86,11 @@ impl Call<'_, '_> {
         &self,
         windows: &'w Windows,
         metric: &'w str,
-    ) -> impl Fn(usize) -> Window<'w> + use<'w> {
+    ) -> impl Fn(usize) -> RangeWindow<'w> + use<'w> {
         let range_seconds = windows.range_ms as f64 / 1000.0;
         move |step| {
             let end_ms = windows.end_ms(step);
-            Window {
+            RangeWindow {
                 times: &[],
                 values: &[],
                 starts: &[],
@@ -129,7 +129,7 @@ impl Call<'_, '_> {
         Point::None
     }
 
-    pub(crate) fn note_ignored(&self, window: &Window<'_>) {
+    pub(crate) fn annotate_ignored_histograms(&self, window: &RangeWindow<'_>) {
         if !window.histograms.is_empty() {
             self.info(format!(
                 "ignored histograms in a range containing both floats and histograms for metric name {:?}",
@@ -146,7 +146,7 @@ impl Call<'_, '_> {
     }
 
     /// Notes that custom bounds differed, where they did.
-    pub(crate) fn note_bounds(&self, merged: Merged, operation: &str) {
+    pub(crate) fn annotate_bounds(&self, merged: Merged, operation: &str) {
         if merged.bounds_reconciled {
             self.info(format!(
                 "mismatched custom buckets were reconciled during {operation}"

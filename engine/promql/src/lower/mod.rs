@@ -1,7 +1,8 @@
-//! promql-parser's tree and our atoms to the plan.
+//! Builds the plan from promql-parser's tree and the scanned atoms.
 //!
-//! The tree gives the shape; a cursor over the atoms moves along with it and gives every value and position. Both
-//! come from one text by one grammar, so they always agree; should they not, the answer is an internal error.
+//! The tree gives the structure; a cursor over the atoms moves along with it and supplies every value and position.
+//! Both come from one text by one grammar, so they always agree; if they did not, the result would be an internal
+//! error.
 
 mod check;
 mod invariant;

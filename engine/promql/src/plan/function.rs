@@ -1,19 +1,20 @@
-//! The functions of the language: names, argument types, and which are experimental. One row per function.
+//! The function table of the language: names, argument types, and which functions are experimental. One row per
+//! function.
 
 use super::types::ValueType;
 
 /// A function of the language.
 #[derive(Debug, PartialEq)]
 pub struct Function {
-    /// As written.
+    /// Its name in PromQL.
     pub name: &'static str,
-    /// Which one.
+    /// Its identity, for `match`.
     pub id: FunctionId,
     /// Types of its arguments; with variadic functions the last one repeats.
     pub args: &'static [ValueType],
-    /// How many of the last arguments may be left out (above 0: and how many more may be added); -1: any number more.
+    /// As in Prometheus: 0, all arguments are required; n > 0, the last n are optional; -1, the last one repeats.
     pub variadic: i32,
-    /// What it yields.
+    /// The type of its result.
     pub returns: ValueType,
     /// Whether it needs `promql-experimental-functions`.
     pub experimental: bool,

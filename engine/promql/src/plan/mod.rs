@@ -1,6 +1,5 @@
-//! The plan of a query: what the text means, checked, with positions, and nothing of how it was written.
-//!
-//! Read-only for other rooms: the compiler of standing plans walks it.
+//! The plan of a query: a checked expression tree with positions in the text. It has no public constructor beside
+//! [`Query::parse`](crate::Query::parse), and is read-only for other crates.
 
 mod duration;
 mod expr;

@@ -21,7 +21,7 @@ pub enum AggregateOp {
 }
 
 impl AggregateOp {
-    /// As written.
+    /// Its spelling in PromQL.
     pub const fn as_str(self) -> &'static str {
         match self {
             AggregateOp::Sum => "sum",
@@ -113,7 +113,7 @@ pub enum BinaryOp {
 }
 
 impl BinaryOp {
-    /// As written.
+    /// Its spelling in PromQL.
     pub const fn as_str(self) -> &'static str {
         match self {
             BinaryOp::Add => "+",

@@ -8,7 +8,7 @@ use crate::{Annotations, RangeSeries, Value, VectorSample};
 use stillwell_model::histogram::{Buckets, FloatHistogram, ResetHint};
 use stillwell_model::labels::{Labels, Re2};
 
-use super::command::{Eval, Expect, Say, When};
+use super::command::{AnnotationKind, Eval, Expect, When};
 use super::series::Item;
 
 const EPSILON: f64 = 1e-6;
@@ -16,11 +16,11 @@ const EPSILON: f64 = 1e-6;
 type Outcome = Result<(), (String, String)>;
 
 /// Whether a message is as it must be.
-pub(crate) fn says(say: &Say, message: &str) -> bool {
+pub(crate) fn says(say: &AnnotationKind, message: &str) -> bool {
     match say {
-        Say::Anything => true,
-        Say::Exactly(text) => message == text || message.contains(text.as_str()),
-        Say::Regex(pattern) => {
+        AnnotationKind::Anything => true,
+        AnnotationKind::Exactly(text) => message == text || message.contains(text.as_str()),
+        AnnotationKind::Regex(pattern) => {
             Re2::new(&format!(".*(?:{pattern}).*")).is_ok_and(|regex| regex.is_match(message))
         }
     }
@@ -31,7 +31,7 @@ pub(crate) fn annotations(expect: &Expect, got: &Annotations) -> Outcome {
     kind("info", &expect.info, expect.no_info, &got.infos)
 }
 
-fn kind(name: &str, wanted: &[Say], none: bool, got: &[String]) -> Outcome {
+fn kind(name: &str, wanted: &[AnnotationKind], none: bool, got: &[String]) -> Outcome {
     if none && !got.is_empty() {
         return Err((format!("{name}s: {got:?}"), format!("no {name}")));
     }
@@ -51,21 +51,21 @@ fn kind(name: &str, wanted: &[Say], none: bool, got: &[String]) -> Outcome {
 }
 
 /// What a case wants as its value.
-pub(crate) struct Wanted<'e> {
+pub(crate) struct Expected<'e> {
     eval: &'e Eval,
     ordered: bool,
 }
 
-impl<'e> Wanted<'e> {
-    pub(crate) fn of(eval: &'e Eval) -> Wanted<'e> {
-        Wanted {
+impl<'e> Expected<'e> {
+    pub(crate) fn of(eval: &'e Eval) -> Expected<'e> {
+        Expected {
             eval,
             ordered: eval.expect.ordered,
         }
     }
 
-    pub(crate) fn unordered(&self) -> Wanted<'e> {
-        Wanted {
+    pub(crate) fn unordered(&self) -> Expected<'e> {
+        Expected {
             eval: self.eval,
             ordered: false,
         }
@@ -264,7 +264,7 @@ fn show_histogram(text: &mut String, histogram: &FloatHistogram) {
     }
 }
 
-impl std::fmt::Display for Wanted<'_> {
+impl std::fmt::Display for Expected<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let eval = self.eval;
         if let Some(value) = eval.scalar {

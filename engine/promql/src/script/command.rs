@@ -1,8 +1,8 @@
-//! Lines to commands.
+//! Parses the commands of a script.
 
 use crate::source::parse_duration;
 
-use super::series::{self, Described};
+use super::series::{self, SeriesDescription};
 
 /// One command of a script.
 #[derive(Clone, Debug)]
@@ -11,7 +11,7 @@ pub(crate) enum Command {
     Load {
         step_ms: i64,
         with_nhcb: bool,
-        series: Vec<Described>,
+        series: Vec<SeriesDescription>,
     },
     Eval(Box<Eval>),
 }
@@ -33,7 +33,7 @@ pub(crate) struct Eval {
     pub(crate) when: When,
     pub(crate) expect: Expect,
     /// Expected series; a bare number has no series.
-    pub(crate) series: Vec<Described>,
+    pub(crate) series: Vec<SeriesDescription>,
     pub(crate) scalar: Option<f64>,
     pub(crate) string: Option<String>,
     /// `expect range vector`: the grid of an instant query's matrix.
@@ -42,7 +42,7 @@ pub(crate) struct Eval {
 
 /// What an annotation or error must say.
 #[derive(Clone, Debug)]
-pub(crate) enum Say {
+pub(crate) enum AnnotationKind {
     Anything,
     Exactly(String),
     Regex(String),
@@ -50,9 +50,9 @@ pub(crate) enum Say {
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Expect {
-    pub(crate) fail: Option<Say>,
-    pub(crate) warn: Vec<Say>,
-    pub(crate) info: Vec<Say>,
+    pub(crate) fail: Option<AnnotationKind>,
+    pub(crate) warn: Vec<AnnotationKind>,
+    pub(crate) info: Vec<AnnotationKind>,
     pub(crate) no_warn: bool,
     pub(crate) no_info: bool,
     pub(crate) ordered: bool,
@@ -134,9 +134,9 @@ fn eval(word: &str, rest: &str, body: &[&str]) -> Result<Command, String> {
     let mut expect = Expect::default();
     match word.strip_prefix("eval").unwrap_or("") {
         "" => {}
-        "_fail" => expect.fail = Some(Say::Anything),
-        "_warn" => expect.warn.push(Say::Anything),
-        "_info" => expect.info.push(Say::Anything),
+        "_fail" => expect.fail = Some(AnnotationKind::Anything),
+        "_warn" => expect.warn.push(AnnotationKind::Anything),
+        "_info" => expect.info.push(AnnotationKind::Anything),
         "_ordered" => expect.ordered = true,
         other => return Err(format!("unknown kind of eval {other:?}")),
     }
@@ -214,11 +214,11 @@ fn expected_line(eval: &mut Eval, line: &str) -> Result<(), String> {
         return expectation(eval, rest.trim());
     }
     if let Some(text) = line.strip_prefix("expected_fail_message") {
-        eval.expect.fail = Some(Say::Exactly(text.trim().to_owned()));
+        eval.expect.fail = Some(AnnotationKind::Exactly(text.trim().to_owned()));
         return Ok(());
     }
     if let Some(text) = line.strip_prefix("expected_fail_regexp") {
-        eval.expect.fail = Some(Say::Regex(text.trim().to_owned()));
+        eval.expect.fail = Some(AnnotationKind::Regex(text.trim().to_owned()));
         return Ok(());
     }
     if let Some(value) = series::bare_number(line) {
@@ -234,11 +234,11 @@ fn expectation(eval: &mut Eval, text: &str) -> Result<(), String> {
     let rest = rest.trim();
     let say = || {
         if let Some(message) = rest.strip_prefix("msg:") {
-            Say::Exactly(message.trim().to_owned())
+            AnnotationKind::Exactly(message.trim().to_owned())
         } else if let Some(pattern) = rest.strip_prefix("regex:") {
-            Say::Regex(pattern.trim().to_owned())
+            AnnotationKind::Regex(pattern.trim().to_owned())
         } else {
-            Say::Anything
+            AnnotationKind::Anything
         }
     };
     match kind {

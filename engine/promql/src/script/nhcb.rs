@@ -7,7 +7,7 @@ use crate::arithmetic::parse_bound;
 use stillwell_model::histogram::{Bucket, Buckets, CUSTOM_SCHEMA, FloatHistogram};
 use stillwell_model::labels::{Labels, METRIC_NAME};
 
-use super::series::{Described, Item};
+use super::series::{Item, SeriesDescription};
 use super::store::MemoryView;
 
 /// What is known of one histogram at one time.
@@ -20,7 +20,7 @@ struct Parts {
     stale: bool,
 }
 
-pub(super) fn load(view: &mut MemoryView, step_ms: i64, series: &[Described]) {
+pub(super) fn load(view: &mut MemoryView, step_ms: i64, series: &[SeriesDescription]) {
     let mut found: BTreeMap<Labels, BTreeMap<usize, Parts>> = BTreeMap::new();
     for series in series.iter().filter(|series| !series.is_start) {
         let Some((labels, part)) = part_of(&series.labels) else {

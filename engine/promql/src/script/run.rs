@@ -1,11 +1,11 @@
-//! Commands to a report.
+//! Executes the commands of a script and collects a report.
 
 use crate::{Answer, EvalOptions, Features, Query, QueryError, Value};
 use stillwell_model::time::Timestamp;
 
-use super::check::{self, Wanted};
+use super::check::{self, Expected};
 use super::command::{self, Command, Eval, When};
-use super::series::{Described, Item};
+use super::series::{Item, SeriesDescription};
 use super::store::MemoryView;
 use super::{Failure, Report, nhcb};
 
@@ -47,7 +47,7 @@ pub fn run(file: &str, script: &str) -> Report {
     report
 }
 
-fn load(view: &mut MemoryView, step_ms: i64, series: &[Described]) {
+fn load(view: &mut MemoryView, step_ms: i64, series: &[SeriesDescription]) {
     // Start timestamps belong to samples, wherever in the block they are written.
     for series in series.iter().filter(|series| !series.is_start) {
         for (at, item) in series.items.iter().enumerate() {
@@ -91,7 +91,7 @@ fn case(view: &MemoryView, eval: &Eval) -> Outcome {
         return Err((check::show(&answer.value), "an error".to_owned()));
     }
     check::annotations(&eval.expect, &answer.annotations)?;
-    let wanted = Wanted::of(eval);
+    let wanted = Expected::of(eval);
     wanted.check(&answer.value)?;
     let timeless = !["step(", "range(", "start(", "end("]
         .iter()
@@ -121,7 +121,7 @@ fn ask(
 
 fn failed(eval: &Eval, error: &QueryError) -> Outcome {
     match &eval.expect.fail {
-        None => Err((format!("error: {error}"), Wanted::of(eval).to_string())),
+        None => Err((format!("error: {error}"), Expected::of(eval).to_string())),
         Some(say) if check::says(say, &error.to_string()) => Ok(()),
         Some(say) => Err((format!("error: {error}"), format!("error: {say:?}"))),
     }
@@ -132,7 +132,7 @@ fn as_range(
     query: &Query,
     view: &MemoryView,
     at_ms: i64,
-    wanted: &Wanted<'_>,
+    wanted: &Expected<'_>,
     options: &EvalOptions<'_>,
 ) -> Outcome {
     let around = When::Range {

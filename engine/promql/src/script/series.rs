@@ -17,7 +17,7 @@ pub(crate) enum Item {
 
 /// A series as a script describes it.
 #[derive(Clone, Debug)]
-pub(crate) struct Described {
+pub(crate) struct SeriesDescription {
     pub(crate) labels: Labels,
     /// The items are start timestamps, in milliseconds relative to the samples, not values.
     pub(crate) is_start: bool,
@@ -25,7 +25,7 @@ pub(crate) struct Described {
 }
 
 /// A line of a `load` or of expected results.
-pub(crate) fn describe(line: &str) -> Result<Described, String> {
+pub(crate) fn describe(line: &str) -> Result<SeriesDescription, String> {
     let (mut labels_text, mut rest) = split_labels(line)?;
     if let Some(name) = labels_text.strip_suffix("@st") {
         let at = name.len();
@@ -41,7 +41,7 @@ pub(crate) fn describe(line: &str) -> Result<Described, String> {
     while !text.is_empty() {
         text = item(text, is_start, &mut items)?.trim_start();
     }
-    Ok(Described {
+    Ok(SeriesDescription {
         labels,
         is_start,
         items,

@@ -1,4 +1,4 @@
-//! A small store in memory, for scripts and tests: series sorted by labels, as Prometheus hands them out.
+//! A small store in memory, for scripts and tests. It delivers series sorted by labels, as Prometheus does.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,19 +8,19 @@ use crate::select::{LastSample, Samples, SelectRequest, Selection, View};
 use stillwell_model::histogram::{FloatHistogram, ResetHint};
 use stillwell_model::labels::Labels;
 
-/// Series in memory.
+/// Series in memory, keyed by labels: the simplest [`View`].
 #[derive(Clone, Debug, Default)]
 pub struct MemoryView {
     series: BTreeMap<Labels, Arc<Samples>>,
 }
 
 impl MemoryView {
-    /// Forgets everything.
+    /// Removes all series.
     pub fn clear(&mut self) {
         self.series.clear();
     }
 
-    /// Adds a float; a sample at a time that is taken replaces the older one.
+    /// Adds a float sample; it replaces a sample with the same time.
     pub fn add(&mut self, labels: &Labels, time_ms: i64, value: f64) {
         self.insert(labels, time_ms, value, None, 0);
     }
@@ -40,7 +40,7 @@ impl MemoryView {
         self.insert(labels, time_ms, 0.0, Some(histogram), 0);
     }
 
-    /// Says when what the sample at `time_ms` counts began; nothing happens where there is no sample.
+    /// Sets the start timestamp of the sample at `time_ms`, if there is one.
     pub fn set_start(&mut self, labels: &Labels, time_ms: i64, start_ms: i64) {
         let Some(samples) = self.series.get_mut(labels) else {
             return;

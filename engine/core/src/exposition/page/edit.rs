@@ -1,14 +1,14 @@
-//! Notes what stays, what goes and what comes, in the order of the new page.
+//! Records the edit from template to page: kept, removed and new rows, in the order of the new page.
 
 use std::ops::Range;
 
 use super::super::line::Line;
 use super::super::template::{Place, RowKind};
-use super::difference::NewLine;
-use super::{Compare, Metadata, NewKind, Piece};
+use super::diff::NewLine;
+use super::{Compare, EditOp, Metadata, NewKind};
 
 impl Compare<'_, '_> {
-    /// The rows from the expected one until `until` are not on the page.
+    /// The rows from the expected one until `until` are not on the page: records them as removed.
     pub(super) fn skip_to(&mut self, until: Place) {
         if self.place >= until {
             return;
@@ -23,7 +23,7 @@ impl Compare<'_, '_> {
                 continue;
             };
             match row.kind() {
-                RowKind::Series(series) => self.page.gone.push(series),
+                RowKind::Series(series) => self.page.removed.push(series),
                 RowKind::Type(of) | RowKind::Skipped(of) => self.old_type = of,
                 _ => {}
             }
@@ -32,13 +32,13 @@ impl Compare<'_, '_> {
         }
         self.normalise();
         self.kept_from = self.place;
-        self.page.pieces.push(Piece::Keep(self.place, self.place));
+        self.page.edits.push(EditOp::Keep(self.place, self.place));
     }
 
-    /// Rows from `kept_from` until `until` stay; what follows is an edit.
+    /// Records that the rows from `kept_from` until `until` are kept.
     pub(super) fn keep_until(&mut self, until: Place) {
         if self.kept_from < until {
-            self.page.pieces.push(Piece::Keep(self.kept_from, until));
+            self.page.edits.push(EditOp::Keep(self.kept_from, until));
         }
         self.kept_from = until;
     }
@@ -58,7 +58,7 @@ impl Compare<'_, '_> {
         }
     }
 
-    /// A line that the template does not have.
+    /// Records a line that the template does not contain.
     pub(super) fn take_new(&mut self, line: Line<'_>, next: usize) -> Result<(), String> {
         self.keep_until(self.place);
         let end = line_end(self.body, next);
@@ -82,9 +82,9 @@ impl Compare<'_, '_> {
             }
             Line::Sample(sample) => {
                 let mut labels = self.map.map(&sample.labels, self.new_type)?;
-                if let Some(sieve) = &self.sieve {
-                    let left_out = labels.take_if(|labels| !sieve.keeps(labels));
-                    self.page.looked_at.extend(left_out);
+                if let Some(retain_filter) = &self.retain_filter {
+                    let left_out = labels.take_if(|labels| !retain_filter.keeps(labels));
+                    self.page.learned.extend(left_out);
                 }
                 self.page.samples += 1;
                 self.page.dropped += u64::from(labels.is_none());
@@ -108,8 +108,8 @@ impl Compare<'_, '_> {
 
     pub(super) fn push_new(&mut self, key: Range<usize>, value: Range<usize>, kind: NewKind) {
         self.page
-            .pieces
-            .push(Piece::New(self.page.new_lines.len() as u32));
+            .edits
+            .push(EditOp::New(self.page.new_lines.len() as u32));
         self.page.new_lines.push(NewLine { key, value, kind });
     }
 }

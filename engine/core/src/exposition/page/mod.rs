@@ -1,33 +1,33 @@
-//! One page against the template: which values moved, which lines are new, which are gone. Nothing of the target
-//! changes here; `stage` applies the result once the store has taken it.
+//! Compares a page with the target's template: which values changed, which lines are new, which are gone. Nothing of
+//! the target is changed here; `stage` applies the result after the store has taken it.
 //!
-//! Two pages of a gateway differ in some values and hardly ever in a line. So `in_step` walks page and template side by
-//! side and reads numbers only; `out_of_step` finds the way back where a line differs, `skipped` passes over what no
-//! signal needs, `edit` notes what stays, goes and comes, and `difference` is what comes of it all.
+//! Two pages of a gateway differ in some values and rarely in a line. `in_order` walks page and template together and
+//! parses numbers only; `resync` finds the matching row again where a line differs; `skipped` handles runs of lines
+//! that no signal needs; `edit` records kept, removed and new lines; `diff` is the result.
 
-mod difference;
+mod diff;
 mod edit;
-mod in_step;
-mod out_of_step;
+mod in_order;
+mod resync;
 mod skipped;
 
 use std::ops::Range;
 
 use hashbrown::HashMap;
 
-use super::sieve::Sieve;
+use super::retain_filter::RetainFilter;
 use super::template::{Chunk, Place};
 use crate::exposition::mapper::MapLabels;
 use crate::metadata::FamilyType;
 
-pub(crate) use difference::{Always, Change, Metadata, NewKind, Page, Piece};
+pub(crate) use diff::{Change, EditOp, ExplicitSample, Metadata, NewKind, PageDiff};
 
-/// Where and why a page breaks.
+/// Why a page is malformed, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageError {
     /// The line, counted from 1.
     pub line: usize,
-    /// What is wrong there.
+    /// What is wrong, with the offending text.
     pub reason: String,
 }
 
@@ -39,24 +39,24 @@ impl std::fmt::Display for PageError {
 
 impl std::error::Error for PageError {}
 
-/// Compares `body` with the template. With a sieve, what it does not keep is passed over.
+/// Compares `body` with the template. With a filter, lines that it does not keep are skipped.
 pub(crate) fn compare(
     chunks: &[Chunk],
     body: &[u8],
     map: &mut dyn MapLabels,
-    mut sieve: Option<&mut Sieve>,
-    page: &mut Page,
+    mut retain_filter: Option<&mut RetainFilter>,
+    page: &mut PageDiff,
 ) -> Result<(), PageError> {
     page.clear();
-    if let Some(sieve) = &mut sieve {
-        sieve.restart();
+    if let Some(retain_filter) = &mut retain_filter {
+        retain_filter.restart();
     }
     let mut compare = Compare {
         chunks,
         body,
         honor_timestamps: map.honor_timestamps(),
         map,
-        sieve,
+        retain_filter,
         page,
         at: 0,
         place: Place::default(),
@@ -80,9 +80,9 @@ struct Compare<'a, 'm> {
     chunks: &'a [Chunk],
     body: &'a [u8],
     map: &'m mut dyn MapLabels,
-    sieve: Option<&'m mut Sieve>,
+    retain_filter: Option<&'m mut RetainFilter>,
     honor_timestamps: bool,
-    page: &'m mut Page,
+    page: &'m mut PageDiff,
     /// In the body: where the line begins that comes next.
     at: usize,
     /// In the template: the row that is expected next, and where its text begins.
@@ -105,16 +105,16 @@ struct Compare<'a, 'm> {
 impl Compare<'_, '_> {
     fn run(&mut self) -> Result<(), String> {
         while self.at < self.body.len() {
-            self.in_step()?;
+            self.match_in_order()?;
             if self.at < self.body.len() {
-                self.out_of_step()?;
+                self.resync()?;
             }
         }
         self.skip_to(Place {
             chunk: self.chunks.len() as u32,
             row: 0,
         });
-        let edited = !self.page.pieces.is_empty() || !self.page.gone.is_empty();
+        let edited = !self.page.edits.is_empty() || !self.page.removed.is_empty();
         let end = self.place;
         if edited || self.kept_from != Place::default() {
             self.keep_until(end);

@@ -1,39 +1,39 @@
-//! Runs of lines that no signal needs: one row of the template each, however long they are on the page.
+//! Runs of lines that no signal needs: each is one row of the template, whatever its length on the page.
 //!
-//! What is in them is `run`'s business. Here they are counted, and held against the one trick by which a client could
-//! bring lines of its own into the page.
+//! `skip_run` finds them. Here they are counted, and guarded against a label value with a raw line break that would
+//! smuggle a line into the page.
 
-use super::super::run::{Passed, Walk, open_quote};
+use super::super::skip_run::{RunScanner, SkippedRun, open_quote};
 use super::Compare;
-use super::in_step::Fit;
+use super::in_order::LineMatch;
 use crate::metadata::FamilyType;
 
 impl Compare<'_, '_> {
-    /// Lines that are passed over, as on the last page; how many does not matter.
-    pub(super) fn fit_run(&mut self, family_type: FamilyType) -> Fit {
+    /// Matches a run of skipped lines; its length may differ from the previous page.
+    pub(super) fn match_run(&mut self, family_type: FamilyType) -> LineMatch {
         match self.pass() {
-            Ok(Some(passed)) if passed.family_type == family_type => {
+            Ok(Some(skipped_run)) if skipped_run.family_type == family_type => {
                 self.old_type = family_type;
-                self.take_run(&passed);
-                Fit::Yes(passed.end)
+                self.take_run(&skipped_run);
+                LineMatch::Yes(skipped_run.end)
             }
-            // What breaks is found again, and told, when the line is taken by itself.
-            _ => Fit::No,
+            // An error is found again, and reported, when the line is parsed by itself.
+            _ => LineMatch::No,
         }
     }
 
-    /// The run of lines here that are passed over.
-    pub(super) fn pass(&mut self) -> Result<Option<Passed>, String> {
-        let Some(sieve) = &mut self.sieve else {
+    /// The run of skipped lines at the current position.
+    pub(super) fn pass(&mut self) -> Result<Option<SkippedRun>, String> {
+        let Some(retain_filter) = &mut self.retain_filter else {
             return Ok(None);
         };
-        let mut walk = Walk {
-            sieve,
+        let mut walk = RunScanner {
+            retain_filter,
             map: self.map,
             body: self.body,
         };
         match walk.pass(self.at, self.new_type) {
-            Ok(passed) => Ok((passed.lines > 0).then_some(passed)),
+            Ok(skipped_run) => Ok((skipped_run.lines > 0).then_some(skipped_run)),
             Err((at, why)) => {
                 self.at = at;
                 Err(why)
@@ -41,16 +41,16 @@ impl Compare<'_, '_> {
         }
     }
 
-    pub(super) fn take_run(&mut self, passed: &Passed) {
-        self.run = self.at..passed.end;
-        self.new_type = passed.family_type;
-        self.page.samples += passed.samples;
-        self.page.dropped += passed.samples;
-        self.page.skipped += passed.lines;
+    pub(super) fn take_run(&mut self, skipped_run: &SkippedRun) {
+        self.run = self.at..skipped_run.end;
+        self.new_type = skipped_run.family_type;
+        self.page.samples += skipped_run.samples;
+        self.page.dropped += skipped_run.samples;
+        self.page.skipped += skipped_run.lines;
     }
 
-    /// A new line says something, and what stands above it was passed over: it must not be part of a label's value that
-    /// holds a line break.
+    /// A new line follows a skipped run: refuses the page if the run ends inside quotes, because the line could then be
+    /// part of a label value.
     pub(super) fn check_run(&mut self) -> Result<(), String> {
         if self.run.is_empty() || self.run.end != self.at {
             return Ok(());

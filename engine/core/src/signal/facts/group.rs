@@ -3,7 +3,7 @@
 use hashbrown::{HashMap, HashSet};
 
 use crate::labels::{Labels, MatchOp, Matcher};
-use crate::limits::{EVER_METRICS_MAX, SEEN_VALUES_MAX};
+use crate::limits::{REMEMBERED_METRICS_MAX, REMEMBERED_VALUES_MAX};
 use crate::store::TargetId;
 
 /// Targets of one job, namespace and controller (S2c).
@@ -36,7 +36,7 @@ impl GroupFacts {
     /// True where the metric is new to the group.
     pub(super) fn expose(&mut self, metric: &str) -> bool {
         !self.ever.contains(metric)
-            && self.ever.len() < EVER_METRICS_MAX
+            && self.ever.len() < REMEMBERED_METRICS_MAX
             && self.ever.insert(metric.into())
     }
 
@@ -45,7 +45,7 @@ impl GroupFacts {
             .seen
             .get(label)
             .is_some_and(|values| values.contains(value));
-        if known || value.is_empty() || self.seen_count >= SEEN_VALUES_MAX {
+        if known || value.is_empty() || self.seen_count >= REMEMBERED_VALUES_MAX {
             return;
         }
         self.seen

@@ -9,13 +9,13 @@ use super::{ChangeKind, Facts};
 
 impl Facts {
     /// A good page was committed: what it says of the process that serves. `value` reads a series' newest value;
-    /// `counters_fell` matters where no start time is told.
+    /// `counter_dropped` matters where no start time is told.
     pub(crate) fn good_page(
         &mut self,
         id: TargetId,
         at_ms: i64,
         value: impl Fn(SeriesId) -> f64,
-        counters_fell: bool,
+        counter_dropped: bool,
     ) -> Option<ChangeKind> {
         let facts = self.targets.get_mut(id.index()).and_then(Option::as_mut)?;
         if let Some(before_ms) = facts.last_good_ms
@@ -62,7 +62,7 @@ impl Facts {
         let start_bits = facts.start_series.map(|series| value(series).to_bits());
         let restarted = match (facts.start_bits, start_bits) {
             (Some(before), Some(now)) => before != now,
-            (_, None) => counters_fell,
+            (_, None) => counter_dropped,
             (None, Some(_)) => false,
         };
         facts.start_bits = start_bits.or(facts.start_bits);
@@ -105,7 +105,7 @@ impl Facts {
     }
 
     /// Whether the target's pages tell when its process started; else only falling counters do.
-    pub(crate) fn tells_start(&self, id: TargetId) -> bool {
+    pub(crate) fn reports_start_time(&self, id: TargetId) -> bool {
         self.target(id)
             .is_some_and(|target| target.start_series.is_some())
     }

@@ -147,7 +147,7 @@ impl Facts {
     }
 
     /// A series that the page has and that is not kept, beside those of its name that came before.
-    pub(crate) fn series_looked_at(&mut self, id: TargetId, labels: &Labels, names: &Names) {
+    pub(crate) fn learn_from_series(&mut self, id: TargetId, labels: &Labels, names: &Names) {
         let Some(metric) = labels.metric_name() else {
             return;
         };

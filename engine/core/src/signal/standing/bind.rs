@@ -5,18 +5,18 @@
 //! elements are there. Where the elements of a slot could do that, the program is not bound.
 
 use crate::labels::Labels;
-use crate::promql::plan::{BinaryOp, Matching};
-use crate::promql::standing::{
+use crate::promql::incremental::{
     KeyRule, Keys, changes_schema, is_absent, result_labels, signature_rule, without_reserved,
 };
+use crate::promql::plan::{BinaryOp, Matching};
 
 use super::fold::{Folds, Step};
 use super::members::{Grouping, find};
 use super::program::{Op, Program, Reads};
 use super::quantile::Quantile;
-use super::sight::Moment;
+use super::sight::EvalSnapshot;
 use super::vector::Vector;
-use super::{Blocked, World};
+use super::{Blocked, EvalContext};
 
 /// What an op knows of its operands' elements.
 #[derive(Default)]
@@ -24,7 +24,7 @@ pub(super) enum Links {
     #[default]
     None,
     /// Per element of the input, its group.
-    Groups {
+    LabelGroups {
         group_of: Vec<u32>,
         folds: Folds,
     },
@@ -50,17 +50,17 @@ pub(super) struct Sets {
 
 impl Program {
     /// Finds the series of every leaf and the elements of every slot.
-    pub(super) fn bind(&mut self, world: &World<'_>) -> Result<(), Blocked> {
+    pub(super) fn bind(&mut self, context: &EvalContext<'_>) -> Result<(), Blocked> {
         let mut groups = Vec::new();
-        let mut bytes_left = world.window_bytes_max;
+        let mut bytes_left = context.window_bytes_max;
         for leaf in &mut self.leaves {
-            let found = find(&leaf.source, world)?;
+            let found = find(&leaf.source, context)?;
             leaf.folds.bind(found.groups.len());
             match &mut leaf.reads {
                 Reads::Instant(instant) => instant.bind(&found),
                 Reads::Window(window) => {
-                    let store = world.store.read();
-                    window.bind(&found, &Moment::new(&store, world), bytes_left)?;
+                    let store = context.store.read();
+                    window.bind(&found, &EvalSnapshot::new(&store, context), bytes_left)?;
                     bytes_left = bytes_left.saturating_sub(window.bytes());
                 }
             }
@@ -151,7 +151,7 @@ fn group(input: &[Labels], grouping: &Grouping) -> (Vec<Labels>, Links) {
     let labels = (0..count).map(|at| keys.key(at).clone()).collect();
     let mut folds = Folds::default();
     folds.bind(count);
-    (labels, Links::Groups { group_of, folds })
+    (labels, Links::LabelGroups { group_of, folds })
 }
 
 fn pairs(
@@ -224,7 +224,7 @@ fn sets(
 
 impl Links {
     pub(super) fn regroup(&mut self, input: &Vector, step: Step, out: &mut Vector) {
-        let Links::Groups { group_of, folds } = self else {
+        let Links::LabelGroups { group_of, folds } = self else {
             return;
         };
         folds.clear();

@@ -6,10 +6,10 @@
 use crate::labels::{METRIC_NAME, MatchOp};
 use crate::limits::{STANDING_DEPTH_MAX, STANDING_OPS_MAX};
 use crate::promql::FunctionId;
+use crate::promql::incremental::{is_pointwise, scalar_op};
 use crate::promql::plan::{
     Aggregate, Binary, Cardinality, Edges, Expr, ExprKind, Selector, ValueType,
 };
-use crate::promql::standing::{is_pointwise, scalar_op};
 use crate::scrape::REPORT;
 
 use super::bind::Links;

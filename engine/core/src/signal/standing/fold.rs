@@ -1,7 +1,7 @@
 //! Running aggregations of groups: the steps are those of the evaluator.
 
+use crate::promql::incremental::{aggregation, kahan_inc};
 use crate::promql::plan::AggregateOp;
-use crate::promql::standing::{kahan_inc, steps};
 
 use super::vector::Vector;
 
@@ -42,7 +42,7 @@ impl State {
         if self.count == 1 {
             (self.value, self.compensation) = match step {
                 Step::Aggregate(AggregateOp::Stddev | AggregateOp::Stdvar) => {
-                    steps::start_variance(value)
+                    aggregation::start_variance(value)
                 }
                 _ => (value, 0.0),
             };
@@ -52,19 +52,27 @@ impl State {
         match step {
             Step::Take | Step::Aggregate(AggregateOp::Count | AggregateOp::Group) => {}
             Step::Aggregate(AggregateOp::Sum) => kahan_inc(value, have, compensation),
-            Step::Aggregate(AggregateOp::Max) => steps::add_to_max(value, have),
-            Step::Aggregate(AggregateOp::Min) => steps::add_to_min(value, have),
+            Step::Aggregate(AggregateOp::Max) => aggregation::add_to_max(value, have),
+            Step::Aggregate(AggregateOp::Min) => aggregation::add_to_min(value, have),
             Step::Aggregate(AggregateOp::Avg) => {
-                steps::add_to_mean(value, self.count, have, compensation, &mut self.incremental);
+                aggregation::add_to_mean(
+                    value,
+                    self.count,
+                    have,
+                    compensation,
+                    &mut self.incremental,
+                );
             }
-            Step::Aggregate(_) => steps::add_to_variance(value, self.count, have, compensation),
+            Step::Aggregate(_) => {
+                aggregation::add_to_variance(value, self.count, have, compensation)
+            }
         }
     }
 
     fn finish(&self, step: Step) -> f64 {
         match step {
             Step::Take => self.value,
-            Step::Aggregate(op) => steps::finish(
+            Step::Aggregate(op) => aggregation::finish(
                 op,
                 self.value,
                 self.compensation,

@@ -8,7 +8,7 @@ use crate::store::{ClockId, SeriesId, Store};
 
 use super::fold::{Folds, Step};
 use super::members::Found;
-use super::sight::{Moment, Sight};
+use super::sight::{EvalSnapshot, Sight};
 
 /// The series of one leaf.
 #[derive(Default)]
@@ -16,13 +16,13 @@ pub(super) struct Instant {
     clocks: Vec<ClockId>,
     /// By clock, at this evaluation.
     current: Vec<bool>,
-    stretches: Vec<Stretch>,
+    stretches: Vec<ValueRun>,
     series: usize,
 }
 
 /// Series with ids in a row, of one clock and group.
 #[derive(Clone, Copy, Debug)]
-struct Stretch {
+struct ValueRun {
     first: u32,
     len: u32,
     clock: u32,
@@ -45,7 +45,7 @@ impl Instant {
                 {
                     last.len += 1;
                 }
-                _ => self.stretches.push(Stretch {
+                _ => self.stretches.push(ValueRun {
                     first: member.series.0,
                     len: 1,
                     clock,
@@ -63,16 +63,16 @@ impl Instant {
     }
 
     /// Adds the current values to their groups.
-    pub(super) fn fold(&mut self, moment: &Moment<'_>, step: Step, folds: &mut Folds) {
+    pub(super) fn fold(&mut self, snapshot: &EvalSnapshot<'_>, step: Step, folds: &mut Folds) {
         for (clock, current) in self.clocks.iter().zip(&mut self.current) {
-            *current = match moment.sight(*clock) {
+            *current = match snapshot.sight(*clock) {
                 Sight::Hidden => false,
                 Sight::Seen { current, .. } => current,
             };
         }
         // The sum has a loop of its own.
         if step == Step::Aggregate(AggregateOp::Sum) {
-            self.each(moment.store, |group, mut values| match values.ids.len() {
+            self.each(snapshot.store, |group, mut values| match values.ids.len() {
                 // Neighbours of other groups: nothing is worth keeping in registers.
                 1 => {
                     if let Some(value) = values.next() {
@@ -82,7 +82,7 @@ impl Instant {
                 _ => folds.sum(group, &mut values),
             });
         } else {
-            self.each(moment.store, |group, values| {
+            self.each(snapshot.store, |group, values| {
                 values.for_each(|value| folds.add(step, group, value));
             });
         }

@@ -3,11 +3,11 @@
 
 use crate::labels::{Labels, METRIC_NAME, MatchOp, Matcher};
 use crate::limits::STANDING_ELEMENTS_MAX;
-use crate::promql::standing::{KeyRule, is_reserved};
-use crate::store::{ClockId, Groups, SeriesId, TargetId, for_each_match};
+use crate::promql::incremental::{KeyRule, is_reserved};
+use crate::store::{ClockId, LabelGroups, SeriesId, TargetId, for_each_match};
 
 use super::super::names::{FAMILIES, Name, Names};
-use super::{Blocked, World};
+use super::{Blocked, EvalContext};
 
 /// What a leaf selects, and how its series are grouped.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,8 +76,8 @@ struct Spelling {
 type Place = (usize, usize);
 
 /// Finds the series of a leaf.
-pub(super) fn find(source: &Source, world: &World<'_>) -> Result<Found, Blocked> {
-    let (row, spellings) = spellings(source, world)?;
+pub(super) fn find(source: &Source, context: &EvalContext<'_>) -> Result<Found, Blocked> {
+    let (row, spellings) = spellings(source, context)?;
     let rule = source.grouping.as_ref().map(Grouping::rule);
     let counts_name =
         !source.drops_name && rule.as_ref().is_none_or(|rule| rule.counts(METRIC_NAME));
@@ -86,7 +86,7 @@ pub(super) fn find(source: &Source, world: &World<'_>) -> Result<Found, Blocked>
             && rule.as_ref().is_none_or(|rule| rule.counts(name))
     };
     let mut found = Found::default();
-    let mut groups = Groups::new(keep);
+    let mut groups = LabelGroups::new(keep);
     for (index, spelling) in spellings.iter().enumerate() {
         if index > 0 && counts_name && rule.is_some() {
             // The group's labels would have to be renamed with the series.
@@ -95,19 +95,19 @@ pub(super) fn find(source: &Source, world: &World<'_>) -> Result<Found, Blocked>
         let mut renamed: Vec<(Labels, Member)> = Vec::new();
         let mut blocked = None;
         for_each_match(
-            world.store,
+            context.store,
             &source.matchers_for(&spelling.metric),
             |store, id| {
                 let entry = store.series.row(id);
-                if !entry.is_present() && !source.with_ended && entry.clock != ClockId::OWN {
+                if !entry.is_present() && !source.with_ended && entry.clock != ClockId::EXPLICIT {
                     return 0;
                 }
                 // Times of its own, or a series about scrapes: not what a page's clock says.
-                if entry.clock == ClockId::OWN || entry.clock.0 % 2 == 1 {
+                if entry.clock == ClockId::EXPLICIT || entry.clock.0 % 2 == 1 {
                     blocked = Some(Blocked::ForNow);
                     return 0;
                 }
-                let target = world.facts.target(TargetId(entry.clock.0 / 2));
+                let target = context.facts.target(TargetId(entry.clock.0 / 2));
                 let reads = row
                     .map(|(row, asked)| target.map_or(asked, |target| target.reads_as(row, asked)));
                 if reads.is_some_and(|reads| reads != spelling.at) {
@@ -154,7 +154,7 @@ impl Found {
                 }
                 member.group = self.groups.len() as u32;
                 self.groups.push(if source.drops_name {
-                    crate::promql::standing::without_reserved(&labels)
+                    crate::promql::incremental::without_reserved(&labels)
                 } else {
                     labels
                 });
@@ -193,10 +193,10 @@ impl Source {
 /// series have to be derived, which is the view's work.
 fn spellings(
     source: &Source,
-    world: &World<'_>,
+    context: &EvalContext<'_>,
 ) -> Result<(Option<Place>, Vec<Spelling>), Blocked> {
     let spelling = |metric: String, at: usize| Spelling { metric, at };
-    let Some((family, name, suffix)) = world.names.family(&source.metric) else {
+    let Some((family, name, suffix)) = context.names.family(&source.metric) else {
         return Ok((None, vec![spelling(source.metric.clone(), 0)]));
     };
     let place = |found: Option<usize>| found.unwrap_or_default();
@@ -209,7 +209,7 @@ fn spellings(
     );
     let names_pool = source.matchers.iter().any(|m| m.name() == "inference_pool");
     let lacks_pool = |metric: &str, name: &Name| {
-        let mut targets = world.facts.listed();
+        let mut targets = context.facts.listed();
         targets.any(|(_, target)| {
             (names_pool || target.certain_pool().is_some()) && target.lacks_pool(metric, name)
         })
@@ -219,7 +219,7 @@ fn spellings(
     }
     let mut spellings = vec![spelling(source.metric.clone(), asked)];
     for (at, other) in family.names.iter().enumerate() {
-        let mut targets = world.facts.listed();
+        let mut targets = context.facts.listed();
         if at == asked || !targets.any(|(_, target)| target.reads_as(row, asked) == at) {
             continue;
         }

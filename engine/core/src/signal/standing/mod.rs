@@ -43,11 +43,11 @@ use super::facts::Facts;
 use super::names::Names;
 use super::scope::Scope;
 use program::Program;
-use sight::Moment;
+use sight::EvalSnapshot;
 
 /// What an evaluation looks at.
 #[derive(Clone, Copy)]
-pub(crate) struct World<'a> {
+pub(crate) struct EvalContext<'a> {
     pub(crate) store: &'a RwLock<Store>,
     pub(crate) facts: &'a Facts,
     pub(crate) names: &'a Names,
@@ -111,20 +111,24 @@ impl Standing {
     /// nothing while the structure stands.
     pub(crate) fn evaluate(
         &mut self,
-        world: &World<'_>,
+        context: &EvalContext<'_>,
         values: &mut Vec<(Labels, f64)>,
         empty_parts: &mut Vec<usize>,
     ) -> bool {
-        if !sight::is_newest(world) {
+        if !sight::is_newest(context) {
             return false;
         }
         // The second time with wider rings, should the scrapes have come faster than their interval says.
         for _ in 0..2 {
-            if !self.is_bound(world) {
+            if !self.is_bound(context) {
                 return false;
             }
-            let store = world.store.read();
-            if self.program.run(&Moment::new(&store, world)).is_ok() {
+            let store = context.store.read();
+            if self
+                .program
+                .run(&EvalSnapshot::new(&store, context))
+                .is_ok()
+            {
                 self.program.result(values, empty_parts);
                 return true;
             }
@@ -134,11 +138,11 @@ impl Standing {
         false
     }
 
-    fn is_bound(&mut self, world: &World<'_>) -> bool {
-        let structure = world.facts.structure;
-        let blocks_lost = world.store.read().dropped.blocks_for_memory;
+    fn is_bound(&mut self, context: &EvalContext<'_>) -> bool {
+        let structure = context.facts.structure;
+        let blocks_lost = context.store.read().dropped.blocks_for_memory;
         let changed =
-            |since: u64| since != structure && world.facts.has_changed(&self.metrics, since);
+            |since: u64| since != structure && context.facts.has_changed(&self.metrics, since);
         match self.bound {
             Bound::To {
                 structure: since,
@@ -153,25 +157,25 @@ impl Standing {
             Bound::Blocked {
                 structure: since,
                 retry_ms,
-            } if !changed(since) && world.at_ms < retry_ms => return false,
+            } if !changed(since) && context.at_ms < retry_ms => return false,
             Bound::To {
                 blocks_lost: lost, ..
             } if lost == blocks_lost => {}
             // What windows hold may be more than what history still has.
             _ => self.program.forget_windows(),
         }
-        self.bind(world, structure, blocks_lost)
+        self.bind(context, structure, blocks_lost)
     }
 
-    fn bind(&mut self, world: &World<'_>, structure: u64, blocks_lost: u64) -> bool {
+    fn bind(&mut self, context: &EvalContext<'_>, structure: u64, blocks_lost: u64) -> bool {
         self.metrics.clear();
         for leaf in &self.program.leaves {
             let metric = &leaf.source.metric;
-            let others = world.names.equivalents(metric).into_iter();
+            let others = context.names.equivalents(metric).into_iter();
             self.metrics.extend(others.map(|(name, _)| name));
             self.metrics.push(metric.clone());
         }
-        match self.program.bind(world) {
+        match self.program.bind(context) {
             Ok(()) => {
                 self.bound = Bound::To {
                     structure,
@@ -183,7 +187,7 @@ impl Standing {
                 self.program.forget_windows();
                 let retry_ms = match blocked {
                     Blocked::ByStructure => i64::MAX,
-                    Blocked::ForNow => world.at_ms.saturating_add(RETRY_MS),
+                    Blocked::ForNow => context.at_ms.saturating_add(RETRY_MS),
                 };
                 self.bound = Bound::Blocked {
                     structure,

@@ -2,15 +2,15 @@
 
 use crate::labels::Labels;
 use crate::promql::FunctionId;
+use crate::promql::incremental::{ABSENT, is_absent, pointwise, scalar_op};
 use crate::promql::plan::{BinaryOp, Matching};
-use crate::promql::standing::{ABSENT, is_absent, pointwise, scalar_op};
 
 use super::bind::Links;
 use super::fold::{Folds, Step};
 use super::instant::Instant;
 use super::members::{Grouping, Source};
 use super::range::Function;
-use super::sight::Moment;
+use super::sight::EvalSnapshot;
 use super::ticks::Unbound;
 use super::vector::Vector;
 use super::window::Window;
@@ -130,7 +130,7 @@ pub(super) struct Program {
 
 impl Program {
     /// Runs all ops.
-    pub(super) fn run(&mut self, moment: &Moment<'_>) -> Result<(), Unbound> {
+    pub(super) fn run(&mut self, snapshot: &EvalSnapshot<'_>) -> Result<(), Unbound> {
         for at in 0..self.ops.len() {
             let (before, rest) = self.vectors.split_at_mut(at);
             let out = &mut rest[0];
@@ -142,7 +142,7 @@ impl Program {
                 Scalar::Slot(slot) => scalars[slot],
             };
             match &self.ops[at] {
-                Op::Leaf { leaf, step } => self.leaves[*leaf].run(moment, *step, out)?,
+                Op::Leaf { leaf, step } => self.leaves[*leaf].run(snapshot, *step, out)?,
                 Op::Regroup { input, step, .. } => links.regroup(&before[*input], *step, out),
                 Op::WithScalar {
                     input,
@@ -193,7 +193,7 @@ impl Program {
                         _ => f64::NAN,
                     };
                 }
-                Op::Time => self.scalars[at] = moment.at_ms as f64 / 1000.0,
+                Op::Time => self.scalars[at] = snapshot.at_ms as f64 / 1000.0,
                 Op::Scalars { op, left, right } => {
                     self.scalars[at] = scalar_op(*op, number(*left), number(*right));
                 }
@@ -256,11 +256,16 @@ impl Program {
 }
 
 impl Leaf {
-    fn run(&mut self, moment: &Moment<'_>, step: Step, out: &mut Vector) -> Result<(), Unbound> {
+    fn run(
+        &mut self,
+        snapshot: &EvalSnapshot<'_>,
+        step: Step,
+        out: &mut Vector,
+    ) -> Result<(), Unbound> {
         self.folds.clear();
         match &mut self.reads {
-            Reads::Instant(instant) => instant.fold(moment, step, &mut self.folds),
-            Reads::Window(window) => window.fold(moment, step, &mut self.folds)?,
+            Reads::Instant(instant) => instant.fold(snapshot, step, &mut self.folds),
+            Reads::Window(window) => window.fold(snapshot, step, &mut self.folds)?,
         }
         self.folds.finish(step, out);
         Ok(())

@@ -2,7 +2,7 @@
 //! when the structure changes. What is done to them is the evaluator's own code.
 
 use crate::labels::{Labels, METRIC_NAME};
-use crate::promql::standing::{
+use crate::promql::incremental::{
     Bucket, KeyRule, Keys, bucket_quantile, parse_bound, without_reserved,
 };
 
@@ -76,7 +76,7 @@ impl Quantile {
             self.buckets.clear();
             for &(upper, element) in &self.bounds[start as usize..self.ends[at] as usize] {
                 let count = input.values[element as usize];
-                if !crate::promql::standing::is_absent(count) {
+                if !crate::promql::incremental::is_absent(count) {
                     self.buckets.push(Bucket { upper, count });
                 }
             }

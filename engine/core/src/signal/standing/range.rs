@@ -4,7 +4,7 @@
 //! samples, and at the few samples that the bits name; the others go over the window's samples.
 
 use crate::promql::FunctionId;
-use crate::promql::standing::floats;
+use crate::promql::incremental::float_windows;
 
 use super::bits;
 use super::rings::Rings;
@@ -37,7 +37,7 @@ impl Function {
     /// Whether windows are kept for it.
     pub(super) fn is_kept(id: FunctionId) -> bool {
         use FunctionId as F;
-        floats::is_refolded(id)
+        float_windows::is_refolded(id)
             || matches!(
                 id,
                 F::Rate
@@ -116,13 +116,13 @@ impl Samples {
                 let before = bits::last(self.rings.present(column), oldest, number);
                 let resets = self.marks == Marks::Falls;
                 before.is_some_and(|before| {
-                    floats::is_transition(resets, self.rings.value(column, before), value)
+                    float_windows::is_transition(resets, self.rings.value(column, before), value)
                 })
             }
             Marks::Maxima | Marks::Minima => {
                 let max = self.marks == Marks::Maxima;
                 while let Some(back) = bits::last(self.rings.marks(column), oldest, number)
-                    && floats::beaten(max, self.rings.value(column, back), value)
+                    && float_windows::is_dominated(max, self.rings.value(column, back), value)
                 {
                     self.rings.unmark(column, back);
                 }
@@ -149,7 +149,7 @@ impl Samples {
                 let last = last();
                 let before = bits::last(present, from, last)?;
                 let sample = |number: u64| (ticks.time_ms(number), value(number));
-                return floats::instant(self.function.id, sample(before), sample(last));
+                return float_windows::instant(self.function.id, sample(before), sample(last));
             }
             F::Changes | F::Resets => bits::count(marks, first + 1, until) as f64,
             // Only NaNs: the last one, as the evaluator has it.
@@ -175,7 +175,7 @@ impl Samples {
                 after = fall + 1;
             }
         }
-        let sampled = floats::Sampled {
+        let sampled = float_windows::Sampled {
             first_ms: ticks.time_ms(first),
             last_ms: ticks.time_ms(last),
             count: bits::count(present, first, last + 1) as usize,
@@ -184,19 +184,19 @@ impl Samples {
         };
         let end_ms = ticks.end_ms();
         let start_ms = end_ms.saturating_sub(self.function.range_ms);
-        floats::extrapolated(self.function.id, sampled, start_ms, end_ms)
+        float_windows::extrapolated(self.function.id, sampled, start_ms, end_ms)
     }
 
     fn refold(&mut self, ticks: &Ticks, column: u32) -> Option<f64> {
         self.rings.copy(column, ticks.window(), &mut self.values);
-        if floats::needs_times(self.function.id) {
+        if float_windows::needs_times(self.function.id) {
             let samples = self.rings.samples(column, ticks.window());
             self.times.clear();
             self.times
                 .extend(samples.map(|number| ticks.time_ms(number)));
         }
         let Function { id, param, .. } = self.function;
-        floats::refold(
+        float_windows::refold(
             id,
             &self.times,
             &self.values,

@@ -4,10 +4,10 @@ use crate::store::{ClockId, Store, TargetId};
 
 use super::super::facts::Facts;
 use super::super::scope::Scope;
-use super::World;
+use super::EvalContext;
 
 /// One evaluation.
-pub(super) struct Moment<'a> {
+pub(super) struct EvalSnapshot<'a> {
     pub(super) store: &'a Store,
     pub(super) facts: &'a Facts,
     scope: &'a Scope,
@@ -28,26 +28,26 @@ pub(super) enum Sight {
 }
 
 /// Whether nothing that is seen is later than the moment: what series were before their newest page is not at hand.
-pub(super) fn is_newest(world: &World<'_>) -> bool {
+pub(super) fn is_newest(context: &EvalContext<'_>) -> bool {
     let ahead = |id: &TargetId| {
-        let good_ms = world
+        let good_ms = context
             .facts
             .target(*id)
             .and_then(|target| target.last_good_ms);
-        good_ms > Some(world.at_ms)
+        good_ms > Some(context.at_ms)
     };
     // What counts is never ahead (S1c).
-    world.facts.left_ms <= world.at_ms && !world.scope.standby.iter().any(ahead)
+    context.facts.left_ms <= context.at_ms && !context.scope.standby.iter().any(ahead)
 }
 
-impl<'a> Moment<'a> {
-    pub(super) fn new(store: &'a Store, world: &World<'a>) -> Moment<'a> {
-        Moment {
+impl<'a> EvalSnapshot<'a> {
+    pub(super) fn new(store: &'a Store, context: &EvalContext<'a>) -> EvalSnapshot<'a> {
+        EvalSnapshot {
             store,
-            facts: world.facts,
-            scope: world.scope,
-            at_ms: world.at_ms,
-            lookback_ms: world.lookback_ms,
+            facts: context.facts,
+            scope: context.scope,
+            at_ms: context.at_ms,
+            lookback_ms: context.lookback_ms,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::store::{Clock, ClockId};
 
-use super::sight::{Moment, Sight};
+use super::sight::{EvalSnapshot, Sight};
 
 /// What is kept no longer fits the store: bind anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,8 +136,8 @@ impl Ticks {
     }
 
     /// Works out the window of this moment.
-    pub(super) fn look(&mut self, moment: &Moment<'_>, range_ms: i64) {
-        let end_ms = match moment.sight(self.clock) {
+    pub(super) fn look(&mut self, snapshot: &EvalSnapshot<'_>, range_ms: i64) {
+        let end_ms = match snapshot.sight(self.clock) {
             Sight::Hidden => {
                 self.is_seen = false;
                 return;
@@ -146,7 +146,7 @@ impl Ticks {
         };
         let (oldest, next) = self.numbers();
         // Scrapes whose times the store has dropped are gone for everybody.
-        let times = &moment.store.clocks[self.clock.index()];
+        let times = &snapshot.store.clocks[self.clock.index()];
         let first_ms = times
             .at(times.first_tick())
             .map_or(i64::MIN, |entry| entry.time_ms);

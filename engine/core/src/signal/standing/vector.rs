@@ -1,7 +1,7 @@
 //! The slot of a vector: a place per element that it may have, and which of them it has now, in order.
 
 use crate::labels::Labels;
-use crate::promql::standing::ABSENT;
+use crate::promql::incremental::ABSENT;
 
 /// One vector of a program.
 #[derive(Default)]

@@ -9,14 +9,14 @@
 
 use hashbrown::HashMap;
 
-use crate::store::{ClockId, SeriesId, Stretch, TargetId};
+use crate::store::{ClockId, SeriesId, TargetId, ValueRun};
 
 use super::Blocked;
 use super::bits;
 use super::fold::{Folds, Step};
 use super::members::{Found, Member, number};
 use super::range::{Function, Samples};
-use super::sight::Moment;
+use super::sight::EvalSnapshot;
 use super::ticks::{Ticks, Unbound};
 
 /// The series of one leaf and their samples.
@@ -75,15 +75,15 @@ impl Window {
     pub(super) fn bind(
         &mut self,
         found: &Found,
-        moment: &Moment<'_>,
+        snapshot: &EvalSnapshot<'_>,
         bytes_max: usize,
     ) -> Result<(), Blocked> {
         let mut ids: Vec<ClockId> = Vec::new();
         for member in &found.members {
             number(&mut ids, member.clock);
         }
-        let columns = self.take_columns(&ids, moment);
-        let members = self.members(found, &ids, moment);
+        let columns = self.take_columns(&ids, snapshot);
+        let members = self.members(found, &ids, snapshot);
         let places = self.samples.rings.places();
         let clocks = Ticks::bytes_for(places) * self.clocks.len();
         let rings = self.samples.rings.bytes_for(members.len());
@@ -93,13 +93,13 @@ impl Window {
         for ticks in &mut self.clocks {
             ticks.resize(places);
         }
-        self.fill(&members, columns, moment)
+        self.fill(&members, columns, snapshot)
     }
 
     /// Puts the clocks into the order of `ids`. The columns of series whose samples go on.
-    fn take_columns(&mut self, ids: &[ClockId], moment: &Moment<'_>) -> Columns {
+    fn take_columns(&mut self, ids: &[ClockId], snapshot: &EvalSnapshot<'_>) -> Columns {
         let before: Vec<ClockId> = self.clocks.iter().map(|ticks| ticks.clock).collect();
-        let kept = self.take_clocks(ids, moment);
+        let kept = self.take_clocks(ids, snapshot);
         let mut columns = Columns::new();
         let mut start = 0;
         for span in std::mem::take(&mut self.spans) {
@@ -117,11 +117,11 @@ impl Window {
     }
 
     /// For each clock there was: whether what is known of it goes on.
-    fn take_clocks(&mut self, ids: &[ClockId], moment: &Moment<'_>) -> Vec<bool> {
+    fn take_clocks(&mut self, ids: &[ClockId], snapshot: &EvalSnapshot<'_>) -> Vec<bool> {
         let range_ms = self.samples.function.range_ms;
         let mut before = std::mem::take(&mut self.clocks);
         let goes_on = |ticks: &Ticks| {
-            ids.contains(&ticks.clock) && ticks.goes_on(&moment.store.clocks[ticks.clock.index()])
+            ids.contains(&ticks.clock) && ticks.goes_on(&snapshot.store.clocks[ticks.clock.index()])
         };
         let mut kept: Vec<bool> = before.iter().map(goes_on).collect();
         let fresh: Vec<Option<Ticks>> = ids
@@ -131,7 +131,7 @@ impl Window {
                     .iter()
                     .zip(&kept)
                     .any(|(ticks, kept)| *kept && ticks.clock == *id);
-                (!stays).then(|| Ticks::new(*id, &moment.store.clocks[id.index()], range_ms))
+                (!stays).then(|| Ticks::new(*id, &snapshot.store.clocks[id.index()], range_ms))
             })
             .collect();
         let needed = fresh
@@ -139,7 +139,7 @@ impl Window {
             .flatten()
             .map(Ticks::samples)
             .chain(ids.iter().map(|id| {
-                let target = moment.facts.target(TargetId(id.0 / 2));
+                let target = snapshot.facts.target(TargetId(id.0 / 2));
                 target.map_or(0, |target| (range_ms / target.interval_ms) as usize)
             }));
         // Two more: the newest may come a little early.
@@ -151,7 +151,7 @@ impl Window {
             kept.fill(false);
             let clocks = ids
                 .iter()
-                .map(|id| Ticks::new(*id, &moment.store.clocks[id.index()], range_ms));
+                .map(|id| Ticks::new(*id, &snapshot.store.clocks[id.index()], range_ms));
             self.clocks = clocks.collect();
         } else {
             let clocks = ids.iter().zip(fresh).map(|(id, fresh)| {
@@ -170,14 +170,14 @@ impl Window {
         &self,
         found: &'f Found,
         ids: &[ClockId],
-        moment: &Moment<'_>,
+        snapshot: &EvalSnapshot<'_>,
     ) -> Vec<(u32, &'f Member)> {
         let mut at = 0;
         let members = found.members.iter().filter_map(|member| {
             if ids[at] != member.clock {
                 at = ids.iter().position(|id| *id == member.clock)?;
             }
-            let row = moment.store.series.row(member.series);
+            let row = snapshot.store.series.row(member.series);
             let matters = row.is_present() || row.since > self.clocks[at].oldest_tick();
             matters.then_some((at as u32, member))
         });
@@ -189,7 +189,7 @@ impl Window {
         &mut self,
         members: &[(u32, &Member)],
         mut columns: Columns,
-        moment: &Moment<'_>,
+        snapshot: &EvalSnapshot<'_>,
     ) -> Result<(), Blocked> {
         let stay: Vec<Option<u32>> = members
             .iter()
@@ -199,18 +199,18 @@ impl Window {
             self.samples.rings.release(column);
         }
         for (&(clock, member), stays) in members.iter().zip(stay) {
-            let is_present = moment.store.series.row(member.series).is_present();
+            let is_present = snapshot.store.series.row(member.series).is_present();
             let ticks = &self.clocks[clock as usize];
             let mut series = Series {
                 id: member.series,
                 column: stays.unwrap_or_default(),
                 clamp_negative: member.clamp_negative,
-                ended: !is_present && ticks.is_up_to(&moment.store.clocks[ticks.clock.index()]),
+                ended: !is_present && ticks.is_up_to(&snapshot.store.clocks[ticks.clock.index()]),
             };
             if stays.is_none() {
                 series.column = self.samples.rings.take();
                 let (from, until) = self.clocks[clock as usize].numbers();
-                if !self.read(clock, &series, (from, until), moment) {
+                if !self.read(clock, &series, (from, until), snapshot) {
                     return Err(Blocked::ForNow);
                 }
             }
@@ -241,36 +241,38 @@ impl Window {
         clock: u32,
         series: &Series,
         (from, until): (u64, u64),
-        moment: &Moment<'_>,
+        snapshot: &EvalSnapshot<'_>,
     ) -> bool {
         let mut is_whole = true;
         let range_ms = self.samples.function.range_ms;
         let mut at = from;
         let from_tick = self.clocks[clock as usize].tick(from.min(until.saturating_sub(1)));
-        moment.store.each_run(series.id, from_tick, |run: Stretch| {
-            let ticks = &self.clocks[clock as usize];
-            if run.clock != ticks.clock {
-                is_whole &= !is_seen(&run, moment, range_ms);
-                return;
-            }
-            while at < until && ticks.tick(at) < run.first_tick {
-                self.samples.rings.put_absent(series.column, at);
-                at += 1;
-            }
-            while at < until && self.clocks[clock as usize].tick(at) < run.end_tick {
-                self.samples
-                    .append(series.column, at, run.bits, series.clamp_negative);
-                at += 1;
-            }
-        });
+        snapshot
+            .store
+            .each_run(series.id, from_tick, |run: ValueRun| {
+                let ticks = &self.clocks[clock as usize];
+                if run.clock != ticks.clock {
+                    is_whole &= !is_seen(&run, snapshot, range_ms);
+                    return;
+                }
+                while at < until && ticks.tick(at) < run.first_tick {
+                    self.samples.rings.put_absent(series.column, at);
+                    at += 1;
+                }
+                while at < until && self.clocks[clock as usize].tick(at) < run.end_tick {
+                    self.samples
+                        .append(series.column, at, run.bits, series.clamp_negative);
+                    at += 1;
+                }
+            });
         is_whole
     }
 
     /// Takes in what has happened since the last evaluation.
-    fn sync(&mut self, moment: &Moment<'_>) -> Result<(), Unbound> {
+    fn sync(&mut self, snapshot: &EvalSnapshot<'_>) -> Result<(), Unbound> {
         let range_ms = self.samples.function.range_ms;
         for ticks in &mut self.clocks {
-            ticks.advance(&moment.store.clocks[ticks.clock.index()], range_ms)?;
+            ticks.advance(&snapshot.store.clocks[ticks.clock.index()], range_ms)?;
         }
         let mut at = 0;
         for index in 0..self.spans.len() {
@@ -284,11 +286,11 @@ impl Window {
             let first_tick = ticks.tick(news.0);
             while at < span.end {
                 let mut series = self.series[at];
-                let row = moment.store.series.row(series.id);
+                let row = snapshot.store.series.row(series.id);
                 let ended = series.ended || row.clock != clock;
                 if !ended && row.since > first_tick {
                     // Several pages have passed, and it changed in one that is not the first of them.
-                    if !self.read(span.clock, &series, news, moment) {
+                    if !self.read(span.clock, &series, news, snapshot) {
                         return Err(Unbound);
                     }
                 } else {
@@ -309,13 +311,13 @@ impl Window {
     /// Adds the function of each series' window to its group.
     pub(super) fn fold(
         &mut self,
-        moment: &Moment<'_>,
+        snapshot: &EvalSnapshot<'_>,
         step: Step,
         folds: &mut Folds,
     ) -> Result<(), Unbound> {
-        self.sync(moment)?;
+        self.sync(snapshot)?;
         for ticks in &mut self.clocks {
-            ticks.look(moment, self.samples.function.range_ms);
+            ticks.look(snapshot, self.samples.function.range_ms);
         }
         let mut at = 0;
         for index in 0..self.spans.len() {
@@ -336,20 +338,20 @@ impl Window {
 }
 
 /// Whether a run on another clock than the series' own may be seen in the window.
-fn is_seen(run: &Stretch, moment: &Moment<'_>, range_ms: i64) -> bool {
+fn is_seen(run: &ValueRun, snapshot: &EvalSnapshot<'_>, range_ms: i64) -> bool {
     if run.bits == crate::store::STALE {
         return false;
     }
-    if run.clock == ClockId::OWN {
+    if run.clock == ClockId::EXPLICIT {
         return true;
     }
-    let Some(last) = moment.store.clocks[run.clock.index()].at(run.end_tick - 1) else {
+    let Some(last) = snapshot.store.clocks[run.clock.index()].at(run.end_tick - 1) else {
         return false;
     };
-    let target = moment.facts.target(TargetId(run.clock.0 / 2));
+    let target = snapshot.facts.target(TargetId(run.clock.0 / 2));
     let end_ms = target
         .and_then(|target| target.last_good_ms)
-        .unwrap_or(moment.at_ms)
-        .min(moment.at_ms);
+        .unwrap_or(snapshot.at_ms)
+        .min(snapshot.at_ms);
     last.time_ms > end_ms.saturating_sub(range_ms)
 }

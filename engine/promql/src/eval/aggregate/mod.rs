@@ -3,9 +3,9 @@
 mod count_values;
 mod fold;
 mod histograms;
-mod pick;
+mod labels_hash;
 mod quantile;
-mod xxhash;
+mod topk;
 
 use crate::QueryError;
 use crate::plan::{Aggregate, AggregateOp, Expr, ExprKind};
@@ -38,7 +38,7 @@ impl Eval<'_> {
             AggregateOp::Topk
             | AggregateOp::Bottomk
             | AggregateOp::Limitk
-            | AggregateOp::LimitRatio => self.pick_series(expr, aggregate, grid, sink),
+            | AggregateOp::LimitRatio => self.select_k(expr, aggregate, grid, sink),
         }
     }
 

@@ -10,7 +10,7 @@ use super::super::column::Point;
 use crate::arithmetic::scalar_op;
 
 /// What an operator makes of two samples.
-pub(super) struct Outcome {
+pub(super) struct PointResult {
     pub(super) point: Point,
     /// Whether a comparison holds; true for other operators.
     pub(super) keep: bool,
@@ -24,9 +24,9 @@ impl Eval<'_> {
         binary: &Binary,
         left: &Point,
         right: &Point,
-    ) -> Option<Outcome> {
+    ) -> Option<PointResult> {
         let op = binary.op;
-        let kept = |point: Point| Some(Outcome { point, keep: true });
+        let kept = |point: Point| Some(PointResult { point, keep: true });
         let histogram = |mut histogram: stillwell_model::histogram::FloatHistogram| {
             histogram.compact();
             kept(Point::Histogram(Arc::new(histogram)))
@@ -36,7 +36,7 @@ impl Eval<'_> {
                 BinaryOp::TrimUpper | BinaryOp::TrimLower => {
                     self.refuse(span, "float", op, "float")
                 }
-                _ if op.is_comparison() => Some(Outcome {
+                _ if op.is_comparison() => Some(PointResult {
                     point: Point::Float(*l),
                     keep: scalar_op(op, *l, *r) != 0.0,
                 }),
@@ -62,21 +62,21 @@ impl Eval<'_> {
                 BinaryOp::Add => {
                     let mut sum = (**l).clone();
                     let merged = sum.add(r);
-                    self.note_merge(span, op, merged)?;
+                    self.annotate_merge(span, op, merged)?;
                     histogram(sum)
                 }
                 BinaryOp::Sub => {
                     let mut difference = (**l).clone();
                     let merged = difference.subtract(r);
-                    self.note_merge(span, op, merged)?;
+                    self.annotate_merge(span, op, merged)?;
                     difference.hint = ResetHint::Gauge;
                     histogram(difference)
                 }
-                BinaryOp::Eql => Some(Outcome {
+                BinaryOp::Eql => Some(PointResult {
                     point: left.clone(),
                     keep: l == r,
                 }),
-                BinaryOp::Neq => Some(Outcome {
+                BinaryOp::Neq => Some(PointResult {
                     point: left.clone(),
                     keep: l != r,
                 }),
@@ -86,7 +86,7 @@ impl Eval<'_> {
         }
     }
 
-    fn refuse(&self, span: Span, left: &str, op: BinaryOp, right: &str) -> Option<Outcome> {
+    fn refuse(&self, span: Span, left: &str, op: BinaryOp, right: &str) -> Option<PointResult> {
         let op = op.as_str();
         self.info(
             span,
@@ -95,7 +95,7 @@ impl Eval<'_> {
         None
     }
 
-    fn note_merge(
+    fn annotate_merge(
         &self,
         span: Span,
         op: BinaryOp,
