@@ -236,5 +236,6 @@ impl Mapping {
                 unknown(entry, self.what, names, report);
             }
         }
+        scratch.check(report);
     }
 }

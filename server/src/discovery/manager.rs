@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::groups::{BySource, Groups, TargetGroup};
-use super::{dns, file, fixed, http};
+use super::{dns, file, fixed, http, kubernetes};
 use crate::config::{Discovery, ScrapeJob};
 use crate::http_client::Resolver;
 use crate::scrape::{JobTargets, Outcome, Scraper, collect, outcomes, target_options};
@@ -214,9 +214,8 @@ impl Task {
             Discovery::File(file) => Some(tokio::spawn(file::run(file, into))),
             Discovery::Http(http) => Some(tokio::spawn(http::run(*http, into, resolver))),
             Discovery::Dns(dns) => Some(tokio::spawn(dns::run(dns, into, resolver))),
-            Discovery::Kubernetes(_) => {
-                groups.fail("not built yet".to_owned());
-                None
+            Discovery::Kubernetes(kubernetes) => {
+                Some(tokio::spawn(kubernetes::run(*kubernetes, into)))
             }
         };
         Way {

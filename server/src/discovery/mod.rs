@@ -15,6 +15,7 @@ mod file;
 mod fixed;
 mod groups;
 mod http;
+mod kubernetes;
 mod manager;
 mod target_list;
 
