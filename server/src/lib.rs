@@ -8,6 +8,8 @@ pub mod cluster;
 pub mod config;
 pub mod demo;
 mod der;
+pub mod discovery;
+pub mod http_client;
 pub mod keda_client;
 pub mod logging;
 pub mod memory;

@@ -9,7 +9,8 @@ use stillwell_engine::{Engine, Format, Limits, TargetSpec};
 
 use super::{fail, lint, secure, value};
 use crate::cluster::{Cluster, Owner, api_service_name};
-use crate::config;
+use crate::config::{self, Discovery};
+use crate::discovery::static_targets;
 use crate::serve::{app, signals};
 
 /// A page that must not parse.
@@ -91,12 +92,10 @@ fn check_config(matches: &ArgMatches) -> ExitCode {
     }
     match valid {
         Some(config) => {
-            let targets: usize = config
-                .jobs
-                .iter()
-                .flat_map(|job| &job.groups)
-                .map(|g| g.targets.len())
-                .sum();
+            let (table, targets) = job_table(&config);
+            if !config.jobs.is_empty() {
+                print!("{table}");
+            }
             println!(
                 "{file}: valid: {} jobs, {targets} targets, {} signals",
                 config.jobs.len(),
@@ -106,6 +105,53 @@ fn check_config(matches: &ArgMatches) -> ExitCode {
         }
         None => ExitCode::FAILURE,
     }
+}
+
+/// A line per job: its name, whether it is scraped, and its targets as far as the file tells. Also how many there are.
+fn job_table(config: &config::Config) -> (String, usize) {
+    let mut rows = Vec::new();
+    let mut all = 0;
+    for job in &config.jobs {
+        if let Some(why) = &job.not_scraped {
+            rows.push((job.name.clone(), "no", why.clone()));
+            continue;
+        }
+        let found = static_targets(job);
+        all += found.targets.len();
+        let mut told = vec![format!("{} static", found.targets.len())];
+        if !found.dropped.is_empty() {
+            told.push(format!("{} dropped by relabelling", found.dropped.len()));
+        }
+        let looked_for = job.discovery.iter().filter_map(|way| match way {
+            Discovery::Static(_) => None,
+            Discovery::File(_) => Some("file_sd_configs"),
+            Discovery::Http(_) => Some("http_sd_configs"),
+            Discovery::Dns(_) => Some("dns_sd_configs"),
+            Discovery::Kubernetes(_) => Some("kubernetes_sd_configs"),
+        });
+        let mut looked_for: Vec<String> =
+            looked_for.map(|name| format!("those of {name}")).collect();
+        looked_for.dedup();
+        told.extend(looked_for);
+        for (labels, why) in &found.unusable {
+            let address = labels.get("__address__").unwrap_or("");
+            told.push(format!("{address} is not scraped: {why}"));
+        }
+        rows.push((job.name.clone(), "yes", told.join(", ")));
+    }
+    let heading = ("job".to_owned(), "scraped", "targets".to_owned());
+    let width = |of: fn(&(String, &'static str, String)) -> usize| {
+        let rows = rows.iter().chain([&heading]);
+        rows.map(of).max().unwrap_or(0)
+    };
+    let (name_width, scraped_width) =
+        (width(|row| row.0.chars().count()), width(|row| row.1.len()));
+    let mut table = String::new();
+    for (name, scraped, targets) in [&heading].into_iter().chain(&rows) {
+        let line = format!("{name:name_width$}  {scraped:scraped_width$}  {targets}\n");
+        table.push_str(&line);
+    }
+    (table, all)
 }
 
 /// Who serves the configured groups in the cluster, where there is one to ask.

@@ -15,6 +15,7 @@ use super::keda::Triggers;
 use super::signals::{self, Watched};
 use crate::clock::Clock;
 use crate::config::{self, Config, Problem};
+use crate::discovery::Manager;
 use crate::scrape::{SETTLING_MS_MAX, Scraper};
 
 /// How the process was started.
@@ -41,6 +42,7 @@ pub struct App {
     started: Timestamp,
     reader: Reader,
     scraper: Scraper,
+    discovery: Manager,
     queries: QueryPool,
     keda: Triggers,
     /// Replaced as a whole by a reload.
@@ -51,6 +53,7 @@ pub struct App {
 }
 
 struct Loaded {
+    /// As shown: without secrets.
     text: Arc<String>,
     signals: Arc<Watched>,
     reload_succeeded: bool,
@@ -80,7 +83,7 @@ impl App {
         text: String,
         clock: Arc<Clock>,
         reader: Reader,
-        scraper: Scraper,
+        (scraper, discovery): (Scraper, Manager),
         ending: watch::Receiver<bool>,
     ) -> Result<Arc<App>, Vec<Problem>> {
         let queries = QueryPool::new(settings.query_concurrency_max, settings.query.timeout_ms);
@@ -93,17 +96,18 @@ impl App {
             ending,
         );
         let loaded = Loaded {
-            text: Arc::new(text),
+            text: Arc::new(config::masked(&text)),
             signals,
             reload_succeeded: true,
         };
-        scraper.apply(config.jobs).await;
+        discovery.apply(config.jobs).await;
         Ok(Arc::new(App {
             started: clock.now(),
             settings,
             clock,
             reader,
             scraper,
+            discovery,
             queries,
             keda,
             loaded: RwLock::new(loaded),
@@ -136,12 +140,12 @@ impl App {
         let before = Arc::clone(&self.loaded.read().signals);
         let signals = Watched::replace(&config, &before).map_err(|problems| show(&problems))?;
         self.reader.set_names(config.signal_names.clone());
-        self.scraper.apply(config.jobs).await;
+        self.discovery.apply(config.jobs).await;
         let signals = Arc::new(signals);
         {
             let mut loaded = self.loaded.write();
             loaded.signals = Arc::clone(&signals);
-            loaded.text = Arc::new(text);
+            loaded.text = Arc::new(config::masked(&text));
         }
         self.keda.configured(Arc::clone(&signals));
         before.end_unless_in(&signals);
@@ -151,6 +155,11 @@ impl App {
     /// The scraper.
     pub fn scraper(&self) -> &Scraper {
         &self.scraper
+    }
+
+    /// Where targets are found.
+    pub fn discovery(&self) -> &Manager {
+        &self.discovery
     }
 
     /// What ScaledObjects ask for.
@@ -166,7 +175,9 @@ impl App {
         }
         let now = self.clock.now();
         let waited_ms = now.since_ms(self.started);
-        let settled = || self.scraper.states().iter().all(|state| state.settled(now));
+        let settled = || {
+            self.discovery.settled() && self.scraper.states().iter().all(|state| state.settled(now))
+        };
         let ready = waited_ms >= SETTLING_MS_MAX as i64 || settled();
         self.ready.fetch_or(ready, Ordering::Relaxed);
         ready

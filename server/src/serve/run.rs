@@ -20,6 +20,7 @@ use super::secure::{Secure, SecureOptions};
 use super::web::{self, WebOptions};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::discovery::Manager;
 use crate::scrape::{Scraper, Shared};
 use crate::web_config::Live;
 
@@ -60,6 +61,7 @@ pub struct Running {
     quit: watch::Sender<bool>,
     faces: Vec<tokio::task::JoinHandle<()>>,
     scraping: JoinHandle<()>,
+    discovering: JoinHandle<()>,
     looking: JoinHandle<()>,
 }
 
@@ -110,6 +112,10 @@ pub async fn start(
     let scraper = scraper
         .await
         .map_err(|_| io::Error::other("the scraping thread did not start"))?;
+    let (discovery, discovering) = discovery_thread(&scraper, quitting.clone())?;
+    let discovery = discovery
+        .await
+        .map_err(|_| io::Error::other("the discovery thread did not start"))?;
     let groups = config.external_metrics.groups.clone();
     let insecure_groups = config.external_metrics.insecure.then(|| groups.clone());
     let web = WebOptions {
@@ -117,7 +123,8 @@ pub async fn start(
         ..web
     };
     let ending = quitting.clone();
-    let app = App::start(settings, config, text, clock, reader, scraper, ending)
+    let targets = (scraper, discovery);
+    let app = App::start(settings, config, text, clock, reader, targets, ending)
         .await
         .map_err(|problems| io::Error::other(super::app::show(&problems)))?;
     let looking = keda::start(app.keda(), app.scraper().clone(), quitting.clone())?;
@@ -158,6 +165,7 @@ pub async fn start(
         quit,
         faces,
         scraping,
+        discovering,
         looking,
     })
 }
@@ -174,8 +182,8 @@ impl Running {
         for face in self.faces {
             face.await.ok(); // a face that panicked has ended too
         }
-        let (scraping, looking) = (self.scraping, self.looking);
-        tokio::task::spawn_blocking(move || (scraping.join().is_ok(), looking.join().is_ok()))
+        let threads = [self.discovering, self.scraping, self.looking];
+        tokio::task::spawn_blocking(move || threads.map(|thread| thread.join().is_ok()))
             .await
             .ok();
     }
@@ -215,13 +223,36 @@ fn scraping_thread(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
-        .max_blocking_threads(4) // name lookups only
+        .max_blocking_threads(2) // files of credentials only
         .build()?;
     let thread = std::thread::Builder::new()
         .name("scraping".to_owned())
         .spawn(move || {
             runtime.block_on(async move {
                 tell.send(Scraper::start(shared)).ok(); // nobody waits: then `quit` is true
+                quit.wait_for(|quit| *quit).await.ok();
+            });
+            runtime.shutdown_background();
+        })?;
+    Ok((told, thread))
+}
+
+fn discovery_thread(
+    scraper: &Scraper,
+    mut quit: watch::Receiver<bool>,
+) -> io::Result<(oneshot::Receiver<Manager>, JoinHandle<()>)> {
+    let (tell, told) = oneshot::channel();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .max_blocking_threads(2) // files only
+        .build()?;
+    let scraper = scraper.clone();
+    let thread = std::thread::Builder::new()
+        .name("discovery".to_owned())
+        .spawn(move || {
+            runtime.block_on(async move {
+                tell.send(Manager::start(scraper, quit.clone())).ok(); // nobody waits: then `quit` is true
                 quit.wait_for(|quit| *quit).await.ok();
             });
             runtime.shutdown_background();

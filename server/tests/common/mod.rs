@@ -291,7 +291,7 @@ pub async fn data(address: SocketAddr, path: &str) -> Value {
 /// The value of an instant query with one element; `None` where it has none.
 pub async fn value(address: SocketAddr, query: &str) -> Option<f64> {
     let mut path = "/api/v1/query?query=".to_owned();
-    stillwell::scrape::encode_query(query, &mut path);
+    stillwell::http_client::encode_query(query, &mut path);
     let data = data(address, &path).await;
     let result = data["result"].as_array().expect("a vector").clone();
     assert!(result.len() <= 1, "{query}: {result:?}");
