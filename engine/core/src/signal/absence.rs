@@ -301,7 +301,7 @@ fn values_seen(
     Ok(())
 }
 
-/// S4c, and for other queries after a start (S6b, S6d).
+/// S4c, and for other queries after a start (S6b, S6f).
 pub(crate) fn windows_covered(
     look: Assessment<'_>,
     scope: &Scope,

@@ -78,7 +78,7 @@ impl Signal {
         Ok(Reading { state, elements })
     }
 
-    /// S6c, S6d: where a process crashes again and again, or has restarted before we knew what was true, a number that
+    /// S6d, S6e: where a process crashes again and again, or has restarted before we knew what was true, a number that
     /// asks for capacity is told as held, and none that takes all of it away.
     fn refuse_zero(
         &self,
