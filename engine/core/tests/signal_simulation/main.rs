@@ -22,7 +22,7 @@ const GRACE_MS: i64 = 60_000;
 const CRASH_LOOP_MS: i64 = 5 * GRACE_MS;
 const STEPS: i64 = 500;
 /// Some twenty seconds in a debug build.
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 40;
 
 fn play(seed: u64) {
     let mut chance = Chance(seed);
