@@ -3,104 +3,18 @@
 //! Everything that can refuse a page comes first; after that nothing fails. The order is: series about the scrape,
 //! the page's series, the clock that makes both visible, then the signals.
 
-use std::fmt;
 use std::sync::Arc;
 
 use hashbrown::HashSet;
 
 use super::Writer;
+use super::outcome::{CommitError, Committed, ScrapeFacts};
 use super::page_commit::PageCommit;
 use super::target::page_clock;
-use crate::exposition::{Metadata, PageError, Staged};
+use crate::exposition::{Metadata, Placement, Staged};
 use crate::labels::Labels;
-use crate::store::{ScrapeEntry, SeriesId, TargetId};
+use crate::store::{ScrapeEntry, SeriesId, Store, TargetId};
 use crate::time::Timestamp;
-
-/// Facts about a scrape beside its page.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ScrapeFacts {
-    /// Duration of the scrape in seconds.
-    pub duration_s: f64,
-}
-
-/// The result of a commit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Committed {
-    /// Sample lines on the page.
-    pub samples_scraped: u64,
-    /// Samples of these that relabelling and `retain` kept.
-    pub samples_post_relabel: u64,
-    /// Lines skipped because no signal needs them.
-    pub lines_skipped: u64,
-    /// New lines that were stored as series.
-    pub series_added: u64,
-    /// Lines whose series belongs to another line of the page: the first line wins.
-    pub duplicates: u64,
-    /// Lines whose series belongs to another live target: that target wins.
-    pub conflicts: u64,
-    /// Samples whose explicit timestamp is older than the newest sample of the series.
-    pub out_of_order: u64,
-}
-
-/// Why a well-formed page is refused. Nothing of it was stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CommitError {
-    /// More samples than `sample_limit`.
-    SampleLimit {
-        /// Samples after relabelling.
-        samples: u64,
-        /// The limit.
-        limit: u64,
-    },
-    /// Its new series do not fit `memory_bytes_max`.
-    Memory {
-        /// Series on the page that are not held yet.
-        new_series: usize,
-        /// Bytes held.
-        held_bytes: usize,
-        /// The limit.
-        limit_bytes: u64,
-    },
-    /// It is malformed: found when it had to be parsed again as if it were the first page.
-    Page(PageError),
-    /// Its time is not later than the target's last scrape.
-    NotAscending {
-        /// The time of this scrape.
-        at_ms: i64,
-        /// The time of the last one.
-        last_ms: i64,
-    },
-}
-
-impl fmt::Display for CommitError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CommitError::SampleLimit { samples, limit } => write!(
-                f,
-                "sample_limit exceeded: {samples} samples after relabelling, the limit is {limit}"
-            ),
-            CommitError::Memory {
-                new_series,
-                held_bytes,
-                limit_bytes,
-            } => write!(
-                f,
-                "memory limit reached: {new_series} new series do not fit, {held_bytes} of {limit_bytes} bytes are \
-                 held; raise --storage.memory.max or drop series by metric_relabel_configs"
-            ),
-            CommitError::Page(error) => error.fmt(f),
-            CommitError::NotAscending { at_ms, last_ms } => {
-                write!(
-                    f,
-                    "a scrape at {at_ms} ms cannot follow one at {last_ms} ms"
-                )
-            }
-        }
-    }
-}
-
-impl std::error::Error for CommitError {}
 
 impl Writer {
     /// Stores a page of a good scrape at time `at`, completely or not at all, and brings the signals up to date.
@@ -154,31 +68,29 @@ impl Writer {
             time_ms: at.ms(),
             good: true,
         });
-        for metadata in staged.metadata() {
-            match metadata {
-                Metadata::Help(family, help) => store.set_help(target, family, help),
-                Metadata::Type(family, family_type) => {
-                    store.set_type(target, family, *family_type);
-                }
-            }
-        }
+        store_metadata(&mut store, target, staged.metadata());
         let added = committed.series_added as f64;
         self.report(&mut store, target, report.len(), &[added]);
         self.reported(&mut store, target, at);
         drop(store);
         self.observe(&mut staged, &placements, at, counter_dropped);
+        self.finish(staged, placements);
+        Ok(committed)
+    }
+
+    /// Makes the page the target's template and accounts for what it holds.
+    fn finish(&mut self, staged: Staged<'_>, placements: Vec<Placement>) {
         let waited_ns = self.stopwatch.take_ns();
         if self.stopwatch.now_ns.is_some() {
             self.waits.record(waited_ns);
         }
         self.endings += staged.page().removed.len() as u64;
         staged.stage.retry_conflicts(self.endings);
-        let target = &mut self.targets[target.index()];
+        let target = &mut self.targets[staged.target().index()];
         self.non_history_bytes = self.non_history_bytes.saturating_sub(target.stage_bytes);
         staged.apply(&placements, &mut target.stage_bytes);
         self.non_history_bytes += target.stage_bytes;
         self.placements = placements;
-        Ok(committed)
     }
 
     fn check(&mut self, staged: &Staged<'_>, at: Timestamp) -> Result<(), CommitError> {
@@ -232,6 +144,15 @@ impl Writer {
                 last_ms,
             }),
             _ => Ok(()),
+        }
+    }
+}
+
+fn store_metadata(store: &mut Store, target: TargetId, metadata: &[Metadata]) {
+    for metadata in metadata {
+        match metadata {
+            Metadata::Help(family, help) => store.set_help(target, family, help),
+            Metadata::Type(family, family_type) => store.set_type(target, family, *family_type),
         }
     }
 }

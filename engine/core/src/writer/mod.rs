@@ -17,6 +17,7 @@ mod append;
 mod commit;
 mod maintain;
 mod observe;
+mod outcome;
 mod page_commit;
 mod report;
 mod target;
@@ -35,7 +36,7 @@ use crate::waits::{Durations, Stopwatch};
 use target::Target;
 
 pub use append::{AppendError, Appended, AppendedSeries, Refusal, Refused};
-pub use commit::{CommitError, Committed, ScrapeFacts};
+pub use outcome::{CommitError, Committed, ScrapeFacts};
 
 /// Constructor of an engine: one [`Writer`], which changes it, and any number of [`Reader`]s, which are cheap to
 /// clone.

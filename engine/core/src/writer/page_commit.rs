@@ -6,7 +6,7 @@
 use hashbrown::HashSet;
 use parking_lot::RwLockWriteGuard;
 
-use super::Committed;
+use super::outcome::Committed;
 use crate::exposition::{ExplicitSample, Placement, Staged};
 use crate::labels::Labels;
 use crate::limits::{FUTURE_MS_MAX, WRITE_BATCH_SERIES};

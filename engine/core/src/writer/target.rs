@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use parking_lot::RwLockWriteGuard;
 
-use super::{CommitError, ScrapeFacts, Writer};
+use super::Writer;
+use super::outcome::{CommitError, ScrapeFacts};
 use crate::exposition::{Mapper, Stage};
 use crate::labels::Labels;
 use crate::limits::WRITE_BATCH_SERIES;

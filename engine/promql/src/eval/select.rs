@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::QueryError;
 use crate::plan::{At, Edges, Selector};
-use crate::select::{Projection, Samples, SelectRequest, is_stale};
+use crate::select::{Projection, Samples, SelectRequest, Selection, is_stale};
 use stillwell_model::histogram::{FloatHistogram, ResetHint};
 
 use super::column::{Column, Point};
@@ -52,59 +52,35 @@ impl Eval<'_> {
             last_only: one_time,
         };
         let selection = self.view.select(&request)?;
+        let lookback_ms = self.options.lookback_ms;
         let mut samples = Samples::default();
         let mut column = Column::default();
         for index in 0..selection.len() {
             self.poll()?;
             column.reset(grid.count);
-            if selector.detect_resets {
-                selection.read(index, &mut samples);
-                detect_resets(&mut samples);
-                let grid = if one_time {
-                    Grid {
+            let filled = match (selector.detect_resets, one_time) {
+                (true, _) => {
+                    let fixed_grid = Grid {
                         start_ms: first_ms + offset_ms,
                         count: 1,
                         ..grid
+                    };
+                    let grid = if one_time { fixed_grid } else { grid };
+                    selection.read(index, &mut samples);
+                    detect_resets(&mut samples);
+                    fill(&samples, grid, offset_ms, lookback_ms, &mut column) && {
+                        repeat_first(&mut column, grid.count);
+                        true
                     }
-                } else {
-                    grid
-                };
-                if !fill(
-                    &samples,
-                    grid,
-                    offset_ms,
-                    self.options.lookback_ms,
-                    &mut column,
-                ) {
-                    continue;
                 }
-                let shown = column.get(0);
-                for step in grid.count..column.len() {
-                    column.set(step, shown.clone());
+                (false, true) => fill_with_last(&*selection, index, &mut samples, &mut column),
+                (false, false) => {
+                    selection.read(index, &mut samples);
+                    fill(&samples, grid, offset_ms, lookback_ms, &mut column)
                 }
-            } else if one_time {
-                let Some(last) = selection.last(index, &mut samples) else {
-                    continue;
-                };
-                let point = match last.histogram {
-                    _ if is_stale(last.value) => continue,
-                    Some(histogram) => Point::Histogram(histogram),
-                    None => Point::Float(last.value),
-                };
-                for step in 0..grid.count {
-                    column.set(step, point.clone());
-                }
-            } else {
-                selection.read(index, &mut samples);
-                if !fill(
-                    &samples,
-                    grid,
-                    offset_ms,
-                    self.options.lookback_ms,
-                    &mut column,
-                ) {
-                    continue;
-                }
+            };
+            if !filled {
+                continue;
             }
             let points = column.len() as u64;
             self.hold(points)?;
@@ -173,6 +149,35 @@ impl Eval<'_> {
         }
         Ok(())
     }
+}
+
+/// Sets the steps from `filled` on to the first one: all steps of a selector with `@` show the same.
+fn repeat_first(column: &mut Column, filled: usize) {
+    let first = column.get(0);
+    for step in filled..column.len() {
+        column.set(step, first.clone());
+    }
+}
+
+/// Sets every step to the newest sample; false where there is none or the series has ended.
+fn fill_with_last(
+    selection: &dyn Selection,
+    index: usize,
+    samples: &mut Samples,
+    column: &mut Column,
+) -> bool {
+    let Some(last) = selection.last(index, samples) else {
+        return false;
+    };
+    let point = match last.histogram {
+        _ if is_stale(last.value) => return false,
+        Some(histogram) => Point::Histogram(histogram),
+        None => Point::Float(last.value),
+    };
+    for step in 0..column.len() {
+        column.set(step, point.clone());
+    }
+    true
 }
 
 /// Finds out for each histogram of unknown origin whether it follows a counter reset.

@@ -131,18 +131,23 @@ impl Infos {
                 Ok(())
             },
         )?;
-        for (index, series) in infos.series.iter().enumerate() {
-            let at = infos.keys.find_or_add(&series.labels);
-            if at == infos.members.len() {
-                infos.members.push(Vec::new());
+        infos.index();
+        Ok(infos)
+    }
+
+    /// Groups the series by metric name and identity.
+    fn index(&mut self) {
+        for (index, series) in self.series.iter().enumerate() {
+            let at = self.keys.find_or_add(&series.labels);
+            if at == self.members.len() {
+                self.members.push(Vec::new());
             }
-            infos.members[at].push(index);
+            self.members[at].push(index);
             let name = series.labels.metric_name().unwrap_or("");
-            if !infos.names.iter().any(|have| **have == *name) {
-                infos.names.push(Arc::from(name));
+            if !self.names.iter().any(|have| **have == *name) {
+                self.names.push(Arc::from(name));
             }
         }
-        Ok(infos)
     }
 
     /// Adds the series with the labels that the info series have at each step; steps with the same ones share a

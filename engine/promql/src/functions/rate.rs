@@ -178,11 +178,8 @@ fn extrapolated_histogram(call: &Call<'_, '_>, window: &RangeWindow<'_>) -> Poin
 /// Last minus first, resets corrected; `None` (and a warning) where the layouts do not fit.
 fn histogram_difference(call: &Call<'_, '_>, window: &RangeWindow<'_>) -> Option<FloatHistogram> {
     let (counter, _) = counter_and_per_second(call.id);
-    let (points, starts, times) = (
-        window.histograms,
-        window.histogram_starts,
-        window.histogram_times,
-    );
+    let (points, starts) = (window.histograms, window.histogram_starts);
+    let times = window.histogram_times;
     let fail = || {
         call.warn_layouts(window.metric);
         None
@@ -201,28 +198,22 @@ fn histogram_difference(call: &Call<'_, '_>, window: &RangeWindow<'_>) -> Option
     if counter && (gauge(first) || gauge(last)) {
         not_counter();
     }
-    // After a reset right behind the first sample, that sample's layout does not matter any more.
     let mut before = Arc::clone(first);
     if counter && (start_reset(1) || points[1].is_reset_after(first)) {
-        before = Arc::new(FloatHistogram {
-            schema: points[1].schema,
-            custom_bounds: points[1].custom_bounds.clone(),
-            ..FloatHistogram::default()
-        });
+        before = Arc::new(empty_like(&points[1]));
     }
     if last.is_custom() != before.is_custom() {
         return fail();
     }
     let mut schema = last.schema.min(before.schema);
-    if counter {
-        for point in &points[1..points.len() - 1] {
-            if gauge(point) {
-                not_counter();
-            }
-            schema = schema.min(point.schema);
-            if point.is_custom() != before.is_custom() {
-                return fail();
-            }
+    let between = &points[1..points.len() - 1];
+    for point in between.iter().take_while(|_| counter) {
+        if gauge(point) {
+            not_counter();
+        }
+        schema = schema.min(point.schema);
+        if point.is_custom() != before.is_custom() {
+            return fail();
         }
     }
     let mut result = (**last).clone();
@@ -253,6 +244,15 @@ fn histogram_difference(call: &Call<'_, '_>, window: &RangeWindow<'_>) -> Option
     result.hint = ResetHint::Gauge;
     result.compact();
     Some(result)
+}
+
+/// Stands for a sample right before a reset: its layout does not matter any more.
+fn empty_like(histogram: &FloatHistogram) -> FloatHistogram {
+    FloatHistogram {
+        schema: histogram.schema,
+        custom_bounds: histogram.custom_bounds.clone(),
+        ..FloatHistogram::default()
+    }
 }
 
 /// One of the last two samples.

@@ -8,12 +8,14 @@ mod check;
 mod invariant;
 mod resets;
 
-use promql_parser::parser::Expr as Tree;
+use promql_parser::parser::{AggregateExpr as AggregateTree, Expr as Tree};
 
 use super::Features;
 use super::plan::FunctionId;
-use super::plan::{Aggregate, Binary, Duration, Expr, ExprKind, Span, Subquery, ValueType};
-use super::source::{self, Atom, AtomKind, SourceError};
+use super::plan::{
+    Aggregate, AggregateOp, Binary, Duration, Expr, ExprKind, Span, Subquery, ValueType,
+};
+use super::source::{self, Atom, AtomKind, Grouping, SourceError};
 
 /// Reads, checks and lowers a query.
 pub(crate) fn parse(text: &str, features: &Features) -> Result<Expr, SourceError> {
@@ -186,25 +188,7 @@ impl<'a> Lower<'a> {
                 (ExprKind::Call { function, args }, end)
             }
             (Tree::Aggregate(tree), AtomKind::Aggregate(op, grouping)) => {
-                let mut param = None;
-                if let Some(param_tree) = &tree.param {
-                    param = Some(self.expr(param_tree)?);
-                    if !matches!(self.next()?.kind, AtomKind::Comma) {
-                        return Err(self.adrift());
-                    }
-                }
-                let expr = self.expr(&tree.expr)?;
-                let end = self.close()?;
-                let (without, grouping) = grouping
-                    .as_ref()
-                    .map_or((false, Vec::new()), |g| (g.without, g.labels.clone()));
-                let aggregate = Aggregate {
-                    op: *op,
-                    param,
-                    expr,
-                    grouping,
-                    without,
-                };
+                let (aggregate, end) = self.aggregate(tree, *op, grouping.as_ref())?;
                 (ExprKind::Aggregate(Box::new(aggregate)), end)
             }
             _ => return Err(self.adrift()),
@@ -215,6 +199,34 @@ impl<'a> Lower<'a> {
         };
         check::operand(&expr, self.features)?;
         Ok(expr)
+    }
+
+    /// An aggregation behind its opening parenthesis; answers where it ends.
+    fn aggregate(
+        &mut self,
+        tree: &AggregateTree,
+        op: AggregateOp,
+        grouping: Option<&Grouping>,
+    ) -> Result<(Aggregate, usize), SourceError> {
+        let mut param = None;
+        if let Some(param_tree) = &tree.param {
+            param = Some(self.expr(param_tree)?);
+            if !matches!(self.next()?.kind, AtomKind::Comma) {
+                return Err(self.adrift());
+            }
+        }
+        let expr = self.expr(&tree.expr)?;
+        let end = self.close()?;
+        let (without, grouping) =
+            grouping.map_or((false, Vec::new()), |g| (g.without, g.labels.clone()));
+        let aggregate = Aggregate {
+            op,
+            param,
+            expr,
+            grouping,
+            without,
+        };
+        Ok((aggregate, end))
     }
 
     /// Left spines are as long as the text; they are lowered in a loop.

@@ -31,7 +31,7 @@ use promql_parser::parser::Expr as Tree;
 use crate::Features;
 use crate::plan::{Selector, Span};
 
-pub(crate) use atom::{Atom, AtomKind, BinaryAtom};
+pub(crate) use atom::{Atom, AtomKind, BinaryAtom, Grouping};
 pub(crate) use error::{SourceError, line_and_column};
 pub(crate) use number::{parse_duration, parse_number};
 pub(crate) use selector::fits_everything;

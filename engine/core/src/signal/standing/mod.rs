@@ -16,7 +16,7 @@
 //! their own, families under names with other labels, histories that span two targets, matches that may be errors) the
 //! program says so and ordinary evaluation answers, until the structure changes or a while has passed.
 //!
-//! Budget: 2 us per 1,000 series of a `sum by`, no allocation (`tests/zero_alloc`, bench `standing`).
+//! Budget: 2 us per 1,000 series of a `sum by`, no allocation (`tests/zero_alloc`, bench `query`, group `standing`).
 
 mod bind;
 mod bits;

@@ -5,7 +5,7 @@
 //! store's history read.
 //!
 //! Budget: 100 ns a series where the function looks at bits (measured: `rate` 43, `max_over_time` 18), 15 ns a sample
-//! where it goes over them (60 samples: `avg` 126 ns, `deriv` 530, `stddev` 720; bench `standing`).
+//! where it goes over them (60 samples: `avg` 126 ns, `deriv` 530, `stddev` 720; bench `query`, group `standing`).
 
 use hashbrown::HashMap;
 

@@ -21,13 +21,11 @@ impl Eval<'_> {
         let mut series = self.collect(&aggregate.expr, grid)?;
         let (_, groups) = super::members(&series, super::rule(aggregate));
         let mut kept: Vec<Column> = series.iter().map(|_| Column::absent(grid.count)).collect();
-        let offsets: Vec<f64> = match aggregate.op {
-            AggregateOp::LimitRatio => series
-                .iter()
-                .map(|s| labels_hash(&s.labels) as f64 / u64::MAX as f64)
-                .collect(),
+        let offsets = match aggregate.op {
+            AggregateOp::LimitRatio => hash_offsets(&series),
             _ => Vec::new(),
         };
+        // An instant query shows them in order of rank.
         let mut order = Vec::new();
         for (step, param) in params.iter().copied().enumerate() {
             order.clear();
@@ -52,13 +50,7 @@ impl Eval<'_> {
                         let limit = param.max(0.0) as usize;
                         order.extend(present.take(limit));
                     }
-                    _ => {
-                        let ratio = param.clamp(-1.0, 1.0);
-                        order.extend(present.filter(|m| match ratio >= 0.0 {
-                            true => offsets[*m] < ratio,
-                            false => offsets[*m] >= 1.0 + ratio,
-                        }));
-                    }
+                    _ => order.extend(present.filter(|m| is_in_ratio(offsets[*m], param))),
                 }
             }
             for member in &order {
@@ -66,7 +58,6 @@ impl Eval<'_> {
                 kept[*member].set(step, point);
             }
         }
-        // An instant query shows them in order of rank.
         let emit: Vec<usize> = if grid.count == 1 {
             order
         } else {
@@ -143,6 +134,23 @@ impl Eval<'_> {
             }
         }
         order.extend(heap.into_order());
+    }
+}
+
+/// For each series a number in `0..=1` that depends on its labels alone.
+fn hash_offsets(series: &[Series]) -> Vec<f64> {
+    series
+        .iter()
+        .map(|series| labels_hash(&series.labels) as f64 / u64::MAX as f64)
+        .collect()
+}
+
+/// Whether `limit_ratio` selects a series; a negative ratio selects the complement of `1 + ratio`.
+fn is_in_ratio(offset: f64, ratio: f64) -> bool {
+    let ratio = ratio.clamp(-1.0, 1.0);
+    match ratio >= 0.0 {
+        true => offset < ratio,
+        false => offset >= 1.0 + ratio,
     }
 }
 
