@@ -42,7 +42,37 @@ pub(super) fn check(text: &str) -> Result<(), TemplateError> {
         return Ok(());
     }
     let nodes = read(text, DELIMITERS)?;
-    check_names(&nodes)
+    let mut variables = VARIABLES.map(str::to_owned).to_vec();
+    declared(&nodes, &mut variables);
+    check_names(&nodes, &variables)
+}
+
+/// What every template is given beside its root.
+const VARIABLES: [&str; 5] = ["", "labels", "externalLabels", "externalURL", "value"];
+
+/// Adds the names of all variables that a template declares, wherever.
+fn declared(nodes: &[Node], names: &mut Vec<String>) {
+    for node in nodes {
+        match node {
+            Node::Text(_) | Node::Emit(_) => {}
+            Node::Set(name, _) => names.push(name.clone()),
+            Node::If(_, body, otherwise) => {
+                declared(body, names);
+                declared(otherwise, names);
+            }
+            Node::With(name, _, body, otherwise) => {
+                names.extend(name.clone());
+                declared(body, names);
+                declared(otherwise, names);
+            }
+            Node::Range(range) => {
+                names.extend(range.key.clone());
+                names.extend(range.value.clone());
+                declared(&range.body, names);
+                declared(&range.otherwise, names);
+            }
+        }
+    }
 }
 
 /// Fills in a text. A template that fails says so in the result, as in Prometheus: an alert is told all the same.
@@ -378,33 +408,36 @@ const FUNCTIONS: [&str; 45] = [
     "toDuration",
 ];
 
-fn check_names(nodes: &[Node]) -> Outcome<()> {
+fn check_names(nodes: &[Node], variables: &[String]) -> Outcome<()> {
     for node in nodes {
         match node {
             Node::Text(_) => {}
-            Node::Emit(pipeline) | Node::Set(_, pipeline) => check_pipeline(pipeline)?,
+            Node::Emit(pipeline) | Node::Set(_, pipeline) => check_pipeline(pipeline, variables)?,
             Node::If(pipeline, body, otherwise) | Node::With(_, pipeline, body, otherwise) => {
-                check_pipeline(pipeline)?;
-                check_names(body)?;
-                check_names(otherwise)?;
+                check_pipeline(pipeline, variables)?;
+                check_names(body, variables)?;
+                check_names(otherwise, variables)?;
             }
             Node::Range(range) => {
-                check_pipeline(&range.over)?;
-                check_names(&range.body)?;
-                check_names(&range.otherwise)?;
+                check_pipeline(&range.over, variables)?;
+                check_names(&range.body, variables)?;
+                check_names(&range.otherwise, variables)?;
             }
         }
     }
     Ok(())
 }
 
-fn check_pipeline(pipeline: &Pipeline) -> Outcome<()> {
+fn check_pipeline(pipeline: &Pipeline, variables: &[String]) -> Outcome<()> {
     for operand in pipeline.commands.iter().flatten() {
         match operand {
             Operand::Function(name, at) if !FUNCTIONS.contains(&name.as_str()) => {
                 return Err(TemplateError::new(*at, format!("no function {name}")));
             }
-            Operand::Inner(inner) => check_pipeline(inner)?,
+            Operand::Variable(name, _, at) if !variables.contains(name) => {
+                return Err(TemplateError::new(*at, format!("no variable ${name}")));
+            }
+            Operand::Inner(inner) => check_pipeline(inner, variables)?,
             _ => {}
         }
     }
@@ -881,6 +914,7 @@ mod tests {
         for text in [
             "{{ $value",
             "{{ nosuch 1 }}",
+            "{{ $label.x }}",
             "{{ if }}{{ end }}",
             "{{ end }}",
         ] {
