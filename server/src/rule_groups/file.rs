@@ -145,12 +145,27 @@ pub fn read_file(path: &Path, features: &Features, report: &mut Report) -> RuleF
         )),
         Err(error) => Err(error.to_string()),
     };
-    match text.map(|text| yaml::parse(&text)) {
-        Ok(Ok(tree)) => file.groups = groups(&tree, &name, features, report),
-        Ok(Err(problem)) => report.errors.push(problem),
+    match text {
+        Ok(text) => file.groups = read_text(&text, &name, features, report),
         Err(why) => report.error(1, why),
     }
     file
+}
+
+/// Reads the text of a file of this name. What is wrong in it is reported with its lines.
+pub fn read_text(
+    text: &str,
+    file: &str,
+    features: &Features,
+    report: &mut Report,
+) -> Vec<GroupSpec> {
+    match yaml::parse(text) {
+        Ok(tree) => groups(&tree, file, features, report),
+        Err(problem) => {
+            report.errors.push(problem);
+            Vec::new()
+        }
+    }
 }
 
 fn groups(tree: &Node, file: &str, features: &Features, report: &mut Report) -> Vec<GroupSpec> {
@@ -367,10 +382,9 @@ fn text(entry: &Entry, report: &mut Report) -> String {
 mod tests {
     use super::*;
 
-    fn read_text(text: &str) -> (Vec<GroupSpec>, Vec<String>) {
+    fn told(text: &str) -> (Vec<GroupSpec>, Vec<String>) {
         let mut report = Report::default();
-        let tree = yaml::parse(text).expect("YAML");
-        let groups = groups(&tree, "f", &Features::default(), &mut report);
+        let groups = read_text(text, "f", &Features::default(), &mut report);
         let errors = report.errors.iter().map(ToString::to_string).collect();
         (groups, errors)
     }
@@ -394,7 +408,7 @@ groups:
     keep_firing_for: 2m
     annotations: {summary: "{{ $labels.job }} is down"}
 "#;
-        let (groups, errors) = read_text(text);
+        let (groups, errors) = told(text);
         assert!(errors.is_empty(), "{errors:?}");
         let group = &groups[0];
         assert_eq!(
@@ -464,7 +478,7 @@ groups:
                 "no function nosuch",
             ),
         ] {
-            let (_, errors) = read_text(&text);
+            let (_, errors) = told(&text);
             assert!(
                 errors.iter().any(|error| error.contains(says)),
                 "{text}: {errors:?}"

@@ -16,7 +16,7 @@ mod runner;
 mod template;
 mod unit_test;
 
-pub use file::{GroupSpec, RuleFile, RuleKindSpec, RuleSpec, load, read_file};
+pub use file::{GroupSpec, RuleFile, RuleKindSpec, RuleSpec, load, read_file, read_text};
 pub use group::{Environment, Group, RuleStore};
 pub use runner::{RuleOptions, Runner};
 pub use unit_test::{TestReport, run as run_unit_tests};
