@@ -5,13 +5,15 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use stillwell_engine::promql::Features;
 use stillwell_engine::{Engine, Format, Limits, TargetSpec};
 
 use super::{fail, lint, secure, value};
 use crate::cluster::{Cluster, Owner, api_service_name};
-use crate::config::{self, Discovery};
+use crate::config::{self, Discovery, Report};
 use crate::discovery::static_targets;
-use crate::serve::{app, signals};
+use crate::rule_groups::{self, RuleFile};
+use crate::serve::app;
 
 /// A page that must not parse.
 const EXIT_BAD_PAGE: u8 = 1;
@@ -35,6 +37,11 @@ pub(super) fn command() -> Command {
                 .arg(secure::service_flag()),
         )
         .subcommand(
+            Command::new("rules")
+                .about("Reads rule files; errors with lines; exit 1 on an error")
+                .arg(Arg::new("FILE").required(true).action(ArgAction::Append)),
+        )
+        .subcommand(
             Command::new("metrics")
                 .about("Reads a page from standard input; exit 0 if it parses, 1 if not")
                 .arg(
@@ -54,6 +61,7 @@ pub(super) fn command() -> Command {
 pub(super) fn run(matches: &ArgMatches) -> ExitCode {
     match matches.subcommand() {
         Some(("config", matches)) => check_config(matches),
+        Some(("rules", matches)) => check_rules(matches),
         Some(("metrics", matches)) => check_metrics(matches),
         _ => unreachable!("a subcommand is required"),
     }
@@ -66,9 +74,13 @@ fn check_config(matches: &ArgMatches) -> ExitCode {
         Ok(text) => text,
         Err(error) => return fail(format!("{file}: {error}")),
     };
-    let (loaded, mut report) = config::load_with_files(&text, app::folder(Path::new(file)));
+    let base = app::folder(Path::new(file));
+    let (loaded, mut report) = app::read(&text, base, &Features::all());
+    let rules = loaded
+        .as_ref()
+        .map_or(0, |loaded| rule_count(&loaded.rule_files));
+    let loaded = loaded.map(|loaded| loaded.config);
     if let Some(config) = &loaded {
-        report.errors.extend(signals::check(&config.signals));
         report.warnings.extend(lint::offline(config));
         if let Some(url) = matches.get_one::<String>("live") {
             match lint::live(config, url) {
@@ -97,7 +109,7 @@ fn check_config(matches: &ArgMatches) -> ExitCode {
                 print!("{table}");
             }
             println!(
-                "{file}: valid: {} jobs, {targets} targets, {} signals",
+                "{file}: valid: {} jobs, {targets} targets, {} signals, {rules} rules",
                 config.jobs.len(),
                 config.signals.len()
             );
@@ -179,6 +191,34 @@ fn owners(config: &config::Config, matches: &ArgMatches) -> Result<Vec<String>, 
         .enable_all()
         .build();
     runtime.map_err(|error| error.to_string())?.block_on(asking)
+}
+
+#[expect(clippy::print_stdout, reason = "the report is the command's output")]
+fn check_rules(matches: &ArgMatches) -> ExitCode {
+    let mut failed = false;
+    for path in matches.get_many::<String>("FILE").into_iter().flatten() {
+        let mut report = Report::default();
+        let file = rule_groups::read_file(Path::new(path), &Features::all(), &mut report);
+        for problem in &report.errors {
+            println!("{path}:{}: error: {}", problem.line, problem.message);
+        }
+        for problem in &report.warnings {
+            println!("{path}:{}: warning: {}", problem.line, problem.message);
+        }
+        if report.errors.is_empty() {
+            println!("{path}: valid: {} rules", rule_count(&[file]));
+        }
+        failed |= !report.errors.is_empty();
+    }
+    match failed {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    }
+}
+
+fn rule_count(files: &[RuleFile]) -> usize {
+    let groups = files.iter().flat_map(|file| &file.groups);
+    groups.map(|group| group.rules.len()).sum()
 }
 
 #[expect(clippy::print_stdout, reason = "the report is the command's output")]

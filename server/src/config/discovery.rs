@@ -562,7 +562,7 @@ fn text(entry: &Entry, report: &mut Report) -> String {
 }
 
 /// A mapping of label names to values.
-pub(super) fn labels(entry: &Entry, report: &mut Report) -> Labels {
+pub(crate) fn labels(entry: &Entry, report: &mut Report) -> Labels {
     let mut builder = LabelsBuilder::default();
     for label in report.entries(&entry.value, &entry.key) {
         let value = report.text(&label.value, &label.key).unwrap_or("");

@@ -13,7 +13,7 @@ mod nearest;
 mod protocols;
 mod relabel;
 mod report;
-mod schema;
+pub(crate) mod schema;
 mod scrape;
 mod scrape_files;
 mod secret;
@@ -32,6 +32,7 @@ use stillwell_engine::signal::Names;
 use crate::rules::{self, Rule};
 use schema::{Key, Shape, decode, read, unused};
 
+pub(crate) use discovery::labels as label_map;
 pub use discovery::{
     Discovery, DnsDiscovery, DnsRecord, FileDiscovery, HttpDiscovery, KubernetesDiscovery,
     KubernetesRole, KubernetesSelector, StaticGroup,
@@ -154,12 +155,6 @@ static TOP: &[Key<Config>] = &[
     read("rule_files", |entry, config, report| {
         config.rule_files = report.texts(entry);
         config.rule_files_line = entry.line;
-        if !config.rule_files.is_empty() {
-            report.warn(
-                entry.line,
-                "rule_files has no effect yet: rules are not evaluated",
-            );
-        }
     }),
     read("signals", |entry, config, report| {
         for item in report.items(entry) {

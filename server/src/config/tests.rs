@@ -117,7 +117,6 @@ fn what_prometheus_knows_and_we_do_not_do_is_a_warning_with_line_and_consequence
             "queries are not logged",
         ),
         ("remote_write: [{url: x}]\n", 1, "nothing is sent on"),
-        ("rule_files: [a.yml]\n", 1, "rules are not evaluated"),
         (
             "monitors: {}\n",
             1,

@@ -300,14 +300,14 @@ impl Task {
         let hash = phase_hash(&format!("{}{}{}", key.0, key.1, target.url));
         let now_ms = self.shared.clock.now().ms();
         let slot = self.schedule.add(now_ms, target.interval_ms, hash);
-        let (_, stage) = self.shared.writer.lock().add_target(target.spec());
+        let (id, stage) = self.shared.writer.lock().add_target(target.spec());
         let identity = self.access.get(&key.0);
         let access = Access {
             identity: identity.map_or_else(Identity::anonymous, |(_, known)| Arc::clone(known)),
             resolver: self.resolver.clone(),
         };
         let client = Client::new(target.fetch_options(), access);
-        let state = Arc::new(TargetState::new(target));
+        let state = Arc::new(TargetState::new(target, Some(id)));
         let stop = Arc::new(Notify::new());
         let (ticks, receiver) = mpsc::channel(1);
         let worker = Worker {
