@@ -154,12 +154,12 @@ pub(super) fn crash_loop(look: Assessment<'_>, scope: &Scope, policy: &Policy) -
     ))
 }
 
-/// S6e: a gateway that counts restarted before this signal ever had a number, so short a time ago that a replica of ours
+/// S6e: a gateway that counts restarted before this signal knew what was true, so short a time ago that a replica of ours
 /// which ran before may hold the number of before. What its page shows may be less than what the other one tells.
 pub(super) fn restarted_unseen(
     look: Assessment<'_>,
     scope: &Scope,
-    first_measured_ms: Option<i64>,
+    known_since_ms: Option<i64>,
     grace_ms: i64,
 ) -> Option<String> {
     let is_unseen = |target: &TargetFacts| {
@@ -171,7 +171,7 @@ pub(super) fn restarted_unseen(
         let told_ms = started_ms
             .saturating_add(grace_ms)
             .saturating_add(GATEWAY_START_MS_MAX);
-        look.now_ms < seen_ms.min(told_ms) && first_measured_ms.is_none_or(|ms| ms >= since_ms)
+        look.now_ms < seen_ms.min(told_ms) && known_since_ms.is_none_or(|ms| ms >= since_ms)
     };
     let mut counting = scope
         .counting

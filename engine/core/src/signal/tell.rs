@@ -91,7 +91,7 @@ impl Signal {
             let is_demand = self.query.kind == Kind::Demand;
             is_demand.then(|| {
                 let grace_ms = self.policy.restart_grace_ms;
-                grace::restarted_unseen(look, &self.scope, self.first_measured_ms, grace_ms)
+                grace::restarted_unseen(look, &self.scope, self.known_since_ms, grace_ms)
             })?
         };
         let Some(why) = crash_loop.or_else(unseen) else {

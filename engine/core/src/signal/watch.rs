@@ -186,7 +186,7 @@ impl Room {
             pages: 0,
             empty_parts: Vec::new(),
             measured: None,
-            first_measured_ms: None,
+            known_since_ms: None,
             numbers: Vec::new(),
             grace: None,
             transitions: VecDeque::new(),

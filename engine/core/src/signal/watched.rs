@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 
 use super::assessment::Assessment;
 use super::facts::{ChangeKind, Facts};
-use super::grace::{Grace, Measured};
+use super::grace::{self, Grace, Measured};
 use super::judge::{self, Verdict};
 use super::names::Names;
 use super::ordinary::{Evaluated, Outcome};
@@ -45,8 +45,8 @@ pub(crate) struct Signal {
     pub(super) empty_parts: Vec<usize>,
     /// The newest evaluation at which everything was fresh.
     pub(super) measured: Option<Measured>,
-    /// The first one.
-    pub(super) first_measured_ms: Option<i64>,
+    /// The first one at which it was also known what was true before the processes that answered (S6e).
+    pub(super) known_since_ms: Option<i64>,
     /// Per group, the last result that was a number, for `nan: last`.
     pub(super) numbers: Vec<(Labels, f64)>,
     pub(super) grace: Option<Grace>,
@@ -188,7 +188,11 @@ impl Signal {
                     None => self.numbers.push((labels.clone(), *value)),
                 }
             }
-            self.first_measured_ms.get_or_insert(at_ms);
+            if self.known_since_ms.is_none() {
+                let grace_ms = self.policy.restart_grace_ms;
+                let unseen = grace::restarted_unseen(look, &self.scope, None, grace_ms);
+                self.known_since_ms = unseen.is_none().then_some(at_ms);
+            }
             let measured = self.measured.get_or_insert_with(Default::default);
             measured.0 = at_ms;
             measured.1.clone_from(values);
