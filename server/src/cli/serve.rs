@@ -279,6 +279,8 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
             .or_else(|_| size_bytes(text))
             .map_err(|error| format!("--storage.memory.max: {error}"))?,
     };
+    // One limit for both: what queries may hold is not the store's.
+    let query_bytes_max = memory::query_share(memory_bytes_max);
     let listen = matches
         .get_many::<String>("web.listen-address")
         .into_iter()
@@ -290,6 +292,7 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
             query_concurrency_max: usize::try_from(number("query.max-concurrency")?)
                 .unwrap_or(usize::MAX)
                 .clamp(1, 1024),
+            query_bytes_max,
             retention: text("storage.retention.time").to_owned(),
             remote_write: matches.get_flag("web.enable-remote-write-receiver"),
             external_url: text_of_all(matches, "web.external-url").to_owned(),
@@ -314,7 +317,7 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
             }),
         },
         limits: Limits {
-            memory_bytes_max,
+            memory_bytes_max: memory_bytes_max - query_bytes_max,
             retention_ms: retention_ms as i64,
         },
         level: match text("log.level") {

@@ -103,7 +103,9 @@ impl Writer {
         self.reported(&mut store, target, at);
         drop(store);
         let mut room = self.room.write();
-        room.failed(&self.store, target, at, error);
+        let others = room.failed(&self.store, target, at, error);
+        drop(room);
+        self.refresh(&others);
         Ok(())
     }
 

@@ -50,8 +50,10 @@ impl Eval<'_> {
             until_ms: last_ms,
             projection: need,
             last_only: one_time,
+            memory: None,
+            stop: None,
         };
-        let selection = self.view.select(&request)?;
+        let selection = self.select(request)?;
         let lookback_ms = self.options.lookback_ms;
         let mut samples = Samples::default();
         let mut column = Column::default();
@@ -120,8 +122,10 @@ impl Eval<'_> {
             until_ms: last_ms,
             projection: need,
             last_only: false,
+            memory: None,
+            stop: None,
         };
-        let selection = self.view.select(&request)?;
+        let selection = self.select(request)?;
         let mut samples = Samples::default();
         let mut column = Column::default();
         for index in 0..selection.len() {
