@@ -198,7 +198,10 @@ scrape_configs:
     *cluster.pods.lock() = vec![pod("one", &first), pod("two", &second)];
     // By a list or, where the watch goes on from its place, by an event.
     eventually("both pods again", || async {
-        cluster.events.send(event("ADDED", pod("two", &second))).ok();
+        cluster
+            .events
+            .send(event("ADDED", pod("two", &second)))
+            .ok();
         names(app).len() == 2
     })
     .await;

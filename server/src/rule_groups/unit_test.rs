@@ -649,7 +649,11 @@ tests:
                 "rule_files: ['none*.yml']",
                 "got:[]",
             ),
-            ("  interval: 1m", "  intervall: 1m", "did you mean interval?"),
+            (
+                "  interval: 1m",
+                "  intervall: 1m",
+                "did you mean interval?",
+            ),
         ] {
             let report = report(&TESTS.replacen(from, to, 1));
             let all = report.failures.join("\n");
