@@ -1,6 +1,6 @@
 //! Where queries run: threads of their own, so many at a time, each with a deadline.
 //!
-//! The threads are tokio's blocking pool of the faces' runtime; scraping has another runtime, so no query delays it.
+//! The threads are tokio's blocking pool of the APIs' runtime; scraping has another runtime, so no query delays it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -9,14 +9,14 @@ use std::time::Duration;
 use stillwell_engine::promql::{QueryError, Stop};
 use tokio::sync::Semaphore;
 
-use crate::parsed::Parsed;
+use crate::query_cache::QueryCache;
 
 /// Runs queries.
 pub struct QueryPool {
     slots: Arc<Semaphore>,
     timeout_ms: u64,
     /// Queries that were read before.
-    pub parsed: Parsed,
+    pub cache: QueryCache,
 }
 
 impl QueryPool {
@@ -25,7 +25,7 @@ impl QueryPool {
         QueryPool {
             slots: Arc::new(Semaphore::new(concurrency_max.max(1))),
             timeout_ms,
-            parsed: Parsed::default(),
+            cache: QueryCache::default(),
         }
     }
 

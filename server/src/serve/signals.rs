@@ -1,4 +1,4 @@
-//! `signals:` of the configuration, kept by the engine, under the names by which the faces ask for them.
+//! `signals:` of the configuration, kept by the engine, under the names by which the APIs ask for them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use stillwell_engine::promql::QueryError;
 use stillwell_engine::signal::{SignalId, State};
 use stillwell_engine::{Engine, Limits, Reader, Timestamp};
 
-use super::asked::Asked;
+use super::adhoc_signals::AdhocSignals;
 use super::{objects, rules};
 use crate::config::{Config, Problem, SignalSpec};
 use crate::rules::Rule;
@@ -23,7 +23,7 @@ pub struct Watched {
     rules: Vec<Arc<Rule>>,
     reader: Reader,
     /// Both are carried from one configuration to the next.
-    asked: Arc<Asked>,
+    asked: Arc<AdhocSignals>,
     last_reads: Arc<Mutex<HashMap<SignalId, (Timestamp, String)>>>,
 }
 

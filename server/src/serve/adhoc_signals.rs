@@ -13,7 +13,7 @@ const QUERIES_MAX: usize = 500;
 
 /// The queries asked about.
 #[derive(Default)]
-pub(super) struct Asked(Mutex<Vec<Entry>>);
+pub(super) struct AdhocSignals(Mutex<Vec<Entry>>);
 
 /// One of them.
 #[derive(Clone)]
@@ -23,7 +23,7 @@ pub(super) struct Entry {
     pub(super) last: Timestamp,
 }
 
-impl Asked {
+impl AdhocSignals {
     /// The standing signal of a query.
     pub(super) fn signal(
         &self,
@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn a_query_stands_while_it_is_asked_about() {
         let (_writer, reader) = Engine::new(Limits::default());
-        let asked = Asked::default();
+        let asked = AdhocSignals::default();
         let at = Timestamp::from_ms;
         let first = asked.signal(&reader, "sum(x)", at(0)).expect("valid");
         assert_eq!(asked.signal(&reader, "sum(x)", at(1000)), Ok(first));
