@@ -231,34 +231,15 @@ fn standing(criterion: &mut Criterion) {
     }
     for series in [1_000usize, 10_000] {
         let mut world = Many::new(counters(series, false), 70);
-        for query in [
-            (
-                "sum_by_rate_1m",
-                "sum by (model_name) (rate(many_total[1m]))",
-                16,
-            ),
-            (
-                "sum_by_max_1m",
-                "sum by (model_name) (max_over_time(many_total[1m]))",
-                16,
-            ),
-            (
-                "sum_by_avg_1m",
-                "sum by (model_name) (avg_over_time(many_total[1m]))",
-                16,
-            ),
-            (
-                "sum_by_stddev_1m",
-                "sum by (model_name) (stddev_over_time(many_total[1m]))",
-                16,
-            ),
-            (
-                "sum_by_deriv_1m",
-                "sum by (model_name) (deriv(many_total[1m]))",
-                16,
-            ),
+        for (name, function) in [
+            ("sum_by_rate_1m", "rate"),
+            ("sum_by_max_1m", "max_over_time"),
+            ("sum_by_avg_1m", "avg_over_time"),
+            ("sum_by_stddev_1m", "stddev_over_time"),
+            ("sum_by_deriv_1m", "deriv"),
         ] {
-            one(&mut group, &mut world, series, query);
+            let query = format!("sum by (model_name) ({function}(many_total[1m]))");
+            one(&mut group, &mut world, series, (name, &query, 16));
         }
         let mut world = Many::new(histograms(series), 70);
         for query in [

@@ -4,9 +4,6 @@
 //!
 //! `cargo bench -p stillwell-benches --bench scrape`
 
-#[path = "../../engine/tests/common/counting.rs"]
-mod counting;
-
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
@@ -16,6 +13,7 @@ use stillwell_engine::signal::Policy;
 use stillwell_engine::{
     Engine, Format, Limits, Retain, ScrapeFacts, Stage, TargetSpec, Timestamp, Writer,
 };
+use stillwell_testing::counting;
 
 #[global_allocator]
 static ALLOCATOR: counting::Counting = counting::Counting;

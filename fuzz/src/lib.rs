@@ -32,7 +32,7 @@ pub const TARGETS: [(&str, Target); 11] = [
     ("web_config", web_config::run),
 ];
 
-/// Runs every seed of `fuzz/seeds/NAME` through a target; answers how many there were.
+/// Runs every seed of a target through it; answers how many there were.
 pub fn run_seeds(name: &str, target: Target) -> usize {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("seeds")

@@ -29,7 +29,7 @@ pub(super) async fn instant_answer(host: &dyn Host, form: &Form) -> Result<Answe
     let at = params::time(form, "time", host.now())?;
     let call = Call::read(host, form)?;
     // Handing a query to another thread and back costs more than most that scalers ask.
-    if let Some(answer) = call.brief(host, at) {
+    if let Some(answer) = call.instant_if_cheap(host, at) {
         return Ok(answer);
     }
     call.run(host, move |query, view, options| {
@@ -166,11 +166,12 @@ impl Call {
     }
 
     /// The answer where it is little work.
-    fn brief(&self, host: &dyn Host, at: Timestamp) -> Option<Answer> {
+    fn instant_if_cheap(&self, host: &dyn Host, at: Timestamp) -> Option<Answer> {
         let options = self.options(&host.query_settings(), None);
         // A fault of ours must not end the connection: the pool turns it into an answer.
-        let brief = AssertUnwindSafe(|| host.reader().brief(&self.query, at, &options));
-        catch_unwind(brief).ok().flatten()
+        let instant_if_cheap =
+            AssertUnwindSafe(|| host.reader().instant_if_cheap(&self.query, at, &options));
+        catch_unwind(instant_if_cheap).ok().flatten()
     }
 
     async fn run(

@@ -22,7 +22,7 @@ use stillwell_benches::answers::{Verdict, compare};
 use stillwell_benches::contender::{Client, Contender, Kind};
 use stillwell_benches::remote_write;
 use stillwell_benches::version_differences;
-use stillwell_engine::promql::differential::{Case, When, case, dataset};
+use stillwell_testing::differential::{Case, When, case, dataset};
 
 /// Samples of a series.
 const SAMPLES: usize = 240;

@@ -26,7 +26,7 @@ use stillwell_benches::answers::{Verdict, compare};
 use stillwell_benches::contender::{Client, Contender, Kind};
 use stillwell_benches::remote_write;
 use stillwell_engine::labels;
-use stillwell_engine::promql::differential::Dice;
+use stillwell_testing::differential::Dice;
 
 const QUERIES: [&str; 6] = [
     "sum by (model_name) (rate(wait_bucket[1m]))",

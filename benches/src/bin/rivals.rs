@@ -336,8 +336,8 @@ fn slope(options: &Options, small: &Load, figures: &mut [Figures]) -> std::io::R
     Ok(())
 }
 
-fn table(options: &Options, samples: usize, figures: &[Figures]) -> String {
-    let mut out = String::new();
+/// The command line, the machine and the day.
+fn machine() -> String {
     // Where a binary lay on this machine says nothing to a reader elsewhere.
     let name = |argument: String| argument.rsplit('/').next().unwrap_or_default().to_owned();
     let arguments: Vec<String> = std::env::args().skip(1).map(name).collect();
@@ -352,11 +352,15 @@ fn table(options: &Options, samples: usize, figures: &[Figures]) -> String {
     let today = today.map_or(String::new(), |output| {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     });
-    let _ = writeln!(
-        out,
-        "`rivals {}`, {cores} cores, {model}, {today}\n",
+    format!(
+        "`rivals {}`, {cores} cores, {model}, {today}",
         arguments.join(" ")
-    ); // a String takes everything
+    )
+}
+
+fn table(options: &Options, samples: usize, figures: &[Figures]) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "{}\n", machine()); // a String takes everything
     let _ = writeln!(
         out,
         "{} targets x {} samples at 1 s, {}% moving, {} s; one target at 100 ms\n",

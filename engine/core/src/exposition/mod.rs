@@ -1,0 +1,29 @@
+//! Pages in the Prometheus text format: parsing them, and comparing each with the target's previous page.
+//!
+//! Most lines of a page repeat from scrape to scrape, so a page is compared with a template of the previous one and
+//! only what differs is parsed.
+//!
+//! * `stage`: [`Stage`], what is remembered of a target between two pages, and [`Staged`], a parsed page that the
+//!   writer can commit.
+//! * `template`: the previous page, front-coded.
+//! * `page`: the comparison, which yields changed values, new lines and removed series.
+//! * `line`, `number`: the full parser, for lines that the template does not contain.
+//! * `mapper`: from the labels on a page to the labels of a series.
+//! * `retain_filter`, `skip_run`: which lines are skipped unparsed when a target keeps only what signals need.
+
+mod line;
+mod mapper;
+mod number;
+mod page;
+mod retain_filter;
+mod skip_run;
+mod stage;
+mod template;
+
+pub(crate) use mapper::Mapper;
+pub(crate) use page::{ExplicitSample, Metadata};
+pub(crate) use stage::Placement;
+
+pub use crate::metadata::{FamilyMetadata, FamilyType};
+pub use page::PageError;
+pub use stage::{Format, Stage, Staged};

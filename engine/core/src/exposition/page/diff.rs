@@ -1,0 +1,116 @@
+//! The difference between a page and the template. It is reused from page to page, so a page no larger than earlier
+//! ones allocates nothing.
+
+use std::ops::Range;
+
+use crate::ids::SeriesId;
+use crate::labels::Labels;
+
+use super::super::template::Place;
+use crate::metadata::FamilyType;
+
+/// A sample whose value has another text than in the template.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Change {
+    pub(crate) place: Place,
+    /// Where the row's text begins in its chunk.
+    pub(crate) text_at: u32,
+    pub(crate) value_at: u32,
+    pub(crate) value_len: u32,
+    /// `None`: relabelling drops the sample, or its series belongs to another line.
+    pub(crate) series: Option<SeriesId>,
+    pub(crate) bits: u64,
+}
+
+/// A sample with an explicit timestamp. It is passed to the store at every scrape, changed or not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ExplicitSample {
+    pub(crate) series: SeriesId,
+    pub(crate) time_ms: Option<i64>,
+    pub(crate) bits: u64,
+}
+
+/// One step of the edit that turns the template into the page.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum EditOp {
+    /// Rows of the old template.
+    Keep(Place, Place),
+    /// Entry of `PageDiff::new_lines`.
+    New(u32),
+}
+
+/// A line that the template does not contain.
+#[derive(Debug)]
+pub(crate) struct NewLine {
+    pub(crate) key: Range<usize>,
+    pub(crate) value: Range<usize>,
+    pub(crate) kind: NewKind,
+}
+
+/// The kind of a new line.
+#[derive(Debug)]
+pub(crate) enum NewKind {
+    /// A run of skipped lines.
+    Skipped(FamilyType),
+    Comment,
+    Type(FamilyType),
+    Sample {
+        labels: Option<Labels>,
+        bits: u64,
+        time_ms: Option<i64>,
+    },
+}
+
+/// A HELP or TYPE line: the family, and its help text or type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Metadata {
+    Help(String, String),
+    Type(String, FamilyType),
+}
+
+/// The difference between a page and the template. Reused from page to page.
+#[derive(Default)]
+pub(crate) struct PageDiff {
+    pub(crate) changes: Vec<Change>,
+    pub(crate) explicit: Vec<ExplicitSample>,
+    /// Empty when no line was added, removed or moved.
+    pub(crate) edits: Vec<EditOp>,
+    pub(crate) new_lines: Vec<NewLine>,
+    /// Series of template rows that are not on the page.
+    pub(crate) removed: Vec<SeriesId>,
+    pub(crate) metadata: Vec<Metadata>,
+    /// Sample lines on the page.
+    pub(crate) samples: u64,
+    /// Samples dropped by relabelling or not kept.
+    pub(crate) dropped: u64,
+    /// Lines skipped by the filter.
+    pub(crate) skipped: u64,
+    /// Labels of new samples that are not kept but whose values are remembered.
+    pub(crate) learned: Vec<Labels>,
+    /// Scratch.
+    pub(super) key: Vec<u8>,
+}
+
+impl PageDiff {
+    pub(super) fn clear(&mut self) {
+        self.changes.clear();
+        self.explicit.clear();
+        self.edits.clear();
+        self.new_lines.clear();
+        self.removed.clear();
+        self.metadata.clear();
+        self.learned.clear();
+        self.samples = 0;
+        self.dropped = 0;
+        self.skipped = 0;
+    }
+
+    /// Bytes held between pages.
+    pub(crate) fn bytes(&self) -> usize {
+        self.changes.capacity() * size_of::<Change>()
+            + self.explicit.capacity() * size_of::<ExplicitSample>()
+            + self.edits.capacity() * size_of::<EditOp>()
+            + self.new_lines.capacity() * size_of::<NewLine>()
+            + self.removed.capacity() * size_of::<SeriesId>()
+    }
+}

@@ -1,0 +1,71 @@
+//! The embeddable engine of Stillwell: pages of metrics in, PromQL and scaling signals out.
+//!
+//! It stores the samples of scraped pages, evaluates PromQL over them as Prometheus does, and keeps *signals* up to
+//! date: queries whose result is reported as a value, as a held value with its age, or as unknown with the reason.
+//! Unknown never turns into a number; the rules are in `src/signal/RULES.md`.
+//!
+//! The engine does no I/O, reads no clock, starts no thread and knows no async runtime. Pages and times are
+//! arguments:
+//!
+//! ```
+//! use stillwell_engine::labels::Labels;
+//! use stillwell_engine::signal::{Policy, State};
+//! use stillwell_engine::{Engine, Format, Limits, ScrapeFacts, TargetSpec, Timestamp};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (mut writer, reader) = Engine::new(Limits::default());
+//! let (_, mut stage) = writer.add_target(TargetSpec {
+//!     labels: Labels::from_pairs([("job", "epp"), ("instance", "10.0.0.7:9090")]),
+//!     interval_ms: 1_000,
+//!     ..TargetSpec::default()
+//! });
+//! let queue = writer.watch("sum(queue_size)", Policy::default())?;
+//!
+//! // One scrape: parse the page on any thread, then commit it.
+//! let page = b"# TYPE queue_size gauge\nqueue_size{pool=\"a\"} 3\nqueue_size{pool=\"b\"} 4\n";
+//! let now = Timestamp::from_ms(1_800_000_000_000);
+//! let staged = stage.parse(page, Format::Text)?;
+//! writer.commit(staged, now, ScrapeFacts { duration_s: 0.002 })?;
+//!
+//! let reading = reader.signal(queue, now, &[]).expect("the signal is registered");
+//! assert!(matches!(reading.state, State::Value));
+//! assert_eq!(reading.elements[0].value, 7.0);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `examples/embed.rs` is longer: a restart, an outage, and any PromQL beside signals.
+//!
+//! * [`Writer`] changes the engine, [`Reader`] reads it, [`Stage`] parses the pages of one target.
+//! * [`promql`]: the query language (crate `stillwell-promql`), over this store or one of your own.
+//! * [`labels`], [`histogram`], [`time`], [`number_text`]: the data model (crate `stillwell-model`).
+//! * [`signal`]: policies, readings, metric names. [`limits`]: every limit with its reason.
+
+#![forbid(unsafe_code)]
+
+pub mod exposition;
+pub mod limits;
+mod reader;
+mod scrape;
+pub mod signal;
+mod store;
+mod waits;
+mod writer;
+
+use stillwell_model::{ids, metadata};
+
+pub use stillwell_model::{histogram, labels, number_text, time};
+pub use stillwell_promql as promql;
+
+pub use exposition::{Format, PageError, Stage, Staged};
+pub use ids::{SeriesId, TargetId};
+pub use limits::Limits;
+pub use reader::{Reader, Stats};
+pub use scrape::{Retain, TargetSpec};
+pub use store::{Bytes, PlainView};
+pub use time::Timestamp;
+pub use waits::Durations;
+pub use writer::{
+    AppendError, Appended, AppendedSeries, CommitError, Committed, Engine, Refusal, Refused,
+    ScrapeFacts, Writer,
+};

@@ -1,0 +1,140 @@
+//! Every limit and budget of the engine, each with its reason. Relations between them are asserted at compile time.
+
+/// Bytes of the longest line of a page. A label value from a client header may be long; a megabyte is an attack.
+pub const LINE_BYTES_MAX: usize = 1 << 20;
+
+/// Labels of one series on a page. Prometheus has no default limit; Kubernetes objects rarely pass 60.
+pub const LABELS_PER_SERIES_MAX: usize = 512;
+
+/// Series that a reader handles per lock hold: well under 100 us of walking their blocks, so that a commit, which takes
+/// some 30 us, takes no more than twice its time whatever queries run (bench: `commit_wait`; 256 were 500 us).
+pub const READ_BATCH_SERIES: usize = 32;
+
+/// Rows that a reader looks at per lock hold, where it reads one label of each: some 100 us.
+pub const READ_BATCH_ROWS: u32 = 2_048;
+
+/// Bytes of history that a reader copies per lock hold, for the same reason.
+pub const READ_BATCH_BYTES: usize = 16 << 10;
+
+/// Candidates per selector of a query that [`crate::Reader::instant_if_cheap`] answers: 300 us of copying and evaluating.
+pub const CHEAP_QUERY_SERIES_MAX: usize = 1_024;
+
+/// Bytes of history per selector of such a query: the changes of 1,024 series in 30 s.
+pub const CHEAP_QUERY_HISTORY_BYTES_MAX: usize = 32 << 10;
+
+/// Samples that such a query may hold at once: windows of unchanged values take no bytes, but are read sample by sample.
+pub const CHEAP_QUERY_SAMPLES_MAX: u64 = 40_000;
+
+/// Selectors of such a query; each may use all of the above.
+pub const CHEAP_QUERY_SELECTORS_MAX: usize = 4;
+
+/// Bytes of its text: work beside selectors is at most proportional to that.
+pub const CHEAP_QUERY_TEXT_BYTES_MAX: usize = 2_000;
+
+/// Series that the writer adds or changes per lock hold, so that a first page of 200,000 series does not block readers
+/// for its whole length.
+pub const WRITE_BATCH_SERIES: usize = 4096;
+
+/// Scrapes of one target that the clock may hold, whatever the retention: a day at 10 ms.
+pub const CLOCK_ENTRIES_MAX: usize = 24 * 3600 * 100;
+
+/// Rows of one template chunk after a split: an edit rewrites one chunk (about 20 kB), not the page.
+pub const CHUNK_ROWS: usize = 256;
+
+/// Template rows that are searched for a line before the line counts as new.
+pub const RESYNC_ROWS: usize = 64;
+
+/// Default memory limit of the engine, in bytes.
+pub const MEMORY_BYTES_DEFAULT: u64 = 1 << 30;
+
+/// Default retention.
+pub const RETENTION_MS_DEFAULT: i64 = 3_600_000;
+
+/// How far back an instant selector looks (Prometheus' `--query.lookback-delta`).
+pub const LOOKBACK_MS_DEFAULT: i64 = 300_000;
+
+/// How far in the future an explicit timestamp may be: 10 minutes, as for remote write in Prometheus.
+pub const FUTURE_MS_MAX: i64 = 600_000;
+
+/// The limits that an embedder sets.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes for everything held. At the limit the oldest history is dropped, never the newest value of a series; new
+    /// series that do not fit even then are refused.
+    pub memory_bytes_max: u64,
+    /// Samples older than this are dropped, in milliseconds.
+    pub retention_ms: i64,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            memory_bytes_max: MEMORY_BYTES_DEFAULT,
+            retention_ms: RETENTION_MS_DEFAULT,
+        }
+    }
+}
+
+const _: () = assert!(WINDOW_BYTES_MAX as u64 <= MEMORY_BYTES_DEFAULT / 4);
+const _: () = assert!(READ_BATCH_SERIES <= WRITE_BATCH_SERIES);
+const _: () = assert!(RETENTION_MS_DEFAULT > LOOKBACK_MS_DEFAULT);
+const _: () = assert!(RESYNC_ROWS < CHUNK_ROWS);
+
+/// The shortest default hold time: two seconds cover a slow scrape at any interval (rule S5).
+pub const HOLD_MS_MIN: i64 = 2_000;
+
+/// Default restart grace (rule S6b).
+pub const RESTART_GRACE_MS_DEFAULT: i64 = 60_000;
+
+/// After a start, no signal waits longer than this for the first scrape of a target (rules S6f, S9d).
+pub const FIRST_SCRAPE_WAIT_MS_MAX: i64 = 10_000;
+
+/// Label values remembered without expiry per group of targets, to prove that a selector's value exists. Client headers
+/// can create values without bound; beyond this number the label index, which expires with retention, is used.
+pub const REMEMBERED_VALUES_MAX: usize = 65_536;
+
+/// Gaps between good scrapes remembered per target; older ones count as one.
+pub const GAPS_MAX: usize = 64;
+
+/// State changes kept per signal, to explain later why it scaled.
+pub const TRANSITIONS_MAX: usize = 32;
+
+/// Signals at the same time: configured ones, those of `/guarded` queries (500), and those of KEDA triggers (1,000).
+pub const SIGNALS_MAX: usize = 4_000;
+
+/// Contributing series that an explanation lists; further ones are only counted.
+pub const EXPLAINED_SERIES_MAX: usize = 200;
+
+/// Metric names remembered without expiry per group of targets, and per target with `retain: signals`. A page can
+/// contain any number; a gateway has about 150.
+pub const REMEMBERED_METRICS_MAX: usize = 16_384;
+
+/// Label names remembered per metric that signals read, and target.
+pub const SHOWN_LABELS_MAX: usize = 128;
+
+/// How long a gateway may take from the start of its process to its first page. A process that was younger than a
+/// restart grace, and this, when its page was first seen may have restarted in front of a replica of ours that knows
+/// what was before (S6e).
+pub const GATEWAY_START_MS_MAX: i64 = 15_000;
+
+/// Pools remembered per target. A gateway serves one.
+pub const POOLS_PER_TARGET_MAX: usize = 1_024;
+
+/// Label names whose values are remembered because some query fixed them to a value.
+pub const REMEMBERED_LABELS_MAX: usize = 1_024;
+
+/// Bytes of the windows of all compiled signals together: 10,000 series over 5 minutes at 1 s take 25 MB. Beyond it a
+/// signal is evaluated from history. At most a quarter of the memory limit.
+pub const WINDOW_BYTES_MAX: usize = 128 << 20;
+
+/// Elements that a compiled signal yields. A query with more is evaluated only when it is read.
+pub const STANDING_ELEMENTS_MAX: usize = 16_384;
+
+/// Operations of one compiled signal; a larger query is evaluated from its plan.
+pub const STANDING_OPS_MAX: usize = 512;
+
+/// Nesting depth up to which a query is compiled: the compiler recurses.
+pub const STANDING_DEPTH_MAX: usize = 128;
+
+/// Longest scrape interval with which freshness is computed.
+pub const INTERVAL_MS_MAX: i64 = 7 * 24 * 3_600_000;

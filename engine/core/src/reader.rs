@@ -1,0 +1,409 @@
+//! The read side of the engine: signals, PromQL views, series and label queries, metadata, statistics.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use crate::labels::{Labels, Matcher};
+use crate::limits::{
+    CHEAP_QUERY_HISTORY_BYTES_MAX, CHEAP_QUERY_SAMPLES_MAX, CHEAP_QUERY_SELECTORS_MAX,
+    CHEAP_QUERY_SERIES_MAX, CHEAP_QUERY_TEXT_BYTES_MAX, EXPLAINED_SERIES_MAX, LOOKBACK_MS_DEFAULT,
+};
+use crate::metadata::FamilyMetadata;
+use crate::promql::plan::ExprKind;
+use crate::promql::select::{Projection, Samples, SelectRequest, View, is_stale};
+use crate::promql::{Answer, EvalOptions, Query, QueryError};
+use crate::signal::{
+    Evaluated, Explanation, Names, Policy, Reading, Room, SignalId, SignalView, Transition,
+    evaluate, watch,
+};
+use crate::store::{Bytes, PlainView, ReadBudget, Store, for_each_match};
+use crate::time::Timestamp;
+
+/// Reads the store and the signals. Cheap to clone; any number of readers work on any threads.
+#[derive(Clone)]
+pub struct Reader {
+    store: Arc<RwLock<Store>>,
+    room: Arc<RwLock<Room>>,
+    memory_bytes_max: u64,
+}
+
+/// How much the engine holds, and what was dropped for the memory limit.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stats {
+    /// Series, including absent ones that still have history.
+    pub series: usize,
+    /// Bytes by part.
+    pub bytes: Bytes,
+    /// Bytes of the targets' templates.
+    pub template_bytes: usize,
+    /// The memory limit.
+    pub memory_bytes_max: u64,
+    /// Bytes of the windows of compiled signals.
+    pub window_bytes: usize,
+    /// Blocks of history dropped for the memory limit.
+    pub blocks_dropped_for_memory: u64,
+    /// The newest time of which history was dropped for the memory limit, in milliseconds.
+    pub history_dropped_until_ms: Option<i64>,
+    /// Time of the oldest scrape held, in milliseconds.
+    pub oldest_ms: Option<i64>,
+}
+
+impl Reader {
+    pub(crate) fn new(
+        store: Arc<RwLock<Store>>,
+        room: Arc<RwLock<Room>>,
+        memory_bytes_max: u64,
+    ) -> Reader {
+        Reader {
+            store,
+            room,
+            memory_bytes_max,
+        }
+    }
+
+    /// Registers a signal, like [`crate::Writer::watch`].
+    pub fn watch(&self, query: &str, policy: Policy) -> Result<SignalId, QueryError> {
+        watch(&self.room, &self.store, query, policy)
+    }
+
+    /// Replaces the policy of a signal. What is known of its targets stays; its state follows the new policy at once.
+    pub fn set_policy(&self, signal: SignalId, policy: Policy) {
+        self.room.write().set_policy(signal, policy);
+    }
+
+    /// Sets what users configured about metric names, in addition to the built-in table (rules S4, S7).
+    pub fn set_names(&self, names: Names) {
+        self.room.write().set_names(names);
+    }
+
+    /// Removes a signal.
+    pub fn unwatch(&self, signal: SignalId) {
+        self.room.write().unwatch(signal);
+    }
+
+    /// The reading of a signal at `now`. `pins` restricts the result to groups with these label values (empty: all
+    /// groups). `None`: there is no such signal.
+    pub fn signal(
+        &self,
+        signal: SignalId,
+        now: Timestamp,
+        pins: &[(String, String)],
+    ) -> Option<Reading> {
+        self.refresh(signal);
+        let room = self.room.read();
+        let reading = room.read(signal, now, pins);
+        let pins_new_label = room.facts.needs.pins_new_label(pins);
+        drop(room);
+        if pins_new_label {
+            let mut room = self.room.write();
+            let Room { facts, names, .. } = &mut *room;
+            facts.needs.ask(pins, names);
+        }
+        reading
+    }
+
+    /// The labels that every selector of a signal's query fixes to the same value. They describe the result, although an
+    /// aggregated result does not carry them.
+    pub fn pinned(&self, signal: SignalId) -> Vec<(String, String)> {
+        let room = self.room.read();
+        let selectors = room.signal(signal).map(|signal| &signal.query.selectors);
+        let Some([first, rest @ ..]) = selectors.map(Vec::as_slice) else {
+            return Vec::new();
+        };
+        let everywhere = |pin: &&(String, String)| {
+            rest.iter().all(|selector| selector.pins.contains(pin))
+                // `{a="1",a="2"}` fits nothing, and is about nothing.
+                && first.pins.iter().filter(|(label, _)| *label == pin.0).count() == 1
+        };
+        first.pins.iter().filter(everywhere).cloned().collect()
+    }
+
+    /// For each signal the number of committed pages of its targets. While it is unchanged, only time can change the
+    /// reading. `None`: there is no such signal.
+    pub fn pages(&self, signals: impl IntoIterator<Item = SignalId>) -> Vec<Option<u64>> {
+        let room = self.room.read();
+        let pages = |id| room.signal(id).map(|signal| signal.pages);
+        signals.into_iter().map(pages).collect()
+    }
+
+    /// The last state changes of a signal, oldest first.
+    pub fn transitions(&self, signal: SignalId) -> Vec<Transition> {
+        let room = self.room.read();
+        room.signal(signal)
+            .map(|signal| signal.transitions.iter().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// Explains the reading of a signal: the state of its targets and the series that contribute.
+    pub fn explain(&self, id: SignalId, now: Timestamp) -> Option<Explanation> {
+        let (view, selectors, mut explanation) = {
+            let room = self.room.read();
+            let signal = room.signal(id)?;
+            let at_ms = room.newest_good_ms(signal).unwrap_or(now.ms());
+            let store = Arc::clone(&self.store);
+            let view = SignalView::new(
+                store,
+                &room.facts,
+                &room.names,
+                &signal.hidden(&room.facts, at_ms),
+                at_ms,
+            );
+            (
+                view,
+                signal.query.matchers(),
+                room.explain(signal, now.ms()),
+            )
+        };
+        let mut scratch = Samples::default();
+        for matchers in selectors {
+            let request = SelectRequest {
+                matchers: &matchers,
+                after_ms: now.ms().saturating_sub(LOOKBACK_MS_DEFAULT),
+                until_ms: now.ms(),
+                projection: Projection::All,
+                last_only: true,
+            };
+            let Ok(selection) = view.select(&request) else {
+                continue;
+            };
+            for index in 0..selection.len() {
+                let Some(last) = selection
+                    .last(index, &mut scratch)
+                    .filter(|last| !is_stale(last.value))
+                else {
+                    continue;
+                };
+                explanation.series_count += 1;
+                if explanation.series.len() < EXPLAINED_SERIES_MAX {
+                    let time = Timestamp::from_ms(last.time_ms);
+                    explanation
+                        .series
+                        .push((selection.labels(index).clone(), last.value, time));
+                }
+            }
+        }
+        Some(explanation)
+    }
+
+    /// For the test that holds the two together: what a signal's standing program made of the newest page (`None` where
+    /// it has none, or it gave way), and what ordinary evaluation makes of it now.
+    #[doc(hidden)]
+    pub fn both_ways(&self, id: SignalId) -> Option<(Option<Evaluated>, Evaluated)> {
+        let room = self.room.read();
+        let signal = room.signal(id)?;
+        let at_ms = signal.at_ms.or_else(|| room.newest_good_ms(signal))?;
+        let hidden = signal.hidden(&room.facts, at_ms);
+        let store = Arc::clone(&self.store);
+        let view = SignalView::new(store, &room.facts, &room.names, &hidden, at_ms);
+        let at = Timestamp::from_ms(at_ms);
+        let ordinary = evaluate(&signal.query, &view, at, &signal.policy.options());
+        Some((signal.by_program(), ordinary))
+    }
+
+    /// Evaluates a signal that is outdated. The query runs without holding a lock.
+    fn refresh(&self, id: SignalId) {
+        let work = {
+            let room = self.room.read();
+            let Some(signal) = room.signal(id).filter(|signal| signal.outdated) else {
+                return;
+            };
+            let Some(at_ms) = room.newest_good_ms(signal) else {
+                return;
+            };
+            let store = Arc::clone(&self.store);
+            let view = SignalView::new(
+                store,
+                &room.facts,
+                &room.names,
+                &signal.hidden(&room.facts, at_ms),
+                at_ms,
+            );
+            (
+                signal.query.clone(),
+                view,
+                at_ms,
+                signal.serial,
+                signal.pages,
+                signal.policy.options(),
+            )
+        };
+        let (query, view, at_ms, serial, pages, options) = work;
+        let at = Timestamp::from_ms(at_ms);
+        let result = evaluate(&query, &view, at, &options);
+        let mut room = self.room.write();
+        let Room {
+            facts,
+            names,
+            signals,
+            ..
+        } = &mut *room;
+        let signal = signals.get_mut(id.index()).and_then(Option::as_mut);
+        // Meanwhile the id may belong to another signal, or a newer page may have been evaluated.
+        let Some(signal) = signal.filter(|signal| {
+            signal.serial == serial && signal.at_ms.is_none_or(|have_ms| have_ms <= at_ms)
+        }) else {
+            return;
+        };
+        signal.take(result, facts, names, at_ms);
+        signal.outdated = signal.pages != pages;
+    }
+
+    /// A view of the store as Prometheus would show it, for PromQL.
+    pub fn plain(&self) -> PlainView {
+        PlainView::new(Arc::clone(&self.store), None)
+    }
+
+    /// Answers an instant query if that takes little work, about 300 us at most, for threads that must not block.
+    /// `None`: it may take more, or it failed; evaluate it on a thread that may block, which also yields the error.
+    pub fn instant_if_cheap(
+        &self,
+        query: &Query,
+        at: Timestamp,
+        options: &EvalOptions<'_>,
+    ) -> Option<Answer> {
+        if !is_cheap(query) {
+            return None;
+        }
+        let budget = ReadBudget {
+            series_max: CHEAP_QUERY_SERIES_MAX,
+            bytes_max: CHEAP_QUERY_HISTORY_BYTES_MAX,
+        };
+        let view = PlainView::new(Arc::clone(&self.store), Some(budget));
+        let options = EvalOptions {
+            samples_max: options.samples_max.min(CHEAP_QUERY_SAMPLES_MAX),
+            ..*options
+        };
+        query.instant(&view, at, &options).ok()
+    }
+
+    /// Series that match any of the selectors and have samples in `start..=end`, sorted; at most `limit` (0: all).
+    pub fn series(
+        &self,
+        selectors: &[Vec<Matcher>],
+        start: Timestamp,
+        end: Timestamp,
+        limit: usize,
+    ) -> Vec<Labels> {
+        let mut found = BTreeSet::new();
+        self.visit(selectors, start, end, |labels| {
+            found.insert(labels);
+        });
+        let limit = if limit == 0 { usize::MAX } else { limit };
+        found.into_iter().take(limit).collect()
+    }
+
+    /// The label names of such series (of all series, without selectors), sorted.
+    pub fn label_names(
+        &self,
+        selectors: &[Vec<Matcher>],
+        start: Timestamp,
+        end: Timestamp,
+        limit: usize,
+    ) -> Vec<String> {
+        let mut found = BTreeSet::new();
+        self.visit(selectors, start, end, |labels| {
+            for (name, _) in labels.iter() {
+                if !found.contains(name) {
+                    found.insert(name.to_owned());
+                }
+            }
+        });
+        let limit = if limit == 0 { usize::MAX } else { limit };
+        found.into_iter().take(limit).collect()
+    }
+
+    /// The values of one label of such series, sorted.
+    pub fn label_values(
+        &self,
+        name: &str,
+        selectors: &[Vec<Matcher>],
+        start: Timestamp,
+        end: Timestamp,
+        limit: usize,
+    ) -> Vec<String> {
+        let mut found = BTreeSet::new();
+        self.visit(selectors, start, end, |labels| {
+            if let Some(value) = labels.get(name)
+                && !found.contains(value)
+            {
+                found.insert(value.to_owned());
+            }
+        });
+        let limit = if limit == 0 { usize::MAX } else { limit };
+        found.into_iter().take(limit).collect()
+    }
+
+    fn visit(
+        &self,
+        selectors: &[Vec<Matcher>],
+        start: Timestamp,
+        end: Timestamp,
+        mut visit: impl FnMut(Labels),
+    ) {
+        let every = [Vec::new()];
+        let selectors = if selectors.is_empty() {
+            &every[..]
+        } else {
+            selectors
+        };
+        for selector in selectors {
+            for_each_match(&self.store, selector, |store, id| {
+                if store.has_samples(id, start.ms(), end.ms()) {
+                    visit(store.series.labels(id));
+                }
+                0
+            });
+        }
+    }
+
+    /// Type and help text by family, with each variant that some target exposes, sorted by family.
+    pub fn metadata(&self) -> BTreeMap<String, Vec<FamilyMetadata>> {
+        let store = self.store.read();
+        let mut families: BTreeMap<String, Vec<FamilyMetadata>> = BTreeMap::new();
+        for (family, metadata) in store.metadata.values().flatten() {
+            let variants = families.entry(family.to_string()).or_default();
+            if !variants.contains(metadata) {
+                variants.push(metadata.clone());
+            }
+        }
+        families
+    }
+
+    /// Type and help of the families of one target, sorted by family.
+    pub fn target_metadata(&self, target: crate::TargetId) -> Vec<(String, FamilyMetadata)> {
+        let store = self.store.read();
+        let families = store.metadata.get(&target).into_iter().flatten();
+        families
+            .map(|(family, metadata)| (family.to_string(), metadata.clone()))
+            .collect()
+    }
+
+    /// How much the engine holds.
+    pub fn stats(&self) -> Stats {
+        let window_bytes = self.room.read().window_bytes;
+        let store = self.store.read();
+        Stats {
+            window_bytes,
+            series: store.series.len(),
+            bytes: store.bytes(),
+            template_bytes: store.stage_bytes,
+            memory_bytes_max: self.memory_bytes_max,
+            blocks_dropped_for_memory: store.dropped.blocks_for_memory,
+            history_dropped_until_ms: store.dropped.history_until_ms,
+            oldest_ms: store.oldest_ms(),
+        }
+    }
+}
+
+/// Whether an instant evaluation does little beside reading its selectors. A subquery may evaluate any number of times.
+fn is_cheap(query: &Query) -> bool {
+    let mut has_subquery = false;
+    query
+        .plan()
+        .walk(&mut |expr| has_subquery |= matches!(expr.kind, ExprKind::Subquery(_)));
+    !has_subquery
+        && query.text().len() <= CHEAP_QUERY_TEXT_BYTES_MAX
+        && query.selectors().count() <= CHEAP_QUERY_SELECTORS_MAX
+}

@@ -1,0 +1,49 @@
+//! What pages, signals and the writer share about scrapes: what a target is, how much of its page is kept,
+//! and the metrics about a scrape.
+
+use crate::labels::{Labels, RelabelRule};
+
+/// Which samples of a target's pages are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Retain {
+    /// All of them.
+    #[default]
+    All,
+    /// Those that signals need. Other lines are skipped: counted, but neither stored nor validated.
+    Signals,
+}
+
+/// How the samples of one target become series: the part of a scrape configuration that the engine applies.
+#[derive(Clone, Debug, Default)]
+pub struct TargetSpec {
+    /// Labels of the target (`job`, `instance` and others), added to every series.
+    pub labels: Labels,
+    /// Which label wins when a sample and the target have the same label name. True: the sample's. False: the
+    /// target's, and the sample's label is renamed to `exported_<name>`.
+    pub honor_labels: bool,
+    /// Whether timestamps on the page are used. False: every sample gets the time of its scrape.
+    pub honor_timestamps: bool,
+    /// Relabelling rules applied to every sample, in order.
+    pub metric_relabel: Vec<RelabelRule>,
+    /// Samples per scrape after relabelling; a scrape with more fails. 0: no limit.
+    pub sample_limit: u64,
+    /// Labels per sample; a scrape with more on any sample fails. 0: no limit.
+    pub label_limit: usize,
+    /// Bytes of a label name. 0: no limit.
+    pub label_name_bytes_max: usize,
+    /// Bytes of a label value. 0: no limit.
+    pub label_value_bytes_max: usize,
+    /// Scrape interval in milliseconds.
+    pub interval_ms: u64,
+    /// Whether all samples are kept or only those that signals need.
+    pub retain: Retain,
+}
+
+/// The metrics about a scrape, as Prometheus writes them (scrape/scrape.go `report`).
+pub(crate) const REPORT: [&str; 5] = [
+    "up",
+    "scrape_duration_seconds",
+    "scrape_samples_scraped",
+    "scrape_samples_post_metric_relabeling",
+    "scrape_series_added",
+];

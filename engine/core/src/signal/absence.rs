@@ -1,0 +1,334 @@
+//! S4: whether an empty result means 0.
+//!
+//! A series that is not there measures 0 only if the gateway would show it were it more. That takes a page that shows
+//! the family or what goes with it, and a family that has the labels by which the query selects: a label that no series
+//! of it ever has selects nothing, whatever the queue holds. What labels a family has is known for gateways by the
+//! names table, for everything else by what the target's process has shown.
+
+use crate::labels::Matcher;
+
+use super::assessment::{Assessment, describe, seconds};
+use super::facts::TargetFacts;
+use super::judge::{never_seen, nobody_counts};
+use super::names::{REQUEST_LABELS, expected_name};
+use super::policy::{Absent, Policy};
+use super::query::{Kind, Selector, SignalQuery};
+use super::scope::{self, Scope};
+
+/// Whether an empty result means 0. `Err` names what is not proven.
+pub(crate) fn prove(
+    look: Assessment<'_>,
+    scope: &Scope,
+    query: &SignalQuery,
+    policy: &Policy,
+    at_ms: i64,
+) -> Result<(), String> {
+    if policy.absent == Absent::Unknown {
+        return Err(
+            "the result is empty, and `absent: unknown` says that this is never 0".to_owned(),
+        );
+    }
+    if let Some(why) = never_seen(look, scope, query) {
+        return Err(why);
+    }
+    if scope.counting.is_empty() {
+        return Err(nobody_counts(look, scope, query));
+    }
+    windows_covered(look, scope, query, policy, at_ms)?;
+    let by_proof = policy.absent == Absent::Auto;
+    if by_proof && query.kind == Kind::Other && query.fallback.is_none() {
+        return Err(
+            "the result is empty, and only of a sum, or of a max of demand, does that mean 0; add \
+                    `or vector(0)` or `absent: zero` if it does here"
+                .to_owned(),
+        );
+    }
+    for selector in &query.selectors {
+        let required = required(selector, look);
+        for target in scope
+            .counting
+            .iter()
+            .filter_map(|&id| look.facts.target(id))
+        {
+            if scope::contradiction(target, look.names, selector, look.pins).is_some() {
+                continue;
+            }
+            if by_proof {
+                witnessed(look, target, selector)?;
+            }
+            for matcher in &required {
+                carried(look, target, selector, matcher.name(), by_proof)?;
+                if by_proof {
+                    pool_told(look, target, selector, matcher)?;
+                }
+            }
+        }
+        if by_proof {
+            values_seen(look, scope, query, selector, &required)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a number that is not empty leaves no target out. A target that has the family without a label by which the
+/// query selects may have any part of it; where the number is 0, so may one whose page does not show the family at all.
+pub(crate) fn complete(
+    look: Assessment<'_>,
+    scope: &Scope,
+    query: &SignalQuery,
+    policy: &Policy,
+    is_zero: bool,
+) -> Result<(), String> {
+    if query.kind == Kind::Other {
+        return Ok(());
+    }
+    let by_proof = is_zero && policy.absent != Absent::Zero;
+    for selector in &query.selectors {
+        let metric = selector.metric.as_deref();
+        let is_known = metric.is_some_and(|metric| look.names.family(metric).is_some());
+        if !is_known && !is_zero {
+            continue;
+        }
+        let required = required(selector, look);
+        for target in scope
+            .counting
+            .iter()
+            .filter_map(|&id| look.facts.target(id))
+        {
+            if scope::contradiction(target, look.names, selector, look.pins).is_some() {
+                continue;
+            }
+            if by_proof {
+                witnessed(look, target, selector)?;
+            }
+            for matcher in &required {
+                carried(look, target, selector, matcher.name(), false)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The conditions that only series with the label meet: the selector's own, and what the caller pins.
+fn required(selector: &Selector, look: Assessment<'_>) -> Vec<Matcher> {
+    let pinned = look
+        .pins
+        .iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(label, value)| Matcher::equal(label, value));
+    selector.required().cloned().chain(pinned).collect()
+}
+
+/// S4a, and the row of S5 for a gate that is off.
+fn witnessed(
+    look: Assessment<'_>,
+    target: &TargetFacts,
+    selector: &Selector,
+) -> Result<(), String> {
+    if scope::is_report(selector) || shows(look, target, selector) {
+        return Ok(());
+    }
+    let what = selector.text();
+    Err(if what.contains("flow_control") {
+        format!(
+            "flow control seems to be off on {}: its page has neither {what} nor anything that goes with it; \
+                 enable the flowControl feature gate",
+            describe(target)
+        )
+    } else {
+        format!(
+            "the page of {} has neither {what} nor anything that proves its absence to mean 0",
+            describe(target)
+        )
+    })
+}
+
+/// Whether the newest good page shows what a selector reads, under any of its names, or a witness of its absence.
+fn shows(look: Assessment<'_>, target: &TargetFacts, selector: &Selector) -> bool {
+    let mut metrics = target.metrics.keys().map(|metric| &**metric);
+    let Some(metric) = &selector.metric else {
+        return metrics.any(|present| selector.name_matchers().all(|one| one.matches(present)));
+    };
+    let has = |name: &str| target.metrics.contains_key(name);
+    let mut equivalents = look.names.equivalents(metric).into_iter();
+    has(metric)
+        || equivalents.any(|(name, _)| has(&name))
+        || metrics.any(look.names.absence_witnesses(metric))
+}
+
+/// S4b: the family has the label on this target. `strictly` also refuses where nobody knows.
+fn carried(
+    look: Assessment<'_>,
+    target: &TargetFacts,
+    selector: &Selector,
+    label: &str,
+    strictly: bool,
+) -> Result<(), String> {
+    if target.constant_label(label).is_some() {
+        return Ok(());
+    }
+    let Some(metric) = &selector.metric else {
+        return match strictly {
+            true => Err(format!(
+                "no single metric is named, so whether it has the label {label} on {} is not known; name the metric",
+                describe(target)
+            )),
+            false => Ok(()),
+        };
+    };
+    match labels_of(look, target, metric) {
+        Labels::Known(labels) if labels.iter().any(|have| have == label) => Ok(()),
+        Labels::Known(labels) => Err(lacks(target, metric, label, &labels)),
+        Labels::NotShown if strictly => Err(format!(
+            "{metric} has not been shown yet by {}, so whether it has the label {label} is not known",
+            describe(target)
+        )),
+        Labels::NotShown => Ok(()),
+    }
+}
+
+fn lacks(target: &TargetFacts, metric: &str, label: &str, labels: &[String]) -> String {
+    let mut has: Vec<&str> = labels.iter().map(String::as_str).collect();
+    has.retain(|label| target.constant_label(label).is_none());
+    has.sort_unstable();
+    let has = match has.as_slice() {
+        [] => "it has no label of its own".to_owned(),
+        has => format!("it has {}", has.join(", ")),
+    };
+    let release = target.release().map(|release| format!(" ({release})"));
+    format!(
+        "{metric} has no label {label} on {}{}; {has}",
+        target.name,
+        release.unwrap_or_default()
+    )
+}
+
+/// What is known of the labels that a metric's series have on a target.
+enum Labels {
+    Known(Vec<String>),
+    NotShown,
+}
+
+fn labels_of(look: Assessment<'_>, target: &TargetFacts, metric: &str) -> Labels {
+    let Some((family, asked, suffix)) = look.names.family(metric) else {
+        return match target.shown_labels(metric) {
+            Some(shown) => Labels::Known(shown.iter().map(|label| label.to_string()).collect()),
+            None => Labels::NotShown,
+        };
+    };
+    let shown = |name: &super::names::Name| {
+        let labels = target.shown_labels(&format!("{}{suffix}", name.family));
+        labels.map(|labels| labels.iter().map(|label| label.to_string()))
+    };
+    let names = std::iter::once(asked).chain(family.names);
+    let read = names.clone().find(|name| shown(name).is_some());
+    let shows = |metric: &str| target.metrics.contains_key(metric);
+    let read = read.unwrap_or_else(|| expected_name(family, asked, shows));
+    let sure = |name: &super::names::Name| {
+        // A label may be there with an empty value: in every version, or in those that have a witness.
+        let late = if shown(name).is_none() {
+            name.late
+        } else {
+            &[]
+        };
+        let all = name.labels.iter().chain(late);
+        all.map(|label| (*label).to_owned()).collect::<Vec<_>>()
+    };
+    let mut labels: Vec<String> = shown(read)
+        .into_iter()
+        .flatten()
+        .chain(sure(read))
+        .collect();
+    if asked.may_have("inference_pool") && target.certain_pool().is_some() {
+        labels.push("inference_pool".to_owned());
+    }
+    // Under the name that was asked for, labels that only the other name has do not exist.
+    labels.retain(|label| {
+        read.family == asked.family || !read.may_have(label) || asked.may_have(label)
+    });
+    labels.sort_unstable();
+    labels.dedup();
+    Labels::Known(labels)
+}
+
+/// S4b for pools: the process that answers now has to have said which one it serves.
+fn pool_told(
+    look: Assessment<'_>,
+    target: &TargetFacts,
+    selector: &Selector,
+    matcher: &Matcher,
+) -> Result<(), String> {
+    let label = matcher.name();
+    let of_pool =
+        scope::is_pool_pin(look.names, selector, label) && target.constant_label(label).is_none();
+    if !of_pool || target.pools.iter().any(|pool| matcher.matches(pool)) {
+        return Ok(());
+    }
+    Err(match target.pools.is_empty() {
+        true => format!(
+            "{} has not said yet which pool it serves, so {matcher} may still come",
+            describe(target)
+        ),
+        false => format!("no pool that {} serves fits {matcher}", describe(target)),
+    })
+}
+
+/// S4b: every value that the query selects was seen in the group, so that it is no slip of the pen.
+fn values_seen(
+    look: Assessment<'_>,
+    scope: &Scope,
+    query: &SignalQuery,
+    selector: &Selector,
+    required: &[Matcher],
+) -> Result<(), String> {
+    for matcher in required {
+        let label = matcher.name();
+        let waived = query.fallback.is_some() && REQUEST_LABELS.contains(&label);
+        if waived || scope::is_pool_pin(look.names, selector, label) {
+            continue; // pools are judged by target
+        }
+        let mut groups = scope
+            .groups
+            .iter()
+            .filter_map(|group| look.facts.groups.get(group));
+        if !groups.any(|group| group.has_seen(matcher)) {
+            return Err(format!(
+                "no series ever had {matcher}; if that is not a typo but has had no traffic yet, `absent: zero` says \
+                 so"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// S4c, and for other queries after a start (S6b, S6f).
+pub(crate) fn windows_covered(
+    look: Assessment<'_>,
+    scope: &Scope,
+    query: &SignalQuery,
+    policy: &Policy,
+    at_ms: i64,
+) -> Result<(), String> {
+    let window_ms = query.window_ms();
+    if window_ms == 0 {
+        return Ok(());
+    }
+    let counting = scope.counting.iter();
+    for target in counting.filter_map(|&id| look.facts.target(id)) {
+        let until_ms = target.last_good_ms.unwrap_or(at_ms).min(at_ms);
+        let from_ms = until_ms.saturating_sub(window_ms);
+        if !target.covers(from_ms, until_ms, policy.hold_ms(target.interval_ms)) {
+            return Err(match query.has_open_window() {
+                true => "the query looks back to a time that is not known beforehand (`@`), which no window covers; \
+                         write a range or an offset"
+                    .to_owned(),
+                false => format!(
+                    "the window of {} is not covered yet: {} has gaps in it, or was first seen inside it",
+                    seconds(window_ms),
+                    describe(target)
+                ),
+            });
+        }
+    }
+    Ok(())
+}

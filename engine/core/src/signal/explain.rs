@@ -1,0 +1,101 @@
+//! The answer to "why did it scale": what a signal is made of, for people.
+
+use crate::labels::Labels;
+use crate::time::Timestamp;
+
+use super::assessment::describe;
+use super::lint::foreign_labels;
+use super::query::Kind;
+use super::room::Room;
+use super::watched::Signal;
+
+/// A signal, taken apart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation {
+    /// Its query.
+    pub query: String,
+    /// What kind of query it is, and what follows.
+    pub kind: &'static str,
+    /// When it was last evaluated.
+    pub evaluated: Option<Timestamp>,
+    /// The numbers of the newest evaluation. In a grace, or with a reason to be unknown, they are not what is told.
+    pub measured: Vec<(Labels, f64)>,
+    /// What is left out of the signal, or likely wrong about it, though it has a number.
+    pub warnings: Vec<String>,
+    /// The targets in its scope.
+    pub targets: Vec<TargetState>,
+    /// Contributing series with their newest value and its time; at most `EXPLAINED_SERIES_MAX`.
+    pub series: Vec<(Labels, f64, Timestamp)>,
+    /// How many there are in all.
+    pub series_count: usize,
+}
+
+/// A target as a signal sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetState {
+    /// Its labels.
+    pub labels: Labels,
+    /// False where it stands by.
+    pub counts: bool,
+    /// Whether its newest page is new enough.
+    pub fresh: bool,
+    /// When it last gave a good page.
+    pub last_good: Option<Timestamp>,
+    /// Why its newest scrape failed; empty where it did not.
+    pub error: String,
+}
+
+impl Room {
+    /// All but the series.
+    pub(crate) fn explain(&self, signal: &Signal, now_ms: i64) -> Explanation {
+        let counting = signal.scope.counting.iter().map(|id| (id, true));
+        let standby = signal.scope.standby.iter().map(|id| (id, false));
+        let targets = counting.chain(standby).filter_map(|(&id, counts)| {
+            let target = self.facts.target(id)?;
+            Some(TargetState {
+                labels: target.labels.clone(),
+                counts,
+                fresh: target.is_fresh(now_ms),
+                last_good: target.last_good_ms.map(Timestamp::from_ms),
+                error: target.error.clone(),
+            })
+        });
+        Explanation {
+            query: signal.text.clone(),
+            kind: match signal.query.kind {
+                Kind::Demand => "demand: a proven absence is 0, a restart is smoothed over",
+                Kind::Sum => "sum: a proven absence is 0",
+                Kind::Other => "other: never 0 by absence, unknown until its windows are covered",
+            },
+            evaluated: signal.at_ms.map(Timestamp::from_ms),
+            measured: signal.result.clone().unwrap_or_default(),
+            warnings: self.warnings(signal),
+            targets: targets.collect(),
+            series: Vec::new(),
+            series_count: 0,
+        }
+    }
+
+    fn warnings(&self, signal: &Signal) -> Vec<String> {
+        let given_up = signal.scope.given_up.iter();
+        let given_up = given_up.filter_map(|&id| self.facts.target(id));
+        let left_out = given_up
+            .map(|target| {
+                format!(
+                    "{} has never given a good page ({}) and is left out, for other targets give what the query reads; if \
+                     it belongs to this signal, give it a label that the query pins, or list its job under `jobs`",
+                    describe(target),
+                    target.first_error
+                )
+            });
+        let is_of_targets = |label: &str| {
+            let mut counting = signal.scope.counting.iter();
+            counting.any(|&id| {
+                let target = self.facts.target(id);
+                target.is_some_and(|target| target.constant_label(label).is_some())
+            })
+        };
+        let foreign = foreign_labels(&signal.query.query, &self.names, is_of_targets);
+        left_out.chain(foreign).collect()
+    }
+}

@@ -1,0 +1,231 @@
+//! What lines that come and go say of their target and its group: names, pools, leases, values that prove something.
+
+use crate::labels::{Labels, METRIC_NAME};
+use crate::limits::{POOLS_PER_TARGET_MAX, REMEMBERED_LABELS_MAX, SHOWN_LABELS_MAX};
+use crate::store::{SeriesId, TargetId};
+
+use super::super::names::{Class, FAMILIES, INFO, Names, POOL_LABELS, REQUEST_LABELS};
+use super::{Facts, LEADER, START_TIME};
+
+impl Facts {
+    /// Values of this label are remembered from now on. True where they were not so far.
+    pub(crate) fn remember(&mut self, label: &str) -> bool {
+        !is_always_remembered(label)
+            && self.remembered.len() < REMEMBERED_LABELS_MAX
+            && self.remembered.insert(label.to_owned())
+    }
+
+    /// A value that a series of the target has.
+    pub(crate) fn see(&mut self, id: TargetId, label: &str, value: &str) {
+        let Some(facts) = self.targets.get(id.index()).and_then(Option::as_ref) else {
+            return;
+        };
+        let Some(group) = self.groups.get_mut(&facts.group) else {
+            return;
+        };
+        group.see(label, value);
+    }
+
+    /// A series that the page before did not have.
+    pub(crate) fn series_came(
+        &mut self,
+        id: TargetId,
+        series: SeriesId,
+        labels: &Labels,
+        names: &Names,
+    ) {
+        let Some(metric) = labels.metric_name() else {
+            return;
+        };
+        self.note_structure(metric);
+        let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
+            return;
+        };
+        let Some(group) = self.groups.get_mut(&facts.group) else {
+            return;
+        };
+        self.epoch += u64::from(group.expose(metric));
+        self.epoch += u64::from(facts.may_replace && facts.note_replaced(labels));
+        match facts.metrics.get_mut(metric) {
+            Some(count) => *count += 1,
+            None => {
+                facts.metrics.insert(metric.into(), 1);
+            }
+        }
+        if INFO.contains(&metric) {
+            let build_ref = labels.get("build_ref").unwrap_or_default();
+            build_ref.clone_into(&mut facts.build_ref);
+        }
+        match metric {
+            START_TIME => facts.start_series = Some(series),
+            LEADER => {
+                let lease = labels.get("name").unwrap_or("").to_owned();
+                facts.leases.retain(|(name, _, _)| *name != lease);
+                facts.leases.push((lease, series, false));
+                self.epoch += 1;
+            }
+            _ => {}
+        }
+        self.learn_values(id, metric, labels, names);
+        self.learn_labels(id, metric, labels.iter().map(|(name, _)| name));
+    }
+
+    /// Another process answers for the target: what the one before was taken to be for as long as it ran is forgotten.
+    /// Whoever calls this goes on to [`Facts::learn_again`] with every series of the page.
+    pub(crate) fn forget_process(&mut self, id: TargetId) {
+        let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
+            return;
+        };
+        facts.shown_labels.clear();
+        facts.pools.clear();
+        self.epoch += 1;
+        self.note_structure_of_all();
+    }
+
+    /// Whether a series says something that [`Facts::forget_process`] made forgotten.
+    pub(crate) fn is_worth_learning_again(
+        &self,
+        metric: &str,
+        has_label: impl Fn(&str) -> bool,
+    ) -> bool {
+        self.watched.contains_key(metric) || POOL_LABELS.iter().any(|label| has_label(label))
+    }
+
+    /// A series of the page that the present process has shown, as another one did before it.
+    pub(crate) fn learn_again(&mut self, id: TargetId, labels: &Labels, names: &Names) {
+        if let Some(metric) = labels.metric_name() {
+            self.learn_values(id, metric, labels, names);
+            self.learn_labels(id, metric, labels.iter().map(|(name, _)| name));
+        }
+    }
+
+    /// Label names that a metric has on the target's pages, if some signal reads it.
+    pub(crate) fn learn_labels<'l>(
+        &mut self,
+        id: TargetId,
+        metric: &str,
+        labels: impl Iterator<Item = &'l str>,
+    ) {
+        if !self.watched.contains_key(metric) {
+            return;
+        }
+        let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
+            return;
+        };
+        let shown = match facts.shown_labels.get_mut(metric) {
+            Some(shown) => shown,
+            None => facts.shown_labels.entry(metric.into()).or_default(),
+        };
+        for label in labels.filter(|label| *label != METRIC_NAME) {
+            if !shown.contains(label) && shown.len() < SHOWN_LABELS_MAX {
+                shown.insert(label.into());
+            }
+        }
+    }
+
+    /// A series that the page no longer has.
+    pub(crate) fn series_went(&mut self, id: TargetId, series: SeriesId, metric: &str) {
+        self.note_structure(metric);
+        let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
+            return;
+        };
+        if let Some(count) = facts.metrics.get_mut(metric) {
+            *count -= 1;
+            if *count == 0 {
+                facts.metrics.remove(metric);
+            }
+        }
+        if facts.start_series == Some(series) {
+            facts.start_series = None;
+        }
+        let leases = facts.leases.len();
+        facts
+            .leases
+            .retain(|(_, lease_series, _)| *lease_series != series);
+        // Who stood by for it, or because of it, may count now.
+        self.epoch += u64::from(facts.leases.len() != leases);
+    }
+
+    /// A series that the page has and that is not kept, beside those of its name that came before.
+    pub(crate) fn learn_from_series(&mut self, id: TargetId, labels: &Labels, names: &Names) {
+        let Some(metric) = labels.metric_name() else {
+            return;
+        };
+        self.name_skipped(id, metric, names);
+        self.learn_values(id, metric, labels, names);
+    }
+
+    /// A metric that the page has and whose series are not kept: its group has exposed it all the same.
+    pub(crate) fn name_skipped(&mut self, id: TargetId, metric: &str, names: &Names) {
+        let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
+            return;
+        };
+        let Some(group) = self.groups.get_mut(&facts.group) else {
+            return;
+        };
+        if !group.expose(metric) {
+            return;
+        }
+        self.epoch += 1;
+        let Some((family, name, "" | "_count")) = names.family(metric) else {
+            return;
+        };
+        let row = FAMILIES.iter().position(|have| std::ptr::eq(have, family));
+        let at = family
+            .names
+            .iter()
+            .position(|have| have.family == name.family);
+        if let (Some(row), Some(at)) = (row, at) {
+            facts.names_seen.add(row, at);
+            self.note_structure_of_all();
+        }
+    }
+
+    /// Values that prove something (S4b), and pools (S3b).
+    fn learn_values(&mut self, id: TargetId, metric: &str, labels: &Labels, names: &Names) {
+        let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
+            return;
+        };
+        let Some(group) = self.groups.get_mut(&facts.group) else {
+            return;
+        };
+        // Looked up only where it matters: a page of 200,000 new series asks this for each.
+        let is_pool_family = || {
+            names
+                .family(metric)
+                .is_some_and(|(family, _, _)| family.class == Class::Pool)
+        };
+        for (label, value) in labels.iter() {
+            if label == METRIC_NAME
+                || !(is_always_remembered(label) || self.remembered.contains(label))
+            {
+                continue;
+            }
+            if label == "inference_pool" || (label == "name" && is_pool_family()) {
+                if !facts.pools.contains(value) && facts.pools.len() < POOLS_PER_TARGET_MAX {
+                    facts.pools.insert(value.to_owned());
+                    self.epoch += 1;
+                }
+                for alias in POOL_LABELS {
+                    group.see(alias, value);
+                }
+            } else {
+                group.see(label, value);
+            }
+        }
+    }
+
+    /// The page's structure is known again: which name of each family it has.
+    pub(crate) fn settle_names(&mut self, id: TargetId) {
+        let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
+            return;
+        };
+        if facts.names_seen.settle(&facts.metrics) {
+            self.note_structure_of_all();
+        }
+    }
+}
+
+fn is_always_remembered(label: &str) -> bool {
+    POOL_LABELS.contains(&label) || REQUEST_LABELS.contains(&label)
+}

@@ -1,0 +1,238 @@
+//! S6: the time after a change of serving process, in which a sum of demand is held at what was true before.
+//!
+//! A gateway that restarts begins with an empty queue, while its clients are still there and come back within seconds.
+//! So for `restart_grace` after a change a lower number than before is not told. What "before" was is a measurement of
+//! its own age: no number rests on one older than twice the grace, or five times in a crash loop.
+
+use crate::labels::Labels;
+
+use super::assessment::{Assessment, clock_time, describe};
+use super::facts::{ChangeKind, TargetFacts};
+use super::policy::Policy;
+use super::scope::Scope;
+use crate::limits::GATEWAY_START_MS_MAX;
+
+/// How many graces a run of changes, each within the grace of the one before, extends the first one to at most.
+const EXTENDED_GRACES_MAX: i64 = 2;
+
+/// How many graces old the measurement may be that stands in for a lower number.
+const FLOOR_GRACES_MAX: i64 = 2;
+
+/// Crashes of one target within [`CRASH_LOOP_GRACES`] that make a crash loop.
+const CRASH_LOOP_CRASHES: usize = 3;
+
+/// The length of time, in graces, in which they are counted.
+const CRASH_LOOP_GRACES: i64 = 5;
+
+/// The time after a change of process.
+#[derive(Debug)]
+pub(super) struct Grace {
+    /// When the newest change was noticed.
+    start_ms: i64,
+    /// When the first of those was that followed one another within a grace.
+    first_ms: i64,
+    /// What was measured before, per group: the highest number and the newest.
+    floors: Vec<Floor>,
+    /// Which process changed, and how.
+    pub(super) why: String,
+}
+
+/// A number that was measured before a change.
+#[derive(Clone, Debug)]
+pub(super) struct Floor {
+    pub(super) labels: Labels,
+    value: f64,
+    measured_ms: i64,
+}
+
+/// A measurement as a whole: when, and the number of each group.
+pub(super) type Measured = (i64, Vec<(Labels, f64)>);
+
+impl Grace {
+    /// A change was noticed at `at_ms`; `before` is the grace in which it falls, if any.
+    pub(super) fn start(
+        before: Option<Grace>,
+        measured: Option<&Measured>,
+        change: (&str, &ChangeKind),
+        at_ms: i64,
+        grace_ms: i64,
+    ) -> Grace {
+        let (name, kind) = change;
+        let continued = before.filter(|grace| grace.runs(at_ms, grace_ms));
+        let first_ms = continued.as_ref().map_or(at_ms, |grace| grace.first_ms);
+        let mut floors = continued.map(|grace| grace.floors).unwrap_or_default();
+        let oldest_ms = at_ms.saturating_sub(CRASH_LOOP_GRACES.saturating_mul(grace_ms));
+        floors.retain(|floor| floor.measured_ms > oldest_ms);
+        if let Some((measured_ms, values)) = measured
+            && at_ms - measured_ms < grace_ms
+        {
+            for (labels, value) in values {
+                add_floor(&mut floors, labels, *value, *measured_ms);
+            }
+        }
+        let why = match kind {
+            ChangeKind::Restarted => format!("{name} restarted"),
+            ChangeKind::LeftDiscovery => format!("{name} left discovery"),
+            ChangeKind::LeadershipMoved => format!("leadership moved, as {name} says"),
+        };
+        Grace {
+            start_ms: at_ms,
+            first_ms,
+            floors,
+            why,
+        }
+    }
+
+    /// When the newest change was noticed.
+    pub(super) fn start_ms(&self) -> i64 {
+        self.start_ms
+    }
+
+    /// Whether it still runs.
+    pub(super) fn runs(&self, now_ms: i64, grace_ms: i64) -> bool {
+        now_ms - self.start_ms < grace_ms
+            && now_ms - self.first_ms < EXTENDED_GRACES_MAX.saturating_mul(grace_ms)
+    }
+
+    /// Whether nothing was measured before the change.
+    pub(super) fn has_no_floor(&self) -> bool {
+        self.floors.is_empty()
+    }
+
+    /// What was measured before and may stand in for a lower number now.
+    pub(super) fn floors(
+        &self,
+        now_ms: i64,
+        grace_ms: i64,
+        in_crash_loop: bool,
+    ) -> impl Iterator<Item = (&Labels, f64)> {
+        let graces = match in_crash_loop {
+            true => CRASH_LOOP_GRACES,
+            false => FLOOR_GRACES_MAX,
+        };
+        let oldest_ms = now_ms.saturating_sub(graces.saturating_mul(grace_ms));
+        let young = move |floor: &&Floor| floor.measured_ms > oldest_ms;
+        let floors = self.floors.iter().filter(young);
+        floors.map(|floor| (&floor.labels, floor.value))
+    }
+}
+
+/// Keeps, per group, the highest number and the newest: the one stands in while it is young enough, then the other.
+fn add_floor(floors: &mut Vec<Floor>, labels: &Labels, value: f64, measured_ms: i64) {
+    let of_group = |floor: &Floor| floor.labels == *labels;
+    let highest = floors
+        .iter()
+        .filter(|floor| of_group(floor))
+        .max_by(|a, b| a.value.total_cmp(&b.value))
+        .filter(|floor| floor.value > value)
+        .cloned();
+    floors.retain(|floor| !of_group(floor));
+    floors.extend(highest);
+    floors.push(Floor {
+        labels: labels.clone(),
+        value,
+        measured_ms,
+    });
+}
+
+/// S6d: a target that counts and crashes again and again; the reason is the same for as long as it does.
+pub(super) fn crash_loop(look: Assessment<'_>, scope: &Scope, policy: &Policy) -> Option<String> {
+    let window_ms = CRASH_LOOP_GRACES.saturating_mul(policy.restart_grace_ms);
+    let mut counting = scope
+        .counting
+        .iter()
+        .filter_map(|&id| look.facts.target(id));
+    let looping = counting.find(|target| {
+        let crashes = target.crashes_ms.iter();
+        let recent = crashes.filter(|&&crash_ms| look.now_ms - crash_ms < window_ms);
+        recent.count() >= CRASH_LOOP_CRASHES
+    })?;
+    Some(format!(
+        "crash loop: {} restarted {CRASH_LOOP_CRASHES} times or more within {} s",
+        looping.name,
+        window_ms / 1000
+    ))
+}
+
+/// S6e: a gateway that counts restarted before this signal knew what was true, so short a time ago that a replica of ours
+/// which ran before may hold the number of before. What its page shows may be less than what the other one tells.
+pub(super) fn restarted_unseen(
+    look: Assessment<'_>,
+    scope: &Scope,
+    known_since_ms: Option<i64>,
+    grace_ms: i64,
+) -> Option<String> {
+    let is_unseen = |target: &TargetFacts| {
+        let (Some(started_ms), Some(since_ms)) = (target.started_ms, target.process_since_ms)
+        else {
+            return false;
+        };
+        let seen_ms = since_ms.saturating_add(grace_ms);
+        let told_ms = started_ms
+            .saturating_add(grace_ms)
+            .saturating_add(GATEWAY_START_MS_MAX);
+        look.now_ms < seen_ms.min(told_ms) && known_since_ms.is_none_or(|ms| ms >= since_ms)
+    };
+    let mut counting = scope
+        .counting
+        .iter()
+        .filter_map(|&id| look.facts.target(id));
+    let target = counting.find(|target| is_unseen(target))?;
+    Some(format!(
+        "{} started at {}, and what was true before is not known here: within {} s of that no 0 is told",
+        describe(target),
+        clock_time(target.started_ms.unwrap_or_default()),
+        grace_ms / 1000
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRACE_MS: i64 = 60_000;
+
+    fn started(before: Option<Grace>, value: f64, measured_ms: i64, at_ms: i64) -> Grace {
+        let measured = (measured_ms, vec![(Labels::empty(), value)]);
+        let change = ("a:1", &ChangeKind::Restarted);
+        Grace::start(before, Some(&measured), change, at_ms, GRACE_MS)
+    }
+
+    fn floor(grace: &Grace, now_ms: i64) -> Option<f64> {
+        let floors = grace.floors(now_ms, GRACE_MS, false);
+        floors.map(|(_, value)| value).reduce(f64::max)
+    }
+
+    #[test]
+    fn a_change_inside_a_grace_keeps_the_highest_number_until_it_is_too_old_and_the_newest_after() {
+        let first = started(None, 218.0, 0, 1_000);
+        let second = started(Some(first), 30.0, 40_000, 41_000);
+        assert_eq!(floor(&second, 100_000), Some(218.0));
+        assert_eq!(floor(&second, 120_000), Some(30.0));
+        let third = started(Some(second), 5.0, 80_000, 81_000);
+        assert_eq!(floor(&third, 110_000), Some(218.0));
+        assert_eq!(
+            floor(&third, 130_000),
+            Some(5.0),
+            "one high and one new are kept"
+        );
+    }
+
+    #[test]
+    fn graces_that_follow_one_another_end_after_twice_the_first() {
+        let mut grace = started(None, 1.0, 0, 0);
+        for at_ms in [50_000, 100_000] {
+            grace = started(Some(grace), 1.0, at_ms, at_ms);
+        }
+        assert!(grace.runs(119_999, GRACE_MS));
+        assert!(!grace.runs(120_000, GRACE_MS));
+        let next = started(Some(grace), 1.0, 130_000, 130_000);
+        assert!(next.runs(189_999, GRACE_MS) && !next.runs(190_000, GRACE_MS));
+    }
+
+    #[test]
+    fn what_was_measured_too_long_before_the_change_is_no_floor() {
+        let grace = started(None, 7.0, 0, GRACE_MS);
+        assert!(grace.has_no_floor());
+    }
+}

@@ -1,0 +1,313 @@
+//! From facts to a verdict: may this query's number be told now, and if not, why not (S2, S5). What an empty result
+//! means is judged in `absence`.
+
+use std::collections::BTreeSet;
+
+use crate::store::TargetId;
+
+use super::assessment::{Assessment, clock_time, describe, seconds};
+use super::facts::TargetFacts;
+use super::needed::Kept;
+use super::policy::Policy;
+use super::query::{Selector, SignalQuery};
+use super::scope::{self, Contradiction, Scope};
+
+/// What the targets allow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Every target that counts is fresh.
+    Fresh,
+    /// Some target is frozen, each for less than its hold. The time is the oldest last good scrape.
+    Held { since_ms: i64, why: String },
+    /// No number may be told.
+    Unknown { why: String },
+}
+
+/// Judges the targets of a scope.
+pub(crate) fn targets(
+    look: Assessment<'_>,
+    scope: &Scope,
+    query: &SignalQuery,
+    policy: &Policy,
+) -> Verdict {
+    let Assessment { facts, now_ms, .. } = look;
+    if let Some(why) = never_seen(look, scope, query) {
+        return Verdict::Unknown { why };
+    }
+    if scope.counting.is_empty() {
+        return Verdict::Unknown {
+            why: nobody_counts(look, scope, query),
+        };
+    }
+    let mut oldest: Option<(i64, &TargetFacts)> = None;
+    for target in scope.counting.iter().filter_map(|&id| facts.target(id)) {
+        if target.is_fresh(now_ms) {
+            continue;
+        }
+        let Some(good_ms) = target.last_good_ms else {
+            return Verdict::Unknown {
+                why: never_good(target),
+            };
+        };
+        if now_ms - good_ms >= policy.hold_ms(target.interval_ms) {
+            return Verdict::Unknown {
+                why: frozen(target, good_ms),
+            };
+        }
+        if oldest.is_none_or(|(oldest_ms, _)| good_ms < oldest_ms) {
+            oldest = Some((good_ms, target));
+        }
+    }
+    if let Some(why) = not_kept(look, scope, query) {
+        return Verdict::Unknown { why };
+    }
+    match oldest {
+        None => Verdict::Fresh,
+        Some((since_ms, target)) => Verdict::Held {
+            since_ms,
+            why: frozen(target, since_ms),
+        },
+    }
+}
+
+/// S3e. Where an `or` lets one side stand in for the other, only both missing is a fault.
+pub(super) fn never_seen(
+    look: Assessment<'_>,
+    scope: &Scope,
+    query: &SignalQuery,
+) -> Option<String> {
+    let &missing = scope.never_seen.first()?;
+    let waits = look
+        .facts
+        .listed()
+        .find(|(_, target)| target.last.is_none());
+    if let Some((_, target)) = waits {
+        return Some(never_good(target));
+    }
+    if query.has_or && scope.never_seen.len() < query.selectors.len() {
+        return None;
+    }
+    let unreachable = scope
+        .counting
+        .iter()
+        .filter_map(|&id| look.facts.target(id))
+        .find(|t| t.last_good_ms.is_none());
+    if let Some(target) = unreachable {
+        return Some(never_good(target));
+    }
+    let selector = &query.selectors[missing];
+    let what = match selector.metric {
+        Some(_) => selector.text(),
+        None => format!("a metric that {} fits", selector.text()),
+    };
+    Some(format!(
+        "{what} was never seen: no target exposes it, a name that means the same, or a metric that goes with it; \
+         check the metric name and that flow control is on"
+    ))
+}
+
+/// Where targets keep only what signals need, a signal that came later has to wait for what it needs, and for its
+/// windows: what was not kept is not absent.
+fn not_kept(look: Assessment<'_>, scope: &Scope, query: &SignalQuery) -> Option<String> {
+    shown(look, scope, look.now_ms).find_map(|(id, target, good_ms)| {
+        query.selectors.iter().find_map(|selector| {
+            let window = match look.facts.kept(id, selector) {
+                Kept::Always => return None,
+                Kept::NotYet => {
+                    return Some(format!(
+                        "waiting for the next page of {}: its job has `retain: signals`, and until this signal came \
+                         none needed what it reads",
+                        describe(target)
+                    ));
+                }
+                Kept::Since(since_ms) if since_ms <= good_ms.saturating_sub(selector.window_ms) => {
+                    return None;
+                }
+                Kept::Since(_) => seconds(selector.window_ms),
+            };
+            Some(format!(
+                "the window of {window} is not covered yet: {} has `retain: signals` on its job and keeps what \
+                 this signal reads only since the signal came",
+                describe(target)
+            ))
+        })
+    })
+}
+
+/// Targets whose series a query sees at `at_ms`, with their last good scrape. One that stands by is seen while it is
+/// fresh.
+fn shown<'a>(
+    look: Assessment<'a>,
+    scope: &'a Scope,
+    at_ms: i64,
+) -> impl Iterator<Item = (TargetId, &'a TargetFacts, i64)> {
+    let standby = scope.standby.iter().map(|&id| (id, false));
+    let all = scope.counting.iter().map(|&id| (id, true)).chain(standby);
+    all.filter_map(move |(id, counts)| {
+        let target = look.facts.target(id)?;
+        let good_ms = target.last_good_ms?;
+        (counts || target.is_fresh(at_ms)).then_some((id, target, good_ms))
+    })
+}
+
+/// S6b, for a signal that came later than what it reads was first shown: what was true before a change of process may
+/// have been told by pages of which it was not kept.
+pub(crate) fn known_before(
+    look: Assessment<'_>,
+    scope: &Scope,
+    query: &SignalQuery,
+    change_ms: i64,
+    grace_ms: i64,
+) -> Result<(), String> {
+    let before_ms = change_ms.saturating_sub(grace_ms);
+    for (id, target, _) in shown(look, scope, change_ms) {
+        let is_late = |selector: &Selector| match look.facts.kept(id, selector) {
+            Kept::Always => false,
+            Kept::NotYet => true,
+            Kept::Since(since_ms) => since_ms.saturating_add(selector.window_ms) > before_ms,
+        };
+        if query.selectors.iter().any(is_late) {
+            return Err(format!(
+                "a process changed soon after this signal came, and what was true before was not kept: {} has \
+                 `retain: signals` on its job",
+                describe(target)
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Targets that a reason names one by one.
+const NAMED_TARGETS_MAX: usize = 3;
+
+/// Why no target is in scope: what rules out those that expose what the query reads.
+pub(super) fn nobody_counts(look: Assessment<'_>, scope: &Scope, query: &SignalQuery) -> String {
+    let standby = scope.standby.len();
+    if standby > 0 {
+        return format!("no target is in scope: {standby} stand by and none leads");
+    }
+    if let Some(why) = fits_and_shows_nothing(look, scope, query) {
+        return why;
+    }
+    let excluded = scope.excluded.iter().filter_map(|&id| {
+        let target = look.facts.target(id)?;
+        let selector = query.selectors.iter().find(|selector| {
+            let group = look.facts.groups.get(&target.group);
+            scope::is_report(selector)
+                || group.is_some_and(|group| {
+                    scope::exposes(group.ever.iter().map(|m| &**m), look.names, selector)
+                })
+        })?;
+        let found = scope::contradiction(target, look.names, selector, look.pins)?;
+        Some(contradicted(target, &found))
+    });
+    let reasons: BTreeSet<String> = excluded.collect();
+    if reasons.is_empty() {
+        return "no target is in scope: none that exposes it is listed by discovery now".to_owned();
+    }
+    let named: Vec<&str> = reasons.iter().map(String::as_str).collect();
+    let more = match named.len().saturating_sub(NAMED_TARGETS_MAX) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    let named = &named[..named.len().min(NAMED_TARGETS_MAX)];
+    format!("no target is in scope: {}{more}", named.join("; "))
+}
+
+/// A target that has the labels which a selector pins, and whose group never exposed what it reads.
+fn fits_and_shows_nothing(
+    look: Assessment<'_>,
+    scope: &Scope,
+    query: &SignalQuery,
+) -> Option<String> {
+    scope.excluded.iter().find_map(|&id| {
+        let target = look.facts.target(id)?;
+        let selector = query.selectors.iter().find(|selector| {
+            let mut required = selector.required();
+            required.any(|matcher| {
+                let has = target.constant_label(matcher.name());
+                has.is_some_and(|has| matcher.matches(has))
+            }) && scope::contradiction(target, look.names, selector, look.pins).is_none()
+        })?;
+        target.last_good_ms?;
+        Some(format!(
+            "the page of {} has neither {} nor anything that goes with it",
+            describe(target),
+            selector.text()
+        ))
+    })
+}
+
+fn contradicted(target: &TargetFacts, found: &Contradiction<'_>) -> String {
+    match found {
+        Contradiction::Label { label, wanted, has } => {
+            format!(
+                "{wanted} does not fit {}, which has {label}={has:?}",
+                target.name
+            )
+        }
+        Contradiction::Pool { wanted } => {
+            let pools: Vec<String> = target
+                .pools
+                .iter()
+                .map(|pool| format!("{pool:?}"))
+                .collect();
+            format!(
+                "{} now serves {}, not {wanted:?}",
+                target.name,
+                pools.join(", ")
+            )
+        }
+    }
+}
+
+fn never_good(target: &TargetFacts) -> String {
+    if target.last.is_none() {
+        return format!("waiting for the first scrape of {}", describe(target));
+    }
+    format!(
+        "{} has never given a good page: {}; which pool it serves is only known from an inference_pool target label \
+         until it does",
+        describe(target),
+        target.first_error
+    )
+}
+
+fn frozen(target: &TargetFacts, good_ms: i64) -> String {
+    let since = clock_time(good_ms);
+    match target.last {
+        Some((_, false)) => format!(
+            "{} fails since {since}: {}",
+            describe(target),
+            target.first_error
+        ),
+        _ => format!(
+            "{} gave its last page at {since}, and the scrape under way has not ended",
+            describe(target)
+        ),
+    }
+}
+
+/// S6b: the serving processes of other queries must have run for the whole window.
+pub(crate) fn processes_cover(
+    look: Assessment<'_>,
+    scope: &Scope,
+    query: &SignalQuery,
+) -> Result<(), String> {
+    let at_ms = look.now_ms;
+    let window_ms = query.window_ms();
+    let counting = scope.counting.iter();
+    for target in counting.filter_map(|&id| look.facts.target(id)) {
+        let until_ms = target.last_good_ms.unwrap_or(at_ms).min(at_ms);
+        let from_ms = until_ms.saturating_sub(window_ms);
+        let is_new = target.process_since_ms.is_some_and(|ms| ms > from_ms);
+        if is_new && target.changes_ms.back().is_some_and(|&ms| ms > from_ms) {
+            return Err(format!(
+                "{} restarted, and its new process has not yet filled the window of {}",
+                describe(target),
+                seconds(window_ms)
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,444 @@
+//! A signal's query taken apart: what it selects, what kind it is (S7), and what an empty result falls back to.
+
+use crate::labels::{METRIC_NAME, MatchOp, Matcher};
+use crate::promql::plan::{AggregateOp, At, BinaryOp, Duration, Expr, ExprKind, Span};
+use crate::promql::{Features, FunctionId, Query, QueryError};
+
+use super::names::Names;
+
+/// A parsed query with what the rules need to know of it.
+#[derive(Clone, Debug)]
+pub(crate) struct SignalQuery {
+    /// The query without a trailing `or vector(c)`.
+    pub(crate) query: Query,
+    /// The `c` of that `or vector(c)`.
+    pub(crate) fallback: Option<f64>,
+    pub(crate) selectors: Vec<Selector>,
+    pub(crate) kind: Kind,
+    /// The labels by which the result is grouped; `*` where they are not known beforehand.
+    pub(crate) grouping: Vec<String>,
+    /// Whether an `or` lets one side stand in for the other.
+    pub(crate) has_or: bool,
+    /// The sums that a larger query is made of, where one may be empty and mean 0 while the others are not.
+    pub(crate) parts: Vec<SignalQuery>,
+    /// A combination whose parts cannot be told apart: its empty result proves nothing.
+    pub(crate) is_opaque: bool,
+    /// Whether it is `absent(...)` or `absent_over_time(...)`, empty while there is something.
+    pub(crate) is_absent: bool,
+}
+
+/// One selector of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Selector {
+    /// The metric name, where it is fixed.
+    pub(crate) metric: Option<String>,
+    /// Labels pinned by `=`, the metric name left out.
+    pub(crate) pins: Vec<(String, String)>,
+    /// Every matcher, for the cases that pins do not cover.
+    pub(crate) matchers: Vec<Matcher>,
+    /// How far back the query looks: ranges, offsets and subqueries, the longest way.
+    pub(crate) window_ms: i64,
+}
+
+/// Kinds of queries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A sum, or a `max` over a demand family: a restart can be smoothed over, and absence can mean 0.
+    Demand,
+    /// A sum of families that do not measure demand: absence can mean 0.
+    Sum,
+    /// Anything else.
+    Other,
+}
+
+impl SignalQuery {
+    pub(crate) fn parse(
+        text: &str,
+        features: &Features,
+        names: &Names,
+    ) -> Result<SignalQuery, QueryError> {
+        let whole = Query::parse(text, features)?;
+        let (query, fallback) = match or_vector(whole.plan()) {
+            Some((left, fallback)) => (
+                Query::parse(&text[left.span.start..left.span.end], features)?,
+                Some(fallback),
+            ),
+            None => (whole, None),
+        };
+        // Before parts are filled with an `or` of our own.
+        let mut has_or = false;
+        query.plan().walk(&mut |expr| {
+            has_or |= matches!(&expr.kind, ExprKind::Binary(binary) if binary.op == BinaryOp::Or);
+        });
+        let kind = kind(query.plan(), names);
+        let (query, parts, is_opaque) = match combination(query.plan(), kind) {
+            Combination::None => (query, Vec::new(), false),
+            Combination::Opaque => (query, Vec::new(), true),
+            Combination::Sums(spans) => {
+                // In a sum of sums, one without series is 0 where that is proven, and the whole is still a sum.
+                let mut filled = text.to_owned();
+                let mut parts = Vec::new();
+                for span in spans.iter().rev() {
+                    filled.replace_range(span.end..span.end, " or vector(0))");
+                    filled.insert(span.start, '(');
+                    parts.insert(
+                        0,
+                        SignalQuery::parse(&text[span.start..span.end], features, names)?,
+                    );
+                }
+                let whole = Query::parse(&filled, features)?;
+                let query = match or_vector(whole.plan()) {
+                    Some((left, _)) if fallback.is_some() => {
+                        Query::parse(&filled[left.span.start..left.span.end], features)?
+                    }
+                    _ => whole,
+                };
+                for part in &mut parts {
+                    // What `or vector(c)` waives, it waives for each part.
+                    part.fallback = fallback;
+                }
+                (query, parts, false)
+            }
+        };
+        let window_ms = window_ms(query.plan());
+        let selectors: Vec<Selector> = query
+            .selectors()
+            .map(|used| Selector::from_use(used, window_ms))
+            .collect();
+        let grouping = grouping(query.plan());
+        let is_absent = matches!(
+            &peel(query.plan()).kind,
+            ExprKind::Call { function, .. }
+                if matches!(function.id, FunctionId::Absent | FunctionId::AbsentOverTime)
+        );
+        Ok(SignalQuery {
+            query,
+            fallback,
+            selectors,
+            kind,
+            grouping,
+            has_or,
+            parts,
+            is_opaque,
+            is_absent,
+        })
+    }
+}
+
+impl SignalQuery {
+    /// How far back the query looks, the longest way.
+    pub(crate) fn window_ms(&self) -> i64 {
+        let windows = self.selectors.iter().map(|selector| selector.window_ms);
+        windows.max().unwrap_or(0)
+    }
+
+    /// Whether it looks back to a time that is not known beforehand.
+    pub(crate) fn has_open_window(&self) -> bool {
+        self.window_ms() >= UNKNOWN_WINDOW_MS
+    }
+
+    /// The metrics that it reads by a fixed name.
+    pub(crate) fn metrics(&self) -> impl Iterator<Item = &str> {
+        self.selectors
+            .iter()
+            .filter_map(|selector| selector.metric.as_deref())
+    }
+
+    /// The matchers of each selector.
+    pub(crate) fn matchers(&self) -> Vec<Vec<Matcher>> {
+        self.selectors
+            .iter()
+            .map(|selector| selector.matchers.clone())
+            .collect()
+    }
+}
+
+impl Selector {
+    /// The conditions that no series without the label can meet: an absence that they cause proves something only of series
+    /// that have it.
+    pub(crate) fn required(&self) -> impl Iterator<Item = &Matcher> {
+        let requires = |matcher: &&Matcher| matcher.name() != METRIC_NAME && !matcher.matches("");
+        self.matchers.iter().filter(requires)
+    }
+
+    /// As it is written, without its window: for reasons.
+    pub(crate) fn text(&self) -> String {
+        let conditions: Vec<String> = self
+            .matchers
+            .iter()
+            .filter(|matcher| self.metric.is_none() || matcher.name() != METRIC_NAME)
+            .map(Matcher::to_string)
+            .collect();
+        let metric = self.metric.as_deref().unwrap_or("");
+        match conditions.is_empty() {
+            true => metric.to_owned(),
+            false => format!("{metric}{{{}}}", conditions.join(", ")),
+        }
+    }
+
+    /// The conditions on the metric name.
+    pub(crate) fn name_matchers(&self) -> impl Iterator<Item = &Matcher> {
+        let of_name = |matcher: &&Matcher| matcher.name() == METRIC_NAME;
+        self.matchers.iter().filter(of_name)
+    }
+
+    fn from_use(used: crate::promql::SelectorUse<'_>, window_ms: i64) -> Selector {
+        let equal = |matcher: &&Matcher| matcher.op() == MatchOp::Equal;
+        let named = used
+            .matchers
+            .iter()
+            .filter(equal)
+            .find(|matcher| matcher.name() == METRIC_NAME);
+        let pins = used
+            .matchers
+            .iter()
+            .filter(equal)
+            .filter(|matcher| matcher.name() != METRIC_NAME);
+        Selector {
+            metric: named.map(|matcher| matcher.value().to_owned()),
+            pins: pins
+                .map(|matcher| (matcher.name().to_owned(), matcher.value().to_owned()))
+                .collect(),
+            matchers: used.matchers.to_vec(),
+            window_ms,
+        }
+    }
+}
+
+/// Longer than any history: what cannot be known beforehand is never covered.
+const UNKNOWN_WINDOW_MS: i64 = i64::MAX / 4;
+
+/// How far back a query looks.
+fn window_ms(expr: &Expr) -> i64 {
+    let length = |duration: &Duration| duration.fixed_ms().unwrap_or(UNKNOWN_WINDOW_MS).max(0);
+    // An instant query starts and ends at its own time.
+    let at = |at: Option<At>| match at {
+        Some(At::Time(_)) => UNKNOWN_WINDOW_MS,
+        Some(At::Start | At::End) | None => 0,
+    };
+    let of_selector = |selector: &crate::promql::plan::Selector| {
+        length(&selector.offset).saturating_add(at(selector.at))
+    };
+    let all = |exprs: &[Expr]| exprs.iter().map(window_ms).max().unwrap_or(0);
+    let total = match &expr.kind {
+        ExprKind::Number(_) | ExprKind::String(_) => 0,
+        ExprKind::Selector(selector) => of_selector(selector),
+        ExprKind::Range {
+            selector, range, ..
+        } => of_selector(selector).saturating_add(length(range)),
+        ExprKind::Subquery(subquery) => window_ms(&subquery.expr)
+            .saturating_add(length(&subquery.range))
+            .saturating_add(length(&subquery.offset))
+            .saturating_add(at(subquery.at)),
+        ExprKind::Call { args, .. } => all(args),
+        ExprKind::Aggregate(aggregate) => {
+            window_ms(&aggregate.expr).max(aggregate.param.as_ref().map_or(0, window_ms))
+        }
+        ExprKind::Binary(binary) => window_ms(&binary.lhs).max(window_ms(&binary.rhs)),
+        ExprKind::Negate(inner) | ExprKind::Paren(inner) | ExprKind::StepInvariant(inner) => {
+            window_ms(inner)
+        }
+    };
+    total.min(UNKNOWN_WINDOW_MS)
+}
+
+/// How a sum is put together.
+enum Combination {
+    /// One sum, perhaps scaled.
+    None,
+    /// Several sums, or a clamped one, each at its place in the text.
+    Sums(Vec<Span>),
+    /// Several that cannot be filled one by one.
+    Opaque,
+}
+
+fn combination(expr: &Expr, kind: Kind) -> Combination {
+    if kind == Kind::Other || is_scaled_sum(expr) {
+        return Combination::None;
+    }
+    let mut spans = Vec::new();
+    if sums(expr, &mut spans) {
+        Combination::Sums(spans)
+    } else {
+        Combination::Opaque
+    }
+}
+
+/// One aggregation, at most multiplied or divided by constants: where it is empty, the whole is 0 or nothing.
+fn is_scaled_sum(expr: &Expr) -> bool {
+    match &peel(expr).kind {
+        ExprKind::Aggregate(_) => true,
+        ExprKind::Binary(binary) if matches!(binary.op, BinaryOp::Mul | BinaryOp::Div) => {
+            (number(&binary.rhs).is_some() && is_scaled_sum(&binary.lhs))
+                || (number(&binary.lhs).is_some() && is_scaled_sum(&binary.rhs))
+        }
+        _ => false,
+    }
+}
+
+/// Collects the ungrouped sums; false where there is anything else.
+fn sums(expr: &Expr, spans: &mut Vec<Span>) -> bool {
+    let expr = peel(expr);
+    match &expr.kind {
+        ExprKind::Aggregate(aggregate) => {
+            spans.push(expr.span);
+            aggregate.grouping.is_empty() && !aggregate.without
+        }
+        ExprKind::Binary(binary) => {
+            let side =
+                |side: &Expr, spans: &mut Vec<Span>| number(side).is_some() || sums(side, spans);
+            side(&binary.lhs, spans) && side(&binary.rhs, spans)
+        }
+        ExprKind::Call { function, args } => {
+            let is_clamp = matches!(
+                function.id,
+                FunctionId::Clamp | FunctionId::ClampMax | FunctionId::ClampMin
+            );
+            is_clamp && args.first().is_some_and(|arg| sums(arg, spans))
+        }
+        _ => false,
+    }
+}
+
+fn peel(expr: &Expr) -> &Expr {
+    match &expr.kind {
+        ExprKind::Paren(inner) | ExprKind::StepInvariant(inner) => peel(inner),
+        _ => expr,
+    }
+}
+
+fn number(expr: &Expr) -> Option<f64> {
+    match &peel(expr).kind {
+        ExprKind::Number(number) => Some(*number),
+        _ => None,
+    }
+}
+
+/// `left or vector(c)`.
+fn or_vector(expr: &Expr) -> Option<(&Expr, f64)> {
+    let ExprKind::Binary(binary) = &peel(expr).kind else {
+        return None;
+    };
+    if binary.op != BinaryOp::Or {
+        return None;
+    }
+    let ExprKind::Call { function, args } = &peel(&binary.rhs).kind else {
+        return None;
+    };
+    if function.id != FunctionId::Vector {
+        return None;
+    }
+    Some((&binary.lhs, number(args.first()?)?))
+}
+
+fn kind(expr: &Expr, names: &Names) -> Kind {
+    let mut metrics = Vec::new();
+    if !is_sum(expr, &mut metrics) && !is_max(expr, names, &mut metrics) {
+        return Kind::Other;
+    }
+    let all_demand = metrics.iter().all(|metric| {
+        metric
+            .as_deref()
+            .is_some_and(|metric| names.is_demand(metric))
+    });
+    if all_demand { Kind::Demand } else { Kind::Sum }
+}
+
+/// Sum or count of instant selectors, and +, *, / by a positive constant, clamps, and averages over time of such.
+fn is_sum(expr: &Expr, metrics: &mut Vec<Option<String>>) -> bool {
+    match &peel(expr).kind {
+        ExprKind::Aggregate(aggregate)
+            if matches!(aggregate.op, AggregateOp::Sum | AggregateOp::Count) =>
+        {
+            is_instant(&aggregate.expr, metrics) || is_sum(&aggregate.expr, metrics)
+        }
+        ExprKind::Binary(binary) => match binary.op {
+            BinaryOp::Add => is_sum(&binary.lhs, metrics) && is_sum(&binary.rhs, metrics),
+            BinaryOp::Mul => {
+                let positive = |side: &Expr| number(side).is_some_and(|c| c > 0.0);
+                (positive(&binary.rhs) && is_sum(&binary.lhs, metrics))
+                    || (positive(&binary.lhs) && is_sum(&binary.rhs, metrics))
+            }
+            BinaryOp::Div => {
+                number(&binary.rhs).is_some_and(|c| c > 0.0) && is_sum(&binary.lhs, metrics)
+            }
+            _ => false,
+        },
+        ExprKind::Call { function, args } => match function.id {
+            FunctionId::Clamp | FunctionId::ClampMax | FunctionId::ClampMin => {
+                args.first().is_some_and(|arg| is_sum(arg, metrics))
+            }
+            FunctionId::AvgOverTime | FunctionId::MaxOverTime => {
+                match args.first().map(|arg| &peel(arg).kind) {
+                    Some(ExprKind::Subquery(subquery)) => is_sum(&subquery.expr, metrics),
+                    _ => false,
+                }
+            }
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+fn is_max(expr: &Expr, names: &Names, metrics: &mut Vec<Option<String>>) -> bool {
+    metrics.clear();
+    match &peel(expr).kind {
+        ExprKind::Aggregate(aggregate) if aggregate.op == AggregateOp::Max => {
+            is_instant(&aggregate.expr, metrics)
+                && metrics
+                    .iter()
+                    .all(|m| m.as_deref().is_some_and(|m| names.is_demand(m)))
+        }
+        _ => false,
+    }
+}
+
+/// An instant selector, or its average or maximum over time, possibly clamped.
+fn is_instant(expr: &Expr, metrics: &mut Vec<Option<String>>) -> bool {
+    match &peel(expr).kind {
+        ExprKind::Selector(selector) => {
+            metrics.push(selector.metric_name().map(str::to_owned));
+            true
+        }
+        ExprKind::Call { function, args } => match function.id {
+            FunctionId::Clamp | FunctionId::ClampMax | FunctionId::ClampMin => {
+                args.first().is_some_and(|arg| is_instant(arg, metrics))
+            }
+            FunctionId::AvgOverTime | FunctionId::MaxOverTime => {
+                match args.first().map(|arg| &peel(arg).kind) {
+                    Some(ExprKind::Range { selector, .. }) => {
+                        metrics.push(selector.metric_name().map(str::to_owned));
+                        true
+                    }
+                    _ => false,
+                }
+            }
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+fn grouping(expr: &Expr) -> Vec<String> {
+    match &peel(expr).kind {
+        ExprKind::Aggregate(aggregate) if aggregate.without => vec!["*".to_owned()],
+        ExprKind::Aggregate(aggregate) => aggregate
+            .grouping
+            .iter()
+            .map(|label| label.to_string())
+            .collect(),
+        ExprKind::Binary(binary) => {
+            let left = grouping(&binary.lhs);
+            if left.is_empty() {
+                grouping(&binary.rhs)
+            } else {
+                left
+            }
+        }
+        ExprKind::Call { args, .. } => args.first().map(grouping).unwrap_or_default(),
+        ExprKind::Negate(inner) => grouping(inner),
+        ExprKind::Subquery(subquery) => grouping(&subquery.expr),
+        ExprKind::Selector(_) | ExprKind::Range { .. } => vec!["*".to_owned()],
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,266 @@
+//! All signals, and what their targets have shown.
+//!
+//! A signal is evaluated when a target that counts for it has given a page, and judged whenever somebody asks, for
+//! time alone can turn a value into a held one and a held one into nothing (S5).
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use crate::promql::Features;
+use crate::store::{Store, TargetId};
+use crate::time::Timestamp;
+
+use super::assessment::{Assessment, Pins};
+use super::facts::{ChangeKind, Facts};
+use super::names::Names;
+use super::ordinary::evaluate;
+use super::policy::Policy;
+use super::query::{Kind, SignalQuery};
+use super::reading::{Reading, SignalId};
+use super::scope::{self, Scope};
+use super::view::SignalView;
+use super::watched::Signal;
+
+/// Some 140,000 years.
+const NOW_MS_MAX: i64 = 1 << 52;
+
+/// All signals, and what their targets have shown.
+pub(crate) struct Room {
+    pub(crate) facts: Facts,
+    pub(crate) names: Names,
+    pub(crate) features: Features,
+    pub(crate) signals: Vec<Option<Signal>>,
+    /// The newest time of a page or a failure.
+    pub(super) now_ms: i64,
+    /// The facts' epoch at which scopes were last worked out.
+    scoped_epoch: u64,
+    /// When scopes have to be worked out again though the facts' epoch stands.
+    pub(super) rescope_ms: Option<i64>,
+    pub(super) next_serial: u64,
+    /// Grows whenever users change their names.
+    pub(super) names_version: u64,
+    /// Bytes that windows of standing programs hold, and may hold.
+    pub(crate) window_bytes: usize,
+    window_bytes_max: usize,
+}
+
+impl Room {
+    /// `window_bytes_max`: what windows of standing programs may hold together.
+    pub(crate) fn new(window_bytes_max: usize) -> Room {
+        Room {
+            facts: Facts::default(),
+            names: Names::default(),
+            features: Features::default(),
+            signals: Vec::new(),
+            now_ms: i64::MIN,
+            scoped_epoch: 0,
+            rescope_ms: None,
+            next_serial: 0,
+            names_version: 0,
+            window_bytes: 0,
+            window_bytes_max,
+        }
+    }
+
+    pub(crate) fn signal(&self, id: SignalId) -> Option<&Signal> {
+        self.signals.get(id.index())?.as_ref()
+    }
+
+    /// What judgements look at, at this time and for a caller who pins these labels.
+    pub(crate) fn assessment<'a>(&'a self, now_ms: i64, pins: Pins<'a>) -> Assessment<'a> {
+        Assessment {
+            facts: &self.facts,
+            names: &self.names,
+            now_ms,
+            pins,
+        }
+    }
+
+    /// It is `now_ms`, by a page or a failure.
+    pub(crate) fn at(&mut self, now_ms: i64) {
+        self.now_ms = self.now_ms.max(now_ms);
+    }
+
+    /// Works out what counts for each signal, where that may have changed.
+    pub(crate) fn rescope(&mut self) {
+        let is_due = self.rescope_ms.is_some_and(|at_ms| at_ms <= self.now_ms);
+        if self.scoped_epoch == self.facts.epoch && !is_due {
+            return;
+        }
+        self.scoped_epoch = self.facts.epoch;
+        self.rescope_ms = None;
+        let look = Assessment {
+            facts: &self.facts,
+            names: &self.names,
+            now_ms: self.now_ms,
+            pins: &[],
+        };
+        for signal in self.signals.iter_mut().flatten() {
+            signal.scope = scope::of_query(look, &signal.query, &signal.policy);
+            let changes_ms = scope::changes_at_ms(look.facts, &signal.policy, look.now_ms);
+            self.rescope_ms = self.rescope_ms.into_iter().chain(changes_ms).min();
+        }
+    }
+
+    /// A target's process changed, or it left: signals for which it counts remember what was true before (S6).
+    pub(crate) fn changed(&mut self, target: TargetId, kind: &ChangeKind, at_ms: i64) {
+        let facts = self.facts.target(target);
+        let name = facts.map_or("", |facts| facts.name.as_str());
+        for signal in self.signals.iter_mut().flatten() {
+            if signal.scope.shows(target) {
+                signal.start_grace(name, kind, at_ms);
+            }
+        }
+    }
+
+    /// What users know of names, beside the table. Signals whose kind it changes are judged by it at once.
+    pub(crate) fn set_names(&mut self, names: Names) {
+        self.names = names;
+        self.names_version += 1;
+        for signal in self.signals.iter_mut().flatten() {
+            // The text was parsed before; only what the names make of it is new.
+            if let Ok(query) = SignalQuery::parse(&signal.text, &self.features, &self.names) {
+                for metric in query.metrics() {
+                    self.facts.watch_metric(metric, &self.names);
+                }
+                self.window_bytes -= signal.window_bytes();
+                signal.standing = Signal::compile(&query);
+                signal.query = query;
+                signal.outdated = true;
+                signal.pages += 1;
+            }
+        }
+        self.facts.needs.publish(&self.names);
+        self.facts.epoch += 1;
+        self.rescope();
+    }
+
+    /// Gives a signal another policy; what it has seen stays (S1b).
+    pub(crate) fn set_policy(&mut self, id: SignalId, policy: Policy) {
+        if let Some(signal) = self.signals.get_mut(id.index()).and_then(Option::as_mut) {
+            signal.policy = policy;
+        }
+        self.facts.epoch += 1;
+        self.rescope();
+    }
+
+    pub(crate) fn unwatch(&mut self, id: SignalId) {
+        let Room {
+            facts,
+            names,
+            signals,
+            window_bytes,
+            ..
+        } = self;
+        if let Some(signal) = signals.get_mut(id.index()).and_then(Option::take) {
+            *window_bytes -= signal.window_bytes();
+            facts.needs.remove(&signal.query, names);
+        }
+        // Queries come and go as people ask; what is watched must not grow with all that ever were.
+        let queries = signals.iter().flatten().map(|signal| &signal.query);
+        facts.watch_only(queries.flat_map(SignalQuery::metrics), names);
+    }
+
+    /// S1c: the newest good scrape among the targets that count.
+    pub(crate) fn newest_good_ms(&self, signal: &Signal) -> Option<i64> {
+        newest_good_ms(&self.facts, &signal.scope)
+    }
+
+    /// Remembers state changes of all signals.
+    pub(crate) fn note(&mut self, now_ms: i64) {
+        let Room {
+            facts,
+            names,
+            signals,
+            ..
+        } = self;
+        let look = Assessment {
+            facts,
+            names,
+            now_ms,
+            pins: &[],
+        };
+        for signal in signals.iter_mut().flatten() {
+            signal.note(look);
+        }
+    }
+
+    /// A target has given a page: signals that see it, for it counts or stands by, are evaluated, or noted for
+    /// evaluation when they are next read, if nothing depends on what they were in between.
+    pub(crate) fn evaluate(&mut self, store: &Arc<RwLock<Store>>, target: TargetId, at: Timestamp) {
+        self.evaluate_those(store, |scope| scope.shows(target), at);
+    }
+
+    /// A scrape of a target has failed. From the first failure on nothing is seen of a standby (S3d), and a leader may
+    /// have become one: what signals say of the newest pages is another thing without it.
+    pub(crate) fn failed(
+        &mut self,
+        store: &Arc<RwLock<Store>>,
+        target: TargetId,
+        at: Timestamp,
+        error: &str,
+    ) {
+        self.at(at.ms());
+        let froze = self.facts.failed(target, at.ms(), error);
+        self.rescope();
+        if froze {
+            self.evaluate_those(store, |scope| scope.standby.contains(&target), at);
+        }
+    }
+
+    fn evaluate_those(
+        &mut self,
+        store: &Arc<RwLock<Store>>,
+        of: impl Fn(&Scope) -> bool,
+        at: Timestamp,
+    ) {
+        let Room {
+            facts,
+            names,
+            signals,
+            window_bytes,
+            window_bytes_max,
+            ..
+        } = self;
+        for signal in signals
+            .iter_mut()
+            .flatten()
+            .filter(|signal| of(&signal.scope))
+        {
+            signal.outdated = true;
+            signal.pages += 1;
+            // S1c: a page may have taken longer than a later one of another target.
+            let at = match newest_good_ms(facts, &signal.scope) {
+                Some(newest_ms) => at.max(Timestamp::from_ms(newest_ms)),
+                None => at,
+            };
+            let before = signal.window_bytes();
+            let others = *window_bytes - before;
+            let bytes_max = window_bytes_max.saturating_sub(others);
+            let done = signal.stand(store, facts, names, at.ms(), bytes_max);
+            *window_bytes = others + signal.window_bytes();
+            if !done && signal.query.kind == Kind::Demand {
+                let hidden = &signal.hidden(facts, at.ms());
+                let view = SignalView::new(Arc::clone(store), facts, names, hidden, at.ms());
+                let result = evaluate(&signal.query, &view, at, &signal.policy.options());
+                signal.take(result, facts, names, at.ms());
+            }
+        }
+    }
+
+    /// S1c, S9: what a signal says at `now`, for a caller who pins some labels.
+    pub(crate) fn read(&self, id: SignalId, now: Timestamp, pins: Pins<'_>) -> Option<Reading> {
+        let signal = self.signal(id)?;
+        // Far enough for everybody, and no arithmetic on it can overflow.
+        let now_ms = now.ms().clamp(-NOW_MS_MAX, NOW_MS_MAX);
+        Some(signal.read(self.assessment(now_ms, pins)))
+    }
+}
+
+fn newest_good_ms(facts: &Facts, scope: &Scope) -> Option<i64> {
+    let counting = scope.counting.iter();
+    counting
+        .filter_map(|&id| facts.target(id)?.last_good_ms)
+        .max()
+}

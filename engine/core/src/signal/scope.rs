@@ -1,0 +1,245 @@
+//! Which targets count for a query (S3): groups that ever exposed what it reads, less the targets that its pinned
+//! labels contradict, less standbys, less targets that never gave a page and that nothing says to belong there.
+
+use std::collections::BTreeSet;
+
+use crate::scrape::REPORT;
+use crate::store::TargetId;
+
+use super::assessment::{Assessment, Pins};
+use super::facts::{Facts, TargetFacts};
+use super::names::{Class, Names, POOL_LABELS};
+use super::policy::Policy;
+use super::query::{Selector, SignalQuery};
+
+/// What counts for a query.
+#[derive(Debug, Default)]
+pub(crate) struct Scope {
+    /// In order of id.
+    pub(crate) counting: Vec<TargetId>,
+    /// Targets that would count but stand by, in order of id; frozen ones among them show nothing.
+    pub(crate) standby: Vec<TargetId>,
+    /// Every other target that discovery lists: what it shows is not this query's.
+    pub(crate) excluded: Vec<TargetId>,
+    /// Those of the excluded that never gave a good page and are no longer waited for (S3c), in order of id.
+    pub(crate) given_up: Vec<TargetId>,
+    /// Selectors that nothing ever matched.
+    pub(crate) never_seen: Vec<usize>,
+    /// Groups in scope.
+    pub(crate) groups: BTreeSet<String>,
+}
+
+impl Scope {
+    /// Whether the query sees what this target's pages say: it counts, or it stands by.
+    pub(crate) fn shows(&self, id: TargetId) -> bool {
+        self.counting.binary_search(&id).is_ok() || self.standby.binary_search(&id).is_ok()
+    }
+}
+
+/// S3f: the union over the query's selectors.
+pub(crate) fn of_query(look: Assessment<'_>, query: &SignalQuery, policy: &Policy) -> Scope {
+    let Assessment {
+        facts, names, pins, ..
+    } = look;
+    let mut scope = Scope::default();
+    let (mut counting, mut standby, mut given_up) =
+        (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for (index, selector) in query.selectors.iter().enumerate() {
+        let groups: BTreeSet<&str> = facts
+            .groups
+            .iter()
+            .filter(|(_, group)| {
+                is_report(selector) || exposes(group.ever.iter().map(|m| &**m), names, selector)
+            })
+            .map(|(name, _)| name.as_str())
+            .collect();
+        if groups.is_empty() {
+            scope.never_seen.push(index);
+        }
+        let fits = |target: &TargetFacts| {
+            allowed(policy, target) && contradiction(target, names, selector, pins).is_none()
+        };
+        let satisfied = facts.listed().any(|(_, target)| {
+            target.last_good_ms.is_some() && groups.contains(target.group.as_str()) && fits(target)
+        });
+        for (id, target) in facts.listed() {
+            let is_new = target.last_good_ms.is_none();
+            if !(is_new || groups.contains(target.group.as_str())) || !fits(target) {
+                continue;
+            }
+            let waits = || is_waited_for(look, target, policy);
+            if is_new && satisfied && !waits() && !belongs(look, target, selector, policy, &groups)
+            {
+                given_up.insert(id);
+            } else if is_standby(facts, id, target) {
+                standby.insert(id);
+            } else {
+                counting.insert(id);
+            }
+        }
+        scope.groups.extend(groups.into_iter().map(str::to_owned));
+    }
+    let others = facts
+        .listed()
+        .map(|(id, _)| id)
+        .filter(|id| !counting.contains(id) && !standby.contains(id));
+    scope.excluded = others.collect();
+    given_up.retain(|id| scope.excluded.contains(id));
+    scope.given_up = given_up.into_iter().collect();
+    scope.counting = counting.into_iter().collect();
+    scope.standby = standby.into_iter().collect();
+    scope
+}
+
+/// When a scope may change by time alone: as soon as a target that never gave a good page is no longer waited for.
+pub(crate) fn changes_at_ms(facts: &Facts, policy: &Policy, now_ms: i64) -> Option<i64> {
+    let never_good = facts
+        .listed()
+        .filter(|(_, target)| target.last_good_ms.is_none());
+    never_good
+        .filter_map(|(_, target)| waited_for_until_ms(target, policy))
+        .filter(|&until_ms| until_ms > now_ms)
+        .min()
+}
+
+fn waited_for_until_ms(target: &TargetFacts, policy: &Policy) -> Option<i64> {
+    let wait_ms = target.first_page_wait_ms().max(policy.hold_ms.unwrap_or(0));
+    Some(target.first_attempt_ms()?.saturating_add(wait_ms))
+}
+
+/// Whether a target without any good page may still give its first one in time.
+fn is_waited_for(look: Assessment<'_>, target: &TargetFacts, policy: &Policy) -> bool {
+    waited_for_until_ms(target, policy).is_none_or(|until_ms| look.now_ms < until_ms)
+}
+
+/// Whether a label or its job says that a target which never gave a page has to do with a selector that others satisfy:
+/// it is of the same job, or has a label that is pinned.
+fn belongs(
+    look: Assessment<'_>,
+    target: &TargetFacts,
+    selector: &Selector,
+    policy: &Policy,
+    groups: &BTreeSet<&str>,
+) -> bool {
+    let job = target.labels.get("job");
+    let shares_job = look.facts.listed().any(|(_, other)| {
+        other.last_good_ms.is_some()
+            && other.labels.get("job") == job
+            && groups.contains(other.group.as_str())
+    });
+    let mut pins = selector.pins.iter().chain(look.pins);
+    shares_job
+        || !policy.jobs.is_empty()
+        || pins.any(|(label, value)| target.labels.get(label) == Some(value))
+}
+
+fn allowed(policy: &Policy, target: &TargetFacts) -> bool {
+    policy.jobs.is_empty()
+        || policy
+            .jobs
+            .iter()
+            .any(|job| target.labels.get("job") == Some(job))
+}
+
+/// Whether a selector reads a series about scrapes (`up`, ...), which every target has.
+pub(crate) fn is_report(selector: &Selector) -> bool {
+    selector
+        .metric
+        .as_ref()
+        .is_some_and(|metric| REPORT.contains(&metric.as_str()))
+}
+
+/// S3a: among these metrics is the selector's, an equivalent, or a witness. A selector without a fixed name asks only
+/// for a metric that its name matchers fit.
+pub(crate) fn exposes<'m>(
+    mut metrics: impl Iterator<Item = &'m str>,
+    names: &Names,
+    selector: &Selector,
+) -> bool {
+    let Some(metric) = &selector.metric else {
+        return metrics.any(|present| selector.name_matchers().all(|one| one.matches(present)));
+    };
+    let equivalents = names.equivalents(metric);
+    let is_witness = names.witnesses(metric);
+    metrics.any(|present| {
+        present == metric
+            || equivalents.iter().any(|(name, _)| name == present)
+            || is_witness(present)
+    })
+}
+
+/// What rules a target out for a selector (S3b).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Contradiction<'a> {
+    /// All of its series have another value for this label.
+    Label {
+        label: &'a str,
+        wanted: String,
+        has: &'a str,
+    },
+    /// Its process serves other pools.
+    Pool { wanted: &'a str },
+}
+
+/// S3b: a pinned label that the target's own labels, or the pools that its process named, rule out. Labels that series of
+/// the target replace say nothing: those of the series decide.
+pub(crate) fn contradiction<'a>(
+    target: &'a TargetFacts,
+    names: &Names,
+    selector: &'a Selector,
+    pins: Pins<'a>,
+) -> Option<Contradiction<'a>> {
+    let own = selector.matchers.iter().find_map(|matcher| {
+        let has = target.constant_label(matcher.name())?;
+        (!matcher.matches(has)).then(|| Contradiction::Label {
+            label: matcher.name(),
+            wanted: matcher.to_string(),
+            has,
+        })
+    });
+    let mut pinned = selector.pins.iter().chain(pins);
+    own.or_else(|| {
+        pinned.find_map(|(label, value)| {
+            if let Some(has) = target.constant_label(label).filter(|has| has != value) {
+                return Some(Contradiction::Label {
+                    label,
+                    wanted: format!("{label}={value:?}"),
+                    has,
+                });
+            }
+            let other_pool = !target.pools.is_empty()
+                && !target.pools.contains(value)
+                && target.constant_label(label).is_none()
+                && is_pool_pin(names, selector, label);
+            other_pool.then_some(Contradiction::Pool { wanted: value })
+        })
+    })
+}
+
+/// `name` means the pool only on pool families.
+pub(crate) fn is_pool_pin(names: &Names, selector: &Selector, label: &str) -> bool {
+    let is_pool = |metric: &String| {
+        let family = names.family(metric);
+        family.is_some_and(|(family, _, _)| family.class == Class::Pool)
+    };
+    match label {
+        "inference_pool" => true,
+        label => POOL_LABELS.contains(&label) && selector.metric.as_ref().is_some_and(is_pool),
+    }
+}
+
+/// S3d. A target stands by while its page says that it does not hold a lease that another's newest page holds; a
+/// frozen one as soon as another holds its lease on a page newer than its own last good one.
+pub(crate) fn is_standby(facts: &Facts, id: TargetId, target: &TargetFacts) -> bool {
+    let fails = target.last.is_some_and(|(_, good)| !good);
+    target.leases.iter().any(|(lease, _, leads)| {
+        facts.listed().any(|(other_id, other)| {
+            let holds = other
+                .leases
+                .iter()
+                .any(|(name, _, leads)| name == lease && *leads);
+            let newer = fails && other.last_good_ms > target.last_good_ms;
+            other_id != id && other.group == target.group && holds && (!*leads || newer)
+        })
+    })
+}

@@ -1,0 +1,132 @@
+//! Leaves that read current values: stretches of series with neighbouring ids, folded group by group.
+//!
+//! Budget: 2 ns a series. Measured at 2.6 GHz beside other work (bench `query`, group `standing`): 2.3 ns where the series of a group
+//! lie side by side, which is the latency of one compensated addition, 4.3 ns where each neighbour is of another group.
+
+use crate::promql::plan::AggregateOp;
+use crate::store::{ClockId, SeriesId, Store};
+
+use super::fold::{Folds, Step};
+use super::members::Found;
+use super::sight::{EvalSnapshot, Sight};
+
+/// The series of one leaf.
+#[derive(Default)]
+pub(super) struct Instant {
+    clocks: Vec<ClockId>,
+    /// By clock, at this evaluation.
+    current: Vec<bool>,
+    stretches: Vec<ValueRun>,
+    series: usize,
+}
+
+/// Series with ids in a row, of one clock and group.
+#[derive(Clone, Copy, Debug)]
+struct ValueRun {
+    first: u32,
+    len: u32,
+    clock: u32,
+    group: u32,
+    clamp_negative: bool,
+}
+
+impl Instant {
+    pub(super) fn bind(&mut self, found: &Found) {
+        self.clocks.clear();
+        self.stretches.clear();
+        self.series = found.members.len();
+        for member in &found.members {
+            let clock = super::members::number(&mut self.clocks, member.clock);
+            match self.stretches.last_mut() {
+                Some(last)
+                    if last.first + last.len == member.series.0
+                        && (last.clock, last.group) == (clock, member.group)
+                        && last.clamp_negative == member.clamp_negative =>
+                {
+                    last.len += 1;
+                }
+                _ => self.stretches.push(ValueRun {
+                    first: member.series.0,
+                    len: 1,
+                    clock,
+                    group: member.group,
+                    clamp_negative: member.clamp_negative,
+                }),
+            }
+        }
+        self.current.clear();
+        self.current.resize(self.clocks.len(), false);
+    }
+
+    pub(super) fn series(&self) -> usize {
+        self.series
+    }
+
+    /// Adds the current values to their groups.
+    pub(super) fn fold(&mut self, snapshot: &EvalSnapshot<'_>, step: Step, folds: &mut Folds) {
+        for (clock, current) in self.clocks.iter().zip(&mut self.current) {
+            *current = match snapshot.sight(*clock) {
+                Sight::Hidden => false,
+                Sight::Seen { current, .. } => current,
+            };
+        }
+        // The sum has a loop of its own.
+        if step == Step::Aggregate(AggregateOp::Sum) {
+            self.each(snapshot.store, |group, mut values| match values.ids.len() {
+                // Neighbours of other groups: nothing is worth keeping in registers.
+                1 => {
+                    if let Some(value) = values.next() {
+                        folds.add(Step::Aggregate(AggregateOp::Sum), group, value);
+                    }
+                }
+                _ => folds.sum(group, &mut values),
+            });
+        } else {
+            self.each(snapshot.store, |group, values| {
+                values.for_each(|value| folds.add(step, group, value));
+            });
+        }
+    }
+
+    /// Calls `fold` with each stretch's group and values.
+    #[inline(always)]
+    fn each(&self, store: &Store, mut fold: impl FnMut(u32, Values<'_>)) {
+        for stretch in &self.stretches {
+            if self.current[stretch.clock as usize] {
+                let values = Values {
+                    store,
+                    ids: stretch.first..stretch.first + stretch.len,
+                    clamp_negative: stretch.clamp_negative,
+                };
+                fold(stretch.group, values);
+            }
+        }
+    }
+}
+
+/// The current values of a stretch.
+struct Values<'s> {
+    store: &'s Store,
+    ids: std::ops::Range<u32>,
+    clamp_negative: bool,
+}
+
+impl Iterator for Values<'_> {
+    type Item = f64;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<f64> {
+        loop {
+            let row = self.store.series.row(SeriesId(self.ids.next()?));
+            if !row.is_present() {
+                continue;
+            }
+            let value = f64::from_bits(row.bits);
+            return Some(if self.clamp_negative && value < 0.0 {
+                0.0
+            } else {
+                value
+            });
+        }
+    }
+}

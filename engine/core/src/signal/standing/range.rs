@@ -1,0 +1,208 @@
+//! Range functions over rings of samples: what is noted of a sample when it comes, and what a window's function is.
+//!
+//! `rate`, `increase`, `delta`, `min`, `max`, `count`, `last`, `changes` and `resets` look at bits, a word per 64
+//! samples, and at the few samples that the bits name; the others go over the window's samples.
+
+use crate::promql::FunctionId;
+use crate::promql::incremental::float_windows;
+
+use super::bits;
+use super::rings::Rings;
+use super::ticks::Ticks;
+
+/// A range function with its window.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Function {
+    pub(super) id: FunctionId,
+    pub(super) range_ms: i64,
+    /// The scalar argument of those that have one.
+    pub(super) param: f64,
+}
+
+/// What the marks of the rings mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Marks {
+    Nothing,
+    /// The sample is lower than the one before it.
+    Falls,
+    /// The sample differs from the one before it.
+    Changes,
+    /// No later sample is higher: it may be the maximum one day.
+    Maxima,
+    /// The same for the minimum.
+    Minima,
+}
+
+impl Function {
+    /// Whether windows are kept for it.
+    pub(super) fn is_kept(id: FunctionId) -> bool {
+        use FunctionId as F;
+        float_windows::is_refolded(id)
+            || matches!(
+                id,
+                F::Rate
+                    | F::Increase
+                    | F::Delta
+                    | F::Irate
+                    | F::Idelta
+                    | F::Changes
+                    | F::Resets
+                    | F::MinOverTime
+                    | F::MaxOverTime
+                    | F::CountOverTime
+                    | F::PresentOverTime
+                    | F::FirstOverTime
+                    | F::LastOverTime
+            )
+    }
+
+    fn marks(&self) -> Marks {
+        use FunctionId as F;
+        match self.id {
+            F::Rate | F::Increase | F::Resets => Marks::Falls,
+            F::Changes => Marks::Changes,
+            F::MaxOverTime => Marks::Maxima,
+            F::MinOverTime => Marks::Minima,
+            _ => Marks::Nothing,
+        }
+    }
+}
+
+/// The samples of all series of a leaf, and the function of their windows.
+pub(super) struct Samples {
+    pub(super) function: Function,
+    marks: Marks,
+    pub(super) rings: Rings,
+    times: Vec<i64>,
+    values: Vec<f64>,
+    sorted: Vec<f64>,
+}
+
+impl Samples {
+    /// None yet, with rings for at least so many of each series.
+    pub(super) fn new(function: Function, samples_min: usize) -> Samples {
+        let rings = Rings::new(samples_min);
+        let places = rings.places();
+        Samples {
+            function,
+            marks: function.marks(),
+            rings,
+            times: Vec::with_capacity(places),
+            values: Vec::with_capacity(places),
+            sorted: Vec::with_capacity(places),
+        }
+    }
+
+    /// The series has this value (or none) at the sample `number`, its newest.
+    #[inline]
+    pub(super) fn append(
+        &mut self,
+        column: u32,
+        number: u64,
+        sample_bits: u64,
+        clamp_negative: bool,
+    ) {
+        if sample_bits == crate::store::STALE {
+            return self.rings.put_absent(column, number);
+        }
+        let mut value = f64::from_bits(sample_bits);
+        if clamp_negative && value < 0.0 {
+            value = 0.0;
+        }
+        let oldest = (number + 1).saturating_sub(self.rings.places() as u64);
+        let marked = match self.marks {
+            Marks::Nothing => false,
+            Marks::Falls | Marks::Changes => {
+                let before = bits::last(self.rings.present(column), oldest, number);
+                let resets = self.marks == Marks::Falls;
+                before.is_some_and(|before| {
+                    float_windows::is_transition(resets, self.rings.value(column, before), value)
+                })
+            }
+            Marks::Maxima | Marks::Minima => {
+                let max = self.marks == Marks::Maxima;
+                while let Some(back) = bits::last(self.rings.marks(column), oldest, number)
+                    && float_windows::is_dominated(max, self.rings.value(column, back), value)
+                {
+                    self.rings.unmark(column, back);
+                }
+                !value.is_nan()
+            }
+        };
+        self.rings.put(column, number, value, marked);
+    }
+
+    /// The function of one series' window.
+    #[inline]
+    pub(super) fn value(&mut self, ticks: &Ticks, column: u32) -> Option<f64> {
+        use FunctionId as F;
+        let (from, until) = ticks.window();
+        let (present, marks) = (self.rings.present(column), self.rings.marks(column));
+        let first = bits::first(present, from, until)?;
+        let value = |number: u64| self.rings.value(column, number);
+        let last = || bits::last(present, from, until).unwrap_or(first);
+        Some(match self.function.id {
+            F::Rate | F::Increase | F::Delta => {
+                return self.extrapolated(ticks, column, first, last());
+            }
+            F::Irate | F::Idelta => {
+                let last = last();
+                let before = bits::last(present, from, last)?;
+                let sample = |number: u64| (ticks.time_ms(number), value(number));
+                return float_windows::instant(self.function.id, sample(before), sample(last));
+            }
+            F::Changes | F::Resets => bits::count(marks, first + 1, until) as f64,
+            // Only NaNs: the last one, as the evaluator has it.
+            F::MaxOverTime | F::MinOverTime => {
+                value(bits::first(marks, from, until).unwrap_or_else(last))
+            }
+            F::CountOverTime => bits::count(present, from, until) as f64,
+            F::PresentOverTime => 1.0,
+            F::FirstOverTime => value(first),
+            F::LastOverTime => value(last()),
+            _ => return self.refold(ticks, column),
+        })
+    }
+
+    fn extrapolated(&self, ticks: &Ticks, column: u32, first: u64, last: u64) -> Option<f64> {
+        let (present, marks) = (self.rings.present(column), self.rings.marks(column));
+        let value = |number: u64| self.rings.value(column, number);
+        let mut difference = value(last) - value(first);
+        if self.marks == Marks::Falls {
+            let mut after = first + 1;
+            while let Some(fall) = bits::first(marks, after, last + 1) {
+                difference += value(bits::last(present, first, fall)?);
+                after = fall + 1;
+            }
+        }
+        let sampled = float_windows::Sampled {
+            first_ms: ticks.time_ms(first),
+            last_ms: ticks.time_ms(last),
+            count: bits::count(present, first, last + 1) as usize,
+            first: value(first),
+            difference,
+        };
+        let end_ms = ticks.end_ms();
+        let start_ms = end_ms.saturating_sub(self.function.range_ms);
+        float_windows::extrapolated(self.function.id, sampled, start_ms, end_ms)
+    }
+
+    fn refold(&mut self, ticks: &Ticks, column: u32) -> Option<f64> {
+        self.rings.copy(column, ticks.window(), &mut self.values);
+        if float_windows::needs_times(self.function.id) {
+            let samples = self.rings.samples(column, ticks.window());
+            self.times.clear();
+            self.times
+                .extend(samples.map(|number| ticks.time_ms(number)));
+        }
+        let Function { id, param, .. } = self.function;
+        float_windows::refold(
+            id,
+            &self.times,
+            &self.values,
+            ticks.end_ms(),
+            param,
+            &mut self.sorted,
+        )
+    }
+}

@@ -1,0 +1,90 @@
+//! What a program sees of a target's clock: how the signal view would show it at this moment.
+
+use crate::store::{ClockId, Store, TargetId};
+
+use super::super::facts::Facts;
+use super::super::scope::Scope;
+use super::EvalContext;
+
+/// One evaluation.
+pub(super) struct EvalSnapshot<'a> {
+    pub(super) store: &'a Store,
+    pub(super) facts: &'a Facts,
+    scope: &'a Scope,
+    pub(super) at_ms: i64,
+    lookback_ms: i64,
+}
+
+/// How a clock is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sight {
+    Hidden,
+    Seen {
+        /// Where its windows end: now, or at the last good scrape of a frozen target.
+        end_ms: i64,
+        /// Whether series that are on the newest good page have a current value.
+        current: bool,
+    },
+}
+
+/// Whether nothing that is seen is later than the moment: what series were before their newest page is not at hand.
+pub(super) fn is_newest(context: &EvalContext<'_>) -> bool {
+    let ahead = |id: &TargetId| {
+        let good_ms = context
+            .facts
+            .target(*id)
+            .and_then(|target| target.last_good_ms);
+        good_ms > Some(context.at_ms)
+    };
+    // What counts is never ahead (S1c).
+    context.facts.left_ms <= context.at_ms && !context.scope.standby.iter().any(ahead)
+}
+
+impl<'a> EvalSnapshot<'a> {
+    pub(super) fn new(store: &'a Store, context: &EvalContext<'a>) -> EvalSnapshot<'a> {
+        EvalSnapshot {
+            store,
+            facts: context.facts,
+            scope: context.scope,
+            at_ms: context.at_ms,
+            lookback_ms: context.lookback_ms,
+        }
+    }
+
+    /// How the clock of a page is seen.
+    pub(super) fn sight(&self, clock: ClockId) -> Sight {
+        let id = TargetId(clock.0 / 2);
+        let Some(target) = self.facts.target(id) else {
+            // It has left; its series have ended, what they were stays.
+            return Sight::Seen {
+                end_ms: self.at_ms,
+                current: false,
+            };
+        };
+        let fresh = target.is_fresh(self.at_ms);
+        if self.scope.excluded.binary_search(&id).is_ok()
+            || (!fresh && self.scope.standby.binary_search(&id).is_ok())
+        {
+            return Sight::Hidden;
+        }
+        let Some(good_ms) = target.last_good_ms else {
+            return Sight::Seen {
+                end_ms: self.at_ms,
+                current: false,
+            };
+        };
+        let end_ms = if fresh {
+            self.at_ms
+        } else {
+            good_ms.min(self.at_ms)
+        };
+        let times = &self.store.clocks[clock.index()];
+        let remembered = times
+            .at(times.first_tick())
+            .is_some_and(|oldest| oldest.time_ms <= good_ms);
+        Sight::Seen {
+            end_ms,
+            current: remembered && good_ms > end_ms.saturating_sub(self.lookback_ms),
+        }
+    }
+}

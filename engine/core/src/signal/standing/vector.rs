@@ -1,0 +1,44 @@
+//! The slot of a vector: a place per element that it may have, and which of them it has now, in order.
+
+use crate::labels::Labels;
+use crate::promql::incremental::ABSENT;
+
+/// One vector of a program.
+#[derive(Default)]
+pub(super) struct Vector {
+    /// By element.
+    pub(super) labels: Vec<Labels>,
+    /// By element; `ABSENT` where there is none now.
+    pub(super) values: Vec<f64>,
+    /// The elements that are there, in the order in which ordinary evaluation yields them.
+    pub(super) order: Vec<u32>,
+}
+
+impl Vector {
+    /// Makes it a vector of at most these elements.
+    pub(super) fn bind(&mut self, labels: Vec<Labels>) {
+        self.values.clear();
+        self.values.resize(labels.len(), ABSENT);
+        self.order.clear();
+        self.order.reserve(labels.len());
+        self.labels = labels;
+    }
+
+    pub(super) fn clear(&mut self) {
+        for &at in &self.order {
+            self.values[at as usize] = ABSENT;
+        }
+        self.order.clear();
+    }
+
+    /// Adds an element behind those that are there.
+    pub(super) fn push(&mut self, at: u32, value: f64) {
+        self.values[at as usize] = value;
+        self.order.push(at);
+    }
+
+    /// The elements that are there, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, f64)> + '_ {
+        self.order.iter().map(|&at| (at, self.values[at as usize]))
+    }
+}

@@ -1,0 +1,316 @@
+//! What one signal may say now: its result judged group by group, absences proven, graces applied.
+
+use crate::labels::Labels;
+use crate::time::Timestamp;
+
+use super::absence;
+use super::assessment::{Assessment, Pins};
+use super::grace;
+use super::judge::{self, Verdict};
+use super::policy::Nan;
+use super::query::Kind;
+use super::reading::{Element, Reading, State};
+use super::scope::{self, Scope};
+use super::watched::Signal;
+
+/// Numbers past this wrap around in the HPA's arithmetic (apimachinery `Quantity.MilliValue`).
+pub(crate) const NUMBER_MAX: f64 = 9.2e15;
+
+/// Since when some part of a number is not what a page says now, and why.
+type Held = Option<(i64, String)>;
+
+impl Signal {
+    pub(super) fn read(&self, look: Assessment<'_>) -> Reading {
+        match self.assess(look) {
+            Ok(reading) => reading,
+            Err(why) => Reading {
+                state: State::Unknown { why },
+                elements: Vec::new(),
+            },
+        }
+    }
+
+    fn assess(&self, look: Assessment<'_>) -> Result<Reading, String> {
+        let crash_loop = grace::crash_loop(look, &self.scope, &self.policy);
+        if let (Some(why), true) = (&crash_loop, self.query.kind != Kind::Demand) {
+            return Err(why.clone());
+        }
+        let values = self.result.as_ref().map_err(String::clone)?;
+        let fits = |labels: &Labels| fits(labels, look.pins);
+        let groups = values.iter().filter(|(labels, _)| fits(labels));
+        let mut held = None;
+        let mut elements = Vec::new();
+        for (labels, value) in groups {
+            let pins = group_pins(labels, look.pins);
+            let time_ms = self.judge_group(look.pinned(&pins), &mut held)?;
+            let value = self.number(labels, *value, look)?;
+            elements.push(Element {
+                labels: labels.clone(),
+                value,
+                time: Timestamp::from_ms(time_ms),
+            });
+        }
+        self.add_vanished(look, &mut held, &mut elements)?;
+        self.prove_empty_parts(look, &mut elements)?;
+        if let Some(is_zero) = has_zero(&elements) {
+            let narrowed = self.narrowed(look);
+            let scope = narrowed.as_ref().unwrap_or(&self.scope);
+            absence::complete(look, scope, &self.query, &self.policy, is_zero)?;
+        } else {
+            let time_ms = self.judge_group(look, &mut held)?;
+            let labels = self.empty_group(look.pins)?;
+            let value = self.empty_value(look)?;
+            let value = self.number(&labels, value, look)?;
+            elements.push(Element {
+                labels,
+                value,
+                time: Timestamp::from_ms(time_ms),
+            });
+        }
+        self.refuse_zero(look, crash_loop, &elements, &mut held)?;
+        let state = match held {
+            None => State::Value,
+            Some((since_ms, why)) => State::Held {
+                age_ms: look.now_ms - since_ms,
+                why,
+            },
+        };
+        Ok(Reading { state, elements })
+    }
+
+    /// S6d, S6e: where a process crashes again and again, or has restarted before we knew what was true, a number that
+    /// asks for capacity is told as held, and none that takes all of it away.
+    fn refuse_zero(
+        &self,
+        look: Assessment<'_>,
+        crash_loop: Option<String>,
+        elements: &[Element],
+        held: &mut Held,
+    ) -> Result<(), String> {
+        let unseen = || {
+            let is_demand = self.query.kind == Kind::Demand;
+            is_demand.then(|| {
+                let grace_ms = self.policy.restart_grace_ms;
+                grace::restarted_unseen(look, &self.scope, self.known_since_ms, grace_ms)
+            })?
+        };
+        let Some(why) = crash_loop.or_else(unseen) else {
+            return Ok(());
+        };
+        if elements.iter().all(|element| element.value <= 0.0) {
+            return Err(why);
+        }
+        if held.is_none() {
+            *held = Some((self.at_ms.unwrap_or(look.now_ms), why));
+        }
+        Ok(())
+    }
+
+    /// In a grace a group that the new process does not show yet is held at what it was (S6b).
+    fn add_vanished(
+        &self,
+        look: Assessment<'_>,
+        held: &mut Held,
+        elements: &mut Vec<Element>,
+    ) -> Result<(), String> {
+        let shown = elements.len();
+        for (labels, floor) in self.floors(look) {
+            if labels.is_empty() || !fits(labels, look.pins) {
+                continue;
+            }
+            if let Some(at) = elements.iter().position(|have| have.labels == *labels) {
+                if at >= shown {
+                    elements[at].value = elements[at].value.max(floor);
+                }
+                continue;
+            }
+            let pins = group_pins(labels, look.pins);
+            let time_ms = self.judge_group(look.pinned(&pins), held)?;
+            elements.push(Element {
+                labels: labels.clone(),
+                value: floor,
+                time: Timestamp::from_ms(time_ms),
+            });
+        }
+        Ok(())
+    }
+
+    /// Sums within the query that had no series count as 0 only where that is proven, each for itself (S4).
+    fn prove_empty_parts(
+        &self,
+        look: Assessment<'_>,
+        elements: &mut [Element],
+    ) -> Result<(), String> {
+        let at_ms = self.at_ms.unwrap_or(look.now_ms);
+        for part in self
+            .empty_parts
+            .iter()
+            .filter_map(|&index| self.query.parts.get(index))
+        {
+            let scope = scope::of_query(look, part, &self.policy);
+            absence::prove(look, &scope, part, &self.policy, at_ms)?;
+        }
+        let all_empty =
+            !self.query.parts.is_empty() && self.empty_parts.len() == self.query.parts.len();
+        if let (true, Some(fallback)) = (all_empty, self.query.fallback) {
+            for element in elements {
+                element.value = self.number(&element.labels, fallback, look)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// May a number be told for a group? Its time; `held` remembers the oldest reason to hold.
+    fn judge_group(&self, look: Assessment<'_>, held: &mut Held) -> Result<i64, String> {
+        let narrowed = self.narrowed(look);
+        let scope = narrowed.as_ref().unwrap_or(&self.scope);
+        let mut time_ms = self.at_ms.unwrap_or(look.now_ms);
+        match judge::targets(look, scope, &self.query, &self.policy) {
+            Verdict::Fresh => {}
+            Verdict::Unknown { why } => return Err(why),
+            Verdict::Held { since_ms, why } => {
+                time_ms = time_ms.min(since_ms);
+                if held
+                    .as_ref()
+                    .is_none_or(|(oldest_ms, _)| since_ms < *oldest_ms)
+                {
+                    *held = Some((since_ms, why));
+                }
+            }
+        }
+        if self.query.kind != Kind::Demand {
+            judge::processes_cover(look, scope, &self.query)?;
+            absence::windows_covered(look, scope, &self.query, &self.policy, look.now_ms)?;
+        }
+        if let Some(grace) = self.grace(look.now_ms) {
+            if grace.has_no_floor() {
+                let grace_ms = self.policy.restart_grace_ms;
+                judge::known_before(look, scope, &self.query, grace.start_ms(), grace_ms)?;
+            }
+            if held.is_none() {
+                *held = Some((grace.start_ms(), grace.why.clone()));
+            }
+        }
+        Ok(time_ms)
+    }
+
+    /// What counts for a caller who pins labels; `None` where he pins none.
+    fn narrowed(&self, look: Assessment<'_>) -> Option<Scope> {
+        (!look.pins.is_empty()).then(|| scope::of_query(look, &self.query, &self.policy))
+    }
+
+    /// What was measured before a change of process and stands in for less: in a grace, and while it crashes again and
+    /// again.
+    fn floors<'s>(&'s self, look: Assessment<'s>) -> impl Iterator<Item = (&'s Labels, f64)> {
+        let in_loop = grace::crash_loop(look, &self.scope, &self.policy).is_some();
+        let runs = in_loop || self.grace(look.now_ms).is_some();
+        let grace = self
+            .grace
+            .as_ref()
+            .filter(|_| runs && self.query.kind == Kind::Demand);
+        let grace_ms = self.policy.restart_grace_ms;
+        grace
+            .into_iter()
+            .flat_map(move |grace| grace.floors(look.now_ms, grace_ms, in_loop))
+    }
+
+    /// The number of a group: clamped in a grace, checked for what a quantity cannot be.
+    fn number(&self, labels: &Labels, value: f64, look: Assessment<'_>) -> Result<f64, String> {
+        let mut value = value;
+        if value.is_nan() {
+            value = match self.policy.nan {
+                Nan::Zero => 0.0,
+                Nan::Last => self.before(labels).ok_or_else(|| {
+                    "the result is NaN, and there was no number before it".to_owned()
+                })?,
+                Nan::Unknown => {
+                    return Err("the result is NaN (a division by zero, most likely: no traffic in the window); \
+                                `nan: zero` or `nan: last` says what that means here"
+                        .to_owned());
+                }
+            };
+        }
+        for (have, floor) in self.floors(look) {
+            if have == labels {
+                value = value.max(floor);
+            }
+        }
+        if value.is_infinite() {
+            return Err(
+                "the result is infinite, which no Kubernetes quantity can carry".to_owned(),
+            );
+        }
+        if value.abs() > NUMBER_MAX {
+            return Err(format!(
+                "the result is beyond {NUMBER_MAX:e}, the most that a Kubernetes quantity can carry"
+            ));
+        }
+        Ok(value)
+    }
+
+    fn before(&self, labels: &Labels) -> Option<f64> {
+        self.numbers
+            .iter()
+            .find(|(have, _)| have == labels)
+            .map(|(_, value)| *value)
+    }
+
+    /// S9c: the one group that an empty result can stand for.
+    fn empty_group(&self, pins: Pins<'_>) -> Result<Labels, String> {
+        if self.query.is_absent {
+            return Err(
+                "absent() yields nothing while its series are there, and nothing is no number; \
+                        write `absent(...) or vector(0)`"
+                    .to_owned(),
+            );
+        }
+        let mut pairs = Vec::new();
+        for label in &self.query.grouping {
+            match pins.iter().find(|(pinned, _)| pinned == label) {
+                Some((label, value)) => pairs.push((label.as_str(), value.as_str())),
+                None if label == "*" => {
+                    return Err(
+                        "the result is empty, and which of its series would be 0 cannot be told; take the sum of it"
+                            .to_owned(),
+                    );
+                }
+                None => {
+                    return Err(format!(
+                        "no group exists, and which one would be 0 is not said: pin the label {label:?}"
+                    ));
+                }
+            }
+        }
+        Ok(Labels::from_pairs(pairs))
+    }
+
+    fn empty_value(&self, look: Assessment<'_>) -> Result<f64, String> {
+        if self.query.is_opaque && self.query.fallback.is_none() {
+            return Err("some part of the query has no series, and which of its parts would be 0 cannot be told; add \
+                        `or vector(0)` to each part"
+                .to_owned());
+        }
+        let narrowed = scope::of_query(look, &self.query, &self.policy);
+        let at_ms = self.at_ms.unwrap_or(look.now_ms);
+        absence::prove(look, &narrowed, &self.query, &self.policy, at_ms)?;
+        Ok(self.query.fallback.unwrap_or(0.0))
+    }
+}
+
+/// Whether some element is 0 (or less); `None` where there is no element.
+fn has_zero(elements: &[Element]) -> Option<bool> {
+    let mut values = elements.iter().map(|element| element.value);
+    (!elements.is_empty()).then(|| values.any(|value| value <= 0.0))
+}
+
+/// Whether the pins contradict no label of a group.
+fn fits(labels: &Labels, pins: Pins<'_>) -> bool {
+    pins.iter()
+        .all(|(label, value)| labels.get(label).is_none_or(|have| have == value))
+}
+
+/// A group's labels count as pinned, beside what the caller pins.
+fn group_pins(labels: &Labels, pins: Pins<'_>) -> Vec<(String, String)> {
+    let of_group = labels.iter().map(|(l, v)| (l.to_owned(), v.to_owned()));
+    of_group.chain(pins.iter().cloned()).collect()
+}

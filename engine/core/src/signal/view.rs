@@ -1,0 +1,418 @@
+//! The signal view: failed scrapes are passed over, a frozen target is seen as it was at its last good scrape, a
+//! target that stands by frozen is not seen, and families answer to all their names (S8).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use crate::labels::{Labels, METRIC_NAME, MatchOp, Matcher};
+use crate::promql::QueryError;
+use crate::promql::select::{
+    LastSample, Projection, STALE_NAN_BITS, Samples, SelectRequest, Selection, View, is_stale,
+};
+use crate::store::{ClockId, ClockVisibility, SelectionSnapshot, Store, Visibility};
+
+use super::facts::{Facts, NamesSeen};
+use super::names::{FAMILIES, Family, Name, Names};
+
+/// What the view needs to know of one target.
+#[derive(Clone, Debug)]
+pub(crate) struct TargetLens {
+    clock_visibility: ClockVisibility,
+    names_seen: NamesSeen,
+    /// The pool that it serves, where its process named exactly one.
+    pool: Option<String>,
+    /// Metrics that it shows without the pool that other versions give them.
+    without_pool: Vec<String>,
+}
+
+/// The store as signals see it at one moment.
+pub(crate) struct SignalView {
+    store: Arc<RwLock<Store>>,
+    /// By target.
+    targets: Vec<Option<TargetLens>>,
+    names: Names,
+}
+
+impl SignalView {
+    /// As of `now_ms`; the `hidden` targets are not seen.
+    pub(crate) fn new(
+        store: Arc<RwLock<Store>>,
+        facts: &Facts,
+        names: &Names,
+        hidden: &[crate::store::TargetId],
+        now_ms: i64,
+    ) -> SignalView {
+        let targets = facts.targets.iter().enumerate().map(|(index, target)| {
+            let target = target.as_ref()?;
+            let fresh = target.is_fresh(now_ms);
+            let clock_visibility = match target.last_good_ms {
+                _ if hidden.iter().any(|id| id.index() == index) => ClockVisibility::Hidden,
+                _ if fresh => ClockVisibility::Delayed(0),
+                Some(good_ms) => ClockVisibility::Delayed((now_ms - good_ms).max(0)),
+                None => ClockVisibility::Delayed(0),
+            };
+            Some(TargetLens {
+                clock_visibility,
+                names_seen: target.names_seen.clone(),
+                pool: target.certain_pool().map(str::to_owned),
+                without_pool: target.metrics_without_pool(names),
+            })
+        });
+        SignalView {
+            store,
+            targets: targets.collect(),
+            names: names.clone(),
+        }
+    }
+
+    fn target(&self, clock: ClockId) -> Option<&TargetLens> {
+        self.targets.get(clock.index() / 2)?.as_ref()
+    }
+
+    /// Series of a family that some targets show in another form than they were asked for, in the asked form.
+    fn derived(
+        &self,
+        request: &SelectRequest<'_>,
+        form: Form<'_>,
+    ) -> Result<Vec<(Labels, Samples)>, QueryError> {
+        let (want, have) = (form.want(), form.have());
+        let mut matchers = vec![Matcher::equal(METRIC_NAME, &form.have_metric())];
+        let mut after = Vec::new();
+        for matcher in request
+            .matchers
+            .iter()
+            .filter(|matcher| matcher.name() != METRIC_NAME)
+        {
+            let label = matcher.name();
+            if label == "inference_pool" && want.may_have(label) {
+                after.push(matcher.clone());
+            } else if have.may_have(label) && !want.may_have(label) {
+                // Under the name that was asked for, the label does not exist.
+                if !matcher.matches("") {
+                    return Ok(Vec::new());
+                }
+            } else if want.may_have(label) && !have.may_have(label) {
+                return Err(missing_label(want, have, label));
+            } else {
+                matchers.push(matcher.clone());
+            }
+        }
+        let inner = SelectRequest {
+            matchers: &matchers,
+            projection: Projection::All,
+            ..*request
+        };
+        let frame = SelectionSnapshot::copy(&self.store, &inner, &FormLens { view: self, form });
+        refuse_own_times(&frame)?;
+        let mut sums = Sums::default();
+        let mut samples = Samples::default();
+        for index in 0..frame.len() {
+            let target = frame.clock(index).and_then(|clock| self.target(clock));
+            let pool = target.and_then(|target| target.pool.as_deref());
+            let labels = form.labels(frame.labels(index), pool);
+            let of_pool = labels.get("inference_pool").is_some();
+            if let Some(matcher) = after.iter().find(|_| !of_pool) {
+                return Err(pool_not_certain(&form.have_metric(), matcher));
+            }
+            if after
+                .iter()
+                .all(|matcher: &Matcher| matcher.matches_labels(&labels))
+            {
+                if request.last_only {
+                    // Parts that have no sample at the newest time have no part in the newest sum.
+                    let last = frame.last(index, &mut samples);
+                    samples.clear();
+                    samples
+                        .times_ms
+                        .extend(last.as_ref().map(|last| last.time_ms));
+                    samples.values.extend(last.map(|last| last.value));
+                } else {
+                    frame.read(index, &mut samples);
+                }
+                sums.add(labels, &samples);
+            }
+        }
+        Ok(sums.finish())
+    }
+
+    /// The forms in which targets show a family, beside the asked one.
+    fn other_forms<'a>(&self, asked: Form<'a>) -> BTreeSet<(usize, bool)> {
+        let forms = self
+            .targets
+            .iter()
+            .flatten()
+            .map(|target| target.form(asked));
+        forms.filter(|&form| form != asked.key()).collect()
+    }
+}
+
+/// A family under one of its names, with its pool or without, as some target shows it; and the name that was asked for.
+#[derive(Clone, Copy)]
+struct Form<'a> {
+    family: &'static Family,
+    row: usize,
+    asked: usize,
+    suffix: &'a str,
+    /// Whether the selector names the pool.
+    names_pool: bool,
+    /// The name under which it is shown.
+    clock_visibility: usize,
+    without_pool: bool,
+}
+
+impl Form<'_> {
+    fn want(&self) -> &'static Name {
+        &self.family.names[self.asked]
+    }
+
+    fn have(&self) -> &'static Name {
+        &self.family.names[self.clock_visibility]
+    }
+
+    fn have_metric(&self) -> String {
+        format!("{}{}", self.have().family, self.suffix)
+    }
+
+    fn key(&self) -> (usize, bool) {
+        (self.clock_visibility, self.without_pool)
+    }
+
+    /// The labels of a series that is shown in this form, as the asked form has them.
+    fn labels(&self, labels: &Labels, pool: Option<&str>) -> Labels {
+        let (want, have) = (self.want(), self.have());
+        let mut builder = labels.to_builder();
+        builder.retain(|label| !have.may_have(label) || want.may_have(label));
+        builder.set(METRIC_NAME, &format!("{}{}", want.family, self.suffix));
+        let lacks = want.may_have("inference_pool") && labels.get("inference_pool").is_none();
+        if let (true, Some(pool)) = (lacks, pool) {
+            builder.set("inference_pool", pool);
+        }
+        builder.build()
+    }
+}
+
+impl TargetLens {
+    /// In which form the target shows a family that was asked for.
+    fn form(&self, asked: Form<'_>) -> (usize, bool) {
+        let clock_visibility = self.names_seen.reads_as(asked.row, asked.asked);
+        let form = Form {
+            clock_visibility,
+            ..asked
+        };
+        let is_derived = self.pool.is_some() || asked.names_pool;
+        let without_pool = is_derived && self.without_pool.contains(&form.have_metric());
+        (clock_visibility, without_pool)
+    }
+}
+
+impl Visibility for SignalView {
+    fn clock_visibility(&self, clock: ClockId) -> ClockVisibility {
+        // Reports (`up`, ...) are about scrapes: they are never frozen.
+        if clock.index() % 2 == 1 {
+            return ClockVisibility::AsScraped;
+        }
+        self.target(clock)
+            .map_or(ClockVisibility::AsScraped, |target| target.clock_visibility)
+    }
+
+    fn clamps_negative(&self, metric: &str) -> bool {
+        Names::is_queue_gauge(metric)
+    }
+}
+
+/// Only targets that show a family in this form.
+struct FormLens<'a> {
+    view: &'a SignalView,
+    form: Form<'a>,
+}
+
+impl Visibility for FormLens<'_> {
+    fn clock_visibility(&self, clock: ClockId) -> ClockVisibility {
+        let form = match self.view.target(clock) {
+            Some(target) => target.form(self.form),
+            None => (self.form.asked, false),
+        };
+        if form == self.form.key() {
+            self.view.clock_visibility(clock)
+        } else {
+            ClockVisibility::Hidden
+        }
+    }
+
+    fn clamps_negative(&self, metric: &str) -> bool {
+        self.view.clamps_negative(metric)
+    }
+}
+
+impl View for SignalView {
+    fn select(&self, request: &SelectRequest<'_>) -> Result<Box<dyn Selection>, QueryError> {
+        let metric = request
+            .matchers
+            .iter()
+            .find(|m| m.name() == METRIC_NAME && m.op() == MatchOp::Equal);
+        let named = metric.and_then(|metric| self.names.family(metric.value()));
+        let Some((family, name, suffix)) = named else {
+            let frame = SelectionSnapshot::copy(&self.store, request, self);
+            refuse_own_times(&frame)?;
+            return Ok(Box::new(frame));
+        };
+        let names_pool = request
+            .matchers
+            .iter()
+            .any(|m| m.name() == "inference_pool");
+        let asked = Form {
+            names_pool,
+            ..asked_form(family, name, suffix)
+        };
+        let own = SelectionSnapshot::copy(
+            &self.store,
+            request,
+            &FormLens {
+                view: self,
+                form: asked,
+            },
+        );
+        refuse_own_times(&own)?;
+        let mut derived = Vec::new();
+        for (clock_visibility, without_pool) in self.other_forms(asked) {
+            let form = Form {
+                clock_visibility,
+                without_pool,
+                ..asked
+            };
+            derived.extend(self.derived(request, form)?);
+        }
+        if derived.is_empty() {
+            return Ok(Box::new(own));
+        }
+        Ok(Box::new(WithDerived { own, derived }))
+    }
+}
+
+/// A family as it is asked for.
+fn asked_form<'a>(family: &'static Family, name: &'static Name, suffix: &'a str) -> Form<'a> {
+    let row = FAMILIES.iter().position(|have| std::ptr::eq(have, family));
+    let asked = family
+        .names
+        .iter()
+        .position(|have| have.family == name.family)
+        .unwrap_or_default();
+    Form {
+        family,
+        row: row.unwrap_or_default(),
+        asked,
+        suffix,
+        names_pool: false,
+        clock_visibility: asked,
+        without_pool: false,
+    }
+}
+
+/// A sample with a timestamp of its own says nothing of when it was measured that we could check, and no failed
+/// scrape ends it: a scaler must not be told such a number.
+fn refuse_own_times(frame: &SelectionSnapshot) -> Result<(), QueryError> {
+    match (0..frame.len()).find(|&index| frame.clock(index).is_none()) {
+        None => Ok(()),
+        Some(index) => Err(QueryError::Execution(format!(
+            "{} carries timestamps of its own, so nobody knows when it was measured; set `honor_timestamps: false` on \
+             its job",
+            frame.labels(index)
+        ))),
+    }
+}
+
+fn missing_label(want: &Name, have: &Name, label: &str) -> QueryError {
+    QueryError::Execution(format!(
+        "a gateway exposes {} only as {}, which has no label {label:?}; drop the label from the query, or upgrade the \
+         gateway",
+        want.family, have.family
+    ))
+}
+
+fn pool_not_certain(metric: &str, matcher: &Matcher) -> QueryError {
+    QueryError::Execution(format!(
+        "a gateway shows {metric} without the label inference_pool, and its page does not name exactly one pool, so \
+         whether {matcher} fits is not known; drop the label from the query, or upgrade the gateway (GIE v1.3.0 gives \
+         the label)"
+    ))
+}
+
+/// Sums per label set and time. At a time at which all parts have ended, the sum ends.
+#[derive(Default)]
+struct Sums {
+    series: BTreeMap<Labels, BTreeMap<i64, f64>>,
+}
+
+impl Sums {
+    fn add(&mut self, labels: Labels, samples: &Samples) {
+        let sums = self.series.entry(labels).or_default();
+        for (&time_ms, &value) in samples.times_ms.iter().zip(&samples.values) {
+            let sum = sums
+                .entry(time_ms)
+                .or_insert(f64::from_bits(STALE_NAN_BITS));
+            if is_stale(*sum) {
+                *sum = value;
+            } else if !is_stale(value) {
+                *sum += value;
+            }
+        }
+    }
+
+    fn finish(self) -> Vec<(Labels, Samples)> {
+        let series = self.series.into_iter().map(|(labels, sums)| {
+            let (times_ms, values) = sums.into_iter().unzip();
+            (
+                labels,
+                Samples {
+                    times_ms,
+                    values,
+                    ..Samples::default()
+                },
+            )
+        });
+        series.collect()
+    }
+}
+
+/// Series of the store, then made ones.
+struct WithDerived {
+    own: SelectionSnapshot,
+    derived: Vec<(Labels, Samples)>,
+}
+
+impl Selection for WithDerived {
+    fn len(&self) -> usize {
+        self.own.len() + self.derived.len()
+    }
+
+    fn labels(&self, index: usize) -> &Labels {
+        match index.checked_sub(self.own.len()) {
+            None => self.own.labels(index),
+            Some(index) => &self.derived[index].0,
+        }
+    }
+
+    fn read(&self, index: usize, samples: &mut Samples) {
+        match index.checked_sub(self.own.len()) {
+            None => self.own.read(index, samples),
+            Some(index) => samples.clone_from(&self.derived[index].1),
+        }
+    }
+
+    fn last(&self, index: usize, scratch: &mut Samples) -> Option<LastSample> {
+        match index.checked_sub(self.own.len()) {
+            None => self.own.last(index, scratch),
+            Some(index) => {
+                let samples = &self.derived[index].1;
+                let (&time_ms, &value) = (samples.times_ms.last()?, samples.values.last()?);
+                Some(LastSample {
+                    time_ms,
+                    value,
+                    histogram: None,
+                })
+            }
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! How a signal comes to be, while pages go on being taken.
+//!
+//! Who asks for it may have sent any text, and what it pins may be a label of a million series that nobody remembered
+//! so far. Neither the reading of the text nor the look at those series holds up a commit: both happen without the
+//! room's lock, the latter in batches.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use hashbrown::{HashMap, HashSet};
+use parking_lot::RwLock;
+
+use crate::labels::{METRIC_NAME, Matcher};
+use crate::limits::{READ_BATCH_ROWS, REMEMBERED_VALUES_MAX, SIGNALS_MAX};
+use crate::promql::QueryError;
+use crate::store::{ClockId, SeriesId, Store, TargetId, for_each_match};
+
+use super::policy::Policy;
+use super::query::{Selector, SignalQuery};
+use super::reading::SignalId;
+use super::room::Room;
+use super::scope;
+use super::watched::Signal;
+
+/// Values of a label, by the targets that have them.
+type Values = HashMap<TargetId, HashSet<Box<str>>>;
+
+/// Label names of a metric, by the targets that show it.
+type LabelNames = HashMap<TargetId, BTreeSet<Box<str>>>;
+
+/// Adds a signal.
+pub(crate) fn watch(
+    room: &RwLock<Room>,
+    store: &RwLock<Store>,
+    text: &str,
+    policy: Policy,
+) -> Result<SignalId, QueryError> {
+    let (query, names_version) = parse(room, text)?;
+    // From here on pages tell of these labels and metrics; what was on pages before is looked up.
+    let (labels, metrics) = remember(&mut room.write(), &query);
+    let seen: Vec<(String, Values)> = labels
+        .into_iter()
+        .map(|label| {
+            let values = values_of(store, &label);
+            (label, values)
+        })
+        .collect();
+    let shown: Vec<(String, LabelNames)> = metrics
+        .into_iter()
+        .map(|metric| {
+            let labels = label_names_of(store, &metric);
+            (metric, labels)
+        })
+        .collect();
+    let mut room = room.write();
+    for (label, values) in &seen {
+        for (&target, values) in values {
+            values
+                .iter()
+                .for_each(|value| room.facts.see(target, label, value));
+        }
+    }
+    for (metric, targets) in &shown {
+        for (&target, labels) in targets {
+            let labels = labels.iter().map(|label| &**label);
+            room.facts.learn_labels(target, metric, labels);
+        }
+    }
+    // Users' own names were changed meanwhile, by which queries are judged: rare, so once more under the lock.
+    let query = match room.names_version == names_version {
+        true => query,
+        false => SignalQuery::parse(text, &room.features, &room.names)?,
+    };
+    room.place(text, query, policy)
+}
+
+fn parse(room: &RwLock<Room>, text: &str) -> Result<(SignalQuery, u64), QueryError> {
+    let held = room.read();
+    let (features, names, version) = (held.features, held.names.clone(), held.names_version);
+    drop(held);
+    Ok((SignalQuery::parse(text, &features, &names)?, version))
+}
+
+/// Labels by which the query selects and whose values were not remembered so far, and metrics that no signal read.
+fn remember(room: &mut Room, query: &SignalQuery) -> (Vec<String>, Vec<String>) {
+    let Room { facts, names, .. } = room;
+    let required = query.selectors.iter().flat_map(Selector::required);
+    let labels = required
+        .filter(|matcher| facts.remember(matcher.name()))
+        .map(|matcher| matcher.name().to_owned())
+        .collect();
+    let metrics = query.metrics();
+    let metrics = metrics.flat_map(|metric| facts.watch_metric(metric, names));
+    (labels, metrics.collect())
+}
+
+/// The label names that present series of a metric have, by their targets.
+fn label_names_of(store: &RwLock<Store>, metric: &str) -> LabelNames {
+    let mut found = LabelNames::new();
+    for_each_match(
+        store,
+        &[Matcher::equal(METRIC_NAME, metric)],
+        |store, id| {
+            let row = store.series.row(id);
+            if row.is_present() && row.clock != ClockId::EXPLICIT && row.clock != ClockId::NONE {
+                let names = found.entry(TargetId(row.clock.0 / 2)).or_default();
+                let labels = store.series.labels(id);
+                for (name, _) in labels.iter() {
+                    if !names.contains(name) {
+                        names.insert(name.into());
+                    }
+                }
+            }
+            0
+        },
+    );
+    found
+}
+
+/// Every value of a label that some series has, with the targets that have it. Series that come meanwhile may be
+/// missing.
+fn values_of(store: &RwLock<Store>, label: &str) -> Values {
+    let mut seen = Values::new();
+    let mut next = 0;
+    loop {
+        let store = store.read();
+        let end = store.series.id_end();
+        let Some(name) = store.series.symbols.find(label) else {
+            return seen; // no series has it
+        };
+        let until = end.min(next + READ_BATCH_ROWS);
+        for id in (next..until).map(SeriesId) {
+            let clock = store.series.row(id).clock;
+            if clock == ClockId::EXPLICIT || clock == ClockId::NONE {
+                continue;
+            }
+            if let Some(value) = store.series.label(id, name) {
+                let values = seen.entry(TargetId(clock.0 / 2)).or_default();
+                let text = store.series.symbols.text(value);
+                if values.len() < REMEMBERED_VALUES_MAX && !values.contains(text) {
+                    values.insert(text.into());
+                }
+            }
+        }
+        next = until;
+        if next == end {
+            return seen;
+        }
+    }
+}
+
+impl Room {
+    fn place(
+        &mut self,
+        text: &str,
+        query: SignalQuery,
+        policy: Policy,
+    ) -> Result<SignalId, QueryError> {
+        let free = self.signals.iter().position(Option::is_none);
+        let at = free.unwrap_or(self.signals.len());
+        if at >= SIGNALS_MAX {
+            return Err(QueryError::Execution(format!(
+                "there are {SIGNALS_MAX} signals already, the most there may be"
+            )));
+        }
+        for metric in query.metrics() {
+            // Known already, unless users' names have changed since; then the next lines tell.
+            self.facts.watch_metric(metric, &self.names);
+        }
+        self.facts.needs.add(&query, &self.names);
+        let look = self.assessment(self.now_ms, &[]);
+        let scope = scope::of_query(look, &query, &policy);
+        let changes_ms = scope::changes_at_ms(look.facts, &policy, look.now_ms);
+        self.rescope_ms = self.rescope_ms.into_iter().chain(changes_ms).min();
+        self.next_serial += 1;
+        let signal = Signal {
+            text: text.to_owned(),
+            policy,
+            standing: Signal::compile(&query),
+            by_program: false,
+            query,
+            scope,
+            result: Ok(Vec::new()),
+            at_ms: None,
+            outdated: true,
+            serial: self.next_serial,
+            pages: 0,
+            empty_parts: Vec::new(),
+            measured: None,
+            known_since_ms: None,
+            numbers: Vec::new(),
+            grace: None,
+            transitions: VecDeque::new(),
+        };
+        if at == self.signals.len() {
+            self.signals.push(Some(signal));
+        } else {
+            self.signals[at] = Some(signal);
+        }
+        Ok(SignalId(at as u32))
+    }
+}

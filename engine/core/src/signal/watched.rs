@@ -1,0 +1,223 @@
+//! One signal: its query, what it last said, and when it takes a new result.
+
+use std::collections::VecDeque;
+
+use parking_lot::RwLock;
+
+use crate::labels::Labels;
+use crate::limits::TRANSITIONS_MAX;
+use crate::store::{Store, TargetId};
+use crate::time::Timestamp;
+
+use super::assessment::Assessment;
+use super::facts::{ChangeKind, Facts};
+use super::grace::{self, Grace, Measured};
+use super::judge::{self, Verdict};
+use super::names::Names;
+use super::ordinary::{Evaluated, Outcome};
+use super::policy::{Nan, Policy};
+use super::query::{Kind, SignalQuery};
+use super::reading::Transition;
+use super::scope::Scope;
+use super::standing::{EvalContext, Standing};
+
+/// One signal.
+pub(crate) struct Signal {
+    pub(crate) text: String,
+    pub(crate) policy: Policy,
+    pub(crate) query: SignalQuery,
+    /// The query in the form that needs no query engine, where it has it.
+    pub(super) standing: Option<Standing>,
+    /// Whether the newest page was evaluated by it.
+    pub(super) by_program: bool,
+    /// What counts, as of the last structural change.
+    pub(crate) scope: Scope,
+    /// The newest evaluation.
+    pub(super) result: Result<Vec<(Labels, f64)>, String>,
+    pub(crate) at_ms: Option<i64>,
+    /// A target that counts has given a page since.
+    pub(crate) outdated: bool,
+    /// Tells this signal from another that had its number before.
+    pub(crate) serial: u64,
+    /// Pages of targets that count, so far.
+    pub(crate) pages: u64,
+    /// Which parts of the query were empty at the newest evaluation.
+    pub(super) empty_parts: Vec<usize>,
+    /// The newest evaluation at which everything was fresh.
+    pub(super) measured: Option<Measured>,
+    /// The first one at which it was also known what was true before the processes that answered (S6e).
+    pub(super) known_since_ms: Option<i64>,
+    /// Per group, the last result that was a number, for `nan: last`.
+    pub(super) numbers: Vec<(Labels, f64)>,
+    pub(super) grace: Option<Grace>,
+    pub(crate) transitions: VecDeque<Transition>,
+}
+
+fn is_frozen(facts: &Facts, id: TargetId, at_ms: i64) -> bool {
+    facts
+        .target(id)
+        .is_some_and(|target| !target.is_fresh(at_ms))
+}
+
+impl Signal {
+    /// Evaluates without the query engine, where that is possible. Allocates nothing while the structure stands.
+    pub(crate) fn stand(
+        &mut self,
+        store: &RwLock<Store>,
+        facts: &Facts,
+        names: &Names,
+        at_ms: i64,
+        window_bytes_max: usize,
+    ) -> bool {
+        let Some(mut standing) = self.standing.take() else {
+            return false;
+        };
+        let (mut values, error) = match std::mem::replace(&mut self.result, Ok(Vec::new())) {
+            Ok(values) => (values, None),
+            Err(why) => (Vec::new(), Some(why)),
+        };
+        let mut empty_parts = std::mem::take(&mut self.empty_parts);
+        let bytes_max = self.policy.bytes_max.unwrap_or(usize::MAX);
+        let context = EvalContext {
+            store,
+            facts,
+            names,
+            scope: &self.scope,
+            at_ms,
+            lookback_ms: self.policy.options().lookback_ms,
+            window_bytes_max: window_bytes_max.min(bytes_max),
+        };
+        let done = standing.evaluate(&context, &mut values, &mut empty_parts);
+        let series = standing.series();
+        self.standing = Some(standing);
+        self.by_program = done;
+        if let Some(max) = self.policy.series_max
+            && done
+            && series > max
+        {
+            let why = format!(
+                "the query reads {series} series, at most {max} may be read here: select fewer"
+            );
+            self.take(Err(why), facts, names, at_ms);
+        } else if done {
+            let outcome = Outcome {
+                values,
+                empty_parts,
+            };
+            self.take(Ok(outcome), facts, names, at_ms);
+        } else {
+            self.result = error.map_or(Ok(values), Err);
+            self.empty_parts = empty_parts;
+        }
+        done
+    }
+
+    /// What its program made of the newest page, if it was the program that did.
+    pub(crate) fn by_program(&self) -> Option<Evaluated> {
+        let outcome = |values: &Vec<(Labels, f64)>| Outcome {
+            values: values.clone(),
+            empty_parts: self.empty_parts.clone(),
+        };
+        self.by_program
+            .then(|| self.result.as_ref().map(outcome).map_err(String::clone))
+    }
+
+    /// Compiles the query, where it can be.
+    pub(crate) fn compile(query: &SignalQuery) -> Option<Standing> {
+        let parts = query.parts.iter().map(|part| part.query.plan());
+        Standing::compile(query.query.plan(), parts)
+    }
+
+    /// Bytes that its windows hold.
+    pub(crate) fn window_bytes(&self) -> usize {
+        self.standing.as_ref().map_or(0, Standing::window_bytes)
+    }
+
+    /// Targets whose series this signal does not see: those that do not count, and frozen ones that stand by.
+    pub(crate) fn hidden(&self, facts: &Facts, at_ms: i64) -> Vec<TargetId> {
+        let frozen = self
+            .scope
+            .standby
+            .iter()
+            .filter(|&&id| is_frozen(facts, id, at_ms));
+        self.scope.excluded.iter().chain(frozen).copied().collect()
+    }
+
+    /// A process that counts has changed (S6a).
+    pub(super) fn start_grace(&mut self, name: &str, kind: &ChangeKind, at_ms: i64) {
+        self.grace = Some(Grace::start(
+            self.grace.take(),
+            self.measured.as_ref(),
+            (name, kind),
+            at_ms,
+            self.policy.restart_grace_ms,
+        ));
+    }
+
+    /// The grace that runs, for what is smoothed over.
+    pub(super) fn grace(&self, now_ms: i64) -> Option<&Grace> {
+        let runs = |grace: &&Grace| grace.runs(now_ms, self.policy.restart_grace_ms);
+        let grace = self.grace.as_ref().filter(runs);
+        grace.filter(|_| self.query.kind == Kind::Demand)
+    }
+
+    /// A new result, as of `at_ms`.
+    pub(crate) fn take(&mut self, outcome: Evaluated, facts: &Facts, names: &Names, at_ms: i64) {
+        self.empty_parts.clear();
+        self.result = outcome.map(|outcome| {
+            self.empty_parts = outcome.empty_parts;
+            outcome.values
+        });
+        self.at_ms = Some(at_ms);
+        self.outdated = false;
+        let look = Assessment {
+            facts,
+            names,
+            now_ms: at_ms,
+            pins: &[],
+        };
+        let fresh = judge::targets(look, &self.scope, &self.query, &self.policy) == Verdict::Fresh;
+        if let (Ok(values), true) = (&self.result, fresh) {
+            let keeps_numbers = self.policy.nan == Nan::Last;
+            for (labels, value) in values
+                .iter()
+                .filter(|(_, value)| keeps_numbers && !value.is_nan())
+            {
+                match self.numbers.iter_mut().find(|(have, _)| have == labels) {
+                    Some((_, last)) => *last = *value,
+                    None => self.numbers.push((labels.clone(), *value)),
+                }
+            }
+            if self.known_since_ms.is_none() {
+                let grace_ms = self.policy.restart_grace_ms;
+                let unseen = grace::restarted_unseen(look, &self.scope, None, grace_ms);
+                self.known_since_ms = unseen.is_none().then_some(at_ms);
+            }
+            let measured = self.measured.get_or_insert_with(Default::default);
+            measured.0 = at_ms;
+            measured.1.clone_from(values);
+        }
+    }
+
+    /// Remembers what the signal says, where that is another state than before.
+    pub(super) fn note(&mut self, look: Assessment<'_>) {
+        let reading = self.read(look);
+        let kind = std::mem::discriminant(&reading.state);
+        if self
+            .transitions
+            .back()
+            .is_some_and(|last| std::mem::discriminant(&last.state) == kind)
+        {
+            return;
+        }
+        if self.transitions.len() == TRANSITIONS_MAX {
+            self.transitions.pop_front();
+        }
+        let value = reading.elements.first().map(|element| element.value);
+        self.transitions.push_back(Transition {
+            time: Timestamp::from_ms(look.now_ms),
+            state: reading.state,
+            value,
+        });
+    }
+}

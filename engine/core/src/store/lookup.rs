@@ -1,0 +1,61 @@
+//! What the writer asks and records about series and families beside samples: metric names, counter resets, metadata.
+
+use super::history::Store;
+use crate::ids::{ClockId, SeriesId, TargetId};
+use crate::labels::{Labels, METRIC_NAME};
+use crate::metadata::FamilyType;
+
+impl Store {
+    /// The metric name of a series.
+    pub(crate) fn metric_name(&self, id: SeriesId) -> Option<&str> {
+        let name = self.series.symbols.find(METRIC_NAME)?;
+        Some(self.series.symbols.text(self.series.label(id, name)?))
+    }
+
+    /// Whether `bits` is lower than the current value of a counter (by its name).
+    pub(crate) fn is_counter_drop(&self, id: SeriesId, bits: u64) -> bool {
+        let row = self.series.row(id);
+        row.is_present()
+            && f64::from_bits(bits) < f64::from_bits(row.bits)
+            && self
+                .metric_name(id)
+                .is_some_and(|name| name.ends_with("_total") || name.ends_with("_count"))
+    }
+
+    /// The series with these labels, moved to `clock` from `tick` on and created if needed. `None`: another live
+    /// target has it.
+    pub(crate) fn claim(
+        &mut self,
+        labels: &Labels,
+        clock: ClockId,
+        tick: i64,
+        bits: u64,
+    ) -> Option<SeriesId> {
+        let Some(id) = self.series.find_near_last(labels) else {
+            return Some(self.create(labels, clock, bits, tick));
+        };
+        let row = *self.series.row(id);
+        if row.clock == clock {
+            self.change(id, tick, bits);
+        } else if row.is_present() {
+            return None;
+        } else {
+            self.move_to_clock(id, row.since, clock, tick, bits);
+        }
+        Some(id)
+    }
+
+    /// Replaces the help text of a target's family.
+    pub(crate) fn set_help(&mut self, target: TargetId, family: &str, help: &str) {
+        let families = self.metadata.entry(target).or_default();
+        let metadata = families.entry(family.into()).or_default();
+        metadata.help.clear();
+        metadata.help.push_str(help);
+    }
+
+    /// Replaces the type of a target's family.
+    pub(crate) fn set_type(&mut self, target: TargetId, family: &str, family_type: FamilyType) {
+        let families = self.metadata.entry(target).or_default();
+        families.entry(family.into()).or_default().family_type = family_type;
+    }
+}

@@ -1,0 +1,241 @@
+//! From matchers to series ids by the label index, in batches small enough that no commit waits.
+//!
+//! The matcher with the fewest candidates determines the candidates; each candidate is then checked against all
+//! matchers by symbol. A regular expression is evaluated once per distinct label value, not once per series.
+
+use hashbrown::HashMap;
+use parking_lot::{RwLock, RwLockReadGuard};
+
+use super::epoch_reclaim::Pin;
+use super::history::Store;
+use super::symbol::Symbol;
+use crate::ids::{ClockId, SeriesId};
+use crate::labels::{MatchOp, Matcher};
+use crate::limits::READ_BATCH_SERIES;
+
+/// How much one selection may read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReadBudget {
+    /// Candidates, including those that another matcher excludes.
+    pub(crate) series_max: usize,
+    /// Bytes of history copied.
+    pub(crate) bytes_max: usize,
+}
+
+/// A selection would exceed its [`ReadBudget`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OverBudget;
+
+/// Calls `visit` for every series that all matchers match, ascending by id. `visit` returns how many bytes it copied;
+/// the lock is released after each batch of series or bytes. The pins prevent ids from being reused meanwhile.
+pub(crate) fn for_each_match(
+    store: &RwLock<Store>,
+    matchers: &[Matcher],
+    visit: impl FnMut(&Store, SeriesId) -> usize,
+) {
+    match for_each_match_within(store, matchers, None, visit) {
+        Ok(()) | Err(OverBudget) => {} // without a budget none is exceeded
+    }
+}
+
+/// The same within a budget: a selection that would exceed it ends early, or does not begin.
+pub(crate) fn for_each_match_within(
+    store: &RwLock<Store>,
+    matchers: &[Matcher],
+    budget: Option<ReadBudget>,
+    mut visit: impl FnMut(&Store, SeriesId) -> usize,
+) -> Result<(), OverBudget> {
+    let guard = store.read();
+    let _pins: [Pin; 2] = guard.series.pin();
+    let mut checks = Vec::with_capacity(matchers.len());
+    for matcher in matchers {
+        match Check::resolve(&guard, matcher) {
+            Some(check) => checks.push(check),
+            None => return Ok(()),
+        }
+    }
+    drop(guard);
+    let series_max = budget.map(|budget| budget.series_max);
+    let Some(candidates) = candidates(store, matchers, series_max)? else {
+        return Ok(());
+    };
+    let bytes_max = budget.map_or(usize::MAX, |budget| budget.bytes_max);
+    let mut bytes_total = 0usize;
+    let mut walk = candidates.iter().flat_map(|&(start, end)| start..end);
+    let mut guard = store.read();
+    loop {
+        let mut bytes = 0;
+        for _ in 0..READ_BATCH_SERIES {
+            let Some(id) = walk.next() else {
+                return Ok(());
+            };
+            let id = SeriesId(id);
+            if guard.series.row(id).clock != ClockId::NONE
+                && checks.iter_mut().all(|check| check.fits(&guard, id))
+            {
+                bytes += visit(&guard, id);
+            }
+            if bytes > crate::limits::READ_BATCH_BYTES {
+                break;
+            }
+        }
+        bytes_total = bytes_total.saturating_add(bytes);
+        if bytes_total > bytes_max {
+            return Err(OverBudget);
+        }
+        RwLockReadGuard::bump(&mut guard);
+    }
+}
+
+/// Sorted ranges of ids that hold every match; `None` where nothing can match.
+fn candidates(
+    store: &RwLock<Store>,
+    matchers: &[Matcher],
+    series_max: Option<usize>,
+) -> Result<Option<Vec<(u32, u32)>>, OverBudget> {
+    let guard = store.read();
+    let mut narrowest: Option<(usize, Vec<(u32, u32)>)> = None;
+    for matcher in matchers {
+        let literals: &[String] = match matcher.op() {
+            MatchOp::Equal if !matcher.value().is_empty() => &[matcher.value().to_owned()],
+            _ => match matcher.literal_values() {
+                Some(literals) if literals.iter().all(|literal| !literal.is_empty()) => literals,
+                _ => continue,
+            },
+        };
+        let name = guard.series.symbols.find(matcher.name());
+        let Some(values) = name.and_then(|name| guard.index.values(name)) else {
+            return Ok(None);
+        };
+        let found: Vec<_> = literals
+            .iter()
+            .filter_map(|literal| values.get(guard.series.symbols.find(literal)?))
+            .collect();
+        let count = found.iter().map(|postings| postings.len()).sum();
+        if narrowest.as_ref().is_none_or(|(least, _)| count < *least) {
+            let mut ranges: Vec<(u32, u32)> = found
+                .iter()
+                .flat_map(|postings| postings.ranges().iter().copied())
+                .collect();
+            ranges.sort_unstable();
+            narrowest = Some((count, ranges));
+        }
+    }
+    let all = (0, guard.series.id_end());
+    drop(guard);
+    match (narrowest, series_max) {
+        (Some((count, _)), Some(max)) if count > max => Err(OverBudget),
+        (Some((_, ranges)), _) => Ok(Some(ranges)),
+        // A pattern is tried on every value there is.
+        (None, Some(_)) => Err(OverBudget),
+        (None, None) => Ok(Some(
+            pattern_candidates(store, matchers).unwrap_or_else(|| vec![all]),
+        )),
+    }
+}
+
+/// Candidates from a pattern that does not match the empty value, so that the label must be present.
+fn pattern_candidates(store: &RwLock<Store>, matchers: &[Matcher]) -> Option<Vec<(u32, u32)>> {
+    let pattern = matchers.iter().find(|matcher| !matcher.matches(""))?;
+    'again: loop {
+        let mut guard = store.read();
+        let removals = guard.index.removals();
+        let name = guard.series.symbols.find(pattern.name())?;
+        let mut ranges = Vec::new();
+        let mut at = 0;
+        loop {
+            let Some(values) = guard.index.values(name) else {
+                return Some(Vec::new());
+            };
+            let batch = values.list().get(at..).unwrap_or(&[]);
+            for &value in batch.iter().take(READ_BATCH_SERIES) {
+                if pattern.matches(guard.series.symbols.text(value)) {
+                    ranges.extend(
+                        values
+                            .get(value)
+                            .into_iter()
+                            .flat_map(|p| p.ranges().iter().copied()),
+                    );
+                }
+            }
+            if batch.len() <= READ_BATCH_SERIES {
+                ranges.sort_unstable();
+                return Some(ranges);
+            }
+            at += READ_BATCH_SERIES;
+            RwLockReadGuard::bump(&mut guard);
+            // Removing a value may have moved another one to a position already passed.
+            if guard.index.removals() != removals {
+                continue 'again;
+            }
+        }
+    }
+}
+
+/// A matcher in terms of symbols.
+enum Check<'a> {
+    /// The label has this value.
+    Is(Symbol, Symbol),
+    /// The label is absent.
+    Absent(Symbol),
+    /// The label is present.
+    Present(Symbol),
+    /// The label is absent or has another value.
+    IsNot(Symbol, Symbol),
+    /// By pattern, remembered per value.
+    Pattern {
+        name: Symbol,
+        matcher: &'a Matcher,
+        absent: bool,
+        known: HashMap<Symbol, bool>,
+    },
+    /// Fits every series.
+    Always,
+}
+
+impl<'a> Check<'a> {
+    /// `None` where no series can fit.
+    fn resolve(store: &Store, matcher: &'a Matcher) -> Option<Check<'a>> {
+        let symbols = &store.series.symbols;
+        let Some(name) = symbols.find(matcher.name()) else {
+            return matcher.matches("").then_some(Check::Always);
+        };
+        let value = symbols.find(matcher.value());
+        Some(match (matcher.op(), matcher.value()) {
+            (MatchOp::Equal, "") => Check::Absent(name),
+            (MatchOp::NotEqual, "") => Check::Present(name),
+            (MatchOp::Equal, _) => Check::Is(name, value?),
+            (MatchOp::NotEqual, _) => {
+                value.map_or(Check::Always, |value| Check::IsNot(name, value))
+            }
+            (MatchOp::Regex | MatchOp::NotRegex, _) => Check::Pattern {
+                name,
+                matcher,
+                absent: matcher.matches(""),
+                known: HashMap::new(),
+            },
+        })
+    }
+
+    fn fits(&mut self, store: &Store, id: SeriesId) -> bool {
+        let series = &store.series;
+        match self {
+            Check::Is(name, value) => series.label(id, *name) == Some(*value),
+            Check::Absent(name) => series.label(id, *name).is_none(),
+            Check::Present(name) => series.label(id, *name).is_some(),
+            Check::IsNot(name, value) => series.label(id, *name) != Some(*value),
+            Check::Pattern {
+                name,
+                matcher,
+                absent,
+                known,
+            } => match series.label(id, *name) {
+                None => *absent,
+                Some(value) => *known
+                    .entry(value)
+                    .or_insert_with(|| matcher.matches(series.symbols.text(value))),
+            },
+            Check::Always => true,
+        }
+    }
+}

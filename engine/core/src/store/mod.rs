@@ -1,0 +1,50 @@
+//! The store: the newest value and the compressed history of every series, and the label index.
+//!
+//! One writer changes it, any number of readers copy from it. The lock is held briefly: the writer touches only what
+//! changed on a page and releases the lock between batches; a reader copies at most `READ_BATCH_SERIES` series per
+//! lock hold and decodes after releasing it.
+//!
+//! * Series: `series` (rows), `symbols` (interned strings), `label_shapes` and `label_interner` (label sets),
+//!   `postings` (label index), `matching` (matchers to series ids).
+//! * Samples: `clock` (scrape times), `history` (appending, sealing, retention), `codec` (the format), `slab` (the
+//!   memory), `listed` (rows that templates name), `eviction` (giving memory back), `native_histograms`.
+//! * Reading: `snapshot` (copies for queries), `visible_ticks` (failed scrapes and staleness), `value_runs`
+//!   (uncompressed runs for compiled signals), `lookup`.
+//! * Memory: `arena`, `epoch_reclaim` (reuse of ids).
+
+mod arena;
+mod clock;
+mod codec;
+mod epoch_reclaim;
+mod eviction;
+mod history;
+mod label_interner;
+mod label_shapes;
+mod listed;
+mod lookup;
+mod matching;
+mod native_histograms;
+mod postings;
+mod series;
+mod slab;
+mod snapshot;
+mod symbol;
+mod symbols;
+mod value_runs;
+mod visible_ticks;
+
+pub(crate) use crate::ids::ClockId;
+pub(crate) use clock::{Clock, ScrapeEntry};
+pub(crate) use codec::STALE;
+pub(crate) use history::{AppendOutcome, Store};
+pub(crate) use matching::{ReadBudget, for_each_match};
+pub(crate) use native_histograms::{HISTOGRAM, bytes as histogram_bytes};
+
+pub(crate) use crate::ids::{SeriesId, TargetId};
+pub use history::Bytes;
+pub(crate) use snapshot::{SelectionSnapshot, Visibility};
+pub(crate) use visible_ticks::ClockVisibility;
+
+pub(crate) use value_runs::{LabelGroups, ValueRun};
+
+pub use snapshot::PlainView;

@@ -1,0 +1,237 @@
+//! The label index: for every label name and value, the series that have it, as sorted ranges of ids.
+//!
+//! Pages list the series of a family one after another, so the ids of a family or target are a few ranges: about a
+//! tenth of the size of plain lists on pages of the Endpoint Picker.
+
+use hashbrown::HashMap;
+
+use super::arena::{imminent_growth_bytes, reserve_gradually};
+use super::symbol::Symbol;
+use crate::ids::SeriesId;
+
+/// Sorted, disjoint, non-adjacent half-open ranges of ids.
+#[derive(Default, Debug)]
+pub(crate) struct Postings {
+    ranges: Vec<(u32, u32)>,
+    count: usize,
+}
+
+impl Postings {
+    fn insert(&mut self, id: u32) {
+        // New series get ascending ids: it is mostly the next one.
+        if let Some((_, end)) = self.ranges.last_mut().filter(|(_, end)| *end == id) {
+            *end += 1;
+            self.count += 1;
+            return;
+        }
+        let at = self.ranges.partition_point(|&(_, end)| end < id);
+        // The range at `at` is the first that ends at or after `id`.
+        match self.ranges.get(at).copied() {
+            Some((start, end)) if start <= id && id < end => return,
+            Some((start, end)) if end == id => match self.ranges.get(at + 1).copied() {
+                Some((next_start, next_end)) if next_start == id + 1 => {
+                    self.ranges[at] = (start, next_end);
+                    self.ranges.remove(at + 1);
+                }
+                _ => self.ranges[at] = (start, id + 1),
+            },
+            Some((start, end)) if start == id + 1 => self.ranges[at] = (id, end),
+            _ => self.ranges.insert(at, (id, id + 1)),
+        }
+        self.count += 1;
+    }
+
+    fn remove(&mut self, id: u32) {
+        let at = self.ranges.partition_point(|&(_, end)| end <= id);
+        let Some(&(start, end)) = self.ranges.get(at) else {
+            return;
+        };
+        if id < start {
+            return;
+        }
+        match (start == id, end == id + 1) {
+            (true, true) => {
+                self.ranges.remove(at);
+            }
+            (true, false) => self.ranges[at] = (id + 1, end),
+            (false, true) => self.ranges[at] = (start, id),
+            (false, false) => {
+                self.ranges[at] = (start, id);
+                self.ranges.insert(at + 1, (id + 1, end));
+            }
+        }
+        self.count -= 1;
+    }
+
+    /// How many ids there are.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// The ranges, ascending.
+    pub(crate) fn ranges(&self) -> &[(u32, u32)] {
+        &self.ranges
+    }
+}
+
+/// The values of one label name.
+#[derive(Default)]
+pub(crate) struct Values {
+    places: HashMap<Symbol, u32>,
+    /// In no order; a list beside the map, so that a reader can walk it in batches.
+    list: Vec<Symbol>,
+    /// Postings of the value at the same index of `list`.
+    postings: Vec<Postings>,
+    /// The value that was entered last, and its place.
+    newest: Option<(Symbol, u32)>,
+}
+
+impl Values {
+    /// The ids with this value.
+    pub(crate) fn get(&self, value: Symbol) -> Option<&Postings> {
+        let &place = self.places.get(&value)?;
+        Some(&self.postings[place as usize])
+    }
+
+    /// Every value, in no order.
+    pub(crate) fn list(&self) -> &[Symbol] {
+        &self.list
+    }
+
+    /// The index of a value, which is added if it is new.
+    fn place(&mut self, value: Symbol) -> u32 {
+        if let Some((newest, place)) = self.newest
+            && newest == value
+        {
+            return place;
+        }
+        let place = *self.places.entry(value).or_insert_with(|| {
+            reserve_gradually(&mut self.list, 1);
+            self.list.push(value);
+            reserve_gradually(&mut self.postings, 1);
+            self.postings.push(Postings::default());
+            self.list.len() as u32 - 1
+        });
+        self.newest = Some((value, place));
+        place
+    }
+
+    /// Removes a value.
+    fn remove(&mut self, value: Symbol, place: u32) {
+        self.newest = None;
+        self.places.remove(&value);
+        self.list.swap_remove(place as usize);
+        self.postings.swap_remove(place as usize);
+        if let Some(moved) = self.list.get(place as usize) {
+            self.places.insert(*moved, place);
+        }
+    }
+}
+
+/// The whole index.
+#[derive(Default)]
+pub(crate) struct Index {
+    names: HashMap<Symbol, Values>,
+    /// Grows with every removed value: a reader that walks a list in batches starts again when it has changed.
+    removals: u64,
+}
+
+impl Index {
+    /// Adds a series under one label.
+    pub(crate) fn insert(&mut self, name: Symbol, value: Symbol, id: SeriesId) {
+        let values = self.names.entry(name).or_default();
+        let place = values.place(value);
+        values.postings[place as usize].insert(id.0);
+    }
+
+    /// Removes a series under one label.
+    pub(crate) fn remove(&mut self, name: Symbol, value: Symbol, id: SeriesId) {
+        let Some(values) = self.names.get_mut(&name) else {
+            return;
+        };
+        let Some(&place) = values.places.get(&value) else {
+            return;
+        };
+        let postings = &mut values.postings[place as usize];
+        postings.remove(id.0);
+        if postings.count > 0 {
+            return;
+        }
+        self.removals += 1;
+        values.remove(value, place);
+        if values.list.is_empty() {
+            self.names.remove(&name);
+        }
+    }
+
+    /// The values of a name.
+    pub(crate) fn values(&self, name: Symbol) -> Option<&Values> {
+        self.names.get(&name)
+    }
+
+    /// See the field.
+    pub(crate) fn removals(&self) -> u64 {
+        self.removals
+    }
+
+    /// See `Series::imminent_growth_bytes`.
+    pub(crate) fn imminent_growth_bytes(&self) -> usize {
+        let of_values = |values: &Values| {
+            let table = &values.places;
+            imminent_growth_bytes(table.len(), table.capacity(), table.allocation_size())
+        };
+        self.names.values().map(of_values).sum()
+    }
+
+    /// Bytes held, within a tenth.
+    pub(crate) fn bytes(&self) -> usize {
+        let of_values = |values: &Values| {
+            let ranges = values.postings.iter().map(|of| of.ranges.capacity() * 8);
+            values.places.allocation_size()
+                + values.list.capacity() * size_of::<Symbol>()
+                + values.postings.capacity() * size_of::<Postings>()
+                + ranges.sum::<usize>()
+        };
+        self.names.allocation_size() + self.names.values().map(of_values).sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    proptest! {
+        #[test]
+        fn ranges_hold_what_a_set_holds(steps in prop::collection::vec((any::<bool>(), 0u32..60), 0..300)) {
+            let (mut postings, mut naive) = (Postings::default(), BTreeSet::new());
+            for (add, id) in steps {
+                if add {
+                    postings.insert(id);
+                    naive.insert(id);
+                } else {
+                    postings.remove(id);
+                    naive.remove(&id);
+                }
+                let flat: Vec<u32> = postings.ranges().iter().flat_map(|&(a, b)| a..b).collect();
+                prop_assert_eq!(&flat, &naive.iter().copied().collect::<Vec<_>>());
+                prop_assert_eq!(postings.len(), naive.len());
+                prop_assert!(postings.ranges().windows(2).all(|w| w[0].1 < w[1].0));
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_ends_with_its_last_series() {
+        let mut index = Index::default();
+        let (name, a, b) = (Symbol(0), Symbol(1), Symbol(2));
+        index.insert(name, a, SeriesId(0));
+        index.insert(name, b, SeriesId(1));
+        index.remove(name, a, SeriesId(0));
+        assert_eq!(index.values(name).map(|v| v.list().to_vec()), Some(vec![b]));
+        index.remove(name, b, SeriesId(1));
+        assert!(index.values(name).is_none());
+        assert_eq!((index.names.len(), index.removals()), (0, 2));
+    }
+}

@@ -1,0 +1,260 @@
+//! The series: their rows (current run, place of the history, labels) and the table from label sets to ids.
+//!
+//! A row takes 32 bytes and holds the *current run*: the newest value and the tick since which it holds. While a page
+//! repeats, no row is touched. The labels of a series are the id of its shape and its own values (`label_shapes`), in
+//! one arena. Identity is a hash table of ids alone, without a second copy of the key.
+
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashSet, HashTable};
+
+use super::arena::{Arena, imminent_growth_bytes, reserve_gradually};
+use super::codec::STALE;
+use super::epoch_reclaim::EpochReclaim;
+use super::label_interner::LabelInterner;
+use super::label_shapes::{self, LabelShapes, Pair};
+use super::slab::BlockId;
+use super::symbol::Symbol;
+use super::symbols::{SYMBOL_BYTES, Symbols};
+use crate::ids::{ClockId, SeriesId};
+use crate::labels::Labels;
+
+/// One series.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row {
+    /// The current value; the stale marker where the series is absent now.
+    pub(crate) bits: u64,
+    /// The tick of its clock since which the series has this value.
+    pub(crate) since: i64,
+    /// The clock of the series; `NONE` in a row without a series.
+    pub(crate) clock: ClockId,
+    /// The oldest block of its history.
+    pub(crate) oldest: BlockId,
+    /// The newest block, which takes the next finished run unless it is sealed.
+    pub(crate) newest: BlockId,
+    labels: u32,
+}
+
+const _: () = assert!(size_of::<Row>() == 32);
+
+impl Row {
+    /// Whether the series is on its target's newest good page, or has not ended if its timestamps are explicit.
+    pub(crate) fn is_present(&self) -> bool {
+        self.bits != STALE
+    }
+}
+
+/// Bytes of a series beside its texts: a row, an entry of the hash table, index entries, ten values of its own, and the
+/// spare capacity of tables.
+const SERIES_BYTES: usize = 120;
+
+/// All series.
+#[derive(Default)]
+pub(crate) struct Series {
+    rows: Vec<Row>,
+    by_labels: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    /// Per series the id of its shape, then its own values as symbols.
+    words: Arena<u32>,
+    label_shapes: LabelShapes,
+    pub(crate) symbols: Symbols,
+    pub(crate) ids: EpochReclaim,
+    symbol_numbers: EpochReclaim,
+    live: usize,
+    /// The labels of the writer's last lookup.
+    interner: LabelInterner,
+}
+
+impl Series {
+    /// The series with exactly these labels.
+    pub(crate) fn find(&self, labels: &Labels) -> Option<SeriesId> {
+        self.find_words(LabelInterner::default().words(
+            labels,
+            &self.symbols,
+            &self.label_shapes,
+        )?)
+    }
+
+    /// The same for the writer, whose lookups come in page order: labels are compared with those of the last lookup.
+    pub(crate) fn find_near_last(&mut self, labels: &Labels) -> Option<SeriesId> {
+        let mut interner = std::mem::take(&mut self.interner);
+        let words = interner.words(labels, &self.symbols, &self.label_shapes);
+        let found = words.and_then(|words| self.find_words(words));
+        self.interner = interner;
+        found
+    }
+
+    fn find_words(&self, words: &[u32]) -> Option<SeriesId> {
+        let hash = self.hasher.hash_one(words);
+        let found = self.by_labels.find(hash, |&id| {
+            self.words(self.rows[id as usize].labels) == words
+        });
+        found.map(|&id| SeriesId(id))
+    }
+
+    /// Creates a series. The caller has checked that there is none with these labels.
+    pub(crate) fn create(
+        &mut self,
+        labels: &Labels,
+        clock: ClockId,
+        bits: u64,
+        since: i64,
+    ) -> SeriesId {
+        let mut interner = std::mem::take(&mut self.interner);
+        let numbers = &mut self.symbol_numbers;
+        let words = interner.acquire(labels, &mut self.symbols, &mut self.label_shapes, || {
+            numbers.reuse()
+        });
+        let labels = self.words.put(words);
+        self.interner = interner;
+        let row = Row {
+            bits,
+            since,
+            clock,
+            oldest: BlockId::NONE,
+            newest: BlockId::NONE,
+            labels,
+        };
+        let id = self.ids.reuse().unwrap_or(self.rows.len() as u32);
+        if id as usize == self.rows.len() {
+            reserve_gradually(&mut self.rows, 1);
+            self.rows.push(row);
+        } else {
+            self.rows[id as usize] = row;
+        }
+        let hash = self.hasher.hash_one(self.words(labels));
+        let (rows, words, label_shapes, hasher) =
+            (&self.rows, &self.words, &self.label_shapes, &self.hasher);
+        self.by_labels.insert_unique(hash, id, |&id| {
+            hasher.hash_one(list(words, label_shapes, rows[id as usize].labels))
+        });
+        self.live += 1;
+        SeriesId(id)
+    }
+
+    /// The most that the store grows by new series with these labels: unknown texts, and for each series that cannot
+    /// reuse a freed row the bytes of a series.
+    pub(crate) fn growth_bytes<'a>(&self, labels: impl Iterator<Item = &'a Labels>) -> usize {
+        let (mut series, mut texts) = (0usize, HashSet::new());
+        for labels in labels {
+            series += 1;
+            texts.extend(labels.iter().flat_map(|(name, value)| [name, value]));
+        }
+        let new_texts = texts
+            .iter()
+            .filter(|text| self.symbols.find(text).is_none());
+        let text_bytes: usize = new_texts.map(|text| text.len() + SYMBOL_BYTES).sum();
+        text_bytes + series.saturating_sub(self.ids.reusable()) * SERIES_BYTES
+    }
+
+    /// Removes a series. Its id and the ids of symbols that end with it are retired (`epoch_reclaim`).
+    pub(crate) fn remove(&mut self, id: SeriesId) {
+        self.interner.forget();
+        let place = self.rows[id.index()].labels;
+        let words = self.words(place).to_vec();
+        let hash = self.hasher.hash_one(words.as_slice());
+        if let Ok(found) = self.by_labels.find_entry(hash, |&have| have == id.0) {
+            found.remove();
+        }
+        let (shape, values) = (words[0], &words[1..]);
+        let ended = self.label_shapes.release(shape).unwrap_or_default();
+        for symbol in label_shapes::symbols(&ended).chain(values.iter().map(|&value| Symbol(value)))
+        {
+            if self.symbols.release(symbol) {
+                self.symbol_numbers.retire(symbol.0);
+            }
+        }
+        self.words.release(place, words.len());
+        self.rows[id.index()].clock = ClockId::NONE;
+        self.ids.retire(id.0);
+        self.live -= 1;
+    }
+
+    /// The stored words of a series, by their place: the id of its shape, then its own values.
+    fn words(&self, place: u32) -> &[u32] {
+        list(&self.words, &self.label_shapes, place)
+    }
+
+    /// Advances one epoch: retired ids that no reader can hold become reusable.
+    pub(crate) fn advance_epoch(&mut self) {
+        self.ids.advance();
+        // Symbols are only read under the lock, together with a live row that uses them. Retiring them still matters:
+        // a query caches which symbols match, and must not see another text under a cached symbol.
+        self.symbol_numbers.advance();
+    }
+
+    /// Pins for a reader: no id or symbol that it has seen is reused while it holds them.
+    pub(crate) fn pin(&self) -> [super::epoch_reclaim::Pin; 2] {
+        [self.ids.pin(), self.symbol_numbers.pin()]
+    }
+
+    pub(crate) fn row(&self, id: SeriesId) -> &Row {
+        &self.rows[id.index()]
+    }
+
+    pub(crate) fn row_mut(&mut self, id: SeriesId) -> &mut Row {
+        &mut self.rows[id.index()]
+    }
+
+    /// One past the highest id.
+    pub(crate) fn id_end(&self) -> u32 {
+        self.rows.len() as u32
+    }
+
+    /// How many series there are.
+    pub(crate) fn len(&self) -> usize {
+        self.live
+    }
+
+    /// The labels of a series, ascending by name.
+    #[inline]
+    pub(crate) fn pairs(&self, id: SeriesId) -> impl Iterator<Item = Pair> + Clone + '_ {
+        let words = self.words(self.rows[id.index()].labels);
+        self.label_shapes.join(words[0], &words[1..])
+    }
+
+    /// The value of one label of a series.
+    #[inline]
+    pub(crate) fn label(&self, id: SeriesId, name: Symbol) -> Option<Symbol> {
+        self.pairs(id)
+            .find(|pair| pair.0 == name)
+            .map(|pair| pair.1)
+    }
+
+    /// The labels of a series for use outside the store.
+    pub(crate) fn labels(&self, id: SeriesId) -> Labels {
+        Labels::from_sorted(
+            self.pairs(id)
+                .map(|(n, v)| (self.symbols.text(n), self.symbols.text(v))),
+        )
+    }
+
+    /// Bytes by which tables are about to grow: hash tables double when they are full.
+    pub(crate) fn imminent_growth_bytes(&self) -> usize {
+        let labels = imminent_growth_bytes(
+            self.by_labels.len(),
+            self.by_labels.capacity(),
+            self.by_labels.allocation_size(),
+        );
+        labels + self.symbols.imminent_growth_bytes()
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.rows.capacity() * size_of::<Row>()
+            + self.by_labels.allocation_size()
+            + self.words.bytes()
+            + self.label_shapes.bytes()
+            + self.symbols.bytes()
+            + self.ids.bytes()
+            + self.symbol_numbers.bytes()
+            + self.interner.bytes()
+    }
+}
+
+/// The words at a place; the shape determines their number.
+#[inline]
+fn list<'a>(words: &'a Arena<u32>, label_shapes: &LabelShapes, place: u32) -> &'a [u32] {
+    let from = words.from(place);
+    &from[..=label_shapes.varying(from[0])]
+}

@@ -1,0 +1,454 @@
+//! A slab allocator for blocks of history: blocks have fixed sizes and places, and freed blocks are reused first.
+//!
+//! ```text
+//!  Block<N> = | first_tick i64 | last_bits u64 | clock u32 | owner u32 | next u32 | gap u16 | used u8 | sealed u8 | N data bytes |
+//! ```
+//!
+//! Three sizes: the first block of a series is small (64 bytes with its header), the second medium (128), later ones
+//! large (256). A series that seldom changes takes little, and a busy one has few headers.
+
+use super::codec::{self, CodecState, Run};
+use crate::ids::{ClockId, SeriesId};
+
+const SMALL_DATA: usize = 64 - HEADER_BYTES;
+const MEDIUM_DATA: usize = 128 - HEADER_BYTES;
+const LARGE_DATA: usize = 256 - HEADER_BYTES;
+const HEADER_BYTES: usize = 32;
+const SEGMENT_BLOCKS: usize = 256;
+
+/// Bytes held at most beside blocks in use after compaction: part of one segment of each size.
+pub(super) const PARTIAL_SEGMENTS_BYTES: usize = SEGMENT_BLOCKS * (64 + 128 + 256);
+
+const _: () = assert!(size_of::<Block<SMALL_DATA>>() == 64);
+const _: () = assert!(size_of::<Block<MEDIUM_DATA>>() == 128);
+const _: () = assert!(size_of::<Block<LARGE_DATA>>() == 256);
+const _: () = assert!(SMALL_DATA >= codec::OP_BYTES_MAX);
+
+/// How large a block is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Size {
+    Small,
+    Medium,
+    Large,
+}
+
+impl Size {
+    /// The size of the block that follows one of this size.
+    pub(crate) fn next(self) -> Size {
+        match self {
+            Size::Small => Size::Medium,
+            Size::Medium | Size::Large => Size::Large,
+        }
+    }
+}
+
+/// The id of a block: its size in the two highest bits, its index among blocks of that size below them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct BlockId(u32);
+
+const PLACE_BITS: u32 = 30;
+
+impl BlockId {
+    /// No block.
+    pub(crate) const NONE: BlockId = BlockId(u32::MAX);
+
+    fn new(size: Size, place: u32) -> BlockId {
+        debug_assert!(place < 1 << PLACE_BITS);
+        BlockId((size as u32) << PLACE_BITS | place)
+    }
+
+    /// `None` where there is no block.
+    pub(crate) fn some(self) -> Option<BlockId> {
+        (self != BlockId::NONE).then_some(self)
+    }
+
+    /// How large it is.
+    #[inline]
+    pub(crate) fn size(self) -> Size {
+        match self.0 >> PLACE_BITS {
+            0 => Size::Small,
+            1 => Size::Medium,
+            _ => Size::Large,
+        }
+    }
+
+    fn place(self) -> u32 {
+        self.0 & ((1 << PLACE_BITS) - 1)
+    }
+}
+
+/// The header of a block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Header {
+    /// The tick at which its first run begins.
+    pub(crate) first_tick: i64,
+    /// The clock of its ticks.
+    pub(crate) clock: ClockId,
+    /// The series whose history it holds.
+    pub(crate) owner: SeriesId,
+    /// The series' next block.
+    pub(crate) next: BlockId,
+    /// The codec's state after the last op, so that appending needs no decoding: the value ...
+    last_bits: u64,
+    /// ... and the gap; 0, which is no valid gap, where it does not fit.
+    last_gap: u16,
+    used: u8,
+    /// Whether it takes no more runs.
+    pub(crate) sealed: bool,
+}
+
+const _: () = assert!(size_of::<Header>() == HEADER_BYTES);
+const _: () = assert!(LARGE_DATA <= u8::MAX as usize);
+
+impl Header {
+    fn new(clock: ClockId, owner: SeriesId, first_tick: i64) -> Header {
+        Header {
+            first_tick,
+            clock,
+            owner,
+            next: BlockId::NONE,
+            last_bits: CodecState::START.bits,
+            last_gap: CodecState::START.gap as u16,
+            used: 0,
+            sealed: false,
+        }
+    }
+}
+
+#[repr(C)]
+struct Block<const N: usize> {
+    header: Header,
+    data: [u8; N],
+}
+
+/// Blocks of one size, in segments that never move.
+struct SizeClass<const N: usize> {
+    segments: Vec<Segment<N>>,
+    free: Vec<u32>,
+    /// Segments whose memory was given back; their indices are reused first.
+    vacant: Vec<u32>,
+    /// Blocks in use.
+    used: usize,
+}
+
+struct Segment<const N: usize> {
+    /// Empty while the segment is vacant.
+    blocks: Box<[Block<N>]>,
+    used: usize,
+}
+
+impl<const N: usize> SizeClass<N> {
+    fn new() -> SizeClass<N> {
+        SizeClass {
+            segments: Vec::new(),
+            free: Vec::new(),
+            vacant: Vec::new(),
+            used: 0,
+        }
+    }
+
+    fn grow(&mut self) {
+        let block = || Block {
+            header: Header::new(ClockId::NONE, SeriesId(0), 0),
+            data: [0; N],
+        };
+        let segment = Segment {
+            blocks: (0..SEGMENT_BLOCKS).map(|_| block()).collect(),
+            used: 0,
+        };
+        let at = match self.vacant.pop() {
+            Some(at) => {
+                self.segments[at as usize] = segment;
+                at
+            }
+            None => {
+                self.segments.push(segment);
+                self.segments.len() as u32 - 1
+            }
+        };
+        let first = at * SEGMENT_BLOCKS as u32;
+        self.free
+            .extend((first..first + SEGMENT_BLOCKS as u32).rev());
+    }
+
+    fn block(&self, at: u32) -> &Block<N> {
+        &self.segments[at as usize / SEGMENT_BLOCKS].blocks[at as usize % SEGMENT_BLOCKS]
+    }
+
+    fn block_mut(&mut self, at: u32) -> &mut Block<N> {
+        &mut self.segments[at as usize / SEGMENT_BLOCKS].blocks[at as usize % SEGMENT_BLOCKS]
+    }
+
+    fn release(&mut self, at: u32) {
+        self.block_mut(at).header.clock = ClockId::NONE;
+        self.segments[at as usize / SEGMENT_BLOCKS].used -= 1;
+        self.used -= 1;
+        self.free.push(at);
+    }
+
+    fn used_bytes(&self) -> usize {
+        self.used * size_of::<Block<N>>()
+    }
+
+    /// Gives back the memory of segments without a block in use.
+    fn release_empty(&mut self) {
+        let emptied: Vec<bool> = self
+            .segments
+            .iter()
+            .map(|segment| segment.used == 0 && !segment.blocks.is_empty())
+            .collect();
+        if !emptied.contains(&true) {
+            return;
+        }
+        self.free
+            .retain(|at| !emptied[*at as usize / SEGMENT_BLOCKS]);
+        self.free.shrink_to_fit();
+        for (at, _) in emptied.iter().enumerate().filter(|(_, emptied)| **emptied) {
+            self.segments[at].blocks = Box::default();
+            self.vacant.push(at as u32);
+        }
+    }
+
+    /// Selects the least used segments whose blocks fit into the others, removes their places from the free list and
+    /// lists the blocks in use in them.
+    fn evacuate(&mut self) -> Vec<u32> {
+        let mut fullest: Vec<usize> = (0..self.segments.len()).collect();
+        fullest.sort_by_key(|&at| std::cmp::Reverse(self.segments[at].used));
+        let mut thin = vec![false; self.segments.len()];
+        for &at in fullest.iter().skip(self.used.div_ceil(SEGMENT_BLOCKS)) {
+            thin[at] = !self.segments[at].blocks.is_empty();
+        }
+        self.free.retain(|at| !thin[*at as usize / SEGMENT_BLOCKS]);
+        let places = (0..self.segments.len() * SEGMENT_BLOCKS)
+            .filter(|place| thin[place / SEGMENT_BLOCKS])
+            .map(|place| place as u32);
+        places
+            .filter(|place| self.block(*place).header.clock != ClockId::NONE)
+            .collect()
+    }
+
+    /// Puts the free places of all segments back on the free list.
+    fn readmit(&mut self) {
+        self.free.clear();
+        for (at, segment) in self.segments.iter().enumerate() {
+            let first = at * SEGMENT_BLOCKS;
+            let unused = segment
+                .blocks
+                .iter()
+                .enumerate()
+                .filter(|(_, block)| block.header.clock == ClockId::NONE);
+            self.free
+                .extend(unused.map(|(place, _)| (first + place) as u32));
+        }
+    }
+
+    /// Bytes that the next `allocate` adds.
+    fn growth_bytes(&self) -> usize {
+        if self.free.is_empty() {
+            SEGMENT_BLOCKS * size_of::<Block<N>>()
+        } else {
+            0
+        }
+    }
+
+    fn allocate(&mut self, header: Header) -> u32 {
+        if self.free.is_empty() {
+            self.grow();
+        }
+        let at = self
+            .free
+            .pop()
+            .unwrap_or_else(|| unreachable!("`grow` adds free blocks"));
+        self.segments[at as usize / SEGMENT_BLOCKS].used += 1;
+        self.used += 1;
+        self.block_mut(at).header = header;
+        at
+    }
+
+    fn used(&self, at: u32) -> &[u8] {
+        let block = self.block(at);
+        &block.data[..usize::from(block.header.used)]
+    }
+
+    fn parts_mut(&mut self, at: u32) -> (&mut Header, &mut [u8]) {
+        let block = self.block_mut(at);
+        (&mut block.header, &mut block.data)
+    }
+
+    fn bytes(&self) -> usize {
+        let segments = self.segments.len() - self.vacant.len();
+        segments * SEGMENT_BLOCKS * size_of::<Block<N>>() + self.free.capacity() * 4
+    }
+}
+
+/// All blocks.
+pub(crate) struct Slab {
+    small: SizeClass<SMALL_DATA>,
+    medium: SizeClass<MEDIUM_DATA>,
+    large: SizeClass<LARGE_DATA>,
+}
+
+/// Runs `$body` with `$class` being the class of blocks of a size.
+macro_rules! of_size {
+    ($slab:expr, $size:expr, $class:ident => $body:expr) => {
+        match $size {
+            Size::Small => {
+                let $class = &$slab.small;
+                $body
+            }
+            Size::Medium => {
+                let $class = &$slab.medium;
+                $body
+            }
+            Size::Large => {
+                let $class = &$slab.large;
+                $body
+            }
+        }
+    };
+    (mut $slab:expr, $size:expr, $class:ident => $body:expr) => {
+        match $size {
+            Size::Small => {
+                let $class = &mut $slab.small;
+                $body
+            }
+            Size::Medium => {
+                let $class = &mut $slab.medium;
+                $body
+            }
+            Size::Large => {
+                let $class = &mut $slab.large;
+                $body
+            }
+        }
+    };
+}
+
+impl Slab {
+    pub(crate) fn new() -> Slab {
+        Slab {
+            small: SizeClass::new(),
+            medium: SizeClass::new(),
+            large: SizeClass::new(),
+        }
+    }
+
+    /// Bytes that the next `allocate` of this size would add; 0 while a block is free.
+    pub(crate) fn growth_bytes(&self, size: Size) -> usize {
+        of_size!(self, size, class => class.growth_bytes())
+    }
+
+    /// A size of which a block is free: the wanted one if possible, else the largest.
+    pub(crate) fn free_size(&self, wanted: Size) -> Option<Size> {
+        [wanted, Size::Large, Size::Medium, Size::Small]
+            .into_iter()
+            .find(|&size| self.growth_bytes(size) == 0)
+    }
+
+    /// An empty block.
+    pub(crate) fn allocate(
+        &mut self,
+        size: Size,
+        clock: ClockId,
+        owner: SeriesId,
+        first_tick: i64,
+    ) -> BlockId {
+        let header = Header::new(clock, owner, first_tick);
+        let place = of_size!(mut self, size, class => class.allocate(header));
+        BlockId::new(size, place)
+    }
+
+    /// Frees a block.
+    pub(crate) fn release(&mut self, id: BlockId) {
+        of_size!(mut self, id.size(), class => class.release(id.place()));
+    }
+
+    /// A block's header.
+    pub(crate) fn header(&self, id: BlockId) -> &Header {
+        of_size!(self, id.size(), class => &class.block(id.place()).header)
+    }
+
+    /// The bytes written to a block.
+    pub(crate) fn used(&self, id: BlockId) -> &[u8] {
+        of_size!(self, id.size(), class => class.used(id.place()))
+    }
+
+    /// Links `id` to the block after it.
+    pub(crate) fn set_next(&mut self, id: BlockId, next: BlockId) {
+        self.parts_mut(id).0.next = next;
+    }
+
+    /// Appends a run. False: it does not fit, and nothing has changed.
+    pub(crate) fn append(&mut self, id: BlockId, run: Run) -> bool {
+        let (header, data) = self.parts_mut(id);
+        let state = CodecState {
+            bits: header.last_bits,
+            gap: i64::from(header.last_gap),
+        };
+        let mut op = [0; codec::OP_BYTES_MAX];
+        let len = codec::encode(state, run, &mut op);
+        let used = usize::from(header.used);
+        if used + len > data.len() {
+            return false;
+        }
+        data[used..used + len].copy_from_slice(&op[..len]);
+        header.used += len as u8;
+        header.last_bits = run.bits;
+        header.last_gap = u16::try_from(run.gap).unwrap_or(0);
+        true
+    }
+
+    /// Closes the block for further runs.
+    pub(crate) fn seal(&mut self, id: BlockId) {
+        self.parts_mut(id).0.sealed = true;
+    }
+
+    fn parts_mut(&mut self, id: BlockId) -> (&mut Header, &mut [u8]) {
+        of_size!(mut self, id.size(), class => class.parts_mut(id.place()))
+    }
+
+    /// Bytes of blocks in use.
+    pub(crate) fn used_bytes(&self) -> usize {
+        self.small.used_bytes() + self.medium.used_bytes() + self.large.used_bytes()
+    }
+
+    /// Gives back the memory of segments without a block in use.
+    pub(crate) fn release_empty(&mut self) {
+        self.small.release_empty();
+        self.medium.release_empty();
+        self.large.release_empty();
+    }
+
+    /// Blocks in segments that can be emptied. Until `readmit`, no block is allocated there: what is copied elsewhere and
+    /// released empties them.
+    pub(crate) fn evacuate(&mut self) -> Vec<BlockId> {
+        let mut blocks = Vec::new();
+        for size in [Size::Small, Size::Medium, Size::Large] {
+            let places = of_size!(mut self, size, class => class.evacuate());
+            blocks.extend(places.into_iter().map(|place| BlockId::new(size, place)));
+        }
+        blocks
+    }
+
+    /// Ends an evacuation: free blocks anywhere may be allocated again.
+    pub(crate) fn readmit(&mut self) {
+        self.small.readmit();
+        self.medium.readmit();
+        self.large.readmit();
+    }
+
+    /// A copy of a block, of the same size.
+    pub(crate) fn copy(&mut self, id: BlockId) -> BlockId {
+        let header = *self.header(id);
+        let used = self.used(id).to_vec();
+        let place = of_size!(mut self, id.size(), class => class.allocate(header));
+        let copy = BlockId::new(id.size(), place);
+        self.parts_mut(copy).1[..used.len()].copy_from_slice(&used);
+        copy
+    }
+
+    /// Bytes held, free blocks included.
+    pub(crate) fn bytes(&self) -> usize {
+        self.small.bytes() + self.medium.bytes() + self.large.bytes()
+    }
+}

@@ -1,0 +1,400 @@
+//! Snapshots for queries: the series of one selector are copied out of the store in batches under the lock, still
+//! compressed, and decoded after the lock is released, series by series.
+//!
+//! A query sees one moment of the store: the end of every clock is recorded when it starts, and nothing later is
+//! read.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use parking_lot::RwLock;
+
+use super::clock::{Clock, ScrapeEntry};
+use super::codec::{Runs, STALE};
+use super::history::Store;
+use super::label_shapes::Pair;
+use super::matching::{OverBudget, ReadBudget, for_each_match_within};
+use super::native_histograms::{self, TimedHistogram};
+use super::series::Row;
+use super::symbol::Symbol;
+use super::visible_ticks::{ClockVisibility, ClockWindow, Ticks};
+use crate::ids::{ClockId, SeriesId};
+use crate::labels::{Labels, METRIC_NAME};
+use crate::promql::QueryError;
+use crate::promql::select::{LastSample, Projection, Samples, SelectRequest, Selection, View};
+
+/// A view of the store exactly as Prometheus would show it: with stale markers where a series was absent or its target
+/// failed. Cheap to clone.
+#[derive(Clone)]
+pub struct PlainView {
+    store: Arc<RwLock<Store>>,
+    budget: Option<ReadBudget>,
+}
+
+impl PlainView {
+    pub(crate) fn new(store: Arc<RwLock<Store>>, budget: Option<ReadBudget>) -> PlainView {
+        PlainView { store, budget }
+    }
+}
+
+impl View for PlainView {
+    fn select(&self, request: &SelectRequest<'_>) -> Result<Box<dyn Selection>, QueryError> {
+        let snapshot =
+            SelectionSnapshot::copy_within(&self.store, request, &AsScraped, self.budget);
+        match snapshot {
+            Ok(snapshot) => Ok(Box::new(snapshot)),
+            Err(OverBudget) => Err(QueryError::Execution(
+                "a selector reads more than a query that is answered at once may".to_owned(),
+            )),
+        }
+    }
+}
+
+/// How a view presents clocks and values.
+pub(crate) trait Visibility {
+    /// How the series of a clock are presented.
+    fn clock_visibility(&self, clock: ClockId) -> ClockVisibility;
+    /// Whether negative samples of this metric are read as 0.
+    fn clamps_negative(&self, metric: &str) -> bool;
+}
+
+struct AsScraped;
+
+impl Visibility for AsScraped {
+    fn clock_visibility(&self, _: ClockId) -> ClockVisibility {
+        ClockVisibility::AsScraped
+    }
+
+    fn clamps_negative(&self, _: &str) -> bool {
+        false
+    }
+}
+
+/// The series of one selector, copied out of the store.
+pub(crate) struct SelectionSnapshot {
+    items: Vec<SnapshotSeries>,
+    segments: Vec<Segment>,
+    data: Vec<u8>,
+    clocks: HashMap<u32, Ticks>,
+    /// By index of the series, ascending: those that have native histograms.
+    native_histograms: Vec<(usize, Vec<TimedHistogram>)>,
+    after_ms: i64,
+    until_ms: i64,
+}
+
+/// One series of a snapshot: runs in some segments, then the current run.
+struct SnapshotSeries {
+    labels: Labels,
+    segments: std::ops::Range<u32>,
+    clock: ClockId,
+    since: i64,
+    bits: u64,
+    clamp_negative: bool,
+}
+
+/// The used bytes of one block.
+struct Segment {
+    clock: ClockId,
+    first_tick: i64,
+    data: std::ops::Range<usize>,
+}
+
+impl SelectionSnapshot {
+    /// Copies the series of a request.
+    pub(crate) fn copy(
+        store: &RwLock<Store>,
+        request: &SelectRequest<'_>,
+        visibility: &dyn Visibility,
+    ) -> SelectionSnapshot {
+        match SelectionSnapshot::copy_within(store, request, visibility, None) {
+            Ok(snapshot) => snapshot,
+            Err(OverBudget) => unreachable!("without a budget none is exceeded"),
+        }
+    }
+
+    /// The same within a budget.
+    fn copy_within(
+        store: &RwLock<Store>,
+        request: &SelectRequest<'_>,
+        visibility: &dyn Visibility,
+        budget: Option<ReadBudget>,
+    ) -> Result<SelectionSnapshot, OverBudget> {
+        let mut copier = {
+            let store = store.read();
+            Copier {
+                snapshot: SelectionSnapshot {
+                    items: Vec::new(),
+                    segments: Vec::new(),
+                    data: Vec::new(),
+                    clocks: HashMap::new(),
+                    native_histograms: Vec::new(),
+                    after_ms: request.after_ms,
+                    until_ms: request.until_ms,
+                },
+                visibility,
+                last_only: request.last_only,
+                ends: store.clocks.iter().map(Clock::next_tick).collect(),
+                entries: Vec::new(),
+                projector: Projector::new(&store, request.projection),
+            }
+        };
+        for_each_match_within(store, request.matchers, budget, |store, id| {
+            copier.copy_series(store, id)
+        })?;
+        Ok(copier.snapshot)
+    }
+
+    fn push(&self, clock: ClockId, tick: i64, end: i64, bits: u64, samples: &mut Samples) {
+        if clock == ClockId::EXPLICIT {
+            if tick > self.after_ms && tick <= self.until_ms {
+                samples.times_ms.push(tick);
+                samples.values.push(f64::from_bits(bits));
+            }
+            return;
+        }
+        let Some(ticks) = self.clocks.get(&clock.0) else {
+            return;
+        };
+        if bits == STALE {
+            ticks.push_absent(tick, samples);
+        } else {
+            ticks.push_run(tick, end, bits, samples);
+        }
+    }
+}
+
+impl Selection for SelectionSnapshot {
+    fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    fn labels(&self, index: usize) -> &Labels {
+        &self.items[index].labels
+    }
+
+    fn read(&self, index: usize, samples: &mut Samples) {
+        samples.clear();
+        let item = &self.items[index];
+        for segment in &self.segments[item.segments.start as usize..item.segments.end as usize] {
+            let mut tick = segment.first_tick;
+            for run in Runs::new(&self.data[segment.data.clone()]) {
+                self.push(segment.clock, tick, tick + run.gap, run.bits, samples);
+                tick += run.gap;
+            }
+        }
+        self.push(item.clock, item.since, i64::MAX, item.bits, samples);
+        if item.clamp_negative {
+            samples.values.iter_mut().for_each(clamp_negative);
+        }
+        if let Some(histograms) = self.histograms_of(index) {
+            native_histograms::fill(samples, histograms);
+        }
+    }
+
+    fn last(&self, index: usize, scratch: &mut Samples) -> Option<LastSample> {
+        let item = &self.items[index];
+        let quick = self
+            .clocks
+            .get(&item.clock.0)
+            .and_then(|ticks| ticks.newest_good());
+        if let Some((tick, time_ms)) =
+            quick.filter(|(tick, _)| item.bits != STALE && item.since <= *tick)
+        {
+            debug_assert!(tick >= item.since);
+            let mut value = f64::from_bits(item.bits);
+            if item.clamp_negative {
+                clamp_negative(&mut value);
+            }
+            return Some(LastSample {
+                time_ms,
+                value,
+                histogram: None,
+            });
+        }
+        self.read(index, scratch);
+        let at = scratch.times_ms.len().checked_sub(1)?;
+        let (time_ms, value) = (scratch.times_ms[at], scratch.values[at]);
+        Some(LastSample {
+            time_ms,
+            value,
+            histogram: scratch.histograms.get(at).cloned().flatten(),
+        })
+    }
+}
+
+/// A negative queue length is a known race of the gateway and means an empty queue.
+fn clamp_negative(value: &mut f64) {
+    if *value < 0.0 {
+        *value = 0.0;
+    }
+}
+
+impl SelectionSnapshot {
+    /// The clock of a series; `None` if its samples have explicit timestamps.
+    pub(crate) fn clock(&self, index: usize) -> Option<ClockId> {
+        let clock = self.items[index].clock;
+        (clock != ClockId::EXPLICIT).then_some(clock)
+    }
+
+    fn histograms_of(&self, index: usize) -> Option<&[TimedHistogram]> {
+        if self.native_histograms.is_empty() {
+            return None;
+        }
+        let at = self
+            .native_histograms
+            .binary_search_by_key(&index, |(item, _)| *item);
+        at.ok().map(|at| self.native_histograms[at].1.as_slice())
+    }
+}
+
+/// A snapshot being filled.
+struct Copier<'a> {
+    snapshot: SelectionSnapshot,
+    visibility: &'a dyn Visibility,
+    last_only: bool,
+    /// The end of each clock when the query began.
+    ends: Vec<i64>,
+    entries: Vec<ScrapeEntry>,
+    projector: Projector,
+}
+
+impl Copier<'_> {
+    /// Copies a series if it has samples in the range. Returns the bytes of history copied.
+    fn copy_series(&mut self, store: &Store, id: SeriesId) -> usize {
+        let bytes_before = self.snapshot.data.len();
+        let row = *store.series.row(id);
+        if row.clock != ClockId::EXPLICIT
+            && self.visibility.clock_visibility(row.clock) == ClockVisibility::Hidden
+        {
+            return 0;
+        }
+        let first_segment = self.snapshot.segments.len() as u32;
+        let (after, until) = self.tick_range(store, row.clock);
+        // Where the current run covers the end of the range, the newest sample needs no history.
+        if !(self.last_only && row.since < until) {
+            self.copy_blocks(store, &row);
+        }
+        let current = match row.clock {
+            ClockId::EXPLICIT => row.since >= after && row.since < until,
+            _ if row.is_present() => row.since < until && until > after,
+            _ => row.since >= after && row.since < until,
+        };
+        let segments = first_segment..self.snapshot.segments.len() as u32;
+        if current || !segments.is_empty() {
+            let clamp_negative = self.clamps_negative(store, id);
+            let (after_ms, until_ms) = (self.snapshot.after_ms, self.snapshot.until_ms);
+            if let Some(histograms) = store.native_histograms.between(id, after_ms, until_ms) {
+                let item = self.snapshot.items.len();
+                self.snapshot.native_histograms.push((item, histograms));
+            }
+            self.snapshot.items.push(SnapshotSeries {
+                labels: self.projector.labels(store, id),
+                segments,
+                clock: row.clock,
+                since: row.since,
+                bits: row.bits,
+                clamp_negative,
+            });
+        }
+        self.snapshot.data.len() - bytes_before
+    }
+
+    fn clamps_negative(&mut self, store: &Store, id: SeriesId) -> bool {
+        let symbols = &store.series.symbols;
+        let name = symbols
+            .find(METRIC_NAME)
+            .and_then(|name| store.series.label(id, name));
+        name.is_some_and(|name| self.visibility.clamps_negative(symbols.text(name)))
+    }
+
+    /// The ticks of a clock that the query may see, `start..end`.
+    fn tick_range(&mut self, store: &Store, clock: ClockId) -> (i64, i64) {
+        let (after_ms, until_ms) = (self.snapshot.after_ms, self.snapshot.until_ms);
+        if clock == ClockId::EXPLICIT {
+            return (after_ms.saturating_add(1), until_ms.saturating_add(1));
+        }
+        let ticks = self.snapshot.clocks.entry(clock.0).or_insert_with(|| {
+            // A clock created after the query began has nothing visible.
+            let end = self.ends.get(clock.index()).copied().unwrap_or(i64::MIN);
+            let window = ClockWindow {
+                after_ms,
+                until_ms,
+                end,
+                clock_visibility: self.visibility.clock_visibility(clock),
+            };
+            Ticks::copy(&store.clocks[clock.index()], window, &mut self.entries)
+        });
+        (ticks.first, ticks.end())
+    }
+
+    fn copy_blocks(&mut self, store: &Store, row: &Row) {
+        let mut at = row.oldest;
+        while let Some(block) = at.some() {
+            let header = *store.slab.header(block);
+            at = header.next;
+            let (after, until) = self.tick_range(store, header.clock);
+            let end = match header.next.some().map(|next| store.slab.header(next)) {
+                Some(next) if next.clock == header.clock => next.first_tick,
+                None if row.clock == header.clock => row.since,
+                _ => i64::MAX,
+            };
+            if header.first_tick < until && end > after {
+                let start = self.snapshot.data.len();
+                self.snapshot.data.extend_from_slice(store.slab.used(block));
+                self.snapshot.segments.push(Segment {
+                    clock: header.clock,
+                    first_tick: header.first_tick,
+                    data: start..self.snapshot.data.len(),
+                });
+            }
+        }
+    }
+}
+
+/// Builds the labels that a query needs; consecutive series with equal labels share them.
+struct Projector {
+    only: Option<Vec<Symbol>>,
+    pairs: Vec<Pair>,
+    last: Option<(Vec<Pair>, Labels)>,
+}
+
+impl Projector {
+    fn new(store: &Store, projection: Projection<'_>) -> Projector {
+        let only = match projection {
+            Projection::All => None,
+            Projection::Only(names) => Some(
+                names
+                    .iter()
+                    .filter_map(|name| store.series.symbols.find(name))
+                    .collect(),
+            ),
+        };
+        Projector {
+            only,
+            pairs: Vec::new(),
+            last: None,
+        }
+    }
+
+    fn labels(&mut self, store: &Store, id: SeriesId) -> Labels {
+        let Some(only) = &self.only else {
+            return store.series.labels(id);
+        };
+        self.pairs.clear();
+        self.pairs
+            .extend(store.series.pairs(id).filter(|pair| only.contains(&pair.0)));
+        if let Some((pairs, labels)) = &self.last
+            && *pairs == self.pairs
+        {
+            return labels.clone();
+        }
+        let symbols = &store.series.symbols;
+        let labels = Labels::from_sorted(
+            self.pairs
+                .iter()
+                .map(|&(n, v)| (symbols.text(n), symbols.text(v))),
+        );
+        self.last = Some((self.pairs.clone(), labels.clone()));
+        labels
+    }
+}

@@ -1,0 +1,95 @@
+//! The memory limit: whether new series fit.
+//!
+//! New series have precedence over old history, which is dropped for them, oldest first. What does not fit even then
+//! is refused. The exact number of bytes is counted by `maintain` and estimated between two calls, so that no commit
+//! pays for counting.
+
+use std::sync::Arc;
+
+use parking_lot::RwLockWriteGuard;
+
+use super::Writer;
+use crate::labels::Labels;
+use crate::limits::WRITE_BATCH_SERIES;
+use crate::store::Store;
+
+/// When series need the memory of history, this fraction of the limit is freed beyond their need.
+const MEMORY_SLACK_PART: usize = 32;
+
+/// Upper bound of the bytes of a new series beside its label texts (row, index, identity, symbols).
+const NEW_SERIES_BYTES: usize = 300;
+
+impl Writer {
+    /// Reserves memory for series with these labels and `more_bytes`, dropping old history if needed. `Err`: they do not
+    /// fit; the bytes they would take.
+    pub(super) fn admit<'a, I>(
+        &mut self,
+        labels: impl Fn() -> I,
+        more_bytes: usize,
+    ) -> Result<(), usize>
+    where
+        I: Iterator<Item = &'a Labels>,
+    {
+        let at_most: usize = labels()
+            .map(|labels| labels.bytes() + NEW_SERIES_BYTES)
+            .sum();
+        if at_most + more_bytes == 0 {
+            return Ok(());
+        }
+        let mut new_bytes = at_most + more_bytes;
+        if self.held_bytes().saturating_add(new_bytes) > self.bytes_max() {
+            // Count exactly: most texts are interned already, and rows of removed series are reused.
+            new_bytes = more_bytes + self.store.read().series.growth_bytes(labels());
+            if !self.frees_memory(new_bytes) {
+                return Err(new_bytes);
+            }
+        }
+        self.non_history_bytes += new_bytes;
+        let mut store = self.store.write();
+        store.history_bytes_max = self.history_bytes_max();
+        Ok(())
+    }
+
+    /// Whether `new_bytes` fit, after dropping old history if needed.
+    fn frees_memory(&self, new_bytes: usize) -> bool {
+        if new_bytes == 0 {
+            return true;
+        }
+        let free_for_history = |bytes: usize| {
+            let others = self.non_history_bytes.saturating_add(bytes);
+            self.bytes_max().saturating_sub(others)
+        };
+        let store = Arc::clone(&self.store);
+        let mut store = store.write();
+        if store.slab.bytes() > free_for_history(new_bytes) {
+            // Somewhat more than needed, so that not every page with a new line comes here.
+            let more = new_bytes + self.bytes_max() / MEMORY_SLACK_PART;
+            shrink(&mut store, free_for_history(more));
+        }
+        let held_bytes = self.non_history_bytes + store.slab.bytes();
+        held_bytes.saturating_add(new_bytes) <= self.bytes_max()
+    }
+
+    /// Bytes that history may take. History and the rest both grow between two pages, so they must not both count on the
+    /// same free memory.
+    pub(super) fn history_bytes_max(&self) -> usize {
+        let free = self.bytes_max().saturating_sub(self.non_history_bytes);
+        (self.bytes_max() / 4 * 3).min(free)
+    }
+
+    fn bytes_max(&self) -> usize {
+        usize::try_from(self.limits.memory_bytes_max).unwrap_or(usize::MAX)
+    }
+
+    /// Bytes held: history exactly, the rest as estimated.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.non_history_bytes + self.store.read().slab.bytes()
+    }
+}
+
+/// Drops the oldest history until at most `bytes_max` are left, yielding the lock to readers between batches.
+pub(super) fn shrink(store: &mut RwLockWriteGuard<'_, Store>, bytes_max: usize) {
+    while !store.shrink_history(bytes_max, WRITE_BATCH_SERIES) {
+        RwLockWriteGuard::bump(store);
+    }
+}

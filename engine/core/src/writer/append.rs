@@ -1,0 +1,317 @@
+//! Samples with explicit timestamps: what remote write delivers.
+//!
+//! A batch whose new series do not fit the memory limit is refused as a whole. Otherwise each sample is accepted or
+//! refused by itself by Prometheus' rules (tsdb/head_append.go), and refusals are reported.
+
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::RwLockWriteGuard;
+
+use super::Writer;
+use crate::histogram::FloatHistogram;
+use crate::labels::Labels;
+use crate::limits::{FUTURE_MS_MAX, WRITE_BATCH_SERIES};
+use crate::promql::select::STALE_NAN_BITS;
+use crate::store::{AppendOutcome, ClockId, HISTOGRAM, STALE, SeriesId, Store, histogram_bytes};
+use crate::time::Timestamp;
+
+/// Samples of one series, each list ascending in time.
+#[derive(Clone, Debug, Default)]
+pub struct AppendedSeries {
+    /// Its labels, the metric name among them.
+    pub labels: Labels,
+    /// Floats.
+    pub floats: Vec<(Timestamp, f64)>,
+    /// Native histograms. One whose sum is the stale marker ends the series, as in remote write.
+    pub histograms: Vec<(Timestamp, FloatHistogram)>,
+}
+
+/// The result of a batch.
+#[derive(Clone, Debug, Default)]
+pub struct Appended {
+    /// Floats accepted, including exact repetitions.
+    pub floats: u64,
+    /// Histograms accepted.
+    pub histograms: u64,
+    /// Samples refused.
+    pub refused: u64,
+    /// The first refused sample.
+    pub first_refused: Option<Refused>,
+}
+
+/// A refused sample.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// The labels of its series.
+    pub labels: Labels,
+    /// Its timestamp.
+    pub at: Timestamp,
+    /// Why it was refused.
+    pub why: Refusal,
+}
+
+/// Why a sample is refused. The texts are those of Prometheus where it has the case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The series has a newer sample.
+    OutOfOrder,
+    /// The series has another value at this time.
+    Duplicate,
+    /// Older than the retention.
+    TooOld,
+    /// Further in the future than `FUTURE_MS_MAX`.
+    TooNew,
+    /// The series belongs to a scraped target.
+    Scraped,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Refusal::OutOfOrder => "out of order sample",
+            Refusal::Duplicate => "duplicate sample for timestamp",
+            Refusal::TooOld => "out of bounds: older than --storage.retention.time",
+            Refusal::TooNew => "out of bounds: too far in the future, check the sender's clock",
+            Refusal::Scraped => {
+                "a scraped target has this series; give the written one another label"
+            }
+        })
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: series {} at {} ms",
+            self.why,
+            self.labels,
+            self.at.ms()
+        )
+    }
+}
+
+/// The batch does not fit the memory limit. Nothing of it was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppendError {
+    /// Bytes that the batch would add.
+    pub new_bytes: usize,
+    /// Bytes held.
+    pub held_bytes: usize,
+    /// The limit.
+    pub limit_bytes: u64,
+}
+
+impl fmt::Display for AppendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let AppendError {
+            new_bytes,
+            held_bytes,
+            limit_bytes,
+        } = self;
+        write!(
+            f,
+            "memory limit reached: {new_bytes} bytes of new series and histograms do not fit, {held_bytes} of \
+             {limit_bytes} bytes are held; raise --storage.memory.max or write fewer series"
+        )
+    }
+}
+
+impl std::error::Error for AppendError {}
+
+impl Writer {
+    /// Stores samples with explicit timestamps. `now` bounds how old (retention) and how far in the future they may be.
+    pub fn append(
+        &mut self,
+        batch: Vec<AppendedSeries>,
+        now: Timestamp,
+    ) -> Result<Appended, AppendError> {
+        self.check_room(&batch)?;
+        let mut appended = Appended::default();
+        let oldest_ms = now.minus_ms(self.limits.retention_ms).ms();
+        let newest_ms = now.ms().saturating_add(FUTURE_MS_MAX);
+        let store = Arc::clone(&self.store);
+        let mut store = store.write();
+        let mut changed_names = Vec::new();
+        for (done, series) in batch.into_iter().enumerate() {
+            let owned_before = self.explicit_series.len();
+            let mut pass = SeriesAppend {
+                store: &mut store,
+                explicit_series: &mut self.explicit_series,
+                id: None,
+                bounds_ms: (oldest_ms, newest_ms),
+            };
+            pass.append(
+                &series.labels,
+                series.floats,
+                series.histograms,
+                &mut appended,
+            );
+            if self.explicit_series.len() > owned_before {
+                changed_names.extend(series.labels.metric_name().map(str::to_owned));
+            }
+            if done % WRITE_BATCH_SERIES == WRITE_BATCH_SERIES - 1 {
+                RwLockWriteGuard::bump(&mut store);
+            }
+        }
+        drop(store);
+        changed_names.sort_unstable();
+        changed_names.dedup();
+        if !changed_names.is_empty() {
+            let mut room = self.room.write();
+            for name in &changed_names {
+                room.facts.note_structure(name);
+            }
+        }
+        Ok(appended)
+    }
+
+    /// Whether the new series and histograms of the batch fit. Floats need no check: history is bounded by dropping the
+    /// oldest.
+    fn check_room(&mut self, batch: &[AppendedSeries]) -> Result<(), AppendError> {
+        let store = Arc::clone(&self.store);
+        let store = store.read();
+        let new = batch
+            .iter()
+            .filter(|series| store.series.find(&series.labels).is_none());
+        let new: Vec<&Labels> = new.map(|series| &series.labels).collect();
+        drop(store);
+        let histograms = batch.iter().flat_map(|series| &series.histograms);
+        let histograms = histograms.map(|(_, histogram)| histogram_bytes(histogram));
+        self.admit(|| new.iter().copied(), histograms.sum())
+            .map_err(|new_bytes| AppendError {
+                new_bytes,
+                held_bytes: self.held_bytes(),
+                limit_bytes: self.limits.memory_bytes_max,
+            })
+    }
+}
+
+/// Appends the samples of one series.
+struct SeriesAppend<'a> {
+    store: &'a mut Store,
+    explicit_series: &'a mut Vec<SeriesId>,
+    /// The series, once it is on the explicit clock.
+    id: Option<SeriesId>,
+    bounds_ms: (i64, i64),
+}
+
+impl SeriesAppend<'_> {
+    fn append(
+        &mut self,
+        labels: &Labels,
+        floats: Vec<(Timestamp, f64)>,
+        histograms: Vec<(Timestamp, FloatHistogram)>,
+        appended: &mut Appended,
+    ) {
+        let mut refuse = |at, why| {
+            appended.refused += 1;
+            let first = || Refused {
+                labels: labels.clone(),
+                at,
+                why,
+            };
+            appended.first_refused.get_or_insert_with(first);
+        };
+        for (at, value) in floats {
+            let bits = match value.to_bits() {
+                HISTOGRAM => f64::NAN.to_bits(), // these bits are the placeholder of histograms
+                bits => bits,
+            };
+            match self.float(labels, at.ms(), bits) {
+                Ok(()) => appended.floats += 1,
+                Err(why) => refuse(at, why),
+            }
+        }
+        for (at, histogram) in histograms {
+            let result = match histogram.sum.to_bits() {
+                STALE_NAN_BITS => self.float(labels, at.ms(), STALE),
+                _ => self.histogram(labels, at.ms(), histogram),
+            };
+            match result {
+                Ok(()) => appended.histograms += 1,
+                Err(why) => refuse(at, why),
+            }
+        }
+    }
+
+    fn float(&mut self, labels: &Labels, time_ms: i64, bits: u64) -> Result<(), Refusal> {
+        match self.open(labels, time_ms, bits)? {
+            Some(id) => outcome(self.store.append_explicit(id, time_ms, bits)),
+            None => Ok(()),
+        }
+    }
+
+    fn histogram(
+        &mut self,
+        labels: &Labels,
+        time_ms: i64,
+        histogram: FloatHistogram,
+    ) -> Result<(), Refusal> {
+        match self.open(labels, time_ms, HISTOGRAM)? {
+            Some(id) => outcome(self.store.append_explicit_histogram(id, time_ms, histogram)),
+            None => {
+                if let Some(id) = self.id {
+                    self.store
+                        .native_histograms
+                        .push(id, time_ms, histogram, false);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The series to append to. `None`: creating or moving the series has stored the sample already.
+    fn open(
+        &mut self,
+        labels: &Labels,
+        time_ms: i64,
+        bits: u64,
+    ) -> Result<Option<SeriesId>, Refusal> {
+        if time_ms < self.bounds_ms.0 {
+            return Err(Refusal::TooOld);
+        }
+        if time_ms > self.bounds_ms.1 {
+            return Err(Refusal::TooNew);
+        }
+        if self.id.is_some() {
+            return Ok(self.id);
+        }
+        let Some(id) = self.store.series.find_near_last(labels) else {
+            let id = self.store.create(labels, ClockId::EXPLICIT, bits, time_ms);
+            self.take(id);
+            return Ok(None);
+        };
+        let row = *self.store.series.row(id);
+        if row.clock == ClockId::EXPLICIT {
+            self.id = Some(id);
+            return Ok(Some(id));
+        }
+        if row.is_present() {
+            return Err(Refusal::Scraped);
+        }
+        let ended = self.store.clocks[row.clock.index()].at(row.since);
+        if ended.is_some_and(|ended| ended.time_ms >= time_ms) {
+            return Err(Refusal::OutOfOrder);
+        }
+        self.store
+            .move_to_clock(id, row.since, ClockId::EXPLICIT, time_ms, bits);
+        self.take(id);
+        Ok(None)
+    }
+
+    fn take(&mut self, id: SeriesId) {
+        self.explicit_series.push(id);
+        self.id = Some(id);
+    }
+}
+
+fn outcome(sample: AppendOutcome) -> Result<(), Refusal> {
+    match sample {
+        AppendOutcome::Appended | AppendOutcome::Same => Ok(()),
+        AppendOutcome::Duplicate => Err(Refusal::Duplicate),
+        AppendOutcome::OutOfOrder => Err(Refusal::OutOfOrder),
+    }
+}

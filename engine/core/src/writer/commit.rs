@@ -1,0 +1,160 @@
+//! Commits one page of one target, completely or not at all.
+//!
+//! Everything that can refuse a page comes first; after that nothing fails. The order is: series about the scrape,
+//! the page's series, the clock that makes both visible, then the signals.
+
+use std::sync::Arc;
+
+use hashbrown::HashSet;
+
+use super::Writer;
+use super::outcome::{CommitError, Committed, ScrapeFacts};
+use super::page_commit::PageCommit;
+use super::target::page_clock;
+use crate::exposition::{Metadata, Placement, Staged};
+use crate::labels::Labels;
+use crate::store::{ScrapeEntry, SeriesId, Store, TargetId};
+use crate::time::Timestamp;
+
+impl Writer {
+    /// Stores a page of a good scrape at time `at`, completely or not at all, and brings the signals up to date.
+    pub fn commit(
+        &mut self,
+        staged: Staged<'_>,
+        at: Timestamp,
+        facts: ScrapeFacts,
+    ) -> Result<Committed, CommitError> {
+        let target = staged.target();
+        self.check(&staged, at)?;
+        let mut staged = self.resolve_duplicates(staged)?;
+        let (samples_scraped, samples_post_relabel) = staged.samples();
+        let mut committed = Committed {
+            samples_scraped,
+            samples_post_relabel,
+            lines_skipped: staged.skipped(),
+            ..Committed::default()
+        };
+        let store = Arc::clone(&self.store);
+        let mut placements = std::mem::take(&mut self.placements);
+        placements.clear();
+        let room = self.stopwatch.waiting(|| self.room.read());
+        let detect_counter_drops = !room.facts.reports_start_time(target);
+        drop(room);
+        let mut store = self.stopwatch.waiting(|| store.write());
+        // Before the page, so that series of the page with the same names (an `up` of its own) do not take their place.
+        let (scraped, post_relabel) = (samples_scraped as f64, samples_post_relabel as f64);
+        let report = [1.0, facts.duration_s, scraped, post_relabel];
+        self.report(&mut store, target, 0, &report);
+        let mut stopwatch = std::mem::take(&mut self.stopwatch);
+        let mut page_commit = PageCommit {
+            store: &mut store,
+            stopwatch: &mut stopwatch,
+            done: 0,
+            clock: page_clock(target),
+            at_ms: at.ms(),
+            target,
+            cutoff_ms: at.minus_ms(self.limits.retention_ms).ms(),
+            detect_counter_drops,
+            counter_dropped: false,
+        };
+        page_commit.place_new(
+            &staged,
+            &mut placements,
+            &mut self.explicit_series,
+            &mut committed,
+        );
+        page_commit.change(&staged, &mut self.explicit_series, &mut committed);
+        let counter_dropped = page_commit.counter_dropped;
+        self.stopwatch = stopwatch;
+        store.clocks[page_clock(target).index()].push(ScrapeEntry {
+            time_ms: at.ms(),
+            good: true,
+        });
+        store_metadata(&mut store, target, staged.metadata());
+        let added = committed.series_added as f64;
+        self.report(&mut store, target, report.len(), &[added]);
+        self.reported(&mut store, target, at);
+        drop(store);
+        self.observe(&mut staged, &placements, at, counter_dropped);
+        self.finish(staged, placements);
+        Ok(committed)
+    }
+
+    /// Makes the page the target's template and accounts for what it holds.
+    fn finish(&mut self, staged: Staged<'_>, placements: Vec<Placement>) {
+        let waited_ns = self.stopwatch.take_ns();
+        if self.stopwatch.now_ns.is_some() {
+            self.waits.record(waited_ns);
+        }
+        self.endings += staged.page().removed.len() as u64;
+        staged.stage.retry_conflicts(self.endings);
+        let target = &mut self.targets[staged.target().index()];
+        self.non_history_bytes = self.non_history_bytes.saturating_sub(target.stage_bytes);
+        staged.apply(&placements, &mut target.stage_bytes);
+        self.non_history_bytes += target.stage_bytes;
+        self.placements = placements;
+    }
+
+    fn check(&mut self, staged: &Staged<'_>, at: Timestamp) -> Result<(), CommitError> {
+        self.check_time(staged.target(), at)?;
+        let spec = staged.stage.spec();
+        let (_, samples) = staged.samples();
+        if spec.sample_limit > 0 && samples > spec.sample_limit {
+            return Err(CommitError::SampleLimit {
+                samples,
+                limit: spec.sample_limit,
+            });
+        }
+        let labels = || staged.new_samples().filter_map(|sample| sample.labels);
+        self.admit(labels, 0).map_err(|_| CommitError::Memory {
+            new_series: labels().count(),
+            held_bytes: self.held_bytes(),
+            limit_bytes: self.limits.memory_bytes_max,
+        })
+    }
+
+    /// Of two lines with the same series the first wins. If a new line has the series of a kept line, their order is only
+    /// known by comparing the page as if it were the first.
+    fn resolve_duplicates<'a>(&self, staged: Staged<'a>) -> Result<Staged<'a>, CommitError> {
+        if !staged.is_partial_edit() {
+            return Ok(staged);
+        }
+        let clock = page_clock(staged.target());
+        let leaving: HashSet<SeriesId> = staged.page().removed.iter().copied().collect();
+        let store = self.store.read();
+        let stayed = |labels: &Labels| {
+            let Some(id) = store.series.find(labels) else {
+                return false;
+            };
+            let row = store.series.row(id);
+            row.clock == clock && row.is_present() && !leaving.contains(&id)
+        };
+        let has_conflicts = staged
+            .new_samples()
+            .any(|sample| sample.labels.is_some_and(stayed));
+        drop(store);
+        if has_conflicts {
+            return staged.compared_as_first().map_err(CommitError::Page);
+        }
+        Ok(staged)
+    }
+
+    pub(super) fn check_time(&self, target: TargetId, at: Timestamp) -> Result<(), CommitError> {
+        match self.targets[target.index()].last_ms {
+            Some(last_ms) if at.ms() <= last_ms => Err(CommitError::NotAscending {
+                at_ms: at.ms(),
+                last_ms,
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn store_metadata(store: &mut Store, target: TargetId, metadata: &[Metadata]) {
+    for metadata in metadata {
+        match metadata {
+            Metadata::Help(family, help) => store.set_help(target, family, help),
+            Metadata::Type(family, family_type) => store.set_type(target, family, *family_type),
+        }
+    }
+}

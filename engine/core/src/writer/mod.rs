@@ -1,0 +1,105 @@
+//! The writer: the only part that changes the store. Targets, pages, failed scrapes, samples from remote write,
+//! retention.
+//!
+//! * `target`: adding, failing and removing targets.
+//! * `commit`: one page of one target; `page_commit` applies its lines to series; `report` writes the series about
+//!   the scrape (`up` and others).
+//! * `append`: samples with explicit timestamps.
+//! * `observe`: passes a committed page on to the signals.
+//! * `admit`: the memory limit; `maintain`: retention and accounting.
+//!
+//! A commit touches only what changed on a page. Readers see it completely or not at all: what it writes lies beyond
+//! the end of the target's clock until the clock advances, as the last step. The lock is released between batches, so
+//! that a first page of 200,000 series does not block readers for its whole length.
+
+mod admit;
+mod append;
+mod commit;
+mod maintain;
+mod observe;
+mod outcome;
+mod page_commit;
+mod report;
+mod target;
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use crate::exposition::Placement;
+use crate::limits::{Limits, WINDOW_BYTES_MAX};
+use crate::reader::Reader;
+use crate::signal::Room;
+use crate::store::{SeriesId, Store, TargetId};
+use crate::waits::{Durations, Stopwatch};
+
+use target::Target;
+
+pub use append::{AppendError, Appended, AppendedSeries, Refusal, Refused};
+pub use outcome::{CommitError, Committed, ScrapeFacts};
+
+/// Constructor of an engine: one [`Writer`], which changes it, and any number of [`Reader`]s, which are cheap to
+/// clone.
+#[derive(Debug)]
+pub struct Engine;
+
+impl Engine {
+    /// An empty engine with these limits.
+    #[expect(clippy::new_ret_no_self, reason = "the two halves are all there is")]
+    pub fn new(limits: Limits) -> (Writer, Reader) {
+        let mut store = Store::new();
+        store.history_bytes_max = usize::try_from(limits.memory_bytes_max).unwrap_or(usize::MAX);
+        let window_bytes_max = WINDOW_BYTES_MAX.min(store.history_bytes_max / 4);
+        let store = Arc::new(RwLock::new(store));
+        let room = Arc::new(RwLock::new(Room::new(window_bytes_max)));
+        let reader = Reader::new(
+            Arc::clone(&store),
+            Arc::clone(&room),
+            limits.memory_bytes_max,
+        );
+        let writer = Writer {
+            store,
+            room,
+            limits,
+            targets: Vec::new(),
+            free_targets: Vec::new(),
+            explicit_series: Vec::new(),
+            non_history_bytes: 0,
+            placements: Vec::new(),
+            endings: 0,
+            stopwatch: Stopwatch::default(),
+            waits: Arc::default(),
+        };
+        (writer, reader)
+    }
+}
+
+/// Changes the store. There is one per engine; to feed it from several threads, put a lock around it. Parsing
+/// ([`crate::Stage::parse`]) needs no lock.
+pub struct Writer {
+    store: Arc<RwLock<Store>>,
+    /// Lock order: before the store.
+    room: Arc<RwLock<Room>>,
+    limits: Limits,
+    targets: Vec<Target>,
+    /// Ids of removed targets of which no sample is held: they can be reused.
+    free_targets: Vec<TargetId>,
+    /// Series with explicit timestamps, which no clock ends.
+    explicit_series: Vec<SeriesId>,
+    /// Bytes held beside history: counted by the last `maintain`, plus what was added since.
+    non_history_bytes: usize,
+    placements: Vec<Placement>,
+    /// Counts series that ended: a target whose line conflicted with one may have it now.
+    endings: u64,
+    stopwatch: Stopwatch,
+    waits: Arc<Durations>,
+}
+
+impl Writer {
+    /// Measures from now on how long each commit waits for locks. `now_ns` is a monotonic clock in nanoseconds; the engine
+    /// itself reads none.
+    pub fn time_waits(&mut self, now_ns: fn() -> u64) -> Arc<Durations> {
+        self.stopwatch.now_ns = Some(now_ns);
+        Arc::clone(&self.waits)
+    }
+}

@@ -1,0 +1,112 @@
+//! Passes a committed page on to the signals: what it shows about its target, then the evaluation of the signals that
+//! read it.
+//!
+//! It runs after the store has the page, because signals are evaluated over what readers see. Lock order: the signals
+//! before the store, as everywhere.
+
+use hashbrown::HashSet;
+
+use super::Writer;
+use crate::exposition::{Placement, Staged};
+use crate::promql::QueryError;
+use crate::signal::{ChangeKind, Policy, Room, SignalId, watch};
+use crate::store::{SeriesId, Store};
+use crate::time::Timestamp;
+
+impl Writer {
+    /// Registers a signal: a query whose result is kept up to date with every page and judged by `policy` before it is
+    /// reported.
+    pub fn watch(&mut self, query: &str, policy: Policy) -> Result<SignalId, QueryError> {
+        watch(&self.room, &self.store, query, policy)
+    }
+
+    /// Records what the page shows about its target and evaluates the signals that read the target.
+    pub(super) fn observe(
+        &mut self,
+        staged: &mut Staged<'_>,
+        placements: &[Placement],
+        at: Timestamp,
+        counter_dropped: bool,
+    ) {
+        let target = staged.target();
+        let mut room = self.stopwatch.waiting(|| self.room.write());
+        let room = &mut *room;
+        room.at(at.ms());
+        if !placements.is_empty() || !staged.page().removed.is_empty() {
+            let store = self.store.read();
+            // A moved line, or a page compared as if it were the first, removes a series and adds it again.
+            let removed: HashSet<SeriesId> = staged.page().removed.iter().copied().collect();
+            let stays = |placements: &Placement| match placements {
+                Placement::Series(id) if removed.contains(id) => Some(*id),
+                _ => None,
+            };
+            let stay: HashSet<SeriesId> = placements.iter().filter_map(stays).collect();
+            for &id in removed.difference(&stay) {
+                room.facts
+                    .series_went(target, id, store.metric_name(id).unwrap_or(""));
+            }
+            for (sample, placements) in staged.new_samples().zip(placements) {
+                if let (Some(labels), Placement::Series(id) | Placement::Own(id)) =
+                    (sample.labels, placements)
+                    && !stay.contains(id)
+                {
+                    room.facts.series_came(target, *id, labels, &room.names);
+                }
+            }
+            room.facts.settle_names(target);
+        }
+        if let Some(retain_filter) = staged.retain_filter() {
+            for name in retain_filter.new_names() {
+                room.facts.name_skipped(target, name, &room.names);
+            }
+            for labels in &staged.page().learned {
+                room.facts.learn_from_series(target, labels, &room.names);
+            }
+            let version = retain_filter.version();
+            room.facts.needs.page_taken(target, version, at.ms());
+            staged.set_reports_start_time(room.facts.reports_start_time(target));
+        }
+        let value = |id: SeriesId| f64::from_bits(self.store.read().series.row(id).bits);
+        let change = room
+            .facts
+            .good_page(target, at.ms(), value, counter_dropped);
+        if let Some(kind) = change {
+            room.changed(target, &kind, at.ms());
+            if kind == ChangeKind::Restarted {
+                learn_again(room, &self.store.read(), staged, placements);
+            }
+        }
+        room.rescope();
+        room.evaluate(&self.store, target, at);
+    }
+}
+
+/// What is constant for a process is learned anew from the page of the one that answers now. Rare, so it may look at
+/// every series of the page.
+fn learn_again(room: &mut Room, store: &Store, staged: &mut Staged<'_>, placements: &[Placement]) {
+    let target = staged.target();
+    room.facts.forget_process(target);
+    if let Some(needed) = staged.needed_labels() {
+        for labels in &needed {
+            room.facts.learn_again(target, labels, &room.names);
+        }
+        return;
+    }
+    let removed: HashSet<SeriesId> = staged.page().removed.iter().copied().collect();
+    let new = placements.iter().filter_map(|placements| match placements {
+        Placement::Series(id) | Placement::Own(id) => Some(*id),
+        Placement::Duplicate | Placement::Conflict | Placement::Dropped => None,
+    });
+    let stayed = staged.series().filter(|id| !removed.contains(id));
+    for id in stayed.chain(new) {
+        let has_label = |label: &str| {
+            let name = store.series.symbols.find(label);
+            name.is_some_and(|name| store.series.label(id, name).is_some())
+        };
+        let metric = store.metric_name(id).unwrap_or("");
+        if room.facts.is_worth_learning_again(metric, has_label) {
+            let labels = store.series.labels(id);
+            room.facts.learn_again(target, &labels, &room.names);
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Applies the lines of a page to series: new series, ended series, changed values, samples with explicit timestamps.
+//!
+//! Everything is written beyond the end of the target's clock, so readers see none of it before the commit is
+//! complete.
+
+use hashbrown::HashSet;
+use parking_lot::RwLockWriteGuard;
+
+use super::outcome::Committed;
+use crate::exposition::{ExplicitSample, Placement, Staged};
+use crate::labels::Labels;
+use crate::limits::{FUTURE_MS_MAX, WRITE_BATCH_SERIES};
+use crate::store::{AppendOutcome, ClockId, STALE, SeriesId, Store, TargetId};
+use crate::waits::Stopwatch;
+
+/// The state of one commit.
+pub(super) struct PageCommit<'a, 'lock> {
+    pub(super) store: &'a mut RwLockWriteGuard<'lock, Store>,
+    pub(super) stopwatch: &'a mut Stopwatch,
+    pub(super) done: usize,
+    pub(super) clock: ClockId,
+    pub(super) at_ms: i64,
+    pub(super) target: TargetId,
+    /// What retention has already dropped at this time.
+    pub(super) cutoff_ms: i64,
+    /// The target's pages do not report a process start time, so counter resets are detected (rule S6a).
+    pub(super) detect_counter_drops: bool,
+    pub(super) counter_dropped: bool,
+}
+
+impl PageCommit<'_, '_> {
+    /// Counts a series and yields the lock to readers after every batch.
+    fn yield_to_readers(&mut self) {
+        self.done += 1;
+        if self.done.is_multiple_of(WRITE_BATCH_SERIES) {
+            self.stopwatch
+                .waiting(|| RwLockWriteGuard::bump(self.store));
+        }
+    }
+
+    fn tick(&self) -> i64 {
+        self.store.clocks[self.clock.index()].next_tick()
+    }
+
+    fn detect_counter_drop(&mut self, id: SeriesId, bits: u64) {
+        if self.detect_counter_drops && !self.counter_dropped {
+            self.counter_dropped = self.store.is_counter_drop(id, bits);
+        }
+    }
+
+    /// Whether a timestamp is further in the future than `FUTURE_MS_MAX`.
+    fn is_ahead(&self, time_ms: i64) -> bool {
+        time_ms > self.at_ms.saturating_add(FUTURE_MS_MAX)
+    }
+
+    /// Whether a timestamp is older than anything that is kept.
+    fn is_behind(&self, time_ms: i64) -> bool {
+        time_ms < self.cutoff_ms
+    }
+
+    /// Stores new lines, then ends the series of removed lines.
+    pub(super) fn place_new(
+        &mut self,
+        staged: &Staged<'_>,
+        placements: &mut Vec<Placement>,
+        explicit_series: &mut Vec<SeriesId>,
+        committed: &mut Committed,
+    ) {
+        let removed = &staged.page().removed;
+        let leaving: HashSet<SeriesId> = removed.iter().copied().collect();
+        let mut claimed = HashSet::new();
+        for sample in staged.new_samples() {
+            let at = match sample.labels {
+                None => Placement::Dropped,
+                Some(labels) => self.place(
+                    labels,
+                    sample.bits,
+                    sample.time_ms,
+                    &leaving,
+                    &mut claimed,
+                    explicit_series,
+                    committed,
+                ),
+            };
+            match at {
+                // A page compared as if it were the first adds removed series again.
+                Placement::Series(id) | Placement::Own(id) if leaving.contains(&id) => {}
+                Placement::Series(_) | Placement::Own(_) => committed.series_added += 1,
+                Placement::Duplicate => committed.duplicates += 1,
+                Placement::Conflict => committed.conflicts += 1,
+                Placement::Dropped => {}
+            }
+            placements.push(at);
+            self.yield_to_readers();
+        }
+        let tick = self.tick();
+        for &id in removed {
+            if !claimed.contains(&id) {
+                self.store.listed.remove(id, self.target);
+            }
+            if !claimed.contains(&id) && self.store.series.row(id).clock == self.clock {
+                self.store.change(id, tick, STALE);
+                self.yield_to_readers();
+            }
+        }
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the state of one pass over the new lines"
+    )]
+    fn place(
+        &mut self,
+        labels: &Labels,
+        bits: u64,
+        time_ms: Option<i64>,
+        leaving: &HashSet<SeriesId>,
+        claimed: &mut HashSet<SeriesId>,
+        explicit_series: &mut Vec<SeriesId>,
+        committed: &mut Committed,
+    ) -> Placement {
+        let tick = self.tick();
+        if time_ms.is_some_and(|time_ms| self.is_ahead(time_ms)) {
+            committed.out_of_order += 1;
+            return Placement::Dropped;
+        }
+        let Some(id) = self.store.series.find_near_last(labels) else {
+            let (clock, since) = match time_ms {
+                Some(time_ms) => (ClockId::EXPLICIT, time_ms),
+                None => (self.clock, tick),
+            };
+            // A sample that is too old is left out; its series waits for a younger one.
+            let is_behind = time_ms.is_some_and(|time_ms| self.is_behind(time_ms));
+            let bits = if is_behind { STALE } else { bits };
+            committed.out_of_order += u64::from(is_behind);
+            let id = self.store.create(labels, clock, bits, since);
+            claimed.insert(id);
+            if time_ms.is_some() {
+                explicit_series.push(id);
+                self.store.listed.add(id, self.target);
+                return Placement::Own(id);
+            }
+            return Placement::Series(id);
+        };
+        let row = *self.store.series.row(id);
+        if row.clock == ClockId::EXPLICIT || time_ms.is_some() {
+            if row.clock != ClockId::EXPLICIT && row.clock != self.clock && row.is_present() {
+                return Placement::Conflict;
+            }
+            claimed.insert(id);
+            self.store.listed.add(id, self.target);
+            self.append_explicit(id, time_ms, bits, explicit_series, committed);
+            return Placement::Own(id);
+        }
+        if row.clock == self.clock {
+            let is_free = !row.is_present() || leaving.contains(&id);
+            if !is_free || !claimed.insert(id) {
+                return Placement::Duplicate;
+            }
+            self.detect_counter_drop(id, bits);
+            self.store.change(id, tick, bits);
+            return Placement::Series(id);
+        }
+        if row.is_present() {
+            return Placement::Conflict;
+        }
+        claimed.insert(id);
+        self.store
+            .move_to_clock(id, row.since, self.clock, tick, bits);
+        Placement::Series(id)
+    }
+
+    /// Stores changed values, and samples with explicit timestamps.
+    pub(super) fn change(
+        &mut self,
+        staged: &Staged<'_>,
+        explicit_series: &mut Vec<SeriesId>,
+        committed: &mut Committed,
+    ) {
+        let tick = self.tick();
+        for change in &staged.page().changes {
+            if let Some(id) = change.series {
+                self.detect_counter_drop(id, change.bits);
+                self.store.change(id, tick, change.bits);
+                self.yield_to_readers();
+            }
+        }
+        for &ExplicitSample {
+            series,
+            time_ms,
+            bits,
+        } in &staged.page().explicit
+        {
+            self.append_explicit(series, time_ms, bits, explicit_series, committed);
+            self.yield_to_readers();
+        }
+    }
+
+    /// Stores a sample with an explicit timestamp and moves its series to the explicit clock if needed.
+    fn append_explicit(
+        &mut self,
+        id: SeriesId,
+        time_ms: Option<i64>,
+        bits: u64,
+        explicit_series: &mut Vec<SeriesId>,
+        committed: &mut Committed,
+    ) {
+        let time_ms = time_ms.unwrap_or(self.at_ms);
+        if self.is_ahead(time_ms) || self.is_behind(time_ms) {
+            committed.out_of_order += 1;
+            return;
+        }
+        let row = *self.store.series.row(id);
+        if row.clock == ClockId::EXPLICIT {
+            let appended = self.store.append_explicit(id, time_ms, bits);
+            match appended {
+                AppendOutcome::Appended | AppendOutcome::Same => {}
+                AppendOutcome::Duplicate => committed.duplicates += 1,
+                AppendOutcome::OutOfOrder => committed.out_of_order += 1,
+            }
+            return;
+        }
+        let clock = &self.store.clocks[row.clock.index()];
+        if clock
+            .last()
+            .is_some_and(|last| row.is_present() && last.time_ms >= time_ms)
+        {
+            committed.out_of_order += 1;
+            return;
+        }
+        let old_tick = clock.next_tick();
+        self.store
+            .move_to_clock(id, old_tick, ClockId::EXPLICIT, time_ms, bits);
+        explicit_series.push(id);
+        self.store.listed.add(id, self.target);
+    }
+}

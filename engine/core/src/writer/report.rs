@@ -1,0 +1,40 @@
+//! The series about a scrape (`up`, `scrape_duration_seconds` and others), written by the writer itself.
+//!
+//! They are on a clock of their own, so that a failed scrape, which ends the page's series, still has an `up`.
+
+use super::Writer;
+use super::target::report_clock;
+use crate::store::{ScrapeEntry, Store, TargetId};
+use crate::time::Timestamp;
+
+impl Writer {
+    /// Writes values of the series about the scrape, starting with the `from`th of [`crate::scrape::REPORT`].
+    /// [`Writer::reported`] makes them visible.
+    pub(super) fn report(
+        &mut self,
+        store: &mut Store,
+        target: TargetId,
+        from: usize,
+        values: &[f64],
+    ) {
+        let state = &mut self.targets[target.index()];
+        let clock = report_clock(target);
+        let tick = store.clocks[clock.index()].next_tick();
+        let labels = &state.report_labels[from..];
+        for ((value, labels), id) in values.iter().zip(labels).zip(&mut state.report[from..]) {
+            match *id {
+                Some(id) => store.change(id, tick, value.to_bits()),
+                None => *id = store.claim(labels, clock, tick, value.to_bits()),
+            }
+        }
+    }
+
+    /// Advances the clock of the series about the scrape, which makes their values visible.
+    pub(super) fn reported(&mut self, store: &mut Store, target: TargetId, at: Timestamp) {
+        self.targets[target.index()].last_ms = Some(at.ms());
+        store.clocks[report_clock(target).index()].push(ScrapeEntry {
+            time_ms: at.ms(),
+            good: true,
+        });
+    }
+}

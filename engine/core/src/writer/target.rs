@@ -1,0 +1,147 @@
+//! Adding, failing and removing targets.
+//!
+//! Each target has two clocks: one for the series of its pages, which a failed scrape ends in the plain view, and one
+//! for the series about its scrapes, which a failed scrape does not end. The id of a removed target is reused only
+//! after all its samples were dropped, because until then its clocks hold the times of those samples.
+
+use std::sync::Arc;
+
+use parking_lot::RwLockWriteGuard;
+
+use super::Writer;
+use super::outcome::{CommitError, ScrapeFacts};
+use crate::exposition::{Mapper, Stage};
+use crate::labels::Labels;
+use crate::limits::WRITE_BATCH_SERIES;
+use crate::scrape::REPORT;
+use crate::scrape::TargetSpec;
+use crate::signal::ChangeKind;
+use crate::store::{ClockId, STALE, ScrapeEntry, SeriesId, TargetId};
+use crate::time::Timestamp;
+
+/// The writer's state of one target.
+#[derive(Default)]
+pub(super) struct Target {
+    pub(super) report: [Option<SeriesId>; REPORT.len()],
+    pub(super) report_labels: Vec<Labels>,
+    pub(super) last_ms: Option<i64>,
+    pub(super) removed_ms: Option<i64>,
+    pub(super) stage_bytes: usize,
+}
+
+pub(super) fn page_clock(target: TargetId) -> ClockId {
+    ClockId(target.0 * 2)
+}
+
+pub(super) fn report_clock(target: TargetId) -> ClockId {
+    ClockId(target.0 * 2 + 1)
+}
+
+impl Writer {
+    /// Adds a target. Returns its id and the stage with which its pages are parsed.
+    pub fn add_target(&mut self, spec: TargetSpec) -> (TargetId, Stage) {
+        let target = self
+            .free_targets
+            .pop()
+            .unwrap_or(TargetId(self.targets.len() as u32));
+        let state = Target {
+            report_labels: REPORT
+                .iter()
+                .map(|name| Mapper::report_labels(&spec, name))
+                .collect(),
+            ..Target::default()
+        };
+        if target.index() == self.targets.len() {
+            self.targets.push(state);
+        } else {
+            self.targets[target.index()] = state;
+        }
+        let mut store = self.store.write();
+        let clocks_end = report_clock(target).index() + 1;
+        if store.clocks.len() < clocks_end {
+            store.clocks.resize_with(clocks_end, Default::default);
+        }
+        let entries =
+            self.limits.retention_ms / i64::try_from(spec.interval_ms.max(1)).unwrap_or(i64::MAX);
+        // Maintenance may be late: 1,000 entries more.
+        let entries = usize::try_from(entries + 1000).unwrap_or(0);
+        for clock in [page_clock(target), report_clock(target)] {
+            store.clocks[clock.index()].reserve(entries);
+        }
+        store.metadata.insert(target, Default::default());
+        drop(store);
+        let mut room = self.room.write();
+        room.facts.add(target, &spec);
+        room.rescope();
+        let needed = room.facts.needs.retain_handle();
+        drop(room);
+        (target, Stage::new(target, spec, needed))
+    }
+
+    /// Records a failed scrape: `up` becomes 0, and the series of the target's pages end here in the plain view. Signals
+    /// read past it, up to their hold time. `error` is kept for explanations.
+    pub fn fail(
+        &mut self,
+        target: TargetId,
+        at: Timestamp,
+        facts: ScrapeFacts,
+        error: &str,
+    ) -> Result<(), CommitError> {
+        self.check_time(target, at)?;
+        let store = Arc::clone(&self.store);
+        let mut store = store.write();
+        store.clocks[page_clock(target).index()].push(ScrapeEntry {
+            time_ms: at.ms(),
+            good: false,
+        });
+        self.report(
+            &mut store,
+            target,
+            0,
+            &[0.0, facts.duration_s, 0.0, 0.0, 0.0],
+        );
+        self.reported(&mut store, target, at);
+        drop(store);
+        let mut room = self.room.write();
+        room.failed(&self.store, target, at, error);
+        Ok(())
+    }
+
+    /// Removes a target: all of its series end at `at`.
+    pub fn remove_target(&mut self, stage: Stage, at: Timestamp) {
+        let target = stage.target();
+        let state = &mut self.targets[target.index()];
+        let at_ms = state
+            .last_ms
+            .map_or(at.ms(), |last_ms| at.ms().max(last_ms + 1));
+        state.removed_ms = Some(at_ms);
+        self.non_history_bytes = self.non_history_bytes.saturating_sub(state.stage_bytes);
+        state.stage_bytes = 0;
+        let reports = state.report.iter().flatten().copied();
+        let mut store = self.store.write();
+        for (clock, good) in [(page_clock(target), false), (report_clock(target), true)] {
+            store.clocks[clock.index()].push(ScrapeEntry {
+                time_ms: at_ms,
+                good,
+            });
+        }
+        for (done, id) in stage.series().chain(reports).enumerate() {
+            store.listed.remove(id, target);
+            let clock = store.series.row(id).clock;
+            if clock == page_clock(target) || clock == report_clock(target) {
+                let tick = store.clocks[clock.index()].next_tick() - 1;
+                store.change(id, tick, STALE);
+            }
+            if done % WRITE_BATCH_SERIES == WRITE_BATCH_SERIES - 1 {
+                RwLockWriteGuard::bump(&mut store);
+            }
+        }
+        store.metadata.remove(&target);
+        drop(store);
+        self.endings += 1;
+        let mut room = self.room.write();
+        room.changed(target, &ChangeKind::LeftDiscovery, at_ms);
+        room.facts.remove(target, at_ms);
+        room.rescope();
+    }
+}

@@ -1,0 +1,7 @@
+//! Tests of the engine from outside: storing, memory, `retain: signals`, and the store against a simple model.
+
+mod append;
+mod memory_limit;
+mod own_timestamps;
+mod retain;
+mod store_model;

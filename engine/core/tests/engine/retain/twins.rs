@@ -1,0 +1,130 @@
+//! `retain: signals` against two twins that know nothing of it. One keeps every page whole: whatever a signal says
+//! where only what signals need is kept, it says there too, or else it is unknown because it came too late. The other
+//! keeps all of pages from which a naive filter has taken the lines of names that no signal needs: the same series,
+//! the same samples.
+
+use proptest::prelude::*;
+use stillwell_engine::signal::State;
+use stillwell_engine::{Retain, Timestamp};
+use stillwell_testing::cases::cases;
+
+use super::generate::{QUERIES, Step, render, steps};
+use super::side::{INTERVAL_MS, START, Side};
+
+proptest! {
+    #![proptest_config(cases(200))]
+
+    #[test]
+    fn what_signals_need_is_kept_and_they_say_what_they_would_say(
+        first in prop::collection::vec(0..QUERIES.len(), 0..4),
+        steps in steps(),
+        reports_start_time in prop::bool::weighted(0.8),
+    ) {
+        run(&first, &steps, reports_start_time);
+    }
+}
+
+fn run(first: &[usize], steps: &[Step], reports_start_time: bool) {
+    let mut all = Side::new(Retain::All);
+    let mut filtered = Side::new(Retain::All);
+    let mut signals = Side::new(Retain::Signals);
+    // By signal: its query, and whether it came after the first pages.
+    let mut watched: Vec<(usize, bool)> = Vec::new();
+    let watch = |sides: [&mut Side; 3], query: usize| {
+        for side in sides {
+            side.watch(QUERIES[query].0);
+        }
+    };
+    for &query in first {
+        watch([&mut all, &mut filtered, &mut signals], query);
+        watched.push((query, false));
+    }
+    for (index, step) in steps.iter().enumerate() {
+        let now_ms = 1_000_000 + index as i64 * INTERVAL_MS;
+        let at = Timestamp::from_ms(now_ms);
+        match step {
+            Step::Pages(pages) => {
+                for (target, page) in pages.iter().enumerate() {
+                    let text = render(page, reports_start_time, &|_| true);
+                    let keeps = |name: &str| is_needed(name, &watched, !reports_start_time);
+                    let less = render(page, reports_start_time, &keeps);
+                    let (scraped, kept) = all.scrape(target, &text, at).expect("taken");
+                    assert_eq!(scraped, kept);
+                    let (_, kept) = filtered.scrape(target, &less, at).expect("taken");
+                    let counts = signals.scrape(target, &text, at).expect("taken");
+                    assert_eq!(counts, (scraped, kept));
+                }
+            }
+            Step::Broken(target) => {
+                for side in [&mut all, &mut filtered, &mut signals] {
+                    assert_eq!(side.scrape(*target, "unheard_of{l=\"open 1\n", at), None);
+                }
+            }
+            Step::Fail(target) => {
+                for side in [&mut all, &mut filtered, &mut signals] {
+                    side.fail(*target, at);
+                }
+            }
+            Step::Watch(query) => {
+                watch([&mut all, &mut filtered, &mut signals], *query);
+                watched.push((*query, true));
+            }
+            Step::Unwatch(at) => {
+                if !watched.is_empty() {
+                    let at = at.index(watched.len());
+                    watched.remove(at);
+                    for side in [&mut all, &mut filtered, &mut signals] {
+                        side.unwatch(at);
+                    }
+                }
+            }
+        }
+        for side in [&mut all, &mut filtered, &mut signals] {
+            side.writer.maintain(at);
+        }
+        compare_readings(&all, &signals, &watched, now_ms);
+        assert_eq!(signals.holds(), filtered.holds());
+    }
+}
+
+fn compare_readings(all: &Side, signals: &Side, watched: &[(usize, bool)], now_ms: i64) {
+    for (at, &(query, late)) in watched.iter().enumerate() {
+        for (later_ms, pins) in [
+            (0, vec![]),
+            (500, vec![("inference_pool".to_owned(), "v2".to_owned())]),
+            (2_500, vec![]),
+        ] {
+            let now = Timestamp::from_ms(now_ms + later_ms);
+            let read = |side: &Side| {
+                let reading = side.reader.signal(side.signals[at], now, &pins);
+                let mut reading = reading.expect("watched");
+                // Groups come in the order in which their series were first seen.
+                reading.elements.sort_by(|a, b| a.labels.cmp(&b.labels));
+                reading
+            };
+            let (want, got) = (read(all), read(signals));
+            // One that came late may not know yet. It never knows anything else.
+            if late && matches!(got.state, State::Unknown { .. }) {
+                continue;
+            }
+            assert_eq!(
+                got, want,
+                "{} {pins:?} at {now_ms}+{later_ms}",
+                QUERIES[query].0
+            );
+        }
+    }
+}
+
+fn is_needed(name: &str, watched: &[(usize, bool)], keeps_counters: bool) -> bool {
+    let by = |query: usize| {
+        QUERIES[query]
+            .1
+            .iter()
+            .any(|&one| one == "*" || one == name)
+    };
+    name == START
+        || name == "leader_election_master_status"
+        || (keeps_counters && (name.ends_with("_total") || name.ends_with("_count")))
+        || watched.iter().any(|&(query, _)| by(query))
+}

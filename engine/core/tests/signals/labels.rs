@@ -1,0 +1,223 @@
+//! Which labels a family has decides what an empty answer proves (S3b, S4b, S8).
+
+use stillwell_engine::TargetSpec;
+use stillwell_engine::labels::Labels;
+
+use crate::world::{Gateway, INTERVAL_MS, World, unknown, value};
+
+const LEGACY_QUEUE: &str = "inference_extension_flow_control_queue_size";
+
+/// A page of GIE v1.2: the queue has neither pool nor models.
+fn page_of_gie_1_2(pool: &str, queued: &[u32]) -> String {
+    let flows = queued.iter().enumerate().map(|(flow, queued)| {
+        format!("{LEGACY_QUEUE}{{fairness_id=\"f{flow}\",priority=\"0\"}} {queued}\n")
+    });
+    let flows: String = flows.collect();
+    format!(
+        "inference_extension_info{{build_ref=\"v1.2.0\",commit=\"x\"}} 1\n\
+         inference_pool_ready_pods{{name=\"{pool}\"}} 2\n{flows}"
+    )
+}
+
+#[test]
+fn the_pool_of_a_queue_without_it_is_the_one_that_the_page_names() {
+    let mut world = World::new();
+    let mut watch = |query: &str| world.watch(&query.replace('Q', LEGACY_QUEUE));
+    let ours = watch("sum(Q{inference_pool=\"p\"})");
+    let new_name = world.watch("sum(llm_d_epp_flow_control_queue_size{inference_pool=\"p\"})");
+    let mut watch = |query: &str| world.watch(&query.replace('Q', LEGACY_QUEUE));
+    let by_pool = watch("sum by (inference_pool) (Q)");
+    let average = watch("sum(avg_over_time(Q{inference_pool=~\"p|q\"}[1s]))");
+    let other = watch("sum(Q{inference_pool=\"other\"})");
+    let model = watch("sum(Q{model_name=\"m\"})");
+    let epp = world.target("a:1");
+    for _ in 0..30 {
+        world.take(epp, &page_of_gie_1_2("p", &[100, 6]));
+    }
+    for signal in [ours, new_name, by_pool, average] {
+        assert_eq!(world.says(signal), value(106.0));
+    }
+    unknown(&world.says(other), &["a:1 now serves \"p\", not \"other\""]);
+    unknown(
+        &world.says(model),
+        &[
+            "has no label model_name on a:1 (GIE v1.2.0)",
+            "it has fairness_id",
+        ],
+    );
+    // Two pools on one page: which one a flow belongs to is not said.
+    let two = page_of_gie_1_2("p", &[100, 6]) + "inference_pool_ready_pods{name=\"q\"} 1\n";
+    world.take(epp, &two);
+    unknown(&world.says(ours), &["without the label inference_pool"]);
+}
+
+#[test]
+fn a_label_that_the_family_lacks_is_never_a_zero() {
+    let mut world = World::new();
+    let queries = [
+        (
+            "sum(inference_objective_running_requests{inference_pool=\"a\"})",
+            "inference_pool",
+        ),
+        (
+            "sum(inference_objective_running_requests{priority=\"0\"})",
+            "priority",
+        ),
+        (
+            "sum(inference_objective_running_requests{target_model_name=\"m\"})",
+            "target_model_name",
+        ),
+        (
+            "sum(inference_objective_running_requests{fairness_id=\"f\"}) or vector(0)",
+            "fairness_id",
+        ),
+        (
+            "sum(inference_objective_running_requests{priority=~\".+\"})",
+            "priority",
+        ),
+        (
+            "sum(inference_extension_flow_control_queue_size{namespace=\"default\"})",
+            "namespace",
+        ),
+        (
+            "sum(inference_extension_flow_control_queue_size{name=\"a\"})",
+            "name",
+        ),
+        (
+            "sum(inference_pool_ready_pods{inference_pool=\"a\"})",
+            "inference_pool",
+        ),
+        ("count(my_gauge{priority=\"0\"})", "priority"),
+    ];
+    let signals = queries.map(|(query, label)| (world.watch(query), label));
+    let epp = world.target("a:1");
+    let page = Gateway::of("a").page()
+        + "my_gauge{shard=\"1\"} 4\nelsewhere{namespace=\"default\",priority=\"0\"} 1\n";
+    for _ in 0..3 {
+        world.take(epp, &page);
+    }
+    for (signal, label) in signals {
+        unknown(
+            &world.says(signal),
+            &[&format!("has no label {label} on a:1")],
+        );
+    }
+}
+
+#[test]
+fn what_only_some_gateways_show_is_not_idle_where_they_do_not() {
+    let mut world = World::new();
+    let tokens = world.watch("sum(llm_d_epp_inflight_tokens) / 15928");
+    let ready = world.watch("sum(llm_d_epp_ready_endpoints{name=\"a\"})");
+    let saturation =
+        world.watch("sum(llm_d_epp_flow_control_pool_saturation{inference_pool=\"a\"})");
+    let epp = world.target("a:1");
+    let page = "llm_d_epp_info 1\nllm_d_epp_per_endpoint_queue_size{model_server_endpoint=\"e\",name=\"a\"} 3\n\
+                llm_d_epp_flow_control_dispatch_cycle_duration_seconds_count 9\n";
+    for _ in 0..3 {
+        world.take(epp, page);
+    }
+    unknown(&world.says(tokens), &["llm_d_epp_inflight_tokens"]);
+    unknown(&world.says(ready), &["llm_d_epp_ready_endpoints"]);
+    unknown(
+        &world.says(saturation),
+        &["llm_d_epp_flow_control_pool_saturation"],
+    );
+}
+
+#[test]
+fn what_is_constant_for_a_process_ends_with_it() {
+    let (mut old, mut young) = (World::new(), World::new());
+    let query = "sum(inference_extension_flow_control_queue_size{inference_pool=\"old\"})";
+    let (signal, epp) = (old.watch(query), old.target("a:1"));
+    old.rounds(30, &[(epp, Some(&Gateway::of("old")))]);
+    assert_eq!(old.says(signal), value(5.0));
+    let mut renamed = Gateway::of("new");
+    renamed.start = old.start_now();
+    renamed.queue = Some(100.0);
+    old.rounds(700, &[(epp, Some(&renamed))]);
+    young.now_ms = old.now_ms;
+    let (late, late_epp) = (young.watch(query), young.target("a:1"));
+    young.rounds(3, &[(late_epp, Some(&renamed))]);
+    for said in [old.says(signal), young.says(late)] {
+        unknown(&said, &["a:1 now serves \"new\", not \"old\""]);
+    }
+}
+
+#[test]
+fn a_new_process_has_to_say_which_pool_it_serves() {
+    let mut world = World::new();
+    let (signal, epp) = (world.watch(crate::world::QUEUE), world.target("a:1"));
+    world.rounds(30, &[(epp, Some(&Gateway::of("a")))]);
+    let start = world.start_now();
+    let page = format!(
+        "process_start_time_seconds {start}\ninference_extension_info 1\n\
+         inference_extension_flow_control_dispatch_cycle_duration_seconds_count 1\n"
+    );
+    for _ in 0..700 {
+        world.take(epp, &page);
+    }
+    unknown(
+        &world.says(signal),
+        &["a:1", "has not said yet which pool it serves"],
+    );
+}
+
+#[test]
+fn labels_that_series_replace_decide_not_those_of_their_target() {
+    let mut world = World::new();
+    let queries = [
+        ("sum(queue{job=\"batch\"})", 3.0),
+        ("sum(queue{namespace=\"llm\"})", 3.0),
+        ("sum by (job) (queue)", 3.0),
+        ("queue", 3.0),
+    ];
+    let signals = queries.map(|(query, told)| (world.watch(query), told));
+    let mistyped = world.watch("sum(queue{job=\"bath\"})");
+    let labels = [
+        ("instance", "g:1"),
+        ("job", "gateway"),
+        ("namespace", "mon"),
+    ];
+    let gateway = world.target_with(TargetSpec {
+        labels: Labels::from_pairs(labels),
+        honor_labels: true,
+        interval_ms: INTERVAL_MS as u64,
+        ..TargetSpec::default()
+    });
+    for _ in 0..3 {
+        world.take(
+            gateway,
+            "queue{job=\"batch\",instance=\"i1:80\",namespace=\"llm\"} 3\n",
+        );
+    }
+    for (signal, told) in signals {
+        assert_eq!(world.says(signal), value(told));
+    }
+    unknown(&world.says(mistyped), &["job=\"bath\""]);
+}
+
+#[test]
+fn series_about_scrapes_are_known_of_every_target() {
+    let mut world = World::new();
+    let queries = [
+        ("count(up{job=\"vllm\"} == 1)", 1.0),
+        (
+            "sum(vllm:num_requests_waiting) / count(up{job=\"vllm\"} == 1)",
+            8.0,
+        ),
+        ("sum(scrape_samples_scraped{job=\"vllm\"})", 1.0),
+    ];
+    let signals = queries.map(|(query, told)| (world.watch(query), told));
+    let target = world.target_of("vllm", "v:1", &[]);
+    for _ in 0..3 {
+        world.take(target, "vllm:num_requests_waiting 8\n");
+    }
+    for (signal, told) in signals {
+        assert_eq!(world.says(signal), value(told));
+    }
+    world.rounds(30, &[(target, None)]);
+    for (signal, _) in signals {
+        unknown(&world.says(signal), &["v:1 (job vllm) fails since"]);
+    }
+}

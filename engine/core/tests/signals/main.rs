@@ -1,0 +1,17 @@
+//! The rules of `src/signal/RULES.md`, scenario by scenario: what a gateway does on the left, what a scaler may be told on the
+//! right. Time and pages are arguments, so hours pass in microseconds.
+
+mod absence;
+mod faults_of_a_peer;
+mod freshness;
+mod groups;
+mod labels;
+mod leadership;
+mod names;
+mod numbers;
+mod pages;
+mod real_pages;
+mod reasons;
+mod restarts;
+mod scope;
+mod world;

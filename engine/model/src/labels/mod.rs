@@ -1,0 +1,14 @@
+//! Names of things: label sets, the matchers that pick them, the rules that rewrite them.
+//!
+//! A label set outside the store is a [`Labels`]: one packed, shared string, cheap to clone, compare and hash.
+//! Inside the store a label is a pair of symbols (`store/symbols`).
+
+mod matcher;
+mod re2;
+mod relabel;
+mod set;
+
+pub use matcher::{MatchOp, Matcher, MatcherError};
+pub use re2::{Captures, Re2, Re2Error, expand};
+pub use relabel::{RelabelAction, RelabelError, RelabelRule, RelabelSpec, relabel};
+pub use set::{Labels, LabelsBuilder, METRIC_NAME, is_legacy_label_name, is_legacy_metric_name};

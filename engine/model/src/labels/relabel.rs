@@ -1,0 +1,583 @@
+//! Rules that rewrite or drop a label set, with Prometheus' meaning (model/relabel): targets and scraped series alike.
+
+use std::fmt;
+use std::sync::Arc;
+
+use md5::{Digest as _, Md5};
+
+use super::re2::{Re2, Re2Error, expand};
+use super::set::LabelsBuilder;
+
+/// Applies `rules` in order. `false` says that the set is dropped; it is half rewritten then.
+pub fn relabel(rules: &[RelabelRule], labels: &mut LabelsBuilder) -> bool {
+    rules.iter().all(|rule| rule.apply(labels))
+}
+
+/// A rule as written; its default is Prometheus' default rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelabelSpec {
+    /// Labels whose values are joined to the text that the rule looks at.
+    pub source_labels: Vec<String>,
+    /// What joins them.
+    pub separator: String,
+    /// Matched against the whole text (or the label names, for the actions that look at those).
+    pub regex: String,
+    /// For `hashmod`.
+    pub modulus: u64,
+    /// The label that is written or compared.
+    pub target_label: String,
+    /// What is written, a template over the groups of `regex`.
+    pub replacement: String,
+    /// What the rule does.
+    pub action: RelabelAction,
+}
+
+impl Default for RelabelSpec {
+    fn default() -> RelabelSpec {
+        RelabelSpec {
+            source_labels: Vec::new(),
+            separator: ";".to_owned(),
+            regex: "(.*)".to_owned(),
+            modulus: 0,
+            target_label: String::new(),
+            replacement: "$1".to_owned(),
+            action: RelabelAction::Replace,
+        }
+    }
+}
+
+/// What a rule does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RelabelAction {
+    /// Writes `replacement` to `target_label` where `regex` fits.
+    Replace,
+    /// Drops the set unless `regex` fits.
+    Keep,
+    /// Drops the set where `regex` fits.
+    Drop,
+    /// Drops the set unless the text equals `target_label`'s value.
+    KeepEqual,
+    /// Drops the set where the text equals `target_label`'s value.
+    DropEqual,
+    /// Writes the text's hash modulo `modulus` to `target_label`.
+    HashMod,
+    /// Copies every label whose name fits to the name that `replacement` makes of it.
+    LabelMap,
+    /// Removes the labels whose names fit.
+    LabelDrop,
+    /// Removes the labels whose names do not fit.
+    LabelKeep,
+    /// Writes the text in lower case.
+    Lowercase,
+    /// Writes the text in upper case.
+    Uppercase,
+}
+
+impl RelabelAction {
+    /// Every action.
+    pub const ALL: [RelabelAction; 11] = [
+        RelabelAction::Replace,
+        RelabelAction::Keep,
+        RelabelAction::Drop,
+        RelabelAction::KeepEqual,
+        RelabelAction::DropEqual,
+        RelabelAction::HashMod,
+        RelabelAction::LabelMap,
+        RelabelAction::LabelDrop,
+        RelabelAction::LabelKeep,
+        RelabelAction::Lowercase,
+        RelabelAction::Uppercase,
+    ];
+
+    /// The action of this name, in any case.
+    pub fn from_name(name: &str) -> Option<RelabelAction> {
+        let fits = |action: &RelabelAction| action.as_str().eq_ignore_ascii_case(name);
+        RelabelAction::ALL.into_iter().find(fits)
+    }
+
+    /// Its name in configurations (`labelmap`).
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            RelabelAction::Replace => "replace",
+            RelabelAction::Keep => "keep",
+            RelabelAction::Drop => "drop",
+            RelabelAction::KeepEqual => "keepequal",
+            RelabelAction::DropEqual => "dropequal",
+            RelabelAction::HashMod => "hashmod",
+            RelabelAction::LabelMap => "labelmap",
+            RelabelAction::LabelDrop => "labeldrop",
+            RelabelAction::LabelKeep => "labelkeep",
+            RelabelAction::Lowercase => "lowercase",
+            RelabelAction::Uppercase => "uppercase",
+        }
+    }
+
+    fn writes_or_compares_a_target(self) -> bool {
+        use RelabelAction::{DropEqual, HashMod, KeepEqual, Lowercase, Replace, Uppercase};
+        matches!(
+            self,
+            Replace | HashMod | Lowercase | Uppercase | KeepEqual | DropEqual
+        )
+    }
+}
+
+/// A checked and compiled rule.
+#[derive(Clone, Debug)]
+pub struct RelabelRule {
+    spec: RelabelSpec,
+    regex: Arc<Re2>,
+}
+
+impl RelabelRule {
+    /// Checks the rule as Prometheus does and compiles its pattern.
+    pub fn new(spec: RelabelSpec) -> Result<RelabelRule, RelabelError> {
+        check(&spec)?;
+        let regex = Re2::new(&spec.regex).map_err(|error| RelabelError::Regex {
+            pattern: spec.regex.clone(),
+            error,
+        })?;
+        Ok(RelabelRule {
+            spec,
+            regex: Arc::new(regex),
+        })
+    }
+
+    /// The rule as written.
+    pub fn spec(&self) -> &RelabelSpec {
+        &self.spec
+    }
+
+    /// Applies this one rule; `false` says that the set is dropped.
+    pub fn apply(&self, labels: &mut LabelsBuilder) -> bool {
+        let spec = &self.spec;
+        match spec.action {
+            RelabelAction::Keep => return self.regex.is_match(&self.source(labels)),
+            RelabelAction::Drop => return !self.regex.is_match(&self.source(labels)),
+            RelabelAction::KeepEqual => {
+                return labels.get(&spec.target_label) == self.source(labels);
+            }
+            RelabelAction::DropEqual => {
+                return labels.get(&spec.target_label) != self.source(labels);
+            }
+            RelabelAction::Replace => self.replace(labels),
+            RelabelAction::HashMod => {
+                let digest = Md5::digest(self.source(labels).as_bytes());
+                let mut low = [0; 8];
+                low.copy_from_slice(&digest[8..]);
+                let bucket = u64::from_be_bytes(low) % spec.modulus;
+                labels.set(&spec.target_label, &bucket.to_string());
+            }
+            RelabelAction::LabelMap => self.map_names(labels),
+            RelabelAction::LabelDrop => {
+                labels.retain(|name| !self.regex.is_match(name));
+            }
+            RelabelAction::LabelKeep => {
+                labels.retain(|name| self.regex.is_match(name));
+            }
+            RelabelAction::Lowercase => {
+                let lower = map_case(&self.source(labels), |c| c.to_lowercase().next());
+                labels.set(&spec.target_label, &lower);
+            }
+            RelabelAction::Uppercase => {
+                let upper = map_case(&self.source(labels), |c| {
+                    let mut mapped = c.to_uppercase();
+                    mapped.next().filter(|_| mapped.next().is_none())
+                });
+                labels.set(&spec.target_label, &upper);
+            }
+        }
+        true
+    }
+
+    /// Whether the pattern fits this label name.
+    pub fn fits_name(&self, label: &str) -> bool {
+        self.regex.is_match(label)
+    }
+
+    fn source(&self, labels: &LabelsBuilder) -> String {
+        let mut text = String::new();
+        for (index, name) in self.spec.source_labels.iter().enumerate() {
+            if index > 0 {
+                text.push_str(&self.spec.separator);
+            }
+            text.push_str(labels.get(name));
+        }
+        text
+    }
+
+    fn replace(&self, labels: &mut LabelsBuilder) {
+        let text = self.source(labels);
+        let Some(captures) = self.regex.captures(&text) else {
+            return;
+        };
+        let (mut target, mut value) = (String::new(), String::new());
+        expand(&self.spec.target_label, &text, &captures, &mut target);
+        if target.is_empty() {
+            return; // no name, so nothing to write: Prometheus passes over it too
+        }
+        expand(&self.spec.replacement, &text, &captures, &mut value);
+        labels.set(&target, &value);
+    }
+
+    fn map_names(&self, labels: &mut LabelsBuilder) {
+        let before = labels.build();
+        for (name, value) in before.iter() {
+            if let Some(captures) = self.regex.captures(name) {
+                let mut target = String::new();
+                expand(&self.spec.replacement, name, &captures, &mut target);
+                labels.set(&target, value);
+            }
+        }
+    }
+}
+
+impl PartialEq for RelabelRule {
+    fn eq(&self, other: &RelabelRule) -> bool {
+        self.spec == other.spec
+    }
+}
+
+/// Why a rule is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RelabelError {
+    /// The pattern does not compile.
+    Regex {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        error: Re2Error,
+    },
+    /// `hashmod` without a modulus.
+    ModulusMissing,
+    /// The action needs a `target_label`.
+    TargetMissing(RelabelAction),
+    /// The action does nothing with this field.
+    FieldUnused {
+        /// The action.
+        action: RelabelAction,
+        /// The field that must go.
+        field: &'static str,
+    },
+}
+
+impl fmt::Display for RelabelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RelabelError::Regex { pattern, error } => write!(f, "regex {pattern:?}: {error}"),
+            RelabelError::ModulusMissing => {
+                f.write_str("action hashmod needs a modulus of at least 1")
+            }
+            RelabelError::TargetMissing(action) => {
+                write!(f, "action {} needs a target_label", action.as_str())
+            }
+            RelabelError::FieldUnused { action, field } => {
+                write!(
+                    f,
+                    "action {} does not use {field}: remove it",
+                    action.as_str()
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for RelabelError {}
+
+fn check(spec: &RelabelSpec) -> Result<(), RelabelError> {
+    use RelabelAction::{
+        DropEqual, HashMod, KeepEqual, LabelDrop, LabelKeep, Lowercase, Uppercase,
+    };
+    let action = spec.action;
+    if action == HashMod && spec.modulus == 0 {
+        return Err(RelabelError::ModulusMissing);
+    }
+    if action.writes_or_compares_a_target() && spec.target_label.is_empty() {
+        return Err(RelabelError::TargetMissing(action));
+    }
+    let default = RelabelSpec::default();
+    let names_only = matches!(action, LabelDrop | LabelKeep);
+    let compares = matches!(action, KeepEqual | DropEqual);
+    let changes_case = matches!(action, Lowercase | Uppercase);
+    let unused = [
+        (
+            "source_labels",
+            names_only && !spec.source_labels.is_empty(),
+        ),
+        ("target_label", names_only && !spec.target_label.is_empty()),
+        ("regex", compares && spec.regex != default.regex),
+        ("modulus", (names_only || compares) && spec.modulus != 0),
+        (
+            "separator",
+            (names_only || compares) && spec.separator != default.separator,
+        ),
+        (
+            "replacement",
+            (names_only || compares || changes_case) && spec.replacement != default.replacement,
+        ),
+    ];
+    match unused.into_iter().find(|(_, set)| *set) {
+        Some((field, _)) => Err(RelabelError::FieldUnused { action, field }),
+        None => Ok(()),
+    }
+}
+
+/// Letter by letter, as Go maps case; a letter that would become several stays as it is.
+fn map_case(text: &str, map: impl Fn(char) -> Option<char>) -> String {
+    text.chars().map(|c| map(c).unwrap_or(c)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::labels::Labels;
+
+    fn rule(action: RelabelAction, fields: &[(&str, &str)]) -> Result<RelabelRule, RelabelError> {
+        let mut spec = RelabelSpec {
+            action,
+            ..RelabelSpec::default()
+        };
+        for (field, value) in fields {
+            match *field {
+                "source" => spec.source_labels = value.split(',').map(str::to_owned).collect(),
+                "separator" => spec.separator = (*value).to_owned(),
+                "regex" => spec.regex = (*value).to_owned(),
+                "modulus" => spec.modulus = value.parse().expect("a number"),
+                "target" => spec.target_label = (*value).to_owned(),
+                "replacement" => spec.replacement = (*value).to_owned(),
+                other => panic!("no field {other}"),
+            }
+        }
+        RelabelRule::new(spec)
+    }
+
+    fn pairs(text: &str) -> Labels {
+        let parts = text
+            .split_whitespace()
+            .map(|pair| pair.split_once('=').expect("a=b"));
+        Labels::from_pairs(parts)
+    }
+
+    #[test]
+    fn every_action_does_what_prometheus_does() {
+        use RelabelAction::*;
+        type Case = (
+            RelabelAction,
+            &'static [(&'static str, &'static str)],
+            &'static str,
+            Option<&'static str>,
+        );
+        let cases: &[Case] = &[
+            (
+                Replace,
+                &[
+                    ("source", "a"),
+                    ("regex", "f(.*)"),
+                    ("target", "d"),
+                    ("replacement", "ch${1}-ch${1}"),
+                ],
+                "a=foo b=bar",
+                Some("a=foo b=bar d=choo-choo"),
+            ),
+            (
+                Replace,
+                &[
+                    ("source", "a,b"),
+                    ("regex", "f(.*);(.*)r"),
+                    ("target", "a"),
+                    ("replacement", "b${1}${2}m"),
+                ],
+                "a=foo b=bar",
+                Some("a=boobam b=bar"),
+            ),
+            (
+                Replace,
+                &[("source", "a,b"), ("separator", "::"), ("target", "c")],
+                "a=foo b=bar",
+                Some("a=foo b=bar c=foo::bar"),
+            ),
+            (
+                Replace,
+                &[("source", "a"), ("regex", "o"), ("target", "d")],
+                "a=foo",
+                Some("a=foo"),
+            ),
+            (
+                Replace,
+                &[
+                    ("source", "a"),
+                    ("regex", ".*"),
+                    ("target", "a"),
+                    ("replacement", ""),
+                ],
+                "a=foo b=x",
+                Some("b=x"),
+            ),
+            (
+                Replace,
+                &[
+                    ("source", "a"),
+                    ("regex", "(.+)-(.+)"),
+                    ("target", "$1"),
+                    ("replacement", "$2"),
+                ],
+                "a=k-v",
+                Some("a=k-v k=v"),
+            ),
+            (
+                Replace,
+                &[("target", "n"), ("replacement", "x")],
+                "a=1",
+                Some("a=1 n=x"),
+            ),
+            (
+                Replace,
+                &[
+                    ("source", "a"),
+                    ("regex", "x(y)?"),
+                    ("target", "$1"),
+                    ("replacement", "v"),
+                ],
+                "a=x",
+                Some("a=x"),
+            ),
+            (
+                Keep,
+                &[("source", "a"), ("regex", "fo+")],
+                "a=foo",
+                Some("a=foo"),
+            ),
+            (Keep, &[("source", "a"), ("regex", "f")], "a=foo", None),
+            (Drop, &[("source", "a"), ("regex", "f|foo")], "a=foo", None),
+            (Drop, &[("source", "missing"), ("regex", "")], "a=foo", None),
+            (
+                KeepEqual,
+                &[("source", "a"), ("target", "b")],
+                "a=x b=x",
+                Some("a=x b=x"),
+            ),
+            (
+                KeepEqual,
+                &[("source", "a"), ("target", "b")],
+                "a=x b=y",
+                None,
+            ),
+            (
+                DropEqual,
+                &[("source", "a"), ("target", "b")],
+                "a=x b=x",
+                None,
+            ),
+            (
+                DropEqual,
+                &[("source", "a"), ("target", "b")],
+                "a=x b=y",
+                Some("a=x b=y"),
+            ),
+            // The two buckets are those of Prometheus' own test (model/relabel, hashmod).
+            (
+                HashMod,
+                &[("source", "c"), ("target", "d"), ("modulus", "1000")],
+                "a=foo b=bar c=baz",
+                Some("a=foo b=bar c=baz d=976"),
+            ),
+            (
+                LabelMap,
+                &[("regex", "(b.*)"), ("replacement", "bar_${1}")],
+                "a=foo b1=bar b2=baz",
+                Some("a=foo b1=bar b2=baz bar_b1=bar bar_b2=baz"),
+            ),
+            (
+                LabelDrop,
+                &[("regex", "b.*")],
+                "a=foo b1=bar b2=baz",
+                Some("a=foo"),
+            ),
+            (
+                LabelKeep,
+                &[("regex", "b.*")],
+                "a=foo b1=bar b2=baz",
+                Some("b1=bar b2=baz"),
+            ),
+            (
+                Lowercase,
+                &[("source", "a"), ("target", "l")],
+                "a=FoO",
+                Some("a=FoO l=foo"),
+            ),
+            (
+                Uppercase,
+                &[("source", "a"), ("target", "u")],
+                "a=straße",
+                Some("a=straße u=STRAßE"),
+            ),
+        ];
+        for (action, fields, before, after) in cases {
+            let rule = rule(*action, fields).expect("a valid rule");
+            let mut labels = pairs(before).to_builder();
+            let kept = relabel(&[rule], &mut labels).then(|| labels.build());
+            assert_eq!(
+                kept,
+                after.map(pairs),
+                "{} {fields:?} on {before}",
+                action.as_str()
+            );
+        }
+    }
+
+    #[test]
+    fn a_dropped_set_stops_the_chain() {
+        let drop = rule(RelabelAction::Drop, &[("source", "a"), ("regex", "x")]).expect("valid");
+        let write = rule(
+            RelabelAction::Replace,
+            &[("target", "t"), ("replacement", "v")],
+        )
+        .expect("valid");
+        let mut labels = pairs("a=x").to_builder();
+        assert!(!relabel(&[drop, write], &mut labels));
+        assert_eq!(labels.get("t"), "");
+    }
+
+    #[test]
+    fn rules_that_prometheus_refuses_are_refused() {
+        use RelabelAction::*;
+        for (action, fields, says) in [
+            (HashMod, &[("target", "a")][..], "modulus of at least 1"),
+            (Replace, &[], "needs a target_label"),
+            (KeepEqual, &[("source", "a")], "needs a target_label"),
+            (LabelDrop, &[("source", "a")], "does not use source_labels"),
+            (
+                LabelKeep,
+                &[("replacement", "x")],
+                "does not use replacement",
+            ),
+            (
+                DropEqual,
+                &[("target", "t"), ("regex", "x")],
+                "does not use regex",
+            ),
+            (
+                Lowercase,
+                &[("target", "t"), ("replacement", "x")],
+                "does not use replacement",
+            ),
+            (Keep, &[("regex", "(")], "regex \"(\""),
+        ] {
+            let error = rule(action, fields)
+                .expect_err("must be refused")
+                .to_string();
+            assert!(error.contains(says), "{}: {error}", action.as_str());
+        }
+    }
+
+    #[test]
+    fn action_names_are_read_in_any_case() {
+        for action in RelabelAction::ALL {
+            assert_eq!(
+                RelabelAction::from_name(&action.as_str().to_uppercase()),
+                Some(action)
+            );
+        }
+        assert_eq!(RelabelAction::from_name("replaces"), None);
+    }
+}

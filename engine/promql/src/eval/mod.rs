@@ -1,0 +1,182 @@
+//! Evaluation, column by column.
+//!
+//! A vector expression is a stream of series; each carries its values for *all* steps of the query. A selector decodes
+//! one series at a time into a buffer that is reused, functions change the column in place, an aggregation adds
+//! it to its group's columns: a query of many series holds its groups, not its series. An instant query is a
+//! grid of one step.
+
+mod aggregate;
+mod annotations;
+mod binary;
+mod column;
+mod grid;
+mod group;
+pub(crate) mod order;
+mod output;
+mod range;
+mod select;
+mod smoothed;
+mod vector;
+
+use std::cell::{Cell, RefCell};
+
+use super::arithmetic::Monotonicity;
+use super::plan::{Duration, Expr, Function, Span};
+use super::select::{Projection, View};
+use super::{Annotations, EvalOptions, QueryError, Stop};
+
+pub use binary::{changes_schema, result_labels, signature_rule};
+pub use column::{ABSENT, is_absent};
+pub(crate) use column::{Column, Point, Series};
+pub(crate) use grid::{Grid, Windows};
+pub use group::{KeyRule, Keys};
+pub(crate) use output::{instant, range};
+pub(crate) use range::RangeSamples;
+pub(crate) use vector::{Merger, unique_without_name};
+pub use vector::{is_reserved, without_reserved};
+
+/// Receives the series of a vector: labels, whether the name goes at the end, and the values, which it may change.
+pub(crate) type Sink<'s> =
+    dyn FnMut(&stillwell_model::labels::Labels, bool, &mut Column) -> Result<(), QueryError> + 's;
+
+/// What evaluation gets: a plan whose durations are all known, and the text for positions.
+pub(crate) struct ResolvedPlan<'a> {
+    pub(crate) expr: &'a Expr,
+    pub(crate) text: &'a str,
+}
+
+/// The functions of the language, as the evaluator calls them. A trait, so that evaluation does not depend on the
+/// functions, which depend on it.
+pub(crate) trait Calls {
+    /// Streams the series of a call that yields a vector.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the call, where and how it is evaluated, and who receives it"
+    )]
+    fn stream(
+        &self,
+        eval: &Eval<'_>,
+        expr: &Expr,
+        function: &Function,
+        args: &[Expr],
+        grid: Grid,
+        need: Projection<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), QueryError>;
+
+    /// The values of a call that yields a scalar, one per step.
+    fn scalar(
+        &self,
+        eval: &Eval<'_>,
+        expr: &Expr,
+        function: &Function,
+        args: &[Expr],
+        grid: Grid,
+    ) -> Result<Vec<f64>, QueryError>;
+}
+
+/// One evaluation. Everything below takes it by shared reference; what changes is in cells.
+pub(crate) struct Eval<'a> {
+    pub(crate) view: &'a dyn View,
+    calls: &'a dyn Calls,
+    pub(crate) options: &'a EvalOptions<'a>,
+    text: &'a str,
+    /// The query's own range, for `@ start()` and `@ end()`.
+    pub(crate) query_start_ms: i64,
+    pub(crate) query_end_ms: i64,
+    pub(crate) query_step_ms: i64,
+    annotations: RefCell<annotations::AnnotationCollector>,
+    samples: Cell<u64>,
+    polls: Cell<u32>,
+}
+
+impl<'a> Eval<'a> {
+    pub(crate) fn warn(&self, span: Span, message: impl AsRef<str>) {
+        self.annotations
+            .borrow_mut()
+            .warn(self.text, span, message.as_ref());
+    }
+
+    pub(crate) fn info(&self, span: Span, message: impl AsRef<str>) {
+        self.annotations
+            .borrow_mut()
+            .info(self.text, span, message.as_ref());
+    }
+
+    pub(crate) fn annotate_forced_buckets(
+        &self,
+        span: Span,
+        message: String,
+        seen: &Monotonicity,
+        at_ms: i64,
+    ) {
+        self.annotations
+            .borrow_mut()
+            .forced(self.text, span, message, seen, at_ms);
+    }
+
+    fn into_annotations(self) -> Annotations {
+        self.annotations.into_inner().into_annotations()
+    }
+
+    /// Counts samples that the query now holds.
+    pub(crate) fn hold(&self, samples: u64) -> Result<(), QueryError> {
+        let now = self.samples.get() + samples;
+        self.samples.set(now);
+        if now > self.options.samples_max {
+            let message =
+                "query processing would load too many samples into memory in query execution";
+            return Err(QueryError::Execution(message.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Takes back what `hold` counted.
+    pub(crate) fn release(&self, samples: u64) {
+        self.samples.set(self.samples.get().saturating_sub(samples));
+    }
+
+    /// Asks every now and then whether to stop; called once per series.
+    pub(crate) fn poll(&self) -> Result<(), QueryError> {
+        let polls = self.polls.get().wrapping_add(1);
+        self.polls.set(polls);
+        match (self.options.stop, polls % 64) {
+            (Some(stop), 0) => match stop() {
+                None => Ok(()),
+                Some(Stop::Timeout) => Err(QueryError::Timeout(
+                    "query timed out in expression evaluation".to_owned(),
+                )),
+                Some(Stop::Canceled) => Err(QueryError::Canceled(
+                    "query was canceled in expression evaluation".to_owned(),
+                )),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the query has steps.
+    pub(crate) fn is_range_query(&self) -> bool {
+        self.query_step_ms > 0
+    }
+
+    /// Whether functions mark names for later removal instead of removing them.
+    pub(crate) fn delayed_names(&self) -> bool {
+        self.options.features.delayed_name_removal
+    }
+}
+
+/// Milliseconds of a duration that `resolve` has made known.
+pub(crate) fn known_ms(duration: &Duration) -> i64 {
+    duration.fixed_ms().unwrap_or(0)
+}
+
+pub(crate) fn execution(message: impl Into<String>) -> QueryError {
+    QueryError::Execution(message.into())
+}
+
+pub(crate) fn not_implemented(expr: &Expr, what: &str) -> QueryError {
+    execution(format!(
+        "{what} is not built yet (at byte {})",
+        expr.span.start
+    ))
+}

@@ -1,0 +1,235 @@
+//! Instant selectors: at each step the newest sample that is at most the lookback old and no staleness marker.
+
+use std::sync::Arc;
+
+use crate::QueryError;
+use crate::plan::{At, Edges, Selector};
+use crate::select::{Projection, Samples, SelectRequest, Selection, is_stale};
+use stillwell_model::histogram::{FloatHistogram, ResetHint};
+
+use super::column::{Column, Point};
+use super::{Eval, Grid, Sink, known_ms};
+
+/// The sample that an instant selector shows at a step.
+pub(crate) struct Shown {
+    pub(crate) time_ms: i64,
+    pub(crate) is_histogram: bool,
+    pub(crate) start_ms: i64,
+}
+
+impl Eval<'_> {
+    /// Where `@` points, if there is one.
+    pub(crate) fn fixed_time(&self, at: Option<At>) -> Option<i64> {
+        at.map(|at| match at {
+            At::Time(ms) => ms,
+            At::Start => self.query_start_ms,
+            At::End => self.query_end_ms,
+        })
+    }
+
+    pub(super) fn stream_selector(
+        &self,
+        selector: &Selector,
+        grid: Grid,
+        need: Projection<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), QueryError> {
+        if selector.edges == Edges::Smoothed {
+            return self.stream_smoothed(selector, grid, need, sink);
+        }
+        let offset_ms = known_ms(&selector.offset);
+        let fixed = self.fixed_time(selector.at);
+        let first_ms = fixed.unwrap_or(grid.start_ms).saturating_sub(offset_ms);
+        let last_ms = fixed
+            .unwrap_or_else(|| grid.last_ms())
+            .saturating_sub(offset_ms);
+        let one_time = first_ms == last_ms;
+        let request = SelectRequest {
+            matchers: &selector.matchers,
+            after_ms: first_ms.saturating_sub(self.options.lookback_ms),
+            until_ms: last_ms,
+            projection: need,
+            last_only: one_time,
+        };
+        let selection = self.view.select(&request)?;
+        let lookback_ms = self.options.lookback_ms;
+        let mut samples = Samples::default();
+        let mut column = Column::default();
+        for index in 0..selection.len() {
+            self.poll()?;
+            column.reset(grid.count);
+            let filled = match (selector.detect_resets, one_time) {
+                (true, _) => {
+                    let fixed_grid = Grid {
+                        start_ms: first_ms + offset_ms,
+                        count: 1,
+                        ..grid
+                    };
+                    let grid = if one_time { fixed_grid } else { grid };
+                    selection.read(index, &mut samples);
+                    detect_resets(&mut samples);
+                    fill(&samples, grid, offset_ms, lookback_ms, &mut column) && {
+                        repeat_first(&mut column, grid.count);
+                        true
+                    }
+                }
+                (false, true) => fill_with_last(&*selection, index, &mut samples, &mut column),
+                (false, false) => {
+                    selection.read(index, &mut samples);
+                    fill(&samples, grid, offset_ms, lookback_ms, &mut column)
+                }
+            };
+            if !filled {
+                continue;
+            }
+            let points = column.len() as u64;
+            self.hold(points)?;
+            sink(selection.labels(index), false, &mut column)?;
+            self.release(points);
+        }
+        Ok(())
+    }
+
+    /// Like an instant selector, with the samples' own times: for `timestamp` and `start_timestamp`, where beside `@`
+    /// Prometheus reads the samples that the offset asks for, but looks at them as if there were none
+    /// (`forget_offset`), and for `info`.
+    pub(crate) fn stream_shown(
+        &self,
+        selector: &Selector,
+        forget_offset: bool,
+        grid: Grid,
+        need: Projection<'_>,
+        value: &dyn Fn(&Shown) -> Result<f64, QueryError>,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), QueryError> {
+        let fixed = self.fixed_time(selector.at);
+        let lookback_ms = self.options.lookback_ms;
+        let offset_ms = known_ms(&selector.offset);
+        let first_ms = fixed.unwrap_or(grid.start_ms).saturating_sub(offset_ms);
+        let last_ms = fixed
+            .unwrap_or_else(|| grid.last_ms())
+            .saturating_sub(offset_ms);
+        let offset_ms = if forget_offset && fixed.is_some() {
+            0
+        } else {
+            offset_ms
+        };
+        let request = SelectRequest {
+            matchers: &selector.matchers,
+            after_ms: first_ms.saturating_sub(lookback_ms),
+            until_ms: last_ms,
+            projection: need,
+            last_only: false,
+        };
+        let selection = self.view.select(&request)?;
+        let mut samples = Samples::default();
+        let mut column = Column::default();
+        for index in 0..selection.len() {
+            self.poll()?;
+            selection.read(index, &mut samples);
+            column.reset(grid.count);
+            let (mut next, mut any) = (0, false);
+            for step in 0..grid.count {
+                let at_ms = fixed
+                    .unwrap_or_else(|| grid.at(step))
+                    .saturating_sub(offset_ms);
+                if let Some(at) = newest(&samples, &mut next, at_ms, lookback_ms) {
+                    let shown = Shown {
+                        time_ms: samples.times_ms[at],
+                        is_histogram: samples.histograms.get(at).is_some_and(Option::is_some),
+                        start_ms: samples.starts_ms.get(at).copied().unwrap_or(0),
+                    };
+                    column.floats[step] = value(&shown)?;
+                    any = true;
+                }
+            }
+            if any {
+                sink(selection.labels(index), false, &mut column)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sets the steps from `filled` on to the first one: all steps of a selector with `@` show the same.
+fn repeat_first(column: &mut Column, filled: usize) {
+    let first = column.get(0);
+    for step in filled..column.len() {
+        column.set(step, first.clone());
+    }
+}
+
+/// Sets every step to the newest sample; false where there is none or the series has ended.
+fn fill_with_last(
+    selection: &dyn Selection,
+    index: usize,
+    samples: &mut Samples,
+    column: &mut Column,
+) -> bool {
+    let Some(last) = selection.last(index, samples) else {
+        return false;
+    };
+    let point = match last.histogram {
+        _ if is_stale(last.value) => return false,
+        Some(histogram) => Point::Histogram(histogram),
+        None => Point::Float(last.value),
+    };
+    for step in 0..column.len() {
+        column.set(step, point.clone());
+    }
+    true
+}
+
+/// Finds out for each histogram of unknown origin whether it follows a counter reset.
+pub(crate) fn detect_resets(samples: &mut Samples) {
+    let mut before: Option<Arc<FloatHistogram>> = None;
+    for (histogram, value) in samples.histograms.iter_mut().zip(&samples.values) {
+        let Some(histogram) = histogram.as_mut().filter(|_| !is_stale(*value)) else {
+            continue;
+        };
+        if let (ResetHint::Unknown, Some(before)) = (histogram.hint, &before) {
+            let reset = histogram.is_reset_after(before);
+            let hint = if reset {
+                ResetHint::Reset
+            } else {
+                ResetHint::NotReset
+            };
+            Arc::make_mut(histogram).hint = hint;
+        }
+        before = Some(histogram.clone());
+    }
+}
+
+/// The sample shown at `at_ms`, by index; `next` moves along with ascending times.
+fn newest(samples: &Samples, next: &mut usize, at_ms: i64, lookback_ms: i64) -> Option<usize> {
+    while *next < samples.times_ms.len() && samples.times_ms[*next] <= at_ms {
+        *next += 1;
+    }
+    let at = next.checked_sub(1)?;
+    let fresh = samples.times_ms[at] > at_ms.saturating_sub(lookback_ms);
+    (fresh && !is_stale(samples.values[at])).then_some(at)
+}
+
+/// Fills the column; false where it stays empty.
+fn fill(
+    samples: &Samples,
+    grid: Grid,
+    offset_ms: i64,
+    lookback_ms: i64,
+    column: &mut Column,
+) -> bool {
+    let (mut next, mut any) = (0, false);
+    let plain = samples.histograms.is_empty();
+    let mut at_ms = grid.start_ms.saturating_sub(offset_ms);
+    for step in 0..grid.count {
+        if let Some(at) = newest(samples, &mut next, at_ms, lookback_ms) {
+            any = true;
+            match samples.histograms.get(at) {
+                Some(Some(histogram)) if !plain => column.set_histogram(step, histogram.clone()),
+                _ => column.floats[step] = samples.values[at],
+            }
+        }
+        at_ms = at_ms.saturating_add(grid.step_ms);
+    }
+    any
+}

@@ -1,0 +1,16 @@
+//! Building blocks for evaluating a [`plan`](crate::plan) incrementally, as samples arrive, with results equal to
+//! those of this crate's evaluator bit for bit: label sets as grouping keys, aggregation steps, operators, range
+//! functions over one window, quantiles of classic buckets.
+//!
+//! The compiled signals of `stillwell-engine` are built on it.
+
+pub use super::arithmetic::{
+    Bucket, Monotonicity, aggregation, bucket_quantile, parse_bound, scalar_op,
+};
+pub use super::eval::{
+    ABSENT, KeyRule, Keys, changes_schema, is_absent, is_reserved, result_labels, signature_rule,
+    without_reserved,
+};
+pub use super::functions::float_windows;
+pub use super::functions::{is_pointwise, pointwise};
+pub use stillwell_model::arithmetic::kahan_inc;

@@ -1,0 +1,117 @@
+//! How the evaluator reads a store: a [`View`] answers a selector with a [`Selection`], whose samples are decoded
+//! series by series, on demand, into a buffer that the evaluator reuses.
+//!
+//! A view delivers samples as Prometheus' storage would: stale markers included ([`STALE_NAN_BITS`]), times
+//! ascending, nothing outside the requested range. `stillwell-engine` has two views of its store (plain and for
+//! signals); [`crate::script::MemoryView`] is a small one for tests.
+
+use std::sync::Arc;
+
+use stillwell_model::histogram::FloatHistogram;
+use stillwell_model::labels::{Labels, Matcher};
+
+use super::QueryError;
+
+/// The bits of Prometheus' staleness marker, a NaN that no computation yields (model/value, `StaleNaN`).
+pub const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;
+
+/// Whether this is the staleness marker (and not an ordinary NaN).
+#[inline]
+pub fn is_stale(value: f64) -> bool {
+    value.to_bits() == STALE_NAN_BITS
+}
+
+/// What a selector requests from a view.
+#[derive(Clone, Copy, Debug)]
+pub struct SelectRequest<'a> {
+    /// Conditions; a series has to match all of them.
+    pub matchers: &'a [Matcher],
+    /// Samples later than this (exclusive), in milliseconds ...
+    pub after_ms: i64,
+    /// ... and no later than this (inclusive).
+    pub until_ms: i64,
+    /// Which labels the evaluator reads; a view may leave out the others.
+    pub projection: Projection<'a>,
+    /// Only [`Selection::last`] will be called: a view may leave out everything before the newest sample.
+    pub last_only: bool,
+}
+
+/// Which labels of the selected series are needed. With anything but `All`, series may come back with equal labels.
+#[derive(Clone, Copy, Debug)]
+pub enum Projection<'a> {
+    /// Every label.
+    All,
+    /// Only these.
+    Only(&'a [Arc<str>]),
+}
+
+/// A source of series for the evaluator. Implement it to run PromQL on a store of your own; the crate documentation has
+/// an example.
+pub trait View: Send + Sync {
+    /// The series that match and have, or may have, samples in the range, in an order that is the same for every call.
+    fn select(&self, request: &SelectRequest<'_>) -> Result<Box<dyn Selection>, QueryError>;
+}
+
+/// The series of one selector: a fixed list, all as of one moment of the store.
+pub trait Selection: Send {
+    /// The number of series.
+    fn len(&self) -> usize;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The labels of series `index`.
+    fn labels(&self, index: usize) -> &Labels;
+
+    /// Replaces the contents of `samples` by the samples of series `index` in the requested range.
+    fn read(&self, index: usize, samples: &mut Samples);
+
+    /// The newest sample of series `index` in the requested range, stale markers included. Stores that know it without
+    /// decoding the range override this.
+    fn last(&self, index: usize, scratch: &mut Samples) -> Option<LastSample> {
+        self.read(index, scratch);
+        let at = scratch.times_ms.len().checked_sub(1)?;
+        Some(LastSample {
+            time_ms: scratch.times_ms[at],
+            value: scratch.values[at],
+            histogram: scratch.histograms.get(at).cloned().flatten(),
+        })
+    }
+}
+
+/// The newest sample of a series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LastSample {
+    /// Milliseconds since the epoch.
+    pub time_ms: i64,
+    /// The value; meaningless where there is a histogram.
+    pub value: f64,
+    /// The value of a native histogram series.
+    pub histogram: Option<Arc<FloatHistogram>>,
+}
+
+/// Samples of one series, column by column, ascending in time.
+#[derive(Clone, Debug, Default)]
+pub struct Samples {
+    /// Milliseconds since the epoch, strictly ascending.
+    pub times_ms: Vec<i64>,
+    /// As long as `times_ms`. Where `histograms` has an entry, the value here is 0 (or a stale marker).
+    pub values: Vec<f64>,
+    /// Empty where the series has floats only, else as long as `times_ms`.
+    pub histograms: Vec<Option<Arc<FloatHistogram>>>,
+    /// Start timestamps: empty where none is known, else as long as `times_ms` (0 is unknown).
+    pub starts_ms: Vec<i64>,
+}
+
+impl Samples {
+    /// Empties every column, keeping the memory.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.times_ms.clear();
+        self.values.clear();
+        self.histograms.clear();
+        self.starts_ms.clear();
+    }
+}
