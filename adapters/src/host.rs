@@ -1,4 +1,4 @@
-//! What the faces need from the process that carries them.
+//! What the APIs need from the process that carries them.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use stillwell_engine::{AppendError, Appended, AppendedSeries, Reader, TargetId, 
 
 use crate::kubernetes::Selector;
 
-/// The process behind the faces. Every call answers from memory at once, but for `append`.
+/// The process behind the APIs. Every call answers from memory at once, but for `append`.
 pub trait Host: Send + Sync + 'static {
     /// The process' clock.
     fn now(&self) -> Timestamp;
@@ -392,7 +392,7 @@ impl Reading {
 pub struct Element {
     /// The group's labels.
     pub labels: Labels,
-    /// The number; the face checks that it can be told.
+    /// The number; the API checks that it can be told.
     pub value: f64,
     /// When it was measured.
     pub at: Timestamp,

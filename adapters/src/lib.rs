@@ -1,6 +1,6 @@
-//! The faces of Stillwell: one thin translation per protocol between the engine and a wire format.
+//! The APIs of Stillwell: one thin translation per protocol between the engine and a wire format.
 //!
-//! What a face needs from the process is the [`host::Host`] trait.
+//! What an API needs from the process is the [`host::Host`] trait.
 
 #![forbid(unsafe_code)]
 
@@ -9,9 +9,9 @@ pub mod host;
 pub mod json;
 pub mod keda;
 pub mod kubernetes;
-pub mod parsed;
 pub mod pool;
 pub mod prometheus;
+pub mod query_cache;
 pub mod remote_write;
 pub mod reply;
 pub mod signals;

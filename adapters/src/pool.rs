@@ -13,7 +13,7 @@ use stillwell_engine::promql::{EvalOptions, QueryError, QueryMemory, Stop};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
-use crate::parsed::Parsed;
+use crate::query_cache::QueryCache;
 
 /// Kinds of work, by who waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub struct QueryPool {
     /// `None` once it is being dropped.
     threads: Option<Runtime>,
     /// Queries that were read before.
-    pub parsed: Parsed,
+    pub cache: QueryCache,
 }
 
 impl QueryPool {
@@ -69,7 +69,7 @@ impl QueryPool {
             memory: Arc::new(QueryMemory::new(MEMORY_BYTES_DEFAULT)),
             // Without a thread there is no server either; at start that is found by whoever starts it.
             threads: threads.ok(),
-            parsed: Parsed::default(),
+            cache: QueryCache::default(),
         }
     }
 
@@ -82,7 +82,7 @@ impl QueryPool {
             timeout_ms,
             memory: Arc::new(QueryMemory::new(MEMORY_BYTES_DEFAULT)),
             threads: None,
-            parsed: Parsed::default(),
+            cache: QueryCache::default(),
         }
     }
 

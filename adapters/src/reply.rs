@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 /// Below this gzip costs more than it saves.
 const GZIP_BYTES_MIN: usize = 1400;
 
-/// The content type of every JSON face.
+/// The content type of every JSON API.
 pub const JSON: &str = "application/json";
 
 /// An answer of this status, type and body.

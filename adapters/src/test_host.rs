@@ -1,4 +1,4 @@
-//! A process for the tests of the faces: a fixed clock, an empty engine, signals as given.
+//! A process for the tests of the APIs: a fixed clock, an empty engine, signals as given.
 
 use std::sync::Arc;
 

@@ -113,6 +113,30 @@ fn date(days: i64) -> (i64, i64, i64) {
     (year, month, day_of_year - (153 * shifted + 2) / 5 + 1)
 }
 
+/// A duration as Prometheus prints it: years, weeks and days only where nothing smaller is left over.
+pub fn show_duration_ms(ms: u64) -> String {
+    const UNITS: [(&str, u64, bool); 7] = [
+        ("y", 365 * 86_400_000, true),
+        ("w", 7 * 86_400_000, true),
+        ("d", 86_400_000, false),
+        ("h", 3_600_000, false),
+        ("m", 60_000, false),
+        ("s", 1_000, false),
+        ("ms", 1, false),
+    ];
+    if ms == 0 {
+        return "0s".to_owned();
+    }
+    let (mut rest, mut text) = (ms, String::new());
+    for (unit, size, exact) in UNITS {
+        if rest >= size && !(exact && rest % size != 0) {
+            text.push_str(&format!("{}{unit}", rest / size));
+            rest %= size;
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,4 +1,4 @@
-//! What the benches of KEDA's face share: a server process of its own, and a gateway whose queue is moved by hand.
+//! What the benches of KEDA's API share: a server process of its own, and a gateway whose queue is moved by hand.
 
 #![expect(clippy::disallowed_types, reason = "it measures time")]
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use stillwell::clock::Clock;
 use stillwell::keda_client::connect;
-use stillwell::serve::{Faces, KedaOptions, Running, Settings, app, start};
+use stillwell::serve::{ApiOptions, KedaOptions, Running, Settings, app, start};
 use stillwell_adapters::host::QuerySettings;
 use stillwell_adapters::keda::{GetMetricsRequest, ScaledObjectRef};
 use stillwell_engine::Limits;
@@ -185,12 +185,12 @@ async fn serve(file: &Path) -> Outcome<Running> {
     let text = std::fs::read_to_string(file)?;
     let config = app::load(&text, Path::new(""), &settings.query.features)
         .map_err(|problems| app::show(&problems))?;
-    let faces = Faces {
+    let apis = ApiOptions {
         keda: Some(KedaOptions {
             address: "127.0.0.1:0".to_owned(),
             ..KedaOptions::default()
         }),
-        ..Faces::default()
+        ..ApiOptions::default()
     };
     let limits = Limits {
         retention_ms: 60_000, // so that history is no growth
@@ -200,7 +200,7 @@ async fn serve(file: &Path) -> Outcome<Running> {
         settings,
         config,
         text,
-        faces,
+        apis,
         limits,
         Arc::new(Clock::start()),
     )

@@ -1,4 +1,4 @@
-//! What the Kubernetes face takes from outside: requests with their headers, selectors and certificates, and objects of
+//! What the Kubernetes API takes from outside: requests with their headers, selectors and certificates, and objects of
 //! the API server. Nothing panics, and no identity header survives.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Stillwell, the binary, as a library: configuration, scraping, faces and lifetime. `main.rs` only calls it.
+//! Stillwell, the binary, as a library: configuration, scraping, APIs and lifetime. `main.rs` only calls it.
 
 #![forbid(unsafe_code)]
 

@@ -14,7 +14,7 @@ use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 use stillwell::cluster::ServiceName;
 use stillwell::serve::secure::SecureOptions;
-use stillwell::serve::{Faces, Running};
+use stillwell::serve::{ApiOptions, Running};
 
 const EXTERNAL: &str = "v1beta1.external.metrics.k8s.io";
 const CUSTOM: &str = "v1beta2.custom.metrics.k8s.io";
@@ -29,11 +29,11 @@ async fn replica(api: &ApiServer, files: &Files, write: bool, take_over: bool) -
         take_over,
         ..SecureOptions::default()
     };
-    let faces = Faces {
+    let apis = ApiOptions {
         secure: Some(options),
-        ..Faces::default()
+        ..ApiOptions::default()
     };
-    server_of("global: {}\n", settings(None), faces).await
+    server_of("global: {}\n", settings(None), apis).await
 }
 
 fn spec(api: &ApiServer, name: &str) -> Value {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use common::certificates::{Authority, Files, SERVICE, connect_by};
 use common::{TestTarget, get, server_of, settings, until};
 use stillwell::keda_client::{Transport, connect, over};
-use stillwell::serve::{Faces, KedaOptions, Running};
+use stillwell::serve::{ApiOptions, KedaOptions, Running};
 use stillwell_adapters::host::Host;
 use stillwell_adapters::keda::{Client, GetMetricsRequest, IsActiveResponse, ScaledObjectRef};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -52,14 +52,14 @@ impl Scene {
         if let Some(file) = &config_file {
             std::fs::write(file, &text).expect("writable");
         }
-        let faces = Faces {
+        let apis = ApiOptions {
             keda: Some(KedaOptions {
                 address: "127.0.0.1:0".to_owned(),
                 ..KedaOptions::default()
             }),
-            ..Faces::default()
+            ..ApiOptions::default()
         };
-        let running = server_of(&text, settings(config_file), faces).await;
+        let running = server_of(&text, settings(config_file), apis).await;
         until(&running.app, "ready", |app| app.ready()).await;
         let client = connect(running.keda_address.expect("it listens"))
             .await
@@ -418,15 +418,15 @@ async fn namespaces_bind_whoever_shows_a_certificate() {
                    client_auth_type: VerifyClientCertIfGiven}\n";
     let target = TestTarget::with_page(&page(0)).await;
     let text = format!("{}  namespaces: [serving]\n", configuration(&target));
-    let faces = Faces {
+    let apis = ApiOptions {
         keda: Some(KedaOptions {
             address: "127.0.0.1:0".to_owned(),
             config_file: Some(files.write("keda.yml", section)),
             ..KedaOptions::default()
         }),
-        ..Faces::default()
+        ..ApiOptions::default()
     };
-    let running = server_of(&text, settings(None), faces).await;
+    let running = server_of(&text, settings(None), apis).await;
     until(&running.app, "ready", |app| app.ready()).await;
     let address = running.keda_address.expect("it listens");
     let keda = authority.client_with_alternative_name("keda-operator.keda.svc");

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use common::{TestTarget, say, server_of, settings, until};
-use stillwell::serve::{Faces, KedaOptions};
+use stillwell::serve::{ApiOptions, KedaOptions};
 
 const QUEUE: &str = "inference_extension_flow_control_queue_size";
 
@@ -43,11 +43,11 @@ async fn pythons_grpcio_drives_all_five_methods() {
         address: "127.0.0.1:0".to_owned(),
         ..KedaOptions::default()
     };
-    let faces = Faces {
+    let apis = ApiOptions {
         keda: Some(keda),
-        ..Faces::default()
+        ..ApiOptions::default()
     };
-    let running = server_of(&text, settings(None), faces).await;
+    let running = server_of(&text, settings(None), apis).await;
     until(&running.app, "ready", |app| app.ready()).await;
     let address = running.keda_address.expect("it listens").to_string();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keda_grpcio.py");

@@ -9,7 +9,7 @@ use common::certificates::{Authority, Files, SERVICE, status};
 use common::{Act, TestTarget, http, server_of, settings, state, until};
 use serde_json::Value;
 use stillwell::serve::web::WebOptions;
-use stillwell::serve::{Faces, Running};
+use stillwell::serve::{ApiOptions, Running};
 use stillwell_adapters::host::{Health, Host as _};
 
 const BASES: [&str; 2] = ["", "/guarded"];
@@ -22,11 +22,11 @@ async fn serve(web: WebOptions) -> (TestTarget, Running) {
         "global: {{scrape_interval: 100ms}}\nscrape_configs:\n- job_name: epp\n  static_configs: [{{targets: ['{}']}}]\n",
         target.address
     );
-    let faces = Faces {
+    let apis = ApiOptions {
         web,
-        ..Faces::default()
+        ..ApiOptions::default()
     };
-    let running = server_of(&text, settings(None), faces).await;
+    let running = server_of(&text, settings(None), apis).await;
     // The scaler asks for the last whole second: on the plain base there has to be a sample before it.
     until(&running.app, "a good scrape before this second", |app| {
         let first = app.reader().stats().oldest_ms;

@@ -8,7 +8,7 @@ use std::process::Command;
 use common::certificates::{Authority, Files, Pair, SERVICE};
 use common::{TestTarget, server_of, settings, state, until};
 use serde_json::{Value, json};
-use stillwell::serve::Faces;
+use stillwell::serve::ApiOptions;
 use stillwell::serve::secure::SecureOptions;
 use stillwell_adapters::host::Health;
 
@@ -65,11 +65,11 @@ async fn kubectl_and_curl_read_the_guides_metrics() {
     let shipped = "vllm-llama3-8b-instruct-epp.default.svc:9090";
     assert!(text.contains(shipped));
     let text = text.replace(shipped, &target.address.to_string());
-    let faces = Faces {
+    let apis = ApiOptions {
         secure: Some(options),
-        ..Faces::default()
+        ..ApiOptions::default()
     };
-    let running = server_of(&text, settings(Some(folder.join("stillwell.yml"))), faces).await;
+    let running = server_of(&text, settings(Some(folder.join("stillwell.yml"))), apis).await;
     until(&running.app, "a scrape", |app| {
         state(app, &target).health() == Health::Up
     })

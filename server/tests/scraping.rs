@@ -1,4 +1,4 @@
-//! Scraping end to end: sockets, scheduler, engine, faces. Bad targets cost their own scrapes and nothing else.
+//! Scraping end to end: sockets, scheduler, engine, APIs. Bad targets cost their own scrapes and nothing else.
 
 mod common;
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use common::certificates::{Authority, Files, SERVICE, status};
 use common::{get, http, say, server_of, settings};
 use stillwell::serve::web::WebOptions;
-use stillwell::serve::{Faces, Running};
+use stillwell::serve::{ApiOptions, Running};
 use stillwell::web_config::parse;
 
 /// `s3cret`, by htpasswd at cost 4.
@@ -22,14 +22,14 @@ fn hash() -> String {
 const NO_TARGETS: &str = "global: {scrape_interval: 1s}\n";
 
 async fn serve(files: &Files, text: &str) -> Running {
-    let faces = Faces {
+    let apis = ApiOptions {
         web: WebOptions {
             config_file: Some(files.write("web.yml", text)),
             ..WebOptions::default()
         },
-        ..Faces::default()
+        ..ApiOptions::default()
     };
-    server_of(NO_TARGETS, settings(None), faces).await
+    server_of(NO_TARGETS, settings(None), apis).await
 }
 
 /// Files are looked at every tenth of a second: asks until it is so.
@@ -336,6 +336,6 @@ async fn a_new_certificate_is_used_from_the_next_connection_on_and_tls_never_jus
 
 #[tokio::test]
 async fn without_the_file_everybody_is_let_in() {
-    let running = server_of(NO_TARGETS, settings(None), Faces::default()).await;
+    let running = server_of(NO_TARGETS, settings(None), ApiOptions::default()).await;
     assert_eq!(get(running.addresses[0], "/-/healthy").await.0, 200);
 }

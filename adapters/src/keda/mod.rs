@@ -52,7 +52,7 @@ pub struct Told {
     pub active: bool,
 }
 
-/// The process behind this face: it keeps what is asked for, for as long as it is asked for.
+/// The process behind this API: it keeps what is asked for, for as long as it is asked for.
 pub trait Scalers: Send + Sync + 'static {
     /// Runs what may have to evaluate.
     fn queries(&self) -> &QueryPool;

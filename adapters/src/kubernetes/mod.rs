@@ -34,11 +34,11 @@ pub use status::Status;
 
 /// The routes of the APIs for these groups.
 pub fn router(host: Arc<dyn Host>, groups: Groups) -> Router {
-    let face = Arc::new(Face { host, groups });
+    let api = Arc::new(MetricsApi { host, groups });
     let handler = move |method: Method, uri: Uri, headers: HeaderMap| {
-        let face = Arc::clone(&face);
+        let api = Arc::clone(&api);
         async move {
-            face.answer(method, uri, headers)
+            api.answer(method, uri, headers)
                 .await
                 .unwrap_or_else(Status::into_response)
         }
@@ -49,12 +49,12 @@ pub fn router(host: Arc<dyn Host>, groups: Groups) -> Router {
         .route("/apis/{*path}", any(handler))
 }
 
-struct Face {
+struct MetricsApi {
     host: Arc<dyn Host>,
     groups: Groups,
 }
 
-impl Face {
+impl MetricsApi {
     async fn answer(
         &self,
         method: Method,

@@ -21,7 +21,7 @@ pub(super) async fn instant(host: &dyn Host, form: &Form) -> Result<String, ApiE
     let settings = host.query_settings();
     let query = host
         .queries()
-        .parsed
+        .cache
         .query(&text, &settings.features)
         .map_err(|error| ApiError::parameter("query", error))?;
     if query.selectors().next().is_none() {

@@ -10,6 +10,8 @@ use stillwell_engine::promql::plan::{
     Aggregate, At, Binary, Cardinality, Duration, Edges, Expr, ExprKind, Selector, Subquery,
 };
 
+use crate::time::show_duration_ms;
+
 /// Longer texts are broken into lines.
 const LINE_CHARS_MAX: usize = 100;
 
@@ -178,14 +180,16 @@ impl Printer<'_> {
     fn offset(&self, offset: &Duration) -> String {
         match offset {
             Duration::Fixed(0) => String::new(),
-            Duration::Fixed(ms) if *ms < 0 => format!(" offset -{}", show(ms.unsigned_abs())),
+            Duration::Fixed(ms) if *ms < 0 => {
+                format!(" offset -{}", show_duration_ms(ms.unsigned_abs()))
+            }
             other => format!(" offset {}", self.duration(other)),
         }
     }
 
     fn duration(&self, duration: &Duration) -> String {
         match duration {
-            Duration::Fixed(ms) => show(ms.unsigned_abs()),
+            Duration::Fixed(ms) => show_duration_ms(ms.unsigned_abs()),
             Duration::Deferred(written) => {
                 let span = written.span;
                 let text = self.text.get(span.start..span.end);
@@ -250,30 +254,6 @@ fn quoted(text: &str) -> String {
     let mut out = String::new();
     crate::json::string(&mut out, text);
     out
-}
-
-/// A duration as Prometheus prints it: years, weeks and days only where nothing smaller is left over.
-pub(super) fn show(ms: u64) -> String {
-    const UNITS: [(&str, u64, bool); 7] = [
-        ("y", 365 * 86_400_000, true),
-        ("w", 7 * 86_400_000, true),
-        ("d", 86_400_000, false),
-        ("h", 3_600_000, false),
-        ("m", 60_000, false),
-        ("s", 1_000, false),
-        ("ms", 1, false),
-    ];
-    if ms == 0 {
-        return "0s".to_owned();
-    }
-    let (mut rest, mut text) = (ms, String::new());
-    for (unit, size, exact) in UNITS {
-        if rest >= size && !(exact && rest % size != 0) {
-            write!(text, "{}{unit}", rest / size).ok();
-            rest %= size;
-        }
-    }
-    text
 }
 
 #[cfg(test)]

@@ -94,7 +94,7 @@ pub(super) fn exemplars(host: &dyn Host, form: &Form) -> Result<String, ApiError
 fn parsed<'f>(host: &dyn Host, form: &'f Form) -> Result<(&'f str, Query), ApiError> {
     let text = form.get("query");
     let features = host.query_settings().features;
-    let query = host.queries().parsed.query(text, &features);
+    let query = host.queries().cache.query(text, &features);
     let query = query.map_err(|error| ApiError::parameter("query", error))?;
     Ok((text, query))
 }
@@ -140,8 +140,8 @@ impl Call {
                 ApiError::bad_data(format!("error parsing lookback delta duration: {why}"))
             })?,
         };
-        let parsed = &host.queries().parsed;
-        let query = parsed
+        let cache = &host.queries().cache;
+        let query = cache
             .query(form.get("query"), &settings.features)
             .map_err(|error| ApiError::parameter("query", error))?;
         Ok(Call {

@@ -116,7 +116,7 @@ fn scenarios() -> Vec<Scenario> {
         name: "outage, with `or vector(0)`",
         query: format!("{QUERY} or vector(0)"),
         script: vec![(old(1, Some(12), true), 5), (None, 8)],
-        effect: "a made-up 0 on every face",
+        effect: "a made-up 0 on every api",
     });
     list
 }

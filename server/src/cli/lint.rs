@@ -59,6 +59,7 @@ pub(super) fn live(config: &Config, url: &str) -> Result<Vec<Problem>, String> {
             }
         }
     }
+    problems.extend(failing_targets(config, url)?);
     let alternating = "changes(process_start_time_seconds[2m]) > 3";
     for metric in elements(url, alternating)? {
         let instance = metric["instance"].as_str().unwrap_or("a target").to_owned();
@@ -83,6 +84,30 @@ pub(super) fn live(config: &Config, url: &str) -> Result<Vec<Problem>, String> {
                  is shorter than the cold start loses them, and the signal with them; raise it above the cold start"
             ),
         ));
+    }
+    Ok(problems)
+}
+
+/// Targets of the configured jobs that the server there cannot scrape, in its own words: a token that a gateway refuses is
+/// told before signals miss it.
+fn failing_targets(config: &Config, url: &str) -> Result<Vec<Problem>, String> {
+    let targets = ask(&format!("{url}/api/v1/targets?state=active"))?;
+    let targets = targets["activeTargets"].as_array().cloned();
+    let mut problems = Vec::new();
+    for target in targets.into_iter().flatten() {
+        let text = |name: &str| target[name].as_str().unwrap_or("");
+        let job = config
+            .jobs
+            .iter()
+            .find(|job| job.name == text("scrapePool"));
+        if let (Some(job), "down") = (job, text("health")) {
+            let why = format!(
+                "target {} is down: {}",
+                text("scrapeUrl"),
+                text("lastError")
+            );
+            problems.push(Problem::new(job.line, format!("job {:?}: {why}", job.name)));
+        }
     }
     Ok(problems)
 }

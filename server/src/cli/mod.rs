@@ -44,7 +44,7 @@ fn command() -> Command {
         .subcommand(serve::command())
         .subcommand(
             Command::new("demo")
-                .about("Runs a gateway stand-in with a moving queue, scrapes it, serves every face on loopback")
+                .about("Runs a gateway stand-in with a moving queue, scrapes it, serves every API on loopback")
                 .arg(value("for", "DURATION", "End by itself after this long, e.g. 10s"))
                 .arg(value("port", "PORT", "Of the plain listener; the first free one from 9090 where it is left out")),
         )

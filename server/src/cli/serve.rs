@@ -19,10 +19,10 @@ use crate::config::units::{duration_ms, size_bytes};
 use crate::logging::{self, LogFormat};
 use crate::memory;
 use crate::serve::web::WebOptions;
-use crate::serve::{Faces, KedaOptions, Settings, app, keda};
+use crate::serve::{ApiOptions, KedaOptions, Settings, app, keda};
 
 const KEDA_LISTEN: &str = "keda.listen-address";
-/// Threads of the faces. Queries run on others.
+/// Threads of the APIs. Queries run on others.
 const FACE_THREADS: usize = 2;
 /// Threads for what blocks and is neither a query nor a call of KEDA's: files, passwords.
 const OTHERS_MAX: usize = 8;
@@ -159,7 +159,7 @@ pub(super) fn command() -> Command {
 
 struct Options {
     settings: Settings,
-    faces: Faces,
+    apis: ApiOptions,
     limits: Limits,
     level: Level,
     format: LogFormat,
@@ -173,7 +173,7 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(FACE_THREADS)
         .max_blocking_threads(options.settings.query_concurrency_max + keda::CALLS_MAX + OTHERS_MAX)
-        .thread_name("faces")
+        .thread_name("apis")
         .enable_all()
         .build();
     let runtime = match runtime {
@@ -209,11 +209,11 @@ async fn serve(options: Options, clock: Arc<Clock>) -> Result<(), String> {
         .map_err(|problems| format!("{}: {}", path.display(), app::show(&problems)))?;
     let Options {
         settings,
-        faces,
+        apis,
         limits,
         ..
     } = options;
-    let running = crate::serve::start(settings, configured, text, faces, limits, clock)
+    let running = crate::serve::start(settings, configured, text, apis, limits, clock)
         .await
         .map_err(|error| error.to_string())?;
     for address in &running.addresses {
@@ -298,7 +298,7 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
             external_url: text_of_all(matches, "web.external-url").to_owned(),
             flags: shown_flags(matches),
         },
-        faces: Faces {
+        apis: ApiOptions {
             listen: listen.map(|address| bindable(address)).collect(),
             web: WebOptions {
                 route_prefix: route_prefix(

@@ -390,14 +390,14 @@ fn dns(node: &Node, report: &mut Report) -> DnsDiscovery {
 
 static KUBERNETES: &[Key<KubernetesDiscovery>] = &[
     read("api_server", |entry, kubernetes, report| {
-        kubernetes.api_server = text(entry, report);
+        kubernetes.api_server = report.string(entry);
     }),
     read("role", |entry, kubernetes, report| {
         let role = report.parsed(entry, KubernetesRole::from_name);
         kubernetes.role = role.unwrap_or(kubernetes.role);
     }),
     read("kubeconfig_file", |entry, kubernetes, report| {
-        let path = text(entry, report);
+        let path = report.string(entry);
         kubernetes.kubeconfig_file = (!path.is_empty()).then(|| PathBuf::from(path));
     }),
     read("namespaces", |entry, kubernetes, report| {
@@ -523,10 +523,10 @@ fn selector(node: &Node, report: &mut Report) -> KubernetesSelector {
             selector.role = role.unwrap_or(selector.role);
         }),
         read("label", |entry, selector, report| {
-            selector.label = text(entry, report);
+            selector.label = report.string(entry);
         }),
         read("field", |entry, selector, report| {
-            selector.field = text(entry, report);
+            selector.field = report.string(entry);
         }),
     ];
     let mut selector = KubernetesSelector {
@@ -552,13 +552,6 @@ fn port(entry: &Entry, report: &mut Report) -> u16 {
         port.map_err(|_| format!("{text:?} is not a port"))
     });
     port.unwrap_or(0)
-}
-
-fn text(entry: &Entry, report: &mut Report) -> String {
-    report
-        .text(&entry.value, &entry.key)
-        .unwrap_or("")
-        .to_owned()
 }
 
 /// A mapping of label names to values.

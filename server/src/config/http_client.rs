@@ -332,7 +332,7 @@ pub(crate) static HTTP: &[Key<HttpClientConfig>] = &[
     }),
     read("no_proxy", |entry, http, report| {
         http.line = entry.line;
-        http.proxy.no_proxy = text(entry, report);
+        http.proxy.no_proxy = report.string(entry);
     }),
     read("proxy_from_environment", |entry, http, report| {
         http.line = entry.line;
@@ -363,7 +363,7 @@ static BASIC: &[Key<BasicAuth>] = &[
 
 static AUTHORIZATION: &[Key<Authorization>] = &[
     read("type", |entry, auth, report| {
-        auth.scheme = text(entry, report).trim().to_owned();
+        auth.scheme = report.string(entry).trim().to_owned();
     }),
     read("credentials", |entry, auth, report| {
         source(entry, &mut auth.credentials, given, report);
@@ -378,7 +378,7 @@ const NO_JWT: &str = "the grant type jwt-bearer is not built";
 
 static OAUTH2: &[Key<OAuth2>] = &[
     read("client_id", |entry, oauth2, report| {
-        oauth2.client_id = text(entry, report);
+        oauth2.client_id = report.string(entry);
     }),
     read("client_secret", |entry, oauth2, report| {
         source(entry, &mut oauth2.client_secret, given, report);
@@ -392,7 +392,7 @@ static OAUTH2: &[Key<OAuth2>] = &[
     unused("client_certificate_key_file", Shape::Text, NO_JWT),
     unused("client_certificate_key_ref", Shape::Text, NO_JWT),
     read("grant_type", |entry, oauth2, report| {
-        oauth2.grant_type = text(entry, report);
+        oauth2.grant_type = report.string(entry);
     }),
     unused(
         "signature_algorithm",
@@ -406,7 +406,7 @@ static OAUTH2: &[Key<OAuth2>] = &[
         oauth2.scopes = report.texts(entry);
     }),
     read("token_url", |entry, oauth2, report| {
-        oauth2.token_url = text(entry, report);
+        oauth2.token_url = report.string(entry);
     }),
     read("endpoint_params", |entry, oauth2, report| {
         oauth2.endpoint_params = pairs(entry, report);
@@ -421,7 +421,7 @@ static PROXY: &[Key<ProxyConfig>] = &[
         proxy.url = secret(entry, report);
     }),
     read("no_proxy", |entry, proxy, report| {
-        proxy.no_proxy = text(entry, report);
+        proxy.no_proxy = report.string(entry);
     }),
     read("proxy_from_environment", |entry, proxy, report| {
         proxy.from_environment = report.flag(entry).unwrap_or(false);
@@ -454,7 +454,7 @@ static TLS: &[Key<TlsClientConfig>] = &[
     unused("cert_ref", Shape::Text, NO_SECRET_MANAGER),
     unused("key_ref", Shape::Text, NO_SECRET_MANAGER),
     read("server_name", |entry, tls, report| {
-        tls.server_name = text(entry, report);
+        tls.server_name = report.string(entry);
     }),
     read("insecure_skip_verify", |entry, tls, report| {
         tls.insecure_skip_verify = report.flag(entry).unwrap_or(false);
@@ -634,19 +634,12 @@ fn present(entry: &Entry) -> bool {
     !matches!(entry.value.kind, Kind::Null)
 }
 
-fn text(entry: &Entry, report: &mut Report) -> String {
-    report
-        .text(&entry.value, &entry.key)
-        .unwrap_or("")
-        .to_owned()
-}
-
 fn secret(entry: &Entry, report: &mut Report) -> Option<Secret> {
     report.text(&entry.value, &entry.key).map(Secret::new)
 }
 
 fn path(entry: &Entry, report: &mut Report) -> Option<PathBuf> {
-    let text = text(entry, report);
+    let text = report.string(entry);
     (!text.is_empty()).then(|| PathBuf::from(text))
 }
 

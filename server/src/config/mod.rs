@@ -69,7 +69,7 @@ pub struct Config {
     pub signal_names: Names,
     /// prometheus-adapter's rules whose query depends on who asks; the others are among the signals.
     pub rules: Vec<Arc<Rule>>,
-    /// The Kubernetes face.
+    /// The Kubernetes API.
     pub external_metrics: ExternalMetrics,
     /// Globs of files with more jobs, and where they are named.
     pub(crate) scrape_files: (Vec<String>, usize),

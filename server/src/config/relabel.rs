@@ -13,19 +13,19 @@ static RELABEL: &[Key<RelabelSpec>] = &[
     }),
     // An empty value is a value here: it empties the separator or the replacement.
     read("separator", |entry, spec, report| {
-        spec.separator = text(entry, report);
+        spec.separator = report.string(entry);
     }),
     read("regex", |entry, spec, report| {
-        spec.regex = text(entry, report);
+        spec.regex = report.string(entry);
     }),
     read("modulus", |entry, spec, report| {
         spec.modulus = report.number(entry).unwrap_or(0);
     }),
     read("target_label", |entry, spec, report| {
-        spec.target_label = text(entry, report);
+        spec.target_label = report.string(entry);
     }),
     read("replacement", |entry, spec, report| {
-        spec.replacement = text(entry, report);
+        spec.replacement = report.string(entry);
     }),
     read("action", |entry, spec, report| {
         spec.action = report.parsed(entry, action).unwrap_or(spec.action);
@@ -48,13 +48,6 @@ pub(super) fn rules_of(node: &Node, name: &str, report: &mut Report) -> Vec<Rela
         }
     }
     rules
-}
-
-fn text(entry: &Entry, report: &mut Report) -> String {
-    report
-        .text(&entry.value, &entry.key)
-        .unwrap_or("")
-        .to_owned()
 }
 
 fn action(name: &str) -> Result<RelabelAction, String> {

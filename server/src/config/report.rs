@@ -148,6 +148,11 @@ impl Report {
         }
     }
 
+    /// A single value as text of its own; empty where it is absent.
+    pub(crate) fn string(&mut self, entry: &Entry) -> String {
+        self.text(&entry.value, &entry.key).unwrap_or("").to_owned()
+    }
+
     /// A list of single values.
     pub(crate) fn texts(&mut self, entry: &Entry) -> Vec<String> {
         let items = self.items(entry);

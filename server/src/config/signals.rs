@@ -14,7 +14,7 @@ use super::yaml::{Entry, Node};
 /// One entry of `signals`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SignalSpec {
-    /// The metric's name on every face, compared without regard to case.
+    /// The metric's name on every API, compared without regard to case.
     pub name: String,
     /// PromQL.
     pub expr: String,

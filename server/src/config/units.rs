@@ -47,30 +47,7 @@ pub fn duration_ms(text: &str) -> Result<u64, String> {
     }
 }
 
-/// A duration as Prometheus prints it: `1h30m`, `100ms`, `0s`.
-pub fn show_duration_ms(ms: u64) -> String {
-    // Prometheus prints years, weeks and days only where nothing smaller is left over.
-    const UNITS: [(&str, u64, bool); 7] = [
-        ("y", 365 * 86_400_000, true),
-        ("w", 7 * 86_400_000, true),
-        ("d", 86_400_000, false),
-        ("h", 3_600_000, false),
-        ("m", 60_000, false),
-        ("s", 1_000, false),
-        ("ms", 1, false),
-    ];
-    if ms == 0 {
-        return "0s".to_owned();
-    }
-    let (mut rest, mut text) = (ms, String::new());
-    for (unit, size, exact) in UNITS {
-        if rest >= size && !(exact && rest % size != 0) {
-            text.push_str(&format!("{}{unit}", rest / size));
-            rest %= size;
-        }
-    }
-    text
-}
+pub use stillwell_adapters::time::show_duration_ms;
 
 /// Bytes of a size like `64MB` or `1.5GiB`. As in Prometheus the unit is required and both spellings are powers of 1024.
 pub fn size_bytes(text: &str) -> Result<u64, String> {

@@ -20,7 +20,7 @@ use crate::cli::fail;
 use crate::clock::Clock;
 use crate::config::units::duration_ms;
 use crate::logging::{self, LogFormat};
-use crate::serve::{self, Faces, KedaOptions, Settings, app};
+use crate::serve::{self, ApiOptions, KedaOptions, Settings, app};
 
 /// The stand-in's page this many seconds into its day.
 pub fn page_at(elapsed_s: f64) -> String {
@@ -83,16 +83,16 @@ async fn demo(length_ms: Option<u64>, port: Option<u16>) -> Result<(), String> {
     let configured =
         app::load(&text, Path::new(""), &features).map_err(|problems| app::show(&problems))?;
     let listen = vec![format!("127.0.0.1:{}", free_port(port).await)];
-    let faces = Faces {
+    let apis = ApiOptions {
         listen,
         keda: Some(KedaOptions {
             address: KEDA.to_owned(),
             optional: true,
             ..KedaOptions::default()
         }),
-        ..Faces::default()
+        ..ApiOptions::default()
     };
-    let running = serve::start(settings, configured, text, faces, Limits::default(), clock)
+    let running = serve::start(settings, configured, text, apis, Limits::default(), clock)
         .await
         .map_err(|error| error.to_string())?;
     let base = format!("http://{}", running.addresses[0]);

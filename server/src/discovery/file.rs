@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     fn addresses(groups: &Groups) -> Vec<String> {
-        let (groups, _) = groups.take();
+        let (groups, _) = groups.get();
         let targets = groups.values().flat_map(|group| &group.targets);
         let addresses = targets.filter_map(|at| at.get("__address__"));
         addresses.map(str::to_owned).collect()

@@ -37,8 +37,8 @@ struct Inner {
 #[derive(Default)]
 struct State {
     groups: BySource,
-    /// Changed since the manager looked.
-    dirty: bool,
+    /// Grows with every change, so that each job that uses the groups sees by itself whether it has seen them.
+    version: u64,
     /// Something was found, or it is known that nothing can be.
     settled: bool,
     problem: Option<String>,
@@ -58,6 +58,7 @@ impl Groups {
     /// Replaces all groups: the source was read.
     pub(super) fn replace(&self, groups: impl IntoIterator<Item = (String, TargetGroup)>) {
         let mut state = self.inner.state.lock();
+        let mut changed = false;
         let mut after = BySource::new();
         for (source, group) in groups {
             // A group that stays as it was keeps its address, by which the manager knows that it did.
@@ -65,35 +66,36 @@ impl Groups {
             let group = match before {
                 Some(before) if *before == group => before,
                 _ => {
-                    state.dirty = true;
+                    changed = true;
                     Arc::new(group)
                 }
             };
             after.insert(source, group);
         }
-        state.dirty |= !state.groups.is_empty();
+        changed |= !state.groups.is_empty();
         state.groups = after;
-        self.read(state);
+        self.read(state, changed);
     }
 
     /// Replaces, adds or (with `None`) removes one group: the source was read.
     pub(super) fn put(&self, source: String, group: Option<TargetGroup>) {
         let mut state = self.inner.state.lock();
         let before = state.groups.get(&source);
-        match group {
-            Some(group) if before.is_some_and(|before| **before == group) => {}
+        let changed = match group {
+            Some(group) if before.is_some_and(|before| **before == group) => false,
             Some(group) => {
                 state.groups.insert(source, Arc::new(group));
-                state.dirty = true;
+                true
             }
-            None => state.dirty |= state.groups.remove(&source).is_some(),
-        }
-        self.read(state);
+            None => state.groups.remove(&source).is_some(),
+        };
+        self.read(state, changed);
     }
 
-    fn read(&self, mut state: parking_lot::MutexGuard<'_, State>) {
+    fn read(&self, mut state: parking_lot::MutexGuard<'_, State>, changed: bool) {
         state.settled = true;
-        let (dirty, count) = (state.dirty, state.groups.len());
+        state.version += u64::from(changed);
+        let count = state.groups.len();
         let recovered = state.problem.take().is_some();
         drop(state);
         if recovered {
@@ -103,7 +105,7 @@ impl Groups {
                 "discovery reads its source again"
             );
         }
-        if dirty {
+        if changed {
             self.inner.changed.notify_one();
         }
     }
@@ -128,21 +130,25 @@ impl Groups {
         self.inner.changed.notify_one();
     }
 
-    /// The groups, and whether they changed since the last call.
-    pub(super) fn take(&self) -> (BySource, bool) {
-        let mut state = self.inner.state.lock();
-        let dirty = std::mem::take(&mut state.dirty);
-        (state.groups.clone(), dirty)
+    /// The groups and their version.
+    pub(super) fn get(&self) -> (BySource, u64) {
+        let state = self.inner.state.lock();
+        (state.groups.clone(), state.version)
     }
 
-    /// Whether the groups changed since they were taken.
-    pub(super) fn is_dirty(&self) -> bool {
-        self.inner.state.lock().dirty
+    /// The version of the groups: another one is another list.
+    pub(super) fn version(&self) -> u64 {
+        self.inner.state.lock().version
     }
 
     /// Whether the source was read, or tried in vain.
     pub(super) fn is_settled(&self) -> bool {
         self.inner.state.lock().settled
+    }
+
+    /// Whether these are the groups of the same mechanism.
+    pub(super) fn is_same(&self, other: &Groups) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 
     /// What it is called.
@@ -181,29 +187,28 @@ mod tests {
             ]
         };
         groups.replace(list());
-        let (before, dirty) = groups.take();
-        assert!(dirty && groups.is_settled() && before.len() == 2);
+        let (before, version) = groups.get();
+        assert!(version == 1 && groups.is_settled() && before.len() == 2);
         groups.replace(list());
-        let (after, dirty) = groups.take();
-        assert!(!dirty && Arc::ptr_eq(&before["a"], &after["a"]));
+        let (after, version) = groups.get();
+        assert!(version == 1 && Arc::ptr_eq(&before["a"], &after["a"]));
         groups.replace([("a".to_owned(), group("a:1"))]);
-        assert_eq!(groups.take().0.len(), 1, "b is gone");
+        assert_eq!(groups.get().0.len(), 1, "b is gone");
         groups.put("a".to_owned(), Some(group("a:1")));
-        assert!(!groups.take().1);
+        assert_eq!(groups.version(), 2);
         groups.put("a".to_owned(), None);
         groups.put("never".to_owned(), None);
-        let (after, dirty) = groups.take();
-        assert!(dirty && after.is_empty());
+        let (after, version) = groups.get();
+        assert!(version == 3 && after.is_empty());
     }
 
     #[test]
     fn a_source_that_cannot_be_read_keeps_its_last_list() {
         let groups = Groups::new("test".to_owned(), Arc::default());
         groups.replace([("a".to_owned(), group("a:1"))]);
-        groups.take();
         groups.fail("gone".to_owned());
         assert_eq!(groups.state(), (Some("gone".to_owned()), 1));
-        assert_eq!(groups.take().0.len(), 1);
+        assert_eq!(groups.get().0.len(), 1);
         groups.replace([("a".to_owned(), group("a:1"))]);
         assert_eq!(groups.state().0, None);
     }

@@ -109,12 +109,13 @@ struct Task {
 struct Job {
     config: ScrapeJob,
     options: Arc<ScrapeJob>,
-    ways: Vec<Way>,
+    /// Each with the version of its groups that the job has seen.
+    ways: Vec<(Arc<Way>, Option<u64>)>,
     /// What became of the targets of a group, by way and source; used again while the group stays as it is.
     known: BTreeMap<(usize, String), (Arc<TargetGroup>, Vec<Outcome>)>,
 }
 
-/// A running mechanism.
+/// A running mechanism: one for all jobs that ask for the same, for a cluster's pods are many and its jobs too.
 struct Way {
     config: Discovery,
     groups: Groups,
@@ -169,21 +170,23 @@ impl Task {
     }
 
     fn configure(&mut self, jobs: Vec<ScrapeJob>) {
-        let mut before = std::mem::take(&mut self.jobs);
-        for config in jobs {
-            if config.not_scraped.is_some() {
-                continue;
+        let before = std::mem::take(&mut self.jobs);
+        let old = before.into_values().flat_map(|job| job.ways);
+        let mut known: Vec<Arc<Way>> = old.map(|(way, _)| way).collect();
+        for config in jobs.into_iter().filter(|job| job.not_scraped.is_none()) {
+            let mut ways = Vec::with_capacity(config.discovery.len());
+            for way in &config.discovery {
+                let same = known.iter().find(|known| known.config == *way);
+                let way = match same {
+                    Some(same) => Arc::clone(same),
+                    None => {
+                        let started = Arc::new(self.start_way(&config.name, way));
+                        known.push(Arc::clone(&started));
+                        started
+                    }
+                };
+                ways.push((way, None));
             }
-            let mut old: Vec<Way> = before
-                .remove(&config.name)
-                .map_or(Vec::new(), |job| job.ways);
-            let ways = config.discovery.iter().map(|way| {
-                match old.iter().position(|old| old.config == *way) {
-                    Some(at) => old.swap_remove(at),
-                    None => self.start_way(&config.name, way),
-                }
-            });
-            let ways = ways.collect();
             let job = Job {
                 options: target_options(&config),
                 ways,
@@ -192,8 +195,13 @@ impl Task {
             };
             self.jobs.insert(job.config.name.clone(), job);
         }
-        let ways = self.jobs.values().flat_map(|job| &job.ways);
-        *self.sources.write() = ways.map(|way| way.groups.clone()).collect();
+        let mut sources: Vec<Groups> = Vec::new();
+        for (way, _) in self.jobs.values().flat_map(|job| &job.ways) {
+            if sources.iter().all(|have| !have.is_same(&way.groups)) {
+                sources.push(way.groups.clone());
+            }
+        }
+        *self.sources.write() = sources;
     }
 
     fn start_way(&self, job: &str, config: &Discovery) -> Way {
@@ -228,14 +236,16 @@ impl Task {
 
 impl Job {
     fn is_dirty(&self) -> bool {
-        self.ways.iter().any(|way| way.groups.is_dirty())
+        let mut ways = self.ways.iter();
+        ways.any(|(way, seen)| *seen != Some(way.groups.version()))
     }
 
     /// The targets as of now.
     fn targets(&mut self) -> JobTargets {
         let mut known = BTreeMap::new();
-        for (at, way) in self.ways.iter().enumerate() {
-            let (groups, _): (BySource, bool) = way.groups.take();
+        for (at, (way, seen)) in self.ways.iter_mut().enumerate() {
+            let (groups, version): (BySource, u64) = way.groups.get();
+            *seen = Some(version);
             for (source, group) in groups {
                 let key = (at, source);
                 let value = match self.known.remove(&key) {

@@ -205,7 +205,7 @@ struct GroupDraft {
 
 static GROUP: &[Key<GroupDraft>] = &[
     read("name", |entry, draft, report| {
-        draft.group.name = text(entry, report);
+        draft.group.name = report.string(entry);
     }),
     read("interval", |entry, draft, report| {
         let ms = report.parsed(entry, duration_ms).filter(|ms| *ms > 0);
@@ -242,13 +242,13 @@ struct RuleDraft {
 
 static RULE: &[Key<RuleDraft>] = &[
     read("record", |entry, draft, report| {
-        draft.record = text(entry, report);
+        draft.record = report.string(entry);
     }),
     read("alert", |entry, draft, report| {
-        draft.alert = text(entry, report);
+        draft.alert = report.string(entry);
     }),
     read("expr", |entry, draft, report| {
-        draft.expr = text(entry, report);
+        draft.expr = report.string(entry);
     }),
     read("for", |entry, draft, report| {
         draft.for_ms = report.parsed(entry, duration_ms);
@@ -369,13 +369,6 @@ fn line_of(node: &Node, key: &str) -> Option<usize> {
             .map(|entry| entry.line),
         _ => None,
     }
-}
-
-fn text(entry: &Entry, report: &mut Report) -> String {
-    report
-        .text(&entry.value, &entry.key)
-        .unwrap_or("")
-        .to_owned()
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::file::load;
 use super::group::{Environment, Group, RuleStore};
 use crate::config::schema::{Key, decode, read};
 use crate::config::units::{duration_ms, show_duration_ms};
-use crate::config::yaml::{self, Entry, Node};
+use crate::config::yaml::{self, Node};
 use crate::config::{Report, label_map};
 
 /// What Prometheus takes where a file gives none.
@@ -402,7 +402,7 @@ fn test_file(tree: &Node, report: &mut Report) -> TestFile {
 
 static TEST: &[Key<Test>] = &[
     read("name", |entry, test, report| {
-        test.name = text(entry, report);
+        test.name = report.string(entry);
     }),
     read("interval", |entry, test, report| {
         test.interval_ms = report.parsed(entry, duration_ms).filter(|ms| *ms > 0);
@@ -411,10 +411,10 @@ static TEST: &[Key<Test>] = &[
         for item in report.items(entry) {
             static SERIES: &[Key<(String, String)>] = &[
                 read("series", |entry, (series, _), report| {
-                    *series = text(entry, report);
+                    *series = report.string(entry);
                 }),
                 read("values", |entry, (_, values), report| {
-                    *values = text(entry, report);
+                    *values = report.string(entry);
                 }),
             ];
             let mut pair = (String::new(), String::new());
@@ -436,7 +436,7 @@ static TEST: &[Key<Test>] = &[
         test.external_labels = label_map(entry, report);
     }),
     read("external_url", |entry, test, report| {
-        test.external_url = text(entry, report);
+        test.external_url = report.string(entry);
     }),
     read("start_timestamp", |entry, test, report| {
         let start = report.parsed(entry, |text| {
@@ -462,7 +462,7 @@ fn alert_test(node: &Node, report: &mut Report) -> AlertTest {
             test.at_ms = report.parsed(entry, duration_ms).unwrap_or(0);
         }),
         read("alertname", |entry, test, report| {
-            test.name = text(entry, report);
+            test.name = report.string(entry);
         }),
         read("exp_alerts", |entry, test, report| {
             for item in report.items(entry) {
@@ -491,7 +491,7 @@ fn alert_test(node: &Node, report: &mut Report) -> AlertTest {
 fn query_test(node: &Node, report: &mut Report) -> QueryTest {
     static QUERY: &[Key<QueryTest>] = &[
         read("expr", |entry, test, report| {
-            test.expr = text(entry, report);
+            test.expr = report.string(entry);
         }),
         read("eval_time", |entry, test, report| {
             test.at_ms = report.parsed(entry, duration_ms).unwrap_or(0);
@@ -500,14 +500,14 @@ fn query_test(node: &Node, report: &mut Report) -> QueryTest {
             for item in report.items(entry) {
                 static SAMPLE: &[Key<Expected>] = &[
                     read("labels", |entry, sample, report| {
-                        sample.labels = text(entry, report);
+                        sample.labels = report.string(entry);
                     }),
                     read("value", |entry, sample, report| {
                         let value = report.parsed(entry, number);
                         sample.value = value.unwrap_or(0.0);
                     }),
                     read("histogram", |entry, sample, report| {
-                        sample.histogram = text(entry, report);
+                        sample.histogram = report.string(entry);
                     }),
                 ];
                 let mut sample = Expected::default();
@@ -540,13 +540,6 @@ fn number(text: &str) -> Result<f64, String> {
             }
         }
     }
-}
-
-fn text(entry: &Entry, report: &mut Report) -> String {
-    report
-        .text(&entry.value, &entry.key)
-        .unwrap_or("")
-        .to_owned()
 }
 
 #[cfg(test)]
@@ -647,9 +640,13 @@ tests:
             (
                 "rule_files: [rules.yml]",
                 "rule_files: ['none*.yml']",
-                "got: []",
+                "got:[]",
             ),
-            ("interval: 1m", "intervall: 1m", "did you mean interval?"),
+            (
+                "  interval: 1m",
+                "  intervall: 1m",
+                "did you mean interval?",
+            ),
         ] {
             let report = report(&TESTS.replacen(from, to, 1));
             let all = report.failures.join("\n");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::ScrapeError;
-use super::lane::{Lane, Place};
+use super::fetch_limiter::{FetchLimiter, Permit};
 use super::refusal;
 use crate::http_client::{
     Connection, Framing, Head, HttpError, Identity, Resolver, Stream, Url, connect, request_head,
@@ -58,14 +58,14 @@ impl Default for Access {
 /// A fetched page.
 #[derive(Debug)]
 pub struct Page {
-    /// As it was sent. Give it back to the lane's buffers.
+    /// As it was sent. Give it back to the limiter's buffers.
     pub body: Vec<u8>,
     /// `Content-Type`, empty where there is none.
     pub content_type: String,
     /// Whether the body is still gzipped.
     pub gzipped: bool,
-    /// Its place in the lane; the next page has it once this one is dropped.
-    pub place: Option<Place>,
+    /// Its permit; another page has it once this one is dropped.
+    pub place: Option<Permit>,
 }
 
 /// Fetches pages of one target.
@@ -115,10 +115,10 @@ impl Client {
     }
 
     /// Fetches the page within the timeout.
-    pub async fn fetch(&mut self, lane: &Lane) -> Result<Page, ScrapeError> {
+    pub async fn fetch(&mut self, limiter: &FetchLimiter) -> Result<Page, ScrapeError> {
         let timeout_ms = self.options.timeout_ms;
         let mut during = "connecting";
-        let fetching = self.fetch_untimed(lane, &mut during);
+        let fetching = self.fetch_untimed(limiter, &mut during);
         match tokio::time::timeout(Duration::from_millis(timeout_ms), fetching).await {
             Ok(result) => result,
             // The connection went with the fetch: half an answer may still be on its way.
@@ -128,7 +128,7 @@ impl Client {
 
     async fn fetch_untimed(
         &mut self,
-        lane: &Lane,
+        limiter: &FetchLimiter,
         during: &mut &'static str,
     ) -> Result<Page, ScrapeError> {
         let mut url = self.options.url.clone();
@@ -150,7 +150,7 @@ impl Client {
                 return Err(self.refusal(connection, head, &url).await);
             }
             *during = "reading the page";
-            let page = self.read_page(&mut connection, &head, lane).await?;
+            let page = self.read_page(&mut connection, &head, limiter).await?;
             if head.keep_alive {
                 self.kept = Some(connection);
             }
@@ -231,7 +231,7 @@ impl Client {
         &mut self,
         connection: &mut Connection<Stream>,
         head: &Head,
-        lane: &Lane,
+        limiter: &FetchLimiter,
     ) -> Result<Page, ScrapeError> {
         let gzipped = match head.content_encoding.as_str() {
             "" | "identity" => false,
@@ -243,14 +243,14 @@ impl Client {
             Framing::Chunked | Framing::Close => self.page_bytes,
         };
         let mut place = match self.stalls {
-            false => lane.enter(expected_bytes).await,
+            false => limiter.enter(expected_bytes).await,
             true => None,
         };
         self.stalls = false;
-        let mut page = lane.buffers.take();
+        let mut page = limiter.buffers.take();
         let mut body = connection.begin(head.framing, self.options.body_bytes_max, &mut page)?;
         while !body.is_done() {
-            match Lane::part(connection.read_more(&mut body, &mut page)).await {
+            match FetchLimiter::part(connection.read_more(&mut body, &mut page)).await {
                 Some(read) => read?,
                 None => (self.stalls, place) = (true, None),
             }

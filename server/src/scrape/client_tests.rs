@@ -64,7 +64,7 @@ async fn fetch(
     let mut options = options(url);
     change(&mut options);
     let result = Client::new(options, Access::default())
-        .fetch(&Lane::default())
+        .fetch(&FetchLimiter::default())
         .await;
     task.abort();
     result
@@ -76,7 +76,7 @@ async fn fetch(
 async fn a_page_arrives_with_the_headers_that_prometheus_sends() {
     let (url, task) = server(vec![ok("up 1\n")], true).await;
     let page = Client::new(options(url), Access::default())
-        .fetch(&Lane::default())
+        .fetch(&FetchLimiter::default())
         .await
         .expect("a page");
     assert_eq!(
@@ -193,7 +193,7 @@ async fn a_page_that_drips_ends_with_the_timeout() {
         ..options(url)
     };
     let mut client = Client::new(options, Access::default());
-    let result = client.fetch(&Lane::default()).await;
+    let result = client.fetch(&FetchLimiter::default()).await;
     assert!(
         matches!(
             result,
@@ -217,7 +217,7 @@ async fn nobody_listening_is_a_refused_connection() {
     .expect("valid");
     drop(listener);
     let error = Client::new(options(url), Access::default())
-        .fetch(&Lane::default())
+        .fetch(&FetchLimiter::default())
         .await
         .expect_err("refused");
     assert!(error.to_string().contains("onnection refused"), "{error}");
@@ -237,7 +237,7 @@ async fn a_reset_connection_fails_the_scrape() {
         drop(stream); // with unread data or no linger this is a reset
     });
     let error = Client::new(options(url), Access::default())
-        .fetch(&Lane::default())
+        .fetch(&FetchLimiter::default())
         .await
         .expect_err("reset");
     assert!(matches!(error, ScrapeError::Http(_)), "{error}");
@@ -269,7 +269,7 @@ async fn a_connection_is_kept_and_a_dead_one_is_replaced_within_the_same_scrape(
     });
     let mut client = Client::new(options(url), Access::default());
     for _ in 0..3 {
-        let page = client.fetch(&Lane::default()).await;
+        let page = client.fetch(&FetchLimiter::default()).await;
         assert_eq!(page.expect("a page each time").body, b"up 1\n");
     }
     assert_eq!(task.await.expect("ran"), [2, 1]);

@@ -3,8 +3,8 @@
 mod buffers;
 mod client;
 mod error;
+mod fetch_limiter;
 mod gzip;
-mod lane;
 mod refusal;
 mod schedule;
 mod scraper;
@@ -14,8 +14,8 @@ mod worker;
 
 pub use client::{Access, Client, FetchOptions, Page};
 pub use error::ScrapeError;
+pub use fetch_limiter::{FetchLimiter, Permit};
 pub use gzip::Gunzip;
-pub use lane::{Lane, Place};
 pub use schedule::{Schedule, phase_hash};
 pub use scraper::{JobTargets, Scraper};
 pub use state::{Counts, SETTLING_MS_MAX, TargetState};

@@ -34,7 +34,7 @@ pub struct Scraper {
     view: Arc<RwLock<View>>,
 }
 
-/// What the faces see.
+/// What the APIs see.
 #[derive(Default)]
 struct View {
     active: Vec<Arc<TargetState>>,
@@ -213,7 +213,7 @@ impl Task {
             );
         }
         let now = self.shared.clock.now();
-        self.shared.lane.buffers.trim();
+        self.shared.limiter.buffers.trim();
         self.shared.writer.lock().maintain(now);
     }
 

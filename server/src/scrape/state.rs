@@ -14,7 +14,7 @@ const HOLD_MS_MIN: u64 = 2_000;
 /// Nothing waits longer than this to be known.
 pub const SETTLING_MS_MAX: u64 = 10_000;
 
-/// Shared between the worker that writes it, the scheduler and the faces.
+/// Shared between the worker that writes it, the scheduler and the APIs.
 #[derive(Debug)]
 pub struct TargetState {
     /// What it is.

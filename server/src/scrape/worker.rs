@@ -11,8 +11,8 @@ use tracing::{debug, info, warn};
 
 use super::client::{Client, Page};
 use super::error::ScrapeError;
+use super::fetch_limiter::FetchLimiter;
 use super::gzip::Gunzip;
-use super::lane::Lane;
 use super::state::TargetState;
 use crate::clock::Clock;
 
@@ -29,7 +29,7 @@ pub struct Shared {
     /// The process' clock.
     pub clock: Arc<Clock>,
     /// Where large pages take turns, and the buffers of pages.
-    pub lane: Lane,
+    pub limiter: FetchLimiter,
     /// Inflates one page at a time; scraping has one thread, so nobody waits for it.
     pub gunzip: Mutex<Gunzip>,
     /// Told after every scrape.
@@ -47,7 +47,7 @@ impl Shared {
         Shared {
             writer: Mutex::new(writer),
             clock,
-            lane: Lane::default(),
+            limiter: FetchLimiter::default(),
             gunzip: Mutex::new(Gunzip::default()),
             scraped: Notify::new(),
             commits: Durations::default(),
@@ -88,13 +88,13 @@ impl Worker {
         let began = Instant::now();
         let fetched = match &self.state.target.refused {
             Some(why) => Err(ScrapeError::Page(why.clone())),
-            None => self.client.fetch(&shared.lane).await,
+            None => self.client.fetch(&shared.limiter).await,
         };
         let mut body_bytes = 0;
         let result = fetched.and_then(|mut page| {
             body_bytes = page.body.len() as u64;
             let result = self.take(&mut page, at, began);
-            shared.lane.buffers.give(page.body);
+            shared.limiter.buffers.give(page.body);
             result
         });
         let duration_s = began.elapsed().as_secs_f64();
@@ -131,13 +131,13 @@ impl Worker {
     }
 
     fn inflate(&self, body: &mut Vec<u8>) -> Result<(), ScrapeError> {
-        let mut inflated = self.shared.lane.buffers.take();
+        let mut inflated = self.shared.limiter.buffers.take();
         let limit_bytes = self.client.options().body_bytes_max;
         let mut gunzip = self.shared.gunzip.lock();
         let result = gunzip.inflate(body, limit_bytes, &mut inflated);
         drop(gunzip);
         std::mem::swap(body, &mut inflated);
-        self.shared.lane.buffers.give(inflated);
+        self.shared.limiter.buffers.give(inflated);
         result
     }
 

@@ -1,4 +1,4 @@
-//! The running process: what its parts share and what the faces see of it.
+//! The running process: what its parts share and what the APIs see of it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -45,7 +45,7 @@ pub struct Settings {
     pub flags: Vec<(String, String)>,
 }
 
-/// The process behind the faces.
+/// The process behind the APIs.
 pub struct App {
     settings: Settings,
     clock: Arc<Clock>,
@@ -79,7 +79,7 @@ struct Loaded {
     at: Timestamp,
 }
 
-/// What runs beside the faces.
+/// What runs beside the APIs.
 pub struct Parts {
     /// Fetches pages.
     pub scraper: Scraper,

@@ -1,11 +1,12 @@
-//! The running server: scraping on a thread of its own, faces on others, until a signal ends it.
+//! The running server: scraping on a thread of its own, APIs on others, until a signal ends it.
 
+mod adhoc_signals;
 pub mod app;
-mod asked;
 pub mod keda;
 mod listen;
 mod objects;
 mod own_metrics;
+mod raw_target;
 mod rules;
 mod run;
 pub mod secure;
@@ -13,4 +14,4 @@ pub mod signals;
 pub mod web;
 
 pub use app::{App, Settings};
-pub use run::{Faces, KedaOptions, Running, start};
+pub use run::{ApiOptions, KedaOptions, Running, start};

@@ -1,6 +1,6 @@
 //! Brings the parts up in order and takes them down again.
 //!
-//! Scraping has a runtime and a thread of its own; faces and queries have another runtime. A query that takes all of
+//! Scraping has a runtime and a thread of its own; APIs and queries have another runtime. A query that takes all of
 //! its threads delays no scrape.
 
 use std::io;
@@ -22,11 +22,11 @@ use crate::clock::Clock;
 use crate::discovery::Manager;
 use crate::rule_groups::Runner;
 use crate::scrape::{Scraper, Shared};
-use crate::web_config::Live;
+use crate::web_config::ReloadedConfig;
 
 /// Where to listen, and for what.
 #[derive(Clone, Debug, Default)]
-pub struct Faces {
+pub struct ApiOptions {
     /// Addresses of the plain listener.
     pub listen: Vec<String>,
     /// What it serves.
@@ -50,7 +50,7 @@ pub struct KedaOptions {
 
 /// A server that was started.
 pub struct Running {
-    /// The process behind the faces.
+    /// The process behind the APIs.
     pub app: Arc<App>,
     /// Where the plain listener listens.
     pub addresses: Vec<SocketAddr>,
@@ -59,28 +59,28 @@ pub struct Running {
     /// Where KEDA's external scaler listens.
     pub keda_address: Option<SocketAddr>,
     quit: watch::Sender<bool>,
-    faces: Vec<tokio::task::JoinHandle<()>>,
+    apis: Vec<tokio::task::JoinHandle<()>>,
     scraping: JoinHandle<()>,
     discovering: JoinHandle<()>,
     ruling: JoinHandle<()>,
     looking: JoinHandle<()>,
 }
 
-/// Starts everything on the current runtime, which becomes that of the faces.
+/// Starts everything on the current runtime, which becomes that of the APIs.
 pub async fn start(
     settings: Settings,
     configured: Configured,
     text: String,
-    faces: Faces,
+    apis: ApiOptions,
     limits: Limits,
     clock: Arc<Clock>,
 ) -> io::Result<Running> {
-    let Faces {
+    let ApiOptions {
         listen,
         web,
         secure,
         keda,
-    } = faces;
+    } = apis;
     let secure = match secure {
         Some(options) => {
             let now_s = clock.now().ms() / 1000;
@@ -93,9 +93,9 @@ pub async fn start(
         Some(options) => keda_listener(options).await?,
         None => None,
     };
-    let live = match &web.config_file {
+    let reloaded = match &web.config_file {
         Some(path) => Some(Arc::new(
-            Live::open(path, web::PROTOCOLS).map_err(io::Error::other)?,
+            ReloadedConfig::open(path, web::PROTOCOLS).map_err(io::Error::other)?,
         )),
         None => None,
     };
@@ -140,22 +140,22 @@ pub async fn start(
     let looking = keda::start(app.keda(), app.scraper().clone(), quitting.clone())?;
     let router = web::router(&app, &web, quit.clone());
     let mut addresses = Vec::new();
-    let mut faces = Vec::new();
+    let mut apis = Vec::new();
     for listener in listeners {
         addresses.push(listener.local_addr()?);
         let prefix = web.route_prefix.clone();
-        faces.push(tokio::spawn(web::serve(
+        apis.push(tokio::spawn(web::serve(
             listener,
             router.clone(),
             prefix,
-            live.clone(),
+            reloaded.clone(),
             quitting.clone(),
         )));
     }
     let mut secure_address = None;
     if let Some(secure) = secure {
         secure_address = Some(secure.address()?);
-        faces.push(tokio::spawn(secure.serve(
+        apis.push(tokio::spawn(secure.serve(
             Arc::clone(&app),
             groups,
             quitting.clone(),
@@ -165,7 +165,7 @@ pub async fn start(
     if let Some((listener, address)) = keda {
         keda_address = Some(address);
         let serving = listener.serve(app.keda().clone(), quitting.clone());
-        faces.push(tokio::spawn(serving));
+        apis.push(tokio::spawn(serving));
     }
     Ok(Running {
         app,
@@ -173,7 +173,7 @@ pub async fn start(
         secure_address,
         keda_address,
         quit,
-        faces,
+        apis,
         scraping,
         discovering,
         ruling,
@@ -187,11 +187,11 @@ impl Running {
         self.quit.subscribe()
     }
 
-    /// Ends scraping and, once answers under way are out, the faces.
+    /// Ends scraping and, once answers under way are out, the APIs.
     pub async fn stop(self) {
         self.quit.send_replace(true);
-        for face in self.faces {
-            face.await.ok(); // a face that panicked has ended too
+        for api in self.apis {
+            api.await.ok(); // an API that panicked has ended too
         }
         let threads = [self.discovering, self.ruling, self.scraping, self.looking];
         tokio::task::spawn_blocking(move || threads.map(|thread| thread.join().is_ok()))

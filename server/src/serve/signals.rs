@@ -1,4 +1,4 @@
-//! `signals:` of the configuration, kept by the engine, under the names by which the faces ask for them.
+//! `signals:` of the configuration, kept by the engine, under the names by which the APIs ask for them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use stillwell_engine::promql::{EvalOptions, QueryError};
 use stillwell_engine::signal::{SignalId, State};
 use stillwell_engine::{Engine, Limits, Reader, Timestamp};
 
-use super::asked::Asked;
+use super::adhoc_signals::AdhocSignals;
 use super::{objects, rules};
 use crate::config::{Config, Problem, SignalSpec};
 use crate::rules::Rule;
@@ -24,8 +24,8 @@ pub struct Watched {
     reader: Reader,
     /// Carried, like what follows, from one configuration to the next. What anybody may ask for has places of its own, so
     /// that it displaces nothing that an HPA reads.
-    asked: Arc<Asked>,
-    asked_by_rules: Arc<Asked>,
+    asked: Arc<AdhocSignals>,
+    asked_by_rules: Arc<AdhocSignals>,
     last_reads: Arc<Mutex<HashMap<SignalId, (Timestamp, String)>>>,
 }
 
@@ -42,8 +42,8 @@ impl Watched {
             signals: Vec::new(),
             rules: Vec::new(),
             reader,
-            asked: Arc::new(Asked::by_anybody()),
-            asked_by_rules: Arc::new(Asked::by_rules()),
+            asked: Arc::new(AdhocSignals::by_anybody()),
+            asked_by_rules: Arc::new(AdhocSignals::by_rules()),
             last_reads: Arc::default(),
         }
     }
@@ -271,7 +271,7 @@ impl Watched {
 }
 
 fn ask(
-    asked: &Asked,
+    asked: &AdhocSignals,
     reader: &Reader,
     query: &str,
     now: Timestamp,

@@ -19,7 +19,7 @@ use tracing::debug;
 use super::app::App;
 use super::listen;
 use super::own_metrics;
-use crate::web_config::{Live, accept};
+use crate::web_config::{ReloadedConfig, accept};
 
 /// What the plain listener serves.
 #[derive(Clone, Debug, Default)]
@@ -128,18 +128,19 @@ pub async fn serve(
     listener: TcpListener,
     router: Router,
     prefix: String,
-    live: Option<Arc<Live>>,
+    reloaded: Option<Arc<ReloadedConfig>>,
     quit: watch::Receiver<bool>,
 ) {
     let prefix: Arc<str> = Arc::from(prefix);
     listen::serve(listener, quit, move |stream, quit| {
         let (router, prefix) = (router.clone(), Arc::clone(&prefix));
-        let live = live.clone();
+        let reloaded = reloaded.clone();
         async move {
-            let tls = live.clone().filter(|live| live.has_tls());
+            let tls = reloaded.clone().filter(|reloaded| reloaded.has_tls());
             let answer = move |request: Request<Body>| {
-                let (router, prefix, live) = (router.clone(), Arc::clone(&prefix), live.clone());
-                async move { guarded(router, &prefix, live.as_deref(), request).await }
+                let (router, prefix, reloaded) =
+                    (router.clone(), Arc::clone(&prefix), reloaded.clone());
+                async move { guarded(router, &prefix, reloaded.as_deref(), request).await }
             };
             let Some(tls) = tls else {
                 return listen::answer(stream, quit, answer).await;
@@ -157,17 +158,17 @@ pub async fn serve(
 async fn guarded(
     router: Router,
     prefix: &str,
-    live: Option<&Live>,
+    reloaded: Option<&ReloadedConfig>,
     request: Request<Body>,
 ) -> Response<Body> {
-    let Some(gate) = live.map(Live::gate) else {
+    let Some(authenticator) = reloaded.map(ReloadedConfig::authenticator) else {
         return route(router, prefix, request).await;
     };
-    if let Some(refusal) = gate.refusal(request.headers()).await {
+    if let Some(refusal) = authenticator.refusal(request.headers()).await {
         return refusal;
     }
     let mut response = route(router, prefix, request).await;
-    gate.dress(&mut response);
+    authenticator.dress(&mut response);
     response
 }
 

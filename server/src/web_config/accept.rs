@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::live::Live;
+use super::reload::ReloadedConfig;
 
 /// A client that has not finished its handshake by then is not going to.
 const HANDSHAKE_MS: u64 = 10_000;
@@ -20,8 +20,8 @@ pub struct Accepted {
 }
 
 /// Shakes hands. The error says why there is no connection.
-pub async fn accept(stream: TcpStream, live: &Live) -> Result<Accepted, String> {
-    let Some((config, verifies)) = live.tls() else {
+pub async fn accept(stream: TcpStream, reloaded: &ReloadedConfig) -> Result<Accepted, String> {
+    let Some((config, verifies)) = reloaded.tls() else {
         return Err("there is no TLS configuration".to_owned());
     };
     let handshake = TlsAcceptor::from(config).accept(stream);

@@ -1,18 +1,18 @@
 //! `--web.config.file`: TLS, passwords and headers of a listener, in Prometheus' format (exporter-toolkit's
 //! `web-configuration.md`), with one key more: `bearer_token_file`.
 //!
-//! `file` reads it, `tls` makes what rustls needs, `verifier` and `names` judge client certificates, `gate` lets requests
-//! in, `live` reads everything again when it changes, as Prometheus does.
+//! `file` reads it, `tls` makes what rustls needs, `verifier` and `names` judge client certificates, `auth` lets requests
+//! in, `reload` reads everything again when it changes, as Prometheus does.
 
 mod accept;
+mod auth;
 pub(crate) mod file;
-mod gate;
-mod live;
 mod names;
+mod reload;
 mod tls;
 pub(crate) mod verifier;
 
 pub use accept::{Accepted, accept};
+pub use auth::Authenticator;
 pub use file::{ClientAuth, FILE_BYTES_MAX, Material, TlsSection, WebConfig, parse};
-pub use gate::Gate;
-pub use live::Live;
+pub use reload::ReloadedConfig;

@@ -219,7 +219,7 @@ fn certificates(material: &Material) -> Result<Vec<CertificateDer<'static>>, Str
 fn bytes(material: &Material) -> Result<Vec<u8>, String> {
     match material {
         Material::Text(text) => Ok(text.as_bytes().to_vec()),
-        Material::File(path) => super::live::read_file(path),
+        Material::File(path) => super::reload::read_file(path),
     }
 }
 

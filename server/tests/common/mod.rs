@@ -16,7 +16,7 @@ use stillwell::clock::Clock;
 use stillwell::scrape::TargetState;
 use stillwell::serve::secure::SecureOptions;
 use stillwell::serve::web::WebOptions;
-use stillwell::serve::{App, Faces, Running, Settings, app};
+use stillwell::serve::{ApiOptions, App, Running, Settings, app};
 use stillwell_adapters::host::{Health, Host, QuerySettings};
 use stillwell_engine::Limits;
 use stillwell_engine::promql::Features;
@@ -59,11 +59,11 @@ pub async fn server(text: &str) -> Running {
 
 /// A server with everything as given.
 pub async fn server_with(text: &str, settings: Settings, web: WebOptions) -> Running {
-    let faces = Faces {
+    let apis = ApiOptions {
         web,
-        ..Faces::default()
+        ..ApiOptions::default()
     };
-    server_of(text, settings, faces).await
+    server_of(text, settings, apis).await
 }
 
 /// A server whose secure listener is so, and that has scraped the target whose `q` is its one signal.
@@ -72,11 +72,11 @@ pub async fn secure_server(target: &TestTarget, options: SecureOptions) -> Runni
         "global: {{scrape_interval: 20ms}}\nscrape_configs:\n- job_name: epp\n  static_configs: [{{targets: ['{}']}}]\nsignals:\n- {{name: q, expr: 'sum(q)'}}\n",
         target.address
     );
-    let faces = Faces {
+    let apis = ApiOptions {
         secure: Some(options),
-        ..Faces::default()
+        ..ApiOptions::default()
     };
-    let running = server_of(&text, settings(None), faces).await;
+    let running = server_of(&text, settings(None), apis).await;
     until(&running.app, "a scrape", |app| {
         state(app, target).health() == Health::Up
     })
@@ -85,23 +85,23 @@ pub async fn secure_server(target: &TestTarget, options: SecureOptions) -> Runni
 }
 
 /// A server with everything as given, the address of the plain listener excepted.
-pub async fn server_of(text: &str, settings: Settings, faces: Faces) -> Running {
+pub async fn server_of(text: &str, settings: Settings, apis: ApiOptions) -> Running {
     let base = settings
         .config_file
         .as_deref()
         .map_or(std::path::Path::new(""), app::folder);
     let features = settings.query.features;
     let config = app::load(text, base, &features).unwrap_or_else(|problems| panic!("{problems:?}"));
-    let faces = Faces {
+    let apis = ApiOptions {
         listen: vec!["127.0.0.1:0".to_owned()],
-        ..faces
+        ..apis
     };
     let clock = Arc::new(Clock::start());
     stillwell::serve::start(
         settings,
         config,
         text.to_owned(),
-        faces,
+        apis,
         Limits::default(),
         clock,
     )

@@ -75,7 +75,7 @@ impl World {
 
     /// Every target with all its labels, `__meta_kubernetes_` left out of their names.
     fn targets(&self) -> Vec<String> {
-        let (groups, _) = self.groups.take();
+        let (groups, _) = self.groups.get();
         let mut shown = Vec::new();
         for group in groups.values() {
             for target in &group.targets {
@@ -168,7 +168,7 @@ fn a_pod_is_a_target_per_port_and_one_per_container_without() {
     );
     world.list(Kind::Pod, Vec::new());
     assert_eq!(
-        world.groups.take().0.len(),
+        world.groups.get().0.len(),
         0,
         "what a list no longer holds is gone"
     );

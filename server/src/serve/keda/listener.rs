@@ -19,7 +19,7 @@ use tracing::debug;
 
 use super::Triggers;
 use crate::serve::listen;
-use crate::web_config::{Live, accept};
+use crate::web_config::{ReloadedConfig, accept};
 
 const PROTOCOLS: &[&[u8]] = &[b"h2"];
 /// A connection per client, should they not share: KEDA shares one.
@@ -40,29 +40,29 @@ const HEADER_BYTES_MAX: u32 = 16 << 10;
 /// A bound port.
 pub struct KedaListener {
     listener: TcpListener,
-    tls: Option<Arc<Live>>,
+    tls: Option<Arc<ReloadedConfig>>,
 }
 
 impl KedaListener {
     /// Serves on `listener`; over TLS where there is a configuration of it.
-    pub fn new(listener: TcpListener, tls: Option<Arc<Live>>) -> KedaListener {
+    pub fn new(listener: TcpListener, tls: Option<Arc<ReloadedConfig>>) -> KedaListener {
         KedaListener { listener, tls }
     }
 
     /// Reads a TLS configuration. What else such a file may hold has no meaning to gRPC, and would be passed over.
-    pub fn tls(path: &Path) -> Result<Arc<Live>, String> {
-        let live = Live::open(path, PROTOCOLS)?;
+    pub fn tls(path: &Path) -> Result<Arc<ReloadedConfig>, String> {
+        let reloaded = ReloadedConfig::open(path, PROTOCOLS)?;
         let name = path.display();
-        if !live.has_tls() {
+        if !reloaded.has_tls() {
             return Err(format!("{name}: there is no tls_server_config in it"));
         }
-        if live.gate().is_closed() {
+        if reloaded.authenticator().is_closed() {
             return Err(format!(
                 "{name}: basic_auth_users and bearer_token_file are for HTTP; ask KEDA for a certificate \
                  (client_auth_type: RequireAndVerifyClientCert)"
             ));
         }
-        Ok(Arc::new(live))
+        Ok(Arc::new(reloaded))
     }
 
     /// Serves until `quit` turns true; streams end with OK then.
@@ -78,14 +78,14 @@ impl KedaListener {
 
 async fn connection(
     stream: TcpStream,
-    tls: Option<Arc<Live>>,
+    tls: Option<Arc<ReloadedConfig>>,
     service: ExternalScaler,
     quit: watch::Receiver<bool>,
 ) {
-    let Some(live) = tls else {
+    let Some(reloaded) = tls else {
         return answer(stream, quit, service, false).await;
     };
-    match accept(stream, &live).await {
+    match accept(stream, &reloaded).await {
         Ok(accepted) => answer(accepted.stream, quit, service, accepted.verified).await,
         Err(why) => debug!(why, "a handshake failed"),
     }

@@ -1,7 +1,7 @@
-//! KEDA's face: what ScaledObjects ask for over gRPC, kept like signals for as long as they ask.
+//! KEDA's API: what ScaledObjects ask for over gRPC, kept like signals for as long as they ask.
 //!
-//! `resolve` says what they read, `triggers` keeps them, each an `entry` with its `latch`; `hub` looks at them after every scrape, on a thread of its
-//! own; `cold` watches pools at zero; `listener` is the port.
+//! `resolve` says what they read, `triggers` keeps them, each an `entry` with its `latch`; `poller` looks at them after every scrape, on a thread of its
+//! own; `scale_from_zero` watches pools at zero; `listener` is the port.
 //!
 //! A namespace in a request is a claim that anybody can make who reaches the port. So `namespaces` of a signal is
 //! enforced only where the peer showed a client certificate that was verified, and then only as far as that peer (KEDA's
@@ -10,15 +10,15 @@
 //! Descriptors: one per connection. KEDA multiplexes all its streams over one; 10,000 clients with a connection each
 //! need as many, and some 100 beside (`ulimit -n`).
 
-mod cold;
 mod entry;
-mod hub;
 mod latch;
 mod listener;
+mod poller;
 mod resolve;
+mod scale_from_zero;
 mod triggers;
 
 pub use listener::KedaListener;
 pub use triggers::{CALLS_MAX, Triggers};
 
-pub(super) use hub::start;
+pub(super) use poller::start;

@@ -12,9 +12,9 @@ use stillwell_engine::signal::{Reading, SignalId};
 use stillwell_engine::{Reader, Timestamp};
 use tokio::sync::{Notify, watch};
 
-use super::cold::{Cold, pool_of};
 use super::entry::Entry;
 use super::resolve::{SourceKey, bad_query, readable, resolve};
+use super::scale_from_zero::{ScaleFromZero, pool_of};
 use crate::clock::Clock;
 use crate::serve::signals::{Found, Watched};
 
@@ -57,7 +57,7 @@ pub(super) struct Inner {
     signals: RwLock<Arc<Watched>>,
     /// Never held while a query runs.
     pub(super) state: Mutex<State>,
-    pub(super) cold: Mutex<Cold>,
+    pub(super) scale_from_zero: Mutex<ScaleFromZero>,
     streams: AtomicUsize,
     /// Something may have changed that no scrape tells of.
     pub(super) poked: Notify,
@@ -77,7 +77,7 @@ pub(super) struct Slot {
     id: Option<SignalId>,
     /// The signal and how many pages it had seen when it was last looked at.
     pub(super) seen: Option<(SignalId, Option<u64>)>,
-    pub(super) cost: super::hub::Cost,
+    pub(super) cost: super::poller::Cost,
     pub(super) entries: HashMap<EntryKey, Arc<Entry>>,
 }
 
@@ -118,7 +118,7 @@ impl Triggers {
             ending,
             signals: RwLock::new(signals),
             state: Mutex::default(),
-            cold: Mutex::new(Cold::new()),
+            scale_from_zero: Mutex::new(ScaleFromZero::new()),
             streams: AtomicUsize::new(0),
             poked: Notify::new(),
         }))
@@ -180,7 +180,7 @@ impl Triggers {
 
     /// What people should know beside.
     pub(in crate::serve) fn warnings(&self) -> Vec<String> {
-        self.0.cold.lock().warnings()
+        self.0.scale_from_zero.lock().warnings()
     }
 }
 
@@ -314,7 +314,9 @@ impl Inner {
         reading: &Reading,
         now: Timestamp,
     ) -> Result<Told, Refusal> {
-        entry.take(reading, now, |pool| self.cold.lock().is_ready(pool))
+        entry.take(reading, now, |pool| {
+            self.scale_from_zero.lock().is_ready(pool)
+        })
     }
 
     /// Forgets what nobody has asked about for long.
@@ -383,7 +385,7 @@ impl Scalers for Triggers {
     fn trigger(&self, caller: &Caller, trigger: &Trigger) -> Result<Arc<dyn Kept>, Refusal> {
         let (key, entry) = self.0.keep(caller, trigger)?;
         let inner = Arc::clone(&self.0);
-        Ok(Arc::new(Asked { inner, key, entry }))
+        Ok(Arc::new(AdhocSignals { inner, key, entry }))
     }
 
     fn refused(&self, caller: &Caller, refusal: &Refusal) {
@@ -429,13 +431,13 @@ impl Triggers {
 }
 
 /// A trigger in the hands of a call.
-struct Asked {
+struct AdhocSignals {
     inner: Arc<Inner>,
     key: SourceKey,
     entry: Arc<Entry>,
 }
 
-impl Kept for Asked {
+impl Kept for AdhocSignals {
     fn read(&self) -> Result<Told, Refusal> {
         self.inner.look(&self.key, &self.entry)
     }

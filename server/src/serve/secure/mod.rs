@@ -157,7 +157,7 @@ impl Secure {
             .with_cert_resolver(Arc::clone(&self.serving) as _);
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let announcement = self.announcement(&groups);
-        let face = Arc::new(Face {
+        let api = Arc::new(MetricsApi {
             router: kubernetes::router(Arc::clone(&app) as Arc<dyn Host>, groups),
             app,
             trust: Arc::clone(&self.trust),
@@ -167,7 +167,7 @@ impl Secure {
         let listening = listen_to(asked, Arc::clone(&self.trust));
         let reloading = reload(self.options, self.serving, self.trust);
         let serving = listen::serve(self.listener, quit, move |stream, quit| {
-            connection(stream, quit, acceptor.clone(), Arc::clone(&face))
+            connection(stream, quit, acceptor.clone(), Arc::clone(&api))
         });
         tokio::select! {
             () = serving => {}
@@ -240,7 +240,7 @@ async fn announce(announcement: Option<Announcement>) {
     }
 }
 
-struct Face {
+struct MetricsApi {
     router: Router,
     app: Arc<App>,
     trust: Arc<Trust>,
@@ -251,7 +251,7 @@ async fn connection(
     stream: TcpStream,
     quit: watch::Receiver<bool>,
     acceptor: TlsAcceptor,
-    face: Arc<Face>,
+    api: Arc<MetricsApi>,
 ) {
     let handshake =
         tokio::time::timeout(Duration::from_millis(HANDSHAKE_MS), acceptor.accept(stream));
@@ -269,13 +269,13 @@ async fn connection(
     };
     let chain: Arc<[CertificateDer<'static>]> = Arc::from(chain);
     listen::answer(stream, quit, move |request| {
-        let (face, chain) = (Arc::clone(&face), Arc::clone(&chain));
-        async move { face.answer(request, &chain).await }
+        let (api, chain) = (Arc::clone(&api), Arc::clone(&chain));
+        async move { api.answer(request, &chain).await }
     })
     .await;
 }
 
-impl Face {
+impl MetricsApi {
     async fn answer(
         &self,
         request: Request<Body>,

@@ -24,7 +24,7 @@ const CREDENTIALS_BYTES_MAX: usize = 8 << 10;
 const NOBODY: &str = "$2b$10$CcE8o4c0VvW6Q8xg8m7B5uH9b5f1r9m5m9w8i9l0K2nq8xQzv3sVa";
 
 /// Lets in, or not.
-pub struct Gate {
+pub struct Authenticator {
     config: WebConfig,
     token: Option<String>,
     /// Fingerprints of what was found right, newest last. The keys are random per process, so they tell nobody anything.
@@ -33,20 +33,20 @@ pub struct Gate {
     at_work: Semaphore,
 }
 
-impl std::fmt::Debug for Gate {
+impl std::fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Gate") // it holds secrets
+        f.write_str("Authenticator") // it holds secrets
     }
 }
 
-impl Gate {
+impl Authenticator {
     /// The gate of a configuration; reads its token.
-    pub(super) fn new(config: WebConfig) -> Result<Gate, String> {
+    pub(super) fn new(config: WebConfig) -> Result<Authenticator, String> {
         let token = match &config.bearer_token_file {
             None => None,
             Some(path) => {
                 let name = path.display();
-                let text = String::from_utf8(super::live::read_file(path)?);
+                let text = String::from_utf8(super::reload::read_file(path)?);
                 let text = text.map_err(|_| format!("{name}: not UTF-8"))?;
                 let token = text.trim().to_owned();
                 if token.is_empty() {
@@ -55,7 +55,7 @@ impl Gate {
                 Some(token)
             }
         };
-        Ok(Gate {
+        Ok(Authenticator {
             config,
             token,
             right: Mutex::default(),
@@ -70,7 +70,7 @@ impl Gate {
     }
 
     /// The refusal, if this request is not let in.
-    pub async fn refusal(self: &Arc<Gate>, headers: &HeaderMap) -> Option<Response<Body>> {
+    pub async fn refusal(self: &Arc<Authenticator>, headers: &HeaderMap) -> Option<Response<Body>> {
         if !self.is_closed() || self.lets_in(headers).await {
             return None;
         }
@@ -98,7 +98,7 @@ impl Gate {
         }
     }
 
-    async fn lets_in(self: &Arc<Gate>, headers: &HeaderMap) -> bool {
+    async fn lets_in(self: &Arc<Authenticator>, headers: &HeaderMap) -> bool {
         let Some(credentials) = headers
             .get(header::AUTHORIZATION)
             .and_then(|value| value.to_str().ok())
@@ -122,7 +122,7 @@ impl Gate {
         }
     }
 
-    async fn knows(self: &Arc<Gate>, user: String, password: String) -> bool {
+    async fn knows(self: &Arc<Authenticator>, user: String, password: String) -> bool {
         let hash = self.config.users.get(&user).cloned();
         let known = hash.is_some();
         let hash = hash.unwrap_or_else(|| NOBODY.to_owned());

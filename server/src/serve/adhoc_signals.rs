@@ -12,7 +12,7 @@ const EXPIRES_MS: i64 = 5 * 60_000;
 const QUERIES_MAX: usize = 500;
 
 /// The queries asked about.
-pub(super) struct Asked {
+pub(super) struct AdhocSignals {
     entries: Mutex<Vec<Entry>>,
     policy: Policy,
 }
@@ -25,10 +25,10 @@ pub(super) struct Entry {
     pub(super) last: Timestamp,
 }
 
-impl Asked {
+impl AdhocSignals {
     /// For what anybody may ask: evaluated when it is read, so that it costs the commits of pages nothing.
-    pub(super) fn by_anybody() -> Asked {
-        Asked {
+    pub(super) fn by_anybody() -> AdhocSignals {
+        AdhocSignals {
             entries: Mutex::default(),
             policy: Policy {
                 when_read: true,
@@ -38,8 +38,8 @@ impl Asked {
     }
 
     /// For the queries of configured rules, which an HPA reads.
-    pub(super) fn by_rules() -> Asked {
-        Asked {
+    pub(super) fn by_rules() -> AdhocSignals {
+        AdhocSignals {
             entries: Mutex::default(),
             policy: Policy::default(),
         }
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn a_query_stands_while_it_is_asked_about() {
         let (_writer, reader) = Engine::new(Limits::default());
-        let asked = Asked::by_anybody();
+        let asked = AdhocSignals::by_anybody();
         let at = Timestamp::from_ms;
         let first = asked.signal(&reader, "sum(x)", at(0)).expect("valid");
         assert_eq!(asked.signal(&reader, "sum(x)", at(1000)), Ok(first));

@@ -13,7 +13,7 @@ const SLOTS: usize = 256;
 const TEXT_BYTES_MAX: usize = 2_000;
 
 /// Queries by their text.
-pub struct Parsed {
+pub struct QueryCache {
     hasher: DefaultHashBuilder,
     /// Held to look, or to put one in.
     slots: Mutex<Vec<Option<Slot>>>,
@@ -25,16 +25,16 @@ struct Slot {
     query: Query,
 }
 
-impl Default for Parsed {
-    fn default() -> Parsed {
-        Parsed {
+impl Default for QueryCache {
+    fn default() -> QueryCache {
+        QueryCache {
             hasher: DefaultHashBuilder::default(),
             slots: Mutex::new((0..SLOTS).map(|_| None).collect()),
         }
     }
 }
 
-impl Parsed {
+impl QueryCache {
     /// The query of a text, read or remembered.
     pub fn query(&self, text: &str, features: &Features) -> Result<Query, QueryError> {
         if text.len() > TEXT_BYTES_MAX {
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_what_was_read() {
-        let parsed = Parsed::default();
+        let parsed = QueryCache::default();
         let read = |text: &str, features: &Features| {
             let query = parsed.query(text, features);
             query.map(|query| format!("{query:?}"))

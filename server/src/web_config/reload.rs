@@ -14,8 +14,8 @@ use rustls::ServerConfig;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+use super::auth::Authenticator;
 use super::file::{ClientAuth, FILE_BYTES_MAX, Material, WebConfig, parse};
-use super::gate::Gate;
 use super::tls;
 use crate::config::Report;
 
@@ -24,7 +24,7 @@ const LOOK_MS: u64 = 100;
 
 /// A listener's configuration.
 #[derive(Debug)]
-pub struct Live {
+pub struct ReloadedConfig {
     path: PathBuf,
     has_tls: bool,
     protocols: Vec<Vec<u8>>,
@@ -46,16 +46,16 @@ type Stamp = (SystemTime, u64, u64);
 struct Loaded {
     tls: Option<Arc<ServerConfig>>,
     verifies: bool,
-    gate: Arc<Gate>,
+    authenticator: Arc<Authenticator>,
     files: Vec<PathBuf>,
 }
 
-impl Live {
+impl ReloadedConfig {
     /// Reads the file and everything that it names; connections will offer these application protocols.
-    pub fn open(path: &Path, protocols: &[&[u8]]) -> Result<Live, String> {
+    pub fn open(path: &Path, protocols: &[&[u8]]) -> Result<ReloadedConfig, String> {
         let protocols: Vec<Vec<u8>> = protocols.iter().map(|name| name.to_vec()).collect();
         let loaded = load(path, &protocols)?;
-        Ok(Live {
+        Ok(ReloadedConfig {
             path: path.to_owned(),
             has_tls: loaded.tls.is_some(),
             protocols,
@@ -73,8 +73,8 @@ impl Live {
     }
 
     /// Who is let in now.
-    pub fn gate(&self) -> Arc<Gate> {
-        Arc::clone(&self.refreshed().gate)
+    pub fn authenticator(&self) -> Arc<Authenticator> {
+        Arc::clone(&self.refreshed().authenticator)
     }
 
     /// The TLS configuration now, and whether it verifies clients' certificates.
@@ -149,7 +149,7 @@ fn load(path: &Path, protocols: &[Vec<u8>]) -> Result<Loaded, String> {
     Ok(Loaded {
         tls,
         verifies,
-        gate: Arc::new(Gate::new(config)?),
+        authenticator: Arc::new(Authenticator::new(config)?),
         files,
     })
 }

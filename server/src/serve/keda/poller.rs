@@ -1,5 +1,5 @@
 //! Looks at what is asked for whenever a scrape has ended, and tells the streams what changed. On a thread of its own: it
-//! may evaluate queries, and neither scraping nor the other faces shall wait for that.
+//! may evaluate queries, and neither scraping nor the other APIs shall wait for that.
 
 use std::io;
 use std::sync::Arc;
@@ -67,7 +67,7 @@ async fn run(inner: &Inner, scraper: &Scraper) {
         if now.since_ms(slow) >= SLOW_MS {
             slow = now;
             inner.expire(now);
-            inner.cold.lock().look(&inner.reader, now);
+            inner.scale_from_zero.lock().look(&inner.reader, now);
         }
         let whole = now.since_ms(all) >= ALL_MS;
         if whole {

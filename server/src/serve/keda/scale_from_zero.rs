@@ -25,7 +25,7 @@ const POOLS_MAX: usize = 1_000;
 const COUNTERS_MAX: usize = 100_000;
 
 /// What is known.
-pub(super) struct Cold {
+pub(super) struct ScaleFromZero {
     ready: Query,
     evicted: Query,
     seen: Query,
@@ -43,12 +43,12 @@ struct Evicted {
     last: Timestamp,
 }
 
-impl Cold {
-    pub(super) fn new() -> Cold {
+impl ScaleFromZero {
+    pub(super) fn new() -> ScaleFromZero {
         let parse = |text| {
             Query::parse(text, &Features::default()).expect("a constant of this file, tested")
         };
-        Cold {
+        ScaleFromZero {
             ready: parse(READY),
             evicted: parse(EVICTED),
             seen: parse(SEEN),
@@ -215,7 +215,7 @@ mod tests {
         writer: Writer,
         stage: Stage,
         reader: Reader,
-        cold: Cold,
+        scale_from_zero: ScaleFromZero,
     }
 
     impl Gateway {
@@ -232,7 +232,7 @@ mod tests {
                 writer,
                 stage,
                 reader,
-                cold: Cold::new(),
+                scale_from_zero: ScaleFromZero::new(),
             }
         }
 
@@ -245,7 +245,7 @@ mod tests {
             self.writer
                 .commit(staged, at, ScrapeFacts::default())
                 .expect("fits");
-            self.cold.look(&self.reader, at);
+            self.scale_from_zero.look(&self.reader, at);
         }
     }
 
@@ -262,9 +262,9 @@ mod tests {
         // What was counted before is not news, nor what is given up while there are endpoints.
         gateway.page(0, &page(0, Some(("EvictedTTL", 40))));
         gateway.page(1, &page(2, Some(("EvictedTTL", 50))));
-        assert!(gateway.cold.warnings().is_empty());
+        assert!(gateway.scale_from_zero.warnings().is_empty());
         gateway.page(2, &page(0, Some(("EvictedTTL", 53))));
-        let warnings = gateway.cold.warnings();
+        let warnings = gateway.scale_from_zero.warnings();
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         for part in ["\"p\"", "gave up 3 ", "EvictedTTL", "defaultRequestTTL"] {
             assert!(warnings[0].contains(part), "{warnings:?}");
@@ -275,13 +275,13 @@ mod tests {
         );
         gateway.page(902, &page(0, Some(("EvictedTTL", 53))));
         assert!(
-            gateway.cold.warnings().is_empty(),
+            gateway.scale_from_zero.warnings().is_empty(),
             "after a quarter of an hour"
         );
         // A restarted gateway counts anew, and its first one counts.
         gateway.page(903, &page(0, None));
         gateway.page(904, &page(0, Some(("EvictedContextCancelled", 1))));
-        let warnings = gateway.cold.warnings();
+        let warnings = gateway.scale_from_zero.warnings();
         assert!(
             warnings[0].contains("gave up 1 ") && warnings[0].contains("timeouts.request"),
             "{warnings:?}"
@@ -295,12 +295,14 @@ mod tests {
             0,
             "inference_pool_ready_pods{name=\"p\"} 0\ninference_pool_ready_pods{name=\"r\"} 2\n",
         );
-        assert!(!gateway.cold.is_ready(Some("p")));
-        assert!(gateway.cold.is_ready(Some("r")));
-        assert!(!gateway.cold.is_ready(Some("typo")));
-        assert!(!gateway.cold.is_ready(None), "one of two");
+        assert!(!gateway.scale_from_zero.is_ready(Some("p")));
+        assert!(gateway.scale_from_zero.is_ready(Some("r")));
+        assert!(!gateway.scale_from_zero.is_ready(Some("typo")));
+        assert!(!gateway.scale_from_zero.is_ready(None), "one of two");
         gateway.page(1, &page(1, None));
-        assert!(gateway.cold.is_ready(Some("p")) && gateway.cold.is_ready(None));
+        assert!(
+            gateway.scale_from_zero.is_ready(Some("p")) && gateway.scale_from_zero.is_ready(None)
+        );
     }
 
     #[test]

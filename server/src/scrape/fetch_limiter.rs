@@ -1,8 +1,8 @@
 //! Large pages are read one or two at a time: then their buffers are one or two, still warm from the page before, and
 //! by the time a target's turn comes its page lies ready, to be read in a few large pieces.
 //!
-//! Nobody is made to wait for a target that dawdles: whoever stalls leaves the lane and stays out of it for its next
-//! scrape, and whoever waited too long goes on without a place.
+//! Nobody is made to wait for a target that dawdles: whoever stalls gives its permit back and asks for none in its next
+//! scrape, and whoever waited too long goes on without a permit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,29 +20,29 @@ const WAIT_MS_MAX: u64 = 50;
 /// A page of which nothing came for so long has stalled.
 const STALL_MS: u64 = 20;
 
-/// The lane and the buffers of pages.
+/// Permits for large pages, and the buffers of pages.
 #[derive(Clone)]
-pub struct Lane {
+pub struct FetchLimiter {
     places: Arc<Semaphore>,
     /// Empty buffers, shared by all targets.
     pub buffers: Arc<Buffers>,
 }
 
-impl Default for Lane {
-    fn default() -> Lane {
-        Lane {
+impl Default for FetchLimiter {
+    fn default() -> FetchLimiter {
+        FetchLimiter {
             places: Arc::new(Semaphore::new(PLACES)),
             buffers: Arc::default(),
         }
     }
 }
 
-/// A place in the lane, until it is dropped.
-pub type Place = OwnedSemaphorePermit;
+/// Permission to read a large page, until it is dropped.
+pub type Permit = OwnedSemaphorePermit;
 
-impl Lane {
+impl FetchLimiter {
     /// A place for a page of about so many bytes, if it needs one and can have one in time.
-    pub async fn enter(&self, page_bytes: u64) -> Option<Place> {
+    pub async fn enter(&self, page_bytes: u64) -> Option<Permit> {
         if page_bytes < LARGE_BYTES_MIN {
             return None;
         }
@@ -64,20 +64,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn places_are_few_and_nobody_waits_for_long() {
-        let lane = Lane::default();
-        assert!(lane.enter(LARGE_BYTES_MIN - 1).await.is_none());
-        let first = lane.enter(LARGE_BYTES_MIN).await.expect("free");
-        let second = lane.enter(LARGE_BYTES_MIN).await.expect("free");
+        let limiter = FetchLimiter::default();
+        assert!(limiter.enter(LARGE_BYTES_MIN - 1).await.is_none());
+        let first = limiter.enter(LARGE_BYTES_MIN).await.expect("free");
+        let second = limiter.enter(LARGE_BYTES_MIN).await.expect("free");
         // The clock is paused: it jumps to the end of the wait.
-        assert!(lane.enter(LARGE_BYTES_MIN).await.is_none());
+        assert!(limiter.enter(LARGE_BYTES_MIN).await.is_none());
         drop(first);
-        assert!(lane.enter(LARGE_BYTES_MIN).await.is_some());
+        assert!(limiter.enter(LARGE_BYTES_MIN).await.is_some());
         drop(second);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_part_that_does_not_come_has_stalled() {
-        assert_eq!(Lane::part(std::future::pending::<()>()).await, None);
-        assert_eq!(Lane::part(std::future::ready(1)).await, Some(1));
+        assert_eq!(FetchLimiter::part(std::future::pending::<()>()).await, None);
+        assert_eq!(FetchLimiter::part(std::future::ready(1)).await, Some(1));
     }
 }

@@ -1,4 +1,4 @@
-//! The faces over real sockets: paths, methods, encodings, signals, lifetime.
+//! The APIs over real sockets: paths, methods, encodings, signals, lifetime.
 
 mod common;
 
