@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use stillwell_engine::labels::Labels;
+use stillwell_engine::labels::{Labels, RelabelRule};
 use stillwell_engine::promql::{Features, QueryError};
-use stillwell_engine::{AppendError, Appended, AppendedSeries, Reader, Timestamp};
+use stillwell_engine::{AppendError, Appended, AppendedSeries, Reader, TargetId, Timestamp};
 
 use crate::kubernetes::Selector;
 
@@ -28,6 +28,20 @@ pub trait Host: Send + Sync + 'static {
     /// What is scraped.
     fn targets(&self) -> Targets;
 
+    /// The jobs whose targets are looked for, by name.
+    fn scrape_pools(&self) -> Vec<String>;
+
+    /// The rules that rewrite the targets of a job; `None` where there is no such job.
+    fn relabel_rules(&self, pool: &str) -> Option<Vec<RelabelRule>>;
+
+    /// Labels of whatever leaves this server.
+    fn external_labels(&self) -> Labels;
+
+    /// What is recorded and alerted, by file and group.
+    fn rule_groups(&self) -> Arc<Vec<RuleGroup>> {
+        Arc::default()
+    }
+
     /// What this process is.
     fn build(&self) -> Build;
 
@@ -39,7 +53,7 @@ pub trait Host: Send + Sync + 'static {
     /// The flags in force, by name.
     fn flags(&self) -> Vec<(String, String)>;
 
-    /// The configuration in force.
+    /// The configuration in force, without its secrets.
     fn config_text(&self) -> Arc<String>;
 
     /// Whether the last reload was taken.
@@ -76,6 +90,89 @@ pub struct Build {
     pub started: Timestamp,
     /// How long samples are kept, as a duration.
     pub retention: String,
+    /// Where it was started.
+    pub folder: String,
+    /// Of the machine or container.
+    pub hostname: String,
+    /// When the configuration in force was read.
+    pub configured: Timestamp,
+}
+
+/// Rules that are evaluated together, in order.
+#[derive(Clone, Debug)]
+pub struct RuleGroup {
+    /// Its name, once in its file.
+    pub name: String,
+    /// Where it is from.
+    pub file: String,
+    /// Between two evaluations.
+    pub interval_ms: u64,
+    /// Series or alerts that a rule may yield; 0 is any number.
+    pub limit: u64,
+    /// The rules.
+    pub rules: Vec<RuleState>,
+    /// How long the last evaluation took.
+    pub evaluation_s: f64,
+    /// When it began.
+    pub last_evaluation: Option<Timestamp>,
+}
+
+/// One rule and its last evaluation.
+#[derive(Clone, Debug)]
+pub struct RuleState {
+    /// The series or the alert.
+    pub name: String,
+    /// PromQL.
+    pub query: String,
+    /// Added to what it yields.
+    pub labels: Labels,
+    /// `unknown`, `ok` or `err`.
+    pub health: &'static str,
+    /// Why the last evaluation failed; empty where it did not.
+    pub last_error: String,
+    /// How long it took.
+    pub evaluation_s: f64,
+    /// When it was.
+    pub last_evaluation: Option<Timestamp>,
+    /// What else there is to say.
+    pub kind: RuleKind,
+}
+
+/// What a rule makes of its query.
+#[derive(Clone, Debug)]
+pub enum RuleKind {
+    /// A series.
+    Recording,
+    /// An alert per element.
+    Alerting {
+        /// `inactive`, `pending` or `firing`: the most urgent of its alerts.
+        state: &'static str,
+        /// How long an element must be there.
+        for_ms: u64,
+        /// How long it fires on without one.
+        keep_firing_for_ms: u64,
+        /// Templates of its annotations.
+        annotations: Labels,
+        /// One per element.
+        alerts: Vec<Alert>,
+    },
+}
+
+/// One alert.
+#[derive(Clone, Debug)]
+pub struct Alert {
+    /// Of the element, of the rule, and `alertname`.
+    pub labels: Labels,
+    /// Filled in.
+    pub annotations: Labels,
+    /// `pending` or `firing`.
+    pub state: &'static str,
+    /// Since when the element is there.
+    pub active_at: Timestamp,
+    /// Since when it fires without one.
+    pub keep_firing_since: Option<Timestamp>,
+    /// The element's newest value.
+    pub value: f64,
 }
 
 /// What KEDA's ScaledObjects ask for.
@@ -134,6 +231,8 @@ pub struct Targets {
 /// One target and its last scrape.
 #[derive(Clone, Debug)]
 pub struct ActiveTarget {
+    /// The engine's name for it.
+    pub id: Option<TargetId>,
     /// Before relabelling.
     pub discovered: Labels,
     /// After it.

@@ -58,6 +58,15 @@ pub fn strings<'a>(out: &mut String, items: impl IntoIterator<Item = &'a str>) {
     out.push(']');
 }
 
+/// Reads an object of strings.
+pub fn read_strings(text: &str) -> Result<Vec<(String, String)>, String> {
+    let read: Result<std::collections::BTreeMap<String, String>, _> = serde_json::from_str(text);
+    match read {
+        Ok(pairs) => Ok(pairs.into_iter().collect()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

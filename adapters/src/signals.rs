@@ -12,6 +12,7 @@ use axum::extract::Path;
 use axum::http::{HeaderMap, Response, StatusCode, header};
 use axum::routing::get;
 use stillwell_engine::Timestamp;
+use stillwell_engine::labels::Labels;
 use stillwell_engine::number_text::push_json;
 use stillwell_engine::signal::{Element, State, TargetState, Transition};
 
@@ -132,7 +133,13 @@ fn table(descriptions: &[Description], now: Timestamp) -> String {
             reason(&one.reading.state).to_owned(),
         ]);
     }
-    aligned(&rows)
+    let mut out = aligned(&rows);
+    for one in descriptions {
+        for warning in &one.explanation.warnings {
+            let _ = writeln!(out, "warning: {}: {warning}", one.name); // writing to a String cannot fail
+        }
+    }
+    out
 }
 
 /// Rows as a table, without blanks at the end of lines.
@@ -169,11 +176,7 @@ fn detail(one: &Description, now: Timestamp) -> String {
     line("state", state_name(&one.reading.state));
     line("reason", reason(&one.reading.state));
     for element in &one.reading.elements {
-        let labels = if element.labels.is_empty() {
-            String::new()
-        } else {
-            format!("{}  ", element.labels)
-        };
+        let labels = labels_before(&element.labels);
         line(
             "value",
             &format!(
@@ -182,6 +185,19 @@ fn detail(one: &Description, now: Timestamp) -> String {
                 age(now, element.time)
             ),
         );
+    }
+    if !matches!(one.reading.state, State::Value) {
+        // What the newest page says beside what is told: in a grace, say, or where a proof is missing.
+        for (labels, value) in &explained.measured {
+            let labels = labels_before(labels);
+            line(
+                "page says",
+                &format!("{labels}{}  (not told)", number(*value)),
+            );
+        }
+    }
+    for warning in &explained.warnings {
+        line("warning", warning);
     }
     for target in &explained.targets {
         line("target", &describe(target, now));
@@ -213,6 +229,13 @@ fn detail(one: &Description, now: Timestamp) -> String {
         );
     }
     out
+}
+
+fn labels_before(labels: &Labels) -> String {
+    match labels.is_empty() {
+        true => String::new(),
+        false => format!("{labels}  "),
+    }
 }
 
 fn describe(target: &TargetState, now: Timestamp) -> String {
@@ -254,6 +277,17 @@ fn json_of(descriptions: &[Description], scalers: &ScalersReport, now: Timestamp
                 ",\"ageSeconds\":{}}}",
                 now.since_ms(element.time) as f64 / 1000.0
             );
+        });
+        out.push_str("],\"measured\":[");
+        json::joined(out, &explained.measured, |out, (labels, value)| {
+            out.push_str("{\"labels\":");
+            json::object(out, labels.iter());
+            text(out, ",\"value\":", &number(*value));
+            out.push('}');
+        });
+        out.push_str("],\"warnings\":[");
+        json::joined(out, &explained.warnings, |out, warning| {
+            json::string(out, warning);
         });
         out.push_str("],\"targets\":[");
         json::joined(out, &explained.targets, |out, target| {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use stillwell_engine::labels::{Labels, RelabelRule, RelabelSpec};
 use stillwell_engine::promql::Features;
 use stillwell_engine::{
     AppendError, Appended, AppendedSeries, Engine, Limits, Reader, Timestamp, Writer,
@@ -71,7 +72,27 @@ impl Host for TestHost {
             version: "0.1.0",
             started: self.now(),
             retention: "1h".to_owned(),
+            folder: "/".to_owned(),
+            hostname: "h".to_owned(),
+            configured: self.now(),
         }
+    }
+
+    fn scrape_pools(&self) -> Vec<String> {
+        vec!["j".to_owned()]
+    }
+
+    fn relabel_rules(&self, pool: &str) -> Option<Vec<RelabelRule>> {
+        let rule = RelabelRule::new(RelabelSpec {
+            target_label: "x".to_owned(),
+            replacement: "y".to_owned(),
+            ..RelabelSpec::default()
+        });
+        (pool == "j").then(|| rule.into_iter().collect())
+    }
+
+    fn external_labels(&self) -> Labels {
+        Labels::empty()
     }
 
     fn flags(&self) -> Vec<(String, String)> {

@@ -179,10 +179,12 @@ async fn serve(file: &Path) -> Outcome<Running> {
         query_concurrency_max: 4,
         retention: "1m".to_owned(),
         remote_write: false,
+        external_url: String::new(),
         flags: Vec::new(),
     };
     let text = std::fs::read_to_string(file)?;
-    let config = app::load(&text, Path::new("")).map_err(|problems| app::show(&problems))?;
+    let config = app::load(&text, Path::new(""), &settings.query.features)
+        .map_err(|problems| app::show(&problems))?;
     let faces = Faces {
         keda: Some(KedaOptions {
             address: "127.0.0.1:0".to_owned(),

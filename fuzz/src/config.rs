@@ -1,7 +1,7 @@
 //! Configuration text: any text is a configuration or a list of errors with lines.
 
 use stillwell::config::load;
-use stillwell::scrape::targets;
+use stillwell::discovery::static_targets;
 
 /// Loads it and makes the targets of what loaded.
 pub fn run(data: &[u8]) {
@@ -9,6 +9,6 @@ pub fn run(data: &[u8]) {
     let (config, report) = load(&text);
     assert_eq!(config.is_none(), !report.errors.is_empty());
     for job in config.iter().flat_map(|config| &config.jobs) {
-        let _ = targets(job);
+        let _ = static_targets(job);
     }
 }

@@ -1,6 +1,6 @@
 //! Answers of targets: any bytes are a page within the limit or an error, and in which pieces they come does not matter.
 
-use stillwell::scrape::http::{Chunks, Connection, Head};
+use stillwell::http_client::{Chunks, Connection, Head};
 use tokio::io::{join, sink};
 use tokio::runtime::Builder;
 

@@ -9,14 +9,16 @@ pub mod kubernetes;
 pub mod pages;
 pub mod promql;
 pub mod remote_write;
+pub mod rule_groups;
 pub mod rules;
+pub mod target_list;
 pub mod web_config;
 
 /// A target: any bytes.
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their folders of seeds.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("config", config::run),
     ("http", http::run),
     ("keda", keda::run),
@@ -24,7 +26,9 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("pages", pages::run),
     ("promql", promql::run),
     ("remote_write", remote_write::run),
+    ("rule_groups", rule_groups::run),
     ("rules", rules::run),
+    ("target_list", target_list::run),
     ("web_config", web_config::run),
 ];
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 use common::{http, ok, read_head, server};
 use parking_lot::Mutex;
 use serde_json::Value;
-use stillwell::scrape::encode_query;
+use stillwell::http_client::encode_query;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;

@@ -48,7 +48,7 @@ async fn ask(
     let time =
         stillwell_adapters::time::rfc3339(stillwell_engine::Timestamp::from_ms(now_s * 1000));
     let mut path = format!("{base}/api/v1/query?query=");
-    stillwell::scrape::encode_query(query, &mut path);
+    stillwell::http_client::encode_query(query, &mut path);
     let request = format!(
         "GET {path}&time={time}{more} HTTP/1.1\r\nHost: x\r\nUser-Agent: Go-http-client/1.1\r\n{headers}Connection: close\r\n\r\n"
     );

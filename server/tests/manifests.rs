@@ -115,7 +115,10 @@ fn configurations_load_with_their_rules_and_serve_both_of_the_guides_metrics() {
     for folder in ["base", "overlays/keda-coexist"] {
         let base = deploy().join(folder).join("config");
         let text = std::fs::read_to_string(base.join("stillwell.yml")).expect("readable");
-        let config = app::load(&text, &base).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let features = stillwell_engine::promql::Features::default();
+        let config = app::load(&text, &base, &features)
+            .unwrap_or_else(|problems| panic!("{problems:?}"))
+            .config;
         let names: Vec<&str> = config.signals.iter().map(|one| one.name.as_str()).collect();
         assert_eq!(
             names,

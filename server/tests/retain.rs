@@ -88,7 +88,7 @@ async fn what_signals_need_is_held_and_nothing_else() {
 
     // A query that comes later: unknown until the next page has brought what it reads.
     let mut path_of_late = "/guarded/api/v1/query?query=".to_owned();
-    stillwell::scrape::encode_query("sum(f7)", &mut path_of_late);
+    stillwell::http_client::encode_query("sum(f7)", &mut path_of_late);
     let before = state(app, &target).counts().scrapes;
     let (status, _, body) = get(address, &path_of_late).await;
     assert!(

@@ -1,7 +1,7 @@
 //! A query's answer in Prometheus' JSON, written into one buffer.
 
 use stillwell_engine::Timestamp;
-use stillwell_engine::number_text::push_json;
+use stillwell_engine::number_text::{push_json, push_plain};
 use stillwell_engine::promql::{Annotations, Answer, RangeSeries, Value, VectorSample};
 
 use super::histogram::histogram_point;
@@ -28,8 +28,12 @@ pub fn query_body(mut answer: Answer, limit: Option<usize>) -> String {
     out.push_str("{\"status\":\"success\",\"data\":{\"resultType\":");
     match &answer.value {
         Value::Scalar(at, value) => {
-            out.push_str("\"scalar\",\"result\":");
-            point(&mut out, *at, *value);
+            // Scalars alone have no exponent, whatever their size.
+            out.push_str("\"scalar\",\"result\":[");
+            time(&mut out, *at);
+            out.push_str(",\"");
+            push_plain(&mut out, *value);
+            out.push_str("\"]");
         }
         Value::String(at, text) => {
             out.push_str("\"string\",\"result\":[");
@@ -159,6 +163,10 @@ mod tests {
         let at = Timestamp::from_ms(1_500);
         for (value, json) in [
             (Value::Scalar(at, 1.0), r#""scalar","result":[1.500,"1"]}}"#),
+            (
+                Value::Scalar(at, 1e-7),
+                r#""scalar","result":[1.500,"0.0000001"]}}"#,
+            ),
             (
                 Value::String(at, "x\"".to_owned()),
                 r#""string","result":[1.500,"x\""]}}"#,

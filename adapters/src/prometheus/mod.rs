@@ -1,16 +1,21 @@
 //! The Prometheus HTTP API, version 1: what KEDA, Grafana, promtool and client libraries send.
 
 mod answer;
+mod ast;
 mod error;
+mod federate;
 mod guarded;
 mod histogram;
 mod lookup;
 mod metadata;
 mod number;
 mod params;
+mod printer;
 mod query;
+mod rules;
 mod status;
 mod targets;
+mod tsdb;
 
 use std::sync::Arc;
 
@@ -25,6 +30,7 @@ use crate::reply::{JSON, reply, reply_encoded};
 
 pub use answer::query_body;
 pub use error::ApiError;
+pub use printer::print_query;
 
 /// Go's own limit for a form.
 const FORM_BYTES_MAX: usize = 10 << 20;
@@ -32,6 +38,7 @@ const FORM_BYTES_MAX: usize = 10 << 20;
 /// The routes below `/api/v1`.
 pub fn router(host: Arc<dyn Host>) -> Router {
     let guarded_host = Arc::clone(&host);
+    let version_host = Arc::clone(&host);
     let writes = crate::remote_write::router(Arc::clone(&host));
     let handler = move |request: Request<Body>| {
         let host = Arc::clone(&host);
@@ -48,7 +55,16 @@ pub fn router(host: Arc<dyn Host>) -> Router {
         let host = Arc::clone(&guarded_host);
         async move { answer_guarded(&*host, request).await }
     };
+    let federating = Arc::clone(&version_host);
+    let federate = move |request: Request<Body>| {
+        let host = Arc::clone(&federating);
+        async move { answer_federate(&*host, request).await }
+    };
+    let version =
+        move || async move { reply(StatusCode::OK, JSON, status::version(&*version_host)) };
     Router::new()
+        .route("/federate", any(federate))
+        .route("/version", any(version))
         .route("/api/v1/{*path}", any(handler))
         .route("/guarded/api/v1/{*path}", any(guarded))
         .merge(writes)
@@ -94,6 +110,21 @@ async fn answer_guarded(host: &dyn Host, request: Request<Body>) -> Response<Bod
     }
 }
 
+/// A page for another Prometheus.
+async fn answer_federate(host: &dyn Host, request: Request<Body>) -> Response<Body> {
+    let headers = request.headers().clone();
+    let form = Form::parse(request.uri().query());
+    let utf8 = federate::takes_utf8(&headers);
+    let content_type = match utf8 {
+        true => federate::CONTENT_TYPE_UTF8,
+        false => federate::CONTENT_TYPE,
+    };
+    match federate::page(host, &form, utf8).await {
+        Ok(page) => reply_encoded(StatusCode::OK, content_type, page, &headers),
+        Err(error) => error.into_response(),
+    }
+}
+
 async fn answer(host: &dyn Host, request: Request<Body>) -> Response<Body> {
     let (parts, body) = request.into_parts();
     if parts.method == Method::OPTIONS {
@@ -121,16 +152,26 @@ async fn answer(host: &dyn Host, request: Request<Body>) -> Response<Body> {
         ["series"] => lookup::series(host, &form).await,
         ["labels"] => lookup::label_names(host, &form).await,
         ["label", name, "values"] => lookup::label_values(host, &decode(name, false), &form).await,
+        ["format_query"] => query::format(host, &form),
+        ["parse_query"] => query::parse(host, &form),
+        ["query_exemplars"] => query::exemplars(host, &form),
+        ["scrape_pools"] => Ok(targets::scrape_pools(host)),
         ["targets"] => Ok(targets::targets(host, &form)),
+        ["targets", "metadata"] => targets::metadata(host, &form),
+        ["targets", "relabel_steps"] => targets::relabel_steps(host, &form),
         ["status", "buildinfo"] => Ok(status::buildinfo(host)),
         ["status", "runtimeinfo"] => Ok(status::runtimeinfo(host)),
-        ["status", "tsdb"] => Ok(status::tsdb(host)),
+        ["status", "tsdb"] => tsdb::tsdb(host, &form).await,
+        ["status", "tsdb", "blocks"] => Ok(empty(r#"{"blocks":[]}"#)),
         ["status", "flags"] => Ok(status::flags(host)),
         ["status", "config"] => Ok(status::config(host)),
-        ["query_exemplars"] | ["targets", "metadata"] => Ok(empty("[]")),
+        ["status", "walreplay"] => Ok(empty(r#"{"min":0,"max":0,"current":0}"#)), // there is no log to replay
+        ["features"] => Ok(status::features(host)),
+        ["notifications"] => Ok(empty("[]")),
+        ["notifications", "live"] => return reply(StatusCode::NO_CONTENT, JSON, String::new()),
         ["metadata"] => metadata::metadata(host, &form),
-        ["rules"] => Ok(empty(r#"{"groups":[]}"#)),
-        ["alerts"] => Ok(empty(r#"{"alerts":[]}"#)),
+        ["rules"] => rules::rules(host, &form),
+        ["alerts"] => Ok(rules::alerts(host)),
         ["alertmanagers"] => Ok(empty(
             r#"{"activeAlertmanagers":[],"droppedAlertmanagers":[]}"#,
         )),
@@ -151,7 +192,13 @@ async fn answer(host: &dyn Host, request: Request<Body>) -> Response<Body> {
 fn takes_post(segments: &[&str]) -> bool {
     matches!(
         segments,
-        ["query" | "query_range" | "query_exemplars" | "series" | "labels"]
+        ["query"
+            | "query_range"
+            | "query_exemplars"
+            | "format_query"
+            | "parse_query"
+            | "series"
+            | "labels"]
     )
 }
 

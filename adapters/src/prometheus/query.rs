@@ -6,10 +6,13 @@ use stillwell_engine::Timestamp;
 use stillwell_engine::promql::{Answer, EvalOptions, Query, QueryError, Stop};
 
 use super::answer::query_body;
+use super::ast;
 use super::error::ApiError;
 use super::params;
+use super::printer::Printer;
 use crate::form::Form;
 use crate::host::{Host, QuerySettings};
+use crate::json;
 use crate::pool::StopFlag;
 
 /// Points per series of a range query, as in Prometheus: enough for any screen.
@@ -54,6 +57,46 @@ pub(super) async fn range(host: &dyn Host, form: &Form) -> Result<String, ApiErr
         })
         .await?;
     Ok(query_body(answer, limit))
+}
+
+/// The query as Prometheus would write it.
+pub(super) fn format(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
+    let (text, query) = parsed(host, form)?;
+    let pretty = Printer { text }.pretty(query.plan(), 0);
+    let mut out = String::from("{\"status\":\"success\",\"data\":");
+    json::string(&mut out, &pretty);
+    out.push('}');
+    Ok(out)
+}
+
+/// The query as a tree.
+pub(super) fn parse(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
+    let (_, query) = parsed(host, form)?;
+    let mut out = String::from("{\"status\":\"success\",\"data\":");
+    ast::node(&mut out, query.plan());
+    out.push('}');
+    Ok(out)
+}
+
+/// Exemplars are not kept: there is none for any query that is one.
+pub(super) fn exemplars(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
+    let start = params::required_time(form, "start")?;
+    let end = params::required_time(form, "end")?;
+    if end < start {
+        return Err(ApiError::bad_data(
+            "end timestamp must not be before start timestamp",
+        ));
+    }
+    parsed(host, form)?;
+    Ok("{\"status\":\"success\",\"data\":[]}".to_owned())
+}
+
+fn parsed<'f>(host: &dyn Host, form: &'f Form) -> Result<(&'f str, Query), ApiError> {
+    let text = form.get("query");
+    let features = host.query_settings().features;
+    let query = host.queries().parsed.query(text, &features);
+    let query = query.map_err(|error| ApiError::parameter("query", error))?;
+    Ok((text, query))
 }
 
 fn step_ms(form: &Form, start: Timestamp, end: Timestamp) -> Result<i64, ApiError> {

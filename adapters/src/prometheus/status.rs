@@ -8,60 +8,100 @@ use crate::time::rfc3339;
 const COMPATIBLE_VERSION: &str = "3.5.0";
 
 pub(super) fn buildinfo(host: &dyn Host) -> String {
-    let build = host.build();
-    let revision = format!("stillwell-{}", build.version);
-    success(|out| {
-        json::object(
-            out,
-            [
-                ("version", COMPATIBLE_VERSION),
-                ("revision", &revision),
-                ("branch", "stillwell"),
-                ("buildUser", ""),
-                ("buildDate", ""),
-                ("goVersion", ""),
-            ],
-        );
-    })
+    success(|out| write_version(out, host))
 }
 
+/// `/version`, which has no envelope.
+pub(super) fn version(host: &dyn Host) -> String {
+    let mut out = String::new();
+    write_version(&mut out, host);
+    out
+}
+
+fn write_version(out: &mut String, host: &dyn Host) {
+    let revision = format!("stillwell-{}", host.build().version);
+    json::object(
+        out,
+        [
+            ("version", COMPATIBLE_VERSION),
+            ("revision", &revision),
+            ("branch", "stillwell"),
+            ("buildUser", ""),
+            ("buildDate", ""),
+            ("goVersion", ""),
+        ],
+    );
+}
+
+/// What there is of Go's runtime is left out, for there is none.
 pub(super) fn runtimeinfo(host: &dyn Host) -> String {
     let build = host.build();
     success(|out| {
-        let (start, now) = (rfc3339(build.started), rfc3339(host.now()));
-        let retention = build.retention.as_str();
-        out.push_str("{\"startTime\":");
-        json::string(out, &start);
-        out.push_str(",\"serverTime\":");
-        json::string(out, &now);
+        let mut first = true;
+        let mut text = |name: &str, value: &str| {
+            out.push(if first { '{' } else { ',' });
+            first = false;
+            json::string(out, name);
+            out.push(':');
+            json::string(out, value);
+        };
+        text("startTime", &rfc3339(build.started));
+        text("CWD", &build.folder);
+        text("hostname", &build.hostname);
+        text("serverTime", &rfc3339(host.now()));
+        text("lastConfigTime", &rfc3339(build.configured));
+        text("storageRetention", &build.retention);
+        let reloaded = host.reload_succeeded();
         out.push_str(&format!(
-            ",\"reloadConfigSuccess\":{}",
-            host.reload_succeeded()
+            ",\"reloadConfigSuccess\":{reloaded},\"corruptionCount\":0}}"
         ));
-        out.push_str(",\"storageRetention\":");
-        json::string(out, retention);
-        out.push('}');
     })
 }
 
-/// How much is held; the lists of the largest are left empty.
-pub(super) fn tsdb(host: &dyn Host) -> String {
-    let stats = host.reader().stats();
-    let oldest_ms = stats.oldest_ms.unwrap_or(0);
+/// What is switched on, by area, as far as clients could ask for it.
+pub(super) fn features(host: &dyn Host) -> String {
+    let features = host.query_settings().features;
+    let promql = [
+        ("anchored", features.extended_range_selectors),
+        ("at_modifier", true),
+        ("bool", true),
+        ("by", true),
+        ("delayed_name_removal", features.delayed_name_removal),
+        ("duration_expr", features.duration_expressions),
+        ("experimental_functions", features.experimental_functions),
+        ("fill_modifiers", features.fill_modifiers),
+        ("group_left", true),
+        ("negative_offset", true),
+        ("offset", true),
+        ("smoothed", features.extended_range_selectors),
+        ("subqueries", true),
+        ("type_and_unit_labels", features.type_and_unit_labels),
+        ("use_start_timestamps", features.start_timestamps),
+    ];
+    let api = [
+        ("exclude_alerts", true),
+        ("label_values_match", true),
+        ("lifecycle", true),
+        ("query_warnings", true),
+        ("remote_write_receiver", host.takes_writes()),
+    ];
+    let discovery = ["dns", "file", "http", "kubernetes", "static"].map(|name| (name, true));
     success(|out| {
-        out.push_str(&format!(
-            "{{\"headStats\":{{\"numSeries\":{},\"numLabelPairs\":0,\"chunkCount\":0,\"minTime\":{oldest_ms},\"maxTime\":{}}}",
-            stats.series,
-            host.now().ms()
-        ));
-        for list in [
-            "seriesCountByMetricName",
-            "labelValueCountByLabelName",
-            "memoryInBytesByLabelName",
-            "seriesCountByLabelValuePair",
-        ] {
-            out.push_str(&format!(",\"{list}\":[]"));
-        }
+        out.push('{');
+        let areas: [(&str, &[(&str, bool)]); 3] = [
+            ("api", &api),
+            ("promql", &promql),
+            ("service_discovery_providers", &discovery),
+        ];
+        json::joined(out, areas, |out, (area, features)| {
+            json::string(out, area);
+            out.push_str(":{");
+            json::joined(out, features, |out, (name, on)| {
+                json::string(out, name);
+                out.push_str(&format!(":{on}"));
+            });
+            out.push('}');
+        });
         out.push('}');
     })
 }

@@ -1,7 +1,10 @@
 //! `/api/v1/targets`: what is scraped, how that goes, and what was dropped.
 
+use stillwell_engine::labels::{Labels, RelabelSpec};
 use stillwell_engine::number_text::push_json;
+use stillwell_engine::promql::parse_metric_selector;
 
+use super::error::ApiError;
 use crate::form::Form;
 use crate::host::{ActiveTarget, DroppedTarget, Health, Host};
 use crate::json;
@@ -41,6 +44,126 @@ pub(super) fn targets(host: &dyn Host, form: &Form) -> String {
     });
     out.push_str("}}}");
     out
+}
+
+/// The jobs whose targets are looked for.
+pub(super) fn scrape_pools(host: &dyn Host) -> String {
+    let pools = host.scrape_pools();
+    let mut out = String::from("{\"status\":\"success\",\"data\":{\"scrapePools\":");
+    json::strings(&mut out, pools.iter().map(String::as_str));
+    out.push_str("}}");
+    out
+}
+
+/// Type and help of what each target shows.
+pub(super) fn metadata(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
+    let limit = match form.get("limit") {
+        "" => usize::MAX,
+        text => match text.parse::<i64>() {
+            Ok(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
+            Err(_) => return Err(ApiError::bad_data("limit must be a number")),
+        },
+    };
+    let matchers = match form.get("match_target") {
+        "" => Vec::new(),
+        text => parse_metric_selector(text)
+            .map_err(|error| ApiError::parameter("match_target", error))?,
+    };
+    let metric = form.get("metric");
+    let mut rows = Vec::new();
+    for target in &host.targets().active {
+        if rows.len() >= limit {
+            break;
+        }
+        if !matchers
+            .iter()
+            .all(|matcher| matcher.matches_labels(&target.labels))
+        {
+            continue;
+        }
+        let families = target.id.map(|id| host.reader().target_metadata(id));
+        for (family, metadata) in families.into_iter().flatten() {
+            if metric.is_empty() || metric == family {
+                rows.push((target.labels.clone(), family, metadata));
+            }
+        }
+    }
+    let mut out = String::from("{\"status\":\"success\",\"data\":[");
+    json::joined(&mut out, rows, |out, (target, family, metadata)| {
+        out.push_str("{\"target\":");
+        json::object(out, target.iter());
+        if metric.is_empty() {
+            out.push_str(",\"metric\":");
+            json::string(out, &family);
+        }
+        for (name, value) in [
+            ("type", metadata.family_type.as_str()),
+            ("help", &metadata.help),
+            ("unit", ""),
+        ] {
+            out.push_str(&format!(",\"{name}\":"));
+            json::string(out, value);
+        }
+        out.push('}');
+    });
+    out.push_str("]}");
+    Ok(out)
+}
+
+/// What each relabelling rule of a job makes of a discovered target.
+pub(super) fn relabel_steps(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
+    for name in ["scrapePool", "labels"] {
+        if form.get(name).is_empty() {
+            return Err(ApiError::bad_data(format!("no {name} parameter provided")));
+        }
+    }
+    let pairs = json::read_strings(form.get("labels"))
+        .map_err(|why| ApiError::bad_data(format!("error parsing labels: {why}")))?;
+    let pool = form.get("scrapePool");
+    let rules = host.relabel_rules(pool).ok_or_else(|| {
+        let why = format!("error retrieving scrape config: scrape pool {pool:?} not found");
+        ApiError::bad_data(why)
+    })?;
+    let pairs = pairs
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    let mut labels = Labels::from_pairs(pairs).to_builder();
+    let mut keep = true;
+    let mut out = String::from("{\"status\":\"success\",\"data\":{\"steps\":[");
+    json::joined(&mut out, &rules, |out, rule| {
+        keep = keep && rule.apply(&mut labels);
+        out.push_str("{\"rule\":");
+        write_rule(out, rule.spec());
+        out.push_str(",\"output\":");
+        let shown = if keep {
+            labels.build()
+        } else {
+            Labels::empty()
+        };
+        json::object(out, shown.iter());
+        out.push_str(&format!(",\"keep\":{keep}}}"));
+    });
+    out.push_str("]}}");
+    Ok(out)
+}
+
+fn write_rule(out: &mut String, spec: &RelabelSpec) {
+    out.push_str("{\"source_labels\":");
+    json::strings(out, spec.source_labels.iter().map(String::as_str));
+    for (name, value) in [
+        ("separator", spec.separator.as_str()),
+        ("regex", &spec.regex),
+        ("target_label", &spec.target_label),
+        ("replacement", &spec.replacement),
+        ("action", spec.action.as_str()),
+    ] {
+        out.push_str(&format!(",\"{name}\":"));
+        json::string(out, value);
+    }
+    if spec.modulus > 0 {
+        out.push_str(&format!(",\"modulus\":{}", spec.modulus));
+    }
+    out.push('}');
 }
 
 fn write_active(out: &mut String, target: &ActiveTarget) {

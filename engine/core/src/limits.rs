@@ -86,7 +86,7 @@ pub const HOLD_MS_MIN: i64 = 2_000;
 /// Default restart grace (rule S6b).
 pub const RESTART_GRACE_MS_DEFAULT: i64 = 60_000;
 
-/// After a start, no signal waits longer than this for the first scrape of a target (rules S6d, S9d).
+/// After a start, no signal waits longer than this for the first scrape of a target (rules S6f, S9d).
 pub const FIRST_SCRAPE_WAIT_MS_MAX: i64 = 10_000;
 
 /// Label values remembered without expiry per group of targets, to prove that a selector's value exists. Client headers
@@ -114,7 +114,7 @@ pub const SHOWN_LABELS_MAX: usize = 128;
 
 /// How long a gateway may take from the start of its process to its first page. A process that was younger than a
 /// restart grace, and this, when its page was first seen may have restarted in front of a replica of ours that knows
-/// what was before (S6d).
+/// what was before (S6e).
 pub const GATEWAY_START_MS_MAX: i64 = 15_000;
 
 /// Pools remembered per target. A gateway serves one.

@@ -371,6 +371,15 @@ impl Reader {
         families
     }
 
+    /// Type and help of the families of one target, sorted by family.
+    pub fn target_metadata(&self, target: crate::TargetId) -> Vec<(String, FamilyMetadata)> {
+        let store = self.store.read();
+        let families = store.metadata.get(&target).into_iter().flatten();
+        families
+            .map(|(family, metadata)| (family.to_string(), metadata.clone()))
+            .collect()
+    }
+
     /// How much the engine holds.
     pub fn stats(&self) -> Stats {
         let window_bytes = self.room.read().window_bytes;

@@ -5,12 +5,15 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use stillwell_engine::promql::Features;
 use stillwell_engine::{Engine, Format, Limits, TargetSpec};
 
 use super::{fail, lint, secure, value};
 use crate::cluster::{Cluster, Owner, api_service_name};
-use crate::config;
-use crate::serve::{app, signals};
+use crate::config::{self, Discovery, Report};
+use crate::discovery::static_targets;
+use crate::rule_groups::{self, RuleFile};
+use crate::serve::app;
 
 /// A page that must not parse.
 const EXIT_BAD_PAGE: u8 = 1;
@@ -34,6 +37,11 @@ pub(super) fn command() -> Command {
                 .arg(secure::service_flag()),
         )
         .subcommand(
+            Command::new("rules")
+                .about("Reads rule files; errors with lines; exit 1 on an error")
+                .arg(Arg::new("FILE").required(true).action(ArgAction::Append)),
+        )
+        .subcommand(
             Command::new("metrics")
                 .about("Reads a page from standard input; exit 0 if it parses, 1 if not")
                 .arg(
@@ -53,6 +61,7 @@ pub(super) fn command() -> Command {
 pub(super) fn run(matches: &ArgMatches) -> ExitCode {
     match matches.subcommand() {
         Some(("config", matches)) => check_config(matches),
+        Some(("rules", matches)) => check_rules(matches),
         Some(("metrics", matches)) => check_metrics(matches),
         _ => unreachable!("a subcommand is required"),
     }
@@ -65,9 +74,13 @@ fn check_config(matches: &ArgMatches) -> ExitCode {
         Ok(text) => text,
         Err(error) => return fail(format!("{file}: {error}")),
     };
-    let (loaded, mut report) = config::load_with_files(&text, app::folder(Path::new(file)));
+    let base = app::folder(Path::new(file));
+    let (loaded, mut report) = app::read(&text, base, &Features::all());
+    let rules = loaded
+        .as_ref()
+        .map_or(0, |loaded| rule_count(&loaded.rule_files));
+    let loaded = loaded.map(|loaded| loaded.config);
     if let Some(config) = &loaded {
-        report.errors.extend(signals::check(&config.signals));
         report.warnings.extend(lint::offline(config));
         if let Some(url) = matches.get_one::<String>("live") {
             match lint::live(config, url) {
@@ -91,14 +104,12 @@ fn check_config(matches: &ArgMatches) -> ExitCode {
     }
     match valid {
         Some(config) => {
-            let targets: usize = config
-                .jobs
-                .iter()
-                .flat_map(|job| &job.groups)
-                .map(|g| g.targets.len())
-                .sum();
+            let (table, targets) = job_table(&config);
+            if !config.jobs.is_empty() {
+                print!("{table}");
+            }
             println!(
-                "{file}: valid: {} jobs, {targets} targets, {} signals",
+                "{file}: valid: {} jobs, {targets} targets, {} signals, {rules} rules",
                 config.jobs.len(),
                 config.signals.len()
             );
@@ -106,6 +117,53 @@ fn check_config(matches: &ArgMatches) -> ExitCode {
         }
         None => ExitCode::FAILURE,
     }
+}
+
+/// A line per job: its name, whether it is scraped, and its targets as far as the file tells. Also how many there are.
+fn job_table(config: &config::Config) -> (String, usize) {
+    let mut rows = Vec::new();
+    let mut all = 0;
+    for job in &config.jobs {
+        if let Some(why) = &job.not_scraped {
+            rows.push((job.name.clone(), "no", why.clone()));
+            continue;
+        }
+        let found = static_targets(job);
+        all += found.targets.len();
+        let mut told = vec![format!("{} static", found.targets.len())];
+        if !found.dropped.is_empty() {
+            told.push(format!("{} dropped by relabelling", found.dropped.len()));
+        }
+        let looked_for = job.discovery.iter().filter_map(|way| match way {
+            Discovery::Static(_) => None,
+            Discovery::File(_) => Some("file_sd_configs"),
+            Discovery::Http(_) => Some("http_sd_configs"),
+            Discovery::Dns(_) => Some("dns_sd_configs"),
+            Discovery::Kubernetes(_) => Some("kubernetes_sd_configs"),
+        });
+        let mut looked_for: Vec<String> =
+            looked_for.map(|name| format!("those of {name}")).collect();
+        looked_for.dedup();
+        told.extend(looked_for);
+        for (labels, why) in &found.unusable {
+            let address = labels.get("__address__").unwrap_or("");
+            told.push(format!("{address} is not scraped: {why}"));
+        }
+        rows.push((job.name.clone(), "yes", told.join(", ")));
+    }
+    let heading = ("job".to_owned(), "scraped", "targets".to_owned());
+    let width = |of: fn(&(String, &'static str, String)) -> usize| {
+        let rows = rows.iter().chain([&heading]);
+        rows.map(of).max().unwrap_or(0)
+    };
+    let (name_width, scraped_width) =
+        (width(|row| row.0.chars().count()), width(|row| row.1.len()));
+    let mut table = String::new();
+    for (name, scraped, targets) in [&heading].into_iter().chain(&rows) {
+        let line = format!("{name:name_width$}  {scraped:scraped_width$}  {targets}\n");
+        table.push_str(&line);
+    }
+    (table, all)
 }
 
 /// Who serves the configured groups in the cluster, where there is one to ask.
@@ -133,6 +191,34 @@ fn owners(config: &config::Config, matches: &ArgMatches) -> Result<Vec<String>, 
         .enable_all()
         .build();
     runtime.map_err(|error| error.to_string())?.block_on(asking)
+}
+
+#[expect(clippy::print_stdout, reason = "the report is the command's output")]
+fn check_rules(matches: &ArgMatches) -> ExitCode {
+    let mut failed = false;
+    for path in matches.get_many::<String>("FILE").into_iter().flatten() {
+        let mut report = Report::default();
+        let file = rule_groups::read_file(Path::new(path), &Features::all(), &mut report);
+        for problem in &report.errors {
+            println!("{path}:{}: error: {}", problem.line, problem.message);
+        }
+        for problem in &report.warnings {
+            println!("{path}:{}: warning: {}", problem.line, problem.message);
+        }
+        if report.errors.is_empty() {
+            println!("{path}: valid: {} rules", rule_count(&[file]));
+        }
+        failed |= !report.errors.is_empty();
+    }
+    match failed {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    }
+}
+
+fn rule_count(files: &[RuleFile]) -> usize {
+    let groups = files.iter().flat_map(|file| &file.groups);
+    groups.map(|group| group.rules.len()).sum()
 }
 
 #[expect(clippy::print_stdout, reason = "the report is the command's output")]

@@ -29,18 +29,18 @@ pub(super) const IGNORED: [(&str, bool, &str); 36] = [
     (
         "rules.alert.for-grace-period",
         true,
-        "no alerts are evaluated",
+        "alerts begin anew at a restart",
     ),
     (
         "rules.alert.for-outage-tolerance",
         true,
-        "no alerts are evaluated",
+        "alerts begin anew at a restart",
     ),
     ("rules.alert.resend-delay", true, "no alerts are sent"),
     (
         "rules.max-concurrent-evals",
         true,
-        "rules are not evaluated yet",
+        "groups are evaluated one after another",
     ),
     (
         "scrape.adjust-timestamps",
@@ -60,7 +60,7 @@ pub(super) const IGNORED: [(&str, bool, &str); 36] = [
     (
         "scrape.discovery-reload-interval",
         true,
-        "there is no service discovery yet",
+        "changes are taken at once",
     ),
     ("storage.agent.path", true, "there is no agent mode"),
     (
@@ -133,7 +133,7 @@ pub(super) const LATER: [(&str, bool, &str); 5] = [
     (
         "web.external-url",
         true,
-        "only its path is used, as the route prefix",
+        "its path is the route prefix, and templates of alerts see it",
     ),
     (
         "web.max-connections",

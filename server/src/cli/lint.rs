@@ -10,7 +10,7 @@ use stillwell_engine::signal::{Names, lint};
 
 use super::query::ask;
 use crate::config::{Config, Problem, SignalSpec};
-use crate::scrape::encode_query;
+use crate::http_client::encode_query;
 
 /// From the file alone.
 pub(super) fn offline(config: &Config) -> Vec<Problem> {

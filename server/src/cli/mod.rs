@@ -7,6 +7,7 @@ mod promqltest;
 mod query;
 mod secure;
 mod serve;
+mod test;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -21,6 +22,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(("check", matches)) => check::run(matches),
         Some(("query", matches)) => query::run(matches),
         Some(("promqltest", matches)) => promqltest::run(matches),
+        Some(("test", matches)) => test::run(matches),
         Some(("serve", matches)) => serve::run(matches),
         _ => unreachable!("a subcommand is required"),
     }
@@ -48,6 +50,7 @@ fn command() -> Command {
         )
         .subcommand(check::command())
         .subcommand(query::command())
+        .subcommand(test::command())
         .subcommand(promqltest::command())
 }
 

@@ -1,13 +1,13 @@
 //! `stillwell query instant|range`: asks a server, this one or any Prometheus.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command};
 use serde_json::Value;
 
 use super::{fail, value};
-use crate::scrape::{Client, FetchOptions, Url, encode_query};
+use crate::config::Secret;
+use crate::http_client::{Call, Identity, Resolver, Url, call, encode_query};
 
 const TIMEOUT_MS: u64 = 120_000;
 const ANSWER_BYTES_MAX: u64 = 1 << 30;
@@ -73,23 +73,20 @@ pub(super) fn ask(address: &str) -> Result<Value, String> {
         .enable_all()
         .build()
         .map_err(|error| error.to_string())?;
-    let mut client = Client::new(FetchOptions {
+    let request = Call {
+        method: "GET",
         url: Url::parse(address).map_err(|error| error.to_string())?,
+        headers: Secret::new("accept: application/json\r\n"),
+        body: Vec::new(),
         timeout_ms: TIMEOUT_MS,
-        body_bytes_max: ANSWER_BYTES_MAX,
-        follow_redirects: true,
-        ask_gzip: false,
-        accept: "application/json",
-    });
-    let fetching = async {
-        let timeout = Duration::from_millis(TIMEOUT_MS);
-        tokio::time::timeout(timeout, client.fetch_any()).await
+        answer_bytes_max: ANSWER_BYTES_MAX,
     };
-    let (status, page) = runtime
-        .block_on(fetching)
-        .map_err(|_| format!("no answer within {TIMEOUT_MS} ms"))?
-        .map_err(|error| error.to_string())?;
-    let mut answer: Value = serde_json::from_slice(&page.body)
+    let (identity, resolver) = (Identity::anonymous(), Resolver::default());
+    let asking = call(request, &identity, &resolver);
+    let answered = runtime.block_on(asking);
+    let answered = answered.map_err(|error| error.to_string())?;
+    let status = answered.status;
+    let mut answer: Value = serde_json::from_slice(&answered.body)
         .map_err(|error| format!("status {status}, and the answer is not JSON: {error}"))?;
     if answer["status"] != "success" {
         let text = |name: &str| answer[name].as_str().unwrap_or("").to_owned();

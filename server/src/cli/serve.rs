@@ -204,7 +204,8 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
 async fn serve(options: Options, clock: Arc<Clock>) -> Result<(), String> {
     let path = options.settings.config_file.clone().unwrap_or_default();
     let text = app::read_config(&path).await?;
-    let config = app::load(&text, app::folder(&path))
+    let features = options.settings.query.features;
+    let configured = app::load(&text, app::folder(&path), &features)
         .map_err(|problems| format!("{}: {}", path.display(), app::show(&problems)))?;
     let Options {
         settings,
@@ -212,7 +213,7 @@ async fn serve(options: Options, clock: Arc<Clock>) -> Result<(), String> {
         limits,
         ..
     } = options;
-    let running = crate::serve::start(settings, config, text, faces, limits, clock)
+    let running = crate::serve::start(settings, configured, text, faces, limits, clock)
         .await
         .map_err(|error| error.to_string())?;
     for address in &running.addresses {
@@ -291,6 +292,7 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
                 .clamp(1, 1024),
             retention: text("storage.retention.time").to_owned(),
             remote_write: matches.get_flag("web.enable-remote-write-receiver"),
+            external_url: text_of_all(matches, "web.external-url").to_owned(),
             flags: shown_flags(matches),
         },
         faces: Faces {

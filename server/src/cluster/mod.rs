@@ -15,7 +15,7 @@ pub use connect::Cluster;
 pub(crate) use review::{Attributes, User, Verdict};
 
 /// An error of the client in words, without the doubling that its own text has.
-fn words(error: &kube::Error) -> String {
+pub(crate) fn words(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => format!("{} ({})", status.message, status.code),
         kube::Error::Service(error) => chain(&**error),

@@ -1,15 +1,26 @@
 //! The configuration file: a superset of `prometheus.yml`.
 //!
-//! Every key that Prometheus knows parses. What has no effect here is a warning with its line and consequence; what
-//! would do harm if it were passed over, and what Prometheus does not know either, is an error with its line.
+//! Every key that Prometheus knows parses. What has no effect here is a warning with its line and consequence, and
+//! only the job that cannot be scraped because of it is left out; what Prometheus does not know either is an error with
+//! its line. `schema` is how keys become tables; each section's file holds its table.
 
+mod discovery;
+mod global;
+mod http_client;
+mod limits;
+mod masked;
 mod nearest;
+mod protocols;
 mod relabel;
 mod report;
+pub(crate) mod schema;
 mod scrape;
+mod scrape_files;
+mod secret;
 mod signals;
-mod tables;
 pub mod units;
+mod unused_discovery;
+mod unused_sections;
 pub(crate) mod yaml;
 
 use std::path::Path;
@@ -19,14 +30,25 @@ use stillwell_engine::Retain;
 use stillwell_engine::signal::Names;
 
 use crate::rules::{self, Rule};
+use schema::{Key, Shape, decode, read, unused};
 
+pub(crate) use discovery::labels as label_map;
+pub use discovery::{
+    Discovery, DnsDiscovery, DnsRecord, FileDiscovery, HttpDiscovery, KubernetesDiscovery,
+    KubernetesRole, KubernetesSelector, StaticGroup,
+};
+pub use global::Global;
+pub use http_client::{
+    Authorization, BasicAuth, Credentials, Header, HttpClientConfig, OAuth2, ProxyConfig,
+    TlsClientConfig, TlsVersion,
+};
+pub use limits::{BODY_BYTES_MAX_DEFAULT, PageLimits};
+pub use masked::masked;
 pub use nearest::nearest;
 pub(crate) use report::Table;
 pub use report::{Problem, Report};
-pub use scrape::{
-    BODY_BYTES_MAX_DEFAULT, Global, INTERVAL_MS_MIN, PageLimits, ScrapeJob, StaticGroup,
-    default_timeout_ms,
-};
+pub use scrape::{INTERVAL_MS_MIN, ScrapeJob, default_timeout_ms};
+pub use secret::{MASK, Secret, SecretSource};
 pub use signals::{ExternalMetrics, SignalSpec};
 pub use yaml::CONFIG_BYTES_MAX;
 
@@ -39,6 +61,8 @@ pub struct Config {
     pub jobs: Vec<ScrapeJob>,
     /// Globs of rule files.
     pub rule_files: Vec<String>,
+    /// Where they are named.
+    pub rule_files_line: usize,
     /// What scalers may ask for.
     pub signals: Vec<SignalSpec>,
     /// What the user knows of metric names beyond the engine's table.
@@ -47,14 +71,20 @@ pub struct Config {
     pub rules: Vec<Arc<Rule>>,
     /// The Kubernetes face.
     pub external_metrics: ExternalMetrics,
+    /// Globs of files with more jobs, and where they are named.
+    pub(crate) scrape_files: (Vec<String>, usize),
 }
 
-/// Reads a configuration and the rules files that it names, relative to `base`.
+/// Reads a configuration and the files that it names, relative to `base`.
 pub fn load_with_files(text: &str, base: &Path) -> (Option<Config>, Report) {
     let (config, mut report) = load(text);
     let Some(mut config) = config else {
         return (None, report);
     };
+    scrape_files::load(&mut config, base, &mut report);
+    for job in &mut config.jobs {
+        job.resolve(base);
+    }
     let section = &config.external_metrics;
     let loaded = rules::load(&section.rules_files, base, section.rules_line, &mut report);
     for signal in loaded.signals {
@@ -108,67 +138,103 @@ pub fn load(text: &str) -> (Option<Config>, Report) {
     (report.errors.is_empty().then_some(config), report)
 }
 
+const LIST_TARGETS: &str =
+    "use kubernetes_sd_configs, dns_sd_configs, file_sd_configs or static_configs";
+
+static TOP: &[Key<Config>] = &[
+    read("global", |_, _, _| {}), // read before all others: jobs inherit from it
+    read("scrape_configs", |entry, config, report| {
+        for item in report.items(entry) {
+            let job = scrape::job(item, &config.global, report);
+            add_job(config, job, "", report);
+        }
+    }),
+    read("scrape_config_files", |entry, config, report| {
+        config.scrape_files = (report.texts(entry), entry.line);
+    }),
+    read("rule_files", |entry, config, report| {
+        config.rule_files = report.texts(entry);
+        config.rule_files_line = entry.line;
+    }),
+    read("signals", |entry, config, report| {
+        for item in report.items(entry) {
+            let signal = signals::signal(item, report);
+            add_signal(config, signal, report);
+        }
+    }),
+    read("signal_names", |entry, config, report| {
+        config.signal_names = signals::names(&entry.value, report);
+    }),
+    read("external_metrics", |entry, config, report| {
+        config.external_metrics = signals::external_metrics(&entry.value, report);
+    }),
+    unused("monitors", Shape::Any, LIST_TARGETS),
+    unused("inference_pools", Shape::Any, LIST_TARGETS),
+    unused(
+        "alerting",
+        unused_sections::ALERTING,
+        "no alerts are sent; keep an alerting Prometheus beside this",
+    ),
+    unused(
+        "storage",
+        unused_sections::STORAGE,
+        "history is in memory, bounded by --storage.retention.time",
+    ),
+    unused("tracing", unused_sections::TRACING, "no traces are sent"),
+    unused(
+        "remote_write",
+        unused_sections::REMOTE_WRITE,
+        "nothing is sent on",
+    ),
+    unused(
+        "remote_read",
+        unused_sections::REMOTE_READ,
+        "only what was scraped here is answered",
+    ),
+    unused("otlp", unused_sections::OTLP, "OTLP is not received"),
+    unused(
+        "runtime",
+        unused_sections::RUNTIME,
+        "there is no garbage collector to tune",
+    ),
+];
+
 fn config(tree: &yaml::Node, report: &mut Report) -> Config {
     let mut config = Config::default();
-    let entries = report.fields(tree, "the configuration", &tables::TOP);
+    let entries = report.entries(tree, "the configuration");
     if let Some(entry) = entries.iter().find(|entry| entry.key == "global") {
-        config.global = scrape::global(&entry.value, report); // first, wherever it stands: jobs inherit from it
+        config.global = global::global(&entry.value, report);
     }
-    for entry in entries {
-        match entry.key.as_str() {
-            "scrape_configs" => {
-                for item in report.items(entry) {
-                    let job = scrape::job(item, &config.global, report);
-                    if let Some(first) = config.jobs.iter().find(|first| first.name == job.name) {
-                        let (name, line) = (&job.name, first.line);
-                        report.error(
-                            job.line,
-                            format!("a second scrape_config with job_name {name:?}; the first is on line {line}"),
-                        );
-                    }
-                    config.jobs.push(job);
-                }
-            }
-            "rule_files" => {
-                config.rule_files = report.texts(entry);
-                if !config.rule_files.is_empty() {
-                    report.warn(
-                        entry.line,
-                        "rule_files has no effect yet: rules are not evaluated",
-                    );
-                }
-            }
-            "signals" => {
-                for item in report.items(entry) {
-                    let signal = signals::signal(item, report);
-                    let same = |first: &&SignalSpec| first.name.eq_ignore_ascii_case(&signal.name);
-                    if let Some(first) = config.signals.iter().find(same) {
-                        let (name, line) = (&signal.name, first.line);
-                        report.error(
-                            signal.line,
-                            format!("a second signal {name:?} (case is not looked at); the first is on line {line}"),
-                        );
-                    }
-                    config.signals.push(signal);
-                }
-            }
-            "signal_names" => {
-                config.signal_names = signals::names(&entry.value, report);
-            }
-            "external_metrics" => {
-                config.external_metrics = signals::external_metrics(&entry.value, report);
-            }
-            "monitors" | "inference_pools" => report.warn(
-                entry.line,
-                format!(
-                    "{} has no effect yet: list the targets in static_configs",
-                    entry.key
-                ),
-            ),
-            _ => {} // global, above
-        }
-    }
+    decode(tree, "the configuration", &[&TOP], &mut config, report);
     config
+}
+
+/// Adds a job; `file` is where it was read, where that is not the configuration itself.
+fn add_job(config: &mut Config, job: ScrapeJob, file: &str, report: &mut Report) {
+    if let Some(first) = config.jobs.iter().find(|first| first.name == job.name) {
+        let (name, line) = (&job.name, first.line);
+        report.error(
+            job.line,
+            format!(
+                "{file}a second scrape_config with job_name {name:?}; the first is on line {line}"
+            ),
+        );
+    }
+    config.jobs.push(job);
+}
+
+fn add_signal(config: &mut Config, signal: SignalSpec, report: &mut Report) {
+    let same = |first: &&SignalSpec| first.name.eq_ignore_ascii_case(&signal.name);
+    if let Some(first) = config.signals.iter().find(same) {
+        let (name, line) = (&signal.name, first.line);
+        report.error(
+            signal.line,
+            format!(
+                "a second signal {name:?} (case is not looked at); the first is on line {line}"
+            ),
+        );
+    }
+    config.signals.push(signal);
 }
 
 #[cfg(test)]

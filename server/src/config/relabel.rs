@@ -4,37 +4,57 @@ use stillwell_engine::labels::{RelabelAction, RelabelRule, RelabelSpec};
 
 use super::nearest::nearest;
 use super::report::Report;
-use super::tables;
-use super::yaml::Entry;
+use super::schema::{Key, decode, read};
+use super::yaml::{Entry, Node};
+
+static RELABEL: &[Key<RelabelSpec>] = &[
+    read("source_labels", |entry, spec, report| {
+        spec.source_labels = report.texts(entry);
+    }),
+    // An empty value is a value here: it empties the separator or the replacement.
+    read("separator", |entry, spec, report| {
+        spec.separator = text(entry, report);
+    }),
+    read("regex", |entry, spec, report| {
+        spec.regex = text(entry, report);
+    }),
+    read("modulus", |entry, spec, report| {
+        spec.modulus = report.number(entry).unwrap_or(0);
+    }),
+    read("target_label", |entry, spec, report| {
+        spec.target_label = text(entry, report);
+    }),
+    read("replacement", |entry, spec, report| {
+        spec.replacement = text(entry, report);
+    }),
+    read("action", |entry, spec, report| {
+        spec.action = report.parsed(entry, action).unwrap_or(spec.action);
+    }),
+];
 
 pub(super) fn rules(entry: &Entry, report: &mut Report) -> Vec<RelabelRule> {
+    rules_of(&entry.value, &entry.key, report)
+}
+
+/// The rules of a list; `name` names it.
+pub(super) fn rules_of(node: &Node, name: &str, report: &mut Report) -> Vec<RelabelRule> {
     let mut rules = Vec::new();
-    for item in report.items(entry) {
+    for item in report.list(node, name) {
         let mut spec = RelabelSpec::default();
-        for field in report.fields(item, "a relabel rule", &tables::RELABEL) {
-            let text = |into: &mut String, report: &mut Report| {
-                // An empty value is a value here: it empties the separator or the replacement.
-                report
-                    .text(&field.value, &field.key)
-                    .unwrap_or("")
-                    .clone_into(into);
-            };
-            match field.key.as_str() {
-                "source_labels" => spec.source_labels = report.texts(field),
-                "separator" => text(&mut spec.separator, report),
-                "regex" => text(&mut spec.regex, report),
-                "target_label" => text(&mut spec.target_label, report),
-                "replacement" => text(&mut spec.replacement, report),
-                "modulus" => spec.modulus = report.number(field).unwrap_or(0),
-                _ => spec.action = report.parsed(field, action).unwrap_or(spec.action),
-            }
-        }
+        decode(item, "a relabel rule", &[&RELABEL], &mut spec, report);
         match RelabelRule::new(spec) {
             Ok(rule) => rules.push(rule),
             Err(error) => report.error(item.line, format!("relabel rule: {error}")),
         }
     }
     rules
+}
+
+fn text(entry: &Entry, report: &mut Report) -> String {
+    report
+        .text(&entry.value, &entry.key)
+        .unwrap_or("")
+        .to_owned()
 }
 
 fn action(name: &str) -> Result<RelabelAction, String> {

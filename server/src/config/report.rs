@@ -69,15 +69,7 @@ impl Report {
         what: &str,
         table: &Table,
     ) -> Vec<&'n Entry> {
-        let entries = match &node.kind {
-            Kind::Map(entries) => entries.as_slice(),
-            Kind::Null => &[],
-            _ => {
-                let found = node.describe();
-                self.error(node.line, format!("{what} must be a mapping, not {found}"));
-                &[]
-            }
-        };
+        let entries = self.entries(node, what);
         let mut read = Vec::new();
         for entry in entries {
             let key = entry.key.as_str();
@@ -109,17 +101,32 @@ impl Report {
         read
     }
 
+    /// The entries of a mapping; nothing where the value is absent. `what` names the mapping.
+    pub(crate) fn entries<'n>(&mut self, node: &'n Node, what: &str) -> &'n [Entry] {
+        match &node.kind {
+            Kind::Map(entries) => entries,
+            Kind::Null => &[],
+            _ => {
+                let found = node.describe();
+                self.error(node.line, format!("{what} must be a mapping, not {found}"));
+                &[]
+            }
+        }
+    }
+
     /// The items of a list; nothing where the value is absent.
     pub(crate) fn items<'n>(&mut self, entry: &'n Entry) -> &'n [Node] {
-        match &entry.value.kind {
+        self.list(&entry.value, &entry.key)
+    }
+
+    /// The items of a list; nothing where the value is absent. `name` names the list.
+    pub(crate) fn list<'n>(&mut self, node: &'n Node, name: &str) -> &'n [Node] {
+        match &node.kind {
             Kind::List(items) => items,
             Kind::Null => &[],
             _ => {
-                let found = entry.value.describe();
-                self.error(
-                    entry.value.line,
-                    format!("{} must be a list, not {found}", entry.key),
-                );
+                let found = node.describe();
+                self.error(node.line, format!("{name} must be a list, not {found}"));
                 &[]
             }
         }
@@ -168,11 +175,7 @@ impl Report {
 
     /// `true` or `false`, in YAML's spellings.
     pub(crate) fn flag(&mut self, entry: &Entry) -> Option<bool> {
-        self.parsed(entry, |text| match text.to_ascii_lowercase().as_str() {
-            "true" | "yes" | "on" | "y" => Ok(true),
-            "false" | "no" | "off" | "n" => Ok(false),
-            _ => Err(format!("{text:?} is neither true nor false")),
-        })
+        self.parsed(entry, flag)
     }
 
     /// A number that is not negative.
@@ -181,5 +184,14 @@ impl Report {
             text.parse::<u64>()
                 .map_err(|_| format!("{text:?} is not a whole number of 0 or more"))
         })
+    }
+}
+
+/// `true` or `false`, in YAML's spellings.
+pub(crate) fn flag(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "y" => Ok(true),
+        "false" | "no" | "off" | "n" => Ok(false),
+        _ => Err(format!("{text:?} is neither true nor false")),
     }
 }

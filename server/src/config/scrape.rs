@@ -1,74 +1,49 @@
-//! One entry of `scrape_configs`, and the `global` section it inherits from.
+//! One entry of `scrape_configs`.
 
-use stillwell_engine::Retain;
-use stillwell_engine::labels::{Labels, LabelsBuilder, RelabelRule};
+use std::path::Path;
 
+use stillwell_engine::labels::RelabelRule;
+use stillwell_engine::{Format, Retain};
+
+use super::discovery::{DISCOVERY, Discovery, Sources};
+use super::global::{
+    FAILURES_LOGGED, Global, NO_EXTRA, NO_NATIVE, UTF8_NAMES, escaping, nonzero_ms,
+};
+use super::http_client::{HTTP, HttpClientConfig};
+use super::limits::{LIMITS, PageLimits};
+use super::protocols::{ALLOW_UTF8, accept, fallback, protocols};
 use super::relabel::rules;
 use super::report::Report;
-use super::tables;
-use super::units::{duration_ms, show_duration_ms, size_bytes};
-use super::yaml::{Entry, Kind, Node};
+use super::schema::{Inline, Key, Shape, decode, read, unused};
+use super::units::show_duration_ms;
+use super::unused_discovery::NotBuilt;
+use super::yaml::{Entry, Node};
 
 /// Faster than this and the timers of the machines between cost more than the page.
 pub const INTERVAL_MS_MIN: u64 = 10;
-/// What a page may have where nothing is configured: twice the largest gateway page that its label caps allow.
-pub const BODY_BYTES_MAX_DEFAULT: u64 = 256 << 20;
-/// Prometheus' default interval.
-const INTERVAL_MS_DEFAULT: u64 = 60_000;
-/// A timeout that nobody configured is at most this, and at most ten intervals.
+/// From this interval on a default timeout is Prometheus'.
+const SECOND_MS: u64 = 1_000;
+/// Prometheus' default timeout; a shorter interval is a shorter timeout.
 const TIMEOUT_MS_DEFAULT: u64 = 10_000;
 
-/// The timeout of a job that sets none: long enough for a slow page, short enough to notice a dead target.
+/// The timeout of a job that sets none: Prometheus' (10 s, at most the interval) from an interval of 1 s on; below it
+/// ten intervals, at most 1 s, for a gateway that answers late is better than one that is never seen.
 pub const fn default_timeout_ms(interval_ms: u64) -> u64 {
-    let bounded = match interval_ms.saturating_mul(10) {
-        ten if ten < TIMEOUT_MS_DEFAULT => ten,
-        _ => TIMEOUT_MS_DEFAULT,
-    };
-    if bounded > interval_ms {
-        bounded
+    let (wanted, most) = if interval_ms >= SECOND_MS {
+        (TIMEOUT_MS_DEFAULT, interval_ms)
     } else {
-        interval_ms
-    }
+        (interval_ms.saturating_mul(10), SECOND_MS)
+    };
+    if wanted < most { wanted } else { most }
 }
 
-/// The limits that a job takes from `global` where it sets none itself; 0 is none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PageLimits {
-    /// Bytes of a page, before and after inflating.
-    pub body_bytes_max: u64,
-    /// Samples of a page after relabelling.
-    pub samples_max: u64,
-    /// Targets of the job.
-    pub targets_max: u64,
-    /// Labels of a series.
-    pub labels_max: u64,
-    /// Bytes of a label's name.
-    pub label_name_bytes_max: u64,
-    /// Bytes of a label's value.
-    pub label_value_bytes_max: u64,
-    /// Dropped targets that are remembered for `/api/v1/targets`.
-    pub dropped_targets_max: u64,
-}
-
-/// The `global` section.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Global {
-    /// Between two scrapes.
-    pub interval_ms: u64,
-    /// Where it was set.
-    pub timeout_ms: Option<u64>,
-    /// Inherited limits.
-    pub limits: PageLimits,
-}
-
-impl Default for Global {
-    fn default() -> Global {
-        let limits = PageLimits::default();
-        Global {
-            interval_ms: INTERVAL_MS_DEFAULT,
-            timeout_ms: None,
-            limits,
-        }
+/// The timeout of a job that sets none where `global` does.
+fn inherited_timeout_ms(global_ms: Option<u64>, interval_ms: u64) -> u64 {
+    let default_ms = default_timeout_ms(interval_ms);
+    match global_ms {
+        None => default_ms,
+        Some(ms) if interval_ms >= SECOND_MS => ms.min(interval_ms),
+        Some(ms) => ms.min(default_ms),
     }
 }
 
@@ -77,7 +52,7 @@ impl Default for Global {
 pub struct ScrapeJob {
     /// Its name, the value of `job`.
     pub name: String,
-    /// `http` or `https`.
+    /// `http` or `https`, before relabelling.
     pub scheme: String,
     /// `/metrics`.
     pub path: String,
@@ -93,104 +68,279 @@ pub struct ScrapeJob {
     pub honor_timestamps: bool,
     /// Whether gzip is asked for; `None` leaves it to the interval.
     pub compression: Option<bool>,
-    /// Whether redirects are followed.
-    pub follow_redirects: bool,
+    /// The value of `Accept`.
+    pub accept: String,
+    /// How a page is read whose type is not known; refused where it is left out.
+    pub fallback: Option<Format>,
+    /// How targets are reached.
+    pub http: HttpClientConfig,
     /// Caps.
     pub limits: PageLimits,
     /// Rewrites targets.
     pub relabel: Vec<RelabelRule>,
     /// Rewrites series.
     pub metric_relabel: Vec<RelabelRule>,
-    /// The targets.
-    pub groups: Vec<StaticGroup>,
+    /// Where targets are found.
+    pub discovery: Vec<Discovery>,
+    /// Why nothing of it is scraped, where that is so.
+    pub not_scraped: Option<String>,
     /// What is kept.
     pub retain: Retain,
     /// Where it stands in the file.
     pub line: usize,
 }
 
-/// One entry of `static_configs`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StaticGroup {
-    /// `host:port` each.
-    pub targets: Vec<String>,
-    /// Labels of all of them.
-    pub labels: Labels,
-}
-
-pub(super) fn global(node: &Node, report: &mut Report) -> Global {
-    let mut global = Global::default();
-    for entry in report.fields(node, "global", &tables::GLOBAL) {
-        match entry.key.as_str() {
-            "scrape_interval" => interval(entry, report, &mut global.interval_ms),
-            "scrape_timeout" => global.timeout_ms = positive_ms(entry, report),
-            "scrape_protocols" => protocols(entry, report),
-            _ => limit(entry, report, &mut global.limits),
-        }
+impl ScrapeJob {
+    /// Makes relative paths ones below `base`.
+    pub(super) fn resolve(&mut self, base: &Path) {
+        self.http.resolve(base);
+        let mut sources = Sources {
+            ways: std::mem::take(&mut self.discovery),
+            missing: Vec::new(),
+        };
+        sources.resolve(base);
+        self.discovery = sources.ways;
     }
-    global
 }
 
+/// A job while its keys are read.
+struct Draft {
+    job: ScrapeJob,
+    interval_ms: Option<u64>,
+    timeout_ms: Option<u64>,
+    protocols: Vec<String>,
+    escaping: String,
+    sources: Sources,
+}
+
+static SCRAPE: &[Key<Draft>] = &[
+    read("job_name", |entry, draft, report| {
+        text(entry, report, &mut draft.job.name);
+    }),
+    read("scheme", |entry, draft, report| {
+        text(entry, report, &mut draft.job.scheme);
+        let scheme = draft.job.scheme.to_ascii_lowercase();
+        if !matches!(scheme.as_str(), "http" | "https") {
+            report.error(
+                entry.line,
+                format!("scheme: {scheme:?} is neither http nor https"),
+            );
+        }
+    }),
+    read("metrics_path", |entry, draft, report| {
+        text(entry, report, &mut draft.job.path);
+    }),
+    read("params", |entry, draft, report| {
+        let params = report.entries(&entry.value, "params").iter();
+        let params = params.map(|param| (param.key.clone(), report.texts(param)));
+        draft.job.params = params.collect();
+    }),
+    read("scrape_interval", |entry, draft, report| {
+        draft.interval_ms = nonzero_ms(entry, report);
+    }),
+    read("scrape_timeout", |entry, draft, report| {
+        draft.timeout_ms = nonzero_ms(entry, report);
+    }),
+    read("scrape_protocols", |entry, draft, report| {
+        draft.protocols = protocols(entry, report);
+    }),
+    read("fallback_scrape_protocol", |entry, draft, report| {
+        draft.job.fallback = fallback(entry, report);
+    }),
+    read("honor_labels", |entry, draft, report| {
+        draft.job.honor_labels = report.flag(entry).unwrap_or(false);
+    }),
+    read("honor_timestamps", |entry, draft, report| {
+        draft.job.honor_timestamps = report.flag(entry).unwrap_or(true);
+    }),
+    read("enable_compression", |entry, draft, report| {
+        draft.job.compression = report.flag(entry);
+    }),
+    read("relabel_configs", |entry, draft, report| {
+        draft.job.relabel = rules(entry, report);
+    }),
+    read("metric_relabel_configs", |entry, draft, report| {
+        draft.job.metric_relabel = rules(entry, report);
+    }),
+    read("metric_name_escaping_scheme", |entry, draft, report| {
+        draft.escaping = escaping(entry, report);
+    }),
+    read("retain", |entry, draft, report| {
+        let retain = report.parsed(entry, |text| match text {
+            "all" => Ok(Retain::All),
+            "signals" => Ok(Retain::Signals),
+            _ => Err(format!("{text:?} is neither all nor signals")),
+        });
+        draft.job.retain = retain.unwrap_or_default();
+    }),
+    unused(
+        "track_timestamps_staleness",
+        Shape::Flag,
+        "a series with timestamps of its own ends by the lookback",
+    ),
+    unused("scrape_failure_log_file", Shape::Text, FAILURES_LOGGED),
+    unused("always_scrape_classic_histograms", Shape::Flag, NO_NATIVE),
+    unused("convert_classic_histograms_to_nhcb", Shape::Flag, NO_NATIVE),
+    unused("scrape_native_histograms", Shape::Flag, NO_NATIVE),
+    unused("native_histogram_bucket_limit", Shape::Int, NO_NATIVE),
+    unused(
+        "native_histogram_min_bucket_factor",
+        Shape::Float,
+        NO_NATIVE,
+    ),
+    unused(
+        "metric_name_validation_scheme",
+        Shape::OneOf(&["", "legacy", "utf8"]),
+        UTF8_NAMES,
+    ),
+    unused("extra_scrape_metrics", Shape::Flag, NO_EXTRA),
+];
+
+/// Reads one job, with what it takes from `global`.
 pub(super) fn job(node: &Node, global: &Global, report: &mut Report) -> ScrapeJob {
-    let mut job = ScrapeJob {
+    let mut draft = Draft {
+        job: default_job(node.line),
+        interval_ms: None,
+        timeout_ms: None,
+        protocols: global.protocols.clone(),
+        escaping: String::new(),
+        sources: Sources::default(),
+    };
+    let limits = Inline {
+        keys: LIMITS,
+        part: |draft: &mut Draft| &mut draft.job.limits,
+    };
+    let http = Inline {
+        keys: HTTP,
+        part: |draft: &mut Draft| &mut draft.job.http,
+    };
+    let discovery = Inline {
+        keys: DISCOVERY,
+        part: |draft: &mut Draft| &mut draft.sources,
+    };
+    let not_built = Inline {
+        keys: NotBuilt,
+        part: |draft: &mut Draft| &mut draft.sources,
+    };
+    let tables: [&dyn super::schema::Keys<Draft>; 5] =
+        [&SCRAPE, &limits, &http, &discovery, &not_built];
+    decode(node, "a scrape_config", &tables, &mut draft, report);
+    finish(draft, global, report)
+}
+
+fn default_job(line: usize) -> ScrapeJob {
+    ScrapeJob {
         name: String::new(),
         scheme: "http".to_owned(),
         path: "/metrics".to_owned(),
         params: Vec::new(),
-        interval_ms: global.interval_ms,
+        interval_ms: 0,
         timeout_ms: 0,
         honor_labels: false,
         honor_timestamps: true,
         compression: None,
-        follow_redirects: true,
+        accept: String::new(),
+        fallback: None,
+        http: HttpClientConfig::default(),
         limits: PageLimits::default(),
         relabel: Vec::new(),
         metric_relabel: Vec::new(),
-        groups: Vec::new(),
+        discovery: Vec::new(),
+        not_scraped: None,
         retain: Retain::All,
-        line: node.line,
-    };
-    let mut timeout_ms = None;
-    for entry in report.fields(node, "a scrape_config", &tables::SCRAPE) {
-        match entry.key.as_str() {
-            "job_name" => text(entry, report, &mut job.name),
-            "scheme" => {
-                text(entry, report, &mut job.scheme);
-                check_scheme(entry, &job.scheme, report);
-            }
-            "metrics_path" => text(entry, report, &mut job.path),
-            "params" => job.params = params(entry, report),
-            "scrape_interval" => interval(entry, report, &mut job.interval_ms),
-            "scrape_timeout" => timeout_ms = positive_ms(entry, report),
-            "scrape_protocols" => protocols(entry, report),
-            "honor_labels" => job.honor_labels = report.flag(entry).unwrap_or(false),
-            "honor_timestamps" => job.honor_timestamps = report.flag(entry).unwrap_or(true),
-            "enable_compression" => job.compression = report.flag(entry),
-            "follow_redirects" => job.follow_redirects = report.flag(entry).unwrap_or(true),
-            "relabel_configs" => job.relabel = rules(entry, report),
-            "metric_relabel_configs" => job.metric_relabel = rules(entry, report),
-            "static_configs" => job.groups = groups(entry, report),
-            "retain" => {
-                let retain = report.parsed(entry, |text| match text {
-                    "all" => Ok(Retain::All),
-                    "signals" => Ok(Retain::Signals),
-                    _ => Err(format!("{text:?} is neither all nor signals")),
-                });
-                job.retain = retain.unwrap_or_default();
-            }
-            _ => limit(entry, report, &mut job.limits),
+        line,
+    }
+}
+
+/// What follows from several keys together.
+fn finish(draft: Draft, global: &Global, report: &mut Report) -> ScrapeJob {
+    let Draft {
+        mut job, sources, ..
+    } = draft;
+    let line = job.line;
+    if job.name.is_empty() {
+        report.error(line, "a scrape_config needs a job_name");
+    }
+    job.interval_ms = draft.interval_ms.unwrap_or(global.interval_ms);
+    if job.interval_ms < INTERVAL_MS_MIN {
+        let (asked, least) = (
+            show_duration_ms(job.interval_ms),
+            show_duration_ms(INTERVAL_MS_MIN),
+        );
+        report.warn(
+            line,
+            format!(
+                "job {:?}: scrape_interval {asked} is read as {least}, the shortest",
+                job.name
+            ),
+        );
+        job.interval_ms = INTERVAL_MS_MIN;
+    }
+    let inherited_ms = inherited_timeout_ms(global.timeout_ms, job.interval_ms);
+    job.timeout_ms = draft.timeout_ms.unwrap_or(inherited_ms);
+    job.limits.inherit(&global.limits);
+    let escaping = [&draft.escaping, &global.escaping]
+        .into_iter()
+        .find(|scheme| !scheme.is_empty());
+    job.accept = accept(
+        &draft.protocols,
+        escaping.map_or(ALLOW_UTF8, String::as_str),
+    );
+    job.http.check(report);
+    if job.relabel.is_empty() {
+        check_addresses(&sources.ways, report);
+    }
+    if let Some((why, line)) = job.http.unsupported.clone() {
+        leave_out(&mut job, line, why, report);
+    } else {
+        say_what_is_missing(&mut job, &sources, report);
+    }
+    job.discovery = sources.ways;
+    job
+}
+
+/// Without relabelling an address cannot become one, so a URL among the targets is a mistake.
+fn check_addresses(ways: &[Discovery], report: &mut Report) {
+    for way in ways {
+        let Discovery::Static(group) = way else {
+            continue;
+        };
+        for address in group.targets.iter().filter(|address| address.contains('/')) {
+            report.error(
+                group.line,
+                format!("target {address:?} must be host:port; the path goes into metrics_path"),
+            );
         }
     }
-    if job.name.is_empty() {
-        report.error(node.line, "a scrape_config needs a job_name");
-    }
-    let inherited_ms = || {
-        let rule_ms = default_timeout_ms(job.interval_ms);
-        global.timeout_ms.map_or(rule_ms, |ms| ms.min(rule_ms))
+}
+
+/// A mechanism that is not built takes its targets with it, and nothing else.
+fn say_what_is_missing(job: &mut ScrapeJob, sources: &Sources, report: &mut Report) {
+    const INSTEAD: &str = "use kubernetes_sd_configs, dns_sd_configs, http_sd_configs, file_sd_configs or static_configs";
+    let Some((_, line)) = sources.missing.first() else {
+        return;
     };
-    job.timeout_ms = timeout_ms.unwrap_or_else(inherited_ms);
-    inherit(&mut job.limits, &global.limits);
-    job
+    let names: Vec<&str> = sources.missing.iter().map(|(name, _)| *name).collect();
+    let names = names.join(", ");
+    if sources.ways.is_empty() {
+        leave_out(
+            job,
+            *line,
+            format!("{names} is not built; {INSTEAD}"),
+            report,
+        );
+    } else {
+        let name = &job.name;
+        report.warn(
+            *line,
+            format!("job {name:?} is scraped without the targets of {names}, which is not built; {INSTEAD}"),
+        );
+    }
+}
+
+fn leave_out(job: &mut ScrapeJob, line: usize, why: String, report: &mut Report) {
+    report.warn(line, format!("job {:?} is not scraped: {why}", job.name));
+    job.not_scraped = Some(why);
 }
 
 fn text(entry: &Entry, report: &mut Report, into: &mut String) {
@@ -199,194 +349,31 @@ fn text(entry: &Entry, report: &mut Report, into: &mut String) {
     }
 }
 
-fn check_scheme(entry: &Entry, scheme: &str, report: &mut Report) {
-    match scheme {
-        "http" => {}
-        "https" => report.error(
-            entry.line,
-            "scheme: https is not built yet; scrape the gateway's plain http port",
-        ),
-        other => report.error(
-            entry.line,
-            format!("scheme: {other:?} is neither http nor https"),
-        ),
-    }
-}
-
-fn positive_ms(entry: &Entry, report: &mut Report) -> Option<u64> {
-    report.parsed(entry, |text| match duration_ms(text)? {
-        0 => Err("must be longer than 0".to_owned()),
-        ms => Ok(ms),
-    })
-}
-
-fn interval(entry: &Entry, report: &mut Report, into: &mut u64) {
-    match positive_ms(entry, report) {
-        Some(ms) if ms < INTERVAL_MS_MIN => {
-            let least = show_duration_ms(INTERVAL_MS_MIN);
-            report.error(
-                entry.line,
-                format!("scrape_interval: the shortest is {least}"),
-            );
-        }
-        Some(ms) => *into = ms,
-        None => {}
-    }
-}
-
-fn protocols(entry: &Entry, report: &mut Report) {
-    const KNOWN: [&str; 5] = [
-        "PrometheusProto",
-        "OpenMetricsText0.0.1",
-        "OpenMetricsText1.0.0",
-        "PrometheusText0.0.4",
-        "PrometheusText1.0.0",
-    ];
-    let names = report.texts(entry);
-    for name in &names {
-        if !KNOWN.contains(&name.as_str()) {
-            let known = KNOWN.join(", ");
-            report.error(
-                entry.line,
-                format!("scrape_protocols: {name:?} is not one of {known}"),
-            );
-        }
-    }
-    if !names.is_empty() && !names.iter().any(|name| name == "PrometheusText0.0.4") {
-        report.warn(
-            entry.line,
-            "scrape_protocols has no effect here: PrometheusText0.0.4 is asked for, the others are not read yet",
-        );
-    }
-}
-
-fn limit(entry: &Entry, report: &mut Report, limits: &mut PageLimits) {
-    if entry.key == "body_size_limit" {
-        limits.body_bytes_max = report.parsed(entry, size_bytes).unwrap_or(0);
-        return;
-    }
-    let number = report.number(entry).unwrap_or(0);
-    match entry.key.as_str() {
-        "sample_limit" => limits.samples_max = number,
-        "target_limit" => limits.targets_max = number,
-        "label_limit" => limits.labels_max = number,
-        "label_name_length_limit" => limits.label_name_bytes_max = number,
-        "label_value_length_limit" => limits.label_value_bytes_max = number,
-        "keep_dropped_targets" => limits.dropped_targets_max = number,
-        other => unreachable!("{other} is in the table and has no arm"),
-    }
-}
-
-fn inherit(own: &mut PageLimits, global: &PageLimits) {
-    for (own, global) in [
-        (&mut own.body_bytes_max, global.body_bytes_max),
-        (&mut own.samples_max, global.samples_max),
-        (&mut own.targets_max, global.targets_max),
-        (&mut own.labels_max, global.labels_max),
-        (&mut own.label_name_bytes_max, global.label_name_bytes_max),
-        (&mut own.label_value_bytes_max, global.label_value_bytes_max),
-        (&mut own.dropped_targets_max, global.dropped_targets_max),
-    ] {
-        if *own == 0 {
-            *own = global;
-        }
-    }
-    if own.body_bytes_max == 0 {
-        own.body_bytes_max = BODY_BYTES_MAX_DEFAULT;
-    }
-}
-
-fn params(entry: &Entry, report: &mut Report) -> Vec<(String, Vec<String>)> {
-    let Kind::Map(entries) = &entry.value.kind else {
-        if !matches!(entry.value.kind, Kind::Null) {
-            report.error(
-                entry.line,
-                "params must be a mapping of names to lists of values",
-            );
-        }
-        return Vec::new();
-    };
-    entries
-        .iter()
-        .map(|param| (param.key.clone(), report.texts(param)))
-        .collect()
-}
-
-fn groups(entry: &Entry, report: &mut Report) -> Vec<StaticGroup> {
-    let mut groups = Vec::new();
-    for item in report.items(entry) {
-        let mut group = StaticGroup {
-            targets: Vec::new(),
-            labels: Labels::empty(),
-        };
-        for field in report.fields(item, "a static_config", &tables::STATIC) {
-            match field.key.as_str() {
-                "targets" => group.targets = addresses(field, report),
-                _ => group.labels = labels(field, report),
-            }
-        }
-        groups.push(group);
-    }
-    groups
-}
-
-fn addresses(entry: &Entry, report: &mut Report) -> Vec<String> {
-    let items = report.items(entry);
-    let mut addresses = Vec::with_capacity(items.len());
-    for item in items {
-        let address = report.text(item, "a target").unwrap_or("");
-        if address.is_empty() {
-            report.error(item.line, "a target must be host:port");
-        } else if address.contains('/') {
-            report.error(
-                item.line,
-                format!("target {address:?} must be host:port; the path goes into metrics_path"),
-            );
-        } else {
-            addresses.push(address.to_owned());
-        }
-    }
-    addresses
-}
-
-/// A mapping of label names to values.
-pub(super) fn labels(entry: &Entry, report: &mut Report) -> Labels {
-    let mut builder = LabelsBuilder::default();
-    match &entry.value.kind {
-        Kind::Map(entries) => {
-            for label in entries {
-                let value = report.text(&label.value, &label.key).unwrap_or("");
-                if label.key.is_empty() {
-                    report.error(label.line, "a label needs a name");
-                } else {
-                    builder.set(&label.key, value);
-                }
-            }
-        }
-        Kind::Null => {}
-        _ => report.error(
-            entry.line,
-            format!("{} must be a mapping of names to values", entry.key),
-        ),
-    }
-    builder.build()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_default_timeout_follows_the_interval() {
-        for (interval_ms, timeout_ms) in [
-            (10, 100),
-            (100, 1_000),
-            (1_000, 10_000),
-            (5_000, 10_000),
-            (15_000, 15_000),
-            (60_000, 60_000),
+        for (interval_ms, global_ms, timeout_ms) in [
+            (10, None, 100),
+            (50, None, 500),
+            (100, None, 1_000),
+            (500, None, 1_000),
+            (1_000, None, 1_000),
+            (5_000, None, 5_000),
+            (15_000, None, 10_000),
+            (60_000, None, 10_000),
+            (60_000, Some(30_000), 30_000),
+            (5_000, Some(30_000), 5_000),
+            (100, Some(10_000), 1_000),
+            (100, Some(200), 200),
         ] {
-            assert_eq!(default_timeout_ms(interval_ms), timeout_ms, "{interval_ms}");
+            assert_eq!(
+                inherited_timeout_ms(global_ms, interval_ms),
+                timeout_ms,
+                "{interval_ms} {global_ms:?}"
+            );
         }
     }
 }

@@ -5,9 +5,9 @@ use stillwell_engine::signal::{Absent, Names, Nan, Policy};
 
 use stillwell_adapters::kubernetes::{self, Groups};
 
+use super::discovery::labels;
 use super::report::Report;
-use super::scrape::labels;
-use super::tables;
+use super::schema::{Key, decode, read};
 use super::units::duration_ms;
 use super::yaml::{Entry, Node};
 
@@ -55,6 +55,55 @@ impl Default for ExternalMetrics {
     }
 }
 
+static SIGNAL: &[Key<SignalSpec>] = &[
+    read("name", |entry, signal, report| {
+        signal.name = report.text(&entry.value, "name").unwrap_or("").to_owned();
+    }),
+    read("expr", |entry, signal, report| {
+        let expr = report.text(&entry.value, "expr").unwrap_or("");
+        signal.expr = expr.trim().to_owned();
+    }),
+    read("namespaces", |entry, signal, report| {
+        signal.namespaces = report.texts(entry);
+    }),
+    read("labels", |entry, signal, report| {
+        signal.labels = labels(entry, report);
+    }),
+    read("jobs", |entry, signal, report| {
+        signal.policy.jobs = report.texts(entry);
+    }),
+    read("absent", |entry, signal, report| {
+        let absent = report.parsed(entry, |text| match text {
+            "auto" => Ok(Absent::Auto),
+            "zero" | "0" => Ok(Absent::Zero),
+            "unknown" => Ok(Absent::Unknown),
+            _ => Err(format!("{text:?} is not auto, zero or unknown")),
+        });
+        signal.policy.absent = absent.unwrap_or_default();
+    }),
+    read("nan", |entry, signal, report| {
+        let nan = report.parsed(entry, |text| match text {
+            "unknown" => Ok(Nan::Unknown),
+            "zero" | "0" => Ok(Nan::Zero),
+            "last" => Ok(Nan::Last),
+            _ => Err(format!("{text:?} is not unknown, zero or last")),
+        });
+        signal.policy.nan = nan.unwrap_or_default();
+    }),
+    read("hold", |entry, signal, report| {
+        signal.policy.hold_ms = report.parsed(entry, signed_ms);
+    }),
+    read("restart_grace", |entry, signal, report| {
+        let policy = &mut signal.policy;
+        let grace_ms = report.parsed(entry, signed_ms);
+        policy.restart_grace_ms = grace_ms.unwrap_or(policy.restart_grace_ms);
+    }),
+];
+
+fn signed_ms(text: &str) -> Result<i64, String> {
+    duration_ms(text).and_then(|ms| i64::try_from(ms).map_err(|error| error.to_string()))
+}
+
 pub(super) fn signal(node: &Node, report: &mut Report) -> SignalSpec {
     let mut signal = SignalSpec {
         name: String::new(),
@@ -64,21 +113,7 @@ pub(super) fn signal(node: &Node, report: &mut Report) -> SignalSpec {
         policy: Policy::default(),
         line: node.line,
     };
-    for entry in report.fields(node, "a signal", &tables::SIGNAL) {
-        match entry.key.as_str() {
-            "name" => signal.name = report.text(&entry.value, "name").unwrap_or("").to_owned(),
-            "expr" => {
-                signal.expr = report
-                    .text(&entry.value, "expr")
-                    .unwrap_or("")
-                    .trim()
-                    .to_owned()
-            }
-            "namespaces" => signal.namespaces = report.texts(entry),
-            "labels" => signal.labels = labels(entry, report),
-            _ => policy(entry, &mut signal.policy, report),
-        }
-    }
+    decode(node, "a signal", &[&SIGNAL], &mut signal, report);
     if signal.name.is_empty() {
         report.error(node.line, "a signal needs a name");
     } else if matches!(signal.name.as_str(), "." | "..")
@@ -106,94 +141,72 @@ pub(super) fn signal(node: &Node, report: &mut Report) -> SignalSpec {
     signal
 }
 
-fn policy(entry: &Entry, policy: &mut Policy, report: &mut Report) {
-    let signed = |text: &str| {
-        duration_ms(text).and_then(|ms| i64::try_from(ms).map_err(|error| error.to_string()))
-    };
-    match entry.key.as_str() {
-        "jobs" => policy.jobs = report.texts(entry),
-        "absent" => {
-            let absent = report.parsed(entry, |text| match text {
-                "auto" => Ok(Absent::Auto),
-                "zero" | "0" => Ok(Absent::Zero),
-                "unknown" => Ok(Absent::Unknown),
-                _ => Err(format!("{text:?} is not auto, zero or unknown")),
-            });
-            policy.absent = absent.unwrap_or_default();
+static NAMES: &[Key<Names>] = &[
+    read("demand", |entry, names, report| {
+        names.demand = report.texts(entry);
+    }),
+    read("witnesses", |entry, names, report| {
+        for item in report.items(entry) {
+            names.witnesses.push(witness(item, report));
         }
-        "nan" => {
-            let nan = report.parsed(entry, |text| match text {
-                "unknown" => Ok(Nan::Unknown),
-                "zero" | "0" => Ok(Nan::Zero),
-                "last" => Ok(Nan::Last),
-                _ => Err(format!("{text:?} is not unknown, zero or last")),
-            });
-            policy.nan = nan.unwrap_or_default();
-        }
-        "hold" => policy.hold_ms = report.parsed(entry, signed),
-        "restart_grace" => {
-            policy.restart_grace_ms = report
-                .parsed(entry, signed)
-                .unwrap_or(policy.restart_grace_ms);
-        }
-        other => unreachable!("{other} is in the table and has no arm"),
-    }
-}
+    }),
+];
 
 /// `signal_names`: families that measure demand, and metrics that prove that a gateway would show another (S4, S7).
 pub(super) fn names(node: &Node, report: &mut Report) -> Names {
     let mut names = Names::default();
-    for entry in report.fields(node, "signal_names", &tables::NAMES) {
-        match entry.key.as_str() {
-            "demand" => names.demand = report.texts(entry),
-            _ => {
-                for item in report.items(entry) {
-                    let (mut family, mut witness) = (String::new(), String::new());
-                    for field in report.fields(item, "a witness", &tables::WITNESS) {
-                        let text = report
-                            .text(&field.value, &field.key)
-                            .unwrap_or("")
-                            .to_owned();
-                        match field.key.as_str() {
-                            "family" => family = text,
-                            _ => witness = text,
-                        }
-                    }
-                    if family.is_empty() || witness.is_empty() {
-                        report.error(
-                            item.line,
-                            "a witness needs family and witness, both metric names",
-                        );
-                    }
-                    names.witnesses.push((family, witness));
-                }
-            }
-        }
-    }
+    decode(node, "signal_names", &[&NAMES], &mut names, report);
     names
 }
 
+fn witness(node: &Node, report: &mut Report) -> (String, String) {
+    static WITNESS: &[Key<(String, String)>] = &[
+        read("family", |entry, (family, _), report| {
+            *family = report.text(&entry.value, "family").unwrap_or("").to_owned();
+        }),
+        read("witness", |entry, (_, witness), report| {
+            *witness = report
+                .text(&entry.value, "witness")
+                .unwrap_or("")
+                .to_owned();
+        }),
+    ];
+    let mut pair = (String::new(), String::new());
+    decode(node, "a witness", &[&WITNESS], &mut pair, report);
+    if pair.0.is_empty() || pair.1.is_empty() {
+        report.error(
+            node.line,
+            "a witness needs family and witness, both metric names",
+        );
+    }
+    pair
+}
+
+static EXTERNAL: &[Key<ExternalMetrics>] = &[
+    read("api_groups", |entry, section, report| {
+        section.groups.external = groups(entry, report);
+        if section.groups.external.is_empty() {
+            report.error(
+                entry.line,
+                "api_groups: at least one group, or leave the key out",
+            );
+        }
+    }),
+    read("custom_api_groups", |entry, section, report| {
+        section.groups.custom = groups(entry, report);
+    }),
+    read("insecure", |entry, section, report| {
+        section.insecure = report.flag(entry).unwrap_or(false);
+    }),
+    read("rules_files", |entry, section, report| {
+        section.rules_files = report.texts(entry);
+        section.rules_line = entry.line;
+    }),
+];
+
 pub(super) fn external_metrics(node: &Node, report: &mut Report) -> ExternalMetrics {
     let mut section = ExternalMetrics::default();
-    for entry in report.fields(node, "external_metrics", &tables::EXTERNAL) {
-        match entry.key.as_str() {
-            "api_groups" => {
-                section.groups.external = groups(entry, report);
-                if section.groups.external.is_empty() {
-                    report.error(
-                        entry.line,
-                        "api_groups: at least one group, or leave the key out",
-                    );
-                }
-            }
-            "custom_api_groups" => section.groups.custom = groups(entry, report),
-            "insecure" => section.insecure = report.flag(entry).unwrap_or(false),
-            _ => {
-                section.rules_files = report.texts(entry);
-                section.rules_line = entry.line;
-            }
-        }
-    }
+    decode(node, "external_metrics", &[&EXTERNAL], &mut section, report);
     let Groups { external, custom } = &section.groups;
     if let Some(both) = external.iter().find(|group| custom.contains(group)) {
         report.error(

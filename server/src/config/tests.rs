@@ -46,7 +46,7 @@ scrape_configs:
         [("name[]".to_owned(), vec!["a".to_owned(), "b".to_owned()])]
     );
     assert_eq!((job.interval_ms, job.timeout_ms), (100, 50));
-    assert!(job.honor_labels && !job.honor_timestamps && !job.follow_redirects);
+    assert!(job.honor_labels && !job.honor_timestamps && !job.http.follow_redirects);
     assert_eq!(
         (
             job.compression,
@@ -55,13 +55,16 @@ scrape_configs:
         ),
         (Some(false), 1 << 20, 7)
     );
-    assert_eq!(job.groups[0].targets, ["10.0.0.7:9090", "[::1]:9090"]);
-    assert_eq!(job.groups[0].labels.get("pool"), Some("p"));
+    let Discovery::Static(group) = &job.discovery[0] else {
+        panic!("{:?}", job.discovery);
+    };
+    assert_eq!(group.targets, ["10.0.0.7:9090", "[::1]:9090"]);
+    assert_eq!(group.labels.get("pool"), Some("p"));
     assert_eq!((job.relabel.len(), job.metric_relabel.len()), (1, 1));
     let defaults = &config.jobs[1];
     assert_eq!((defaults.interval_ms, defaults.timeout_ms), (100, 1000));
     assert_eq!(defaults.limits.body_bytes_max, BODY_BYTES_MAX_DEFAULT);
-    assert!(!defaults.honor_labels && defaults.honor_timestamps && defaults.follow_redirects);
+    assert!(!defaults.honor_labels && defaults.honor_timestamps && defaults.http.follow_redirects);
 }
 
 #[test]
@@ -109,18 +112,41 @@ fn what_prometheus_knows_and_we_do_not_do_is_a_warning_with_line_and_consequence
     for (text, line, says) in [
         ("\nalerting: {alertmanagers: []}\n", 2, "no alerts are sent"),
         (
-            "global:\n  evaluation_interval: 15s\n",
+            "global:\n  query_log_file: q\n",
             2,
-            "rules are not evaluated",
+            "queries are not logged",
         ),
         ("remote_write: [{url: x}]\n", 1, "nothing is sent on"),
-        ("rule_files: [a.yml]\n", 1, "rules are not evaluated"),
-        ("monitors: {}\n", 1, "no effect yet"),
-        ("inference_pools: {}\n", 1, "no effect yet"),
         (
-            "scrape_configs:\n- job_name: a\n  enable_http2: true\n",
+            "monitors: {}\n",
+            1,
+            "has no effect here: use kubernetes_sd_configs",
+        ),
+        ("inference_pools: {}\n", 1, "has no effect here"),
+        (
+            "scrape_configs:\n- job_name: a\n  ec2_sd_configs: [{region: x}]\n",
             3,
-            "HTTP/1.1",
+            "job \"a\" is not scraped: ec2_sd_configs is not built; use kubernetes_sd_configs",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  static_configs: [{targets: ['a:1']}]\n  consul_sd_configs: [{}]\n",
+            4,
+            "scraped without the targets of consul_sd_configs",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  proxy_url: socks5://p\n",
+            3,
+            "only proxies at http:// are built",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  scrape_interval: 5ms\n",
+            2,
+            "5ms is read as 10ms, the shortest",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  scrape_protocols: [PrometheusProto]\n",
+            3,
+            "only the text formats are read",
         ),
         ("signals:\n- {name: Up, expr: up}\n", 2, "lower case"),
     ] {
@@ -151,11 +177,6 @@ fn errors_name_line_value_and_fix() {
         ),
         ("scrape_configs:\n- scheme: http\n", 2, "needs a job_name"),
         (
-            "scrape_configs:\n- job_name: a\n  scrape_interval: 5ms\n",
-            3,
-            "the shortest is 10ms",
-        ),
-        (
             "scrape_configs:\n- job_name: a\n  scrape_interval: 1.5s\n",
             3,
             "write it like 100ms",
@@ -164,31 +185,6 @@ fn errors_name_line_value_and_fix() {
             "scrape_configs:\n- job_name: a\n  body_size_limit: 10\n",
             3,
             "write it like 10MB",
-        ),
-        (
-            "scrape_configs:\n- job_name: a\n  scheme: https\n",
-            3,
-            "not built yet",
-        ),
-        (
-            "scrape_configs:\n- job_name: a\n  bearer_token: x\n",
-            3,
-            "credentials are not built yet",
-        ),
-        (
-            "scrape_configs:\n- job_name: a\n  kubernetes_sd_configs: []\n",
-            3,
-            "static_configs",
-        ),
-        (
-            "scrape_configs:\n- job_name: a\n  tls_config: {}\n",
-            3,
-            "scrape over http",
-        ),
-        (
-            "scrape_configs:\n- job_name: a\n  proxy_url: x\n",
-            3,
-            "proxies are not built yet",
         ),
         (
             "scrape_configs:\n- job_name: a\n  static_configs:\n  - targets: ['http://a/b']\n",
@@ -214,6 +210,106 @@ fn errors_name_line_value_and_fix() {
             "scrape_configs:\n- job_name: a\n  sample_limit: -1\n",
             3,
             "whole number",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  scheme: ftp\n",
+            3,
+            "neither http nor https",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  scrape_protocols: []\n",
+            3,
+            "cannot be empty",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  fallback_scrape_protocol: text\n",
+            3,
+            "is not one of PrometheusProto",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  bearer_token: x\n  basic_auth: {username: u}\n",
+            4,
+            "exclude one another",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  authorization: {type: Basic, credentials: x}\n",
+            3,
+            "use basic_auth",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  tls_config: {cert_file: x}\n",
+            3,
+            "needs cert (or cert_file) and key",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  tls_config: {ca: x, ca_file: y}\n",
+            3,
+            "ca and ca_file exclude one another",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  oauth2: {client_id: x}\n",
+            3,
+            "needs a token_url",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  http_headers: {Host: {values: [x]}}\n",
+            3,
+            "cannot be given",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  no_proxy: x\n",
+            3,
+            "needs a proxy_url",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  file_sd_configs: [{files: [x.txt]}]\n",
+            3,
+            "must end in .json, .yml or .yaml",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  http_sd_configs: [{url: x}]\n",
+            3,
+            "needs a url",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  dns_sd_configs: [{names: [x], type: A}]\n",
+            3,
+            "needs a port",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  kubernetes_sd_configs: [{namespaces: {names: [x]}}]\n",
+            3,
+            "needs a role",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  kubernetes_sd_configs: [{role: pods}]\n",
+            3,
+            "is not one of node, pod, service",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  kubernetes_sd_configs: [{role: pod, bearer_token: x}]\n",
+            3,
+            "need an api_server",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  ec2_sd_configs: [{regoin: x}]\n",
+            3,
+            "did you mean region?",
+        ),
+        (
+            "remote_write: [{url: x, queue_config: {max_shard: 1}}]\n",
+            1,
+            "did you mean max_shards?",
+        ),
+        (
+            "alerting: {alertmanagers: [{static_config: []}]}\n",
+            1,
+            "did you mean static_configs?",
+        ),
+        (
+            "storage: {tsdb: {out_of_order_time_window: x}}\n",
+            1,
+            "is not a duration",
         ),
         ("scrape_configs: {}\n", 1, "must be a list"),
         ("global: 7\n", 1, "must be a mapping"),
@@ -317,4 +413,113 @@ fn users_add_to_the_names_table() {
             .message
             .contains("a witness needs family and witness")
     );
+}
+
+/// A table of what Prometheus 3.14 reads without an error, and of which nothing may be refused here either.
+#[test]
+fn whatever_prometheus_reads_is_read() {
+    for text in [
+        "global: {scrape_interval: 0s, scrape_timeout: 0s, evaluation_interval: 0s}\n",
+        "global: {external_labels: {a: b}, rule_query_offset: 1s, query_log_file: x}\n",
+        "scrape_configs: [{job_name: a, scrape_interval: 0s, scrape_timeout: 0s}]\n",
+        "scrape_configs: [{job_name: a, scheme: HTTP}, {job_name: b, scheme: https}]\n",
+        "scrape_configs: [{job_name: a, fallback_scrape_protocol: PrometheusText0.0.4}]\n",
+        "scrape_configs: [{job_name: a, fallback_scrape_protocol: OpenMetricsText1.0.0}]\n",
+        "scrape_configs: [{job_name: a, scrape_native_histograms: true, extra_scrape_metrics: true}]\n",
+        "scrape_configs: [{job_name: a, metric_name_validation_scheme: legacy}]\n",
+        "scrape_configs: [{job_name: a, metric_name_escaping_scheme: underscores}]\n",
+        "scrape_configs: [{job_name: a, metrics_path: '/a b'}]\n",
+        "scrape_configs: [{job_name: a, tls_config: {insecure_skip_verify: true, min_version: TLS10}}]\n",
+        "scrape_configs: [{job_name: a, authorization: {credentials_file: x}, enable_http2: false}]\n",
+        "scrape_configs: [{job_name: a, basic_auth: {username_file: u, password_file: p}}]\n",
+        "scrape_configs: [{job_name: a, http_headers: {X-A: {values: [b], secrets: [c], files: [d]}}}]\n",
+        "scrape_configs: [{job_name: a, oauth2: {client_id: i, client_secret: s, token_url: 'http://t'}}]\n",
+        "scrape_configs: [{job_name: a, proxy_url: 'http://p:1', no_proxy: x, proxy_connect_header: {A: [b]}}]\n",
+        "scrape_configs: [{job_name: a, proxy_from_environment: true}]\n",
+        "scrape_configs: [{job_name: a, kubernetes_sd_configs: [{role: endpointslice, namespaces: {own_namespace: true}}]}]\n",
+        "scrape_configs: [{job_name: a, kubernetes_sd_configs: [{role: pod, selectors: [{role: pod, label: x=y}], attach_metadata: {node: true, deployment: true}}]}]\n",
+        "scrape_configs: [{job_name: a, dns_sd_configs: [{names: [_x._tcp.y]}]}]\n",
+        "scrape_configs: [{job_name: a, file_sd_configs: [{files: ['x/*.yml', y.json]}]}]\n",
+        "scrape_configs: [{job_name: a, http_sd_configs: [{url: 'https://x/y', basic_auth: {username: u}}]}]\n",
+        "scrape_configs: [{job_name: a, stackit_sd_configs: [{project: x}], outscale_sd_configs: [{region: y}]}]\n",
+        "scrape_config_files: [none/*.yml]\nrule_files: [none/*.yml]\n",
+        "alerting: {alert_relabel_configs: [{action: labeldrop, regex: x}], alertmanagers: [{api_version: v2, static_configs: [{targets: [a]}]}]}\n",
+        "remote_write: [{url: 'http://x', queue_config: {capacity: 1}, metadata_config: {send: false}, sigv4: {region: x}}]\n",
+        "remote_read: [{url: 'http://x', read_recent: true, required_matchers: {a: b}}]\n",
+        "storage: {tsdb: {out_of_order_time_window: 30m, retention: {time: 1d, size: 1GB, percentage: 80}}, exemplars: {max_exemplars: 1}}\n",
+        "tracing: {endpoint: x, client_type: grpc, sampling_fraction: 0.1, headers: {a: b}}\n",
+        "otlp: {promote_resource_attributes: [a], translation_strategy: NoTranslation}\n",
+        "runtime: {gogc: 50}\n",
+        "global:\nscrape_configs:\nalerting:\nstorage:\n",
+    ] {
+        good(text);
+    }
+}
+
+#[test]
+fn zero_is_as_good_as_nothing() {
+    let (config, _) = good(
+        "global: {scrape_interval: 0s, scrape_timeout: 0s}\nscrape_configs: [{job_name: a, scrape_interval: 0s, scrape_timeout: 0s}]\n",
+    );
+    let job = &config.jobs[0];
+    assert_eq!((job.interval_ms, job.timeout_ms), (60_000, 10_000));
+}
+
+#[test]
+fn names_are_asked_for_as_they_are() {
+    let accept = |keys: &str| {
+        let text = format!("scrape_configs: [{{job_name: a{keys}}}]\n");
+        good(&text).0.jobs[0].accept.clone()
+    };
+    assert_eq!(
+        accept(""),
+        "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
+    );
+    assert_eq!(
+        accept(", scrape_protocols: [PrometheusText0.0.4]"),
+        "text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
+    );
+    assert!(accept(", metric_name_escaping_scheme: dots").contains("escaping=dots;"));
+}
+
+#[test]
+fn jobs_stand_in_files_of_their_own_too() {
+    let folder =
+        std::env::temp_dir().join(format!("stillwell-scrape-files-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a temporary folder");
+    let file = |name: &str, text: &str| std::fs::write(folder.join(name), text).expect("writable");
+    file(
+        "one.yml",
+        "scrape_configs: [{job_name: one, bearer_token_file: t}]\n",
+    );
+    file("two.yml", "scrape_configs: [{job_name: two}]\n");
+    let text = "scrape_config_files: ['*.yml']\nglobal: {scrape_interval: 5s}\n";
+    let (config, report) = load_with_files(text, &folder);
+    let config = config.unwrap_or_else(|| panic!("{:?}", report.errors));
+    let names: Vec<&str> = config.jobs.iter().map(|job| job.name.as_str()).collect();
+    assert_eq!(
+        (names, config.jobs[0].interval_ms),
+        (vec!["one", "two"], 5_000)
+    );
+    let Credentials::Authorization(bearer) = config.jobs[0].http.credentials() else {
+        panic!("{:?}", config.jobs[0].http);
+    };
+    assert_eq!(
+        bearer.credentials,
+        Some(SecretSource::File(folder.join("t")))
+    );
+    file("two.yml", "scrape_configs: [{job_name: one}]\n");
+    file("bad.yml", "global: {}\n");
+    let (_, report) = load_with_files(text, &folder);
+    let errors = report.errors.iter().map(ToString::to_string);
+    let errors = errors.collect::<Vec<_>>().join("\n");
+    assert!(
+        errors.contains("two.yml: a second scrape_config with job_name \"one\""),
+        "{errors}"
+    );
+    assert!(
+        errors.contains("bad.yml: line 1: unknown key global"),
+        "{errors}"
+    );
+    std::fs::remove_dir_all(&folder).ok();
 }

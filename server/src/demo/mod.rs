@@ -79,7 +79,9 @@ async fn demo(length_ms: Option<u64>, port: Option<u16>) -> Result<(), String> {
 
     let text = configuration(&gateway_address.to_string());
     let settings = settings();
-    let config = app::load(&text, Path::new("")).map_err(|problems| app::show(&problems))?;
+    let features = Features::default();
+    let configured =
+        app::load(&text, Path::new(""), &features).map_err(|problems| app::show(&problems))?;
     let listen = vec![format!("127.0.0.1:{}", free_port(port).await)];
     let faces = Faces {
         listen,
@@ -90,7 +92,7 @@ async fn demo(length_ms: Option<u64>, port: Option<u16>) -> Result<(), String> {
         }),
         ..Faces::default()
     };
-    let running = serve::start(settings, config, text, faces, Limits::default(), clock)
+    let running = serve::start(settings, configured, text, faces, Limits::default(), clock)
         .await
         .map_err(|error| error.to_string())?;
     let base = format!("http://{}", running.addresses[0]);
@@ -151,6 +153,7 @@ fn settings() -> Settings {
         query_concurrency_max: 20,
         retention: "1h".to_owned(),
         remote_write: false,
+        external_url: String::new(),
         flags: Vec::new(),
     }
 }

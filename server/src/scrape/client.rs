@@ -3,17 +3,22 @@
 //! Between scrapes nobody looks at the connection, so a server's hang-up shows only at the next request; that request
 //! is then repeated once on a new connection.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
-
 use super::error::ScrapeError;
-use super::http::{Connection, Framing, Head};
 use super::lane::{Lane, Place};
-use super::url::Url;
+use super::refusal;
+use crate::http_client::{
+    Connection, Framing, Head, HttpError, Identity, Resolver, Stream, Url, connect, request_head,
+    same_host,
+};
 
 /// Prometheus follows as many (Go's default).
 const REDIRECTS_MAX: usize = 10;
+/// A refusal says why in its first words, and at once.
+const REFUSAL_BYTES_MAX: usize = 2 << 10;
+const REFUSAL_WAIT: Duration = Duration::from_millis(100);
 
 /// What every request of a target has in common.
 #[derive(Clone, Debug)]
@@ -29,7 +34,25 @@ pub struct FetchOptions {
     /// Whether to ask for gzip.
     pub ask_gzip: bool,
     /// Value of `Accept`.
-    pub accept: &'static str,
+    pub accept: String,
+}
+
+/// How targets are reached: shared by those of a job.
+#[derive(Clone)]
+pub struct Access {
+    /// Credentials, TLS, proxy.
+    pub identity: Arc<Identity>,
+    /// Names to addresses.
+    pub resolver: Resolver,
+}
+
+impl Default for Access {
+    fn default() -> Access {
+        Access {
+            identity: Identity::anonymous(),
+            resolver: Resolver::default(),
+        }
+    }
 }
 
 /// A fetched page.
@@ -48,11 +71,12 @@ pub struct Page {
 /// Fetches pages of one target.
 pub struct Client {
     options: FetchOptions,
-    /// The lines of a request below its first two.
+    access: Access,
+    /// The lines of every request below its first two, without the empty line at their end.
     headers: String,
-    /// The request for `options.url`, the same every time.
-    request: Vec<u8>,
-    kept: Option<Connection<TcpStream>>,
+    /// The request for `options.url` where it is the same every time.
+    request: Option<Vec<u8>>,
+    kept: Option<Connection<Stream>>,
     /// Bytes of the newest page.
     page_bytes: u64,
     /// It kept us waiting in the middle of a page the last time.
@@ -61,18 +85,23 @@ pub struct Client {
 
 impl Client {
     /// A client without a connection yet.
-    pub fn new(options: FetchOptions) -> Client {
-        let accept = options.accept;
+    pub fn new(options: FetchOptions, access: Access) -> Client {
+        let accept = &options.accept;
         let encoding = if options.ask_gzip { "gzip" } else { "identity" };
         let agent = concat!("stillwell/", env!("CARGO_PKG_VERSION"));
         let timeout_s = options.timeout_ms as f64 / 1000.0;
         let headers = format!(
             "accept: {accept}\r\naccept-encoding: {encoding}\r\nuser-agent: {agent}\r\n\
-             x-prometheus-scrape-timeout-seconds: {timeout_s}\r\n\r\n"
+             x-prometheus-scrape-timeout-seconds: {timeout_s}\r\n"
         );
+        let constant = access.identity.adds_nothing();
+        let head = request_head("GET", &options.url, &access.identity).ok();
+        let request = head.filter(|_| constant);
+        let request = request.map(|head| format!("{head}{headers}\r\n").into_bytes());
         Client {
-            request: request(&options.url, &headers),
+            request,
             options,
+            access,
             headers,
             kept: None,
             page_bytes: 0,
@@ -97,34 +126,28 @@ impl Client {
         }
     }
 
-    /// Fetches an answer of any status, for whoever reads errors too; without a timeout and without redirects.
-    pub async fn fetch_any(&mut self) -> Result<(u16, Page), ScrapeError> {
-        let url = self.options.url.clone();
-        let (mut connection, head) = self.ask(&url, &mut "").await?;
-        let page = self
-            .read_page(&mut connection, &head, &Lane::default())
-            .await?;
-        Ok((head.status, page))
-    }
-
     async fn fetch_untimed(
         &mut self,
         lane: &Lane,
         during: &mut &'static str,
     ) -> Result<Page, ScrapeError> {
         let mut url = self.options.url.clone();
+        let mut ours = true;
         for _ in 0..=REDIRECTS_MAX {
-            let (mut connection, head) = self.ask(&url, during).await?;
+            let (mut connection, head) = self.ask(&url, ours, during).await?;
             if matches!(head.status, 301 | 302 | 303 | 307 | 308) && self.options.follow_redirects {
                 let location = head
                     .location
                     .as_deref()
                     .ok_or(ScrapeError::RedirectNowhere(head.status))?;
-                url = url.join(location).map_err(ScrapeError::Redirect)?;
+                let next = url.join(location).map_err(HttpError::Redirect)?;
+                ours = ours && same_host(&url, &next); // credentials are for the host that they were given for
+                url = next;
                 continue; // the unread rest of a redirect is not worth its connection
             }
             if head.status != 200 {
-                return Err(ScrapeError::Status(head.status, head.reason));
+                *during = "reading the refusal";
+                return Err(self.refusal(connection, head, &url).await);
             }
             *during = "reading the page";
             let page = self.read_page(&mut connection, &head, lane).await?;
@@ -136,44 +159,84 @@ impl Client {
         Err(ScrapeError::Redirects(REDIRECTS_MAX))
     }
 
-    /// Sends the request on the kept connection or, where there is none or it turns out dead, on a new one.
+    /// Sends the request on the kept connection or, where there is none or it turns out dead, on a new one. `ours` says
+    /// that the server may see our credentials.
     async fn ask(
         &mut self,
         url: &Url,
+        ours: bool,
         during: &mut &'static str,
-    ) -> Result<(Connection<TcpStream>, Head), ScrapeError> {
-        let redirected;
-        let request = if *url == self.options.url {
-            &self.request
-        } else {
-            redirected = request(url, &self.headers);
-            &redirected
+    ) -> Result<(Connection<Stream>, Head), ScrapeError> {
+        let Access { identity, resolver } = &self.access;
+        let made;
+        let request = match &self.request {
+            Some(request) if *url == self.options.url => request,
+            _ => {
+                *during = "getting credentials";
+                let head = request_head("GET", url, identity)?;
+                let shown = match ours {
+                    true => Some(identity.header_lines(resolver).await?),
+                    false => None,
+                };
+                let shown = shown.as_ref().map_or("", |lines| lines.expose());
+                made = format!("{head}{}{shown}\r\n", self.headers).into_bytes();
+                &made
+            }
         };
         let kept = self.kept.take();
-        if let Some(mut kept) = kept.filter(|kept| kept.authority == url.authority) {
+        if let Some(mut kept) = kept.filter(|kept| kept.leads_to(url)) {
             *during = "waiting for the answer";
             if let Ok(head) = kept.ask(request).await {
                 return Ok((kept, head));
             }
         }
         *during = "connecting";
-        let stream = connect(url).await?;
-        let mut connection = Connection::new(url.authority.clone(), stream);
+        let mut connection = connect(url, identity, resolver).await?;
         *during = "waiting for the answer";
         let head = connection.ask(request).await?;
         Ok((connection, head))
     }
 
+    /// Why a target gives no page, with what to do about it where its first words tell.
+    async fn refusal(
+        &self,
+        mut connection: Connection<Stream>,
+        head: Head,
+        url: &Url,
+    ) -> ScrapeError {
+        if head.status == 401 {
+            self.access.identity.refused();
+        }
+        let mut words = Vec::new();
+        let reading = async {
+            let limit_bytes = self.options.body_bytes_max;
+            let mut body = connection.begin(head.framing, limit_bytes, &mut words)?;
+            while !body.is_done() && words.len() < REFUSAL_BYTES_MAX {
+                connection.read_more(&mut body, &mut words).await?;
+            }
+            Ok::<(), HttpError>(())
+        };
+        // What came in time is what there is.
+        let _ = tokio::time::timeout(REFUSAL_WAIT, reading).await;
+        words.truncate(REFUSAL_BYTES_MAX);
+        let words = String::from_utf8_lossy(&words);
+        ScrapeError::Status {
+            code: head.status,
+            reason: head.reason,
+            advice: refusal::advice(head.status, &words, url),
+        }
+    }
+
     async fn read_page(
         &mut self,
-        connection: &mut Connection<TcpStream>,
+        connection: &mut Connection<Stream>,
         head: &Head,
         lane: &Lane,
     ) -> Result<Page, ScrapeError> {
         let gzipped = match head.content_encoding.as_str() {
             "" | "identity" => false,
             "gzip" | "x-gzip" => true,
-            other => return Err(ScrapeError::Encoding(other.to_owned())),
+            other => return Err(HttpError::Encoding(other.to_owned()).into()),
         };
         let expected_bytes = match head.framing {
             Framing::Length(length) => length,
@@ -200,30 +263,6 @@ impl Client {
             place,
         })
     }
-}
-
-fn request(url: &Url, headers: &str) -> Vec<u8> {
-    let (path, host) = (&url.path_and_query, &url.authority);
-    format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n{headers}").into_bytes()
-}
-
-async fn connect(url: &Url) -> Result<TcpStream, ScrapeError> {
-    let (host, port) = url.host_port().map_err(ScrapeError::Redirect)?;
-    let addresses = tokio::net::lookup_host((host, port))
-        .await
-        .map_err(|error| ScrapeError::Resolve(host.to_owned(), error))?;
-    let mut last = None;
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                stream.set_nodelay(true).ok(); // a request is one small write; without it only latency suffers
-                return Ok(stream);
-            }
-            Err(error) => last = Some(ScrapeError::Connect(address.to_string(), error)),
-        }
-    }
-    let nowhere = || std::io::Error::new(std::io::ErrorKind::NotFound, "no address");
-    Err(last.unwrap_or_else(|| ScrapeError::Resolve(host.to_owned(), nowhere())))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Every way in which a target can misbehave, each with a real socket.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 
@@ -46,7 +46,7 @@ fn options(url: Url) -> FetchOptions {
         body_bytes_max: 1 << 20,
         follow_redirects: true,
         ask_gzip: false,
-        accept: "text/plain",
+        accept: "text/plain".to_owned(),
     }
 }
 
@@ -63,7 +63,9 @@ async fn fetch(
     let (url, task) = server(answers, true).await;
     let mut options = options(url);
     change(&mut options);
-    let result = Client::new(options).fetch(&Lane::default()).await;
+    let result = Client::new(options, Access::default())
+        .fetch(&Lane::default())
+        .await;
     task.abort();
     result
         .map(|page| String::from_utf8(page.body).expect("text"))
@@ -73,7 +75,7 @@ async fn fetch(
 #[tokio::test]
 async fn a_page_arrives_with_the_headers_that_prometheus_sends() {
     let (url, task) = server(vec![ok("up 1\n")], true).await;
-    let page = Client::new(options(url))
+    let page = Client::new(options(url), Access::default())
         .fetch(&Lane::default())
         .await
         .expect("a page");
@@ -139,8 +141,8 @@ async fn failures_say_what_happened() {
         (vec![huge], "body size limit exceeded"),
         (vec![redirect("/loop"); 11], "stopped after 10 redirects"),
         (
-            vec![redirect("https://a/")],
-            "redirect: https is not built yet",
+            vec![redirect("ftp://a/")],
+            "redirect: scheme \"ftp\" is neither",
         ),
         (
             vec![b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n".to_vec()],
@@ -186,10 +188,11 @@ async fn a_hanging_target_ends_with_the_timeout() {
 async fn a_page_that_drips_ends_with_the_timeout() {
     let half = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nup".to_vec();
     let (url, task) = server(vec![half], false).await;
-    let mut client = Client::new(FetchOptions {
+    let options = FetchOptions {
         timeout_ms: 300,
         ..options(url)
-    });
+    };
+    let mut client = Client::new(options, Access::default());
     let result = client.fetch(&Lane::default()).await;
     assert!(
         matches!(
@@ -213,7 +216,7 @@ async fn nobody_listening_is_a_refused_connection() {
     ))
     .expect("valid");
     drop(listener);
-    let error = Client::new(options(url))
+    let error = Client::new(options(url), Access::default())
         .fetch(&Lane::default())
         .await
         .expect_err("refused");
@@ -233,7 +236,7 @@ async fn a_reset_connection_fails_the_scrape() {
         stream.set_zero_linger().expect("a socket option");
         drop(stream); // with unread data or no linger this is a reset
     });
-    let error = Client::new(options(url))
+    let error = Client::new(options(url), Access::default())
         .fetch(&Lane::default())
         .await
         .expect_err("reset");
@@ -264,7 +267,7 @@ async fn a_connection_is_kept_and_a_dead_one_is_replaced_within_the_same_scrape(
         }
         per_connection
     });
-    let mut client = Client::new(options(url));
+    let mut client = Client::new(options(url), Access::default());
     for _ in 0..3 {
         let page = client.fetch(&Lane::default()).await;
         assert_eq!(page.expect("a page each time").body, b"up 1\n");

@@ -5,6 +5,7 @@
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
 use super::error::ScrapeError;
+use crate::http_client::HttpError;
 
 const HEADER_BYTES: usize = 10;
 const TRAILER_BYTES: usize = 8;
@@ -65,10 +66,10 @@ impl Gunzip {
                 .decompress_vec(&body[consumed..], out, FlushDecompress::None)
                 .map_err(|_| ScrapeError::Gzip("the data is damaged"))?;
             if out.len() > limit {
-                return Err(ScrapeError::TooLarge {
+                return Err(ScrapeError::Http(HttpError::TooLarge {
                     limit_bytes,
                     inflated: true,
-                });
+                }));
             }
             if status == Status::StreamEnd {
                 break;
@@ -168,7 +169,13 @@ mod tests {
         let mut out = Vec::new();
         let result = Gunzip::default().inflate(&bomb, 1 << 20, &mut out);
         assert!(
-            matches!(result, Err(ScrapeError::TooLarge { inflated: true, .. })),
+            matches!(
+                result,
+                Err(ScrapeError::Http(HttpError::TooLarge {
+                    inflated: true,
+                    ..
+                }))
+            ),
             "{result:?}"
         );
         assert!(out.capacity() <= 2 << 20, "{}", out.capacity());

@@ -1,6 +1,6 @@
 //! The scheduler: one task that wakes workers tick by tick and takes new sets of targets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,15 +11,18 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{error, warn};
 
-use super::client::Client;
+use super::client::{Access, Client};
 use super::schedule::{Schedule, phase_hash};
 use super::state::TargetState;
-use super::target::{Target, targets};
+use super::target::{Found, Target};
 use super::worker::{Shared, Worker};
-use crate::config::ScrapeJob;
+use crate::config::HttpClientConfig;
+use crate::http_client::{Identity, Resolver};
 
 /// Reloads wait for one another here; more at a time are not a plan.
 const COMMANDS_MAX: usize = 4;
+/// Different things that are said once; beyond them nothing more is said of targets.
+const TOLD_MAX: usize = 10_000;
 /// Retention, memory and the clock are looked after this often.
 const MAINTENANCE_MS: u64 = 1_000;
 
@@ -31,16 +34,37 @@ pub struct Scraper {
     view: Arc<RwLock<View>>,
 }
 
-/// What the faces see: replaced as a whole by a reload.
+/// What the faces see.
 #[derive(Default)]
 struct View {
     active: Vec<Arc<TargetState>>,
+    /// By job.
+    jobs: BTreeMap<String, JobView>,
+}
+
+/// What is not scraped of a job.
+struct JobView {
     dropped: Vec<DroppedTarget>,
-    dropped_counts: Vec<(String, usize)>,
+    dropped_count: usize,
+}
+
+/// The targets of a job.
+#[derive(Clone, Debug)]
+pub struct JobTargets {
+    /// Its name.
+    pub name: String,
+    /// How targets are reached.
+    pub http: HttpClientConfig,
+    /// So many dropped targets are remembered; 0 is all.
+    pub dropped_targets_max: u64,
+    /// The targets.
+    pub found: Found,
 }
 
 struct Command {
-    jobs: Vec<ScrapeJob>,
+    jobs: Vec<JobTargets>,
+    /// Whether there are no other jobs.
+    only_these: bool,
     done: oneshot::Sender<()>,
 }
 
@@ -59,15 +83,32 @@ impl Scraper {
             schedule: Schedule::default(),
             running: BTreeMap::new(),
             slots: Vec::new(),
+            access: BTreeMap::new(),
+            resolver: Resolver::default(),
+            told: BTreeSet::new(),
         };
         tokio::spawn(task.run(receiver));
         scraper
     }
 
-    /// Scrapes exactly these jobs from now on. Targets that stay as they are go on undisturbed.
-    pub async fn apply(&self, jobs: Vec<ScrapeJob>) {
+    /// Scrapes exactly these targets from now on. Those that stay as they are go on undisturbed.
+    pub async fn replace(&self, jobs: Vec<JobTargets>) {
+        self.send(jobs, true).await;
+    }
+
+    /// Scrapes these targets of these jobs from now on; other jobs stay as they are.
+    pub async fn update(&self, jobs: Vec<JobTargets>) {
+        self.send(jobs, false).await;
+    }
+
+    async fn send(&self, jobs: Vec<JobTargets>, only_these: bool) {
         let (done, applied) = oneshot::channel();
-        if self.commands.send(Command { jobs, done }).await.is_ok() {
+        let command = Command {
+            jobs,
+            only_these,
+            done,
+        };
+        if self.commands.send(command).await.is_ok() {
             applied.await.ok(); // the task ends only with its runtime
         }
     }
@@ -82,8 +123,16 @@ impl Scraper {
         let view = self.view.read();
         Targets {
             active: view.active.iter().map(|state| state.describe()).collect(),
-            dropped: view.dropped.clone(),
-            dropped_counts: view.dropped_counts.clone(),
+            dropped: view
+                .jobs
+                .values()
+                .flat_map(|job| job.dropped.clone())
+                .collect(),
+            dropped_counts: view
+                .jobs
+                .iter()
+                .map(|(name, job)| (name.clone(), job.dropped_count))
+                .collect(),
         }
     }
 
@@ -97,10 +146,19 @@ struct Task {
     shared: Arc<Shared>,
     view: Arc<RwLock<View>>,
     schedule: Schedule,
-    running: BTreeMap<(String, Labels), Running>,
+    running: BTreeMap<Key, Running>,
     /// By slot of the schedule.
     slots: Vec<Option<(mpsc::Sender<i64>, Arc<TargetState>)>>,
+    /// How the targets of a job are reached, with the options that it was made of.
+    access: BTreeMap<String, (HttpClientConfig, Arc<Identity>)>,
+    /// Of this runtime: names that do not resolve hold nobody else up.
+    resolver: Resolver,
+    /// What was logged of targets that cannot be scraped or are scraped twice.
+    told: BTreeSet<String>,
 }
+
+/// Job, labels and URL: what makes a target this one.
+type Key = (String, Labels, String);
 
 struct Running {
     slot: usize,
@@ -123,7 +181,7 @@ impl Task {
                 biased;
                 command = commands.recv() => match command {
                     Some(command) => {
-                        self.apply(command.jobs);
+                        self.apply(command.jobs, command.only_these);
                         command.done.send(()).ok(); // whoever asked may have gone
                     }
                     None => return,
@@ -159,41 +217,33 @@ impl Task {
         self.shared.writer.lock().maintain(now);
     }
 
-    fn apply(&mut self, jobs: Vec<ScrapeJob>) {
-        let mut wanted: BTreeMap<(String, Labels), Target> = BTreeMap::new();
-        let mut view = View::default();
+    fn apply(&mut self, jobs: Vec<JobTargets>, only_these: bool) {
+        let mut wanted: BTreeMap<Key, Target> = BTreeMap::new();
+        let names: BTreeSet<String> = jobs.iter().map(|job| job.name.clone()).collect();
+        let mut views = BTreeMap::new();
         for job in jobs {
-            let found = targets(&job);
-            for problem in &found.problems {
-                error!(problem, "a target cannot be scraped");
+            self.tell_unusable(&job);
+            views.insert(job.name.clone(), JobView::of(&job));
+            let known = self.access.get(&job.name);
+            if known.is_none_or(|(options, _)| *options != job.http) {
+                let identity = Identity::new(job.http.clone());
+                self.access.insert(job.name.clone(), (job.http, identity));
             }
-            if !found.dropped.is_empty() {
-                view.dropped_counts
-                    .push((job.name.clone(), found.dropped.len()));
-                let kept = match job.limits.dropped_targets_max {
-                    0 => usize::MAX,
-                    most => usize::try_from(most).unwrap_or(usize::MAX),
-                };
-                view.dropped
-                    .extend(
-                        found
-                            .dropped
-                            .into_iter()
-                            .take(kept)
-                            .map(|discovered| DroppedTarget {
-                                discovered,
-                                job: job.name.clone(),
-                            }),
-                    );
-            }
-            for target in found.targets {
-                wanted.insert((job.name.clone(), target.labels.clone()), target);
+            for target in job.found.targets {
+                let url = target.url.to_string();
+                wanted.insert((job.name.clone(), target.labels.clone(), url), target);
             }
         }
-        let gone: Vec<_> = self
+        if only_these {
+            self.access.retain(|name, _| names.contains(name));
+        }
+        let concerned = |job: &String| only_these || names.contains(job);
+        let gone: Vec<Key> = self
             .running
             .iter()
-            .filter(|(key, running)| wanted.get(*key) != Some(&running.state.target))
+            .filter(|(key, running)| {
+                concerned(&key.0) && wanted.get(*key) != Some(&running.state.target)
+            })
             .map(|(key, _)| key.clone())
             .collect();
         for key in gone {
@@ -204,21 +254,60 @@ impl Task {
                 self.start(key, target);
             }
         }
-        view.active = self
-            .running
-            .values()
-            .map(|running| Arc::clone(&running.state))
-            .collect();
-        *self.view.write() = view;
+        self.tell_doubles();
+        let mut view = self.view.write();
+        if only_these {
+            view.jobs.clear();
+        }
+        view.jobs.append(&mut views);
+        let running = self.running.values();
+        view.active = running.map(|running| Arc::clone(&running.state)).collect();
     }
 
-    fn start(&mut self, key: (String, Labels), target: Target) {
+    /// Says once what cannot be scraped.
+    fn tell_unusable(&mut self, job: &JobTargets) {
+        for (labels, why) in &job.found.unusable {
+            let address = labels.get("__address__").unwrap_or("");
+            let problem = format!("job {:?}, target {address}: {why}", job.name);
+            if self.told.len() < TOLD_MAX && self.told.insert(problem.clone()) {
+                error!(problem, "a target cannot be scraped");
+            }
+        }
+    }
+
+    /// Says once which pages are fetched by two jobs, as happens where a monitor and a list name the same gateway: what
+    /// sums over both counts twice.
+    fn tell_doubles(&mut self) {
+        let mut first: HashMap<&str, &str> = HashMap::new();
+        let mut doubles = Vec::new();
+        for (job, _, url) in self.running.keys() {
+            match first.get(url.as_str()) {
+                Some(other) if other != job => doubles.push(format!(
+                    "{url} is scraped by the jobs {other:?} and {job:?}: sums over both count it twice"
+                )),
+                Some(_) => {}
+                None => drop(first.insert(url, job)),
+            }
+        }
+        for double in doubles {
+            if self.told.len() < TOLD_MAX && self.told.insert(double.clone()) {
+                warn!(double, "two jobs scrape one page");
+            }
+        }
+    }
+
+    fn start(&mut self, key: Key, target: Target) {
         let hash = phase_hash(&format!("{}{}{}", key.0, key.1, target.url));
         let now_ms = self.shared.clock.now().ms();
         let slot = self.schedule.add(now_ms, target.interval_ms, hash);
-        let (_, stage) = self.shared.writer.lock().add_target(target.spec());
-        let client = Client::new(target.fetch_options());
-        let state = Arc::new(TargetState::new(target));
+        let (id, stage) = self.shared.writer.lock().add_target(target.spec());
+        let identity = self.access.get(&key.0);
+        let access = Access {
+            identity: identity.map_or_else(Identity::anonymous, |(_, known)| Arc::clone(known)),
+            resolver: self.resolver.clone(),
+        };
+        let client = Client::new(target.fetch_options(), access);
+        let state = Arc::new(TargetState::new(target, Some(id)));
         let stop = Arc::new(Notify::new());
         let (ticks, receiver) = mpsc::channel(1);
         let worker = Worker {
@@ -235,11 +324,32 @@ impl Task {
         self.running.insert(key, Running { slot, state, stop });
     }
 
-    fn stop(&mut self, key: &(String, Labels)) {
+    fn stop(&mut self, key: &Key) {
         if let Some(running) = self.running.remove(key) {
             self.schedule.remove(running.slot);
             self.slots[running.slot] = None;
             running.stop.notify_one();
+        }
+    }
+}
+
+impl JobView {
+    fn of(job: &JobTargets) -> JobView {
+        let kept = match job.dropped_targets_max {
+            0 => usize::MAX,
+            most => usize::try_from(most).unwrap_or(usize::MAX),
+        };
+        let unusable = job.found.unusable.iter().map(|(labels, _)| labels);
+        let dropped = job.found.dropped.iter().chain(unusable);
+        JobView {
+            dropped_count: job.found.dropped.len() + job.found.unusable.len(),
+            dropped: dropped
+                .take(kept)
+                .map(|discovered| DroppedTarget {
+                    discovered: discovered.clone(),
+                    job: job.name.clone(),
+                })
+                .collect(),
         }
     }
 }

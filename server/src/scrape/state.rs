@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use stillwell_adapters::host::{ActiveTarget, Health};
-use stillwell_engine::Timestamp;
+use stillwell_engine::{TargetId, Timestamp};
 
 use super::target::Target;
 use crate::config::units::show_duration_ms;
@@ -19,6 +19,8 @@ pub const SETTLING_MS_MAX: u64 = 10_000;
 pub struct TargetState {
     /// What it is.
     pub target: Target,
+    /// The engine's name for it.
+    id: Option<TargetId>,
     /// Held for a few copies only.
     last: Mutex<Last>,
     busy: AtomicBool,
@@ -56,9 +58,10 @@ pub struct Counts {
 
 impl TargetState {
     /// A target that was not scraped yet.
-    pub fn new(target: Target) -> TargetState {
+    pub fn new(target: Target, id: Option<TargetId>) -> TargetState {
         TargetState {
             target,
+            id,
             last: Mutex::default(),
             busy: AtomicBool::new(false),
             skipped: AtomicU64::new(0),
@@ -159,6 +162,7 @@ impl TargetState {
     pub fn describe(&self) -> ActiveTarget {
         let last = self.last.lock();
         ActiveTarget {
+            id: self.id,
             discovered: self.target.discovered.clone(),
             labels: self.target.labels.clone(),
             job: self.target.job.name.clone(),
@@ -181,15 +185,16 @@ mod tests {
     fn a_target_is_settled_by_a_good_page_or_by_failing_long_enough() {
         let text = "scrape_configs:\n- {job_name: j, scrape_interval: 1s, static_configs: [{targets: ['a:1']}]}\n";
         let config = crate::config::load(text).0.expect("valid");
-        let target = crate::scrape::targets(&config.jobs[0]).targets.remove(0);
+        let found = crate::discovery::static_targets(&config.jobs[0]);
+        let target = found.targets[0].clone();
         let at = |ms: i64| Timestamp::from_ms(1_000_000 + ms);
-        let state = TargetState::new(target.clone());
+        let state = TargetState::new(target.clone(), None);
         assert!(!state.settled(at(60_000)), "never scraped");
         state.end(at(0), 0.1, 0, Some("refused".to_owned()));
         state.end(at(1_000), 0.1, 0, Some("refused".to_owned()));
         assert!(!state.settled(at(2_999)));
         assert!(state.settled(at(3_000)));
-        let state = TargetState::new(target);
+        let state = TargetState::new(target, None);
         state.end(at(0), 0.1, 10, None);
         assert!(state.settled(at(0)));
     }

@@ -1,17 +1,17 @@
-//! From a job's static groups to targets: labels, relabelling, URL, as Prometheus makes them.
+//! From what discovery finds to targets: labels, relabelling, URL, as Prometheus makes them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use stillwell_engine::TargetSpec;
 use stillwell_engine::labels::{Labels, LabelsBuilder, relabel};
 
 use super::client::FetchOptions;
-use super::url::{Url, encode_query};
 use crate::config::units::{duration_ms, show_duration_ms};
 use crate::config::{INTERVAL_MS_MIN, ScrapeJob};
+use crate::discovery::TargetGroup;
+use crate::http_client::{Url, encode_query};
 
-/// The format that the engine reads; the last entry is for servers that know nothing else.
-const ACCEPT: &str = "text/plain;version=0.0.4;charset=utf-8;q=0.5,*/*;q=0.1";
 /// Below this interval gzip costs both sides more than it saves.
 const GZIP_INTERVAL_MS_MIN: u64 = 1_000;
 
@@ -34,15 +34,26 @@ pub struct Target {
     pub refused: Option<String>,
 }
 
-/// What a job's configuration comes to.
+/// What discovery found for a job.
 #[derive(Clone, Debug, Default)]
 pub struct Found {
     /// To be scraped.
     pub targets: Vec<Target>,
     /// Labels of what relabelling dropped.
     pub dropped: Vec<Labels>,
-    /// Groups that name no usable target, in words.
-    pub problems: Vec<String>,
+    /// Labels of what cannot be scraped, and why.
+    pub unusable: Vec<(Labels, String)>,
+}
+
+/// What became of one discovered target.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// It is scraped.
+    Target(Box<Target>),
+    /// Relabelling dropped it.
+    Dropped(Labels),
+    /// It cannot be scraped.
+    Unusable(Labels, String),
 }
 
 impl Target {
@@ -53,9 +64,9 @@ impl Target {
             url: self.url.clone(),
             timeout_ms: self.timeout_ms,
             body_bytes_max: self.job.limits.body_bytes_max,
-            follow_redirects: self.job.follow_redirects,
+            follow_redirects: self.job.http.follow_redirects,
             ask_gzip: self.job.compression.unwrap_or(by_interval),
-            accept: ACCEPT,
+            accept: self.job.accept.clone(),
         }
     }
 
@@ -78,39 +89,48 @@ impl Target {
     }
 }
 
-/// Every target of a job.
-pub fn targets(job: &ScrapeJob) -> Found {
-    let mut found = Found::default();
-    let options = ScrapeJob {
-        groups: Vec::new(),
+/// The options of a job that its targets carry.
+pub fn target_options(job: &ScrapeJob) -> Arc<ScrapeJob> {
+    Arc::new(ScrapeJob {
+        discovery: Vec::new(),
         relabel: Vec::new(),
         line: 0,
         ..job.clone()
-    };
-    let options = Arc::new(options);
-    for group in &job.groups {
-        for address in &group.targets {
-            let discovered = discovered(job, address, &group.labels);
-            let mut labels = discovered.to_builder();
-            if !relabel(&job.relabel, &mut labels) {
-                found.dropped.push(discovered);
-                continue;
+    })
+}
+
+/// What becomes of the targets of one group. `options` are the job's own for its targets.
+pub fn outcomes(job: &ScrapeJob, options: &Arc<ScrapeJob>, group: &TargetGroup) -> Vec<Outcome> {
+    let mut outcomes = Vec::with_capacity(group.targets.len());
+    for own in &group.targets {
+        let discovered = discovered(job, own, &group.labels);
+        let mut labels = discovered.to_builder();
+        outcomes.push(if !relabel(&job.relabel, &mut labels) {
+            Outcome::Dropped(discovered)
+        } else {
+            match finish(options, &discovered, labels) {
+                Ok(target) => Outcome::Target(Box::new(target)),
+                Err(why) => Outcome::Unusable(discovered, why),
             }
-            match finish(&options, &discovered, labels) {
-                // Two ways to the same target are one target.
-                Ok(target) => {
-                    if found
-                        .targets
-                        .iter()
-                        .all(|have| have.labels != target.labels)
-                    {
-                        found.targets.push(target);
-                    }
+        });
+    }
+    outcomes
+}
+
+/// Puts together what becomes of the targets of all groups.
+pub fn collect<'o>(job: &ScrapeJob, outcomes: impl IntoIterator<Item = &'o Outcome>) -> Found {
+    let mut found = Found::default();
+    let mut seen: HashSet<(&Labels, &Url)> = HashSet::new();
+    for outcome in outcomes {
+        match outcome {
+            // Two ways to the same target are one target.
+            Outcome::Target(target) => {
+                if seen.insert((&target.labels, &target.url)) {
+                    found.targets.push(Target::clone(target));
                 }
-                Err(why) => found
-                    .problems
-                    .push(format!("job {:?}, target {address}: {why}", job.name)),
             }
+            Outcome::Dropped(labels) => found.dropped.push(labels.clone()),
+            Outcome::Unusable(labels, why) => found.unusable.push((labels.clone(), why.clone())),
         }
     }
     let (count, limit) = (found.targets.len() as u64, job.limits.targets_max);
@@ -123,17 +143,17 @@ pub fn targets(job: &ScrapeJob) -> Found {
     found
 }
 
-fn discovered(job: &ScrapeJob, address: &str, group: &Labels) -> Labels {
-    let mut labels = LabelsBuilder::default();
-    labels.set("__address__", address);
-    for (name, value) in group.iter() {
-        labels.set(name, value);
-    }
+/// The labels before relabelling: the target's own win over its group's, and both over the job's.
+fn discovered(job: &ScrapeJob, own: &Labels, group: &Labels) -> Labels {
+    let mut labels = own.to_builder();
     let mut default = |name: &str, value: &str| {
         if labels.get(name).is_empty() {
             labels.set(name, value);
         }
     };
+    for (name, value) in group.iter() {
+        default(name, value);
+    }
     default("job", &job.name);
     default("__scrape_interval__", &show_duration_ms(job.interval_ms));
     default("__scrape_timeout__", &show_duration_ms(job.timeout_ms));
@@ -154,7 +174,12 @@ fn finish(
 ) -> Result<Target, String> {
     let address = labels.get("__address__").to_owned();
     if address.is_empty() {
-        return Err("relabelling left no __address__".to_owned());
+        return Err("it has no __address__".to_owned());
+    }
+    if address.contains('/') {
+        return Err(format!(
+            "address {address:?} must be host:port; the path goes into metrics_path"
+        ));
     }
     let query = query(job, &labels);
     let url = Url::from_parts(
@@ -226,7 +251,7 @@ mod tests {
     fn found(text: &str) -> Found {
         let (config, report) = crate::config::load(text);
         let config = config.unwrap_or_else(|| panic!("{:?}", report.errors));
-        targets(&config.jobs[0])
+        crate::discovery::static_targets(&config.jobs[0])
     }
 
     #[test]
@@ -258,7 +283,7 @@ scrape_configs:
   relabel_configs:
   - {source_labels: [__address__], regex: 'b:1', action: drop}
   - {source_labels: [__address__], regex: 'c:1', target_label: __address__, replacement: 'a:1'}
-  - {source_labels: [__address__], regex: 'd:1', target_label: __scheme__, replacement: https}
+  - {source_labels: [__address__], regex: 'd:1', target_label: __scheme__, replacement: gopher}
   - {target_label: __metrics_path__, replacement: /m}
   - {target_label: __param_q, replacement: v}
   - {target_label: __scrape_interval__, replacement: 5s}
@@ -273,11 +298,48 @@ scrape_configs:
             (5000, Some("me"))
         );
         assert_eq!(found.dropped[0].get("__address__"), Some("b:1"));
-        assert!(
-            found.problems[0].contains("d:1") && found.problems[0].contains("https"),
-            "{:?}",
-            found.problems
+        let (labels, why) = &found.unusable[0];
+        assert_eq!(labels.get("__address__"), Some("d:1"));
+        assert!(why.contains("gopher"), "{why}");
+    }
+
+    #[test]
+    fn an_address_is_judged_after_relabelling() {
+        let found = found(
+            r#"
+scrape_configs:
+- job_name: bb
+  metrics_path: /probe
+  params: {module: [http_2xx]}
+  static_configs: [{targets: ['https://example.org', 'https://example.net/x']}]
+  relabel_configs:
+  - {source_labels: [__address__], target_label: __param_target}
+  - {source_labels: [__param_target], target_label: instance}
+  - {source_labels: [__address__], regex: '.*org', target_label: __address__, replacement: '127.0.0.1:9115'}
+"#,
         );
+        let target = &found.targets[0];
+        assert_eq!(
+            target.url.to_string(),
+            "http://127.0.0.1:9115/probe?module=http_2xx&target=https%3A%2F%2Fexample.org"
+        );
+        assert_eq!(target.labels.get("instance"), Some("https://example.org"));
+        assert!(found.unusable[0].1.contains("must be host:port"));
+    }
+
+    #[test]
+    fn equal_labels_and_another_url_are_another_target() {
+        let found = found(
+            r#"
+scrape_configs:
+- job_name: j
+  static_configs:
+  - {targets: ['a:1'], labels: {__param_q: x}}
+  - {targets: ['a:1'], labels: {__param_q: y}}
+  - {targets: ['a:1'], labels: {__param_q: x}}
+"#,
+        );
+        assert_eq!(found.targets.len(), 2);
     }
 
     #[test]

@@ -115,12 +115,16 @@ impl Worker {
         if page.gzipped {
             self.inflate(&mut page.body)?;
         }
-        let format = Format::from_content_type(&page.content_type).ok_or_else(|| {
-            ScrapeError::Page(format!(
-                "content type {:?} is not read; the text format 0.0.4 was asked for",
-                page.content_type
-            ))
-        })?;
+        let announced = Format::from_content_type(&page.content_type);
+        let format = announced
+            .or(self.state.target.job.fallback)
+            .ok_or_else(|| {
+                ScrapeError::Page(format!(
+                    "content type {:?} is not read; where the page is in the text format all the same, set \
+                     fallback_scrape_protocol: PrometheusText0.0.4 in its job",
+                    page.content_type
+                ))
+            })?;
         // A fault of ours in reading one page must not end this target's scraping, let alone the others'.
         let commit = AssertUnwindSafe(|| self.commit(&page.body, format, at, began));
         catch_unwind(commit).unwrap_or_else(|_| Err(ScrapeError::Page(FAULT.to_owned())))

@@ -1,12 +1,17 @@
 //! The running process: what its parts share and what the faces see of it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
-use stillwell_adapters::host::{Build, Host, QuerySettings, ScalersReport, Signals, Targets};
+use stillwell_adapters::host::{
+    Build, Host, QuerySettings, RuleGroup, ScalersReport, Signals, Targets,
+};
 use stillwell_adapters::pool::QueryPool;
+use stillwell_engine::labels::{Labels, RelabelRule};
+use stillwell_engine::promql::Features;
 use stillwell_engine::{AppendError, Appended, AppendedSeries, Reader, Timestamp};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -14,7 +19,9 @@ use tracing::{error, info, warn};
 use super::keda::Triggers;
 use super::signals::{self, Watched};
 use crate::clock::Clock;
-use crate::config::{self, Config, Problem};
+use crate::config::{self, Config, Problem, Report};
+use crate::discovery::Manager;
+use crate::rule_groups::{self, RuleFile, RuleOptions, Runner};
 use crate::scrape::{SETTLING_MS_MAX, Scraper};
 
 /// How the process was started.
@@ -30,6 +37,8 @@ pub struct Settings {
     pub retention: String,
     /// Whether samples may be written.
     pub remote_write: bool,
+    /// Under which others reach this server; empty where it was not told.
+    pub external_url: String,
     /// Every flag with its value, as shown.
     pub flags: Vec<(String, String)>,
 }
@@ -39,8 +48,13 @@ pub struct App {
     settings: Settings,
     clock: Arc<Clock>,
     started: Timestamp,
+    /// Where it was started, and on what machine.
+    folder: String,
+    hostname: String,
     reader: Reader,
     scraper: Scraper,
+    discovery: Manager,
+    rules: Runner,
     queries: QueryPool,
     keda: Triggers,
     /// Replaced as a whole by a reload.
@@ -51,38 +65,102 @@ pub struct App {
 }
 
 struct Loaded {
+    /// As shown: without secrets.
     text: Arc<String>,
     signals: Arc<Watched>,
     reload_succeeded: bool,
+    /// Of the jobs whose targets are looked for: their names, and what rewrites their targets.
+    relabel: BTreeMap<String, Vec<RelabelRule>>,
+    external_labels: Labels,
+    /// The step of a subquery that names none: the interval of rules, as in Prometheus.
+    subquery_step_ms: i64,
+    at: Timestamp,
+}
+
+/// What runs beside the faces.
+pub struct Parts {
+    /// Fetches pages.
+    pub scraper: Scraper,
+    /// Finds targets.
+    pub discovery: Manager,
+    /// Evaluates rules.
+    pub rules: Runner,
+}
+
+fn subquery_step_ms(config: &Config) -> i64 {
+    i64::try_from(config.global.evaluation_interval_ms).unwrap_or(i64::MAX)
+}
+
+fn rule_options(settings: &Settings, config: &Config) -> RuleOptions {
+    RuleOptions {
+        query: QuerySettings {
+            subquery_step_ms: subquery_step_ms(config),
+            ..settings.query
+        },
+        external_labels: config.global.external_labels.clone(),
+        external_url: settings.external_url.clone(),
+        interval_ms: config.global.evaluation_interval_ms,
+        query_offset_ms: config.global.rule_query_offset_ms,
+    }
+}
+
+/// What rewrites the targets of each job.
+fn relabelling(config: &Config) -> BTreeMap<String, Vec<RelabelRule>> {
+    let looked_for = config.jobs.iter().filter(|job| job.not_scraped.is_none());
+    looked_for
+        .map(|job| (job.name.clone(), job.relabel.clone()))
+        .collect()
+}
+
+/// A configuration with the rules that it names.
+#[derive(Clone, Debug, Default)]
+pub struct Configured {
+    /// The configuration.
+    pub config: Config,
+    /// Its recording and alerting rules.
+    pub rule_files: Vec<RuleFile>,
 }
 
 /// Reads and checks a configuration with the files that it names (relative to `base`), signals' expressions included.
 /// Warnings are logged.
-pub fn load(text: &str, base: &Path) -> Result<Config, Vec<Problem>> {
-    let (config, report) = config::load_with_files(text, base);
+pub fn load(text: &str, base: &Path, features: &Features) -> Result<Configured, Vec<Problem>> {
+    let (configured, report) = read(text, base, features);
     for warning in &report.warnings {
         warn!(line = warning.line, "configuration: {}", warning.message);
     }
-    let config = config.ok_or(report.errors)?;
-    let problems = signals::check(&config.signals);
-    if problems.is_empty() {
-        Ok(config)
-    } else {
-        Err(problems)
-    }
+    configured.ok_or(report.errors)
+}
+
+/// Like [`load`], with everything that there is to say.
+pub fn read(text: &str, base: &Path, features: &Features) -> (Option<Configured>, Report) {
+    let (config, mut report) = config::load_with_files(text, base);
+    let Some(config) = config else {
+        return (None, report);
+    };
+    report.errors.extend(signals::check(&config.signals));
+    let line = config.rule_files_line;
+    let rule_files = rule_groups::load(&config.rule_files, base, line, features, &mut report);
+    let configured = Configured { config, rule_files };
+    (report.errors.is_empty().then_some(configured), report)
 }
 
 impl App {
     /// A process that scrapes what `config` says.
     pub async fn start(
         settings: Settings,
-        config: Config,
+        configured: Configured,
         text: String,
         clock: Arc<Clock>,
         reader: Reader,
-        scraper: Scraper,
+        Parts {
+            scraper,
+            discovery,
+            rules,
+        }: Parts,
         ending: watch::Receiver<bool>,
     ) -> Result<Arc<App>, Vec<Problem>> {
+        let Configured { config, rule_files } = configured;
+        rules.apply(rule_files, rule_options(&settings, &config));
         let queries = QueryPool::new(settings.query_concurrency_max, settings.query.timeout_ms);
         reader.set_names(config.signal_names.clone());
         let signals = Arc::new(Watched::replace(&config, &Watched::none(reader.clone()))?);
@@ -93,17 +171,27 @@ impl App {
             ending,
         );
         let loaded = Loaded {
-            text: Arc::new(text),
+            text: Arc::new(config::masked(&text)),
             signals,
             reload_succeeded: true,
+            relabel: relabelling(&config),
+            external_labels: config.global.external_labels.clone(),
+            subquery_step_ms: subquery_step_ms(&config),
+            at: clock.now(),
         };
-        scraper.apply(config.jobs).await;
+        discovery.apply(config.jobs).await;
         Ok(Arc::new(App {
             started: clock.now(),
+            folder: std::env::current_dir()
+                .map_or(String::new(), |folder| folder.display().to_string()),
+            hostname: std::fs::read_to_string("/proc/sys/kernel/hostname")
+                .map_or(String::new(), |name| name.trim().to_owned()),
             settings,
             clock,
             reader,
             scraper,
+            discovery,
+            rules,
             queries,
             keda,
             loaded: RwLock::new(loaded),
@@ -132,17 +220,29 @@ impl App {
             return Err("there is no configuration file to read".to_owned());
         };
         let text = read_config(path).await?;
-        let config = load(&text, folder(path)).map_err(|problems| show(&problems))?;
+        let features = &self.settings.query.features;
+        let configured = load(&text, folder(path), features).map_err(|problems| show(&problems))?;
+        let Configured { config, rule_files } = configured;
+        let (rules, step_ms) = (
+            rule_options(&self.settings, &config),
+            subquery_step_ms(&config),
+        );
         let before = Arc::clone(&self.loaded.read().signals);
         let signals = Watched::replace(&config, &before).map_err(|problems| show(&problems))?;
         self.reader.set_names(config.signal_names.clone());
-        self.scraper.apply(config.jobs).await;
+        let (relabel, external_labels) = (relabelling(&config), config.global.external_labels);
+        self.discovery.apply(config.jobs).await;
         let signals = Arc::new(signals);
         {
             let mut loaded = self.loaded.write();
+            loaded.relabel = relabel;
+            loaded.external_labels = external_labels;
+            loaded.subquery_step_ms = step_ms;
+            loaded.at = self.clock.now();
             loaded.signals = Arc::clone(&signals);
-            loaded.text = Arc::new(text);
+            loaded.text = Arc::new(config::masked(&text));
         }
+        self.rules.apply(rule_files, rules);
         self.keda.configured(Arc::clone(&signals));
         before.end_unless_in(&signals);
         Ok(())
@@ -151,6 +251,16 @@ impl App {
     /// The scraper.
     pub fn scraper(&self) -> &Scraper {
         &self.scraper
+    }
+
+    /// What is recorded and alerted.
+    pub fn rules(&self) -> &Runner {
+        &self.rules
+    }
+
+    /// Where targets are found.
+    pub fn discovery(&self) -> &Manager {
+        &self.discovery
     }
 
     /// What ScaledObjects ask for.
@@ -166,7 +276,9 @@ impl App {
         }
         let now = self.clock.now();
         let waited_ms = now.since_ms(self.started);
-        let settled = || self.scraper.states().iter().all(|state| state.settled(now));
+        let settled = || {
+            self.discovery.settled() && self.scraper.states().iter().all(|state| state.settled(now))
+        };
         let ready = waited_ms >= SETTLING_MS_MAX as i64 || settled();
         self.ready.fetch_or(ready, Ordering::Relaxed);
         ready
@@ -220,11 +332,30 @@ impl Host for App {
     }
 
     fn query_settings(&self) -> QuerySettings {
-        self.settings.query
+        QuerySettings {
+            subquery_step_ms: self.loaded.read().subquery_step_ms,
+            ..self.settings.query
+        }
     }
 
     fn targets(&self) -> Targets {
         self.scraper.describe()
+    }
+
+    fn scrape_pools(&self) -> Vec<String> {
+        self.loaded.read().relabel.keys().cloned().collect()
+    }
+
+    fn relabel_rules(&self, pool: &str) -> Option<Vec<RelabelRule>> {
+        self.loaded.read().relabel.get(pool).cloned()
+    }
+
+    fn rule_groups(&self) -> Arc<Vec<RuleGroup>> {
+        self.rules.groups()
+    }
+
+    fn external_labels(&self) -> Labels {
+        self.loaded.read().external_labels.clone()
     }
 
     fn build(&self) -> Build {
@@ -232,6 +363,9 @@ impl Host for App {
             version: env!("CARGO_PKG_VERSION"),
             started: self.started,
             retention: self.settings.retention.clone(),
+            folder: self.folder.clone(),
+            hostname: self.hostname.clone(),
+            configured: self.loaded.read().at,
         }
     }
 

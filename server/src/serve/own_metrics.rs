@@ -12,6 +12,8 @@ pub(super) fn page(app: &App) -> String {
     let mut page = Page(String::with_capacity(8 << 10));
     process(&mut page, app);
     scraping(&mut page, app);
+    discovery(&mut page, app);
+    rules(&mut page, app);
     held(&mut page, &app.reader().stats(), app.now());
     let shared = app.scraper().shared();
     page.durations(
@@ -116,6 +118,46 @@ fn scraping(page: &mut Page, app: &App) {
         "stillwell_scrape_lines_skipped_total",
         "Lines of pages that were passed over, because no signal needs them (`retain: signals`).",
         lines as f64,
+    );
+}
+
+fn discovery(page: &mut Page, app: &App) {
+    let sources = app.discovery().states();
+    let failing = sources.iter().filter(|source| source.problem.is_some());
+    page.gauge(
+        "stillwell_discovery_sources",
+        "Entries of the configuration that find targets.",
+        sources.len() as f64,
+    );
+    page.gauge(
+        "stillwell_discovery_sources_failing",
+        "Those that cannot read their source; their last targets stay.",
+        failing.count() as f64,
+    );
+    let groups: usize = sources.iter().map(|source| source.groups).sum();
+    page.gauge(
+        "stillwell_discovery_groups",
+        "Groups of targets found.",
+        groups as f64,
+    );
+}
+
+fn rules(page: &mut Page, app: &App) {
+    let (evaluations, failures, missed) = app.rules().counts();
+    page.counter(
+        "stillwell_rule_group_evaluations_total",
+        "Evaluations of rule groups.",
+        evaluations as f64,
+    );
+    page.counter(
+        "stillwell_rule_failures_total",
+        "Rules that failed in them.",
+        failures as f64,
+    );
+    page.counter(
+        "stillwell_rule_group_evaluations_missed_total",
+        "Evaluations that were left out, because those before took too long.",
+        missed as f64,
     );
 }
 

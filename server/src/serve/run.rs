@@ -9,17 +9,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use stillwell_engine::{Engine, Limits};
+use stillwell_engine::{Engine, Limits, Reader};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tracing::warn;
 
-use super::app::{App, Settings};
+use super::app::{App, Configured, Parts, Settings};
 use super::keda::{self, KedaListener};
 use super::secure::{Secure, SecureOptions};
 use super::web::{self, WebOptions};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::discovery::Manager;
+use crate::rule_groups::Runner;
 use crate::scrape::{Scraper, Shared};
 use crate::web_config::Live;
 
@@ -60,13 +61,15 @@ pub struct Running {
     quit: watch::Sender<bool>,
     faces: Vec<tokio::task::JoinHandle<()>>,
     scraping: JoinHandle<()>,
+    discovering: JoinHandle<()>,
+    ruling: JoinHandle<()>,
     looking: JoinHandle<()>,
 }
 
 /// Starts everything on the current runtime, which becomes that of the faces.
 pub async fn start(
     settings: Settings,
-    config: Config,
+    configured: Configured,
     text: String,
     faces: Faces,
     limits: Limits,
@@ -110,14 +113,28 @@ pub async fn start(
     let scraper = scraper
         .await
         .map_err(|_| io::Error::other("the scraping thread did not start"))?;
-    let groups = config.external_metrics.groups.clone();
-    let insecure_groups = config.external_metrics.insecure.then(|| groups.clone());
+    let (discovery, discovering) = discovery_thread(&scraper, quitting.clone())?;
+    let discovery = discovery
+        .await
+        .map_err(|_| io::Error::other("the discovery thread did not start"))?;
+    let (rules, ruling) = rules_thread(&scraper, &reader, quitting.clone())?;
+    let rules = rules
+        .await
+        .map_err(|_| io::Error::other("the thread of the rules did not start"))?;
+    let external = &configured.config.external_metrics;
+    let groups = external.groups.clone();
+    let insecure_groups = external.insecure.then(|| groups.clone());
     let web = WebOptions {
         insecure_api_groups: insecure_groups,
         ..web
     };
     let ending = quitting.clone();
-    let app = App::start(settings, config, text, clock, reader, scraper, ending)
+    let parts = Parts {
+        scraper,
+        discovery,
+        rules,
+    };
+    let app = App::start(settings, configured, text, clock, reader, parts, ending)
         .await
         .map_err(|problems| io::Error::other(super::app::show(&problems)))?;
     let looking = keda::start(app.keda(), app.scraper().clone(), quitting.clone())?;
@@ -158,6 +175,8 @@ pub async fn start(
         quit,
         faces,
         scraping,
+        discovering,
+        ruling,
         looking,
     })
 }
@@ -174,8 +193,8 @@ impl Running {
         for face in self.faces {
             face.await.ok(); // a face that panicked has ended too
         }
-        let (scraping, looking) = (self.scraping, self.looking);
-        tokio::task::spawn_blocking(move || (scraping.join().is_ok(), looking.join().is_ok()))
+        let threads = [self.discovering, self.ruling, self.scraping, self.looking];
+        tokio::task::spawn_blocking(move || threads.map(|thread| thread.join().is_ok()))
             .await
             .ok();
     }
@@ -215,13 +234,56 @@ fn scraping_thread(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
-        .max_blocking_threads(4) // name lookups only
+        .max_blocking_threads(2) // files of credentials only
         .build()?;
     let thread = std::thread::Builder::new()
         .name("scraping".to_owned())
         .spawn(move || {
             runtime.block_on(async move {
                 tell.send(Scraper::start(shared)).ok(); // nobody waits: then `quit` is true
+                quit.wait_for(|quit| *quit).await.ok();
+            });
+            runtime.shutdown_background();
+        })?;
+    Ok((told, thread))
+}
+
+fn discovery_thread(
+    scraper: &Scraper,
+    quit: watch::Receiver<bool>,
+) -> io::Result<(oneshot::Receiver<Manager>, JoinHandle<()>)> {
+    let scraper = scraper.clone();
+    side_thread("discovery", quit, move |quit| Manager::start(scraper, quit))
+}
+
+fn rules_thread(
+    scraper: &Scraper,
+    reader: &Reader,
+    quit: watch::Receiver<bool>,
+) -> io::Result<(oneshot::Receiver<Runner>, JoinHandle<()>)> {
+    let (shared, reader) = (Arc::clone(scraper.shared()), reader.clone());
+    side_thread("rules", quit, move |quit| {
+        Runner::start(shared, reader, quit)
+    })
+}
+
+/// A thread with a runtime of its own, on which `start` begins what ends when `quit` turns true.
+fn side_thread<T: Send + 'static>(
+    name: &str,
+    mut quit: watch::Receiver<bool>,
+    start: impl FnOnce(watch::Receiver<bool>) -> T + Send + 'static,
+) -> io::Result<(oneshot::Receiver<T>, JoinHandle<()>)> {
+    let (tell, told) = oneshot::channel();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .max_blocking_threads(2) // files only
+        .build()?;
+    let thread = std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || {
+            runtime.block_on(async move {
+                tell.send(start(quit.clone())).ok(); // nobody waits: then `quit` is true
                 quit.wait_for(|quit| *quit).await.ok();
             });
             runtime.shutdown_background();

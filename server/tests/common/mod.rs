@@ -47,6 +47,7 @@ pub fn settings(config_file: Option<std::path::PathBuf>) -> Settings {
         query_concurrency_max: 4,
         retention: "1h".to_owned(),
         remote_write: true,
+        external_url: String::new(),
         flags: Vec::new(),
     }
 }
@@ -89,7 +90,8 @@ pub async fn server_of(text: &str, settings: Settings, faces: Faces) -> Running 
         .config_file
         .as_deref()
         .map_or(std::path::Path::new(""), app::folder);
-    let config = app::load(text, base).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let features = settings.query.features;
+    let config = app::load(text, base, &features).unwrap_or_else(|problems| panic!("{problems:?}"));
     let faces = Faces {
         listen: vec!["127.0.0.1:0".to_owned()],
         ..faces
@@ -291,7 +293,7 @@ pub async fn data(address: SocketAddr, path: &str) -> Value {
 /// The value of an instant query with one element; `None` where it has none.
 pub async fn value(address: SocketAddr, query: &str) -> Option<f64> {
     let mut path = "/api/v1/query?query=".to_owned();
-    stillwell::scrape::encode_query(query, &mut path);
+    stillwell::http_client::encode_query(query, &mut path);
     let data = data(address, &path).await;
     let result = data["result"].as_array().expect("a vector").clone();
     assert!(result.len() <= 1, "{query}: {result:?}");

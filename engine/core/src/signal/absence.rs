@@ -70,6 +70,45 @@ pub(crate) fn prove(
     Ok(())
 }
 
+/// Whether a number that is not empty leaves no target out. A target that has the family without a label by which the
+/// query selects may have any part of it; where the number is 0, so may one whose page does not show the family at all.
+pub(crate) fn complete(
+    look: Assessment<'_>,
+    scope: &Scope,
+    query: &SignalQuery,
+    policy: &Policy,
+    is_zero: bool,
+) -> Result<(), String> {
+    if query.kind == Kind::Other {
+        return Ok(());
+    }
+    let by_proof = is_zero && policy.absent != Absent::Zero;
+    for selector in &query.selectors {
+        let metric = selector.metric.as_deref();
+        let is_known = metric.is_some_and(|metric| look.names.family(metric).is_some());
+        if !is_known && !is_zero {
+            continue;
+        }
+        let required = required(selector, look);
+        for target in scope
+            .counting
+            .iter()
+            .filter_map(|&id| look.facts.target(id))
+        {
+            if scope::contradiction(target, look.names, selector, look.pins).is_some() {
+                continue;
+            }
+            if by_proof {
+                witnessed(look, target, selector)?;
+            }
+            for matcher in &required {
+                carried(look, target, selector, matcher.name(), false)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The conditions that only series with the label meet: the selector's own, and what the caller pins.
 fn required(selector: &Selector, look: Assessment<'_>) -> Vec<Matcher> {
     let pinned = look
@@ -110,13 +149,11 @@ fn shows(look: Assessment<'_>, target: &TargetFacts, selector: &Selector) -> boo
     let Some(metric) = &selector.metric else {
         return metrics.any(|present| selector.name_matchers().all(|one| one.matches(present)));
     };
-    let equivalents = look.names.equivalents(metric);
-    let is_witness = look.names.absence_witnesses(metric);
-    metrics.any(|present| {
-        present == metric
-            || equivalents.iter().any(|(name, _)| name == present)
-            || is_witness(present)
-    })
+    let has = |name: &str| target.metrics.contains_key(name);
+    let mut equivalents = look.names.equivalents(metric).into_iter();
+    has(metric)
+        || equivalents.any(|(name, _)| has(&name))
+        || metrics.any(look.names.absence_witnesses(metric))
 }
 
 /// S4b: the family has the label on this target. `strictly` also refuses where nobody knows.
@@ -264,7 +301,7 @@ fn values_seen(
     Ok(())
 }
 
-/// S4c, and for other queries after a start (S6b, S6d).
+/// S4c, and for other queries after a start (S6b, S6f).
 pub(crate) fn windows_covered(
     look: Assessment<'_>,
     scope: &Scope,

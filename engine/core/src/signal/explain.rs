@@ -4,6 +4,7 @@ use crate::labels::Labels;
 use crate::time::Timestamp;
 
 use super::assessment::describe;
+use super::lint::foreign_labels;
 use super::query::Kind;
 use super::room::Room;
 use super::watched::Signal;
@@ -78,7 +79,7 @@ impl Room {
     fn warnings(&self, signal: &Signal) -> Vec<String> {
         let given_up = signal.scope.given_up.iter();
         let given_up = given_up.filter_map(|&id| self.facts.target(id));
-        given_up
+        let left_out = given_up
             .map(|target| {
                 format!(
                     "{} has never given a good page ({}) and is left out, for other targets give what the query reads; if \
@@ -86,7 +87,15 @@ impl Room {
                     describe(target),
                     target.first_error
                 )
+            });
+        let is_of_targets = |label: &str| {
+            let mut counting = signal.scope.counting.iter();
+            counting.any(|&id| {
+                let target = self.facts.target(id);
+                target.is_some_and(|target| target.constant_label(label).is_some())
             })
-            .collect()
+        };
+        let foreign = foreign_labels(&signal.query.query, &self.names, is_of_targets);
+        left_out.chain(foreign).collect()
     }
 }

@@ -135,7 +135,7 @@ fn add_floor(floors: &mut Vec<Floor>, labels: &Labels, value: f64, measured_ms: 
     });
 }
 
-/// S6c: a target that counts and crashes again and again; the reason is the same for as long as it does.
+/// S6d: a target that counts and crashes again and again; the reason is the same for as long as it does.
 pub(super) fn crash_loop(look: Assessment<'_>, scope: &Scope, policy: &Policy) -> Option<String> {
     let window_ms = CRASH_LOOP_GRACES.saturating_mul(policy.restart_grace_ms);
     let mut counting = scope
@@ -154,7 +154,7 @@ pub(super) fn crash_loop(look: Assessment<'_>, scope: &Scope, policy: &Policy) -
     ))
 }
 
-/// S6d: a gateway that counts restarted before this signal ever had a number, so short a time ago that a replica of ours
+/// S6e: a gateway that counts restarted before this signal ever had a number, so short a time ago that a replica of ours
 /// which ran before may hold the number of before. What its page shows may be less than what the other one tells.
 pub(super) fn restarted_unseen(
     look: Assessment<'_>,

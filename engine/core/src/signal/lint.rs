@@ -1,11 +1,11 @@
 //! What is likely wrong with a signal's query, before anybody scales by it: offline, from the names table and the
 //! query alone.
 
-use crate::labels::METRIC_NAME;
+use crate::labels::{METRIC_NAME, MatchOp};
 use crate::promql::plan::{AggregateOp, BinaryOp, Expr, ExprKind};
 use crate::promql::{Features, FunctionId, Query, QueryError};
 
-use super::names::Names;
+use super::names::{Name, Names};
 use super::policy::{Nan, Policy};
 
 /// The version that dropped the last of the old names.
@@ -24,6 +24,7 @@ pub fn lint(
     let mut found = Vec::new();
     hold(policy, interval_ms, &mut found);
     old_names(&query, names, &mut found);
+    found.extend(foreign_labels(&query, names, |_| false));
     let mut stands_alone = true;
     query.plan().walk(&mut |expr| match &expr.kind {
         ExprKind::Aggregate(aggregate) if aggregate.op == AggregateOp::Sum => {
@@ -87,6 +88,65 @@ fn old_names(query: &Query, names: &Names, found: &mut Vec<String>) {
             ));
         }
     }
+}
+
+/// Labels that jobs and discovery usually give their targets, so that a query may well pin them.
+const USUAL_TARGET_LABELS: &[&str] = &[
+    "cluster",
+    "container",
+    "endpoint",
+    "instance",
+    "job",
+    "namespace",
+    "node",
+    "pod",
+    "service",
+    "top_level_controller_name",
+    "top_level_controller_type",
+];
+
+/// A condition on a label that no release of the gateway gives the family, nor the job its targets: it selects nothing, and
+/// proves no absence.
+pub(super) fn foreign_labels(
+    query: &Query,
+    names: &Names,
+    is_of_targets: impl Fn(&str) -> bool,
+) -> Vec<String> {
+    let mut found = Vec::new();
+    for used in query.selectors() {
+        let named = used
+            .matchers
+            .iter()
+            .find(|matcher| matcher.name() == METRIC_NAME && matcher.op() == MatchOp::Equal);
+        let family = named.and_then(|matcher| names.family(matcher.value()));
+        let (Some(metric), Some((family, ..))) = (named, family) else {
+            continue;
+        };
+        let known = |label: &str| {
+            label == METRIC_NAME
+                || label == "le"
+                || USUAL_TARGET_LABELS.contains(&label)
+                || is_of_targets(label)
+                || family.names.iter().any(|name| name.may_have(label))
+        };
+        let foreign = used
+            .matchers
+            .iter()
+            .find(|matcher| !matcher.matches("") && !known(matcher.name()));
+        if let Some(matcher) = foreign {
+            let mut labels: Vec<&str> = family.names.iter().flat_map(Name::all_labels).collect();
+            labels.sort_unstable();
+            labels.dedup();
+            found.push(format!(
+                "no release gives {} the label {}, so {matcher} selects nothing and the signal is unknown, unless the \
+                 job adds the label; releases give it {}",
+                metric.value(),
+                matcher.name(),
+                labels.join(", ")
+            ));
+        }
+    }
+    found
 }
 
 /// A sum over what every replica repeats counts each replica.
@@ -205,6 +265,11 @@ mod tests {
                 "sum(llm_d_epp_flow_control_pool_saturation)",
                 &plain,
                 &["once per gateway replica", "stage=\"effective\""],
+            ),
+            (
+                "sum(llm_d_epp_request_running{inference_pool=\"p\",namespace=\"d\"})",
+                &plain,
+                &["the label inference_pool", "fairness_id, model_name"],
             ),
             ("sum(a) / sum(b)", &plain, &["divisor"]),
             ("sum(a) / sum(b)", &nan_said, &[]),

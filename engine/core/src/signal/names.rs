@@ -62,7 +62,7 @@ const ROUTER_PREFIX: &str = "llm_d_epp_";
 pub struct Family {
     /// What it is about.
     pub class: Class,
-    /// Whether it measures demand: a sum of it is how much is asked for now (`SIGNALS.md` S7).
+    /// Whether it measures demand: a sum of it is how much is asked for now (`signal/RULES.md` S7).
     pub demand: bool,
     /// A gauge of the pool that every replica repeats, so that a sum counts each replica. It is there whenever its value
     /// is known, so its absence never means 0.

@@ -10,7 +10,7 @@ use super::judge::{self, Verdict};
 use super::policy::Nan;
 use super::query::Kind;
 use super::reading::{Element, Reading, State};
-use super::scope;
+use super::scope::{self, Scope};
 use super::watched::Signal;
 
 /// Numbers past this wrap around in the HPA's arithmetic (apimachinery `Quantity.MilliValue`).
@@ -52,7 +52,11 @@ impl Signal {
         }
         self.add_vanished(look, &mut held, &mut elements)?;
         self.prove_empty_parts(look, &mut elements)?;
-        if elements.is_empty() {
+        if let Some(is_zero) = has_zero(&elements) {
+            let narrowed = self.narrowed(look);
+            let scope = narrowed.as_ref().unwrap_or(&self.scope);
+            absence::complete(look, scope, &self.query, &self.policy, is_zero)?;
+        } else {
             let time_ms = self.judge_group(look, &mut held)?;
             let labels = self.empty_group(look.pins)?;
             let value = self.empty_value(look)?;
@@ -74,7 +78,7 @@ impl Signal {
         Ok(Reading { state, elements })
     }
 
-    /// S6c, S6d: where a process crashes again and again, or has restarted before we knew what was true, a number that
+    /// S6d, S6e: where a process crashes again and again, or has restarted before we knew what was true, a number that
     /// asks for capacity is told as held, and none that takes all of it away.
     fn refuse_zero(
         &self,
@@ -158,13 +162,8 @@ impl Signal {
 
     /// May a number be told for a group? Its time; `held` remembers the oldest reason to hold.
     fn judge_group(&self, look: Assessment<'_>, held: &mut Held) -> Result<i64, String> {
-        let narrowed;
-        let scope = if look.pins.is_empty() {
-            &self.scope
-        } else {
-            narrowed = scope::of_query(look, &self.query, &self.policy);
-            &narrowed
-        };
+        let narrowed = self.narrowed(look);
+        let scope = narrowed.as_ref().unwrap_or(&self.scope);
         let mut time_ms = self.at_ms.unwrap_or(look.now_ms);
         match judge::targets(look, scope, &self.query, &self.policy) {
             Verdict::Fresh => {}
@@ -193,6 +192,11 @@ impl Signal {
             }
         }
         Ok(time_ms)
+    }
+
+    /// What counts for a caller who pins labels; `None` where he pins none.
+    fn narrowed(&self, look: Assessment<'_>) -> Option<Scope> {
+        (!look.pins.is_empty()).then(|| scope::of_query(look, &self.query, &self.policy))
     }
 
     /// What was measured before a change of process and stands in for less: in a grace, and while it crashes again and
@@ -291,6 +295,12 @@ impl Signal {
         absence::prove(look, &narrowed, &self.query, &self.policy, at_ms)?;
         Ok(self.query.fallback.unwrap_or(0.0))
     }
+}
+
+/// Whether some element is 0 (or less); `None` where there is no element.
+fn has_zero(elements: &[Element]) -> Option<bool> {
+    let mut values = elements.iter().map(|element| element.value);
+    (!elements.is_empty()).then(|| values.any(|value| value <= 0.0))
 }
 
 /// Whether the pins contradict no label of a group.

@@ -102,7 +102,6 @@ impl SignalView {
         let inner = SelectRequest {
             matchers: &matchers,
             projection: Projection::All,
-            last_only: false,
             ..*request
         };
         let frame = SelectionSnapshot::copy(&self.store, &inner, &FormLens { view: self, form });
@@ -121,7 +120,17 @@ impl SignalView {
                 .iter()
                 .all(|matcher: &Matcher| matcher.matches_labels(&labels))
             {
-                frame.read(index, &mut samples);
+                if request.last_only {
+                    // Parts that have no sample at the newest time have no part in the newest sum.
+                    let last = frame.last(index, &mut samples);
+                    samples.clear();
+                    samples
+                        .times_ms
+                        .extend(last.as_ref().map(|last| last.time_ms));
+                    samples.values.extend(last.map(|last| last.value));
+                } else {
+                    frame.read(index, &mut samples);
+                }
                 sums.add(labels, &samples);
             }
         }

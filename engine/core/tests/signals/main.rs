@@ -1,4 +1,4 @@
-//! The rules of SIGNALS.md, scenario by scenario: what a gateway does on the left, what a scaler may be told on the
+//! The rules of `src/signal/RULES.md`, scenario by scenario: what a gateway does on the left, what a scaler may be told on the
 //! right. Time and pages are arguments, so hours pass in microseconds.
 
 mod absence;

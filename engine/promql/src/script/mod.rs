@@ -11,8 +11,28 @@ mod run;
 mod series;
 mod store;
 
+use crate::labels::Labels;
+
 pub use run::run;
+pub use series::Item as SeriesItem;
 pub use store::MemoryView;
+
+/// Reads a series in the scripts' notation: `metric{a="b"} 1 2+3x2 _ stale`. The items are its values, step by step.
+pub fn read_series(text: &str) -> Result<(Labels, Vec<SeriesItem>), String> {
+    let described = series::describe(text)?;
+    if described.is_start {
+        return Err("start timestamps belong to scripts".to_owned());
+    }
+    Ok((described.labels, described.items))
+}
+
+/// Reads a series without values: `metric{a="b"}`, or nothing for no labels.
+pub fn read_metric(text: &str) -> Result<Labels, String> {
+    match text.trim() {
+        "" => Ok(Labels::empty()),
+        text => series::describe(text).map(|described| described.labels),
+    }
+}
 
 /// What came of one script.
 #[derive(Clone, Debug, Default)]

@@ -9,9 +9,12 @@ use stillwell_model::labels::{Labels, METRIC_NAME, MatchOp};
 
 /// One value of a sequence.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Item {
+pub enum Item {
+    /// No sample.
     Nothing,
+    /// A number, or the stale marker.
     Float(f64),
+    /// A native histogram.
     Histogram(Arc<FloatHistogram>),
 }
 

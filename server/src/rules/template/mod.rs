@@ -3,17 +3,25 @@
 //!
 //! What a template may do is bounded: it loops over what it is given, and its output has a limit.
 
-mod lex;
-mod parse;
 mod render;
 
 use std::collections::BTreeMap;
-use std::fmt;
+
+use crate::template::parse::Node;
+use crate::template::{Delimiters, read};
+
+pub use crate::template::TemplateError;
+
+/// What is around an action.
+const DELIMITERS: Delimiters = Delimiters {
+    open: "<<",
+    close: ">>",
+};
 
 /// A template that was read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Template {
-    nodes: Vec<parse::Node>,
+    nodes: Vec<Node>,
 }
 
 /// What a template is given.
@@ -30,9 +38,8 @@ pub struct Arguments {
 impl Template {
     /// Reads a template.
     pub fn parse(text: &str) -> Result<Template, TemplateError> {
-        let tokens = lex::tokens(text)?;
         Ok(Template {
-            nodes: parse::nodes(&tokens)?,
+            nodes: read(text, DELIMITERS)?,
         })
     }
 
@@ -41,32 +48,6 @@ impl Template {
         render::render(&self.nodes, arguments)
     }
 }
-
-/// What is wrong with a template, or with what it does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TemplateError {
-    /// Byte offset in the template.
-    pub at: usize,
-    /// What is wrong there.
-    pub reason: String,
-}
-
-impl TemplateError {
-    fn new(at: usize, reason: impl Into<String>) -> TemplateError {
-        TemplateError {
-            at,
-            reason: reason.into(),
-        }
-    }
-}
-
-impl fmt::Display for TemplateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "template, byte {}: {}", self.at, self.reason)
-    }
-}
-
-impl std::error::Error for TemplateError {}
 
 #[cfg(test)]
 mod tests;

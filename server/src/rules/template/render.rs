@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::parse::{Loop, Node, Operand, Pipeline};
 use super::{Arguments, TemplateError};
+use crate::template::parse::{Loop, Node, Operand, Pipeline};
 
 /// A query longer than this is none.
 const OUTPUT_BYTES_MAX: usize = 256 << 10;
@@ -199,6 +199,7 @@ impl Run<'_> {
         match operand {
             Operand::Text(text) => Ok(Value::Text(text.clone())),
             Operand::Number(number) => Ok(Value::Number(*number)),
+            Operand::Float(number) => Ok(Value::Text(number.to_string())),
             Operand::Bool(bool) => Ok(Value::Bool(*bool)),
             Operand::Inner(pipeline) => self.pipeline(pipeline, dot),
             Operand::Function(name, at) => {

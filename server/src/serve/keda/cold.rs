@@ -144,9 +144,15 @@ fn text(pool: &str, outcome: &str, evicted: &Evicted) -> String {
             "their clients or the gateway gave up first: raise the request timeout (HTTPRoute timeouts.request) above \
              the time of a cold start"
         }
-        _ => {
+        // A gateway that counts requests given up for want of an endpoint by themselves also has a limit for them; one that
+        // does not (llm-d router v0.10 and before) refuses to start on a configuration with the newer key.
+        "EvictedNoEndpoints" => {
             "raise flowControl.noEndpointRequestTTL in the EndpointPickerConfig (it follows defaultRequestTTL, 60s, where \
              it is left out) above the time of a cold start"
+        }
+        _ => {
+            "raise flowControl.defaultRequestTTL in the EndpointPickerConfig (60s where it is left out) above the time of a \
+             cold start"
         }
     };
     format!(
@@ -260,9 +266,13 @@ mod tests {
         gateway.page(2, &page(0, Some(("EvictedTTL", 53))));
         let warnings = gateway.cold.warnings();
         assert_eq!(warnings.len(), 1, "{warnings:?}");
-        for part in ["\"p\"", "gave up 3 ", "EvictedTTL", "noEndpointRequestTTL"] {
+        for part in ["\"p\"", "gave up 3 ", "EvictedTTL", "defaultRequestTTL"] {
             assert!(warnings[0].contains(part), "{warnings:?}");
         }
+        assert!(
+            !warnings[0].contains("noEndpointRequestTTL"),
+            "a gateway that counts by TTL alone may not know that key: {warnings:?}"
+        );
         gateway.page(902, &page(0, Some(("EvictedTTL", 53))));
         assert!(
             gateway.cold.warnings().is_empty(),

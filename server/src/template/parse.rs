@@ -8,7 +8,7 @@ const DEPTH_MAX: usize = 32;
 
 /// A piece of the tree.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Node {
+pub(crate) enum Node {
     Text(String),
     Emit(Pipeline),
     /// `$x := pipeline` and `$x = pipeline`.
@@ -19,33 +19,34 @@ pub(super) enum Node {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Loop {
-    pub(super) key: Option<String>,
-    pub(super) value: Option<String>,
-    pub(super) over: Pipeline,
-    pub(super) body: Vec<Node>,
-    pub(super) otherwise: Vec<Node>,
+pub(crate) struct Loop {
+    pub(crate) key: Option<String>,
+    pub(crate) value: Option<String>,
+    pub(crate) over: Pipeline,
+    pub(crate) body: Vec<Node>,
+    pub(crate) otherwise: Vec<Node>,
 }
 
 /// Commands; each but the first gets the result of the one before as its last argument.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Pipeline {
-    pub(super) at: usize,
-    pub(super) commands: Vec<Vec<Operand>>,
+pub(crate) struct Pipeline {
+    pub(crate) at: usize,
+    pub(crate) commands: Vec<Vec<Operand>>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Operand {
+pub(crate) enum Operand {
     Function(String, usize),
     Field(Vec<String>, usize),
     Variable(String, Vec<String>, usize),
     Text(String),
     Number(i64),
+    Float(f64),
     Bool(bool),
     Inner(Pipeline),
 }
 
-pub(super) fn nodes(tokens: &[Token]) -> Result<Vec<Node>, TemplateError> {
+pub(crate) fn nodes(tokens: &[Token]) -> Result<Vec<Node>, TemplateError> {
     let mut parser = Parser {
         tokens,
         at: 0,
@@ -104,7 +105,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// Nodes up to the `end` or `else` of the block around them, which is consumed with its `<<` but not its rest.
+    /// Nodes up to the `end` or `else` of the block around them, which is consumed with its opening but not its rest.
     fn block(&mut self) -> Result<(Vec<Node>, Stop), TemplateError> {
         let mut nodes = Vec::new();
         loop {
@@ -115,11 +116,11 @@ impl Parser<'_> {
                     self.at += 1;
                 }
                 _ => {
-                    self.expect(&Kind::Open, "<<")?;
+                    self.expect(&Kind::Open, "an action")?;
                     match self.peek() {
                         Some(Kind::Word(word)) if word == "end" => {
                             self.at += 1;
-                            self.expect(&Kind::Close, ">> after end")?;
+                            self.expect(&Kind::Close, "the end of the action after end")?;
                             return Ok((nodes, Stop::End));
                         }
                         Some(Kind::Word(word)) if word == "else" => {
@@ -208,7 +209,7 @@ impl Parser<'_> {
                     vec![self.if_node()?] // it takes the one `end` there is
                 }
                 _ => {
-                    self.expect(&Kind::Close, ">> or if after else")?;
+                    self.expect(&Kind::Close, "the end of the action or if after else")?;
                     match self.block()? {
                         (nodes, Stop::End) => nodes,
                         _ => return Err(self.refuse("an else without its end")),
@@ -245,7 +246,7 @@ impl Parser<'_> {
 
     fn pipeline_to_close(&mut self) -> Result<Pipeline, TemplateError> {
         let pipeline = self.pipeline()?;
-        self.expect(&Kind::Close, ">>")?;
+        self.expect(&Kind::Close, "the end of the action")?;
         Ok(pipeline)
     }
 
@@ -275,6 +276,7 @@ impl Parser<'_> {
                 }
                 Some(Kind::Text2(text)) => Operand::Text(text.clone()),
                 Some(Kind::Number(number)) => Operand::Number(*number),
+                Some(Kind::Float(number)) => Operand::Float(*number),
                 Some(Kind::Sign("(")) => {
                     self.at += 1;
                     self.deeper()?;

@@ -1,19 +1,16 @@
 //! Text and actions, and the words inside actions.
 
-use super::TemplateError;
-
-const OPEN: &str = "<<";
-const CLOSE: &str = ">>";
+use super::{Delimiters, TemplateError};
 
 /// One piece of a template.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Token {
-    pub(super) at: usize,
-    pub(super) kind: Kind,
+pub(crate) struct Token {
+    pub(crate) at: usize,
+    pub(crate) kind: Kind,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Outside actions.
     Text(String),
     /// `<<`
@@ -30,16 +27,20 @@ pub(super) enum Kind {
     Text2(String),
     /// `12`
     Number(i64),
+    /// `1.5`, `1e3`
+    Float(f64),
     /// `|`, `(`, `)`, `,`, `:=`, `=`
     Sign(&'static str),
 }
 
-pub(super) fn tokens(text: &str) -> Result<Vec<Token>, TemplateError> {
+pub(crate) fn tokens(text: &str, delimiters: Delimiters) -> Result<Vec<Token>, TemplateError> {
     let mut tokens = Vec::new();
     let mut at = 0;
     let mut trim_next = false;
     while at < text.len() {
-        let open = text[at..].find(OPEN).map_or(text.len(), |found| at + found);
+        let open = text[at..]
+            .find(delimiters.open)
+            .map_or(text.len(), |found| at + found);
         let mut plain = &text[at..open];
         if trim_next {
             plain = plain.trim_start();
@@ -48,7 +49,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, TemplateError> {
             push_text(&mut tokens, at, plain);
             break;
         }
-        let inside = open + OPEN.len();
+        let inside = open + delimiters.open.len();
         let trims =
             text[inside..].starts_with('-') && text[inside + 1..].starts_with(char::is_whitespace);
         push_text(
@@ -57,7 +58,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, TemplateError> {
             if trims { plain.trim_end() } else { plain },
         );
         let start = if trims { inside + 1 } else { inside };
-        let (end, trim) = action(text, start, open, &mut tokens)?;
+        let (end, trim) = action(text, (start, open), delimiters.close, &mut tokens)?;
         (at, trim_next) = (end, trim);
     }
     Ok(tokens)
@@ -75,20 +76,20 @@ fn push_text(tokens: &mut Vec<Token>, at: usize, text: &str) {
 /// The tokens of one action; answers where it ends and whether the text after it is trimmed.
 fn action(
     text: &str,
-    start: usize,
-    open: usize,
+    (start, open): (usize, usize),
+    close: &str,
     tokens: &mut Vec<Token>,
 ) -> Result<(usize, bool), TemplateError> {
     let comment = text[start..].trim_start();
     if let Some(body) = comment.strip_prefix("/*") {
         let body_at = text.len() - body.len();
-        let refuse = || TemplateError::new(open, "a comment without */ and >>");
+        let refuse = || TemplateError::new(open, format!("a comment without */ and {close}"));
         let end = body_at + body.find("*/").ok_or_else(refuse)? + 2;
         let rest = text[end..].trim_start();
         let (trims, rest) = rest
             .strip_prefix('-')
             .map_or((false, rest), |rest| (true, rest));
-        let rest = rest.strip_prefix(CLOSE).ok_or_else(refuse)?;
+        let rest = rest.strip_prefix(close).ok_or_else(refuse)?;
         return Ok((text.len() - rest.len(), trims));
     }
     tokens.push(Token {
@@ -99,24 +100,28 @@ fn action(
     loop {
         let rest = &text[at..];
         let Some(first) = rest.chars().next() else {
-            return Err(TemplateError::new(open, "an action without >>"));
+            return Err(TemplateError::new(
+                open,
+                format!("an action without {close}"),
+            ));
         };
-        if rest.starts_with(CLOSE) {
+        if rest.starts_with(close) {
             tokens.push(Token {
                 at,
                 kind: Kind::Close,
             });
-            return Ok((at + CLOSE.len(), false));
+            return Ok((at + close.len(), false));
         }
         if first.is_whitespace() {
             at += first.len_utf8();
-            let trims = text[at..].starts_with("->>");
+            let end = text[at..].strip_prefix('-');
+            let trims = end.is_some_and(|end| end.starts_with(close));
             if trims {
                 tokens.push(Token {
                     at,
                     kind: Kind::Close,
                 });
-                return Ok((at + 1 + CLOSE.len(), true));
+                return Ok((at + 1 + close.len(), true));
             }
             continue;
         }
@@ -159,13 +164,13 @@ fn word(rest: &str, first: char) -> Result<(Kind, usize), String> {
         _ if first.is_ascii_digit()
             || (first == '-' && rest[1..].starts_with(|c: char| c.is_ascii_digit())) =>
         {
-            let digits = rest[1..]
-                .find(|c: char| !c.is_ascii_digit())
-                .map_or(rest.len(), |end| end + 1);
-            let number = rest[..digits]
-                .parse()
-                .map_err(|_| format!("{:?} is no number", &rest[..digits]))?;
-            Ok((Kind::Number(number), digits))
+            let end = number_length(rest);
+            let text = &rest[..end];
+            let kind = match text.parse() {
+                Ok(number) => Kind::Number(number),
+                Err(_) => Kind::Float(text.parse().map_err(|_| format!("{text:?} is no number"))?),
+            };
+            Ok((kind, end))
         }
         _ if first.is_alphabetic() || first == '_' => {
             let length = name_length(rest);
@@ -173,6 +178,18 @@ fn word(rest: &str, first: char) -> Result<(Kind, usize), String> {
         }
         _ => Err(format!("{first:?} has no meaning here")),
     }
+}
+
+/// A number's digits, with a sign, a fraction and an exponent.
+fn number_length(text: &str) -> usize {
+    let mut before = ' ';
+    let end = text.char_indices().find(|(at, c)| {
+        let sign = matches!(c, '-' | '+') && (*at == 0 || matches!(before, 'e' | 'E'));
+        let part = c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E') || sign;
+        before = *c;
+        !part
+    });
+    end.map_or(text.len(), |(at, _)| at)
 }
 
 /// `.A.B` at the start of `text`, and its length; a lone dot has no fields.

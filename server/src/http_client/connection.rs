@@ -5,8 +5,9 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::chunks::Chunks;
+use super::error::HttpError;
 use super::head::{Framing, Head};
-use crate::scrape::error::ScrapeError;
+use super::url::Url;
 
 /// Bytes of a response's head; Go's servers send a few hundred.
 const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -17,29 +18,35 @@ const READ_BYTES_MIN: usize = 64 << 10;
 
 /// A connection that may be asked again and again.
 pub struct Connection<S> {
-    /// Whom it leads to.
-    pub authority: String,
+    /// Whom it leads to: scheme and authority of the URLs that it serves.
+    origin: String,
     stream: S,
     /// The head under way, and what came after it.
     head: Vec<u8>,
 }
 
-fn broken(during: &str, error: &io::Error) -> ScrapeError {
-    ScrapeError::Http(format!("{during}: {error}"))
+fn broken(during: &str, error: &io::Error) -> HttpError {
+    HttpError::Broken(format!("{during}: {error}"))
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Over a stream that was just opened.
-    pub fn new(authority: String, stream: S) -> Connection<S> {
+    pub fn new(origin: String, stream: S) -> Connection<S> {
         Connection {
-            authority,
+            origin,
             stream,
             head: Vec::new(),
         }
     }
 
+    /// Whether requests for this URL may go over it.
+    pub fn leads_to(&self, url: &Url) -> bool {
+        let rest = self.origin.strip_prefix(url.scheme.as_str());
+        rest.and_then(|rest| rest.strip_prefix("://")) == Some(url.authority.as_str())
+    }
+
     /// Sends a request and reads the head of its answer; the start of the body may be there with it.
-    pub async fn ask(&mut self, request: &[u8]) -> Result<Head, ScrapeError> {
+    pub async fn ask(&mut self, request: &[u8]) -> Result<Head, HttpError> {
         self.head.clear();
         self.head.reserve(HEAD_BYTES_KEPT);
         let sent = self.stream.write_all(request).await;
@@ -49,18 +56,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let read = read.map_err(|error| broken("reading the answer", &error))?;
             if read == 0 {
                 let got = self.head.len();
-                return Err(ScrapeError::Http(format!(
+                return Err(HttpError::Broken(format!(
                     "the connection ended {got} bytes into the answer's head"
                 )));
             }
-            while let Some((head, length)) = Head::parse(&self.head).map_err(ScrapeError::Http)? {
+            while let Some((head, length)) = Head::parse(&self.head).map_err(HttpError::Broken)? {
                 self.head.drain(..length);
                 if !matches!(head.status, 100..=199) {
                     return Ok(head);
                 }
             }
             if self.head.len() >= HEAD_BYTES_MAX {
-                return Err(ScrapeError::Http(format!(
+                return Err(HttpError::Broken(format!(
                     "the answer's head is longer than {HEAD_BYTES_MAX} bytes"
                 )));
             }
@@ -74,7 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         framing: Framing,
         limit_bytes: u64,
         page: &mut Vec<u8>,
-    ) -> Result<Body, ScrapeError> {
+    ) -> Result<Body, HttpError> {
         let mut body = Body {
             framing,
             chunks: Chunks::default(),
@@ -99,7 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         &mut self,
         body: &mut Body,
         page: &mut Vec<u8>,
-    ) -> Result<(), ScrapeError> {
+    ) -> Result<(), HttpError> {
         let from = page.len();
         let more = body.make_room(page);
         let read = (&mut self.stream).take(more as u64).read_buf(page).await;
@@ -129,18 +136,18 @@ impl Body {
         usize::try_from(self.limit_bytes).unwrap_or(usize::MAX)
     }
 
-    fn too_large(&self) -> ScrapeError {
-        ScrapeError::TooLarge {
+    fn too_large(&self) -> HttpError {
+        HttpError::TooLarge {
             limit_bytes: self.limit_bytes,
             inflated: false,
         }
     }
 
     /// Takes what was read, `page[from..]`.
-    fn take(&mut self, page: &mut Vec<u8>, from: usize) -> Result<(), ScrapeError> {
+    fn take(&mut self, page: &mut Vec<u8>, from: usize) -> Result<(), HttpError> {
         if self.framing == Framing::Chunked {
             let taken = self.chunks.take_off(page, from);
-            taken.map_err(|why| ScrapeError::Http(format!("reading the page: {why}")))?;
+            taken.map_err(|why| HttpError::Broken(format!("reading the page: {why}")))?;
         }
         let have = page.len();
         if have > self.limit() {
@@ -148,7 +155,7 @@ impl Body {
         }
         self.is_done = match self.framing {
             Framing::Length(length) if have as u64 > length => {
-                return Err(ScrapeError::Http(format!(
+                return Err(HttpError::Broken(format!(
                     "{have} bytes came where Content-Length is {length}"
                 )));
             }
@@ -180,7 +187,7 @@ impl Body {
     }
 
     /// The connection ended with the page `have` bytes long.
-    fn end(&mut self, have: usize) -> Result<(), ScrapeError> {
+    fn end(&mut self, have: usize) -> Result<(), HttpError> {
         let missing = match self.framing {
             Framing::Close => {
                 self.is_done = true;
@@ -189,6 +196,6 @@ impl Body {
             Framing::Length(length) => format!("after {have} of {length} bytes of the page"),
             Framing::Chunked => format!("{have} bytes into the page, before its last chunk"),
         };
-        Err(ScrapeError::Http(format!("the connection ended {missing}")))
+        Err(HttpError::Broken(format!("the connection ended {missing}")))
     }
 }

@@ -1,0 +1,74 @@
+//! Questions by chance: a demand family with pins over labels that it has, lacks, or has by release; and what is true of
+//! them, which the gateways know whatever their pages show.
+
+use crate::chance::Chance;
+use crate::gateway::{Flow, Gateway, MODELS, POOLS, PRIORITIES, TENANTS};
+
+const QUEUES: [&str; 2] = [
+    "inference_extension_flow_control_queue_size",
+    "llm_d_epp_flow_control_queue_size",
+];
+const RUNNING: [&str; 2] = [
+    "inference_objective_running_requests",
+    "llm_d_epp_request_running",
+];
+const INFLIGHT: [&str; 1] = ["llm_d_epp_inflight_requests"];
+
+/// What a family counts of a flow.
+type Measure = fn(&Flow) -> u64;
+
+pub(crate) struct Question {
+    pub(crate) text: String,
+    measure: Measure,
+    /// Label, operator, value.
+    pins: Vec<(&'static str, &'static str, &'static str)>,
+}
+
+impl Question {
+    pub(crate) fn by_chance(chance: &mut Chance) -> Question {
+        let (metrics, measure): (&[&str], Measure) = match chance.below(5) {
+            0 | 1 => (&QUEUES, |flow| flow.queued),
+            2 | 3 => (&RUNNING, |flow| flow.running),
+            _ => (&INFLIGHT, |flow| flow.running),
+        };
+        let metric = chance.of(metrics);
+        let mut pins = Vec::new();
+        for _ in 0..chance.below(3) {
+            let pin = match chance.below(7) {
+                0 => ("inference_pool", chance.of(&POOLS)),
+                1 => ("model_name", chance.of(&MODELS)),
+                2 => ("target_model_name", chance.of(&MODELS)),
+                3 => ("fairness_id", chance.of(&TENANTS)),
+                4 => ("priority", chance.of(&PRIORITIES)),
+                5 => ("namespace", "default"),
+                _ => ("name", chance.of(&POOLS)),
+            };
+            let op = chance.of(&["=", "=", "=~"]);
+            pins.push((pin.0, op, pin.1));
+        }
+        let conditions: Vec<String> = pins
+            .iter()
+            .map(|(label, op, value)| format!("{label}{op}\"{value}\""))
+            .collect();
+        let end = chance.of(&["", "", " or vector(0)"]);
+        Question {
+            text: format!("sum({metric}{{{}}}){end}", conditions.join(",")),
+            measure,
+            pins,
+        }
+    }
+
+    /// What is true of a gateway: the pins as they are meant, whether its pages show such a label or not.
+    pub(crate) fn truth(&self, gateway: &Gateway) -> u64 {
+        let fits = |flow: &&Flow| {
+            self.pins.iter().all(|&(label, _, value)| match label {
+                "inference_pool" | "name" => gateway.pool == value,
+                "model_name" | "target_model_name" => flow.model == value,
+                "fairness_id" => flow.tenant == value,
+                "priority" => flow.priority == value,
+                _ => true,
+            })
+        };
+        gateway.flows.iter().filter(fits).map(self.measure).sum()
+    }
+}

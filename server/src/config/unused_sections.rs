@@ -1,0 +1,237 @@
+//! Sections of `prometheus.yml` that have no effect here: their keys, so that a typo among them is found as in
+//! Prometheus (config/config.go).
+
+use super::schema::Shape::{Any, Duration, Flag, Float, Int, List, OneOf, Relabel, Size, Text};
+use super::schema::Shape::{Mapping as Map, TextMap, Texts};
+use super::schema::{Mapping, Shape};
+
+/// `remote_write`.
+pub(super) const REMOTE_WRITE: Shape = List(&Map(&Mapping {
+    what: "a remote_write",
+    keys: &[
+        ("url", Text),
+        ("remote_timeout", Duration),
+        ("headers", TextMap),
+        ("write_relabel_configs", Relabel),
+        ("name", Text),
+        ("send_exemplars", Flag),
+        ("send_native_histograms", Flag),
+        ("round_robin_dns", Flag),
+        ("protobuf_message", Text),
+        ("failed_request_logging", Flag),
+        ("queue_config", Map(&QUEUE)),
+        ("metadata_config", Map(&METADATA)),
+        ("sigv4", Map(&SIGV4)),
+        ("azuread", Any),
+        ("google_iam", Any),
+    ],
+    http: true,
+}));
+
+const QUEUE: Mapping = Mapping {
+    what: "queue_config",
+    keys: &[
+        ("capacity", Int),
+        ("max_shards", Int),
+        ("min_shards", Int),
+        ("max_samples_per_send", Int),
+        ("batch_send_deadline", Duration),
+        ("min_backoff", Duration),
+        ("max_backoff", Duration),
+        ("retry_on_http_429", Flag),
+        ("sample_age_limit", Duration),
+    ],
+    http: false,
+};
+
+const METADATA: Mapping = Mapping {
+    what: "metadata_config",
+    keys: &[
+        ("send", Flag),
+        ("send_interval", Duration),
+        ("max_samples_per_send", Int),
+    ],
+    http: false,
+};
+
+const SIGV4: Mapping = Mapping {
+    what: "sigv4",
+    keys: &[
+        ("region", Text),
+        ("access_key", Text),
+        ("secret_key", Text),
+        ("profile", Text),
+        ("role_arn", Text),
+        ("external_id", Text),
+        ("use_fips_sts_endpoint", Flag),
+        ("service_name", Text),
+    ],
+    http: false,
+};
+
+/// `remote_read`.
+pub(super) const REMOTE_READ: Shape = List(&Map(&Mapping {
+    what: "a remote_read",
+    keys: &[
+        ("url", Text),
+        ("remote_timeout", Duration),
+        ("chunked_read_limit", Int),
+        ("headers", TextMap),
+        ("read_recent", Flag),
+        ("name", Text),
+        ("required_matchers", TextMap),
+        ("filter_external_labels", Flag),
+    ],
+    http: true,
+}));
+
+/// `alerting`.
+pub(super) const ALERTING: Shape = Map(&Mapping {
+    what: "alerting",
+    keys: &[
+        ("alert_relabel_configs", Relabel),
+        ("alertmanagers", List(&Map(&ALERTMANAGER))),
+    ],
+    http: false,
+});
+
+/// Beside these an Alertmanager has the discovery keys of a job; what stands below them is not looked at.
+const ALERTMANAGER: Mapping = Mapping {
+    what: "an alertmanager",
+    keys: &[
+        ("sigv4", Map(&SIGV4)),
+        ("scheme", Text),
+        ("path_prefix", Text),
+        ("timeout", Duration),
+        ("api_version", OneOf(&["v1", "v2"])),
+        ("relabel_configs", Relabel),
+        ("alert_relabel_configs", Relabel),
+        ("static_configs", Any),
+        ("aws_sd_configs", Any),
+        ("azure_sd_configs", Any),
+        ("consul_sd_configs", Any),
+        ("digitalocean_sd_configs", Any),
+        ("dns_sd_configs", Any),
+        ("docker_sd_configs", Any),
+        ("dockerswarm_sd_configs", Any),
+        ("ec2_sd_configs", Any),
+        ("ecs_sd_configs", Any),
+        ("elasticache_sd_configs", Any),
+        ("eureka_sd_configs", Any),
+        ("file_sd_configs", Any),
+        ("gce_sd_configs", Any),
+        ("hetzner_sd_configs", Any),
+        ("http_sd_configs", Any),
+        ("ionos_sd_configs", Any),
+        ("kubernetes_sd_configs", Any),
+        ("kuma_sd_configs", Any),
+        ("lightsail_sd_configs", Any),
+        ("linode_sd_configs", Any),
+        ("marathon_sd_configs", Any),
+        ("msk_sd_configs", Any),
+        ("nerve_sd_configs", Any),
+        ("nomad_sd_configs", Any),
+        ("oci_sd_configs", Any),
+        ("openstack_sd_configs", Any),
+        ("outscale_sd_configs", Any),
+        ("ovhcloud_sd_configs", Any),
+        ("puppetdb_sd_configs", Any),
+        ("rds_sd_configs", Any),
+        ("scaleway_sd_configs", Any),
+        ("serverset_sd_configs", Any),
+        ("stackit_sd_configs", Any),
+        ("triton_sd_configs", Any),
+        ("uyuni_sd_configs", Any),
+        ("vultr_sd_configs", Any),
+    ],
+    http: true,
+};
+
+/// `storage`.
+pub(super) const STORAGE: Shape = Map(&Mapping {
+    what: "storage",
+    keys: &[
+        (
+            "tsdb",
+            Map(&Mapping {
+                what: "storage.tsdb",
+                keys: &[
+                    ("out_of_order_time_window", Duration),
+                    ("stale_series_compaction_threshold", Float),
+                    ("chunk_encoding", Map(&CHUNKS)),
+                    ("retention", Map(&RETENTION)),
+                ],
+                http: false,
+            }),
+        ),
+        (
+            "exemplars",
+            Map(&Mapping {
+                what: "storage.exemplars",
+                keys: &[("max_exemplars", Int)],
+                http: false,
+            }),
+        ),
+    ],
+    http: false,
+});
+
+const CHUNKS: Mapping = Mapping {
+    what: "chunk_encoding",
+    keys: &[("floats", Text)],
+    http: false,
+};
+
+const RETENTION: Mapping = Mapping {
+    what: "retention",
+    keys: &[("time", Duration), ("size", Size), ("percentage", Float)],
+    http: false,
+};
+
+/// `tracing`.
+pub(super) const TRACING: Shape = Map(&Mapping {
+    what: "tracing",
+    keys: &[
+        ("client_type", OneOf(&["http", "grpc"])),
+        ("endpoint", Text),
+        ("sampling_fraction", Float),
+        ("insecure", Flag),
+        ("tls_config", Any),
+        ("headers", TextMap),
+        ("compression", OneOf(&["", "gzip"])),
+        ("timeout", Duration),
+    ],
+    http: false,
+});
+
+/// `otlp`.
+pub(super) const OTLP: Shape = Map(&Mapping {
+    what: "otlp",
+    keys: &[
+        ("promote_all_resource_attributes", Flag),
+        ("promote_resource_attributes", Texts),
+        ("ignore_resource_attributes", Texts),
+        (
+            "translation_strategy",
+            OneOf(&[
+                "UnderscoreEscapingWithSuffixes",
+                "UnderscoreEscapingWithoutSuffixes",
+                "NoUTF8EscapingWithSuffixes",
+                "NoTranslation",
+            ]),
+        ),
+        ("keep_identifying_resource_attributes", Flag),
+        ("convert_histograms_to_nhcb", Flag),
+        ("promote_scope_metadata", Flag),
+        ("label_name_underscore_sanitization", Flag),
+        ("label_name_preserve_multiple_underscores", Flag),
+    ],
+    http: false,
+});
+
+/// `runtime`.
+pub(super) const RUNTIME: Shape = Map(&Mapping {
+    what: "runtime",
+    keys: &[("gogc", Int)],
+    http: false,
+});

@@ -1,0 +1,116 @@
+//! `dns_sd_configs`: names that resolve to targets, asked again and again.
+
+use std::time::Duration;
+
+use stillwell_engine::labels::{Labels, LabelsBuilder};
+
+use super::groups::{Groups, TargetGroup};
+use crate::config::{DnsDiscovery, DnsRecord};
+use crate::http_client::{DnsAnswer, Resolver};
+
+/// A name that is not answered by then is tried again at the next refresh.
+const LOOKUP_MS_MAX: u64 = 10_000;
+
+/// Keeps `groups` up to date until it is dropped. A name that cannot be looked up keeps its last targets.
+pub(super) async fn run(config: DnsDiscovery, groups: Groups, resolver: Resolver) {
+    loop {
+        let mut problems = Vec::new();
+        for name in &config.names {
+            let looking = resolver.records(name, config.record);
+            let limit = Duration::from_millis(LOOKUP_MS_MAX.min(config.refresh_ms));
+            let found = tokio::time::timeout(limit, looking).await;
+            match found.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
+                Ok(answers) => {
+                    let group = group(name, &config, &answers);
+                    groups.put(name.clone(), Some(group));
+                }
+                Err(why) => problems.push(format!("{name}: {why}")),
+            }
+        }
+        if !problems.is_empty() {
+            groups.fail(problems.join("; "));
+        }
+        tokio::time::sleep(Duration::from_millis(config.refresh_ms)).await;
+    }
+}
+
+fn group(name: &str, config: &DnsDiscovery, answers: &[DnsAnswer]) -> TargetGroup {
+    let targets = answers
+        .iter()
+        .map(|answer| target(name, config, answer))
+        .collect();
+    TargetGroup {
+        targets,
+        labels: Labels::empty(),
+    }
+}
+
+fn target(name: &str, config: &DnsDiscovery, answer: &DnsAnswer) -> Labels {
+    let mut labels = LabelsBuilder::default();
+    labels.set("__meta_dns_name", name);
+    let address = match answer {
+        DnsAnswer::Address(ip) if ip.is_ipv6() => format!("[{ip}]:{}", config.port),
+        DnsAnswer::Address(ip) => format!("{ip}:{}", config.port),
+        DnsAnswer::Host(host, port) => {
+            let kind = match config.record {
+                DnsRecord::Mx => "mx",
+                DnsRecord::Ns => "ns",
+                DnsRecord::Srv | DnsRecord::A | DnsRecord::Aaaa => "srv",
+            };
+            labels.set(&format!("__meta_dns_{kind}_record_target"), host);
+            if let Some(port) = port {
+                labels.set("__meta_dns_srv_record_port", &port.to_string());
+            }
+            let port = port.unwrap_or(config.port);
+            format!("{}:{port}", host.trim_end_matches('.'))
+        }
+    };
+    labels.set("__address__", &address);
+    labels.build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_become_targets_with_prometheus_labels() {
+        let config = |record| DnsDiscovery {
+            names: Vec::new(),
+            record,
+            port: 80,
+            refresh_ms: 30_000,
+        };
+        let host = |port| DnsAnswer::Host("db.example.org.".to_owned(), port);
+        let ip = |text: &str| DnsAnswer::Address(text.parse().expect("an address"));
+        for (record, answer, shown) in [
+            (
+                DnsRecord::Srv,
+                host(Some(3306)),
+                r#"{__address__="db.example.org:3306", __meta_dns_name="n", __meta_dns_srv_record_port="3306", __meta_dns_srv_record_target="db.example.org."}"#,
+            ),
+            (
+                DnsRecord::Mx,
+                host(None),
+                r#"{__address__="db.example.org:80", __meta_dns_mx_record_target="db.example.org.", __meta_dns_name="n"}"#,
+            ),
+            (
+                DnsRecord::Ns,
+                host(None),
+                r#"{__address__="db.example.org:80", __meta_dns_name="n", __meta_dns_ns_record_target="db.example.org."}"#,
+            ),
+            (
+                DnsRecord::A,
+                ip("10.0.0.7"),
+                r#"{__address__="10.0.0.7:80", __meta_dns_name="n"}"#,
+            ),
+            (
+                DnsRecord::Aaaa,
+                ip("::1"),
+                r#"{__address__="[::1]:80", __meta_dns_name="n"}"#,
+            ),
+        ] {
+            assert_eq!(target("n", &config(record), &answer).to_string(), shown);
+        }
+    }
+}

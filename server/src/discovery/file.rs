@@ -1,0 +1,194 @@
+//! `file_sd_configs`: lists of targets in files, read again when they change.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use stillwell_engine::labels::Labels;
+use tokio::time::Instant;
+
+use super::groups::{Groups, TargetGroup};
+use super::target_list::{ListFormat, parse};
+use crate::config::FileDiscovery;
+
+/// How often the files are looked at. Prometheus is told of changes by the kernel; a look costs a few microseconds a
+/// file, works on every file system, and is soon enough for a target.
+const LOOK_MS: u64 = 1_000;
+/// A list of a hundred thousand targets is some ten megabytes.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// What is known of a file.
+struct Known {
+    /// When it was changed, and its size.
+    version: Option<(SystemTime, u64)>,
+    /// Its last good list.
+    groups: Vec<TargetGroup>,
+}
+
+/// Keeps `groups` up to date until it is dropped.
+pub(super) async fn run(config: FileDiscovery, groups: Groups) {
+    let mut known = BTreeMap::new();
+    let mut read_all = Instant::now();
+    let mut first = true;
+    loop {
+        let all = first || read_all.elapsed() >= Duration::from_millis(config.refresh_ms);
+        if all {
+            read_all = Instant::now();
+        }
+        look(&config, &groups, &mut known, all, first).await;
+        first = false;
+        tokio::time::sleep(Duration::from_millis(LOOK_MS.min(config.refresh_ms))).await;
+    }
+}
+
+/// Reads the files that changed, or all.
+async fn look(
+    config: &FileDiscovery,
+    groups: &Groups,
+    known: &mut BTreeMap<PathBuf, Known>,
+    all: bool,
+    first: bool,
+) {
+    let paths = matching(&config.files);
+    let mut problems = Vec::new();
+    let mut news = first || known.keys().any(|path| !paths.contains(path));
+    known.retain(|path, _| paths.contains(path));
+    for path in paths {
+        let version = version(&path).await;
+        let have = known.get(&path);
+        if !all && have.is_some_and(|have| have.version == version) {
+            continue;
+        }
+        match read(&path).await {
+            Ok(list) => {
+                news |= have.is_none_or(|have| have.groups != list);
+                known.insert(
+                    path,
+                    Known {
+                        version,
+                        groups: list,
+                    },
+                );
+            }
+            Err(why) => {
+                problems.push(why);
+                // The last good list stays; it is tried again when the file changes.
+                let groups = known.remove(&path).map_or(Vec::new(), |have| have.groups);
+                known.insert(path, Known { version, groups });
+            }
+        }
+    }
+    if news || (all && problems.is_empty()) {
+        let lists = known
+            .iter()
+            .flat_map(|(path, known)| labelled(path, &known.groups));
+        groups.replace(lists);
+    }
+    if !problems.is_empty() {
+        groups.fail(problems.join("; "));
+    }
+}
+
+/// The files that the patterns name now, each once.
+fn matching(patterns: &[PathBuf]) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = patterns
+        .iter()
+        .filter_map(|pattern| glob::glob(&pattern.to_string_lossy()).ok())
+        .flat_map(|found| found.filter_map(Result::ok))
+        .collect();
+    paths.sort();
+    paths.dedup();
+    paths
+}
+
+async fn version(path: &Path) -> Option<(SystemTime, u64)> {
+    let metadata = tokio::fs::metadata(path).await.ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
+}
+
+async fn read(path: &Path) -> Result<Vec<TargetGroup>, String> {
+    let name = path.display();
+    let refuse = |error: std::io::Error| format!("{name}: {error}");
+    let metadata = tokio::fs::metadata(path).await.map_err(refuse)?;
+    if !metadata.is_file() || metadata.len() > FILE_BYTES_MAX {
+        return Err(format!(
+            "{name}: not a regular file of at most {FILE_BYTES_MAX} bytes"
+        ));
+    }
+    let text = tokio::fs::read_to_string(path).await.map_err(refuse)?;
+    let json = path
+        .extension()
+        .is_some_and(|kind| kind.eq_ignore_ascii_case("json"));
+    let format = if json {
+        ListFormat::Json
+    } else {
+        ListFormat::Yaml
+    };
+    parse(&text, format).map_err(|why| format!("{name}: {why}"))
+}
+
+/// The groups of a file, each with its source and the file's name among its labels.
+fn labelled(path: &Path, groups: &[TargetGroup]) -> Vec<(String, TargetGroup)> {
+    let name = path.display().to_string();
+    let with_path = |labels: &Labels| labels.to_builder().set("__meta_filepath", &name).build();
+    let sources = groups.iter().enumerate().map(|(at, group)| {
+        let group = TargetGroup {
+            targets: group.targets.clone(),
+            labels: with_path(&group.labels),
+        };
+        (format!("{name}:{at}"), group)
+    });
+    sources.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn addresses(groups: &Groups) -> Vec<String> {
+        let (groups, _) = groups.take();
+        let targets = groups.values().flat_map(|group| &group.targets);
+        let addresses = targets.filter_map(|at| at.get("__address__"));
+        addresses.map(str::to_owned).collect()
+    }
+
+    #[tokio::test]
+    async fn a_file_is_followed_and_a_broken_one_keeps_its_last_list() {
+        let folder = std::env::temp_dir().join(format!("stillwell-file-sd-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a temporary folder");
+        let path = folder.join("a.json");
+        let config = FileDiscovery {
+            files: vec![folder.join("*.json"), path.clone()],
+            refresh_ms: 300_000,
+        };
+        let groups = Groups::new("test".to_owned(), Arc::default());
+        let mut known = BTreeMap::new();
+        let mut step = async |text: Option<&str>, all: bool| {
+            match text {
+                Some(text) => std::fs::write(&path, text).expect("writable"),
+                None => std::fs::remove_file(&path).expect("it is there"),
+            }
+            look(&config, &groups, &mut known, all, false).await;
+            (addresses(&groups), groups.state().0)
+        };
+        let (found, problem) = step(Some(r#"[{"targets":["a:1"]}]"#), false).await;
+        assert_eq!((found.join(" "), problem), ("a:1".to_owned(), None));
+        let (found, _) = step(Some(r#"[{"targets":["a:1","b:22"]}]"#), false).await;
+        assert_eq!(found.join(" "), "a:1 b:22");
+        let (found, problem) = step(Some("[{"), false).await;
+        assert_eq!(found.join(" "), "a:1 b:22", "the last good list stays");
+        assert!(problem.is_some_and(|why| why.contains("a.json: not JSON")));
+        let (found, problem) = step(Some("[]"), false).await;
+        assert_eq!((found.len(), problem), (0, None));
+        let (found, _) = step(Some(r#"[{"targets":["c:1"],"labels":{"l":"v"}}]"#), true).await;
+        assert_eq!(found.join(" "), "c:1");
+        let (found, _) = step(None, false).await;
+        assert!(
+            found.is_empty(),
+            "a file that is gone takes its targets with it"
+        );
+        std::fs::remove_dir_all(&folder).ok();
+    }
+}

@@ -1,0 +1,210 @@
+//! What one entry of the configuration has found: groups of targets by their source.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use stillwell_engine::labels::Labels;
+use tokio::sync::Notify;
+use tracing::{info, warn};
+
+/// Targets that were found together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetGroup {
+    /// Labels of each target, `__address__` among them.
+    pub targets: Vec<Labels>,
+    /// Labels of all of them.
+    pub labels: Labels,
+}
+
+/// The groups of one entry, by their source: a file and a place in it, an object of Kubernetes.
+pub(super) type BySource = BTreeMap<String, Arc<TargetGroup>>;
+
+/// Where a mechanism puts what it finds.
+#[derive(Clone)]
+pub(super) struct Groups {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// The job and the kind of mechanism, for the log.
+    what: String,
+    /// Held for a change or a copy of pointers.
+    state: Mutex<State>,
+    changed: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct State {
+    groups: BySource,
+    /// Changed since the manager looked.
+    dirty: bool,
+    /// Something was found, or it is known that nothing can be.
+    settled: bool,
+    problem: Option<String>,
+}
+
+impl Groups {
+    pub(super) fn new(what: String, changed: Arc<Notify>) -> Groups {
+        Groups {
+            inner: Arc::new(Inner {
+                what,
+                state: Mutex::default(),
+                changed,
+            }),
+        }
+    }
+
+    /// Replaces all groups: the source was read.
+    pub(super) fn replace(&self, groups: impl IntoIterator<Item = (String, TargetGroup)>) {
+        let mut state = self.inner.state.lock();
+        let mut after = BySource::new();
+        for (source, group) in groups {
+            // A group that stays as it was keeps its address, by which the manager knows that it did.
+            let before = state.groups.remove(&source);
+            let group = match before {
+                Some(before) if *before == group => before,
+                _ => {
+                    state.dirty = true;
+                    Arc::new(group)
+                }
+            };
+            after.insert(source, group);
+        }
+        state.dirty |= !state.groups.is_empty();
+        state.groups = after;
+        self.read(state);
+    }
+
+    /// Replaces, adds or (with `None`) removes one group: the source was read.
+    pub(super) fn put(&self, source: String, group: Option<TargetGroup>) {
+        let mut state = self.inner.state.lock();
+        let before = state.groups.get(&source);
+        match group {
+            Some(group) if before.is_some_and(|before| **before == group) => {}
+            Some(group) => {
+                state.groups.insert(source, Arc::new(group));
+                state.dirty = true;
+            }
+            None => state.dirty |= state.groups.remove(&source).is_some(),
+        }
+        self.read(state);
+    }
+
+    fn read(&self, mut state: parking_lot::MutexGuard<'_, State>) {
+        state.settled = true;
+        let (dirty, count) = (state.dirty, state.groups.len());
+        let recovered = state.problem.take().is_some();
+        drop(state);
+        if recovered {
+            info!(
+                what = self.inner.what.as_str(),
+                groups = count,
+                "discovery reads its source again"
+            );
+        }
+        if dirty {
+            self.inner.changed.notify_one();
+        }
+    }
+
+    /// The source cannot be read: the last groups stay. Logged where it is news.
+    pub(super) fn fail(&self, why: String) {
+        let mut state = self.inner.state.lock();
+        state.settled = true;
+        let news = state.problem.as_ref() != Some(&why);
+        state.problem = Some(why.clone());
+        let count = state.groups.len();
+        drop(state);
+        if news {
+            let what = self.inner.what.as_str();
+            warn!(
+                what,
+                why,
+                groups = count,
+                "discovery cannot read its source; its last targets stay"
+            );
+        }
+        self.inner.changed.notify_one();
+    }
+
+    /// The groups, and whether they changed since the last call.
+    pub(super) fn take(&self) -> (BySource, bool) {
+        let mut state = self.inner.state.lock();
+        let dirty = std::mem::take(&mut state.dirty);
+        (state.groups.clone(), dirty)
+    }
+
+    /// Whether the groups changed since they were taken.
+    pub(super) fn is_dirty(&self) -> bool {
+        self.inner.state.lock().dirty
+    }
+
+    /// Whether the source was read, or tried in vain.
+    pub(super) fn is_settled(&self) -> bool {
+        self.inner.state.lock().settled
+    }
+
+    /// What it is called.
+    pub(super) fn what(&self) -> &str {
+        &self.inner.what
+    }
+
+    /// Why the source cannot be read, and how many groups there are.
+    pub(super) fn state(&self) -> (Option<String>, usize) {
+        let state = self.inner.state.lock();
+        (state.problem.clone(), state.groups.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stillwell_engine::labels;
+
+    use super::*;
+
+    fn group(address: &str) -> TargetGroup {
+        TargetGroup {
+            targets: vec![labels! { "__address__" => address }],
+            labels: Labels::empty(),
+        }
+    }
+
+    #[test]
+    fn a_list_that_is_read_again_unchanged_is_no_change() {
+        let groups = Groups::new("test".to_owned(), Arc::default());
+        assert!(!groups.is_settled());
+        let list = || {
+            [
+                ("a".to_owned(), group("a:1")),
+                ("b".to_owned(), group("b:1")),
+            ]
+        };
+        groups.replace(list());
+        let (before, dirty) = groups.take();
+        assert!(dirty && groups.is_settled() && before.len() == 2);
+        groups.replace(list());
+        let (after, dirty) = groups.take();
+        assert!(!dirty && Arc::ptr_eq(&before["a"], &after["a"]));
+        groups.replace([("a".to_owned(), group("a:1"))]);
+        assert_eq!(groups.take().0.len(), 1, "b is gone");
+        groups.put("a".to_owned(), Some(group("a:1")));
+        assert!(!groups.take().1);
+        groups.put("a".to_owned(), None);
+        groups.put("never".to_owned(), None);
+        let (after, dirty) = groups.take();
+        assert!(dirty && after.is_empty());
+    }
+
+    #[test]
+    fn a_source_that_cannot_be_read_keeps_its_last_list() {
+        let groups = Groups::new("test".to_owned(), Arc::default());
+        groups.replace([("a".to_owned(), group("a:1"))]);
+        groups.take();
+        groups.fail("gone".to_owned());
+        assert_eq!(groups.state(), (Some("gone".to_owned()), 1));
+        assert_eq!(groups.take().0.len(), 1);
+        groups.replace([("a".to_owned(), group("a:1"))]);
+        assert_eq!(groups.state().0, None);
+    }
+}

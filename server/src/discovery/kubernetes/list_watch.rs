@@ -1,0 +1,207 @@
+//! Follows the objects of one kind: a list, then a watch from there on, and a list again where the watch lost its place.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
+
+/// Objects of a page of the list.
+const PAGE: u32 = 500;
+/// One page.
+const LIST: Duration = Duration::from_secs(60);
+/// The server ends a watch after this long; a stream that stays silent for longer is dead (bookmarks come every minute).
+const WATCH_S: u32 = 290;
+const SILENCE: Duration = Duration::from_secs(300);
+/// Between a failure and the next try: at first, and at most.
+const PAUSE: Duration = Duration::from_millis(250);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// What the API server answers where a version is too old to watch from.
+const GONE: u16 = 410;
+/// A watch that failed so often in a row begins with a list again.
+const FAILURES_MAX: u32 = 3;
+
+/// What of a kind is asked for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Selectors {
+    /// Labels.
+    pub(super) label: String,
+    /// Fields.
+    pub(super) field: String,
+}
+
+/// A change of what there is. Keys are `namespace/name`, or the name of what has no namespace.
+#[derive(Debug)]
+pub(super) enum Change<T> {
+    /// This is all there is.
+    All(BTreeMap<String, T>),
+    /// This is new or changed.
+    Put(String, T),
+    /// This is gone.
+    Gone(String),
+    /// Nothing can be seen now, and why. What was there is taken to be there still.
+    Failed(String),
+}
+
+/// Hands on every change, made to what is kept of an object by `keep`. Never ends.
+pub(super) async fn follow<K, T, F>(
+    api: Api<K>,
+    selectors: Selectors,
+    keep: impl Fn(K) -> T,
+    send: impl Fn(Change<T>) -> F,
+) where
+    K: Resource + Clone + Debug + DeserializeOwned,
+    F: Future<Output = ()>,
+{
+    let mut pause = PAUSE;
+    loop {
+        match list(&api, &selectors, &keep).await {
+            Ok((all, mut version)) => {
+                send(Change::All(all)).await;
+                pause = PAUSE;
+                let mut failures = 0;
+                while failures < FAILURES_MAX {
+                    let before = version.clone();
+                    match watch(&api, &selectors, &mut version, &keep, &send).await {
+                        End::Timeout => failures = 0,
+                        End::LostPlace => break,
+                        End::Failed(why) => {
+                            failures = if before == version { failures + 1 } else { 1 };
+                            send(Change::Failed(why)).await;
+                            tokio::time::sleep(pause).await;
+                        }
+                    }
+                }
+            }
+            Err(why) => {
+                send(Change::Failed(why)).await;
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
+        }
+    }
+}
+
+async fn list<K, T>(
+    api: &Api<K>,
+    selectors: &Selectors,
+    keep: &impl Fn(K) -> T,
+) -> Result<(BTreeMap<String, T>, String), String>
+where
+    K: Resource + Clone + Debug + DeserializeOwned,
+{
+    let mut parameters = ListParams::default().limit(PAGE);
+    if !selectors.label.is_empty() {
+        parameters = parameters.labels(&selectors.label);
+    }
+    if !selectors.field.is_empty() {
+        parameters = parameters.fields(&selectors.field);
+    }
+    let mut all = BTreeMap::new();
+    loop {
+        let page = tokio::time::timeout(LIST, api.list(&parameters)).await;
+        let page = page.map_err(|_| format!("no list within {LIST:?}"))?;
+        let page = page.map_err(|error| in_words(&error))?;
+        let objects = page.items.into_iter();
+        all.extend(objects.map(|object| (key(&object), keep(object))));
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => parameters = parameters.continue_token(&token),
+            None => return Ok((all, page.metadata.resource_version.unwrap_or_default())),
+        }
+    }
+}
+
+/// How a watch ended.
+enum End {
+    /// As it should after its time.
+    Timeout,
+    /// The version is too old.
+    LostPlace,
+    /// Otherwise.
+    Failed(String),
+}
+
+/// Watches from `version` on, which moves with what is seen.
+async fn watch<K, T, F>(
+    api: &Api<K>,
+    selectors: &Selectors,
+    version: &mut String,
+    keep: &impl Fn(K) -> T,
+    send: &impl Fn(Change<T>) -> F,
+) -> End
+where
+    K: Resource + Clone + Debug + DeserializeOwned,
+    F: Future<Output = ()>,
+{
+    let mut parameters = WatchParams::default().timeout(WATCH_S); // bookmarks are the default
+    if !selectors.label.is_empty() {
+        parameters = parameters.labels(&selectors.label);
+    }
+    if !selectors.field.is_empty() {
+        parameters = parameters.fields(&selectors.field);
+    }
+    let stream = match tokio::time::timeout(LIST, api.watch(&parameters, version)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return ended(&error),
+        Err(_) => return End::Failed("the watch does not begin".to_owned()),
+    };
+    let mut stream = pin!(stream);
+    loop {
+        let next = tokio::time::timeout(SILENCE, stream.next()).await;
+        match next {
+            Err(_) => return End::Failed("the watch was silent for too long".to_owned()),
+            Ok(None) => return End::Timeout,
+            Ok(Some(Err(error))) => return ended(&error),
+            Ok(Some(Ok(WatchEvent::Error(status)))) if status.code == GONE => {
+                return End::LostPlace;
+            }
+            Ok(Some(Ok(WatchEvent::Error(status)))) => return End::Failed(status.message.clone()),
+            Ok(Some(Ok(WatchEvent::Bookmark(mark)))) => *version = mark.metadata.resource_version,
+            Ok(Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)))) => {
+                advance(version, &object);
+                send(Change::Put(key(&object), keep(object))).await;
+            }
+            Ok(Some(Ok(WatchEvent::Deleted(object)))) => {
+                advance(version, &object);
+                send(Change::Gone(key(&object))).await;
+            }
+        }
+    }
+}
+
+fn advance<K: Resource>(version: &mut String, object: &K) {
+    if let Some(newer) = &object.meta().resource_version {
+        version.clone_from(newer);
+    }
+}
+
+fn ended(error: &kube::Error) -> End {
+    match error {
+        kube::Error::Api(status) if status.code == GONE => End::LostPlace,
+        error => End::Failed(in_words(error)),
+    }
+}
+
+fn in_words(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if status.code == 403 => format!(
+            "{}: bind a ClusterRole to it with the verbs get, list and watch on what the role of the \
+             kubernetes_sd_config needs",
+            status.message
+        ),
+        error => crate::cluster::words(error),
+    }
+}
+
+fn key<K: Resource>(object: &K) -> String {
+    let meta = object.meta();
+    let name = meta.name.as_deref().unwrap_or("");
+    match &meta.namespace {
+        Some(namespace) => format!("{namespace}/{name}"),
+        None => name.to_owned(),
+    }
+}

@@ -1,0 +1,319 @@
+//! What was seen of each kind, and which groups change with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::core::v1::{Endpoints, Node, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::Ingress;
+use stillwell_engine::labels::Labels;
+
+use super::list_watch::Change;
+use super::pod::PodFacts;
+use super::{endpoints, endpointslice, ingress, node, pod, service};
+use crate::config::{KubernetesDiscovery, KubernetesRole};
+use crate::discovery::TargetGroup;
+use crate::discovery::groups::Groups;
+
+/// Kinds of objects that are watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Pod,
+    Service,
+    Endpoints,
+    EndpointSlice,
+    Ingress,
+    Node,
+    Namespace,
+}
+
+impl Kind {
+    /// Whether objects of it lie in namespaces.
+    pub(super) fn is_namespaced(self) -> bool {
+        !matches!(self, Kind::Node | Kind::Namespace)
+    }
+}
+
+/// What is kept of an object.
+#[derive(Debug)]
+pub(super) enum Object {
+    Pod(PodFacts),
+    Service(Box<Service>),
+    Endpoints(Box<Endpoints>),
+    EndpointSlice(Box<EndpointSlice>),
+    Ingress(Box<Ingress>),
+    Node(Box<Node>),
+    /// Labels that it gives to others.
+    Namespace(Labels),
+}
+
+/// Where the group of an object finds the others that it needs.
+pub(super) trait Lookup {
+    /// By `namespace/name`.
+    fn pod(&self, key: &str) -> Option<&PodFacts>;
+    /// By `namespace/name`.
+    fn service(&self, key: &str) -> Option<&Service>;
+    /// Labels of a node, where they are attached.
+    fn node(&self, name: &str) -> Option<&Labels>;
+    /// Labels of a namespace, where they are attached.
+    fn namespace(&self, name: &str) -> Option<&Labels>;
+}
+
+/// What was seen.
+pub(super) struct State {
+    role: KubernetesRole,
+    attach_node: bool,
+    attach_namespace: bool,
+    objects: BTreeMap<Kind, BTreeMap<String, Object>>,
+    /// What nodes give to others.
+    nodes: BTreeMap<String, Labels>,
+    /// By pod, the objects of the role that name it.
+    named_by: BTreeMap<String, BTreeSet<String>>,
+    /// Kinds and namespaces that were not listed yet.
+    awaited: BTreeSet<(Kind, String)>,
+    published: bool,
+}
+
+impl State {
+    pub(super) fn new(config: &KubernetesDiscovery) -> State {
+        State {
+            role: config.role,
+            attach_node: config.attach_node && config.role != KubernetesRole::Node,
+            attach_namespace: config.attach_namespace && config.role != KubernetesRole::Node,
+            objects: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            named_by: BTreeMap::new(),
+            awaited: BTreeSet::new(),
+            published: false,
+        }
+    }
+
+    /// The kinds that the role needs.
+    pub(super) fn kinds(&self) -> Vec<Kind> {
+        let mut kinds = match self.role {
+            KubernetesRole::Pod => vec![Kind::Pod],
+            KubernetesRole::Service => vec![Kind::Service],
+            KubernetesRole::Endpoints => vec![Kind::Endpoints, Kind::Service, Kind::Pod],
+            KubernetesRole::EndpointSlice => vec![Kind::EndpointSlice, Kind::Service, Kind::Pod],
+            KubernetesRole::Ingress => vec![Kind::Ingress],
+            KubernetesRole::Node => vec![Kind::Node],
+        };
+        if self.attach_node {
+            kinds.push(Kind::Node);
+        }
+        if self.attach_namespace {
+            kinds.push(Kind::Namespace);
+        }
+        kinds
+    }
+
+    /// A kind in a namespace is going to be listed.
+    pub(super) fn expect(&mut self, kind: Kind, namespace: &str) {
+        self.awaited.insert((kind, namespace.to_owned()));
+    }
+
+    /// The kind whose objects are groups.
+    fn own(&self) -> Kind {
+        match self.role {
+            KubernetesRole::Pod => Kind::Pod,
+            KubernetesRole::Service => Kind::Service,
+            KubernetesRole::Endpoints => Kind::Endpoints,
+            KubernetesRole::EndpointSlice => Kind::EndpointSlice,
+            KubernetesRole::Ingress => Kind::Ingress,
+            KubernetesRole::Node => Kind::Node,
+        }
+    }
+
+    /// Takes a change and tells the groups that change with it.
+    pub(super) fn take(
+        &mut self,
+        kind: Kind,
+        namespace: &str,
+        change: Change<Object>,
+        groups: &Groups,
+    ) {
+        let mut concerned = BTreeSet::new();
+        match change {
+            Change::Failed(why) => return groups.fail(why),
+            Change::All(all) => {
+                self.awaited.remove(&(kind, namespace.to_owned()));
+                let inside = format!("{namespace}/");
+                let have = self.objects.entry(kind).or_default();
+                let gone = have.keys().filter(|key| {
+                    (namespace.is_empty() || key.starts_with(&inside)) && !all.contains_key(*key)
+                });
+                for key in gone.cloned().collect::<Vec<_>>() {
+                    self.remove(kind, &key, &mut concerned);
+                }
+                for (key, object) in all {
+                    self.put(kind, key, object, &mut concerned);
+                }
+            }
+            Change::Put(key, object) => self.put(kind, key, object, &mut concerned),
+            Change::Gone(key) => self.remove(kind, &key, &mut concerned),
+        }
+        if !self.awaited.is_empty() {
+            return;
+        }
+        if !self.published {
+            self.published = true;
+            let keys = self.objects.get(&self.own()).map(|own| own.keys());
+            let keys = keys.into_iter().flatten();
+            let all = keys.filter_map(|key| Some((self.source(key), self.group(key)?)));
+            groups.replace(all.collect::<Vec<_>>());
+            return;
+        }
+        for key in &concerned {
+            groups.put(self.source(key), self.group(key));
+        }
+    }
+
+    fn source(&self, key: &str) -> String {
+        format!("{}/{key}", self.role.as_str())
+    }
+
+    fn put(&mut self, kind: Kind, key: String, object: Object, concerned: &mut BTreeSet<String>) {
+        if kind == self.own() {
+            self.forget_names(&key);
+            for pod in named_pods(&object) {
+                self.named_by.entry(pod).or_default().insert(key.clone());
+            }
+        }
+        if let Object::Node(node) = &object
+            && self.attach_node
+        {
+            self.nodes.insert(key.clone(), node::attached(node));
+        }
+        self.concern(kind, &key, concerned);
+        self.objects.entry(kind).or_default().insert(key, object);
+    }
+
+    fn remove(&mut self, kind: Kind, key: &str, concerned: &mut BTreeSet<String>) {
+        self.concern(kind, key, concerned);
+        if kind == self.own() {
+            self.forget_names(key);
+        }
+        if kind == Kind::Node {
+            self.nodes.remove(key);
+        }
+        if let Some(have) = self.objects.get_mut(&kind) {
+            have.remove(key);
+        }
+    }
+
+    /// An object of the role no longer names the pods that it named.
+    fn forget_names(&mut self, key: &str) {
+        let have = self.objects.get(&self.own()).and_then(|own| own.get(key));
+        for pod in have.map(named_pods).unwrap_or_default() {
+            if let Some(by) = self.named_by.get_mut(&pod) {
+                by.remove(key);
+                if by.is_empty() {
+                    self.named_by.remove(&pod);
+                }
+            }
+        }
+    }
+
+    /// The objects of the role that change with this object.
+    fn concern(&self, kind: Kind, key: &str, concerned: &mut BTreeSet<String>) {
+        if kind == self.own() {
+            concerned.insert(key.to_owned());
+            return;
+        }
+        let own = self.objects.get(&self.own());
+        match kind {
+            Kind::Pod => concerned.extend(self.named_by.get(key).into_iter().flatten().cloned()),
+            Kind::Service => {
+                let of_service =
+                    own.into_iter()
+                        .flatten()
+                        .filter(|(own_key, object)| match object {
+                            Object::Endpoints(_) => own_key.as_str() == key,
+                            Object::EndpointSlice(slice) => {
+                                endpointslice::service_key(slice).as_deref() == Some(key)
+                            }
+                            _ => false,
+                        });
+                concerned.extend(of_service.map(|(key, _)| key.clone()));
+            }
+            Kind::Namespace => {
+                let inside = format!("{key}/");
+                let own = own.into_iter().flatten().map(|(key, _)| key);
+                concerned.extend(own.filter(|key| key.starts_with(&inside)).cloned());
+            }
+            // A node changes seldom, but for its heartbeat, which changes none of what it gives.
+            Kind::Node => {
+                let on_node = own
+                    .into_iter()
+                    .flatten()
+                    .filter(|(_, object)| match object {
+                        Object::Pod(pod) => pod.node == key,
+                        _ => true,
+                    });
+                concerned.extend(on_node.map(|(key, _)| key.clone()));
+            }
+            Kind::Endpoints | Kind::EndpointSlice | Kind::Ingress => {}
+        }
+    }
+
+    /// The group of an object of the role; none where it is gone.
+    fn group(&self, key: &str) -> Option<TargetGroup> {
+        let object = self.objects.get(&self.own())?.get(key)?;
+        let namespace = key.split_once('/').map_or("", |(namespace, _)| namespace);
+        let attached: Vec<&Labels> = self.namespace(namespace).into_iter().collect();
+        match object {
+            Object::Pod(pod) => {
+                let mut attached = attached;
+                if self.attach_node {
+                    // A pod on a node that the selectors leave out is left out with it.
+                    attached.insert(0, self.nodes.get(&pod.node)?);
+                }
+                Some(pod::group(pod, &attached))
+            }
+            Object::Service(one) => Some(service::group(one, &attached)),
+            Object::Endpoints(one) => Some(endpoints::group(one, self)),
+            Object::EndpointSlice(one) => Some(endpointslice::group(one, self)),
+            Object::Ingress(one) => Some(ingress::group(one, &attached)),
+            Object::Node(one) => node::group(one),
+            Object::Namespace(_) => None,
+        }
+    }
+}
+
+fn named_pods(object: &Object) -> Vec<String> {
+    match object {
+        Object::Endpoints(one) => endpoints::pods(one),
+        Object::EndpointSlice(one) => endpointslice::pods(one),
+        _ => Vec::new(),
+    }
+}
+
+impl Lookup for State {
+    fn pod(&self, key: &str) -> Option<&PodFacts> {
+        match self.objects.get(&Kind::Pod)?.get(key)? {
+            Object::Pod(pod) => Some(pod),
+            _ => None,
+        }
+    }
+
+    fn service(&self, key: &str) -> Option<&Service> {
+        match self.objects.get(&Kind::Service)?.get(key)? {
+            Object::Service(service) => Some(service),
+            _ => None,
+        }
+    }
+
+    fn node(&self, name: &str) -> Option<&Labels> {
+        self.nodes.get(name)
+    }
+
+    fn namespace(&self, name: &str) -> Option<&Labels> {
+        match self.objects.get(&Kind::Namespace)?.get(name)? {
+            Object::Namespace(labels) => Some(labels),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

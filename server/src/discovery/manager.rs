@@ -1,0 +1,260 @@
+//! Runs the mechanisms of every job on a thread of its own, and tells the scraper what targets there are.
+//!
+//! A change is told at once where things are quiet; where a list changes all the time, relabelling takes at most a tenth
+//! of the thread.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::groups::{BySource, Groups, TargetGroup};
+use super::{dns, file, fixed, http, kubernetes};
+use crate::config::{Discovery, ScrapeJob};
+use crate::http_client::Resolver;
+use crate::scrape::{JobTargets, Outcome, Scraper, collect, outcomes, target_options};
+
+/// Changes that come in a row are told together.
+const GATHER_MS: u64 = 20;
+/// After a round the next one waits this many times as long as the round took.
+const REST_FACTOR: u32 = 9;
+/// Reloads wait for one another here; more at a time are not a plan.
+const COMMANDS_MAX: usize = 4;
+
+/// The handle by which others change what is looked for and see how that goes.
+#[derive(Clone)]
+pub struct Manager {
+    commands: mpsc::Sender<Command>,
+    /// Of all jobs, replaced by a reload.
+    sources: Arc<RwLock<Vec<Groups>>>,
+}
+
+/// How one entry of the configuration fares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceState {
+    /// The job and the mechanism.
+    pub what: String,
+    /// Why it cannot be read.
+    pub problem: Option<String>,
+    /// Groups found.
+    pub groups: usize,
+}
+
+struct Command {
+    jobs: Vec<ScrapeJob>,
+    done: oneshot::Sender<()>,
+}
+
+impl Manager {
+    /// Starts on the current runtime, which should have nothing else to do; ends when `quit` turns true.
+    pub fn start(scraper: Scraper, quit: watch::Receiver<bool>) -> Manager {
+        let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
+        let manager = Manager {
+            commands,
+            sources: Arc::default(),
+        };
+        let task = Task {
+            scraper,
+            sources: Arc::clone(&manager.sources),
+            changed: Arc::default(),
+            jobs: BTreeMap::new(),
+            resolver: Resolver::default(),
+        };
+        tokio::spawn(task.run(receiver, quit));
+        manager
+    }
+
+    /// Looks for the targets of exactly these jobs from now on. Mechanisms that stay as they are go on undisturbed.
+    /// Returns when what is known at once (static targets, and what was found before) is scraped.
+    pub async fn apply(&self, jobs: Vec<ScrapeJob>) {
+        let (done, applied) = oneshot::channel();
+        if self.commands.send(Command { jobs, done }).await.is_ok() {
+            applied.await.ok(); // the task ends only with its runtime
+        }
+    }
+
+    /// Whether every mechanism has read its source once, or failed to.
+    pub fn settled(&self) -> bool {
+        self.sources.read().iter().all(Groups::is_settled)
+    }
+
+    /// How every mechanism fares.
+    pub fn states(&self) -> Vec<SourceState> {
+        let sources = self.sources.read();
+        let states = sources.iter().map(|groups| {
+            let (problem, count) = groups.state();
+            SourceState {
+                what: groups.what().to_owned(),
+                problem,
+                groups: count,
+            }
+        });
+        states.collect()
+    }
+}
+
+struct Task {
+    scraper: Scraper,
+    sources: Arc<RwLock<Vec<Groups>>>,
+    changed: Arc<Notify>,
+    jobs: BTreeMap<String, Job>,
+    resolver: Resolver,
+}
+
+/// A job with its mechanisms.
+struct Job {
+    config: ScrapeJob,
+    options: Arc<ScrapeJob>,
+    ways: Vec<Way>,
+    /// What became of the targets of a group, by way and source; used again while the group stays as it is.
+    known: BTreeMap<(usize, String), (Arc<TargetGroup>, Vec<Outcome>)>,
+}
+
+/// A running mechanism.
+struct Way {
+    config: Discovery,
+    groups: Groups,
+    /// `None` for static targets, which nobody needs to look for.
+    task: Option<AbortHandle>,
+}
+
+impl Drop for Way {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+impl Task {
+    async fn run(mut self, mut commands: mpsc::Receiver<Command>, mut quit: watch::Receiver<bool>) {
+        let mut rest_until = Instant::now();
+        loop {
+            let changed = Arc::clone(&self.changed);
+            let calm = async {
+                changed.notified().await;
+                tokio::time::sleep(Duration::from_millis(GATHER_MS)).await;
+                tokio::time::sleep_until(rest_until).await;
+            };
+            let ending = async {
+                quit.wait_for(|quit| *quit).await.ok(); // gone is as good as true
+            };
+            tokio::select! {
+                () = ending => return,
+                command = commands.recv() => match command {
+                    Some(command) => {
+                        self.configure(command.jobs);
+                        let jobs = self.jobs.values_mut().map(Job::targets).collect();
+                        self.scraper.replace(jobs).await;
+                        command.done.send(()).ok(); // whoever asked may have gone
+                        self.changed.notify_one(); // what came meanwhile
+                    }
+                    None => return,
+                },
+                () = calm => {
+                    let began = Instant::now();
+                    let dirty = self.jobs.values_mut().filter(|job| job.is_dirty());
+                    let jobs: Vec<JobTargets> = dirty.map(Job::targets).collect();
+                    if !jobs.is_empty() {
+                        self.scraper.update(jobs).await;
+                    }
+                    rest_until = Instant::now() + began.elapsed() * REST_FACTOR;
+                }
+            }
+        }
+    }
+
+    fn configure(&mut self, jobs: Vec<ScrapeJob>) {
+        let mut before = std::mem::take(&mut self.jobs);
+        for config in jobs {
+            if config.not_scraped.is_some() {
+                continue;
+            }
+            let mut old: Vec<Way> = before
+                .remove(&config.name)
+                .map_or(Vec::new(), |job| job.ways);
+            let ways = config.discovery.iter().map(|way| {
+                match old.iter().position(|old| old.config == *way) {
+                    Some(at) => old.swap_remove(at),
+                    None => self.start_way(&config.name, way),
+                }
+            });
+            let ways = ways.collect();
+            let job = Job {
+                options: target_options(&config),
+                ways,
+                known: BTreeMap::new(),
+                config,
+            };
+            self.jobs.insert(job.config.name.clone(), job);
+        }
+        let ways = self.jobs.values().flat_map(|job| &job.ways);
+        *self.sources.write() = ways.map(|way| way.groups.clone()).collect();
+    }
+
+    fn start_way(&self, job: &str, config: &Discovery) -> Way {
+        let kind = match config {
+            Discovery::Static(_) => "static_configs",
+            Discovery::File(_) => "file_sd_configs",
+            Discovery::Http(_) => "http_sd_configs",
+            Discovery::Dns(_) => "dns_sd_configs",
+            Discovery::Kubernetes(_) => "kubernetes_sd_configs",
+        };
+        let groups = Groups::new(format!("{kind} of job {job:?}"), Arc::clone(&self.changed));
+        let (into, resolver) = (groups.clone(), self.resolver.clone());
+        let task = match config.clone() {
+            Discovery::Static(group) => {
+                groups.put("static".to_owned(), Some(fixed::group(&group)));
+                None
+            }
+            Discovery::File(file) => Some(tokio::spawn(file::run(file, into))),
+            Discovery::Http(http) => Some(tokio::spawn(http::run(*http, into, resolver))),
+            Discovery::Dns(dns) => Some(tokio::spawn(dns::run(dns, into, resolver))),
+            Discovery::Kubernetes(kubernetes) => {
+                Some(tokio::spawn(kubernetes::run(*kubernetes, into)))
+            }
+        };
+        Way {
+            config: config.clone(),
+            groups,
+            task: task.map(|task| task.abort_handle()),
+        }
+    }
+}
+
+impl Job {
+    fn is_dirty(&self) -> bool {
+        self.ways.iter().any(|way| way.groups.is_dirty())
+    }
+
+    /// The targets as of now.
+    fn targets(&mut self) -> JobTargets {
+        let mut known = BTreeMap::new();
+        for (at, way) in self.ways.iter().enumerate() {
+            let (groups, _): (BySource, bool) = way.groups.take();
+            for (source, group) in groups {
+                let key = (at, source);
+                let value = match self.known.remove(&key) {
+                    Some((before, outcomes)) if Arc::ptr_eq(&before, &group) => (before, outcomes),
+                    _ => {
+                        let outcomes = outcomes(&self.config, &self.options, &group);
+                        (group, outcomes)
+                    }
+                };
+                known.insert(key, value);
+            }
+        }
+        self.known = known;
+        let all = self.known.values().flat_map(|(_, outcomes)| outcomes);
+        JobTargets {
+            name: self.config.name.clone(),
+            http: self.config.http.clone(),
+            dropped_targets_max: self.config.limits.dropped_targets_max,
+            found: collect(&self.config, all),
+        }
+    }
+}

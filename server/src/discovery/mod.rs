@@ -1,0 +1,26 @@
+//! Finding targets: each mechanism keeps a list of target groups up to date, and the manager makes jobs' targets of the
+//! lists whenever one changes.
+//!
+//! ```text
+//!  file, http, dns, kubernetes --groups--> Groups (a list per entry of the configuration) --manager: relabel--> scraper
+//! ```
+//!
+//! A mechanism that cannot read its source leaves its last list as it is and says why; what it found goes on being
+//! scraped. All of it runs on a thread of its own: reading the state of a large cluster delays no scrape and no answer.
+//! A new mechanism is a file with a `run` like `dns::run`, a row in `config/discovery.rs` and an arm of
+//! `manager::start_way`.
+
+mod dns;
+mod file;
+mod fixed;
+mod groups;
+mod http;
+mod kubernetes;
+mod manager;
+mod target_list;
+
+pub use groups::TargetGroup;
+pub use manager::{Manager, SourceState};
+pub use target_list::{ListFormat, parse as parse_target_list};
+
+pub use fixed::static_targets;

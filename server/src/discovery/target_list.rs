@@ -1,0 +1,212 @@
+//! Lists of target groups as files and HTTP servers give them: `[{"targets": ["h:1"], "labels": {"a": "b"}}]`.
+//!
+//! As strict as Prometheus (discovery/targetgroup): an unknown key or a label that is no text refuses the whole list, so
+//! that half a list never replaces a good one.
+
+use serde_json::Value;
+use stillwell_engine::labels::{Labels, LabelsBuilder};
+
+use super::fixed::address;
+use super::groups::TargetGroup;
+use crate::config::yaml::{self, Kind, Node};
+
+/// More targets than this are not a list but a mistake.
+const TARGETS_MAX: usize = 1_000_000;
+
+/// How a list is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListFormat {
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+}
+
+/// Reads a list; an error says where and what.
+pub fn parse(text: &str, format: ListFormat) -> Result<Vec<TargetGroup>, String> {
+    let groups = match format {
+        ListFormat::Json => from_json(text)?,
+        ListFormat::Yaml => from_yaml(text)?,
+    };
+    let targets: usize = groups.iter().map(|group| group.targets.len()).sum();
+    if targets > TARGETS_MAX {
+        return Err(format!(
+            "{targets} targets; at most {TARGETS_MAX} are taken"
+        ));
+    }
+    Ok(groups)
+}
+
+fn from_json(text: &str) -> Result<Vec<TargetGroup>, String> {
+    let whole: Value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
+    let Value::Array(items) = whole else {
+        return Err("a list of target groups is expected".to_owned());
+    };
+    let mut groups = Vec::with_capacity(items.len());
+    for (at, item) in items.iter().enumerate() {
+        let group = json_group(item).map_err(|why| format!("group {at}: {why}"))?;
+        groups.push(group);
+    }
+    Ok(groups)
+}
+
+fn json_group(item: &Value) -> Result<TargetGroup, String> {
+    let Value::Object(fields) = item else {
+        return Err("it must be an object with targets and labels".to_owned());
+    };
+    let mut group = empty();
+    for (key, value) in fields {
+        match (key.as_str(), value) {
+            ("targets" | "labels", Value::Null) => {}
+            ("targets", Value::Array(targets)) => {
+                for target in targets {
+                    let target = target.as_str().ok_or("a target must be a text")?;
+                    group.targets.push(address(target));
+                }
+            }
+            ("labels", Value::Object(labels)) => {
+                let mut builder = LabelsBuilder::default();
+                for (name, value) in labels {
+                    let value = value.as_str();
+                    let value = value.ok_or_else(|| format!("label {name} must be a text"))?;
+                    label(&mut builder, name, value)?;
+                }
+                group.labels = builder.build();
+            }
+            ("targets", _) => return Err("targets must be a list".to_owned()),
+            ("labels", _) => return Err("labels must be an object".to_owned()),
+            _ => return Err(format!("unknown key {key:?}; there are targets and labels")),
+        }
+    }
+    Ok(group)
+}
+
+fn from_yaml(text: &str) -> Result<Vec<TargetGroup>, String> {
+    let tree = yaml::parse(text).map_err(|problem| problem.to_string())?;
+    let items = match &tree.kind {
+        Kind::Null => return Ok(Vec::new()),
+        Kind::List(items) => items,
+        _ => return Err("a list of target groups is expected".to_owned()),
+    };
+    let group = |item| yaml_group(item).map_err(|(line, why)| format!("line {line}: {why}"));
+    items.iter().map(group).collect()
+}
+
+fn yaml_group(item: &Node) -> Result<TargetGroup, (usize, String)> {
+    let Kind::Map(entries) = &item.kind else {
+        let why = "a group must be a mapping with targets and labels";
+        return Err((item.line, why.to_owned()));
+    };
+    let mut group = empty();
+    for entry in entries {
+        let refuse = |why: &str| (entry.line, why.to_owned());
+        match (entry.key.as_str(), &entry.value.kind) {
+            ("targets" | "labels", Kind::Null) => {}
+            ("targets", Kind::List(targets)) => {
+                for target in targets {
+                    let target = yaml_text(target).ok_or(refuse("a target must be a text"))?;
+                    group.targets.push(address(target));
+                }
+            }
+            ("labels", Kind::Map(labels)) => {
+                let mut builder = LabelsBuilder::default();
+                for named in labels {
+                    let value = yaml_text(&named.value).ok_or(refuse("a label must be a text"))?;
+                    label(&mut builder, &named.key, value).map_err(|why| (named.line, why))?;
+                }
+                group.labels = builder.build();
+            }
+            ("targets", _) => return Err(refuse("targets must be a list")),
+            ("labels", _) => return Err(refuse("labels must be a mapping")),
+            (key, _) => {
+                let why = format!("unknown key {key:?}; there are targets and labels");
+                return Err((entry.line, why));
+            }
+        }
+    }
+    Ok(group)
+}
+
+fn yaml_text(node: &Node) -> Option<&str> {
+    match &node.kind {
+        Kind::Scalar { text } => Some(text),
+        Kind::Null => Some(""),
+        _ => None,
+    }
+}
+
+fn label(builder: &mut LabelsBuilder, name: &str, value: &str) -> Result<(), String> {
+    if name.is_empty() {
+        return Err("a label without a name".to_owned());
+    }
+    builder.set(name, value);
+    Ok(())
+}
+
+fn empty() -> TargetGroup {
+    TargetGroup {
+        targets: Vec::new(),
+        labels: Labels::empty(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str, format: ListFormat) -> Result<String, String> {
+        let groups = parse(text, format)?;
+        let show = |group: &TargetGroup| {
+            let targets = group.targets.iter();
+            let targets: Vec<&str> = targets.filter_map(|at| at.get("__address__")).collect();
+            format!("{}{}", targets.join(","), group.labels)
+        };
+        Ok(groups.iter().map(show).collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn both_formats_say_the_same() {
+        let json =
+            r#"[{"targets":["a:1","b:2"],"labels":{"x":"1"}},{"targets":[]},{"labels":null}]"#;
+        let yaml = "- targets: [a:1, 'b:2']\n  labels: {x: 1}\n- targets: []\n- labels:\n";
+        let expected = Ok(r#"a:1,b:2{x="1"} {} {}"#.to_owned());
+        assert_eq!(shown(json, ListFormat::Json), expected);
+        assert_eq!(shown(yaml, ListFormat::Yaml), expected);
+        assert_eq!(shown("", ListFormat::Yaml), Ok(String::new()));
+        assert_eq!(shown(" [] ", ListFormat::Json), Ok(String::new()));
+    }
+
+    #[test]
+    fn half_a_list_is_refused_whole() {
+        for (json, says) in [
+            ("", "not JSON"),
+            ("[{\"targets\":[\"a:1\"]", "not JSON"),
+            ("{}", "a list of target groups"),
+            ("[null]", "group 0: it must be an object"),
+            (
+                r#"[{"targets":[]},{"target":[]}]"#,
+                "group 1: unknown key \"target\"",
+            ),
+            (r#"[{"targets":[1]}]"#, "a target must be a text"),
+            (r#"[{"labels":{"a":1}}]"#, "label a must be a text"),
+            (r#"[{"labels":{"":"x"}}]"#, "without a name"),
+            (r#"[{"targets":"a"}]"#, "targets must be a list"),
+        ] {
+            let error = shown(json, ListFormat::Json).expect_err(json);
+            assert!(error.contains(says), "{json}: {error}");
+        }
+        for (yaml, says) in [
+            ("a: 1\n", "a list of target groups"),
+            ("- 1\n", "line 1: a group must be a mapping"),
+            (
+                "- targets: [a:1]\n  lables: {}\n",
+                "line 2: unknown key \"lables\"",
+            ),
+            ("- targets: [[a]]\n", "a target must be a text"),
+            ("- targets: [a\n", "not YAML"),
+        ] {
+            let error = shown(yaml, ListFormat::Yaml).expect_err(yaml);
+            assert!(error.contains(says), "{yaml}: {error}");
+        }
+    }
+}

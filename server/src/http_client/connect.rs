@@ -1,0 +1,125 @@
+//! A connection to where a URL leads: the name resolved, through a proxy where one is configured, with TLS where the
+//! scheme asks for it.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::connection::Connection;
+use super::error::HttpError;
+use super::head::Head;
+use super::identity::Identity;
+use super::proxy::Proxy;
+use super::resolver::Resolver;
+use super::stream::Stream;
+use super::url::{Scheme, Url};
+use crate::config::Secret;
+
+/// Bytes of a proxy's answer to CONNECT.
+const ANSWER_BYTES_MAX: usize = 16 << 10;
+
+/// Connects to the server of `url`. There is no deadline here: it is the caller's.
+pub async fn connect(
+    url: &Url,
+    identity: &Identity,
+    resolver: &Resolver,
+) -> Result<Connection<Stream>, HttpError> {
+    let (host, port) = url.host_port().map_err(HttpError::Redirect)?;
+    let proxy = identity.proxy.of(url)?;
+    let mut tcp = match &proxy {
+        Some(proxy) => {
+            let (host, port) = proxy.url.host_port().map_err(HttpError::Redirect)?;
+            let dialled = dial(host, port, resolver).await;
+            dialled.map_err(|error| HttpError::Proxy(error.to_string()))?
+        }
+        None => dial(host, port, resolver).await?,
+    };
+    let stream = match url.scheme {
+        Scheme::Http => Stream::Plain(tcp),
+        Scheme::Https => {
+            if let Some(proxy) = &proxy {
+                tunnel(&mut tcp, (host, port), proxy, identity).await?;
+            }
+            let tls = identity.tls.handshake(host, tcp).await?;
+            Stream::Tls(Box::new(tls))
+        }
+    };
+    Ok(Connection::new(origin(url), stream))
+}
+
+/// What a connection is kept for.
+pub(super) fn origin(url: &Url) -> String {
+    format!("{}://{}", url.scheme.as_str(), url.authority)
+}
+
+/// The first lines of a request for `url`: through a proxy its target is the whole URL.
+pub fn request_head(method: &str, url: &Url, identity: &Identity) -> Result<String, HttpError> {
+    let (path, host) = (&url.path_and_query, &url.authority);
+    let proxy = match url.scheme {
+        Scheme::Http => identity.proxy.of(url)?,
+        Scheme::Https => None,
+    };
+    Ok(match proxy {
+        None => format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\n"),
+        Some(proxy) => {
+            let authorization = proxy.authorization.as_ref().map_or(String::new(), |value| {
+                format!("proxy-authorization: {}\r\n", value.expose())
+            });
+            format!("{method} {url} HTTP/1.1\r\nhost: {host}\r\n{authorization}")
+        }
+    })
+}
+
+async fn dial(host: &str, port: u16, resolver: &Resolver) -> Result<TcpStream, HttpError> {
+    let mut last = None;
+    for address in resolver.addresses(host, port).await? {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                stream.set_nodelay(true).ok(); // a request is one small write; without it only latency suffers
+                return Ok(stream);
+            }
+            Err(error) => last = Some(HttpError::Connect(address.to_string(), error)),
+        }
+    }
+    Err(last.unwrap_or_else(|| HttpError::Resolve(host.to_owned(), "no address".to_owned())))
+}
+
+/// Asks the proxy for a tunnel (RFC 9110, 9.3.6).
+async fn tunnel(
+    tcp: &mut TcpStream,
+    (host, port): (&str, u16),
+    proxy: &Proxy,
+    identity: &Identity,
+) -> Result<(), HttpError> {
+    let whom = match host.contains(':') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
+    };
+    let mut request = format!("CONNECT {whom} HTTP/1.1\r\nhost: {whom}\r\n");
+    let mut line = |name: &str, value: &Secret| {
+        request.push_str(&format!("{name}: {}\r\n", value.expose()));
+    };
+    if let Some(value) = &proxy.authorization {
+        line("proxy-authorization", value);
+    }
+    for (name, value) in identity.proxy.connect_headers() {
+        line(name, value);
+    }
+    request.push_str("\r\n");
+    let broken = |error: std::io::Error| HttpError::Proxy(format!("asking for a tunnel: {error}"));
+    tcp.write_all(request.as_bytes()).await.map_err(broken)?;
+    let mut answer = Vec::new();
+    // Byte by byte: what follows the head belongs to the tunnel.
+    while answer.len() < ANSWER_BYTES_MAX && !answer.ends_with(b"\r\n\r\n") {
+        answer.push(tcp.read_u8().await.map_err(broken)?);
+    }
+    match Head::parse(&answer).map_err(HttpError::Proxy)? {
+        Some((head, _)) if (200..300).contains(&head.status) => Ok(()),
+        Some((head, _)) => Err(HttpError::Proxy(format!(
+            "no tunnel to {whom}: status {} {}",
+            head.status, head.reason
+        ))),
+        None => Err(HttpError::Proxy(
+            "its answer has no end within 16 KiB".to_owned(),
+        )),
+    }
+}
