@@ -11,7 +11,7 @@ mod run;
 mod series;
 mod store;
 
-use crate::labels::Labels;
+use stillwell_model::labels::Labels;
 
 pub use run::run;
 pub use series::Item as SeriesItem;
