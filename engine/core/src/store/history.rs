@@ -11,6 +11,7 @@ use hashbrown::HashMap;
 
 use super::clock::Clock;
 use super::codec::{Run, Runs, STALE};
+use super::listed::Listed;
 use super::native_histograms::{HISTOGRAM, NativeHistograms};
 use super::postings::Index;
 use super::series::Series;
@@ -28,6 +29,8 @@ pub(crate) struct Store {
     pub(crate) slab: Slab,
     /// Values of native histogram series.
     pub(crate) native_histograms: NativeHistograms,
+    /// Series with explicit timestamps that pages list.
+    pub(crate) listed: Listed,
     pub(super) sealed: VecDeque<BlockId>,
     /// Bytes of history above which growing requires dropping the oldest.
     pub(crate) history_bytes_max: usize,
@@ -67,6 +70,7 @@ impl Store {
             clocks: Vec::new(),
             slab: Slab::new(),
             native_histograms: NativeHistograms::default(),
+            listed: Listed::default(),
             sealed: VecDeque::new(),
             history_bytes_max: usize::MAX,
             dropped: Dropped::default(),
@@ -301,13 +305,14 @@ impl Store {
         if header.next == BlockId::NONE {
             row.newest = BlockId::NONE;
         }
-        if row.oldest == BlockId::NONE && !row.is_present() {
+        let is_over = row.oldest == BlockId::NONE && !row.is_present();
+        if is_over && !self.listed.contains(header.owner) {
             self.forget(header.owner);
         }
     }
 
-    /// Ends a series with explicit timestamps if its last sample is older than `time_ms`. False: the series needs no
-    /// further checks.
+    /// Ends a series with explicit timestamps if its last sample is older than `time_ms`; one of which nothing is left is
+    /// forgotten, unless a page lists it. False: the series needs no further checks.
     pub(crate) fn retain_explicit(&mut self, id: SeriesId, time_ms: i64) -> bool {
         let row = *self.series.row(id);
         if row.clock != ClockId::EXPLICIT {
@@ -318,7 +323,7 @@ impl Store {
         }
         self.seal(id);
         self.series.row_mut(id).bits = STALE;
-        if row.oldest == BlockId::NONE {
+        if row.oldest == BlockId::NONE && !self.listed.contains(id) {
             self.forget(id);
             return false;
         }

@@ -7,7 +7,7 @@
 //! * Series: `series` (rows), `symbols` (interned strings), `label_shapes` and `label_interner` (label sets),
 //!   `postings` (label index), `matching` (matchers to series ids).
 //! * Samples: `clock` (scrape times), `history` (appending, sealing, retention), `codec` (the format), `slab` (the
-//!   memory), `eviction` (giving memory back), `native_histograms`.
+//!   memory), `listed` (rows that templates name), `eviction` (giving memory back), `native_histograms`.
 //! * Reading: `snapshot` (copies for queries), `visible_ticks` (failed scrapes and staleness), `value_runs`
 //!   (uncompressed runs for compiled signals), `lookup`.
 //! * Memory: `arena`, `epoch_reclaim` (reuse of ids).
@@ -20,6 +20,7 @@ mod eviction;
 mod history;
 mod label_interner;
 mod label_shapes;
+mod listed;
 mod lookup;
 mod matching;
 mod native_histograms;

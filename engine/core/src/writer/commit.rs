@@ -52,6 +52,8 @@ impl Writer {
             done: 0,
             clock: page_clock(target),
             at_ms: at.ms(),
+            target,
+            cutoff_ms: at.minus_ms(self.limits.retention_ms).ms(),
             detect_counter_drops,
             counter_dropped: false,
         };

@@ -10,7 +10,7 @@ use super::outcome::Committed;
 use crate::exposition::{ExplicitSample, Placement, Staged};
 use crate::labels::Labels;
 use crate::limits::{FUTURE_MS_MAX, WRITE_BATCH_SERIES};
-use crate::store::{AppendOutcome, ClockId, STALE, SeriesId, Store};
+use crate::store::{AppendOutcome, ClockId, STALE, SeriesId, Store, TargetId};
 use crate::waits::Stopwatch;
 
 /// The state of one commit.
@@ -20,6 +20,9 @@ pub(super) struct PageCommit<'a, 'lock> {
     pub(super) done: usize,
     pub(super) clock: ClockId,
     pub(super) at_ms: i64,
+    pub(super) target: TargetId,
+    /// What retention has already dropped at this time.
+    pub(super) cutoff_ms: i64,
     /// The target's pages do not report a process start time, so counter resets are detected (rule S6a).
     pub(super) detect_counter_drops: bool,
     pub(super) counter_dropped: bool,
@@ -48,6 +51,11 @@ impl PageCommit<'_, '_> {
     /// Whether a timestamp is further in the future than `FUTURE_MS_MAX`.
     fn is_ahead(&self, time_ms: i64) -> bool {
         time_ms > self.at_ms.saturating_add(FUTURE_MS_MAX)
+    }
+
+    /// Whether a timestamp is older than anything that is kept.
+    fn is_behind(&self, time_ms: i64) -> bool {
+        time_ms < self.cutoff_ms
     }
 
     /// Stores new lines, then ends the series of removed lines.
@@ -87,6 +95,9 @@ impl PageCommit<'_, '_> {
         }
         let tick = self.tick();
         for &id in removed {
+            if !claimed.contains(&id) {
+                self.store.listed.remove(id, self.target);
+            }
             if !claimed.contains(&id) && self.store.series.row(id).clock == self.clock {
                 self.store.change(id, tick, STALE);
                 self.yield_to_readers();
@@ -118,10 +129,15 @@ impl PageCommit<'_, '_> {
                 Some(time_ms) => (ClockId::EXPLICIT, time_ms),
                 None => (self.clock, tick),
             };
+            // A sample that is too old is left out; its series waits for a younger one.
+            let is_behind = time_ms.is_some_and(|time_ms| self.is_behind(time_ms));
+            let bits = if is_behind { STALE } else { bits };
+            committed.out_of_order += u64::from(is_behind);
             let id = self.store.create(labels, clock, bits, since);
             claimed.insert(id);
             if time_ms.is_some() {
                 explicit_series.push(id);
+                self.store.listed.add(id, self.target);
                 return Placement::Own(id);
             }
             return Placement::Series(id);
@@ -132,6 +148,7 @@ impl PageCommit<'_, '_> {
                 return Placement::Conflict;
             }
             claimed.insert(id);
+            self.store.listed.add(id, self.target);
             self.append_explicit(id, time_ms, bits, explicit_series, committed);
             return Placement::Own(id);
         }
@@ -189,7 +206,7 @@ impl PageCommit<'_, '_> {
         committed: &mut Committed,
     ) {
         let time_ms = time_ms.unwrap_or(self.at_ms);
-        if self.is_ahead(time_ms) {
+        if self.is_ahead(time_ms) || self.is_behind(time_ms) {
             committed.out_of_order += 1;
             return;
         }
@@ -215,5 +232,6 @@ impl PageCommit<'_, '_> {
         self.store
             .move_to_clock(id, old_tick, ClockId::EXPLICIT, time_ms, bits);
         explicit_series.push(id);
+        self.store.listed.add(id, self.target);
     }
 }

@@ -126,6 +126,7 @@ impl Writer {
             });
         }
         for (done, id) in stage.series().chain(reports).enumerate() {
+            store.listed.remove(id, target);
             let clock = store.series.row(id).clock;
             if clock == page_clock(target) || clock == report_clock(target) {
                 let tick = store.clocks[clock.index()].next_tick() - 1;

@@ -2,5 +2,6 @@
 
 mod append;
 mod memory_limit;
+mod own_timestamps;
 mod retain;
 mod store_model;

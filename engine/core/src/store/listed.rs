@@ -1,0 +1,37 @@
+//! Series with explicit timestamps that pages list, and by whom.
+//!
+//! A page's template names the rows of its lines. What a clock ends is absent and off the page at once; a series with
+//! timestamps of its own can run out of samples while its line stays, and must keep its row until the line goes.
+
+use hashbrown::HashMap;
+
+use super::{SeriesId, TargetId};
+
+/// Which targets' newest pages list a series with explicit timestamps. Few: one entry per such series.
+#[derive(Debug, Default)]
+pub(crate) struct Listed(HashMap<SeriesId, Vec<TargetId>>);
+
+impl Listed {
+    /// The newest page of a target lists the series.
+    pub(crate) fn add(&mut self, id: SeriesId, target: TargetId) {
+        let targets = self.0.entry(id).or_default();
+        if !targets.contains(&target) {
+            targets.push(target);
+        }
+    }
+
+    /// The newest page of a target does not list the series any more, if an older one did.
+    pub(crate) fn remove(&mut self, id: SeriesId, target: TargetId) {
+        if let Some(targets) = self.0.get_mut(&id) {
+            targets.retain(|have| *have != target);
+            if targets.is_empty() {
+                self.0.remove(&id);
+            }
+        }
+    }
+
+    /// Whether some page lists it.
+    pub(super) fn contains(&self, id: SeriesId) -> bool {
+        self.0.contains_key(&id)
+    }
+}
