@@ -192,13 +192,15 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
             warn!("--{name} has no effect here: {consequence}");
         }
     }
-    match runtime.block_on(serve(options, clock)) {
+    let code = match runtime.block_on(serve(options, clock)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             error!(why, "cannot serve");
             ExitCode::FAILURE
         }
-    }
+    };
+    logging::flush();
+    code
 }
 
 async fn serve(options: Options, clock: Arc<Clock>) -> Result<(), String> {
