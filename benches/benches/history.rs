@@ -1,10 +1,10 @@
-//! History written and read, and an answer written out.
+//! History written and read, and answers rendered.
 //!
 //! `cargo bench -p stillwell-benches --bench history`
 //!
-//! `append`: one scrape of a page on which every value moves by another step, so that every sample becomes an op of the
-//! codec. `read`: all samples of ten minutes at 1 s, series by series, as a range query reads them. `answer`: the JSON of
-//! a vector and of a matrix.
+//! `append`: one scrape of a page on which every value changes by another step, so that every sample is encoded.
+//! `read`: all samples of ten minutes at 1 s, series by series, as a range query reads them. `answer`: the JSON of a
+//! vector and of a matrix.
 
 #![expect(
     clippy::print_stdout,
@@ -26,7 +26,7 @@ use stillwell_engine::{
 const SERIES: usize = 2_000;
 const SCRAPES: usize = 600;
 
-struct World {
+struct Fixture {
     writer: Writer,
     reader: Reader,
     stage: Stage,
@@ -34,8 +34,8 @@ struct World {
     step: usize,
 }
 
-impl World {
-    fn new() -> World {
+impl Fixture {
+    fn new() -> Fixture {
         let (mut writer, reader) = Engine::new(Limits {
             memory_bytes_max: 4 << 30,
             ..Limits::default()
@@ -46,7 +46,7 @@ impl World {
             ..TargetSpec::default()
         };
         let stage = writer.add_target(spec).1;
-        let mut world = World {
+        let mut fixture = Fixture {
             writer,
             reader,
             stage,
@@ -54,10 +54,10 @@ impl World {
             step: 0,
         };
         for _ in 0..SCRAPES {
-            world.render();
-            world.take();
+            fixture.render();
+            fixture.take();
         }
-        world
+        fixture
     }
 
     /// Counters of every pace, and some values that are no integers.
@@ -94,8 +94,8 @@ fn main() {
 }
 
 fn append_and_read(criterion: &mut Criterion) {
-    let mut world = World::new();
-    let stats = world.reader.stats();
+    let mut fixture = Fixture::new();
+    let stats = fixture.reader.stats();
     let samples = SERIES * SCRAPES;
     println!(
         "{samples} samples that all moved: {:.2} bytes of history each",
@@ -109,11 +109,11 @@ fn append_and_read(criterion: &mut Criterion) {
             let request = SelectRequest {
                 matchers: &matchers,
                 after_ms: i64::MIN,
-                until_ms: world.now().ms(),
+                until_ms: fixture.now().ms(),
                 projection: Projection::All,
                 last_only: false,
             };
-            let selection = world.reader.plain().select(&request).expect("it selects");
+            let selection = fixture.reader.plain().select(&request).expect("it selects");
             let (mut read, mut samples) = (0, Samples::default());
             for index in 0..selection.len() {
                 selection.read(index, &mut samples);
@@ -127,9 +127,9 @@ fn append_and_read(criterion: &mut Criterion) {
         bencher.iter_custom(|rounds| {
             let mut total = std::time::Duration::ZERO;
             for _ in 0..rounds {
-                world.render();
+                fixture.render();
                 let start = now();
-                world.take();
+                fixture.take();
                 total += start.elapsed();
             }
             total
@@ -139,9 +139,9 @@ fn append_and_read(criterion: &mut Criterion) {
 }
 
 fn answers(criterion: &mut Criterion) {
-    let world = World::new();
-    let view = world.reader.plain();
-    let (options, end) = (EvalOptions::default(), world.now());
+    let fixture = Fixture::new();
+    let view = fixture.reader.plain();
+    let (options, end) = (EvalOptions::default(), fixture.now());
     let query = |text: &str| Query::parse(text, &Features::default()).expect("valid");
     let one = query("sum(moved_total)").instant(&view, end, &options);
     let vector = query("moved_total").instant(&view, end, &options);

@@ -1,4 +1,4 @@
-//! One evaluation: the queries of `rivals` in process, standing signals, history written and read.
+//! Evaluation over the engine's store: the queries of `rivals` in process, and compiled signals (group `standing`).
 //!
 //! `cargo bench -p stillwell-benches --bench query`
 
@@ -17,31 +17,31 @@ use stillwell_engine::{
 
 const INTERVAL_MS: i64 = 1_000;
 
-struct World {
+struct Fixture {
     writer: Writer,
     reader: Reader,
     targets: Vec<(Stage, LoadPage)>,
     now_ms: i64,
 }
 
-impl World {
-    fn new(targets: usize, samples: usize, scrapes: usize) -> World {
+impl Fixture {
+    fn new(targets: usize, samples: usize, scrapes: usize) -> Fixture {
         let limits = Limits {
             memory_bytes_max: 8 << 30,
             ..Limits::default()
         };
         let (mut writer, reader) = Engine::new(limits);
         let targets = gateways(&mut writer, targets, samples, INTERVAL_MS as u64);
-        let mut world = World {
+        let mut fixture = Fixture {
             writer,
             reader,
             targets,
             now_ms: 1_000_000,
         };
         for _ in 0..scrapes {
-            world.scrape();
+            fixture.scrape();
         }
-        world
+        fixture
     }
 
     fn scrape(&mut self) {
@@ -68,8 +68,8 @@ fn main() {
 }
 
 fn queries(criterion: &mut Criterion) {
-    let world = World::new(20, 2_024, 20);
-    let view = world.reader.plain();
+    let fixture = Fixture::new(20, 2_024, 20);
+    let view = fixture.reader.plain();
     let options = EvalOptions::default();
     let mut group = criterion.benchmark_group("instant");
     let phase = "llm_d_epp_request_phase_0000_duration_seconds";
@@ -94,7 +94,7 @@ fn queries(criterion: &mut Criterion) {
             bencher.iter(|| Query::parse(black_box(&query), &Features::default()).expect("valid"));
         });
         let parsed = Query::parse(&query, &Features::default()).expect("valid");
-        let at = Timestamp::from_ms(world.now_ms);
+        let at = Timestamp::from_ms(fixture.now_ms);
         group.bench_function(BenchmarkId::new("evaluate", name), |bencher| {
             bencher.iter(|| {
                 let answer = parsed.instant(&view, at, &options).expect("an answer");
@@ -131,7 +131,7 @@ impl Many {
             writer.add_target(spec).1
         };
         let (many, small) = (target("many"), target("small"));
-        let mut world = Many {
+        let mut fixture = Many {
             writer,
             reader,
             many,
@@ -139,24 +139,25 @@ impl Many {
             now_ms: 1_000_000,
         };
         for scrape in 0..scrapes {
-            world.now_ms += INTERVAL_MS;
-            let at = Timestamp::from_ms(world.now_ms);
+            fixture.now_ms += INTERVAL_MS;
+            let at = Timestamp::from_ms(fixture.now_ms);
             let page = page(scrape);
-            let staged = world
+            let staged = fixture
                 .many
                 .parse(page.as_bytes(), Format::Text)
                 .expect("parses");
             let facts = ScrapeFacts::default();
-            world.writer.commit(staged, at, facts).expect("taken");
+            fixture.writer.commit(staged, at, facts).expect("taken");
         }
-        world.now_ms += INTERVAL_MS;
-        let at = Timestamp::from_ms(world.now_ms);
-        let failed = world
-            .writer
-            .fail(world.many.target(), at, ScrapeFacts::default(), "refused");
+        fixture.now_ms += INTERVAL_MS;
+        let at = Timestamp::from_ms(fixture.now_ms);
+        let failed =
+            fixture
+                .writer
+                .fail(fixture.many.target(), at, ScrapeFacts::default(), "refused");
         failed.expect("time ascends");
-        world.evaluate();
-        world
+        fixture.evaluate();
+        fixture
     }
 
     /// The small page: every signal is evaluated.
@@ -216,21 +217,21 @@ fn standing(criterion: &mut Criterion) {
         ("sum_by", "sum by (model_name) (many_total)", 16),
     ];
     for series in [1_000usize, 100_000, 1_000_000] {
-        let mut world = Many::new(counters(series, false), 2);
+        let mut fixture = Many::new(counters(series, false), 2);
         for query in sums {
-            one(&mut group, &mut world, series, query);
+            one(&mut group, &mut fixture, series, query);
         }
-        let mut world = Many::new(counters(series, true), 2);
+        let mut fixture = Many::new(counters(series, true), 2);
         let (_, query, elements) = sums[1];
         one(
             &mut group,
-            &mut world,
+            &mut fixture,
             series,
             ("sum_by_in_a_row", query, elements),
         );
     }
     for series in [1_000usize, 10_000] {
-        let mut world = Many::new(counters(series, false), 70);
+        let mut fixture = Many::new(counters(series, false), 70);
         for (name, function) in [
             ("sum_by_rate_1m", "rate"),
             ("sum_by_max_1m", "max_over_time"),
@@ -239,9 +240,9 @@ fn standing(criterion: &mut Criterion) {
             ("sum_by_deriv_1m", "deriv"),
         ] {
             let query = format!("sum by (model_name) ({function}(many_total[1m]))");
-            one(&mut group, &mut world, series, (name, &query, 16));
+            one(&mut group, &mut fixture, series, (name, &query, 16));
         }
-        let mut world = Many::new(histograms(series), 70);
+        let mut fixture = Many::new(histograms(series), 70);
         for query in [
             (
                 "quantile",
@@ -254,7 +255,7 @@ fn standing(criterion: &mut Criterion) {
                 1,
             ),
         ] {
-            one(&mut group, &mut world, series, query);
+            one(&mut group, &mut fixture, series, query);
         }
     }
     group.finish();
@@ -262,13 +263,16 @@ fn standing(criterion: &mut Criterion) {
 
 fn one(
     group: &mut BenchmarkGroup<'_, WallTime>,
-    world: &mut Many,
+    fixture: &mut Many,
     series: usize,
     (name, query, elements): (&str, &str, usize),
 ) {
-    let signal = world.writer.watch(query, Policy::default()).expect("valid");
-    world.evaluate();
-    let (program, ordinary) = world.reader.both_ways(signal).expect("evaluated");
+    let signal = fixture
+        .writer
+        .watch(query, Policy::default())
+        .expect("valid");
+    fixture.evaluate();
+    let (program, ordinary) = fixture.reader.both_ways(signal).expect("evaluated");
     let (program, ordinary) = (program.expect("by program"), ordinary.expect("a result"));
     let program = program.expect("a result");
     assert_eq!(
@@ -277,14 +281,14 @@ fn one(
     );
     group.throughput(Throughput::Elements(series as u64));
     group.bench_function(BenchmarkId::new(name, series), |bencher| {
-        bencher.iter(|| world.evaluate())
+        bencher.iter(|| fixture.evaluate())
     });
-    world.reader.unwatch(signal);
+    fixture.reader.unwatch(signal);
 }
 
 fn ranges(criterion: &mut Criterion) {
-    let world = World::new(20, 2_024, 600);
-    let view = world.reader.plain();
+    let fixture = Fixture::new(20, 2_024, 600);
+    let view = fixture.reader.plain();
     let options = EvalOptions::default();
     let mut group = criterion.benchmark_group("range_10m");
     group.sample_size(10);
@@ -300,7 +304,7 @@ fn ranges(criterion: &mut Criterion) {
         ),
     ] {
         let query = Query::parse(&query, &Features::default()).expect("valid");
-        let end = Timestamp::from_ms(world.now_ms);
+        let end = Timestamp::from_ms(fixture.now_ms);
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 let answer = query

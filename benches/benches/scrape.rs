@@ -1,8 +1,8 @@
-//! One scrape through the engine: page compared, changes committed. By kind of page and size.
-//!
-//! Before a page that repeats is timed, it is seen that nothing is allocated for it.
+//! One scrape through the engine: the page is compared and its changes are committed. By kind of page and size.
 //!
 //! `cargo bench -p stillwell-benches --bench scrape`
+//!
+//! Before a repeating page is timed, the bench checks that it allocates nothing.
 
 use std::hint::black_box;
 
@@ -18,7 +18,7 @@ use stillwell_testing::counting;
 #[global_allocator]
 static ALLOCATOR: counting::Counting = counting::Counting;
 
-/// Old samples go after so long: short, so that a few pages fill it and history stops growing.
+/// Short, so that a few pages fill it and history stops growing.
 const RETENTION_MS: i64 = 5_000;
 /// The time between two pages.
 const INTERVAL_MS: i64 = 100;
@@ -98,7 +98,7 @@ impl Target {
         }
     }
 
-    /// How long so many pages take.
+    /// The time that this many pages take.
     fn time(&mut self, pages: u64) -> std::time::Duration {
         let mut total = std::time::Duration::ZERO;
         for _ in 0..pages {

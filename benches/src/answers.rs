@@ -1,19 +1,19 @@
-//! Whether two servers gave the same answer: their JSON, less the order of series.
+//! Compares the answers of two servers: their JSON, without the order of series.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// What became of one question.
+/// The result of one comparison.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// The same type, the same series, every float the same text (so the same bits).
     Same,
-    /// The same but for floats that are this far apart, relative to their size.
+    /// The same except for floats; the largest relative difference.
     Near(f64),
-    /// Both refused.
+    /// Both servers refused the query.
     BothRefused,
-    /// Different: what and where.
+    /// Different; what differs, and where.
     Different(String),
 }
 
@@ -73,7 +73,7 @@ fn series(ours: &Value, theirs: &Value, apart: &mut f64) -> Result<(), String> {
     }
 }
 
-/// Any part of an answer below the labels: same shape; texts that are floats may be near each other.
+/// Compares any part of an answer below the labels: same structure; floats may differ, which is recorded in `apart`.
 fn points(ours: &Value, theirs: &Value, apart: &mut f64) -> Result<(), String> {
     let differ = || Err(format!("we have {ours}, they have {theirs}"));
     match (ours, theirs) {

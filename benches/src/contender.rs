@@ -1,5 +1,5 @@
-//! A server under measurement: started with a configuration of its kind, watched through the kernel's accounting,
-//! asked over one kept connection.
+//! A server under measurement: started with a configuration of its kind, measured through the kernel's accounting,
+//! queried over one persistent connection.
 
 #![expect(clippy::disallowed_types, reason = "it measures time")]
 
@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use crate::load::{Load, pause};
 
-/// Which server.
+/// The kinds of servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Ours.
+    /// Stillwell.
     Stillwell,
     /// Prometheus.
     Prometheus,
@@ -23,7 +23,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// As the table names it.
+    /// Its name in tables.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Stillwell => "Stillwell",
@@ -54,7 +54,7 @@ pub struct Usage {
     pub rss_bytes: u64,
 }
 
-/// What a scaler would ask of the load, judged at every scrape: rivals have no such thing to pay for.
+/// Signals that Stillwell evaluates with every scrape; the other servers have no counterpart to pay for.
 const SIGNALS: &str = "signals:
 - {name: queue, expr: 'sum(fast_queue)'}
 - {name: counts, expr: 'sum by (inference_pool) (llm_d_epp_request_phase_0000_duration_seconds_count)'}
@@ -236,7 +236,7 @@ impl Contender {
 
 impl Drop for Contender {
     fn drop(&mut self) {
-        // Whatever state it is in, it must not outlive the run; its files are of no further use.
+        // The process must not outlive the run, and its files are not needed any more.
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(&self.directory);

@@ -1,4 +1,4 @@
-//! What the benches of KEDA's API share: a server process of its own, and a gateway whose queue is moved by hand.
+//! What the benches of KEDA's scaler share: a server process, and a gateway whose queue is set by hand.
 
 #![expect(clippy::disallowed_types, reason = "it measures time")]
 
@@ -109,7 +109,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Whatever state it is in, it must not outlive the run; its files are of no further use.
+        // The process must not outlive the run, and its files are not needed any more.
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(&self.folder);

@@ -1,4 +1,4 @@
-//! What the benches and `rivals` share.
+//! What the benches and side-by-side programs share.
 
 pub mod answers;
 pub mod contender;

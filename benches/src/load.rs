@@ -1,5 +1,5 @@
-//! The load stand-in: pages rendered beforehand, served over loopback, all targets stepping together once a second,
-//! and one small page whose queue is moved by hand.
+//! The load generator: prepared pages served over loopback, all targets stepping together once a second, and one
+//! small page whose queue is set by hand.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

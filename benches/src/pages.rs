@@ -1,6 +1,7 @@
-//! Pages like those of an EPP: histograms by model and tenant, long label values, few values that move.
+//! Pages like those of an Endpoint Picker: histograms by model and tenant, long label values, few changing values.
 //!
-//! Rendered once; `step` rewrites the moving values in place, so that a load stand-in spends next to nothing.
+//! A page is rendered once; `step` rewrites the changing values in place, so that the load generator takes little
+//! CPU.
 
 use std::fmt::Write as _;
 
@@ -94,7 +95,7 @@ impl LoadPage {
         }
     }
 
-    /// Adds the line by which a gateway tells when its process started.
+    /// Adds the process start time.
     pub fn add_start(&mut self) {
         let line = b"process_start_time_seconds 1.7952e+09\n";
         self.text.extend_from_slice(line);

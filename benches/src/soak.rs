@@ -1,5 +1,5 @@
 //! A server under churn: streams open and die, gateways restart, the configuration is reloaded. After every round all
-//! clients leave, and what is left must be what there was: tasks, descriptors, memory.
+//! clients leave, and tasks, descriptors and memory must be back where they were.
 
 #![expect(clippy::disallowed_types, reason = "it measures time")]
 
@@ -394,5 +394,27 @@ impl Random {
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % bound.max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The soak, small: nothing is left of clients that have gone.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn streams_that_die_leave_no_task_and_no_descriptor() {
+        let rounds = run(Duration::from_secs(6), Duration::from_secs(2), |_| {}).await;
+        let rounds = rounds.expect("nothing leaks");
+        assert!(
+            rounds.len() >= 2,
+            "the second round is held against the first"
+        );
+        for round in &rounds {
+            assert!(
+                round.streams > 0 && round.calls > 0 && round.reloads + round.restarts > 0,
+                "{round}"
+            );
+        }
     }
 }

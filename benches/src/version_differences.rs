@@ -1,5 +1,5 @@
-//! Where Prometheus 3.5, the one that can be run beside us, is not what we follow (3.14, and where that reads what nobody
-//! asked for, the language): named reasons, each with how it shows. Anything else is a difference without an excuse.
+//! Named reasons why Stillwell may answer differently from the Prometheus that it is compared with (3.5): it follows
+//! 3.14, and in one place the language where Prometheus does not. Anything else is an unexplained difference.
 
 use crate::answers::Verdict;
 

@@ -1,10 +1,11 @@
-//! What a long range query does to commits: how long they wait for our own locks, and how long they take, with one query
-//! thread that is never idle and without.
+//! What a long range query does to commits: how long they wait for locks and how long they take, with and without a
+//! query thread that is always busy.
 //!
 //! `cargo run --release -p stillwell-benches --bin commit_wait [-- SECONDS]` (default 30, for each of the two)
 //!
-//! In process, so that nothing but the engine is measured: 20 targets of 2,024 samples, committed at the pace of a
-//! 100 ms interval, over ten minutes of history. Budget: wait p99.9 <= 1 ms; wall p99 at most twice that without the query.
+//! In process, so that only the engine is measured: 20 targets of 2,024 samples, committed at the pace of a 100 ms
+//! interval, over ten minutes of history. Budget: wait p99.9 at most 1 ms; wall time p99 at most twice that without
+//! the query.
 
 #![expect(clippy::print_stdout, reason = "a command that prints its results")]
 #![expect(clippy::disallowed_types, reason = "it measures time")]
@@ -31,14 +32,14 @@ const QUERY: &str =
     "sum by (model_name) (last_over_time({__name__=~\"llm_d_epp_request_phase_.*_bucket\"}[1m]))";
 const QUERY_STEP_MS: i64 = 50;
 
-struct World {
+struct Fixture {
     writer: Writer,
     targets: Vec<(Stage, LoadPage)>,
     now_ms: i64,
 }
 
-impl World {
-    fn new() -> (World, Reader) {
+impl Fixture {
+    fn new() -> (Fixture, Reader) {
         let limits = Limits {
             memory_bytes_max: 8 << 30,
             ..Limits::default()
@@ -51,12 +52,12 @@ impl World {
             writer.watch(query, Policy::default()).expect("valid");
         }
         let targets = gateways(&mut writer, TARGETS, SAMPLES, INTERVAL_MS as u64);
-        let world = World {
+        let fixture = Fixture {
             writer,
             targets,
             now_ms: 1_000_000,
         };
-        (world, reader)
+        (fixture, reader)
     }
 
     /// Every target once; `each` is told how long its commit took.
@@ -98,25 +99,25 @@ fn main() {
         .nth(1)
         .and_then(|text| text.parse().ok())
         .unwrap_or(30);
-    let (mut world, reader) = World::new();
+    let (mut fixture, reader) = Fixture::new();
     for _ in 0..HISTORY_MS / INTERVAL_MS {
-        world.scrape(|_| {});
+        fixture.scrape(|_| {});
     }
     println!(
         "| | commits | wall p50 | wall p99 | wall p99.9 | waited p99 | waited p99.9 | waited, longest |"
     );
     println!("|---|---|---|---|---|---|---|---|");
-    let waits = world.writer.time_waits(monotonic_ns);
-    let alone = world.run(seconds);
+    let waits = fixture.writer.time_waits(monotonic_ns);
+    let alone = fixture.run(seconds);
     row("alone", &alone, &waits);
     let stop = Arc::new(AtomicBool::new(false));
     let querying = {
-        let (stop, now_ms) = (Arc::clone(&stop), world.now_ms);
+        let (stop, now_ms) = (Arc::clone(&stop), fixture.now_ms);
         std::thread::spawn(move || query_again_and_again(&reader, now_ms, &stop))
     };
     // A second histogram for the second half: what was waited until now is not its.
     let (second, before) = (Durations::default(), waits.snapshot());
-    let beside = world.run(seconds);
+    let beside = fixture.run(seconds);
     second.add_since(&waits, &before);
     row("beside a query", &beside, &second);
     stop.store(true, Ordering::Relaxed);

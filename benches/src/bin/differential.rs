@@ -1,11 +1,12 @@
-//! Random questions to Stillwell and to a real Prometheus on the same random data; every difference is shown.
+//! Random queries to Stillwell and to a real Prometheus on the same random data; every difference is shown.
 //!
-//! `cargo run --release -p stillwell-benches --bin differential -- --stillwell target/release/stillwell
-//!  --prometheus PATH [--queries 100000] [--per-data 5000] [--seed 1]`
+//! `cargo run --release -p stillwell-benches --bin differential -- --stillwell target/release/stillwell --prometheus
+//! PATH [--queries 100000] [--per-data 5000] [--seed 1]`
 //!
-//! Both are loaded by remote write, so the whole way is compared: receiver, store, evaluation, JSON. Everything follows
-//! from the seed, which each difference is printed with; `--seed S --queries 1` asks that question again. It ends with
-//! how many answers were equal bit for bit, how many differ for a named reason, and exit code 1 if any differs without.
+//! Both are loaded by remote write, so the whole way is compared: receiver, store, evaluation, JSON. Everything
+//! follows from the seed, which is printed with each difference; `--seed S --queries 1` repeats that query. It ends
+//! with the number of answers that were equal bit for bit and of those that differ for a named reason, and with exit
+//! code 1 if any differs without one.
 
 #![expect(
     clippy::print_stdout,

@@ -1,4 +1,4 @@
-//! What it costs to hold many series: time of a scrape and bytes, as the count grows, within a memory limit.
+//! The cost of many series: time of a scrape and bytes as their number grows, within a memory limit.
 //!
 //! `cargo run --release -p stillwell-benches --bin hold [-- SERIES...]` (default 10,000 100,000 1,000,000)
 

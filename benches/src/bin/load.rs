@@ -1,5 +1,5 @@
-//! The load stand-in on its own: serves pages until it is ended, and prints the configuration that scrapes them, for
-//! whoever wants to look at one server under load (`perf`, a memory map, a dashboard).
+//! The load generator on its own: serves pages until it is stopped and prints the configuration that scrapes them, to
+//! look at one server under load (`perf`, a memory map, a dashboard).
 //!
 //! `cargo run --release -p stillwell-benches --bin load -- [TARGETS] [SAMPLES] > load.yml`
 

@@ -1,10 +1,10 @@
-//! What Prometheus says and what Stillwell says to a scaler while a gateway goes through bad days: the guide's query,
-//! asked of both at the same time.
+//! What Prometheus and Stillwell report to a scaler while a gateway fails: the guide's query, sent to both at the
+//! same time.
 //!
 //! `cargo run --release -p stillwell-benches --bin side_by_side -- STILLWELL PROMETHEUS [RECORD.md]`
 //!
-//! Each scenario starts both servers anew on a gateway that is played from a script, at one scrape a second, and asks
-//! when the script has ended. Prometheus is asked as prometheus-adapter and KEDA ask it; Stillwell under `/guarded`.
+//! Each scenario starts both servers with a gateway that follows a script, at one scrape a second, and queries them
+//! when the script has ended: Prometheus as prometheus-adapter and KEDA query it, Stillwell under `/guarded`.
 
 #![expect(
     clippy::print_stdout,

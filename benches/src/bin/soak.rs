@@ -1,5 +1,5 @@
-//! Ten minutes of streams that open and die, gateways that restart and a configuration that is reloaded: memory, tasks
-//! and descriptors stay flat, or this fails.
+//! Ten minutes of streams that open and die, gateways that restart and configurations that are reloaded. It fails
+//! unless memory, tasks and descriptors stay flat.
 //!
 //! `cargo run --release -p stillwell-benches --bin soak -- [MINUTES]` (10)
 

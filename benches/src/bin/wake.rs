@@ -1,10 +1,10 @@
-//! From a queue's first request to KEDA knowing it: pushed by Stillwell, and polled from Prometheus as KEDA polls.
+//! From the first queued request until KEDA knows it: pushed by Stillwell, and polled from Prometheus as KEDA polls.
 //!
 //! `cargo run --release -p stillwell-benches --bin wake -- STILLWELL PROMETHEUS [WAKES]` (200)
 //!
-//! Each wake lifts the gateway's queue from 0 to 1 at a random moment and stops the clock when `true` arrives at a stream
-//! client. Prometheus scrapes the same gateway every 100 ms; 40 pollers ask it like 40 KEDA operators whose polling began
-//! at other moments, every 30 s (KEDA's default), with `time` in whole seconds: five wakes give 200 times.
+//! Each wake raises the gateway's queue from 0 to 1 at a random moment and ends when `true` arrives at a stream
+//! client. Prometheus scrapes the same gateway every 100 ms; 40 pollers query it like 40 KEDA operators with
+//! different phases, every 30 s (KEDA's default), with `time` in whole seconds: five wakes give 200 times.
 
 #![expect(clippy::print_stdout, reason = "a command that prints its results")]
 #![expect(

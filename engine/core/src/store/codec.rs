@@ -13,8 +13,7 @@
 //! ```
 //!
 //! All little-endian. Each block starts anew (value before: 0; gap before: 1), so that blocks can be dropped from the
-//! front. Budget: 2 bytes for a changed counter, 0 for an unchanged value; about 3 ns to read or write. Bench: `history`,
-//! group `codec`.
+//! front. Budget: 2 bytes for a changed counter, 0 for an unchanged value; about 3 ns to read or write. Bench: `history`.
 
 /// The longest op.
 pub(crate) const OP_BYTES_MAX: usize = 1 + 8 + 9;

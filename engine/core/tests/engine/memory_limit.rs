@@ -12,7 +12,7 @@ use stillwell_engine::{
 const LIMIT_BYTES: u64 = 3 << 20;
 const STEADY_SERIES: usize = 1_000;
 
-struct World {
+struct Fixture {
     writer: Writer,
     reader: Reader,
     steady: Stage,
@@ -20,8 +20,8 @@ struct World {
     now_ms: i64,
 }
 
-impl World {
-    fn new() -> World {
+impl Fixture {
+    fn new() -> Fixture {
         let (mut writer, reader) = Engine::new(Limits {
             memory_bytes_max: LIMIT_BYTES,
             retention_ms: 3_600_000,
@@ -35,7 +35,7 @@ impl World {
             writer.add_target(spec).1
         };
         let (steady, churning) = (target("steady"), target("churning"));
-        World {
+        Fixture {
             writer,
             reader,
             steady,
@@ -120,15 +120,15 @@ fn page_of(series: usize, mut label: impl FnMut(usize) -> String) -> String {
 
 #[test]
 fn labels_that_never_repeat_cost_history_and_then_only_themselves() {
-    let mut world = World::new();
+    let mut fixture = Fixture::new();
     let mut taken = 0;
     for second in 0..400 {
         let page = page_of(300, |at| {
             format!("caller-{second}-{at}-with-a-name-as-long-as-callers-like")
         });
-        if world.second(&page).is_ok() {
+        if fixture.second(&page).is_ok() {
             taken += 1;
-            let mut newest = world.newest("churning");
+            let mut newest = fixture.newest("churning");
             newest.sort_by(f64::total_cmp);
             let wanted: Vec<f64> = (0..300).map(f64::from).collect();
             assert_eq!(newest, wanted);
@@ -138,41 +138,41 @@ fn labels_that_never_repeat_cost_history_and_then_only_themselves() {
         taken >= 200,
         "places given up are used again: {taken} of 400 pages were taken"
     );
-    assert!(world.reader.stats().blocks_dropped_for_memory > 0);
+    assert!(fixture.reader.stats().blocks_dropped_for_memory > 0);
     // Once it is over, everything is taken again.
     let calm = page_of(300, |at| format!("calm-{at}"));
-    let refused = (0..20).filter(|_| world.second(&calm).is_err()).count();
+    let refused = (0..20).filter(|_| fixture.second(&calm).is_err()).count();
     assert!(refused <= 3, "{refused} of 20 calm pages were refused");
 }
 
 #[test]
 fn new_series_take_the_place_of_old_history() {
-    let mut world = World::new();
-    while world.reader.stats().blocks_dropped_for_memory == 0 {
-        world.second("").expect("nothing is new");
+    let mut fixture = Fixture::new();
+    while fixture.reader.stats().blocks_dropped_for_memory == 0 {
+        fixture.second("").expect("nothing is new");
     }
-    let before = world.reader.stats();
+    let before = fixture.reader.stats();
     assert!(
         before.bytes.history as u64 > LIMIT_BYTES / 2,
         "history fills what is free: {before:?}"
     );
     let page = page_of(3_000, |at| format!("{at}"));
-    let taken = world.second(&page);
-    let after = world.reader.stats();
+    let taken = fixture.second(&page);
+    let after = fixture.reader.stats();
     assert_eq!(
         taken,
         Ok(()),
         "last values are worth more than the oldest history: {before:?} {after:?}"
     );
     assert!(after.bytes.history < before.bytes.history, "{after:?}");
-    assert_eq!(world.newest("churning").len(), 3_000);
+    assert_eq!(fixture.newest("churning").len(), 3_000);
 }
 
 #[test]
 fn a_page_that_can_never_fit_is_refused_with_the_numbers() {
-    let mut world = World::new();
+    let mut fixture = Fixture::new();
     let page = page_of(100_000, |at| format!("{at}"));
-    let error = world.second(&page).expect_err("30 MB do not fit 3 MiB");
+    let error = fixture.second(&page).expect_err("30 MB do not fit 3 MiB");
     assert!(matches!(
         error,
         CommitError::Memory {

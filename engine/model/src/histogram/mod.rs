@@ -1,8 +1,7 @@
 //! Native histograms as values: exponential and custom buckets, and their arithmetic.
 //!
-//! A side is a sorted list of (index, count). Prometheus exchanges spans and counts; [`Buckets::from_spans`] and
-//! [`Buckets::spans`] translate. Lists make every operation a merge of two sorted sequences; the price, an index per
-//! bucket, is paid only by histograms.
+//! The positive and the negative side are sorted lists of (index, count), so that every operation is a merge of two sorted
+//! sequences. Prometheus exchanges spans and counts; [`Buckets::from_spans`] and [`Buckets::spans`] translate.
 
 mod add;
 mod bounds;
@@ -19,24 +18,24 @@ pub use buckets::{Bucket, Buckets, Range, Span};
 /// The schema of histograms with custom buckets.
 pub const CUSTOM_SCHEMA: i32 = -53;
 
-/// What a histogram knows about the one before it.
+/// What is known about a counter reset between a histogram and the one before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ResetHint {
-    /// Nothing: compare to find out.
+    /// Nothing: they have to be compared.
     #[default]
     Unknown,
     /// A counter reset lies between them.
     Reset,
     /// No counter reset lies between them.
     NotReset,
-    /// It is no counter.
+    /// The histogram is a gauge.
     Gauge,
 }
 
 /// A histogram with float counts.
 #[derive(Clone, Debug, Default)]
 pub struct FloatHistogram {
-    /// What is known of counter resets.
+    /// What is known about a counter reset before it.
     pub hint: ResetHint,
     /// Resolution: bounds are powers of `2^(2^-schema)`; or [`CUSTOM_SCHEMA`].
     pub schema: i32,

@@ -1,7 +1,7 @@
-//! Names of things: label sets, the matchers that pick them, the rules that rewrite them.
+//! Label sets, the matchers that select them, and the rules that rewrite them.
 //!
-//! A label set outside the store is a [`Labels`]: one packed, shared string, cheap to clone, compare and hash.
-//! Inside the store a label is a pair of symbols (`store/symbols`).
+//! A label set outside of the store is a [`Labels`]: one packed, shared string that is cheap to clone, compare and
+//! hash. Inside the store a label is a pair of symbols.
 
 mod matcher;
 mod re2;

@@ -1,4 +1,5 @@
-//! Rules that rewrite or drop a label set, with Prometheus' meaning (model/relabel): targets and scraped series alike.
+//! Relabelling (Prometheus model/relabel): rules that rewrite or drop a label set, for targets and for scraped
+//! series.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,12 +9,12 @@ use md5::{Digest as _, Md5};
 use super::re2::{Re2, Re2Error, expand};
 use super::set::LabelsBuilder;
 
-/// Applies `rules` in order. `false` says that the set is dropped; it is half rewritten then.
+/// Applies `rules` in order. `false`: the set is dropped; it is then only partly rewritten.
 pub fn relabel(rules: &[RelabelRule], labels: &mut LabelsBuilder) -> bool {
     rules.iter().all(|rule| rule.apply(labels))
 }
 
-/// A rule as written; its default is Prometheus' default rule.
+/// A rule as configured. Its default has the values of Prometheus' defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelabelSpec {
     /// Labels whose values are joined to the text that the rule looks at.

@@ -1,10 +1,10 @@
-//! One step of each running aggregation, for the evaluator's columns and for compiled queries alike: both add the
-//! same numbers in the same order, so both get the same bits.
+//! One step of each running aggregation. The evaluator's columns and compiled queries both use it and add the same numbers
+//! in the same order, so their results are equal bit for bit.
 
 use crate::plan::AggregateOp;
 use stillwell_model::arithmetic::kahan_inc;
 
-/// One step of `max`: a NaN gives way to any number.
+/// One step of `max`: any number replaces a NaN.
 #[inline]
 pub fn add_to_max(value: f64, best: &mut f64) {
     if value > *best || best.is_nan() {
@@ -12,7 +12,7 @@ pub fn add_to_max(value: f64, best: &mut f64) {
     }
 }
 
-/// One step of `min`.
+/// One step of `min`: any number replaces a NaN.
 #[inline]
 pub fn add_to_min(value: f64, best: &mut f64) {
     if value < *best || best.is_nan() {
@@ -53,7 +53,7 @@ pub fn start_variance(value: f64) -> (f64, f64) {
     (if value.is_finite() { 0.0 } else { f64::NAN }, value)
 }
 
-/// Any later step of them.
+/// Any later step of `stddev` and `stdvar`; `count` includes the new value.
 #[inline]
 pub fn add_to_variance(value: f64, count: u32, squares: &mut f64, mean: &mut f64) {
     let delta = value - *mean;

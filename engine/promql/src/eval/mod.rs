@@ -35,11 +35,12 @@ pub(crate) use range::RangeSamples;
 pub(crate) use vector::{Merger, unique_without_name};
 pub use vector::{is_reserved, without_reserved};
 
-/// Receives the series of a vector: labels, whether the name goes at the end, and the values, which it may change.
+/// Receives the series of a vector: its labels, whether its name is removed at the end of the query, and its values, which
+/// the receiver may change.
 pub(crate) type Sink<'s> =
     dyn FnMut(&stillwell_model::labels::Labels, bool, &mut Column) -> Result<(), QueryError> + 's;
 
-/// What evaluation gets: a plan whose durations are all known, and the text for positions.
+/// The input of an evaluation: a plan with resolved durations, and the text of the query for positions.
 pub(crate) struct ResolvedPlan<'a> {
     pub(crate) expr: &'a Expr,
     pub(crate) text: &'a str,
@@ -75,7 +76,7 @@ pub(crate) trait Calls {
     ) -> Result<Vec<f64>, QueryError>;
 }
 
-/// One evaluation. Everything below takes it by shared reference; what changes is in cells.
+/// The state of one evaluation. It is passed by shared reference; what changes is in cells.
 pub(crate) struct Eval<'a> {
     pub(crate) view: &'a dyn View,
     calls: &'a dyn Calls,
@@ -119,7 +120,7 @@ impl<'a> Eval<'a> {
         self.annotations.into_inner().into_annotations()
     }
 
-    /// Counts samples that the query now holds.
+    /// Counts samples that the query holds from now on; an error above the limit.
     pub(crate) fn hold(&self, samples: u64) -> Result<(), QueryError> {
         let now = self.samples.get() + samples;
         self.samples.set(now);
@@ -131,12 +132,12 @@ impl<'a> Eval<'a> {
         Ok(())
     }
 
-    /// Takes back what `hold` counted.
+    /// Releases samples counted by `hold`.
     pub(crate) fn release(&self, samples: u64) {
         self.samples.set(self.samples.get().saturating_sub(samples));
     }
 
-    /// Asks every now and then whether to stop; called once per series.
+    /// Checks whether the query must stop, on every 64th call; called once per series.
     pub(crate) fn poll(&self) -> Result<(), QueryError> {
         let polls = self.polls.get().wrapping_add(1);
         self.polls.set(polls);

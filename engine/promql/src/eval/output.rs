@@ -39,7 +39,7 @@ impl<'a> Eval<'a> {
         }
     }
 
-    /// The series of a vector expression, as the reader of the answer shall see them.
+    /// The series of a vector expression, with names removed where that was delayed.
     fn final_series(&self, expr: &Expr, grid: Grid) -> Result<Vec<Series>, QueryError> {
         if !self.delayed_names() {
             return self.collect(expr, grid);

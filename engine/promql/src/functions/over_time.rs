@@ -177,7 +177,7 @@ pub(super) fn average(values: &[f64]) -> f64 {
     sum / count + compensation / count
 }
 
-/// Where the extreme is; a NaN gives way to anything.
+/// The index of the extreme value; any number replaces a NaN.
 fn extreme(values: &[f64], beats: impl Fn(f64, f64) -> bool) -> usize {
     let mut best = 0;
     for (index, value) in values.iter().enumerate() {

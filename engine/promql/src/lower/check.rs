@@ -51,7 +51,7 @@ pub(super) fn operand(expr: &Expr, features: &Features) -> Result<(), SourceErro
     }
 }
 
-/// Made-up samples at the edges make sense for some functions only.
+/// `anchored` and `smoothed` are allowed for some functions only.
 fn edges(id: FunctionId, name: &str, arg: &Expr) -> Result<(), SourceError> {
     use FunctionId as F;
     let ExprKind::Range { edges, .. } = &arg.bare().kind else {

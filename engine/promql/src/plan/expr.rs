@@ -33,7 +33,7 @@ pub enum ExprKind {
         selector: Box<Selector>,
         /// How far back.
         range: Duration,
-        /// Whether and how samples at the edges are made up.
+        /// How samples at the edges of the range are treated (`anchored`, `smoothed`).
         edges: Edges,
     },
     /// `expr[range:step]`.
@@ -73,7 +73,7 @@ pub struct Selector {
     pub detect_resets: bool,
     /// Whether a metric name was written by itself, not as a matcher.
     pub named: bool,
-    /// Instant selectors only: whether and how samples are made up at the evaluation time.
+    /// Instant selectors only: `smoothed` interpolates a sample at the evaluation time.
     pub edges: Edges,
 }
 

@@ -10,7 +10,8 @@
 //! (byte escapes, raw strings, RE2, big durations); it has no duration arithmetic, no trim operators, no `anchored`
 //! or `smoothed`. All of these are about literals, selectors and modifiers, which bind tighter than any operator and
 //! need no grammar. So our lexer and a flat scanner read those completely, and the crate sees
-//! stand-ins: `rate(m[1s]) / m`. There is no sentinel to strip from its tree: what it cannot say is never put in.
+//! stand-ins: `rate(m[1s]) / m`. What it cannot express is never passed to it, so nothing has to be removed from its
+//! tree.
 //!
 //! Budget: text of any bytes up to the limit is refused or accepted in time linear in its length, below 100 ms;
 //! depth is capped before anything recurses.

@@ -25,7 +25,7 @@ fn scripts(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Runs every script of a folder; answers passed and failed.
+/// Runs every script of a folder; the numbers of passed and failed cases.
 fn run_all(folder: &Path) -> (usize, usize) {
     let (mut passed, mut failed) = (0, 0);
     for path in scripts(folder) {

@@ -113,7 +113,7 @@ impl Eval<'_> {
     }
 }
 
-/// Which labels the two sides must share.
+/// Which labels must be equal on both sides.
 pub fn signature_rule(matching: &Matching) -> KeyRule {
     if matching.on {
         KeyRule::only(&matching.labels)
@@ -222,7 +222,7 @@ impl Matched {
         Ok(())
     }
 
-    /// Adds a made-up series wherever a signature has a sample on one side only and that side may be filled.
+    /// Adds a series of fill values wherever a signature has a sample on one side only and the other side may be filled.
     fn fill(&mut self, matching: &Matching, grid: Grid) {
         // Whichever operand it is: `fill_left` is for the "many" side, `fill_right` for the "one" side.
         let (fill_many, fill_one) = (matching.fill_left, matching.fill_right);
@@ -278,7 +278,7 @@ fn steps_with(series: &[Series], members: &[usize], grid: Grid) -> Vec<bool> {
     (0..grid.count).map(present).collect()
 }
 
-/// The labels of what two samples make.
+/// The labels of the result of two samples.
 pub fn result_labels(
     (op, return_bool): (BinaryOp, bool),
     matching: &Matching,
