@@ -1,7 +1,7 @@
 //! Configuration text: any text is a configuration or a list of errors with lines.
 
 use stillwell::config::load;
-use stillwell::discovery::static_targets;
+use stillwell::scrape::static_targets;
 
 /// Loads it and makes the targets of what loaded.
 pub fn run(data: &[u8]) {

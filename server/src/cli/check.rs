@@ -11,8 +11,8 @@ use stillwell_engine::{Engine, Format, Limits, TargetSpec};
 use super::{fail, lint, secure, value};
 use crate::cluster::{Cluster, Owner, api_service_name};
 use crate::config::{self, Discovery, Report};
-use crate::discovery::static_targets;
 use crate::rule_groups::{self, RuleFile};
+use crate::scrape::static_targets;
 use crate::serve::app;
 
 /// A page that must not parse.

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::report::Report;
-use super::schema::{Inline, Key, Shape, decode, read, unused};
+use super::schema::{Inline, Inlined, Key, Keys, Shape, decode, read, unused};
 use super::secret::{Secret, SecretSource};
 use super::yaml::{Entry, Kind};
 
@@ -343,6 +343,27 @@ pub(crate) static HTTP: &[Key<HttpClientConfig>] = &[
         http.proxy.connect_headers = connect_headers(entry, report);
     }),
 ];
+
+/// The same keys where nobody reads them: what they say is checked and dropped.
+pub(super) struct UnusedHttp;
+
+impl Inlined for UnusedHttp {
+    fn check<'e>(
+        &self,
+        mut entries: Vec<&'e Entry>,
+        what: &str,
+        report: &mut Report,
+    ) -> Vec<&'e Entry> {
+        let mut scratch = HttpClientConfig::default();
+        entries.retain(|entry| !HTTP.take(entry, what, &mut scratch, report));
+        scratch.check(report);
+        entries
+    }
+
+    fn names(&self) -> Vec<&'static str> {
+        HTTP.names()
+    }
+}
 
 static BASIC: &[Key<BasicAuth>] = &[
     read("username", |entry, basic, report| {

@@ -4,9 +4,7 @@
 //! typo inside it is found too, and the consequence of its having no effect. What no row names is an error with the
 //! nearest name.
 
-use super::http_client::{HTTP, HttpClientConfig};
 use super::nearest::nearest;
-use super::relabel;
 use super::report::Report;
 use super::units::{duration_ms, size_bytes};
 use super::yaml::{Entry, Kind, Node};
@@ -65,8 +63,8 @@ pub(crate) enum Shape {
     TextMap,
     /// One of these words.
     OneOf(&'static [&'static str]),
-    /// A list of relabelling rules.
-    Relabel,
+    /// Whatever this function finds no fault with; it is given the name of the value.
+    Checked(fn(&Node, &str, &mut Report)),
     /// A list.
     List(&'static Shape),
     /// A mapping.
@@ -79,8 +77,8 @@ pub(crate) struct Mapping {
     pub(crate) what: &'static str,
     /// Its keys.
     pub(crate) keys: &'static [(&'static str, Shape)],
-    /// Whether the options of an HTTP client stand among them.
-    pub(crate) http: bool,
+    /// What else stands among them, as `inline` does in Prometheus.
+    pub(crate) inline: Option<&'static dyn Inlined>,
 }
 
 /// Keys that can be looked up by name.
@@ -208,9 +206,7 @@ impl Shape {
                     report.text(&entry.value, &entry.key);
                 }
             }
-            Shape::Relabel => {
-                relabel::rules_of(node, name, report);
-            }
+            Shape::Checked(check) => check(node, name, report),
             Shape::List(of) => {
                 for item in report.list(node, name) {
                     of.check(item, name, report);
@@ -224,18 +220,31 @@ impl Shape {
 impl Mapping {
     /// Says what is wrong with the keys of a mapping that is passed over.
     pub(crate) fn check(&self, node: &Node, report: &mut Report) {
-        // The options of an HTTP client are checked by the table that reads them; what it reads is dropped.
-        let mut scratch = HttpClientConfig::default();
+        let mut others = Vec::new();
         for entry in report.entries(node, self.what) {
-            let found = self.keys.iter().find(|(name, _)| *name == entry.key);
-            if let Some((name, shape)) = found {
-                shape.check(&entry.value, name, report);
-            } else if !(self.http && HTTP.take(entry, self.what, &mut scratch, report)) {
-                let http = if self.http { HTTP.names() } else { Vec::new() };
-                let names = self.keys.iter().map(|(name, _)| *name).chain(http);
-                unknown(entry, self.what, names, report);
+            match self.keys.iter().find(|(name, _)| *name == entry.key) {
+                Some((name, shape)) => shape.check(&entry.value, name, report),
+                None => others.push(entry),
             }
         }
-        scratch.check(report);
+        let others = match self.inline {
+            Some(inline) => inline.check(others, self.what, report),
+            None => others,
+        };
+        for entry in others {
+            let inlined = self.inline.map_or(Vec::new(), |inline| inline.names());
+            let names = self.keys.iter().map(|(name, _)| *name).chain(inlined);
+            unknown(entry, self.what, names, report);
+        }
     }
+}
+
+/// Keys that stand among those of a mapping that is passed over, and that have a decoder of their own.
+pub(crate) trait Inlined: Sync {
+    /// Checks the entries that are among these keys; answers the others.
+    fn check<'e>(&self, entries: Vec<&'e Entry>, what: &str, report: &mut Report)
+    -> Vec<&'e Entry>;
+
+    /// Every name.
+    fn names(&self) -> Vec<&'static str>;
 }

@@ -2,6 +2,7 @@
 //! found as in Prometheus (discovery/*/).
 
 use super::discovery::Sources;
+use super::http_client::UnusedHttp;
 use super::report::Report;
 use super::schema::Shape::{Any, Duration, Flag, Int, Text, TextMap, Texts};
 use super::schema::{Keys, Mapping};
@@ -78,7 +79,7 @@ const AWS: Mapping = Mapping {
         ("filters", Any),
         ("clusters", Texts),
     ],
-    http: true,
+    inline: Some(&UnusedHttp),
 };
 
 const AZURE: Mapping = Mapping {
@@ -94,7 +95,7 @@ const AZURE: Mapping = Mapping {
         ("authentication_method", Text),
         ("resource_group", Text),
     ],
-    http: true,
+    inline: Some(&UnusedHttp),
 };
 
 const CONSUL: Mapping = Mapping {
@@ -118,7 +119,7 @@ const CONSUL: Mapping = Mapping {
         ("filter", Text),
         ("health_filter", Text),
     ],
-    http: true,
+    inline: Some(&UnusedHttp),
 };
 
 const DIGITALOCEAN: Mapping = Mapping {
@@ -128,7 +129,7 @@ const DIGITALOCEAN: Mapping = Mapping {
         ("port", Int),
         ("role", Text),
     ],
-    http: true,
+    inline: Some(&UnusedHttp),
 };
 
 const DOCKER: Mapping = Mapping {
@@ -141,7 +142,7 @@ const DOCKER: Mapping = Mapping {
         ("refresh_interval", Duration),
         ("match_first_network", Flag),
     ],
-    http: true,
+    inline: Some(&UnusedHttp),
 };
 
 const DOCKERSWARM: Mapping = Mapping {
@@ -153,7 +154,7 @@ const DOCKERSWARM: Mapping = Mapping {
         ("filters", Any),
         ("refresh_interval", Duration),
     ],
-    http: true,
+    inline: Some(&UnusedHttp),
 };
 
 const EC2: Mapping = Mapping {
@@ -170,7 +171,7 @@ const EC2: Mapping = Mapping {
         ("port", Int),
         ("filters", Any),
     ],
-    http: true,
+    inline: Some(&UnusedHttp),
 };
 
 const ECS: Mapping = Mapping {
@@ -188,7 +189,7 @@ const ECS: Mapping = Mapping {
         ("refresh_interval", Duration),
         ("request_concurrency", Int),
     ],
-    http: true,
+    inline: Some(&UnusedHttp),
 };
 
 const ELASTICACHE: Mapping = Mapping {
@@ -206,13 +207,13 @@ const ELASTICACHE: Mapping = Mapping {
         ("refresh_interval", Duration),
         ("request_concurrency", Int),
     ],
-    http: true,
+    inline: Some(&UnusedHttp),
 };
 
 const EUREKA: Mapping = Mapping {
     what: "a eureka_sd_config",
     keys: &[("server", Text), ("refresh_interval", Duration)],
-    http: true,
+    inline: Some(&UnusedHttp),
 };
 
 const GCE: Mapping = Mapping {
@@ -225,7 +226,7 @@ const GCE: Mapping = Mapping {
         ("port", Int),
         ("tag_separator", Text),
     ],
-    http: false,
+    inline: None,
 };
 
 const HETZNER: Mapping = Mapping {
@@ -236,7 +237,7 @@ const HETZNER: Mapping = Mapping {
         ("role", Text),
         ("label_selector", Text),
     ],
-    http: true,
+    inline: Some(&UnusedHttp),
 };
 
 const IONOS: Mapping = Mapping {
@@ -246,7 +247,7 @@ const IONOS: Mapping = Mapping {
         ("refresh_interval", Duration),
         ("port", Int),
     ],
-    http: true,
+    inline: Some(&UnusedHttp),
 };
 
 const KUMA: Mapping = Mapping {
@@ -257,7 +258,7 @@ const KUMA: Mapping = Mapping {
         ("server", Text),
         ("client_id", Text),
     ],
-    http: true,
+    inline: Some(&UnusedHttp),
 };
 
 const LIGHTSAIL: Mapping = Mapping {
@@ -273,7 +274,7 @@ const LIGHTSAIL: Mapping = Mapping {
         ("refresh_interval", Duration),
         ("port", Int),
     ],
-    http: true,
+    inline: Some(&UnusedHttp),
 };
 
 const LINODE: Mapping = Mapping {
@@ -284,7 +285,7 @@ const LINODE: Mapping = Mapping {
         ("tag_separator", Text),
         ("region", Text),
     ],
-    http: true,
+    inline: Some(&UnusedHttp),
 };
 
 const MARATHON: Mapping = Mapping {
@@ -295,7 +296,7 @@ const MARATHON: Mapping = Mapping {
         ("auth_token", Text),
         ("auth_token_file", Text),
     ],
-    http: true,
+    inline: Some(&UnusedHttp),
 };
 
 const MSK: Mapping = Mapping {
@@ -313,13 +314,13 @@ const MSK: Mapping = Mapping {
         ("refresh_interval", Duration),
         ("request_concurrency", Int),
     ],
-    http: true,
+    inline: Some(&UnusedHttp),
 };
 
 const NERVE: Mapping = Mapping {
     what: "a nerve_sd_config",
     keys: &[("servers", Texts), ("paths", Texts), ("timeout", Duration)],
-    http: false,
+    inline: None,
 };
 
 const NOMAD: Mapping = Mapping {
@@ -332,7 +333,7 @@ const NOMAD: Mapping = Mapping {
         ("server", Text),
         ("tag_separator", Text),
     ],
-    http: true,
+    inline: Some(&UnusedHttp),
 };
 
 const OCI: Mapping = Mapping {
@@ -350,7 +351,7 @@ const OCI: Mapping = Mapping {
         ("port", Int),
         ("refresh_interval", Duration),
     ],
-    http: true,
+    inline: Some(&UnusedHttp),
 };
 
 const OPENSTACK: Mapping = Mapping {
@@ -375,7 +376,7 @@ const OPENSTACK: Mapping = Mapping {
         ("tls_config", Any),
         ("availability", Text),
     ],
-    http: false,
+    inline: None,
 };
 
 const OUTSCALE: Mapping = Mapping {
@@ -389,7 +390,7 @@ const OUTSCALE: Mapping = Mapping {
         ("refresh_interval", Duration),
         ("port", Int),
     ],
-    http: true,
+    inline: Some(&UnusedHttp),
 };
 
 const OVHCLOUD: Mapping = Mapping {
@@ -402,7 +403,7 @@ const OVHCLOUD: Mapping = Mapping {
         ("refresh_interval", Duration),
         ("service", Text),
     ],
-    http: false,
+    inline: None,
 };
 
 const PUPPETDB: Mapping = Mapping {
@@ -414,7 +415,7 @@ const PUPPETDB: Mapping = Mapping {
         ("include_parameters", Flag),
         ("port", Int),
     ],
-    http: true,
+    inline: Some(&UnusedHttp),
 };
 
 const RDS: Mapping = Mapping {
@@ -433,7 +434,7 @@ const RDS: Mapping = Mapping {
         ("filters", Any),
         ("request_concurrency", Int),
     ],
-    http: true,
+    inline: Some(&UnusedHttp),
 };
 
 const SCALEWAY: Mapping = Mapping {
@@ -451,13 +452,13 @@ const SCALEWAY: Mapping = Mapping {
         ("port", Int),
         ("role", Text),
     ],
-    http: true,
+    inline: Some(&UnusedHttp),
 };
 
 const SERVERSET: Mapping = Mapping {
     what: "a serverset_sd_config",
     keys: &[("servers", Texts), ("paths", Texts), ("timeout", Duration)],
-    http: false,
+    inline: None,
 };
 
 const STACKIT: Mapping = Mapping {
@@ -474,7 +475,7 @@ const STACKIT: Mapping = Mapping {
         ("private_key_path", Text),
         ("credentials_file_path", Text),
     ],
-    http: true,
+    inline: Some(&UnusedHttp),
 };
 
 const TRITON: Mapping = Mapping {
@@ -490,7 +491,7 @@ const TRITON: Mapping = Mapping {
         ("tls_config", Any),
         ("version", Int),
     ],
-    http: false,
+    inline: None,
 };
 
 const UYUNI: Mapping = Mapping {
@@ -503,11 +504,11 @@ const UYUNI: Mapping = Mapping {
         ("separator", Text),
         ("refresh_interval", Duration),
     ],
-    http: true,
+    inline: Some(&UnusedHttp),
 };
 
 const VULTR: Mapping = Mapping {
     what: "a vultr_sd_config",
     keys: &[("refresh_interval", Duration), ("port", Int)],
-    http: true,
+    inline: Some(&UnusedHttp),
 };

@@ -1,9 +1,16 @@
 //! Sections of `prometheus.yml` that have no effect here: their keys, so that a typo among them is found as in
 //! Prometheus (config/config.go).
 
-use super::schema::Shape::{Any, Duration, Flag, Float, Int, List, OneOf, Relabel, Size, Text};
+use super::http_client::UnusedHttp;
+use super::relabel;
+use super::schema::Shape::{Any, Duration, Flag, Float, Int, List, OneOf, Size, Text};
 use super::schema::Shape::{Mapping as Map, TextMap, Texts};
 use super::schema::{Mapping, Shape};
+
+/// Relabelling rules of what is not sent.
+const RELABEL: Shape = Shape::Checked(|node, name, report| {
+    relabel::rules_of(node, name, report);
+});
 
 /// `remote_write`.
 pub(super) const REMOTE_WRITE: Shape = List(&Map(&Mapping {
@@ -12,7 +19,7 @@ pub(super) const REMOTE_WRITE: Shape = List(&Map(&Mapping {
         ("url", Text),
         ("remote_timeout", Duration),
         ("headers", TextMap),
-        ("write_relabel_configs", Relabel),
+        ("write_relabel_configs", RELABEL),
         ("name", Text),
         ("send_exemplars", Flag),
         ("send_native_histograms", Flag),
@@ -25,7 +32,7 @@ pub(super) const REMOTE_WRITE: Shape = List(&Map(&Mapping {
         ("azuread", Any),
         ("google_iam", Any),
     ],
-    http: true,
+    inline: Some(&UnusedHttp),
 }));
 
 const QUEUE: Mapping = Mapping {
@@ -41,7 +48,7 @@ const QUEUE: Mapping = Mapping {
         ("retry_on_http_429", Flag),
         ("sample_age_limit", Duration),
     ],
-    http: false,
+    inline: None,
 };
 
 const METADATA: Mapping = Mapping {
@@ -51,7 +58,7 @@ const METADATA: Mapping = Mapping {
         ("send_interval", Duration),
         ("max_samples_per_send", Int),
     ],
-    http: false,
+    inline: None,
 };
 
 const SIGV4: Mapping = Mapping {
@@ -66,7 +73,7 @@ const SIGV4: Mapping = Mapping {
         ("use_fips_sts_endpoint", Flag),
         ("service_name", Text),
     ],
-    http: false,
+    inline: None,
 };
 
 /// `remote_read`.
@@ -82,17 +89,17 @@ pub(super) const REMOTE_READ: Shape = List(&Map(&Mapping {
         ("required_matchers", TextMap),
         ("filter_external_labels", Flag),
     ],
-    http: true,
+    inline: Some(&UnusedHttp),
 }));
 
 /// `alerting`.
 pub(super) const ALERTING: Shape = Map(&Mapping {
     what: "alerting",
     keys: &[
-        ("alert_relabel_configs", Relabel),
+        ("alert_relabel_configs", RELABEL),
         ("alertmanagers", List(&Map(&ALERTMANAGER))),
     ],
-    http: false,
+    inline: None,
 });
 
 /// Beside these an Alertmanager has the discovery keys of a job; what stands below them is not looked at.
@@ -104,8 +111,8 @@ const ALERTMANAGER: Mapping = Mapping {
         ("path_prefix", Text),
         ("timeout", Duration),
         ("api_version", OneOf(&["v1", "v2"])),
-        ("relabel_configs", Relabel),
-        ("alert_relabel_configs", Relabel),
+        ("relabel_configs", RELABEL),
+        ("alert_relabel_configs", RELABEL),
         ("static_configs", Any),
         ("aws_sd_configs", Any),
         ("azure_sd_configs", Any),
@@ -144,7 +151,7 @@ const ALERTMANAGER: Mapping = Mapping {
         ("uyuni_sd_configs", Any),
         ("vultr_sd_configs", Any),
     ],
-    http: true,
+    inline: Some(&UnusedHttp),
 };
 
 /// `storage`.
@@ -161,7 +168,7 @@ pub(super) const STORAGE: Shape = Map(&Mapping {
                     ("chunk_encoding", Map(&CHUNKS)),
                     ("retention", Map(&RETENTION)),
                 ],
-                http: false,
+                inline: None,
             }),
         ),
         (
@@ -169,23 +176,23 @@ pub(super) const STORAGE: Shape = Map(&Mapping {
             Map(&Mapping {
                 what: "storage.exemplars",
                 keys: &[("max_exemplars", Int)],
-                http: false,
+                inline: None,
             }),
         ),
     ],
-    http: false,
+    inline: None,
 });
 
 const CHUNKS: Mapping = Mapping {
     what: "chunk_encoding",
     keys: &[("floats", Text)],
-    http: false,
+    inline: None,
 };
 
 const RETENTION: Mapping = Mapping {
     what: "retention",
     keys: &[("time", Duration), ("size", Size), ("percentage", Float)],
-    http: false,
+    inline: None,
 };
 
 /// `tracing`.
@@ -201,7 +208,7 @@ pub(super) const TRACING: Shape = Map(&Mapping {
         ("compression", OneOf(&["", "gzip"])),
         ("timeout", Duration),
     ],
-    http: false,
+    inline: None,
 });
 
 /// `otlp`.
@@ -226,12 +233,12 @@ pub(super) const OTLP: Shape = Map(&Mapping {
         ("label_name_underscore_sanitization", Flag),
         ("label_name_preserve_multiple_underscores", Flag),
     ],
-    http: false,
+    inline: None,
 });
 
 /// `runtime`.
 pub(super) const RUNTIME: Shape = Map(&Mapping {
     what: "runtime",
     keys: &[("gogc", Int)],
-    http: false,
+    inline: None,
 });

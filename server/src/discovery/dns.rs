@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use stillwell_engine::labels::{Labels, LabelsBuilder};
 
-use super::groups::{Groups, TargetGroup};
+use super::groups::Groups;
 use crate::config::{DnsDiscovery, DnsRecord};
 use crate::http_client::{DnsAnswer, Resolver};
+use crate::scrape::TargetGroup;
 
 /// A name that is not answered by then is tried again at the next refresh.
 const LOOKUP_MS_MAX: u64 = 10_000;

@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime};
 use stillwell_engine::labels::Labels;
 use tokio::time::Instant;
 
-use super::groups::{Groups, TargetGroup};
+use super::groups::Groups;
 use super::target_list::{ListFormat, parse};
 use crate::config::FileDiscovery;
+use crate::scrape::TargetGroup;
 
 /// How often the files are looked at. Prometheus is told of changes by the kernel; a look costs a few microseconds a
 /// file, works on every file system, and is soon enough for a target.

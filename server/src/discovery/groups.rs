@@ -4,18 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use stillwell_engine::labels::Labels;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
-/// Targets that were found together.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TargetGroup {
-    /// Labels of each target, `__address__` among them.
-    pub targets: Vec<Labels>,
-    /// Labels of all of them.
-    pub labels: Labels,
-}
+use crate::scrape::TargetGroup;
 
 /// The groups of one entry, by their source: a file and a place in it, an object of Kubernetes.
 pub(super) type BySource = BTreeMap<String, Arc<TargetGroup>>;
@@ -166,6 +158,7 @@ impl Groups {
 #[cfg(test)]
 mod tests {
     use stillwell_engine::labels;
+    use stillwell_engine::labels::Labels;
 
     use super::*;
 

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use stillwell_engine::labels::Labels;
 
-use super::groups::{Groups, TargetGroup};
+use super::groups::Groups;
 use super::target_list::{ListFormat, parse};
 use crate::config::{HttpDiscovery, Secret};
 use crate::http_client::{Answer, Call, Identity, Resolver, Url, call};
+use crate::scrape::TargetGroup;
 
 /// A list of a hundred thousand targets is some ten megabytes.
 const LIST_BYTES_MAX: u64 = 64 << 20;

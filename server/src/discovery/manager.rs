@@ -12,11 +12,11 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::groups::{BySource, Groups, TargetGroup};
-use super::{dns, file, fixed, http, kubernetes};
+use super::groups::{BySource, Groups};
+use super::{dns, file, http, kubernetes};
 use crate::config::{Discovery, ScrapeJob};
 use crate::http_client::Resolver;
-use crate::scrape::{JobTargets, Outcome, Scraper, collect, outcomes, target_options};
+use crate::scrape::{JobTargets, Outcome, Scraper, TargetGroup, collect, outcomes, target_options};
 
 /// Changes that come in a row are told together.
 const GATHER_MS: u64 = 20;
@@ -216,7 +216,7 @@ impl Task {
         let (into, resolver) = (groups.clone(), self.resolver.clone());
         let task = match config.clone() {
             Discovery::Static(group) => {
-                groups.put("static".to_owned(), Some(fixed::group(&group)));
+                groups.put("static".to_owned(), Some((&group).into()));
                 None
             }
             Discovery::File(file) => Some(tokio::spawn(file::run(file, into))),

@@ -12,15 +12,11 @@
 
 mod dns;
 mod file;
-mod fixed;
 mod groups;
 mod http;
 mod kubernetes;
 mod manager;
 mod target_list;
 
-pub use groups::TargetGroup;
 pub use manager::{Manager, SourceState};
 pub use target_list::{ListFormat, parse as parse_target_list};
-
-pub use fixed::static_targets;

@@ -6,9 +6,8 @@
 use serde_json::Value;
 use stillwell_engine::labels::{Labels, LabelsBuilder};
 
-use super::fixed::address;
-use super::groups::TargetGroup;
 use crate::config::yaml::{self, Kind, Node};
+use crate::scrape::{TargetGroup, address_labels};
 
 /// More targets than this are not a list but a mistake.
 const TARGETS_MAX: usize = 1_000_000;
@@ -61,7 +60,7 @@ fn json_group(item: &Value) -> Result<TargetGroup, String> {
             ("targets", Value::Array(targets)) => {
                 for target in targets {
                     let target = target.as_str().ok_or("a target must be a text")?;
-                    group.targets.push(address(target));
+                    group.targets.push(address_labels(target));
                 }
             }
             ("labels", Value::Object(labels)) => {
@@ -105,7 +104,7 @@ fn yaml_group(item: &Node) -> Result<TargetGroup, (usize, String)> {
             ("targets", Kind::List(targets)) => {
                 for target in targets {
                     let target = yaml_text(target).ok_or(refuse("a target must be a text"))?;
-                    group.targets.push(address(target));
+                    group.targets.push(address_labels(target));
                 }
             }
             ("labels", Kind::Map(labels)) => {

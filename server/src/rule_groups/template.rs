@@ -33,11 +33,11 @@ pub(super) struct Data<'a> {
     /// Seconds since the epoch.
     pub(super) now_s: f64,
     /// Evaluates a query at the time of the rule.
-    pub(super) query: &'a dyn Fn(&str) -> Result<Elements, String>,
+    pub(super) query: &'a Evaluate<'a>,
 }
 
-/// The elements of a query's answer.
-pub(super) type Elements = Vec<(Labels, f64)>;
+/// Evaluates a query: the elements of its vector, or why it has none.
+pub(super) type Evaluate<'a> = dyn Fn(&str) -> Result<Vec<(Labels, f64)>, String> + 'a;
 
 /// Whether a text can be filled in, as far as that shows without data.
 pub(super) fn check(text: &str) -> Result<(), TemplateError> {

@@ -19,5 +19,8 @@ pub use gzip::Gunzip;
 pub use schedule::{Schedule, phase_hash};
 pub use scraper::{JobTargets, Scraper};
 pub use state::{Counts, SETTLING_MS_MAX, TargetState};
-pub use target::{Found, Outcome, Target, collect, outcomes, target_options};
+pub use target::{
+    Found, Outcome, Target, TargetGroup, address_labels, collect, outcomes, static_targets,
+    target_options,
+};
 pub use worker::Shared;

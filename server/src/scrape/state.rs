@@ -185,7 +185,7 @@ mod tests {
     fn a_target_is_settled_by_a_good_page_or_by_failing_long_enough() {
         let text = "scrape_configs:\n- {job_name: j, scrape_interval: 1s, static_configs: [{targets: ['a:1']}]}\n";
         let config = crate::config::load(text).0.expect("valid");
-        let found = crate::discovery::static_targets(&config.jobs[0]);
+        let found = crate::scrape::static_targets(&config.jobs[0]);
         let target = found.targets[0].clone();
         let at = |ms: i64| Timestamp::from_ms(1_000_000 + ms);
         let state = TargetState::new(target.clone(), None);

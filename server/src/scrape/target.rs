@@ -8,12 +8,49 @@ use stillwell_engine::labels::{Labels, LabelsBuilder, relabel};
 
 use super::client::FetchOptions;
 use crate::config::units::{duration_ms, show_duration_ms};
-use crate::config::{INTERVAL_MS_MIN, ScrapeJob};
-use crate::discovery::TargetGroup;
+use crate::config::{Discovery, INTERVAL_MS_MIN, ScrapeJob, StaticGroup};
 use crate::http_client::{Url, encode_query};
 
 /// Below this interval gzip costs both sides more than it saves.
 const GZIP_INTERVAL_MS_MIN: u64 = 1_000;
+
+/// Targets that were found together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetGroup {
+    /// Labels of each target, `__address__` among them.
+    pub targets: Vec<Labels>,
+    /// Labels of all of them.
+    pub labels: Labels,
+}
+
+impl From<&StaticGroup> for TargetGroup {
+    fn from(fixed: &StaticGroup) -> TargetGroup {
+        TargetGroup {
+            targets: fixed.targets.iter().map(|at| address_labels(at)).collect(),
+            labels: fixed.labels.clone(),
+        }
+    }
+}
+
+/// The labels of a target of which nothing is known but where it is.
+pub fn address_labels(address: &str) -> Labels {
+    let mut labels = LabelsBuilder::default();
+    labels.set("__address__", address);
+    labels.build()
+}
+
+/// The targets of a job that stand in the configuration itself.
+pub fn static_targets(job: &ScrapeJob) -> Found {
+    let options = target_options(job);
+    let groups = job.discovery.iter().filter_map(|way| match way {
+        Discovery::Static(fixed) => Some(TargetGroup::from(fixed)),
+        _ => None,
+    });
+    let found: Vec<_> = groups
+        .flat_map(|group| outcomes(job, &options, &group))
+        .collect();
+    collect(job, &found)
+}
 
 /// One target, ready to be scraped.
 #[derive(Clone, Debug, PartialEq)]
@@ -251,7 +288,7 @@ mod tests {
     fn found(text: &str) -> Found {
         let (config, report) = crate::config::load(text);
         let config = config.unwrap_or_else(|| panic!("{:?}", report.errors));
-        crate::discovery::static_targets(&config.jobs[0])
+        static_targets(&config.jobs[0])
     }
 
     #[test]

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{EndpointAddress, EndpointPort, Endpoints, ObjectReference};
 use stillwell_engine::labels::{Labels, LabelsBuilder};
 
+use super::lookup::Lookup;
 use super::meta::{add, host_port, merge, namespace, set, set_some};
-use super::state::Lookup;
-use crate::discovery::TargetGroup;
+use crate::scrape::TargetGroup;
 
 /// The group of an Endpoints object.
 pub(super) fn group(endpoints: &Endpoints, lookup: &impl Lookup) -> TargetGroup {

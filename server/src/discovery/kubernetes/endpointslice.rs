@@ -7,9 +7,9 @@ use k8s_openapi::api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice};
 use stillwell_engine::labels::{Labels, LabelsBuilder};
 
 use super::endpoints::pod_key;
+use super::lookup::Lookup;
 use super::meta::{add, host_port, merge, namespace, sanitized, set, set_some};
-use super::state::Lookup;
-use crate::discovery::TargetGroup;
+use crate::scrape::TargetGroup;
 
 /// The label by which a slice belongs to a service.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";

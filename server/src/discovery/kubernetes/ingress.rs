@@ -4,7 +4,7 @@ use k8s_openapi::api::networking::v1::{Ingress, IngressRule};
 use stillwell_engine::labels::{Labels, LabelsBuilder};
 
 use super::meta::{add, merge, namespace, set, set_some};
-use crate::discovery::TargetGroup;
+use crate::scrape::TargetGroup;
 
 /// The group of an ingress; `attached` are labels of its namespace.
 pub(super) fn group(ingress: &Ingress, attached: &[&Labels]) -> TargetGroup {

@@ -13,6 +13,7 @@ mod endpoints;
 mod endpointslice;
 mod ingress;
 mod list_watch;
+mod lookup;
 mod meta;
 mod node;
 mod pod;

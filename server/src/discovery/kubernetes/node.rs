@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::Node;
 use stillwell_engine::labels::{Labels, LabelsBuilder};
 
 use super::meta::{PREFIX, add, host_port, sanitized, set};
-use crate::discovery::TargetGroup;
+use crate::scrape::TargetGroup;
 
 /// Which address of a node is its own, in this order.
 const ADDRESSES: [&str; 6] = [

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod};
 use stillwell_engine::labels::{Labels, LabelsBuilder};
 
 use super::meta::{add, controller, host_port, namespace, set};
-use crate::discovery::TargetGroup;
+use crate::scrape::TargetGroup;
 
 /// What is kept of a pod: a tenth of the object.
 #[derive(Debug)]

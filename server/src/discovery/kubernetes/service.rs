@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::Service;
 use stillwell_engine::labels::{Labels, LabelsBuilder};
 
 use super::meta::{add, host_port, merge, namespace, set};
-use crate::discovery::TargetGroup;
+use crate::scrape::TargetGroup;
 
 /// The group of a service; `attached` are labels of its namespace.
 pub(super) fn group(service: &Service, attached: &[&Labels]) -> TargetGroup {

@@ -8,11 +8,12 @@ use k8s_openapi::api::networking::v1::Ingress;
 use stillwell_engine::labels::Labels;
 
 use super::list_watch::Change;
+use super::lookup::Lookup;
 use super::pod::PodFacts;
 use super::{endpoints, endpointslice, ingress, node, pod, service};
 use crate::config::{KubernetesDiscovery, KubernetesRole};
-use crate::discovery::TargetGroup;
 use crate::discovery::groups::Groups;
+use crate::scrape::TargetGroup;
 
 /// Kinds of objects that are watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,18 +45,6 @@ pub(super) enum Object {
     Node(Box<Node>),
     /// Labels that it gives to others.
     Namespace(Labels),
-}
-
-/// Where the group of an object finds the others that it needs.
-pub(super) trait Lookup {
-    /// By `namespace/name`.
-    fn pod(&self, key: &str) -> Option<&PodFacts>;
-    /// By `namespace/name`.
-    fn service(&self, key: &str) -> Option<&Service>;
-    /// Labels of a node, where they are attached.
-    fn node(&self, name: &str) -> Option<&Labels>;
-    /// Labels of a namespace, where they are attached.
-    fn namespace(&self, name: &str) -> Option<&Labels>;
 }
 
 /// What was seen.
