@@ -157,7 +157,8 @@ impl Groups {
 
 #[cfg(test)]
 mod tests {
-    use stillwell_engine::labels::{self, Labels};
+    use stillwell_engine::labels;
+    use stillwell_engine::labels::Labels;
 
     use super::*;
 
