@@ -65,6 +65,11 @@ async fn rules_are_recorded_in_order_and_alerts_come_and_go() {
         (&json!("firing"), &json!("1.2e+01"))
     );
 
+    eventually("the broken group has been evaluated", || async {
+        let rules = data(address, "/api/v1/rules").await;
+        rules["groups"][0]["rules"][0]["health"] != "unknown"
+    })
+    .await;
     let rules = data(address, "/api/v1/rules").await;
     let groups = rules["groups"].as_array().expect("groups");
     let names: Vec<_> = groups.iter().map(|group| group["name"].clone()).collect();
