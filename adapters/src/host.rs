@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use stillwell_engine::labels::{Labels, RelabelRule};
-use stillwell_engine::promql::{Features, QueryError};
+use stillwell_engine::promql::{EvalOptions, Features, QueryError};
 use stillwell_engine::{AppendError, Appended, AppendedSeries, Reader, TargetId, Timestamp};
 
 use crate::kubernetes::Selector;
@@ -303,7 +303,12 @@ pub trait Signals: Send + Sync {
     ) -> Option<Reading>;
 
     /// What a query says, judged like a signal. It stays judged for some minutes after the last call.
-    fn guarded(&self, query: &str, now: Timestamp) -> Result<Reading, QueryError>;
+    fn guarded(
+        &self,
+        query: &str,
+        now: Timestamp,
+        within: &EvalOptions<'_>,
+    ) -> Result<Reading, QueryError>;
 
     /// Everything about every signal, for people; `only` picks one by name.
     fn describe(&self, only: Option<&str>, now: Timestamp) -> Vec<Description>;

@@ -1,32 +1,96 @@
-//! Where queries run: threads of their own, so many at a time, each with a deadline.
+//! Where queries run: on threads of their own, so many of a kind at a time, each with a deadline and a share of the
+//! memory that all of them may hold.
 //!
-//! The threads are tokio's blocking pool of the APIs' runtime; scraping has another runtime, so no query delays it.
+//! What an autoscaler reads never waits for what somebody asks: reads of signals, queries through `/guarded` and
+//! everything else have places of their own ([`Kind`]), and the threads give way to the rest of the process where a
+//! core is short. Scraping has another runtime, so no query delays it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use stillwell_engine::promql::{QueryError, Stop};
+use stillwell_engine::promql::{EvalOptions, QueryError, QueryMemory, Stop};
+use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
 use crate::query_cache::QueryCache;
 
+/// Kinds of work, by who waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An autoscaler, or a person who asks what one is told: signals that are evaluated already, mostly.
+    Scaler,
+    /// Somebody who asks through `/guarded`: KEDA, or anybody.
+    Guarded,
+    /// Dashboards, rules, people: any PromQL.
+    Query,
+}
+
+/// Reads by autoscalers at once. Each takes some microseconds, or one evaluation.
+const SCALER_PLACES: usize = 64;
+
+/// How much the threads of queries give way (nice value): a scrape or a read by an autoscaler gets the core first.
+const NICE: i32 = 5;
+
+/// How many bytes queries may hold together where nothing else is said.
+const MEMORY_BYTES_DEFAULT: u64 = 256 << 20;
+
 /// Runs queries.
 pub struct QueryPool {
-    slots: Arc<Semaphore>,
+    scalers: Arc<Semaphore>,
+    guarded: Arc<Semaphore>,
+    queries: Arc<Semaphore>,
     timeout_ms: u64,
+    memory: Arc<QueryMemory>,
+    /// `None` once it is being dropped.
+    threads: Option<Runtime>,
     /// Queries that were read before.
     pub cache: QueryCache,
 }
 
 impl QueryPool {
-    /// At most `concurrency_max` at a time, each at most `timeout_ms`, waiting included.
+    /// At most `concurrency_max` of a kind at a time, each at most `timeout_ms`, waiting included.
     pub fn new(concurrency_max: usize, timeout_ms: u64) -> QueryPool {
+        let places = concurrency_max.max(1);
+        let threads = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .max_blocking_threads(2 * places)
+            .thread_name("query")
+            .on_thread_start(|| {
+                // Where it is not allowed, queries compete as before.
+                let _ = rustix::process::nice(NICE);
+            })
+            .build();
         QueryPool {
-            slots: Arc::new(Semaphore::new(concurrency_max.max(1))),
+            scalers: Arc::new(Semaphore::new(SCALER_PLACES)),
+            guarded: Arc::new(Semaphore::new(places)),
+            queries: Arc::new(Semaphore::new(places)),
             timeout_ms,
+            memory: Arc::new(QueryMemory::new(MEMORY_BYTES_DEFAULT)),
+            // Without a thread there is no server either; at start that is found by whoever starts it.
+            threads: threads.ok(),
             cache: QueryCache::default(),
         }
+    }
+
+    /// For work of [`Kind::Scaler`] alone: so many at a time, each at most `timeout_ms`.
+    pub fn for_scalers(places: usize, timeout_ms: u64) -> QueryPool {
+        QueryPool {
+            scalers: Arc::new(Semaphore::new(places)),
+            guarded: Arc::new(Semaphore::new(0)),
+            queries: Arc::new(Semaphore::new(0)),
+            timeout_ms,
+            memory: Arc::new(QueryMemory::new(MEMORY_BYTES_DEFAULT)),
+            threads: None,
+            cache: QueryCache::default(),
+        }
+    }
+
+    /// With another share of memory for all queries together.
+    #[must_use]
+    pub fn with_memory(mut self, bytes_max: u64) -> QueryPool {
+        self.memory = Arc::new(QueryMemory::new(bytes_max));
+        self
     }
 
     /// The deadline of a query that asks for none.
@@ -34,26 +98,44 @@ impl QueryPool {
         self.timeout_ms
     }
 
+    /// What queries hold together.
+    pub fn memory(&self) -> &QueryMemory {
+        &self.memory
+    }
+
     /// Runs `work`, which asks its argument now and then whether to stop. Dropping the future stops the work.
     pub async fn run<T: Send + 'static>(
         &self,
+        kind: Kind,
         timeout_ms: u64,
-        work: impl FnOnce(&StopFlag) -> Result<T, QueryError> + Send + 'static,
+        work: impl FnOnce(&Within) -> Result<T, QueryError> + Send + 'static,
     ) -> Result<T, QueryError> {
         let timeout_ms = timeout_ms.min(self.timeout_ms);
-        let flag = StopFlag::default();
+        let within = Within {
+            flag: StopFlag::default(),
+            memory: Arc::clone(&self.memory),
+        };
+        let flag = within.flag.clone();
         let _canceled = CancelOnDrop(flag.clone());
         let running = async {
-            let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else {
+            let places = match kind {
+                Kind::Scaler => &self.scalers,
+                Kind::Guarded => &self.guarded,
+                Kind::Query => &self.queries,
+            };
+            let Ok(place) = Arc::clone(places).acquire_owned().await else {
                 return Err(QueryError::Canceled(
                     "the server is shutting down".to_owned(),
                 ));
             };
-            let flag = flag.clone();
-            let task = tokio::task::spawn_blocking(move || {
-                let _slot = slot; // freed when the work ends, not when its client goes
-                work(&flag)
-            });
+            let work = move || {
+                let _place = place; // freed when the work ends, not when its client goes
+                work(&within)
+            };
+            let task = match (kind, &self.threads) {
+                (Kind::Scaler, _) | (_, None) => tokio::task::spawn_blocking(work),
+                (_, Some(threads)) => threads.spawn_blocking(work),
+            };
             task.await.unwrap_or_else(|error| {
                 Err(QueryError::Internal(format!("the query failed: {error}")))
             })
@@ -70,17 +152,54 @@ impl QueryPool {
     }
 }
 
+impl Drop for QueryPool {
+    fn drop(&mut self) {
+        // Queries that still run are told to stop by whoever waited for them.
+        if let Some(threads) = self.threads.take() {
+            threads.shutdown_background();
+        }
+    }
+}
+
+/// What bounds a query that runs.
+pub struct Within {
+    flag: StopFlag,
+    memory: Arc<QueryMemory>,
+}
+
+impl Within {
+    /// Evaluates by these options, and stops where it has to: for whoever the query works for, its time, its memory.
+    pub fn evaluate<T>(
+        &self,
+        options: &EvalOptions<'_>,
+        evaluate: impl FnOnce(&EvalOptions<'_>) -> T,
+    ) -> T {
+        let stop = || self.flag.get();
+        evaluate(&EvalOptions {
+            stop: Some(&stop),
+            memory: Some(&self.memory),
+            // One query may hold half of what all may.
+            bytes_max: options.bytes_max.min(self.memory.bytes_max() / 2),
+            ..*options
+        })
+    }
+
+    /// Why to stop, if so.
+    pub fn stopped(&self) -> Option<Stop> {
+        self.flag.get()
+    }
+}
+
 /// Tells a running query to end.
 #[derive(Clone, Debug, Default)]
-pub struct StopFlag(Arc<AtomicU8>);
+struct StopFlag(Arc<AtomicU8>);
 
 const RUNNING: u8 = 0;
 const TIMEOUT: u8 = 1;
 const CANCELED: u8 = 2;
 
 impl StopFlag {
-    /// Why to stop, if so.
-    pub fn get(&self) -> Option<Stop> {
+    fn get(&self) -> Option<Stop> {
         match self.0.load(Ordering::Relaxed) {
             RUNNING => None,
             TIMEOUT => Some(Stop::Timeout),

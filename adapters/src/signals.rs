@@ -18,6 +18,7 @@ use stillwell_engine::signal::{Element, State, TargetState, Transition};
 
 use crate::host::{Description, Host, ScalersReport};
 use crate::json;
+use crate::pool::Kind;
 use crate::reply::{JSON, reply, reply_encoded};
 use crate::time::rfc3339;
 
@@ -45,7 +46,7 @@ async fn answer(host: Arc<dyn Host>, name: Option<String>, headers: HeaderMap) -
     let only = name.clone();
     let described = host
         .queries()
-        .run(TIMEOUT_MS, move |_| {
+        .run(Kind::Scaler, TIMEOUT_MS, move |_| {
             Ok(signals.describe(only.as_deref(), now))
         })
         .await;

@@ -112,6 +112,8 @@ fn append_and_read(criterion: &mut Criterion) {
                 until_ms: fixture.now().ms(),
                 projection: Projection::All,
                 last_only: false,
+                memory: None,
+                stop: None,
             };
             let selection = fixture.reader.plain().select(&request).expect("it selects");
             let (mut read, mut samples) = (0, Samples::default());

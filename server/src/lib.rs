@@ -11,6 +11,7 @@ mod der;
 pub mod discovery;
 pub mod http_client;
 pub mod keda_client;
+mod log_writer;
 pub mod logging;
 pub mod memory;
 pub mod rule_groups;

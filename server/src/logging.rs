@@ -1,10 +1,12 @@
 //! Log events to standard error, one line each, as Prometheus prints them (logfmt) or as JSON.
 //!
-//! A subscriber of our own: events have a level, a message and a few fields, and nothing here uses spans.
+//! A subscriber of our own: events have a level, a message and a few fields, and nothing here uses spans. Who logs waits
+//! for nobody: see [`crate::log_writer`].
 
 use std::fmt::{self, Write as _};
-use std::io::Write as _;
-use std::sync::Arc;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use stillwell_adapters::json;
 use stillwell_adapters::time::rfc3339;
@@ -12,6 +14,7 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
 use crate::clock::Clock;
+use crate::log_writer::LogWriter;
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,18 +28,33 @@ pub enum LogFormat {
 
 /// Sends the events of this process to standard error from now on. A second call changes nothing.
 pub fn start(clock: Arc<Clock>, level: Level, format: LogFormat) {
+    let writer = WRITER.get_or_init(|| LogWriter::start(std::io::stderr()));
     tracing::subscriber::set_global_default(Log {
         clock,
         level,
         format,
+        writer: writer.clone(),
     })
     .ok();
 }
+
+/// Waits until what was logged has been written, as long as a reader of standard error may take for it.
+pub fn flush() {
+    if let Some(writer) = WRITER.get() {
+        writer.flush(FLUSH_MAX);
+    }
+}
+
+/// How long the end of the process waits for its last lines.
+const FLUSH_MAX: Duration = Duration::from_millis(500);
+
+static WRITER: OnceLock<LogWriter> = OnceLock::new();
 
 struct Log {
     clock: Arc<Clock>,
     level: Level,
     format: LogFormat,
+    writer: LogWriter,
 }
 
 impl Subscriber for Log {
@@ -57,10 +75,19 @@ impl Subscriber for Log {
     fn event(&self, event: &Event<'_>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        let time = rfc3339(self.clock.now());
-        let line = line(self.format, &time, event.metadata().level(), &fields);
-        // Nobody is left to tell when standard error is closed.
-        std::io::stderr().lock().write_all(line.as_bytes()).ok();
+        let now = self.clock.now();
+        let Some(folded) = self
+            .writer
+            .admit(fields.subject(event.metadata()), now.ms())
+        else {
+            return;
+        };
+        if folded > 0 {
+            fields.others.push(("folded", folded.to_string()));
+        }
+        let time = rfc3339(now);
+        self.writer
+            .write(line(self.format, &time, event.metadata().level(), &fields));
     }
 
     fn enter(&self, _: &span::Id) {}
@@ -85,6 +112,22 @@ impl Visit for Fields {
 }
 
 impl Fields {
+    /// What an event is about: where in the program it is, and of which target, job or caller it speaks. What went wrong
+    /// is no part of it, for peers choose its words.
+    fn subject(&self, metadata: &Metadata<'_>) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (metadata.file(), metadata.line()).hash(&mut hasher);
+        let of_whom = [
+            "target", "instance", "job", "signal", "url", "rule", "group", "file",
+        ];
+        for (name, value) in &self.others {
+            if of_whom.contains(name) {
+                (name, value).hash(&mut hasher);
+            }
+        }
+        hasher.finish()
+    }
+
     fn keep(&mut self, field: &Field, value: String) {
         if field.name() == "message" {
             self.message = value;

@@ -5,7 +5,7 @@ const SHARE_PERCENT: u64 = 60;
 /// Where the machine does not say.
 const FALLBACK_BYTES: u64 = 1 << 30;
 
-/// Bytes for samples where none are configured: a share of the control group's limit, else of the machine's memory.
+/// Bytes for samples and queries where none are configured: a share of the control group's limit, else of the machine's memory.
 pub fn default_bytes_max() -> u64 {
     let read = |path: &str| std::fs::read_to_string(path).ok();
     let limits = [
@@ -17,6 +17,14 @@ pub fn default_bytes_max() -> u64 {
     // A control group without a limit of its own says a number past every machine.
     limits.into_iter().flatten().min().unwrap_or(FALLBACK_BYTES) / 100 * SHARE_PERCENT
 }
+
+/// What queries may hold together, of what the process may hold.
+pub fn query_share(bytes_max: u64) -> u64 {
+    (bytes_max / 4).min(QUERY_BYTES_MAX)
+}
+
+/// More serves no answer that anybody reads.
+const QUERY_BYTES_MAX: u64 = 1 << 30;
 
 fn meminfo_total(text: &str) -> Option<u64> {
     let line = text

@@ -20,6 +20,7 @@ use super::messages::{
 use super::stream::{Answers, activity, specification};
 use super::trigger::{NAME_BYTES_MAX, Trigger};
 use super::{Caller, Kept, Refusal, Scalers};
+use crate::pool::Kind;
 
 /// Of one request: metadata of a trigger with the longest query, and more.
 pub const MESSAGE_BYTES_MAX: usize = 64 << 10;
@@ -142,13 +143,16 @@ impl Calls {
         let caller = caller(&reference, self.authenticated)?;
         let scalers = Arc::clone(&self.scalers);
         let asked_by = caller.clone();
-        let worked = self.scalers.queries().run(TIMEOUT_MS, move |_| {
-            let answered = Trigger::parse(&reference.scaler_metadata).and_then(|trigger| {
-                let kept = scalers.trigger(&asked_by, &trigger)?;
-                work(&kept, &trigger)
+        let worked = self
+            .scalers
+            .queries()
+            .run(Kind::Scaler, TIMEOUT_MS, move |_| {
+                let answered = Trigger::parse(&reference.scaler_metadata).and_then(|trigger| {
+                    let kept = scalers.trigger(&asked_by, &trigger)?;
+                    work(&kept, &trigger)
+                });
+                Ok(answered)
             });
-            Ok(answered)
-        });
         let answered = worked.await.unwrap_or_else(|error| {
             Err(match error {
                 QueryError::Timeout(_) => Refusal::unknown(format!(

@@ -3,6 +3,7 @@
 use super::selector::Selector;
 use super::status::Status;
 use crate::host::{Element, Host, Reading};
+use crate::pool::Kind;
 
 /// An HPA worker waits without a deadline of its own; the availability probe of the aggregator gives 5 s.
 const TIMEOUT_MS: u64 = 4_000;
@@ -33,7 +34,7 @@ pub(super) async fn read(host: &dyn Host, question: Question<'_>) -> Result<Vec<
     let pin = object.map(|(label, object)| (label, object.to_owned()));
     let reading = host
         .queries()
-        .run(TIMEOUT_MS, move |_| {
+        .run(Kind::Scaler, TIMEOUT_MS, move |_| {
             Ok(match pin {
                 None => signals.read(&name, &space, &selector, now),
                 Some((label, object)) => {

@@ -14,7 +14,12 @@ use crate::test_host::TestHost;
 struct Fixed;
 
 impl Signals for Fixed {
-    fn guarded(&self, _: &str, _: Timestamp) -> Result<Reading, QueryError> {
+    fn guarded(
+        &self,
+        _: &str,
+        _: Timestamp,
+        _: &stillwell_engine::promql::EvalOptions<'_>,
+    ) -> Result<Reading, QueryError> {
         Ok(Reading::Forbidden)
     }
 

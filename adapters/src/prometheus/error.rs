@@ -79,6 +79,7 @@ impl From<QueryError> for ApiError {
             QueryError::BadData { .. } => (400, "bad_data"),
             QueryError::Execution(_) => (422, "execution"),
             QueryError::Timeout(_) => (503, "timeout"),
+            QueryError::Overloaded(_) => (503, "unavailable"),
             QueryError::Canceled(_) => (CLIENT_CLOSED, "canceled"),
             _ => (500, "internal"),
         };

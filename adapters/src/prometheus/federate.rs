@@ -10,7 +10,7 @@ use stillwell_engine::promql::select::{Projection, Samples, SelectRequest, View,
 use super::error::ApiError;
 use crate::form::Form;
 use crate::host::Host;
-use crate::pool::StopFlag;
+use crate::pool::{Kind, Within};
 
 /// The type of the page.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -35,7 +35,7 @@ pub(super) async fn page(host: &dyn Host, form: &Form, utf8: bool) -> Result<Str
         .collect::<Result<_, _>>()?;
     let settings = host.query_settings();
     let (reader, external, now) = (host.reader().clone(), host.external_labels(), host.now());
-    let work = move |_: &StopFlag| {
+    let work = move |_: &Within| {
         let view = reader.plain();
         let after_ms = now.minus_ms(settings.lookback_ms).ms();
         let mut found: Vec<(Labels, i64, f64)> = Vec::new();
@@ -46,6 +46,8 @@ pub(super) async fn page(host: &dyn Host, form: &Form, utf8: bool) -> Result<Str
                 until_ms: now.ms(),
                 projection: Projection::All,
                 last_only: true,
+                memory: None,
+                stop: None,
             })?;
             let mut scratch = Samples::default();
             for index in 0..selection.len() {
@@ -61,7 +63,10 @@ pub(super) async fn page(host: &dyn Host, form: &Form, utf8: bool) -> Result<Str
         found.dedup_by(|a, b| a.0 == b.0);
         Ok(write(&found, &external, utf8))
     };
-    let page = host.queries().run(settings.timeout_ms, work).await?;
+    let page = host
+        .queries()
+        .run(Kind::Query, settings.timeout_ms, work)
+        .await?;
     Ok(page)
 }
 

@@ -2,13 +2,14 @@
 //! unknown. KEDA reads an empty vector as 0 and never looks at `status`, so unknown must be a 503.
 
 use stillwell_engine::labels::Labels;
-use stillwell_engine::promql::{Annotations, Answer, Value, VectorSample};
+use stillwell_engine::promql::{Annotations, Answer, EvalOptions, Value, VectorSample};
 
 use super::answer::query_body;
 use super::error::ApiError;
 use super::params;
 use crate::form::Form;
 use crate::host::{Element, Host, Reading};
+use crate::pool::Kind;
 
 /// How far `time` may be from now: whole seconds and skewed clocks are normal, the past is not kept.
 const TIME_SKEW_MS_MAX: i64 = 5_000;
@@ -38,7 +39,11 @@ pub(super) async fn instant(host: &dyn Host, form: &Form) -> Result<String, ApiE
     let signals = host.signals();
     let reading = host
         .queries()
-        .run(settings.timeout_ms, move |_| signals.guarded(&text, now))
+        .run(Kind::Guarded, settings.timeout_ms, move |within| {
+            within.evaluate(&EvalOptions::default(), |within| {
+                signals.guarded(&text, now, within)
+            })
+        })
         .await?;
     let elements = match reading {
         Reading::Value(elements) | Reading::Held { elements, .. } => elements,

@@ -10,7 +10,7 @@ use super::params;
 use crate::form::Form;
 use crate::host::Host;
 use crate::json;
-use crate::pool::StopFlag;
+use crate::pool::{Kind, Within};
 
 /// What all three read from their parameters.
 struct Range {
@@ -60,10 +60,10 @@ pub(super) async fn series(host: &dyn Host, form: &Form) -> Result<String, ApiEr
     let limit = range.limit;
     let reader = host.reader().clone();
     let work =
-        move |_: &StopFlag| Ok(reader.series(&range.sets, range.start, range.end, range.asked()));
+        move |_: &Within| Ok(reader.series(&range.sets, range.start, range.end, range.asked()));
     let found = host
         .queries()
-        .run(host.query_settings().timeout_ms, work)
+        .run(Kind::Query, host.query_settings().timeout_ms, work)
         .await?;
     Ok(list(found, limit, |out, labels| {
         json::object(out, labels.iter())
@@ -74,12 +74,12 @@ pub(super) async fn label_names(host: &dyn Host, form: &Form) -> Result<String, 
     let range = Range::read(form)?;
     let limit = range.limit;
     let reader = host.reader().clone();
-    let work = move |_: &StopFlag| {
+    let work = move |_: &Within| {
         Ok(reader.label_names(&range.sets, range.start, range.end, range.asked()))
     };
     let found = host
         .queries()
-        .run(host.query_settings().timeout_ms, work)
+        .run(Kind::Query, host.query_settings().timeout_ms, work)
         .await?;
     Ok(list(found, limit, |out, name| json::string(out, name)))
 }
@@ -95,12 +95,12 @@ pub(super) async fn label_values(
     let range = Range::read(form)?;
     let limit = range.limit;
     let (reader, name) = (host.reader().clone(), name.to_owned());
-    let work = move |_: &StopFlag| {
+    let work = move |_: &Within| {
         Ok(reader.label_values(&name, &range.sets, range.start, range.end, range.asked()))
     };
     let found = host
         .queries()
-        .run(host.query_settings().timeout_ms, work)
+        .run(Kind::Query, host.query_settings().timeout_ms, work)
         .await?;
     Ok(list(found, limit, |out, value| json::string(out, value)))
 }

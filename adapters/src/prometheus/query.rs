@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use stillwell_engine::Timestamp;
-use stillwell_engine::promql::{Answer, EvalOptions, Query, QueryError, Stop};
+use stillwell_engine::promql::{Answer, EvalOptions, Query, QueryError};
 
 use super::answer::query_body;
 use super::ast;
@@ -13,7 +13,7 @@ use super::printer::Printer;
 use crate::form::Form;
 use crate::host::{Host, QuerySettings};
 use crate::json;
-use crate::pool::StopFlag;
+use crate::pool::{Kind, Within};
 
 /// Points per series of a range query, as in Prometheus: enough for any screen.
 const POINTS_MAX: i64 = 11_000;
@@ -151,23 +151,19 @@ impl Call {
         })
     }
 
-    fn options<'s>(
-        &self,
-        settings: &QuerySettings,
-        stop: Option<&'s (dyn Fn() -> Option<Stop> + Sync)>,
-    ) -> EvalOptions<'s> {
+    fn options(&self, settings: &QuerySettings) -> EvalOptions<'static> {
         EvalOptions {
             lookback_ms: self.lookback_ms,
             samples_max: settings.samples_max,
             subquery_step_ms: settings.subquery_step_ms,
             features: settings.features,
-            stop,
+            ..EvalOptions::default()
         }
     }
 
     /// The answer where it is little work.
     fn instant_if_cheap(&self, host: &dyn Host, at: Timestamp) -> Option<Answer> {
-        let options = self.options(&host.query_settings(), None);
+        let options = self.options(&host.query_settings());
         // A fault of ours must not end the connection: the pool turns it into an answer.
         let instant_if_cheap =
             AssertUnwindSafe(|| host.reader().instant_if_cheap(&self.query, at, &options));
@@ -188,11 +184,12 @@ impl Call {
         let settings = host.query_settings();
         let reader = host.reader().clone();
         let timeout_ms = self.timeout_ms;
-        let work = move |stop: &StopFlag| {
-            let stopped = || stop.get();
-            let options = self.options(&settings, Some(&stopped));
-            evaluate(&self.query, &reader.plain(), &options)
+        let work = move |within: &Within| {
+            let options = self.options(&settings);
+            within.evaluate(&options, |options| {
+                evaluate(&self.query, &reader.plain(), options)
+            })
         };
-        Ok(host.queries().run(timeout_ms, work).await?)
+        Ok(host.queries().run(Kind::Query, timeout_ms, work).await?)
     }
 }

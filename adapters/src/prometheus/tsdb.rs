@@ -10,7 +10,7 @@ use super::params;
 use crate::form::Form;
 use crate::host::Host;
 use crate::json;
-use crate::pool::StopFlag;
+use crate::pool::{Kind, Within};
 
 /// Rows of each list where nothing else is asked for, as in Prometheus.
 const ROWS: usize = 10;
@@ -29,7 +29,7 @@ pub(super) async fn tsdb(host: &dyn Host, form: &Form) -> Result<String, ApiErro
     let rows = params::limit(form)?.unwrap_or(ROWS).min(ROWS_MAX);
     let settings = host.query_settings();
     let (reader, now) = (host.reader().clone(), host.now());
-    let work = move |_: &StopFlag| {
+    let work = move |_: &Within| {
         let stats = reader.stats();
         let series = reader.series(&[Vec::new()], Timestamp::MIN, Timestamp::MAX, 0);
         let mut counts = Counts::default();
@@ -39,7 +39,10 @@ pub(super) async fn tsdb(host: &dyn Host, form: &Form) -> Result<String, ApiErro
         let oldest_ms = stats.oldest_ms.unwrap_or_else(|| now.ms());
         Ok(counts.write(stats.series, oldest_ms, now, rows))
     };
-    Ok(host.queries().run(settings.timeout_ms, work).await?)
+    Ok(host
+        .queries()
+        .run(Kind::Query, settings.timeout_ms, work)
+        .await?)
 }
 
 impl Counts {

@@ -35,7 +35,12 @@ impl Signals for NoSignals {
         None
     }
 
-    fn guarded(&self, _: &str, _: Timestamp) -> Result<Reading, QueryError> {
+    fn guarded(
+        &self,
+        _: &str,
+        _: Timestamp,
+        _: &stillwell_engine::promql::EvalOptions<'_>,
+    ) -> Result<Reading, QueryError> {
         Ok(Reading::Forbidden)
     }
 

@@ -66,6 +66,23 @@ pub struct Limits {
     pub retention_ms: i64,
 }
 
+/// Lines of one page that are read at all. Known gateways show up to 250,000; each costs some 200 bytes while the page is
+/// taken, whatever is kept of it.
+pub const PAGE_LINES_MAX: usize = 2_000_000;
+
+/// Bytes of the memory limit that stand behind each line of one page: half of what a series takes.
+const BYTES_PER_PAGE_LINE: u64 = 256;
+
+impl Limits {
+    /// Lines that a page may have. What cannot fit is refused before it is read to its end.
+    pub(crate) fn page_lines_max(&self) -> usize {
+        let fit = self.memory_bytes_max / BYTES_PER_PAGE_LINE;
+        usize::try_from(fit)
+            .unwrap_or(usize::MAX)
+            .min(PAGE_LINES_MAX)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Limits {
         Limits {

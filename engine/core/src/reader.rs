@@ -16,7 +16,7 @@ use crate::promql::select::{Projection, Samples, SelectRequest, View, is_stale};
 use crate::promql::{Answer, EvalOptions, Query, QueryError};
 use crate::signal::{
     Evaluated, Explanation, Names, Policy, Reading, Room, SignalId, SignalView, Transition,
-    evaluate, watch,
+    evaluate, refresh, watch,
 };
 use crate::store::{Bytes, PlainView, ReadBudget, Store, for_each_match};
 use crate::time::Timestamp;
@@ -91,7 +91,21 @@ impl Reader {
         now: Timestamp,
         pins: &[(String, String)],
     ) -> Option<Reading> {
-        self.refresh(signal);
+        // Nothing stops it, and it draws on no shared memory: there is no error but the query's own.
+        self.signal_within(signal, now, pins, &EvalOptions::default())
+            .unwrap_or_default()
+    }
+
+    /// The same, where the signal's evaluation, if it takes one, is bounded by the `stop`, `memory`, `bytes_max` and
+    /// `samples_max` of `within`. Error: it was stopped, or there was no memory for it; what the signal said stays.
+    pub fn signal_within(
+        &self,
+        signal: SignalId,
+        now: Timestamp,
+        pins: &[(String, String)],
+        within: &EvalOptions<'_>,
+    ) -> Result<Option<Reading>, QueryError> {
+        refresh(&self.room, &self.store, signal, within)?;
         let room = self.room.read();
         let reading = room.read(signal, now, pins);
         let pins_new_label = room.facts.needs.pins_new_label(pins);
@@ -101,7 +115,7 @@ impl Reader {
             let Room { facts, names, .. } = &mut *room;
             facts.needs.ask(pins, names);
         }
-        reading
+        Ok(reading)
     }
 
     /// The labels that every selector of a signal's query fixes to the same value. They describe the result, although an
@@ -164,6 +178,8 @@ impl Reader {
                 until_ms: now.ms(),
                 projection: Projection::All,
                 last_only: true,
+                memory: None,
+                stop: None,
             };
             let Ok(selection) = view.select(&request) else {
                 continue;
@@ -199,55 +215,8 @@ impl Reader {
         let view = SignalView::new(store, &room.facts, &room.names, &hidden, at_ms);
         let at = Timestamp::from_ms(at_ms);
         let ordinary = evaluate(&signal.query, &view, at, &signal.policy.options());
+        let ordinary = ordinary.map_err(|error| error.to_string());
         Some((signal.by_program(), ordinary))
-    }
-
-    /// Evaluates a signal that is outdated. The query runs without holding a lock.
-    fn refresh(&self, id: SignalId) {
-        let work = {
-            let room = self.room.read();
-            let Some(signal) = room.signal(id).filter(|signal| signal.outdated) else {
-                return;
-            };
-            let Some(at_ms) = room.newest_good_ms(signal) else {
-                return;
-            };
-            let store = Arc::clone(&self.store);
-            let view = SignalView::new(
-                store,
-                &room.facts,
-                &room.names,
-                &signal.hidden(&room.facts, at_ms),
-                at_ms,
-            );
-            (
-                signal.query.clone(),
-                view,
-                at_ms,
-                signal.serial,
-                signal.pages,
-                signal.policy.options(),
-            )
-        };
-        let (query, view, at_ms, serial, pages, options) = work;
-        let at = Timestamp::from_ms(at_ms);
-        let result = evaluate(&query, &view, at, &options);
-        let mut room = self.room.write();
-        let Room {
-            facts,
-            names,
-            signals,
-            ..
-        } = &mut *room;
-        let signal = signals.get_mut(id.index()).and_then(Option::as_mut);
-        // Meanwhile the id may belong to another signal, or a newer page may have been evaluated.
-        let Some(signal) = signal.filter(|signal| {
-            signal.serial == serial && signal.at_ms.is_none_or(|have_ms| have_ms <= at_ms)
-        }) else {
-            return;
-        };
-        signal.take(result, facts, names, at_ms);
-        signal.outdated = signal.pages != pages;
     }
 
     /// A view of the store as Prometheus would show it, for PromQL.

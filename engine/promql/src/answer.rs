@@ -79,6 +79,8 @@ pub enum QueryError {
     Timeout(String),
     /// Somebody stopped it: `canceled`, 503.
     Canceled(String),
+    /// Queries hold all the memory that they may hold together: `unavailable`, 503.
+    Overloaded(String),
     /// Our fault: `internal`, 500.
     Internal(String),
 }
@@ -90,6 +92,7 @@ impl fmt::Display for QueryError {
             | QueryError::Execution(message)
             | QueryError::Timeout(message)
             | QueryError::Canceled(message)
+            | QueryError::Overloaded(message)
             | QueryError::Internal(message) => f.write_str(message),
         }
     }

@@ -96,6 +96,7 @@ mod eval;
 mod functions;
 pub mod incremental;
 mod lower;
+mod memory;
 mod options;
 pub mod plan;
 mod query;
@@ -104,6 +105,7 @@ pub mod select;
 mod source;
 
 pub use answer::{Annotations, Answer, QueryError, RangeSeries, Value, VectorSample};
+pub use memory::{MemoryLease, QueryMemory};
 pub use options::{EvalOptions, Features, Stop};
 pub use plan::{Function, FunctionId};
 pub use query::{Query, SelectorUse, parse_duration_ms, parse_metric_selector};

@@ -1,5 +1,9 @@
 //! What a query may use and how far it may go.
 
+use std::sync::Arc;
+
+use crate::memory::QueryMemory;
+
 /// Parts of the language that Prometheus keeps, or kept, behind `--enable-feature`. The default is that of Prometheus
 /// 3.14: all off but duration expressions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +88,10 @@ pub struct EvalOptions<'a> {
     pub lookback_ms: i64,
     /// How many samples a query may hold at once.
     pub samples_max: u64,
+    /// How many bytes a query may hold at once.
+    pub bytes_max: u64,
+    /// What it shares with the other queries; `None`: nothing.
+    pub memory: Option<&'a Arc<QueryMemory>>,
     /// The step of a subquery that names none.
     pub subquery_step_ms: i64,
     /// What evaluation may use (delayed name removal and start timestamps; the rest was decided when parsing).
@@ -97,6 +105,8 @@ impl Default for EvalOptions<'_> {
         EvalOptions {
             lookback_ms: 300_000,
             samples_max: 50_000_000,
+            bytes_max: u64::MAX,
+            memory: None,
             subquery_step_ms: 60_000,
             features: Features::default(),
             stop: None,
@@ -109,6 +119,7 @@ impl std::fmt::Debug for EvalOptions<'_> {
         f.debug_struct("EvalOptions")
             .field("lookback_ms", &self.lookback_ms)
             .field("samples_max", &self.samples_max)
+            .field("bytes_max", &self.bytes_max)
             .field("subquery_step_ms", &self.subquery_step_ms)
             .field("features", &self.features)
             .finish_non_exhaustive()

@@ -5,12 +5,13 @@
 //! ascending, nothing outside the requested range. `stillwell-engine` has two views of its store (plain and for
 //! signals); [`crate::script::MemoryView`] is a small one for tests.
 
+use std::fmt;
 use std::sync::Arc;
 
 use stillwell_model::histogram::FloatHistogram;
 use stillwell_model::labels::{Labels, Matcher};
 
-use super::QueryError;
+use super::{MemoryLease, QueryError};
 
 /// The bits of Prometheus' staleness marker, a NaN that no computation yields (model/value, `StaleNaN`).
 pub const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;
@@ -22,7 +23,7 @@ pub fn is_stale(value: f64) -> bool {
 }
 
 /// What a selector requests from a view.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct SelectRequest<'a> {
     /// Conditions; a series has to match all of them.
     pub matchers: &'a [Matcher],
@@ -34,6 +35,37 @@ pub struct SelectRequest<'a> {
     pub projection: Projection<'a>,
     /// Only [`Selection::last`] will be called: a view may leave out everything before the newest sample.
     pub last_only: bool,
+    /// Where the view counts what it copies; `None`: nowhere. Its errors are the selection's.
+    pub memory: Option<&'a MemoryLease>,
+    /// Asked now and then by a view that goes through many series; its errors are the selection's.
+    pub stop: Option<&'a dyn Fn() -> Result<(), QueryError>>,
+}
+
+impl fmt::Debug for SelectRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SelectRequest")
+            .field("matchers", &self.matchers)
+            .field("after_ms", &self.after_ms)
+            .field("until_ms", &self.until_ms)
+            .field("projection", &self.projection)
+            .field("last_only", &self.last_only)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> SelectRequest<'a> {
+    /// Everything that the matchers fit, with all labels and without limits.
+    pub fn all(matchers: &'a [Matcher], after_ms: i64, until_ms: i64) -> SelectRequest<'a> {
+        SelectRequest {
+            matchers,
+            after_ms,
+            until_ms,
+            projection: Projection::All,
+            last_only: false,
+            memory: None,
+            stop: None,
+        }
+    }
 }
 
 /// Which labels of the selected series are needed. With anything but `All`, series may come back with equal labels.

@@ -1,20 +1,22 @@
-//! An allocator that counts its calls, by thread.
+//! An allocator that counts its calls and bytes, by thread.
 
 #![allow(unsafe_code, reason = "an allocator cannot be written without it")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-/// The system allocator, with a count of calls per thread. Install it with `#[global_allocator]`.
+/// The system allocator, with a count of calls and bytes per thread. Install it with `#[global_allocator]`.
 pub struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static BYTES: Cell<u64> = const { Cell::new(0) };
 }
 
-fn count() {
+fn count(bytes: usize) {
     // A thread that is ending has no counter any more, and nobody asks it.
     let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
+    let _ = BYTES.try_with(|all| all.set(all.get() + bytes as u64));
 }
 
 /// Allocations of this thread so far.
@@ -22,10 +24,15 @@ pub fn allocations() -> u64 {
     ALLOCATIONS.with(Cell::get)
 }
 
+/// Bytes that this thread has asked for so far, whether they were given back or not.
+pub fn allocated_bytes() -> u64 {
+    BYTES.with(Cell::get)
+}
+
 // SAFETY: every call is handed on to the system's allocator as it came.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(layout.size());
         // SAFETY: the caller keeps `alloc`'s contract.
         unsafe { System.alloc(layout) }
     }
@@ -36,7 +43,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
+        count(size);
         // SAFETY: the pointer came from `System` above.
         unsafe { System.realloc(pointer, layout, size) }
     }

@@ -192,13 +192,15 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
             warn!("--{name} has no effect here: {consequence}");
         }
     }
-    match runtime.block_on(serve(options, clock)) {
+    let code = match runtime.block_on(serve(options, clock)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             error!(why, "cannot serve");
             ExitCode::FAILURE
         }
-    }
+    };
+    logging::flush();
+    code
 }
 
 async fn serve(options: Options, clock: Arc<Clock>) -> Result<(), String> {
@@ -279,6 +281,8 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
             .or_else(|_| size_bytes(text))
             .map_err(|error| format!("--storage.memory.max: {error}"))?,
     };
+    // One limit for both: what queries may hold is not the store's.
+    let query_bytes_max = memory::query_share(memory_bytes_max);
     let listen = matches
         .get_many::<String>("web.listen-address")
         .into_iter()
@@ -290,6 +294,7 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
             query_concurrency_max: usize::try_from(number("query.max-concurrency")?)
                 .unwrap_or(usize::MAX)
                 .clamp(1, 1024),
+            query_bytes_max,
             retention: text("storage.retention.time").to_owned(),
             remote_write: matches.get_flag("web.enable-remote-write-receiver"),
             external_url: text_of_all(matches, "web.external-url").to_owned(),
@@ -314,7 +319,7 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
             }),
         },
         limits: Limits {
-            memory_bytes_max,
+            memory_bytes_max: memory_bytes_max - query_bytes_max,
             retention_ms: retention_ms as i64,
         },
         level: match text("log.level") {

@@ -5,8 +5,9 @@ use super::schema::{Key, read};
 use super::units::size_bytes;
 use super::yaml::Entry;
 
-/// What a page may have where nothing is configured: twice the largest gateway page that its label caps allow.
-pub const BODY_BYTES_MAX_DEFAULT: u64 = 256 << 20;
+/// What a page may have where nothing is configured: nearly twice the largest gateway page seen (36 MB, 237,539 series). A
+/// page is held whole while it is read, so that one target costs no more than this; Prometheus has no limit by default.
+pub const BODY_BYTES_MAX_DEFAULT: u64 = 64 << 20;
 
 /// The limits that a job takes from `global` where it sets none itself; 0 is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

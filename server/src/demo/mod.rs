@@ -143,6 +143,7 @@ external_metrics: {{insecure: true}}
 fn settings() -> Settings {
     Settings {
         config_file: None,
+        query_bytes_max: 256 << 20,
         query: QuerySettings {
             timeout_ms: 120_000,
             lookback_ms: 300_000,

@@ -230,6 +230,7 @@ fn environment<'s>(
             subquery_step_ms: query.subquery_step_ms,
             features: query.features,
             stop,
+            ..EvalOptions::default()
         },
         external_labels: options.external_labels.clone(),
         external_url: options.external_url.clone(),

@@ -740,7 +740,13 @@ fn replace_all(args: &[Value]) -> Result<Value, String> {
         };
         let part = |name: &str| {
             let mut out = String::new();
-            stillwell_engine::labels::expand(&format!("${{{name}}}"), &rest, &captures, &mut out);
+            stillwell_engine::labels::expand(
+                &format!("${{{name}}}"),
+                &rest,
+                &captures,
+                usize::MAX,
+                &mut out,
+            );
             out
         };
         let (before, found, behind) = (part("before"), part("found"), part("behind"));
@@ -750,7 +756,13 @@ fn replace_all(args: &[Value]) -> Result<Value, String> {
         out.push_str(&before);
         match inner.captures(&found) {
             Some(captures) => {
-                stillwell_engine::labels::expand(&replacement.text(), &found, &captures, &mut out);
+                stillwell_engine::labels::expand(
+                    &replacement.text(),
+                    &found,
+                    &captures,
+                    usize::MAX,
+                    &mut out,
+                );
             }
             None => out.push_str(&found),
         }

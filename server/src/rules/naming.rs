@@ -29,6 +29,6 @@ pub fn metric_name(rule: &Rule, series: &str) -> Option<String> {
     }
     let captures = rule.matches.captures(series)?;
     let mut name = String::new();
-    expand(&rule.name, series, &captures, &mut name);
+    expand(&rule.name, series, &captures, usize::MAX, &mut name);
     Some(name).filter(|name| !name.is_empty())
 }

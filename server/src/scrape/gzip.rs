@@ -9,6 +9,10 @@ use crate::http_client::HttpError;
 
 const HEADER_BYTES: usize = 10;
 const TRAILER_BYTES: usize = 8;
+/// What metrics inflate to, in times of their size, at most: text of metrics is some 10 to 30 times its compressed size.
+const RATIO_MAX: u64 = 200;
+/// Up to here the ratio does not matter.
+const SMALL_BYTES: u64 = 4 << 20;
 /// The output grows by this much at a time.
 const STEP_BYTES: usize = 256 << 10;
 
@@ -70,6 +74,12 @@ impl Gunzip {
                     limit_bytes,
                     inflated: true,
                 }));
+            }
+            let (read, inflated) = (self.state.total_in(), self.state.total_out());
+            if inflated > SMALL_BYTES && inflated / (read + 1) > RATIO_MAX {
+                return Err(ScrapeError::Gzip(
+                    "it inflates to more than 200 times its size, which no page of metrics does",
+                ));
             }
             if status == Status::StreamEnd {
                 break;
@@ -167,6 +177,13 @@ mod tests {
     fn a_bomb_stops_at_the_limit() {
         let bomb = gzip(&vec![0; 50 << 20]);
         let mut out = Vec::new();
+        let refused = Gunzip::default().inflate(&bomb, 1 << 30, &mut out);
+        assert!(
+            matches!(refused, Err(ScrapeError::Gzip(why)) if why.contains("200 times")),
+            "{refused:?}"
+        );
+        assert!(out.capacity() <= 16 << 20, "{}", out.capacity());
+        out = Vec::new();
         let result = Gunzip::default().inflate(&bomb, 1 << 20, &mut out);
         assert!(
             matches!(

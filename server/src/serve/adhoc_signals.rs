@@ -12,8 +12,10 @@ const EXPIRES_MS: i64 = 5 * 60_000;
 const QUERIES_MAX: usize = 500;
 
 /// The queries asked about.
-#[derive(Default)]
-pub(super) struct AdhocSignals(Mutex<Vec<Entry>>);
+pub(super) struct AdhocSignals {
+    entries: Mutex<Vec<Entry>>,
+    policy: Policy,
+}
 
 /// One of them.
 #[derive(Clone)]
@@ -24,6 +26,25 @@ pub(super) struct Entry {
 }
 
 impl AdhocSignals {
+    /// For what anybody may ask: evaluated when it is read, so that it costs the commits of pages nothing.
+    pub(super) fn by_anybody() -> AdhocSignals {
+        AdhocSignals {
+            entries: Mutex::default(),
+            policy: Policy {
+                when_read: true,
+                ..Policy::default()
+            },
+        }
+    }
+
+    /// For the queries of configured rules, which an HPA reads.
+    pub(super) fn by_rules() -> AdhocSignals {
+        AdhocSignals {
+            entries: Mutex::default(),
+            policy: Policy::default(),
+        }
+    }
+
     /// The standing signal of a query.
     pub(super) fn signal(
         &self,
@@ -31,7 +52,7 @@ impl AdhocSignals {
         query: &str,
         now: Timestamp,
     ) -> Result<SignalId, QueryError> {
-        let mut entries = self.0.lock();
+        let mut entries = self.entries.lock();
         entries.retain(|entry| {
             let keep = now.since_ms(entry.last) < EXPIRES_MS;
             if !keep {
@@ -48,7 +69,7 @@ impl AdhocSignals {
         {
             reader.unwatch(entries.swap_remove(oldest).id);
         }
-        let id = reader.watch(query, Policy::default())?;
+        let id = reader.watch(query, self.policy.clone())?;
         entries.push(Entry {
             query: query.to_owned(),
             id,
@@ -59,7 +80,7 @@ impl AdhocSignals {
 
     /// All of them.
     pub(super) fn entries(&self) -> Vec<Entry> {
-        self.0.lock().clone()
+        self.entries.lock().clone()
     }
 }
 
@@ -72,7 +93,7 @@ mod tests {
     #[test]
     fn a_query_stands_while_it_is_asked_about() {
         let (_writer, reader) = Engine::new(Limits::default());
-        let asked = AdhocSignals::default();
+        let asked = AdhocSignals::by_anybody();
         let at = Timestamp::from_ms;
         let first = asked.signal(&reader, "sum(x)", at(0)).expect("valid");
         assert_eq!(asked.signal(&reader, "sum(x)", at(1000)), Ok(first));

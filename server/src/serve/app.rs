@@ -33,6 +33,8 @@ pub struct Settings {
     pub query: QuerySettings,
     /// Queries at a time.
     pub query_concurrency_max: usize,
+    /// Bytes that all of them may hold together.
+    pub query_bytes_max: u64,
     /// As shown.
     pub retention: String,
     /// Whether samples may be written.
@@ -161,7 +163,8 @@ impl App {
     ) -> Result<Arc<App>, Vec<Problem>> {
         let Configured { config, rule_files } = configured;
         rules.apply(rule_files, rule_options(&settings, &config));
-        let queries = QueryPool::new(settings.query_concurrency_max, settings.query.timeout_ms);
+        let queries = QueryPool::new(settings.query_concurrency_max, settings.query.timeout_ms)
+            .with_memory(settings.query_bytes_max);
         reader.set_names(config.signal_names.clone());
         let signals = Arc::new(Watched::replace(&config, &Watched::none(reader.clone()))?);
         let keda = Triggers::new(

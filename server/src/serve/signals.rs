@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use stillwell_adapters::host::{Description, Element, Reading, Signals};
 use stillwell_adapters::kubernetes::Selector;
 use stillwell_engine::labels::Labels;
-use stillwell_engine::promql::QueryError;
+use stillwell_engine::promql::{EvalOptions, QueryError};
 use stillwell_engine::signal::{SignalId, State};
 use stillwell_engine::{Engine, Limits, Reader, Timestamp};
 
@@ -22,8 +22,10 @@ pub struct Watched {
     /// Rules whose query depends on who asks.
     rules: Vec<Arc<Rule>>,
     reader: Reader,
-    /// Both are carried from one configuration to the next.
+    /// Carried, like what follows, from one configuration to the next. What anybody may ask for has places of its own, so
+    /// that it displaces nothing that an HPA reads.
     asked: Arc<AdhocSignals>,
+    asked_by_rules: Arc<AdhocSignals>,
     last_reads: Arc<Mutex<HashMap<SignalId, (Timestamp, String)>>>,
 }
 
@@ -40,7 +42,8 @@ impl Watched {
             signals: Vec::new(),
             rules: Vec::new(),
             reader,
-            asked: Arc::default(),
+            asked: Arc::new(AdhocSignals::by_anybody()),
+            asked_by_rules: Arc::new(AdhocSignals::by_rules()),
             last_reads: Arc::default(),
         }
     }
@@ -58,6 +61,7 @@ impl Watched {
             rules: config.rules.clone(),
             reader,
             asked: Arc::clone(&before.asked),
+            asked_by_rules: Arc::clone(&before.asked_by_rules),
             last_reads: Arc::clone(&before.last_reads),
         })
     }
@@ -197,8 +201,14 @@ impl Signals for Watched {
         Some(objects::about(reading, &pinned, object, namespace))
     }
 
-    fn guarded(&self, query: &str, now: Timestamp) -> Result<Reading, QueryError> {
-        self.ask(query, now).map(|(_, reading)| reading)
+    fn guarded(
+        &self,
+        query: &str,
+        now: Timestamp,
+        within: &EvalOptions<'_>,
+    ) -> Result<Reading, QueryError> {
+        let asked = ask(&self.asked, &self.reader, query, now, within)?;
+        Ok(asked.1)
     }
 
     fn describe(&self, only: Option<&str>, now: Timestamp) -> Vec<Description> {
@@ -208,10 +218,14 @@ impl Signals for Watched {
             let last_read = self.last_reads.lock().get(id).cloned();
             (spec.name.clone(), *id, last_read)
         });
-        let asked = self.asked.entries().into_iter().filter(|_| only.is_none());
-        let asked = asked.map(|entry| {
-            let last_read = (entry.last, "asked for by /guarded".to_owned());
-            (entry.query, entry.id, Some(last_read))
+        let entries = [
+            (&self.asked, "asked for by /guarded"),
+            (&self.asked_by_rules, "asked for through a rule"),
+        ];
+        let asked = entries.into_iter().filter(|_| only.is_none());
+        let asked = asked.flat_map(|(asked, by)| {
+            let entries = asked.entries().into_iter();
+            entries.map(move |entry| (entry.query, entry.id, Some((entry.last, by.to_owned()))))
         });
         named
             .chain(asked)
@@ -250,15 +264,23 @@ impl Watched {
         now: Timestamp,
     ) -> Option<Result<(SignalId, Reading), QueryError>> {
         let query = rules::query_for(&self.rules, &self.reader, name, namespace, selector)?;
-        Some(query.and_then(|query| self.ask(&query, now)))
+        let within = EvalOptions::default();
+        let ask = |query: String| ask(&self.asked_by_rules, &self.reader, &query, now, &within);
+        Some(query.and_then(ask))
     }
+}
 
-    fn ask(&self, query: &str, now: Timestamp) -> Result<(SignalId, Reading), QueryError> {
-        let id = self.asked.signal(&self.reader, query, now)?;
-        let reading = self.reader.signal(id, now, &[]);
-        let gone = || QueryError::Internal("the query's signal is gone".to_owned());
-        Ok((id, told(reading.ok_or_else(gone)?, &Labels::empty())))
-    }
+fn ask(
+    asked: &AdhocSignals,
+    reader: &Reader,
+    query: &str,
+    now: Timestamp,
+    within: &EvalOptions<'_>,
+) -> Result<(SignalId, Reading), QueryError> {
+    let id = asked.signal(reader, query, now)?;
+    let reading = reader.signal_within(id, now, &[], within)?;
+    let gone = || QueryError::Internal("the query's signal is gone".to_owned());
+    Ok((id, told(reading.ok_or_else(gone)?, &Labels::empty())))
 }
 
 /// What the wire carries of a reading (S9a, S9b), with the labels that the configuration adds.

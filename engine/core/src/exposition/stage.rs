@@ -58,7 +58,12 @@ pub struct Staged<'a> {
 }
 
 impl Stage {
-    pub(crate) fn new(target: TargetId, spec: TargetSpec, retain_set: Arc<RetainHandle>) -> Stage {
+    pub(crate) fn new(
+        target: TargetId,
+        spec: TargetSpec,
+        retain_set: Arc<RetainHandle>,
+        lines_max: usize,
+    ) -> Stage {
         let retain_filter = match spec.retain {
             Retain::All => None,
             Retain::Signals => Some(RetainFilter::new(retain_set, &spec)),
@@ -68,7 +73,7 @@ impl Stage {
             retain_filter,
             mapper: Mapper::new(spec),
             template: Vec::new(),
-            page: PageDiff::default(),
+            page: PageDiff::new(lines_max),
             has_conflicts: false,
             start_over: false,
             retry: false,
@@ -226,13 +231,14 @@ impl Staged<'_> {
     /// Where only what signals need is kept: the labels of every line of this page that is kept or looked at, whether it
     /// is new or not. Reads the page once more.
     pub(crate) fn needed_labels(&mut self) -> Option<Vec<Labels>> {
+        let lines_max = self.stage.page.lines_max();
         let Stage {
             retain_filter,
             mapper,
             ..
         } = &mut *self.stage;
         let retain_filter = retain_filter.as_mut()?;
-        let mut page = PageDiff::default();
+        let mut page = PageDiff::new(lines_max);
         let read = page::compare(&[], self.body, mapper, Some(retain_filter), &mut page);
         read.ok()?; // it has been read before
         let kept = page

@@ -17,6 +17,7 @@ mod ordinary;
 mod policy;
 mod query;
 mod reading;
+mod refresh;
 mod room;
 mod scope;
 mod standing;
@@ -30,6 +31,7 @@ pub(crate) use needed::{RetainHandle, RetainSet};
 pub(crate) use ordinary::evaluate;
 #[doc(hidden)]
 pub use ordinary::{Evaluated, Outcome};
+pub(crate) use refresh::refresh;
 pub(crate) use room::Room;
 pub(crate) use view::SignalView;
 pub(crate) use watch::watch;

@@ -1,7 +1,7 @@
 //! Ordinary evaluation: a query in the signal view, for what is not compiled, and for whoever checks what is.
 
 use crate::labels::Labels;
-use crate::promql::{EvalOptions, Query, Value};
+use crate::promql::{EvalOptions, Query, QueryError, Value};
 use crate::time::Timestamp;
 
 use super::query::SignalQuery;
@@ -25,7 +25,7 @@ pub(crate) fn evaluate(
     view: &SignalView,
     at: Timestamp,
     options: &EvalOptions<'_>,
-) -> Result<Outcome, String> {
+) -> Result<Outcome, QueryError> {
     let values = vector(&query.query, view, at, options)?;
     let mut empty_parts = Vec::new();
     for (index, part) in query.parts.iter().enumerate() {
@@ -44,23 +44,19 @@ fn vector(
     view: &SignalView,
     at: Timestamp,
     options: &EvalOptions<'_>,
-) -> Result<Vec<(Labels, f64)>, String> {
-    let answer = query
-        .instant(view, at, options)
-        .map_err(|error| error.to_string())?;
+) -> Result<Vec<(Labels, f64)>, QueryError> {
+    let answer = query.instant(view, at, options)?;
+    let unfit = |why: &str| Err(QueryError::Execution(why.to_owned()));
     match answer.value {
-        Value::Vector(samples) if samples.iter().any(|sample| sample.histogram.is_some()) => Err(
+        Value::Vector(samples) if samples.iter().any(|sample| sample.histogram.is_some()) => unfit(
             "the query yields native histograms, and a scaler takes numbers: reduce them, as by histogram_quantile, \
-             histogram_count or histogram_sum"
-                .to_owned(),
+             histogram_count or histogram_sum",
         ),
         Value::Vector(samples) => Ok(samples
             .into_iter()
             .map(|sample| (sample.labels, sample.value))
             .collect()),
         Value::Scalar(_, value) => Ok(vec![(Labels::empty(), value)]),
-        Value::String(..) | Value::Matrix(_) => {
-            Err("the query yields no instant vector".to_owned())
-        }
+        Value::String(..) | Value::Matrix(_) => unfit("the query yields no instant vector"),
     }
 }

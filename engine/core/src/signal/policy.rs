@@ -42,8 +42,11 @@ pub struct Policy {
     pub jobs: Vec<String>,
     /// Series that the query may read; past it there is no number. `None` is no bound of its own.
     pub series_max: Option<usize>,
-    /// Bytes of samples that one evaluation may hold; past it there is no number. `None` is no bound of its own.
+    /// Bytes that one evaluation may hold; past it there is no number. `None` is no bound of its own.
     pub bytes_max: Option<usize>,
+    /// Evaluated when it is read, not at each page: what anybody may ask for costs commits nothing. What was true before a
+    /// change of process is known as of the last reading.
+    pub when_read: bool,
 }
 
 impl Default for Policy {
@@ -56,6 +59,7 @@ impl Default for Policy {
             jobs: Vec::new(),
             series_max: None,
             bytes_max: None,
+            when_read: false,
         }
     }
 }
@@ -69,6 +73,7 @@ impl Policy {
         let mut options = EvalOptions::default();
         if let Some(bytes) = self.bytes_max {
             options.samples_max = options.samples_max.min((bytes / SAMPLE_BYTES) as u64);
+            options.bytes_max = bytes as u64;
         }
         options
     }

@@ -3,8 +3,6 @@
 //! A signal is evaluated when a target that counts for it has given a page, and judged whenever somebody asks, for
 //! time alone can turn a value into a held one and a held one into nothing (S5).
 
-use std::sync::Arc;
-
 use parking_lot::RwLock;
 
 use crate::promql::Features;
@@ -14,12 +12,10 @@ use crate::time::Timestamp;
 use super::assessment::{Assessment, Pins};
 use super::facts::{ChangeKind, Facts};
 use super::names::Names;
-use super::ordinary::evaluate;
 use super::policy::Policy;
 use super::query::{Kind, SignalQuery};
 use super::reading::{Reading, SignalId};
 use super::scope::{self, Scope};
-use super::view::SignalView;
 use super::watched::Signal;
 
 /// Some 140,000 years.
@@ -186,35 +182,42 @@ impl Room {
         }
     }
 
-    /// A target has given a page: signals that see it, for it counts or stands by, are evaluated, or noted for
-    /// evaluation when they are next read, if nothing depends on what they were in between.
-    pub(crate) fn evaluate(&mut self, store: &Arc<RwLock<Store>>, target: TargetId, at: Timestamp) {
-        self.evaluate_those(store, |scope| scope.shows(target), at);
+    /// A target has given a page: signals that see it, for it counts or stands by, are evaluated by their programs, or
+    /// noted for evaluation when they are next read, if nothing depends on what they were in between. Returns the others:
+    /// they have to be refreshed as soon as no lock is held.
+    pub(crate) fn evaluate(
+        &mut self,
+        store: &RwLock<Store>,
+        target: TargetId,
+        at: Timestamp,
+    ) -> Vec<SignalId> {
+        self.evaluate_those(store, |scope| scope.shows(target), at)
     }
 
     /// A scrape of a target has failed. From the first failure on nothing is seen of a standby (S3d), and a leader may
     /// have become one: what signals say of the newest pages is another thing without it.
     pub(crate) fn failed(
         &mut self,
-        store: &Arc<RwLock<Store>>,
+        store: &RwLock<Store>,
         target: TargetId,
         at: Timestamp,
         error: &str,
-    ) {
+    ) -> Vec<SignalId> {
         self.at(at.ms());
         let froze = self.facts.failed(target, at.ms(), error);
         self.rescope();
-        if froze {
-            self.evaluate_those(store, |scope| scope.standby.contains(&target), at);
+        match froze {
+            true => self.evaluate_those(store, |scope| scope.standby.contains(&target), at),
+            false => Vec::new(),
         }
     }
 
     fn evaluate_those(
         &mut self,
-        store: &Arc<RwLock<Store>>,
+        store: &RwLock<Store>,
         of: impl Fn(&Scope) -> bool,
         at: Timestamp,
-    ) {
+    ) -> Vec<SignalId> {
         let Room {
             facts,
             names,
@@ -223,30 +226,28 @@ impl Room {
             window_bytes_max,
             ..
         } = self;
-        for signal in signals
-            .iter_mut()
-            .flatten()
-            .filter(|signal| of(&signal.scope))
-        {
+        let mut others = Vec::new();
+        for (index, signal) in signals.iter_mut().enumerate() {
+            let Some(signal) = signal.as_mut().filter(|signal| of(&signal.scope)) else {
+                continue;
+            };
             signal.outdated = true;
             signal.pages += 1;
+            if signal.policy.when_read {
+                continue;
+            }
             // S1c: a page may have taken longer than a later one of another target.
-            let at = match newest_good_ms(facts, &signal.scope) {
-                Some(newest_ms) => at.max(Timestamp::from_ms(newest_ms)),
-                None => at,
-            };
+            let at_ms = newest_good_ms(facts, &signal.scope).map_or(at.ms(), |ms| ms.max(at.ms()));
             let before = signal.window_bytes();
-            let others = *window_bytes - before;
-            let bytes_max = window_bytes_max.saturating_sub(others);
-            let done = signal.stand(store, facts, names, at.ms(), bytes_max);
-            *window_bytes = others + signal.window_bytes();
+            let of_others = *window_bytes - before;
+            let bytes_max = window_bytes_max.saturating_sub(of_others);
+            let done = signal.stand(store, facts, names, at_ms, bytes_max);
+            *window_bytes = of_others + signal.window_bytes();
             if !done && signal.query.kind == Kind::Demand {
-                let hidden = &signal.hidden(facts, at.ms());
-                let view = SignalView::new(Arc::clone(store), facts, names, hidden, at.ms());
-                let result = evaluate(&signal.query, &view, at, &signal.policy.options());
-                signal.take(result, facts, names, at.ms());
+                others.push(SignalId(index as u32));
             }
         }
+        others
     }
 
     /// S1c, S9: what a signal says at `now`, for a caller who pins some labels.

@@ -104,7 +104,8 @@ impl SignalView {
             projection: Projection::All,
             ..*request
         };
-        let frame = SelectionSnapshot::copy(&self.store, &inner, &FormLens { view: self, form });
+        let frame =
+            SelectionSnapshot::copy(&self.store, &inner, &FormLens { view: self, form }, None)?;
         refuse_own_times(&frame)?;
         let mut sums = Sums::default();
         let mut samples = Samples::default();
@@ -254,7 +255,7 @@ impl View for SignalView {
             .find(|m| m.name() == METRIC_NAME && m.op() == MatchOp::Equal);
         let named = metric.and_then(|metric| self.names.family(metric.value()));
         let Some((family, name, suffix)) = named else {
-            let frame = SelectionSnapshot::copy(&self.store, request, self);
+            let frame = SelectionSnapshot::copy(&self.store, request, self, None)?;
             refuse_own_times(&frame)?;
             return Ok(Box::new(frame));
         };
@@ -273,7 +274,8 @@ impl View for SignalView {
                 view: self,
                 form: asked,
             },
-        );
+            None,
+        )?;
         refuse_own_times(&own)?;
         let mut derived = Vec::new();
         for (clock_visibility, without_pool) in self.other_forms(asked) {

@@ -252,7 +252,7 @@ impl Store {
         }
     }
 
-    /// Drops the oldest sealed block, and notes the loss. False where there is none.
+    /// Drops the oldest sealed block and records the loss. False: there is none.
     pub(super) fn drop_oldest_for_memory(&mut self) -> bool {
         let Some(&front) = self.sealed.front() else {
             return false;

@@ -33,16 +33,18 @@ pub(crate) fn for_each_match(
     matchers: &[Matcher],
     visit: impl FnMut(&Store, SeriesId) -> usize,
 ) {
-    match for_each_match_within(store, matchers, None, visit) {
+    match for_each_match_within(store, matchers, None, &|| true, visit) {
         Ok(()) | Err(OverBudget) => {} // without a budget none is exceeded
     }
 }
 
-/// The same within a budget: a selection that would exceed it ends early, or does not begin.
+/// The same within a budget: a selection that would exceed it ends early, or does not begin. It ends early, too, once
+/// `goes_on`, which is asked after each batch, says no.
 pub(crate) fn for_each_match_within(
     store: &RwLock<Store>,
     matchers: &[Matcher],
     budget: Option<ReadBudget>,
+    goes_on: &dyn Fn() -> bool,
     mut visit: impl FnMut(&Store, SeriesId) -> usize,
 ) -> Result<(), OverBudget> {
     let guard = store.read();
@@ -82,6 +84,9 @@ pub(crate) fn for_each_match_within(
         bytes_total = bytes_total.saturating_add(bytes);
         if bytes_total > bytes_max {
             return Err(OverBudget);
+        }
+        if !goes_on() {
+            return Ok(());
         }
         RwLockReadGuard::bump(&mut guard);
     }

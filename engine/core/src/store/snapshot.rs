@@ -4,6 +4,7 @@
 //! A query sees one moment of the store: the end of every clock is recorded when it starts, and nothing later is
 //! read.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -39,14 +40,8 @@ impl PlainView {
 
 impl View for PlainView {
     fn select(&self, request: &SelectRequest<'_>) -> Result<Box<dyn Selection>, QueryError> {
-        let snapshot =
-            SelectionSnapshot::copy_within(&self.store, request, &AsScraped, self.budget);
-        match snapshot {
-            Ok(snapshot) => Ok(Box::new(snapshot)),
-            Err(OverBudget) => Err(QueryError::Execution(
-                "a selector reads more than a query that is answered at once may".to_owned(),
-            )),
-        }
+        let snapshot = SelectionSnapshot::copy(&self.store, request, &AsScraped, self.budget)?;
+        Ok(Box::new(snapshot))
     }
 }
 
@@ -75,6 +70,7 @@ pub(crate) struct SelectionSnapshot {
     items: Vec<SnapshotSeries>,
     segments: Vec<Segment>,
     data: Vec<u8>,
+    label_bytes: usize,
     clocks: HashMap<u32, Ticks>,
     /// By index of the series, ascending: those that have native histograms.
     native_histograms: Vec<(usize, Vec<TimedHistogram>)>,
@@ -100,25 +96,13 @@ struct Segment {
 }
 
 impl SelectionSnapshot {
-    /// Copies the series of a request.
+    /// Copies the series of a request, as far as its memory and the budget go and nobody stops it.
     pub(crate) fn copy(
         store: &RwLock<Store>,
         request: &SelectRequest<'_>,
         visibility: &dyn Visibility,
-    ) -> SelectionSnapshot {
-        match SelectionSnapshot::copy_within(store, request, visibility, None) {
-            Ok(snapshot) => snapshot,
-            Err(OverBudget) => unreachable!("without a budget none is exceeded"),
-        }
-    }
-
-    /// The same within a budget.
-    fn copy_within(
-        store: &RwLock<Store>,
-        request: &SelectRequest<'_>,
-        visibility: &dyn Visibility,
         budget: Option<ReadBudget>,
-    ) -> Result<SelectionSnapshot, OverBudget> {
+    ) -> Result<SelectionSnapshot, QueryError> {
         let mut copier = {
             let store = store.read();
             Copier {
@@ -126,6 +110,7 @@ impl SelectionSnapshot {
                     items: Vec::new(),
                     segments: Vec::new(),
                     data: Vec::new(),
+                    label_bytes: 0,
                     clocks: HashMap::new(),
                     native_histograms: Vec::new(),
                     after_ms: request.after_ms,
@@ -138,10 +123,40 @@ impl SelectionSnapshot {
                 projector: Projector::new(&store, request.projection),
             }
         };
-        for_each_match_within(store, request.matchers, budget, |store, id| {
-            copier.copy_series(store, id)
+        let failed = RefCell::new(None);
+        let goes_on = || {
+            let mut failed = failed.borrow_mut();
+            if failed.is_none() {
+                *failed = request.stop.and_then(|stop| stop().err());
+            }
+            failed.is_none()
+        };
+        let copied =
+            for_each_match_within(store, request.matchers, budget, &goes_on, |store, id| {
+                let held_before = copier.snapshot.held_bytes();
+                let bytes = copier.copy_series(store, id);
+                let more = copier.snapshot.held_bytes() - held_before;
+                if let Some(Err(error)) = request.memory.map(|memory| memory.hold(more)) {
+                    failed.borrow_mut().get_or_insert(error);
+                }
+                bytes
+            });
+        if let Some(error) = failed.into_inner() {
+            return Err(error);
+        }
+        copied.map_err(|OverBudget| {
+            QueryError::Execution(
+                "a selector reads more than a query that is answered at once may".to_owned(),
+            )
         })?;
         Ok(copier.snapshot)
+    }
+
+    /// Bytes that it holds: series, their labels, history.
+    fn held_bytes(&self) -> u64 {
+        let series = self.items.len() * size_of::<SnapshotSeries>();
+        let segments = self.segments.len() * size_of::<Segment>();
+        (series + segments + self.label_bytes + self.data.len()) as u64
     }
 
     fn push(&self, clock: ClockId, tick: i64, end: i64, bits: u64, samples: &mut Samples) {
@@ -287,8 +302,10 @@ impl Copier<'_> {
                 let item = self.snapshot.items.len();
                 self.snapshot.native_histograms.push((item, histograms));
             }
+            let labels = self.projector.labels(store, id);
+            self.snapshot.label_bytes += labels.bytes();
             self.snapshot.items.push(SnapshotSeries {
-                labels: self.projector.labels(store, id),
+                labels,
                 segments,
                 clock: row.clock,
                 since: row.since,

@@ -55,6 +55,10 @@ impl Writer {
         if new_bytes == 0 {
             return true;
         }
+        // What does not fit beside an empty history either is refused before any of it is dropped.
+        if self.non_history_bytes.saturating_add(new_bytes) > self.bytes_max() {
+            return false;
+        }
         let free_for_history = |bytes: usize| {
             let others = self.non_history_bytes.saturating_add(bytes);
             self.bytes_max().saturating_sub(others)

@@ -8,8 +8,8 @@ use hashbrown::HashSet;
 
 use super::Writer;
 use crate::exposition::{Placement, Staged};
-use crate::promql::QueryError;
-use crate::signal::{ChangeKind, Policy, Room, SignalId, watch};
+use crate::promql::{EvalOptions, QueryError};
+use crate::signal::{ChangeKind, Policy, Room, SignalId, refresh, watch};
 use crate::store::{SeriesId, Store};
 use crate::time::Timestamp;
 
@@ -29,8 +29,8 @@ impl Writer {
         counter_dropped: bool,
     ) {
         let target = staged.target();
-        let mut room = self.stopwatch.waiting(|| self.room.write());
-        let room = &mut *room;
+        let mut held = self.stopwatch.waiting(|| self.room.write());
+        let room = &mut *held;
         room.at(at.ms());
         if !placements.is_empty() || !staged.page().removed.is_empty() {
             let store = self.store.read();
@@ -77,7 +77,17 @@ impl Writer {
             }
         }
         room.rescope();
-        room.evaluate(&self.store, target, at);
+        let others = room.evaluate(&self.store, target, at);
+        drop(held);
+        self.refresh(&others);
+    }
+
+    /// Evaluates signals without holding a lock.
+    pub(super) fn refresh(&self, signals: &[SignalId]) {
+        for &id in signals {
+            // Nothing stops it, and it draws on no shared memory: there is no error but the query's own.
+            let _ = refresh(&self.room, &self.store, id, &EvalOptions::default());
+        }
     }
 }
 

@@ -75,7 +75,8 @@ impl Writer {
         room.rescope();
         let needed = room.facts.needs.retain_handle();
         drop(room);
-        (target, Stage::new(target, spec, needed))
+        let lines_max = self.limits.page_lines_max();
+        (target, Stage::new(target, spec, needed, lines_max))
     }
 
     /// Records a failed scrape: `up` becomes 0, and the series of the target's pages end here in the plain view. Signals
@@ -103,7 +104,9 @@ impl Writer {
         self.reported(&mut store, target, at);
         drop(store);
         let mut room = self.room.write();
-        room.failed(&self.store, target, at, error);
+        let others = room.failed(&self.store, target, at, error);
+        drop(room);
+        self.refresh(&others);
         Ok(())
     }
 

@@ -98,6 +98,8 @@ impl Fixture {
             until_ms: self.now_ms,
             projection: Projection::All,
             last_only: true,
+            memory: None,
+            stop: None,
         };
         let selection = self.reader.plain().select(&request).expect("it selects");
         let mut scratch = Samples::default();

@@ -186,6 +186,8 @@ fn stored(view: &dyn View, after_ms: i64, until_ms: i64) -> Series {
         until_ms,
         projection: Projection::All,
         last_only: false,
+        memory: None,
+        stop: None,
     };
     let selection = view.select(&request).expect("the plain view answers");
     let mut samples = Samples::default();

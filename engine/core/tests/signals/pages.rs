@@ -79,6 +79,8 @@ fn a_row_that_cannot_stay_does_not_lend_its_prefix_to_another() {
         until_ms: 1_500,
         projection: Projection::All,
         last_only: false,
+        memory: None,
+        stop: None,
     };
     let selection = reader.plain().select(&request).expect("answers");
     let mut seen = Vec::new();

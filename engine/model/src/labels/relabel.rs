@@ -212,11 +212,23 @@ impl RelabelRule {
             return;
         };
         let (mut target, mut value) = (String::new(), String::new());
-        expand(&self.spec.target_label, &text, &captures, &mut target);
+        expand(
+            &self.spec.target_label,
+            &text,
+            &captures,
+            usize::MAX,
+            &mut target,
+        );
         if target.is_empty() {
             return; // no name, so nothing to write: Prometheus passes over it too
         }
-        expand(&self.spec.replacement, &text, &captures, &mut value);
+        expand(
+            &self.spec.replacement,
+            &text,
+            &captures,
+            usize::MAX,
+            &mut value,
+        );
         labels.set(&target, &value);
     }
 
@@ -225,7 +237,13 @@ impl RelabelRule {
         for (name, value) in before.iter() {
             if let Some(captures) = self.regex.captures(name) {
                 let mut target = String::new();
-                expand(&self.spec.replacement, name, &captures, &mut target);
+                expand(
+                    &self.spec.replacement,
+                    name,
+                    &captures,
+                    usize::MAX,
+                    &mut target,
+                );
                 labels.set(&target, value);
             }
         }

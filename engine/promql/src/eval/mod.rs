@@ -22,8 +22,8 @@ use std::cell::{Cell, RefCell};
 
 use super::arithmetic::Monotonicity;
 use super::plan::{Duration, Expr, Function, Span};
-use super::select::{Projection, View};
-use super::{Annotations, EvalOptions, QueryError, Stop};
+use super::select::{Projection, SelectRequest, Selection, View};
+use super::{Annotations, EvalOptions, MemoryLease, QueryError, Stop};
 
 pub use binary::{changes_schema, result_labels, signature_rule};
 pub use column::{ABSENT, is_absent};
@@ -76,6 +76,30 @@ pub(crate) trait Calls {
     ) -> Result<Vec<f64>, QueryError>;
 }
 
+/// A sample with its time, in bytes.
+const SAMPLE_BYTES: u64 = 16;
+
+/// A selection, and what it holds of the query's memory.
+pub(crate) struct Selected<'m> {
+    selection: Box<dyn Selection>,
+    memory: &'m MemoryLease,
+    bytes: u64,
+}
+
+impl std::ops::Deref for Selected<'_> {
+    type Target = dyn Selection;
+
+    fn deref(&self) -> &(dyn Selection + 'static) {
+        &*self.selection
+    }
+}
+
+impl Drop for Selected<'_> {
+    fn drop(&mut self) {
+        self.memory.release(self.bytes);
+    }
+}
+
 /// The state of one evaluation. It is passed by shared reference; what changes is in cells.
 pub(crate) struct Eval<'a> {
     pub(crate) view: &'a dyn View,
@@ -88,6 +112,7 @@ pub(crate) struct Eval<'a> {
     pub(crate) query_step_ms: i64,
     annotations: RefCell<annotations::AnnotationCollector>,
     samples: Cell<u64>,
+    pub(crate) memory: MemoryLease,
     polls: Cell<u32>,
 }
 
@@ -129,20 +154,57 @@ impl<'a> Eval<'a> {
                 "query processing would load too many samples into memory in query execution";
             return Err(QueryError::Execution(message.to_owned()));
         }
-        Ok(())
+        self.memory.hold(samples.saturating_mul(SAMPLE_BYTES))
+    }
+
+    /// Counts bytes beside samples that the query now holds: labels, texts.
+    pub(crate) fn hold_bytes(&self, bytes: usize) -> Result<(), QueryError> {
+        self.memory.hold(bytes as u64)
+    }
+
+    /// Takes back what `hold_bytes` counted.
+    pub(crate) fn release_bytes(&self, bytes: usize) {
+        self.memory.release(bytes as u64);
+    }
+
+    /// Reads a selector. What the view copies for it is counted for as long as the selection is there.
+    pub(crate) fn select(&self, request: SelectRequest<'_>) -> Result<Selected<'_>, QueryError> {
+        self.poll_now()?;
+        let held_before = self.memory.held();
+        let stop = || self.poll_now();
+        let selection = self.view.select(&SelectRequest {
+            memory: Some(&self.memory),
+            stop: Some(&stop),
+            ..request
+        })?;
+        Ok(Selected {
+            selection,
+            memory: &self.memory,
+            bytes: self.memory.held().saturating_sub(held_before),
+        })
     }
 
     /// Releases samples counted by `hold`.
     pub(crate) fn release(&self, samples: u64) {
         self.samples.set(self.samples.get().saturating_sub(samples));
+        self.memory.release(samples.saturating_mul(SAMPLE_BYTES));
     }
 
-    /// Checks whether the query must stop, on every 64th call; called once per series.
+    /// Checks whether the query must stop, on every 64th call; called once per series, and per step where a step is more
+    /// than an addition.
     pub(crate) fn poll(&self) -> Result<(), QueryError> {
         let polls = self.polls.get().wrapping_add(1);
         self.polls.set(polls);
-        match (self.options.stop, polls % 64) {
-            (Some(stop), 0) => match stop() {
+        match polls % 64 {
+            0 => self.poll_now(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Asks whether to stop.
+    pub(crate) fn poll_now(&self) -> Result<(), QueryError> {
+        match self.options.stop {
+            Some(stop) => match stop() {
                 None => Ok(()),
                 Some(Stop::Timeout) => Err(QueryError::Timeout(
                     "query timed out in expression evaluation".to_owned(),
@@ -151,7 +213,7 @@ impl<'a> Eval<'a> {
                     "query was canceled in expression evaluation".to_owned(),
                 )),
             },
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::plan::{Expr, ValueType};
 use crate::select::{Projection, View};
-use crate::{Answer, EvalOptions, QueryError, RangeSeries, Value, VectorSample};
+use crate::{Answer, EvalOptions, MemoryLease, QueryError, RangeSeries, Value, VectorSample};
 use stillwell_model::time::Timestamp;
 
 use super::column::{Column, Point, Series, is_absent};
@@ -28,6 +28,7 @@ impl<'a> Eval<'a> {
             query_step_ms: step_ms,
             annotations: Default::default(),
             samples: Default::default(),
+            memory: MemoryLease::new(options.memory.cloned(), options.bytes_max),
             polls: Default::default(),
         }
     }
@@ -115,6 +116,7 @@ fn raw_matrix(eval: &Eval<'_>, expr: &Expr, grid: Grid) -> Result<Vec<RangeSerie
         Projection::All,
         &mut |labels, drop_name, samples| {
             eval.hold((samples.times.len() + samples.histogram_times.len()) as u64)?;
+            eval.hold_bytes(labels.bytes())?;
             let times = |times: &[i64]| {
                 times
                     .iter()

@@ -108,8 +108,10 @@ impl Eval<'_> {
             until_ms: windows.last_end_ms().saturating_add(behind_ms),
             projection: need,
             last_only: false,
+            memory: None,
+            stop: None,
         };
-        let selection = self.view.select(&request)?;
+        let selection = self.select(request)?;
         let mut raw = Samples::default();
         let mut samples = RangeSamples::default();
         for index in 0..selection.len() {

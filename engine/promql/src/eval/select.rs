@@ -11,7 +11,7 @@ use super::column::{Column, Point};
 use super::{Eval, Grid, Sink, known_ms};
 
 /// The sample that an instant selector shows at a step.
-pub(crate) struct Shown {
+pub(crate) struct SelectedSample {
     pub(crate) time_ms: i64,
     pub(crate) is_histogram: bool,
     pub(crate) start_ms: i64,
@@ -50,8 +50,10 @@ impl Eval<'_> {
             until_ms: last_ms,
             projection: need,
             last_only: one_time,
+            memory: None,
+            stop: None,
         };
-        let selection = self.view.select(&request)?;
+        let selection = self.select(request)?;
         let lookback_ms = self.options.lookback_ms;
         let mut samples = Samples::default();
         let mut column = Column::default();
@@ -99,7 +101,7 @@ impl Eval<'_> {
         forget_offset: bool,
         grid: Grid,
         need: Projection<'_>,
-        value: &dyn Fn(&Shown) -> Result<f64, QueryError>,
+        value: &dyn Fn(&SelectedSample) -> Result<f64, QueryError>,
         sink: &mut Sink<'_>,
     ) -> Result<(), QueryError> {
         let fixed = self.fixed_time(selector.at);
@@ -120,8 +122,10 @@ impl Eval<'_> {
             until_ms: last_ms,
             projection: need,
             last_only: false,
+            memory: None,
+            stop: None,
         };
-        let selection = self.view.select(&request)?;
+        let selection = self.select(request)?;
         let mut samples = Samples::default();
         let mut column = Column::default();
         for index in 0..selection.len() {
@@ -134,12 +138,12 @@ impl Eval<'_> {
                     .unwrap_or_else(|| grid.at(step))
                     .saturating_sub(offset_ms);
                 if let Some(at) = newest(&samples, &mut next, at_ms, lookback_ms) {
-                    let shown = Shown {
+                    let selected = SelectedSample {
                         time_ms: samples.times_ms[at],
                         is_histogram: samples.histograms.get(at).is_some_and(Option::is_some),
                         start_ms: samples.starts_ms.get(at).copied().unwrap_or(0),
                     };
-                    column.floats[step] = value(&shown)?;
+                    column.floats[step] = value(&selected)?;
                     any = true;
                 }
             }

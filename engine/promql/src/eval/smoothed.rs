@@ -41,8 +41,10 @@ impl Eval<'_> {
             until_ms: time(grid.count.saturating_sub(1)).saturating_add(lookback_ms),
             projection: need,
             last_only: false,
+            memory: None,
+            stop: None,
         };
-        let selection = self.view.select(&request)?;
+        let selection = self.select(request)?;
         let (mut samples, mut column) = (Samples::default(), Column::default());
         for index in 0..selection.len() {
             self.poll()?;

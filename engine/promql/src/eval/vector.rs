@@ -249,6 +249,9 @@ pub(crate) fn unique_without_name(expr: &Expr) -> bool {
     }
 }
 
+/// A series beside its labels' text and its points, in bytes: the structures, its key and its place in the table of keys.
+const SERIES_BYTES: usize = 160;
+
 /// Joins series with equal labels; an error where two have a point at one step.
 pub(crate) struct Merger<'m, 'a> {
     eval: &'m Eval<'a>,
@@ -275,6 +278,7 @@ impl<'m, 'a> Merger<'m, 'a> {
         let at = self.keys.find_or_add(labels);
         if at == self.series.len() {
             self.eval.hold(column.len() as u64)?;
+            self.eval.hold_bytes(SERIES_BYTES + labels.bytes())?;
             let (labels, column) = (labels.clone(), std::mem::take(column));
             self.series.push(Series {
                 labels,
@@ -303,6 +307,8 @@ impl<'m, 'a> Merger<'m, 'a> {
     pub(crate) fn finish(self, sink: &mut Sink<'_>) -> Result<(), QueryError> {
         for mut series in self.series {
             self.eval.release(series.column.len() as u64);
+            self.eval
+                .release_bytes(SERIES_BYTES + series.labels.bytes());
             sink(&series.labels, series.drop_name, &mut series.column)?;
         }
         Ok(())

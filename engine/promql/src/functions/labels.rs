@@ -37,12 +37,15 @@ pub(super) fn replace(
         Projection::All,
         &mut |labels, drop, column| {
             let value = labels.get(source).unwrap_or("");
-            match regex.expand(value, replacement) {
-                Some(result) => merger.add(
-                    &with(labels, destination, &result),
-                    drop_after(drop, destination),
-                    column,
-                ),
+            match regex.expand(value, replacement, BUILT_VALUE_BYTES_MAX) {
+                Some(result) => {
+                    check_value(&result)?;
+                    merger.add(
+                        &with(labels, destination, &result),
+                        drop_after(drop, destination),
+                        column,
+                    )
+                }
                 None => merger.add(labels, drop, column),
             }
         },
@@ -73,6 +76,10 @@ pub(super) fn join(
                 .iter()
                 .map(|source| labels.get(source).unwrap_or(""))
                 .collect();
+            let separators = separator
+                .len()
+                .saturating_mul(values.len().saturating_sub(1));
+            check_value_bytes(values.iter().map(|value| value.len()).sum::<usize>() + separators)?;
             let result = values.join(separator);
             merger.add(
                 &with(labels, destination, &result),
@@ -82,6 +89,23 @@ pub(super) fn join(
         },
     )?;
     merger.finish(sink)
+}
+
+/// The longest label value that a query may build. Nested `label_join` doubles a value at every level; what a scraped
+/// page may hold is bounded by its size, and what anybody reads is much shorter.
+const BUILT_VALUE_BYTES_MAX: usize = 64 << 10;
+
+fn check_value(value: &str) -> Result<(), QueryError> {
+    check_value_bytes(value.len())
+}
+
+fn check_value_bytes(bytes: usize) -> Result<(), QueryError> {
+    if bytes > BUILT_VALUE_BYTES_MAX {
+        return Err(execution(format!(
+            "the query builds a label value of {bytes} bytes; at most {BUILT_VALUE_BYTES_MAX} may be built"
+        )));
+    }
+    Ok(())
 }
 
 fn with(labels: &Labels, name: &str, value: &str) -> Labels {

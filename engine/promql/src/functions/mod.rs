@@ -96,7 +96,7 @@ impl Calls for Functions {
             F::Range => constant((eval.query_end_ms - eval.query_start_ms) as f64 / 1000.0),
             F::MinOf | F::MaxOf => {
                 let right = eval.scalar(&args[1], grid)?;
-                let pick = if function.id == F::MinOf {
+                let choose = if function.id == F::MinOf {
                     floats::min
                 } else {
                     floats::max
@@ -105,7 +105,7 @@ impl Calls for Functions {
                 Ok(left
                     .into_iter()
                     .zip(right)
-                    .map(|(left, right)| pick(left, right))
+                    .map(|(left, right)| choose(left, right))
                     .collect())
             }
             F::Scalar => misc::scalar(eval, &args[0], grid),

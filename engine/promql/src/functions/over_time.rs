@@ -16,11 +16,11 @@ use stillwell_model::number_text::go_float;
 pub(super) fn aggregate(call: &Call<'_, '_>, id: FunctionId, window: &RangeWindow<'_>) -> Point {
     use FunctionId as F;
     let seconds = |ms: i64| ms as f64 / 1000.0;
-    let ends = |pick: fn(i64, i64) -> i64, at: fn(&[i64]) -> Option<&i64>| match (
+    let ends = |choose: fn(i64, i64) -> i64, at: fn(&[i64]) -> Option<&i64>| match (
         at(window.times),
         at(window.histogram_times),
     ) {
-        (Some(a), Some(b)) => pick(*a, *b),
+        (Some(a), Some(b)) => choose(*a, *b),
         (Some(only), None) | (None, Some(only)) => *only,
         (None, None) => 0,
     };

@@ -5,9 +5,11 @@
 use proptest::prelude::*;
 use stillwell_promql::model::time::Timestamp;
 use stillwell_promql::script::MemoryView;
-use stillwell_promql::{EvalOptions, Features, Query, QueryError, Stop, parse_metric_selector};
+use stillwell_promql::{
+    EvalOptions, Features, Query, QueryError, QueryMemory, Stop, parse_metric_selector,
+};
 use stillwell_testing::cases::cases;
-use stillwell_testing::counting::allocations;
+use stillwell_testing::counting::{allocated_bytes, allocations};
 
 /// Allocations of a query of any length, and those per byte.
 const ALLOCATIONS_MAX: u64 = 20_000;
@@ -196,6 +198,67 @@ fn a_query_that_holds_too_much_is_refused() {
             "{text}: {outcome:?}"
         );
     }
+}
+
+/// Nested `label_join` and `label_replace` multiply a value at every level.
+#[test]
+fn values_that_a_query_builds_are_bounded() {
+    let mut view = MemoryView::default();
+    view.add(
+        &stillwell_promql::model::labels! { "__name__" => "a", "x" => "0123456789" },
+        0,
+        1.0,
+    );
+    let join = |inner: String| format!("label_join({inner}, \"x\", \"\"{})", ", \"x\"".repeat(20));
+    let replace = |inner: String| {
+        format!(
+            "label_replace({inner}, \"x\", \"{}\", \"x\", \"(.*)\")",
+            "$1".repeat(20)
+        )
+    };
+    let nest =
+        |step: &dyn Fn(String) -> String| (0..8).fold("a".to_owned(), |inner, _| step(inner));
+    for text in [nest(&join), nest(&replace)] {
+        let query = Query::parse(&text, &Features::default()).expect("a valid query");
+        let before = allocated_bytes();
+        let outcome = query.instant(&view, Timestamp::from_ms(0), &EvalOptions::default());
+        assert!(
+            matches!(&outcome, Err(QueryError::Execution(why)) if why.contains("label value")),
+            "{outcome:?}"
+        );
+        assert!(allocated_bytes() - before < 4 << 20);
+    }
+}
+
+#[test]
+fn what_a_query_holds_is_bounded_and_shared() {
+    let mut view = MemoryView::default();
+    for series in 0..1_000 {
+        let name = format!("s{series}");
+        let labels =
+            stillwell_promql::model::labels! { "__name__" => "a", "series" => name.as_str() };
+        for time in 0..10 {
+            view.add(&labels, time * 1000, 0.5);
+        }
+    }
+    let memory = std::sync::Arc::new(QueryMemory::new(8 << 20));
+    let options = |bytes_max| EvalOptions {
+        bytes_max,
+        memory: Some(&memory),
+        ..EvalOptions::default()
+    };
+    let run = |text: &str, bytes_max| {
+        let query = Query::parse(text, &Features::all()).expect("a valid query");
+        let at = Timestamp::from_ms;
+        query
+            .range(&view, at(0), at(9_000), 1, &options(bytes_max))
+            .map(|_| ())
+    };
+    // 1,000 series of 9,000 steps are 144 MB.
+    assert!(matches!(run("a", 64 << 20), Err(QueryError::Overloaded(_))));
+    assert!(matches!(run("a", 1 << 20), Err(QueryError::Execution(_))));
+    assert_eq!(run("sum(a)", 4 << 20), Ok(()));
+    assert_eq!(memory.used(), 0, "everything is given back");
 }
 
 proptest! {

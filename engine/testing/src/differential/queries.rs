@@ -68,7 +68,7 @@ struct Builder<'d> {
 
 impl Builder<'_> {
     fn selector(&mut self) -> String {
-        let name = self.dice.pick(&[
+        let name = self.dice.choose(&[
             "requests_total",
             "queue",
             "ratio",
@@ -77,7 +77,7 @@ impl Builder<'_> {
             "build",
             "missing",
         ]);
-        let matchers = self.dice.pick(&[
+        let matchers = self.dice.choose(&[
             "",
             "",
             "",
@@ -98,11 +98,13 @@ impl Builder<'_> {
         if self.dice.once_in(6) {
             text += self
                 .dice
-                .pick(&[" offset 30s", " offset -17s", " offset 2m"]);
+                .choose(&[" offset 30s", " offset -17s", " offset 2m"]);
         }
         if self.dice.once_in(10) {
             let fixed = format!(" @ {}", self.middle_ms as f64 / 1000.0);
-            text += self.dice.pick(&[" @ start()", " @ end()", fixed.as_str()]);
+            text += self
+                .dice
+                .choose(&[" @ start()", " @ end()", fixed.as_str()]);
         }
         text
     }
@@ -116,10 +118,12 @@ impl Builder<'_> {
             let inner = self.vector(depth + 1);
             let window = self
                 .dice
-                .pick(&["[1m:10s]", "[2m:15s]", "[90s:7s]", "[3m:]"]);
+                .choose(&["[1m:10s]", "[2m:15s]", "[90s:7s]", "[3m:]"]);
             return format!("({inner}){window}") + &self.modifiers();
         }
-        let range = self.dice.pick(&["[15s]", "[40s]", "[1m]", "[2m]", "[5m]"]);
+        let range = self
+            .dice
+            .choose(&["[15s]", "[40s]", "[1m]", "[2m]", "[5m]"]);
         self.selector() + range + &self.modifiers()
     }
 
@@ -131,13 +135,13 @@ impl Builder<'_> {
             3 => format!("({} + 1)", self.dice.below(9)),
             _ => self
                 .dice
-                .pick(&["0", "1", "2", "0.5", "10", "NaN", "Inf", "1e3"])
+                .choose(&["0", "1", "2", "0.5", "10", "NaN", "Inf", "1e3"])
                 .to_owned(),
         }
     }
 
     fn labels(&mut self) -> &'static str {
-        self.dice.pick(&[
+        self.dice.choose(&[
             "",
             "job",
             "instance",
@@ -173,14 +177,14 @@ impl Builder<'_> {
     fn buckets(&mut self, depth: usize) -> String {
         match self.dice.below(4) {
             0 => "wait_bucket".to_owned(),
-            1 => format!("rate(wait_bucket{})", self.dice.pick(&["[1m]", "[2m]"])),
+            1 => format!("rate(wait_bucket{})", self.dice.choose(&["[1m]", "[2m]"])),
             2 => "sum by (le) (rate(wait_bucket[1m]))".to_owned(),
             _ => format!("sum by (le, job) ({})", self.vector(depth + 1)),
         }
     }
 
     fn aggregate(&mut self, depth: usize) -> String {
-        let op = self.dice.pick(&[
+        let op = self.dice.choose(&[
             "sum", "avg", "min", "max", "count", "group", "stddev", "stdvar",
         ]);
         let grouping = match self.dice.below(3) {
@@ -189,15 +193,15 @@ impl Builder<'_> {
             _ => format!(" without ({})", self.labels()),
         };
         if self.dice.once_in(6) {
-            let quantile = self.dice.pick(&["0", "0.3", "0.5", "0.99", "1", "2"]);
+            let quantile = self.dice.choose(&["0", "0.3", "0.5", "0.99", "1", "2"]);
             return format!(
                 "quantile{grouping} ({quantile}, {})",
                 self.vector(depth + 1)
             );
         }
         if self.dice.once_in(5) {
-            let op = self.dice.pick(&["topk", "bottomk"]);
-            let k = self.dice.pick(&["1", "2", "3", "0", "100"]);
+            let op = self.dice.choose(&["topk", "bottomk"]);
+            let k = self.dice.choose(&["1", "2", "3", "0", "100"]);
             return format!("{op}{grouping} ({k}, {})", self.vector(depth + 1));
         }
         if self.dice.once_in(10) {
@@ -210,7 +214,7 @@ impl Builder<'_> {
     }
 
     fn range_function(&mut self, depth: usize) -> String {
-        let name = self.dice.pick(&[
+        let name = self.dice.choose(&[
             "rate",
             "increase",
             "delta",
@@ -256,7 +260,7 @@ impl Builder<'_> {
                 self.scalar(depth)
             ),
             1 => format!("clamp_max({inner}, {})", self.scalar(depth)),
-            2 => format!("round({inner}, {})", self.dice.pick(&["1", "0.1", "5"])),
+            2 => format!("round({inner}, {})", self.dice.choose(&["1", "0.1", "5"])),
             3 => format!("label_replace({inner}, \"x\", \"$1-y\", \"job\", \"(.*)\")"),
             4 => format!("label_join({inner}, \"x\", \"-\", \"job\", \"instance\")"),
             5 => format!("absent({inner})"),
@@ -264,10 +268,10 @@ impl Builder<'_> {
             7 => format!(
                 "{}({inner})",
                 self.dice
-                    .pick(&["hour", "day_of_week", "minute", "month", "days_in_month"])
+                    .choose(&["hour", "day_of_week", "minute", "month", "days_in_month"])
             ),
             _ => {
-                let name = self.dice.pick(&[
+                let name = self.dice.choose(&[
                     "abs", "ceil", "floor", "sqrt", "sgn", "deg", "rad", "exp", "ln", "log2",
                     "log10", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh",
                     "asinh", "acosh", "atanh",
@@ -278,7 +282,7 @@ impl Builder<'_> {
     }
 
     fn operator(&mut self) -> &'static str {
-        self.dice.pick(&[
+        self.dice.choose(&[
             "+", "-", "*", "/", "%", "^", "==", "!=", ">", "<", ">=", "<=", "> bool", "== bool",
             "atan2",
         ])
@@ -291,13 +295,13 @@ impl Builder<'_> {
             0 => format!("{left} {operator} {}", self.scalar(depth)),
             1 => format!("{} {operator} ({left})", self.scalar(depth)),
             2 => {
-                let matching = self.dice.pick(&[
+                let matching = self.dice.choose(&[
                     "on (job)",
                     "on (job, instance)",
                     "ignoring (instance)",
                     "on ()",
                 ]);
-                let group = self.dice.pick(&[
+                let group = self.dice.choose(&[
                     "",
                     " group_left ()",
                     " group_left (version)",
@@ -313,10 +317,10 @@ impl Builder<'_> {
     }
 
     fn sets(&mut self, depth: usize) -> String {
-        let operator = self.dice.pick(&["and", "or", "unless"]);
+        let operator = self.dice.choose(&["and", "or", "unless"]);
         let matching = self
             .dice
-            .pick(&["", "", " on (job)", " ignoring (instance)"]);
+            .choose(&["", "", " on (job)", " ignoring (instance)"]);
         format!(
             "({}) {operator}{matching} ({})",
             self.vector(depth + 1),

@@ -21,6 +21,9 @@ const WORDS: &[(&str, &str)] = &[
     ("breathe", "yield_to_readers"),
     ("is_brief", "is_cheap"),
     ("pick_series", "select_k"),
+    ("Board", "RetainHandle"),
+    ("Lens", "Visibility"),
+    ("Moment", "EvalSnapshot"),
     ("As it says.", "what the item is"),
 ];
 

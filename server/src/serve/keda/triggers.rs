@@ -114,7 +114,7 @@ impl Triggers {
         Triggers(Arc::new(Inner {
             reader,
             clock,
-            queries: QueryPool::new(CALLS_MAX, CALL_MS_MAX),
+            queries: QueryPool::for_scalers(CALLS_MAX, CALL_MS_MAX),
             ending,
             signals: RwLock::new(signals),
             state: Mutex::default(),

@@ -69,8 +69,9 @@ pub(crate) enum Metadata {
 }
 
 /// The difference between a page and the template. Reused from page to page.
-#[derive(Default)]
 pub(crate) struct PageDiff {
+    /// Lines that a page may have; one with more is refused.
+    pub(super) lines_max: usize,
     pub(crate) changes: Vec<Change>,
     pub(crate) explicit: Vec<ExplicitSample>,
     /// Empty when no line was added, removed or moved.
@@ -92,6 +93,29 @@ pub(crate) struct PageDiff {
 }
 
 impl PageDiff {
+    /// For pages of at most so many lines.
+    pub(crate) fn new(lines_max: usize) -> PageDiff {
+        PageDiff {
+            lines_max,
+            changes: Vec::new(),
+            explicit: Vec::new(),
+            edits: Vec::new(),
+            new_lines: Vec::new(),
+            removed: Vec::new(),
+            metadata: Vec::new(),
+            samples: 0,
+            dropped: 0,
+            skipped: 0,
+            learned: Vec::new(),
+            key: Vec::new(),
+        }
+    }
+
+    /// How many lines a page may have.
+    pub(crate) fn lines_max(&self) -> usize {
+        self.lines_max
+    }
+
     pub(super) fn clear(&mut self) {
         self.changes.clear();
         self.explicit.clear();

@@ -106,6 +106,12 @@ impl Compare<'_, '_> {
     fn run(&mut self) -> Result<(), String> {
         while self.at < self.body.len() {
             self.match_in_order()?;
+            if self.page.new_lines.len() > self.page.lines_max {
+                return Err(format!(
+                    "the page has more than {} lines, the most that fit under the memory limit",
+                    self.page.lines_max
+                ));
+            }
             if self.at < self.body.len() {
                 self.resync()?;
             }

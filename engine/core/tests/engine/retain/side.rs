@@ -93,6 +93,8 @@ impl Side {
             until_ms: i64::MAX,
             projection: Projection::All,
             last_only: false,
+            memory: None,
+            stop: None,
         };
         let selection = view.select(&request).expect("the plain view answers");
         let mut samples = Samples::default();

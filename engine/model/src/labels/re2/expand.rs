@@ -3,10 +3,14 @@
 use regex_automata::util::captures::Captures;
 
 /// Appends `template` to `out`, with its variables replaced by what `captures` found in `text`. A group that does not
-/// exist or took no part in the match is empty; a `$` that starts no variable stands for itself.
-pub fn expand(template: &str, text: &str, captures: &Captures, out: &mut String) {
+/// exist or took no part in the match is empty; a `$` that starts no variable stands for itself. Stops, somewhere, once `out`
+/// has more than `bytes_max` bytes.
+pub fn expand(template: &str, text: &str, captures: &Captures, bytes_max: usize, out: &mut String) {
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('$') {
+        if out.len() > bytes_max {
+            return;
+        }
         out.push_str(before);
         rest = after;
         if let Some(after) = rest.strip_prefix('$') {
@@ -86,7 +90,7 @@ mod tests {
             ("plain", "plain"),
         ] {
             let mut out = String::new();
-            expand(template, text, &captures, &mut out);
+            expand(template, text, &captures, usize::MAX, &mut out);
             assert_eq!(out, expanded, "{template}");
         }
     }

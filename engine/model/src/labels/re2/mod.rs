@@ -66,11 +66,11 @@ impl Re2 {
     }
 
     /// Where the whole of `text` fits: `template` with its `$1`, `${name}` replaced by what the groups captured,
-    /// as Go's `Regexp.ExpandString` does it.
-    pub fn expand(&self, text: &str, template: &str) -> Option<String> {
+    /// as Go's `Regexp.ExpandString` does it. A result of more than `bytes_max` bytes may be cut, to a longer one than that.
+    pub fn expand(&self, text: &str, template: &str, bytes_max: usize) -> Option<String> {
         let captures = self.captures(text)?;
         let mut out = String::new();
-        expand(template, text, &captures, &mut out);
+        expand(template, text, &captures, bytes_max, &mut out);
         Some(out)
     }
 
@@ -247,10 +247,10 @@ mod tests {
     fn expansion_is_gos() {
         let re = Re2::new("(?P<first>a)(.*)").expect("a valid pattern");
         assert_eq!(
-            re.expand("abc", "$2-${first}-$1x-$$"),
+            re.expand("abc", "$2-${first}-$1x-$$", usize::MAX),
             Some("bc-a--$".to_owned())
         );
-        assert_eq!(re.expand("xabc", "$1"), None);
+        assert_eq!(re.expand("xabc", "$1", usize::MAX), None);
     }
 
     #[test]

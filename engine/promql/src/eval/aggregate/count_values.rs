@@ -45,10 +45,12 @@ impl Eval<'_> {
                     },
                     Point::Histogram(histogram) => (None, histogram.to_string()),
                 };
+                self.poll()?;
                 builder.set(label, &text);
                 let at = keys.find_or_add(&builder.build());
                 if at == columns.len() {
                     self.hold(grid.count as u64)?;
+                    self.hold_bytes(keys.key(at).bytes())?;
                     columns.push(Column::absent(grid.count));
                 }
                 count(&mut columns[at], step);

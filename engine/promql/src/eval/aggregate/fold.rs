@@ -32,6 +32,7 @@ impl Eval<'_> {
                 let at = keys.find_or_add(labels);
                 if at == groups.len() {
                     self.hold(grid.count as u64)?;
+                    self.hold_bytes(GROUP_BYTES + labels.bytes())?;
                     groups.push(Fold::new(grid.count));
                 }
                 let group = &mut groups[at];
@@ -55,6 +56,9 @@ impl Eval<'_> {
         Ok(())
     }
 }
+
+/// A group beside its labels' text and its columns, in bytes.
+const GROUP_BYTES: usize = 256;
 
 /// The running state of one group, a place per step.
 struct Fold {

@@ -1,4 +1,4 @@
-//! Aggregations that pick series: `topk bottomk limitk limit_ratio`. What they pick keeps its labels.
+//! Aggregations that select series: `topk bottomk limitk limit_ratio`. Selected series keep their labels.
 
 use crate::QueryError;
 use crate::plan::{Aggregate, AggregateOp, Expr};

@@ -1,0 +1,69 @@
+//! Evaluation outside every lock: for signals that are not compiled, and for those that are evaluated only when somebody
+//! asks.
+//!
+//! What the query needs is read under the registry's lock, the query runs without it, its result is handed in under the
+//! lock again. Commits and readers wait for neither more than a copy.
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use crate::promql::{EvalOptions, QueryError};
+use crate::store::Store;
+use crate::time::Timestamp;
+
+use super::ordinary::evaluate;
+use super::reading::SignalId;
+use super::room::Room;
+use super::view::SignalView;
+
+/// Evaluates a signal that pages have come for since it last was. `within` bounds the evaluation beside the signal's own
+/// policy. Error: it was stopped, or there is no memory for it now; the signal stays as it was.
+pub(crate) fn refresh(
+    room: &RwLock<Room>,
+    store: &Arc<RwLock<Store>>,
+    id: SignalId,
+    within: &EvalOptions<'_>,
+) -> Result<(), QueryError> {
+    let held = room.read();
+    let Some(signal) = held.signal(id).filter(|signal| signal.outdated) else {
+        return Ok(());
+    };
+    let Some(at_ms) = held.newest_good_ms(signal) else {
+        return Ok(());
+    };
+    let hidden = signal.hidden(&held.facts, at_ms);
+    let view = SignalView::new(Arc::clone(store), &held.facts, &held.names, &hidden, at_ms);
+    let (query, serial, pages) = (signal.query.clone(), signal.serial, signal.pages);
+    let own = signal.policy.options();
+    drop(held);
+    let options = EvalOptions {
+        bytes_max: own.bytes_max.min(within.bytes_max),
+        samples_max: own.samples_max.min(within.samples_max),
+        memory: within.memory,
+        stop: within.stop,
+        ..own
+    };
+    let result = match evaluate(&query, &view, Timestamp::from_ms(at_ms), &options) {
+        Err(
+            error @ (QueryError::Timeout(_) | QueryError::Canceled(_) | QueryError::Overloaded(_)),
+        ) => return Err(error),
+        other => other.map_err(|error| error.to_string()),
+    };
+    let mut held = room.write();
+    let Room {
+        facts,
+        names,
+        signals,
+        ..
+    } = &mut *held;
+    let signal = signals.get_mut(id.index()).and_then(Option::as_mut);
+    // Meanwhile the id may belong to another signal, or a newer page may have been evaluated.
+    let is_newest = |at: Option<i64>| at.is_none_or(|have_ms| have_ms <= at_ms);
+    if let Some(signal) = signal.filter(|signal| signal.serial == serial && is_newest(signal.at_ms))
+    {
+        signal.take(result, facts, names, at_ms);
+        signal.outdated = signal.pages != pages;
+    }
+    Ok(())
+}

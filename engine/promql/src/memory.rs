@@ -1,0 +1,155 @@
+//! How much memory queries may hold: one by one, and all together.
+//!
+//! A query counts what it holds as it grows: samples, the copies that a [`crate::select::View`] makes for it, label texts
+//! that it builds. What is counted is taken from the shared [`QueryMemory`] in steps, so that a small query touches it
+//! once. The newest query that does not fit any more is refused; those that run go on.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::QueryError;
+
+/// What all queries of a process may hold together.
+#[derive(Debug)]
+pub struct QueryMemory {
+    bytes_max: u64,
+    used: AtomicU64,
+}
+
+impl QueryMemory {
+    /// At most so many bytes.
+    pub fn new(bytes_max: u64) -> QueryMemory {
+        QueryMemory {
+            bytes_max,
+            used: AtomicU64::new(0),
+        }
+    }
+
+    /// What queries hold now, in bytes, rounded up to the steps in which they take it.
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// What they may hold, in bytes.
+    pub fn bytes_max(&self) -> u64 {
+        self.bytes_max
+    }
+
+    fn take(&self, bytes: u64) -> bool {
+        let add = |used: u64| {
+            let sum = used.checked_add(bytes)?;
+            (sum <= self.bytes_max).then_some(sum)
+        };
+        let taken = self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+        taken.is_ok()
+    }
+
+    fn give_back(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Bytes that a query takes from the shared memory at a time.
+const STEP_BYTES: u64 = 1 << 20;
+
+/// What one query holds.
+#[derive(Debug)]
+pub struct MemoryLease {
+    memory: Option<Arc<QueryMemory>>,
+    bytes_max: u64,
+    held: Cell<u64>,
+    taken: Cell<u64>,
+}
+
+impl MemoryLease {
+    /// For a query that may hold `bytes_max` bytes, taken from `memory` where there is one.
+    pub fn new(memory: Option<Arc<QueryMemory>>, bytes_max: u64) -> MemoryLease {
+        MemoryLease {
+            memory,
+            bytes_max,
+            held: Cell::new(0),
+            taken: Cell::new(0),
+        }
+    }
+
+    /// The query holds so many bytes more. Error: it, or all queries together, would hold too much.
+    #[inline]
+    pub fn hold(&self, bytes: u64) -> Result<(), QueryError> {
+        let held = self.held.get().saturating_add(bytes);
+        self.held.set(held);
+        if held > self.taken.get() {
+            return self.take_more(held);
+        }
+        Ok(())
+    }
+
+    /// What it holds now, in bytes.
+    pub fn held(&self) -> u64 {
+        self.held.get()
+    }
+
+    /// Gives back what [`MemoryLease::hold`] counted.
+    #[inline]
+    pub fn release(&self, bytes: u64) {
+        self.held.set(self.held.get().saturating_sub(bytes));
+    }
+
+    #[cold]
+    fn take_more(&self, held: u64) -> Result<(), QueryError> {
+        if held > self.bytes_max {
+            return Err(QueryError::Execution(format!(
+                "the query would hold more than {} MB in memory: select fewer series, a shorter range or a longer step",
+                self.bytes_max >> 20
+            )));
+        }
+        let more = (held - self.taken.get()).max(STEP_BYTES);
+        let fits = self.memory.as_ref().is_none_or(|memory| memory.take(more));
+        if !fits {
+            let bytes_max = self.memory.as_ref().map_or(0, |memory| memory.bytes_max);
+            return Err(QueryError::Overloaded(format!(
+                "queries hold all of the {} MB that they may hold together: ask again later, or for less",
+                bytes_max >> 20
+            )));
+        }
+        self.taken.set(self.taken.get() + more);
+        Ok(())
+    }
+}
+
+impl Drop for MemoryLease {
+    fn drop(&mut self) {
+        if let Some(memory) = &self.memory {
+            memory.give_back(self.taken.get());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_refused_past_its_own_share_and_past_what_all_may_hold() {
+        let memory = Arc::new(QueryMemory::new(3 << 20));
+        let lease = |bytes_max| MemoryLease::new(Some(Arc::clone(&memory)), bytes_max);
+        let first = lease(2 << 20);
+        assert!(first.hold(2 << 20).is_ok());
+        assert!(matches!(first.hold(1), Err(QueryError::Execution(_))));
+        let second = lease(2 << 20);
+        assert!(second.hold(10).is_ok());
+        second.release(10);
+        assert!(
+            second.hold(1 << 20).is_ok(),
+            "what was given back counts once"
+        );
+        assert!(matches!(second.hold(1), Err(QueryError::Overloaded(_))));
+        assert_eq!(memory.used(), 3 << 20);
+        drop(first);
+        assert!(lease(2 << 20).hold(1).is_ok());
+        drop(second);
+        assert_eq!(memory.used(), 0);
+    }
+}
