@@ -48,7 +48,7 @@ pub struct Counts {
     pub scrapes: u64,
     /// Those that failed.
     pub failures: u64,
-    /// Ticks that passed while a scrape was in flight.
+    /// Ticks that passed while a scrape was in flight, or while a target with slow answers was left alone.
     pub skipped: u64,
     /// Bytes of pages.
     pub body_bytes: u64,
@@ -79,6 +79,12 @@ impl TargetState {
             self.skipped.fetch_add(1, Ordering::Relaxed);
         }
         free
+    }
+
+    /// A tick that began is passed over all the same, and counted with the others.
+    pub(super) fn pass(&self) {
+        self.skipped.fetch_add(1, Ordering::Relaxed);
+        self.busy.store(false, Ordering::Release);
     }
 
     /// The scrape that began at `at` ended. Returns whether its outcome is news: another health or another error.

@@ -86,7 +86,7 @@ impl Worker {
 
     async fn scrape(&mut self, due_ms: i64) {
         if self.cost.rests(due_ms) {
-            return;
+            return self.state.pass();
         }
         let shared = Arc::clone(&self.shared);
         let at = aligned(shared.clock.now(), due_ms, self.state.target.interval_ms);
