@@ -9,7 +9,7 @@ use crate::labels::Matcher;
 
 use super::assessment::{Assessment, describe, seconds};
 use super::facts::TargetFacts;
-use super::judge::{never_seen, nobody_counts};
+use super::judge::{never_seen, no_target_counts};
 use super::names::{REQUEST_LABELS, expected_name};
 use super::policy::{Absent, Policy};
 use super::query::{Kind, Selector, SignalQuery};
@@ -17,7 +17,7 @@ use super::scope::{self, Scope};
 
 /// Whether an empty result means 0. `Err` names what is not proven.
 pub(crate) fn prove(
-    look: Assessment<'_>,
+    assessment: Assessment<'_>,
     scope: &Scope,
     query: &SignalQuery,
     policy: &Policy,
@@ -28,13 +28,13 @@ pub(crate) fn prove(
             "the result is empty, and `absent: unknown` says that this is never 0".to_owned(),
         );
     }
-    if let Some(why) = never_seen(look, scope, query) {
+    if let Some(why) = never_seen(assessment, scope, query) {
         return Err(why);
     }
     if scope.counting.is_empty() {
-        return Err(nobody_counts(look, scope, query));
+        return Err(no_target_counts(assessment, scope, query));
     }
-    windows_covered(look, scope, query, policy, at_ms)?;
+    windows_covered(assessment, scope, query, policy, at_ms)?;
     let by_proof = policy.absent == Absent::Auto;
     if by_proof && query.kind == Kind::Other && query.fallback.is_none() {
         return Err(
@@ -44,27 +44,27 @@ pub(crate) fn prove(
         );
     }
     for selector in &query.selectors {
-        let required = required(selector, look);
+        let required = required(selector, assessment);
         for target in scope
             .counting
             .iter()
-            .filter_map(|&id| look.facts.target(id))
+            .filter_map(|&id| assessment.facts.target(id))
         {
-            if scope::contradiction(target, look.names, selector, look.pins).is_some() {
+            if scope::contradiction(target, assessment.names, selector, assessment.pins).is_some() {
                 continue;
             }
             if by_proof {
-                witnessed(look, target, selector)?;
+                check_witness(assessment, target, selector)?;
             }
             for matcher in &required {
-                carried(look, target, selector, matcher.name(), by_proof)?;
+                check_label_exists(assessment, target, selector, matcher.name(), by_proof)?;
                 if by_proof {
-                    pool_told(look, target, selector, matcher)?;
+                    check_pool_known(assessment, target, selector, matcher)?;
                 }
             }
         }
         if by_proof {
-            values_seen(look, scope, query, selector, &required)?;
+            check_values_seen(assessment, scope, query, selector, &required)?;
         }
     }
     Ok(())
@@ -73,7 +73,7 @@ pub(crate) fn prove(
 /// Whether a number that is not empty leaves no target out. A target that has the family without a label by which the
 /// query selects may have any part of it; where the number is 0, so may one whose page does not show the family at all.
 pub(crate) fn complete(
-    look: Assessment<'_>,
+    assessment: Assessment<'_>,
     scope: &Scope,
     query: &SignalQuery,
     policy: &Policy,
@@ -85,24 +85,24 @@ pub(crate) fn complete(
     let by_proof = is_zero && policy.absent != Absent::Zero;
     for selector in &query.selectors {
         let metric = selector.metric.as_deref();
-        let is_known = metric.is_some_and(|metric| look.names.family(metric).is_some());
+        let is_known = metric.is_some_and(|metric| assessment.names.family(metric).is_some());
         if !is_known && !is_zero {
             continue;
         }
-        let required = required(selector, look);
+        let required = required(selector, assessment);
         for target in scope
             .counting
             .iter()
-            .filter_map(|&id| look.facts.target(id))
+            .filter_map(|&id| assessment.facts.target(id))
         {
-            if scope::contradiction(target, look.names, selector, look.pins).is_some() {
+            if scope::contradiction(target, assessment.names, selector, assessment.pins).is_some() {
                 continue;
             }
             if by_proof {
-                witnessed(look, target, selector)?;
+                check_witness(assessment, target, selector)?;
             }
             for matcher in &required {
-                carried(look, target, selector, matcher.name(), false)?;
+                check_label_exists(assessment, target, selector, matcher.name(), false)?;
             }
         }
     }
@@ -110,8 +110,8 @@ pub(crate) fn complete(
 }
 
 /// The conditions that only series with the label meet: the selector's own, and what the caller pins.
-fn required(selector: &Selector, look: Assessment<'_>) -> Vec<Matcher> {
-    let pinned = look
+fn required(selector: &Selector, assessment: Assessment<'_>) -> Vec<Matcher> {
+    let pinned = assessment
         .pins
         .iter()
         .filter(|(_, value)| !value.is_empty())
@@ -120,12 +120,12 @@ fn required(selector: &Selector, look: Assessment<'_>) -> Vec<Matcher> {
 }
 
 /// S4a, and the row of S5 for a gate that is off.
-fn witnessed(
-    look: Assessment<'_>,
+fn check_witness(
+    assessment: Assessment<'_>,
     target: &TargetFacts,
     selector: &Selector,
 ) -> Result<(), String> {
-    if scope::is_report(selector) || shows(look, target, selector) {
+    if scope::is_report(selector) || shows(assessment, target, selector) {
         return Ok(());
     }
     let what = selector.text();
@@ -144,21 +144,21 @@ fn witnessed(
 }
 
 /// Whether the newest good page shows what a selector reads, under any of its names, or a witness of its absence.
-fn shows(look: Assessment<'_>, target: &TargetFacts, selector: &Selector) -> bool {
+fn shows(assessment: Assessment<'_>, target: &TargetFacts, selector: &Selector) -> bool {
     let mut metrics = target.metrics.keys().map(|metric| &**metric);
     let Some(metric) = &selector.metric else {
         return metrics.any(|present| selector.name_matchers().all(|one| one.matches(present)));
     };
     let has = |name: &str| target.metrics.contains_key(name);
-    let mut equivalents = look.names.equivalents(metric).into_iter();
+    let mut equivalents = assessment.names.equivalents(metric).into_iter();
     has(metric)
         || equivalents.any(|(name, _)| has(&name))
-        || metrics.any(look.names.absence_witnesses(metric))
+        || metrics.any(assessment.names.absence_witnesses(metric))
 }
 
 /// S4b: the family has the label on this target. `strictly` also refuses where nobody knows.
-fn carried(
-    look: Assessment<'_>,
+fn check_label_exists(
+    assessment: Assessment<'_>,
     target: &TargetFacts,
     selector: &Selector,
     label: &str,
@@ -176,7 +176,7 @@ fn carried(
             false => Ok(()),
         };
     };
-    match labels_of(look, target, metric) {
+    match labels_of(assessment, target, metric) {
         Labels::Known(labels) if labels.iter().any(|have| have == label) => Ok(()),
         Labels::Known(labels) => Err(lacks(target, metric, label, &labels)),
         Labels::NotShown if strictly => Err(format!(
@@ -209,8 +209,8 @@ enum Labels {
     NotShown,
 }
 
-fn labels_of(look: Assessment<'_>, target: &TargetFacts, metric: &str) -> Labels {
-    let Some((family, asked, suffix)) = look.names.family(metric) else {
+fn labels_of(assessment: Assessment<'_>, target: &TargetFacts, metric: &str) -> Labels {
+    let Some((family, asked, suffix)) = assessment.names.family(metric) else {
         return match target.shown_labels(metric) {
             Some(shown) => Labels::Known(shown.iter().map(|label| label.to_string()).collect()),
             None => Labels::NotShown,
@@ -252,15 +252,15 @@ fn labels_of(look: Assessment<'_>, target: &TargetFacts, metric: &str) -> Labels
 }
 
 /// S4b for pools: the process that answers now has to have said which one it serves.
-fn pool_told(
-    look: Assessment<'_>,
+fn check_pool_known(
+    assessment: Assessment<'_>,
     target: &TargetFacts,
     selector: &Selector,
     matcher: &Matcher,
 ) -> Result<(), String> {
     let label = matcher.name();
-    let of_pool =
-        scope::is_pool_pin(look.names, selector, label) && target.constant_label(label).is_none();
+    let of_pool = scope::is_pool_pin(assessment.names, selector, label)
+        && target.constant_label(label).is_none();
     if !of_pool || target.pools.iter().any(|pool| matcher.matches(pool)) {
         return Ok(());
     }
@@ -274,8 +274,8 @@ fn pool_told(
 }
 
 /// S4b: every value that the query selects was seen in the group, so that it is no slip of the pen.
-fn values_seen(
-    look: Assessment<'_>,
+fn check_values_seen(
+    assessment: Assessment<'_>,
     scope: &Scope,
     query: &SignalQuery,
     selector: &Selector,
@@ -284,13 +284,13 @@ fn values_seen(
     for matcher in required {
         let label = matcher.name();
         let waived = query.fallback.is_some() && REQUEST_LABELS.contains(&label);
-        if waived || scope::is_pool_pin(look.names, selector, label) {
+        if waived || scope::is_pool_pin(assessment.names, selector, label) {
             continue; // pools are judged by target
         }
         let mut groups = scope
             .groups
             .iter()
-            .filter_map(|group| look.facts.groups.get(group));
+            .filter_map(|group| assessment.facts.groups.get(group));
         if !groups.any(|group| group.has_seen(matcher)) {
             return Err(format!(
                 "no series ever had {matcher}; if that is not a typo but has had no traffic yet, `absent: zero` says \
@@ -303,7 +303,7 @@ fn values_seen(
 
 /// S4c, and for other queries after a start (S6b, S6f).
 pub(crate) fn windows_covered(
-    look: Assessment<'_>,
+    assessment: Assessment<'_>,
     scope: &Scope,
     query: &SignalQuery,
     policy: &Policy,
@@ -314,7 +314,7 @@ pub(crate) fn windows_covered(
         return Ok(());
     }
     let counting = scope.counting.iter();
-    for target in counting.filter_map(|&id| look.facts.target(id)) {
+    for target in counting.filter_map(|&id| assessment.facts.target(id)) {
         let until_ms = target.last_good_ms.unwrap_or(at_ms).min(at_ms);
         let from_ms = until_ms.saturating_sub(window_ms);
         if !target.covers(from_ms, until_ms, policy.hold_ms(target.interval_ms)) {

@@ -6,8 +6,8 @@ use crate::time::Timestamp;
 use super::assessment::describe;
 use super::lint::foreign_labels;
 use super::query::Kind;
-use super::room::Room;
-use super::watched::Signal;
+use super::registry::SignalRegistry;
+use super::signal::Signal;
 
 /// A signal, taken apart.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +45,7 @@ pub struct TargetState {
     pub error: String,
 }
 
-impl Room {
+impl SignalRegistry {
     /// All but the series.
     pub(crate) fn explain(&self, signal: &Signal, now_ms: i64) -> Explanation {
         let counting = signal.scope.counting.iter().map(|id| (id, true));
@@ -77,9 +77,9 @@ impl Room {
     }
 
     fn warnings(&self, signal: &Signal) -> Vec<String> {
-        let given_up = signal.scope.given_up.iter();
-        let given_up = given_up.filter_map(|&id| self.facts.target(id));
-        let left_out = given_up
+        let never_answered = signal.scope.never_answered.iter();
+        let never_answered = never_answered.filter_map(|&id| self.facts.target(id));
+        let left_out = never_answered
             .map(|target| {
                 format!(
                     "{} has never given a good page ({}) and is left out, for other targets give what the query reads; if \

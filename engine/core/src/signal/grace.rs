@@ -136,15 +136,19 @@ fn add_floor(floors: &mut Vec<Floor>, labels: &Labels, value: f64, measured_ms: 
 }
 
 /// S6d: a target that counts and crashes again and again; the reason is the same for as long as it does.
-pub(super) fn crash_loop(look: Assessment<'_>, scope: &Scope, policy: &Policy) -> Option<String> {
+pub(super) fn crash_loop(
+    assessment: Assessment<'_>,
+    scope: &Scope,
+    policy: &Policy,
+) -> Option<String> {
     let window_ms = CRASH_LOOP_GRACES.saturating_mul(policy.restart_grace_ms);
     let mut counting = scope
         .counting
         .iter()
-        .filter_map(|&id| look.facts.target(id));
+        .filter_map(|&id| assessment.facts.target(id));
     let looping = counting.find(|target| {
         let crashes = target.crashes_ms.iter();
-        let recent = crashes.filter(|&&crash_ms| look.now_ms - crash_ms < window_ms);
+        let recent = crashes.filter(|&&crash_ms| assessment.now_ms - crash_ms < window_ms);
         recent.count() >= CRASH_LOOP_CRASHES
     })?;
     Some(format!(
@@ -157,7 +161,7 @@ pub(super) fn crash_loop(look: Assessment<'_>, scope: &Scope, policy: &Policy) -
 /// S6e: a gateway that counts restarted before this signal knew what was true, so short a time ago that a replica of ours
 /// which ran before may hold the number of before. What its page shows may be less than what the other one tells.
 pub(super) fn restarted_unseen(
-    look: Assessment<'_>,
+    assessment: Assessment<'_>,
     scope: &Scope,
     known_since_ms: Option<i64>,
     grace_ms: i64,
@@ -171,12 +175,12 @@ pub(super) fn restarted_unseen(
         let told_ms = started_ms
             .saturating_add(grace_ms)
             .saturating_add(GATEWAY_START_MS_MAX);
-        look.now_ms < seen_ms.min(told_ms) && known_since_ms.is_none_or(|ms| ms >= since_ms)
+        assessment.now_ms < seen_ms.min(told_ms) && known_since_ms.is_none_or(|ms| ms >= since_ms)
     };
     let mut counting = scope
         .counting
         .iter()
-        .filter_map(|&id| look.facts.target(id));
+        .filter_map(|&id| assessment.facts.target(id));
     let target = counting.find(|target| is_unseen(target))?;
     Some(format!(
         "{} started at {}, and what was true before is not known here: within {} s of that no 0 is told",

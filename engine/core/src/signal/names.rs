@@ -54,6 +54,12 @@ impl Name {
     }
 }
 
+/// The metric with the start time of a process, in seconds since the epoch (Prometheus' client libraries).
+pub(crate) const START_TIME: &str = "process_start_time_seconds";
+
+/// The metric that is 1 on the replica that holds a lease and 0 on the others (controller-runtime).
+pub(crate) const LEADER: &str = "leader_election_master_status";
+
 /// Prefix of every name that the llm-d router introduced.
 const ROUTER_PREFIX: &str = "llm_d_epp_";
 

@@ -22,7 +22,7 @@ pub(crate) struct Scope {
     /// Every other target that discovery lists: what it shows is not this query's.
     pub(crate) excluded: Vec<TargetId>,
     /// Those of the excluded that never gave a good page and are no longer waited for (S3c), in order of id.
-    pub(crate) given_up: Vec<TargetId>,
+    pub(crate) never_answered: Vec<TargetId>,
     /// Selectors that nothing ever matched.
     pub(crate) never_seen: Vec<usize>,
     /// Groups in scope.
@@ -37,19 +37,19 @@ impl Scope {
 }
 
 /// S3f: the union over the query's selectors.
-pub(crate) fn of_query(look: Assessment<'_>, query: &SignalQuery, policy: &Policy) -> Scope {
+pub(crate) fn of_query(assessment: Assessment<'_>, query: &SignalQuery, policy: &Policy) -> Scope {
     let Assessment {
         facts, names, pins, ..
-    } = look;
+    } = assessment;
     let mut scope = Scope::default();
-    let (mut counting, mut standby, mut given_up) =
+    let (mut counting, mut standby, mut never_answered) =
         (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for (index, selector) in query.selectors.iter().enumerate() {
         let groups: BTreeSet<&str> = facts
             .groups
             .iter()
             .filter(|(_, group)| {
-                is_report(selector) || exposes(group.ever.iter().map(|m| &**m), names, selector)
+                is_report(selector) || exposes(group.exposed.iter().map(|m| &**m), names, selector)
             })
             .map(|(name, _)| name.as_str())
             .collect();
@@ -67,10 +67,13 @@ pub(crate) fn of_query(look: Assessment<'_>, query: &SignalQuery, policy: &Polic
             if !(is_new || groups.contains(target.group.as_str())) || !fits(target) {
                 continue;
             }
-            let waits = || is_waited_for(look, target, policy);
-            if is_new && satisfied && !waits() && !belongs(look, target, selector, policy, &groups)
+            let waits = || is_waited_for(assessment, target, policy);
+            if is_new
+                && satisfied
+                && !waits()
+                && !belongs(assessment, target, selector, policy, &groups)
             {
-                given_up.insert(id);
+                never_answered.insert(id);
             } else if is_standby(facts, id, target) {
                 standby.insert(id);
             } else {
@@ -84,8 +87,8 @@ pub(crate) fn of_query(look: Assessment<'_>, query: &SignalQuery, policy: &Polic
         .map(|(id, _)| id)
         .filter(|id| !counting.contains(id) && !standby.contains(id));
     scope.excluded = others.collect();
-    given_up.retain(|id| scope.excluded.contains(id));
-    scope.given_up = given_up.into_iter().collect();
+    never_answered.retain(|id| scope.excluded.contains(id));
+    scope.never_answered = never_answered.into_iter().collect();
     scope.counting = counting.into_iter().collect();
     scope.standby = standby.into_iter().collect();
     scope
@@ -108,26 +111,26 @@ fn waited_for_until_ms(target: &TargetFacts, policy: &Policy) -> Option<i64> {
 }
 
 /// Whether a target without any good page may still give its first one in time.
-fn is_waited_for(look: Assessment<'_>, target: &TargetFacts, policy: &Policy) -> bool {
-    waited_for_until_ms(target, policy).is_none_or(|until_ms| look.now_ms < until_ms)
+fn is_waited_for(assessment: Assessment<'_>, target: &TargetFacts, policy: &Policy) -> bool {
+    waited_for_until_ms(target, policy).is_none_or(|until_ms| assessment.now_ms < until_ms)
 }
 
 /// Whether a label or its job says that a target which never gave a page has to do with a selector that others satisfy:
 /// it is of the same job, or has a label that is pinned.
 fn belongs(
-    look: Assessment<'_>,
+    assessment: Assessment<'_>,
     target: &TargetFacts,
     selector: &Selector,
     policy: &Policy,
     groups: &BTreeSet<&str>,
 ) -> bool {
     let job = target.labels.get("job");
-    let shares_job = look.facts.listed().any(|(_, other)| {
+    let shares_job = assessment.facts.listed().any(|(_, other)| {
         other.last_good_ms.is_some()
             && other.labels.get("job") == job
             && groups.contains(other.group.as_str())
     });
-    let mut pins = selector.pins.iter().chain(look.pins);
+    let mut pins = selector.pins.iter().chain(assessment.pins);
     shares_job
         || !policy.jobs.is_empty()
         || pins.any(|(label, value)| target.labels.get(label) == Some(value))

@@ -18,7 +18,7 @@ use super::names::{FAMILIES, Family, Name, Names};
 
 /// What the view needs to know of one target.
 #[derive(Clone, Debug)]
-pub(crate) struct TargetLens {
+pub(crate) struct TargetView {
     clock_visibility: ClockVisibility,
     names_seen: NamesSeen,
     /// The pool that it serves, where its process named exactly one.
@@ -31,7 +31,7 @@ pub(crate) struct TargetLens {
 pub(crate) struct SignalView {
     store: Arc<RwLock<Store>>,
     /// By target.
-    targets: Vec<Option<TargetLens>>,
+    targets: Vec<Option<TargetView>>,
     names: Names,
 }
 
@@ -53,7 +53,7 @@ impl SignalView {
                 Some(good_ms) => ClockVisibility::Delayed((now_ms - good_ms).max(0)),
                 None => ClockVisibility::Delayed(0),
             };
-            Some(TargetLens {
+            Some(TargetView {
                 clock_visibility,
                 names_seen: target.names_seen.clone(),
                 pool: target.certain_pool().map(str::to_owned),
@@ -67,8 +67,8 @@ impl SignalView {
         }
     }
 
-    fn target(&self, clock: ClockId) -> Option<&TargetLens> {
-        self.targets.get(clock.index() / 2)?.as_ref()
+    fn target(&self, clock: ClockId) -> Option<&TargetView> {
+        self.targets.get(clock.target()?.index())?.as_ref()
     }
 
     /// Series of a family that some targets show in another form than they were asked for, in the asked form.
@@ -104,15 +104,19 @@ impl SignalView {
             projection: Projection::All,
             ..*request
         };
-        let frame =
-            SelectionSnapshot::copy(&self.store, &inner, &FormLens { view: self, form }, None)?;
-        refuse_own_times(&frame)?;
+        let snapshot = SelectionSnapshot::copy(
+            &self.store,
+            &inner,
+            &FormVisibility { view: self, form },
+            None,
+        )?;
+        refuse_explicit_timestamps(&snapshot)?;
         let mut sums = Sums::default();
         let mut samples = Samples::default();
-        for index in 0..frame.len() {
-            let target = frame.clock(index).and_then(|clock| self.target(clock));
+        for index in 0..snapshot.len() {
+            let target = snapshot.clock(index).and_then(|clock| self.target(clock));
             let pool = target.and_then(|target| target.pool.as_deref());
-            let labels = form.labels(frame.labels(index), pool);
+            let labels = form.labels(snapshot.labels(index), pool);
             let of_pool = labels.get("inference_pool").is_some();
             if let Some(matcher) = after.iter().find(|_| !of_pool) {
                 return Err(pool_not_certain(&form.have_metric(), matcher));
@@ -123,14 +127,14 @@ impl SignalView {
             {
                 if request.last_only {
                     // Parts that have no sample at the newest time have no part in the newest sum.
-                    let last = frame.last(index, &mut samples);
+                    let last = snapshot.last(index, &mut samples);
                     samples.clear();
                     samples
                         .times_ms
                         .extend(last.as_ref().map(|last| last.time_ms));
                     samples.values.extend(last.map(|last| last.value));
                 } else {
-                    frame.read(index, &mut samples);
+                    snapshot.read(index, &mut samples);
                 }
                 sums.add(labels, &samples);
             }
@@ -194,7 +198,7 @@ impl Form<'_> {
     }
 }
 
-impl TargetLens {
+impl TargetView {
     /// In which form the target shows a family that was asked for.
     fn form(&self, asked: Form<'_>) -> (usize, bool) {
         let clock_visibility = self.names_seen.reads_as(asked.row, asked.asked);
@@ -211,7 +215,7 @@ impl TargetLens {
 impl Visibility for SignalView {
     fn clock_visibility(&self, clock: ClockId) -> ClockVisibility {
         // Reports (`up`, ...) are about scrapes: they are never frozen.
-        if clock.index() % 2 == 1 {
+        if clock.is_report() {
             return ClockVisibility::AsScraped;
         }
         self.target(clock)
@@ -224,12 +228,12 @@ impl Visibility for SignalView {
 }
 
 /// Only targets that show a family in this form.
-struct FormLens<'a> {
+struct FormVisibility<'a> {
     view: &'a SignalView,
     form: Form<'a>,
 }
 
-impl Visibility for FormLens<'_> {
+impl Visibility for FormVisibility<'_> {
     fn clock_visibility(&self, clock: ClockId) -> ClockVisibility {
         let form = match self.view.target(clock) {
             Some(target) => target.form(self.form),
@@ -255,9 +259,9 @@ impl View for SignalView {
             .find(|m| m.name() == METRIC_NAME && m.op() == MatchOp::Equal);
         let named = metric.and_then(|metric| self.names.family(metric.value()));
         let Some((family, name, suffix)) = named else {
-            let frame = SelectionSnapshot::copy(&self.store, request, self, None)?;
-            refuse_own_times(&frame)?;
-            return Ok(Box::new(frame));
+            let snapshot = SelectionSnapshot::copy(&self.store, request, self, None)?;
+            refuse_explicit_timestamps(&snapshot)?;
+            return Ok(Box::new(snapshot));
         };
         let names_pool = request
             .matchers
@@ -267,16 +271,16 @@ impl View for SignalView {
             names_pool,
             ..asked_form(family, name, suffix)
         };
-        let own = SelectionSnapshot::copy(
+        let direct = SelectionSnapshot::copy(
             &self.store,
             request,
-            &FormLens {
+            &FormVisibility {
                 view: self,
                 form: asked,
             },
             None,
         )?;
-        refuse_own_times(&own)?;
+        refuse_explicit_timestamps(&direct)?;
         let mut derived = Vec::new();
         for (clock_visibility, without_pool) in self.other_forms(asked) {
             let form = Form {
@@ -287,9 +291,9 @@ impl View for SignalView {
             derived.extend(self.derived(request, form)?);
         }
         if derived.is_empty() {
-            return Ok(Box::new(own));
+            return Ok(Box::new(direct));
         }
-        Ok(Box::new(WithDerived { own, derived }))
+        Ok(Box::new(WithDerived { direct, derived }))
     }
 }
 
@@ -314,13 +318,13 @@ fn asked_form<'a>(family: &'static Family, name: &'static Name, suffix: &'a str)
 
 /// A sample with a timestamp of its own says nothing of when it was measured that we could check, and no failed
 /// scrape ends it: a scaler must not be told such a number.
-fn refuse_own_times(frame: &SelectionSnapshot) -> Result<(), QueryError> {
-    match (0..frame.len()).find(|&index| frame.clock(index).is_none()) {
+fn refuse_explicit_timestamps(snapshot: &SelectionSnapshot) -> Result<(), QueryError> {
+    match (0..snapshot.len()).find(|&index| snapshot.clock(index).is_none()) {
         None => Ok(()),
         Some(index) => Err(QueryError::Execution(format!(
             "{} carries timestamps of its own, so nobody knows when it was measured; set `honor_timestamps: false` on \
              its job",
-            frame.labels(index)
+            snapshot.labels(index)
         ))),
     }
 }
@@ -380,32 +384,32 @@ impl Sums {
 
 /// Series of the store, then made ones.
 struct WithDerived {
-    own: SelectionSnapshot,
+    direct: SelectionSnapshot,
     derived: Vec<(Labels, Samples)>,
 }
 
 impl Selection for WithDerived {
     fn len(&self) -> usize {
-        self.own.len() + self.derived.len()
+        self.direct.len() + self.derived.len()
     }
 
     fn labels(&self, index: usize) -> &Labels {
-        match index.checked_sub(self.own.len()) {
-            None => self.own.labels(index),
+        match index.checked_sub(self.direct.len()) {
+            None => self.direct.labels(index),
             Some(index) => &self.derived[index].0,
         }
     }
 
     fn read(&self, index: usize, samples: &mut Samples) {
-        match index.checked_sub(self.own.len()) {
-            None => self.own.read(index, samples),
+        match index.checked_sub(self.direct.len()) {
+            None => self.direct.read(index, samples),
             Some(index) => samples.clone_from(&self.derived[index].1),
         }
     }
 
     fn last(&self, index: usize, scratch: &mut Samples) -> Option<LastSample> {
-        match index.checked_sub(self.own.len()) {
-            None => self.own.last(index, scratch),
+        match index.checked_sub(self.direct.len()) {
+            None => self.direct.last(index, scratch),
             Some(index) => {
                 let samples = &self.derived[index].1;
                 let (&time_ms, &value) = (samples.times_ms.last()?, samples.values.last()?);

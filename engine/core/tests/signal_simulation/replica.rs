@@ -46,14 +46,14 @@ const LONG_AGO_MS: i64 = i64::MIN / 2;
 impl Replica {
     pub(crate) fn new(shift_ms: i64, now_ms: i64, chance: &mut Chance) -> Replica {
         let (mut writer, reader) = Engine::new(Limits::default());
-        let mut watch = |query: &str| writer.watch(query, Policy::default()).expect("valid");
+        let mut register = |query: &str| writer.register(query, Policy::default()).expect("valid");
         let of_pool =
             |pool| format!("sum(llm_d_epp_flow_control_queue_size{{inference_pool=\"{pool}\"}})");
-        let signals = POOLS.iter().map(|pool| watch(&of_pool(pool))).collect();
+        let signals = POOLS.iter().map(|pool| register(&of_pool(pool))).collect();
         let mut questions = Vec::new();
         for _ in 0..3 {
             let question = Question::by_chance(chance);
-            let id = watch(&question.text);
+            let id = register(&question.text);
             questions.push((question, id));
         }
         Replica {
@@ -197,7 +197,7 @@ impl Replica {
 
     fn says(&self, signal: SignalId, now_ms: i64) -> Reading {
         let reading = self.reader.signal(signal, Timestamp::from_ms(now_ms), &[]);
-        reading.expect("watched")
+        reading.expect("registered")
     }
 
     pub(crate) fn check(&mut self, pool: usize, now_ms: i64) {
@@ -283,7 +283,7 @@ impl Replica {
         let is_new = chance.one_in(8);
         if is_new {
             let question = Question::by_chance(chance);
-            let id = self.reader.watch(&question.text, Policy::default());
+            let id = self.reader.register(&question.text, Policy::default());
             self.questions.push((question, id.expect("valid")));
         }
         for (question, id) in &self.questions {
@@ -303,7 +303,7 @@ impl Replica {
             }
         }
         if let (true, Some((_, id))) = (is_new, self.questions.pop()) {
-            self.reader.unwatch(id);
+            self.reader.remove(id);
         }
     }
 

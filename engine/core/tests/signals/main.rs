@@ -13,5 +13,5 @@ mod pages;
 mod real_pages;
 mod reasons;
 mod restarts;
+mod scenario;
 mod scope;
-mod world;

@@ -11,22 +11,6 @@ pub(crate) const CIRCLES: &[(&str, &str)] = &[
         "types of the Kubernetes API in the trait that the server implements",
     ),
     (
-        "engine/core/src/signal/standing: bind -> program",
-        "a program binds its parts, and the parts are in the program",
-    ),
-    (
-        "engine/core/src/signal/standing: program -> bind",
-        "a program binds its parts, and the parts are in the program",
-    ),
-    (
-        "engine/core/src/signal: facts -> needed",
-        "the retain set is computed from facts, and facts keep it",
-    ),
-    (
-        "engine/core/src/signal: needed -> facts",
-        "the retain set is computed from facts, and facts keep it",
-    ),
-    (
         "server/src/: cli -> demo",
         "the demonstration runs the command line's server",
     ),
@@ -152,7 +136,7 @@ pub(crate) const LONG_FUNCTIONS: &[(&str, &str)] = &[
     ),
     ("adapters/src/signals.rs: json_of", "older than this check"),
     (
-        "engine/core/src/signal/facts/scrapes.rs: good_page",
+        "engine/core/src/signal/facts/scrapes.rs: scrape_succeeded",
         "older than this check",
     ),
     (
@@ -160,7 +144,7 @@ pub(crate) const LONG_FUNCTIONS: &[(&str, &str)] = &[
         "older than this check",
     ),
     (
-        "engine/core/src/signal/standing/program.rs: run",
+        "engine/core/src/signal/compiled/program.rs: run",
         "older than this check",
     ),
     ("server/src/cli/secure.rs: options", "older than this check"),

@@ -10,7 +10,7 @@ use crate::store::TargetId;
 #[derive(Debug, Default)]
 pub(crate) struct GroupFacts {
     /// Metrics that any of its targets ever exposed.
-    pub(crate) ever: HashSet<Box<str>>,
+    pub(crate) exposed: HashSet<Box<str>>,
     /// Label values that any of its series ever had.
     seen: HashMap<Box<str>, HashSet<Box<str>>>,
     seen_count: usize,
@@ -34,13 +34,13 @@ impl GroupFacts {
     }
 
     /// True where the metric is new to the group.
-    pub(super) fn expose(&mut self, metric: &str) -> bool {
-        !self.ever.contains(metric)
-            && self.ever.len() < REMEMBERED_METRICS_MAX
-            && self.ever.insert(metric.into())
+    pub(super) fn add_exposed(&mut self, metric: &str) -> bool {
+        !self.exposed.contains(metric)
+            && self.exposed.len() < REMEMBERED_METRICS_MAX
+            && self.exposed.insert(metric.into())
     }
 
-    pub(super) fn see(&mut self, label: &str, value: &str) {
+    pub(super) fn add_label_value(&mut self, label: &str, value: &str) {
         let known = self
             .seen
             .get(label)

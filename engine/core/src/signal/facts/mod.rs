@@ -14,20 +14,15 @@ mod target;
 use hashbrown::{HashMap, HashSet};
 
 use crate::scrape::{Retain, TargetSpec};
-use crate::store::TargetId;
+use crate::store::{ClockId, TargetId};
 
-use super::needed::{Kept, Needs};
 use super::query::Selector;
+use super::retain_set::{RetainRequirements, Retained};
 
 use group::GroupFacts;
 
 pub(crate) use names_seen::NamesSeen;
 pub(crate) use target::TargetFacts;
-
-/// The metric by which a process tells when it started.
-pub(crate) const START_TIME: &str = "process_start_time_seconds";
-/// The metric by which a replica tells whether it leads (controller-runtime).
-pub(crate) const LEADER: &str = "leader_election_master_status";
 
 /// Why two targets' processes are told apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,9 +48,9 @@ pub(crate) struct Facts {
     pub(crate) left_ms: i64,
     /// Metrics that signals read, under all their names, and what `structure` was when a series of each last came or
     /// went.
-    watched: HashMap<String, u64>,
+    read_metrics: HashMap<String, u64>,
     /// What signals need of targets that keep nothing else.
-    pub(crate) needs: Needs,
+    pub(crate) requirements: RetainRequirements,
 }
 
 impl Default for Facts {
@@ -68,8 +63,8 @@ impl Default for Facts {
             structure: 0,
             structure_of_all: 0,
             left_ms: i64::MIN,
-            watched: HashMap::new(),
-            needs: Needs::default(),
+            read_metrics: HashMap::new(),
+            requirements: RetainRequirements::default(),
         }
     }
 }
@@ -77,6 +72,11 @@ impl Default for Facts {
 impl Facts {
     pub(crate) fn target(&self, id: TargetId) -> Option<&TargetFacts> {
         self.targets.get(id.index())?.as_ref()
+    }
+
+    /// The target whose scrapes a clock lists, while discovery lists it.
+    pub(crate) fn target_of(&self, clock: ClockId) -> Option<&TargetFacts> {
+        self.target(clock.target()?)
     }
 
     /// Targets that discovery lists.
@@ -93,7 +93,7 @@ impl Facts {
         group.targets += 1;
         group.empty_since_ms = None;
         for (name, value) in spec.labels.iter() {
-            group.see(name, value);
+            group.add_label_value(name, value);
         }
         if self.targets.len() <= id.index() {
             self.targets.resize_with(id.index() + 1, || None);
@@ -107,9 +107,9 @@ impl Facts {
             return;
         };
         self.epoch += 1;
-        self.note_structure_of_all();
+        self.record_structure_change_of_all();
         self.left_ms = self.left_ms.max(at_ms);
-        self.needs.forget(id);
+        self.requirements.forget(id);
         if let Some(group) = self.groups.get_mut(&facts.group) {
             group.holders.retain(|_, holder| *holder != id);
             group.targets -= 1;
@@ -131,13 +131,13 @@ impl Facts {
     }
 
     /// Since when a target keeps what a selector names.
-    pub(crate) fn kept(&self, id: TargetId, selector: &Selector) -> Kept {
+    pub(crate) fn kept(&self, id: TargetId, selector: &Selector) -> Retained {
         match self.target(id) {
             Some(facts) if facts.retain == Retain::Signals => {
                 let first_good_ms = facts.first_good_ms.unwrap_or(i64::MIN);
-                self.needs.kept(id, selector, first_good_ms)
+                self.requirements.kept(id, selector, first_good_ms)
             }
-            _ => Kept::Always,
+            _ => Retained::Always,
         }
     }
 }

@@ -35,7 +35,7 @@ impl NamesSeen {
 
     /// Takes the names that a page has, by its metrics; families of which it has none stay as they were. True where
     /// any is not as it was.
-    pub(super) fn settle(&mut self, metrics: &HashMap<Box<str>, u32>) -> bool {
+    pub(super) fn update(&mut self, metrics: &HashMap<Box<str>, u32>) -> bool {
         let mut changed = false;
         for (seen, family) in self.0.iter_mut().zip(FAMILIES) {
             let mut mask = 0u8;

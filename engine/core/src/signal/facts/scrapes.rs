@@ -10,7 +10,7 @@ use super::{ChangeKind, Facts};
 impl Facts {
     /// A good page was committed: what it says of the process that serves. `value` reads a series' newest value;
     /// `counter_dropped` matters where no start time is told.
-    pub(crate) fn good_page(
+    pub(crate) fn scrape_succeeded(
         &mut self,
         id: TargetId,
         at_ms: i64,
@@ -84,7 +84,7 @@ impl Facts {
     }
 
     /// A scrape failed. Whether it is the first after a good one.
-    pub(crate) fn failed(&mut self, id: TargetId, at_ms: i64, error: &str) -> bool {
+    pub(crate) fn scrape_failed(&mut self, id: TargetId, at_ms: i64, error: &str) -> bool {
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
             return false;
         };

@@ -4,8 +4,10 @@ use crate::labels::{Labels, METRIC_NAME};
 use crate::limits::{POOLS_PER_TARGET_MAX, REMEMBERED_LABELS_MAX, SHOWN_LABELS_MAX};
 use crate::store::{SeriesId, TargetId};
 
-use super::super::names::{Class, FAMILIES, INFO, Names, POOL_LABELS, REQUEST_LABELS};
-use super::{Facts, LEADER, START_TIME};
+use super::super::names::{
+    Class, FAMILIES, INFO, LEADER, Names, POOL_LABELS, REQUEST_LABELS, START_TIME,
+};
+use super::Facts;
 
 impl Facts {
     /// Values of this label are remembered from now on. True where they were not so far.
@@ -16,18 +18,18 @@ impl Facts {
     }
 
     /// A value that a series of the target has.
-    pub(crate) fn see(&mut self, id: TargetId, label: &str, value: &str) {
+    pub(crate) fn add_label_value(&mut self, id: TargetId, label: &str, value: &str) {
         let Some(facts) = self.targets.get(id.index()).and_then(Option::as_ref) else {
             return;
         };
         let Some(group) = self.groups.get_mut(&facts.group) else {
             return;
         };
-        group.see(label, value);
+        group.add_label_value(label, value);
     }
 
     /// A series that the page before did not have.
-    pub(crate) fn series_came(
+    pub(crate) fn series_appeared(
         &mut self,
         id: TargetId,
         series: SeriesId,
@@ -37,15 +39,15 @@ impl Facts {
         let Some(metric) = labels.metric_name() else {
             return;
         };
-        self.note_structure(metric);
+        self.record_structure_change(metric);
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
             return;
         };
         let Some(group) = self.groups.get_mut(&facts.group) else {
             return;
         };
-        self.epoch += u64::from(group.expose(metric));
-        self.epoch += u64::from(facts.may_replace && facts.note_replaced(labels));
+        self.epoch += u64::from(group.add_exposed(metric));
+        self.epoch += u64::from(facts.may_replace && facts.record_replaced_labels(labels));
         match facts.metrics.get_mut(metric) {
             Some(count) => *count += 1,
             None => {
@@ -79,16 +81,16 @@ impl Facts {
         facts.shown_labels.clear();
         facts.pools.clear();
         self.epoch += 1;
-        self.note_structure_of_all();
+        self.record_structure_change_of_all();
     }
 
     /// Whether a series says something that [`Facts::forget_process`] made forgotten.
-    pub(crate) fn is_worth_learning_again(
+    pub(crate) fn says_what_was_forgotten(
         &self,
         metric: &str,
         has_label: impl Fn(&str) -> bool,
     ) -> bool {
-        self.watched.contains_key(metric) || POOL_LABELS.iter().any(|label| has_label(label))
+        self.read_metrics.contains_key(metric) || POOL_LABELS.iter().any(|label| has_label(label))
     }
 
     /// A series of the page that the present process has shown, as another one did before it.
@@ -106,7 +108,7 @@ impl Facts {
         metric: &str,
         labels: impl Iterator<Item = &'l str>,
     ) {
-        if !self.watched.contains_key(metric) {
+        if !self.read_metrics.contains_key(metric) {
             return;
         }
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
@@ -124,8 +126,8 @@ impl Facts {
     }
 
     /// A series that the page no longer has.
-    pub(crate) fn series_went(&mut self, id: TargetId, series: SeriesId, metric: &str) {
-        self.note_structure(metric);
+    pub(crate) fn series_disappeared(&mut self, id: TargetId, series: SeriesId, metric: &str) {
+        self.record_structure_change(metric);
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
             return;
         };
@@ -151,19 +153,19 @@ impl Facts {
         let Some(metric) = labels.metric_name() else {
             return;
         };
-        self.name_skipped(id, metric, names);
+        self.metric_skipped(id, metric, names);
         self.learn_values(id, metric, labels, names);
     }
 
     /// A metric that the page has and whose series are not kept: its group has exposed it all the same.
-    pub(crate) fn name_skipped(&mut self, id: TargetId, metric: &str, names: &Names) {
+    pub(crate) fn metric_skipped(&mut self, id: TargetId, metric: &str, names: &Names) {
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
             return;
         };
         let Some(group) = self.groups.get_mut(&facts.group) else {
             return;
         };
-        if !group.expose(metric) {
+        if !group.add_exposed(metric) {
             return;
         }
         self.epoch += 1;
@@ -177,7 +179,7 @@ impl Facts {
             .position(|have| have.family == name.family);
         if let (Some(row), Some(at)) = (row, at) {
             facts.names_seen.add(row, at);
-            self.note_structure_of_all();
+            self.record_structure_change_of_all();
         }
     }
 
@@ -207,21 +209,21 @@ impl Facts {
                     self.epoch += 1;
                 }
                 for alias in POOL_LABELS {
-                    group.see(alias, value);
+                    group.add_label_value(alias, value);
                 }
             } else {
-                group.see(label, value);
+                group.add_label_value(label, value);
             }
         }
     }
 
     /// The page's structure is known again: which name of each family it has.
-    pub(crate) fn settle_names(&mut self, id: TargetId) {
+    pub(crate) fn update_names_seen(&mut self, id: TargetId) {
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
             return;
         };
-        if facts.names_seen.settle(&facts.metrics) {
-            self.note_structure_of_all();
+        if facts.names_seen.update(&facts.metrics) {
+            self.record_structure_change_of_all();
         }
     }
 }

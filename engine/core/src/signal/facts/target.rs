@@ -143,7 +143,7 @@ impl TargetFacts {
     }
 
     /// Notes which of the target's labels a series has replaced. True where one was not known to be.
-    pub(super) fn note_replaced(&mut self, series: &Labels) -> bool {
+    pub(super) fn record_replaced_labels(&mut self, series: &Labels) -> bool {
         let before = self.replaced.len();
         for (label, value) in self.labels.iter() {
             if series.get(label) != Some(value) && !self.replaced.contains(label) {

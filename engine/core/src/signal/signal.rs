@@ -10,16 +10,16 @@ use crate::store::{Store, TargetId};
 use crate::time::Timestamp;
 
 use super::assessment::Assessment;
+use super::compiled::{CompiledQuery, EvalContext};
+use super::evaluate::{Evaluated, Evaluation};
 use super::facts::{ChangeKind, Facts};
 use super::grace::{self, Grace, Measured};
 use super::judge::{self, Verdict};
 use super::names::Names;
-use super::ordinary::{Evaluated, Outcome};
 use super::policy::{Nan, Policy};
 use super::query::{Kind, SignalQuery};
 use super::reading::Transition;
 use super::scope::Scope;
-use super::standing::{EvalContext, Standing};
 
 /// One signal.
 pub(crate) struct Signal {
@@ -27,7 +27,7 @@ pub(crate) struct Signal {
     pub(crate) policy: Policy,
     pub(crate) query: SignalQuery,
     /// The query in the form that needs no query engine, where it has it.
-    pub(super) standing: Option<Standing>,
+    pub(super) compiled: Option<CompiledQuery>,
     /// Whether the newest page was evaluated by it.
     pub(super) by_program: bool,
     /// What counts, as of the last structural change.
@@ -61,7 +61,7 @@ fn is_frozen(facts: &Facts, id: TargetId, at_ms: i64) -> bool {
 
 impl Signal {
     /// Evaluates without the query engine, where that is possible. Allocates nothing while the structure stands.
-    pub(crate) fn stand(
+    pub(crate) fn evaluate_compiled(
         &mut self,
         store: &RwLock<Store>,
         facts: &Facts,
@@ -69,7 +69,7 @@ impl Signal {
         at_ms: i64,
         window_bytes_max: usize,
     ) -> bool {
-        let Some(mut standing) = self.standing.take() else {
+        let Some(mut compiled) = self.compiled.take() else {
             return false;
         };
         let (mut values, error) = match std::mem::replace(&mut self.result, Ok(Vec::new())) {
@@ -87,9 +87,9 @@ impl Signal {
             lookback_ms: self.policy.options().lookback_ms,
             window_bytes_max: window_bytes_max.min(bytes_max),
         };
-        let done = standing.evaluate(&context, &mut values, &mut empty_parts);
-        let series = standing.series();
-        self.standing = Some(standing);
+        let done = compiled.evaluate(&context, &mut values, &mut empty_parts);
+        let series = compiled.series();
+        self.compiled = Some(compiled);
         self.by_program = done;
         if let Some(max) = self.policy.series_max
             && done
@@ -100,7 +100,7 @@ impl Signal {
             );
             self.take(Err(why), facts, names, at_ms);
         } else if done {
-            let outcome = Outcome {
+            let outcome = Evaluation {
                 values,
                 empty_parts,
             };
@@ -114,7 +114,7 @@ impl Signal {
 
     /// What its program made of the newest page, if it was the program that did.
     pub(crate) fn by_program(&self) -> Option<Evaluated> {
-        let outcome = |values: &Vec<(Labels, f64)>| Outcome {
+        let outcome = |values: &Vec<(Labels, f64)>| Evaluation {
             values: values.clone(),
             empty_parts: self.empty_parts.clone(),
         };
@@ -123,14 +123,16 @@ impl Signal {
     }
 
     /// Compiles the query, where it can be.
-    pub(crate) fn compile(query: &SignalQuery) -> Option<Standing> {
+    pub(crate) fn compile(query: &SignalQuery) -> Option<CompiledQuery> {
         let parts = query.parts.iter().map(|part| part.query.plan());
-        Standing::compile(query.query.plan(), parts)
+        CompiledQuery::compile(query.query.plan(), parts)
     }
 
     /// Bytes that its windows hold.
     pub(crate) fn window_bytes(&self) -> usize {
-        self.standing.as_ref().map_or(0, Standing::window_bytes)
+        self.compiled
+            .as_ref()
+            .map_or(0, CompiledQuery::window_bytes)
     }
 
     /// Targets whose series this signal does not see: those that do not count, and frozen ones that stand by.
@@ -170,13 +172,14 @@ impl Signal {
         });
         self.at_ms = Some(at_ms);
         self.outdated = false;
-        let look = Assessment {
+        let assessment = Assessment {
             facts,
             names,
             now_ms: at_ms,
             pins: &[],
         };
-        let fresh = judge::targets(look, &self.scope, &self.query, &self.policy) == Verdict::Fresh;
+        let fresh =
+            judge::targets(assessment, &self.scope, &self.query, &self.policy) == Verdict::Fresh;
         if let (Ok(values), true) = (&self.result, fresh) {
             let keeps_numbers = self.policy.nan == Nan::Last;
             for (labels, value) in values
@@ -190,7 +193,7 @@ impl Signal {
             }
             if self.known_since_ms.is_none() {
                 let grace_ms = self.policy.restart_grace_ms;
-                let unseen = grace::restarted_unseen(look, &self.scope, None, grace_ms);
+                let unseen = grace::restarted_unseen(assessment, &self.scope, None, grace_ms);
                 self.known_since_ms = unseen.is_none().then_some(at_ms);
             }
             let measured = self.measured.get_or_insert_with(Default::default);
@@ -200,8 +203,8 @@ impl Signal {
     }
 
     /// Remembers what the signal says, where that is another state than before.
-    pub(super) fn note(&mut self, look: Assessment<'_>) {
-        let reading = self.read(look);
+    pub(super) fn record_transition(&mut self, assessment: Assessment<'_>) {
+        let reading = self.read(assessment);
         let kind = std::mem::discriminant(&reading.state);
         if self
             .transitions
@@ -215,7 +218,7 @@ impl Signal {
         }
         let value = reading.elements.first().map(|element| element.value);
         self.transitions.push_back(Transition {
-            time: Timestamp::from_ms(look.now_ms),
+            time: Timestamp::from_ms(assessment.now_ms),
             state: reading.state,
             value,
         });

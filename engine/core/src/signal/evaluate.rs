@@ -9,7 +9,7 @@ use super::view::SignalView;
 
 /// What an evaluation yields.
 #[derive(Clone, Debug, Default)]
-pub struct Outcome {
+pub struct Evaluation {
     /// The elements.
     pub values: Vec<(Labels, f64)>,
     /// Parts of the query that had no series.
@@ -17,7 +17,7 @@ pub struct Outcome {
 }
 
 /// A result, or why there is none.
-pub type Evaluated = Result<Outcome, String>;
+pub type Evaluated = Result<Evaluation, String>;
 
 /// Evaluates a query in the signal view.
 pub(crate) fn evaluate(
@@ -25,7 +25,7 @@ pub(crate) fn evaluate(
     view: &SignalView,
     at: Timestamp,
     options: &EvalOptions<'_>,
-) -> Result<Outcome, QueryError> {
+) -> Result<Evaluation, QueryError> {
     let values = vector(&query.query, view, at, options)?;
     let mut empty_parts = Vec::new();
     for (index, part) in query.parts.iter().enumerate() {
@@ -33,7 +33,7 @@ pub(crate) fn evaluate(
             empty_parts.push(index);
         }
     }
-    Ok(Outcome {
+    Ok(Evaluation {
         values,
         empty_parts,
     })

@@ -5,14 +5,14 @@ use crate::promql::FunctionId;
 use crate::promql::incremental::{ABSENT, is_absent, pointwise, scalar_op};
 use crate::promql::plan::{BinaryOp, Matching};
 
-use super::bind::Links;
 use super::fold::{Folds, Step};
 use super::instant::Instant;
+use super::links::Links;
 use super::members::{Grouping, Source};
 use super::range::Function;
-use super::sight::EvalSnapshot;
 use super::ticks::Unbound;
 use super::vector::Vector;
+use super::visibility::EvalSnapshot;
 use super::window::Window;
 
 /// A number that an op needs: known, or in the slot of an op.

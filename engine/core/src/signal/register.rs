@@ -12,14 +12,14 @@ use parking_lot::RwLock;
 use crate::labels::{METRIC_NAME, Matcher};
 use crate::limits::{READ_BATCH_ROWS, REMEMBERED_VALUES_MAX, SIGNALS_MAX};
 use crate::promql::QueryError;
-use crate::store::{ClockId, SeriesId, Store, TargetId, for_each_match};
+use crate::store::{SeriesId, Store, TargetId, for_each_match};
 
 use super::policy::Policy;
 use super::query::{Selector, SignalQuery};
 use super::reading::SignalId;
-use super::room::Room;
+use super::registry::SignalRegistry;
 use super::scope;
-use super::watched::Signal;
+use super::signal::Signal;
 
 /// Values of a label, by the targets that have them.
 type Values = HashMap<TargetId, HashSet<Box<str>>>;
@@ -28,15 +28,15 @@ type Values = HashMap<TargetId, HashSet<Box<str>>>;
 type LabelNames = HashMap<TargetId, BTreeSet<Box<str>>>;
 
 /// Adds a signal.
-pub(crate) fn watch(
-    room: &RwLock<Room>,
+pub(crate) fn register(
+    registry: &RwLock<SignalRegistry>,
     store: &RwLock<Store>,
     text: &str,
     policy: Policy,
 ) -> Result<SignalId, QueryError> {
-    let (query, names_version) = parse(room, text)?;
+    let (query, names_version) = parse(registry, text)?;
     // From here on pages tell of these labels and metrics; what was on pages before is looked up.
-    let (labels, metrics) = remember(&mut room.write(), &query);
+    let (labels, metrics) = remember(&mut registry.write(), &query);
     let seen: Vec<(String, Values)> = labels
         .into_iter()
         .map(|label| {
@@ -51,45 +51,45 @@ pub(crate) fn watch(
             (metric, labels)
         })
         .collect();
-    let mut room = room.write();
+    let mut registry = registry.write();
     for (label, values) in &seen {
         for (&target, values) in values {
             values
                 .iter()
-                .for_each(|value| room.facts.see(target, label, value));
+                .for_each(|value| registry.facts.add_label_value(target, label, value));
         }
     }
     for (metric, targets) in &shown {
         for (&target, labels) in targets {
             let labels = labels.iter().map(|label| &**label);
-            room.facts.learn_labels(target, metric, labels);
+            registry.facts.learn_labels(target, metric, labels);
         }
     }
     // Users' own names were changed meanwhile, by which queries are judged: rare, so once more under the lock.
-    let query = match room.names_version == names_version {
+    let query = match registry.names_version == names_version {
         true => query,
-        false => SignalQuery::parse(text, &room.features, &room.names)?,
+        false => SignalQuery::parse(text, &registry.features, &registry.names)?,
     };
-    room.place(text, query, policy)
+    registry.insert(text, query, policy)
 }
 
-fn parse(room: &RwLock<Room>, text: &str) -> Result<(SignalQuery, u64), QueryError> {
-    let held = room.read();
-    let (features, names, version) = (held.features, held.names.clone(), held.names_version);
-    drop(held);
+fn parse(registry: &RwLock<SignalRegistry>, text: &str) -> Result<(SignalQuery, u64), QueryError> {
+    let locked = registry.read();
+    let (features, names, version) = (locked.features, locked.names.clone(), locked.names_version);
+    drop(locked);
     Ok((SignalQuery::parse(text, &features, &names)?, version))
 }
 
 /// Labels by which the query selects and whose values were not remembered so far, and metrics that no signal read.
-fn remember(room: &mut Room, query: &SignalQuery) -> (Vec<String>, Vec<String>) {
-    let Room { facts, names, .. } = room;
+fn remember(registry: &mut SignalRegistry, query: &SignalQuery) -> (Vec<String>, Vec<String>) {
+    let SignalRegistry { facts, names, .. } = registry;
     let required = query.selectors.iter().flat_map(Selector::required);
     let labels = required
         .filter(|matcher| facts.remember(matcher.name()))
         .map(|matcher| matcher.name().to_owned())
         .collect();
     let metrics = query.metrics();
-    let metrics = metrics.flat_map(|metric| facts.watch_metric(metric, names));
+    let metrics = metrics.flat_map(|metric| facts.track_metric(metric, names));
     (labels, metrics.collect())
 }
 
@@ -101,8 +101,8 @@ fn label_names_of(store: &RwLock<Store>, metric: &str) -> LabelNames {
         &[Matcher::equal(METRIC_NAME, metric)],
         |store, id| {
             let row = store.series.row(id);
-            if row.is_present() && row.clock != ClockId::EXPLICIT && row.clock != ClockId::NONE {
-                let names = found.entry(TargetId(row.clock.0 / 2)).or_default();
+            if let (true, Some(target)) = (row.is_present(), row.clock.target()) {
+                let names = found.entry(target).or_default();
                 let labels = store.series.labels(id);
                 for (name, _) in labels.iter() {
                     if !names.contains(name) {
@@ -129,12 +129,11 @@ fn values_of(store: &RwLock<Store>, label: &str) -> Values {
         };
         let until = end.min(next + READ_BATCH_ROWS);
         for id in (next..until).map(SeriesId) {
-            let clock = store.series.row(id).clock;
-            if clock == ClockId::EXPLICIT || clock == ClockId::NONE {
+            let Some(target) = store.series.row(id).clock.target() else {
                 continue;
-            }
+            };
             if let Some(value) = store.series.label(id, name) {
-                let values = seen.entry(TargetId(clock.0 / 2)).or_default();
+                let values = seen.entry(target).or_default();
                 let text = store.series.symbols.text(value);
                 if values.len() < REMEMBERED_VALUES_MAX && !values.contains(text) {
                     values.insert(text.into());
@@ -148,8 +147,8 @@ fn values_of(store: &RwLock<Store>, label: &str) -> Values {
     }
 }
 
-impl Room {
-    fn place(
+impl SignalRegistry {
+    fn insert(
         &mut self,
         text: &str,
         query: SignalQuery,
@@ -164,18 +163,18 @@ impl Room {
         }
         for metric in query.metrics() {
             // Known already, unless users' names have changed since; then the next lines tell.
-            self.facts.watch_metric(metric, &self.names);
+            self.facts.track_metric(metric, &self.names);
         }
-        self.facts.needs.add(&query, &self.names);
-        let look = self.assessment(self.now_ms, &[]);
-        let scope = scope::of_query(look, &query, &policy);
-        let changes_ms = scope::changes_at_ms(look.facts, &policy, look.now_ms);
+        self.facts.requirements.add(&query, &self.names);
+        let assessment = self.assessment(self.now_ms, &[]);
+        let scope = scope::of_query(assessment, &query, &policy);
+        let changes_ms = scope::changes_at_ms(assessment.facts, &policy, assessment.now_ms);
         self.rescope_ms = self.rescope_ms.into_iter().chain(changes_ms).min();
         self.next_serial += 1;
         let signal = Signal {
             text: text.to_owned(),
             policy,
-            standing: Signal::compile(&query),
+            compiled: Signal::compile(&query),
             by_program: false,
             query,
             scope,

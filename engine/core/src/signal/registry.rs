@@ -16,13 +16,13 @@ use super::policy::Policy;
 use super::query::{Kind, SignalQuery};
 use super::reading::{Reading, SignalId};
 use super::scope::{self, Scope};
-use super::watched::Signal;
+use super::signal::Signal;
 
 /// Some 140,000 years.
 const NOW_MS_MAX: i64 = 1 << 52;
 
 /// All signals, and what their targets have shown.
-pub(crate) struct Room {
+pub(crate) struct SignalRegistry {
     pub(crate) facts: Facts,
     pub(crate) names: Names,
     pub(crate) features: Features,
@@ -41,10 +41,10 @@ pub(crate) struct Room {
     window_bytes_max: usize,
 }
 
-impl Room {
+impl SignalRegistry {
     /// `window_bytes_max`: what windows of standing programs may hold together.
-    pub(crate) fn new(window_bytes_max: usize) -> Room {
-        Room {
+    pub(crate) fn new(window_bytes_max: usize) -> SignalRegistry {
+        SignalRegistry {
             facts: Facts::default(),
             names: Names::default(),
             features: Features::default(),
@@ -74,7 +74,7 @@ impl Room {
     }
 
     /// It is `now_ms`, by a page or a failure.
-    pub(crate) fn at(&mut self, now_ms: i64) {
+    pub(crate) fn advance_to(&mut self, now_ms: i64) {
         self.now_ms = self.now_ms.max(now_ms);
     }
 
@@ -86,21 +86,22 @@ impl Room {
         }
         self.scoped_epoch = self.facts.epoch;
         self.rescope_ms = None;
-        let look = Assessment {
+        let assessment = Assessment {
             facts: &self.facts,
             names: &self.names,
             now_ms: self.now_ms,
             pins: &[],
         };
         for signal in self.signals.iter_mut().flatten() {
-            signal.scope = scope::of_query(look, &signal.query, &signal.policy);
-            let changes_ms = scope::changes_at_ms(look.facts, &signal.policy, look.now_ms);
+            signal.scope = scope::of_query(assessment, &signal.query, &signal.policy);
+            let changes_ms =
+                scope::changes_at_ms(assessment.facts, &signal.policy, assessment.now_ms);
             self.rescope_ms = self.rescope_ms.into_iter().chain(changes_ms).min();
         }
     }
 
     /// A target's process changed, or it left: signals for which it counts remember what was true before (S6).
-    pub(crate) fn changed(&mut self, target: TargetId, kind: &ChangeKind, at_ms: i64) {
+    pub(crate) fn process_changed(&mut self, target: TargetId, kind: &ChangeKind, at_ms: i64) {
         let facts = self.facts.target(target);
         let name = facts.map_or("", |facts| facts.name.as_str());
         for signal in self.signals.iter_mut().flatten() {
@@ -118,16 +119,16 @@ impl Room {
             // The text was parsed before; only what the names make of it is new.
             if let Ok(query) = SignalQuery::parse(&signal.text, &self.features, &self.names) {
                 for metric in query.metrics() {
-                    self.facts.watch_metric(metric, &self.names);
+                    self.facts.track_metric(metric, &self.names);
                 }
                 self.window_bytes -= signal.window_bytes();
-                signal.standing = Signal::compile(&query);
+                signal.compiled = Signal::compile(&query);
                 signal.query = query;
                 signal.outdated = true;
                 signal.pages += 1;
             }
         }
-        self.facts.needs.publish(&self.names);
+        self.facts.requirements.publish(&self.names);
         self.facts.epoch += 1;
         self.rescope();
     }
@@ -141,8 +142,8 @@ impl Room {
         self.rescope();
     }
 
-    pub(crate) fn unwatch(&mut self, id: SignalId) {
-        let Room {
+    pub(crate) fn remove(&mut self, id: SignalId) {
+        let SignalRegistry {
             facts,
             names,
             signals,
@@ -151,11 +152,11 @@ impl Room {
         } = self;
         if let Some(signal) = signals.get_mut(id.index()).and_then(Option::take) {
             *window_bytes -= signal.window_bytes();
-            facts.needs.remove(&signal.query, names);
+            facts.requirements.remove(&signal.query, names);
         }
         // Queries come and go as people ask; what is watched must not grow with all that ever were.
         let queries = signals.iter().flatten().map(|signal| &signal.query);
-        facts.watch_only(queries.flat_map(SignalQuery::metrics), names);
+        facts.track_only(queries.flat_map(SignalQuery::metrics), names);
     }
 
     /// S1c: the newest good scrape among the targets that count.
@@ -164,21 +165,21 @@ impl Room {
     }
 
     /// Remembers state changes of all signals.
-    pub(crate) fn note(&mut self, now_ms: i64) {
-        let Room {
+    pub(crate) fn record_transitions(&mut self, now_ms: i64) {
+        let SignalRegistry {
             facts,
             names,
             signals,
             ..
         } = self;
-        let look = Assessment {
+        let assessment = Assessment {
             facts,
             names,
             now_ms,
             pins: &[],
         };
         for signal in signals.iter_mut().flatten() {
-            signal.note(look);
+            signal.record_transition(assessment);
         }
     }
 
@@ -191,34 +192,34 @@ impl Room {
         target: TargetId,
         at: Timestamp,
     ) -> Vec<SignalId> {
-        self.evaluate_those(store, |scope| scope.shows(target), at)
+        self.evaluate_matching(store, |scope| scope.shows(target), at)
     }
 
     /// A scrape of a target has failed. From the first failure on nothing is seen of a standby (S3d), and a leader may
     /// have become one: what signals say of the newest pages is another thing without it.
-    pub(crate) fn failed(
+    pub(crate) fn scrape_failed(
         &mut self,
         store: &RwLock<Store>,
         target: TargetId,
         at: Timestamp,
         error: &str,
     ) -> Vec<SignalId> {
-        self.at(at.ms());
-        let froze = self.facts.failed(target, at.ms(), error);
+        self.advance_to(at.ms());
+        let froze = self.facts.scrape_failed(target, at.ms(), error);
         self.rescope();
         match froze {
-            true => self.evaluate_those(store, |scope| scope.standby.contains(&target), at),
+            true => self.evaluate_matching(store, |scope| scope.standby.contains(&target), at),
             false => Vec::new(),
         }
     }
 
-    fn evaluate_those(
+    fn evaluate_matching(
         &mut self,
         store: &RwLock<Store>,
         of: impl Fn(&Scope) -> bool,
         at: Timestamp,
     ) -> Vec<SignalId> {
-        let Room {
+        let SignalRegistry {
             facts,
             names,
             signals,
@@ -241,7 +242,7 @@ impl Room {
             let before = signal.window_bytes();
             let of_others = *window_bytes - before;
             let bytes_max = window_bytes_max.saturating_sub(of_others);
-            let done = signal.stand(store, facts, names, at_ms, bytes_max);
+            let done = signal.evaluate_compiled(store, facts, names, at_ms, bytes_max);
             *window_bytes = of_others + signal.window_bytes();
             if !done && signal.query.kind == Kind::Demand {
                 others.push(SignalId(index as u32));

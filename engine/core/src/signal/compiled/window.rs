@@ -5,19 +5,19 @@
 //! store's history read.
 //!
 //! Budget: 100 ns a series where the function looks at bits (measured: `rate` 43, `max_over_time` 18), 15 ns a sample
-//! where it goes over them (60 samples: `avg` 126 ns, `deriv` 530, `stddev` 720; bench `query`, group `standing`).
+//! where it goes over them (60 samples: `avg` 126 ns, `deriv` 530, `stddev` 720; bench `query`, group `compiled`).
 
 use hashbrown::HashMap;
 
-use crate::store::{ClockId, SeriesId, TargetId, ValueRun};
+use crate::store::{ClockId, SeriesId, ValueRun};
 
 use super::Blocked;
 use super::bits;
 use super::fold::{Folds, Step};
 use super::members::{Found, Member, number};
 use super::range::{Function, Samples};
-use super::sight::EvalSnapshot;
 use super::ticks::{Ticks, Unbound};
+use super::visibility::EvalSnapshot;
 
 /// The series of one leaf and their samples.
 pub(super) struct Window {
@@ -120,10 +120,11 @@ impl Window {
     fn take_clocks(&mut self, ids: &[ClockId], snapshot: &EvalSnapshot<'_>) -> Vec<bool> {
         let range_ms = self.samples.function.range_ms;
         let mut before = std::mem::take(&mut self.clocks);
-        let goes_on = |ticks: &Ticks| {
-            ids.contains(&ticks.clock) && ticks.goes_on(&snapshot.store.clocks[ticks.clock.index()])
+        let can_continue = |ticks: &Ticks| {
+            ids.contains(&ticks.clock)
+                && ticks.can_continue(&snapshot.store.clocks[ticks.clock.index()])
         };
-        let mut kept: Vec<bool> = before.iter().map(goes_on).collect();
+        let mut kept: Vec<bool> = before.iter().map(can_continue).collect();
         let fresh: Vec<Option<Ticks>> = ids
             .iter()
             .map(|id| {
@@ -139,7 +140,7 @@ impl Window {
             .flatten()
             .map(Ticks::samples)
             .chain(ids.iter().map(|id| {
-                let target = snapshot.facts.target(TargetId(id.0 / 2));
+                let target = snapshot.facts.target_of(*id);
                 target.map_or(0, |target| (range_ms / target.interval_ms) as usize)
             }));
         // Two more: the newest may come a little early.
@@ -205,7 +206,7 @@ impl Window {
                 id: member.series,
                 column: stays.unwrap_or_default(),
                 clamp_negative: member.clamp_negative,
-                ended: !is_present && ticks.is_up_to(&snapshot.store.clocks[ticks.clock.index()]),
+                ended: !is_present && ticks.is_current(&snapshot.store.clocks[ticks.clock.index()]),
             };
             if stays.is_none() {
                 series.column = self.samples.rings.take();
@@ -317,7 +318,7 @@ impl Window {
     ) -> Result<(), Unbound> {
         self.sync(snapshot)?;
         for ticks in &mut self.clocks {
-            ticks.look(snapshot, self.samples.function.range_ms);
+            ticks.set_window(snapshot, self.samples.function.range_ms);
         }
         let mut at = 0;
         for index in 0..self.spans.len() {
@@ -348,7 +349,7 @@ fn is_seen(run: &ValueRun, snapshot: &EvalSnapshot<'_>, range_ms: i64) -> bool {
     let Some(last) = snapshot.store.clocks[run.clock.index()].at(run.end_tick - 1) else {
         return false;
     };
-    let target = snapshot.facts.target(TargetId(run.clock.0 / 2));
+    let target = snapshot.facts.target_of(run.clock);
     let end_ms = target
         .and_then(|target| target.last_good_ms)
         .unwrap_or(snapshot.at_ms)

@@ -12,25 +12,26 @@
 //!   functions; `sight` says what of a target is seen, `fold` has the aggregations, `quantile` classic histograms.
 //!
 //! The result is that of ordinary evaluation in the signal view, bit for bit: the same additions in the same order
-//! (ascending series id), by the same code (`promql::standing`). Where that cannot be had (series with timestamps of
+//! (ascending series id), by the same code (`promql::incremental`). Where that cannot be had (series with timestamps of
 //! their own, families under names with other labels, histories that span two targets, matches that may be errors) the
 //! program says so and ordinary evaluation answers, until the structure changes or a while has passed.
 //!
-//! Budget: 2 us per 1,000 series of a `sum by`, no allocation (`tests/zero_alloc`, bench `query`, group `standing`).
+//! Budget: 2 us per 1,000 series of a `sum by`, no allocation (`tests/zero_alloc`, bench `query`, group `compiled`).
 
 mod bind;
 mod bits;
 mod compile;
 mod fold;
 mod instant;
+mod links;
 mod members;
 mod program;
 mod quantile;
 mod range;
 mod rings;
-mod sight;
 mod ticks;
 mod vector;
+mod visibility;
 mod window;
 
 use parking_lot::RwLock;
@@ -43,7 +44,7 @@ use super::facts::Facts;
 use super::names::Names;
 use super::scope::Scope;
 use program::Program;
-use sight::EvalSnapshot;
+use visibility::EvalSnapshot;
 
 /// What an evaluation looks at.
 #[derive(Clone, Copy)]
@@ -59,7 +60,7 @@ pub(crate) struct EvalContext<'a> {
 }
 
 /// A query in this form, and what it is bound to.
-pub(crate) struct Standing {
+pub(crate) struct CompiledQuery {
     program: Program,
     /// The metrics that it reads, under all their names.
     metrics: Vec<String>,
@@ -94,13 +95,13 @@ enum Blocked {
 /// How long a blocked program waits before it looks again: a look costs as much as an ordinary evaluation.
 const RETRY_MS: i64 = 5_000;
 
-impl Standing {
+impl CompiledQuery {
     /// The query in this form, if it has it; `parts` are reported where they are empty.
     pub(crate) fn compile<'e>(
         plan: &'e Expr,
         parts: impl Iterator<Item = &'e Expr>,
-    ) -> Option<Standing> {
-        Some(Standing {
+    ) -> Option<CompiledQuery> {
+        Some(CompiledQuery {
             program: compile::compile(plan, parts)?,
             metrics: Vec::new(),
             bound: Bound::Not,
@@ -115,7 +116,7 @@ impl Standing {
         values: &mut Vec<(Labels, f64)>,
         empty_parts: &mut Vec<usize>,
     ) -> bool {
-        if !sight::is_newest(context) {
+        if !visibility::is_newest(context) {
             return false;
         }
         // The second time with wider rings, should the scrapes have come faster than their interval says.

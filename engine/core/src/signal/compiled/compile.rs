@@ -12,9 +12,9 @@ use crate::promql::plan::{
 };
 use crate::scrape::REPORT;
 
-use super::bind::Links;
 use super::fold::{Folds, Step};
 use super::instant::Instant;
+use super::links::Links;
 use super::members::{Grouping, Source};
 use super::program::{Leaf, Op, Program, Reads, Root, Scalar};
 use super::range::Function;

@@ -20,8 +20,9 @@ use parking_lot::RwLock;
 use crate::labels::Matcher;
 use crate::store::TargetId;
 
-use super::facts::{LEADER, START_TIME};
-use super::names::{Class, INFO, Names, POOL_LABELS, REQUEST_LABELS, is_class_witness};
+use super::names::{
+    Class, INFO, LEADER, Names, POOL_LABELS, REQUEST_LABELS, START_TIME, is_class_witness,
+};
 use super::query::{Selector, SignalQuery};
 
 /// What is needed of every page, as of one moment.
@@ -41,7 +42,7 @@ pub(crate) struct RetainSet {
 
 impl RetainSet {
     /// Whether samples of this metric are kept.
-    pub(crate) fn needs(&self, metric: &str) -> bool {
+    pub(crate) fn retains(&self, metric: &str) -> bool {
         let fits = |pattern: &Vec<Matcher>| pattern.iter().all(|one| one.matches(metric));
         self.all
             || [START_TIME, LEADER].contains(&metric)
@@ -55,15 +56,15 @@ impl RetainSet {
     }
 
     /// Whether some part of this family is kept, so that its HELP and TYPE matter.
-    pub(crate) fn needs_family(&self, family: &str) -> bool {
+    pub(crate) fn retains_family(&self, family: &str) -> bool {
         let parts = ["", "_bucket", "_sum", "_count", "_total"];
         parts
             .iter()
-            .any(|part| self.needs(&format!("{family}{part}")))
+            .any(|part| self.retains(&format!("{family}{part}")))
     }
 
     /// Whether the values of this label prove something.
-    pub(crate) fn learns(&self, label: &str) -> bool {
+    pub(crate) fn learns_label(&self, label: &str) -> bool {
         POOL_LABELS.contains(&label) || self.labels.contains(label)
     }
 }
@@ -84,32 +85,32 @@ impl RetainHandle {
         Arc::clone(&self.newest.read())
     }
 
-    fn publish(&self, needed: RetainSet) {
-        let version = needed.version;
-        *self.newest.write() = Arc::new(needed);
+    fn publish(&self, retain_set: RetainSet) {
+        let version = retain_set.version;
+        *self.newest.write() = Arc::new(retain_set);
         self.version.store(version, Ordering::Release);
     }
 }
 
 /// What each standing signal needs, and since when each target keeps it.
 #[derive(Debug, Default)]
-pub(crate) struct Needs {
+pub(crate) struct RetainRequirements {
     retain_handle: Arc<RetainHandle>,
     version: u64,
     /// By metric name.
-    named: HashMap<Box<str>, Need>,
+    named: HashMap<Box<str>, Requirement>,
     /// Selectors that do not fix it, by their conditions on the name.
-    patterns: Vec<(Vec<Matcher>, Need)>,
+    patterns: Vec<(Vec<Matcher>, Requirement)>,
     /// Labels that signals pin or group by, with how many do.
     labels: HashMap<Box<str>, usize>,
     /// Labels that callers pin beside.
-    asked: HashSet<&'static str>,
-    /// The newest version by which a page of a target was read and taken.
-    taken: HashMap<TargetId, u64>,
+    caller_labels: HashSet<&'static str>,
+    /// The newest version by which a page of a target was read and committed_versions.
+    committed_versions: HashMap<TargetId, u64>,
 }
 
 #[derive(Debug, Default)]
-struct Need {
+struct Requirement {
     users: usize,
     /// The first version that has it.
     version: u64,
@@ -119,7 +120,7 @@ struct Need {
 
 /// Since when a target keeps what a selector names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kept {
+pub(crate) enum Retained {
     /// For as long as it is known.
     Always,
     /// Its pages from this time on.
@@ -135,7 +136,7 @@ fn is_same(conditions: &[Matcher], selector: &Selector) -> bool {
 }
 
 /// Labels by which a caller may select one of a query's groups: proving its absence takes their values.
-fn labels_of(query: &SignalQuery) -> impl Iterator<Item = &str> {
+fn learned_labels(query: &SignalQuery) -> impl Iterator<Item = &str> {
     let required = query.selectors.iter().flat_map(Selector::required);
     let groups = |label: &&&str| {
         query
@@ -149,7 +150,7 @@ fn labels_of(query: &SignalQuery) -> impl Iterator<Item = &str> {
         .chain(grouped.collect::<Vec<_>>())
 }
 
-impl Needs {
+impl RetainRequirements {
     pub(crate) fn retain_handle(&self) -> Arc<RetainHandle> {
         Arc::clone(&self.retain_handle)
     }
@@ -159,14 +160,14 @@ impl Needs {
         let next = self.version + 1;
         let mut is_new = false;
         for selector in &query.selectors {
-            let need = self.entry(selector);
-            need.users += 1;
-            if need.users == 1 {
-                need.version = next;
+            let requirement = self.entry(selector);
+            requirement.users += 1;
+            if requirement.users == 1 {
+                requirement.version = next;
                 is_new = true;
             }
         }
-        for label in labels_of(query) {
+        for label in learned_labels(query) {
             let users = self.labels.entry(label.into()).or_default();
             *users += 1;
             is_new |= *users == 1;
@@ -180,25 +181,26 @@ impl Needs {
     pub(crate) fn remove(&mut self, query: &SignalQuery, names: &Names) {
         let mut has_gone = false;
         for selector in &query.selectors {
-            let need = self.entry(selector);
-            need.users = need.users.saturating_sub(1);
-            has_gone |= need.users == 0;
+            let requirement = self.entry(selector);
+            requirement.users = requirement.users.saturating_sub(1);
+            has_gone |= requirement.users == 0;
         }
-        for label in labels_of(query) {
+        for label in learned_labels(query) {
             if let Some(users) = self.labels.get_mut(label) {
                 *users -= 1;
                 has_gone |= *users == 0;
             }
         }
-        self.named.retain(|_, need| need.users > 0);
-        self.patterns.retain(|(_, need)| need.users > 0);
+        self.named.retain(|_, requirement| requirement.users > 0);
+        self.patterns
+            .retain(|(_, requirement)| requirement.users > 0);
         self.labels.retain(|_, users| *users > 0);
         if has_gone {
             self.publish(names);
         }
     }
 
-    fn entry(&mut self, selector: &Selector) -> &mut Need {
+    fn entry(&mut self, selector: &Selector) -> &mut Requirement {
         if let Some(metric) = &selector.metric {
             return self.named.entry(metric.as_str().into()).or_default();
         }
@@ -207,8 +209,10 @@ impl Needs {
             .iter()
             .position(|(have, _)| is_same(have, selector));
         let at = known.unwrap_or_else(|| {
-            self.patterns
-                .push((selector.name_matchers().cloned().collect(), Need::default()));
+            self.patterns.push((
+                selector.name_matchers().cloned().collect(),
+                Requirement::default(),
+            ));
             self.patterns.len() - 1
         });
         &mut self.patterns[at].1
@@ -220,10 +224,10 @@ impl Needs {
     }
 
     /// Values of such labels are learned from now on.
-    pub(crate) fn ask(&mut self, pins: &[(String, String)], names: &Names) {
+    pub(crate) fn learn_pinned_labels(&mut self, pins: &[(String, String)], names: &Names) {
         let new: Vec<&'static str> = self.new_pinned_labels(pins).collect();
         if !new.is_empty() {
-            self.asked.extend(new);
+            self.caller_labels.extend(new);
             self.publish(names);
         }
     }
@@ -231,7 +235,7 @@ impl Needs {
     fn new_pinned_labels(&self, pins: &[(String, String)]) -> impl Iterator<Item = &'static str> {
         let is_new = |label: &&&str| {
             pins.iter().any(|(pinned, _)| pinned == **label)
-                && !self.asked.contains(**label)
+                && !self.caller_labels.contains(**label)
                 && !self.labels.contains_key(**label)
         };
         REQUEST_LABELS.iter().filter(is_new).copied()
@@ -240,63 +244,70 @@ impl Needs {
     /// Makes the set anew: signals, or what is known of names, have changed.
     pub(crate) fn publish(&mut self, names: &Names) {
         self.version += 1;
-        let mut needed = RetainSet {
+        let mut retain_set = RetainSet {
             version: self.version,
             labels: self.labels.keys().cloned().collect(),
             ..RetainSet::default()
         };
-        needed
+        retain_set
             .labels
-            .extend(self.asked.iter().map(|label| Box::from(*label)));
+            .extend(self.caller_labels.iter().map(|label| Box::from(*label)));
         for metric in self.named.keys() {
-            needed.add_metric(metric, names);
+            retain_set.add_metric(metric, names);
         }
         for (conditions, _) in &self.patterns {
-            needed.all |= conditions.is_empty();
-            needed.patterns.push(conditions.clone());
+            retain_set.all |= conditions.is_empty();
+            retain_set.patterns.push(conditions.clone());
         }
-        self.retain_handle.publish(needed);
+        self.retain_handle.publish(retain_set);
     }
 
-    /// A page of this target, read by that version, has been taken.
-    pub(crate) fn page_taken(&mut self, target: TargetId, version: u64, at_ms: i64) {
-        if self.taken.get(&target) == Some(&version) {
+    /// A page of this target, read by that version, has been committed_versions.
+    pub(crate) fn page_committed(&mut self, target: TargetId, version: u64, at_ms: i64) {
+        if self.committed_versions.get(&target) == Some(&version) {
             return;
         }
-        self.taken.insert(target, version);
+        self.committed_versions.insert(target, version);
         let named = self.named.values_mut();
-        for need in named.chain(self.patterns.iter_mut().map(|(_, need)| need)) {
-            if need.version <= version {
-                need.since_ms.entry(target).or_insert(at_ms);
+        for requirement in named.chain(self.patterns.iter_mut().map(|(_, requirement)| requirement))
+        {
+            if requirement.version <= version {
+                requirement.since_ms.entry(target).or_insert(at_ms);
             }
         }
     }
 
     /// The target is no longer scraped.
     pub(crate) fn forget(&mut self, target: TargetId) {
-        self.taken.remove(&target);
+        self.committed_versions.remove(&target);
         let named = self.named.values_mut();
-        for need in named.chain(self.patterns.iter_mut().map(|(_, need)| need)) {
-            need.since_ms.remove(&target);
+        for requirement in named.chain(self.patterns.iter_mut().map(|(_, requirement)| requirement))
+        {
+            requirement.since_ms.remove(&target);
         }
     }
 
     /// Since when this target keeps what the selector names; its first good page was at `first_good_ms`.
-    pub(crate) fn kept(&self, target: TargetId, selector: &Selector, first_good_ms: i64) -> Kept {
-        let need = match &selector.metric {
+    pub(crate) fn kept(
+        &self,
+        target: TargetId,
+        selector: &Selector,
+        first_good_ms: i64,
+    ) -> Retained {
+        let requirement = match &selector.metric {
             Some(metric) => self.named.get(metric.as_str()),
             None => {
                 let known = self
                     .patterns
                     .iter()
                     .find(|(have, _)| is_same(have, selector));
-                known.map(|(_, need)| need)
+                known.map(|(_, requirement)| requirement)
             }
         };
-        match need.and_then(|need| need.since_ms.get(&target)) {
-            None => Kept::NotYet,
-            Some(&since_ms) if since_ms <= first_good_ms => Kept::Always,
-            Some(&since_ms) => Kept::Since(since_ms),
+        match requirement.and_then(|requirement| requirement.since_ms.get(&target)) {
+            None => Retained::NotYet,
+            Some(&since_ms) if since_ms <= first_good_ms => Retained::Always,
+            Some(&since_ms) => Retained::Since(since_ms),
         }
     }
 }
@@ -316,7 +327,7 @@ impl RetainSet {
             self.classes.push(family.class);
         }
         for name in family.names {
-            // The bare name and `_count` tell under which name a page has the family (`Facts::settle_names`).
+            // The bare name and `_count` tell under which name a page has the family (`Facts::update_names_seen`).
             for part in ["", "_count", suffix] {
                 self.names
                     .insert(format!("{}{part}", name.family).into_boxed_str());
@@ -336,12 +347,12 @@ mod tests {
         SignalQuery::parse(text, &Features::default(), &Names::default()).expect("valid")
     }
 
-    fn needed(texts: &[&str], names: &Names) -> Arc<RetainSet> {
-        let mut needs = Needs::default();
+    fn retain_set(texts: &[&str], names: &Names) -> Arc<RetainSet> {
+        let mut requirements = RetainRequirements::default();
         for text in texts {
-            needs.add(&query(text), names);
+            requirements.add(&query(text), names);
         }
-        needs.retain_handle().newest()
+        requirements.retain_handle().newest()
     }
 
     /// Scope and proof ask `exposes`; a name for which it says yes must be on the page.
@@ -371,58 +382,60 @@ mod tests {
         }
         for text in &texts {
             let query = query(text);
-            let needed = needed(&[text], &names);
+            let retain_set = retain_set(&[text], &names);
             for metric in &present {
                 let exposed = exposes(
                     std::iter::once(metric.as_str()),
                     &names,
                     &query.selectors[0],
                 );
-                assert!(!exposed || needed.needs(metric), "{text}: {metric}");
+                assert!(!exposed || retain_set.retains(metric), "{text}: {metric}");
             }
-            assert!(needed.needs(START_TIME) && needed.needs(LEADER));
-            assert!(!needed.needs("unrelated_total"));
+            assert!(retain_set.retains(START_TIME) && retain_set.retains(LEADER));
+            assert!(!retain_set.retains("unrelated_total"));
         }
-        assert!(needed(&["{job=\"a\"}"], &names).needs("unrelated_total"));
+        assert!(retain_set(&["{job=\"a\"}"], &names).retains("unrelated_total"));
     }
 
     #[test]
     fn the_version_moves_only_when_the_set_does() {
-        let (names, mut needs) = (Names::default(), Needs::default());
+        let (names, mut requirements) = (Names::default(), RetainRequirements::default());
         let (one, same, other) = (query("sum(a)"), query("max(a) + 1"), query("sum(b)"));
-        let retain_handle = needs.retain_handle();
+        let retain_handle = requirements.retain_handle();
         let mut versions = Vec::new();
-        needs.add(&one, &names);
+        requirements.add(&one, &names);
         versions.push(retain_handle.version());
-        needs.add(&same, &names);
+        requirements.add(&same, &names);
         versions.push(retain_handle.version());
-        needs.remove(&one, &names);
+        requirements.remove(&one, &names);
         versions.push(retain_handle.version());
-        needs.add(&other, &names);
+        requirements.add(&other, &names);
         versions.push(retain_handle.version());
-        needs.remove(&same, &names);
+        requirements.remove(&same, &names);
         versions.push(retain_handle.version());
         assert_eq!(versions, [1, 1, 1, 2, 3]);
         let newest = retain_handle.newest();
-        assert!(newest.needs("b") && !newest.needs("a") && newest.version == 3);
+        assert!(newest.retains("b") && !newest.retains("a") && newest.version == 3);
     }
 
     #[test]
     fn what_a_target_keeps_counts_from_the_page_that_brought_it() {
-        let (names, mut needs, target) = (Names::default(), Needs::default(), TargetId(3));
+        let (names, mut requirements, target) =
+            (Names::default(), RetainRequirements::default(), TargetId(3));
         let (one, late) = (query("sum(a)"), query("sum(b)"));
-        needs.add(&one, &names);
-        needs.page_taken(target, 1, 1_000);
-        needs.add(&late, &names);
+        requirements.add(&one, &names);
+        requirements.page_committed(target, 1, 1_000);
+        requirements.add(&late, &names);
         // It was read before the signal came, and is taken after.
-        needs.page_taken(target, 1, 1_100);
-        let kept =
-            |needs: &Needs, query: &SignalQuery| needs.kept(target, &query.selectors[0], 1_000);
-        assert_eq!(kept(&needs, &one), Kept::Always);
-        assert_eq!(kept(&needs, &late), Kept::NotYet);
-        needs.page_taken(target, 2, 1_200);
-        assert_eq!(kept(&needs, &late), Kept::Since(1_200));
-        needs.forget(target);
-        assert_eq!(kept(&needs, &one), Kept::NotYet);
+        requirements.page_committed(target, 1, 1_100);
+        let kept = |requirements: &RetainRequirements, query: &SignalQuery| {
+            requirements.kept(target, &query.selectors[0], 1_000)
+        };
+        assert_eq!(kept(&requirements, &one), Retained::Always);
+        assert_eq!(kept(&requirements, &late), Retained::NotYet);
+        requirements.page_committed(target, 2, 1_200);
+        assert_eq!(kept(&requirements, &late), Retained::Since(1_200));
+        requirements.forget(target);
+        assert_eq!(kept(&requirements, &one), Retained::NotYet);
     }
 }

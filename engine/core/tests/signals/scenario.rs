@@ -86,21 +86,21 @@ impl Gateway {
     }
 }
 
-pub(crate) struct World {
+pub(crate) struct Scenario {
     pub(crate) writer: Writer,
     pub(crate) reader: Reader,
     pub(crate) now_ms: i64,
     pub(crate) stages: Vec<Option<Stage>>,
 }
 
-impl World {
-    pub(crate) fn new() -> World {
-        World::with(Limits::default())
+impl Scenario {
+    pub(crate) fn new() -> Scenario {
+        Scenario::with(Limits::default())
     }
 
-    pub(crate) fn with(limits: Limits) -> World {
+    pub(crate) fn with(limits: Limits) -> Scenario {
         let (writer, reader) = Engine::new(limits);
-        World {
+        Scenario {
             writer,
             reader,
             // Gateways started long before: what follows from a young process has tests of its own.
@@ -135,13 +135,13 @@ impl World {
         self.stages.len() - 1
     }
 
-    pub(crate) fn watch(&mut self, query: &str) -> SignalId {
-        self.watch_with(query, Policy::default())
+    pub(crate) fn register(&mut self, query: &str) -> SignalId {
+        self.register_with(query, Policy::default())
     }
 
-    pub(crate) fn watch_with(&mut self, query: &str, policy: Policy) -> SignalId {
+    pub(crate) fn register_with(&mut self, query: &str, policy: Policy) -> SignalId {
         self.writer
-            .watch(query, policy)
+            .register(query, policy)
             .expect("the query is valid")
     }
 
@@ -219,7 +219,7 @@ impl World {
     /// The instances that count for the signal.
     pub(crate) fn counting(&self, signal: SignalId) -> Vec<String> {
         let explained = self.reader.explain(signal, self.at());
-        let targets = explained.expect("the signal is watched").targets;
+        let targets = explained.expect("the signal is registered").targets;
         targets
             .iter()
             .filter(|target| target.counts)
@@ -239,7 +239,7 @@ impl World {
         let reading = self
             .reader
             .signal(signal, self.at(), &pins)
-            .expect("the signal is watched");
+            .expect("the signal is registered");
         let values: Vec<f64> = reading
             .elements
             .iter()

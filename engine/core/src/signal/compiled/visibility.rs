@@ -17,7 +17,7 @@ pub(super) struct EvalSnapshot<'a> {
 
 /// How a clock is seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sight {
+pub(super) enum PageVisibility {
     Hidden,
     Seen {
         /// Where its windows end: now, or at the last good scrape of a frozen target.
@@ -52,11 +52,11 @@ impl<'a> EvalSnapshot<'a> {
     }
 
     /// How the clock of a page is seen.
-    pub(super) fn sight(&self, clock: ClockId) -> Sight {
-        let id = TargetId(clock.0 / 2);
-        let Some(target) = self.facts.target(id) else {
+    pub(super) fn visibility(&self, clock: ClockId) -> PageVisibility {
+        let of_target = |id: TargetId| Some((id, self.facts.target(id)?));
+        let Some((id, target)) = clock.target().and_then(of_target) else {
             // It has left; its series have ended, what they were stays.
-            return Sight::Seen {
+            return PageVisibility::Seen {
                 end_ms: self.at_ms,
                 current: false,
             };
@@ -65,10 +65,10 @@ impl<'a> EvalSnapshot<'a> {
         if self.scope.excluded.binary_search(&id).is_ok()
             || (!fresh && self.scope.standby.binary_search(&id).is_ok())
         {
-            return Sight::Hidden;
+            return PageVisibility::Hidden;
         }
         let Some(good_ms) = target.last_good_ms else {
-            return Sight::Seen {
+            return PageVisibility::Seen {
                 end_ms: self.at_ms,
                 current: false,
             };
@@ -82,7 +82,7 @@ impl<'a> EvalSnapshot<'a> {
         let remembered = times
             .at(times.first_tick())
             .is_some_and(|oldest| oldest.time_ms <= good_ms);
-        Sight::Seen {
+        PageVisibility::Seen {
             end_ms,
             current: remembered && good_ms > end_ms.saturating_sub(self.lookback_ms),
         }

@@ -4,7 +4,7 @@
 use crate::labels::{Labels, METRIC_NAME, MatchOp, Matcher};
 use crate::limits::STANDING_ELEMENTS_MAX;
 use crate::promql::incremental::{KeyRule, is_reserved};
-use crate::store::{ClockId, LabelGroups, SeriesId, TargetId, for_each_match};
+use crate::store::{ClockId, LabelGroups, SeriesId, for_each_match};
 
 use super::super::names::{FAMILIES, Name, Names};
 use super::{Blocked, EvalContext};
@@ -102,12 +102,12 @@ pub(super) fn find(source: &Source, context: &EvalContext<'_>) -> Result<Found, 
                 if !entry.is_present() && !source.with_ended && entry.clock != ClockId::EXPLICIT {
                     return 0;
                 }
-                // Times of its own, or a series about scrapes: not what a page's clock says.
-                if entry.clock == ClockId::EXPLICIT || entry.clock.0 % 2 == 1 {
+                // It has timestamps of its own, or is about scrapes: not what a page's clock lists.
+                if entry.clock == ClockId::EXPLICIT || entry.clock.is_report() {
                     blocked = Some(Blocked::ForNow);
                     return 0;
                 }
-                let target = context.facts.target(TargetId(entry.clock.0 / 2));
+                let target = context.facts.target_of(entry.clock);
                 let reads = row
                     .map(|(row, asked)| target.map_or(asked, |target| target.reads_as(row, asked)));
                 if reads.is_some_and(|reads| reads != spelling.at) {

@@ -2,7 +2,7 @@
 
 use crate::store::{Clock, ClockId};
 
-use super::sight::{EvalSnapshot, Sight};
+use super::visibility::{EvalSnapshot, PageVisibility};
 
 /// What is kept no longer fits the store: bind anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,12 +74,12 @@ impl Ticks {
     }
 
     /// Whether it can be continued: nothing that came after it has been dropped.
-    pub(super) fn goes_on(&self, clock: &Clock) -> bool {
+    pub(super) fn can_continue(&self, clock: &Clock) -> bool {
         clock.at(self.next_tick - 1).is_some()
     }
 
     /// Whether there is nothing new.
-    pub(super) fn is_up_to(&self, clock: &Clock) -> bool {
+    pub(super) fn is_current(&self, clock: &Clock) -> bool {
         clock.next_tick() == self.next_tick
     }
 
@@ -136,13 +136,13 @@ impl Ticks {
     }
 
     /// Works out the window of this moment.
-    pub(super) fn look(&mut self, snapshot: &EvalSnapshot<'_>, range_ms: i64) {
-        let end_ms = match snapshot.sight(self.clock) {
-            Sight::Hidden => {
+    pub(super) fn set_window(&mut self, snapshot: &EvalSnapshot<'_>, range_ms: i64) {
+        let end_ms = match snapshot.visibility(self.clock) {
+            PageVisibility::Hidden => {
                 self.is_seen = false;
                 return;
             }
-            Sight::Seen { end_ms, .. } => end_ms,
+            PageVisibility::Seen { end_ms, .. } => end_ms,
         };
         let (oldest, next) = self.numbers();
         // Scrapes whose times the store has dropped are gone for everybody.
