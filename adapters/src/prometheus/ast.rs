@@ -1,6 +1,7 @@
 //! `/api/v1/parse_query`: the plan of a query as JSON, in the shape of Prometheus' own tree (web/api/v1/translate_ast.go).
 
 use stillwell_engine::number_text::push_plain;
+use stillwell_engine::promql::Function;
 use stillwell_engine::promql::plan::{
     At, Binary, Cardinality, Duration, Edges, Expr, ExprKind, Selector, ValueType,
 };
@@ -45,18 +46,7 @@ pub(super) fn node(out: &mut String, expr: &Expr) {
             );
             at(out, subquery.at);
         }
-        ExprKind::Call { function, args } => {
-            kind(out, "call");
-            out.push_str(",\"func\":{\"name\":");
-            json::string(out, function.name);
-            out.push_str(",\"argTypes\":");
-            json::strings(out, function.args.iter().map(|one| type_name(*one)));
-            out.push_str(&format!(",\"variadic\":{}", function.variadic));
-            string(out, "returnType", type_name(function.returns));
-            out.push_str("},\"args\":[");
-            json::joined(out, args, node);
-            out.push(']');
-        }
+        ExprKind::Call { function, args } => call(out, function, args),
         ExprKind::Aggregate(aggregate) => {
             kind(out, "aggregation");
             string(out, "op", aggregate.op.as_str());
@@ -78,6 +68,19 @@ pub(super) fn node(out: &mut String, expr: &Expr) {
         ExprKind::StepInvariant(inner) => return node(out, inner),
     }
     out.push('}');
+}
+
+fn call(out: &mut String, function: &Function, args: &[Expr]) {
+    kind(out, "call");
+    out.push_str(",\"func\":{\"name\":");
+    json::string(out, function.name);
+    out.push_str(",\"argTypes\":");
+    json::strings(out, function.args.iter().map(|one| type_name(*one)));
+    out.push_str(&format!(",\"variadic\":{}", function.variadic));
+    string(out, "returnType", type_name(function.returns));
+    out.push_str("},\"args\":[");
+    json::joined(out, args, node);
+    out.push(']');
 }
 
 fn binary(out: &mut String, binary: &Binary) {

@@ -6,8 +6,8 @@ use clap::{Arg, ArgMatches, Command};
 use serde_json::Value;
 
 use super::{fail, value};
-use crate::config::Secret;
-use crate::http_client::{Call, Identity, Resolver, Url, call, encode_query};
+use crate::config::{ProxyConfig, Secret, TlsClientConfig};
+use crate::http_client::{Call, Resolver, Transport, Url, call, encode_query};
 
 const TIMEOUT_MS: u64 = 120_000;
 const ANSWER_BYTES_MAX: u64 = 1 << 30;
@@ -77,12 +77,15 @@ pub(super) fn ask(address: &str) -> Result<Value, String> {
         method: "GET",
         url: Url::parse(address).map_err(|error| error.to_string())?,
         headers: Secret::new("accept: application/json\r\n"),
+        shown: Secret::new(""),
+        follow_redirects: true,
         body: Vec::new(),
         timeout_ms: TIMEOUT_MS,
         answer_bytes_max: ANSWER_BYTES_MAX,
     };
-    let (identity, resolver) = (Identity::anonymous(), Resolver::default());
-    let asking = call(request, &identity, &resolver);
+    let transport = Transport::new(TlsClientConfig::default(), ProxyConfig::default());
+    let resolver = Resolver::default();
+    let asking = call(request, &transport, &resolver);
     let answered = runtime.block_on(asking);
     let answered = answered.map_err(|error| error.to_string())?;
     let status = answered.status;

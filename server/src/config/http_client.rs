@@ -155,15 +155,6 @@ impl Default for HttpClientConfig {
 }
 
 impl HttpClientConfig {
-    /// The options of a client of the token endpoint, which shows nothing but what the request itself holds.
-    pub fn of_token_endpoint(oauth2: &OAuth2) -> HttpClientConfig {
-        HttpClientConfig {
-            tls: oauth2.tls.clone(),
-            proxy: oauth2.proxy.clone(),
-            ..HttpClientConfig::default()
-        }
-    }
-
     /// Who the client is.
     pub fn credentials(&self) -> Credentials {
         if let Some(basic) = &self.basic_auth {

@@ -40,15 +40,18 @@ async fn list(
     let headers = format!(
         "accept: application/json\r\nx-prometheus-refresh-interval-seconds: {refresh_s}\r\n"
     );
+    let shown = identity.header_lines(resolver).await;
     let request = Call {
         method: "GET",
         url: url.clone(),
         headers: Secret::new(headers),
+        shown: shown.map_err(|error| error.to_string())?,
+        follow_redirects: config.http.follow_redirects,
         body: Vec::new(),
         timeout_ms: config.refresh_ms,
         answer_bytes_max: LIST_BYTES_MAX,
     };
-    let answer = call(request, identity, resolver).await;
+    let answer = call(request, identity.transport(), resolver).await;
     let answer = answer.map_err(|error| error.to_string())?;
     if answer.status == 401 {
         identity.refused();

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::connect::{connect, request_head};
 use super::error::HttpError;
-use super::identity::Identity;
 use super::resolver::Resolver;
+use super::transport::Transport;
 use super::url::{Scheme, Url};
 use crate::config::Secret;
 
@@ -20,6 +20,10 @@ pub struct Call {
     pub url: Url,
     /// Lines of its head.
     pub headers: Secret,
+    /// Lines of its head that no other host may see.
+    pub shown: Secret,
+    /// Whether redirects of a GET are followed.
+    pub follow_redirects: bool,
     /// Its body; none where it is empty.
     pub body: Vec<u8>,
     /// For all of it.
@@ -42,11 +46,11 @@ pub struct Answer {
 /// Makes the request on a connection of its own.
 pub async fn call(
     call: Call,
-    identity: &Identity,
+    transport: &Transport,
     resolver: &Resolver,
 ) -> Result<Answer, HttpError> {
     let timeout_ms = call.timeout_ms;
-    let calling = follow(call, identity, resolver);
+    let calling = follow(call, transport, resolver);
     match tokio::time::timeout(Duration::from_millis(timeout_ms), calling).await {
         Ok(result) => result,
         Err(_) => Err(HttpError::Timeout(timeout_ms)),
@@ -55,23 +59,20 @@ pub async fn call(
 
 async fn follow(
     mut call: Call,
-    identity: &Identity,
+    transport: &Transport,
     resolver: &Resolver,
 ) -> Result<Answer, HttpError> {
     let mut ours = true;
     for _ in 0..=REDIRECTS_MAX {
-        let shown = match ours {
-            true => identity.header_lines(resolver).await?,
-            false => Secret::new(""),
-        };
-        let request = request(&call, shown.expose(), identity)?;
-        let mut connection = connect(&call.url, identity, resolver).await?;
+        let shown = if ours { call.shown.expose() } else { "" };
+        let request = request(&call, shown, transport)?;
+        let mut connection = connect(&call.url, transport, resolver).await?;
         let head = connection.ask(&request).await?;
         let moved = matches!(head.status, 301 | 302 | 303 | 307 | 308);
         if let Some(location) = head
             .location
             .as_deref()
-            .filter(|_| moved && call.method == "GET" && identity.config().follow_redirects)
+            .filter(|_| moved && call.method == "GET" && call.follow_redirects)
         {
             let next = call.url.join(location).map_err(HttpError::Redirect)?;
             ours = ours && same_host(&call.url, &next);
@@ -104,8 +105,8 @@ pub(crate) fn same_host(from: &Url, to: &Url) -> bool {
     same && !(from.scheme == Scheme::Https && to.scheme == Scheme::Http)
 }
 
-fn request(call: &Call, shown: &str, identity: &Identity) -> Result<Vec<u8>, HttpError> {
-    let head = request_head(call.method, &call.url, identity)?;
+fn request(call: &Call, shown: &str, transport: &Transport) -> Result<Vec<u8>, HttpError> {
+    let head = request_head(call.method, &call.url, transport)?;
     let agent = concat!("stillwell/", env!("CARGO_PKG_VERSION"));
     let length = match (call.method, call.body.len()) {
         ("GET", 0) => String::new(),

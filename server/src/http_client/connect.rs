@@ -7,10 +7,10 @@ use tokio::net::TcpStream;
 use super::connection::Connection;
 use super::error::HttpError;
 use super::head::Head;
-use super::identity::Identity;
 use super::proxy::Proxy;
 use super::resolver::Resolver;
 use super::stream::Stream;
+use super::transport::Transport;
 use super::url::{Scheme, Url};
 use crate::config::Secret;
 
@@ -20,11 +20,11 @@ const ANSWER_BYTES_MAX: usize = 16 << 10;
 /// Connects to the server of `url`. There is no deadline here: it is the caller's.
 pub async fn connect(
     url: &Url,
-    identity: &Identity,
+    transport: &Transport,
     resolver: &Resolver,
 ) -> Result<Connection<Stream>, HttpError> {
     let (host, port) = url.host_port().map_err(HttpError::Redirect)?;
-    let proxy = identity.proxy.of(url)?;
+    let proxy = transport.proxy.of(url)?;
     let mut tcp = match &proxy {
         Some(proxy) => {
             let (host, port) = proxy.url.host_port().map_err(HttpError::Redirect)?;
@@ -37,9 +37,9 @@ pub async fn connect(
         Scheme::Http => Stream::Plain(tcp),
         Scheme::Https => {
             if let Some(proxy) = &proxy {
-                tunnel(&mut tcp, (host, port), proxy, identity).await?;
+                tunnel(&mut tcp, (host, port), proxy, transport).await?;
             }
-            let tls = identity.tls.handshake(host, tcp).await?;
+            let tls = transport.tls.handshake(host, tcp).await?;
             Stream::Tls(Box::new(tls))
         }
     };
@@ -52,10 +52,10 @@ pub(super) fn origin(url: &Url) -> String {
 }
 
 /// The first lines of a request for `url`: through a proxy its target is the whole URL.
-pub fn request_head(method: &str, url: &Url, identity: &Identity) -> Result<String, HttpError> {
+pub fn request_head(method: &str, url: &Url, transport: &Transport) -> Result<String, HttpError> {
     let (path, host) = (&url.path_and_query, &url.authority);
     let proxy = match url.scheme {
-        Scheme::Http => identity.proxy.of(url)?,
+        Scheme::Http => transport.proxy.of(url)?,
         Scheme::Https => None,
     };
     Ok(match proxy {
@@ -88,7 +88,7 @@ async fn tunnel(
     tcp: &mut TcpStream,
     (host, port): (&str, u16),
     proxy: &Proxy,
-    identity: &Identity,
+    transport: &Transport,
 ) -> Result<(), HttpError> {
     let whom = match host.contains(':') {
         true => format!("[{host}]:{port}"),
@@ -101,7 +101,7 @@ async fn tunnel(
     if let Some(value) = &proxy.authorization {
         line("proxy-authorization", value);
     }
-    for (name, value) in identity.proxy.connect_headers() {
+    for (name, value) in transport.proxy.connect_headers() {
         line(name, value);
     }
     request.push_str("\r\n");

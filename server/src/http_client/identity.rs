@@ -1,4 +1,4 @@
-//! What a client shows to servers: credentials, headers, a certificate; and the proxy it goes through.
+//! What a client shows to servers: credentials and headers; and the transport by which it reaches them.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -12,9 +12,8 @@ use tokio::time::Instant;
 
 use super::error::HttpError;
 use super::oauth2::Tokens;
-use super::proxy::ProxyRules;
 use super::resolver::Resolver;
-use super::tls::Tls;
+use super::transport::Transport;
 use crate::config::{BasicAuth, Credentials, HttpClientConfig, Secret, SecretSource};
 
 /// A secret's file is not read more often than this: a rotated one is in use a second later, and a job of a hundred
@@ -25,8 +24,7 @@ const READ_AGAIN: Duration = Duration::from_secs(1);
 pub struct Identity {
     config: HttpClientConfig,
     credentials: Credentials,
-    pub(super) tls: Tls,
-    pub(super) proxy: ProxyRules,
+    transport: Transport,
     tokens: Tokens,
     /// Secrets from files, and when they were read. Held for a look only.
     files: Mutex<HashMap<PathBuf, (Instant, Secret)>>,
@@ -37,8 +35,7 @@ impl Identity {
     pub fn new(config: HttpClientConfig) -> Arc<Identity> {
         Arc::new(Identity {
             credentials: config.credentials(),
-            tls: Tls::new(config.tls.clone()),
-            proxy: ProxyRules::new(config.proxy.clone()),
+            transport: Transport::new(config.tls.clone(), config.proxy.clone()),
             tokens: Tokens::default(),
             files: Mutex::default(),
             config,
@@ -53,6 +50,11 @@ impl Identity {
     /// Its options.
     pub fn config(&self) -> &HttpClientConfig {
         &self.config
+    }
+
+    /// How it reaches servers.
+    pub fn transport(&self) -> &Transport {
+        &self.transport
     }
 
     /// Whether it adds nothing to a request.

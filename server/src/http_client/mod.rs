@@ -4,8 +4,8 @@
 //! A general client copies every page once more and keeps a read buffer per connection: a sixth of the CPU time of a
 //! 430 kB page and 64 KiB a target. Heads are parsed by `httparse`; the framing of bodies is here. Bench: `rivals`.
 //!
-//! `identity` is what a client shows (credentials, headers, TLS, proxy), `connect` makes a connection of it, `call` is
-//! one request without a page's care.
+//! `transport` is TLS and proxy, `connect` makes a connection of them, `call` is one request without a page's care, and
+//! `identity` is what a client shows beside: credentials and headers.
 
 mod call;
 mod chunks;
@@ -19,6 +19,7 @@ mod proxy;
 mod resolver;
 mod stream;
 mod tls;
+mod transport;
 mod url;
 
 pub(crate) use call::same_host;
@@ -31,4 +32,5 @@ pub use head::{Framing, Head};
 pub use identity::Identity;
 pub use resolver::{DnsAnswer, Resolver};
 pub use stream::Stream;
+pub use transport::Transport;
 pub use url::{Scheme, Url, UrlError, encode_query};

@@ -9,10 +9,10 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::call::{Answer, Call, call};
-use super::identity::Identity;
 use super::resolver::Resolver;
+use super::transport::Transport;
 use super::url::{Url, encode_query};
-use crate::config::{HttpClientConfig, OAuth2, Secret};
+use crate::config::{OAuth2, Secret};
 
 /// A token this close to its end is replaced.
 const EARLY: Duration = Duration::from_secs(10);
@@ -70,12 +70,11 @@ async fn fetch(oauth2: &OAuth2, resolver: &Resolver) -> Result<Token, String> {
         Some(source) => source.read().await?,
         None => Secret::new(""),
     };
-    // Boxed: an identity fetches tokens, and a token is fetched with an identity, though one without a token.
-    let identity = Identity::new(HttpClientConfig::of_token_endpoint(oauth2));
+    let transport = Transport::new(oauth2.tls.clone(), oauth2.proxy.clone());
     let ask = async |in_body: bool| {
         let request = request(oauth2, &url, &secret, in_body);
-        let asking = Box::pin(call(request, &identity, resolver));
-        asking.await.map_err(|error| error.to_string())
+        let answered = call(request, &transport, resolver).await;
+        answered.map_err(|error| error.to_string())
     };
     // As Go's client does: by the header that every server must know, and if it is refused, in the body.
     let mut answer = ask(false).await?;
@@ -116,7 +115,9 @@ fn request(oauth2: &OAuth2, url: &Url, secret: &Secret, in_body: bool) -> Call {
     Call {
         method: "POST",
         url: url.clone(),
-        headers: Secret::new(headers),
+        headers: Secret::new(""),
+        shown: Secret::new(headers),
+        follow_redirects: false,
         body: body.into_bytes(),
         timeout_ms: TIMEOUT_MS,
         answer_bytes_max: ANSWER_BYTES_MAX,

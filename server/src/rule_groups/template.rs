@@ -448,118 +448,203 @@ fn check_pipeline(pipeline: &Pipeline, variables: &[String]) -> Outcome<()> {
 }
 
 fn call(name: &str, args: &[Value], data: &Data<'_>) -> Result<Value, String> {
-    let one = || match args {
-        [one] => Ok(one),
-        _ => Err(format!("{name} takes one argument, not {}", args.len())),
-    };
-    let text = || one().map(Value::text);
-    let number = || one().and_then(Value::number);
-    Ok(match name {
-        "and" => pick(args, |value| !value.holds())?,
-        "or" => pick(args, Value::holds)?,
-        "not" => Value::Bool(!one()?.holds()),
-        "eq" | "ne" | "lt" | "le" | "gt" | "ge" => Value::Bool(compare(name, args)?),
-        "len" => Value::Int(match one()? {
-            Value::Text(text) => text.len(),
-            Value::List(items) => items.len(),
-            Value::Map(entries) => entries.len(),
-            other => return Err(format!("{} has no length", other.text())),
-        } as i64),
-        "index" => index(args)?,
-        "print" => Value::Text(args.iter().map(Value::text).collect()),
+    let args = Args { name, all: args };
+    let called = core_function(&args)
+        .or_else(|| query_function(&args, data))
+        .or_else(|| text_function(&args))
+        .or_else(|| number_function(&args))
+        .or_else(|| server_function(&args, data));
+    called.unwrap_or_else(|| Err(format!("no function {name}")))
+}
+
+/// A function's name and what it is called with.
+struct Args<'a> {
+    name: &'a str,
+    all: &'a [Value],
+}
+
+impl Args<'_> {
+    fn one(&self) -> Result<&Value, String> {
+        match self.all {
+            [one] => Ok(one),
+            all => Err(format!(
+                "{} takes one argument, not {}",
+                self.name,
+                all.len()
+            )),
+        }
+    }
+
+    fn text(&self) -> Result<String, String> {
+        self.one().map(Value::text)
+    }
+
+    fn number(&self) -> Result<f64, String> {
+        self.one().and_then(Value::number)
+    }
+}
+
+/// A function's result; `None` where it is not one of these.
+type Called = Option<Result<Value, String>>;
+
+/// What every template of Go has.
+fn core_function(args: &Args<'_>) -> Called {
+    let all = args.all;
+    Some(match args.name {
+        "and" => pick(all, |value| !value.holds()),
+        "or" => pick(all, Value::holds),
+        "not" => args.one().map(|value| Value::Bool(!value.holds())),
+        name @ ("eq" | "ne" | "lt" | "le" | "gt" | "ge") => compare(name, all).map(Value::Bool),
+        "len" => args.one().and_then(length),
+        "index" => index(all),
+        "print" => Ok(Value::Text(all.iter().map(Value::text).collect())),
         "println" => {
-            let texts: Vec<String> = args.iter().map(Value::text).collect();
-            Value::Text(texts.join(" ") + "\n")
+            let texts: Vec<String> = all.iter().map(Value::text).collect();
+            Ok(Value::Text(texts.join(" ") + "\n"))
         }
-        "printf" => Value::Text(printf(args)?),
-        "html" | "js" | "safeHtml" => Value::Text(text()?),
-        "urlquery" | "urlQueryEscape" => {
-            let mut out = String::new();
-            encode_query(&text()?, &mut out);
-            Value::Text(out)
-        }
-        "query" => {
-            let found = (data.query)(&text()?)?;
-            let sample = |(labels, value): (Labels, f64)| Value::Sample(map(&labels), value);
-            Value::List(found.into_iter().map(sample).collect())
-        }
-        "first" => match one()? {
-            Value::List(items) => items
-                .first()
-                .cloned()
-                .ok_or("first() called on vector with no elements")?,
-            other => return Err(format!("first of {}", other.text())),
+        "printf" => printf(all).map(Value::Text),
+        "html" | "js" => args.text().map(Value::Text),
+        _ => return None,
+    })
+}
+
+fn length(value: &Value) -> Result<Value, String> {
+    let length = match value {
+        Value::Text(text) => text.len(),
+        Value::List(items) => items.len(),
+        Value::Map(entries) => entries.len(),
+        other => return Err(format!("{} has no length", other.text())),
+    };
+    Ok(Value::Int(length as i64))
+}
+
+/// Queries and what they yield.
+fn query_function(args: &Args<'_>, data: &Data<'_>) -> Called {
+    Some(match args.name {
+        "query" => args
+            .text()
+            .and_then(|text| (data.query)(&text))
+            .map(|found| {
+                let sample = |(labels, value): (Labels, f64)| Value::Sample(map(&labels), value);
+                Value::List(found.into_iter().map(sample).collect())
+            }),
+        "first" => match args.one() {
+            Ok(Value::List(items)) => {
+                let first = items.first().cloned();
+                first.ok_or("first() called on vector with no elements".to_owned())
+            }
+            other => Err(format!(
+                "first of {}",
+                other.map_or(String::new(), Value::text)
+            )),
         },
-        "label" => match args {
+        "label" => match args.all {
             [label, Value::Sample(labels, _)] => {
-                Value::Text(labels.get(&label.text()).cloned().unwrap_or_default())
+                let value = labels.get(&label.text());
+                Ok(Value::Text(value.cloned().unwrap_or_default()))
             }
-            _ => return Err("label takes a name and a sample".to_owned()),
+            _ => Err("label takes a name and a sample".to_owned()),
         },
-        "value" => match one()? {
-            Value::Sample(_, value) => Value::Float(*value),
-            other => return Err(format!("value of {}", other.text())),
+        "value" => match args.one() {
+            Ok(Value::Sample(_, value)) => Ok(Value::Float(*value)),
+            other => Err(format!(
+                "value of {}",
+                other.map_or(String::new(), Value::text)
+            )),
         },
-        "strvalue" => match one()? {
-            Value::Sample(labels, _) => {
-                Value::Text(labels.get("__value__").cloned().unwrap_or_default())
+        "strvalue" => match args.one() {
+            Ok(Value::Sample(labels, _)) => {
+                let value = labels.get("__value__");
+                Ok(Value::Text(value.cloned().unwrap_or_default()))
             }
-            other => return Err(format!("strvalue of {}", other.text())),
+            other => Err(format!(
+                "strvalue of {}",
+                other.map_or(String::new(), Value::text)
+            )),
         },
+        "sortByLabel" => sort_by_label(args.all),
         "args" => {
-            let named = args.iter().enumerate();
-            Value::Map(
-                named
-                    .map(|(at, arg)| (format!("arg{at}"), arg.text()))
-                    .collect(),
-            )
+            let named = args.all.iter().enumerate();
+            let named = named.map(|(at, arg)| (format!("arg{at}"), arg.text()));
+            Ok(Value::Map(named.collect()))
         }
-        "sortByLabel" => sort_by_label(args)?,
-        "reReplaceAll" => replace_all(args)?,
-        "match" => match args {
-            [pattern, text] => {
-                // The pattern may fit anywhere.
-                let anywhere = format!(".*(?:{}).*", pattern.text());
-                let pattern = Re2::new(&anywhere).map_err(|error| error.to_string())?;
-                Value::Bool(pattern.is_match(&text.text()))
-            }
-            _ => return Err("match takes a pattern and a text".to_owned()),
+        _ => return None,
+    })
+}
+
+/// Texts to texts.
+fn text_function(args: &Args<'_>) -> Called {
+    let map: fn(String) -> String = match args.name {
+        "safeHtml" => |text| text,
+        "title" => |text| title(&text),
+        "toUpper" => |text| text.to_uppercase(),
+        "toLower" => |text| text.to_lowercase(),
+        "graphLink" => |text| link(&text, 0),
+        "tableLink" => |text| link(&text, 1),
+        "stripPort" => |text| split_port(&text).0,
+        "stripDomain" => |text| strip_domain(&text),
+        "urlquery" | "urlQueryEscape" => |text| {
+            let mut out = String::new();
+            encode_query(&text, &mut out);
+            out
         },
-        "title" => Value::Text(title(&text()?)),
-        "toUpper" => Value::Text(text()?.to_uppercase()),
-        "toLower" => Value::Text(text()?.to_lowercase()),
-        "graphLink" => Value::Text(link(&text()?, 0)),
-        "tableLink" => Value::Text(link(&text()?, 1)),
-        "stripPort" => Value::Text(split_port(&text()?).0),
-        "stripDomain" => {
-            let (host, port) = split_port(&text()?);
-            let is_address = host.parse::<std::net::IpAddr>().is_ok();
-            let host = match is_address {
-                true => host,
-                false => host.split('.').next().unwrap_or("").to_owned(),
-            };
-            Value::Text(port.map_or(host.clone(), |port| format!("{host}:{port}")))
-        }
-        "humanize" => Value::Text(humanize::humanize(number()?)),
-        "humanize1024" => Value::Text(humanize::humanize1024(number()?)),
-        "humanizeDuration" | "toDuration" => Value::Text(humanize::duration(number()?)),
-        "humanizePercentage" => Value::Text(humanize::percentage(number()?)),
-        "humanizeTimestamp" => Value::Text(humanize::timestamp(number()?)),
-        "now" => Value::Float(data.now_s),
-        "externalURL" => Value::Text(data.external_url.to_owned()),
+        "reReplaceAll" => return Some(replace_all(args.all)),
+        "match" => return Some(matches(args.all)),
+        _ => return None,
+    };
+    Some(args.text().map(|text| Value::Text(map(text))))
+}
+
+fn matches(args: &[Value]) -> Result<Value, String> {
+    let [pattern, text] = args else {
+        return Err("match takes a pattern and a text".to_owned());
+    };
+    // The pattern may fit anywhere.
+    let anywhere = format!(".*(?:{}).*", pattern.text());
+    let pattern = Re2::new(&anywhere).map_err(|error| error.to_string())?;
+    Ok(Value::Bool(pattern.is_match(&text.text())))
+}
+
+fn strip_domain(text: &str) -> String {
+    let (host, port) = split_port(text);
+    let is_address = host.parse::<std::net::IpAddr>().is_ok();
+    let host = match is_address {
+        true => host,
+        false => host.split('.').next().unwrap_or("").to_owned(),
+    };
+    port.map_or(host.clone(), |port| format!("{host}:{port}"))
+}
+
+/// Numbers to texts.
+fn number_function(args: &Args<'_>) -> Called {
+    let show: fn(f64) -> String = match args.name {
+        "humanize" => humanize::humanize,
+        "humanize1024" => humanize::humanize1024,
+        "humanizeDuration" | "toDuration" => humanize::duration,
+        "humanizePercentage" => humanize::percentage,
+        "humanizeTimestamp" => humanize::timestamp,
+        _ => return None,
+    };
+    Some(args.number().map(|number| Value::Text(show(number))))
+}
+
+/// What this server knows.
+fn server_function(args: &Args<'_>, data: &Data<'_>) -> Called {
+    Some(match args.name {
+        "now" => Ok(Value::Float(data.now_s)),
+        "externalURL" => Ok(Value::Text(data.external_url.to_owned())),
         "pathPrefix" => {
-            let rest = data
-                .external_url
-                .split_once("://")
-                .map_or("", |(_, rest)| rest);
+            let rest = data.external_url.split_once("://");
+            let rest = rest.map_or("", |(_, rest)| rest);
             let path = rest.find('/').map_or("", |at| &rest[at..]);
-            Value::Text(path.trim_end_matches('/').to_owned())
+            Ok(Value::Text(path.trim_end_matches('/').to_owned()))
         }
         "parseDuration" => {
-            let ms = crate::config::units::duration_ms(&text()?)?;
-            Value::Float(ms as f64 / 1000.0)
+            let read = |text: String| crate::config::units::duration_ms(&text);
+            let ms = args.text().and_then(read);
+            ms.map(|ms| Value::Float(ms as f64 / 1000.0))
         }
-        _ => return Err(format!("no function {name}")),
+        _ => return None,
     })
 }
 

@@ -95,7 +95,7 @@ impl Client {
              x-prometheus-scrape-timeout-seconds: {timeout_s}\r\n"
         );
         let constant = access.identity.adds_nothing();
-        let head = request_head("GET", &options.url, &access.identity).ok();
+        let head = request_head("GET", &options.url, access.identity.transport()).ok();
         let request = head.filter(|_| constant);
         let request = request.map(|head| format!("{head}{headers}\r\n").into_bytes());
         Client {
@@ -173,7 +173,7 @@ impl Client {
             Some(request) if *url == self.options.url => request,
             _ => {
                 *during = "getting credentials";
-                let head = request_head("GET", url, identity)?;
+                let head = request_head("GET", url, identity.transport())?;
                 let shown = match ours {
                     true => Some(identity.header_lines(resolver).await?),
                     false => None,
@@ -191,7 +191,7 @@ impl Client {
             }
         }
         *during = "connecting";
-        let mut connection = connect(url, identity, resolver).await?;
+        let mut connection = connect(url, identity.transport(), resolver).await?;
         *during = "waiting for the answer";
         let head = connection.ask(request).await?;
         Ok((connection, head))

@@ -13,10 +13,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
+use super::places::{Connection, Evicts, Places};
 use super::raw_target::RawTarget;
 
 /// As many as Prometheus takes (`--web.max-connections`).
@@ -33,37 +34,41 @@ const ACCEPT_PAUSE_MS: u64 = 100;
 /// Hands every connection to `handle` until `quit` turns true, then lets answers under way finish.
 pub(super) async fn serve<H, F>(listener: TcpListener, quit: watch::Receiver<bool>, handle: H)
 where
-    H: Fn(TcpStream, watch::Receiver<bool>) -> F,
+    H: Fn(Connection, watch::Receiver<bool>) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
-    serve_at_most(CONNECTIONS_MAX, listener, quit, handle).await;
+    let places = Places::new(CONNECTIONS_MAX, Evicts::Idle);
+    serve_at(places, listener, quit, handle).await;
 }
 
-/// Like [`serve`], with so many connections at a time.
-pub(super) async fn serve_at_most<H, F>(
-    connections_max: usize,
+/// Like [`serve`], with these places.
+pub(super) async fn serve_at<H, F>(
+    places: Arc<Places>,
     listener: TcpListener,
     mut quit: watch::Receiver<bool>,
     handle: H,
 ) where
-    H: Fn(TcpStream, watch::Receiver<bool>) -> F,
+    H: Fn(Connection, watch::Receiver<bool>) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
-    let slots = Arc::new(Semaphore::new(connections_max));
     let mut connections = JoinSet::new();
+    let mut id = 0;
     loop {
         let accepted = tokio::select! {
             biased;
             () = ended(&mut quit) => break,
             Some(_) = connections.join_next() => continue,
-            accepted = accept(&listener, &slots) => accepted,
+            accepted = accept(&listener) => accepted,
         };
-        if let Some((stream, slot)) = accepted {
+        id += 1;
+        // Where every place is needed the new connection is closed at once.
+        if let Some((stream, place)) = accepted.and_then(|stream| places.take(stream, id)) {
             let handled = handle(stream, quit.clone());
-            connections.spawn(async move {
+            let task = connections.spawn(async move {
                 handled.await;
-                drop(slot);
+                drop(place);
             });
+            places.served_by(id, task);
         }
     }
     drop(listener);
@@ -110,15 +115,11 @@ pub(super) async fn ended(quit: &mut watch::Receiver<bool>) {
     quit.wait_for(|quit| *quit).await.ok(); // without a sender nobody is left to serve for
 }
 
-async fn accept(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> Option<(TcpStream, OwnedSemaphorePermit)> {
-    let slot = Arc::clone(slots).acquire_owned().await.ok()?;
+async fn accept(listener: &TcpListener) -> Option<TcpStream> {
     match listener.accept().await {
         Ok((stream, _)) => {
             stream.set_nodelay(true).ok(); // answers are one write; without it only latency suffers
-            Some((stream, slot))
+            Some(stream)
         }
         Err(error) => {
             // Out of file descriptors, most likely: others must end before a new one can begin.

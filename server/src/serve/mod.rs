@@ -6,6 +6,7 @@ pub mod keda;
 mod listen;
 mod objects;
 mod own_metrics;
+mod places;
 mod raw_target;
 mod rules;
 mod run;

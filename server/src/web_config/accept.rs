@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -12,15 +12,18 @@ use super::reload::ReloadedConfig;
 const HANDSHAKE_MS: u64 = 10_000;
 
 /// A connection over TLS.
-pub struct Accepted {
+pub struct Accepted<S> {
     /// The connection.
-    pub stream: TlsStream<TcpStream>,
+    pub stream: TlsStream<S>,
     /// The client showed a certificate, and it was verified by the CA.
     pub verified: bool,
 }
 
 /// Shakes hands. The error says why there is no connection.
-pub async fn accept(stream: TcpStream, reloaded: &ReloadedConfig) -> Result<Accepted, String> {
+pub async fn accept<S>(stream: S, reloaded: &ReloadedConfig) -> Result<Accepted<S>, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let Some((config, verifies)) = reloaded.tls() else {
         return Err("there is no TLS configuration".to_owned());
     };

@@ -35,11 +35,11 @@ pub(crate) const CIRCLES: &[(&str, &str)] = &[
         "errors name lines of the YAML tree",
     ),
     (
-        "server/src/serve/keda: hub -> triggers",
+        "server/src/serve/keda: poller -> triggers",
         "triggers wake the hub that looks at them",
     ),
     (
-        "server/src/serve/keda: triggers -> hub",
+        "server/src/serve/keda: triggers -> poller",
         "triggers wake the hub that looks at them",
     ),
     (
@@ -47,23 +47,23 @@ pub(crate) const CIRCLES: &[(&str, &str)] = &[
         "the watcher, the parser and the TLS settings share types",
     ),
     (
-        "server/src/web_config: gate -> file",
+        "server/src/web_config: auth -> file",
         "the watcher, the parser and the TLS settings share types",
     ),
     (
-        "server/src/web_config: gate -> live",
+        "server/src/web_config: auth -> reload",
         "the watcher, the parser and the TLS settings share types",
     ),
     (
-        "server/src/web_config: live -> file",
+        "server/src/web_config: reload -> file",
         "the watcher, the parser and the TLS settings share types",
     ),
     (
-        "server/src/web_config: live -> gate",
+        "server/src/web_config: reload -> auth",
         "the watcher, the parser and the TLS settings share types",
     ),
     (
-        "server/src/web_config: live -> tls",
+        "server/src/web_config: reload -> tls",
         "the watcher, the parser and the TLS settings share types",
     ),
     (
@@ -71,7 +71,7 @@ pub(crate) const CIRCLES: &[(&str, &str)] = &[
         "the watcher, the parser and the TLS settings share types",
     ),
     (
-        "server/src/web_config: tls -> live",
+        "server/src/web_config: tls -> reload",
         "the watcher, the parser and the TLS settings share types",
     ),
     (
@@ -82,47 +82,6 @@ pub(crate) const CIRCLES: &[(&str, &str)] = &[
         "server/src/web_config: verifier -> file",
         "the watcher, the parser and the TLS settings share types",
     ),
-    (
-        "server/src/: discovery -> scrape",
-        "targets are made where they are scraped",
-    ),
-    ("server/src/: scrape -> discovery", "the same"),
-    (
-        "server/src/config: http_client -> schema",
-        "sections and the tables that read them name each other",
-    ),
-    ("server/src/config: relabel -> schema", "the same"),
-    ("server/src/config: schema -> http_client", "the same"),
-    ("server/src/config: schema -> relabel", "the same"),
-    (
-        "server/src/discovery/kubernetes: endpoints -> state",
-        "roles read the state that lists them",
-    ),
-    (
-        "server/src/discovery/kubernetes: endpointslice -> endpoints",
-        "the same",
-    ),
-    (
-        "server/src/discovery/kubernetes: endpointslice -> state",
-        "the same",
-    ),
-    (
-        "server/src/discovery/kubernetes: state -> endpoints",
-        "the same",
-    ),
-    (
-        "server/src/discovery/kubernetes: state -> endpointslice",
-        "the same",
-    ),
-    (
-        "server/src/http_client: call -> connect",
-        "a token for a call is fetched by a call",
-    ),
-    ("server/src/http_client: call -> identity", "the same"),
-    ("server/src/http_client: connect -> identity", "the same"),
-    ("server/src/http_client: identity -> oauth2", "the same"),
-    ("server/src/http_client: oauth2 -> call", "the same"),
-    ("server/src/http_client: oauth2 -> identity", "the same"),
 ];
 
 /// Citations of things that are not in the tree.
@@ -154,18 +113,6 @@ pub(crate) const LONG_FUNCTIONS: &[(&str, &str)] = &[
     ("server/src/serve/run.rs: start", "older than this check"),
     (
         "server/src/web_config/file.rs: tls",
-        "older than this check",
-    ),
-    (
-        "adapters/src/prometheus/ast.rs: node",
-        "older than this check",
-    ),
-    (
-        "server/src/discovery/kubernetes/endpointslice.rs: target",
-        "older than this check",
-    ),
-    (
-        "server/src/rule_groups/template.rs: call",
         "older than this check",
     ),
 ];

@@ -65,54 +65,12 @@ fn target(
         .port
         .map_or(address.to_owned(), |port| host_port(address, port));
     target.set("__address__", &whole);
-    let number = port.port.map(|port| port.to_string());
-    let conditions = endpoint.conditions.as_ref();
-    let condition =
-        |read: fn(&k8s_openapi::api::discovery::v1::EndpointConditions) -> Option<bool>| {
-            conditions.and_then(read).map(|holds| holds.to_string())
-        };
+    describe(&mut target, endpoint, port);
     let behind = endpoint.target_ref.as_ref();
-    let kind = behind.and_then(|behind| behind.kind.clone());
-    let name = behind.and_then(|behind| behind.name.clone());
-    for (label, value) in [
-        ("port_name", port.name.clone()),
-        ("port_protocol", port.protocol.clone()),
-        ("port", number),
-        ("port_app_protocol", port.app_protocol.clone()),
-        ("endpoint_conditions_ready", condition(|c| c.ready)),
-        ("endpoint_conditions_serving", condition(|c| c.serving)),
-        (
-            "endpoint_conditions_terminating",
-            condition(|c| c.terminating),
-        ),
-        ("endpoint_hostname", endpoint.hostname.clone()),
-        ("address_target_kind", kind.clone()),
-        ("address_target_name", name.clone()),
-        ("endpoint_node_name", endpoint.node_name.clone()),
-        ("endpoint_zone", endpoint.zone.clone()),
-    ] {
-        set_some(
-            &mut target,
-            &format!("endpointslice_{label}"),
-            value.as_deref(),
-        );
-    }
-    for (key, value) in endpoint.deprecated_topology.iter().flatten() {
-        let key = sanitized(key);
-        set(
-            &mut target,
-            &format!("endpointslice_endpoint_topology_{key}"),
-            value,
-        );
-        set(
-            &mut target,
-            &format!("endpointslice_endpoint_topology_present_{key}"),
-            "true",
-        );
-    }
-    let node = match kind.as_deref() {
-        Some("Node") => name.as_deref(),
-        _ => endpoint.node_name.as_deref(),
+    let is_node = behind.is_some_and(|behind| behind.kind.as_deref() == Some("Node"));
+    let node = match is_node {
+        true => behind.and_then(|behind| behind.name.as_deref()),
+        false => endpoint.node_name.as_deref(),
     };
     if let Some(labels) = node.and_then(|node| lookup.node(node)) {
         merge(&mut target, labels);
@@ -124,6 +82,45 @@ fn target(
         seen.entry(key).or_default().extend(port.port);
     }
     target.build()
+}
+
+/// What the endpoint and the port say of themselves.
+fn describe(target: &mut LabelsBuilder, endpoint: &Endpoint, port: &EndpointPort) {
+    let number = port.port.map(|port| port.to_string());
+    let conditions = endpoint.conditions.clone().unwrap_or_default();
+    let condition = |holds: Option<bool>| holds.map(|holds| holds.to_string());
+    let behind = endpoint.target_ref.as_ref();
+    for (label, value) in [
+        ("port_name", port.name.clone()),
+        ("port_protocol", port.protocol.clone()),
+        ("port", number),
+        ("port_app_protocol", port.app_protocol.clone()),
+        ("endpoint_conditions_ready", condition(conditions.ready)),
+        ("endpoint_conditions_serving", condition(conditions.serving)),
+        (
+            "endpoint_conditions_terminating",
+            condition(conditions.terminating),
+        ),
+        ("endpoint_hostname", endpoint.hostname.clone()),
+        (
+            "address_target_kind",
+            behind.and_then(|behind| behind.kind.clone()),
+        ),
+        (
+            "address_target_name",
+            behind.and_then(|behind| behind.name.clone()),
+        ),
+        ("endpoint_node_name", endpoint.node_name.clone()),
+        ("endpoint_zone", endpoint.zone.clone()),
+    ] {
+        set_some(target, &format!("endpointslice_{label}"), value.as_deref());
+    }
+    for (key, value) in endpoint.deprecated_topology.iter().flatten() {
+        let name = format!("endpointslice_endpoint_topology_{}", sanitized(key));
+        set(target, &name, value);
+        let name = format!("endpointslice_endpoint_topology_present_{}", sanitized(key));
+        set(target, &name, "true");
+    }
 }
 
 /// Whether the slice repeats the targets of a dual-stack service in its second address family.

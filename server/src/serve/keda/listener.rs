@@ -13,12 +13,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use stillwell_adapters::keda::ExternalScaler;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing::debug;
 
 use super::Triggers;
 use crate::serve::listen;
+use crate::serve::places::{Connection, Evicts, Places};
 use crate::web_config::{ReloadedConfig, accept};
 
 const PROTOCOLS: &[&[u8]] = &[b"h2"];
@@ -69,7 +70,8 @@ impl KedaListener {
     pub async fn serve(self, triggers: Triggers, quit: watch::Receiver<bool>) {
         let service = ExternalScaler::new(Arc::new(triggers));
         let tls = self.tls;
-        listen::serve_at_most(CONNECTIONS_MAX, self.listener, quit, move |stream, quit| {
+        let places = Places::new(CONNECTIONS_MAX, Evicts::Silent);
+        listen::serve_at(places, self.listener, quit, move |stream, quit| {
             connection(stream, tls.clone(), service.clone(), quit)
         })
         .await;
@@ -77,7 +79,7 @@ impl KedaListener {
 }
 
 async fn connection(
-    stream: TcpStream,
+    stream: Connection,
     tls: Option<Arc<ReloadedConfig>>,
     service: ExternalScaler,
     quit: watch::Receiver<bool>,

@@ -26,7 +26,7 @@ use rustls::pki_types::CertificateDer;
 use stillwell_adapters::host::Host;
 use stillwell_adapters::kubernetes::{self, Groups, Status};
 use stillwell_adapters::reply::{JSON, reply};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, error, info};
@@ -41,6 +41,7 @@ use self::files::{Serving, Watched, certified_key};
 use self::self_made::self_made;
 use self::trust::Trust;
 use super::app::App;
+use super::places::Connection;
 use super::{listen, own_metrics, web};
 use crate::cluster::{Cluster, ServiceName};
 use crate::web_config::file::ClientAuth;
@@ -248,7 +249,7 @@ struct MetricsApi {
 }
 
 async fn connection(
-    stream: TcpStream,
+    stream: Connection,
     quit: watch::Receiver<bool>,
     acceptor: TlsAcceptor,
     api: Arc<MetricsApi>,
@@ -267,6 +268,9 @@ async fn connection(
             .collect(),
         None => Vec::new(),
     };
+    if !chain.is_empty() {
+        stream.get_ref().0.set_verified();
+    }
     let chain: Arc<[CertificateDer<'static>]> = Arc::from(chain);
     listen::answer(stream, quit, move |request| {
         let (api, chain) = (Arc::clone(&api), Arc::clone(&chain));

@@ -1,0 +1,260 @@
+//! The places of a listener: so many connections at a time, and who makes room for a new one.
+//!
+//! A listener that is full of connections which nobody uses must not refuse the API server, a probe or KEDA. So a new
+//! connection is always taken: where no place is free, the one that has least reason to be there ends. Those are, in this
+//! order, connections that have sent nothing or wait for their client's next request, the longest idle first; and, after a
+//! while, those whose request is still not complete or not answered. A client that showed a valid certificate keeps its
+//! place for as long as another can be found.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
+
+use crate::clock::monotonic_ns;
+
+/// How long a request may be under way before its connection may have to make room.
+const BUSY_MS_MAX: u64 = 10_000;
+
+/// Which connections may end for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Evicts {
+    /// Whoever is idle: clients of HTTP/1 connect again.
+    Idle,
+    /// Whoever has never sent anything: streams stay open and silent for hours.
+    Silent,
+}
+
+/// Nothing has been read yet.
+const SILENT: u8 = 0;
+/// The last thing was a read: a request is coming in or under way.
+const BUSY: u8 = 1;
+/// The last thing was a write: the client has its answer.
+const IDLE: u8 = 2;
+
+/// What a connection is doing.
+struct Activity {
+    state: AtomicU8,
+    since_ms: AtomicU64,
+    is_verified: AtomicBool,
+}
+
+fn now_ms() -> u64 {
+    monotonic_ns() / 1_000_000
+}
+
+impl Activity {
+    /// Something was read, or written in answer to it. What a server sends of itself (HTTP/2 begins with its settings)
+    /// does not make a client less silent.
+    fn is(&self, state: u8) {
+        if state == IDLE && self.state.load(Ordering::Relaxed) == SILENT {
+            return;
+        }
+        if self.state.swap(state, Ordering::Relaxed) != state {
+            self.since_ms.store(now_ms(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// A connection that says what it is doing.
+pub(super) struct Connection {
+    stream: TcpStream,
+    activity: Arc<Activity>,
+}
+
+impl Connection {
+    /// The client is known: it keeps its place for as long as another can be found.
+    pub(super) fn set_verified(&self) {
+        self.activity.is_verified.store(true, Ordering::Relaxed);
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.activity.is(BUSY);
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        if polled.is_ready() {
+            self.activity.is(IDLE);
+        }
+        polled
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        if polled.is_ready() {
+            self.activity.is(IDLE);
+        }
+        polled
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+/// The places of one listener.
+pub(super) struct Places {
+    places_max: usize,
+    evicts: Evicts,
+    taken: Mutex<Vec<Taken>>,
+}
+
+struct Taken {
+    id: u64,
+    activity: Arc<Activity>,
+    /// Set once its task runs.
+    task: Option<AbortHandle>,
+}
+
+/// One place; it is free again when this is dropped.
+pub(super) struct Place {
+    places: Arc<Places>,
+    id: u64,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.taken.lock().retain(|taken| taken.id != self.id);
+    }
+}
+
+impl Places {
+    pub(super) fn new(places_max: usize, evicts: Evicts) -> Arc<Places> {
+        Arc::new(Places {
+            places_max,
+            evicts,
+            taken: Mutex::default(),
+        })
+    }
+
+    /// A place for a new connection. Where none is free, another connection ends for it; `None` if none may.
+    pub(super) fn take(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        id: u64,
+    ) -> Option<(Connection, Place)> {
+        let activity = Arc::new(Activity {
+            state: AtomicU8::new(SILENT),
+            since_ms: AtomicU64::new(now_ms()),
+            is_verified: AtomicBool::new(false),
+        });
+        let mut taken = self.taken.lock();
+        if taken.len() >= self.places_max {
+            let at = least_needed(&taken, self.evicts, now_ms())?;
+            let evicted = taken.swap_remove(at);
+            if let Some(task) = evicted.task {
+                task.abort();
+            }
+        }
+        taken.push(Taken {
+            id,
+            activity: Arc::clone(&activity),
+            task: None,
+        });
+        drop(taken);
+        let place = Place {
+            places: Arc::clone(self),
+            id,
+        };
+        Some((Connection { stream, activity }, place))
+    }
+
+    /// The task that serves the connection, which ends with it.
+    pub(super) fn served_by(&self, id: u64, task: AbortHandle) {
+        let mut taken = self.taken.lock();
+        match taken.iter_mut().find(|taken| taken.id == id) {
+            Some(taken) => taken.task = Some(task),
+            // It ended already, or had to make room.
+            None => task.abort(),
+        }
+    }
+}
+
+/// The connection that is to end for another.
+fn least_needed(taken: &[Taken], evicts: Evicts, now_ms: u64) -> Option<usize> {
+    let rank = |taken: &Taken| {
+        let since_ms = taken.activity.since_ms.load(Ordering::Relaxed);
+        let is_long = now_ms.saturating_sub(since_ms) > BUSY_MS_MAX;
+        let class = match (taken.activity.state.load(Ordering::Relaxed), evicts) {
+            (SILENT, _) => 0,
+            (IDLE, Evicts::Idle) => 0,
+            (BUSY, Evicts::Idle) if is_long => 1,
+            _ => return None,
+        };
+        let is_verified = taken.activity.is_verified.load(Ordering::Relaxed);
+        Some((is_verified, class, since_ms))
+    };
+    let ranked = taken.iter().enumerate();
+    let ranked = ranked.filter_map(|(at, taken)| Some((rank(taken)?, at)));
+    ranked.min().map(|(_, at)| at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(state: u8, since_ms: u64, is_verified: bool) -> Taken {
+        Taken {
+            id: 0,
+            activity: Arc::new(Activity {
+                state: AtomicU8::new(state),
+                since_ms: AtomicU64::new(since_ms),
+                is_verified: AtomicBool::new(is_verified),
+            }),
+            task: None,
+        }
+    }
+
+    #[test]
+    fn who_is_needed_least_makes_room() {
+        let now_ms = 100_000;
+        let all = [
+            taken(BUSY, 99_000, false),
+            taken(IDLE, 50_000, true),
+            taken(BUSY, 10_000, false),
+            taken(IDLE, 60_000, false),
+            taken(SILENT, 70_000, false),
+        ];
+        assert_eq!(least_needed(&all, Evicts::Idle, now_ms), Some(3));
+        assert_eq!(least_needed(&all, Evicts::Silent, now_ms), Some(4));
+        assert_eq!(least_needed(&all[..3], Evicts::Idle, now_ms), Some(2));
+        assert_eq!(least_needed(&all[..2], Evicts::Idle, now_ms), Some(1));
+        assert_eq!(least_needed(&all[..1], Evicts::Idle, now_ms), None);
+    }
+}
