@@ -1,9 +1,9 @@
 //! S4: whether an empty result means 0.
 //!
-//! A series that is not there measures 0 only if the gateway would show it were it more. That takes a page that shows
-//! the family or what goes with it, and a family that has the labels by which the query selects: a label that no series
-//! of it ever has selects nothing, whatever the queue holds. What labels a family has is known for gateways by the
-//! names table, for everything else by what the target's process has shown.
+//! A missing series means 0 only if the gateway would expose it with any other value. That is proven by a page with the
+//! family or a witness of it, and by a family that has the labels by which the query selects: a label that its series
+//! never have selects nothing, whatever is queued. The labels of a family are known from the names table for gateways, and
+//! for everything else from the pages of the target's process.
 
 use crate::labels::Matcher;
 
@@ -15,7 +15,7 @@ use super::policy::{Absent, Policy};
 use super::query::{Kind, Selector, SignalQuery};
 use super::scope::{self, Scope};
 
-/// Whether an empty result means 0. `Err` names what is not proven.
+/// Proves that an empty result means 0. Error: what is not proven.
 pub(crate) fn prove(
     assessment: Assessment<'_>,
     scope: &Scope,
@@ -70,8 +70,8 @@ pub(crate) fn prove(
     Ok(())
 }
 
-/// Whether a number that is not empty leaves no target out. A target that has the family without a label by which the
-/// query selects may have any part of it; where the number is 0, so may one whose page does not show the family at all.
+/// Checks that a result includes every target. A target that exposes the family without a label by which the query selects
+/// may have any part of it; if the result is 0, so may a target whose page does not have the family at all.
 pub(crate) fn complete(
     assessment: Assessment<'_>,
     scope: &Scope,
@@ -109,7 +109,7 @@ pub(crate) fn complete(
     Ok(())
 }
 
-/// The conditions that only series with the label meet: the selector's own, and what the caller pins.
+/// The matchers that only series with the label can match: those of the selector, and the caller's pins.
 fn required(selector: &Selector, assessment: Assessment<'_>) -> Vec<Matcher> {
     let pinned = assessment
         .pins
@@ -119,7 +119,7 @@ fn required(selector: &Selector, assessment: Assessment<'_>) -> Vec<Matcher> {
     selector.required().cloned().chain(pinned).collect()
 }
 
-/// S4a, and the row of S5 for a gate that is off.
+/// S4a: the page has the family or a witness of it. The error names a feature gate that is off (S5).
 fn check_witness(
     assessment: Assessment<'_>,
     target: &TargetFacts,
@@ -143,7 +143,7 @@ fn check_witness(
     })
 }
 
-/// Whether the newest good page shows what a selector reads, under any of its names, or a witness of its absence.
+/// Whether the newest good page has what a selector reads, under any of its names, or a witness of its absence.
 fn shows(assessment: Assessment<'_>, target: &TargetFacts, selector: &Selector) -> bool {
     let mut metrics = target.metrics.keys().map(|metric| &**metric);
     let Some(metric) = &selector.metric else {
@@ -156,7 +156,7 @@ fn shows(assessment: Assessment<'_>, target: &TargetFacts, selector: &Selector) 
         || metrics.any(assessment.names.absence_witnesses(metric))
 }
 
-/// S4b: the family has the label on this target. `strictly` also refuses where nobody knows.
+/// S4b: the family has the label on this target. With `strictly` it is also an error if that is not known.
 fn check_label_exists(
     assessment: Assessment<'_>,
     target: &TargetFacts,
@@ -203,14 +203,14 @@ fn lacks(target: &TargetFacts, metric: &str, label: &str, labels: &[String]) -> 
     )
 }
 
-/// What is known of the labels that a metric's series have on a target.
+/// The labels of a metric's series on a target, as far as they are known.
 enum Labels {
     Known(Vec<String>),
     NotShown,
 }
 
 fn labels_of(assessment: Assessment<'_>, target: &TargetFacts, metric: &str) -> Labels {
-    let Some((family, asked, suffix)) = assessment.names.family(metric) else {
+    let Some((family, requested, suffix)) = assessment.names.family(metric) else {
         return match target.shown_labels(metric) {
             Some(shown) => Labels::Known(shown.iter().map(|label| label.to_string()).collect()),
             None => Labels::NotShown,
@@ -220,12 +220,12 @@ fn labels_of(assessment: Assessment<'_>, target: &TargetFacts, metric: &str) -> 
         let labels = target.shown_labels(&format!("{}{suffix}", name.family));
         labels.map(|labels| labels.iter().map(|label| label.to_string()))
     };
-    let names = std::iter::once(asked).chain(family.names);
+    let names = std::iter::once(requested).chain(family.names);
     let read = names.clone().find(|name| shown(name).is_some());
     let shows = |metric: &str| target.metrics.contains_key(metric);
-    let read = read.unwrap_or_else(|| expected_name(family, asked, shows));
+    let read = read.unwrap_or_else(|| expected_name(family, requested, shows));
     let sure = |name: &super::names::Name| {
-        // A label may be there with an empty value: in every version, or in those that have a witness.
+        // Labels that every release gives the name, or every release with a witness, are there even if they are empty.
         let late = if shown(name).is_none() {
             name.late
         } else {
@@ -239,19 +239,19 @@ fn labels_of(assessment: Assessment<'_>, target: &TargetFacts, metric: &str) -> 
         .flatten()
         .chain(sure(read))
         .collect();
-    if asked.may_have("inference_pool") && target.certain_pool().is_some() {
+    if requested.may_have("inference_pool") && target.certain_pool().is_some() {
         labels.push("inference_pool".to_owned());
     }
-    // Under the name that was asked for, labels that only the other name has do not exist.
+    // Labels that only the other name has do not exist under the requested one.
     labels.retain(|label| {
-        read.family == asked.family || !read.may_have(label) || asked.may_have(label)
+        read.family == requested.family || !read.may_have(label) || requested.may_have(label)
     });
     labels.sort_unstable();
     labels.dedup();
     Labels::Known(labels)
 }
 
-/// S4b for pools: the process that answers now has to have said which one it serves.
+/// S4b for pools: the pages of the present process have named the pool that it serves.
 fn check_pool_known(
     assessment: Assessment<'_>,
     target: &TargetFacts,
@@ -273,7 +273,7 @@ fn check_pool_known(
     })
 }
 
-/// S4b: every value that the query selects was seen in the group, so that it is no slip of the pen.
+/// S4b: every value that the query selects has occurred in its groups, so that it is no typing error.
 fn check_values_seen(
     assessment: Assessment<'_>,
     scope: &Scope,
@@ -291,7 +291,7 @@ fn check_values_seen(
             .groups
             .iter()
             .filter_map(|group| assessment.facts.groups.get(group));
-        if !groups.any(|group| group.has_seen(matcher)) {
+        if !groups.any(|group| group.has_had(matcher)) {
             return Err(format!(
                 "no series ever had {matcher}; if that is not a typo but has had no traffic yet, `absent: zero` says \
                  so"
@@ -301,7 +301,7 @@ fn check_values_seen(
     Ok(())
 }
 
-/// S4c, and for other queries after a start (S6b, S6f).
+/// S4c: good pages cover the window of the query; for queries other than demand also after a start (S6b, S6f).
 pub(crate) fn windows_covered(
     assessment: Assessment<'_>,
     scope: &Scope,

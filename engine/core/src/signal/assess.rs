@@ -1,4 +1,4 @@
-//! What one signal may say now: its result judged group by group, absences proven, graces applied.
+//! The reading of one signal: its newest result is judged group by group, absences are proven, graces are applied.
 
 use crate::labels::Labels;
 use crate::time::Timestamp;
@@ -13,10 +13,10 @@ use super::reading::{Element, Reading, State};
 use super::scope::{self, Scope};
 use super::signal::Signal;
 
-/// Numbers past this wrap around in the HPA's arithmetic (apimachinery `Quantity.MilliValue`).
+/// Larger numbers wrap around in the HPA's arithmetic (apimachinery `Quantity.MilliValue`).
 pub(crate) const NUMBER_MAX: f64 = 9.2e15;
 
-/// Since when some part of a number is not what a page says now, and why.
+/// For a held reading: the time of its oldest part, in milliseconds, and why it is held.
 type Held = Option<(i64, String)>;
 
 impl Signal {
@@ -78,8 +78,8 @@ impl Signal {
         Ok(Reading { state, elements })
     }
 
-    /// S6d, S6e: where a process crashes again and again, or has restarted before we knew what was true, a number that
-    /// asks for capacity is told as held, and none that takes all of it away.
+    /// S6d, S6e: in a crash loop, or after a restart before which the value was not known, a number above 0 is reported as
+    /// held, and 0 is not reported.
     fn refuse_zero(
         &self,
         assessment: Assessment<'_>,
@@ -106,7 +106,7 @@ impl Signal {
         Ok(())
     }
 
-    /// In a grace a group that the new process does not show yet is held at what it was (S6b).
+    /// In a grace, a group that the new process does not expose yet is held at its value before the change (S6b).
     fn add_vanished(
         &self,
         assessment: Assessment<'_>,
@@ -135,7 +135,7 @@ impl Signal {
         Ok(())
     }
 
-    /// Sums within the query that had no series count as 0 only where that is proven, each for itself (S4).
+    /// Sums within the query whose result is empty count as 0 only if that is proven for each of them (S4).
     fn prove_empty_parts(
         &self,
         assessment: Assessment<'_>,
@@ -160,7 +160,8 @@ impl Signal {
         Ok(())
     }
 
-    /// May a number be told for a group? Its time; `held` remembers the oldest reason to hold.
+    /// Judges the targets of one group. Returns the time of its number; `held` gets the oldest reason to hold. Error: why
+    /// no number may be reported.
     fn judge_group(&self, assessment: Assessment<'_>, held: &mut Held) -> Result<i64, String> {
         let narrowed = self.narrowed(assessment);
         let scope = narrowed.as_ref().unwrap_or(&self.scope);
@@ -200,14 +201,13 @@ impl Signal {
         Ok(time_ms)
     }
 
-    /// What counts for a caller who pins labels; `None` where he pins none.
+    /// The scope for a caller who pins labels; `None` if no labels are pinned.
     fn narrowed(&self, assessment: Assessment<'_>) -> Option<Scope> {
         (!assessment.pins.is_empty())
             .then(|| scope::of_query(assessment, &self.query, &self.policy))
     }
 
-    /// What was measured before a change of process and stands in for less: in a grace, and while it crashes again and
-    /// again.
+    /// Values from before a change of process, below which no group is reported: in a grace, and in a crash loop.
     fn floors<'s>(&'s self, assessment: Assessment<'s>) -> impl Iterator<Item = (&'s Labels, f64)> {
         let in_loop = grace::crash_loop(assessment, &self.scope, &self.policy).is_some();
         let runs = in_loop || self.grace(assessment.now_ms).is_some();
@@ -221,7 +221,7 @@ impl Signal {
             .flat_map(move |grace| grace.floors(assessment.now_ms, grace_ms, in_loop))
     }
 
-    /// The number of a group: clamped in a grace, checked for what a quantity cannot be.
+    /// The number to report for a group: NaN by policy, at least the floor of a grace. Error: it is no quantity.
     fn number(
         &self,
         labels: &Labels,
@@ -267,7 +267,7 @@ impl Signal {
             .map(|(_, value)| *value)
     }
 
-    /// S9c: the one group that an empty result can stand for.
+    /// S9c: the labels of the one group that an empty result stands for. Error: it could be several.
     fn empty_group(&self, pins: Pins<'_>) -> Result<Labels, String> {
         if self.query.is_absent {
             return Err(
@@ -309,19 +309,19 @@ impl Signal {
     }
 }
 
-/// Whether some element is 0 (or less); `None` where there is no element.
+/// Whether some element is 0 or less; `None` if there is no element.
 fn has_zero(elements: &[Element]) -> Option<bool> {
     let mut values = elements.iter().map(|element| element.value);
     (!elements.is_empty()).then(|| values.any(|value| value <= 0.0))
 }
 
-/// Whether the pins contradict no label of a group.
+/// Whether no pin contradicts a label of the group.
 fn fits(labels: &Labels, pins: Pins<'_>) -> bool {
     pins.iter()
         .all(|(label, value)| labels.get(label).is_none_or(|have| have == value))
 }
 
-/// A group's labels count as pinned, beside what the caller pins.
+/// A group's labels and the caller's pins.
 fn group_pins(labels: &Labels, pins: Pins<'_>) -> Vec<(String, String)> {
     let of_group = labels.iter().map(|(l, v)| (l.to_owned(), v.to_owned()));
     of_group.chain(pins.iter().cloned()).collect()

@@ -1,5 +1,5 @@
-//! From facts to a verdict: may this query's number be told now, and if not, why not (S2, S5). What an empty result
-//! means is judged in `absence`.
+//! The verdict on the targets of a query: whether its number may be reported now, and if not, why (S2, S5). What an empty
+//! result means is decided in `absence`.
 
 use std::collections::BTreeSet;
 
@@ -12,14 +12,14 @@ use super::query::{Selector, SignalQuery};
 use super::retain_set::Retained;
 use super::scope::{self, Contradiction, Scope};
 
-/// What the targets allow.
+/// The verdict on the targets of a scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Every target that counts is fresh.
     Fresh,
-    /// Some target is frozen, each for less than its hold. The time is the oldest last good scrape.
+    /// Some target is frozen for less than its hold. The time is the oldest of their last good scrapes, in milliseconds.
     Held { since_ms: i64, why: String },
-    /// No number may be told.
+    /// No number may be reported.
     Unknown { why: String },
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn targets(
             oldest = Some((good_ms, target));
         }
     }
-    if let Some(why) = not_kept(assessment, scope, query) {
+    if let Some(why) = not_retained(assessment, scope, query) {
         return Verdict::Unknown { why };
     }
     match oldest {
@@ -70,7 +70,8 @@ pub(crate) fn targets(
     }
 }
 
-/// S3e. Where an `or` lets one side stand in for the other, only both missing is a fault.
+/// S3e: why a selector that no target ever matched makes the signal unknown. With an `or`, only if no selector was ever
+/// matched.
 pub(super) fn never_seen(
     assessment: Assessment<'_>,
     scope: &Scope,
@@ -106,12 +107,12 @@ pub(super) fn never_seen(
     ))
 }
 
-/// Where targets keep only what signals need, a signal that came later has to wait for what it needs, and for its
-/// windows: what was not kept is not absent.
-fn not_kept(assessment: Assessment<'_>, scope: &Scope, query: &SignalQuery) -> Option<String> {
-    shown(assessment, scope, assessment.now_ms).find_map(|(id, target, good_ms)| {
+/// With `retain: signals`, a signal that was registered later is unknown until a page of each target was stored for it, and
+/// until its windows reach back no further than that: what was not stored is not absent.
+fn not_retained(assessment: Assessment<'_>, scope: &Scope, query: &SignalQuery) -> Option<String> {
+    visible_targets(assessment, scope, assessment.now_ms).find_map(|(id, target, good_ms)| {
         query.selectors.iter().find_map(|selector| {
-            let window = match assessment.facts.kept(id, selector) {
+            let window = match assessment.facts.retained(id, selector) {
                 Retained::Always => return None,
                 Retained::NotYet => {
                     return Some(format!(
@@ -134,9 +135,9 @@ fn not_kept(assessment: Assessment<'_>, scope: &Scope, query: &SignalQuery) -> O
     })
 }
 
-/// Targets whose series a query sees at `at_ms`, with their last good scrape. One that stands by is seen while it is
-/// fresh.
-fn shown<'a>(
+/// Targets whose series a query sees at `at_ms`, with the time of their last good scrape: those that count, and standbys
+/// while they are fresh.
+fn visible_targets<'a>(
     assessment: Assessment<'a>,
     scope: &'a Scope,
     at_ms: i64,
@@ -150,8 +151,8 @@ fn shown<'a>(
     })
 }
 
-/// S6b, for a signal that came later than what it reads was first shown: what was true before a change of process may
-/// have been told by pages of which it was not kept.
+/// S6b with `retain: signals`: if the signal was registered shortly before a change of process, the value before it is not
+/// known, because the samples were not stored. Error: for which target.
 pub(crate) fn known_before(
     assessment: Assessment<'_>,
     scope: &Scope,
@@ -160,8 +161,8 @@ pub(crate) fn known_before(
     grace_ms: i64,
 ) -> Result<(), String> {
     let before_ms = change_ms.saturating_sub(grace_ms);
-    for (id, target, _) in shown(assessment, scope, change_ms) {
-        let is_late = |selector: &Selector| match assessment.facts.kept(id, selector) {
+    for (id, target, _) in visible_targets(assessment, scope, change_ms) {
+        let is_late = |selector: &Selector| match assessment.facts.retained(id, selector) {
             Retained::Always => false,
             Retained::NotYet => true,
             Retained::Since(since_ms) => since_ms.saturating_add(selector.window_ms) > before_ms,
@@ -177,10 +178,10 @@ pub(crate) fn known_before(
     Ok(())
 }
 
-/// Targets that a reason names one by one.
+/// Targets that a reason lists by name.
 const NAMED_TARGETS_MAX: usize = 3;
 
-/// Why no target is in scope: what rules out those that expose what the query reads.
+/// Why no target is in scope: what excludes those that expose what the query reads.
 pub(super) fn no_target_counts(
     assessment: Assessment<'_>,
     scope: &Scope,
@@ -222,7 +223,7 @@ pub(super) fn no_target_counts(
     format!("no target is in scope: {}{more}", named.join("; "))
 }
 
-/// A target that has the labels which a selector pins, and whose group never exposed what it reads.
+/// The reason, if a target has the labels that a selector pins but its group never exposed what it reads.
 fn fits_and_shows_nothing(
     assessment: Assessment<'_>,
     scope: &Scope,
@@ -297,7 +298,7 @@ fn frozen(target: &TargetFacts, good_ms: i64) -> String {
     }
 }
 
-/// S6b: the serving processes of other queries must have run for the whole window.
+/// S6b: for queries other than demand, the serving processes must have run for the whole window.
 pub(crate) fn processes_cover(
     assessment: Assessment<'_>,
     scope: &Scope,

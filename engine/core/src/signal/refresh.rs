@@ -1,8 +1,8 @@
-//! Evaluation outside every lock: for signals that are not compiled, and for those that are evaluated only when somebody
-//! asks.
+//! Evaluation of signals without holding a lock: for queries that are not compiled, and for signals that are evaluated
+//! only when they are read.
 //!
-//! What the query needs is read under the registry's lock, the query runs without it, its result is handed in under the
-//! lock again. Commits and readers wait for neither more than a copy.
+//! The facts that the query depends on are copied under the registry's lock, the query is evaluated on a snapshot without
+//! it, and the result is stored under the lock again. Commits and readers wait only for the copy.
 
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ use super::reading::SignalId;
 use super::registry::SignalRegistry;
 use super::view::SignalView;
 
-/// Evaluates a signal that pages have come for since it last was. `within` bounds the evaluation beside the signal's own
-/// policy. Error: it was stopped, or there is no memory for it now; the signal stays as it was.
+/// Evaluates a signal of whose targets pages were committed since the last evaluation. `within` limits the evaluation in
+/// addition to the signal's own policy. Error: it was stopped, or there is no memory for it; the signal is unchanged.
 pub(crate) fn refresh(
     registry: &RwLock<SignalRegistry>,
     store: &Arc<RwLock<Store>>,
@@ -64,7 +64,7 @@ pub(crate) fn refresh(
         ..
     } = &mut *locked;
     let signal = signals.get_mut(id.index()).and_then(Option::as_mut);
-    // Meanwhile the id may belong to another signal, or a newer page may have been evaluated.
+    // Meanwhile the id may have been given to another signal, or a newer page may have been evaluated.
     let is_newest = |at: Option<i64>| at.is_none_or(|have_ms| have_ms <= at_ms);
     if let Some(signal) = signal.filter(|signal| signal.serial == serial && is_newest(signal.at_ms))
     {

@@ -1,8 +1,8 @@
-//! How a signal comes to be, while pages go on being taken.
+//! Registering a signal while pages are committed.
 //!
-//! Who asks for it may have sent any text, and what it pins may be a label of a million series that nobody remembered
-//! so far. Neither the reading of the text nor the look at those series holds up a commit: both happen without the
-//! room's lock, the latter in batches.
+//! The text may come from any client, and it may select by a label of a million series whose values were not tracked so
+//! far. Neither parsing the text nor reading those series delays a commit: both happen without the registry's lock, the
+//! latter in batches.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -27,7 +27,7 @@ type Values = HashMap<TargetId, HashSet<Box<str>>>;
 /// Label names of a metric, by the targets that show it.
 type LabelNames = HashMap<TargetId, BTreeSet<Box<str>>>;
 
-/// Adds a signal.
+/// Registers a signal. Error: the query does not parse, or there are `SIGNALS_MAX` signals.
 pub(crate) fn register(
     registry: &RwLock<SignalRegistry>,
     store: &RwLock<Store>,
@@ -35,7 +35,7 @@ pub(crate) fn register(
     policy: Policy,
 ) -> Result<SignalId, QueryError> {
     let (query, names_version) = parse(registry, text)?;
-    // From here on pages tell of these labels and metrics; what was on pages before is looked up.
+    // From here on commits track these labels and metrics; what earlier pages had is read from the store.
     let (labels, metrics) = remember(&mut registry.write(), &query);
     let seen: Vec<(String, Values)> = labels
         .into_iter()
@@ -65,7 +65,7 @@ pub(crate) fn register(
             registry.facts.learn_labels(target, metric, labels);
         }
     }
-    // Users' own names were changed meanwhile, by which queries are judged: rare, so once more under the lock.
+    // The configured names have changed meanwhile, which may change the query's kind: rare, so parsed under the lock.
     let query = match registry.names_version == names_version {
         true => query,
         false => SignalQuery::parse(text, &registry.features, &registry.names)?,
@@ -80,7 +80,7 @@ fn parse(registry: &RwLock<SignalRegistry>, text: &str) -> Result<(SignalQuery, 
     Ok((SignalQuery::parse(text, &features, &names)?, version))
 }
 
-/// Labels by which the query selects and whose values were not remembered so far, and metrics that no signal read.
+/// Starts tracking the labels by which the query selects and the metrics that it reads. Returns those that are new.
 fn remember(registry: &mut SignalRegistry, query: &SignalQuery) -> (Vec<String>, Vec<String>) {
     let SignalRegistry { facts, names, .. } = registry;
     let required = query.selectors.iter().flat_map(Selector::required);
@@ -93,7 +93,7 @@ fn remember(registry: &mut SignalRegistry, query: &SignalQuery) -> (Vec<String>,
     (labels, metrics.collect())
 }
 
-/// The label names that present series of a metric have, by their targets.
+/// The label names of a metric's present series, by target.
 fn label_names_of(store: &RwLock<Store>, metric: &str) -> LabelNames {
     let mut found = LabelNames::new();
     for_each_match(
@@ -116,8 +116,7 @@ fn label_names_of(store: &RwLock<Store>, metric: &str) -> LabelNames {
     found
 }
 
-/// Every value of a label that some series has, with the targets that have it. Series that come meanwhile may be
-/// missing.
+/// The values of a label, by target. Series that are added meanwhile may be missing.
 fn values_of(store: &RwLock<Store>, label: &str) -> Values {
     let mut seen = Values::new();
     let mut next = 0;
@@ -148,6 +147,7 @@ fn values_of(store: &RwLock<Store>, label: &str) -> Values {
 }
 
 impl SignalRegistry {
+    /// Adds a signal under the first free id. Error: there are `SIGNALS_MAX` already.
     fn insert(
         &mut self,
         text: &str,
@@ -162,7 +162,7 @@ impl SignalRegistry {
             )));
         }
         for metric in query.metrics() {
-            // Known already, unless users' names have changed since; then the next lines tell.
+            // Tracked already, unless the configured names have changed since; then the next pages add what is missing.
             self.facts.track_metric(metric, &self.names);
         }
         self.facts.requirements.add(&query, &self.names);

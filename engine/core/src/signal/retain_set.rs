@@ -1,15 +1,14 @@
-//! Which metrics signals need of a page, for targets of which only that is kept (`retain: signals`).
+//! The metrics whose samples are stored for targets with `retain: signals`.
 //!
-//! Needed is whatever a verdict can depend on, so that a signal says the same as if everything were kept: what its
-//! selectors name, the same under other names, the names by which a page's generation is told, witnesses (S4a), the
-//! start of the process and leases (S6, S3d). Label values that prove something (S4b) or name pools (S3b) are learned
-//! from every family that carries such a label; its lines are looked at when they are new, and not stored.
+//! They are everything that the reading of a signal can depend on, so that it is the same as if every sample were stored:
+//! the metrics of its selectors, their other names, the metrics by which the names of a release are recognised, witnesses
+//! (S4a), the start time of the process, and leases (S6, S3d). Label values that prove something (S4b) and pools (S3b) are
+//! read from every family with such a label; these lines are parsed when they are new, and not stored.
 //!
-//! A signal that comes later finds its families missing. Until a target's page has brought them, and while a window
-//! reaches back to before that, the signal is unknown: absence from what was not kept proves nothing.
+//! A signal that is registered later finds its families missing. It is unknown until a page of each target has been stored
+//! with them, and until that page is older than its window: what was not stored is not absent.
 //!
-//! The set is published whole, with a version. Whoever parses a page looks at the version once, and at nothing else
-//! while it stands.
+//! The set is published as a whole, with a version. The parser of a page compares one version number per page.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,23 +24,23 @@ use super::names::{
 };
 use super::query::{Selector, SignalQuery};
 
-/// What is needed of every page, as of one moment.
+/// One version of the set.
 #[derive(Debug, Default)]
 pub(crate) struct RetainSet {
     pub(crate) version: u64,
-    /// Some selector has no condition on the name.
+    /// Some selector has no condition on the name: everything is stored.
     all: bool,
     names: HashSet<Box<str>>,
-    /// Conditions on the name, of selectors that do not fix it.
+    /// Conditions on the metric name, of selectors without a fixed name.
     patterns: Vec<Vec<Matcher>>,
-    /// Classes whose witnesses are needed.
+    /// Classes whose witnesses are stored.
     classes: Vec<Class>,
-    /// Labels whose values prove something, beside those of pools.
+    /// Labels whose values are read from every family, in addition to those of pools.
     labels: HashSet<Box<str>>,
 }
 
 impl RetainSet {
-    /// Whether samples of this metric are kept.
+    /// Whether samples of this metric are stored.
     pub(crate) fn retains(&self, metric: &str) -> bool {
         let fits = |pattern: &Vec<Matcher>| pattern.iter().all(|one| one.matches(metric));
         self.all
@@ -55,7 +54,7 @@ impl RetainSet {
             || self.patterns.iter().any(fits)
     }
 
-    /// Whether some part of this family is kept, so that its HELP and TYPE matter.
+    /// Whether some part of this family is stored, so that its HELP and TYPE are, too.
     pub(crate) fn retains_family(&self, family: &str) -> bool {
         let parts = ["", "_bucket", "_sum", "_count", "_total"];
         parts
@@ -63,13 +62,13 @@ impl RetainSet {
             .any(|part| self.retains(&format!("{family}{part}")))
     }
 
-    /// Whether the values of this label prove something.
+    /// Whether the values of this label are read from every family.
     pub(crate) fn learns_label(&self, label: &str) -> bool {
         POOL_LABELS.contains(&label) || self.labels.contains(label)
     }
 }
 
-/// Where the newest set is found, without a lock while it stands.
+/// The newest version of the set, shared with the parsers of pages; without a lock while the version is unchanged.
 #[derive(Debug, Default)]
 pub(crate) struct RetainHandle {
     version: AtomicU64,
@@ -92,40 +91,40 @@ impl RetainHandle {
     }
 }
 
-/// What each standing signal needs, and since when each target keeps it.
+/// What the registered signals require, and since when each target's samples of it are stored.
 #[derive(Debug, Default)]
 pub(crate) struct RetainRequirements {
     retain_handle: Arc<RetainHandle>,
     version: u64,
-    /// By metric name.
+    /// Selectors with a fixed metric name, by that name.
     named: HashMap<Box<str>, Requirement>,
-    /// Selectors that do not fix it, by their conditions on the name.
+    /// Selectors without a fixed name, by their conditions on the name.
     patterns: Vec<(Vec<Matcher>, Requirement)>,
-    /// Labels that signals pin or group by, with how many do.
+    /// Labels that signals select or group by, with the number of signals.
     labels: HashMap<Box<str>, usize>,
-    /// Labels that callers pin beside.
+    /// Labels that callers pin in addition.
     caller_labels: HashSet<&'static str>,
-    /// The newest version by which a page of a target was read and committed_versions.
+    /// By target: the version with which its newest committed page was parsed.
     committed_versions: HashMap<TargetId, u64>,
 }
 
 #[derive(Debug, Default)]
 struct Requirement {
     users: usize,
-    /// The first version that has it.
+    /// The first version of the set that contains it.
     version: u64,
-    /// The first page of each target that was read with it.
+    /// By target: the time of the first committed page that was parsed with such a version, in milliseconds.
     since_ms: HashMap<TargetId, i64>,
 }
 
-/// Since when a target keeps what a selector names.
+/// Since when the samples of a selector are stored for a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Retained {
-    /// For as long as it is known.
+    /// Since its first page.
     Always,
-    /// Its pages from this time on.
+    /// Since this time, in milliseconds.
     Since(i64),
-    /// The page that brings it has not come yet.
+    /// No page with them has been committed yet.
     NotYet,
 }
 
@@ -135,7 +134,8 @@ fn is_same(conditions: &[Matcher], selector: &Selector) -> bool {
     conditions.iter().map(of).eq(others)
 }
 
-/// Labels by which a caller may select one of a query's groups: proving its absence takes their values.
+/// Labels whose values prove the absence of a group of the query (S4b): those it selects by, and those by which a caller
+/// may select one of its groups.
 fn learned_labels(query: &SignalQuery) -> impl Iterator<Item = &str> {
     let required = query.selectors.iter().flat_map(Selector::required);
     let groups = |label: &&&str| {
@@ -155,7 +155,7 @@ impl RetainRequirements {
         Arc::clone(&self.retain_handle)
     }
 
-    /// A signal with this query stands from now on.
+    /// Adds what the query of a new signal requires.
     pub(crate) fn add(&mut self, query: &SignalQuery, names: &Names) {
         let next = self.version + 1;
         let mut is_new = false;
@@ -177,25 +177,25 @@ impl RetainRequirements {
         }
     }
 
-    /// A signal with this query has ended.
+    /// Removes what the query of a removed signal required.
     pub(crate) fn remove(&mut self, query: &SignalQuery, names: &Names) {
-        let mut has_gone = false;
+        let mut is_removed = false;
         for selector in &query.selectors {
             let requirement = self.entry(selector);
             requirement.users = requirement.users.saturating_sub(1);
-            has_gone |= requirement.users == 0;
+            is_removed |= requirement.users == 0;
         }
         for label in learned_labels(query) {
             if let Some(users) = self.labels.get_mut(label) {
                 *users -= 1;
-                has_gone |= *users == 0;
+                is_removed |= *users == 0;
             }
         }
         self.named.retain(|_, requirement| requirement.users > 0);
         self.patterns
             .retain(|(_, requirement)| requirement.users > 0);
         self.labels.retain(|_, users| *users > 0);
-        if has_gone {
+        if is_removed {
             self.publish(names);
         }
     }
@@ -218,12 +218,12 @@ impl RetainRequirements {
         &mut self.patterns[at].1
     }
 
-    /// A caller pins labels that no signal does. True where their values were not learned so far.
+    /// Whether a caller pins labels whose values are not read yet.
     pub(crate) fn pins_new_label(&self, pins: &[(String, String)]) -> bool {
         self.new_pinned_labels(pins).next().is_some()
     }
 
-    /// Values of such labels are learned from now on.
+    /// Has the values of such labels read from now on.
     pub(crate) fn learn_pinned_labels(&mut self, pins: &[(String, String)], names: &Names) {
         let new: Vec<&'static str> = self.new_pinned_labels(pins).collect();
         if !new.is_empty() {
@@ -241,7 +241,7 @@ impl RetainRequirements {
         REQUEST_LABELS.iter().filter(is_new).copied()
     }
 
-    /// Makes the set anew: signals, or what is known of names, have changed.
+    /// Computes the next version of the set, after a change of signals or of configured names.
     pub(crate) fn publish(&mut self, names: &Names) {
         self.version += 1;
         let mut retain_set = RetainSet {
@@ -262,7 +262,7 @@ impl RetainRequirements {
         self.retain_handle.publish(retain_set);
     }
 
-    /// A page of this target, read by that version, has been committed_versions.
+    /// A page of this target, read by that version, has been committed.
     pub(crate) fn page_committed(&mut self, target: TargetId, version: u64, at_ms: i64) {
         if self.committed_versions.get(&target) == Some(&version) {
             return;
@@ -287,8 +287,8 @@ impl RetainRequirements {
         }
     }
 
-    /// Since when this target keeps what the selector names; its first good page was at `first_good_ms`.
-    pub(crate) fn kept(
+    /// Since when the samples of a selector are stored for this target, whose first good page was at `first_good_ms`.
+    pub(crate) fn retained(
         &self,
         target: TargetId,
         selector: &Selector,
@@ -327,7 +327,7 @@ impl RetainSet {
             self.classes.push(family.class);
         }
         for name in family.names {
-            // The bare name and `_count` tell under which name a page has the family (`Facts::update_names_seen`).
+            // By the bare name and `_count` it is decided under which name a page has the family (`Facts::update_names_seen`).
             for part in ["", "_count", suffix] {
                 self.names
                     .insert(format!("{}{part}", name.family).into_boxed_str());
@@ -428,14 +428,14 @@ mod tests {
         requirements.add(&late, &names);
         // It was read before the signal came, and is taken after.
         requirements.page_committed(target, 1, 1_100);
-        let kept = |requirements: &RetainRequirements, query: &SignalQuery| {
-            requirements.kept(target, &query.selectors[0], 1_000)
+        let retained = |requirements: &RetainRequirements, query: &SignalQuery| {
+            requirements.retained(target, &query.selectors[0], 1_000)
         };
-        assert_eq!(kept(&requirements, &one), Retained::Always);
-        assert_eq!(kept(&requirements, &late), Retained::NotYet);
+        assert_eq!(retained(&requirements, &one), Retained::Always);
+        assert_eq!(retained(&requirements, &late), Retained::NotYet);
         requirements.page_committed(target, 2, 1_200);
-        assert_eq!(kept(&requirements, &late), Retained::Since(1_200));
+        assert_eq!(retained(&requirements, &late), Retained::Since(1_200));
         requirements.forget(target);
-        assert_eq!(kept(&requirements, &one), Retained::NotYet);
+        assert_eq!(retained(&requirements, &one), Retained::NotYet);
     }
 }

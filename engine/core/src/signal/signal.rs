@@ -1,4 +1,4 @@
-//! One signal: its query, what it last said, and when it takes a new result.
+//! One signal: its query, the newest result, and what is remembered of earlier results.
 
 use std::collections::VecDeque;
 
@@ -26,26 +26,26 @@ pub(crate) struct Signal {
     pub(crate) text: String,
     pub(crate) policy: Policy,
     pub(crate) query: SignalQuery,
-    /// The query in the form that needs no query engine, where it has it.
+    /// The program of the query; `None` if it cannot be compiled.
     pub(super) compiled: Option<CompiledQuery>,
-    /// Whether the newest page was evaluated by it.
+    /// Whether the newest result is the program's.
     pub(super) by_program: bool,
-    /// What counts, as of the last structural change.
+    /// The targets that count, as of the last change of facts.
     pub(crate) scope: Scope,
     /// The newest evaluation.
     pub(super) result: Result<Vec<(Labels, f64)>, String>,
     pub(crate) at_ms: Option<i64>,
-    /// A target that counts has given a page since.
+    /// A page of a target that it sees was committed after the newest evaluation.
     pub(crate) outdated: bool,
-    /// Tells this signal from another that had its number before.
+    /// Distinguishes this signal from earlier ones with the same id.
     pub(crate) serial: u64,
-    /// Pages of targets that count, so far.
+    /// Number of pages of its targets so far.
     pub(crate) pages: u64,
-    /// Which parts of the query were empty at the newest evaluation.
+    /// Parts of the query whose result was empty at the newest evaluation.
     pub(super) empty_parts: Vec<usize>,
-    /// The newest evaluation at which everything was fresh.
+    /// The newest evaluation at which every target was fresh.
     pub(super) measured: Option<Measured>,
-    /// The first one at which it was also known what was true before the processes that answered (S6e).
+    /// The first such evaluation at which the value before the present processes was known, too (S6e).
     pub(super) known_since_ms: Option<i64>,
     /// Per group, the last result that was a number, for `nan: last`.
     pub(super) numbers: Vec<(Labels, f64)>,
@@ -60,7 +60,8 @@ fn is_frozen(facts: &Facts, id: TargetId, at_ms: i64) -> bool {
 }
 
 impl Signal {
-    /// Evaluates without the query engine, where that is possible. Allocates nothing while the structure stands.
+    /// Evaluates the query by its program. False if it has none, or the program cannot answer now. Allocates nothing while
+    /// the same series are on the pages.
     pub(crate) fn evaluate_compiled(
         &mut self,
         store: &RwLock<Store>,
@@ -112,7 +113,7 @@ impl Signal {
         done
     }
 
-    /// What its program made of the newest page, if it was the program that did.
+    /// The newest result, if it is the program's.
     pub(crate) fn by_program(&self) -> Option<Evaluated> {
         let outcome = |values: &Vec<(Labels, f64)>| Evaluation {
             values: values.clone(),
@@ -122,20 +123,20 @@ impl Signal {
             .then(|| self.result.as_ref().map(outcome).map_err(String::clone))
     }
 
-    /// Compiles the query, where it can be.
+    /// Compiles the query, if it can be compiled.
     pub(crate) fn compile(query: &SignalQuery) -> Option<CompiledQuery> {
         let parts = query.parts.iter().map(|part| part.query.plan());
         CompiledQuery::compile(query.query.plan(), parts)
     }
 
-    /// Bytes that its windows hold.
+    /// Bytes that the windows of its program hold.
     pub(crate) fn window_bytes(&self) -> usize {
         self.compiled
             .as_ref()
             .map_or(0, CompiledQuery::window_bytes)
     }
 
-    /// Targets whose series this signal does not see: those that do not count, and frozen ones that stand by.
+    /// Targets whose series this signal does not see: excluded ones, and frozen standbys.
     pub(crate) fn hidden(&self, facts: &Facts, at_ms: i64) -> Vec<TargetId> {
         let frozen = self
             .scope
@@ -145,7 +146,7 @@ impl Signal {
         self.scope.excluded.iter().chain(frozen).copied().collect()
     }
 
-    /// A process that counts has changed (S6a).
+    /// Starts a grace: the process of a target that it sees has changed (S6a).
     pub(super) fn start_grace(&mut self, name: &str, kind: &ChangeKind, at_ms: i64) {
         self.grace = Some(Grace::start(
             self.grace.take(),
@@ -156,14 +157,14 @@ impl Signal {
         ));
     }
 
-    /// The grace that runs, for what is smoothed over.
+    /// The grace that applies at `now_ms`: only queries of kind demand have one.
     pub(super) fn grace(&self, now_ms: i64) -> Option<&Grace> {
         let runs = |grace: &&Grace| grace.runs(now_ms, self.policy.restart_grace_ms);
         let grace = self.grace.as_ref().filter(runs);
         grace.filter(|_| self.query.kind == Kind::Demand)
     }
 
-    /// A new result, as of `at_ms`.
+    /// Stores a new result, as of `at_ms`.
     pub(crate) fn take(&mut self, outcome: Evaluated, facts: &Facts, names: &Names, at_ms: i64) {
         self.empty_parts.clear();
         self.result = outcome.map(|outcome| {
@@ -202,7 +203,7 @@ impl Signal {
         }
     }
 
-    /// Remembers what the signal says, where that is another state than before.
+    /// Records the state, if it differs from the last recorded one.
     pub(super) fn record_transition(&mut self, assessment: Assessment<'_>) {
         let reading = self.read(assessment);
         let kind = std::mem::discriminant(&reading.state);

@@ -1,4 +1,4 @@
-//! What a page or a failure as a whole says: how fresh its target is, which process serves it, who leads (S2a, S3d, S6a).
+//! Facts from whole scrapes: whether a target is fresh, which process serves it, and which replica leads (S2a, S3d, S6a).
 
 use std::collections::VecDeque;
 
@@ -8,8 +8,8 @@ use crate::store::{SeriesId, TargetId};
 use super::{ChangeKind, Facts};
 
 impl Facts {
-    /// A good page was committed: what it says of the process that serves. `value` reads a series' newest value;
-    /// `counter_dropped` matters where no start time is told.
+    /// A page was committed. Returns what has changed about the serving process. `value` reads a series' newest value;
+    /// `counter_dropped` says that some counter fell, which is a restart if the page has no start time.
     pub(crate) fn scrape_succeeded(
         &mut self,
         id: TargetId,
@@ -42,7 +42,7 @@ impl Facts {
         for (lease, series, leads) in &mut facts.leases {
             let leads_now = value(*series) == 1.0;
             self.epoch += u64::from(leads_now != *leads);
-            // A leader that steps down takes its queue with it, even before another one reports.
+            // The queue of a leader that steps down is gone, even before another replica reports that it leads.
             moved |= *leads && !leads_now;
             *leads = leads_now;
             if leads_now {
@@ -70,8 +70,8 @@ impl Facts {
         if restarted {
             facts.process_since_ms = Some(at_ms);
             push_newest(&mut facts.changes_ms, at_ms);
-            // Behind one address pods replace one another: the next runs before the last is seen for the last time.
-            // What crashes has ended before it starts again.
+            // Pods replace one another behind one address: the next process starts before the last one is scraped for the
+            // last time. A process that crashed has ended before the next one starts.
             if facts.started_ms > before_ms || facts.started_ms.is_none() {
                 push_newest(&mut facts.crashes_ms, at_ms);
             }
@@ -83,28 +83,28 @@ impl Facts {
         }
     }
 
-    /// A scrape failed. Whether it is the first after a good one.
+    /// A scrape failed. True if it is the first after a successful one.
     pub(crate) fn scrape_failed(&mut self, id: TargetId, at_ms: i64, error: &str) -> bool {
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
             return false;
         };
-        let froze = facts.last.is_some_and(|(_, good)| good);
-        // Until its first page comes it is waited for, from now on for so long.
+        let is_first_failure = facts.last.is_some_and(|(_, good)| good);
+        // The time for which its first page is waited for starts now.
         self.epoch += u64::from(facts.first_attempt_ms.is_none());
         facts.first_attempt_ms.get_or_insert(at_ms);
         if facts.first_error.is_empty() {
             error.clone_into(&mut facts.first_error);
         }
-        // A frozen leader gives way to one that reports (S3d).
-        self.epoch += u64::from(froze && !facts.leases.is_empty());
+        // A replica that reports that it leads replaces a leader whose scrapes fail (S3d).
+        self.epoch += u64::from(is_first_failure && !facts.leases.is_empty());
         facts.last = Some((at_ms, false));
         if facts.error != error {
             error.clone_into(&mut facts.error);
         }
-        froze
+        is_first_failure
     }
 
-    /// Whether the target's pages tell when its process started; else only falling counters do.
+    /// Whether the target's pages have a start time. If not, a restart is recognised by counters that fall.
     pub(crate) fn reports_start_time(&self, id: TargetId) -> bool {
         self.target(id)
             .is_some_and(|target| target.start_series.is_some())
@@ -121,11 +121,12 @@ fn push_newest(times_ms: &mut VecDeque<i64>, at_ms: i64) {
     times_ms.push_back(at_ms);
 }
 
-/// A start time as processes tell it, in seconds since the epoch; `None` where it cannot be one.
+/// The start time of a process in milliseconds, from the value of `process_start_time_seconds`; `None` if it cannot be
+/// one.
 fn started_ms(bits: u64) -> Option<i64> {
     let seconds = f64::from_bits(bits);
     (seconds > 0.0 && seconds < STARTED_S_MAX).then_some((seconds * 1000.0) as i64)
 }
 
-/// The year 5138: past it nothing started.
+/// The year 5138; a later start time is taken for garbage.
 const STARTED_S_MAX: f64 = 1e11;
