@@ -63,7 +63,8 @@ impl Reader {
         }
     }
 
-    /// Registers a signal, like [`crate::Writer::register`].
+    /// Registers a signal: a query whose result is kept up to date and judged by `policy` before it is reported. Error: the
+    /// query does not parse, or there are too many signals. See also [`crate::Writer::register`].
     pub fn register(&self, query: &str, policy: Policy) -> Result<SignalId, QueryError> {
         register(&self.registry, &self.store, query, policy)
     }
@@ -78,7 +79,7 @@ impl Reader {
         self.registry.write().set_names(names);
     }
 
-    /// Removes a signal.
+    /// Removes a signal. Its id may be given to another one; if there is no such signal, nothing happens.
     pub fn remove(&self, signal: SignalId) {
         self.registry.write().remove(signal);
     }
@@ -206,8 +207,8 @@ impl Reader {
         Some(explanation)
     }
 
-    /// For the test that holds the two together: what a signal's standing program made of the newest page (`None` where
-    /// it has none, or it gave way), and what ordinary evaluation makes of it now.
+    /// For the test that compares the two: the result of a signal's program for the newest page (`None` if it has none, or
+    /// it could not answer), and that of evaluation from the plan.
     #[doc(hidden)]
     pub fn both_ways(&self, id: SignalId) -> Option<(Option<Evaluated>, Evaluated)> {
         let registry = self.registry.read();
@@ -217,9 +218,9 @@ impl Reader {
         let store = Arc::clone(&self.store);
         let view = SignalView::new(store, &registry.facts, &registry.names, &hidden, at_ms);
         let at = Timestamp::from_ms(at_ms);
-        let ordinary = evaluate(&signal.query, &view, at, &signal.policy.options());
-        let ordinary = ordinary.map_err(|error| error.to_string());
-        Some((signal.by_program(), ordinary))
+        let from_plan = evaluate(&signal.query, &view, at, &signal.policy.options());
+        let from_plan = from_plan.map_err(|error| error.to_string());
+        Some((signal.by_program(), from_plan))
     }
 
     /// A view of the store as Prometheus would show it, for PromQL.

@@ -1,7 +1,7 @@
-//! Standing programs against ordinary evaluation of the same queries at the same moments. Over random pages of several
-//! targets, series that come and go, failures, silences, restarts, changes of leader, targets that leave and come back,
-//! and signals that are made late, both must yield the same elements in the same order, bit for bit (a NaN is a NaN),
-//! and find the same parts empty.
+//! Compiled queries against evaluation of the same queries from their plans, at the same times. Over random pages of
+//! several targets, series that appear and disappear, failed scrapes, pauses, restarts, changes of leader, targets that
+//! are removed and added again, and signals that are registered late, both must yield the same elements in the same
+//! order, bit for bit (a NaN is a NaN), and the same empty parts.
 
 #[path = "common/cases.rs"]
 mod cases;

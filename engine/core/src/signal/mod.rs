@@ -28,6 +28,10 @@ mod register;
 mod registry;
 mod retain_set;
 mod scope;
+#[expect(
+    clippy::module_inception,
+    reason = "it is the file of the type `Signal`"
+)]
 mod signal;
 mod view;
 

@@ -17,7 +17,7 @@ use crate::promql::select::{
 use crate::store::{ClockId, ClockVisibility, SelectionSnapshot, Store, Visibility};
 
 use super::facts::{Facts, NamesSeen};
-use super::names::{FAMILIES, Family, Name, Names};
+use super::names::{Family, Name, NameIndex, Names};
 
 /// What the view depends on of one target.
 #[derive(Clone, Debug)]
@@ -158,23 +158,22 @@ impl SignalView {
 }
 
 /// How a target exposes a family: under which name, and with or without its pool; and the name that a selector requests.
-/// Names are indices into the names of the family.
 #[derive(Clone, Copy)]
 struct Form<'a> {
     family: &'static Family,
-    family_index: usize,
-    requested: usize,
+    /// The place of the requested name in the table.
+    requested: NameIndex,
     suffix: &'a str,
     /// Whether the selector has a matcher on the pool.
     names_pool: bool,
-    /// The name under which the target exposes it.
+    /// The name under which the target exposes it, an index into the names of the family.
     exposed: usize,
     without_pool: bool,
 }
 
 impl Form<'_> {
     fn requested_name(&self) -> &'static Name {
-        &self.family.names[self.requested]
+        &self.family.names[self.requested.name]
     }
 
     fn exposed_name(&self) -> &'static Name {
@@ -206,9 +205,7 @@ impl Form<'_> {
 impl TargetView {
     /// The form in which the target exposes a requested family.
     fn form(&self, requested: Form<'_>) -> (usize, bool) {
-        let exposed = self
-            .names_seen
-            .reads_as(requested.family_index, requested.requested);
+        let exposed = self.names_seen.reads_as(requested.requested);
         let form = Form {
             exposed,
             ..requested
@@ -244,7 +241,7 @@ impl Visibility for FormVisibility<'_> {
     fn clock_visibility(&self, clock: ClockId) -> ClockVisibility {
         let form = match self.view.target(clock) {
             Some(target) => target.form(self.form),
-            None => (self.form.requested, false),
+            None => (self.form.requested.name, false),
         };
         if form == self.form.key() {
             self.view.clock_visibility(clock)
@@ -306,19 +303,13 @@ impl View for SignalView {
 
 /// The form in which a family is requested.
 fn requested_form<'a>(family: &'static Family, name: &'static Name, suffix: &'a str) -> Form<'a> {
-    let family_index = FAMILIES.iter().position(|have| std::ptr::eq(have, family));
-    let requested = family
-        .names
-        .iter()
-        .position(|have| have.family == name.family)
-        .unwrap_or_default();
+    let requested = NameIndex::of(family, name).unwrap_or_default();
     Form {
         family,
-        family_index: family_index.unwrap_or_default(),
         requested,
         suffix,
         names_pool: false,
-        exposed: requested,
+        exposed: requested.name,
         without_pool: false,
     }
 }

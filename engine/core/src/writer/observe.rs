@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 
 impl Writer {
     /// Registers a signal: a query whose result is kept up to date with every page and judged by `policy` before it is
-    /// reported.
+    /// reported. Error: the query does not parse, or there are too many signals.
     pub fn register(&mut self, query: &str, policy: Policy) -> Result<SignalId, QueryError> {
         register(&self.registry, &self.store, query, policy)
     }

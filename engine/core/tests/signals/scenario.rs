@@ -1,4 +1,4 @@
-//! A world of gateways, the pages that they show, and what is told of them.
+//! A scenario: gateways, the pages that they expose, and the readings of the signals over them.
 
 use stillwell_engine::labels::Labels;
 use stillwell_engine::signal::{Policy, SignalId, State};

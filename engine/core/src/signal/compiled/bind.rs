@@ -1,8 +1,8 @@
-//! Binding: each slot gets the elements that it may have while the structure stands, and each op the links from its
-//! operands' elements to its own.
+//! Binding a program: each slot gets the elements that it can have while the structure is unchanged, and each op the links
+//! from the elements of its operands to its own.
 //!
-//! Ordinary evaluation merges elements whose labels become equal, and refuses some matches, depending on which
-//! elements are there. Where the elements of a slot could do that, the program is not bound.
+//! The evaluator merges elements whose labels become equal, and refuses some matches, depending on which elements are
+//! present. If the elements of a slot could do either, the program is not bound.
 
 use crate::labels::Labels;
 use crate::promql::incremental::{
@@ -20,7 +20,7 @@ use super::visibility::EvalSnapshot;
 use super::{Blocked, EvalContext};
 
 impl Program {
-    /// Finds the series of every leaf and the elements of every slot.
+    /// Selects the series of every leaf and computes the elements of every slot. Error: why it cannot be bound.
     pub(super) fn bind(&mut self, context: &EvalContext<'_>) -> Result<(), Blocked> {
         let mut groups = Vec::new();
         let mut bytes_left = context.window_bytes_max;
@@ -184,7 +184,7 @@ fn sets(
             if at == out.len() {
                 out.push(labels.clone());
             } else if sets.left_signatures.get(at) != Some(signature) {
-                // Both may be there at once, which is an error.
+                // Both may be present at once, which is an error.
                 return Err(Blocked::ByStructure);
             }
             sets.right_to.push(at as u32);

@@ -1,4 +1,4 @@
-//! Links: from the elements of an op's operands to its own, as `bind` found them, and the ops that follow them.
+//! Links from the elements of an op's operands to its own, which `bind` computes, and the ops that use them.
 
 use crate::promql::incremental::is_absent;
 use crate::promql::plan::BinaryOp;
@@ -7,7 +7,7 @@ use super::fold::{Folds, Step};
 use super::quantile::Quantile;
 use super::vector::Vector;
 
-/// What an op knows of its operands' elements.
+/// The links of one op.
 #[derive(Default)]
 pub(super) enum Links {
     #[default]
@@ -17,7 +17,7 @@ pub(super) enum Links {
         group_of: Vec<u32>,
         folds: Folds,
     },
-    /// Per element of the left side, its partner on the right; `NO_ELEMENT` where it has none.
+    /// Per element of the left side, its partner on the right; `NO_ELEMENT` if it has none.
     Pairs(Vec<u32>),
     Sets(Box<Sets>),
     Quantile(Box<Quantile>),
@@ -31,9 +31,9 @@ pub(super) const NO_ELEMENT: u32 = u32::MAX;
 pub(super) struct Sets {
     pub(super) left_signatures: Vec<u32>,
     pub(super) right_signatures: Vec<u32>,
-    /// Where elements of the right side go (`or`).
+    /// Per element of the right side, its element in the result (`or`).
     pub(super) right_to: Vec<u32>,
-    /// By signature: whether the side that decides has an element.
+    /// By signature: whether the deciding side has an element now.
     pub(super) present: Vec<bool>,
 }
 

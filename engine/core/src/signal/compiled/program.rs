@@ -15,7 +15,7 @@ use super::vector::Vector;
 use super::visibility::EvalSnapshot;
 use super::window::Window;
 
-/// A number that an op needs: known, or in the slot of an op.
+/// A scalar operand: a constant, or the result of an op.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Scalar {
     Constant(f64),
@@ -92,14 +92,14 @@ pub(super) enum Op {
     },
 }
 
-/// What a query yields.
+/// The result of a program.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Root {
     Vector(usize),
     Scalar(Scalar),
 }
 
-/// A selector with what is read of its series.
+/// A selector, and how its series are read.
 pub(super) struct Leaf {
     pub(super) source: Source,
     pub(super) function: Option<Function>,
@@ -203,7 +203,7 @@ impl Program {
         Ok(())
     }
 
-    /// The result of the last run, and which parts had none.
+    /// The result of the last run, and the indices of the empty parts.
     pub(super) fn result(&self, values: &mut Vec<(Labels, f64)>, empty_parts: &mut Vec<usize>) {
         values.clear();
         match self.root {

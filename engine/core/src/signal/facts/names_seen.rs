@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 
-use super::super::names::FAMILIES;
+use super::super::names::{FAMILIES, NameIndex};
 
 /// Per family of the names table: one bit for each of its names that the last page with any of them had.
 #[derive(Clone, Debug)]
@@ -17,20 +17,20 @@ const _: () = {
 };
 
 impl NamesSeen {
-    /// Under which name the pages have a family (an index into `FAMILIES`) that a selector reads under the name
-    /// `requested` (an index into its names): that one, if they have it or none; otherwise the newest that they have.
-    pub(crate) fn reads_as(&self, family: usize, requested: usize) -> usize {
-        let mask = self.0[family];
-        if mask & 1 << requested != 0 || mask == 0 {
-            requested
+    /// The name under which the pages have a family that a selector reads under the requested one: that one, if they have
+    /// it or none; otherwise the newest that they have. It is an index into the names of the family.
+    pub(crate) fn reads_as(&self, requested: NameIndex) -> usize {
+        let mask = self.0[requested.family];
+        if mask & 1 << requested.name != 0 || mask == 0 {
+            requested.name
         } else {
             mask.trailing_zeros() as usize
         }
     }
 
-    /// Adds a name of the family that a page has.
-    pub(super) fn add(&mut self, family: usize, name: usize) {
-        self.0[family] |= 1 << name;
+    /// Adds a name that a page has.
+    pub(super) fn add(&mut self, seen: NameIndex) {
+        self.0[seen.family] |= 1 << seen.name;
     }
 
     /// Sets the names from the metrics of a page; families of which it has none are unchanged. True if any has changed.

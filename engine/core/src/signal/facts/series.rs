@@ -5,7 +5,7 @@ use crate::limits::{POOLS_PER_TARGET_MAX, REMEMBERED_LABELS_MAX, SHOWN_LABELS_MA
 use crate::store::{SeriesId, TargetId};
 
 use super::super::names::{
-    Class, FAMILIES, INFO, LEADER, Names, POOL_LABELS, REQUEST_LABELS, START_TIME,
+    Class, INFO, LEADER, NameIndex, Names, POOL_LABELS, REQUEST_LABELS, START_TIME,
 };
 use super::Facts;
 
@@ -172,13 +172,8 @@ impl Facts {
         let Some((family, name, "" | "_count")) = names.family(metric) else {
             return;
         };
-        let family_index = FAMILIES.iter().position(|have| std::ptr::eq(have, family));
-        let name_index = family
-            .names
-            .iter()
-            .position(|have| have.family == name.family);
-        if let (Some(family_index), Some(name_index)) = (family_index, name_index) {
-            facts.names_seen.add(family_index, name_index);
+        if let Some(index) = NameIndex::of(family, name) {
+            facts.names_seen.add(index);
             self.record_structure_change_of_all();
         }
     }

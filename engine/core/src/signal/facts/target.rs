@@ -9,7 +9,7 @@ use crate::limits::{GAPS_MAX, HOLD_MS_MIN, INTERVAL_MS_MAX};
 use crate::scrape::{Retain, TargetSpec};
 use crate::store::SeriesId;
 
-use super::super::names::{Name, Names, release};
+use super::super::names::{Name, NameIndex, Names, release};
 use super::NamesSeen;
 use super::group::group_of;
 
@@ -103,8 +103,8 @@ impl TargetFacts {
     }
 
     /// See [`NamesSeen::reads_as`].
-    pub(crate) fn reads_as(&self, family: usize, requested: usize) -> usize {
-        self.names_seen.reads_as(family, requested)
+    pub(crate) fn reads_as(&self, requested: NameIndex) -> usize {
+        self.names_seen.reads_as(requested)
     }
 
     /// The release of the gateway, as far as its page tells.
