@@ -52,6 +52,7 @@ pub(crate) enum Kind {
 }
 
 impl SignalQuery {
+    /// Parses a query. Error: it does not parse as PromQL with these features.
     pub(crate) fn parse(
         text: &str,
         features: &Features,
@@ -75,28 +76,7 @@ impl SignalQuery {
             Combination::None => (query, Vec::new(), false),
             Combination::Opaque => (query, Vec::new(), true),
             Combination::Sums(spans) => {
-                // In a sum of sums, one without series is 0 where that is proven, and the whole is still a sum.
-                let mut filled = text.to_owned();
-                let mut parts = Vec::new();
-                for span in spans.iter().rev() {
-                    filled.replace_range(span.end..span.end, " or vector(0))");
-                    filled.insert(span.start, '(');
-                    parts.insert(
-                        0,
-                        SignalQuery::parse(&text[span.start..span.end], features, names)?,
-                    );
-                }
-                let whole = Query::parse(&filled, features)?;
-                let query = match or_vector(whole.plan()) {
-                    Some((left, _)) if fallback.is_some() => {
-                        Query::parse(&filled[left.span.start..left.span.end], features)?
-                    }
-                    _ => whole,
-                };
-                for part in &mut parts {
-                    // What `or vector(c)` waives, it waives for each part.
-                    part.fallback = fallback;
-                }
+                let (query, parts) = fill_parts(text, &spans, fallback, features, names)?;
                 (query, parts, false)
             }
         };
@@ -106,11 +86,7 @@ impl SignalQuery {
             .map(|used| Selector::from_use(used, window_ms))
             .collect();
         let grouping = grouping(query.plan());
-        let is_absent = matches!(
-            &peel(query.plan()).kind,
-            ExprKind::Call { function, .. }
-                if matches!(function.id, FunctionId::Absent | FunctionId::AbsentOverTime)
-        );
+        let is_absent = is_absent(query.plan());
         Ok(SignalQuery {
             query,
             fallback,
@@ -203,6 +179,43 @@ impl Selector {
             window_ms,
         }
     }
+}
+
+/// Replaces each sum of a combination by `(sum or vector(0))`: a sum without series is 0 if that is proven, and the others
+/// still count. Returns the query, and each sum as a query of its own.
+fn fill_parts(
+    text: &str,
+    spans: &[Span],
+    fallback: Option<f64>,
+    features: &Features,
+    names: &Names,
+) -> Result<(Query, Vec<SignalQuery>), QueryError> {
+    let mut filled = text.to_owned();
+    let mut parts = Vec::new();
+    for span in spans.iter().rev() {
+        filled.replace_range(span.end..span.end, " or vector(0))");
+        filled.insert(span.start, '(');
+        let mut part = SignalQuery::parse(&text[span.start..span.end], features, names)?;
+        // What `or vector(c)` waives, it waives for each part.
+        part.fallback = fallback;
+        parts.insert(0, part);
+    }
+    let whole = Query::parse(&filled, features)?;
+    let query = match or_vector(whole.plan()) {
+        Some((left, _)) if fallback.is_some() => {
+            Query::parse(&filled[left.span.start..left.span.end], features)?
+        }
+        _ => whole,
+    };
+    Ok((query, parts))
+}
+
+fn is_absent(expr: &Expr) -> bool {
+    matches!(
+        &peel(expr).kind,
+        ExprKind::Call { function, .. }
+            if matches!(function.id, FunctionId::Absent | FunctionId::AbsentOverTime)
+    )
 }
 
 /// Longer than any history, so that a window that is not known beforehand is never covered.

@@ -94,18 +94,6 @@ pub(crate) const LONG_FUNCTIONS: &[(&str, &str)] = &[
         "older than this check",
     ),
     ("adapters/src/signals.rs: json_of", "older than this check"),
-    (
-        "engine/core/src/signal/facts/scrapes.rs: scrape_succeeded",
-        "older than this check",
-    ),
-    (
-        "engine/core/src/signal/query.rs: parse",
-        "older than this check",
-    ),
-    (
-        "engine/core/src/signal/compiled/program.rs: run",
-        "older than this check",
-    ),
     ("server/src/cli/secure.rs: options", "older than this check"),
     ("server/src/cli/serve.rs: command", "older than this check"),
     ("server/src/cli/serve.rs: options", "older than this check"),

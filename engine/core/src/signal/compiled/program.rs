@@ -152,13 +152,9 @@ impl Program {
                     return_bool,
                 } => {
                     let scalar = number(*scalar);
-                    map(&before[*input], out, |value| {
-                        let (left, right) = if *vector_left {
-                            (value, scalar)
-                        } else {
-                            (scalar, value)
-                        };
-                        operate(*op, *return_bool, left, right, value)
+                    map(&before[*input], out, |value| match vector_left {
+                        true => operate(*op, *return_bool, value, scalar, value),
+                        false => operate(*op, *return_bool, scalar, value, value),
                     });
                 }
                 Op::Match {
@@ -186,13 +182,7 @@ impl Program {
                 }
                 Op::Quantile { q, input } => links.quantile(number(*q), &before[*input], out),
                 Op::VectorOf { scalar } => out.push(0, number(*scalar)),
-                Op::ScalarOf { input } => {
-                    let mut floats = before[*input].iter();
-                    self.scalars[at] = match (floats.next(), floats.next()) {
-                        (Some((_, value)), None) => value,
-                        _ => f64::NAN,
-                    };
-                }
+                Op::ScalarOf { input } => self.scalars[at] = scalar_of(&before[*input]),
                 Op::Time => self.scalars[at] = snapshot.at_ms as f64 / 1000.0,
                 Op::Scalars { op, left, right } => {
                     self.scalars[at] = scalar_op(*op, number(*left), number(*right));
@@ -269,6 +259,15 @@ impl Leaf {
         }
         self.folds.finish(step, out);
         Ok(())
+    }
+}
+
+/// The value of the only element; NaN if there is none, or more than one.
+fn scalar_of(input: &Vector) -> f64 {
+    let mut values = input.iter();
+    match (values.next(), values.next()) {
+        (Some((_, value)), None) => value,
+        _ => f64::NAN,
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::collections::VecDeque;
 
+use hashbrown::HashMap;
+
 use crate::limits::GAPS_MAX;
 use crate::store::{SeriesId, TargetId};
 
-use super::{ChangeKind, Facts};
+use super::{ChangeKind, Facts, TargetFacts};
 
 impl Facts {
     /// A page was committed. Returns what has changed about the serving process. `value` reads a series' newest value;
@@ -17,65 +19,20 @@ impl Facts {
         value: impl Fn(SeriesId) -> f64,
         counter_dropped: bool,
     ) -> Option<ChangeKind> {
-        let facts = self.targets.get_mut(id.index()).and_then(Option::as_mut)?;
-        if let Some(before_ms) = facts.last_good_ms
-            && at_ms - before_ms > 2 * facts.interval_ms
-        {
-            if facts.gaps.len() == GAPS_MAX {
-                facts.gaps.pop_front();
-            }
-            facts.gaps.push_back((before_ms, at_ms));
-        }
-        if facts.first_good_ms.is_none() {
-            facts.first_good_ms = Some(at_ms);
-            self.epoch += 1;
-        }
-        facts.first_attempt_ms.get_or_insert(at_ms);
-        facts.process_since_ms.get_or_insert(at_ms);
-        self.epoch +=
-            u64::from(!facts.leases.is_empty() && facts.last.is_some_and(|(_, good)| !good));
-        facts.last = Some((at_ms, true));
-        let before_ms = facts.last_good_ms.replace(at_ms);
-        facts.error.clear();
-        facts.first_error.clear();
-        let mut moved = false;
-        for (lease, series, leads) in &mut facts.leases {
-            let leads_now = value(*series) == 1.0;
-            self.epoch += u64::from(leads_now != *leads);
-            // The queue of a leader that steps down is gone, even before another replica reports that it leads.
-            moved |= *leads && !leads_now;
-            *leads = leads_now;
-            if leads_now {
-                let holders = self
-                    .groups
-                    .get_mut(&facts.group)
-                    .map(|group| &mut group.holders);
-                moved |= holders.is_some_and(|holders| match holders.get_mut(lease.as_str()) {
-                    Some(holder) => std::mem::replace(holder, id) != id,
-                    None => {
-                        holders.insert(lease.clone(), id);
-                        false
-                    }
-                });
-            }
-        }
+        let Facts {
+            targets,
+            groups,
+            epoch,
+            ..
+        } = self;
+        let facts = targets.get_mut(id.index()).and_then(Option::as_mut)?;
+        let before_ms = facts.last_good_ms;
+        *epoch += facts.record_success(at_ms);
+        let holders = groups.get_mut(&facts.group).map(|group| &mut group.holders);
+        let (moved, changes) = facts.update_leases(id, holders, &value);
+        *epoch += changes;
         let start_bits = facts.start_series.map(|series| value(series).to_bits());
-        let restarted = match (facts.start_bits, start_bits) {
-            (Some(before), Some(now)) => before != now,
-            (_, None) => counter_dropped,
-            (None, Some(_)) => false,
-        };
-        facts.start_bits = start_bits.or(facts.start_bits);
-        facts.started_ms = facts.start_bits.and_then(started_ms);
-        if restarted {
-            facts.process_since_ms = Some(at_ms);
-            push_newest(&mut facts.changes_ms, at_ms);
-            // Pods replace one another behind one address: the next process starts before the last one is scraped for the
-            // last time. A process that crashed has ended before the next one starts.
-            if facts.started_ms > before_ms || facts.started_ms.is_none() {
-                push_newest(&mut facts.crashes_ms, at_ms);
-            }
-        }
+        let restarted = facts.update_process(start_bits, counter_dropped, before_ms, at_ms);
         match (restarted, moved) {
             (true, _) => Some(ChangeKind::Restarted),
             (false, true) => Some(ChangeKind::LeadershipMoved),
@@ -108,6 +65,86 @@ impl Facts {
     pub(crate) fn reports_start_time(&self, id: TargetId) -> bool {
         self.target(id)
             .is_some_and(|target| target.start_series.is_some())
+    }
+}
+
+impl TargetFacts {
+    /// Records a successful scrape. Returns how many changes it makes by which scopes may change.
+    fn record_success(&mut self, at_ms: i64) -> u64 {
+        if let Some(before_ms) = self.last_good_ms
+            && at_ms - before_ms > 2 * self.interval_ms
+        {
+            if self.gaps.len() == GAPS_MAX {
+                self.gaps.pop_front();
+            }
+            self.gaps.push_back((before_ms, at_ms));
+        }
+        let is_first = self.first_good_ms.is_none();
+        let may_lead_again =
+            !self.leases.is_empty() && self.last.is_some_and(|(_, is_good)| !is_good);
+        self.first_good_ms.get_or_insert(at_ms);
+        self.first_attempt_ms.get_or_insert(at_ms);
+        self.process_since_ms.get_or_insert(at_ms);
+        self.last = Some((at_ms, true));
+        self.last_good_ms = Some(at_ms);
+        self.error.clear();
+        self.first_error.clear();
+        u64::from(is_first) + u64::from(may_lead_again)
+    }
+
+    /// Reads from the page which leases the target holds. Returns whether leadership has moved, and how many leases have
+    /// changed.
+    fn update_leases(
+        &mut self,
+        id: TargetId,
+        mut holders: Option<&mut HashMap<String, TargetId>>,
+        value: impl Fn(SeriesId) -> f64,
+    ) -> (bool, u64) {
+        let (mut moved, mut changes) = (false, 0);
+        for (lease, series, leads) in &mut self.leases {
+            let leads_now = value(*series) == 1.0;
+            changes += u64::from(leads_now != *leads);
+            // The queue of a leader that steps down is gone, even before another replica reports that it leads.
+            moved |= *leads && !leads_now;
+            *leads = leads_now;
+            if let (true, Some(holders)) = (leads_now, &mut holders) {
+                moved |= match holders.get_mut(lease.as_str()) {
+                    Some(holder) => std::mem::replace(holder, id) != id,
+                    None => {
+                        holders.insert(lease.clone(), id);
+                        false
+                    }
+                };
+            }
+        }
+        (moved, changes)
+    }
+
+    /// Whether another process serves the page than the one of the last good scrape at `before_ms`.
+    fn update_process(
+        &mut self,
+        start_bits: Option<u64>,
+        counter_dropped: bool,
+        before_ms: Option<i64>,
+        at_ms: i64,
+    ) -> bool {
+        let restarted = match (self.start_bits, start_bits) {
+            (Some(before), Some(now)) => before != now,
+            (_, None) => counter_dropped,
+            (None, Some(_)) => false,
+        };
+        self.start_bits = start_bits.or(self.start_bits);
+        self.started_ms = self.start_bits.and_then(started_ms);
+        if restarted {
+            self.process_since_ms = Some(at_ms);
+            push_newest(&mut self.changes_ms, at_ms);
+            // Pods replace one another behind one address: the next process starts before the last one is scraped for the
+            // last time. A process that crashed has ended before the next one starts.
+            if self.started_ms > before_ms || self.started_ms.is_none() {
+                push_newest(&mut self.crashes_ms, at_ms);
+            }
+        }
+        restarted
     }
 }
 
