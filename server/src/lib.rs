@@ -9,6 +9,7 @@ pub mod config;
 pub mod demo;
 mod der;
 pub mod discovery;
+mod files;
 pub mod http_client;
 pub mod keda_client;
 mod log_writer;

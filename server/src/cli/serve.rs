@@ -180,6 +180,7 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(error),
     };
+    raise_descriptor_limit();
     let clock = Arc::new(Clock::start());
     logging::start(Arc::clone(&clock), options.level, options.format);
     for (name, takes_value, consequence) in IGNORED.iter().chain(&LATER) {
@@ -201,6 +202,20 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
     };
     logging::flush();
     code
+}
+
+/// A descriptor for every connection: the soft limit of 1,024 that shells and containers start with is for programs that
+/// use `select`. Where it cannot be raised, connections make room for one another as before.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if limit.current < limit.maximum || limit.maximum.is_none() {
+        setrlimit(Resource::Nofile, raised).ok();
+    }
 }
 
 async fn serve(options: Options, clock: Arc<Clock>) -> Result<(), String> {

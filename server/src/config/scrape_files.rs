@@ -1,5 +1,6 @@
 //! `scrape_config_files`: more jobs, in files of their own that hold `scrape_configs` and nothing else.
 
+use crate::files;
 use std::path::Path;
 
 use super::report::{Problem, Report};
@@ -38,7 +39,7 @@ fn read_file(
     report: &mut Report,
 ) -> Vec<ScrapeJob> {
     let name = path.display();
-    let tree = match std::fs::read_to_string(path) {
+    let tree = match files::read(path) {
         Ok(text) => yaml::parse(&text),
         Err(error) => {
             report.error(line, format!("{name}: {error}"));

@@ -10,9 +10,8 @@ use crate::config::schema::{Key, decode, read};
 use crate::config::units::duration_ms;
 use crate::config::yaml::{self, Entry, Kind, Node};
 use crate::config::{Problem, Report, label_map};
+use crate::files;
 
-/// Larger than any rule file seen; smaller than what would hurt.
-const FILE_BYTES_MAX: u64 = 16 << 20;
 /// Faster than this and rules cost more than the pages that they read.
 const INTERVAL_MS_MIN: u64 = 100;
 
@@ -136,16 +135,7 @@ pub fn read_file(path: &Path, features: &Features, report: &mut Report) -> RuleF
         path: name.clone(),
         groups: Vec::new(),
     };
-    let regular = std::fs::metadata(path)
-        .map(|metadata| metadata.is_file() && metadata.len() <= FILE_BYTES_MAX);
-    let text = match regular {
-        Ok(true) => std::fs::read_to_string(path).map_err(|error| error.to_string()),
-        Ok(false) => Err(format!(
-            "not a regular file of at most {FILE_BYTES_MAX} bytes"
-        )),
-        Err(error) => Err(error.to_string()),
-    };
-    match text {
+    match files::read(path) {
         Ok(text) => file.groups = read_text(&text, &name, features, report),
         Err(why) => report.error(1, why),
     }

@@ -20,6 +20,7 @@ pub use naming::{metric_name, series_name};
 pub use template::{Arguments, Template, TemplateError};
 
 use crate::config::{Problem, Report, SignalSpec};
+use crate::files;
 use matchers::matchers;
 use stillwell_adapters::kubernetes::Selector;
 
@@ -36,7 +37,7 @@ pub struct Loaded {
 pub fn load(files: &[String], base: &Path, line: usize, report: &mut Report) -> Loaded {
     let mut loaded = Loaded::default();
     for name in files {
-        let text = match std::fs::read_to_string(base.join(name)) {
+        let text = match files::read(&base.join(name)) {
             Ok(text) => text,
             Err(error) => {
                 report.error(line, format!("rules_files: {name}: {error}"));

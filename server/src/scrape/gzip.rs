@@ -152,7 +152,7 @@ mod tests {
 
     fn gzip(text: &[u8]) -> Vec<u8> {
         let builder = GzBuilder::new().filename("page").comment("c").extra("xx");
-        let mut encoder = builder.write(Vec::new(), Compression::fast());
+        let mut encoder = builder.write(Vec::new(), Compression::best());
         encoder.write_all(text).expect("memory takes it");
         encoder.finish().expect("memory takes it")
     }

@@ -2,6 +2,7 @@
 
 mod buffers;
 mod client;
+mod cost;
 mod error;
 mod fetch_limiter;
 mod gzip;

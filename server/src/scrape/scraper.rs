@@ -12,6 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{error, warn};
 
 use super::client::{Access, Client};
+use super::cost::Cost;
 use super::schedule::{Schedule, phase_hash};
 use super::state::TargetState;
 use super::target::{Found, Target};
@@ -315,6 +316,7 @@ impl Task {
             state: Arc::clone(&state),
             stage,
             client,
+            cost: Cost::default(),
         };
         tokio::spawn(worker.run(receiver, Arc::clone(&stop)));
         if self.slots.len() <= slot {

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::client::{Client, Page};
+use super::cost::Cost;
 use super::error::ScrapeError;
 use super::fetch_limiter::FetchLimiter;
 use super::gzip::Gunzip;
@@ -61,6 +62,7 @@ pub(super) struct Worker {
     pub(super) state: Arc<TargetState>,
     pub(super) stage: Stage,
     pub(super) client: Client,
+    pub(super) cost: Cost,
 }
 
 impl Worker {
@@ -83,6 +85,9 @@ impl Worker {
     }
 
     async fn scrape(&mut self, due_ms: i64) {
+        if self.cost.rests(due_ms) {
+            return;
+        }
         let shared = Arc::clone(&self.shared);
         let at = aligned(shared.clock.now(), due_ms, self.state.target.interval_ms);
         let began = Instant::now();
@@ -90,6 +95,9 @@ impl Worker {
             Some(why) => Err(ScrapeError::Page(why.clone())),
             None => self.client.fetch(&shared.limiter).await,
         };
+        if fetched.is_ok() {
+            self.note_cost(began.elapsed().as_secs_f64() * 1000.0);
+        }
         let mut body_bytes = 0;
         let result = fetched.and_then(|mut page| {
             body_bytes = page.body.len() as u64;
@@ -108,6 +116,22 @@ impl Worker {
         }
         self.log(at, duration_s, body_bytes, error);
         shared.scraped.notify_waiters();
+    }
+
+    fn note_cost(&mut self, answer_ms: f64) {
+        let interval_ms = self.state.target.interval_ms;
+        let now_ms = self.shared.clock.now().ms();
+        if let Some(share) = self.cost.answered(answer_ms, now_ms, interval_ms) {
+            let (job, url) = (self.state.target.job.name.as_str(), &self.state.target.url);
+            warn!(
+                job,
+                target = %url,
+                "scraping takes {:.0}% of this target's time: it needs {:.1} ms to answer, every {interval_ms} ms; raise \
+                 scrape_interval in its job, or let it show fewer series",
+                share * 100.0,
+                self.cost.answer_ms(),
+            );
+        }
     }
 
     /// Inflates, reads and commits a page.

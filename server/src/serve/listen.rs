@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -89,8 +89,15 @@ where
     F: Future<Output = Response<Body>>,
 {
     let service = service_fn(move |request: Request<Incoming>| {
-        let answered = answer(request.map(Body::new));
-        async move { Ok::<_, Infallible>(answered.await) }
+        // Two hosts are two requests to whoever forwards them (RFC 9112, section 3.2).
+        let hosts = request.headers().get_all(header::HOST).iter().count();
+        let answered = (hosts <= 1).then(|| answer(request.map(Body::new)));
+        async move {
+            Ok::<_, Infallible>(match answered {
+                Some(answered) => answered.await,
+                None => bad_request("more than one Host header"),
+            })
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -108,6 +115,12 @@ where
     if let Err(error) = result {
         debug!(%error, "a connection ended");
     }
+}
+
+fn bad_request(why: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::from(why));
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response
 }
 
 /// Until the process shall end.

@@ -173,12 +173,12 @@ fn new_series_take_the_place_of_old_history() {
 #[test]
 fn a_page_that_can_never_fit_is_refused_with_the_numbers() {
     let mut fixture = Fixture::new();
-    let page = page_of(100_000, |at| format!("{at}"));
-    let error = fixture.second(&page).expect_err("30 MB do not fit 3 MiB");
+    let page = page_of(12_000, |at| format!("{at}"));
+    let error = fixture.second(&page).expect_err("4 MB do not fit 3 MiB");
     assert!(matches!(
         error,
         CommitError::Memory {
-            new_series: 100_000,
+            new_series: 12_000,
             limit_bytes: LIMIT_BYTES,
             ..
         }
@@ -187,4 +187,19 @@ fn a_page_that_can_never_fit_is_refused_with_the_numbers() {
         error.to_string().contains("--storage.memory.max"),
         "{error}"
     );
+}
+
+/// Lines cost memory while a page is read, whatever is kept of them.
+#[test]
+fn a_page_of_more_lines_than_could_fit_is_refused_while_it_is_read() {
+    let mut fixture = Fixture::new();
+    for line in ["\n", "# a comment\n", "m 1\n"] {
+        let page = line.repeat(1_000_000);
+        let error = fixture.churning.parse(page.as_bytes(), Format::Text);
+        let error = error.err().expect("a million lines do not fit 3 MiB");
+        assert!(
+            error.line < 20_000 && error.reason.contains("more than 12288 lines"),
+            "{error}"
+        );
+    }
 }
