@@ -14,20 +14,24 @@ fn idle_is_zero_where_the_page_proves_it() {
     (page.queue, page.running) = (None, None);
     scenario.rounds(3, &[(epp, Some(&page))]);
     assert_eq!(
-        (scenario.says(queue), scenario.says(running)),
+        (scenario.reported(queue), scenario.reported(running)),
         (value(0.0), value(0.0)),
         "never any traffic"
     );
     page.queue = Some(3.0);
     scenario.rounds(3, &[(epp, Some(&page))]);
-    assert_eq!(scenario.says(queue), value(3.0));
+    assert_eq!(scenario.reported(queue), value(3.0));
     page.queue = None;
     scenario.rounds(900_000 / 100, &[(epp, Some(&page))]);
-    assert_eq!(scenario.says(queue), value(0.0), "flows deleted long ago");
+    assert_eq!(
+        scenario.reported(queue),
+        value(0.0),
+        "flows deleted long ago"
+    );
     page.queue = Some(1.0);
     scenario.scrape(&[(epp, Some(&page))]);
     assert_eq!(
-        scenario.says(queue),
+        scenario.reported(queue),
         value(1.0),
         "the first request after a day"
     );
@@ -43,12 +47,15 @@ fn a_gate_that_is_off_and_a_typo_are_not_idleness() {
     let mut page = Gateway::of("a");
     page.queue = None;
     scenario.rounds(3, &[(epp, Some(&page))]);
-    unknown(&scenario.says(typo), &["aa"]);
-    unknown(&scenario.says(wrong_name), &["queue_sise", "never seen"]);
+    unknown(&scenario.reported(typo), &["aa"]);
+    unknown(
+        &scenario.reported(wrong_name),
+        &["queue_sise", "never seen"],
+    );
     page.flow_control = false;
     scenario.rounds(3, &[(epp, Some(&page))]);
     unknown(
-        &scenario.says(queue),
+        &scenario.reported(queue),
         &["flow control seems to be off on a:1"],
     );
 }
@@ -69,9 +76,9 @@ fn absence_by_policy() {
     let mut page = Gateway::of("a");
     page.queue = None;
     scenario.rounds(3, &[(epp, Some(&page))]);
-    unknown(&scenario.says(never), &["absent: unknown"]);
-    unknown(&scenario.says(auto_max), &["only of a sum"]);
-    unknown(&scenario.says(zero), &["something_else", "never seen"]);
+    unknown(&scenario.reported(never), &["absent: unknown"]);
+    unknown(&scenario.reported(auto_max), &["only of a sum"]);
+    unknown(&scenario.reported(zero), &["something_else", "never seen"]);
 }
 
 #[test]
@@ -86,14 +93,14 @@ fn users_say_what_measures_demand_and_what_proves_it() {
         )
     };
     scenario.take(target, &page(Some(3)));
-    assert_eq!(scenario.says(signal), value(3.0));
+    assert_eq!(scenario.reported(signal), value(3.0));
     scenario.take(target, &page(None));
-    unknown(&scenario.says(signal), &["neither my_queue"]);
+    unknown(&scenario.reported(signal), &["neither my_queue"]);
     scenario.reader.set_names(Names {
         demand: vec!["my_queue".to_owned()],
         witnesses: vec![("my_queue".to_owned(), "my_info".to_owned())],
     });
-    assert_eq!(scenario.says(signal), value(0.0));
+    assert_eq!(scenario.reported(signal), value(0.0));
 }
 
 #[test]
@@ -107,17 +114,17 @@ fn one_empty_side_of_a_sum_is_zero_and_the_other_still_counts() {
     let mut page = Gateway::of("a");
     (page.prefix, page.queue, page.running) = ("llm_d_epp", Some(9.0), None);
     scenario.rounds(3, &[(target, Some(&page))]);
-    assert_eq!(scenario.says(demand), value(9.0));
-    unknown(&scenario.says(unproven), &["my_own"]);
+    assert_eq!(scenario.reported(demand), value(9.0));
+    unknown(&scenario.reported(unproven), &["my_own"]);
     page.queue = None;
     scenario.rounds(3, &[(target, Some(&page))]);
     assert_eq!(
-        (scenario.says(demand), scenario.says(clamped)),
+        (scenario.reported(demand), scenario.reported(clamped)),
         (value(0.0), value(3.0))
     );
     page.running = Some(2.0);
     scenario.rounds(3, &[(target, Some(&page))]);
-    assert_eq!(scenario.says(demand), value(2.0));
+    assert_eq!(scenario.reported(demand), value(2.0));
 }
 
 #[test]
@@ -134,7 +141,7 @@ fn values_of_a_label_that_is_pinned_late_are_those_of_the_pages_before() {
         |tenant: &str| scenario.register(&format!("sum(mine{{tenant=\"{tenant}\"}})"));
     let [first, last, never] = ["t0", "t4999", "t5000"].map(&mut register);
     scenario.scrape_text(epp, "mine{tenant=\"t7\"} 1\n");
-    assert_eq!(scenario.says(first), value(0.0));
-    assert_eq!(scenario.says(last), value(0.0));
-    unknown(&scenario.says(never), &["tenant", "t5000"]);
+    assert_eq!(scenario.reported(first), value(0.0));
+    assert_eq!(scenario.reported(last), value(0.0));
+    unknown(&scenario.reported(never), &["tenant", "t5000"]);
 }

@@ -16,23 +16,23 @@ fn world_of(text: &str, query: &str) -> (Scenario, usize, SignalId) {
 #[test]
 fn a_name_once_seen_does_not_make_an_outage_a_zero() {
     let (mut scenario, target, signal) = world_of("x{a=\"1\"} 4\n", "sum(x{a=\"1\"})");
-    assert_eq!(scenario.says(signal), value(4.0));
+    assert_eq!(scenario.reported(signal), value(4.0));
     scenario.rounds(40, &[(target, None)]);
-    unknown(&scenario.says(signal), &["a:1"]);
+    unknown(&scenario.reported(signal), &["a:1"]);
 }
 
 #[test]
 fn a_series_that_left_the_page_is_not_told_once_more() {
     let (mut scenario, target, signal) = world_of("x{a=\"1\"} 4\nx{a=\"2\"} 3\n", "sum(x)");
     scenario.take(target, "x{a=\"2\"} 3\n");
-    assert_eq!(scenario.says(signal), value(3.0));
+    assert_eq!(scenario.reported(signal), value(3.0));
 }
 
 #[test]
 fn a_series_without_the_label_is_not_summed() {
     let (scenario, _, signal) =
         world_of("x 100\nx{b=\"1\"} 100\nx{a=\"1\"} 4\n", "sum(x{a=\"1\"})");
-    assert_eq!(scenario.says(signal), value(4.0));
+    assert_eq!(scenario.reported(signal), value(4.0));
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn series_that_come_and_go_leave_nothing_behind() {
 #[test]
 fn the_number_is_told_as_it_is_and_the_threshold_is_the_scaler_s() {
     let (scenario, _, signal) = world_of("x 0.25\n", "sum(x)");
-    assert_eq!(scenario.says(signal), value(0.25));
+    assert_eq!(scenario.reported(signal), value(0.25));
 }
 
 #[test]
@@ -78,7 +78,11 @@ fn changes_within_a_second_and_whole_histograms_are_seen() {
     );
     for count in 2..30 {
         scenario.take(target, &page(count));
-        assert_eq!(scenario.says(signal), value(count as f64), "100 ms later");
+        assert_eq!(
+            scenario.reported(signal),
+            value(count as f64),
+            "100 ms later"
+        );
     }
-    assert_eq!(scenario.says(quantile), value(1.0));
+    assert_eq!(scenario.reported(quantile), value(1.0));
 }

@@ -9,12 +9,12 @@ fn a_fresh_target_gives_a_value() {
     let (queue, running) = (scenario.register(QUEUE), scenario.register(RUNNING));
     let epp = scenario.target("a:1");
     unknown(
-        &scenario.says(queue),
+        &scenario.reported(queue),
         &["waiting for the first scrape", "a:1"],
     );
     scenario.scrape(&[(epp, Some(&Gateway::of("a")))]);
     assert_eq!(
-        (scenario.says(queue), scenario.says(running)),
+        (scenario.reported(queue), scenario.reported(running)),
         (value(5.0), value(7.0))
     );
 }
@@ -31,25 +31,25 @@ fn an_outage_is_held_then_unknown_and_one_good_scrape_recovers() {
     scenario.rounds(3, &[(epp, Some(&page))]);
     scenario.rounds(1, &[(epp, None)]);
     assert_eq!(
-        (scenario.says(queue), scenario.says(guarded)),
+        (scenario.reported(queue), scenario.reported(guarded)),
         (held(5.0), held(5.0))
     );
     scenario.rounds(18, &[(epp, None)]);
-    assert_eq!(scenario.says(queue), held(5.0));
+    assert_eq!(scenario.reported(queue), held(5.0));
     scenario.rounds(1, &[(epp, None)]);
     unknown(
-        &scenario.says(queue),
+        &scenario.reported(queue),
         &["a:1", "fails since 1970-01-01T02:46:40Z"],
     );
     unknown(
-        &scenario.says(guarded),
+        &scenario.reported(guarded),
         &["a:1", "fails since 1970-01-01T02:46:40Z"],
     );
     scenario.rounds(36_000, &[(epp, None)]);
-    unknown(&scenario.says(guarded), &["a:1"]);
+    unknown(&scenario.reported(guarded), &["a:1"]);
     scenario.scrape(&[(epp, Some(&page))]);
     assert_eq!(
-        (scenario.says(queue), scenario.says(guarded)),
+        (scenario.reported(queue), scenario.reported(guarded)),
         (value(5.0), value(5.0))
     );
 }
@@ -61,7 +61,7 @@ fn a_scrape_that_never_ends_does_not_keep_its_target_fresh() {
     let epp = scenario.target("a:1");
     scenario.rounds(3, &[(epp, Some(&Gateway::of("a")))]);
     scenario.now_ms += 250;
-    assert_eq!(scenario.says(queue), held(5.0));
+    assert_eq!(scenario.reported(queue), held(5.0));
     scenario.now_ms += 2_000;
-    unknown(&scenario.says(queue), &["a:1", "not ended"]);
+    unknown(&scenario.reported(queue), &["a:1", "not ended"]);
 }

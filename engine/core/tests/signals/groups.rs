@@ -1,6 +1,6 @@
 //! Grouped signals (S5, S9c): each group is judged by the targets that could have it.
 
-use crate::scenario::{Gateway, Said, Scenario, unknown, value};
+use crate::scenario::{Gateway, Reported, Scenario, unknown, value};
 
 #[test]
 fn groups_are_judged_one_by_one() {
@@ -10,22 +10,22 @@ fn groups_are_judged_one_by_one() {
     let (a, b) = (scenario.target("a:1"), scenario.target("b:1"));
     let (page_a, page_b) = (Gateway::of("a"), Gateway::of("b"));
     scenario.rounds(3, &[(a, Some(&page_a)), (b, Some(&page_b))]);
-    assert_eq!(scenario.says(grouped), Said::Value(vec![5.0, 5.0]));
+    assert_eq!(scenario.reported(grouped), Reported::Value(vec![5.0, 5.0]));
     scenario.rounds(50, &[(a, Some(&page_a)), (b, None)]);
     assert_eq!(
-        scenario.says_pinned(grouped, &[("inference_pool", "a")]),
+        scenario.reported_pinned(grouped, &[("inference_pool", "a")]),
         value(5.0)
     );
-    unknown(&scenario.says(grouped), &["b:1"]);
+    unknown(&scenario.reported(grouped), &["b:1"]);
     unknown(
-        &scenario.says_pinned(grouped, &[("inference_pool", "typo")]),
+        &scenario.reported_pinned(grouped, &[("inference_pool", "typo")]),
         &["no target is in scope"],
     );
     let mut idle = page_a.clone();
     idle.queue = None;
     scenario.rounds(3, &[(a, Some(&idle)), (b, Some(&page_b))]);
     assert_eq!(
-        scenario.says_pinned(grouped, &[("inference_pool", "a")]),
+        scenario.reported_pinned(grouped, &[("inference_pool", "a")]),
         value(0.0)
     );
 }
@@ -40,5 +40,5 @@ fn a_group_that_vanishes_in_a_restart_is_held() {
     scenario.rounds(3, &[(a, Some(&page_a)), (b, Some(&page_b))]);
     (page_a.start, page_a.queue) = (2000.0, None);
     scenario.rounds(3, &[(a, Some(&page_a)), (b, Some(&page_b))]);
-    assert_eq!(scenario.says(grouped), Said::Held(vec![5.0, 5.0]));
+    assert_eq!(scenario.reported(grouped), Reported::Held(vec![5.0, 5.0]));
 }

@@ -36,14 +36,14 @@ fn the_pool_of_a_queue_without_it_is_the_one_that_the_page_names() {
         scenario.take(epp, &page_of_gie_1_2("p", &[100, 6]));
     }
     for signal in [ours, new_name, by_pool, average] {
-        assert_eq!(scenario.says(signal), value(106.0));
+        assert_eq!(scenario.reported(signal), value(106.0));
     }
     unknown(
-        &scenario.says(other),
+        &scenario.reported(other),
         &["a:1 now serves \"p\", not \"other\""],
     );
     unknown(
-        &scenario.says(model),
+        &scenario.reported(model),
         &[
             "has no label model_name on a:1 (GIE v1.2.0)",
             "it has fairness_id",
@@ -52,7 +52,10 @@ fn the_pool_of_a_queue_without_it_is_the_one_that_the_page_names() {
     // Two pools on one page: which one a flow belongs to is not said.
     let two = page_of_gie_1_2("p", &[100, 6]) + "inference_pool_ready_pods{name=\"q\"} 1\n";
     scenario.take(epp, &two);
-    unknown(&scenario.says(ours), &["without the label inference_pool"]);
+    unknown(
+        &scenario.reported(ours),
+        &["without the label inference_pool"],
+    );
 }
 
 #[test]
@@ -102,7 +105,7 @@ fn a_label_that_the_family_lacks_is_never_a_zero() {
     }
     for (signal, label) in signals {
         unknown(
-            &scenario.says(signal),
+            &scenario.reported(signal),
             &[&format!("has no label {label} on a:1")],
         );
     }
@@ -121,10 +124,10 @@ fn what_only_some_gateways_show_is_not_idle_where_they_do_not() {
     for _ in 0..3 {
         scenario.take(epp, page);
     }
-    unknown(&scenario.says(tokens), &["llm_d_epp_inflight_tokens"]);
-    unknown(&scenario.says(ready), &["llm_d_epp_ready_endpoints"]);
+    unknown(&scenario.reported(tokens), &["llm_d_epp_inflight_tokens"]);
+    unknown(&scenario.reported(ready), &["llm_d_epp_ready_endpoints"]);
     unknown(
-        &scenario.says(saturation),
+        &scenario.reported(saturation),
         &["llm_d_epp_flow_control_pool_saturation"],
     );
 }
@@ -135,7 +138,7 @@ fn what_is_constant_for_a_process_ends_with_it() {
     let query = "sum(inference_extension_flow_control_queue_size{inference_pool=\"old\"})";
     let (signal, epp) = (old.register(query), old.target("a:1"));
     old.rounds(30, &[(epp, Some(&Gateway::of("old")))]);
-    assert_eq!(old.says(signal), value(5.0));
+    assert_eq!(old.reported(signal), value(5.0));
     let mut renamed = Gateway::of("new");
     renamed.start = old.start_now();
     renamed.queue = Some(100.0);
@@ -143,8 +146,8 @@ fn what_is_constant_for_a_process_ends_with_it() {
     young.now_ms = old.now_ms;
     let (late, late_epp) = (young.register(query), young.target("a:1"));
     young.rounds(3, &[(late_epp, Some(&renamed))]);
-    for said in [old.says(signal), young.says(late)] {
-        unknown(&said, &["a:1 now serves \"new\", not \"old\""]);
+    for reported in [old.reported(signal), young.reported(late)] {
+        unknown(&reported, &["a:1 now serves \"new\", not \"old\""]);
     }
 }
 
@@ -165,7 +168,7 @@ fn a_new_process_has_to_say_which_pool_it_serves() {
         scenario.take(epp, &page);
     }
     unknown(
-        &scenario.says(signal),
+        &scenario.reported(signal),
         &["a:1", "has not said yet which pool it serves"],
     );
 }
@@ -199,9 +202,9 @@ fn labels_that_series_replace_decide_not_those_of_their_target() {
         );
     }
     for (signal, told) in signals {
-        assert_eq!(scenario.says(signal), value(told));
+        assert_eq!(scenario.reported(signal), value(told));
     }
-    unknown(&scenario.says(mistyped), &["job=\"bath\""]);
+    unknown(&scenario.reported(mistyped), &["job=\"bath\""]);
 }
 
 #[test]
@@ -221,10 +224,10 @@ fn series_about_scrapes_are_known_of_every_target() {
         scenario.take(target, "vllm:num_requests_waiting 8\n");
     }
     for (signal, told) in signals {
-        assert_eq!(scenario.says(signal), value(told));
+        assert_eq!(scenario.reported(signal), value(told));
     }
     scenario.rounds(30, &[(target, None)]);
     for (signal, _) in signals {
-        unknown(&scenario.says(signal), &["v:1 (job vllm) fails since"]);
+        unknown(&scenario.reported(signal), &["v:1 (job vllm) fails since"]);
     }
 }

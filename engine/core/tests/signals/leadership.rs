@@ -1,6 +1,6 @@
 //! Leaders and standbys (S3d): who holds a lease counts, who waits for it does not.
 
-use crate::scenario::{Gateway, QUEUE, Said, Scenario, held, unknown, value};
+use crate::scenario::{Gateway, QUEUE, Reported, Scenario, held, unknown, value};
 
 #[test]
 fn leadership_moves_cleanly_and_with_a_dead_node() {
@@ -13,14 +13,14 @@ fn leadership_moves_cleanly_and_with_a_dead_node() {
         let mut standby = Gateway::of("a");
         (standby.leads, standby.queue) = (Some(false), None);
         scenario.rounds(5, &[(first, Some(&leader)), (second, Some(&standby))]);
-        assert_eq!(scenario.says(queue), value(5.0));
+        assert_eq!(scenario.reported(queue), value(5.0));
         let old = if dead { None } else { Some(&standby) };
         let mut new = leader.clone();
         new.queue = Some(1.0);
         scenario.rounds(5, &[(first, old), (second, Some(&new))]);
-        assert_eq!(scenario.says(queue), held(5.0), "dead {dead}");
+        assert_eq!(scenario.reported(queue), held(5.0), "dead {dead}");
         scenario.rounds(700, &[(first, old), (second, Some(&new))]);
-        assert_eq!(scenario.says(queue), value(1.0), "dead {dead}");
+        assert_eq!(scenario.reported(queue), value(1.0), "dead {dead}");
     }
 }
 
@@ -34,14 +34,14 @@ fn leases_of_the_same_name_in_other_namespaces_are_others() {
     page.leads = Some(true);
     scenario.rounds(5, &[(first, Some(&page)), (second, Some(&page))]);
     assert_eq!(
-        scenario.says(signal),
+        scenario.reported(signal),
         value(10.0),
         "nobody's leadership moves"
     );
     let mut more = page.clone();
     more.prefix = "llm_d_epp";
     scenario.rounds(30, &[(first, Some(&more)), (second, None)]);
-    unknown(&scenario.says(signal), &["b:1"]);
+    unknown(&scenario.reported(signal), &["b:1"]);
 }
 
 /// A page of one of two replicas; the lease is `l`.
@@ -75,10 +75,10 @@ fn a_standby_s_page_is_taken_into_account_as_soon_as_it_has_come() {
         round(&mut scenario, 0);
     }
     assert_eq!(scenario.counting(rate), ["leader:1"]);
-    assert_eq!(scenario.says(rate), value(0.0));
+    assert_eq!(scenario.reported(rate), value(0.0));
     round(&mut scenario, 3);
-    match scenario.says(rate) {
-        Said::Value(values) => assert!(values[0] > 0.9, "{values:?}"),
+    match scenario.reported(rate) {
+        Reported::Value(values) => assert!(values[0] > 0.9, "{values:?}"),
         other => panic!("{other:?} instead of the new rate"),
     }
 }
@@ -99,7 +99,7 @@ fn a_target_whose_lease_line_has_gone_counts_at_once() {
     assert_eq!(scenario.counting(sum), ["leader:1", "other:1"]);
     scenario.take(leader, &replica(Some(true), "x 5\n"));
     scenario.fail_now(other);
-    assert_eq!(scenario.says(sum), held(7.0));
+    assert_eq!(scenario.reported(sum), held(7.0));
 }
 
 /// A target at which a lease line had come, and that did not lead, counted until something else changed, and its outage
@@ -120,5 +120,5 @@ fn a_target_at_which_a_lease_line_comes_stands_by_at_once() {
     scenario.take(leader, &replica(Some(true), "x 5\n"));
     scenario.fail_now(other);
     // Who counts is fresh, and a frozen standby is not seen from its first failure on.
-    assert_eq!(scenario.says(sum), value(5.0));
+    assert_eq!(scenario.reported(sum), value(5.0));
 }

@@ -17,16 +17,16 @@ fn names_follow_a_rolling_upgrade() {
     scenario.rounds(3, &[(old, Some(&page_old)), (new, Some(&page_new))]);
     for signal in [queue, running, new_name, per_model] {
         let double = if signal == queue { 10.0 } else { 14.0 };
-        assert_eq!(scenario.says(signal), value(double));
+        assert_eq!(scenario.reported(signal), value(double));
     }
     unknown(
-        &scenario.says(wants_label),
+        &scenario.reported(wants_label),
         &["fairness_id", "inference_objective_running_requests"],
     );
     page_new.queue = None;
     scenario.rounds(3, &[(old, Some(&page_old)), (new, Some(&page_new))]);
     assert_eq!(
-        scenario.says(queue),
+        scenario.reported(queue),
         value(5.0),
         "series of the new name end with their page"
     );

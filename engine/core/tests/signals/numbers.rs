@@ -26,21 +26,21 @@ fn numbers_that_are_none() {
     page.queue = Some(-2.0);
     scenario.rounds(3, &[(epp, Some(&page))]);
     assert_eq!(
-        (scenario.says(plain), scenario.says(last)),
+        (scenario.reported(plain), scenario.reported(last)),
         (value(1.0), value(1.0))
     );
-    unknown(&scenario.says(huge), &["quantity"]);
-    unknown(&scenario.says(infinite), &["quantity"]);
+    unknown(&scenario.reported(huge), &["quantity"]);
+    unknown(&scenario.reported(infinite), &["quantity"]);
     assert_eq!(
-        scenario.says(queue),
+        scenario.reported(queue),
         value(0.0),
         "a negative queue is the gateway's race"
     );
     page.running = Some(0.0);
     scenario.rounds(3, &[(epp, Some(&page))]);
-    unknown(&scenario.says(plain), &["NaN", "nan: zero"]);
+    unknown(&scenario.reported(plain), &["NaN", "nan: zero"]);
     assert_eq!(
-        (scenario.says(zero), scenario.says(last)),
+        (scenario.reported(zero), scenario.reported(last)),
         (value(0.0), value(1.0))
     );
 }

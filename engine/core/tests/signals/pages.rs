@@ -22,7 +22,7 @@ fn timestamps_on_the_page_are_not_told_to_a_scaler() {
     let at_ms = scenario.now_ms;
     scenario.scrape_text(0, &format!("x 7 {at_ms}\n"));
     unknown(
-        &scenario.says(signal),
+        &scenario.reported(signal),
         &["timestamps of its own", "honor_timestamps"],
     );
     scenario.scrape_text(0, &format!("x 7 {}\n", i64::MAX / 2));
@@ -55,7 +55,7 @@ fn a_number_given_to_another_series_is_not_summed() {
     for number in 0..5 {
         let line = format!("{base}go_memstats_{number}_bytes 123456\n");
         scenario.scrape_text(target, &line);
-        assert_eq!(scenario.says(signal), value(0.0));
+        assert_eq!(scenario.reported(signal), value(0.0));
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use stillwell_engine::signal::FAMILIES;
 
-use crate::scenario::{Said, Scenario};
+use crate::scenario::{Reported, Scenario};
 
 type Series = (String, BTreeMap<String, String>, f64);
 
@@ -92,9 +92,9 @@ fn every_label_of_every_demand_family_is_summed_or_refused_by_name() {
                         asked += 1;
                         let query = format!("sum({metric}{{{label}={value:?}}})");
                         let signal = scenario.register(&query);
-                        let said = scenario.says(signal);
+                        let reported = scenario.reported(signal);
                         judge(
-                            &said,
+                            &reported,
                             series,
                             &known_as,
                             (metric, label, &value),
@@ -111,7 +111,7 @@ fn every_label_of_every_demand_family_is_summed_or_refused_by_name() {
 
 /// Whether what was said of `metric{label="value"}` is what the page gives.
 fn judge(
-    said: &Said,
+    reported: &Reported,
     series: &[Series],
     known_as: &[&str],
     (metric, label, value): (&str, &str, &str),
@@ -141,12 +141,12 @@ fn judge(
         })
         .filter_map(|(_, labels, _)| labels.get("name").map(String::as_str))
         .collect();
-    match said {
-        Said::Unknown(why) => assert!(
+    match reported {
+        Reported::Unknown(why) => assert!(
             why.contains(label),
             "{question}: the reason does not name {label}: {why}"
         ),
-        Said::Value(told) | Said::Held(told) => {
+        Reported::Value(told) | Reported::Held(told) => {
             let derived = !shown.is_empty() && !has_label && label == "inference_pool";
             if derived && pools.contains(value) {
                 let all: f64 = shown.iter().map(|(_, _, number)| *number).sum();

@@ -1,7 +1,7 @@
 //! A reason names what is so and what to do, and stays as it is while the state does: the HPA writes its status and an
 //! event whenever the text changes.
 
-use crate::scenario::{Gateway, QUEUE, RUNNING, Said, Scenario, unknown};
+use crate::scenario::{Gateway, QUEUE, RUNNING, Reported, Scenario, unknown};
 
 #[test]
 fn a_reason_is_the_same_for_as_long_as_its_state_lasts() {
@@ -15,21 +15,21 @@ fn a_reason_is_the_same_for_as_long_as_its_state_lasts() {
     for _ in 0..3 {
         scenario.take(epp, &page(scenario.now_ms));
     }
-    let beyond = scenario.says(infinite);
+    let beyond = scenario.reported(infinite);
     unknown(&beyond, &["beyond 9.2e15"]);
     scenario.take(epp, &page(scenario.now_ms));
-    assert_eq!(scenario.says(infinite), beyond);
+    assert_eq!(scenario.reported(infinite), beyond);
     let mut reasons = std::collections::BTreeSet::new();
     for round in 0..600 {
         scenario.now_ms += 100;
         scenario.fail_now_with(epp, &format!("timeout after {round} ms"));
-        if let Said::Unknown(why) = scenario.says(queue) {
+        if let Reported::Unknown(why) = scenario.reported(queue) {
             reasons.insert(why);
         }
     }
     assert_eq!(reasons.len(), 1, "{reasons:?}");
     unknown(
-        &scenario.says(queue),
+        &scenario.reported(queue),
         &["a:1 (job epp) fails since 1970-01-01T02:46:40Z: timeout after 0 ms"],
     );
 }
@@ -49,11 +49,11 @@ fn a_page_without_what_is_asked_for_is_named() {
         scenario.take_now(other, "vllm:num_requests_waiting 2\n");
     }
     unknown(
-        &scenario.says(signal),
+        &scenario.reported(signal),
         &["the page of b:1 (job blank) has neither vllm:num_requests_waiting"],
     );
-    assert_eq!(scenario.says(at_end), crate::scenario::value(2.0));
-    unknown(&scenario.says(absent), &["absent()"]);
+    assert_eq!(scenario.reported(at_end), crate::scenario::value(2.0));
+    unknown(&scenario.reported(absent), &["absent()"]);
 }
 
 #[test]
@@ -67,14 +67,14 @@ fn a_pin_that_fits_nobody_names_what_is_there() {
         &[(epp, Some(&Gateway::of("vllm-llama-3-1-8b-instruct")))],
     );
     unknown(
-        &scenario.says(queue),
+        &scenario.reported(queue),
         &[
             "a:1 now serves \"vllm-llama-3-1-8b-instruct\"",
             "not \"vllm-llama3-8b-instruct\"",
         ],
     );
     unknown(
-        &scenario.says(running),
+        &scenario.reported(running),
         &["job=\"eep\" does not fit a:1, which has job=\"epp\""],
     );
 }

@@ -2,7 +2,7 @@
 
 use stillwell_engine::signal::Policy;
 
-use crate::scenario::{Gateway, QUEUE, Said, Scenario, held, unknown, value};
+use crate::scenario::{Gateway, QUEUE, Reported, Scenario, held, unknown, value};
 
 #[test]
 fn a_restart_is_smoothed_over_and_ends() {
@@ -18,24 +18,28 @@ fn a_restart_is_smoothed_over_and_ends() {
     page.start = scenario.start_now();
     page.queue = None;
     scenario.scrape(&[(epp, Some(&page))]);
-    assert_eq!(scenario.says(queue), held(5.0));
-    unknown(&scenario.says(rate), &["a:1", "restarted"]);
+    assert_eq!(scenario.reported(queue), held(5.0));
+    unknown(&scenario.reported(rate), &["a:1", "restarted"]);
     page.queue = Some(9.0);
     scenario.rounds(10, &[(epp, Some(&page))]);
     assert_eq!(
-        scenario.says(queue),
+        scenario.reported(queue),
         held(9.0),
         "more than before the restart is told as it is"
     );
     page.queue = Some(2.0);
     scenario.rounds(588, &[(epp, Some(&page))]);
-    assert_eq!(scenario.says(queue), held(5.0), "59.8 s after the restart");
+    assert_eq!(
+        scenario.reported(queue),
+        held(5.0),
+        "59.8 s after the restart"
+    );
     scenario.rounds(2, &[(epp, Some(&page))]);
-    assert_eq!(scenario.says(queue), value(2.0));
+    assert_eq!(scenario.reported(queue), value(2.0));
     assert!(
-        matches!(scenario.says(rate), Said::Value(_)),
+        matches!(scenario.reported(rate), Reported::Value(_)),
         "{:?}",
-        scenario.says(rate)
+        scenario.reported(rate)
     );
 }
 
@@ -55,15 +59,15 @@ fn a_crash_loop_keeps_from_scaling_in_and_lets_a_queue_wake_its_pool() {
     // The newest grace is over and the loop is not.
     scenario.rounds(700, &[(epp, Some(&page))]);
     assert_eq!(
-        scenario.says(queue),
+        scenario.reported(queue),
         held(5.0),
         "what was measured before the first crash"
     );
     page.queue = Some(9.0);
     scenario.scrape(&[(epp, Some(&page))]);
-    assert_eq!(scenario.says(queue), held(9.0), "more is told at once");
+    assert_eq!(scenario.reported(queue), held(9.0), "more is told at once");
     scenario.rounds(3_000, &[(epp, Some(&page))]);
-    assert_eq!(scenario.says(queue), value(9.0));
+    assert_eq!(scenario.reported(queue), value(9.0));
 }
 
 #[test]
@@ -80,12 +84,12 @@ fn three_restarts_at_zero_replicas_do_not_delay_the_wake() {
         scenario.rounds(50, &[(epp, Some(&page))]);
     }
     unknown(
-        &scenario.says(queue),
+        &scenario.reported(queue),
         &["crash loop: service:9090 restarted 3 times or more within 300 s"],
     );
     page.queue = Some(5.0);
     scenario.scrape(&[(epp, Some(&page))]);
-    assert_eq!(scenario.says(queue), held(5.0));
+    assert_eq!(scenario.reported(queue), held(5.0));
 }
 
 #[test]
@@ -104,7 +108,7 @@ fn pods_that_replace_one_another_behind_one_address_are_no_crash_loop() {
         scenario.rounds(50, &[(epp, Some(&page))]);
     }
     scenario.rounds(700, &[(epp, Some(&page))]);
-    assert_eq!(scenario.says(queue), value(0.0));
+    assert_eq!(scenario.reported(queue), value(0.0));
 }
 
 #[test]
@@ -117,20 +121,20 @@ fn a_crash_inside_a_grace_is_clamped_to_what_was_measured_in_it_and_ends() {
     page.start = scenario.start_now();
     page.queue = Some(218.0);
     scenario.rounds(100, &[(epp, Some(&page))]);
-    assert_eq!(scenario.says(queue), held(218.0));
+    assert_eq!(scenario.reported(queue), held(218.0));
     scenario.rounds(5, &[(epp, None)]);
     page.start = scenario.start_now();
     page.queue = Some(5.0);
     scenario.scrape(&[(epp, Some(&page))]);
-    assert_eq!(scenario.says(queue), held(218.0));
+    assert_eq!(scenario.reported(queue), held(218.0));
     scenario.rounds(598, &[(epp, Some(&page))]);
     assert_eq!(
-        scenario.says(queue),
+        scenario.reported(queue),
         held(218.0),
         "the second change begins a grace of its own"
     );
     scenario.rounds(2, &[(epp, Some(&page))]);
-    assert_eq!(scenario.says(queue), value(5.0));
+    assert_eq!(scenario.reported(queue), value(5.0));
 }
 
 /// Two replicas of ours, one of which starts after the gateway has restarted: the older holds what was before, so the
@@ -145,26 +149,30 @@ fn a_replica_that_starts_after_a_restart_tells_no_zero_until_the_other_would() {
     page.start = old.start_now();
     page.queue = None;
     old.rounds(100, &[(epp, Some(&page))]);
-    assert_eq!(old.says(signal), held(700.0));
+    assert_eq!(old.reported(signal), held(700.0));
     young.now_ms = old.now_ms;
     let (late, late_epp) = (young.register(QUEUE), young.target("a:1"));
     for _ in 0..499 {
         old.scrape(&[(epp, Some(&page))]);
         young.scrape(&[(late_epp, Some(&page))]);
-        assert_eq!(old.says(signal), held(700.0));
+        assert_eq!(old.reported(signal), held(700.0));
         unknown(
-            &young.says(late),
+            &young.reported(late),
             &["a:1", "what was true before is not known here"],
         );
     }
     page.queue = Some(3.0);
     young.scrape(&[(late_epp, Some(&page))]);
-    assert_eq!(young.says(late), held(3.0), "for scaling out nobody waits");
+    assert_eq!(
+        young.reported(late),
+        held(3.0),
+        "for scaling out nobody waits"
+    );
     page.queue = None;
     old.rounds(151, &[(epp, Some(&page))]);
     young.rounds(151, &[(late_epp, Some(&page))]);
     assert_eq!(
-        (old.says(signal), young.says(late)),
+        (old.reported(signal), young.reported(late)),
         (value(0.0), value(0.0))
     );
 }
@@ -180,9 +188,9 @@ fn a_query_that_comes_after_a_restart_tells_no_zero_inside_the_grace() {
     page.queue = None;
     scenario.rounds(10, &[(epp, Some(&page))]);
     let queue = scenario.register(QUEUE);
-    unknown(&scenario.says(queue), &["a:1", "started at"]);
+    unknown(&scenario.reported(queue), &["a:1", "started at"]);
     scenario.rounds(600, &[(epp, Some(&page))]);
-    assert_eq!(scenario.says(queue), value(0.0));
+    assert_eq!(scenario.reported(queue), value(0.0));
 }
 
 #[test]
@@ -199,13 +207,13 @@ fn pods_that_replace_one_another_are_no_crash_loop() {
         scenario.remove(old);
         old = new;
         scenario.rounds(20, &[(old, Some(&page))]);
-        match scenario.says(queue) {
-            Said::Value(values) | Said::Held(values) => assert!(values[0] >= 5.0),
-            Said::Unknown(why) => panic!("pod {pod}: {why}"),
+        match scenario.reported(queue) {
+            Reported::Value(values) | Reported::Held(values) => assert!(values[0] >= 5.0),
+            Reported::Unknown(why) => panic!("pod {pod}: {why}"),
         }
     }
     scenario.rounds(700, &[(old, Some(&page))]);
-    assert_eq!(scenario.says(queue), value(5.0));
+    assert_eq!(scenario.reported(queue), value(5.0));
 }
 
 #[test]
@@ -218,7 +226,7 @@ fn a_policy_that_changes_keeps_what_was_seen() {
     page.start = scenario.start_now();
     page.queue = Some(1.0);
     scenario.rounds(10, &[(epp, Some(&page))]);
-    assert_eq!(scenario.says(queue), held(5.0));
+    assert_eq!(scenario.reported(queue), held(5.0));
     scenario.reader.set_policy(
         queue,
         Policy {
@@ -226,10 +234,10 @@ fn a_policy_that_changes_keeps_what_was_seen() {
             ..Policy::default()
         },
     );
-    assert_eq!(scenario.says(queue), held(5.0), "the grace goes on");
+    assert_eq!(scenario.reported(queue), held(5.0), "the grace goes on");
     scenario.rounds(80, &[(epp, None)]);
     assert_eq!(
-        scenario.says(queue),
+        scenario.reported(queue),
         held(5.0),
         "the longer hold counts at once"
     );
@@ -243,13 +251,13 @@ fn our_own_start_tells_nothing_that_is_not_covered() {
     let epp = scenario.target("a:1");
     let page = Gateway::of("a");
     scenario.rounds(50, &[(epp, Some(&page))]);
-    assert_eq!(scenario.says(queue), value(5.0));
-    unknown(&scenario.says(rate), &["10.0 s", "not covered"]);
+    assert_eq!(scenario.reported(queue), value(5.0));
+    unknown(&scenario.reported(rate), &["10.0 s", "not covered"]);
     scenario.rounds(60, &[(epp, Some(&page))]);
     assert!(
-        matches!(scenario.says(rate), Said::Value(_)),
+        matches!(scenario.reported(rate), Reported::Value(_)),
         "{:?}",
-        scenario.says(rate)
+        scenario.reported(rate)
     );
 }
 
@@ -261,5 +269,5 @@ fn subqueries_look_back_too() {
     for count in 0..50 {
         scenario.scrape_text(target, &format!("x_total {count}\n"));
     }
-    unknown(&scenario.says(signal), &["601.0 s"]);
+    unknown(&scenario.reported(signal), &["601.0 s"]);
 }

@@ -227,11 +227,11 @@ impl Scenario {
             .collect()
     }
 
-    pub(crate) fn says(&self, signal: SignalId) -> Said {
-        self.says_pinned(signal, &[])
+    pub(crate) fn reported(&self, signal: SignalId) -> Reported {
+        self.reported_pinned(signal, &[])
     }
 
-    pub(crate) fn says_pinned(&self, signal: SignalId, pins: &[(&str, &str)]) -> Said {
+    pub(crate) fn reported_pinned(&self, signal: SignalId, pins: &[(&str, &str)]) -> Reported {
         let pins: Vec<_> = pins
             .iter()
             .map(|(l, v)| ((*l).to_owned(), (*v).to_owned()))
@@ -246,32 +246,32 @@ impl Scenario {
             .map(|element| element.value)
             .collect();
         match reading.state {
-            State::Value => Said::Value(values),
-            State::Held { .. } => Said::Held(values),
-            State::Unknown { why } => Said::Unknown(why),
+            State::Value => Reported::Value(values),
+            State::Held { .. } => Reported::Held(values),
+            State::Unknown { why } => Reported::Unknown(why),
         }
     }
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Said {
+pub(crate) enum Reported {
     Value(Vec<f64>),
     Held(Vec<f64>),
     Unknown(String),
 }
 
-pub(crate) fn value(value: f64) -> Said {
-    Said::Value(vec![value])
+pub(crate) fn value(value: f64) -> Reported {
+    Reported::Value(vec![value])
 }
 
-pub(crate) fn held(value: f64) -> Said {
-    Said::Held(vec![value])
+pub(crate) fn held(value: f64) -> Reported {
+    Reported::Held(vec![value])
 }
 
 #[track_caller]
-pub(crate) fn unknown(said: &Said, words: &[&str]) {
-    match said {
-        Said::Unknown(why) => {
+pub(crate) fn unknown(reported: &Reported, words: &[&str]) {
+    match reported {
+        Reported::Unknown(why) => {
             for word in words {
                 assert!(why.contains(word), "{why:?} does not say {word:?}");
             }

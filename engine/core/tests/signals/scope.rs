@@ -11,7 +11,7 @@ fn first_start_with_two_gateways_one_down_tells_nothing_and_names_it() {
     let (up, down) = (scenario.target("a:1"), scenario.target("a:2"));
     scenario.rounds(50, &[(up, Some(&Gateway::of("a"))), (down, None)]);
     unknown(
-        &scenario.says(queue),
+        &scenario.reported(queue),
         &[
             "a:2",
             "never given a good page",
@@ -40,12 +40,12 @@ fn one_pool_s_outage_is_not_another_s() {
     page_c.start = scenario.start_now();
     page_c.queue = None;
     scenario.rounds(100, &[(a, Some(&page_a)), (b, None), (c, Some(&page_c))]);
-    assert_eq!(scenario.says(queue_a), value(5.0));
+    assert_eq!(scenario.reported(queue_a), value(5.0));
     unknown(
-        &scenario.says(queue_b),
+        &scenario.reported(queue_b),
         &["b:1", "fails since", "connection refused"],
     );
-    assert_eq!(scenario.says(queue_c), held(5.0));
+    assert_eq!(scenario.reported(queue_c), held(5.0));
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn a_dead_pool_with_a_label_of_its_own_disturbs_nobody() {
     let up = scenario.target("a:1");
     let down = scenario.target_of("epp", "b:1", &[("inference_pool", "b")]);
     scenario.rounds(30, &[(up, Some(&Gateway::of("a"))), (down, None)]);
-    assert_eq!(scenario.says(queue), value(5.0));
+    assert_eq!(scenario.reported(queue), value(5.0));
 }
 
 #[test]
@@ -64,12 +64,12 @@ fn discovery_that_is_lost_takes_nothing_away() {
     let queue = scenario.register(QUEUE);
     let epp = scenario.target("a:1");
     scenario.rounds(36_000, &[(epp, Some(&Gateway::of("a")))]);
-    assert_eq!(scenario.says(queue), value(5.0));
+    assert_eq!(scenario.reported(queue), value(5.0));
     scenario.remove(epp);
-    unknown(&scenario.says(queue), &["no target is in scope"]);
+    unknown(&scenario.reported(queue), &["no target is in scope"]);
     scenario.now_ms += 100_000;
     scenario.writer.maintain(scenario.at());
-    unknown(&scenario.says(queue), &["never seen"]);
+    unknown(&scenario.reported(queue), &["never seen"]);
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn targets_of_other_jobs_are_not_summed() {
     page.queue = Some(0.0);
     scenario.rounds(3, &[(ours, Some(&page)), (other, Some(&Gateway::of("b")))]);
     scenario.rounds(30, &[(ours, Some(&page)), (other, None)]);
-    assert_eq!(scenario.says(signal), value(0.0));
+    assert_eq!(scenario.reported(signal), value(0.0));
 }
 
 #[test]
@@ -103,13 +103,13 @@ fn a_job_that_never_gave_a_page_keeps_nobody_else_waiting_for_ever() {
     let page = Gateway::of("a");
     scenario.rounds(15, &[(epp, Some(&page)), (never, None)]);
     unknown(
-        &scenario.says(queue),
+        &scenario.reported(queue),
         &["b:1 (job openmetrics) has never given a good page"],
     );
     scenario.rounds(10, &[(epp, Some(&page)), (never, None)]);
-    assert_eq!(scenario.says(queue), value(5.0));
+    assert_eq!(scenario.reported(queue), value(5.0));
     unknown(
-        &scenario.says(pinned),
+        &scenario.reported(pinned),
         &["b:1 (job openmetrics) has never given a good page"],
     );
     let explained = scenario
@@ -131,7 +131,7 @@ fn a_target_of_the_same_job_is_waited_for() {
     let (epp, never) = (scenario.target("a:1"), scenario.target("b:1"));
     scenario.rounds(600, &[(epp, Some(&Gateway::of("a"))), (never, None)]);
     unknown(
-        &scenario.says(queue),
+        &scenario.reported(queue),
         &["b:1 (job epp) has never given a good page"],
     );
 }
