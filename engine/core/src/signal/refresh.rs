@@ -68,7 +68,7 @@ pub(crate) fn refresh(
     let is_newest = |at: Option<i64>| at.is_none_or(|have_ms| have_ms <= at_ms);
     if let Some(signal) = signal.filter(|signal| signal.serial == serial && is_newest(signal.at_ms))
     {
-        signal.take(result, facts, names, at_ms);
+        signal.set_result(result, facts, names, at_ms);
         signal.outdated = signal.pages != pages;
     }
     Ok(())

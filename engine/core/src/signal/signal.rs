@@ -99,13 +99,13 @@ impl Signal {
             let why = format!(
                 "the query reads {series} series, at most {max} may be read here: select fewer"
             );
-            self.take(Err(why), facts, names, at_ms);
+            self.set_result(Err(why), facts, names, at_ms);
         } else if done {
             let outcome = Evaluation {
                 values,
                 empty_parts,
             };
-            self.take(Ok(outcome), facts, names, at_ms);
+            self.set_result(Ok(outcome), facts, names, at_ms);
         } else {
             self.result = error.map_or(Ok(values), Err);
             self.empty_parts = empty_parts;
@@ -165,7 +165,13 @@ impl Signal {
     }
 
     /// Stores a new result, as of `at_ms`.
-    pub(crate) fn take(&mut self, outcome: Evaluated, facts: &Facts, names: &Names, at_ms: i64) {
+    pub(crate) fn set_result(
+        &mut self,
+        outcome: Evaluated,
+        facts: &Facts,
+        names: &Names,
+        at_ms: i64,
+    ) {
         self.empty_parts.clear();
         self.result = outcome.map(|outcome| {
             self.empty_parts = outcome.empty_parts;
