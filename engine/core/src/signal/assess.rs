@@ -20,6 +20,7 @@ pub(crate) const NUMBER_MAX: f64 = 9.2e15;
 type Held = Option<(i64, String)>;
 
 impl Signal {
+    /// The reading at the time and for the pins of the assessment.
     pub(super) fn read(&self, assessment: Assessment<'_>) -> Reading {
         match self.assess(assessment) {
             Ok(reading) => reading,
@@ -78,8 +79,8 @@ impl Signal {
         Ok(Reading { state, elements })
     }
 
-    /// S6d, S6e: in a crash loop, or after a restart before which the value was not known, a number above 0 is reported as
-    /// held, and 0 is not reported.
+    /// S6d, S6e: in a crash loop, or after a restart before which the value was not known, a reading with a number above 0 is
+    /// held, and any other is unknown.
     fn refuse_zero(
         &self,
         assessment: Assessment<'_>,
