@@ -1,4 +1,4 @@
-//! Evaluation over the engine's store: the queries of `rivals` in process, and compiled signals (group `standing`).
+//! Evaluation over the engine's store: the queries of `rivals` in process, and compiled signals (group `compiled`).
 //!
 //! `cargo bench -p stillwell-benches --bench query`
 
@@ -62,7 +62,7 @@ impl Fixture {
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     queries(&mut criterion);
-    standing(&mut criterion);
+    compiled(&mut criterion);
     ranges(&mut criterion);
     criterion.final_summary();
 }
@@ -207,8 +207,8 @@ fn histograms(series: usize) -> impl Fn(i64) -> String {
 }
 
 /// One evaluation, with the page of two lines that causes it: less `page_alone`, it is the program.
-fn standing(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("standing");
+fn compiled(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("compiled");
     group.sample_size(20);
     let mut alone = Many::new(counters(1, false), 2);
     group.bench_function("page_alone", |bencher| bencher.iter(|| alone.evaluate()));
@@ -269,7 +269,7 @@ fn one(
 ) {
     let signal = fixture
         .writer
-        .watch(query, Policy::default())
+        .register(query, Policy::default())
         .expect("valid");
     fixture.evaluate();
     let (program, ordinary) = fixture.reader.both_ways(signal).expect("evaluated");
@@ -283,7 +283,7 @@ fn one(
     group.bench_function(BenchmarkId::new(name, series), |bencher| {
         bencher.iter(|| fixture.evaluate())
     });
-    fixture.reader.unwatch(signal);
+    fixture.reader.remove(signal);
 }
 
 fn ranges(criterion: &mut Criterion) {

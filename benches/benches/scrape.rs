@@ -182,7 +182,7 @@ fn retain_signals(criterion: &mut Criterion) {
         let mut target = Target::new(0, 0);
         (target.writer, target.stage) = engine_that_retains(Retain::Signals);
         let signal = "sum(llm_d_epp_flow_control_queue_size)";
-        let watched = target.writer.watch(signal, Policy::default());
+        let watched = target.writer.register(signal, Policy::default());
         watched.expect("a valid query");
         target.page = LoadPage::new(0, samples, 20);
         target.page.add_start();

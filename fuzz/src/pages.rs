@@ -34,7 +34,7 @@ impl Gateway {
     fn new(retain: Retain) -> Gateway {
         let (mut writer, reader) = Engine::new(Limits::default());
         writer
-            .watch(&format!("count({NEEDED})"), Policy::default())
+            .register(&format!("count({NEEDED})"), Policy::default())
             .expect("a valid query");
         let (_, stage) = writer.add_target(TargetSpec {
             labels: Labels::from_pairs([("instance", "i"), ("job", "j")]),

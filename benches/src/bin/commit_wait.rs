@@ -49,7 +49,7 @@ impl Fixture {
             "sum(llm_d_epp_flow_control_queue_size)",
             "sum by (inference_pool) (llm_d_epp_request_phase_0000_duration_seconds_count)",
         ] {
-            writer.watch(query, Policy::default()).expect("valid");
+            writer.register(query, Policy::default()).expect("valid");
         }
         let targets = gateways(&mut writer, TARGETS, SAMPLES, INTERVAL_MS as u64);
         let fixture = Fixture {

@@ -45,7 +45,7 @@ impl Example {
             interval_ms: INTERVAL_MS.unsigned_abs(),
             ..TargetSpec::default()
         });
-        let queue = writer.watch(QUEUE, Policy::default())?;
+        let queue = writer.register(QUEUE, Policy::default())?;
         Ok(Example {
             writer,
             reader,

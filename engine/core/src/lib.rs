@@ -19,7 +19,7 @@
 //!     interval_ms: 1_000,
 //!     ..TargetSpec::default()
 //! });
-//! let queue = writer.watch("sum(queue_size)", Policy::default())?;
+//! let queue = writer.register("sum(queue_size)", Policy::default())?;
 //!
 //! // One scrape: parse the page on any thread, then commit it.
 //! let page = b"# TYPE queue_size gauge\nqueue_size{pool=\"a\"} 3\nqueue_size{pool=\"b\"} 4\n";

@@ -145,13 +145,13 @@ pub const REMEMBERED_LABELS_MAX: usize = 1_024;
 pub const WINDOW_BYTES_MAX: usize = 128 << 20;
 
 /// Elements that a compiled signal yields. A query with more is evaluated only when it is read.
-pub const STANDING_ELEMENTS_MAX: usize = 16_384;
+pub const COMPILED_ELEMENTS_MAX: usize = 16_384;
 
 /// Operations of one compiled signal; a larger query is evaluated from its plan.
-pub const STANDING_OPS_MAX: usize = 512;
+pub const COMPILED_OPS_MAX: usize = 512;
 
 /// Nesting depth up to which a query is compiled: the compiler recurses.
-pub const STANDING_DEPTH_MAX: usize = 128;
+pub const COMPILED_DEPTH_MAX: usize = 128;
 
 /// Longest scrape interval with which freshness is computed.
 pub const INTERVAL_MS_MAX: i64 = 7 * 24 * 3_600_000;

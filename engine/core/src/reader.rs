@@ -15,8 +15,8 @@ use crate::promql::plan::ExprKind;
 use crate::promql::select::{Projection, Samples, SelectRequest, View, is_stale};
 use crate::promql::{Answer, EvalOptions, Query, QueryError};
 use crate::signal::{
-    Evaluated, Explanation, Names, Policy, Reading, Room, SignalId, SignalView, Transition,
-    evaluate, refresh, watch,
+    Evaluated, Explanation, Names, Policy, Reading, SignalId, SignalRegistry, SignalView,
+    Transition, evaluate, refresh, register,
 };
 use crate::store::{Bytes, PlainView, ReadBudget, Store, for_each_match};
 use crate::time::Timestamp;
@@ -25,7 +25,7 @@ use crate::time::Timestamp;
 #[derive(Clone)]
 pub struct Reader {
     store: Arc<RwLock<Store>>,
-    room: Arc<RwLock<Room>>,
+    registry: Arc<RwLock<SignalRegistry>>,
     memory_bytes_max: u64,
 }
 
@@ -53,34 +53,35 @@ pub struct Stats {
 impl Reader {
     pub(crate) fn new(
         store: Arc<RwLock<Store>>,
-        room: Arc<RwLock<Room>>,
+        registry: Arc<RwLock<SignalRegistry>>,
         memory_bytes_max: u64,
     ) -> Reader {
         Reader {
             store,
-            room,
+            registry,
             memory_bytes_max,
         }
     }
 
-    /// Registers a signal, like [`crate::Writer::watch`].
-    pub fn watch(&self, query: &str, policy: Policy) -> Result<SignalId, QueryError> {
-        watch(&self.room, &self.store, query, policy)
+    /// Registers a signal: a query whose result is kept up to date and judged by `policy` before it is reported. Error: the
+    /// query does not parse, or there are too many signals. See also [`crate::Writer::register`].
+    pub fn register(&self, query: &str, policy: Policy) -> Result<SignalId, QueryError> {
+        register(&self.registry, &self.store, query, policy)
     }
 
     /// Replaces the policy of a signal. What is known of its targets stays; its state follows the new policy at once.
     pub fn set_policy(&self, signal: SignalId, policy: Policy) {
-        self.room.write().set_policy(signal, policy);
+        self.registry.write().set_policy(signal, policy);
     }
 
     /// Sets what users configured about metric names, in addition to the built-in table (rules S4, S7).
     pub fn set_names(&self, names: Names) {
-        self.room.write().set_names(names);
+        self.registry.write().set_names(names);
     }
 
-    /// Removes a signal.
-    pub fn unwatch(&self, signal: SignalId) {
-        self.room.write().unwatch(signal);
+    /// Removes a signal. Its id may be given to another one; if there is no such signal, nothing happens.
+    pub fn remove(&self, signal: SignalId) {
+        self.registry.write().remove(signal);
     }
 
     /// The reading of a signal at `now`. `pins` restricts the result to groups with these label values (empty: all
@@ -105,15 +106,15 @@ impl Reader {
         pins: &[(String, String)],
         within: &EvalOptions<'_>,
     ) -> Result<Option<Reading>, QueryError> {
-        refresh(&self.room, &self.store, signal, within)?;
-        let room = self.room.read();
-        let reading = room.read(signal, now, pins);
-        let pins_new_label = room.facts.needs.pins_new_label(pins);
-        drop(room);
+        refresh(&self.registry, &self.store, signal, within)?;
+        let registry = self.registry.read();
+        let reading = registry.read(signal, now, pins);
+        let pins_new_label = registry.facts.requirements.pins_new_label(pins);
+        drop(registry);
         if pins_new_label {
-            let mut room = self.room.write();
-            let Room { facts, names, .. } = &mut *room;
-            facts.needs.ask(pins, names);
+            let mut registry = self.registry.write();
+            let SignalRegistry { facts, names, .. } = &mut *registry;
+            facts.requirements.learn_pinned_labels(pins, names);
         }
         Ok(reading)
     }
@@ -121,8 +122,10 @@ impl Reader {
     /// The labels that every selector of a signal's query fixes to the same value. They describe the result, although an
     /// aggregated result does not carry them.
     pub fn pinned(&self, signal: SignalId) -> Vec<(String, String)> {
-        let room = self.room.read();
-        let selectors = room.signal(signal).map(|signal| &signal.query.selectors);
+        let registry = self.registry.read();
+        let selectors = registry
+            .signal(signal)
+            .map(|signal| &signal.query.selectors);
         let Some([first, rest @ ..]) = selectors.map(Vec::as_slice) else {
             return Vec::new();
         };
@@ -137,15 +140,16 @@ impl Reader {
     /// For each signal the number of committed pages of its targets. While it is unchanged, only time can change the
     /// reading. `None`: there is no such signal.
     pub fn pages(&self, signals: impl IntoIterator<Item = SignalId>) -> Vec<Option<u64>> {
-        let room = self.room.read();
-        let pages = |id| room.signal(id).map(|signal| signal.pages);
+        let registry = self.registry.read();
+        let pages = |id| registry.signal(id).map(|signal| signal.pages);
         signals.into_iter().map(pages).collect()
     }
 
     /// The last state changes of a signal, oldest first.
     pub fn transitions(&self, signal: SignalId) -> Vec<Transition> {
-        let room = self.room.read();
-        room.signal(signal)
+        let registry = self.registry.read();
+        registry
+            .signal(signal)
             .map(|signal| signal.transitions.iter().cloned().collect())
             .unwrap_or_default()
     }
@@ -153,21 +157,21 @@ impl Reader {
     /// Explains the reading of a signal: the state of its targets and the series that contribute.
     pub fn explain(&self, id: SignalId, now: Timestamp) -> Option<Explanation> {
         let (view, selectors, mut explanation) = {
-            let room = self.room.read();
-            let signal = room.signal(id)?;
-            let at_ms = room.newest_good_ms(signal).unwrap_or(now.ms());
+            let registry = self.registry.read();
+            let signal = registry.signal(id)?;
+            let at_ms = registry.newest_good_ms(signal).unwrap_or(now.ms());
             let store = Arc::clone(&self.store);
             let view = SignalView::new(
                 store,
-                &room.facts,
-                &room.names,
-                &signal.hidden(&room.facts, at_ms),
+                &registry.facts,
+                &registry.names,
+                &signal.hidden(&registry.facts, at_ms),
                 at_ms,
             );
             (
                 view,
                 signal.query.matchers(),
-                room.explain(signal, now.ms()),
+                registry.explain(signal, now.ms()),
             )
         };
         let mut scratch = Samples::default();
@@ -203,20 +207,20 @@ impl Reader {
         Some(explanation)
     }
 
-    /// For the test that holds the two together: what a signal's standing program made of the newest page (`None` where
-    /// it has none, or it gave way), and what ordinary evaluation makes of it now.
+    /// For the test that compares the two: the result of a signal's program for the newest page (`None` if it has none, or
+    /// it could not answer), and that of evaluation from the plan.
     #[doc(hidden)]
     pub fn both_ways(&self, id: SignalId) -> Option<(Option<Evaluated>, Evaluated)> {
-        let room = self.room.read();
-        let signal = room.signal(id)?;
-        let at_ms = signal.at_ms.or_else(|| room.newest_good_ms(signal))?;
-        let hidden = signal.hidden(&room.facts, at_ms);
+        let registry = self.registry.read();
+        let signal = registry.signal(id)?;
+        let at_ms = signal.at_ms.or_else(|| registry.newest_good_ms(signal))?;
+        let hidden = signal.hidden(&registry.facts, at_ms);
         let store = Arc::clone(&self.store);
-        let view = SignalView::new(store, &room.facts, &room.names, &hidden, at_ms);
+        let view = SignalView::new(store, &registry.facts, &registry.names, &hidden, at_ms);
         let at = Timestamp::from_ms(at_ms);
-        let ordinary = evaluate(&signal.query, &view, at, &signal.policy.options());
-        let ordinary = ordinary.map_err(|error| error.to_string());
-        Some((signal.by_program(), ordinary))
+        let from_plan = evaluate(&signal.query, &view, at, &signal.policy.options());
+        let from_plan = from_plan.map_err(|error| error.to_string());
+        Some((signal.by_program(), from_plan))
     }
 
     /// A view of the store as Prometheus would show it, for PromQL.
@@ -351,7 +355,7 @@ impl Reader {
 
     /// How much the engine holds.
     pub fn stats(&self) -> Stats {
-        let window_bytes = self.room.read().window_bytes;
+        let window_bytes = self.registry.read().window_bytes;
         let store = self.store.read();
         Stats {
             window_bytes,

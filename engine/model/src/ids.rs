@@ -27,7 +27,8 @@ impl TargetId {
 }
 
 /// One list of scrape times that many series share. Each target has two: its page's and its report's (`up`, ...),
-/// because a failed scrape ends the first and feeds the second.
+/// because a failed scrape ends the first and feeds the second. The number says whose: `2 * target` is the page's,
+/// `2 * target + 1` the report's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClockId(pub u32);
 
@@ -37,9 +38,51 @@ impl ClockId {
     /// For rows that hold no series.
     pub const NONE: ClockId = ClockId(u32::MAX - 1);
 
+    /// The clock of the target's pages.
+    #[inline]
+    pub const fn page_of(target: TargetId) -> ClockId {
+        ClockId(target.0 * 2)
+    }
+
+    /// The clock of the series about the target's scrapes.
+    #[inline]
+    pub const fn report_of(target: TargetId) -> ClockId {
+        ClockId(target.0 * 2 + 1)
+    }
+
+    /// The target whose scrapes it lists; `None` for [`ClockId::EXPLICIT`] and [`ClockId::NONE`], which list none.
+    #[inline]
+    pub fn target(self) -> Option<TargetId> {
+        let is_of_target = self != ClockId::EXPLICIT && self != ClockId::NONE;
+        is_of_target.then_some(TargetId(self.0 / 2))
+    }
+
+    /// Whether it is the clock of a target's series about scrapes (`up`, ...), which go on while scrapes fail.
+    #[inline]
+    pub fn is_report(self) -> bool {
+        self.target().is_some() && self.0 % 2 == 1
+    }
+
     /// As an index into columns by clock.
     #[inline]
     pub fn index(self) -> usize {
         self.0 as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_knows_its_target_and_whether_it_is_the_reports() {
+        for target in [0, 1, 70_000].map(TargetId) {
+            let (page, report) = (ClockId::page_of(target), ClockId::report_of(target));
+            assert_eq!([page, report].map(ClockId::target), [Some(target); 2]);
+            assert_eq!([page, report].map(ClockId::is_report), [false, true]);
+        }
+        for clock in [ClockId::EXPLICIT, ClockId::NONE] {
+            assert_eq!((clock.target(), clock.is_report()), (None, false));
+        }
     }
 }

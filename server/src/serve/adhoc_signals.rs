@@ -56,7 +56,7 @@ impl AdhocSignals {
         entries.retain(|entry| {
             let keep = now.since_ms(entry.last) < EXPIRES_MS;
             if !keep {
-                reader.unwatch(entry.id);
+                reader.remove(entry.id);
             }
             keep
         });
@@ -67,9 +67,9 @@ impl AdhocSignals {
         if entries.len() >= QUERIES_MAX
             && let Some(oldest) = (0..entries.len()).min_by_key(|&at| entries[at].last)
         {
-            reader.unwatch(entries.swap_remove(oldest).id);
+            reader.remove(entries.swap_remove(oldest).id);
         }
-        let id = reader.watch(query, self.policy.clone())?;
+        let id = reader.register(query, self.policy.clone())?;
         entries.push(Entry {
             query: query.to_owned(),
             id,

@@ -32,7 +32,7 @@ pub struct Watched {
 /// Checks every expression of the configuration: whether the engine would keep it.
 pub fn check(specs: &[SignalSpec]) -> Vec<Problem> {
     let (_, reader) = Engine::new(Limits::default());
-    watch(specs, &reader, &[]).err().unwrap_or_default()
+    register(specs, &reader, &[]).err().unwrap_or_default()
 }
 
 impl Watched {
@@ -52,7 +52,7 @@ impl Watched {
     /// under its new policy. With errors nothing changes.
     pub(super) fn replace(config: &Config, before: &Watched) -> Result<Watched, Vec<Problem>> {
         let reader = before.reader.clone();
-        let signals = watch(&config.signals, &reader, &before.signals)?;
+        let signals = register(&config.signals, &reader, &before.signals)?;
         for (spec, id) in &signals {
             reader.set_policy(*id, spec.policy.clone());
         }
@@ -70,7 +70,7 @@ impl Watched {
     pub(super) fn end_unless_in(&self, kept: &Watched) {
         for (_, id) in &self.signals {
             if kept.signals.iter().all(|(_, other)| other != id) {
-                self.reader.unwatch(*id);
+                self.reader.remove(*id);
                 self.last_reads.lock().remove(id);
             }
         }
@@ -102,27 +102,27 @@ impl Watched {
     }
 }
 
-fn watch(
+fn register(
     specs: &[SignalSpec],
     reader: &Reader,
     before: &[(SignalSpec, SignalId)],
 ) -> Result<Vec<(SignalSpec, SignalId)>, Vec<Problem>> {
-    let (mut watched, mut started, mut problems) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut registered, mut started, mut problems) = (Vec::new(), Vec::new(), Vec::new());
     for spec in specs {
         let same = |(old, id): &&(SignalSpec, SignalId)| {
             // Two signals of one expression are two signals.
-            let free = watched.iter().all(|(_, taken)| taken != id);
+            let free = registered.iter().all(|(_, taken)| taken != id);
             free && old.expr == spec.expr && old.policy.jobs == spec.policy.jobs
         };
         let kept = before.iter().find(same).map(|(_, id)| *id);
         let id = match kept {
             Some(id) => Ok(id),
             None => reader
-                .watch(&spec.expr, spec.policy.clone())
+                .register(&spec.expr, spec.policy.clone())
                 .inspect(|id| started.push(*id)),
         };
         match id {
-            Ok(id) => watched.push((spec.clone(), id)),
+            Ok(id) => registered.push((spec.clone(), id)),
             Err(error) => {
                 let message = format!("signal {:?}: expr: {error}", spec.name);
                 problems.push(Problem::new(spec.line, message));
@@ -130,10 +130,10 @@ fn watch(
         }
     }
     if problems.is_empty() {
-        return Ok(watched);
+        return Ok(registered);
     }
     for id in started {
-        reader.unwatch(id);
+        reader.remove(id);
     }
     Err(problems)
 }
@@ -353,8 +353,8 @@ mod tests {
         }
     }
 
-    fn ids(watched: &Watched) -> Vec<SignalId> {
-        watched.signals.iter().map(|(_, id)| *id).collect()
+    fn ids(registered: &Watched) -> Vec<SignalId> {
+        registered.signals.iter().map(|(_, id)| *id).collect()
     }
 
     #[test]

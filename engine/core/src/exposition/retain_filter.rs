@@ -211,7 +211,7 @@ impl RetainFilter {
 
     fn keeps_metric(&self, metric: &str) -> bool {
         let is_counter = metric.ends_with("_total") || metric.ends_with("_count");
-        self.retain_set.needs(metric) || (is_counter && self.keeps_counters)
+        self.retain_set.retains(metric) || (is_counter && self.keeps_counters)
     }
 
     /// The decision for a name whose first line has these labels.
@@ -234,7 +234,7 @@ impl RetainFilter {
             .iter()
             .map(|label| &**label)
             .chain(self.rules.adds.iter().map(String::as_str));
-        if !is_bucket && !is_sum && all.any(|label| self.retain_set.learns(label)) {
+        if !is_bucket && !is_sum && all.any(|label| self.retain_set.learns_label(label)) {
             return LineDecision::Look;
         }
         LineDecision::Skip
@@ -262,7 +262,7 @@ fn reports_start_time(body: &[u8]) -> bool {
 impl RetainFilter {
     /// Decides and remembers whether any metric of a family is kept.
     pub(super) fn remember_family(&mut self, family: &str) -> bool {
-        let is_kept = self.retain_set.needs_family(family);
+        let is_kept = self.retain_set.retains_family(family);
         if self.families.len() >= REMEMBERED_METRICS_MAX {
             return true;
         }

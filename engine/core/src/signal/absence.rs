@@ -1,23 +1,23 @@
 //! S4: whether an empty result means 0.
 //!
-//! A series that is not there measures 0 only if the gateway would show it were it more. That takes a page that shows
-//! the family or what goes with it, and a family that has the labels by which the query selects: a label that no series
-//! of it ever has selects nothing, whatever the queue holds. What labels a family has is known for gateways by the
-//! names table, for everything else by what the target's process has shown.
+//! A missing series means 0 only if the gateway would expose it with any other value. That is proven by a page with the
+//! family or a witness of it, and by a family that has the labels by which the query selects: a label that its series
+//! never have selects nothing, whatever is queued. The labels of a family are known from the names table for gateways, and
+//! for everything else from the pages of the target's process.
 
 use crate::labels::Matcher;
 
 use super::assessment::{Assessment, describe, seconds};
 use super::facts::TargetFacts;
-use super::judge::{never_seen, nobody_counts};
+use super::judge::{never_seen, no_target_counts};
 use super::names::{REQUEST_LABELS, expected_name};
 use super::policy::{Absent, Policy};
 use super::query::{Kind, Selector, SignalQuery};
 use super::scope::{self, Scope};
 
-/// Whether an empty result means 0. `Err` names what is not proven.
+/// Proves that an empty result means 0. Error: what is not proven.
 pub(crate) fn prove(
-    look: Assessment<'_>,
+    assessment: Assessment<'_>,
     scope: &Scope,
     query: &SignalQuery,
     policy: &Policy,
@@ -28,13 +28,13 @@ pub(crate) fn prove(
             "the result is empty, and `absent: unknown` says that this is never 0".to_owned(),
         );
     }
-    if let Some(why) = never_seen(look, scope, query) {
+    if let Some(why) = never_seen(assessment, scope, query) {
         return Err(why);
     }
     if scope.counting.is_empty() {
-        return Err(nobody_counts(look, scope, query));
+        return Err(no_target_counts(assessment, scope, query));
     }
-    windows_covered(look, scope, query, policy, at_ms)?;
+    windows_covered(assessment, scope, query, policy, at_ms)?;
     let by_proof = policy.absent == Absent::Auto;
     if by_proof && query.kind == Kind::Other && query.fallback.is_none() {
         return Err(
@@ -44,36 +44,36 @@ pub(crate) fn prove(
         );
     }
     for selector in &query.selectors {
-        let required = required(selector, look);
+        let required = required(selector, assessment);
         for target in scope
             .counting
             .iter()
-            .filter_map(|&id| look.facts.target(id))
+            .filter_map(|&id| assessment.facts.target(id))
         {
-            if scope::contradiction(target, look.names, selector, look.pins).is_some() {
+            if scope::contradiction(target, assessment.names, selector, assessment.pins).is_some() {
                 continue;
             }
             if by_proof {
-                witnessed(look, target, selector)?;
+                check_witness(assessment, target, selector)?;
             }
             for matcher in &required {
-                carried(look, target, selector, matcher.name(), by_proof)?;
+                check_label_exists(assessment, target, selector, matcher.name(), by_proof)?;
                 if by_proof {
-                    pool_told(look, target, selector, matcher)?;
+                    check_pool_known(assessment, target, selector, matcher)?;
                 }
             }
         }
         if by_proof {
-            values_seen(look, scope, query, selector, &required)?;
+            check_values_seen(assessment, scope, query, selector, &required)?;
         }
     }
     Ok(())
 }
 
-/// Whether a number that is not empty leaves no target out. A target that has the family without a label by which the
-/// query selects may have any part of it; where the number is 0, so may one whose page does not show the family at all.
+/// Checks that a result includes every target. A target that exposes the family without a label by which the query selects
+/// may have any part of it; if the result is 0, so may a target whose page does not have the family at all.
 pub(crate) fn complete(
-    look: Assessment<'_>,
+    assessment: Assessment<'_>,
     scope: &Scope,
     query: &SignalQuery,
     policy: &Policy,
@@ -85,33 +85,33 @@ pub(crate) fn complete(
     let by_proof = is_zero && policy.absent != Absent::Zero;
     for selector in &query.selectors {
         let metric = selector.metric.as_deref();
-        let is_known = metric.is_some_and(|metric| look.names.family(metric).is_some());
+        let is_known = metric.is_some_and(|metric| assessment.names.family(metric).is_some());
         if !is_known && !is_zero {
             continue;
         }
-        let required = required(selector, look);
+        let required = required(selector, assessment);
         for target in scope
             .counting
             .iter()
-            .filter_map(|&id| look.facts.target(id))
+            .filter_map(|&id| assessment.facts.target(id))
         {
-            if scope::contradiction(target, look.names, selector, look.pins).is_some() {
+            if scope::contradiction(target, assessment.names, selector, assessment.pins).is_some() {
                 continue;
             }
             if by_proof {
-                witnessed(look, target, selector)?;
+                check_witness(assessment, target, selector)?;
             }
             for matcher in &required {
-                carried(look, target, selector, matcher.name(), false)?;
+                check_label_exists(assessment, target, selector, matcher.name(), false)?;
             }
         }
     }
     Ok(())
 }
 
-/// The conditions that only series with the label meet: the selector's own, and what the caller pins.
-fn required(selector: &Selector, look: Assessment<'_>) -> Vec<Matcher> {
-    let pinned = look
+/// The matchers that only series with the label can match: those of the selector, and the caller's pins.
+fn required(selector: &Selector, assessment: Assessment<'_>) -> Vec<Matcher> {
+    let pinned = assessment
         .pins
         .iter()
         .filter(|(_, value)| !value.is_empty())
@@ -119,13 +119,13 @@ fn required(selector: &Selector, look: Assessment<'_>) -> Vec<Matcher> {
     selector.required().cloned().chain(pinned).collect()
 }
 
-/// S4a, and the row of S5 for a gate that is off.
-fn witnessed(
-    look: Assessment<'_>,
+/// S4a: the page has the family or a witness of it. The error names a feature gate that is off (S5).
+fn check_witness(
+    assessment: Assessment<'_>,
     target: &TargetFacts,
     selector: &Selector,
 ) -> Result<(), String> {
-    if scope::is_report(selector) || shows(look, target, selector) {
+    if scope::is_report(selector) || shows(assessment, target, selector) {
         return Ok(());
     }
     let what = selector.text();
@@ -143,22 +143,22 @@ fn witnessed(
     })
 }
 
-/// Whether the newest good page shows what a selector reads, under any of its names, or a witness of its absence.
-fn shows(look: Assessment<'_>, target: &TargetFacts, selector: &Selector) -> bool {
+/// Whether the newest good page has what a selector reads, under any of its names, or a witness of its absence.
+fn shows(assessment: Assessment<'_>, target: &TargetFacts, selector: &Selector) -> bool {
     let mut metrics = target.metrics.keys().map(|metric| &**metric);
     let Some(metric) = &selector.metric else {
         return metrics.any(|present| selector.name_matchers().all(|one| one.matches(present)));
     };
     let has = |name: &str| target.metrics.contains_key(name);
-    let mut equivalents = look.names.equivalents(metric).into_iter();
+    let mut equivalents = assessment.names.equivalents(metric).into_iter();
     has(metric)
         || equivalents.any(|(name, _)| has(&name))
-        || metrics.any(look.names.absence_witnesses(metric))
+        || metrics.any(assessment.names.absence_witnesses(metric))
 }
 
-/// S4b: the family has the label on this target. `strictly` also refuses where nobody knows.
-fn carried(
-    look: Assessment<'_>,
+/// S4b: the family has the label on this target. With `strictly` it is also an error if that is not known.
+fn check_label_exists(
+    assessment: Assessment<'_>,
     target: &TargetFacts,
     selector: &Selector,
     label: &str,
@@ -176,7 +176,7 @@ fn carried(
             false => Ok(()),
         };
     };
-    match labels_of(look, target, metric) {
+    match labels_of(assessment, target, metric) {
         Labels::Known(labels) if labels.iter().any(|have| have == label) => Ok(()),
         Labels::Known(labels) => Err(lacks(target, metric, label, &labels)),
         Labels::NotShown if strictly => Err(format!(
@@ -203,14 +203,14 @@ fn lacks(target: &TargetFacts, metric: &str, label: &str, labels: &[String]) -> 
     )
 }
 
-/// What is known of the labels that a metric's series have on a target.
+/// The labels of a metric's series on a target, as far as they are known.
 enum Labels {
     Known(Vec<String>),
     NotShown,
 }
 
-fn labels_of(look: Assessment<'_>, target: &TargetFacts, metric: &str) -> Labels {
-    let Some((family, asked, suffix)) = look.names.family(metric) else {
+fn labels_of(assessment: Assessment<'_>, target: &TargetFacts, metric: &str) -> Labels {
+    let Some((family, requested, suffix)) = assessment.names.family(metric) else {
         return match target.shown_labels(metric) {
             Some(shown) => Labels::Known(shown.iter().map(|label| label.to_string()).collect()),
             None => Labels::NotShown,
@@ -220,12 +220,12 @@ fn labels_of(look: Assessment<'_>, target: &TargetFacts, metric: &str) -> Labels
         let labels = target.shown_labels(&format!("{}{suffix}", name.family));
         labels.map(|labels| labels.iter().map(|label| label.to_string()))
     };
-    let names = std::iter::once(asked).chain(family.names);
+    let names = std::iter::once(requested).chain(family.names);
     let read = names.clone().find(|name| shown(name).is_some());
     let shows = |metric: &str| target.metrics.contains_key(metric);
-    let read = read.unwrap_or_else(|| expected_name(family, asked, shows));
+    let read = read.unwrap_or_else(|| expected_name(family, requested, shows));
     let sure = |name: &super::names::Name| {
-        // A label may be there with an empty value: in every version, or in those that have a witness.
+        // Labels that every release gives the name, or every release with a witness, are there even if they are empty.
         let late = if shown(name).is_none() {
             name.late
         } else {
@@ -239,28 +239,28 @@ fn labels_of(look: Assessment<'_>, target: &TargetFacts, metric: &str) -> Labels
         .flatten()
         .chain(sure(read))
         .collect();
-    if asked.may_have("inference_pool") && target.certain_pool().is_some() {
+    if requested.may_have("inference_pool") && target.certain_pool().is_some() {
         labels.push("inference_pool".to_owned());
     }
-    // Under the name that was asked for, labels that only the other name has do not exist.
+    // Labels that only the other name has do not exist under the requested one.
     labels.retain(|label| {
-        read.family == asked.family || !read.may_have(label) || asked.may_have(label)
+        read.family == requested.family || !read.may_have(label) || requested.may_have(label)
     });
     labels.sort_unstable();
     labels.dedup();
     Labels::Known(labels)
 }
 
-/// S4b for pools: the process that answers now has to have said which one it serves.
-fn pool_told(
-    look: Assessment<'_>,
+/// S4b for pools: the pages of the present process have named the pool that it serves.
+fn check_pool_known(
+    assessment: Assessment<'_>,
     target: &TargetFacts,
     selector: &Selector,
     matcher: &Matcher,
 ) -> Result<(), String> {
     let label = matcher.name();
-    let of_pool =
-        scope::is_pool_pin(look.names, selector, label) && target.constant_label(label).is_none();
+    let of_pool = scope::is_pool_pin(assessment.names, selector, label)
+        && target.constant_label(label).is_none();
     if !of_pool || target.pools.iter().any(|pool| matcher.matches(pool)) {
         return Ok(());
     }
@@ -273,9 +273,9 @@ fn pool_told(
     })
 }
 
-/// S4b: every value that the query selects was seen in the group, so that it is no slip of the pen.
-fn values_seen(
-    look: Assessment<'_>,
+/// S4b: every value that the query selects has occurred in its groups, so that it is no typing error.
+fn check_values_seen(
+    assessment: Assessment<'_>,
     scope: &Scope,
     query: &SignalQuery,
     selector: &Selector,
@@ -284,14 +284,14 @@ fn values_seen(
     for matcher in required {
         let label = matcher.name();
         let waived = query.fallback.is_some() && REQUEST_LABELS.contains(&label);
-        if waived || scope::is_pool_pin(look.names, selector, label) {
+        if waived || scope::is_pool_pin(assessment.names, selector, label) {
             continue; // pools are judged by target
         }
         let mut groups = scope
             .groups
             .iter()
-            .filter_map(|group| look.facts.groups.get(group));
-        if !groups.any(|group| group.has_seen(matcher)) {
+            .filter_map(|group| assessment.facts.groups.get(group));
+        if !groups.any(|group| group.has_had(matcher)) {
             return Err(format!(
                 "no series ever had {matcher}; if that is not a typo but has had no traffic yet, `absent: zero` says \
                  so"
@@ -301,9 +301,9 @@ fn values_seen(
     Ok(())
 }
 
-/// S4c, and for other queries after a start (S6b, S6f).
+/// S4c: good pages cover the window of the query; for queries other than demand also after a start (S6b, S6f).
 pub(crate) fn windows_covered(
-    look: Assessment<'_>,
+    assessment: Assessment<'_>,
     scope: &Scope,
     query: &SignalQuery,
     policy: &Policy,
@@ -314,7 +314,7 @@ pub(crate) fn windows_covered(
         return Ok(());
     }
     let counting = scope.counting.iter();
-    for target in counting.filter_map(|&id| look.facts.target(id)) {
+    for target in counting.filter_map(|&id| assessment.facts.target(id)) {
         let until_ms = target.last_good_ms.unwrap_or(at_ms).min(at_ms);
         let from_ms = until_ms.saturating_sub(window_ms);
         if !target.covers(from_ms, until_ms, policy.hold_ms(target.interval_ms)) {

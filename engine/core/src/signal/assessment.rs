@@ -1,14 +1,14 @@
-//! What every judgement of a signal looks at.
+//! The context in which a signal is judged, and how reasons write targets and times.
 
 use crate::time::Timestamp;
 
 use super::facts::{Facts, TargetFacts};
 use super::names::Names;
 
-/// Labels that the caller or a group pins beside the query's own.
+/// Labels with the values that a caller, or a group of the result, fixes in addition to the query's own.
 pub(crate) type Pins<'a> = &'a [(String, String)];
 
-/// What targets have shown, what is known of names, the time of the judgement, and the caller's pins.
+/// The context of one judgement: facts about targets, the table of names, the time, and the pinned labels.
 #[derive(Clone, Copy)]
 pub(crate) struct Assessment<'a> {
     pub(crate) facts: &'a Facts,
@@ -18,7 +18,7 @@ pub(crate) struct Assessment<'a> {
 }
 
 impl<'a> Assessment<'a> {
-    /// The same for a caller, or a group, that pins these labels.
+    /// The same context with other pinned labels.
     pub(crate) fn pinned<'b>(self, pins: Pins<'b>) -> Assessment<'b>
     where
         'a: 'b,
@@ -27,7 +27,7 @@ impl<'a> Assessment<'a> {
     }
 }
 
-/// How reasons name a target.
+/// A target, as reasons name it.
 pub(crate) fn describe(target: &TargetFacts) -> String {
     match target.labels.get("job") {
         Some(job) => format!("{} (job {job})", target.name),
@@ -35,12 +35,12 @@ pub(crate) fn describe(target: &TargetFacts) -> String {
     }
 }
 
-/// How reasons give a length of time.
+/// A length of time, as reasons write it.
 pub(crate) fn seconds(ms: i64) -> String {
     format!("{:.1} s", ms as f64 / 1000.0)
 }
 
-/// How reasons give a time: as a fixed one, so that a reason stays as it is while the state does (S9e).
+/// A time, as reasons write it: absolute, so that a reason does not change while the state stays the same (S9e).
 pub(crate) fn clock_time(ms: i64) -> String {
     Timestamp::from_ms(ms).rfc3339_seconds()
 }

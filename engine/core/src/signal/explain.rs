@@ -1,4 +1,4 @@
-//! The answer to "why did it scale": what a signal is made of, for people.
+//! The explanation of a reading, for people: the kind of the query, the targets, the series and the warnings.
 
 use crate::labels::Labels;
 use crate::time::Timestamp;
@@ -6,47 +6,47 @@ use crate::time::Timestamp;
 use super::assessment::describe;
 use super::lint::foreign_labels;
 use super::query::Kind;
-use super::room::Room;
-use super::watched::Signal;
+use super::registry::SignalRegistry;
+use super::signal::Signal;
 
-/// A signal, taken apart.
+/// What the reading of a signal is based on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
-    /// Its query.
+    /// The text of its query.
     pub query: String,
-    /// What kind of query it is, and what follows.
+    /// The kind of the query (S7), and what follows from it.
     pub kind: &'static str,
     /// When it was last evaluated.
     pub evaluated: Option<Timestamp>,
-    /// The numbers of the newest evaluation. In a grace, or with a reason to be unknown, they are not what is told.
+    /// The numbers of the newest evaluation. In a grace, or where the signal is unknown, they are not what is reported.
     pub measured: Vec<(Labels, f64)>,
-    /// What is left out of the signal, or likely wrong about it, though it has a number.
+    /// Targets that are left out of the signal (S3c), and labels of the query that no gateway gives the metric.
     pub warnings: Vec<String>,
     /// The targets in its scope.
     pub targets: Vec<TargetState>,
     /// Contributing series with their newest value and its time; at most `EXPLAINED_SERIES_MAX`.
     pub series: Vec<(Labels, f64, Timestamp)>,
-    /// How many there are in all.
+    /// How many series contribute in all.
     pub series_count: usize,
 }
 
-/// A target as a signal sees it.
+/// A target in the scope of a signal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetState {
     /// Its labels.
     pub labels: Labels,
-    /// False where it stands by.
+    /// False for a standby (S3d).
     pub counts: bool,
-    /// Whether its newest page is new enough.
+    /// Whether its newest scrape succeeded at most two intervals ago (S2a).
     pub fresh: bool,
-    /// When it last gave a good page.
+    /// When it was last scraped successfully.
     pub last_good: Option<Timestamp>,
-    /// Why its newest scrape failed; empty where it did not.
+    /// Why its newest scrape failed; empty if it succeeded.
     pub error: String,
 }
 
-impl Room {
-    /// All but the series.
+impl SignalRegistry {
+    /// Everything but the series, which the caller adds.
     pub(crate) fn explain(&self, signal: &Signal, now_ms: i64) -> Explanation {
         let counting = signal.scope.counting.iter().map(|id| (id, true));
         let standby = signal.scope.standby.iter().map(|id| (id, false));
@@ -77,9 +77,9 @@ impl Room {
     }
 
     fn warnings(&self, signal: &Signal) -> Vec<String> {
-        let given_up = signal.scope.given_up.iter();
-        let given_up = given_up.filter_map(|&id| self.facts.target(id));
-        let left_out = given_up
+        let never_answered = signal.scope.never_answered.iter();
+        let never_answered = never_answered.filter_map(|&id| self.facts.target(id));
+        let left_out = never_answered
             .map(|target| {
                 format!(
                     "{} has never given a good page ({}) and is left out, for other targets give what the query reads; if \

@@ -1,8 +1,8 @@
-//! S6: the time after a change of serving process, in which a sum of demand is held at what was true before.
+//! S6: the grace, the time after a change of serving process in which a sum of demand is held at its value before.
 //!
-//! A gateway that restarts begins with an empty queue, while its clients are still there and come back within seconds.
-//! So for `restart_grace` after a change a lower number than before is not told. What "before" was is a measurement of
-//! its own age: no number rests on one older than twice the grace, or five times in a crash loop.
+//! A gateway that restarts begins with an empty queue, while its clients are still there and retry within seconds. So for
+//! `restart_grace` after a change no lower number than before is reported. The value before has an age of its own: no
+//! value older than twice the grace is used, or five times the grace in a crash loop.
 
 use crate::labels::Labels;
 
@@ -12,10 +12,10 @@ use super::policy::Policy;
 use super::scope::Scope;
 use crate::limits::GATEWAY_START_MS_MAX;
 
-/// How many graces a run of changes, each within the grace of the one before, extends the first one to at most.
+/// How many graces the first grace can be extended to by further changes, each within the grace of the one before.
 const EXTENDED_GRACES_MAX: i64 = 2;
 
-/// How many graces old the measurement may be that stands in for a lower number.
+/// How many graces old a value may be that is reported instead of a lower one.
 const FLOOR_GRACES_MAX: i64 = 2;
 
 /// Crashes of one target within [`CRASH_LOOP_GRACES`] that make a crash loop.
@@ -24,14 +24,14 @@ const CRASH_LOOP_CRASHES: usize = 3;
 /// The length of time, in graces, in which they are counted.
 const CRASH_LOOP_GRACES: i64 = 5;
 
-/// The time after a change of process.
+/// The grace after a change of process.
 #[derive(Debug)]
 pub(super) struct Grace {
     /// When the newest change was noticed.
     start_ms: i64,
-    /// When the first of those was that followed one another within a grace.
+    /// When the first of the changes was noticed that followed one another within a grace.
     first_ms: i64,
-    /// What was measured before, per group: the highest number and the newest.
+    /// Values from before the change, per group: the highest and the newest.
     floors: Vec<Floor>,
     /// Which process changed, and how.
     pub(super) why: String,
@@ -45,7 +45,7 @@ pub(super) struct Floor {
     measured_ms: i64,
 }
 
-/// A measurement as a whole: when, and the number of each group.
+/// A result: its time in milliseconds, and the value of each group.
 pub(super) type Measured = (i64, Vec<(Labels, f64)>);
 
 impl Grace {
@@ -88,7 +88,7 @@ impl Grace {
         self.start_ms
     }
 
-    /// Whether it still runs.
+    /// Whether the grace has not ended.
     pub(super) fn runs(&self, now_ms: i64, grace_ms: i64) -> bool {
         now_ms - self.start_ms < grace_ms
             && now_ms - self.first_ms < EXTENDED_GRACES_MAX.saturating_mul(grace_ms)
@@ -99,7 +99,7 @@ impl Grace {
         self.floors.is_empty()
     }
 
-    /// What was measured before and may stand in for a lower number now.
+    /// Values from before the change that are young enough to be reported instead of lower ones.
     pub(super) fn floors(
         &self,
         now_ms: i64,
@@ -117,7 +117,7 @@ impl Grace {
     }
 }
 
-/// Keeps, per group, the highest number and the newest: the one stands in while it is young enough, then the other.
+/// Keeps the highest value of a group and the newest: the newest applies when the highest is too old.
 fn add_floor(floors: &mut Vec<Floor>, labels: &Labels, value: f64, measured_ms: i64) {
     let of_group = |floor: &Floor| floor.labels == *labels;
     let highest = floors
@@ -135,16 +135,20 @@ fn add_floor(floors: &mut Vec<Floor>, labels: &Labels, value: f64, measured_ms: 
     });
 }
 
-/// S6d: a target that counts and crashes again and again; the reason is the same for as long as it does.
-pub(super) fn crash_loop(look: Assessment<'_>, scope: &Scope, policy: &Policy) -> Option<String> {
+/// S6d: the reason, if a target that counts is in a crash loop. It does not change while the loop lasts.
+pub(super) fn crash_loop(
+    assessment: Assessment<'_>,
+    scope: &Scope,
+    policy: &Policy,
+) -> Option<String> {
     let window_ms = CRASH_LOOP_GRACES.saturating_mul(policy.restart_grace_ms);
     let mut counting = scope
         .counting
         .iter()
-        .filter_map(|&id| look.facts.target(id));
+        .filter_map(|&id| assessment.facts.target(id));
     let looping = counting.find(|target| {
         let crashes = target.crashes_ms.iter();
-        let recent = crashes.filter(|&&crash_ms| look.now_ms - crash_ms < window_ms);
+        let recent = crashes.filter(|&&crash_ms| assessment.now_ms - crash_ms < window_ms);
         recent.count() >= CRASH_LOOP_CRASHES
     })?;
     Some(format!(
@@ -154,10 +158,10 @@ pub(super) fn crash_loop(look: Assessment<'_>, scope: &Scope, policy: &Policy) -
     ))
 }
 
-/// S6e: a gateway that counts restarted before this signal knew what was true, so short a time ago that a replica of ours
-/// which ran before may hold the number of before. What its page shows may be less than what the other one tells.
+/// S6e: the reason, if a gateway that counts restarted before this signal had a value, so recently that another replica of
+/// Stillwell may still hold the value from before the restart. The present page may show less than that replica reports.
 pub(super) fn restarted_unseen(
-    look: Assessment<'_>,
+    assessment: Assessment<'_>,
     scope: &Scope,
     known_since_ms: Option<i64>,
     grace_ms: i64,
@@ -168,15 +172,16 @@ pub(super) fn restarted_unseen(
             return false;
         };
         let seen_ms = since_ms.saturating_add(grace_ms);
-        let told_ms = started_ms
+        let held_elsewhere_ms = started_ms
             .saturating_add(grace_ms)
             .saturating_add(GATEWAY_START_MS_MAX);
-        look.now_ms < seen_ms.min(told_ms) && known_since_ms.is_none_or(|ms| ms >= since_ms)
+        assessment.now_ms < seen_ms.min(held_elsewhere_ms)
+            && known_since_ms.is_none_or(|ms| ms >= since_ms)
     };
     let mut counting = scope
         .counting
         .iter()
-        .filter_map(|&id| look.facts.target(id));
+        .filter_map(|&id| assessment.facts.target(id));
     let target = counting.find(|target| is_unseen(target))?;
     Some(format!(
         "{} started at {}, and what was true before is not known here: within {} s of that no 0 is told",

@@ -1,5 +1,5 @@
-//! From facts to a verdict: may this query's number be told now, and if not, why not (S2, S5). What an empty result
-//! means is judged in `absence`.
+//! The verdict on the targets of a query: whether its number may be reported now, and if not, why (S2, S5). What an empty
+//! result means is decided in `absence`.
 
 use std::collections::BTreeSet;
 
@@ -7,36 +7,36 @@ use crate::store::TargetId;
 
 use super::assessment::{Assessment, clock_time, describe, seconds};
 use super::facts::TargetFacts;
-use super::needed::Kept;
 use super::policy::Policy;
 use super::query::{Selector, SignalQuery};
+use super::retain_set::Retained;
 use super::scope::{self, Contradiction, Scope};
 
-/// What the targets allow.
+/// The verdict on the targets of a scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Every target that counts is fresh.
     Fresh,
-    /// Some target is frozen, each for less than its hold. The time is the oldest last good scrape.
+    /// Some target is frozen for less than its hold. The time is the oldest of their last good scrapes, in milliseconds.
     Held { since_ms: i64, why: String },
-    /// No number may be told.
+    /// No number may be reported.
     Unknown { why: String },
 }
 
 /// Judges the targets of a scope.
 pub(crate) fn targets(
-    look: Assessment<'_>,
+    assessment: Assessment<'_>,
     scope: &Scope,
     query: &SignalQuery,
     policy: &Policy,
 ) -> Verdict {
-    let Assessment { facts, now_ms, .. } = look;
-    if let Some(why) = never_seen(look, scope, query) {
+    let Assessment { facts, now_ms, .. } = assessment;
+    if let Some(why) = never_seen(assessment, scope, query) {
         return Verdict::Unknown { why };
     }
     if scope.counting.is_empty() {
         return Verdict::Unknown {
-            why: nobody_counts(look, scope, query),
+            why: no_target_counts(assessment, scope, query),
         };
     }
     let mut oldest: Option<(i64, &TargetFacts)> = None;
@@ -58,7 +58,7 @@ pub(crate) fn targets(
             oldest = Some((good_ms, target));
         }
     }
-    if let Some(why) = not_kept(look, scope, query) {
+    if let Some(why) = not_retained(assessment, scope, query) {
         return Verdict::Unknown { why };
     }
     match oldest {
@@ -70,14 +70,15 @@ pub(crate) fn targets(
     }
 }
 
-/// S3e. Where an `or` lets one side stand in for the other, only both missing is a fault.
+/// S3e: why a selector that no target ever matched makes the signal unknown. With an `or`, only if no selector was ever
+/// matched.
 pub(super) fn never_seen(
-    look: Assessment<'_>,
+    assessment: Assessment<'_>,
     scope: &Scope,
     query: &SignalQuery,
 ) -> Option<String> {
     let &missing = scope.never_seen.first()?;
-    let waits = look
+    let waits = assessment
         .facts
         .listed()
         .find(|(_, target)| target.last.is_none());
@@ -90,7 +91,7 @@ pub(super) fn never_seen(
     let unreachable = scope
         .counting
         .iter()
-        .filter_map(|&id| look.facts.target(id))
+        .filter_map(|&id| assessment.facts.target(id))
         .find(|t| t.last_good_ms.is_none());
     if let Some(target) = unreachable {
         return Some(never_good(target));
@@ -106,24 +107,24 @@ pub(super) fn never_seen(
     ))
 }
 
-/// Where targets keep only what signals need, a signal that came later has to wait for what it needs, and for its
-/// windows: what was not kept is not absent.
-fn not_kept(look: Assessment<'_>, scope: &Scope, query: &SignalQuery) -> Option<String> {
-    shown(look, scope, look.now_ms).find_map(|(id, target, good_ms)| {
+/// With `retain: signals`, a signal that was registered later is unknown until a page of each target was stored for it, and
+/// until its windows reach back no further than that: what was not stored is not absent.
+fn not_retained(assessment: Assessment<'_>, scope: &Scope, query: &SignalQuery) -> Option<String> {
+    visible_targets(assessment, scope, assessment.now_ms).find_map(|(id, target, good_ms)| {
         query.selectors.iter().find_map(|selector| {
-            let window = match look.facts.kept(id, selector) {
-                Kept::Always => return None,
-                Kept::NotYet => {
+            let window = match assessment.facts.retained(id, selector) {
+                Retained::Always => return None,
+                Retained::NotYet => {
                     return Some(format!(
                         "waiting for the next page of {}: its job has `retain: signals`, and until this signal came \
                          none needed what it reads",
                         describe(target)
                     ));
                 }
-                Kept::Since(since_ms) if since_ms <= good_ms.saturating_sub(selector.window_ms) => {
+                Retained::Since(since_ms) if since_ms <= good_ms.saturating_sub(selector.window_ms) => {
                     return None;
                 }
-                Kept::Since(_) => seconds(selector.window_ms),
+                Retained::Since(_) => seconds(selector.window_ms),
             };
             Some(format!(
                 "the window of {window} is not covered yet: {} has `retain: signals` on its job and keeps what \
@@ -134,37 +135,37 @@ fn not_kept(look: Assessment<'_>, scope: &Scope, query: &SignalQuery) -> Option<
     })
 }
 
-/// Targets whose series a query sees at `at_ms`, with their last good scrape. One that stands by is seen while it is
-/// fresh.
-fn shown<'a>(
-    look: Assessment<'a>,
+/// Targets whose series a query sees at `at_ms`, with the time of their last good scrape: those that count, and standbys
+/// while they are fresh.
+fn visible_targets<'a>(
+    assessment: Assessment<'a>,
     scope: &'a Scope,
     at_ms: i64,
 ) -> impl Iterator<Item = (TargetId, &'a TargetFacts, i64)> {
     let standby = scope.standby.iter().map(|&id| (id, false));
     let all = scope.counting.iter().map(|&id| (id, true)).chain(standby);
     all.filter_map(move |(id, counts)| {
-        let target = look.facts.target(id)?;
+        let target = assessment.facts.target(id)?;
         let good_ms = target.last_good_ms?;
         (counts || target.is_fresh(at_ms)).then_some((id, target, good_ms))
     })
 }
 
-/// S6b, for a signal that came later than what it reads was first shown: what was true before a change of process may
-/// have been told by pages of which it was not kept.
+/// S6b with `retain: signals`: if the signal was registered shortly before a change of process, the value before it is not
+/// known, because the samples were not stored. Error: for which target.
 pub(crate) fn known_before(
-    look: Assessment<'_>,
+    assessment: Assessment<'_>,
     scope: &Scope,
     query: &SignalQuery,
     change_ms: i64,
     grace_ms: i64,
 ) -> Result<(), String> {
     let before_ms = change_ms.saturating_sub(grace_ms);
-    for (id, target, _) in shown(look, scope, change_ms) {
-        let is_late = |selector: &Selector| match look.facts.kept(id, selector) {
-            Kept::Always => false,
-            Kept::NotYet => true,
-            Kept::Since(since_ms) => since_ms.saturating_add(selector.window_ms) > before_ms,
+    for (id, target, _) in visible_targets(assessment, scope, change_ms) {
+        let is_late = |selector: &Selector| match assessment.facts.retained(id, selector) {
+            Retained::Always => false,
+            Retained::NotYet => true,
+            Retained::Since(since_ms) => since_ms.saturating_add(selector.window_ms) > before_ms,
         };
         if query.selectors.iter().any(is_late) {
             return Err(format!(
@@ -177,28 +178,36 @@ pub(crate) fn known_before(
     Ok(())
 }
 
-/// Targets that a reason names one by one.
+/// Targets that a reason lists by name.
 const NAMED_TARGETS_MAX: usize = 3;
 
-/// Why no target is in scope: what rules out those that expose what the query reads.
-pub(super) fn nobody_counts(look: Assessment<'_>, scope: &Scope, query: &SignalQuery) -> String {
+/// Why no target is in scope: what excludes those that expose what the query reads.
+pub(super) fn no_target_counts(
+    assessment: Assessment<'_>,
+    scope: &Scope,
+    query: &SignalQuery,
+) -> String {
     let standby = scope.standby.len();
     if standby > 0 {
         return format!("no target is in scope: {standby} stand by and none leads");
     }
-    if let Some(why) = fits_and_shows_nothing(look, scope, query) {
+    if let Some(why) = fits_and_shows_nothing(assessment, scope, query) {
         return why;
     }
     let excluded = scope.excluded.iter().filter_map(|&id| {
-        let target = look.facts.target(id)?;
+        let target = assessment.facts.target(id)?;
         let selector = query.selectors.iter().find(|selector| {
-            let group = look.facts.groups.get(&target.group);
+            let group = assessment.facts.groups.get(&target.group);
             scope::is_report(selector)
                 || group.is_some_and(|group| {
-                    scope::exposes(group.ever.iter().map(|m| &**m), look.names, selector)
+                    scope::exposes(
+                        group.exposed.iter().map(|m| &**m),
+                        assessment.names,
+                        selector,
+                    )
                 })
         })?;
-        let found = scope::contradiction(target, look.names, selector, look.pins)?;
+        let found = scope::contradiction(target, assessment.names, selector, assessment.pins)?;
         Some(contradicted(target, &found))
     });
     let reasons: BTreeSet<String> = excluded.collect();
@@ -214,20 +223,21 @@ pub(super) fn nobody_counts(look: Assessment<'_>, scope: &Scope, query: &SignalQ
     format!("no target is in scope: {}{more}", named.join("; "))
 }
 
-/// A target that has the labels which a selector pins, and whose group never exposed what it reads.
+/// The reason, if a target has the labels that a selector pins but its group never exposed what it reads.
 fn fits_and_shows_nothing(
-    look: Assessment<'_>,
+    assessment: Assessment<'_>,
     scope: &Scope,
     query: &SignalQuery,
 ) -> Option<String> {
     scope.excluded.iter().find_map(|&id| {
-        let target = look.facts.target(id)?;
+        let target = assessment.facts.target(id)?;
         let selector = query.selectors.iter().find(|selector| {
             let mut required = selector.required();
             required.any(|matcher| {
                 let has = target.constant_label(matcher.name());
                 has.is_some_and(|has| matcher.matches(has))
-            }) && scope::contradiction(target, look.names, selector, look.pins).is_none()
+            }) && scope::contradiction(target, assessment.names, selector, assessment.pins)
+                .is_none()
         })?;
         target.last_good_ms?;
         Some(format!(
@@ -288,16 +298,16 @@ fn frozen(target: &TargetFacts, good_ms: i64) -> String {
     }
 }
 
-/// S6b: the serving processes of other queries must have run for the whole window.
+/// S6b: for queries other than demand, the serving processes must have run for the whole window.
 pub(crate) fn processes_cover(
-    look: Assessment<'_>,
+    assessment: Assessment<'_>,
     scope: &Scope,
     query: &SignalQuery,
 ) -> Result<(), String> {
-    let at_ms = look.now_ms;
+    let at_ms = assessment.now_ms;
     let window_ms = query.window_ms();
     let counting = scope.counting.iter();
-    for target in counting.filter_map(|&id| look.facts.target(id)) {
+    for target in counting.filter_map(|&id| assessment.facts.target(id)) {
         let until_ms = target.last_good_ms.unwrap_or(at_ms).min(at_ms);
         let from_ms = until_ms.saturating_sub(window_ms);
         let is_new = target.process_since_ms.is_some_and(|ms| ms > from_ms);

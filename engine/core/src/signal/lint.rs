@@ -1,5 +1,5 @@
-//! What is likely wrong with a signal's query, before anybody scales by it: offline, from the names table and the
-//! query alone.
+//! Likely mistakes in the query of a signal, found before it is used: from the names table and the query alone, without
+//! targets.
 
 use crate::labels::{METRIC_NAME, MatchOp};
 use crate::promql::plan::{AggregateOp, BinaryOp, Expr, ExprKind};
@@ -11,8 +11,8 @@ use super::policy::{Nan, Policy};
 /// The version that dropped the last of the old names.
 const NAMES_REMOVED_IN: &str = "llm-d-router v0.11";
 
-/// Says what may be wrong; each text names the part of the query and what to write instead. `interval_ms` is that of
-/// the slowest job that may feed the signal.
+/// Likely mistakes in a query. Each text names the part of the query and what to write instead. `interval_ms` is the
+/// longest scrape interval of the jobs that may feed the signal.
 pub fn lint(
     text: &str,
     policy: &Policy,

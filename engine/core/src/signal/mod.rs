@@ -1,40 +1,50 @@
-//! Signals: numbers that may be told to a scaler, each with the answer to "how do you know".
+//! Signals: queries whose results are kept up to date and judged by the rules of `RULES.md` before they are reported.
 //!
-//! `facts` gathers what targets have shown, `scope` says which of them count, `judge` what may be told, `watched` is one
-//! signal, `tell` what it says, `room` keeps all; `standing` evaluates page by page what can be compiled, `ordinary` the
-//! rest in the `view` of the store; `needed` says what must be kept of a page for all of that; `names` and `policy` are what can be said beforehand.
+//! * What is known: `facts` (what each target's pages have shown), `names` (the metric names of gateways, a table),
+//!   `policy` (what a user configures for one signal).
+//! * What follows for a query: `query` (its selectors and its kind), `scope` (which targets count), `judge` (whether their
+//!   pages are new enough), `absence` (whether an empty result means 0), `grace` (what holds after a restart), `lint`.
+//! * How it is evaluated: `compiled` (incrementally, at each page), `evaluate` and `refresh` (from the plan, without a
+//!   lock), `view` (the store as signals see it), `retain_set` (which metrics have to be kept for it).
+//! * `signal` is one signal, `assess` yields its `reading`, `explain` the reasons; `registry` holds all signals, and
+//!   `register` adds one.
 
 mod absence;
+mod assess;
 mod assessment;
+mod compiled;
+mod evaluate;
 mod explain;
 mod facts;
 mod grace;
 mod judge;
 mod lint;
 mod names;
-mod needed;
-mod ordinary;
 mod policy;
 mod query;
 mod reading;
 mod refresh;
-mod room;
+mod register;
+mod registry;
+mod retain_set;
 mod scope;
-mod standing;
-mod tell;
+#[expect(
+    clippy::module_inception,
+    reason = "it is the file of the type `Signal`"
+)]
+mod signal;
 mod view;
-mod watch;
-mod watched;
 
-pub(crate) use facts::{ChangeKind, START_TIME};
-pub(crate) use needed::{RetainHandle, RetainSet};
-pub(crate) use ordinary::evaluate;
+pub(crate) use evaluate::evaluate;
 #[doc(hidden)]
-pub use ordinary::{Evaluated, Outcome};
+pub use evaluate::{Evaluated, Evaluation};
+pub(crate) use facts::ChangeKind;
+pub(crate) use names::START_TIME;
 pub(crate) use refresh::refresh;
-pub(crate) use room::Room;
+pub(crate) use register::register;
+pub(crate) use registry::SignalRegistry;
+pub(crate) use retain_set::{RetainHandle, RetainSet};
 pub(crate) use view::SignalView;
-pub(crate) use watch::watch;
 
 pub use explain::{Explanation, TargetState};
 pub use lint::lint;

@@ -1,61 +1,86 @@
-//! What EPP's metric families are called from version to version, and what they are for, as data.
+//! The names of EPP's metric families from release to release, their labels, and what they measure, as a table.
 //!
 //! Sources: gateway-api-inference-extension v0.3 to v1.5 and llm-d-router v0.9 to the v0.11 line, each release's
-//! `pkg/epp/metrics`. A row is one family under all its names, newest first, with the labels that it has there beside
-//! its target's. Users add rows, demand families and witnesses by configuration.
+//! `pkg/epp/metrics`. A row is one family under all its names, newest first, with the labels that its series have in
+//! addition to those of the target. Users add rows, demand families and witnesses by configuration.
 
-/// What a family is about, which decides what proves that it could have been there.
+/// What a family describes. It decides which metrics are witnesses of the family (S4a).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
     /// The queue in front of the pool.
     FlowControl,
     /// Requests by model.
     Request,
-    /// What endpoints have under way: only gateways that run the inflight producer show it.
+    /// Requests that endpoints are processing: only gateways that run the inflight producer expose it.
     Inflight,
     /// The pool as a whole, as every replica sees it.
     Pool,
 }
 
-/// One name of a family, and the labels that its series have beside their target's. The three lists are disjoint.
+/// One name of a family, and the labels that its series have in addition to those of their target. The three lists are
+/// disjoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Name {
     /// The family's name.
     pub family: &'static str,
-    /// Labels that every version gives it.
+    /// Labels that every release gives it.
     pub labels: &'static [&'static str],
-    /// Labels that older versions lack. Every version that shows a witness of the class (S4a) has them.
+    /// Labels that older releases lack. Every release that exposes a witness of the class (S4a) has them.
     pub late: &'static [&'static str],
-    /// Labels that some versions have and others lack, which no witness tells apart.
+    /// Labels that some releases have and others lack, where no witness distinguishes them.
     pub sometimes: &'static [&'static str],
 }
 
 impl Name {
-    /// Whether some version gives the family this label.
+    /// Whether some release gives the family this label.
     pub fn may_have(&self, label: &str) -> bool {
         self.all_labels().any(|have| have == label)
     }
 
-    /// Every label that some version gives the family.
+    /// Every label that some release gives the family.
     pub fn all_labels(&self) -> impl Iterator<Item = &'static str> {
         let all = [self.labels, self.late, self.sometimes];
         all.into_iter().flatten().copied()
     }
 
-    /// Whether two names have the same labels, as far as is known beforehand.
+    /// Whether two names have the same labels according to the table.
     pub(crate) fn has_labels_of(&self, other: &Name) -> bool {
         self.all_labels().count() == other.all_labels().count()
             && self.all_labels().all(|label| other.may_have(label))
     }
 
-    /// Which releases have the name: those of the llm-d router (true) or older ones.
+    /// Whether releases of the llm-d router have the name; otherwise older ones do.
     fn is_of_router(&self) -> bool {
         self.family.starts_with(ROUTER_PREFIX)
     }
 }
 
+/// The metric with the start time of a process, in seconds since the epoch (Prometheus' client libraries).
+pub(crate) const START_TIME: &str = "process_start_time_seconds";
+
+/// The metric that is 1 on the replica that holds a lease and 0 on the others (controller-runtime).
+pub(crate) const LEADER: &str = "leader_election_master_status";
+
 /// Prefix of every name that the llm-d router introduced.
 const ROUTER_PREFIX: &str = "llm_d_epp_";
+
+/// The place of one name in the table: its family in [`FAMILIES`], and the name among the names of the family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct NameIndex {
+    pub(crate) family: usize,
+    pub(crate) name: usize,
+}
+
+impl NameIndex {
+    /// The place of a name that [`Names::family`] found.
+    pub(crate) fn of(family: &'static Family, name: &Name) -> Option<NameIndex> {
+        let mut names = family.names.iter();
+        Some(NameIndex {
+            family: FAMILIES.iter().position(|one| std::ptr::eq(one, family))?,
+            name: names.position(|one| one.family == name.family)?,
+        })
+    }
+}
 
 /// A family under all its names.
 #[derive(Clone, Copy, Debug)]
@@ -382,7 +407,7 @@ pub static FAMILIES: &[Family] = &[
 pub(crate) const REQUEST_LABELS: &[&str] =
     &["fairness_id", "model_name", "priority", "target_model_name"];
 
-/// The gauges by which gateways tell their build.
+/// The gauges in which gateways expose their build.
 pub(crate) const INFO: [&str; 2] = ["llm_d_epp_info", "inference_extension_info"];
 
 /// Labels that name the pool which a gateway serves: constant for a process (S3b).
@@ -391,17 +416,18 @@ pub(crate) const POOL_LABELS: &[&str] = &["inference_pool", "name"];
 /// Parts of a histogram or summary.
 const SUFFIXES: [&str; 4] = ["", "_bucket", "_sum", "_count"];
 
-/// What the tables say of metric names, with a user's additions.
+/// The table of names, with what a user configures in addition.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     /// Further families that measure demand.
     pub demand: Vec<String>,
-    /// Further names that prove that a gateway which exposes them would show the others: `(family, witness)`.
+    /// Further witnesses: `(family, witness)`, each a metric whose presence proves that the gateway would expose the
+    /// family.
     pub witnesses: Vec<(String, String)>,
 }
 
 impl Names {
-    /// The family of a metric, and the part of it (`_bucket`, ...) that the metric is.
+    /// The family of a metric, its name in the table, and the suffix (`_bucket`, ...); `None` if it is in no row.
     pub fn family(&self, metric: &str) -> Option<(&'static Family, &'static Name, &'static str)> {
         SUFFIXES.iter().find_map(|suffix| {
             let base = metric.strip_suffix(suffix)?;
@@ -432,7 +458,7 @@ impl Names {
                 .is_some_and(|(family, _, suffix)| family.demand && suffix.is_empty())
     }
 
-    /// Whether a page with such a metric is that of a gateway that may show `metric` (S3a).
+    /// Yields whether a page with the given metric is that of a gateway which may expose `metric` (S3a).
     pub fn witnesses<'n>(&'n self, metric: &'n str) -> impl Fn(&str) -> bool + 'n {
         let class = self.family(metric).map(|(family, _, _)| family.class);
         move |present| {
@@ -441,8 +467,8 @@ impl Names {
         }
     }
 
-    /// Whether a page with such a metric, and without `metric`, proves that there is nothing to show of it (S4a). Gauges
-    /// of the pool are there whenever their value is known: nothing proves that they would be 0.
+    /// Yields whether a page with the given metric and without `metric` proves that `metric` has no series (S4a). Gauges of
+    /// the pool are exposed whenever their value is known, so nothing proves that they are 0.
     pub fn absence_witnesses<'n>(&'n self, metric: &'n str) -> impl Fn(&str) -> bool + 'n {
         let class = self
             .family(metric)
@@ -459,13 +485,13 @@ impl Names {
         self.witnesses.iter().any(given)
     }
 
-    /// Whether negative samples of this gauge are the known race of the gateway and mean 0.
+    /// Whether negative samples of this gauge come from the known race in the gateway and mean 0.
     pub fn is_queue_gauge(metric: &str) -> bool {
         metric.ends_with("_queue_size") || metric.ends_with("_queue_bytes")
     }
 }
 
-/// Whether a page with this metric would show those of a class if they had anything to show.
+/// Whether this metric is a witness of a class: a page with it would have the families of the class if they had series.
 pub(crate) fn is_class_witness(class: Class, present: &str) -> bool {
     match class {
         Class::FlowControl => {
@@ -483,7 +509,7 @@ pub(crate) fn is_class_witness(class: Class, present: &str) -> bool {
     }
 }
 
-/// Which release lines a gateway uses the names of, by the gauges in which it tells its build.
+/// The release lines whose names a gateway uses, by the gauges in which it exposes its build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Lines {
     router: bool,
@@ -499,8 +525,8 @@ impl Lines {
     }
 }
 
-/// Which release a gateway is of, as far as its page tells: by what it says of its build, else by the names that it
-/// uses. `None` where the page is no gateway's. `shows` says whether the page has a metric.
+/// The release of a gateway, as far as its page tells: by its build info, otherwise by the names that it uses. `None` if
+/// the page is no gateway's. `shows` says whether the page has a metric.
 pub(crate) fn release(build_ref: &str, shows: impl Fn(&str) -> bool) -> Option<String> {
     let Lines { router, legacy } = Lines::of(shows);
     let line = match (router, legacy) {
@@ -516,11 +542,11 @@ pub(crate) fn release(build_ref: &str, shows: impl Fn(&str) -> bool) -> Option<S
     })
 }
 
-/// Under which of its names a gateway would show a family that it has not shown yet: the asked one, if it is of a
-/// release line whose names the gateway uses, else the newest that is (S8).
+/// The name under which a gateway would expose a family that it has not exposed yet (S8): the requested one, if it belongs
+/// to a release line whose names the gateway uses, otherwise the newest that does.
 pub(crate) fn expected_name(
     family: &'static Family,
-    asked: &'static Name,
+    requested: &'static Name,
     shows: impl Fn(&str) -> bool,
 ) -> &'static Name {
     let lines = Lines::of(shows);
@@ -532,10 +558,10 @@ pub(crate) fn expected_name(
         }
     };
     let newest = || family.names.iter().find(|name| is_used(name));
-    if is_used(asked) {
-        asked
+    if is_used(requested) {
+        requested
     } else {
-        newest().unwrap_or(asked)
+        newest().unwrap_or(requested)
     }
 }
 

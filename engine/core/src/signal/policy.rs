@@ -1,4 +1,4 @@
-//! What a user may say about a signal (S1a).
+//! What a user can configure for one signal (S1a).
 
 use crate::limits::{HOLD_MS_MIN, RESTART_GRACE_MS_DEFAULT};
 use crate::promql::EvalOptions;
@@ -9,7 +9,7 @@ pub enum Absent {
     /// 0 where absence is proven (S4), else unknown.
     #[default]
     Auto,
-    /// 0 where the windows are covered; neither witness nor known label values are asked for.
+    /// 0 where the windows are covered; neither a witness nor known label values are required.
     Zero,
     /// Never 0.
     Unknown,
@@ -23,7 +23,7 @@ pub enum Nan {
     Unknown,
     /// 0.
     Zero,
-    /// The last value that was a number.
+    /// The last value of the group that was a number; unknown where there was none.
     Last,
 }
 
@@ -34,18 +34,18 @@ pub struct Policy {
     pub absent: Absent,
     /// What a NaN means.
     pub nan: Nan,
-    /// How long a frozen target's values are told; `None` is max(3 intervals, 2 s).
+    /// How long the values of a frozen target are reported, in milliseconds; `None`: max(3 intervals, 2 s).
     pub hold_ms: Option<i64>,
-    /// How long a change of process is smoothed over.
+    /// How long after a change of process a lower number is not reported (S6), in milliseconds.
     pub restart_grace_ms: i64,
-    /// Only targets of these jobs count; empty is all.
+    /// Only targets of these jobs count; empty: all jobs.
     pub jobs: Vec<String>,
-    /// Series that the query may read; past it there is no number. `None` is no bound of its own.
+    /// Series that the query may read; beyond it the signal is unknown. `None`: no limit of its own.
     pub series_max: Option<usize>,
-    /// Bytes that one evaluation may hold; past it there is no number. `None` is no bound of its own.
+    /// Bytes that one evaluation may hold; beyond it the signal is unknown. `None`: no limit of its own.
     pub bytes_max: Option<usize>,
-    /// Evaluated when it is read, not at each page: what anybody may ask for costs commits nothing. What was true before a
-    /// change of process is known as of the last reading.
+    /// Evaluated when it is read, not at each page, so that queries of arbitrary clients cost commits nothing. The value
+    /// before a change of process is then that of the last reading.
     pub when_read: bool,
 }
 
@@ -64,11 +64,11 @@ impl Default for Policy {
     }
 }
 
-/// A sample under evaluation: its time and its value.
+/// A sample under evaluation: its time and its value, 8 bytes each.
 const SAMPLE_BYTES: usize = 16;
 
 impl Policy {
-    /// How far an evaluation may go.
+    /// The limits of one evaluation from the plan.
     pub(crate) fn options(&self) -> EvalOptions<'static> {
         let mut options = EvalOptions::default();
         if let Some(bytes) = self.bytes_max {
@@ -78,7 +78,7 @@ impl Policy {
         options
     }
 
-    /// The hold for a target of this interval.
+    /// The hold for a target that is scraped at this interval.
     pub(crate) fn hold_ms(&self, interval_ms: i64) -> i64 {
         self.hold_ms
             .unwrap_or_else(|| HOLD_MS_MIN.max(interval_ms.saturating_mul(3)))

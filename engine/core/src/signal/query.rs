@@ -1,4 +1,4 @@
-//! A signal's query taken apart: what it selects, what kind it is (S7), and what an empty result falls back to.
+//! The query of a signal: its selectors, its kind (S7), and the value of an empty result.
 
 use crate::labels::{METRIC_NAME, MatchOp, Matcher};
 use crate::promql::plan::{AggregateOp, At, BinaryOp, Duration, Expr, ExprKind, Span};
@@ -6,7 +6,7 @@ use crate::promql::{Features, FunctionId, Query, QueryError};
 
 use super::names::Names;
 
-/// A parsed query with what the rules need to know of it.
+/// A parsed query with the properties that the rules depend on.
 #[derive(Clone, Debug)]
 pub(crate) struct SignalQuery {
     /// The query without a trailing `or vector(c)`.
@@ -15,35 +15,35 @@ pub(crate) struct SignalQuery {
     pub(crate) fallback: Option<f64>,
     pub(crate) selectors: Vec<Selector>,
     pub(crate) kind: Kind,
-    /// The labels by which the result is grouped; `*` where they are not known beforehand.
+    /// The labels by which the result is grouped; `*` if they are not known beforehand.
     pub(crate) grouping: Vec<String>,
-    /// Whether an `or` lets one side stand in for the other.
+    /// Whether it has an `or`, so that one side can replace the other.
     pub(crate) has_or: bool,
-    /// The sums that a larger query is made of, where one may be empty and mean 0 while the others are not.
+    /// The sums of which a larger query consists, if one may be empty and mean 0 while the others are not.
     pub(crate) parts: Vec<SignalQuery>,
-    /// A combination whose parts cannot be told apart: its empty result proves nothing.
+    /// A combination whose parts cannot be distinguished: its empty result proves nothing.
     pub(crate) is_opaque: bool,
-    /// Whether it is `absent(...)` or `absent_over_time(...)`, empty while there is something.
+    /// Whether it is `absent(...)` or `absent_over_time(...)`, which is empty while its series exist.
     pub(crate) is_absent: bool,
 }
 
 /// One selector of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Selector {
-    /// The metric name, where it is fixed.
+    /// The metric name, if an equality fixes it.
     pub(crate) metric: Option<String>,
-    /// Labels pinned by `=`, the metric name left out.
+    /// Labels that `=` pins, without the metric name.
     pub(crate) pins: Vec<(String, String)>,
-    /// Every matcher, for the cases that pins do not cover.
+    /// Every matcher, the pinning ones included.
     pub(crate) matchers: Vec<Matcher>,
-    /// How far back the query looks: ranges, offsets and subqueries, the longest way.
+    /// How far back the query reads, in milliseconds: the longest sum of ranges, offsets and subqueries.
     pub(crate) window_ms: i64,
 }
 
 /// Kinds of queries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A sum, or a `max` over a demand family: a restart can be smoothed over, and absence can mean 0.
+    /// A sum, or a `max` over a demand family: it has a grace after a restart, and absence can mean 0.
     Demand,
     /// A sum of families that do not measure demand: absence can mean 0.
     Sum,
@@ -52,6 +52,7 @@ pub(crate) enum Kind {
 }
 
 impl SignalQuery {
+    /// Parses a query. Error: it does not parse as PromQL with these features.
     pub(crate) fn parse(
         text: &str,
         features: &Features,
@@ -75,28 +76,7 @@ impl SignalQuery {
             Combination::None => (query, Vec::new(), false),
             Combination::Opaque => (query, Vec::new(), true),
             Combination::Sums(spans) => {
-                // In a sum of sums, one without series is 0 where that is proven, and the whole is still a sum.
-                let mut filled = text.to_owned();
-                let mut parts = Vec::new();
-                for span in spans.iter().rev() {
-                    filled.replace_range(span.end..span.end, " or vector(0))");
-                    filled.insert(span.start, '(');
-                    parts.insert(
-                        0,
-                        SignalQuery::parse(&text[span.start..span.end], features, names)?,
-                    );
-                }
-                let whole = Query::parse(&filled, features)?;
-                let query = match or_vector(whole.plan()) {
-                    Some((left, _)) if fallback.is_some() => {
-                        Query::parse(&filled[left.span.start..left.span.end], features)?
-                    }
-                    _ => whole,
-                };
-                for part in &mut parts {
-                    // What `or vector(c)` waives, it waives for each part.
-                    part.fallback = fallback;
-                }
+                let (query, parts) = fill_parts(text, &spans, fallback, features, names)?;
                 (query, parts, false)
             }
         };
@@ -106,11 +86,7 @@ impl SignalQuery {
             .map(|used| Selector::from_use(used, window_ms))
             .collect();
         let grouping = grouping(query.plan());
-        let is_absent = matches!(
-            &peel(query.plan()).kind,
-            ExprKind::Call { function, .. }
-                if matches!(function.id, FunctionId::Absent | FunctionId::AbsentOverTime)
-        );
+        let is_absent = is_absent(query.plan());
         Ok(SignalQuery {
             query,
             fallback,
@@ -126,13 +102,13 @@ impl SignalQuery {
 }
 
 impl SignalQuery {
-    /// How far back the query looks, the longest way.
+    /// How far back the query reads at most, in milliseconds.
     pub(crate) fn window_ms(&self) -> i64 {
         let windows = self.selectors.iter().map(|selector| selector.window_ms);
         windows.max().unwrap_or(0)
     }
 
-    /// Whether it looks back to a time that is not known beforehand.
+    /// Whether it reads a time that is not known beforehand (`@`, or a duration that is not constant).
     pub(crate) fn has_open_window(&self) -> bool {
         self.window_ms() >= UNKNOWN_WINDOW_MS
     }
@@ -154,14 +130,14 @@ impl SignalQuery {
 }
 
 impl Selector {
-    /// The conditions that no series without the label can meet: an absence that they cause proves something only of series
-    /// that have it.
+    /// The matchers that no series without the label can match: an empty result that they cause proves nothing about series
+    /// without it.
     pub(crate) fn required(&self) -> impl Iterator<Item = &Matcher> {
         let requires = |matcher: &&Matcher| matcher.name() != METRIC_NAME && !matcher.matches("");
         self.matchers.iter().filter(requires)
     }
 
-    /// As it is written, without its window: for reasons.
+    /// Its text without range and offset, for reasons.
     pub(crate) fn text(&self) -> String {
         let conditions: Vec<String> = self
             .matchers
@@ -176,7 +152,7 @@ impl Selector {
         }
     }
 
-    /// The conditions on the metric name.
+    /// The matchers on the metric name.
     pub(crate) fn name_matchers(&self) -> impl Iterator<Item = &Matcher> {
         let of_name = |matcher: &&Matcher| matcher.name() == METRIC_NAME;
         self.matchers.iter().filter(of_name)
@@ -205,10 +181,47 @@ impl Selector {
     }
 }
 
-/// Longer than any history: what cannot be known beforehand is never covered.
+/// Replaces each sum of a combination by `(sum or vector(0))`: a sum without series is 0 if that is proven, and the others
+/// still count. Returns the query, and each sum as a query of its own.
+fn fill_parts(
+    text: &str,
+    spans: &[Span],
+    fallback: Option<f64>,
+    features: &Features,
+    names: &Names,
+) -> Result<(Query, Vec<SignalQuery>), QueryError> {
+    let mut filled = text.to_owned();
+    let mut parts = Vec::new();
+    for span in spans.iter().rev() {
+        filled.replace_range(span.end..span.end, " or vector(0))");
+        filled.insert(span.start, '(');
+        let mut part = SignalQuery::parse(&text[span.start..span.end], features, names)?;
+        // What `or vector(c)` waives, it waives for each part.
+        part.fallback = fallback;
+        parts.insert(0, part);
+    }
+    let whole = Query::parse(&filled, features)?;
+    let query = match or_vector(whole.plan()) {
+        Some((left, _)) if fallback.is_some() => {
+            Query::parse(&filled[left.span.start..left.span.end], features)?
+        }
+        _ => whole,
+    };
+    Ok((query, parts))
+}
+
+fn is_absent(expr: &Expr) -> bool {
+    matches!(
+        &peel(expr).kind,
+        ExprKind::Call { function, .. }
+            if matches!(function.id, FunctionId::Absent | FunctionId::AbsentOverTime)
+    )
+}
+
+/// Longer than any history, so that a window that is not known beforehand is never covered.
 const UNKNOWN_WINDOW_MS: i64 = i64::MAX / 4;
 
-/// How far back a query looks.
+/// How far back an expression reads, in milliseconds.
 fn window_ms(expr: &Expr) -> i64 {
     let length = |duration: &Duration| duration.fixed_ms().unwrap_or(UNKNOWN_WINDOW_MS).max(0);
     // An instant query starts and ends at its own time.
@@ -242,13 +255,13 @@ fn window_ms(expr: &Expr) -> i64 {
     total.min(UNKNOWN_WINDOW_MS)
 }
 
-/// How a sum is put together.
+/// How a sum is composed.
 enum Combination {
     /// One sum, perhaps scaled.
     None,
-    /// Several sums, or a clamped one, each at its place in the text.
+    /// Several sums, or a clamped one, each with its place in the text.
     Sums(Vec<Span>),
-    /// Several that cannot be filled one by one.
+    /// Several that cannot be replaced by 0 one by one.
     Opaque,
 }
 

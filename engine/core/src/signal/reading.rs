@@ -1,9 +1,9 @@
-//! What a signal says, as callers get it.
+//! The reading of a signal: its state and its numbers, as callers get them.
 
 use crate::labels::Labels;
 use crate::time::Timestamp;
 
-/// A standing signal.
+/// A registered signal. Ids of removed signals are used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SignalId(pub(crate) u32);
 
@@ -13,51 +13,51 @@ impl SignalId {
     }
 }
 
-/// What a signal may say.
+/// The state of a signal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Measured now.
+    /// Every target that counts is fresh: the numbers are those of the newest pages.
     Value,
-    /// Not quite: some target is frozen for less than the hold, or a process has just changed.
+    /// Some target has been frozen for less than its hold (S5), or a process has changed within the grace (S6).
     Held {
-        /// How old the oldest part is.
+        /// Age of the oldest part, in milliseconds.
         age_ms: i64,
-        /// Who is not fresh.
+        /// Which target is not fresh, or which process changed.
         why: String,
     },
-    /// No number may be told.
+    /// No number may be reported.
     Unknown {
-        /// Who, since when, and what to change.
+        /// Which target or part of the query, since when, and what to change.
         why: String,
     },
 }
 
-/// A number with its group's labels.
+/// One element of the result: a number with the labels of its group.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Element {
-    /// The group.
+    /// The labels by which the query groups; empty where it does not.
     pub labels: Labels,
-    /// The number.
+    /// Finite, and at most 9.2e15 in size, which is what a Kubernetes quantity can carry.
     pub value: f64,
-    /// When it was measured; for a held one, when its oldest part was.
+    /// When it was measured; for a held number, when its oldest part was.
     pub time: Timestamp,
 }
 
-/// What a signal says now.
+/// The reading of a signal at one time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
-    /// Whether its numbers may be told.
+    /// Whether its numbers may be reported.
     pub state: State,
-    /// Empty where the state is unknown; else at least one.
+    /// Empty where the state is unknown, otherwise at least one.
     pub elements: Vec<Element>,
 }
 
-/// A change of what a signal says.
+/// A change of a signal's state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Transition {
     /// When it was noticed.
     pub time: Timestamp,
-    /// What it said from then on.
+    /// The state from then on.
     pub state: State,
     /// Its first number, if it had any.
     pub value: Option<f64>,

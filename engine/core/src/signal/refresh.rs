@@ -1,8 +1,8 @@
-//! Evaluation outside every lock: for signals that are not compiled, and for those that are evaluated only when somebody
-//! asks.
+//! Evaluation of signals without holding a lock: for queries that are not compiled, and for signals that are evaluated
+//! only when they are read.
 //!
-//! What the query needs is read under the registry's lock, the query runs without it, its result is handed in under the
-//! lock again. Commits and readers wait for neither more than a copy.
+//! The facts that the query depends on are copied under the registry's lock, the query is evaluated on a snapshot without
+//! it, and the result is stored under the lock again. Commits and readers wait only for the copy.
 
 use std::sync::Arc;
 
@@ -12,31 +12,37 @@ use crate::promql::{EvalOptions, QueryError};
 use crate::store::Store;
 use crate::time::Timestamp;
 
-use super::ordinary::evaluate;
+use super::evaluate::evaluate;
 use super::reading::SignalId;
-use super::room::Room;
+use super::registry::SignalRegistry;
 use super::view::SignalView;
 
-/// Evaluates a signal that pages have come for since it last was. `within` bounds the evaluation beside the signal's own
-/// policy. Error: it was stopped, or there is no memory for it now; the signal stays as it was.
+/// Evaluates a signal of whose targets pages were committed since the last evaluation. `within` limits the evaluation in
+/// addition to the signal's own policy. Error: it was stopped, or there is no memory for it; the signal is unchanged.
 pub(crate) fn refresh(
-    room: &RwLock<Room>,
+    registry: &RwLock<SignalRegistry>,
     store: &Arc<RwLock<Store>>,
     id: SignalId,
     within: &EvalOptions<'_>,
 ) -> Result<(), QueryError> {
-    let held = room.read();
-    let Some(signal) = held.signal(id).filter(|signal| signal.outdated) else {
+    let locked = registry.read();
+    let Some(signal) = locked.signal(id).filter(|signal| signal.outdated) else {
         return Ok(());
     };
-    let Some(at_ms) = held.newest_good_ms(signal) else {
+    let Some(at_ms) = locked.newest_good_ms(signal) else {
         return Ok(());
     };
-    let hidden = signal.hidden(&held.facts, at_ms);
-    let view = SignalView::new(Arc::clone(store), &held.facts, &held.names, &hidden, at_ms);
+    let hidden = signal.hidden(&locked.facts, at_ms);
+    let view = SignalView::new(
+        Arc::clone(store),
+        &locked.facts,
+        &locked.names,
+        &hidden,
+        at_ms,
+    );
     let (query, serial, pages) = (signal.query.clone(), signal.serial, signal.pages);
     let own = signal.policy.options();
-    drop(held);
+    drop(locked);
     let options = EvalOptions {
         bytes_max: own.bytes_max.min(within.bytes_max),
         samples_max: own.samples_max.min(within.samples_max),
@@ -50,19 +56,19 @@ pub(crate) fn refresh(
         ) => return Err(error),
         other => other.map_err(|error| error.to_string()),
     };
-    let mut held = room.write();
-    let Room {
+    let mut locked = registry.write();
+    let SignalRegistry {
         facts,
         names,
         signals,
         ..
-    } = &mut *held;
+    } = &mut *locked;
     let signal = signals.get_mut(id.index()).and_then(Option::as_mut);
-    // Meanwhile the id may belong to another signal, or a newer page may have been evaluated.
+    // Meanwhile the id may have been given to another signal, or a newer page may have been evaluated.
     let is_newest = |at: Option<i64>| at.is_none_or(|have_ms| have_ms <= at_ms);
     if let Some(signal) = signal.filter(|signal| signal.serial == serial && is_newest(signal.at_ms))
     {
-        signal.take(result, facts, names, at_ms);
+        signal.set_result(result, facts, names, at_ms);
         signal.outdated = signal.pages != pages;
     }
     Ok(())

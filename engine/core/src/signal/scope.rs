@@ -1,5 +1,6 @@
-//! Which targets count for a query (S3): groups that ever exposed what it reads, less the targets that its pinned
-//! labels contradict, less standbys, less targets that never gave a page and that nothing says to belong there.
+//! The scope of a query: which targets count for it (S3). They are the targets of groups that ever exposed what it reads,
+//! without those that its pinned labels contradict, standbys, and targets that never gave a good page and that nothing
+//! connects with the query.
 
 use std::collections::BTreeSet;
 
@@ -12,44 +13,44 @@ use super::names::{Class, Names, POOL_LABELS};
 use super::policy::Policy;
 use super::query::{Selector, SignalQuery};
 
-/// What counts for a query.
+/// The targets by what they are to a query.
 #[derive(Debug, Default)]
 pub(crate) struct Scope {
-    /// In order of id.
+    /// Targets that count, in order of id.
     pub(crate) counting: Vec<TargetId>,
-    /// Targets that would count but stand by, in order of id; frozen ones among them show nothing.
+    /// Targets that would count but are standbys, in order of id; the series of frozen ones are hidden.
     pub(crate) standby: Vec<TargetId>,
-    /// Every other target that discovery lists: what it shows is not this query's.
+    /// Every other target that discovery lists: its series are hidden from the query.
     pub(crate) excluded: Vec<TargetId>,
-    /// Those of the excluded that never gave a good page and are no longer waited for (S3c), in order of id.
-    pub(crate) given_up: Vec<TargetId>,
-    /// Selectors that nothing ever matched.
+    /// Excluded targets that never gave a good page and are no longer waited for (S3c), in order of id.
+    pub(crate) never_answered: Vec<TargetId>,
+    /// Indices of selectors that no group ever exposed a metric for.
     pub(crate) never_seen: Vec<usize>,
     /// Groups in scope.
     pub(crate) groups: BTreeSet<String>,
 }
 
 impl Scope {
-    /// Whether the query sees what this target's pages say: it counts, or it stands by.
+    /// Whether the query sees the series of this target: it counts, or it is a standby.
     pub(crate) fn shows(&self, id: TargetId) -> bool {
         self.counting.binary_search(&id).is_ok() || self.standby.binary_search(&id).is_ok()
     }
 }
 
-/// S3f: the union over the query's selectors.
-pub(crate) fn of_query(look: Assessment<'_>, query: &SignalQuery, policy: &Policy) -> Scope {
+/// The scope of a query: the union over its selectors (S3f).
+pub(crate) fn of_query(assessment: Assessment<'_>, query: &SignalQuery, policy: &Policy) -> Scope {
     let Assessment {
         facts, names, pins, ..
-    } = look;
+    } = assessment;
     let mut scope = Scope::default();
-    let (mut counting, mut standby, mut given_up) =
+    let (mut counting, mut standby, mut never_answered) =
         (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for (index, selector) in query.selectors.iter().enumerate() {
         let groups: BTreeSet<&str> = facts
             .groups
             .iter()
             .filter(|(_, group)| {
-                is_report(selector) || exposes(group.ever.iter().map(|m| &**m), names, selector)
+                is_report(selector) || exposes(group.exposed.iter().map(|m| &**m), names, selector)
             })
             .map(|(name, _)| name.as_str())
             .collect();
@@ -57,7 +58,8 @@ pub(crate) fn of_query(look: Assessment<'_>, query: &SignalQuery, policy: &Polic
             scope.never_seen.push(index);
         }
         let fits = |target: &TargetFacts| {
-            allowed(policy, target) && contradiction(target, names, selector, pins).is_none()
+            is_of_allowed_job(policy, target)
+                && contradiction(target, names, selector, pins).is_none()
         };
         let satisfied = facts.listed().any(|(_, target)| {
             target.last_good_ms.is_some() && groups.contains(target.group.as_str()) && fits(target)
@@ -67,10 +69,13 @@ pub(crate) fn of_query(look: Assessment<'_>, query: &SignalQuery, policy: &Polic
             if !(is_new || groups.contains(target.group.as_str())) || !fits(target) {
                 continue;
             }
-            let waits = || is_waited_for(look, target, policy);
-            if is_new && satisfied && !waits() && !belongs(look, target, selector, policy, &groups)
+            let waits = || is_waited_for(assessment, target, policy);
+            if is_new
+                && satisfied
+                && !waits()
+                && !belongs(assessment, target, selector, policy, &groups)
             {
-                given_up.insert(id);
+                never_answered.insert(id);
             } else if is_standby(facts, id, target) {
                 standby.insert(id);
             } else {
@@ -84,14 +89,15 @@ pub(crate) fn of_query(look: Assessment<'_>, query: &SignalQuery, policy: &Polic
         .map(|(id, _)| id)
         .filter(|id| !counting.contains(id) && !standby.contains(id));
     scope.excluded = others.collect();
-    given_up.retain(|id| scope.excluded.contains(id));
-    scope.given_up = given_up.into_iter().collect();
+    never_answered.retain(|id| scope.excluded.contains(id));
+    scope.never_answered = never_answered.into_iter().collect();
     scope.counting = counting.into_iter().collect();
     scope.standby = standby.into_iter().collect();
     scope
 }
 
-/// When a scope may change by time alone: as soon as a target that never gave a good page is no longer waited for.
+/// The next time at which a scope may change without a scrape, in milliseconds: when a target without a good page is no
+/// longer waited for.
 pub(crate) fn changes_at_ms(facts: &Facts, policy: &Policy, now_ms: i64) -> Option<i64> {
     let never_good = facts
         .listed()
@@ -107,33 +113,33 @@ fn waited_for_until_ms(target: &TargetFacts, policy: &Policy) -> Option<i64> {
     Some(target.first_attempt_ms()?.saturating_add(wait_ms))
 }
 
-/// Whether a target without any good page may still give its first one in time.
-fn is_waited_for(look: Assessment<'_>, target: &TargetFacts, policy: &Policy) -> bool {
-    waited_for_until_ms(target, policy).is_none_or(|until_ms| look.now_ms < until_ms)
+/// Whether a target without a good page is still waited for.
+fn is_waited_for(assessment: Assessment<'_>, target: &TargetFacts, policy: &Policy) -> bool {
+    waited_for_until_ms(target, policy).is_none_or(|until_ms| assessment.now_ms < until_ms)
 }
 
-/// Whether a label or its job says that a target which never gave a page has to do with a selector that others satisfy:
-/// it is of the same job, or has a label that is pinned.
+/// Whether a target that never gave a good page is connected with a selector that other targets satisfy: it has their job
+/// or a pinned label, or the policy lists jobs.
 fn belongs(
-    look: Assessment<'_>,
+    assessment: Assessment<'_>,
     target: &TargetFacts,
     selector: &Selector,
     policy: &Policy,
     groups: &BTreeSet<&str>,
 ) -> bool {
     let job = target.labels.get("job");
-    let shares_job = look.facts.listed().any(|(_, other)| {
+    let shares_job = assessment.facts.listed().any(|(_, other)| {
         other.last_good_ms.is_some()
             && other.labels.get("job") == job
             && groups.contains(other.group.as_str())
     });
-    let mut pins = selector.pins.iter().chain(look.pins);
+    let mut pins = selector.pins.iter().chain(assessment.pins);
     shares_job
         || !policy.jobs.is_empty()
         || pins.any(|(label, value)| target.labels.get(label) == Some(value))
 }
 
-fn allowed(policy: &Policy, target: &TargetFacts) -> bool {
+fn is_of_allowed_job(policy: &Policy, target: &TargetFacts) -> bool {
     policy.jobs.is_empty()
         || policy
             .jobs
@@ -149,8 +155,8 @@ pub(crate) fn is_report(selector: &Selector) -> bool {
         .is_some_and(|metric| REPORT.contains(&metric.as_str()))
 }
 
-/// S3a: among these metrics is the selector's, an equivalent, or a witness. A selector without a fixed name asks only
-/// for a metric that its name matchers fit.
+/// S3a: whether these metrics contain the selector's, one of its other names, or a witness. For a selector without a fixed
+/// name: whether its name matchers match one of them.
 pub(crate) fn exposes<'m>(
     mut metrics: impl Iterator<Item = &'m str>,
     names: &Names,
@@ -168,10 +174,10 @@ pub(crate) fn exposes<'m>(
     })
 }
 
-/// What rules a target out for a selector (S3b).
+/// What excludes a target for a selector (S3b).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Contradiction<'a> {
-    /// All of its series have another value for this label.
+    /// All of its series have another value of this label.
     Label {
         label: &'a str,
         wanted: String,
@@ -181,8 +187,8 @@ pub(crate) enum Contradiction<'a> {
     Pool { wanted: &'a str },
 }
 
-/// S3b: a pinned label that the target's own labels, or the pools that its process named, rule out. Labels that series of
-/// the target replace say nothing: those of the series decide.
+/// S3b: a pinned label that contradicts the target's own labels or the pools that its process named. Target labels that
+/// some of its series replace are ignored: there the labels of the series decide.
 pub(crate) fn contradiction<'a>(
     target: &'a TargetFacts,
     names: &Names,
@@ -216,7 +222,7 @@ pub(crate) fn contradiction<'a>(
     })
 }
 
-/// `name` means the pool only on pool families.
+/// Whether a label names the pool: `name` does so only on families of the class `Pool`.
 pub(crate) fn is_pool_pin(names: &Names, selector: &Selector, label: &str) -> bool {
     let is_pool = |metric: &String| {
         let family = names.family(metric);
@@ -228,8 +234,8 @@ pub(crate) fn is_pool_pin(names: &Names, selector: &Selector, label: &str) -> bo
     }
 }
 
-/// S3d. A target stands by while its page says that it does not hold a lease that another's newest page holds; a
-/// frozen one as soon as another holds its lease on a page newer than its own last good one.
+/// S3d: a target is a standby while another target of its group holds a lease that its own page says it does not hold. If
+/// its scrapes fail, it is one as soon as another holds its lease on a page newer than its own last good page.
 pub(crate) fn is_standby(facts: &Facts, id: TargetId, target: &TargetFacts) -> bool {
     let fails = target.last.is_some_and(|(_, good)| !good);
     target.leases.iter().any(|(lease, _, leads)| {

@@ -1,5 +1,8 @@
-//! The signal view: failed scrapes are passed over, a frozen target is seen as it was at its last good scrape, a
-//! target that stands by frozen is not seen, and families answer to all their names (S8).
+//! The signal view: the store as the queries of signals read it (S8).
+//!
+//! It differs from what Prometheus would show in this: failed scrapes do not end series, a frozen target is read as of its
+//! last good scrape, series of frozen standbys and of excluded targets are hidden, and a family can be read under every one
+//! of its names, whatever name a target exposes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,29 +17,29 @@ use crate::promql::select::{
 use crate::store::{ClockId, ClockVisibility, SelectionSnapshot, Store, Visibility};
 
 use super::facts::{Facts, NamesSeen};
-use super::names::{FAMILIES, Family, Name, Names};
+use super::names::{Family, Name, NameIndex, Names};
 
-/// What the view needs to know of one target.
+/// What the view depends on of one target.
 #[derive(Clone, Debug)]
-pub(crate) struct TargetLens {
+pub(crate) struct TargetView {
     clock_visibility: ClockVisibility,
     names_seen: NamesSeen,
-    /// The pool that it serves, where its process named exactly one.
+    /// The pool that it serves, if its process named exactly one.
     pool: Option<String>,
-    /// Metrics that it shows without the pool that other versions give them.
+    /// Metrics that it exposes without the label `inference_pool`, which other releases give them.
     without_pool: Vec<String>,
 }
 
-/// The store as signals see it at one moment.
+/// The signal view as of one time.
 pub(crate) struct SignalView {
     store: Arc<RwLock<Store>>,
     /// By target.
-    targets: Vec<Option<TargetLens>>,
+    targets: Vec<Option<TargetView>>,
     names: Names,
 }
 
 impl SignalView {
-    /// As of `now_ms`; the `hidden` targets are not seen.
+    /// The view as of `now_ms`, without the series of the `hidden` targets.
     pub(crate) fn new(
         store: Arc<RwLock<Store>>,
         facts: &Facts,
@@ -53,7 +56,7 @@ impl SignalView {
                 Some(good_ms) => ClockVisibility::Delayed((now_ms - good_ms).max(0)),
                 None => ClockVisibility::Delayed(0),
             };
-            Some(TargetLens {
+            Some(TargetView {
                 clock_visibility,
                 names_seen: target.names_seen.clone(),
                 pool: target.certain_pool().map(str::to_owned),
@@ -67,18 +70,19 @@ impl SignalView {
         }
     }
 
-    fn target(&self, clock: ClockId) -> Option<&TargetLens> {
-        self.targets.get(clock.index() / 2)?.as_ref()
+    fn target(&self, clock: ClockId) -> Option<&TargetView> {
+        self.targets.get(clock.target()?.index())?.as_ref()
     }
 
-    /// Series of a family that some targets show in another form than they were asked for, in the asked form.
+    /// Series of a family that some targets expose in the form `form`, with the labels of the requested name. Series that
+    /// become equal are summed.
     fn derived(
         &self,
         request: &SelectRequest<'_>,
         form: Form<'_>,
     ) -> Result<Vec<(Labels, Samples)>, QueryError> {
-        let (want, have) = (form.want(), form.have());
-        let mut matchers = vec![Matcher::equal(METRIC_NAME, &form.have_metric())];
+        let (want, have) = (form.requested_name(), form.exposed_name());
+        let mut matchers = vec![Matcher::equal(METRIC_NAME, &form.exposed_metric())];
         let mut after = Vec::new();
         for matcher in request
             .matchers
@@ -89,7 +93,7 @@ impl SignalView {
             if label == "inference_pool" && want.may_have(label) {
                 after.push(matcher.clone());
             } else if have.may_have(label) && !want.may_have(label) {
-                // Under the name that was asked for, the label does not exist.
+                // The label does not exist under the requested name.
                 if !matcher.matches("") {
                     return Ok(Vec::new());
                 }
@@ -104,33 +108,37 @@ impl SignalView {
             projection: Projection::All,
             ..*request
         };
-        let frame =
-            SelectionSnapshot::copy(&self.store, &inner, &FormLens { view: self, form }, None)?;
-        refuse_own_times(&frame)?;
+        let snapshot = SelectionSnapshot::copy(
+            &self.store,
+            &inner,
+            &FormVisibility { view: self, form },
+            None,
+        )?;
+        refuse_explicit_timestamps(&snapshot)?;
         let mut sums = Sums::default();
         let mut samples = Samples::default();
-        for index in 0..frame.len() {
-            let target = frame.clock(index).and_then(|clock| self.target(clock));
+        for index in 0..snapshot.len() {
+            let target = snapshot.clock(index).and_then(|clock| self.target(clock));
             let pool = target.and_then(|target| target.pool.as_deref());
-            let labels = form.labels(frame.labels(index), pool);
+            let labels = form.labels(snapshot.labels(index), pool);
             let of_pool = labels.get("inference_pool").is_some();
             if let Some(matcher) = after.iter().find(|_| !of_pool) {
-                return Err(pool_not_certain(&form.have_metric(), matcher));
+                return Err(pool_not_certain(&form.exposed_metric(), matcher));
             }
             if after
                 .iter()
                 .all(|matcher: &Matcher| matcher.matches_labels(&labels))
             {
                 if request.last_only {
-                    // Parts that have no sample at the newest time have no part in the newest sum.
-                    let last = frame.last(index, &mut samples);
+                    // Series without a sample at the newest time are not part of the newest sum.
+                    let last = snapshot.last(index, &mut samples);
                     samples.clear();
                     samples
                         .times_ms
                         .extend(last.as_ref().map(|last| last.time_ms));
                     samples.values.extend(last.map(|last| last.value));
                 } else {
-                    frame.read(index, &mut samples);
+                    snapshot.read(index, &mut samples);
                 }
                 sums.add(labels, &samples);
             }
@@ -138,51 +146,51 @@ impl SignalView {
         Ok(sums.finish())
     }
 
-    /// The forms in which targets show a family, beside the asked one.
-    fn other_forms<'a>(&self, asked: Form<'a>) -> BTreeSet<(usize, bool)> {
+    /// The forms in which targets expose a family, without the requested one.
+    fn other_forms<'a>(&self, requested: Form<'a>) -> BTreeSet<(usize, bool)> {
         let forms = self
             .targets
             .iter()
             .flatten()
-            .map(|target| target.form(asked));
-        forms.filter(|&form| form != asked.key()).collect()
+            .map(|target| target.form(requested));
+        forms.filter(|&form| form != requested.key()).collect()
     }
 }
 
-/// A family under one of its names, with its pool or without, as some target shows it; and the name that was asked for.
+/// How a target exposes a family: under which name, and with or without its pool; and the name that a selector requests.
 #[derive(Clone, Copy)]
 struct Form<'a> {
     family: &'static Family,
-    row: usize,
-    asked: usize,
+    /// The place of the requested name in the table.
+    requested: NameIndex,
     suffix: &'a str,
-    /// Whether the selector names the pool.
+    /// Whether the selector has a matcher on the pool.
     names_pool: bool,
-    /// The name under which it is shown.
-    clock_visibility: usize,
+    /// The name under which the target exposes it, an index into the names of the family.
+    exposed: usize,
     without_pool: bool,
 }
 
 impl Form<'_> {
-    fn want(&self) -> &'static Name {
-        &self.family.names[self.asked]
+    fn requested_name(&self) -> &'static Name {
+        &self.family.names[self.requested.name]
     }
 
-    fn have(&self) -> &'static Name {
-        &self.family.names[self.clock_visibility]
+    fn exposed_name(&self) -> &'static Name {
+        &self.family.names[self.exposed]
     }
 
-    fn have_metric(&self) -> String {
-        format!("{}{}", self.have().family, self.suffix)
+    fn exposed_metric(&self) -> String {
+        format!("{}{}", self.exposed_name().family, self.suffix)
     }
 
     fn key(&self) -> (usize, bool) {
-        (self.clock_visibility, self.without_pool)
+        (self.exposed, self.without_pool)
     }
 
-    /// The labels of a series that is shown in this form, as the asked form has them.
+    /// The labels of a series in this form, converted to those of the requested name.
     fn labels(&self, labels: &Labels, pool: Option<&str>) -> Labels {
-        let (want, have) = (self.want(), self.have());
+        let (want, have) = (self.requested_name(), self.exposed_name());
         let mut builder = labels.to_builder();
         builder.retain(|label| !have.may_have(label) || want.may_have(label));
         builder.set(METRIC_NAME, &format!("{}{}", want.family, self.suffix));
@@ -194,24 +202,24 @@ impl Form<'_> {
     }
 }
 
-impl TargetLens {
-    /// In which form the target shows a family that was asked for.
-    fn form(&self, asked: Form<'_>) -> (usize, bool) {
-        let clock_visibility = self.names_seen.reads_as(asked.row, asked.asked);
+impl TargetView {
+    /// The form in which the target exposes a requested family.
+    fn form(&self, requested: Form<'_>) -> (usize, bool) {
+        let exposed = self.names_seen.reads_as(requested.requested);
         let form = Form {
-            clock_visibility,
-            ..asked
+            exposed,
+            ..requested
         };
-        let is_derived = self.pool.is_some() || asked.names_pool;
-        let without_pool = is_derived && self.without_pool.contains(&form.have_metric());
-        (clock_visibility, without_pool)
+        let is_derived = self.pool.is_some() || requested.names_pool;
+        let without_pool = is_derived && self.without_pool.contains(&form.exposed_metric());
+        (exposed, without_pool)
     }
 }
 
 impl Visibility for SignalView {
     fn clock_visibility(&self, clock: ClockId) -> ClockVisibility {
-        // Reports (`up`, ...) are about scrapes: they are never frozen.
-        if clock.index() % 2 == 1 {
+        // Series about scrapes (`up`, ...) are never frozen.
+        if clock.is_report() {
             return ClockVisibility::AsScraped;
         }
         self.target(clock)
@@ -223,17 +231,17 @@ impl Visibility for SignalView {
     }
 }
 
-/// Only targets that show a family in this form.
-struct FormLens<'a> {
+/// Restricts the view to targets that expose a family in this form.
+struct FormVisibility<'a> {
     view: &'a SignalView,
     form: Form<'a>,
 }
 
-impl Visibility for FormLens<'_> {
+impl Visibility for FormVisibility<'_> {
     fn clock_visibility(&self, clock: ClockId) -> ClockVisibility {
         let form = match self.view.target(clock) {
             Some(target) => target.form(self.form),
-            None => (self.form.asked, false),
+            None => (self.form.requested.name, false),
         };
         if form == self.form.key() {
             self.view.clock_visibility(clock)
@@ -255,72 +263,66 @@ impl View for SignalView {
             .find(|m| m.name() == METRIC_NAME && m.op() == MatchOp::Equal);
         let named = metric.and_then(|metric| self.names.family(metric.value()));
         let Some((family, name, suffix)) = named else {
-            let frame = SelectionSnapshot::copy(&self.store, request, self, None)?;
-            refuse_own_times(&frame)?;
-            return Ok(Box::new(frame));
+            let snapshot = SelectionSnapshot::copy(&self.store, request, self, None)?;
+            refuse_explicit_timestamps(&snapshot)?;
+            return Ok(Box::new(snapshot));
         };
         let names_pool = request
             .matchers
             .iter()
             .any(|m| m.name() == "inference_pool");
-        let asked = Form {
+        let requested = Form {
             names_pool,
-            ..asked_form(family, name, suffix)
+            ..requested_form(family, name, suffix)
         };
-        let own = SelectionSnapshot::copy(
+        let direct = SelectionSnapshot::copy(
             &self.store,
             request,
-            &FormLens {
+            &FormVisibility {
                 view: self,
-                form: asked,
+                form: requested,
             },
             None,
         )?;
-        refuse_own_times(&own)?;
+        refuse_explicit_timestamps(&direct)?;
         let mut derived = Vec::new();
-        for (clock_visibility, without_pool) in self.other_forms(asked) {
+        for (exposed, without_pool) in self.other_forms(requested) {
             let form = Form {
-                clock_visibility,
+                exposed,
                 without_pool,
-                ..asked
+                ..requested
             };
             derived.extend(self.derived(request, form)?);
         }
         if derived.is_empty() {
-            return Ok(Box::new(own));
+            return Ok(Box::new(direct));
         }
-        Ok(Box::new(WithDerived { own, derived }))
+        Ok(Box::new(WithDerived { direct, derived }))
     }
 }
 
-/// A family as it is asked for.
-fn asked_form<'a>(family: &'static Family, name: &'static Name, suffix: &'a str) -> Form<'a> {
-    let row = FAMILIES.iter().position(|have| std::ptr::eq(have, family));
-    let asked = family
-        .names
-        .iter()
-        .position(|have| have.family == name.family)
-        .unwrap_or_default();
+/// The form in which a family is requested.
+fn requested_form<'a>(family: &'static Family, name: &'static Name, suffix: &'a str) -> Form<'a> {
+    let requested = NameIndex::of(family, name).unwrap_or_default();
     Form {
         family,
-        row: row.unwrap_or_default(),
-        asked,
+        requested,
         suffix,
         names_pool: false,
-        clock_visibility: asked,
+        exposed: requested.name,
         without_pool: false,
     }
 }
 
-/// A sample with a timestamp of its own says nothing of when it was measured that we could check, and no failed
-/// scrape ends it: a scaler must not be told such a number.
-fn refuse_own_times(frame: &SelectionSnapshot) -> Result<(), QueryError> {
-    match (0..frame.len()).find(|&index| frame.clock(index).is_none()) {
+/// Refuses samples with explicit timestamps: when they were measured cannot be checked, and a failed scrape does not end
+/// them, so they must not be reported to a scaler.
+fn refuse_explicit_timestamps(snapshot: &SelectionSnapshot) -> Result<(), QueryError> {
+    match (0..snapshot.len()).find(|&index| snapshot.clock(index).is_none()) {
         None => Ok(()),
         Some(index) => Err(QueryError::Execution(format!(
             "{} carries timestamps of its own, so nobody knows when it was measured; set `honor_timestamps: false` on \
              its job",
-            frame.labels(index)
+            snapshot.labels(index)
         ))),
     }
 }
@@ -341,7 +343,7 @@ fn pool_not_certain(metric: &str, matcher: &Matcher) -> QueryError {
     ))
 }
 
-/// Sums per label set and time. At a time at which all parts have ended, the sum ends.
+/// Sums per label set and time. The sum is stale at a time at which all of its series are.
 #[derive(Default)]
 struct Sums {
     series: BTreeMap<Labels, BTreeMap<i64, f64>>,
@@ -378,34 +380,34 @@ impl Sums {
     }
 }
 
-/// Series of the store, then made ones.
+/// Series of the store, then derived ones.
 struct WithDerived {
-    own: SelectionSnapshot,
+    direct: SelectionSnapshot,
     derived: Vec<(Labels, Samples)>,
 }
 
 impl Selection for WithDerived {
     fn len(&self) -> usize {
-        self.own.len() + self.derived.len()
+        self.direct.len() + self.derived.len()
     }
 
     fn labels(&self, index: usize) -> &Labels {
-        match index.checked_sub(self.own.len()) {
-            None => self.own.labels(index),
+        match index.checked_sub(self.direct.len()) {
+            None => self.direct.labels(index),
             Some(index) => &self.derived[index].0,
         }
     }
 
     fn read(&self, index: usize, samples: &mut Samples) {
-        match index.checked_sub(self.own.len()) {
-            None => self.own.read(index, samples),
+        match index.checked_sub(self.direct.len()) {
+            None => self.direct.read(index, samples),
             Some(index) => samples.clone_from(&self.derived[index].1),
         }
     }
 
     fn last(&self, index: usize, scratch: &mut Samples) -> Option<LastSample> {
-        match index.checked_sub(self.own.len()) {
-            None => self.own.last(index, scratch),
+        match index.checked_sub(self.direct.len()) {
+            None => self.direct.last(index, scratch),
             Some(index) => {
                 let samples = &self.derived[index].1;
                 let (&time_ms, &value) = (samples.times_ms.last()?, samples.values.last()?);

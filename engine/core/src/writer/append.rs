@@ -160,9 +160,9 @@ impl Writer {
         changed_names.sort_unstable();
         changed_names.dedup();
         if !changed_names.is_empty() {
-            let mut room = self.room.write();
+            let mut registry = self.registry.write();
             for name in &changed_names {
-                room.facts.note_structure(name);
+                registry.facts.record_structure_change(name);
             }
         }
         Ok(appended)

@@ -10,10 +10,9 @@ use hashbrown::HashSet;
 use super::Writer;
 use super::outcome::{CommitError, Committed, ScrapeFacts};
 use super::page_commit::PageCommit;
-use super::target::page_clock;
 use crate::exposition::{Metadata, Placement, Staged};
 use crate::labels::Labels;
-use crate::store::{ScrapeEntry, SeriesId, Store, TargetId};
+use crate::store::{ClockId, ScrapeEntry, SeriesId, Store, TargetId};
 use crate::time::Timestamp;
 
 impl Writer {
@@ -37,9 +36,9 @@ impl Writer {
         let store = Arc::clone(&self.store);
         let mut placements = std::mem::take(&mut self.placements);
         placements.clear();
-        let room = self.stopwatch.waiting(|| self.room.read());
-        let detect_counter_drops = !room.facts.reports_start_time(target);
-        drop(room);
+        let registry = self.stopwatch.waiting(|| self.registry.read());
+        let detect_counter_drops = !registry.facts.reports_start_time(target);
+        drop(registry);
         let mut store = self.stopwatch.waiting(|| store.write());
         // Before the page, so that series of the page with the same names (an `up` of its own) do not take their place.
         let (scraped, post_relabel) = (samples_scraped as f64, samples_post_relabel as f64);
@@ -50,7 +49,7 @@ impl Writer {
             store: &mut store,
             stopwatch: &mut stopwatch,
             done: 0,
-            clock: page_clock(target),
+            clock: ClockId::page_of(target),
             at_ms: at.ms(),
             target,
             cutoff_ms: at.minus_ms(self.limits.retention_ms).ms(),
@@ -66,7 +65,7 @@ impl Writer {
         page_commit.change(&staged, &mut self.explicit_series, &mut committed);
         let counter_dropped = page_commit.counter_dropped;
         self.stopwatch = stopwatch;
-        store.clocks[page_clock(target).index()].push(ScrapeEntry {
+        store.clocks[ClockId::page_of(target).index()].push(ScrapeEntry {
             time_ms: at.ms(),
             good: true,
         });
@@ -119,7 +118,7 @@ impl Writer {
         if !staged.is_partial_edit() {
             return Ok(staged);
         }
-        let clock = page_clock(staged.target());
+        let clock = ClockId::page_of(staged.target());
         let leaving: HashSet<SeriesId> = staged.page().removed.iter().copied().collect();
         let store = self.store.read();
         let stayed = |labels: &Labels| {

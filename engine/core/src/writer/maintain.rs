@@ -12,7 +12,7 @@ impl Writer {
     /// Drops samples older than the retention and history above the memory limit. To be called about once a second.
     pub fn maintain(&mut self, now: Timestamp) {
         let cutoff_ms = now.minus_ms(self.limits.retention_ms).ms();
-        let windows = self.room.read().window_bytes;
+        let windows = self.registry.read().window_bytes;
         let mut store = self.store.write();
         store.drop_before(cutoff_ms);
         let explicit_series = &mut self.explicit_series;
@@ -38,10 +38,11 @@ impl Writer {
             shrink(&mut store, history_bytes_max);
         }
         drop(store);
-        let mut room = self.room.write();
-        room.facts
+        let mut registry = self.registry.write();
+        registry
+            .facts
             .forget_empty_groups(now.ms(), RESTART_GRACE_MS_DEFAULT);
-        room.rescope();
-        room.note(now.ms());
+        registry.rescope();
+        registry.record_transitions(now.ms());
     }
 }

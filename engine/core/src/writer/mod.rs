@@ -29,7 +29,7 @@ use parking_lot::RwLock;
 use crate::exposition::Placement;
 use crate::limits::{Limits, WINDOW_BYTES_MAX};
 use crate::reader::Reader;
-use crate::signal::Room;
+use crate::signal::SignalRegistry;
 use crate::store::{SeriesId, Store, TargetId};
 use crate::waits::{Durations, Stopwatch};
 
@@ -51,15 +51,15 @@ impl Engine {
         store.history_bytes_max = usize::try_from(limits.memory_bytes_max).unwrap_or(usize::MAX);
         let window_bytes_max = WINDOW_BYTES_MAX.min(store.history_bytes_max / 4);
         let store = Arc::new(RwLock::new(store));
-        let room = Arc::new(RwLock::new(Room::new(window_bytes_max)));
+        let registry = Arc::new(RwLock::new(SignalRegistry::new(window_bytes_max)));
         let reader = Reader::new(
             Arc::clone(&store),
-            Arc::clone(&room),
+            Arc::clone(&registry),
             limits.memory_bytes_max,
         );
         let writer = Writer {
             store,
-            room,
+            registry,
             limits,
             targets: Vec::new(),
             free_targets: Vec::new(),
@@ -79,7 +79,7 @@ impl Engine {
 pub struct Writer {
     store: Arc<RwLock<Store>>,
     /// Lock order: before the store.
-    room: Arc<RwLock<Room>>,
+    registry: Arc<RwLock<SignalRegistry>>,
     limits: Limits,
     targets: Vec<Target>,
     /// Ids of removed targets of which no sample is held: they can be reused.

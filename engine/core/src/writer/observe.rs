@@ -9,15 +9,15 @@ use hashbrown::HashSet;
 use super::Writer;
 use crate::exposition::{Placement, Staged};
 use crate::promql::{EvalOptions, QueryError};
-use crate::signal::{ChangeKind, Policy, Room, SignalId, refresh, watch};
+use crate::signal::{ChangeKind, Policy, SignalId, SignalRegistry, refresh, register};
 use crate::store::{SeriesId, Store};
 use crate::time::Timestamp;
 
 impl Writer {
     /// Registers a signal: a query whose result is kept up to date with every page and judged by `policy` before it is
-    /// reported.
-    pub fn watch(&mut self, query: &str, policy: Policy) -> Result<SignalId, QueryError> {
-        watch(&self.room, &self.store, query, policy)
+    /// reported. Error: the query does not parse, or there are too many signals.
+    pub fn register(&mut self, query: &str, policy: Policy) -> Result<SignalId, QueryError> {
+        register(&self.registry, &self.store, query, policy)
     }
 
     /// Records what the page shows about its target and evaluates the signals that read the target.
@@ -29,9 +29,9 @@ impl Writer {
         counter_dropped: bool,
     ) {
         let target = staged.target();
-        let mut held = self.stopwatch.waiting(|| self.room.write());
-        let room = &mut *held;
-        room.at(at.ms());
+        let mut guard = self.stopwatch.waiting(|| self.registry.write());
+        let registry = &mut *guard;
+        registry.advance_to(at.ms());
         if !placements.is_empty() || !staged.page().removed.is_empty() {
             let store = self.store.read();
             // A moved line, or a page compared as if it were the first, removes a series and adds it again.
@@ -42,43 +42,51 @@ impl Writer {
             };
             let stay: HashSet<SeriesId> = placements.iter().filter_map(stays).collect();
             for &id in removed.difference(&stay) {
-                room.facts
-                    .series_went(target, id, store.metric_name(id).unwrap_or(""));
+                registry
+                    .facts
+                    .series_disappeared(target, id, store.metric_name(id).unwrap_or(""));
             }
             for (sample, placements) in staged.new_samples().zip(placements) {
                 if let (Some(labels), Placement::Series(id) | Placement::Own(id)) =
                     (sample.labels, placements)
                     && !stay.contains(id)
                 {
-                    room.facts.series_came(target, *id, labels, &room.names);
+                    registry
+                        .facts
+                        .series_appeared(target, *id, labels, &registry.names);
                 }
             }
-            room.facts.settle_names(target);
+            registry.facts.update_names_seen(target);
         }
         if let Some(retain_filter) = staged.retain_filter() {
             for name in retain_filter.new_names() {
-                room.facts.name_skipped(target, name, &room.names);
+                registry.facts.metric_skipped(target, name, &registry.names);
             }
             for labels in &staged.page().learned {
-                room.facts.learn_from_series(target, labels, &room.names);
+                registry
+                    .facts
+                    .learn_from_series(target, labels, &registry.names);
             }
             let version = retain_filter.version();
-            room.facts.needs.page_taken(target, version, at.ms());
-            staged.set_reports_start_time(room.facts.reports_start_time(target));
+            registry
+                .facts
+                .requirements
+                .page_committed(target, version, at.ms());
+            staged.set_reports_start_time(registry.facts.reports_start_time(target));
         }
         let value = |id: SeriesId| f64::from_bits(self.store.read().series.row(id).bits);
-        let change = room
+        let change = registry
             .facts
-            .good_page(target, at.ms(), value, counter_dropped);
+            .scrape_succeeded(target, at.ms(), value, counter_dropped);
         if let Some(kind) = change {
-            room.changed(target, &kind, at.ms());
+            registry.process_changed(target, &kind, at.ms());
             if kind == ChangeKind::Restarted {
-                learn_again(room, &self.store.read(), staged, placements);
+                learn_again(registry, &self.store.read(), staged, placements);
             }
         }
-        room.rescope();
-        let others = room.evaluate(&self.store, target, at);
-        drop(held);
+        registry.rescope();
+        let others = registry.evaluate(&self.store, target, at);
+        drop(guard);
         self.refresh(&others);
     }
 
@@ -86,19 +94,24 @@ impl Writer {
     pub(super) fn refresh(&self, signals: &[SignalId]) {
         for &id in signals {
             // Nothing stops it, and it draws on no shared memory: there is no error but the query's own.
-            let _ = refresh(&self.room, &self.store, id, &EvalOptions::default());
+            let _ = refresh(&self.registry, &self.store, id, &EvalOptions::default());
         }
     }
 }
 
 /// What is constant for a process is learned anew from the page of the one that answers now. Rare, so it may look at
 /// every series of the page.
-fn learn_again(room: &mut Room, store: &Store, staged: &mut Staged<'_>, placements: &[Placement]) {
+fn learn_again(
+    registry: &mut SignalRegistry,
+    store: &Store,
+    staged: &mut Staged<'_>,
+    placements: &[Placement],
+) {
     let target = staged.target();
-    room.facts.forget_process(target);
+    registry.facts.forget_process(target);
     if let Some(needed) = staged.needed_labels() {
         for labels in &needed {
-            room.facts.learn_again(target, labels, &room.names);
+            registry.facts.learn_again(target, labels, &registry.names);
         }
         return;
     }
@@ -114,9 +127,9 @@ fn learn_again(room: &mut Room, store: &Store, staged: &mut Staged<'_>, placemen
             name.is_some_and(|name| store.series.label(id, name).is_some())
         };
         let metric = store.metric_name(id).unwrap_or("");
-        if room.facts.is_worth_learning_again(metric, has_label) {
+        if registry.facts.says_what_was_forgotten(metric, has_label) {
             let labels = store.series.labels(id);
-            room.facts.learn_again(target, &labels, &room.names);
+            registry.facts.learn_again(target, &labels, &registry.names);
         }
     }
 }

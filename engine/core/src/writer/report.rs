@@ -3,8 +3,7 @@
 //! They are on a clock of their own, so that a failed scrape, which ends the page's series, still has an `up`.
 
 use super::Writer;
-use super::target::report_clock;
-use crate::store::{ScrapeEntry, Store, TargetId};
+use crate::store::{ClockId, ScrapeEntry, Store, TargetId};
 use crate::time::Timestamp;
 
 impl Writer {
@@ -18,7 +17,7 @@ impl Writer {
         values: &[f64],
     ) {
         let state = &mut self.targets[target.index()];
-        let clock = report_clock(target);
+        let clock = ClockId::report_of(target);
         let tick = store.clocks[clock.index()].next_tick();
         let labels = &state.report_labels[from..];
         for ((value, labels), id) in values.iter().zip(labels).zip(&mut state.report[from..]) {
@@ -32,7 +31,7 @@ impl Writer {
     /// Advances the clock of the series about the scrape, which makes their values visible.
     pub(super) fn reported(&mut self, store: &mut Store, target: TargetId, at: Timestamp) {
         self.targets[target.index()].last_ms = Some(at.ms());
-        store.clocks[report_clock(target).index()].push(ScrapeEntry {
+        store.clocks[ClockId::report_of(target).index()].push(ScrapeEntry {
             time_ms: at.ms(),
             good: true,
         });

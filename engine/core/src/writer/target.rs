@@ -29,14 +29,6 @@ pub(super) struct Target {
     pub(super) stage_bytes: usize,
 }
 
-pub(super) fn page_clock(target: TargetId) -> ClockId {
-    ClockId(target.0 * 2)
-}
-
-pub(super) fn report_clock(target: TargetId) -> ClockId {
-    ClockId(target.0 * 2 + 1)
-}
-
 impl Writer {
     /// Adds a target. Returns its id and the stage with which its pages are parsed.
     pub fn add_target(&mut self, spec: TargetSpec) -> (TargetId, Stage) {
@@ -57,7 +49,7 @@ impl Writer {
             self.targets[target.index()] = state;
         }
         let mut store = self.store.write();
-        let clocks_end = report_clock(target).index() + 1;
+        let clocks_end = ClockId::report_of(target).index() + 1;
         if store.clocks.len() < clocks_end {
             store.clocks.resize_with(clocks_end, Default::default);
         }
@@ -65,16 +57,16 @@ impl Writer {
             self.limits.retention_ms / i64::try_from(spec.interval_ms.max(1)).unwrap_or(i64::MAX);
         // Maintenance may be late: 1,000 entries more.
         let entries = usize::try_from(entries + 1000).unwrap_or(0);
-        for clock in [page_clock(target), report_clock(target)] {
+        for clock in [ClockId::page_of(target), ClockId::report_of(target)] {
             store.clocks[clock.index()].reserve(entries);
         }
         store.metadata.insert(target, Default::default());
         drop(store);
-        let mut room = self.room.write();
-        room.facts.add(target, &spec);
-        room.rescope();
-        let needed = room.facts.needs.retain_handle();
-        drop(room);
+        let mut registry = self.registry.write();
+        registry.facts.add(target, &spec);
+        registry.rescope();
+        let needed = registry.facts.requirements.retain_handle();
+        drop(registry);
         let lines_max = self.limits.page_lines_max();
         (target, Stage::new(target, spec, needed, lines_max))
     }
@@ -91,7 +83,7 @@ impl Writer {
         self.check_time(target, at)?;
         let store = Arc::clone(&self.store);
         let mut store = store.write();
-        store.clocks[page_clock(target).index()].push(ScrapeEntry {
+        store.clocks[ClockId::page_of(target).index()].push(ScrapeEntry {
             time_ms: at.ms(),
             good: false,
         });
@@ -103,9 +95,9 @@ impl Writer {
         );
         self.reported(&mut store, target, at);
         drop(store);
-        let mut room = self.room.write();
-        let others = room.failed(&self.store, target, at, error);
-        drop(room);
+        let mut registry = self.registry.write();
+        let others = registry.scrape_failed(&self.store, target, at, error);
+        drop(registry);
         self.refresh(&others);
         Ok(())
     }
@@ -122,7 +114,10 @@ impl Writer {
         state.stage_bytes = 0;
         let reports = state.report.iter().flatten().copied();
         let mut store = self.store.write();
-        for (clock, good) in [(page_clock(target), false), (report_clock(target), true)] {
+        for (clock, good) in [
+            (ClockId::page_of(target), false),
+            (ClockId::report_of(target), true),
+        ] {
             store.clocks[clock.index()].push(ScrapeEntry {
                 time_ms: at_ms,
                 good,
@@ -131,7 +126,7 @@ impl Writer {
         for (done, id) in stage.series().chain(reports).enumerate() {
             store.listed.remove(id, target);
             let clock = store.series.row(id).clock;
-            if clock == page_clock(target) || clock == report_clock(target) {
+            if clock == ClockId::page_of(target) || clock == ClockId::report_of(target) {
                 let tick = store.clocks[clock.index()].next_tick() - 1;
                 store.change(id, tick, STALE);
             }
@@ -142,9 +137,9 @@ impl Writer {
         store.metadata.remove(&target);
         drop(store);
         self.endings += 1;
-        let mut room = self.room.write();
-        room.changed(target, &ChangeKind::LeftDiscovery, at_ms);
-        room.facts.remove(target, at_ms);
-        room.rescope();
+        let mut registry = self.registry.write();
+        registry.process_changed(target, &ChangeKind::LeftDiscovery, at_ms);
+        registry.facts.remove(target, at_ms);
+        registry.rescope();
     }
 }

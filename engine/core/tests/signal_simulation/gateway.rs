@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::INTERVAL_MS;
-use crate::chance::Chance;
+use crate::rng::Rng;
 
 pub(crate) const POOLS: [&str; 3] = ["a", "b", "c"];
 pub(crate) const MODELS: [&str; 2] = ["m", "n"];
@@ -59,39 +59,35 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    pub(crate) fn new(uid: u64, pool: &'static str, now_ms: i64, chance: &mut Chance) -> Gateway {
+    pub(crate) fn new(uid: u64, pool: &'static str, now_ms: i64, rng: &mut Rng) -> Gateway {
         let mut gateway = Gateway {
             uid,
-            release: chance.of(&RELEASES),
+            release: rng.of(&RELEASES),
             pool,
-            labelled: chance.one_in(2),
-            flow_control: !chance.one_in(8),
-            producer: chance.one_in(3),
+            labelled: rng.one_in(2),
+            flow_control: !rng.one_in(8),
+            producer: rng.one_in(3),
             start_ms: now_ms,
             down_until: 0,
             broken_until: 0,
             flows: Vec::new(),
             served: false,
         };
-        gateway.request(chance);
+        gateway.request(rng);
         gateway
     }
 
     /// Other requests wait and run than before.
-    fn request(&mut self, chance: &mut Chance) {
+    fn request(&mut self, rng: &mut Rng) {
         self.flows.clear();
         self.served = true;
-        for _ in 0..=chance.below(3) {
+        for _ in 0..=rng.below(3) {
             let flow = Flow {
-                model: chance.of(&MODELS),
-                tenant: chance.of(&TENANTS),
-                priority: chance.of(&PRIORITIES),
-                queued: if self.flow_control {
-                    chance.below(200)
-                } else {
-                    0
-                },
-                running: chance.below(20),
+                model: rng.of(&MODELS),
+                tenant: rng.of(&TENANTS),
+                priority: rng.of(&PRIORITIES),
+                queued: if self.flow_control { rng.below(200) } else { 0 },
+                running: rng.below(20),
             };
             let same = |have: &Flow| {
                 (have.model, have.tenant, have.priority) == (flow.model, flow.tenant, flow.priority)
@@ -102,27 +98,27 @@ impl Gateway {
         }
     }
 
-    fn restart(&mut self, now_ms: i64, chance: &mut Chance) {
+    fn restart(&mut self, now_ms: i64, rng: &mut Rng) {
         self.start_ms = now_ms;
         self.flows.clear();
         self.served = false;
-        self.down_until = now_ms + chance.below(5) as i64 * INTERVAL_MS;
-        if chance.one_in(4) {
-            self.release = chance.of(&RELEASES);
+        self.down_until = now_ms + rng.below(5) as i64 * INTERVAL_MS;
+        if rng.one_in(4) {
+            self.release = rng.of(&RELEASES);
         }
-        if !self.labelled && chance.one_in(4) {
-            self.pool = chance.of(&POOLS);
+        if !self.labelled && rng.one_in(4) {
+            self.pool = rng.of(&POOLS);
         }
     }
 
     /// Lets something happen to it, or nothing.
-    pub(crate) fn live(&mut self, chance: &mut Chance, now_ms: i64) {
-        match chance.below(200) {
-            0 => self.down_until = now_ms + chance.below(20) as i64 * INTERVAL_MS,
-            1 => self.restart(now_ms, chance),
-            2 => self.broken_until = now_ms + chance.below(8) as i64 * INTERVAL_MS,
+    pub(crate) fn live(&mut self, rng: &mut Rng, now_ms: i64) {
+        match rng.below(200) {
+            0 => self.down_until = now_ms + rng.below(20) as i64 * INTERVAL_MS,
+            1 => self.restart(now_ms, rng),
+            2 => self.broken_until = now_ms + rng.below(8) as i64 * INTERVAL_MS,
             3..10 => self.flows.clear(),
-            10..60 => self.request(chance),
+            10..60 => self.request(rng),
             _ => {}
         }
     }

@@ -1,4 +1,4 @@
-//! Gateway life, played by chance and judged after every step: outages, restarts, crash loops, upgrades and downgrades,
+//! Random histories of gateways, checked after every step: outages, restarts, crash loops, upgrades and downgrades,
 //! pods that come and go, pools that are renamed, queues that empty until their series are deleted, broken pages,
 //! gateways without flow control or inflight producer, and two replicas of ours that scrape the same gateways a little
 //! apart and restart now and then. What the simulation knows to be true is what the signals are held against
@@ -7,14 +7,14 @@
 //! A failing seed is printed; `STILLWELL_SEED=n cargo test -p stillwell-engine --test signal_simulation` replays it,
 //! `STILLWELL_SEEDS=n` runs more of them.
 
-mod chance;
 mod gateway;
-mod question;
+mod random_query;
 mod replica;
+mod rng;
 
-use chance::Chance;
 use gateway::{Gateway, POOLS};
 use replica::Replica;
+use rng::Rng;
 
 const INTERVAL_MS: i64 = 1_000;
 const HOLD_MS: i64 = 3_000;
@@ -25,33 +25,33 @@ const STEPS: i64 = 500;
 const SEEDS: u64 = 40;
 
 fn play(seed: u64) {
-    let mut chance = Chance(seed);
+    let mut rng = Rng(seed);
     let start_ms = 1_000_000_000;
     let mut gateways: Vec<Gateway> = Vec::new();
-    for uid in 0..POOLS.len() as u64 + chance.below(3) {
+    for uid in 0..POOLS.len() as u64 + rng.below(3) {
         let pool = POOLS[uid as usize % POOLS.len()];
-        let age_ms = chance.of(&[10_000, 1_000_000]);
-        gateways.push(Gateway::new(uid, pool, start_ms - age_ms, &mut chance));
+        let age_ms = rng.of(&[10_000, 1_000_000]);
+        gateways.push(Gateway::new(uid, pool, start_ms - age_ms, &mut rng));
     }
     let mut next_uid = gateways.len() as u64;
-    let mut replicas = [0, 370].map(|shift_ms| Replica::new(shift_ms, start_ms, &mut chance));
+    let mut replicas = [0, 370].map(|shift_ms| Replica::new(shift_ms, start_ms, &mut rng));
     for step in 0..STEPS {
         let now_ms = start_ms + step * INTERVAL_MS;
         for gateway in &mut gateways {
-            gateway.live(&mut chance, now_ms);
+            gateway.live(&mut rng, now_ms);
         }
-        if chance.one_in(60) {
-            let at = chance.below(gateways.len() as u64) as usize;
+        if rng.one_in(60) {
+            let at = rng.below(gateways.len() as u64) as usize;
             let pool = gateways[at].pool;
-            if chance.one_in(2) {
+            if rng.one_in(2) {
                 gateways.remove(at);
             }
-            gateways.push(Gateway::new(next_uid, pool, now_ms, &mut chance));
+            gateways.push(Gateway::new(next_uid, pool, now_ms, &mut rng));
             next_uid += 1;
         }
-        if chance.one_in(150) {
-            let at = chance.below(2) as usize;
-            replicas[at] = Replica::new(replicas[at].shift_ms, now_ms, &mut chance);
+        if rng.one_in(150) {
+            let at = rng.below(2) as usize;
+            replicas[at] = Replica::new(replicas[at].shift_ms, now_ms, &mut rng);
         }
         for replica in &mut replicas {
             let shifted_ms = now_ms + replica.shift_ms;
@@ -62,7 +62,7 @@ fn play(seed: u64) {
                 replica.check(pool, shifted_ms);
                 replica.check(pool, shifted_ms + INTERVAL_MS - 2);
             }
-            replica.answer(shifted_ms, &mut chance);
+            replica.answer(shifted_ms, &mut rng);
         }
         agree(&replicas, now_ms);
     }

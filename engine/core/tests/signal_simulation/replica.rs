@@ -6,9 +6,9 @@ use stillwell_engine::{
     Engine, Format, Limits, Reader, Retain, ScrapeFacts, Stage, TargetSpec, Timestamp, Writer,
 };
 
-use crate::chance::Chance;
 use crate::gateway::{Gateway, POOLS};
-use crate::question::Question;
+use crate::random_query::RandomQuery;
+use crate::rng::Rng;
 use crate::{CRASH_LOOP_MS, GRACE_MS, HOLD_MS, INTERVAL_MS};
 
 /// What one replica of ours has seen of one gateway.
@@ -29,7 +29,7 @@ pub(crate) struct Replica {
     writer: Writer,
     reader: Reader,
     signals: Vec<SignalId>,
-    questions: Vec<(Question, SignalId)>,
+    random_queries: Vec<(RandomQuery, SignalId)>,
     seen: Vec<Seen>,
     pub(crate) shift_ms: i64,
     pub(crate) born_ms: i64,
@@ -44,23 +44,23 @@ pub(crate) struct Replica {
 const LONG_AGO_MS: i64 = i64::MIN / 2;
 
 impl Replica {
-    pub(crate) fn new(shift_ms: i64, now_ms: i64, chance: &mut Chance) -> Replica {
+    pub(crate) fn new(shift_ms: i64, now_ms: i64, rng: &mut Rng) -> Replica {
         let (mut writer, reader) = Engine::new(Limits::default());
-        let mut watch = |query: &str| writer.watch(query, Policy::default()).expect("valid");
+        let mut register = |query: &str| writer.register(query, Policy::default()).expect("valid");
         let of_pool =
             |pool| format!("sum(llm_d_epp_flow_control_queue_size{{inference_pool=\"{pool}\"}})");
-        let signals = POOLS.iter().map(|pool| watch(&of_pool(pool))).collect();
-        let mut questions = Vec::new();
+        let signals = POOLS.iter().map(|pool| register(&of_pool(pool))).collect();
+        let mut random_queries = Vec::new();
         for _ in 0..3 {
-            let question = Question::by_chance(chance);
-            let id = watch(&question.text);
-            questions.push((question, id));
+            let random_query = RandomQuery::random(rng);
+            let id = register(&random_query.text);
+            random_queries.push((random_query, id));
         }
         Replica {
             writer,
             reader,
             signals,
-            questions,
+            random_queries,
             seen: Vec::new(),
             shift_ms,
             born_ms: now_ms,
@@ -197,7 +197,7 @@ impl Replica {
 
     fn says(&self, signal: SignalId, now_ms: i64) -> Reading {
         let reading = self.reader.signal(signal, Timestamp::from_ms(now_ms), &[]);
-        reading.expect("watched")
+        reading.expect("registered")
     }
 
     pub(crate) fn check(&mut self, pool: usize, now_ms: i64) {
@@ -278,23 +278,23 @@ impl Replica {
     }
 
     /// Whatever is asked: a 0 is told only where it is true, and a fresh number is the true one.
-    pub(crate) fn answer(&mut self, now_ms: i64, chance: &mut Chance) {
+    pub(crate) fn answer(&mut self, now_ms: i64, rng: &mut Rng) {
         // Now and then one that nobody asked before.
-        let is_new = chance.one_in(8);
+        let is_new = rng.one_in(8);
         if is_new {
-            let question = Question::by_chance(chance);
-            let id = self.reader.watch(&question.text, Policy::default());
-            self.questions.push((question, id.expect("valid")));
+            let random_query = RandomQuery::random(rng);
+            let id = self.reader.register(&random_query.text, Policy::default());
+            self.random_queries.push((random_query, id.expect("valid")));
         }
-        for (question, id) in &self.questions {
+        for (random_query, id) in &self.random_queries {
             let truth: u64 = self
                 .seen
                 .iter()
-                .map(|seen| question.truth(&seen.then))
+                .map(|seen| random_query.truth(&seen.then))
                 .sum();
             let reading = self.says(*id, now_ms);
             for element in &reading.elements {
-                let known = || format!("{}: {truth} is true, {reading:?}", question.text);
+                let known = || format!("{}: {truth} is true, {reading:?}", random_query.text);
                 assert!(
                     element.value > 0.0 || truth == 0,
                     "a false zero: {}",
@@ -302,8 +302,8 @@ impl Replica {
                 );
             }
         }
-        if let (true, Some((_, id))) = (is_new, self.questions.pop()) {
-            self.reader.unwatch(id);
+        if let (true, Some((_, id))) = (is_new, self.random_queries.pop()) {
+            self.reader.remove(id);
         }
     }
 

@@ -1,64 +1,67 @@
 //! Fresh and frozen targets (S2, S5): a number is told while its pages are new, held a little while longer, and then
 //! nothing is told.
 
-use crate::world::{Gateway, QUEUE, RUNNING, World, held, unknown, value};
+use crate::scenario::{Gateway, QUEUE, RUNNING, Scenario, held, unknown, value};
 
 #[test]
 fn a_fresh_target_gives_a_value() {
-    let mut world = World::new();
-    let (queue, running) = (world.watch(QUEUE), world.watch(RUNNING));
-    let epp = world.target("a:1");
-    unknown(&world.says(queue), &["waiting for the first scrape", "a:1"]);
-    world.scrape(&[(epp, Some(&Gateway::of("a")))]);
+    let mut scenario = Scenario::new();
+    let (queue, running) = (scenario.register(QUEUE), scenario.register(RUNNING));
+    let epp = scenario.target("a:1");
+    unknown(
+        &scenario.reported(queue),
+        &["waiting for the first scrape", "a:1"],
+    );
+    scenario.scrape(&[(epp, Some(&Gateway::of("a")))]);
     assert_eq!(
-        (world.says(queue), world.says(running)),
+        (scenario.reported(queue), scenario.reported(running)),
         (value(5.0), value(7.0))
     );
 }
 
 #[test]
 fn an_outage_is_held_then_unknown_and_one_good_scrape_recovers() {
-    let mut world = World::new();
+    let mut scenario = Scenario::new();
     let (queue, guarded) = (
-        world.watch(QUEUE),
-        world.watch(&format!("{QUEUE} or vector(0)")),
+        scenario.register(QUEUE),
+        scenario.register(&format!("{QUEUE} or vector(0)")),
     );
-    let epp = world.target("a:1");
+    let epp = scenario.target("a:1");
     let page = Gateway::of("a");
-    world.rounds(3, &[(epp, Some(&page))]);
-    world.rounds(1, &[(epp, None)]);
+    scenario.rounds(3, &[(epp, Some(&page))]);
+    scenario.rounds(1, &[(epp, None)]);
     assert_eq!(
-        (world.says(queue), world.says(guarded)),
+        (scenario.reported(queue), scenario.reported(guarded)),
         (held(5.0), held(5.0))
     );
-    world.rounds(18, &[(epp, None)]);
-    assert_eq!(world.says(queue), held(5.0));
-    world.rounds(1, &[(epp, None)]);
+    scenario.rounds(18, &[(epp, None)]);
+    assert_eq!(scenario.reported(queue), held(5.0));
+    scenario.rounds(1, &[(epp, None)]);
     unknown(
-        &world.says(queue),
+        &scenario.reported(queue),
         &["a:1", "fails since 1970-01-01T02:46:40Z"],
     );
     unknown(
-        &world.says(guarded),
+        &scenario.reported(guarded),
         &["a:1", "fails since 1970-01-01T02:46:40Z"],
     );
-    world.rounds(36_000, &[(epp, None)]);
-    unknown(&world.says(guarded), &["a:1"]);
-    world.scrape(&[(epp, Some(&page))]);
+    scenario.rounds(36_000, &[(epp, None)]);
+    unknown(&scenario.reported(guarded), &["a:1"]);
+    scenario.scrape(&[(epp, Some(&page))]);
     assert_eq!(
-        (world.says(queue), world.says(guarded)),
+        (scenario.reported(queue), scenario.reported(guarded)),
         (value(5.0), value(5.0))
     );
 }
 
 #[test]
 fn a_scrape_that_never_ends_does_not_keep_its_target_fresh() {
-    let mut world = World::new();
-    let queue = world.watch(QUEUE);
-    let epp = world.target("a:1");
-    world.rounds(3, &[(epp, Some(&Gateway::of("a")))]);
-    world.now_ms += 250;
-    assert_eq!(world.says(queue), held(5.0));
-    world.now_ms += 2_000;
-    unknown(&world.says(queue), &["a:1", "not ended"]);
+    let mut scenario = Scenario::new();
+    let queue = scenario.register(QUEUE);
+    let epp = scenario.target("a:1");
+    scenario.rounds(3, &[(epp, Some(&Gateway::of("a")))]);
+    scenario.now_ms += 250;
+    assert_eq!(scenario.reported(queue), held(5.0));
+    scenario.now_ms += 2_000;
+    unknown(&scenario.reported(queue), &["a:1", "not ended"]);
 }

@@ -3,7 +3,7 @@
 use stillwell_engine::TargetSpec;
 use stillwell_engine::labels::Labels;
 
-use crate::world::{Gateway, INTERVAL_MS, World, unknown, value};
+use crate::scenario::{Gateway, INTERVAL_MS, Scenario, unknown, value};
 
 const LEGACY_QUEUE: &str = "inference_extension_flow_control_queue_size";
 
@@ -21,25 +21,29 @@ fn page_of_gie_1_2(pool: &str, queued: &[u32]) -> String {
 
 #[test]
 fn the_pool_of_a_queue_without_it_is_the_one_that_the_page_names() {
-    let mut world = World::new();
-    let mut watch = |query: &str| world.watch(&query.replace('Q', LEGACY_QUEUE));
-    let ours = watch("sum(Q{inference_pool=\"p\"})");
-    let new_name = world.watch("sum(llm_d_epp_flow_control_queue_size{inference_pool=\"p\"})");
-    let mut watch = |query: &str| world.watch(&query.replace('Q', LEGACY_QUEUE));
-    let by_pool = watch("sum by (inference_pool) (Q)");
-    let average = watch("sum(avg_over_time(Q{inference_pool=~\"p|q\"}[1s]))");
-    let other = watch("sum(Q{inference_pool=\"other\"})");
-    let model = watch("sum(Q{model_name=\"m\"})");
-    let epp = world.target("a:1");
+    let mut scenario = Scenario::new();
+    let mut register = |query: &str| scenario.register(&query.replace('Q', LEGACY_QUEUE));
+    let ours = register("sum(Q{inference_pool=\"p\"})");
+    let new_name =
+        scenario.register("sum(llm_d_epp_flow_control_queue_size{inference_pool=\"p\"})");
+    let mut register = |query: &str| scenario.register(&query.replace('Q', LEGACY_QUEUE));
+    let by_pool = register("sum by (inference_pool) (Q)");
+    let average = register("sum(avg_over_time(Q{inference_pool=~\"p|q\"}[1s]))");
+    let other = register("sum(Q{inference_pool=\"other\"})");
+    let model = register("sum(Q{model_name=\"m\"})");
+    let epp = scenario.target("a:1");
     for _ in 0..30 {
-        world.take(epp, &page_of_gie_1_2("p", &[100, 6]));
+        scenario.take(epp, &page_of_gie_1_2("p", &[100, 6]));
     }
     for signal in [ours, new_name, by_pool, average] {
-        assert_eq!(world.says(signal), value(106.0));
+        assert_eq!(scenario.reported(signal), value(106.0));
     }
-    unknown(&world.says(other), &["a:1 now serves \"p\", not \"other\""]);
     unknown(
-        &world.says(model),
+        &scenario.reported(other),
+        &["a:1 now serves \"p\", not \"other\""],
+    );
+    unknown(
+        &scenario.reported(model),
         &[
             "has no label model_name on a:1 (GIE v1.2.0)",
             "it has fairness_id",
@@ -47,13 +51,16 @@ fn the_pool_of_a_queue_without_it_is_the_one_that_the_page_names() {
     );
     // Two pools on one page: which one a flow belongs to is not said.
     let two = page_of_gie_1_2("p", &[100, 6]) + "inference_pool_ready_pods{name=\"q\"} 1\n";
-    world.take(epp, &two);
-    unknown(&world.says(ours), &["without the label inference_pool"]);
+    scenario.take(epp, &two);
+    unknown(
+        &scenario.reported(ours),
+        &["without the label inference_pool"],
+    );
 }
 
 #[test]
 fn a_label_that_the_family_lacks_is_never_a_zero() {
-    let mut world = World::new();
+    let mut scenario = Scenario::new();
     let queries = [
         (
             "sum(inference_objective_running_requests{inference_pool=\"a\"})",
@@ -89,16 +96,16 @@ fn a_label_that_the_family_lacks_is_never_a_zero() {
         ),
         ("count(my_gauge{priority=\"0\"})", "priority"),
     ];
-    let signals = queries.map(|(query, label)| (world.watch(query), label));
-    let epp = world.target("a:1");
+    let signals = queries.map(|(query, label)| (scenario.register(query), label));
+    let epp = scenario.target("a:1");
     let page = Gateway::of("a").page()
         + "my_gauge{shard=\"1\"} 4\nelsewhere{namespace=\"default\",priority=\"0\"} 1\n";
     for _ in 0..3 {
-        world.take(epp, &page);
+        scenario.take(epp, &page);
     }
     for (signal, label) in signals {
         unknown(
-            &world.says(signal),
+            &scenario.reported(signal),
             &[&format!("has no label {label} on a:1")],
         );
     }
@@ -106,100 +113,103 @@ fn a_label_that_the_family_lacks_is_never_a_zero() {
 
 #[test]
 fn what_only_some_gateways_show_is_not_idle_where_they_do_not() {
-    let mut world = World::new();
-    let tokens = world.watch("sum(llm_d_epp_inflight_tokens) / 15928");
-    let ready = world.watch("sum(llm_d_epp_ready_endpoints{name=\"a\"})");
+    let mut scenario = Scenario::new();
+    let tokens = scenario.register("sum(llm_d_epp_inflight_tokens) / 15928");
+    let ready = scenario.register("sum(llm_d_epp_ready_endpoints{name=\"a\"})");
     let saturation =
-        world.watch("sum(llm_d_epp_flow_control_pool_saturation{inference_pool=\"a\"})");
-    let epp = world.target("a:1");
+        scenario.register("sum(llm_d_epp_flow_control_pool_saturation{inference_pool=\"a\"})");
+    let epp = scenario.target("a:1");
     let page = "llm_d_epp_info 1\nllm_d_epp_per_endpoint_queue_size{model_server_endpoint=\"e\",name=\"a\"} 3\n\
                 llm_d_epp_flow_control_dispatch_cycle_duration_seconds_count 9\n";
     for _ in 0..3 {
-        world.take(epp, page);
+        scenario.take(epp, page);
     }
-    unknown(&world.says(tokens), &["llm_d_epp_inflight_tokens"]);
-    unknown(&world.says(ready), &["llm_d_epp_ready_endpoints"]);
+    unknown(&scenario.reported(tokens), &["llm_d_epp_inflight_tokens"]);
+    unknown(&scenario.reported(ready), &["llm_d_epp_ready_endpoints"]);
     unknown(
-        &world.says(saturation),
+        &scenario.reported(saturation),
         &["llm_d_epp_flow_control_pool_saturation"],
     );
 }
 
 #[test]
 fn what_is_constant_for_a_process_ends_with_it() {
-    let (mut old, mut young) = (World::new(), World::new());
+    let (mut old, mut young) = (Scenario::new(), Scenario::new());
     let query = "sum(inference_extension_flow_control_queue_size{inference_pool=\"old\"})";
-    let (signal, epp) = (old.watch(query), old.target("a:1"));
+    let (signal, epp) = (old.register(query), old.target("a:1"));
     old.rounds(30, &[(epp, Some(&Gateway::of("old")))]);
-    assert_eq!(old.says(signal), value(5.0));
+    assert_eq!(old.reported(signal), value(5.0));
     let mut renamed = Gateway::of("new");
     renamed.start = old.start_now();
     renamed.queue = Some(100.0);
     old.rounds(700, &[(epp, Some(&renamed))]);
     young.now_ms = old.now_ms;
-    let (late, late_epp) = (young.watch(query), young.target("a:1"));
+    let (late, late_epp) = (young.register(query), young.target("a:1"));
     young.rounds(3, &[(late_epp, Some(&renamed))]);
-    for said in [old.says(signal), young.says(late)] {
-        unknown(&said, &["a:1 now serves \"new\", not \"old\""]);
+    for reported in [old.reported(signal), young.reported(late)] {
+        unknown(&reported, &["a:1 now serves \"new\", not \"old\""]);
     }
 }
 
 #[test]
 fn a_new_process_has_to_say_which_pool_it_serves() {
-    let mut world = World::new();
-    let (signal, epp) = (world.watch(crate::world::QUEUE), world.target("a:1"));
-    world.rounds(30, &[(epp, Some(&Gateway::of("a")))]);
-    let start = world.start_now();
+    let mut scenario = Scenario::new();
+    let (signal, epp) = (
+        scenario.register(crate::scenario::QUEUE),
+        scenario.target("a:1"),
+    );
+    scenario.rounds(30, &[(epp, Some(&Gateway::of("a")))]);
+    let start = scenario.start_now();
     let page = format!(
         "process_start_time_seconds {start}\ninference_extension_info 1\n\
          inference_extension_flow_control_dispatch_cycle_duration_seconds_count 1\n"
     );
     for _ in 0..700 {
-        world.take(epp, &page);
+        scenario.take(epp, &page);
     }
     unknown(
-        &world.says(signal),
+        &scenario.reported(signal),
         &["a:1", "has not said yet which pool it serves"],
     );
 }
 
 #[test]
 fn labels_that_series_replace_decide_not_those_of_their_target() {
-    let mut world = World::new();
+    let mut scenario = Scenario::new();
     let queries = [
         ("sum(queue{job=\"batch\"})", 3.0),
         ("sum(queue{namespace=\"llm\"})", 3.0),
         ("sum by (job) (queue)", 3.0),
         ("queue", 3.0),
     ];
-    let signals = queries.map(|(query, told)| (world.watch(query), told));
-    let mistyped = world.watch("sum(queue{job=\"bath\"})");
+    let signals = queries.map(|(query, told)| (scenario.register(query), told));
+    let mistyped = scenario.register("sum(queue{job=\"bath\"})");
     let labels = [
         ("instance", "g:1"),
         ("job", "gateway"),
         ("namespace", "mon"),
     ];
-    let gateway = world.target_with(TargetSpec {
+    let gateway = scenario.target_with(TargetSpec {
         labels: Labels::from_pairs(labels),
         honor_labels: true,
         interval_ms: INTERVAL_MS as u64,
         ..TargetSpec::default()
     });
     for _ in 0..3 {
-        world.take(
+        scenario.take(
             gateway,
             "queue{job=\"batch\",instance=\"i1:80\",namespace=\"llm\"} 3\n",
         );
     }
     for (signal, told) in signals {
-        assert_eq!(world.says(signal), value(told));
+        assert_eq!(scenario.reported(signal), value(told));
     }
-    unknown(&world.says(mistyped), &["job=\"bath\""]);
+    unknown(&scenario.reported(mistyped), &["job=\"bath\""]);
 }
 
 #[test]
 fn series_about_scrapes_are_known_of_every_target() {
-    let mut world = World::new();
+    let mut scenario = Scenario::new();
     let queries = [
         ("count(up{job=\"vllm\"} == 1)", 1.0),
         (
@@ -208,16 +218,16 @@ fn series_about_scrapes_are_known_of_every_target() {
         ),
         ("sum(scrape_samples_scraped{job=\"vllm\"})", 1.0),
     ];
-    let signals = queries.map(|(query, told)| (world.watch(query), told));
-    let target = world.target_of("vllm", "v:1", &[]);
+    let signals = queries.map(|(query, told)| (scenario.register(query), told));
+    let target = scenario.target_of("vllm", "v:1", &[]);
     for _ in 0..3 {
-        world.take(target, "vllm:num_requests_waiting 8\n");
+        scenario.take(target, "vllm:num_requests_waiting 8\n");
     }
     for (signal, told) in signals {
-        assert_eq!(world.says(signal), value(told));
+        assert_eq!(scenario.reported(signal), value(told));
     }
-    world.rounds(30, &[(target, None)]);
+    scenario.rounds(30, &[(target, None)]);
     for (signal, _) in signals {
-        unknown(&world.says(signal), &["v:1 (job vllm) fails since"]);
+        unknown(&scenario.reported(signal), &["v:1 (job vllm) fails since"]);
     }
 }

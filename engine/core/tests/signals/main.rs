@@ -1,5 +1,5 @@
-//! The rules of `src/signal/RULES.md`, scenario by scenario: what a gateway does on the left, what a scaler may be told on the
-//! right. Time and pages are arguments, so hours pass in microseconds.
+//! The rules of `src/signal/RULES.md`, scenario by scenario: what gateways expose, and the readings that must follow. Time
+//! and pages are arguments, so hours pass in microseconds.
 
 mod absence;
 mod faults_of_a_peer;
@@ -13,5 +13,5 @@ mod pages;
 mod real_pages;
 mod reasons;
 mod restarts;
+mod scenario;
 mod scope;
-mod world;

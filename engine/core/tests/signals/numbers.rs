@@ -2,11 +2,11 @@
 
 use stillwell_engine::signal::{Nan, Policy};
 
-use crate::world::{Gateway, QUEUE, World, unknown, value};
+use crate::scenario::{Gateway, QUEUE, Scenario, unknown, value};
 
 #[test]
 fn numbers_that_are_none() {
-    let mut world = World::new();
+    let mut scenario = Scenario::new();
     let policy = |nan| Policy {
         nan,
         ..Policy::default()
@@ -14,33 +14,33 @@ fn numbers_that_are_none() {
     let ratio =
         "sum(inference_objective_running_requests) / sum(inference_objective_running_requests)";
     let (plain, zero) = (
-        world.watch(ratio),
-        world.watch_with(ratio, policy(Nan::Zero)),
+        scenario.register(ratio),
+        scenario.register_with(ratio, policy(Nan::Zero)),
     );
-    let last = world.watch_with(ratio, policy(Nan::Last));
-    let huge = world.watch("sum(inference_objective_running_requests) * 1e17");
-    let infinite = world.watch("sum(inference_objective_running_requests) / 0");
-    let queue = world.watch(QUEUE);
-    let epp = world.target("a:1");
+    let last = scenario.register_with(ratio, policy(Nan::Last));
+    let huge = scenario.register("sum(inference_objective_running_requests) * 1e17");
+    let infinite = scenario.register("sum(inference_objective_running_requests) / 0");
+    let queue = scenario.register(QUEUE);
+    let epp = scenario.target("a:1");
     let mut page = Gateway::of("a");
     page.queue = Some(-2.0);
-    world.rounds(3, &[(epp, Some(&page))]);
+    scenario.rounds(3, &[(epp, Some(&page))]);
     assert_eq!(
-        (world.says(plain), world.says(last)),
+        (scenario.reported(plain), scenario.reported(last)),
         (value(1.0), value(1.0))
     );
-    unknown(&world.says(huge), &["quantity"]);
-    unknown(&world.says(infinite), &["quantity"]);
+    unknown(&scenario.reported(huge), &["quantity"]);
+    unknown(&scenario.reported(infinite), &["quantity"]);
     assert_eq!(
-        world.says(queue),
+        scenario.reported(queue),
         value(0.0),
         "a negative queue is the gateway's race"
     );
     page.running = Some(0.0);
-    world.rounds(3, &[(epp, Some(&page))]);
-    unknown(&world.says(plain), &["NaN", "nan: zero"]);
+    scenario.rounds(3, &[(epp, Some(&page))]);
+    unknown(&scenario.reported(plain), &["NaN", "nan: zero"]);
     assert_eq!(
-        (world.says(zero), world.says(last)),
+        (scenario.reported(zero), scenario.reported(last)),
         (value(0.0), value(1.0))
     );
 }

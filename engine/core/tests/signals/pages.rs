@@ -4,12 +4,12 @@ use stillwell_engine::labels::{Labels, Matcher};
 use stillwell_engine::promql::select::{Projection, Samples, SelectRequest, View};
 use stillwell_engine::{Engine, Format, Limits, ScrapeFacts, TargetSpec, Timestamp};
 
-use crate::world::{INTERVAL_MS, World, unknown, value};
+use crate::scenario::{INTERVAL_MS, Scenario, unknown, value};
 
 #[test]
 fn timestamps_on_the_page_are_not_told_to_a_scaler() {
-    let mut world = World::new();
-    let signal = world.watch("sum(x)");
+    let mut scenario = Scenario::new();
+    let signal = scenario.register("sum(x)");
     let labels = Labels::from_pairs([("job", "epp"), ("instance", "a:1")]);
     let spec = TargetSpec {
         labels,
@@ -17,40 +17,45 @@ fn timestamps_on_the_page_are_not_told_to_a_scaler() {
         honor_timestamps: true,
         ..TargetSpec::default()
     };
-    let (_, stage) = world.writer.add_target(spec);
-    world.stages.push(Some(stage));
-    let at_ms = world.now_ms;
-    world.scrape_text(0, &format!("x 7 {at_ms}\n"));
+    let (_, stage) = scenario.writer.add_target(spec);
+    scenario.stages.push(Some(stage));
+    let at_ms = scenario.now_ms;
+    scenario.scrape_text(0, &format!("x 7 {at_ms}\n"));
     unknown(
-        &world.says(signal),
+        &scenario.reported(signal),
         &["timestamps of its own", "honor_timestamps"],
     );
-    world.scrape_text(0, &format!("x 7 {}\n", i64::MAX / 2));
-    assert!(world.reader.signal(signal, Timestamp::MIN, &[]).is_some());
+    scenario.scrape_text(0, &format!("x 7 {}\n", i64::MAX / 2));
+    assert!(
+        scenario
+            .reader
+            .signal(signal, Timestamp::MIN, &[])
+            .is_some()
+    );
 }
 
 #[test]
 fn a_number_given_to_another_series_is_not_summed() {
-    let mut world = World::with(Limits {
+    let mut scenario = Scenario::with(Limits {
         retention_ms: 1_000,
         ..Limits::default()
     });
-    let signal = world.watch("sum(llm_d_epp_flow_control_queue_size)");
-    let target = world.target("a:1");
+    let signal = scenario.register("sum(llm_d_epp_flow_control_queue_size)");
+    let target = scenario.target("a:1");
     let base = "llm_d_epp_flow_control_pool_saturation 1\n";
     for _ in 0..2 {
-        world.scrape_text(
+        scenario.scrape_text(
             target,
             &format!("{base}llm_d_epp_flow_control_queue_size{{m=\"x\"}} 5\n"),
         );
     }
     for _ in 0..40 {
-        world.scrape_text(target, base);
+        scenario.scrape_text(target, base);
     }
     for number in 0..5 {
         let line = format!("{base}go_memstats_{number}_bytes 123456\n");
-        world.scrape_text(target, &line);
-        assert_eq!(world.says(signal), value(0.0));
+        scenario.scrape_text(target, &line);
+        assert_eq!(scenario.reported(signal), value(0.0));
     }
 }
 

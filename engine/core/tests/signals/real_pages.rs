@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use stillwell_engine::signal::FAMILIES;
 
-use crate::world::{Said, World};
+use crate::scenario::{Reported, Scenario};
 
 type Series = (String, BTreeMap<String, String>, f64);
 
@@ -74,11 +74,11 @@ fn every_label_of_every_demand_family_is_summed_or_refused_by_name() {
     let labels: BTreeSet<&String> = gateway.flat_map(|(_, labels, _)| labels.keys()).collect();
     let mut asked = 0;
     for ((name, page), series) in pages.iter().zip(&all) {
-        let mut world = World::new();
-        world.now_ms = 2_000_000_000_000; // long after every process of the pages started
-        let epp = world.target("epp:9090");
+        let mut scenario = Scenario::new();
+        scenario.now_ms = 2_000_000_000_000; // long after every process of the pages started
+        let epp = scenario.target("epp:9090");
         for _ in 0..3 {
-            world.take(epp, page);
+            scenario.take(epp, page);
         }
         let values = |label: &str| {
             let found = series.iter().filter_map(|(_, labels, _)| labels.get(label));
@@ -91,16 +91,16 @@ fn every_label_of_every_demand_family_is_summed_or_refused_by_name() {
                     for value in values(label).into_iter().take(12) {
                         asked += 1;
                         let query = format!("sum({metric}{{{label}={value:?}}})");
-                        let signal = world.watch(&query);
-                        let said = world.says(signal);
+                        let signal = scenario.register(&query);
+                        let reported = scenario.reported(signal);
                         judge(
-                            &said,
+                            &reported,
                             series,
                             &known_as,
                             (metric, label, &value),
                             &format!("{name}: {query}"),
                         );
-                        world.reader.unwatch(signal);
+                        scenario.reader.remove(signal);
                     }
                 }
             }
@@ -111,7 +111,7 @@ fn every_label_of_every_demand_family_is_summed_or_refused_by_name() {
 
 /// Whether what was said of `metric{label="value"}` is what the page gives.
 fn judge(
-    said: &Said,
+    reported: &Reported,
     series: &[Series],
     known_as: &[&str],
     (metric, label, value): (&str, &str, &str),
@@ -141,12 +141,12 @@ fn judge(
         })
         .filter_map(|(_, labels, _)| labels.get("name").map(String::as_str))
         .collect();
-    match said {
-        Said::Unknown(why) => assert!(
+    match reported {
+        Reported::Unknown(why) => assert!(
             why.contains(label),
             "{question}: the reason does not name {label}: {why}"
         ),
-        Said::Value(told) | Said::Held(told) => {
+        Reported::Value(told) | Reported::Held(told) => {
             let derived = !shown.is_empty() && !has_label && label == "inference_pool";
             if derived && pools.contains(value) {
                 let all: f64 = shown.iter().map(|(_, _, number)| *number).sum();

@@ -2,169 +2,177 @@
 
 use stillwell_engine::signal::Policy;
 
-use crate::world::{Gateway, QUEUE, Said, World, held, unknown, value};
+use crate::scenario::{Gateway, QUEUE, Reported, Scenario, held, unknown, value};
 
 #[test]
 fn a_restart_is_smoothed_over_and_ends() {
-    let mut world = World::new();
+    let mut scenario = Scenario::new();
     let (queue, rate) = (
-        world.watch(QUEUE),
-        world.watch("sum(rate(process_start_time_seconds[1s]))"),
+        scenario.register(QUEUE),
+        scenario.register("sum(rate(process_start_time_seconds[1s]))"),
     );
-    let epp = world.target("a:1");
+    let epp = scenario.target("a:1");
     let mut page = Gateway::of("a");
-    world.rounds(30, &[(epp, Some(&page))]);
-    world.rounds(5, &[(epp, None)]);
-    page.start = world.start_now();
+    scenario.rounds(30, &[(epp, Some(&page))]);
+    scenario.rounds(5, &[(epp, None)]);
+    page.start = scenario.start_now();
     page.queue = None;
-    world.scrape(&[(epp, Some(&page))]);
-    assert_eq!(world.says(queue), held(5.0));
-    unknown(&world.says(rate), &["a:1", "restarted"]);
+    scenario.scrape(&[(epp, Some(&page))]);
+    assert_eq!(scenario.reported(queue), held(5.0));
+    unknown(&scenario.reported(rate), &["a:1", "restarted"]);
     page.queue = Some(9.0);
-    world.rounds(10, &[(epp, Some(&page))]);
+    scenario.rounds(10, &[(epp, Some(&page))]);
     assert_eq!(
-        world.says(queue),
+        scenario.reported(queue),
         held(9.0),
         "more than before the restart is told as it is"
     );
     page.queue = Some(2.0);
-    world.rounds(588, &[(epp, Some(&page))]);
-    assert_eq!(world.says(queue), held(5.0), "59.8 s after the restart");
-    world.rounds(2, &[(epp, Some(&page))]);
-    assert_eq!(world.says(queue), value(2.0));
+    scenario.rounds(588, &[(epp, Some(&page))]);
+    assert_eq!(
+        scenario.reported(queue),
+        held(5.0),
+        "59.8 s after the restart"
+    );
+    scenario.rounds(2, &[(epp, Some(&page))]);
+    assert_eq!(scenario.reported(queue), value(2.0));
     assert!(
-        matches!(world.says(rate), Said::Value(_)),
+        matches!(scenario.reported(rate), Reported::Value(_)),
         "{:?}",
-        world.says(rate)
+        scenario.reported(rate)
     );
 }
 
 #[test]
 fn a_crash_loop_keeps_from_scaling_in_and_lets_a_queue_wake_its_pool() {
-    let mut world = World::new();
-    let queue = world.watch(QUEUE);
-    let epp = world.target("a:1");
+    let mut scenario = Scenario::new();
+    let queue = scenario.register(QUEUE);
+    let epp = scenario.target("a:1");
     let mut page = Gateway::of("a");
-    world.rounds(3, &[(epp, Some(&page))]);
+    scenario.rounds(3, &[(epp, Some(&page))]);
     for _ in 0..3 {
-        world.rounds(100, &[(epp, None)]);
-        page.start = world.start_now();
+        scenario.rounds(100, &[(epp, None)]);
+        page.start = scenario.start_now();
         page.queue = None;
-        world.rounds(3, &[(epp, Some(&page))]);
+        scenario.rounds(3, &[(epp, Some(&page))]);
     }
     // The newest grace is over and the loop is not.
-    world.rounds(700, &[(epp, Some(&page))]);
+    scenario.rounds(700, &[(epp, Some(&page))]);
     assert_eq!(
-        world.says(queue),
+        scenario.reported(queue),
         held(5.0),
         "what was measured before the first crash"
     );
     page.queue = Some(9.0);
-    world.scrape(&[(epp, Some(&page))]);
-    assert_eq!(world.says(queue), held(9.0), "more is told at once");
-    world.rounds(3_000, &[(epp, Some(&page))]);
-    assert_eq!(world.says(queue), value(9.0));
+    scenario.scrape(&[(epp, Some(&page))]);
+    assert_eq!(scenario.reported(queue), held(9.0), "more is told at once");
+    scenario.rounds(3_000, &[(epp, Some(&page))]);
+    assert_eq!(scenario.reported(queue), value(9.0));
 }
 
 #[test]
 fn three_restarts_at_zero_replicas_do_not_delay_the_wake() {
-    let mut world = World::new();
-    let queue = world.watch(QUEUE);
-    let epp = world.target("service:9090");
+    let mut scenario = Scenario::new();
+    let queue = scenario.register(QUEUE);
+    let epp = scenario.target("service:9090");
     let mut page = Gateway::of("a");
     page.queue = None;
-    world.rounds(10, &[(epp, Some(&page))]);
+    scenario.rounds(10, &[(epp, Some(&page))]);
     for _ in 0..3 {
-        world.rounds(50, &[(epp, None)]);
-        page.start = world.start_now();
-        world.rounds(50, &[(epp, Some(&page))]);
+        scenario.rounds(50, &[(epp, None)]);
+        page.start = scenario.start_now();
+        scenario.rounds(50, &[(epp, Some(&page))]);
     }
     unknown(
-        &world.says(queue),
+        &scenario.reported(queue),
         &["crash loop: service:9090 restarted 3 times or more within 300 s"],
     );
     page.queue = Some(5.0);
-    world.scrape(&[(epp, Some(&page))]);
-    assert_eq!(world.says(queue), held(5.0));
+    scenario.scrape(&[(epp, Some(&page))]);
+    assert_eq!(scenario.reported(queue), held(5.0));
 }
 
 #[test]
 fn pods_that_replace_one_another_behind_one_address_are_no_crash_loop() {
-    let mut world = World::new();
-    let queue = world.watch(QUEUE);
-    let epp = world.target("service:9090");
+    let mut scenario = Scenario::new();
+    let queue = scenario.register(QUEUE);
+    let epp = scenario.target("service:9090");
     let mut page = Gateway::of("a");
     page.queue = None;
-    world.rounds(10, &[(epp, Some(&page))]);
+    scenario.rounds(10, &[(epp, Some(&page))]);
     for _ in 0..5 {
         // The next pod starts while the one before still answers.
-        let start = world.start_now();
-        world.rounds(50, &[(epp, Some(&page))]);
+        let start = scenario.start_now();
+        scenario.rounds(50, &[(epp, Some(&page))]);
         page.start = start;
-        world.rounds(50, &[(epp, Some(&page))]);
+        scenario.rounds(50, &[(epp, Some(&page))]);
     }
-    world.rounds(700, &[(epp, Some(&page))]);
-    assert_eq!(world.says(queue), value(0.0));
+    scenario.rounds(700, &[(epp, Some(&page))]);
+    assert_eq!(scenario.reported(queue), value(0.0));
 }
 
 #[test]
 fn a_crash_inside_a_grace_is_clamped_to_what_was_measured_in_it_and_ends() {
-    let mut world = World::new();
-    let queue = world.watch(QUEUE);
-    let epp = world.target("a:1");
+    let mut scenario = Scenario::new();
+    let queue = scenario.register(QUEUE);
+    let epp = scenario.target("a:1");
     let mut page = Gateway::of("a");
-    world.rounds(10, &[(epp, Some(&page))]);
-    page.start = world.start_now();
+    scenario.rounds(10, &[(epp, Some(&page))]);
+    page.start = scenario.start_now();
     page.queue = Some(218.0);
-    world.rounds(100, &[(epp, Some(&page))]);
-    assert_eq!(world.says(queue), held(218.0));
-    world.rounds(5, &[(epp, None)]);
-    page.start = world.start_now();
+    scenario.rounds(100, &[(epp, Some(&page))]);
+    assert_eq!(scenario.reported(queue), held(218.0));
+    scenario.rounds(5, &[(epp, None)]);
+    page.start = scenario.start_now();
     page.queue = Some(5.0);
-    world.scrape(&[(epp, Some(&page))]);
-    assert_eq!(world.says(queue), held(218.0));
-    world.rounds(598, &[(epp, Some(&page))]);
+    scenario.scrape(&[(epp, Some(&page))]);
+    assert_eq!(scenario.reported(queue), held(218.0));
+    scenario.rounds(598, &[(epp, Some(&page))]);
     assert_eq!(
-        world.says(queue),
+        scenario.reported(queue),
         held(218.0),
         "the second change begins a grace of its own"
     );
-    world.rounds(2, &[(epp, Some(&page))]);
-    assert_eq!(world.says(queue), value(5.0));
+    scenario.rounds(2, &[(epp, Some(&page))]);
+    assert_eq!(scenario.reported(queue), value(5.0));
 }
 
 /// Two replicas of ours, one of which starts after the gateway has restarted: the older holds what was before, so the
 /// younger must not tell 0 meanwhile.
 #[test]
 fn a_replica_that_starts_after_a_restart_tells_no_zero_until_the_other_would() {
-    let (mut old, mut young) = (World::new(), World::new());
+    let (mut old, mut young) = (Scenario::new(), Scenario::new());
     let mut page = Gateway::of("a");
     page.queue = Some(700.0);
-    let (signal, epp) = (old.watch(QUEUE), old.target("a:1"));
+    let (signal, epp) = (old.register(QUEUE), old.target("a:1"));
     old.rounds(100, &[(epp, Some(&page))]);
     page.start = old.start_now();
     page.queue = None;
     old.rounds(100, &[(epp, Some(&page))]);
-    assert_eq!(old.says(signal), held(700.0));
+    assert_eq!(old.reported(signal), held(700.0));
     young.now_ms = old.now_ms;
-    let (late, late_epp) = (young.watch(QUEUE), young.target("a:1"));
+    let (late, late_epp) = (young.register(QUEUE), young.target("a:1"));
     for _ in 0..499 {
         old.scrape(&[(epp, Some(&page))]);
         young.scrape(&[(late_epp, Some(&page))]);
-        assert_eq!(old.says(signal), held(700.0));
+        assert_eq!(old.reported(signal), held(700.0));
         unknown(
-            &young.says(late),
+            &young.reported(late),
             &["a:1", "what was true before is not known here"],
         );
     }
     page.queue = Some(3.0);
     young.scrape(&[(late_epp, Some(&page))]);
-    assert_eq!(young.says(late), held(3.0), "for scaling out nobody waits");
+    assert_eq!(
+        young.reported(late),
+        held(3.0),
+        "for scaling out nobody waits"
+    );
     page.queue = None;
     old.rounds(151, &[(epp, Some(&page))]);
     young.rounds(151, &[(late_epp, Some(&page))]);
     assert_eq!(
-        (old.says(signal), young.says(late)),
+        (old.reported(signal), young.reported(late)),
         (value(0.0), value(0.0))
     );
 }
@@ -172,64 +180,64 @@ fn a_replica_that_starts_after_a_restart_tells_no_zero_until_the_other_would() {
 /// A query that somebody asks for the first time inside a grace has no memory of what was before either.
 #[test]
 fn a_query_that_comes_after_a_restart_tells_no_zero_inside_the_grace() {
-    let mut world = World::new();
-    let epp = world.target("a:1");
+    let mut scenario = Scenario::new();
+    let epp = scenario.target("a:1");
     let mut page = Gateway::of("a");
-    world.rounds(10, &[(epp, Some(&page))]);
-    page.start = world.start_now();
+    scenario.rounds(10, &[(epp, Some(&page))]);
+    page.start = scenario.start_now();
     page.queue = None;
-    world.rounds(10, &[(epp, Some(&page))]);
-    let queue = world.watch(QUEUE);
-    unknown(&world.says(queue), &["a:1", "started at"]);
-    world.rounds(600, &[(epp, Some(&page))]);
-    assert_eq!(world.says(queue), value(0.0));
+    scenario.rounds(10, &[(epp, Some(&page))]);
+    let queue = scenario.register(QUEUE);
+    unknown(&scenario.reported(queue), &["a:1", "started at"]);
+    scenario.rounds(600, &[(epp, Some(&page))]);
+    assert_eq!(scenario.reported(queue), value(0.0));
 }
 
 #[test]
 fn pods_that_replace_one_another_are_no_crash_loop() {
-    let mut world = World::new();
-    let queue = world.watch(QUEUE);
-    let mut old = world.target("pod-0:1");
+    let mut scenario = Scenario::new();
+    let queue = scenario.register(QUEUE);
+    let mut old = scenario.target("pod-0:1");
     let mut page = Gateway::of("a");
-    world.rounds(3, &[(old, Some(&page))]);
+    scenario.rounds(3, &[(old, Some(&page))]);
     for pod in 1..10 {
-        let new = world.target(&format!("pod-{pod}:1"));
-        page.start = world.start_now();
-        world.rounds(20, &[(old, Some(&page)), (new, Some(&page))]);
-        world.remove(old);
+        let new = scenario.target(&format!("pod-{pod}:1"));
+        page.start = scenario.start_now();
+        scenario.rounds(20, &[(old, Some(&page)), (new, Some(&page))]);
+        scenario.remove(old);
         old = new;
-        world.rounds(20, &[(old, Some(&page))]);
-        match world.says(queue) {
-            Said::Value(values) | Said::Held(values) => assert!(values[0] >= 5.0),
-            Said::Unknown(why) => panic!("pod {pod}: {why}"),
+        scenario.rounds(20, &[(old, Some(&page))]);
+        match scenario.reported(queue) {
+            Reported::Value(values) | Reported::Held(values) => assert!(values[0] >= 5.0),
+            Reported::Unknown(why) => panic!("pod {pod}: {why}"),
         }
     }
-    world.rounds(700, &[(old, Some(&page))]);
-    assert_eq!(world.says(queue), value(5.0));
+    scenario.rounds(700, &[(old, Some(&page))]);
+    assert_eq!(scenario.reported(queue), value(5.0));
 }
 
 #[test]
 fn a_policy_that_changes_keeps_what_was_seen() {
-    let mut world = World::new();
-    let queue = world.watch(QUEUE);
-    let epp = world.target("a:1");
+    let mut scenario = Scenario::new();
+    let queue = scenario.register(QUEUE);
+    let epp = scenario.target("a:1");
     let mut page = Gateway::of("a");
-    world.rounds(10, &[(epp, Some(&page))]);
-    page.start = world.start_now();
+    scenario.rounds(10, &[(epp, Some(&page))]);
+    page.start = scenario.start_now();
     page.queue = Some(1.0);
-    world.rounds(10, &[(epp, Some(&page))]);
-    assert_eq!(world.says(queue), held(5.0));
-    world.reader.set_policy(
+    scenario.rounds(10, &[(epp, Some(&page))]);
+    assert_eq!(scenario.reported(queue), held(5.0));
+    scenario.reader.set_policy(
         queue,
         Policy {
             hold_ms: Some(10_000),
             ..Policy::default()
         },
     );
-    assert_eq!(world.says(queue), held(5.0), "the grace goes on");
-    world.rounds(80, &[(epp, None)]);
+    assert_eq!(scenario.reported(queue), held(5.0), "the grace goes on");
+    scenario.rounds(80, &[(epp, None)]);
     assert_eq!(
-        world.says(queue),
+        scenario.reported(queue),
         held(5.0),
         "the longer hold counts at once"
     );
@@ -237,29 +245,29 @@ fn a_policy_that_changes_keeps_what_was_seen() {
 
 #[test]
 fn our_own_start_tells_nothing_that_is_not_covered() {
-    let mut world = World::new();
-    let rate = world.watch("sum(rate(inference_objective_running_requests[10s]))");
-    let queue = world.watch(QUEUE);
-    let epp = world.target("a:1");
+    let mut scenario = Scenario::new();
+    let rate = scenario.register("sum(rate(inference_objective_running_requests[10s]))");
+    let queue = scenario.register(QUEUE);
+    let epp = scenario.target("a:1");
     let page = Gateway::of("a");
-    world.rounds(50, &[(epp, Some(&page))]);
-    assert_eq!(world.says(queue), value(5.0));
-    unknown(&world.says(rate), &["10.0 s", "not covered"]);
-    world.rounds(60, &[(epp, Some(&page))]);
+    scenario.rounds(50, &[(epp, Some(&page))]);
+    assert_eq!(scenario.reported(queue), value(5.0));
+    unknown(&scenario.reported(rate), &["10.0 s", "not covered"]);
+    scenario.rounds(60, &[(epp, Some(&page))]);
     assert!(
-        matches!(world.says(rate), Said::Value(_)),
+        matches!(scenario.reported(rate), Reported::Value(_)),
         "{:?}",
-        world.says(rate)
+        scenario.reported(rate)
     );
 }
 
 #[test]
 fn subqueries_look_back_too() {
-    let mut world = World::new();
-    let signal = world.watch("max_over_time(sum(rate(x_total[1s]))[10m:1s])");
-    let target = world.target("a:1");
+    let mut scenario = Scenario::new();
+    let signal = scenario.register("max_over_time(sum(rate(x_total[1s]))[10m:1s])");
+    let target = scenario.target("a:1");
     for count in 0..50 {
-        world.scrape_text(target, &format!("x_total {count}\n"));
+        scenario.scrape_text(target, &format!("x_total {count}\n"));
     }
-    unknown(&world.says(signal), &["601.0 s"]);
+    unknown(&scenario.reported(signal), &["601.0 s"]);
 }

@@ -74,7 +74,7 @@ fn a_thousand_scrapes_and_evaluations_allocate_nothing() {
         "sum by (model_name) (inference_objective_running_requests) > 100",
         "sum(inference_objective_running_requests) + sum(inference_objective_running_requests{model_name=\"m\"})",
     ]
-    .map(|query| writer.watch(query, Policy::default()).expect("valid"));
+    .map(|query| writer.register(query, Policy::default()).expect("valid"));
     let mut targets: Vec<_> = (0..TARGETS)
         .map(|target| {
             let labels = Labels::from_pairs([
@@ -120,7 +120,7 @@ fn a_thousand_scrapes_and_evaluations_allocate_nothing() {
     for (signal, elements) in signals.into_iter().zip(elements) {
         let reading = reader
             .signal(signal, Timestamp::from_ms(now_ms), &[])
-            .expect("watched");
+            .expect("registered");
         assert_eq!(
             (reading.state, reading.elements.len()),
             (State::Value, elements),

@@ -51,7 +51,7 @@ fn a_thousand_pages_of_which_most_is_passed_over_allocate_nothing() {
     };
     let (mut writer, reader) = Engine::new(limits);
     let query = "sum(llm_d_epp_flow_control_queue_size{inference_pool=\"p\"})";
-    let signal = writer.watch(query, Policy::default()).expect("valid");
+    let signal = writer.register(query, Policy::default()).expect("valid");
     let (_, mut stage) = writer.add_target(TargetSpec {
         labels: Labels::from_pairs([("job", "epp"), ("instance", "10.0.0.7:9090")]),
         interval_ms: 100,
@@ -83,7 +83,7 @@ fn a_thousand_pages_of_which_most_is_passed_over_allocate_nothing() {
     }
     assert_eq!(counted, 0, "allocations in 1,000 scrapes");
     let reading = reader.signal(signal, Timestamp::from_ms(now_ms), &[]);
-    let reading = reading.expect("watched");
+    let reading = reading.expect("registered");
     assert_eq!(
         (reading.state, reading.elements[0].value),
         (State::Value, 1049.0)

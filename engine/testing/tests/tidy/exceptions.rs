@@ -11,22 +11,6 @@ pub(crate) const CIRCLES: &[(&str, &str)] = &[
         "types of the Kubernetes API in the trait that the server implements",
     ),
     (
-        "engine/core/src/signal/standing: bind -> program",
-        "a program binds its parts, and the parts are in the program",
-    ),
-    (
-        "engine/core/src/signal/standing: program -> bind",
-        "a program binds its parts, and the parts are in the program",
-    ),
-    (
-        "engine/core/src/signal: facts -> needed",
-        "the retain set is computed from facts, and facts keep it",
-    ),
-    (
-        "engine/core/src/signal: needed -> facts",
-        "the retain set is computed from facts, and facts keep it",
-    ),
-    (
         "server/src/: cli -> demo",
         "the demonstration runs the command line's server",
     ),
@@ -110,18 +94,6 @@ pub(crate) const LONG_FUNCTIONS: &[(&str, &str)] = &[
         "older than this check",
     ),
     ("adapters/src/signals.rs: json_of", "older than this check"),
-    (
-        "engine/core/src/signal/facts/scrapes.rs: good_page",
-        "older than this check",
-    ),
-    (
-        "engine/core/src/signal/query.rs: parse",
-        "older than this check",
-    ),
-    (
-        "engine/core/src/signal/standing/program.rs: run",
-        "older than this check",
-    ),
     ("server/src/cli/secure.rs: options", "older than this check"),
     ("server/src/cli/serve.rs: command", "older than this check"),
     ("server/src/cli/serve.rs: options", "older than this check"),

@@ -24,6 +24,18 @@ const WORDS: &[(&str, &str)] = &[
     ("Board", "RetainHandle"),
     ("Lens", "Visibility"),
     ("Moment", "EvalSnapshot"),
+    ("RwLock<Room>", "RwLock<SignalRegistry>"),
+    ("unwatch", "remove"),
+    ("Sight", "PageVisibility"),
+    ("Option<Standing>", "Option<CompiledQuery>"),
+    ("TargetLens", "TargetView"),
+    ("given_up", "never_answered"),
+    ("good_page", "scrape_succeeded"),
+    ("series_came", "series_appeared"),
+    ("series_went", "series_disappeared"),
+    ("note_structure", "record_structure_change"),
+    ("look: Assessment", "assessment: Assessment"),
+    ("let look", "let assessment"),
     ("As it says.", "what the item is"),
 ];
 

@@ -248,7 +248,7 @@ impl Inner {
             state.room_for(caller)?;
             id = Some(
                 self.reader
-                    .watch(&text, policy)
+                    .register(&text, policy)
                     .map_err(bad_query(trigger))?,
             );
         }
@@ -339,7 +339,7 @@ impl Inner {
                 !expired
             });
             if let (true, Some(id)) = (slot.entries.is_empty(), slot.id) {
-                self.reader.unwatch(id);
+                self.reader.remove(id);
             }
             !slot.entries.is_empty()
         });

@@ -1,4 +1,4 @@
-//! What is known of a group: targets that stand in for one another, so that what one has shown proves something of all.
+//! Facts about a group: targets that can replace one another, so that what one has exposed holds for all.
 
 use hashbrown::{HashMap, HashSet};
 
@@ -10,21 +10,21 @@ use crate::store::TargetId;
 #[derive(Debug, Default)]
 pub(crate) struct GroupFacts {
     /// Metrics that any of its targets ever exposed.
-    pub(crate) ever: HashSet<Box<str>>,
+    pub(crate) exposed: HashSet<Box<str>>,
     /// Label values that any of its series ever had.
-    seen: HashMap<Box<str>, HashSet<Box<str>>>,
-    seen_count: usize,
-    /// Who was last seen to hold each lease. Other groups may use the same names.
+    values: HashMap<Box<str>, HashSet<Box<str>>>,
+    values_count: usize,
+    /// The last known holder of each lease. Other groups may use the same names.
     pub(super) holders: HashMap<String, TargetId>,
     pub(crate) targets: usize,
-    /// Since when discovery lists none of its targets.
+    /// Since when it has no target, in milliseconds.
     pub(crate) empty_since_ms: Option<i64>,
 }
 
 impl GroupFacts {
-    /// Whether some series ever had a value of the label that fits.
-    pub(crate) fn has_seen(&self, matcher: &Matcher) -> bool {
-        let Some(values) = self.seen.get(matcher.name()) else {
+    /// Whether some series ever had a value that the matcher matches.
+    pub(crate) fn has_had(&self, matcher: &Matcher) -> bool {
+        let Some(values) = self.values.get(matcher.name()) else {
             return false;
         };
         match matcher.op() {
@@ -33,26 +33,27 @@ impl GroupFacts {
         }
     }
 
-    /// True where the metric is new to the group.
-    pub(super) fn expose(&mut self, metric: &str) -> bool {
-        !self.ever.contains(metric)
-            && self.ever.len() < REMEMBERED_METRICS_MAX
-            && self.ever.insert(metric.into())
+    /// Adds a metric. True if it is new to the group.
+    pub(super) fn add_exposed(&mut self, metric: &str) -> bool {
+        !self.exposed.contains(metric)
+            && self.exposed.len() < REMEMBERED_METRICS_MAX
+            && self.exposed.insert(metric.into())
     }
 
-    pub(super) fn see(&mut self, label: &str, value: &str) {
+    /// Adds a value of a label, up to `REMEMBERED_VALUES_MAX` in all.
+    pub(super) fn add_label_value(&mut self, label: &str, value: &str) {
         let known = self
-            .seen
+            .values
             .get(label)
             .is_some_and(|values| values.contains(value));
-        if known || value.is_empty() || self.seen_count >= REMEMBERED_VALUES_MAX {
+        if known || value.is_empty() || self.values_count >= REMEMBERED_VALUES_MAX {
             return;
         }
-        self.seen
+        self.values
             .entry(label.into())
             .or_default()
             .insert(value.into());
-        self.seen_count += 1;
+        self.values_count += 1;
     }
 }
 

@@ -1,8 +1,8 @@
-//! What targets have shown so far: when their pages were good, what was on the newest one, which process served it.
+//! Facts about targets: when their scrapes succeeded, what is on the newest page, and which process served it.
 //!
-//! Facts come from pages and times only, so two replicas that saw the same pages know the same (S2, S3, S6). `target`
-//! and `group` are what is known of each; `series` learns from lines that come and go, `scrapes` from pages and
-//! failures as a whole; `structure` says who must look again.
+//! They are derived from pages and scrape times only, so two replicas that saw the same pages have the same facts (S2, S3,
+//! S6). `target` and `group` are the facts about one; `series` updates them when series appear and disappear, `scrapes`
+//! after each scrape; `structure` records which metrics have changed, for the compiled queries.
 
 mod group;
 mod names_seen;
@@ -14,22 +14,17 @@ mod target;
 use hashbrown::{HashMap, HashSet};
 
 use crate::scrape::{Retain, TargetSpec};
-use crate::store::TargetId;
+use crate::store::{ClockId, TargetId};
 
-use super::needed::{Kept, Needs};
 use super::query::Selector;
+use super::retain_set::{RetainRequirements, Retained};
 
 use group::GroupFacts;
 
 pub(crate) use names_seen::NamesSeen;
 pub(crate) use target::TargetFacts;
 
-/// The metric by which a process tells when it started.
-pub(crate) const START_TIME: &str = "process_start_time_seconds";
-/// The metric by which a replica tells whether it leads (controller-runtime).
-pub(crate) const LEADER: &str = "leader_election_master_status";
-
-/// Why two targets' processes are told apart.
+/// What changed about the process of a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ChangeKind {
     Restarted,
@@ -41,21 +36,21 @@ pub(crate) enum ChangeKind {
 pub(crate) struct Facts {
     pub(crate) targets: Vec<Option<TargetFacts>>,
     pub(crate) groups: HashMap<String, GroupFacts>,
-    /// Label names whose values are remembered, beside those of the names table.
+    /// Label names whose values are remembered, in addition to those of the names table.
     remembered: HashSet<String>,
-    /// Grows whenever something changes by which targets come to count or cease to.
+    /// Incremented whenever the scope of a query may have changed.
     pub(crate) epoch: u64,
-    /// Grows whenever a series that some signal may read comes or goes.
+    /// Incremented whenever a series that some signal may read appears or disappears.
     pub(crate) structure: u64,
-    /// What it was at the last change that concerns every signal.
+    /// Its value at the last change that concerns every signal.
     structure_of_all: u64,
-    /// When a target last left discovery.
+    /// When a target last left discovery, in milliseconds.
     pub(crate) left_ms: i64,
-    /// Metrics that signals read, under all their names, and what `structure` was when a series of each last came or
-    /// went.
-    watched: HashMap<String, u64>,
-    /// What signals need of targets that keep nothing else.
-    pub(crate) needs: Needs,
+    /// Metrics that signals read, under all their names, with the value of `structure` when a series of the metric last
+    /// appeared or disappeared.
+    read_metrics: HashMap<String, u64>,
+    /// What is stored for targets with `retain: signals`.
+    pub(crate) requirements: RetainRequirements,
 }
 
 impl Default for Facts {
@@ -68,8 +63,8 @@ impl Default for Facts {
             structure: 0,
             structure_of_all: 0,
             left_ms: i64::MIN,
-            watched: HashMap::new(),
-            needs: Needs::default(),
+            read_metrics: HashMap::new(),
+            requirements: RetainRequirements::default(),
         }
     }
 }
@@ -77,6 +72,11 @@ impl Default for Facts {
 impl Facts {
     pub(crate) fn target(&self, id: TargetId) -> Option<&TargetFacts> {
         self.targets.get(id.index())?.as_ref()
+    }
+
+    /// The target whose scrapes a clock lists, while discovery lists it.
+    pub(crate) fn target_of(&self, clock: ClockId) -> Option<&TargetFacts> {
+        self.target(clock.target()?)
     }
 
     /// Targets that discovery lists.
@@ -93,7 +93,7 @@ impl Facts {
         group.targets += 1;
         group.empty_since_ms = None;
         for (name, value) in spec.labels.iter() {
-            group.see(name, value);
+            group.add_label_value(name, value);
         }
         if self.targets.len() <= id.index() {
             self.targets.resize_with(id.index() + 1, || None);
@@ -107,9 +107,9 @@ impl Facts {
             return;
         };
         self.epoch += 1;
-        self.note_structure_of_all();
+        self.record_structure_change_of_all();
         self.left_ms = self.left_ms.max(at_ms);
-        self.needs.forget(id);
+        self.requirements.forget(id);
         if let Some(group) = self.groups.get_mut(&facts.group) {
             group.holders.retain(|_, holder| *holder != id);
             group.targets -= 1;
@@ -119,7 +119,7 @@ impl Facts {
         }
     }
 
-    /// Groups without targets for longer than `grace_ms` are forgotten.
+    /// Removes groups that have had no target for longer than `grace_ms`.
     pub(crate) fn forget_empty_groups(&mut self, now_ms: i64, grace_ms: i64) {
         let before = self.groups.len();
         self.groups.retain(|_, group| {
@@ -130,14 +130,14 @@ impl Facts {
         self.epoch += (before - self.groups.len()) as u64;
     }
 
-    /// Since when a target keeps what a selector names.
-    pub(crate) fn kept(&self, id: TargetId, selector: &Selector) -> Kept {
+    /// Since when the samples of a selector are stored for a target.
+    pub(crate) fn retained(&self, id: TargetId, selector: &Selector) -> Retained {
         match self.target(id) {
             Some(facts) if facts.retain == Retain::Signals => {
                 let first_good_ms = facts.first_good_ms.unwrap_or(i64::MIN);
-                self.needs.kept(id, selector, first_good_ms)
+                self.requirements.retained(id, selector, first_good_ms)
             }
-            _ => Kept::Always,
+            _ => Retained::Always,
         }
     }
 }

@@ -1,48 +1,47 @@
-//! Which of a family's names a target's pages have had (S8).
+//! Under which names of each family a target's pages expose it (S8).
 
 use hashbrown::HashMap;
 
-use super::super::names::FAMILIES;
+use super::super::names::{FAMILIES, NameIndex};
 
-/// Per row of the names table: a bit for each name that the newest page had that had any.
+/// Per family of the names table: one bit for each of its names that the last page with any of them had.
 #[derive(Clone, Debug)]
 pub(crate) struct NamesSeen(Vec<u8>);
 
 const _: () = {
-    let mut row = 0;
-    while row < FAMILIES.len() {
-        assert!(FAMILIES[row].names.len() <= u8::BITS as usize);
-        row += 1;
+    let mut family = 0;
+    while family < FAMILIES.len() {
+        assert!(FAMILIES[family].names.len() <= u8::BITS as usize);
+        family += 1;
     }
 };
 
 impl NamesSeen {
-    /// Under which name a family (a row of the table) is read when it is asked for under another: that one, if the page
-    /// has it, else the newest that it has.
-    pub(crate) fn reads_as(&self, row: usize, asked: usize) -> usize {
-        let mask = self.0[row];
-        if mask & 1 << asked != 0 || mask == 0 {
-            asked
+    /// The name under which the pages have a family that a selector reads under the requested one: that one, if they have
+    /// it or none; otherwise the newest that they have. It is an index into the names of the family.
+    pub(crate) fn reads_as(&self, requested: NameIndex) -> usize {
+        let mask = self.0[requested.family];
+        if mask & 1 << requested.name != 0 || mask == 0 {
+            requested.name
         } else {
             mask.trailing_zeros() as usize
         }
     }
 
-    /// A page has this name of the family too.
-    pub(super) fn add(&mut self, row: usize, at: usize) {
-        self.0[row] |= 1 << at;
+    /// Adds a name that a page has.
+    pub(super) fn add(&mut self, seen: NameIndex) {
+        self.0[seen.family] |= 1 << seen.name;
     }
 
-    /// Takes the names that a page has, by its metrics; families of which it has none stay as they were. True where
-    /// any is not as it was.
-    pub(super) fn settle(&mut self, metrics: &HashMap<Box<str>, u32>) -> bool {
+    /// Sets the names from the metrics of a page; families of which it has none are unchanged. True if any has changed.
+    pub(super) fn update(&mut self, metrics: &HashMap<Box<str>, u32>) -> bool {
         let mut changed = false;
         for (seen, family) in self.0.iter_mut().zip(FAMILIES) {
             let mut mask = 0u8;
-            for (at, name) in family.names.iter().enumerate() {
+            for (index, name) in family.names.iter().enumerate() {
                 let has = metrics.contains_key(name.family)
                     || metrics.contains_key(format!("{}_count", name.family).as_str());
-                mask |= u8::from(has) << at;
+                mask |= u8::from(has) << index;
             }
             if mask != 0 && *seen != mask {
                 *seen = mask;

@@ -1,81 +1,38 @@
-//! What a page or a failure as a whole says: how fresh its target is, which process serves it, who leads (S2a, S3d, S6a).
+//! Facts from whole scrapes: whether a target is fresh, which process serves it, and which replica leads (S2a, S3d, S6a).
 
 use std::collections::VecDeque;
+
+use hashbrown::HashMap;
 
 use crate::limits::GAPS_MAX;
 use crate::store::{SeriesId, TargetId};
 
-use super::{ChangeKind, Facts};
+use super::{ChangeKind, Facts, TargetFacts};
 
 impl Facts {
-    /// A good page was committed: what it says of the process that serves. `value` reads a series' newest value;
-    /// `counter_dropped` matters where no start time is told.
-    pub(crate) fn good_page(
+    /// A page was committed. Returns what has changed about the serving process. `value` reads a series' newest value;
+    /// `counter_dropped` says that some counter fell, which is a restart if the page has no start time.
+    pub(crate) fn scrape_succeeded(
         &mut self,
         id: TargetId,
         at_ms: i64,
         value: impl Fn(SeriesId) -> f64,
         counter_dropped: bool,
     ) -> Option<ChangeKind> {
-        let facts = self.targets.get_mut(id.index()).and_then(Option::as_mut)?;
-        if let Some(before_ms) = facts.last_good_ms
-            && at_ms - before_ms > 2 * facts.interval_ms
-        {
-            if facts.gaps.len() == GAPS_MAX {
-                facts.gaps.pop_front();
-            }
-            facts.gaps.push_back((before_ms, at_ms));
-        }
-        if facts.first_good_ms.is_none() {
-            facts.first_good_ms = Some(at_ms);
-            self.epoch += 1;
-        }
-        facts.first_attempt_ms.get_or_insert(at_ms);
-        facts.process_since_ms.get_or_insert(at_ms);
-        self.epoch +=
-            u64::from(!facts.leases.is_empty() && facts.last.is_some_and(|(_, good)| !good));
-        facts.last = Some((at_ms, true));
-        let before_ms = facts.last_good_ms.replace(at_ms);
-        facts.error.clear();
-        facts.first_error.clear();
-        let mut moved = false;
-        for (lease, series, leads) in &mut facts.leases {
-            let leads_now = value(*series) == 1.0;
-            self.epoch += u64::from(leads_now != *leads);
-            // A leader that steps down takes its queue with it, even before another one reports.
-            moved |= *leads && !leads_now;
-            *leads = leads_now;
-            if leads_now {
-                let holders = self
-                    .groups
-                    .get_mut(&facts.group)
-                    .map(|group| &mut group.holders);
-                moved |= holders.is_some_and(|holders| match holders.get_mut(lease.as_str()) {
-                    Some(holder) => std::mem::replace(holder, id) != id,
-                    None => {
-                        holders.insert(lease.clone(), id);
-                        false
-                    }
-                });
-            }
-        }
+        let Facts {
+            targets,
+            groups,
+            epoch,
+            ..
+        } = self;
+        let facts = targets.get_mut(id.index()).and_then(Option::as_mut)?;
+        let before_ms = facts.last_good_ms;
+        *epoch += facts.record_success(at_ms);
+        let holders = groups.get_mut(&facts.group).map(|group| &mut group.holders);
+        let (moved, changes) = facts.update_leases(id, holders, &value);
+        *epoch += changes;
         let start_bits = facts.start_series.map(|series| value(series).to_bits());
-        let restarted = match (facts.start_bits, start_bits) {
-            (Some(before), Some(now)) => before != now,
-            (_, None) => counter_dropped,
-            (None, Some(_)) => false,
-        };
-        facts.start_bits = start_bits.or(facts.start_bits);
-        facts.started_ms = facts.start_bits.and_then(started_ms);
-        if restarted {
-            facts.process_since_ms = Some(at_ms);
-            push_newest(&mut facts.changes_ms, at_ms);
-            // Behind one address pods replace one another: the next runs before the last is seen for the last time.
-            // What crashes has ended before it starts again.
-            if facts.started_ms > before_ms || facts.started_ms.is_none() {
-                push_newest(&mut facts.crashes_ms, at_ms);
-            }
-        }
+        let restarted = facts.update_process(start_bits, counter_dropped, before_ms, at_ms);
         match (restarted, moved) {
             (true, _) => Some(ChangeKind::Restarted),
             (false, true) => Some(ChangeKind::LeadershipMoved),
@@ -83,31 +40,111 @@ impl Facts {
         }
     }
 
-    /// A scrape failed. Whether it is the first after a good one.
-    pub(crate) fn failed(&mut self, id: TargetId, at_ms: i64, error: &str) -> bool {
+    /// A scrape failed. True if it is the first after a successful one.
+    pub(crate) fn scrape_failed(&mut self, id: TargetId, at_ms: i64, error: &str) -> bool {
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
             return false;
         };
-        let froze = facts.last.is_some_and(|(_, good)| good);
-        // Until its first page comes it is waited for, from now on for so long.
+        let is_first_failure = facts.last.is_some_and(|(_, good)| good);
+        // The time for which its first page is waited for starts now.
         self.epoch += u64::from(facts.first_attempt_ms.is_none());
         facts.first_attempt_ms.get_or_insert(at_ms);
         if facts.first_error.is_empty() {
             error.clone_into(&mut facts.first_error);
         }
-        // A frozen leader gives way to one that reports (S3d).
-        self.epoch += u64::from(froze && !facts.leases.is_empty());
+        // A replica that reports that it leads replaces a leader whose scrapes fail (S3d).
+        self.epoch += u64::from(is_first_failure && !facts.leases.is_empty());
         facts.last = Some((at_ms, false));
         if facts.error != error {
             error.clone_into(&mut facts.error);
         }
-        froze
+        is_first_failure
     }
 
-    /// Whether the target's pages tell when its process started; else only falling counters do.
+    /// Whether the target's pages have a start time. If not, a restart is recognised by counters that fall.
     pub(crate) fn reports_start_time(&self, id: TargetId) -> bool {
         self.target(id)
             .is_some_and(|target| target.start_series.is_some())
+    }
+}
+
+impl TargetFacts {
+    /// Records a successful scrape. Returns how many changes it makes by which scopes may change.
+    fn record_success(&mut self, at_ms: i64) -> u64 {
+        if let Some(before_ms) = self.last_good_ms
+            && at_ms - before_ms > 2 * self.interval_ms
+        {
+            if self.gaps.len() == GAPS_MAX {
+                self.gaps.pop_front();
+            }
+            self.gaps.push_back((before_ms, at_ms));
+        }
+        let is_first = self.first_good_ms.is_none();
+        let may_lead_again =
+            !self.leases.is_empty() && self.last.is_some_and(|(_, is_good)| !is_good);
+        self.first_good_ms.get_or_insert(at_ms);
+        self.first_attempt_ms.get_or_insert(at_ms);
+        self.process_since_ms.get_or_insert(at_ms);
+        self.last = Some((at_ms, true));
+        self.last_good_ms = Some(at_ms);
+        self.error.clear();
+        self.first_error.clear();
+        u64::from(is_first) + u64::from(may_lead_again)
+    }
+
+    /// Reads from the page which leases the target holds. Returns whether leadership has moved, and how many leases have
+    /// changed.
+    fn update_leases(
+        &mut self,
+        id: TargetId,
+        mut holders: Option<&mut HashMap<String, TargetId>>,
+        value: impl Fn(SeriesId) -> f64,
+    ) -> (bool, u64) {
+        let (mut moved, mut changes) = (false, 0);
+        for (lease, series, leads) in &mut self.leases {
+            let leads_now = value(*series) == 1.0;
+            changes += u64::from(leads_now != *leads);
+            // The queue of a leader that steps down is gone, even before another replica reports that it leads.
+            moved |= *leads && !leads_now;
+            *leads = leads_now;
+            if let (true, Some(holders)) = (leads_now, &mut holders) {
+                moved |= match holders.get_mut(lease.as_str()) {
+                    Some(holder) => std::mem::replace(holder, id) != id,
+                    None => {
+                        holders.insert(lease.clone(), id);
+                        false
+                    }
+                };
+            }
+        }
+        (moved, changes)
+    }
+
+    /// Whether another process serves the page than the one of the last good scrape at `before_ms`.
+    fn update_process(
+        &mut self,
+        start_bits: Option<u64>,
+        counter_dropped: bool,
+        before_ms: Option<i64>,
+        at_ms: i64,
+    ) -> bool {
+        let restarted = match (self.start_bits, start_bits) {
+            (Some(before), Some(now)) => before != now,
+            (_, None) => counter_dropped,
+            (None, Some(_)) => false,
+        };
+        self.start_bits = start_bits.or(self.start_bits);
+        self.started_ms = self.start_bits.and_then(started_ms);
+        if restarted {
+            self.process_since_ms = Some(at_ms);
+            push_newest(&mut self.changes_ms, at_ms);
+            // Pods replace one another behind one address: the next process starts before the last one is scraped for the
+            // last time. A process that crashed has ended before the next one starts.
+            if self.started_ms > before_ms || self.started_ms.is_none() {
+                push_newest(&mut self.crashes_ms, at_ms);
+            }
+        }
+        restarted
     }
 }
 
@@ -121,11 +158,12 @@ fn push_newest(times_ms: &mut VecDeque<i64>, at_ms: i64) {
     times_ms.push_back(at_ms);
 }
 
-/// A start time as processes tell it, in seconds since the epoch; `None` where it cannot be one.
+/// The start time of a process in milliseconds, from the value of `process_start_time_seconds`; `None` if it cannot be
+/// one.
 fn started_ms(bits: u64) -> Option<i64> {
     let seconds = f64::from_bits(bits);
     (seconds > 0.0 && seconds < STARTED_S_MAX).then_some((seconds * 1000.0) as i64)
 }
 
-/// The year 5138: past it nothing started.
+/// The year 5138; a later start time is taken for garbage.
 const STARTED_S_MAX: f64 = 1e11;

@@ -1,33 +1,35 @@
-//! What lines that come and go say of their target and its group: names, pools, leases, values that prove something.
+//! Facts from series that appear on a page or disappear from it: metric names, label names and values, pools, leases.
 
 use crate::labels::{Labels, METRIC_NAME};
 use crate::limits::{POOLS_PER_TARGET_MAX, REMEMBERED_LABELS_MAX, SHOWN_LABELS_MAX};
 use crate::store::{SeriesId, TargetId};
 
-use super::super::names::{Class, FAMILIES, INFO, Names, POOL_LABELS, REQUEST_LABELS};
-use super::{Facts, LEADER, START_TIME};
+use super::super::names::{
+    Class, INFO, LEADER, NameIndex, Names, POOL_LABELS, REQUEST_LABELS, START_TIME,
+};
+use super::Facts;
 
 impl Facts {
-    /// Values of this label are remembered from now on. True where they were not so far.
+    /// Remembers the values of this label from now on. True if they were not remembered so far.
     pub(crate) fn remember(&mut self, label: &str) -> bool {
         !is_always_remembered(label)
             && self.remembered.len() < REMEMBERED_LABELS_MAX
             && self.remembered.insert(label.to_owned())
     }
 
-    /// A value that a series of the target has.
-    pub(crate) fn see(&mut self, id: TargetId, label: &str, value: &str) {
+    /// Adds a label value that a series of the target has to the values of its group.
+    pub(crate) fn add_label_value(&mut self, id: TargetId, label: &str, value: &str) {
         let Some(facts) = self.targets.get(id.index()).and_then(Option::as_ref) else {
             return;
         };
         let Some(group) = self.groups.get_mut(&facts.group) else {
             return;
         };
-        group.see(label, value);
+        group.add_label_value(label, value);
     }
 
-    /// A series that the page before did not have.
-    pub(crate) fn series_came(
+    /// A series has appeared on the page.
+    pub(crate) fn series_appeared(
         &mut self,
         id: TargetId,
         series: SeriesId,
@@ -37,15 +39,15 @@ impl Facts {
         let Some(metric) = labels.metric_name() else {
             return;
         };
-        self.note_structure(metric);
+        self.record_structure_change(metric);
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
             return;
         };
         let Some(group) = self.groups.get_mut(&facts.group) else {
             return;
         };
-        self.epoch += u64::from(group.expose(metric));
-        self.epoch += u64::from(facts.may_replace && facts.note_replaced(labels));
+        self.epoch += u64::from(group.add_exposed(metric));
+        self.epoch += u64::from(facts.may_replace && facts.record_replaced_labels(labels));
         match facts.metrics.get_mut(metric) {
             Some(count) => *count += 1,
             None => {
@@ -70,8 +72,8 @@ impl Facts {
         self.learn_labels(id, metric, labels.iter().map(|(name, _)| name));
     }
 
-    /// Another process answers for the target: what the one before was taken to be for as long as it ran is forgotten.
-    /// Whoever calls this goes on to [`Facts::learn_again`] with every series of the page.
+    /// Another process serves the target: removes the facts that are constant for a process. The caller then calls
+    /// [`Facts::learn_again`] with every series of the page.
     pub(crate) fn forget_process(&mut self, id: TargetId) {
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
             return;
@@ -79,19 +81,19 @@ impl Facts {
         facts.shown_labels.clear();
         facts.pools.clear();
         self.epoch += 1;
-        self.note_structure_of_all();
+        self.record_structure_change_of_all();
     }
 
-    /// Whether a series says something that [`Facts::forget_process`] made forgotten.
-    pub(crate) fn is_worth_learning_again(
+    /// Whether a series contributes to the facts that [`Facts::forget_process`] removes.
+    pub(crate) fn says_what_was_forgotten(
         &self,
         metric: &str,
         has_label: impl Fn(&str) -> bool,
     ) -> bool {
-        self.watched.contains_key(metric) || POOL_LABELS.iter().any(|label| has_label(label))
+        self.read_metrics.contains_key(metric) || POOL_LABELS.iter().any(|label| has_label(label))
     }
 
-    /// A series of the page that the present process has shown, as another one did before it.
+    /// Adds the facts that [`Facts::forget_process`] removed, from a series that stayed on the page.
     pub(crate) fn learn_again(&mut self, id: TargetId, labels: &Labels, names: &Names) {
         if let Some(metric) = labels.metric_name() {
             self.learn_values(id, metric, labels, names);
@@ -99,14 +101,14 @@ impl Facts {
         }
     }
 
-    /// Label names that a metric has on the target's pages, if some signal reads it.
+    /// Adds label names that a metric has on the target's pages, if some signal reads the metric.
     pub(crate) fn learn_labels<'l>(
         &mut self,
         id: TargetId,
         metric: &str,
         labels: impl Iterator<Item = &'l str>,
     ) {
-        if !self.watched.contains_key(metric) {
+        if !self.read_metrics.contains_key(metric) {
             return;
         }
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
@@ -123,9 +125,9 @@ impl Facts {
         }
     }
 
-    /// A series that the page no longer has.
-    pub(crate) fn series_went(&mut self, id: TargetId, series: SeriesId, metric: &str) {
-        self.note_structure(metric);
+    /// A series has disappeared from the page.
+    pub(crate) fn series_disappeared(&mut self, id: TargetId, series: SeriesId, metric: &str) {
+        self.record_structure_change(metric);
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
             return;
         };
@@ -142,46 +144,41 @@ impl Facts {
         facts
             .leases
             .retain(|(_, lease_series, _)| *lease_series != series);
-        // Who stood by for it, or because of it, may count now.
+        // A target that was a standby because of this lease may count now.
         self.epoch += u64::from(facts.leases.len() != leases);
     }
 
-    /// A series that the page has and that is not kept, beside those of its name that came before.
+    /// A new series of the page that is not stored, with a metric name that the page had before.
     pub(crate) fn learn_from_series(&mut self, id: TargetId, labels: &Labels, names: &Names) {
         let Some(metric) = labels.metric_name() else {
             return;
         };
-        self.name_skipped(id, metric, names);
+        self.metric_skipped(id, metric, names);
         self.learn_values(id, metric, labels, names);
     }
 
-    /// A metric that the page has and whose series are not kept: its group has exposed it all the same.
-    pub(crate) fn name_skipped(&mut self, id: TargetId, metric: &str, names: &Names) {
+    /// A new metric of the page whose series are not stored: its group has exposed it nevertheless.
+    pub(crate) fn metric_skipped(&mut self, id: TargetId, metric: &str, names: &Names) {
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
             return;
         };
         let Some(group) = self.groups.get_mut(&facts.group) else {
             return;
         };
-        if !group.expose(metric) {
+        if !group.add_exposed(metric) {
             return;
         }
         self.epoch += 1;
         let Some((family, name, "" | "_count")) = names.family(metric) else {
             return;
         };
-        let row = FAMILIES.iter().position(|have| std::ptr::eq(have, family));
-        let at = family
-            .names
-            .iter()
-            .position(|have| have.family == name.family);
-        if let (Some(row), Some(at)) = (row, at) {
-            facts.names_seen.add(row, at);
-            self.note_structure_of_all();
+        if let Some(index) = NameIndex::of(family, name) {
+            facts.names_seen.add(index);
+            self.record_structure_change_of_all();
         }
     }
 
-    /// Values that prove something (S4b), and pools (S3b).
+    /// Adds label values that prove something (S4b), and pools (S3b).
     fn learn_values(&mut self, id: TargetId, metric: &str, labels: &Labels, names: &Names) {
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
             return;
@@ -189,7 +186,7 @@ impl Facts {
         let Some(group) = self.groups.get_mut(&facts.group) else {
             return;
         };
-        // Looked up only where it matters: a page of 200,000 new series asks this for each.
+        // Evaluated only if it matters: a page of 200,000 new series calls this for each.
         let is_pool_family = || {
             names
                 .family(metric)
@@ -207,21 +204,21 @@ impl Facts {
                     self.epoch += 1;
                 }
                 for alias in POOL_LABELS {
-                    group.see(alias, value);
+                    group.add_label_value(alias, value);
                 }
             } else {
-                group.see(label, value);
+                group.add_label_value(label, value);
             }
         }
     }
 
-    /// The page's structure is known again: which name of each family it has.
-    pub(crate) fn settle_names(&mut self, id: TargetId) {
+    /// Updates under which names the page has each family, after all its series are known.
+    pub(crate) fn update_names_seen(&mut self, id: TargetId) {
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
             return;
         };
-        if facts.names_seen.settle(&facts.metrics) {
-            self.note_structure_of_all();
+        if facts.names_seen.update(&facts.metrics) {
+            self.record_structure_change_of_all();
         }
     }
 }

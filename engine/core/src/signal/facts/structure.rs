@@ -1,59 +1,65 @@
-//! Which metrics' series have come or gone since when, so that a signal that remembers its members looks again only
-//! where one of its own may have changed.
+//! For each metric that signals read: when its series last appeared or disappeared. A compiled query selects its series
+//! again only if one of its metrics has changed.
 
 use super::super::names::Names;
 use super::Facts;
 
 impl Facts {
-    /// A signal reads this metric: its series coming and going matters, and so do the labels that they have. Returns
-    /// those of its names that no signal read so far.
-    pub(crate) fn watch_metric(&mut self, metric: &str, names: &Names) -> Vec<String> {
+    /// Tracks the series of a metric that a signal reads, and their label names. Returns those of its names that no signal
+    /// read so far.
+    pub(crate) fn track_metric(&mut self, metric: &str, names: &Names) -> Vec<String> {
         let equivalents = names.equivalents(metric).into_iter().map(|(name, _)| name);
         let all_names = equivalents.chain([metric.to_owned()]);
-        let is_new = |name: &String| !self.watched.contains_key(name);
+        let is_new = |name: &String| !self.read_metrics.contains_key(name);
         let new: Vec<String> = all_names.filter(is_new).collect();
         for name in &new {
-            self.watched.insert(name.clone(), self.structure);
+            self.read_metrics.insert(name.clone(), self.structure);
         }
         new
     }
 
-    /// Signals have ended: only these metrics are watched from now on.
-    pub(crate) fn watch_only<'m>(&mut self, metrics: impl Iterator<Item = &'m str>, names: &Names) {
-        let before = std::mem::take(&mut self.watched);
+    /// Tracks only these metrics from now on, after a signal was removed.
+    pub(crate) fn track_only<'m>(&mut self, metrics: impl Iterator<Item = &'m str>, names: &Names) {
+        let before = std::mem::take(&mut self.read_metrics);
         for metric in metrics {
-            self.watch_metric(metric, names);
+            self.track_metric(metric, names);
         }
-        for (name, changed) in &mut self.watched {
+        for (name, changed) in &mut self.read_metrics {
             *changed = before.get(name).copied().unwrap_or(*changed);
         }
         let Facts {
-            targets, watched, ..
+            targets,
+            read_metrics,
+            ..
         } = self;
         for target in targets.iter_mut().flatten() {
             target
                 .shown_labels
-                .retain(|metric, _| watched.contains_key(&**metric));
+                .retain(|metric, _| read_metrics.contains_key(&**metric));
         }
     }
 
-    /// A series of this name came, went or moved: who remembers members looks again.
-    pub(crate) fn note_structure(&mut self, metric: &str) {
-        if let Some(changed) = self.watched.get_mut(metric) {
+    /// A series of this metric has appeared, disappeared or moved to another clock.
+    pub(crate) fn record_structure_change(&mut self, metric: &str) {
+        if let Some(changed) = self.read_metrics.get_mut(metric) {
             self.structure += 1;
             *changed = self.structure;
         }
     }
 
-    /// Something came or went that may concern every signal.
-    pub(super) fn note_structure_of_all(&mut self) {
+    /// Something has changed that may concern every signal.
+    pub(super) fn record_structure_change_of_all(&mut self) {
         self.structure += 1;
         self.structure_of_all = self.structure;
     }
 
-    /// Whether a series of these metrics has come or gone since `structure` was so.
+    /// Whether a series of these metrics has changed since `structure` had this value.
     pub(crate) fn has_changed(&self, metrics: &[String], structure: u64) -> bool {
-        let changed = |metric| self.watched.get(metric).is_none_or(|at| *at > structure);
+        let changed = |metric| {
+            self.read_metrics
+                .get(metric)
+                .is_none_or(|at| *at > structure)
+        };
         self.structure_of_all > structure || metrics.iter().any(changed)
     }
 }

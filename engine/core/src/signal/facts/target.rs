@@ -1,4 +1,4 @@
-//! What is known of one target: what its job says of it, how its scrapes go, and what the process behind it has shown.
+//! Facts about one target: its configuration, its scrapes, and what the process behind it has exposed.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -9,63 +9,63 @@ use crate::limits::{GAPS_MAX, HOLD_MS_MIN, INTERVAL_MS_MAX};
 use crate::scrape::{Retain, TargetSpec};
 use crate::store::SeriesId;
 
-use super::super::names::{Name, Names, release};
+use super::super::names::{Name, NameIndex, Names, release};
 use super::NamesSeen;
 use super::group::group_of;
 
 /// One target.
 #[derive(Debug)]
 pub(crate) struct TargetFacts {
-    /// How people know it: its instance.
+    /// Its label `instance`, by which reasons name it.
     pub(crate) name: String,
     pub(crate) labels: Labels,
     pub(crate) group: String,
     pub(crate) interval_ms: i64,
     pub(crate) retain: Retain,
-    /// Whether series of its pages may have other values for the target's labels.
+    /// Whether series of its pages may replace the target's labels.
     pub(super) may_replace: bool,
     pub(crate) first_good_ms: Option<i64>,
-    /// When its first scrape ended, well or not.
+    /// When its first scrape ended, successfully or not, in milliseconds.
     pub(super) first_attempt_ms: Option<i64>,
-    /// The newest finished scrape: when, and whether it was good.
+    /// The newest finished scrape: its time in milliseconds, and whether it succeeded.
     pub(crate) last: Option<(i64, bool)>,
     pub(crate) last_good_ms: Option<i64>,
-    /// Why the newest scrape failed; empty where it did not.
+    /// Why the newest scrape failed; empty if it succeeded.
     pub(crate) error: String,
-    /// Why the first scrape after the last good one failed. Reasons name this one, so that they stay as they are while
-    /// the state does.
+    /// Why the first scrape after the last successful one failed. Reasons name this error, so that they do not change while
+    /// the state stays the same.
     pub(crate) first_error: String,
     /// Metrics on the newest good page, with how many series each has.
     pub(crate) metrics: HashMap<Box<str>, u32>,
     pub(crate) names_seen: NamesSeen,
-    /// The release that its process says it was built from; empty where it says none.
+    /// The label `build_ref` of its build info; empty if there is none.
     pub(super) build_ref: String,
-    /// Label names that metrics which signals read have had on pages of the present process. Where a metric is not in it,
-    /// the process has not shown it yet.
+    /// For metrics that signals read: the label names that they have had on pages of the present process. A metric that is
+    /// missing has not been exposed by it yet.
     pub(super) shown_labels: HashMap<Box<str>, BTreeSet<Box<str>>>,
-    /// Target labels that series of its pages have replaced by their own (`honor_labels`, metric relabelling): they say
-    /// nothing of which series there are.
+    /// Target labels that some of its series have replaced (`honor_labels`, metric relabelling), so that they do not hold
+    /// for every series.
     pub(super) replaced: BTreeSet<Box<str>>,
     /// Pools that pages of the present process named.
     pub(crate) pools: BTreeSet<String>,
-    /// Leases by name, and whether the newest good page says that it holds them.
+    /// Leases: name, series, and whether it holds the lease according to the newest good page.
     pub(crate) leases: Vec<(String, SeriesId, bool)>,
     pub(super) start_series: Option<SeriesId>,
     pub(super) start_bits: Option<u64>,
-    /// When other processes than before were noticed, newest last.
+    /// When a change of process was noticed, in milliseconds, newest last.
     pub(crate) changes_ms: VecDeque<i64>,
-    /// Those of them at which the process before had ended, not only given way to one that ran beside it.
+    /// Those changes at which the previous process had ended before the next one started.
     pub(crate) crashes_ms: VecDeque<i64>,
     /// Since when the present process has given good pages.
     pub(crate) process_since_ms: Option<i64>,
-    /// When the present process started, as it says itself.
+    /// When the present process started according to its start time, in milliseconds.
     pub(crate) started_ms: Option<i64>,
-    /// Times without a good page: after which scrape, before which.
+    /// Periods without a good page: from the scrape before to the scrape after, in milliseconds.
     pub(super) gaps: VecDeque<(i64, i64)>,
 }
 
 impl TargetFacts {
-    /// A target that has shown nothing yet.
+    /// A target that has not been scraped yet.
     pub(super) fn new(spec: &TargetSpec) -> TargetFacts {
         let labels = &spec.labels;
         let interval_ms = i64::try_from(spec.interval_ms).unwrap_or(i64::MAX);
@@ -102,17 +102,17 @@ impl TargetFacts {
         }
     }
 
-    /// Under which name a row of the names table is read here.
-    pub(crate) fn reads_as(&self, row: usize, asked: usize) -> usize {
-        self.names_seen.reads_as(row, asked)
+    /// See [`NamesSeen::reads_as`].
+    pub(crate) fn reads_as(&self, requested: NameIndex) -> usize {
+        self.names_seen.reads_as(requested)
     }
 
-    /// Which gateway release answers, as far as its page tells.
+    /// The release of the gateway, as far as its page tells.
     pub(crate) fn release(&self) -> Option<String> {
         release(&self.build_ref, |metric| self.metrics.contains_key(metric))
     }
 
-    /// The one pool that the present process serves, where it named exactly one.
+    /// The pool that the present process serves, if its pages named exactly one.
     pub(crate) fn certain_pool(&self) -> Option<&str> {
         match self.pools.first() {
             Some(pool) if self.pools.len() == 1 => Some(pool),
@@ -120,21 +120,21 @@ impl TargetFacts {
         }
     }
 
-    /// The value that every series of the target has for this label, where its labels say so and no series contradicts.
+    /// The value of this label that all series of the target have: its target label, unless some series replaces it.
     pub(crate) fn constant_label(&self, label: &str) -> Option<&str> {
         self.labels
             .get(label)
             .filter(|_| !self.replaced.contains(label))
     }
 
-    /// Label names that a metric has had on pages of the present process; `None` where it has not been shown, or no
-    /// signal reads it.
+    /// Label names that a metric has had on pages of the present process; `None` if it has not been exposed, or no signal
+    /// reads it.
     pub(crate) fn shown_labels(&self, metric: &str) -> Option<&BTreeSet<Box<str>>> {
         self.shown_labels.get(metric)
     }
 
-    /// Whether series of this metric, which is read under this name of the table, come without the pool that other
-    /// versions give them, so that it has to be derived (S8).
+    /// Whether series of this metric lack the label `inference_pool`, which other releases give them under this name of the
+    /// table, so that it has to be derived (S8).
     pub(crate) fn lacks_pool(&self, metric: &str, name: &Name) -> bool {
         name.may_have("inference_pool")
             && self
@@ -142,8 +142,8 @@ impl TargetFacts {
                 .is_some_and(|labels| !labels.contains("inference_pool"))
     }
 
-    /// Notes which of the target's labels a series has replaced. True where one was not known to be.
-    pub(super) fn note_replaced(&mut self, series: &Labels) -> bool {
+    /// Records which of the target's labels a series has replaced. True if one is new.
+    pub(super) fn record_replaced_labels(&mut self, series: &Labels) -> bool {
         let before = self.replaced.len();
         for (label, value) in self.labels.iter() {
             if series.get(label) != Some(value) && !self.replaced.contains(label) {
@@ -153,12 +153,12 @@ impl TargetFacts {
         self.replaced.len() != before
     }
 
-    /// When its first scrape ended, well or not.
+    /// When its first scrape ended, successfully or not, in milliseconds.
     pub(crate) fn first_attempt_ms(&self) -> Option<i64> {
         self.first_attempt_ms
     }
 
-    /// Metrics that its process shows without the pool that other versions give them, sorted.
+    /// Metrics for which [`TargetFacts::lacks_pool`] is true, sorted.
     pub(crate) fn metrics_without_pool(&self, names: &Names) -> Vec<String> {
         let shown = self.shown_labels.keys();
         let lacking = shown.filter(|metric| {

@@ -114,8 +114,8 @@ pub(crate) enum Step {
     Pages(Vec<Page>),
     Broken(usize),
     Fail(usize),
-    Watch(usize),
-    Unwatch(prop::sample::Index),
+    Register(usize),
+    Remove(prop::sample::Index),
 }
 
 #[derive(Clone, Debug)]
@@ -141,8 +141,8 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let other = prop_oneof![
         2 => (0..TARGETS).prop_map(Step::Fail),
         1 => (0..TARGETS).prop_map(Step::Broken),
-        4 => (0..QUERIES.len()).prop_map(Step::Watch),
-        3 => at().prop_map(Step::Unwatch),
+        4 => (0..QUERIES.len()).prop_map(Step::Register),
+        3 => at().prop_map(Step::Remove),
     ];
     let edit = prop_oneof![
         6 => prop::collection::vec((at(), line()), 0..6).prop_map(Edit::Change),

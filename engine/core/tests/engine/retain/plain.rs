@@ -10,7 +10,7 @@ use super::side::{INTERVAL_MS, START, Side};
 /// One target with these rules and one signal, `sum(q)`.
 fn sparing(spec: TargetSpec) -> Side {
     let (mut writer, reader) = Engine::new(Limits::default());
-    let signals = vec![writer.watch("sum(q)", Policy::default()).expect("valid")];
+    let signals = vec![writer.register("sum(q)", Policy::default()).expect("valid")];
     let labels = Labels::from_pairs([("job", "epp"), ("instance", "t0")]);
     let (_, stage) = writer.add_target(TargetSpec {
         labels,
@@ -73,7 +73,7 @@ fn what_is_kept_is_decided_by_the_name_that_relabelling_leaves() {
         let reading = side
             .reader
             .signal(side.signals[0], now, &[])
-            .expect("watched");
+            .expect("registered");
         let whole: f64 = reading.elements.iter().map(|element| element.value).sum();
         assert_eq!(whole, value, "{rules:?}: {reading:?}");
     }
@@ -140,9 +140,9 @@ fn what_comes_and_goes_by_need_is_no_new_series_of_the_page() {
         committed.expect("taken").series_added
     };
     assert_eq!((added(&mut side, 1), added(&mut side, 2)), (2, 0));
-    side.watch("sum(other)");
+    side.register("sum(other)");
     assert_eq!((added(&mut side, 3), added(&mut side, 4)), (1, 0));
-    side.unwatch(1);
+    side.unregister(1);
     assert_eq!((added(&mut side, 5), added(&mut side, 6)), (0, 0));
     let other = side.holds();
     let ended = |labels: &&Labels| labels.metric_name() == Some("other");

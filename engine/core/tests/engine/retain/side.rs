@@ -43,17 +43,17 @@ impl Side {
         }
     }
 
-    pub(crate) fn watch(&mut self, query: &str) {
+    pub(crate) fn register(&mut self, query: &str) {
         let policy = Policy {
             restart_grace_ms: 5_000,
             ..Policy::default()
         };
         self.signals
-            .push(self.writer.watch(query, policy).expect("valid"));
+            .push(self.writer.register(query, policy).expect("valid"));
     }
 
-    pub(crate) fn unwatch(&mut self, at: usize) {
-        self.reader.unwatch(self.signals.remove(at));
+    pub(crate) fn unregister(&mut self, at: usize) {
+        self.reader.remove(self.signals.remove(at));
     }
 
     /// Whether the page was taken, how many samples it had and how many were kept.

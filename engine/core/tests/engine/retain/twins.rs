@@ -29,15 +29,15 @@ fn run(first: &[usize], steps: &[Step], reports_start_time: bool) {
     let mut filtered = Side::new(Retain::All);
     let mut signals = Side::new(Retain::Signals);
     // By signal: its query, and whether it came after the first pages.
-    let mut watched: Vec<(usize, bool)> = Vec::new();
-    let watch = |sides: [&mut Side; 3], query: usize| {
+    let mut registered: Vec<(usize, bool)> = Vec::new();
+    let register = |sides: [&mut Side; 3], query: usize| {
         for side in sides {
-            side.watch(QUERIES[query].0);
+            side.register(QUERIES[query].0);
         }
     };
     for &query in first {
-        watch([&mut all, &mut filtered, &mut signals], query);
-        watched.push((query, false));
+        register([&mut all, &mut filtered, &mut signals], query);
+        registered.push((query, false));
     }
     for (index, step) in steps.iter().enumerate() {
         let now_ms = 1_000_000 + index as i64 * INTERVAL_MS;
@@ -46,7 +46,7 @@ fn run(first: &[usize], steps: &[Step], reports_start_time: bool) {
             Step::Pages(pages) => {
                 for (target, page) in pages.iter().enumerate() {
                     let text = render(page, reports_start_time, &|_| true);
-                    let keeps = |name: &str| is_needed(name, &watched, !reports_start_time);
+                    let keeps = |name: &str| is_needed(name, &registered, !reports_start_time);
                     let less = render(page, reports_start_time, &keeps);
                     let (scraped, kept) = all.scrape(target, &text, at).expect("taken");
                     assert_eq!(scraped, kept);
@@ -65,16 +65,16 @@ fn run(first: &[usize], steps: &[Step], reports_start_time: bool) {
                     side.fail(*target, at);
                 }
             }
-            Step::Watch(query) => {
-                watch([&mut all, &mut filtered, &mut signals], *query);
-                watched.push((*query, true));
+            Step::Register(query) => {
+                register([&mut all, &mut filtered, &mut signals], *query);
+                registered.push((*query, true));
             }
-            Step::Unwatch(at) => {
-                if !watched.is_empty() {
-                    let at = at.index(watched.len());
-                    watched.remove(at);
+            Step::Remove(at) => {
+                if !registered.is_empty() {
+                    let at = at.index(registered.len());
+                    registered.remove(at);
                     for side in [&mut all, &mut filtered, &mut signals] {
-                        side.unwatch(at);
+                        side.unregister(at);
                     }
                 }
             }
@@ -82,13 +82,13 @@ fn run(first: &[usize], steps: &[Step], reports_start_time: bool) {
         for side in [&mut all, &mut filtered, &mut signals] {
             side.writer.maintain(at);
         }
-        compare_readings(&all, &signals, &watched, now_ms);
+        compare_readings(&all, &signals, &registered, now_ms);
         assert_eq!(signals.holds(), filtered.holds());
     }
 }
 
-fn compare_readings(all: &Side, signals: &Side, watched: &[(usize, bool)], now_ms: i64) {
-    for (at, &(query, late)) in watched.iter().enumerate() {
+fn compare_readings(all: &Side, signals: &Side, registered: &[(usize, bool)], now_ms: i64) {
+    for (at, &(query, late)) in registered.iter().enumerate() {
         for (later_ms, pins) in [
             (0, vec![]),
             (500, vec![("inference_pool".to_owned(), "v2".to_owned())]),
@@ -97,7 +97,7 @@ fn compare_readings(all: &Side, signals: &Side, watched: &[(usize, bool)], now_m
             let now = Timestamp::from_ms(now_ms + later_ms);
             let read = |side: &Side| {
                 let reading = side.reader.signal(side.signals[at], now, &pins);
-                let mut reading = reading.expect("watched");
+                let mut reading = reading.expect("registered");
                 // Groups come in the order in which their series were first seen.
                 reading.elements.sort_by(|a, b| a.labels.cmp(&b.labels));
                 reading
@@ -116,7 +116,7 @@ fn compare_readings(all: &Side, signals: &Side, watched: &[(usize, bool)], now_m
     }
 }
 
-fn is_needed(name: &str, watched: &[(usize, bool)], keeps_counters: bool) -> bool {
+fn is_needed(name: &str, registered: &[(usize, bool)], keeps_counters: bool) -> bool {
     let by = |query: usize| {
         QUERIES[query]
             .1
@@ -126,5 +126,5 @@ fn is_needed(name: &str, watched: &[(usize, bool)], keeps_counters: bool) -> boo
     name == START
         || name == "leader_election_master_status"
         || (keeps_counters && (name.ends_with("_total") || name.ends_with("_count")))
-        || watched.iter().any(|&(query, _)| by(query))
+        || registered.iter().any(|&(query, _)| by(query))
 }

@@ -1,6 +1,6 @@
-//! Leaves that read current values: stretches of series with neighbouring ids, folded group by group.
+//! Leaves that read current values: runs of series with consecutive ids, aggregated group by group.
 //!
-//! Budget: 2 ns a series. Measured at 2.6 GHz beside other work (bench `query`, group `standing`): 2.3 ns where the series of a group
+//! Budget: 2 ns a series. Measured at 2.6 GHz beside other work (bench `query`, group `compiled`): 2.3 ns where the series of a group
 //! lie side by side, which is the latency of one compensated addition, 4.3 ns where each neighbour is of another group.
 
 use crate::promql::plan::AggregateOp;
@@ -8,7 +8,7 @@ use crate::store::{ClockId, SeriesId, Store};
 
 use super::fold::{Folds, Step};
 use super::members::Found;
-use super::sight::{EvalSnapshot, Sight};
+use super::visibility::{EvalSnapshot, PageVisibility};
 
 /// The series of one leaf.
 #[derive(Default)]
@@ -16,13 +16,13 @@ pub(super) struct Instant {
     clocks: Vec<ClockId>,
     /// By clock, at this evaluation.
     current: Vec<bool>,
-    stretches: Vec<ValueRun>,
+    runs: Vec<IdRun>,
     series: usize,
 }
 
-/// Series with ids in a row, of one clock and group.
+/// Series with consecutive ids, of one clock and group.
 #[derive(Clone, Copy, Debug)]
-struct ValueRun {
+struct IdRun {
     first: u32,
     len: u32,
     clock: u32,
@@ -33,11 +33,11 @@ struct ValueRun {
 impl Instant {
     pub(super) fn bind(&mut self, found: &Found) {
         self.clocks.clear();
-        self.stretches.clear();
+        self.runs.clear();
         self.series = found.members.len();
         for member in &found.members {
             let clock = super::members::number(&mut self.clocks, member.clock);
-            match self.stretches.last_mut() {
+            match self.runs.last_mut() {
                 Some(last)
                     if last.first + last.len == member.series.0
                         && (last.clock, last.group) == (clock, member.group)
@@ -45,7 +45,7 @@ impl Instant {
                 {
                     last.len += 1;
                 }
-                _ => self.stretches.push(ValueRun {
+                _ => self.runs.push(IdRun {
                     first: member.series.0,
                     len: 1,
                     clock,
@@ -65,15 +65,15 @@ impl Instant {
     /// Adds the current values to their groups.
     pub(super) fn fold(&mut self, snapshot: &EvalSnapshot<'_>, step: Step, folds: &mut Folds) {
         for (clock, current) in self.clocks.iter().zip(&mut self.current) {
-            *current = match snapshot.sight(*clock) {
-                Sight::Hidden => false,
-                Sight::Seen { current, .. } => current,
+            *current = match snapshot.visibility(*clock) {
+                PageVisibility::Hidden => false,
+                PageVisibility::Visible { current, .. } => current,
             };
         }
         // The sum has a loop of its own.
         if step == Step::Aggregate(AggregateOp::Sum) {
             self.each(snapshot.store, |group, mut values| match values.ids.len() {
-                // Neighbours of other groups: nothing is worth keeping in registers.
+                // Runs of one series: keeping the sum in registers would gain nothing.
                 1 => {
                     if let Some(value) = values.next() {
                         folds.add(Step::Aggregate(AggregateOp::Sum), group, value);
@@ -88,10 +88,10 @@ impl Instant {
         }
     }
 
-    /// Calls `fold` with each stretch's group and values.
+    /// Calls `fold` with the group and the values of each run.
     #[inline(always)]
     fn each(&self, store: &Store, mut fold: impl FnMut(u32, Values<'_>)) {
-        for stretch in &self.stretches {
+        for stretch in &self.runs {
             if self.current[stretch.clock as usize] {
                 let values = Values {
                     store,
@@ -104,7 +104,7 @@ impl Instant {
     }
 }
 
-/// The current values of a stretch.
+/// The current values of a run.
 struct Values<'s> {
     store: &'s Store,
     ids: std::ops::Range<u32>,

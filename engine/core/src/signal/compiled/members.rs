@@ -1,25 +1,25 @@
-//! The series of a leaf: found anew when the structure of a page changes, in the order in which the signal view
-//! yields them: ascending by id, then those that are read under another name, by their labels.
+//! The series of a leaf. They are selected again when the structure of a page changes, in the order in which the signal
+//! view yields them: ascending by id, then those that are read under another name, by their labels.
 
 use crate::labels::{Labels, METRIC_NAME, MatchOp, Matcher};
-use crate::limits::STANDING_ELEMENTS_MAX;
+use crate::limits::COMPILED_ELEMENTS_MAX;
 use crate::promql::incremental::{KeyRule, is_reserved};
-use crate::store::{ClockId, LabelGroups, SeriesId, TargetId, for_each_match};
+use crate::store::{ClockId, LabelGroups, SeriesId, for_each_match};
 
-use super::super::names::{FAMILIES, Name, Names};
+use super::super::names::{Name, NameIndex, Names};
 use super::{Blocked, EvalContext};
 
 /// What a leaf selects, and how its series are grouped.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Source {
     pub(super) matchers: Vec<Matcher>,
-    /// The metric name, which an equality fixes.
+    /// The metric name; some matcher requires it by `=`.
     pub(super) metric: String,
     /// `None`: each series by itself.
     pub(super) grouping: Option<Grouping>,
-    /// Whether the metric name is gone before the grouping looks.
+    /// Whether the metric name is removed before grouping.
     pub(super) drops_name: bool,
-    /// Whether series that have ended matter too.
+    /// Whether series that have ended are members, too.
     pub(super) with_ended: bool,
 }
 
@@ -56,7 +56,7 @@ pub(super) struct Found {
     pub(super) groups: Vec<Labels>,
 }
 
-/// The number of `clock` in a list, which gets it where it is not there. A leaf has few, and neighbours share theirs.
+/// The index of `clock` in a list, to which it is added if it is missing. A leaf has few, mostly that of its neighbour.
 pub(super) fn number(clocks: &mut Vec<ClockId>, clock: ClockId) -> u32 {
     let at = clocks.iter().rposition(|have| *have == clock);
     at.unwrap_or_else(|| {
@@ -65,19 +65,16 @@ pub(super) fn number(clocks: &mut Vec<ClockId>, clock: ClockId) -> u32 {
     }) as u32
 }
 
-/// One name under which some target's series are read.
-struct Spelling {
+/// One name under which the series of some target are read.
+struct ReadName {
     metric: String,
-    /// Its place in the family; 0 where there is no family.
-    at: usize,
+    /// Its index among the names of the family; 0 if there is no family.
+    name: usize,
 }
 
-/// A row of the names table, and the name that was asked for in it.
-type Place = (usize, usize);
-
-/// Finds the series of a leaf.
+/// Selects the series of a leaf. Error: why the query cannot be evaluated by a program now.
 pub(super) fn find(source: &Source, context: &EvalContext<'_>) -> Result<Found, Blocked> {
-    let (row, spellings) = spellings(source, context)?;
+    let (requested, read_names) = read_names(source, context)?;
     let rule = source.grouping.as_ref().map(Grouping::rule);
     let counts_name =
         !source.drops_name && rule.as_ref().is_none_or(|rule| rule.counts(METRIC_NAME));
@@ -87,7 +84,7 @@ pub(super) fn find(source: &Source, context: &EvalContext<'_>) -> Result<Found, 
     };
     let mut found = Found::default();
     let mut groups = LabelGroups::new(keep);
-    for (index, spelling) in spellings.iter().enumerate() {
+    for (index, read_name) in read_names.iter().enumerate() {
         if index > 0 && counts_name && rule.is_some() {
             // The group's labels would have to be renamed with the series.
             return Err(Blocked::ByStructure);
@@ -96,28 +93,29 @@ pub(super) fn find(source: &Source, context: &EvalContext<'_>) -> Result<Found, 
         let mut blocked = None;
         for_each_match(
             context.store,
-            &source.matchers_for(&spelling.metric),
+            &source.matchers_for(&read_name.metric),
             |store, id| {
                 let entry = store.series.row(id);
                 if !entry.is_present() && !source.with_ended && entry.clock != ClockId::EXPLICIT {
                     return 0;
                 }
-                // Times of its own, or a series about scrapes: not what a page's clock says.
-                if entry.clock == ClockId::EXPLICIT || entry.clock.0 % 2 == 1 {
+                // It has timestamps of its own, or is about scrapes: not what a page's clock lists.
+                if entry.clock == ClockId::EXPLICIT || entry.clock.is_report() {
                     blocked = Some(Blocked::ForNow);
                     return 0;
                 }
-                let target = context.facts.target(TargetId(entry.clock.0 / 2));
-                let reads = row
-                    .map(|(row, asked)| target.map_or(asked, |target| target.reads_as(row, asked)));
-                if reads.is_some_and(|reads| reads != spelling.at) {
+                let target = context.facts.target_of(entry.clock);
+                let reads = requested.map(|requested| {
+                    target.map_or(requested.name, |target| target.reads_as(requested))
+                });
+                if reads.is_some_and(|reads| reads != read_name.name) {
                     return 0;
                 }
                 let mut member = Member {
                     series: id,
                     clock: entry.clock,
                     group: 0,
-                    clamp_negative: Names::is_queue_gauge(&spelling.metric),
+                    clamp_negative: Names::is_queue_gauge(&read_name.metric),
                 };
                 if source.grouping.is_some() {
                     member.group = groups.number(store, id);
@@ -149,7 +147,7 @@ impl Found {
     fn take(&mut self, renamed: Vec<(Labels, Member)>, source: &Source) -> Result<(), Blocked> {
         for (labels, mut member) in renamed {
             if source.grouping.is_none() {
-                if self.groups.len() == STANDING_ELEMENTS_MAX {
+                if self.groups.len() == COMPILED_ELEMENTS_MAX {
                     return Err(Blocked::ByStructure);
                 }
                 member.group = self.groups.len() as u32;
@@ -177,7 +175,7 @@ impl Source {
         matchers
     }
 
-    /// The labels as the view shows them: under the name that was asked for.
+    /// The labels as the signal view has them: with the requested name.
     fn seen_labels(&self, labels: Labels, renamed: bool) -> Labels {
         if !renamed {
             return labels;
@@ -188,25 +186,17 @@ impl Source {
     }
 }
 
-/// The names under which the series are to be looked for, the one that was asked for first; and for a family its row
-/// and that name's place. Where some target exposes the family under a name with other labels, or without the pool, its
-/// series have to be derived, which is the view's work.
-fn spellings(
+/// The names under which the series are selected, the requested one first; and its place in the names table. Error: some
+/// target exposes the family under a name with other labels, or without the pool, so its series are derived by the view.
+fn read_names(
     source: &Source,
     context: &EvalContext<'_>,
-) -> Result<(Option<Place>, Vec<Spelling>), Blocked> {
-    let spelling = |metric: String, at: usize| Spelling { metric, at };
+) -> Result<(Option<NameIndex>, Vec<ReadName>), Blocked> {
+    let read_name = |metric: String, name: usize| ReadName { metric, name };
     let Some((family, name, suffix)) = context.names.family(&source.metric) else {
-        return Ok((None, vec![spelling(source.metric.clone(), 0)]));
+        return Ok((None, vec![read_name(source.metric.clone(), 0)]));
     };
-    let place = |found: Option<usize>| found.unwrap_or_default();
-    let row = place(FAMILIES.iter().position(|have| std::ptr::eq(have, family)));
-    let asked = place(
-        family
-            .names
-            .iter()
-            .position(|have| have.family == name.family),
-    );
+    let requested = NameIndex::of(family, name).unwrap_or_default();
     let names_pool = source.matchers.iter().any(|m| m.name() == "inference_pool");
     let lacks_pool = |metric: &str, name: &Name| {
         let mut targets = context.facts.listed();
@@ -217,17 +207,17 @@ fn spellings(
     if lacks_pool(&source.metric, name) {
         return Err(Blocked::ByStructure);
     }
-    let mut spellings = vec![spelling(source.metric.clone(), asked)];
+    let mut names = vec![read_name(source.metric.clone(), requested.name)];
     for (at, other) in family.names.iter().enumerate() {
         let mut targets = context.facts.listed();
-        if at == asked || !targets.any(|(_, target)| target.reads_as(row, asked) == at) {
+        if at == requested.name || !targets.any(|(_, target)| target.reads_as(requested) == at) {
             continue;
         }
         let metric = format!("{}{suffix}", other.family);
         if !other.has_labels_of(name) || lacks_pool(&metric, other) {
             return Err(Blocked::ByStructure);
         }
-        spellings.push(spelling(metric, at));
+        names.push(read_name(metric, at));
     }
-    Ok((Some((row, asked)), spellings))
+    Ok((Some(requested), names))
 }

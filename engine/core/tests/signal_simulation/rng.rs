@@ -1,8 +1,8 @@
-//! Chance whose whole state is its seed (splitmix64).
+//! A random number generator whose whole state is its seed (splitmix64).
 
-pub(crate) struct Chance(pub(crate) u64);
+pub(crate) struct Rng(pub(crate) u64);
 
-impl Chance {
+impl Rng {
     pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

@@ -1,4 +1,4 @@
-//! What one signal may say now: its result judged group by group, absences proven, graces applied.
+//! The reading of one signal: its newest result is judged group by group, absences are proven, graces are applied.
 
 use crate::labels::Labels;
 use crate::time::Timestamp;
@@ -11,17 +11,18 @@ use super::policy::Nan;
 use super::query::Kind;
 use super::reading::{Element, Reading, State};
 use super::scope::{self, Scope};
-use super::watched::Signal;
+use super::signal::Signal;
 
-/// Numbers past this wrap around in the HPA's arithmetic (apimachinery `Quantity.MilliValue`).
+/// Larger numbers wrap around in the HPA's arithmetic (apimachinery `Quantity.MilliValue`).
 pub(crate) const NUMBER_MAX: f64 = 9.2e15;
 
-/// Since when some part of a number is not what a page says now, and why.
+/// For a held reading: the time of its oldest part, in milliseconds, and why it is held.
 type Held = Option<(i64, String)>;
 
 impl Signal {
-    pub(super) fn read(&self, look: Assessment<'_>) -> Reading {
-        match self.assess(look) {
+    /// The reading at the time and for the pins of the assessment.
+    pub(super) fn read(&self, assessment: Assessment<'_>) -> Reading {
+        match self.assess(assessment) {
             Ok(reading) => reading,
             Err(why) => Reading {
                 state: State::Unknown { why },
@@ -30,59 +31,59 @@ impl Signal {
         }
     }
 
-    fn assess(&self, look: Assessment<'_>) -> Result<Reading, String> {
-        let crash_loop = grace::crash_loop(look, &self.scope, &self.policy);
+    fn assess(&self, assessment: Assessment<'_>) -> Result<Reading, String> {
+        let crash_loop = grace::crash_loop(assessment, &self.scope, &self.policy);
         if let (Some(why), true) = (&crash_loop, self.query.kind != Kind::Demand) {
             return Err(why.clone());
         }
         let values = self.result.as_ref().map_err(String::clone)?;
-        let fits = |labels: &Labels| fits(labels, look.pins);
+        let fits = |labels: &Labels| fits(labels, assessment.pins);
         let groups = values.iter().filter(|(labels, _)| fits(labels));
         let mut held = None;
         let mut elements = Vec::new();
         for (labels, value) in groups {
-            let pins = group_pins(labels, look.pins);
-            let time_ms = self.judge_group(look.pinned(&pins), &mut held)?;
-            let value = self.number(labels, *value, look)?;
+            let pins = group_pins(labels, assessment.pins);
+            let time_ms = self.judge_group(assessment.pinned(&pins), &mut held)?;
+            let value = self.number(labels, *value, assessment)?;
             elements.push(Element {
                 labels: labels.clone(),
                 value,
                 time: Timestamp::from_ms(time_ms),
             });
         }
-        self.add_vanished(look, &mut held, &mut elements)?;
-        self.prove_empty_parts(look, &mut elements)?;
+        self.add_vanished(assessment, &mut held, &mut elements)?;
+        self.prove_empty_parts(assessment, &mut elements)?;
         if let Some(is_zero) = has_zero(&elements) {
-            let narrowed = self.narrowed(look);
+            let narrowed = self.narrowed(assessment);
             let scope = narrowed.as_ref().unwrap_or(&self.scope);
-            absence::complete(look, scope, &self.query, &self.policy, is_zero)?;
+            absence::complete(assessment, scope, &self.query, &self.policy, is_zero)?;
         } else {
-            let time_ms = self.judge_group(look, &mut held)?;
-            let labels = self.empty_group(look.pins)?;
-            let value = self.empty_value(look)?;
-            let value = self.number(&labels, value, look)?;
+            let time_ms = self.judge_group(assessment, &mut held)?;
+            let labels = self.empty_group(assessment.pins)?;
+            let value = self.empty_value(assessment)?;
+            let value = self.number(&labels, value, assessment)?;
             elements.push(Element {
                 labels,
                 value,
                 time: Timestamp::from_ms(time_ms),
             });
         }
-        self.refuse_zero(look, crash_loop, &elements, &mut held)?;
+        self.refuse_zero(assessment, crash_loop, &elements, &mut held)?;
         let state = match held {
             None => State::Value,
             Some((since_ms, why)) => State::Held {
-                age_ms: look.now_ms - since_ms,
+                age_ms: assessment.now_ms - since_ms,
                 why,
             },
         };
         Ok(Reading { state, elements })
     }
 
-    /// S6d, S6e: where a process crashes again and again, or has restarted before we knew what was true, a number that
-    /// asks for capacity is told as held, and none that takes all of it away.
+    /// S6d, S6e: in a crash loop, or after a restart before which the value was not known, a reading with a number above 0 is
+    /// held, and any other is unknown.
     fn refuse_zero(
         &self,
-        look: Assessment<'_>,
+        assessment: Assessment<'_>,
         crash_loop: Option<String>,
         elements: &[Element],
         held: &mut Held,
@@ -91,7 +92,7 @@ impl Signal {
             let is_demand = self.query.kind == Kind::Demand;
             is_demand.then(|| {
                 let grace_ms = self.policy.restart_grace_ms;
-                grace::restarted_unseen(look, &self.scope, self.known_since_ms, grace_ms)
+                grace::restarted_unseen(assessment, &self.scope, self.known_since_ms, grace_ms)
             })?
         };
         let Some(why) = crash_loop.or_else(unseen) else {
@@ -101,21 +102,21 @@ impl Signal {
             return Err(why);
         }
         if held.is_none() {
-            *held = Some((self.at_ms.unwrap_or(look.now_ms), why));
+            *held = Some((self.at_ms.unwrap_or(assessment.now_ms), why));
         }
         Ok(())
     }
 
-    /// In a grace a group that the new process does not show yet is held at what it was (S6b).
+    /// In a grace, a group that the new process does not expose yet is held at its value before the change (S6b).
     fn add_vanished(
         &self,
-        look: Assessment<'_>,
+        assessment: Assessment<'_>,
         held: &mut Held,
         elements: &mut Vec<Element>,
     ) -> Result<(), String> {
         let shown = elements.len();
-        for (labels, floor) in self.floors(look) {
-            if labels.is_empty() || !fits(labels, look.pins) {
+        for (labels, floor) in self.floors(assessment) {
+            if labels.is_empty() || !fits(labels, assessment.pins) {
                 continue;
             }
             if let Some(at) = elements.iter().position(|have| have.labels == *labels) {
@@ -124,8 +125,8 @@ impl Signal {
                 }
                 continue;
             }
-            let pins = group_pins(labels, look.pins);
-            let time_ms = self.judge_group(look.pinned(&pins), held)?;
+            let pins = group_pins(labels, assessment.pins);
+            let time_ms = self.judge_group(assessment.pinned(&pins), held)?;
             elements.push(Element {
                 labels: labels.clone(),
                 value: floor,
@@ -135,37 +136,38 @@ impl Signal {
         Ok(())
     }
 
-    /// Sums within the query that had no series count as 0 only where that is proven, each for itself (S4).
+    /// Sums within the query whose result is empty count as 0 only if that is proven for each of them (S4).
     fn prove_empty_parts(
         &self,
-        look: Assessment<'_>,
+        assessment: Assessment<'_>,
         elements: &mut [Element],
     ) -> Result<(), String> {
-        let at_ms = self.at_ms.unwrap_or(look.now_ms);
+        let at_ms = self.at_ms.unwrap_or(assessment.now_ms);
         for part in self
             .empty_parts
             .iter()
             .filter_map(|&index| self.query.parts.get(index))
         {
-            let scope = scope::of_query(look, part, &self.policy);
-            absence::prove(look, &scope, part, &self.policy, at_ms)?;
+            let scope = scope::of_query(assessment, part, &self.policy);
+            absence::prove(assessment, &scope, part, &self.policy, at_ms)?;
         }
         let all_empty =
             !self.query.parts.is_empty() && self.empty_parts.len() == self.query.parts.len();
         if let (true, Some(fallback)) = (all_empty, self.query.fallback) {
             for element in elements {
-                element.value = self.number(&element.labels, fallback, look)?;
+                element.value = self.number(&element.labels, fallback, assessment)?;
             }
         }
         Ok(())
     }
 
-    /// May a number be told for a group? Its time; `held` remembers the oldest reason to hold.
-    fn judge_group(&self, look: Assessment<'_>, held: &mut Held) -> Result<i64, String> {
-        let narrowed = self.narrowed(look);
+    /// Judges the targets of one group. Returns the time of its number; `held` gets the oldest reason to hold. Error: why
+    /// no number may be reported.
+    fn judge_group(&self, assessment: Assessment<'_>, held: &mut Held) -> Result<i64, String> {
+        let narrowed = self.narrowed(assessment);
         let scope = narrowed.as_ref().unwrap_or(&self.scope);
-        let mut time_ms = self.at_ms.unwrap_or(look.now_ms);
-        match judge::targets(look, scope, &self.query, &self.policy) {
+        let mut time_ms = self.at_ms.unwrap_or(assessment.now_ms);
+        match judge::targets(assessment, scope, &self.query, &self.policy) {
             Verdict::Fresh => {}
             Verdict::Unknown { why } => return Err(why),
             Verdict::Held { since_ms, why } => {
@@ -179,13 +181,19 @@ impl Signal {
             }
         }
         if self.query.kind != Kind::Demand {
-            judge::processes_cover(look, scope, &self.query)?;
-            absence::windows_covered(look, scope, &self.query, &self.policy, look.now_ms)?;
+            judge::processes_cover(assessment, scope, &self.query)?;
+            absence::windows_covered(
+                assessment,
+                scope,
+                &self.query,
+                &self.policy,
+                assessment.now_ms,
+            )?;
         }
-        if let Some(grace) = self.grace(look.now_ms) {
+        if let Some(grace) = self.grace(assessment.now_ms) {
             if grace.has_no_floor() {
                 let grace_ms = self.policy.restart_grace_ms;
-                judge::known_before(look, scope, &self.query, grace.start_ms(), grace_ms)?;
+                judge::known_before(assessment, scope, &self.query, grace.start_ms(), grace_ms)?;
             }
             if held.is_none() {
                 *held = Some((grace.start_ms(), grace.why.clone()));
@@ -194,16 +202,16 @@ impl Signal {
         Ok(time_ms)
     }
 
-    /// What counts for a caller who pins labels; `None` where he pins none.
-    fn narrowed(&self, look: Assessment<'_>) -> Option<Scope> {
-        (!look.pins.is_empty()).then(|| scope::of_query(look, &self.query, &self.policy))
+    /// The scope for a caller who pins labels; `None` if no labels are pinned.
+    fn narrowed(&self, assessment: Assessment<'_>) -> Option<Scope> {
+        (!assessment.pins.is_empty())
+            .then(|| scope::of_query(assessment, &self.query, &self.policy))
     }
 
-    /// What was measured before a change of process and stands in for less: in a grace, and while it crashes again and
-    /// again.
-    fn floors<'s>(&'s self, look: Assessment<'s>) -> impl Iterator<Item = (&'s Labels, f64)> {
-        let in_loop = grace::crash_loop(look, &self.scope, &self.policy).is_some();
-        let runs = in_loop || self.grace(look.now_ms).is_some();
+    /// Values from before a change of process, below which no group is reported: in a grace, and in a crash loop.
+    fn floors<'s>(&'s self, assessment: Assessment<'s>) -> impl Iterator<Item = (&'s Labels, f64)> {
+        let in_loop = grace::crash_loop(assessment, &self.scope, &self.policy).is_some();
+        let runs = in_loop || self.grace(assessment.now_ms).is_some();
         let grace = self
             .grace
             .as_ref()
@@ -211,11 +219,16 @@ impl Signal {
         let grace_ms = self.policy.restart_grace_ms;
         grace
             .into_iter()
-            .flat_map(move |grace| grace.floors(look.now_ms, grace_ms, in_loop))
+            .flat_map(move |grace| grace.floors(assessment.now_ms, grace_ms, in_loop))
     }
 
-    /// The number of a group: clamped in a grace, checked for what a quantity cannot be.
-    fn number(&self, labels: &Labels, value: f64, look: Assessment<'_>) -> Result<f64, String> {
+    /// The number to report for a group: NaN by policy, at least the floor of a grace. Error: it is no quantity.
+    fn number(
+        &self,
+        labels: &Labels,
+        value: f64,
+        assessment: Assessment<'_>,
+    ) -> Result<f64, String> {
         let mut value = value;
         if value.is_nan() {
             value = match self.policy.nan {
@@ -230,7 +243,7 @@ impl Signal {
                 }
             };
         }
-        for (have, floor) in self.floors(look) {
+        for (have, floor) in self.floors(assessment) {
             if have == labels {
                 value = value.max(floor);
             }
@@ -255,7 +268,7 @@ impl Signal {
             .map(|(_, value)| *value)
     }
 
-    /// S9c: the one group that an empty result can stand for.
+    /// S9c: the labels of the one group that an empty result stands for. Error: it could be several.
     fn empty_group(&self, pins: Pins<'_>) -> Result<Labels, String> {
         if self.query.is_absent {
             return Err(
@@ -284,32 +297,32 @@ impl Signal {
         Ok(Labels::from_pairs(pairs))
     }
 
-    fn empty_value(&self, look: Assessment<'_>) -> Result<f64, String> {
+    fn empty_value(&self, assessment: Assessment<'_>) -> Result<f64, String> {
         if self.query.is_opaque && self.query.fallback.is_none() {
             return Err("some part of the query has no series, and which of its parts would be 0 cannot be told; add \
                         `or vector(0)` to each part"
                 .to_owned());
         }
-        let narrowed = scope::of_query(look, &self.query, &self.policy);
-        let at_ms = self.at_ms.unwrap_or(look.now_ms);
-        absence::prove(look, &narrowed, &self.query, &self.policy, at_ms)?;
+        let narrowed = scope::of_query(assessment, &self.query, &self.policy);
+        let at_ms = self.at_ms.unwrap_or(assessment.now_ms);
+        absence::prove(assessment, &narrowed, &self.query, &self.policy, at_ms)?;
         Ok(self.query.fallback.unwrap_or(0.0))
     }
 }
 
-/// Whether some element is 0 (or less); `None` where there is no element.
+/// Whether some element is 0 or less; `None` if there is no element.
 fn has_zero(elements: &[Element]) -> Option<bool> {
     let mut values = elements.iter().map(|element| element.value);
     (!elements.is_empty()).then(|| values.any(|value| value <= 0.0))
 }
 
-/// Whether the pins contradict no label of a group.
+/// Whether no pin contradicts a label of the group.
 fn fits(labels: &Labels, pins: Pins<'_>) -> bool {
     pins.iter()
         .all(|(label, value)| labels.get(label).is_none_or(|have| have == value))
 }
 
-/// A group's labels count as pinned, beside what the caller pins.
+/// A group's labels and the caller's pins.
 fn group_pins(labels: &Labels, pins: Pins<'_>) -> Vec<(String, String)> {
     let of_group = labels.iter().map(|(l, v)| (l.to_owned(), v.to_owned()));
     of_group.chain(pins.iter().cloned()).collect()

@@ -1,23 +1,23 @@
 //! Leaves that read ranges: the samples of each series' window, kept from page to page.
 //!
-//! A good scrape has a running number per target (`Ticks`), and a series' sample lies under it in a ring. What a
-//! page did not change is known from the row; only where several pages passed unseen, or a series is new here, is the
-//! store's history read.
+//! Every good scrape has a running number per target (`Ticks`), which is the place of a series' sample in its ring. The
+//! sample of the newest page is taken from the row of the series; history is read only for series that are new here, and
+//! after several pages without an evaluation.
 //!
 //! Budget: 100 ns a series where the function looks at bits (measured: `rate` 43, `max_over_time` 18), 15 ns a sample
-//! where it goes over them (60 samples: `avg` 126 ns, `deriv` 530, `stddev` 720; bench `query`, group `standing`).
+//! where it goes over them (60 samples: `avg` 126 ns, `deriv` 530, `stddev` 720; bench `query`, group `compiled`).
 
 use hashbrown::HashMap;
 
-use crate::store::{ClockId, SeriesId, TargetId, ValueRun};
+use crate::store::{ClockId, SeriesId, ValueRun};
 
 use super::Blocked;
 use super::bits;
 use super::fold::{Folds, Step};
 use super::members::{Found, Member, number};
 use super::range::{Function, Samples};
-use super::sight::EvalSnapshot;
 use super::ticks::{Ticks, Unbound};
+use super::visibility::EvalSnapshot;
 
 /// The series of one leaf and their samples.
 pub(super) struct Window {
@@ -33,7 +33,8 @@ struct Series {
     id: SeriesId,
     column: u32,
     clamp_negative: bool,
-    /// It has left the page: its number may be another's by now. It comes back with the structure.
+    /// It has disappeared from the page, and its id may belong to another series by now. If it appears again, the structure
+    /// changes.
     ended: bool,
 }
 
@@ -66,12 +67,13 @@ impl Window {
             + Ticks::bytes_for(self.samples.rings.places()) * self.clocks.len()
     }
 
-    /// Forgets every sample.
+    /// Removes every sample.
     pub(super) fn forget(&mut self) {
         *self = Window::new(self.samples.function);
     }
 
-    /// Takes over the series found. Those that were here before keep their samples, the others get theirs from history.
+    /// Sets the series. Those that it had before keep their samples; those of the others are read from history. Error: they
+    /// exceed `bytes_max`, or the history of one spans two targets.
     pub(super) fn bind(
         &mut self,
         found: &Found,
@@ -96,7 +98,7 @@ impl Window {
         self.fill(&members, columns, snapshot)
     }
 
-    /// Puts the clocks into the order of `ids`. The columns of series whose samples go on.
+    /// Puts the clocks into the order of `ids`. Returns the columns of series whose samples can be continued.
     fn take_columns(&mut self, ids: &[ClockId], snapshot: &EvalSnapshot<'_>) -> Columns {
         let before: Vec<ClockId> = self.clocks.iter().map(|ticks| ticks.clock).collect();
         let kept = self.take_clocks(ids, snapshot);
@@ -116,14 +118,15 @@ impl Window {
         columns
     }
 
-    /// For each clock there was: whether what is known of it goes on.
+    /// Sets the clocks. Returns for each of those before whether its samples can be continued.
     fn take_clocks(&mut self, ids: &[ClockId], snapshot: &EvalSnapshot<'_>) -> Vec<bool> {
         let range_ms = self.samples.function.range_ms;
         let mut before = std::mem::take(&mut self.clocks);
-        let goes_on = |ticks: &Ticks| {
-            ids.contains(&ticks.clock) && ticks.goes_on(&snapshot.store.clocks[ticks.clock.index()])
+        let can_continue = |ticks: &Ticks| {
+            ids.contains(&ticks.clock)
+                && ticks.can_continue(&snapshot.store.clocks[ticks.clock.index()])
         };
-        let mut kept: Vec<bool> = before.iter().map(goes_on).collect();
+        let mut kept: Vec<bool> = before.iter().map(can_continue).collect();
         let fresh: Vec<Option<Ticks>> = ids
             .iter()
             .map(|id| {
@@ -139,10 +142,10 @@ impl Window {
             .flatten()
             .map(Ticks::samples)
             .chain(ids.iter().map(|id| {
-                let target = snapshot.facts.target(TargetId(id.0 / 2));
+                let target = snapshot.facts.target_of(*id);
                 target.map_or(0, |target| (range_ms / target.interval_ms) as usize)
             }));
-        // Two more: the newest may come a little early.
+        // Two more: scrapes may come a little early.
         let needed = needed.max().unwrap_or(0).saturating_add(2);
         if needed > self.samples.rings.places() || before.is_empty() {
             self.samples = Samples::new(self.samples.function, needed);
@@ -184,7 +187,7 @@ impl Window {
         members.collect()
     }
 
-    /// Gives every member a column; what the columns that stay do not have comes from history.
+    /// Gives every member a column, and reads the samples of new ones from history.
     fn fill(
         &mut self,
         members: &[(u32, &Member)],
@@ -205,7 +208,7 @@ impl Window {
                 id: member.series,
                 column: stays.unwrap_or_default(),
                 clamp_negative: member.clamp_negative,
-                ended: !is_present && ticks.is_up_to(&snapshot.store.clocks[ticks.clock.index()]),
+                ended: !is_present && ticks.is_current(&snapshot.store.clocks[ticks.clock.index()]),
             };
             if stays.is_none() {
                 series.column = self.samples.rings.take();
@@ -234,8 +237,8 @@ impl Window {
         Ok(())
     }
 
-    /// Reads the samples `from..until` of a series from history. False where some of what is seen there was another
-    /// target's, whose times are not these.
+    /// Reads the samples `from..until` of a series from history. False if some visible sample belongs to another target, whose
+    /// scrape times differ.
     fn read(
         &mut self,
         clock: u32,
@@ -252,7 +255,7 @@ impl Window {
             .each_run(series.id, from_tick, |run: ValueRun| {
                 let ticks = &self.clocks[clock as usize];
                 if run.clock != ticks.clock {
-                    is_whole &= !is_seen(&run, snapshot, range_ms);
+                    is_whole &= !is_visible(&run, snapshot, range_ms);
                     return;
                 }
                 while at < until && ticks.tick(at) < run.first_tick {
@@ -268,7 +271,7 @@ impl Window {
         is_whole
     }
 
-    /// Takes in what has happened since the last evaluation.
+    /// Adds the samples since the last evaluation.
     fn sync(&mut self, snapshot: &EvalSnapshot<'_>) -> Result<(), Unbound> {
         let range_ms = self.samples.function.range_ms;
         for ticks in &mut self.clocks {
@@ -317,13 +320,13 @@ impl Window {
     ) -> Result<(), Unbound> {
         self.sync(snapshot)?;
         for ticks in &mut self.clocks {
-            ticks.look(snapshot, self.samples.function.range_ms);
+            ticks.set_window(snapshot, self.samples.function.range_ms);
         }
         let mut at = 0;
         for index in 0..self.spans.len() {
             let span = self.spans[index];
             let ticks = &self.clocks[span.clock as usize];
-            if ticks.is_seen() {
+            if ticks.is_visible() {
                 for member in at..span.end {
                     let column = self.series[member].column;
                     if let Some(value) = self.samples.value(ticks, column) {
@@ -337,8 +340,8 @@ impl Window {
     }
 }
 
-/// Whether a run on another clock than the series' own may be seen in the window.
-fn is_seen(run: &ValueRun, snapshot: &EvalSnapshot<'_>, range_ms: i64) -> bool {
+/// Whether a run on another clock than the series' own is visible in the window.
+fn is_visible(run: &ValueRun, snapshot: &EvalSnapshot<'_>, range_ms: i64) -> bool {
     if run.bits == crate::store::STALE {
         return false;
     }
@@ -348,7 +351,7 @@ fn is_seen(run: &ValueRun, snapshot: &EvalSnapshot<'_>, range_ms: i64) -> bool {
     let Some(last) = snapshot.store.clocks[run.clock.index()].at(run.end_tick - 1) else {
         return false;
     };
-    let target = snapshot.facts.target(TargetId(run.clock.0 / 2));
+    let target = snapshot.facts.target_of(run.clock);
     let end_ms = target
         .and_then(|target| target.last_good_ms)
         .unwrap_or(snapshot.at_ms)

@@ -1,4 +1,4 @@
-//! A world of gateways, the pages that they show, and what is told of them.
+//! A scenario: gateways, the pages that they expose, and the readings of the signals over them.
 
 use stillwell_engine::labels::Labels;
 use stillwell_engine::signal::{Policy, SignalId, State};
@@ -86,21 +86,21 @@ impl Gateway {
     }
 }
 
-pub(crate) struct World {
+pub(crate) struct Scenario {
     pub(crate) writer: Writer,
     pub(crate) reader: Reader,
     pub(crate) now_ms: i64,
     pub(crate) stages: Vec<Option<Stage>>,
 }
 
-impl World {
-    pub(crate) fn new() -> World {
-        World::with(Limits::default())
+impl Scenario {
+    pub(crate) fn new() -> Scenario {
+        Scenario::with(Limits::default())
     }
 
-    pub(crate) fn with(limits: Limits) -> World {
+    pub(crate) fn with(limits: Limits) -> Scenario {
         let (writer, reader) = Engine::new(limits);
-        World {
+        Scenario {
             writer,
             reader,
             // Gateways started long before: what follows from a young process has tests of its own.
@@ -135,13 +135,13 @@ impl World {
         self.stages.len() - 1
     }
 
-    pub(crate) fn watch(&mut self, query: &str) -> SignalId {
-        self.watch_with(query, Policy::default())
+    pub(crate) fn register(&mut self, query: &str) -> SignalId {
+        self.register_with(query, Policy::default())
     }
 
-    pub(crate) fn watch_with(&mut self, query: &str, policy: Policy) -> SignalId {
+    pub(crate) fn register_with(&mut self, query: &str, policy: Policy) -> SignalId {
         self.writer
-            .watch(query, policy)
+            .register(query, policy)
             .expect("the query is valid")
     }
 
@@ -219,7 +219,7 @@ impl World {
     /// The instances that count for the signal.
     pub(crate) fn counting(&self, signal: SignalId) -> Vec<String> {
         let explained = self.reader.explain(signal, self.at());
-        let targets = explained.expect("the signal is watched").targets;
+        let targets = explained.expect("the signal is registered").targets;
         targets
             .iter()
             .filter(|target| target.counts)
@@ -227,11 +227,11 @@ impl World {
             .collect()
     }
 
-    pub(crate) fn says(&self, signal: SignalId) -> Said {
-        self.says_pinned(signal, &[])
+    pub(crate) fn reported(&self, signal: SignalId) -> Reported {
+        self.reported_pinned(signal, &[])
     }
 
-    pub(crate) fn says_pinned(&self, signal: SignalId, pins: &[(&str, &str)]) -> Said {
+    pub(crate) fn reported_pinned(&self, signal: SignalId, pins: &[(&str, &str)]) -> Reported {
         let pins: Vec<_> = pins
             .iter()
             .map(|(l, v)| ((*l).to_owned(), (*v).to_owned()))
@@ -239,39 +239,39 @@ impl World {
         let reading = self
             .reader
             .signal(signal, self.at(), &pins)
-            .expect("the signal is watched");
+            .expect("the signal is registered");
         let values: Vec<f64> = reading
             .elements
             .iter()
             .map(|element| element.value)
             .collect();
         match reading.state {
-            State::Value => Said::Value(values),
-            State::Held { .. } => Said::Held(values),
-            State::Unknown { why } => Said::Unknown(why),
+            State::Value => Reported::Value(values),
+            State::Held { .. } => Reported::Held(values),
+            State::Unknown { why } => Reported::Unknown(why),
         }
     }
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Said {
+pub(crate) enum Reported {
     Value(Vec<f64>),
     Held(Vec<f64>),
     Unknown(String),
 }
 
-pub(crate) fn value(value: f64) -> Said {
-    Said::Value(vec![value])
+pub(crate) fn value(value: f64) -> Reported {
+    Reported::Value(vec![value])
 }
 
-pub(crate) fn held(value: f64) -> Said {
-    Said::Held(vec![value])
+pub(crate) fn held(value: f64) -> Reported {
+    Reported::Held(vec![value])
 }
 
 #[track_caller]
-pub(crate) fn unknown(said: &Said, words: &[&str]) {
-    match said {
-        Said::Unknown(why) => {
+pub(crate) fn unknown(reported: &Reported, words: &[&str]) {
+    match reported {
+        Reported::Unknown(why) => {
             for word in words {
                 assert!(why.contains(word), "{why:?} does not say {word:?}");
             }

@@ -4,8 +4,8 @@
 //!  column   | value f64 x places |   | present u64 x words |   | mark u64 x words |     places = 64 * words
 //! ```
 //!
-//! A sample's number is that of its target's good scrape. What a mark means is the function's business: a fall, a
-//! change, or a candidate for the extreme. Columns of series that leave are taken by series that come.
+//! The number of a sample is that of its target's good scrape. The meaning of a mark depends on the function: a fall, a
+//! change, or a candidate for the extreme. Columns of series that disappear are reused.
 
 use super::bits;
 

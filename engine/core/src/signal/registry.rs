@@ -1,7 +1,7 @@
-//! All signals, and what their targets have shown.
+//! All signals, and the facts about their targets.
 //!
-//! A signal is evaluated when a target that counts for it has given a page, and judged whenever somebody asks, for
-//! time alone can turn a value into a held one and a held one into nothing (S5).
+//! A signal is evaluated when a page of one of its targets is committed. It is judged at every reading, because time
+//! alone turns a value into a held one, and a held one into an unknown one (S5).
 
 use parking_lot::RwLock;
 
@@ -16,35 +16,35 @@ use super::policy::Policy;
 use super::query::{Kind, SignalQuery};
 use super::reading::{Reading, SignalId};
 use super::scope::{self, Scope};
-use super::watched::Signal;
+use super::signal::Signal;
 
-/// Some 140,000 years.
+/// About 140,000 years.
 const NOW_MS_MAX: i64 = 1 << 52;
 
-/// All signals, and what their targets have shown.
-pub(crate) struct Room {
+/// The signals and the facts they share. One lock guards it all.
+pub(crate) struct SignalRegistry {
     pub(crate) facts: Facts,
     pub(crate) names: Names,
     pub(crate) features: Features,
     pub(crate) signals: Vec<Option<Signal>>,
-    /// The newest time of a page or a failure.
+    /// The newest time of a scrape, in milliseconds.
     pub(super) now_ms: i64,
-    /// The facts' epoch at which scopes were last worked out.
+    /// The facts' epoch for which scopes were last computed.
     scoped_epoch: u64,
-    /// When scopes have to be worked out again though the facts' epoch stands.
+    /// When scopes have to be computed again although the facts' epoch has not changed.
     pub(super) rescope_ms: Option<i64>,
     pub(super) next_serial: u64,
-    /// Grows whenever users change their names.
+    /// Incremented whenever the configured names change.
     pub(super) names_version: u64,
-    /// Bytes that windows of standing programs hold, and may hold.
+    /// Bytes that the windows of compiled queries hold, and may hold.
     pub(crate) window_bytes: usize,
     window_bytes_max: usize,
 }
 
-impl Room {
-    /// `window_bytes_max`: what windows of standing programs may hold together.
-    pub(crate) fn new(window_bytes_max: usize) -> Room {
-        Room {
+impl SignalRegistry {
+    /// `window_bytes_max`: bytes that the windows of all compiled queries may hold together.
+    pub(crate) fn new(window_bytes_max: usize) -> SignalRegistry {
+        SignalRegistry {
             facts: Facts::default(),
             names: Names::default(),
             features: Features::default(),
@@ -63,7 +63,7 @@ impl Room {
         self.signals.get(id.index())?.as_ref()
     }
 
-    /// What judgements look at, at this time and for a caller who pins these labels.
+    /// The context of a judgement at this time, for a caller who pins these labels.
     pub(crate) fn assessment<'a>(&'a self, now_ms: i64, pins: Pins<'a>) -> Assessment<'a> {
         Assessment {
             facts: &self.facts,
@@ -73,12 +73,12 @@ impl Room {
         }
     }
 
-    /// It is `now_ms`, by a page or a failure.
-    pub(crate) fn at(&mut self, now_ms: i64) {
+    /// Advances the clock of the registry to the time of a scrape; it never goes back.
+    pub(crate) fn advance_to(&mut self, now_ms: i64) {
         self.now_ms = self.now_ms.max(now_ms);
     }
 
-    /// Works out what counts for each signal, where that may have changed.
+    /// Computes the scope of every signal again, if facts have changed or a target is no longer waited for.
     pub(crate) fn rescope(&mut self) {
         let is_due = self.rescope_ms.is_some_and(|at_ms| at_ms <= self.now_ms);
         if self.scoped_epoch == self.facts.epoch && !is_due {
@@ -86,21 +86,22 @@ impl Room {
         }
         self.scoped_epoch = self.facts.epoch;
         self.rescope_ms = None;
-        let look = Assessment {
+        let assessment = Assessment {
             facts: &self.facts,
             names: &self.names,
             now_ms: self.now_ms,
             pins: &[],
         };
         for signal in self.signals.iter_mut().flatten() {
-            signal.scope = scope::of_query(look, &signal.query, &signal.policy);
-            let changes_ms = scope::changes_at_ms(look.facts, &signal.policy, look.now_ms);
+            signal.scope = scope::of_query(assessment, &signal.query, &signal.policy);
+            let changes_ms =
+                scope::changes_at_ms(assessment.facts, &signal.policy, assessment.now_ms);
             self.rescope_ms = self.rescope_ms.into_iter().chain(changes_ms).min();
         }
     }
 
-    /// A target's process changed, or it left: signals for which it counts remember what was true before (S6).
-    pub(crate) fn changed(&mut self, target: TargetId, kind: &ChangeKind, at_ms: i64) {
+    /// A target's process has changed, or the target has left: the signals that see it start a grace (S6).
+    pub(crate) fn process_changed(&mut self, target: TargetId, kind: &ChangeKind, at_ms: i64) {
         let facts = self.facts.target(target);
         let name = facts.map_or("", |facts| facts.name.as_str());
         for signal in self.signals.iter_mut().flatten() {
@@ -110,29 +111,29 @@ impl Room {
         }
     }
 
-    /// What users know of names, beside the table. Signals whose kind it changes are judged by it at once.
+    /// Sets the names that users configure in addition to the table. Every query is classified and compiled again.
     pub(crate) fn set_names(&mut self, names: Names) {
         self.names = names;
         self.names_version += 1;
         for signal in self.signals.iter_mut().flatten() {
-            // The text was parsed before; only what the names make of it is new.
+            // The text was parsed before, so it parses again; the kind of the query may differ.
             if let Ok(query) = SignalQuery::parse(&signal.text, &self.features, &self.names) {
                 for metric in query.metrics() {
-                    self.facts.watch_metric(metric, &self.names);
+                    self.facts.track_metric(metric, &self.names);
                 }
                 self.window_bytes -= signal.window_bytes();
-                signal.standing = Signal::compile(&query);
+                signal.compiled = Signal::compile(&query);
                 signal.query = query;
                 signal.outdated = true;
                 signal.pages += 1;
             }
         }
-        self.facts.needs.publish(&self.names);
+        self.facts.requirements.publish(&self.names);
         self.facts.epoch += 1;
         self.rescope();
     }
 
-    /// Gives a signal another policy; what it has seen stays (S1b).
+    /// Replaces the policy of a signal; what is known of its targets stays (S1b).
     pub(crate) fn set_policy(&mut self, id: SignalId, policy: Policy) {
         if let Some(signal) = self.signals.get_mut(id.index()).and_then(Option::as_mut) {
             signal.policy = policy;
@@ -141,8 +142,9 @@ impl Room {
         self.rescope();
     }
 
-    pub(crate) fn unwatch(&mut self, id: SignalId) {
-        let Room {
+    /// Removes a signal and stops tracking the metrics that only it read.
+    pub(crate) fn remove(&mut self, id: SignalId) {
+        let SignalRegistry {
             facts,
             names,
             signals,
@@ -151,74 +153,74 @@ impl Room {
         } = self;
         if let Some(signal) = signals.get_mut(id.index()).and_then(Option::take) {
             *window_bytes -= signal.window_bytes();
-            facts.needs.remove(&signal.query, names);
+            facts.requirements.remove(&signal.query, names);
         }
-        // Queries come and go as people ask; what is watched must not grow with all that ever were.
+        // Ad-hoc signals come and go: what is tracked must not grow with every query that ever was registered.
         let queries = signals.iter().flatten().map(|signal| &signal.query);
-        facts.watch_only(queries.flat_map(SignalQuery::metrics), names);
+        facts.track_only(queries.flat_map(SignalQuery::metrics), names);
     }
 
-    /// S1c: the newest good scrape among the targets that count.
+    /// S1c: the time of the newest successful scrape among the targets that count.
     pub(crate) fn newest_good_ms(&self, signal: &Signal) -> Option<i64> {
         newest_good_ms(&self.facts, &signal.scope)
     }
 
-    /// Remembers state changes of all signals.
-    pub(crate) fn note(&mut self, now_ms: i64) {
-        let Room {
+    /// Records the state of every signal whose state has changed.
+    pub(crate) fn record_transitions(&mut self, now_ms: i64) {
+        let SignalRegistry {
             facts,
             names,
             signals,
             ..
         } = self;
-        let look = Assessment {
+        let assessment = Assessment {
             facts,
             names,
             now_ms,
             pins: &[],
         };
         for signal in signals.iter_mut().flatten() {
-            signal.note(look);
+            signal.record_transition(assessment);
         }
     }
 
-    /// A target has given a page: signals that see it, for it counts or stands by, are evaluated by their programs, or
-    /// noted for evaluation when they are next read, if nothing depends on what they were in between. Returns the others:
-    /// they have to be refreshed as soon as no lock is held.
+    /// A page of a target was committed: evaluates the compiled signals that see the target, and marks the others as
+    /// outdated. Returns those of the others whose value at every page matters (sums of demand, S6): the caller refreshes
+    /// them as soon as it holds no lock.
     pub(crate) fn evaluate(
         &mut self,
         store: &RwLock<Store>,
         target: TargetId,
         at: Timestamp,
     ) -> Vec<SignalId> {
-        self.evaluate_those(store, |scope| scope.shows(target), at)
+        self.evaluate_matching(store, |scope| scope.shows(target), at)
     }
 
-    /// A scrape of a target has failed. From the first failure on nothing is seen of a standby (S3d), and a leader may
-    /// have become one: what signals say of the newest pages is another thing without it.
-    pub(crate) fn failed(
+    /// A scrape of a target has failed. From the first failure on the series of a standby are hidden (S3d), and a leader
+    /// may have become a standby, so the signals that see it are evaluated again. Returns what `evaluate` returns.
+    pub(crate) fn scrape_failed(
         &mut self,
         store: &RwLock<Store>,
         target: TargetId,
         at: Timestamp,
         error: &str,
     ) -> Vec<SignalId> {
-        self.at(at.ms());
-        let froze = self.facts.failed(target, at.ms(), error);
+        self.advance_to(at.ms());
+        let is_first_failure = self.facts.scrape_failed(target, at.ms(), error);
         self.rescope();
-        match froze {
-            true => self.evaluate_those(store, |scope| scope.standby.contains(&target), at),
+        match is_first_failure {
+            true => self.evaluate_matching(store, |scope| scope.standby.contains(&target), at),
             false => Vec::new(),
         }
     }
 
-    fn evaluate_those(
+    fn evaluate_matching(
         &mut self,
         store: &RwLock<Store>,
         of: impl Fn(&Scope) -> bool,
         at: Timestamp,
     ) -> Vec<SignalId> {
-        let Room {
+        let SignalRegistry {
             facts,
             names,
             signals,
@@ -236,12 +238,12 @@ impl Room {
             if signal.policy.when_read {
                 continue;
             }
-            // S1c: a page may have taken longer than a later one of another target.
+            // S1c: a page may arrive later than a newer page of another target.
             let at_ms = newest_good_ms(facts, &signal.scope).map_or(at.ms(), |ms| ms.max(at.ms()));
             let before = signal.window_bytes();
             let of_others = *window_bytes - before;
             let bytes_max = window_bytes_max.saturating_sub(of_others);
-            let done = signal.stand(store, facts, names, at_ms, bytes_max);
+            let done = signal.evaluate_compiled(store, facts, names, at_ms, bytes_max);
             *window_bytes = of_others + signal.window_bytes();
             if !done && signal.query.kind == Kind::Demand {
                 others.push(SignalId(index as u32));
@@ -250,10 +252,10 @@ impl Room {
         others
     }
 
-    /// S1c, S9: what a signal says at `now`, for a caller who pins some labels.
+    /// S1c, S9: the reading of a signal at `now` for a caller who pins these labels; `None` if there is no such signal.
     pub(crate) fn read(&self, id: SignalId, now: Timestamp, pins: Pins<'_>) -> Option<Reading> {
         let signal = self.signal(id)?;
-        // Far enough for everybody, and no arithmetic on it can overflow.
+        // Clamped so that no arithmetic on times can overflow.
         let now_ms = now.ms().clamp(-NOW_MS_MAX, NOW_MS_MAX);
         Some(signal.read(self.assessment(now_ms, pins)))
     }

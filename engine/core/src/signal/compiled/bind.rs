@@ -1,55 +1,26 @@
-//! Binding: each slot gets the elements that it may have while the structure stands, and each op the links from its
-//! operands' elements to its own.
+//! Binding a program: each slot gets the elements that it can have while the structure is unchanged, and each op the links
+//! from the elements of its operands to its own.
 //!
-//! Ordinary evaluation merges elements whose labels become equal, and refuses some matches, depending on which
-//! elements are there. Where the elements of a slot could do that, the program is not bound.
+//! The evaluator merges elements whose labels become equal, and refuses some matches, depending on which elements are
+//! present. If the elements of a slot could do either, the program is not bound.
 
 use crate::labels::Labels;
 use crate::promql::incremental::{
-    KeyRule, Keys, changes_schema, is_absent, result_labels, signature_rule, without_reserved,
+    KeyRule, Keys, changes_schema, result_labels, signature_rule, without_reserved,
 };
 use crate::promql::plan::{BinaryOp, Matching};
 
-use super::fold::{Folds, Step};
+use super::fold::Folds;
+use super::links::{Links, NO_ELEMENT, Sets};
 use super::members::{Grouping, find};
 use super::program::{Op, Program, Reads};
 use super::quantile::Quantile;
-use super::sight::EvalSnapshot;
 use super::vector::Vector;
+use super::visibility::EvalSnapshot;
 use super::{Blocked, EvalContext};
 
-/// What an op knows of its operands' elements.
-#[derive(Default)]
-pub(super) enum Links {
-    #[default]
-    None,
-    /// Per element of the input, its group.
-    LabelGroups {
-        group_of: Vec<u32>,
-        folds: Folds,
-    },
-    /// Per element of the left side, its partner on the right; `NO_ONE` where it has none.
-    Pairs(Vec<u32>),
-    Sets(Box<Sets>),
-    Quantile(Box<Quantile>),
-}
-
-/// No element.
-const NO_ONE: u32 = u32::MAX;
-
-/// The links of a set operator.
-#[derive(Default)]
-pub(super) struct Sets {
-    left_signatures: Vec<u32>,
-    right_signatures: Vec<u32>,
-    /// Where elements of the right side go (`or`).
-    right_to: Vec<u32>,
-    /// By signature: whether the side that decides has an element.
-    present: Vec<bool>,
-}
-
 impl Program {
-    /// Finds the series of every leaf and the elements of every slot.
+    /// Selects the series of every leaf and computes the elements of every slot. Error: why it cannot be bound.
     pub(super) fn bind(&mut self, context: &EvalContext<'_>) -> Result<(), Blocked> {
         let mut groups = Vec::new();
         let mut bytes_left = context.window_bytes_max;
@@ -174,7 +145,7 @@ fn pairs(
             return Err(Blocked::ByStructure);
         }
         let partner = keys.find(labels);
-        partners.push(partner.map_or(NO_ONE, |partner| partner as u32));
+        partners.push(partner.map_or(NO_ELEMENT, |partner| partner as u32));
         let one = partner.map_or(labels, |partner| &right[partner]);
         out.push(result_labels(
             (op, return_bool),
@@ -213,84 +184,11 @@ fn sets(
             if at == out.len() {
                 out.push(labels.clone());
             } else if sets.left_signatures.get(at) != Some(signature) {
-                // Both may be there at once, which is an error.
+                // Both may be present at once, which is an error.
                 return Err(Blocked::ByStructure);
             }
             sets.right_to.push(at as u32);
         }
     }
     Ok((out, Links::Sets(Box::new(sets))))
-}
-
-impl Links {
-    pub(super) fn regroup(&mut self, input: &Vector, step: Step, out: &mut Vector) {
-        let Links::LabelGroups { group_of, folds } = self else {
-            return;
-        };
-        folds.clear();
-        for (at, value) in input.iter() {
-            folds.add(step, group_of[at as usize], value);
-        }
-        folds.finish(step, out);
-    }
-
-    pub(super) fn pair(
-        &self,
-        left: &Vector,
-        right: &Vector,
-        out: &mut Vector,
-        operate: impl Fn(f64, f64) -> f64,
-    ) {
-        let Links::Pairs(partners) = self else {
-            return;
-        };
-        for (at, value) in left.iter() {
-            let other = match partners[at as usize] {
-                NO_ONE => continue,
-                partner => right.values[partner as usize],
-            };
-            if is_absent(other) {
-                continue;
-            }
-            let result = operate(value, other);
-            if !is_absent(result) {
-                out.push(at, result);
-            }
-        }
-    }
-
-    pub(super) fn set(&mut self, left: &Vector, right: &Vector, op: BinaryOp, out: &mut Vector) {
-        let Links::Sets(sets) = self else {
-            return;
-        };
-        sets.present.fill(false);
-        let decides = if op == BinaryOp::Or { left } else { right };
-        let signatures = if op == BinaryOp::Or {
-            &sets.left_signatures
-        } else {
-            &sets.right_signatures
-        };
-        for &at in &decides.order {
-            sets.present[signatures[at as usize] as usize] = true;
-        }
-        for (at, value) in left.iter() {
-            let partner = sets.present[sets.left_signatures[at as usize] as usize];
-            if op == BinaryOp::Or || partner == (op == BinaryOp::And) {
-                out.push(at, value);
-            }
-        }
-        if op == BinaryOp::Or {
-            for (at, value) in right.iter() {
-                if !sets.present[sets.right_signatures[at as usize] as usize] {
-                    out.push(sets.right_to[at as usize], value);
-                }
-            }
-        }
-    }
-
-    pub(super) fn quantile(&mut self, q: f64, input: &Vector, out: &mut Vector) {
-        if let Links::Quantile(quantile) = self {
-            quantile.run(q, input, out);
-        }
-    }
 }

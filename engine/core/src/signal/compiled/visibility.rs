@@ -1,4 +1,4 @@
-//! What a program sees of a target's clock: how the signal view would show it at this moment.
+//! Which samples of a target are visible to a program: the same as in the signal view at this time.
 
 use crate::store::{ClockId, Store, TargetId};
 
@@ -6,7 +6,7 @@ use super::super::facts::Facts;
 use super::super::scope::Scope;
 use super::EvalContext;
 
-/// One evaluation.
+/// The locked store with the context of one evaluation.
 pub(super) struct EvalSnapshot<'a> {
     pub(super) store: &'a Store,
     pub(super) facts: &'a Facts,
@@ -15,19 +15,19 @@ pub(super) struct EvalSnapshot<'a> {
     lookback_ms: i64,
 }
 
-/// How a clock is seen.
+/// Which samples of the series on a page's clock are visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sight {
+pub(super) enum PageVisibility {
     Hidden,
-    Seen {
-        /// Where its windows end: now, or at the last good scrape of a frozen target.
+    Visible {
+        /// Where windows end, in milliseconds: at the evaluation, or at the last good scrape of a frozen target.
         end_ms: i64,
         /// Whether series that are on the newest good page have a current value.
         current: bool,
     },
 }
 
-/// Whether nothing that is seen is later than the moment: what series were before their newest page is not at hand.
+/// Whether no visible sample is later than the evaluation: a program knows only the newest value of a series.
 pub(super) fn is_newest(context: &EvalContext<'_>) -> bool {
     let ahead = |id: &TargetId| {
         let good_ms = context
@@ -36,7 +36,7 @@ pub(super) fn is_newest(context: &EvalContext<'_>) -> bool {
             .and_then(|target| target.last_good_ms);
         good_ms > Some(context.at_ms)
     };
-    // What counts is never ahead (S1c).
+    // Targets that count are never ahead (S1c).
     context.facts.left_ms <= context.at_ms && !context.scope.standby.iter().any(ahead)
 }
 
@@ -51,12 +51,12 @@ impl<'a> EvalSnapshot<'a> {
         }
     }
 
-    /// How the clock of a page is seen.
-    pub(super) fn sight(&self, clock: ClockId) -> Sight {
-        let id = TargetId(clock.0 / 2);
-        let Some(target) = self.facts.target(id) else {
-            // It has left; its series have ended, what they were stays.
-            return Sight::Seen {
+    /// The visibility of the series on the clock of a page.
+    pub(super) fn visibility(&self, clock: ClockId) -> PageVisibility {
+        let of_target = |id: TargetId| Some((id, self.facts.target(id)?));
+        let Some((id, target)) = clock.target().and_then(of_target) else {
+            // The target has left: its series have ended, their history is still visible.
+            return PageVisibility::Visible {
                 end_ms: self.at_ms,
                 current: false,
             };
@@ -65,10 +65,10 @@ impl<'a> EvalSnapshot<'a> {
         if self.scope.excluded.binary_search(&id).is_ok()
             || (!fresh && self.scope.standby.binary_search(&id).is_ok())
         {
-            return Sight::Hidden;
+            return PageVisibility::Hidden;
         }
         let Some(good_ms) = target.last_good_ms else {
-            return Sight::Seen {
+            return PageVisibility::Visible {
                 end_ms: self.at_ms,
                 current: false,
             };
@@ -82,7 +82,7 @@ impl<'a> EvalSnapshot<'a> {
         let remembered = times
             .at(times.first_tick())
             .is_some_and(|oldest| oldest.time_ms <= good_ms);
-        Sight::Seen {
+        PageVisibility::Visible {
             end_ms,
             current: remembered && good_ms > end_ms.saturating_sub(self.lookback_ms),
         }

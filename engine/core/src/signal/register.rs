@@ -1,8 +1,8 @@
-//! How a signal comes to be, while pages go on being taken.
+//! Registering a signal while pages are committed.
 //!
-//! Who asks for it may have sent any text, and what it pins may be a label of a million series that nobody remembered
-//! so far. Neither the reading of the text nor the look at those series holds up a commit: both happen without the
-//! room's lock, the latter in batches.
+//! The text may come from any client, and it may select by a label of a million series whose values were not tracked so
+//! far. Neither parsing the text nor reading those series delays a commit: both happen without the registry's lock, the
+//! latter in batches.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -12,14 +12,14 @@ use parking_lot::RwLock;
 use crate::labels::{METRIC_NAME, Matcher};
 use crate::limits::{READ_BATCH_ROWS, REMEMBERED_VALUES_MAX, SIGNALS_MAX};
 use crate::promql::QueryError;
-use crate::store::{ClockId, SeriesId, Store, TargetId, for_each_match};
+use crate::store::{SeriesId, Store, TargetId, for_each_match};
 
 use super::policy::Policy;
 use super::query::{Selector, SignalQuery};
 use super::reading::SignalId;
-use super::room::Room;
+use super::registry::SignalRegistry;
 use super::scope;
-use super::watched::Signal;
+use super::signal::Signal;
 
 /// Values of a label, by the targets that have them.
 type Values = HashMap<TargetId, HashSet<Box<str>>>;
@@ -27,16 +27,16 @@ type Values = HashMap<TargetId, HashSet<Box<str>>>;
 /// Label names of a metric, by the targets that show it.
 type LabelNames = HashMap<TargetId, BTreeSet<Box<str>>>;
 
-/// Adds a signal.
-pub(crate) fn watch(
-    room: &RwLock<Room>,
+/// Registers a signal. Error: the query does not parse, or there are `SIGNALS_MAX` signals.
+pub(crate) fn register(
+    registry: &RwLock<SignalRegistry>,
     store: &RwLock<Store>,
     text: &str,
     policy: Policy,
 ) -> Result<SignalId, QueryError> {
-    let (query, names_version) = parse(room, text)?;
-    // From here on pages tell of these labels and metrics; what was on pages before is looked up.
-    let (labels, metrics) = remember(&mut room.write(), &query);
+    let (query, names_version) = parse(registry, text)?;
+    // From here on commits track these labels and metrics; what earlier pages had is read from the store.
+    let (labels, metrics) = remember(&mut registry.write(), &query);
     let seen: Vec<(String, Values)> = labels
         .into_iter()
         .map(|label| {
@@ -51,49 +51,49 @@ pub(crate) fn watch(
             (metric, labels)
         })
         .collect();
-    let mut room = room.write();
+    let mut registry = registry.write();
     for (label, values) in &seen {
         for (&target, values) in values {
             values
                 .iter()
-                .for_each(|value| room.facts.see(target, label, value));
+                .for_each(|value| registry.facts.add_label_value(target, label, value));
         }
     }
     for (metric, targets) in &shown {
         for (&target, labels) in targets {
             let labels = labels.iter().map(|label| &**label);
-            room.facts.learn_labels(target, metric, labels);
+            registry.facts.learn_labels(target, metric, labels);
         }
     }
-    // Users' own names were changed meanwhile, by which queries are judged: rare, so once more under the lock.
-    let query = match room.names_version == names_version {
+    // The configured names have changed meanwhile, which may change the query's kind: rare, so parsed under the lock.
+    let query = match registry.names_version == names_version {
         true => query,
-        false => SignalQuery::parse(text, &room.features, &room.names)?,
+        false => SignalQuery::parse(text, &registry.features, &registry.names)?,
     };
-    room.place(text, query, policy)
+    registry.insert(text, query, policy)
 }
 
-fn parse(room: &RwLock<Room>, text: &str) -> Result<(SignalQuery, u64), QueryError> {
-    let held = room.read();
-    let (features, names, version) = (held.features, held.names.clone(), held.names_version);
-    drop(held);
+fn parse(registry: &RwLock<SignalRegistry>, text: &str) -> Result<(SignalQuery, u64), QueryError> {
+    let locked = registry.read();
+    let (features, names, version) = (locked.features, locked.names.clone(), locked.names_version);
+    drop(locked);
     Ok((SignalQuery::parse(text, &features, &names)?, version))
 }
 
-/// Labels by which the query selects and whose values were not remembered so far, and metrics that no signal read.
-fn remember(room: &mut Room, query: &SignalQuery) -> (Vec<String>, Vec<String>) {
-    let Room { facts, names, .. } = room;
+/// Starts tracking the labels by which the query selects and the metrics that it reads. Returns those that are new.
+fn remember(registry: &mut SignalRegistry, query: &SignalQuery) -> (Vec<String>, Vec<String>) {
+    let SignalRegistry { facts, names, .. } = registry;
     let required = query.selectors.iter().flat_map(Selector::required);
     let labels = required
         .filter(|matcher| facts.remember(matcher.name()))
         .map(|matcher| matcher.name().to_owned())
         .collect();
     let metrics = query.metrics();
-    let metrics = metrics.flat_map(|metric| facts.watch_metric(metric, names));
+    let metrics = metrics.flat_map(|metric| facts.track_metric(metric, names));
     (labels, metrics.collect())
 }
 
-/// The label names that present series of a metric have, by their targets.
+/// The label names of a metric's present series, by target.
 fn label_names_of(store: &RwLock<Store>, metric: &str) -> LabelNames {
     let mut found = LabelNames::new();
     for_each_match(
@@ -101,8 +101,8 @@ fn label_names_of(store: &RwLock<Store>, metric: &str) -> LabelNames {
         &[Matcher::equal(METRIC_NAME, metric)],
         |store, id| {
             let row = store.series.row(id);
-            if row.is_present() && row.clock != ClockId::EXPLICIT && row.clock != ClockId::NONE {
-                let names = found.entry(TargetId(row.clock.0 / 2)).or_default();
+            if let (true, Some(target)) = (row.is_present(), row.clock.target()) {
+                let names = found.entry(target).or_default();
                 let labels = store.series.labels(id);
                 for (name, _) in labels.iter() {
                     if !names.contains(name) {
@@ -116,8 +116,7 @@ fn label_names_of(store: &RwLock<Store>, metric: &str) -> LabelNames {
     found
 }
 
-/// Every value of a label that some series has, with the targets that have it. Series that come meanwhile may be
-/// missing.
+/// The values of a label, by target. Series that are added meanwhile may be missing.
 fn values_of(store: &RwLock<Store>, label: &str) -> Values {
     let mut seen = Values::new();
     let mut next = 0;
@@ -129,12 +128,11 @@ fn values_of(store: &RwLock<Store>, label: &str) -> Values {
         };
         let until = end.min(next + READ_BATCH_ROWS);
         for id in (next..until).map(SeriesId) {
-            let clock = store.series.row(id).clock;
-            if clock == ClockId::EXPLICIT || clock == ClockId::NONE {
+            let Some(target) = store.series.row(id).clock.target() else {
                 continue;
-            }
+            };
             if let Some(value) = store.series.label(id, name) {
-                let values = seen.entry(TargetId(clock.0 / 2)).or_default();
+                let values = seen.entry(target).or_default();
                 let text = store.series.symbols.text(value);
                 if values.len() < REMEMBERED_VALUES_MAX && !values.contains(text) {
                     values.insert(text.into());
@@ -148,8 +146,9 @@ fn values_of(store: &RwLock<Store>, label: &str) -> Values {
     }
 }
 
-impl Room {
-    fn place(
+impl SignalRegistry {
+    /// Adds a signal under the first free id. Error: there are `SIGNALS_MAX` already.
+    fn insert(
         &mut self,
         text: &str,
         query: SignalQuery,
@@ -163,19 +162,19 @@ impl Room {
             )));
         }
         for metric in query.metrics() {
-            // Known already, unless users' names have changed since; then the next lines tell.
-            self.facts.watch_metric(metric, &self.names);
+            // Tracked already, unless the configured names have changed since; then the next pages add what is missing.
+            self.facts.track_metric(metric, &self.names);
         }
-        self.facts.needs.add(&query, &self.names);
-        let look = self.assessment(self.now_ms, &[]);
-        let scope = scope::of_query(look, &query, &policy);
-        let changes_ms = scope::changes_at_ms(look.facts, &policy, look.now_ms);
+        self.facts.requirements.add(&query, &self.names);
+        let assessment = self.assessment(self.now_ms, &[]);
+        let scope = scope::of_query(assessment, &query, &policy);
+        let changes_ms = scope::changes_at_ms(assessment.facts, &policy, assessment.now_ms);
         self.rescope_ms = self.rescope_ms.into_iter().chain(changes_ms).min();
         self.next_serial += 1;
         let signal = Signal {
             text: text.to_owned(),
             policy,
-            standing: Signal::compile(&query),
+            compiled: Signal::compile(&query),
             by_program: false,
             query,
             scope,

@@ -1,8 +1,8 @@
-//! Questions by chance: a demand family with pins over labels that it has, lacks, or has by release; and what is true of
-//! them, which the gateways know whatever their pages show.
+//! Random queries: a demand family with pins over labels that it has, lacks, or has in some releases; and their true values,
+//! which the simulated gateways know whatever their pages expose.
 
-use crate::chance::Chance;
 use crate::gateway::{Flow, Gateway, MODELS, POOLS, PRIORITIES, TENANTS};
+use crate::rng::Rng;
 
 const QUEUES: [&str; 2] = [
     "inference_extension_flow_control_queue_size",
@@ -17,41 +17,41 @@ const INFLIGHT: [&str; 1] = ["llm_d_epp_inflight_requests"];
 /// What a family counts of a flow.
 type Measure = fn(&Flow) -> u64;
 
-pub(crate) struct Question {
+pub(crate) struct RandomQuery {
     pub(crate) text: String,
     measure: Measure,
     /// Label, operator, value.
     pins: Vec<(&'static str, &'static str, &'static str)>,
 }
 
-impl Question {
-    pub(crate) fn by_chance(chance: &mut Chance) -> Question {
-        let (metrics, measure): (&[&str], Measure) = match chance.below(5) {
+impl RandomQuery {
+    pub(crate) fn random(rng: &mut Rng) -> RandomQuery {
+        let (metrics, measure): (&[&str], Measure) = match rng.below(5) {
             0 | 1 => (&QUEUES, |flow| flow.queued),
             2 | 3 => (&RUNNING, |flow| flow.running),
             _ => (&INFLIGHT, |flow| flow.running),
         };
-        let metric = chance.of(metrics);
+        let metric = rng.of(metrics);
         let mut pins = Vec::new();
-        for _ in 0..chance.below(3) {
-            let pin = match chance.below(7) {
-                0 => ("inference_pool", chance.of(&POOLS)),
-                1 => ("model_name", chance.of(&MODELS)),
-                2 => ("target_model_name", chance.of(&MODELS)),
-                3 => ("fairness_id", chance.of(&TENANTS)),
-                4 => ("priority", chance.of(&PRIORITIES)),
+        for _ in 0..rng.below(3) {
+            let pin = match rng.below(7) {
+                0 => ("inference_pool", rng.of(&POOLS)),
+                1 => ("model_name", rng.of(&MODELS)),
+                2 => ("target_model_name", rng.of(&MODELS)),
+                3 => ("fairness_id", rng.of(&TENANTS)),
+                4 => ("priority", rng.of(&PRIORITIES)),
                 5 => ("namespace", "default"),
-                _ => ("name", chance.of(&POOLS)),
+                _ => ("name", rng.of(&POOLS)),
             };
-            let op = chance.of(&["=", "=", "=~"]);
+            let op = rng.of(&["=", "=", "=~"]);
             pins.push((pin.0, op, pin.1));
         }
         let conditions: Vec<String> = pins
             .iter()
             .map(|(label, op, value)| format!("{label}{op}\"{value}\""))
             .collect();
-        let end = chance.of(&["", "", " or vector(0)"]);
-        Question {
+        let end = rng.of(&["", "", " or vector(0)"]);
+        RandomQuery {
             text: format!("sum({metric}{{{}}}){end}", conditions.join(",")),
             measure,
             pins,

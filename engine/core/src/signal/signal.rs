@@ -1,4 +1,4 @@
-//! One signal: its query, what it last said, and when it takes a new result.
+//! One signal: its query, the newest result, and what is remembered of earlier results.
 
 use std::collections::VecDeque;
 
@@ -10,42 +10,42 @@ use crate::store::{Store, TargetId};
 use crate::time::Timestamp;
 
 use super::assessment::Assessment;
+use super::compiled::{CompiledQuery, EvalContext};
+use super::evaluate::{Evaluated, Evaluation};
 use super::facts::{ChangeKind, Facts};
 use super::grace::{self, Grace, Measured};
 use super::judge::{self, Verdict};
 use super::names::Names;
-use super::ordinary::{Evaluated, Outcome};
 use super::policy::{Nan, Policy};
 use super::query::{Kind, SignalQuery};
 use super::reading::Transition;
 use super::scope::Scope;
-use super::standing::{EvalContext, Standing};
 
 /// One signal.
 pub(crate) struct Signal {
     pub(crate) text: String,
     pub(crate) policy: Policy,
     pub(crate) query: SignalQuery,
-    /// The query in the form that needs no query engine, where it has it.
-    pub(super) standing: Option<Standing>,
-    /// Whether the newest page was evaluated by it.
+    /// The program of the query; `None` if it cannot be compiled.
+    pub(super) compiled: Option<CompiledQuery>,
+    /// Whether the newest result is the program's.
     pub(super) by_program: bool,
-    /// What counts, as of the last structural change.
+    /// The targets that count, as of the last change of facts.
     pub(crate) scope: Scope,
     /// The newest evaluation.
     pub(super) result: Result<Vec<(Labels, f64)>, String>,
     pub(crate) at_ms: Option<i64>,
-    /// A target that counts has given a page since.
+    /// A page of a target that it sees was committed after the newest evaluation.
     pub(crate) outdated: bool,
-    /// Tells this signal from another that had its number before.
+    /// Distinguishes this signal from earlier ones with the same id.
     pub(crate) serial: u64,
-    /// Pages of targets that count, so far.
+    /// Number of pages of its targets so far.
     pub(crate) pages: u64,
-    /// Which parts of the query were empty at the newest evaluation.
+    /// Parts of the query whose result was empty at the newest evaluation.
     pub(super) empty_parts: Vec<usize>,
-    /// The newest evaluation at which everything was fresh.
+    /// The newest evaluation at which every target was fresh.
     pub(super) measured: Option<Measured>,
-    /// The first one at which it was also known what was true before the processes that answered (S6e).
+    /// The first such evaluation at which the value before the present processes was known, too (S6e).
     pub(super) known_since_ms: Option<i64>,
     /// Per group, the last result that was a number, for `nan: last`.
     pub(super) numbers: Vec<(Labels, f64)>,
@@ -60,8 +60,9 @@ fn is_frozen(facts: &Facts, id: TargetId, at_ms: i64) -> bool {
 }
 
 impl Signal {
-    /// Evaluates without the query engine, where that is possible. Allocates nothing while the structure stands.
-    pub(crate) fn stand(
+    /// Evaluates the query by its program. False if it has none, or the program cannot answer now. Allocates nothing while
+    /// the same series are on the pages.
+    pub(crate) fn evaluate_compiled(
         &mut self,
         store: &RwLock<Store>,
         facts: &Facts,
@@ -69,7 +70,7 @@ impl Signal {
         at_ms: i64,
         window_bytes_max: usize,
     ) -> bool {
-        let Some(mut standing) = self.standing.take() else {
+        let Some(mut compiled) = self.compiled.take() else {
             return false;
         };
         let (mut values, error) = match std::mem::replace(&mut self.result, Ok(Vec::new())) {
@@ -87,9 +88,9 @@ impl Signal {
             lookback_ms: self.policy.options().lookback_ms,
             window_bytes_max: window_bytes_max.min(bytes_max),
         };
-        let done = standing.evaluate(&context, &mut values, &mut empty_parts);
-        let series = standing.series();
-        self.standing = Some(standing);
+        let done = compiled.evaluate(&context, &mut values, &mut empty_parts);
+        let series = compiled.series();
+        self.compiled = Some(compiled);
         self.by_program = done;
         if let Some(max) = self.policy.series_max
             && done
@@ -98,13 +99,13 @@ impl Signal {
             let why = format!(
                 "the query reads {series} series, at most {max} may be read here: select fewer"
             );
-            self.take(Err(why), facts, names, at_ms);
+            self.set_result(Err(why), facts, names, at_ms);
         } else if done {
-            let outcome = Outcome {
+            let outcome = Evaluation {
                 values,
                 empty_parts,
             };
-            self.take(Ok(outcome), facts, names, at_ms);
+            self.set_result(Ok(outcome), facts, names, at_ms);
         } else {
             self.result = error.map_or(Ok(values), Err);
             self.empty_parts = empty_parts;
@@ -112,9 +113,9 @@ impl Signal {
         done
     }
 
-    /// What its program made of the newest page, if it was the program that did.
+    /// The newest result, if it is the program's.
     pub(crate) fn by_program(&self) -> Option<Evaluated> {
-        let outcome = |values: &Vec<(Labels, f64)>| Outcome {
+        let outcome = |values: &Vec<(Labels, f64)>| Evaluation {
             values: values.clone(),
             empty_parts: self.empty_parts.clone(),
         };
@@ -122,18 +123,20 @@ impl Signal {
             .then(|| self.result.as_ref().map(outcome).map_err(String::clone))
     }
 
-    /// Compiles the query, where it can be.
-    pub(crate) fn compile(query: &SignalQuery) -> Option<Standing> {
+    /// Compiles the query, if it can be compiled.
+    pub(crate) fn compile(query: &SignalQuery) -> Option<CompiledQuery> {
         let parts = query.parts.iter().map(|part| part.query.plan());
-        Standing::compile(query.query.plan(), parts)
+        CompiledQuery::compile(query.query.plan(), parts)
     }
 
-    /// Bytes that its windows hold.
+    /// Bytes that the windows of its program hold.
     pub(crate) fn window_bytes(&self) -> usize {
-        self.standing.as_ref().map_or(0, Standing::window_bytes)
+        self.compiled
+            .as_ref()
+            .map_or(0, CompiledQuery::window_bytes)
     }
 
-    /// Targets whose series this signal does not see: those that do not count, and frozen ones that stand by.
+    /// Targets whose series this signal does not see: excluded ones, and frozen standbys.
     pub(crate) fn hidden(&self, facts: &Facts, at_ms: i64) -> Vec<TargetId> {
         let frozen = self
             .scope
@@ -143,7 +146,7 @@ impl Signal {
         self.scope.excluded.iter().chain(frozen).copied().collect()
     }
 
-    /// A process that counts has changed (S6a).
+    /// Starts a grace: the process of a target that it sees has changed (S6a).
     pub(super) fn start_grace(&mut self, name: &str, kind: &ChangeKind, at_ms: i64) {
         self.grace = Some(Grace::start(
             self.grace.take(),
@@ -154,15 +157,21 @@ impl Signal {
         ));
     }
 
-    /// The grace that runs, for what is smoothed over.
+    /// The grace that applies at `now_ms`: only queries of kind demand have one.
     pub(super) fn grace(&self, now_ms: i64) -> Option<&Grace> {
         let runs = |grace: &&Grace| grace.runs(now_ms, self.policy.restart_grace_ms);
         let grace = self.grace.as_ref().filter(runs);
         grace.filter(|_| self.query.kind == Kind::Demand)
     }
 
-    /// A new result, as of `at_ms`.
-    pub(crate) fn take(&mut self, outcome: Evaluated, facts: &Facts, names: &Names, at_ms: i64) {
+    /// Stores a new result, as of `at_ms`.
+    pub(crate) fn set_result(
+        &mut self,
+        outcome: Evaluated,
+        facts: &Facts,
+        names: &Names,
+        at_ms: i64,
+    ) {
         self.empty_parts.clear();
         self.result = outcome.map(|outcome| {
             self.empty_parts = outcome.empty_parts;
@@ -170,13 +179,14 @@ impl Signal {
         });
         self.at_ms = Some(at_ms);
         self.outdated = false;
-        let look = Assessment {
+        let assessment = Assessment {
             facts,
             names,
             now_ms: at_ms,
             pins: &[],
         };
-        let fresh = judge::targets(look, &self.scope, &self.query, &self.policy) == Verdict::Fresh;
+        let fresh =
+            judge::targets(assessment, &self.scope, &self.query, &self.policy) == Verdict::Fresh;
         if let (Ok(values), true) = (&self.result, fresh) {
             let keeps_numbers = self.policy.nan == Nan::Last;
             for (labels, value) in values
@@ -190,7 +200,7 @@ impl Signal {
             }
             if self.known_since_ms.is_none() {
                 let grace_ms = self.policy.restart_grace_ms;
-                let unseen = grace::restarted_unseen(look, &self.scope, None, grace_ms);
+                let unseen = grace::restarted_unseen(assessment, &self.scope, None, grace_ms);
                 self.known_since_ms = unseen.is_none().then_some(at_ms);
             }
             let measured = self.measured.get_or_insert_with(Default::default);
@@ -199,9 +209,9 @@ impl Signal {
         }
     }
 
-    /// Remembers what the signal says, where that is another state than before.
-    pub(super) fn note(&mut self, look: Assessment<'_>) {
-        let reading = self.read(look);
+    /// Records the state, if it differs from the last recorded one.
+    pub(super) fn record_transition(&mut self, assessment: Assessment<'_>) {
+        let reading = self.read(assessment);
         let kind = std::mem::discriminant(&reading.state);
         if self
             .transitions
@@ -215,7 +225,7 @@ impl Signal {
         }
         let value = reading.elements.first().map(|element| element.value);
         self.transitions.push_back(Transition {
-            time: Timestamp::from_ms(look.now_ms),
+            time: Timestamp::from_ms(assessment.now_ms),
             state: reading.state,
             value,
         });

@@ -1,7 +1,7 @@
-//! Standing programs against ordinary evaluation of the same queries at the same moments. Over random pages of several
-//! targets, series that come and go, failures, silences, restarts, changes of leader, targets that leave and come back,
-//! and signals that are made late, both must yield the same elements in the same order, bit for bit (a NaN is a NaN),
-//! and find the same parts empty.
+//! Compiled queries against evaluation of the same queries from their plans, at the same times. Over random pages of
+//! several targets, series that appear and disappear, failed scrapes, pauses, restarts, changes of leader, targets that
+//! are removed and added again, and signals that are registered late, both must yield the same elements in the same
+//! order, bit for bit (a NaN is a NaN), and the same empty parts.
 
 #[path = "common/cases.rs"]
 mod cases;
@@ -141,7 +141,7 @@ enum Step {
     /// The target leaves and comes back as another.
     Readd,
     /// Signals are made anew.
-    Watch,
+    Register,
 }
 
 fn value() -> impl Strategy<Value = f64> {
@@ -167,7 +167,7 @@ fn steps() -> impl Strategy<Value = Vec<(usize, i64, Step)>> {
         1 => (100i64..2_500).prop_map(Step::Silence),
         1 => any::<bool>().prop_map(Step::Lead),
         1 => Just(Step::Readd),
-        1 => Just(Step::Watch),
+        1 => Just(Step::Register),
     ];
     // Some pages take longer than a later one of another target.
     prop::collection::vec((0usize..3, -30i64..120, step), 1..60)
@@ -182,7 +182,7 @@ struct Target {
     counters: BTreeMap<(u8, u8), f64>,
 }
 
-struct World {
+struct Scenario {
     writer: Writer,
     reader: Reader,
     targets: Vec<Target>,
@@ -205,8 +205,8 @@ fn spec(target: usize) -> TargetSpec {
     }
 }
 
-impl World {
-    fn new() -> World {
+impl Scenario {
+    fn new() -> Scenario {
         let (mut writer, reader) = Engine::new(Limits {
             retention_ms: 5_000,
             ..Limits::default()
@@ -220,7 +220,7 @@ impl World {
             counters: BTreeMap::new(),
         });
         let targets = targets.collect();
-        let mut world = World {
+        let mut scenario = Scenario {
             writer,
             reader,
             targets,
@@ -230,13 +230,13 @@ impl World {
             late: false,
             somebody_leads: false,
         };
-        world.watch();
-        world
+        scenario.register();
+        scenario
     }
 
-    fn watch(&mut self) {
+    fn register(&mut self) {
         for (_, _, id) in self.signals.drain(..) {
-            self.reader.unwatch(id);
+            self.reader.remove(id);
         }
         let queries = COMPILED.iter().map(|query| (*query, true));
         for (query, compiled) in queries.chain(OTHERS.iter().map(|query| (*query, false))) {
@@ -245,7 +245,7 @@ impl World {
                     jobs,
                     ..Policy::default()
                 };
-                let id = self.writer.watch(query, policy).expect(query);
+                let id = self.writer.register(query, policy).expect(query);
                 self.signals.push((query, compiled, id));
             }
         }
@@ -292,7 +292,7 @@ impl World {
                 }
                 return;
             }
-            Step::Watch => return self.watch(),
+            Step::Register => return self.register(),
             Step::Fail => {}
         }
         self.now_ms += after_ms.max(0);
@@ -399,17 +399,17 @@ proptest! {
 
     #[test]
     fn a_program_yields_what_ordinary_evaluation_yields(steps in steps()) {
-        let mut world = World::new();
+        let mut scenario = Scenario::new();
         for (number, (target, after_ms, step)) in steps.iter().enumerate() {
             if number % 10 == 9 {
-                world.writer.maintain(Timestamp::from_ms(world.now_ms));
+                scenario.writer.maintain(Timestamp::from_ms(scenario.now_ms));
             }
-            let pages = world.pages();
-            world.step(*target, *after_ms, step);
+            let pages = scenario.pages();
+            scenario.step(*target, *after_ms, step);
             // Only a page is evaluated; what comes after it changes what ordinary evaluation sees.
-            let fails = matches!(step, Step::Fail | Step::Silence(_) | Step::Readd | Step::Watch);
+            let fails = matches!(step, Step::Fail | Step::Silence(_) | Step::Readd | Step::Register);
             if !fails {
-                world.check(&pages)?;
+                scenario.check(&pages)?;
             }
         }
     }

@@ -5,17 +5,17 @@ use crate::promql::FunctionId;
 use crate::promql::incremental::{ABSENT, is_absent, pointwise, scalar_op};
 use crate::promql::plan::{BinaryOp, Matching};
 
-use super::bind::Links;
 use super::fold::{Folds, Step};
 use super::instant::Instant;
+use super::links::Links;
 use super::members::{Grouping, Source};
 use super::range::Function;
-use super::sight::EvalSnapshot;
 use super::ticks::Unbound;
 use super::vector::Vector;
+use super::visibility::EvalSnapshot;
 use super::window::Window;
 
-/// A number that an op needs: known, or in the slot of an op.
+/// A scalar operand: a constant, or the result of an op.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Scalar {
     Constant(f64),
@@ -92,14 +92,14 @@ pub(super) enum Op {
     },
 }
 
-/// What a query yields.
+/// The result of a program.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Root {
     Vector(usize),
     Scalar(Scalar),
 }
 
-/// A selector with what is read of its series.
+/// A selector, and how its series are read.
 pub(super) struct Leaf {
     pub(super) source: Source,
     pub(super) function: Option<Function>,
@@ -152,13 +152,9 @@ impl Program {
                     return_bool,
                 } => {
                     let scalar = number(*scalar);
-                    map(&before[*input], out, |value| {
-                        let (left, right) = if *vector_left {
-                            (value, scalar)
-                        } else {
-                            (scalar, value)
-                        };
-                        operate(*op, *return_bool, left, right, value)
+                    map(&before[*input], out, |value| match vector_left {
+                        true => operate(*op, *return_bool, value, scalar, value),
+                        false => operate(*op, *return_bool, scalar, value, value),
                     });
                 }
                 Op::Match {
@@ -186,13 +182,7 @@ impl Program {
                 }
                 Op::Quantile { q, input } => links.quantile(number(*q), &before[*input], out),
                 Op::VectorOf { scalar } => out.push(0, number(*scalar)),
-                Op::ScalarOf { input } => {
-                    let mut floats = before[*input].iter();
-                    self.scalars[at] = match (floats.next(), floats.next()) {
-                        (Some((_, value)), None) => value,
-                        _ => f64::NAN,
-                    };
-                }
+                Op::ScalarOf { input } => self.scalars[at] = scalar_of(&before[*input]),
                 Op::Time => self.scalars[at] = snapshot.at_ms as f64 / 1000.0,
                 Op::Scalars { op, left, right } => {
                     self.scalars[at] = scalar_op(*op, number(*left), number(*right));
@@ -203,7 +193,7 @@ impl Program {
         Ok(())
     }
 
-    /// The result of the last run, and which parts had none.
+    /// The result of the last run, and the indices of the empty parts.
     pub(super) fn result(&self, values: &mut Vec<(Labels, f64)>, empty_parts: &mut Vec<usize>) {
         values.clear();
         match self.root {
@@ -269,6 +259,15 @@ impl Leaf {
         }
         self.folds.finish(step, out);
         Ok(())
+    }
+}
+
+/// The value of the only element; NaN if there is none, or more than one.
+fn scalar_of(input: &Vector) -> f64 {
+    let mut values = input.iter();
+    match (values.next(), values.next()) {
+        (Some((_, value)), None) => value,
+        _ => f64::NAN,
     }
 }
 

@@ -1,36 +1,40 @@
-//! Signals that need no query engine: their queries compiled to flat programs over dense slots.
+//! Incremental evaluation: queries compiled to flat programs that work on the newest values of their series.
 //!
 //! ```text
 //!  plan --compile--> ops in topological order      once per query
-//!       --bind-----> members, groups, links        when a page's structure changes (may allocate)
+//!       --bind-----> members, groups, links        when series appear or disappear (may allocate)
 //!       --run------> slots, result                 at each page (allocates nothing)
 //! ```
 //!
-//! * `compile` makes the [`program::Program`]; whatever it does not know stays with ordinary evaluation.
-//! * `members` finds the series of a leaf and their groups, `bind` gives every slot its elements.
-//! * `instant` folds current values; `window` keeps the samples of ranges (`ticks`, `rings`, `bits`), `range` has their
-//!   functions; `sight` says what of a target is seen, `fold` has the aggregations, `quantile` classic histograms.
+//! * `compile` makes the [`program::Program`]; queries with anything that it does not support are evaluated from the plan.
+//! * `members` selects the series of a leaf and their groups; `bind` gives every slot its elements, and every op its
+//!   `links` to those of its operands.
+//! * `instant` aggregates current values; `window` keeps the samples of ranges (`ticks`, `rings`, `bits`), and `range` has
+//!   their functions; `visibility` says which samples of a target are visible, `fold` has the aggregations, `quantile`
+//!   classic histograms.
 //!
-//! The result is that of ordinary evaluation in the signal view, bit for bit: the same additions in the same order
-//! (ascending series id), by the same code (`promql::standing`). Where that cannot be had (series with timestamps of
-//! their own, families under names with other labels, histories that span two targets, matches that may be errors) the
-//! program says so and ordinary evaluation answers, until the structure changes or a while has passed.
+//! The result is that of evaluation from the plan in the signal view, bit for bit: the same additions in the same order
+//! (ascending series id), by the same code (`promql::incremental`). Where that is not
+//! possible (series with explicit timestamps, families under names with other labels, histories that span two targets,
+//! matches that may be errors), the program is blocked and the query is evaluated from the plan, until series appear or
+//! disappear or `RETRY_MS` have passed.
 //!
-//! Budget: 2 us per 1,000 series of a `sum by`, no allocation (`tests/zero_alloc`, bench `query`, group `standing`).
+//! Budget: 2 us per 1,000 series of a `sum by`, no allocation (`tests/zero_alloc`, bench `query`, group `compiled`).
 
 mod bind;
 mod bits;
 mod compile;
 mod fold;
 mod instant;
+mod links;
 mod members;
 mod program;
 mod quantile;
 mod range;
 mod rings;
-mod sight;
 mod ticks;
 mod vector;
+mod visibility;
 mod window;
 
 use parking_lot::RwLock;
@@ -43,9 +47,9 @@ use super::facts::Facts;
 use super::names::Names;
 use super::scope::Scope;
 use program::Program;
-use sight::EvalSnapshot;
+use visibility::EvalSnapshot;
 
-/// What an evaluation looks at.
+/// The context of one evaluation.
 #[derive(Clone, Copy)]
 pub(crate) struct EvalContext<'a> {
     pub(crate) store: &'a RwLock<Store>,
@@ -54,28 +58,28 @@ pub(crate) struct EvalContext<'a> {
     pub(crate) scope: &'a Scope,
     pub(crate) at_ms: i64,
     pub(crate) lookback_ms: i64,
-    /// What the program's windows may hold.
+    /// Bytes that the program's windows may hold.
     pub(crate) window_bytes_max: usize,
 }
 
-/// A query in this form, and what it is bound to.
-pub(crate) struct Standing {
+/// A compiled query, and the series to which it is bound.
+pub(crate) struct CompiledQuery {
     program: Program,
     /// The metrics that it reads, under all their names.
     metrics: Vec<String>,
     bound: Bound,
 }
 
-/// How the program stands to the store.
+/// Whether the program is bound to the series of the store.
 #[derive(Clone, Copy, Debug)]
 enum Bound {
     Not,
-    /// Its members are those of this structure; this much history had been lost to the memory limit.
+    /// To those of this structure (`Facts::structure`), after so many blocks of history were dropped for the memory limit.
     To {
         structure: u64,
         blocks_lost: u64,
     },
-    /// It cannot be run before the structure changes or this time has come.
+    /// Not before the structure changes or this time, in milliseconds.
     Blocked {
         structure: u64,
         retry_ms: i64,
@@ -85,40 +89,40 @@ enum Bound {
 /// Why a program cannot be run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Blocked {
-    /// As long as the structure stands.
+    /// Until series appear or disappear.
     ByStructure,
-    /// For a while: what is in the way leaves with time.
+    /// For some time: the samples that block it leave the window.
     ForNow,
 }
 
-/// How long a blocked program waits before it looks again: a look costs as much as an ordinary evaluation.
+/// How long a blocked program waits before it is bound again, which costs as much as an evaluation from the plan.
 const RETRY_MS: i64 = 5_000;
 
-impl Standing {
-    /// The query in this form, if it has it; `parts` are reported where they are empty.
+impl CompiledQuery {
+    /// Compiles a plan; `None` if something in it is not supported. `parts` are subexpressions whose emptiness is reported.
     pub(crate) fn compile<'e>(
         plan: &'e Expr,
         parts: impl Iterator<Item = &'e Expr>,
-    ) -> Option<Standing> {
-        Some(Standing {
+    ) -> Option<CompiledQuery> {
+        Some(CompiledQuery {
             program: compile::compile(plan, parts)?,
             metrics: Vec::new(),
             bound: Bound::Not,
         })
     }
 
-    /// Evaluates into `values`, and which parts are empty. False where ordinary evaluation has to answer. Allocates
-    /// nothing while the structure stands.
+    /// Evaluates into `values`, and the indices of empty parts into `empty_parts`. False if the query has to be evaluated
+    /// from the plan. Allocates nothing while the structure is unchanged.
     pub(crate) fn evaluate(
         &mut self,
         context: &EvalContext<'_>,
         values: &mut Vec<(Labels, f64)>,
         empty_parts: &mut Vec<usize>,
     ) -> bool {
-        if !sight::is_newest(context) {
+        if !visibility::is_newest(context) {
             return false;
         }
-        // The second time with wider rings, should the scrapes have come faster than their interval says.
+        // The second time with larger rings, if scrapes came faster than their interval says.
         for _ in 0..2 {
             if !self.is_bound(context) {
                 return false;
@@ -161,7 +165,7 @@ impl Standing {
             Bound::To {
                 blocks_lost: lost, ..
             } if lost == blocks_lost => {}
-            // What windows hold may be more than what history still has.
+            // Windows may hold samples that history no longer has.
             _ => self.program.forget_windows(),
         }
         self.bind(context, structure, blocks_lost)
@@ -198,7 +202,7 @@ impl Standing {
         }
     }
 
-    /// Series that belong to it.
+    /// The number of series that it reads.
     pub(crate) fn series(&self) -> usize {
         self.program.series()
     }

@@ -1,17 +1,17 @@
-//! The good scrapes of one target in a window: their running numbers, ticks and times.
+//! The good scrapes of one target that a window can reach: their running numbers, ticks and times.
 
 use crate::store::{Clock, ClockId};
 
-use super::sight::{EvalSnapshot, Sight};
+use super::visibility::{EvalSnapshot, PageVisibility};
 
-/// What is kept no longer fits the store: bind anew.
+/// What is kept no longer matches the store: the program has to be bound again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unbound;
 
 /// One target's good scrapes, as far back as any window may reach.
 pub(super) struct Ticks {
     pub(super) clock: ClockId,
-    /// The first tick that was not looked at yet.
+    /// The first tick that has not been read yet.
     next_tick: i64,
     /// The number that the next good scrape gets.
     next: u64,
@@ -24,11 +24,11 @@ pub(super) struct Ticks {
     /// The first number in the window.
     from: u64,
     end_ms: i64,
-    is_seen: bool,
+    is_visible: bool,
 }
 
 impl Ticks {
-    /// With the scrapes that a window of this length may still see.
+    /// The scrapes that a window of this length may still reach.
     pub(super) fn new(id: ClockId, clock: &Clock, range_ms: i64) -> Ticks {
         let mut entries = Vec::new();
         let mut tick = clock.next_tick() - 1;
@@ -54,7 +54,7 @@ impl Ticks {
             news: samples as u64,
             from: 0,
             end_ms: 0,
-            is_seen: false,
+            is_visible: false,
         }
     }
 
@@ -68,18 +68,18 @@ impl Ticks {
         places * size_of::<(i64, i64)>()
     }
 
-    /// Makes it a ring of so many places, if it is none yet.
+    /// Sets the number of places of the ring.
     pub(super) fn resize(&mut self, places: usize) {
         self.entries.resize(places, (i64::MIN, i64::MIN));
     }
 
     /// Whether it can be continued: nothing that came after it has been dropped.
-    pub(super) fn goes_on(&self, clock: &Clock) -> bool {
+    pub(super) fn can_continue(&self, clock: &Clock) -> bool {
         clock.at(self.next_tick - 1).is_some()
     }
 
     /// Whether there is nothing new.
-    pub(super) fn is_up_to(&self, clock: &Clock) -> bool {
+    pub(super) fn is_current(&self, clock: &Clock) -> bool {
         clock.next_tick() == self.next_tick
     }
 
@@ -110,7 +110,7 @@ impl Ticks {
         }
     }
 
-    /// Takes in new scrapes.
+    /// Adds the scrapes since the last call. Error: some of them are no longer in the store, or the ring is too small.
     pub(super) fn advance(&mut self, clock: &Clock, range_ms: i64) -> Result<(), Unbound> {
         self.news = self.next;
         while self.next_tick < clock.next_tick() {
@@ -135,14 +135,14 @@ impl Ticks {
         (self.news.max(oldest), next)
     }
 
-    /// Works out the window of this moment.
-    pub(super) fn look(&mut self, snapshot: &EvalSnapshot<'_>, range_ms: i64) {
-        let end_ms = match snapshot.sight(self.clock) {
-            Sight::Hidden => {
-                self.is_seen = false;
+    /// Sets the window for this evaluation.
+    pub(super) fn set_window(&mut self, snapshot: &EvalSnapshot<'_>, range_ms: i64) {
+        let end_ms = match snapshot.visibility(self.clock) {
+            PageVisibility::Hidden => {
+                self.is_visible = false;
                 return;
             }
-            Sight::Seen { end_ms, .. } => end_ms,
+            PageVisibility::Visible { end_ms, .. } => end_ms,
         };
         let (oldest, next) = self.numbers();
         // Scrapes whose times the store has dropped are gone for everybody.
@@ -153,7 +153,7 @@ impl Ticks {
         let after_ms = end_ms
             .saturating_sub(range_ms)
             .max(first_ms.saturating_sub(1));
-        (self.is_seen, self.end_ms) = (true, end_ms);
+        (self.is_visible, self.end_ms) = (true, end_ms);
         let (mut low, mut high) = (oldest, next);
         while low < high {
             let middle = low + (high - low) / 2;
@@ -166,8 +166,8 @@ impl Ticks {
         self.from = low;
     }
 
-    pub(super) fn is_seen(&self) -> bool {
-        self.is_seen
+    pub(super) fn is_visible(&self) -> bool {
+        self.is_visible
     }
 
     /// Where the window ends.

@@ -1,4 +1,4 @@
-//! Range functions over rings of samples: what is noted of a sample when it comes, and what a window's function is.
+//! Range functions over rings of samples: which samples are marked when they are added, and the value of a window.
 //!
 //! `rate`, `increase`, `delta`, `min`, `max`, `count`, `last`, `changes` and `resets` look at bits, a word per 64
 //! samples, and at the few samples that the bits name; the others go over the window's samples.

@@ -1,10 +1,10 @@
-//! From a plan to a program, or to nothing where some part of it is not for programs.
+//! From a plan to a program, or `None` if some part of the plan is not supported.
 //!
 //! Ops are numbered by value: the same subexpression twice is computed once, so the parts of a sum of sums cost
 //! nothing beside the whole.
 
 use crate::labels::{METRIC_NAME, MatchOp};
-use crate::limits::{STANDING_DEPTH_MAX, STANDING_OPS_MAX};
+use crate::limits::{COMPILED_DEPTH_MAX, COMPILED_OPS_MAX};
 use crate::promql::FunctionId;
 use crate::promql::incremental::{is_pointwise, scalar_op};
 use crate::promql::plan::{
@@ -12,9 +12,9 @@ use crate::promql::plan::{
 };
 use crate::scrape::REPORT;
 
-use super::bind::Links;
 use super::fold::{Folds, Step};
 use super::instant::Instant;
+use super::links::Links;
 use super::members::{Grouping, Source};
 use super::program::{Leaf, Op, Program, Reads, Root, Scalar};
 use super::range::Function;
@@ -61,7 +61,7 @@ impl Compiler {
         if let Some(at) = self.ops.iter().position(|have| *have == op) {
             return Some(at);
         }
-        if self.ops.len() == STANDING_OPS_MAX {
+        if self.ops.len() == COMPILED_OPS_MAX {
             return None;
         }
         self.ops.push(op);
@@ -87,7 +87,7 @@ impl Compiler {
     }
 
     fn vector(&mut self, expr: &Expr, depth: usize) -> Option<usize> {
-        if depth > STANDING_DEPTH_MAX || expr.value_type() != ValueType::Vector {
+        if depth > COMPILED_DEPTH_MAX || expr.value_type() != ValueType::Vector {
             return None;
         }
         let expr = expr.bare();
@@ -209,7 +209,7 @@ impl Compiler {
     }
 
     fn scalar(&mut self, expr: &Expr, depth: usize) -> Option<Scalar> {
-        if depth > STANDING_DEPTH_MAX {
+        if depth > COMPILED_DEPTH_MAX {
             return None;
         }
         let slot = |at: usize| Some(Scalar::Slot(at));

@@ -1,4 +1,5 @@
-//! Ordinary evaluation: a query in the signal view, for what is not compiled, and for whoever checks what is.
+//! Evaluation of a query from its plan, in the signal view: for queries that are not compiled, and for the test that
+//! compares the two.
 
 use crate::labels::Labels;
 use crate::promql::{EvalOptions, Query, QueryError, Value};
@@ -7,17 +8,17 @@ use crate::time::Timestamp;
 use super::query::SignalQuery;
 use super::view::SignalView;
 
-/// What an evaluation yields.
+/// The result of one evaluation.
 #[derive(Clone, Debug, Default)]
-pub struct Outcome {
-    /// The elements.
+pub struct Evaluation {
+    /// The elements of the result vector.
     pub values: Vec<(Labels, f64)>,
-    /// Parts of the query that had no series.
+    /// Parts of the query (indices into `SignalQuery::parts`) whose result was empty.
     pub empty_parts: Vec<usize>,
 }
 
-/// A result, or why there is none.
-pub type Evaluated = Result<Outcome, String>;
+/// The result of an evaluation, or why it has none.
+pub type Evaluated = Result<Evaluation, String>;
 
 /// Evaluates a query in the signal view.
 pub(crate) fn evaluate(
@@ -25,7 +26,7 @@ pub(crate) fn evaluate(
     view: &SignalView,
     at: Timestamp,
     options: &EvalOptions<'_>,
-) -> Result<Outcome, QueryError> {
+) -> Result<Evaluation, QueryError> {
     let values = vector(&query.query, view, at, options)?;
     let mut empty_parts = Vec::new();
     for (index, part) in query.parts.iter().enumerate() {
@@ -33,7 +34,7 @@ pub(crate) fn evaluate(
             empty_parts.push(index);
         }
     }
-    Ok(Outcome {
+    Ok(Evaluation {
         values,
         empty_parts,
     })
