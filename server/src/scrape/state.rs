@@ -204,4 +204,16 @@ mod tests {
         state.end(at(0), 0.1, 10, None);
         assert!(state.settled(at(0)));
     }
+
+    /// Once a target that was left alone for a tick was never scraped again: its scrape had begun and did not end.
+    #[test]
+    fn a_tick_that_passes_lets_the_next_one_begin() {
+        let text = "scrape_configs:\n- {job_name: j, static_configs: [{targets: ['a:1']}]}\n";
+        let config = crate::config::load(text).0.expect("valid");
+        let found = crate::scrape::static_targets(&config.jobs[0]);
+        let state = TargetState::new(found.targets[0].clone(), None);
+        assert!(state.begin() && !state.begin());
+        state.pass();
+        assert!(state.begin());
+    }
 }
