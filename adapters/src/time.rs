@@ -6,10 +6,7 @@ const DAY_MS: i64 = 86_400_000;
 
 /// `2026-11-23T19:00:00Z`: whole seconds, as Kubernetes prints times.
 pub fn rfc3339_seconds(at: Timestamp) -> String {
-    let (year, month, day) = date(at.ms().div_euclid(DAY_MS));
-    let seconds = at.ms().rem_euclid(DAY_MS) / 1000;
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    at.rfc3339_seconds()
 }
 
 /// `2026-11-23T19:00:00.25Z`: up to milliseconds, without trailing zeros, as Go prints times.
@@ -93,24 +90,6 @@ fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
     era * 146_097 + day_of_era - 719_468
-}
-
-/// The inverse of [`days_since_epoch`].
-fn date(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day_of_year - (153 * shifted + 2) / 5 + 1)
 }
 
 /// A duration as Prometheus prints it: years, weeks and days only where nothing smaller is left over.

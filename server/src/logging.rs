@@ -75,11 +75,9 @@ impl Subscriber for Log {
     fn event(&self, event: &Event<'_>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
+        let place = (event.metadata().file(), event.metadata().line());
         let now = self.clock.now();
-        let Some(folded) = self
-            .writer
-            .admit(fields.subject(event.metadata()), now.ms())
-        else {
+        let Some(folded) = self.writer.admit(fields.subject(place), now.ms()) else {
             return;
         };
         if folded > 0 {
@@ -112,18 +110,25 @@ impl Visit for Fields {
 }
 
 impl Fields {
-    /// What an event is about: where in the program it is, and of which target, job or caller it speaks. What went wrong
-    /// is no part of it, for peers choose its words.
-    fn subject(&self, metadata: &Metadata<'_>) -> u64 {
+    /// What an event is about: where in the program it is, and of which target, job or caller it speaks; where it speaks of
+    /// none, its text. What went wrong with a target is no part of it, for the target chooses those words.
+    fn subject(&self, place: (Option<&str>, Option<u32>)) -> u64 {
         let mut hasher = DefaultHasher::new();
-        (metadata.file(), metadata.line()).hash(&mut hasher);
+        place.hash(&mut hasher);
         let of_whom = [
             "target", "instance", "job", "signal", "url", "rule", "group", "file",
         ];
-        for (name, value) in &self.others {
-            if of_whom.contains(name) {
-                (name, value).hash(&mut hasher);
-            }
+        let named = self
+            .others
+            .iter()
+            .filter(|(name, _)| of_whom.contains(name));
+        let mut is_named = false;
+        for pair in named {
+            pair.hash(&mut hasher);
+            is_named = true;
+        }
+        if !is_named {
+            self.message.hash(&mut hasher);
         }
         hasher.finish()
     }
@@ -171,6 +176,24 @@ fn line(format: LogFormat, time: &str, level: &Level, fields: &Fields) -> String
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn events_are_told_apart_by_whom_they_are_about_else_by_their_text() {
+        let about = |message: &str, others: &[(&'static str, &str)]| {
+            let fields = Fields {
+                message: message.to_owned(),
+                others: others.iter().map(|(n, v)| (*n, (*v).to_owned())).collect(),
+            };
+            fields.subject((Some("a.rs"), Some(1)))
+        };
+        assert_ne!(about("one", &[]), about("another", &[]));
+        let error = |error| about("scrape failed", &[("target", "a:1"), ("error", error)]);
+        assert_eq!(error("refused"), error("timeout 17"));
+        assert_ne!(
+            error("refused"),
+            about("scrape failed", &[("target", "b:1")])
+        );
+    }
 
     #[test]
     fn a_line_quotes_what_needs_it() {

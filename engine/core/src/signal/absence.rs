@@ -45,14 +45,7 @@ pub(crate) fn prove(
     }
     for selector in &query.selectors {
         let required = required(selector, assessment);
-        for target in scope
-            .counting
-            .iter()
-            .filter_map(|&id| assessment.facts.target(id))
-        {
-            if scope::contradiction(target, assessment.names, selector, assessment.pins).is_some() {
-                continue;
-            }
+        for target in targets_of(assessment, scope, selector) {
             if by_proof {
                 check_witness(assessment, target, selector)?;
             }
@@ -90,14 +83,7 @@ pub(crate) fn complete(
             continue;
         }
         let required = required(selector, assessment);
-        for target in scope
-            .counting
-            .iter()
-            .filter_map(|&id| assessment.facts.target(id))
-        {
-            if scope::contradiction(target, assessment.names, selector, assessment.pins).is_some() {
-                continue;
-            }
+        for target in targets_of(assessment, scope, selector) {
             if by_proof {
                 check_witness(assessment, target, selector)?;
             }
@@ -107,6 +93,19 @@ pub(crate) fn complete(
         }
     }
     Ok(())
+}
+
+/// The targets that count and that the selector does not rule out.
+fn targets_of<'a>(
+    assessment: Assessment<'a>,
+    scope: &'a Scope,
+    selector: &'a Selector,
+) -> impl Iterator<Item = &'a TargetFacts> {
+    let counting = scope.counting.iter();
+    let targets = counting.filter_map(move |&id| assessment.facts.target(id));
+    targets.filter(move |target| {
+        scope::contradiction(target, assessment.names, selector, assessment.pins).is_none()
+    })
 }
 
 /// The matchers that only series with the label can match: those of the selector, and the caller's pins.

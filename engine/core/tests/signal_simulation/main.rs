@@ -12,6 +12,8 @@ mod random_query;
 mod replica;
 mod rng;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use gateway::{Gateway, POOLS};
 use replica::Replica;
 use rng::Rng;
@@ -20,9 +22,11 @@ const INTERVAL_MS: i64 = 1_000;
 const HOLD_MS: i64 = 3_000;
 const GRACE_MS: i64 = 60_000;
 const CRASH_LOOP_MS: i64 = 5 * GRACE_MS;
-const STEPS: i64 = 500;
-/// Some twenty seconds in a debug build.
-const SEEDS: u64 = 40;
+/// Steps of every tenth seed, long enough for a crash loop to end, and of the others.
+const STEPS_LONG: i64 = 500;
+const STEPS_SHORT: i64 = 100;
+/// Some twenty seconds in a debug build on two cores.
+const SEEDS: u64 = 200;
 
 fn play(seed: u64) {
     let mut rng = Rng(seed);
@@ -35,7 +39,12 @@ fn play(seed: u64) {
     }
     let mut next_uid = gateways.len() as u64;
     let mut replicas = [0, 370].map(|shift_ms| Replica::new(shift_ms, start_ms, &mut rng));
-    for step in 0..STEPS {
+    let steps = if seed.is_multiple_of(10) {
+        STEPS_LONG
+    } else {
+        STEPS_SHORT
+    };
+    for step in 0..steps {
         let now_ms = start_ms + step * INTERVAL_MS;
         for gateway in &mut gateways {
             gateway.live(&mut rng, now_ms);
@@ -103,11 +112,27 @@ fn whatever_happens_no_number_is_told_that_nobody_measured() {
         Some(seed) => seed..seed + 1,
         None => 0..number("STILLWELL_SEEDS").unwrap_or(SEEDS),
     };
-    for seed in seeds {
-        let played = std::panic::catch_unwind(|| play(seed));
-        assert!(
-            played.is_ok(),
-            "seed {seed} fails: STILLWELL_SEED={seed} replays it"
-        );
-    }
+    let (next, failed) = (AtomicU64::new(seeds.start), AtomicU64::new(u64::MAX));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let play_all = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end || failed.load(Ordering::Relaxed) != u64::MAX {
+                return;
+            }
+            if std::panic::catch_unwind(|| play(seed)).is_err() {
+                failed.fetch_min(seed, Ordering::Relaxed);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(play_all);
+        }
+    });
+    let failed = failed.into_inner();
+    assert!(
+        failed == u64::MAX,
+        "seed {failed} fails: STILLWELL_SEED={failed} replays it"
+    );
 }
