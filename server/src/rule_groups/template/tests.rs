@@ -1,0 +1,119 @@
+use stillwell_engine::labels;
+
+use super::*;
+
+fn filled(text: &str) -> String {
+    let labels = labels! {"instance" => "10.0.0.1:9090", "pool" => "p"};
+    let external = labels! {"zone" => "z"};
+    let query = |text: &str| match text {
+        "up" => Ok(vec![
+            (labels! {"__name__" => "up", "job" => "b"}, 1.0),
+            (labels! {"__name__" => "up", "job" => "a"}, 0.0),
+        ]),
+        "none" => Ok(Vec::new()),
+        other => Err(format!("no {other}")),
+    };
+    let data = Data {
+        labels: &labels,
+        value: 1234.5,
+        external_labels: &external,
+        external_url: "http://h:9090/p/",
+        now_s: 7.0,
+        query: &query,
+    };
+    expand(text, &data)
+}
+
+#[test]
+fn annotations_read_as_in_prometheus() {
+    for (text, shown) in [
+        ("plain", "plain"),
+        ("{{ $labels.pool }} at {{ $value }}", "p at 1234.5"),
+        (
+            "{{ .Labels.pool }}/{{ .Value }}/{{ $labels.none }}",
+            "p/1234.5/",
+        ),
+        (
+            "{{ $externalLabels.zone }} {{ $externalURL }} {{ pathPrefix }}",
+            "z http://h:9090/p/ /p",
+        ),
+        (
+            "{{ $value | humanize }} {{ humanizeDuration 3725 }}",
+            "1.234k 1h 2m 5s",
+        ),
+        ("{{ 0.125 | humanizePercentage }}", "12.5%"),
+        (
+            "{{ printf \"%.2f|%5d|%-4s|%05.1f|%q|%+d|%%\" $value 42 \"ab\" 2.5 \"x\" 3 }}",
+            "1234.50|   42|ab  |002.5|\"x\"|+3|%",
+        ),
+        (
+            "{{ if gt $value 1000.0 }}high{{ else }}low{{ end }}",
+            "high",
+        ),
+        (
+            "{{ range query \"up\" | sortByLabel \"job\" }}{{ .Labels.job }}={{ .Value }} {{ end }}",
+            "a=0 b=1 ",
+        ),
+        (
+            "{{ with query \"up\" }}{{ . | first | value }} {{ . | first | label \"job\" }}{{ end }}",
+            "1 b",
+        ),
+        (
+            "{{ with query \"none\" }}x{{ else }}nothing{{ end }}",
+            "nothing",
+        ),
+        (
+            "{{ stripPort $labels.instance }} {{ stripDomain \"a.b.c:80\" }}",
+            "10.0.0.1 a:80",
+        ),
+        (
+            "{{ reReplaceAll \"([a-z])1\" \"<$1>\" \"a1b1c\" }}",
+            "<a><b>c",
+        ),
+        (
+            "{{ match \"^p\" $labels.pool }} {{ title \"ab cd\" }} {{ toUpper \"x\" }}",
+            "true Ab Cd X",
+        ),
+        (
+            "{{ index $labels \"pool\" }} {{ len \"abc\" }} {{ now }}",
+            "p 3 7",
+        ),
+        (
+            "{{ graphLink \"up == 0\" }}",
+            "/graph?g0.expr=up+%3D%3D+0&g0.tab=0",
+        ),
+        ("{{- $x := 1 -}} {{ $x }}", "1"),
+    ] {
+        assert_eq!(filled(text), shown, "{text}");
+        assert_eq!(check(text), Ok(()), "{text}");
+    }
+}
+
+#[test]
+fn a_template_that_fails_says_so_in_its_place() {
+    for (text, says) in [
+        ("{{ query \"bad\" }}", "no bad"),
+        (
+            "{{ with query \"none\" }}{{ end }}{{ first (query \"none\") }}",
+            "no elements",
+        ),
+        ("{{ humanize \"x\" }}", "\"x\" is no number"),
+        ("{{ $nope }}", "no variable $nope"),
+        ("{{ gt \"a\" 1 }}", "different kinds"),
+    ] {
+        let shown = filled(text);
+        assert!(
+            shown.starts_with("<error expanding template: ") && shown.contains(says),
+            "{shown}"
+        );
+    }
+    for text in [
+        "{{ $value",
+        "{{ nosuch 1 }}",
+        "{{ $label.x }}",
+        "{{ if }}{{ end }}",
+        "{{ end }}",
+    ] {
+        assert!(check(text).is_err(), "{text}");
+    }
+}
