@@ -98,11 +98,6 @@ impl QueryPool {
         self.timeout_ms
     }
 
-    /// What queries hold together.
-    pub fn memory(&self) -> &QueryMemory {
-        &self.memory
-    }
-
     /// Runs `work`, which asks its argument now and then whether to stop. Dropping the future stops the work.
     pub async fn run<T: Send + 'static>(
         &self,
@@ -182,11 +177,6 @@ impl Within {
             bytes_max: options.bytes_max.min(self.memory.bytes_max() / 2),
             ..*options
         })
-    }
-
-    /// Why to stop, if so.
-    pub fn stopped(&self) -> Option<Stop> {
-        self.flag.get()
     }
 }
 

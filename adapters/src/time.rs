@@ -4,14 +4,9 @@ use stillwell_engine::Timestamp;
 
 const DAY_MS: i64 = 86_400_000;
 
-/// `2026-11-23T19:00:00Z`: whole seconds, as Kubernetes prints times.
-pub fn rfc3339_seconds(at: Timestamp) -> String {
-    at.rfc3339_seconds()
-}
-
 /// `2026-11-23T19:00:00.25Z`: up to milliseconds, without trailing zeros, as Go prints times.
 pub fn rfc3339(at: Timestamp) -> String {
-    let mut text = rfc3339_seconds(at);
+    let mut text = at.rfc3339_seconds();
     let millis = at.ms().rem_euclid(1000);
     if millis != 0 {
         text.pop();

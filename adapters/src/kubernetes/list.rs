@@ -7,7 +7,6 @@ use stillwell_engine::labels::Labels;
 use super::groups::Content;
 use super::selector::{Requirement, Selector};
 use crate::json;
-use crate::time::rfc3339_seconds;
 
 /// One number.
 pub(super) struct Item {
@@ -54,7 +53,7 @@ impl List {
                 Some(object) => custom(out, item, object),
             }
             out.push_str(",\"timestamp\":");
-            json::string(out, &rfc3339_seconds(item.at));
+            json::string(out, &item.at.rfc3339_seconds());
             out.push_str(",\"value\":");
             json::string(out, &item.value);
             out.push('}');
