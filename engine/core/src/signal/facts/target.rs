@@ -160,8 +160,10 @@ impl TargetFacts {
 
     /// Metrics for which [`TargetFacts::lacks_pool`] is true, sorted.
     pub(crate) fn metrics_without_pool(&self, names: &Names) -> Vec<String> {
-        let shown = self.shown_labels.keys();
-        let lacking = shown.filter(|metric| {
+        // The look at the labels is cheap, that at the names table is not, and every evaluation comes here.
+        let shown = self.shown_labels.iter();
+        let candidates = shown.filter(|(_, labels)| !labels.contains("inference_pool"));
+        let lacking = candidates.map(|(metric, _)| metric).filter(|metric| {
             let named = names.family(metric);
             named.is_some_and(|(_, name, _)| self.lacks_pool(metric, name))
         });
