@@ -13,10 +13,12 @@ use tracing::{error, warn};
 
 use super::client::{Access, Client};
 use super::cost::Cost;
+use super::page_reader::PageReader;
 use super::schedule::{Schedule, phase_hash};
+use super::shared::Shared;
 use super::state::TargetState;
 use super::target::{Found, Target};
-use super::worker::{Shared, Worker};
+use super::worker::Worker;
 use crate::config::HttpClientConfig;
 use crate::http_client::{Identity, Resolver};
 
@@ -311,10 +313,14 @@ impl Task {
         let state = Arc::new(TargetState::new(target, Some(id)));
         let stop = Arc::new(Notify::new());
         let (ticks, receiver) = mpsc::channel(1);
+        let body_bytes_max = client.options().body_bytes_max;
+        let (shared, of) = (Arc::clone(&self.shared), Arc::clone(&state));
         let worker = Worker {
             shared: Arc::clone(&self.shared),
             state: Arc::clone(&state),
-            stage,
+            target: id,
+            reader: Some(PageReader::new(shared, of, stage, body_bytes_max)),
+            slow_page: None,
             client,
             cost: Cost::default(),
         };

@@ -234,7 +234,7 @@ fn scraping_thread(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
-        .max_blocking_threads(2) // files of credentials only
+        .max_blocking_threads(3) // files of credentials, and one page that takes long
         .build()?;
     let thread = std::thread::Builder::new()
         .name("scraping".to_owned())

@@ -3,6 +3,7 @@
 //! [`Stage::parse`] may run on any thread and changes nothing that lasts. `Writer::commit` takes the whole page or
 //! nothing of it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::ids::{SeriesId, TargetId};
@@ -55,6 +56,17 @@ pub struct Stage {
 pub struct Staged<'a> {
     pub(crate) stage: &'a mut Stage,
     body: &'a [u8],
+    /// The series that were added before the commit; `None` before memory was reserved for them.
+    pub(crate) added: Option<Added>,
+}
+
+/// Series that exist without a sample, for the new lines of a page that is not committed yet.
+#[derive(Default)]
+pub(crate) struct Added {
+    /// New lines, counted from the first, that were looked at.
+    pub(crate) lines: usize,
+    /// One entry per sample among them, in page order; `None` where its series existed before.
+    pub(crate) series: Vec<Option<SeriesId>>,
 }
 
 impl Stage {
@@ -107,7 +119,7 @@ impl Stage {
             .is_some_and(|retain_filter| retain_filter.begin(body))
         {
             self.compare_as_first(body)?;
-            return Ok(Staged { stage: self, body });
+            return Ok(Staged::new(self, body));
         }
         let retain_filter = self.retain_filter.as_mut();
         page::compare(
@@ -121,7 +133,7 @@ impl Stage {
         if self.start_over || (edited && self.has_conflicts) {
             self.compare_as_first(body)?;
         }
-        Ok(Staged { stage: self, body })
+        Ok(Staged::new(self, body))
     }
 
     /// Compares a page as if it were the first: every line is new, and every series of the template is removed.
@@ -186,6 +198,16 @@ pub(crate) struct NewSample<'a> {
     pub(crate) labels: Option<&'a Labels>,
     pub(crate) bits: u64,
     pub(crate) time_ms: Option<i64>,
+}
+
+impl<'a> Staged<'a> {
+    fn new(stage: &'a mut Stage, body: &'a [u8]) -> Staged<'a> {
+        Staged {
+            stage,
+            body,
+            added: None,
+        }
+    }
 }
 
 impl Staged<'_> {
@@ -259,16 +281,30 @@ impl Staged<'_> {
     }
 
     /// The same page as if it were the target's first.
-    pub(crate) fn compared_as_first(self) -> Result<Self, PageError> {
+    pub(crate) fn compared_as_first(mut self) -> Result<Self, PageError> {
         self.stage.compare_as_first(self.body)?;
+        if let Some(added) = &mut self.added {
+            added.series.clear(); // the new lines are others now; their series are found by their labels
+        }
         Ok(self)
     }
 
     /// Samples of lines that the template does not contain, in page order.
     pub(crate) fn new_samples(&self) -> impl Iterator<Item = NewSample<'_>> + '_ {
-        self.stage
-            .page
-            .new_lines
+        self.new_samples_in(0..self.new_lines())
+    }
+
+    /// Lines that the template does not contain, samples or not.
+    pub fn new_lines(&self) -> usize {
+        self.stage.page.new_lines.len()
+    }
+
+    /// The samples among some of the new lines.
+    pub(crate) fn new_samples_in(
+        &self,
+        lines: Range<usize>,
+    ) -> impl Iterator<Item = NewSample<'_>> + '_ {
+        self.stage.page.new_lines[lines]
             .iter()
             .filter_map(|line| match &line.kind {
                 NewKind::Sample {
@@ -291,7 +327,7 @@ impl Staged<'_> {
     /// Makes the committed page the template. `placements` has one entry per item of `new_samples`. `bytes` is set to
     /// what the stage holds where that may have changed.
     pub(crate) fn apply(self, placements: &[Placement], bytes: &mut usize) {
-        let Staged { stage, body } = self;
+        let Staged { stage, body, .. } = self;
         // From the last to the first, because a longer value moves the text behind it.
         for change in stage.page.changes.iter().rev() {
             let Change {

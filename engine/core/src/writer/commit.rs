@@ -94,7 +94,7 @@ impl Writer {
         self.placements = placements;
     }
 
-    fn check(&mut self, staged: &Staged<'_>, at: Timestamp) -> Result<(), CommitError> {
+    pub(super) fn check(&mut self, staged: &Staged<'_>, at: Timestamp) -> Result<(), CommitError> {
         self.check_time(staged.target(), at)?;
         let spec = staged.stage.spec();
         let (_, samples) = staged.samples();
@@ -104,6 +104,13 @@ impl Writer {
                 limit: spec.sample_limit,
             });
         }
+        if staged.added.is_some() {
+            return Ok(()); // memory was reserved before the first of them
+        }
+        self.admit_new_lines(staged)
+    }
+
+    fn admit_new_lines(&mut self, staged: &Staged<'_>) -> Result<(), CommitError> {
         let labels = || staged.new_samples().filter_map(|sample| sample.labels);
         self.admit(labels, 0).map_err(|_| CommitError::Memory {
             new_series: labels().count(),

@@ -4,6 +4,7 @@
 //! * `target`: adding, failing and removing targets.
 //! * `commit`: one page of one target; `page_commit` applies its lines to series; `report` writes the series about
 //!   the scrape (`up` and others).
+//! * `add_series`: the series of a large page, in batches, before its commit.
 //! * `append`: samples with explicit timestamps.
 //! * `observe`: passes a committed page on to the signals.
 //! * `admit`: the memory limit; `maintain`: retention and accounting.
@@ -12,6 +13,7 @@
 //! the end of the target's clock until the clock advances, as the last step. The lock is released between batches, so
 //! that a first page of 200,000 series does not block readers for its whole length.
 
+mod add_series;
 mod admit;
 mod append;
 mod commit;

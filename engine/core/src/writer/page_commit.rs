@@ -69,10 +69,17 @@ impl PageCommit<'_, '_> {
         let removed = &staged.page().removed;
         let leaving: HashSet<SeriesId> = removed.iter().copied().collect();
         let mut claimed = HashSet::new();
-        for sample in staged.new_samples() {
-            let at = match sample.labels {
-                None => Placement::Dropped,
-                Some(labels) => self.place(
+        let added = staged.added.as_ref().map_or(&[][..], |added| &added.series);
+        for (number, sample) in staged.new_samples().enumerate() {
+            let added = added.get(number).copied().flatten();
+            let at = match (sample.labels, added) {
+                (Some(_), Some(id)) if self.is_free(id) => {
+                    let tick = self.tick();
+                    self.store.change(id, tick, sample.bits);
+                    Placement::Series(id)
+                }
+                (None, _) => Placement::Dropped,
+                (Some(labels), _) => self.place(
                     labels,
                     sample.bits,
                     sample.time_ms,
@@ -103,6 +110,12 @@ impl PageCommit<'_, '_> {
                 self.yield_to_readers();
             }
         }
+    }
+
+    /// Whether a series that was added for this page is still its own and has no sample.
+    fn is_free(&self, id: SeriesId) -> bool {
+        let row = self.store.series.row(id);
+        row.clock == self.clock && !row.is_present()
     }
 
     #[expect(

@@ -1,5 +1,6 @@
 //! Tests of the engine from outside: storing, memory, `retain: signals`, and the store against a simple model.
 
+mod add_series;
 mod append;
 mod memory_limit;
 mod own_timestamps;
