@@ -13,6 +13,12 @@ pub trait Host: Send + Sync + 'static {
     /// The process' clock.
     fn now(&self) -> Timestamp;
 
+    /// What must be added to a time of that clock for the wall clock's, which clients have: 0 unless the wall clock has
+    /// stepped since the start.
+    fn wall_offset_ms(&self) -> i64 {
+        0
+    }
+
     /// The store.
     fn reader(&self) -> &Reader;
 

@@ -61,7 +61,12 @@ pub(super) async fn read(host: &dyn Host, question: Question<'_>) -> Result<Vec<
                  {label}, pin {label} in each of its selectors, or give the signal `labels: {{{label}: {object}}}`"
             ),
         })),
-        Some(Reading::Value(elements) | Reading::Held { elements, .. }) => Ok(elements),
+        Some(Reading::Value(mut elements) | Reading::Held { mut elements, .. }) => {
+            for element in &mut elements {
+                element.at = element.at.plus_ms(host.wall_offset_ms());
+            }
+            Ok(elements)
+        }
     }
 }
 

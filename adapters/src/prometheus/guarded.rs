@@ -16,7 +16,8 @@ const TIME_SKEW_MS_MAX: i64 = 5_000;
 
 pub(super) async fn instant(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
     let now = host.now();
-    let at = params::time(form, "time", now)?;
+    let offset_ms = host.wall_offset_ms();
+    let at = params::time(form, "time", now.plus_ms(offset_ms))?.minus_ms(offset_ms);
     let text = form.get("query").to_owned();
     let settings = host.query_settings();
     let query = host
@@ -32,7 +33,9 @@ pub(super) async fn instant(host: &dyn Host, form: &Form) -> Result<String, ApiE
         return Err(ApiError::parameter(
             "time",
             format!(
-                "{at} is more than 5 s from now ({now}): /guarded tells what is true now, /api/v1/query the past"
+                "{} is more than 5 s from now ({}): /guarded tells what is true now, /api/v1/query the past",
+                at.plus_ms(offset_ms),
+                now.plus_ms(offset_ms)
             ),
         ));
     }
@@ -58,7 +61,7 @@ pub(super) async fn instant(host: &dyn Host, form: &Form) -> Result<String, ApiE
             elements.len()
         )));
     }
-    Ok(query_body(vector(elements), None))
+    Ok(query_body(vector(elements).moved_by(offset_ms), None))
 }
 
 /// A scalar as a vector of one: KEDA cannot read a scalar, and takes anything else for 0.

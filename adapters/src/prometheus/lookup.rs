@@ -21,10 +21,10 @@ struct Range {
 }
 
 impl Range {
-    fn read(form: &Form) -> Result<Range, ApiError> {
+    fn read(form: &Form, wall_offset_ms: i64) -> Result<Range, ApiError> {
         let limit = params::limit(form)?;
-        let start = params::time(form, "start", Timestamp::MIN)?;
-        let end = params::time(form, "end", Timestamp::MAX)?;
+        let start = params::time(form, "start", Timestamp::MIN)?.minus_ms(wall_offset_ms);
+        let end = params::time(form, "end", Timestamp::MAX)?.minus_ms(wall_offset_ms);
         if end < start {
             return Err(ApiError::parameter(
                 "end",
@@ -53,7 +53,7 @@ impl Range {
 }
 
 pub(super) async fn series(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
-    let range = Range::read(form)?;
+    let range = Range::read(form, host.wall_offset_ms())?;
     if range.sets.is_empty() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
@@ -71,7 +71,7 @@ pub(super) async fn series(host: &dyn Host, form: &Form) -> Result<String, ApiEr
 }
 
 pub(super) async fn label_names(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
-    let range = Range::read(form)?;
+    let range = Range::read(form, host.wall_offset_ms())?;
     let limit = range.limit;
     let reader = host.reader().clone();
     let work = move |_: &Within| {
@@ -92,7 +92,7 @@ pub(super) async fn label_values(
     if name.is_empty() {
         return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
     }
-    let range = Range::read(form)?;
+    let range = Range::read(form, host.wall_offset_ms())?;
     let limit = range.limit;
     let (reader, name) = (host.reader().clone(), name.to_owned());
     let work = move |_: &Within| {

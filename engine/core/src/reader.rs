@@ -218,7 +218,11 @@ impl Reader {
         let store = Arc::clone(&self.store);
         let view = SignalView::new(store, &registry.facts, &registry.names, &hidden, at_ms);
         let at = Timestamp::from_ms(at_ms);
-        let from_plan = evaluate(&signal.query, &view, at, &signal.policy.options());
+        let options = EvalOptions {
+            wall_offset_ms: registry.facts.wall_offset_ms,
+            ..signal.policy.options()
+        };
+        let from_plan = evaluate(&signal.query, &view, at, &options);
         let from_plan = from_plan.map_err(|error| error.to_string());
         Some((signal.by_program(), from_plan))
     }

@@ -212,12 +212,14 @@ impl Task {
         if let Some(step_ms) = self.shared.clock.slew() {
             warn!(
                 step_ms,
-                "the wall clock stepped; times follow it slowly and nothing ages by it"
+                "the wall clock stepped; times in answers follow it and nothing ages by it"
             );
         }
-        let now = self.shared.clock.now();
+        let (now, offset_ms) = (self.shared.clock.now(), self.shared.clock.wall_offset_ms());
         self.shared.limiter.buffers.trim();
-        self.shared.writer.lock().maintain(now);
+        let mut writer = self.shared.writer.lock();
+        writer.set_wall_offset(offset_ms);
+        writer.maintain(now);
     }
 
     fn apply(&mut self, jobs: Vec<JobTargets>, only_these: bool) {

@@ -397,10 +397,28 @@ impl Host for App {
         self.settings.remote_write
     }
 
-    fn append(&self, batch: Vec<AppendedSeries>) -> Result<Appended, AppendError> {
+    fn wall_offset_ms(&self) -> i64 {
+        self.clock.wall_offset_ms()
+    }
+
+    fn append(&self, mut batch: Vec<AppendedSeries>) -> Result<Appended, AppendError> {
+        move_by(&mut batch, -self.clock.wall_offset_ms());
         let shared = self.scraper.shared();
         let appended = shared.writer.lock().append(batch, self.clock.now());
         shared.scraped.notify_waiters(); // streams wait for whatever is new
         appended
+    }
+}
+
+/// Samples that are sent have the wall clock's times.
+fn move_by(batch: &mut [AppendedSeries], ms: i64) {
+    if ms == 0 {
+        return;
+    }
+    for series in batch {
+        let times = series.floats.iter_mut().map(|(time, _)| time);
+        for time in times.chain(series.histograms.iter_mut().map(|(time, _)| time)) {
+            *time = time.plus_ms(ms);
+        }
     }
 }

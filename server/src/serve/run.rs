@@ -83,7 +83,7 @@ pub async fn start(
     } = apis;
     let secure = match secure {
         Some(options) => {
-            let now_s = clock.now().ms() / 1000;
+            let now_s = clock.wall_now().ms() / 1000;
             let bound = Secure::bind(options, now_s).await;
             Some(bound.map_err(io::Error::other)?)
         }

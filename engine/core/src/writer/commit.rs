@@ -52,6 +52,7 @@ impl Writer {
             clock: ClockId::page_of(target),
             at_ms: at.ms(),
             target,
+            wall_offset_ms: self.wall_offset_ms,
             cutoff_ms: at.minus_ms(self.limits.retention_ms).ms(),
             detect_counter_drops,
             counter_dropped: false,

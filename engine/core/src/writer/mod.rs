@@ -71,6 +71,7 @@ impl Engine {
             endings: 0,
             stopwatch: Stopwatch::default(),
             waits: Arc::default(),
+            wall_offset_ms: 0,
         };
         (writer, reader)
     }
@@ -95,6 +96,8 @@ pub struct Writer {
     endings: u64,
     stopwatch: Stopwatch,
     waits: Arc<Durations>,
+    /// What must be added to a time for the wall clock's.
+    wall_offset_ms: i64,
 }
 
 impl Writer {
@@ -103,5 +106,14 @@ impl Writer {
     pub fn time_waits(&mut self, now_ns: fn() -> u64) -> Arc<Durations> {
         self.stopwatch.now_ns = Some(now_ns);
         Arc::clone(&self.waits)
+    }
+
+    /// Says by how much the wall clock is ahead of the times that the engine is given, after it has stepped. Timestamps on
+    /// pages, start times of processes and `time()` are about the wall clock. 0 at first.
+    pub fn set_wall_offset(&mut self, wall_offset_ms: i64) {
+        if self.wall_offset_ms != wall_offset_ms {
+            self.wall_offset_ms = wall_offset_ms;
+            self.registry.write().facts.wall_offset_ms = wall_offset_ms;
+        }
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct PageCommit<'a, 'lock> {
     pub(super) clock: ClockId,
     pub(super) at_ms: i64,
     pub(super) target: TargetId,
+    /// Timestamps on pages are the wall clock's: what they are ahead of `at_ms`.
+    pub(super) wall_offset_ms: i64,
     /// What retention has already dropped at this time.
     pub(super) cutoff_ms: i64,
     /// The target's pages do not report a process start time, so counter resets are detected (rule S6a).
@@ -46,6 +48,11 @@ impl PageCommit<'_, '_> {
         if self.detect_counter_drops && !self.counter_dropped {
             self.counter_dropped = self.store.is_counter_drop(id, bits);
         }
+    }
+
+    /// A timestamp of a page as a time of the engine.
+    fn steady_ms(&self, time_ms: Option<i64>) -> Option<i64> {
+        time_ms.map(|ms| ms.saturating_sub(self.wall_offset_ms))
     }
 
     /// Whether a timestamp is further in the future than `FUTURE_MS_MAX`.
@@ -82,7 +89,7 @@ impl PageCommit<'_, '_> {
                 (Some(labels), _) => self.place(
                     labels,
                     sample.bits,
-                    sample.time_ms,
+                    self.steady_ms(sample.time_ms),
                     &leaving,
                     &mut claimed,
                     explicit_series,
@@ -204,6 +211,7 @@ impl PageCommit<'_, '_> {
             bits,
         } in &staged.page().explicit
         {
+            let time_ms = self.steady_ms(time_ms);
             self.append_explicit(series, time_ms, bits, explicit_series, committed);
             self.yield_to_readers();
         }

@@ -304,9 +304,10 @@ impl MetricsApi {
         };
         let authorities = self.trust.current();
         let now = self.app.now();
+        let wall_now = now.plus_ms(self.app.wall_offset_ms());
         let admitted = self
             .access
-            .admit(&mut request, &path, chain, &authorities, now);
+            .admit(&mut request, &path, chain, &authorities, (now, wall_now));
         if let Err(refused) = admitted.await {
             return refused.into_response();
         }
