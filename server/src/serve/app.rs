@@ -187,8 +187,7 @@ impl App {
             started: clock.now(),
             folder: std::env::current_dir()
                 .map_or(String::new(), |folder| folder.display().to_string()),
-            hostname: std::fs::read_to_string("/proc/sys/kernel/hostname")
-                .map_or(String::new(), |name| name.trim().to_owned()),
+            hostname: hostname(),
             settings,
             clock,
             reader,
@@ -408,6 +407,12 @@ impl Host for App {
         shared.scraped.notify_waiters(); // streams wait for whatever is new
         appended
     }
+}
+
+/// The machine's name; in a pod it is the pod's. Empty where it is not known.
+pub(crate) fn hostname() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    name.map_or(String::new(), |name| name.trim().to_owned())
 }
 
 /// Samples that are sent have the wall clock's times.
