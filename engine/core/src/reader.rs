@@ -1,11 +1,10 @@
 //! The read side of the engine: signals, PromQL views, series and label queries, metadata, statistics.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use crate::labels::{Labels, Matcher};
 use crate::limits::{
     CHEAP_QUERY_HISTORY_BYTES_MAX, CHEAP_QUERY_SAMPLES_MAX, CHEAP_QUERY_SELECTORS_MAX,
     CHEAP_QUERY_SERIES_MAX, CHEAP_QUERY_TEXT_BYTES_MAX, EXPLAINED_SERIES_MAX, LOOKBACK_MS_DEFAULT,
@@ -18,7 +17,7 @@ use crate::signal::{
     Evaluated, Explanation, Names, Policy, Reading, SignalId, SignalRegistry, SignalView,
     Transition, evaluate, refresh, register,
 };
-use crate::store::{Bytes, PlainView, ReadBudget, Store, for_each_match};
+use crate::store::{Bytes, PlainView, ReadBudget, Store};
 use crate::time::Timestamp;
 
 /// Reads the store and the signals. Cheap to clone; any number of readers work on any threads.
@@ -227,6 +226,10 @@ impl Reader {
         Some((signal.by_program(), from_plan))
     }
 
+    pub(crate) fn store(&self) -> &RwLock<Store> {
+        &self.store
+    }
+
     /// A view of the store as Prometheus would show it, for PromQL.
     pub fn plain(&self) -> PlainView {
         PlainView::new(Arc::clone(&self.store), None)
@@ -253,86 +256,6 @@ impl Reader {
             ..*options
         };
         query.instant(&view, at, &options).ok()
-    }
-
-    /// Series that match any of the selectors and have samples in `start..=end`, sorted; at most `limit` (0: all).
-    pub fn series(
-        &self,
-        selectors: &[Vec<Matcher>],
-        start: Timestamp,
-        end: Timestamp,
-        limit: usize,
-    ) -> Vec<Labels> {
-        let mut found = BTreeSet::new();
-        self.visit(selectors, start, end, |labels| {
-            found.insert(labels);
-        });
-        let limit = if limit == 0 { usize::MAX } else { limit };
-        found.into_iter().take(limit).collect()
-    }
-
-    /// The label names of such series (of all series, without selectors), sorted.
-    pub fn label_names(
-        &self,
-        selectors: &[Vec<Matcher>],
-        start: Timestamp,
-        end: Timestamp,
-        limit: usize,
-    ) -> Vec<String> {
-        let mut found = BTreeSet::new();
-        self.visit(selectors, start, end, |labels| {
-            for (name, _) in labels.iter() {
-                if !found.contains(name) {
-                    found.insert(name.to_owned());
-                }
-            }
-        });
-        let limit = if limit == 0 { usize::MAX } else { limit };
-        found.into_iter().take(limit).collect()
-    }
-
-    /// The values of one label of such series, sorted.
-    pub fn label_values(
-        &self,
-        name: &str,
-        selectors: &[Vec<Matcher>],
-        start: Timestamp,
-        end: Timestamp,
-        limit: usize,
-    ) -> Vec<String> {
-        let mut found = BTreeSet::new();
-        self.visit(selectors, start, end, |labels| {
-            if let Some(value) = labels.get(name)
-                && !found.contains(value)
-            {
-                found.insert(value.to_owned());
-            }
-        });
-        let limit = if limit == 0 { usize::MAX } else { limit };
-        found.into_iter().take(limit).collect()
-    }
-
-    fn visit(
-        &self,
-        selectors: &[Vec<Matcher>],
-        start: Timestamp,
-        end: Timestamp,
-        mut visit: impl FnMut(Labels),
-    ) {
-        let every = [Vec::new()];
-        let selectors = if selectors.is_empty() {
-            &every[..]
-        } else {
-            selectors
-        };
-        for selector in selectors {
-            for_each_match(&self.store, selector, |store, id| {
-                if store.has_samples(id, start.ms(), end.ms()) {
-                    visit(store.series.labels(id));
-                }
-                0
-            });
-        }
     }
 
     /// Type and help text by family, with each variant that some target exposes, sorted by family.

@@ -114,7 +114,8 @@ mod tests {
 
     #[test]
     fn the_certificate_is_for_its_names_and_of_its_ca() {
-        let made = self_made(vec!["stillwell.llm.svc".to_owned()], 1_795_460_400).expect("made");
+        let made =
+            self_made(vec!["stillwell.llm.svc".to_owned()], "pod-1", 1_795_460_400).expect("made");
         let mut roots = rustls::RootCertStore::empty();
         roots.add(made.ca.clone()).expect("a CA");
         let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
