@@ -8,6 +8,7 @@ mod discovery;
 mod external;
 mod groups;
 pub mod hpa;
+mod kinds;
 mod list;
 mod quantity;
 mod read;
@@ -28,6 +29,7 @@ use accept::{Offer, negotiate};
 use groups::Content;
 
 pub use groups::{CUSTOM, EXTERNAL, Groups};
+pub use kinds::{Kind, Kinds};
 pub use quantity::{QuantityError, quantity};
 pub use selector::{Requirement, Selector, SelectorError};
 pub use status::Status;
