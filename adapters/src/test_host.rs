@@ -9,7 +9,7 @@ use stillwell_engine::{
     AppendError, Appended, AppendedSeries, Engine, Limits, Reader, Timestamp, Writer,
 };
 
-use crate::host::{Build, Host, QuerySettings, Signals, Targets};
+use crate::host::{Build, Host, NoObjects, Objects, QuerySettings, Signals, Targets};
 use crate::pool::QueryPool;
 
 /// 2026-11-23T19:00:00.25Z.
@@ -51,6 +51,10 @@ impl Host for TestHost {
 
     fn signals(&self) -> Arc<dyn Signals> {
         Arc::clone(&self.signals)
+    }
+
+    fn objects(&self) -> Arc<dyn Objects> {
+        Arc::new(NoObjects::default())
     }
 
     fn query_settings(&self) -> QuerySettings {

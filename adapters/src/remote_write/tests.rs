@@ -24,17 +24,6 @@ impl Signals for NoSignals {
         None
     }
 
-    fn read_object(
-        &self,
-        _: &str,
-        _: &str,
-        _: (&str, &str),
-        _: &Selector,
-        _: Timestamp,
-    ) -> Option<Reading> {
-        None
-    }
-
     fn guarded(
         &self,
         _: &str,

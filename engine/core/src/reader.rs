@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use crate::labels::{Labels, Matcher};
+use crate::labels::{Labels, METRIC_NAME, Matcher};
 use crate::limits::{
     CHEAP_QUERY_HISTORY_BYTES_MAX, CHEAP_QUERY_SAMPLES_MAX, CHEAP_QUERY_SELECTORS_MAX,
     CHEAP_QUERY_SERIES_MAX, CHEAP_QUERY_TEXT_BYTES_MAX, EXPLAINED_SERIES_MAX, LOOKBACK_MS_DEFAULT,
@@ -324,6 +324,32 @@ impl Reader {
         });
         let limit = if limit == 0 { usize::MAX } else { limit };
         found.into_iter().take(limit).collect()
+    }
+
+    /// The metrics that match a selector, each with the names of the labels that its series have.
+    pub fn label_names_by_metric(
+        &self,
+        selector: &[Matcher],
+    ) -> BTreeMap<String, BTreeSet<String>> {
+        let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let selectors = [selector.to_vec()];
+        self.visit(&selectors, Timestamp::MIN, Timestamp::MAX, |labels| {
+            let Some(metric) = labels.metric_name() else {
+                return;
+            };
+            if !found.contains_key(metric) {
+                found.insert(metric.to_owned(), BTreeSet::new());
+            }
+            let Some(names) = found.get_mut(metric) else {
+                return; // it was inserted above
+            };
+            for (name, _) in labels.iter().filter(|(name, _)| *name != METRIC_NAME) {
+                if !names.contains(name) {
+                    names.insert(name.to_owned());
+                }
+            }
+        });
+        found
     }
 
     fn visit(

@@ -74,6 +74,7 @@ pub fn load(files: &[String], base: &Path, line: usize, report: &mut Report) -> 
                         labels: Labels::empty(),
                         policy: Policy::default(),
                         line,
+                        from_rules: true,
                     });
                 }
                 None => loaded.rules.push(rule),

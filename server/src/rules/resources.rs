@@ -137,13 +137,21 @@ impl Resources {
         }
     }
 
-    /// The label that holds the name of an object of this kind; `None` where the rule names none.
-    pub fn label(&self, kind: &Kind, kinds: &Kinds) -> Option<String> {
-        let given = self.overrides.iter().rev().find(|one| {
+    fn override_of(&self, kind: &Kind, kinds: &Kinds) -> Option<&Override> {
+        self.overrides.iter().rev().find(|one| {
             let named = kinds.named(&one.resource, &one.group);
             named.is_some_and(|named| **named == *kind)
-        });
-        match given {
+        })
+    }
+
+    /// Whether an override is about this kind.
+    pub fn names(&self, kind: &Kind, kinds: &Kinds) -> bool {
+        self.override_of(kind, kinds).is_some()
+    }
+
+    /// The label that holds the name of an object of this kind; `None` where the rule names none.
+    pub fn label(&self, kind: &Kind, kinds: &Kinds) -> Option<String> {
+        match self.override_of(kind, kinds) {
             Some(given) => Some(given.label.clone()),
             None => {
                 let template = self.template.as_ref()?;
