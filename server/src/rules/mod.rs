@@ -21,8 +21,7 @@ use stillwell_engine::signal::Policy;
 
 pub use file::{RulesFile, read};
 pub use matchers::Objects;
-pub use naming::{metric_name, series_name};
-pub use rule::Rule;
+pub use rule::{Rule, metric_name, series_name};
 pub use template::{Arguments, Template, TemplateError};
 
 use crate::config::{Problem, Report, SignalSpec};

@@ -1,8 +1,7 @@
-//! Which series a rule is about, and what the metric made of one is called.
+//! What the metric that a rule makes of a series is called.
 
-use stillwell_engine::labels::{METRIC_NAME, MatchOp, Re2, expand};
+use stillwell_engine::labels::{Re2, expand};
 
-use super::rule::Rule;
 use crate::config::yaml::Entry;
 use crate::config::{Report, Table};
 
@@ -72,7 +71,7 @@ impl Naming {
     }
 
     /// The metric's name for a series; `None` where the pattern does not fit.
-    fn of(&self, series: &str) -> Option<String> {
+    pub(super) fn of(&self, series: &str) -> Option<String> {
         let captures = self.matches.captures(series)?;
         let whole = self.whole.expand(series, "$1", usize::MAX)?;
         let template = self.template.replace("${0}", "$0");
@@ -132,32 +131,4 @@ fn separated(template: &str, line: usize, report: &mut Report) -> String {
     }
     out.push_str(rest);
     out
-}
-
-/// The one series name that the rule's `seriesQuery` fits, where it names it.
-pub fn series_name(rule: &Rule) -> Option<&str> {
-    let of_name = |matcher: &&stillwell_engine::labels::Matcher| matcher.name() == METRIC_NAME;
-    let mut named = rule.series.iter().filter(of_name);
-    let equal = named.clone().find(|one| one.op() == MatchOp::Equal);
-    // `__name__=~"^a$"`, as it is often written, is a name as well.
-    let literal = || {
-        let regex = named.find(|one| one.op() == MatchOp::Regex)?;
-        let text = regex.value().trim_start_matches('^').trim_end_matches('$');
-        let plain = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
-        (!text.is_empty() && text.chars().all(plain)).then_some(text)
-    };
-    equal.map(|matcher| matcher.value()).or_else(literal)
-}
-
-/// The metric that this series makes; `None` where a filter or `name.matches` leaves it out.
-pub fn metric_name(rule: &Rule, series: &str) -> Option<String> {
-    let left_out = rule
-        .filters
-        .iter()
-        .any(|(regex, wanted)| regex.is_match(series) != *wanted);
-    if left_out {
-        None
-    } else {
-        rule.naming.of(series)
-    }
 }

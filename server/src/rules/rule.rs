@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use stillwell_engine::labels::{Matcher, Re2};
+use stillwell_engine::labels::{METRIC_NAME, MatchOp, Matcher, Re2};
 use stillwell_engine::promql::parse_metric_selector;
 
 use super::naming::Naming;
@@ -62,6 +62,34 @@ impl Rule {
         restricts
             .then(|| self.resources.namespace_label())
             .flatten()
+    }
+}
+
+/// The one series name that the rule's `seriesQuery` fits, where it names it.
+pub fn series_name(rule: &Rule) -> Option<&str> {
+    let of_name = |matcher: &&Matcher| matcher.name() == METRIC_NAME;
+    let mut named = rule.series.iter().filter(of_name);
+    let equal = named.clone().find(|one| one.op() == MatchOp::Equal);
+    // `__name__=~"^a$"`, as it is often written, is a name as well.
+    let literal = || {
+        let regex = named.find(|one| one.op() == MatchOp::Regex)?;
+        let text = regex.value().trim_start_matches('^').trim_end_matches('$');
+        let plain = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+        (!text.is_empty() && text.chars().all(plain)).then_some(text)
+    };
+    equal.map(|matcher| matcher.value()).or_else(literal)
+}
+
+/// The metric that this series makes; `None` where a filter or `name.matches` leaves it out.
+pub fn metric_name(rule: &Rule, series: &str) -> Option<String> {
+    let left_out = rule
+        .filters
+        .iter()
+        .any(|(regex, wanted)| regex.is_match(series) != *wanted);
+    if left_out {
+        None
+    } else {
+        rule.naming.of(series)
     }
 }
 

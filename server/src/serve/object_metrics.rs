@@ -163,7 +163,7 @@ impl ObjectMetrics {
         let pins = [(label.to_owned(), name.to_owned())];
         let gone = || "the query's signal is gone".to_owned();
         let reading = self.reader.signal(id, now, &pins).ok_or_else(gone)?;
-        let reading = super::signals::told(reading, &Default::default());
+        let reading = objects::told(reading, &Default::default());
         Ok(objects::about(
             reading,
             &self.reader.pinned(id),

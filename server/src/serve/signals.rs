@@ -10,12 +10,13 @@ use stillwell_adapters::host::{
 use stillwell_adapters::kubernetes::{Kinds, Selector};
 use stillwell_engine::labels::Labels;
 use stillwell_engine::promql::{EvalOptions, QueryError};
-use stillwell_engine::signal::{SignalId, State};
+use stillwell_engine::signal::SignalId;
 use stillwell_engine::{Engine, Limits, Reader, Timestamp};
 
 use super::adhoc_signals::AdhocSignals;
 use super::object_metrics::{Asked, ObjectMetrics};
-use super::{objects, rules};
+use super::objects::{self, told};
+use super::rules;
 use crate::config::{Config, Problem, SignalSpec};
 use crate::rules::Rule;
 
@@ -379,31 +380,6 @@ fn ask(
     let reading = reader.signal_within(id, now, &[], within)?;
     let gone = || QueryError::Internal("the query's signal is gone".to_owned());
     Ok((id, told(reading.ok_or_else(gone)?, &Labels::empty())))
-}
-
-/// What the wire carries of a reading (S9a, S9b), with the labels that the configuration adds.
-pub(super) fn told(reading: stillwell_engine::signal::Reading, labels: &Labels) -> Reading {
-    let element = |element: stillwell_engine::signal::Element| {
-        let mut builder = element.labels.to_builder();
-        for (label, value) in labels.iter() {
-            builder.set(label, value);
-        }
-        Element {
-            labels: builder.build(),
-            value: element.value,
-            at: element.time,
-        }
-    };
-    let elements = reading.elements.into_iter().map(element).collect();
-    match reading.state {
-        State::Value => Reading::Value(elements),
-        State::Held { age_ms, why } => Reading::Held {
-            elements,
-            age_ms,
-            why,
-        },
-        State::Unknown { why } => Reading::Unknown(why),
-    }
 }
 
 /// A reading in a few words.
