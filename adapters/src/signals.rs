@@ -139,6 +139,9 @@ fn table(descriptions: &[Description], now: Timestamp) -> String {
         for warning in &one.explanation.warnings {
             let _ = writeln!(out, "warning: {}: {warning}", one.name); // writing to a String cannot fail
         }
+        for (name, why) in &one.missing {
+            let _ = writeln!(out, "without a number: {name}: {why} ({})", one.name); // as above
+        }
     }
     out
 }
@@ -289,6 +292,12 @@ fn json_of(descriptions: &[Description], scalers: &ScalersReport, now: Timestamp
         out.push_str("],\"warnings\":[");
         json::joined(out, &explained.warnings, |out, warning| {
             json::string(out, warning);
+        });
+        out.push_str("],\"missing\":[");
+        json::joined(out, &one.missing, |out, (name, why)| {
+            text(out, "{\"object\":", name);
+            text(out, ",\"reason\":", why);
+            out.push('}');
         });
         out.push_str("],\"targets\":[");
         json::joined(out, &explained.targets, |out, target| {

@@ -9,7 +9,9 @@ use stillwell_engine::{
     AppendError, Appended, AppendedSeries, Engine, Limits, Reader, Timestamp, Writer,
 };
 
-use crate::host::{Build, Description, Host, QuerySettings, Reading, Signals, Targets};
+use crate::host::{
+    Build, Description, Host, NoObjects, Objects, QuerySettings, Reading, Signals, Targets,
+};
 use crate::kubernetes::Selector;
 use crate::pool::QueryPool;
 
@@ -58,6 +60,10 @@ impl Host for TestHost {
 
     fn signals(&self) -> Arc<dyn Signals> {
         Arc::clone(&self.signals)
+    }
+
+    fn objects(&self) -> Arc<dyn Objects> {
+        Arc::new(NoObjects::default())
     }
 
     fn query_settings(&self) -> QuerySettings {
@@ -132,17 +138,6 @@ impl Signals for NoSignals {
     }
 
     fn read(&self, _: &str, _: &str, _: &Selector, _: Timestamp) -> Option<Reading> {
-        None
-    }
-
-    fn read_object(
-        &self,
-        _: &str,
-        _: &str,
-        _: (&str, &str),
-        _: &Selector,
-        _: Timestamp,
-    ) -> Option<Reading> {
         None
     }
 

@@ -4,7 +4,7 @@ use prost::Message;
 use stillwell_engine::Timestamp;
 use stillwell_engine::labels::Labels;
 
-use super::groups::Content;
+use super::groups::{CUSTOM_V1BETA1, Content};
 use super::selector::{Requirement, Selector};
 use crate::json;
 
@@ -22,7 +22,7 @@ pub(super) struct Item {
 /// What a metric is about.
 pub(super) struct Object {
     pub(super) api_version: String,
-    pub(super) kind: &'static str,
+    pub(super) kind: String,
     pub(super) namespace: String,
     pub(super) name: String,
     pub(super) selector: Selector,
@@ -32,12 +32,18 @@ pub(super) struct Object {
 pub(super) struct List {
     pub(super) group: String,
     pub(super) content: Content,
+    /// In which it is answered.
+    pub(super) version: &'static str,
     pub(super) items: Vec<Item>,
 }
 
 impl List {
     fn api_version(&self) -> String {
-        format!("{}/{}", self.group, self.content.version())
+        format!("{}/{}", self.group, self.version)
+    }
+
+    fn is_v1beta1_of_custom(&self) -> bool {
+        self.content == Content::Custom && self.version == CUSTOM_V1BETA1
     }
 
     /// As JSON. Every list has its items, though there be none.
@@ -50,6 +56,7 @@ impl List {
         json::joined(&mut out, &self.items, |out, item| {
             match &item.object {
                 None => external(out, item),
+                Some(object) if self.is_v1beta1_of_custom() => custom_v1beta1(out, item, object),
                 Some(object) => custom(out, item, object),
             }
             out.push_str(",\"timestamp\":");
@@ -68,6 +75,11 @@ impl List {
             Content::External => wire::ExternalList {
                 metadata: Some(wire::ListMeta::default()),
                 items: self.items.iter().map(wire::external).collect(),
+            }
+            .encode_to_vec(),
+            Content::Custom if self.is_v1beta1_of_custom() => wire::CustomListV1Beta1 {
+                metadata: Some(wire::ListMeta::default()),
+                items: self.items.iter().map(wire::custom_v1beta1).collect(),
             }
             .encode_to_vec(),
             Content::Custom => wire::CustomList {
@@ -97,26 +109,47 @@ fn external(out: &mut String, item: &Item) {
 }
 
 fn custom(out: &mut String, item: &Item, object: &Object) {
+    described_object(out, object);
+    out.push_str(",\"metric\":{\"name\":");
+    json::string(out, &item.metric);
+    selector(out, &object.selector);
+    out.push('}');
+}
+
+/// `custom_metrics.v1beta1.MetricValue`
+fn custom_v1beta1(out: &mut String, item: &Item, object: &Object) {
+    described_object(out, object);
+    out.push_str(",\"metricName\":");
+    json::string(out, &item.metric);
+    selector(out, &object.selector);
+}
+
+fn described_object(out: &mut String, object: &Object) {
     out.push_str("{\"describedObject\":{\"kind\":");
-    json::string(out, object.kind);
+    json::string(out, &object.kind);
     for (key, value) in [
         ("namespace", &object.namespace),
         ("name", &object.name),
         ("apiVersion", &object.api_version),
     ] {
+        if key == "namespace" && value.is_empty() {
+            continue; // it is in none
+        }
         out.push_str(&format!(",\"{key}\":"));
         json::string(out, value);
     }
-    out.push_str("},\"metric\":{\"name\":");
-    json::string(out, &item.metric);
+    out.push('}');
+}
+
+fn selector(out: &mut String, selector: &Selector) {
     // As Kubernetes does: no selector is null.
     out.push_str(",\"selector\":");
-    if object.selector.requirements().is_empty() {
-        out.push_str("null}");
+    if selector.requirements().is_empty() {
+        out.push_str("null");
         return;
     }
     out.push_str("{\"matchExpressions\":[");
-    json::joined(out, object.selector.requirements(), |out, requirement| {
+    json::joined(out, selector.requirements(), |out, requirement| {
         let (key, operator, values) = expression(requirement);
         out.push_str("{\"key\":");
         json::string(out, key);
@@ -127,7 +160,7 @@ fn custom(out: &mut String, item: &Item, object: &Object) {
         }
         out.push('}');
     });
-    out.push_str("]}}");
+    out.push_str("]}");
 }
 
 /// A requirement as `metav1.LabelSelectorRequirement`.
@@ -237,6 +270,31 @@ mod wire {
         pub(super) value: Option<Quantity>,
     }
 
+    /// `custom_metrics.v1beta1.MetricValueList`
+    #[derive(Clone, PartialEq, Message)]
+    pub(super) struct CustomListV1Beta1 {
+        #[prost(message, optional, tag = "1")]
+        pub(super) metadata: Option<ListMeta>,
+        #[prost(message, repeated, tag = "2")]
+        pub(super) items: Vec<CustomV1Beta1>,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    pub(super) struct CustomV1Beta1 {
+        #[prost(message, optional, tag = "1")]
+        pub(super) object: Option<Reference>,
+        #[prost(string, tag = "2")]
+        pub(super) metric: String,
+        #[prost(message, optional, tag = "3")]
+        pub(super) timestamp: Option<Time>,
+        #[prost(int64, optional, tag = "4")]
+        pub(super) window: Option<i64>,
+        #[prost(message, optional, tag = "5")]
+        pub(super) value: Option<Quantity>,
+        #[prost(message, optional, tag = "6")]
+        pub(super) selector: Option<LabelSelector>,
+    }
+
     /// `v1.ObjectReference`
     #[derive(Clone, PartialEq, Message)]
     pub(super) struct Reference {
@@ -288,36 +346,52 @@ mod wire {
     }
 
     pub(super) fn custom(item: &Item) -> Custom {
-        let selector = item.object.as_ref().map(|object| &object.selector);
-        let selector = selector.filter(|selector| !selector.requirements().is_empty());
         Custom {
-            object: item.object.as_ref().map(|object| Reference {
-                kind: object.kind.to_owned(),
-                namespace: object.namespace.clone(),
-                name: object.name.clone(),
-                api_version: object.api_version.clone(),
-            }),
+            object: reference(item),
             metric: Some(Identifier {
                 name: item.metric.clone(),
-                selector: selector.map(|selector| LabelSelector {
-                    expressions: selector
-                        .requirements()
-                        .iter()
-                        .map(|requirement| {
-                            let (key, operator, values) = expression(requirement);
-                            Expression {
-                                key: key.to_owned(),
-                                operator: operator.to_owned(),
-                                values: values.to_vec(),
-                            }
-                        })
-                        .collect(),
-                }),
+                selector: selector(item),
             }),
             timestamp: Some(time(item)),
             window: None,
             value: Some(quantity(item)),
         }
+    }
+
+    pub(super) fn custom_v1beta1(item: &Item) -> CustomV1Beta1 {
+        CustomV1Beta1 {
+            object: reference(item),
+            metric: item.metric.clone(),
+            timestamp: Some(time(item)),
+            window: None,
+            value: Some(quantity(item)),
+            selector: selector(item),
+        }
+    }
+
+    fn reference(item: &Item) -> Option<Reference> {
+        item.object.as_ref().map(|object| Reference {
+            kind: object.kind.clone(),
+            namespace: object.namespace.clone(),
+            name: object.name.clone(),
+            api_version: object.api_version.clone(),
+        })
+    }
+
+    /// `None` where nothing is selected.
+    fn selector(item: &Item) -> Option<LabelSelector> {
+        let requirements = item.object.as_ref()?.selector.requirements();
+        let expressions = requirements.iter().map(|requirement| {
+            let (key, operator, values) = expression(requirement);
+            Expression {
+                key: key.to_owned(),
+                operator: operator.to_owned(),
+                values: values.to_vec(),
+            }
+        });
+        (!requirements.is_empty()).then(|| LabelSelector {
+            expressions: expressions.collect(),
+        })
     }
 
     /// To the second, as the JSON form has it.

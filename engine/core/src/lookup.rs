@@ -3,10 +3,10 @@
 //! The answer of a lookup can be as large as all labels in the store, so it counts as the memory of a query, stops when a
 //! query has to stop, and holds no more than the caller wants of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Timestamp;
-use crate::labels::{Labels, Matcher};
+use crate::labels::{Labels, METRIC_NAME, Matcher};
 use crate::promql::{EvalOptions, MemoryLease, QueryError, Stop};
 use crate::reader::Reader;
 use crate::store::{Store, for_each_match_within};
@@ -80,6 +80,36 @@ impl Reader {
             None => Ok(()),
         })?;
         Ok(found.into_vec())
+    }
+
+    /// The metrics that match a selector, each with the names of the labels that its series have. Errors as for `series`.
+    pub fn label_names_by_metric(
+        &self,
+        query: SeriesQuery<'_>,
+        within: &EvalOptions<'_>,
+    ) -> Result<BTreeMap<String, BTreeSet<String>>, QueryError> {
+        let memory = MemoryLease::new(within.memory.cloned(), within.bytes_max);
+        let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        self.for_each_series(query, within, |labels| {
+            let Some(metric) = labels.metric_name() else {
+                return Ok(());
+            };
+            if !found.contains_key(metric) {
+                memory.hold((metric.len() + ENTRY_BYTES) as u64)?;
+                found.insert(metric.to_owned(), BTreeSet::new());
+            }
+            let Some(names) = found.get_mut(metric) else {
+                return Ok(()); // it was inserted above
+            };
+            for (name, _) in labels.iter().filter(|(name, _)| *name != METRIC_NAME) {
+                if !names.contains(name) {
+                    memory.hold((name.len() + ENTRY_BYTES) as u64)?;
+                    names.insert(name.to_owned());
+                }
+            }
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     /// Calls `visit` with the labels of each series, in no order, once per selector that it fits; the limit has no

@@ -14,8 +14,8 @@ use crate::promql::plan::ExprKind;
 use crate::promql::select::{Projection, Samples, SelectRequest, View, is_stale};
 use crate::promql::{Answer, EvalOptions, Query, QueryError};
 use crate::signal::{
-    Evaluated, Explanation, Names, Policy, Reading, SignalId, SignalRegistry, SignalView,
-    Transition, evaluate, refresh, register,
+    Evaluated, Explanation, Names, ObjectReading, Policy, Reading, SignalId, SignalRegistry,
+    SignalView, Transition, evaluate, refresh, register,
 };
 use crate::store::{Bytes, PlainView, ReadBudget, Store};
 use crate::time::Timestamp;
@@ -116,6 +116,24 @@ impl Reader {
             facts.requirements.learn_pinned_labels(pins, names);
         }
         Ok(reading)
+    }
+
+    /// What a signal whose policy names an `object_label` says about each object: about those of `wanted`, in their order, or
+    /// about all that it knows. `pins` restricts the groups. `None`: there is no such signal. Error inside: nothing can be
+    /// said of any object, and why.
+    pub fn objects(
+        &self,
+        signal: SignalId,
+        now: Timestamp,
+        pins: &[(String, String)],
+        wanted: Option<&[String]>,
+    ) -> Option<Result<Vec<ObjectReading>, String>> {
+        let within = EvalOptions::default();
+        if let Err(error) = refresh(&self.registry, &self.store, signal, &within) {
+            return Some(Err(error.to_string()));
+        }
+        let registry = self.registry.read();
+        registry.read_objects(signal, now, pins, wanted)
     }
 
     /// The labels that every selector of a signal's query fixes to the same value. They describe the result, although an

@@ -46,6 +46,7 @@ pub use limits::{BODY_BYTES_MAX_DEFAULT, PageLimits};
 pub use masked::masked;
 pub use nearest::nearest;
 pub(crate) use report::Table;
+pub(crate) use report::flag;
 pub use report::{Problem, Report};
 pub use scrape::{INTERVAL_MS_MIN, ScrapeJob, default_timeout_ms};
 pub use secret::{MASK, Secret, SecretSource};
@@ -69,6 +70,8 @@ pub struct Config {
     pub signal_names: Names,
     /// prometheus-adapter's rules whose query depends on who asks; the others are among the signals.
     pub rules: Vec<Arc<Rule>>,
+    /// prometheus-adapter's rules for metrics of objects.
+    pub object_rules: Vec<Arc<Rule>>,
     /// The Kubernetes API.
     pub external_metrics: ExternalMetrics,
     /// Globs of files with more jobs, and where they are named.
@@ -98,13 +101,16 @@ pub fn load_with_files(text: &str, base: &Path) -> (Option<Config>, Report) {
         }
     }
     config.rules = loaded.rules.into_iter().map(Arc::new).collect();
+    config.object_rules = loaded.object_rules.into_iter().map(Arc::new).collect();
     warn_of_nothing_kept(&config, &mut report);
     (report.errors.is_empty().then_some(config), report)
 }
 
 /// Where only what signals need is kept and none is configured, nothing is until somebody asks.
 fn warn_of_nothing_kept(config: &Config, report: &mut Report) {
-    if !config.signals.is_empty() || !config.rules.is_empty() {
+    let nothing_reads =
+        config.signals.is_empty() && config.rules.is_empty() && config.object_rules.is_empty();
+    if !nothing_reads {
         return;
     }
     for job in config

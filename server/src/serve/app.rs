@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
 use stillwell_adapters::host::{
-    Build, Host, QuerySettings, RuleGroup, ScalersReport, Signals, Targets,
+    Build, Host, Objects, QuerySettings, RuleGroup, ScalersReport, Signals, Targets,
 };
 use stillwell_adapters::pool::QueryPool;
 use stillwell_engine::labels::{Labels, RelabelRule};
@@ -59,6 +59,8 @@ pub struct App {
     rules: Runner,
     queries: QueryPool,
     keda: Triggers,
+    /// What is known of the cluster's objects.
+    objects: Arc<dyn Objects>,
     /// Replaced as a whole by a reload.
     loaded: RwLock<Loaded>,
     /// One reload at a time: held across the apply, so it is tokio's.
@@ -87,6 +89,8 @@ pub struct Parts {
     pub discovery: Manager,
     /// Evaluates rules.
     pub rules: Runner,
+    /// Knows the cluster's objects.
+    pub objects: Arc<dyn Objects>,
 }
 
 fn subquery_step_ms(config: &Config) -> i64 {
@@ -158,6 +162,7 @@ impl App {
             scraper,
             discovery,
             rules,
+            objects,
         }: Parts,
         ending: watch::Receiver<bool>,
     ) -> Result<Arc<App>, Vec<Problem>> {
@@ -196,6 +201,7 @@ impl App {
             rules,
             queries,
             keda,
+            objects,
             loaded: RwLock::new(loaded),
             reloading: tokio::sync::Mutex::new(()),
             ready: AtomicBool::new(false),
@@ -331,6 +337,10 @@ impl Host for App {
 
     fn signals(&self) -> Arc<dyn Signals> {
         Arc::clone(&self.loaded.read().signals) as Arc<dyn Signals>
+    }
+
+    fn objects(&self) -> Arc<dyn Objects> {
+        Arc::clone(&self.objects)
     }
 
     fn query_settings(&self) -> QuerySettings {

@@ -4,6 +4,7 @@ mod adhoc_signals;
 pub mod app;
 pub mod keda;
 mod listen;
+mod object_metrics;
 mod objects;
 mod own_metrics;
 mod places;

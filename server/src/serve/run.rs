@@ -5,10 +5,11 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use stillwell_adapters::host::{NoObjects, Objects};
 use stillwell_engine::{Engine, Limits, Reader};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -19,6 +20,7 @@ use super::keda::{self, KedaListener};
 use super::secure::{Secure, SecureOptions};
 use super::web::{self, WebOptions};
 use crate::clock::Clock;
+use crate::cluster::{Cluster, ClusterObjects};
 use crate::discovery::Manager;
 use crate::rule_groups::Runner;
 use crate::scrape::{Scraper, Shared};
@@ -35,6 +37,8 @@ pub struct ApiOptions {
     pub secure: Option<SecureOptions>,
     /// The port for KEDA's external scaler, where there is one.
     pub keda: Option<KedaOptions>,
+    /// How the API server is reached, for the objects that metrics are about; in a pod it is found without.
+    pub kubeconfig: Option<PathBuf>,
 }
 
 /// The port for KEDA's external scaler.
@@ -80,6 +84,7 @@ pub async fn start(
         web,
         secure,
         keda,
+        kubeconfig,
     } = apis;
     let secure = match secure {
         Some(options) => {
@@ -89,6 +94,7 @@ pub async fn start(
         }
         None => None,
     };
+    let objects = objects(secure.as_ref(), kubeconfig.as_deref()).await?;
     let keda = match keda {
         Some(options) => keda_listener(options).await?,
         None => None,
@@ -133,6 +139,7 @@ pub async fn start(
         scraper,
         discovery,
         rules,
+        objects,
     };
     let app = App::start(settings, configured, text, clock, reader, parts, ending)
         .await
@@ -198,6 +205,23 @@ impl Running {
             .await
             .ok();
     }
+}
+
+/// What is known of the cluster's objects: through the secure listener's API server, or one that is found without it.
+async fn objects(
+    secure: Option<&Secure>,
+    kubeconfig: Option<&Path>,
+) -> io::Result<Arc<dyn Objects>> {
+    let cluster = match secure.and_then(Secure::cluster) {
+        Some(cluster) => Some(cluster),
+        None => Cluster::connect(kubeconfig)
+            .await
+            .map_err(io::Error::other)?,
+    };
+    Ok(match cluster {
+        Some(cluster) => ClusterObjects::start(cluster),
+        None => Arc::new(NoObjects::default()),
+    })
 }
 
 async fn keda_listener(options: KedaOptions) -> io::Result<Option<(KedaListener, SocketAddr)>> {

@@ -142,6 +142,11 @@ impl Secure {
         })
     }
 
+    /// The API server that is asked, where there is one.
+    pub(crate) fn cluster(&self) -> Option<Cluster> {
+        self.cluster.clone()
+    }
+
     /// Where it listens.
     pub fn address(&self) -> std::io::Result<std::net::SocketAddr> {
         self.listener.local_addr()
