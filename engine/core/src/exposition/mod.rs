@@ -9,11 +9,13 @@
 //! * `page`: the comparison, which yields changed values, new lines and removed series.
 //! * `line`, `number`: the full parser, for lines that the template does not contain.
 //! * `mapper`: from the labels on a page to the labels of a series.
+//! * `openmetrics`: the strict check of a page against OpenMetrics 1.0.
 //! * `retain_filter`, `skip_run`: which lines are skipped unparsed when a target keeps only what signals need.
 
 mod line;
 mod mapper;
 mod number;
+mod openmetrics;
 mod page;
 mod retain_filter;
 mod skip_run;
@@ -25,5 +27,6 @@ pub(crate) use page::{ExplicitSample, Metadata};
 pub(crate) use stage::Placement;
 
 pub use crate::metadata::{FamilyMetadata, FamilyType};
+pub use openmetrics::check as check_openmetrics;
 pub use page::PageError;
 pub use stage::{Format, Stage, Staged};
