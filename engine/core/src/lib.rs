@@ -61,8 +61,8 @@ pub use exposition::{Format, PageError, Stage, Staged};
 pub use ids::{SeriesId, TargetId};
 pub use limits::Limits;
 pub use reader::{Reader, Stats};
-pub use scrape::{Retain, TargetSpec};
-pub use store::{Bytes, PlainView};
+pub use scrape::{HistogramOptions, Retain, TargetSpec};
+pub use store::{Bytes, Exemplar, PlainView};
 pub use time::Timestamp;
 pub use waits::Durations;
 pub use writer::{

@@ -18,7 +18,7 @@ use crate::signal::{
     Evaluated, Explanation, Names, Policy, Reading, SignalId, SignalRegistry, SignalView,
     Transition, evaluate, refresh, register,
 };
-use crate::store::{Bytes, PlainView, ReadBudget, Store, for_each_match};
+use crate::store::{Bytes, Exemplar, PlainView, ReadBudget, Store, for_each_match};
 use crate::time::Timestamp;
 
 /// Reads the store and the signals. Cheap to clone; any number of readers work on any threads.
@@ -329,6 +329,30 @@ impl Reader {
                 0
             });
         }
+    }
+
+    /// The exemplars within `start..=end` of the series that a query selects, by series, each list ascending by time.
+    /// Offsets and ranges of the query do not count, as in Prometheus.
+    pub fn exemplars(
+        &self,
+        query: &Query,
+        start: Timestamp,
+        end: Timestamp,
+    ) -> Vec<(Labels, Vec<Exemplar>)> {
+        let mut found: BTreeMap<Labels, Vec<Exemplar>> = BTreeMap::new();
+        // Matched after the lock is released: a regular expression may take its time.
+        let within = self.store.read().exemplars.between(start.ms(), end.ms());
+        for at in within {
+            let fits = |matchers: &[Matcher]| matchers.iter().all(|m| m.matches_labels(&at.series));
+            if query.selectors().any(|selector| fits(selector.matchers)) {
+                let of_series = found.entry(at.series.clone()).or_default();
+                of_series.push(at.exemplar.clone());
+            }
+        }
+        for exemplars in found.values_mut() {
+            exemplars.sort_by_key(|exemplar| exemplar.time_ms);
+        }
+        found.into_iter().collect()
     }
 
     /// Type and help text by family, with each variant that some target exposes, sorted by family.
