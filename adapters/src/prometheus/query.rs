@@ -3,12 +3,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use stillwell_engine::Timestamp;
+use stillwell_engine::number_text::push_json;
 use stillwell_engine::promql::select::View;
 use stillwell_engine::promql::{Answer, EvalOptions, Query, QueryError};
 
 use super::answer::query_body;
 use super::ast;
 use super::error::ApiError;
+use super::number;
 use super::params;
 use super::printer::Printer;
 use crate::form::Form;
@@ -85,7 +87,7 @@ pub(super) fn parse(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
     Ok(out)
 }
 
-/// Exemplars are not kept: there is none for any query that is one.
+/// The exemplars of the series that a query selects.
 pub(super) fn exemplars(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
     let start = params::required_time(form, "start")?;
     let end = params::required_time(form, "end")?;
@@ -94,8 +96,26 @@ pub(super) fn exemplars(host: &dyn Host, form: &Form) -> Result<String, ApiError
             "end timestamp must not be before start timestamp",
         ));
     }
-    parsed(host, form)?;
-    Ok("{\"status\":\"success\",\"data\":[]}".to_owned())
+    let (_, query) = parsed(host, form)?;
+    let found = host.reader().exemplars(&query, start, end);
+    let mut out = String::from("{\"status\":\"success\",\"data\":[");
+    json::joined(&mut out, found, |out, (series, exemplars)| {
+        out.push_str("{\"seriesLabels\":");
+        json::object(out, series.iter());
+        out.push_str(",\"exemplars\":[");
+        json::joined(out, exemplars, |out, exemplar| {
+            out.push_str("{\"labels\":");
+            json::object(out, exemplar.labels.iter());
+            out.push_str(",\"value\":\"");
+            push_json(out, exemplar.value);
+            out.push_str("\",\"timestamp\":");
+            number::time(out, Timestamp::from_ms(exemplar.time_ms));
+            out.push('}');
+        });
+        out.push_str("]}");
+    });
+    out.push_str("]}");
+    Ok(out)
 }
 
 fn parsed<'f>(host: &dyn Host, form: &'f Form) -> Result<(&'f str, Query), ApiError> {

@@ -63,8 +63,8 @@ pub use ids::{SeriesId, TargetId};
 pub use limits::Limits;
 pub use lookup::SeriesQuery;
 pub use reader::{Reader, Stats};
-pub use scrape::{Retain, TargetSpec};
-pub use store::{Bytes, PlainView};
+pub use scrape::{HistogramOptions, Retain, TargetSpec};
+pub use store::{Bytes, Exemplar, PlainView};
 pub use time::Timestamp;
 pub use waits::Durations;
 pub use writer::{

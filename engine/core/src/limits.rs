@@ -3,6 +3,19 @@
 /// Bytes of the longest line of a page. A label value from a client header may be long; a megabyte is an attack.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
 
+/// A page in protobuf as text is at most so many times as large. Real pages grow 3 to 8 times; one whose long labels belong
+/// to many buckets could grow a million times.
+pub const DECODED_RATIO_MAX: usize = 64;
+
+/// Up to here the ratio does not matter.
+pub const DECODED_SMALL_BYTES: usize = 8 << 20;
+
+/// Exemplars that are kept, of all series together, the newest ones: some 4 MB. Prometheus keeps 100,000.
+pub const EXEMPLARS_MAX: usize = 10_000;
+
+/// Characters of an exemplar's label names and values (OpenMetrics); one with more is left out.
+pub const EXEMPLAR_CHARS_MAX: usize = 128;
+
 /// Labels of one series on a page. Prometheus has no default limit; Kubernetes objects rarely pass 60.
 pub const LABELS_PER_SERIES_MAX: usize = 512;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
+use crate::labels::{Labels, Matcher};
 use crate::limits::{
     CHEAP_QUERY_HISTORY_BYTES_MAX, CHEAP_QUERY_SAMPLES_MAX, CHEAP_QUERY_SELECTORS_MAX,
     CHEAP_QUERY_SERIES_MAX, CHEAP_QUERY_TEXT_BYTES_MAX, EXPLAINED_SERIES_MAX, LOOKBACK_MS_DEFAULT,
@@ -17,7 +18,7 @@ use crate::signal::{
     Evaluated, Explanation, Names, ObjectReading, Policy, Reading, SignalId, SignalRegistry,
     SignalView, Transition, evaluate, refresh, register,
 };
-use crate::store::{Bytes, PlainView, ReadBudget, Store};
+use crate::store::{Bytes, Exemplar, PlainView, ReadBudget, Store};
 use crate::time::Timestamp;
 
 /// Reads the store and the signals. Cheap to clone; any number of readers work on any threads.
@@ -274,6 +275,30 @@ impl Reader {
             ..*options
         };
         query.instant(&view, at, &options).ok()
+    }
+
+    /// The exemplars within `start..=end` of the series that a query selects, by series, each list ascending by time.
+    /// Offsets and ranges of the query do not count, as in Prometheus.
+    pub fn exemplars(
+        &self,
+        query: &Query,
+        start: Timestamp,
+        end: Timestamp,
+    ) -> Vec<(Labels, Vec<Exemplar>)> {
+        let mut found: BTreeMap<Labels, Vec<Exemplar>> = BTreeMap::new();
+        // Matched after the lock is released: a regular expression may take its time.
+        let within = self.store.read().exemplars.between(start.ms(), end.ms());
+        for at in within {
+            let fits = |matchers: &[Matcher]| matchers.iter().all(|m| m.matches_labels(&at.series));
+            if query.selectors().any(|selector| fits(selector.matchers)) {
+                let of_series = found.entry(at.series.clone()).or_default();
+                of_series.push(at.exemplar.clone());
+            }
+        }
+        for exemplars in found.values_mut() {
+            exemplars.sort_by_key(|exemplar| exemplar.time_ms);
+        }
+        found.into_iter().collect()
     }
 
     /// Type and help text by family, with each variant that some target exposes, sorted by family.

@@ -13,6 +13,17 @@ pub enum Retain {
     Signals,
 }
 
+/// What becomes of histograms (keys of a scrape configuration in Prometheus).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HistogramOptions {
+    /// Native histograms are stored (`scrape_native_histograms`); otherwise only their classic buckets.
+    pub native: bool,
+    /// Classic buckets are stored beside a native histogram (`always_scrape_classic_histograms`).
+    pub always_classic: bool,
+    /// Classic histograms become native ones with custom buckets (`convert_classic_histograms_to_nhcb`).
+    pub convert_classic: bool,
+}
+
 /// How the samples of one target become series: the part of a scrape configuration that the engine applies.
 #[derive(Clone, Debug, Default)]
 pub struct TargetSpec {
@@ -35,6 +46,8 @@ pub struct TargetSpec {
     pub label_value_bytes_max: usize,
     /// Scrape interval in milliseconds.
     pub interval_ms: u64,
+    /// What becomes of histograms.
+    pub histograms: HistogramOptions,
     /// Whether all samples are kept or only those that signals need.
     pub retain: Retain,
 }

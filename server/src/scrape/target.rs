@@ -121,6 +121,7 @@ impl Target {
             label_name_bytes_max: count(limits.label_name_bytes_max),
             label_value_bytes_max: count(limits.label_value_bytes_max),
             interval_ms: self.interval_ms,
+            histograms: Default::default(),
             retain: self.job.retain,
         }
     }

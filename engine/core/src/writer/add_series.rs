@@ -32,8 +32,9 @@ impl Writer {
         let mut store = self.store.write();
         let tick = store.clocks[clock.index()].next_tick();
         for sample in staged.new_samples_in(added.lines..until) {
-            let created = match (sample.labels, sample.time_ms) {
-                (Some(labels), None) if store.series.find_near_last(labels).is_none() => {
+            let is_plain = sample.time_ms.is_none() && sample.histogram.is_none();
+            let created = match sample.labels {
+                Some(labels) if is_plain && store.series.find_near_last(labels).is_none() => {
                     Some(store.create(labels, clock, STALE, tick))
                 }
                 _ => None,

@@ -64,6 +64,7 @@ impl Writer {
             &mut committed,
         );
         page_commit.change(&staged, &mut self.explicit_series, &mut committed);
+        page_commit.add_exemplars(&staged, &placements);
         let counter_dropped = page_commit.counter_dropped;
         self.stopwatch = stopwatch;
         store.clocks[ClockId::page_of(target).index()].push(ScrapeEntry {
@@ -113,11 +114,13 @@ impl Writer {
 
     fn admit_new_lines(&mut self, staged: &Staged<'_>) -> Result<(), CommitError> {
         let labels = || staged.new_samples().filter_map(|sample| sample.labels);
-        self.admit(labels, 0).map_err(|_| CommitError::Memory {
-            new_series: labels().count(),
-            held_bytes: self.held_bytes(),
-            limit_bytes: self.limits.memory_bytes_max,
-        })
+        let histogram_bytes = staged.histogram_bytes();
+        self.admit(labels, histogram_bytes)
+            .map_err(|_| CommitError::Memory {
+                new_series: labels().count(),
+                held_bytes: self.held_bytes(),
+                limit_bytes: self.limits.memory_bytes_max,
+            })
     }
 
     /// Of two lines with the same series the first wins. If a new line has the series of a kept line, their order is only
@@ -162,6 +165,7 @@ fn store_metadata(store: &mut Store, target: TargetId, metadata: &[Metadata]) {
         match metadata {
             Metadata::Help(family, help) => store.set_help(target, family, help),
             Metadata::Type(family, family_type) => store.set_type(target, family, *family_type),
+            Metadata::Unit(family, unit) => store.set_unit(target, family, unit),
         }
     }
 }

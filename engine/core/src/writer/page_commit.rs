@@ -7,10 +7,13 @@ use hashbrown::HashSet;
 use parking_lot::RwLockWriteGuard;
 
 use super::outcome::Committed;
-use crate::exposition::{ExplicitSample, Placement, Staged};
+use crate::exposition::{
+    ExemplarOf, ExplicitSample, HistogramSample, NewSample, Placement, Staged,
+};
+use crate::histogram::FloatHistogram;
 use crate::labels::Labels;
 use crate::limits::{FUTURE_MS_MAX, WRITE_BATCH_SERIES};
-use crate::store::{AppendOutcome, ClockId, STALE, SeriesId, Store, TargetId};
+use crate::store::{AppendOutcome, ClockId, HISTOGRAM, STALE, SeriesId, Store, TargetId};
 use crate::waits::Stopwatch;
 
 /// The state of one commit.
@@ -88,8 +91,8 @@ impl PageCommit<'_, '_> {
                 (None, _) => Placement::Dropped,
                 (Some(labels), _) => self.place(
                     labels,
-                    sample.bits,
-                    self.steady_ms(sample.time_ms),
+                    &sample,
+                    sample.histogram.and_then(|index| staged.histogram(index)),
                     &leaving,
                     &mut claimed,
                     explicit_series,
@@ -132,14 +135,15 @@ impl PageCommit<'_, '_> {
     fn place(
         &mut self,
         labels: &Labels,
-        bits: u64,
-        time_ms: Option<i64>,
+        sample: &NewSample<'_>,
+        histogram: Option<&FloatHistogram>,
         leaving: &HashSet<SeriesId>,
         claimed: &mut HashSet<SeriesId>,
         explicit_series: &mut Vec<SeriesId>,
         committed: &mut Committed,
     ) -> Placement {
         let tick = self.tick();
+        let (bits, time_ms) = (sample.bits, self.steady_ms(sample.time_ms));
         if time_ms.is_some_and(|time_ms| self.is_ahead(time_ms)) {
             committed.out_of_order += 1;
             return Placement::Dropped;
@@ -155,12 +159,22 @@ impl PageCommit<'_, '_> {
             committed.out_of_order += u64::from(is_behind);
             let id = self.store.create(labels, clock, bits, since);
             claimed.insert(id);
+            if let Some(histogram) = histogram.filter(|_| !is_behind) {
+                let time_ms = time_ms.unwrap_or(self.at_ms);
+                let histogram = histogram.clone();
+                self.store
+                    .native_histograms
+                    .push(id, time_ms, histogram, false);
+            }
             if time_ms.is_some() {
                 explicit_series.push(id);
                 self.store.listed.add(id, self.target);
                 return Placement::Own(id);
             }
-            return Placement::Series(id);
+            return match histogram {
+                Some(_) => Placement::Own(id),
+                None => Placement::Series(id),
+            };
         };
         let row = *self.store.series.row(id);
         if row.clock == ClockId::EXPLICIT || time_ms.is_some() {
@@ -169,7 +183,12 @@ impl PageCommit<'_, '_> {
             }
             claimed.insert(id);
             self.store.listed.add(id, self.target);
-            self.append_explicit(id, time_ms, bits, explicit_series, committed);
+            match histogram {
+                Some(histogram) => {
+                    self.append_histogram(id, time_ms, histogram, explicit_series, committed);
+                }
+                None => self.append_explicit(id, time_ms, bits, explicit_series, committed),
+            }
             return Placement::Own(id);
         }
         if row.clock == self.clock {
@@ -177,9 +196,14 @@ impl PageCommit<'_, '_> {
             if !is_free || !claimed.insert(id) {
                 return Placement::Duplicate;
             }
-            self.detect_counter_drop(id, bits);
-            self.store.change(id, tick, bits);
-            return Placement::Series(id);
+            let Some(histogram) = histogram else {
+                self.detect_counter_drop(id, bits);
+                self.store.change(id, tick, bits);
+                return Placement::Series(id);
+            };
+            self.store
+                .change_to_histogram(id, tick, self.at_ms, histogram);
+            return Placement::Own(id);
         }
         if row.is_present() {
             return Placement::Conflict;
@@ -187,7 +211,14 @@ impl PageCommit<'_, '_> {
         claimed.insert(id);
         self.store
             .move_to_clock(id, row.since, self.clock, tick, bits);
-        Placement::Series(id)
+        let Some(histogram) = histogram.cloned() else {
+            return Placement::Series(id);
+        };
+        let at_ms = self.at_ms;
+        self.store
+            .native_histograms
+            .push(id, at_ms, histogram, false);
+        Placement::Own(id)
     }
 
     /// Stores changed values, and samples with explicit timestamps.
@@ -215,6 +246,76 @@ impl PageCommit<'_, '_> {
             self.append_explicit(series, time_ms, bits, explicit_series, committed);
             self.yield_to_readers();
         }
+        for &HistogramSample {
+            series,
+            time_ms,
+            index,
+        } in &staged.page().histograms
+        {
+            if let Some(histogram) = staged.histogram(index) {
+                self.append_histogram(series, time_ms, histogram, explicit_series, committed);
+            }
+            self.yield_to_readers();
+        }
+    }
+
+    /// Stores the exemplars of samples that have a series. `placements` are those of the new samples.
+    pub(super) fn add_exemplars(&mut self, staged: &Staged<'_>, placements: &[Placement]) {
+        for (of, exemplar) in staged.exemplars() {
+            let id = match of {
+                ExemplarOf::Series(id) => id,
+                ExemplarOf::New(at) => match placements.get(at as usize) {
+                    Some(Placement::Series(id) | Placement::Own(id)) => *id,
+                    _ => continue,
+                },
+            };
+            let Store {
+                exemplars, series, ..
+            } = &mut **self.store;
+            exemplars.add(
+                id,
+                || series.labels(id),
+                &exemplar.labels,
+                exemplar.value,
+                exemplar.time_ms,
+                self.at_ms,
+            );
+        }
+    }
+
+    /// Stores a native histogram: with a timestamp of its own on the explicit clock, otherwise on the page's.
+    fn append_histogram(
+        &mut self,
+        id: SeriesId,
+        time_ms: Option<i64>,
+        histogram: &FloatHistogram,
+        explicit_series: &mut Vec<SeriesId>,
+        committed: &mut Committed,
+    ) {
+        let row = *self.store.series.row(id);
+        if time_ms.is_none() && row.clock == self.clock {
+            let tick = self.tick();
+            self.store
+                .change_to_histogram(id, tick, self.at_ms, histogram);
+            return;
+        }
+        let own_ms = time_ms.unwrap_or(self.at_ms);
+        if row.clock == ClockId::EXPLICIT && !self.is_ahead(own_ms) && !self.is_behind(own_ms) {
+            let appended = self
+                .store
+                .append_explicit_histogram(id, own_ms, histogram.clone());
+            count(appended, committed);
+            return;
+        }
+        // Moves the series to the explicit clock, or counts the sample as left out.
+        self.append_explicit(id, time_ms, HISTOGRAM, explicit_series, committed);
+        let row = *self.store.series.row(id);
+        if row.clock == ClockId::EXPLICIT && row.bits == HISTOGRAM && row.since == own_ms {
+            let histogram = histogram.clone();
+            self.store
+                .native_histograms
+                .push(id, own_ms, histogram, false);
+        }
     }
 
     /// Stores a sample with an explicit timestamp and moves its series to the explicit clock if needed.
@@ -226,6 +327,12 @@ impl PageCommit<'_, '_> {
         explicit_series: &mut Vec<SeriesId>,
         committed: &mut Committed,
     ) {
+        if time_ms.is_none() && self.store.series.row(id).clock == self.clock {
+            // It was a native histogram before.
+            let tick = self.tick();
+            self.store.change(id, tick, bits);
+            return;
+        }
         let time_ms = time_ms.unwrap_or(self.at_ms);
         if self.is_ahead(time_ms) || self.is_behind(time_ms) {
             committed.out_of_order += 1;
@@ -234,11 +341,7 @@ impl PageCommit<'_, '_> {
         let row = *self.store.series.row(id);
         if row.clock == ClockId::EXPLICIT {
             let appended = self.store.append_explicit(id, time_ms, bits);
-            match appended {
-                AppendOutcome::Appended | AppendOutcome::Same => {}
-                AppendOutcome::Duplicate => committed.duplicates += 1,
-                AppendOutcome::OutOfOrder => committed.out_of_order += 1,
-            }
+            count(appended, committed);
             return;
         }
         let clock = &self.store.clocks[row.clock.index()];
@@ -254,5 +357,13 @@ impl PageCommit<'_, '_> {
             .move_to_clock(id, old_tick, ClockId::EXPLICIT, time_ms, bits);
         explicit_series.push(id);
         self.store.listed.add(id, self.target);
+    }
+}
+
+fn count(appended: AppendOutcome, committed: &mut Committed) {
+    match appended {
+        AppendOutcome::Appended | AppendOutcome::Same => {}
+        AppendOutcome::Duplicate => committed.duplicates += 1,
+        AppendOutcome::OutOfOrder => committed.out_of_order += 1,
     }
 }

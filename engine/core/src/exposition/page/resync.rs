@@ -25,7 +25,7 @@ impl Compare<'_, '_> {
             self.at = skipped_run.end;
             return Ok(());
         }
-        let (line, next) = line::parse(self.body, self.at)?;
+        let (line, next) = line::parse(self.body, self.at, self.dialect)?;
         if let Some(found) = self.find_row_ahead(&line, next) {
             self.skip_to(found);
             self.misses = 0;

@@ -4,7 +4,7 @@
 use crate::labels::{Labels, METRIC_NAME, MatchOp, Matcher};
 use crate::limits::COMPILED_ELEMENTS_MAX;
 use crate::promql::incremental::{KeyRule, is_reserved};
-use crate::store::{ClockId, LabelGroups, SeriesId, for_each_match};
+use crate::store::{ClockId, HISTOGRAM, LabelGroups, SeriesId, for_each_match};
 
 use super::super::names::{Name, NameIndex, Names};
 use super::{Blocked, EvalContext};
@@ -99,8 +99,11 @@ pub(super) fn find(source: &Source, context: &EvalContext<'_>) -> Result<Found, 
                 if !entry.is_present() && !source.with_ended && entry.clock != ClockId::EXPLICIT {
                     return 0;
                 }
-                // It has timestamps of its own, or is about scrapes: not what a page's clock lists.
-                if entry.clock == ClockId::EXPLICIT || entry.clock.is_report() {
+                // It has timestamps of its own, is about scrapes, or a native histogram: not a number on a page's clock.
+                if entry.clock == ClockId::EXPLICIT
+                    || entry.clock.is_report()
+                    || entry.bits == HISTOGRAM
+                {
                     blocked = Some(Blocked::ForNow);
                     return 0;
                 }
