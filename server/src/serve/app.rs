@@ -1,6 +1,5 @@
 //! The running process: what its parts share and what the APIs see of it.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -73,8 +72,6 @@ struct Loaded {
     text: Arc<String>,
     signals: Arc<Watched>,
     reload_succeeded: bool,
-    /// Of the jobs whose targets are looked for: their names, and what rewrites their targets.
-    relabel: BTreeMap<String, Vec<RelabelRule>>,
     external_labels: Labels,
     /// The step of a subquery that names none: the interval of rules, as in Prometheus.
     subquery_step_ms: i64,
@@ -108,14 +105,6 @@ fn rule_options(settings: &Settings, config: &Config) -> RuleOptions {
         interval_ms: config.global.evaluation_interval_ms,
         query_offset_ms: config.global.rule_query_offset_ms,
     }
-}
-
-/// What rewrites the targets of each job.
-fn relabelling(config: &Config) -> BTreeMap<String, Vec<RelabelRule>> {
-    let looked_for = config.jobs.iter().filter(|job| job.not_scraped.is_none());
-    looked_for
-        .map(|job| (job.name.clone(), job.relabel.clone()))
-        .collect()
 }
 
 /// A configuration with the rules that it names.
@@ -182,12 +171,13 @@ impl App {
             text: Arc::new(config::masked(&text)),
             signals,
             reload_succeeded: true,
-            relabel: relabelling(&config),
             external_labels: config.global.external_labels.clone(),
             subquery_step_ms: subquery_step_ms(&config),
             at: clock.now(),
         };
-        discovery.apply(config.jobs).await;
+        discovery
+            .apply(config.jobs, config.monitors, &config.global)
+            .await;
         Ok(Arc::new(App {
             started: clock.now(),
             folder: std::env::current_dir()
@@ -238,12 +228,13 @@ impl App {
         let before = Arc::clone(&self.loaded.read().signals);
         let signals = Watched::replace(&config, &before).map_err(|problems| show(&problems))?;
         self.reader.set_names(config.signal_names.clone());
-        let (relabel, external_labels) = (relabelling(&config), config.global.external_labels);
-        self.discovery.apply(config.jobs).await;
+        let external_labels = config.global.external_labels.clone();
+        self.discovery
+            .apply(config.jobs, config.monitors, &config.global)
+            .await;
         let signals = Arc::new(signals);
         {
             let mut loaded = self.loaded.write();
-            loaded.relabel = relabel;
             loaded.external_labels = external_labels;
             loaded.subquery_step_ms = step_ms;
             loaded.at = self.clock.now();
@@ -355,11 +346,11 @@ impl Host for App {
     }
 
     fn scrape_pools(&self) -> Vec<String> {
-        self.loaded.read().relabel.keys().cloned().collect()
+        self.discovery.scrape_pools()
     }
 
     fn relabel_rules(&self, pool: &str) -> Option<Vec<RelabelRule>> {
-        self.loaded.read().relabel.get(pool).cloned()
+        self.discovery.relabel_rules(pool)
     }
 
     fn rule_groups(&self) -> Arc<Vec<RuleGroup>> {
