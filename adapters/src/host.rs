@@ -334,6 +334,17 @@ pub trait Signals: Send + Sync {
         within: &EvalOptions<'_>,
     ) -> Result<Reading, QueryError>;
 
+    /// `/guarded` refused a query; people will ask why.
+    fn guarded_refused(&self, _query: &str, _why: &str, _now: Timestamp) {}
+
+    /// `/guarded` has answered a query; what was wrong with it was put right.
+    fn guarded_answered(&self, _query: &str) {}
+
+    /// What `/guarded` refused lately.
+    fn guarded_refusals(&self, _now: Timestamp) -> Vec<GuardedRefusal> {
+        Vec::new()
+    }
+
     /// Everything about every signal, for people; `only` picks one by name.
     fn describe(&self, only: Option<&str>, now: Timestamp) -> Vec<Description>;
 }
@@ -415,6 +426,19 @@ impl Objects for NoObjects {
     ) -> ObjectAnswer<'_, Result<Option<Vec<String>>, String>> {
         Box::pin(std::future::ready(Ok(None)))
     }
+}
+
+/// A query that `/guarded` refused: KEDA tells its user the code of the answer alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GuardedRefusal {
+    /// As it was asked.
+    pub query: String,
+    /// Why.
+    pub reason: String,
+    /// How often.
+    pub count: u64,
+    /// When it last was.
+    pub last: Timestamp,
 }
 
 /// A signal for people.

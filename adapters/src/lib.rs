@@ -9,6 +9,7 @@ pub mod host;
 pub mod json;
 pub mod keda;
 pub mod kubernetes;
+pub mod multi;
 pub mod pool;
 pub mod prometheus;
 pub mod query_cache;

@@ -205,6 +205,12 @@ async fn rules_for_objects_are_served_as_the_adapter_serves_them() {
             "namespaces/a/deployments.apps/e/by_name".to_owned(),
             &[("e", "4")],
         ),
+        // A name of Google's managed Prometheus needs no rule.
+        (
+            "namespaces/a/pods/*/prometheus.googleapis.com%7Cvllm:num_requests_running%7Cgauge"
+                .to_owned(),
+            &[("one", "2"), ("two", "2")],
+        ),
         ("nodes/n1/node_load".to_owned(), &[("n1", "1500m")]),
         (
             "nodes/*/node_load".to_owned(),

@@ -6,6 +6,7 @@
 
 mod file;
 mod forms;
+mod managed_names;
 mod matchers;
 mod naming;
 mod resources;
@@ -20,6 +21,7 @@ use stillwell_engine::promql::QueryError;
 use stillwell_engine::signal::Policy;
 
 pub use file::{RulesFile, read};
+pub use managed_names::managed_name;
 pub use matchers::Objects;
 pub use rule::{Rule, metric_name, series_name};
 pub use template::{Arguments, Template, TemplateError};

@@ -2,6 +2,7 @@
 
 mod adhoc_signals;
 pub mod app;
+mod guarded_refusals;
 pub mod keda;
 mod listen;
 mod object_metrics;

@@ -18,7 +18,9 @@ use tracing::info;
 
 use super::adhoc_signals::{AdhocSignals, Entry};
 use super::objects;
-use crate::rules::{Objects, Rule, metric_name, object_query, series_name, shared_query};
+use crate::rules::{
+    Objects, Rule, managed_name, metric_name, object_query, series_name, shared_query,
+};
 
 /// The list of series that rules are about is looked up again after this long ...
 const LIST_MS: u64 = 1_000;
@@ -93,6 +95,17 @@ struct Found {
     label: String,
     /// The label that holds their namespace; empty where the rule has none.
     namespace_label: String,
+}
+
+impl Found {
+    fn of(rule: &Arc<Rule>, series: &str, label: String) -> Found {
+        Found {
+            rule: Arc::clone(rule),
+            series: series.to_owned(),
+            label,
+            namespace_label: rule.resources.namespace_label().unwrap_or_default(),
+        }
+    }
 }
 
 impl ObjectMetrics {
@@ -281,11 +294,16 @@ impl ObjectMetrics {
     /// The rule that makes the metric of this kind. As in the adapter the last one that does counts; a name in another case
     /// is looked for where there is none in this one.
     fn find(&self, question: &ObjectQuestion<'_>) -> Option<Found> {
-        if self.rules.is_empty() {
-            return None;
-        }
-        self.find_in(&self.made(LIST_MS), question)
-            .or_else(|| self.find_in(&self.made(MISSED_MS), question))
+        let by_rule = || {
+            self.find_in(&self.made(LIST_MS), question)
+                .or_else(|| self.find_in(&self.made(MISSED_MS), question))
+        };
+        let by_rule = (!self.rules.is_empty()).then(by_rule).flatten();
+        by_rule.or_else(|| {
+            let (rule, series) = managed_name(question.metric)?;
+            let label = rule.resources.label(question.kind, question.kinds)?;
+            Some(Found::of(rule, series, label))
+        })
     }
 
     fn find_in(&self, made: &[Made], question: &ObjectQuestion<'_>) -> Option<Found> {
@@ -362,11 +380,6 @@ impl Made {
             Some(labels) => labels.contains(&label),
             None => resources.names(question.kind, question.kinds),
         };
-        has.then(|| Found {
-            rule: Arc::clone(&self.rule),
-            series: self.series.clone(),
-            label,
-            namespace_label: resources.namespace_label().unwrap_or_default(),
-        })
+        has.then(|| Found::of(&self.rule, &self.series, label))
     }
 }

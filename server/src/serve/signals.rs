@@ -5,15 +5,18 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use stillwell_adapters::host::{
-    Description, Element, ObjectList, ObjectMetric, ObjectQuestion, Reading, Signals,
+    Description, Element, GuardedRefusal, ObjectList, ObjectMetric, ObjectQuestion, Reading,
+    Signals,
 };
 use stillwell_adapters::kubernetes::{Kinds, Selector};
+use stillwell_adapters::multi::Several;
 use stillwell_engine::labels::Labels;
 use stillwell_engine::promql::{EvalOptions, QueryError};
-use stillwell_engine::signal::SignalId;
+use stillwell_engine::signal::{SignalId, State};
 use stillwell_engine::{Engine, Limits, Reader, Timestamp};
 
 use super::adhoc_signals::AdhocSignals;
+use super::guarded_refusals::GuardedRefusals;
 use super::object_metrics::{Asked, ObjectMetrics};
 use super::objects::{self, told};
 use super::rules;
@@ -32,6 +35,7 @@ pub struct Watched {
     /// that it displaces nothing that an HPA reads.
     asked: Arc<AdhocSignals>,
     asked_by_rules: Arc<AdhocSignals>,
+    refusals: Arc<GuardedRefusals>,
     last_reads: Arc<Mutex<HashMap<SignalId, (Timestamp, String)>>>,
 }
 
@@ -51,6 +55,7 @@ impl Watched {
             reader,
             asked: Arc::new(AdhocSignals::by_anybody()),
             asked_by_rules: Arc::new(AdhocSignals::by_rules()),
+            refusals: Arc::default(),
             last_reads: Arc::default(),
         }
     }
@@ -74,6 +79,7 @@ impl Watched {
             reader,
             asked: Arc::clone(&before.asked),
             asked_by_rules: Arc::clone(&before.asked_by_rules),
+            refusals: Arc::clone(&before.refusals),
             last_reads: Arc::clone(&before.last_reads),
         })
     }
@@ -297,23 +303,35 @@ impl Signals for Watched {
         Ok(asked.1)
     }
 
+    fn guarded_refused(&self, query: &str, why: &str, now: Timestamp) {
+        self.refusals.add(query, why, now);
+    }
+
+    fn guarded_answered(&self, query: &str) {
+        self.refusals.remove(query);
+    }
+
+    fn guarded_refusals(&self, now: Timestamp) -> Vec<GuardedRefusal> {
+        self.refusals.list(now)
+    }
+
     fn describe(&self, only: Option<&str>, now: Timestamp) -> Vec<Description> {
         let fits = |name: &str| only.is_none_or(|only| only.eq_ignore_ascii_case(name));
         let named = self.signals.iter().filter(|(spec, _)| fits(&spec.name));
         let named = named.map(|(spec, id)| {
             let last_read = self.last_reads.lock().get(id).cloned();
-            (spec.name.clone(), *id, last_read, Vec::new())
+            (spec.name.clone(), *id, last_read, Vec::new(), false)
         });
         let entries = [
-            (&self.asked, "asked for by /guarded"),
-            (&self.asked_by_rules, "asked for through a rule"),
+            (&self.asked, "asked for by /guarded", true),
+            (&self.asked_by_rules, "asked for through a rule", false),
         ];
         let asked = entries.into_iter().filter(|_| only.is_none());
-        let asked = asked.flat_map(|(asked, by)| {
+        let asked = asked.flat_map(|(asked, by, single)| {
             let entries = asked.entries().into_iter();
             entries.map(move |entry| {
                 let last_read = Some((entry.last, by.to_owned()));
-                (entry.query, entry.id, last_read, Vec::new())
+                (entry.query, entry.id, last_read, Vec::new(), single)
             })
         });
         let about = self.objects.asked().entries().into_iter();
@@ -322,15 +340,25 @@ impl Signals for Watched {
                 Some(label) => format!("asked for each {label} through the custom metrics API"),
                 None => "asked for an object through the custom metrics API".to_owned(),
             };
-            (entry.query, entry.id, Some((entry.last, by)), missing)
+            (
+                entry.query,
+                entry.id,
+                Some((entry.last, by)),
+                missing,
+                false,
+            )
         });
         named
             .chain(asked)
             .chain(about)
-            .filter_map(|(name, id, last_read, missing)| {
+            .filter_map(|(name, id, last_read, missing, single)| {
+                let mut reading = self.reader.signal(id, now, &[])?;
+                if single {
+                    refuse_several(&mut reading);
+                }
                 Some(Description {
                     name,
-                    reading: self.reader.signal(id, now, &[])?,
+                    reading,
                     explanation: self.reader.explain(id, now)?,
                     transitions: self.reader.transitions(id),
                     last_read,
@@ -380,6 +408,21 @@ fn ask(
     let reading = reader.signal_within(id, now, &[], within)?;
     let gone = || QueryError::Internal("the query's signal is gone".to_owned());
     Ok((id, told(reading.ok_or_else(gone)?, &Labels::empty())))
+}
+
+/// Of `/guarded` one number is asked for: several are none.
+fn refuse_several(reading: &mut stillwell_engine::signal::Reading) {
+    if reading.elements.len() > 1 {
+        let several = Several {
+            labels: reading.elements.iter().map(|one| &one.labels).collect(),
+            remedy: stillwell_adapters::prometheus::REMEDY,
+        };
+        let why = several.to_string();
+        *reading = stillwell_engine::signal::Reading {
+            state: State::Unknown { why },
+            elements: Vec::new(),
+        };
+    }
 }
 
 /// A reading in a few words.
