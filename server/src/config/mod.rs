@@ -6,6 +6,7 @@
 
 mod discovery;
 mod global;
+mod histograms;
 mod http_client;
 mod limits;
 mod masked;

@@ -12,8 +12,9 @@ mod scraper;
 mod state;
 mod target;
 mod worker;
+mod zstd;
 
-pub use client::{Access, Client, FetchOptions, Page};
+pub use client::{Access, Client, Encoding, FetchOptions, Page};
 pub use error::ScrapeError;
 pub use fetch_limiter::{FetchLimiter, Permit};
 pub use gzip::Gunzip;
@@ -25,3 +26,4 @@ pub use target::{
     target_options,
 };
 pub use worker::Shared;
+pub use zstd::Unzstd;

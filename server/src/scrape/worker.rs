@@ -9,13 +9,15 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::client::{Client, Page};
+use super::client::{Client, Encoding, Page};
 use super::cost::Cost;
 use super::error::ScrapeError;
 use super::fetch_limiter::FetchLimiter;
 use super::gzip::Gunzip;
 use super::state::TargetState;
+use super::zstd::Unzstd;
 use crate::clock::Clock;
+use crate::http_client::HttpError;
 
 /// A scrape that begins this late still counts as begun on its tick, as in Prometheus: even times are small history.
 const TICK_TOLERANCE_MS: i64 = 2;
@@ -31,8 +33,10 @@ pub struct Shared {
     pub clock: Arc<Clock>,
     /// Where large pages take turns, and the buffers of pages.
     pub limiter: FetchLimiter,
-    /// Inflates one page at a time; scraping has one thread, so nobody waits for it.
+    /// Inflate one page at a time; scraping has one thread, so nobody waits for them.
     pub gunzip: Mutex<Gunzip>,
+    /// The same of zstd.
+    pub unzstd: Mutex<Unzstd>,
     /// Told after every scrape.
     pub scraped: Notify,
     /// How long commits took.
@@ -50,6 +54,7 @@ impl Shared {
             clock,
             limiter: FetchLimiter::default(),
             gunzip: Mutex::new(Gunzip::default()),
+            unzstd: Mutex::new(Unzstd::default()),
             scraped: Notify::new(),
             commits: Durations::default(),
             commit_waits,
@@ -99,20 +104,27 @@ impl Worker {
             self.note_cost(began.elapsed().as_secs_f64() * 1000.0);
         }
         let mut body_bytes = 0;
+        let mut inflated_bytes = 0;
         let result = fetched.and_then(|mut page| {
             body_bytes = page.body.len() as u64;
             let result = self.take(&mut page, at, began);
+            inflated_bytes = page.body.len() as i64;
             shared.limiter.buffers.give(page.body);
             result
         });
-        let duration_s = began.elapsed().as_secs_f64();
+        let facts = ScrapeFacts {
+            duration_s: began.elapsed().as_secs_f64(),
+            body_bytes: match &result {
+                Err(ScrapeError::Http(HttpError::TooLarge { .. })) => -1,
+                _ => inflated_bytes,
+            },
+        };
+        let duration_s = facts.duration_s;
         let error = result.err().map(|error| error.to_string());
         if let Some(error) = &error {
             let mut writer = shared.writer.lock();
             // A clock that did not move on leaves no room for a second entry; `up` keeps its last one then.
-            writer
-                .fail(self.stage.target(), at, ScrapeFacts { duration_s }, error)
-                .ok();
+            writer.fail(self.stage.target(), at, facts, error).ok();
         }
         self.log(at, duration_s, body_bytes, error);
         shared.scraped.notify_waiters();
@@ -134,32 +146,48 @@ impl Worker {
         }
     }
 
-    /// Inflates, reads and commits a page.
-    fn take(&mut self, page: &mut Page, at: Timestamp, began: Instant) -> Result<(), ScrapeError> {
-        if page.gzipped {
-            self.inflate(&mut page.body)?;
+    /// Warns once of a page that costs the gateway much to write, until it is smaller again.
+    fn note_size(&mut self, body_bytes: usize) {
+        if let Some(megabytes) = self.cost.sized(body_bytes) {
+            let (job, url) = (self.state.target.job.name.as_str(), &self.state.target.url);
+            warn!(
+                job,
+                target = %url,
+                "the page has {megabytes} MB, which its gateway writes every {} ms; raise scrape_interval in its job, let \
+                 it show fewer series, or set body_size_limit to refuse it",
+                self.state.target.interval_ms,
+            );
         }
-        let announced = Format::from_content_type(&page.content_type);
-        let format = announced
-            .or(self.state.target.job.fallback)
-            .ok_or_else(|| {
-                ScrapeError::Page(format!(
-                    "content type {:?} is not read; where the page is in the text format all the same, set \
-                     fallback_scrape_protocol: PrometheusText0.0.4 in its job",
-                    page.content_type
-                ))
-            })?;
-        // A fault of ours in reading one page must not end this target's scraping, let alone the others'.
-        let commit = AssertUnwindSafe(|| self.commit(&page.body, format, at, began));
-        catch_unwind(commit).unwrap_or_else(|_| Err(ScrapeError::Page(FAULT.to_owned())))
     }
 
-    fn inflate(&self, body: &mut Vec<u8>) -> Result<(), ScrapeError> {
+    /// Inflates, reads and commits a page.
+    fn take(&mut self, page: &mut Page, at: Timestamp, began: Instant) -> Result<(), ScrapeError> {
+        // A fault of ours in reading one page must not end this target's scraping, let alone the others'.
+        let take = AssertUnwindSafe(|| {
+            self.inflate(page.encoding, &mut page.body)?;
+            self.note_size(page.body.len());
+            let format = format_of(&page.content_type, self.state.target.job.fallback)?;
+            self.commit(&page.body, format, at, began)
+        });
+        catch_unwind(take).unwrap_or_else(|_| Err(ScrapeError::Page(FAULT.to_owned())))
+    }
+
+    fn inflate(&self, encoding: Encoding, body: &mut Vec<u8>) -> Result<(), ScrapeError> {
+        if encoding == Encoding::Identity {
+            return Ok(());
+        }
         let mut inflated = self.shared.limiter.buffers.take();
         let limit_bytes = self.client.options().body_bytes_max;
-        let mut gunzip = self.shared.gunzip.lock();
-        let result = gunzip.inflate(body, limit_bytes, &mut inflated);
-        drop(gunzip);
+        let result = match encoding {
+            Encoding::Zstd => {
+                let mut unzstd = self.shared.unzstd.lock();
+                unzstd.inflate(body, limit_bytes, &mut inflated)
+            }
+            _ => {
+                let mut gunzip = self.shared.gunzip.lock();
+                gunzip.inflate(body, limit_bytes, &mut inflated)
+            }
+        };
         std::mem::swap(body, &mut inflated);
         self.shared.limiter.buffers.give(inflated);
         result
@@ -178,6 +206,7 @@ impl Worker {
             .map_err(|error| ScrapeError::Page(error.to_string()))?;
         let facts = ScrapeFacts {
             duration_s: began.elapsed().as_secs_f64(),
+            body_bytes: body.len() as i64,
         };
         let parsed = Instant::now();
         let committed = self.shared.writer.lock().commit(staged, at, facts);
@@ -212,6 +241,20 @@ impl Worker {
             None => {}
         }
     }
+}
+
+/// The format of a page: the announced one, or the job's for pages whose type is not known. A page without a type is text.
+fn format_of(content_type: &str, fallback: Option<Format>) -> Result<Format, ScrapeError> {
+    let untyped = content_type.trim().is_empty().then_some(Format::Text);
+    Format::from_content_type(content_type)
+        .or(fallback)
+        .or(untyped)
+        .ok_or_else(|| {
+            ScrapeError::Page(format!(
+                "content type {content_type:?} is not read; where the page is in the text format all the same, set \
+                 fallback_scrape_protocol: PrometheusText0.0.4 in its job"
+            ))
+        })
 }
 
 fn aligned(now: Timestamp, due_ms: i64, interval_ms: u64) -> Timestamp {
