@@ -76,6 +76,16 @@ pub struct Config {
     pub(crate) scrape_files: (Vec<String>, usize),
 }
 
+impl Config {
+    /// The names and patterns of files that it reads beside its own; none after [`load_with_files`] has read those of jobs.
+    pub(crate) fn file_patterns(self) -> Vec<String> {
+        let (mut patterns, _) = self.scrape_files;
+        patterns.extend(self.rule_files);
+        patterns.extend(self.external_metrics.rules_files);
+        patterns
+    }
+}
+
 /// Reads a configuration and the files that it names, relative to `base`.
 pub fn load_with_files(text: &str, base: &Path) -> (Option<Config>, Report) {
     let (config, mut report) = load(text);

@@ -2,6 +2,7 @@
 
 mod adhoc_signals;
 pub mod app;
+pub mod auto_reload;
 pub mod keda;
 mod listen;
 mod objects;
