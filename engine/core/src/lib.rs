@@ -25,7 +25,7 @@
 //! let page = b"# TYPE queue_size gauge\nqueue_size{pool=\"a\"} 3\nqueue_size{pool=\"b\"} 4\n";
 //! let now = Timestamp::from_ms(1_800_000_000_000);
 //! let staged = stage.parse(page, Format::Text)?;
-//! writer.commit(staged, now, ScrapeFacts { duration_s: 0.002 })?;
+//! writer.commit(staged, now, ScrapeFacts::default())?;
 //!
 //! let reading = reader.signal(queue, now, &[]).expect("the signal is registered");
 //! assert!(matches!(reading.state, State::Value));

@@ -6,6 +6,7 @@
 
 mod discovery;
 mod global;
+mod histograms;
 mod http_client;
 mod limits;
 mod masked;
@@ -80,6 +81,16 @@ pub struct Config {
     pub monitors: Vec<Monitors>,
     /// Globs of files with more jobs, and where they are named.
     pub(crate) scrape_files: (Vec<String>, usize),
+}
+
+impl Config {
+    /// The names and patterns of files that it reads beside its own; none after [`load_with_files`] has read those of jobs.
+    pub(crate) fn file_patterns(self) -> Vec<String> {
+        let (mut patterns, _) = self.scrape_files;
+        patterns.extend(self.rule_files);
+        patterns.extend(self.external_metrics.rules_files);
+        patterns
+    }
 }
 
 /// Reads a configuration and the files that it names, relative to `base`.

@@ -137,11 +137,6 @@ fn what_prometheus_knows_and_we_do_not_do_is_a_warning_with_line_and_consequence
             2,
             "5ms is read as 10ms, the shortest",
         ),
-        (
-            "scrape_configs:\n- job_name: a\n  scrape_protocols: [PrometheusProto]\n",
-            3,
-            "only the text formats are read",
-        ),
         ("signals:\n- {name: Up, expr: up}\n", 2, "lower case"),
     ] {
         let (_, warnings) = good(text);
@@ -467,13 +462,20 @@ fn names_are_asked_for_as_they_are() {
     };
     assert_eq!(
         accept(""),
-        "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
+        "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+         application/openmetrics-text;version=0.0.1;q=0.5,\
+         text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
     );
     assert_eq!(
         accept(", scrape_protocols: [PrometheusText0.0.4]"),
-        "text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
+        "text/plain;version=0.0.4;q=0.6,*/*;q=0.5"
     );
     assert!(accept(", metric_name_escaping_scheme: dots").contains("escaping=dots;"));
+    let native = accept(", scrape_native_histograms: true");
+    assert!(
+        native.starts_with("application/vnd.google.protobuf;proto="),
+        "{native}"
+    );
 }
 
 #[test]

@@ -14,8 +14,9 @@ mod shared;
 mod state;
 mod target;
 mod worker;
+mod zstd;
 
-pub use client::{Access, Client, FetchOptions, Page};
+pub use client::{Access, Client, Encoding, FetchOptions, Page};
 pub use error::ScrapeError;
 pub use fetch_limiter::{FetchLimiter, Permit};
 pub use gzip::Gunzip;
@@ -27,3 +28,4 @@ pub use target::{
     Found, Outcome, Target, TargetGroup, address_labels, collect, outcomes, static_targets,
     target_options,
 };
+pub use zstd::Unzstd;

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::client::Page;
+use super::client::{Encoding, Page};
 use super::error::ScrapeError;
 use super::shared::Shared;
 use super::state::TargetState;
@@ -25,8 +25,8 @@ use super::state::TargetState;
 const LARGE_BYTES: usize = 4 << 20;
 /// So is a first page of this size: every line of it is new (25 ms per megabyte, and as much for its series).
 const LARGE_FIRST_BYTES: usize = 128 << 10;
-/// So is a gzipped page of this size: nobody knows what it inflates to (at most 200 times its size).
-const LARGE_GZIPPED_BYTES: usize = 64 << 10;
+/// So is a compressed page of this size: nobody knows what it inflates to (at most 200 times its size).
+const LARGE_COMPRESSED_BYTES: usize = 64 << 10;
 /// So is the page after one that took this long.
 const LONG: Duration = Duration::from_millis(5);
 
@@ -40,7 +40,8 @@ pub(super) type SlowPage = JoinHandle<ReadPage>;
 /// A page that was read, and its reader for the next one.
 pub(super) struct ReadPage {
     pub(super) reader: Box<PageReader>,
-    pub(super) result: Result<(), ScrapeError>,
+    /// The bytes of the inflated page.
+    pub(super) result: Result<usize, ScrapeError>,
 }
 
 /// What reads the pages of one target, one after the other.
@@ -79,9 +80,9 @@ impl PageReader {
     pub(super) fn may_take_long(&mut self, page: &Page) -> bool {
         let bytes = page.body.len();
         self.is_slow = bytes > LARGE_BYTES
-            || (page.gzipped && bytes > LARGE_GZIPPED_BYTES)
+            || (page.encoding != Encoding::Identity && bytes > LARGE_COMPRESSED_BYTES)
             || match self.last_took {
-                None => bytes > LARGE_FIRST_BYTES || page.gzipped,
+                None => bytes > LARGE_FIRST_BYTES || page.encoding != Encoding::Identity,
                 Some(took) => took > LONG,
             };
         self.is_slow
@@ -112,31 +113,28 @@ impl PageReader {
         page: &mut Page,
         at: Timestamp,
         began: Instant,
-    ) -> Result<(), ScrapeError> {
-        if page.gzipped {
-            self.inflate(&mut page.body)?;
-        }
-        let announced = Format::from_content_type(&page.content_type);
-        let format = announced
-            .or(self.state.target.job.fallback)
-            .ok_or_else(|| {
-                ScrapeError::Page(format!(
-                    "content type {:?} is not read; where the page is in the text format all the same, set \
-                     fallback_scrape_protocol: PrometheusText0.0.4 in its job",
-                    page.content_type
-                ))
-            })?;
-        self.commit(&page.body, format, at, began)
+    ) -> Result<usize, ScrapeError> {
+        self.inflate(page.encoding, &mut page.body)?;
+        let format = format_of(&page.content_type, self.state.target.job.fallback)?;
+        self.commit(&page.body, format, at, began)?;
+        Ok(page.body.len())
     }
 
-    fn inflate(&self, body: &mut Vec<u8>) -> Result<(), ScrapeError> {
+    fn inflate(&self, encoding: Encoding, body: &mut Vec<u8>) -> Result<(), ScrapeError> {
+        if encoding == Encoding::Identity {
+            return Ok(());
+        }
         let mut inflated = self.shared.limiter.buffers.take();
-        let mut gunzip = match self.is_slow {
-            true => self.shared.slow_gunzip.lock(),
-            false => self.shared.gunzip.lock(),
+        let limit_bytes = self.body_bytes_max;
+        let mut inflaters = match self.is_slow {
+            true => self.shared.slow_inflaters.lock(),
+            false => self.shared.inflaters.lock(),
         };
-        let result = gunzip.inflate(body, self.body_bytes_max, &mut inflated);
-        drop(gunzip);
+        let result = match encoding {
+            Encoding::Zstd => inflaters.unzstd.inflate(body, limit_bytes, &mut inflated),
+            _ => inflaters.gunzip.inflate(body, limit_bytes, &mut inflated),
+        };
+        drop(inflaters);
         std::mem::swap(body, &mut inflated);
         self.shared.limiter.buffers.give(inflated);
         result
@@ -156,6 +154,7 @@ impl PageReader {
             .map_err(|error| refused(&error))?;
         let facts = ScrapeFacts {
             duration_s: began.elapsed().as_secs_f64(),
+            body_bytes: body.len() as i64,
         };
         let parsed = Instant::now();
         if self.is_slow {
@@ -195,4 +194,18 @@ fn add_series(shared: &Shared, staged: &mut Staged<'_>, at: Timestamp) -> Result
             return Ok(());
         }
     }
+}
+
+/// The format of a page: the announced one, or the job's for pages whose type is not known. A page without a type is text.
+fn format_of(content_type: &str, fallback: Option<Format>) -> Result<Format, ScrapeError> {
+    let untyped = content_type.trim().is_empty().then_some(Format::Text);
+    Format::from_content_type(content_type)
+        .or(fallback)
+        .or(untyped)
+        .ok_or_else(|| {
+            ScrapeError::Page(format!(
+                "content type {content_type:?} is not read; where the page is in the text format all the same, set \
+                 fallback_scrape_protocol: PrometheusText0.0.4 in its job"
+            ))
+        })
 }

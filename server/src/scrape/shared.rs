@@ -8,7 +8,17 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::fetch_limiter::FetchLimiter;
 use super::gzip::Gunzip;
+use super::zstd::Unzstd;
 use crate::clock::Clock;
+
+/// One inflater for each encoding: making one costs more than inflating a page.
+#[derive(Default)]
+pub struct Inflaters {
+    /// Of gzip.
+    pub gunzip: Gunzip,
+    /// Of zstd.
+    pub unzstd: Unzstd,
+}
 
 /// What all workers share.
 pub struct Shared {
@@ -18,10 +28,10 @@ pub struct Shared {
     pub clock: Arc<Clock>,
     /// Where large pages take turns, and the buffers of pages.
     pub limiter: FetchLimiter,
-    /// Inflates the pages that the scraping thread reads itself, so nobody waits for it.
-    pub gunzip: Mutex<Gunzip>,
-    /// Inflates the pages that are read on a thread of their own, one at a time.
-    pub slow_gunzip: Mutex<Gunzip>,
+    /// Inflate the pages that the scraping thread reads itself, so nobody waits for them.
+    pub inflaters: Mutex<Inflaters>,
+    /// Inflate the pages that are read on a thread of their own, one at a time.
+    pub slow_inflaters: Mutex<Inflaters>,
     /// Pages that take long are read one at a time on another thread, so that other targets are scraped meanwhile.
     pub slow_pages: Semaphore,
     /// Told after every scrape.
@@ -40,8 +50,8 @@ impl Shared {
             writer: Mutex::new(writer),
             clock,
             limiter: FetchLimiter::default(),
-            gunzip: Mutex::new(Gunzip::default()),
-            slow_gunzip: Mutex::new(Gunzip::default()),
+            inflaters: Mutex::default(),
+            slow_inflaters: Mutex::default(),
             slow_pages: Semaphore::new(1),
             scraped: Notify::new(),
             commits: Durations::default(),

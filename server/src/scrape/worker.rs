@@ -13,6 +13,7 @@ use super::error::ScrapeError;
 use super::page_reader::{FAULT, PageReader, ReadPage, SlowPage};
 use super::shared::Shared;
 use super::state::TargetState;
+use crate::http_client::HttpError;
 
 /// A scrape that begins this late still counts as begun on its tick, as in Prometheus: even times are small history.
 const TICK_TOLERANCE_MS: i64 = 2;
@@ -69,21 +70,31 @@ impl Worker {
             self.note_cost(began.elapsed().as_secs_f64() * 1000.0);
         }
         let mut body_bytes = 0;
+        let mut inflated_bytes = 0;
         let result = match fetched {
             Ok(page) => {
                 body_bytes = page.body.len() as u64;
-                self.read(page, at, began).await
+                let read = self.read(page, at, began).await;
+                read.map(|bytes| {
+                    inflated_bytes = bytes;
+                    self.note_size(bytes);
+                })
             }
             Err(error) => Err(error),
         };
-        let duration_s = began.elapsed().as_secs_f64();
+        let facts = ScrapeFacts {
+            duration_s: began.elapsed().as_secs_f64(),
+            body_bytes: match &result {
+                Err(ScrapeError::Http(HttpError::TooLarge { .. })) => -1,
+                _ => inflated_bytes as i64,
+            },
+        };
+        let duration_s = facts.duration_s;
         let error = result.err().map(|error| error.to_string());
         if let Some(error) = &error {
             let mut writer = shared.writer.lock();
             // A clock that did not move on leaves no room for a second entry; `up` keeps its last one then.
-            writer
-                .fail(self.target, at, ScrapeFacts { duration_s }, error)
-                .ok();
+            writer.fail(self.target, at, facts, error).ok();
         }
         self.log(at, duration_s, body_bytes, error);
         shared.scraped.notify_waiters();
@@ -105,8 +116,27 @@ impl Worker {
         }
     }
 
+    /// Warns once of a page that costs the gateway much to write, until it is smaller again.
+    fn note_size(&mut self, body_bytes: usize) {
+        if let Some(megabytes) = self.cost.sized(body_bytes) {
+            let (job, url) = (self.state.target.job.name.as_str(), &self.state.target.url);
+            warn!(
+                job,
+                target = %url,
+                "the page has {megabytes} MB, which its gateway writes every {} ms; raise scrape_interval in its job, let \
+                 it show fewer series, or set body_size_limit to refuse it",
+                self.state.target.interval_ms,
+            );
+        }
+    }
+
     /// Reads and commits a page: here if that is quick, on another thread if it may take long.
-    async fn read(&mut self, page: Page, at: Timestamp, began: Instant) -> Result<(), ScrapeError> {
+    async fn read(
+        &mut self,
+        page: Page,
+        at: Timestamp,
+        began: Instant,
+    ) -> Result<usize, ScrapeError> {
         let slow = self
             .reader
             .as_mut()

@@ -2,6 +2,7 @@
 
 mod adhoc_signals;
 pub mod app;
+pub mod auto_reload;
 mod guarded_refusals;
 pub mod keda;
 mod listen;

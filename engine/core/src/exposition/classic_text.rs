@@ -7,10 +7,11 @@
 use std::borrow::Cow;
 
 use super::PageError;
+use super::any_line;
 use super::custom_buckets::ClassicHistogram;
 use super::decoded::{Decoded, ExemplarParts, LabelText, LineParts};
 use super::dialect::Dialect;
-use super::line::{self, Line, Sample};
+use super::line::{Line, Sample};
 use super::number;
 use super::openmetrics_line;
 use crate::labels::METRIC_NAME;
@@ -40,7 +41,7 @@ pub(super) fn convert(
             line: lines,
             reason,
         };
-        let (line, next) = line::parse(page, at, dialect).map_err(error)?;
+        let (line, next) = any_line::parse(page, at, dialect).map_err(error)?;
         conversion.line(line).map_err(error)?;
         at = next;
     }

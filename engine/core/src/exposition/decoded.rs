@@ -300,8 +300,9 @@ fn push_whole(text: &mut Vec<u8>, whole: i64) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::any_line;
     use super::super::dialect::Dialect;
-    use super::super::line::{self, Line};
+    use super::super::line::Line;
     use super::*;
 
     #[test]
@@ -329,7 +330,7 @@ mod tests {
                     exemplar: None,
                 };
                 page.sample(name, &labels, value, parts).expect("small");
-                let (line, _) = line::parse(&page.text, 0, Dialect::Decoded).expect("valid");
+                let (line, _) = any_line::parse(&page.text, 0, Dialect::Decoded).expect("valid");
                 let Line::Sample(sample) = line else {
                     panic!("{line:?}");
                 };

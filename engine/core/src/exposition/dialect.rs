@@ -30,7 +30,7 @@ pub(crate) struct Tail {
     /// The place of a native histogram; `bits` are its placeholder then.
     pub(crate) histogram: Option<u32>,
     pub(crate) time_ms: Option<i64>,
-    /// The exemplar's text, from its opening brace on, not checked yet.
+    /// The exemplar's text, from its opening brace on.
     pub(crate) exemplar: Option<Range<usize>>,
     /// Bytes up to the next line.
     pub(crate) len: usize,
@@ -56,7 +56,12 @@ impl Dialect {
         }
         let exemplar = match &line[at..] {
             [] => None,
-            [b' ', b'#', b' ', b'{', ..] => Some(at + 3..line_len),
+            // One of ours is well-formed.
+            [b' ', b'#', b' ', b'{', ..]
+                if self == Dialect::Decoded || is_exemplar(&line[at + 3..]) =>
+            {
+                Some(at + 3..line_len)
+            }
             _ => return None,
         };
         Some(Tail {
@@ -98,6 +103,63 @@ impl Dialect {
     }
 }
 
+/// Whether a text is an exemplar: labels in braces, a value, a timestamp or none. Prometheus refuses a page with another
+/// one, and the check runs at every scrape, so it allocates nothing.
+fn is_exemplar(text: &[u8]) -> bool {
+    let Some(rest) = after_labels(text) else {
+        return false;
+    };
+    let mut tokens = rest.split(|byte| *byte == b' ');
+    let is_value = |token: &[u8]| number::parse(token).is_some();
+    let is_time = |token: &[u8]| number::parse(token).is_some_and(f64::is_finite);
+    tokens.next() == Some(b"")
+        && tokens.next().is_some_and(is_value)
+        && tokens.next().is_none_or(is_time)
+        && tokens.next().is_none()
+}
+
+/// What follows the labels in braces.
+fn after_labels(text: &[u8]) -> Option<&[u8]> {
+    let mut rest = text.strip_prefix(b"{")?;
+    loop {
+        if let Some(after) = rest.strip_prefix(b"}") {
+            return Some(after);
+        }
+        rest = match rest.strip_prefix(b"\"") {
+            Some(quoted) => after_quoted(quoted)?,
+            None => after_name(rest)?,
+        };
+        rest = after_quoted(rest.strip_prefix(b"=\"")?)?;
+        rest = match rest {
+            [b',', after @ ..] => after,
+            [b'}', ..] => rest,
+            _ => return None,
+        };
+    }
+}
+
+fn after_name(text: &[u8]) -> Option<&[u8]> {
+    let len = text
+        .iter()
+        .take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_')
+        .count();
+    (len > 0 && !text[0].is_ascii_digit()).then(|| &text[len..])
+}
+
+/// What follows the closing quote of a valid text.
+fn after_quoted(text: &[u8]) -> Option<&[u8]> {
+    let mut at = 0;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', text.get(at..)?)?;
+        if text[at] == b'"' {
+            break;
+        }
+        at += 2; // an escape is two bytes, whatever the second is
+    }
+    std::str::from_utf8(&text[..at]).ok()?;
+    Some(&text[at + 1..])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,7 +175,7 @@ mod tests {
         assert_eq!(read(OpenMetrics, "1\nnext"), Some((1.0, None, None, 2)));
         assert_eq!(
             read(OpenMetrics, "1 1.5 # {a=\"b # \"} 3 4"),
-            Some((1.0, Some(1500), Some("{a=\"b # \"} 3 4".to_owned()), 21))
+            Some((1.0, Some(1500), Some("{a=\"b # \"} 3 4".to_owned()), 22))
         );
         assert_eq!(
             read(OpenMetrics, "1 # {} 3\n"),
@@ -123,7 +185,24 @@ mod tests {
             read(Decoded, "x3ff0000000000000 -5\n"),
             Some((1.0, Some(-5), None, 21))
         );
-        for bad in ["1 ", "1  2", "1 2 ", "1 NaN", "1 # 2", "1 #{} 2", "h1", ""] {
+        for bad in [
+            "1 ",
+            "1  2",
+            "1 2 ",
+            "1 NaN",
+            "1 # 2",
+            "1 #{} 2",
+            "1 # {}2",
+            "1 # {} 2 ",
+            "1 # {} 2 NaN",
+            "1 # {} 2 3 4",
+            "1 # {a} 2",
+            "1 # {a=\"b\"c=\"d\"} 2",
+            "1 # {a=\"b} 2",
+            "1 # {1=\"b\"} 2",
+            "h1",
+            "",
+        ] {
             assert!(read(OpenMetrics, bad).is_none(), "{bad:?}");
         }
         let histogram = Decoded.tail(b"h7\n").expect("valid");

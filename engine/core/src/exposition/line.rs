@@ -1,5 +1,6 @@
 //! The full parser: one line of the Prometheus text format 0.0.4 (grammar: Prometheus model/textparse, promlex.l and
-//! promparse.go), or of another dialect (`openmetrics_line`). It is used for lines that the template does not contain.
+//! promparse.go), and what it shares with the other dialects (`openmetrics_line`). It is used for lines that the template
+//! does not contain.
 //!
 //! A label value may contain a raw line break, so a sample is read from its position to its end; the page is not
 //! split into lines first.
@@ -8,12 +9,10 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::labels::METRIC_NAME;
-use crate::limits::{LABELS_PER_SERIES_MAX, LINE_BYTES_MAX};
+use crate::limits::LABELS_PER_SERIES_MAX;
 use crate::metadata::FamilyType;
 
-use super::dialect::Dialect;
 use super::number;
-use super::openmetrics_line;
 
 /// What a line is.
 #[derive(Debug)]
@@ -54,28 +53,8 @@ pub(crate) struct Sample<'a> {
     pub(crate) labels: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
-/// Parses the line at `start`. Returns it with the position after its line break, or the reason why it is malformed.
-pub(crate) fn parse(
-    page: &[u8],
-    start: usize,
-    dialect: Dialect,
-) -> Result<(Line<'_>, usize), String> {
-    let mut cursor = Cursor { page, at: start };
-    let line = match dialect {
-        Dialect::Text => text_line(&mut cursor)?,
-        _ => openmetrics_line::parse(&mut cursor, dialect)?,
-    };
-    cursor.line_break()?;
-    if cursor.at - start > LINE_BYTES_MAX {
-        return Err(format!(
-            "the line is {} bytes long; the limit is {LINE_BYTES_MAX}",
-            cursor.at - start
-        ));
-    }
-    Ok((line, cursor.at))
-}
-
-fn text_line<'a>(cursor: &mut Cursor<'a>) -> Result<Line<'a>, String> {
+/// Parses the line at the cursor up to its line break.
+pub(super) fn text<'a>(cursor: &mut Cursor<'a>) -> Result<Line<'a>, String> {
     cursor.blanks();
     Ok(match cursor.peek() {
         None | Some(b'\n') => Line::Blank,
@@ -116,7 +95,7 @@ impl<'a> Cursor<'a> {
         &rest[..len]
     }
 
-    fn line_break(&mut self) -> Result<(), String> {
+    pub(super) fn line_break(&mut self) -> Result<(), String> {
         match self.peek() {
             None => Ok(()),
             Some(b'\n') => {

@@ -7,7 +7,7 @@
 //!   writer can commit.
 //! * `template`: the previous page, front-coded.
 //! * `page`: the comparison, which yields changed values, new lines and removed series.
-//! * `line`, `openmetrics_line`, `number`: the full parser, for lines that the template does not contain; `dialect`: what
+//! * `any_line`, `line`, `openmetrics_line`, `number`: the full parser, for lines that the template does not contain; `dialect`: what
 //!   differs between the kinds of text.
 //! * `protobuf`: pages in protobuf; `decoded`: how they are written as text; `custom_buckets`: classic histograms as native
 //!   ones, `classic_text`: those of text pages.
@@ -15,6 +15,7 @@
 //! * `openmetrics`: the strict check of a page against OpenMetrics 1.0.
 //! * `retain_filter`, `skip_run`: which lines are skipped unparsed when a target keeps only what signals need.
 
+mod any_line;
 mod classic_text;
 mod custom_buckets;
 mod decoded;

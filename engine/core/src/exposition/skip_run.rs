@@ -11,6 +11,7 @@
 use crate::labels::{Labels, METRIC_NAME};
 use crate::limits::REMEMBERED_METRICS_MAX;
 
+use super::any_line;
 use super::dialect::Dialect;
 use super::line::{self, Line};
 use super::mapper::MapLabels;
@@ -123,7 +124,7 @@ impl RunScanner<'_, '_> {
         at: usize,
         family_type: FamilyType,
     ) -> Result<Option<usize>, String> {
-        let (Line::Sample(sample), _) = line::parse(self.body, at, self.dialect)? else {
+        let (Line::Sample(sample), _) = any_line::parse(self.body, at, self.dialect)? else {
             return Ok(None);
         };
         let page_has = |label: &str| sample.labels.iter().any(|(name, _)| name == label);
@@ -175,7 +176,7 @@ impl RunScanner<'_, '_> {
         }
         let Some((is_type, text)) = metadata(rest) else {
             // Rare: a comment in another spelling, a sample that begins with a blank or a quoted name.
-            return Ok(match line::parse(self.body, at, self.dialect)? {
+            return Ok(match any_line::parse(self.body, at, self.dialect)? {
                 (Line::Comment, _) => Other::Skipped,
                 (Line::Sample(_), _) => {
                     self.retain_filter.has_single_decisions = true;
@@ -193,7 +194,7 @@ impl RunScanner<'_, '_> {
             Some(&is_kept) => is_kept,
             None => {
                 let (Line::Help { family, .. } | Line::Type { family, .. }, _) =
-                    line::parse(self.body, at, self.dialect)?
+                    any_line::parse(self.body, at, self.dialect)?
                 else {
                     return Ok(Other::Kept);
                 };

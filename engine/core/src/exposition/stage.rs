@@ -108,8 +108,11 @@ enum Body<'a> {
 /// A decoded page no larger than this keeps its memory for the next one.
 const KEPT_TEXT_BYTES_MAX: usize = 1 << 20;
 
-/// The body without the line that ends it, which no template holds.
+/// The body without the line that ends it, which no template holds. An empty body is a page, as in Prometheus.
 fn without_eof(body: &[u8]) -> Result<&[u8], PageError> {
+    if body.is_empty() {
+        return Ok(body);
+    }
     let page = body.strip_suffix(b"\n").unwrap_or(body);
     match page.strip_suffix(b"# EOF") {
         Some(page) if page.is_empty() || page.ends_with(b"\n") => Ok(page),

@@ -74,6 +74,7 @@ impl Writer {
         store_metadata(&mut store, target, staged.metadata());
         let added = committed.series_added as f64;
         self.report(&mut store, target, report.len(), &[added]);
+        self.report_extra(&mut store, target, facts);
         self.reported(&mut store, target, at);
         drop(store);
         self.observe(&mut staged, &placements, at, counter_dropped);

@@ -149,32 +149,13 @@ impl PageCommit<'_, '_> {
             return Placement::Dropped;
         }
         let Some(id) = self.store.series.find_near_last(labels) else {
-            let (clock, since) = match time_ms {
-                Some(time_ms) => (ClockId::EXPLICIT, time_ms),
-                None => (self.clock, tick),
-            };
-            // A sample that is too old is left out; its series waits for a younger one.
-            let is_behind = time_ms.is_some_and(|time_ms| self.is_behind(time_ms));
-            let bits = if is_behind { STALE } else { bits };
-            committed.out_of_order += u64::from(is_behind);
-            let id = self.store.create(labels, clock, bits, since);
+            let (id, placement) = self.create(labels, sample, histogram, committed);
             claimed.insert(id);
-            if let Some(histogram) = histogram.filter(|_| !is_behind) {
-                let time_ms = time_ms.unwrap_or(self.at_ms);
-                let histogram = histogram.clone();
-                self.store
-                    .native_histograms
-                    .push(id, time_ms, histogram, false);
-            }
             if time_ms.is_some() {
                 explicit_series.push(id);
                 self.store.listed.add(id, self.target);
-                return Placement::Own(id);
             }
-            return match histogram {
-                Some(_) => Placement::Own(id),
-                None => Placement::Series(id),
-            };
+            return placement;
         };
         let row = *self.store.series.row(id);
         if row.clock == ClockId::EXPLICIT || time_ms.is_some() {
@@ -219,6 +200,35 @@ impl PageCommit<'_, '_> {
             .native_histograms
             .push(id, at_ms, histogram, false);
         Placement::Own(id)
+    }
+
+    /// Creates the series of a new line.
+    fn create(
+        &mut self,
+        labels: &Labels,
+        sample: &NewSample<'_>,
+        histogram: Option<&FloatHistogram>,
+        committed: &mut Committed,
+    ) -> (SeriesId, Placement) {
+        let (clock, since) = match sample.time_ms {
+            Some(time_ms) => (ClockId::EXPLICIT, time_ms),
+            None => (self.clock, self.tick()),
+        };
+        // A sample that is too old is left out; its series waits for a younger one.
+        let is_behind = sample.time_ms.is_some_and(|ms| self.is_behind(ms));
+        let bits = if is_behind { STALE } else { sample.bits };
+        committed.out_of_order += u64::from(is_behind);
+        let id = self.store.create(labels, clock, bits, since);
+        if let Some(histogram) = histogram.filter(|_| !is_behind) {
+            let time_ms = sample.time_ms.unwrap_or(self.at_ms);
+            self.store
+                .native_histograms
+                .push(id, time_ms, histogram.clone(), false);
+        }
+        match sample.time_ms.is_some() || histogram.is_some() {
+            true => (id, Placement::Own(id)),
+            false => (id, Placement::Series(id)),
+        }
     }
 
     /// Stores changed values, and samples with explicit timestamps.

@@ -13,8 +13,7 @@ use super::outcome::{CommitError, ScrapeFacts};
 use crate::exposition::{Mapper, Stage};
 use crate::labels::Labels;
 use crate::limits::WRITE_BATCH_SERIES;
-use crate::scrape::REPORT;
-use crate::scrape::TargetSpec;
+use crate::scrape::{REPORT, REPORT_USUAL, TargetSpec};
 use crate::signal::ChangeKind;
 use crate::store::{ClockId, STALE, ScrapeEntry, SeriesId, TargetId};
 use crate::time::Timestamp;
@@ -24,6 +23,8 @@ use crate::time::Timestamp;
 pub(super) struct Target {
     pub(super) report: [Option<SeriesId>; REPORT.len()],
     pub(super) report_labels: Vec<Labels>,
+    /// Timeout and sample limit, for the metrics that report them.
+    pub(super) limits: [f64; 2],
     pub(super) last_ms: Option<i64>,
     pub(super) removed_ms: Option<i64>,
     pub(super) stage_bytes: usize,
@@ -37,10 +38,14 @@ impl Writer {
             .pop()
             .unwrap_or(TargetId(self.targets.len() as u32));
         let state = Target {
-            report_labels: REPORT
+            report_labels: REPORT[..match spec.extra_metrics {
+                Some(_) => REPORT.len(),
+                None => REPORT_USUAL,
+            }]
                 .iter()
                 .map(|name| Mapper::report_labels(&spec, name))
                 .collect(),
+            limits: [spec.extra_metrics.unwrap_or(0.0), spec.sample_limit as f64],
             ..Target::default()
         };
         if target.index() == self.targets.len() {
@@ -87,12 +92,9 @@ impl Writer {
             time_ms: at.ms(),
             good: false,
         });
-        self.report(
-            &mut store,
-            target,
-            0,
-            &[0.0, facts.duration_s, 0.0, 0.0, 0.0],
-        );
+        let report = [0.0, facts.duration_s, 0.0, 0.0, 0.0];
+        self.report(&mut store, target, 0, &report);
+        self.report_extra(&mut store, target, facts);
         self.reported(&mut store, target, at);
         drop(store);
         let mut registry = self.registry.write();

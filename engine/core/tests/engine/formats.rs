@@ -274,7 +274,7 @@ fn exemplars_are_kept_once() {
     let at_ms = START_MS + 250;
     let at_s = at_ms as f64 / 1000.0;
     let text = format!("c_total 1 # {{trace_id=\"x\"}} 0.5 {at_s}\n# EOF\n");
-    let changed = format!("c_total 1 # {{trace_id=\"y # \"}} 2\n# EOF\n");
+    let changed = "c_total 1 # {trace_id=\"y # \"} 2\n# EOF\n".to_owned();
     let proto = |trace, time_ms| {
         let metric = counter(&[], 1.0, Some(exemplar(trace, time_ms)));
         page(&[family("c_total", 0, vec![metric])])

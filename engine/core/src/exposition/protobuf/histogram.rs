@@ -6,6 +6,7 @@ use super::wire::{Fields, Value, WireError, zigzag};
 use crate::histogram::{
     BUCKETS_MAX, Buckets, EXPONENTIAL_SCHEMAS, FloatHistogram, ResetHint, Span,
 };
+use crate::scrape::HistogramOptions;
 
 /// A histogram as it was sent; text and messages are read where they lie.
 #[derive(Debug, Default)]
@@ -86,7 +87,7 @@ impl<'a> Histogram<'a> {
             12 => positive.spans.push(span(value.bytes()?)?),
             13 => value.each_sint(|delta| positive.deltas.push(delta))?,
             14 => value.each_double(|count| positive.counts.push(count))?,
-            16 => self.exemplars.push(value.bytes()?),
+            16 => self.exemplars.push(checked_exemplar(value.bytes()?)?),
             _ => {}
         }
         Ok(())
@@ -107,7 +108,11 @@ impl<'a> Histogram<'a> {
     }
 
     /// Its native buckets. Error: what is wrong with them.
-    pub(super) fn native(&self, is_gauge: bool) -> Result<FloatHistogram, &'static str> {
+    pub(super) fn native(
+        &self,
+        is_gauge: bool,
+        options: HistogramOptions,
+    ) -> Result<FloatHistogram, &'static str> {
         let is_float = self.count_float > 0.0 || self.zero_count_float > 0.0;
         let mut histogram = FloatHistogram {
             hint: match is_gauge {
@@ -134,8 +139,24 @@ impl<'a> Histogram<'a> {
         }
         histogram.compact();
         histogram.validate(is_float)?;
+        limit(&mut histogram, options)?;
         Ok(histogram)
     }
+}
+
+/// Merges buckets until the limits of the job are kept.
+fn limit(histogram: &mut FloatHistogram, options: HistogramOptions) -> Result<(), &'static str> {
+    if let Some(schema) = options.schema_max.filter(|max| histogram.schema > *max) {
+        histogram.reduce_resolution(schema);
+    }
+    let buckets = |of: &FloatHistogram| of.positive.len() + of.negative.len();
+    while options.buckets_max > 0 && buckets(histogram) > options.buckets_max {
+        if histogram.schema <= *EXPONENTIAL_SCHEMAS.start() {
+            return Err("it has more buckets than native_histogram_bucket_limit allows");
+        }
+        histogram.reduce_resolution(histogram.schema - 1);
+    }
+    Ok(())
 }
 
 impl Side {
@@ -164,7 +185,7 @@ fn bucket(message: &[u8]) -> Result<Bucket<'_>, WireError> {
         match number {
             1 => bucket.count = value.varint()?,
             2 => bucket.bound = value.double()?,
-            3 => bucket.exemplar = Some(value.bytes()?),
+            3 => bucket.exemplar = Some(checked_exemplar(value.bytes()?)?),
             4 => bucket.count_float = value.double()?,
             _ => {}
         }
@@ -205,6 +226,26 @@ pub(super) fn exemplar(
         }
     }
     Ok((value, time_ms))
+}
+
+/// The message of an exemplar that may not be written: damage is found all the same.
+fn checked_exemplar(message: &[u8]) -> Result<&[u8], WireError> {
+    let mut fields = Fields::new(message);
+    while let Some((number, field)) = fields.next()? {
+        match number {
+            1 => {
+                label(field.bytes()?)?;
+            }
+            2 => {
+                field.double()?;
+            }
+            3 => {
+                timestamp_ms(field.bytes()?)?;
+            }
+            _ => {}
+        }
+    }
+    Ok(message)
 }
 
 /// A `LabelPair`.

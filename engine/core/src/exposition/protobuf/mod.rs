@@ -157,10 +157,10 @@ impl Decoder {
                     let (name, text) = histogram::label(value.bytes()?)?;
                     self.labels.push(name, text);
                 }
-                2 => metric.gauge = value.bytes()?,
-                3 => metric.counter = value.bytes()?,
-                4 => metric.summary = value.bytes()?,
-                5 => metric.untyped = value.bytes()?,
+                2 => metric.gauge = single(value.bytes()?)?.message,
+                3 => metric.counter = single(value.bytes()?)?.message,
+                4 => metric.summary = checked_summary(value.bytes()?)?,
+                5 => metric.untyped = single(value.bytes()?)?.message,
                 6 => metric.time_ms = Some(value.varint()? as i64).filter(|time_ms| *time_ms != 0),
                 7 => metric.histogram = value.bytes()?,
                 _ => {}
@@ -184,20 +184,15 @@ impl Decoder {
             }
             _ => metric.untyped,
         };
-        let (mut value, mut exemplar) = (0.0, None);
-        let mut fields = Fields::new(message);
-        while let Some((number, field)) = fields.next()? {
-            match number {
-                1 => value = field.double()?,
-                2 if family_type == FamilyType::Counter => exemplar = Some(field.bytes()?),
-                _ => {}
-            }
-        }
+        let single = single(message)?;
+        let exemplar = single
+            .exemplar
+            .filter(|_| family_type == FamilyType::Counter);
         let parts = LineParts {
             time_ms: metric.time_ms,
             ..LineParts::default()
         };
-        self.sample(family.name, value, parts, exemplar)
+        self.sample(family.name, single.value, parts, exemplar)
     }
 
     /// Writes a sample with the exemplar whose message is given.
@@ -246,15 +241,7 @@ impl Decoder {
             if number != 3 {
                 continue;
             }
-            let (mut quantile, mut estimate) = (0.0, 0.0);
-            let mut fields = Fields::new(value.bytes()?);
-            while let Some((number, value)) = fields.next()? {
-                match number {
-                    1 => quantile = value.double()?,
-                    2 => estimate = value.double()?,
-                    _ => {}
-                }
-            }
+            let (quantile, estimate) = quantile(value.bytes()?)?;
             let bound = Some(("quantile", quantile));
             self.sample(family.name, estimate, part("", bound), None)?;
         }
@@ -273,6 +260,7 @@ impl Decoder {
             native,
             always_classic,
             convert_classic,
+            ..
         } = self.options;
         let is_gauge = family_type == FamilyType::GaugeHistogram;
         if native && sent.is_native() {
@@ -308,7 +296,7 @@ impl Decoder {
         sent: &Histogram<'_>,
         is_gauge: bool,
     ) -> Result<(), String> {
-        let histogram = sent.native(is_gauge)?;
+        let histogram = sent.native(is_gauge, self.options)?;
         // Exemplars of native histograms need a time. Of several the last is kept: a line has one.
         let mut last = None;
         let sent_ones = sent.exemplars.iter();
@@ -363,4 +351,62 @@ impl Decoder {
         let bound = Some(("le", f64::INFINITY));
         self.sample(name, sent.count(), part("_bucket", bound), None)
     }
+}
+
+/// A gauge, counter or untyped value.
+#[derive(Default)]
+struct Single<'a> {
+    message: &'a [u8],
+    value: f64,
+    exemplar: Option<&'a [u8]>,
+}
+
+fn single(message: &[u8]) -> Result<Single<'_>, WireError> {
+    let mut single = Single {
+        message,
+        ..Single::default()
+    };
+    let mut fields = Fields::new(message);
+    while let Some((number, field)) = fields.next()? {
+        match number {
+            1 => single.value = field.double()?,
+            2 => single.exemplar = Some(field.bytes()?),
+            _ => {}
+        }
+    }
+    Ok(single)
+}
+
+/// The message of a summary, whose quantiles are read when they are written.
+fn checked_summary(message: &[u8]) -> Result<&[u8], WireError> {
+    let mut fields = Fields::new(message);
+    while let Some((number, value)) = fields.next()? {
+        match number {
+            1 => {
+                value.varint()?;
+            }
+            2 => {
+                value.double()?;
+            }
+            3 => {
+                quantile(value.bytes()?)?;
+            }
+            _ => {}
+        }
+    }
+    Ok(message)
+}
+
+/// A quantile and its estimate.
+fn quantile(message: &[u8]) -> Result<(f64, f64), WireError> {
+    let (mut quantile, mut estimate) = (0.0, 0.0);
+    let mut fields = Fields::new(message);
+    while let Some((number, value)) = fields.next()? {
+        match number {
+            1 => quantile = value.double()?,
+            2 => estimate = value.double()?,
+            _ => {}
+        }
+    }
+    Ok((quantile, estimate))
 }

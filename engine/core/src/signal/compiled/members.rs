@@ -99,11 +99,7 @@ pub(super) fn find(source: &Source, context: &EvalContext<'_>) -> Result<Found, 
                 if !entry.is_present() && !source.with_ended && entry.clock != ClockId::EXPLICIT {
                     return 0;
                 }
-                // It has timestamps of its own, is about scrapes, or a native histogram: not a number on a page's clock.
-                if entry.clock == ClockId::EXPLICIT
-                    || entry.clock.is_report()
-                    || entry.bits == HISTOGRAM
-                {
+                if !is_number_of_page(entry.clock, entry.bits) {
                     blocked = Some(Blocked::ForNow);
                     return 0;
                 }
@@ -223,4 +219,9 @@ fn read_names(
         names.push(read_name(metric, at));
     }
     Ok((Some(requested), names))
+}
+
+/// Whether a series has numbers on a page's clock: not timestamps of its own, not about scrapes, no native histogram.
+fn is_number_of_page(clock: ClockId, bits: u64) -> bool {
+    clock != ClockId::EXPLICIT && !clock.is_report() && bits != HISTOGRAM
 }
