@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use stillwell_adapters::host::{ObjectAnswer, Objects};
 use stillwell_adapters::kubernetes::{Kind, Kinds, Selector};
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::Cluster;
@@ -24,6 +25,9 @@ const KINDS_SOONEST: Duration = Duration::from_secs(10);
 /// ... and a question waits for that no longer than this.
 const KINDS_WAIT: Duration = Duration::from_millis(1_500);
 
+/// A watch, and when it was last asked.
+type LastAsked = (Arc<Watched>, Instant);
+
 /// The objects of a cluster.
 pub(crate) struct ClusterObjects {
     cluster: Cluster,
@@ -31,7 +35,7 @@ pub(crate) struct ClusterObjects {
     /// When kinds were last looked up. Held while they are, so it is tokio's.
     looked: tokio::sync::Mutex<Option<Instant>>,
     /// By path of the kind and namespace, with the time of the last question.
-    watched: Mutex<HashMap<(String, String), (Arc<Watched>, Instant)>>,
+    watched: Mutex<HashMap<(String, String), LastAsked>>,
 }
 
 impl ClusterObjects {
