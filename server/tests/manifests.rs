@@ -15,16 +15,18 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, RoleBinding};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use serde_json::{Value, json};
 use stillwell::serve::app;
 
-const OVERLAYS: [&str; 4] = [
+const OVERLAYS: [&str; 6] = [
     "base",
     "overlays/hpa",
     "overlays/scale-to-zero",
     "overlays/keda-coexist",
+    "overlays/llm-d",
+    "overlays/monitors",
 ];
 
 fn deploy() -> PathBuf {
@@ -54,6 +56,7 @@ fn strict(document: &Value) {
         "Namespace" => round::<Namespace>(document),
         "NetworkPolicy" => round::<NetworkPolicy>(document),
         "PodDisruptionBudget" => round::<PodDisruptionBudget>(document),
+        "Role" => round::<Role>(document),
         "RoleBinding" => round::<RoleBinding>(document),
         "Service" => round::<Service>(document),
         "ServiceAccount" => round::<ServiceAccount>(document),
@@ -125,8 +128,80 @@ fn configurations_load_with_their_rules_and_serve_both_of_the_guides_metrics() {
             ["igw_queue_depth", "igw_running_requests"],
             "{folder}"
         );
-        assert_eq!(config.jobs.len(), 1);
+        assert_eq!(config.monitors.len(), 1, "the gateways are found");
     }
+}
+
+/// Every file under a folder, with its text.
+fn texts(folder: &Path, into: &mut Vec<(PathBuf, String)>) {
+    for entry in std::fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("readable").path();
+        if path.is_dir() {
+            texts(&path, into);
+        } else {
+            let text = std::fs::read_to_string(&path).expect("readable");
+            into.push((path, text));
+        }
+    }
+}
+
+/// The files for KEDA named port 9091, which neither Service nor Deployment opened.
+#[test]
+fn every_address_in_a_shipped_file_is_served_by_a_shipped_port() {
+    let read = |name: &str| {
+        let text = std::fs::read_to_string(deploy().join(name)).expect("readable");
+        documents(&text).remove(0)
+    };
+    let (service, deployment) = (read("base/service.yaml"), read("base/deployment.yaml"));
+    let policy = read("base/networkpolicy.yaml");
+    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+    let named = |port: &Value| -> u64 {
+        let ports = container["ports"].as_array().expect("ports");
+        let found = ports.iter().find(|one| one["name"] == *port);
+        found.expect("a port of the container")["containerPort"]
+            .as_u64()
+            .expect("a number")
+    };
+    let mut open: Vec<u64> = Vec::new();
+    for rule in policy["spec"]["ingress"].as_array().expect("rules") {
+        for port in rule["ports"].as_array().expect("ports") {
+            open.push(named(&port["port"]));
+        }
+    }
+    let mut served: Vec<u64> = Vec::new();
+    for port in service["spec"]["ports"].as_array().expect("ports") {
+        assert!(open.contains(&named(&port["targetPort"])), "{port}");
+        served.push(port["port"].as_u64().expect("a number"));
+    }
+    let arguments = container["args"].to_string();
+    let image = std::fs::read_to_string(deploy().join("Dockerfile")).expect("readable");
+    for port in container["ports"].as_array().expect("ports") {
+        let number = port["containerPort"].to_string();
+        assert!(
+            arguments.contains(&number) && image.contains(&number),
+            "{port}"
+        );
+    }
+    let mut files = Vec::new();
+    texts(&deploy(), &mut files);
+    let mut addresses = 0;
+    for (path, text) in &files {
+        for (at, host) in text.match_indices("stillwell.stillwell") {
+            let rest = text[at + host.len()..]
+                .trim_start_matches(".svc")
+                .trim_start_matches(".cluster.local");
+            let digits: String = match rest.strip_prefix(':') {
+                Some(port) => port.chars().take_while(char::is_ascii_digit).collect(),
+                None => continue,
+            };
+            let port = digits
+                .parse()
+                .unwrap_or_else(|_| panic!("{}: {rest:.20}", path.display()));
+            assert!(served.contains(&port), "{}: port {port}", path.display());
+            addresses += 1;
+        }
+    }
+    assert!(addresses >= 5, "{addresses}");
 }
 
 #[test]
@@ -283,11 +358,11 @@ async fn the_server_runs_with_the_flags_of_the_deployment() {
             argument
                 .replace("/etc/stillwell", &config.display().to_string())
                 .replace("0.0.0.0:9090", &format!("127.0.0.1:{http}"))
+                .replace("0.0.0.0:9091", "127.0.0.1:0")
                 .replace("6443", &https.to_string())
         })
         .collect();
     arguments.push(format!("--kubeconfig={}", api.kubeconfig(&files).display()));
-    arguments.push("--keda.listen-address=127.0.0.1:0".to_owned());
     let started = Command::new(env!("CARGO_BIN_EXE_stillwell"))
         .args(&arguments)
         .stdout(Stdio::null())
