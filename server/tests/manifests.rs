@@ -316,6 +316,159 @@ fn rendered_by_the_real_kubectl_everything_fits_together() {
     }
 }
 
+/// A real helm, by `STILLWELL_HELM`.
+fn helm() -> Option<PathBuf> {
+    let helm = std::env::var_os("STILLWELL_HELM").map(PathBuf::from);
+    if helm.is_none() {
+        common::say("NOT RUN: the Helm chart by a real helm. Set STILLWELL_HELM to its path.");
+    }
+    helm
+}
+
+/// What the chart renders to with these values.
+fn chart(helm: &Path, values: &str) -> Vec<Value> {
+    let folder = Files::new("chart");
+    let file = folder.write("values.yaml", values);
+    let mut template = Command::new(helm);
+    let chart = deploy().join("helm");
+    template.args(["--kube-version", "1.34.0"]);
+    template.args([
+        "template",
+        "stillwell",
+        "--namespace",
+        "stillwell",
+        "--values",
+    ]);
+    let output = template.arg(file).arg(chart).output().expect("helm runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{values}: {errors}");
+    documents(&String::from_utf8_lossy(&output.stdout))
+        .into_iter()
+        .filter(|document| !document.is_null())
+        .collect()
+}
+
+#[test]
+fn the_chart_has_the_objects_of_the_manifests_and_takes_the_adapters_values_as_they_are() {
+    let Some(helm) = helm() else { return };
+    let output = Command::new(&helm)
+        .args(["lint", "--strict"])
+        .arg(deploy().join("helm"))
+        .output()
+        .expect("helm runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    let rules = std::fs::read_to_string(deploy().join("base/config/igw-adapter-values.yaml"));
+    let rules = rules.expect("readable");
+    let all = "monitors: {enabled: true, namespaces: [llm, web]}\napiServices: {external: true, custom: true}\n\
+               signals: [{name: a, expr: sum(b)}]\nextraConfig: {scrape_configs: [{job_name: j, static_configs: [{targets: ['h:1']}]}]}\n";
+    for (values, metrics) in [
+        ("{}", vec![]),
+        (
+            rules.as_str(),
+            vec!["igw_queue_depth", "igw_running_requests"],
+        ),
+        (all, vec!["a"]),
+        (
+            "keda: {enabled: false}\napiServices: {external: false}\n",
+            vec![],
+        ),
+    ] {
+        let objects = chart(&helm, values);
+        objects.iter().for_each(strict);
+        let files = Files::new("chart-config");
+        let data = &find(&objects, "ConfigMap", "stillwell")["data"];
+        for (name, text) in data.as_object().expect("files") {
+            files.write(name, text.as_str().expect("text"));
+        }
+        let text = data["stillwell.yml"].as_str().expect("text");
+        let features = stillwell_engine::promql::Features::default();
+        let folder = files.write("unused", "");
+        let loaded = app::load(text, folder.parent().expect("a folder"), &features);
+        let config = loaded
+            .unwrap_or_else(|problems| panic!("{values}: {problems:?}\n{text}"))
+            .config;
+        let names: Vec<&str> = config.signals.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(names, metrics, "{values}");
+    }
+    // What both ship is the same, but for the labels of a release.
+    let objects = chart(&helm, &rules);
+    let text = |name: &str| std::fs::read_to_string(deploy().join(name)).expect("readable");
+    for (file, kind, at) in [
+        ("base/service.yaml", "Service", "/spec/ports"),
+        ("base/networkpolicy.yaml", "NetworkPolicy", "/spec/ingress"),
+        ("base/networkpolicy.yaml", "NetworkPolicy", "/spec/egress"),
+        ("base/apiservice.yaml", "APIService", "/spec"),
+        ("base/deployment.yaml", "Deployment", "/spec/strategy"),
+        (
+            "base/deployment.yaml",
+            "Deployment",
+            "/spec/template/spec/securityContext",
+        ),
+        (
+            "base/deployment.yaml",
+            "Deployment",
+            "/spec/template/spec/containers/0/args",
+        ),
+        (
+            "base/deployment.yaml",
+            "Deployment",
+            "/spec/template/spec/containers/0/ports",
+        ),
+        (
+            "base/deployment.yaml",
+            "Deployment",
+            "/spec/template/spec/containers/0/readinessProbe",
+        ),
+        (
+            "base/deployment.yaml",
+            "Deployment",
+            "/spec/template/spec/containers/0/resources",
+        ),
+        (
+            "base/deployment.yaml",
+            "Deployment",
+            "/spec/template/spec/containers/0/securityContext",
+        ),
+    ] {
+        let ours = documents(&text(file))
+            .into_iter()
+            .find(|one| one["kind"] == kind);
+        let charted = objects
+            .iter()
+            .find(|one| one["kind"] == kind)
+            .expect("one of the kind");
+        let ours = ours.expect("one of the kind");
+        let (ours, charted) = (ours.pointer(at), charted.pointer(at));
+        assert!(
+            ours.is_some() && ours == charted,
+            "{kind} {at}: {ours:?} {charted:?}"
+        );
+    }
+    // Everything that the manifests may do, the chart may do, and nothing else.
+    let granted = |objects: &[Value]| {
+        let mut rules: Vec<String> = Vec::new();
+        for role in objects.iter().filter(|one| one["kind"] == "ClusterRole") {
+            rules.extend(
+                role["rules"]
+                    .as_array()
+                    .expect("rules")
+                    .iter()
+                    .map(Value::to_string),
+            );
+        }
+        rules.sort();
+        rules
+    };
+    assert_eq!(
+        granted(&objects),
+        granted(&documents(&text("base/rbac.yaml")))
+    );
+}
+
 /// A server process, ended with the test.
 struct Process(std::process::Child);
 

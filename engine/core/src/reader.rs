@@ -119,6 +119,25 @@ impl Reader {
         Ok(reading)
     }
 
+    /// The values of a signal's query from `start` to `end`, as its selectors read the store: under all names of a metric, and
+    /// with a frozen target's last values. They are not judged. `None`: there is no such signal.
+    pub fn signal_range(
+        &self,
+        signal: SignalId,
+        (start, end): (Timestamp, Timestamp),
+        step_ms: i64,
+        within: &EvalOptions<'_>,
+    ) -> Option<Result<Answer, QueryError>> {
+        let registry = self.registry.read();
+        let found = registry.signal(signal)?;
+        let hidden = found.hidden(&registry.facts, end.ms());
+        let store = Arc::clone(&self.store);
+        let view = SignalView::new(store, &registry.facts, &registry.names, &hidden, end.ms());
+        let query = found.query.clone();
+        drop(registry);
+        Some(query.query.range(&view, start, end, step_ms, within))
+    }
+
     /// What a signal whose policy names an `object_label` says about each object: about those of `wanted`, in their order, or
     /// about all that it knows. `pins` restricts the groups. `None`: there is no such signal. Error inside: nothing can be
     /// said of any object, and why.
