@@ -148,19 +148,46 @@ fn selector(out: &mut String, selector: &Selector) {
         out.push_str("null");
         return;
     }
-    out.push_str("{\"matchExpressions\":[");
-    json::joined(out, selector.requirements(), |out, requirement| {
-        let (key, operator, values) = expression(requirement);
-        out.push_str("{\"key\":");
-        json::string(out, key);
-        out.push_str(&format!(",\"operator\":\"{operator}\""));
-        if !values.is_empty() {
-            out.push_str(",\"values\":");
-            json::strings(out, values.iter().map(String::as_str));
-        }
-        out.push('}');
-    });
-    out.push_str("]}");
+    out.push('{');
+    let labels = match_labels(selector);
+    if !labels.is_empty() {
+        out.push_str("\"matchLabels\":");
+        json::object(out, labels.into_iter());
+    }
+    let others = match_expressions(selector);
+    if !others.is_empty() {
+        let comma = if out.ends_with('{') { "" } else { "," };
+        out.push_str(comma);
+        out.push_str("\"matchExpressions\":[");
+        json::joined(out, others, |out, (key, operator, values)| {
+            out.push_str("{\"key\":");
+            json::string(out, key);
+            out.push_str(&format!(",\"operator\":\"{operator}\""));
+            if !values.is_empty() {
+                out.push_str(",\"values\":");
+                json::strings(out, values.iter().map(String::as_str));
+            }
+            out.push('}');
+        });
+        out.push(']');
+    }
+    out.push('}');
+}
+
+/// The labels of a selector of which one value is asked for; as `metav1.ParseToLabelSelector` parts them.
+fn match_labels(selector: &Selector) -> Vec<(&str, &str)> {
+    let equal = |requirement| match requirement {
+        &Requirement::Equal(ref key, ref value) => Some((key.as_str(), value.as_str())),
+        _ => None,
+    };
+    selector.requirements().iter().filter_map(equal).collect()
+}
+
+/// Its other requirements.
+fn match_expressions(selector: &Selector) -> Vec<(&str, &'static str, &[String])> {
+    let requirements = selector.requirements().iter();
+    let others = requirements.filter(|one| !matches!(one, Requirement::Equal(..)));
+    others.map(expression).collect()
 }
 
 /// A requirement as `metav1.LabelSelectorRequirement`.
@@ -182,7 +209,7 @@ mod wire {
 
     use prost::Message;
 
-    use super::{Item, expression};
+    use super::{Item, match_expressions, match_labels};
 
     /// Before every message: tells protobuf from JSON.
     pub(super) const MAGIC: [u8; 4] = *b"k8s\0";
@@ -320,6 +347,8 @@ mod wire {
     /// `metav1.LabelSelector`
     #[derive(Clone, PartialEq, Message)]
     pub(super) struct LabelSelector {
+        #[prost(btree_map = "string, string", tag = "1")]
+        pub(super) labels: BTreeMap<String, String>,
         #[prost(message, repeated, tag = "2")]
         pub(super) expressions: Vec<Expression>,
     }
@@ -380,16 +409,16 @@ mod wire {
 
     /// `None` where nothing is selected.
     fn selector(item: &Item) -> Option<LabelSelector> {
-        let requirements = item.object.as_ref()?.selector.requirements();
-        let expressions = requirements.iter().map(|requirement| {
-            let (key, operator, values) = expression(requirement);
-            Expression {
-                key: key.to_owned(),
-                operator: operator.to_owned(),
-                values: values.to_vec(),
-            }
+        let selector = &item.object.as_ref()?.selector;
+        let labels = match_labels(selector).into_iter();
+        let expressions = match_expressions(selector).into_iter();
+        let expressions = expressions.map(|(key, operator, values)| Expression {
+            key: key.to_owned(),
+            operator: operator.to_owned(),
+            values: values.to_vec(),
         });
-        (!requirements.is_empty()).then(|| LabelSelector {
+        (!selector.requirements().is_empty()).then(|| LabelSelector {
+            labels: labels.map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
             expressions: expressions.collect(),
         })
     }

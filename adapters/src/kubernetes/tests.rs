@@ -667,10 +667,10 @@ async fn all_pods_of_a_metric_are_a_list_in_both_versions() {
     let metric = "vllm%7Cwaiting%3Anow.x";
     let list = |version: &str| {
         format!(
-            "/apis/custom.metrics.k8s.io/{version}/namespaces/default/pods/*/{metric}?metricLabelSelector=a%3Db"
+            "/apis/custom.metrics.k8s.io/{version}/namespaces/default/pods/*/{metric}?metricLabelSelector=a%3Db,c"
         )
     };
-    let selector = json!({"matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}]});
+    let selector = json!({"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "c", "operator": "Exists"}]});
     let object = |name: &str| json!({"kind": "Pod", "namespace": "default", "name": name, "apiVersion": "v1"});
     let (name, time) = ("vllm|waiting:now.x", "2026-11-23T19:00:00Z");
     let (status, _, body) = ask(Method::GET, &list("v1beta2"), &[]).await;
@@ -698,7 +698,8 @@ async fn all_pods_of_a_metric_are_a_list_in_both_versions() {
     let first = &bytes(&message, 2)[0];
     assert_eq!(one(first, 2), name.as_bytes());
     assert_eq!(one(&one(first, 5), 1), b"2500m");
-    assert_eq!(one(&one(&one(first, 6), 2), 1), b"a");
+    assert_eq!(one(&one(&one(first, 6), 1), 1), b"a", "matchLabels");
+    assert_eq!(one(&one(&one(first, 6), 2), 1), b"c", "matchExpressions");
 }
 
 #[tokio::test]

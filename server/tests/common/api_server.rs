@@ -222,8 +222,8 @@ impl ApiServer {
             (method, ["apis", "apiregistration.k8s.io", "v1", "apiservices", name]) => {
                 self.api_service(method, name, &asked.body)
             }
-            ("GET", ["api"]) => discovery(&[("", "v1", "pods", "Pod", "pod")]),
-            ("GET", ["apis"]) => discovery(&[("cheese.io", "v2", "brands", "Brand", "brand")]),
+            ("GET", ["api"]) => discovery(&CORE_KINDS),
+            ("GET", ["apis"]) => discovery(&KINDS),
             ("GET", _) => {
                 let mood = self.state.lock().objects_mood;
                 self.in_mood(mood, || self.objects(&asked)).await
@@ -245,9 +245,10 @@ impl ApiServer {
             watchers.push(tell);
             return Response::new(Body::new(Stream(told)));
         }
-        let items = objects
-            .iter()
-            .map(|(name, labels)| partial(name, labels, version));
+        let selector = selector_of(&asked.query);
+        let fits = |labels: &Value| selector.matches_object(|label| labels[label].as_str());
+        let objects = objects.iter().filter(|(_, labels)| fits(labels));
+        let items = objects.map(|(name, labels)| partial(name, labels, version));
         let list = json!({
             "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList",
             "metadata": {"resourceVersion": version.to_string()},
@@ -347,22 +348,82 @@ fn partial(name: &str, labels: &Value, version: u64) -> Value {
     })
 }
 
-/// Aggregated discovery of kinds: group, version, plural, kind, singular.
-fn discovery(kinds: &[(&str, &str, &str, &str, &str)]) -> Response<Body> {
-    let items = kinds.iter().map(|(group, version, plural, kind, singular)| {
-        json!({
-            "metadata": {"name": group},
-            "versions": [{"version": version, "freshness": "Current", "resources": [{
-                "resource": plural, "responseKind": {"group": group, "version": version, "kind": kind},
-                "scope": "Namespaced", "singularResource": singular, "verbs": ["get", "list", "watch"],
-            }]}],
-        })
-    });
+/// What a list is restricted to.
+fn selector_of(query: &str) -> stillwell_adapters::kubernetes::Selector {
+    let form = stillwell_adapters::form::Form::parse(Some(query));
+    stillwell_adapters::kubernetes::Selector::parse(form.get("labelSelector")).expect("valid")
+}
+
+/// Group, version, plural, kind, singular, and whether its objects are in namespaces.
+type KindRow = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    bool,
+);
+
+const CORE_KINDS: [KindRow; 4] = [
+    ("", "v1", "pods", "Pod", "pod", true),
+    ("", "v1", "services", "Service", "service", true),
+    ("", "v1", "namespaces", "Namespace", "namespace", false),
+    ("", "v1", "nodes", "Node", "node", false),
+];
+
+const KINDS: [KindRow; 4] = [
+    ("cheese.io", "v2", "brands", "Brand", "brand", true),
+    (
+        "apps",
+        "v1",
+        "deployments",
+        "Deployment",
+        "deployment",
+        true,
+    ),
+    ("batch", "v1", "jobs", "Job", "job", true),
+    (
+        "inference.networking.k8s.io",
+        "v1",
+        "inferencepools",
+        "InferencePool",
+        "inferencepool",
+        true,
+    ),
+];
+
+/// Aggregated discovery of these kinds.
+fn discovery(kinds: &[KindRow]) -> Response<Body> {
+    let mut items: Vec<Value> = Vec::new();
+    for (group, version, plural, kind, singular, namespaced) in kinds {
+        let scope = if *namespaced { "Namespaced" } else { "Cluster" };
+        let resource = json!({
+            "resource": plural, "responseKind": {"group": group, "version": version, "kind": kind},
+            "scope": scope, "singularResource": singular, "verbs": ["get", "list", "watch"],
+        });
+        match items
+            .iter_mut()
+            .find(|item| item["metadata"]["name"] == *group)
+        {
+            Some(item) => {
+                let resources = item["versions"][0]["resources"].as_array_mut();
+                resources.expect("a list").push(resource);
+            }
+            None => items.push(json!({
+                "metadata": {"name": group},
+                "versions": [{"version": version, "freshness": "Current", "resources": [resource]}],
+            })),
+        }
+    }
     let list = json!({
         "apiVersion": "apidiscovery.k8s.io/v2", "kind": "APIGroupDiscoveryList", "metadata": {},
-        "items": items.collect::<Vec<_>>(),
+        "items": items,
     });
-    answer(200, &list)
+    let mut response = answer(200, &list);
+    let aggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+    let content_type = aggregated.parse().expect("a header");
+    response.headers_mut().insert("content-type", content_type);
+    response
 }
 
 fn config_map(state: &State) -> Value {
