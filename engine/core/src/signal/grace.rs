@@ -11,6 +11,7 @@ use super::facts::{ChangeKind, TargetFacts};
 use super::policy::Policy;
 use super::scope::Scope;
 use crate::limits::GATEWAY_START_MS_MAX;
+use crate::wire::{In, WireError, put_f64, put_i, put_labels, put_list, put_text};
 
 /// How many graces the first grace can be extended to by further changes, each within the grace of the one before.
 const EXTENDED_GRACES_MAX: i64 = 2;
@@ -115,6 +116,34 @@ impl Grace {
         let floors = self.floors.iter().filter(young);
         floors.map(|floor| (&floor.labels, floor.value))
     }
+}
+
+/// Writes a grace into a snapshot.
+pub(super) fn put(out: &mut Vec<u8>, grace: &Grace) {
+    put_i(out, grace.start_ms);
+    put_i(out, grace.first_ms);
+    put_list(out, grace.floors.iter(), |out, floor| {
+        put_labels(out, &floor.labels);
+        put_f64(out, floor.value);
+        put_i(out, floor.measured_ms);
+    });
+    put_text(out, &grace.why);
+}
+
+/// Reads one.
+pub(super) fn take(bytes: &mut In<'_>) -> Result<Grace, WireError> {
+    Ok(Grace {
+        start_ms: bytes.time()?,
+        first_ms: bytes.time()?,
+        floors: bytes.list(|bytes| {
+            Ok(Floor {
+                labels: bytes.labels()?,
+                value: bytes.f64()?,
+                measured_ms: bytes.time()?,
+            })
+        })?,
+        why: bytes.text()?.to_owned(),
+    })
 }
 
 /// Keeps the highest value of a group and the newest: the newest applies when the highest is too old.

@@ -20,6 +20,7 @@ mod grace;
 mod judge;
 mod lint;
 mod names;
+mod persist;
 mod policy;
 mod query;
 mod reading;
@@ -38,7 +39,7 @@ mod view;
 pub(crate) use evaluate::evaluate;
 #[doc(hidden)]
 pub use evaluate::{Evaluated, Evaluation};
-pub(crate) use facts::ChangeKind;
+pub(crate) use facts::{ChangeKind, Facts, RestoredTarget};
 pub(crate) use names::START_TIME;
 pub(crate) use refresh::refresh;
 pub(crate) use register::register;
