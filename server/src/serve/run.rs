@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use stillwell_engine::{Engine, Limits, Reader};
+use stillwell_engine::{Engine, Limits, Reader, Timestamp, Writer};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tracing::warn;
@@ -17,6 +17,7 @@ use tracing::warn;
 use super::app::{App, Configured, Parts, Settings};
 use super::keda::{self, KedaListener};
 use super::secure::{Secure, SecureOptions};
+use super::snapshots::Snapshots;
 use super::web::{self, WebOptions};
 use crate::clock::Clock;
 use crate::discovery::Manager;
@@ -64,6 +65,7 @@ pub struct Running {
     discovering: JoinHandle<()>,
     ruling: JoinHandle<()>,
     looking: JoinHandle<()>,
+    saving: Option<tokio::task::JoinHandle<()>>,
 }
 
 /// Starts everything on the current runtime, which becomes that of the APIs.
@@ -106,7 +108,11 @@ pub async fn start(
         })?;
         listeners.push(listener);
     }
-    let (writer, reader) = Engine::new(limits);
+    let snapshots = settings
+        .storage_path
+        .clone()
+        .map(|folder| Arc::new(Snapshots::new(folder)));
+    let (writer, reader) = engine(snapshots.clone(), limits, clock.now()).await;
     let shared = Shared::new(writer, Arc::clone(&clock));
     let (quit, quitting) = watch::channel(false);
     let (scraper, scraping) = scraping_thread(shared, quitting.clone())?;
@@ -133,10 +139,15 @@ pub async fn start(
         scraper,
         discovery,
         rules,
+        snapshots: snapshots.clone(),
     };
     let app = App::start(settings, configured, text, clock, reader, parts, ending)
         .await
         .map_err(|problems| io::Error::other(super::app::show(&problems)))?;
+    let saving = snapshots.map(|snapshots| {
+        let shared = Arc::clone(app.scraper().shared());
+        tokio::spawn(snapshots.run(shared, quitting.clone()))
+    });
     let looking = keda::start(app.keda(), app.scraper().clone(), quitting.clone())?;
     let router = web::router(&app, &web, quit.clone());
     let mut addresses = Vec::new();
@@ -178,6 +189,7 @@ pub async fn start(
         discovering,
         ruling,
         looking,
+        saving,
     })
 }
 
@@ -187,16 +199,41 @@ impl Running {
         self.quit.subscribe()
     }
 
-    /// Ends scraping and, once answers under way are out, the APIs.
+    /// Ends scraping and, once answers under way are out, the APIs; then the last snapshot is written.
     pub async fn stop(self) {
+        self.app.drain();
         self.quit.send_replace(true);
         for api in self.apis {
             api.await.ok(); // an API that panicked has ended too
         }
         let threads = [self.discovering, self.ruling, self.scraping, self.looking];
-        tokio::task::spawn_blocking(move || threads.map(|thread| thread.join().is_ok()))
-            .await
-            .ok();
+        if let Some(saving) = self.saving {
+            saving.await.ok(); // one that is being written is finished
+        }
+        let app = self.app;
+        let ending = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                thread.join().ok(); // one that panicked has ended too
+            }
+            if let Some(snapshots) = app.snapshots() {
+                snapshots.write(app.scraper().shared());
+            }
+        });
+        ending.await.ok(); // a panic has been logged
+    }
+}
+
+/// The engine of the snapshot, or an empty one.
+async fn engine(
+    snapshots: Option<Arc<Snapshots>>,
+    limits: Limits,
+    now: Timestamp,
+) -> (Writer, Reader) {
+    let load = move || snapshots?.load(limits, now);
+    let restored = tokio::task::spawn_blocking(load).await;
+    match restored {
+        Ok(Some(restored)) => (restored.writer, restored.reader),
+        _ => Engine::new(limits),
     }
 }
 

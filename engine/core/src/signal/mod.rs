@@ -7,7 +7,7 @@
 //! * How it is evaluated: `compiled` (incrementally, at each page), `evaluate` and `refresh` (from the plan, without a
 //!   lock), `view` (the store as signals see it), `retain_set` (which metrics have to be kept for it).
 //! * `signal` is one signal, `assess` yields its `reading`, `explain` the reasons; `registry` holds all signals, and
-//!   `register` adds one.
+//!   `register` adds one; `persist` is what a snapshot keeps of them, `remembered` of one.
 
 mod absence;
 mod assess;
@@ -27,6 +27,7 @@ mod reading;
 mod refresh;
 mod register;
 mod registry;
+mod remembered;
 mod retain_set;
 mod scope;
 #[expect(

@@ -12,10 +12,10 @@ use crate::time::Timestamp;
 use super::assessment::{Assessment, Pins};
 use super::facts::{ChangeKind, Facts};
 use super::names::Names;
-use super::persist::Remembered;
 use super::policy::Policy;
 use super::query::{Kind, SignalQuery};
 use super::reading::{Reading, SignalId};
+use super::remembered::Remembered;
 use super::scope::{self, Scope};
 use super::signal::Signal;
 

@@ -10,11 +10,11 @@ use parking_lot::RwLock;
 
 use super::target::Target;
 use super::{Engine, Writer};
-use crate::exposition::{Mapper, Stage};
+use crate::exposition::Stage;
 use crate::labels::Labels;
 use crate::limits::{FIRST_SCRAPE_WAIT_MS_MAX, Limits};
 use crate::reader::Reader;
-use crate::scrape::{REPORT, REPORT_USUAL, TargetSpec};
+use crate::scrape::TargetSpec;
 use crate::signal::{RestoredTarget, SignalRegistry};
 use crate::store::{ClockId, SeriesId, Store, TargetId};
 use crate::time::Timestamp;
@@ -180,18 +180,6 @@ fn restore_facts(
     }
     facts.update_names_seen(id);
     target.finish(id, facts, now.ms());
-}
-
-/// The metrics about the scrapes of a target.
-pub(super) fn report_labels(spec: &TargetSpec) -> Vec<Labels> {
-    let count = match spec.extra_metrics {
-        Some(_) => REPORT.len(),
-        None => REPORT_USUAL,
-    };
-    let names = REPORT[..count].iter();
-    names
-        .map(|name| Mapper::report_labels(spec, name))
-        .collect()
 }
 
 /// How many clocks so many targets have.

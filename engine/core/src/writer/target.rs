@@ -10,11 +10,10 @@ use parking_lot::RwLockWriteGuard;
 
 use super::Writer;
 use super::outcome::{CommitError, ScrapeFacts};
-use super::persist::report_labels;
-use crate::exposition::Stage;
+use crate::exposition::{Mapper, Stage};
 use crate::labels::Labels;
 use crate::limits::WRITE_BATCH_SERIES;
-use crate::scrape::{REPORT, TargetSpec};
+use crate::scrape::{REPORT, REPORT_USUAL, TargetSpec};
 use crate::signal::ChangeKind;
 use crate::store::{ClockId, STALE, ScrapeEntry, SeriesId, TargetId};
 use crate::time::Timestamp;
@@ -147,4 +146,16 @@ impl Writer {
         registry.facts.remove(target, at_ms);
         registry.rescope();
     }
+}
+
+/// The metrics about the scrapes of a target.
+fn report_labels(spec: &TargetSpec) -> Vec<Labels> {
+    let count = match spec.extra_metrics {
+        Some(_) => REPORT.len(),
+        None => REPORT_USUAL,
+    };
+    let names = REPORT[..count].iter();
+    names
+        .map(|name| Mapper::report_labels(spec, name))
+        .collect()
 }
