@@ -39,6 +39,7 @@
 //! * [`Writer`] changes the engine, [`Reader`] reads it, [`Stage`] parses the pages of one target.
 //! * [`promql`]: the query language (crate `stillwell-promql`), over this store or one of your own.
 //! * [`labels`], [`histogram`], [`time`], [`number_text`]: the data model (crate `stillwell-model`).
+//! * [`snapshot`]: what the engine holds as bytes, for a restart of the program.
 //! * [`signal`]: policies, readings, metric names. [`limits`]: every limit with its reason.
 
 #![forbid(unsafe_code)]
@@ -49,8 +50,10 @@ mod lookup;
 mod reader;
 mod scrape;
 pub mod signal;
+pub mod snapshot;
 mod store;
 mod waits;
+mod wire;
 mod writer;
 
 use stillwell_model::{ids, metadata};

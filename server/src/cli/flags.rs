@@ -124,7 +124,7 @@ pub(super) const IGNORED: [(&str, bool, &str); 35] = [
 ];
 
 /// Our own flags without effect yet.
-pub(super) const LATER: [(&str, bool, &str); 5] = [
+pub(super) const LATER: [(&str, bool, &str); 4] = [
     (
         "web.external-url",
         true,
@@ -139,11 +139,6 @@ pub(super) const LATER: [(&str, bool, &str); 5] = [
         "web.max-notifications-subscribers",
         true,
         "there are no notifications",
-    ),
-    (
-        "storage.path",
-        true,
-        "snapshots are not built yet: samples are kept in memory",
     ),
     ("web.use-local-assets", false, "there is no page yet"),
 ];

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -25,6 +26,8 @@ const KEDA_LISTEN: &str = "keda.listen-address";
 const AUTO_RELOAD: &str = "config.auto-reload-interval";
 /// How often files are looked at where the feature is on and no interval is given, as in Prometheus.
 const AUTO_RELOAD_MS: u64 = 30_000;
+/// After SIGTERM readers are still answered for so long, while they learn that this server is not ready any more.
+const DRAIN: Duration = Duration::from_millis(1_000);
 /// Threads of the APIs. Queries run on others.
 const FACE_THREADS: usize = 2;
 /// Threads for what blocks and is neither a query nor a call of KEDA's: files, passwords.
@@ -125,6 +128,11 @@ pub(super) fn command() -> Command {
             "DURATION",
             "How long samples are kept",
             "1h",
+        ))
+        .arg(value(
+            "storage.path",
+            "FOLDER",
+            "Of the snapshot, from which a restart goes on; without it a restart begins empty",
         ))
         .arg(value(
             "storage.memory.max",
@@ -262,7 +270,17 @@ async fn serve(options: Options, clock: Arc<Clock>) -> Result<(), String> {
     let mut quitting = running.quitting();
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
+            _ = terminate.recv() => {
+                running.app.drain();
+                info!("not ready any more; ending in {} ms", DRAIN.as_millis());
+                // Whoever is in a hurry says so again.
+                tokio::select! {
+                    () = tokio::time::sleep(DRAIN) => {}
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                break;
+            }
             _ = interrupt.recv() => break,
             _ = quitting.changed() => break,
             _ = hangup.recv() => {
@@ -320,6 +338,7 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
     Ok(Options {
         auto_reload_ms,
         settings: Settings {
+            storage_path: path("storage.path"),
             config_file: Some(PathBuf::from(Path::new(text("config.file")))),
             query,
             query_concurrency_max: usize::try_from(number("query.max-concurrency")?)

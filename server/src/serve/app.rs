@@ -17,6 +17,7 @@ use tracing::{error, info, warn};
 
 use super::keda::Triggers;
 use super::signals::{self, Watched};
+use super::snapshots::Snapshots;
 use crate::clock::Clock;
 use crate::config::{self, Config, Problem, Report};
 use crate::discovery::Manager;
@@ -38,6 +39,8 @@ pub struct Settings {
     pub retention: String,
     /// Whether samples may be written.
     pub remote_write: bool,
+    /// The folder of the snapshot; without it a restart begins empty.
+    pub storage_path: Option<PathBuf>,
     /// Under which others reach this server; empty where it was not told.
     pub external_url: String,
     /// Every flag with its value, as shown.
@@ -56,6 +59,7 @@ pub struct App {
     scraper: Scraper,
     discovery: Manager,
     rules: Runner,
+    snapshots: Option<Arc<Snapshots>>,
     queries: QueryPool,
     keda: Triggers,
     /// What is known of the cluster's objects.
@@ -65,6 +69,8 @@ pub struct App {
     /// One reload at a time: held across the apply, so it is tokio's.
     reloading: tokio::sync::Mutex<()>,
     ready: AtomicBool,
+    /// The process is about to end: nobody new is to be sent here.
+    draining: AtomicBool,
 }
 
 struct Loaded {
@@ -88,6 +94,8 @@ pub struct Parts {
     pub rules: Runner,
     /// Knows the cluster's objects.
     pub objects: Arc<dyn Objects>,
+    /// Keeps the file of snapshots, where there is one.
+    pub snapshots: Option<Arc<Snapshots>>,
 }
 
 fn subquery_step_ms(config: &Config) -> i64 {
@@ -152,6 +160,7 @@ impl App {
             discovery,
             rules,
             objects,
+            snapshots,
         }: Parts,
         ending: watch::Receiver<bool>,
     ) -> Result<Arc<App>, Vec<Problem>> {
@@ -189,12 +198,14 @@ impl App {
             scraper,
             discovery,
             rules,
+            snapshots,
             queries,
             keda,
             objects,
             loaded: RwLock::new(loaded),
             reloading: tokio::sync::Mutex::new(()),
             ready: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
         }))
     }
 
@@ -262,14 +273,27 @@ impl App {
         &self.discovery
     }
 
+    /// The file of snapshots, where there is one.
+    pub fn snapshots(&self) -> Option<&Arc<Snapshots>> {
+        self.snapshots.as_ref()
+    }
+
+    /// Is not ready from now on: the process is about to end.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
     /// What ScaledObjects ask for.
     pub fn keda(&self) -> &Triggers {
         &self.keda
     }
 
     /// Whether numbers can be expected (S9d): each target of the start is known, or enough time has passed. Once ready
-    /// the process stays so; a target that a reload adds makes nobody wait.
+    /// the process stays so until it ends; a target that a reload adds makes nobody wait.
     pub fn ready(&self) -> bool {
+        if self.draining.load(Ordering::Relaxed) {
+            return false;
+        }
         if self.ready.load(Ordering::Relaxed) {
             return true;
         }

@@ -15,6 +15,7 @@ mod rules;
 mod run;
 pub mod secure;
 pub mod signals;
+pub mod snapshots;
 pub mod web;
 
 pub use app::{App, Settings};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use stillwell_adapters::host::{NoObjects, Objects};
-use stillwell_engine::{Engine, Limits, Reader};
+use stillwell_engine::{Engine, Limits, Reader, Timestamp, Writer};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tracing::warn;
@@ -18,6 +18,7 @@ use tracing::warn;
 use super::app::{App, Configured, Parts, Settings};
 use super::keda::{self, KedaListener};
 use super::secure::{Secure, SecureOptions};
+use super::snapshots::Snapshots;
 use super::web::{self, WebOptions};
 use crate::clock::Clock;
 use crate::cluster::{Cluster, ClusterObjects};
@@ -68,6 +69,7 @@ pub struct Running {
     discovering: JoinHandle<()>,
     ruling: JoinHandle<()>,
     looking: JoinHandle<()>,
+    saving: Option<tokio::task::JoinHandle<()>>,
 }
 
 /// Starts everything on the current runtime, which becomes that of the APIs.
@@ -112,7 +114,11 @@ pub async fn start(
         })?;
         listeners.push(listener);
     }
-    let (writer, reader) = Engine::new(limits);
+    let snapshots = settings
+        .storage_path
+        .clone()
+        .map(|folder| Arc::new(Snapshots::new(folder)));
+    let (writer, reader) = engine(snapshots.clone(), limits, clock.now()).await;
     let shared = Shared::new(writer, Arc::clone(&clock));
     let (quit, quitting) = watch::channel(false);
     let (scraper, scraping) = scraping_thread(shared, quitting.clone())?;
@@ -140,10 +146,15 @@ pub async fn start(
         discovery,
         rules,
         objects,
+        snapshots: snapshots.clone(),
     };
     let app = App::start(settings, configured, text, clock, reader, parts, ending)
         .await
         .map_err(|problems| io::Error::other(super::app::show(&problems)))?;
+    let saving = snapshots.map(|snapshots| {
+        let shared = Arc::clone(app.scraper().shared());
+        tokio::spawn(snapshots.run(shared, quitting.clone()))
+    });
     let looking = keda::start(app.keda(), app.scraper().clone(), quitting.clone())?;
     let router = web::router(&app, &web, quit.clone());
     let mut addresses = Vec::new();
@@ -185,6 +196,7 @@ pub async fn start(
         discovering,
         ruling,
         looking,
+        saving,
     })
 }
 
@@ -194,16 +206,41 @@ impl Running {
         self.quit.subscribe()
     }
 
-    /// Ends scraping and, once answers under way are out, the APIs.
+    /// Ends scraping and, once answers under way are out, the APIs; then the last snapshot is written.
     pub async fn stop(self) {
+        self.app.drain();
         self.quit.send_replace(true);
         for api in self.apis {
             api.await.ok(); // an API that panicked has ended too
         }
         let threads = [self.discovering, self.ruling, self.scraping, self.looking];
-        tokio::task::spawn_blocking(move || threads.map(|thread| thread.join().is_ok()))
-            .await
-            .ok();
+        if let Some(saving) = self.saving {
+            saving.await.ok(); // one that is being written is finished
+        }
+        let app = self.app;
+        let ending = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                thread.join().ok(); // one that panicked has ended too
+            }
+            if let Some(snapshots) = app.snapshots() {
+                snapshots.write(app.scraper().shared());
+            }
+        });
+        ending.await.ok(); // a panic has been logged
+    }
+}
+
+/// The engine of the snapshot, or an empty one.
+async fn engine(
+    snapshots: Option<Arc<Snapshots>>,
+    limits: Limits,
+    now: Timestamp,
+) -> (Writer, Reader) {
+    let load = move || snapshots?.load(limits, now);
+    let restored = tokio::task::spawn_blocking(load).await;
+    match restored {
+        Ok(Some(restored)) => (restored.writer, restored.reader),
+        _ => Engine::new(limits),
     }
 }
 

@@ -36,6 +36,7 @@ pub fn say(line: &str) {
 /// How a test's server evaluates.
 pub fn settings(config_file: Option<std::path::PathBuf>) -> Settings {
     Settings {
+        storage_path: None,
         query_bytes_max: 256 << 20,
         config_file,
         query: QuerySettings {

@@ -68,6 +68,8 @@ pub struct Stage {
     /// The page after the one being committed is.
     retry: bool,
     endings_seen: u64,
+    /// Series of the newest page of an earlier run of this program, whose template is not known.
+    restored: Vec<SeriesId>,
     /// Of the template.
     dialect: Dialect,
     /// Memory for decoded pages, empty between two of them or ready for the next.
@@ -163,8 +165,23 @@ impl Stage {
             start_over: false,
             retry: false,
             endings_seen: 0,
+            restored: Vec::new(),
             dialect: Dialect::Text,
             text: Vec::new(),
+        }
+    }
+
+    /// The stage of a target whose newest page had these series; the next page is compared as if it were the first.
+    pub(crate) fn restored(
+        target: TargetId,
+        spec: TargetSpec,
+        retain_set: Arc<RetainHandle>,
+        lines_max: usize,
+        series: Vec<SeriesId>,
+    ) -> Stage {
+        Stage {
+            restored: series,
+            ..Stage::new(target, spec, retain_set, lines_max)
         }
     }
 
@@ -233,7 +250,7 @@ impl Stage {
             .retain_filter
             .as_mut()
             .is_some_and(|retain_filter| retain_filter.begin(body));
-        if newer_set || page.dialect != self.dialect {
+        if newer_set || page.dialect != self.dialect || !self.restored.is_empty() {
             return self.compare_as_first(body, page.dialect);
         }
         let retain_filter = self.retain_filter.as_mut();
@@ -274,17 +291,18 @@ impl Stage {
             RowKind::Series(id) => Some(id),
             _ => None,
         }));
+        page.removed.extend_from_slice(&self.restored);
         Ok(())
     }
 
     /// Every series on the newest page, in page order.
     pub(crate) fn series(&self) -> impl Iterator<Item = SeriesId> + '_ {
-        self.template.iter().flat_map(|chunk| {
-            chunk.rows.iter().filter_map(|row| match row.kind() {
-                RowKind::Series(id) => Some(id),
-                _ => None,
-            })
-        })
+        let rows = self.template.iter().flat_map(|chunk| &chunk.rows);
+        let series = rows.filter_map(|row| match row.kind() {
+            RowKind::Series(id) => Some(id),
+            _ => None,
+        });
+        series.chain(self.restored.iter().copied())
     }
 
     pub(crate) fn spec(&self) -> &TargetSpec {
@@ -303,6 +321,7 @@ impl Stage {
         let retain_filter = self.retain_filter.as_ref().map_or(0, RetainFilter::bytes);
         retain_filter
             + self.text.capacity()
+            + self.restored.capacity() * size_of::<SeriesId>()
             + self.page.bytes()
             + self.template.iter().map(Chunk::bytes).sum::<usize>()
     }
@@ -488,6 +507,7 @@ impl Staged<'_> {
         // Only now: if the store refuses a page, the next one must still start over.
         stage.start_over = std::mem::take(&mut stage.retry);
         stage.dialect = page.dialect;
+        stage.restored = Vec::new();
         stage.page.learned = Vec::new();
         let met = stage
             .retain_filter

@@ -302,7 +302,7 @@ impl Store {
     }
 
     /// When the last run of a sealed block ended; `None` where the clock has forgotten.
-    fn end_ms(&self, block: BlockId) -> Option<i64> {
+    pub(super) fn end_ms(&self, block: BlockId) -> Option<i64> {
         let header = self.slab.header(block);
         let gaps: i64 = Runs::new(self.slab.used(block)).map(|run| run.gap).sum();
         let end_tick = header.first_tick + gaps;

@@ -10,6 +10,7 @@
 //!   memory), `listed` (rows that templates name), `eviction` (giving memory back), `native_histograms`, `exemplars`.
 //! * Reading: `snapshot` (copies for queries), `visible_ticks` (failed scrapes and staleness), `value_runs`
 //!   (uncompressed runs for compiled signals), `lookup`.
+//! * Snapshots: `persist`.
 //! * Memory: `arena`, `epoch_reclaim` (reuse of ids).
 
 mod arena;
@@ -25,6 +26,7 @@ mod listed;
 mod lookup;
 mod matching;
 mod native_histograms;
+mod persist;
 mod postings;
 mod series;
 mod slab;
@@ -44,6 +46,7 @@ pub(crate) use native_histograms::{HISTOGRAM, bytes as histogram_bytes};
 pub(crate) use crate::ids::{SeriesId, TargetId};
 pub use exemplars::Exemplar;
 pub use history::Bytes;
+pub(crate) use persist::{SeriesReader, SeriesWriter};
 pub(crate) use snapshot::{SelectionSnapshot, Visibility};
 pub(crate) use visible_ticks::ClockVisibility;
 

@@ -59,6 +59,16 @@ impl NativeHistograms {
         list.push_back((time_ms, shared));
     }
 
+    /// Appends a histogram of a snapshot, as it was.
+    pub(super) fn restore(&mut self, id: SeriesId, time_ms: i64, histogram: FloatHistogram) {
+        let list = self.by_series.entry(id).or_default();
+        let before = list.back().map(|(_, before)| before);
+        let same = before.filter(|before| before.hint == histogram.hint && ***before == histogram);
+        let shared = same.map_or_else(|| Arc::new(histogram), Arc::clone);
+        self.bytes += entry_bytes(&shared, before);
+        list.push_back((time_ms, shared));
+    }
+
     /// The histograms of a series with `after_ms < time <= until_ms`.
     pub(crate) fn between(
         &self,

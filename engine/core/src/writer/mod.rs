@@ -7,6 +7,7 @@
 //! * `add_series`: the series of a large page, in batches, before its commit.
 //! * `append`: samples with explicit timestamps.
 //! * `observe`: passes a committed page on to the signals.
+//! * `persist`: targets of a snapshot.
 //! * `admit`: the memory limit; `maintain`: retention and accounting.
 //!
 //! A commit touches only what changed on a page. Readers see it completely or not at all: what it writes lies beyond
@@ -21,6 +22,7 @@ mod maintain;
 mod observe;
 mod outcome;
 mod page_commit;
+mod persist;
 mod report;
 mod target;
 
@@ -35,7 +37,10 @@ use crate::signal::SignalRegistry;
 use crate::store::{SeriesId, Store, TargetId};
 use crate::waits::{Durations, Stopwatch};
 
+use persist::Unclaimed;
 use target::Target;
+
+pub(crate) use persist::{TargetRecord, clocks_of};
 
 pub use append::{AppendError, Appended, AppendedSeries, Refusal, Refused};
 pub use outcome::{CommitError, Committed, ScrapeFacts};
@@ -65,6 +70,7 @@ impl Engine {
             limits,
             targets: Vec::new(),
             free_targets: Vec::new(),
+            unclaimed: Unclaimed::default(),
             explicit_series: Vec::new(),
             non_history_bytes: 0,
             placements: Vec::new(),
@@ -87,6 +93,7 @@ pub struct Writer {
     targets: Vec<Target>,
     /// Ids of removed targets of which no sample is held: they can be reused.
     free_targets: Vec<TargetId>,
+    unclaimed: Unclaimed,
     /// Series with explicit timestamps, which no clock ends.
     explicit_series: Vec<SeriesId>,
     /// Bytes held beside history: counted by the last `maintain`, plus what was added since.

@@ -33,26 +33,25 @@ pub(super) struct Target {
 impl Writer {
     /// Adds a target. Returns its id and the stage with which its pages are parsed.
     pub fn add_target(&mut self, spec: TargetSpec) -> (TargetId, Stage) {
-        let target = self
-            .free_targets
-            .pop()
-            .unwrap_or(TargetId(self.targets.len() as u32));
-        let state = Target {
-            report_labels: REPORT[..match spec.extra_metrics {
-                Some(_) => REPORT.len(),
-                None => REPORT_USUAL,
-            }]
-                .iter()
-                .map(|name| Mapper::report_labels(&spec, name))
-                .collect(),
-            limits: [spec.extra_metrics.unwrap_or(0.0), spec.sample_limit as f64],
-            ..Target::default()
+        let claimed = self.claim_target(&spec);
+        let target = match &claimed {
+            Some((target, _)) => *target,
+            None => self
+                .free_targets
+                .pop()
+                .unwrap_or(TargetId(self.targets.len() as u32)),
         };
         if target.index() == self.targets.len() {
-            self.targets.push(state);
-        } else {
-            self.targets[target.index()] = state;
+            self.targets.push(Target::default());
         }
+        let state = &mut self.targets[target.index()];
+        *state = Target {
+            report_labels: report_labels(&spec),
+            limits: [spec.extra_metrics.unwrap_or(0.0), spec.sample_limit as f64],
+            // A restored target goes on after its last scrape.
+            last_ms: claimed.as_ref().and(state.last_ms),
+            ..Target::default()
+        };
         let mut store = self.store.write();
         let clocks_end = ClockId::report_of(target).index() + 1;
         if store.clocks.len() < clocks_end {
@@ -67,6 +66,9 @@ impl Writer {
         }
         store.metadata.insert(target, Default::default());
         drop(store);
+        if let Some(claimed) = claimed {
+            return claimed;
+        }
         let mut registry = self.registry.write();
         registry.facts.add(target, &spec);
         registry.rescope();
@@ -144,4 +146,16 @@ impl Writer {
         registry.facts.remove(target, at_ms);
         registry.rescope();
     }
+}
+
+/// The metrics about the scrapes of a target.
+fn report_labels(spec: &TargetSpec) -> Vec<Labels> {
+    let count = match spec.extra_metrics {
+        Some(_) => REPORT.len(),
+        None => REPORT_USUAL,
+    };
+    let names = REPORT[..count].iter();
+    names
+        .map(|name| Mapper::report_labels(spec, name))
+        .collect()
 }

@@ -1,4 +1,4 @@
-//! Tests of the engine from outside: formats, storing, memory, `retain: signals`, and the store against a simple model.
+//! Tests of the engine from outside: formats, storing, snapshots, memory, `retain: signals`, and the store against a simple model.
 
 mod add_series;
 mod append;
@@ -6,4 +6,5 @@ mod formats;
 mod memory_limit;
 mod own_timestamps;
 mod retain;
+mod snapshot;
 mod store_model;
