@@ -33,6 +33,7 @@ pub fn router(host: Arc<dyn Host>) -> Router {
         .route("/graph", get(graph))
         .route("/console/app.js", get(script))
         .route("/console/style.css", get(style))
+        .route("/console/icon.svg", get(icon))
         .route(
             "/console/plot.svg",
             get(move |request: Request<Body>| async move { plot(&*host, request).await }),
@@ -52,6 +53,11 @@ async fn script(headers: HeaderMap) -> Response<Body> {
 async fn style(headers: HeaderMap) -> Response<Body> {
     let style = include_str!("assets/style.css");
     asset("text/css; charset=utf-8", style, &headers)
+}
+
+async fn icon(headers: HeaderMap) -> Response<Body> {
+    let icon = include_str!("assets/icon.svg");
+    asset("image/svg+xml", icon, &headers)
 }
 
 /// `/graph?g0.expr=...` of Prometheus: the same query in the console.

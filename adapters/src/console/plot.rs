@@ -158,7 +158,7 @@ fn draw(
     {
         let root = SVGBackend::with_string(&mut svg, plot.size).into_drawing_area();
         let highest = highest(lines);
-        let x = range.0.ms()..range.1.ms();
+        let x = first_ms(range, lines, bands)..range.1.ms();
         let mut builder = ChartBuilder::on(&root);
         if plot.small {
             builder.margin(2);
@@ -209,6 +209,18 @@ fn draw(
         root.present().map_err(|error| error.to_string())?;
     }
     Ok(svg)
+}
+
+/// The left end of the axis: where the range begins, or what is known of it.
+fn first_ms(range: (Timestamp, Timestamp), lines: &[RangeSeries], bands: &[Band]) -> i64 {
+    let points = lines.iter().filter_map(|line| line.floats.first());
+    let known = points.map(|(time, _)| time.ms());
+    let first = known.chain(bands.iter().map(|band| band.from_ms)).min();
+    // Ten seconds at least: one point has no length.
+    first
+        .unwrap_or(range.0.ms())
+        .min(range.1.ms() - 10_000)
+        .max(range.0.ms())
 }
 
 /// The upper end of the axis: a tenth above the highest value.
@@ -271,7 +283,7 @@ mod tests {
         };
         let range = (Timestamp::from_ms(0), Timestamp::from_ms(60_000));
         let svg = draw(&plot, range, &lines, &[held], 0).expect("it draws");
-        assert_eq!(svg.matches("<polyline").count() >= 2, true, "{svg}");
+        assert!(svg.matches("<polyline").count() >= 2, "{svg}");
         assert!(svg.contains("#E69F00"), "the band: {svg}");
         assert!(svg.contains("00:00:"), "the axis: {svg}");
         assert!(!svg.contains("script"), "{svg}");

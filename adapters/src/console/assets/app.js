@@ -90,7 +90,8 @@ function signalRow(signal) {
   const link = el("a", { href: "#/signal/" + encoded(signal.name), text: signal.name });
   const state = el("span"), value = el("td", { class: "number" }), age = el("td", { class: "number" });
   const reader = el("td", { class: "text" }), reason = el("td", { class: "text" });
-  const image = plot("small=1&signal=" + encoded(signal.name), "", "");
+  // What /guarded is asked has no name but its query.
+  const image = plot("small=1&" + (signal.name === signal.query ? "query=" : "signal=") + encoded(signal.name), "", "");
   const node = el("tr", {}, el("td", { class: "text name" }, link), el("td", {}, state), value, age, el("td", { class: "plot" }, image), reader, reason);
   return { node, update(now) {
     if (state.textContent !== now.state) { state.className = "state " + now.state; state.textContent = now.state; }
@@ -126,9 +127,10 @@ const VIEWS = {
     };
   },
 
+  // One signal.
   signal(name) {
     const title = el("h2", { class: "text", text: name }), summary = el("p"), reason = el("p", { class: "text" });
-    const image = plot("signal=" + encoded(name), "The last 15 minutes of " + name + ": a line for each value, bands where it was held (orange) or unknown (red)", "large");
+    const image = plot((/^[A-Za-z0-9_.:|-]+$/.test(name) ? "signal=" : "query=") + encoded(name), "The last 15 minutes of " + name + ": a line for each value, bands where it was held (orange) or unknown (red)", "large");
     const details = el("div");
     main.append(title, summary, reason, image, el("p", { class: "faint", text: "Orange: held. Red: unknown. Times are UTC." }), details);
     return async () => {
