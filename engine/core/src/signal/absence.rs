@@ -78,7 +78,8 @@ pub(crate) fn complete(
     let by_proof = is_zero && policy.absent != Absent::Zero;
     for selector in &query.selectors {
         let metric = selector.metric.as_deref();
-        let is_known = metric.is_some_and(|metric| assessment.names.family(metric).is_some());
+        let family = metric.and_then(|metric| assessment.names.family(metric));
+        let is_known = family.is_some_and(|(family, ..)| !family.class.is_of_engine());
         if !is_known && !is_zero {
             continue;
         }
@@ -209,7 +210,9 @@ enum Labels {
 }
 
 fn labels_of(assessment: Assessment<'_>, target: &TargetFacts, metric: &str) -> Labels {
-    let Some((family, requested, suffix)) = assessment.names.family(metric) else {
+    let named = assessment.names.family(metric);
+    let of_gateway = named.filter(|(family, ..)| !family.class.is_of_engine());
+    let Some((family, requested, suffix)) = of_gateway else {
         return match target.shown_labels(metric) {
             Some(shown) => Labels::Known(shown.iter().map(|label| label.to_string()).collect()),
             None => Labels::NotShown,

@@ -51,7 +51,7 @@ pub(crate) use view::SignalView;
 
 pub use explain::{Explanation, TargetState};
 pub use lint::lint;
-pub use names::{Class, FAMILIES, Family, Name, Names};
+pub use names::{Class, Engine, FAMILIES, Family, Measure, Name, Names};
 pub use objects::{ObjectReading, ObjectValue};
 pub use policy::{Absent, Nan, Policy};
 pub use reading::{Element, Reading, SignalId, State, Transition};
