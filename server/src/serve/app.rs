@@ -95,6 +95,8 @@ pub struct Parts {
     pub rules: Runner,
     /// Keeps the file of snapshots, where there is one.
     pub snapshots: Option<Arc<Snapshots>>,
+    /// The latches of an earlier run.
+    pub latches: Vec<u8>,
 }
 
 fn subquery_step_ms(config: &Config) -> i64 {
@@ -167,6 +169,7 @@ impl App {
             discovery,
             rules,
             snapshots,
+            latches,
         }: Parts,
         ending: watch::Receiver<bool>,
     ) -> Result<Arc<App>, Vec<Problem>> {
@@ -180,6 +183,7 @@ impl App {
             reader.clone(),
             Arc::clone(&clock),
             Arc::clone(&signals),
+            &latches,
             ending,
         );
         let loaded = Loaded {
