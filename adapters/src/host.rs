@@ -3,15 +3,21 @@
 use std::sync::Arc;
 
 use stillwell_engine::labels::{Labels, RelabelRule};
-use stillwell_engine::promql::{EvalOptions, Features, QueryError};
+use stillwell_engine::promql::{Answer, EvalOptions, Features, QueryError};
 use stillwell_engine::{AppendError, Appended, AppendedSeries, Reader, TargetId, Timestamp};
 
-use crate::kubernetes::Selector;
+use crate::kubernetes::{Kind, Kinds, Selector};
 
 /// The process behind the APIs. Every call answers from memory at once, but for `append`.
 pub trait Host: Send + Sync + 'static {
     /// The process' clock.
     fn now(&self) -> Timestamp;
+
+    /// What must be added to a time of that clock for the wall clock's, which clients have: 0 unless the wall clock has
+    /// stepped since the start.
+    fn wall_offset_ms(&self) -> i64 {
+        0
+    }
 
     /// The store.
     fn reader(&self) -> &Reader;
@@ -21,6 +27,9 @@ pub trait Host: Send + Sync + 'static {
 
     /// What scalers may ask for by name.
     fn signals(&self) -> Arc<dyn Signals>;
+
+    /// What is known of the cluster's objects.
+    fn objects(&self) -> Arc<dyn Objects>;
 
     /// How queries are evaluated.
     fn query_settings(&self) -> QuerySettings;
@@ -291,16 +300,31 @@ pub trait Signals: Send + Sync {
         now: Timestamp,
     ) -> Option<Reading>;
 
-    /// Like `read`, of what the signal says about one object: the label that names it, and its name. The signal's elements
-    /// say so by that label, or all of its query's selectors do.
+    /// What a metric says about the object of this name; `None` where there is no such metric of its kind. May evaluate.
     fn read_object(
         &self,
-        name: &str,
-        namespace: &str,
-        object: (&str, &str),
-        selector: &Selector,
-        now: Timestamp,
-    ) -> Option<Reading>;
+        _question: &ObjectQuestion<'_>,
+        _name: &str,
+        _now: Timestamp,
+    ) -> Option<Reading> {
+        None
+    }
+
+    /// What a metric says about the objects of these names, or about all that it knows. Error inside: nothing can be said of
+    /// any. May evaluate.
+    fn read_objects(
+        &self,
+        _question: &ObjectQuestion<'_>,
+        _names: Option<&[String]>,
+        _now: Timestamp,
+    ) -> Option<Result<ObjectList, String>> {
+        None
+    }
+
+    /// The metrics of objects, as they are listed.
+    fn object_metrics(&self, _kinds: &Kinds) -> Vec<ObjectMetric> {
+        Vec::new()
+    }
 
     /// What a query says, judged like a signal. It stays judged for some minutes after the last call.
     fn guarded(
@@ -310,8 +334,122 @@ pub trait Signals: Send + Sync {
         within: &EvalOptions<'_>,
     ) -> Result<Reading, QueryError>;
 
+    /// The values of a signal's query over time, not judged; `None` where there is no such signal. May evaluate.
+    fn history(
+        &self,
+        _name: &str,
+        _range: (Timestamp, Timestamp),
+        _step_ms: i64,
+        _within: &EvalOptions<'_>,
+    ) -> Option<Result<Answer, QueryError>> {
+        None
+    }
+
+    /// `/guarded` refused a query; people will ask why.
+    fn guarded_refused(&self, _query: &str, _why: &str, _now: Timestamp) {}
+
+    /// `/guarded` has answered a query; what was wrong with it was put right.
+    fn guarded_answered(&self, _query: &str) {}
+
+    /// What `/guarded` refused lately.
+    fn guarded_refusals(&self, _now: Timestamp) -> Vec<GuardedRefusal> {
+        Vec::new()
+    }
+
     /// Everything about every signal, for people; `only` picks one by name.
     fn describe(&self, only: Option<&str>, now: Timestamp) -> Vec<Description>;
+}
+
+/// A question for a metric of objects.
+#[derive(Clone, Copy, Debug)]
+pub struct ObjectQuestion<'q> {
+    /// The metric.
+    pub metric: &'q str,
+    /// Where the objects are; empty for those that are in no namespace.
+    pub namespace: &'q str,
+    /// What they are.
+    pub kind: &'q Kind,
+    /// What there is besides: rules name kinds by other names.
+    pub kinds: &'q Kinds,
+    /// `metricLabelSelector`.
+    pub selector: &'q Selector,
+}
+
+/// Numbers of objects.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ObjectList {
+    /// By name.
+    pub told: Vec<(String, Element)>,
+    /// Those of which none may be told, and why.
+    pub missing: Vec<(String, String)>,
+}
+
+/// A metric of a kind of objects.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ObjectMetric {
+    /// `resource.group`.
+    pub resource: String,
+    /// The metric.
+    pub name: String,
+    /// Whether the objects are in namespaces.
+    pub namespaced: bool,
+}
+
+/// What is known of the cluster's objects.
+pub trait Objects: Send + Sync {
+    /// The kinds there are.
+    fn kinds(&self) -> Arc<Kinds>;
+
+    /// A kind that `kinds` does not have yet, looked for where that can be done. Waits for the API server.
+    fn find_kind(&self, path: String) -> ObjectAnswer<'_, Option<Arc<Kind>>>;
+
+    /// The names of the objects whose labels fit, in a namespace (empty: in none). `Ok(None)`: there is no API server to
+    /// ask. Waits for the API server.
+    fn names(
+        &self,
+        kind: Arc<Kind>,
+        namespace: String,
+        selector: Selector,
+    ) -> ObjectAnswer<'_, Result<Option<Vec<String>>, String>>;
+}
+
+/// An answer that may have to be asked for.
+pub type ObjectAnswer<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// No cluster: the usual kinds, and nobody who knows which objects there are.
+#[derive(Debug, Default)]
+pub struct NoObjects(Arc<Kinds>);
+
+impl Objects for NoObjects {
+    fn kinds(&self) -> Arc<Kinds> {
+        Arc::clone(&self.0)
+    }
+
+    fn find_kind(&self, _: String) -> ObjectAnswer<'_, Option<Arc<Kind>>> {
+        Box::pin(std::future::ready(None))
+    }
+
+    fn names(
+        &self,
+        _: Arc<Kind>,
+        _: String,
+        _: Selector,
+    ) -> ObjectAnswer<'_, Result<Option<Vec<String>>, String>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+}
+
+/// A query that `/guarded` refused: KEDA tells its user the code of the answer alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GuardedRefusal {
+    /// As it was asked.
+    pub query: String,
+    /// Why.
+    pub reason: String,
+    /// How often.
+    pub count: u64,
+    /// When it last was.
+    pub last: Timestamp,
 }
 
 /// A signal for people.
@@ -327,6 +465,8 @@ pub struct Description {
     pub transitions: Vec<stillwell_engine::signal::Transition>,
     /// When it was last read, and what was told.
     pub last_read: Option<(Timestamp, String)>,
+    /// Objects of which nothing was told when they were last asked for, and why; at most some of them.
+    pub missing: Vec<(String, String)>,
 }
 
 /// What a signal says now.

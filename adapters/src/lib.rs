@@ -4,11 +4,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod console;
 pub mod form;
 pub mod host;
 pub mod json;
 pub mod keda;
 pub mod kubernetes;
+pub mod multi;
 pub mod pool;
 pub mod prometheus;
 pub mod query_cache;

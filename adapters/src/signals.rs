@@ -16,7 +16,7 @@ use stillwell_engine::labels::Labels;
 use stillwell_engine::number_text::push_json;
 use stillwell_engine::signal::{Element, State, TargetState, Transition};
 
-use crate::host::{Description, Host, ScalersReport};
+use crate::host::{Description, GuardedRefusal, Host, ScalersReport};
 use crate::json;
 use crate::pool::Kind;
 use crate::reply::{JSON, reply, reply_encoded};
@@ -63,13 +63,16 @@ async fn answer(host: Arc<dyn Host>, name: Option<String>, headers: HeaderMap) -
         );
     }
     let scalers = host.scalers();
+    let refusals = host.signals().guarded_refusals(now);
     if wants_json(&headers) {
-        let body = json_of(&descriptions, &scalers, now);
+        let body = json_of(&descriptions, &scalers, &refusals, now);
         return reply_encoded(StatusCode::OK, JSON, body, &headers);
     }
     let text = match name {
         Some(_) => descriptions.iter().map(|one| detail(one, now)).collect(),
-        None => table(&descriptions, now) + &scalers::text(&scalers, now),
+        None => {
+            table(&descriptions, now) + &refused(&refusals, now) + &scalers::text(&scalers, now)
+        }
     };
     reply(StatusCode::OK, TEXT, text)
 }
@@ -138,6 +141,9 @@ fn table(descriptions: &[Description], now: Timestamp) -> String {
     for one in descriptions {
         for warning in &one.explanation.warnings {
             let _ = writeln!(out, "warning: {}: {warning}", one.name); // writing to a String cannot fail
+        }
+        for (name, why) in &one.missing {
+            let _ = writeln!(out, "without a number: {name}: {why} ({})", one.name); // as above
         }
     }
     out
@@ -255,7 +261,30 @@ fn describe(target: &TargetState, now: Timestamp) -> String {
     format!("{}  {role}, {fresh}, {last}{error}", target.labels)
 }
 
-fn json_of(descriptions: &[Description], scalers: &ScalersReport, now: Timestamp) -> String {
+/// The queries that `/guarded` refused, below the signals.
+fn refused(refusals: &[GuardedRefusal], now: Timestamp) -> String {
+    if refusals.is_empty() {
+        return String::new();
+    }
+    let head = ["REFUSED BY /guarded", "TIMES", "LAST", "REASON"];
+    let mut rows = vec![head.map(str::to_owned)];
+    rows.extend(refusals.iter().map(|one| {
+        [
+            one.query.split_whitespace().collect::<Vec<_>>().join(" "),
+            one.count.to_string(),
+            format!("{} ago", age(now, one.last)),
+            one.reason.clone(),
+        ]
+    }));
+    format!("\n{}", aligned(&rows))
+}
+
+fn json_of(
+    descriptions: &[Description],
+    scalers: &ScalersReport,
+    refusals: &[GuardedRefusal],
+    now: Timestamp,
+) -> String {
     let mut out = String::from("{\"signals\":[");
     json::joined(&mut out, descriptions, |out, one| {
         let explained = &one.explanation;
@@ -289,6 +318,12 @@ fn json_of(descriptions: &[Description], scalers: &ScalersReport, now: Timestamp
         out.push_str("],\"warnings\":[");
         json::joined(out, &explained.warnings, |out, warning| {
             json::string(out, warning);
+        });
+        out.push_str("],\"missing\":[");
+        json::joined(out, &one.missing, |out, (name, why)| {
+            text(out, "{\"object\":", name);
+            text(out, ",\"reason\":", why);
+            out.push('}');
         });
         out.push_str("],\"targets\":[");
         json::joined(out, &explained.targets, |out, target| {
@@ -333,6 +368,14 @@ fn json_of(descriptions: &[Description], scalers: &ScalersReport, now: Timestamp
             out.push('}');
         });
         out.push_str("]}");
+    });
+    out.push_str("],\"guardedRefusals\":[");
+    json::joined(&mut out, refusals, |out, one| {
+        text(out, "{\"query\":", &one.query);
+        text(out, ",\"reason\":", &one.reason);
+        let _ = write!(out, ",\"count\":{}", one.count);
+        text(out, ",\"last\":", &rfc3339(one.last));
+        out.push('}');
     });
     out.push_str("],");
     scalers::json(&mut out, scalers);

@@ -6,6 +6,7 @@ use common::{TestTarget, get, server_with, settings, state, until};
 use serde_json::{Value, json};
 use stillwell_adapters::host::Health;
 
+/// The first rule as the guide publishes it (README.hpa-igw.md): `namespaced` stands inside `overrides`.
 const RULES: &str = r#"
 rules:
   default: false
@@ -15,7 +16,7 @@ rules:
       overrides:
         namespace:
           resource: "namespace"
-      namespaced: false
+        namespaced: false
     name:
       as: "igw_queue_depth"
     metricsQuery: 'sum(inference_extension_flow_control_queue_size{inference_pool="p"})'

@@ -30,7 +30,10 @@ pub use messages::{
 pub use pace::{Level, Pace};
 pub use refusal::Refusal;
 pub use service::{ExternalScaler, MESSAGE_BYTES_MAX};
-pub use trigger::{KEYS_MAX, LATCH_MS_DEFAULT, NAME_BYTES_MAX, QUERY_BYTES_MAX, Source, Trigger};
+pub use trigger::{
+    KEYS_MAX, LATCH_MS_DEFAULT, NAME_BYTES_MAX, QUERY_BYTES_MAX, REMEDY, Source, Trigger,
+    check_query,
+};
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -110,8 +110,12 @@ impl Calls {
         self,
         reference: ScaledObjectRef,
     ) -> Result<GetMetricSpecResponse, Refusal> {
-        self.on_pool(reference, |_, trigger| Ok(specified(trigger)))
-            .await
+        let caller = caller(&reference, self.authenticated)?;
+        // From the metadata alone and at once, whatever is unknown or broken: KEDA that gets no answer once makes a scaler
+        // of other metrics, or of none, and does not come back to it (keda#7729, #8168).
+        let trigger = Trigger::parse(&reference.scaler_metadata);
+        let trigger = trigger.inspect_err(|refusal| self.scalers.refused(&caller, refusal))?;
+        Ok(specified(&trigger))
     }
 
     async fn stream_is_active(

@@ -5,10 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use stillwell_engine::promql::parse_duration_ms;
+use stillwell_engine::promql::plan::ValueType;
+use stillwell_engine::promql::{Features, Query, parse_duration_ms};
 use stillwell_engine::signal::{Absent, Nan, Policy};
 
 use super::refusal::Refusal;
+use crate::multi::Multi;
 
 /// How long an activation lasts at least: a cold start of most models.
 pub const LATCH_MS_DEFAULT: i64 = 300_000;
@@ -24,8 +26,33 @@ pub const NAME_BYTES_MAX: usize = 512;
 pub const KEYS_MAX: usize = 64;
 
 /// The keys that are read.
-const KEYS: [&str; 8] = [
-    SIGNAL, QUERY, THRESHOLD, ACTIVATION, HOLD, ABSENT, NAN, LATCH,
+const KEYS: [&str; 9] = [
+    SIGNAL, QUERY, THRESHOLD, ACTIVATION, HOLD, ABSENT, NAN, LATCH, MULTI,
+];
+
+/// Keys of other external scalers, with what to write instead: a ScaledObject that only had its address changed.
+const KEYS_OF_OTHERS: [(&str, &str); 5] = [
+    (
+        "metricQuery",
+        "is a key of the OpenTelemetry scaler, whose queries are no PromQL; write it as query, with values of labels in \
+         double quotes",
+    ),
+    (
+        "operationOverTime",
+        "is a key of the OpenTelemetry scaler; write it into the query: avg_over_time(metric[2m]), rate(metric[2m])",
+    ),
+    (
+        "targetValue",
+        "is a key of the OpenTelemetry scaler; here it is threshold",
+    ),
+    (
+        "profile",
+        "is a key of keda-gpu-scaler; here it is a signal or a query, and threshold",
+    ),
+    (
+        "tritonEndpoint",
+        "is a key of keda-gpu-scaler; list that endpoint under scrape_configs",
+    ),
 ];
 const SIGNAL: &str = "signal";
 const QUERY: &str = "query";
@@ -35,6 +62,10 @@ const HOLD: &str = "hold";
 const ABSENT: &str = "absent";
 const NAN: &str = "nan";
 const LATCH: &str = "latch";
+const MULTI: &str = "multi";
+
+/// What a trigger's author may write beside another query.
+pub const REMEDY: &str = "give the trigger `multi: sum` or `multi: max`";
 
 /// What a trigger reads.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,6 +93,8 @@ pub struct Trigger {
     pub nan: Option<Nan>,
     /// How long an activation lasts at least.
     pub latch_ms: i64,
+    /// What becomes of several numbers.
+    pub multi: Multi,
 }
 
 impl Trigger {
@@ -72,6 +105,9 @@ impl Trigger {
             return Err(Refusal::invalid("metadata", why));
         }
         for key in metadata.keys() {
+            if let Some((_, why)) = KEYS_OF_OTHERS.iter().find(|(other, _)| other == key) {
+                return Err(Refusal::invalid(key, why));
+            }
             misspelt(key)?;
         }
         let text = |key: &str| {
@@ -101,6 +137,8 @@ impl Trigger {
             latch_ms: text(LATCH).map_or(Ok(LATCH_MS_DEFAULT), |text| {
                 duration(LATCH, text, LATCH_MS_MAX)
             })?,
+            multi: Multi::parse(text(MULTI).unwrap_or(""))
+                .map_err(|why| Refusal::invalid(MULTI, why))?,
         })
     }
 
@@ -137,7 +175,10 @@ impl Trigger {
 fn source(signal: Option<&str>, query: Option<&str>) -> Result<Source, Refusal> {
     match (signal, query) {
         (Some(name), None) if name.len() <= NAME_BYTES_MAX => Ok(Source::Signal(name.to_owned())),
-        (None, Some(text)) if text.len() <= QUERY_BYTES_MAX => Ok(Source::Query(text.to_owned())),
+        (None, Some(text)) if text.len() <= QUERY_BYTES_MAX => {
+            check_query(text).map_err(|why| Refusal::invalid(QUERY, why))?;
+            Ok(Source::Query(text.to_owned()))
+        }
         (Some(name), None) => Err(too_long(SIGNAL, name, NAME_BYTES_MAX)),
         (None, Some(text)) => Err(too_long(QUERY, text, QUERY_BYTES_MAX)),
         (Some(_), Some(_)) => Err(Refusal::invalid(
@@ -148,6 +189,19 @@ fn source(signal: Option<&str>, query: Option<&str>) -> Result<Source, Refusal> 
             SIGNAL,
             "is missing: the name of a signal of the configuration, or give query",
         )),
+    }
+}
+
+/// Refuses a query that could never tell a number of what is scraped.
+pub fn check_query(text: &str) -> Result<(), String> {
+    let query = Query::parse(text, &Features::default()).map_err(|error| error.to_string())?;
+    match query.plan().value_type() {
+        ValueType::Scalar | ValueType::Vector => {}
+        other => return Err(format!("it yields a {}, not a number", other.documented())),
+    }
+    match query.selectors().next() {
+        Some(_) => Ok(()),
+        None => Err("it reads nothing that is scraped".to_owned()),
     }
 }
 
@@ -169,12 +223,14 @@ fn duration(key: &str, text: &str, max_ms: i64) -> Result<i64, Refusal> {
     if text == "0" {
         return Ok(0);
     }
-    let ms = parse_duration_ms(text).map_err(|_| {
+    let ms = parse_duration_ms(text).or_else(|_| go_duration_ms(text).ok_or(()));
+    let ms = ms.map_err(|()| {
         let text = shortened(text);
-        Refusal::invalid(
-            key,
-            format!("{text:?} is not a duration; write it like 300s or 5m"),
-        )
+        let unit = match text.parse::<f64>() {
+            Ok(_) => format!("{text:?} has no unit; write {text}s or {text}ms"),
+            Err(_) => format!("{text:?} is not a duration; write it like 300s or 5m"),
+        };
+        Refusal::invalid(key, unit)
     })?;
     if ms < 0 || ms > max_ms {
         let most_s = max_ms / 1000;
@@ -184,6 +240,31 @@ fn duration(key: &str, text: &str, max_ms: i64) -> Result<i64, Refusal> {
         ));
     }
     Ok(ms)
+}
+
+/// A duration as Go writes it, which people know from KEDA: `1.5s`, `1h30m`, `300ms`; `None` where it is none.
+fn go_duration_ms(text: &str) -> Option<i64> {
+    let (mut rest, mut total_ms) = (text, 0.0);
+    while !rest.is_empty() {
+        let number = rest.find(|c: char| !(c.is_ascii_digit() || c == '.'))?;
+        let value: f64 = rest[..number].parse().ok()?;
+        rest = &rest[number..];
+        let unit = rest
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(rest.len());
+        let unit_ms = match &rest[..unit] {
+            "ns" => 1e-6,
+            "us" | "\u{b5}s" => 1e-3,
+            "ms" => 1.0,
+            "s" => 1e3,
+            "m" => 60e3,
+            "h" => 3_600e3,
+            _ => return None,
+        };
+        rest = &rest[unit..];
+        total_ms += value * unit_ms;
+    }
+    (!text.is_empty() && total_ms.is_finite()).then_some(total_ms as i64)
 }
 
 fn absent(text: &str) -> Result<Absent, Refusal> {
@@ -287,7 +368,8 @@ mod tests {
             ("hold", "10s"),
             ("absent", "zero"),
             ("nan", "last"),
-            ("latch", "0"),
+            ("latch", "1.5m"),
+            ("multi", "sum"),
         ]);
         let trigger = trigger.expect("valid");
         let policy = trigger.policy(&Policy::default());
@@ -299,7 +381,7 @@ mod tests {
             (trigger.threshold, trigger.activation_threshold),
             (100.0, -3.0)
         );
-        assert_eq!(trigger.latch_ms, 0);
+        assert_eq!((trigger.latch_ms, trigger.multi), (90_000, Multi::Sum));
     }
 
     #[test]
@@ -349,6 +431,18 @@ mod tests {
             (
                 &[("signal", "a"), ("threshold", "1"), ("latch", "2d")],
                 "latch",
+            ),
+            (
+                &[("signal", "a"), ("threshold", "1"), ("multi", "avg")],
+                "multi",
+            ),
+            (
+                &[("metricQuery", "sum(x{a=b})"), ("targetValue", "5")],
+                "metricQuery",
+            ),
+            (
+                &[("signal", "a"), ("threshold", "1"), ("hold", "1.5")],
+                "hold",
             ),
             (
                 &[("signal", "a"), ("threshold", "1"), ("absent", "null")],

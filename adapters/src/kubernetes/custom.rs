@@ -1,119 +1,384 @@
-//! One metric of one object: the call that the HPA makes for `type: Object`.
+//! Metrics of objects: the calls that the HPA makes for `type: Object` (one object) and `type: Pods` (all of a kind, `*`,
+//! restricted by the labels of the objects).
 //!
-//! A signal describes an object where its elements say so by a label: `inference_pool` for an InferencePool, `service`
-//! for a Service. KEDA does not own this API, so it works beside it.
+//! A metric is one of prometheus-adapter's rules, or a signal whose elements name the object by a label. KEDA does not own
+//! this API, so it works beside it.
+
+use std::sync::Arc;
 
 use super::groups::Content;
+use super::kinds::Kind;
 use super::list::{Item, List, Object};
 use super::quantity::quantity;
-use super::read::{Question, read};
+use super::read::TIMEOUT_MS;
 use super::selector::Selector;
 use super::status::Status;
 use crate::form::Form;
-use crate::host::Host;
+use crate::host::{Element, Host, ObjectList, ObjectQuestion, Reading};
+use crate::pool;
 
-/// A kind of object that signals describe.
-pub(super) struct Kind {
-    /// As in URLs: `resource.group`.
-    pub(super) resource: &'static str,
-    kind: &'static str,
-    api_version: &'static str,
-    /// Holds the object's name.
-    label: &'static str,
-}
+/// Objects that a reason names.
+const NAMED_MAX: usize = 3;
+/// Metrics that an error lists.
+const LISTED_MAX: usize = 20;
 
-/// The kinds; the first name is that of the API as it is now, the second that of the years before.
-pub(super) const KINDS: [Kind; 3] = [
-    Kind {
-        resource: "inferencepools.inference.networking.k8s.io",
-        kind: "InferencePool",
-        api_version: "inference.networking.k8s.io/v1",
-        label: "inference_pool",
-    },
-    Kind {
-        resource: "inferencepools.inference.networking.x-k8s.io",
-        kind: "InferencePool",
-        api_version: "inference.networking.x-k8s.io/v1alpha2",
-        label: "inference_pool",
-    },
-    Kind {
-        resource: "services",
-        kind: "Service",
-        api_version: "v1",
-        label: "service",
-    },
-];
-
-/// What is asked for: `namespaces/{namespace}/{resource}/{name}/{metric}`.
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Path<'p> {
+    /// Empty for objects that are in none.
     pub(super) namespace: &'p str,
+    /// `resource.group`.
     pub(super) resource: &'p str,
+    /// `*` is all.
     pub(super) name: &'p str,
     pub(super) metric: &'p str,
 }
 
+impl<'p> Path<'p> {
+    /// Reads the pieces after the version, as custom-metrics-apiserver does (`pkg/apiserver/installer`).
+    pub(super) fn parse(pieces: &[&'p str]) -> Option<Path<'p>> {
+        let path = |namespace, resource, name, metric| Path {
+            namespace,
+            resource,
+            name,
+            metric,
+        };
+        match *pieces {
+            ["namespaces", namespace, "metrics", metric] => {
+                Some(path("", "namespaces", namespace, metric))
+            }
+            ["namespaces", namespace, resource, name, metric] => {
+                Some(path(namespace, resource, name, metric))
+            }
+            [resource, name, metric] => Some(path("", resource, name, metric)),
+            _ => None,
+        }
+    }
+}
+
+/// A metric of objects of a kind, with what selects them.
+struct Asked {
+    metric: String,
+    namespace: String,
+    kind: Arc<Kind>,
+    selector: Selector,
+    selector_text: String,
+}
+
 pub(super) async fn answer(
     host: &dyn Host,
-    group: &str,
+    (group, version): (&str, &'static str),
     path: Path<'_>,
     form: &Form,
 ) -> Result<List, Status> {
-    let Path {
-        namespace,
-        resource,
-        name,
-        metric,
-    } = path;
-    let fits = |kind: &&Kind| kind.resource.eq_ignore_ascii_case(resource);
-    let Some(kind) = KINDS.iter().find(fits) else {
-        let known: Vec<&str> = KINDS.iter().map(|kind| kind.resource).collect();
-        return Err(Status::not_found(format!(
-            "{metric} of {resource}: signals describe {}",
-            known.join(", ")
-        )));
-    };
-    if name == "*" {
-        return Err(Status::bad_request(format!(
-            "{metric}: signals describe one object at a time (type: Object), not all of a kind"
-        )));
-    }
+    let kind = kind_of(host, &path).await?;
     let selector_text = form.get("metricLabelSelector");
-    let selector = Selector::parse(selector_text)
-        .map_err(|error| Status::bad_request(format!("metricLabelSelector: {error}")))?;
-    let question = Question {
-        metric,
-        namespace,
-        selector: selector.clone(),
-        selector_text,
-        object: Some((kind.label, name)),
+    let asked = Asked {
+        metric: path.metric.to_owned(),
+        namespace: path.namespace.to_owned(),
+        kind,
+        selector: parsed("metricLabelSelector", selector_text)?,
+        selector_text: selector_text.to_owned(),
     };
-    let elements = read(host, question).await?;
-    let [element] = elements.as_slice() else {
-        // The HPA takes exactly one number; which way to make one of several is the query's to say.
-        return Err(Status::unavailable(format!(
-            "{metric} of {name}: {} elements are about it, and the HPA takes one: group the query by {} alone, or select \
-             one (metric.selector)",
-            elements.len(),
-            kind.label
-        )));
+    let told = match path.name {
+        "*" => all(host, &asked, form).await?,
+        name => vec![(name.to_owned(), one(host, &asked, name).await?)],
     };
-    let value = quantity(element.value)
-        .map_err(|error| Status::unavailable(format!("{metric} of {name} is unknown: {error}")))?;
+    let items: Result<Vec<Item>, Status> = told
+        .into_iter()
+        .map(|(name, element)| asked.item(name, element))
+        .collect();
     Ok(List {
         group: group.to_owned(),
         content: Content::Custom,
-        items: vec![Item {
-            metric: metric.to_owned(),
-            labels: element.labels.clone(),
+        version,
+        items: items?,
+    })
+}
+
+fn parsed(parameter: &str, text: &str) -> Result<Selector, Status> {
+    Selector::parse(text).map_err(|error| Status::bad_request(format!("{parameter}: {error}")))
+}
+
+async fn kind_of(host: &dyn Host, path: &Path<'_>) -> Result<Arc<Kind>, Status> {
+    let objects = host.objects();
+    let known = objects.kinds().of_path(path.resource).cloned();
+    let kind = match known {
+        Some(kind) => Some(kind),
+        None => objects.find_kind(path.resource.to_owned()).await,
+    };
+    let Some(kind) = kind else {
+        return Err(Status::not_found(format!(
+            "{} of {}: there is no such kind of object, as far as is known here; outside of a cluster (--kubeconfig) \
+             only the usual kinds are known",
+            path.metric, path.resource
+        )));
+    };
+    if !kind.namespaced && !path.namespace.is_empty() {
+        return Err(Status::not_found(format!(
+            "{} are in no namespace: ask for {}/{}/{}",
+            kind.resource,
+            kind.path(),
+            path.name,
+            path.metric
+        )));
+    }
+    if kind.namespaced && path.namespace.is_empty() {
+        return Err(Status::not_found(format!(
+            "{} are in namespaces: ask for namespaces/NAMESPACE/{}/{}/{}",
+            kind.resource,
+            kind.path(),
+            path.name,
+            path.metric
+        )));
+    }
+    Ok(kind)
+}
+
+/// The number of one object.
+async fn one(host: &dyn Host, asked: &Asked, name: &str) -> Result<Element, Status> {
+    let object = name.to_owned();
+    let reading = asked
+        .on_pool(host, move |signals, question, now| {
+            signals.read_object(question, &object, now)
+        })
+        .await?;
+    let metric = &asked.metric;
+    let label = asked.kind.label();
+    let elements = match reading {
+        None => return Err(unknown(host, asked)),
+        Some(Reading::Forbidden) => {
+            return Err(Status::forbidden(format!(
+                "{metric} is not for namespace {} (signals[].namespaces)",
+                asked.namespace
+            )));
+        }
+        Some(Reading::Unknown(why)) => {
+            return Err(Status::unavailable(format!(
+                "{metric} of {name} is unknown: {why}"
+            )));
+        }
+        Some(Reading::NoneFits(elements)) => {
+            return Err(Status::not_found(format!(
+                "{metric}: none of its {elements} elements is about {name:?} by its label {label}; group the query by \
+                 {label}, pin {label} in each of its selectors, or give the signal `labels: {{{label}: {name}}}`"
+            )));
+        }
+        Some(Reading::Value(elements) | Reading::Held { elements, .. }) => elements,
+    };
+    let count = elements.len();
+    let mut elements = elements.into_iter();
+    match (elements.next(), count) {
+        (Some(element), 1) => Ok(element),
+        // The HPA takes exactly one number; which way to make one of several is the query's to say.
+        _ => Err(Status::unavailable(format!(
+            "{metric} of {name}: {count} elements are about it, and the HPA takes one: group the query by {label} alone, \
+             or select one (metric.selector)"
+        ))),
+    }
+}
+
+/// The numbers of all objects that are selected; never none.
+async fn all(
+    host: &dyn Host,
+    asked: &Asked,
+    form: &Form,
+) -> Result<Vec<(String, Element)>, Status> {
+    let text = form.get("labelSelector");
+    let selector = parsed("labelSelector", text)?;
+    let Asked {
+        metric,
+        namespace,
+        kind,
+        ..
+    } = asked;
+    let everything = selector.requirements().is_empty();
+    let names = host
+        .objects()
+        .names(Arc::clone(kind), namespace.clone(), selector)
+        .await
+        .map_err(|why| {
+            Status::unavailable(format!(
+                "{metric}: which {} there are is unknown: {why}",
+                kind.resource
+            ))
+        })?;
+    match &names {
+        // The selector cannot be judged: neither all objects nor none would be a true answer.
+        None if !everything => {
+            return Err(Status::unavailable(format!(
+                "{metric}: labelSelector {text:?} is about the labels of {}, and there is no API server to ask for them; \
+                 run in a cluster, or give --kubeconfig",
+                kind.resource
+            )));
+        }
+        Some(names) if names.is_empty() => {
+            return Err(Status::not_found(format!(
+                "{metric}: namespace {namespace:?} has no {} that fit labelSelector {text:?}",
+                kind.resource
+            )));
+        }
+        _ => {}
+    }
+    let read = asked
+        .on_pool(host, move |signals, question, now| {
+            signals.read_objects(question, names.as_deref(), now)
+        })
+        .await?;
+    let list = match read {
+        None => return Err(unknown(host, asked)),
+        Some(Err(why)) => return Err(Status::unavailable(format!("{metric} is unknown: {why}"))),
+        Some(Ok(list)) => list,
+    };
+    match list.told.is_empty() {
+        true => Err(nothing_told(asked, &list)),
+        false => Ok(list.told),
+    }
+}
+
+/// No object has a number: an empty list would say less.
+fn nothing_told(asked: &Asked, list: &ObjectList) -> Status {
+    let Asked { metric, kind, .. } = asked;
+    let missing = list.missing.iter().take(NAMED_MAX);
+    let named: Vec<String> = missing
+        .map(|(name, why)| format!("{name}: {why}"))
+        .collect();
+    let more = match list.missing.len().saturating_sub(NAMED_MAX) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    Status::unavailable(format!(
+        "{metric}: no number may be told of any of the {}: {}{more}",
+        kind.resource,
+        named.join("; ")
+    ))
+}
+
+fn unknown(host: &dyn Host, asked: &Asked) -> Status {
+    let Asked { metric, kind, .. } = asked;
+    let path = kind.path();
+    let all = host.signals().object_metrics(&host.objects().kinds());
+    let mut same = all.iter().filter(|one| one.resource == path);
+    let of_kind: Vec<&str> = same
+        .by_ref()
+        .take(LISTED_MAX)
+        .map(|one| one.name.as_str())
+        .collect();
+    let more = if same.next().is_some() { ", ..." } else { "" };
+    let other_kinds: Vec<&str> = all
+        .iter()
+        .filter(|one| one.name.eq_ignore_ascii_case(metric))
+        .take(LISTED_MAX)
+        .map(|one| one.resource.as_str())
+        .collect();
+    Status::not_found(match (other_kinds.is_empty(), of_kind.is_empty()) {
+        (false, _) => format!(
+            "there is no metric {metric} of {path}; there is one of {}",
+            other_kinds.join(", ")
+        ),
+        (true, false) => format!(
+            "there is no metric {metric} of {path}; there are {}{more}",
+            of_kind.join(", ")
+        ),
+        (true, true) => format!(
+            "there is no metric {metric} of {path}, nor any other of that kind: rules make metrics of objects \
+             (external_metrics.rules_files), or signals that are grouped by {}",
+            kind.label()
+        ),
+    })
+}
+
+impl Asked {
+    /// Asks the signals on the pool of autoscalers' reads.
+    async fn on_pool<T: Send + 'static>(
+        &self,
+        host: &dyn Host,
+        ask: impl FnOnce(
+            &dyn crate::host::Signals,
+            &ObjectQuestion<'_>,
+            stillwell_engine::Timestamp,
+        ) -> T
+        + Send
+        + 'static,
+    ) -> Result<T, Status> {
+        let (signals, now, kinds) = (host.signals(), host.now(), host.objects().kinds());
+        let (metric, namespace) = (self.metric.clone(), self.namespace.clone());
+        let (kind, selector) = (Arc::clone(&self.kind), self.selector.clone());
+        let work = move |_: &pool::Within| {
+            let question = ObjectQuestion {
+                metric: &metric,
+                namespace: &namespace,
+                kind: &kind,
+                kinds: &kinds,
+                selector: &selector,
+            };
+            Ok(ask(&*signals, &question, now))
+        };
+        host.queries()
+            .run(pool::Kind::Scaler, TIMEOUT_MS, work)
+            .await
+            .map_err(|error| {
+                let selector = match self.selector_text.as_str() {
+                    "" => String::new(),
+                    text => format!(" ({text})"),
+                };
+                Status::unavailable(format!("{}{selector}: {error}", self.metric))
+            })
+    }
+
+    fn item(&self, name: String, element: Element) -> Result<Item, Status> {
+        let value = quantity(element.value).map_err(|error| {
+            Status::unavailable(format!("{} of {name} is unknown: {error}", self.metric))
+        })?;
+        Ok(Item {
+            metric: self.metric.clone(),
+            labels: element.labels,
             object: Some(Object {
-                api_version: kind.api_version.to_owned(),
-                kind: kind.kind,
-                namespace: namespace.to_owned(),
-                name: name.to_owned(),
-                selector,
+                api_version: self.kind.api_version(),
+                kind: self.kind.kind.clone(),
+                namespace: self.namespace.clone(),
+                name,
+                selector: self.selector.clone(),
             }),
             at: element.at,
             value,
-        }],
-    })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_read_as_custom_metrics_apiserver_reads_them() {
+        let path = |namespace, resource, name, metric| {
+            Some(Path {
+                namespace,
+                resource,
+                name,
+                metric,
+            })
+        };
+        for (pieces, expected) in [
+            (
+                &["namespaces", "n", "pods", "*", "m"][..],
+                path("n", "pods", "*", "m"),
+            ),
+            (
+                &["namespaces", "n", "metrics", "m"],
+                path("", "namespaces", "n", "m"),
+            ),
+            (
+                &["namespaces", "n", "metrics", "o", "m"],
+                path("n", "metrics", "o", "m"),
+            ),
+            (&["nodes", "a", "m"], path("", "nodes", "a", "m")),
+            (&["namespaces", "n", "m"], path("", "namespaces", "n", "m")),
+            (&["m"], None),
+            (&["namespaces", "n", "pods", "a", "m", "x"], None),
+        ] {
+            assert_eq!(Path::parse(pieces), expected, "{pieces:?}");
+        }
+    }
 }

@@ -24,7 +24,6 @@ pub(super) async fn answer(
         namespace,
         selector,
         selector_text,
-        object: None,
     };
     let elements = read(host, question).await?;
     // The HPA adds the items up: one that cannot be told spoils the sum.
@@ -46,6 +45,7 @@ pub(super) async fn answer(
     Ok(List {
         group: group.to_owned(),
         content: Content::External,
+        version: Content::External.version(),
         items: items?,
     })
 }

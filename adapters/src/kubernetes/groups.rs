@@ -2,13 +2,14 @@
 
 /// The group that the HPA reads for `type: External`.
 pub const EXTERNAL: &str = "external.metrics.k8s.io";
-/// The group that the HPA reads for `type: Object`.
+/// The group that the HPA reads for `type: Pods` and `type: Object`.
 pub const CUSTOM: &str = "custom.metrics.k8s.io";
 
-/// The version of external metrics.
-pub(super) const EXTERNAL_VERSION: &str = "v1beta1";
-/// The version of custom metrics.
-pub(super) const CUSTOM_VERSION: &str = "v1beta2";
+/// The versions of external metrics.
+const EXTERNAL_VERSIONS: &[&str] = &["v1beta1"];
+/// The versions of custom metrics, the preferred one first. They differ in where the metric's name and selector stand.
+const CUSTOM_VERSIONS: &[&str] = &["v1beta2", CUSTOM_V1BETA1];
+pub(super) const CUSTOM_V1BETA1: &str = "v1beta1";
 
 /// Names of API groups, by what they hold. Several names may serve the same: a cluster has one owner per group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,10 +28,16 @@ pub(super) enum Content {
 }
 
 impl Content {
+    /// The preferred version.
     pub(super) fn version(self) -> &'static str {
+        self.versions()[0]
+    }
+
+    /// Every version, the preferred one first.
+    pub(super) fn versions(self) -> &'static [&'static str] {
         match self {
-            Content::External => EXTERNAL_VERSION,
-            Content::Custom => CUSTOM_VERSION,
+            Content::External => EXTERNAL_VERSIONS,
+            Content::Custom => CUSTOM_VERSIONS,
         }
     }
 
@@ -43,7 +50,7 @@ impl Content {
 }
 
 impl Groups {
-    /// Each group with its version.
+    /// Each group with its preferred version.
     pub fn versions(&self) -> Vec<(String, &'static str)> {
         self.each()
             .map(|(name, content)| (name.to_owned(), content.version()))

@@ -4,7 +4,7 @@ use prost::Message;
 use stillwell_engine::Timestamp;
 use stillwell_engine::labels::Labels;
 
-use super::groups::Content;
+use super::groups::{CUSTOM_V1BETA1, Content};
 use super::selector::{Requirement, Selector};
 use crate::json;
 
@@ -22,7 +22,7 @@ pub(super) struct Item {
 /// What a metric is about.
 pub(super) struct Object {
     pub(super) api_version: String,
-    pub(super) kind: &'static str,
+    pub(super) kind: String,
     pub(super) namespace: String,
     pub(super) name: String,
     pub(super) selector: Selector,
@@ -32,12 +32,18 @@ pub(super) struct Object {
 pub(super) struct List {
     pub(super) group: String,
     pub(super) content: Content,
+    /// In which it is answered.
+    pub(super) version: &'static str,
     pub(super) items: Vec<Item>,
 }
 
 impl List {
     fn api_version(&self) -> String {
-        format!("{}/{}", self.group, self.content.version())
+        format!("{}/{}", self.group, self.version)
+    }
+
+    fn is_v1beta1_of_custom(&self) -> bool {
+        self.content == Content::Custom && self.version == CUSTOM_V1BETA1
     }
 
     /// As JSON. Every list has its items, though there be none.
@@ -50,6 +56,7 @@ impl List {
         json::joined(&mut out, &self.items, |out, item| {
             match &item.object {
                 None => external(out, item),
+                Some(object) if self.is_v1beta1_of_custom() => custom_v1beta1(out, item, object),
                 Some(object) => custom(out, item, object),
             }
             out.push_str(",\"timestamp\":");
@@ -68,6 +75,11 @@ impl List {
             Content::External => wire::ExternalList {
                 metadata: Some(wire::ListMeta::default()),
                 items: self.items.iter().map(wire::external).collect(),
+            }
+            .encode_to_vec(),
+            Content::Custom if self.is_v1beta1_of_custom() => wire::CustomListV1Beta1 {
+                metadata: Some(wire::ListMeta::default()),
+                items: self.items.iter().map(wire::custom_v1beta1).collect(),
             }
             .encode_to_vec(),
             Content::Custom => wire::CustomList {
@@ -97,37 +109,86 @@ fn external(out: &mut String, item: &Item) {
 }
 
 fn custom(out: &mut String, item: &Item, object: &Object) {
+    described_object(out, object);
+    out.push_str(",\"metric\":{\"name\":");
+    json::string(out, &item.metric);
+    selector(out, &object.selector);
+    out.push('}');
+}
+
+/// `custom_metrics.v1beta1.MetricValue`
+fn custom_v1beta1(out: &mut String, item: &Item, object: &Object) {
+    described_object(out, object);
+    out.push_str(",\"metricName\":");
+    json::string(out, &item.metric);
+    selector(out, &object.selector);
+}
+
+fn described_object(out: &mut String, object: &Object) {
     out.push_str("{\"describedObject\":{\"kind\":");
-    json::string(out, object.kind);
+    json::string(out, &object.kind);
     for (key, value) in [
         ("namespace", &object.namespace),
         ("name", &object.name),
         ("apiVersion", &object.api_version),
     ] {
+        if key == "namespace" && value.is_empty() {
+            continue; // it is in none
+        }
         out.push_str(&format!(",\"{key}\":"));
         json::string(out, value);
     }
-    out.push_str("},\"metric\":{\"name\":");
-    json::string(out, &item.metric);
+    out.push('}');
+}
+
+fn selector(out: &mut String, selector: &Selector) {
     // As Kubernetes does: no selector is null.
     out.push_str(",\"selector\":");
-    if object.selector.requirements().is_empty() {
-        out.push_str("null}");
+    if selector.requirements().is_empty() {
+        out.push_str("null");
         return;
     }
-    out.push_str("{\"matchExpressions\":[");
-    json::joined(out, object.selector.requirements(), |out, requirement| {
-        let (key, operator, values) = expression(requirement);
-        out.push_str("{\"key\":");
-        json::string(out, key);
-        out.push_str(&format!(",\"operator\":\"{operator}\""));
-        if !values.is_empty() {
-            out.push_str(",\"values\":");
-            json::strings(out, values.iter().map(String::as_str));
-        }
-        out.push('}');
+    out.push('{');
+    let labels = match_labels(selector);
+    if !labels.is_empty() {
+        out.push_str("\"matchLabels\":");
+        json::object(out, labels);
+    }
+    let others = match_expressions(selector);
+    if !others.is_empty() {
+        let comma = if out.ends_with('{') { "" } else { "," };
+        out.push_str(comma);
+        out.push_str("\"matchExpressions\":[");
+        json::joined(out, others, |out, (key, operator, values)| {
+            out.push_str("{\"key\":");
+            json::string(out, key);
+            out.push_str(&format!(",\"operator\":\"{operator}\""));
+            if !values.is_empty() {
+                out.push_str(",\"values\":");
+                json::strings(out, values.iter().map(String::as_str));
+            }
+            out.push('}');
+        });
+        out.push(']');
+    }
+    out.push('}');
+}
+
+/// The labels of a selector of which one value is asked for; as `metav1.ParseToLabelSelector` parts them.
+fn match_labels(selector: &Selector) -> Vec<(&str, &str)> {
+    let requirements = selector.requirements().iter();
+    let equal = requirements.filter_map(|requirement| match requirement {
+        Requirement::Equal(key, value) => Some((key.as_str(), value.as_str())),
+        _ => None,
     });
-    out.push_str("]}}");
+    equal.collect()
+}
+
+/// Its other requirements.
+fn match_expressions(selector: &Selector) -> Vec<(&str, &'static str, &[String])> {
+    let requirements = selector.requirements().iter();
+    let others = requirements.filter(|one| !matches!(one, Requirement::Equal(..)));
+    others.map(expression).collect()
 }
 
 /// A requirement as `metav1.LabelSelectorRequirement`.
@@ -149,7 +210,7 @@ mod wire {
 
     use prost::Message;
 
-    use super::{Item, expression};
+    use super::{Item, match_expressions, match_labels};
 
     /// Before every message: tells protobuf from JSON.
     pub(super) const MAGIC: [u8; 4] = *b"k8s\0";
@@ -237,6 +298,31 @@ mod wire {
         pub(super) value: Option<Quantity>,
     }
 
+    /// `custom_metrics.v1beta1.MetricValueList`
+    #[derive(Clone, PartialEq, Message)]
+    pub(super) struct CustomListV1Beta1 {
+        #[prost(message, optional, tag = "1")]
+        pub(super) metadata: Option<ListMeta>,
+        #[prost(message, repeated, tag = "2")]
+        pub(super) items: Vec<CustomV1Beta1>,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    pub(super) struct CustomV1Beta1 {
+        #[prost(message, optional, tag = "1")]
+        pub(super) object: Option<Reference>,
+        #[prost(string, tag = "2")]
+        pub(super) metric: String,
+        #[prost(message, optional, tag = "3")]
+        pub(super) timestamp: Option<Time>,
+        #[prost(int64, optional, tag = "4")]
+        pub(super) window: Option<i64>,
+        #[prost(message, optional, tag = "5")]
+        pub(super) value: Option<Quantity>,
+        #[prost(message, optional, tag = "6")]
+        pub(super) selector: Option<LabelSelector>,
+    }
+
     /// `v1.ObjectReference`
     #[derive(Clone, PartialEq, Message)]
     pub(super) struct Reference {
@@ -262,6 +348,8 @@ mod wire {
     /// `metav1.LabelSelector`
     #[derive(Clone, PartialEq, Message)]
     pub(super) struct LabelSelector {
+        #[prost(btree_map = "string, string", tag = "1")]
+        pub(super) labels: BTreeMap<String, String>,
         #[prost(message, repeated, tag = "2")]
         pub(super) expressions: Vec<Expression>,
     }
@@ -288,36 +376,52 @@ mod wire {
     }
 
     pub(super) fn custom(item: &Item) -> Custom {
-        let selector = item.object.as_ref().map(|object| &object.selector);
-        let selector = selector.filter(|selector| !selector.requirements().is_empty());
         Custom {
-            object: item.object.as_ref().map(|object| Reference {
-                kind: object.kind.to_owned(),
-                namespace: object.namespace.clone(),
-                name: object.name.clone(),
-                api_version: object.api_version.clone(),
-            }),
+            object: reference(item),
             metric: Some(Identifier {
                 name: item.metric.clone(),
-                selector: selector.map(|selector| LabelSelector {
-                    expressions: selector
-                        .requirements()
-                        .iter()
-                        .map(|requirement| {
-                            let (key, operator, values) = expression(requirement);
-                            Expression {
-                                key: key.to_owned(),
-                                operator: operator.to_owned(),
-                                values: values.to_vec(),
-                            }
-                        })
-                        .collect(),
-                }),
+                selector: selector(item),
             }),
             timestamp: Some(time(item)),
             window: None,
             value: Some(quantity(item)),
         }
+    }
+
+    pub(super) fn custom_v1beta1(item: &Item) -> CustomV1Beta1 {
+        CustomV1Beta1 {
+            object: reference(item),
+            metric: item.metric.clone(),
+            timestamp: Some(time(item)),
+            window: None,
+            value: Some(quantity(item)),
+            selector: selector(item),
+        }
+    }
+
+    fn reference(item: &Item) -> Option<Reference> {
+        item.object.as_ref().map(|object| Reference {
+            kind: object.kind.clone(),
+            namespace: object.namespace.clone(),
+            name: object.name.clone(),
+            api_version: object.api_version.clone(),
+        })
+    }
+
+    /// `None` where nothing is selected.
+    fn selector(item: &Item) -> Option<LabelSelector> {
+        let selector = &item.object.as_ref()?.selector;
+        let labels = match_labels(selector).into_iter();
+        let expressions = match_expressions(selector).into_iter();
+        let expressions = expressions.map(|(key, operator, values)| Expression {
+            key: key.to_owned(),
+            operator: operator.to_owned(),
+            values: values.to_vec(),
+        });
+        (!selector.requirements().is_empty()).then(|| LabelSelector {
+            labels: labels.map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
+            expressions: expressions.collect(),
+        })
     }
 
     /// To the second, as the JSON form has it.

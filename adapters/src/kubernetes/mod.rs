@@ -8,6 +8,7 @@ mod discovery;
 mod external;
 mod groups;
 pub mod hpa;
+mod kinds;
 mod list;
 mod quantity;
 mod read;
@@ -25,9 +26,11 @@ use crate::form::{Form, decode};
 use crate::host::Host;
 use crate::reply::{JSON, reply, reply_bytes};
 use accept::{Offer, negotiate};
+use discovery::Listed;
 use groups::Content;
 
 pub use groups::{CUSTOM, EXTERNAL, Groups};
+pub use kinds::{Kind, Kinds};
 pub use quantity::{QuantityError, quantity};
 pub use selector::{Requirement, Selector, SelectorError};
 pub use status::Status;
@@ -79,7 +82,7 @@ impl MetricsApi {
             )));
         }
         let (group, rest) = match segments.as_slice() {
-            [] => return self.root(&headers),
+            [] => return self.root(&headers).await,
             [group, rest @ ..] => (*group, rest),
         };
         let Some(content) = self.groups.content(group) else {
@@ -87,13 +90,17 @@ impl MetricsApi {
         };
         let rest = match rest {
             [] => return discovered(&headers, || discovery::group(group, content)),
-            [version, rest @ ..] if *version == content.version() => rest,
-            _ => return Err(self.no_such_path(uri.path())),
+            rest => rest,
+        };
+        let mut versions = content.versions().iter().copied();
+        let version = versions.find(|version| rest.first() == Some(version));
+        let (Some(version), rest) = (version, &rest[1..]) else {
+            return Err(self.no_such_path(uri.path()));
         };
         if rest.is_empty() {
-            let names = self.host.signals().names();
+            let listed = self.listed().await?;
             return discovered(&headers, || {
-                discovery::resource_list(group, content, &names)
+                discovery::resource_list((group, version), content, &listed)
             });
         }
         let wanted = negotiate(&headers, Offer::Protobuf).ok_or_else(|| {
@@ -108,14 +115,10 @@ impl MetricsApi {
             (Content::External, ["namespaces", namespace, metric]) => {
                 external::answer(&*self.host, group, namespace, metric, &form).await?
             }
-            (Content::Custom, ["namespaces", namespace, resource, name, metric]) => {
-                let path = custom::Path {
-                    namespace,
-                    resource,
-                    name,
-                    metric,
-                };
-                custom::answer(&*self.host, group, path, &form).await?
+            (Content::Custom, pieces) => {
+                let path = custom::Path::parse(pieces);
+                let path = path.ok_or_else(|| self.no_such_path(uri.path()))?;
+                custom::answer(&*self.host, (group, version), path, &form).await?
             }
             _ => return Err(self.no_such_path(uri.path())),
         };
@@ -127,14 +130,27 @@ impl MetricsApi {
         })
     }
 
-    fn root(&self, headers: &HeaderMap) -> Result<Response<Body>, Status> {
+    /// What is listed. Rules that name no metric look at the series there are.
+    async fn listed(&self) -> Result<Listed, Status> {
+        let (signals, kinds) = (self.host.signals(), self.host.objects().kinds());
+        // Not on the pool: the aggregator takes a server that is slow to list for one that is down.
+        let listing = tokio::task::spawn_blocking(move || Listed {
+            external: signals.names(),
+            objects: signals.object_metrics(&kinds),
+        });
+        listing
+            .await
+            .map_err(|error| Status::unavailable(error.to_string()))
+    }
+
+    async fn root(&self, headers: &HeaderMap) -> Result<Response<Body>, Status> {
         let version = match negotiate(headers, Offer::AggregatedDiscovery) {
             None => return Err(Status::not_acceptable("application/json")),
             Some(accept::Form::AggregatedDiscovery(version)) => version,
             Some(_) => return Ok(ok(discovery::group_list(&self.groups))),
         };
-        let names = self.host.signals().names();
-        let body = discovery::aggregated(&self.groups, &names, version.version());
+        let listed = self.listed().await?;
+        let body = discovery::aggregated(&self.groups, &listed, version.version());
         let etag = format!("\"{:016x}\"", fnv(body.as_bytes()));
         let mut response = if knows(headers, &etag) {
             reply(
@@ -161,11 +177,14 @@ impl MetricsApi {
             .each()
             .map(|(group, content)| {
                 let rest = match content {
-                    Content::External => "METRIC",
-                    Content::Custom => "RESOURCE/NAME/METRIC",
+                    Content::External => "namespaces/NAMESPACE/METRIC",
+                    Content::Custom => {
+                        "namespaces/NAMESPACE/RESOURCE/NAME/METRIC, namespaces/NAMESPACE/metrics/METRIC and \
+                         RESOURCE/NAME/METRIC"
+                    }
                 };
                 let version = content.version();
-                format!("/apis/{group}/{version} and its namespaces/NAMESPACE/{rest}")
+                format!("/apis/{group}/{version} and its {rest}")
             })
             .collect();
         Status::not_found(format!("{path}: there is {}", known.join(", ")))

@@ -1,4 +1,4 @@
-//! Reads a signal for one request, the same way for both APIs.
+//! Reads a signal for one request of the external metrics API.
 
 use super::selector::Selector;
 use super::status::Status;
@@ -6,7 +6,7 @@ use crate::host::{Element, Host, Reading};
 use crate::pool::Kind;
 
 /// An HPA worker waits without a deadline of its own; the availability probe of the aggregator gives 5 s.
-const TIMEOUT_MS: u64 = 4_000;
+pub(super) const TIMEOUT_MS: u64 = 4_000;
 
 /// A question for a metric.
 pub(super) struct Question<'q> {
@@ -15,8 +15,6 @@ pub(super) struct Question<'q> {
     pub(super) selector: Selector,
     /// As the client wrote it, for errors.
     pub(super) selector_text: &'q str,
-    /// The object whose metric it is, where it is one's: the label that names it, and its name.
-    pub(super) object: Option<(&'static str, &'q str)>,
 }
 
 /// The elements that were asked for; never none.
@@ -26,21 +24,14 @@ pub(super) async fn read(host: &dyn Host, question: Question<'_>) -> Result<Vec<
         namespace,
         selector,
         selector_text,
-        object,
     } = question;
     let signals = host.signals();
     let (now, names) = (host.now(), signals.names());
     let (name, space) = (metric.to_owned(), namespace.to_owned());
-    let pin = object.map(|(label, object)| (label, object.to_owned()));
     let reading = host
         .queries()
         .run(Kind::Scaler, TIMEOUT_MS, move |_| {
-            Ok(match pin {
-                None => signals.read(&name, &space, &selector, now),
-                Some((label, object)) => {
-                    signals.read_object(&name, &space, (label, &object), &selector, now)
-                }
-            })
+            Ok(signals.read(&name, &space, &selector, now))
         })
         .await
         .map_err(|error| Status::unavailable(format!("{metric}: {error}")))?;
@@ -52,16 +43,15 @@ pub(super) async fn read(host: &dyn Host, question: Question<'_>) -> Result<Vec<
         Some(Reading::Unknown(why)) => {
             Err(Status::unavailable(format!("{metric} is unknown: {why}")))
         }
-        Some(Reading::NoneFits(elements)) => Err(Status::not_found(match object {
-            None => format!(
-                "{metric}: none of its {elements} elements fits labelSelector {selector_text:?}"
-            ),
-            Some((label, object)) => format!(
-                "{metric}: none of its {elements} elements is about {object:?} by its label {label}; group the query by \
-                 {label}, pin {label} in each of its selectors, or give the signal `labels: {{{label}: {object}}}`"
-            ),
-        })),
-        Some(Reading::Value(elements) | Reading::Held { elements, .. }) => Ok(elements),
+        Some(Reading::NoneFits(elements)) => Err(Status::not_found(format!(
+            "{metric}: none of its {elements} elements fits labelSelector {selector_text:?}"
+        ))),
+        Some(Reading::Value(mut elements) | Reading::Held { mut elements, .. }) => {
+            for element in &mut elements {
+                element.at = element.at.plus_ms(host.wall_offset_ms());
+            }
+            Ok(elements)
+        }
     }
 }
 

@@ -92,6 +92,25 @@ impl Selector {
     }
 }
 
+impl Selector {
+    /// Whether the labels of an object fit, as the API server judges them: an empty value is a value, and only an absent
+    /// label fits `!=` and `notin`.
+    pub fn matches_object<'l>(&self, label: impl Fn(&str) -> Option<&'l str>) -> bool {
+        self.0.iter().all(|requirement| match requirement {
+            Requirement::Exists(key) => label(key).is_some(),
+            Requirement::Absent(key) => label(key).is_none(),
+            Requirement::Equal(key, wanted) => label(key) == Some(wanted),
+            Requirement::NotEqual(key, wanted) => label(key) != Some(wanted),
+            Requirement::In(key, wanted) => {
+                label(key).is_some_and(|have| wanted.iter().any(|one| one == have))
+            }
+            Requirement::NotIn(key, wanted) => {
+                label(key).is_none_or(|have| wanted.iter().all(|one| one != have))
+            }
+        })
+    }
+}
+
 /// Where and why a selector does not parse.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SelectorError {

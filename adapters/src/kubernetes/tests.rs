@@ -8,7 +8,9 @@ use stillwell_engine::{Timestamp, labels};
 use tower_service::Service;
 
 use super::*;
-use crate::host::{Description, Element, Reading, Signals};
+use crate::host::{
+    Description, Element, ObjectList, ObjectMetric, ObjectQuestion, Reading, Signals,
+};
 use crate::test_host::TestHost;
 
 struct Fixed;
@@ -29,14 +31,53 @@ impl Signals for Fixed {
 
     fn read_object(
         &self,
+        question: &ObjectQuestion<'_>,
         name: &str,
-        namespace: &str,
-        object: (&str, &str),
-        selector: &Selector,
         now: Timestamp,
     ) -> Option<Reading> {
-        let selector = selector.clone().and_equal(object.0, object.1);
-        self.read(name, namespace, &selector, now)
+        let label = question.kind.label();
+        let selector = question.selector.clone().and_equal(label, name);
+        self.read(question.metric, question.namespace, &selector, now)
+    }
+
+    fn read_objects(
+        &self,
+        question: &ObjectQuestion<'_>,
+        _: Option<&[String]>,
+        now: Timestamp,
+    ) -> Option<Result<ObjectList, String>> {
+        let element = |name: &str, value| {
+            let element = Element {
+                labels: labels! {},
+                value,
+                at: now,
+            };
+            (name.to_owned(), element)
+        };
+        let missing = vec![("c".to_owned(), "connection refused".to_owned())];
+        match question.metric {
+            "vllm|waiting:now.x" => Some(Ok(ObjectList {
+                told: vec![element("a", 2.5), element("b", 0.0)],
+                missing,
+            })),
+            "silent" => Some(Ok(ObjectList {
+                told: Vec::new(),
+                missing,
+            })),
+            _ => None,
+        }
+    }
+
+    fn object_metrics(&self, kinds: &Kinds) -> Vec<ObjectMetric> {
+        let metric = |kind: &str| {
+            let kind = kinds.named(kind, "").expect("usual");
+            ObjectMetric {
+                resource: kind.path(),
+                name: "igw_queue_depth".to_owned(),
+                namespaced: kind.namespaced,
+            }
+        };
+        ["inferencepool", "namespace"].map(metric).to_vec()
     }
 
     fn names(&self) -> Vec<String> {
@@ -249,7 +290,7 @@ async fn every_error_is_a_status_with_a_reason_and_no_retry_after() {
         ),
         (
             Method::GET,
-            "/apis/custom.metrics.k8s.io/v1beta1".to_owned(),
+            "/apis/custom.metrics.k8s.io/v1".to_owned(),
             "*/*",
             404,
             "NotFound",
@@ -289,6 +330,46 @@ async fn every_error_is_a_status_with_a_reason_and_no_retry_after() {
         ),
         (
             Method::GET,
+            object("brands.cheese.io/p/igw_queue_depth"),
+            "*/*",
+            404,
+            "NotFound",
+            "no such kind of object",
+        ),
+        (
+            Method::GET,
+            object("nodes/p/igw_queue_depth"),
+            "*/*",
+            404,
+            "NotFound",
+            "ask for nodes/p/igw_queue_depth",
+        ),
+        (
+            Method::GET,
+            "/apis/custom.metrics.k8s.io/v1beta2/pods/p/igw_queue_depth".to_owned(),
+            "*/*",
+            404,
+            "NotFound",
+            "ask for namespaces/NAMESPACE/pods/p/igw_queue_depth",
+        ),
+        (
+            Method::GET,
+            object("pods/*/silent"),
+            "*/*",
+            503,
+            "ServiceUnavailable",
+            "of any of the pods: c: connection refused",
+        ),
+        (
+            Method::GET,
+            object("pods/*/silent?labelSelector=app%3Dx"),
+            "*/*",
+            503,
+            "ServiceUnavailable",
+            "there is no API server to ask",
+        ),
+        (
+            Method::GET,
             object("inferencepools.inference.networking.k8s.io/other/igw_queue_depth"),
             "*/*",
             404,
@@ -301,15 +382,15 @@ async fn every_error_is_a_status_with_a_reason_and_no_retry_after() {
             "*/*",
             404,
             "NotFound",
-            "signals describe",
+            "none of its 2 elements is about \"p\" by its label pod",
         ),
         (
             Method::GET,
             object("services/*/igw_queue_depth"),
             "*/*",
-            400,
-            "BadRequest",
-            "one object at a time",
+            404,
+            "NotFound",
+            "there is no metric igw_queue_depth of services; there is one of",
         ),
         (
             Method::GET,
@@ -579,4 +660,68 @@ async fn protobuf_is_the_envelope_and_the_message_that_kubernetes_reads() {
         (status.as_u16(), headers["content-type"].as_bytes()),
         (404, b"application/json".as_slice())
     );
+}
+
+#[tokio::test]
+async fn all_pods_of_a_metric_are_a_list_in_both_versions() {
+    let metric = "vllm%7Cwaiting%3Anow.x";
+    let list = |version: &str| {
+        format!(
+            "/apis/custom.metrics.k8s.io/{version}/namespaces/default/pods/*/{metric}?metricLabelSelector=a%3Db,c"
+        )
+    };
+    let selector = json!({"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "c", "operator": "Exists"}]});
+    let object = |name: &str| json!({"kind": "Pod", "namespace": "default", "name": name, "apiVersion": "v1"});
+    let (name, time) = ("vllm|waiting:now.x", "2026-11-23T19:00:00Z");
+    let (status, _, body) = ask(Method::GET, &list("v1beta2"), &[]).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    let values = [("a", "2500m"), ("b", "0")];
+    let items = values.map(|(pod, value)| {
+        json!({"describedObject": object(pod), "metric": {"name": name, "selector": selector}, "timestamp": time, "value": value})
+    });
+    assert_eq!(
+        (&body["apiVersion"], &body["items"]),
+        (&json!("custom.metrics.k8s.io/v1beta2"), &json!(items))
+    );
+    let (_, _, body) = ask(Method::GET, &list("v1beta1"), &[]).await;
+    let items = values.map(|(pod, value)| {
+        json!({"describedObject": object(pod), "metricName": name, "selector": selector, "timestamp": time, "value": value})
+    });
+    assert_eq!(
+        (&body["apiVersion"], &body["items"]),
+        (&json!("custom.metrics.k8s.io/v1beta1"), &json!(items))
+    );
+
+    let accept = [("accept", "application/vnd.kubernetes.protobuf, */*")];
+    let (_, _, body) = ask_bytes(Method::GET, &list("v1beta1"), &accept).await;
+    let message = one(body.strip_prefix(b"k8s\0").expect("the magic"), 2);
+    let first = &bytes(&message, 2)[0];
+    assert_eq!(one(first, 2), name.as_bytes());
+    assert_eq!(one(&one(first, 5), 1), b"2500m");
+    assert_eq!(one(&one(&one(first, 6), 1), 1), b"a", "matchLabels");
+    assert_eq!(one(&one(&one(first, 6), 2), 1), b"c", "matchExpressions");
+}
+
+#[tokio::test]
+async fn a_metric_of_a_namespace_has_a_path_of_its_own_and_is_in_none() {
+    for path in [
+        "namespaces/p/metrics/igw_queue_depth",
+        "namespaces/p/igw_queue_depth",
+    ] {
+        let path = format!("/apis/custom.metrics.k8s.io/v1beta1/{path}");
+        let (status, _, body) = ask(Method::GET, &path, &[]).await;
+        // The fixed signal names no namespace; what matters is that it was asked about one.
+        assert_eq!(status, StatusCode::NOT_FOUND, "{body}");
+        let message = body["message"].as_str().unwrap_or("");
+        assert!(
+            message.contains("about \"p\" by its label namespace"),
+            "{message}"
+        );
+    }
+    let (_, _, list) = ask(Method::GET, "/apis/custom.metrics.k8s.io/v1beta1", &[]).await;
+    assert_eq!(
+        list["resources"][1],
+        json!({"name": "namespaces/igw_queue_depth", "singularName": "", "namespaced": false, "kind": "MetricValueList", "verbs": ["get"]})
+    );
+    assert_eq!(list["groupVersion"], json!("custom.metrics.k8s.io/v1beta1"));
 }

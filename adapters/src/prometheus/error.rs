@@ -60,6 +60,16 @@ impl ApiError {
         }
     }
 
+    /// Whether the query is at fault, and not what is scraped or how much there is to do.
+    pub fn is_of_the_query(&self) -> bool {
+        matches!(self.code, 400 | 422)
+    }
+
+    /// What is wrong.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The answer that carries it.
     pub fn into_response(self) -> Response<Body> {
         let mut body = String::from("{\"status\":\"error\",\"errorType\":");

@@ -9,16 +9,43 @@ use super::error::ApiError;
 use super::params;
 use crate::form::Form;
 use crate::host::{Element, Host, Reading};
+use crate::multi::{Multi, Several};
 use crate::pool::Kind;
 
 /// How far `time` may be from now: whole seconds and skewed clocks are normal, the past is not kept.
 const TIME_SKEW_MS_MAX: i64 = 5_000;
 
+/// What KEDA's user may write into the trigger, beside another query.
+pub const REMEDY: &str =
+    "ask for their sum or highest by `multi=sum` or `multi=max` in the trigger's queryParameters";
+
 pub(super) async fn instant(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
+    let answered = answer(host, form).await;
+    let signals = host.signals();
+    let query = match form.get("multi") {
+        "" => form.get("query").to_owned(),
+        multi => format!("{} (multi={multi})", form.get("query")),
+    };
+    match &answered {
+        // What a signal says, and what may be otherwise at the next try, stands on `/signals` as such or is nobody's fault.
+        Err(error) if error.is_of_the_query() => {
+            signals.guarded_refused(&query, error.message(), host.now());
+        }
+        Err(_) => {}
+        Ok(_) => signals.guarded_answered(&query),
+    }
+    answered
+}
+
+async fn answer(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
     let now = host.now();
-    let at = params::time(form, "time", now)?;
-    let text = form.get("query").to_owned();
+    let offset_ms = host.wall_offset_ms();
+    let at = params::time(form, "time", now.plus_ms(offset_ms))?.minus_ms(offset_ms);
+    let multi = Multi::parse(form.get("multi")).map_err(|why| ApiError::parameter("multi", why))?;
     let settings = host.query_settings();
+    let text = multi
+        .query(form.get("query"), &settings.features)
+        .map_err(|error| ApiError::parameter("query", error))?;
     let query = host
         .queries()
         .cache
@@ -32,7 +59,9 @@ pub(super) async fn instant(host: &dyn Host, form: &Form) -> Result<String, ApiE
         return Err(ApiError::parameter(
             "time",
             format!(
-                "{at} is more than 5 s from now ({now}): /guarded tells what is true now, /api/v1/query the past"
+                "{} is more than 5 s from now ({}): /guarded tells what is true now, /api/v1/query the past",
+                at.plus_ms(offset_ms),
+                now.plus_ms(offset_ms)
             ),
         ));
     }
@@ -53,12 +82,13 @@ pub(super) async fn instant(host: &dyn Host, form: &Form) -> Result<String, ApiE
         }
     };
     if elements.len() > 1 {
-        return Err(ApiError::execution(format!(
-            "the query yields {} elements; a scaler reads one: aggregate them",
-            elements.len()
-        )));
+        let several = Several {
+            labels: elements.iter().map(|element| &element.labels).collect(),
+            remedy: REMEDY,
+        };
+        return Err(ApiError::execution(several.to_string()));
     }
-    Ok(query_body(vector(elements), None))
+    Ok(query_body(vector(elements).moved_by(offset_ms), None))
 }
 
 /// A scalar as a vector of one: KEDA cannot read a scalar, and takes anything else for 0.

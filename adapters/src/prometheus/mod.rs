@@ -30,6 +30,7 @@ use crate::reply::{JSON, reply, reply_encoded};
 
 pub use answer::query_body;
 pub use error::ApiError;
+pub use guarded::REMEDY;
 pub use printer::print_query;
 
 /// Go's own limit for a form.

@@ -46,6 +46,7 @@
 
 pub mod exposition;
 pub mod limits;
+mod lookup;
 mod reader;
 mod scrape;
 pub mod signal;
@@ -63,6 +64,7 @@ pub use stillwell_promql as promql;
 pub use exposition::{Format, PageError, Stage, Staged};
 pub use ids::{SeriesId, TargetId};
 pub use limits::Limits;
+pub use lookup::SeriesQuery;
 pub use reader::{Reader, Stats};
 pub use scrape::{HistogramOptions, Retain, TargetSpec};
 pub use store::{Bytes, Exemplar, PlainView};

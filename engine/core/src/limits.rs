@@ -145,7 +145,7 @@ pub const SHOWN_LABELS_MAX: usize = 128;
 /// How long a gateway may take from the start of its process to its first page. A process that was younger than a
 /// restart grace, and this, when its page was first seen may have restarted in front of a replica of ours that knows
 /// what was before (S6e).
-pub const GATEWAY_START_MS_MAX: i64 = 15_000;
+pub const GATEWAY_START_MS_MAX: i64 = 30_000;
 
 /// Pools remembered per target. A gateway serves one.
 pub const POOLS_PER_TARGET_MAX: usize = 1_024;

@@ -1,6 +1,6 @@
 //! The read side of the engine: signals, PromQL views, series and label queries, metadata, statistics.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -15,10 +15,10 @@ use crate::promql::plan::ExprKind;
 use crate::promql::select::{Projection, Samples, SelectRequest, View, is_stale};
 use crate::promql::{Answer, EvalOptions, Query, QueryError};
 use crate::signal::{
-    Evaluated, Explanation, Names, Policy, Reading, SignalId, SignalRegistry, SignalView,
-    Transition, evaluate, refresh, register,
+    Evaluated, Explanation, Names, ObjectReading, Policy, Reading, SignalId, SignalRegistry,
+    SignalView, Transition, evaluate, refresh, register,
 };
-use crate::store::{Bytes, Exemplar, PlainView, ReadBudget, Store, for_each_match};
+use crate::store::{Bytes, Exemplar, PlainView, ReadBudget, Store};
 use crate::time::Timestamp;
 
 /// Reads the store and the signals. Cheap to clone; any number of readers work on any threads.
@@ -117,6 +117,43 @@ impl Reader {
             facts.requirements.learn_pinned_labels(pins, names);
         }
         Ok(reading)
+    }
+
+    /// The values of a signal's query from `start` to `end`, as its selectors read the store: under all names of a metric, and
+    /// with a frozen target's last values. They are not judged. `None`: there is no such signal.
+    pub fn signal_range(
+        &self,
+        signal: SignalId,
+        (start, end): (Timestamp, Timestamp),
+        step_ms: i64,
+        within: &EvalOptions<'_>,
+    ) -> Option<Result<Answer, QueryError>> {
+        let registry = self.registry.read();
+        let found = registry.signal(signal)?;
+        let hidden = found.hidden(&registry.facts, end.ms());
+        let store = Arc::clone(&self.store);
+        let view = SignalView::new(store, &registry.facts, &registry.names, &hidden, end.ms());
+        let query = found.query.clone();
+        drop(registry);
+        Some(query.query.range(&view, start, end, step_ms, within))
+    }
+
+    /// What a signal whose policy names an `object_label` says about each object: about those of `wanted`, in their order, or
+    /// about all that it knows. `pins` restricts the groups. `None`: there is no such signal. Error inside: nothing can be
+    /// said of any object, and why.
+    pub fn objects(
+        &self,
+        signal: SignalId,
+        now: Timestamp,
+        pins: &[(String, String)],
+        wanted: Option<&[String]>,
+    ) -> Option<Result<Vec<ObjectReading>, String>> {
+        let within = EvalOptions::default();
+        if let Err(error) = refresh(&self.registry, &self.store, signal, &within) {
+            return Some(Err(error.to_string()));
+        }
+        let registry = self.registry.read();
+        registry.read_objects(signal, now, pins, wanted)
     }
 
     /// The labels that every selector of a signal's query fixes to the same value. They describe the result, although an
@@ -218,9 +255,17 @@ impl Reader {
         let store = Arc::clone(&self.store);
         let view = SignalView::new(store, &registry.facts, &registry.names, &hidden, at_ms);
         let at = Timestamp::from_ms(at_ms);
-        let from_plan = evaluate(&signal.query, &view, at, &signal.policy.options());
+        let options = EvalOptions {
+            wall_offset_ms: registry.facts.wall_offset_ms,
+            ..signal.policy.options()
+        };
+        let from_plan = evaluate(&signal.query, &view, at, &options);
         let from_plan = from_plan.map_err(|error| error.to_string());
         Some((signal.by_program(), from_plan))
+    }
+
+    pub(crate) fn store(&self) -> &RwLock<Store> {
+        &self.store
     }
 
     /// A view of the store as Prometheus would show it, for PromQL.
@@ -249,86 +294,6 @@ impl Reader {
             ..*options
         };
         query.instant(&view, at, &options).ok()
-    }
-
-    /// Series that match any of the selectors and have samples in `start..=end`, sorted; at most `limit` (0: all).
-    pub fn series(
-        &self,
-        selectors: &[Vec<Matcher>],
-        start: Timestamp,
-        end: Timestamp,
-        limit: usize,
-    ) -> Vec<Labels> {
-        let mut found = BTreeSet::new();
-        self.visit(selectors, start, end, |labels| {
-            found.insert(labels);
-        });
-        let limit = if limit == 0 { usize::MAX } else { limit };
-        found.into_iter().take(limit).collect()
-    }
-
-    /// The label names of such series (of all series, without selectors), sorted.
-    pub fn label_names(
-        &self,
-        selectors: &[Vec<Matcher>],
-        start: Timestamp,
-        end: Timestamp,
-        limit: usize,
-    ) -> Vec<String> {
-        let mut found = BTreeSet::new();
-        self.visit(selectors, start, end, |labels| {
-            for (name, _) in labels.iter() {
-                if !found.contains(name) {
-                    found.insert(name.to_owned());
-                }
-            }
-        });
-        let limit = if limit == 0 { usize::MAX } else { limit };
-        found.into_iter().take(limit).collect()
-    }
-
-    /// The values of one label of such series, sorted.
-    pub fn label_values(
-        &self,
-        name: &str,
-        selectors: &[Vec<Matcher>],
-        start: Timestamp,
-        end: Timestamp,
-        limit: usize,
-    ) -> Vec<String> {
-        let mut found = BTreeSet::new();
-        self.visit(selectors, start, end, |labels| {
-            if let Some(value) = labels.get(name)
-                && !found.contains(value)
-            {
-                found.insert(value.to_owned());
-            }
-        });
-        let limit = if limit == 0 { usize::MAX } else { limit };
-        found.into_iter().take(limit).collect()
-    }
-
-    fn visit(
-        &self,
-        selectors: &[Vec<Matcher>],
-        start: Timestamp,
-        end: Timestamp,
-        mut visit: impl FnMut(Labels),
-    ) {
-        let every = [Vec::new()];
-        let selectors = if selectors.is_empty() {
-            &every[..]
-        } else {
-            selectors
-        };
-        for selector in selectors {
-            for_each_match(&self.store, selector, |store, id| {
-                if store.has_samples(id, start.ms(), end.ms()) {
-                    visit(store.series.labels(id));
-                }
-                0
-            });
-        }
     }
 
     /// The exemplars within `start..=end` of the series that a query selects, by series, each list ascending by time.

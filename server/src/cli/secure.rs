@@ -103,7 +103,7 @@ pub(super) fn kubeconfig_flag() -> Arg {
     value(
         KUBECONFIG,
         "FILE",
-        "The API server to ask about callers; in a pod it is found without",
+        "The API server to ask about callers and objects; in a pod it is found without",
     )
 }
 
@@ -125,7 +125,7 @@ pub(super) fn options(matches: &ArgMatches) -> Result<Option<SecureOptions>, Str
     };
     let path = |name: &str| text(name).map(PathBuf::from);
     let Some(port) = text(PORT) else {
-        let needs = [CERTIFICATE, KEY, CLIENT_CA, FRONT_PROXY_CA, KUBECONFIG];
+        let needs = [CERTIFICATE, KEY, CLIENT_CA, FRONT_PROXY_CA];
         let given = needs.into_iter().find(|name| path(name).is_some());
         return match given {
             Some(name) => Err(format!(
@@ -180,6 +180,7 @@ pub(super) fn options(matches: &ArgMatches) -> Result<Option<SecureOptions>, Str
             extra_prefix: or(list(matches, EXTRA_PREFIXES), standard.extra_prefix),
         },
         self_made_names: self_made_names(&service),
+        replica: crate::serve::app::hostname(),
         kubeconfig: path(KUBECONFIG),
         skip_lookup: matches.get_flag(SKIP_LOOKUP),
         lifetimes: Lifetimes {

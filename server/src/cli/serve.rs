@@ -362,6 +362,7 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
                 insecure_api_groups: None,
             },
             secure: secure::options(matches)?,
+            kubeconfig: secure::kubeconfig(matches),
             keda: (!text(KEDA_LISTEN).is_empty()).then(|| KedaOptions {
                 address: bindable(text(KEDA_LISTEN)),
                 config_file: path("keda.config.file"),

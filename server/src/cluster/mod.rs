@@ -5,6 +5,9 @@
 mod api_service;
 mod authentication;
 mod connect;
+mod kinds;
+mod object_names;
+mod objects;
 mod review;
 
 pub use api_service::{Owner, ServiceName, api_service_name};
@@ -12,6 +15,7 @@ pub(crate) use api_service::{Written, read_api_service};
 pub use authentication::AUTHENTICATION_CONFIG;
 pub(crate) use authentication::follow;
 pub use connect::Cluster;
+pub(crate) use objects::ClusterObjects;
 pub(crate) use review::{Attributes, User, Verdict};
 
 /// An error of the client in words, without the doubling that its own text has.

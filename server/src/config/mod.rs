@@ -10,6 +10,7 @@ mod histograms;
 mod http_client;
 mod limits;
 mod masked;
+mod monitors;
 mod nearest;
 mod protocols;
 mod relabel;
@@ -31,7 +32,7 @@ use stillwell_engine::Retain;
 use stillwell_engine::signal::Names;
 
 use crate::rules::{self, Rule};
-use schema::{Key, Shape, decode, read, unused};
+use schema::{Key, decode, read, unused};
 
 pub(crate) use discovery::labels as label_map;
 pub use discovery::{
@@ -45,8 +46,10 @@ pub use http_client::{
 };
 pub use limits::{BODY_BYTES_MAX_DEFAULT, PageLimits};
 pub use masked::masked;
+pub use monitors::{MonitorKind, Monitors, job_from_json};
 pub use nearest::nearest;
 pub(crate) use report::Table;
+pub(crate) use report::flag;
 pub use report::{Problem, Report};
 pub use scrape::{INTERVAL_MS_MIN, ScrapeJob, default_timeout_ms};
 pub use secret::{MASK, Secret, SecretSource};
@@ -70,8 +73,12 @@ pub struct Config {
     pub signal_names: Names,
     /// prometheus-adapter's rules whose query depends on who asks; the others are among the signals.
     pub rules: Vec<Arc<Rule>>,
+    /// prometheus-adapter's rules for metrics of objects.
+    pub object_rules: Vec<Arc<Rule>>,
     /// The Kubernetes API.
     pub external_metrics: ExternalMetrics,
+    /// Objects of a cluster that become jobs.
+    pub monitors: Vec<Monitors>,
     /// Globs of files with more jobs, and where they are named.
     pub(crate) scrape_files: (Vec<String>, usize),
 }
@@ -96,6 +103,9 @@ pub fn load_with_files(text: &str, base: &Path) -> (Option<Config>, Report) {
     for job in &mut config.jobs {
         job.resolve(base);
     }
+    for monitors in &mut config.monitors {
+        monitors.resolve(base);
+    }
     let section = &config.external_metrics;
     let loaded = rules::load(&section.rules_files, base, section.rules_line, &mut report);
     for signal in loaded.signals {
@@ -109,13 +119,16 @@ pub fn load_with_files(text: &str, base: &Path) -> (Option<Config>, Report) {
         }
     }
     config.rules = loaded.rules.into_iter().map(Arc::new).collect();
+    config.object_rules = loaded.object_rules.into_iter().map(Arc::new).collect();
     warn_of_nothing_kept(&config, &mut report);
     (report.errors.is_empty().then_some(config), report)
 }
 
 /// Where only what signals need is kept and none is configured, nothing is until somebody asks.
 fn warn_of_nothing_kept(config: &Config, report: &mut Report) {
-    if !config.signals.is_empty() || !config.rules.is_empty() {
+    let nothing_reads =
+        config.signals.is_empty() && config.rules.is_empty() && config.object_rules.is_empty();
+    if !nothing_reads {
         return;
     }
     for job in config
@@ -149,9 +162,6 @@ pub fn load(text: &str) -> (Option<Config>, Report) {
     (report.errors.is_empty().then_some(config), report)
 }
 
-const LIST_TARGETS: &str =
-    "use kubernetes_sd_configs, dns_sd_configs, file_sd_configs or static_configs";
-
 static TOP: &[Key<Config>] = &[
     read("global", |_, _, _| {}), // read before all others: jobs inherit from it
     read("scrape_configs", |entry, config, report| {
@@ -179,8 +189,16 @@ static TOP: &[Key<Config>] = &[
     read("external_metrics", |entry, config, report| {
         config.external_metrics = signals::external_metrics(&entry.value, report);
     }),
-    unused("monitors", Shape::Any, LIST_TARGETS),
-    unused("inference_pools", Shape::Any, LIST_TARGETS),
+    read("monitors", |entry, config, report| {
+        config
+            .monitors
+            .push(monitors::monitors(&entry.value, report));
+    }),
+    read("inference_pools", |entry, config, report| {
+        config
+            .monitors
+            .push(monitors::inference_pools(&entry.value, report));
+    }),
     unused(
         "alerting",
         unused_sections::ALERTING,

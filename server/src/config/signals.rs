@@ -26,6 +26,15 @@ pub struct SignalSpec {
     pub policy: Policy,
     /// Where it stands in the file.
     pub line: usize,
+    /// It is a rule of prometheus-adapter's for external metrics.
+    pub from_rules: bool,
+}
+
+impl SignalSpec {
+    /// Whether a caller in this namespace may read it.
+    pub fn allows(&self, namespace: &str) -> bool {
+        self.namespaces.is_empty() || self.namespaces.iter().any(|one| one == namespace)
+    }
 }
 
 /// The `external_metrics` section.
@@ -112,6 +121,7 @@ pub(super) fn signal(node: &Node, report: &mut Report) -> SignalSpec {
         labels: Labels::empty(),
         policy: Policy::default(),
         line: node.line,
+        from_rules: false,
     };
     decode(node, "a signal", &[&SIGNAL], &mut signal, report);
     if signal.name.is_empty() {

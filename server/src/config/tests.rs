@@ -118,12 +118,6 @@ fn what_prometheus_knows_and_we_do_not_do_is_a_warning_with_line_and_consequence
         ),
         ("remote_write: [{url: x}]\n", 1, "nothing is sent on"),
         (
-            "monitors: {}\n",
-            1,
-            "has no effect here: use kubernetes_sd_configs",
-        ),
-        ("inference_pools: {}\n", 1, "has no effect here"),
-        (
             "scrape_configs:\n- job_name: a\n  ec2_sd_configs: [{region: x}]\n",
             3,
             "job \"a\" is not scraped: ec2_sd_configs is not built; use kubernetes_sd_configs",
@@ -524,4 +518,27 @@ fn jobs_stand_in_files_of_their_own_too() {
         "{errors}"
     );
     std::fs::remove_dir_all(&folder).ok();
+}
+
+#[test]
+fn monitors_are_read_with_their_kinds_and_a_wrong_one_names_the_nearest() {
+    let text = "monitors:\n  kinds: [ServiceMonitor, PodMonitors]\n  namespaces: [llm]\n";
+    let (config, report) = load(text);
+    assert!(config.is_none());
+    let problem = &report.errors[0];
+    assert_eq!(problem.line, 2);
+    assert!(
+        problem
+            .message
+            .contains("\"PodMonitors\"; PodMonitor is near"),
+        "{problem}"
+    );
+    let text = "monitors: {}\ninference_pools: {namespaces: [a, b], scrape_interval: 100ms}\n";
+    let config = load(text).0.expect("valid");
+    let [monitors, pools] = &config.monitors[..] else {
+        panic!("{:?}", config.monitors);
+    };
+    assert_eq!(monitors.kinds.len(), 5);
+    assert_eq!(pools.kinds, [MonitorKind::InferencePool]);
+    assert_eq!(pools.cluster.namespaces, ["a", "b"]);
 }

@@ -4,31 +4,86 @@ use std::collections::BTreeMap;
 
 use stillwell_adapters::kubernetes::{Requirement, Selector};
 
-/// `.LabelMatchers` and `.LabelValuesByName`: the caller's terms in their order, the namespace last.
+/// `.LabelMatchers` and `.LabelValuesByName`, under construction.
 ///
 /// Values are escaped, which the adapter leaves out: a value is a value here, never a piece of a pattern or of a query.
-pub(super) fn matchers(
-    selector: &Selector,
-    namespace: Option<(&str, &str)>,
-) -> (String, BTreeMap<String, String>) {
-    let (mut terms, mut values) = (Vec::new(), BTreeMap::new());
-    for requirement in selector.requirements() {
-        let (key, operator, value) = match requirement {
-            Requirement::Exists(key) => (key, "!=", String::new()),
-            Requirement::Absent(key) => (key, "=", String::new()),
-            Requirement::Equal(key, value) => (key, "=", value.clone()),
-            Requirement::NotEqual(key, value) => (key, "!=", value.clone()),
-            Requirement::In(key, any) => (key, "=~", alternatives(any)),
-            Requirement::NotIn(key, any) => (key, "!~", alternatives(any)),
-        };
-        terms.push(format!("{key}{operator}{value:?}"));
-        values.insert(key.clone(), value);
+#[derive(Debug, Default)]
+pub(super) struct Matchers {
+    terms: Vec<String>,
+    values: BTreeMap<String, String>,
+}
+
+/// Objects by name.
+#[derive(Clone, Copy, Debug)]
+pub enum Objects<'a> {
+    /// One of them.
+    One(&'a str),
+    /// These.
+    Named(&'a [String]),
+    /// All of the kind.
+    All,
+}
+
+impl Matchers {
+    /// The caller's terms in their order.
+    pub(super) fn of(selector: &Selector) -> Matchers {
+        let mut matchers = Matchers::default();
+        for requirement in selector.requirements() {
+            let (key, operator, value) = match requirement {
+                Requirement::Exists(key) => (key, "!=", String::new()),
+                Requirement::Absent(key) => (key, "=", String::new()),
+                Requirement::Equal(key, value) => (key, "=", value.clone()),
+                Requirement::NotEqual(key, value) => (key, "!=", value.clone()),
+                Requirement::In(key, any) => (key, "=~", alternatives(any)),
+                Requirement::NotIn(key, any) => (key, "!~", alternatives(any)),
+            };
+            matchers.add(key, operator, value);
+        }
+        matchers
     }
-    if let Some((label, namespace)) = namespace {
-        terms.push(format!("{label}={namespace:?}"));
-        values.insert(label.to_owned(), namespace.to_owned());
+
+    /// And this label has this value.
+    pub(super) fn equal(mut self, label: &str, value: &str) -> Matchers {
+        self.add(label, "=", value.to_owned());
+        self
     }
-    (terms.join(","), values)
+
+    /// And this label names these objects.
+    pub(super) fn objects(mut self, label: &str, objects: Objects<'_>) -> Matchers {
+        match objects {
+            Objects::One(name) => self.add(label, "=", name.to_owned()),
+            Objects::Named([name]) => self.add(label, "=", name.clone()),
+            Objects::Named(names) => self.add(label, "=~", alternatives(names)),
+            Objects::All => self.add(label, "=~", ".+".to_owned()),
+        }
+        self
+    }
+
+    /// The text, and the values by label.
+    pub(super) fn finish(self) -> (String, BTreeMap<String, String>) {
+        (self.terms.join(","), self.values)
+    }
+
+    fn add(&mut self, label: &str, operator: &str, value: String) {
+        self.terms
+            .push(format!("{label}{operator}{}", quoted(&value)));
+        self.values.insert(label.to_owned(), value);
+    }
+}
+
+/// A string literal of PromQL.
+fn quoted(value: &str) -> String {
+    let mut out = String::from("\"");
+    for c in value.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
 }
 
 fn alternatives(values: &[String]) -> String {
@@ -54,13 +109,17 @@ mod tests {
     #[test]
     fn terms_become_matchers_in_their_order() {
         let selector = Selector::parse("a=1,b!=2,c in (x,y.z),d notin (q),e,!f").expect("valid");
-        let (text, values) = matchers(&selector, Some(("ns", "default")));
+        let matchers = Matchers::of(&selector).equal("ns", "default");
+        let names = ["p.1".to_owned(), "p2".to_owned()];
+        let (text, values) = matchers.objects("pod", Objects::Named(&names)).finish();
         assert_eq!(
             text,
-            r#"a="1",b!="2",c=~"x|y\\.z",d!~"q",e!="",f="",ns="default""#
+            r#"a="1",b!="2",c=~"x|y\\.z",d!~"q",e!="",f="",ns="default",pod=~"p\\.1|p2""#
         );
         assert_eq!(values["c"], r"x|y\.z");
         assert_eq!(values["ns"], "default");
-        assert_eq!(matchers(&Selector::default(), None).0, "");
+        assert_eq!(Matchers::of(&Selector::default()).finish().0, "");
+        let odd = Matchers::default().equal("a", "\"\\\n");
+        assert_eq!(odd.finish().0, r#"a="\"\\\n""#);
     }
 }

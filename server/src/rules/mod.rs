@@ -5,32 +5,40 @@
 //! query is judged for as long as the questions keep coming.
 
 mod file;
+mod forms;
+mod managed_names;
 mod matchers;
 mod naming;
+mod resources;
+mod rule;
 mod template;
 
 use std::path::Path;
 
+use stillwell_adapters::kubernetes::{Kinds, Selector};
 use stillwell_engine::labels::Labels;
 use stillwell_engine::promql::QueryError;
 use stillwell_engine::signal::Policy;
 
-pub use file::{Rule, read};
-pub use naming::{metric_name, series_name};
+pub use file::{RulesFile, read};
+pub use managed_names::managed_name;
+pub use matchers::Objects;
+pub use rule::{Rule, metric_name, series_name};
 pub use template::{Arguments, Template, TemplateError};
 
 use crate::config::{Problem, Report, SignalSpec};
 use crate::files;
-use matchers::matchers;
-use stillwell_adapters::kubernetes::Selector;
+use matchers::Matchers;
 
 /// What rules files come to.
 #[derive(Debug, Default)]
 pub struct Loaded {
     /// Rules whose query is the same for everybody.
     pub signals: Vec<SignalSpec>,
-    /// The others.
+    /// The other rules for external metrics.
     pub rules: Vec<Rule>,
+    /// Rules for metrics of objects.
+    pub object_rules: Vec<Rule>,
 }
 
 /// Reads rules files. Problems name the file; their line is that of `rules_files` in the configuration.
@@ -45,13 +53,18 @@ pub fn load(files: &[String], base: &Path, line: usize, report: &mut Report) -> 
             }
         };
         let (rules, found) = read(&text);
+        let RulesFile { external, custom } = rules;
         for problem in found.errors {
             report.error(line, format!("{name} {problem}"));
         }
         for problem in found.warnings {
             report.warn(line, format!("{name} {problem}"));
         }
-        for rule in rules {
+        for rule in &custom {
+            warn_of_unknown_kinds(name, rule, line, report);
+        }
+        loaded.object_rules.extend(custom);
+        for rule in external {
             match standing(&rule) {
                 Some((metric, expr)) => {
                     lint(name, &rule, &metric, line, report);
@@ -62,6 +75,7 @@ pub fn load(files: &[String], base: &Path, line: usize, report: &mut Report) -> 
                         labels: Labels::empty(),
                         policy: Policy::default(),
                         line,
+                        from_rules: true,
                     });
                 }
                 None => loaded.rules.push(rule),
@@ -71,20 +85,80 @@ pub fn load(files: &[String], base: &Path, line: usize, report: &mut Report) -> 
     loaded
 }
 
-/// The query of a rule for one series and one caller.
+/// Custom resources are known to API servers alone; without one nothing can be told of them.
+fn warn_of_unknown_kinds(file: &str, rule: &Rule, line: usize, report: &mut Report) {
+    for unknown in rule.resources.unknown(&Kinds::usual()) {
+        report.warn(
+            line,
+            format!(
+                "{file} line {}: {unknown} is none of the usual kinds; it is served where the API server knows it",
+                rule.line
+            ),
+        );
+    }
+}
+
+/// The query of an external rule for one series and one caller.
 pub fn query(
     rule: &Rule,
     series: &str,
     namespace: &str,
     selector: &Selector,
 ) -> Result<String, QueryError> {
-    let namespace = rule
-        .namespace_label
-        .as_deref()
-        .map(|label| (label, namespace));
-    let (text, values) = matchers(selector, namespace);
+    let mut matchers = Matchers::of(selector);
+    if let Some(label) = rule.namespace_label() {
+        matchers = matchers.equal(&label, namespace);
+    }
+    let (text, values) = matchers.finish();
+    rendered(rule, rule::arguments(series, &text, values, &[]))
+}
+
+/// The query of a rule about objects: `label` names them, and the namespace (empty for those that have none) is that of
+/// the caller. Error: no label holds the namespace, or the template cannot be filled in.
+pub fn object_query(
+    rule: &Rule,
+    series: &str,
+    namespace: &str,
+    (label, objects): (&str, Objects<'_>),
+    selector: &Selector,
+) -> Result<String, QueryError> {
+    let mut matchers = Matchers::of(selector);
+    if !namespace.is_empty() {
+        let label = rule.resources.namespace_label().ok_or_else(|| {
+            QueryError::Execution(format!(
+                "the rule on line {} says of no label that it holds the namespace: add `namespace: {{resource: \
+                 namespace}}` to its resources.overrides",
+                rule.line
+            ))
+        })?;
+        matchers = matchers.equal(&label, namespace);
+    }
+    let (text, values) = matchers.objects(label, objects).finish();
+    rendered(
+        rule,
+        rule::arguments(series, &text, values, &[label.to_owned()]),
+    )
+}
+
+/// One query for all objects that says of each the same as a query for it alone; `None` where there is none, because the
+/// template does more with the names than to select by them.
+pub fn shared_query(
+    rule: &Rule,
+    series: &str,
+    namespace: &str,
+    label: &str,
+    selector: &Selector,
+) -> Option<String> {
+    const NAME: &str = "some-object-of-a-name";
+    let ask = |objects| object_query(rule, series, namespace, (label, objects), selector).ok();
+    let (one, all) = (ask(Objects::One(NAME))?, ask(Objects::All)?);
+    let (of_one, of_all) = (format!("{label}=\"{NAME}\""), format!("{label}=~\".+\""));
+    (one.replace(&of_one, &of_all) == all).then_some(all)
+}
+
+fn rendered(rule: &Rule, arguments: Arguments) -> Result<String, QueryError> {
     rule.query
-        .render(&file::arguments(series, &text, values))
+        .render(&arguments)
         .map_err(|error| QueryError::Execution(format!("metricsQuery: {error}")))
 }
 
@@ -92,7 +166,7 @@ pub fn query(
 fn standing(rule: &Rule) -> Option<(String, String)> {
     let metric = match series_name(rule) {
         Some(series) => metric_name(rule, series)?,
-        None if !rule.name.contains('$') => rule.name.clone(),
+        None if !rule.naming.template.contains('$') => rule.naming.template.clone(),
         None => return None,
     };
     let ask = |series: &str, namespace: &str, selector: &str| {

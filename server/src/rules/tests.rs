@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The guide's file (README.hpa-igw.md, step 3), with the indentation that its copy has lost.
+/// The guide's file (README.hpa-igw.md, step 3), as it is published: `namespaced` stands inside `overrides`.
 const GUIDE: &str = r#"
 rules:
   external:
@@ -11,7 +11,7 @@ rules:
       overrides:
         namespace:
           resource: "namespace"
-      namespaced: false
+        namespaced: false
     name:
       as: "igw_queue_depth"
     metricsQuery: 'sum(inference_extension_flow_control_queue_size{inference_pool="vllm-llama3-8b-instruct"})'
@@ -20,7 +20,7 @@ rules:
       overrides:
         namespace:
           resource: "namespace"
-      namespaced: false
+        namespaced: false
     name:
       as: "igw_running_requests"
     metricsQuery: 'sum(inference_objective_running_requests{top_level_controller_name="vllm-llama3-8b-instruct-epp"})'
@@ -29,7 +29,7 @@ rules:
 fn rules(text: &str) -> Vec<Rule> {
     let (rules, report) = read(text);
     assert!(report.errors.is_empty(), "{:?}", report.errors);
-    rules
+    rules.external
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn errors_name_the_line() {
         (rule("name: {match: x}"), 4, "unknown key match"),
         (rule("seriesFilters: [{is: a, isNot: b}]"), 4, "exactly one"),
         (rule("seriesFilters: [{is: '('}]"), 4, "is: "),
-        (rule("name: {matches: '(a)(b)'}"), 2, "2 groups"),
+        (rule("name: {matches: '(a)(b)'}"), 4, "2 groups"),
         (
             rule("resources: {overides: {}}"),
             4,
@@ -164,8 +164,161 @@ fn other_values_of_the_chart_are_none_of_our_business() {
     let text = "prometheus: {url: 'http://p', port: 9090}\nreplicas: 2\nrules:\n  default: false\n  external: []\n";
     let (rules, report) = read(text);
     assert!(
-        rules.is_empty() && report.errors.is_empty(),
+        rules.external.is_empty() && report.errors.is_empty(),
         "{:?}",
         report.errors
     );
+}
+
+#[test]
+fn slips_whose_meaning_is_certain_are_read_with_a_warning() {
+    let rule = "seriesQuery: a\n  metricsQuery: sum(a)\n  resources: {namespaced: false}\n";
+    let custom = "seriesQuery: a\n  metricsQuery: 'sum(a{<<.LabelMatchers>>}) by (<<.GroupBy>>)'\n";
+    for (text, external, objects, warns) in [
+        (GUIDE.to_owned(), 2, 0, "read as resources.namespaced"),
+        (format!("- {rule}"), 1, 0, "a list of rules without a key"),
+        (
+            format!("- {custom}  resources: {{template: <<.Resource>>}}\n"),
+            1,
+            1,
+            "a list of rules without a key",
+        ),
+        (
+            format!("rules:\n- {custom}  resources: {{overrides: {{pod: pod}}}}\n"),
+            0,
+            1,
+            "pod: {resource: pod}",
+        ),
+        (
+            format!("externalRules:\n- {rule}  name: {{matches: '^(.*)$', as: $1_now}}\n"),
+            1,
+            0,
+            "read as ${1}",
+        ),
+        (
+            "rules: {default: true, external: [{seriesQuery: a, metricsQuery: sum(a), resources: {namespaced: false}}]}\nloglevel: 1\ntls: {enable: false}\nextraArguments: [--x]\n".to_owned(),
+            1,
+            0,
+            "default in rules has no effect",
+        ),
+    ] {
+        let (file, report) = read(&text);
+        let errors: Vec<_> = report.errors.iter().collect();
+        let bare = text.starts_with("- ");
+        assert!(bare || errors.is_empty(), "{text}: {errors:?}");
+        assert_eq!(
+            (
+                file.external.len(),
+                file.custom.len() - usize::from(bare && objects == 0)
+            ),
+            (external, objects),
+            "{text}"
+        );
+        let warned = |problem: &Problem| problem.message.contains(warns);
+        assert!(
+            report.warnings.iter().any(warned),
+            "{text}: {:?}",
+            report.warnings
+        );
+    }
+}
+
+#[test]
+fn what_stands_in_a_config_map_is_read_and_its_lines_are_those_of_the_whole() {
+    let text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: adapter-config}\ndata:\n  config.yaml: |\n    rules:\n    - seriesQuery: a\n      resources: {template: <<.Resource>>}\n      metricsQuery: sum(<<.Nope>>)\n";
+    let (file, report) = read(text);
+    assert_eq!(file.custom.len(), 1);
+    assert_eq!(file.custom[0].line, 7);
+    let lines: Vec<usize> = report.errors.iter().map(|one| one.line).collect();
+    assert_eq!(lines, [9], "{:?}", report.errors);
+}
+
+#[test]
+fn a_slip_that_may_mean_several_things_is_an_error_with_its_line() {
+    let quoted = "rules:\n- seriesQuery: a\n  resources: {template: <<.Resource>>}\n  metricsQuery: \"sum(a{container!=\"POD\"})\"\n";
+    for (text, line, says) in [
+        (quoted, 4, "stands in single quotes"),
+        (
+            "rules:\n- seriesQuery: a\n  metricsQuery: sum(a)\n",
+            2,
+            "which label names which object",
+        ),
+        (
+            "rules:\n- seriesQuery: a\n  metricsQuery: sum(a)\n  resources: {overrides: {pod: {}}}\n",
+            4,
+            "names no resource",
+        ),
+        (
+            "rules:\n- seriesQuery: a\n  metricsQuery: sum(a)\n  resources: {template: <<.Group>>}\n",
+            4,
+            "renders to nothing",
+        ),
+        ("kind: ConfigMap\n", 1, "without data"),
+        ("just text\n", 1, "must be a mapping"),
+    ] {
+        let (_, report) = read(text);
+        let fits = |problem: &&Problem| problem.line == line && problem.message.contains(says);
+        assert!(
+            report.errors.iter().any(|one| fits(&one)),
+            "{text}: {:?}",
+            report.errors
+        );
+    }
+}
+
+#[test]
+fn the_whole_match_is_what_the_pattern_fits() {
+    let text = "externalRules:\n- {seriesQuery: vllm:num_requests_running, name: {matches: 'num_(.*)_running', as: '${0}-$1'}, resources: {namespaced: false}, metricsQuery: sum(a)}\n";
+    let rules = rules(text);
+    let name = metric_name(&rules[0], "vllm:num_requests_running");
+    assert_eq!(name.as_deref(), Some("num_requests_running-requests"));
+}
+
+#[test]
+fn a_rule_about_objects_makes_the_query_that_the_adapter_makes() {
+    let text = r#"
+rules:
+- seriesQuery: '{__name__=~"^vllm:.*",namespace!="",pod!=""}'
+  resources: {overrides: {namespace: {resource: namespace}, pod: {resource: pods}, kube_deploy: {group: apps, resource: deployment}}}
+  name: {matches: "^vllm:(.*)$", as: "vllm_${1}"}
+  metricsQuery: sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)
+- seriesQuery: x
+  resources: {template: "kube_<<.Group>>_<<.Resource>>"}
+  metricsQuery: sum(x{pod="<<index .LabelValuesByName "kube__pod">>"}) by (<<index .GroupBySlice 0>>)
+"#;
+    let (file, report) = read(text);
+    assert!(report.errors.is_empty(), "{:?}", report.errors);
+    let kinds = Kinds::usual();
+    let all = Selector::default();
+    let label = |rule: &Rule, kind: &str| {
+        let kind = kinds.named(kind, "").expect("usual");
+        rule.resources.label(kind, &kinds)
+    };
+    let [first, second] = file.custom.as_slice() else {
+        panic!("two rules");
+    };
+    assert_eq!(label(first, "pod").as_deref(), Some("pod"));
+    assert_eq!(label(first, "deployments").as_deref(), Some("kube_deploy"));
+    assert_eq!(label(first, "service"), None);
+    assert_eq!(
+        label(second, "deployment").as_deref(),
+        Some("kube_apps_deployment")
+    );
+    let ask = |rule, objects| object_query(rule, "vllm:q", "n", ("pod", objects), &all);
+    assert_eq!(
+        ask(first, Objects::One("a")).as_deref(),
+        Ok(r#"sum(vllm:q{namespace="n",pod="a"}) by (pod)"#)
+    );
+    assert_eq!(
+        shared_query(first, "vllm:q", "n", "pod", &all).as_deref(),
+        Some(r#"sum(vllm:q{namespace="n",pod=~".+"}) by (pod)"#)
+    );
+    let root = object_query(first, "vllm:q", "", ("namespace", Objects::One("n")), &all);
+    assert_eq!(
+        root.as_deref(),
+        Ok(r#"sum(vllm:q{namespace="n"}) by (namespace)"#)
+    );
+    let own = object_query(second, "x", "n", ("kube__pod", Objects::One("a")), &all);
+    assert_eq!(own.as_deref(), Ok(r#"sum(x{pod="a"}) by (kube__pod)"#));
+    assert_eq!(shared_query(second, "x", "n", "kube__pod", &all), None);
 }

@@ -10,17 +10,22 @@ use stillwell_engine::{Reader, Timestamp};
 const EXPIRES_MS: i64 = 5 * 60_000;
 /// Queries at once; the one asked about longest ago makes room.
 const QUERIES_MAX: usize = 500;
+/// Those about objects: one for each object that an HPA reads by name, so a cluster may have many.
+const OBJECT_QUERIES_MAX: usize = 1_500;
 
 /// The queries asked about.
 pub(super) struct AdhocSignals {
     entries: Mutex<Vec<Entry>>,
     policy: Policy,
+    max: usize,
 }
 
 /// One of them.
 #[derive(Clone)]
 pub(super) struct Entry {
     pub(super) query: String,
+    /// By which objects are told apart; `None` where the query is one signal.
+    pub(super) object_label: Option<String>,
     pub(super) id: SignalId,
     pub(super) last: Timestamp,
 }
@@ -34,6 +39,7 @@ impl AdhocSignals {
                 when_read: true,
                 ..Policy::default()
             },
+            max: QUERIES_MAX,
         }
     }
 
@@ -42,6 +48,15 @@ impl AdhocSignals {
         AdhocSignals {
             entries: Mutex::default(),
             policy: Policy::default(),
+            max: QUERIES_MAX,
+        }
+    }
+
+    /// For queries about objects, of rules and of signals.
+    pub(super) fn about_objects() -> AdhocSignals {
+        AdhocSignals {
+            max: OBJECT_QUERIES_MAX,
+            ..AdhocSignals::by_rules()
         }
     }
 
@@ -52,6 +67,17 @@ impl AdhocSignals {
         query: &str,
         now: Timestamp,
     ) -> Result<SignalId, QueryError> {
+        self.signal_with(reader, query, &self.policy, now)
+    }
+
+    /// The standing signal of a query that is judged by this policy. Policies that differ in `object_label` are told apart.
+    pub(super) fn signal_with(
+        &self,
+        reader: &Reader,
+        query: &str,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<SignalId, QueryError> {
         let mut entries = self.entries.lock();
         entries.retain(|entry| {
             let keep = now.since_ms(entry.last) < EXPIRES_MS;
@@ -60,18 +86,21 @@ impl AdhocSignals {
             }
             keep
         });
-        if let Some(entry) = entries.iter_mut().find(|entry| entry.query == query) {
+        let same =
+            |entry: &&mut Entry| entry.query == query && entry.object_label == policy.object_label;
+        if let Some(entry) = entries.iter_mut().find(same) {
             entry.last = now;
             return Ok(entry.id);
         }
-        if entries.len() >= QUERIES_MAX
+        if entries.len() >= self.max
             && let Some(oldest) = (0..entries.len()).min_by_key(|&at| entries[at].last)
         {
             reader.remove(entries.swap_remove(oldest).id);
         }
-        let id = reader.register(query, self.policy.clone())?;
+        let id = reader.register(query, policy.clone())?;
         entries.push(Entry {
             query: query.to_owned(),
+            object_label: policy.object_label.clone(),
             id,
             last: now,
         });

@@ -1,13 +1,12 @@
 //! The running process: what its parts share and what the APIs see of it.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
 use stillwell_adapters::host::{
-    Build, Host, QuerySettings, RuleGroup, ScalersReport, Signals, Targets,
+    Build, Host, Objects, QuerySettings, RuleGroup, ScalersReport, Signals, Targets,
 };
 use stillwell_adapters::pool::QueryPool;
 use stillwell_engine::labels::{Labels, RelabelRule};
@@ -63,6 +62,8 @@ pub struct App {
     snapshots: Option<Arc<Snapshots>>,
     queries: QueryPool,
     keda: Triggers,
+    /// What is known of the cluster's objects.
+    objects: Arc<dyn Objects>,
     /// Replaced as a whole by a reload.
     loaded: RwLock<Loaded>,
     /// One reload at a time: held across the apply, so it is tokio's.
@@ -77,8 +78,6 @@ struct Loaded {
     text: Arc<String>,
     signals: Arc<Watched>,
     reload_succeeded: bool,
-    /// Of the jobs whose targets are looked for: their names, and what rewrites their targets.
-    relabel: BTreeMap<String, Vec<RelabelRule>>,
     external_labels: Labels,
     /// The step of a subquery that names none: the interval of rules, as in Prometheus.
     subquery_step_ms: i64,
@@ -93,6 +92,8 @@ pub struct Parts {
     pub discovery: Manager,
     /// Evaluates rules.
     pub rules: Runner,
+    /// Knows the cluster's objects.
+    pub objects: Arc<dyn Objects>,
     /// Keeps the file of snapshots, where there is one.
     pub snapshots: Option<Arc<Snapshots>>,
     /// The latches of an earlier run.
@@ -114,14 +115,6 @@ fn rule_options(settings: &Settings, config: &Config) -> RuleOptions {
         interval_ms: config.global.evaluation_interval_ms,
         query_offset_ms: config.global.rule_query_offset_ms,
     }
-}
-
-/// What rewrites the targets of each job.
-fn relabelling(config: &Config) -> BTreeMap<String, Vec<RelabelRule>> {
-    let looked_for = config.jobs.iter().filter(|job| job.not_scraped.is_none());
-    looked_for
-        .map(|job| (job.name.clone(), job.relabel.clone()))
-        .collect()
 }
 
 /// A configuration with the rules that it names.
@@ -168,6 +161,7 @@ impl App {
             scraper,
             discovery,
             rules,
+            objects,
             snapshots,
             latches,
         }: Parts,
@@ -190,18 +184,18 @@ impl App {
             text: Arc::new(config::masked(&text)),
             signals,
             reload_succeeded: true,
-            relabel: relabelling(&config),
             external_labels: config.global.external_labels.clone(),
             subquery_step_ms: subquery_step_ms(&config),
             at: clock.now(),
         };
-        discovery.apply(config.jobs).await;
+        discovery
+            .apply(config.jobs, config.monitors, &config.global)
+            .await;
         Ok(Arc::new(App {
             started: clock.now(),
             folder: std::env::current_dir()
                 .map_or(String::new(), |folder| folder.display().to_string()),
-            hostname: std::fs::read_to_string("/proc/sys/kernel/hostname")
-                .map_or(String::new(), |name| name.trim().to_owned()),
+            hostname: hostname(),
             settings,
             clock,
             reader,
@@ -211,6 +205,7 @@ impl App {
             snapshots,
             queries,
             keda,
+            objects,
             loaded: RwLock::new(loaded),
             reloading: tokio::sync::Mutex::new(()),
             ready: AtomicBool::new(false),
@@ -248,12 +243,13 @@ impl App {
         let before = Arc::clone(&self.loaded.read().signals);
         let signals = Watched::replace(&config, &before).map_err(|problems| show(&problems))?;
         self.reader.set_names(config.signal_names.clone());
-        let (relabel, external_labels) = (relabelling(&config), config.global.external_labels);
-        self.discovery.apply(config.jobs).await;
+        let external_labels = config.global.external_labels.clone();
+        self.discovery
+            .apply(config.jobs, config.monitors, &config.global)
+            .await;
         let signals = Arc::new(signals);
         {
             let mut loaded = self.loaded.write();
-            loaded.relabel = relabel;
             loaded.external_labels = external_labels;
             loaded.subquery_step_ms = step_ms;
             loaded.at = self.clock.now();
@@ -362,6 +358,10 @@ impl Host for App {
         Arc::clone(&self.loaded.read().signals) as Arc<dyn Signals>
     }
 
+    fn objects(&self) -> Arc<dyn Objects> {
+        Arc::clone(&self.objects)
+    }
+
     fn query_settings(&self) -> QuerySettings {
         QuerySettings {
             subquery_step_ms: self.loaded.read().subquery_step_ms,
@@ -374,11 +374,11 @@ impl Host for App {
     }
 
     fn scrape_pools(&self) -> Vec<String> {
-        self.loaded.read().relabel.keys().cloned().collect()
+        self.discovery.scrape_pools()
     }
 
     fn relabel_rules(&self, pool: &str) -> Option<Vec<RelabelRule>> {
-        self.loaded.read().relabel.get(pool).cloned()
+        self.discovery.relabel_rules(pool)
     }
 
     fn rule_groups(&self) -> Arc<Vec<RuleGroup>> {
@@ -425,10 +425,34 @@ impl Host for App {
         self.settings.remote_write
     }
 
-    fn append(&self, batch: Vec<AppendedSeries>) -> Result<Appended, AppendError> {
+    fn wall_offset_ms(&self) -> i64 {
+        self.clock.wall_offset_ms()
+    }
+
+    fn append(&self, mut batch: Vec<AppendedSeries>) -> Result<Appended, AppendError> {
+        move_by(&mut batch, -self.clock.wall_offset_ms());
         let shared = self.scraper.shared();
         let appended = shared.writer.lock().append(batch, self.clock.now());
         shared.scraped.notify_waiters(); // streams wait for whatever is new
         appended
+    }
+}
+
+/// The machine's name; in a pod it is the pod's. Empty where it is not known.
+pub(crate) fn hostname() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    name.map_or(String::new(), |name| name.trim().to_owned())
+}
+
+/// Samples that are sent have the wall clock's times.
+fn move_by(batch: &mut [AppendedSeries], ms: i64) {
+    if ms == 0 {
+        return;
+    }
+    for series in batch {
+        let times = series.floats.iter_mut().map(|(time, _)| time);
+        for time in times.chain(series.histograms.iter_mut().map(|(time, _)| time)) {
+            *time = time.plus_ms(ms);
+        }
     }
 }

@@ -3,8 +3,10 @@
 mod adhoc_signals;
 pub mod app;
 pub mod auto_reload;
+mod guarded_refusals;
 pub mod keda;
 mod listen;
+mod object_metrics;
 mod objects;
 mod own_metrics;
 mod places;

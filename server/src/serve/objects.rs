@@ -1,12 +1,11 @@
-//! What a signal says about one object: an InferencePool or a Service, named by a label.
+//! What the wire carries of a signal, and what of that is about one object that a label names.
 //!
 //! A total over several objects must not pass for the number of one. An element is about an object where its own label
 //! says so, or where every selector of the query pins that label, so that nothing else can be in it.
 
 use stillwell_adapters::host::{Element, Reading};
-
-/// The label that holds an object's namespace.
-const NAMESPACE: &str = "namespace";
+use stillwell_engine::labels::Labels;
+use stillwell_engine::signal::State;
 
 /// Whether a query can only be about this object, though its result has no such label.
 pub(super) fn is_pinned(pinned: &[(String, String)], (label, name): (&str, &str)) -> bool {
@@ -20,7 +19,7 @@ pub(super) fn about(
     reading: Reading,
     pinned: &[(String, String)],
     (label, name): (&str, &str),
-    namespace: &str,
+    (namespace_label, namespace): (&str, &str),
 ) -> Reading {
     let of = |element: &Element, label: &str| -> Option<String> {
         let constant = || {
@@ -34,9 +33,35 @@ pub(super) fn about(
             .or_else(constant)
     };
     reading.retain(|element| {
-        let here = of(element, NAMESPACE).is_none_or(|of| of == namespace);
+        let here =
+            namespace.is_empty() || of(element, namespace_label).is_none_or(|of| of == namespace);
         here && of(element, label).as_deref() == Some(name)
     })
+}
+
+/// What the wire carries of a reading (S9a, S9b), with the labels that the configuration adds.
+pub(super) fn told(reading: stillwell_engine::signal::Reading, labels: &Labels) -> Reading {
+    let element = |element: stillwell_engine::signal::Element| {
+        let mut builder = element.labels.to_builder();
+        for (label, value) in labels.iter() {
+            builder.set(label, value);
+        }
+        Element {
+            labels: builder.build(),
+            value: element.value,
+            at: element.time,
+        }
+    };
+    let elements = reading.elements.into_iter().map(element).collect();
+    match reading.state {
+        State::Value => Reading::Value(elements),
+        State::Held { age_ms, why } => Reading::Held {
+            elements,
+            age_ms,
+            why,
+        },
+        State::Unknown { why } => Reading::Unknown(why),
+    }
 }
 
 #[cfg(test)]
@@ -83,12 +108,15 @@ mod tests {
                 Reading::NoneFits(1)
             };
             assert_eq!(
-                about(told, &pinned, pool, "a"),
+                about(told, &pinned, pool, ("namespace", "a")),
                 expected,
                 "{labels} {pinned:?}"
             );
         }
         let unknown = Reading::Unknown("down".to_owned());
-        assert_eq!(about(unknown.clone(), &[], pool, "a"), unknown);
+        assert_eq!(
+            about(unknown.clone(), &[], pool, ("namespace", "a")),
+            unknown
+        );
     }
 }

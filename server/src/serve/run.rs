@@ -5,10 +5,11 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use stillwell_adapters::host::{NoObjects, Objects};
 use stillwell_engine::{Engine, Limits, Reader, Timestamp, Writer};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -20,6 +21,7 @@ use super::secure::{Secure, SecureOptions};
 use super::snapshots::{self, Snapshots};
 use super::web::{self, WebOptions};
 use crate::clock::Clock;
+use crate::cluster::{Cluster, ClusterObjects};
 use crate::discovery::Manager;
 use crate::rule_groups::Runner;
 use crate::scrape::{Scraper, Shared};
@@ -36,6 +38,8 @@ pub struct ApiOptions {
     pub secure: Option<SecureOptions>,
     /// The port for KEDA's external scaler, where there is one.
     pub keda: Option<KedaOptions>,
+    /// How the API server is reached, for the objects that metrics are about; in a pod it is found without.
+    pub kubeconfig: Option<PathBuf>,
 }
 
 /// The port for KEDA's external scaler.
@@ -82,15 +86,17 @@ pub async fn start(
         web,
         secure,
         keda,
+        kubeconfig,
     } = apis;
     let secure = match secure {
         Some(options) => {
-            let now_s = clock.now().ms() / 1000;
+            let now_s = clock.wall_now().ms() / 1000;
             let bound = Secure::bind(options, now_s).await;
             Some(bound.map_err(io::Error::other)?)
         }
         None => None,
     };
+    let objects = objects(secure.as_ref(), kubeconfig.as_deref()).await?;
     let keda = match keda {
         Some(options) => keda_listener(options).await?,
         None => None,
@@ -139,6 +145,7 @@ pub async fn start(
         scraper,
         discovery,
         rules,
+        objects,
         snapshots: snapshots.clone(),
         latches,
     };
@@ -242,6 +249,23 @@ async fn engine(
     }
 }
 
+/// What is known of the cluster's objects: through the secure listener's API server, or one that is found without it.
+async fn objects(
+    secure: Option<&Secure>,
+    kubeconfig: Option<&Path>,
+) -> io::Result<Arc<dyn Objects>> {
+    let cluster = match secure.and_then(Secure::cluster) {
+        Some(cluster) => Some(cluster),
+        None => Cluster::connect(kubeconfig)
+            .await
+            .map_err(io::Error::other)?,
+    };
+    Ok(match cluster {
+        Some(cluster) => ClusterObjects::start(cluster),
+        None => Arc::new(NoObjects::default()),
+    })
+}
+
 async fn keda_listener(options: KedaOptions) -> io::Result<Option<(KedaListener, SocketAddr)>> {
     let address = &options.address;
     let listener = match TcpListener::bind(address).await {
@@ -276,7 +300,7 @@ fn scraping_thread(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
-        .max_blocking_threads(2) // files of credentials only
+        .max_blocking_threads(3) // files of credentials, and one page that takes long
         .build()?;
     let thread = std::thread::Builder::new()
         .name("scraping".to_owned())

@@ -4,15 +4,22 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use stillwell_adapters::host::{Description, Element, Reading, Signals};
-use stillwell_adapters::kubernetes::Selector;
+use stillwell_adapters::host::{
+    Description, Element, GuardedRefusal, ObjectList, ObjectMetric, ObjectQuestion, Reading,
+    Signals,
+};
+use stillwell_adapters::kubernetes::{Kinds, Selector};
+use stillwell_adapters::multi::Several;
 use stillwell_engine::labels::Labels;
-use stillwell_engine::promql::{EvalOptions, QueryError};
+use stillwell_engine::promql::{Answer, EvalOptions, QueryError};
 use stillwell_engine::signal::{SignalId, State};
 use stillwell_engine::{Engine, Limits, Reader, Timestamp};
 
 use super::adhoc_signals::AdhocSignals;
-use super::{objects, rules};
+use super::guarded_refusals::GuardedRefusals;
+use super::object_metrics::{Asked, ObjectMetrics};
+use super::objects::{self, told};
+use super::rules;
 use crate::config::{Config, Problem, SignalSpec};
 use crate::rules::Rule;
 
@@ -21,11 +28,14 @@ pub struct Watched {
     signals: Vec<(SignalSpec, SignalId)>,
     /// Rules whose query depends on who asks.
     rules: Vec<Arc<Rule>>,
+    /// Metrics of objects.
+    objects: ObjectMetrics,
     reader: Reader,
     /// Carried, like what follows, from one configuration to the next. What anybody may ask for has places of its own, so
     /// that it displaces nothing that an HPA reads.
     asked: Arc<AdhocSignals>,
     asked_by_rules: Arc<AdhocSignals>,
+    refusals: Arc<GuardedRefusals>,
     last_reads: Arc<Mutex<HashMap<SignalId, (Timestamp, String)>>>,
 }
 
@@ -41,9 +51,11 @@ impl Watched {
         Watched {
             signals: Vec::new(),
             rules: Vec::new(),
+            objects: ObjectMetrics::new(Vec::new(), reader.clone(), Asked::new()),
             reader,
             asked: Arc::new(AdhocSignals::by_anybody()),
             asked_by_rules: Arc::new(AdhocSignals::by_rules()),
+            refusals: Arc::default(),
             last_reads: Arc::default(),
         }
     }
@@ -59,9 +71,15 @@ impl Watched {
         Ok(Watched {
             signals,
             rules: config.rules.clone(),
+            objects: ObjectMetrics::new(
+                config.object_rules.clone(),
+                reader.clone(),
+                Arc::clone(before.objects.asked()),
+            ),
             reader,
             asked: Arc::clone(&before.asked),
             asked_by_rules: Arc::clone(&before.asked_by_rules),
+            refusals: Arc::clone(&before.refusals),
             last_reads: Arc::clone(&before.last_reads),
         })
     }
@@ -85,11 +103,26 @@ pub(super) enum Found<'a> {
     Rule(Result<String, QueryError>),
 }
 
+/// The kinds under which signals are listed on the custom metrics API.
+const SIGNAL_KINDS: [&str; 3] = [
+    "inferencepools.inference.networking.k8s.io",
+    "inferencepools.inference.networking.x-k8s.io",
+    "services",
+];
+
+/// The label by which elements of signals say in which namespace their object is.
+const NAMESPACE: &str = "namespace";
+
 impl Watched {
+    /// The signal of this name, in any case.
+    fn named(&self, name: &str) -> Option<&(SignalSpec, SignalId)> {
+        let named = |(spec, _): &&(SignalSpec, SignalId)| spec.name.eq_ignore_ascii_case(name);
+        self.signals.iter().find(named)
+    }
+
     /// What this name, in any case, stands for to a caller of this namespace who selects nothing.
     pub(super) fn find(&self, name: &str, namespace: &str) -> Option<Found<'_>> {
-        let named = |(spec, _): &&(SignalSpec, SignalId)| spec.name.eq_ignore_ascii_case(name);
-        if let Some((spec, id)) = self.signals.iter().find(named) {
+        if let Some((spec, id)) = self.named(name) {
             return Some(Found::Signal(spec, *id));
         }
         let all = Selector::default();
@@ -158,12 +191,10 @@ impl Signals for Watched {
         selector: &Selector,
         now: Timestamp,
     ) -> Option<Reading> {
-        let named = |(spec, _): &&(SignalSpec, SignalId)| spec.name.eq_ignore_ascii_case(name);
-        let Some((spec, id)) = self.signals.iter().find(named) else {
+        let Some((spec, id)) = self.named(name) else {
             return self.read_rule(name, namespace, selector, now);
         };
-        let allowed = &spec.namespaces;
-        if !allowed.is_empty() && !allowed.iter().any(|one| one == namespace) {
+        if !spec.allows(namespace) {
             return Some(Reading::Forbidden);
         }
         // Labels that the configuration adds are no labels of the query.
@@ -177,28 +208,100 @@ impl Signals for Watched {
 
     fn read_object(
         &self,
+        question: &ObjectQuestion<'_>,
         name: &str,
-        namespace: &str,
-        object: (&str, &str),
-        selector: &Selector,
         now: Timestamp,
     ) -> Option<Reading> {
-        let of_object = selector.clone().and_equal(object.0, object.1);
-        let named = |(spec, _): &&(SignalSpec, SignalId)| spec.name.eq_ignore_ascii_case(name);
-        let Some((spec, id)) = self.signals.iter().find(named) else {
-            let asked = self.ask_rule(name, namespace, &of_object, now)?;
+        let object = (question.kind.label(), name);
+        let here = (NAMESPACE, question.namespace);
+        let of_object = question.selector.clone().and_equal(object.0, object.1);
+        let (metric, namespace) = (question.metric, question.namespace);
+        let Some((spec, id)) = self.named(metric) else {
+            if let Some(reading) = self.objects.read_one(question, name, now) {
+                return Some(reading);
+            }
+            let asked = self.ask_rule(metric, namespace, &of_object, now)?;
             return Some(match asked {
-                Ok((id, reading)) => {
-                    objects::about(reading, &self.reader.pinned(id), object, namespace)
-                }
+                Ok((id, reading)) => objects::about(reading, &self.reader.pinned(id), object, here),
                 Err(error) => Reading::Unknown(error.to_string()),
             });
         };
         let pinned = self.reader.pinned(*id);
         let unlabelled = spec.labels.get(object.0).is_none() && objects::is_pinned(&pinned, object);
-        let wanted = if unlabelled { selector } else { &of_object };
-        let reading = self.read(name, namespace, wanted, now)?;
-        Some(objects::about(reading, &pinned, object, namespace))
+        let wanted = if unlabelled {
+            question.selector
+        } else {
+            &of_object
+        };
+        let reading = self.read(metric, namespace, wanted, now)?;
+        Some(objects::about(reading, &pinned, object, here))
+    }
+
+    fn read_objects(
+        &self,
+        question: &ObjectQuestion<'_>,
+        names: Option<&[String]>,
+        now: Timestamp,
+    ) -> Option<Result<ObjectList, String>> {
+        let Some((spec, id)) = self.named(question.metric) else {
+            return self.objects.read_many(question, names, now);
+        };
+        let (namespace, label) = (question.namespace, question.kind.label());
+        if !spec.allows(namespace) {
+            let why = format!("it is not for namespace {namespace} (signals[].namespaces)");
+            return Some(Err(why));
+        }
+        let query = (spec.expr.as_str(), label, &spec.policy);
+        let mut pins = question.selector.pins();
+        if !namespace.is_empty() {
+            pins.push((NAMESPACE.to_owned(), namespace.to_owned()));
+        }
+        let list = self
+            .objects
+            .ask_many(query, &pins, names, now)
+            .map(|mut list| {
+                let fits =
+                    |(_, element): &(String, Element)| question.selector.matches(&element.labels);
+                list.told.retain(fits);
+                list
+            });
+        let told = match &list {
+            Ok(list) => format!(
+                "{} of {} {label}s",
+                list.told.len(),
+                list.told.len() + list.missing.len()
+            ),
+            Err(why) => format!("unknown: {why}"),
+        };
+        self.note_read(*id, now, format!("namespace {namespace}: {told}"));
+        Some(list)
+    }
+
+    fn object_metrics(&self, kinds: &Kinds) -> Vec<ObjectMetric> {
+        let mut listed = self.objects.list(kinds);
+        // Signals may be about any kind whose label their elements have; these are the usual ones.
+        let of_signals = SIGNAL_KINDS.iter().filter_map(|path| kinds.of_path(path));
+        for kind in of_signals {
+            for (spec, _) in self.signals.iter().filter(|(spec, _)| !spec.from_rules) {
+                listed.insert(ObjectMetric {
+                    resource: kind.path(),
+                    name: spec.name.clone(),
+                    namespaced: true,
+                });
+            }
+        }
+        listed.into_iter().collect()
+    }
+
+    fn history(
+        &self,
+        name: &str,
+        range: (Timestamp, Timestamp),
+        step_ms: i64,
+        within: &EvalOptions<'_>,
+    ) -> Option<Result<Answer, QueryError>> {
+        let (_, id) = self.named(name)?;
+        self.reader.signal_range(*id, range, step_ms, within)
     }
 
     fn guarded(
@@ -211,31 +314,66 @@ impl Signals for Watched {
         Ok(asked.1)
     }
 
+    fn guarded_refused(&self, query: &str, why: &str, now: Timestamp) {
+        self.refusals.add(query, why, now);
+    }
+
+    fn guarded_answered(&self, query: &str) {
+        self.refusals.remove(query);
+    }
+
+    fn guarded_refusals(&self, now: Timestamp) -> Vec<GuardedRefusal> {
+        self.refusals.list(now)
+    }
+
     fn describe(&self, only: Option<&str>, now: Timestamp) -> Vec<Description> {
         let fits = |name: &str| only.is_none_or(|only| only.eq_ignore_ascii_case(name));
         let named = self.signals.iter().filter(|(spec, _)| fits(&spec.name));
         let named = named.map(|(spec, id)| {
             let last_read = self.last_reads.lock().get(id).cloned();
-            (spec.name.clone(), *id, last_read)
+            (spec.name.clone(), *id, last_read, Vec::new(), false)
         });
         let entries = [
-            (&self.asked, "asked for by /guarded"),
-            (&self.asked_by_rules, "asked for through a rule"),
+            (&self.asked, "asked for by /guarded", true),
+            (&self.asked_by_rules, "asked for through a rule", false),
         ];
         let asked = entries.into_iter().filter(|_| only.is_none());
-        let asked = asked.flat_map(|(asked, by)| {
+        let asked = asked.flat_map(|(asked, by, single)| {
             let entries = asked.entries().into_iter();
-            entries.map(move |entry| (entry.query, entry.id, Some((entry.last, by.to_owned()))))
+            entries.map(move |entry| {
+                let last_read = Some((entry.last, by.to_owned()));
+                (entry.query, entry.id, last_read, Vec::new(), single)
+            })
+        });
+        let about = self.objects.asked().entries().into_iter();
+        let about = about.filter(|_| only.is_none()).map(|(entry, missing)| {
+            let by = match &entry.object_label {
+                Some(label) => format!("asked for each {label} through the custom metrics API"),
+                None => "asked for an object through the custom metrics API".to_owned(),
+            };
+            (
+                entry.query,
+                entry.id,
+                Some((entry.last, by)),
+                missing,
+                false,
+            )
         });
         named
             .chain(asked)
-            .filter_map(|(name, id, last_read)| {
+            .chain(about)
+            .filter_map(|(name, id, last_read, missing, single)| {
+                let mut reading = self.reader.signal(id, now, &[])?;
+                if single {
+                    refuse_several(&mut reading);
+                }
                 Some(Description {
                     name,
-                    reading: self.reader.signal(id, now, &[])?,
+                    reading,
                     explanation: self.reader.explain(id, now)?,
                     transitions: self.reader.transitions(id),
                     last_read,
+                    missing,
                 })
             })
             .collect()
@@ -283,28 +421,18 @@ fn ask(
     Ok((id, told(reading.ok_or_else(gone)?, &Labels::empty())))
 }
 
-/// What the wire carries of a reading (S9a, S9b), with the labels that the configuration adds.
-fn told(reading: stillwell_engine::signal::Reading, labels: &Labels) -> Reading {
-    let element = |element: stillwell_engine::signal::Element| {
-        let mut builder = element.labels.to_builder();
-        for (label, value) in labels.iter() {
-            builder.set(label, value);
-        }
-        Element {
-            labels: builder.build(),
-            value: element.value,
-            at: element.time,
-        }
-    };
-    let elements = reading.elements.into_iter().map(element).collect();
-    match reading.state {
-        State::Value => Reading::Value(elements),
-        State::Held { age_ms, why } => Reading::Held {
-            elements,
-            age_ms,
-            why,
-        },
-        State::Unknown { why } => Reading::Unknown(why),
+/// Of `/guarded` one number is asked for: several are none.
+fn refuse_several(reading: &mut stillwell_engine::signal::Reading) {
+    if reading.elements.len() > 1 {
+        let several = Several {
+            labels: reading.elements.iter().map(|one| &one.labels).collect(),
+            remedy: stillwell_adapters::prometheus::REMEDY,
+        };
+        let why = several.to_string();
+        *reading = stillwell_engine::signal::Reading {
+            state: State::Unknown { why },
+            elements: Vec::new(),
+        };
     }
 }
 
@@ -343,6 +471,7 @@ mod tests {
                 ..Policy::default()
             },
             line: 7,
+            from_rules: false,
         }
     }
 

@@ -58,6 +58,11 @@ pub struct State {
     pub token_mood: Option<Mood>,
     pub access_mood: Option<Mood>,
     pub config_mood: Option<Mood>,
+    /// Objects by the path of their list: name and labels.
+    pub objects: BTreeMap<String, BTreeMap<String, Value>>,
+    /// Of lists of objects.
+    pub objects_mood: Option<Mood>,
+    object_watchers: BTreeMap<String, Vec<mpsc::UnboundedSender<Bytes>>>,
     watchers: Vec<mpsc::UnboundedSender<Bytes>>,
 }
 
@@ -129,6 +134,26 @@ impl ApiServer {
             .retain(|watcher| watcher.send(line.clone()).is_ok());
     }
 
+    /// Adds or replaces an object of the list at this path, or removes it where there are no labels, and tells whoever
+    /// watches the list.
+    pub fn put_object(&self, path: &str, name: &str, labels: Option<Value>) {
+        let mut state = self.state.lock();
+        state.version += 1;
+        let version = state.version;
+        let objects = state.objects.entry(path.to_owned()).or_default();
+        let (kind, labels) = match labels {
+            Some(labels) => {
+                objects.insert(name.to_owned(), labels.clone());
+                ("MODIFIED", labels)
+            }
+            None => ("DELETED", objects.remove(name).unwrap_or_default()),
+        };
+        let event = json!({"type": kind, "object": partial(name, &labels, version)});
+        let line = Bytes::from(format!("{event}\n"));
+        let watchers = state.object_watchers.entry(path.to_owned()).or_default();
+        watchers.retain(|watcher| watcher.send(line.clone()).is_ok());
+    }
+
     /// Ends every watch.
     pub fn disconnect(&self) {
         self.state.lock().watchers.clear();
@@ -197,8 +222,39 @@ impl ApiServer {
             (method, ["apis", "apiregistration.k8s.io", "v1", "apiservices", name]) => {
                 self.api_service(method, name, &asked.body)
             }
+            ("GET", ["api"]) => discovery(&CORE_KINDS),
+            ("GET", ["apis"]) => discovery(&KINDS),
+            ("GET", _) => {
+                let mood = self.state.lock().objects_mood;
+                self.in_mood(mood, || self.objects(&asked)).await
+            }
             _ => status(404, "NotFound"),
         }
+    }
+
+    /// A list of objects, or a watch on it.
+    fn objects(&self, asked: &Asked) -> Response<Body> {
+        let mut state = self.state.lock();
+        let version = state.version;
+        let Some(objects) = state.objects.get(&asked.path) else {
+            return status(404, "NotFound");
+        };
+        if asked.query.contains("watch=") {
+            let (tell, told) = mpsc::unbounded_channel();
+            let watchers = state.object_watchers.entry(asked.path.clone()).or_default();
+            watchers.push(tell);
+            return Response::new(Body::new(Stream(told)));
+        }
+        let selector = selector_of(&asked.query);
+        let fits = |labels: &Value| selector.matches_object(|label| labels[label].as_str());
+        let objects = objects.iter().filter(|(_, labels)| fits(labels));
+        let items = objects.map(|(name, labels)| partial(name, labels, version));
+        let list = json!({
+            "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList",
+            "metadata": {"resourceVersion": version.to_string()},
+            "items": items.collect::<Vec<_>>(),
+        });
+        answer(200, &list)
     }
 
     async fn in_mood(
@@ -282,6 +338,92 @@ pub fn api_service(name: &str, namespace: &str, service: &str) -> Value {
             "service": {"namespace": namespace, "name": service, "port": 443},
         },
     })
+}
+
+/// An object, as far as its metadata says.
+fn partial(name: &str, labels: &Value, version: u64) -> Value {
+    json!({
+        "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
+        "metadata": {"name": name, "namespace": "a", "labels": labels, "resourceVersion": version.to_string()},
+    })
+}
+
+/// What a list is restricted to.
+fn selector_of(query: &str) -> stillwell_adapters::kubernetes::Selector {
+    let form = stillwell_adapters::form::Form::parse(Some(query));
+    stillwell_adapters::kubernetes::Selector::parse(form.get("labelSelector")).expect("valid")
+}
+
+/// Group, version, plural, kind, singular, and whether its objects are in namespaces.
+type KindRow = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    bool,
+);
+
+const CORE_KINDS: [KindRow; 4] = [
+    ("", "v1", "pods", "Pod", "pod", true),
+    ("", "v1", "services", "Service", "service", true),
+    ("", "v1", "namespaces", "Namespace", "namespace", false),
+    ("", "v1", "nodes", "Node", "node", false),
+];
+
+const KINDS: [KindRow; 4] = [
+    ("cheese.io", "v2", "brands", "Brand", "brand", true),
+    (
+        "apps",
+        "v1",
+        "deployments",
+        "Deployment",
+        "deployment",
+        true,
+    ),
+    ("batch", "v1", "jobs", "Job", "job", true),
+    (
+        "inference.networking.k8s.io",
+        "v1",
+        "inferencepools",
+        "InferencePool",
+        "inferencepool",
+        true,
+    ),
+];
+
+/// Aggregated discovery of these kinds.
+fn discovery(kinds: &[KindRow]) -> Response<Body> {
+    let mut items: Vec<Value> = Vec::new();
+    for (group, version, plural, kind, singular, namespaced) in kinds {
+        let scope = if *namespaced { "Namespaced" } else { "Cluster" };
+        let resource = json!({
+            "resource": plural, "responseKind": {"group": group, "version": version, "kind": kind},
+            "scope": scope, "singularResource": singular, "verbs": ["get", "list", "watch"],
+        });
+        match items
+            .iter_mut()
+            .find(|item| item["metadata"]["name"] == *group)
+        {
+            Some(item) => {
+                let resources = item["versions"][0]["resources"].as_array_mut();
+                resources.expect("a list").push(resource);
+            }
+            None => items.push(json!({
+                "metadata": {"name": group},
+                "versions": [{"version": version, "freshness": "Current", "resources": [resource]}],
+            })),
+        }
+    }
+    let list = json!({
+        "apiVersion": "apidiscovery.k8s.io/v2", "kind": "APIGroupDiscoveryList", "metadata": {},
+        "items": items,
+    });
+    let mut response = answer(200, &list);
+    let aggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+    let content_type = aggregated.parse().expect("a header");
+    response.headers_mut().insert("content-type", content_type);
+    response
 }
 
 fn config_map(state: &State) -> Value {

@@ -3,6 +3,7 @@
 //! [`Stage::parse`] may run on any thread and changes nothing that lasts. `Writer::commit` takes the whole page or
 //! nothing of it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::histogram::FloatHistogram;
@@ -79,6 +80,17 @@ pub struct Stage {
 pub struct Staged<'a> {
     pub(crate) stage: &'a mut Stage,
     page: Page<'a>,
+    /// The series that were added before the commit; `None` before memory was reserved for them.
+    pub(crate) added: Option<Added>,
+}
+
+/// Series that exist without a sample, for the new lines of a page that is not committed yet.
+#[derive(Default)]
+pub(crate) struct Added {
+    /// New lines, counted from the first, that were looked at.
+    pub(crate) lines: usize,
+    /// One entry per sample among them, in page order; `None` where its series existed before.
+    pub(crate) series: Vec<Option<SeriesId>>,
 }
 
 /// A page as text.
@@ -193,7 +205,11 @@ impl Stage {
             });
         }
         match self.compare(&page) {
-            Ok(()) => Ok(Staged { stage: self, page }),
+            Ok(()) => Ok(Staged {
+                stage: self,
+                page,
+                added: None,
+            }),
             // The text is ours: its lines say nothing to whoever sent the page.
             Err(error) if page.dialect == Dialect::Decoded => Err(PageError { line: 0, ..error }),
             Err(error) => Err(error),
@@ -421,17 +437,31 @@ impl Staged<'_> {
     }
 
     /// The same page as if it were the target's first.
-    pub(crate) fn compared_as_first(self) -> Result<Self, PageError> {
+    pub(crate) fn compared_as_first(mut self) -> Result<Self, PageError> {
         self.stage
             .compare_as_first(self.page.text(), self.page.dialect)?;
+        if let Some(added) = &mut self.added {
+            added.series.clear(); // the new lines are others now; their series are found by their labels
+        }
         Ok(self)
     }
 
     /// Samples of lines that the template does not contain, in page order.
     pub(crate) fn new_samples(&self) -> impl Iterator<Item = NewSample<'_>> + '_ {
-        self.stage
-            .page
-            .new_lines
+        self.new_samples_in(0..self.new_lines())
+    }
+
+    /// Lines that the template does not contain, samples or not.
+    pub fn new_lines(&self) -> usize {
+        self.stage.page.new_lines.len()
+    }
+
+    /// The samples among some of the new lines.
+    pub(crate) fn new_samples_in(
+        &self,
+        lines: Range<usize>,
+    ) -> impl Iterator<Item = NewSample<'_>> + '_ {
+        self.stage.page.new_lines[lines]
             .iter()
             .filter_map(|line| match &line.kind {
                 NewKind::Sample {
@@ -456,7 +486,7 @@ impl Staged<'_> {
     /// Makes the committed page the template. `placements` has one entry per item of `new_samples`. `bytes` is set to
     /// what the stage holds where that may have changed.
     pub(crate) fn apply(self, placements: &[Placement], bytes: &mut usize) {
-        let Staged { stage, page } = self;
+        let Staged { stage, page, .. } = self;
         let body = page.text();
         // From the last to the first, because a longer value moves the text behind it.
         for change in stage.page.changes.iter().rev() {

@@ -1,11 +1,13 @@
 //! The reading of one signal: its newest result is judged group by group, absences are proven, graces are applied.
 
+use hashbrown::HashSet;
+
 use crate::labels::Labels;
 use crate::time::Timestamp;
 
 use super::absence;
 use super::assessment::{Assessment, Pins};
-use super::grace;
+use super::grace::{self, Grace};
 use super::judge::{self, Verdict};
 use super::policy::Nan;
 use super::query::Kind;
@@ -22,7 +24,11 @@ type Held = Option<(i64, String)>;
 impl Signal {
     /// The reading at the time and for the pins of the assessment.
     pub(super) fn read(&self, assessment: Assessment<'_>) -> Reading {
-        match self.assess(assessment) {
+        let assessed = match &self.policy.object_label {
+            Some(label) => self.assess_objects(assessment, label),
+            None => self.assess(assessment),
+        };
+        match assessed {
             Ok(reading) => reading,
             Err(why) => Reading {
                 state: State::Unknown { why },
@@ -114,17 +120,18 @@ impl Signal {
         held: &mut Held,
         elements: &mut Vec<Element>,
     ) -> Result<(), String> {
-        let shown = elements.len();
-        for (labels, floor) in self.floors(assessment) {
-            if labels.is_empty() || !fits(labels, assessment.pins) {
-                continue;
-            }
-            if let Some(at) = elements.iter().position(|have| have.labels == *labels) {
-                if at >= shown {
-                    elements[at].value = elements[at].value.max(floor);
-                }
-                continue;
-            }
+        let gone = {
+            let shown = elements.iter().map(|element| &element.labels);
+            let shown: HashSet<&Labels> = shown.collect();
+            let is_gone = |labels: &Labels| {
+                !labels.is_empty() && fits(labels, assessment.pins) && !shown.contains(labels)
+            };
+            let floors = self.floors(assessment);
+            let mut gone: Vec<_> = floors.filter(|(labels, _)| is_gone(labels)).collect();
+            gone.sort_by_key(|(a, _)| *a);
+            gone
+        };
+        for (labels, floor) in gone {
             let pins = group_pins(labels, assessment.pins);
             let time_ms = self.judge_group(assessment.pinned(&pins), held)?;
             elements.push(Element {
@@ -210,16 +217,28 @@ impl Signal {
 
     /// Values from before a change of process, below which no group is reported: in a grace, and in a crash loop.
     fn floors<'s>(&'s self, assessment: Assessment<'s>) -> impl Iterator<Item = (&'s Labels, f64)> {
-        let in_loop = grace::crash_loop(assessment, &self.scope, &self.policy).is_some();
-        let runs = in_loop || self.grace(assessment.now_ms).is_some();
-        let grace = self
-            .grace
-            .as_ref()
-            .filter(|_| runs && self.query.kind == Kind::Demand);
+        let (grace, in_loop) = self.floors_apply(assessment);
         let grace_ms = self.policy.restart_grace_ms;
         grace
             .into_iter()
             .flat_map(move |grace| grace.floors(assessment.now_ms, grace_ms, in_loop))
+    }
+
+    /// That of one group.
+    fn floor(&self, labels: &Labels, assessment: Assessment<'_>) -> Option<f64> {
+        let (grace, in_loop) = self.floors_apply(assessment);
+        let grace_ms = self.policy.restart_grace_ms;
+        grace?.floor(labels, assessment.now_ms, grace_ms, in_loop)
+    }
+
+    /// The grace whose values apply now, and whether a crash loop makes them apply for longer.
+    fn floors_apply(&self, assessment: Assessment<'_>) -> (Option<&Grace>, bool) {
+        if self.grace.is_none() || self.query.kind != Kind::Demand {
+            return (None, false);
+        }
+        let in_loop = grace::crash_loop(assessment, &self.scope, &self.policy).is_some();
+        let runs = in_loop || self.grace(assessment.now_ms).is_some();
+        (self.grace.as_ref().filter(|_| runs), in_loop)
     }
 
     /// The number to report for a group: NaN by policy, at least the floor of a grace. Error: it is no quantity.
@@ -228,6 +247,17 @@ impl Signal {
         labels: &Labels,
         value: f64,
         assessment: Assessment<'_>,
+    ) -> Result<f64, String> {
+        let floor = self.floor(labels, assessment);
+        self.quantity(labels, value, floor)
+    }
+
+    /// The number of a group as a quantity: NaN by policy, at least `floor`. Error: it is none.
+    pub(super) fn quantity(
+        &self,
+        labels: &Labels,
+        value: f64,
+        floor: Option<f64>,
     ) -> Result<f64, String> {
         let mut value = value;
         if value.is_nan() {
@@ -243,10 +273,8 @@ impl Signal {
                 }
             };
         }
-        for (have, floor) in self.floors(assessment) {
-            if have == labels {
-                value = value.max(floor);
-            }
+        if let Some(floor) = floor {
+            value = value.max(floor);
         }
         if value.is_infinite() {
             return Err(
@@ -317,13 +345,13 @@ fn has_zero(elements: &[Element]) -> Option<bool> {
 }
 
 /// Whether no pin contradicts a label of the group.
-fn fits(labels: &Labels, pins: Pins<'_>) -> bool {
+pub(super) fn fits(labels: &Labels, pins: Pins<'_>) -> bool {
     pins.iter()
         .all(|(label, value)| labels.get(label).is_none_or(|have| have == value))
 }
 
 /// A group's labels and the caller's pins.
-fn group_pins(labels: &Labels, pins: Pins<'_>) -> Vec<(String, String)> {
+pub(super) fn group_pins(labels: &Labels, pins: Pins<'_>) -> Vec<(String, String)> {
     let of_group = labels.iter().map(|(l, v)| (l.to_owned(), v.to_owned()));
     of_group.chain(pins.iter().cloned()).collect()
 }

@@ -4,6 +4,8 @@
 //! `restart_grace` after a change no lower number than before is reported. The value before has an age of its own: no
 //! value older than twice the grace is used, or five times the grace in a crash loop.
 
+use hashbrown::HashMap;
+
 use crate::labels::Labels;
 
 use super::assessment::{Assessment, clock_time, describe};
@@ -33,18 +35,20 @@ pub(super) struct Grace {
     /// When the first of the changes was noticed that followed one another within a grace.
     first_ms: i64,
     /// Values from before the change, per group: the highest and the newest.
-    floors: Vec<Floor>,
+    floors: Floors,
     /// Which process changed, and how.
     pub(super) why: String,
 }
 
 /// A number that was measured before a change.
-#[derive(Clone, Debug)]
-pub(super) struct Floor {
-    pub(super) labels: Labels,
+#[derive(Clone, Copy, Debug)]
+struct Floor {
     value: f64,
     measured_ms: i64,
 }
+
+/// Such numbers by group: a signal may have a group for each of thousands of pods.
+type Floors = HashMap<Labels, Vec<Floor>>;
 
 /// A result: its time in milliseconds, and the value of each group.
 pub(super) type Measured = (i64, Vec<(Labels, f64)>);
@@ -63,12 +67,19 @@ impl Grace {
         let first_ms = continued.as_ref().map_or(at_ms, |grace| grace.first_ms);
         let mut floors = continued.map(|grace| grace.floors).unwrap_or_default();
         let oldest_ms = at_ms.saturating_sub(CRASH_LOOP_GRACES.saturating_mul(grace_ms));
-        floors.retain(|floor| floor.measured_ms > oldest_ms);
+        floors.retain(|_, of_group| {
+            of_group.retain(|floor| floor.measured_ms > oldest_ms);
+            !of_group.is_empty()
+        });
         if let Some((measured_ms, values)) = measured
             && at_ms - measured_ms < grace_ms
         {
             for (labels, value) in values {
-                add_floor(&mut floors, labels, *value, *measured_ms);
+                let floor = Floor {
+                    value: *value,
+                    measured_ms: *measured_ms,
+                };
+                add_floor(floors.entry(labels.clone()).or_default(), floor);
             }
         }
         let why = match kind {
@@ -100,21 +111,28 @@ impl Grace {
         self.floors.is_empty()
     }
 
-    /// Values from before the change that are young enough to be reported instead of lower ones.
+    /// Values from before the change that are young enough to be reported instead of lower ones, the highest of each group.
     pub(super) fn floors(
         &self,
         now_ms: i64,
         grace_ms: i64,
         in_crash_loop: bool,
     ) -> impl Iterator<Item = (&Labels, f64)> {
-        let graces = match in_crash_loop {
-            true => CRASH_LOOP_GRACES,
-            false => FLOOR_GRACES_MAX,
-        };
-        let oldest_ms = now_ms.saturating_sub(graces.saturating_mul(grace_ms));
-        let young = move |floor: &&Floor| floor.measured_ms > oldest_ms;
-        let floors = self.floors.iter().filter(young);
-        floors.map(|floor| (&floor.labels, floor.value))
+        let oldest_ms = oldest_ms(now_ms, grace_ms, in_crash_loop);
+        let floors = self.floors.iter();
+        floors.filter_map(move |(labels, of_group)| Some((labels, highest(of_group, oldest_ms)?)))
+    }
+
+    /// That of one group.
+    pub(super) fn floor(
+        &self,
+        labels: &Labels,
+        now_ms: i64,
+        grace_ms: i64,
+        in_crash_loop: bool,
+    ) -> Option<f64> {
+        let of_group = self.floors.get(labels)?;
+        highest(of_group, oldest_ms(now_ms, grace_ms, in_crash_loop))
     }
 }
 
@@ -122,8 +140,13 @@ impl Grace {
 pub(super) fn put(out: &mut Vec<u8>, grace: &Grace) {
     put_i(out, grace.start_ms);
     put_i(out, grace.first_ms);
-    put_list(out, grace.floors.iter(), |out, floor| {
-        put_labels(out, &floor.labels);
+    let mut floors: Vec<(&Labels, &Floor)> = Vec::new();
+    for (labels, of_group) in &grace.floors {
+        floors.extend(of_group.iter().map(|floor| (labels, floor)));
+    }
+    floors.sort_by_key(|(labels, _)| *labels); // the same grace is written the same way; of a group the order stays
+    put_list(out, floors.into_iter(), |out, (labels, floor)| {
+        put_labels(out, labels);
         put_f64(out, floor.value);
         put_i(out, floor.measured_ms);
     });
@@ -132,36 +155,53 @@ pub(super) fn put(out: &mut Vec<u8>, grace: &Grace) {
 
 /// Reads one.
 pub(super) fn take(bytes: &mut In<'_>) -> Result<Grace, WireError> {
+    let (start_ms, first_ms) = (bytes.time()?, bytes.time()?);
+    let listed: Vec<(Labels, Floor)> = bytes.list(|bytes| {
+        let labels = bytes.labels()?;
+        let floor = Floor {
+            value: bytes.f64()?,
+            measured_ms: bytes.time()?,
+        };
+        Ok((labels, floor))
+    })?;
+    let mut floors = Floors::new();
+    for (labels, floor) in listed {
+        floors.entry(labels).or_default().push(floor);
+    }
     Ok(Grace {
-        start_ms: bytes.time()?,
-        first_ms: bytes.time()?,
-        floors: bytes.list(|bytes| {
-            Ok(Floor {
-                labels: bytes.labels()?,
-                value: bytes.f64()?,
-                measured_ms: bytes.time()?,
-            })
-        })?,
+        start_ms,
+        first_ms,
+        floors,
         why: bytes.text()?.to_owned(),
     })
 }
 
-/// Keeps the highest value of a group and the newest: the newest applies when the highest is too old.
-fn add_floor(floors: &mut Vec<Floor>, labels: &Labels, value: f64, measured_ms: i64) {
-    let of_group = |floor: &Floor| floor.labels == *labels;
-    let highest = floors
+/// Values measured at this time or before are too old to be reported.
+fn oldest_ms(now_ms: i64, grace_ms: i64, in_crash_loop: bool) -> i64 {
+    let graces = match in_crash_loop {
+        true => CRASH_LOOP_GRACES,
+        false => FLOOR_GRACES_MAX,
+    };
+    now_ms.saturating_sub(graces.saturating_mul(grace_ms))
+}
+
+fn highest(of_group: &[Floor], oldest_ms: i64) -> Option<f64> {
+    let young = of_group
         .iter()
-        .filter(|floor| of_group(floor))
+        .filter(|floor| floor.measured_ms > oldest_ms);
+    young.map(|floor| floor.value).reduce(f64::max)
+}
+
+/// Keeps the highest value of a group and the newest: the newest applies when the highest is too old.
+fn add_floor(of_group: &mut Vec<Floor>, newest: Floor) {
+    let highest = of_group
+        .iter()
         .max_by(|a, b| a.value.total_cmp(&b.value))
-        .filter(|floor| floor.value > value)
-        .cloned();
-    floors.retain(|floor| !of_group(floor));
-    floors.extend(highest);
-    floors.push(Floor {
-        labels: labels.clone(),
-        value,
-        measured_ms,
-    });
+        .filter(|floor| floor.value > newest.value)
+        .copied();
+    of_group.clear();
+    of_group.extend(highest);
+    of_group.push(newest);
 }
 
 /// S6d: the reason, if a target that counts is in a crash loop. It does not change while the loop lasts.

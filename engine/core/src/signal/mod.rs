@@ -6,8 +6,8 @@
 //!   pages are new enough), `absence` (whether an empty result means 0), `grace` (what holds after a restart), `lint`.
 //! * How it is evaluated: `compiled` (incrementally, at each page), `evaluate` and `refresh` (from the plan, without a
 //!   lock), `view` (the store as signals see it), `retain_set` (which metrics have to be kept for it).
-//! * `signal` is one signal, `assess` yields its `reading`, `explain` the reasons; `registry` holds all signals, and
-//!   `register` adds one; `persist` is what a snapshot keeps of them, `remembered` of one.
+//! * `signal` is one signal, `assess` yields its `reading`, `objects` that of each object it tells of, `explain` the reasons;
+//!   `registry` holds all signals, and `register` adds one; `persist` is what a snapshot keeps of them, `remembered` of one.
 
 mod absence;
 mod assess;
@@ -20,6 +20,7 @@ mod grace;
 mod judge;
 mod lint;
 mod names;
+mod objects;
 mod persist;
 mod policy;
 mod query;
@@ -51,5 +52,6 @@ pub(crate) use view::SignalView;
 pub use explain::{Explanation, TargetState};
 pub use lint::lint;
 pub use names::{Class, FAMILIES, Family, Name, Names};
+pub use objects::{ObjectReading, ObjectValue};
 pub use policy::{Absent, Nan, Policy};
 pub use reading::{Element, Reading, SignalId, State, Transition};

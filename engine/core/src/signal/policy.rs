@@ -47,6 +47,9 @@ pub struct Policy {
     /// Evaluated when it is read, not at each page, so that queries of arbitrary clients cost commits nothing. The value
     /// before a change of process is then that of the last reading.
     pub when_read: bool,
+    /// The label by which the result names objects, each of which is judged by its own targets and read through
+    /// [`crate::Reader::objects`]; the signal as a whole has no state then. `None`: all groups are judged together.
+    pub object_label: Option<String>,
 }
 
 impl Default for Policy {
@@ -60,6 +63,7 @@ impl Default for Policy {
             series_max: None,
             bytes_max: None,
             when_read: false,
+            object_label: None,
         }
     }
 }

@@ -20,7 +20,7 @@ use super::scope::{self, Scope};
 use super::signal::Signal;
 
 /// About 140,000 years.
-const NOW_MS_MAX: i64 = 1 << 52;
+pub(super) const NOW_MS_MAX: i64 = 1 << 52;
 
 /// The signals and the facts they share. One lock guards it all.
 pub(crate) struct SignalRegistry {

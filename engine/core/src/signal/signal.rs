@@ -185,8 +185,8 @@ impl Signal {
             now_ms: at_ms,
             pins: &[],
         };
-        let fresh =
-            judge::targets(assessment, &self.scope, &self.query, &self.policy) == Verdict::Fresh;
+        let fresh = self.policy.object_label.is_some()
+            || judge::targets(assessment, &self.scope, &self.query, &self.policy) == Verdict::Fresh;
         if let (Ok(values), true) = (&self.result, fresh) {
             let keeps_numbers = self.policy.nan == Nan::Last;
             for (labels, value) in values
@@ -211,6 +211,9 @@ impl Signal {
 
     /// Records the state, if it differs from the last recorded one.
     pub(super) fn record_transition(&mut self, assessment: Assessment<'_>) {
+        if self.policy.object_label.is_some() {
+            return; // its objects have states, it has none
+        }
         let reading = self.read(assessment);
         let kind = std::mem::discriminant(&reading.state);
         if self

@@ -30,6 +30,22 @@ pub(crate) struct TargetView {
     without_pool: Vec<String>,
 }
 
+impl TargetView {
+    /// A target none of whose series is seen.
+    fn hidden() -> TargetView {
+        TargetView {
+            clock_visibility: ClockVisibility::Hidden,
+            names_seen: NamesSeen::default(),
+            pool: None,
+            without_pool: Vec::new(),
+        }
+    }
+
+    fn is_hidden(&self) -> bool {
+        matches!(self.clock_visibility, ClockVisibility::Hidden)
+    }
+}
+
 /// The signal view as of one time.
 pub(crate) struct SignalView {
     store: Arc<RwLock<Store>>,
@@ -47,22 +63,35 @@ impl SignalView {
         hidden: &[crate::store::TargetId],
         now_ms: i64,
     ) -> SignalView {
-        let targets = facts.targets.iter().enumerate().map(|(index, target)| {
-            let target = target.as_ref()?;
-            let fresh = target.is_fresh(now_ms);
-            let clock_visibility = match target.last_good_ms {
-                _ if hidden.iter().any(|id| id.index() == index) => ClockVisibility::Hidden,
-                _ if fresh => ClockVisibility::Delayed(0),
-                Some(good_ms) => ClockVisibility::Delayed((now_ms - good_ms).max(0)),
-                None => ClockVisibility::Delayed(0),
-            };
-            Some(TargetView {
-                clock_visibility,
-                names_seen: target.names_seen.clone(),
-                pool: target.certain_pool().map(str::to_owned),
-                without_pool: target.metrics_without_pool(names),
-            })
-        });
+        // Of thousands of targets most may be hidden: nothing of those is looked at.
+        let mut is_hidden = vec![false; facts.targets.len()];
+        for id in hidden {
+            if let Some(one) = is_hidden.get_mut(id.index()) {
+                *one = true;
+            }
+        }
+        let targets = facts
+            .targets
+            .iter()
+            .zip(is_hidden)
+            .map(|(target, is_hidden)| {
+                let target = target.as_ref()?;
+                if is_hidden {
+                    return Some(TargetView::hidden());
+                }
+                let fresh = target.is_fresh(now_ms);
+                let clock_visibility = match target.last_good_ms {
+                    _ if fresh => ClockVisibility::Delayed(0),
+                    Some(good_ms) => ClockVisibility::Delayed((now_ms - good_ms).max(0)),
+                    None => ClockVisibility::Delayed(0),
+                };
+                Some(TargetView {
+                    clock_visibility,
+                    names_seen: target.names_seen.clone(),
+                    pool: target.certain_pool().map(str::to_owned),
+                    without_pool: target.metrics_without_pool(names),
+                })
+            });
         SignalView {
             store,
             targets: targets.collect(),
@@ -152,6 +181,7 @@ impl SignalView {
             .targets
             .iter()
             .flatten()
+            .filter(|target| !target.is_hidden())
             .map(|target| target.form(requested));
         forms.filter(|&form| form != requested.key()).collect()
     }

@@ -40,7 +40,7 @@ pub(crate) use crate::ids::ClockId;
 pub(crate) use clock::{Clock, ScrapeEntry};
 pub(crate) use codec::STALE;
 pub(crate) use history::{AppendOutcome, Store};
-pub(crate) use matching::{ReadBudget, for_each_match};
+pub(crate) use matching::{ReadBudget, for_each_match, for_each_match_within};
 pub(crate) use native_histograms::{HISTOGRAM, bytes as histogram_bytes};
 
 pub(crate) use crate::ids::{SeriesId, TargetId};

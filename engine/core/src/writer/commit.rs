@@ -52,6 +52,7 @@ impl Writer {
             clock: ClockId::page_of(target),
             at_ms: at.ms(),
             target,
+            wall_offset_ms: self.wall_offset_ms,
             cutoff_ms: at.minus_ms(self.limits.retention_ms).ms(),
             detect_counter_drops,
             counter_dropped: false,
@@ -96,7 +97,7 @@ impl Writer {
         self.placements = placements;
     }
 
-    fn check(&mut self, staged: &Staged<'_>, at: Timestamp) -> Result<(), CommitError> {
+    pub(super) fn check(&mut self, staged: &Staged<'_>, at: Timestamp) -> Result<(), CommitError> {
         self.check_time(staged.target(), at)?;
         let spec = staged.stage.spec();
         let (_, samples) = staged.samples();
@@ -106,6 +107,13 @@ impl Writer {
                 limit: spec.sample_limit,
             });
         }
+        if staged.added.is_some() {
+            return Ok(()); // memory was reserved before the first of them
+        }
+        self.admit_new_lines(staged)
+    }
+
+    fn admit_new_lines(&mut self, staged: &Staged<'_>) -> Result<(), CommitError> {
         let labels = || staged.new_samples().filter_map(|sample| sample.labels);
         let histogram_bytes = staged.histogram_bytes();
         self.admit(labels, histogram_bytes)

@@ -4,6 +4,7 @@
 //! * `target`: adding, failing and removing targets.
 //! * `commit`: one page of one target; `page_commit` applies its lines to series; `report` writes the series about
 //!   the scrape (`up` and others).
+//! * `add_series`: the series of a large page, in batches, before its commit.
 //! * `append`: samples with explicit timestamps.
 //! * `observe`: passes a committed page on to the signals.
 //! * `persist`: targets of a snapshot.
@@ -13,6 +14,7 @@
 //! the end of the target's clock until the clock advances, as the last step. The lock is released between batches, so
 //! that a first page of 200,000 series does not block readers for its whole length.
 
+mod add_series;
 mod admit;
 mod append;
 mod commit;
@@ -75,6 +77,7 @@ impl Engine {
             endings: 0,
             stopwatch: Stopwatch::default(),
             waits: Arc::default(),
+            wall_offset_ms: 0,
         };
         (writer, reader)
     }
@@ -100,6 +103,8 @@ pub struct Writer {
     endings: u64,
     stopwatch: Stopwatch,
     waits: Arc<Durations>,
+    /// What must be added to a time for the wall clock's.
+    wall_offset_ms: i64,
 }
 
 impl Writer {
@@ -108,5 +113,14 @@ impl Writer {
     pub fn time_waits(&mut self, now_ns: fn() -> u64) -> Arc<Durations> {
         self.stopwatch.now_ns = Some(now_ns);
         Arc::clone(&self.waits)
+    }
+
+    /// Says by how much the wall clock is ahead of the times that the engine is given, after it has stepped. Timestamps on
+    /// pages, start times of processes and `time()` are about the wall clock. 0 at first.
+    pub fn set_wall_offset(&mut self, wall_offset_ms: i64) {
+        if self.wall_offset_ms != wall_offset_ms {
+            self.wall_offset_ms = wall_offset_ms;
+            self.registry.write().facts.wall_offset_ms = wall_offset_ms;
+        }
     }
 }

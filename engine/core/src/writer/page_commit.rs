@@ -24,6 +24,8 @@ pub(super) struct PageCommit<'a, 'lock> {
     pub(super) clock: ClockId,
     pub(super) at_ms: i64,
     pub(super) target: TargetId,
+    /// Timestamps on pages are the wall clock's: what they are ahead of `at_ms`.
+    pub(super) wall_offset_ms: i64,
     /// What retention has already dropped at this time.
     pub(super) cutoff_ms: i64,
     /// The target's pages do not report a process start time, so counter resets are detected (rule S6a).
@@ -51,6 +53,11 @@ impl PageCommit<'_, '_> {
         }
     }
 
+    /// A timestamp of a page as a time of the engine.
+    fn steady_ms(&self, time_ms: Option<i64>) -> Option<i64> {
+        time_ms.map(|ms| ms.saturating_sub(self.wall_offset_ms))
+    }
+
     /// Whether a timestamp is further in the future than `FUTURE_MS_MAX`.
     fn is_ahead(&self, time_ms: i64) -> bool {
         time_ms > self.at_ms.saturating_add(FUTURE_MS_MAX)
@@ -72,10 +79,17 @@ impl PageCommit<'_, '_> {
         let removed = &staged.page().removed;
         let leaving: HashSet<SeriesId> = removed.iter().copied().collect();
         let mut claimed = HashSet::new();
-        for sample in staged.new_samples() {
-            let at = match sample.labels {
-                None => Placement::Dropped,
-                Some(labels) => self.place(
+        let added = staged.added.as_ref().map_or(&[][..], |added| &added.series);
+        for (number, sample) in staged.new_samples().enumerate() {
+            let added = added.get(number).copied().flatten();
+            let at = match (sample.labels, added) {
+                (Some(_), Some(id)) if self.is_free(id) => {
+                    let tick = self.tick();
+                    self.store.change(id, tick, sample.bits);
+                    Placement::Series(id)
+                }
+                (None, _) => Placement::Dropped,
+                (Some(labels), _) => self.place(
                     labels,
                     &sample,
                     sample.histogram.and_then(|index| staged.histogram(index)),
@@ -108,6 +122,12 @@ impl PageCommit<'_, '_> {
         }
     }
 
+    /// Whether a series that was added for this page is still its own and has no sample.
+    fn is_free(&self, id: SeriesId) -> bool {
+        let row = self.store.series.row(id);
+        row.clock == self.clock && !row.is_present()
+    }
+
     #[expect(
         clippy::too_many_arguments,
         reason = "the state of one pass over the new lines"
@@ -123,7 +143,7 @@ impl PageCommit<'_, '_> {
         committed: &mut Committed,
     ) -> Placement {
         let tick = self.tick();
-        let (bits, time_ms) = (sample.bits, sample.time_ms);
+        let (bits, time_ms) = (sample.bits, self.steady_ms(sample.time_ms));
         if time_ms.is_some_and(|time_ms| self.is_ahead(time_ms)) {
             committed.out_of_order += 1;
             return Placement::Dropped;
@@ -232,6 +252,7 @@ impl PageCommit<'_, '_> {
             bits,
         } in &staged.page().explicit
         {
+            let time_ms = self.steady_ms(time_ms);
             self.append_explicit(series, time_ms, bits, explicit_series, committed);
             self.yield_to_readers();
         }

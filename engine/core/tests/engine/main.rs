@@ -1,5 +1,6 @@
 //! Tests of the engine from outside: formats, storing, snapshots, memory, `retain: signals`, and the store against a simple model.
 
+mod add_series;
 mod append;
 mod formats;
 mod memory_limit;

@@ -9,6 +9,7 @@ mod labels;
 mod leadership;
 mod names;
 mod numbers;
+mod objects;
 mod pages;
 mod real_pages;
 mod reasons;

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use stillwell_adapters::host::ScaledObject;
-use stillwell_adapters::keda::{Caller, Level, Refusal, Source, Told, Trigger};
+use stillwell_adapters::keda::{Caller, Level, REMEDY, Refusal, Source, Told, Trigger};
+use stillwell_adapters::multi::Several;
 use stillwell_engine::Timestamp;
 use stillwell_engine::signal::{Reading, State};
 use tokio::sync::watch;
@@ -111,11 +112,11 @@ impl Entry {
                     Source::Signal(_) => "signal",
                     Source::Query(_) => "query",
                 };
-                let why = format!(
-                    "it yields {} elements; a trigger reads one: aggregate them, for example with sum()",
-                    elements.len()
-                );
-                Err(Refusal::invalid(key, why))
+                let several = Several {
+                    labels: elements.iter().map(|element| &element.labels).collect(),
+                    remedy: REMEDY,
+                };
+                Err(Refusal::invalid(key, several))
             }
         }
     }

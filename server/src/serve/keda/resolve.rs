@@ -1,8 +1,8 @@
 //! What a trigger reads under a configuration: a signal by its name, or a query that has to stand for it.
 
-use stillwell_adapters::keda::{Caller, Refusal, Source, Trigger};
-use stillwell_engine::promql::plan::ValueType;
-use stillwell_engine::promql::{Features, Query, QueryError};
+use stillwell_adapters::keda::{Caller, Refusal, Source, Trigger, check_query};
+use stillwell_adapters::multi::Multi;
+use stillwell_engine::promql::{Features, QueryError};
 use stillwell_engine::signal::Policy;
 
 use crate::serve::signals::{Found, Watched};
@@ -43,6 +43,9 @@ pub(super) fn resolve(
     trigger: &Trigger,
 ) -> Result<Resolved, Refusal> {
     let query = |text: &str, base: &Policy| {
+        // What does not parse is refused as it was written.
+        let single = trigger.multi.query(text, &Features::default());
+        let text = &*single.unwrap_or_else(|_| text.to_owned());
         let policy = Policy {
             series_max: Some(QUERY_SERIES_MAX),
             bytes_max: Some(QUERY_BYTES_MAX),
@@ -72,7 +75,7 @@ pub(super) fn resolve(
                 let why = format!("namespace {:?} may not read {name:?}", caller.namespace);
                 return Err(Refusal::denied("signal", why));
             }
-            if trigger.has_policy() {
+            if trigger.has_policy() || trigger.multi != Multi::Error {
                 return Ok(query(&spec.expr, &spec.policy));
             }
             Ok(Resolved {
@@ -103,19 +106,7 @@ fn no_signal(signals: &Watched, name: &str) -> String {
 
 /// Refuses a query that could never tell a number of what is scraped.
 pub(super) fn readable(trigger: &Trigger, text: &str) -> Result<(), Refusal> {
-    let key = key_of(trigger);
-    let query = Query::parse(text, &Features::default()).map_err(bad_query(trigger))?;
-    match query.plan().value_type() {
-        ValueType::Scalar | ValueType::Vector => {}
-        other => {
-            let why = format!("it yields a {}, not a number", other.documented());
-            return Err(Refusal::invalid(key, why));
-        }
-    }
-    match query.selectors().next() {
-        Some(_) => Ok(()),
-        None => Err(Refusal::invalid(key, "it reads nothing that is scraped")),
-    }
+    check_query(text).map_err(|why| Refusal::invalid(key_of(trigger), why))
 }
 
 fn key_of(trigger: &Trigger) -> &'static str {

@@ -54,6 +54,8 @@ pub(crate) struct Facts {
     read_metrics: HashMap<String, u64>,
     /// What is stored for targets with `retain: signals`.
     pub(crate) requirements: RetainRequirements,
+    /// What must be added to a time for the wall clock's.
+    pub(crate) wall_offset_ms: i64,
 }
 
 impl Default for Facts {
@@ -68,6 +70,7 @@ impl Default for Facts {
             left_ms: i64::MIN,
             read_metrics: HashMap::new(),
             requirements: RetainRequirements::default(),
+            wall_offset_ms: 0,
         }
     }
 }

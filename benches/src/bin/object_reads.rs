@@ -1,0 +1,167 @@
+//! HPAs of `type: Pods` over thousands of pods with a page each: how long a read takes, and whether the server grows.
+//!
+//! `cargo run --release -p stillwell-benches --bin object_reads -- STILLWELL [PODS] [HPAS] [ROUNDS]`
+//!
+//! Every pod is a target of its own, scraped every 5 s. Each HPA reads the pods of its namespace as the HPA controller
+//! does, and beside them somebody reads all pods of one namespace that holds them all. A round is 15 s. Fails where p99 of
+//! the HPAs is above 5 ms, an answer lacks a pod, or memory after the second round grows by more than a tenth.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_types,
+    reason = "a command that measures time and prints its results"
+)]
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use stillwell_benches::contender::Contender;
+use stillwell_benches::load::{Load, pause};
+
+/// The HPA controller's.
+const PERIOD: Duration = Duration::from_secs(15);
+/// The budget.
+const P99_MAX: Duration = Duration::from_millis(5);
+/// After the start until every pod was scraped several times, so that nobody waits for a first page.
+const SETTLING: Duration = Duration::from_secs(30);
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |at: usize, standard: usize| match arguments.get(at) {
+        Some(text) => text.parse(),
+        None => Ok(standard),
+    };
+    let (Some(binary), Ok(pods), Ok(hpas), Ok(rounds)) = (
+        arguments.first(),
+        number(1, 2_000),
+        number(2, 50),
+        number(3, 6),
+    ) else {
+        eprintln!("object_reads STILLWELL [PODS] [HPAS] [ROUNDS]");
+        return ExitCode::FAILURE;
+    };
+    match run(Path::new(binary), pods.max(1), hpas.max(1), rounds.max(3)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("object_reads: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(binary: &Path, pods: usize, hpas: usize, rounds: usize) -> Result<bool, Failure> {
+    let load = Load::scripted(|| Some(page()))?;
+    let folder = std::env::temp_dir().join(format!("object-reads-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let rules = folder.join("rules.yaml");
+    std::fs::write(&rules, RULES)?;
+    let text = config(load.fast_port, pods, hpas, &rules);
+    let server = Contender::stillwell(binary, &text, &[])?;
+    let mut client = server.ready_client()?;
+    pause(SETTLING);
+    let (mut own, mut all, mut wrong) = (Vec::new(), Vec::new(), 0);
+    let (mut first, mut last) = (server.usage()?, server.usage()?);
+    for round in 0..rounds {
+        let start = Instant::now();
+        for hpa in 0..hpas {
+            let due = start + PERIOD * hpa as u32 / hpas as u32;
+            pause(due.saturating_duration_since(Instant::now()));
+            let expected = (0..pods).filter(|pod| pod % hpas == hpa).count();
+            let mut read = |namespace: &str,
+                            expected: usize,
+                            times: &mut Vec<Duration>|
+             -> Result<(), Failure> {
+                let since = Instant::now();
+                let path = format!(
+                    "/apis/custom.metrics.k8s.io/v1beta2/namespaces/{namespace}/pods/*/waiting"
+                );
+                let body = client.get(&path)?;
+                times.push(since.elapsed());
+                wrong += usize::from(body.matches("describedObject").count() != expected);
+                Ok(())
+            };
+            read(&format!("n{hpa}"), expected, &mut own)?;
+            if hpa % 10 == 0 {
+                read("all", pods, &mut all)?;
+            }
+        }
+        pause((start + PERIOD).saturating_duration_since(Instant::now()));
+        last = server.usage()?;
+        if round == 1 {
+            first = last;
+        }
+    }
+    std::fs::remove_dir_all(&folder)?;
+    let seconds = PERIOD.as_secs_f64() * (rounds - 2) as f64;
+    println!("{pods} pods scraped every 5 s, {hpas} HPAs in {rounds} rounds of 15 s");
+    let p99 = say("an HPA's own pods", &mut own);
+    say("all pods at once", &mut all);
+    let (before, after) = (first.rss_bytes as f64 / 1e6, last.rss_bytes as f64 / 1e6);
+    println!(
+        "{wrong} wrong answers; memory {before:.1} MB after the second round, {after:.1} MB at the end; {:.0}% of a core",
+        (last.cpu_s - first.cpu_s) / seconds * 100.0
+    );
+    Ok(wrong == 0 && p99 <= P99_MAX && after <= before * 1.1)
+}
+
+/// Prints quantiles; answers the 99th.
+fn say(what: &str, times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
+    println!(
+        "{what}: {} reads, p50 {:?}, p99 {:?}, longest {:?}",
+        times.len(),
+        at(0.5),
+        at(0.99),
+        at(1.0)
+    );
+    at(0.99)
+}
+
+const RULES: &str = "rules:
+- seriesQuery: 'vllm:num_requests_waiting{pod!=\"\"}'
+  resources: {overrides: {namespace: {resource: namespace}, pod: {resource: pod}}}
+  name: {as: waiting}
+  metricsQuery: 'sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)'
+";
+
+fn page() -> String {
+    let mut text = String::new();
+    for engine in 0..2 {
+        for metric in ["waiting", "running", "swapped", "deferred"] {
+            // Writing to a String cannot fail.
+            let _ = writeln!(
+                text,
+                "vllm:num_requests_{metric}{{engine=\"{engine}\",model_name=\"m\"}} {engine}"
+            );
+        }
+    }
+    text
+}
+
+/// Every pod is twice a target: in the namespace of its HPA, and in the one that holds all.
+fn config(port: u16, pods: usize, hpas: usize, rules: &Path) -> String {
+    let mut text =
+        "global: {scrape_interval: 5s}\nscrape_configs:\n- job_name: vllm\n  static_configs:\n"
+            .to_owned();
+    for pod in 0..pods {
+        for namespace in [format!("n{}", pod % hpas), "all".to_owned()] {
+            let _ = writeln!(
+                text,
+                "  - {{targets: ['127.0.0.1:{port}'], labels: {{__metrics_path__: /{namespace}/{pod}, namespace: {namespace}, pod: pod-{pod}}}}}"
+            );
+        }
+    }
+    let _ = writeln!(
+        text,
+        "external_metrics: {{insecure: true, rules_files: ['{}']}}",
+        rules.display()
+    );
+    text
+}

@@ -1,0 +1,218 @@
+//! One rule of prometheus-adapter (`pkg/config/config.go`, `DiscoveryRule`), read strictly, as the adapter does.
+
+use std::collections::BTreeMap;
+
+use stillwell_engine::labels::{METRIC_NAME, MatchOp, Matcher, Re2};
+use stillwell_engine::promql::parse_metric_selector;
+
+use super::naming::Naming;
+use super::resources::{Resources, missing_namespace};
+use super::template::{Arguments, Template};
+use crate::config::yaml::{Entry, Node};
+use crate::config::{Report, Table};
+
+/// One rule.
+#[derive(Debug)]
+pub struct Rule {
+    /// Where it stands in its file.
+    pub line: usize,
+    /// Which series it is about.
+    pub series: Vec<Matcher>,
+    /// Fits series names, unanchored, or must not.
+    pub filters: Vec<(Re2, bool)>,
+    /// What the metric is called.
+    pub naming: Naming,
+    /// The query.
+    pub query: Template,
+    /// Which label names which kind of object.
+    pub resources: Resources,
+}
+
+/// What a rule is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Api {
+    /// External metrics: `type: External`.
+    External,
+    /// Metrics of objects: `type: Pods` and `type: Object`.
+    Custom,
+}
+
+const RULE: Table = Table {
+    read: &[
+        "seriesQuery",
+        "seriesFilters",
+        "resources",
+        "name",
+        "metricsQuery",
+    ],
+    ignored: &[],
+    refused: &[],
+};
+
+const FILTER: Table = Table {
+    read: &["is", "isNot"],
+    ignored: &[],
+    refused: &[],
+};
+
+impl Rule {
+    /// The label that holds the namespace, where the namespace of the caller restricts an external query.
+    pub fn namespace_label(&self) -> Option<String> {
+        let restricts = self.resources.namespaced;
+        restricts
+            .then(|| self.resources.namespace_label())
+            .flatten()
+    }
+}
+
+/// The one series name that the rule's `seriesQuery` fits, where it names it.
+pub fn series_name(rule: &Rule) -> Option<&str> {
+    let of_name = |matcher: &&Matcher| matcher.name() == METRIC_NAME;
+    let mut named = rule.series.iter().filter(of_name);
+    let equal = named.clone().find(|one| one.op() == MatchOp::Equal);
+    // `__name__=~"^a$"`, as it is often written, is a name as well.
+    let literal = || {
+        let regex = named.find(|one| one.op() == MatchOp::Regex)?;
+        let text = regex.value().trim_start_matches('^').trim_end_matches('$');
+        let plain = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+        (!text.is_empty() && text.chars().all(plain)).then_some(text)
+    };
+    equal.map(|matcher| matcher.value()).or_else(literal)
+}
+
+/// The metric that this series makes; `None` where a filter or `name.matches` leaves it out.
+pub fn metric_name(rule: &Rule, series: &str) -> Option<String> {
+    let left_out = rule
+        .filters
+        .iter()
+        .any(|(regex, wanted)| regex.is_match(series) != *wanted);
+    if left_out {
+        None
+    } else {
+        rule.naming.of(series)
+    }
+}
+
+/// Reads a rule.
+pub(super) fn rule(node: &Node, api: Api, report: &mut Report) -> Option<Rule> {
+    let errors = report.errors.len();
+    let (mut series, mut filters, mut query) = (None, Vec::new(), None);
+    let (mut resources, mut name) = (Resources::default(), None);
+    for entry in report.fields(node, "a rule", &RULE) {
+        match entry.key.as_str() {
+            "seriesQuery" => {
+                series = report.parsed(entry, |text| parse_metric_selector(text.trim()));
+            }
+            "seriesFilters" => filters = read_filters(entry, report),
+            "resources" => resources = Resources::read(entry, report),
+            "name" => name = Some(entry),
+            _ => {
+                query = report
+                    .parsed(entry, Template::parse)
+                    .map(|template| (template, entry.line));
+            }
+        }
+    }
+    if report.errors.len() == errors {
+        for (key, missing) in [
+            ("seriesQuery", series.is_none()),
+            ("metricsQuery", query.is_none()),
+        ] {
+            if missing {
+                report.error(node.line, format!("a rule needs a {key}"));
+            }
+        }
+    }
+    let naming = Naming::read(name, node.line, report)?;
+    let (query, query_line) = query?;
+    if report.errors.len() == errors {
+        match api {
+            Api::External => {
+                let unknown = resources.namespaced && resources.namespace_label().is_none();
+                if unknown && uses_matchers(&query) {
+                    missing_namespace(node, report);
+                }
+            }
+            Api::Custom if resources.is_empty() => report.error(
+                node.line,
+                "resources: which label names which object? Give a template (template: <<.Resource>>) or overrides \
+                 (namespace: {resource: namespace}, pod: {resource: pod}); without them prometheus-adapter serves nothing",
+            ),
+            Api::Custom => {}
+        }
+    }
+    check_query(&query, api, query_line, report);
+    Some(Rule {
+        line: node.line,
+        series: series?,
+        filters,
+        naming,
+        query,
+        resources,
+    })
+}
+
+/// Whether the query differs with what its caller selects.
+fn uses_matchers(query: &Template) -> bool {
+    let fill = |matchers: &str| {
+        query
+            .render(&arguments("series_name", matchers, BTreeMap::new(), &[]))
+            .ok()
+    };
+    fill("a") != fill("b")
+}
+
+/// Filled in once with nothing special, so that a field that does not exist is found now and not by the HPA.
+fn check_query(query: &Template, api: Api, line: usize, report: &mut Report) {
+    let (matchers, group_by) = match api {
+        Api::External => ("", &[][..]),
+        Api::Custom => ("object=\"a\"", &["object".to_owned()][..]),
+    };
+    match query.render(&arguments(
+        "series_name",
+        matchers,
+        BTreeMap::new(),
+        group_by,
+    )) {
+        Err(error) => report.error(line, format!("metricsQuery: {error}")),
+        Ok(text) if text.trim().is_empty() => {
+            report.error(line, "metricsQuery: it renders to nothing");
+        }
+        Ok(_) => {}
+    }
+}
+
+/// What every metricsQuery is given. For external metrics the adapter groups by nothing.
+pub(super) fn arguments(
+    series: &str,
+    matchers: &str,
+    values: BTreeMap<String, String>,
+    group_by: &[String],
+) -> Arguments {
+    let mut arguments = Arguments::default();
+    arguments.texts.insert("Series", series.to_owned());
+    arguments.texts.insert("LabelMatchers", matchers.to_owned());
+    arguments.texts.insert("GroupBy", group_by.join(","));
+    arguments.maps.insert("LabelValuesByName", values);
+    arguments.lists.insert("GroupBySlice", group_by.to_vec());
+    arguments
+}
+
+fn read_filters(entry: &Entry, report: &mut Report) -> Vec<(Re2, bool)> {
+    let mut filters = Vec::new();
+    for item in report.items(entry) {
+        let fields = report.fields(item, "a series filter", &FILTER);
+        let [field] = fields.as_slice() else {
+            report.error(item.line, "a series filter has exactly one of is and isNot");
+            continue;
+        };
+        let regex = report.parsed(field, |text| Re2::new(&unanchored(text)));
+        filters.extend(regex.map(|regex| (regex, field.key == "is")));
+    }
+    filters
+}
+
+/// The engine's patterns fit whole texts; the adapter's fit anywhere.
+fn unanchored(pattern: &str) -> String {
+    format!("(?s:.*?)(?:{pattern})(?s:.*)")
+}

@@ -1,0 +1,385 @@
+//! Metrics of objects: which there are, and what they say of one object or of many.
+//!
+//! A metric comes from one of prometheus-adapter's rules, or from a signal of the configuration that is grouped by the label
+//! of a kind. One object is read through a query of its own, which is the adapter's. Many are read through one query for all
+//! of them, which is evaluated once however many HPAs read it, and each object is judged by its own targets.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+use parking_lot::Mutex;
+use stillwell_adapters::host::{Element, ObjectList, ObjectMetric, ObjectQuestion, Reading};
+use stillwell_adapters::kubernetes::Kinds;
+use stillwell_engine::promql::EvalOptions;
+use stillwell_engine::signal::{Policy, SignalId};
+use stillwell_engine::{Reader, SeriesQuery, Timestamp};
+use tracing::info;
+
+use super::adhoc_signals::{AdhocSignals, Entry};
+use super::objects;
+use crate::rules::{
+    Objects, Rule, managed_name, metric_name, object_query, series_name, shared_query,
+};
+
+/// The list of series that rules are about is looked up again after this long ...
+const LIST_MS: u64 = 1_000;
+/// ... or after so many times as long as looking it up took, whichever is longer.
+const LIST_COSTS: u32 = 20;
+/// What is asked for and not on the list is looked up again after this long.
+const MISSED_MS: u64 = 50;
+/// Objects without a number that are remembered for `/signals`, for each query.
+const MISSING_SHOWN_MAX: usize = 100;
+/// Objects without a number that a line of the log names.
+const MISSING_LOGGED_MAX: usize = 5;
+
+/// What is carried from one configuration to the next.
+pub(super) struct Asked {
+    signals: AdhocSignals,
+    /// By query: the objects of which nothing was told when they were last asked for.
+    missing: Mutex<HashMap<SignalId, BTreeMap<String, String>>>,
+}
+
+impl Asked {
+    pub(super) fn new() -> Arc<Asked> {
+        Arc::new(Asked {
+            signals: AdhocSignals::about_objects(),
+            missing: Mutex::default(),
+        })
+    }
+
+    /// Queries that stand, each with the objects that it told nothing of.
+    pub(super) fn entries(&self) -> Vec<(Entry, Vec<(String, String)>)> {
+        let mut missing = self.missing.lock();
+        let entries = self.signals.entries();
+        missing.retain(|id, _| entries.iter().any(|entry| entry.id == *id));
+        let of = |entry: Entry| {
+            let without = missing.get(&entry.id).into_iter().flatten();
+            let without = without.map(|(name, why)| (name.clone(), why.clone()));
+            (entry, without.collect())
+        };
+        entries.into_iter().map(of).collect()
+    }
+}
+
+/// The metrics of objects of one configuration.
+pub(super) struct ObjectMetrics {
+    rules: Vec<Arc<Rule>>,
+    reader: Reader,
+    asked: Arc<Asked>,
+    list: Mutex<Option<List>>,
+}
+
+/// What rules make of the series there are.
+struct List {
+    made: Arc<Vec<Made>>,
+    since: Instant,
+    /// How long it took.
+    cost: std::time::Duration,
+}
+
+/// A metric that a rule makes of the series of one name.
+struct Made {
+    rule: Arc<Rule>,
+    metric: String,
+    series: String,
+    /// The labels that the series have; `None` where there are no series.
+    labels: Option<BTreeSet<String>>,
+}
+
+/// A metric of objects of a kind, found.
+struct Found {
+    rule: Arc<Rule>,
+    series: String,
+    /// The label that names the objects.
+    label: String,
+    /// The label that holds their namespace; empty where the rule has none.
+    namespace_label: String,
+}
+
+impl Found {
+    fn of(rule: &Arc<Rule>, series: &str, label: String) -> Found {
+        Found {
+            rule: Arc::clone(rule),
+            series: series.to_owned(),
+            label,
+            namespace_label: rule.resources.namespace_label().unwrap_or_default(),
+        }
+    }
+}
+
+impl ObjectMetrics {
+    pub(super) fn new(rules: Vec<Arc<Rule>>, reader: Reader, asked: Arc<Asked>) -> ObjectMetrics {
+        ObjectMetrics {
+            rules,
+            reader,
+            asked,
+            list: Mutex::new(None),
+        }
+    }
+
+    /// What was asked for lately.
+    pub(super) fn asked(&self) -> &Arc<Asked> {
+        &self.asked
+    }
+
+    /// The metrics that rules make, as prometheus-adapter lists them: of each kind that a label of the series names.
+    pub(super) fn list(&self, kinds: &Kinds) -> BTreeSet<ObjectMetric> {
+        let mut listed = BTreeSet::new();
+        for made in self.made(LIST_MS).iter() {
+            let Some(labels) = &made.labels else {
+                continue;
+            };
+            for kind in kinds.iter() {
+                let label = made.rule.resources.label(kind, kinds);
+                if label.is_some_and(|label| labels.contains(&label)) {
+                    listed.insert(ObjectMetric {
+                        resource: kind.path(),
+                        name: made.metric.clone(),
+                        namespaced: kind.is_listed_as_namespaced(),
+                    });
+                }
+            }
+        }
+        listed
+    }
+
+    /// What a rule's metric says about one object; `None` where no rule makes it of this kind.
+    pub(super) fn read_one(
+        &self,
+        question: &ObjectQuestion<'_>,
+        name: &str,
+        now: Timestamp,
+    ) -> Option<Reading> {
+        let found = self.find(question)?;
+        let reading = self.ask_one(&found, question, name, now);
+        Some(reading.unwrap_or_else(Reading::Unknown))
+    }
+
+    fn ask_one(
+        &self,
+        found: &Found,
+        question: &ObjectQuestion<'_>,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<Reading, String> {
+        let (label, namespace) = (found.label.as_str(), question.namespace);
+        let object = (label, Objects::One(name));
+        let query = object_query(
+            &found.rule,
+            &found.series,
+            namespace,
+            object,
+            question.selector,
+        );
+        let id = query.and_then(|query| self.asked.signals.signal(&self.reader, &query, now));
+        let id = id.map_err(|error| error.to_string())?;
+        let pins = [(label.to_owned(), name.to_owned())];
+        let gone = || "the query's signal is gone".to_owned();
+        let reading = self.reader.signal(id, now, &pins).ok_or_else(gone)?;
+        let reading = objects::told(reading, &Default::default());
+        Ok(objects::about(
+            reading,
+            &self.reader.pinned(id),
+            (label, name),
+            (&found.namespace_label, namespace),
+        ))
+    }
+
+    /// What a rule's metric says about objects; `None` where no rule makes it of this kind.
+    pub(super) fn read_many(
+        &self,
+        question: &ObjectQuestion<'_>,
+        names: Option<&[String]>,
+        now: Timestamp,
+    ) -> Option<Result<ObjectList, String>> {
+        let found = self.find(question)?;
+        let label = &found.label;
+        let (rule, series, namespace) = (&found.rule, &found.series, question.namespace);
+        let query = shared_query(rule, series, namespace, label, question.selector).map_or_else(
+            || {
+                let names = names.ok_or_else(|| {
+                    format!(
+                        "the metricsQuery of the rule on line {} needs the names of the {}, and there is no API server \
+                         to ask for them",
+                        rule.line, question.kind.resource
+                    )
+                })?;
+                let objects = (label.as_str(), Objects::Named(names));
+                object_query(rule, series, namespace, objects, question.selector)
+                    .map_err(|error| error.to_string())
+            },
+            Ok,
+        );
+        let query = match query {
+            Ok(query) => query,
+            Err(why) => return Some(Err(why)),
+        };
+        let policy = Policy::default();
+        let pins = match (namespace, found.namespace_label.as_str()) {
+            ("", _) | (_, "") => Vec::new(),
+            (namespace, label) => vec![(label.to_owned(), namespace.to_owned())],
+        };
+        Some(self.ask_many((&query, label, &policy), &pins, names, now))
+    }
+
+    /// What a query says about the objects that a label names, each judged by its own targets.
+    pub(super) fn ask_many(
+        &self,
+        (query, label, policy): (&str, &str, &Policy),
+        pins: &[(String, String)],
+        names: Option<&[String]>,
+        now: Timestamp,
+    ) -> Result<ObjectList, String> {
+        let policy = Policy {
+            object_label: Some(label.to_owned()),
+            // Of thousands of pods each has a page: an evaluation for each page would cost more than one for each read.
+            when_read: true,
+            ..policy.clone()
+        };
+        let asked = &self.asked.signals;
+        let id = asked
+            .signal_with(&self.reader, query, &policy, now)
+            .map_err(|error| error.to_string())?;
+        let gone = || "the query's signal is gone".to_owned();
+        let read = self.reader.objects(id, now, pins, names);
+        let mut list = ObjectList::default();
+        for object in read.ok_or_else(gone)?? {
+            match object.outcome {
+                Ok(value) => {
+                    let element = Element {
+                        labels: value.element.labels,
+                        value: value.element.value,
+                        at: value.element.time,
+                    };
+                    list.told.push((object.name, element));
+                }
+                Err(why) => list.missing.push((object.name, why)),
+            }
+        }
+        self.note_missing(id, query, &list);
+        Ok(list)
+    }
+
+    /// Remembers the objects without a number, and logs them where they are others than before.
+    fn note_missing(&self, id: SignalId, query: &str, list: &ObjectList) {
+        let mut all = self.asked.missing.lock();
+        let known = all.entry(id).or_default();
+        for (name, _) in &list.told {
+            known.remove(name);
+        }
+        let mut news = Vec::new();
+        for (name, why) in &list.missing {
+            let is_known = known.contains_key(name);
+            if known.get(name) == Some(why) || (!is_known && known.len() >= MISSING_SHOWN_MAX) {
+                continue;
+            }
+            known.insert(name.clone(), why.clone());
+            news.push(format!("{name}: {why}"));
+        }
+        drop(all);
+        if news.is_empty() {
+            return;
+        }
+        let more = news.len().saturating_sub(MISSING_LOGGED_MAX);
+        news.truncate(MISSING_LOGGED_MAX);
+        info!(
+            query,
+            more,
+            "objects without a number are left out of the list that an HPA reads: {}",
+            news.join("; ")
+        );
+    }
+
+    /// The rule that makes the metric of this kind. As in the adapter the last one that does counts; a name in another case
+    /// is looked for where there is none in this one.
+    fn find(&self, question: &ObjectQuestion<'_>) -> Option<Found> {
+        let by_rule = || {
+            self.find_in(&self.made(LIST_MS), question)
+                .or_else(|| self.find_in(&self.made(MISSED_MS), question))
+        };
+        let by_rule = (!self.rules.is_empty()).then(by_rule).flatten();
+        by_rule.or_else(|| {
+            let (rule, series) = managed_name(question.metric)?;
+            let label = rule.resources.label(question.kind, question.kinds)?;
+            Some(Found::of(rule, series, label))
+        })
+    }
+
+    fn find_in(&self, made: &[Made], question: &ObjectQuestion<'_>) -> Option<Found> {
+        let found = |exactly: bool| {
+            made.iter().rev().find_map(|made| {
+                let same = match exactly {
+                    true => made.metric == question.metric,
+                    false => made.metric.eq_ignore_ascii_case(question.metric),
+                };
+                same.then(|| made.found(question)).flatten()
+            })
+        };
+        found(true).or_else(|| found(false))
+    }
+
+    /// What rules make of the series, as of not much longer than `age_ms` ago.
+    fn made(&self, age_ms: u64) -> Arc<Vec<Made>> {
+        let mut list = self.list.lock();
+        if let Some(list) = &*list {
+            let age_max = std::time::Duration::from_millis(age_ms).max(list.cost * LIST_COSTS);
+            if list.since.elapsed() < age_max {
+                return Arc::clone(&list.made);
+            }
+        }
+        let since = Instant::now();
+        let made = Arc::new(
+            self.rules
+                .iter()
+                .flat_map(|rule| self.made_by(rule))
+                .collect(),
+        );
+        *list = Some(List {
+            made: Arc::clone(&made),
+            since,
+            cost: since.elapsed(),
+        });
+        made
+    }
+
+    fn made_by(&self, rule: &Arc<Rule>) -> Vec<Made> {
+        let query = SeriesQuery {
+            selectors: std::slice::from_ref(&rule.series),
+            ..SeriesQuery::ALL
+        };
+        let found = self
+            .reader
+            .label_names_by_metric(query, &EvalOptions::default());
+        let series = found.unwrap_or_default(); // nothing stops it, and it draws on no shared memory
+        let made = |series: String, labels: Option<BTreeSet<String>>| {
+            Some(Made {
+                metric: metric_name(rule, &series)?,
+                rule: Arc::clone(rule),
+                series,
+                labels,
+            })
+        };
+        // A rule that names its series has its metric before there are any: that nothing is queued may be known.
+        let unseen = series_name(rule).filter(|name| !series.contains_key(*name));
+        let unseen = unseen.map(str::to_owned).and_then(|name| made(name, None));
+        series
+            .into_iter()
+            .filter_map(|(name, labels)| made(name, Some(labels)))
+            .chain(unseen)
+            .collect()
+    }
+}
+
+impl Made {
+    /// The metric of this kind, where the series have the label that names it.
+    fn found(&self, question: &ObjectQuestion<'_>) -> Option<Found> {
+        let resources = &self.rule.resources;
+        let label = resources.label(question.kind, question.kinds)?;
+        let has = match &self.labels {
+            Some(labels) => labels.contains(&label),
+            None => resources.names(question.kind, question.kinds),
+        };
+        has.then(|| Found::of(&self.rule, &self.series, label))
+    }
+}
