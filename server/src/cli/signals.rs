@@ -48,6 +48,10 @@ pub(super) fn why(matches: &ArgMatches) -> ExitCode {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the command waits for its next second; no test does"
+)]
 pub(super) fn top(matches: &ArgMatches) -> ExitCode {
     let base = base(matches);
     let live = std::io::stdout().is_terminal();

@@ -96,6 +96,8 @@ pub struct Parts {
     pub objects: Arc<dyn Objects>,
     /// Keeps the file of snapshots, where there is one.
     pub snapshots: Option<Arc<Snapshots>>,
+    /// The latches of an earlier run.
+    pub latches: Vec<u8>,
 }
 
 fn subquery_step_ms(config: &Config) -> i64 {
@@ -161,6 +163,7 @@ impl App {
             rules,
             objects,
             snapshots,
+            latches,
         }: Parts,
         ending: watch::Receiver<bool>,
     ) -> Result<Arc<App>, Vec<Problem>> {
@@ -174,6 +177,7 @@ impl App {
             reader.clone(),
             Arc::clone(&clock),
             Arc::clone(&signals),
+            &latches,
             ending,
         );
         let loaded = Loaded {

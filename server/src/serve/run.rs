@@ -18,7 +18,7 @@ use tracing::warn;
 use super::app::{App, Configured, Parts, Settings};
 use super::keda::{self, KedaListener};
 use super::secure::{Secure, SecureOptions};
-use super::snapshots::Snapshots;
+use super::snapshots::{self, Snapshots};
 use super::web::{self, WebOptions};
 use crate::clock::Clock;
 use crate::cluster::{Cluster, ClusterObjects};
@@ -118,7 +118,7 @@ pub async fn start(
         .storage_path
         .clone()
         .map(|folder| Arc::new(Snapshots::new(folder)));
-    let (writer, reader) = engine(snapshots.clone(), limits, clock.now()).await;
+    let (writer, reader, latches) = engine(snapshots.clone(), limits, clock.now()).await;
     let shared = Shared::new(writer, Arc::clone(&clock));
     let (quit, quitting) = watch::channel(false);
     let (scraper, scraping) = scraping_thread(shared, quitting.clone())?;
@@ -147,14 +147,13 @@ pub async fn start(
         rules,
         objects,
         snapshots: snapshots.clone(),
+        latches,
     };
     let app = App::start(settings, configured, text, clock, reader, parts, ending)
         .await
         .map_err(|problems| io::Error::other(super::app::show(&problems)))?;
-    let saving = snapshots.map(|snapshots| {
-        let shared = Arc::clone(app.scraper().shared());
-        tokio::spawn(snapshots.run(shared, quitting.clone()))
-    });
+    let saving =
+        snapshots.map(|snapshots| tokio::spawn(snapshots.run(Arc::clone(&app), quitting.clone())));
     let looking = keda::start(app.keda(), app.scraper().clone(), quitting.clone())?;
     let router = web::router(&app, &web, quit.clone());
     let mut addresses = Vec::new();
@@ -223,24 +222,30 @@ impl Running {
                 thread.join().ok(); // one that panicked has ended too
             }
             if let Some(snapshots) = app.snapshots() {
-                snapshots.write(app.scraper().shared());
+                snapshots.write(&app);
             }
         });
         ending.await.ok(); // a panic has been logged
     }
 }
 
-/// The engine of the snapshot, or an empty one.
+/// The engine of the snapshot, or an empty one; and KEDA's latches of then.
 async fn engine(
     snapshots: Option<Arc<Snapshots>>,
     limits: Limits,
     now: Timestamp,
-) -> (Writer, Reader) {
+) -> (Writer, Reader, Vec<u8>) {
     let load = move || snapshots?.load(limits, now);
     let restored = tokio::task::spawn_blocking(load).await;
     match restored {
-        Ok(Some(restored)) => (restored.writer, restored.reader),
-        _ => Engine::new(limits),
+        Ok(Some(restored)) => {
+            let latches = snapshots::latches(restored.named);
+            (restored.writer, restored.reader, latches)
+        }
+        _ => {
+            let (writer, reader) = Engine::new(limits);
+            (writer, reader, Vec::new())
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::scrape::Shared;
+use super::app::App;
 
 /// Between the end of one snapshot and the beginning of the next.
 pub const INTERVAL: Duration = Duration::from_secs(30);
@@ -27,6 +27,8 @@ pub const INTERVAL: Duration = Duration::from_secs(30);
 const REST_TIMES: u32 = 3;
 /// The name of the file.
 const NAME: &str = "snapshot";
+/// The name of KEDA's latches in it.
+const LATCHES: &str = "keda latches";
 /// The ending of a file that is being written.
 const UNFINISHED: &str = "unfinished";
 
@@ -51,6 +53,12 @@ pub struct Done {
     pub failures: u64,
     /// Why the newest could not; empty where it could.
     error: String,
+}
+
+/// KEDA's latches among the named bytes of a snapshot.
+pub(super) fn latches(named: Vec<(String, Vec<u8>)>) -> Vec<u8> {
+    let found = named.into_iter().find(|(name, _)| name == LATCHES);
+    found.map(|(_, bytes)| bytes).unwrap_or_default()
 }
 
 impl Snapshots {
@@ -111,16 +119,16 @@ impl Snapshots {
     }
 
     /// Writes snapshots until `quit` turns true.
-    pub async fn run(self: Arc<Self>, shared: Arc<Shared>, mut quit: watch::Receiver<bool>) {
+    pub async fn run(self: Arc<Self>, app: Arc<App>, mut quit: watch::Receiver<bool>) {
         let mut rest = INTERVAL;
         loop {
             tokio::select! {
                 _ = quit.wait_for(|quit| *quit) => return,
                 () = tokio::time::sleep(rest) => {}
             }
-            let (snapshots, shared) = (Arc::clone(&self), Arc::clone(&shared));
+            let (snapshots, app) = (Arc::clone(&self), Arc::clone(&app));
             let writing = tokio::task::spawn_blocking(move || {
-                snapshots.write(&shared);
+                snapshots.write(&app);
                 snapshots.done().took
             });
             let took = writing.await.unwrap_or_default();
@@ -129,10 +137,15 @@ impl Snapshots {
     }
 
     /// Writes a snapshot of now. What goes wrong is logged once.
-    pub fn write(&self, shared: &Shared) {
-        let now = shared.clock.now();
+    pub fn write(&self, app: &App) {
         let began = Instant::now();
-        let snapshot = shared.writer.lock().snapshot(now, &[]);
+        let named = [(LATCHES, app.keda().latches())];
+        let shared = app.scraper().shared();
+        let writer = shared.writer.lock();
+        // The time is read under the lock: no page of a later time is in the snapshot.
+        let now = shared.clock.now();
+        let snapshot = writer.snapshot(now, &named);
+        drop(writer);
         let written = self.replace(snapshot);
         let mut done = self.done.lock();
         let path = self.folder.display();
