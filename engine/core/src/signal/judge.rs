@@ -11,6 +11,7 @@ use super::policy::Policy;
 use super::query::{Selector, SignalQuery};
 use super::retain_set::Retained;
 use super::scope::{self, Contradiction, Scope};
+use super::seen;
 
 /// The verdict on the targets of a scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,9 +102,16 @@ pub(super) fn never_seen(
         Some(_) => selector.text(),
         None => format!("a metric that {} fits", selector.text()),
     };
+    let exposed = assessment.facts.groups.values();
+    let exposed = exposed.flat_map(|group| group.exposed.iter().map(|metric| &**metric));
+    let near = selector
+        .metric
+        .as_deref()
+        .map(|metric| seen::metric(metric, exposed));
+    let near = near.unwrap_or_default();
     Some(format!(
         "{what} was never seen: no target exposes it, a name that means the same, or a metric that goes with it; \
-         check the metric name and that flow control is on"
+         check the metric name and that flow control is on{near}"
     ))
 }
 

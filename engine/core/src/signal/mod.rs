@@ -29,6 +29,7 @@ mod register;
 mod registry;
 mod retain_set;
 mod scope;
+mod seen;
 #[expect(
     clippy::module_inception,
     reason = "it is the file of the type `Signal`"
