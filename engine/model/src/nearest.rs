@@ -12,7 +12,15 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     let length = word.len();
     candidates
         .into_iter()
-        .filter(|candidate| candidate.len().abs_diff(length) <= 4 * limit) // bytes; a char has at most four
+        .filter(|candidate| {
+            // In bytes; a char that is not ASCII has up to four.
+            let bytes_per_char = if candidate.is_ascii() && word.is_ascii() {
+                1
+            } else {
+                4
+            };
+            candidate.len().abs_diff(length) <= bytes_per_char * limit
+        })
         .map(|candidate| (edits(word, candidate), candidate))
         .filter(|(edits, _)| *edits <= limit)
         .min_by_key(|(edits, _)| *edits)
