@@ -152,7 +152,7 @@ fn selector(out: &mut String, selector: &Selector) {
     let labels = match_labels(selector);
     if !labels.is_empty() {
         out.push_str("\"matchLabels\":");
-        json::object(out, labels.into_iter());
+        json::object(out, labels);
     }
     let others = match_expressions(selector);
     if !others.is_empty() {
@@ -176,11 +176,12 @@ fn selector(out: &mut String, selector: &Selector) {
 
 /// The labels of a selector of which one value is asked for; as `metav1.ParseToLabelSelector` parts them.
 fn match_labels(selector: &Selector) -> Vec<(&str, &str)> {
-    let equal = |requirement| match requirement {
-        &Requirement::Equal(ref key, ref value) => Some((key.as_str(), value.as_str())),
+    let requirements = selector.requirements().iter();
+    let equal = requirements.filter_map(|requirement| match requirement {
+        Requirement::Equal(key, value) => Some((key.as_str(), value.as_str())),
         _ => None,
-    };
-    selector.requirements().iter().filter_map(equal).collect()
+    });
+    equal.collect()
 }
 
 /// Its other requirements.

@@ -158,9 +158,9 @@ fn config(port: u16, pods: usize, hpas: usize, rules: &Path) -> String {
             );
         }
     }
-    let _ = write!(
+    let _ = writeln!(
         text,
-        "external_metrics: {{insecure: true, rules_files: ['{}']}}\n",
+        "external_metrics: {{insecure: true, rules_files: ['{}']}}",
         rules.display()
     );
     text

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use kube::api::{ListParams, WatchEvent, WatchParams};
@@ -14,6 +14,7 @@ use kube::{Api, Client, ResourceExt as _};
 use parking_lot::Mutex;
 use stillwell_adapters::kubernetes::{Kind, Selector};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::warn;
 
 /// Objects of a page of the list.

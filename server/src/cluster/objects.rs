@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use stillwell_adapters::host::{ObjectAnswer, Objects};
 use stillwell_adapters::kubernetes::{Kind, Kinds, Selector};
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::Cluster;
@@ -30,9 +31,11 @@ pub(crate) struct ClusterObjects {
     kinds: RwLock<Arc<Kinds>>,
     /// When kinds were last looked up. Held while they are, so it is tokio's.
     looked: tokio::sync::Mutex<Option<Instant>>,
-    /// By path of the kind and namespace, with the time of the last question.
-    watched: Mutex<HashMap<(String, String), (Arc<Watched>, Instant)>>,
+    watched: Mutex<Watches>,
 }
+
+/// Watches by path of the kind and namespace, each with the time of the last question.
+type Watches = HashMap<(String, String), (Arc<Watched>, Instant)>;
 
 impl ClusterObjects {
     /// The objects of this cluster; kinds are kept up to date on the current runtime for as long as somebody has them.

@@ -48,6 +48,7 @@ pub(crate) use report::flag;
 pub use report::{Problem, Report};
 pub use scrape::{INTERVAL_MS_MIN, ScrapeJob, default_timeout_ms};
 pub use secret::{MASK, Secret, SecretSource};
+pub(crate) use signals::selector;
 pub use signals::{ExternalMetrics, SignalSpec};
 pub use stillwell_engine::nearest::nearest;
 pub use yaml::CONFIG_BYTES_MAX;

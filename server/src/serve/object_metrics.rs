@@ -7,13 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use stillwell_adapters::host::{Element, ObjectList, ObjectMetric, ObjectQuestion, Reading};
 use stillwell_adapters::kubernetes::Kinds;
 use stillwell_engine::signal::{Policy, SignalId};
 use stillwell_engine::{Reader, Timestamp};
+use tokio::time::Instant;
 use tracing::info;
 
 use super::adhoc_signals::{AdhocSignals, Entry};
