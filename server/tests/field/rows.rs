@@ -185,9 +185,7 @@ impl Row {
             Some(Metric {
                 name: name.to_owned(),
                 external: kind == "external",
-                object: object
-                    .map(|(resource, name)| (resource, name))
-                    .filter(|_| kind != "external"),
+                object,
                 labels: labels
                     .map(|(key, value)| (key.clone(), text(value)))
                     .collect(),
