@@ -31,6 +31,7 @@ mod registry;
 mod remembered;
 mod retain_set;
 mod scope;
+mod seen;
 #[expect(
     clippy::module_inception,
     reason = "it is the file of the type `Signal`"
