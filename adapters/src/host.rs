@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use stillwell_engine::labels::{Labels, RelabelRule};
-use stillwell_engine::promql::{EvalOptions, Features, QueryError};
+use stillwell_engine::promql::{Answer, EvalOptions, Features, QueryError};
 use stillwell_engine::{AppendError, Appended, AppendedSeries, Reader, TargetId, Timestamp};
 
 use crate::kubernetes::{Kind, Kinds, Selector};
@@ -12,6 +12,12 @@ use crate::kubernetes::{Kind, Kinds, Selector};
 pub trait Host: Send + Sync + 'static {
     /// The process' clock.
     fn now(&self) -> Timestamp;
+
+    /// What must be added to a time of that clock for the wall clock's, which clients have: 0 unless the wall clock has
+    /// stepped since the start.
+    fn wall_offset_ms(&self) -> i64 {
+        0
+    }
 
     /// The store.
     fn reader(&self) -> &Reader;
@@ -327,6 +333,17 @@ pub trait Signals: Send + Sync {
         now: Timestamp,
         within: &EvalOptions<'_>,
     ) -> Result<Reading, QueryError>;
+
+    /// The values of a signal's query over time, not judged; `None` where there is no such signal. May evaluate.
+    fn history(
+        &self,
+        _name: &str,
+        _range: (Timestamp, Timestamp),
+        _step_ms: i64,
+        _within: &EvalOptions<'_>,
+    ) -> Option<Result<Answer, QueryError>> {
+        None
+    }
 
     /// `/guarded` refused a query; people will ask why.
     fn guarded_refused(&self, _query: &str, _why: &str, _now: Timestamp) {}

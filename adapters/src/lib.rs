@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod console;
 pub mod form;
 pub mod host;
 pub mod json;

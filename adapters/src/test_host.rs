@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use stillwell_engine::labels::{Labels, RelabelRule, RelabelSpec};
-use stillwell_engine::promql::Features;
+use stillwell_engine::promql::{Features, QueryError};
 use stillwell_engine::{
     AppendError, Appended, AppendedSeries, Engine, Limits, Reader, Timestamp, Writer,
 };
 
-use crate::host::{Build, Host, NoObjects, Objects, QuerySettings, Signals, Targets};
+use crate::host::{
+    Build, Description, Host, NoObjects, Objects, QuerySettings, Reading, Signals, Targets,
+};
+use crate::kubernetes::Selector;
 use crate::pool::QueryPool;
 
 /// 2026-11-23T19:00:00.25Z.
@@ -19,6 +22,7 @@ pub(crate) struct TestHost {
     reader: Reader,
     writer: Mutex<Writer>,
     pub(crate) takes_writes: bool,
+    pub(crate) wall_offset_ms: i64,
     queries: QueryPool,
     signals: Arc<dyn Signals>,
 }
@@ -30,6 +34,7 @@ impl TestHost {
             reader,
             writer: Mutex::new(writer),
             takes_writes: true,
+            wall_offset_ms: 0,
             queries: QueryPool::new(4, 10_000),
             signals,
         }
@@ -39,6 +44,10 @@ impl TestHost {
 impl Host for TestHost {
     fn now(&self) -> Timestamp {
         Timestamp::from_ms(NOW_MS)
+    }
+
+    fn wall_offset_ms(&self) -> i64 {
+        self.wall_offset_ms
     }
 
     fn reader(&self) -> &Reader {
@@ -117,5 +126,31 @@ impl Host for TestHost {
 
     fn append(&self, batch: Vec<AppendedSeries>) -> Result<Appended, AppendError> {
         self.writer.lock().append(batch, self.now())
+    }
+}
+
+/// Nothing can be asked for by name.
+pub(crate) struct NoSignals;
+
+impl Signals for NoSignals {
+    fn names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn read(&self, _: &str, _: &str, _: &Selector, _: Timestamp) -> Option<Reading> {
+        None
+    }
+
+    fn guarded(
+        &self,
+        _: &str,
+        _: Timestamp,
+        _: &stillwell_engine::promql::EvalOptions<'_>,
+    ) -> Result<Reading, QueryError> {
+        Ok(Reading::Forbidden)
+    }
+
+    fn describe(&self, _: Option<&str>, _: Timestamp) -> Vec<Description> {
+        Vec::new()
     }
 }

@@ -168,6 +168,7 @@ pub async fn run(
 
 async fn serve(file: &Path) -> Outcome<Running> {
     let settings = Settings {
+        storage_path: None,
         query_bytes_max: 256 << 20,
         config_file: Some(PathBuf::from(file)),
         query: QuerySettings {

@@ -8,9 +8,11 @@ pub mod keda;
 pub mod kubernetes;
 pub mod pages;
 pub mod promql;
+pub mod protobuf;
 pub mod remote_write;
 pub mod rule_groups;
 pub mod rules;
+pub mod snapshot;
 pub mod target_list;
 pub mod web_config;
 
@@ -18,16 +20,18 @@ pub mod web_config;
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their folders of seeds.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 13] = [
     ("config", config::run),
     ("http", http::run),
     ("keda", keda::run),
     ("kubernetes", kubernetes::run),
     ("pages", pages::run),
     ("promql", promql::run),
+    ("protobuf", protobuf::run),
     ("remote_write", remote_write::run),
     ("rule_groups", rule_groups::run),
     ("rules", rules::run),
+    ("snapshot", snapshot::run),
     ("target_list", target_list::run),
     ("web_config", web_config::run),
 ];

@@ -1,6 +1,8 @@
 //! Pages: any bytes are taken whole or refused, and what is known of a target's earlier pages never changes what a
 //! page says: a server that has seen them all holds the same as one that sees only this one.
 //!
+//! The same holds of the pages read as OpenMetrics, and the strict check takes any bytes.
+//!
 //! Where only what signals need is kept, the same holds of what is kept, on pages that both take: lines that are
 //! passed over are not validated, and which those are is known by the first line of each name.
 
@@ -50,9 +52,9 @@ impl Gateway {
     }
 
     /// Scrapes a page; answers whether it was taken.
-    fn scrape(&mut self, page: &[u8], at: Timestamp) -> bool {
+    fn scrape(&mut self, page: &[u8], format: Format, at: Timestamp) -> bool {
         let target = self.stage.target();
-        let taken = match self.stage.parse(page, Format::Text) {
+        let taken = match self.stage.parse(page, format) {
             Ok(staged) => self
                 .writer
                 .commit(staged, at, ScrapeFacts::default())
@@ -94,21 +96,34 @@ impl Gateway {
 
 /// Plays the pages to one gateway, and each alone to a new one.
 pub fn run(data: &[u8]) {
+    for format in [Format::Text, Format::OpenMetrics] {
+        play(data, format);
+    }
+}
+
+fn play(data: &[u8], format: Format) {
     let mut known = Gateway::new(Retain::All);
     let mut sparing = Gateway::new(Retain::Signals);
     let pages = data.split(|byte| *byte == SEPARATOR).take(PAGES_MAX);
     for (number, page) in pages.enumerate() {
-        let page = &page[..page.len().min(PAGE_BYTES_MAX)];
+        let mut page = page[..page.len().min(PAGE_BYTES_MAX)].to_vec();
+        if format == Format::OpenMetrics && !page.ends_with(b"# EOF\n") {
+            page.extend_from_slice(b"\n# EOF\n");
+        }
+        let is_valid = stillwell_engine::exposition::check_openmetrics(&page).is_ok();
         let at = Timestamp::from_ms(1_800_000_000_000 + number as i64 * 1_000);
         let mut fresh = Gateway::new(Retain::All);
-        assert_eq!(
-            known.scrape(page, at),
-            fresh.scrape(page, at),
-            "one judgement"
+        let takes = fresh.scrape(&page, format, at);
+        let is_openmetrics = format == Format::OpenMetrics;
+        assert!(
+            takes || !(is_valid && is_openmetrics),
+            "a valid page is taken"
         );
+        assert_eq!(known.scrape(&page, format, at), takes, "one judgement");
         assert_eq!(known.holds(ALL, at), fresh.holds(ALL, at), "one content");
         let mut sparing_fresh = Gateway::new(Retain::Signals);
-        let (warm_takes, takes) = (sparing.scrape(page, at), sparing_fresh.scrape(page, at));
+        let warm_takes = sparing.scrape(&page, format, at);
+        let takes = sparing_fresh.scrape(&page, format, at);
         let kept = sparing_fresh.holds(NEEDED, at);
         if warm_takes && takes {
             assert_eq!(sparing.holds(NEEDED, at), kept, "one kept content");

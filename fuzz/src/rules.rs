@@ -7,8 +7,9 @@ use stillwell_adapters::kubernetes::Selector;
 pub fn run(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let selector = Selector::parse(text.lines().next().unwrap_or("")).unwrap_or_default();
-    for rule in read(&text).0 {
-        let _ = metric_name(&rule, "inference_extension_flow_control_queue_size");
-        let _ = query(&rule, "a", "b", &selector);
+    let rules = read(&text).0;
+    for rule in rules.external.iter().chain(&rules.custom) {
+        let _ = metric_name(rule, "inference_extension_flow_control_queue_size");
+        let _ = query(rule, "a", "b", &selector);
     }
 }

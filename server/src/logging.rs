@@ -76,7 +76,7 @@ impl Subscriber for Log {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let place = (event.metadata().file(), event.metadata().line());
-        let now = self.clock.now();
+        let now = self.clock.wall_now();
         let Some(folded) = self.writer.admit(fields.subject(place), now.ms()) else {
             return;
         };

@@ -5,18 +5,18 @@
 //! come from `../shared/epp/gen_epp.py` where that and python3 are there; the demo's own pages always take part.
 
 mod common;
+#[path = "common/rival.rs"]
+mod rival;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
 
-use common::{http, ok, read_head, server};
+use common::{ok, read_head, server};
 use parking_lot::Mutex;
+use rival::{PATIENCE, Prometheus, ask, path, prometheus_binary};
 use serde_json::Value;
-use stillwell::http_client::encode_query;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -25,7 +25,6 @@ use tokio::sync::Notify;
 const PAGES: usize = 6;
 /// Two times in a row that one server reads a page: when the second read begins, the first is in its store.
 const READS: usize = 2;
-const PATIENCE: Duration = Duration::from_secs(60);
 const CLIENTS: [&str; 2] = ["who=prometheus", "who=stillwell"];
 
 /// The guide's queries, those of the gateway's own guides, and the shapes that dashboards use.
@@ -93,12 +92,12 @@ async fn live_pages_answer_as_in_prometheus() {
         let replay = Replay::start().await;
         let text = config(&replay);
         let running = server(&text.replace("WHO", "stillwell")).await;
-        let prometheus = Prometheus::start(&binary, &text.replace("WHO", "prometheus"));
+        let prometheus = Prometheus::start(&binary, &text.replace("WHO", "prometheus"), &[]);
         for (number, page) in pages.iter().enumerate() {
             replay.turn(page.clone()).await;
             for query in INSTANT {
                 let path = path("/api/v1/query", &[("query", query)]);
-                let theirs = without_times(prometheus.ask(&replay, &path).await);
+                let theirs = without_times(prometheus.ask(&replay.read, &path).await);
                 let ours =
                     without_times(ask(running.addresses[0], &path).await.expect("an answer"));
                 same(
@@ -125,7 +124,7 @@ async fn pages_with_timestamps_answer_as_in_prometheus() {
         let replay = Replay::start().await;
         let text = config(&replay);
         let running = server(&text.replace("WHO", "stillwell")).await;
-        let prometheus = Prometheus::start(&binary, &text.replace("WHO", "prometheus"));
+        let prometheus = Prometheus::start(&binary, &text.replace("WHO", "prometheus"), &[]);
         let now_s = stillwell_adapters::host::Host::now(&*running.app).ms() / 1000;
         let start_s = now_s - STEP_S * pages.len() as i64 - 60;
         for (number, page) in pages.iter().enumerate() {
@@ -142,7 +141,7 @@ async fn pages_with_timestamps_answer_as_in_prometheus() {
             let mut params = vec![("query", query)];
             params.extend(range.iter().map(|(name, value)| (*name, value.as_str())));
             let path = path("/api/v1/query_range", &params);
-            let theirs = prometheus.ask(&replay, &path).await;
+            let theirs = prometheus.ask(&replay.read, &path).await;
             let ours = ask(running.addresses[0], &path).await.expect("an answer");
             same(&theirs, &ours, &format!("{version}, {query}"));
             told.note(version, query, &theirs);
@@ -150,20 +149,6 @@ async fn pages_with_timestamps_answer_as_in_prometheus() {
         running.stop().await;
     }
     told.check(&RANGE);
-}
-
-fn prometheus_binary() -> Option<PathBuf> {
-    let folder = std::env::var_os("STILLWELL_RIVALS_DIR").map(PathBuf::from);
-    let binary = folder
-        .map(|folder| folder.join("usr/bin/prometheus"))
-        .filter(|binary| binary.exists());
-    if binary.is_none() {
-        common::say(
-            "NOT RUN: the comparison with a real Prometheus. Set STILLWELL_RIVALS_DIR to a folder that \
-             ../shared/rivals.sh has filled.",
-        );
-    }
-    binary
 }
 
 /// Pages by name of version: the demo's, and the generator's where it can run.
@@ -310,93 +295,6 @@ impl Replay {
             .await
             .expect("both servers read every page");
     }
-}
-
-/// A running Prometheus; ended and cleaned up when dropped.
-struct Prometheus {
-    child: Child,
-    address: SocketAddr,
-    folder: PathBuf,
-}
-
-impl Prometheus {
-    fn start(binary: &PathBuf, config: &str) -> Prometheus {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
-        let address = free.local_addr().expect("bound");
-        drop(free);
-        let folder = std::env::temp_dir().join(format!(
-            "stillwell-rival-{}-{}",
-            std::process::id(),
-            address.port()
-        ));
-        std::fs::create_dir_all(&folder).expect("a temporary folder");
-        std::fs::write(folder.join("prometheus.yml"), config).expect("a temporary file");
-        let child = Command::new(binary)
-            .arg(format!(
-                "--config.file={}",
-                folder.join("prometheus.yml").display()
-            ))
-            .arg(format!(
-                "--storage.tsdb.path={}",
-                folder.join("data").display()
-            ))
-            .arg(format!("--web.listen-address={address}"))
-            .arg("--log.level=error")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("prometheus starts");
-        Prometheus {
-            child,
-            address,
-            folder,
-        }
-    }
-
-    /// Asks until it is ready: its web server opens about when its first scrape comes.
-    async fn ask(&self, replay: &Replay, path: &str) -> Value {
-        let asking = async {
-            loop {
-                match ask(self.address, path).await {
-                    Some(answer) => return answer,
-                    None => replay.read.notified().await,
-                }
-            }
-        };
-        tokio::time::timeout(PATIENCE, asking)
-            .await
-            .expect("prometheus answers")
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-        std::fs::remove_dir_all(&self.folder).ok();
-    }
-}
-
-fn path(base: &str, params: &[(&str, &str)]) -> String {
-    let mut path = format!("{base}?");
-    for (name, value) in params {
-        path.push_str(&format!("{name}="));
-        encode_query(value, &mut path);
-        path.push('&');
-    }
-    path
-}
-
-/// The data of an answer; `None` where the server does not answer queries yet.
-async fn ask(address: SocketAddr, path: &str) -> Option<Value> {
-    if tokio::net::TcpStream::connect(address).await.is_err() {
-        return None;
-    }
-    // HTTP/1.0, so that the answer ends with the connection and comes in one piece.
-    let (status, _, body) = http(address, &format!("GET {path} HTTP/1.0\r\nHost: x\r\n\r\n")).await;
-    let answer: Value = serde_json::from_str(&body).ok()?;
-    assert_eq!(status, 200, "{path}: {body}");
-    Some(answer["data"].clone())
 }
 
 /// Which queries gave anything: a comparison of nothing with nothing proves nothing.

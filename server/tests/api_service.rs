@@ -19,11 +19,17 @@ use stillwell::serve::{ApiOptions, Running};
 const EXTERNAL: &str = "v1beta1.external.metrics.k8s.io";
 const CUSTOM: &str = "v1beta2.custom.metrics.k8s.io";
 
-async fn replica(api: &ApiServer, files: &Files, write: bool, take_over: bool) -> Running {
+async fn replica(
+    api: &ApiServer,
+    files: &Files,
+    name: &str,
+    (write, take_over): (bool, bool),
+) -> Running {
     let options = SecureOptions {
         address: "127.0.0.1:0".to_owned(),
         kubeconfig: Some(api.kubeconfig(files)),
         self_made_names: vec![SERVICE.to_owned()],
+        replica: name.to_owned(),
         service: ServiceName::parse("default/stillwell"),
         write_ca_bundle: write,
         take_over,
@@ -63,8 +69,8 @@ async fn cluster() -> ApiServer {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_replica_adds_its_ca_and_the_api_server_verifies_both() {
     let (api, files) = (cluster().await, Files::new("api-service"));
-    let first = replica(&api, &files, true, false).await;
-    let second = replica(&api, &files, true, false).await;
+    let first = replica(&api, &files, "first", (true, false)).await;
+    let second = replica(&api, &files, "second", (true, false)).await;
     eventually("both CAs", || async { bundle(&api, EXTERNAL).len() == 2 }).await;
     assert_eq!(
         spec(&api, EXTERNAL),
@@ -88,16 +94,32 @@ async fn each_replica_adds_its_ca_and_the_api_server_verifies_both() {
     let other = api_service(CUSTOM, "default", "prometheus-adapter");
     assert_eq!(spec(&api, CUSTOM), other["spec"], "left alone");
     first.stop().await;
-    second.stop().await;
 
-    // Replicas come and go; what they leave behind is bounded.
+    // Nine restarts of one replica pushed the other's CA out, and half of all requests failed.
     for _ in 0..9 {
         let before = bundle(&api, EXTERNAL);
-        let next = replica(&api, &files, true, false).await;
+        let next = replica(&api, &files, "first", (true, false)).await;
         eventually("its CA", || async { bundle(&api, EXTERNAL) != before }).await;
         next.stop().await;
     }
-    assert_eq!(bundle(&api, EXTERNAL).len(), 8);
+    let address = second.secure_address.expect("a secure listener");
+    let mut verified = 0;
+    for ca in bundle(&api, EXTERNAL) {
+        let answer = get_tls(address, &ca, None, "", "/livez").await;
+        verified += usize::from(answer == Ok((200, "ok".to_owned())));
+    }
+    assert_eq!((bundle(&api, EXTERNAL).len(), verified), (2, 1));
+    second.stop().await;
+
+    // Replicas come and go; what they leave behind is bounded.
+    for number in 0..35 {
+        let before = bundle(&api, EXTERNAL);
+        let name = format!("pod-{number}");
+        let next = replica(&api, &files, &name, (true, false)).await;
+        eventually("its CA", || async { bundle(&api, EXTERNAL) != before }).await;
+        next.stop().await;
+    }
+    assert_eq!(bundle(&api, EXTERNAL).len(), 32);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -115,7 +137,7 @@ async fn a_group_is_taken_over_only_by_the_flag_that_says_so() {
             ))
         };
         let before = looked().len();
-        let running = replica(&api, &files, write, take_over).await;
+        let running = replica(&api, &files, "one", (write, take_over)).await;
         // It looks, and where it may it writes; a patch is the second question about it.
         let questions = before + 1 + usize::from(take_over);
         eventually("a look", || async { looked().len() >= questions }).await;

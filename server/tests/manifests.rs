@@ -15,16 +15,18 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, RoleBinding};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use serde_json::{Value, json};
 use stillwell::serve::app;
 
-const OVERLAYS: [&str; 4] = [
+const OVERLAYS: [&str; 6] = [
     "base",
     "overlays/hpa",
     "overlays/scale-to-zero",
     "overlays/keda-coexist",
+    "overlays/llm-d",
+    "overlays/monitors",
 ];
 
 fn deploy() -> PathBuf {
@@ -54,6 +56,7 @@ fn strict(document: &Value) {
         "Namespace" => round::<Namespace>(document),
         "NetworkPolicy" => round::<NetworkPolicy>(document),
         "PodDisruptionBudget" => round::<PodDisruptionBudget>(document),
+        "Role" => round::<Role>(document),
         "RoleBinding" => round::<RoleBinding>(document),
         "Service" => round::<Service>(document),
         "ServiceAccount" => round::<ServiceAccount>(document),
@@ -125,8 +128,80 @@ fn configurations_load_with_their_rules_and_serve_both_of_the_guides_metrics() {
             ["igw_queue_depth", "igw_running_requests"],
             "{folder}"
         );
-        assert_eq!(config.jobs.len(), 1);
+        assert_eq!(config.monitors.len(), 1, "the gateways are found");
     }
+}
+
+/// Every file under a folder, with its text.
+fn texts(folder: &Path, into: &mut Vec<(PathBuf, String)>) {
+    for entry in std::fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("readable").path();
+        if path.is_dir() {
+            texts(&path, into);
+        } else {
+            let text = std::fs::read_to_string(&path).expect("readable");
+            into.push((path, text));
+        }
+    }
+}
+
+/// The files for KEDA named port 9091, which neither Service nor Deployment opened.
+#[test]
+fn every_address_in_a_shipped_file_is_served_by_a_shipped_port() {
+    let read = |name: &str| {
+        let text = std::fs::read_to_string(deploy().join(name)).expect("readable");
+        documents(&text).remove(0)
+    };
+    let (service, deployment) = (read("base/service.yaml"), read("base/deployment.yaml"));
+    let policy = read("base/networkpolicy.yaml");
+    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+    let named = |port: &Value| -> u64 {
+        let ports = container["ports"].as_array().expect("ports");
+        let found = ports.iter().find(|one| one["name"] == *port);
+        found.expect("a port of the container")["containerPort"]
+            .as_u64()
+            .expect("a number")
+    };
+    let mut open: Vec<u64> = Vec::new();
+    for rule in policy["spec"]["ingress"].as_array().expect("rules") {
+        for port in rule["ports"].as_array().expect("ports") {
+            open.push(named(&port["port"]));
+        }
+    }
+    let mut served: Vec<u64> = Vec::new();
+    for port in service["spec"]["ports"].as_array().expect("ports") {
+        assert!(open.contains(&named(&port["targetPort"])), "{port}");
+        served.push(port["port"].as_u64().expect("a number"));
+    }
+    let arguments = container["args"].to_string();
+    let image = std::fs::read_to_string(deploy().join("Dockerfile")).expect("readable");
+    for port in container["ports"].as_array().expect("ports") {
+        let number = port["containerPort"].to_string();
+        assert!(
+            arguments.contains(&number) && image.contains(&number),
+            "{port}"
+        );
+    }
+    let mut files = Vec::new();
+    texts(&deploy(), &mut files);
+    let mut addresses = 0;
+    for (path, text) in &files {
+        for (at, host) in text.match_indices("stillwell.stillwell") {
+            let rest = text[at + host.len()..]
+                .trim_start_matches(".svc")
+                .trim_start_matches(".cluster.local");
+            let digits: String = match rest.strip_prefix(':') {
+                Some(port) => port.chars().take_while(char::is_ascii_digit).collect(),
+                None => continue,
+            };
+            let port = digits
+                .parse()
+                .unwrap_or_else(|_| panic!("{}: {rest:.20}", path.display()));
+            assert!(served.contains(&port), "{}: port {port}", path.display());
+            addresses += 1;
+        }
+    }
+    assert!(addresses >= 5, "{addresses}");
 }
 
 #[test]
@@ -241,6 +316,159 @@ fn rendered_by_the_real_kubectl_everything_fits_together() {
     }
 }
 
+/// A real helm, by `STILLWELL_HELM`.
+fn helm() -> Option<PathBuf> {
+    let helm = std::env::var_os("STILLWELL_HELM").map(PathBuf::from);
+    if helm.is_none() {
+        common::say("NOT RUN: the Helm chart by a real helm. Set STILLWELL_HELM to its path.");
+    }
+    helm
+}
+
+/// What the chart renders to with these values.
+fn chart(helm: &Path, values: &str) -> Vec<Value> {
+    let folder = Files::new("chart");
+    let file = folder.write("values.yaml", values);
+    let mut template = Command::new(helm);
+    let chart = deploy().join("helm");
+    template.args(["--kube-version", "1.34.0"]);
+    template.args([
+        "template",
+        "stillwell",
+        "--namespace",
+        "stillwell",
+        "--values",
+    ]);
+    let output = template.arg(file).arg(chart).output().expect("helm runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{values}: {errors}");
+    documents(&String::from_utf8_lossy(&output.stdout))
+        .into_iter()
+        .filter(|document| !document.is_null())
+        .collect()
+}
+
+#[test]
+fn the_chart_has_the_objects_of_the_manifests_and_takes_the_adapters_values_as_they_are() {
+    let Some(helm) = helm() else { return };
+    let output = Command::new(&helm)
+        .args(["lint", "--strict"])
+        .arg(deploy().join("helm"))
+        .output()
+        .expect("helm runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    let rules = std::fs::read_to_string(deploy().join("base/config/igw-adapter-values.yaml"));
+    let rules = rules.expect("readable");
+    let all = "monitors: {enabled: true, namespaces: [llm, web]}\napiServices: {external: true, custom: true}\n\
+               signals: [{name: a, expr: sum(b)}]\nextraConfig: {scrape_configs: [{job_name: j, static_configs: [{targets: ['h:1']}]}]}\n";
+    for (values, metrics) in [
+        ("{}", vec![]),
+        (
+            rules.as_str(),
+            vec!["igw_queue_depth", "igw_running_requests"],
+        ),
+        (all, vec!["a"]),
+        (
+            "keda: {enabled: false}\napiServices: {external: false}\n",
+            vec![],
+        ),
+    ] {
+        let objects = chart(&helm, values);
+        objects.iter().for_each(strict);
+        let files = Files::new("chart-config");
+        let data = &find(&objects, "ConfigMap", "stillwell")["data"];
+        for (name, text) in data.as_object().expect("files") {
+            files.write(name, text.as_str().expect("text"));
+        }
+        let text = data["stillwell.yml"].as_str().expect("text");
+        let features = stillwell_engine::promql::Features::default();
+        let folder = files.write("unused", "");
+        let loaded = app::load(text, folder.parent().expect("a folder"), &features);
+        let config = loaded
+            .unwrap_or_else(|problems| panic!("{values}: {problems:?}\n{text}"))
+            .config;
+        let names: Vec<&str> = config.signals.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(names, metrics, "{values}");
+    }
+    // What both ship is the same, but for the labels of a release.
+    let objects = chart(&helm, &rules);
+    let text = |name: &str| std::fs::read_to_string(deploy().join(name)).expect("readable");
+    for (file, kind, at) in [
+        ("base/service.yaml", "Service", "/spec/ports"),
+        ("base/networkpolicy.yaml", "NetworkPolicy", "/spec/ingress"),
+        ("base/networkpolicy.yaml", "NetworkPolicy", "/spec/egress"),
+        ("base/apiservice.yaml", "APIService", "/spec"),
+        ("base/deployment.yaml", "Deployment", "/spec/strategy"),
+        (
+            "base/deployment.yaml",
+            "Deployment",
+            "/spec/template/spec/securityContext",
+        ),
+        (
+            "base/deployment.yaml",
+            "Deployment",
+            "/spec/template/spec/containers/0/args",
+        ),
+        (
+            "base/deployment.yaml",
+            "Deployment",
+            "/spec/template/spec/containers/0/ports",
+        ),
+        (
+            "base/deployment.yaml",
+            "Deployment",
+            "/spec/template/spec/containers/0/readinessProbe",
+        ),
+        (
+            "base/deployment.yaml",
+            "Deployment",
+            "/spec/template/spec/containers/0/resources",
+        ),
+        (
+            "base/deployment.yaml",
+            "Deployment",
+            "/spec/template/spec/containers/0/securityContext",
+        ),
+    ] {
+        let ours = documents(&text(file))
+            .into_iter()
+            .find(|one| one["kind"] == kind);
+        let charted = objects
+            .iter()
+            .find(|one| one["kind"] == kind)
+            .expect("one of the kind");
+        let ours = ours.expect("one of the kind");
+        let (ours, charted) = (ours.pointer(at), charted.pointer(at));
+        assert!(
+            ours.is_some() && ours == charted,
+            "{kind} {at}: {ours:?} {charted:?}"
+        );
+    }
+    // Everything that the manifests may do, the chart may do, and nothing else.
+    let granted = |objects: &[Value]| {
+        let mut rules: Vec<String> = Vec::new();
+        for role in objects.iter().filter(|one| one["kind"] == "ClusterRole") {
+            rules.extend(
+                role["rules"]
+                    .as_array()
+                    .expect("rules")
+                    .iter()
+                    .map(Value::to_string),
+            );
+        }
+        rules.sort();
+        rules
+    };
+    assert_eq!(
+        granted(&objects),
+        granted(&documents(&text("base/rbac.yaml")))
+    );
+}
+
 /// A server process, ended with the test.
 struct Process(std::process::Child);
 
@@ -283,11 +511,11 @@ async fn the_server_runs_with_the_flags_of_the_deployment() {
             argument
                 .replace("/etc/stillwell", &config.display().to_string())
                 .replace("0.0.0.0:9090", &format!("127.0.0.1:{http}"))
+                .replace("0.0.0.0:9091", "127.0.0.1:0")
                 .replace("6443", &https.to_string())
         })
         .collect();
     arguments.push(format!("--kubeconfig={}", api.kubeconfig(&files).display()));
-    arguments.push("--keda.listen-address=127.0.0.1:0".to_owned());
     let started = Command::new(env!("CARGO_BIN_EXE_stillwell"))
         .args(&arguments)
         .stdout(Stdio::null())

@@ -4,7 +4,7 @@ mod common;
 
 use std::io::Write;
 
-use common::{Act, TestTarget, get, ok, server, state, until, value};
+use common::{Act, TestTarget, eventually, get, ok, server, state, until, value};
 use stillwell_adapters::host::Health;
 
 fn config(interval: &str, targets: &[&TestTarget]) -> String {
@@ -63,6 +63,48 @@ async fn a_page_that_breaks_fails_whole_and_the_next_good_page_recovers() {
     );
     assert_eq!(value(address, "up").await, Some(1.0));
     assert_eq!(value(address, "scrape_samples_scraped").await, Some(1.0));
+    running.stop().await;
+}
+
+/// A first page of a million lines took four seconds on the thread that scrapes everybody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_takes_long_to_read_keeps_no_other_target_waiting() {
+    let (small, large) = (
+        TestTarget::with_page("a 1\n").await,
+        TestTarget::with_page("a 1\n").await,
+    );
+    let text = config("20ms", &[&small, &large]).replace("1MB", "10MB");
+    let running = server(&text).await;
+    let (app, address) = (&running.app, running.addresses[0]);
+    // Nobody reads a page that takes long while the test has the turn.
+    let shared = std::sync::Arc::clone(app.scraper().shared());
+    let turn = shared
+        .slow_pages
+        .acquire()
+        .await
+        .expect("it is never closed");
+    let mut page = String::new();
+    for line in 0..9_000 {
+        page += &format!("large{{n=\"{line:0500}\"}} 1\n");
+    }
+    large.set_page(&page);
+    let requests = large.requests();
+    eventually("the large page to be fetched", || async {
+        large.requests() > requests
+    })
+    .await;
+    let scrapes = || state(app, &small).counts().scrapes;
+    let before = scrapes();
+    until(app, "further scrapes of the small page", |_| {
+        scrapes() > before + 5
+    })
+    .await;
+    assert_eq!(value(address, "count(large)").await, None);
+    drop(turn);
+    eventually("the large page", || async {
+        value(address, "count(large)").await == Some(9_000.0)
+    })
+    .await;
     running.stop().await;
 }
 

@@ -46,7 +46,12 @@ pub(super) async fn read(host: &dyn Host, question: Question<'_>) -> Result<Vec<
         Some(Reading::NoneFits(elements)) => Err(Status::not_found(format!(
             "{metric}: none of its {elements} elements fits labelSelector {selector_text:?}"
         ))),
-        Some(Reading::Value(elements) | Reading::Held { elements, .. }) => Ok(elements),
+        Some(Reading::Value(mut elements) | Reading::Held { mut elements, .. }) => {
+            for element in &mut elements {
+                element.at = element.at.plus_ms(host.wall_offset_ms());
+            }
+            Ok(elements)
+        }
     }
 }
 

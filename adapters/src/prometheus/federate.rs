@@ -35,6 +35,7 @@ pub(super) async fn page(host: &dyn Host, form: &Form, utf8: bool) -> Result<Str
         .collect::<Result<_, _>>()?;
     let settings = host.query_settings();
     let (reader, external, now) = (host.reader().clone(), host.external_labels(), host.now());
+    let offset_ms = host.wall_offset_ms();
     let work = move |_: &Within| {
         let view = reader.plain();
         let after_ms = now.minus_ms(settings.lookback_ms).ms();
@@ -55,7 +56,8 @@ pub(super) async fn page(host: &dyn Host, form: &Form, utf8: bool) -> Result<Str
                 // The text format has no native histograms.
                 let last = last.filter(|one| !is_stale(one.value) && one.histogram.is_none());
                 if let Some(last) = last {
-                    found.push((selection.labels(index).clone(), last.time_ms, last.value));
+                    let time_ms = last.time_ms + offset_ms;
+                    found.push((selection.labels(index).clone(), time_ms, last.value));
                 }
             }
         }

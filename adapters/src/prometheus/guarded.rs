@@ -39,7 +39,8 @@ pub(super) async fn instant(host: &dyn Host, form: &Form) -> Result<String, ApiE
 
 async fn answer(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
     let now = host.now();
-    let at = params::time(form, "time", now)?;
+    let offset_ms = host.wall_offset_ms();
+    let at = params::time(form, "time", now.plus_ms(offset_ms))?.minus_ms(offset_ms);
     let multi = Multi::parse(form.get("multi")).map_err(|why| ApiError::parameter("multi", why))?;
     let settings = host.query_settings();
     let text = multi
@@ -58,7 +59,9 @@ async fn answer(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
         return Err(ApiError::parameter(
             "time",
             format!(
-                "{at} is more than 5 s from now ({now}): /guarded tells what is true now, /api/v1/query the past"
+                "{} is more than 5 s from now ({}): /guarded tells what is true now, /api/v1/query the past",
+                at.plus_ms(offset_ms),
+                now.plus_ms(offset_ms)
             ),
         ));
     }
@@ -85,7 +88,7 @@ async fn answer(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
         };
         return Err(ApiError::execution(several.to_string()));
     }
-    Ok(query_body(vector(elements), None))
+    Ok(query_body(vector(elements).moved_by(offset_ms), None))
 }
 
 /// A scalar as a vector of one: KEDA cannot read a scalar, and takes anything else for 0.

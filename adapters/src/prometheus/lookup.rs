@@ -1,8 +1,8 @@
 //! `/api/v1/series`, `/labels`, `/label/{name}/values`: what series there are.
 
-use stillwell_engine::Timestamp;
 use stillwell_engine::labels::Matcher;
-use stillwell_engine::promql::parse_metric_selector;
+use stillwell_engine::promql::{EvalOptions, QueryError, parse_metric_selector};
+use stillwell_engine::{SeriesQuery, Timestamp};
 
 use super::answer::annotations;
 use super::error::ApiError;
@@ -21,10 +21,10 @@ struct Range {
 }
 
 impl Range {
-    fn read(form: &Form) -> Result<Range, ApiError> {
+    fn read(form: &Form, wall_offset_ms: i64) -> Result<Range, ApiError> {
         let limit = params::limit(form)?;
-        let start = params::time(form, "start", Timestamp::MIN)?;
-        let end = params::time(form, "end", Timestamp::MAX)?;
+        let start = params::time(form, "start", Timestamp::MIN)?.minus_ms(wall_offset_ms);
+        let end = params::time(form, "end", Timestamp::MAX)?.minus_ms(wall_offset_ms);
         if end < start {
             return Err(ApiError::parameter(
                 "end",
@@ -46,41 +46,36 @@ impl Range {
         })
     }
 
-    /// One more than is told, to know whether something was left out; 0 asks for all.
-    fn asked(&self) -> usize {
-        self.limit.map_or(0, |limit| limit.saturating_add(1))
+    fn query(&self) -> SeriesQuery<'_> {
+        SeriesQuery {
+            selectors: &self.sets,
+            start: self.start,
+            end: self.end,
+            // One more than is told, to know whether something was left out; 0 asks for all.
+            limit: self.limit.map_or(0, |limit| limit.saturating_add(1)),
+        }
     }
 }
 
 pub(super) async fn series(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
-    let range = Range::read(form)?;
+    let range = Range::read(form, host.wall_offset_ms())?;
     if range.sets.is_empty() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
-    let limit = range.limit;
-    let reader = host.reader().clone();
-    let work =
-        move |_: &Within| Ok(reader.series(&range.sets, range.start, range.end, range.asked()));
-    let found = host
-        .queries()
-        .run(Kind::Query, host.query_settings().timeout_ms, work)
-        .await?;
+    let (limit, reader) = (range.limit, host.reader().clone());
+    let found = look_up(host, move |within| reader.series(range.query(), within)).await?;
     Ok(list(found, limit, |out, labels| {
         json::object(out, labels.iter())
     }))
 }
 
 pub(super) async fn label_names(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
-    let range = Range::read(form)?;
-    let limit = range.limit;
-    let reader = host.reader().clone();
-    let work = move |_: &Within| {
-        Ok(reader.label_names(&range.sets, range.start, range.end, range.asked()))
-    };
-    let found = host
-        .queries()
-        .run(Kind::Query, host.query_settings().timeout_ms, work)
-        .await?;
+    let range = Range::read(form, host.wall_offset_ms())?;
+    let (limit, reader) = (range.limit, host.reader().clone());
+    let found = look_up(host, move |within| {
+        reader.label_names(range.query(), within)
+    })
+    .await?;
     Ok(list(found, limit, |out, name| json::string(out, name)))
 }
 
@@ -92,17 +87,23 @@ pub(super) async fn label_values(
     if name.is_empty() {
         return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
     }
-    let range = Range::read(form)?;
-    let limit = range.limit;
-    let (reader, name) = (host.reader().clone(), name.to_owned());
-    let work = move |_: &Within| {
-        Ok(reader.label_values(&name, &range.sets, range.start, range.end, range.asked()))
-    };
-    let found = host
-        .queries()
-        .run(Kind::Query, host.query_settings().timeout_ms, work)
-        .await?;
+    let range = Range::read(form, host.wall_offset_ms())?;
+    let (limit, reader, name) = (range.limit, host.reader().clone(), name.to_owned());
+    let found = look_up(host, move |within| {
+        reader.label_values(&name, range.query(), within)
+    })
+    .await?;
     Ok(list(found, limit, |out, value| json::string(out, value)))
+}
+
+/// Looks something up within the bounds of queries: their places, time and memory.
+pub(super) async fn look_up<T: Send + 'static>(
+    host: &dyn Host,
+    look_up: impl FnOnce(&EvalOptions<'_>) -> Result<T, QueryError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let timeout_ms = host.query_settings().timeout_ms;
+    let work = move |within: &Within| within.evaluate(&EvalOptions::default(), look_up);
+    Ok(host.queries().run(Kind::Query, timeout_ms, work).await?)
 }
 
 /// A successful answer whose data is a list, cut to `limit`.

@@ -32,7 +32,7 @@ pub(super) fn metadata(host: &dyn Host, form: &Form) -> Result<String, ApiError>
                 [
                     ("type", variant.family_type.as_str()),
                     ("help", variant.help.as_str()),
-                    ("unit", ""),
+                    ("unit", variant.unit.as_str()),
                 ],
             );
         });

@@ -3,11 +3,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use stillwell_engine::Timestamp;
+use stillwell_engine::number_text::push_json;
+use stillwell_engine::promql::select::View;
 use stillwell_engine::promql::{Answer, EvalOptions, Query, QueryError};
 
 use super::answer::query_body;
 use super::ast;
 use super::error::ApiError;
+use super::number;
 use super::params;
 use super::printer::Printer;
 use crate::form::Form;
@@ -26,16 +29,20 @@ pub(super) async fn instant(host: &dyn Host, form: &Form) -> Result<String, ApiE
 
 /// The answer of an instant query, not written yet.
 pub(super) async fn instant_answer(host: &dyn Host, form: &Form) -> Result<Answer, ApiError> {
-    let at = params::time(form, "time", host.now())?;
+    let offset_ms = host.wall_offset_ms();
+    let at = params::time(form, "time", host.now().plus_ms(offset_ms))?.minus_ms(offset_ms);
     let call = Call::read(host, form)?;
     // Handing a query to another thread and back costs more than most that scalers ask.
-    if let Some(answer) = call.instant_if_cheap(host, at) {
-        return Ok(answer);
-    }
-    call.run(host, move |query, view, options| {
-        query.instant(view, at, options)
-    })
-    .await
+    let answer = match call.instant_if_cheap(host, at) {
+        Some(answer) => answer,
+        None => {
+            let work = move |query: &Query, view: &dyn View, options: &EvalOptions<'_>| {
+                query.instant(view, at, options)
+            };
+            call.run(host, work).await?
+        }
+    };
+    Ok(answer.moved_by(offset_ms))
 }
 
 /// Answers a range query.
@@ -50,13 +57,15 @@ pub(super) async fn range(host: &dyn Host, form: &Form) -> Result<String, ApiErr
         ));
     }
     let step_ms = step_ms(form, start, end)?;
+    let offset_ms = host.wall_offset_ms();
+    let (start, end) = (start.minus_ms(offset_ms), end.minus_ms(offset_ms));
     let call = Call::read(host, form)?;
     let answer = call
         .run(host, move |query, view, options| {
             query.range(view, start, end, step_ms, options)
         })
         .await?;
-    Ok(query_body(answer, limit))
+    Ok(query_body(answer.moved_by(offset_ms), limit))
 }
 
 /// The query as Prometheus would write it.
@@ -78,7 +87,7 @@ pub(super) fn parse(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
     Ok(out)
 }
 
-/// Exemplars are not kept: there is none for any query that is one.
+/// The exemplars of the series that a query selects.
 pub(super) fn exemplars(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
     let start = params::required_time(form, "start")?;
     let end = params::required_time(form, "end")?;
@@ -87,8 +96,26 @@ pub(super) fn exemplars(host: &dyn Host, form: &Form) -> Result<String, ApiError
             "end timestamp must not be before start timestamp",
         ));
     }
-    parsed(host, form)?;
-    Ok("{\"status\":\"success\",\"data\":[]}".to_owned())
+    let (_, query) = parsed(host, form)?;
+    let found = host.reader().exemplars(&query, start, end);
+    let mut out = String::from("{\"status\":\"success\",\"data\":[");
+    json::joined(&mut out, found, |out, (series, exemplars)| {
+        out.push_str("{\"seriesLabels\":");
+        json::object(out, series.iter());
+        out.push_str(",\"exemplars\":[");
+        json::joined(out, exemplars, |out, exemplar| {
+            out.push_str("{\"labels\":");
+            json::object(out, exemplar.labels.iter());
+            out.push_str(",\"value\":\"");
+            push_json(out, exemplar.value);
+            out.push_str("\",\"timestamp\":");
+            number::time(out, Timestamp::from_ms(exemplar.time_ms));
+            out.push('}');
+        });
+        out.push_str("]}");
+    });
+    out.push_str("]}");
+    Ok(out)
 }
 
 fn parsed<'f>(host: &dyn Host, form: &'f Form) -> Result<(&'f str, Query), ApiError> {
@@ -121,6 +148,7 @@ struct Call {
     query: Query,
     timeout_ms: u64,
     lookback_ms: i64,
+    wall_offset_ms: i64,
 }
 
 impl Call {
@@ -148,11 +176,13 @@ impl Call {
             query,
             timeout_ms,
             lookback_ms,
+            wall_offset_ms: host.wall_offset_ms(),
         })
     }
 
     fn options(&self, settings: &QuerySettings) -> EvalOptions<'static> {
         EvalOptions {
+            wall_offset_ms: self.wall_offset_ms,
             lookback_ms: self.lookback_ms,
             samples_max: settings.samples_max,
             subquery_step_ms: settings.subquery_step_ms,
@@ -173,11 +203,7 @@ impl Call {
     async fn run(
         self,
         host: &dyn Host,
-        evaluate: impl FnOnce(
-            &Query,
-            &dyn stillwell_engine::promql::select::View,
-            &EvalOptions<'_>,
-        ) -> Result<Answer, QueryError>
+        evaluate: impl FnOnce(&Query, &dyn View, &EvalOptions<'_>) -> Result<Answer, QueryError>
         + Send
         + 'static,
     ) -> Result<Answer, ApiError> {
@@ -191,5 +217,50 @@ impl Call {
             })
         };
         Ok(host.queries().run(Kind::Query, timeout_ms, work).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stillwell_engine::labels;
+    use stillwell_engine::{AppendedSeries, Timestamp};
+
+    use super::*;
+    use crate::test_host::{NOW_MS, NoSignals, TestHost};
+
+    /// After a step of the wall clock KEDA's `time=now` found nothing, which it takes for 0.
+    #[tokio::test]
+    async fn times_of_clients_are_the_wall_clocks() {
+        let mut host = TestHost::new(std::sync::Arc::new(NoSignals));
+        let sample = AppendedSeries {
+            labels: labels! {"__name__" => "m"},
+            floats: vec![(Timestamp::from_ms(NOW_MS - 250), 240.0)],
+            histograms: Vec::new(),
+        };
+        host.append(vec![sample]).expect("it is taken");
+        for hours in [0, 1, -1] {
+            host.wall_offset_ms = hours * 3_600_000;
+            let wall_s = (NOW_MS + host.wall_offset_ms) / 1000;
+            for query in [
+                "m",
+                "timestamp(m) * 0 + 240",
+                "vector(time() - 1 + 241) - WALL",
+            ] {
+                let query = query
+                    .replace("WALL", &wall_s.to_string())
+                    .replace('+', "%2B");
+                let form = Form::parse([format!("query={query}&time={wall_s}").as_str()]);
+                let answer = instant(&host, &form).await.expect("it answers");
+                let want = format!("\"value\":[{wall_s},\"240\"]");
+                assert!(answer.contains(&want), "{query}: {answer}");
+            }
+            let (start, query) = (wall_s - 1, "m @ ".to_owned() + &wall_s.to_string());
+            let text = format!("query={query}&start={start}&end={wall_s}&step=1");
+            let answer = range(&host, &Form::parse([text.as_str()]))
+                .await
+                .expect("it answers");
+            let want = format!("\"values\":[[{start},\"240\"],[{wall_s},\"240\"]]");
+            assert!(answer.contains(&want), "{answer}");
+        }
     }
 }

@@ -48,7 +48,10 @@ pub(super) fn runtimeinfo(host: &dyn Host) -> String {
         text("startTime", &rfc3339(build.started));
         text("CWD", &build.folder);
         text("hostname", &build.hostname);
-        text("serverTime", &rfc3339(host.now()));
+        text(
+            "serverTime",
+            &rfc3339(host.now().plus_ms(host.wall_offset_ms())),
+        );
         text("lastConfigTime", &rfc3339(build.configured));
         text("storageRetention", &build.retention);
         let reloaded = host.reload_succeeded();

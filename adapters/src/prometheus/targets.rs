@@ -99,7 +99,7 @@ pub(super) fn metadata(host: &dyn Host, form: &Form) -> Result<String, ApiError>
         for (name, value) in [
             ("type", metadata.family_type.as_str()),
             ("help", &metadata.help),
-            ("unit", ""),
+            ("unit", &metadata.unit),
         ] {
             out.push_str(&format!(",\"{name}\":"));
             json::string(out, value);

@@ -2,19 +2,22 @@
 
 use std::collections::{HashMap, HashSet};
 
-use stillwell_engine::Timestamp;
 use stillwell_engine::labels::Labels;
+use stillwell_engine::promql::MemoryLease;
+use stillwell_engine::{SeriesQuery, Timestamp};
 
 use super::error::ApiError;
+use super::lookup::look_up;
 use super::params;
 use crate::form::Form;
 use crate::host::Host;
 use crate::json;
-use crate::pool::{Kind, Within};
 
 /// Rows of each list where nothing else is asked for, as in Prometheus.
 const ROWS: usize = 10;
 const ROWS_MAX: usize = 10_000;
+/// Bytes of a label pair in the tables beside its texts, at most.
+const PAIR_BYTES: usize = 200;
 
 /// Counts by label over the series that have samples now.
 #[derive(Default)]
@@ -27,22 +30,22 @@ struct Counts {
 
 pub(super) async fn tsdb(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
     let rows = params::limit(form)?.unwrap_or(ROWS).min(ROWS_MAX);
-    let settings = host.query_settings();
     let (reader, now) = (host.reader().clone(), host.now());
-    let work = move |_: &Within| {
+    look_up(host, move |within| {
         let stats = reader.stats();
-        let series = reader.series(&[Vec::new()], Timestamp::MIN, Timestamp::MAX, 0);
         let mut counts = Counts::default();
-        for labels in &series {
-            counts.add(labels);
-        }
+        let memory = MemoryLease::new(within.memory.cloned(), within.bytes_max);
+        reader.for_each_series(SeriesQuery::ALL, within, |labels| {
+            let pairs = counts.series_by_pair.len();
+            counts.add(&labels);
+            // Three tables hold the texts of a pair that was not seen before.
+            let new = counts.series_by_pair.len() - pairs;
+            memory.hold((new * PAIR_BYTES + new.min(1) * 3 * labels.bytes()) as u64)
+        })?;
         let oldest_ms = stats.oldest_ms.unwrap_or_else(|| now.ms());
         Ok(counts.write(stats.series, oldest_ms, now, rows))
-    };
-    Ok(host
-        .queries()
-        .run(Kind::Query, settings.timeout_ms, work)
-        .await?)
+    })
+    .await
 }
 
 impl Counts {

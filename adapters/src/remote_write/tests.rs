@@ -1,42 +1,13 @@
 //! The receiver as senders see it: both protocols, each code, garbage.
 
 use prost::Message;
-use stillwell_engine::Timestamp;
-use stillwell_engine::promql::QueryError;
 use tower_service::Service;
 
 use super::messages::{
     BucketSpan, Count, Histogram, Label, Sample, SymbolSeries, TimeSeries, WriteRequest,
 };
 use super::*;
-use crate::host::{Description, Reading, Signals};
-use crate::kubernetes::Selector;
-use crate::test_host::{NOW_MS, TestHost};
-
-struct NoSignals;
-
-impl Signals for NoSignals {
-    fn names(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn read(&self, _: &str, _: &str, _: &Selector, _: Timestamp) -> Option<Reading> {
-        None
-    }
-
-    fn guarded(
-        &self,
-        _: &str,
-        _: Timestamp,
-        _: &stillwell_engine::promql::EvalOptions<'_>,
-    ) -> Result<Reading, QueryError> {
-        Ok(Reading::Forbidden)
-    }
-
-    fn describe(&self, _: Option<&str>, _: Timestamp) -> Vec<Description> {
-        Vec::new()
-    }
-}
+use crate::test_host::{NOW_MS, NoSignals, TestHost};
 
 const V2: &str = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
 

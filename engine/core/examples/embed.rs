@@ -59,7 +59,7 @@ impl Example {
     fn scrape(&mut self, body: &str) -> Result<(), Box<dyn Error>> {
         self.now = self.now.plus_ms(INTERVAL_MS);
         let staged = self.stage.parse(body.as_bytes(), Format::Text)?;
-        let facts = ScrapeFacts { duration_s: 0.002 };
+        let facts = ScrapeFacts::default();
         self.writer.commit(staged, self.now, facts)?;
         Ok(())
     }
@@ -68,7 +68,10 @@ impl Example {
     fn fail(&mut self, error: &str) -> Result<(), Box<dyn Error>> {
         self.now = self.now.plus_ms(INTERVAL_MS);
         let target = self.stage.target();
-        let facts = ScrapeFacts { duration_s: 1.0 };
+        let facts = ScrapeFacts {
+            duration_s: 1.0,
+            body_bytes: 0,
+        };
         self.writer.fail(target, self.now, facts, error)?;
         Ok(())
     }

@@ -25,7 +25,7 @@
 //! let page = b"# TYPE queue_size gauge\nqueue_size{pool=\"a\"} 3\nqueue_size{pool=\"b\"} 4\n";
 //! let now = Timestamp::from_ms(1_800_000_000_000);
 //! let staged = stage.parse(page, Format::Text)?;
-//! writer.commit(staged, now, ScrapeFacts { duration_s: 0.002 })?;
+//! writer.commit(staged, now, ScrapeFacts::default())?;
 //!
 //! let reading = reader.signal(queue, now, &[]).expect("the signal is registered");
 //! assert!(matches!(reading.state, State::Value));
@@ -39,17 +39,21 @@
 //! * [`Writer`] changes the engine, [`Reader`] reads it, [`Stage`] parses the pages of one target.
 //! * [`promql`]: the query language (crate `stillwell-promql`), over this store or one of your own.
 //! * [`labels`], [`histogram`], [`time`], [`number_text`]: the data model (crate `stillwell-model`).
+//! * [`snapshot`]: what the engine holds as bytes, for a restart of the program.
 //! * [`signal`]: policies, readings, metric names. [`limits`]: every limit with its reason.
 
 #![forbid(unsafe_code)]
 
 pub mod exposition;
 pub mod limits;
+mod lookup;
 mod reader;
 mod scrape;
 pub mod signal;
+pub mod snapshot;
 mod store;
 mod waits;
+mod wire;
 mod writer;
 
 use stillwell_model::{ids, metadata};
@@ -60,9 +64,10 @@ pub use stillwell_promql as promql;
 pub use exposition::{Format, PageError, Stage, Staged};
 pub use ids::{SeriesId, TargetId};
 pub use limits::Limits;
+pub use lookup::SeriesQuery;
 pub use reader::{Reader, Stats};
-pub use scrape::{Retain, TargetSpec};
-pub use store::{Bytes, PlainView};
+pub use scrape::{HistogramOptions, Retain, TargetSpec};
+pub use store::{Bytes, Exemplar, PlainView};
 pub use time::Timestamp;
 pub use waits::Durations;
 pub use writer::{

@@ -3,6 +3,19 @@
 /// Bytes of the longest line of a page. A label value from a client header may be long; a megabyte is an attack.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
 
+/// A page in protobuf as text is at most so many times as large. Real pages grow 3 to 8 times; one whose long labels belong
+/// to many buckets could grow a million times.
+pub const DECODED_RATIO_MAX: usize = 64;
+
+/// Up to here the ratio does not matter.
+pub const DECODED_SMALL_BYTES: usize = 8 << 20;
+
+/// Exemplars that are kept, of all series together, the newest ones: some 4 MB. Prometheus keeps 100,000.
+pub const EXEMPLARS_MAX: usize = 10_000;
+
+/// Characters of an exemplar's label names and values (OpenMetrics); one with more is left out.
+pub const EXEMPLAR_CHARS_MAX: usize = 128;
+
 /// Labels of one series on a page. Prometheus has no default limit; Kubernetes objects rarely pass 60.
 pub const LABELS_PER_SERIES_MAX: usize = 512;
 
@@ -132,7 +145,7 @@ pub const SHOWN_LABELS_MAX: usize = 128;
 /// How long a gateway may take from the start of its process to its first page. A process that was younger than a
 /// restart grace, and this, when its page was first seen may have restarted in front of a replica of ours that knows
 /// what was before (S6e).
-pub const GATEWAY_START_MS_MAX: i64 = 15_000;
+pub const GATEWAY_START_MS_MAX: i64 = 30_000;
 
 /// Pools remembered per target. A gateway serves one.
 pub const POOLS_PER_TARGET_MAX: usize = 1_024;

@@ -1,11 +1,11 @@
 //! The read side of the engine: signals, PromQL views, series and label queries, metadata, statistics.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use crate::labels::{Labels, METRIC_NAME, Matcher};
+use crate::labels::{Labels, Matcher};
 use crate::limits::{
     CHEAP_QUERY_HISTORY_BYTES_MAX, CHEAP_QUERY_SAMPLES_MAX, CHEAP_QUERY_SELECTORS_MAX,
     CHEAP_QUERY_SERIES_MAX, CHEAP_QUERY_TEXT_BYTES_MAX, EXPLAINED_SERIES_MAX, LOOKBACK_MS_DEFAULT,
@@ -18,7 +18,7 @@ use crate::signal::{
     Evaluated, Explanation, Names, ObjectReading, Policy, Reading, SignalId, SignalRegistry,
     SignalView, Transition, evaluate, refresh, register,
 };
-use crate::store::{Bytes, PlainView, ReadBudget, Store, for_each_match};
+use crate::store::{Bytes, Exemplar, PlainView, ReadBudget, Store};
 use crate::time::Timestamp;
 
 /// Reads the store and the signals. Cheap to clone; any number of readers work on any threads.
@@ -117,6 +117,25 @@ impl Reader {
             facts.requirements.learn_pinned_labels(pins, names);
         }
         Ok(reading)
+    }
+
+    /// The values of a signal's query from `start` to `end`, as its selectors read the store: under all names of a metric, and
+    /// with a frozen target's last values. They are not judged. `None`: there is no such signal.
+    pub fn signal_range(
+        &self,
+        signal: SignalId,
+        (start, end): (Timestamp, Timestamp),
+        step_ms: i64,
+        within: &EvalOptions<'_>,
+    ) -> Option<Result<Answer, QueryError>> {
+        let registry = self.registry.read();
+        let found = registry.signal(signal)?;
+        let hidden = found.hidden(&registry.facts, end.ms());
+        let store = Arc::clone(&self.store);
+        let view = SignalView::new(store, &registry.facts, &registry.names, &hidden, end.ms());
+        let query = found.query.clone();
+        drop(registry);
+        Some(query.query.range(&view, start, end, step_ms, within))
     }
 
     /// What a signal whose policy names an `object_label` says about each object: about those of `wanted`, in their order, or
@@ -236,9 +255,17 @@ impl Reader {
         let store = Arc::clone(&self.store);
         let view = SignalView::new(store, &registry.facts, &registry.names, &hidden, at_ms);
         let at = Timestamp::from_ms(at_ms);
-        let from_plan = evaluate(&signal.query, &view, at, &signal.policy.options());
+        let options = EvalOptions {
+            wall_offset_ms: registry.facts.wall_offset_ms,
+            ..signal.policy.options()
+        };
+        let from_plan = evaluate(&signal.query, &view, at, &options);
         let from_plan = from_plan.map_err(|error| error.to_string());
         Some((signal.by_program(), from_plan))
+    }
+
+    pub(crate) fn store(&self) -> &RwLock<Store> {
+        &self.store
     }
 
     /// A view of the store as Prometheus would show it, for PromQL.
@@ -269,110 +296,28 @@ impl Reader {
         query.instant(&view, at, &options).ok()
     }
 
-    /// Series that match any of the selectors and have samples in `start..=end`, sorted; at most `limit` (0: all).
-    pub fn series(
+    /// The exemplars within `start..=end` of the series that a query selects, by series, each list ascending by time.
+    /// Offsets and ranges of the query do not count, as in Prometheus.
+    pub fn exemplars(
         &self,
-        selectors: &[Vec<Matcher>],
+        query: &Query,
         start: Timestamp,
         end: Timestamp,
-        limit: usize,
-    ) -> Vec<Labels> {
-        let mut found = BTreeSet::new();
-        self.visit(selectors, start, end, |labels| {
-            found.insert(labels);
-        });
-        let limit = if limit == 0 { usize::MAX } else { limit };
-        found.into_iter().take(limit).collect()
-    }
-
-    /// The label names of such series (of all series, without selectors), sorted.
-    pub fn label_names(
-        &self,
-        selectors: &[Vec<Matcher>],
-        start: Timestamp,
-        end: Timestamp,
-        limit: usize,
-    ) -> Vec<String> {
-        let mut found = BTreeSet::new();
-        self.visit(selectors, start, end, |labels| {
-            for (name, _) in labels.iter() {
-                if !found.contains(name) {
-                    found.insert(name.to_owned());
-                }
+    ) -> Vec<(Labels, Vec<Exemplar>)> {
+        let mut found: BTreeMap<Labels, Vec<Exemplar>> = BTreeMap::new();
+        // Matched after the lock is released: a regular expression may take its time.
+        let within = self.store.read().exemplars.between(start.ms(), end.ms());
+        for at in within {
+            let fits = |matchers: &[Matcher]| matchers.iter().all(|m| m.matches_labels(&at.series));
+            if query.selectors().any(|selector| fits(selector.matchers)) {
+                let of_series = found.entry(at.series.clone()).or_default();
+                of_series.push(at.exemplar.clone());
             }
-        });
-        let limit = if limit == 0 { usize::MAX } else { limit };
-        found.into_iter().take(limit).collect()
-    }
-
-    /// The values of one label of such series, sorted.
-    pub fn label_values(
-        &self,
-        name: &str,
-        selectors: &[Vec<Matcher>],
-        start: Timestamp,
-        end: Timestamp,
-        limit: usize,
-    ) -> Vec<String> {
-        let mut found = BTreeSet::new();
-        self.visit(selectors, start, end, |labels| {
-            if let Some(value) = labels.get(name)
-                && !found.contains(value)
-            {
-                found.insert(value.to_owned());
-            }
-        });
-        let limit = if limit == 0 { usize::MAX } else { limit };
-        found.into_iter().take(limit).collect()
-    }
-
-    /// The metrics that match a selector, each with the names of the labels that its series have.
-    pub fn label_names_by_metric(
-        &self,
-        selector: &[Matcher],
-    ) -> BTreeMap<String, BTreeSet<String>> {
-        let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        let selectors = [selector.to_vec()];
-        self.visit(&selectors, Timestamp::MIN, Timestamp::MAX, |labels| {
-            let Some(metric) = labels.metric_name() else {
-                return;
-            };
-            if !found.contains_key(metric) {
-                found.insert(metric.to_owned(), BTreeSet::new());
-            }
-            let Some(names) = found.get_mut(metric) else {
-                return; // it was inserted above
-            };
-            for (name, _) in labels.iter().filter(|(name, _)| *name != METRIC_NAME) {
-                if !names.contains(name) {
-                    names.insert(name.to_owned());
-                }
-            }
-        });
-        found
-    }
-
-    fn visit(
-        &self,
-        selectors: &[Vec<Matcher>],
-        start: Timestamp,
-        end: Timestamp,
-        mut visit: impl FnMut(Labels),
-    ) {
-        let every = [Vec::new()];
-        let selectors = if selectors.is_empty() {
-            &every[..]
-        } else {
-            selectors
-        };
-        for selector in selectors {
-            for_each_match(&self.store, selector, |store, id| {
-                if store.has_samples(id, start.ms(), end.ms()) {
-                    visit(store.series.labels(id));
-                }
-                0
-            });
         }
+        for exemplars in found.values_mut() {
+            exemplars.sort_by_key(|exemplar| exemplar.time_ms);
+        }
+        found.into_iter().collect()
     }
 
     /// Type and help text by family, with each variant that some target exposes, sorted by family.

@@ -13,6 +13,21 @@ pub enum Retain {
     Signals,
 }
 
+/// What becomes of histograms (keys of a scrape configuration in Prometheus).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HistogramOptions {
+    /// Native histograms are stored (`scrape_native_histograms`); otherwise only their classic buckets.
+    pub native: bool,
+    /// Classic buckets are stored beside a native histogram (`always_scrape_classic_histograms`).
+    pub always_classic: bool,
+    /// Classic histograms become native ones with custom buckets (`convert_classic_histograms_to_nhcb`).
+    pub convert_classic: bool,
+    /// Buckets of a native histogram; one with more is merged into fewer (`native_histogram_bucket_limit`). 0: no limit.
+    pub buckets_max: usize,
+    /// The finest resolution (`native_histogram_min_bucket_factor`); a finer histogram is merged into it.
+    pub schema_max: Option<i32>,
+}
+
 /// How the samples of one target become series: the part of a scrape configuration that the engine applies.
 #[derive(Clone, Debug, Default)]
 pub struct TargetSpec {
@@ -35,15 +50,25 @@ pub struct TargetSpec {
     pub label_value_bytes_max: usize,
     /// Scrape interval in milliseconds.
     pub interval_ms: u64,
+    /// What becomes of histograms.
+    pub histograms: HistogramOptions,
+    /// The timeout of a scrape in seconds, where further metrics about it are written (`extra_scrape_metrics`).
+    pub extra_metrics: Option<f64>,
     /// Whether all samples are kept or only those that signals need.
     pub retain: Retain,
 }
 
-/// The metrics about a scrape, as Prometheus writes them (scrape/scrape.go `report`).
-pub(crate) const REPORT: [&str; 5] = [
+/// The metrics about a scrape, as Prometheus writes them (scrape/scrape.go `report`), those of `extra_scrape_metrics` last.
+pub(crate) const REPORT: [&str; 8] = [
     "up",
     "scrape_duration_seconds",
     "scrape_samples_scraped",
     "scrape_samples_post_metric_relabeling",
     "scrape_series_added",
+    "scrape_timeout_seconds",
+    "scrape_sample_limit",
+    "scrape_body_size_bytes",
 ];
+
+/// How many of [`REPORT`] every target has.
+pub(crate) const REPORT_USUAL: usize = 5;

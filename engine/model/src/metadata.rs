@@ -1,4 +1,4 @@
-//! Type and help text of metric families, as `# TYPE` and `# HELP` lines give them.
+//! Type, help text and unit of metric families, as `# TYPE`, `# HELP` and `# UNIT` lines give them.
 
 /// The types of metric families.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,6 +11,12 @@ pub enum FamilyType {
     Histogram,
     /// Precomputed quantiles.
     Summary,
+    /// Buckets that go up and down (OpenMetrics).
+    GaugeHistogram,
+    /// Labels that describe (OpenMetrics).
+    Info,
+    /// States, one of which may hold (OpenMetrics).
+    StateSet,
     /// Not said.
     #[default]
     Unknown,
@@ -24,16 +30,21 @@ impl FamilyType {
             FamilyType::Gauge => "gauge",
             FamilyType::Histogram => "histogram",
             FamilyType::Summary => "summary",
+            FamilyType::GaugeHistogram => "gaugehistogram",
+            FamilyType::Info => "info",
+            FamilyType::StateSet => "stateset",
             FamilyType::Unknown => "unknown",
         }
     }
 }
 
-/// Type and help of a metric family, as its target's pages say.
+/// Type, help and unit of a metric family, as its target's pages say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FamilyMetadata {
     /// Its type.
     pub family_type: FamilyType,
     /// Its help text.
     pub help: String,
+    /// Its unit; empty where none is given.
+    pub unit: String,
 }

@@ -16,6 +16,33 @@ pub struct Answer {
     pub annotations: Annotations,
 }
 
+impl Answer {
+    /// The same with every time later by `ms`.
+    #[must_use]
+    pub fn moved_by(mut self, ms: i64) -> Answer {
+        if ms == 0 {
+            return self;
+        }
+        let later = |time: &mut Timestamp| *time = time.plus_ms(ms);
+        match &mut self.value {
+            Value::Scalar(time, _) | Value::String(time, _) => later(time),
+            Value::Vector(samples) => samples
+                .iter_mut()
+                .for_each(|sample| later(&mut sample.time)),
+            Value::Matrix(list) => {
+                for series in list {
+                    series.floats.iter_mut().for_each(|(time, _)| later(time));
+                    series
+                        .histograms
+                        .iter_mut()
+                        .for_each(|(time, _)| later(time));
+                }
+            }
+        }
+        self
+    }
+}
+
 /// The four types of PromQL results.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {

@@ -96,6 +96,9 @@ pub struct EvalOptions<'a> {
     pub subquery_step_ms: i64,
     /// What evaluation may use (delayed name removal and start timestamps; the rest was decided when parsing).
     pub features: Features,
+    /// What must be added to a sample's time for the wall clock's, in milliseconds: `time()`, `timestamp()` and `@` are
+    /// about the wall clock.
+    pub wall_offset_ms: i64,
     /// Asked now and then whether to stop.
     pub stop: Option<&'a (dyn Fn() -> Option<Stop> + Sync)>,
 }
@@ -109,6 +112,7 @@ impl Default for EvalOptions<'_> {
             memory: None,
             subquery_step_ms: 60_000,
             features: Features::default(),
+            wall_offset_ms: 0,
             stop: None,
         }
     }

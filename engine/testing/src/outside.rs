@@ -28,6 +28,15 @@ pub const PROMETHEUS_SCRIPTS: Material = Material {
     is_in_ci: false,
 };
 
+/// The OpenMetrics project's own cases: folders with a page and whether it is valid. They are the project's, so they are not
+/// copied here.
+pub const OPENMETRICS_CASES: Material = Material {
+    name: "the OpenMetrics project's cases",
+    variable: "OPENMETRICS",
+    path: "../shared/openmetrics",
+    is_in_ci: false,
+};
+
 impl Material {
     /// Its path. `None` where it is missing, which is printed.
     ///

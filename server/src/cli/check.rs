@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use stillwell_engine::exposition::check_openmetrics;
 use stillwell_engine::promql::Features;
 use stillwell_engine::{Engine, Format, Limits, TargetSpec};
 
@@ -48,7 +49,7 @@ pub(super) fn command() -> Command {
                     Arg::new("openmetrics")
                         .long("openmetrics")
                         .action(ArgAction::SetTrue)
-                        .help("The page is OpenMetrics (not built yet)"),
+                        .help("The page has to keep every rule of OpenMetrics 1.0"),
                 )
                 .arg(value(
                     "lint",
@@ -223,11 +224,6 @@ fn rule_count(files: &[RuleFile]) -> usize {
 
 #[expect(clippy::print_stdout, reason = "the report is the command's output")]
 fn check_metrics(matches: &ArgMatches) -> ExitCode {
-    if matches.get_flag("openmetrics") {
-        return fail(
-            "OpenMetrics is not built yet; without --openmetrics the text format 0.0.4 is read",
-        );
-    }
     let mut page = Vec::new();
     if let Err(error) = std::io::stdin()
         .lock()
@@ -236,10 +232,16 @@ fn check_metrics(matches: &ArgMatches) -> ExitCode {
     {
         return fail(format!("standard input: {error}"));
     }
-    let (mut writer, _) = Engine::new(Limits::default());
-    let (_, mut stage) = writer.add_target(TargetSpec::default());
-    match stage.parse(&page, Format::Text) {
-        Ok(_) => ExitCode::SUCCESS,
+    let checked = match matches.get_flag("openmetrics") {
+        true => check_openmetrics(&page),
+        false => {
+            let (mut writer, _) = Engine::new(Limits::default());
+            let (_, mut stage) = writer.add_target(TargetSpec::default());
+            stage.parse(&page, Format::Text).map(drop)
+        }
+    };
+    match checked {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             println!("{error}");
             ExitCode::from(EXIT_BAD_PAGE)

@@ -1,7 +1,7 @@
 //! The flags of the server, and Prometheus' flags that do nothing here, so that existing container arguments carry over.
 
 /// Flags of Prometheus without effect here: name, whether it takes a value, and what follows from that.
-pub(super) const IGNORED: [(&str, bool, &str); 36] = [
+pub(super) const IGNORED: [(&str, bool, &str); 35] = [
     ("agent", false, "there is no agent mode"),
     (
         "alertmanager.notification-queue-capacity",
@@ -21,11 +21,6 @@ pub(super) const IGNORED: [(&str, bool, &str); 36] = [
     ("auto-gomaxprocs", false, "there is no Go runtime"),
     ("auto-gomemlimit", false, "there is no Go runtime"),
     ("auto-gomemlimit.ratio", true, "there is no Go runtime"),
-    (
-        "config.auto-reload-interval",
-        true,
-        "reload by SIGHUP or POST /-/reload",
-    ),
     (
         "rules.alert.for-grace-period",
         true,
@@ -129,7 +124,7 @@ pub(super) const IGNORED: [(&str, bool, &str); 36] = [
 ];
 
 /// Our own flags without effect yet.
-pub(super) const LATER: [(&str, bool, &str); 5] = [
+pub(super) const LATER: [(&str, bool, &str); 4] = [
     (
         "web.external-url",
         true,
@@ -144,11 +139,6 @@ pub(super) const LATER: [(&str, bool, &str); 5] = [
         "web.max-notifications-subscribers",
         true,
         "there are no notifications",
-    ),
-    (
-        "storage.path",
-        true,
-        "snapshots are not built yet: samples are kept in memory",
     ),
     ("web.use-local-assets", false, "there is no page yet"),
 ];

@@ -7,6 +7,7 @@ mod promqltest;
 mod query;
 mod secure;
 mod serve;
+mod signals;
 mod test;
 
 use std::ffi::OsString;
@@ -21,6 +22,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(("demo", matches)) => crate::demo::run(matches),
         Some(("check", matches)) => check::run(matches),
         Some(("query", matches)) => query::run(matches),
+        Some(("signals", matches)) => signals::run(matches),
+        Some(("why", matches)) => signals::why(matches),
+        Some(("top", matches)) => signals::top(matches),
         Some(("promqltest", matches)) => promqltest::run(matches),
         Some(("test", matches)) => test::run(matches),
         Some(("serve", matches)) => serve::run(matches),
@@ -50,6 +54,7 @@ fn command() -> Command {
         )
         .subcommand(check::command())
         .subcommand(query::command())
+        .subcommands(signals::commands())
         .subcommand(test::command())
         .subcommand(promqltest::command())
 }

@@ -67,8 +67,8 @@ fn print(lines: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The `data` of an answer, or the error in it.
-pub(super) fn ask(address: &str) -> Result<Value, String> {
+/// Status and body of what is at an address.
+pub(super) fn fetch(address: &str, accept: &str) -> Result<(u16, Vec<u8>), String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -76,7 +76,7 @@ pub(super) fn ask(address: &str) -> Result<Value, String> {
     let request = Call {
         method: "GET",
         url: Url::parse(address).map_err(|error| error.to_string())?,
-        headers: Secret::new("accept: application/json\r\n"),
+        headers: Secret::new(format!("accept: {accept}\r\n")),
         shown: Secret::new(""),
         follow_redirects: true,
         body: Vec::new(),
@@ -88,8 +88,13 @@ pub(super) fn ask(address: &str) -> Result<Value, String> {
     let asking = call(request, &transport, &resolver);
     let answered = runtime.block_on(asking);
     let answered = answered.map_err(|error| error.to_string())?;
-    let status = answered.status;
-    let mut answer: Value = serde_json::from_slice(&answered.body)
+    Ok((answered.status, answered.body))
+}
+
+/// The `data` of an answer, or the error in it.
+pub(super) fn ask(address: &str) -> Result<Value, String> {
+    let (status, body) = fetch(address, "application/json")?;
+    let mut answer: Value = serde_json::from_slice(&body)
         .map_err(|error| format!("status {status}, and the answer is not JSON: {error}"))?;
     if answer["status"] != "success" {
         let text = |name: &str| answer[name].as_str().unwrap_or("").to_owned();

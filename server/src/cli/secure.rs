@@ -180,6 +180,7 @@ pub(super) fn options(matches: &ArgMatches) -> Result<Option<SecureOptions>, Str
             extra_prefix: or(list(matches, EXTRA_PREFIXES), standard.extra_prefix),
         },
         self_made_names: self_made_names(&service),
+        replica: crate::serve::app::hostname(),
         kubeconfig: path(KUBECONFIG),
         skip_lookup: matches.get_flag(SKIP_LOOKUP),
         lifetimes: Lifetimes {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -19,9 +20,14 @@ use crate::config::units::{duration_ms, size_bytes};
 use crate::logging::{self, LogFormat};
 use crate::memory;
 use crate::serve::web::WebOptions;
-use crate::serve::{ApiOptions, KedaOptions, Settings, app, keda};
+use crate::serve::{ApiOptions, KedaOptions, Settings, app, auto_reload, keda};
 
 const KEDA_LISTEN: &str = "keda.listen-address";
+const AUTO_RELOAD: &str = "config.auto-reload-interval";
+/// How often files are looked at where the feature is on and no interval is given, as in Prometheus.
+const AUTO_RELOAD_MS: u64 = 30_000;
+/// After SIGTERM readers are still answered for so long, while they learn that this server is not ready any more.
+const DRAIN: Duration = Duration::from_millis(1_000);
 /// Threads of the APIs. Queries run on others.
 const FACE_THREADS: usize = 2;
 /// Threads for what blocks and is neither a query nor a call of KEDA's: files, passwords.
@@ -45,6 +51,11 @@ pub(super) fn command() -> Command {
             "FILE",
             "The configuration",
             "stillwell.yml",
+        ))
+        .arg(value(
+            AUTO_RELOAD,
+            "DURATION",
+            "Reload when the configuration's files have changed, looked at this often",
         ))
         .arg(
             with_default(
@@ -119,6 +130,11 @@ pub(super) fn command() -> Command {
             "1h",
         ))
         .arg(value(
+            "storage.path",
+            "FOLDER",
+            "Of the snapshot, from which a restart goes on; without it a restart begins empty",
+        ))
+        .arg(value(
             "storage.memory.max",
             "BYTES",
             "Memory for samples; 60% of the memory limit where it is left out",
@@ -159,6 +175,7 @@ pub(super) fn command() -> Command {
 
 struct Options {
     settings: Settings,
+    auto_reload_ms: Option<u64>,
     apis: ApiOptions,
     limits: Limits,
     level: Level,
@@ -226,6 +243,7 @@ async fn serve(options: Options, clock: Arc<Clock>) -> Result<(), String> {
         .map_err(|problems| format!("{}: {}", path.display(), app::show(&problems)))?;
     let Options {
         settings,
+        auto_reload_ms,
         apis,
         limits,
         ..
@@ -242,13 +260,27 @@ async fn serve(options: Options, clock: Arc<Clock>) -> Result<(), String> {
     if let Some(address) = &running.keda_address {
         info!(%address, "listening for KEDA");
     }
+    if let Some(interval_ms) = auto_reload_ms {
+        let (app, quit) = (Arc::clone(&running.app), running.quitting());
+        tokio::spawn(auto_reload::run(app, path, interval_ms, quit));
+    }
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
     let mut hangup = signal(SignalKind::hangup()).map_err(|error| error.to_string())?;
     let mut quitting = running.quitting();
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
+            _ = terminate.recv() => {
+                running.app.drain();
+                info!("not ready any more; ending in {} ms", DRAIN.as_millis());
+                // Whoever is in a hurry says so again.
+                tokio::select! {
+                    () = tokio::time::sleep(DRAIN) => {}
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                break;
+            }
             _ = interrupt.recv() => break,
             _ = quitting.changed() => break,
             _ = hangup.recv() => {
@@ -288,6 +320,7 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
         subquery_step_ms: SUBQUERY_STEP_MS,
         features: Features::from_flag_names(features.map(String::as_str)),
     };
+    let auto_reload_ms = auto_reload_ms(matches)?;
     let retention_ms = duration("storage.retention.time")?;
     let memory_bytes_max = match text("storage.memory.max") {
         "" => memory::default_bytes_max(),
@@ -303,7 +336,9 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
         .into_iter()
         .flatten();
     Ok(Options {
+        auto_reload_ms,
         settings: Settings {
+            storage_path: path("storage.path"),
             config_file: Some(PathBuf::from(Path::new(text("config.file")))),
             query,
             query_concurrency_max: usize::try_from(number("query.max-concurrency")?)
@@ -359,6 +394,24 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
             }
         },
     })
+}
+
+/// How often the configuration's files are looked at: where the flag is given, or Prometheus' feature is on.
+fn auto_reload_ms(matches: &ArgMatches) -> Result<Option<u64>, String> {
+    let mut features = matches
+        .get_many::<String>("enable-feature")
+        .into_iter()
+        .flatten();
+    let is_on = features.any(|names| names.split(',').any(|name| name == "auto-reload-config"));
+    match matches.get_one::<String>(AUTO_RELOAD) {
+        None => Ok(is_on.then_some(AUTO_RELOAD_MS)),
+        Some(text) => match duration_ms(text) {
+            // Prometheus' least.
+            Ok(ms) if ms >= 1_000 => Ok(Some(ms)),
+            Ok(_) => Err(format!("--{AUTO_RELOAD}: {text:?} is shorter than 1s")),
+            Err(error) => Err(format!("--{AUTO_RELOAD}: {error}")),
+        },
+    }
 }
 
 fn text_of_all<'m>(matches: &'m ArgMatches, name: &str) -> &'m str {

@@ -15,13 +15,15 @@ use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 
 use super::Cluster;
+use crate::der::take;
 
 /// One read or write.
 const ASK_MS: u64 = 5_000;
 /// Two replicas that write at once: the second one reads again.
 const TRIES: u32 = 5;
-/// Replicas each have a CA of their own, and those of replicas that are gone are left behind: the newest so many stay.
-const BUNDLE_MAX: usize = 8;
+/// Each replica has a CA of its own, which replaces that of its process before. Those of replicas that are gone are left
+/// behind: the newest so many stay (some 20 kB), so that a rollout of as many pods pushes no live replica's out.
+const BUNDLE_MAX: usize = 32;
 /// A Service without a port serves this one.
 const HTTPS_PORT: u16 = 443;
 
@@ -213,7 +215,8 @@ fn patch(
     if certificates.iter().any(|known| known == ca) && !insecure {
         return None;
     }
-    certificates.retain(|known| known != ca);
+    // Restarts of one replica must not push the other replicas' out.
+    certificates.retain(|known| known != ca && issuer(known) != issuer(ca));
     certificates.push(ca.clone().into_owned());
     let excess = certificates.len().saturating_sub(BUNDLE_MAX);
     certificates.drain(..excess);
@@ -230,6 +233,22 @@ fn patch(
         },
     }))
 }
+
+/// Whom a certificate names as its issuer; for a CA that signed itself, its own name, which holds the replica's.
+fn issuer(certificate: &[u8]) -> Option<&[u8]> {
+    let (_, certificate, _) = take(certificate)?;
+    let (_, mut fields, _) = take(certificate)?;
+    // RFC 5280, 4.1: version (left out in version 1), serial number, signature algorithm, issuer.
+    if fields.first() == Some(&VERSION) {
+        fields = take(fields)?.2;
+    }
+    let after_serial = take(fields)?.2;
+    let after_algorithm = take(after_serial)?.2;
+    Some(take(after_algorithm)?.1)
+}
+
+/// The tag of a certificate's version.
+const VERSION: u8 = 0xa0;
 
 /// Works out who owns an APIService and what to change in it, and does nothing: for a fuzz target.
 pub(crate) fn read_api_service(found: &APIService) -> bool {

@@ -110,6 +110,49 @@ pub struct KubernetesDiscovery {
     pub attach_namespace: bool,
 }
 
+impl KubernetesDiscovery {
+    /// All objects of a role in the cluster that this pod runs in.
+    pub fn of(role: KubernetesRole) -> KubernetesDiscovery {
+        KubernetesDiscovery {
+            api_server: String::new(),
+            role,
+            kubeconfig_file: None,
+            http: HttpClientConfig::default(),
+            namespaces: Vec::new(),
+            own_namespace: false,
+            selectors: Vec::new(),
+            attach_node: false,
+            attach_namespace: false,
+        }
+    }
+
+    /// Makes relative paths ones below `base`.
+    pub(super) fn resolve(&mut self, base: &Path) {
+        self.http.resolve(base);
+        if let Some(path) = &mut self.kubeconfig_file {
+            *path = base.join(&*path);
+        }
+    }
+
+    /// Checks how the API server is reached.
+    pub(super) fn check_access(&mut self, line: usize, what: &str, report: &mut Report) {
+        self.http.check(report);
+        let elsewhere = !self.api_server.is_empty();
+        if elsewhere && self.kubeconfig_file.is_some() {
+            report.error(
+                line,
+                format!("{what}: api_server and kubeconfig_file exclude one another: keep one"),
+            );
+        }
+        if !elsewhere && self.http.is_given() {
+            report.error(
+                line,
+                format!("{what}: options of the HTTP client need an api_server"),
+            );
+        }
+    }
+}
+
 /// A kind of objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum KubernetesRole {
@@ -203,12 +246,7 @@ impl Sources {
                     }
                 }
                 Discovery::Http(http) => http.http.resolve(base),
-                Discovery::Kubernetes(kubernetes) => {
-                    kubernetes.http.resolve(base);
-                    if let Some(path) = &mut kubernetes.kubeconfig_file {
-                        *path = base.join(&*path);
-                    }
-                }
+                Discovery::Kubernetes(kubernetes) => kubernetes.resolve(base),
             }
         }
     }
@@ -447,24 +485,13 @@ static KUBERNETES: &[Key<KubernetesDiscovery>] = &[
 ];
 
 fn kubernetes(node: &Node, report: &mut Report) -> KubernetesDiscovery {
-    let mut kubernetes = KubernetesDiscovery {
-        api_server: String::new(),
-        role: KubernetesRole::Pod,
-        kubeconfig_file: None,
-        http: HttpClientConfig::default(),
-        namespaces: Vec::new(),
-        own_namespace: false,
-        selectors: Vec::new(),
-        attach_node: false,
-        attach_namespace: false,
-    };
+    let mut kubernetes = KubernetesDiscovery::of(KubernetesRole::Pod);
     let inline = Inline {
         keys: HTTP,
         part: |kubernetes: &mut KubernetesDiscovery| &mut kubernetes.http,
     };
     let what = "a kubernetes_sd_config";
     decode(node, what, &[&KUBERNETES, &inline], &mut kubernetes, report);
-    kubernetes.http.check(report);
     let has_role = matches!(&node.kind, Kind::Map(entries)
         if entries.iter().any(|entry| entry.key == "role"));
     if !has_role {
@@ -473,22 +500,8 @@ fn kubernetes(node: &Node, report: &mut Report) -> KubernetesDiscovery {
             format!("{what} needs a role: pod, endpoints, endpointslice, service, node or ingress"),
         );
     }
-    let (elsewhere, file) = (
-        !kubernetes.api_server.is_empty(),
-        kubernetes.kubeconfig_file.is_some(),
-    );
-    if elsewhere && file {
-        report.error(
-            node.line,
-            format!("{what}: api_server and kubeconfig_file exclude one another: keep one"),
-        );
-    }
-    if !elsewhere && kubernetes.http.is_given() {
-        report.error(
-            node.line,
-            format!("{what}: options of the HTTP client need an api_server"),
-        );
-    }
+    kubernetes.check_access(node.line, what, report);
+    let elsewhere = !kubernetes.api_server.is_empty();
     if elsewhere && kubernetes.own_namespace {
         report.error(
             node.line,

@@ -3,10 +3,11 @@
 use stillwell_engine::labels::{Labels, LabelsBuilder};
 
 use super::discovery::labels;
+use super::histograms::{HISTOGRAMS, HistogramKeys};
 use super::limits::{LIMITS, PageLimits};
 use super::protocols::{ESCAPINGS, protocols};
 use super::report::Report;
-use super::schema::{Inline, Key, Shape, decode, read, unused};
+use super::schema::{Inline, Key, Keys, Shape, decode, read, unused};
 use super::units::duration_ms;
 use super::yaml::{Entry, Node};
 
@@ -32,6 +33,8 @@ pub struct Global {
     pub escaping: String,
     /// Inherited limits.
     pub limits: PageLimits,
+    /// Inherited keys of histograms.
+    pub histograms: HistogramKeys,
 }
 
 impl Default for Global {
@@ -45,14 +48,13 @@ impl Default for Global {
             protocols: Vec::new(),
             escaping: String::new(),
             limits: PageLimits::default(),
+            histograms: HistogramKeys::default(),
         }
     }
 }
 
-pub(super) const NO_NATIVE: &str = "native histograms are not scraped yet";
 pub(super) const UTF8_NAMES: &str = "every UTF-8 name is taken, as Prometheus 3 does by default";
 pub(super) const FAILURES_LOGGED: &str = "failed scrapes are in the ordinary log";
-pub(super) const NO_EXTRA: &str = "the extra series are not written";
 
 static GLOBAL: &[Key<Global>] = &[
     read("scrape_interval", |entry, global, report| {
@@ -84,10 +86,6 @@ static GLOBAL: &[Key<Global>] = &[
     ),
     unused("query_log_file", Shape::Text, "queries are not logged"),
     unused("scrape_failure_log_file", Shape::Text, FAILURES_LOGGED),
-    unused("convert_classic_histograms_to_nhcb", Shape::Flag, NO_NATIVE),
-    unused("always_scrape_classic_histograms", Shape::Flag, NO_NATIVE),
-    unused("scrape_native_histograms", Shape::Flag, NO_NATIVE),
-    unused("extra_scrape_metrics", Shape::Flag, NO_EXTRA),
 ];
 
 pub(super) fn global(node: &Node, report: &mut Report) -> Global {
@@ -96,7 +94,12 @@ pub(super) fn global(node: &Node, report: &mut Report) -> Global {
         keys: LIMITS,
         part: |global: &mut Global| &mut global.limits,
     };
-    decode(node, "global", &[&GLOBAL, &limits], &mut global, report);
+    let histograms = Inline {
+        keys: HISTOGRAMS,
+        part: |global: &mut Global| &mut global.histograms,
+    };
+    let tables: [&dyn Keys<Global>; 3] = [&GLOBAL, &limits, &histograms];
+    decode(node, "global", &tables, &mut global, report);
     global
 }
 

@@ -6,9 +6,11 @@
 
 mod discovery;
 mod global;
+mod histograms;
 mod http_client;
 mod limits;
 mod masked;
+mod monitors;
 mod protocols;
 mod relabel;
 mod report;
@@ -29,7 +31,7 @@ use stillwell_engine::Retain;
 use stillwell_engine::signal::Names;
 
 use crate::rules::{self, Rule};
-use schema::{Key, Shape, decode, read, unused};
+use schema::{Key, decode, read, unused};
 
 pub(crate) use discovery::labels as label_map;
 pub use discovery::{
@@ -43,6 +45,7 @@ pub use http_client::{
 };
 pub use limits::{BODY_BYTES_MAX_DEFAULT, PageLimits};
 pub use masked::masked;
+pub use monitors::{MonitorKind, Monitors, job_from_json};
 pub(crate) use report::Table;
 pub(crate) use report::flag;
 pub use report::{Problem, Report};
@@ -74,8 +77,20 @@ pub struct Config {
     pub object_rules: Vec<Arc<Rule>>,
     /// The Kubernetes API.
     pub external_metrics: ExternalMetrics,
+    /// Objects of a cluster that become jobs.
+    pub monitors: Vec<Monitors>,
     /// Globs of files with more jobs, and where they are named.
     pub(crate) scrape_files: (Vec<String>, usize),
+}
+
+impl Config {
+    /// The names and patterns of files that it reads beside its own; none after [`load_with_files`] has read those of jobs.
+    pub(crate) fn file_patterns(self) -> Vec<String> {
+        let (mut patterns, _) = self.scrape_files;
+        patterns.extend(self.rule_files);
+        patterns.extend(self.external_metrics.rules_files);
+        patterns
+    }
 }
 
 /// Reads a configuration and the files that it names, relative to `base`.
@@ -87,6 +102,9 @@ pub fn load_with_files(text: &str, base: &Path) -> (Option<Config>, Report) {
     scrape_files::load(&mut config, base, &mut report);
     for job in &mut config.jobs {
         job.resolve(base);
+    }
+    for monitors in &mut config.monitors {
+        monitors.resolve(base);
     }
     let section = &config.external_metrics;
     let loaded = rules::load(&section.rules_files, base, section.rules_line, &mut report);
@@ -144,9 +162,6 @@ pub fn load(text: &str) -> (Option<Config>, Report) {
     (report.errors.is_empty().then_some(config), report)
 }
 
-const LIST_TARGETS: &str =
-    "use kubernetes_sd_configs, dns_sd_configs, file_sd_configs or static_configs";
-
 static TOP: &[Key<Config>] = &[
     read("global", |_, _, _| {}), // read before all others: jobs inherit from it
     read("scrape_configs", |entry, config, report| {
@@ -174,8 +189,16 @@ static TOP: &[Key<Config>] = &[
     read("external_metrics", |entry, config, report| {
         config.external_metrics = signals::external_metrics(&entry.value, report);
     }),
-    unused("monitors", Shape::Any, LIST_TARGETS),
-    unused("inference_pools", Shape::Any, LIST_TARGETS),
+    read("monitors", |entry, config, report| {
+        config
+            .monitors
+            .push(monitors::monitors(&entry.value, report));
+    }),
+    read("inference_pools", |entry, config, report| {
+        config
+            .monitors
+            .push(monitors::inference_pools(&entry.value, report));
+    }),
     unused(
         "alerting",
         unused_sections::ALERTING,

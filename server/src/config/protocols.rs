@@ -7,17 +7,40 @@ use stillwell_engine::Format;
 use super::report::Report;
 use super::yaml::Entry;
 
-/// The formats that Prometheus knows, with the media type of those that are read here.
-const PROTOCOLS: [(&str, Option<&str>); 5] = [
-    ("PrometheusProto", None),
-    ("OpenMetricsText1.0.0", None),
-    ("OpenMetricsText0.0.1", None),
-    ("PrometheusText1.0.0", Some("text/plain;version=1.0.0")),
-    ("PrometheusText0.0.4", Some("text/plain;version=0.0.4")),
+/// The formats that Prometheus knows, in the order in which it asks for them (config/config.go,
+/// `DefaultScrapeProtocols`): name, media type, format. Protobuf is asked for only where native histograms are wanted.
+const PROTOCOLS: [(&str, &str, Format); 5] = [
+    (
+        PROTOBUF,
+        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited",
+        Format::Protobuf,
+    ),
+    (
+        "OpenMetricsText1.0.0",
+        "application/openmetrics-text;version=1.0.0",
+        Format::OpenMetrics,
+    ),
+    (
+        "OpenMetricsText0.0.1",
+        "application/openmetrics-text;version=0.0.1",
+        Format::OpenMetrics,
+    ),
+    (
+        "PrometheusText1.0.0",
+        "text/plain;version=1.0.0",
+        Format::Text,
+    ),
+    (
+        "PrometheusText0.0.4",
+        "text/plain;version=0.0.4",
+        Format::Text,
+    ),
 ];
 
-/// The format whose names may hold any character, and that says how they are escaped.
-const WITH_ESCAPING: &str = "PrometheusText1.0.0";
+const PROTOBUF: &str = "PrometheusProto";
+
+/// The formats whose names may hold any character, and that say how they are escaped.
+const WITH_ESCAPING: [&str; 2] = ["OpenMetricsText1.0.0", "PrometheusText1.0.0"];
 
 /// The escaping that asks for names as they are.
 pub(super) const ALLOW_UTF8: &str = "allow-utf-8";
@@ -39,63 +62,48 @@ pub(super) fn protocols(entry: &Entry, report: &mut Report) -> Vec<String> {
             );
         }
     }
-    if !names.iter().any(|name| media_type(name).is_some()) {
-        report.warn(
-            entry.line,
-            "scrape_protocols has no effect here: only the text formats are read, and they are asked for",
-        );
-    }
     names
 }
 
-/// Reads the format of pages that do not say theirs; `None` where it is not read.
+/// Reads the format of pages that do not say theirs.
 pub(super) fn fallback(entry: &Entry, report: &mut Report) -> Option<Format> {
     let name = report.text(&entry.value, &entry.key)?;
-    known(entry, name, report);
-    if media_type(name).is_some() {
-        return Some(Format::Text);
-    }
-    report.warn(
-        entry.line,
-        format!(
-            "{}: {name} is not read; pages of an unknown type are refused",
-            entry.key
-        ),
-    );
-    None
+    known(entry, name, report)
 }
 
-/// The value of `Accept`: what is read of `protocols`, in their order, and last whatever there is.
-pub(super) fn accept(protocols: &[String], escaping: &str) -> String {
-    let asked = protocols.iter().map(String::as_str);
-    let mut types: Vec<&str> = asked.filter(|name| media_type(name).is_some()).collect();
-    if types.is_empty() {
-        let all = PROTOCOLS.iter().filter(|(_, media)| media.is_some());
-        types = all.map(|(name, _)| *name).collect();
-    }
+/// The value of `Accept`: `protocols` in their order, or those of Prometheus, and last whatever there is.
+pub(super) fn accept(protocols: &[String], native_histograms: bool, escaping: &str) -> String {
+    let usual = PROTOCOLS.iter().map(|(name, _, _)| *name);
+    let names: Vec<&str> = match protocols {
+        [] => usual
+            .filter(|name| native_histograms || *name != PROTOBUF)
+            .collect(),
+        given => given.iter().map(String::as_str).collect(),
+    };
     let mut accept = String::new();
-    for (at, name) in types.iter().enumerate() {
-        accept.push_str(media_type(name).unwrap_or(""));
-        if *name == WITH_ESCAPING {
+    for (at, name) in names.iter().enumerate() {
+        let Some((_, media_type, _)) = PROTOCOLS.iter().find(|(known, _, _)| known == name) else {
+            continue;
+        };
+        accept.push_str(media_type);
+        if WITH_ESCAPING.contains(name) {
             write!(accept, ";escaping={escaping}").ok(); // writing to a String does not fail
         }
-        write!(accept, ";q=0.{},", types.len() + 1 - at).ok();
+        write!(accept, ";q=0.{},", PROTOCOLS.len() + 1 - at).ok();
     }
-    accept.push_str("*/*;q=0.1");
+    write!(accept, "*/*;q=0.{}", PROTOCOLS.len() + 1 - names.len()).ok();
     accept
 }
 
-fn media_type(name: &str) -> Option<&'static str> {
-    let found = PROTOCOLS.iter().find(|(known, _)| *known == name)?;
-    found.1
-}
-
-fn known(entry: &Entry, name: &str, report: &mut Report) {
-    if !PROTOCOLS.iter().any(|(known, _)| *known == name) {
-        let known = PROTOCOLS.map(|(known, _)| known).join(", ");
+/// The format of a name.
+fn known(entry: &Entry, name: &str, report: &mut Report) -> Option<Format> {
+    let found = PROTOCOLS.iter().find(|(known, _, _)| *known == name);
+    if found.is_none() {
+        let known = PROTOCOLS.map(|(known, _, _)| known).join(", ");
         report.error(
             entry.line,
             format!("{}: {name:?} is not one of {known}", entry.key),
         );
     }
+    found.map(|(_, _, format)| *format)
 }

@@ -3,12 +3,11 @@
 use std::path::Path;
 
 use stillwell_engine::labels::RelabelRule;
-use stillwell_engine::{Format, Retain};
+use stillwell_engine::{Format, HistogramOptions, Retain};
 
 use super::discovery::{DISCOVERY, Discovery, Sources};
-use super::global::{
-    FAILURES_LOGGED, Global, NO_EXTRA, NO_NATIVE, UTF8_NAMES, escaping, nonzero_ms,
-};
+use super::global::{FAILURES_LOGGED, Global, UTF8_NAMES, escaping, nonzero_ms};
+use super::histograms::{HISTOGRAMS, HistogramKeys, schema_max};
 use super::http_client::{HTTP, HttpClientConfig};
 use super::limits::{LIMITS, PageLimits};
 use super::protocols::{ALLOW_UTF8, accept, fallback, protocols};
@@ -76,6 +75,10 @@ pub struct ScrapeJob {
     pub http: HttpClientConfig,
     /// Caps.
     pub limits: PageLimits,
+    /// What becomes of histograms.
+    pub histograms: HistogramOptions,
+    /// Whether further series about each scrape are written.
+    pub extra_metrics: bool,
     /// Rewrites targets.
     pub relabel: Vec<RelabelRule>,
     /// Rewrites series.
@@ -110,6 +113,7 @@ struct Draft {
     timeout_ms: Option<u64>,
     protocols: Vec<String>,
     escaping: String,
+    histograms: HistogramKeys,
     sources: Sources,
 }
 
@@ -179,21 +183,21 @@ static SCRAPE: &[Key<Draft>] = &[
         "a series with timestamps of its own ends by the lookback",
     ),
     unused("scrape_failure_log_file", Shape::Text, FAILURES_LOGGED),
-    unused("always_scrape_classic_histograms", Shape::Flag, NO_NATIVE),
-    unused("convert_classic_histograms_to_nhcb", Shape::Flag, NO_NATIVE),
-    unused("scrape_native_histograms", Shape::Flag, NO_NATIVE),
-    unused("native_histogram_bucket_limit", Shape::Int, NO_NATIVE),
-    unused(
+    read("native_histogram_bucket_limit", |entry, draft, report| {
+        let limit = report.number(entry).unwrap_or(0);
+        draft.job.histograms.buckets_max = usize::try_from(limit).unwrap_or(usize::MAX);
+    }),
+    read(
         "native_histogram_min_bucket_factor",
-        Shape::Float,
-        NO_NATIVE,
+        |entry, draft, report| {
+            draft.job.histograms.schema_max = schema_max(entry, report);
+        },
     ),
     unused(
         "metric_name_validation_scheme",
         Shape::OneOf(&["", "legacy", "utf8"]),
         UTF8_NAMES,
     ),
-    unused("extra_scrape_metrics", Shape::Flag, NO_EXTRA),
 ];
 
 /// Reads one job, with what it takes from `global`.
@@ -204,6 +208,7 @@ pub(super) fn job(node: &Node, global: &Global, report: &mut Report) -> ScrapeJo
         timeout_ms: None,
         protocols: global.protocols.clone(),
         escaping: String::new(),
+        histograms: HistogramKeys::default(),
         sources: Sources::default(),
     };
     let limits = Inline {
@@ -222,8 +227,12 @@ pub(super) fn job(node: &Node, global: &Global, report: &mut Report) -> ScrapeJo
         keys: NotBuilt,
         part: |draft: &mut Draft| &mut draft.sources,
     };
-    let tables: [&dyn super::schema::Keys<Draft>; 5] =
-        [&SCRAPE, &limits, &http, &discovery, &not_built];
+    let histograms = Inline {
+        keys: HISTOGRAMS,
+        part: |draft: &mut Draft| &mut draft.histograms,
+    };
+    let tables: [&dyn super::schema::Keys<Draft>; 6] =
+        [&SCRAPE, &limits, &histograms, &http, &discovery, &not_built];
     decode(node, "a scrape_config", &tables, &mut draft, report);
     finish(draft, global, report)
 }
@@ -243,6 +252,8 @@ fn default_job(line: usize) -> ScrapeJob {
         fallback: None,
         http: HttpClientConfig::default(),
         limits: PageLimits::default(),
+        histograms: HistogramOptions::default(),
+        extra_metrics: false,
         relabel: Vec::new(),
         metric_relabel: Vec::new(),
         discovery: Vec::new(),
@@ -282,8 +293,12 @@ fn finish(draft: Draft, global: &Global, report: &mut Report) -> ScrapeJob {
     let escaping = [&draft.escaping, &global.escaping]
         .into_iter()
         .find(|scheme| !scheme.is_empty());
+    let histograms = draft.histograms.inherit(&global.histograms);
+    histograms.apply(&mut job.histograms);
+    job.extra_metrics = histograms.extra_metrics();
     job.accept = accept(
         &draft.protocols,
+        histograms.native(),
         escaping.map_or(ALLOW_UTF8, String::as_str),
     );
     job.http.check(report);

@@ -118,12 +118,6 @@ fn what_prometheus_knows_and_we_do_not_do_is_a_warning_with_line_and_consequence
         ),
         ("remote_write: [{url: x}]\n", 1, "nothing is sent on"),
         (
-            "monitors: {}\n",
-            1,
-            "has no effect here: use kubernetes_sd_configs",
-        ),
-        ("inference_pools: {}\n", 1, "has no effect here"),
-        (
             "scrape_configs:\n- job_name: a\n  ec2_sd_configs: [{region: x}]\n",
             3,
             "job \"a\" is not scraped: ec2_sd_configs is not built; use kubernetes_sd_configs",
@@ -142,11 +136,6 @@ fn what_prometheus_knows_and_we_do_not_do_is_a_warning_with_line_and_consequence
             "scrape_configs:\n- job_name: a\n  scrape_interval: 5ms\n",
             2,
             "5ms is read as 10ms, the shortest",
-        ),
-        (
-            "scrape_configs:\n- job_name: a\n  scrape_protocols: [PrometheusProto]\n",
-            3,
-            "only the text formats are read",
         ),
         ("signals:\n- {name: Up, expr: up}\n", 2, "lower case"),
     ] {
@@ -473,13 +462,20 @@ fn names_are_asked_for_as_they_are() {
     };
     assert_eq!(
         accept(""),
-        "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
+        "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+         application/openmetrics-text;version=0.0.1;q=0.5,\
+         text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
     );
     assert_eq!(
         accept(", scrape_protocols: [PrometheusText0.0.4]"),
-        "text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
+        "text/plain;version=0.0.4;q=0.6,*/*;q=0.5"
     );
     assert!(accept(", metric_name_escaping_scheme: dots").contains("escaping=dots;"));
+    let native = accept(", scrape_native_histograms: true");
+    assert!(
+        native.starts_with("application/vnd.google.protobuf;proto="),
+        "{native}"
+    );
 }
 
 #[test]
@@ -522,4 +518,27 @@ fn jobs_stand_in_files_of_their_own_too() {
         "{errors}"
     );
     std::fs::remove_dir_all(&folder).ok();
+}
+
+#[test]
+fn monitors_are_read_with_their_kinds_and_a_wrong_one_names_the_nearest() {
+    let text = "monitors:\n  kinds: [ServiceMonitor, PodMonitors]\n  namespaces: [llm]\n";
+    let (config, report) = load(text);
+    assert!(config.is_none());
+    let problem = &report.errors[0];
+    assert_eq!(problem.line, 2);
+    assert!(
+        problem
+            .message
+            .contains("\"PodMonitors\"; PodMonitor is near"),
+        "{problem}"
+    );
+    let text = "monitors: {}\ninference_pools: {namespaces: [a, b], scrape_interval: 100ms}\n";
+    let config = load(text).0.expect("valid");
+    let [monitors, pools] = &config.monitors[..] else {
+        panic!("{:?}", config.monitors);
+    };
+    assert_eq!(monitors.kinds.len(), 5);
+    assert_eq!(pools.kinds, [MonitorKind::InferencePool]);
+    assert_eq!(pools.cluster.namespaces, ["a", "b"]);
 }

@@ -142,6 +142,7 @@ external_metrics: {{insecure: true}}
 
 fn settings() -> Settings {
     Settings {
+        storage_path: None,
         config_file: None,
         query_bytes_max: 256 << 20,
         query: QuerySettings {

@@ -30,6 +30,7 @@ pub(super) async fn show(app: &Arc<App>, base: &str, gateway: &str, keda: Option
     println!(
         "A day of an inference gateway in two minutes: its pool wakes, fills up, and falls to zero at night.\n"
     );
+    println!("  the page to look at                 {base}/");
     println!("  the gateway, scraped every 100 ms   curl -s http://{gateway}/metrics");
     println!(
         "  the number that the HPA reads       curl -s {base}/{external}/namespaces/{namespace}/{QUEUE}"

@@ -69,6 +69,11 @@ impl Groups {
         self.read(state, changed);
     }
 
+    /// The source was read, and it holds no groups.
+    pub(super) fn read_nothing(&self) {
+        self.replace([]);
+    }
+
     /// Replaces, adds or (with `None`) removes one group: the source was read.
     pub(super) fn put(&self, source: String, group: Option<TargetGroup>) {
         let mut state = self.inner.state.lock();

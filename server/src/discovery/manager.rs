@@ -3,18 +3,20 @@
 //! A change is told at once where things are quiet; where a list changes all the time, relabelling takes at most a tenth
 //! of the thread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
+use stillwell_engine::labels::RelabelRule;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::groups::{BySource, Groups};
+use super::monitors::{self, Section};
 use super::{dns, file, http, kubernetes};
-use crate::config::{Discovery, ScrapeJob};
+use crate::config::{Discovery, Global, Monitors, ScrapeJob};
 use crate::http_client::Resolver;
 use crate::scrape::{JobTargets, Outcome, Scraper, TargetGroup, collect, outcomes, target_options};
 
@@ -31,7 +33,12 @@ pub struct Manager {
     commands: mpsc::Sender<Command>,
     /// Of all jobs, replaced by a reload.
     sources: Arc<RwLock<Vec<Groups>>>,
+    /// The jobs whose targets are looked for, and what rewrites their targets.
+    pools: Arc<RwLock<Pools>>,
 }
+
+/// Relabelling rules by the name of a job.
+type Pools = BTreeMap<String, Vec<RelabelRule>>;
 
 /// How one entry of the configuration fares.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +53,7 @@ pub struct SourceState {
 
 struct Command {
     jobs: Vec<ScrapeJob>,
+    sections: Vec<Section>,
     done: oneshot::Sender<()>,
 }
 
@@ -56,11 +64,17 @@ impl Manager {
         let manager = Manager {
             commands,
             sources: Arc::default(),
+            pools: Arc::default(),
         };
         let task = Task {
             scraper,
             sources: Arc::clone(&manager.sources),
             changed: Arc::default(),
+            configured: Vec::new(),
+            followed: Vec::new(),
+            followed_count: 0,
+            found: mpsc::channel(COMMANDS_MAX),
+            pools: Arc::clone(&manager.pools),
             jobs: BTreeMap::new(),
             resolver: Resolver::default(),
         };
@@ -68,11 +82,20 @@ impl Manager {
         manager
     }
 
-    /// Looks for the targets of exactly these jobs from now on. Mechanisms that stay as they are go on undisturbed.
+    /// Looks for the targets of exactly these jobs, and of those that the objects of these sections give, from now on. Mechanisms that stay as they are go on undisturbed.
     /// Returns when what is known at once (static targets, and what was found before) is scraped.
-    pub async fn apply(&self, jobs: Vec<ScrapeJob>) {
+    pub async fn apply(&self, jobs: Vec<ScrapeJob>, monitors: Vec<Monitors>, global: &Global) {
         let (done, applied) = oneshot::channel();
-        if self.commands.send(Command { jobs, done }).await.is_ok() {
+        let section = |options: Monitors| Section {
+            options,
+            global: global.clone(),
+        };
+        let command = Command {
+            jobs,
+            sections: monitors.into_iter().map(section).collect(),
+            done,
+        };
+        if self.commands.send(command).await.is_ok() {
             applied.await.ok(); // the task ends only with its runtime
         }
     }
@@ -80,6 +103,16 @@ impl Manager {
     /// Whether every mechanism has read its source once, or failed to.
     pub fn settled(&self) -> bool {
         self.sources.read().iter().all(Groups::is_settled)
+    }
+
+    /// The jobs whose targets are looked for.
+    pub fn scrape_pools(&self) -> Vec<String> {
+        self.pools.read().keys().cloned().collect()
+    }
+
+    /// The rules that rewrite the targets of a job; `None` where there is no such job.
+    pub fn relabel_rules(&self, pool: &str) -> Option<Vec<RelabelRule>> {
+        self.pools.read().get(pool).cloned()
     }
 
     /// How every mechanism fares.
@@ -101,8 +134,34 @@ struct Task {
     scraper: Scraper,
     sources: Arc<RwLock<Vec<Groups>>>,
     changed: Arc<Notify>,
+    /// The jobs of the configuration file.
+    configured: Vec<ScrapeJob>,
+    /// Sections whose objects are followed.
+    followed: Vec<Followed>,
+    /// Counts them, those of earlier configurations too.
+    followed_count: u64,
+    /// Jobs that their objects give, with the number of the section.
+    found: (mpsc::Sender<FoundJobs>, mpsc::Receiver<FoundJobs>),
+    pools: Arc<RwLock<Pools>>,
     jobs: BTreeMap<String, Job>,
     resolver: Resolver,
+}
+
+type FoundJobs = (u64, Vec<ScrapeJob>);
+
+/// A section of which the objects are followed.
+struct Followed {
+    number: u64,
+    section: Section,
+    status: Groups,
+    jobs: Vec<ScrapeJob>,
+    task: AbortHandle,
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 /// A job with its mechanisms.
@@ -148,14 +207,21 @@ impl Task {
                 () = ending => return,
                 command = commands.recv() => match command {
                     Some(command) => {
-                        self.configure(command.jobs);
-                        let jobs = self.jobs.values_mut().map(Job::targets).collect();
-                        self.scraper.replace(jobs).await;
+                        self.configured = command.jobs;
+                        self.follow(command.sections);
+                        self.replace().await;
                         command.done.send(()).ok(); // whoever asked may have gone
                         self.changed.notify_one(); // what came meanwhile
                     }
                     None => return,
                 },
+                Some((number, jobs)) = self.found.1.recv() => {
+                    let of = self.followed.iter_mut().find(|one| one.number == number);
+                    if let Some(followed) = of {
+                        followed.jobs = jobs;
+                        self.replace().await;
+                    }
+                }
                 () = calm => {
                     let began = Instant::now();
                     let dirty = self.jobs.values_mut().filter(|job| job.is_dirty());
@@ -167,6 +233,58 @@ impl Task {
                 }
             }
         }
+    }
+
+    /// Follows exactly these sections. Those that stay as they are go on undisturbed.
+    fn follow(&mut self, sections: Vec<Section>) {
+        let mut before = std::mem::take(&mut self.followed);
+        for section in sections {
+            if let Some(at) = before.iter().position(|one| one.section == section) {
+                self.followed.push(before.swap_remove(at));
+                continue;
+            }
+            self.followed_count += 1;
+            let (number, tell) = (self.followed_count, self.found.0.clone());
+            let kinds: Vec<&str> = section
+                .options
+                .kinds
+                .iter()
+                .map(|kind| kind.as_str())
+                .collect();
+            let status = Groups::new(kinds.join(", "), Arc::clone(&self.changed));
+            let (send, mut made) = mpsc::channel(1);
+            let following = monitors::run(section.clone(), status.clone(), send);
+            let task = tokio::spawn(async move {
+                let hand_on = async {
+                    while let Some(jobs) = made.recv().await {
+                        tell.send((number, jobs)).await.ok(); // the task ends with its runtime
+                    }
+                };
+                tokio::join!(following, hand_on);
+            });
+            self.followed.push(Followed {
+                number,
+                section,
+                status,
+                jobs: Vec::new(),
+                task: task.abort_handle(),
+            });
+        }
+    }
+
+    /// Looks for the targets of all jobs, and scrapes what is known of them.
+    async fn replace(&mut self) {
+        let mut jobs = self.configured.clone();
+        let mut names: BTreeSet<String> = jobs.iter().map(|job| job.name.clone()).collect();
+        for job in self.followed.iter().flat_map(|followed| &followed.jobs) {
+            // A pool may stand in two API groups: it is one.
+            if names.insert(job.name.clone()) {
+                jobs.push(job.clone());
+            }
+        }
+        self.configure(jobs);
+        let jobs = self.jobs.values_mut().map(Job::targets).collect();
+        self.scraper.replace(jobs).await;
     }
 
     fn configure(&mut self, jobs: Vec<ScrapeJob>) {
@@ -201,7 +319,10 @@ impl Task {
                 sources.push(way.groups.clone());
             }
         }
+        sources.extend(self.followed.iter().map(|followed| followed.status.clone()));
         *self.sources.write() = sources;
+        let pool = |job: &Job| (job.config.name.clone(), job.config.relabel.clone());
+        *self.pools.write() = self.jobs.values().map(pool).collect();
     }
 
     fn start_way(&self, job: &str, config: &Discovery) -> Way {

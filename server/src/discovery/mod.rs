@@ -16,6 +16,7 @@ mod groups;
 mod http;
 mod kubernetes;
 mod manager;
+mod monitors;
 mod target_list;
 
 pub use manager::{Manager, SourceState};

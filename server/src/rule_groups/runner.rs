@@ -168,7 +168,8 @@ impl Task {
         let Some(options) = self.options.clone() else {
             return;
         };
-        let now = self.store.shared.clock.now();
+        let clock = Arc::clone(&self.store.shared.clock);
+        let now = clock.now();
         let mut due: Vec<usize> = (0..self.due.len()).collect();
         due.retain(|at| self.due[*at].next_ms <= now.ms());
         due.sort_by_key(|at| self.due[*at].next_ms);
@@ -176,11 +177,11 @@ impl Task {
             let began = Instant::now();
             let timeout = Duration::from_millis(options.query.timeout_ms);
             let stop = || (began.elapsed() >= timeout).then_some(Stop::Timeout);
-            let environment = environment(&options, Some(&stop));
+            let environment = environment(&options, clock.wall_offset_ms(), Some(&stop));
             let one = &mut self.due[at];
             let time = Timestamp::from_ms(one.next_ms);
             one.group.evaluate(time, &mut self.store, &environment);
-            let now_ms = self.store.shared.clock.now().ms();
+            let now_ms = clock.now().ms();
             let next_ms = next_ms(now_ms, one.interval_ms, one.phase_ms);
             let missed = (next_ms - one.next_ms) / one.interval_ms - 1;
             one.next_ms = next_ms;
@@ -210,7 +211,7 @@ impl Task {
         let Some(options) = &self.options else {
             return;
         };
-        let environment = environment(options, None);
+        let environment = environment(options, 0, None);
         let groups = self.due.iter().map(|due| due.group.describe(&environment));
         let mut groups: Vec<RuleGroup> = groups.collect();
         groups.sort_by(|a, b| (&a.file, &a.name).cmp(&(&b.file, &b.name)));
@@ -220,6 +221,7 @@ impl Task {
 
 fn environment<'s>(
     options: &RuleOptions,
+    wall_offset_ms: i64,
     stop: Option<&'s (dyn Fn() -> Option<Stop> + Sync)>,
 ) -> Environment<'s> {
     let query = &options.query;
@@ -229,6 +231,7 @@ fn environment<'s>(
             samples_max: query.samples_max,
             subquery_step_ms: query.subquery_step_ms,
             features: query.features,
+            wall_offset_ms,
             stop,
             ..EvalOptions::default()
         },

@@ -31,8 +31,8 @@ pub struct FetchOptions {
     pub body_bytes_max: u64,
     /// Whether 3xx answers lead elsewhere or are failures.
     pub follow_redirects: bool,
-    /// Whether to ask for gzip.
-    pub ask_gzip: bool,
+    /// Whether to ask for a compressed page.
+    pub ask_compressed: bool,
     /// Value of `Accept`.
     pub accept: String,
 }
@@ -55,6 +55,17 @@ impl Default for Access {
     }
 }
 
+/// How a page is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// Not at all.
+    Identity,
+    /// By gzip.
+    Gzip,
+    /// By zstd.
+    Zstd,
+}
+
 /// A fetched page.
 #[derive(Debug)]
 pub struct Page {
@@ -62,8 +73,8 @@ pub struct Page {
     pub body: Vec<u8>,
     /// `Content-Type`, empty where there is none.
     pub content_type: String,
-    /// Whether the body is still gzipped.
-    pub gzipped: bool,
+    /// How the body is compressed, still.
+    pub encoding: Encoding,
     /// Its permit; another page has it once this one is dropped.
     pub place: Option<Permit>,
 }
@@ -87,7 +98,10 @@ impl Client {
     /// A client without a connection yet.
     pub fn new(options: FetchOptions, access: Access) -> Client {
         let accept = &options.accept;
-        let encoding = if options.ask_gzip { "gzip" } else { "identity" };
+        let encoding = match options.ask_compressed {
+            true => "zstd, gzip",
+            false => "identity",
+        };
         let agent = concat!("stillwell/", env!("CARGO_PKG_VERSION"));
         let timeout_s = options.timeout_ms as f64 / 1000.0;
         let headers = format!(
@@ -233,9 +247,10 @@ impl Client {
         head: &Head,
         limiter: &FetchLimiter,
     ) -> Result<Page, ScrapeError> {
-        let gzipped = match head.content_encoding.as_str() {
-            "" | "identity" => false,
-            "gzip" | "x-gzip" => true,
+        let encoding = match head.content_encoding.as_str() {
+            "" | "identity" => Encoding::Identity,
+            "gzip" | "x-gzip" => Encoding::Gzip,
+            "zstd" => Encoding::Zstd,
             other => return Err(HttpError::Encoding(other.to_owned()).into()),
         };
         let expected_bytes = match head.framing {
@@ -259,7 +274,7 @@ impl Client {
         Ok(Page {
             body: page,
             content_type: head.content_type.clone(),
-            gzipped,
+            encoding,
             place,
         })
     }

@@ -45,7 +45,7 @@ fn options(url: Url) -> FetchOptions {
         timeout_ms: 20_000,
         body_bytes_max: 1 << 20,
         follow_redirects: true,
-        ask_gzip: false,
+        ask_compressed: false,
         accept: "text/plain".to_owned(),
     }
 }

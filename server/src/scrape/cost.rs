@@ -13,9 +13,16 @@ const WEIGHT: f64 = 0.1;
 /// Answers before anything is said: the first ones open connections.
 const ANSWERS_MIN: u32 = 10;
 
+/// From this size on whoever runs the gateway should know: encoding it takes some 45 ms of its CPU.
+const LARGE_PAGE_BYTES: usize = 5_000_000;
+/// Below this size a warning is over.
+const CLEAR_PAGE_BYTES: usize = 4_000_000;
+
 /// What one target's answers take.
 #[derive(Debug, Default)]
 pub(super) struct Cost {
+    /// A page was large and has been warned of.
+    large: bool,
     answer_ms: f64,
     answers: u32,
     warned: bool,
@@ -47,6 +54,14 @@ impl Cost {
         is_news.then_some(share)
     }
 
+    /// A page has so many bytes, inflated. Its megabytes, where it is to be warned of now.
+    pub(super) fn sized(&mut self, body_bytes: usize) -> Option<usize> {
+        self.large &= body_bytes >= CLEAR_PAGE_BYTES;
+        let is_news = body_bytes > LARGE_PAGE_BYTES && !self.large;
+        self.large |= is_news;
+        is_news.then_some(body_bytes / 1_000_000)
+    }
+
     /// How long an answer takes, on average, in milliseconds.
     pub(super) fn answer_ms(&self) -> f64 {
         self.answer_ms
@@ -72,6 +87,13 @@ mod tests {
         );
         assert!(warnings(1.0, 100).is_empty());
         assert_eq!(warnings(25.0, 100).len(), 1);
+    }
+
+    #[test]
+    fn a_large_page_is_warned_of_once_until_it_is_small_again() {
+        let mut cost = Cost::default();
+        let told = [1, 6, 6, 4, 6, 3, 6].map(|megabytes| cost.sized(megabytes * 1_000_000));
+        assert_eq!(told, [None, Some(6), None, None, None, None, Some(6)]);
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub enum ScrapeError {
     Redirects(usize),
     /// The gzip stream is broken.
     Gzip(&'static str),
+    /// The zstd stream is broken.
+    Zstd(&'static str),
     /// The page does not parse or does not keep a limit: what the engine says.
     Page(String),
 }
@@ -62,6 +64,7 @@ impl fmt::Display for ScrapeError {
             }
             ScrapeError::Redirects(count) => write!(f, "stopped after {count} redirects"),
             ScrapeError::Gzip(what) => write!(f, "gzip: {what}"),
+            ScrapeError::Zstd(what) => write!(f, "zstd: {what}"),
             ScrapeError::Page(message) => f.write_str(message),
         }
     }

@@ -10,9 +10,9 @@ use crate::http_client::HttpError;
 const HEADER_BYTES: usize = 10;
 const TRAILER_BYTES: usize = 8;
 /// What metrics inflate to, in times of their size, at most: text of metrics is some 10 to 30 times its compressed size.
-const RATIO_MAX: u64 = 200;
+pub(super) const RATIO_MAX: u64 = 200;
 /// Up to here the ratio does not matter.
-const SMALL_BYTES: u64 = 4 << 20;
+pub(super) const SMALL_BYTES: u64 = 4 << 20;
 /// The output grows by this much at a time.
 const STEP_BYTES: usize = 256 << 10;
 

@@ -6,22 +6,26 @@ mod cost;
 mod error;
 mod fetch_limiter;
 mod gzip;
+mod page_reader;
 mod refusal;
 mod schedule;
 mod scraper;
+mod shared;
 mod state;
 mod target;
 mod worker;
+mod zstd;
 
-pub use client::{Access, Client, FetchOptions, Page};
+pub use client::{Access, Client, Encoding, FetchOptions, Page};
 pub use error::ScrapeError;
 pub use fetch_limiter::{FetchLimiter, Permit};
 pub use gzip::Gunzip;
 pub use schedule::{Schedule, phase_hash};
 pub use scraper::{JobTargets, Scraper};
+pub use shared::Shared;
 pub use state::{Counts, SETTLING_MS_MAX, TargetState};
 pub use target::{
     Found, Outcome, Target, TargetGroup, address_labels, collect, outcomes, static_targets,
     target_options,
 };
-pub use worker::Shared;
+pub use zstd::Unzstd;

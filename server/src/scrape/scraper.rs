@@ -13,10 +13,12 @@ use tracing::{error, warn};
 
 use super::client::{Access, Client};
 use super::cost::Cost;
+use super::page_reader::PageReader;
 use super::schedule::{Schedule, phase_hash};
+use super::shared::Shared;
 use super::state::TargetState;
 use super::target::{Found, Target};
-use super::worker::{Shared, Worker};
+use super::worker::Worker;
 use crate::config::HttpClientConfig;
 use crate::http_client::{Identity, Resolver};
 
@@ -210,12 +212,14 @@ impl Task {
         if let Some(step_ms) = self.shared.clock.slew() {
             warn!(
                 step_ms,
-                "the wall clock stepped; times follow it slowly and nothing ages by it"
+                "the wall clock stepped; times in answers follow it and nothing ages by it"
             );
         }
-        let now = self.shared.clock.now();
+        let (now, offset_ms) = (self.shared.clock.now(), self.shared.clock.wall_offset_ms());
         self.shared.limiter.buffers.trim();
-        self.shared.writer.lock().maintain(now);
+        let mut writer = self.shared.writer.lock();
+        writer.set_wall_offset(offset_ms);
+        writer.maintain(now);
     }
 
     fn apply(&mut self, jobs: Vec<JobTargets>, only_these: bool) {
@@ -311,10 +315,14 @@ impl Task {
         let state = Arc::new(TargetState::new(target, Some(id)));
         let stop = Arc::new(Notify::new());
         let (ticks, receiver) = mpsc::channel(1);
+        let body_bytes_max = client.options().body_bytes_max;
+        let (shared, of) = (Arc::clone(&self.shared), Arc::clone(&state));
         let worker = Worker {
             shared: Arc::clone(&self.shared),
             state: Arc::clone(&state),
-            stage,
+            target: id,
+            reader: Some(PageReader::new(shared, of, stage, body_bytes_max)),
+            slow_page: None,
             client,
             cost: Cost::default(),
         };

@@ -1,10 +1,8 @@
 //! Scrapes one target whenever the scheduler says so: fetch, parse, commit; whatever fails, fails this scrape only.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-use stillwell_engine::{Durations, Format, ScrapeFacts, Stage, Timestamp, Writer};
+use stillwell_engine::{ScrapeFacts, TargetId, Timestamp};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
@@ -12,55 +10,22 @@ use tracing::{debug, info, warn};
 use super::client::{Client, Page};
 use super::cost::Cost;
 use super::error::ScrapeError;
-use super::fetch_limiter::FetchLimiter;
-use super::gzip::Gunzip;
+use super::page_reader::{FAULT, PageReader, ReadPage, SlowPage};
+use super::shared::Shared;
 use super::state::TargetState;
-use crate::clock::Clock;
+use crate::http_client::HttpError;
 
 /// A scrape that begins this late still counts as begun on its tick, as in Prometheus: even times are small history.
 const TICK_TOLERANCE_MS: i64 = 2;
 
-const FAULT: &str =
-    "a fault of this program in reading the page, not of the page; the log has the place";
-
-/// What all workers share.
-pub struct Shared {
-    /// The one writer. Held for a commit, never across an await.
-    pub writer: Mutex<Writer>,
-    /// The process' clock.
-    pub clock: Arc<Clock>,
-    /// Where large pages take turns, and the buffers of pages.
-    pub limiter: FetchLimiter,
-    /// Inflates one page at a time; scraping has one thread, so nobody waits for it.
-    pub gunzip: Mutex<Gunzip>,
-    /// Told after every scrape.
-    pub scraped: Notify,
-    /// How long commits took.
-    pub commits: Durations,
-    /// How long they waited for readers.
-    pub commit_waits: Arc<Durations>,
-}
-
-impl Shared {
-    /// Around an engine's writer.
-    pub fn new(mut writer: Writer, clock: Arc<Clock>) -> Shared {
-        let commit_waits = writer.time_waits(crate::clock::monotonic_ns);
-        Shared {
-            writer: Mutex::new(writer),
-            clock,
-            limiter: FetchLimiter::default(),
-            gunzip: Mutex::new(Gunzip::default()),
-            scraped: Notify::new(),
-            commits: Durations::default(),
-            commit_waits,
-        }
-    }
-}
-
 pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) state: Arc<TargetState>,
-    pub(super) stage: Stage,
+    pub(super) target: TargetId,
+    /// Elsewhere while a page is read on another thread.
+    pub(super) reader: Option<Box<PageReader>>,
+    /// The page that is read on another thread. Not lost where the scrape ends early.
+    pub(super) slow_page: Option<SlowPage>,
     pub(super) client: Client,
     pub(super) cost: Cost,
 }
@@ -80,8 +45,14 @@ impl Worker {
                 more = scrape => if more.is_none() { break },
             }
         }
+        if let Some(slow_page) = self.slow_page.take() {
+            self.reader = slow_page.await.ok().map(|read| read.reader);
+        }
         let now = self.shared.clock.now();
-        self.shared.writer.lock().remove_target(self.stage, now);
+        if let Some(reader) = self.reader {
+            let stage = reader.into_stage();
+            self.shared.writer.lock().remove_target(stage, now);
+        }
     }
 
     async fn scrape(&mut self, due_ms: i64) {
@@ -99,20 +70,31 @@ impl Worker {
             self.note_cost(began.elapsed().as_secs_f64() * 1000.0);
         }
         let mut body_bytes = 0;
-        let result = fetched.and_then(|mut page| {
-            body_bytes = page.body.len() as u64;
-            let result = self.take(&mut page, at, began);
-            shared.limiter.buffers.give(page.body);
-            result
-        });
-        let duration_s = began.elapsed().as_secs_f64();
+        let mut inflated_bytes = 0;
+        let result = match fetched {
+            Ok(page) => {
+                body_bytes = page.body.len() as u64;
+                let read = self.read(page, at, began).await;
+                read.map(|bytes| {
+                    inflated_bytes = bytes;
+                    self.note_size(bytes);
+                })
+            }
+            Err(error) => Err(error),
+        };
+        let facts = ScrapeFacts {
+            duration_s: began.elapsed().as_secs_f64(),
+            body_bytes: match &result {
+                Err(ScrapeError::Http(HttpError::TooLarge { .. })) => -1,
+                _ => inflated_bytes as i64,
+            },
+        };
+        let duration_s = facts.duration_s;
         let error = result.err().map(|error| error.to_string());
         if let Some(error) = &error {
             let mut writer = shared.writer.lock();
             // A clock that did not move on leaves no room for a second entry; `up` keeps its last one then.
-            writer
-                .fail(self.stage.target(), at, ScrapeFacts { duration_s }, error)
-                .ok();
+            writer.fail(self.target, at, facts, error).ok();
         }
         self.log(at, duration_s, body_bytes, error);
         shared.scraped.notify_waiters();
@@ -134,70 +116,53 @@ impl Worker {
         }
     }
 
-    /// Inflates, reads and commits a page.
-    fn take(&mut self, page: &mut Page, at: Timestamp, began: Instant) -> Result<(), ScrapeError> {
-        if page.gzipped {
-            self.inflate(&mut page.body)?;
-        }
-        let announced = Format::from_content_type(&page.content_type);
-        let format = announced
-            .or(self.state.target.job.fallback)
-            .ok_or_else(|| {
-                ScrapeError::Page(format!(
-                    "content type {:?} is not read; where the page is in the text format all the same, set \
-                     fallback_scrape_protocol: PrometheusText0.0.4 in its job",
-                    page.content_type
-                ))
-            })?;
-        // A fault of ours in reading one page must not end this target's scraping, let alone the others'.
-        let commit = AssertUnwindSafe(|| self.commit(&page.body, format, at, began));
-        catch_unwind(commit).unwrap_or_else(|_| Err(ScrapeError::Page(FAULT.to_owned())))
-    }
-
-    fn inflate(&self, body: &mut Vec<u8>) -> Result<(), ScrapeError> {
-        let mut inflated = self.shared.limiter.buffers.take();
-        let limit_bytes = self.client.options().body_bytes_max;
-        let mut gunzip = self.shared.gunzip.lock();
-        let result = gunzip.inflate(body, limit_bytes, &mut inflated);
-        drop(gunzip);
-        std::mem::swap(body, &mut inflated);
-        self.shared.limiter.buffers.give(inflated);
-        result
-    }
-
-    fn commit(
-        &mut self,
-        body: &[u8],
-        format: Format,
-        at: Timestamp,
-        began: Instant,
-    ) -> Result<(), ScrapeError> {
-        let staged = self
-            .stage
-            .parse(body, format)
-            .map_err(|error| ScrapeError::Page(error.to_string()))?;
-        let facts = ScrapeFacts {
-            duration_s: began.elapsed().as_secs_f64(),
-        };
-        let parsed = Instant::now();
-        let committed = self.shared.writer.lock().commit(staged, at, facts);
-        let took_ns = parsed.elapsed().as_nanos();
-        self.shared
-            .commits
-            .record(u64::try_from(took_ns).unwrap_or(u64::MAX));
-        let committed = committed.map_err(|error| ScrapeError::Page(error.to_string()))?;
-        self.state.count_skipped(committed.lines_skipped);
-        if committed.duplicates + committed.conflicts + committed.out_of_order > 0 {
-            let (target, counts) = (self.state.target.url.to_string(), committed);
-            debug!(
-                target,
-                duplicates = counts.duplicates,
-                conflicts = counts.conflicts,
-                out_of_order = counts.out_of_order,
-                "samples were left out"
+    /// Warns once of a page that costs the gateway much to write, until it is smaller again.
+    fn note_size(&mut self, body_bytes: usize) {
+        if let Some(megabytes) = self.cost.sized(body_bytes) {
+            let (job, url) = (self.state.target.job.name.as_str(), &self.state.target.url);
+            warn!(
+                job,
+                target = %url,
+                "the page has {megabytes} MB, which its gateway writes every {} ms; raise scrape_interval in its job, let \
+                 it show fewer series, or set body_size_limit to refuse it",
+                self.state.target.interval_ms,
             );
         }
-        Ok(())
+    }
+
+    /// Reads and commits a page: here if that is quick, on another thread if it may take long.
+    async fn read(
+        &mut self,
+        page: Page,
+        at: Timestamp,
+        began: Instant,
+    ) -> Result<usize, ScrapeError> {
+        let slow = self
+            .reader
+            .as_mut()
+            .is_some_and(|reader| reader.may_take_long(&page));
+        // Waiting may end early, so nothing is taken before.
+        let turn = match slow {
+            true => self.shared.slow_pages.acquire().await.ok(), // it is never closed
+            false => None,
+        };
+        let Some(reader) = self.reader.take() else {
+            return Err(ScrapeError::Page(FAULT.to_owned())); // its thread ended without giving it back
+        };
+        let read = match slow {
+            false => reader.read(page, at, began),
+            true => {
+                let reading = move || reader.read(page, at, began);
+                let slow_page = self.slow_page.insert(tokio::task::spawn_blocking(reading));
+                let read = slow_page.await;
+                self.slow_page = None;
+                drop(turn);
+                read.map_err(|_| ScrapeError::Page(FAULT.to_owned()))?
+            }
+        };
+        let ReadPage { reader, result } = read;
+        self.reader = Some(reader);
+        result
     }
 
     fn log(&self, at: Timestamp, duration_s: f64, body_bytes: u64, error: Option<String>) {

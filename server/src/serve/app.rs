@@ -1,6 +1,5 @@
 //! The running process: what its parts share and what the APIs see of it.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +17,7 @@ use tracing::{error, info, warn};
 
 use super::keda::Triggers;
 use super::signals::{self, Watched};
+use super::snapshots::Snapshots;
 use crate::clock::Clock;
 use crate::config::{self, Config, Problem, Report};
 use crate::discovery::Manager;
@@ -39,6 +39,8 @@ pub struct Settings {
     pub retention: String,
     /// Whether samples may be written.
     pub remote_write: bool,
+    /// The folder of the snapshot; without it a restart begins empty.
+    pub storage_path: Option<PathBuf>,
     /// Under which others reach this server; empty where it was not told.
     pub external_url: String,
     /// Every flag with its value, as shown.
@@ -57,6 +59,7 @@ pub struct App {
     scraper: Scraper,
     discovery: Manager,
     rules: Runner,
+    snapshots: Option<Arc<Snapshots>>,
     queries: QueryPool,
     keda: Triggers,
     /// What is known of the cluster's objects.
@@ -66,6 +69,8 @@ pub struct App {
     /// One reload at a time: held across the apply, so it is tokio's.
     reloading: tokio::sync::Mutex<()>,
     ready: AtomicBool,
+    /// The process is about to end: nobody new is to be sent here.
+    draining: AtomicBool,
 }
 
 struct Loaded {
@@ -73,8 +78,6 @@ struct Loaded {
     text: Arc<String>,
     signals: Arc<Watched>,
     reload_succeeded: bool,
-    /// Of the jobs whose targets are looked for: their names, and what rewrites their targets.
-    relabel: BTreeMap<String, Vec<RelabelRule>>,
     external_labels: Labels,
     /// The step of a subquery that names none: the interval of rules, as in Prometheus.
     subquery_step_ms: i64,
@@ -91,6 +94,10 @@ pub struct Parts {
     pub rules: Runner,
     /// Knows the cluster's objects.
     pub objects: Arc<dyn Objects>,
+    /// Keeps the file of snapshots, where there is one.
+    pub snapshots: Option<Arc<Snapshots>>,
+    /// The latches of an earlier run.
+    pub latches: Vec<u8>,
 }
 
 fn subquery_step_ms(config: &Config) -> i64 {
@@ -108,14 +115,6 @@ fn rule_options(settings: &Settings, config: &Config) -> RuleOptions {
         interval_ms: config.global.evaluation_interval_ms,
         query_offset_ms: config.global.rule_query_offset_ms,
     }
-}
-
-/// What rewrites the targets of each job.
-fn relabelling(config: &Config) -> BTreeMap<String, Vec<RelabelRule>> {
-    let looked_for = config.jobs.iter().filter(|job| job.not_scraped.is_none());
-    looked_for
-        .map(|job| (job.name.clone(), job.relabel.clone()))
-        .collect()
 }
 
 /// A configuration with the rules that it names.
@@ -163,6 +162,8 @@ impl App {
             discovery,
             rules,
             objects,
+            snapshots,
+            latches,
         }: Parts,
         ending: watch::Receiver<bool>,
     ) -> Result<Arc<App>, Vec<Problem>> {
@@ -176,36 +177,39 @@ impl App {
             reader.clone(),
             Arc::clone(&clock),
             Arc::clone(&signals),
+            &latches,
             ending,
         );
         let loaded = Loaded {
             text: Arc::new(config::masked(&text)),
             signals,
             reload_succeeded: true,
-            relabel: relabelling(&config),
             external_labels: config.global.external_labels.clone(),
             subquery_step_ms: subquery_step_ms(&config),
             at: clock.now(),
         };
-        discovery.apply(config.jobs).await;
+        discovery
+            .apply(config.jobs, config.monitors, &config.global)
+            .await;
         Ok(Arc::new(App {
             started: clock.now(),
             folder: std::env::current_dir()
                 .map_or(String::new(), |folder| folder.display().to_string()),
-            hostname: std::fs::read_to_string("/proc/sys/kernel/hostname")
-                .map_or(String::new(), |name| name.trim().to_owned()),
+            hostname: hostname(),
             settings,
             clock,
             reader,
             scraper,
             discovery,
             rules,
+            snapshots,
             queries,
             keda,
             objects,
             loaded: RwLock::new(loaded),
             reloading: tokio::sync::Mutex::new(()),
             ready: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
         }))
     }
 
@@ -239,12 +243,13 @@ impl App {
         let before = Arc::clone(&self.loaded.read().signals);
         let signals = Watched::replace(&config, &before).map_err(|problems| show(&problems))?;
         self.reader.set_names(config.signal_names.clone());
-        let (relabel, external_labels) = (relabelling(&config), config.global.external_labels);
-        self.discovery.apply(config.jobs).await;
+        let external_labels = config.global.external_labels.clone();
+        self.discovery
+            .apply(config.jobs, config.monitors, &config.global)
+            .await;
         let signals = Arc::new(signals);
         {
             let mut loaded = self.loaded.write();
-            loaded.relabel = relabel;
             loaded.external_labels = external_labels;
             loaded.subquery_step_ms = step_ms;
             loaded.at = self.clock.now();
@@ -272,14 +277,27 @@ impl App {
         &self.discovery
     }
 
+    /// The file of snapshots, where there is one.
+    pub fn snapshots(&self) -> Option<&Arc<Snapshots>> {
+        self.snapshots.as_ref()
+    }
+
+    /// Is not ready from now on: the process is about to end.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
     /// What ScaledObjects ask for.
     pub fn keda(&self) -> &Triggers {
         &self.keda
     }
 
     /// Whether numbers can be expected (S9d): each target of the start is known, or enough time has passed. Once ready
-    /// the process stays so; a target that a reload adds makes nobody wait.
+    /// the process stays so until it ends; a target that a reload adds makes nobody wait.
     pub fn ready(&self) -> bool {
+        if self.draining.load(Ordering::Relaxed) {
+            return false;
+        }
         if self.ready.load(Ordering::Relaxed) {
             return true;
         }
@@ -356,11 +374,11 @@ impl Host for App {
     }
 
     fn scrape_pools(&self) -> Vec<String> {
-        self.loaded.read().relabel.keys().cloned().collect()
+        self.discovery.scrape_pools()
     }
 
     fn relabel_rules(&self, pool: &str) -> Option<Vec<RelabelRule>> {
-        self.loaded.read().relabel.get(pool).cloned()
+        self.discovery.relabel_rules(pool)
     }
 
     fn rule_groups(&self) -> Arc<Vec<RuleGroup>> {
@@ -407,10 +425,34 @@ impl Host for App {
         self.settings.remote_write
     }
 
-    fn append(&self, batch: Vec<AppendedSeries>) -> Result<Appended, AppendError> {
+    fn wall_offset_ms(&self) -> i64 {
+        self.clock.wall_offset_ms()
+    }
+
+    fn append(&self, mut batch: Vec<AppendedSeries>) -> Result<Appended, AppendError> {
+        move_by(&mut batch, -self.clock.wall_offset_ms());
         let shared = self.scraper.shared();
         let appended = shared.writer.lock().append(batch, self.clock.now());
         shared.scraped.notify_waiters(); // streams wait for whatever is new
         appended
+    }
+}
+
+/// The machine's name; in a pod it is the pod's. Empty where it is not known.
+pub(crate) fn hostname() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    name.map_or(String::new(), |name| name.trim().to_owned())
+}
+
+/// Samples that are sent have the wall clock's times.
+fn move_by(batch: &mut [AppendedSeries], ms: i64) {
+    if ms == 0 {
+        return;
+    }
+    for series in batch {
+        let times = series.floats.iter_mut().map(|(time, _)| time);
+        for time in times.chain(series.histograms.iter_mut().map(|(time, _)| time)) {
+            *time = time.plus_ms(ms);
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod adhoc_signals;
 pub mod app;
+pub mod auto_reload;
 mod guarded_refusals;
 pub mod keda;
 mod listen;
@@ -15,6 +16,7 @@ mod run;
 mod sanitized;
 pub mod secure;
 pub mod signals;
+pub mod snapshots;
 pub mod web;
 
 pub use app::{App, Settings};

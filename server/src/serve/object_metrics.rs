@@ -12,8 +12,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use stillwell_adapters::host::{Element, ObjectList, ObjectMetric, ObjectQuestion, Reading};
 use stillwell_adapters::kubernetes::Kinds;
+use stillwell_engine::promql::EvalOptions;
 use stillwell_engine::signal::{Policy, SignalId};
-use stillwell_engine::{Reader, Timestamp};
+use stillwell_engine::{Reader, SeriesQuery, Timestamp};
 use tokio::time::Instant;
 use tracing::info;
 
@@ -380,8 +381,14 @@ impl Lists {
     }
 
     fn made_by(&self, rule: &Arc<Rule>) -> Vec<Made> {
-        let series: BTreeMap<String, BTreeSet<String>> =
-            self.reader.label_names_by_metric(&rule.series);
+        let query = SeriesQuery {
+            selectors: std::slice::from_ref(&rule.series),
+            ..SeriesQuery::ALL
+        };
+        let found = self
+            .reader
+            .label_names_by_metric(query, &EvalOptions::default());
+        let series = found.unwrap_or_default(); // nothing stops it, and it draws on no shared memory
         let made = |series: String, labels: Option<BTreeSet<String>>| {
             Some(Made {
                 metric: metric_name(rule, &series)?,

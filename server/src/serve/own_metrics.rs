@@ -6,6 +6,7 @@ use stillwell_adapters::host::{Health, Host};
 use stillwell_engine::{Durations, Stats, Timestamp};
 
 use super::app::App;
+use super::snapshots::Done;
 
 /// The page.
 pub(super) fn page(app: &App) -> String {
@@ -15,6 +16,9 @@ pub(super) fn page(app: &App) -> String {
     discovery(&mut page, app);
     rules(&mut page, app);
     held(&mut page, &app.reader().stats(), app.now());
+    if let Some(snapshots) = app.snapshots() {
+        snapshot(&mut page, &snapshots.done());
+    }
     let shared = app.scraper().shared();
     page.durations(
         "stillwell_commit_duration_seconds",
@@ -27,6 +31,34 @@ pub(super) fn page(app: &App) -> String {
         &shared.commit_waits,
     );
     page.0
+}
+
+fn snapshot(page: &mut Page, done: &Done) {
+    page.gauge(
+        "stillwell_snapshot_last_success_timestamp_seconds",
+        "When the newest snapshot in the file was taken; 0 where this process has written none.",
+        done.taken.map_or(0.0, |taken| taken.ms() as f64 / 1000.0),
+    );
+    page.gauge(
+        "stillwell_snapshot_size_bytes",
+        "Its size.",
+        done.bytes as f64,
+    );
+    page.gauge(
+        "stillwell_snapshot_duration_seconds",
+        "How long the newest attempt took.",
+        done.took.as_secs_f64(),
+    );
+    page.counter(
+        "stillwell_snapshot_written_bytes_total",
+        "Bytes of all snapshots.",
+        done.bytes_written as f64,
+    );
+    page.counter(
+        "stillwell_snapshot_failures_total",
+        "Snapshots that could not be written.",
+        done.failures as f64,
+    );
 }
 
 fn process(page: &mut Page, app: &App) {

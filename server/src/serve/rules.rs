@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use stillwell_adapters::kubernetes::Selector;
 use stillwell_engine::labels::METRIC_NAME;
-use stillwell_engine::promql::QueryError;
-use stillwell_engine::{Reader, Timestamp};
+use stillwell_engine::promql::{EvalOptions, QueryError};
+use stillwell_engine::{Reader, SeriesQuery};
 
 use super::sanitized;
 use crate::rules::{Rule, metric_name, query, series_name};
@@ -48,7 +48,12 @@ fn made(rule: &Rule, reader: &Reader) -> Vec<(String, String)> {
         Some(series) => vec![series.to_owned()],
         None => {
             let selectors = [rule.series.clone()];
-            reader.label_values(METRIC_NAME, &selectors, Timestamp::MIN, Timestamp::MAX, 0)
+            let query = SeriesQuery {
+                selectors: &selectors,
+                ..SeriesQuery::ALL
+            };
+            let found = reader.label_values(METRIC_NAME, query, &EvalOptions::default());
+            found.unwrap_or_default() // nothing stops it
         }
     };
     let metric = |series: String| Some((metric_name(rule, &series)?, series));

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use stillwell_adapters::host::{NoObjects, Objects};
-use stillwell_engine::{Engine, Limits, Reader};
+use stillwell_engine::{Engine, Limits, Reader, Timestamp, Writer};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tracing::warn;
@@ -18,6 +18,7 @@ use tracing::warn;
 use super::app::{App, Configured, Parts, Settings};
 use super::keda::{self, KedaListener};
 use super::secure::{Secure, SecureOptions};
+use super::snapshots::{self, Snapshots};
 use super::web::{self, WebOptions};
 use crate::clock::Clock;
 use crate::cluster::{Cluster, ClusterObjects};
@@ -68,6 +69,7 @@ pub struct Running {
     discovering: JoinHandle<()>,
     ruling: JoinHandle<()>,
     looking: JoinHandle<()>,
+    saving: Option<tokio::task::JoinHandle<()>>,
 }
 
 /// Starts everything on the current runtime, which becomes that of the APIs.
@@ -88,7 +90,7 @@ pub async fn start(
     } = apis;
     let secure = match secure {
         Some(options) => {
-            let now_s = clock.now().ms() / 1000;
+            let now_s = clock.wall_now().ms() / 1000;
             let bound = Secure::bind(options, now_s).await;
             Some(bound.map_err(io::Error::other)?)
         }
@@ -112,7 +114,11 @@ pub async fn start(
         })?;
         listeners.push(listener);
     }
-    let (writer, reader) = Engine::new(limits);
+    let snapshots = settings
+        .storage_path
+        .clone()
+        .map(|folder| Arc::new(Snapshots::new(folder)));
+    let (writer, reader, latches) = engine(snapshots.clone(), limits, clock.now()).await;
     let shared = Shared::new(writer, Arc::clone(&clock));
     let (quit, quitting) = watch::channel(false);
     let (scraper, scraping) = scraping_thread(shared, quitting.clone())?;
@@ -140,10 +146,14 @@ pub async fn start(
         discovery,
         rules,
         objects,
+        snapshots: snapshots.clone(),
+        latches,
     };
     let app = App::start(settings, configured, text, clock, reader, parts, ending)
         .await
         .map_err(|problems| io::Error::other(super::app::show(&problems)))?;
+    let saving =
+        snapshots.map(|snapshots| tokio::spawn(snapshots.run(Arc::clone(&app), quitting.clone())));
     let looking = keda::start(app.keda(), app.scraper().clone(), quitting.clone())?;
     let router = web::router(&app, &web, quit.clone());
     let mut addresses = Vec::new();
@@ -185,6 +195,7 @@ pub async fn start(
         discovering,
         ruling,
         looking,
+        saving,
     })
 }
 
@@ -194,16 +205,47 @@ impl Running {
         self.quit.subscribe()
     }
 
-    /// Ends scraping and, once answers under way are out, the APIs.
+    /// Ends scraping and, once answers under way are out, the APIs; then the last snapshot is written.
     pub async fn stop(self) {
+        self.app.drain();
         self.quit.send_replace(true);
         for api in self.apis {
             api.await.ok(); // an API that panicked has ended too
         }
         let threads = [self.discovering, self.ruling, self.scraping, self.looking];
-        tokio::task::spawn_blocking(move || threads.map(|thread| thread.join().is_ok()))
-            .await
-            .ok();
+        if let Some(saving) = self.saving {
+            saving.await.ok(); // one that is being written is finished
+        }
+        let app = self.app;
+        let ending = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                thread.join().ok(); // one that panicked has ended too
+            }
+            if let Some(snapshots) = app.snapshots() {
+                snapshots.write(&app);
+            }
+        });
+        ending.await.ok(); // a panic has been logged
+    }
+}
+
+/// The engine of the snapshot, or an empty one; and KEDA's latches of then.
+async fn engine(
+    snapshots: Option<Arc<Snapshots>>,
+    limits: Limits,
+    now: Timestamp,
+) -> (Writer, Reader, Vec<u8>) {
+    let load = move || snapshots?.load(limits, now);
+    let restored = tokio::task::spawn_blocking(load).await;
+    match restored {
+        Ok(Some(restored)) => {
+            let latches = snapshots::latches(restored.named);
+            (restored.writer, restored.reader, latches)
+        }
+        _ => {
+            let (writer, reader) = Engine::new(limits);
+            (writer, reader, Vec::new())
+        }
     }
 }
 
@@ -258,7 +300,7 @@ fn scraping_thread(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
-        .max_blocking_threads(2) // files of credentials only
+        .max_blocking_threads(3) // files of credentials, and one page that takes long
         .build()?;
     let thread = std::thread::Builder::new()
         .name("scraping".to_owned())

@@ -5,7 +5,8 @@
 
 use stillwell_adapters::kubernetes::Selector;
 use stillwell_engine::labels::Matcher;
-use stillwell_engine::{Reader, Timestamp};
+use stillwell_engine::promql::EvalOptions;
+use stillwell_engine::{Reader, SeriesQuery};
 
 /// Values that an error lists.
 const LISTED_MAX: usize = 10;
@@ -18,7 +19,12 @@ pub(super) fn resolve(
     reader: &Reader,
 ) -> Result<Selector, String> {
     selector.clone().with_values(|label, asked| {
-        let seen = reader.label_values(label, series, Timestamp::MIN, Timestamp::MAX, 0);
+        let query = SeriesQuery {
+            selectors: series,
+            ..SeriesQuery::ALL
+        };
+        let seen = reader.label_values(label, query, &EvalOptions::default());
+        let seen = seen.unwrap_or_default(); // nothing stops it
         if seen.iter().any(|value| value == asked) {
             return Ok(asked.to_owned());
         }

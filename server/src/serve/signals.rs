@@ -11,7 +11,7 @@ use stillwell_adapters::host::{
 use stillwell_adapters::kubernetes::{Kinds, Selector};
 use stillwell_adapters::multi::Several;
 use stillwell_engine::labels::Labels;
-use stillwell_engine::promql::{EvalOptions, Features, Query, QueryError};
+use stillwell_engine::promql::{Answer, EvalOptions, Features, Query, QueryError};
 use stillwell_engine::signal::{SignalId, State};
 use stillwell_engine::{Engine, Limits, Reader, Timestamp};
 
@@ -313,6 +313,17 @@ impl Signals for Watched {
             }
         }
         listed.into_iter().collect()
+    }
+
+    fn history(
+        &self,
+        name: &str,
+        range: (Timestamp, Timestamp),
+        step_ms: i64,
+        within: &EvalOptions<'_>,
+    ) -> Option<Result<Answer, QueryError>> {
+        let (_, id) = self.named(name)?;
+        self.reader.signal_range(*id, range, step_ms, within)
     }
 
     fn guarded(

@@ -10,7 +10,7 @@ use axum::routing::any;
 use stillwell_adapters::host::Host;
 use stillwell_adapters::kubernetes::Groups;
 use stillwell_adapters::reply::reply;
-use stillwell_adapters::{kubernetes, prometheus, signals};
+use stillwell_adapters::{console, kubernetes, prometheus, signals};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tower_service::Service;
@@ -39,6 +39,7 @@ pub fn router(app: &Arc<App>, options: &WebOptions, quit: watch::Sender<bool>) -
     let host: Arc<dyn Host> = Arc::clone(app) as Arc<dyn Host>;
     let mut router =
         prometheus::router(Arc::clone(&host)).merge(signals::router(Arc::clone(&host)));
+    router = router.merge(console::router(Arc::clone(&host)));
     if let Some(groups) = &options.insecure_api_groups {
         router = router.merge(kubernetes::router(host, groups.clone()));
     }

@@ -36,6 +36,7 @@ pub fn say(line: &str) {
 /// How a test's server evaluates.
 pub fn settings(config_file: Option<std::path::PathBuf>) -> Settings {
     Settings {
+        storage_path: None,
         query_bytes_max: 256 << 20,
         config_file,
         query: QuerySettings {
@@ -129,6 +130,7 @@ pub struct TestTarget {
     pub address: SocketAddr,
     act: Arc<Mutex<Act>>,
     requests: Arc<AtomicUsize>,
+    last_head: Arc<Mutex<String>>,
 }
 
 impl TestTarget {
@@ -138,6 +140,7 @@ impl TestTarget {
             address: listener.local_addr().expect("bound"),
             act: Arc::new(Mutex::new(act)),
             requests: Arc::default(),
+            last_head: Arc::default(),
         };
         let served = target.clone();
         tokio::spawn(async move {
@@ -164,8 +167,14 @@ impl TestTarget {
         self.requests.load(Ordering::Relaxed)
     }
 
+    /// The newest request, down to the end of its headers.
+    pub fn last_head(&self) -> String {
+        self.last_head.lock().clone()
+    }
+
     async fn connection(self, mut stream: TcpStream) {
-        while read_head(&mut stream).await.is_some() {
+        while let Some(head) = read_head(&mut stream).await {
+            *self.last_head.lock() = head;
             self.requests.fetch_add(1, Ordering::Relaxed);
             let act = self.act.lock().clone();
             match act {

@@ -1,5 +1,6 @@
 //! The full parser: one line of the Prometheus text format 0.0.4 (grammar: Prometheus model/textparse, promlex.l and
-//! promparse.go). It is used for lines that the template does not contain.
+//! promparse.go), and what it shares with the other dialects (`openmetrics_line`). It is used for lines that the template
+//! does not contain.
 //!
 //! A label value may contain a raw line break, so a sample is read from its position to its end; the page is not
 //! split into lines first.
@@ -8,7 +9,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::labels::METRIC_NAME;
-use crate::limits::{LABELS_PER_SERIES_MAX, LINE_BYTES_MAX};
+use crate::limits::LABELS_PER_SERIES_MAX;
 use crate::metadata::FamilyType;
 
 use super::number;
@@ -30,6 +31,8 @@ pub(crate) enum Line<'a> {
         family: Cow<'a, str>,
         family_type: FamilyType,
     },
+    /// `# UNIT name unit`.
+    Unit { family: Cow<'a, str>, unit: &'a str },
     /// A sample.
     Sample(Sample<'a>),
 }
@@ -40,38 +43,34 @@ pub(crate) struct Sample<'a> {
     /// Where the value begins: everything before it is the series' key in the template.
     pub(crate) value: Range<usize>,
     pub(crate) number: f64,
+    /// The place of the sample's native histogram among those of the page, if it is one.
+    pub(crate) histogram: Option<u32>,
+    /// Where the text of the exemplar is, from its opening brace on.
+    pub(crate) exemplar: Option<Range<usize>>,
     /// The timestamp in milliseconds, if the line has one.
     pub(crate) time_ms: Option<i64>,
     /// Labels in page order, the metric name among them; no name twice.
     pub(crate) labels: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
-/// Parses the line at `start`. Returns it with the position after its line break, or the reason why it is malformed.
-pub(crate) fn parse(page: &[u8], start: usize) -> Result<(Line<'_>, usize), String> {
-    let mut cursor = Cursor { page, at: start };
+/// Parses the line at the cursor up to its line break.
+pub(super) fn text<'a>(cursor: &mut Cursor<'a>) -> Result<Line<'a>, String> {
     cursor.blanks();
-    let line = match cursor.peek() {
+    Ok(match cursor.peek() {
         None | Some(b'\n') => Line::Blank,
-        Some(b'#') => comment(&mut cursor)?,
-        Some(_) => Line::Sample(sample(&mut cursor)?),
-    };
-    cursor.line_break()?;
-    if cursor.at - start > LINE_BYTES_MAX {
-        return Err(format!(
-            "the line is {} bytes long; the limit is {LINE_BYTES_MAX}",
-            cursor.at - start
-        ));
-    }
-    Ok((line, cursor.at))
+        Some(b'#') => comment(cursor)?,
+        Some(_) => Line::Sample(sample(cursor)?),
+    })
 }
 
-struct Cursor<'a> {
-    page: &'a [u8],
-    at: usize,
+/// A position on a page.
+pub(super) struct Cursor<'a> {
+    pub(super) page: &'a [u8],
+    pub(super) at: usize,
 }
 
 impl<'a> Cursor<'a> {
-    fn peek(&self) -> Option<u8> {
+    pub(super) fn peek(&self) -> Option<u8> {
         self.page.get(self.at).copied()
     }
 
@@ -81,7 +80,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn take_while(&mut self, fits: impl Fn(u8) -> bool) -> &'a [u8] {
+    pub(super) fn take_while(&mut self, fits: impl Fn(u8) -> bool) -> &'a [u8] {
         let start = self.at;
         while self.peek().is_some_and(&fits) {
             self.at += 1;
@@ -89,14 +88,14 @@ impl<'a> Cursor<'a> {
         &self.page[start..self.at]
     }
 
-    fn rest_of_line(&mut self) -> &'a [u8] {
+    pub(super) fn rest_of_line(&mut self) -> &'a [u8] {
         let rest = &self.page[self.at..];
         let len = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
         self.at += len;
         &rest[..len]
     }
 
-    fn line_break(&mut self) -> Result<(), String> {
+    pub(super) fn line_break(&mut self) -> Result<(), String> {
         match self.peek() {
             None => Ok(()),
             Some(b'\n') => {
@@ -108,7 +107,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// What stands here, for messages.
-    fn here(&self) -> String {
+    pub(super) fn here(&self) -> String {
         match self.page.get(self.at..) {
             None | Some([]) => "the end of the page".to_owned(),
             Some([b'\n', ..]) => "the end of the line".to_owned(),
@@ -120,7 +119,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A quoted string, its escapes resolved.
-    fn quoted(&mut self) -> Result<Cow<'a, str>, String> {
+    pub(super) fn quoted(&mut self) -> Result<Cow<'a, str>, String> {
         let start = self.at + 1;
         let mut at = start;
         let mut is_plain = true;
@@ -146,7 +145,7 @@ impl<'a> Cursor<'a> {
 }
 
 /// `\\` and `\n`, and `\"` in label values; any other backslash stands for itself.
-fn unescape(text: &str, quotes: bool) -> Cow<'_, str> {
+pub(super) fn unescape(text: &str, quotes: bool) -> Cow<'_, str> {
     if !text.contains('\\') {
         return Cow::Borrowed(text);
     }
@@ -173,11 +172,11 @@ pub(super) fn is_name_start(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || byte == b'_' || byte == b':'
 }
 
-fn is_name(byte: u8) -> bool {
+pub(super) fn is_name(byte: u8) -> bool {
     is_name_start(byte) || byte.is_ascii_digit()
 }
 
-fn ascii(bytes: &[u8]) -> &str {
+pub(super) fn ascii(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or_else(|_| unreachable!("names are ASCII"))
 }
 
@@ -290,6 +289,8 @@ fn sample<'a>(cursor: &mut Cursor<'a>) -> Result<Sample<'a>, String> {
     Ok(Sample {
         value,
         number,
+        histogram: None,
+        exemplar: None,
         time_ms,
         labels,
     })
@@ -355,7 +356,7 @@ fn label_pairs<'a>(
     }
 }
 
-fn check_unique(labels: &[(Cow<'_, str>, Cow<'_, str>)]) -> Result<(), String> {
+pub(super) fn check_unique(labels: &[(Cow<'_, str>, Cow<'_, str>)]) -> Result<(), String> {
     let mut names: Vec<&str> = labels.iter().map(|(name, _)| name.as_ref()).collect();
     names.sort_unstable();
     match names.windows(2).find(|pair| pair[0] == pair[1]) {

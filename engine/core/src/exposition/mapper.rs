@@ -217,7 +217,7 @@ impl BoundTexts {
 }
 
 /// The shortest text of a float in Go's `%g`, with `.0` where it would look like an integer.
-fn openmetrics_float(value: f64) -> String {
+pub(super) fn openmetrics_float(value: f64) -> String {
     let mut text = String::new();
     push_general(&mut text, value);
     if value.is_finite() && !text.contains(['.', 'e']) {

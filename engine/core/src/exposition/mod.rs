@@ -1,4 +1,4 @@
-//! Pages in the Prometheus text format: parsing them, and comparing each with the target's previous page.
+//! Pages: parsing them, and comparing each with the target's previous page.
 //!
 //! Most lines of a page repeat from scrape to scrape, so a page is compared with a template of the previous one and
 //! only what differs is parsed.
@@ -7,23 +7,36 @@
 //!   writer can commit.
 //! * `template`: the previous page, front-coded.
 //! * `page`: the comparison, which yields changed values, new lines and removed series.
-//! * `line`, `number`: the full parser, for lines that the template does not contain.
+//! * `any_line`, `line`, `openmetrics_line`, `number`: the full parser, for lines that the template does not contain; `dialect`: what
+//!   differs between the kinds of text.
+//! * `protobuf`: pages in protobuf; `decoded`: how they are written as text; `custom_buckets`: classic histograms as native
+//!   ones, `classic_text`: those of text pages.
 //! * `mapper`: from the labels on a page to the labels of a series.
+//! * `openmetrics`: the strict check of a page against OpenMetrics 1.0.
 //! * `retain_filter`, `skip_run`: which lines are skipped unparsed when a target keeps only what signals need.
 
+mod any_line;
+mod classic_text;
+mod custom_buckets;
+mod decoded;
+mod dialect;
 mod line;
 mod mapper;
 mod number;
+mod openmetrics;
+mod openmetrics_line;
 mod page;
+mod protobuf;
 mod retain_filter;
 mod skip_run;
 mod stage;
 mod template;
 
 pub(crate) use mapper::Mapper;
-pub(crate) use page::{ExplicitSample, Metadata};
-pub(crate) use stage::Placement;
+pub(crate) use page::{ExemplarOf, ExplicitSample, HistogramSample, Metadata};
+pub(crate) use stage::{NewSample, Placement};
 
 pub use crate::metadata::{FamilyMetadata, FamilyType};
+pub use openmetrics::check as check_openmetrics;
 pub use page::PageError;
 pub use stage::{Format, Stage, Staged};

@@ -11,6 +11,8 @@
 use crate::labels::{Labels, METRIC_NAME};
 use crate::limits::REMEMBERED_METRICS_MAX;
 
+use super::any_line;
+use super::dialect::Dialect;
 use super::line::{self, Line};
 use super::mapper::MapLabels;
 use super::retain_filter::{KnownMetric, LineDecision, NO_METRIC, RetainFilter};
@@ -32,6 +34,7 @@ pub(crate) struct RunScanner<'a, 's> {
     pub(crate) retain_filter: &'s mut RetainFilter,
     pub(crate) map: &'s mut dyn MapLabels,
     pub(crate) body: &'a [u8],
+    pub(crate) dialect: Dialect,
 }
 
 impl RunScanner<'_, '_> {
@@ -121,7 +124,7 @@ impl RunScanner<'_, '_> {
         at: usize,
         family_type: FamilyType,
     ) -> Result<Option<usize>, String> {
-        let (Line::Sample(sample), _) = line::parse(self.body, at)? else {
+        let (Line::Sample(sample), _) = any_line::parse(self.body, at, self.dialect)? else {
             return Ok(None);
         };
         let page_has = |label: &str| sample.labels.iter().any(|(name, _)| name == label);
@@ -173,7 +176,7 @@ impl RunScanner<'_, '_> {
         }
         let Some((is_type, text)) = metadata(rest) else {
             // Rare: a comment in another spelling, a sample that begins with a blank or a quoted name.
-            return Ok(match line::parse(self.body, at)? {
+            return Ok(match any_line::parse(self.body, at, self.dialect)? {
                 (Line::Comment, _) => Other::Skipped,
                 (Line::Sample(_), _) => {
                     self.retain_filter.has_single_decisions = true;
@@ -191,7 +194,7 @@ impl RunScanner<'_, '_> {
             Some(&is_kept) => is_kept,
             None => {
                 let (Line::Help { family, .. } | Line::Type { family, .. }, _) =
-                    line::parse(self.body, at)?
+                    any_line::parse(self.body, at, self.dialect)?
                 else {
                     return Ok(Other::Kept);
                 };
@@ -210,7 +213,7 @@ impl RunScanner<'_, '_> {
             b" gauge" => FamilyType::Gauge,
             b" histogram" => FamilyType::Histogram,
             b" summary" => FamilyType::Summary,
-            b" untyped" => FamilyType::Unknown,
+            b" untyped" | b" unknown" => FamilyType::Unknown,
             _ => return Ok(Other::Kept),
         };
         Ok(Other::Type(family_type))

@@ -3,32 +3,51 @@
 //! [`Stage::parse`] may run on any thread and changes nothing that lasts. `Writer::commit` takes the whole page or
 //! nothing of it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use crate::histogram::FloatHistogram;
 use crate::ids::{SeriesId, TargetId};
 use crate::labels::Labels;
 use crate::scrape::{Retain, TargetSpec};
 use crate::signal::RetainHandle;
+use crate::store::histogram_bytes;
 
+use super::classic_text;
+use super::decoded::Decoded;
+use super::dialect::Dialect;
 use super::mapper::Mapper;
-use super::page::{self, Change, EditOp, Metadata, NewKind, PageDiff, PageError};
+use super::openmetrics_line::{self, ExemplarLine};
+use super::page::{self, Change, EditOp, ExemplarOf, Metadata, NewKind, PageDiff, PageError};
+use super::protobuf;
 use super::retain_filter::RetainFilter;
 use super::template::{Builder, Chunk, NewRow, Place, RowKind};
 
 /// The wire formats of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// The Prometheus text format 0.0.4.
+    /// The Prometheus text format 0.0.4 or 1.0.0.
     Text,
+    /// OpenMetrics 1.0 (and 0.0.1), as Prometheus reads it.
+    OpenMetrics,
+    /// Messages `io.prometheus.client.MetricFamily`, each behind its length.
+    Protobuf,
 }
 
 impl Format {
-    /// The format that a `Content-Type` header announces. An empty header and `text/plain` mean the text format; `None`
-    /// is a format that is not supported.
+    /// The format that a `Content-Type` header announces; `None` for an empty header and for what is not read (rule:
+    /// Prometheus model/textparse, `extractMediaType`).
     pub fn from_content_type(header: &str) -> Option<Format> {
         let media_type = header.split(';').next().unwrap_or("").trim();
-        let is_text = media_type.is_empty() || media_type.eq_ignore_ascii_case("text/plain");
-        is_text.then_some(Format::Text)
+        const MEDIA_TYPES: [(&str, Format); 3] = [
+            ("text/plain", Format::Text),
+            ("application/openmetrics-text", Format::OpenMetrics),
+            ("application/vnd.google.protobuf", Format::Protobuf),
+        ];
+        let known = MEDIA_TYPES
+            .iter()
+            .find(|(known, _)| media_type.eq_ignore_ascii_case(known));
+        known.map(|(_, format)| *format)
     }
 }
 
@@ -49,12 +68,80 @@ pub struct Stage {
     /// The page after the one being committed is.
     retry: bool,
     endings_seen: u64,
+    /// Series of the newest page of an earlier run of this program, whose template is not known.
+    restored: Vec<SeriesId>,
+    /// Of the template.
+    dialect: Dialect,
+    /// Memory for decoded pages, empty between two of them or ready for the next.
+    text: Vec<u8>,
 }
 
 /// A page that was parsed completely and can be committed. Dropping it leaves the stage as it was.
 pub struct Staged<'a> {
     pub(crate) stage: &'a mut Stage,
-    body: &'a [u8],
+    page: Page<'a>,
+    /// The series that were added before the commit; `None` before memory was reserved for them.
+    pub(crate) added: Option<Added>,
+}
+
+/// Series that exist without a sample, for the new lines of a page that is not committed yet.
+#[derive(Default)]
+pub(crate) struct Added {
+    /// New lines, counted from the first, that were looked at.
+    pub(crate) lines: usize,
+    /// One entry per sample among them, in page order; `None` where its series existed before.
+    pub(crate) series: Vec<Option<SeriesId>>,
+}
+
+/// A page as text.
+struct Page<'a> {
+    body: Body<'a>,
+    dialect: Dialect,
+    /// Native histograms that the text names.
+    histograms: Vec<FloatHistogram>,
+}
+
+enum Body<'a> {
+    /// As it was sent.
+    Sent(&'a [u8]),
+    Decoded(Vec<u8>),
+}
+
+/// A decoded page no larger than this keeps its memory for the next one.
+const KEPT_TEXT_BYTES_MAX: usize = 1 << 20;
+
+/// The body without the line that ends it, which no template holds. An empty body is a page, as in Prometheus.
+fn without_eof(body: &[u8]) -> Result<&[u8], PageError> {
+    if body.is_empty() {
+        return Ok(body);
+    }
+    let page = body.strip_suffix(b"\n").unwrap_or(body);
+    match page.strip_suffix(b"# EOF") {
+        Some(page) if page.is_empty() || page.ends_with(b"\n") => Ok(page),
+        _ => Err(PageError {
+            line: 1 + memchr::memchr_iter(b'\n', page).count(),
+            reason: "data does not end with # EOF".to_owned(),
+        }),
+    }
+}
+
+impl From<Decoded> for Page<'_> {
+    fn from(decoded: Decoded) -> Self {
+        Page {
+            body: Body::Decoded(decoded.text),
+            dialect: Dialect::Decoded,
+            histograms: decoded.histograms,
+        }
+    }
+}
+
+impl Page<'_> {
+    fn text(&self) -> &[u8] {
+        match &self.body {
+            Body::Sent(text) => text,
+            Body::Decoded(text) => text,
+        }
+    }
 }
 
 impl Stage {
@@ -78,6 +165,23 @@ impl Stage {
             start_over: false,
             retry: false,
             endings_seen: 0,
+            restored: Vec::new(),
+            dialect: Dialect::Text,
+            text: Vec::new(),
+        }
+    }
+
+    /// The stage of a target whose newest page had these series; the next page is compared as if it were the first.
+    pub(crate) fn restored(
+        target: TargetId,
+        spec: TargetSpec,
+        retain_set: Arc<RetainHandle>,
+        lines_max: usize,
+        series: Vec<SeriesId>,
+    ) -> Stage {
+        Stage {
+            restored: series,
+            ..Stage::new(target, spec, retain_set, lines_max)
         }
     }
 
@@ -93,41 +197,89 @@ impl Stage {
         body: &'a [u8],
         format: Format,
     ) -> Result<Staged<'a>, PageError> {
-        let Format::Text = format;
-        if u32::try_from(body.len()).is_err() {
+        let page = self.read(body, format)?;
+        if u32::try_from(page.text().len()).is_err() {
             return Err(PageError {
                 line: 1,
-                reason: format!("a page of {} bytes is past 4 GiB", body.len()),
+                reason: format!("a page of {} bytes is past 4 GiB", page.text().len()),
             });
         }
-        // A newer set of needed names requires a new decision for every line.
-        if self
+        match self.compare(&page) {
+            Ok(()) => Ok(Staged {
+                stage: self,
+                page,
+                added: None,
+            }),
+            // The text is ours: its lines say nothing to whoever sent the page.
+            Err(error) if page.dialect == Dialect::Decoded => Err(PageError { line: 0, ..error }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The page as text.
+    fn read<'a>(&mut self, body: &'a [u8], format: Format) -> Result<Page<'a>, PageError> {
+        let options = self.mapper.spec.histograms;
+        let (body, dialect) = match format {
+            Format::Text => (body, Dialect::Text),
+            Format::OpenMetrics => (without_eof(body)?, Dialect::OpenMetrics),
+            Format::Protobuf => {
+                let text = std::mem::take(&mut self.text);
+                let decoded = protobuf::decode(body, options, text);
+                return match decoded {
+                    Ok(decoded) => Ok(Page::from(decoded)),
+                    Err(reason) => Err(PageError { line: 0, reason }),
+                };
+            }
+        };
+        if options.convert_classic {
+            let text = std::mem::take(&mut self.text);
+            let converted = classic_text::convert(body, dialect, options.always_classic, text)?;
+            return Ok(Page::from(converted));
+        }
+        Ok(Page {
+            body: Body::Sent(body),
+            dialect,
+            histograms: Vec::new(),
+        })
+    }
+
+    fn compare(&mut self, page: &Page<'_>) -> Result<(), PageError> {
+        let body = page.text();
+        // A newer set of needed names requires a new decision for every line, and keys of another dialect mean other series.
+        let newer_set = self
             .retain_filter
             .as_mut()
-            .is_some_and(|retain_filter| retain_filter.begin(body))
-        {
-            self.compare_as_first(body)?;
-            return Ok(Staged { stage: self, body });
+            .is_some_and(|retain_filter| retain_filter.begin(body));
+        if newer_set || page.dialect != self.dialect || !self.restored.is_empty() {
+            return self.compare_as_first(body, page.dialect);
         }
         let retain_filter = self.retain_filter.as_mut();
         page::compare(
             &self.template,
             body,
+            page.dialect,
             &mut self.mapper,
             retain_filter,
             &mut self.page,
         )?;
         let edited = !self.page.edits.is_empty();
         if self.start_over || (edited && self.has_conflicts) {
-            self.compare_as_first(body)?;
+            self.compare_as_first(body, page.dialect)?;
         }
-        Ok(Staged { stage: self, body })
+        Ok(())
     }
 
     /// Compares a page as if it were the first: every line is new, and every series of the template is removed.
-    fn compare_as_first(&mut self, body: &[u8]) -> Result<(), PageError> {
+    fn compare_as_first(&mut self, body: &[u8], dialect: Dialect) -> Result<(), PageError> {
         let retain_filter = self.retain_filter.as_mut();
-        page::compare(&[], body, &mut self.mapper, retain_filter, &mut self.page)?;
+        page::compare(
+            &[],
+            body,
+            dialect,
+            &mut self.mapper,
+            retain_filter,
+            &mut self.page,
+        )?;
         let Stage { template, page, .. } = self;
         // A page without lines is an edit too: every row is removed.
         if page.edits.is_empty() && !template.is_empty() {
@@ -139,17 +291,18 @@ impl Stage {
             RowKind::Series(id) => Some(id),
             _ => None,
         }));
+        page.removed.extend_from_slice(&self.restored);
         Ok(())
     }
 
     /// Every series on the newest page, in page order.
     pub(crate) fn series(&self) -> impl Iterator<Item = SeriesId> + '_ {
-        self.template.iter().flat_map(|chunk| {
-            chunk.rows.iter().filter_map(|row| match row.kind() {
-                RowKind::Series(id) => Some(id),
-                _ => None,
-            })
-        })
+        let rows = self.template.iter().flat_map(|chunk| &chunk.rows);
+        let series = rows.filter_map(|row| match row.kind() {
+            RowKind::Series(id) => Some(id),
+            _ => None,
+        });
+        series.chain(self.restored.iter().copied())
     }
 
     pub(crate) fn spec(&self) -> &TargetSpec {
@@ -166,7 +319,11 @@ impl Stage {
     /// Bytes held.
     pub fn bytes(&self) -> usize {
         let retain_filter = self.retain_filter.as_ref().map_or(0, RetainFilter::bytes);
-        retain_filter + self.page.bytes() + self.template.iter().map(Chunk::bytes).sum::<usize>()
+        retain_filter
+            + self.text.capacity()
+            + self.restored.capacity() * size_of::<SeriesId>()
+            + self.page.bytes()
+            + self.template.iter().map(Chunk::bytes).sum::<usize>()
     }
 }
 
@@ -174,7 +331,7 @@ impl Stage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Placement {
     Series(SeriesId),
-    /// The series has explicit timestamps; its sample is passed on at every scrape.
+    /// The sample has an explicit timestamp or is a native histogram; it is passed on at every scrape.
     Own(SeriesId),
     Dropped,
     Duplicate,
@@ -185,6 +342,8 @@ pub(crate) enum Placement {
 pub(crate) struct NewSample<'a> {
     pub(crate) labels: Option<&'a Labels>,
     pub(crate) bits: u64,
+    /// The place of its native histogram, if it is one.
+    pub(crate) histogram: Option<u32>,
     pub(crate) time_ms: Option<i64>,
 }
 
@@ -219,6 +378,24 @@ impl Staged<'_> {
         )
     }
 
+    /// A native histogram on the page.
+    pub(crate) fn histogram(&self, index: u32) -> Option<&FloatHistogram> {
+        self.page.histograms.get(index as usize)
+    }
+
+    /// Bytes of the native histograms on the page.
+    pub(crate) fn histogram_bytes(&self) -> usize {
+        self.page.histograms.iter().map(histogram_bytes).sum()
+    }
+
+    /// The exemplars on the page that can be read, with the samples to which they belong.
+    pub(crate) fn exemplars(&self) -> impl Iterator<Item = (ExemplarOf, ExemplarLine)> + '_ {
+        self.stage.page.exemplars.iter().filter_map(|(of, text)| {
+            let text = &self.page.text()[text.clone()];
+            Some((*of, openmetrics_line::exemplar(text, self.page.dialect)?))
+        })
+    }
+
     pub(crate) fn page(&self) -> &PageDiff {
         &self.stage.page
     }
@@ -239,7 +416,8 @@ impl Staged<'_> {
         } = &mut *self.stage;
         let retain_filter = retain_filter.as_mut()?;
         let mut page = PageDiff::new(lines_max);
-        let read = page::compare(&[], self.body, mapper, Some(retain_filter), &mut page);
+        let (body, dialect) = (self.page.text(), self.page.dialect);
+        let read = page::compare(&[], body, dialect, mapper, Some(retain_filter), &mut page);
         read.ok()?; // it has been read before
         let kept = page
             .new_lines
@@ -259,25 +437,42 @@ impl Staged<'_> {
     }
 
     /// The same page as if it were the target's first.
-    pub(crate) fn compared_as_first(self) -> Result<Self, PageError> {
-        self.stage.compare_as_first(self.body)?;
+    pub(crate) fn compared_as_first(mut self) -> Result<Self, PageError> {
+        self.stage
+            .compare_as_first(self.page.text(), self.page.dialect)?;
+        if let Some(added) = &mut self.added {
+            added.series.clear(); // the new lines are others now; their series are found by their labels
+        }
         Ok(self)
     }
 
     /// Samples of lines that the template does not contain, in page order.
     pub(crate) fn new_samples(&self) -> impl Iterator<Item = NewSample<'_>> + '_ {
-        self.stage
-            .page
-            .new_lines
+        self.new_samples_in(0..self.new_lines())
+    }
+
+    /// Lines that the template does not contain, samples or not.
+    pub fn new_lines(&self) -> usize {
+        self.stage.page.new_lines.len()
+    }
+
+    /// The samples among some of the new lines.
+    pub(crate) fn new_samples_in(
+        &self,
+        lines: Range<usize>,
+    ) -> impl Iterator<Item = NewSample<'_>> + '_ {
+        self.stage.page.new_lines[lines]
             .iter()
             .filter_map(|line| match &line.kind {
                 NewKind::Sample {
                     labels,
                     bits,
+                    histogram,
                     time_ms,
                 } => Some(NewSample {
                     labels: labels.as_ref(),
                     bits: *bits,
+                    histogram: *histogram,
                     time_ms: *time_ms,
                 }),
                 NewKind::Comment | NewKind::Type(_) | NewKind::Skipped(_) => None,
@@ -291,7 +486,8 @@ impl Staged<'_> {
     /// Makes the committed page the template. `placements` has one entry per item of `new_samples`. `bytes` is set to
     /// what the stage holds where that may have changed.
     pub(crate) fn apply(self, placements: &[Placement], bytes: &mut usize) {
-        let Staged { stage, body } = self;
+        let Staged { stage, page, .. } = self;
+        let body = page.text();
         // From the last to the first, because a longer value moves the text behind it.
         for change in stage.page.changes.iter().rev() {
             let Change {
@@ -310,18 +506,28 @@ impl Staged<'_> {
         }
         // Only now: if the store refuses a page, the next one must still start over.
         stage.start_over = std::mem::take(&mut stage.retry);
+        stage.dialect = page.dialect;
+        stage.restored = Vec::new();
         stage.page.learned = Vec::new();
         let met = stage
             .retain_filter
             .as_mut()
             .is_some_and(RetainFilter::applied);
-        if stage.page.edits.is_empty() {
+        let edited = !stage.page.edits.is_empty();
+        if edited {
+            stage.rebuild(body, placements);
+        }
+        if let Body::Decoded(text) = page.body
+            && text.capacity() <= KEPT_TEXT_BYTES_MAX
+        {
+            stage.text = text;
+        }
+        if !edited {
             if met {
                 *bytes = stage.bytes();
             }
             return;
         }
-        stage.rebuild(body, placements);
         stage.has_conflicts = placements
             .iter()
             .any(|placements| matches!(placements, Placement::Duplicate | Placement::Conflict))

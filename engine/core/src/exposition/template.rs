@@ -42,32 +42,38 @@ pub(crate) enum RowKind {
 }
 
 const ID_COMMENT: u32 = u32::MAX;
-const ID_TYPES: [(u32, FamilyType); 5] = [
+const ID_TYPES: [(u32, FamilyType); 8] = [
     (u32::MAX - 1, FamilyType::Counter),
     (u32::MAX - 2, FamilyType::Gauge),
     (u32::MAX - 3, FamilyType::Histogram),
     (u32::MAX - 4, FamilyType::Summary),
     (u32::MAX - 5, FamilyType::Unknown),
+    (u32::MAX - 6, FamilyType::GaugeHistogram),
+    (u32::MAX - 7, FamilyType::Info),
+    (u32::MAX - 8, FamilyType::StateSet),
 ];
-const ID_DROPPED: u32 = u32::MAX - 6;
-const ID_DUPLICATE: u32 = u32::MAX - 7;
-const ID_CONFLICT: u32 = u32::MAX - 8;
-const ID_SKIPPED: [(u32, FamilyType); 5] = [
-    (u32::MAX - 9, FamilyType::Counter),
-    (u32::MAX - 10, FamilyType::Gauge),
-    (u32::MAX - 11, FamilyType::Histogram),
-    (u32::MAX - 12, FamilyType::Summary),
-    (u32::MAX - 13, FamilyType::Unknown),
+const ID_DROPPED: u32 = u32::MAX - 9;
+const ID_DUPLICATE: u32 = u32::MAX - 10;
+const ID_CONFLICT: u32 = u32::MAX - 11;
+const ID_SKIPPED: [(u32, FamilyType); 8] = [
+    (u32::MAX - 12, FamilyType::Counter),
+    (u32::MAX - 13, FamilyType::Gauge),
+    (u32::MAX - 14, FamilyType::Histogram),
+    (u32::MAX - 15, FamilyType::Summary),
+    (u32::MAX - 16, FamilyType::Unknown),
+    (u32::MAX - 17, FamilyType::GaugeHistogram),
+    (u32::MAX - 18, FamilyType::Info),
+    (u32::MAX - 19, FamilyType::StateSet),
 ];
 /// Ids from here on are kinds, not series.
-const ID_KINDS: u32 = u32::MAX - 13;
+const ID_KINDS: u32 = u32::MAX - 19;
 
-fn id_of(ids: &[(u32, FamilyType); 5], of: FamilyType) -> u32 {
+fn id_of(ids: &[(u32, FamilyType); 8], of: FamilyType) -> u32 {
     let same = ids.iter().find(|(_, have)| *have == of);
     same.map_or(ID_COMMENT, |(id, _)| *id)
 }
 
-fn type_of(ids: &[(u32, FamilyType); 5], id: u32) -> Option<FamilyType> {
+fn type_of(ids: &[(u32, FamilyType); 8], id: u32) -> Option<FamilyType> {
     let same = ids.iter().find(|(have, _)| *have == id);
     same.map(|(_, of)| *of)
 }

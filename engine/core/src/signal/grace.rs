@@ -13,6 +13,7 @@ use super::facts::{ChangeKind, TargetFacts};
 use super::policy::Policy;
 use super::scope::Scope;
 use crate::limits::GATEWAY_START_MS_MAX;
+use crate::wire::{In, WireError, put_f64, put_i, put_labels, put_list, put_text};
 
 /// How many graces the first grace can be extended to by further changes, each within the grace of the one before.
 const EXTENDED_GRACES_MAX: i64 = 2;
@@ -133,6 +134,46 @@ impl Grace {
         let of_group = self.floors.get(labels)?;
         highest(of_group, oldest_ms(now_ms, grace_ms, in_crash_loop))
     }
+}
+
+/// Writes a grace into a snapshot.
+pub(super) fn put(out: &mut Vec<u8>, grace: &Grace) {
+    put_i(out, grace.start_ms);
+    put_i(out, grace.first_ms);
+    let mut floors: Vec<(&Labels, &Floor)> = Vec::new();
+    for (labels, of_group) in &grace.floors {
+        floors.extend(of_group.iter().map(|floor| (labels, floor)));
+    }
+    floors.sort_by_key(|(labels, _)| *labels); // the same grace is written the same way; of a group the order stays
+    put_list(out, floors.into_iter(), |out, (labels, floor)| {
+        put_labels(out, labels);
+        put_f64(out, floor.value);
+        put_i(out, floor.measured_ms);
+    });
+    put_text(out, &grace.why);
+}
+
+/// Reads one.
+pub(super) fn take(bytes: &mut In<'_>) -> Result<Grace, WireError> {
+    let (start_ms, first_ms) = (bytes.time()?, bytes.time()?);
+    let listed: Vec<(Labels, Floor)> = bytes.list(|bytes| {
+        let labels = bytes.labels()?;
+        let floor = Floor {
+            value: bytes.f64()?,
+            measured_ms: bytes.time()?,
+        };
+        Ok((labels, floor))
+    })?;
+    let mut floors = Floors::new();
+    for (labels, floor) in listed {
+        floors.entry(labels).or_default().push(floor);
+    }
+    Ok(Grace {
+        start_ms,
+        first_ms,
+        floors,
+        why: bytes.text()?.to_owned(),
+    })
 }
 
 /// Values measured at this time or before are too old to be reported.

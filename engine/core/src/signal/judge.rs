@@ -50,7 +50,8 @@ pub(crate) fn targets(
                 why: never_good(target),
             };
         };
-        if now_ms - good_ms >= policy.hold_ms(target.interval_ms) {
+        let hold_ms = policy.hold_ms(target.interval_ms);
+        if now_ms - good_ms >= hold_ms || target.is_awaited(now_ms, hold_ms) {
             return Verdict::Unknown {
                 why: frozen(target, good_ms),
             };

@@ -6,8 +6,8 @@
 //!   pages are new enough), `absence` (whether an empty result means 0), `grace` (what holds after a restart), `lint`.
 //! * How it is evaluated: `compiled` (incrementally, at each page), `evaluate` and `refresh` (from the plan, without a
 //!   lock), `view` (the store as signals see it), `retain_set` (which metrics have to be kept for it).
-//! * `signal` is one signal, `assess` yields its `reading`, `objects` that of each object it tells of, `explain` the reasons; `registry` holds all signals, and
-//!   `register` adds one.
+//! * `signal` is one signal, `assess` yields its `reading`, `objects` that of each object it tells of, `explain` the reasons;
+//!   `registry` holds all signals, and `register` adds one; `persist` is what a snapshot keeps of them, `remembered` of one.
 
 mod absence;
 mod assess;
@@ -21,12 +21,14 @@ mod judge;
 mod lint;
 mod names;
 mod objects;
+mod persist;
 mod policy;
 mod query;
 mod reading;
 mod refresh;
 mod register;
 mod registry;
+mod remembered;
 mod retain_set;
 mod scope;
 mod seen;
@@ -40,7 +42,7 @@ mod view;
 pub(crate) use evaluate::evaluate;
 #[doc(hidden)]
 pub use evaluate::{Evaluated, Evaluation};
-pub(crate) use facts::ChangeKind;
+pub(crate) use facts::{ChangeKind, Facts, RestoredTarget};
 pub(crate) use names::START_TIME;
 pub(crate) use refresh::refresh;
 pub(crate) use register::register;

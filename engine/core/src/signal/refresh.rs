@@ -42,14 +42,15 @@ pub(crate) fn refresh(
     );
     let (query, serial, pages) = (signal.query.clone(), signal.serial, signal.pages);
     let own = signal.policy.options();
-    drop(locked);
     let options = EvalOptions {
         bytes_max: own.bytes_max.min(within.bytes_max),
         samples_max: own.samples_max.min(within.samples_max),
         memory: within.memory,
         stop: within.stop,
+        wall_offset_ms: locked.facts.wall_offset_ms,
         ..own
     };
+    drop(locked);
     let result = match evaluate(&query, &view, Timestamp::from_ms(at_ms), &options) {
         Err(
             error @ (QueryError::Timeout(_) | QueryError::Canceled(_) | QueryError::Overloaded(_)),

@@ -171,6 +171,7 @@ impl SignalRegistry {
         let changes_ms = scope::changes_at_ms(assessment.facts, &policy, assessment.now_ms);
         self.rescope_ms = self.rescope_ms.into_iter().chain(changes_ms).min();
         self.next_serial += 1;
+        let known = self.recall(text, &policy.jobs);
         let signal = Signal {
             text: text.to_owned(),
             policy,
@@ -184,10 +185,10 @@ impl SignalRegistry {
             serial: self.next_serial,
             pages: 0,
             empty_parts: Vec::new(),
-            measured: None,
-            known_since_ms: None,
-            numbers: Vec::new(),
-            grace: None,
+            measured: known.measured,
+            known_since_ms: known.known_since_ms,
+            numbers: known.numbers,
+            grace: known.grace,
             transitions: VecDeque::new(),
         };
         if at == self.signals.len() {

@@ -16,6 +16,7 @@ use super::names::Names;
 use super::policy::Policy;
 use super::query::{Kind, SignalQuery};
 use super::reading::{Reading, SignalId, State};
+use super::remembered::Remembered;
 use super::scope::{self, Scope};
 use super::signal::Signal;
 
@@ -28,6 +29,8 @@ pub(crate) struct SignalRegistry {
     pub(crate) names: Names,
     pub(crate) features: Features,
     pub(crate) signals: Vec<Option<Signal>>,
+    /// Of signals in a snapshot that nobody has registered yet.
+    pub(super) remembered: Vec<Remembered>,
     /// The newest time of a scrape, in milliseconds.
     pub(super) now_ms: i64,
     /// The facts' epoch for which scopes were last computed.
@@ -50,6 +53,7 @@ impl SignalRegistry {
             names: Names::default(),
             features: Features::default(),
             signals: Vec::new(),
+            remembered: Vec::new(),
             now_ms: i64::MIN,
             scoped_epoch: 0,
             rescope_ms: None,

@@ -32,6 +32,16 @@ fn unpack(packed: i64) -> ScrapeEntry {
 }
 
 impl Clock {
+    /// A clock with these entries, the first at tick `first`.
+    pub(super) fn restored(first: i64, entries: &[ScrapeEntry]) -> Clock {
+        let mut clock = Clock {
+            first,
+            entries: VecDeque::with_capacity(entries.len()),
+        };
+        entries.iter().for_each(|entry| clock.push(*entry));
+        clock
+    }
+
     /// Reserves room for `entries`, so that `push` does not allocate. The memory is touched only as it fills.
     pub(crate) fn reserve(&mut self, entries: usize) {
         let entries = entries.min(CLOCK_ENTRIES_MAX);

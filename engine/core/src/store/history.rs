@@ -11,6 +11,7 @@ use hashbrown::HashMap;
 
 use super::clock::Clock;
 use super::codec::{Run, Runs, STALE};
+use super::exemplars::Exemplars;
 use super::listed::Listed;
 use super::native_histograms::{HISTOGRAM, NativeHistograms};
 use super::postings::Index;
@@ -29,6 +30,7 @@ pub(crate) struct Store {
     pub(crate) slab: Slab,
     /// Values of native histogram series.
     pub(crate) native_histograms: NativeHistograms,
+    pub(crate) exemplars: Exemplars,
     /// Series with explicit timestamps that pages list.
     pub(crate) listed: Listed,
     pub(super) sealed: VecDeque<BlockId>,
@@ -70,6 +72,7 @@ impl Store {
             clocks: Vec::new(),
             slab: Slab::new(),
             native_histograms: NativeHistograms::default(),
+            exemplars: Exemplars::default(),
             listed: Listed::default(),
             sealed: VecDeque::new(),
             history_bytes_max: usize::MAX,
@@ -188,6 +191,26 @@ impl Store {
         appended
     }
 
+    /// Sets a native histogram as the value of a series at `tick`, the next one of its page's clock.
+    pub(crate) fn change_to_histogram(
+        &mut self,
+        id: SeriesId,
+        tick: i64,
+        time_ms: i64,
+        histogram: &FloatHistogram,
+    ) {
+        let row = *self.series.row(id);
+        // After a failed scrape, which ends the series, nothing is known of a reset.
+        let follows = row.bits == HISTOGRAM
+            && self.clocks[row.clock.index()].last().is_some_and(|last| {
+                let newest = self.native_histograms.last(id);
+                last.good && newest.is_some_and(|(newest_ms, _)| *newest_ms == last.time_ms)
+            });
+        self.change(id, tick, HISTOGRAM);
+        self.native_histograms
+            .push(id, time_ms, histogram.clone(), follows);
+    }
+
     /// Writes the current run, which ends before `tick`, into history.
     fn close_run(&mut self, id: SeriesId, tick: i64) {
         let row = *self.series.row(id);
@@ -275,10 +298,11 @@ impl Store {
             clock.drop_before(time_ms);
         }
         self.native_histograms.drop_before(time_ms);
+        self.exemplars.drop_before(time_ms);
     }
 
     /// When the last run of a sealed block ended; `None` where the clock has forgotten.
-    fn end_ms(&self, block: BlockId) -> Option<i64> {
+    pub(super) fn end_ms(&self, block: BlockId) -> Option<i64> {
         let header = self.slab.header(block);
         let gaps: i64 = Runs::new(self.slab.used(block)).map(|run| run.gap).sum();
         let end_tick = header.first_tick + gaps;
@@ -379,6 +403,7 @@ impl Store {
         }
         self.series.remove(id);
         self.native_histograms.forget(id);
+        self.exemplars.forget(id);
     }
 
     /// Bytes by which tables grow with the next series or so.
@@ -393,7 +418,7 @@ impl Store {
             index: self.index.bytes(),
             history: self.slab.bytes() + self.sealed.capacity() * size_of::<BlockId>(),
             clocks: self.clocks.iter().map(Clock::bytes).sum(),
-            histograms: self.native_histograms.bytes(),
+            histograms: self.native_histograms.bytes() + self.exemplars.bytes(),
         }
     }
 }
@@ -409,7 +434,7 @@ pub struct Bytes {
     pub history: usize,
     /// Scrape times.
     pub clocks: usize,
-    /// Native histograms.
+    /// Native histograms and exemplars.
     pub histograms: usize,
 }
 

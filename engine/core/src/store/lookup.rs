@@ -58,4 +58,12 @@ impl Store {
         let families = self.metadata.entry(target).or_default();
         families.entry(family.into()).or_default().family_type = family_type;
     }
+
+    /// Replaces the unit of a target's family.
+    pub(crate) fn set_unit(&mut self, target: TargetId, family: &str, unit: &str) {
+        let families = self.metadata.entry(target).or_default();
+        let metadata = families.entry(family.into()).or_default();
+        metadata.unit.clear();
+        metadata.unit.push_str(unit);
+    }
 }

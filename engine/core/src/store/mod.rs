@@ -7,9 +7,10 @@
 //! * Series: `series` (rows), `symbols` (interned strings), `label_shapes` and `label_interner` (label sets),
 //!   `postings` (label index), `matching` (matchers to series ids).
 //! * Samples: `clock` (scrape times), `history` (appending, sealing, retention), `codec` (the format), `slab` (the
-//!   memory), `listed` (rows that templates name), `eviction` (giving memory back), `native_histograms`.
+//!   memory), `listed` (rows that templates name), `eviction` (giving memory back), `native_histograms`, `exemplars`.
 //! * Reading: `snapshot` (copies for queries), `visible_ticks` (failed scrapes and staleness), `value_runs`
 //!   (uncompressed runs for compiled signals), `lookup`.
+//! * Snapshots: `persist`.
 //! * Memory: `arena`, `epoch_reclaim` (reuse of ids).
 
 mod arena;
@@ -17,6 +18,7 @@ mod clock;
 mod codec;
 mod epoch_reclaim;
 mod eviction;
+mod exemplars;
 mod history;
 mod label_interner;
 mod label_shapes;
@@ -24,6 +26,7 @@ mod listed;
 mod lookup;
 mod matching;
 mod native_histograms;
+mod persist;
 mod postings;
 mod series;
 mod slab;
@@ -37,11 +40,13 @@ pub(crate) use crate::ids::ClockId;
 pub(crate) use clock::{Clock, ScrapeEntry};
 pub(crate) use codec::STALE;
 pub(crate) use history::{AppendOutcome, Store};
-pub(crate) use matching::{ReadBudget, for_each_match};
+pub(crate) use matching::{ReadBudget, for_each_match, for_each_match_within};
 pub(crate) use native_histograms::{HISTOGRAM, bytes as histogram_bytes};
 
 pub(crate) use crate::ids::{SeriesId, TargetId};
+pub use exemplars::Exemplar;
 pub use history::Bytes;
+pub(crate) use persist::{SeriesReader, SeriesWriter};
 pub(crate) use snapshot::{SelectionSnapshot, Visibility};
 pub(crate) use visible_ticks::ClockVisibility;
 

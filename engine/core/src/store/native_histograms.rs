@@ -52,8 +52,21 @@ impl NativeHistograms {
         let list = self.by_series.entry(id).or_default();
         let before = list.back().filter(|_| follows).map(|(_, before)| before);
         histogram.hint = hint(&histogram, before.map(|before| &**before));
-        self.bytes += bytes(&histogram);
-        list.push_back((time_ms, Arc::new(histogram)));
+        // One that did not change takes an entry only.
+        let same = before.filter(|before| before.hint == histogram.hint && ***before == histogram);
+        let shared = same.map_or_else(|| Arc::new(histogram), Arc::clone);
+        self.bytes += entry_bytes(&shared, list.back().map(|(_, before)| before));
+        list.push_back((time_ms, shared));
+    }
+
+    /// Appends a histogram of a snapshot, as it was.
+    pub(super) fn restore(&mut self, id: SeriesId, time_ms: i64, histogram: FloatHistogram) {
+        let list = self.by_series.entry(id).or_default();
+        let before = list.back().map(|(_, before)| before);
+        let same = before.filter(|before| before.hint == histogram.hint && ***before == histogram);
+        let shared = same.map_or_else(|| Arc::new(histogram), Arc::clone);
+        self.bytes += entry_bytes(&shared, before);
+        list.push_back((time_ms, shared));
     }
 
     /// The histograms of a series with `after_ms < time <= until_ms`.
@@ -73,7 +86,7 @@ impl NativeHistograms {
     pub(crate) fn drop_before(&mut self, time_ms: i64) {
         for list in self.by_series.values_mut() {
             while let Some((_, histogram)) = list.pop_front_if(|(at_ms, _)| *at_ms < time_ms) {
-                self.bytes -= bytes(&histogram);
+                self.bytes -= entry_bytes(&histogram, list.front().map(|(_, next)| next));
             }
         }
     }
@@ -81,8 +94,10 @@ impl NativeHistograms {
     /// Removes a series.
     pub(crate) fn forget(&mut self, id: SeriesId) {
         if !self.by_series.is_empty() {
-            let list = self.by_series.remove(&id).unwrap_or_default();
-            self.bytes -= list.iter().map(|(_, h)| bytes(h)).sum::<usize>();
+            let mut list = self.by_series.remove(&id).unwrap_or_default();
+            while let Some((_, histogram)) = list.pop_front() {
+                self.bytes -= entry_bytes(&histogram, list.front().map(|(_, next)| next));
+            }
         }
     }
 
@@ -110,6 +125,14 @@ fn hint(histogram: &FloatHistogram, before: Option<&FloatHistogram>) -> ResetHin
                 false => ResetHint::NotReset,
             }
         }
+    }
+}
+
+/// Bytes of an entry whose neighbour may share its histogram.
+fn entry_bytes(histogram: &Arc<FloatHistogram>, neighbour: Option<&Arc<FloatHistogram>>) -> usize {
+    match neighbour.is_some_and(|neighbour| Arc::ptr_eq(neighbour, histogram)) {
+        true => size_of::<TimedHistogram>(),
+        false => bytes(histogram),
     }
 }
 

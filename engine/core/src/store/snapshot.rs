@@ -15,7 +15,7 @@ use super::codec::{Runs, STALE};
 use super::history::Store;
 use super::label_shapes::Pair;
 use super::matching::{OverBudget, ReadBudget, for_each_match_within};
-use super::native_histograms::{self, TimedHistogram};
+use super::native_histograms::{self, HISTOGRAM, TimedHistogram};
 use super::series::Row;
 use super::symbol::Symbol;
 use super::visible_ticks::{ClockVisibility, ClockWindow, Ticks};
@@ -216,6 +216,15 @@ impl Selection for SelectionSnapshot {
             quick.filter(|(tick, _)| item.bits != STALE && item.since <= *tick)
         {
             debug_assert!(tick >= item.since);
+            if item.bits == HISTOGRAM {
+                let histograms = self.histograms_of(index)?;
+                let at = histograms.binary_search_by_key(&time_ms, |(at_ms, _)| *at_ms);
+                return Some(LastSample {
+                    time_ms,
+                    value: 0.0,
+                    histogram: Some(Arc::clone(&histograms[at.ok()?].1)),
+                });
+            }
             let mut value = f64::from_bits(item.bits);
             if item.clamp_negative {
                 clamp_negative(&mut value);
@@ -297,11 +306,7 @@ impl Copier<'_> {
         let segments = first_segment..self.snapshot.segments.len() as u32;
         if current || !segments.is_empty() {
             let clamp_negative = self.clamps_negative(store, id);
-            let (after_ms, until_ms) = (self.snapshot.after_ms, self.snapshot.until_ms);
-            if let Some(histograms) = store.native_histograms.between(id, after_ms, until_ms) {
-                let item = self.snapshot.items.len();
-                self.snapshot.native_histograms.push((item, histograms));
-            }
+            self.copy_histograms(store, id, row.clock);
             let labels = self.projector.labels(store, id);
             self.snapshot.label_bytes += labels.bytes();
             self.snapshot.items.push(SnapshotSeries {
@@ -314,6 +319,26 @@ impl Copier<'_> {
             });
         }
         self.snapshot.data.len() - bytes_before
+    }
+
+    /// Copies the native histograms of the item that is added next, at the times at which its clock is seen.
+    fn copy_histograms(&mut self, store: &Store, id: SeriesId, clock: ClockId) {
+        let later_ms = match clock {
+            ClockId::EXPLICIT => 0,
+            clock => match self.visibility.clock_visibility(clock) {
+                ClockVisibility::Delayed(ms) => ms,
+                ClockVisibility::AsScraped | ClockVisibility::Hidden => 0,
+            },
+        };
+        let after_ms = self.snapshot.after_ms.saturating_sub(later_ms);
+        let until_ms = self.snapshot.until_ms.saturating_sub(later_ms);
+        if let Some(mut histograms) = store.native_histograms.between(id, after_ms, until_ms) {
+            histograms
+                .iter_mut()
+                .for_each(|(at_ms, _)| *at_ms += later_ms);
+            let item = self.snapshot.items.len();
+            self.snapshot.native_histograms.push((item, histograms));
+        }
     }
 
     fn clamps_negative(&mut self, store: &Store, id: SeriesId) -> bool {

@@ -52,6 +52,7 @@ impl Writer {
             clock: ClockId::page_of(target),
             at_ms: at.ms(),
             target,
+            wall_offset_ms: self.wall_offset_ms,
             cutoff_ms: at.minus_ms(self.limits.retention_ms).ms(),
             detect_counter_drops,
             counter_dropped: false,
@@ -63,6 +64,7 @@ impl Writer {
             &mut committed,
         );
         page_commit.change(&staged, &mut self.explicit_series, &mut committed);
+        page_commit.add_exemplars(&staged, &placements);
         let counter_dropped = page_commit.counter_dropped;
         self.stopwatch = stopwatch;
         store.clocks[ClockId::page_of(target).index()].push(ScrapeEntry {
@@ -72,6 +74,7 @@ impl Writer {
         store_metadata(&mut store, target, staged.metadata());
         let added = committed.series_added as f64;
         self.report(&mut store, target, report.len(), &[added]);
+        self.report_extra(&mut store, target, facts);
         self.reported(&mut store, target, at);
         drop(store);
         self.observe(&mut staged, &placements, at, counter_dropped);
@@ -94,7 +97,7 @@ impl Writer {
         self.placements = placements;
     }
 
-    fn check(&mut self, staged: &Staged<'_>, at: Timestamp) -> Result<(), CommitError> {
+    pub(super) fn check(&mut self, staged: &Staged<'_>, at: Timestamp) -> Result<(), CommitError> {
         self.check_time(staged.target(), at)?;
         let spec = staged.stage.spec();
         let (_, samples) = staged.samples();
@@ -104,12 +107,21 @@ impl Writer {
                 limit: spec.sample_limit,
             });
         }
+        if staged.added.is_some() {
+            return Ok(()); // memory was reserved before the first of them
+        }
+        self.admit_new_lines(staged)
+    }
+
+    fn admit_new_lines(&mut self, staged: &Staged<'_>) -> Result<(), CommitError> {
         let labels = || staged.new_samples().filter_map(|sample| sample.labels);
-        self.admit(labels, 0).map_err(|_| CommitError::Memory {
-            new_series: labels().count(),
-            held_bytes: self.held_bytes(),
-            limit_bytes: self.limits.memory_bytes_max,
-        })
+        let histogram_bytes = staged.histogram_bytes();
+        self.admit(labels, histogram_bytes)
+            .map_err(|_| CommitError::Memory {
+                new_series: labels().count(),
+                held_bytes: self.held_bytes(),
+                limit_bytes: self.limits.memory_bytes_max,
+            })
     }
 
     /// Of two lines with the same series the first wins. If a new line has the series of a kept line, their order is only
@@ -154,6 +166,7 @@ fn store_metadata(store: &mut Store, target: TargetId, metadata: &[Metadata]) {
         match metadata {
             Metadata::Help(family, help) => store.set_help(target, family, help),
             Metadata::Type(family, family_type) => store.set_type(target, family, *family_type),
+            Metadata::Unit(family, unit) => store.set_unit(target, family, unit),
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::time::Timestamp;
 impl Writer {
     /// Drops samples older than the retention and history above the memory limit. To be called about once a second.
     pub fn maintain(&mut self, now: Timestamp) {
+        self.drop_unclaimed(now);
         let cutoff_ms = now.minus_ms(self.limits.retention_ms).ms();
         let windows = self.registry.read().window_bytes;
         let mut store = self.store.write();

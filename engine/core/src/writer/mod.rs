@@ -4,14 +4,17 @@
 //! * `target`: adding, failing and removing targets.
 //! * `commit`: one page of one target; `page_commit` applies its lines to series; `report` writes the series about
 //!   the scrape (`up` and others).
+//! * `add_series`: the series of a large page, in batches, before its commit.
 //! * `append`: samples with explicit timestamps.
 //! * `observe`: passes a committed page on to the signals.
+//! * `persist`: targets of a snapshot.
 //! * `admit`: the memory limit; `maintain`: retention and accounting.
 //!
 //! A commit touches only what changed on a page. Readers see it completely or not at all: what it writes lies beyond
 //! the end of the target's clock until the clock advances, as the last step. The lock is released between batches, so
 //! that a first page of 200,000 series does not block readers for its whole length.
 
+mod add_series;
 mod admit;
 mod append;
 mod commit;
@@ -19,6 +22,7 @@ mod maintain;
 mod observe;
 mod outcome;
 mod page_commit;
+mod persist;
 mod report;
 mod target;
 
@@ -33,7 +37,10 @@ use crate::signal::SignalRegistry;
 use crate::store::{SeriesId, Store, TargetId};
 use crate::waits::{Durations, Stopwatch};
 
+use persist::Unclaimed;
 use target::Target;
+
+pub(crate) use persist::{TargetRecord, clocks_of};
 
 pub use append::{AppendError, Appended, AppendedSeries, Refusal, Refused};
 pub use outcome::{CommitError, Committed, ScrapeFacts};
@@ -63,12 +70,14 @@ impl Engine {
             limits,
             targets: Vec::new(),
             free_targets: Vec::new(),
+            unclaimed: Unclaimed::default(),
             explicit_series: Vec::new(),
             non_history_bytes: 0,
             placements: Vec::new(),
             endings: 0,
             stopwatch: Stopwatch::default(),
             waits: Arc::default(),
+            wall_offset_ms: 0,
         };
         (writer, reader)
     }
@@ -84,6 +93,7 @@ pub struct Writer {
     targets: Vec<Target>,
     /// Ids of removed targets of which no sample is held: they can be reused.
     free_targets: Vec<TargetId>,
+    unclaimed: Unclaimed,
     /// Series with explicit timestamps, which no clock ends.
     explicit_series: Vec<SeriesId>,
     /// Bytes held beside history: counted by the last `maintain`, plus what was added since.
@@ -93,6 +103,8 @@ pub struct Writer {
     endings: u64,
     stopwatch: Stopwatch,
     waits: Arc<Durations>,
+    /// What must be added to a time for the wall clock's.
+    wall_offset_ms: i64,
 }
 
 impl Writer {
@@ -101,5 +113,14 @@ impl Writer {
     pub fn time_waits(&mut self, now_ns: fn() -> u64) -> Arc<Durations> {
         self.stopwatch.now_ns = Some(now_ns);
         Arc::clone(&self.waits)
+    }
+
+    /// Says by how much the wall clock is ahead of the times that the engine is given, after it has stepped. Timestamps on
+    /// pages, start times of processes and `time()` are about the wall clock. 0 at first.
+    pub fn set_wall_offset(&mut self, wall_offset_ms: i64) {
+        if self.wall_offset_ms != wall_offset_ms {
+            self.wall_offset_ms = wall_offset_ms;
+            self.registry.write().facts.wall_offset_ms = wall_offset_ms;
+        }
     }
 }

@@ -9,6 +9,8 @@ use crate::exposition::PageError;
 pub struct ScrapeFacts {
     /// Duration of the scrape in seconds.
     pub duration_s: f64,
+    /// Bytes of the page, inflated; -1 for one that is too large.
+    pub body_bytes: i64,
 }
 
 /// The result of a commit.

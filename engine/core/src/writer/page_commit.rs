@@ -7,10 +7,13 @@ use hashbrown::HashSet;
 use parking_lot::RwLockWriteGuard;
 
 use super::outcome::Committed;
-use crate::exposition::{ExplicitSample, Placement, Staged};
+use crate::exposition::{
+    ExemplarOf, ExplicitSample, HistogramSample, NewSample, Placement, Staged,
+};
+use crate::histogram::FloatHistogram;
 use crate::labels::Labels;
 use crate::limits::{FUTURE_MS_MAX, WRITE_BATCH_SERIES};
-use crate::store::{AppendOutcome, ClockId, STALE, SeriesId, Store, TargetId};
+use crate::store::{AppendOutcome, ClockId, HISTOGRAM, STALE, SeriesId, Store, TargetId};
 use crate::waits::Stopwatch;
 
 /// The state of one commit.
@@ -21,6 +24,8 @@ pub(super) struct PageCommit<'a, 'lock> {
     pub(super) clock: ClockId,
     pub(super) at_ms: i64,
     pub(super) target: TargetId,
+    /// Timestamps on pages are the wall clock's: what they are ahead of `at_ms`.
+    pub(super) wall_offset_ms: i64,
     /// What retention has already dropped at this time.
     pub(super) cutoff_ms: i64,
     /// The target's pages do not report a process start time, so counter resets are detected (rule S6a).
@@ -48,6 +53,11 @@ impl PageCommit<'_, '_> {
         }
     }
 
+    /// A timestamp of a page as a time of the engine.
+    fn steady_ms(&self, time_ms: Option<i64>) -> Option<i64> {
+        time_ms.map(|ms| ms.saturating_sub(self.wall_offset_ms))
+    }
+
     /// Whether a timestamp is further in the future than `FUTURE_MS_MAX`.
     fn is_ahead(&self, time_ms: i64) -> bool {
         time_ms > self.at_ms.saturating_add(FUTURE_MS_MAX)
@@ -69,13 +79,20 @@ impl PageCommit<'_, '_> {
         let removed = &staged.page().removed;
         let leaving: HashSet<SeriesId> = removed.iter().copied().collect();
         let mut claimed = HashSet::new();
-        for sample in staged.new_samples() {
-            let at = match sample.labels {
-                None => Placement::Dropped,
-                Some(labels) => self.place(
+        let added = staged.added.as_ref().map_or(&[][..], |added| &added.series);
+        for (number, sample) in staged.new_samples().enumerate() {
+            let added = added.get(number).copied().flatten();
+            let at = match (sample.labels, added) {
+                (Some(_), Some(id)) if self.is_free(id) => {
+                    let tick = self.tick();
+                    self.store.change(id, tick, sample.bits);
+                    Placement::Series(id)
+                }
+                (None, _) => Placement::Dropped,
+                (Some(labels), _) => self.place(
                     labels,
-                    sample.bits,
-                    sample.time_ms,
+                    &sample,
+                    sample.histogram.and_then(|index| staged.histogram(index)),
                     &leaving,
                     &mut claimed,
                     explicit_series,
@@ -105,6 +122,12 @@ impl PageCommit<'_, '_> {
         }
     }
 
+    /// Whether a series that was added for this page is still its own and has no sample.
+    fn is_free(&self, id: SeriesId) -> bool {
+        let row = self.store.series.row(id);
+        row.clock == self.clock && !row.is_present()
+    }
+
     #[expect(
         clippy::too_many_arguments,
         reason = "the state of one pass over the new lines"
@@ -112,35 +135,27 @@ impl PageCommit<'_, '_> {
     fn place(
         &mut self,
         labels: &Labels,
-        bits: u64,
-        time_ms: Option<i64>,
+        sample: &NewSample<'_>,
+        histogram: Option<&FloatHistogram>,
         leaving: &HashSet<SeriesId>,
         claimed: &mut HashSet<SeriesId>,
         explicit_series: &mut Vec<SeriesId>,
         committed: &mut Committed,
     ) -> Placement {
         let tick = self.tick();
+        let (bits, time_ms) = (sample.bits, self.steady_ms(sample.time_ms));
         if time_ms.is_some_and(|time_ms| self.is_ahead(time_ms)) {
             committed.out_of_order += 1;
             return Placement::Dropped;
         }
         let Some(id) = self.store.series.find_near_last(labels) else {
-            let (clock, since) = match time_ms {
-                Some(time_ms) => (ClockId::EXPLICIT, time_ms),
-                None => (self.clock, tick),
-            };
-            // A sample that is too old is left out; its series waits for a younger one.
-            let is_behind = time_ms.is_some_and(|time_ms| self.is_behind(time_ms));
-            let bits = if is_behind { STALE } else { bits };
-            committed.out_of_order += u64::from(is_behind);
-            let id = self.store.create(labels, clock, bits, since);
+            let (id, placement) = self.create(labels, sample, histogram, committed);
             claimed.insert(id);
             if time_ms.is_some() {
                 explicit_series.push(id);
                 self.store.listed.add(id, self.target);
-                return Placement::Own(id);
             }
-            return Placement::Series(id);
+            return placement;
         };
         let row = *self.store.series.row(id);
         if row.clock == ClockId::EXPLICIT || time_ms.is_some() {
@@ -149,7 +164,12 @@ impl PageCommit<'_, '_> {
             }
             claimed.insert(id);
             self.store.listed.add(id, self.target);
-            self.append_explicit(id, time_ms, bits, explicit_series, committed);
+            match histogram {
+                Some(histogram) => {
+                    self.append_histogram(id, time_ms, histogram, explicit_series, committed);
+                }
+                None => self.append_explicit(id, time_ms, bits, explicit_series, committed),
+            }
             return Placement::Own(id);
         }
         if row.clock == self.clock {
@@ -157,9 +177,14 @@ impl PageCommit<'_, '_> {
             if !is_free || !claimed.insert(id) {
                 return Placement::Duplicate;
             }
-            self.detect_counter_drop(id, bits);
-            self.store.change(id, tick, bits);
-            return Placement::Series(id);
+            let Some(histogram) = histogram else {
+                self.detect_counter_drop(id, bits);
+                self.store.change(id, tick, bits);
+                return Placement::Series(id);
+            };
+            self.store
+                .change_to_histogram(id, tick, self.at_ms, histogram);
+            return Placement::Own(id);
         }
         if row.is_present() {
             return Placement::Conflict;
@@ -167,7 +192,43 @@ impl PageCommit<'_, '_> {
         claimed.insert(id);
         self.store
             .move_to_clock(id, row.since, self.clock, tick, bits);
-        Placement::Series(id)
+        let Some(histogram) = histogram.cloned() else {
+            return Placement::Series(id);
+        };
+        let at_ms = self.at_ms;
+        self.store
+            .native_histograms
+            .push(id, at_ms, histogram, false);
+        Placement::Own(id)
+    }
+
+    /// Creates the series of a new line.
+    fn create(
+        &mut self,
+        labels: &Labels,
+        sample: &NewSample<'_>,
+        histogram: Option<&FloatHistogram>,
+        committed: &mut Committed,
+    ) -> (SeriesId, Placement) {
+        let (clock, since) = match sample.time_ms {
+            Some(time_ms) => (ClockId::EXPLICIT, time_ms),
+            None => (self.clock, self.tick()),
+        };
+        // A sample that is too old is left out; its series waits for a younger one.
+        let is_behind = sample.time_ms.is_some_and(|ms| self.is_behind(ms));
+        let bits = if is_behind { STALE } else { sample.bits };
+        committed.out_of_order += u64::from(is_behind);
+        let id = self.store.create(labels, clock, bits, since);
+        if let Some(histogram) = histogram.filter(|_| !is_behind) {
+            let time_ms = sample.time_ms.unwrap_or(self.at_ms);
+            self.store
+                .native_histograms
+                .push(id, time_ms, histogram.clone(), false);
+        }
+        match sample.time_ms.is_some() || histogram.is_some() {
+            true => (id, Placement::Own(id)),
+            false => (id, Placement::Series(id)),
+        }
     }
 
     /// Stores changed values, and samples with explicit timestamps.
@@ -191,8 +252,79 @@ impl PageCommit<'_, '_> {
             bits,
         } in &staged.page().explicit
         {
+            let time_ms = self.steady_ms(time_ms);
             self.append_explicit(series, time_ms, bits, explicit_series, committed);
             self.yield_to_readers();
+        }
+        for &HistogramSample {
+            series,
+            time_ms,
+            index,
+        } in &staged.page().histograms
+        {
+            if let Some(histogram) = staged.histogram(index) {
+                self.append_histogram(series, time_ms, histogram, explicit_series, committed);
+            }
+            self.yield_to_readers();
+        }
+    }
+
+    /// Stores the exemplars of samples that have a series. `placements` are those of the new samples.
+    pub(super) fn add_exemplars(&mut self, staged: &Staged<'_>, placements: &[Placement]) {
+        for (of, exemplar) in staged.exemplars() {
+            let id = match of {
+                ExemplarOf::Series(id) => id,
+                ExemplarOf::New(at) => match placements.get(at as usize) {
+                    Some(Placement::Series(id) | Placement::Own(id)) => *id,
+                    _ => continue,
+                },
+            };
+            let Store {
+                exemplars, series, ..
+            } = &mut **self.store;
+            exemplars.add(
+                id,
+                || series.labels(id),
+                &exemplar.labels,
+                exemplar.value,
+                exemplar.time_ms,
+                self.at_ms,
+            );
+        }
+    }
+
+    /// Stores a native histogram: with a timestamp of its own on the explicit clock, otherwise on the page's.
+    fn append_histogram(
+        &mut self,
+        id: SeriesId,
+        time_ms: Option<i64>,
+        histogram: &FloatHistogram,
+        explicit_series: &mut Vec<SeriesId>,
+        committed: &mut Committed,
+    ) {
+        let row = *self.store.series.row(id);
+        if time_ms.is_none() && row.clock == self.clock {
+            let tick = self.tick();
+            self.store
+                .change_to_histogram(id, tick, self.at_ms, histogram);
+            return;
+        }
+        let own_ms = time_ms.unwrap_or(self.at_ms);
+        if row.clock == ClockId::EXPLICIT && !self.is_ahead(own_ms) && !self.is_behind(own_ms) {
+            let appended = self
+                .store
+                .append_explicit_histogram(id, own_ms, histogram.clone());
+            count(appended, committed);
+            return;
+        }
+        // Moves the series to the explicit clock, or counts the sample as left out.
+        self.append_explicit(id, time_ms, HISTOGRAM, explicit_series, committed);
+        let row = *self.store.series.row(id);
+        if row.clock == ClockId::EXPLICIT && row.bits == HISTOGRAM && row.since == own_ms {
+            let histogram = histogram.clone();
+            self.store
+                .native_histograms
+                .push(id, own_ms, histogram, false);
         }
     }
 
@@ -205,6 +337,12 @@ impl PageCommit<'_, '_> {
         explicit_series: &mut Vec<SeriesId>,
         committed: &mut Committed,
     ) {
+        if time_ms.is_none() && self.store.series.row(id).clock == self.clock {
+            // It was a native histogram before.
+            let tick = self.tick();
+            self.store.change(id, tick, bits);
+            return;
+        }
         let time_ms = time_ms.unwrap_or(self.at_ms);
         if self.is_ahead(time_ms) || self.is_behind(time_ms) {
             committed.out_of_order += 1;
@@ -213,11 +351,7 @@ impl PageCommit<'_, '_> {
         let row = *self.store.series.row(id);
         if row.clock == ClockId::EXPLICIT {
             let appended = self.store.append_explicit(id, time_ms, bits);
-            match appended {
-                AppendOutcome::Appended | AppendOutcome::Same => {}
-                AppendOutcome::Duplicate => committed.duplicates += 1,
-                AppendOutcome::OutOfOrder => committed.out_of_order += 1,
-            }
+            count(appended, committed);
             return;
         }
         let clock = &self.store.clocks[row.clock.index()];
@@ -233,5 +367,13 @@ impl PageCommit<'_, '_> {
             .move_to_clock(id, old_tick, ClockId::EXPLICIT, time_ms, bits);
         explicit_series.push(id);
         self.store.listed.add(id, self.target);
+    }
+}
+
+fn count(appended: AppendOutcome, committed: &mut Committed) {
+    match appended {
+        AppendOutcome::Appended | AppendOutcome::Same => {}
+        AppendOutcome::Duplicate => committed.duplicates += 1,
+        AppendOutcome::OutOfOrder => committed.out_of_order += 1,
     }
 }

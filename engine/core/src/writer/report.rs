@@ -3,6 +3,8 @@
 //! They are on a clock of their own, so that a failed scrape, which ends the page's series, still has an `up`.
 
 use super::Writer;
+use super::outcome::ScrapeFacts;
+use crate::scrape::REPORT_USUAL;
 use crate::store::{ClockId, ScrapeEntry, Store, TargetId};
 use crate::time::Timestamp;
 
@@ -26,6 +28,13 @@ impl Writer {
                 None => *id = store.claim(labels, clock, tick, value.to_bits()),
             }
         }
+    }
+
+    /// Writes the metrics of `extra_scrape_metrics`, where the target has them.
+    pub(super) fn report_extra(&mut self, store: &mut Store, target: TargetId, facts: ScrapeFacts) {
+        let [timeout_s, sample_limit] = self.targets[target.index()].limits;
+        let values = [timeout_s, sample_limit, facts.body_bytes as f64];
+        self.report(store, target, REPORT_USUAL, &values);
     }
 
     /// Advances the clock of the series about the scrape, which makes their values visible.

@@ -13,8 +13,7 @@ use super::outcome::{CommitError, ScrapeFacts};
 use crate::exposition::{Mapper, Stage};
 use crate::labels::Labels;
 use crate::limits::WRITE_BATCH_SERIES;
-use crate::scrape::REPORT;
-use crate::scrape::TargetSpec;
+use crate::scrape::{REPORT, REPORT_USUAL, TargetSpec};
 use crate::signal::ChangeKind;
 use crate::store::{ClockId, STALE, ScrapeEntry, SeriesId, TargetId};
 use crate::time::Timestamp;
@@ -24,6 +23,8 @@ use crate::time::Timestamp;
 pub(super) struct Target {
     pub(super) report: [Option<SeriesId>; REPORT.len()],
     pub(super) report_labels: Vec<Labels>,
+    /// Timeout and sample limit, for the metrics that report them.
+    pub(super) limits: [f64; 2],
     pub(super) last_ms: Option<i64>,
     pub(super) removed_ms: Option<i64>,
     pub(super) stage_bytes: usize,
@@ -32,22 +33,25 @@ pub(super) struct Target {
 impl Writer {
     /// Adds a target. Returns its id and the stage with which its pages are parsed.
     pub fn add_target(&mut self, spec: TargetSpec) -> (TargetId, Stage) {
-        let target = self
-            .free_targets
-            .pop()
-            .unwrap_or(TargetId(self.targets.len() as u32));
-        let state = Target {
-            report_labels: REPORT
-                .iter()
-                .map(|name| Mapper::report_labels(&spec, name))
-                .collect(),
-            ..Target::default()
+        let claimed = self.claim_target(&spec);
+        let target = match &claimed {
+            Some((target, _)) => *target,
+            None => self
+                .free_targets
+                .pop()
+                .unwrap_or(TargetId(self.targets.len() as u32)),
         };
         if target.index() == self.targets.len() {
-            self.targets.push(state);
-        } else {
-            self.targets[target.index()] = state;
+            self.targets.push(Target::default());
         }
+        let state = &mut self.targets[target.index()];
+        *state = Target {
+            report_labels: report_labels(&spec),
+            limits: [spec.extra_metrics.unwrap_or(0.0), spec.sample_limit as f64],
+            // A restored target goes on after its last scrape.
+            last_ms: claimed.as_ref().and(state.last_ms),
+            ..Target::default()
+        };
         let mut store = self.store.write();
         let clocks_end = ClockId::report_of(target).index() + 1;
         if store.clocks.len() < clocks_end {
@@ -62,6 +66,9 @@ impl Writer {
         }
         store.metadata.insert(target, Default::default());
         drop(store);
+        if let Some(claimed) = claimed {
+            return claimed;
+        }
         let mut registry = self.registry.write();
         registry.facts.add(target, &spec);
         registry.rescope();
@@ -87,12 +94,9 @@ impl Writer {
             time_ms: at.ms(),
             good: false,
         });
-        self.report(
-            &mut store,
-            target,
-            0,
-            &[0.0, facts.duration_s, 0.0, 0.0, 0.0],
-        );
+        let report = [0.0, facts.duration_s, 0.0, 0.0, 0.0];
+        self.report(&mut store, target, 0, &report);
+        self.report_extra(&mut store, target, facts);
         self.reported(&mut store, target, at);
         drop(store);
         let mut registry = self.registry.write();
@@ -142,4 +146,16 @@ impl Writer {
         registry.facts.remove(target, at_ms);
         registry.rescope();
     }
+}
+
+/// The metrics about the scrapes of a target.
+fn report_labels(spec: &TargetSpec) -> Vec<Labels> {
+    let count = match spec.extra_metrics {
+        Some(_) => REPORT.len(),
+        None => REPORT_USUAL,
+    };
+    let names = REPORT[..count].iter();
+    names
+        .map(|name| Mapper::report_labels(spec, name))
+        .collect()
 }

@@ -1,7 +1,10 @@
-//! Tests of the engine from outside: storing, memory, `retain: signals`, and the store against a simple model.
+//! Tests of the engine from outside: formats, storing, snapshots, memory, `retain: signals`, and the store against a simple model.
 
+mod add_series;
 mod append;
+mod formats;
 mod memory_limit;
 mod own_timestamps;
 mod retain;
+mod snapshot;
 mod store_model;

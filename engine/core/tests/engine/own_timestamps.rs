@@ -81,6 +81,21 @@ fn a_sample_older_than_the_retention_is_left_out_and_its_target_goes_on() {
     assert_eq!(scene.ask("batch_rows"), Some(7.0));
 }
 
+/// The wall clock of this machine steps forward by an hour: an exporter that stamps its samples with it is read as before.
+#[test]
+fn a_step_of_the_wall_clock_leaves_out_no_sample_with_its_own_timestamp() {
+    let mut scene = Scene::new();
+    for hours in [0, 1, -1] {
+        let offset_ms = hours * 3_600_000;
+        scene.writer.set_wall_offset(offset_ms);
+        for round in 0..3 {
+            let stamp_ms = scene.now_ms + 1_000 + offset_ms;
+            scene.scrape(&format!("stamped {round} {stamp_ms}\n"));
+            assert_eq!(scene.ask("stamped"), Some(f64::from(round)), "{hours} h");
+        }
+    }
+}
+
 #[test]
 fn a_timestamp_that_stands_ages_past_the_retention_and_becomes_young_again() {
     let mut scene = Scene::new();

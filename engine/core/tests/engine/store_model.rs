@@ -246,9 +246,12 @@ fn run(steps: &[Step], windows: &[(i64, i64)], own_times: bool) {
         match step {
             Step::Page(lines) => {
                 let page = render(lines, at_ms);
-                let staged = stage
+                let mut staged = stage
                     .parse(page.as_bytes(), Format::Text)
                     .expect("the page parses");
+                // Whether series are added beforehand makes no difference.
+                let ahead = index % 2 == 1;
+                while ahead && writer.add_series(&mut staged, at).expect("it fits") {}
                 let committed = writer.commit(staged, at, facts).expect("the page is taken");
                 assert_eq!(committed.samples_scraped, lines.len() as u64);
                 twin.page(lines, at_ms);

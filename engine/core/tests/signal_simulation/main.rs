@@ -85,10 +85,11 @@ fn agree(replicas: &[Replica; 2], now_ms: i64) {
         let born_ms = replicas[0].born_ms.max(replicas[1].born_ms);
         if now_ms - born_ms > 2 * CRASH_LOOP_MS {
             assert_eq!(said[0], said[1], "the replicas differ on pool {name}");
-        } else if !replicas
-            .iter()
-            .any(|one| one.crash_loop(pool, now_ms) || one.remembers_one_that_left(pool, now_ms))
-        {
+        } else if !replicas.iter().any(|one| {
+            one.crash_loop(pool, now_ms)
+                || one.remembers_one_that_left(pool, now_ms)
+                || one.has_slow_starter(pool)
+        }) {
             let zero = said.iter().any(|(_, values)| values == &[0.0]);
             let more = said
                 .iter()

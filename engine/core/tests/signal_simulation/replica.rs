@@ -1,6 +1,7 @@
 //! One replica of ours: what it has scraped, what it says, and what it may say by all that is true.
 
 use stillwell_engine::labels::Labels;
+use stillwell_engine::limits::GATEWAY_START_MS_MAX;
 use stillwell_engine::signal::{Policy, Reading, SignalId, State};
 use stillwell_engine::{
     Engine, Format, Limits, Reader, Retain, ScrapeFacts, Stage, TargetSpec, Timestamp, Writer,
@@ -269,6 +270,13 @@ impl Replica {
     /// Whether it may still hold what a gateway had that has left the pool since.
     pub(crate) fn remembers_one_that_left(&self, pool: usize, now_ms: i64) -> bool {
         now_ms - self.left_ms[pool] < 3 * GRACE_MS
+    }
+
+    /// Whether some process took longer to its first page than S6e allows for: a replica that starts then cannot know that
+    /// the other one still holds what was before.
+    pub(crate) fn has_slow_starter(&self, pool: usize) -> bool {
+        self.of_pool(pool)
+            .any(|seen| seen.process_since_ms - seen.then.start_ms > GATEWAY_START_MS_MAX)
     }
 
     /// Whether some process started so short a time ago that another replica may know what was before.

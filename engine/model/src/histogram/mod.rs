@@ -10,10 +10,12 @@ mod quantile;
 mod reset;
 mod text;
 mod trim;
+mod validate;
 
 pub use add::Compensated;
 pub use add::{Incompatible, Merged};
 pub use buckets::{Bucket, Buckets, Range, Span};
+pub use validate::{BUCKETS_MAX, EXPONENTIAL_SCHEMAS};
 
 /// The schema of histograms with custom buckets.
 pub const CUSTOM_SCHEMA: i32 = -53;

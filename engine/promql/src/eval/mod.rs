@@ -117,6 +117,11 @@ pub(crate) struct Eval<'a> {
 }
 
 impl<'a> Eval<'a> {
+    /// A sample's time in seconds of the wall clock.
+    pub(crate) fn wall_seconds(&self, time_ms: i64) -> f64 {
+        time_ms.saturating_add(self.options.wall_offset_ms) as f64 / 1000.0
+    }
+
     pub(crate) fn warn(&self, span: Span, message: impl AsRef<str>) {
         self.annotations
             .borrow_mut()

@@ -21,7 +21,7 @@ impl Eval<'_> {
     /// Where `@` points, if there is one.
     pub(crate) fn fixed_time(&self, at: Option<At>) -> Option<i64> {
         at.map(|at| match at {
-            At::Time(ms) => ms,
+            At::Time(ms) => ms.saturating_sub(self.options.wall_offset_ms),
             At::Start => self.query_start_ms,
             At::End => self.query_end_ms,
         })

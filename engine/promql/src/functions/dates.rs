@@ -19,7 +19,7 @@ pub(super) fn stream(
     let Some(arg) = args.first() else {
         let floats = grid
             .times()
-            .map(|ms| part(id, ms as f64 / 1000.0))
+            .map(|ms| part(id, eval.wall_seconds(ms)))
             .collect();
         return sink(
             &Labels::empty(),

@@ -129,7 +129,7 @@ pub(super) fn timestamp(
                 true,
                 grid,
                 need,
-                &|shown| Ok(shown.time_ms as f64 / 1000.0),
+                &|shown| Ok(eval.wall_seconds(shown.time_ms)),
                 sink,
             )
         });
@@ -137,7 +137,7 @@ pub(super) fn timestamp(
     eval.stream_mapped(&args[0], grid, need, sink, &mut |column| {
         for step in 0..column.len() {
             if column.is_present(step) {
-                column.set(step, Point::Float(grid.at(step) as f64 / 1000.0));
+                column.set(step, Point::Float(eval.wall_seconds(grid.at(step))));
             }
         }
         Ok(())

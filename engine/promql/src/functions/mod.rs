@@ -89,7 +89,7 @@ impl Calls for Functions {
         let constant = |value: f64| Ok(vec![value; grid.count]);
         match function.id {
             F::Pi => constant(std::f64::consts::PI),
-            F::Time => Ok(grid.times().map(|ms| ms as f64 / 1000.0).collect()),
+            F::Time => Ok(grid.times().map(|ms| eval.wall_seconds(ms)).collect()),
             F::Start => constant(eval.query_start_ms as f64 / 1000.0),
             F::End => constant(eval.query_end_ms as f64 / 1000.0),
             F::Step => constant(eval.query_step_ms as f64 / 1000.0),

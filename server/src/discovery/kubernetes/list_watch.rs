@@ -22,21 +22,25 @@ const PAUSE: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// What the API server answers where a version is too old to watch from.
 const GONE: u16 = 410;
+/// What it answers to a list of a kind that it does not have.
+const NOT_FOUND: u16 = 404;
+/// Why nothing can be seen of such a kind.
+pub(in crate::discovery) const NO_SUCH_KIND: &str = "the API server has no such kind of objects";
 /// A watch that failed so often in a row begins with a list again.
 const FAILURES_MAX: u32 = 3;
 
 /// What of a kind is asked for.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Selectors {
+pub(in crate::discovery) struct Selectors {
     /// Labels.
-    pub(super) label: String,
+    pub(in crate::discovery) label: String,
     /// Fields.
-    pub(super) field: String,
+    pub(in crate::discovery) field: String,
 }
 
 /// A change of what there is. Keys are `namespace/name`, or the name of what has no namespace.
 #[derive(Debug)]
-pub(super) enum Change<T> {
+pub(in crate::discovery) enum Change<T> {
     /// This is all there is.
     All(BTreeMap<String, T>),
     /// This is new or changed.
@@ -48,7 +52,7 @@ pub(super) enum Change<T> {
 }
 
 /// Hands on every change, made to what is kept of an object by `keep`. Never ends.
-pub(super) async fn follow<K, T, F>(
+pub(in crate::discovery) async fn follow<K, T, F>(
     api: Api<K>,
     selectors: Selectors,
     keep: impl Fn(K) -> T,
@@ -105,7 +109,10 @@ where
     loop {
         let page = tokio::time::timeout(LIST, api.list(&parameters)).await;
         let page = page.map_err(|_| format!("no list within {LIST:?}"))?;
-        let page = page.map_err(|error| in_words(&error))?;
+        let page = page.map_err(|error| match error {
+            kube::Error::Api(status) if status.code == NOT_FOUND => NO_SUCH_KIND.to_owned(),
+            error => in_words(&error),
+        })?;
         let objects = page.items.into_iter();
         all.extend(objects.map(|object| (key(&object), keep(object))));
         match page.metadata.continue_.filter(|token| !token.is_empty()) {

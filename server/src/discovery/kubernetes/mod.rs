@@ -8,11 +8,11 @@
 //! roles make a group of an object, with Prometheus' labels (discovery/kubernetes/*.go). Nothing is told before every
 //! kind was listed once, so that no target appears half labelled. An API server that is away changes nothing.
 
-mod client;
+pub(super) mod client;
 mod endpoints;
 mod endpointslice;
 mod ingress;
-mod list_watch;
+pub(super) mod list_watch;
 mod lookup;
 mod meta;
 mod node;

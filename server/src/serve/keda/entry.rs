@@ -36,6 +36,7 @@ impl Entry {
         caller: Caller,
         trigger: Trigger,
         pool: Option<String>,
+        latch: Latch,
         at: Timestamp,
     ) -> Entry {
         let why = "not looked at yet".to_owned();
@@ -46,12 +47,17 @@ impl Entry {
             level: watch::Sender::new(Level::Unknown),
             streams: AtomicUsize::new(0),
             now: Mutex::new(Now {
-                latch: Latch::default(),
+                latch,
                 last_call: at,
                 last: Err(Refusal::unknown(&why)),
                 state: State::Unknown { why },
             }),
         }
+    }
+
+    /// Since when it is active.
+    pub(super) fn active_since_ms(&self) -> Option<i64> {
+        self.now.lock().latch.since_ms()
     }
 
     /// Somebody asks.

@@ -15,6 +15,19 @@ pub(super) struct Latch {
 }
 
 impl Latch {
+    /// One that has been active since before this program started.
+    pub(super) fn since(since_ms: Option<i64>) -> Latch {
+        Latch {
+            since_ms,
+            ..Latch::default()
+        }
+    }
+
+    /// Since when it is active.
+    pub(super) fn since_ms(&self) -> Option<i64> {
+        self.since_ms
+    }
+
     /// Whether to be active, given whether the value is above the threshold. `ready` says whether the pool reports ready
     /// endpoints; it is asked only where that matters.
     pub(super) fn judge(

@@ -1,6 +1,6 @@
 //! KEDA's API: what ScaledObjects ask for over gRPC, kept like signals for as long as they ask.
 //!
-//! `resolve` says what they read, `triggers` keeps them, each an `entry` with its `latch`; `poller` looks at them after every scrape, on a thread of its
+//! `resolve` says what they read, `triggers` keeps them, each an `entry` with its `latch` (`latches` takes them over a restart); `poller` looks at them after every scrape, on a thread of its
 //! own; `scale_from_zero` watches pools at zero; `listener` is the port.
 //!
 //! A namespace in a request is a claim that anybody can make who reaches the port. So `namespaces` of a signal is
@@ -12,6 +12,7 @@
 
 mod entry;
 mod latch;
+mod latches;
 mod listener;
 mod poller;
 mod resolve;

@@ -13,6 +13,8 @@ use stillwell_engine::{Reader, Timestamp};
 use tokio::sync::{Notify, watch};
 
 use super::entry::Entry;
+use super::latch::Latch;
+use super::latches::{self, Latches};
 use super::resolve::{SourceKey, bad_query, readable, resolve};
 use super::scale_from_zero::{ScaleFromZero, pool_of};
 use crate::clock::Clock;
@@ -59,6 +61,8 @@ pub(super) struct Inner {
     pub(super) state: Mutex<State>,
     pub(super) scale_from_zero: Mutex<ScaleFromZero>,
     streams: AtomicUsize,
+    /// Of an earlier run.
+    latches: Latches,
     /// Something may have changed that no scrape tells of.
     pub(super) poked: Notify,
 }
@@ -104,11 +108,12 @@ struct Refused {
 }
 
 impl Triggers {
-    /// Nothing is asked for yet.
+    /// Nothing is asked for yet. `latches` are what [`Triggers::latches`] of an earlier run gave.
     pub(in crate::serve) fn new(
         reader: Reader,
         clock: Arc<Clock>,
         signals: Arc<Watched>,
+        latches: &[u8],
         ending: watch::Receiver<bool>,
     ) -> Triggers {
         Triggers(Arc::new(Inner {
@@ -120,8 +125,23 @@ impl Triggers {
             state: Mutex::default(),
             scale_from_zero: Mutex::new(ScaleFromZero::new()),
             streams: AtomicUsize::new(0),
+            latches: Latches::read(latches),
             poked: Notify::new(),
         }))
+    }
+
+    /// The latches that are active, for a snapshot.
+    pub(in crate::serve) fn latches(&self) -> Vec<u8> {
+        let state = self.0.state.lock();
+        let entries = state.sources.values().flat_map(|slot| &slot.entries);
+        let active = entries.filter_map(|(key, entry)| {
+            let Caller {
+                namespace, name, ..
+            } = &key.caller;
+            let of = [namespace, name, &key.trigger].map(String::clone);
+            Some((of, entry.active_since_ms()?))
+        });
+        latches::write(active.chain(self.0.latches.left()))
     }
 
     /// Another configuration is in force. Triggers whose signal is gone, or no longer theirs to read, end, and their
@@ -252,10 +272,14 @@ impl Inner {
                     .map_err(bad_query(trigger))?,
             );
         }
+        let latched_ms = self
+            .latches
+            .take(&caller.namespace, &caller.name, &key.trigger);
         let entry = Arc::new(Entry::new(
             caller.clone(),
             trigger.clone(),
             pool_of(&resolved.expr),
+            Latch::since(latched_ms),
             now,
         ));
         let slot = state

@@ -56,9 +56,9 @@ impl Access {
         path: &RequestPath,
         chain: &[CertificateDer<'_>],
         authorities: &Authorities,
-        now: Timestamp,
+        (now, wall_now): (Timestamp, Timestamp),
     ) -> Result<(), Status> {
-        let now_s = u64::try_from(now.ms() / 1000).unwrap_or(0);
+        let now_s = u64::try_from(wall_now.ms() / 1000).unwrap_or(0);
         let by_certificate = authorities.identify(chain, request.headers_mut(), now_s);
         let token = take_token(request.headers_mut());
         if path.is_health() {

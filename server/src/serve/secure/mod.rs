@@ -71,6 +71,8 @@ pub struct SecureOptions {
     pub headers: Headers,
     /// Names of a certificate that is made here.
     pub self_made_names: Vec<String>,
+    /// What tells this replica from others, and is the same after a restart of its container: the pod's name.
+    pub replica: String,
     /// How the API server is reached; in a pod it is found without.
     pub kubeconfig: Option<PathBuf>,
     /// Whom to believe is in the files; the API server is not asked.
@@ -103,7 +105,7 @@ impl Secure {
         let (serving, ca) = match &options.certificate {
             Some((certificate, key)) => (certified_key(certificate, key)?, None),
             None => {
-                let made = self_made(options.self_made_names.clone(), now_s)?;
+                let made = self_made(options.self_made_names.clone(), &options.replica, now_s)?;
                 (made.serving, Some(made.ca))
             }
         };
@@ -309,9 +311,10 @@ impl MetricsApi {
         };
         let authorities = self.trust.current();
         let now = self.app.now();
+        let wall_now = now.plus_ms(self.app.wall_offset_ms());
         let admitted = self
             .access
-            .admit(&mut request, &path, chain, &authorities, now);
+            .admit(&mut request, &path, chain, &authorities, (now, wall_now));
         if let Err(refused) = admitted.await {
             return refused.into_response();
         }

@@ -20,15 +20,20 @@ pub(super) struct SelfMade {
     pub(super) ca: CertificateDer<'static>,
 }
 
-/// Makes one for these names, valid from `now_s` (seconds since the epoch); the first name is what the CA is called
-/// after.
-pub(super) fn self_made(names: Vec<String>, now_s: i64) -> Result<SelfMade, String> {
+/// Makes one for these names, valid from `now_s` (seconds since the epoch). The CA is called after the first name and the
+/// replica, so that a replica finds the one of its process before.
+pub(super) fn self_made(names: Vec<String>, replica: &str, now_s: i64) -> Result<SelfMade, String> {
     let first = names.first().cloned().unwrap_or_default();
-    make(names, &format!("stillwell serving CA of {first}"), now_s)
-        .map_err(|error| format!("the serving certificate cannot be made: {error}"))
+    make(
+        names,
+        &format!("stillwell serving CA of {first}"),
+        replica,
+        now_s,
+    )
+    .map_err(|error| format!("the serving certificate cannot be made: {error}"))
 }
 
-fn make(names: Vec<String>, ca_name: &str, now_s: i64) -> Result<SelfMade, String> {
+fn make(names: Vec<String>, ca_name: &str, replica: &str, now_s: i64) -> Result<SelfMade, String> {
     let error = |error: rcgen::Error| error.to_string();
     let mut params = validity(
         CertificateParams::new(Vec::<String>::new()).map_err(error)?,
@@ -37,6 +42,8 @@ fn make(names: Vec<String>, ca_name: &str, now_s: i64) -> Result<SelfMade, Strin
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     params.distinguished_name.push(DnType::CommonName, ca_name);
+    let unit = DnType::OrganizationalUnitName;
+    params.distinguished_name.push(unit, replica);
     let ca_key = KeyPair::generate().map_err(error)?;
     let ca = params.self_signed(&ca_key).map_err(error)?;
     let issuer = Issuer::new(params, ca_key);
@@ -107,7 +114,8 @@ mod tests {
 
     #[test]
     fn the_certificate_is_for_its_names_and_of_its_ca() {
-        let made = self_made(vec!["stillwell.llm.svc".to_owned()], 1_795_460_400).expect("made");
+        let made =
+            self_made(vec!["stillwell.llm.svc".to_owned()], "pod-1", 1_795_460_400).expect("made");
         let mut roots = rustls::RootCertStore::empty();
         roots.add(made.ca.clone()).expect("a CA");
         let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());

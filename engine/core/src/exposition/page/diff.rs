@@ -30,6 +30,23 @@ pub(crate) struct ExplicitSample {
     pub(crate) bits: u64,
 }
 
+/// A native histogram. It is passed to the store at every scrape.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HistogramSample {
+    pub(crate) series: SeriesId,
+    pub(crate) time_ms: Option<i64>,
+    /// Its place among those of the page.
+    pub(crate) index: u32,
+}
+
+/// The sample to which an exemplar belongs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ExemplarOf {
+    Series(SeriesId),
+    /// The nth new sample.
+    New(u32),
+}
+
 /// One step of the edit that turns the template into the page.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum EditOp {
@@ -57,15 +74,18 @@ pub(crate) enum NewKind {
     Sample {
         labels: Option<Labels>,
         bits: u64,
+        /// The place of its native histogram, if it is one.
+        histogram: Option<u32>,
         time_ms: Option<i64>,
     },
 }
 
-/// A HELP or TYPE line: the family, and its help text or type.
+/// A HELP, TYPE or UNIT line: the family, and its help text, type or unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Metadata {
     Help(String, String),
     Type(String, FamilyType),
+    Unit(String, String),
 }
 
 /// The difference between a page and the template. Reused from page to page.
@@ -74,6 +94,11 @@ pub(crate) struct PageDiff {
     pub(super) lines_max: usize,
     pub(crate) changes: Vec<Change>,
     pub(crate) explicit: Vec<ExplicitSample>,
+    pub(crate) histograms: Vec<HistogramSample>,
+    /// Exemplars with the places of their texts.
+    pub(crate) exemplars: Vec<(ExemplarOf, Range<usize>)>,
+    /// New lines that are samples.
+    pub(super) new_samples: u32,
     /// Empty when no line was added, removed or moved.
     pub(crate) edits: Vec<EditOp>,
     pub(crate) new_lines: Vec<NewLine>,
@@ -99,6 +124,9 @@ impl PageDiff {
             lines_max,
             changes: Vec::new(),
             explicit: Vec::new(),
+            histograms: Vec::new(),
+            exemplars: Vec::new(),
+            new_samples: 0,
             edits: Vec::new(),
             new_lines: Vec::new(),
             removed: Vec::new(),
@@ -119,6 +147,9 @@ impl PageDiff {
     pub(super) fn clear(&mut self) {
         self.changes.clear();
         self.explicit.clear();
+        self.histograms.clear();
+        self.exemplars.clear();
+        self.new_samples = 0;
         self.edits.clear();
         self.new_lines.clear();
         self.removed.clear();
@@ -133,6 +164,8 @@ impl PageDiff {
     pub(crate) fn bytes(&self) -> usize {
         self.changes.capacity() * size_of::<Change>()
             + self.explicit.capacity() * size_of::<ExplicitSample>()
+            + self.histograms.capacity() * size_of::<HistogramSample>()
+            + self.exemplars.capacity() * size_of::<(ExemplarOf, Range<usize>)>()
             + self.edits.capacity() * size_of::<EditOp>()
             + self.new_lines.capacity() * size_of::<NewLine>()
             + self.removed.capacity() * size_of::<SeriesId>()

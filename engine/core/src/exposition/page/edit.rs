@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::super::line::Line;
 use super::super::template::{Place, RowKind};
 use super::diff::NewLine;
-use super::{Compare, EditOp, Metadata, NewKind};
+use super::{Compare, EditOp, ExemplarOf, Metadata, NewKind};
 
 impl Compare<'_, '_> {
     /// The rows from the expected one until `until` are not on the page: records them as removed.
@@ -80,6 +80,12 @@ impl Compare<'_, '_> {
                 self.new_type = family_type;
                 (self.at..end, end..end, NewKind::Type(family_type))
             }
+            Line::Unit { family, unit } => {
+                self.page
+                    .metadata
+                    .push(Metadata::Unit(family.into_owned(), unit.to_owned()));
+                (self.at..end, end..end, NewKind::Comment)
+            }
             Line::Sample(sample) => {
                 let mut labels = self.map.map(&sample.labels, self.new_type)?;
                 if let Some(retain_filter) = &self.retain_filter {
@@ -96,8 +102,14 @@ impl Compare<'_, '_> {
                 let kind = NewKind::Sample {
                     labels,
                     bits: sample.number.to_bits(),
+                    histogram: sample.histogram,
                     time_ms,
                 };
+                if let Some(text) = sample.exemplar {
+                    let of = ExemplarOf::New(self.page.new_samples);
+                    self.page.exemplars.push((of, text));
+                }
+                self.page.new_samples += 1;
                 (self.at..sample.value.start, sample.value, kind)
             }
         };

@@ -3,9 +3,12 @@
 //! An unchanged line costs comparisons of bytes and nothing else: names and labels are not parsed, and a number is
 //! parsed only where its text changed or the sample has an explicit timestamp. Bench: `scrape`.
 
+use std::ops::Range;
+
+use super::super::dialect::{Dialect, Tail};
 use super::super::number;
 use super::super::template::{Chunk, Place, Row, RowKind};
-use super::{Change, Compare, ExplicitSample};
+use super::{Change, Compare, ExemplarOf, ExplicitSample, HistogramSample};
 
 /// Whether a line matches the expected row.
 pub(super) enum LineMatch {
@@ -91,9 +94,63 @@ impl Compare<'_, '_> {
     #[inline]
     fn match_changed_value(&mut self, row: &Row, kind: RowKind, value_at: usize) -> LineMatch {
         let rest = &self.body[value_at..];
-        let Some((token, number, time_ms, len)) = value_and_time(rest) else {
+        if self.dialect != Dialect::Text {
+            return match self.dialect.tail(rest) {
+                Some(tail) => self.match_tail(row, kind, value_at, tail),
+                None => LineMatch::No,
+            };
+        }
+        let Some((value_len, number, time_ms, len)) = value_and_time(rest) else {
             return LineMatch::No;
         };
+        let bits = number.to_bits();
+        self.take_value(row, kind, value_at..value_at + value_len, bits, time_ms)
+            .then(|| value_at + len)
+            .map_or(LineMatch::No, LineMatch::Yes)
+    }
+
+    /// A line in a dialect that has exemplars and native histograms.
+    fn match_tail(&mut self, row: &Row, kind: RowKind, value_at: usize, tail: Tail) -> LineMatch {
+        let series = match kind {
+            RowKind::Series(series) => Some(series),
+            _ => None,
+        };
+        let value = value_at..value_at + tail.value_len;
+        if let Some(index) = tail.histogram {
+            if !row.is_explicit() {
+                // It was a float before.
+                return LineMatch::No;
+            }
+            if let Some(series) = series {
+                let time_ms = tail.time_ms.filter(|_| self.honor_timestamps);
+                self.page.histograms.push(HistogramSample {
+                    series,
+                    time_ms,
+                    index,
+                });
+            }
+            self.count(kind);
+        } else if !self.take_value(row, kind, value, tail.bits, tail.time_ms) {
+            return LineMatch::No;
+        }
+        if let (Some(series), Some(text)) = (series, tail.exemplar) {
+            let text = value_at + text.start..value_at + text.end;
+            let of = ExemplarOf::Series(series);
+            self.page.exemplars.push((of, text));
+        }
+        LineMatch::Yes(value_at + tail.len)
+    }
+
+    /// Records the value of a row. False: the row cannot take it, and the line counts as new.
+    #[inline]
+    fn take_value(
+        &mut self,
+        row: &Row,
+        kind: RowKind,
+        value: Range<usize>,
+        bits: u64,
+        time_ms: Option<i64>,
+    ) -> bool {
         let time_ms = if self.honor_timestamps { time_ms } else { None };
         let series = match kind {
             RowKind::Series(series) => Some(series),
@@ -104,24 +161,24 @@ impl Compare<'_, '_> {
                 self.page.explicit.push(ExplicitSample {
                     series,
                     time_ms,
-                    bits: number.to_bits(),
+                    bits,
                 });
             }
         } else if time_ms.is_some() {
             // The sample had no timestamp before: the line counts as new, and its row becomes an explicit one.
-            return LineMatch::No;
+            return false;
         } else {
             self.page.changes.push(Change {
                 place: self.place,
                 text_at: self.text_at as u32,
-                value_at: value_at as u32,
-                value_len: token as u32,
+                value_at: value.start as u32,
+                value_len: value.len() as u32,
                 series,
-                bits: number.to_bits(),
+                bits,
             });
         }
         self.count(kind);
-        LineMatch::Yes(value_at + len)
+        true
     }
 
     #[inline]

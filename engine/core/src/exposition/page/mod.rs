@@ -15,17 +15,20 @@ use std::ops::Range;
 
 use hashbrown::HashMap;
 
+use super::dialect::Dialect;
 use super::retain_filter::RetainFilter;
 use super::template::{Chunk, Place};
 use crate::exposition::mapper::MapLabels;
 use crate::metadata::FamilyType;
 
-pub(crate) use diff::{Change, EditOp, ExplicitSample, Metadata, NewKind, PageDiff};
+pub(crate) use diff::{
+    Change, EditOp, ExemplarOf, ExplicitSample, HistogramSample, Metadata, NewKind, PageDiff,
+};
 
 /// Why a page is malformed, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageError {
-    /// The line, counted from 1.
+    /// The line, counted from 1; 0 for a page without lines (protobuf).
     pub line: usize,
     /// What is wrong, with the offending text.
     pub reason: String,
@@ -33,7 +36,10 @@ pub struct PageError {
 
 impl std::fmt::Display for PageError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "line {}: {}", self.line, self.reason)
+        match self.line {
+            0 => f.write_str(&self.reason),
+            line => write!(f, "line {line}: {}", self.reason),
+        }
     }
 }
 
@@ -43,6 +49,7 @@ impl std::error::Error for PageError {}
 pub(crate) fn compare(
     chunks: &[Chunk],
     body: &[u8],
+    dialect: Dialect,
     map: &mut dyn MapLabels,
     mut retain_filter: Option<&mut RetainFilter>,
     page: &mut PageDiff,
@@ -54,6 +61,7 @@ pub(crate) fn compare(
     let mut compare = Compare {
         chunks,
         body,
+        dialect,
         honor_timestamps: map.honor_timestamps(),
         map,
         retain_filter,
@@ -79,6 +87,7 @@ pub(crate) fn compare(
 struct Compare<'a, 'm> {
     chunks: &'a [Chunk],
     body: &'a [u8],
+    dialect: Dialect,
     map: &'m mut dyn MapLabels,
     retain_filter: Option<&'m mut RetainFilter>,
     honor_timestamps: bool,

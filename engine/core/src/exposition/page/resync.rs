@@ -8,7 +8,8 @@ use hashbrown::HashMap;
 
 use crate::limits::RESYNC_ROWS;
 
-use super::super::line::{self, Line};
+use super::super::any_line;
+use super::super::line::Line;
 use super::super::template::{Place, Row, RowKind};
 use super::edit::line_end;
 use super::in_order::LineMatch;
@@ -25,7 +26,7 @@ impl Compare<'_, '_> {
             self.at = skipped_run.end;
             return Ok(());
         }
-        let (line, next) = line::parse(self.body, self.at)?;
+        let (line, next) = any_line::parse(self.body, self.at, self.dialect)?;
         if let Some(found) = self.find_row_ahead(&line, next) {
             self.skip_to(found);
             self.misses = 0;

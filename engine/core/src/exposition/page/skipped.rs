@@ -31,6 +31,7 @@ impl Compare<'_, '_> {
             retain_filter,
             map: self.map,
             body: self.body,
+            dialect: self.dialect,
         };
         match walk.pass(self.at, self.new_type) {
             Ok(skipped_run) => Ok((skipped_run.lines > 0).then_some(skipped_run)),

@@ -4,7 +4,7 @@
 use crate::labels::{Labels, METRIC_NAME, MatchOp, Matcher};
 use crate::limits::COMPILED_ELEMENTS_MAX;
 use crate::promql::incremental::{KeyRule, is_reserved};
-use crate::store::{ClockId, LabelGroups, SeriesId, for_each_match};
+use crate::store::{ClockId, HISTOGRAM, LabelGroups, SeriesId, for_each_match};
 
 use super::super::names::{Name, NameIndex, Names};
 use super::{Blocked, EvalContext};
@@ -99,8 +99,7 @@ pub(super) fn find(source: &Source, context: &EvalContext<'_>) -> Result<Found, 
                 if !entry.is_present() && !source.with_ended && entry.clock != ClockId::EXPLICIT {
                     return 0;
                 }
-                // It has timestamps of its own, or is about scrapes: not what a page's clock lists.
-                if entry.clock == ClockId::EXPLICIT || entry.clock.is_report() {
+                if !is_number_of_page(entry.clock, entry.bits) {
                     blocked = Some(Blocked::ForNow);
                     return 0;
                 }
@@ -220,4 +219,9 @@ fn read_names(
         names.push(read_name(metric, at));
     }
     Ok((Some(requested), names))
+}
+
+/// Whether a series has numbers on a page's clock: not timestamps of its own, not about scrapes, no native histogram.
+fn is_number_of_page(clock: ClockId, bits: u64) -> bool {
+    clock != ClockId::EXPLICIT && !clock.is_report() && bits != HISTOGRAM
 }

@@ -183,7 +183,10 @@ impl Program {
                 Op::Quantile { q, input } => links.quantile(number(*q), &before[*input], out),
                 Op::VectorOf { scalar } => out.push(0, number(*scalar)),
                 Op::ScalarOf { input } => self.scalars[at] = scalar_of(&before[*input]),
-                Op::Time => self.scalars[at] = snapshot.at_ms as f64 / 1000.0,
+                Op::Time => {
+                    let wall_ms = snapshot.at_ms + snapshot.facts.wall_offset_ms;
+                    self.scalars[at] = wall_ms as f64 / 1000.0;
+                }
                 Op::Scalars { op, left, right } => {
                     self.scalars[at] = scalar_op(*op, number(*left), number(*right));
                 }

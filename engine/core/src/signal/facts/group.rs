@@ -12,7 +12,7 @@ pub(crate) struct GroupFacts {
     /// Metrics that any of its targets ever exposed.
     pub(crate) exposed: HashSet<Box<str>>,
     /// Label values that any of its series ever had.
-    values: HashMap<Box<str>, HashSet<Box<str>>>,
+    pub(super) values: HashMap<Box<str>, HashSet<Box<str>>>,
     values_count: usize,
     /// The last known holder of each lease. Other groups may use the same names.
     pub(super) holders: HashMap<String, TargetId>,

@@ -2,10 +2,12 @@
 //!
 //! They are derived from pages and scrape times only, so two replicas that saw the same pages have the same facts (S2, S3,
 //! S6). `target` and `group` are the facts about one; `series` updates them when series appear and disappear, `scrapes`
-//! after each scrape; `structure` records which metrics have changed, for the compiled queries.
+//! after each scrape; `structure` records which metrics have changed, for the compiled queries; `persist` is what a
+//! snapshot keeps of them.
 
 mod group;
 mod names_seen;
+mod persist;
 mod scrapes;
 mod series;
 mod structure;
@@ -22,6 +24,7 @@ use super::retain_set::{RetainRequirements, Retained};
 use group::GroupFacts;
 
 pub(crate) use names_seen::NamesSeen;
+pub(crate) use persist::RestoredTarget;
 pub(crate) use target::TargetFacts;
 
 /// What changed about the process of a target.
@@ -51,6 +54,8 @@ pub(crate) struct Facts {
     read_metrics: HashMap<String, u64>,
     /// What is stored for targets with `retain: signals`.
     pub(crate) requirements: RetainRequirements,
+    /// What must be added to a time for the wall clock's.
+    pub(crate) wall_offset_ms: i64,
 }
 
 impl Default for Facts {
@@ -65,6 +70,7 @@ impl Default for Facts {
             left_ms: i64::MIN,
             read_metrics: HashMap::new(),
             requirements: RetainRequirements::default(),
+            wall_offset_ms: 0,
         }
     }
 }

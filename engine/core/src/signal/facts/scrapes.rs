@@ -23,6 +23,7 @@ impl Facts {
             targets,
             groups,
             epoch,
+            wall_offset_ms,
             ..
         } = self;
         let facts = targets.get_mut(id.index()).and_then(Option::as_mut)?;
@@ -32,7 +33,13 @@ impl Facts {
         let (moved, changes) = facts.update_leases(id, holders, &value);
         *epoch += changes;
         let start_bits = facts.start_series.map(|series| value(series).to_bits());
-        let restarted = facts.update_process(start_bits, counter_dropped, before_ms, at_ms);
+        let restarted = facts.update_process(
+            start_bits,
+            counter_dropped,
+            before_ms,
+            at_ms,
+            *wall_offset_ms,
+        );
         match (restarted, moved) {
             (true, _) => Some(ChangeKind::Restarted),
             (false, true) => Some(ChangeKind::LeadershipMoved),
@@ -82,6 +89,7 @@ impl TargetFacts {
         let is_first = self.first_good_ms.is_none();
         let may_lead_again =
             !self.leases.is_empty() && self.last.is_some_and(|(_, is_good)| !is_good);
+        self.restored_ms = None;
         self.first_good_ms.get_or_insert(at_ms);
         self.first_attempt_ms.get_or_insert(at_ms);
         self.process_since_ms.get_or_insert(at_ms);
@@ -127,6 +135,7 @@ impl TargetFacts {
         counter_dropped: bool,
         before_ms: Option<i64>,
         at_ms: i64,
+        wall_offset_ms: i64,
     ) -> bool {
         let restarted = match (self.start_bits, start_bits) {
             (Some(before), Some(now)) => before != now,
@@ -134,7 +143,8 @@ impl TargetFacts {
             (None, Some(_)) => false,
         };
         self.start_bits = start_bits.or(self.start_bits);
-        self.started_ms = self.start_bits.and_then(started_ms);
+        let started_ms = self.start_bits.and_then(started_ms);
+        self.started_ms = started_ms.map(|ms| ms.saturating_sub(wall_offset_ms));
         if restarted {
             self.process_since_ms = Some(at_ms);
             push_newest(&mut self.changes_ms, at_ms);

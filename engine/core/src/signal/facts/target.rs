@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use hashbrown::HashMap;
 
 use crate::labels::Labels;
-use crate::limits::{GAPS_MAX, HOLD_MS_MIN, INTERVAL_MS_MAX};
+use crate::limits::{FIRST_SCRAPE_WAIT_MS_MAX, GAPS_MAX, HOLD_MS_MIN, INTERVAL_MS_MAX};
 use crate::scrape::{Retain, TargetSpec};
 use crate::store::SeriesId;
 
@@ -60,6 +60,8 @@ pub(crate) struct TargetFacts {
     pub(crate) process_since_ms: Option<i64>,
     /// When the present process started according to its start time, in milliseconds.
     pub(crate) started_ms: Option<i64>,
+    /// It was known before this program started, at this time, and has given no good page since (S6f).
+    pub(crate) restored_ms: Option<i64>,
     /// Periods without a good page: from the scrape before to the scrape after, in milliseconds.
     pub(super) gaps: VecDeque<(i64, i64)>,
 }
@@ -98,6 +100,7 @@ impl TargetFacts {
             crashes_ms: VecDeque::new(),
             process_since_ms: None,
             started_ms: None,
+            restored_ms: None,
             gaps: VecDeque::new(),
         }
     }
@@ -170,6 +173,14 @@ impl TargetFacts {
         let mut metrics: Vec<String> = lacking.map(|metric| metric.to_string()).collect();
         metrics.sort_unstable();
         metrics
+    }
+
+    /// S6f: after this program has started, how it knew the target before is no number until the target has given a good page
+    /// or has been waited for.
+    pub(crate) fn is_awaited(&self, now_ms: i64, hold_ms: i64) -> bool {
+        let wait_ms = hold_ms.min(FIRST_SCRAPE_WAIT_MS_MAX);
+        self.restored_ms
+            .is_some_and(|since_ms| now_ms.saturating_sub(since_ms) < wait_ms)
     }
 
     /// How long a target without any good page is waited for: the hold that it would have by default (S3c).

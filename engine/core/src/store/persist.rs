@@ -1,0 +1,405 @@
+//! The store's part of a snapshot: clocks, and series with their history.
+//!
+//! A snapshot shows the store as of one moment, the *cut*, although its series are copied in batches between which pages
+//! are committed: for every clock the next tick at the cut is noted first, and what a series has from that tick on is left
+//! out. So no series shows a value at a time at which it had another.
+//!
+//! ```text
+//!  clock    | number u | first tick i | scrapes: list of (milliseconds since the one before i, failed) |
+//!  series   | labels: list of (name, value) | runs: list | histograms: list |
+//!  text     | number u | the text, if the number is a new one |
+//!  run      | gap << 1 | on another clock u | ... | bits xor the ones before, byte-swapped u |
+//!  ... on another clock:  | clock u | end of the run before i | first tick i |
+//! ```
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::clock::{Clock, ScrapeEntry};
+use super::codec::STALE;
+use super::epoch_reclaim::Pin;
+use super::history::Store;
+use super::native_histograms::TimedHistogram;
+use super::value_runs::ValueRun;
+use crate::histogram::{Bucket, Buckets, FloatHistogram, ResetHint};
+use crate::ids::{ClockId, SeriesId};
+use crate::labels::Labels;
+use crate::limits::{CLOCK_ENTRIES_MAX, READ_BATCH_BYTES, READ_BATCH_SERIES};
+use crate::wire::{In, WireError, labels_of, put_bool, put_f64, put_i, put_list, put_text, put_u};
+
+/// Writes series in batches.
+pub(crate) struct SeriesWriter {
+    /// Per clock, the next tick at the cut.
+    ends: Vec<i64>,
+    /// Texts that were written, by symbol.
+    texts: HashMap<u32, u64>,
+    next: u32,
+    runs: Vec<ValueRun>,
+    /// No symbol gets another text meanwhile.
+    _pins: [Pin; 2],
+}
+
+impl SeriesWriter {
+    /// The cut is now.
+    pub(crate) fn new(store: &Store) -> SeriesWriter {
+        SeriesWriter {
+            ends: store.clocks.iter().map(Clock::next_tick).collect(),
+            texts: HashMap::new(),
+            next: 0,
+            runs: Vec::new(),
+            _pins: store.series.pin(),
+        }
+    }
+
+    /// How many clocks there are.
+    pub(crate) fn clocks(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Writes a clock as it was at the cut.
+    pub(crate) fn clock(&self, store: &Store, number: usize, out: &mut Vec<u8>) {
+        let clock = &store.clocks[number];
+        let mut entries = Vec::new();
+        clock.copy(clock.first_tick(), self.ends[number], &mut entries);
+        put_u(out, number as u64);
+        put_i(out, clock.first_tick());
+        let mut before_ms = 0;
+        put_list(out, entries.iter(), |out, entry| {
+            put_i(out, entry.time_ms - before_ms);
+            put_bool(out, !entry.good);
+            before_ms = entry.time_ms;
+        });
+    }
+
+    /// Writes some series. False: there are no more.
+    pub(crate) fn batch(&mut self, store: &Store, out: &mut Vec<u8>) -> bool {
+        let (start, mut series) = (out.len(), 0);
+        while self.next < store.series.id_end() {
+            if series == READ_BATCH_SERIES || out.len() - start > READ_BATCH_BYTES {
+                return true;
+            }
+            let id = SeriesId(self.next);
+            self.next += 1;
+            if store.series.row(id).clock != ClockId::NONE {
+                self.series(store, id, out);
+                series += 1;
+            }
+        }
+        false
+    }
+
+    fn series(&mut self, store: &Store, id: SeriesId, out: &mut Vec<u8>) {
+        let mut runs = std::mem::take(&mut self.runs);
+        runs.clear();
+        let mut is_over = false;
+        store.each_run(id, i64::MIN, |run| {
+            is_over |= run.first_tick >= self.end(run.clock);
+            if !is_over {
+                runs.push(run);
+            }
+        });
+        if !runs.is_empty() {
+            let pairs = store.series.pairs(id);
+            put_u(out, pairs.clone().count() as u64);
+            for (name, value) in pairs {
+                self.text(store, name.0, out);
+                self.text(store, value.0, out);
+            }
+            put_runs(&runs, out);
+            match store.native_histograms.get(id) {
+                Some(histograms) => put_histograms(histograms.iter(), out),
+                None => put_u(out, 0),
+            }
+        }
+        self.runs = runs;
+    }
+
+    /// Of explicit timestamps there is no cut: each is a time of its own.
+    fn end(&self, clock: ClockId) -> i64 {
+        match clock {
+            ClockId::EXPLICIT => i64::MAX,
+            clock => self.ends.get(clock.index()).copied().unwrap_or(i64::MIN),
+        }
+    }
+
+    fn text(&mut self, store: &Store, symbol: u32, out: &mut Vec<u8>) {
+        let next = self.texts.len() as u64;
+        let number = *self.texts.entry(symbol).or_insert(next);
+        put_u(out, number);
+        if number == next {
+            put_text(
+                out,
+                store.series.symbols.text(super::symbol::Symbol(symbol)),
+            );
+        }
+    }
+}
+
+fn put_runs(runs: &[ValueRun], out: &mut Vec<u8>) {
+    let (mut clock, mut before, mut bits) = (ClockId::NONE, None::<ValueRun>, 0);
+    put_list(out, runs.iter(), |out, run| {
+        match before.filter(|_| run.clock == clock) {
+            Some(before) => put_u(out, ((run.first_tick - before.first_tick) as u64) << 1),
+            None => {
+                put_u(out, 1);
+                put_u(out, u64::from(run.clock.0));
+                put_i(out, before.map_or(0, |before| before.end_tick));
+                put_i(out, run.first_tick);
+            }
+        }
+        put_u(out, (run.bits ^ bits).swap_bytes());
+        (clock, before, bits) = (run.clock, Some(*run), run.bits);
+    });
+}
+
+fn put_histograms<'a>(
+    histograms: impl ExactSizeIterator<Item = &'a TimedHistogram>,
+    out: &mut Vec<u8>,
+) {
+    let mut before: Option<&TimedHistogram> = None;
+    put_list(out, histograms, |out, item| {
+        let (time_ms, histogram) = item;
+        put_i(out, *time_ms);
+        let same = before.is_some_and(|(_, have)| Arc::ptr_eq(have, histogram));
+        put_bool(out, same);
+        if !same {
+            put_histogram(out, histogram);
+        }
+        before = Some(item);
+    });
+}
+
+const HINTS: [ResetHint; 4] = [
+    ResetHint::Unknown,
+    ResetHint::Reset,
+    ResetHint::NotReset,
+    ResetHint::Gauge,
+];
+
+fn put_histogram(out: &mut Vec<u8>, histogram: &FloatHistogram) {
+    let hint = HINTS.iter().position(|hint| *hint == histogram.hint);
+    out.push(hint.unwrap_or(0) as u8);
+    put_i(out, i64::from(histogram.schema));
+    for value in [
+        histogram.zero_threshold,
+        histogram.zero_count,
+        histogram.count,
+        histogram.sum,
+    ] {
+        put_f64(out, value);
+    }
+    for side in [&histogram.positive, &histogram.negative] {
+        put_list(out, side.iter(), |out, bucket| {
+            put_i(out, i64::from(bucket.index));
+            put_f64(out, bucket.count);
+        });
+    }
+    put_list(out, histogram.custom_bounds.iter(), |out, bound| {
+        put_f64(out, *bound);
+    });
+}
+
+/// Reads series into an empty store.
+#[derive(Default)]
+pub(crate) struct SeriesReader {
+    texts: Vec<Box<str>>,
+}
+
+impl SeriesReader {
+    /// Reads the series of one batch.
+    pub(crate) fn batch(&mut self, store: &mut Store, mut bytes: In<'_>) -> Result<(), WireError> {
+        while !bytes.is_empty() {
+            let labels = self.labels(&mut bytes)?;
+            if store.series.find(&labels).is_some() {
+                return Err("a series is there twice");
+            }
+            let id = take_runs(store, &labels, &mut bytes)?;
+            let histograms = take_histograms(&mut bytes)?;
+            for (time_ms, histogram) in histograms {
+                store.native_histograms.restore(id, time_ms, histogram);
+            }
+        }
+        Ok(())
+    }
+
+    fn labels(&mut self, bytes: &mut In<'_>) -> Result<Labels, WireError> {
+        let texts = &mut self.texts;
+        let pairs = bytes.list(|bytes| Ok((text(texts, bytes)?, text(texts, bytes)?)))?;
+        let text = |number: usize| &*self.texts[number];
+        let pairs: Vec<(&str, &str)> = pairs.iter().map(|&(n, v)| (text(n), text(v))).collect();
+        match pairs.is_empty() {
+            true => Err("a series has no labels"),
+            false => labels_of(&pairs),
+        }
+    }
+}
+
+/// Reads the number of a text, and the text where it is new.
+fn text(texts: &mut Vec<Box<str>>, bytes: &mut In<'_>) -> Result<usize, WireError> {
+    let number = usize::try_from(bytes.u()?).unwrap_or(usize::MAX);
+    if number == texts.len() {
+        texts.push(bytes.text()?.into());
+    }
+    match number < texts.len() {
+        true => Ok(number),
+        false => Err("a text has an unknown number"),
+    }
+}
+
+/// Reads the runs of a new series.
+fn take_runs(
+    store: &mut Store,
+    labels: &Labels,
+    bytes: &mut In<'_>,
+) -> Result<SeriesId, WireError> {
+    let mut id = None;
+    let (mut clock, mut tick, mut bits) = (ClockId::NONE, 0i64, 0u64);
+    bytes.list(|bytes| {
+        let head = bytes.u()?;
+        if head & 1 == 1 {
+            let number = u32::try_from(bytes.u()?).map_err(|_| "a clock has an unknown number")?;
+            let end = bytes.time()?;
+            let (before, first) = (tick, bytes.time()?);
+            (clock, tick) = (ClockId(number), first);
+            bits ^= bytes.u()?.swap_bytes();
+            check_tick(store, clock, tick)?;
+            match id {
+                None => id = Some(store.create(labels, clock, bits, tick)),
+                Some(_) if end <= before => return Err("a run ends before it begins"),
+                Some(id) => store.move_to_clock(id, end, clock, tick, bits),
+            }
+            return Ok(());
+        }
+        let Some(id) = id else {
+            return Err("a series begins on no clock");
+        };
+        let gap = i64::try_from(head >> 1).map_err(|_| "a run is too long")?;
+        tick = tick
+            .checked_add(gap)
+            .filter(|_| gap > 0)
+            .ok_or("a run is too long")?;
+        check_tick(store, clock, tick)?;
+        bits ^= bytes.u()?.swap_bytes();
+        match clock {
+            ClockId::EXPLICIT => drop(store.append_explicit(id, tick, bits)),
+            _ => store.change(id, tick, bits),
+        }
+        Ok(())
+    })?;
+    id.ok_or("a series has no samples")
+}
+
+fn check_tick(store: &Store, clock: ClockId, tick: i64) -> Result<(), WireError> {
+    if clock == ClockId::EXPLICIT {
+        return match tick.unsigned_abs() <= 1 << 52 {
+            true => Ok(()),
+            false => Err("a time is no time"),
+        };
+    }
+    match store.clocks.get(clock.index()) {
+        Some(clock) if tick < clock.next_tick() && tick >= -(1 << 52) => Ok(()),
+        Some(_) => Err("a sample is later than its clock"),
+        None => Err("a clock has an unknown number"),
+    }
+}
+
+fn take_histograms(bytes: &mut In<'_>) -> Result<Vec<(i64, FloatHistogram)>, WireError> {
+    let mut before: Option<(i64, FloatHistogram)> = None;
+    bytes.list(|bytes| {
+        let time_ms = bytes.time()?;
+        let histogram = match (bytes.bool()?, &before) {
+            (true, Some((_, histogram))) => histogram.clone(),
+            (true, None) => return Err("a histogram repeats none"),
+            (false, _) => take_histogram(bytes)?,
+        };
+        if before
+            .as_ref()
+            .is_some_and(|(before_ms, _)| *before_ms >= time_ms)
+        {
+            return Err("histograms are not in order");
+        }
+        before = Some((time_ms, histogram.clone()));
+        Ok((time_ms, histogram))
+    })
+}
+
+fn take_histogram(bytes: &mut In<'_>) -> Result<FloatHistogram, WireError> {
+    let hint = *HINTS
+        .get(usize::try_from(bytes.u()?).unwrap_or(usize::MAX))
+        .ok_or("a histogram has an unknown hint")?;
+    let schema = i32::try_from(bytes.i()?).map_err(|_| "a histogram has an unknown schema")?;
+    let [zero_threshold, zero_count, count, sum] =
+        [bytes.f64()?, bytes.f64()?, bytes.f64()?, bytes.f64()?];
+    let mut side = || {
+        let buckets = bytes.list(|bytes| {
+            let index = i32::try_from(bytes.i()?).map_err(|_| "a bucket has no index")?;
+            let count = bytes.f64()?;
+            Ok(Bucket { index, count })
+        })?;
+        match buckets.is_sorted_by(|a, b| a.index < b.index) {
+            true => Ok(Buckets::from_sorted(buckets)),
+            false => Err("buckets are not in order"),
+        }
+    };
+    let (positive, negative) = (side()?, side()?);
+    let histogram = FloatHistogram {
+        hint,
+        schema,
+        zero_threshold,
+        zero_count,
+        count,
+        sum,
+        positive,
+        negative,
+        custom_bounds: bytes.list(In::f64)?,
+    };
+    // Counts were checked when it came; a float histogram's need not add up.
+    histogram.validate(true).map(|()| histogram)
+}
+
+impl Store {
+    /// Reads one clock.
+    pub(crate) fn take_clock(&mut self, bytes: &mut In<'_>) -> Result<(), WireError> {
+        let number = usize::try_from(bytes.u()?).unwrap_or(usize::MAX);
+        let first = bytes.time()?;
+        let mut time_ms = 0i64;
+        let mut is_first = true;
+        let entries = bytes.list(|bytes| {
+            let delta = bytes.time()?;
+            if !is_first && delta <= 0 {
+                return Err("scrapes are not in order");
+            }
+            is_first = false;
+            time_ms = time_ms.checked_add(delta).ok_or("a time is no time")?;
+            let good = !bytes.bool()?;
+            Ok(ScrapeEntry { time_ms, good })
+        })?;
+        if entries.len() > CLOCK_ENTRIES_MAX || time_ms.unsigned_abs() > 1 << 52 {
+            return Err("a clock has more scrapes than it may hold");
+        }
+        let clock = self
+            .clocks
+            .get_mut(number)
+            .ok_or("a clock has an unknown number")?;
+        *clock = Clock::restored(first, &entries);
+        Ok(())
+    }
+
+    /// All series are there: orders what retention and the memory limit drop first.
+    pub(crate) fn order_sealed(&mut self) {
+        let mut sealed = Vec::from(std::mem::take(&mut self.sealed));
+        // Stable: blocks of one series stay in their order even where their ends are unknown.
+        sealed.sort_by_cached_key(|&block| self.end_ms(block));
+        self.sealed = sealed.into();
+    }
+
+    /// The series that the newest page of each target shows: on its clock and present.
+    pub(crate) fn present(&self) -> impl Iterator<Item = (ClockId, SeriesId)> + '_ {
+        let ids = (0..self.series.id_end()).map(SeriesId);
+        ids.filter_map(|id| {
+            let row = self.series.row(id);
+            (row.clock != ClockId::NONE && row.bits != STALE).then_some((row.clock, id))
+        })
+    }
+}

@@ -1,0 +1,277 @@
+//! `stillwell signals`, `stillwell why` and `stillwell top`: what a running server says of its signals, in a terminal.
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use clap::{Arg, ArgMatches, Command};
+use serde_json::Value;
+
+use super::query::fetch;
+use super::{fail, value};
+use crate::http_client::encode_query;
+
+/// `top` asks this often.
+const REFRESH: std::time::Duration = std::time::Duration::from_secs(1);
+/// Columns of a name and of a reason in `top`; longer ones are cut.
+const NAME_COLUMNS: usize = 34;
+const REASON_COLUMNS: usize = 70;
+
+pub(super) fn commands() -> [Command; 3] {
+    let url = || value("url", "URL", "Of the server").default_value("http://127.0.0.1:9090");
+    let name = || Arg::new("NAME").help("A signal");
+    [
+        Command::new("signals")
+            .about("Tells everything about all signals, or one")
+            .arg(url())
+            .arg(name()),
+        Command::new("why")
+            .about("Tells in one paragraph why a signal says what it says")
+            .arg(url())
+            .arg(name().required(true)),
+        Command::new("top")
+            .about("Shows all signals and gateways, anew every second; once where the output is no terminal")
+            .arg(url()),
+    ]
+}
+
+pub(super) fn run(matches: &ArgMatches) -> ExitCode {
+    match get(&address(matches), "text/plain") {
+        Ok(body) => print(&String::from_utf8_lossy(&body)),
+        Err(why) => fail(why),
+    }
+}
+
+pub(super) fn why(matches: &ArgMatches) -> ExitCode {
+    match json(&address(matches)) {
+        Ok(answer) => print(&paragraph(&answer["signals"][0])),
+        Err(why) => fail(why),
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the command waits for its next second; no test does"
+)]
+pub(super) fn top(matches: &ArgMatches) -> ExitCode {
+    let base = base(matches);
+    let live = std::io::stdout().is_terminal();
+    loop {
+        let read = json(&format!("{base}/signals"))
+            .and_then(|signals| Ok((signals, json(&format!("{base}/api/v1/targets"))?)));
+        let shown = match read {
+            Ok((signals, targets)) => table(&signals, &targets),
+            Err(why) if live => format!("{why}\n"),
+            Err(why) => return fail(why),
+        };
+        if !live {
+            return print(&shown);
+        }
+        // To the upper left corner, then what was there before is gone.
+        print(&format!("\x1b[H\x1b[J{shown}"));
+        std::thread::sleep(REFRESH);
+    }
+}
+
+fn base(matches: &ArgMatches) -> String {
+    let url = matches.get_one::<String>("url").map_or("", String::as_str);
+    url.trim_end_matches('/').to_owned()
+}
+
+fn address(matches: &ArgMatches) -> String {
+    let mut address = format!("{}/signals", base(matches));
+    if let Some(name) = matches.get_one::<String>("NAME") {
+        address.push('/');
+        encode_query(name, &mut address);
+    }
+    address
+}
+
+fn get(address: &str, accept: &str) -> Result<Vec<u8>, String> {
+    match fetch(address, accept)? {
+        (200, body) => Ok(body),
+        (status, body) => {
+            let why = String::from_utf8_lossy(&body);
+            Err(format!("status {status}: {}", why.trim()))
+        }
+    }
+}
+
+fn json(address: &str) -> Result<Value, String> {
+    let body = get(address, "application/json")?;
+    serde_json::from_slice(&body).map_err(|error| format!("{address}: no JSON: {error}"))
+}
+
+#[expect(clippy::print_stdout, reason = "the answer is the command's output")]
+fn print(text: &str) -> ExitCode {
+    print!("{text}");
+    ExitCode::SUCCESS
+}
+
+fn text<'v>(value: &'v Value, key: &str) -> &'v str {
+    value[key].as_str().unwrap_or("")
+}
+
+fn list<'v>(value: &'v Value, key: &str) -> &'v [Value] {
+    value[key].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// The value of a signal, or how many it has.
+fn shown_value(signal: &Value) -> String {
+    match list(signal, "elements") {
+        [] => "no number".to_owned(),
+        [one] => text(one, "value").to_owned(),
+        many => format!("{} values", many.len()),
+    }
+}
+
+/// What a signal says and why, as it can be pasted into an incident.
+fn paragraph(signal: &Value) -> String {
+    let (name, state) = (text(signal, "name"), text(signal, "state"));
+    let mut out = match state {
+        "unknown" => format!("{name} is unknown: {}.", text(signal, "reason")),
+        "held" => format!(
+            "{name} is held at {}: {}.",
+            shown_value(signal),
+            text(signal, "reason")
+        ),
+        _ => format!("{name} is {}, measured now.", shown_value(signal)),
+    };
+    if let Some(element) = list(signal, "elements").first() {
+        let (age, time) = (
+            element["ageSeconds"].as_f64().unwrap_or(0.0),
+            text(element, "time"),
+        );
+        out += &format!(" Its number is of {time}, {age} s old.");
+    }
+    let measured = list(signal, "measured");
+    if state == "held"
+        && let [one] = measured
+    {
+        out += &format!(
+            " The pages themselves say {}, which is not told.",
+            text(one, "value")
+        );
+    }
+    let targets = list(signal, "targets");
+    let counting = || targets.iter().filter(|one| one["counts"] == true);
+    let stale: Vec<&Value> = counting().filter(|one| one["fresh"] == false).collect();
+    out += &format!(
+        " It reads {} targets, {} of them fresh",
+        counting().count(),
+        counting().count() - stale.len()
+    );
+    for target in stale.iter().take(3) {
+        let instance = text(&target["labels"], "instance");
+        out += &format!(
+            "; {instance} was good last at {} ({})",
+            text(target, "lastGood"),
+            text(target, "error")
+        );
+    }
+    out += ".";
+    match &signal["lastRead"] {
+        Value::Null => out += " Nobody has read it yet.",
+        read => {
+            out += &format!(
+                " Last read at {}: {}.",
+                text(read, "time"),
+                text(read, "told")
+            )
+        }
+    }
+    if let [.., before, _] = list(signal, "transitions") {
+        out += &format!(
+            " Before it was {} from {}",
+            text(before, "state"),
+            text(before, "time")
+        );
+        out += &match text(before, "reason") {
+            "" => ".".to_owned(),
+            reason => format!(": {reason}."),
+        };
+    }
+    for warning in list(signal, "warnings").iter().filter_map(Value::as_str) {
+        out += &format!(" Note: {warning}.");
+    }
+    out += &format!(" Query: {}\n", text(signal, "query"));
+    out
+}
+
+fn table(signals: &Value, targets: &Value) -> String {
+    let mut out = format!(
+        "{:<NAME_COLUMNS$} {:<8} {:>12}  WHY\n",
+        "SIGNAL", "STATE", "VALUE"
+    );
+    for signal in list(signals, "signals") {
+        let (name, reason) = (
+            cut(text(signal, "name"), NAME_COLUMNS),
+            cut(text(signal, "reason"), REASON_COLUMNS),
+        );
+        let (state, value) = (text(signal, "state"), shown_value(signal));
+        out += &format!("{name:<NAME_COLUMNS$} {state:<8} {value:>12}  {reason}\n");
+    }
+    out += &format!(
+        "\n{:<NAME_COLUMNS$} {:<8} {:>12}  LAST ERROR\n",
+        "GATEWAY", "HEALTH", "TOOK"
+    );
+    for target in list(&targets["data"], "activeTargets") {
+        let (url, error) = (
+            cut(text(target, "scrapeUrl"), NAME_COLUMNS),
+            cut(text(target, "lastError"), REASON_COLUMNS),
+        );
+        let took = format!(
+            "{:.1} ms",
+            target["lastScrapeDuration"].as_f64().unwrap_or(0.0) * 1000.0
+        );
+        out += &format!(
+            "{url:<NAME_COLUMNS$} {:<8} {took:>12}  {error}\n",
+            text(target, "health")
+        );
+    }
+    out
+}
+
+/// A text of one line with so many characters at most, without what a terminal would obey.
+fn cut(text: &str, columns: usize) -> String {
+    let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut short: String = plain.take(columns + 1).collect();
+    if short.chars().count() > columns {
+        short = short.chars().take(columns - 1).chain(['…']).collect();
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_paragraph_says_state_reason_targets_and_reader() {
+        let signal = json!({
+            "name": "q", "state": "held", "reason": "epp-1 restarted", "query": "sum(q)",
+            "elements": [{"labels": {}, "value": "7", "time": "T1", "ageSeconds": 2.5}],
+            "measured": [{"labels": {}, "value": "0"}],
+            "targets": [
+                {"labels": {"instance": "a:1"}, "counts": true, "fresh": true, "lastGood": "T1", "error": ""},
+                {"labels": {"instance": "b:1"}, "counts": true, "fresh": false, "lastGood": "T0", "error": "refused"},
+            ],
+            "lastRead": {"time": "T2", "told": "namespace default: 7"},
+            "transitions": [{"state": "value", "time": "T0", "reason": ""}, {"state": "held", "time": "T1", "reason": "x"}],
+            "warnings": [],
+        });
+        assert_eq!(
+            paragraph(&signal),
+            "q is held at 7: epp-1 restarted. Its number is of T1, 2.5 s old. The pages themselves say 0, which is not told. \
+             It reads 2 targets, 1 of them fresh; b:1 was good last at T0 (refused). Last read at T2: namespace default: 7. \
+             Before it was value from T0. Query: sum(q)\n"
+        );
+    }
+
+    #[test]
+    fn a_terminal_obeys_nothing_that_a_name_says() {
+        assert_eq!(cut("a\x1b[2Jb", 9), "a [2Jb");
+        assert_eq!(cut("abcdef", 4), "abc…");
+    }
+}

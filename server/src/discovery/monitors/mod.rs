@@ -1,0 +1,333 @@
+//! `monitors` and `inference_pools`: jobs from the objects of a cluster.
+//!
+//! ```text
+//!  API server --list, watch--> objects --one file per kind: a scrape_config in JSON--> Secrets --> config parser --> jobs
+//! ```
+//!
+//! An object becomes the `scrape_config` that its operator would write, which is read like one of the configuration file;
+//! so its targets are found, relabelled and fetched as those of any job. An object that cannot be followed is said in the
+//! log and costs its own targets only. Objects name no files of this process, and read Secrets of their own namespace.
+
+mod endpoint;
+mod inference_pool;
+mod job;
+mod pod_monitor;
+mod pod_monitoring;
+mod relabel;
+mod scrape_config;
+mod secrets;
+mod service_monitor;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::{Api, Client};
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use self::job::{Job, Object};
+use self::secrets::Secrets;
+use super::groups::Groups;
+use super::kubernetes::client;
+use super::kubernetes::list_watch::{Change, NO_SUCH_KIND, Selectors, follow};
+use crate::config::{Discovery, Global, MonitorKind, Monitors, ScrapeJob, job_from_json};
+
+/// Changes under way between the watches and the jobs.
+const CHANGES_MAX: usize = 64;
+/// Changes that come in a row are rendered together.
+const GATHER: Duration = Duration::from_millis(20);
+/// Values of Secrets are read again this often: credentials are rotated.
+const SECRETS_AGAIN: Duration = Duration::from_secs(60);
+/// Objects that are followed; a cluster has some hundreds.
+const OBJECTS_MAX: usize = 5_000;
+
+/// Which objects are read, and what their jobs inherit.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Section {
+    pub(super) options: Monitors,
+    pub(super) global: Global,
+}
+
+/// Where an object is read: kinds that moved are read in each of their groups.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    kind: MonitorKind,
+    group: &'static str,
+    version: &'static str,
+    plural: &'static str,
+    namespaced: bool,
+}
+
+#[rustfmt::skip]
+const PLACES: [Place; 7] = [
+    Place { kind: MonitorKind::ServiceMonitor, group: "monitoring.coreos.com", version: "v1", plural: "servicemonitors", namespaced: true },
+    Place { kind: MonitorKind::PodMonitor, group: "monitoring.coreos.com", version: "v1", plural: "podmonitors", namespaced: true },
+    Place { kind: MonitorKind::ScrapeConfig, group: "monitoring.coreos.com", version: "v1alpha1", plural: "scrapeconfigs", namespaced: true },
+    Place { kind: MonitorKind::PodMonitoring, group: "monitoring.googleapis.com", version: "v1", plural: "podmonitorings", namespaced: true },
+    Place { kind: MonitorKind::ClusterPodMonitoring, group: "monitoring.googleapis.com", version: "v1", plural: "clusterpodmonitorings", namespaced: false },
+    Place { kind: MonitorKind::InferencePool, group: "inference.networking.k8s.io", version: "v1", plural: "inferencepools", namespaced: true },
+    Place { kind: MonitorKind::InferencePool, group: "inference.networking.x-k8s.io", version: "v1alpha2", plural: "inferencepools", namespaced: true },
+];
+
+/// An object: its place in `PLACES`, and `namespace/name`.
+type Id = (usize, String);
+
+/// A change of what one watch sees.
+struct Seen {
+    place: usize,
+    namespace: String,
+    change: Change<Value>,
+}
+
+/// Sends the jobs of all objects whenever they change, until it is dropped. `status` says how reading them goes.
+pub(super) async fn run(section: Section, status: Groups, jobs: mpsc::Sender<Vec<ScrapeJob>>) {
+    let (client, namespaces) = loop {
+        match client::connect(&section.options.cluster).await {
+            Ok(connected) => break connected,
+            Err(why) => status.fail(why),
+        }
+        tokio::time::sleep(client::TRY_AGAIN).await;
+    };
+    let (tell, mut told) = mpsc::channel(CHANGES_MAX);
+    // Dropped with this future, and the watches with it.
+    let mut watches = JoinSet::new();
+    let mut expected = BTreeSet::new();
+    for (at, place) in PLACES.iter().enumerate() {
+        if !section.options.kinds.contains(&place.kind) {
+            continue;
+        }
+        let scopes = match place.namespaced {
+            true => namespaces.clone(),
+            false => vec![String::new()],
+        };
+        for namespace in scopes {
+            expected.insert((at, namespace.clone()));
+            let selector = section.options.selector.clone();
+            watches.spawn(watch(at, namespace, selector, client.clone(), tell.clone()));
+        }
+    }
+    let mut state = State {
+        section,
+        objects: BTreeMap::new(),
+        made: BTreeMap::new(),
+        secrets: Secrets::new(client),
+        expected,
+    };
+    loop {
+        let again = state
+            .secrets
+            .oldest()
+            .map_or_else(far_away, |at| at + SECRETS_AGAIN);
+        tokio::select! {
+            seen = told.recv() => match seen {
+                Some(seen) => state.take(seen, &status),
+                None => return,
+            },
+            () = tokio::time::sleep_until(again) => state.read_secrets_again(),
+        }
+        // What comes in a row.
+        let until = Instant::now() + GATHER;
+        while let Ok(Some(seen)) = tokio::time::timeout_at(until, told.recv()).await {
+            state.take(seen, &status);
+        }
+        if state.make().await && jobs.send(state.jobs()).await.is_err() {
+            return; // nobody scrapes any more
+        }
+        if state.expected.is_empty() {
+            status.read_nothing();
+        }
+    }
+}
+
+fn far_away() -> Instant {
+    Instant::now() + Duration::from_secs(86_400)
+}
+
+async fn watch(
+    at: usize,
+    namespace: String,
+    label: String,
+    client: Client,
+    tell: mpsc::Sender<Seen>,
+) {
+    let place = PLACES[at];
+    let kind = GroupVersionKind::gvk(place.group, place.version, place.kind.as_str());
+    let resource = ApiResource::from_gvk_with_plural(&kind, place.plural);
+    let api: Api<DynamicObject> = match namespace.as_str() {
+        "" => Api::all_with(client, &resource),
+        namespace => Api::namespaced_with(client, namespace, &resource),
+    };
+    let selectors = Selectors {
+        label,
+        field: String::new(),
+    };
+    let send = move |change: Change<Value>| {
+        let (tell, namespace) = (tell.clone(), namespace.clone());
+        async move {
+            let seen = Seen {
+                place: at,
+                namespace,
+                change,
+            };
+            tell.send(seen).await.ok(); // nobody listens: then this future is dropped next
+        }
+    };
+    let spec = |object: DynamicObject| object.data.get("spec").cloned().unwrap_or_default();
+    follow(api, selectors, spec, send).await;
+}
+
+struct State {
+    section: Section,
+    /// The `spec` of each.
+    objects: BTreeMap<Id, Arc<Value>>,
+    /// What became of each: the jobs, or why there are none. An object that is missing here is rendered next.
+    made: BTreeMap<Id, Result<Vec<ScrapeJob>, String>>,
+    secrets: Secrets,
+    /// Watches that have not listed anything yet.
+    expected: BTreeSet<(usize, String)>,
+}
+
+impl State {
+    fn take(&mut self, seen: Seen, status: &Groups) {
+        let Seen {
+            place,
+            namespace,
+            change,
+        } = seen;
+        self.expected.remove(&(place, namespace.clone()));
+        match change {
+            Change::All(all) => {
+                let in_scope = |id: &Id| {
+                    let of = id.1.split_once('/').map_or("", |(namespace, _)| namespace);
+                    id.0 == place && (namespace.is_empty() || namespace == of)
+                };
+                let known: Vec<Id> = self
+                    .objects
+                    .keys()
+                    .filter(|id| in_scope(id))
+                    .cloned()
+                    .collect();
+                for id in known {
+                    if !all.contains_key(&id.1) {
+                        self.remove(&id);
+                    }
+                }
+                for (key, spec) in all {
+                    self.put((place, key), spec);
+                }
+            }
+            Change::Put(key, spec) => self.put((place, key), spec),
+            Change::Gone(key) => self.remove(&(place, key)),
+            Change::Failed(why) if why == NO_SUCH_KIND => {} // until somebody installs it
+            Change::Failed(why) => status.fail(format!("{}: {why}", PLACES[place].plural)),
+        }
+    }
+
+    fn put(&mut self, id: Id, spec: Value) {
+        let same = self.objects.get(&id).is_some_and(|known| **known == spec);
+        let room = self.objects.len() < OBJECTS_MAX || self.objects.contains_key(&id);
+        if !same && room {
+            self.made.remove(&id);
+            self.objects.insert(id, Arc::new(spec));
+        }
+    }
+
+    fn remove(&mut self, id: &Id) {
+        if self.objects.remove(id).is_some() {
+            // Something that `make` notices.
+            self.made.insert(id.clone(), Ok(Vec::new()));
+        }
+    }
+
+    /// Objects that refer to a Secret are rendered again with what it says now.
+    fn read_secrets_again(&mut self) {
+        let users = self.secrets.forget();
+        self.made.retain(|id, _| !users.contains(id));
+    }
+
+    /// Renders what is new. Returns whether something is.
+    async fn make(&mut self) -> bool {
+        let gone: Vec<Id> = self
+            .made
+            .keys()
+            .filter(|id| !self.objects.contains_key(*id))
+            .cloned()
+            .collect();
+        for id in &gone {
+            self.made.remove(id);
+        }
+        let new: Vec<Id> = self
+            .objects
+            .keys()
+            .filter(|id| !self.made.contains_key(*id))
+            .cloned()
+            .collect();
+        for id in &new {
+            let made = self.render(id).await;
+            let (kind, key) = (PLACES[id.0].kind.as_str(), &id.1);
+            match &made {
+                Ok(jobs) => info!("{kind} {key} gives {} scrape jobs", jobs.len()),
+                Err(why) => warn!(why, "{kind} {key} gives no targets"),
+            }
+            self.made.insert(id.clone(), made);
+        }
+        !gone.is_empty() || !new.is_empty()
+    }
+
+    async fn render(&mut self, id: &Id) -> Result<Vec<ScrapeJob>, String> {
+        let spec = Arc::clone(&self.objects[id]);
+        let (namespace, name) = id.1.split_once('/').unwrap_or(("", &id.1));
+        let object = Object {
+            namespace,
+            name,
+            spec: &spec,
+            options: &self.section.options,
+        };
+        let mut jobs = Vec::new();
+        for mut job in jobs_of(PLACES[id.0].kind, &object)? {
+            self.secrets.resolve(id, &mut job).await?;
+            jobs.push(read(&job, &self.section)?);
+        }
+        Ok(jobs)
+    }
+
+    fn jobs(&self) -> Vec<ScrapeJob> {
+        let made = self.made.values().filter_map(|made| made.as_ref().ok());
+        made.flatten().cloned().collect()
+    }
+}
+
+/// The jobs of an object. Error: why there are none.
+fn jobs_of(kind: MonitorKind, object: &Object<'_>) -> Result<Vec<Job>, String> {
+    match kind {
+        MonitorKind::ServiceMonitor => service_monitor::jobs(object),
+        MonitorKind::PodMonitor => pod_monitor::jobs(object),
+        MonitorKind::ScrapeConfig => scrape_config::jobs(object),
+        MonitorKind::PodMonitoring | MonitorKind::ClusterPodMonitoring => {
+            pod_monitoring::jobs(object)
+        }
+        MonitorKind::InferencePool => inference_pool::jobs(object),
+    }
+}
+
+/// Reads a finished job, which asks the same API server as the objects came from.
+fn read(job: &Job, section: &Section) -> Result<ScrapeJob, String> {
+    let text = serde_json::to_string(&job.keys).map_err(|error| error.to_string())?;
+    let mut read = job_from_json(&text, &section.global)?;
+    let cluster = &section.options.cluster;
+    for way in &mut read.discovery {
+        if let Discovery::Kubernetes(kubernetes) = way {
+            kubernetes.api_server.clone_from(&cluster.api_server);
+            kubernetes
+                .kubeconfig_file
+                .clone_from(&cluster.kubeconfig_file);
+            kubernetes.http.clone_from(&cluster.http);
+        }
+    }
+    Ok(read)
+}

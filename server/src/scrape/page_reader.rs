@@ -1,0 +1,211 @@
+//! Reads the pages of one target: inflates, parses and commits them.
+//!
+//! A page like the one before is read in a microsecond per kilobyte or less, on the scraping thread. A first page, a page that
+//! inflates to many megabytes or one that changes as a whole takes a second per million lines: such pages are read on a
+//! thread of their own, one at a time, and their series are added in batches, so that other targets are scraped
+//! meanwhile.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::MutexGuard;
+use stillwell_engine::limits::WRITE_BATCH_SERIES;
+use stillwell_engine::{Format, ScrapeFacts, Stage, Staged, Timestamp};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::client::{Encoding, Page};
+use super::error::ScrapeError;
+use super::shared::Shared;
+use super::state::TargetState;
+
+/// A larger page is always read on a thread of its own: if every line of it changed, that would take 100 ms.
+const LARGE_BYTES: usize = 4 << 20;
+/// So is a first page of this size: every line of it is new (25 ms per megabyte, and as much for its series).
+const LARGE_FIRST_BYTES: usize = 128 << 10;
+/// So is a compressed page of this size: nobody knows what it inflates to (at most 200 times its size).
+const LARGE_COMPRESSED_BYTES: usize = 64 << 10;
+/// So is the page after one that took this long.
+const LONG: Duration = Duration::from_millis(5);
+
+/// Said of a page whose reading panicked.
+pub(super) const FAULT: &str =
+    "a fault of this program in reading the page, not of the page; the log has the place";
+
+/// A page that is being read on another thread.
+pub(super) type SlowPage = JoinHandle<ReadPage>;
+
+/// A page that was read, and its reader for the next one.
+pub(super) struct ReadPage {
+    pub(super) reader: Box<PageReader>,
+    /// The bytes of the inflated page.
+    pub(super) result: Result<usize, ScrapeError>,
+}
+
+/// What reads the pages of one target, one after the other.
+pub(super) struct PageReader {
+    shared: Arc<Shared>,
+    state: Arc<TargetState>,
+    stage: Stage,
+    body_bytes_max: u64,
+    /// How long the last page took, on whatever thread; `None` before the first.
+    last_took: Option<Duration>,
+    is_slow: bool,
+}
+
+impl PageReader {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        state: Arc<TargetState>,
+        stage: Stage,
+        body_bytes_max: u64,
+    ) -> Box<PageReader> {
+        Box::new(PageReader {
+            shared,
+            state,
+            stage,
+            body_bytes_max,
+            last_took: None,
+            is_slow: false,
+        })
+    }
+
+    pub(super) fn into_stage(self) -> Stage {
+        self.stage
+    }
+
+    /// Whether this page must not be read on the scraping thread.
+    pub(super) fn may_take_long(&mut self, page: &Page) -> bool {
+        let bytes = page.body.len();
+        self.is_slow = bytes > LARGE_BYTES
+            || (page.encoding != Encoding::Identity && bytes > LARGE_COMPRESSED_BYTES)
+            || match self.last_took {
+                None => bytes > LARGE_FIRST_BYTES || page.encoding != Encoding::Identity,
+                Some(took) => took > LONG,
+            };
+        self.is_slow
+    }
+
+    /// Inflates, parses and commits a page.
+    pub(super) fn read(
+        mut self: Box<Self>,
+        mut page: Page,
+        at: Timestamp,
+        began: Instant,
+    ) -> ReadPage {
+        let started = Instant::now();
+        // A fault of ours in reading one page must not end this target's scraping, let alone the others'.
+        let reading = AssertUnwindSafe(|| self.read_page(&mut page, at, began));
+        let result =
+            catch_unwind(reading).unwrap_or_else(|_| Err(ScrapeError::Page(FAULT.to_owned())));
+        self.shared.limiter.buffers.give(page.body);
+        self.last_took = Some(started.elapsed());
+        ReadPage {
+            reader: self,
+            result,
+        }
+    }
+
+    fn read_page(
+        &mut self,
+        page: &mut Page,
+        at: Timestamp,
+        began: Instant,
+    ) -> Result<usize, ScrapeError> {
+        self.inflate(page.encoding, &mut page.body)?;
+        let format = format_of(&page.content_type, self.state.target.job.fallback)?;
+        self.commit(&page.body, format, at, began)?;
+        Ok(page.body.len())
+    }
+
+    fn inflate(&self, encoding: Encoding, body: &mut Vec<u8>) -> Result<(), ScrapeError> {
+        if encoding == Encoding::Identity {
+            return Ok(());
+        }
+        let mut inflated = self.shared.limiter.buffers.take();
+        let limit_bytes = self.body_bytes_max;
+        let mut inflaters = match self.is_slow {
+            true => self.shared.slow_inflaters.lock(),
+            false => self.shared.inflaters.lock(),
+        };
+        let result = match encoding {
+            Encoding::Zstd => inflaters.unzstd.inflate(body, limit_bytes, &mut inflated),
+            _ => inflaters.gunzip.inflate(body, limit_bytes, &mut inflated),
+        };
+        drop(inflaters);
+        std::mem::swap(body, &mut inflated);
+        self.shared.limiter.buffers.give(inflated);
+        result
+    }
+
+    fn commit(
+        &mut self,
+        body: &[u8],
+        format: Format,
+        at: Timestamp,
+        began: Instant,
+    ) -> Result<(), ScrapeError> {
+        let refused = |error: &dyn ToString| ScrapeError::Page(error.to_string());
+        let mut staged = self
+            .stage
+            .parse(body, format)
+            .map_err(|error| refused(&error))?;
+        let facts = ScrapeFacts {
+            duration_s: began.elapsed().as_secs_f64(),
+            body_bytes: body.len() as i64,
+        };
+        let parsed = Instant::now();
+        if self.is_slow {
+            add_series(&self.shared, &mut staged, at)?;
+        }
+        let committed = self.shared.writer.lock().commit(staged, at, facts);
+        let took_ns = parsed.elapsed().as_nanos();
+        self.shared
+            .commits
+            .record(u64::try_from(took_ns).unwrap_or(u64::MAX));
+        let committed = committed.map_err(|error| refused(&error))?;
+        self.state.count_skipped(committed.lines_skipped);
+        if committed.duplicates + committed.conflicts + committed.out_of_order > 0 {
+            let (target, counts) = (self.state.target.url.to_string(), committed);
+            debug!(
+                target,
+                duplicates = counts.duplicates,
+                conflicts = counts.conflicts,
+                out_of_order = counts.out_of_order,
+                "samples were left out"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Adds the series of a page with many new lines, with other commits in between.
+fn add_series(shared: &Shared, staged: &mut Staged<'_>, at: Timestamp) -> Result<(), ScrapeError> {
+    if staged.new_lines() <= WRITE_BATCH_SERIES {
+        return Ok(());
+    }
+    loop {
+        let mut writer = shared.writer.lock();
+        let more = writer.add_series(staged, at);
+        MutexGuard::unlock_fair(writer); // whoever waits is next
+        if !more.map_err(|error| ScrapeError::Page(error.to_string()))? {
+            return Ok(());
+        }
+    }
+}
+
+/// The format of a page: the announced one, or the job's for pages whose type is not known. A page without a type is text.
+fn format_of(content_type: &str, fallback: Option<Format>) -> Result<Format, ScrapeError> {
+    let untyped = content_type.trim().is_empty().then_some(Format::Text);
+    Format::from_content_type(content_type)
+        .or(fallback)
+        .or(untyped)
+        .ok_or_else(|| {
+            ScrapeError::Page(format!(
+                "content type {content_type:?} is not read; where the page is in the text format all the same, set \
+                 fallback_scrape_protocol: PrometheusText0.0.4 in its job"
+            ))
+        })
+}
