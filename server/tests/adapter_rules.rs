@@ -34,6 +34,76 @@ inference_objective_running_requests{model_name=\"b\",ns=\"team-a\"} 3\n\
 inference_objective_running_requests{model_name=\"a\",ns=\"team-b\"} 40\n";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_with_a_slash_is_selected_by_a_text_that_kubernetes_takes() {
+    let page = "vllm:num_requests_waiting{model_name=\"Qwen/Qwen3-32B\"} 3\n\
+                vllm:num_requests_waiting{model_name=\"meta/llama\"} 4\n\
+                vllm:num_requests_waiting{model_name=\"meta:llama\"} 5\n";
+    let target = TestTarget::with_page(page).await;
+    let folder = std::env::temp_dir().join(format!("stillwell-slash-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a temporary folder");
+    let rules = "externalRules:\n- {seriesQuery: 'vllm:num_requests_waiting', name: {as: by_rule}, resources: {namespaced: false}, selector: sanitized, metricsQuery: 'sum(<<.Series>>{<<.LabelMatchers>>})'}\n";
+    std::fs::write(folder.join("rules.yaml"), rules).expect("a temporary file");
+    let expr = "expr: sum by (model_name) (vllm:num_requests_waiting)";
+    let text = format!(
+        "global: {{scrape_interval: 20ms}}\nscrape_configs:\n- job_name: vllm\n  static_configs: [{{targets: ['{}']}}]\n\
+         external_metrics: {{insecure: true, rules_files: [rules.yaml]}}\nsignals:\n\
+         - {{name: sanitized, {expr}, selector: sanitized}}\n- {{name: exact, {expr}}}\n",
+        target.address
+    );
+    let config_file = folder.join("stillwell.yml");
+    let running = server_with(&text, settings(Some(config_file)), Default::default()).await;
+    until(&running.app, "a scrape", |app| {
+        state(app, &target).health() == Health::Up
+    })
+    .await;
+    for (path, code, says) in [
+        (
+            "sanitized?labelSelector=model_name%3DQwen_Qwen3-32B",
+            200,
+            "\"value\":\"3\"",
+        ),
+        (
+            "sanitized?labelSelector=model_name%3DQwen.Qwen3-32B",
+            200,
+            "\"value\":\"3\"",
+        ),
+        (
+            "sanitized?labelSelector=model_name+in+(Qwen_Qwen3-32B)",
+            200,
+            "\"value\":\"3\"",
+        ),
+        (
+            "by_rule?labelSelector=model_name%3DQwen_Qwen3-32B",
+            200,
+            "\"value\":\"3\"",
+        ),
+        (
+            "sanitized?labelSelector=model_name%3Dmeta_llama",
+            503,
+            "stands for 2 values: \"meta/llama\", \"meta:llama\"",
+        ),
+        (
+            "by_rule?labelSelector=model_name%3Dmeta_llama",
+            503,
+            "stands for 2 values",
+        ),
+        (
+            "exact?labelSelector=model_name%3DQwen_Qwen3-32B",
+            503,
+            "seen: ",
+        ),
+    ] {
+        let path = format!("/apis/external.metrics.k8s.io/v1beta1/namespaces/n/{path}");
+        let (told, _, body) = get(running.addresses[0], &path).await;
+        let body = body.replace("\\\"", "\"");
+        assert_eq!(told, code, "{path}: {body}");
+        assert!(body.contains(says), "{path}: {body}");
+    }
+    std::fs::remove_dir_all(&folder).ok();
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rules_files_are_served_and_look_at_who_asks() {
     let target = TestTarget::with_page(PAGE).await;
     let folder = std::env::temp_dir().join(format!("stillwell-rules-{}", std::process::id()));

@@ -66,6 +66,25 @@ impl Selector {
         self
     }
 
+    /// With the values that are asked for (`=`, `in`) replaced by what `replace` says of each label and value.
+    pub fn with_values<E>(
+        mut self,
+        mut replace: impl FnMut(&str, &str) -> Result<String, E>,
+    ) -> Result<Selector, E> {
+        for requirement in &mut self.0 {
+            match requirement {
+                Requirement::Equal(label, value) => *value = replace(label, value)?,
+                Requirement::In(label, values) => {
+                    for value in values {
+                        *value = replace(label, value)?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(self)
+    }
+
     /// The labels of which only one value fits.
     pub fn pins(&self) -> Vec<(String, String)> {
         let single = |requirement: &Requirement| match requirement {

@@ -58,7 +58,7 @@ mod writer;
 
 use stillwell_model::{ids, metadata};
 
-pub use stillwell_model::{histogram, labels, number_text, time};
+pub use stillwell_model::{histogram, labels, nearest, number_text, time};
 pub use stillwell_promql as promql;
 
 pub use exposition::{Format, PageError, Stage, Staged};

@@ -7,6 +7,7 @@
 //! * [`time`]: timestamps in milliseconds since the Unix epoch.
 //! * [`ids`]: the small integers by which a store names series, targets and clocks.
 //! * [`metadata`]: type and help text of metric families.
+//! * [`nearest`]: the known word that a mistyped one was probably meant to be.
 //!
 //! Nothing here does I/O, reads a clock or holds a lock.
 
@@ -17,5 +18,6 @@ pub mod histogram;
 pub mod ids;
 pub mod labels;
 pub mod metadata;
+pub mod nearest;
 pub mod number_text;
 pub mod time;

@@ -4,13 +4,17 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use stillwell_engine::labels::METRIC_NAME;
+use stillwell_engine::labels::{METRIC_NAME, MatchOp, Matcher};
+use stillwell_engine::nearest::nearest;
 use stillwell_engine::promql::{Features, Query};
 use stillwell_engine::signal::{Names, lint};
 
 use super::query::ask;
 use crate::config::{Config, Problem, SignalSpec};
 use crate::http_client::encode_query;
+
+/// Values of a label that a warning lists.
+const VALUES_LISTED_MAX: usize = 3;
 
 /// From the file alone.
 pub(super) fn offline(config: &Config) -> Vec<Problem> {
@@ -51,11 +55,8 @@ pub(super) fn live(config: &Config, url: &str) -> Result<Vec<Problem>, String> {
             continue;
         };
         for used in query.selectors() {
-            for matcher in used.matchers.iter().filter(|m| m.name() != METRIC_NAME) {
-                if !labels.contains(matcher.name()) && !matcher.matches("") {
-                    let why = format!("no scraped series has the label {:?}", matcher.name());
-                    problems.push(about(signal, &why));
-                }
+            if let Some(why) = matches_nothing(used.matchers, &labels, url)? {
+                problems.push(about(signal, &why));
             }
         }
     }
@@ -86,6 +87,74 @@ pub(super) fn live(config: &Config, url: &str) -> Result<Vec<Problem>, String> {
         ));
     }
     Ok(problems)
+}
+
+/// Why a selector fits no series that the server there has: its metric, a label or a value, with the nearest that there is.
+fn matches_nothing(
+    matchers: &[Matcher],
+    labels: &BTreeSet<String>,
+    url: &str,
+) -> Result<Option<String>, String> {
+    let is_name = |one: &&Matcher| one.name() == METRIC_NAME && one.op() == MatchOp::Equal;
+    let metric = matchers.iter().find(is_name).map(Matcher::value);
+    if let Some(metric) = metric {
+        let names = values(url, METRIC_NAME, None)?;
+        let others = Names::default().equivalents(metric);
+        if !names.contains(metric) && !others.iter().any(|(other, _)| names.contains(other)) {
+            let near = nearest(metric, names.iter().map(String::as_str));
+            let near = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
+            return Ok(Some(format!("no scraped series is called {metric}{near}")));
+        }
+        if !names.contains(metric) {
+            return Ok(None); // it is read under another name, with that one's labels
+        }
+    }
+    for matcher in matchers
+        .iter()
+        .filter(|m| m.name() != METRIC_NAME && !m.matches(""))
+    {
+        let label = matcher.name();
+        if !labels.contains(label) {
+            let near = nearest(label, labels.iter().map(String::as_str));
+            let near = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
+            return Ok(Some(format!(
+                "no scraped series has the label {label:?}{near}"
+            )));
+        }
+        let seen = values(url, label, metric)?;
+        if !seen.iter().any(|value| matcher.matches(value)) {
+            let near = nearest(matcher.value(), seen.iter().map(String::as_str));
+            let near: Vec<&str> = match near {
+                Some(near) => vec![near],
+                None => seen
+                    .iter()
+                    .take(VALUES_LISTED_MAX)
+                    .map(String::as_str)
+                    .collect(),
+            };
+            let of = metric.map_or(String::new(), |metric| format!(" of {metric}"));
+            let seen = match near.is_empty() {
+                true => "it has no such label".to_owned(),
+                false => format!("seen: {near:?}"),
+            };
+            return Ok(Some(format!("no scraped series{of} has {matcher}; {seen}")));
+        }
+    }
+    Ok(None)
+}
+
+/// Values of a label, of the series of one metric or of all.
+fn values(url: &str, label: &str, metric: Option<&str>) -> Result<BTreeSet<String>, String> {
+    let mut address = format!("{url}/api/v1/label/{label}/values");
+    if let Some(metric) = metric {
+        address.push_str("?match[]=");
+        encode_query(metric, &mut address);
+    }
+    let values = ask(&address)?;
+    let values = values.as_array().into_iter().flatten();
+    Ok(values
+        .filter_map(|value| value.as_str().map(str::to_owned))
+        .collect())
 }
 
 /// Targets of the configured jobs that the server there cannot scrape, in its own words: a token that a gateway refuses is

@@ -76,7 +76,7 @@ pub(super) fn fetch(address: &str, accept: &str) -> Result<(u16, Vec<u8>), Strin
     let request = Call {
         method: "GET",
         url: Url::parse(address).map_err(|error| error.to_string())?,
-        headers: Secret::new(&format!("accept: {accept}\r\n")),
+        headers: Secret::new(format!("accept: {accept}\r\n")),
         shown: Secret::new(""),
         follow_redirects: true,
         body: Vec::new(),

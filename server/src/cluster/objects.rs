@@ -25,18 +25,17 @@ const KINDS_SOONEST: Duration = Duration::from_secs(10);
 /// ... and a question waits for that no longer than this.
 const KINDS_WAIT: Duration = Duration::from_millis(1_500);
 
-/// A watch, and when it was last asked.
-type LastAsked = (Arc<Watched>, Instant);
-
 /// The objects of a cluster.
 pub(crate) struct ClusterObjects {
     cluster: Cluster,
     kinds: RwLock<Arc<Kinds>>,
     /// When kinds were last looked up. Held while they are, so it is tokio's.
     looked: tokio::sync::Mutex<Option<Instant>>,
-    /// By path of the kind and namespace, with the time of the last question.
-    watched: Mutex<HashMap<(String, String), LastAsked>>,
+    watched: Mutex<Watches>,
 }
+
+/// Watches by path of the kind and namespace, each with the time of the last question.
+type Watches = HashMap<(String, String), (Arc<Watched>, Instant)>;
 
 impl ClusterObjects {
     /// The objects of this cluster; kinds are kept up to date on the current runtime for as long as somebody has them.

@@ -11,7 +11,6 @@ mod http_client;
 mod limits;
 mod masked;
 mod monitors;
-mod nearest;
 mod protocols;
 mod relabel;
 mod report;
@@ -47,13 +46,14 @@ pub use http_client::{
 pub use limits::{BODY_BYTES_MAX_DEFAULT, PageLimits};
 pub use masked::masked;
 pub use monitors::{MonitorKind, Monitors, job_from_json};
-pub use nearest::nearest;
 pub(crate) use report::Table;
 pub(crate) use report::flag;
 pub use report::{Problem, Report};
 pub use scrape::{INTERVAL_MS_MIN, ScrapeJob, default_timeout_ms};
 pub use secret::{MASK, Secret, SecretSource};
+pub(crate) use signals::selector;
 pub use signals::{ExternalMetrics, SignalSpec};
+pub use stillwell_engine::nearest::nearest;
 pub use yaml::CONFIG_BYTES_MAX;
 
 /// A configuration that passed every check.

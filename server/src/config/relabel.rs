@@ -2,7 +2,8 @@
 
 use stillwell_engine::labels::{RelabelAction, RelabelRule, RelabelSpec};
 
-use super::nearest::nearest;
+use stillwell_engine::nearest::nearest;
+
 use super::report::Report;
 use super::schema::{Key, decode, read};
 use super::yaml::{Entry, Node};

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::nearest::nearest;
+use stillwell_engine::nearest::nearest;
+
 use super::yaml::{Entry, Kind, Node};
 
 /// One thing to say about one line.

@@ -4,7 +4,8 @@
 //! typo inside it is found too, and the consequence of its having no effect. What no row names is an error with the
 //! nearest name.
 
-use super::nearest::nearest;
+use stillwell_engine::nearest::nearest;
+
 use super::report::Report;
 use super::units::{duration_ms, size_bytes};
 use super::yaml::{Entry, Kind, Node};

@@ -28,6 +28,8 @@ pub struct SignalSpec {
     pub line: usize,
     /// It is a rule of prometheus-adapter's for external metrics.
     pub from_rules: bool,
+    /// Values that no selector of Kubernetes can hold are selected by a text that can.
+    pub sanitized: bool,
 }
 
 impl SignalSpec {
@@ -99,6 +101,9 @@ static SIGNAL: &[Key<SignalSpec>] = &[
         });
         signal.policy.nan = nan.unwrap_or_default();
     }),
+    read("selector", |entry, signal, report| {
+        signal.sanitized = report.parsed(entry, selector).unwrap_or(false);
+    }),
     read("hold", |entry, signal, report| {
         signal.policy.hold_ms = report.parsed(entry, signed_ms);
     }),
@@ -108,6 +113,15 @@ static SIGNAL: &[Key<SignalSpec>] = &[
         policy.restart_grace_ms = grace_ms.unwrap_or(policy.restart_grace_ms);
     }),
 ];
+
+/// How values of a caller's selector are read: as they are, or sanitised.
+pub(crate) fn selector(text: &str) -> Result<bool, String> {
+    match text {
+        "exact" => Ok(false),
+        "sanitized" => Ok(true),
+        _ => Err(format!("{text:?} is not exact or sanitized")),
+    }
+}
 
 fn signed_ms(text: &str) -> Result<i64, String> {
     duration_ms(text).and_then(|ms| i64::try_from(ms).map_err(|error| error.to_string()))
@@ -122,6 +136,7 @@ pub(super) fn signal(node: &Node, report: &mut Report) -> SignalSpec {
         policy: Policy::default(),
         line: node.line,
         from_rules: false,
+        sanitized: false,
     };
     decode(node, "a signal", &[&SIGNAL], &mut signal, report);
     if signal.name.is_empty() {

@@ -76,6 +76,7 @@ pub fn load(files: &[String], base: &Path, line: usize, report: &mut Report) -> 
                         policy: Policy::default(),
                         line,
                         from_rules: true,
+                        sanitized: rule.sanitized,
                     });
                 }
                 None => loaded.rules.push(rule),

@@ -9,7 +9,7 @@ use super::naming::Naming;
 use super::resources::{Resources, missing_namespace};
 use super::template::{Arguments, Template};
 use crate::config::yaml::{Entry, Node};
-use crate::config::{Report, Table};
+use crate::config::{Report, Table, selector};
 
 /// One rule.
 #[derive(Debug)]
@@ -26,6 +26,9 @@ pub struct Rule {
     pub query: Template,
     /// Which label names which kind of object.
     pub resources: Resources,
+    /// Values that no selector of Kubernetes can hold are selected by a text that can. An extension: the adapter does not
+    /// start on a rule with the key `selector`.
+    pub sanitized: bool,
 }
 
 /// What a rule is for.
@@ -44,6 +47,7 @@ const RULE: Table = Table {
         "resources",
         "name",
         "metricsQuery",
+        "selector",
     ],
     ignored: &[],
     refused: &[],
@@ -97,7 +101,7 @@ pub fn metric_name(rule: &Rule, series: &str) -> Option<String> {
 pub(super) fn rule(node: &Node, api: Api, report: &mut Report) -> Option<Rule> {
     let errors = report.errors.len();
     let (mut series, mut filters, mut query) = (None, Vec::new(), None);
-    let (mut resources, mut name) = (Resources::default(), None);
+    let (mut resources, mut name, mut sanitized) = (Resources::default(), None, false);
     for entry in report.fields(node, "a rule", &RULE) {
         match entry.key.as_str() {
             "seriesQuery" => {
@@ -106,6 +110,7 @@ pub(super) fn rule(node: &Node, api: Api, report: &mut Report) -> Option<Rule> {
             "seriesFilters" => filters = read_filters(entry, report),
             "resources" => resources = Resources::read(entry, report),
             "name" => name = Some(entry),
+            "selector" => sanitized = report.parsed(entry, selector).unwrap_or(false),
             _ => {
                 query = report
                     .parsed(entry, Template::parse)
@@ -149,6 +154,7 @@ pub(super) fn rule(node: &Node, api: Api, report: &mut Report) -> Option<Rule> {
         naming,
         query,
         resources,
+        sanitized,
     })
 }
 

@@ -13,6 +13,7 @@ mod places;
 mod raw_target;
 mod rules;
 mod run;
+mod sanitized;
 pub mod secure;
 pub mod signals;
 pub mod snapshots;

@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use tokio::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use stillwell_adapters::host::{Element, ObjectList, ObjectMetric, ObjectQuestion, Reading};
@@ -14,6 +15,7 @@ use stillwell_adapters::kubernetes::Kinds;
 use stillwell_engine::promql::EvalOptions;
 use stillwell_engine::signal::{Policy, SignalId};
 use stillwell_engine::{Reader, SeriesQuery, Timestamp};
+use tokio::time::Instant;
 use tracing::info;
 
 use super::adhoc_signals::{AdhocSignals, Entry};
@@ -22,12 +24,12 @@ use crate::rules::{
     Objects, Rule, managed_name, metric_name, object_query, series_name, shared_query,
 };
 
-/// The list of series that rules are about is looked up again after this long ...
-const LIST_MS: u64 = 1_000;
-/// ... or after so many times as long as looking it up took, whichever is longer.
+/// The list of series that rules are about is looked up again after this long, beside whoever reads; ...
+const LIST: Duration = Duration::from_secs(2);
+/// ... at once, where what is asked for is not on it, but not sooner after the last time than this ...
+const MISSED: Duration = Duration::from_millis(50);
+/// ... or than so many times as long as looking it up took, whichever is longer.
 const LIST_COSTS: u32 = 20;
-/// What is asked for and not on the list is looked up again after this long.
-const MISSED_MS: u64 = 50;
 /// Objects without a number that are remembered for `/signals`, for each query.
 const MISSING_SHOWN_MAX: usize = 100;
 /// Objects without a number that a line of the log names.
@@ -64,10 +66,18 @@ impl Asked {
 
 /// The metrics of objects of one configuration.
 pub(super) struct ObjectMetrics {
-    rules: Vec<Arc<Rule>>,
     reader: Reader,
     asked: Arc<Asked>,
-    list: Mutex<Option<List>>,
+    lists: Arc<Lists>,
+}
+
+/// The rules, and what they make of the series there are.
+struct Lists {
+    rules: Vec<Arc<Rule>>,
+    reader: Reader,
+    newest: Mutex<Option<List>>,
+    /// Somebody looks the series up already.
+    at_work: AtomicBool,
 }
 
 /// What rules make of the series there are.
@@ -75,7 +85,7 @@ struct List {
     made: Arc<Vec<Made>>,
     since: Instant,
     /// How long it took.
-    cost: std::time::Duration,
+    cost: Duration,
 }
 
 /// A metric that a rule makes of the series of one name.
@@ -111,10 +121,14 @@ impl Found {
 impl ObjectMetrics {
     pub(super) fn new(rules: Vec<Arc<Rule>>, reader: Reader, asked: Arc<Asked>) -> ObjectMetrics {
         ObjectMetrics {
-            rules,
-            reader,
+            reader: reader.clone(),
             asked,
-            list: Mutex::new(None),
+            lists: Arc::new(Lists {
+                rules,
+                reader,
+                newest: Mutex::new(None),
+                at_work: AtomicBool::new(false),
+            }),
         }
     }
 
@@ -126,7 +140,7 @@ impl ObjectMetrics {
     /// The metrics that rules make, as prometheus-adapter lists them: of each kind that a label of the series names.
     pub(super) fn list(&self, kinds: &Kinds) -> BTreeSet<ObjectMetric> {
         let mut listed = BTreeSet::new();
-        for made in self.made(LIST_MS).iter() {
+        for made in self.lists.made(LIST).iter() {
             let Some(labels) = &made.labels else {
                 continue;
             };
@@ -295,47 +309,70 @@ impl ObjectMetrics {
     /// is looked for where there is none in this one.
     fn find(&self, question: &ObjectQuestion<'_>) -> Option<Found> {
         let by_rule = || {
-            self.find_in(&self.made(LIST_MS), question)
-                .or_else(|| self.find_in(&self.made(MISSED_MS), question))
+            find_in(&self.lists.known(), question)
+                .or_else(|| find_in(&self.lists.made(MISSED), question))
         };
-        let by_rule = (!self.rules.is_empty()).then(by_rule).flatten();
+        let by_rule = (!self.lists.rules.is_empty()).then(by_rule).flatten();
         by_rule.or_else(|| {
             let (rule, series) = managed_name(question.metric)?;
             let label = rule.resources.label(question.kind, question.kinds)?;
             Some(Found::of(rule, series, label))
         })
     }
+}
 
-    fn find_in(&self, made: &[Made], question: &ObjectQuestion<'_>) -> Option<Found> {
-        let found = |exactly: bool| {
-            made.iter().rev().find_map(|made| {
-                let same = match exactly {
-                    true => made.metric == question.metric,
-                    false => made.metric.eq_ignore_ascii_case(question.metric),
-                };
-                same.then(|| made.found(question)).flatten()
-            })
+/// As [`ObjectMetrics::find`], on a list.
+fn find_in(made: &[Made], question: &ObjectQuestion<'_>) -> Option<Found> {
+    let found = |exactly: bool| {
+        made.iter().rev().find_map(|made| {
+            let same = match exactly {
+                true => made.metric == question.metric,
+                false => made.metric.eq_ignore_ascii_case(question.metric),
+            };
+            same.then(|| made.found(question)).flatten()
+        })
+    };
+    found(true).or_else(|| found(false))
+}
+
+impl Lists {
+    /// The list there is. One that is old is looked up again meanwhile: whoever reads does not wait for that.
+    fn known(self: &Arc<Lists>) -> Arc<Vec<Made>> {
+        let (made, is_old) = match &*self.newest.lock() {
+            Some(list) => (Arc::clone(&list.made), list.is_older_than(LIST)),
+            None => (Arc::default(), false), // it is looked up as what is missed
         };
-        found(true).or_else(|| found(false))
-    }
-
-    /// What rules make of the series, as of not much longer than `age_ms` ago.
-    fn made(&self, age_ms: u64) -> Arc<Vec<Made>> {
-        let mut list = self.list.lock();
-        if let Some(list) = &*list {
-            let age_max = std::time::Duration::from_millis(age_ms).max(list.cost * LIST_COSTS);
-            if list.since.elapsed() < age_max {
-                return Arc::clone(&list.made);
+        if is_old && !self.at_work.swap(true, Ordering::AcqRel) {
+            let lists = Arc::clone(self);
+            let look_up = move || {
+                lists.look_up();
+                lists.at_work.store(false, Ordering::Release);
+            };
+            match tokio::runtime::Handle::try_current() {
+                Ok(runtime) => drop(runtime.spawn_blocking(look_up)),
+                Err(_) => look_up(), // there is nobody else to do it
             }
         }
+        made
+    }
+
+    /// The list as of no longer ago than `age`, or than looking it up is worth.
+    fn made(&self, age: Duration) -> Arc<Vec<Made>> {
+        let known = self.newest.lock();
+        if let Some(list) = &*known
+            && !list.is_older_than(age)
+        {
+            return Arc::clone(&list.made);
+        }
+        drop(known);
+        self.look_up()
+    }
+
+    fn look_up(&self) -> Arc<Vec<Made>> {
         let since = Instant::now();
-        let made = Arc::new(
-            self.rules
-                .iter()
-                .flat_map(|rule| self.made_by(rule))
-                .collect(),
-        );
-        *list = Some(List {
+        let made = self.rules.iter().flat_map(|rule| self.made_by(rule));
+        let made = Arc::new(made.collect());
+        *self.newest.lock() = Some(List {
             made: Arc::clone(&made),
             since,
             cost: since.elapsed(),
@@ -368,6 +405,12 @@ impl ObjectMetrics {
             .filter_map(|(name, labels)| made(name, Some(labels)))
             .chain(unseen)
             .collect()
+    }
+}
+
+impl List {
+    fn is_older_than(&self, age: Duration) -> bool {
+        self.since.elapsed() >= age.max(self.cost * LIST_COSTS)
     }
 }
 

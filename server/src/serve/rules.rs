@@ -7,6 +7,7 @@ use stillwell_engine::labels::METRIC_NAME;
 use stillwell_engine::promql::{EvalOptions, QueryError};
 use stillwell_engine::{Reader, SeriesQuery};
 
+use super::sanitized;
 use crate::rules::{Rule, metric_name, query, series_name};
 
 /// The metrics of these rules, as far as their names are known: from the rule, or from what was scraped.
@@ -32,7 +33,12 @@ pub(super) fn query_for(
         let (_, series) = made
             .iter()
             .rfind(|(metric, _)| metric.eq_ignore_ascii_case(name))?;
-        Some(query(rule, series, namespace, selector))
+        if !rule.sanitized {
+            return Some(query(rule, series, namespace, selector));
+        }
+        let meant = sanitized::resolve(selector, std::slice::from_ref(&rule.series), reader);
+        let meant = meant.map_err(QueryError::Execution);
+        Some(meant.and_then(|selector| query(rule, series, namespace, &selector)))
     })
 }
 

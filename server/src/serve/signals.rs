@@ -11,7 +11,7 @@ use stillwell_adapters::host::{
 use stillwell_adapters::kubernetes::{Kinds, Selector};
 use stillwell_adapters::multi::Several;
 use stillwell_engine::labels::Labels;
-use stillwell_engine::promql::{Answer, EvalOptions, QueryError};
+use stillwell_engine::promql::{Answer, EvalOptions, Features, Query, QueryError};
 use stillwell_engine::signal::{SignalId, State};
 use stillwell_engine::{Engine, Limits, Reader, Timestamp};
 
@@ -19,7 +19,7 @@ use super::adhoc_signals::AdhocSignals;
 use super::guarded_refusals::GuardedRefusals;
 use super::object_metrics::{Asked, ObjectMetrics};
 use super::objects::{self, told};
-use super::rules;
+use super::{rules, sanitized};
 use crate::config::{Config, Problem, SignalSpec};
 use crate::rules::Rule;
 
@@ -129,6 +129,17 @@ impl Watched {
         rules::query_for(&self.rules, &self.reader, name, namespace, &all).map(Found::Rule)
     }
 
+    /// What a selector means to a signal that reads values sanitised.
+    fn resolve(&self, spec: &SignalSpec, selector: &Selector) -> Result<Selector, String> {
+        let query =
+            Query::parse(&spec.expr, &Features::all()).map_err(|error| error.to_string())?;
+        let series: Vec<_> = query
+            .selectors()
+            .map(|used| used.matchers.to_vec())
+            .collect();
+        sanitized::resolve(selector, &series, &self.reader)
+    }
+
     /// Remembers who read a signal, and what was told.
     pub(super) fn note_read(&self, id: SignalId, now: Timestamp, told: String) {
         self.last_reads.lock().insert(id, (now, told));
@@ -197,6 +208,17 @@ impl Signals for Watched {
         if !spec.allows(namespace) {
             return Some(Reading::Forbidden);
         }
+        let resolved;
+        let selector = match spec.sanitized {
+            true => match self.resolve(spec, selector) {
+                Ok(meant) => {
+                    resolved = meant;
+                    &resolved
+                }
+                Err(why) => return Some(Reading::Unknown(why)),
+            },
+            false => selector,
+        };
         // Labels that the configuration adds are no labels of the query.
         let mut pins = selector.pins();
         pins.retain(|(label, _)| spec.labels.get(label).is_none());
@@ -472,6 +494,7 @@ mod tests {
             },
             line: 7,
             from_rules: false,
+            sanitized: false,
         }
     }
 

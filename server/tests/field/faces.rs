@@ -24,9 +24,9 @@ const INTERVAL_MS: i64 = 10_000;
 const HISTORY_MS: i64 = 25 * 3_600_000;
 
 /// The server.
-pub struct Faces {
-    pub generator: Generator,
-    pub keda: Client<Transport>,
+pub(crate) struct Faces {
+    pub(crate) generator: Generator,
+    pub(crate) keda: Client<Transport>,
     running: Running,
     address: SocketAddr,
     folder: PathBuf,
@@ -35,7 +35,7 @@ pub struct Faces {
 }
 
 impl Faces {
-    pub async fn start(generator: Generator, rows: &[Row]) -> Faces {
+    pub(crate) async fn start(generator: Generator, rows: &[Row]) -> Faces {
         let folder = std::env::temp_dir().join(format!("stillwell-field-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a temporary folder");
         std::fs::write(folder.join("rules.yaml"), rules_of_hpas(rows)).expect("writable");
@@ -96,7 +96,7 @@ impl Faces {
     }
 
     /// One more page, of now: what is asked next is fresh, however long the test takes.
-    pub fn scrape(&self) {
+    pub(crate) fn scrape(&self) {
         self.commit(self.running.app.now());
     }
 
@@ -117,7 +117,7 @@ impl Faces {
     }
 
     /// Code and body.
-    pub async fn get(&self, path: &str) -> (u16, Value) {
+    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
         let (code, _, body) = get(self.address, path).await;
         (
             code,
@@ -126,25 +126,25 @@ impl Faces {
     }
 
     /// Reads these rules instead of those there are. Error: why not.
-    pub async fn rules(&self, text: &str) -> Result<(), String> {
+    pub(crate) async fn rules(&self, text: &str) -> Result<(), String> {
         std::fs::write(self.folder.join("rules.yaml"), text).expect("writable");
         self.running.app.reload().await
     }
 
     /// Reads the rules for the metrics of HPAs.
-    pub async fn rules_of_hpas(&self) {
+    pub(crate) async fn rules_of_hpas(&self) {
         let read = self.rules(&self.rules_of_hpas).await;
         read.unwrap_or_else(|why| panic!("{why}"));
     }
 
-    pub async fn end(self) {
+    pub(crate) async fn end(self) {
         std::fs::remove_dir_all(&self.folder).ok();
         self.running.stop().await;
     }
 }
 
 /// A ScaledObject's trigger as KEDA hands it over.
-pub fn reference(metadata: &Value) -> ScaledObjectRef {
+pub(crate) fn reference(metadata: &Value) -> ScaledObjectRef {
     let text = |value: &Value| {
         value
             .as_str()
@@ -192,7 +192,7 @@ fn rules_of_hpas(rows: &[Row]) -> String {
 }
 
 /// The series that stands for a metric of an HPA.
-pub fn series_of(metric: &str) -> String {
+pub(crate) fn series_of(metric: &str) -> String {
     let managed = metric.strip_prefix("prometheus.googleapis.com|");
     let name = managed
         .and_then(|rest| rest.split('|').next())

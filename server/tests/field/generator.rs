@@ -10,14 +10,14 @@ use stillwell_engine::promql::{Features, Query};
 
 /// Series by metric: their labels, without the name.
 #[derive(Default)]
-pub struct Generator {
+pub(crate) struct Generator {
     series: BTreeMap<String, BTreeSet<BTreeMap<String, String>>>,
     counters: BTreeSet<String>,
 }
 
 impl Generator {
     /// Adds what a query reads; false where it does not parse.
-    pub fn add_query(&mut self, text: &str) -> bool {
+    pub(crate) fn add_query(&mut self, text: &str) -> bool {
         let Ok(query) = Query::parse(text, &Features::default()) else {
             return false;
         };
@@ -36,7 +36,7 @@ impl Generator {
     }
 
     /// Adds two series that a selector matches, with these further labels; answers its metric.
-    pub fn add_selector(
+    pub(crate) fn add_selector(
         &mut self,
         matchers: &[Matcher],
         further: &BTreeSet<String>,
@@ -95,7 +95,7 @@ impl Generator {
     }
 
     /// The page of the tick of this number.
-    pub fn page(&self, tick: u64) -> String {
+    pub(crate) fn page(&self, tick: u64) -> String {
         let mut page = String::new();
         for (metric, series) in &self.series {
             let suffixes = ["_total", "_sum", "_count", "_bucket"];
@@ -122,14 +122,6 @@ impl Generator {
             }
         }
         page
-    }
-
-    /// The first value of a label among the series of a metric.
-    pub fn value_of(&self, metric: &str, label: &str) -> Option<&str> {
-        let series = self.series.get(metric)?;
-        series
-            .iter()
-            .find_map(|labels| labels.get(label).map(String::as_str))
     }
 }
 

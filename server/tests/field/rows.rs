@@ -14,7 +14,7 @@ use crate::generator::Generator;
 use crate::illegal;
 
 /// What came of asking.
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// A number, or several where a list is asked for.
     Served(String),
     /// An error that is right, and its text.
@@ -36,16 +36,16 @@ impl fmt::Display for Outcome {
     }
 }
 
-pub struct Row {
-    pub source: String,
-    pub kind: String,
+pub(crate) struct Row {
+    pub(crate) source: String,
+    pub(crate) kind: String,
     text: String,
 }
 
 /// A metric that an HPA reads.
-pub struct Metric {
-    pub name: String,
-    pub external: bool,
+pub(crate) struct Metric {
+    pub(crate) name: String,
+    pub(crate) external: bool,
     /// `resource`, and the object's name.
     object: Option<(String, String)>,
     /// `matchLabels`.
@@ -53,7 +53,7 @@ pub struct Metric {
 }
 
 impl Row {
-    pub fn read(line: &str) -> Row {
+    pub(crate) fn read(line: &str) -> Row {
         let row: Value = serde_json::from_str(line).expect("a line is JSON");
         let text = |key: &str| row[key].as_str().expect("text").to_owned();
         Row {
@@ -64,7 +64,7 @@ impl Row {
     }
 
     /// Adds what it reads to the pages.
-    pub fn generate(&self, generator: &mut Generator) {
+    pub(crate) fn generate(&self, generator: &mut Generator) {
         match self.kind.as_str() {
             "promql" => {
                 generator.add_query(&self.text);
@@ -129,7 +129,7 @@ impl Row {
     }
 
     /// The metrics that an HPA reads.
-    pub fn metrics(&self) -> Vec<Metric> {
+    pub(crate) fn metrics(&self) -> Vec<Metric> {
         if self.kind != "hpa" {
             return Vec::new();
         }
@@ -185,9 +185,7 @@ impl Row {
             Some(Metric {
                 name: name.to_owned(),
                 external: kind == "external",
-                object: object
-                    .map(|(resource, name)| (resource, name))
-                    .filter(|_| kind != "external"),
+                object,
                 labels: labels
                     .map(|(key, value)| (key.clone(), text(value)))
                     .collect(),
@@ -197,7 +195,7 @@ impl Row {
     }
 
     /// What it is told: a line for each thing that it asks for.
-    pub async fn ask(&self, faces: &Faces) -> Vec<(String, Outcome)> {
+    pub(crate) async fn ask(&self, faces: &Faces) -> Vec<(String, Outcome)> {
         faces.scrape();
         match self.kind.as_str() {
             "promql" => vec![(one_line(&self.text), ask_query(faces, &self.text).await)],

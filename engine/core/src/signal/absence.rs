@@ -14,6 +14,7 @@ use super::names::{REQUEST_LABELS, expected_name};
 use super::policy::{Absent, Policy};
 use super::query::{Kind, Selector, SignalQuery};
 use super::scope::{self, Scope};
+use super::seen;
 
 /// Proves that an empty result means 0. Error: what is not proven.
 pub(crate) fn prove(
@@ -78,7 +79,8 @@ pub(crate) fn complete(
     let by_proof = is_zero && policy.absent != Absent::Zero;
     for selector in &query.selectors {
         let metric = selector.metric.as_deref();
-        let is_known = metric.is_some_and(|metric| assessment.names.family(metric).is_some());
+        let family = metric.and_then(|metric| assessment.names.family(metric));
+        let is_known = family.is_some_and(|(family, ..)| !family.class.is_of_engine());
         if !is_known && !is_zero {
             continue;
         }
@@ -209,7 +211,9 @@ enum Labels {
 }
 
 fn labels_of(assessment: Assessment<'_>, target: &TargetFacts, metric: &str) -> Labels {
-    let Some((family, requested, suffix)) = assessment.names.family(metric) else {
+    let named = assessment.names.family(metric);
+    let of_gateway = named.filter(|(family, ..)| !family.class.is_of_engine());
+    let Some((family, requested, suffix)) = of_gateway else {
         return match target.shown_labels(metric) {
             Some(shown) => Labels::Known(shown.iter().map(|label| label.to_string()).collect()),
             None => Labels::NotShown,
@@ -268,8 +272,45 @@ fn check_pool_known(
             "{} has not said yet which pool it serves, so {matcher} may still come",
             describe(target)
         ),
-        false => format!("no pool that {} serves fits {matcher}", describe(target)),
+        false => {
+            let seen = seen::values(matcher, target.pools.iter().map(String::as_str));
+            format!(
+                "no pool that {} serves fits {matcher}{seen}",
+                describe(target)
+            )
+        }
     })
+}
+
+/// What a query selects by that no series ever had, with what was seen instead; for reasons of results that are empty.
+pub(crate) fn unseen(
+    assessment: Assessment<'_>,
+    scope: &Scope,
+    query: &SignalQuery,
+) -> Option<String> {
+    query.selectors.iter().find_map(|selector| {
+        let required = required(selector, assessment);
+        let required = required
+            .into_iter()
+            .filter(|matcher| !scope::is_pool_pin(assessment.names, selector, matcher.name()));
+        required
+            .into_iter()
+            .find_map(|matcher| never_had(assessment, scope, &matcher))
+    })
+}
+
+/// The reason, if no series of the scope's groups ever had a value that fits.
+fn never_had(assessment: Assessment<'_>, scope: &Scope, matcher: &Matcher) -> Option<String> {
+    let groups = || {
+        let names = scope.groups.iter();
+        names.filter_map(|group| assessment.facts.groups.get(group))
+    };
+    if groups().any(|group| group.has_had(matcher)) {
+        return None;
+    }
+    let values = groups().flat_map(|group| group.values(matcher.name()));
+    let seen = seen::values(matcher, values);
+    Some(format!("no series ever had {matcher}{seen}"))
 }
 
 /// S4b: every value that the query selects has occurred in its groups, so that it is no typing error.
@@ -286,14 +327,9 @@ fn check_values_seen(
         if waived || scope::is_pool_pin(assessment.names, selector, label) {
             continue; // pools are judged by target
         }
-        let mut groups = scope
-            .groups
-            .iter()
-            .filter_map(|group| assessment.facts.groups.get(group));
-        if !groups.any(|group| group.has_had(matcher)) {
+        if let Some(why) = never_had(assessment, scope, matcher) {
             return Err(format!(
-                "no series ever had {matcher}; if that is not a typo but has had no traffic yet, `absent: zero` says \
-                 so"
+                "{why}; if that is not a typo but has had no traffic yet, `absent: zero` says so"
             ));
         }
     }

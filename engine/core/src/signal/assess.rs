@@ -65,8 +65,13 @@ impl Signal {
             absence::complete(assessment, scope, &self.query, &self.policy, is_zero)?;
         } else {
             let time_ms = self.judge_group(assessment, &mut held)?;
-            let labels = self.empty_group(assessment.pins)?;
-            let value = self.empty_value(assessment)?;
+            let why_empty =
+                |why: String| match absence::unseen(assessment, &self.scope, &self.query) {
+                    Some(unseen) if !why.contains(&unseen) => format!("{unseen}; {why}"),
+                    _ => why,
+                };
+            let labels = self.empty_group(assessment.pins).map_err(why_empty)?;
+            let value = self.empty_value(assessment).map_err(why_empty)?;
             let value = self.number(&labels, value, assessment)?;
             elements.push(Element {
                 labels,
@@ -128,7 +133,7 @@ impl Signal {
             };
             let floors = self.floors(assessment);
             let mut gone: Vec<_> = floors.filter(|(labels, _)| is_gone(labels)).collect();
-            gone.sort_by_key(|(a, _)| *a);
+            gone.sort_by_key(|(labels, _)| *labels);
             gone
         };
         for (labels, floor) in gone {

@@ -11,6 +11,7 @@ use super::policy::Policy;
 use super::query::{Selector, SignalQuery};
 use super::retain_set::Retained;
 use super::scope::{self, Contradiction, Scope};
+use super::seen;
 
 /// The verdict on the targets of a scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +107,23 @@ pub(super) fn never_seen(
         "{what} was never seen: no target exposes it, a name that means the same, or a metric that goes with it; \
          check the metric name and that flow control is on"
     ))
+}
+
+/// The metric seen whose name comes near one that no target ever exposed, as the end of a reason. It looks at every name
+/// that was seen, so it is for readings that somebody asked for, and not for every commit.
+pub(super) fn nearest_metric(
+    assessment: Assessment<'_>,
+    scope: &Scope,
+    query: &SignalQuery,
+) -> String {
+    let unseen = scope.never_seen.iter();
+    let mut metrics = unseen.filter_map(|&at| query.selectors.get(at)?.metric.as_deref());
+    let Some(metric) = metrics.next() else {
+        return String::new();
+    };
+    let groups = assessment.facts.groups.values();
+    let exposed = groups.flat_map(|group| group.exposed.iter().map(|metric| &**metric));
+    seen::metric(metric, exposed)
 }
 
 /// With `retain: signals`, a signal that was registered later is unknown until a page of each target was stored for it, and

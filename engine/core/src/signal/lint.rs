@@ -80,7 +80,7 @@ fn old_names(query: &Query, names: &Names, found: &mut Vec<String>) {
             continue;
         };
         let newest = &family.names[0];
-        if newest.family != name.family {
+        if newest.family != name.family && !family.class.is_of_engine() {
             found.push(format!(
                 "{metric} is gone since {NAMES_REMOVED_IN}; signals read {}{suffix} under this name, dashboards and \
                  other tools do not",
@@ -119,6 +119,7 @@ pub(super) fn foreign_labels(
             .iter()
             .find(|matcher| matcher.name() == METRIC_NAME && matcher.op() == MatchOp::Equal);
         let family = named.and_then(|matcher| names.family(matcher.value()));
+        let family = family.filter(|(family, ..)| !family.class.is_of_engine());
         let (Some(metric), Some((family, ..))) = (named, family) else {
             continue;
         };

@@ -31,6 +31,7 @@ mod registry;
 mod remembered;
 mod retain_set;
 mod scope;
+mod seen;
 #[expect(
     clippy::module_inception,
     reason = "it is the file of the type `Signal`"
@@ -51,7 +52,7 @@ pub(crate) use view::SignalView;
 
 pub use explain::{Explanation, TargetState};
 pub use lint::lint;
-pub use names::{Class, FAMILIES, Family, Name, Names};
+pub use names::{Class, Engine, FAMILIES, Family, Measure, Name, Names};
 pub use objects::{ObjectReading, ObjectValue};
 pub use policy::{Absent, Nan, Policy};
 pub use reading::{Element, Reading, SignalId, State, Transition};

@@ -11,10 +11,11 @@ use crate::time::Timestamp;
 
 use super::assessment::{Assessment, Pins};
 use super::facts::{ChangeKind, Facts};
+use super::judge;
 use super::names::Names;
 use super::policy::Policy;
 use super::query::{Kind, SignalQuery};
-use super::reading::{Reading, SignalId};
+use super::reading::{Reading, SignalId, State};
 use super::remembered::Remembered;
 use super::scope::{self, Scope};
 use super::signal::Signal;
@@ -261,7 +262,16 @@ impl SignalRegistry {
         let signal = self.signal(id)?;
         // Clamped so that no arithmetic on times can overflow.
         let now_ms = now.ms().clamp(-NOW_MS_MAX, NOW_MS_MAX);
-        Some(signal.read(self.assessment(now_ms, pins)))
+        let assessment = self.assessment(now_ms, pins);
+        let mut reading = signal.read(assessment);
+        if let State::Unknown { why } = &mut reading.state {
+            why.push_str(&judge::nearest_metric(
+                assessment,
+                &signal.scope,
+                &signal.query,
+            ));
+        }
+        Some(reading)
     }
 }
 

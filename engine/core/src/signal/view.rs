@@ -35,7 +35,7 @@ impl TargetView {
     fn hidden() -> TargetView {
         TargetView {
             clock_visibility: ClockVisibility::Hidden,
-            names_seen: NamesSeen::default(),
+            names_seen: NamesSeen::unread(),
             pool: None,
             without_pool: Vec::new(),
         }

@@ -33,6 +33,12 @@ impl GroupFacts {
         }
     }
 
+    /// The values that a label of its series ever had.
+    pub(crate) fn values(&self, label: &str) -> impl Iterator<Item = &str> {
+        let values = self.values.get(label).into_iter().flatten();
+        values.map(|value| &**value)
+    }
+
     /// Adds a metric. True if it is new to the group.
     pub(super) fn add_exposed(&mut self, metric: &str) -> bool {
         !self.exposed.contains(metric)

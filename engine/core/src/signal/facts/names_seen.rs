@@ -52,6 +52,13 @@ impl NamesSeen {
     }
 }
 
+impl NamesSeen {
+    /// Of a target that is not read: it must not be asked, and holds nothing.
+    pub(crate) const fn unread() -> NamesSeen {
+        NamesSeen(Vec::new())
+    }
+}
+
 impl Default for NamesSeen {
     fn default() -> NamesSeen {
         NamesSeen(vec![0; FAMILIES.len()])

@@ -3,11 +3,24 @@
 /// Words further apart than this are not a slip of the finger.
 const EDITS_MAX: usize = 3;
 
+/// Of a word as much as is compared.
+const CHARS_MAX: usize = 256;
+
 /// The candidate with the fewest edits from `word`, where they are few enough to be a slip.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = EDITS_MAX.min(word.chars().count().div_ceil(3));
+    let length = word.len();
     candidates
         .into_iter()
+        .filter(|candidate| {
+            // In bytes; a char that is not ASCII has up to four.
+            let bytes_per_char = if candidate.is_ascii() && word.is_ascii() {
+                1
+            } else {
+                4
+            };
+            candidate.len().abs_diff(length) <= bytes_per_char * limit
+        })
         .map(|candidate| (edits(word, candidate), candidate))
         .filter(|(edits, _)| *edits <= limit)
         .min_by_key(|(edits, _)| *edits)
@@ -16,8 +29,16 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 
 /// Levenshtein's distance, with a swap of neighbours counted as one edit.
 fn edits(left: &str, right: &str) -> usize {
-    let left: Vec<char> = left.chars().take(64).collect();
-    let right: Vec<char> = right.chars().take(64).collect();
+    let mut left: Vec<char> = left.chars().take(CHARS_MAX).collect();
+    let mut right: Vec<char> = right.chars().take(CHARS_MAX).collect();
+    // What both begin and end with is not edited: of thousands of candidates little is left to compare.
+    let same = left.iter().zip(&right).take_while(|(a, b)| a == b).count();
+    left.drain(..same);
+    right.drain(..same);
+    let same = left.iter().rev().zip(right.iter().rev());
+    let same = same.take_while(|(a, b)| a == b).count();
+    left.truncate(left.len() - same);
+    right.truncate(right.len() - same);
     let width = right.len() + 1;
     let mut table = vec![0; (left.len() + 1) * width];
     for (column, cell) in table.iter_mut().take(width).enumerate() {
