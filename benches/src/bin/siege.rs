@@ -11,6 +11,7 @@
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
+    clippy::disallowed_methods,
     clippy::disallowed_types,
     reason = "a command that measures time and prints its results"
 )]
@@ -42,8 +43,11 @@ struct Row {
     /// More scrape jobs, for pages that attack.
     jobs: fn() -> Result<String, Failure>,
     /// What clients do until the time is up, on threads of their own; each try is counted.
-    clients: &'static [(usize, fn(&Attack))],
+    clients: Clients,
 }
+
+/// How many clients of each kind.
+type Clients = &'static [(usize, fn(&Attack))];
 
 /// What an attacking client knows.
 struct Attack {
