@@ -197,7 +197,10 @@ async fn flags_that_do_not_go_together_are_refused() {
     let key = format!("--tls-private-key-file={}", key.display());
     let port = "--secure-port=0".to_owned();
     for (flags, says) in [
-        (vec!["--kubeconfig=x".to_owned()], "needs --secure-port"),
+        (
+            vec!["--kubeconfig=x".to_owned()],
+            "failed to read kubeconfig",
+        ),
         (vec![port.clone()], "nobody could be let in"),
         (
             vec![port.clone(), "--kubeconfig=/nonexistent".to_owned()],

@@ -101,7 +101,7 @@ async fn a_folder_that_cannot_be_written_is_no_obstacle() {
     let address = running.addresses[0];
     eventually("a scrape", || async { samples(address).await >= Some(1.0) }).await;
     let snapshots = running.app.snapshots().expect("it was asked for");
-    snapshots.write(&running.app);
+    snapshots.write(running.app.scraper().shared(), running.app.keda());
     assert_eq!(snapshots.done().failures, 1);
     let metrics = get(address, "/metrics").await.2;
     assert!(

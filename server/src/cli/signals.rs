@@ -152,23 +152,7 @@ fn paragraph(signal: &Value) -> String {
             text(one, "value")
         );
     }
-    let targets = list(signal, "targets");
-    let counting = || targets.iter().filter(|one| one["counts"] == true);
-    let stale: Vec<&Value> = counting().filter(|one| one["fresh"] == false).collect();
-    out += &format!(
-        " It reads {} targets, {} of them fresh",
-        counting().count(),
-        counting().count() - stale.len()
-    );
-    for target in stale.iter().take(3) {
-        let instance = text(&target["labels"], "instance");
-        out += &format!(
-            "; {instance} was good last at {} ({})",
-            text(target, "lastGood"),
-            text(target, "error")
-        );
-    }
-    out += ".";
+    out += &read_targets(list(signal, "targets"));
     match &signal["lastRead"] {
         Value::Null => out += " Nobody has read it yet.",
         read => {
@@ -195,6 +179,26 @@ fn paragraph(signal: &Value) -> String {
     }
     out += &format!(" Query: {}\n", text(signal, "query"));
     out
+}
+
+/// How many targets are read, and which of them are not fresh.
+fn read_targets(targets: &[Value]) -> String {
+    let counting = || targets.iter().filter(|one| one["counts"] == true);
+    let stale: Vec<&Value> = counting().filter(|one| one["fresh"] == false).collect();
+    let mut out = format!(
+        " It reads {} targets, {} of them fresh",
+        counting().count(),
+        counting().count() - stale.len()
+    );
+    for target in stale.iter().take(3) {
+        let instance = text(&target["labels"], "instance");
+        out += &format!(
+            "; {instance} was good last at {} ({})",
+            text(target, "lastGood"),
+            text(target, "error")
+        );
+    }
+    out + "."
 }
 
 fn table(signals: &Value, targets: &Value) -> String {

@@ -25,9 +25,6 @@ const KINDS_SOONEST: Duration = Duration::from_secs(10);
 /// ... and a question waits for that no longer than this.
 const KINDS_WAIT: Duration = Duration::from_millis(1_500);
 
-/// A watch, and when it was last asked.
-type LastAsked = (Arc<Watched>, Instant);
-
 /// The objects of a cluster.
 pub(crate) struct ClusterObjects {
     cluster: Cluster,
@@ -37,6 +34,9 @@ pub(crate) struct ClusterObjects {
     /// By path of the kind and namespace, with the time of the last question.
     watched: Mutex<HashMap<(String, String), LastAsked>>,
 }
+
+/// A watch, and when it was last asked.
+type LastAsked = (Arc<Watched>, Instant);
 
 impl ClusterObjects {
     /// The objects of this cluster; kinds are kept up to date on the current runtime for as long as somebody has them.

@@ -196,7 +196,8 @@ fn slips_whose_meaning_is_certain_are_read_with_a_warning() {
             "read as ${1}",
         ),
         (
-            "rules: {default: true, external: [{seriesQuery: a, metricsQuery: sum(a), resources: {namespaced: false}}]}\nloglevel: 1\ntls: {enable: false}\nextraArguments: [--x]\n".to_owned(),
+            "rules: {default: true, external: [{seriesQuery: a, metricsQuery: sum(a), resources: {namespaced: false}}]}\nloglevel: 1\ntls: {enable: false}\nextraArguments: [--x]\n"
+            .to_owned(),
             1,
             0,
             "default in rules has no effect",

@@ -152,8 +152,10 @@ pub async fn start(
     let app = App::start(settings, configured, text, clock, reader, parts, ending)
         .await
         .map_err(|problems| io::Error::other(super::app::show(&problems)))?;
-    let saving =
-        snapshots.map(|snapshots| tokio::spawn(snapshots.run(Arc::clone(&app), quitting.clone())));
+    let saving = snapshots.map(|snapshots| {
+        let (shared, keda) = (Arc::clone(app.scraper().shared()), app.keda().clone());
+        tokio::spawn(snapshots.run(shared, keda, quitting.clone()))
+    });
     let looking = keda::start(app.keda(), app.scraper().clone(), quitting.clone())?;
     let router = web::router(&app, &web, quit.clone());
     let mut addresses = Vec::new();
@@ -222,7 +224,7 @@ impl Running {
                 thread.join().ok(); // one that panicked has ended too
             }
             if let Some(snapshots) = app.snapshots() {
-                snapshots.write(&app);
+                snapshots.write(app.scraper().shared(), app.keda());
             }
         });
         ending.await.ok(); // a panic has been logged

@@ -19,7 +19,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::app::App;
+use super::keda::Triggers;
+use crate::scrape::Shared;
 
 /// Between the end of one snapshot and the beginning of the next.
 pub const INTERVAL: Duration = Duration::from_secs(30);
@@ -119,16 +120,21 @@ impl Snapshots {
     }
 
     /// Writes snapshots until `quit` turns true.
-    pub async fn run(self: Arc<Self>, app: Arc<App>, mut quit: watch::Receiver<bool>) {
+    pub async fn run(
+        self: Arc<Self>,
+        shared: Arc<Shared>,
+        keda: Triggers,
+        mut quit: watch::Receiver<bool>,
+    ) {
         let mut rest = INTERVAL;
         loop {
             tokio::select! {
                 _ = quit.wait_for(|quit| *quit) => return,
                 () = tokio::time::sleep(rest) => {}
             }
-            let (snapshots, app) = (Arc::clone(&self), Arc::clone(&app));
+            let (snapshots, shared, keda) = (Arc::clone(&self), Arc::clone(&shared), keda.clone());
             let writing = tokio::task::spawn_blocking(move || {
-                snapshots.write(&app);
+                snapshots.write(&shared, &keda);
                 snapshots.done().took
             });
             let took = writing.await.unwrap_or_default();
@@ -137,10 +143,9 @@ impl Snapshots {
     }
 
     /// Writes a snapshot of now. What goes wrong is logged once.
-    pub fn write(&self, app: &App) {
+    pub fn write(&self, shared: &Shared, keda: &Triggers) {
         let began = Instant::now();
-        let named = [(LATCHES, app.keda().latches())];
-        let shared = app.scraper().shared();
+        let named = [(LATCHES, keda.latches())];
         let writer = shared.writer.lock();
         // The time is read under the lock: no page of a later time is in the snapshot.
         let now = shared.clock.now();

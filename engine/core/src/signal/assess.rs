@@ -133,7 +133,7 @@ impl Signal {
             };
             let floors = self.floors(assessment);
             let mut gone: Vec<_> = floors.filter(|(labels, _)| is_gone(labels)).collect();
-            gone.sort_by_key(|(a, _)| *a);
+            gone.sort_by_key(|(labels, _)| *labels);
             gone
         };
         for (labels, floor) in gone {

@@ -10,7 +10,7 @@
 //!   memory), `listed` (rows that templates name), `eviction` (giving memory back), `native_histograms`, `exemplars`.
 //! * Reading: `snapshot` (copies for queries), `visible_ticks` (failed scrapes and staleness), `value_runs`
 //!   (uncompressed runs for compiled signals), `lookup`.
-//! * Snapshots: `persist`.
+//! * Snapshots: `persist`, `persist_histograms`.
 //! * Memory: `arena`, `epoch_reclaim` (reuse of ids).
 
 mod arena;
@@ -27,6 +27,7 @@ mod lookup;
 mod matching;
 mod native_histograms;
 mod persist;
+mod persist_histograms;
 mod postings;
 mod series;
 mod slab;

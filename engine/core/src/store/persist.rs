@@ -8,11 +8,10 @@
 //!  clock    | number u | first tick i | scrapes: list of (milliseconds since the one before i, failed) |
 //!  series   | labels: list of (name, value) | runs: list | histograms: list |
 //!  text     | number u | the text, if the number is a new one |
-//!  run      | gap << 1 | on another clock u | ... | bits xor the ones before, byte-swapped u |
+//!  run      | gap << 1 | on another clock u | ... | value |
+//!  value    | difference of whole numbers, zigzag << 1 u |  or  | 1 u | bits xor those before, byte-swapped u |
 //!  ... on another clock:  | clock u | end of the run before i | first tick i |
 //! ```
-
-use std::sync::Arc;
 
 use hashbrown::HashMap;
 
@@ -20,13 +19,12 @@ use super::clock::{Clock, ScrapeEntry};
 use super::codec::STALE;
 use super::epoch_reclaim::Pin;
 use super::history::Store;
-use super::native_histograms::TimedHistogram;
+use super::persist_histograms;
 use super::value_runs::ValueRun;
-use crate::histogram::{Bucket, Buckets, FloatHistogram, ResetHint};
 use crate::ids::{ClockId, SeriesId};
 use crate::labels::Labels;
 use crate::limits::{CLOCK_ENTRIES_MAX, READ_BATCH_BYTES, READ_BATCH_SERIES};
-use crate::wire::{In, WireError, labels_of, put_bool, put_f64, put_i, put_list, put_text, put_u};
+use crate::wire::{In, WireError, labels_of, put_bool, put_i, put_list, put_text, put_u};
 
 /// Writes series in batches.
 pub(crate) struct SeriesWriter {
@@ -108,7 +106,7 @@ impl SeriesWriter {
             }
             put_runs(&runs, out);
             match store.native_histograms.get(id) {
-                Some(histograms) => put_histograms(histograms.iter(), out),
+                Some(histograms) => persist_histograms::put(histograms.iter(), out),
                 None => put_u(out, 0),
             }
         }
@@ -148,56 +146,45 @@ fn put_runs(runs: &[ValueRun], out: &mut Vec<u8>) {
                 put_i(out, run.first_tick);
             }
         }
-        put_u(out, (run.bits ^ bits).swap_bytes());
+        put_bits(out, bits, run.bits);
         (clock, before, bits) = (run.clock, Some(*run), run.bits);
     });
 }
 
-fn put_histograms<'a>(
-    histograms: impl ExactSizeIterator<Item = &'a TimedHistogram>,
-    out: &mut Vec<u8>,
-) {
-    let mut before: Option<&TimedHistogram> = None;
-    put_list(out, histograms, |out, item| {
-        let (time_ms, histogram) = item;
-        put_i(out, *time_ms);
-        let same = before.is_some_and(|(_, have)| Arc::ptr_eq(have, histogram));
-        put_bool(out, same);
-        if !same {
-            put_histogram(out, histogram);
+/// A value after another one. Most are whole numbers that move by little.
+fn put_bits(out: &mut Vec<u8>, before: u64, bits: u64) {
+    match (whole(before), whole(bits)) {
+        (Some(before), Some(now)) => {
+            let delta = now - before;
+            put_u(out, (((delta << 1) ^ (delta >> 63)) as u64) << 1);
         }
-        before = Some(item);
-    });
+        _ => {
+            put_u(out, 1);
+            put_u(out, (bits ^ before).swap_bytes());
+        }
+    }
 }
 
-const HINTS: [ResetHint; 4] = [
-    ResetHint::Unknown,
-    ResetHint::Reset,
-    ResetHint::NotReset,
-    ResetHint::Gauge,
-];
+fn take_bits(bytes: &mut In<'_>, before: u64) -> Result<u64, WireError> {
+    let head = bytes.u()?;
+    if head == 1 {
+        return Ok(before ^ bytes.u()?.swap_bytes());
+    }
+    let delta = (head >> 2) as i64 ^ -((head >> 1 & 1) as i64);
+    let sum = whole(before).and_then(|before| before.checked_add(delta));
+    match sum.filter(|sum| head & 1 == 0 && sum.unsigned_abs() <= WHOLE_MAX as u64) {
+        Some(sum) => Ok((sum as f64).to_bits()),
+        None => Err("a value follows none"),
+    }
+}
 
-fn put_histogram(out: &mut Vec<u8>, histogram: &FloatHistogram) {
-    let hint = HINTS.iter().position(|hint| *hint == histogram.hint);
-    out.push(hint.unwrap_or(0) as u8);
-    put_i(out, i64::from(histogram.schema));
-    for value in [
-        histogram.zero_threshold,
-        histogram.zero_count,
-        histogram.count,
-        histogram.sum,
-    ] {
-        put_f64(out, value);
-    }
-    for side in [&histogram.positive, &histogram.negative] {
-        put_list(out, side.iter(), |out, bucket| {
-            put_i(out, i64::from(bucket.index));
-            put_f64(out, bucket.count);
-        });
-    }
-    put_list(out, histogram.custom_bounds.iter(), |out, bound| {
-        put_f64(out, *bound);
-    });
+/// Whole numbers up to here are floats without loss.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+
+fn whole(bits: u64) -> Option<i64> {
+    let value = f64::from_bits(bits);
+    let is_whole = value.abs() <= WHOLE_MAX && value.trunc() == value;
+    (is_whole && bits != (-0.0f64).to_bits()).then_some(value as i64)
 }
 
 /// Reads series into an empty store.
@@ -215,7 +202,7 @@ impl SeriesReader {
                 return Err("a series is there twice");
             }
             let id = take_runs(store, &labels, &mut bytes)?;
-            let histograms = take_histograms(&mut bytes)?;
+            let histograms = persist_histograms::take(&mut bytes)?;
             for (time_ms, histogram) in histograms {
                 store.native_histograms.restore(id, time_ms, histogram);
             }
@@ -262,7 +249,7 @@ fn take_runs(
             let end = bytes.time()?;
             let (before, first) = (tick, bytes.time()?);
             (clock, tick) = (ClockId(number), first);
-            bits ^= bytes.u()?.swap_bytes();
+            bits = take_bits(bytes, bits)?;
             check_tick(store, clock, tick)?;
             match id {
                 None => id = Some(store.create(labels, clock, bits, tick)),
@@ -280,7 +267,7 @@ fn take_runs(
             .filter(|_| gap > 0)
             .ok_or("a run is too long")?;
         check_tick(store, clock, tick)?;
-        bits ^= bytes.u()?.swap_bytes();
+        bits = take_bits(bytes, bits)?;
         match clock {
             ClockId::EXPLICIT => drop(store.append_explicit(id, tick, bits)),
             _ => store.change(id, tick, bits),
@@ -302,60 +289,6 @@ fn check_tick(store: &Store, clock: ClockId, tick: i64) -> Result<(), WireError>
         Some(_) => Err("a sample is later than its clock"),
         None => Err("a clock has an unknown number"),
     }
-}
-
-fn take_histograms(bytes: &mut In<'_>) -> Result<Vec<(i64, FloatHistogram)>, WireError> {
-    let mut before: Option<(i64, FloatHistogram)> = None;
-    bytes.list(|bytes| {
-        let time_ms = bytes.time()?;
-        let histogram = match (bytes.bool()?, &before) {
-            (true, Some((_, histogram))) => histogram.clone(),
-            (true, None) => return Err("a histogram repeats none"),
-            (false, _) => take_histogram(bytes)?,
-        };
-        if before
-            .as_ref()
-            .is_some_and(|(before_ms, _)| *before_ms >= time_ms)
-        {
-            return Err("histograms are not in order");
-        }
-        before = Some((time_ms, histogram.clone()));
-        Ok((time_ms, histogram))
-    })
-}
-
-fn take_histogram(bytes: &mut In<'_>) -> Result<FloatHistogram, WireError> {
-    let hint = *HINTS
-        .get(usize::try_from(bytes.u()?).unwrap_or(usize::MAX))
-        .ok_or("a histogram has an unknown hint")?;
-    let schema = i32::try_from(bytes.i()?).map_err(|_| "a histogram has an unknown schema")?;
-    let [zero_threshold, zero_count, count, sum] =
-        [bytes.f64()?, bytes.f64()?, bytes.f64()?, bytes.f64()?];
-    let mut side = || {
-        let buckets = bytes.list(|bytes| {
-            let index = i32::try_from(bytes.i()?).map_err(|_| "a bucket has no index")?;
-            let count = bytes.f64()?;
-            Ok(Bucket { index, count })
-        })?;
-        match buckets.is_sorted_by(|a, b| a.index < b.index) {
-            true => Ok(Buckets::from_sorted(buckets)),
-            false => Err("buckets are not in order"),
-        }
-    };
-    let (positive, negative) = (side()?, side()?);
-    let histogram = FloatHistogram {
-        hint,
-        schema,
-        zero_threshold,
-        zero_count,
-        count,
-        sum,
-        positive,
-        negative,
-        custom_bounds: bytes.list(In::f64)?,
-    };
-    // Counts were checked when it came; a float histogram's need not add up.
-    histogram.validate(true).map(|()| histogram)
 }
 
 impl Store {
