@@ -5,7 +5,7 @@ use crate::labels::{METRIC_NAME, MatchOp};
 use crate::promql::plan::{AggregateOp, BinaryOp, Expr, ExprKind};
 use crate::promql::{Features, FunctionId, Query, QueryError};
 
-use super::names::{Name, Names};
+use super::names::{Measure, Name, Names};
 use super::policy::{Nan, Policy};
 
 /// The version that dropped the last of the old names.
@@ -39,6 +39,10 @@ pub fn lint(
                         .to_owned(),
                 );
             }
+        ExprKind::Binary(binary) if compares(binary.op) => {
+            out_of_range(&binary.lhs, &binary.rhs, names, &mut found);
+            out_of_range(&binary.rhs, &binary.lhs, names, &mut found);
+        }
         ExprKind::Call { function, .. } => match function.id {
             FunctionId::HistogramQuantile if policy.nan == Nan::Unknown => found.push(
                 "histogram_quantile is NaN while there is no traffic, and the signal unknown: `nan: zero` lets an \
@@ -50,6 +54,7 @@ pub fn lint(
         },
         _ => {}
     });
+    total(query.plan(), names, &mut found);
     if stands_alone {
         raw_queue(&query, &mut found);
     }
@@ -209,6 +214,81 @@ fn raw_queue(query: &Query, found: &mut Vec<String>) {
     }
 }
 
+/// A total that only grows, where the value of the query is made of it and of numbers alone. The difference of two totals
+/// may be how many are there, and their ratio a mean.
+fn total(expr: &Expr, names: &Names, found: &mut Vec<String>) {
+    match &expr.kind {
+        ExprKind::Paren(inner) | ExprKind::StepInvariant(inner) | ExprKind::Negate(inner) => {
+            total(inner, names, found);
+        }
+        ExprKind::Aggregate(aggregate) if keeps_measure(aggregate.op) => {
+            total(&aggregate.expr, names, found);
+        }
+        ExprKind::Binary(binary)
+            if binary.op == BinaryOp::Or || is_number(&binary.lhs) || is_number(&binary.rhs) =>
+        {
+            total(&binary.lhs, names, found);
+            total(&binary.rhs, names, found);
+        }
+        ExprKind::Selector(selector) => {
+            let Some(metric) = selector.metric_name() else {
+                return;
+            };
+            if metric.ends_with("_total") || measure(metric, names) == Measure::Counter {
+                found.push(format!(
+                    "{metric} is a total since its process began, which grows while nothing is asked for and falls when \
+                     the process restarts: rate({metric}[1m]) is how much per second"
+                ));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A share of a capacity beside a number that it never reaches.
+fn out_of_range(share: &Expr, number: &Expr, names: &Names, found: &mut Vec<String>) {
+    let mut share = peel(share);
+    while let ExprKind::Aggregate(aggregate) = &share.kind
+        && aggregate.op != AggregateOp::Sum
+        && keeps_measure(aggregate.op)
+    {
+        share = peel(&aggregate.expr);
+    }
+    let (ExprKind::Selector(selector), ExprKind::Number(number)) =
+        (&share.kind, &peel(number).kind)
+    else {
+        return;
+    };
+    if let Some(metric) = selector.metric_name()
+        && *number > 1.0
+        && measure(metric, names) == Measure::Utilisation
+    {
+        found.push(format!(
+            "{metric} goes from 0 to 1, so that it never reaches {number}: compare with a share (0.8), or multiply it by \
+             100"
+        ));
+    }
+}
+
+fn measure(metric: &str, names: &Names) -> Measure {
+    let family = names.family(metric).map(|(family, ..)| family.measure);
+    family.unwrap_or_default()
+}
+
+fn keeps_measure(op: AggregateOp) -> bool {
+    matches!(
+        op,
+        AggregateOp::Sum | AggregateOp::Avg | AggregateOp::Min | AggregateOp::Max
+    )
+}
+
+fn compares(op: BinaryOp) -> bool {
+    matches!(
+        op,
+        BinaryOp::Gtr | BinaryOp::Gte | BinaryOp::Lss | BinaryOp::Lte
+    )
+}
+
 fn peel(expr: &Expr) -> &Expr {
     match &expr.kind {
         ExprKind::Paren(inner) | ExprKind::StepInvariant(inner) => peel(inner),
@@ -280,6 +360,27 @@ mod tests {
                 &plain,
                 &["NaN while there is no traffic"],
             ),
+            (
+                "sum(requests_total{job=\"a\"}) * 2",
+                &plain,
+                &["requests_total is a total", "rate(requests_total[1m])"],
+            ),
+            (
+                "max by (pod) (tgi_request_count)",
+                &plain,
+                &["tgi_request_count is a total"],
+            ),
+            ("sum(rate(requests_total[1m]))", &plain, &[]),
+            ("sum(begun_total) - sum(ended_total)", &plain, &[]),
+            ("count(requests_total)", &plain, &[]),
+            (
+                "max(vllm:kv_cache_usage_perc) > 80",
+                &plain,
+                &["from 0 to 1", "never reaches 80"],
+            ),
+            ("max(vllm:kv_cache_usage_perc) > 0.8", &plain, &[]),
+            ("max(vllm:kv_cache_usage_perc) * 100 > 80", &plain, &[]),
+            ("sum(vllm:kv_cache_usage_perc) > 3", &plain, &[]),
         ] {
             let found = lint(
                 query,
