@@ -62,9 +62,14 @@ async fn kubectl_and_curl_read_the_guides_metrics() {
     };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/base/config");
     let text = std::fs::read_to_string(folder.join("stillwell.yml")).expect("readable");
-    let shipped = "vllm-llama3-8b-instruct-epp.default.svc:9090";
-    assert!(text.contains(shipped));
-    let text = text.replace(shipped, &target.address.to_string());
+    // The shipped file finds its gateways in a cluster; here there is one, with the labels that they would have.
+    let found = "inference_pools: {}";
+    assert!(text.contains(found));
+    let job = format!(
+        "scrape_configs: [{{job_name: epp, static_configs: [{{targets: ['{}'], labels: {{top_level_controller_name: vllm-llama3-8b-instruct-epp}}}}]}}]",
+        target.address
+    );
+    let text = text.replace(found, &job);
     let apis = ApiOptions {
         secure: Some(options),
         ..ApiOptions::default()

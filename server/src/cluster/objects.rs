@@ -31,11 +31,12 @@ pub(crate) struct ClusterObjects {
     kinds: RwLock<Arc<Kinds>>,
     /// When kinds were last looked up. Held while they are, so it is tokio's.
     looked: tokio::sync::Mutex<Option<Instant>>,
-    watched: Mutex<Watches>,
+    /// By path of the kind and namespace, with the time of the last question.
+    watched: Mutex<HashMap<(String, String), LastAsked>>,
 }
 
-/// Watches by path of the kind and namespace, each with the time of the last question.
-type Watches = HashMap<(String, String), (Arc<Watched>, Instant)>;
+/// A watch, and when it was last asked.
+type LastAsked = (Arc<Watched>, Instant);
 
 impl ClusterObjects {
     /// The objects of this cluster; kinds are kept up to date on the current runtime for as long as somebody has them.

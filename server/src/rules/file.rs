@@ -3,7 +3,7 @@
 
 use super::forms::{Form, Lists, form};
 use super::rule::{Api, Rule, rule};
-use crate::config::yaml::{self, Entry, Node};
+use crate::config::yaml::{self, Entry, Kind, Node};
 use crate::config::{Problem, Report};
 
 /// The rules of a file.
@@ -59,8 +59,18 @@ fn fill(form: Form<'_>, file: &mut RulesFile, report: &mut Report) {
         Form::Rules(Lists {
             external,
             custom,
-            resource: _,
+            resource,
         }) => {
+            if let Some(entry) = resource.filter(|entry| says_something(&entry.value)) {
+                report.warn(
+                    entry.line,
+                    format!(
+                        "{} is not served: CPU and memory of pods (metrics.k8s.io) stay with metrics-server, or with \
+                         the prometheus-adapter that serves them now",
+                        entry.key
+                    ),
+                );
+            }
             file.external.extend(rules(external, Api::External, report));
             file.custom.extend(rules(custom, Api::Custom, report));
         }
@@ -79,6 +89,16 @@ fn fill(form: Form<'_>, file: &mut RulesFile, report: &mut Report) {
             }
         }
         Form::Nothing => {}
+    }
+}
+
+/// Whether a value is more than the empty one that the chart's own values file has.
+fn says_something(value: &Node) -> bool {
+    match &value.kind {
+        Kind::Map(entries) => !entries.is_empty(),
+        Kind::List(items) => !items.is_empty(),
+        Kind::Null => false,
+        Kind::Scalar { .. } => true,
     }
 }
 

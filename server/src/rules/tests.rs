@@ -202,6 +202,12 @@ fn slips_whose_meaning_is_certain_are_read_with_a_warning() {
             0,
             "default in rules has no effect",
         ),
+        (
+            format!("externalRules:\n- {rule}resourceRules: {{cpu: {{containerLabel: container}}}}\n"),
+            1,
+            0,
+            "resourceRules is not served",
+        ),
     ] {
         let (file, report) = read(&text);
         let errors: Vec<_> = report.errors.iter().collect();
@@ -221,6 +227,18 @@ fn slips_whose_meaning_is_certain_are_read_with_a_warning() {
             "{text}: {:?}",
             report.warnings
         );
+    }
+}
+
+#[test]
+fn the_empty_value_of_the_chart_for_resource_rules_is_no_warning() {
+    for text in [
+        "rules: {resource: {}}\n",
+        "resourceRules:\n",
+        "resourceRules: []\n",
+    ] {
+        let (_, report) = read(text);
+        assert!(report.warnings.is_empty(), "{text}: {:?}", report.warnings);
     }
 }
 
