@@ -78,6 +78,7 @@ fn each_broken_rule_is_named_with_its_line() {
         (&["{\"a.b\"} 1"], 1, "metric name"),
         (&["a{\"b\"=\"c\"} 1"], 1, "no quoted names"),
         (&["a{b=\"c\",} 1"], 1, "label name"),
+        (&["a{__name__=\"b\"} 1"], 1, "reserved"),
         (&["a{b:c=\"d\"} 1"], 1, "'='"),
         (&["# a comment"], 1, "no comments"),
         (&["#TYPE a gauge"], 1, "no comments"),

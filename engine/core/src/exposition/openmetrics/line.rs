@@ -210,6 +210,11 @@ impl<'a> Cursor<'a> {
                 ),
                 _ => format!("expected a label name, got {}", self.here()),
             })?;
+            if name.starts_with("__") {
+                return Err(format!(
+                    "the label name {name:?} is reserved: names do not begin with underscores"
+                ));
+            }
             if labels.iter().any(|(have, _)| *have == name) {
                 return Err(format!("the label name {name:?} is there twice"));
             }
