@@ -6,6 +6,7 @@ pub mod config;
 pub mod http;
 pub mod keda;
 pub mod kubernetes;
+pub mod monitors;
 pub mod pages;
 pub mod promql;
 pub mod protobuf;
@@ -20,11 +21,12 @@ pub mod web_config;
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their folders of seeds.
-pub const TARGETS: [(&str, Target); 13] = [
+pub const TARGETS: [(&str, Target); 14] = [
     ("config", config::run),
     ("http", http::run),
     ("keda", keda::run),
     ("kubernetes", kubernetes::run),
+    ("monitors", monitors::run),
     ("pages", pages::run),
     ("promql", promql::run),
     ("protobuf", protobuf::run),

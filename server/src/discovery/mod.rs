@@ -20,4 +20,5 @@ mod monitors;
 mod target_list;
 
 pub use manager::{Manager, SourceState};
+pub use monitors::read_spec as read_monitor;
 pub use target_list::{ListFormat, parse as parse_target_list};

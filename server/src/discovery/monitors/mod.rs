@@ -315,6 +315,35 @@ fn jobs_of(kind: MonitorKind, object: &Object<'_>) -> Result<Vec<Job>, String> {
     }
 }
 
+/// Renders a `spec` of any kind of object as far as that goes without a cluster, and answers how many jobs it gives: for a
+/// fuzz target.
+pub fn read_spec(spec: &Value) -> usize {
+    let Some(options) = pools_and_monitors() else {
+        return 0; // it is a configuration that parses
+    };
+    let object = Object {
+        namespace: "n",
+        name: "o",
+        spec,
+        options: &options,
+    };
+    let section = Section {
+        options: options.clone(),
+        global: Global::default(),
+    };
+    let jobs = PLACES
+        .iter()
+        .filter_map(|place| jobs_of(place.kind, &object).ok());
+    jobs.flatten()
+        .filter(|job| read(job, &section).is_ok())
+        .count()
+}
+
+fn pools_and_monitors() -> Option<Monitors> {
+    let (config, _) = crate::config::load("monitors: {}\n");
+    config?.monitors.into_iter().next()
+}
+
 /// Reads a finished job, which asks the same API server as the objects came from.
 fn read(job: &Job, section: &Section) -> Result<ScrapeJob, String> {
     let text = serde_json::to_string(&job.keys).map_err(|error| error.to_string())?;
