@@ -184,23 +184,14 @@ fn run(stillwell: &Path, prometheus: &Path) -> std::io::Result<String> {
 
 /// The number of an answer, or why there is none.
 fn said(body: &str) -> String {
-    let between = |start: &str, end: &str| {
-        let rest = body.split_once(start)?.1;
-        Some(rest.split_once(end)?.0.to_owned())
-    };
-    if let Some(value) = between("\"value\":[", "]") {
-        return value
-            .rsplit(',')
-            .next()
-            .unwrap_or("")
-            .trim_matches('"')
-            .to_owned();
+    let answer: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+    if let Some(error) = answer["error"].as_str() {
+        return format!("error: {error}");
     }
-    if body.contains("\"result\":[]") {
-        return "no data".to_owned();
+    let result = &answer["data"]["result"];
+    match (result[0]["value"][1].as_str(), result.as_array()) {
+        (Some(value), _) => value.to_owned(),
+        (None, Some(none)) if none.is_empty() => "no data".to_owned(),
+        _ => format!("error: {body}"),
     }
-    format!(
-        "error: {}",
-        between("\"error\":\"", "\"}").unwrap_or_else(|| body.to_owned())
-    )
 }
