@@ -107,6 +107,28 @@ fn scenarios() -> Vec<Scenario> {
             query: "sum(llm_d_epp_flow_control_queue_size{inference_pool=\"p\"})",
         },
         Scenario {
+            what: "a restart is held at what was measured before it",
+            pages: vec![router("p", 218, LONG_AGO_S), router("p", 5, LONG_AGO_S + 60.0)], job: "", told: Number(218.0),
+            query: "sum(llm_d_epp_flow_control_queue_size{inference_pool=\"p\"})",
+        },
+        Scenario {
+            what: "so is a second restart inside the grace of the first",
+            pages: vec![router("p", 218, LONG_AGO_S), router("p", 5, LONG_AGO_S + 60.0), router("p", 3, LONG_AGO_S + 120.0)],
+            job: "", told: Number(218.0),
+            query: "sum(llm_d_epp_flow_control_queue_size{inference_pool=\"p\"})",
+        },
+        Scenario {
+            what: "a crash loop keeps no queue from waking its pool",
+            pages: (0..5).map(|start| router("p", 5, LONG_AGO_S + 60.0 * f64::from(start))).collect(),
+            job: "", told: Number(5.0),
+            query: "sum(llm_d_epp_flow_control_queue_size{inference_pool=\"p\"})",
+        },
+        Scenario {
+            what: "a job that never gave a page keeps another's signal unknown for a while only",
+            pages: vec![router("p", 6, LONG_AGO_S)], job: "never gives a page", told: Number(6.0),
+            query: "sum(llm_d_epp_flow_control_queue_size{inference_pool=\"p\"})",
+        },
+        Scenario {
             what: "an idle queue is 0",
             pages: vec![router("p", 0, LONG_AGO_S)], job: "", told: Number(0.0),
             query: "sum(llm_d_epp_flow_control_queue_size{inference_pool=\"p\"})",
@@ -123,6 +145,9 @@ async fn start(scenario: &Scenario, target: &TestTarget) -> Running {
     let query = scenario.query.replace('\'', "''");
     let job = match scenario.job {
         "" => String::new(),
+        "never gives a page" => {
+            "  static_configs: [{targets: ['127.0.0.1:9']}]\n- job_name: other\n".to_owned()
+        }
         job => format!("  {job}\n"),
     };
     let text = format!(
@@ -222,6 +247,8 @@ async fn each_api_tells_the_same_number_or_the_same_reason() {
                 target.requests() > before + 2
             })
             .await;
+            // Scalers poll: what /guarded is asked for the first time after a change has less to go by.
+            told(&running, scenario.query).await;
             target.set_page(page);
         }
         let mut last = BTreeMap::new();
@@ -239,6 +266,12 @@ async fn each_api_tells_the_same_number_or_the_same_reason() {
             tokio::time::sleep(std::time::Duration::from_millis(25)).await;
         }
         assert!(last.is_empty(), "{}: {last:#?}", scenario.what);
+        // A reason on the wire changes only when the state does: an HPA writes status and an event at each change.
+        let unchanged = [
+            told(&running, scenario.query).await,
+            told(&running, scenario.query).await,
+        ];
+        assert_eq!(unchanged[0], unchanged[1], "{}", scenario.what);
         running.stop().await;
     }
 }
