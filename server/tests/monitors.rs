@@ -352,3 +352,29 @@ async fn a_secret_is_read_by_name_and_an_object_that_names_a_file_gives_no_targe
     );
     running.stop().await;
 }
+
+/// A watch that failed was reported as read again at once, so nobody learned of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_api_server_that_cannot_be_reached_stays_a_problem_that_is_shown() {
+    let running =
+        server("monitors: {kinds: [ServiceMonitor], api_server: 'http://127.0.0.1:9'}\n").await;
+    let app = &running.app;
+    let shown = std::sync::atomic::AtomicUsize::new(0);
+    eventually("the problem to stay", || async {
+        let states = app.discovery().states();
+        let problem = states
+            .iter()
+            .filter_map(|state| state.problem.as_deref())
+            .next();
+        let in_a_row = match problem.is_some_and(|why| why.contains("servicemonitors")) {
+            true => shown.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1,
+            false => {
+                shown.store(0, std::sync::atomic::Ordering::Relaxed);
+                0
+            }
+        };
+        in_a_row == 10
+    })
+    .await;
+    running.stop().await;
+}

@@ -117,6 +117,7 @@ pub(super) async fn run(section: Section, status: Groups, jobs: mpsc::Sender<Vec
         made: BTreeMap::new(),
         secrets: Secrets::new(client),
         expected,
+        failing: BTreeMap::new(),
     };
     loop {
         let again = state
@@ -125,7 +126,7 @@ pub(super) async fn run(section: Section, status: Groups, jobs: mpsc::Sender<Vec
             .map_or_else(far_away, |at| at + SECRETS_AGAIN);
         tokio::select! {
             seen = told.recv() => match seen {
-                Some(seen) => state.take(seen, &status),
+                Some(seen) => state.take(seen),
                 None => return,
             },
             () = tokio::time::sleep_until(again) => state.read_secrets_again(),
@@ -133,13 +134,15 @@ pub(super) async fn run(section: Section, status: Groups, jobs: mpsc::Sender<Vec
         // What comes in a row.
         let until = Instant::now() + GATHER;
         while let Ok(Some(seen)) = tokio::time::timeout_at(until, told.recv()).await {
-            state.take(seen, &status);
+            state.take(seen);
         }
         if state.make().await && jobs.send(state.jobs()).await.is_err() {
             return; // nobody scrapes any more
         }
-        if state.expected.is_empty() {
-            status.read_nothing();
+        match state.failing.values().next() {
+            Some(why) => status.fail(why.clone()),
+            None if state.expected.is_empty() => status.read_nothing(),
+            None => {}
         }
     }
 }
@@ -190,16 +193,20 @@ struct State {
     secrets: Secrets,
     /// Watches that have not listed anything yet.
     expected: BTreeSet<(usize, String)>,
+    /// Watches that see nothing now, and why.
+    failing: BTreeMap<(usize, String), String>,
 }
 
 impl State {
-    fn take(&mut self, seen: Seen, status: &Groups) {
+    fn take(&mut self, seen: Seen) {
         let Seen {
             place,
             namespace,
             change,
         } = seen;
-        self.expected.remove(&(place, namespace.clone()));
+        let watch = (place, namespace.clone());
+        self.expected.remove(&watch);
+        self.failing.remove(&watch);
         match change {
             Change::All(all) => {
                 let in_scope = |id: &Id| {
@@ -224,7 +231,10 @@ impl State {
             Change::Put(key, spec) => self.put((place, key), spec),
             Change::Gone(key) => self.remove(&(place, key)),
             Change::Failed(why) if why == NO_SUCH_KIND => {} // until somebody installs it
-            Change::Failed(why) => status.fail(format!("{}: {why}", PLACES[place].plural)),
+            Change::Failed(why) => {
+                let why = format!("{}: {why}", PLACES[place].plural);
+                self.failing.insert(watch, why);
+            }
         }
     }
 
