@@ -233,15 +233,11 @@ fn highest(lines: &[RangeSeries]) -> f64 {
     if highest > 0.0 { highest * 1.1 } else { 1.0 }
 }
 
-/// Hours, minutes and seconds in UTC.
+/// Hours, minutes and seconds in UTC: the time of an RFC 3339 text.
 fn clock_text(ms: i64) -> String {
-    let seconds = ms.div_euclid(1000).rem_euclid(86_400);
-    format!(
-        "{:02}:{:02}:{:02}",
-        seconds / 3600,
-        seconds / 60 % 60,
-        seconds % 60
-    )
+    let whole = Timestamp::from_ms(ms).rfc3339_seconds();
+    let time = whole.split_once('T').map_or("", |(_, time)| time);
+    time.trim_end_matches('Z').to_owned()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use stillwell_adapters::kubernetes::{Requirement, Selector};
+use stillwell_engine::labels::quote_regex;
 
 /// `.LabelMatchers` and `.LabelValuesByName`, under construction.
 ///
@@ -87,19 +88,8 @@ fn quoted(value: &str) -> String {
 }
 
 fn alternatives(values: &[String]) -> String {
-    let escaped: Vec<String> = values.iter().map(|value| escape(value)).collect();
+    let escaped: Vec<String> = values.iter().map(|value| quote_regex(value)).collect();
     escaped.join("|")
-}
-
-fn escape(value: &str) -> String {
-    let mut out = String::new();
-    for c in value.chars() {
-        if r"\.+*?()|[]{}^$".contains(c) {
-            out.push('\\');
-        }
-        out.push(c);
-    }
-    out
 }
 
 #[cfg(test)]

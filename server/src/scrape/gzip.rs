@@ -10,9 +10,9 @@ use crate::http_client::HttpError;
 const HEADER_BYTES: usize = 10;
 const TRAILER_BYTES: usize = 8;
 /// What metrics inflate to, in times of their size, at most: text of metrics is some 10 to 30 times its compressed size.
-pub(super) const RATIO_MAX: u64 = 200;
+const RATIO_MAX: u64 = 200;
 /// Up to here the ratio does not matter.
-pub(super) const SMALL_BYTES: u64 = 4 << 20;
+const SMALL_BYTES: u64 = 4 << 20;
 /// The output grows by this much at a time.
 const STEP_BYTES: usize = 256 << 10;
 
@@ -69,18 +69,9 @@ impl Gunzip {
                 .state
                 .decompress_vec(&body[consumed..], out, FlushDecompress::None)
                 .map_err(|_| ScrapeError::Gzip("the data is damaged"))?;
-            if out.len() > limit {
-                return Err(ScrapeError::Http(HttpError::TooLarge {
-                    limit_bytes,
-                    inflated: true,
-                }));
-            }
+            check_size(out.len(), limit_bytes)?;
             let (read, inflated) = (self.state.total_in(), self.state.total_out());
-            if inflated > SMALL_BYTES && inflated / (read + 1) > RATIO_MAX {
-                return Err(ScrapeError::Gzip(
-                    "it inflates to more than 200 times its size, which no page of metrics does",
-                ));
-            }
+            check_ratio(read, inflated).map_err(ScrapeError::Gzip)?;
             if status == Status::StreamEnd {
                 break;
             }
@@ -103,6 +94,25 @@ impl Gunzip {
             return Err(ScrapeError::Gzip("the checksum is wrong"));
         }
         Ok(&rest[TRAILER_BYTES..])
+    }
+}
+
+/// Refuses a page that inflates past the limit.
+pub(super) fn check_size(inflated_bytes: usize, limit_bytes: u64) -> Result<(), ScrapeError> {
+    match inflated_bytes as u64 > limit_bytes {
+        true => Err(ScrapeError::Http(HttpError::TooLarge {
+            limit_bytes,
+            inflated: true,
+        })),
+        false => Ok(()),
+    }
+}
+
+/// Refuses a page that inflates as no page of metrics does.
+pub(super) fn check_ratio(sent_bytes: u64, inflated_bytes: u64) -> Result<(), &'static str> {
+    match inflated_bytes > SMALL_BYTES && inflated_bytes / (sent_bytes + 1) > RATIO_MAX {
+        true => Err("it inflates to more than 200 times its size, which no page of metrics does"),
+        false => Ok(()),
     }
 }
 

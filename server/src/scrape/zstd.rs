@@ -5,8 +5,7 @@ use std::io::Read;
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
 use super::error::ScrapeError;
-use super::gzip::{RATIO_MAX, SMALL_BYTES};
-use crate::http_client::HttpError;
+use super::gzip::{check_ratio, check_size};
 
 /// A frame that asks for a larger window is refused: every decoder has to take 8 MiB, and pages need no more.
 const WINDOW_BYTES_MAX: u64 = 8 << 20;
@@ -69,18 +68,8 @@ impl Unzstd {
             let read = frame.read(&mut out[before..]);
             out.truncate(before + *read.as_ref().unwrap_or(&0));
             let read = read.map_err(damaged)?;
-            if out.len() > limit {
-                return Err(ScrapeError::Http(HttpError::TooLarge {
-                    limit_bytes: limit as u64,
-                    inflated: true,
-                }));
-            }
-            let (inflated, sent) = (out.len() as u64, page_bytes as u64);
-            if inflated > SMALL_BYTES && inflated / (sent + 1) > RATIO_MAX {
-                return Err(ScrapeError::Zstd(
-                    "it inflates to more than 200 times its size, which no page of metrics does",
-                ));
-            }
+            check_size(out.len(), limit as u64)?;
+            check_ratio(page_bytes as u64, out.len() as u64).map_err(ScrapeError::Zstd)?;
             if read == 0 {
                 break;
             }
@@ -98,6 +87,7 @@ mod tests {
     use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
     use super::*;
+    use crate::http_client::HttpError;
 
     fn zstd(text: &[u8]) -> Vec<u8> {
         compress_to_vec(text, CompressionLevel::Fastest)

@@ -9,6 +9,6 @@ mod relabel;
 mod set;
 
 pub use matcher::{MatchOp, Matcher, MatcherError};
-pub use re2::{Captures, Re2, Re2Error, expand};
+pub use re2::{Captures, Re2, Re2Error, expand, quote_regex};
 pub use relabel::{RelabelAction, RelabelError, RelabelRule, RelabelSpec, relabel};
 pub use set::{Labels, LabelsBuilder, METRIC_NAME, is_legacy_label_name, is_legacy_metric_name};

@@ -65,7 +65,7 @@ pub(super) fn controller(meta: &ObjectMeta) -> Option<&OwnerReference> {
 }
 
 /// A name with an underscore for everything that a label's name does not hold.
-pub(super) fn sanitized(name: &str) -> String {
+pub(in crate::discovery) fn sanitized(name: &str) -> String {
     let legal = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
     name.chars().map(legal).collect()
 }

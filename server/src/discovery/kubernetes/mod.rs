@@ -14,7 +14,7 @@ mod endpointslice;
 mod ingress;
 pub(super) mod list_watch;
 mod lookup;
-mod meta;
+pub(super) mod meta;
 mod node;
 mod pod;
 mod service;

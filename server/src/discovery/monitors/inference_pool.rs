@@ -1,9 +1,10 @@
 //! The Endpoint Picker of an InferencePool as a job: the pods behind the Service that the pool names. No monitor is needed.
 
 use serde_json::{Map, Value, json};
+use stillwell_engine::labels::quote_regex;
 
 use super::job::{Job, Object};
-use super::relabel::{copy, keep, quoted, set};
+use super::relabel::{copy, keep, set};
 
 /// Where a pod finds the token of its service account; an Endpoint Picker asks for one unless it was told not to.
 const TOKEN_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
@@ -32,7 +33,7 @@ pub(super) fn jobs(object: &Object<'_>) -> Result<Vec<Job>, String> {
         "__meta_kubernetes_pod_container_port_number",
     ];
     let mut rules = vec![
-        keep(&["__meta_kubernetes_service_name"], &quoted(service)),
+        keep(&["__meta_kubernetes_service_name"], &quote_regex(service)),
         keep(&port, METRICS_PORT),
         copy("__meta_kubernetes_namespace", "namespace"),
         copy("__meta_kubernetes_service_name", "service"),

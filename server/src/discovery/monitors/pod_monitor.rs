@@ -2,10 +2,11 @@
 //! `generatePodMonitorConfig`).
 
 use serde_json::{Value, json};
+use stillwell_engine::labels::quote_regex;
 
 use super::endpoint;
 use super::job::{Job, Object};
-use super::relabel::{copy, copy_present, keep, quoted, sanitized, selector, set};
+use super::relabel::{copy, copy_present, keep, sanitized, selector, set};
 
 pub(super) fn jobs(object: &Object<'_>) -> Result<Vec<Job>, String> {
     let endpoints = object.spec["podMetricsEndpoints"].as_array();
@@ -23,7 +24,7 @@ fn job(object: &Object<'_>, number: usize, one: &Value) -> Result<Job, String> {
     let by_name = |port: &str| {
         keep(
             &["__meta_kubernetes_pod_container_port_name"],
-            &quoted(port),
+            &quote_regex(port),
         )
     };
     let by_number = |port: &str| keep(&["__meta_kubernetes_pod_container_port_number"], port);

@@ -3,12 +3,11 @@
 //! they are external labels there.
 
 use serde_json::{Value, json};
+use stillwell_engine::labels::quote_regex;
 
 use super::endpoint;
 use super::job::{Job, Object};
-use super::relabel::{
-    controller, copy, copy_present, drop, keep, quoted, sanitized, selector, set,
-};
+use super::relabel::{controller, copy, copy_present, drop, keep, sanitized, selector, set};
 
 /// What targets get where an object says nothing.
 const METADATA: [&str; 4] = [
@@ -39,7 +38,7 @@ fn job(object: &Object<'_>, one: &Value) -> Result<Job, String> {
     };
     let mut rules = vec![drop(&["__meta_kubernetes_pod_phase"], "(Failed|Succeeded)")];
     rules.extend(selector(&spec["selector"], "pod")?);
-    rules.push(keep(&[by], &quoted(&port)));
+    rules.push(keep(&[by], &quote_regex(&port)));
     rules.push(copy("__meta_kubernetes_namespace", "namespace"));
     rules.push(set("job", name));
     let instance = ["__meta_kubernetes_pod_name"];

@@ -1,6 +1,9 @@
 //! Relabelling rules as JSON, in the words of a scrape configuration.
 
 use serde_json::{Map, Value, json};
+use stillwell_engine::labels::quote_regex;
+
+pub(super) use super::super::kubernetes::meta::sanitized;
 
 /// Keeps targets of whose labels, joined by `;`, the whole value fits `regex`.
 pub(super) fn keep(labels: &[&str], regex: &str) -> Value {
@@ -32,26 +35,6 @@ pub(super) fn replace(labels: &[&str], regex: &str, label: &str, replacement: &s
     json!({"source_labels": labels, "regex": regex, "target_label": label, "replacement": replacement})
 }
 
-/// The name of a label in a meta label: every other character is an underscore (util/strutil SanitizeLabelName).
-pub(super) fn sanitized(name: &str) -> String {
-    let legal = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    name.chars()
-        .map(|c| if legal(c) { c } else { '_' })
-        .collect()
-}
-
-/// A text that stands for itself in a regular expression.
-pub(super) fn quoted(text: &str) -> String {
-    let mut out = String::new();
-    for c in text.chars() {
-        if r"\.+*?()|[]{}^$".contains(c) {
-            out.push('\\');
-        }
-        out.push(c);
-    }
-    out
-}
-
 /// The Deployment, StatefulSet or other controller of a pod: a ReplicaSet with a pod template hash stands for its
 /// Deployment (GMP, pkg/operator/apis/monitoring/v1/pod_config.go).
 pub(super) fn controller() -> Vec<Value> {
@@ -78,7 +61,7 @@ pub(super) fn selector(selector: &Value, kind: &str) -> Result<Vec<Value>, Strin
     let equal = selector["matchLabels"].as_object().unwrap_or(&empty);
     for (label, value) in equal {
         let labels = [meta("label", label), meta("labelpresent", label)];
-        let value = quoted(value.as_str().unwrap_or_default());
+        let value = quote_regex(value.as_str().unwrap_or_default());
         rules.push(keep(&[&labels[0], &labels[1]], &format!("({value});true")));
     }
     for requirement in selector["matchExpressions"]
@@ -89,7 +72,7 @@ pub(super) fn selector(selector: &Value, kind: &str) -> Result<Vec<Value>, Strin
         let label = requirement["key"].as_str().unwrap_or_default();
         let (value, present) = (meta("label", label), meta("labelpresent", label));
         let values = requirement["values"].as_array().into_iter().flatten();
-        let values: Vec<String> = values.filter_map(Value::as_str).map(quoted).collect();
+        let values: Vec<String> = values.filter_map(Value::as_str).map(quote_regex).collect();
         let any = format!("({});true", values.join("|"));
         let both = [value.as_str(), present.as_str()];
         rules.push(match requirement["operator"].as_str() {

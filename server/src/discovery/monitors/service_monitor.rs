@@ -2,10 +2,11 @@
 //! `generateServiceMonitorConfig`).
 
 use serde_json::{Value, json};
+use stillwell_engine::labels::quote_regex;
 
 use super::endpoint;
 use super::job::{Job, Object};
-use super::relabel::{copy, copy_present, keep, quoted, replace, sanitized, selector, set};
+use super::relabel::{copy, copy_present, keep, replace, sanitized, selector, set};
 
 pub(super) fn jobs(object: &Object<'_>) -> Result<Vec<Job>, String> {
     let spec = object.spec;
@@ -33,10 +34,10 @@ fn job(object: &Object<'_>, number: usize, one: &Value) -> Result<Job, String> {
         (Some(port), _) => {
             rules.push(keep(
                 &["__meta_kubernetes_endpointslice_port_name"],
-                &quoted(port),
+                &quote_regex(port),
             ));
         }
-        (None, Some((label, port))) => rules.push(keep(&[label], &quoted(port))),
+        (None, Some((label, port))) => rules.push(keep(&[label], &quote_regex(port))),
         (None, None) => {}
     }
     let of = [

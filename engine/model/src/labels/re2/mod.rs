@@ -123,6 +123,18 @@ impl fmt::Display for Re2Error {
 
 impl std::error::Error for Re2Error {}
 
+/// A pattern that matches this text and no other (Go's `regexp.QuoteMeta`).
+pub fn quote_regex(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        if r"\.+*?()|[]{}^$".contains(c) {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
