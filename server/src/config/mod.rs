@@ -4,6 +4,7 @@
 //! only the job that cannot be scraped because of it is left out; what Prometheus does not know either is an error with
 //! its line. `schema` is how keys become tables; each section's file holds its table.
 
+mod alerting;
 mod discovery;
 mod global;
 mod histograms;
@@ -33,6 +34,7 @@ use stillwell_engine::signal::Names;
 use crate::rules::{self, Rule};
 use schema::{Key, decode, read, unused};
 
+pub use alerting::{Alerting, AlertmanagerConfig};
 pub(crate) use discovery::labels as label_map;
 pub use discovery::{
     Discovery, DnsDiscovery, DnsRecord, FileDiscovery, HttpDiscovery, KubernetesDiscovery,
@@ -67,6 +69,8 @@ pub struct Config {
     pub rule_files: Vec<String>,
     /// Where they are named.
     pub rule_files_line: usize,
+    /// Where alerts are sent.
+    pub alerting: Alerting,
     /// What scalers may ask for.
     pub signals: Vec<SignalSpec>,
     /// What the user knows of metric names beyond the engine's table.
@@ -106,6 +110,7 @@ pub fn load_with_files(text: &str, base: &Path) -> (Option<Config>, Report) {
     for monitors in &mut config.monitors {
         monitors.resolve(base);
     }
+    config.alerting.resolve(base);
     let section = &config.external_metrics;
     let loaded = rules::load(&section.rules_files, base, section.rules_line, &mut report);
     for signal in loaded.signals {
@@ -199,11 +204,9 @@ static TOP: &[Key<Config>] = &[
             .monitors
             .push(monitors::inference_pools(&entry.value, report));
     }),
-    unused(
-        "alerting",
-        unused_sections::ALERTING,
-        "no alerts are sent; keep an alerting Prometheus beside this",
-    ),
+    read("alerting", |entry, config, report| {
+        config.alerting = alerting::alerting(&entry.value, report);
+    }),
     unused(
         "storage",
         unused_sections::STORAGE,

@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 use super::groups::{BySource, Groups};
 use super::monitors::{self, Section};
-use super::{dns, file, http, kubernetes};
-use crate::config::{Discovery, Global, Monitors, ScrapeJob};
+use super::way::Way;
+use crate::config::{Global, Monitors, ScrapeJob};
 use crate::http_client::Resolver;
 use crate::scrape::{JobTargets, Outcome, Scraper, TargetGroup, collect, outcomes, target_options};
 
@@ -174,22 +174,6 @@ struct Job {
     known: BTreeMap<(usize, String), (Arc<TargetGroup>, Vec<Outcome>)>,
 }
 
-/// A running mechanism: one for all jobs that ask for the same, for a cluster's pods are many and its jobs too.
-struct Way {
-    config: Discovery,
-    groups: Groups,
-    /// `None` for static targets, which nobody needs to look for.
-    task: Option<AbortHandle>,
-}
-
-impl Drop for Way {
-    fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
-    }
-}
-
 impl Task {
     async fn run(mut self, mut commands: mpsc::Receiver<Command>, mut quit: watch::Receiver<bool>) {
         let mut rest_until = Instant::now();
@@ -298,7 +282,9 @@ impl Task {
                 let way = match same {
                     Some(same) => Arc::clone(same),
                     None => {
-                        let started = Arc::new(self.start_way(&config.name, way));
+                        let owner = format!("job {:?}", config.name);
+                        let started = Way::start(&owner, way, &self.changed, &self.resolver);
+                        let started = Arc::new(started);
                         known.push(Arc::clone(&started));
                         started
                     }
@@ -323,35 +309,6 @@ impl Task {
         *self.sources.write() = sources;
         let pool = |job: &Job| (job.config.name.clone(), job.config.relabel.clone());
         *self.pools.write() = self.jobs.values().map(pool).collect();
-    }
-
-    fn start_way(&self, job: &str, config: &Discovery) -> Way {
-        let kind = match config {
-            Discovery::Static(_) => "static_configs",
-            Discovery::File(_) => "file_sd_configs",
-            Discovery::Http(_) => "http_sd_configs",
-            Discovery::Dns(_) => "dns_sd_configs",
-            Discovery::Kubernetes(_) => "kubernetes_sd_configs",
-        };
-        let groups = Groups::new(format!("{kind} of job {job:?}"), Arc::clone(&self.changed));
-        let (into, resolver) = (groups.clone(), self.resolver.clone());
-        let task = match config.clone() {
-            Discovery::Static(group) => {
-                groups.put("static".to_owned(), Some((&group).into()));
-                None
-            }
-            Discovery::File(file) => Some(tokio::spawn(file::run(file, into))),
-            Discovery::Http(http) => Some(tokio::spawn(http::run(*http, into, resolver))),
-            Discovery::Dns(dns) => Some(tokio::spawn(dns::run(dns, into, resolver))),
-            Discovery::Kubernetes(kubernetes) => {
-                Some(tokio::spawn(kubernetes::run(*kubernetes, into)))
-            }
-        };
-        Way {
-            config: config.clone(),
-            groups,
-            task: task.map(|task| task.abort_handle()),
-        }
     }
 }
 
