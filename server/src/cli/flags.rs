@@ -98,16 +98,11 @@ pub(super) const IGNORED: [(&str, bool, &str); 29] = [
 ];
 
 /// Our own flags without effect yet.
-pub(super) const LATER: [(&str, bool, &str); 3] = [
+pub(super) const LATER: [(&str, bool, &str); 2] = [
     (
         "web.max-connections",
         true,
         "512 connections are served at a time",
-    ),
-    (
-        "web.max-notifications-subscribers",
-        true,
-        "there are no notifications",
     ),
     ("web.use-local-assets", false, "there is no page yet"),
 ];

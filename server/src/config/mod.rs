@@ -46,7 +46,7 @@ pub use http_client::{
     TlsClientConfig, TlsVersion,
 };
 pub use limits::{BODY_BYTES_MAX_DEFAULT, PageLimits};
-pub use masked::masked;
+pub use masked::{masked, masked_job};
 pub use monitors::{MonitorKind, Monitors, job_from_json};
 pub(crate) use report::Table;
 pub(crate) use report::flag;

@@ -19,6 +19,7 @@ use tracing::debug;
 use super::app::App;
 use super::listen;
 use super::own_metrics;
+use super::pprof;
 use crate::web_config::{ReloadedConfig, accept};
 
 /// What the plain listener serves.
@@ -74,6 +75,7 @@ pub fn router(app: &Arc<App>, options: &WebOptions, quit: watch::Sender<bool>) -
             )
         }),
     );
+    router = router.merge(pprof::router(app));
     router.merge(lifecycle(app, options.lifecycle, quit))
 }
 
