@@ -19,5 +19,7 @@ pub mod rule_groups;
 pub mod rules;
 pub mod scrape;
 pub mod serve;
+mod signal_spec;
 mod template;
 pub mod web_config;
+mod yaml;

@@ -349,9 +349,9 @@ fn partial(name: &str, labels: &Value, version: u64) -> Value {
 }
 
 /// What a list is restricted to.
-fn selector_of(query: &str) -> stillwell_adapters::kubernetes::Selector {
+fn selector_of(query: &str) -> stillwell_adapters::objects::Selector {
     let form = stillwell_adapters::form::Form::parse(Some(query));
-    stillwell_adapters::kubernetes::Selector::parse(form.get("labelSelector")).expect("valid")
+    stillwell_adapters::objects::Selector::parse(form.get("labelSelector")).expect("valid")
 }
 
 /// Group, version, plural, kind, singular, and whether its objects are in namespaces.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use stillwell_engine::labels::{METRIC_NAME, Matcher};
 
 use stillwell::rules::Objects;
-use stillwell_adapters::kubernetes::Selector;
+use stillwell_adapters::objects::Selector;
 
 use crate::faces::{Faces, reference, series_of};
 use crate::generator::Generator;

@@ -1,37 +1,11 @@
-//! What is wrong with a configuration: every error at once, each with its line, and warnings beside them.
+//! Decoding of a tree: every error at once, each with its line, and warnings beside them.
 
 use std::fmt;
 
 use stillwell_engine::nearest::nearest;
 
-use super::yaml::{Entry, Kind, Node};
-
-/// One thing to say about one line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Counted from 1.
-    pub line: usize,
-    /// What is wrong and what would be right.
-    pub message: String,
-}
-
-impl Problem {
-    /// A problem on `line`.
-    pub fn new(line: usize, message: impl Into<String>) -> Problem {
-        Problem {
-            line,
-            message: message.into(),
-        }
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.message)
-    }
-}
-
-impl std::error::Error for Problem {}
+use super::problem::Problem;
+use super::tree::{Entry, Kind, Node};
 
 /// The keys of one kind of mapping: what we read, what we pass over with a warning, what we refuse for now.
 pub(crate) struct Table {

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle};
 
-use super::report::Problem;
+use super::problem::Problem;
 
 /// Larger than any configuration seen; smaller than what would hurt.
 pub const CONFIG_BYTES_MAX: usize = 16 << 20;
