@@ -11,7 +11,6 @@ mod der;
 pub mod discovery;
 mod files;
 pub mod http_client;
-pub mod keda_client;
 mod log_writer;
 pub mod logging;
 pub mod memory;

@@ -23,6 +23,7 @@ use common::{TestTarget, eventually, get, server_of, settings, state, until};
 use serde_json::{Value, json};
 use stillwell::serve::ApiOptions;
 use stillwell_adapters::host::Health;
+use stillwell_testing::outside::{ADAPTER, RIVALS};
 
 const RULES: &str = r#"
 rules:
@@ -90,17 +91,7 @@ impl Drop for Processes {
 }
 
 fn binaries() -> Option<(PathBuf, PathBuf)> {
-    let path = |variable: &str| std::env::var_os(variable).map(PathBuf::from);
-    let prometheus = path("STILLWELL_RIVALS_DIR").map(|folder| folder.join("usr/bin/prometheus"));
-    let both = prometheus.zip(path("STILLWELL_ADAPTER"));
-    let found = both.filter(|(prometheus, adapter)| prometheus.exists() && adapter.exists());
-    if found.is_none() {
-        common::say(
-            "NOT RUN: the comparison with a real prometheus-adapter. Set STILLWELL_RIVALS_DIR to a folder with a \
-             Prometheus, and STILLWELL_ADAPTER to the program.",
-        );
-    }
-    found
+    RIVALS.find_inside("usr/bin/prometheus").zip(ADAPTER.find())
 }
 
 fn free_port() -> u16 {

@@ -17,6 +17,7 @@ use common::{ok, read_head, server};
 use parking_lot::Mutex;
 use rival::{PATIENCE, Prometheus, ask, path, prometheus_binary};
 use serde_json::Value;
+use stillwell_testing::outside::{PYTHON, SAMPLE_PAGES};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -158,7 +159,10 @@ fn versions() -> BTreeMap<&'static str, Vec<String>> {
         .map(|number| stillwell::demo::page_at(8.0 + 7.0 * number as f64))
         .collect();
     versions.insert("demo", demo);
-    let generator = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/epp/gen_epp.py");
+    let Some((python, generator)) = PYTHON.find().zip(SAMPLE_PAGES.find_inside("gen_epp.py"))
+    else {
+        return versions;
+    };
     for version in [
         "gie-1.2",
         "gie-1.4",
@@ -166,37 +170,20 @@ fn versions() -> BTreeMap<&'static str, Vec<String>> {
         "router-0.10",
         "router-0.11",
     ] {
-        let pages: Option<Vec<String>> = (0..PAGES)
-            .map(|number| {
-                let seconds = (3600 + 10 * number).to_string();
-                let arguments = [
-                    "--version",
-                    version,
-                    "--load",
-                    "1.3",
-                    "--inflight",
-                    "--t",
-                    &seconds,
-                ];
-                let output = Command::new("python3")
-                    .arg(generator)
-                    .args(arguments)
-                    .output()
-                    .ok()?;
-                let page = String::from_utf8(output.stdout).ok()?;
-                // The guide's name of the pool.
-                output
-                    .status
-                    .success()
-                    .then(|| page.replace("vllm-llama-3-1-8b-instruct", "vllm-llama3-8b-instruct"))
-            })
-            .collect();
-        match pages {
-            Some(pages) => drop(versions.insert(version, pages)),
-            None => common::say(&format!(
-                "NOT RUN: pages of {version}; python3 and {generator} are needed"
-            )),
-        }
+        let pages = (0..PAGES).map(|number| {
+            let seconds = (3600 + 10 * number).to_string();
+            let output = Command::new(python)
+                .arg(&generator)
+                .args(["--version", version, "--load", "1.3", "--inflight"])
+                .args(["--t", &seconds])
+                .output()
+                .expect("python runs");
+            assert!(output.status.success(), "{version}: {output:?}");
+            let page = String::from_utf8(output.stdout).expect("pages are UTF-8");
+            // The guide's name of the pool.
+            page.replace("vllm-llama-3-1-8b-instruct", "vllm-llama3-8b-instruct")
+        });
+        versions.insert(version, pages.collect());
     }
     versions
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use common::{TestTarget, eventually, http, server, state, until};
 use stillwell_adapters::host::Health;
+use stillwell_testing::outside::BROWSER;
 
 /// A label value that would be a script, goes from right to left, and is long.
 fn hostile() -> String {
@@ -84,10 +85,8 @@ async fn assets_and_plots_come_with_a_policy_that_lets_nothing_else_in() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_real_browser_shows_signals_and_gateways_and_hostile_names_as_text() {
-    let names = ["chromium", "chromium-browser", "google-chrome"];
-    let runs = |name: &&&str| Command::new(name).arg("--version").output().is_ok();
-    let Some(browser) = names.iter().find(runs) else {
-        return common::say("NOT RUN: the console in a real browser. Install chromium.");
+    let Some(browser) = BROWSER.find() else {
+        return;
     };
     let (_target, running) = running().await;
     let base = format!("http://{}", running.addresses[0]);

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use common::certificates::{Authority, Files, SERVICE, connect_by};
 use common::{TestTarget, get, server_of, settings, until};
-use stillwell::keda_client::{Transport, connect, over};
 use stillwell::serve::{ApiOptions, KedaOptions, Running};
 use stillwell_adapters::host::Host;
-use stillwell_adapters::keda::{Client, GetMetricsRequest, IsActiveResponse, ScaledObjectRef};
+use stillwell_adapters::keda::{GetMetricsRequest, IsActiveResponse, ScaledObjectRef};
+use stillwell_keda_client::{Client, Transport, connect, over};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tonic::{Code, Status, Streaming};

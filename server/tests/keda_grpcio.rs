@@ -7,8 +7,9 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{TestTarget, say, server_of, settings, until};
+use common::{TestTarget, server_of, settings, until};
 use stillwell::serve::{ApiOptions, KedaOptions};
+use stillwell_testing::outside::GRPCIO;
 
 const QUEUE: &str = "inference_extension_flow_control_queue_size";
 
@@ -16,23 +17,11 @@ fn page(queue: u64) -> String {
     format!("{QUEUE}{{inference_pool=\"p\"}} {queue}\n")
 }
 
-fn has_grpcio() -> bool {
-    let asked = Command::new("python3")
-        .args(["-c", "import grpc"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    asked.is_ok_and(|status| status.success())
-}
-
 #[tokio::test]
 async fn pythons_grpcio_drives_all_five_methods() {
-    if !has_grpcio() {
-        return say(
-            "NOT RUN: the external scaler driven by Python's grpcio. Install python3 and `pip install grpcio` \
-             (PYTHONPATH names where, if elsewhere).",
-        );
-    }
+    let Some(python) = GRPCIO.find() else {
+        return;
+    };
     let target = TestTarget::with_page(&page(0)).await;
     let text = format!(
         "global: {{scrape_interval: 20ms}}\nscrape_configs:\n- job_name: epp\n  static_configs: [{{targets: ['{}']}}]\n\
@@ -51,7 +40,7 @@ async fn pythons_grpcio_drives_all_five_methods() {
     until(&running.app, "ready", |app| app.ready()).await;
     let address = running.keda_address.expect("it listens").to_string();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keda_grpcio.py");
-    let mut child = Command::new("python3")
+    let mut child = Command::new(python)
         .arg(script)
         .arg(address)
         .stdout(Stdio::piped())

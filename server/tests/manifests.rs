@@ -19,6 +19,7 @@ use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBind
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use serde_json::{Value, json};
 use stillwell::serve::app;
+use stillwell_testing::outside::{GUIDE, HELM, RIVALS};
 
 const OVERLAYS: [&str; 6] = [
     "base",
@@ -66,16 +67,7 @@ fn strict(document: &Value) {
 }
 
 fn kubectl() -> Option<PathBuf> {
-    let folder = std::env::var_os("STILLWELL_RIVALS_DIR").map(PathBuf::from);
-    let found = folder.map(|folder| folder.join("usr/bin/kubectl"));
-    let found = found.filter(|binary| binary.exists());
-    if found.is_none() {
-        common::say(
-            "NOT RUN: rendering the manifests by the real kubectl. Set STILLWELL_RIVALS_DIR to a folder that \
-             ../shared/rivals.sh has filled.",
-        );
-    }
-    found
+    RIVALS.find_inside("usr/bin/kubectl")
 }
 
 /// One object of a rendered overlay, by kind and name.
@@ -206,12 +198,10 @@ fn every_address_in_a_shipped_file_is_served_by_a_shipped_port() {
 
 #[test]
 fn the_guides_hpa_is_unchanged() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/seed");
-    let Ok(mut entries) = std::fs::read_dir(folder) else {
-        return common::say(
-            "NOT RUN: the comparison with the guide, which is not beside the repository.",
-        );
+    let Some(folder) = GUIDE.find() else {
+        return;
     };
+    let mut entries = std::fs::read_dir(folder).expect("readable");
     let guide = entries.next().expect("one file").expect("readable").path();
     let guide = std::fs::read_to_string(guide).expect("readable");
     // The guide's copy has lost its indentation, so lines are compared without it.
@@ -316,15 +306,6 @@ fn rendered_by_the_real_kubectl_everything_fits_together() {
     }
 }
 
-/// A real helm, by `STILLWELL_HELM`.
-fn helm() -> Option<PathBuf> {
-    let helm = std::env::var_os("STILLWELL_HELM").map(PathBuf::from);
-    if helm.is_none() {
-        common::say("NOT RUN: the Helm chart by a real helm. Set STILLWELL_HELM to its path.");
-    }
-    helm
-}
-
 /// What the chart renders to with these values.
 fn chart(helm: &Path, values: &str) -> Vec<Value> {
     let folder = Files::new("chart");
@@ -350,7 +331,7 @@ fn chart(helm: &Path, values: &str) -> Vec<Value> {
 
 #[test]
 fn the_chart_has_the_objects_of_the_manifests_and_takes_the_adapters_values_as_they_are() {
-    let Some(helm) = helm() else { return };
+    let Some(helm) = HELM.find() else { return };
     let output = Command::new(&helm)
         .args(["lint", "--strict"])
         .arg(deploy().join("helm"))

@@ -4,18 +4,15 @@ mod common;
 
 use common::{TestTarget, server, state, until, value};
 use stillwell_adapters::host::Health;
+use stillwell_testing::outside::SAMPLE_PAGES;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_sample_page_ingests_whole() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/epp");
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        common::say(&format!(
-            "NOT RUN: the sample pages are not there: {folder}"
-        ));
+    let Some(folder) = SAMPLE_PAGES.find() else {
         return;
     };
     let mut pages = 0;
-    for entry in entries {
+    for entry in std::fs::read_dir(folder).expect("readable") {
         let path = entry.expect("a readable folder").path();
         if path.extension().is_none_or(|extension| extension != "prom") {
             continue;
@@ -46,5 +43,5 @@ async fn every_sample_page_ingests_whole() {
         assert_eq!(scraped, Some(lines as f64), "{}", path.display());
         running.stop().await;
     }
-    assert!(pages > 0, "{folder} holds no page");
+    assert!(pages > 0, "the folder holds no page");
 }

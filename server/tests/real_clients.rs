@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use stillwell::serve::ApiOptions;
 use stillwell::serve::secure::SecureOptions;
 use stillwell_adapters::host::Health;
+use stillwell_testing::outside::{CURL, RIVALS};
 
 const GROUP: &str = "/apis/external.metrics.k8s.io/v1beta1";
 const PAGE: &str = "inference_extension_flow_control_queue_size{inference_pool=\"vllm-llama3-8b-instruct\",priority=\"0\"} 12\n\
@@ -125,9 +126,7 @@ async fn kubectl_and_curl_read_the_guides_metrics() {
         "X-Remote-User: system:serviceaccount:kube-system:horizontal-pod-autoscaler",
         "Accept: application/json",
     ];
-    if Command::new("curl").arg("--version").output().is_err() {
-        common::say("NOT RUN: reading by the real curl, which is not installed.");
-    } else {
+    if CURL.find().is_some() {
         for (metric, value) in metrics {
             let path = format!("{GROUP}/namespaces/default/{metric}");
             let (ok, out, err) = run(curl(Some(&proxy), &hpa, &path)).await;
@@ -163,12 +162,7 @@ async fn kubectl_and_curl_read_the_guides_metrics() {
         );
     }
 
-    let folder = std::env::var_os("STILLWELL_RIVALS_DIR").map(PathBuf::from);
-    let binary = folder.map(|folder| folder.join("usr/bin/kubectl"));
-    let Some(binary) = binary.filter(|binary| binary.exists()) else {
-        common::say(
-            "NOT RUN: reading by the real kubectl. Set STILLWELL_RIVALS_DIR to a folder that ../shared/rivals.sh has filled.",
-        );
+    let Some(binary) = RIVALS.find_inside("usr/bin/kubectl") else {
         return running.stop().await;
     };
     let admin = write(

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use common::{TestTarget, eventually, get, http, server_of, settings};
 use serde_json::Value;
-use stillwell::keda_client::connect;
 use stillwell::serve::{ApiOptions, KedaOptions, Running};
 use stillwell_adapters::keda::{GetMetricsRequest, ScaledObjectRef};
+use stillwell_keda_client::connect;
 
 enum Told {
     Number(f64),

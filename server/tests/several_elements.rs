@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 
 use common::{TestTarget, eventually, get, server_of, settings, state, until};
 use serde_json::Value;
-use stillwell::keda_client::connect;
 use stillwell::serve::{ApiOptions, KedaOptions};
 use stillwell_adapters::host::Health;
 use stillwell_adapters::keda::{GetMetricsRequest, ScaledObjectRef};
+use stillwell_keda_client::connect;
 use tonic::Code;
 
 fn page(waiting: u32) -> String {

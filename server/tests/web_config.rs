@@ -9,10 +9,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use common::certificates::{Authority, Files, SERVICE, status};
-use common::{get, http, say, server_of, settings};
+use common::{get, http, server_of, settings};
 use stillwell::serve::web::WebOptions;
 use stillwell::serve::{ApiOptions, Running};
 use stillwell::web_config::parse;
+use stillwell_testing::outside::RIVALS;
 
 /// `s3cret`, by htpasswd at cost 4.
 fn hash() -> String {
@@ -136,13 +137,8 @@ fn the_file_is_judged_with_lines() {
 
 #[test]
 fn promtool_judges_the_same() {
-    let promtool = std::env::var_os("STILLWELL_RIVALS_DIR")
-        .map(|folder| Path::new(&folder).join("usr/bin/promtool"))
-        .filter(|path| path.exists());
-    let Some(promtool) = promtool else {
-        return say(
-            "NOT RUN: the comparison with promtool check web-config. Set STILLWELL_RIVALS_DIR to a folder that has usr/bin/promtool.",
-        );
+    let Some(promtool) = RIVALS.find_inside("usr/bin/promtool") else {
+        return;
     };
     let files = Files::new("promtool");
     let authority = Authority::new("ca");

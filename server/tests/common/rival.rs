@@ -9,24 +9,16 @@ use serde_json::Value;
 use stillwell::http_client::encode_query;
 use tokio::sync::Notify;
 
-use crate::common::{self, http};
+use stillwell_testing::outside::RIVALS;
+
+use crate::common::http;
 
 /// Longest wait for its answer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where it is; says so where it is not.
 pub(crate) fn prometheus_binary() -> Option<PathBuf> {
-    let folder = std::env::var_os("STILLWELL_RIVALS_DIR").map(PathBuf::from);
-    let binary = folder
-        .map(|folder| folder.join("usr/bin/prometheus"))
-        .filter(|binary| binary.exists());
-    if binary.is_none() {
-        common::say(
-            "NOT RUN: the comparison with a real Prometheus. Set STILLWELL_RIVALS_DIR to a folder that \
-             ../shared/rivals.sh has filled.",
-        );
-    }
-    binary
+    RIVALS.find_inside("usr/bin/prometheus")
 }
 
 /// A process that ends with the test.

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde_json::Value;
 use stillwell::clock::Clock;
-use stillwell::keda_client::{Transport, connect};
 use stillwell::serve::{ApiOptions, KedaOptions, Running, app};
 use stillwell_adapters::host::Host;
-use stillwell_adapters::keda::{Client, ScaledObjectRef};
+use stillwell_adapters::keda::ScaledObjectRef;
 use stillwell_engine::labels::Labels;
 use stillwell_engine::{Format, Limits, ScrapeFacts, Stage, TargetSpec, Timestamp};
+use stillwell_keda_client::{Client, Transport, connect};
 
 use crate::common::{get, settings};
 use crate::generator::Generator;

@@ -15,14 +15,7 @@ mod common;
 use faces::Faces;
 use generator::Generator;
 use rows::{Outcome, Row};
-use stillwell_testing::outside::Material;
-
-const FIELD: Material = Material {
-    name: "published queries",
-    variable: "STILLWELL_FIELD",
-    path: "../shared/field/queries.jsonl",
-    is_in_ci: false,
-};
+use stillwell_testing::outside::FIELD;
 
 /// What is illegal, by a part of its text, with a part of the error that says where and what to do.
 const ILLEGAL: &[(&str, &str)] = &[

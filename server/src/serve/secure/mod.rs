@@ -9,6 +9,7 @@ mod attributes;
 mod cache;
 mod files;
 mod identity;
+#[cfg(feature = "fuzzing")]
 pub mod outside;
 mod self_made;
 mod subject;

@@ -1,4 +1,4 @@
-//! Calls KEDA's external scaler over HTTP/2, as KEDA's operator does: for tests, benches and probes.
+//! HTTP/2 over one connection.
 
 use std::future::Future;
 use std::io;
@@ -10,11 +10,12 @@ use axum::http::{Request, Response, Uri, uri};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use stillwell_adapters::keda::Client;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tonic::body::Body;
 use tower_service::Service;
+
+use super::client::Client;
 
 /// Streams that a client expects to be allowed; hyper assumes 100 until the server has said what it allows.
 const STREAMS_EXPECTED: usize = 20_000;

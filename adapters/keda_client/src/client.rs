@@ -1,4 +1,4 @@
-//! A client of the external scaler, over any HTTP/2 transport: what tests, benches and probes call with.
+//! The methods of the external scaler, over any HTTP/2 transport.
 
 use std::error::Error;
 
@@ -10,7 +10,7 @@ use tonic::client::Grpc;
 use tonic::{Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
-use super::messages::{
+use stillwell_adapters::keda::{
     GetMetricSpecResponse, GetMetricsRequest, GetMetricsResponse, IsActiveResponse, ScaledObjectRef,
 };
 
