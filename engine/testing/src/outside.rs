@@ -189,6 +189,6 @@ impl Tool {
 fn not_run(what: &str, is_in_ci: bool) {
     let ci = std::env::var_os("CI").is_some_and(|value| value == "true");
     assert!(!(ci && is_in_ci), "continuous integration lacks {what}");
-    let line = format!("\nNOT RUN, for want of {what}\n");
+    let line = format!("\nNOT RUN: {what}\n");
     std::io::stderr().write_all(line.as_bytes()).ok(); // nobody reads it
 }
