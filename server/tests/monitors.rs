@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use common::{TestTarget, eventually, server};
+use common::{TestTarget, eventually, server, value};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use stillwell_adapters::host::{Health, Host};
@@ -28,6 +28,7 @@ const POD_MONITORS: &str = "/apis/monitoring.coreos.com/v1/podmonitors";
 const SCRAPE_CONFIGS: &str = "/apis/monitoring.coreos.com/v1alpha1/scrapeconfigs";
 const POD_MONITORINGS: &str = "/apis/monitoring.googleapis.com/v1/podmonitorings";
 const POOLS: &str = "/apis/inference.networking.k8s.io/v1/inferencepools";
+const RULES: &str = "/apis/monitoring.coreos.com/v1/prometheusrules";
 const PODS: &str = "/api/v1/pods";
 const SERVICES: &str = "/api/v1/services";
 const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
@@ -376,5 +377,78 @@ async fn an_api_server_that_cannot_be_reached_stays_a_problem_that_is_shown() {
         in_a_row == 10
     })
     .await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rules_of_objects_are_evaluated_while_they_are_there_and_a_bad_object_harms_no_other() {
+    let cluster = ApiServer::start().await;
+    cluster.objects.lock().insert(RULES.to_owned(), Vec::new());
+    let target = TestTarget::with_page("q{pool=\"a\"} 6\nq{pool=\"b\"} 1\n").await;
+    let text = format!(
+        "global: {{scrape_interval: 20ms, evaluation_interval: 100ms}}\n\
+         monitors: {{kinds: [PrometheusRule], namespaces: [llm], api_server: 'http://{}'}}\n\
+         scrape_configs:\n- job_name: j\n  static_configs: [{{targets: ['{}']}}]\n",
+        cluster.address, target.address
+    );
+    let running = server(&text).await;
+    let address = running.addresses[0];
+    let groups = |rules: Value| json!({"groups": [{"name": "queue", "rules": rules}]});
+    cluster.add(RULES, monitor("PrometheusRule", "good", groups(json!([
+        {"record": "pool:q:sum", "expr": "sum by (pool) (q)", "labels": {"from": "good"}},
+        {"alert": "Long", "expr": "pool:q:sum > 5", "for": "0s", "annotations": {"summary": "{{ $value }}"}},
+    ]))));
+    cluster.add(
+        RULES,
+        monitor(
+            "PrometheusRule",
+            "bad",
+            groups(json!([
+                {"record": "never", "expr": "q"}, {"record": "wrong", "expr": "sum(("},
+            ])),
+        ),
+    );
+    let mut elsewhere = monitor(
+        "PrometheusRule",
+        "other",
+        groups(json!([{"record": "other", "expr": "1"}])),
+    );
+    elsewhere["metadata"]["namespace"] = json!("elsewhere");
+    cluster.add(RULES, elsewhere);
+
+    let alert = "ALERTS{alertname=\"Long\", alertstate=\"firing\", pool=\"a\"}";
+    eventually("the rules to be evaluated", || async {
+        let sum = value(address, "pool:q:sum{pool=\"b\", from=\"good\"}").await;
+        (sum, value(address, alert).await) == (Some(1.0), Some(1.0))
+    })
+    .await;
+    let shown = running.app.rule_groups();
+    let files: Vec<&str> = shown.iter().map(|group| group.file.as_str()).collect();
+    assert_eq!(files, ["PrometheusRule llm/good"]);
+    for absent in ["never", "other"] {
+        assert_eq!(value(address, absent).await, None, "{absent}");
+    }
+
+    cluster.add(
+        RULES,
+        monitor(
+            "PrometheusRule",
+            "second",
+            groups(json!([{"record": "second", "expr": "7"}])),
+        ),
+    );
+    eventually("the second object's rule", || async {
+        value(address, "second").await == Some(7.0)
+    })
+    .await;
+    cluster.delete(RULES, "good");
+    eventually("the rules to end with their object", || async {
+        (
+            value(address, alert).await,
+            value(address, "pool:q:sum{pool=\"b\"}").await,
+        ) == (None, None)
+    })
+    .await;
+    assert_eq!(value(address, "second").await, Some(7.0));
     running.stop().await;
 }

@@ -9,15 +9,17 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 use stillwell_engine::labels::RelabelRule;
+use stillwell_engine::promql::Features;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::groups::{BySource, Groups};
-use super::monitors::{self, Section};
+use super::monitors::{self, Found, Section};
 use super::{dns, file, http, kubernetes};
 use crate::config::{Discovery, Global, Monitors, ScrapeJob};
 use crate::http_client::Resolver;
+use crate::rule_groups::RuleFile;
 use crate::scrape::{JobTargets, Outcome, Scraper, TargetGroup, collect, outcomes, target_options};
 
 /// Changes that come in a row are told together.
@@ -35,6 +37,8 @@ pub struct Manager {
     sources: Arc<RwLock<Vec<Groups>>>,
     /// The jobs whose targets are looked for, and what rewrites their targets.
     pools: Arc<RwLock<Pools>>,
+    /// What the cluster's objects give of rules.
+    rules: watch::Receiver<Vec<RuleFile>>,
 }
 
 /// Relabelling rules by the name of a job.
@@ -61,10 +65,12 @@ impl Manager {
     /// Starts on the current runtime, which should have nothing else to do; ends when `quit` turns true.
     pub fn start(scraper: Scraper, quit: watch::Receiver<bool>) -> Manager {
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
+        let (found_rules, rules) = watch::channel(Vec::new());
         let manager = Manager {
             commands,
             sources: Arc::default(),
             pools: Arc::default(),
+            rules,
         };
         let task = Task {
             scraper,
@@ -76,6 +82,7 @@ impl Manager {
             found: mpsc::channel(COMMANDS_MAX),
             pools: Arc::clone(&manager.pools),
             jobs: BTreeMap::new(),
+            found_rules,
             resolver: Resolver::default(),
         };
         tokio::spawn(task.run(receiver, quit));
@@ -84,11 +91,19 @@ impl Manager {
 
     /// Looks for the targets of exactly these jobs, and of those that the objects of these sections give, from now on. Mechanisms that stay as they are go on undisturbed.
     /// Returns when what is known at once (static targets, and what was found before) is scraped.
-    pub async fn apply(&self, jobs: Vec<ScrapeJob>, monitors: Vec<Monitors>, global: &Global) {
+    /// `features` are those of the queries in rules that objects give.
+    pub async fn apply(
+        &self,
+        jobs: Vec<ScrapeJob>,
+        monitors: Vec<Monitors>,
+        global: &Global,
+        features: Features,
+    ) {
         let (done, applied) = oneshot::channel();
         let section = |options: Monitors| Section {
             options,
             global: global.clone(),
+            features,
         };
         let command = Command {
             jobs,
@@ -98,6 +113,11 @@ impl Manager {
         if self.commands.send(command).await.is_ok() {
             applied.await.ok(); // the task ends only with its runtime
         }
+    }
+
+    /// The rules of the cluster's objects, as they change.
+    pub fn rules(&self) -> watch::Receiver<Vec<RuleFile>> {
+        self.rules.clone()
     }
 
     /// Whether every mechanism has read its source once, or failed to.
@@ -140,21 +160,22 @@ struct Task {
     followed: Vec<Followed>,
     /// Counts them, those of earlier configurations too.
     followed_count: u64,
-    /// Jobs that their objects give, with the number of the section.
-    found: (mpsc::Sender<FoundJobs>, mpsc::Receiver<FoundJobs>),
+    /// What their objects give, with the number of the section.
+    found: (mpsc::Sender<FoundBy>, mpsc::Receiver<FoundBy>),
+    found_rules: watch::Sender<Vec<RuleFile>>,
     pools: Arc<RwLock<Pools>>,
     jobs: BTreeMap<String, Job>,
     resolver: Resolver,
 }
 
-type FoundJobs = (u64, Vec<ScrapeJob>);
+type FoundBy = (u64, Found);
 
 /// A section of which the objects are followed.
 struct Followed {
     number: u64,
     section: Section,
     status: Groups,
-    jobs: Vec<ScrapeJob>,
+    found: Found,
     task: AbortHandle,
 }
 
@@ -215,10 +236,10 @@ impl Task {
                     }
                     None => return,
                 },
-                Some((number, jobs)) = self.found.1.recv() => {
+                Some((number, found)) = self.found.1.recv() => {
                     let of = self.followed.iter_mut().find(|one| one.number == number);
                     if let Some(followed) = of {
-                        followed.jobs = jobs;
+                        followed.found = found;
                         self.replace().await;
                     }
                 }
@@ -256,8 +277,8 @@ impl Task {
             let following = monitors::run(section.clone(), status.clone(), send);
             let task = tokio::spawn(async move {
                 let hand_on = async {
-                    while let Some(jobs) = made.recv().await {
-                        tell.send((number, jobs)).await.ok(); // the task ends with its runtime
+                    while let Some(found) = made.recv().await {
+                        tell.send((number, found)).await.ok(); // the task ends with its runtime
                     }
                 };
                 tokio::join!(following, hand_on);
@@ -266,7 +287,7 @@ impl Task {
                 number,
                 section,
                 status,
-                jobs: Vec::new(),
+                found: Found::default(),
                 task: task.abort_handle(),
             });
         }
@@ -276,15 +297,31 @@ impl Task {
     async fn replace(&mut self) {
         let mut jobs = self.configured.clone();
         let mut names: BTreeSet<String> = jobs.iter().map(|job| job.name.clone()).collect();
-        for job in self.followed.iter().flat_map(|followed| &followed.jobs) {
+        for job in self.followed.iter().flat_map(|one| &one.found.jobs) {
             // A pool may stand in two API groups: it is one.
             if names.insert(job.name.clone()) {
                 jobs.push(job.clone());
             }
         }
         self.configure(jobs);
+        self.tell_rules();
         let jobs = self.jobs.values_mut().map(Job::targets).collect();
         self.scraper.replace(jobs).await;
+    }
+
+    /// Two sections may give the same object.
+    fn tell_rules(&self) {
+        let mut rules: BTreeMap<&str, &RuleFile> = BTreeMap::new();
+        for file in self.followed.iter().flat_map(|one| &one.found.rules) {
+            rules.entry(&file.path).or_insert(file);
+        }
+        self.found_rules.send_if_modified(|told| {
+            let changed = !told.iter().eq(rules.values().copied());
+            if changed {
+                *told = rules.into_values().cloned().collect();
+            }
+            changed
+        });
     }
 
     fn configure(&mut self, jobs: Vec<ScrapeJob>) {

@@ -189,7 +189,12 @@ impl App {
             at: clock.now(),
         };
         discovery
-            .apply(config.jobs, config.monitors, &config.global)
+            .apply(
+                config.jobs,
+                config.monitors,
+                &config.global,
+                settings.query.features,
+            )
             .await;
         Ok(Arc::new(App {
             started: clock.now(),
@@ -245,7 +250,7 @@ impl App {
         self.reader.set_names(config.signal_names.clone());
         let external_labels = config.global.external_labels.clone();
         self.discovery
-            .apply(config.jobs, config.monitors, &config.global)
+            .apply(config.jobs, config.monitors, &config.global, *features)
             .await;
         let signals = Arc::new(signals);
         {

@@ -129,7 +129,7 @@ pub async fn start(
     let discovery = discovery
         .await
         .map_err(|_| io::Error::other("the discovery thread did not start"))?;
-    let (rules, ruling) = rules_thread(&scraper, &reader, quitting.clone())?;
+    let (rules, ruling) = rules_thread(&scraper, &reader, &discovery, quitting.clone())?;
     let rules = rules
         .await
         .map_err(|_| io::Error::other("the thread of the rules did not start"))?;
@@ -327,11 +327,13 @@ fn discovery_thread(
 fn rules_thread(
     scraper: &Scraper,
     reader: &Reader,
+    discovery: &Manager,
     quit: watch::Receiver<bool>,
 ) -> io::Result<(oneshot::Receiver<Runner>, JoinHandle<()>)> {
     let (shared, reader) = (Arc::clone(scraper.shared()), reader.clone());
+    let found = discovery.rules();
     side_thread("rules", quit, move |quit| {
-        Runner::start(shared, reader, quit)
+        Runner::start(shared, reader, found, quit)
     })
 }
 
