@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
+use stillwell_engine::Reader;
 use stillwell_engine::labels::RelabelRule;
 use stillwell_engine::promql::Features;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -16,8 +17,8 @@ use tokio::time::Instant;
 
 use super::groups::{BySource, Groups};
 use super::monitors::{self, Found, Section};
-use super::{dns, file, http, kubernetes};
-use crate::config::{Discovery, Global, Monitors, ScrapeJob};
+use super::{dns, file, http, kube_state, kubernetes};
+use crate::config::{Config, Discovery, KubeState, Monitors, ScrapeJob};
 use crate::http_client::Resolver;
 use crate::rule_groups::RuleFile;
 use crate::scrape::{JobTargets, Outcome, Scraper, TargetGroup, collect, outcomes, target_options};
@@ -55,15 +56,26 @@ pub struct SourceState {
     pub groups: usize,
 }
 
+/// What is looked for.
+pub struct Wanted<'c> {
+    /// Jobs, monitors and what they inherit.
+    pub config: &'c Config,
+    /// The rules of the configuration, which may name workloads.
+    pub rules: &'c [RuleFile],
+    /// Of queries in rules.
+    pub features: Features,
+}
+
 struct Command {
     jobs: Vec<ScrapeJob>,
     sections: Vec<Section>,
+    kube_state: Option<kube_state::Section>,
     done: oneshot::Sender<()>,
 }
 
 impl Manager {
     /// Starts on the current runtime, which should have nothing else to do; ends when `quit` turns true.
-    pub fn start(scraper: Scraper, quit: watch::Receiver<bool>) -> Manager {
+    pub fn start(scraper: Scraper, reader: Reader, quit: watch::Receiver<bool>) -> Manager {
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
         let (found_rules, rules) = watch::channel(Vec::new());
         let manager = Manager {
@@ -74,6 +86,9 @@ impl Manager {
         };
         let task = Task {
             scraper,
+            reader,
+            kube_state: None,
+            workloads: mpsc::channel(COMMANDS_MAX),
             sources: Arc::clone(&manager.sources),
             changed: Arc::default(),
             configured: Vec::new(),
@@ -89,25 +104,29 @@ impl Manager {
         manager
     }
 
-    /// Looks for the targets of exactly these jobs, and of those that the objects of these sections give, from now on. Mechanisms that stay as they are go on undisturbed.
+    /// Looks for exactly what is wanted from now on. Mechanisms that stay as they are go on undisturbed.
     /// Returns when what is known at once (static targets, and what was found before) is scraped.
-    /// `features` are those of the queries in rules that objects give.
-    pub async fn apply(
-        &self,
-        jobs: Vec<ScrapeJob>,
-        monitors: Vec<Monitors>,
-        global: &Global,
-        features: Features,
-    ) {
+    pub async fn apply(&self, wanted: Wanted<'_>) {
         let (done, applied) = oneshot::channel();
-        let section = |options: Monitors| Section {
-            options,
-            global: global.clone(),
+        let Wanted {
+            config,
+            rules,
+            features,
+        } = wanted;
+        let section = |options: &Monitors| Section {
+            options: options.clone(),
+            global: config.global.clone(),
             features,
         };
+        let kube_state = |options: &KubeState| kube_state::Section {
+            options: options.clone(),
+            global: config.global.clone(),
+            rules: rules.to_vec(),
+        };
         let command = Command {
-            jobs,
-            sections: monitors.into_iter().map(section).collect(),
+            jobs: config.jobs.clone(),
+            sections: config.monitors.iter().map(section).collect(),
+            kube_state: config.kube_state.as_ref().map(kube_state),
             done,
         };
         if self.commands.send(command).await.is_ok() {
@@ -152,6 +171,11 @@ impl Manager {
 
 struct Task {
     scraper: Scraper,
+    reader: Reader,
+    /// The workloads of a cluster that are watched.
+    kube_state: Option<Workloads>,
+    /// Their targets, with the number of what was followed.
+    workloads: (mpsc::Sender<FoundWorkloads>, mpsc::Receiver<FoundWorkloads>),
     sources: Arc<RwLock<Vec<Groups>>>,
     changed: Arc<Notify>,
     /// The jobs of the configuration file.
@@ -169,6 +193,22 @@ struct Task {
 }
 
 type FoundBy = (u64, Found);
+type FoundWorkloads = (u64, JobTargets);
+
+/// Watches on workloads.
+struct Workloads {
+    number: u64,
+    section: kube_state::Section,
+    status: Groups,
+    job: Option<JobTargets>,
+    task: AbortHandle,
+}
+
+impl Drop for Workloads {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
 
 /// A section of which the objects are followed.
 struct Followed {
@@ -230,6 +270,7 @@ impl Task {
                     Some(command) => {
                         self.configured = command.jobs;
                         self.follow(command.sections);
+                        self.watch_workloads(command.kube_state);
                         self.replace().await;
                         command.done.send(()).ok(); // whoever asked may have gone
                         self.changed.notify_one(); // what came meanwhile
@@ -241,6 +282,13 @@ impl Task {
                     if let Some(followed) = of {
                         followed.found = found;
                         self.replace().await;
+                    }
+                }
+                Some((number, job)) = self.workloads.1.recv() => {
+                    let of = self.kube_state.as_mut().filter(|one| one.number == number);
+                    if let Some(workloads) = of {
+                        workloads.job = Some(job.clone());
+                        self.scraper.update(vec![job]).await;
                     }
                 }
                 () = calm => {
@@ -293,6 +341,42 @@ impl Task {
         }
     }
 
+    /// Watches the workloads of this section. Watches that stay as they are go on undisturbed.
+    fn watch_workloads(&mut self, section: Option<kube_state::Section>) {
+        let same = match (&self.kube_state, &section) {
+            (Some(before), Some(section)) => before.section.is_like(section),
+            (None, None) => true,
+            _ => false,
+        };
+        if same {
+            return;
+        }
+        self.kube_state = section.map(|section| {
+            self.followed_count += 1;
+            let (number, tell) = (self.followed_count, self.workloads.0.clone());
+            let status = Groups::new("kube_state".to_owned(), Arc::clone(&self.changed));
+            let (send, mut made) = mpsc::channel(1);
+            let rules = self.found_rules.subscribe();
+            let reader = self.reader.clone();
+            let following = kube_state::run(section.clone(), reader, rules, status.clone(), send);
+            let task = tokio::spawn(async move {
+                let hand_on = async {
+                    while let Some(job) = made.recv().await {
+                        tell.send((number, job)).await.ok(); // the task ends with its runtime
+                    }
+                };
+                tokio::join!(following, hand_on);
+            });
+            Workloads {
+                number,
+                section,
+                status,
+                job: None,
+                task: task.abort_handle(),
+            }
+        });
+    }
+
     /// Looks for the targets of all jobs, and scrapes what is known of them.
     async fn replace(&mut self) {
         let mut jobs = self.configured.clone();
@@ -305,7 +389,8 @@ impl Task {
         }
         self.configure(jobs);
         self.tell_rules();
-        let jobs = self.jobs.values_mut().map(Job::targets).collect();
+        let mut jobs: Vec<JobTargets> = self.jobs.values_mut().map(Job::targets).collect();
+        jobs.extend(self.kube_state.as_ref().and_then(|one| one.job.clone()));
         self.scraper.replace(jobs).await;
     }
 
@@ -357,6 +442,7 @@ impl Task {
             }
         }
         sources.extend(self.followed.iter().map(|followed| followed.status.clone()));
+        sources.extend(self.kube_state.as_ref().map(|one| one.status.clone()));
         *self.sources.write() = sources;
         let pool = |job: &Job| (job.config.name.clone(), job.config.relabel.clone());
         *self.pools.write() = self.jobs.values().map(pool).collect();

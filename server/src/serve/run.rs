@@ -125,7 +125,7 @@ pub async fn start(
     let scraper = scraper
         .await
         .map_err(|_| io::Error::other("the scraping thread did not start"))?;
-    let (discovery, discovering) = discovery_thread(&scraper, quitting.clone())?;
+    let (discovery, discovering) = discovery_thread(&scraper, &reader, quitting.clone())?;
     let discovery = discovery
         .await
         .map_err(|_| io::Error::other("the discovery thread did not start"))?;
@@ -318,10 +318,13 @@ fn scraping_thread(
 
 fn discovery_thread(
     scraper: &Scraper,
+    reader: &Reader,
     quit: watch::Receiver<bool>,
 ) -> io::Result<(oneshot::Receiver<Manager>, JoinHandle<()>)> {
-    let scraper = scraper.clone();
-    side_thread("discovery", quit, move |quit| Manager::start(scraper, quit))
+    let (scraper, reader) = (scraper.clone(), reader.clone());
+    side_thread("discovery", quit, move |quit| {
+        Manager::start(scraper, reader, quit)
+    })
 }
 
 fn rules_thread(

@@ -3,6 +3,7 @@
 
 pub mod api_server;
 pub mod certificates;
+pub mod objects;
 
 use std::io::Write;
 use std::net::SocketAddr;
