@@ -8,6 +8,7 @@ mod discovery;
 mod global;
 mod histograms;
 mod http_client;
+mod kube_state;
 mod limits;
 mod masked;
 mod monitors;
@@ -44,6 +45,7 @@ pub use http_client::{
     Authorization, BasicAuth, Credentials, Header, HttpClientConfig, OAuth2, ProxyConfig,
     TlsClientConfig, TlsVersion,
 };
+pub use kube_state::KubeState;
 pub use limits::{BODY_BYTES_MAX_DEFAULT, PageLimits};
 pub use masked::masked;
 pub use monitors::{MonitorKind, Monitors, job_from_json};
@@ -75,6 +77,8 @@ pub struct Config {
     pub external_metrics: ExternalMetrics,
     /// Objects of a cluster that become jobs.
     pub monitors: Vec<Monitors>,
+    /// Series about a cluster's workloads and pods.
+    pub kube_state: Option<KubeState>,
     /// Globs of files with more jobs, and where they are named.
     pub(crate) scrape_files: (Vec<String>, usize),
 }
@@ -101,6 +105,17 @@ pub fn load_with_files(text: &str, base: &Path) -> (Option<Config>, Report) {
     }
     for monitors in &mut config.monitors {
         monitors.resolve(base);
+    }
+    if let Some(state) = &mut config.kube_state {
+        state.resolve(base);
+        let name = KubeState::JOB;
+        if let Some(job) = config.jobs.iter().find(|job| job.name == name) {
+            let message = format!(
+                "job {name:?} gives the series that kube_state (line {}) gives: every sum would count twice; keep one",
+                state.line
+            );
+            report.error(job.line, message);
+        }
     }
     let section = &config.external_metrics;
     let loaded = rules::load(&section.rules_files, base, section.rules_line, &mut report);
@@ -194,6 +209,10 @@ static TOP: &[Key<Config>] = &[
         config
             .monitors
             .push(monitors::inference_pools(&entry.value, report));
+    }),
+    read("kube_state", |entry, config, report| {
+        let interval_ms = config.global.interval_ms;
+        config.kube_state = Some(kube_state::kube_state(&entry.value, interval_ms, report));
     }),
     unused(
         "alerting",

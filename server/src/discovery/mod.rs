@@ -14,11 +14,12 @@ mod dns;
 mod file;
 mod groups;
 mod http;
+mod kube_state;
 mod kubernetes;
 mod manager;
 mod monitors;
 mod target_list;
 
-pub use manager::{Manager, SourceState};
+pub use manager::{Manager, SourceState, Wanted};
 pub use monitors::read_spec as read_monitor;
 pub use target_list::{ListFormat, parse as parse_target_list};

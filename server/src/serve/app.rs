@@ -20,7 +20,7 @@ use super::signals::{self, Watched};
 use super::snapshots::Snapshots;
 use crate::clock::Clock;
 use crate::config::{self, Config, Problem, Report};
-use crate::discovery::Manager;
+use crate::discovery::{Manager, Wanted};
 use crate::rule_groups::{self, RuleFile, RuleOptions, Runner};
 use crate::scrape::{SETTLING_MS_MAX, Scraper};
 
@@ -168,7 +168,6 @@ impl App {
         ending: watch::Receiver<bool>,
     ) -> Result<Arc<App>, Vec<Problem>> {
         let Configured { config, rule_files } = configured;
-        rules.apply(rule_files, rule_options(&settings, &config));
         let queries = QueryPool::new(settings.query_concurrency_max, settings.query.timeout_ms)
             .with_memory(settings.query_bytes_max);
         reader.set_names(config.signal_names.clone());
@@ -188,9 +187,13 @@ impl App {
             subquery_step_ms: subquery_step_ms(&config),
             at: clock.now(),
         };
-        discovery
-            .apply(config.jobs, config.monitors, &config.global)
-            .await;
+        let wanted = Wanted {
+            config: &config,
+            rules: &rule_files,
+            features: settings.query.features,
+        };
+        discovery.apply(wanted).await;
+        rules.apply(rule_files, rule_options(&settings, &config));
         Ok(Arc::new(App {
             started: clock.now(),
             folder: std::env::current_dir()
@@ -244,9 +247,12 @@ impl App {
         let signals = Watched::replace(&config, &before).map_err(|problems| show(&problems))?;
         self.reader.set_names(config.signal_names.clone());
         let external_labels = config.global.external_labels.clone();
-        self.discovery
-            .apply(config.jobs, config.monitors, &config.global)
-            .await;
+        let wanted = Wanted {
+            config: &config,
+            rules: &rule_files,
+            features: *features,
+        };
+        self.discovery.apply(wanted).await;
         let signals = Arc::new(signals);
         {
             let mut loaded = self.loaded.write();

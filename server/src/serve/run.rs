@@ -125,11 +125,11 @@ pub async fn start(
     let scraper = scraper
         .await
         .map_err(|_| io::Error::other("the scraping thread did not start"))?;
-    let (discovery, discovering) = discovery_thread(&scraper, quitting.clone())?;
+    let (discovery, discovering) = discovery_thread(&scraper, &reader, quitting.clone())?;
     let discovery = discovery
         .await
         .map_err(|_| io::Error::other("the discovery thread did not start"))?;
-    let (rules, ruling) = rules_thread(&scraper, &reader, quitting.clone())?;
+    let (rules, ruling) = rules_thread(&scraper, &reader, &discovery, quitting.clone())?;
     let rules = rules
         .await
         .map_err(|_| io::Error::other("the thread of the rules did not start"))?;
@@ -318,20 +318,25 @@ fn scraping_thread(
 
 fn discovery_thread(
     scraper: &Scraper,
+    reader: &Reader,
     quit: watch::Receiver<bool>,
 ) -> io::Result<(oneshot::Receiver<Manager>, JoinHandle<()>)> {
-    let scraper = scraper.clone();
-    side_thread("discovery", quit, move |quit| Manager::start(scraper, quit))
+    let (scraper, reader) = (scraper.clone(), reader.clone());
+    side_thread("discovery", quit, move |quit| {
+        Manager::start(scraper, reader, quit)
+    })
 }
 
 fn rules_thread(
     scraper: &Scraper,
     reader: &Reader,
+    discovery: &Manager,
     quit: watch::Receiver<bool>,
 ) -> io::Result<(oneshot::Receiver<Runner>, JoinHandle<()>)> {
     let (shared, reader) = (Arc::clone(scraper.shared()), reader.clone());
+    let found = discovery.rules();
     side_thread("rules", quit, move |quit| {
-        Runner::start(shared, reader, quit)
+        Runner::start(shared, reader, found, quit)
     })
 }
 

@@ -18,6 +18,7 @@ mod hpa_reads;
 mod keda;
 mod keda_grpcio;
 mod keda_prometheus;
+mod kube_state;
 mod kubernetes_discovery;
 mod manifests;
 mod monitors;

@@ -3,6 +3,7 @@
 
 pub mod api_server;
 pub mod certificates;
+pub mod objects;
 pub mod rival;
 
 use std::io::Write;
