@@ -12,6 +12,7 @@ pub mod keda;
 pub mod kubernetes;
 pub mod multi;
 pub mod notifications;
+pub mod objects;
 pub mod pool;
 pub mod prometheus;
 pub mod query_cache;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use crate::labels::{Labels, Matcher};
+use crate::labels::{Labels, METRIC_NAME, Matcher};
 use crate::limits::{
     CHEAP_QUERY_HISTORY_BYTES_MAX, CHEAP_QUERY_SAMPLES_MAX, CHEAP_QUERY_SELECTORS_MAX,
     CHEAP_QUERY_SERIES_MAX, CHEAP_QUERY_TEXT_BYTES_MAX, EXPLAINED_SERIES_MAX, LOOKBACK_MS_DEFAULT,
@@ -189,6 +189,22 @@ impl Reader {
             .signal(signal)
             .map(|signal| signal.transitions.iter().cloned().collect())
             .unwrap_or_default()
+    }
+
+    /// The selectors by which registered signals may read one of these metrics: conditions on labels, the name among them.
+    pub fn selectors_of(&self, metrics: &[&str]) -> Vec<Vec<Matcher>> {
+        let registry = self.registry.read();
+        let signals = registry.signals.iter().flatten();
+        let selectors = signals.flat_map(|signal| signal.query.matchers());
+        let reads = |matchers: &Vec<Matcher>| {
+            let of_name = |one: &&Matcher| one.name() == METRIC_NAME;
+            let mut conditions = metrics.iter().map(|metric| {
+                let mut conditions = matchers.iter().filter(of_name);
+                conditions.all(|one| one.matches(metric))
+            });
+            conditions.any(|fits| fits)
+        };
+        selectors.filter(reads).collect()
     }
 
     /// Explains the reading of a signal: the state of its targets and the series that contribute.

@@ -102,7 +102,13 @@ fn matches_nothing(
         let others = Names::default().equivalents(metric);
         if !names.contains(metric) && !others.iter().any(|(other, _)| names.contains(other)) {
             let near = nearest(metric, names.iter().map(String::as_str));
-            let near = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
+            let near = match near {
+                Some(near) => format!("; did you mean {near}?"),
+                None if metric.starts_with("kube_") => {
+                    "; kube-state-metrics shows such series, and `kube_state: {}` those of workloads".to_owned()
+                }
+                None => String::new(),
+            };
             return Ok(Some(format!("no scraped series is called {metric}{near}")));
         }
         if !names.contains(metric) {

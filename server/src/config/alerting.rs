@@ -7,13 +7,12 @@ use stillwell_engine::labels::RelabelRule;
 use super::discovery::{DISCOVERY, Discovery, Sources};
 use super::http_client::{HTTP, HttpClientConfig};
 use super::relabel::rules;
-use super::report::Report;
 use super::schema::{Inline, Key, Shape, decode, read, unused};
 use super::scrape::check_addresses;
 use super::units::duration_ms;
 use super::unused_discovery::NotBuilt;
 use super::unused_sections::SIGV4;
-use super::yaml::{Entry, Kind, Node};
+use crate::yaml::{Entry, Kind, Node, Report};
 
 /// Prometheus' default for one request to an Alertmanager.
 const TIMEOUT_MS_DEFAULT: u64 = 10_000;

@@ -9,12 +9,12 @@ mod discovery;
 mod global;
 mod histograms;
 mod http_client;
+mod kube_state;
 mod limits;
 mod masked;
 mod monitors;
 mod protocols;
 mod relabel;
-mod report;
 pub(crate) mod schema;
 mod scrape;
 mod scrape_files;
@@ -23,7 +23,6 @@ mod signals;
 pub mod units;
 mod unused_discovery;
 mod unused_sections;
-pub(crate) mod yaml;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -32,8 +31,11 @@ use stillwell_engine::Retain;
 use stillwell_engine::signal::Names;
 
 use crate::rules::{self, Rule};
+use crate::yaml;
 use schema::{Key, decode, read, unused};
 
+pub use crate::signal_spec::SignalSpec;
+pub use crate::yaml::{CONFIG_BYTES_MAX, Problem, Report};
 pub use alerting::{Alerting, AlertmanagerConfig};
 pub(crate) use discovery::labels as label_map;
 pub use discovery::{
@@ -45,18 +47,14 @@ pub use http_client::{
     Authorization, BasicAuth, Credentials, Header, HttpClientConfig, OAuth2, ProxyConfig,
     TlsClientConfig, TlsVersion,
 };
+pub use kube_state::KubeState;
 pub use limits::{BODY_BYTES_MAX_DEFAULT, PageLimits};
 pub use masked::{masked, masked_job};
 pub use monitors::{MonitorKind, Monitors, job_from_json};
-pub(crate) use report::Table;
-pub(crate) use report::flag;
-pub use report::{Problem, Report};
 pub use scrape::{INTERVAL_MS_MIN, ScrapeJob, default_timeout_ms};
 pub use secret::{MASK, Secret, SecretSource};
-pub(crate) use signals::selector;
-pub use signals::{ExternalMetrics, SignalSpec};
+pub use signals::ExternalMetrics;
 pub use stillwell_engine::nearest::nearest;
-pub use yaml::CONFIG_BYTES_MAX;
 
 /// A configuration that passed every check.
 #[derive(Clone, Debug, Default)]
@@ -83,6 +81,8 @@ pub struct Config {
     pub external_metrics: ExternalMetrics,
     /// Objects of a cluster that become jobs.
     pub monitors: Vec<Monitors>,
+    /// Series about a cluster's workloads and pods.
+    pub kube_state: Option<KubeState>,
     /// Globs of files with more jobs, and where they are named.
     pub(crate) scrape_files: (Vec<String>, usize),
 }
@@ -111,6 +111,17 @@ pub fn load_with_files(text: &str, base: &Path) -> (Option<Config>, Report) {
         monitors.resolve(base);
     }
     config.alerting.resolve(base);
+    if let Some(state) = &mut config.kube_state {
+        state.resolve(base);
+        let name = KubeState::JOB;
+        if let Some(job) = config.jobs.iter().find(|job| job.name == name) {
+            let message = format!(
+                "job {name:?} gives the series that kube_state (line {}) gives: every sum would count twice; keep one",
+                state.line
+            );
+            report.error(job.line, message);
+        }
+    }
     let section = &config.external_metrics;
     let loaded = rules::load(&section.rules_files, base, section.rules_line, &mut report);
     for signal in loaded.signals {
@@ -206,6 +217,10 @@ static TOP: &[Key<Config>] = &[
     }),
     read("alerting", |entry, config, report| {
         config.alerting = alerting::alerting(&entry.value, report);
+    }),
+    read("kube_state", |entry, config, report| {
+        let interval_ms = config.global.interval_ms;
+        config.kube_state = Some(kube_state::kube_state(&entry.value, interval_ms, report));
     }),
     unused(
         "storage",

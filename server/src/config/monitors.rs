@@ -1,16 +1,17 @@
-//! `monitors` and `inference_pools`: objects of a cluster that are read and become scrape jobs.
+//! `monitors` and `inference_pools`: objects of a cluster that are read and become scrape jobs or rules.
 
 use std::path::{Path, PathBuf};
 
 use super::discovery::{KubernetesDiscovery, KubernetesRole};
 use super::http_client::HTTP;
-use super::report::Report;
 use super::schema::{Inline, Key, decode, read};
 use super::units::duration_ms;
-use super::yaml::{Entry, Node};
-use super::{Global, ScrapeJob, nearest, scrape, yaml};
+use super::{Global, ScrapeJob, nearest, scrape};
+use crate::yaml;
+use crate::yaml::Report;
+use crate::yaml::{Entry, Node};
 
-/// Kinds of objects that name targets.
+/// Kinds of objects that name targets, or rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum MonitorKind {
     /// prometheus-operator: endpoints of Services.
@@ -19,6 +20,8 @@ pub enum MonitorKind {
     PodMonitor,
     /// prometheus-operator: a scrape configuration.
     ScrapeConfig,
+    /// prometheus-operator: recording and alerting rules, which name no targets.
+    PrometheusRule,
     /// Google Managed Prometheus: pods of a namespace.
     PodMonitoring,
     /// Google Managed Prometheus: pods of all namespaces.
@@ -29,10 +32,11 @@ pub enum MonitorKind {
 
 impl MonitorKind {
     /// What `monitors` may read.
-    const MONITORS: [MonitorKind; 5] = [
+    const MONITORS: [MonitorKind; 6] = [
         MonitorKind::ServiceMonitor,
         MonitorKind::PodMonitor,
         MonitorKind::ScrapeConfig,
+        MonitorKind::PrometheusRule,
         MonitorKind::PodMonitoring,
         MonitorKind::ClusterPodMonitoring,
     ];
@@ -43,6 +47,7 @@ impl MonitorKind {
             MonitorKind::ServiceMonitor => "ServiceMonitor",
             MonitorKind::PodMonitor => "PodMonitor",
             MonitorKind::ScrapeConfig => "ScrapeConfig",
+            MonitorKind::PrometheusRule => "PrometheusRule",
             MonitorKind::PodMonitoring => "PodMonitoring",
             MonitorKind::ClusterPodMonitoring => "ClusterPodMonitoring",
             MonitorKind::InferencePool => "InferencePool",

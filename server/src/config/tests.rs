@@ -557,7 +557,35 @@ fn monitors_are_read_with_their_kinds_and_a_wrong_one_names_the_nearest() {
     let [monitors, pools] = &config.monitors[..] else {
         panic!("{:?}", config.monitors);
     };
-    assert_eq!(monitors.kinds.len(), 5);
+    assert_eq!(monitors.kinds.len(), 6);
     assert_eq!(pools.kinds, [MonitorKind::InferencePool]);
     assert_eq!(pools.cluster.namespaces, ["a", "b"]);
+}
+
+#[test]
+fn kube_state_and_a_job_of_its_name_would_count_twice() {
+    let text = "kube_state: {all: true, namespaces: [a], scrape_interval: 5s}\n";
+    let state = load(text).0.expect("valid").kube_state.expect("given");
+    assert_eq!((state.all, state.interval_ms), (true, 5_000));
+    assert_eq!(state.cluster.namespaces, ["a"]);
+    let state = load("global: {scrape_interval: 100ms}\nkube_state: {}\n").0;
+    let state = state.expect("valid").kube_state.expect("given");
+    assert_eq!(state.interval_ms, 1_000, "each page asks the API server");
+    let job = "scrape_configs: [{job_name: kube-state-metrics, static_configs: [{targets: ['a:1']}]}]\nkube_state: {}\n";
+    #[rustfmt::skip]
+    let bad = [
+        ("kube_state: {scrape_interval: 100ms}\n", "at least 1s"),
+        ("kube_state: {al: true}\n", "all"),
+        ("kube_state: {api_server: 'https://a', kubeconfig_file: b}\n", "exclude one another"),
+        (job, "count twice"),
+    ];
+    for (text, why) in bad {
+        let (config, report) = load_with_files(text, Path::new("."));
+        assert!(config.is_none(), "{text}");
+        assert!(
+            report.errors[0].message.contains(why),
+            "{:?}",
+            report.errors
+        );
+    }
 }

@@ -8,16 +8,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
+use stillwell_engine::Reader;
 use stillwell_engine::labels::RelabelRule;
+use stillwell_engine::promql::Features;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::groups::{BySource, Groups};
-use super::monitors::{self, Section};
+use super::kube_state;
+use super::monitors::{self, Found, Section};
 use super::way::Way;
-use crate::config::{Global, Monitors, ScrapeJob};
+use crate::config::{Config, KubeState, Monitors, ScrapeJob};
 use crate::http_client::Resolver;
+use crate::rule_groups::RuleFile;
 use crate::scrape::{JobTargets, Outcome, Scraper, TargetGroup, collect, outcomes, target_options};
 
 /// Changes that come in a row are told together.
@@ -35,6 +39,8 @@ pub struct Manager {
     sources: Arc<RwLock<Vec<Groups>>>,
     /// The jobs whose targets are looked for, and what rewrites their targets.
     pools: Arc<RwLock<Pools>>,
+    /// What the cluster's objects give of rules.
+    rules: watch::Receiver<Vec<RuleFile>>,
 }
 
 /// Relabelling rules by the name of a job.
@@ -51,23 +57,39 @@ pub struct SourceState {
     pub groups: usize,
 }
 
+/// What is looked for.
+pub struct Wanted<'c> {
+    /// Jobs, monitors and what they inherit.
+    pub config: &'c Config,
+    /// The rules of the configuration, which may name workloads.
+    pub rules: &'c [RuleFile],
+    /// Of queries in rules.
+    pub features: Features,
+}
+
 struct Command {
     jobs: Vec<ScrapeJob>,
     sections: Vec<Section>,
+    kube_state: Option<kube_state::Section>,
     done: oneshot::Sender<()>,
 }
 
 impl Manager {
     /// Starts on the current runtime, which should have nothing else to do; ends when `quit` turns true.
-    pub fn start(scraper: Scraper, quit: watch::Receiver<bool>) -> Manager {
+    pub fn start(scraper: Scraper, reader: Reader, quit: watch::Receiver<bool>) -> Manager {
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
+        let (found_rules, rules) = watch::channel(Vec::new());
         let manager = Manager {
             commands,
             sources: Arc::default(),
             pools: Arc::default(),
+            rules,
         };
         let task = Task {
             scraper,
+            reader,
+            kube_state: None,
+            workloads: mpsc::channel(COMMANDS_MAX),
             sources: Arc::clone(&manager.sources),
             changed: Arc::default(),
             configured: Vec::new(),
@@ -76,28 +98,46 @@ impl Manager {
             found: mpsc::channel(COMMANDS_MAX),
             pools: Arc::clone(&manager.pools),
             jobs: BTreeMap::new(),
+            found_rules,
             resolver: Resolver::default(),
         };
         tokio::spawn(task.run(receiver, quit));
         manager
     }
 
-    /// Looks for the targets of exactly these jobs, and of those that the objects of these sections give, from now on. Mechanisms that stay as they are go on undisturbed.
+    /// Looks for exactly what is wanted from now on. Mechanisms that stay as they are go on undisturbed.
     /// Returns when what is known at once (static targets, and what was found before) is scraped.
-    pub async fn apply(&self, jobs: Vec<ScrapeJob>, monitors: Vec<Monitors>, global: &Global) {
+    pub async fn apply(&self, wanted: Wanted<'_>) {
         let (done, applied) = oneshot::channel();
-        let section = |options: Monitors| Section {
-            options,
-            global: global.clone(),
+        let Wanted {
+            config,
+            rules,
+            features,
+        } = wanted;
+        let section = |options: &Monitors| Section {
+            options: options.clone(),
+            global: config.global.clone(),
+            features,
+        };
+        let kube_state = |options: &KubeState| kube_state::Section {
+            options: options.clone(),
+            global: config.global.clone(),
+            rules: rules.to_vec(),
         };
         let command = Command {
-            jobs,
-            sections: monitors.into_iter().map(section).collect(),
+            jobs: config.jobs.clone(),
+            sections: config.monitors.iter().map(section).collect(),
+            kube_state: config.kube_state.as_ref().map(kube_state),
             done,
         };
         if self.commands.send(command).await.is_ok() {
             applied.await.ok(); // the task ends only with its runtime
         }
+    }
+
+    /// The rules of the cluster's objects, as they change.
+    pub fn rules(&self) -> watch::Receiver<Vec<RuleFile>> {
+        self.rules.clone()
     }
 
     /// Whether every mechanism has read its source once, or failed to.
@@ -132,6 +172,11 @@ impl Manager {
 
 struct Task {
     scraper: Scraper,
+    reader: Reader,
+    /// The workloads of a cluster that are watched.
+    kube_state: Option<Workloads>,
+    /// Their targets, with the number of what was followed.
+    workloads: (mpsc::Sender<FoundWorkloads>, mpsc::Receiver<FoundWorkloads>),
     sources: Arc<RwLock<Vec<Groups>>>,
     changed: Arc<Notify>,
     /// The jobs of the configuration file.
@@ -140,21 +185,38 @@ struct Task {
     followed: Vec<Followed>,
     /// Counts them, those of earlier configurations too.
     followed_count: u64,
-    /// Jobs that their objects give, with the number of the section.
-    found: (mpsc::Sender<FoundJobs>, mpsc::Receiver<FoundJobs>),
+    /// What their objects give, with the number of the section.
+    found: (mpsc::Sender<FoundBy>, mpsc::Receiver<FoundBy>),
+    found_rules: watch::Sender<Vec<RuleFile>>,
     pools: Arc<RwLock<Pools>>,
     jobs: BTreeMap<String, Job>,
     resolver: Resolver,
 }
 
-type FoundJobs = (u64, Vec<ScrapeJob>);
+type FoundBy = (u64, Found);
+type FoundWorkloads = (u64, JobTargets);
+
+/// Watches on workloads.
+struct Workloads {
+    number: u64,
+    section: kube_state::Section,
+    status: Groups,
+    job: Option<JobTargets>,
+    task: AbortHandle,
+}
+
+impl Drop for Workloads {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
 
 /// A section of which the objects are followed.
 struct Followed {
     number: u64,
     section: Section,
     status: Groups,
-    jobs: Vec<ScrapeJob>,
+    found: Found,
     task: AbortHandle,
 }
 
@@ -193,17 +255,25 @@ impl Task {
                     Some(command) => {
                         self.configured = command.jobs;
                         self.follow(command.sections);
+                        self.watch_workloads(command.kube_state);
                         self.replace().await;
                         command.done.send(()).ok(); // whoever asked may have gone
                         self.changed.notify_one(); // what came meanwhile
                     }
                     None => return,
                 },
-                Some((number, jobs)) = self.found.1.recv() => {
+                Some((number, found)) = self.found.1.recv() => {
                     let of = self.followed.iter_mut().find(|one| one.number == number);
                     if let Some(followed) = of {
-                        followed.jobs = jobs;
+                        followed.found = found;
                         self.replace().await;
+                    }
+                }
+                Some((number, job)) = self.workloads.1.recv() => {
+                    let of = self.kube_state.as_mut().filter(|one| one.number == number);
+                    if let Some(workloads) = of {
+                        workloads.job = Some(job.clone());
+                        self.scraper.update(vec![job]).await;
                     }
                 }
                 () = calm => {
@@ -240,8 +310,8 @@ impl Task {
             let following = monitors::run(section.clone(), status.clone(), send);
             let task = tokio::spawn(async move {
                 let hand_on = async {
-                    while let Some(jobs) = made.recv().await {
-                        tell.send((number, jobs)).await.ok(); // the task ends with its runtime
+                    while let Some(found) = made.recv().await {
+                        tell.send((number, found)).await.ok(); // the task ends with its runtime
                     }
                 };
                 tokio::join!(following, hand_on);
@@ -250,25 +320,78 @@ impl Task {
                 number,
                 section,
                 status,
-                jobs: Vec::new(),
+                found: Found::default(),
                 task: task.abort_handle(),
             });
         }
+    }
+
+    /// Watches the workloads of this section. Watches that stay as they are go on undisturbed.
+    fn watch_workloads(&mut self, section: Option<kube_state::Section>) {
+        let same = match (&self.kube_state, &section) {
+            (Some(before), Some(section)) => before.section.is_like(section),
+            (None, None) => true,
+            _ => false,
+        };
+        if same {
+            return;
+        }
+        self.kube_state = section.map(|section| {
+            self.followed_count += 1;
+            let (number, tell) = (self.followed_count, self.workloads.0.clone());
+            let status = Groups::new("kube_state".to_owned(), Arc::clone(&self.changed));
+            let (send, mut made) = mpsc::channel(1);
+            let rules = self.found_rules.subscribe();
+            let reader = self.reader.clone();
+            let following = kube_state::run(section.clone(), reader, rules, status.clone(), send);
+            let task = tokio::spawn(async move {
+                let hand_on = async {
+                    while let Some(job) = made.recv().await {
+                        tell.send((number, job)).await.ok(); // the task ends with its runtime
+                    }
+                };
+                tokio::join!(following, hand_on);
+            });
+            Workloads {
+                number,
+                section,
+                status,
+                job: None,
+                task: task.abort_handle(),
+            }
+        });
     }
 
     /// Looks for the targets of all jobs, and scrapes what is known of them.
     async fn replace(&mut self) {
         let mut jobs = self.configured.clone();
         let mut names: BTreeSet<String> = jobs.iter().map(|job| job.name.clone()).collect();
-        for job in self.followed.iter().flat_map(|followed| &followed.jobs) {
+        for job in self.followed.iter().flat_map(|one| &one.found.jobs) {
             // A pool may stand in two API groups: it is one.
             if names.insert(job.name.clone()) {
                 jobs.push(job.clone());
             }
         }
         self.configure(jobs);
-        let jobs = self.jobs.values_mut().map(Job::targets).collect();
+        self.tell_rules();
+        let mut jobs: Vec<JobTargets> = self.jobs.values_mut().map(Job::targets).collect();
+        jobs.extend(self.kube_state.as_ref().and_then(|one| one.job.clone()));
         self.scraper.replace(jobs).await;
+    }
+
+    /// Two sections may give the same object.
+    fn tell_rules(&self) {
+        let mut rules: BTreeMap<&str, &RuleFile> = BTreeMap::new();
+        for file in self.followed.iter().flat_map(|one| &one.found.rules) {
+            rules.entry(&file.path).or_insert(file);
+        }
+        self.found_rules.send_if_modified(|told| {
+            let changed = !told.iter().eq(rules.values().copied());
+            if changed {
+                *told = rules.into_values().cloned().collect();
+            }
+            changed
+        });
     }
 
     fn configure(&mut self, jobs: Vec<ScrapeJob>) {
@@ -306,6 +429,7 @@ impl Task {
             }
         }
         sources.extend(self.followed.iter().map(|followed| followed.status.clone()));
+        sources.extend(self.kube_state.as_ref().map(|one| one.status.clone()));
         *self.sources.write() = sources;
         let pool = |job: &Job| (job.config.name.clone(), job.config.relabel.clone());
         *self.pools.write() = self.jobs.values().map(pool).collect();

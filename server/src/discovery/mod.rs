@@ -14,6 +14,7 @@ mod dns;
 mod file;
 mod groups;
 mod http;
+mod kube_state;
 mod kubernetes;
 mod manager;
 mod monitors;
@@ -21,7 +22,7 @@ mod target_list;
 mod watched_groups;
 mod way;
 
-pub use manager::{Manager, SourceState};
+pub use manager::{Manager, SourceState, Wanted};
 pub use monitors::read_spec as read_monitor;
 pub use target_list::{ListFormat, parse as parse_target_list};
 pub use watched_groups::WatchedGroups;

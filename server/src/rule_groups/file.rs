@@ -8,9 +8,9 @@ use stillwell_engine::promql::{Features, Query};
 use super::template;
 use crate::config::schema::{Key, decode, read};
 use crate::config::units::duration_ms;
-use crate::config::yaml::{self, Entry, Kind, Node};
 use crate::config::{Problem, Report, label_map};
 use crate::files;
+use crate::yaml::{self, Entry, Kind, Node};
 
 /// Faster than this and rules cost more than the pages that they read.
 const INTERVAL_MS_MIN: u64 = 100;
@@ -18,10 +18,17 @@ const INTERVAL_MS_MIN: u64 = 100;
 /// One file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RuleFile {
-    /// As the pattern named it.
+    /// As the pattern named it; the kind and name of an object of a cluster.
     pub path: String,
     /// Its groups.
     pub groups: Vec<GroupSpec>,
+}
+
+impl RuleFile {
+    /// The rules in all of its groups.
+    pub fn rule_count(&self) -> usize {
+        self.groups.iter().map(|group| group.rules.len()).sum()
+    }
 }
 
 /// Rules that are evaluated together, in order.

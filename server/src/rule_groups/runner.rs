@@ -68,10 +68,12 @@ struct Due {
 }
 
 impl Runner {
-    /// Starts on the current runtime, which should have nothing else to do; ends when `quit` turns true.
+    /// Starts on the current runtime, which should have nothing else to do; ends when `quit` turns true. Rules that are
+    /// `found` in a cluster are evaluated beside those that are applied.
     pub fn start(
         shared: Arc<Shared>,
         reader: Reader,
+        found: watch::Receiver<Vec<RuleFile>>,
         notifier: Notifier,
         quit: watch::Receiver<bool>,
     ) -> Runner {
@@ -88,13 +90,14 @@ impl Runner {
             store: Store { shared, reader },
             notifier,
             due: Vec::new(),
+            files: Vec::new(),
             options: None,
         };
-        tokio::spawn(task.run(quit));
+        tokio::spawn(task.run(found, quit));
         Runner { inner }
     }
 
-    /// Evaluates exactly these rules from now on. A group that stays as it is keeps its alerts.
+    /// Evaluates exactly these rules, and those found in the cluster, from now on. A group that stays as it is keeps its alerts.
     pub fn apply(&self, files: Vec<RuleFile>, options: RuleOptions) {
         *self.inner.wanted.lock() = Some((files, options));
         self.inner.changed.notify_one();
@@ -123,11 +126,17 @@ struct Task {
     store: Store,
     notifier: Notifier,
     due: Vec<Due>,
+    /// Of the configuration.
+    files: Vec<RuleFile>,
     options: Option<RuleOptions>,
 }
 
 impl Task {
-    async fn run(mut self, mut quit: watch::Receiver<bool>) {
+    async fn run(
+        mut self,
+        mut found: watch::Receiver<Vec<RuleFile>>,
+        mut quit: watch::Receiver<bool>,
+    ) {
         let inner = Arc::clone(&self.inner);
         loop {
             let clock = Arc::clone(&self.store.shared.clock);
@@ -143,27 +152,33 @@ impl Task {
             };
             tokio::select! {
                 () = ending => return,
-                () = inner.changed.notified() => self.configure(),
+                () = inner.changed.notified() => {
+                    if let Some((files, options)) = inner.wanted.lock().take() {
+                        self.files = files;
+                        self.options = Some(options);
+                    }
+                    self.configure(&found.borrow_and_update());
+                }
+                Ok(()) = found.changed() => self.configure(&found.borrow_and_update()),
                 () = waking => self.evaluate(),
             }
         }
     }
 
-    fn configure(&mut self) {
-        let Some((files, options)) = self.inner.wanted.lock().take() else {
-            return;
+    fn configure(&mut self, found: &[RuleFile]) {
+        let Some(options) = &self.options else {
+            return; // found before the configuration was applied, which reads them again
         };
         let now = self.store.shared.clock.now();
         let mut before: Vec<Due> = std::mem::take(&mut self.due);
-        for spec in files.into_iter().flat_map(|file| file.groups) {
+        let files = self.files.iter().chain(found);
+        for spec in files.flat_map(|file| file.groups.iter().cloned()) {
             let interval_ms = spec.interval_ms.unwrap_or(options.interval_ms).max(1) as i64;
             let known = before.iter().position(|due| *due.group.spec() == spec);
             let group = match known {
                 Some(at) => before.swap_remove(at).group,
-                // What an earlier run has left belongs to the groups of the start, not to those of a reload.
-                None if options.restore.is_some() && self.options.is_none() => {
-                    Group::new(spec).restoring()
-                }
+                // A group of the cluster is found some time after the start. One that a reload adds finds nothing.
+                None if options.restore.is_some() => Group::new(spec).restoring(),
                 None => Group::new(spec),
             };
             let phase_ms = phase_ms(group.spec(), interval_ms);
@@ -177,7 +192,6 @@ impl Task {
         for mut gone in before {
             gone.group.end(now, &mut self.store);
         }
-        self.options = Some(options);
         self.show();
     }
 

@@ -7,6 +7,7 @@ use stillwell_engine::TargetSpec;
 use stillwell_engine::labels::{Labels, LabelsBuilder, relabel};
 
 use super::client::FetchOptions;
+use super::page_source::PageSource;
 use crate::config::units::{duration_ms, show_duration_ms};
 use crate::config::{Discovery, INTERVAL_MS_MIN, ScrapeJob, StaticGroup};
 use crate::http_client::{Url, encode_query};
@@ -70,6 +71,8 @@ pub struct Target {
     pub timeout_ms: u64,
     /// Why it must not be scraped, though it is a target.
     pub refused: Option<String>,
+    /// What writes its pages, where they are not fetched.
+    pub source: Option<PageSource>,
 }
 
 /// What discovery found for a job.
@@ -254,6 +257,7 @@ fn finish(
         interval_ms,
         timeout_ms,
         refused: None,
+        source: None,
     })
 }
 

@@ -1,22 +1,26 @@
 //! Scrapes one target whenever the scheduler says so: fetch, parse, commit; whatever fails, fails this scrape only.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use stillwell_engine::{ScrapeFacts, TargetId, Timestamp};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::client::{Client, Page};
+use super::client::{Client, Encoding, Page};
 use super::cost::Cost;
 use super::error::ScrapeError;
 use super::page_reader::{FAULT, PageReader, ReadPage, SlowPage};
 use super::shared::Shared;
 use super::state::TargetState;
+use super::target::Target;
 use crate::http_client::HttpError;
 
 /// A scrape that begins this late still counts as begun on its tick, as in Prometheus: even times are small history.
 const TICK_TOLERANCE_MS: i64 = 2;
+/// The format of pages that a part of this process writes.
+const WRITTEN: &str = "text/plain; version=0.0.4";
 
 pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
@@ -64,7 +68,7 @@ impl Worker {
         let began = Instant::now();
         let fetched = match &self.state.target.refused {
             Some(why) => Err(ScrapeError::Page(why.clone())),
-            None => self.client.fetch(&shared.limiter).await,
+            None => self.fetch().await,
         };
         if fetched.is_ok() {
             self.note_cost(began.elapsed().as_secs_f64() * 1000.0);
@@ -98,6 +102,29 @@ impl Worker {
         }
         self.log(at, duration_s, body_bytes, error);
         shared.scraped.notify_waiters();
+    }
+
+    async fn fetch(&mut self) -> Result<Page, ScrapeError> {
+        let Target {
+            source, timeout_ms, ..
+        } = &self.state.target;
+        let Some(source) = source else {
+            return self.client.fetch(&self.shared.limiter).await;
+        };
+        let during = "waiting for the page to be written";
+        match tokio::time::timeout(Duration::from_millis(*timeout_ms), source.page()).await {
+            Ok(Ok(body)) => Ok(Page {
+                body,
+                content_type: WRITTEN.to_owned(),
+                encoding: Encoding::Identity,
+                place: None,
+            }),
+            Ok(Err(why)) => Err(ScrapeError::Page(why)),
+            Err(_) => Err(ScrapeError::Timeout {
+                timeout_ms: *timeout_ms,
+                during,
+            }),
+        }
     }
 
     fn note_cost(&mut self, answer_ms: f64) {

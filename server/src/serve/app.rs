@@ -22,7 +22,7 @@ use super::snapshots::Snapshots;
 use crate::alertmanager::{Notifier, NotifierOptions};
 use crate::clock::Clock;
 use crate::config::{self, Config, Problem, Report};
-use crate::discovery::Manager;
+use crate::discovery::{Manager, Wanted};
 use crate::rule_groups::{self, RestoreOptions, RuleFile, RuleOptions, Runner};
 use crate::scrape::{SETTLING_MS_MAX, Scraper};
 
@@ -213,7 +213,6 @@ impl App {
         let Configured { config, rule_files } = configured;
         let external_labels = config.global.external_labels.clone();
         notifier.apply(config.alerting.clone(), external_labels);
-        rules.apply(rule_files, rule_options(&settings, &config));
         let notifications = Notifications::new(settings.notification_streams_max);
         let queries = QueryPool::new(settings.query_concurrency_max, settings.query.timeout_ms)
             .with_memory(settings.query_bytes_max);
@@ -234,9 +233,13 @@ impl App {
             subquery_step_ms: subquery_step_ms(&config),
             at: clock.now(),
         };
-        discovery
-            .apply(config.jobs, config.monitors, &config.global)
-            .await;
+        let wanted = Wanted {
+            config: &config,
+            rules: &rule_files,
+            features: settings.query.features,
+        };
+        discovery.apply(wanted).await;
+        rules.apply(rule_files, rule_options(&settings, &config));
         Ok(Arc::new(App {
             started: clock.now(),
             folder: std::env::current_dir()
@@ -298,9 +301,12 @@ impl App {
         let signals = Watched::replace(&config, &before).map_err(|problems| show(&problems))?;
         self.reader.set_names(config.signal_names.clone());
         let external_labels = config.global.external_labels.clone();
-        self.discovery
-            .apply(config.jobs, config.monitors, &config.global)
-            .await;
+        let wanted = Wanted {
+            config: &config,
+            rules: &rule_files,
+            features: *features,
+        };
+        self.discovery.apply(wanted).await;
         let signals = Arc::new(signals);
         {
             self.notifier

@@ -127,13 +127,14 @@ pub async fn start(
     let scraper = scraper
         .await
         .map_err(|_| io::Error::other("the scraping thread did not start"))?;
-    let (discovery, discovering) = discovery_thread(&scraper, quitting.clone())?;
+    let (discovery, discovering) = discovery_thread(&scraper, &reader, quitting.clone())?;
     let discovery = discovery
         .await
         .map_err(|_| io::Error::other("the discovery thread did not start"))?;
     let notifier = Notifier::new(settings.alerts.sending);
     let notifying = notifier_thread(notifier.clone(), quitting.clone())?;
-    let (rules, ruling) = rules_thread(&scraper, &reader, notifier.clone(), quitting.clone())?;
+    let readers = (reader.clone(), notifier.clone());
+    let (rules, ruling) = rules_thread(&scraper, readers, &discovery, quitting.clone())?;
     let rules = rules
         .await
         .map_err(|_| io::Error::other("the thread of the rules did not start"))?;
@@ -330,21 +331,25 @@ fn scraping_thread(
 
 fn discovery_thread(
     scraper: &Scraper,
+    reader: &Reader,
     quit: watch::Receiver<bool>,
 ) -> io::Result<(oneshot::Receiver<Manager>, JoinHandle<()>)> {
-    let scraper = scraper.clone();
-    side_thread("discovery", quit, move |quit| Manager::start(scraper, quit))
+    let (scraper, reader) = (scraper.clone(), reader.clone());
+    side_thread("discovery", quit, move |quit| {
+        Manager::start(scraper, reader, quit)
+    })
 }
 
 fn rules_thread(
     scraper: &Scraper,
-    reader: &Reader,
-    notifier: Notifier,
+    (reader, notifier): (Reader, Notifier),
+    discovery: &Manager,
     quit: watch::Receiver<bool>,
 ) -> io::Result<(oneshot::Receiver<Runner>, JoinHandle<()>)> {
-    let (shared, reader) = (Arc::clone(scraper.shared()), reader.clone());
+    let shared = Arc::clone(scraper.shared());
+    let found = discovery.rules();
     side_thread("rules", quit, move |quit| {
-        Runner::start(shared, reader, notifier, quit)
+        Runner::start(shared, reader, found, notifier, quit)
     })
 }
 

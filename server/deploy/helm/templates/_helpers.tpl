@@ -29,6 +29,11 @@ monitors:
   namespaces: {{ toJson (required "monitors.namespaces: name the namespaces of the monitors" .Values.monitors.namespaces) }}
   scrape_interval: {{ .Values.scrapeInterval }}
 {{- end }}
+{{- if .Values.kubeState.enabled }}
+kube_state:
+  all: {{ .Values.kubeState.all }}
+  namespaces: {{ toJson .Values.kubeState.namespaces }}
+{{- end }}
 {{- with .Values.signals }}
 signals:
 {{ toYaml . }}

@@ -196,8 +196,7 @@ fn ended(error: &kube::Error) -> End {
 fn in_words(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if status.code == 403 => format!(
-            "{}: bind a ClusterRole to it with the verbs get, list and watch on what the role of the \
-             kubernetes_sd_config needs",
+            "{}: bind a ClusterRole to it with the verbs get, list and watch on these objects",
             status.message
         ),
         error => crate::cluster::words(error),

@@ -1,18 +1,20 @@
-//! `monitors` and `inference_pools`: jobs from the objects of a cluster.
+//! `monitors` and `inference_pools`: jobs and rules from the objects of a cluster.
 //!
 //! ```text
 //!  API server --list, watch--> objects --one file per kind: a scrape_config in JSON--> Secrets --> config parser --> jobs
+//!                                      --prometheus_rule: a rule file--> parser of rule files --> groups of rules
 //! ```
 //!
 //! An object becomes the `scrape_config` that its operator would write, which is read like one of the configuration file;
 //! so its targets are found, relabelled and fetched as those of any job. An object that cannot be followed is said in the
-//! log and costs its own targets only. Objects name no files of this process, and read Secrets of their own namespace.
+//! log and costs its own targets or rules only. Objects name no files of this process, and read Secrets of their own namespace.
 
 mod endpoint;
 mod inference_pool;
 mod job;
 mod pod_monitor;
 mod pod_monitoring;
+mod prometheus_rule;
 mod relabel;
 mod scrape_config;
 mod secrets;
@@ -25,6 +27,7 @@ use std::time::Duration;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client};
 use serde_json::Value;
+use stillwell_engine::promql::Features;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -36,6 +39,7 @@ use super::groups::Groups;
 use super::kubernetes::client;
 use super::kubernetes::list_watch::{Change, NO_SUCH_KIND, Selectors, follow};
 use crate::config::{Discovery, Global, MonitorKind, Monitors, ScrapeJob, job_from_json};
+use crate::rule_groups::RuleFile;
 
 /// Changes under way between the watches and the jobs.
 const CHANGES_MAX: usize = 64;
@@ -45,12 +49,23 @@ const GATHER: Duration = Duration::from_millis(20);
 const SECRETS_AGAIN: Duration = Duration::from_secs(60);
 /// Objects that are followed; a cluster has some hundreds.
 const OBJECTS_MAX: usize = 5_000;
+/// Rules of all of them: kube-prometheus-stack brings some 300.
+const RULES_MAX: usize = 20_000;
 
 /// Which objects are read, and what their jobs inherit.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Section {
     pub(super) options: Monitors,
     pub(super) global: Global,
+    /// Of the queries in rules.
+    pub(super) features: Features,
+}
+
+/// What an object gives, or all objects of a section.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Found {
+    pub(super) jobs: Vec<ScrapeJob>,
+    pub(super) rules: Vec<RuleFile>,
 }
 
 /// Where an object is read: kinds that moved are read in each of their groups.
@@ -64,10 +79,11 @@ struct Place {
 }
 
 #[rustfmt::skip]
-const PLACES: [Place; 7] = [
+const PLACES: [Place; 8] = [
     Place { kind: MonitorKind::ServiceMonitor, group: "monitoring.coreos.com", version: "v1", plural: "servicemonitors", namespaced: true },
     Place { kind: MonitorKind::PodMonitor, group: "monitoring.coreos.com", version: "v1", plural: "podmonitors", namespaced: true },
     Place { kind: MonitorKind::ScrapeConfig, group: "monitoring.coreos.com", version: "v1alpha1", plural: "scrapeconfigs", namespaced: true },
+    Place { kind: MonitorKind::PrometheusRule, group: "monitoring.coreos.com", version: "v1", plural: "prometheusrules", namespaced: true },
     Place { kind: MonitorKind::PodMonitoring, group: "monitoring.googleapis.com", version: "v1", plural: "podmonitorings", namespaced: true },
     Place { kind: MonitorKind::ClusterPodMonitoring, group: "monitoring.googleapis.com", version: "v1", plural: "clusterpodmonitorings", namespaced: false },
     Place { kind: MonitorKind::InferencePool, group: "inference.networking.k8s.io", version: "v1", plural: "inferencepools", namespaced: true },
@@ -84,8 +100,8 @@ struct Seen {
     change: Change<Value>,
 }
 
-/// Sends the jobs of all objects whenever they change, until it is dropped. `status` says how reading them goes.
-pub(super) async fn run(section: Section, status: Groups, jobs: mpsc::Sender<Vec<ScrapeJob>>) {
+/// Sends what all objects give whenever that changes, until it is dropped. `status` says how reading them goes.
+pub(super) async fn run(section: Section, status: Groups, found: mpsc::Sender<Found>) {
     let (client, namespaces) = loop {
         match client::connect(&section.options.cluster).await {
             Ok(connected) => break connected,
@@ -136,8 +152,8 @@ pub(super) async fn run(section: Section, status: Groups, jobs: mpsc::Sender<Vec
         while let Ok(Some(seen)) = tokio::time::timeout_at(until, told.recv()).await {
             state.take(seen);
         }
-        if state.make().await && jobs.send(state.jobs()).await.is_err() {
-            return; // nobody scrapes any more
+        if state.make().await && found.send(state.found()).await.is_err() {
+            return; // nobody uses it any more
         }
         match state.failing.values().next() {
             Some(why) => status.fail(why.clone()),
@@ -188,8 +204,8 @@ struct State {
     section: Section,
     /// The `spec` of each.
     objects: BTreeMap<Id, Arc<Value>>,
-    /// What became of each: the jobs, or why there are none. An object that is missing here is rendered next.
-    made: BTreeMap<Id, Result<Vec<ScrapeJob>, String>>,
+    /// What became of each: what it gives, or why that is nothing. An object that is missing here is rendered next.
+    made: BTreeMap<Id, Result<Found, String>>,
     secrets: Secrets,
     /// Watches that have not listed anything yet.
     expected: BTreeSet<(usize, String)>,
@@ -250,7 +266,7 @@ impl State {
     fn remove(&mut self, id: &Id) {
         if self.objects.remove(id).is_some() {
             // Something that `make` notices.
-            self.made.insert(id.clone(), Ok(Vec::new()));
+            self.made.insert(id.clone(), Ok(Found::default()));
         }
     }
 
@@ -281,16 +297,23 @@ impl State {
             let made = self.render(id).await;
             let (kind, key) = (PLACES[id.0].kind.as_str(), &id.1);
             match &made {
-                Ok(jobs) => info!("{kind} {key} gives {} scrape jobs", jobs.len()),
-                Err(why) => warn!(why, "{kind} {key} gives no targets"),
+                Ok(found) => match found.rules.first() {
+                    Some(file) => info!("{kind} {key} gives {} rules", file.rule_count()),
+                    None => info!("{kind} {key} gives {} scrape jobs", found.jobs.len()),
+                },
+                Err(why) => warn!(why, "{kind} {key} gives nothing"),
             }
             self.made.insert(id.clone(), made);
         }
         !gone.is_empty() || !new.is_empty()
     }
 
-    async fn render(&mut self, id: &Id) -> Result<Vec<ScrapeJob>, String> {
+    async fn render(&mut self, id: &Id) -> Result<Found, String> {
         let spec = Arc::clone(&self.objects[id]);
+        let kind = PLACES[id.0].kind;
+        if kind == MonitorKind::PrometheusRule {
+            return self.render_rules(id, &spec);
+        }
         let (namespace, name) = id.1.split_once('/').unwrap_or(("", &id.1));
         let object = Object {
             namespace,
@@ -298,17 +321,42 @@ impl State {
             spec: &spec,
             options: &self.section.options,
         };
-        let mut jobs = Vec::new();
-        for mut job in jobs_of(PLACES[id.0].kind, &object)? {
+        let mut found = Found::default();
+        for mut job in jobs_of(kind, &object)? {
             self.secrets.resolve(id, &mut job).await?;
-            jobs.push(read(&job, &self.section)?);
+            found.jobs.push(read(&job, &self.section)?);
         }
-        Ok(jobs)
+        Ok(found)
     }
 
-    fn jobs(&self) -> Vec<ScrapeJob> {
-        let made = self.made.values().filter_map(|made| made.as_ref().ok());
-        made.flatten().cloned().collect()
+    fn render_rules(&self, id: &Id, spec: &Value) -> Result<Found, String> {
+        let others = self.made.iter().filter(|(of, _)| *of != id);
+        let others = others.filter_map(|(_, made)| made.as_ref().ok());
+        let others: usize = others
+            .flat_map(|found| &found.rules)
+            .map(RuleFile::rule_count)
+            .sum();
+        let file = prometheus_rule::rules(&id.1, spec, &self.section.features)?;
+        let count = file.rule_count();
+        if others + count > RULES_MAX {
+            return Err(format!(
+                "its {count} rules are too many beside the {others} of other objects: {RULES_MAX} are evaluated; \
+                 restrict them by `selector` and `namespaces`"
+            ));
+        }
+        Ok(Found {
+            jobs: Vec::new(),
+            rules: vec![file],
+        })
+    }
+
+    fn found(&self) -> Found {
+        let mut all = Found::default();
+        for made in self.made.values().filter_map(|made| made.as_ref().ok()) {
+            all.jobs.extend_from_slice(&made.jobs);
+            all.rules.extend_from_slice(&made.rules);
+        }
+        all
     }
 }
 
@@ -322,11 +370,12 @@ fn jobs_of(kind: MonitorKind, object: &Object<'_>) -> Result<Vec<Job>, String> {
             pod_monitoring::jobs(object)
         }
         MonitorKind::InferencePool => inference_pool::jobs(object),
+        MonitorKind::PrometheusRule => Ok(Vec::new()), // rules alone
     }
 }
 
-/// Renders a `spec` of any kind of object as far as that goes without a cluster, and answers how many jobs it gives: for a
-/// fuzz target.
+/// Renders a `spec` of any kind of object as far as that goes without a cluster, and answers how many jobs and rules it
+/// gives: for a fuzz target.
 pub fn read_spec(spec: &Value) -> usize {
     let Some(options) = pools_and_monitors() else {
         return 0; // it is a configuration that parses
@@ -340,13 +389,15 @@ pub fn read_spec(spec: &Value) -> usize {
     let section = Section {
         options: options.clone(),
         global: Global::default(),
+        features: Features::default(),
     };
+    let rules = prometheus_rule::rules("n/o", spec, &section.features);
+    let rules = rules.map_or(0, |file| file.rule_count());
     let jobs = PLACES
         .iter()
         .filter_map(|place| jobs_of(place.kind, &object).ok());
-    jobs.flatten()
-        .filter(|job| read(job, &section).is_ok())
-        .count()
+    let jobs = jobs.flatten().filter(|job| read(job, &section).is_ok());
+    jobs.count() + rules
 }
 
 fn pools_and_monitors() -> Option<Monitors> {

@@ -1,0 +1,268 @@
+//! One watch and the pages about what it sees. A watch is a target (S2b): a page is as good as the API server's answer.
+//!
+//! Each page is preceded by a question to the API server. Without an answer there is no page, and the watch begins anew
+//! with a list: a stream that outlived an outage may have died unnoticed. So a page tells what was so when it was asked
+//! for, or the scrape fails and what was known is held, then unknown.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::{Api, Client};
+use parking_lot::Mutex;
+use stillwell_engine::labels::Matcher;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{Duration, Instant};
+
+use super::families::{Facts, Kind, page};
+use crate::discovery::kubernetes::list_watch::{Change, NO_SUCH_KIND, Selectors, follow};
+use crate::scrape::WritesPages;
+
+/// One question. It is far below the timeout of a scrape.
+const ANSWER: Duration = Duration::from_secs(2);
+/// A list that failed is not asked for again sooner than this.
+const LIST_AGAIN: Duration = Duration::from_secs(1);
+/// Objects of one kind; more are told of by a kube-state-metrics that is sharded.
+const OBJECTS_MAX: usize = 100_000;
+/// The API server is there and does not know us any more.
+const UNAUTHORIZED: u16 = 401;
+
+/// What a watch has seen.
+#[derive(Default)]
+struct Known {
+    objects: BTreeMap<String, Facts>,
+    /// Whether this is what there is: listed, and followed since.
+    current: bool,
+    /// Whether it was ever listed.
+    listed: bool,
+    /// Why it is not current.
+    why: String,
+}
+
+/// Asks for a page.
+type Asked = oneshot::Sender<Result<Vec<u8>, String>>;
+
+/// Where pages are asked for. The watch ends with it.
+pub(super) struct Watched {
+    kind: &'static Kind,
+    namespace: String,
+    known: Arc<Mutex<Known>>,
+    ask: mpsc::Sender<Asked>,
+    task: AbortHandle,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl fmt::Debug for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of namespace {:?}", self.kind.plural, self.namespace)
+    }
+}
+
+impl Watched {
+    /// Begins to watch on the current runtime. Pages tell of what `selectors` select; `changed` is told of the first list
+    /// and of failures before it.
+    pub(super) fn start(
+        client: Client,
+        kind: &'static Kind,
+        namespace: &str,
+        selectors: watch::Receiver<Vec<Vec<Matcher>>>,
+        changed: mpsc::Sender<()>,
+    ) -> Watched {
+        let known: Arc<Mutex<Known>> = Arc::default();
+        let (ask, asked) = mpsc::channel(1); // one scrape at a time
+        let task = Task {
+            client,
+            kind,
+            namespace: namespace.to_owned(),
+            known: Arc::clone(&known),
+            selectors,
+            changed,
+            begun: Instant::now(),
+        };
+        Watched {
+            kind,
+            namespace: namespace.to_owned(),
+            known,
+            ask,
+            task: tokio::spawn(task.run(asked)).abort_handle(),
+        }
+    }
+
+    /// Whether it was ever listed: before that it is no target. Else why not, where that is known.
+    pub(super) fn listed(&self) -> Result<(), String> {
+        let known = self.known.lock();
+        match known.listed {
+            true => Ok(()),
+            false => Err(known.why.clone()),
+        }
+    }
+
+    /// What it watches.
+    pub(super) fn what(&self) -> (&'static Kind, &str) {
+        (self.kind, &self.namespace)
+    }
+}
+
+impl WritesPages for Watched {
+    fn page(&self) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send + '_>> {
+        Box::pin(async move {
+            let (tell, told) = oneshot::channel();
+            let gone = || "the watch has ended".to_owned();
+            self.ask.send(tell).await.map_err(|_| gone())?;
+            told.await.map_err(|_| gone())?
+        })
+    }
+}
+
+struct Task {
+    client: Client,
+    kind: &'static Kind,
+    namespace: String,
+    known: Arc<Mutex<Known>>,
+    selectors: watch::Receiver<Vec<Vec<Matcher>>>,
+    changed: mpsc::Sender<()>,
+    begun: Instant,
+}
+
+impl Task {
+    async fn run(mut self, mut asked: mpsc::Receiver<Asked>) {
+        loop {
+            self.begun = Instant::now();
+            let (lose, mut lost) = mpsc::channel(1);
+            let following = self.follow(lose);
+            let mut following = std::pin::pin!(following);
+            let lost = loop {
+                tokio::select! {
+                    () = &mut following => break "the watch has ended".to_owned(),
+                    Some(why) = lost.recv() => break why,
+                    Some(tell) = asked.recv() => match self.answers().await {
+                        Ok(()) => drop(tell.send(self.page())),
+                        Err(why) => {
+                            tell.send(Err(why.clone())).ok(); // the scrape may have ended
+                            break why;
+                        }
+                    },
+                    else => return,
+                }
+            };
+            let again = self.begun + LIST_AGAIN;
+            self.lose(lost);
+            // Whoever asks meanwhile is told at once.
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep_until(again) => break,
+                    Some(tell) = asked.recv() => drop(tell.send(self.page())),
+                    else => return,
+                }
+            }
+        }
+    }
+
+    fn lose(&self, why: String) {
+        let mut known = self.known.lock();
+        known.current = false;
+        known.why = why;
+        drop(known);
+        self.changed.try_send(()).ok(); // full: it is told anyway
+    }
+
+    /// Whether the API server is there.
+    async fn answers(&self) -> Result<(), String> {
+        match tokio::time::timeout(ANSWER, self.client.apiserver_version()).await {
+            Err(_) => Err(format!("the API server does not answer within {ANSWER:?}")),
+            // Who refuses is there; only who no longer knows us ends the watch, too.
+            Ok(Err(kube::Error::Api(status)))
+                if status.code < 500 && status.code != UNAUTHORIZED =>
+            {
+                Ok(())
+            }
+            Ok(Err(error)) => Err(format!("the API server: {}", crate::cluster::words(&error))),
+            Ok(Ok(_)) => Ok(()),
+        }
+    }
+
+    fn page(&self) -> Result<Vec<u8>, String> {
+        let known = self.known.lock();
+        match known.current {
+            true => Ok(page(self.kind, &known.objects, &self.selectors.borrow())),
+            false if known.why.is_empty() => Err("the API server has given no list yet".to_owned()),
+            false => Err(known.why.clone()),
+        }
+    }
+
+    /// Keeps what is known up to date until a change is lost, which `lose` is told.
+    fn follow(&self, lose: mpsc::Sender<String>) -> impl Future<Output = ()> + use<> {
+        let Kind {
+            group,
+            version,
+            kind: name,
+            plural,
+            ..
+        } = self.kind;
+        let resource =
+            ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, name), plural);
+        let client = self.client.clone();
+        let api: Api<DynamicObject> = match self.namespace.as_str() {
+            "" => Api::all_with(client, &resource),
+            namespace => Api::namespaced_with(client, namespace, &resource),
+        };
+        let kind = self.kind;
+        let keep = move |object: DynamicObject| {
+            Facts::of(kind, object.metadata.uid.as_deref(), &object.data)
+        };
+        let (known, changed) = (Arc::clone(&self.known), self.changed.clone());
+        let send = move |change| {
+            let lost = take(&mut known.lock(), change);
+            match lost {
+                Ok(true) => drop(changed.try_send(())), // full: it is told anyway
+                Ok(false) => {}
+                Err(why) => drop(lose.try_send(why)), // full: it is lost already
+            }
+            std::future::ready(())
+        };
+        follow(api, Selectors::default(), keep, send)
+    }
+}
+
+/// Takes a change. Returns whether it is the first list; error: the watch has to begin anew.
+fn take(known: &mut Known, change: Change<Facts>) -> Result<bool, String> {
+    match change {
+        Change::All(all) if all.len() > OBJECTS_MAX => {
+            return Err(format!(
+                "there are {} objects; at most {OBJECTS_MAX} are told of",
+                all.len()
+            ));
+        }
+        Change::All(all) => {
+            let first = !known.listed;
+            *known = Known {
+                objects: all,
+                current: true,
+                listed: true,
+                why: String::new(),
+            };
+            return Ok(first);
+        }
+        Change::Put(key, facts) => {
+            if known.objects.len() >= OBJECTS_MAX && !known.objects.contains_key(&key) {
+                return Err(format!("there are more than {OBJECTS_MAX} objects"));
+            }
+            known.objects.insert(key, facts);
+        }
+        Change::Gone(key) => drop(known.objects.remove(&key)),
+        // A definition that nobody installed: there are none. One that had objects is no longer served, for now.
+        Change::Failed(why) if why == NO_SUCH_KIND && known.objects.is_empty() => {
+            known.why = why;
+        }
+        Change::Failed(why) => return Err(why),
+    }
+    Ok(false)
+}

@@ -1,0 +1,33 @@
+//! Pages that are not fetched: a part of this process writes them, such as a watch on the objects of a cluster (S2b).
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// Writes pages in the text format.
+pub trait WritesPages: Send + Sync + fmt::Debug {
+    /// The page as of now. Error: why there is none, which fails the scrape.
+    fn page(&self) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send + '_>>;
+}
+
+/// Where the pages of a target come from that is not fetched. Two are equal where they are the same.
+#[derive(Clone, Debug)]
+pub struct PageSource(Arc<dyn WritesPages>);
+
+impl PageSource {
+    /// From whoever writes them.
+    pub fn new(writer: Arc<dyn WritesPages>) -> PageSource {
+        PageSource(writer)
+    }
+
+    /// The page as of now.
+    pub async fn page(&self) -> Result<Vec<u8>, String> {
+        self.0.page().await
+    }
+}
+
+impl PartialEq for PageSource {
+    fn eq(&self, other: &PageSource) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
