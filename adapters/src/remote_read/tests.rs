@@ -101,7 +101,7 @@ async fn samples_come_in_one_message_by_labels_within_the_times() {
 }
 
 /// The bits of the example of Gorilla's paper, as Prometheus' own reader takes them, are in the test with a real
-/// Prometheus (`server/tests/remote_read.rs`); here the frames are.
+/// Prometheus (`server/tests/server/remote_read.rs`); here the frames are.
 #[tokio::test]
 async fn chunks_come_in_frames_with_checksums() {
     let (status, kind, body) = post(&host(), pack(&asked(&[7, 1, 0], 0, "q"))).await;

@@ -9,10 +9,11 @@ use stillwell_engine::labels::RelabelRule;
 use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
-use super::notification::{Notification, body};
+use super::notification::body;
 use super::queue::{Queue, Taken};
 use crate::config::Secret;
 use crate::http_client::{Call, Identity, Resolver, Url, call};
+use crate::rule_groups::Notification;
 
 /// The wait after a first failure; it doubles with each further one ...
 const RETRY: Duration = Duration::from_secs(1);

@@ -15,5 +15,4 @@ mod notifier;
 mod queue;
 
 pub use endpoint::Counts;
-pub use notification::Notification;
 pub use notifier::{Notifier, NotifierOptions};

@@ -1,26 +1,10 @@
 //! What an Alertmanager is told of one alert.
 
-use std::sync::Arc;
-
 use stillwell_adapters::json;
 use stillwell_adapters::time::rfc3339;
-use stillwell_engine::Timestamp;
 use stillwell_engine::labels::{Labels, RelabelRule, relabel};
 
-/// One alert that fires or is over, at the wall clock's times.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Notification {
-    /// By which an Alertmanager knows it again.
-    pub labels: Labels,
-    /// For people.
-    pub annotations: Labels,
-    /// Since when it fires.
-    pub starts_at: Timestamp,
-    /// When it is over: in the past where it is, and else when it is to be taken as over unless it is sent again.
-    pub ends_at: Timestamp,
-    /// Where its query can be looked at.
-    pub generator_url: Arc<str>,
-}
+use crate::rule_groups::Notification;
 
 impl Notification {
     /// With labels that every alert of this server has; its own win.
@@ -79,7 +63,7 @@ pub(super) fn body<'n>(batch: impl IntoIterator<Item = &'n Notification>) -> Str
 
 #[cfg(test)]
 pub(super) fn named(name: &str) -> Notification {
-    use stillwell_engine::labels;
+    use stillwell_engine::{Timestamp, labels};
     Notification {
         labels: labels! {"alertname" => name},
         annotations: labels! {"summary" => "\"quoted\""},

@@ -9,11 +9,11 @@ use tokio::sync::{Notify, watch};
 use tracing::warn;
 
 use super::endpoint::{Counts, Endpoint};
-use super::notification::Notification;
 use super::queue::Queue;
 use crate::config::{Alerting, AlertmanagerConfig};
 use crate::discovery::WatchedGroups;
 use crate::http_client::{Identity, Resolver, Url};
+use crate::rule_groups::Notification;
 
 /// The label by which relabelling can change where alerts are posted.
 const PATH_LABEL: &str = "__alerts_path__";

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use stillwell_engine::labels::Labels;
 
-use super::notification::Notification;
+use crate::rule_groups::Notification;
 
 /// Alerts that wait.
 #[derive(Debug)]

@@ -13,9 +13,8 @@ use stillwell_engine::{AppendedSeries, Timestamp};
 use super::alert::{ALERT_NAME, Alerts, Element, Terms};
 use super::file::{GroupSpec, RuleKindSpec, RuleSpec};
 use super::restore::{RestoreOptions, restore};
-use super::sending;
+use super::sending::{self, Notification};
 use super::template::{Data, expand};
-use crate::alertmanager::Notification;
 
 /// Where rules read and write.
 pub trait RuleStore {

@@ -22,5 +22,6 @@ mod unit_test;
 pub use file::{GroupSpec, RuleFile, RuleKindSpec, RuleSpec, load, read_file, read_text};
 pub use group::{Environment, Group, RuleStore};
 pub use restore::RestoreOptions;
-pub use runner::{RuleOptions, Runner};
+pub use runner::{RuleOptions, Runner, SendAlerts};
+pub use sending::Notification;
 pub use unit_test::{TestReport, run as run_unit_tests};

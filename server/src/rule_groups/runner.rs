@@ -20,7 +20,7 @@ use tracing::warn;
 use super::file::{GroupSpec, RuleFile};
 use super::group::{Environment, Group, RuleStore};
 use super::restore::RestoreOptions;
-use crate::alertmanager::Notifier;
+use super::sending::Notification;
 use crate::scrape::{Shared, phase_hash};
 
 /// What rules need to know of the configuration.
@@ -41,6 +41,9 @@ pub struct RuleOptions {
     /// What is restored of alerts after a start; `None` where nothing of an earlier run can be there.
     pub restore: Option<RestoreOptions>,
 }
+
+/// Takes what Alertmanagers have to be told. It must not wait.
+pub type SendAlerts = Box<dyn Fn(Vec<Notification>) + Send>;
 
 /// The handle by which others change and see the rules.
 #[derive(Clone)]
@@ -69,12 +72,12 @@ struct Due {
 
 impl Runner {
     /// Starts on the current runtime, which should have nothing else to do; ends when `quit` turns true. Rules that are
-    /// `found` in a cluster are evaluated beside those that are applied.
+    /// `found` in a cluster are evaluated beside those that are applied. Alerts that are due are given to `send`.
     pub fn start(
         shared: Arc<Shared>,
         reader: Reader,
         found: watch::Receiver<Vec<RuleFile>>,
-        notifier: Notifier,
+        send: SendAlerts,
         quit: watch::Receiver<bool>,
     ) -> Runner {
         let inner = Arc::new(Inner {
@@ -88,7 +91,7 @@ impl Runner {
         let task = Task {
             inner: Arc::clone(&inner),
             store: Store { shared, reader },
-            notifier,
+            send,
             due: Vec::new(),
             files: Vec::new(),
             options: None,
@@ -124,7 +127,7 @@ impl Runner {
 struct Task {
     inner: Arc<Inner>,
     store: Store,
-    notifier: Notifier,
+    send: SendAlerts,
     due: Vec<Due>,
     /// Of the configuration.
     files: Vec<RuleFile>,
@@ -213,7 +216,7 @@ impl Task {
             let time = Timestamp::from_ms(one.next_ms);
             one.group.evaluate(time, &mut self.store, &environment);
             let due = one.group.take_due(time, options.resend_ms, &environment);
-            self.notifier.send(due);
+            (self.send)(due);
             if let Some(restore) = &options.restore {
                 one.group.restore(time, &self.store, restore);
             }

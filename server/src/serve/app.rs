@@ -12,6 +12,7 @@ use stillwell_adapters::notifications::Notifications;
 use stillwell_adapters::pool::QueryPool;
 use stillwell_engine::labels::{Labels, RelabelRule};
 use stillwell_engine::promql::Features;
+use stillwell_engine::signal::Reading;
 use stillwell_engine::{AppendError, Appended, AppendedSeries, Reader, Timestamp};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -332,6 +333,14 @@ impl App {
     /// What is recorded and alerted.
     pub fn rules(&self) -> &Runner {
         &self.rules
+    }
+
+    /// What each signal of the configuration says, by its name.
+    pub(super) async fn signal_readings(&self, now: Timestamp) -> Vec<(String, Reading)> {
+        let signals = Arc::clone(&self.loaded.read().signals);
+        // Some signals are evaluated when they are read.
+        let reading = tokio::task::spawn_blocking(move || signals.readings(now));
+        reading.await.unwrap_or_default() // a panic has been logged
     }
 
     /// How alerts are sent.

@@ -349,7 +349,8 @@ fn rules_thread(
     let shared = Arc::clone(scraper.shared());
     let found = discovery.rules();
     side_thread("rules", quit, move |quit| {
-        Runner::start(shared, reader, found, notifier, quit)
+        let send = Box::new(move |alerts| notifier.send(alerts));
+        Runner::start(shared, reader, found, send, quit)
     })
 }
 
