@@ -10,6 +10,7 @@ mod alerts;
 mod api_service;
 mod apis;
 mod common;
+mod configurations;
 mod console;
 mod custom_rules;
 mod delegated;
