@@ -164,11 +164,11 @@ impl Rule {
                 .any(|entry| entry.key == **key && is_given(entry))
         };
         match self {
-            Needs(keys) if !keys.iter().any(|key| is_there(&key)) => {
+            Needs(keys) if !keys.iter().any(|key| is_there(key)) => {
                 Err(format!("needs {}", keys.join(" or ")))
             }
             AtMostOne(keys) => {
-                let given: Vec<&str> = keys.iter().copied().filter(|key| is_there(&key)).collect();
+                let given: Vec<&str> = keys.iter().copied().filter(|key| is_there(key)).collect();
                 match given.len() {
                     0 | 1 => Ok(()),
                     _ => Err(format!("may have only one of {}", given.join(", "))),
