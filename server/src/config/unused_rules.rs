@@ -164,7 +164,7 @@ impl Rule {
                 .any(|entry| entry.key == **key && is_given(entry))
         };
         match self {
-            Needs(keys) if !keys.iter().any(|key| is_there(key)) => {
+            Needs(keys) if !keys.iter().any(&is_there) => {
                 Err(format!("needs {}", keys.join(" or ")))
             }
             AtMostOne(keys) => {
