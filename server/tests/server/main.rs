@@ -9,6 +9,7 @@ mod against_prometheus;
 mod alerts;
 mod api_service;
 mod apis;
+mod clients;
 mod common;
 mod configurations;
 mod console;
