@@ -1,4 +1,6 @@
 //! Parameters of a request, from its URL and its form body alike.
+//!
+//! Of our own, because parameters are bounded in number, and segments of paths are decoded by the same rule without `+`.
 
 /// More parameters than this are not a query but an attack.
 const PARAMETERS_MAX: usize = 10_000;

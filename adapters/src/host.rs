@@ -6,7 +6,7 @@ use stillwell_engine::labels::{Labels, RelabelRule};
 use stillwell_engine::promql::{Answer, EvalOptions, Features, QueryError};
 use stillwell_engine::{AppendError, Appended, AppendedSeries, Reader, TargetId, Timestamp};
 
-use crate::kubernetes::{Kind, Kinds, Selector};
+use crate::objects::{Kind, Kinds, Selector};
 
 /// The process behind the APIs. Every call answers from memory at once, but for `append`.
 pub trait Host: Send + Sync + 'static {

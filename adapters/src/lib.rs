@@ -11,6 +11,7 @@ pub mod json;
 pub mod keda;
 pub mod kubernetes;
 pub mod multi;
+pub mod objects;
 pub mod pool;
 pub mod prometheus;
 pub mod query_cache;

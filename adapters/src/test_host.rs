@@ -12,7 +12,7 @@ use stillwell_engine::{
 use crate::host::{
     Build, Description, Host, NoObjects, Objects, QuerySettings, Reading, Signals, Targets,
 };
-use crate::kubernetes::Selector;
+use crate::objects::Selector;
 use crate::pool::QueryPool;
 
 /// 2026-11-23T19:00:00.25Z.

@@ -1,4 +1,6 @@
 //! Times as clients write and read them: RFC 3339, in UTC.
+//!
+//! Of our own, because what is read must be what Prometheus reads: `jiff` takes forms that Go's `time.RFC3339Nano` refuses.
 
 use stillwell_engine::Timestamp;
 

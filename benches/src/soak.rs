@@ -12,12 +12,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use stillwell::clock::Clock;
-use stillwell::keda_client::connect;
 use stillwell::serve::{ApiOptions, KedaOptions, Running, Settings, app, start};
 use stillwell_adapters::host::QuerySettings;
 use stillwell_adapters::keda::{GetMetricsRequest, ScaledObjectRef};
 use stillwell_engine::Limits;
 use stillwell_engine::promql::Features;
+use stillwell_keda_client::connect;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;

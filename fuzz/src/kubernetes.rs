@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use stillwell::serve::secure::outside;
-use stillwell_adapters::kubernetes::Selector;
+use stillwell_adapters::objects::Selector;
 use stillwell_engine::labels;
 
 /// A first line that begins with `{` is an object; else the lines are a path, a selector, headers up to an empty line,

@@ -1,7 +1,7 @@
 //! Rules files of prometheus-adapter: any text is rules or a list of errors, and any rule renders or says why not.
 
 use stillwell::rules::{metric_name, query, read};
-use stillwell_adapters::kubernetes::Selector;
+use stillwell_adapters::objects::Selector;
 
 /// Reads the rules and asks each for a metric; the text's first line serves as a selector too.
 pub fn run(data: &[u8]) {

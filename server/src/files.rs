@@ -5,17 +5,33 @@ use std::path::Path;
 /// Bytes of a file of rules or scrape configurations, at most.
 pub(crate) const FILE_BYTES_MAX: u64 = 16 << 20;
 
-/// Reads a file. The error says what is wrong with it, without its name.
+/// Reads a file as text. The error says what is wrong with it, without its name.
 pub(crate) fn read(path: &Path) -> Result<String, String> {
+    let bytes = read_bytes(path, FILE_BYTES_MAX)?;
+    String::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())
+}
+
+/// Reads a file of at most so many bytes. The error says what is wrong with it, without its name.
+pub(crate) fn read_bytes(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
+    use std::io::Read as _;
+    // Before it is opened: opening a pipe waits for who writes into it.
     let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
     if !metadata.is_file() {
         return Err("not a regular file".to_owned());
     }
-    if metadata.len() > FILE_BYTES_MAX {
-        let bytes = metadata.len();
-        return Err(format!("{bytes} bytes; at most {FILE_BYTES_MAX} are read"));
+    let too_large = |bytes: u64| format!("{bytes} bytes; at most {bytes_max} are read");
+    if metadata.len() > bytes_max {
+        return Err(too_large(metadata.len()));
     }
-    std::fs::read_to_string(path).map_err(|error| error.to_string())
+    // It may grow meanwhile, and files of `/proc` do not say their length.
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes))
+        .map_err(|error| error.to_string())?;
+    match bytes.len() as u64 > bytes_max {
+        true => Err(too_large(bytes.len() as u64)),
+        false => Ok(bytes),
+    }
 }
 
 #[cfg(test)]
@@ -33,5 +49,15 @@ mod tests {
             Err("not a regular file".to_owned())
         );
         assert!(read(Path::new("/nowhere")).is_err());
+    }
+
+    #[test]
+    fn no_more_than_the_limit_is_read_of_a_file_that_does_not_say_its_length() {
+        let path = Path::new("/proc/self/status");
+        assert!(read_bytes(path, 1 << 20).is_ok_and(|bytes| bytes.len() > 10));
+        assert_eq!(
+            read_bytes(path, 10),
+            Err("11 bytes; at most 10 are read".to_owned())
+        );
     }
 }

@@ -7,7 +7,6 @@
 //!
 //! Budget: from the published value to the message on the wire 25 ms; bench `wake`.
 
-mod client;
 mod codec;
 mod messages;
 mod pace;
@@ -22,7 +21,6 @@ use tokio::sync::watch;
 
 use crate::pool::QueryPool;
 
-pub use client::Client;
 pub use messages::{
     GetMetricSpecResponse, GetMetricsRequest, GetMetricsResponse, IsActiveResponse, MetricSpec,
     MetricValue, ScaledObjectRef,

@@ -7,14 +7,14 @@
 use std::sync::Arc;
 
 use super::groups::Content;
-use super::kinds::Kind;
 use super::list::{Item, List, Object};
 use super::quantity::quantity;
 use super::read::TIMEOUT_MS;
-use super::selector::Selector;
 use super::status::Status;
 use crate::form::Form;
 use crate::host::{Element, Host, ObjectList, ObjectQuestion, Reading};
+use crate::objects::Kind;
+use crate::objects::Selector;
 use crate::pool;
 
 /// Objects that a reason names.

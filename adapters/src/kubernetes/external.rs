@@ -4,10 +4,10 @@ use super::groups::Content;
 use super::list::{Item, List};
 use super::quantity::quantity;
 use super::read::{Question, read};
-use super::selector::Selector;
 use super::status::Status;
 use crate::form::Form;
 use crate::host::Host;
+use crate::objects::Selector;
 
 pub(super) async fn answer(
     host: &dyn Host,

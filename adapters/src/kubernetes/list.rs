@@ -5,8 +5,8 @@ use stillwell_engine::Timestamp;
 use stillwell_engine::labels::Labels;
 
 use super::groups::{CUSTOM_V1BETA1, Content};
-use super::selector::{Requirement, Selector};
 use crate::json;
+use crate::objects::{Requirement, Selector};
 
 /// One number.
 pub(super) struct Item {

@@ -8,11 +8,9 @@ mod discovery;
 mod external;
 mod groups;
 pub mod hpa;
-mod kinds;
 mod list;
 mod quantity;
 mod read;
-mod selector;
 mod status;
 
 use std::sync::Arc;
@@ -30,9 +28,7 @@ use discovery::Listed;
 use groups::Content;
 
 pub use groups::{CUSTOM, EXTERNAL, Groups};
-pub use kinds::{Kind, Kinds};
 pub use quantity::{QuantityError, quantity};
-pub use selector::{Requirement, Selector, SelectorError};
 pub use status::Status;
 
 /// The routes of the APIs for these groups.

@@ -1,8 +1,8 @@
 //! Reads a signal for one request of the external metrics API.
 
-use super::selector::Selector;
 use super::status::Status;
 use crate::host::{Element, Host, Reading};
+use crate::objects::Selector;
 use crate::pool::Kind;
 
 /// An HPA worker waits without a deadline of its own; the availability probe of the aggregator gives 5 s.

@@ -11,6 +11,7 @@ use super::*;
 use crate::host::{
     Description, Element, ObjectList, ObjectMetric, ObjectQuestion, Reading, Signals,
 };
+use crate::objects::{Kinds, Selector};
 use crate::test_host::TestHost;
 
 struct Fixed;

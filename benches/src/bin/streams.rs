@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use stillwell::keda_client::connect;
 use stillwell_benches::keda::{Gateway, Process, QUERY, quantile, scaled_object};
+use stillwell_keda_client::connect;
 use tokio::time::{sleep, timeout};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;

@@ -36,6 +36,14 @@ const COMPILED: &[&str] = &[
     "sum by (model_name) (inference_extension_flow_control_queue_size)",
     "max by (model_name) (max_over_time(llm_d_epp_flow_control_queue_size[1s]))",
     "sum by (job) (nothing)",
+    // Under other names: series with fewer labels, which are sums of those that are exposed, and with a pool.
+    "sum(inference_objective_running_requests)",
+    "sum by (__name__, model_name) (inference_objective_running_requests)",
+    "inference_objective_running_requests > 1",
+    "avg by (model_name) (inference_model_running_requests)",
+    "sum by (model_name, target_model_name) (llm_d_epp_request_running)",
+    "sum(inference_extension_flow_control_queue_size{inference_pool=\"p\"})",
+    "sum by (inference_pool) (rate(llm_d_epp_flow_control_queue_size[1s]))",
     // Ranges.
     "sum(rate(c_total[1s]))",
     "sum by (l) (rate(c_total[300ms]))",
@@ -115,7 +123,9 @@ const OTHERS: &[&str] = &[
     "sum({__name__=~\"x|c_total\"})",
     "max_over_time(sum(x)[1s:100ms])",
     "sum by (l) (x) + ignoring (m) sum by (l, m) (c_total)",
-    "sum(inference_objective_running_requests)",
+    "sum(max_over_time(inference_objective_running_requests[1s]))",
+    "sum(inference_extension_flow_control_queue_size{inference_pool=\"q\"})",
+    "sum(llm_d_epp_request_running{target_model_name=\"1\"})",
     "sum(up)",
     "quantile(0.5, x)",
     "absent(x)",
@@ -353,6 +363,7 @@ impl Target {
             ),
         };
         line(format_args!("process_start_time_seconds {}", self.start));
+        line(format_args!("inference_pool_ready_pods{{name=\"p\"}} 1"));
         if somebody_leads && index < 2 {
             let leads = u8::from(self.leads);
             line(format_args!(
@@ -369,7 +380,12 @@ impl Target {
             line(format_args!(
                 "{queue}{{model_name=\"{l}\",priority=\"{m}\"}} {value}"
             ));
-            line(format_args!("{running}{{model_name=\"{l}{m}\"}} {value}"));
+            match index {
+                2 => line(format_args!("{running}{{model_name=\"{l}{m}\"}} {value}")),
+                _ => line(format_args!(
+                    "{running}{{model_name=\"{l}\",target_model_name=\"{m}\"}} {value}"
+                )),
+            }
             let bound = ["0.5", "1", "1.0", "2.5", "+Inf", "none"][usize::from(*m) % 6];
             line(format_args!(
                 "h_bucket{{l=\"{l}\",le=\"{bound}\",k=\"{m}\"}} {counter}"

@@ -1,4 +1,7 @@
 //! The known word that a mistyped one was probably meant to be.
+//!
+//! Of our own, because it is asked about thousands of names that a stranger sends: what two words begin and end with is
+//! skipped, and words are cut, which `strsim` does not do.
 
 /// Words further apart than this are not a slip of the finger.
 const EDITS_MAX: usize = 3;

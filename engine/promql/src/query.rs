@@ -143,6 +143,28 @@ impl Query {
         &self.text
     }
 
+    /// A subexpression of the query as a query of its own. Positions in its annotations are those in the whole text.
+    pub fn part(&self, expr: &Expr) -> Query {
+        Query {
+            plan: Arc::new(expr.clone()),
+            text: Arc::clone(&self.text),
+            deferred: expr.has_deferred_durations(),
+        }
+    }
+
+    /// The same query with `(part or vector(0))` instead of each of these subexpressions.
+    pub fn with_zero_for_empty(&self, parts: &[&Expr]) -> Query {
+        let is_part = |expr: &Expr| parts.iter().any(|part| std::ptr::eq(*part, expr));
+        let replaced = self
+            .plan
+            .replaced(&|expr| is_part(expr).then(|| expr.or_zero()));
+        Query {
+            plan: Arc::new(replaced),
+            text: Arc::clone(&self.text),
+            deferred: self.deferred,
+        }
+    }
+
     /// The plan, for evaluators of their own (see [`crate::incremental`]).
     pub fn plan(&self) -> &Expr {
         &self.plan

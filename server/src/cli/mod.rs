@@ -19,7 +19,10 @@ use clap::{Arg, ArgAction, Command};
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let matches = command().get_matches_from(with_default_subcommand(arguments));
     match matches.subcommand() {
-        Some(("demo", matches)) => crate::demo::run(matches),
+        Some(("demo", matches)) => match crate::demo::run(matches) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => fail(why),
+        },
         Some(("check", matches)) => check::run(matches),
         Some(("query", matches)) => query::run(matches),
         Some(("signals", matches)) => signals::run(matches),

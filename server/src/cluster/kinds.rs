@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kube::Client;
 use kube::core::discovery::v2::APIGroupDiscoveryList;
-use stillwell_adapters::kubernetes::Kind;
+use stillwell_adapters::objects::Kind;
 
 /// Two requests, or one for each group where the server is older than Kubernetes 1.27.
 const DISCOVERY: Duration = Duration::from_secs(20);

@@ -10,8 +10,10 @@ mod object_names;
 mod objects;
 mod review;
 
+pub(crate) use api_service::Written;
+#[cfg(feature = "fuzzing")]
+pub(crate) use api_service::read_api_service;
 pub use api_service::{Owner, ServiceName, api_service_name};
-pub(crate) use api_service::{Written, read_api_service};
 pub use authentication::AUTHENTICATION_CONFIG;
 pub(crate) use authentication::follow;
 pub use connect::Cluster;

@@ -12,7 +12,7 @@ use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::core::{ApiResource, DynamicObject, PartialObjectMeta};
 use kube::{Api, Client, ResourceExt as _};
 use parking_lot::Mutex;
-use stillwell_adapters::kubernetes::{Kind, Selector};
+use stillwell_adapters::objects::{Kind, Selector};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::warn;

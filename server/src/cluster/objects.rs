@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use stillwell_adapters::host::{ObjectAnswer, Objects};
-use stillwell_adapters::kubernetes::{Kind, Kinds, Selector};
+use stillwell_adapters::objects::{Kind, Kinds, Selector};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 

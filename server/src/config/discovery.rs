@@ -8,10 +8,10 @@ use axum::http::Uri;
 use stillwell_engine::labels::{Labels, LabelsBuilder, Re2};
 
 use super::http_client::{HTTP, HttpClientConfig};
-use super::report::Report;
 use super::schema::{Inline, Key, decode, read};
 use super::units::duration_ms;
-use super::yaml::{Entry, Kind, Node};
+use crate::yaml::Report;
+use crate::yaml::{Entry, Kind, Node};
 
 /// One way to find targets.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,10 +6,10 @@ use super::discovery::labels;
 use super::histograms::{HISTOGRAMS, HistogramKeys};
 use super::limits::{LIMITS, PageLimits};
 use super::protocols::{ESCAPINGS, protocols};
-use super::report::Report;
 use super::schema::{Inline, Key, Keys, Shape, decode, read, unused};
 use super::units::duration_ms;
-use super::yaml::{Entry, Node};
+use crate::yaml::Report;
+use crate::yaml::{Entry, Node};
 
 /// Prometheus' default intervals of scraping and of rules.
 const INTERVAL_MS_DEFAULT: u64 = 60_000;

@@ -2,9 +2,9 @@
 
 use stillwell_engine::HistogramOptions;
 
-use super::report::Report;
 use super::schema::{Key, read};
-use super::yaml::Entry;
+use crate::yaml::Entry;
+use crate::yaml::Report;
 
 /// Keys that a job takes from `global` where it sets none itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

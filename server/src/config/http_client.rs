@@ -4,10 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::report::Report;
 use super::schema::{Inline, Inlined, Key, Keys, Shape, decode, read, unused};
 use super::secret::{Secret, SecretSource};
-use super::yaml::{Entry, Kind};
+use crate::yaml::Report;
+use crate::yaml::{Entry, Kind};
 
 /// Options of an HTTP client.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::discovery::{KubernetesDiscovery, KubernetesRole};
 use super::http_client::HTTP;
-use super::report::Report;
 use super::schema::{Inline, Key, decode, read};
 use super::units::duration_ms;
-use super::yaml::Node;
+use crate::yaml::Node;
+use crate::yaml::Report;
 
 /// Once a second: each scrape asks the API server whether it is there.
 const INTERVAL_MS_MIN: u64 = 1_000;

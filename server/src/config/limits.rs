@@ -1,9 +1,9 @@
 //! The limits that a job has itself or takes from `global`.
 
-use super::report::Report;
 use super::schema::{Key, read};
 use super::units::size_bytes;
-use super::yaml::Entry;
+use crate::yaml::Entry;
+use crate::yaml::Report;
 
 /// What a page may have where nothing is configured: nearly twice the largest gateway page seen (36 MB, 237,539 series). A
 /// page is held whole while it is read, so that one target costs no more than this; Prometheus has no limit by default.

@@ -1,7 +1,7 @@
 //! The configuration as it may be shown: as read, comments and aliases written out, with secrets replaced.
 
 use super::secret::MASK;
-use super::yaml::{self, Kind, Node};
+use crate::yaml::{self, Kind, Node};
 
 /// Keys whose values nobody may see, wherever they stand.
 const SECRET_KEYS: [&str; 20] = [

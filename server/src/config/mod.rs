@@ -14,7 +14,6 @@ mod masked;
 mod monitors;
 mod protocols;
 mod relabel;
-mod report;
 pub(crate) mod schema;
 mod scrape;
 mod scrape_files;
@@ -23,7 +22,6 @@ mod signals;
 pub mod units;
 mod unused_discovery;
 mod unused_sections;
-pub(crate) mod yaml;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -32,8 +30,11 @@ use stillwell_engine::Retain;
 use stillwell_engine::signal::Names;
 
 use crate::rules::{self, Rule};
+use crate::yaml;
 use schema::{Key, decode, read, unused};
 
+pub use crate::signal_spec::SignalSpec;
+pub use crate::yaml::{CONFIG_BYTES_MAX, Problem, Report};
 pub(crate) use discovery::labels as label_map;
 pub use discovery::{
     Discovery, DnsDiscovery, DnsRecord, FileDiscovery, HttpDiscovery, KubernetesDiscovery,
@@ -48,15 +49,10 @@ pub use kube_state::KubeState;
 pub use limits::{BODY_BYTES_MAX_DEFAULT, PageLimits};
 pub use masked::masked;
 pub use monitors::{MonitorKind, Monitors, job_from_json};
-pub(crate) use report::Table;
-pub(crate) use report::flag;
-pub use report::{Problem, Report};
 pub use scrape::{INTERVAL_MS_MIN, ScrapeJob, default_timeout_ms};
 pub use secret::{MASK, Secret, SecretSource};
-pub(crate) use signals::selector;
-pub use signals::{ExternalMetrics, SignalSpec};
+pub use signals::ExternalMetrics;
 pub use stillwell_engine::nearest::nearest;
-pub use yaml::CONFIG_BYTES_MAX;
 
 /// A configuration that passed every check.
 #[derive(Clone, Debug, Default)]

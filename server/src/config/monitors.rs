@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use super::discovery::{KubernetesDiscovery, KubernetesRole};
 use super::http_client::HTTP;
-use super::report::Report;
 use super::schema::{Inline, Key, decode, read};
 use super::units::duration_ms;
-use super::yaml::{Entry, Node};
-use super::{Global, ScrapeJob, nearest, scrape, yaml};
+use super::{Global, ScrapeJob, nearest, scrape};
+use crate::yaml;
+use crate::yaml::Report;
+use crate::yaml::{Entry, Node};
 
 /// Kinds of objects that name targets, or rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use stillwell_engine::Format;
 
-use super::report::Report;
-use super::yaml::Entry;
+use crate::yaml::Entry;
+use crate::yaml::Report;
 
 /// The formats that Prometheus knows, in the order in which it asks for them (config/config.go,
 /// `DefaultScrapeProtocols`): name, media type, format. Protobuf is asked for only where native histograms are wanted.

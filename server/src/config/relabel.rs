@@ -4,9 +4,9 @@ use stillwell_engine::labels::{RelabelAction, RelabelRule, RelabelSpec};
 
 use stillwell_engine::nearest::nearest;
 
-use super::report::Report;
 use super::schema::{Key, decode, read};
-use super::yaml::{Entry, Node};
+use crate::yaml::Report;
+use crate::yaml::{Entry, Node};
 
 static RELABEL: &[Key<RelabelSpec>] = &[
     read("source_labels", |entry, spec, report| {

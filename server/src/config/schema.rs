@@ -6,9 +6,9 @@
 
 use stillwell_engine::nearest::nearest;
 
-use super::report::Report;
 use super::units::{duration_ms, size_bytes};
-use super::yaml::{Entry, Kind, Node};
+use crate::yaml::Report;
+use crate::yaml::{Entry, Kind, Node};
 
 /// One key of a mapping from which a `T` is made.
 pub(crate) struct Key<T: 'static> {
@@ -180,7 +180,7 @@ impl Shape {
         match self {
             Shape::Any => {}
             Shape::Text => single(report, &|_| Ok(())),
-            Shape::Flag => single(report, &|text| super::report::flag(text).map(drop)),
+            Shape::Flag => single(report, &|text| crate::yaml::flag(text).map(drop)),
             Shape::Int => single(report, &|text| {
                 let read = text.parse::<i64>().map(drop);
                 read.map_err(|_| format!("{text:?} is not a whole number"))

@@ -12,11 +12,11 @@ use super::http_client::{HTTP, HttpClientConfig};
 use super::limits::{LIMITS, PageLimits};
 use super::protocols::{ALLOW_UTF8, accept, fallback, protocols};
 use super::relabel::rules;
-use super::report::Report;
 use super::schema::{Inline, Key, Shape, decode, read, unused};
 use super::units::show_duration_ms;
 use super::unused_discovery::NotBuilt;
-use super::yaml::{Entry, Node};
+use crate::yaml::Report;
+use crate::yaml::{Entry, Node};
 
 /// Faster than this and the timers of the machines between cost more than the page.
 pub const INTERVAL_MS_MIN: u64 = 10;

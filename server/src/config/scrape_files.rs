@@ -3,9 +3,10 @@
 use crate::files;
 use std::path::Path;
 
-use super::report::{Problem, Report};
 use super::schema::{Key, decode, read};
-use super::{Config, ScrapeJob, add_job, global, scrape, yaml};
+use super::{Config, ScrapeJob, add_job, global, scrape};
+use crate::yaml;
+use crate::yaml::{Problem, Report};
 
 /// Adds the jobs of every file that fits; relative patterns are below `base`.
 pub(super) fn load(config: &mut Config, base: &Path, report: &mut Report) {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::files;
+
 /// What stands for a secret where configurations are shown, as in Prometheus.
 pub const MASK: &str = "<secret>";
 /// A token or password is a few kilobytes at most.
@@ -59,19 +61,11 @@ impl SecretSource {
     }
 }
 
-/// Reads a small regular file: a device or a pipe would never end.
 async fn read_small_file(path: &Path) -> Result<String, String> {
-    let name = path.display();
-    let refuse = |error: std::io::Error| format!("{name}: {error}");
-    let metadata = tokio::fs::metadata(path).await.map_err(refuse)?;
-    if !metadata.is_file() {
-        return Err(format!("{name} is not a regular file"));
-    }
-    if metadata.len() > SECRET_BYTES_MAX {
-        let bytes = metadata.len();
-        return Err(format!(
-            "{name} has {bytes} bytes; at most {SECRET_BYTES_MAX} are read"
-        ));
-    }
-    tokio::fs::read_to_string(path).await.map_err(refuse)
+    let owned = path.to_owned();
+    let read = move || files::read_bytes(&owned, SECRET_BYTES_MAX);
+    let bytes = tokio::task::spawn_blocking(read).await;
+    let bytes = bytes.map_err(|error| error.to_string()).flatten();
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned()));
+    text.map_err(|error| format!("{}: {error}", path.display()))
 }

@@ -6,38 +6,11 @@ use stillwell_engine::signal::{Absent, Names, Nan, Policy};
 use stillwell_adapters::kubernetes::{self, Groups};
 
 use super::discovery::labels;
-use super::report::Report;
 use super::schema::{Key, decode, read};
 use super::units::duration_ms;
-use super::yaml::{Entry, Node};
-
-/// One entry of `signals`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SignalSpec {
-    /// The metric's name on every API, compared without regard to case.
-    pub name: String,
-    /// PromQL.
-    pub expr: String,
-    /// Who may read it; empty is everybody.
-    pub namespaces: Vec<String>,
-    /// Added to every element.
-    pub labels: Labels,
-    /// When its number may be told.
-    pub policy: Policy,
-    /// Where it stands in the file.
-    pub line: usize,
-    /// It is a rule of prometheus-adapter's for external metrics.
-    pub from_rules: bool,
-    /// Values that no selector of Kubernetes can hold are selected by a text that can.
-    pub sanitized: bool,
-}
-
-impl SignalSpec {
-    /// Whether a caller in this namespace may read it.
-    pub fn allows(&self, namespace: &str) -> bool {
-        self.namespaces.is_empty() || self.namespaces.iter().any(|one| one == namespace)
-    }
-}
+use crate::signal_spec::{SignalSpec, selector};
+use crate::yaml::Report;
+use crate::yaml::{Entry, Node};
 
 /// The `external_metrics` section.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,15 +86,6 @@ static SIGNAL: &[Key<SignalSpec>] = &[
         policy.restart_grace_ms = grace_ms.unwrap_or(policy.restart_grace_ms);
     }),
 ];
-
-/// How values of a caller's selector are read: as they are, or sanitised.
-pub(crate) fn selector(text: &str) -> Result<bool, String> {
-    match text {
-        "exact" => Ok(false),
-        "sanitized" => Ok(true),
-        _ => Err(format!("{text:?} is not exact or sanitized")),
-    }
-}
 
 fn signed_ms(text: &str) -> Result<i64, String> {
     duration_ms(text).and_then(|ms| i64::try_from(ms).map_err(|error| error.to_string()))

@@ -3,10 +3,10 @@
 
 use super::discovery::Sources;
 use super::http_client::UnusedHttp;
-use super::report::Report;
 use super::schema::Shape::{Any, Duration, Flag, Int, Text, TextMap, Texts};
 use super::schema::{Keys, Mapping};
-use super::yaml::Entry;
+use crate::yaml::Entry;
+use crate::yaml::Report;
 
 /// Keys of a scrape job whose targets are not found.
 pub(super) struct NotBuilt;

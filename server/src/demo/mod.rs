@@ -5,7 +5,6 @@ mod gateway;
 mod show;
 
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +15,6 @@ use stillwell_engine::promql::Features;
 use tokio::net::TcpListener;
 use tracing::Level;
 
-use crate::cli::fail;
 use crate::clock::Clock;
 use crate::config::units::duration_ms;
 use crate::logging::{self, LogFormat};
@@ -36,36 +34,19 @@ const PORTS: u16 = 20;
 /// Where KEDA's external scaler listens, if it can.
 const KEDA: &str = "127.0.0.1:9091";
 
-/// Runs the demo until Ctrl-C, SIGTERM or the end of `--for`.
-pub fn run(matches: &ArgMatches) -> ExitCode {
-    let length_ms = match matches
-        .get_one::<String>("for")
-        .map(|text| duration_ms(text))
-    {
-        None => None,
-        Some(Ok(ms)) => Some(ms),
-        Some(Err(error)) => return fail(format!("--for: {error}")),
-    };
-    let port = match matches
-        .get_one::<String>("port")
-        .map(|text| text.parse::<u16>())
-    {
-        None => None,
-        Some(Ok(port)) => Some(port),
-        Some(Err(_)) => return fail("--port: a number from 0 to 65535"),
-    };
+/// Runs the demo until Ctrl-C, SIGTERM or the end of `--for`. Error: what a user has to change.
+pub fn run(matches: &ArgMatches) -> Result<(), String> {
+    let given = |name: &str| matches.get_one::<String>(name);
+    let length_ms = given("for").map(|text| duration_ms(text)).transpose();
+    let length_ms = length_ms.map_err(|error| format!("--for: {error}"))?;
+    let port = given("port").map(|text| text.parse::<u16>()).transpose();
+    let port = port.map_err(|_| "--port: a number from 0 to 65535".to_owned())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
-        .build();
-    let result = match runtime {
-        Ok(runtime) => runtime.block_on(demo(length_ms, port)),
-        Err(error) => Err(error.to_string()),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => fail(why),
-    }
+        .build()
+        .map_err(|error| error.to_string())?;
+    runtime.block_on(demo(length_ms, port))
 }
 
 async fn demo(length_ms: Option<u64>, port: Option<u16>) -> Result<(), String> {

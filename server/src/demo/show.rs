@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stillwell_adapters::host::{Host, Reading};
-use stillwell_adapters::kubernetes::Selector;
+use stillwell_adapters::objects::Selector;
 
 use crate::serve::App;
 

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::groups::Groups;
 use super::target_list::{ListFormat, parse};
 use crate::config::FileDiscovery;
+use crate::files;
 use crate::scrape::TargetGroup;
 
 /// How often the files are looked at. Prometheus is told of changes by the kernel; a look costs a few microseconds a
@@ -108,15 +109,13 @@ async fn version(path: &Path) -> Option<(SystemTime, u64)> {
 }
 
 async fn read(path: &Path) -> Result<Vec<TargetGroup>, String> {
+    let owned = path.to_owned();
+    let read = move || files::read_bytes(&owned, FILE_BYTES_MAX);
+    let bytes = tokio::task::spawn_blocking(read).await;
+    let bytes = bytes.map_err(|error| error.to_string()).flatten();
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned()));
     let name = path.display();
-    let refuse = |error: std::io::Error| format!("{name}: {error}");
-    let metadata = tokio::fs::metadata(path).await.map_err(refuse)?;
-    if !metadata.is_file() || metadata.len() > FILE_BYTES_MAX {
-        return Err(format!(
-            "{name}: not a regular file of at most {FILE_BYTES_MAX} bytes"
-        ));
-    }
-    let text = tokio::fs::read_to_string(path).await.map_err(refuse)?;
+    let text = text.map_err(|error| format!("{name}: {error}"))?;
     let json = path
         .extension()
         .is_some_and(|kind| kind.eq_ignore_ascii_case("json"));

@@ -6,8 +6,8 @@
 use serde_json::Value;
 use stillwell_engine::labels::{Labels, LabelsBuilder};
 
-use crate::config::yaml::{self, Kind, Node};
 use crate::scrape::{TargetGroup, address_labels};
+use crate::yaml::{self, Kind, Node};
 
 /// More targets than this are not a list but a mistake.
 const TARGETS_MAX: usize = 1_000_000;

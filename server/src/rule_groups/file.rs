@@ -8,9 +8,9 @@ use stillwell_engine::promql::{Features, Query};
 use super::template;
 use crate::config::schema::{Key, decode, read};
 use crate::config::units::duration_ms;
-use crate::config::yaml::{self, Entry, Kind, Node};
 use crate::config::{Problem, Report, label_map};
 use crate::files;
+use crate::yaml::{self, Entry, Kind, Node};
 
 /// Faster than this and rules cost more than the pages that they read.
 const INTERVAL_MS_MIN: u64 = 100;

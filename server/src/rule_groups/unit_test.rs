@@ -15,8 +15,8 @@ use super::file::load;
 use super::group::{Environment, Group, RuleStore};
 use crate::config::schema::{Key, decode, read};
 use crate::config::units::{duration_ms, show_duration_ms};
-use crate::config::yaml::{self, Node};
 use crate::config::{Report, label_map};
+use crate::yaml::{self, Node};
 
 /// What Prometheus takes where a file gives none.
 const INTERVAL_MS_DEFAULT: u64 = 60_000;

@@ -3,8 +3,8 @@
 
 use super::forms::{Form, Lists, form};
 use super::rule::{Api, Rule, rule};
-use crate::config::yaml::{self, Entry, Kind, Node};
-use crate::config::{Problem, Report};
+use crate::yaml::{self, Entry, Kind, Node};
+use crate::yaml::{Problem, Report};
 
 /// The rules of a file.
 #[derive(Debug, Default)]

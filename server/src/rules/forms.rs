@@ -1,8 +1,8 @@
 //! The forms in which people publish rules: the values of prometheus-adapter's Helm chart, the file that the adapter
 //! reads, the ConfigMap around it, and a bare list of rules.
 
-use crate::config::yaml::{Entry, Kind, Node};
-use crate::config::{Report, Table};
+use crate::yaml::{Entry, Kind, Node};
+use crate::yaml::{Report, Table};
 
 /// The nodes of the lists that a file holds.
 #[derive(Debug, Default)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use stillwell_adapters::kubernetes::{Requirement, Selector};
+use stillwell_adapters::objects::{Requirement, Selector};
 use stillwell_engine::labels::quote_regex;
 
 /// `.LabelMatchers` and `.LabelValuesByName`, under construction.

@@ -15,7 +15,7 @@ mod template;
 
 use std::path::Path;
 
-use stillwell_adapters::kubernetes::{Kinds, Selector};
+use stillwell_adapters::objects::{Kinds, Selector};
 use stillwell_engine::labels::Labels;
 use stillwell_engine::promql::QueryError;
 use stillwell_engine::signal::Policy;
@@ -26,8 +26,9 @@ pub use matchers::Objects;
 pub use rule::{Rule, metric_name, series_name};
 pub use template::{Arguments, Template, TemplateError};
 
-use crate::config::{Problem, Report, SignalSpec};
 use crate::files;
+use crate::signal_spec::SignalSpec;
+use crate::yaml::{Problem, Report};
 use matchers::Matchers;
 
 /// What rules files come to.

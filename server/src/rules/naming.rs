@@ -2,8 +2,8 @@
 
 use stillwell_engine::labels::{Re2, expand};
 
-use crate::config::yaml::Entry;
-use crate::config::{Report, Table};
+use crate::yaml::Entry;
+use crate::yaml::{Report, Table};
 
 const NAME: Table = Table {
     read: &["matches", "as"],

@@ -1,10 +1,10 @@
 //! Which label of a series names which kind of object: `resources` of a rule.
 
-use stillwell_adapters::kubernetes::{Kind, Kinds};
+use stillwell_adapters::objects::{Kind, Kinds};
 
 use super::template::{Arguments, Template};
-use crate::config::yaml::{self, Entry, Node};
-use crate::config::{Report, Table, flag};
+use crate::yaml::{self, Entry, Node};
+use crate::yaml::{Report, Table, flag};
 
 /// `resources` of a rule.
 #[derive(Clone, Debug, PartialEq)]

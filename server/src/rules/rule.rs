@@ -8,8 +8,9 @@ use stillwell_engine::promql::parse_metric_selector;
 use super::naming::Naming;
 use super::resources::{Resources, missing_namespace};
 use super::template::{Arguments, Template};
-use crate::config::yaml::{Entry, Node};
-use crate::config::{Report, Table, selector};
+use crate::signal_spec::selector;
+use crate::yaml::{Entry, Node};
+use crate::yaml::{Report, Table};
 
 /// One rule.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use stillwell_adapters::host::{Element, ObjectList, ObjectMetric, ObjectQuestion, Reading};
-use stillwell_adapters::kubernetes::Kinds;
+use stillwell_adapters::objects::Kinds;
 use stillwell_engine::promql::EvalOptions;
 use stillwell_engine::signal::{Policy, SignalId};
 use stillwell_engine::{Reader, SeriesQuery, Timestamp};

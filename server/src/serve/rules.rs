@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use stillwell_adapters::kubernetes::Selector;
+use stillwell_adapters::objects::Selector;
 use stillwell_engine::labels::METRIC_NAME;
 use stillwell_engine::promql::{EvalOptions, QueryError};
 use stillwell_engine::{Reader, SeriesQuery};

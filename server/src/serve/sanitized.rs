@@ -3,7 +3,7 @@
 //! `Qwen/Qwen3-32B` is no label value of Kubernetes, so an HPA's `metric.selector` cannot name it. Where a signal or rule
 //! asks for it, `Qwen_Qwen3-32B` and `Qwen.Qwen3-32B` select it, if no other value that was seen is written so.
 
-use stillwell_adapters::kubernetes::Selector;
+use stillwell_adapters::objects::Selector;
 use stillwell_engine::labels::Matcher;
 use stillwell_engine::promql::EvalOptions;
 use stillwell_engine::{Reader, SeriesQuery};

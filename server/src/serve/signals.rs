@@ -8,8 +8,8 @@ use stillwell_adapters::host::{
     Description, Element, GuardedRefusal, ObjectList, ObjectMetric, ObjectQuestion, Reading,
     Signals,
 };
-use stillwell_adapters::kubernetes::{Kinds, Selector};
 use stillwell_adapters::multi::Several;
+use stillwell_adapters::objects::{Kinds, Selector};
 use stillwell_engine::labels::Labels;
 use stillwell_engine::promql::{Answer, EvalOptions, Features, Query, QueryError};
 use stillwell_engine::signal::{SignalId, State};

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use stillwell_adapters::reply::reply;
 use tokio::sync::Semaphore;
 
-use super::file::WebConfig;
+use super::settings::{WebConfig, read_file};
 
 /// Passwords found right are remembered: KEDA sends its own with every poll, and each costs bcrypt tens of milliseconds.
 const REMEMBERED_MAX: usize = 100;
@@ -46,7 +46,7 @@ impl Authenticator {
             None => None,
             Some(path) => {
                 let name = path.display();
-                let text = String::from_utf8(super::reload::read_file(path)?);
+                let text = String::from_utf8(read_file(path)?);
                 let text = text.map_err(|_| format!("{name}: not UTF-8"))?;
                 let token = text.trim().to_owned();
                 if token.is_empty() {

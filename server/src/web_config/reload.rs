@@ -15,7 +15,8 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::auth::Authenticator;
-use super::file::{ClientAuth, FILE_BYTES_MAX, Material, WebConfig, parse};
+use super::file::parse;
+use super::settings::{ClientAuth, Material, WebConfig, read_file};
 use super::tls;
 use crate::config::Report;
 
@@ -184,21 +185,4 @@ fn stamps(files: &[PathBuf]) -> BTreeMap<PathBuf, Option<Stamp>> {
         .iter()
         .map(|path| (path.clone(), stamp(path)))
         .collect()
-}
-
-/// Reads a file up to the size that is taken.
-pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, String> {
-    use std::io::Read as _;
-    let name = path.display();
-    let refuse = |error: std::io::Error| format!("{name}: {error}");
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .map_err(refuse)?
-        .take(FILE_BYTES_MAX as u64 + 1)
-        .read_to_end(&mut bytes)
-        .map_err(refuse)?;
-    match bytes.len() > FILE_BYTES_MAX {
-        true => Err(format!("{name}: more than {FILE_BYTES_MAX} bytes")),
-        false => Ok(bytes),
-    }
 }

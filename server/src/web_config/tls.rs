@@ -10,7 +10,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite, version};
 
-use super::file::{ClientAuth, Material, TlsSection};
+use super::settings::{ClientAuth, Material, TlsSection, read_file};
 use super::verifier::ByPolicy;
 use crate::config::Report;
 
@@ -219,7 +219,7 @@ fn certificates(material: &Material) -> Result<Vec<CertificateDer<'static>>, Str
 fn bytes(material: &Material) -> Result<Vec<u8>, String> {
     match material {
         Material::Text(text) => Ok(text.as_bytes().to_vec()),
-        Material::File(path) => super::reload::read_file(path),
+        Material::File(path) => read_file(path),
     }
 }
 

@@ -10,8 +10,8 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
-use super::file::ClientAuth;
 use super::names::alternative_names;
+use super::settings::ClientAuth;
 
 /// Judges by a policy.
 #[derive(Debug)]

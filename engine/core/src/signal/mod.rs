@@ -5,7 +5,7 @@
 //! * What follows for a query: `query` (its selectors and its kind), `scope` (which targets count), `judge` (whether their
 //!   pages are new enough), `absence` (whether an empty result means 0), `grace` (what holds after a restart), `lint`.
 //! * How it is evaluated: `compiled` (incrementally, at each page), `evaluate` and `refresh` (from the plan, without a
-//!   lock), `view` (the store as signals see it), `retain_set` (which metrics have to be kept for it).
+//!   lock), `view` (the store as signals see it; `form`: families under other names), `retain_set` (which metrics are kept).
 //! * `signal` is one signal, `assess` yields its `reading`, `objects` that of each object it tells of, `explain` the reasons;
 //!   `registry` holds all signals, and `register` adds one; `persist` is what a snapshot keeps of them, `remembered` of one.
 
@@ -16,6 +16,7 @@ mod compiled;
 mod evaluate;
 mod explain;
 mod facts;
+mod form;
 mod grace;
 mod judge;
 mod lint;

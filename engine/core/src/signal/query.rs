@@ -1,7 +1,7 @@
 //! The query of a signal: its selectors, its kind (S7), and the value of an empty result.
 
 use crate::labels::{METRIC_NAME, MatchOp, Matcher};
-use crate::promql::plan::{AggregateOp, At, BinaryOp, Duration, Expr, ExprKind, Span};
+use crate::promql::plan::{AggregateOp, At, BinaryOp, Duration, Expr, ExprKind};
 use crate::promql::{Features, FunctionId, Query, QueryError};
 
 use super::names::Names;
@@ -58,13 +58,13 @@ impl SignalQuery {
         features: &Features,
         names: &Names,
     ) -> Result<SignalQuery, QueryError> {
-        let whole = Query::parse(text, features)?;
+        Ok(SignalQuery::new(&Query::parse(text, features)?, names))
+    }
+
+    fn new(whole: &Query, names: &Names) -> SignalQuery {
         let (query, fallback) = match or_vector(whole.plan()) {
-            Some((left, fallback)) => (
-                Query::parse(&text[left.span.start..left.span.end], features)?,
-                Some(fallback),
-            ),
-            None => (whole, None),
+            Some((left, fallback)) => (whole.part(left), Some(fallback)),
+            None => (whole.clone(), None),
         };
         // Before parts are filled with an `or` of our own.
         let mut has_or = false;
@@ -72,14 +72,21 @@ impl SignalQuery {
             has_or |= matches!(&expr.kind, ExprKind::Binary(binary) if binary.op == BinaryOp::Or);
         });
         let kind = kind(query.plan(), names);
-        let (query, parts, is_opaque) = match combination(query.plan(), kind) {
-            Combination::None => (query, Vec::new(), false),
-            Combination::Opaque => (query, Vec::new(), true),
-            Combination::Sums(spans) => {
-                let (query, parts) = fill_parts(text, &spans, fallback, features, names)?;
-                (query, parts, false)
+        let (filled, parts, is_opaque) = match combination(query.plan(), kind) {
+            Combination::None => (None, Vec::new(), false),
+            Combination::Opaque => (None, Vec::new(), true),
+            Combination::Sums(sums) => {
+                // A sum without series is 0 if that is proven, and the others still count.
+                let filled = query.with_zero_for_empty(&sums);
+                let part = |sum: &&Expr| SignalQuery {
+                    // What `or vector(c)` waives, it waives for each part.
+                    fallback,
+                    ..SignalQuery::new(&query.part(sum), names)
+                };
+                (Some(filled), sums.iter().map(part).collect(), false)
             }
         };
+        let query = filled.unwrap_or(query);
         let window_ms = window_ms(query.plan());
         let selectors: Vec<Selector> = query
             .selectors()
@@ -87,7 +94,7 @@ impl SignalQuery {
             .collect();
         let grouping = grouping(query.plan());
         let is_absent = is_absent(query.plan());
-        Ok(SignalQuery {
+        SignalQuery {
             query,
             fallback,
             selectors,
@@ -97,7 +104,7 @@ impl SignalQuery {
             parts,
             is_opaque,
             is_absent,
-        })
+        }
     }
 }
 
@@ -181,35 +188,6 @@ impl Selector {
     }
 }
 
-/// Replaces each sum of a combination by `(sum or vector(0))`: a sum without series is 0 if that is proven, and the others
-/// still count. Returns the query, and each sum as a query of its own.
-fn fill_parts(
-    text: &str,
-    spans: &[Span],
-    fallback: Option<f64>,
-    features: &Features,
-    names: &Names,
-) -> Result<(Query, Vec<SignalQuery>), QueryError> {
-    let mut filled = text.to_owned();
-    let mut parts = Vec::new();
-    for span in spans.iter().rev() {
-        filled.replace_range(span.end..span.end, " or vector(0))");
-        filled.insert(span.start, '(');
-        let mut part = SignalQuery::parse(&text[span.start..span.end], features, names)?;
-        // What `or vector(c)` waives, it waives for each part.
-        part.fallback = fallback;
-        parts.insert(0, part);
-    }
-    let whole = Query::parse(&filled, features)?;
-    let query = match or_vector(whole.plan()) {
-        Some((left, _)) if fallback.is_some() => {
-            Query::parse(&filled[left.span.start..left.span.end], features)?
-        }
-        _ => whole,
-    };
-    Ok((query, parts))
-}
-
 fn is_absent(expr: &Expr) -> bool {
     matches!(
         &peel(expr).kind,
@@ -256,22 +234,22 @@ fn window_ms(expr: &Expr) -> i64 {
 }
 
 /// How a sum is composed.
-enum Combination {
+enum Combination<'e> {
     /// One sum, perhaps scaled.
     None,
-    /// Several sums, or a clamped one, each with its place in the text.
-    Sums(Vec<Span>),
+    /// Several sums, or a clamped one.
+    Sums(Vec<&'e Expr>),
     /// Several that cannot be replaced by 0 one by one.
     Opaque,
 }
 
-fn combination(expr: &Expr, kind: Kind) -> Combination {
+fn combination(expr: &Expr, kind: Kind) -> Combination<'_> {
     if kind == Kind::Other || is_scaled_sum(expr) {
         return Combination::None;
     }
-    let mut spans = Vec::new();
-    if sums(expr, &mut spans) {
-        Combination::Sums(spans)
+    let mut found = Vec::new();
+    if sums(expr, &mut found) {
+        Combination::Sums(found)
     } else {
         Combination::Opaque
     }
@@ -290,24 +268,23 @@ fn is_scaled_sum(expr: &Expr) -> bool {
 }
 
 /// Collects the ungrouped sums; false where there is anything else.
-fn sums(expr: &Expr, spans: &mut Vec<Span>) -> bool {
+fn sums<'e>(expr: &'e Expr, found: &mut Vec<&'e Expr>) -> bool {
     let expr = peel(expr);
     match &expr.kind {
         ExprKind::Aggregate(aggregate) => {
-            spans.push(expr.span);
+            found.push(expr);
             aggregate.grouping.is_empty() && !aggregate.without
         }
         ExprKind::Binary(binary) => {
-            let side =
-                |side: &Expr, spans: &mut Vec<Span>| number(side).is_some() || sums(side, spans);
-            side(&binary.lhs, spans) && side(&binary.rhs, spans)
+            let mut side = |side: &'e Expr| number(side).is_some() || sums(side, found);
+            side(&binary.lhs) && side(&binary.rhs)
         }
         ExprKind::Call { function, args } => {
             let is_clamp = matches!(
                 function.id,
                 FunctionId::Clamp | FunctionId::ClampMax | FunctionId::ClampMin
             );
-            is_clamp && args.first().is_some_and(|arg| sums(arg, spans))
+            is_clamp && args.first().is_some_and(|arg| sums(arg, found))
         }
         _ => false,
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use crate::labels::{Labels, METRIC_NAME, MatchOp, Matcher};
+use crate::labels::{Labels, METRIC_NAME, MatchOp};
 use crate::promql::QueryError;
 use crate::promql::select::{
     LastSample, Projection, STALE_NAN_BITS, Samples, SelectRequest, Selection, View, is_stale,
@@ -17,7 +17,8 @@ use crate::promql::select::{
 use crate::store::{ClockId, ClockVisibility, SelectionSnapshot, Store, Visibility};
 
 use super::facts::{Facts, NamesSeen};
-use super::names::{Family, Name, NameIndex, Names};
+use super::form::{Form, Requested};
+use super::names::Names;
 
 /// What the view depends on of one target.
 #[derive(Clone, Debug)]
@@ -103,46 +104,28 @@ impl SignalView {
         self.targets.get(clock.target()?.index())?.as_ref()
     }
 
-    /// Series of a family that some targets expose in the form `form`, with the labels of the requested name. Series that
+    /// Series of a family that some targets expose in another form, with the labels of the requested name. Series that
     /// become equal are summed.
     fn derived(
         &self,
         request: &SelectRequest<'_>,
+        requested: Requested<'_>,
         form: Form<'_>,
     ) -> Result<Vec<(Labels, Samples)>, QueryError> {
-        let (want, have) = (form.requested_name(), form.exposed_name());
-        let mut matchers = vec![Matcher::equal(METRIC_NAME, &form.exposed_metric())];
-        let mut after = Vec::new();
-        for matcher in request
-            .matchers
-            .iter()
-            .filter(|matcher| matcher.name() != METRIC_NAME)
-        {
-            let label = matcher.name();
-            if label == "inference_pool" && want.may_have(label) {
-                after.push(matcher.clone());
-            } else if have.may_have(label) && !want.may_have(label) {
-                // The label does not exist under the requested name.
-                if !matcher.matches("") {
-                    return Ok(Vec::new());
-                }
-            } else if want.may_have(label) && !have.may_have(label) {
-                return Err(missing_label(want, have, label));
-            } else {
-                matchers.push(matcher.clone());
-            }
-        }
+        let Some(matchers) = form.matchers(request.matchers)? else {
+            return Ok(Vec::new());
+        };
         let inner = SelectRequest {
-            matchers: &matchers,
+            matchers: &matchers.exposed,
             projection: Projection::All,
             ..*request
         };
-        let snapshot = SelectionSnapshot::copy(
-            &self.store,
-            &inner,
-            &FormVisibility { view: self, form },
-            None,
-        )?;
+        let visibility = FormVisibility {
+            view: self,
+            requested,
+            form,
+        };
+        let snapshot = SelectionSnapshot::copy(&self.store, &inner, &visibility, None)?;
         refuse_explicit_timestamps(&snapshot)?;
         let mut sums = Sums::default();
         let mut samples = Samples::default();
@@ -150,99 +133,46 @@ impl SignalView {
             let target = snapshot.clock(index).and_then(|clock| self.target(clock));
             let pool = target.and_then(|target| target.pool.as_deref());
             let labels = form.labels(snapshot.labels(index), pool);
-            let of_pool = labels.get("inference_pool").is_some();
-            if let Some(matcher) = after.iter().find(|_| !of_pool) {
-                return Err(pool_not_certain(&form.exposed_metric(), matcher));
+            if !form.fits(&matchers, &labels)? {
+                continue;
             }
-            if after
-                .iter()
-                .all(|matcher: &Matcher| matcher.matches_labels(&labels))
-            {
-                if request.last_only {
-                    // Series without a sample at the newest time are not part of the newest sum.
-                    let last = snapshot.last(index, &mut samples);
-                    samples.clear();
-                    samples
-                        .times_ms
-                        .extend(last.as_ref().map(|last| last.time_ms));
-                    samples.values.extend(last.map(|last| last.value));
-                } else {
-                    snapshot.read(index, &mut samples);
-                }
-                sums.add(labels, &samples);
+            if request.last_only {
+                // Series without a sample at the newest time are not part of the newest sum.
+                let last = snapshot.last(index, &mut samples);
+                samples.clear();
+                samples
+                    .times_ms
+                    .extend(last.as_ref().map(|last| last.time_ms));
+                samples.values.extend(last.map(|last| last.value));
+            } else {
+                snapshot.read(index, &mut samples);
             }
+            sums.add(labels, &samples);
         }
         Ok(sums.finish())
     }
 
     /// The forms in which targets expose a family, without the requested one.
-    fn other_forms<'a>(&self, requested: Form<'a>) -> BTreeSet<(usize, bool)> {
+    fn other_forms(&self, requested: Requested<'_>) -> BTreeSet<(usize, bool)> {
         let forms = self
             .targets
             .iter()
             .flatten()
             .filter(|target| !target.is_hidden())
             .map(|target| target.form(requested));
-        forms.filter(|&form| form != requested.key()).collect()
-    }
-}
-
-/// How a target exposes a family: under which name, and with or without its pool; and the name that a selector requests.
-#[derive(Clone, Copy)]
-struct Form<'a> {
-    family: &'static Family,
-    /// The place of the requested name in the table.
-    requested: NameIndex,
-    suffix: &'a str,
-    /// Whether the selector has a matcher on the pool.
-    names_pool: bool,
-    /// The name under which the target exposes it, an index into the names of the family.
-    exposed: usize,
-    without_pool: bool,
-}
-
-impl Form<'_> {
-    fn requested_name(&self) -> &'static Name {
-        &self.family.names[self.requested.name]
-    }
-
-    fn exposed_name(&self) -> &'static Name {
-        &self.family.names[self.exposed]
-    }
-
-    fn exposed_metric(&self) -> String {
-        format!("{}{}", self.exposed_name().family, self.suffix)
-    }
-
-    fn key(&self) -> (usize, bool) {
-        (self.exposed, self.without_pool)
-    }
-
-    /// The labels of a series in this form, converted to those of the requested name.
-    fn labels(&self, labels: &Labels, pool: Option<&str>) -> Labels {
-        let (want, have) = (self.requested_name(), self.exposed_name());
-        let mut builder = labels.to_builder();
-        builder.retain(|label| !have.may_have(label) || want.may_have(label));
-        builder.set(METRIC_NAME, &format!("{}{}", want.family, self.suffix));
-        let lacks = want.may_have("inference_pool") && labels.get("inference_pool").is_none();
-        if let (true, Some(pool)) = (lacks, pool) {
-            builder.set("inference_pool", pool);
-        }
-        builder.build()
+        let direct = requested.direct().key();
+        forms.filter(|&form| form != direct).collect()
     }
 }
 
 impl TargetView {
     /// The form in which the target exposes a requested family.
-    fn form(&self, requested: Form<'_>) -> (usize, bool) {
-        let exposed = self.names_seen.reads_as(requested.requested);
-        let form = Form {
-            exposed,
-            ..requested
-        };
+    fn form(&self, requested: Requested<'_>) -> (usize, bool) {
+        let exposed = self.names_seen.reads_as(requested.index);
+        let metric = requested.form(exposed, false).exposed_metric();
         let is_derived = self.pool.is_some() || requested.names_pool;
-        let without_pool = is_derived && self.without_pool.contains(&form.exposed_metric());
-        (exposed, without_pool)
+        let lacks = || self.without_pool.iter().any(|one| *one == metric);
+        (exposed, is_derived && lacks())
     }
 }
 
@@ -264,14 +194,15 @@ impl Visibility for SignalView {
 /// Restricts the view to targets that expose a family in this form.
 struct FormVisibility<'a> {
     view: &'a SignalView,
+    requested: Requested<'a>,
     form: Form<'a>,
 }
 
 impl Visibility for FormVisibility<'_> {
     fn clock_visibility(&self, clock: ClockId) -> ClockVisibility {
         let form = match self.view.target(clock) {
-            Some(target) => target.form(self.form),
-            None => (self.form.requested.name, false),
+            Some(target) => target.form(self.requested),
+            None => self.requested.direct().key(),
         };
         if form == self.form.key() {
             self.view.clock_visibility(clock)
@@ -291,56 +222,29 @@ impl View for SignalView {
             .matchers
             .iter()
             .find(|m| m.name() == METRIC_NAME && m.op() == MatchOp::Equal);
-        let named = metric.and_then(|metric| self.names.family(metric.value()));
-        let Some((family, name, suffix)) = named else {
+        let requested =
+            metric.and_then(|m| Requested::find(m.value(), request.matchers, &self.names));
+        let Some(requested) = requested else {
             let snapshot = SelectionSnapshot::copy(&self.store, request, self, None)?;
             refuse_explicit_timestamps(&snapshot)?;
             return Ok(Box::new(snapshot));
         };
-        let names_pool = request
-            .matchers
-            .iter()
-            .any(|m| m.name() == "inference_pool");
-        let requested = Form {
-            names_pool,
-            ..requested_form(family, name, suffix)
+        let visibility = FormVisibility {
+            view: self,
+            requested,
+            form: requested.direct(),
         };
-        let direct = SelectionSnapshot::copy(
-            &self.store,
-            request,
-            &FormVisibility {
-                view: self,
-                form: requested,
-            },
-            None,
-        )?;
+        let direct = SelectionSnapshot::copy(&self.store, request, &visibility, None)?;
         refuse_explicit_timestamps(&direct)?;
         let mut derived = Vec::new();
         for (exposed, without_pool) in self.other_forms(requested) {
-            let form = Form {
-                exposed,
-                without_pool,
-                ..requested
-            };
-            derived.extend(self.derived(request, form)?);
+            let form = requested.form(exposed, without_pool);
+            derived.extend(self.derived(request, requested, form)?);
         }
         if derived.is_empty() {
             return Ok(Box::new(direct));
         }
         Ok(Box::new(WithDerived { direct, derived }))
-    }
-}
-
-/// The form in which a family is requested.
-fn requested_form<'a>(family: &'static Family, name: &'static Name, suffix: &'a str) -> Form<'a> {
-    let requested = NameIndex::of(family, name).unwrap_or_default();
-    Form {
-        family,
-        requested,
-        suffix,
-        names_pool: false,
-        exposed: requested.name,
-        without_pool: false,
     }
 }
 
@@ -355,22 +259,6 @@ fn refuse_explicit_timestamps(snapshot: &SelectionSnapshot) -> Result<(), QueryE
             snapshot.labels(index)
         ))),
     }
-}
-
-fn missing_label(want: &Name, have: &Name, label: &str) -> QueryError {
-    QueryError::Execution(format!(
-        "a gateway exposes {} only as {}, which has no label {label:?}; drop the label from the query, or upgrade the \
-         gateway",
-        want.family, have.family
-    ))
-}
-
-fn pool_not_certain(metric: &str, matcher: &Matcher) -> QueryError {
-    QueryError::Execution(format!(
-        "a gateway shows {metric} without the label inference_pool, and its page does not name exactly one pool, so \
-         whether {matcher} fits is not known; drop the label from the query, or upgrade the gateway (GIE v1.3.0 gives \
-         the label)"
-    ))
 }
 
 /// Sums per label set and time. The sum is stale at a time at which all of its series are.

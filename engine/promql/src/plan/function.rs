@@ -31,6 +31,11 @@ impl Function {
 }
 
 impl FunctionId {
+    /// Its row of the table.
+    pub(crate) fn function(self) -> Option<&'static Function> {
+        FUNCTIONS.iter().find(|function| function.id == self)
+    }
+
     /// Whether distinct input series give distinct output series once the metric names are removed.
     pub(crate) fn keeps_series_distinct(self) -> bool {
         use FunctionId as F;

@@ -6,6 +6,7 @@ mod expr;
 mod function;
 mod operators;
 mod resolve;
+mod rewrite;
 mod types;
 
 pub use duration::{Duration, DurationExpr, DurationKind, DurationOp, DurationPurpose};

@@ -11,6 +11,7 @@ use stillwell_engine::signal::SignalId;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::cost::Cost;
 use super::entry::Entry;
 use super::resolve::SourceKey;
 use super::triggers::{Inner, Triggers};
@@ -26,14 +27,6 @@ const CHEAP: Duration = Duration::from_micros(200);
 const REST: u32 = 10;
 /// What queries that are not cheap may take of one round.
 const ROUND: Duration = Duration::from_millis(20);
-
-/// What looking at one source costs.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Cost {
-    last: Duration,
-    /// Not before.
-    due: Option<Instant>,
-}
 
 /// Starts the thread; it ends with `quit`.
 pub(in crate::serve) fn start(

@@ -12,6 +12,7 @@ use stillwell_engine::signal::{Reading, SignalId};
 use stillwell_engine::{Reader, Timestamp};
 use tokio::sync::{Notify, watch};
 
+use super::cost::Cost;
 use super::entry::Entry;
 use super::latch::Latch;
 use super::latches::{self, Latches};
@@ -82,7 +83,7 @@ pub(super) struct Slot {
     id: Option<SignalId>,
     /// The signal and how many pages it had seen when it was last looked at.
     pub(super) seen: Option<(SignalId, Option<u64>)>,
-    pub(super) cost: super::poller::Cost,
+    pub(super) cost: Cost,
     pub(super) entries: HashMap<EntryKey, Arc<Entry>>,
 }
 
@@ -507,7 +508,7 @@ mod tests {
     use stillwell_engine::promql::{Features, Query};
 
     use super::*;
-    use crate::config::yaml::{Kind, Node, parse};
+    use crate::yaml::{Kind, Node, parse};
 
     fn at<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
         match &node.kind {

@@ -13,6 +13,8 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 
+use crate::files;
+
 /// The serving certificate; a new one is used from the next connection on.
 #[derive(Debug)]
 pub(super) struct Serving(RwLock<Arc<CertifiedKey>>);
@@ -62,7 +64,8 @@ pub(super) struct Pool {
 impl Pool {
     pub(super) fn read(path: &Path) -> Result<Pool, String> {
         let place = path.display().to_string();
-        let pem = std::fs::read(path).map_err(|error| format!("{place}: {error}"))?;
+        let pem = files::read_bytes(path, files::FILE_BYTES_MAX)
+            .map_err(|error| format!("{place}: {error}"))?;
         Pool::parse(&pem, &place)
     }
 
@@ -101,7 +104,8 @@ impl Pool {
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let place = path.display().to_string();
-    let pem = std::fs::read(path).map_err(|error| format!("{place}: {error}"))?;
+    let pem = files::read_bytes(path, files::FILE_BYTES_MAX)
+        .map_err(|error| format!("{place}: {error}"))?;
     certificates_in(&pem, &place)
 }
 

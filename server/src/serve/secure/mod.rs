@@ -9,6 +9,7 @@ mod attributes;
 mod cache;
 mod files;
 mod identity;
+#[cfg(feature = "fuzzing")]
 pub mod outside;
 mod self_made;
 mod subject;
@@ -44,7 +45,7 @@ use super::app::App;
 use super::places::Connection;
 use super::{listen, own_metrics, web};
 use crate::cluster::{Cluster, ServiceName};
-use crate::web_config::file::ClientAuth;
+use crate::web_config::ClientAuth;
 use crate::web_config::verifier::ByPolicy;
 
 /// A client that has not finished its handshake by then is not going to.

@@ -7,7 +7,7 @@ use crate::promql::plan::AggregateOp;
 use crate::store::{ClockId, SeriesId, Store};
 
 use super::fold::{Folds, Step};
-use super::members::Found;
+use super::members::{Found, Member};
 use super::visibility::{EvalSnapshot, PageVisibility};
 
 /// The series of one leaf.
@@ -17,7 +17,25 @@ pub(super) struct Instant {
     /// By clock, at this evaluation.
     current: Vec<bool>,
     runs: Vec<IdRun>,
+    /// Behind the runs: series that are read as one.
+    sums: Vec<SumOf>,
+    sum_rows: Vec<SumRow>,
     series: usize,
+}
+
+/// Series that are equal under the name that the query requests: their sum is one element.
+#[derive(Clone, Copy, Debug)]
+struct SumOf {
+    clock: u32,
+    group: u32,
+    /// The end of its rows in the list of all.
+    end: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct SumRow {
+    series: SeriesId,
+    clamp_negative: bool,
 }
 
 /// Series with consecutive ids, of one clock and group.
@@ -34,7 +52,8 @@ impl Instant {
     pub(super) fn bind(&mut self, found: &Found) {
         self.clocks.clear();
         self.runs.clear();
-        self.series = found.members.len();
+        self.bind_sums(found);
+        self.series = found.members.len() + self.sum_rows.len();
         for member in &found.members {
             let clock = super::members::number(&mut self.clocks, member.clock);
             match self.runs.last_mut() {
@@ -56,6 +75,24 @@ impl Instant {
         }
         self.current.clear();
         self.current.resize(self.clocks.len(), false);
+    }
+
+    fn bind_sums(&mut self, found: &Found) {
+        self.sums.clear();
+        self.sum_rows.clear();
+        for rows in &found.sums {
+            let Some(first) = rows.first() else { continue };
+            let row = |member: &Member| SumRow {
+                series: member.series,
+                clamp_negative: member.clamp_negative,
+            };
+            self.sum_rows.extend(rows.iter().map(row));
+            self.sums.push(SumOf {
+                clock: super::members::number(&mut self.clocks, first.clock),
+                group: first.group,
+                end: self.sum_rows.len(),
+            });
+        }
     }
 
     pub(super) fn series(&self) -> usize {
@@ -85,6 +122,28 @@ impl Instant {
             self.each(snapshot.store, |group, values| {
                 values.for_each(|value| folds.add(step, group, value));
             });
+        }
+        self.add_sums(snapshot.store, step, folds);
+    }
+
+    /// Adds the sum of the current values of each set of equal series, without compensation as the signal view does.
+    fn add_sums(&self, store: &Store, step: Step, folds: &mut Folds) {
+        let mut start = 0;
+        for sum in &self.sums {
+            let rows = &self.sum_rows[start..sum.end];
+            start = sum.end;
+            if !self.current[sum.clock as usize] {
+                continue;
+            }
+            let values = rows.iter().filter_map(|row| {
+                let present = store.series.row(row.series);
+                present
+                    .is_present()
+                    .then(|| shown(present.bits, row.clamp_negative))
+            });
+            if let Some(value) = values.reduce(|sum, value| sum + value) {
+                folds.add(step, sum.group, value);
+            }
         }
     }
 
@@ -121,12 +180,18 @@ impl Iterator for Values<'_> {
             if !row.is_present() {
                 continue;
             }
-            let value = f64::from_bits(row.bits);
-            return Some(if self.clamp_negative && value < 0.0 {
-                0.0
-            } else {
-                value
-            });
+            return Some(shown(row.bits, self.clamp_negative));
         }
+    }
+}
+
+/// The value that a query sees.
+#[inline(always)]
+fn shown(bits: u64, clamp_negative: bool) -> f64 {
+    let value = f64::from_bits(bits);
+    if clamp_negative && value < 0.0 {
+        0.0
+    } else {
+        value
     }
 }

@@ -1,12 +1,17 @@
 //! The series of a leaf. They are selected again when the structure of a page changes, in the order in which the signal
-//! view yields them: ascending by id, then those that are read under another name, by their labels.
+//! view yields them: ascending by id, then those that are read in another form (`form`), by their labels.
 
-use crate::labels::{Labels, METRIC_NAME, MatchOp, Matcher};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::labels::{Labels, Matcher};
 use crate::limits::COMPILED_ELEMENTS_MAX;
-use crate::promql::incremental::{KeyRule, is_reserved};
-use crate::store::{ClockId, HISTOGRAM, LabelGroups, SeriesId, for_each_match};
+use crate::promql::QueryError;
+use crate::promql::incremental::{KeyRule, Keys, is_reserved, without_reserved};
+use crate::store::{ClockId, HISTOGRAM, LabelGroups, SeriesId, Store, for_each_match};
 
-use super::super::names::{Name, NameIndex, Names};
+use super::super::facts::TargetFacts;
+use super::super::form::{Form, Requested};
+use super::super::names::Names;
 use super::{Blocked, EvalContext};
 
 /// What a leaf selects, and how its series are grouped.
@@ -53,6 +58,9 @@ pub(super) struct Member {
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) members: Vec<Member>,
+    /// Behind the members: series that are equal under the requested name, which are read as their sum. Those of one sum
+    /// are of one clock and group.
+    pub(super) sums: Vec<Vec<Member>>,
     pub(super) groups: Vec<Labels>,
 }
 
@@ -65,160 +73,211 @@ pub(super) fn number(clocks: &mut Vec<ClockId>, clock: ClockId) -> u32 {
     }) as u32
 }
 
-/// One name under which the series of some target are read.
-struct ReadName {
-    metric: String,
-    /// Its index among the names of the family; 0 if there is no family.
-    name: usize,
-}
-
 /// Selects the series of a leaf. Error: why the query cannot be evaluated by a program now.
 pub(super) fn find(source: &Source, context: &EvalContext<'_>) -> Result<Found, Blocked> {
-    let (requested, read_names) = read_names(source, context)?;
-    let rule = source.grouping.as_ref().map(Grouping::rule);
-    let counts_name =
-        !source.drops_name && rule.as_ref().is_none_or(|rule| rule.counts(METRIC_NAME));
-    let keep = |name: &str| {
-        !(source.drops_name && is_reserved(name))
-            && rule.as_ref().is_none_or(|rule| rule.counts(name))
+    let requested = Requested::find(&source.metric, &source.matchers, context.names);
+    let mut finder = Finder {
+        source,
+        context,
+        requested,
+        found: Found::default(),
     };
-    let mut found = Found::default();
-    let mut groups = LabelGroups::new(keep);
-    for (index, read_name) in read_names.iter().enumerate() {
-        if index > 0 && counts_name && rule.is_some() {
-            // The group's labels would have to be renamed with the series.
-            return Err(Blocked::ByStructure);
+    finder.find_direct()?;
+    if let Some(requested) = requested {
+        let forms = other_forms(requested, context);
+        if !forms.is_empty() {
+            finder.find_derived(requested, &forms)?;
         }
-        let mut renamed: Vec<(Labels, Member)> = Vec::new();
-        let mut blocked = None;
-        for_each_match(
-            context.store,
-            &source.matchers_for(&read_name.metric),
-            |store, id| {
-                let entry = store.series.row(id);
-                if !entry.is_present() && !source.with_ended && entry.clock != ClockId::EXPLICIT {
-                    return 0;
-                }
-                if !is_number_of_page(entry.clock, entry.bits) {
-                    blocked = Some(Blocked::ForNow);
-                    return 0;
-                }
-                let target = context.facts.target_of(entry.clock);
-                let reads = requested.map(|requested| {
-                    target.map_or(requested.name, |target| target.reads_as(requested))
-                });
-                if reads.is_some_and(|reads| reads != read_name.name) {
-                    return 0;
-                }
-                let mut member = Member {
-                    series: id,
-                    clock: entry.clock,
-                    group: 0,
-                    clamp_negative: Names::is_queue_gauge(&read_name.metric),
-                };
-                if source.grouping.is_some() {
-                    member.group = groups.number(store, id);
-                }
-                if index > 0 || source.grouping.is_none() {
-                    let labels = source.seen_labels(store.series.labels(id), index > 0);
-                    renamed.push((labels, member));
-                } else {
-                    found.members.push(member);
-                }
-                0
-            },
-        );
-        if let Some(blocked) = blocked {
-            return Err(blocked);
-        }
-        if index > 0 {
-            renamed.sort_by(|a, b| a.0.cmp(&b.0));
-        }
-        found.take(renamed, source)?;
     }
-    if source.grouping.is_some() {
-        found.groups = groups.into_labels();
-    }
-    Ok(found)
+    Ok(finder.found)
 }
 
-impl Found {
-    fn take(&mut self, renamed: Vec<(Labels, Member)>, source: &Source) -> Result<(), Blocked> {
-        for (labels, mut member) in renamed {
-            if source.grouping.is_none() {
-                if self.groups.len() == COMPILED_ELEMENTS_MAX {
-                    return Err(Blocked::ByStructure);
-                }
-                member.group = self.groups.len() as u32;
-                self.groups.push(if source.drops_name {
-                    crate::promql::incremental::without_reserved(&labels)
-                } else {
-                    labels
-                });
+struct Finder<'a> {
+    source: &'a Source,
+    context: &'a EvalContext<'a>,
+    requested: Option<Requested<'a>>,
+    found: Found,
+}
+
+impl Finder<'_> {
+    /// Calls `take` for each series that the matchers select on the pages of targets that expose it in the form of this
+    /// key.
+    fn each(
+        &self,
+        matchers: &[Matcher],
+        form: Option<(usize, bool)>,
+        mut take: impl FnMut(&Store, SeriesId, ClockId) -> Result<(), Blocked>,
+    ) -> Result<(), Blocked> {
+        let mut blocked = None;
+        for_each_match(self.context.store, matchers, |store, id| {
+            let row = store.series.row(id);
+            if !row.is_present() && !self.source.with_ended && row.clock != ClockId::EXPLICIT {
+                return 0;
             }
-            self.members.push(member);
+            if !is_number_of_page(row.clock, row.bits) {
+                blocked = Some(Blocked::ForNow);
+                return 0;
+            }
+            let has = self.requested.map(|requested| {
+                let target = self.context.facts.target_of(row.clock);
+                target.map_or(requested.direct().key(), |target| {
+                    form_of(requested, target)
+                })
+            });
+            if has == form
+                && let Err(why) = take(store, id, row.clock)
+            {
+                blocked = Some(why);
+            }
+            0
+        });
+        blocked.map_or(Ok(()), Err)
+    }
+
+    /// The series under the requested name.
+    fn find_direct(&mut self) -> Result<(), Blocked> {
+        let source = self.source;
+        let rule = source.grouping.as_ref().map(Grouping::rule);
+        let keep = |name: &str| {
+            !(source.drops_name && is_reserved(name))
+                && rule.as_ref().is_none_or(|rule| rule.counts(name))
+        };
+        let mut groups = LabelGroups::new(keep);
+        let mut single = Vec::new();
+        let mut members = Vec::new();
+        let clamp_negative = Names::is_queue_gauge(&source.metric);
+        let form = self.requested.map(|requested| requested.direct().key());
+        self.each(&source.matchers, form, |store, series, clock| {
+            let group = match source.grouping {
+                Some(_) => groups.number(store, series),
+                None if single.len() == COMPILED_ELEMENTS_MAX => return Err(Blocked::ByStructure),
+                None => {
+                    single.push(source.element_labels(store.series.labels(series)));
+                    single.len() as u32 - 1
+                }
+            };
+            members.push(Member {
+                series,
+                clock,
+                group,
+                clamp_negative,
+            });
+            Ok(())
+        })?;
+        self.found.members = members;
+        self.found.groups = match source.grouping {
+            Some(_) => groups.into_labels(),
+            None => single,
+        };
+        Ok(())
+    }
+
+    /// The series that targets expose in other forms, in the order of the signal view: by form, then by their converted
+    /// labels.
+    fn find_derived(
+        &mut self,
+        requested: Requested<'_>,
+        forms: &BTreeSet<(usize, bool)>,
+    ) -> Result<(), Blocked> {
+        let mut derived = Vec::new();
+        for &(exposed, without_pool) in forms {
+            let form = requested.form(exposed, without_pool);
+            derived.extend(self.in_form(form)?);
+        }
+        if derived.len() + self.found.groups.len() > COMPILED_ELEMENTS_MAX {
+            return Err(Blocked::ByStructure);
+        }
+        let grouped = self.source.grouping.as_ref();
+        let mut keys = Keys::new(grouped.map_or_else(KeyRule::all, Grouping::rule));
+        for labels in &self.found.groups {
+            keys.find_or_add(labels);
+        }
+        let is_plain = derived.iter().all(|(_, rows)| rows.len() == 1);
+        for (labels, mut rows) in derived {
+            let labels = self.source.element_labels(labels);
+            let group = match grouped {
+                Some(_) => keys.find_or_add(&labels),
+                // Each element by itself, equal ones too: whoever binds the program refuses those.
+                None => self.found.groups.len(),
+            };
+            if group == self.found.groups.len() {
+                let key = grouped.map_or(labels, |_| keys.key(group).clone());
+                self.found.groups.push(key);
+            }
+            for member in &mut rows {
+                member.group = group as u32;
+            }
+            match is_plain {
+                true => self.found.members.append(&mut rows),
+                false => self.found.sums.push(rows),
+            }
         }
         Ok(())
+    }
+
+    /// The series in one form, those with equal converted labels together.
+    fn in_form(&self, form: Form<'_>) -> Result<BTreeMap<Labels, Vec<Member>>, Blocked> {
+        // The signal view yields an error for what is one here.
+        let by_structure = |_: QueryError| Blocked::ByStructure;
+        let mut derived = BTreeMap::<Labels, Vec<Member>>::new();
+        let matchers = form.matchers(&self.source.matchers).map_err(by_structure)?;
+        let Some(matchers) = matchers else {
+            return Ok(derived);
+        };
+        let clamp_negative = Names::is_queue_gauge(&form.exposed_metric());
+        self.each(
+            &matchers.exposed,
+            Some(form.key()),
+            |store, series, clock| {
+                let target = self.context.facts.target_of(clock);
+                let pool = target.and_then(TargetFacts::certain_pool);
+                let labels = form.labels(&store.series.labels(series), pool);
+                if !form.fits(&matchers, &labels).map_err(by_structure)? {
+                    return Ok(());
+                }
+                let rows = derived.entry(labels).or_default();
+                // A sum of two targets has the newest time of both, and leaves out who has none then.
+                if rows.first().is_some_and(|first| first.clock != clock) {
+                    return Err(Blocked::ByStructure);
+                }
+                rows.push(Member {
+                    series,
+                    clock,
+                    group: 0,
+                    clamp_negative,
+                });
+                Ok(())
+            },
+        )?;
+        Ok(derived)
     }
 }
 
 impl Source {
-    /// The selector with another metric name.
-    fn matchers_for(&self, metric: &str) -> Vec<Matcher> {
-        let mut matchers = self.matchers.clone();
-        for matcher in &mut matchers {
-            if matcher.name() == METRIC_NAME && matcher.op() == MatchOp::Equal {
-                *matcher = Matcher::equal(METRIC_NAME, metric);
-            }
+    /// The labels of an element, from those of a series under the requested name.
+    fn element_labels(&self, labels: Labels) -> Labels {
+        match self.drops_name {
+            true => without_reserved(&labels),
+            false => labels,
         }
-        matchers
-    }
-
-    /// The labels as the signal view has them: with the requested name.
-    fn seen_labels(&self, labels: Labels, renamed: bool) -> Labels {
-        if !renamed {
-            return labels;
-        }
-        let mut builder = labels.to_builder();
-        builder.set(METRIC_NAME, &self.metric);
-        builder.build()
     }
 }
 
-/// The names under which the series are selected, the requested one first; and its place in the names table. Error: some
-/// target exposes the family under a name with other labels, or without the pool, so its series are derived by the view.
-fn read_names(
-    source: &Source,
-    context: &EvalContext<'_>,
-) -> Result<(Option<NameIndex>, Vec<ReadName>), Blocked> {
-    let read_name = |metric: String, name: usize| ReadName { metric, name };
-    let Some((family, name, suffix)) = context.names.family(&source.metric) else {
-        return Ok((None, vec![read_name(source.metric.clone(), 0)]));
-    };
-    let requested = NameIndex::of(family, name).unwrap_or_default();
-    let names_pool = source.matchers.iter().any(|m| m.name() == "inference_pool");
-    let lacks_pool = |metric: &str, name: &Name| {
-        let mut targets = context.facts.listed();
-        targets.any(|(_, target)| {
-            (names_pool || target.certain_pool().is_some()) && target.lacks_pool(metric, name)
-        })
-    };
-    if lacks_pool(&source.metric, name) {
-        return Err(Blocked::ByStructure);
-    }
-    let mut names = vec![read_name(source.metric.clone(), requested.name)];
-    for (at, other) in family.names.iter().enumerate() {
-        let mut targets = context.facts.listed();
-        if at == requested.name || !targets.any(|(_, target)| target.reads_as(requested) == at) {
-            continue;
-        }
-        let metric = format!("{}{suffix}", other.family);
-        if !other.has_labels_of(name) || lacks_pool(&metric, other) {
-            return Err(Blocked::ByStructure);
-        }
-        names.push(read_name(metric, at));
-    }
-    Ok((Some(requested), names))
+/// The form in which a target exposes a requested family.
+fn form_of(requested: Requested<'_>, target: &TargetFacts) -> (usize, bool) {
+    let exposed = target.reads_as(requested.index);
+    let form = requested.form(exposed, false);
+    let is_derived = requested.names_pool || target.certain_pool().is_some();
+    let lacks = || target.lacks_pool(&form.exposed_metric(), form.exposed_name());
+    (exposed, is_derived && lacks())
+}
+
+/// The forms in which targets expose a family, without the requested one.
+fn other_forms(requested: Requested<'_>, context: &EvalContext<'_>) -> BTreeSet<(usize, bool)> {
+    let targets = context.facts.listed();
+    let forms = targets.map(|(_, target)| form_of(requested, target));
+    let direct = requested.direct().key();
+    forms.filter(|form| *form != direct).collect()
 }
 
 /// Whether a series has numbers on a page's clock: not timestamps of its own, not about scrapes, no native histogram.

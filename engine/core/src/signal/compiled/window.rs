@@ -73,13 +73,17 @@ impl Window {
     }
 
     /// Sets the series. Those that it had before keep their samples; those of the others are read from history. Error: they
-    /// exceed `bytes_max`, or the history of one spans two targets.
+    /// exceed `bytes_max`, the history of one spans two targets, or some are read as their sum.
     pub(super) fn bind(
         &mut self,
         found: &Found,
         snapshot: &EvalSnapshot<'_>,
         bytes_max: usize,
     ) -> Result<(), Blocked> {
+        if !found.sums.is_empty() {
+            // The windows of sums would have to be summed sample by sample.
+            return Err(Blocked::ByStructure);
+        }
         let mut ids: Vec<ClockId> = Vec::new();
         for member in &found.members {
             number(&mut ids, member.clock);

@@ -93,12 +93,6 @@ impl Name {
         all.into_iter().flatten().copied()
     }
 
-    /// Whether two names have the same labels according to the table.
-    pub(crate) fn has_labels_of(&self, other: &Name) -> bool {
-        self.all_labels().count() == other.all_labels().count()
-            && self.all_labels().all(|label| other.may_have(label))
-    }
-
     /// Whether releases of the llm-d router have the name; otherwise older ones do.
     pub(super) fn is_of_router(&self) -> bool {
         self.family.starts_with(ROUTER_PREFIX)

@@ -1,0 +1,72 @@
+//! Expressions made from others, for signals: the parts of a sum, each counted as 0 where it is empty.
+
+use super::expr::{Aggregate, Binary, Cardinality, Expr, ExprKind, Matching, Subquery};
+use super::function::FunctionId;
+use super::operators::BinaryOp;
+
+impl Expr {
+    /// The expression with what `replace` yields in the place of the nodes for which it yields something. It is called for
+    /// parents first; below a node that is replaced it is not called.
+    pub(crate) fn replaced(&self, replace: &dyn Fn(&Expr) -> Option<Expr>) -> Expr {
+        if let Some(instead) = replace(self) {
+            return instead;
+        }
+        let inner = |expr: &Expr| expr.replaced(replace);
+        let boxed = |expr: &Expr| Box::new(expr.replaced(replace));
+        let kind = match &self.kind {
+            ExprKind::Number(_)
+            | ExprKind::String(_)
+            | ExprKind::Selector(_)
+            | ExprKind::Range { .. } => self.kind.clone(),
+            ExprKind::Subquery(subquery) => ExprKind::Subquery(Box::new(Subquery {
+                expr: inner(&subquery.expr),
+                ..(**subquery).clone()
+            })),
+            ExprKind::Call { function, args } => ExprKind::Call {
+                function,
+                args: args.iter().map(inner).collect(),
+            },
+            ExprKind::Aggregate(aggregate) => ExprKind::Aggregate(Box::new(Aggregate {
+                param: aggregate.param.as_ref().map(inner),
+                expr: inner(&aggregate.expr),
+                ..(**aggregate).clone()
+            })),
+            ExprKind::Binary(binary) => ExprKind::Binary(Box::new(Binary {
+                lhs: inner(&binary.lhs),
+                rhs: inner(&binary.rhs),
+                ..(**binary).clone()
+            })),
+            ExprKind::Negate(expr) => ExprKind::Negate(boxed(expr)),
+            ExprKind::Paren(expr) => ExprKind::Paren(boxed(expr)),
+            ExprKind::StepInvariant(expr) => ExprKind::StepInvariant(boxed(expr)),
+        };
+        Expr {
+            kind,
+            span: self.span,
+        }
+    }
+
+    /// `expr or vector(0)`, at the place of the expression.
+    pub(crate) fn or_zero(&self) -> Expr {
+        let at_same_place = |kind: ExprKind| Expr {
+            kind,
+            span: self.span,
+        };
+        let zero = at_same_place(ExprKind::Call {
+            function: FunctionId::Vector
+                .function()
+                .expect("every function has a row, which a test checks"),
+            args: vec![at_same_place(ExprKind::Number(0.0))],
+        });
+        at_same_place(ExprKind::Binary(Box::new(Binary {
+            op: BinaryOp::Or,
+            lhs: self.clone(),
+            rhs: zero,
+            return_bool: false,
+            matching: Matching {
+                cardinality: Cardinality::ManyToMany,
+                ..Matching::default()
+            },
+        })))
+    }
+}

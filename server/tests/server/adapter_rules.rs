@@ -1,0 +1,186 @@
+//! prometheus-adapter's rules files, as they are, over the external metrics API.
+
+use crate::common::{TestTarget, get, server_with, settings, state, until};
+use serde_json::{Value, json};
+use stillwell_adapters::host::Health;
+
+/// The first rule as the guide publishes it (README.hpa-igw.md): `namespaced` stands inside `overrides`.
+const RULES: &str = r#"
+rules:
+  default: false
+  external:
+  - seriesQuery: 'inference_extension_flow_control_queue_size'
+    resources:
+      overrides:
+        namespace:
+          resource: "namespace"
+        namespaced: false
+    name:
+      as: "igw_queue_depth"
+    metricsQuery: 'sum(inference_extension_flow_control_queue_size{inference_pool="p"})'
+  - seriesQuery: '{__name__=~"^inference_objective_.*"}'
+    resources:
+      overrides:
+        ns: {resource: namespace}
+    name: {matches: "^inference_objective_(.*)$", as: "igw_$1"}
+    metricsQuery: 'sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)'
+"#;
+
+const PAGE: &str = "inference_extension_flow_control_queue_size{inference_pool=\"p\"} 7\n\
+inference_objective_running_requests{model_name=\"a\",ns=\"team-a\"} 2\n\
+inference_objective_running_requests{model_name=\"b\",ns=\"team-a\"} 3\n\
+inference_objective_running_requests{model_name=\"a\",ns=\"team-b\"} 40\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_with_a_slash_is_selected_by_a_text_that_kubernetes_takes() {
+    let page = "vllm:num_requests_waiting{model_name=\"Qwen/Qwen3-32B\"} 3\n\
+                vllm:num_requests_waiting{model_name=\"meta/llama\"} 4\n\
+                vllm:num_requests_waiting{model_name=\"meta:llama\"} 5\n";
+    let target = TestTarget::with_page(page).await;
+    let folder = std::env::temp_dir().join(format!("stillwell-slash-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a temporary folder");
+    let rules = "externalRules:\n- {seriesQuery: 'vllm:num_requests_waiting', name: {as: by_rule}, resources: {namespaced: false}, selector: sanitized, metricsQuery: 'sum(<<.Series>>{<<.LabelMatchers>>})'}\n";
+    std::fs::write(folder.join("rules.yaml"), rules).expect("a temporary file");
+    let expr = "expr: sum by (model_name) (vllm:num_requests_waiting)";
+    let text = format!(
+        "global: {{scrape_interval: 20ms}}\nscrape_configs:\n- job_name: vllm\n  static_configs: [{{targets: ['{}']}}]\n\
+         external_metrics: {{insecure: true, rules_files: [rules.yaml]}}\nsignals:\n\
+         - {{name: sanitized, {expr}, selector: sanitized}}\n- {{name: exact, {expr}}}\n",
+        target.address
+    );
+    let config_file = folder.join("stillwell.yml");
+    let running = server_with(&text, settings(Some(config_file)), Default::default()).await;
+    until(&running.app, "a scrape", |app| {
+        state(app, &target).health() == Health::Up
+    })
+    .await;
+    for (path, code, says) in [
+        (
+            "sanitized?labelSelector=model_name%3DQwen_Qwen3-32B",
+            200,
+            "\"value\":\"3\"",
+        ),
+        (
+            "sanitized?labelSelector=model_name%3DQwen.Qwen3-32B",
+            200,
+            "\"value\":\"3\"",
+        ),
+        (
+            "sanitized?labelSelector=model_name+in+(Qwen_Qwen3-32B)",
+            200,
+            "\"value\":\"3\"",
+        ),
+        (
+            "by_rule?labelSelector=model_name%3DQwen_Qwen3-32B",
+            200,
+            "\"value\":\"3\"",
+        ),
+        (
+            "sanitized?labelSelector=model_name%3Dmeta_llama",
+            503,
+            "stands for 2 values: \"meta/llama\", \"meta:llama\"",
+        ),
+        (
+            "by_rule?labelSelector=model_name%3Dmeta_llama",
+            503,
+            "stands for 2 values",
+        ),
+        (
+            "exact?labelSelector=model_name%3DQwen_Qwen3-32B",
+            503,
+            "seen: ",
+        ),
+    ] {
+        let path = format!("/apis/external.metrics.k8s.io/v1beta1/namespaces/n/{path}");
+        let (told, _, body) = get(running.addresses[0], &path).await;
+        let body = body.replace("\\\"", "\"");
+        assert_eq!(told, code, "{path}: {body}");
+        assert!(body.contains(says), "{path}: {body}");
+    }
+    std::fs::remove_dir_all(&folder).ok();
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rules_files_are_served_and_look_at_who_asks() {
+    let target = TestTarget::with_page(PAGE).await;
+    let folder = std::env::temp_dir().join(format!("stillwell-rules-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a temporary folder");
+    let config_file = folder.join("stillwell.yml");
+    let text = format!(
+        "global: {{scrape_interval: 20ms}}\nscrape_configs:\n- job_name: epp\n  static_configs: [{{targets: ['{}']}}]\nexternal_metrics: {{insecure: true, rules_files: [rules.yaml]}}\n",
+        target.address
+    );
+    std::fs::write(&config_file, &text).expect("a temporary file");
+    std::fs::write(folder.join("rules.yaml"), RULES).expect("a temporary file");
+    let running = server_with(&text, settings(Some(config_file)), Default::default()).await;
+    let address = running.addresses[0];
+    until(&running.app, "a scrape", |app| {
+        state(app, &target).health() == Health::Up
+    })
+    .await;
+    let base = "/apis/external.metrics.k8s.io/v1beta1";
+    let (_, _, body) = get(address, base).await;
+    let listed: Value = serde_json::from_str(&body).expect("JSON");
+    let names: Vec<&str> = listed["resources"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|one| one["name"].as_str())
+        .collect();
+    assert_eq!(names, ["igw_queue_depth", "igw_running_requests"]);
+    for (path, value) in [
+        ("team-a/igw_queue_depth", "7"),
+        ("team-a/igw_running_requests", "5"),
+        ("team-b/igw_running_requests", "40"),
+        (
+            "team-a/IGW_Running_Requests?labelSelector=model_name%3Db",
+            "3",
+        ),
+        (
+            "team-a/igw_running_requests?labelSelector=model_name+in+(a,b)",
+            "5",
+        ),
+        (
+            "team-a/igw_running_requests?labelSelector=model_name+notin+(a)",
+            "3",
+        ),
+    ] {
+        let (status, _, body) = get(address, &format!("{base}/namespaces/{path}")).await;
+        let list: Value = serde_json::from_str(&body).expect("JSON");
+        assert_eq!(
+            (status, &list["items"][0]["value"]),
+            (200, &json!(value)),
+            "{path}: {body}"
+        );
+    }
+    for (path, code) in [
+        ("team-c/igw_running_requests", 503),
+        (
+            "team-a/igw_queue_depth?labelSelector=inference_pool%3Dother",
+            503,
+        ),
+        ("team-a/igw_nothing", 404),
+    ] {
+        let (status, _, body) = get(address, &format!("{base}/namespaces/{path}")).await;
+        assert_eq!(status, code, "{path}: {body}");
+    }
+    std::fs::write(
+        folder.join("rules.yaml"),
+        RULES.replace("metricsQuery", "metricQuery"),
+    )
+    .expect("a temporary file");
+    let why = running.app.reload().await.expect_err("an unknown key");
+    assert!(
+        why.contains("rules.yaml line") && why.contains("did you mean metricsQuery?"),
+        "{why}"
+    );
+    assert_eq!(
+        get(address, &format!("{base}/namespaces/x/igw_queue_depth"))
+            .await
+            .0,
+        200
+    );
+    std::fs::remove_dir_all(&folder).ok();
+    running.stop().await;
+}

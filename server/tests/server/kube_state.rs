@@ -1,0 +1,143 @@
+//! Series about workloads from watches of our own: what is told, and what an API server that is away leaves of it.
+
+use crate::common::objects::ObjectServer;
+use crate::common::{TestTarget, eventually, http, server, value};
+use serde_json::{Value, json};
+
+const DEPLOYMENTS: &str = "/apis/apps/v1/deployments";
+const PODS: &str = "/api/v1/pods";
+
+fn deployment(namespace: &str, name: &str, replicas: u32, ready: u32) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": namespace},
+        "spec": {"replicas": replicas},
+        "status": {"replicas": replicas, "readyReplicas": ready, "unavailableReplicas": replicas - ready},
+    })
+}
+
+/// The state of a signal and its value, as `/signals` shows them.
+async fn signal(address: std::net::SocketAddr, name: &str) -> (String, Option<f64>) {
+    let request =
+        "GET /signals HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\nConnection: close\r\n\r\n";
+    let (_, _, body) = http(address, request).await;
+    let all: Value = serde_json::from_str(&body).expect("JSON");
+    let signals = all["signals"].as_array().expect("a list");
+    let of = signals.iter().find(|one| one["name"] == name);
+    let of = of.expect("a signal of this name");
+    let state = of["state"].as_str().expect("a state").to_owned();
+    let shown = of["elements"][0]["value"].as_str();
+    (state, shown.and_then(|text| text.parse().ok()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_signals_name_is_told_and_an_api_server_that_is_away_holds_it_and_then_makes_it_unknown()
+ {
+    let cluster = ObjectServer::start(&[DEPLOYMENTS, PODS]).await;
+    cluster.put(DEPLOYMENTS, deployment("llm", "decode", 4, 3));
+    cluster.put(DEPLOYMENTS, deployment("llm", "other", 9, 9));
+    cluster.put(DEPLOYMENTS, deployment("elsewhere", "decode", 7, 7));
+    let text = format!(
+        "global: {{scrape_interval: 1s}}\nkube_state: {{api_server: 'http://{}'}}\nsignals:\n\
+         - name: unavailable\n  expr: max(kube_deployment_status_replicas_unavailable{{namespace=\"llm\",deployment=\"decode\"}})\n\
+         - name: ready\n  expr: sum(kube_deployment_status_replicas_ready{{namespace=\"llm\",deployment=\"decode\",job=\"kube-state-metrics\"}})\n  hold: 2s\n",
+        cluster.address
+    );
+    let running = server(&text).await;
+    let address = running.addresses[0];
+    eventually("the numbers of the named deployment", || async {
+        let unavailable = signal(address, "unavailable").await;
+        unavailable == ("value".to_owned(), Some(1.0))
+            && signal(address, "ready").await == ("value".to_owned(), Some(3.0))
+    })
+    .await;
+    assert_eq!(
+        cluster.counts().0,
+        1,
+        "pods and other namespaces are not watched"
+    );
+    assert_eq!(
+        value(address, "count(kube_deployment_spec_replicas)").await,
+        None,
+        "families that nobody reads are not told of"
+    );
+    assert_eq!(
+        value(address, "count(kube_deployment_status_replicas_ready)").await,
+        Some(1.0)
+    );
+
+    cluster.put(DEPLOYMENTS, deployment("llm", "decode", 4, 4));
+    eventually("a change", || async {
+        signal(address, "unavailable").await == ("value".to_owned(), Some(0.0))
+    })
+    .await;
+
+    cluster.set_away(true);
+    cluster.put(DEPLOYMENTS, deployment("llm", "decode", 1, 1));
+    let seen = parking_lot::Mutex::new(Vec::new());
+    eventually("ready to be unknown", || async {
+        let (state, shown) = signal(address, "ready").await;
+        assert!(
+            shown.is_none_or(|number| number >= 4.0),
+            "{state} {shown:?}"
+        );
+        seen.lock().push(state.clone());
+        state == "unknown"
+    })
+    .await;
+    assert!(seen.lock().iter().any(|state| state == "held"));
+
+    cluster.set_away(false);
+    eventually("the number of now", || async {
+        signal(address, "ready").await == ("value".to_owned(), Some(1.0))
+    })
+    .await;
+
+    // What is no longer there is told of no more, and an absence is no 0.
+    cluster.delete(DEPLOYMENTS, "llm/decode");
+    eventually("a deleted deployment to be unknown", || async {
+        signal(address, "ready").await == ("unknown".to_owned(), None)
+    })
+    .await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kind_that_may_not_be_read_keeps_nothing_of_another_back() {
+    let cluster = ObjectServer::start(&[DEPLOYMENTS, PODS]).await;
+    cluster.put(DEPLOYMENTS, deployment("llm", "decode", 2, 2));
+    cluster.forbid(PODS);
+    let target = TestTarget::with_page("q 5\n").await;
+    let text = format!(
+        "global: {{scrape_interval: 1s}}\nkube_state: {{api_server: 'http://{}'}}\n\
+         scrape_configs: [{{job_name: j, static_configs: [{{targets: ['{}']}}]}}]\nsignals:\n\
+         - {{name: pods, expr: 'sum(kube_pod_status_ready{{namespace=\"llm\",condition=\"true\"}})'}}\n\
+         - {{name: sets, expr: 'sum(kube_leaderworkerset_spec_replicas{{namespace=\"llm\"}})'}}\n\
+         - {{name: spec, expr: 'max(kube_deployment_spec_replicas{{namespace=\"llm\"}})'}}\n\
+         - {{name: other, expr: 'sum(q)'}}\n",
+        cluster.address, target.address
+    );
+    let running = server(&text).await;
+    let address = running.addresses[0];
+    eventually("what can be read", || async {
+        signal(address, "spec").await == ("value".to_owned(), Some(2.0))
+            && signal(address, "other").await == ("value".to_owned(), Some(5.0))
+    })
+    .await;
+    for name in ["pods", "sets"] {
+        assert_eq!(
+            signal(address, name).await,
+            ("unknown".to_owned(), None),
+            "{name}"
+        );
+    }
+    eventually("the refusal to be told", || async {
+        let states = running.app.discovery().states();
+        let mut problems = states.iter().filter_map(|state| state.problem.as_deref());
+        problems.any(|why| {
+            why.contains("pods: forbidden by the test: bind a ClusterRole")
+                && why.contains("leaderworkersets: the API server has no such kind")
+        })
+    })
+    .await;
+    running.stop().await;
+}

@@ -1,0 +1,37 @@
+//! The whole server on loopback, as its clients and targets see it: one module per subject, one binary for all, because
+//! each would link the server once more.
+//!
+//! `against_*`, `formats`, `real_clients` and others use programs that a clone does not contain (`stillwell_testing::outside`).
+
+mod adapter_rules;
+mod against_adapter;
+mod against_prometheus;
+mod api_service;
+mod apis;
+mod common;
+mod console;
+mod custom_rules;
+mod delegated;
+mod field;
+mod formats;
+mod hpa_reads;
+mod keda;
+mod keda_grpcio;
+mod keda_prometheus;
+mod kube_state;
+mod kubernetes_discovery;
+mod manifests;
+mod monitors;
+mod nothing_matches;
+mod objects;
+mod pages;
+mod real_clients;
+mod restart;
+mod retain;
+mod rules;
+mod same_everywhere;
+mod scraping;
+mod secure;
+mod several_elements;
+mod targets;
+mod web_config;
