@@ -155,7 +155,7 @@ async fn a_group_that_comes_back_is_noticed_by_its_watch() {
         bundle(&api, EXTERNAL).len() == 1 && api.api_service_watches() >= 2
     })
     .await;
-    let began = std::time::Instant::now();
+    let began = tokio::time::Instant::now();
     api.put_api_service(EXTERNAL, api_service(EXTERNAL, "default", "stillwell"));
     eventually("our CA again", || async {
         bundle(&api, EXTERNAL).len() == 1
