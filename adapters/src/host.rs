@@ -51,6 +51,11 @@ pub trait Host: Send + Sync + 'static {
         Arc::default()
     }
 
+    /// URLs of the Alertmanagers to which alerts are sent, and of those that relabelling has dropped.
+    fn alertmanagers(&self) -> (Vec<String>, Vec<String>) {
+        (Vec::new(), Vec::new())
+    }
+
     /// What this process is.
     fn build(&self) -> Build;
 

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use stillwell::clock::Clock;
-use stillwell::serve::{ApiOptions, KedaOptions, Running, Settings, app, start};
+use stillwell::serve::{AlertSettings, ApiOptions, KedaOptions, Running, Settings, app, start};
 use stillwell_adapters::host::QuerySettings;
 use stillwell_adapters::keda::{GetMetricsRequest, ScaledObjectRef};
 use stillwell_engine::Limits;
@@ -182,6 +182,7 @@ async fn serve(file: &Path) -> Outcome<Running> {
         retention: "1m".to_owned(),
         remote_write: false,
         external_url: String::new(),
+        alerts: AlertSettings::default(),
         flags: Vec::new(),
     };
     let text = std::fs::read_to_string(file)?;

@@ -173,9 +173,7 @@ async fn answer(host: &dyn Host, request: Request<Body>) -> Response<Body> {
         ["metadata"] => metadata::metadata(host, &form),
         ["rules"] => rules::rules(host, &form),
         ["alerts"] => Ok(rules::alerts(host)),
-        ["alertmanagers"] => Ok(empty(
-            r#"{"activeAlertmanagers":[],"droppedAlertmanagers":[]}"#,
-        )),
+        ["alertmanagers"] => Ok(rules::alertmanagers(host)),
         _ => {
             return reply(
                 StatusCode::NOT_FOUND,

@@ -89,6 +89,20 @@ fn write_group(
     ));
 }
 
+/// `alertmanagers`: where alerts are sent.
+pub(super) fn alertmanagers(host: &dyn Host) -> String {
+    let (active, dropped) = host.alertmanagers();
+    let mut out = String::from("{\"status\":\"success\",\"data\":{\"activeAlertmanagers\":[");
+    let write = |out: &mut String, url: &String| {
+        json::object(out, [("url", url.as_str())]);
+    };
+    json::joined(&mut out, &active, write);
+    out.push_str("],\"droppedAlertmanagers\":[");
+    json::joined(&mut out, &dropped, write);
+    out.push_str("]}}");
+    out
+}
+
 fn write_rule(out: &mut String, rule: &RuleState, without_alerts: bool) {
     out.push('{');
     if let RuleKind::Alerting { state, .. } = &rule.kind {

@@ -1,37 +1,11 @@
 //! The flags of the server, and Prometheus' flags that do nothing here, so that existing container arguments carry over.
 
 /// Flags of Prometheus without effect here: name, whether it takes a value, and what follows from that.
-pub(super) const IGNORED: [(&str, bool, &str); 35] = [
+pub(super) const IGNORED: [(&str, bool, &str); 29] = [
     ("agent", false, "there is no agent mode"),
-    (
-        "alertmanager.notification-queue-capacity",
-        true,
-        "no alerts are sent",
-    ),
-    (
-        "alertmanager.notification-batch-size",
-        true,
-        "no alerts are sent",
-    ),
-    (
-        "alertmanager.drain-notification-queue-on-shutdown",
-        false,
-        "no alerts are sent",
-    ),
     ("auto-gomaxprocs", false, "there is no Go runtime"),
     ("auto-gomemlimit", false, "there is no Go runtime"),
     ("auto-gomemlimit.ratio", true, "there is no Go runtime"),
-    (
-        "rules.alert.for-grace-period",
-        true,
-        "alerts begin anew at a restart",
-    ),
-    (
-        "rules.alert.for-outage-tolerance",
-        true,
-        "alerts begin anew at a restart",
-    ),
-    ("rules.alert.resend-delay", true, "no alerts are sent"),
     (
         "rules.max-concurrent-evals",
         true,
@@ -124,12 +98,7 @@ pub(super) const IGNORED: [(&str, bool, &str); 35] = [
 ];
 
 /// Our own flags without effect yet.
-pub(super) const LATER: [(&str, bool, &str); 4] = [
-    (
-        "web.external-url",
-        true,
-        "its path is the route prefix, and templates of alerts see it",
-    ),
+pub(super) const LATER: [(&str, bool, &str); 3] = [
     (
         "web.max-connections",
         true,

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod alerts;
 mod check;
 mod flags;
 mod lint;

@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{Level, error, info, warn};
 
 use super::flags::{IGNORED, LATER};
-use super::{fail, secure, value};
+use super::{alerts, fail, secure, value};
 use crate::clock::Clock;
 use crate::config::units::{duration_ms, size_bytes};
 use crate::logging::{self, LogFormat};
@@ -151,7 +151,7 @@ pub(super) fn command() -> Command {
             "logfmt or json",
             "logfmt",
         ));
-    command = command.args(secure::flags());
+    command = command.args(alerts::flags()).args(secure::flags());
     for (name, takes_value, _) in IGNORED.iter().chain(&LATER) {
         let action = if *takes_value {
             ArgAction::Append
@@ -347,16 +347,18 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
             query_bytes_max,
             retention: text("storage.retention.time").to_owned(),
             remote_write: matches.get_flag("web.enable-remote-write-receiver"),
-            external_url: text_of_all(matches, "web.external-url").to_owned(),
+            external_url: alerts::external_url(
+                text(alerts::EXTERNAL_URL),
+                text("web.listen-address"),
+                &app::hostname(),
+            )?,
+            alerts: alerts::options(matches)?,
             flags: shown_flags(matches),
         },
         apis: ApiOptions {
             listen: listen.map(|address| bindable(address)).collect(),
             web: WebOptions {
-                route_prefix: route_prefix(
-                    text("web.route-prefix"),
-                    text_of_all(matches, "web.external-url"),
-                ),
+                route_prefix: route_prefix(text("web.route-prefix"), text(alerts::EXTERNAL_URL)),
                 lifecycle: matches.get_flag("web.enable-lifecycle"),
                 config_file: path("web.config.file"),
                 insecure_api_groups: None,
@@ -412,13 +414,6 @@ fn auto_reload_ms(matches: &ArgMatches) -> Result<Option<u64>, String> {
             Err(error) => Err(format!("--{AUTO_RELOAD}: {error}")),
         },
     }
-}
-
-fn text_of_all<'m>(matches: &'m ArgMatches, name: &str) -> &'m str {
-    matches
-        .get_many::<String>(name)
-        .and_then(|mut all| all.next_back())
-        .map_or("", String::as_str)
 }
 
 /// As in Prometheus the prefix is the path of the external URL, unless it is given.

@@ -4,6 +4,7 @@
 //! only the job that cannot be scraped because of it is left out; what Prometheus does not know either is an error with
 //! its line. `schema` is how keys become tables; each section's file holds its table.
 
+mod alerting;
 mod discovery;
 mod global;
 mod histograms;
@@ -35,6 +36,7 @@ use schema::{Key, decode, read, unused};
 
 pub use crate::signal_spec::SignalSpec;
 pub use crate::yaml::{CONFIG_BYTES_MAX, Problem, Report};
+pub use alerting::{Alerting, AlertmanagerConfig};
 pub(crate) use discovery::labels as label_map;
 pub use discovery::{
     Discovery, DnsDiscovery, DnsRecord, FileDiscovery, HttpDiscovery, KubernetesDiscovery,
@@ -65,6 +67,8 @@ pub struct Config {
     pub rule_files: Vec<String>,
     /// Where they are named.
     pub rule_files_line: usize,
+    /// Where alerts are sent.
+    pub alerting: Alerting,
     /// What scalers may ask for.
     pub signals: Vec<SignalSpec>,
     /// What the user knows of metric names beyond the engine's table.
@@ -117,6 +121,7 @@ pub fn load_with_files(text: &str, base: &Path) -> (Option<Config>, Report) {
             report.error(job.line, message);
         }
     }
+    config.alerting.resolve(base);
     let section = &config.external_metrics;
     let loaded = rules::load(&section.rules_files, base, section.rules_line, &mut report);
     for signal in loaded.signals {
@@ -214,11 +219,9 @@ static TOP: &[Key<Config>] = &[
         let interval_ms = config.global.interval_ms;
         config.kube_state = Some(kube_state::kube_state(&entry.value, interval_ms, report));
     }),
-    unused(
-        "alerting",
-        unused_sections::ALERTING,
-        "no alerts are sent; keep an alerting Prometheus beside this",
-    ),
+    read("alerting", |entry, config, report| {
+        config.alerting = alerting::alerting(&entry.value, report);
+    }),
     unused(
         "storage",
         unused_sections::STORAGE,

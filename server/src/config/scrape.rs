@@ -315,7 +315,7 @@ fn finish(draft: Draft, global: &Global, report: &mut Report) -> ScrapeJob {
 }
 
 /// Without relabelling an address cannot become one, so a URL among the targets is a mistake.
-fn check_addresses(ways: &[Discovery], report: &mut Report) {
+pub(super) fn check_addresses(ways: &[Discovery], report: &mut Report) {
     for way in ways {
         let Discovery::Static(group) = way else {
             continue;

@@ -110,7 +110,16 @@ fn signals_and_the_kubernetes_face_are_read() {
 #[test]
 fn what_prometheus_knows_and_we_do_not_do_is_a_warning_with_line_and_consequence() {
     for (text, line, says) in [
-        ("\nalerting: {alertmanagers: []}\n", 2, "no alerts are sent"),
+        (
+            "\nalerting: {alertmanagers: [{sigv4: {region: x}}]}\n",
+            2,
+            "no alerts are sent to this alertmanager",
+        ),
+        (
+            "alerting:\n  alertmanagers: [{consul_sd_configs: [{server: x}]}]\n",
+            2,
+            "alertmanagers of consul_sd_configs",
+        ),
         (
             "global:\n  query_log_file: q\n",
             2,
@@ -294,6 +303,16 @@ fn errors_name_line_value_and_fix() {
             "alerting: {alertmanagers: [{static_config: []}]}\n",
             1,
             "did you mean static_configs?",
+        ),
+        (
+            "alerting: {alertmanagers: [{api_version: v1}]}\n",
+            1,
+            "write v2",
+        ),
+        (
+            "alerting: {alertmanagers: [{static_configs: [{targets: ['http://a:1']}]}]}\n",
+            1,
+            "must be host:port",
         ),
         (
             "storage: {tsdb: {out_of_order_time_window: x}}\n",

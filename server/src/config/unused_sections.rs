@@ -61,7 +61,8 @@ const METADATA: Mapping = Mapping {
     inline: None,
 };
 
-const SIGV4: Mapping = Mapping {
+/// Signatures of AWS.
+pub(super) const SIGV4: Mapping = Mapping {
     what: "sigv4",
     keys: &[
         ("region", Text),
@@ -91,68 +92,6 @@ pub(super) const REMOTE_READ: Shape = List(&Map(&Mapping {
     ],
     inline: Some(&UnusedHttp),
 }));
-
-/// `alerting`.
-pub(super) const ALERTING: Shape = Map(&Mapping {
-    what: "alerting",
-    keys: &[
-        ("alert_relabel_configs", RELABEL),
-        ("alertmanagers", List(&Map(&ALERTMANAGER))),
-    ],
-    inline: None,
-});
-
-/// Beside these an Alertmanager has the discovery keys of a job; what stands below them is not looked at.
-const ALERTMANAGER: Mapping = Mapping {
-    what: "an alertmanager",
-    keys: &[
-        ("sigv4", Map(&SIGV4)),
-        ("scheme", Text),
-        ("path_prefix", Text),
-        ("timeout", Duration),
-        ("api_version", OneOf(&["v1", "v2"])),
-        ("relabel_configs", RELABEL),
-        ("alert_relabel_configs", RELABEL),
-        ("static_configs", Any),
-        ("aws_sd_configs", Any),
-        ("azure_sd_configs", Any),
-        ("consul_sd_configs", Any),
-        ("digitalocean_sd_configs", Any),
-        ("dns_sd_configs", Any),
-        ("docker_sd_configs", Any),
-        ("dockerswarm_sd_configs", Any),
-        ("ec2_sd_configs", Any),
-        ("ecs_sd_configs", Any),
-        ("elasticache_sd_configs", Any),
-        ("eureka_sd_configs", Any),
-        ("file_sd_configs", Any),
-        ("gce_sd_configs", Any),
-        ("hetzner_sd_configs", Any),
-        ("http_sd_configs", Any),
-        ("ionos_sd_configs", Any),
-        ("kubernetes_sd_configs", Any),
-        ("kuma_sd_configs", Any),
-        ("lightsail_sd_configs", Any),
-        ("linode_sd_configs", Any),
-        ("marathon_sd_configs", Any),
-        ("msk_sd_configs", Any),
-        ("nerve_sd_configs", Any),
-        ("nomad_sd_configs", Any),
-        ("oci_sd_configs", Any),
-        ("openstack_sd_configs", Any),
-        ("outscale_sd_configs", Any),
-        ("ovhcloud_sd_configs", Any),
-        ("puppetdb_sd_configs", Any),
-        ("rds_sd_configs", Any),
-        ("scaleway_sd_configs", Any),
-        ("serverset_sd_configs", Any),
-        ("stackit_sd_configs", Any),
-        ("triton_sd_configs", Any),
-        ("uyuni_sd_configs", Any),
-        ("vultr_sd_configs", Any),
-    ],
-    inline: Some(&UnusedHttp),
-};
 
 /// `storage`.
 pub(super) const STORAGE: Shape = Map(&Mapping {

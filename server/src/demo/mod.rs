@@ -18,7 +18,7 @@ use tracing::Level;
 use crate::clock::Clock;
 use crate::config::units::duration_ms;
 use crate::logging::{self, LogFormat};
-use crate::serve::{self, ApiOptions, KedaOptions, Settings, app};
+use crate::serve::{self, AlertSettings, ApiOptions, KedaOptions, Settings, app};
 
 /// The stand-in's page this many seconds into its day.
 pub fn page_at(elapsed_s: f64) -> String {
@@ -137,6 +137,7 @@ fn settings() -> Settings {
         retention: "1h".to_owned(),
         remote_write: false,
         external_url: String::new(),
+        alerts: AlertSettings::default(),
         flags: Vec::new(),
     }
 }

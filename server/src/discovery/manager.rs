@@ -16,9 +16,10 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::groups::{BySource, Groups};
+use super::kube_state;
+use super::mechanism::Mechanism;
 use super::monitors::{self, Found, Section};
-use super::{dns, file, http, kube_state, kubernetes};
-use crate::config::{Config, Discovery, KubeState, Monitors, ScrapeJob};
+use crate::config::{Config, KubeState, Monitors, ScrapeJob};
 use crate::http_client::Resolver;
 use crate::rule_groups::RuleFile;
 use crate::scrape::{JobTargets, Outcome, Scraper, TargetGroup, collect, outcomes, target_options};
@@ -230,25 +231,9 @@ struct Job {
     config: ScrapeJob,
     options: Arc<ScrapeJob>,
     /// Each with the version of its groups that the job has seen.
-    ways: Vec<(Arc<Way>, Option<u64>)>,
-    /// What became of the targets of a group, by way and source; used again while the group stays as it is.
+    mechanisms: Vec<(Arc<Mechanism>, Option<u64>)>,
+    /// What became of the targets of a group, by mechanism and source; used again while the group stays as it is.
     known: BTreeMap<(usize, String), (Arc<TargetGroup>, Vec<Outcome>)>,
-}
-
-/// A running mechanism: one for all jobs that ask for the same, for a cluster's pods are many and its jobs too.
-struct Way {
-    config: Discovery,
-    groups: Groups,
-    /// `None` for static targets, which nobody needs to look for.
-    task: Option<AbortHandle>,
-}
-
-impl Drop for Way {
-    fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
-    }
 }
 
 impl Task {
@@ -411,34 +396,37 @@ impl Task {
 
     fn configure(&mut self, jobs: Vec<ScrapeJob>) {
         let before = std::mem::take(&mut self.jobs);
-        let old = before.into_values().flat_map(|job| job.ways);
-        let mut known: Vec<Arc<Way>> = old.map(|(way, _)| way).collect();
+        let old = before.into_values().flat_map(|job| job.mechanisms);
+        let mut known: Vec<Arc<Mechanism>> = old.map(|(mechanism, _)| mechanism).collect();
         for config in jobs.into_iter().filter(|job| job.not_scraped.is_none()) {
-            let mut ways = Vec::with_capacity(config.discovery.len());
-            for way in &config.discovery {
-                let same = known.iter().find(|known| known.config == *way);
-                let way = match same {
+            let mut mechanisms = Vec::with_capacity(config.discovery.len());
+            for mechanism in &config.discovery {
+                let same = known.iter().find(|known| known.config == *mechanism);
+                let mechanism = match same {
                     Some(same) => Arc::clone(same),
                     None => {
-                        let started = Arc::new(self.start_way(&config.name, way));
+                        let owner = format!("job {:?}", config.name);
+                        let started =
+                            Mechanism::start(&owner, mechanism, &self.changed, &self.resolver);
+                        let started = Arc::new(started);
                         known.push(Arc::clone(&started));
                         started
                     }
                 };
-                ways.push((way, None));
+                mechanisms.push((mechanism, None));
             }
             let job = Job {
                 options: target_options(&config),
-                ways,
+                mechanisms,
                 known: BTreeMap::new(),
                 config,
             };
             self.jobs.insert(job.config.name.clone(), job);
         }
         let mut sources: Vec<Groups> = Vec::new();
-        for (way, _) in self.jobs.values().flat_map(|job| &job.ways) {
-            if sources.iter().all(|have| !have.is_same(&way.groups)) {
-                sources.push(way.groups.clone());
+        for (mechanism, _) in self.jobs.values().flat_map(|job| &job.mechanisms) {
+            if sources.iter().all(|have| !have.is_same(&mechanism.groups)) {
+                sources.push(mechanism.groups.clone());
             }
         }
         sources.extend(self.followed.iter().map(|followed| followed.status.clone()));
@@ -447,48 +435,19 @@ impl Task {
         let pool = |job: &Job| (job.config.name.clone(), job.config.relabel.clone());
         *self.pools.write() = self.jobs.values().map(pool).collect();
     }
-
-    fn start_way(&self, job: &str, config: &Discovery) -> Way {
-        let kind = match config {
-            Discovery::Static(_) => "static_configs",
-            Discovery::File(_) => "file_sd_configs",
-            Discovery::Http(_) => "http_sd_configs",
-            Discovery::Dns(_) => "dns_sd_configs",
-            Discovery::Kubernetes(_) => "kubernetes_sd_configs",
-        };
-        let groups = Groups::new(format!("{kind} of job {job:?}"), Arc::clone(&self.changed));
-        let (into, resolver) = (groups.clone(), self.resolver.clone());
-        let task = match config.clone() {
-            Discovery::Static(group) => {
-                groups.put("static".to_owned(), Some((&group).into()));
-                None
-            }
-            Discovery::File(file) => Some(tokio::spawn(file::run(file, into))),
-            Discovery::Http(http) => Some(tokio::spawn(http::run(*http, into, resolver))),
-            Discovery::Dns(dns) => Some(tokio::spawn(dns::run(dns, into, resolver))),
-            Discovery::Kubernetes(kubernetes) => {
-                Some(tokio::spawn(kubernetes::run(*kubernetes, into)))
-            }
-        };
-        Way {
-            config: config.clone(),
-            groups,
-            task: task.map(|task| task.abort_handle()),
-        }
-    }
 }
 
 impl Job {
     fn is_dirty(&self) -> bool {
-        let mut ways = self.ways.iter();
-        ways.any(|(way, seen)| *seen != Some(way.groups.version()))
+        let mut mechanisms = self.mechanisms.iter();
+        mechanisms.any(|(mechanism, seen)| *seen != Some(mechanism.groups.version()))
     }
 
     /// The targets as of now.
     fn targets(&mut self) -> JobTargets {
         let mut known = BTreeMap::new();
-        for (at, (way, seen)) in self.ways.iter_mut().enumerate() {
-            let (groups, version): (BySource, u64) = way.groups.get();
+        for (at, (mechanism, seen)) in self.mechanisms.iter_mut().enumerate() {
+            let (groups, version): (BySource, u64) = mechanism.groups.get();
             *seen = Some(version);
             for (source, group) in groups {
                 let key = (at, source);

@@ -8,7 +8,7 @@
 //! A mechanism that cannot read its source leaves its last list as it is and says why; what it found goes on being
 //! scraped. All of it runs on a thread of its own: reading the state of a large cluster delays no scrape and no answer.
 //! A new mechanism is a file with a `run` like `dns::run`, a row in `config/discovery.rs` and an arm of
-//! `manager::start_way`.
+//! `mechanism::Mechanism::start`.
 
 mod dns;
 mod file;
@@ -17,9 +17,12 @@ mod http;
 mod kube_state;
 mod kubernetes;
 mod manager;
+mod mechanism;
 mod monitors;
 mod target_list;
+mod watched_groups;
 
 pub use manager::{Manager, SourceState, Wanted};
 pub use monitors::read_spec as read_monitor;
 pub use target_list::{ListFormat, parse as parse_target_list};
+pub use watched_groups::WatchedGroups;

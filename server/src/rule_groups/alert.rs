@@ -37,8 +37,19 @@ pub(super) struct Alert {
     pub(super) state: State,
     pub(super) active_at_ms: i64,
     pub(super) keep_firing_since_ms: Option<i64>,
+    fired_at_ms: i64,
     resolved_at_ms: Option<i64>,
+    last_sent_ms: Option<i64>,
     pub(super) value: f64,
+}
+
+/// An alert that Alertmanagers have to be told of.
+pub(super) struct Due<'a> {
+    pub(super) labels: &'a Labels,
+    pub(super) annotations: &'a Labels,
+    pub(super) fired_at_ms: i64,
+    /// When it was over, where it is.
+    pub(super) resolved_at_ms: Option<i64>,
 }
 
 /// An element of the rule's query, its labels and annotations filled in.
@@ -91,7 +102,9 @@ impl Alerts {
                         state: State::Pending,
                         active_at_ms: now_ms,
                         keep_firing_since_ms: None,
+                        fired_at_ms: now_ms,
                         resolved_at_ms: None,
+                        last_sent_ms: None,
                         value: element.value,
                     };
                     self.by_labels.insert(labels.clone(), alert);
@@ -115,6 +128,40 @@ impl Alerts {
             return Err(format!("exceeded limit of {limit} with {active} alerts"));
         }
         Ok(series)
+    }
+
+    /// The alerts that have to be sent at `now_ms`: those that fire, again after `resend_ms`, and those that are over,
+    /// at once and then likewise for as long as they are remembered. They count as sent.
+    pub(super) fn take_due(
+        &mut self,
+        now_ms: i64,
+        resend_ms: u64,
+    ) -> impl Iterator<Item = Due<'_>> {
+        self.by_labels
+            .iter_mut()
+            .filter_map(move |(labels, alert)| {
+                if !must_be_sent(alert, now_ms, resend_ms) {
+                    return None;
+                }
+                alert.last_sent_ms = Some(now_ms);
+                Some(Due {
+                    labels,
+                    annotations: &alert.annotations,
+                    fired_at_ms: alert.fired_at_ms,
+                    resolved_at_ms: alert.resolved_at_ms,
+                })
+            })
+    }
+
+    /// Moves the start of each alert that is active to what `restored` says of it.
+    pub(super) fn restore(&mut self, restored: impl Fn(&Labels) -> Option<i64>) {
+        for (labels, alert) in &mut self.by_labels {
+            if alert.state != State::Inactive
+                && let Some(active_at_ms) = restored(labels)
+            {
+                alert.active_at_ms = active_at_ms;
+            }
+        }
     }
 
     /// The alerts that are pending or fire.
@@ -150,8 +197,20 @@ fn advance(alert: &mut Alert, is_present: bool, now_ms: i64, terms: Terms) -> bo
     }
     if alert.state == State::Pending && lasts(alert.active_at_ms, now_ms) >= terms.for_ms {
         alert.state = State::Firing;
+        alert.fired_at_ms = now_ms;
     }
     true
+}
+
+/// rules/alerting.go, `needsSending`.
+fn must_be_sent(alert: &Alert, now_ms: i64, resend_ms: u64) -> bool {
+    if alert.state == State::Pending {
+        return false;
+    }
+    let Some(sent_ms) = alert.last_sent_ms else {
+        return true;
+    };
+    alert.resolved_at_ms.is_some_and(|ms| ms > sent_ms) || lasts(sent_ms, now_ms) > resend_ms
 }
 
 /// Whether an alert that is over is remembered: one that fired, for a while.
@@ -249,6 +308,37 @@ mod tests {
                 "inactive/-",
                 "firing/firing"
             ]
+        );
+    }
+
+    #[test]
+    fn alerts_are_sent_when_they_fire_when_they_are_over_and_again_after_the_delay() {
+        let mut alerts = Alerts::default();
+        let mut sent = Vec::new();
+        for (now_ms, is_there) in [
+            (0, true),
+            (20, true),
+            (30, true),
+            (71, true),
+            (80, false),
+            (90, false),
+            (131, false),
+            (140, true),
+        ] {
+            let elements = is_there.then(|| element(1.0)).into_iter().collect();
+            alerts.step(elements, now_ms, TERMS).expect("no limit");
+            let due = alerts.take_due(now_ms, 50);
+            sent.extend(due.map(|due| (now_ms, due.fired_at_ms, due.resolved_at_ms)));
+        }
+        assert_eq!(
+            sent,
+            [
+                (20, 20, None),
+                (71, 20, None),
+                (80, 20, Some(80)),
+                (131, 20, Some(80)),
+            ],
+            "a pending one is not sent"
         );
     }
 

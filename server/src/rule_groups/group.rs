@@ -12,6 +12,9 @@ use stillwell_engine::{AppendedSeries, Timestamp};
 
 use super::alert::{ALERT_NAME, Alerts, Element, Terms};
 use super::file::{GroupSpec, RuleKindSpec, RuleSpec};
+use super::notification::Notification;
+use super::restore::{RestoreOptions, restore};
+use super::sending;
 use super::template::{Data, expand};
 
 /// Where rules read and write.
@@ -46,6 +49,8 @@ pub struct Group {
     rules: Vec<Rule>,
     last_evaluation: Option<Timestamp>,
     evaluation_ns: u64,
+    /// Evaluations since the start, where alerts of an earlier run are still to be restored.
+    restoring: Option<u32>,
 }
 
 struct Rule {
@@ -74,6 +79,15 @@ impl Group {
             spec,
             last_evaluation: None,
             evaluation_ns: 0,
+            restoring: None,
+        }
+    }
+
+    /// The same, where an earlier run may have left alerts: until they are restored nothing is written of any.
+    pub fn restoring(self) -> Group {
+        Group {
+            restoring: Some(0),
+            ..self
         }
     }
 
@@ -97,13 +111,54 @@ impl Group {
         let query_at = at.minus_ms(i64::try_from(offset_ms).unwrap_or(i64::MAX));
         for rule in &mut self.rules {
             let rule_began_ns = (environment.now_ns)();
-            let outcome = rule.evaluate(at, query_at, self.spec.limit, store, environment);
+            let shows = self.restoring.is_none();
+            let limit = self.spec.limit;
+            let outcome = rule.evaluate(at, query_at, (limit, shows), store, environment);
             rule.error = outcome.err().unwrap_or_default();
             rule.last_evaluation = Some(at);
             rule.evaluation_ns = (environment.now_ns)().saturating_sub(rule_began_ns);
         }
         self.last_evaluation = Some(at);
         self.evaluation_ns = (environment.now_ns)().saturating_sub(began_ns);
+    }
+
+    /// Restores what an earlier run has written of alerts, once there were two evaluations: before, what rules read may
+    /// not have been scraped or recorded yet (rules/group.go, `RestoreForState`).
+    pub fn restore(&mut self, at: Timestamp, store: &dyn RuleStore, options: &RestoreOptions) {
+        let Some(evaluations) = &mut self.restoring else {
+            return;
+        };
+        *evaluations += 1;
+        if *evaluations < 2 {
+            return;
+        }
+        self.restoring = None;
+        let view = store.view();
+        for rule in &mut self.rules {
+            if let RuleKindSpec::Alert { for_ms, .. } = &rule.spec.kind {
+                restore(&mut rule.alerts, &rule.spec, *for_ms, at, &*view, options);
+            }
+        }
+    }
+
+    /// The alerts that Alertmanagers have to be told of after an evaluation at `at`.
+    pub fn take_due(
+        &mut self,
+        at: Timestamp,
+        resend_ms: u64,
+        environment: &Environment<'_>,
+    ) -> Vec<Notification> {
+        let interval_ms = self.spec.interval_ms.unwrap_or(environment.interval_ms);
+        let terms = sending::Terms {
+            at,
+            resend_ms,
+            interval_ms,
+            wall_offset_ms: environment.options.wall_offset_ms,
+            external_url: &environment.external_url,
+        };
+        let rules = self.rules.iter_mut();
+        let due = rules.flat_map(|rule| sending::take_due(&mut rule.alerts, &rule.spec, &terms));
+        due.collect()
     }
 
     /// Ends every series: the group is gone.
@@ -156,7 +211,7 @@ impl Rule {
         &mut self,
         at: Timestamp,
         query_at: Timestamp,
-        limit: u64,
+        (limit, shows_alerts): (u64, bool),
         store: &mut dyn RuleStore,
         environment: &Environment<'_>,
     ) -> Result<(), String> {
@@ -179,7 +234,7 @@ impl Rule {
                 let elements =
                     elements(&self.spec, annotations, found, store, query_at, environment);
                 let series = self.alerts.step(elements, at.ms(), terms)?;
-                let series = series.into_iter();
+                let series = series.into_iter().filter(|_| shows_alerts);
                 series
                     .map(|(labels, value)| float(labels, query_at, value))
                     .collect()

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!  rule file --file--> RuleFile --group--> vector at t --record: series | alert: ALERTS, ALERTS_FOR_STATE--> store
+//!                                                                       alert: sending --> alertmanager
 //! ```
 //!
 //! `group` and `alert` are pure: time and the store come in as arguments, so that `runner` (a thread of its own) and
@@ -12,11 +13,16 @@ mod alert;
 mod file;
 mod group;
 mod humanize;
+mod notification;
+mod restore;
 mod runner;
+mod sending;
 mod template;
 mod unit_test;
 
 pub use file::{GroupSpec, RuleFile, RuleKindSpec, RuleSpec, load, read_file, read_text};
 pub use group::{Environment, Group, RuleStore};
-pub use runner::{RuleOptions, Runner};
+pub use notification::Notification;
+pub use restore::RestoreOptions;
+pub use runner::{RuleOptions, Runner, SendAlerts};
 pub use unit_test::{TestReport, run as run_unit_tests};

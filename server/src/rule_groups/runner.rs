@@ -19,6 +19,8 @@ use tracing::warn;
 
 use super::file::{GroupSpec, RuleFile};
 use super::group::{Environment, Group, RuleStore};
+use super::notification::Notification;
+use super::restore::RestoreOptions;
 use crate::scrape::{Shared, phase_hash};
 
 /// What rules need to know of the configuration.
@@ -34,6 +36,10 @@ pub struct RuleOptions {
     pub interval_ms: u64,
     /// Of a group that does not say.
     pub query_offset_ms: u64,
+    /// Between two messages about an alert that fires on.
+    pub resend_ms: u64,
+    /// What is restored of alerts after a start; `None` where nothing of an earlier run can be there.
+    pub restore: Option<RestoreOptions>,
 }
 
 /// The handle by which others change and see the rules.
@@ -53,6 +59,9 @@ struct Inner {
     missed: AtomicU64,
 }
 
+/// Takes alerts that are to be told of, without waiting.
+pub type SendAlerts = Box<dyn Fn(Vec<Notification>) + Send + Sync>;
+
 /// A group and when it is due.
 struct Due {
     group: Group,
@@ -68,6 +77,7 @@ impl Runner {
         shared: Arc<Shared>,
         reader: Reader,
         found: watch::Receiver<Vec<RuleFile>>,
+        send: SendAlerts,
         quit: watch::Receiver<bool>,
     ) -> Runner {
         let inner = Arc::new(Inner {
@@ -81,6 +91,7 @@ impl Runner {
         let task = Task {
             inner: Arc::clone(&inner),
             store: Store { shared, reader },
+            send,
             due: Vec::new(),
             files: Vec::new(),
             options: None,
@@ -116,6 +127,7 @@ impl Runner {
 struct Task {
     inner: Arc<Inner>,
     store: Store,
+    send: SendAlerts,
     due: Vec<Due>,
     /// Of the configuration.
     files: Vec<RuleFile>,
@@ -168,6 +180,10 @@ impl Task {
             let known = before.iter().position(|due| *due.group.spec() == spec);
             let group = match known {
                 Some(at) => before.swap_remove(at).group,
+                // What an earlier run has left belongs to the groups of the start, not to those of a reload.
+                None if options.restore.is_some() && self.options.is_none() => {
+                    Group::new(spec).restoring()
+                }
                 None => Group::new(spec),
             };
             let phase_ms = phase_ms(group.spec(), interval_ms);
@@ -201,6 +217,11 @@ impl Task {
             let one = &mut self.due[at];
             let time = Timestamp::from_ms(one.next_ms);
             one.group.evaluate(time, &mut self.store, &environment);
+            let due = one.group.take_due(time, options.resend_ms, &environment);
+            (self.send)(due);
+            if let Some(restore) = &options.restore {
+                one.group.restore(time, &self.store, restore);
+            }
             let now_ms = clock.now().ms();
             let next_ms = next_ms(now_ms, one.interval_ms, one.phase_ms);
             let missed = (next_ms - one.next_ms) / one.interval_ms - 1;

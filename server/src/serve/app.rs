@@ -18,10 +18,11 @@ use tracing::{error, info, warn};
 use super::keda::Triggers;
 use super::signals::{self, Watched};
 use super::snapshots::Snapshots;
+use crate::alertmanager::{Notifier, NotifierOptions};
 use crate::clock::Clock;
 use crate::config::{self, Config, Problem, Report};
 use crate::discovery::{Manager, Wanted};
-use crate::rule_groups::{self, RuleFile, RuleOptions, Runner};
+use crate::rule_groups::{self, RestoreOptions, RuleFile, RuleOptions, Runner};
 use crate::scrape::{SETTLING_MS_MAX, Scraper};
 
 /// How the process was started.
@@ -41,10 +42,34 @@ pub struct Settings {
     pub remote_write: bool,
     /// The folder of the snapshot; without it a restart begins empty.
     pub storage_path: Option<PathBuf>,
-    /// Under which others reach this server; empty where it was not told.
+    /// Under which others reach this server.
     pub external_url: String,
+    /// How alerts are sent and restored.
+    pub alerts: AlertSettings,
     /// Every flag with its value, as shown.
     pub flags: Vec<(String, String)>,
+}
+
+/// How alerts are sent and restored.
+#[derive(Clone, Copy, Debug)]
+pub struct AlertSettings {
+    /// Between two messages about an alert that fires on.
+    pub resend_ms: u64,
+    /// What is restored of alerts after a restart.
+    pub restore: RestoreOptions,
+    /// Queues and requests.
+    pub sending: NotifierOptions,
+}
+
+/// Prometheus' defaults.
+impl Default for AlertSettings {
+    fn default() -> AlertSettings {
+        AlertSettings {
+            resend_ms: 60_000,
+            restore: RestoreOptions::default(),
+            sending: NotifierOptions::default(),
+        }
+    }
 }
 
 /// The process behind the APIs.
@@ -59,6 +84,7 @@ pub struct App {
     scraper: Scraper,
     discovery: Manager,
     rules: Runner,
+    notifier: Notifier,
     snapshots: Option<Arc<Snapshots>>,
     queries: QueryPool,
     keda: Triggers,
@@ -92,6 +118,8 @@ pub struct Parts {
     pub discovery: Manager,
     /// Evaluates rules.
     pub rules: Runner,
+    /// Sends alerts.
+    pub notifier: Notifier,
     /// Knows the cluster's objects.
     pub objects: Arc<dyn Objects>,
     /// Keeps the file of snapshots, where there is one.
@@ -114,6 +142,11 @@ fn rule_options(settings: &Settings, config: &Config) -> RuleOptions {
         external_url: settings.external_url.clone(),
         interval_ms: config.global.evaluation_interval_ms,
         query_offset_ms: config.global.rule_query_offset_ms,
+        resend_ms: settings.alerts.resend_ms,
+        restore: settings
+            .storage_path
+            .as_ref()
+            .map(|_| settings.alerts.restore),
     }
 }
 
@@ -161,6 +194,7 @@ impl App {
             scraper,
             discovery,
             rules,
+            notifier,
             objects,
             snapshots,
             latches,
@@ -168,6 +202,8 @@ impl App {
         ending: watch::Receiver<bool>,
     ) -> Result<Arc<App>, Vec<Problem>> {
         let Configured { config, rule_files } = configured;
+        let external_labels = config.global.external_labels.clone();
+        notifier.apply(config.alerting.clone(), external_labels);
         let queries = QueryPool::new(settings.query_concurrency_max, settings.query.timeout_ms)
             .with_memory(settings.query_bytes_max);
         reader.set_names(config.signal_names.clone());
@@ -205,6 +241,7 @@ impl App {
             scraper,
             discovery,
             rules,
+            notifier,
             snapshots,
             queries,
             keda,
@@ -255,6 +292,8 @@ impl App {
         self.discovery.apply(wanted).await;
         let signals = Arc::new(signals);
         {
+            self.notifier
+                .apply(config.alerting, external_labels.clone());
             let mut loaded = self.loaded.write();
             loaded.external_labels = external_labels;
             loaded.subquery_step_ms = step_ms;
@@ -276,6 +315,11 @@ impl App {
     /// What is recorded and alerted.
     pub fn rules(&self) -> &Runner {
         &self.rules
+    }
+
+    /// How alerts are sent.
+    pub fn notifier(&self) -> &Notifier {
+        &self.notifier
     }
 
     /// Where targets are found.
@@ -389,6 +433,10 @@ impl Host for App {
 
     fn rule_groups(&self) -> Arc<Vec<RuleGroup>> {
         self.rules.groups()
+    }
+
+    fn alertmanagers(&self) -> (Vec<String>, Vec<String>) {
+        self.notifier.alertmanagers()
     }
 
     fn external_labels(&self) -> Labels {

@@ -19,5 +19,5 @@ pub mod signals;
 pub mod snapshots;
 pub mod web;
 
-pub use app::{App, Settings};
+pub use app::{AlertSettings, App, Settings};
 pub use run::{ApiOptions, KedaOptions, Running, start};

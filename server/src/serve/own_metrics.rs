@@ -3,10 +3,12 @@
 use std::fmt::Write;
 
 use stillwell_adapters::host::{Health, Host};
+use stillwell_adapters::json;
 use stillwell_engine::{Durations, Stats, Timestamp};
 
 use super::app::App;
 use super::snapshots::Done;
+use crate::alertmanager::Counts;
 
 /// The page.
 pub(super) fn page(app: &App) -> String {
@@ -16,6 +18,7 @@ pub(super) fn page(app: &App) -> String {
     discovery(&mut page, app);
     rules(&mut page, app);
     keda(&mut page, app);
+    notifications(&mut page, &app.notifier().counts());
     held(&mut page, &app.reader().stats(), app.now());
     if let Some(snapshots) = app.snapshots() {
         snapshot(&mut page, &snapshots.done());
@@ -200,6 +203,47 @@ fn keda(page: &mut Page, app: &App) {
         "TLS handshakes on KEDA's port that failed, for a client's certificate or otherwise.",
         app.keda().handshakes_failed() as f64,
     );
+}
+
+/// How sending to each Alertmanager goes; nothing where there is none.
+fn notifications(page: &mut Page, counts: &[Counts]) {
+    type Read = fn(&Counts) -> f64;
+    let families: [(&str, &str, &str, Read); 4] = [
+        (
+            "stillwell_notifications_sent_total",
+            "counter",
+            "Alerts that the Alertmanager has taken.",
+            |one| one.sent as f64,
+        ),
+        (
+            "stillwell_notifications_errors_total",
+            "counter",
+            "Alerts in requests to it that failed; they are sent again.",
+            |one| one.failed as f64,
+        ),
+        (
+            "stillwell_notifications_dropped_total",
+            "counter",
+            "Alerts that it will never get: its queue was full, or it refused them.",
+            |one| one.dropped as f64,
+        ),
+        (
+            "stillwell_notifications_queue_length",
+            "gauge",
+            "Alerts that wait for it.",
+            |one| one.waiting as f64,
+        ),
+    ];
+    for (name, kind, help, read) in families {
+        if !counts.is_empty() {
+            page.head(name, kind, help);
+        }
+        for one in counts {
+            let mut url = String::new();
+            json::string(&mut url, &one.url);
+            page.line(format_args!("{name}{{alertmanager={url}}} {}", read(one)));
+        }
+    }
 }
 
 /// What is held, and what the memory limit has cost.

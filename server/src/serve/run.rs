@@ -20,6 +20,7 @@ use super::keda::{self, KedaListener};
 use super::secure::{Secure, SecureOptions};
 use super::snapshots::{self, Snapshots};
 use super::web::{self, WebOptions};
+use crate::alertmanager::Notifier;
 use crate::clock::Clock;
 use crate::cluster::{Cluster, ClusterObjects};
 use crate::discovery::Manager;
@@ -68,6 +69,7 @@ pub struct Running {
     scraping: JoinHandle<()>,
     discovering: JoinHandle<()>,
     ruling: JoinHandle<()>,
+    notifying: JoinHandle<()>,
     looking: JoinHandle<()>,
     saving: Option<tokio::task::JoinHandle<()>>,
 }
@@ -129,7 +131,10 @@ pub async fn start(
     let discovery = discovery
         .await
         .map_err(|_| io::Error::other("the discovery thread did not start"))?;
-    let (rules, ruling) = rules_thread(&scraper, &reader, &discovery, quitting.clone())?;
+    let notifier = Notifier::new(settings.alerts.sending);
+    let notifying = notifier_thread(notifier.clone(), quitting.clone())?;
+    let inputs = (&discovery, notifier.clone());
+    let (rules, ruling) = rules_thread(&scraper, &reader, inputs, quitting.clone())?;
     let rules = rules
         .await
         .map_err(|_| io::Error::other("the thread of the rules did not start"))?;
@@ -145,6 +150,7 @@ pub async fn start(
         scraper,
         discovery,
         rules,
+        notifier,
         objects,
         snapshots: snapshots.clone(),
         latches,
@@ -196,6 +202,7 @@ pub async fn start(
         scraping,
         discovering,
         ruling,
+        notifying,
         looking,
         saving,
     })
@@ -214,7 +221,13 @@ impl Running {
         for api in self.apis {
             api.await.ok(); // an API that panicked has ended too
         }
-        let threads = [self.discovering, self.ruling, self.scraping, self.looking];
+        let threads = [
+            self.discovering,
+            self.ruling,
+            self.notifying,
+            self.scraping,
+            self.looking,
+        ];
         if let Some(saving) = self.saving {
             saving.await.ok(); // one that is being written is finished
         }
@@ -330,14 +343,34 @@ fn discovery_thread(
 fn rules_thread(
     scraper: &Scraper,
     reader: &Reader,
-    discovery: &Manager,
+    (discovery, notifier): (&Manager, Notifier),
     quit: watch::Receiver<bool>,
 ) -> io::Result<(oneshot::Receiver<Runner>, JoinHandle<()>)> {
     let (shared, reader) = (Arc::clone(scraper.shared()), reader.clone());
     let found = discovery.rules();
     side_thread("rules", quit, move |quit| {
-        Runner::start(shared, reader, found, quit)
+        let send = Box::new(move |alerts| notifier.send(alerts));
+        Runner::start(shared, reader, found, send, quit)
     })
+}
+
+/// The thread that talks to Alertmanagers. It ends when what waits is sent.
+fn notifier_thread(notifier: Notifier, quit: watch::Receiver<bool>) -> io::Result<JoinHandle<()>> {
+    let runtime = side_runtime()?;
+    std::thread::Builder::new()
+        .name("alerts".to_owned())
+        .spawn(move || {
+            runtime.block_on(notifier.run(quit));
+            runtime.shutdown_background();
+        })
+}
+
+fn side_runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .max_blocking_threads(2) // files only
+        .build()
 }
 
 /// A thread with a runtime of its own, on which `start` begins what ends when `quit` turns true.
@@ -347,11 +380,7 @@ fn side_thread<T: Send + 'static>(
     start: impl FnOnce(watch::Receiver<bool>) -> T + Send + 'static,
 ) -> io::Result<(oneshot::Receiver<T>, JoinHandle<()>)> {
     let (tell, told) = oneshot::channel();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .max_blocking_threads(2) // files only
-        .build()?;
+    let runtime = side_runtime()?;
     let thread = std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || {

@@ -6,6 +6,7 @@
 mod adapter_rules;
 mod against_adapter;
 mod against_prometheus;
+mod alerts;
 mod api_service;
 mod apis;
 mod common;

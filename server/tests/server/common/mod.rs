@@ -4,6 +4,7 @@
 pub mod api_server;
 pub mod certificates;
 pub mod objects;
+pub mod receiver;
 pub mod rival;
 
 use std::io::Write;
@@ -18,7 +19,7 @@ use stillwell::clock::Clock;
 use stillwell::scrape::TargetState;
 use stillwell::serve::secure::SecureOptions;
 use stillwell::serve::web::WebOptions;
-use stillwell::serve::{ApiOptions, App, Running, Settings, app};
+use stillwell::serve::{AlertSettings, ApiOptions, App, Running, Settings, app};
 use stillwell_adapters::host::{Health, Host, QuerySettings};
 use stillwell_engine::Limits;
 use stillwell_engine::promql::Features;
@@ -52,6 +53,7 @@ pub fn settings(config_file: Option<std::path::PathBuf>) -> Settings {
         retention: "1h".to_owned(),
         remote_write: true,
         external_url: String::new(),
+        alerts: AlertSettings::default(),
         flags: Vec::new(),
     }
 }

@@ -1,4 +1,5 @@
 //! A real Prometheus beside the server under test.
+#![allow(dead_code, reason = "every test takes what it needs")]
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
