@@ -17,6 +17,7 @@ pub(super) fn page(app: &App) -> String {
     scraping(&mut page, app);
     discovery(&mut page, app);
     rules(&mut page, app);
+    keda(&mut page, app);
     notifications(&mut page, &app.notifier().counts());
     held(&mut page, &app.reader().stats(), app.now());
     if let Some(snapshots) = app.snapshots() {
@@ -193,6 +194,14 @@ fn rules(page: &mut Page, app: &App) {
         "stillwell_rule_group_evaluations_missed_total",
         "Evaluations that were left out, because those before took too long.",
         missed as f64,
+    );
+}
+
+fn keda(page: &mut Page, app: &App) {
+    page.counter(
+        "stillwell_keda_handshake_failures_total",
+        "TLS handshakes on KEDA's port that failed, for a client's certificate or otherwise.",
+        app.keda().handshakes_failed() as f64,
     );
 }
 
