@@ -2,6 +2,7 @@
 
 pub mod answers;
 pub mod contender;
+pub mod guide;
 pub mod keda;
 pub mod load;
 pub mod pages;

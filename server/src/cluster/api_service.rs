@@ -4,12 +4,14 @@
 //! would blind every ScaledObject, so that takes a flag which says so.
 
 use std::fmt;
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use k8s_openapi::ByteString;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::Api;
-use kube::api::{Patch, PatchParams};
+use kube::api::{Patch, PatchParams, WatchEvent, WatchParams};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
@@ -19,6 +21,9 @@ use crate::der::take;
 
 /// One read or write.
 const ASK_MS: u64 = 5_000;
+/// The server ends a watch after this long; a stream that stays silent for longer is dead.
+const WATCH_S: u32 = 290;
+const SILENCE_MS: u64 = 300_000;
 /// Two replicas that write at once: the second one reads again.
 const TRIES: u32 = 5;
 /// Each replica has a CA of its own, which replaces that of its process before. Those of replicas that are gone are left
@@ -123,6 +128,29 @@ impl Cluster {
     ) -> Result<Owner, String> {
         let found = self.read(&api_service_name(group, version)).await?;
         Ok(owner_of(found.as_ref(), us))
+    }
+
+    /// Tells of each change of an APIService until the watch ends; answers why it did.
+    pub(crate) async fn watch_api_service(&self, name: &str, mut changed: impl FnMut()) -> String {
+        let api: Api<APIService> = Api::all(self.client.clone());
+        // A role that is restricted to this name allows a watch that is, too.
+        let only = format!("metadata.name={name}");
+        let parameters = WatchParams::default().fields(&only).timeout(WATCH_S);
+        let stream = match api.watch(&parameters, "0").await {
+            Ok(stream) => stream,
+            Err(error) => return super::words(&error),
+        };
+        let mut stream = pin!(stream);
+        loop {
+            match tokio::time::timeout(Duration::from_millis(SILENCE_MS), stream.next()).await {
+                Err(_) => return "it was silent for too long".to_owned(),
+                Ok(None) => return "the server ended it".to_owned(),
+                Ok(Some(Err(error))) => return super::words(&error),
+                Ok(Some(Ok(WatchEvent::Error(status)))) => return status.message.clone(),
+                Ok(Some(Ok(WatchEvent::Bookmark(_)))) => {}
+                Ok(Some(Ok(_))) => changed(),
+            }
+        }
     }
 
     async fn read(&self, name: &str) -> Result<Option<APIService>, String> {

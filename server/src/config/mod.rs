@@ -111,7 +111,6 @@ pub fn load_with_files(text: &str, base: &Path) -> (Option<Config>, Report) {
     for monitors in &mut config.monitors {
         monitors.resolve(base);
     }
-    config.alerting.resolve(base);
     if let Some(state) = &mut config.kube_state {
         state.resolve(base);
         let name = KubeState::JOB;
@@ -123,6 +122,7 @@ pub fn load_with_files(text: &str, base: &Path) -> (Option<Config>, Report) {
             report.error(job.line, message);
         }
     }
+    config.alerting.resolve(base);
     let section = &config.external_metrics;
     let loaded = rules::load(&section.rules_files, base, section.rules_line, &mut report);
     for signal in loaded.signals {
@@ -216,12 +216,12 @@ static TOP: &[Key<Config>] = &[
             .monitors
             .push(monitors::inference_pools(&entry.value, report));
     }),
-    read("alerting", |entry, config, report| {
-        config.alerting = alerting::alerting(&entry.value, report);
-    }),
     read("kube_state", |entry, config, report| {
         let interval_ms = config.global.interval_ms;
         config.kube_state = Some(kube_state::kube_state(&entry.value, interval_ms, report));
+    }),
+    read("alerting", |entry, config, report| {
+        config.alerting = alerting::alerting(&entry.value, report);
     }),
     unused(
         "storage",

@@ -17,8 +17,8 @@ use tokio::time::Instant;
 
 use super::groups::{BySource, Groups};
 use super::kube_state;
+use super::mechanism::Mechanism;
 use super::monitors::{self, Found, Section};
-use super::way::Way;
 use crate::config::{Config, KubeState, Monitors, ScrapeJob};
 use crate::http_client::Resolver;
 use crate::rule_groups::RuleFile;
@@ -231,8 +231,8 @@ struct Job {
     config: ScrapeJob,
     options: Arc<ScrapeJob>,
     /// Each with the version of its groups that the job has seen.
-    ways: Vec<(Arc<Way>, Option<u64>)>,
-    /// What became of the targets of a group, by way and source; used again while the group stays as it is.
+    mechanisms: Vec<(Arc<Mechanism>, Option<u64>)>,
+    /// What became of the targets of a group, by mechanism and source; used again while the group stays as it is.
     known: BTreeMap<(usize, String), (Arc<TargetGroup>, Vec<Outcome>)>,
 }
 
@@ -396,36 +396,37 @@ impl Task {
 
     fn configure(&mut self, jobs: Vec<ScrapeJob>) {
         let before = std::mem::take(&mut self.jobs);
-        let old = before.into_values().flat_map(|job| job.ways);
-        let mut known: Vec<Arc<Way>> = old.map(|(way, _)| way).collect();
+        let old = before.into_values().flat_map(|job| job.mechanisms);
+        let mut known: Vec<Arc<Mechanism>> = old.map(|(mechanism, _)| mechanism).collect();
         for config in jobs.into_iter().filter(|job| job.not_scraped.is_none()) {
-            let mut ways = Vec::with_capacity(config.discovery.len());
-            for way in &config.discovery {
-                let same = known.iter().find(|known| known.config == *way);
-                let way = match same {
+            let mut mechanisms = Vec::with_capacity(config.discovery.len());
+            for mechanism in &config.discovery {
+                let same = known.iter().find(|known| known.config == *mechanism);
+                let mechanism = match same {
                     Some(same) => Arc::clone(same),
                     None => {
                         let owner = format!("job {:?}", config.name);
-                        let started = Way::start(&owner, way, &self.changed, &self.resolver);
+                        let started =
+                            Mechanism::start(&owner, mechanism, &self.changed, &self.resolver);
                         let started = Arc::new(started);
                         known.push(Arc::clone(&started));
                         started
                     }
                 };
-                ways.push((way, None));
+                mechanisms.push((mechanism, None));
             }
             let job = Job {
                 options: target_options(&config),
-                ways,
+                mechanisms,
                 known: BTreeMap::new(),
                 config,
             };
             self.jobs.insert(job.config.name.clone(), job);
         }
         let mut sources: Vec<Groups> = Vec::new();
-        for (way, _) in self.jobs.values().flat_map(|job| &job.ways) {
-            if sources.iter().all(|have| !have.is_same(&way.groups)) {
-                sources.push(way.groups.clone());
+        for (mechanism, _) in self.jobs.values().flat_map(|job| &job.mechanisms) {
+            if sources.iter().all(|have| !have.is_same(&mechanism.groups)) {
+                sources.push(mechanism.groups.clone());
             }
         }
         sources.extend(self.followed.iter().map(|followed| followed.status.clone()));
@@ -438,15 +439,15 @@ impl Task {
 
 impl Job {
     fn is_dirty(&self) -> bool {
-        let mut ways = self.ways.iter();
-        ways.any(|(way, seen)| *seen != Some(way.groups.version()))
+        let mut mechanisms = self.mechanisms.iter();
+        mechanisms.any(|(mechanism, seen)| *seen != Some(mechanism.groups.version()))
     }
 
     /// The targets as of now.
     fn targets(&mut self) -> JobTargets {
         let mut known = BTreeMap::new();
-        for (at, (way, seen)) in self.ways.iter_mut().enumerate() {
-            let (groups, version): (BySource, u64) = way.groups.get();
+        for (at, (mechanism, seen)) in self.mechanisms.iter_mut().enumerate() {
+            let (groups, version): (BySource, u64) = mechanism.groups.get();
             *seen = Some(version);
             for (source, group) in groups {
                 let key = (at, source);

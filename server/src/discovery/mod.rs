@@ -8,7 +8,7 @@
 //! A mechanism that cannot read its source leaves its last list as it is and says why; what it found goes on being
 //! scraped. All of it runs on a thread of its own: reading the state of a large cluster delays no scrape and no answer.
 //! A new mechanism is a file with a `run` like `dns::run`, a row in `config/discovery.rs` and an arm of
-//! `way::Way::start`.
+//! `mechanism::Mechanism::start`.
 
 mod dns;
 mod file;
@@ -17,10 +17,10 @@ mod http;
 mod kube_state;
 mod kubernetes;
 mod manager;
+mod mechanism;
 mod monitors;
 mod target_list;
 mod watched_groups;
-mod way;
 
 pub use manager::{Manager, SourceState, Wanted};
 pub use monitors::read_spec as read_monitor;

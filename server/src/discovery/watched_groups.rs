@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::way::Way;
+use super::mechanism::Mechanism;
 use crate::config::Discovery;
 use crate::http_client::Resolver;
 use crate::scrape::TargetGroup;
 
 /// Running mechanisms. They end when this is dropped.
 pub struct WatchedGroups {
-    ways: Vec<Way>,
+    ways: Vec<Mechanism>,
 }
 
 impl WatchedGroups {
@@ -22,7 +22,7 @@ impl WatchedGroups {
         changed: &Arc<Notify>,
         resolver: &Resolver,
     ) -> WatchedGroups {
-        let start = |way| Way::start(owner, way, changed, resolver);
+        let start = |way| Mechanism::start(owner, way, changed, resolver);
         WatchedGroups {
             ways: ways.iter().map(start).collect(),
         }

@@ -146,6 +146,28 @@ async fn a_group_is_taken_over_only_by_the_flag_that_says_so() {
     assert_eq!(spec(&api, CUSTOM)["insecureSkipTLSVerify"], Value::Null);
 }
 
+/// A group that was moved here again, without our CA, was looked at every 30 s: until then every HPA got an error.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_that_comes_back_is_noticed_by_its_watch() {
+    let (api, files) = (cluster().await, Files::new("comes-back"));
+    let running = replica(&api, &files, "one", (true, false)).await;
+    eventually("our CA, and watches", || async {
+        bundle(&api, EXTERNAL).len() == 1 && api.api_service_watches() >= 2
+    })
+    .await;
+    let began = tokio::time::Instant::now();
+    api.put_api_service(EXTERNAL, api_service(EXTERNAL, "default", "stillwell"));
+    eventually("our CA again", || async {
+        bundle(&api, EXTERNAL).len() == 1
+    })
+    .await;
+    assert!(
+        began.elapsed().as_secs() < 20,
+        "long before it is looked at without a change"
+    );
+    running.stop().await;
+}
+
 async fn stillwell(arguments: Vec<String>) -> Output {
     let run = move || {
         Command::new(env!("CARGO_BIN_EXE_stillwell"))

@@ -462,6 +462,9 @@ async fn namespaces_bind_whoever_shows_a_certificate() {
         },
     };
     assert!(refused, "another CA's certificate is none");
+    let (_, _, metrics) = get(running.addresses[0], "/metrics").await;
+    let counted = "stillwell_keda_handshake_failures_total 1\n";
+    assert!(metrics.contains(counted), "{metrics}");
     let (_, _, signals) = get(running.addresses[0], "/signals").await;
     assert!(
         signals.contains("namespace \"batch\" may not read"),

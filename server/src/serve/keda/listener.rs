@@ -15,7 +15,7 @@ use stillwell_adapters::keda::ExternalScaler;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::Triggers;
 use crate::serve::listen;
@@ -37,6 +37,9 @@ const WINDOW_BYTES: u32 = 64 << 10;
 const SEND_BYTES_MAX: usize = 8 << 10;
 /// Headers of one request.
 const HEADER_BYTES_MAX: u32 = 16 << 10;
+
+/// What rustls says of certificates that it refuses.
+const OF_CERTIFICATES: [&str; 2] = ["invalid peer certificate", "peer sent no certificates"];
 
 /// A bound port.
 pub struct KedaListener {
@@ -68,11 +71,11 @@ impl KedaListener {
 
     /// Serves until `quit` turns true; streams end with OK then.
     pub async fn serve(self, triggers: Triggers, quit: watch::Receiver<bool>) {
-        let service = ExternalScaler::new(Arc::new(triggers));
+        let service = ExternalScaler::new(Arc::new(triggers.clone()));
         let tls = self.tls;
         let places = Places::new(CONNECTIONS_MAX, Evicts::Silent);
         listen::serve_at(places, self.listener, quit, move |stream, quit| {
-            connection(stream, tls.clone(), service.clone(), quit)
+            connection(stream, tls.clone(), service.clone(), triggers.clone(), quit)
         })
         .await;
     }
@@ -82,6 +85,7 @@ async fn connection(
     stream: Connection,
     tls: Option<Arc<ReloadedConfig>>,
     service: ExternalScaler,
+    triggers: Triggers,
     quit: watch::Receiver<bool>,
 ) {
     let Some(reloaded) = tls else {
@@ -89,7 +93,17 @@ async fn connection(
     };
     match accept(stream, &reloaded).await {
         Ok(accepted) => answer(accepted.stream, quit, service, accepted.verified).await,
-        Err(why) => debug!(why, "a handshake failed"),
+        Err(why) => {
+            triggers.count_failed_handshake();
+            match OF_CERTIFICATES.iter().any(|part| why.contains(part)) {
+                true => warn!(
+                    why,
+                    "KEDA's port: a client's certificate was refused: it has to be one of client_ca_file's; KEDA shows the \
+                     one of its TriggerAuthentication (tlsClientCert)"
+                ),
+                false => debug!(why, "KEDA's port: a handshake failed"), // whoever scans ports fails, too
+            }
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use stillwell_adapters::host::ScaledObject;
@@ -62,6 +62,7 @@ pub(super) struct Inner {
     pub(super) state: Mutex<State>,
     pub(super) scale_from_zero: Mutex<ScaleFromZero>,
     streams: AtomicUsize,
+    handshakes_failed: AtomicU64,
     /// Of an earlier run.
     latches: Latches,
     /// Something may have changed that no scrape tells of.
@@ -126,6 +127,7 @@ impl Triggers {
             state: Mutex::default(),
             scale_from_zero: Mutex::new(ScaleFromZero::new()),
             streams: AtomicUsize::new(0),
+            handshakes_failed: AtomicU64::new(0),
             latches: Latches::read(latches),
             poked: Notify::new(),
         }))
@@ -143,6 +145,16 @@ impl Triggers {
             Some((of, entry.active_since_ms()?))
         });
         latches::write(active.chain(self.0.latches.left()))
+    }
+
+    /// A TLS handshake on the port failed.
+    pub(super) fn count_failed_handshake(&self) {
+        self.0.handshakes_failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// TLS handshakes on the port that failed, wrong certificates of clients among them.
+    pub fn handshakes_failed(&self) -> u64 {
+        self.0.handshakes_failed.load(Ordering::Relaxed)
     }
 
     /// Another configuration is in force. Triggers whose signal is gone, or no longer theirs to read, end, and their

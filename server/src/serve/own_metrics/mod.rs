@@ -71,6 +71,7 @@ async fn families(app: &App) -> Vec<Family> {
     scraping(&mut page, app);
     discovery(&mut page, app);
     rules(&mut page, app);
+    keda(&mut page, app);
     notifications(&mut page, &app.notifier().counts());
     readers(&mut page, app);
     held(&mut page, &app.reader().stats(), app.now());
@@ -266,6 +267,14 @@ fn rules(page: &mut Families, app: &App) {
         "stillwell_rule_group_evaluations_missed_total",
         "Evaluations that were left out, because those before took too long.",
         missed as f64,
+    );
+}
+
+fn keda(page: &mut Families, app: &App) {
+    page.counter(
+        "stillwell_keda_handshake_failures_total",
+        "TLS handshakes on KEDA's port that failed, for a client's certificate or otherwise.",
+        app.keda().handshakes_failed() as f64,
     );
 }
 

@@ -1,16 +1,25 @@
 //! Who serves our groups in the cluster, said in the log when it changes, and the self-made certificate's CA kept in the
 //! APIService where that was asked for.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
-use tracing::{error, info, warn};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tracing::{debug, error, info, warn};
 
 use crate::cluster::{Cluster, Owner, ServiceName, Written, api_service_name};
 
-/// Somebody may apply the manifests again, without our CA.
-const LOOK_MS: u64 = 30_000;
+/// Somebody may apply the manifests again, without our CA. A change is seen by a watch; without one it is looked at this
+/// often.
+const LOOK: Duration = Duration::from_secs(30);
+/// Between two watches: at first, and at most.
+const PAUSE: Duration = Duration::from_millis(500);
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// A watch that lasts this long was one.
+const WATCHED: Duration = Duration::from_secs(60);
 
 /// What to do about APIServices.
 pub(super) struct Announcement {
@@ -26,19 +35,48 @@ pub(super) struct Announcement {
 impl Announcement {
     /// Looks and writes, again and again. Never ends.
     pub(super) async fn keep(self) {
-        let mut said: HashMap<String, String> = HashMap::new();
-        loop {
-            for (group, version) in &self.groups {
-                let name = api_service_name(group, version);
+        let this = Arc::new(self);
+        let mut groups = JoinSet::new(); // dropped with this future
+        for (group, version) in this.groups.clone() {
+            let this = Arc::clone(&this);
+            groups.spawn(async move { this.keep_one(&group, version).await });
+        }
+        while groups.join_next().await.is_some() {} // one that panicked has been logged
+    }
+
+    async fn keep_one(&self, group: &str, version: &str) {
+        let name = api_service_name(group, version);
+        let changed = Notify::new();
+        let looking = async {
+            let mut said = String::new();
+            loop {
                 let news = self.look(group, version).await;
                 let text = format!("{news:?}");
-                if said.get(&name) != Some(&text) {
+                if said != text {
                     self.say(&name, news);
-                    said.insert(name, text);
+                    said = text;
                 }
+                // A change meanwhile is looked at next.
+                tokio::time::timeout(LOOK, changed.notified()).await.ok();
             }
-            tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
-        }
+        };
+        let watching = async {
+            let mut pause = PAUSE;
+            loop {
+                let begun = Instant::now();
+                let why = self
+                    .cluster
+                    .watch_api_service(&name, || changed.notify_one())
+                    .await;
+                debug!(why, "the watch on APIService {name} ended");
+                pause = match begun.elapsed() > WATCHED {
+                    true => PAUSE,
+                    false => (pause * 2).min(PAUSE_MAX),
+                };
+                tokio::time::sleep(pause).await;
+            }
+        };
+        tokio::join!(looking, watching);
     }
 
     async fn look(&self, group: &str, version: &str) -> Result<Written, String> {

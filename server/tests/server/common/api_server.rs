@@ -66,6 +66,8 @@ pub struct State {
     watchers: Vec<mpsc::UnboundedSender<Bytes>>,
 }
 
+const API_SERVICES: &str = "/apis/apiregistration.k8s.io/v1/apiservices";
+
 #[derive(Clone)]
 pub struct ApiServer {
     pub address: SocketAddr,
@@ -149,9 +151,7 @@ impl ApiServer {
             None => ("DELETED", objects.remove(name).unwrap_or_default()),
         };
         let event = json!({"type": kind, "object": partial(name, &labels, version)});
-        let line = Bytes::from(format!("{event}\n"));
-        let watchers = state.object_watchers.entry(path.to_owned()).or_default();
-        watchers.retain(|watcher| watcher.send(line.clone()).is_ok());
+        tell(&mut state.object_watchers, path, &event);
     }
 
     /// Ends every watch.
@@ -221,6 +221,16 @@ impl ApiServer {
             }
             (method, ["apis", "apiregistration.k8s.io", "v1", "apiservices", name]) => {
                 self.api_service(method, name, &asked.body)
+            }
+            ("GET", ["apis", "apiregistration.k8s.io", "v1", "apiservices"]) => {
+                let (tell, told) = mpsc::unbounded_channel();
+                let mut state = self.state.lock();
+                let watchers = state
+                    .object_watchers
+                    .entry(API_SERVICES.to_owned())
+                    .or_default();
+                watchers.push(tell);
+                Response::new(Body::new(Stream(told)))
             }
             ("GET", ["api"]) => discovery(&CORE_KINDS),
             ("GET", ["apis"]) => discovery(&KINDS),
@@ -306,6 +316,7 @@ impl ApiServer {
 
     fn api_service(&self, method: &str, name: &str, patch: &Value) -> Response<Body> {
         let mut state = self.state.lock();
+        let state = &mut *state;
         let Some(service) = state.api_services.get_mut(name) else {
             return status(404, "NotFound");
         };
@@ -321,9 +332,41 @@ impl ApiServer {
                 + 1;
             merge(service, patch);
             service["metadata"]["resourceVersion"] = json!(next.to_string());
+            let (event, path) = (json!({"type": "MODIFIED", "object": service}), API_SERVICES);
+            tell(&mut state.object_watchers, path, &event);
         }
         answer(200, service)
     }
+
+    /// Replaces an APIService, as somebody else would.
+    pub fn put_api_service(&self, name: &str, service: Value) {
+        let mut state = self.state.lock();
+        let event = json!({"type": "MODIFIED", "object": service});
+        state.api_services.insert(name.to_owned(), service);
+        tell(&mut state.object_watchers, API_SERVICES, &event);
+    }
+
+    /// Watches on APIServices.
+    pub fn api_service_watches(&self) -> usize {
+        let mut state = self.state.lock();
+        let watchers = state
+            .object_watchers
+            .entry(API_SERVICES.to_owned())
+            .or_default();
+        watchers.retain(|watcher| !watcher.is_closed());
+        watchers.len()
+    }
+}
+
+/// Tells whoever watches a collection.
+fn tell(
+    watchers: &mut BTreeMap<String, Vec<mpsc::UnboundedSender<Bytes>>>,
+    path: &str,
+    event: &Value,
+) {
+    let line = Bytes::from(format!("{event}\n"));
+    let watchers = watchers.entry(path.to_owned()).or_default();
+    watchers.retain(|watcher| watcher.send(line.clone()).is_ok());
 }
 
 /// An APIService that points at a Service.

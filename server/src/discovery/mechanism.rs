@@ -12,14 +12,14 @@ use crate::http_client::Resolver;
 
 /// A running mechanism: one for all jobs that ask for the same, for a cluster's pods are many and its jobs too. It ends
 /// when it is dropped.
-pub(super) struct Way {
+pub(super) struct Mechanism {
     pub(super) config: Discovery,
     pub(super) groups: Groups,
     /// `None` for static targets, which nobody needs to look for.
     task: Option<AbortHandle>,
 }
 
-impl Drop for Way {
+impl Drop for Mechanism {
     fn drop(&mut self) {
         if let Some(task) = &self.task {
             task.abort();
@@ -27,14 +27,14 @@ impl Drop for Way {
     }
 }
 
-impl Way {
+impl Mechanism {
     /// Starts it on the current runtime. `owner` is named in what it logs; `changed` is told of every change.
     pub(super) fn start(
         owner: &str,
         config: &Discovery,
         changed: &Arc<Notify>,
         resolver: &Resolver,
-    ) -> Way {
+    ) -> Mechanism {
         let kind = match config {
             Discovery::Static(_) => "static_configs",
             Discovery::File(_) => "file_sd_configs",
@@ -56,7 +56,7 @@ impl Way {
                 Some(tokio::spawn(kubernetes::run(*kubernetes, into)))
             }
         };
-        Way {
+        Mechanism {
             config: config.clone(),
             groups,
             task: task.map(|task| task.abort_handle()),

@@ -1,0 +1,28 @@
+//! The guide walked step by step on a real Kubernetes control plane: what `bin/guide` consists of.
+//!
+//! ```text
+//!  certificates --> control_plane (etcd, kube-apiserver, kube-controller-manager) <--- kubelet (marks pods ready by hand)
+//!                        ^                                                             gateway (pages, asks for a token)
+//!                        '--- stillwell (the process behind the shipped manifests)
+//!  walk, hpa_types, discovery, outage, readme: the steps --> table
+//! ```
+//!
+//! It all runs in a network namespace of its own, so that the ports of the shipped manifests are free and a pod's address is
+//! one that the API server takes. No kubelet runs: pods are what the controllers make of Deployments, and their status is
+//! written by a thread.
+
+pub mod certificates;
+pub mod control_plane;
+pub mod discovery;
+pub mod gateway;
+pub mod hpa_types;
+pub mod http;
+pub mod kubelet;
+pub mod outage;
+pub mod readme;
+pub mod stillwell;
+pub mod table;
+pub mod walk;
+
+/// Why a step could not be walked, or that it showed something else.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
