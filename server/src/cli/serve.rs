@@ -371,6 +371,7 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
                 lifecycle: matches.get_flag("web.enable-lifecycle"),
                 config_file: path("web.config.file"),
                 insecure_api_groups: None,
+                more: None,
             },
             secure: secure::options(matches)?,
             kubeconfig: secure::kubeconfig(matches),

@@ -15,6 +15,7 @@ mod configurations;
 mod console;
 mod custom_rules;
 mod delegated;
+mod demo;
 mod field;
 mod formats;
 mod hpa_reads;
