@@ -143,6 +143,7 @@ external_metrics: {{insecure: true}}
 fn settings() -> Settings {
     Settings {
         storage_path: None,
+        snapshot_interval: serve::snapshots::INTERVAL,
         config_file: None,
         query_bytes_max: 256 << 20,
         query: QuerySettings {

@@ -22,6 +22,7 @@ mod hpa_reads;
 mod keda;
 mod keda_grpcio;
 mod keda_prometheus;
+mod kill;
 mod kube_state;
 mod kubernetes_discovery;
 mod manifests;
