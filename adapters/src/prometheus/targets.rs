@@ -46,6 +46,23 @@ pub(super) fn targets(host: &dyn Host, form: &Form) -> String {
     out
 }
 
+/// The entry of one job in the configuration.
+pub(super) fn scrape_pool_config(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
+    let pool = form.get("scrapePool");
+    if pool.is_empty() {
+        return Err(ApiError::bad_data("no scrapePool parameter provided"));
+    }
+    let Some(yaml) = host.scrape_pool_config(pool) else {
+        return Err(ApiError::bad_data(format!(
+            "error retrieving scrape config: scrape pool {pool:?} not found"
+        )));
+    };
+    let mut out = String::from("{\"status\":\"success\",\"data\":");
+    json::object(&mut out, [("yaml", yaml.as_str())]);
+    out.push('}');
+    Ok(out)
+}
+
 /// The jobs whose targets are looked for.
 pub(super) fn scrape_pools(host: &dyn Host) -> String {
     let pools = host.scrape_pools();

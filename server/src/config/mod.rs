@@ -49,7 +49,7 @@ pub use http_client::{
 };
 pub use kube_state::KubeState;
 pub use limits::{BODY_BYTES_MAX_DEFAULT, PageLimits};
-pub use masked::masked;
+pub use masked::{masked, masked_job};
 pub use monitors::{MonitorKind, Monitors, job_from_json};
 pub use scrape::{INTERVAL_MS_MIN, ScrapeJob, default_timeout_ms};
 pub use secret::{MASK, Secret, SecretSource};
