@@ -130,22 +130,24 @@ impl SignalView {
         let mut sums = Sums::default();
         let mut samples = Samples::default();
         for index in 0..snapshot.len() {
+            if request.last_only {
+                // Series without a sample at the newest time are not part of the newest sum, and one that has ended is
+                // not asked for its pool.
+                let last = snapshot.last(index, &mut samples);
+                let Some(last) = last.filter(|last| !is_stale(last.value)) else {
+                    continue;
+                };
+                samples.clear();
+                samples.times_ms.push(last.time_ms);
+                samples.values.push(last.value);
+            } else {
+                snapshot.read(index, &mut samples);
+            }
             let target = snapshot.clock(index).and_then(|clock| self.target(clock));
             let pool = target.and_then(|target| target.pool.as_deref());
             let labels = form.labels(snapshot.labels(index), pool);
             if !form.fits(&matchers, &labels)? {
                 continue;
-            }
-            if request.last_only {
-                // Series without a sample at the newest time are not part of the newest sum.
-                let last = snapshot.last(index, &mut samples);
-                samples.clear();
-                samples
-                    .times_ms
-                    .extend(last.as_ref().map(|last| last.time_ms));
-                samples.values.extend(last.map(|last| last.value));
-            } else {
-                snapshot.read(index, &mut samples);
             }
             sums.add(labels, &samples);
         }

@@ -5,7 +5,8 @@
 
 use hashbrown::HashMap;
 
-use super::arena::{imminent_growth_bytes, reserve_gradually};
+use super::arena::reserve_gradually;
+use super::sharded_table::ShardedTable;
 use super::symbol::Symbol;
 use crate::ids::SeriesId;
 
@@ -77,7 +78,8 @@ impl Postings {
 /// The values of one label name.
 #[derive(Default)]
 pub(crate) struct Values {
-    places: HashMap<Symbol, u32>,
+    /// Indices of `list`, by their value.
+    places: ShardedTable,
     /// In no order; a list beside the map, so that a reader can walk it in batches.
     list: Vec<Symbol>,
     /// Postings of the value at the same index of `list`.
@@ -89,8 +91,13 @@ pub(crate) struct Values {
 impl Values {
     /// The ids with this value.
     pub(crate) fn get(&self, value: Symbol) -> Option<&Postings> {
-        let &place = self.places.get(&value)?;
+        let place = self.find(value)?;
         Some(&self.postings[place as usize])
+    }
+
+    fn find(&self, value: Symbol) -> Option<u32> {
+        let is_it = |place: &u32| self.list[*place as usize] == value;
+        self.places.find(hash_of(value), is_it)
     }
 
     /// Every value, in no order.
@@ -105,12 +112,16 @@ impl Values {
         {
             return place;
         }
-        let place = *self.places.entry(value).or_insert_with(|| {
+        let place = self.find(value).unwrap_or_else(|| {
+            let place = self.list.len() as u32;
             reserve_gradually(&mut self.list, 1);
             self.list.push(value);
             reserve_gradually(&mut self.postings, 1);
             self.postings.push(Postings::default());
-            self.list.len() as u32 - 1
+            let list = &self.list;
+            self.places
+                .insert_unique(hash_of(value), place, |at| hash_of(list[*at as usize]));
+            place
         });
         self.newest = Some((value, place));
         place
@@ -119,13 +130,24 @@ impl Values {
     /// Removes a value.
     fn remove(&mut self, value: Symbol, place: u32) {
         self.newest = None;
-        self.places.remove(&value);
+        self.places.remove(hash_of(value), |have| *have == place);
+        let last = self.list.len() as u32 - 1;
+        if last != place {
+            // The last one takes its place.
+            let moved = self.list[last as usize];
+            self.places.remove(hash_of(moved), |have| *have == last);
+            let list = &self.list;
+            self.places
+                .insert_unique(hash_of(moved), place, |at| hash_of(list[*at as usize]));
+        }
         self.list.swap_remove(place as usize);
         self.postings.swap_remove(place as usize);
-        if let Some(moved) = self.list.get(place as usize) {
-            self.places.insert(*moved, place);
-        }
     }
+}
+
+/// Symbols are small numbers in a row: their products spread over all bits that a table looks at.
+fn hash_of(value: Symbol) -> u64 {
+    u64::from(value.0).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// The whole index.
@@ -149,7 +171,7 @@ impl Index {
         let Some(values) = self.names.get_mut(&name) else {
             return;
         };
-        let Some(&place) = values.places.get(&value) else {
+        let Some(place) = values.find(value) else {
             return;
         };
         let postings = &mut values.postings[place as usize];
@@ -176,18 +198,17 @@ impl Index {
 
     /// See `Series::imminent_growth_bytes`.
     pub(crate) fn imminent_growth_bytes(&self) -> usize {
-        let of_values = |values: &Values| {
-            let table = &values.places;
-            imminent_growth_bytes(table.len(), table.capacity(), table.allocation_size())
-        };
-        self.names.values().map(of_values).sum()
+        let of_values = self.names.values();
+        of_values
+            .map(|values| values.places.imminent_growth_bytes())
+            .sum()
     }
 
     /// Bytes held, within a tenth.
     pub(crate) fn bytes(&self) -> usize {
         let of_values = |values: &Values| {
             let ranges = values.postings.iter().map(|of| of.ranges.capacity() * 8);
-            values.places.allocation_size()
+            values.places.bytes()
                 + values.list.capacity() * size_of::<Symbol>()
                 + values.postings.capacity() * size_of::<Postings>()
                 + ranges.sum::<usize>()

@@ -6,13 +6,14 @@
 
 use std::hash::BuildHasher;
 
-use hashbrown::{DefaultHashBuilder, HashSet, HashTable};
+use hashbrown::{DefaultHashBuilder, HashSet};
 
-use super::arena::{Arena, imminent_growth_bytes, reserve_gradually};
+use super::arena::{Arena, reserve_gradually};
 use super::codec::STALE;
 use super::epoch_reclaim::EpochReclaim;
 use super::label_interner::LabelInterner;
 use super::label_shapes::{self, LabelShapes, Pair};
+use super::sharded_table::ShardedTable;
 use super::slab::BlockId;
 use super::symbol::Symbol;
 use super::symbols::{SYMBOL_BYTES, Symbols};
@@ -52,7 +53,7 @@ const SERIES_BYTES: usize = 120;
 #[derive(Default)]
 pub(crate) struct Series {
     rows: Vec<Row>,
-    by_labels: HashTable<u32>,
+    by_labels: ShardedTable,
     hasher: DefaultHashBuilder,
     /// Per series the id of its shape, then its own values as symbols.
     words: Arena<u32>,
@@ -89,7 +90,7 @@ impl Series {
         let found = self.by_labels.find(hash, |&id| {
             self.words(self.rows[id as usize].labels) == words
         });
-        found.map(|&id| SeriesId(id))
+        found.map(SeriesId)
     }
 
     /// Creates a series. The caller has checked that there is none with these labels.
@@ -153,9 +154,7 @@ impl Series {
         let place = self.rows[id.index()].labels;
         let words = self.words(place).to_vec();
         let hash = self.hasher.hash_one(words.as_slice());
-        if let Ok(found) = self.by_labels.find_entry(hash, |&have| have == id.0) {
-            found.remove();
-        }
+        self.by_labels.remove(hash, |&have| have == id.0);
         let (shape, values) = (words[0], &words[1..]);
         let ended = self.label_shapes.release(shape).unwrap_or_default();
         for symbol in label_shapes::symbols(&ended).chain(values.iter().map(|&value| Symbol(value)))
@@ -231,18 +230,13 @@ impl Series {
 
     /// Bytes by which tables are about to grow: hash tables double when they are full.
     pub(crate) fn imminent_growth_bytes(&self) -> usize {
-        let labels = imminent_growth_bytes(
-            self.by_labels.len(),
-            self.by_labels.capacity(),
-            self.by_labels.allocation_size(),
-        );
-        labels + self.symbols.imminent_growth_bytes()
+        self.by_labels.imminent_growth_bytes() + self.symbols.imminent_growth_bytes()
     }
 
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
         self.rows.capacity() * size_of::<Row>()
-            + self.by_labels.allocation_size()
+            + self.by_labels.bytes()
             + self.words.bytes()
             + self.label_shapes.bytes()
             + self.symbols.bytes()

@@ -5,9 +5,9 @@
 
 use std::hash::BuildHasher;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::DefaultHashBuilder;
 
-use super::arena::imminent_growth_bytes;
+use super::sharded_table::ShardedTable;
 use super::symbol::Symbol;
 
 /// Overhead of the allocator per text.
@@ -20,7 +20,7 @@ pub(crate) const SYMBOL_BYTES: usize = size_of::<SymbolEntry>() + MALLOC_OVERHEA
 #[derive(Default)]
 pub(crate) struct Symbols {
     entries: Vec<SymbolEntry>,
-    by_text: HashTable<u32>,
+    by_text: ShardedTable,
     hasher: DefaultHashBuilder,
     text_bytes: usize,
 }
@@ -45,7 +45,7 @@ impl Symbols {
             return symbol;
         }
         let hash = self.hasher.hash_one(text);
-        if let Some(&at) = self
+        if let Some(at) = self
             .by_text
             .find(hash, |&at| *self.entries[at as usize].text == *text)
         {
@@ -75,9 +75,7 @@ impl Symbols {
             return false;
         }
         let hash = self.hasher.hash_one(&*self.entries[at as usize].text);
-        if let Ok(found) = self.by_text.find_entry(hash, |&have| have == at) {
-            found.remove();
-        }
+        self.by_text.remove(hash, |&have| have == at);
         self.text_bytes -= self.entries[at as usize].text.len();
         self.entries[at as usize].text = Box::default();
         true
@@ -88,7 +86,7 @@ impl Symbols {
         let hash = self.hasher.hash_one(text);
         self.by_text
             .find(hash, |&at| *self.entries[at as usize].text == *text)
-            .map(|&at| Symbol(at))
+            .map(Symbol)
     }
 
     /// The text of a symbol in use.
@@ -98,8 +96,7 @@ impl Symbols {
 
     /// Bytes by which the hash table is about to grow.
     pub(crate) fn imminent_growth_bytes(&self) -> usize {
-        let table = &self.by_text;
-        imminent_growth_bytes(table.len(), table.capacity(), table.allocation_size())
+        self.by_text.imminent_growth_bytes()
     }
 
     /// Bytes held.
@@ -107,7 +104,7 @@ impl Symbols {
         self.text_bytes
             + self.by_text.len() * MALLOC_OVERHEAD
             + self.entries.capacity() * size_of::<SymbolEntry>()
-            + self.by_text.allocation_size()
+            + self.by_text.bytes()
     }
 }
 

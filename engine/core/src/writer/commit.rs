@@ -5,14 +5,12 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashSet;
-
 use super::Writer;
 use super::outcome::{CommitError, Committed, ScrapeFacts};
 use super::page_commit::PageCommit;
 use crate::exposition::{Metadata, Placement, Staged};
 use crate::labels::Labels;
-use crate::store::{ClockId, ScrapeEntry, SeriesId, Store, TargetId};
+use crate::store::{ClockId, IdSet, ScrapeEntry, Store, TargetId};
 use crate::time::Timestamp;
 
 impl Writer {
@@ -131,18 +129,22 @@ impl Writer {
             return Ok(staged);
         }
         let clock = ClockId::page_of(staged.target());
-        let leaving: HashSet<SeriesId> = staged.page().removed.iter().copied().collect();
+        let leaving = IdSet::new(&staged.page().removed);
         let store = self.store.read();
         let stayed = |labels: &Labels| {
             let Some(id) = store.series.find(labels) else {
                 return false;
             };
             let row = store.series.row(id);
-            row.clock == clock && row.is_present() && !leaving.contains(&id)
+            row.clock == clock && row.is_present() && !leaving.contains(id)
         };
+        // A series that was added for the page is no kept line's.
+        let added = staged.added.as_ref().map_or(&[][..], |added| &added.series);
+        let is_added = |number: usize| added.get(number).is_some_and(Option::is_some);
         let has_conflicts = staged
             .new_samples()
-            .any(|sample| sample.labels.is_some_and(stayed));
+            .enumerate()
+            .any(|(number, sample)| !is_added(number) && sample.labels.is_some_and(stayed));
         drop(store);
         if has_conflicts {
             return staged.compared_as_first().map_err(CommitError::Page);

@@ -4,13 +4,11 @@
 //! It runs after the store has the page, because signals are evaluated over what readers see. Lock order: the signals
 //! before the store, as everywhere.
 
-use hashbrown::HashSet;
-
 use super::Writer;
 use crate::exposition::{Placement, Staged};
 use crate::promql::{EvalOptions, QueryError};
 use crate::signal::{ChangeKind, Policy, SignalId, SignalRegistry, refresh, register};
-use crate::store::{SeriesId, Store};
+use crate::store::{IdSet, SeriesId, Store};
 use crate::time::Timestamp;
 
 impl Writer {
@@ -35,13 +33,15 @@ impl Writer {
         if !placements.is_empty() || !staged.page().removed.is_empty() {
             let store = self.store.read();
             // A moved line, or a page compared as if it were the first, removes a series and adds it again.
-            let removed: HashSet<SeriesId> = staged.page().removed.iter().copied().collect();
+            let removed = IdSet::new(&staged.page().removed);
             let stays = |placements: &Placement| match placements {
-                Placement::Series(id) if removed.contains(id) => Some(*id),
+                Placement::Series(id) if removed.contains(*id) => Some(*id),
                 _ => None,
             };
-            let stay: HashSet<SeriesId> = placements.iter().filter_map(stays).collect();
-            for &id in removed.difference(&stay) {
+            let stay: Vec<SeriesId> = placements.iter().filter_map(stays).collect();
+            let stay = IdSet::new(&stay);
+            let gone = staged.page().removed.iter();
+            for &id in gone.filter(|id| !stay.contains(**id)) {
                 registry
                     .facts
                     .series_disappeared(target, id, store.metric_name(id).unwrap_or(""));
@@ -49,7 +49,7 @@ impl Writer {
             for (sample, placements) in staged.new_samples().zip(placements) {
                 if let (Some(labels), Placement::Series(id) | Placement::Own(id)) =
                     (sample.labels, placements)
-                    && !stay.contains(id)
+                    && !stay.contains(*id)
                 {
                     registry
                         .facts
@@ -115,12 +115,12 @@ fn learn_again(
         }
         return;
     }
-    let removed: HashSet<SeriesId> = staged.page().removed.iter().copied().collect();
+    let removed = IdSet::new(&staged.page().removed);
     let new = placements.iter().filter_map(|placements| match placements {
         Placement::Series(id) | Placement::Own(id) => Some(*id),
         Placement::Duplicate | Placement::Conflict | Placement::Dropped => None,
     });
-    let stayed = staged.series().filter(|id| !removed.contains(id));
+    let stayed = staged.series().filter(|id| !removed.contains(*id));
     for id in stayed.chain(new) {
         let has_label = |label: &str| {
             let name = store.series.symbols.find(label);

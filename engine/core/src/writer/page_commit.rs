@@ -13,7 +13,7 @@ use crate::exposition::{
 use crate::histogram::FloatHistogram;
 use crate::labels::Labels;
 use crate::limits::{FUTURE_MS_MAX, WRITE_BATCH_SERIES};
-use crate::store::{AppendOutcome, ClockId, HISTOGRAM, STALE, SeriesId, Store, TargetId};
+use crate::store::{AppendOutcome, ClockId, HISTOGRAM, IdSet, STALE, SeriesId, Store, TargetId};
 use crate::waits::Stopwatch;
 
 /// The state of one commit.
@@ -77,7 +77,7 @@ impl PageCommit<'_, '_> {
         committed: &mut Committed,
     ) {
         let removed = &staged.page().removed;
-        let leaving: HashSet<SeriesId> = removed.iter().copied().collect();
+        let leaving = IdSet::new(removed);
         let mut claimed = HashSet::new();
         let added = staged.added.as_ref().map_or(&[][..], |added| &added.series);
         for (number, sample) in staged.new_samples().enumerate() {
@@ -101,7 +101,7 @@ impl PageCommit<'_, '_> {
             };
             match at {
                 // A page compared as if it were the first adds removed series again.
-                Placement::Series(id) | Placement::Own(id) if leaving.contains(&id) => {}
+                Placement::Series(id) | Placement::Own(id) if leaving.contains(id) => {}
                 Placement::Series(_) | Placement::Own(_) => committed.series_added += 1,
                 Placement::Duplicate => committed.duplicates += 1,
                 Placement::Conflict => committed.conflicts += 1,
@@ -137,7 +137,7 @@ impl PageCommit<'_, '_> {
         labels: &Labels,
         sample: &NewSample<'_>,
         histogram: Option<&FloatHistogram>,
-        leaving: &HashSet<SeriesId>,
+        leaving: &IdSet,
         claimed: &mut HashSet<SeriesId>,
         explicit_series: &mut Vec<SeriesId>,
         committed: &mut Committed,
@@ -173,7 +173,7 @@ impl PageCommit<'_, '_> {
             return Placement::Own(id);
         }
         if row.clock == self.clock {
-            let is_free = !row.is_present() || leaving.contains(&id);
+            let is_free = !row.is_present() || leaving.contains(id);
             if !is_free || !claimed.insert(id) {
                 return Placement::Duplicate;
             }

@@ -192,6 +192,7 @@ impl Facts {
                 .family(metric)
                 .is_some_and(|(family, _, _)| family.class == Class::Pool)
         };
+        let mut pools_changed = false;
         for (label, value) in labels.iter() {
             if label == METRIC_NAME
                 || !(is_always_remembered(label) || self.remembered.contains(label))
@@ -202,6 +203,8 @@ impl Facts {
                 if !facts.pools.contains(value) && facts.pools.len() < POOLS_PER_TARGET_MAX {
                     facts.pools.insert(value.to_owned());
                     self.epoch += 1;
+                    // Series without the label of their pool are read with it while the pool is certain.
+                    pools_changed = true;
                 }
                 for alias in POOL_LABELS {
                     group.add_label_value(alias, value);
@@ -209,6 +212,9 @@ impl Facts {
             } else {
                 group.add_label_value(label, value);
             }
+        }
+        if pools_changed {
+            self.record_structure_change_of_all();
         }
     }
 
