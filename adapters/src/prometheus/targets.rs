@@ -5,6 +5,7 @@ use stillwell_engine::number_text::push_json;
 use stillwell_engine::promql::parse_metric_selector;
 
 use super::error::ApiError;
+use super::params;
 use crate::form::Form;
 use crate::host::{ActiveTarget, DroppedTarget, Health, Host};
 use crate::json;
@@ -74,13 +75,7 @@ pub(super) fn scrape_pools(host: &dyn Host) -> String {
 
 /// Type and help of what each target shows.
 pub(super) fn metadata(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
-    let limit = match form.get("limit") {
-        "" => usize::MAX,
-        text => match text.parse::<i64>() {
-            Ok(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
-            Err(_) => return Err(ApiError::bad_data("limit must be a number")),
-        },
-    };
+    let limit = params::limit_of_metadata(form)?;
     let matchers = match form.get("match_target") {
         "" => Vec::new(),
         text => parse_metric_selector(text)

@@ -63,12 +63,12 @@ pub(super) fn body<'n>(batch: impl IntoIterator<Item = &'n Notification>) -> Str
 
 #[cfg(test)]
 pub(super) fn named(name: &str) -> Notification {
-    use stillwell_engine::{Timestamp, labels};
+    use stillwell_engine::labels;
     Notification {
         labels: labels! {"alertname" => name},
         annotations: labels! {"summary" => "\"quoted\""},
-        starts_at: Timestamp::from_ms(1_000),
-        ends_at: Timestamp::from_ms(61_500),
+        starts_at: stillwell_engine::Timestamp::from_ms(1_000),
+        ends_at: stillwell_engine::Timestamp::from_ms(61_500),
         generator_url: "http://h/graph?g0.expr=up&g0.tab=1".into(),
     }
 }

@@ -74,7 +74,7 @@ static ALERTING: &[Key<Alerting>] = &[
         alerting.relabel = rules(entry, report);
     }),
     read("alertmanagers", |entry, alerting, report| {
-        for item in report.items(entry) {
+        for item in report.sections(entry) {
             let one = alertmanager(item, report);
             alerting.alertmanagers.extend(one);
         }

@@ -12,8 +12,9 @@ use stillwell_engine::{AppendedSeries, Timestamp};
 
 use super::alert::{ALERT_NAME, Alerts, Element, Terms};
 use super::file::{GroupSpec, RuleKindSpec, RuleSpec};
+use super::notification::Notification;
 use super::restore::{RestoreOptions, restore};
-use super::sending::{self, Notification};
+use super::sending;
 use super::template::{Data, expand};
 
 /// Where rules read and write.

@@ -13,6 +13,7 @@ mod alert;
 mod file;
 mod group;
 mod humanize;
+mod notification;
 mod restore;
 mod runner;
 mod sending;
@@ -21,7 +22,7 @@ mod unit_test;
 
 pub use file::{GroupSpec, RuleFile, RuleKindSpec, RuleSpec, load, read_file, read_text};
 pub use group::{Environment, Group, RuleStore};
+pub use notification::Notification;
 pub use restore::RestoreOptions;
 pub use runner::{RuleOptions, Runner, SendAlerts};
-pub use sending::Notification;
 pub use unit_test::{TestReport, run as run_unit_tests};

@@ -19,8 +19,8 @@ use tracing::warn;
 
 use super::file::{GroupSpec, RuleFile};
 use super::group::{Environment, Group, RuleStore};
+use super::notification::Notification;
 use super::restore::RestoreOptions;
-use super::sending::Notification;
 use crate::scrape::{Shared, phase_hash};
 
 /// What rules need to know of the configuration.
@@ -42,9 +42,6 @@ pub struct RuleOptions {
     pub restore: Option<RestoreOptions>,
 }
 
-/// Takes what Alertmanagers have to be told. It must not wait.
-pub type SendAlerts = Box<dyn Fn(Vec<Notification>) + Send>;
-
 /// The handle by which others change and see the rules.
 #[derive(Clone)]
 pub struct Runner {
@@ -62,6 +59,9 @@ struct Inner {
     missed: AtomicU64,
 }
 
+/// Takes alerts that are to be told of, without waiting.
+pub type SendAlerts = Box<dyn Fn(Vec<Notification>) + Send + Sync>;
+
 /// A group and when it is due.
 struct Due {
     group: Group,
@@ -72,7 +72,7 @@ struct Due {
 
 impl Runner {
     /// Starts on the current runtime, which should have nothing else to do; ends when `quit` turns true. Rules that are
-    /// `found` in a cluster are evaluated beside those that are applied. Alerts that are due are given to `send`.
+    /// `found` in a cluster are evaluated beside those that are applied.
     pub fn start(
         shared: Arc<Shared>,
         reader: Reader,
@@ -180,8 +180,10 @@ impl Task {
             let known = before.iter().position(|due| *due.group.spec() == spec);
             let group = match known {
                 Some(at) => before.swap_remove(at).group,
-                // A group of the cluster is found some time after the start. One that a reload adds finds nothing.
-                None if options.restore.is_some() => Group::new(spec).restoring(),
+                // What an earlier run has left belongs to the groups of the start, not to those of a reload.
+                None if options.restore.is_some() && self.options.is_none() => {
+                    Group::new(spec).restoring()
+                }
                 None => Group::new(spec),
             };
             let phase_ms = phase_ms(group.spec(), interval_ms);

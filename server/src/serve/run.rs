@@ -133,8 +133,8 @@ pub async fn start(
         .map_err(|_| io::Error::other("the discovery thread did not start"))?;
     let notifier = Notifier::new(settings.alerts.sending);
     let notifying = notifier_thread(notifier.clone(), quitting.clone())?;
-    let readers = (reader.clone(), notifier.clone());
-    let (rules, ruling) = rules_thread(&scraper, readers, &discovery, quitting.clone())?;
+    let inputs = (&discovery, notifier.clone());
+    let (rules, ruling) = rules_thread(&scraper, &reader, inputs, quitting.clone())?;
     let rules = rules
         .await
         .map_err(|_| io::Error::other("the thread of the rules did not start"))?;
@@ -342,11 +342,11 @@ fn discovery_thread(
 
 fn rules_thread(
     scraper: &Scraper,
-    (reader, notifier): (Reader, Notifier),
-    discovery: &Manager,
+    reader: &Reader,
+    (discovery, notifier): (&Manager, Notifier),
     quit: watch::Receiver<bool>,
 ) -> io::Result<(oneshot::Receiver<Runner>, JoinHandle<()>)> {
-    let shared = Arc::clone(scraper.shared());
+    let (shared, reader) = (Arc::clone(scraper.shared()), reader.clone());
     let found = discovery.rules();
     side_thread("rules", quit, move |quit| {
         let send = Box::new(move |alerts| notifier.send(alerts));
