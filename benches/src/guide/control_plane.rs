@@ -198,7 +198,9 @@ impl ControlPlane {
         command
             .args(["proxy", "--port=0"])
             .env("KUBECONFIG", self.path("admin.kubeconfig"))
-            .stdout(Stdio::piped());
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(self.path("proxy.log"))?);
         let mut child = command.spawn()?;
         let out = child.stdout.take().ok_or("no output of kubectl proxy")?;
         self.others.push(child);

@@ -10,6 +10,7 @@ mod alerts;
 mod api_service;
 mod apis;
 mod clients;
+mod cluster_size;
 mod common;
 mod configurations;
 mod console;

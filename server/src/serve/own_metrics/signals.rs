@@ -1,6 +1,6 @@
 //! What each signal of the configuration says, as series: its state always, its numbers only where one may be told. A signal
 //! that is removed takes its series with it, and so does a number that nobody measures any more: Prometheus then shows a
-//! gap, not a 0 (SIGNALS rule S5, keda#6617).
+//! gap, not a 0 (rule S5, keda#6617).
 
 use stillwell_engine::Timestamp;
 use stillwell_engine::signal::{Reading, State};

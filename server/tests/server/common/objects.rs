@@ -104,15 +104,20 @@ impl ObjectServer {
     /// Tells every watch how far it is, as the API server does each minute.
     pub fn bookmark(&self) {
         let mut state = self.state.lock();
-        let version = state.version;
         let paths: Vec<String> = state.collections.keys().cloned().collect();
         for path in paths {
-            let mark = json!({"kind": "Bookmark", "apiVersion": "v1", "metadata": {"resourceVersion": version.to_string(), "name": "", "creationTimestamp": null}});
+            state.version += 1;
+            let version = state.version;
+            let mark = json!({
+                "kind": "Bookmark", "apiVersion": "v1",
+                "metadata": {"resourceVersion": version.to_string(), "name": "", "creationTimestamp": null},
+            });
             let event = json!({"type": "BOOKMARK", "object": mark});
             state.log.push((version, path, event));
         }
+        let version = state.version;
         drop(state);
-        self.changed.send_replace(version + 1);
+        self.changed.send_replace(version);
     }
 
     /// Forgets all changes: who watches from before has to list anew.
@@ -234,7 +239,6 @@ impl ObjectServer {
         let open = Open(Arc::clone(&self.state));
         let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
         stream.write_all(head.as_bytes()).await.ok();
-        let mut read = 0;
         loop {
             let (events, ends) = {
                 let state = open.0.lock();
@@ -243,18 +247,17 @@ impl ObjectServer {
                 if lost {
                     events.push(json!({"type": "ERROR", "object": status(410, "Expired", "too old resource version")}));
                 }
-                if state.log.len() < read {
-                    read = 0; // it was compacted
-                }
+                let read = state
+                    .log
+                    .partition_point(|(version, _, _)| *version <= from);
                 for (version, of, event) in &state.log[read..] {
                     let bookmark = event["type"] == "BOOKMARK";
                     let fits = bookmark || in_namespace(&key(&event["object"]), namespace);
-                    if of == collection && fits && (*version > from || bookmark) {
+                    if of == collection && fits {
                         events.push(event.clone());
                     }
-                    from = from.max(*version);
+                    from = *version;
                 }
-                read = state.log.len();
                 (events, lost || state.streams != streams)
             };
             for event in events {
