@@ -60,8 +60,8 @@ impl<'a> ExposingGroups<'a> {
             )
         };
         match &selector.metric {
-            Some(metric) => Rc::clone(self.0.entry(metric).or_insert_with(look)),
-            None => look(),
+            Some(metric) => Rc::clone(self.0.entry(metric).or_insert_with(find)),
+            None => find(),
         }
     }
 }
