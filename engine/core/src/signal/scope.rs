@@ -52,7 +52,7 @@ impl<'a> ExposingGroups<'a> {
         names: &'a Names,
         selector: &'a Selector,
     ) -> Rc<HashSet<&'a str>> {
-        let look = || {
+        let find = || {
             Rc::new(
                 exposing(facts, names, selector)
                     .map(|(name, _)| name)
