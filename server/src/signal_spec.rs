@@ -3,6 +3,8 @@
 use stillwell_engine::labels::Labels;
 use stillwell_engine::signal::Policy;
 
+use crate::floor::Floor;
+
 /// A signal that scalers may ask for by name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SignalSpec {
@@ -22,6 +24,8 @@ pub struct SignalSpec {
     pub from_rules: bool,
     /// Values that no selector of Kubernetes can hold are selected by a text that can.
     pub sanitized: bool,
+    /// The least numbers that are told at certain times.
+    pub floors: Vec<Floor>,
 }
 
 impl SignalSpec {

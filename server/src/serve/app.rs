@@ -12,7 +12,7 @@ use stillwell_adapters::notifications::Notifications;
 use stillwell_adapters::pool::QueryPool;
 use stillwell_engine::labels::{Labels, RelabelRule};
 use stillwell_engine::promql::Features;
-use stillwell_engine::signal::Reading;
+use stillwell_engine::signal::{Reading, Transition};
 use stillwell_engine::{AppendError, Appended, AppendedSeries, Reader, Timestamp};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -218,7 +218,11 @@ impl App {
         let queries = QueryPool::new(settings.query_concurrency_max, settings.query.timeout_ms)
             .with_memory(settings.query_bytes_max);
         reader.set_names(config.signal_names.clone());
-        let signals = Arc::new(Watched::replace(&config, &Watched::none(reader.clone()))?);
+        let signals = Arc::new(Watched::replace(
+            &config,
+            &Watched::none(reader.clone()),
+            clock.wall_now(),
+        )?);
         let keda = Triggers::new(
             reader.clone(),
             Arc::clone(&clock),
@@ -299,7 +303,8 @@ impl App {
             subquery_step_ms(&config),
         );
         let before = Arc::clone(&self.loaded.read().signals);
-        let signals = Watched::replace(&config, &before).map_err(|problems| show(&problems))?;
+        let signals = Watched::replace(&config, &before, self.clock.wall_now())
+            .map_err(|problems| show(&problems))?;
         self.reader.set_names(config.signal_names.clone());
         let external_labels = config.global.external_labels.clone();
         let wanted = Wanted {
@@ -333,6 +338,13 @@ impl App {
     /// What is recorded and alerted.
     pub fn rules(&self) -> &Runner {
         &self.rules
+    }
+
+    /// Puts the floors into force that apply now. Returns the newest change of each signal's state, by its name.
+    pub(super) fn look_at_signals(&self) -> Vec<(String, Transition)> {
+        let signals = Arc::clone(&self.loaded.read().signals);
+        signals.apply_floors(self.clock.wall_now());
+        signals.newest_transitions()
     }
 
     /// What each signal of the configuration says, by its name.

@@ -13,6 +13,7 @@ mod clients;
 mod cluster_size;
 mod common;
 mod configurations;
+mod configured;
 mod console;
 mod custom_rules;
 mod delegated;
