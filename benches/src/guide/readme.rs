@@ -61,6 +61,7 @@ fn adapter(plane: &ControlPlane) -> Result<std::process::Child, Failure> {
         .arg("serve")
         .arg(format!("--config.file={}", config.display()))
         .arg("--web.listen-address=127.0.0.1:9190")
+        .arg("--keda.listen-address=127.0.0.1:9191")
         .arg(format!("--secure-port={port}"))
         .arg("--api-service.service=monitoring/prometheus-adapter")
         .arg(format!(
