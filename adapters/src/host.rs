@@ -6,6 +6,7 @@ use stillwell_engine::labels::{Labels, RelabelRule};
 use stillwell_engine::promql::{Answer, EvalOptions, Features, QueryError};
 use stillwell_engine::{AppendError, Appended, AppendedSeries, Reader, TargetId, Timestamp};
 
+use crate::notifications::Notifications;
 use crate::objects::{Kind, Kinds, Selector};
 
 /// The process behind the APIs. Every call answers from memory at once, but for `append`.
@@ -49,6 +50,16 @@ pub trait Host: Send + Sync + 'static {
     /// What is recorded and alerted, by file and group.
     fn rule_groups(&self) -> Arc<Vec<RuleGroup>> {
         Arc::default()
+    }
+
+    /// What whoever looks at this server should know about it; `None` where nobody keeps such messages.
+    fn notifications(&self) -> Option<&Notifications> {
+        None
+    }
+
+    /// The entry of a job in the configuration in force, without its secrets; `None` where there is none.
+    fn scrape_pool_config(&self, _pool: &str) -> Option<String> {
+        None
     }
 
     /// URLs of the Alertmanagers to which alerts are sent, and of those that relabelling has dropped.

@@ -93,6 +93,11 @@ impl QueryPool {
         self
     }
 
+    /// Bytes that queries under way hold together.
+    pub fn memory_used(&self) -> u64 {
+        self.memory.used()
+    }
+
     /// The deadline of a query that asks for none.
     pub fn timeout_ms(&self) -> u64 {
         self.timeout_ms

@@ -183,6 +183,7 @@ async fn serve(file: &Path) -> Outcome<Running> {
         remote_write: false,
         external_url: String::new(),
         alerts: AlertSettings::default(),
+        notification_streams_max: 16,
         flags: Vec::new(),
     };
     let text = std::fs::read_to_string(file)?;

@@ -6,6 +6,7 @@ use stillwell_engine::promql::{Annotations, Answer, RangeSeries, Value, VectorSa
 
 use super::histogram::histogram_point;
 use super::number::time;
+use super::stats::QueryStats;
 use crate::json;
 
 /// A guess that spares most answers a copy: bytes per point or element.
@@ -15,7 +16,16 @@ const BYTES_PER_POINT: usize = 32;
 const POINTS_PER_HISTOGRAM: usize = 16;
 
 /// The whole body of a successful query, cut to `limit` series.
-pub fn query_body(mut answer: Answer, limit: Option<usize>) -> String {
+pub fn query_body(answer: Answer, limit: Option<usize>) -> String {
+    query_body_with(answer, limit, None)
+}
+
+/// The same with what was counted and timed, where somebody asked for it.
+pub(super) fn query_body_with(
+    mut answer: Answer,
+    limit: Option<usize>,
+    stats: Option<&QueryStats>,
+) -> String {
     if let Some(limit) = limit
         && cut(&mut answer.value, limit)
     {
@@ -52,6 +62,9 @@ pub fn query_body(mut answer: Answer, limit: Option<usize>) -> String {
             json::joined(&mut out, series, row);
             out.push(']');
         }
+    }
+    if let Some(stats) = stats {
+        stats.write(&mut out);
     }
     out.push('}');
     annotations(&mut out, &answer.annotations);

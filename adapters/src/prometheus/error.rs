@@ -70,6 +70,15 @@ impl ApiError {
         &self.message
     }
 
+    /// Its status, and what is wrong, for APIs whose errors are plain text.
+    pub fn into_status(self) -> (StatusCode, String) {
+        (self.status(), self.message)
+    }
+
+    fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
     /// The answer that carries it.
     pub fn into_response(self) -> Response<Body> {
         let mut body = String::from("{\"status\":\"error\",\"errorType\":");
@@ -77,8 +86,7 @@ impl ApiError {
         body.push_str(",\"error\":");
         json::string(&mut body, &self.message);
         body.push('}');
-        let code = StatusCode::from_u16(self.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        reply(code, JSON, body)
+        reply(self.status(), JSON, body)
     }
 }
 

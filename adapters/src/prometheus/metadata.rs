@@ -7,7 +7,7 @@ use crate::host::Host;
 use crate::json;
 
 pub(super) fn metadata(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
-    let limit = params::limit(form)?.unwrap_or(usize::MAX);
+    let limit = params::limit_of_metadata(form)?;
     let per_metric = match form.get("limit_per_metric") {
         "" => usize::MAX,
         text => match text.parse::<i64>() {

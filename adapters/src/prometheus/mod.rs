@@ -6,6 +6,7 @@ mod error;
 mod federate;
 mod guarded;
 mod histogram;
+mod live;
 mod lookup;
 mod metadata;
 mod number;
@@ -13,6 +14,9 @@ mod params;
 mod printer;
 mod query;
 mod rules;
+mod search;
+mod search_score;
+mod stats;
 mod status;
 mod targets;
 mod tsdb;
@@ -33,6 +37,10 @@ pub use error::ApiError;
 pub use guarded::REMEDY;
 pub use printer::print_query;
 
+/// This API in OpenAPI's terms, for people and generators.
+const OPENAPI: &str = include_str!("openapi.yaml");
+const YAML: &str = "application/yaml; charset=utf-8";
+
 /// Go's own limit for a form.
 const FORM_BYTES_MAX: usize = 10 << 20;
 
@@ -40,6 +48,7 @@ const FORM_BYTES_MAX: usize = 10 << 20;
 pub fn router(host: Arc<dyn Host>) -> Router {
     let guarded_host = Arc::clone(&host);
     let version_host = Arc::clone(&host);
+    let reads = crate::remote_read::router(Arc::clone(&host));
     let writes = crate::remote_write::router(Arc::clone(&host));
     let handler = move |request: Request<Body>| {
         let host = Arc::clone(&host);
@@ -68,6 +77,7 @@ pub fn router(host: Arc<dyn Host>) -> Router {
         .route("/version", any(version))
         .route("/api/v1/{*path}", any(handler))
         .route("/guarded/api/v1/{*path}", any(guarded))
+        .merge(reads)
         .merge(writes)
 }
 
@@ -157,6 +167,7 @@ async fn answer(host: &dyn Host, request: Request<Body>) -> Response<Body> {
         ["parse_query"] => query::parse(host, &form),
         ["query_exemplars"] => query::exemplars(host, &form),
         ["scrape_pools"] => Ok(targets::scrape_pools(host)),
+        ["scrape_pools", "config"] => targets::scrape_pool_config(host, &form),
         ["targets"] => Ok(targets::targets(host, &form)),
         ["targets", "metadata"] => targets::metadata(host, &form),
         ["targets", "relabel_steps"] => targets::relabel_steps(host, &form),
@@ -168,24 +179,47 @@ async fn answer(host: &dyn Host, request: Request<Body>) -> Response<Body> {
         ["status", "config"] => Ok(status::config(host)),
         ["status", "walreplay"] => Ok(empty(r#"{"min":0,"max":0,"current":0}"#)), // there is no log to replay
         ["features"] => Ok(status::features(host)),
-        ["notifications"] => Ok(empty("[]")),
-        ["notifications", "live"] => return reply(StatusCode::NO_CONTENT, JSON, String::new()),
+        ["notifications"] => Ok(live::notifications(host)),
+        ["notifications", "live"] => return live::stream(host),
+        ["search", subject] => return answer_search(host, subject, &form, &parts.headers).await,
+        ["openapi.yaml"] => {
+            let document = OPENAPI.to_owned();
+            return reply_encoded(StatusCode::OK, YAML, document, &parts.headers);
+        }
         ["metadata"] => metadata::metadata(host, &form),
         ["rules"] => rules::rules(host, &form),
         ["alerts"] => Ok(rules::alerts(host)),
         ["alertmanagers"] => Ok(rules::alertmanagers(host)),
-        _ => {
-            return reply(
-                StatusCode::NOT_FOUND,
-                "text/plain",
-                "404 page not found\n".to_owned(),
-            );
-        }
+        _ => return not_found(),
     };
     match result {
         Ok(body) => reply_encoded(StatusCode::OK, JSON, body, &parts.headers),
         Err(error) => error.into_response(),
     }
+}
+
+/// Names for whoever is typing one.
+async fn answer_search(
+    host: &dyn Host,
+    subject: &str,
+    form: &Form,
+    headers: &HeaderMap,
+) -> Response<Body> {
+    let subject = match subject {
+        "metric_names" => search::Subject::MetricNames,
+        "label_names" => search::Subject::LabelNames,
+        "label_values" => search::Subject::LabelValues,
+        _ => return not_found(),
+    };
+    match search::search(host, subject, form).await {
+        Ok(lines) => reply_encoded(StatusCode::OK, search::NDJSON, lines, headers),
+        Err(error) => error.into_response(),
+    }
+}
+
+fn not_found() -> Response<Body> {
+    let text = "404 page not found\n".to_owned();
+    reply(StatusCode::NOT_FOUND, "text/plain", text)
 }
 
 fn takes_post(segments: &[&str]) -> bool {
@@ -198,6 +232,7 @@ fn takes_post(segments: &[&str]) -> bool {
             | "parse_query"
             | "series"
             | "labels"]
+            | ["search", _]
     )
 }
 

@@ -69,6 +69,17 @@ pub(super) fn limit(form: &Form) -> Result<Option<usize>, ApiError> {
     }
 }
 
+/// Reads `limit` as metadata has it: a negative one, which Thanos sends, is none, and 0 is no result.
+pub(super) fn limit_of_metadata(form: &Form) -> Result<usize, ApiError> {
+    match form.get("limit") {
+        "" => Ok(usize::MAX),
+        text => match text.parse::<i64>() {
+            Ok(limit) => Ok(usize::try_from(limit).unwrap_or(usize::MAX)),
+            Err(_) => Err(ApiError::bad_data("limit must be a number")),
+        },
+    }
+}
+
 fn parse_time(text: &str) -> Option<Timestamp> {
     if let Some(seconds) = number(text) {
         if seconds.is_nan() {

@@ -1,18 +1,20 @@
 //! `/api/v1/query` and `/api/v1/query_range`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use stillwell_engine::Timestamp;
 use stillwell_engine::number_text::push_json;
 use stillwell_engine::promql::select::View;
 use stillwell_engine::promql::{Answer, EvalOptions, Query, QueryError};
 
-use super::answer::query_body;
+use super::answer::query_body_with;
 use super::ast;
 use super::error::ApiError;
 use super::number;
 use super::params;
 use super::printer::Printer;
+use super::stats::{self, QueryStats};
 use crate::form::Form;
 use crate::host::{Host, QuerySettings};
 use crate::json;
@@ -24,17 +26,32 @@ const POINTS_MAX: i64 = 11_000;
 /// Answers an instant query.
 pub(super) async fn instant(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
     let limit = params::limit(form)?;
-    Ok(query_body(instant_answer(host, form).await?, limit))
+    let (answer, stats) = evaluated(host, form).await?;
+    Ok(body(answer, limit, stats, form))
+}
+
+fn body(
+    mut answer: Answer,
+    limit: Option<usize>,
+    stats: Option<QueryStats>,
+    form: &Form,
+) -> String {
+    answer.annotations.warnings.extend(stats::warning(form));
+    query_body_with(answer, limit, stats.as_ref())
 }
 
 /// The answer of an instant query, not written yet.
 pub(super) async fn instant_answer(host: &dyn Host, form: &Form) -> Result<Answer, ApiError> {
+    Ok(evaluated(host, form).await?.0)
+}
+
+async fn evaluated(host: &dyn Host, form: &Form) -> Result<(Answer, Option<QueryStats>), ApiError> {
     let offset_ms = host.wall_offset_ms();
     let at = params::time(form, "time", host.now().plus_ms(offset_ms))?.minus_ms(offset_ms);
-    let call = Call::read(host, form)?;
+    let mut call = Call::read(host, form)?;
     // Handing a query to another thread and back costs more than most that scalers ask.
-    let answer = match call.instant_if_cheap(host, at) {
-        Some(answer) => answer,
+    let (answer, stats) = match call.instant_if_cheap(host, at) {
+        Some(answer) => (answer, call.stats),
         None => {
             let work = move |query: &Query, view: &dyn View, options: &EvalOptions<'_>| {
                 query.instant(view, at, options)
@@ -42,7 +59,7 @@ pub(super) async fn instant_answer(host: &dyn Host, form: &Form) -> Result<Answe
             call.run(host, work).await?
         }
     };
-    Ok(answer.moved_by(offset_ms))
+    Ok((answer.moved_by(offset_ms), stats))
 }
 
 /// Answers a range query.
@@ -60,12 +77,12 @@ pub(super) async fn range(host: &dyn Host, form: &Form) -> Result<String, ApiErr
     let offset_ms = host.wall_offset_ms();
     let (start, end) = (start.minus_ms(offset_ms), end.minus_ms(offset_ms));
     let call = Call::read(host, form)?;
-    let answer = call
+    let (answer, stats) = call
         .run(host, move |query, view, options| {
             query.range(view, start, end, step_ms, options)
         })
         .await?;
-    Ok(query_body(answer.moved_by(offset_ms), limit))
+    Ok(body(answer.moved_by(offset_ms), limit, stats, form))
 }
 
 /// The query as Prometheus would write it.
@@ -149,10 +166,12 @@ struct Call {
     timeout_ms: u64,
     lookback_ms: i64,
     wall_offset_ms: i64,
+    stats: Option<QueryStats>,
 }
 
 impl Call {
     fn read(host: &dyn Host, form: &Form) -> Result<Call, ApiError> {
+        let mut stats = QueryStats::asked(form);
         let settings = host.query_settings();
         let timeout_ms = match form.get("timeout") {
             "" => settings.timeout_ms,
@@ -172,16 +191,21 @@ impl Call {
         let query = cache
             .query(form.get("query"), &settings.features)
             .map_err(|error| ApiError::parameter("query", error))?;
+        if let Some(stats) = &mut stats {
+            stats.prepared();
+        }
         Ok(Call {
             query,
+            stats,
             timeout_ms,
             lookback_ms,
             wall_offset_ms: host.wall_offset_ms(),
         })
     }
 
-    fn options(&self, settings: &QuerySettings) -> EvalOptions<'static> {
+    fn options(&self, settings: &QuerySettings) -> EvalOptions<'_> {
         EvalOptions {
+            tally: self.stats.as_ref().map(|stats| &*stats.tally),
             wall_offset_ms: self.wall_offset_ms,
             lookback_ms: self.lookback_ms,
             samples_max: settings.samples_max,
@@ -192,29 +216,46 @@ impl Call {
     }
 
     /// The answer where it is little work.
-    fn instant_if_cheap(&self, host: &dyn Host, at: Timestamp) -> Option<Answer> {
+    fn instant_if_cheap(&mut self, host: &dyn Host, at: Timestamp) -> Option<Answer> {
+        if let Some(stats) = &mut self.stats {
+            stats.begins();
+        }
         let options = self.options(&host.query_settings());
         // A fault of ours must not end the connection: the pool turns it into an answer.
         let instant_if_cheap =
             AssertUnwindSafe(|| host.reader().instant_if_cheap(&self.query, at, &options));
-        catch_unwind(instant_if_cheap).ok().flatten()
+        let answer = catch_unwind(instant_if_cheap).ok().flatten();
+        match (&answer, &mut self.stats) {
+            (Some(_), Some(stats)) => stats.ended(),
+            // What was counted in vain does not count.
+            (None, Some(stats)) => stats.tally = Arc::default(),
+            _ => {}
+        }
+        answer
     }
 
     async fn run(
-        self,
+        mut self,
         host: &dyn Host,
         evaluate: impl FnOnce(&Query, &dyn View, &EvalOptions<'_>) -> Result<Answer, QueryError>
         + Send
         + 'static,
-    ) -> Result<Answer, ApiError> {
+    ) -> Result<(Answer, Option<QueryStats>), ApiError> {
         let settings = host.query_settings();
         let reader = host.reader().clone();
         let timeout_ms = self.timeout_ms;
         let work = move |within: &Within| {
+            if let Some(stats) = &mut self.stats {
+                stats.begins();
+            }
             let options = self.options(&settings);
-            within.evaluate(&options, |options| {
+            let answer = within.evaluate(&options, |options| {
                 evaluate(&self.query, &reader.plain(), options)
-            })
+            })?;
+            if let Some(stats) = &mut self.stats {
+                stats.ended();
+            }
+            Ok((answer, self.stats))
         };
         Ok(host.queries().run(Kind::Query, timeout_ms, work).await?)
     }

@@ -5,6 +5,7 @@ use stillwell_engine::number_text::push_json;
 use stillwell_engine::promql::parse_metric_selector;
 
 use super::error::ApiError;
+use super::params;
 use crate::form::Form;
 use crate::host::{ActiveTarget, DroppedTarget, Health, Host};
 use crate::json;
@@ -46,6 +47,23 @@ pub(super) fn targets(host: &dyn Host, form: &Form) -> String {
     out
 }
 
+/// The entry of one job in the configuration.
+pub(super) fn scrape_pool_config(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
+    let pool = form.get("scrapePool");
+    if pool.is_empty() {
+        return Err(ApiError::bad_data("no scrapePool parameter provided"));
+    }
+    let Some(yaml) = host.scrape_pool_config(pool) else {
+        return Err(ApiError::bad_data(format!(
+            "error retrieving scrape config: scrape pool {pool:?} not found"
+        )));
+    };
+    let mut out = String::from("{\"status\":\"success\",\"data\":");
+    json::object(&mut out, [("yaml", yaml.as_str())]);
+    out.push('}');
+    Ok(out)
+}
+
 /// The jobs whose targets are looked for.
 pub(super) fn scrape_pools(host: &dyn Host) -> String {
     let pools = host.scrape_pools();
@@ -57,13 +75,7 @@ pub(super) fn scrape_pools(host: &dyn Host) -> String {
 
 /// Type and help of what each target shows.
 pub(super) fn metadata(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
-    let limit = match form.get("limit") {
-        "" => usize::MAX,
-        text => match text.parse::<i64>() {
-            Ok(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
-            Err(_) => return Err(ApiError::bad_data("limit must be a number")),
-        },
-    };
+    let limit = params::limit_of_metadata(form)?;
     let matchers = match form.get("match_target") {
         "" => Vec::new(),
         text => parse_metric_selector(text)

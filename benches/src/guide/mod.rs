@@ -11,6 +11,14 @@
 //! one that the API server takes. No kubelet runs: pods are what the controllers make of Deployments, and their status is
 //! written by a thread.
 
+#![expect(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "it measures time, and waits for other programs"
+)]
+
 pub mod certificates;
 pub mod control_plane;
 pub mod discovery;

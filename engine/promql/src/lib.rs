@@ -103,6 +103,7 @@ mod query;
 pub mod script;
 pub mod select;
 mod source;
+mod tally;
 
 pub use answer::{Annotations, Answer, QueryError, RangeSeries, Value, VectorSample};
 pub use memory::{MemoryLease, QueryMemory};
@@ -110,3 +111,4 @@ pub use options::{EvalOptions, Features, Stop};
 pub use plan::{Function, FunctionId};
 pub use query::{Query, SelectorUse, parse_duration_ms, parse_metric_selector};
 pub use stillwell_model as model;
+pub use tally::SampleTally;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::memory::QueryMemory;
+use crate::tally::SampleTally;
 
 /// Parts of the language that Prometheus keeps, or kept, behind `--enable-feature`. The default is that of Prometheus
 /// 3.14: all off but duration expressions.
@@ -99,6 +100,8 @@ pub struct EvalOptions<'a> {
     /// What must be added to a sample's time for the wall clock's, in milliseconds: `time()`, `timestamp()` and `@` are
     /// about the wall clock.
     pub wall_offset_ms: i64,
+    /// Where samples are counted; `None`: nowhere.
+    pub tally: Option<&'a SampleTally>,
     /// Asked now and then whether to stop.
     pub stop: Option<&'a (dyn Fn() -> Option<Stop> + Sync)>,
 }
@@ -113,6 +116,7 @@ impl Default for EvalOptions<'_> {
             subquery_step_ms: 60_000,
             features: Features::default(),
             wall_offset_ms: 0,
+            tally: None,
             stop: None,
         }
     }

@@ -46,17 +46,17 @@ pub(super) const IGNORED: [(&str, bool, &str); 29] = [
     (
         "storage.remote.read-concurrent-limit",
         true,
-        "remote read is not served",
+        "set --query.max-concurrency",
     ),
     (
         "storage.remote.read-max-bytes-in-frame",
         true,
-        "remote read is not served",
+        "frames are 1 MiB, Prometheus' default",
     ),
     (
         "storage.remote.read-sample-limit",
         true,
-        "remote read is not served",
+        "an answer may hold what a query may",
     ),
     ("storage.tsdb.path", true, "samples are kept in memory"),
     (
@@ -93,21 +93,16 @@ pub(super) const IGNORED: [(&str, bool, &str); 29] = [
     ("web.console.templates", true, "there are no consoles"),
     ("web.cors.origin", true, "every origin may read"),
     ("web.enable-admin-api", false, "there is no admin API"),
-    ("web.page-title", true, "there is no page yet"),
+    ("web.page-title", true, "the page has its own name"),
     ("web.read-timeout", true, "idle connections are kept"),
 ];
 
 /// Our own flags without effect yet.
-pub(super) const LATER: [(&str, bool, &str); 3] = [
+pub(super) const LATER: [(&str, bool, &str); 2] = [
     (
         "web.max-connections",
         true,
         "512 connections are served at a time",
     ),
-    (
-        "web.max-notifications-subscribers",
-        true,
-        "there are no notifications",
-    ),
-    ("web.use-local-assets", false, "there is no page yet"),
+    ("web.use-local-assets", false, "assets are in the binary"),
 ];

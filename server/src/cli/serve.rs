@@ -23,6 +23,7 @@ use crate::serve::web::WebOptions;
 use crate::serve::{ApiOptions, KedaOptions, Settings, app, auto_reload, keda};
 
 const KEDA_LISTEN: &str = "keda.listen-address";
+const NOTIFICATION_STREAMS: &str = "web.max-notifications-subscribers";
 const AUTO_RELOAD: &str = "config.auto-reload-interval";
 /// How often files are looked at where the feature is on and no interval is given, as in Prometheus.
 const AUTO_RELOAD_MS: u64 = 30_000;
@@ -89,6 +90,12 @@ pub(super) fn command() -> Command {
             "keda.config.file",
             "FILE",
             "Its TLS, in the format of --web.config.file",
+        ))
+        .arg(with_default(
+            NOTIFICATION_STREAMS,
+            "N",
+            "Streams of /api/v1/notifications/live at a time",
+            "16",
         ))
         .arg(value("web.route-prefix", "PATH", "In front of every route"))
         .arg(
@@ -353,6 +360,8 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
                 &app::hostname(),
             )?,
             alerts: alerts::options(matches)?,
+            notification_streams_max: usize::try_from(number(NOTIFICATION_STREAMS)?)
+                .unwrap_or(usize::MAX),
             flags: shown_flags(matches),
         },
         apis: ApiOptions {

@@ -12,8 +12,7 @@ use super::scrape::check_addresses;
 use super::units::duration_ms;
 use super::unused_discovery::NotBuilt;
 use super::unused_sections::SIGV4;
-use crate::yaml::Report;
-use crate::yaml::{Entry, Kind, Node};
+use crate::yaml::{Entry, Kind, Node, Report};
 
 /// Prometheus' default for one request to an Alertmanager.
 const TIMEOUT_MS_DEFAULT: u64 = 10_000;
@@ -75,7 +74,7 @@ static ALERTING: &[Key<Alerting>] = &[
         alerting.relabel = rules(entry, report);
     }),
     read("alertmanagers", |entry, alerting, report| {
-        for item in report.items(entry) {
+        for item in report.sections(entry) {
             let one = alertmanager(item, report);
             alerting.alertmanagers.extend(one);
         }

@@ -259,23 +259,23 @@ pub(super) static DISCOVERY: &[Key<Sources>] = &[
         sources.ways.extend(groups.map(Discovery::Static));
     }),
     read("file_sd_configs", |entry, sources, report| {
-        for item in report.items(entry) {
+        for item in report.sections(entry) {
             sources.ways.push(Discovery::File(file(item, report)));
         }
     }),
     read("http_sd_configs", |entry, sources, report| {
-        for item in report.items(entry) {
+        for item in report.sections(entry) {
             let http = Box::new(http(item, report));
             sources.ways.push(Discovery::Http(http));
         }
     }),
     read("dns_sd_configs", |entry, sources, report| {
-        for item in report.items(entry) {
+        for item in report.sections(entry) {
             sources.ways.push(Discovery::Dns(dns(item, report)));
         }
     }),
     read("kubernetes_sd_configs", |entry, sources, report| {
-        for item in report.items(entry) {
+        for item in report.sections(entry) {
             let kubernetes = Box::new(kubernetes(item, report));
             sources.ways.push(Discovery::Kubernetes(kubernetes));
         }
@@ -292,7 +292,7 @@ fn static_groups(entry: &Entry, report: &mut Report) -> Vec<StaticGroup> {
         }),
     ];
     let mut groups = Vec::new();
-    for item in report.items(entry) {
+    for item in report.sections(entry) {
         let mut group = StaticGroup {
             targets: Vec::new(),
             labels: Labels::empty(),
@@ -456,7 +456,7 @@ static KUBERNETES: &[Key<KubernetesDiscovery>] = &[
         );
     }),
     read("selectors", |entry, kubernetes, report| {
-        for item in report.items(entry) {
+        for item in report.sections(entry) {
             let selector = selector(item, report);
             kubernetes.selectors.push(selector);
         }
@@ -508,6 +508,10 @@ fn kubernetes(node: &Node, report: &mut Report) -> KubernetesDiscovery {
             format!("{what}: own_namespace is of the cluster of this pod and excludes api_server"),
         );
     }
+    if kubernetes.kubeconfig_file.is_some() && kubernetes.own_namespace {
+        let why = "own_namespace is of the cluster of this pod and excludes kubeconfig_file";
+        report.error(node.line, format!("{what}: {why}"));
+    }
     let mut seen = Vec::new();
     for selector in &kubernetes.selectors {
         let (role, of) = (selector.role.as_str(), kubernetes.role);
@@ -539,7 +543,8 @@ fn selector(node: &Node, report: &mut Report) -> KubernetesSelector {
             selector.label = report.string(entry);
         }),
         read("field", |entry, selector, report| {
-            selector.field = report.string(entry);
+            let field = report.parsed(entry, field_selector);
+            selector.field = field.unwrap_or_default();
         }),
     ];
     let mut selector = KubernetesSelector {
@@ -549,6 +554,17 @@ fn selector(node: &Node, report: &mut Report) -> KubernetesSelector {
     };
     decode(node, "a selector", &[&SELECTOR], &mut selector, report);
     selector
+}
+
+/// As Kubernetes reads one: `name=value`, `name==value` or `name!=value`, with commas between.
+fn field_selector(text: &str) -> Result<String, String> {
+    let mut terms = text.split(',').filter(|term| !term.is_empty());
+    match terms.find(|term| !term.contains('=')) {
+        Some(term) => Err(format!(
+            "invalid selector {text:?}: {term:?} is neither name=value nor name!=value"
+        )),
+        None => Ok(text.to_owned()),
+    }
 }
 
 fn refresh(entry: &Entry, into: &mut u64, report: &mut Report) {

@@ -7,7 +7,7 @@ use super::histograms::{HISTOGRAMS, HistogramKeys};
 use super::limits::{LIMITS, PageLimits};
 use super::protocols::{ESCAPINGS, protocols};
 use super::schema::{Inline, Key, Keys, Shape, decode, read, unused};
-use super::units::duration_ms;
+use super::units::{duration_ms, show_duration_ms};
 use crate::yaml::Report;
 use crate::yaml::{Entry, Node};
 
@@ -100,6 +100,17 @@ pub(super) fn global(node: &Node, report: &mut Report) -> Global {
     };
     let tables: [&dyn Keys<Global>; 3] = [&GLOBAL, &limits, &histograms];
     decode(node, "global", &tables, &mut global, report);
+    let too_long = global.timeout_ms.filter(|ms| *ms > global.interval_ms);
+    if let Some(timeout_ms) = too_long.filter(|_| global.interval_ms >= 1_000) {
+        let (timeout, interval) = (
+            show_duration_ms(timeout_ms),
+            show_duration_ms(global.interval_ms),
+        );
+        report.error(
+            node.line,
+            format!("global: scrape_timeout {timeout} is longer than scrape_interval {interval}"),
+        );
+    }
     global
 }
 

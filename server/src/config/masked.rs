@@ -38,6 +38,31 @@ pub fn masked(text: &str) -> String {
     out
 }
 
+/// One job of the configuration with its secrets masked; `None` where it is not in this text.
+pub fn masked_job(text: &str, name: &str) -> Option<String> {
+    let tree = yaml::parse(text).ok()?;
+    let jobs = entry(&tree, "scrape_configs")?;
+    let Kind::List(jobs) = &jobs.kind else {
+        return None;
+    };
+    let is_named = |job: &&Node| {
+        let named = entry(job, "job_name");
+        named.is_some_and(|node| matches!(&node.kind, Kind::Scalar { text } if text == name))
+    };
+    let job = jobs.iter().find(is_named)?;
+    let mut out = String::new();
+    block(&mut out, job, 0, true);
+    Some(out)
+}
+
+fn entry<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
+    let Kind::Map(entries) = &node.kind else {
+        return None;
+    };
+    let found = entries.iter().find(|entry| entry.key == key);
+    found.map(|entry| &entry.value)
+}
+
 /// Writes a value on lines of its own.
 fn block(out: &mut String, node: &Node, indent: usize, ours: bool) {
     match &node.kind {

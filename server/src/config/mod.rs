@@ -22,6 +22,7 @@ mod secret;
 mod signals;
 pub mod units;
 mod unused_discovery;
+mod unused_rules;
 mod unused_sections;
 
 use std::path::Path;
@@ -49,7 +50,7 @@ pub use http_client::{
 };
 pub use kube_state::KubeState;
 pub use limits::{BODY_BYTES_MAX_DEFAULT, PageLimits};
-pub use masked::masked;
+pub use masked::{masked, masked_job};
 pub use monitors::{MonitorKind, Monitors, job_from_json};
 pub use scrape::{INTERVAL_MS_MIN, ScrapeJob, default_timeout_ms};
 pub use secret::{MASK, Secret, SecretSource};
@@ -181,16 +182,16 @@ pub fn load(text: &str) -> (Option<Config>, Report) {
 static TOP: &[Key<Config>] = &[
     read("global", |_, _, _| {}), // read before all others: jobs inherit from it
     read("scrape_configs", |entry, config, report| {
-        for item in report.items(entry) {
+        for item in report.sections(entry) {
             let job = scrape::job(item, &config.global, report);
             add_job(config, job, "", report);
         }
     }),
     read("scrape_config_files", |entry, config, report| {
-        config.scrape_files = (report.texts(entry), entry.line);
+        config.scrape_files = (patterns(entry, report), entry.line);
     }),
     read("rule_files", |entry, config, report| {
-        config.rule_files = report.texts(entry);
+        config.rule_files = patterns(entry, report);
         config.rule_files_line = entry.line;
     }),
     read("signals", |entry, config, report| {
@@ -245,6 +246,22 @@ static TOP: &[Key<Config>] = &[
         "there is no garbage collector to tune",
     ),
 ];
+
+/// Patterns of files: stars stand in the last part only.
+fn patterns(entry: &yaml::Entry, report: &mut Report) -> Vec<String> {
+    let patterns = report.texts(entry);
+    for pattern in &patterns {
+        let folder = pattern.rsplit_once('/').map_or("", |(folder, _)| folder);
+        if folder.contains('*') {
+            let key = &entry.key;
+            report.error(
+                entry.line,
+                format!("{key}: {pattern:?} may have a * in its last part only"),
+            );
+        }
+    }
+    patterns
+}
 
 fn config(tree: &yaml::Node, report: &mut Report) -> Config {
     let mut config = Config::default();

@@ -40,7 +40,9 @@ pub(super) fn rules(entry: &Entry, report: &mut Report) -> Vec<RelabelRule> {
 /// The rules of a list; `name` names it.
 pub(super) fn rules_of(node: &Node, name: &str, report: &mut Report) -> Vec<RelabelRule> {
     let mut rules = Vec::new();
-    for item in report.list(node, name) {
+    let items = report.list(node, name);
+    report.refuse_empty(items, name);
+    for item in items {
         let mut spec = RelabelSpec::default();
         decode(item, "a relabel rule", &[&RELABEL], &mut spec, report);
         match RelabelRule::new(spec) {

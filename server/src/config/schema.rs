@@ -7,6 +7,7 @@
 use stillwell_engine::nearest::nearest;
 
 use super::units::{duration_ms, size_bytes};
+use super::unused_rules;
 use crate::yaml::Report;
 use crate::yaml::{Entry, Kind, Node};
 
@@ -209,7 +210,9 @@ impl Shape {
             }
             Shape::Checked(check) => check(node, name, report),
             Shape::List(of) => {
-                for item in report.list(node, name) {
+                let items = report.list(node, name);
+                report.refuse_empty(items, name);
+                for item in items {
                     of.check(item, name, report);
                 }
             }
@@ -222,6 +225,12 @@ impl Mapping {
     /// Says what is wrong with the keys of a mapping that is passed over.
     pub(crate) fn check(&self, node: &Node, report: &mut Report) {
         let mut others = Vec::new();
+        unused_rules::check(
+            self.what,
+            report.entries(node, self.what),
+            node.line,
+            report,
+        );
         for entry in report.entries(node, self.what) {
             match self.keys.iter().find(|(name, _)| *name == entry.key) {
                 Some((name, shape)) => shape.check(&entry.value, name, report),

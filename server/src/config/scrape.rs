@@ -289,6 +289,20 @@ fn finish(draft: Draft, global: &Global, report: &mut Report) -> ScrapeJob {
     }
     let inherited_ms = inherited_timeout_ms(global.timeout_ms, job.interval_ms);
     job.timeout_ms = draft.timeout_ms.unwrap_or(inherited_ms);
+    // A shorter interval may be waited for longer: a gateway that answers late is better than one that is never seen.
+    if job.interval_ms >= SECOND_MS && job.timeout_ms > job.interval_ms {
+        let (timeout, interval) = (
+            show_duration_ms(job.timeout_ms),
+            show_duration_ms(job.interval_ms),
+        );
+        let name = &job.name;
+        report.error(
+            line,
+            format!(
+                "job {name:?}: scrape_timeout {timeout} is longer than scrape_interval {interval}"
+            ),
+        );
+    }
     job.limits.inherit(&global.limits);
     let escaping = [&draft.escaping, &global.escaping]
         .into_iter()

@@ -449,7 +449,7 @@ fn whatever_prometheus_reads_is_read() {
         "scrape_configs: [{job_name: a, dns_sd_configs: [{names: [_x._tcp.y]}]}]\n",
         "scrape_configs: [{job_name: a, file_sd_configs: [{files: ['x/*.yml', y.json]}]}]\n",
         "scrape_configs: [{job_name: a, http_sd_configs: [{url: 'https://x/y', basic_auth: {username: u}}]}]\n",
-        "scrape_configs: [{job_name: a, stackit_sd_configs: [{project: x}], outscale_sd_configs: [{region: y}]}]\n",
+        "scrape_configs: [{job_name: a, stackit_sd_configs: [{project: x, region: r}], outscale_sd_configs: [{region: y, access_key: k, secret_key: s}]}]\n",
         "scrape_config_files: [none/*.yml]\nrule_files: [none/*.yml]\n",
         "alerting: {alert_relabel_configs: [{action: labeldrop, regex: x}], alertmanagers: [{api_version: v2, static_configs: [{targets: [a]}]}]}\n",
         "remote_write: [{url: 'http://x', queue_config: {capacity: 1}, metadata_config: {send: false}, sigv4: {region: x}}]\n",

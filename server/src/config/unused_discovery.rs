@@ -4,9 +4,9 @@
 use super::discovery::Sources;
 use super::http_client::UnusedHttp;
 use super::schema::Shape::{Any, Duration, Flag, Int, Text, TextMap, Texts};
-use super::schema::{Keys, Mapping};
-use crate::yaml::Entry;
+use super::schema::{Keys, Mapping, Shape};
 use crate::yaml::Report;
+use crate::yaml::{Entry, Kind};
 
 /// Keys of a scrape job whose targets are not found.
 pub(super) struct NotBuilt;
@@ -16,7 +16,7 @@ impl Keys<Sources> for NotBuilt {
         let Some((name, mapping)) = MECHANISMS.iter().find(|(name, _)| *name == entry.key) else {
             return false;
         };
-        for item in report.items(entry) {
+        for item in report.sections(entry) {
             mapping.check(item, report);
         }
         into.missing.push((name, entry.line));
@@ -63,6 +63,21 @@ static MECHANISMS: &[(&str, Mapping)] = &[
     ("vultr_sd_configs", VULTR),
 ];
 
+/// Filters of cloud APIs: one without values selects nothing.
+const FILTERS: Shape = Shape::Checked(|node, name, report| {
+    for item in report.list(node, name) {
+        let Kind::Map(entries) = &item.kind else {
+            continue;
+        };
+        let values = entries.iter().find(|entry| entry.key == "values");
+        if let Some(Kind::List(values)) = values.map(|entry| &entry.value.kind)
+            && values.is_empty()
+        {
+            report.error(item.line, format!("{name}: values is empty"));
+        }
+    }
+});
+
 const AWS: Mapping = Mapping {
     what: "an aws_sd_config",
     keys: &[
@@ -76,7 +91,7 @@ const AWS: Mapping = Mapping {
         ("external_id", Text),
         ("refresh_interval", Duration),
         ("port", Int),
-        ("filters", Any),
+        ("filters", FILTERS),
         ("clusters", Texts),
     ],
     inline: Some(&UnusedHttp),
@@ -137,7 +152,7 @@ const DOCKER: Mapping = Mapping {
     keys: &[
         ("host", Text),
         ("port", Int),
-        ("filters", Any),
+        ("filters", FILTERS),
         ("host_networking_host", Text),
         ("refresh_interval", Duration),
         ("match_first_network", Flag),
@@ -151,7 +166,7 @@ const DOCKERSWARM: Mapping = Mapping {
         ("host", Text),
         ("role", Text),
         ("port", Int),
-        ("filters", Any),
+        ("filters", FILTERS),
         ("refresh_interval", Duration),
     ],
     inline: Some(&UnusedHttp),
@@ -169,7 +184,7 @@ const EC2: Mapping = Mapping {
         ("external_id", Text),
         ("refresh_interval", Duration),
         ("port", Int),
-        ("filters", Any),
+        ("filters", FILTERS),
     ],
     inline: Some(&UnusedHttp),
 };
@@ -431,7 +446,7 @@ const RDS: Mapping = Mapping {
         ("clusters", Texts),
         ("port", Int),
         ("refresh_interval", Duration),
-        ("filters", Any),
+        ("filters", FILTERS),
         ("request_concurrency", Int),
     ],
     inline: Some(&UnusedHttp),

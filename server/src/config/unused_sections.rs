@@ -6,25 +6,103 @@ use super::relabel;
 use super::schema::Shape::{Any, Duration, Flag, Float, Int, List, OneOf, Size, Text};
 use super::schema::Shape::{Mapping as Map, TextMap, Texts};
 use super::schema::{Mapping, Shape};
+use crate::yaml::{Kind, Node, Report};
 
 /// Relabelling rules of what is not sent.
 const RELABEL: Shape = Shape::Checked(|node, name, report| {
     relabel::rules_of(node, name, report);
 });
 
+/// Headers that a client sets by itself, or by other keys.
+const HEADERS: Shape = Shape::Checked(|node, name, report| {
+    const RESERVED: [&str; 17] = [
+        "authorization",
+        "host",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "user-agent",
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "www-authenticate",
+        "accept-encoding",
+        "x-prometheus-remote-write-version",
+        "x-prometheus-remote-read-version",
+        "x-amz-date",
+        "x-amz-security-token",
+        "x-amz-content-sha256",
+    ];
+    for entry in report.entries(node, name) {
+        report.text(&entry.value, &entry.key);
+        let header = entry.key.to_ascii_lowercase();
+        if RESERVED.contains(&header.as_str()) {
+            report.error(
+                entry.line,
+                format!(
+                    "{name}: {} is set by the client itself, or by a key of its own",
+                    entry.key
+                ),
+            );
+        }
+    }
+});
+
+/// From 0 to 100.
+const PERCENTAGE: Shape = Shape::Checked(|node, name, report| {
+    let Some(text) = report.text(node, name) else {
+        return;
+    };
+    let percent = text.parse::<f64>().ok();
+    if !percent.is_some_and(|percent| (0.0..=100.0).contains(&percent)) {
+        report.error(
+            node.line,
+            format!("{name}: {text:?} is no number from 0 to 100"),
+        );
+    }
+});
+
+/// Two of one list may not have one name.
+fn unique_names(node: &Node, list: &str, report: &mut Report) {
+    let mut seen: Vec<&str> = Vec::new();
+    for item in report.list(node, list) {
+        let Kind::Map(entries) = &item.kind else {
+            continue;
+        };
+        let named = entries.iter().find(|entry| entry.key == "name");
+        if let Some(Kind::Scalar { text, .. }) = named.map(|entry| &entry.value.kind)
+            && !text.is_empty()
+        {
+            if seen.contains(&text.as_str()) {
+                report.error(item.line, format!("{list}: a second one is named {text:?}"));
+            }
+            seen.push(text);
+        }
+    }
+}
+
 /// `remote_write`.
-pub(super) const REMOTE_WRITE: Shape = List(&Map(&Mapping {
+pub(super) const REMOTE_WRITE: Shape = Shape::Checked(|node, name, report| {
+    unique_names(node, name, report);
+    WRITES.check(node, name, report);
+});
+
+const WRITES: Shape = List(&Map(&Mapping {
     what: "a remote_write",
     keys: &[
         ("url", Text),
         ("remote_timeout", Duration),
-        ("headers", TextMap),
+        ("headers", HEADERS),
         ("write_relabel_configs", RELABEL),
         ("name", Text),
         ("send_exemplars", Flag),
         ("send_native_histograms", Flag),
         ("round_robin_dns", Flag),
-        ("protobuf_message", Text),
+        (
+            "protobuf_message",
+            OneOf(&["prometheus.WriteRequest", "io.prometheus.write.v2.Request"]),
+        ),
         ("failed_request_logging", Flag),
         ("queue_config", Map(&QUEUE)),
         ("metadata_config", Map(&METADATA)),
@@ -78,13 +156,18 @@ pub(super) const SIGV4: Mapping = Mapping {
 };
 
 /// `remote_read`.
-pub(super) const REMOTE_READ: Shape = List(&Map(&Mapping {
+pub(super) const REMOTE_READ: Shape = Shape::Checked(|node, name, report| {
+    unique_names(node, name, report);
+    READS.check(node, name, report);
+});
+
+const READS: Shape = List(&Map(&Mapping {
     what: "a remote_read",
     keys: &[
         ("url", Text),
         ("remote_timeout", Duration),
         ("chunked_read_limit", Int),
-        ("headers", TextMap),
+        ("headers", HEADERS),
         ("read_recent", Flag),
         ("name", Text),
         ("required_matchers", TextMap),
@@ -124,13 +207,17 @@ pub(super) const STORAGE: Shape = Map(&Mapping {
 
 const CHUNKS: Mapping = Mapping {
     what: "chunk_encoding",
-    keys: &[("floats", Text)],
+    keys: &[("floats", OneOf(&["xor", "xor2"]))],
     inline: None,
 };
 
 const RETENTION: Mapping = Mapping {
     what: "retention",
-    keys: &[("time", Duration), ("size", Size), ("percentage", Float)],
+    keys: &[
+        ("time", Duration),
+        ("size", Size),
+        ("percentage", PERCENTAGE),
+    ],
     inline: None,
 };
 
@@ -143,7 +230,7 @@ pub(super) const TRACING: Shape = Map(&Mapping {
         ("sampling_fraction", Float),
         ("insecure", Flag),
         ("tls_config", Any),
-        ("headers", TextMap),
+        ("headers", HEADERS),
         ("compression", OneOf(&["", "gzip"])),
         ("timeout", Duration),
     ],

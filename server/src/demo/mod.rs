@@ -138,6 +138,7 @@ fn settings() -> Settings {
         remote_write: false,
         external_url: String::new(),
         alerts: AlertSettings::default(),
+        notification_streams_max: 16,
         flags: Vec::new(),
     }
 }

@@ -8,9 +8,11 @@ use parking_lot::RwLock;
 use stillwell_adapters::host::{
     Build, Host, Objects, QuerySettings, RuleGroup, ScalersReport, Signals, Targets,
 };
+use stillwell_adapters::notifications::Notifications;
 use stillwell_adapters::pool::QueryPool;
 use stillwell_engine::labels::{Labels, RelabelRule};
 use stillwell_engine::promql::Features;
+use stillwell_engine::signal::Reading;
 use stillwell_engine::{AppendError, Appended, AppendedSeries, Reader, Timestamp};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -47,9 +49,15 @@ pub struct Settings {
     pub external_url: String,
     /// How alerts are sent and restored.
     pub alerts: AlertSettings,
+    /// Streams of notifications at a time.
+    pub notification_streams_max: usize,
     /// Every flag with its value, as shown.
     pub flags: Vec<(String, String)>,
 }
+
+/// What people are told where they look, in Prometheus' words.
+const RELOAD_FAILED: &str = "Configuration reload has failed.";
+const ENDING: &str = "Stillwell is shutting down.";
 
 /// How alerts are sent and restored.
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +103,8 @@ pub struct App {
     loaded: RwLock<Loaded>,
     /// One reload at a time: held across the apply, so it is tokio's.
     reloading: tokio::sync::Mutex<()>,
+    /// For whoever looks at this server.
+    notifications: Notifications,
     ready: AtomicBool,
     /// The process is about to end: nobody new is to be sent here.
     draining: AtomicBool,
@@ -205,6 +215,7 @@ impl App {
         let Configured { config, rule_files } = configured;
         let external_labels = config.global.external_labels.clone();
         notifier.apply(config.alerting.clone(), external_labels);
+        let notifications = Notifications::new(settings.notification_streams_max);
         let queries = QueryPool::new(settings.query_concurrency_max, settings.query.timeout_ms)
             .with_memory(settings.query_bytes_max);
         reader.set_names(config.signal_names.clone());
@@ -250,6 +261,7 @@ impl App {
             objects,
             loaded: RwLock::new(loaded),
             reloading: tokio::sync::Mutex::new(()),
+            notifications,
             ready: AtomicBool::new(false),
             draining: AtomicBool::new(false),
         }))
@@ -261,11 +273,17 @@ impl App {
         let result = self.try_reload().await;
         self.loaded.write().reload_succeeded = result.is_ok();
         match &result {
-            Ok(()) => info!("configuration reloaded"),
-            Err(why) => error!(
-                why,
-                "configuration not reloaded; the old one stays in force"
-            ),
+            Ok(()) => {
+                self.notifications.remove(RELOAD_FAILED);
+                info!("configuration reloaded");
+            }
+            Err(why) => {
+                self.notifications.add(RELOAD_FAILED, self.clock.wall_now());
+                error!(
+                    why,
+                    "configuration not reloaded; the old one stays in force"
+                );
+            }
         }
         result
     }
@@ -320,6 +338,14 @@ impl App {
         &self.rules
     }
 
+    /// What each signal of the configuration says, by its name.
+    pub(super) async fn signal_readings(&self, now: Timestamp) -> Vec<(String, Reading)> {
+        let signals = Arc::clone(&self.loaded.read().signals);
+        // Some signals are evaluated when they are read.
+        let reading = tokio::task::spawn_blocking(move || signals.readings(now));
+        reading.await.unwrap_or_default() // a panic has been logged
+    }
+
     /// How alerts are sent.
     pub fn notifier(&self) -> &Notifier {
         &self.notifier
@@ -338,6 +364,7 @@ impl App {
     /// Is not ready from now on: the process is about to end.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+        self.notifications.add(ENDING, self.clock.wall_now());
     }
 
     /// What ScaledObjects ask for.
@@ -440,6 +467,14 @@ impl Host for App {
 
     fn alertmanagers(&self) -> (Vec<String>, Vec<String>) {
         self.notifier.alertmanagers()
+    }
+
+    fn notifications(&self) -> Option<&Notifications> {
+        Some(&self.notifications)
+    }
+
+    fn scrape_pool_config(&self, pool: &str) -> Option<String> {
+        config::masked_job(&self.loaded.read().text, pool)
     }
 
     fn external_labels(&self) -> Labels {

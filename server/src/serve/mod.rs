@@ -11,6 +11,7 @@ mod object_metrics;
 mod objects;
 mod own_metrics;
 mod places;
+mod pprof;
 mod raw_target;
 mod rules;
 mod run;

@@ -140,6 +140,18 @@ impl Watched {
         sanitized::resolve(selector, &series, &self.reader)
     }
 
+    /// What each signal of the configuration says, by name. Nobody counts as having read them.
+    pub(super) fn readings(
+        &self,
+        now: Timestamp,
+    ) -> Vec<(String, stillwell_engine::signal::Reading)> {
+        let read = |(spec, id): &(SignalSpec, SignalId)| {
+            let reading = self.reader.signal(*id, now, &[])?;
+            Some((spec.name.clone(), reading))
+        };
+        self.signals.iter().filter_map(read).collect()
+    }
+
     /// Remembers who read a signal, and what was told.
     pub(super) fn note_read(&self, id: SignalId, now: Timestamp, told: String) {
         self.last_reads.lock().insert(id, (now, told));

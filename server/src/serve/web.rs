@@ -6,10 +6,11 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, Response, StatusCode, Uri, header};
-use axum::routing::any;
+use axum::routing::{any, get};
+use stillwell_adapters::form::Form;
 use stillwell_adapters::host::Host;
 use stillwell_adapters::kubernetes::Groups;
-use stillwell_adapters::reply::reply;
+use stillwell_adapters::reply::{JSON, reply, reply_encoded};
 use stillwell_adapters::{console, kubernetes, prometheus, signals};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -19,6 +20,7 @@ use tracing::debug;
 use super::app::App;
 use super::listen;
 use super::own_metrics;
+use super::pprof;
 use crate::web_config::{ReloadedConfig, accept};
 
 /// What the plain listener serves.
@@ -65,15 +67,23 @@ pub fn router(app: &Arc<App>, options: &WebOptions, quit: watch::Sender<bool>) -
     let metrics = Arc::clone(app);
     router = router.route(
         "/metrics",
-        any(move || async move {
-            let page = own_metrics::page(&metrics);
-            reply(
-                StatusCode::OK,
-                "text/plain; version=0.0.4; charset=utf-8",
-                page,
-            )
+        any(move |request: Request<Body>| async move {
+            let (kind, page) = own_metrics::page(&metrics, request.headers()).await;
+            reply_encoded(StatusCode::OK, kind, page, request.headers())
         }),
     );
+    let own = Arc::clone(app);
+    router = router.route(
+        "/api/v1/status/self_metrics",
+        get(move |request: Request<Body>| async move {
+            let form = Form::parse(request.uri().query());
+            match own_metrics::self_metrics(&own, &form).await {
+                Ok(body) => reply_encoded(StatusCode::OK, JSON, body, request.headers()),
+                Err(error) => error.into_response(),
+            }
+        }),
+    );
+    router = router.merge(pprof::router(app));
     router.merge(lifecycle(app, options.lifecycle, quit))
 }
 

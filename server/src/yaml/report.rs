@@ -94,6 +94,21 @@ impl Report {
         self.list(&entry.value, &entry.key)
     }
 
+    /// The items of a list each of which has to say something.
+    pub(crate) fn sections<'n>(&mut self, entry: &'n Entry) -> &'n [Node] {
+        let items = self.items(entry);
+        self.refuse_empty(items, &entry.key);
+        items
+    }
+
+    /// An item that is a dash alone is a mistake.
+    pub(crate) fn refuse_empty(&mut self, items: &[Node], name: &str) {
+        for item in items.iter().filter(|item| matches!(item.kind, Kind::Null)) {
+            let message = format!("{name} has an empty item: fill it in, or remove its dash");
+            self.error(item.line, message);
+        }
+    }
+
     /// The items of a list; nothing where the value is absent. `name` names the list.
     pub(crate) fn list<'n>(&mut self, node: &'n Node, name: &str) -> &'n [Node] {
         match &node.kind {

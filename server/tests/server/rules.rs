@@ -230,7 +230,6 @@ async fn the_rest_of_the_api_answers_as_prometheus_does() {
         ("query_exemplars?query=q", 400),
         ("targets/relabel_steps?scrapePool=none&labels=%7B%7D", 400),
         ("targets/relabel_steps?scrapePool=j&labels=x", 400),
-        ("notifications/live", 204),
         ("nothing", 404),
     ] {
         assert_eq!(

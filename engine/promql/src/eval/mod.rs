@@ -154,6 +154,9 @@ impl<'a> Eval<'a> {
     pub(crate) fn hold(&self, samples: u64) -> Result<(), QueryError> {
         let now = self.samples.get() + samples;
         self.samples.set(now);
+        if let Some(tally) = self.options.tally {
+            tally.held(now);
+        }
         if now > self.options.samples_max {
             let message =
                 "query processing would load too many samples into memory in query execution";

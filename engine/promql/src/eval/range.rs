@@ -128,6 +128,9 @@ impl Eval<'_> {
             if count == 0 {
                 continue;
             }
+            if let Some(tally) = self.options.tally {
+                tally.add(samples.in_windows(windows), count);
+            }
             self.hold(count)?;
             sink(selection.labels(index), false, &samples)?;
             self.release(count);
@@ -197,6 +200,18 @@ impl RangeSamples {
         self.histogram_times.clear();
         self.histograms.clear();
         self.histogram_starts.clear();
+    }
+
+    /// Samples in all windows, each counted once per window.
+    fn in_windows(&self, windows: &Windows) -> u64 {
+        let until = |times: &[i64], ms: i64| times.partition_point(|time| *time <= ms);
+        let within = |times: &[i64], step: usize| {
+            until(times, windows.end_ms(step)) - until(times, windows.start_ms(step))
+        };
+        let steps = 0..windows.grid.count;
+        let counts =
+            steps.map(|step| within(&self.times, step) + within(&self.histogram_times, step));
+        counts.sum::<usize>() as u64
     }
 
     /// Takes over what was read, without stale markers; `raw` gets our old memory back.

@@ -85,6 +85,10 @@ impl Eval<'_> {
                 continue;
             }
             let points = column.len() as u64;
+            if let Some(tally) = self.options.tally {
+                let shown = column.points();
+                tally.add(shown, shown);
+            }
             self.hold(points)?;
             sink(selection.labels(index), false, &mut column)?;
             self.release(points);
@@ -148,6 +152,10 @@ impl Eval<'_> {
                 }
             }
             if any {
+                if let Some(tally) = self.options.tally {
+                    let shown = column.points();
+                    tally.add(shown, shown);
+                }
                 sink(selection.labels(index), false, &mut column)?;
             }
         }

@@ -324,11 +324,10 @@ impl MetricsApi {
                 reply(StatusCode::OK, "text/plain; charset=utf-8", "ok".to_owned())
             }
             ["version"] => reply(StatusCode::OK, JSON, version(self.app.build().version)),
-            ["metrics"] => reply(
-                StatusCode::OK,
-                "text/plain; version=0.0.4; charset=utf-8",
-                own_metrics::page(&self.app),
-            ),
+            ["metrics"] => {
+                let (kind, page) = own_metrics::page(&self.app, request.headers()).await;
+                reply(StatusCode::OK, kind, page)
+            }
             ["apis", ..] => web::route(self.router.clone(), "", request).await,
             _ => Status::not_found(format!("{text}: there is /apis")).into_response(),
         }

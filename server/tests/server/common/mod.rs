@@ -54,6 +54,7 @@ pub fn settings(config_file: Option<std::path::PathBuf>) -> Settings {
         remote_write: true,
         external_url: String::new(),
         alerts: AlertSettings::default(),
+        notification_streams_max: 16,
         flags: Vec::new(),
     }
 }

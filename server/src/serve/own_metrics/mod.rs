@@ -1,24 +1,79 @@
 //! `/metrics`: what this process does, in the names that dashboards of Prometheus look for where the meaning is the same.
 
-use std::fmt::Write;
+mod family;
+mod process;
+mod signals;
 
+use axum::http::{HeaderMap, header};
+use stillwell_adapters::form::Form;
 use stillwell_adapters::host::{Health, Host};
 use stillwell_adapters::json;
+use stillwell_adapters::prometheus::ApiError;
+use stillwell_engine::labels::Re2;
 use stillwell_engine::{Durations, Stats, Timestamp};
 
 use super::app::App;
 use super::snapshots::Done;
 use crate::alertmanager::Counts;
+use family::{Family, Kind};
+use process::Used;
+use signals::signals;
 
-/// The page.
-pub(super) fn page(app: &App) -> String {
-    let mut page = Page(String::with_capacity(8 << 10));
+/// The page and its type, as the client takes it.
+pub(super) async fn page(app: &App, request: &HeaderMap) -> (&'static str, String) {
+    let openmetrics = takes_openmetrics(request);
+    let mut out = String::with_capacity(16 << 10);
+    for family in families(app).await {
+        family.write_text(&mut out, openmetrics);
+    }
+    if openmetrics {
+        out.push_str("# EOF\n");
+    }
+    let content_type = match openmetrics {
+        true => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        false => "text/plain; version=0.0.4; charset=utf-8",
+    };
+    (content_type, out)
+}
+
+/// `/api/v1/status/self_metrics`: the families whose whole names fit a pattern, as JSON.
+pub(super) async fn self_metrics(app: &App, form: &Form) -> Result<String, ApiError> {
+    let fits = match form.get("metric_name_pattern") {
+        "" => None,
+        pattern => Some(Re2::new(pattern).map_err(|error| {
+            ApiError::bad_data(format!("invalid metric_name_pattern: {error}"))
+        })?),
+    };
+    let families = families(app).await.into_iter();
+    let wanted = families.filter(|family| match &fits {
+        Some(fits) => fits.is_match(family.name),
+        None => true,
+    });
+    let mut out = String::from("{\"status\":\"success\",\"data\":[");
+    json::joined(&mut out, wanted, |out, family| family.write_json(out));
+    out.push_str("]}");
+    Ok(out)
+}
+
+/// Prometheus asks for OpenMetrics first; whoever asks for nothing gets the text format.
+fn takes_openmetrics(request: &HeaderMap) -> bool {
+    let accepted = request.get_all(header::ACCEPT).iter();
+    let mut accepted = accepted.filter_map(|value| value.to_str().ok());
+    accepted.any(|value| value.contains("application/openmetrics-text"))
+}
+
+/// Everything that is told, in order.
+async fn families(app: &App) -> Vec<Family> {
+    let now = app.now();
+    let readings = app.signal_readings(now).await;
+    let mut page = Families(Vec::with_capacity(64));
     process(&mut page, app);
     scraping(&mut page, app);
     discovery(&mut page, app);
     rules(&mut page, app);
     keda(&mut page, app);
     notifications(&mut page, &app.notifier().counts());
+    readers(&mut page, app);
     held(&mut page, &app.reader().stats(), app.now());
     if let Some(snapshots) = app.snapshots() {
         snapshot(&mut page, &snapshots.done());
@@ -34,10 +89,34 @@ pub(super) fn page(app: &App) -> String {
         "The part of it that was spent waiting for readers.",
         &shared.commit_waits,
     );
+    signals(&mut page, &readings, now);
     page.0
 }
 
-fn snapshot(page: &mut Page, done: &Done) {
+/// Families that have series; one without is left out.
+struct Families(Vec<Family>);
+
+impl Families {
+    fn push(&mut self, family: Family) {
+        if !family.metrics.is_empty() {
+            self.0.push(family);
+        }
+    }
+
+    fn gauge(&mut self, name: &'static str, help: &'static str, value: f64) {
+        self.push(Family::gauge(name, help, value));
+    }
+
+    fn counter(&mut self, name: &'static str, help: &'static str, value: f64) {
+        self.push(Family::counter(name, help, value));
+    }
+
+    fn durations(&mut self, name: &'static str, help: &'static str, durations: &Durations) {
+        self.push(Family::durations(name, help, durations));
+    }
+}
+
+fn snapshot(page: &mut Families, done: &Done) {
     page.gauge(
         "stillwell_snapshot_last_success_timestamp_seconds",
         "When the newest snapshot in the file was taken; 0 where this process has written none.",
@@ -65,17 +144,11 @@ fn snapshot(page: &mut Page, done: &Done) {
     );
 }
 
-fn process(page: &mut Page, app: &App) {
+fn process(page: &mut Families, app: &App) {
     let build = app.build();
-    page.head(
-        "stillwell_build_info",
-        "gauge",
-        "The version of this process.",
-    );
-    page.line(format_args!(
-        "stillwell_build_info{{version=\"{}\"}} 1",
-        build.version
-    ));
+    let help = "The version of this process.";
+    let info = Family::new("stillwell_build_info", Kind::Gauge, help);
+    page.push(info.with(&[("version", build.version)], 1.0));
     let started_s = build.started.ms() as f64 / 1000.0;
     page.gauge(
         "process_start_time_seconds",
@@ -106,7 +179,7 @@ fn process(page: &mut Page, app: &App) {
     );
 }
 
-fn scraping(page: &mut Page, app: &App) {
+fn scraping(page: &mut Families, app: &App) {
     let states = app.scraper().states();
     let (mut scrapes, mut failures, mut skipped, mut bytes, mut lines) = (0, 0, 0, 0, 0);
     for counts in states.iter().map(|state| state.counts()) {
@@ -157,7 +230,7 @@ fn scraping(page: &mut Page, app: &App) {
     );
 }
 
-fn discovery(page: &mut Page, app: &App) {
+fn discovery(page: &mut Families, app: &App) {
     let sources = app.discovery().states();
     let failing = sources.iter().filter(|source| source.problem.is_some());
     page.gauge(
@@ -178,7 +251,7 @@ fn discovery(page: &mut Page, app: &App) {
     );
 }
 
-fn rules(page: &mut Page, app: &App) {
+fn rules(page: &mut Families, app: &App) {
     let (evaluations, failures, missed) = app.rules().counts();
     page.counter(
         "stillwell_rule_group_evaluations_total",
@@ -197,7 +270,7 @@ fn rules(page: &mut Page, app: &App) {
     );
 }
 
-fn keda(page: &mut Page, app: &App) {
+fn keda(page: &mut Families, app: &App) {
     page.counter(
         "stillwell_keda_handshake_failures_total",
         "TLS handshakes on KEDA's port that failed, for a client's certificate or otherwise.",
@@ -206,55 +279,70 @@ fn keda(page: &mut Page, app: &App) {
 }
 
 /// How sending to each Alertmanager goes; nothing where there is none.
-fn notifications(page: &mut Page, counts: &[Counts]) {
+fn notifications(page: &mut Families, counts: &[Counts]) {
     type Read = fn(&Counts) -> f64;
-    let families: [(&str, &str, &str, Read); 4] = [
+    let families: [(&str, Kind, &str, Read); 4] = [
         (
             "stillwell_notifications_sent_total",
-            "counter",
+            Kind::Counter,
             "Alerts that the Alertmanager has taken.",
             |one| one.sent as f64,
         ),
         (
             "stillwell_notifications_errors_total",
-            "counter",
+            Kind::Counter,
             "Alerts in requests to it that failed; they are sent again.",
             |one| one.failed as f64,
         ),
         (
             "stillwell_notifications_dropped_total",
-            "counter",
+            Kind::Counter,
             "Alerts that it will never get: its queue was full, or it refused them.",
             |one| one.dropped as f64,
         ),
         (
             "stillwell_notifications_queue_length",
-            "gauge",
+            Kind::Gauge,
             "Alerts that wait for it.",
             |one| one.waiting as f64,
         ),
     ];
     for (name, kind, help, read) in families {
-        if !counts.is_empty() {
-            page.head(name, kind, help);
-        }
+        let mut family = Family::new(name, kind, help);
         for one in counts {
-            let mut url = String::new();
-            json::string(&mut url, &one.url);
-            page.line(format_args!("{name}{{alertmanager={url}}} {}", read(one)));
+            family.add(&[("alertmanager", &one.url)], read(one));
         }
+        page.push(family);
     }
 }
 
+/// What those who ask hold.
+fn readers(page: &mut Families, app: &App) {
+    page.gauge(
+        "stillwell_query_memory_bytes",
+        "Bytes that queries under way hold together.",
+        app.queries().memory_used() as f64,
+    );
+    let (objects, _) = app.keda().describe();
+    let streams: usize = objects.iter().map(|object| object.streams).sum();
+    page.gauge(
+        "stillwell_keda_triggers",
+        "Triggers of ScaledObjects that are served or refused.",
+        objects.len() as f64,
+    );
+    page.gauge(
+        "stillwell_keda_streams",
+        "Streams to KEDA that are open.",
+        streams as f64,
+    );
+}
+
 /// What is held, and what the memory limit has cost.
-fn held(page: &mut Page, stats: &Stats, now: Timestamp) {
+fn held(page: &mut Families, stats: &Stats, now: Timestamp) {
     let bytes = &stats.bytes;
     page.gauge("stillwell_series", "Series held.", stats.series as f64);
-    page.head(
-        "stillwell_held_bytes",
-        "gauge",
-        "Bytes held by the engine, by part.",
-    );
+    let help = "Bytes held by the engine, by part.";
+    let mut held = Family::new("stillwell_held_bytes", Kind::Gauge, help);
     for (part, bytes) in [
         ("series", bytes.series),
         ("index", bytes.index),
@@ -264,10 +352,9 @@ fn held(page: &mut Page, stats: &Stats, now: Timestamp) {
         ("templates", stats.template_bytes),
         ("windows", stats.window_bytes),
     ] {
-        page.line(format_args!(
-            "stillwell_held_bytes{{part=\"{part}\"}} {bytes}"
-        ));
+        held.add(&[("part", part)], bytes as f64);
     }
+    page.push(held);
     page.gauge(
         "stillwell_memory_max_bytes",
         "The limit of that, as --storage.memory.max or a share of the container's memory.",
@@ -286,74 +373,4 @@ fn held(page: &mut Page, stats: &Stats, now: Timestamp) {
             now.since_ms(Timestamp::from_ms(since_ms)).max(0) as f64 / 1000.0
         }),
     );
-}
-
-/// What the kernel says of this process; `None` where it says it in another way than Linux.
-struct Used {
-    cpu_s: f64,
-    resident_bytes: f64,
-    descriptors: f64,
-}
-
-impl Used {
-    fn read() -> Option<Used> {
-        const TICKS_PER_SECOND: f64 = 100.0; // USER_HZ, the same on every Linux
-        let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-        let (_, fields) = stat.rsplit_once(')')?;
-        let ticks: f64 = fields
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .filter_map(|field| field.parse::<f64>().ok())
-            .sum();
-        let status = std::fs::read_to_string("/proc/self/status").ok()?;
-        let resident = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))?;
-        let kib: f64 = resident.split_whitespace().next()?.parse().ok()?;
-        Some(Used {
-            cpu_s: ticks / TICKS_PER_SECOND,
-            resident_bytes: kib * 1024.0,
-            descriptors: std::fs::read_dir("/proc/self/fd").ok()?.count() as f64,
-        })
-    }
-}
-
-/// A page in the text format. Writing to a `String` does not fail, so the results are not looked at.
-struct Page(String);
-
-impl Page {
-    fn head(&mut self, name: &str, kind: &str, help: &str) {
-        self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}"));
-    }
-
-    fn line(&mut self, line: std::fmt::Arguments<'_>) {
-        writeln!(self.0, "{line}").ok();
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, value: f64) {
-        self.head(name, "gauge", help);
-        self.line(format_args!("{name} {value}"));
-    }
-
-    fn counter(&mut self, name: &str, help: &str, value: f64) {
-        self.head(name, "counter", help);
-        self.line(format_args!("{name} {value}"));
-    }
-
-    /// As a histogram with bounds from 1 us to 1 s.
-    fn durations(&mut self, name: &str, help: &str, durations: &Durations) {
-        const BOUNDS_US: [u64; 14] = [
-            1, 5, 10, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 100_000, 1_000_000,
-        ];
-        self.head(name, "histogram", help);
-        for us in BOUNDS_US {
-            let (bound, count) = (us as f64 / 1e6, durations.count_within(us * 1000));
-            self.line(format_args!("{name}_bucket{{le=\"{bound}\"}} {count}"));
-        }
-        let (count, sum_s) = (durations.count(), durations.sum_ns() as f64 / 1e9);
-        self.line(format_args!(
-            "{name}_bucket{{le=\"+Inf\"}} {count}\n{name}_sum {sum_s}\n{name}_count {count}"
-        ));
-    }
 }
