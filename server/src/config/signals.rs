@@ -1,6 +1,8 @@
 //! `signals` and `external_metrics`: what scalers may ask for, by name.
 
 use stillwell_engine::labels::Labels;
+use stillwell_engine::promql::plan::ExprKind;
+use stillwell_engine::promql::{Features, Query};
 use stillwell_engine::signal::{Absent, Fallback, FallbackNumber, Names, Nan, Policy};
 
 use stillwell_adapters::kubernetes::{self, Groups};
@@ -84,6 +86,9 @@ static SIGNAL: &[Key<SignalSpec>] = &[
     read("floor", |entry, signal, report| {
         let floors = report.items(entry).iter();
         signal.floors = floors.filter_map(|node| floor(node, report)).collect();
+    }),
+    read("for_each", |entry, signal, report| {
+        signal.for_each = report.texts(entry);
     }),
     read("hold", |entry, signal, report| {
         signal.policy.hold_ms = report.parsed(entry, signed_ms);
@@ -218,6 +223,7 @@ pub(super) fn signal(node: &Node, report: &mut Report) -> SignalSpec {
         from_rules: false,
         sanitized: false,
         floors: Vec::new(),
+        for_each: Vec::new(),
     };
     decode(node, "a signal", &[&SIGNAL], &mut signal, report);
     if signal.name.is_empty() {
@@ -241,10 +247,33 @@ pub(super) fn signal(node: &Node, report: &mut Report) -> SignalSpec {
             ),
         );
     }
+    check_for_each(&signal, report);
     if signal.expr.is_empty() {
         report.error(node.line, format!("signal {:?} needs an expr", signal.name));
     }
     signal
+}
+
+/// A signal can be read for each value of a label only where its elements have it.
+fn check_for_each(signal: &SignalSpec, report: &mut Report) {
+    let Ok(query) = Query::parse(&signal.expr, &Features::all()) else {
+        return; // said where it is registered
+    };
+    let ExprKind::Aggregate(aggregate) = &query.plan().kind else {
+        return;
+    };
+    for label in &signal.for_each {
+        let listed = aggregate.grouping.iter().any(|one| **one == **label);
+        if listed == aggregate.without {
+            report.error(
+                signal.line,
+                format!(
+                    "signal {:?}: for_each names {label:?}, which its query aggregates away: group by it, `by ({label})`",
+                    signal.name
+                ),
+            );
+        }
+    }
 }
 
 static NAMES: &[Key<Names>] = &[

@@ -79,6 +79,7 @@ pub fn load(files: &[String], base: &Path, line: usize, report: &mut Report) -> 
                         from_rules: true,
                         sanitized: rule.sanitized,
                         floors: Vec::new(),
+                        for_each: Vec::new(),
                     });
                 }
                 None => loaded.rules.push(rule),

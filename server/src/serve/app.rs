@@ -22,6 +22,7 @@ use super::signals::{self, Watched};
 use super::snapshots::Snapshots;
 use crate::alertmanager::{Notifier, NotifierOptions};
 use crate::clock::Clock;
+use crate::config::units::duration_ms;
 use crate::config::{self, Config, Problem, Report};
 use crate::discovery::{Manager, Wanted};
 use crate::rule_groups::{self, RestoreOptions, RuleFile, RuleOptions, Runner};
@@ -218,6 +219,7 @@ impl App {
         let queries = QueryPool::new(settings.query_concurrency_max, settings.query.timeout_ms)
             .with_memory(settings.query_bytes_max);
         reader.set_names(config.signal_names.clone());
+        warn_of_short_history(&config, &settings);
         let signals = Arc::new(Watched::replace(
             &config,
             &Watched::none(reader.clone()),
@@ -303,6 +305,7 @@ impl App {
             subquery_step_ms(&config),
         );
         let before = Arc::clone(&self.loaded.read().signals);
+        warn_of_short_history(&config, &self.settings);
         let signals = Watched::replace(&config, &before, self.clock.wall_now())
             .map_err(|problems| show(&problems))?;
         self.reader.set_names(config.signal_names.clone());
@@ -536,6 +539,19 @@ impl Host for App {
         let appended = shared.writer.lock().append(batch, self.clock.now());
         shared.scraped.notify_waiters(); // streams wait for whatever is new
         appended
+    }
+}
+
+/// Says which signals read further back than samples are kept.
+fn warn_of_short_history(config: &Config, settings: &Settings) {
+    let retention_ms = duration_ms(&settings.retention).unwrap_or(0);
+    let Some(retention_ms) = i64::try_from(retention_ms).ok().filter(|ms| *ms > 0) else {
+        return; // it is checked where it is given
+    };
+    for signal in &config.signals {
+        if let Some(why) = signal.longer_than(retention_ms) {
+            warn!(line = signal.line, "signal {:?}: {why}", signal.name);
+        }
     }
 }
 

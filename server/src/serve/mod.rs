@@ -3,6 +3,7 @@
 mod adhoc_signals;
 pub mod app;
 pub mod auto_reload;
+mod for_each;
 mod guarded_refusals;
 pub mod keda;
 mod listen;

@@ -20,7 +20,7 @@ use super::adhoc_signals::AdhocSignals;
 use super::guarded_refusals::GuardedRefusals;
 use super::object_metrics::{Asked, ObjectMetrics};
 use super::objects::{self, told};
-use super::{rules, sanitized};
+use super::{for_each, rules, sanitized};
 use crate::config::{Config, Problem, SignalSpec};
 use crate::floor::highest;
 use crate::rules::Rule;
@@ -237,6 +237,13 @@ impl Signals for Watched {
             .iter()
             .map(|(spec, _)| spec.name.clone())
             .collect();
+        for (spec, _) in self
+            .signals
+            .iter()
+            .filter(|(spec, _)| !spec.for_each.is_empty())
+        {
+            names.extend(for_each::names(spec, &self.reader));
+        }
         names.extend(rules::metrics(&self.rules, &self.reader));
         names.sort();
         names.dedup();
@@ -250,30 +257,24 @@ impl Signals for Watched {
         selector: &Selector,
         now: Timestamp,
     ) -> Option<Reading> {
-        let Some((spec, id)) = self.named(name) else {
-            return self.read_rule(name, namespace, selector, now);
-        };
-        if !spec.allows(namespace) {
-            return Some(Reading::Forbidden);
+        if let Some((spec, id)) = self.named(name) {
+            return self.read_signal((spec, *id), namespace, selector, now);
         }
-        let resolved;
-        let selector = match spec.sanitized {
-            true => match self.resolve(spec, selector) {
-                Ok(meant) => {
-                    resolved = meant;
-                    &resolved
-                }
-                Err(why) => return Some(Reading::Unknown(why)),
-            },
-            false => selector,
+        let of_one = |(spec, id): &(SignalSpec, SignalId)| {
+            let values = for_each::find(spec, name, &self.reader)?;
+            let pinned = values.map(|values| {
+                let pin = |selector: Selector, (label, value): &(String, String)| {
+                    selector.and_equal(label, value)
+                };
+                values.iter().fold(selector.clone(), pin)
+            });
+            match pinned {
+                Ok(selector) => self.read_signal((spec, *id), namespace, &selector, now),
+                Err(why) => Some(Reading::Unknown(why)),
+            }
         };
-        // Labels that the configuration adds are no labels of the query.
-        let mut pins = selector.pins();
-        pins.retain(|(label, _)| spec.labels.get(label).is_none());
-        let reading = told(self.reader.signal(*id, now, &pins)?, &spec.labels).select(selector);
-        let told = format!("namespace {namespace}: {}", summary(&reading));
-        self.last_reads.lock().insert(*id, (now, told));
-        Some(reading)
+        let of_one = self.signals.iter().find_map(of_one);
+        of_one.or_else(|| self.read_rule(name, namespace, selector, now))
     }
 
     fn read_object(
@@ -451,6 +452,36 @@ impl Signals for Watched {
 }
 
 impl Watched {
+    fn read_signal(
+        &self,
+        (spec, id): (&SignalSpec, SignalId),
+        namespace: &str,
+        selector: &Selector,
+        now: Timestamp,
+    ) -> Option<Reading> {
+        if !spec.allows(namespace) {
+            return Some(Reading::Forbidden);
+        }
+        let resolved;
+        let selector = match spec.sanitized {
+            true => match self.resolve(spec, selector) {
+                Ok(meant) => {
+                    resolved = meant;
+                    &resolved
+                }
+                Err(why) => return Some(Reading::Unknown(why)),
+            },
+            false => selector,
+        };
+        // Labels that the configuration adds are no labels of the query.
+        let mut pins = selector.pins();
+        pins.retain(|(label, _)| spec.labels.get(label).is_none());
+        let reading = told(self.reader.signal(id, now, &pins)?, &spec.labels).select(selector);
+        let told = format!("namespace {namespace}: {}", summary(&reading));
+        self.last_reads.lock().insert(id, (now, told));
+        Some(reading)
+    }
+
     /// A metric of a rule. Its query holds the caller's selector, so what it gives is what was selected.
     fn read_rule(
         &self,
@@ -542,6 +573,7 @@ mod tests {
             from_rules: false,
             sanitized: false,
             floors: Vec::new(),
+            for_each: Vec::new(),
         }
     }
 

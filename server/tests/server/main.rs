@@ -18,6 +18,7 @@ mod console;
 mod custom_rules;
 mod delegated;
 mod field;
+mod for_each;
 mod formats;
 mod hpa_reads;
 mod keda;
