@@ -1,10 +1,9 @@
 //! One signal as a user defines it: in `signals` of the configuration, or by a rule of a rules file.
 
+use stillwell_adapters::time::show_duration_ms;
 use stillwell_engine::labels::Labels;
 use stillwell_engine::promql::Features;
 use stillwell_engine::signal::{self, Policy};
-
-use crate::config::units::show_duration_ms;
 
 use crate::floor::Floor;
 
