@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::RwLock;
 use stillwell_adapters::host::{
@@ -45,6 +46,8 @@ pub struct Settings {
     pub remote_write: bool,
     /// The folder of the snapshot; without it a restart begins empty.
     pub storage_path: Option<PathBuf>,
+    /// Between two snapshots.
+    pub snapshot_interval: Duration,
     /// Under which others reach this server.
     pub external_url: String,
     /// How alerts are sent and restored.

@@ -120,7 +120,7 @@ pub async fn start(
     let snapshots = settings
         .storage_path
         .clone()
-        .map(|folder| Arc::new(Snapshots::new(folder)));
+        .map(|folder| Arc::new(Snapshots::new(folder, settings.snapshot_interval)));
     let (writer, reader, latches) = engine(snapshots.clone(), limits, clock.now()).await;
     let shared = Shared::new(writer, Arc::clone(&clock));
     let (quit, quitting) = watch::channel(false);
