@@ -1,7 +1,11 @@
 //! One signal as a user defines it: in `signals` of the configuration, or by a rule of a rules file.
 
+use stillwell_adapters::time::show_duration_ms;
 use stillwell_engine::labels::Labels;
-use stillwell_engine::signal::Policy;
+use stillwell_engine::promql::Features;
+use stillwell_engine::signal::{self, Policy};
+
+use crate::floor::Floor;
 
 /// A signal that scalers may ask for by name.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +26,10 @@ pub struct SignalSpec {
     pub from_rules: bool,
     /// Values that no selector of Kubernetes can hold are selected by a text that can.
     pub sanitized: bool,
+    /// The least numbers that are told at certain times.
+    pub floors: Vec<Floor>,
+    /// Labels of its elements: it is read as one more metric for each of their values.
+    pub for_each: Vec<String>,
 }
 
 impl SignalSpec {
@@ -29,6 +37,38 @@ impl SignalSpec {
     pub fn allows(&self, namespace: &str) -> bool {
         self.namespaces.is_empty() || self.namespaces.iter().any(|one| one == namespace)
     }
+
+    /// What follows where samples are kept for a shorter time than its query reads; `None` where they are not.
+    pub fn longer_than(&self, retention_ms: i64) -> Option<String> {
+        let window_ms = signal::window_ms(&self.expr, &Features::all()).ok()??;
+        (window_ms > retention_ms).then(|| {
+            let show = |ms: i64| show_duration_ms(ms.unsigned_abs());
+            format!(
+                "its query reads {} back and samples are kept for {}: it is never covered; raise \
+                 --storage.retention.time or shorten the window",
+                show(window_ms),
+                show(retention_ms)
+            )
+        })
+    }
+}
+
+/// The name under which a signal is read for these values of its `for_each` labels: its own, and of each value the letters
+/// and digits, in lower case, with `-` for all between them.
+pub(crate) fn name_of<'v>(signal: &str, values: impl IntoIterator<Item = &'v str>) -> String {
+    let mut name = signal.to_ascii_lowercase();
+    for value in values {
+        name.push('-');
+        for c in value.chars() {
+            match c.is_ascii_alphanumeric() {
+                true => name.push(c.to_ascii_lowercase()),
+                false if name.ends_with('-') => {}
+                false => name.push('-'),
+            }
+        }
+        name.truncate(name.trim_end_matches('-').len());
+    }
+    name
 }
 
 /// How values of a caller's selector are read: as they are, or sanitised.
@@ -37,5 +77,26 @@ pub(crate) fn selector(text: &str) -> Result<bool, String> {
         "exact" => Ok(false),
         "sanitized" => Ok(true),
         _ => Err(format!("{text:?} is not exact or sanitized")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_of_letters_digits_and_single_dashes() {
+        for (values, name) in [
+            (&["Qwen/Qwen3-32B"][..], "queue-qwen-qwen3-32b"),
+            (
+                &["meta-llama/Llama-3.1-8B-Instruct"],
+                "queue-meta-llama-llama-3-1-8b-instruct",
+            ),
+            (&["/a//b/"], "queue-a-b"),
+            (&["p", "A B"], "queue-p-a-b"),
+            (&["\u{fc}"], "queue"),
+        ] {
+            assert_eq!(name_of("Queue", values.iter().copied()), name);
+        }
     }
 }

@@ -48,9 +48,9 @@ pub fn definitions() -> Vec<Value> {
     ]
 }
 
-fn page(pool: &str) -> String {
+fn page(pool: &str, queued: u32) -> String {
     format!(
-        "llm_d_epp_flow_control_queue_size{{fairness_id=\"f\",priority=\"0\",inference_pool=\"{pool}\",model_name=\"m\",target_model_name=\"m\"}} 7\n"
+        "llm_d_epp_flow_control_queue_size{{fairness_id=\"f\",priority=\"0\",inference_pool=\"{pool}\",model_name=\"m\",target_model_name=\"m\"}} {queued}\n"
     )
 }
 
@@ -92,6 +92,7 @@ pub fn walk(plane: &ControlPlane, table: &mut Table) -> Result<(), Failure> {
     let selector = |name: &str| json!({"matchLabels": {"app": name}});
     let base = "/apis/monitoring.coreos.com/v1/namespaces/default";
     let pools = "/apis/inference.networking.k8s.io/v1/namespaces/default/inferencepools";
+    let mut idle = Vec::new();
     for (name, kind, path) in [
         (
             "service-monitor",
@@ -103,7 +104,7 @@ pub fn walk(plane: &ControlPlane, table: &mut Table) -> Result<(), Failure> {
     ] {
         let gateway = Gateway::start(Some(&plane.proxy))?;
         let by = format!("by-{name}");
-        gateway.show(&page(&by));
+        gateway.show(&page(&by, 7));
         plane.apply(&picker(&by, &gateway))?;
         let slices = format!(
             "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices?labelSelector=kubernetes.io%2Fservice-name%3D{by}"
@@ -141,8 +142,13 @@ pub fn walk(plane: &ControlPlane, table: &mut Table) -> Result<(), Failure> {
                 }
             },
         );
+        idle.push((gateway, by));
     }
     rules_and_workloads(plane, base, table);
+    // The steps that follow scale by what the whole namespace has queued.
+    for (gateway, by) in idle {
+        gateway.show(&page(&by, 0));
+    }
     Ok(())
 }
 

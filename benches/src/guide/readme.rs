@@ -61,6 +61,7 @@ fn adapter(plane: &ControlPlane) -> Result<std::process::Child, Failure> {
         .arg("serve")
         .arg(format!("--config.file={}", config.display()))
         .arg("--web.listen-address=127.0.0.1:9190")
+        .arg("--keda.listen-address=127.0.0.1:9191")
         .arg(format!("--secure-port={port}"))
         .arg("--api-service.service=monitoring/prometheus-adapter")
         .arg(format!(
@@ -95,11 +96,27 @@ fn adapter(plane: &ControlPlane) -> Result<std::process::Child, Failure> {
 
 /// Runs the README's commands. Stillwell starts when its manifests are there, as kubelets would see to.
 pub fn walk(plane: &ControlPlane, deploy: &Path, table: &mut Table) -> Result<(), Failure> {
+    cleared(plane)?;
     let mut adapter = adapter(plane)?;
     let result = walk_beside(plane, deploy, table);
     adapter.kill().ok(); // it may have ended
     adapter.wait().ok();
     result
+}
+
+/// A cluster in which nothing of Stillwell is left.
+fn cleared(plane: &ControlPlane) -> Result<(), Failure> {
+    for arguments in [
+        "delete hpa --all -n default",
+        "delete apiservice v1beta1.external.metrics.k8s.io v1beta1.custom.metrics.k8s.io v1beta2.custom.metrics.k8s.io",
+        "delete namespace stillwell",
+        "delete clusterrole,clusterrolebinding -l app.kubernetes.io/part-of=stillwell",
+        "delete rolebinding -n kube-system -l app.kubernetes.io/part-of=stillwell",
+    ] {
+        let arguments: Vec<&str> = arguments.split(' ').chain(["--ignore-not-found"]).collect();
+        plane.kubectl(&arguments)?;
+    }
+    Ok(())
 }
 
 fn walk_beside(plane: &ControlPlane, deploy: &Path, table: &mut Table) -> Result<(), Failure> {

@@ -6,12 +6,15 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use stillwell_engine::labels::{METRIC_NAME, MatchOp, Matcher};
 use stillwell_engine::nearest::nearest;
+use stillwell_engine::promql::plan::ExprKind;
 use stillwell_engine::promql::{Features, Query};
 use stillwell_engine::signal::{Names, lint};
 
 use super::query::ask;
+use crate::config::units::duration_ms;
 use crate::config::{Config, Problem, SignalSpec};
 use crate::http_client::encode_query;
+use crate::signal_spec::name_of;
 
 /// Values of a label that a warning lists.
 const VALUES_LISTED_MAX: usize = 3;
@@ -59,6 +62,10 @@ pub(super) fn live(config: &Config, url: &str) -> Result<Vec<Problem>, String> {
                 problems.push(about(signal, &why));
             }
         }
+    }
+    problems.extend(longer_than_history(config, url)?);
+    for signal in &config.signals {
+        problems.extend(unselectable(signal, url)?);
     }
     problems.extend(failing_targets(config, url)?);
     let alternating = "changes(process_start_time_seconds[2m]) > 3";
@@ -147,6 +154,63 @@ fn matches_nothing(
         }
     }
     Ok(None)
+}
+
+/// Windows that reach further back than the server there keeps samples: they are never covered.
+fn longer_than_history(config: &Config, url: &str) -> Result<Vec<Problem>, String> {
+    let info = ask(&format!("{url}/api/v1/status/runtimeinfo"))?;
+    // Prometheus writes "15d or 1GiB".
+    let retention = info["storageRetention"].as_str().unwrap_or("");
+    let retention = retention.split(' ').next().unwrap_or("");
+    let Ok(retention_ms) = duration_ms(retention) else {
+        return Ok(Vec::new()); // nothing is said of it
+    };
+    let longer = config.signals.iter().filter_map(|signal| {
+        let why = signal.longer_than(i64::try_from(retention_ms).ok()?)?;
+        Some(about(signal, &why))
+    });
+    Ok(longer.collect())
+}
+
+/// Labels by which a signal is grouped with values that no selector of Kubernetes can hold, and the two ways out.
+fn unselectable(signal: &SignalSpec, url: &str) -> Result<Option<Problem>, String> {
+    let Ok(query) = Query::parse(&signal.expr, &Features::all()) else {
+        return Ok(None);
+    };
+    let ExprKind::Aggregate(aggregate) = &query.plan().kind else {
+        return Ok(None);
+    };
+    if aggregate.without || signal.sanitized || !signal.for_each.is_empty() {
+        return Ok(None);
+    }
+    let selectable = |value: &String| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        value.len() <= 63 && value.chars().all(plain)
+    };
+    for label in &aggregate.grouping {
+        for used in query.selectors() {
+            let is_name = |one: &&Matcher| one.name() == METRIC_NAME && one.op() == MatchOp::Equal;
+            let metric = used.matchers.iter().find(is_name).map(Matcher::value);
+            let seen = values(url, label, metric)?;
+            if let Some(value) = seen.iter().find(|value| !selectable(value)) {
+                let why = format!(
+                    "{label}={value:?} cannot stand in an HPA's selector: with `selector: sanitized` \
+                     {label}={} selects it, with `for_each: [{label}]` it is the metric {}",
+                    sanitized(value),
+                    name_of(&signal.name, [value.as_str()]),
+                );
+                return Ok(Some(about(signal, &why)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The text that selects a value under `selector: sanitized`.
+fn sanitized(value: &str) -> String {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let chars = value.chars();
+    chars.map(|c| if allowed(c) { c } else { '_' }).collect()
 }
 
 /// Values of a label, of the series of one metric or of all.

@@ -13,7 +13,7 @@ use stillwell_adapters::notifications::Notifications;
 use stillwell_adapters::pool::QueryPool;
 use stillwell_engine::labels::{Labels, RelabelRule};
 use stillwell_engine::promql::Features;
-use stillwell_engine::signal::Reading;
+use stillwell_engine::signal::{Reading, Transition};
 use stillwell_engine::{AppendError, Appended, AppendedSeries, Reader, Timestamp};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -23,6 +23,7 @@ use super::signals::{self, Watched};
 use super::snapshots::Snapshots;
 use crate::alertmanager::{Notifier, NotifierOptions};
 use crate::clock::Clock;
+use crate::config::units::duration_ms;
 use crate::config::{self, Config, Problem, Report};
 use crate::discovery::{Manager, Wanted};
 use crate::rule_groups::{self, RestoreOptions, RuleFile, RuleOptions, Runner};
@@ -221,7 +222,12 @@ impl App {
         let queries = QueryPool::new(settings.query_concurrency_max, settings.query.timeout_ms)
             .with_memory(settings.query_bytes_max);
         reader.set_names(config.signal_names.clone());
-        let signals = Arc::new(Watched::replace(&config, &Watched::none(reader.clone()))?);
+        warn_of_short_history(&config, &settings);
+        let signals = Arc::new(Watched::replace(
+            &config,
+            &Watched::none(reader.clone()),
+            clock.wall_now(),
+        )?);
         let keda = Triggers::new(
             reader.clone(),
             Arc::clone(&clock),
@@ -302,7 +308,9 @@ impl App {
             subquery_step_ms(&config),
         );
         let before = Arc::clone(&self.loaded.read().signals);
-        let signals = Watched::replace(&config, &before).map_err(|problems| show(&problems))?;
+        warn_of_short_history(&config, &self.settings);
+        let signals = Watched::replace(&config, &before, self.clock.wall_now())
+            .map_err(|problems| show(&problems))?;
         self.reader.set_names(config.signal_names.clone());
         let external_labels = config.global.external_labels.clone();
         let wanted = Wanted {
@@ -336,6 +344,13 @@ impl App {
     /// What is recorded and alerted.
     pub fn rules(&self) -> &Runner {
         &self.rules
+    }
+
+    /// Puts the floors into force that apply now. Returns the newest change of each signal's state, by its name.
+    pub(super) fn look_at_signals(&self) -> Vec<(String, Transition)> {
+        let signals = Arc::clone(&self.loaded.read().signals);
+        signals.apply_floors(self.clock.wall_now());
+        signals.newest_transitions()
     }
 
     /// What each signal of the configuration says, by its name.
@@ -527,6 +542,19 @@ impl Host for App {
         let appended = shared.writer.lock().append(batch, self.clock.now());
         shared.scraped.notify_waiters(); // streams wait for whatever is new
         appended
+    }
+}
+
+/// Says which signals read further back than samples are kept.
+fn warn_of_short_history(config: &Config, settings: &Settings) {
+    let retention_ms = duration_ms(&settings.retention).unwrap_or(0);
+    let Some(retention_ms) = i64::try_from(retention_ms).ok().filter(|ms| *ms > 0) else {
+        return; // it is checked where it is given
+    };
+    for signal in &config.signals {
+        if let Some(why) = signal.longer_than(retention_ms) {
+            warn!(line = signal.line, "signal {:?}: {why}", signal.name);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod adhoc_signals;
 pub mod app;
 pub mod auto_reload;
+mod for_each;
 mod guarded_refusals;
 pub mod keda;
 mod listen;
@@ -16,6 +17,7 @@ mod rules;
 mod run;
 mod sanitized;
 pub mod secure;
+mod signal_states;
 pub mod signals;
 pub mod snapshots;
 pub mod web;

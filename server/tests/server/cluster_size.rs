@@ -6,10 +6,11 @@
 use std::sync::Arc;
 
 use crate::common::objects::ObjectServer;
-use crate::common::{TestTarget, eventually, server, state, until};
+use crate::common::{TestTarget, eventually, server, server_within, settings, state, until};
 use serde_json::{Value, json};
-use stillwell::serve::App;
+use stillwell::serve::{ApiOptions, App};
 use stillwell_adapters::host::{Health, Host};
+use stillwell_engine::Limits;
 
 const PODS: &str = "/api/v1/pods";
 /// What the process may hold more after rounds of churn than before them: allocators keep something.
@@ -107,7 +108,12 @@ async fn targets_follow_a_large_cluster_through_everything_and_nothing_is_left_b
     for (at, target) in pickers.iter().enumerate() {
         cluster.put(PODS, picker_pod(&format!("epp-{at}"), target));
     }
-    let running = server(&text).await;
+    // What is gone stays in history for as long as anything does: here that is short.
+    let limits = Limits {
+        retention_ms: 1_000,
+        ..Limits::default()
+    };
+    let running = server_within(&text, settings(None), ApiOptions::default(), limits).await;
     let app = &running.app;
     eventually("all pods", || async { models(app) == pods }).await;
     until(app, "the pickers", |app| {

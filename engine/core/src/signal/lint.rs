@@ -7,6 +7,7 @@ use crate::promql::{Features, FunctionId, Query, QueryError};
 
 use super::names::{Measure, Name, Names};
 use super::policy::{Nan, Policy};
+use super::query::SignalQuery;
 
 /// The version that dropped the last of the old names.
 const NAMES_REMOVED_IN: &str = "llm-d-router v0.11";
@@ -59,6 +60,12 @@ pub fn lint(
         raw_queue(&query, &mut found);
     }
     Ok(found)
+}
+
+/// How far back a query reads, in milliseconds; `None` where that depends on when it is asked (`@`).
+pub fn window_ms(text: &str, features: &Features) -> Result<Option<i64>, QueryError> {
+    let query = SignalQuery::parse(text, features, &Names::default())?;
+    Ok((!query.has_open_window()).then(|| query.window_ms()))
 }
 
 fn hold(policy: &Policy, interval_ms: Option<i64>, found: &mut Vec<String>) {

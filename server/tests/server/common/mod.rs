@@ -94,6 +94,16 @@ pub async fn secure_server(target: &TestTarget, options: SecureOptions) -> Runni
 
 /// A server with everything as given, the address of the plain listener excepted.
 pub async fn server_of(text: &str, settings: Settings, apis: ApiOptions) -> Running {
+    server_within(text, settings, apis, Limits::default()).await
+}
+
+/// The same with limits.
+pub async fn server_within(
+    text: &str,
+    settings: Settings,
+    apis: ApiOptions,
+    limits: Limits,
+) -> Running {
     let base = settings
         .config_file
         .as_deref()
@@ -105,16 +115,9 @@ pub async fn server_of(text: &str, settings: Settings, apis: ApiOptions) -> Runn
         ..apis
     };
     let clock = Arc::new(Clock::start());
-    stillwell::serve::start(
-        settings,
-        config,
-        text.to_owned(),
-        apis,
-        Limits::default(),
-        clock,
-    )
-    .await
-    .expect("loopback listens")
+    stillwell::serve::start(settings, config, text.to_owned(), apis, limits, clock)
+        .await
+        .expect("loopback listens")
 }
 
 /// What a target does with a connection whose request it has read.
