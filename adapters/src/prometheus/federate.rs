@@ -145,7 +145,8 @@ fn shown(name: &str, utf8: bool, is_legacy: fn(&str) -> bool) -> String {
     out
 }
 
-fn quoted(out: &mut String, text: &str) {
+/// A label's value in quotes, with what has a meaning there escaped (the text format).
+pub fn quoted(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
         match c {

@@ -34,6 +34,7 @@ use crate::reply::{JSON, reply, reply_encoded};
 
 pub use answer::query_body;
 pub use error::ApiError;
+pub use federate::quoted as quoted_label_value;
 pub use guarded::REMEDY;
 pub use printer::print_query;
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use stillwell_engine::labels::RelabelRule;
 
-use super::discovery::{DISCOVERY, Discovery, Sources};
+use super::discovery::{self, DISCOVERY, Discovery, Sources};
 use super::http_client::{HTTP, HttpClientConfig};
 use super::relabel::rules;
 use super::schema::{Inline, Key, Shape, decode, read, unused};
@@ -52,12 +52,7 @@ impl Alerting {
     pub(super) fn resolve(&mut self, base: &Path) {
         for one in &mut self.alertmanagers {
             one.http.resolve(base);
-            let mut sources = Sources {
-                ways: std::mem::take(&mut one.discovery),
-                missing: Vec::new(),
-            };
-            sources.resolve(base);
-            one.discovery = sources.ways;
+            discovery::resolve(&mut one.discovery, base);
         }
     }
 }

@@ -234,20 +234,18 @@ pub(super) struct Sources {
     pub missing: Vec<(&'static str, usize)>,
 }
 
-impl Sources {
-    /// Makes relative paths ones below `base`.
-    pub(super) fn resolve(&mut self, base: &Path) {
-        for way in &mut self.ways {
-            match way {
-                Discovery::Static(_) | Discovery::Dns(_) => {}
-                Discovery::File(file) => {
-                    for path in &mut file.files {
-                        *path = base.join(&*path);
-                    }
+/// Makes relative paths ones below `base`.
+pub(super) fn resolve(ways: &mut [Discovery], base: &Path) {
+    for way in ways {
+        match way {
+            Discovery::Static(_) | Discovery::Dns(_) => {}
+            Discovery::File(file) => {
+                for path in &mut file.files {
+                    *path = base.join(&*path);
                 }
-                Discovery::Http(http) => http.http.resolve(base),
-                Discovery::Kubernetes(kubernetes) => kubernetes.resolve(base),
             }
+            Discovery::Http(http) => http.http.resolve(base),
+            Discovery::Kubernetes(kubernetes) => kubernetes.resolve(base),
         }
     }
 }

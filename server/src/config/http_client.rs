@@ -495,7 +495,7 @@ static HEADER: &[Key<Header>] = &[
 ];
 
 /// Headers that belong to the connection or are set by the client itself.
-const RESERVED: [&str; 18] = [
+pub(super) const RESERVED: [&str; 18] = [
     "authorization",
     "host",
     "content-encoding",

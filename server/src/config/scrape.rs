@@ -5,7 +5,7 @@ use std::path::Path;
 use stillwell_engine::labels::RelabelRule;
 use stillwell_engine::{Format, HistogramOptions, Retain};
 
-use super::discovery::{DISCOVERY, Discovery, Sources};
+use super::discovery::{self, DISCOVERY, Discovery, Sources};
 use super::global::{FAILURES_LOGGED, Global, UTF8_NAMES, escaping, nonzero_ms};
 use super::histograms::{HISTOGRAMS, HistogramKeys, schema_max};
 use super::http_client::{HTTP, HttpClientConfig};
@@ -97,12 +97,7 @@ impl ScrapeJob {
     /// Makes relative paths ones below `base`.
     pub(super) fn resolve(&mut self, base: &Path) {
         self.http.resolve(base);
-        let mut sources = Sources {
-            ways: std::mem::take(&mut self.discovery),
-            missing: Vec::new(),
-        };
-        sources.resolve(base);
-        self.discovery = sources.ways;
+        discovery::resolve(&mut self.discovery, base);
     }
 }
 

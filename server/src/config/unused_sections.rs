@@ -1,7 +1,7 @@
 //! Sections of `prometheus.yml` that have no effect here: their keys, so that a typo among them is found as in
 //! Prometheus (config/config.go).
 
-use super::http_client::UnusedHttp;
+use super::http_client::{RESERVED, UnusedHttp};
 use super::relabel;
 use super::schema::Shape::{Any, Duration, Flag, Float, Int, List, OneOf, Size, Text};
 use super::schema::Shape::{Mapping as Map, TextMap, Texts};
@@ -15,25 +15,6 @@ const RELABEL: Shape = Shape::Checked(|node, name, report| {
 
 /// Headers that a client sets by itself, or by other keys.
 const HEADERS: Shape = Shape::Checked(|node, name, report| {
-    const RESERVED: [&str; 17] = [
-        "authorization",
-        "host",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "user-agent",
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "www-authenticate",
-        "accept-encoding",
-        "x-prometheus-remote-write-version",
-        "x-prometheus-remote-read-version",
-        "x-amz-date",
-        "x-amz-security-token",
-        "x-amz-content-sha256",
-    ];
     for entry in report.entries(node, name) {
         report.text(&entry.value, &entry.key);
         let header = entry.key.to_ascii_lowercase();

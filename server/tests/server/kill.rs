@@ -3,15 +3,14 @@
 //!
 //! `STILLWELL_KILLS=200 cargo test -p stillwell --test server kill` takes a quarter of an hour; without it the process is killed a few times.
 
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::common::certificates::Files;
+use crate::common::process::Process;
 use crate::common::{TestTarget, eventually, get, http, say};
 use serde_json::Value;
 
@@ -62,47 +61,10 @@ impl Queue {
     }
 }
 
-/// The program itself.
-struct Process {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Process {
-    fn start(config: &Path, storage: &Path) -> Process {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_stillwell"))
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.path={}", storage.display()))
-            .args(["--storage.snapshot-interval=1s", "--web.enable-lifecycle"])
-            .args(["--web.listen-address=127.0.0.1:0", "--keda.listen-address="])
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
-        let address = lines.find_map(|line| {
-            let line = line.ok()?;
-            let (_, rest) = line.split_once("address=127.0.0.1:")?;
-            let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
-            format!("127.0.0.1:{port}").parse().ok()
-        });
-        std::thread::spawn(move || lines.count()); // nobody else reads what it says
-        Process {
-            child,
-            address: address.expect("it listens"),
-        }
-    }
-
-    /// SIGKILL, and the end of it.
-    fn kill(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.kill();
-    }
+/// Started so that it writes a snapshot every second.
+fn start(config: &Path, storage: &Path) -> (Process, SocketAddr) {
+    let flags = ["--storage.snapshot-interval=1s", "--web.enable-lifecycle"];
+    Process::start(config, storage, &flags)
 }
 
 /// The answer of a GET; `None` where the process is gone, half-way perhaps.
@@ -224,8 +186,7 @@ async fn what_a_snapshot_holds_survives_kill_and_no_wrong_number_is_told() {
     let mut random = 0x9e37_79b9_7f4a_7c15_u64 ^ u64::from(std::process::id());
     let (mut kept, mut told, mut lost_ms_max): (Vec<u64>, u64, u64) = (Vec::new(), 0, 0);
     for round in 0..kills {
-        let mut process = Process::start(&config, &storage);
-        let address = process.address;
+        let (mut process, address) = start(&config, &storage);
         eventually("ready", || async {
             asked(address, "/-/ready")
                 .await
@@ -289,8 +250,7 @@ async fn reloads_under_load_lose_no_scrape_and_no_number() {
     let text = queue.config();
     let config = files.write("config.yml", &text);
     let storage = files.write("marker", "").with_extension("data");
-    let process = Process::start(&config, &storage);
-    let address = process.address;
+    let (_process, address) = start(&config, &storage);
     let own = async |name: &str| {
         let (_, _, page) = get(address, "/metrics").await;
         let line = page

@@ -1,11 +1,10 @@
 //! A restart: what the snapshot brings back, what is refused, and how a process ends.
 
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::common::process::Process;
 use crate::common::{Act, TestTarget, eventually, get, server_with, settings, value};
 use stillwell::serve::Running;
 
@@ -109,45 +108,6 @@ async fn a_folder_that_cannot_be_written_is_no_obstacle() {
     running.stop().await;
 }
 
-/// The program itself, ended with the test.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
-impl Process {
-    /// Starts it; answers where it listens.
-    fn start(config: &Path, storage: &Path) -> (Process, SocketAddr) {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_stillwell"))
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.path={}", storage.display()))
-            .args(["--web.listen-address=127.0.0.1:0", "--keda.listen-address="])
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
-        let address = lines.find_map(|line| {
-            let line = line.ok()?;
-            let (_, rest) = line.split_once("address=127.0.0.1:")?;
-            let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
-            format!("127.0.0.1:{port}").parse().ok()
-        });
-        // Nobody else reads what it says.
-        std::thread::spawn(move || lines.count());
-        (Process(child), address.expect("it listens"))
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.0.id().to_string();
-        let status = Command::new("kill").args(["-s", name, &pid]).status();
-        assert!(status.expect("kill runs").success());
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sigterm_turns_readiness_off_first_and_ends_with_a_snapshot() {
     let folder = Folder::new("sigterm");
@@ -156,7 +116,7 @@ async fn sigterm_turns_readiness_off_first_and_ends_with_a_snapshot() {
     let file = folder.0.join("config.yml");
     std::fs::write(&file, config(&target)).expect("written");
     let storage = folder.0.join("data");
-    let (mut process, address) = Process::start(&file, &storage);
+    let (mut process, address) = Process::start(&file, &storage, &[]);
     eventually("ready", || async {
         get(address, "/-/ready").await.0 == 200
     })
@@ -180,7 +140,7 @@ async fn sigterm_turns_readiness_off_first_and_ends_with_a_snapshot() {
         .expect("no panic")
         .expect("waited for");
     assert_eq!(status.code(), Some(0));
-    let (_process, address) = Process::start(&file, &storage);
+    let (_process, address) = Process::start(&file, &storage, &[]);
     eventually("ready", || async {
         get(address, "/-/ready").await.0 == 200
     })

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use stillwell_adapters::json;
+use stillwell_adapters::prometheus::quoted_label_value;
 use stillwell_engine::Durations;
 use stillwell_engine::number_text::push_json;
 
@@ -181,7 +182,7 @@ impl Metric {
             out.push(if at == 0 { '{' } else { ',' });
             label_name(out, name);
             out.push('=');
-            label_value(out, value);
+            quoted_label_value(out, value);
         }
         if !self.labels.is_empty() || bound.is_some() {
             out.push('}');
@@ -233,22 +234,8 @@ fn label_name(out: &mut String, name: &str) {
     if stillwell_engine::labels::is_legacy_label_name(name) {
         out.push_str(name);
     } else {
-        label_value(out, name);
+        quoted_label_value(out, name);
     }
-}
-
-/// In quotes, with what has a meaning there escaped.
-fn label_value(out: &mut String, value: &str) {
-    out.push('"');
-    for c in value.chars() {
-        match c {
-            '\\' => out.push_str("\\\\"),
-            '"' => out.push_str("\\\""),
-            '\n' => out.push_str("\\n"),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
 }
 
 #[cfg(test)]

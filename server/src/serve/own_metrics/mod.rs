@@ -337,13 +337,10 @@ fn readers(page: &mut Families, app: &App) {
     );
 }
 
-/// What is held, and what the memory limit has cost.
-fn held(page: &mut Families, stats: &Stats, now: Timestamp) {
+/// The bytes that the engine holds, by part.
+pub(super) fn parts(stats: &Stats) -> [(&'static str, usize); 7] {
     let bytes = &stats.bytes;
-    page.gauge("stillwell_series", "Series held.", stats.series as f64);
-    let help = "Bytes held by the engine, by part.";
-    let mut held = Family::new("stillwell_held_bytes", Kind::Gauge, help);
-    for (part, bytes) in [
+    [
         ("series", bytes.series),
         ("index", bytes.index),
         ("history", bytes.history),
@@ -351,7 +348,15 @@ fn held(page: &mut Families, stats: &Stats, now: Timestamp) {
         ("histograms", bytes.histograms),
         ("templates", stats.template_bytes),
         ("windows", stats.window_bytes),
-    ] {
+    ]
+}
+
+/// What is held, and what the memory limit has cost.
+fn held(page: &mut Families, stats: &Stats, now: Timestamp) {
+    page.gauge("stillwell_series", "Series held.", stats.series as f64);
+    let help = "Bytes held by the engine, by part.";
+    let mut held = Family::new("stillwell_held_bytes", Kind::Gauge, help);
+    for (part, bytes) in parts(stats) {
         held.add(&[("part", part)], bytes as f64);
     }
     page.push(held);

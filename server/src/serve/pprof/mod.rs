@@ -28,6 +28,7 @@ use stillwell_adapters::reply::{reply, reply_bytes};
 use tokio::sync::Semaphore;
 
 use super::app::App;
+use super::own_metrics;
 use profile::{Profile, Unit};
 
 /// The length of a CPU profile where none is asked for, as in Go.
@@ -112,16 +113,7 @@ fn heap(app: &App) -> Profile {
         0,
     );
     let stats = app.reader().stats();
-    let bytes = &stats.bytes;
-    for (part, bytes) in [
-        ("series", bytes.series),
-        ("index", bytes.index),
-        ("history", bytes.history),
-        ("clocks", bytes.clocks),
-        ("histograms", bytes.histograms),
-        ("templates", stats.template_bytes),
-        ("windows", stats.window_bytes),
-    ] {
+    for (part, bytes) in own_metrics::parts(&stats) {
         profile.add(&["stillwell", "engine", part], &[1, bytes as u64]);
     }
     profile

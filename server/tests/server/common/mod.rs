@@ -4,6 +4,7 @@
 pub mod api_server;
 pub mod certificates;
 pub mod objects;
+pub mod process;
 pub mod receiver;
 pub mod rival;
 
