@@ -338,7 +338,7 @@ async fn promtool_does_with_us_what_it_does_with_prometheus() {
     let Some(promtool) = RIVALS.find_inside("usr/bin/promtool") else {
         return;
     };
-    let files = Files::new("promtool");
+    let files = Files::new("promtool-debug");
     let (running, _target) = started(&files).await;
     let server = format!("http://{}", running.addresses[0]);
     let folder = files.write("x", "").parent().expect("a folder").to_owned();
