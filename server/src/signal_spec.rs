@@ -1,10 +1,7 @@
 //! One signal as a user defines it: in `signals` of the configuration, or by a rule of a rules file.
 
 use stillwell_engine::labels::Labels;
-use stillwell_engine::promql::Features;
-use stillwell_engine::signal::{self, Policy};
-
-use crate::config::units::show_duration_ms;
+use stillwell_engine::signal::Policy;
 
 /// A signal that scalers may ask for by name.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,20 +30,6 @@ impl SignalSpec {
     /// Whether a caller in this namespace may read it.
     pub fn allows(&self, namespace: &str) -> bool {
         self.namespaces.is_empty() || self.namespaces.iter().any(|one| one == namespace)
-    }
-
-    /// What follows where samples are kept for a shorter time than its query reads; `None` where they are not.
-    pub fn longer_than(&self, retention_ms: i64) -> Option<String> {
-        let window_ms = signal::window_ms(&self.expr, &Features::all()).ok()??;
-        (window_ms > retention_ms).then(|| {
-            let show = |ms: i64| show_duration_ms(ms.unsigned_abs());
-            format!(
-                "its query reads {} back and samples are kept for {}: it is never covered; raise \
-                 --storage.retention.time or shorten the window",
-                show(window_ms),
-                show(retention_ms)
-            )
-        })
     }
 }
 

@@ -3,13 +3,13 @@
 use stillwell_engine::labels::Labels;
 use stillwell_engine::promql::plan::ExprKind;
 use stillwell_engine::promql::{Features, Query};
-use stillwell_engine::signal::{Absent, Names, Nan, Policy};
+use stillwell_engine::signal::{Absent, Names, Nan, Policy, window_ms};
 
 use stillwell_adapters::kubernetes::{self, Groups};
 
 use super::discovery::labels;
 use super::schema::{Key, decode, read};
-use super::units::duration_ms;
+use super::units::{duration_ms, show_duration_ms};
 use crate::signal_spec::{SignalSpec, selector};
 use crate::yaml::Report;
 use crate::yaml::{Entry, Node};
@@ -157,6 +157,20 @@ fn check_for_each(signal: &SignalSpec, report: &mut Report) {
             );
         }
     }
+}
+
+/// What follows for a signal where samples are kept for a shorter time than its query reads; `None` where they are not.
+pub fn longer_than(signal: &SignalSpec, retention_ms: i64) -> Option<String> {
+    let window_ms = window_ms(&signal.expr, &Features::all()).ok()??;
+    (window_ms > retention_ms).then(|| {
+        let show = |ms: i64| show_duration_ms(ms.unsigned_abs());
+        format!(
+            "its query reads {} back and samples are kept for {}: it is never covered; raise --storage.retention.time or \
+             shorten the window",
+            show(window_ms),
+            show(retention_ms)
+        )
+    })
 }
 
 static NAMES: &[Key<Names>] = &[

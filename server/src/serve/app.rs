@@ -537,7 +537,7 @@ fn warn_of_short_history(config: &Config, settings: &Settings) {
         return; // it is checked where it is given
     };
     for signal in &config.signals {
-        if let Some(why) = signal.longer_than(retention_ms) {
+        if let Some(why) = config::longer_than(signal, retention_ms) {
             warn!(line = signal.line, "signal {:?}: {why}", signal.name);
         }
     }

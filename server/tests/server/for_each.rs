@@ -79,7 +79,7 @@ fn a_label_that_the_query_aggregates_away_is_refused() {
             std::path::Path::new(""),
             &stillwell_engine::promql::Features::default(),
         );
-        let problems = problems.err().expect("a mistake");
+        let problems = problems.expect_err("a mistake");
         assert!(
             problems[0].message.contains("by (model_name)"),
             "{problems:?}"
