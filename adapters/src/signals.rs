@@ -95,6 +95,7 @@ fn state_name(state: &State) -> &'static str {
     match state {
         State::Value => "value",
         State::Held { .. } => "held",
+        State::Configured { .. } => "configured",
         State::Unknown { .. } => "unknown",
     }
 }
@@ -102,7 +103,7 @@ fn state_name(state: &State) -> &'static str {
 fn reason(state: &State) -> &str {
     match state {
         State::Value => "",
-        State::Held { why, .. } | State::Unknown { why } => why,
+        State::Held { why, .. } | State::Configured { why } | State::Unknown { why } => why,
     }
 }
 

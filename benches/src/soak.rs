@@ -169,6 +169,7 @@ pub async fn run(
 async fn serve(file: &Path) -> Outcome<Running> {
     let settings = Settings {
         storage_path: None,
+        snapshot_interval: stillwell::serve::snapshots::INTERVAL,
         query_bytes_max: 256 << 20,
         config_file: Some(PathBuf::from(file)),
         query: QuerySettings {

@@ -4,12 +4,15 @@
 
 pub mod config;
 pub mod http;
+pub mod inflate;
 pub mod keda;
 pub mod kubernetes;
 pub mod monitors;
+pub mod own_timestamps;
 pub mod pages;
 pub mod promql;
 pub mod protobuf;
+pub mod query_budget;
 pub mod remote_write;
 pub mod rule_groups;
 pub mod rules;
@@ -21,15 +24,18 @@ pub mod web_config;
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their folders of seeds.
-pub const TARGETS: [(&str, Target); 14] = [
+pub const TARGETS: [(&str, Target); 17] = [
     ("config", config::run),
     ("http", http::run),
+    ("inflate", inflate::run),
     ("keda", keda::run),
     ("kubernetes", kubernetes::run),
     ("monitors", monitors::run),
+    ("own_timestamps", own_timestamps::run),
     ("pages", pages::run),
     ("promql", promql::run),
     ("protobuf", protobuf::run),
+    ("query_budget", query_budget::run),
     ("remote_write", remote_write::run),
     ("rule_groups", rule_groups::run),
     ("rules", rules::run),

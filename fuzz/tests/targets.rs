@@ -5,6 +5,11 @@
 //! `FUZZ_TARGET=promql` runs that one alone. `FUZZ_LAST=FILE` keeps the input about to run, for when it kills the run.
 
 use stillwell_fuzz::{TARGETS, run_mutations, run_seeds};
+use stillwell_testing::counting::Counting;
+
+/// Some targets assert what they hold.
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn every_target_takes_its_seeds() {

@@ -11,6 +11,7 @@ pub mod demo;
 mod der;
 pub mod discovery;
 mod files;
+pub mod floor;
 pub mod http_client;
 mod log_writer;
 pub mod logging;

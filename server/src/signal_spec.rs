@@ -1,7 +1,11 @@
 //! One signal as a user defines it: in `signals` of the configuration, or by a rule of a rules file.
 
+use stillwell_adapters::time::show_duration_ms;
 use stillwell_engine::labels::Labels;
-use stillwell_engine::signal::Policy;
+use stillwell_engine::promql::Features;
+use stillwell_engine::signal::{self, Policy};
+
+use crate::floor::Floor;
 
 /// A signal that scalers may ask for by name.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +26,8 @@ pub struct SignalSpec {
     pub from_rules: bool,
     /// Values that no selector of Kubernetes can hold are selected by a text that can.
     pub sanitized: bool,
+    /// The least numbers that are told at certain times.
+    pub floors: Vec<Floor>,
     /// Labels of its elements: it is read as one more metric for each of their values.
     pub for_each: Vec<String>,
 }
@@ -30,6 +36,20 @@ impl SignalSpec {
     /// Whether a caller in this namespace may read it.
     pub fn allows(&self, namespace: &str) -> bool {
         self.namespaces.is_empty() || self.namespaces.iter().any(|one| one == namespace)
+    }
+
+    /// What follows where samples are kept for a shorter time than its query reads; `None` where they are not.
+    pub fn longer_than(&self, retention_ms: i64) -> Option<String> {
+        let window_ms = signal::window_ms(&self.expr, &Features::all()).ok()??;
+        (window_ms > retention_ms).then(|| {
+            let show = |ms: i64| show_duration_ms(ms.unsigned_abs());
+            format!(
+                "its query reads {} back and samples are kept for {}: it is never covered; raise \
+                 --storage.retention.time or shorten the window",
+                show(window_ms),
+                show(retention_ms)
+            )
+        })
     }
 }
 

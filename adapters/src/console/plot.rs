@@ -143,6 +143,7 @@ fn colour_of(state: &State) -> Option<RGBColor> {
     match state {
         State::Value => None,
         State::Held { .. } => Some(RGBColor(230, 159, 0)),
+        State::Configured { .. } => Some(RGBColor(148, 80, 200)),
         State::Unknown { .. } => Some(RGBColor(204, 60, 60)),
     }
 }

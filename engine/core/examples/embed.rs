@@ -89,6 +89,7 @@ impl Example {
             State::Held { age_ms, why } => {
                 println!("{what:<28} {values:?}, {age_ms} ms old: {why}");
             }
+            State::Configured { why } => println!("{what:<28} {values:?}, configured: {why}"),
             State::Unknown { why } => println!("{what:<28} an error: {why}"),
         }
     }

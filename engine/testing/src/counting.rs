@@ -11,6 +11,29 @@ pub struct Counting;
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
     static BYTES: Cell<u64> = const { Cell::new(0) };
+    /// Asked for and not given back; below 0 where a thread gives back what another one asked for.
+    static LIVE: Cell<i64> = const { Cell::new(0) };
+    static PEAK: Cell<i64> = const { Cell::new(0) };
+}
+
+fn hold(more: i64) {
+    let live = LIVE.try_with(|live| {
+        live.set(live.get() + more);
+        live.get()
+    });
+    if let Ok(live) = live {
+        let _ = PEAK.try_with(|peak| peak.set(peak.get().max(live)));
+    }
+}
+
+/// The most bytes that this thread held at once while `work` ran, beyond what it held before. 0 where the allocator is not
+/// installed.
+pub fn peak_bytes<R>(work: impl FnOnce() -> R) -> (R, u64) {
+    let before = LIVE.with(Cell::get);
+    PEAK.with(|peak| peak.set(before));
+    let result = work();
+    let peak = PEAK.with(Cell::get) - before;
+    (result, u64::try_from(peak).unwrap_or(0))
 }
 
 fn count(bytes: usize) {
@@ -33,17 +56,20 @@ pub fn allocated_bytes() -> u64 {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
+        hold(layout.size() as i64);
         // SAFETY: the caller keeps `alloc`'s contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        hold(-(layout.size() as i64));
         // SAFETY: the pointer came from `System` above.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(size);
+        hold(size as i64 - layout.size() as i64);
         // SAFETY: the pointer came from `System` above.
         unsafe { System.realloc(pointer, layout, size) }
     }

@@ -11,7 +11,6 @@ use stillwell_engine::promql::{Features, Query};
 use stillwell_engine::signal::{Names, lint};
 
 use super::query::ask;
-use crate::config::longer_than;
 use crate::config::units::duration_ms;
 use crate::config::{Config, Problem, SignalSpec};
 use crate::http_client::encode_query;
@@ -167,7 +166,7 @@ fn longer_than_history(config: &Config, url: &str) -> Result<Vec<Problem>, Strin
         return Ok(Vec::new()); // nothing is said of it
     };
     let longer = config.signals.iter().filter_map(|signal| {
-        let why = longer_than(signal, i64::try_from(retention_ms).ok()?)?;
+        let why = signal.longer_than(i64::try_from(retention_ms).ok()?)?;
         Some(about(signal, &why))
     });
     Ok(longer.collect())

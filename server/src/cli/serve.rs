@@ -24,6 +24,7 @@ use crate::serve::{ApiOptions, KedaOptions, Settings, app, auto_reload, keda};
 
 const KEDA_LISTEN: &str = "keda.listen-address";
 const NOTIFICATION_STREAMS: &str = "web.max-notifications-subscribers";
+const SNAPSHOT_INTERVAL: &str = "storage.snapshot-interval";
 const AUTO_RELOAD: &str = "config.auto-reload-interval";
 /// How often files are looked at where the feature is on and no interval is given, as in Prometheus.
 const AUTO_RELOAD_MS: u64 = 30_000;
@@ -140,6 +141,12 @@ pub(super) fn command() -> Command {
             "storage.path",
             "FOLDER",
             "Of the snapshot, from which a restart goes on; without it a restart begins empty",
+        ))
+        .arg(with_default(
+            SNAPSHOT_INTERVAL,
+            "DURATION",
+            "Between two snapshots: what a killed process may lose, and what the disk has to write",
+            "30s",
         ))
         .arg(value(
             "storage.memory.max",
@@ -346,6 +353,7 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
         auto_reload_ms,
         settings: Settings {
             storage_path: path("storage.path"),
+            snapshot_interval: snapshot_interval(text(SNAPSHOT_INTERVAL))?,
             config_file: Some(PathBuf::from(Path::new(text("config.file")))),
             query,
             query_concurrency_max: usize::try_from(number("query.max-concurrency")?)
@@ -371,6 +379,7 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
                 lifecycle: matches.get_flag("web.enable-lifecycle"),
                 config_file: path("web.config.file"),
                 insecure_api_groups: None,
+                more: None,
             },
             secure: secure::options(matches)?,
             kubeconfig: secure::kubeconfig(matches),
@@ -405,6 +414,17 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
             }
         },
     })
+}
+
+/// Each snapshot is written whole: more often than every second would be nothing but writing.
+fn snapshot_interval(text: &str) -> Result<Duration, String> {
+    match duration_ms(text) {
+        Ok(ms) if ms >= 1_000 => Ok(Duration::from_millis(ms)),
+        Ok(_) => Err(format!(
+            "--{SNAPSHOT_INTERVAL}: {text:?} is shorter than 1s"
+        )),
+        Err(error) => Err(format!("--{SNAPSHOT_INTERVAL}: {error}")),
+    }
 }
 
 /// How often the configuration's files are looked at: where the flag is given, or Prometheus' feature is on.

@@ -134,6 +134,11 @@ fn paragraph(signal: &Value) -> String {
             shown_value(signal),
             text(signal, "reason")
         ),
+        "configured" => format!(
+            "{name} is told as {}, which was not measured: {}.",
+            shown_value(signal),
+            text(signal, "reason")
+        ),
         _ => format!("{name} is {}, measured now.", shown_value(signal)),
     };
     if let Some(element) = list(signal, "elements").first() {

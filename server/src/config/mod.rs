@@ -54,7 +54,7 @@ pub use masked::{masked, masked_job};
 pub use monitors::{MonitorKind, Monitors, job_from_json};
 pub use scrape::{INTERVAL_MS_MIN, ScrapeJob, default_timeout_ms};
 pub use secret::{MASK, Secret, SecretSource};
-pub use signals::{ExternalMetrics, longer_than};
+pub use signals::ExternalMetrics;
 pub use stillwell_engine::nearest::nearest;
 
 /// A configuration that passed every check.

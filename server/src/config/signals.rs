@@ -3,13 +3,14 @@
 use stillwell_engine::labels::Labels;
 use stillwell_engine::promql::plan::ExprKind;
 use stillwell_engine::promql::{Features, Query};
-use stillwell_engine::signal::{Absent, Names, Nan, Policy, window_ms};
+use stillwell_engine::signal::{Absent, Fallback, FallbackNumber, Names, Nan, Policy};
 
 use stillwell_adapters::kubernetes::{self, Groups};
 
 use super::discovery::labels;
 use super::schema::{Key, decode, read};
-use super::units::{duration_ms, show_duration_ms};
+use super::units::duration_ms;
+use crate::floor::Floor;
 use crate::signal_spec::{SignalSpec, selector};
 use crate::yaml::Report;
 use crate::yaml::{Entry, Node};
@@ -79,6 +80,13 @@ static SIGNAL: &[Key<SignalSpec>] = &[
     read("selector", |entry, signal, report| {
         signal.sanitized = report.parsed(entry, selector).unwrap_or(false);
     }),
+    read("fallback", |entry, signal, report| {
+        signal.policy.fallback = fallback(&entry.value, report);
+    }),
+    read("floor", |entry, signal, report| {
+        let floors = report.items(entry).iter();
+        signal.floors = floors.filter_map(|node| floor(node, report)).collect();
+    }),
     read("for_each", |entry, signal, report| {
         signal.for_each = report.texts(entry);
     }),
@@ -91,6 +99,114 @@ static SIGNAL: &[Key<SignalSpec>] = &[
         policy.restart_grace_ms = grace_ms.unwrap_or(policy.restart_grace_ms);
     }),
 ];
+
+/// `fallback`: what is told of a signal that stays unknown.
+fn fallback(node: &Node, report: &mut Report) -> Option<Fallback> {
+    static FALLBACK: &[Key<(Option<i64>, Option<Told>)>] = &[
+        read("after", |entry, (after_ms, _), report| {
+            *after_ms = report.parsed(entry, signed_ms);
+        }),
+        read("value", |entry, (_, told), report| {
+            *told = report.parsed(entry, Told::parse);
+        }),
+    ];
+    let mut given = (None, None);
+    decode(node, "fallback", &[&FALLBACK], &mut given, report);
+    let (Some(after_ms), Some(told)) = given else {
+        report.error(
+            node.line,
+            "fallback needs after and value, for example {after: 5m, value: 3}",
+        );
+        return None;
+    };
+    match told {
+        Told::Number(number) => Some(Fallback { after_ms, number }),
+        Told::Error => None,
+    }
+}
+
+/// `value` of a fallback.
+enum Told {
+    Number(FallbackNumber),
+    /// An error keeps the replicas of an HPA, which is what every signal that is unknown is told as.
+    Error,
+}
+
+impl Told {
+    fn parse(text: &str) -> Result<Told, String> {
+        match text {
+            "last" => Ok(Told::Number(FallbackNumber::Last)),
+            "replicas-preserving" => Ok(Told::Error),
+            _ => match number(text) {
+                Ok(value) => Ok(Told::Number(FallbackNumber::Fixed(value))),
+                Err(_) => Err(format!(
+                    "{text:?} is not a number, last or replicas-preserving"
+                )),
+            },
+        }
+    }
+}
+
+/// A number that a Kubernetes quantity can carry, and that means something to a scaler.
+fn number(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if (0.0..=9.2e15).contains(&value) => Ok(value),
+        _ => Err(format!("{text:?} is not a number from 0 to 9.2e15")),
+    }
+}
+
+/// One entry of `floor`.
+fn floor(node: &Node, report: &mut Report) -> Option<Floor> {
+    #[derive(Default)]
+    struct Given {
+        value: Option<f64>,
+        start: String,
+        end: String,
+        timezone: String,
+    }
+    static FLOOR: &[Key<Given>] = &[
+        read("value", |entry, given, report| {
+            given.value = report.parsed(entry, number);
+        }),
+        read("start", |entry, given, report| {
+            given.start = report.string(entry);
+        }),
+        read("end", |entry, given, report| {
+            given.end = report.string(entry);
+        }),
+        read("timezone", |entry, given, report| {
+            given.timezone = report.string(entry);
+        }),
+    ];
+    let mut given = Given::default();
+    decode(node, "floor", &[&FLOOR], &mut given, report);
+    let Given {
+        value: Some(value),
+        start,
+        end,
+        timezone,
+    } = given
+    else {
+        report.error(
+            node.line,
+            "floor needs value, start, end and timezone, for example {value: 2, start: \"50 8 * * 1-5\", \
+             end: \"0 18 * * 1-5\", timezone: Europe/Berlin}",
+        );
+        return None;
+    };
+    let timezone = if timezone.is_empty() {
+        "UTC"
+    } else {
+        &timezone
+    };
+    match Floor::new(value, &start, &end, timezone) {
+        Ok(floor) => Some(floor),
+        Err(why) => {
+            report.error(node.line, format!("floor: {why}"));
+            None
+        }
+    }
+}
 
 fn signed_ms(text: &str) -> Result<i64, String> {
     duration_ms(text).and_then(|ms| i64::try_from(ms).map_err(|error| error.to_string()))
@@ -106,6 +222,7 @@ pub(super) fn signal(node: &Node, report: &mut Report) -> SignalSpec {
         line: node.line,
         from_rules: false,
         sanitized: false,
+        floors: Vec::new(),
         for_each: Vec::new(),
     };
     decode(node, "a signal", &[&SIGNAL], &mut signal, report);
@@ -157,20 +274,6 @@ fn check_for_each(signal: &SignalSpec, report: &mut Report) {
             );
         }
     }
-}
-
-/// What follows for a signal where samples are kept for a shorter time than its query reads; `None` where they are not.
-pub fn longer_than(signal: &SignalSpec, retention_ms: i64) -> Option<String> {
-    let window_ms = window_ms(&signal.expr, &Features::all()).ok()??;
-    (window_ms > retention_ms).then(|| {
-        let show = |ms: i64| show_duration_ms(ms.unsigned_abs());
-        format!(
-            "its query reads {} back and samples are kept for {}: it is never covered; raise --storage.retention.time or \
-             shorten the window",
-            show(window_ms),
-            show(retention_ms)
-        )
-    })
 }
 
 static NAMES: &[Key<Names>] = &[

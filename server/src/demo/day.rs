@@ -51,6 +51,28 @@ impl Day {
         }
     }
 
+    /// The gateway is another process: what waited in it is gone, and its counters begin anew. The pool stays.
+    pub(super) fn forget(&mut self) {
+        *self = Day {
+            elapsed_s: self.elapsed_s,
+            replicas: self.replicas,
+            starting: std::mem::take(&mut self.starting),
+            calm_s: self.calm_s,
+            ..Day::default()
+        };
+    }
+
+    /// The day begins again, with an empty pool and the counters as they are.
+    pub(super) fn begin_again(&mut self) {
+        *self = Day {
+            arrived: self.arrived,
+            answered: self.answered,
+            waited_s: self.waited_s,
+            waited: self.waited,
+            ..Day::default()
+        };
+    }
+
     /// Requests that wait for a replica.
     pub(super) fn queue(&self) -> u64 {
         self.queue as u64

@@ -1,20 +1,6 @@
-//! The stand-in's page: what an Endpoint Picker with flow control shows, under its old and its current names, and the
-//! loopback server that shows it.
+//! The stand-in's page: what an Endpoint Picker with flow control shows, under its old and its current names.
 
-use std::convert::Infallible;
 use std::fmt::Write;
-use std::sync::Arc;
-
-use axum::body::Body;
-use axum::http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use parking_lot::Mutex;
-use stillwell_adapters::reply::reply;
-use tokio::net::TcpListener;
-use tokio::time::Instant;
 
 use super::day::{Day, WAITED_BOUNDS_S};
 
@@ -22,41 +8,15 @@ use super::day::{Day, WAITED_BOUNDS_S};
 pub(super) const POOL: &str = "vllm-llama3-8b-instruct";
 const MODEL: &str = "meta-llama/Llama-3.1-8B-Instruct";
 
-/// Serves pages of the day that begins now, until its runtime ends.
-pub(super) async fn serve(listener: TcpListener) {
-    let (start, day) = (Instant::now(), Arc::new(Mutex::new(Day::default())));
-    loop {
-        // A connection that cannot be accepted is the scraper's to retry.
-        let Ok((stream, _)) = listener.accept().await else {
-            continue;
-        };
-        let day = Arc::clone(&day);
-        let service = service_fn(move |_: Request<Incoming>| {
-            let page = {
-                let mut day = day.lock(); // for a few hundred additions; there is one scraper
-                day.advance_to(start.elapsed().as_secs_f64());
-                page(&day)
-            };
-            async move {
-                Ok::<Response<Body>, Infallible>(reply(
-                    StatusCode::OK,
-                    "text/plain; version=0.0.4",
-                    page,
-                ))
-            }
-        });
-        tokio::spawn(async move {
-            http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await
-                .ok();
-        });
-    }
-}
-
-/// The page of this moment.
-pub(super) fn page(day: &Day) -> String {
+/// The page of this moment, of a process that began at `process_start_s`.
+pub(super) fn page(day: &Day, process_start_s: f64) -> String {
     let mut out = String::with_capacity(8 << 10);
+    let start = "process_start_time_seconds";
+    writeln!(
+        out,
+        "# HELP {start} When the process started.\n# TYPE {start} gauge\n{start} {process_start_s}"
+    )
+    .ok();
     let flow = format!(
         "fairness_id=\"default-flow\",inference_pool=\"{POOL}\",model_name=\"{MODEL}\",priority=\"0\",target_model_name=\"{MODEL}\""
     );
@@ -202,7 +162,7 @@ mod tests {
         let mut day = Day::default();
         for second in 0..120 {
             day.advance_to(f64::from(second));
-            let page = page(&day);
+            let page = page(&day, 1.0);
             let parsed = stage.parse(page.as_bytes(), Format::Text);
             assert!(parsed.is_ok(), "{page}");
         }

@@ -3,6 +3,7 @@
 mod day;
 mod gateway;
 mod show;
+mod stage;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,13 +19,26 @@ use tracing::Level;
 use crate::clock::Clock;
 use crate::config::units::duration_ms;
 use crate::logging::{self, LogFormat};
+use crate::serve::web::WebOptions;
 use crate::serve::{self, AlertSettings, ApiOptions, KedaOptions, Settings, app};
+use stage::Stage;
 
 /// The stand-in's page this many seconds into its day.
 pub fn page_at(elapsed_s: f64) -> String {
     let mut day = day::Day::default();
     day.advance_to(elapsed_s);
-    gateway::page(&day)
+    gateway::page(&day, PAGES_START_S)
+}
+
+/// Since when the process of [`page_at`] runs.
+const PAGES_START_S: f64 = 1_700_000_000.0;
+
+/// The gateway was there long before: of one that has just started no 0 is told for a while (rule S6).
+const GATEWAY_AGE_S: f64 = 3_600.0;
+
+/// Seconds since the epoch.
+fn wall_s() -> f64 {
+    Clock::start().now().ms() as f64 / 1000.0
 }
 
 /// Where the first free port is looked for.
@@ -56,7 +70,8 @@ async fn demo(length_ms: Option<u64>, port: Option<u16>) -> Result<(), String> {
         .await
         .map_err(|error| error.to_string())?;
     let gateway_address = gateway.local_addr().map_err(|error| error.to_string())?;
-    tokio::spawn(gateway::serve(gateway));
+    let stage = Stage::new(wall_s() - GATEWAY_AGE_S);
+    tokio::spawn(stage::serve(gateway, Arc::clone(&stage)));
 
     let text = configuration(&gateway_address.to_string());
     let settings = settings();
@@ -66,6 +81,10 @@ async fn demo(length_ms: Option<u64>, port: Option<u16>) -> Result<(), String> {
     let listen = vec![format!("127.0.0.1:{}", free_port(port).await)];
     let apis = ApiOptions {
         listen,
+        web: WebOptions {
+            more: Some(stage.router(wall_s)),
+            ..WebOptions::default()
+        },
         keda: Some(KedaOptions {
             address: KEDA.to_owned(),
             optional: true,
@@ -124,6 +143,7 @@ external_metrics: {{insecure: true}}
 fn settings() -> Settings {
     Settings {
         storage_path: None,
+        snapshot_interval: serve::snapshots::INTERVAL,
         config_file: None,
         query_bytes_max: 256 << 20,
         query: QuerySettings {

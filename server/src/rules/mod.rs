@@ -78,6 +78,7 @@ pub fn load(files: &[String], base: &Path, line: usize, report: &mut Report) -> 
                         line,
                         from_rules: true,
                         sanitized: rule.sanitized,
+                        floors: Vec::new(),
                         for_each: Vec::new(),
                     });
                 }

@@ -148,8 +148,20 @@ fn header(member: &[u8]) -> Result<&[u8], ScrapeError> {
     let whole = (flags & EXTRA == 0 || extra(&mut rest))
         && (flags & NAME == 0 || skip_text(&mut rest))
         && (flags & COMMENT == 0 || skip_text(&mut rest))
-        && (flags & CHECKSUM == 0 || skip(&mut rest, 2));
-    if whole { Ok(rest) } else { Err(short) }
+        && (flags & CHECKSUM == 0 || rest.len() >= 2);
+    if !whole {
+        return Err(short);
+    }
+    if flags & CHECKSUM == 0 {
+        return Ok(rest);
+    }
+    let (sum, after) = rest.split_at(2);
+    let mut crc = Crc::new();
+    crc.update(&member[..member.len() - rest.len()]);
+    match sum == &crc.sum().to_le_bytes()[..2] {
+        true => Ok(after),
+        false => Err(ScrapeError::Gzip("the checksum of the header is wrong")),
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::RwLock;
 use stillwell_adapters::host::{
@@ -12,7 +13,7 @@ use stillwell_adapters::notifications::Notifications;
 use stillwell_adapters::pool::QueryPool;
 use stillwell_engine::labels::{Labels, RelabelRule};
 use stillwell_engine::promql::Features;
-use stillwell_engine::signal::Reading;
+use stillwell_engine::signal::{Reading, Transition};
 use stillwell_engine::{AppendError, Appended, AppendedSeries, Reader, Timestamp};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -45,6 +46,8 @@ pub struct Settings {
     pub remote_write: bool,
     /// The folder of the snapshot; without it a restart begins empty.
     pub storage_path: Option<PathBuf>,
+    /// Between two snapshots.
+    pub snapshot_interval: Duration,
     /// Under which others reach this server.
     pub external_url: String,
     /// How alerts are sent and restored.
@@ -220,7 +223,11 @@ impl App {
             .with_memory(settings.query_bytes_max);
         reader.set_names(config.signal_names.clone());
         warn_of_short_history(&config, &settings);
-        let signals = Arc::new(Watched::replace(&config, &Watched::none(reader.clone()))?);
+        let signals = Arc::new(Watched::replace(
+            &config,
+            &Watched::none(reader.clone()),
+            clock.wall_now(),
+        )?);
         let keda = Triggers::new(
             reader.clone(),
             Arc::clone(&clock),
@@ -302,7 +309,8 @@ impl App {
         );
         let before = Arc::clone(&self.loaded.read().signals);
         warn_of_short_history(&config, &self.settings);
-        let signals = Watched::replace(&config, &before).map_err(|problems| show(&problems))?;
+        let signals = Watched::replace(&config, &before, self.clock.wall_now())
+            .map_err(|problems| show(&problems))?;
         self.reader.set_names(config.signal_names.clone());
         let external_labels = config.global.external_labels.clone();
         let wanted = Wanted {
@@ -336,6 +344,13 @@ impl App {
     /// What is recorded and alerted.
     pub fn rules(&self) -> &Runner {
         &self.rules
+    }
+
+    /// Puts the floors into force that apply now. Returns the newest change of each signal's state, by its name.
+    pub(super) fn look_at_signals(&self) -> Vec<(String, Transition)> {
+        let signals = Arc::clone(&self.loaded.read().signals);
+        signals.apply_floors(self.clock.wall_now());
+        signals.newest_transitions()
     }
 
     /// What each signal of the configuration says, by its name.
@@ -537,7 +552,7 @@ fn warn_of_short_history(config: &Config, settings: &Settings) {
         return; // it is checked where it is given
     };
     for signal in &config.signals {
-        if let Some(why) = config::longer_than(signal, retention_ms) {
+        if let Some(why) = signal.longer_than(retention_ms) {
             warn!(line = signal.line, "signal {:?}: {why}", signal.name);
         }
     }

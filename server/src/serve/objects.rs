@@ -60,6 +60,12 @@ pub(super) fn told(reading: stillwell_engine::signal::Reading, labels: &Labels) 
             age_ms,
             why,
         },
+        // A number that was not measured, but one that the user wants told.
+        State::Configured { why } => Reading::Held {
+            elements,
+            age_ms: 0,
+            why,
+        },
         State::Unknown { why } => Reading::Unknown(why),
     }
 }

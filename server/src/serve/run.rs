@@ -18,6 +18,7 @@ use tracing::warn;
 use super::app::{App, Configured, Parts, Settings};
 use super::keda::{self, KedaListener};
 use super::secure::{Secure, SecureOptions};
+use super::signal_states;
 use super::snapshots::{self, Snapshots};
 use super::web::{self, WebOptions};
 use crate::alertmanager::Notifier;
@@ -119,7 +120,7 @@ pub async fn start(
     let snapshots = settings
         .storage_path
         .clone()
-        .map(|folder| Arc::new(Snapshots::new(folder)));
+        .map(|folder| Arc::new(Snapshots::new(folder, settings.snapshot_interval)));
     let (writer, reader, latches) = engine(snapshots.clone(), limits, clock.now()).await;
     let shared = Shared::new(writer, Arc::clone(&clock));
     let (quit, quitting) = watch::channel(false);
@@ -162,6 +163,7 @@ pub async fn start(
         let (shared, keda) = (Arc::clone(app.scraper().shared()), app.keda().clone());
         tokio::spawn(snapshots.run(shared, keda, quitting.clone()))
     });
+    tokio::spawn(signal_states::run(Arc::clone(&app), quitting.clone()));
     let looking = keda::start(app.keda(), app.scraper().clone(), quitting.clone())?;
     let router = web::router(&app, &web, quit.clone());
     let mut addresses = Vec::new();

@@ -12,8 +12,9 @@ use stillwell_adapters::multi::Several;
 use stillwell_adapters::objects::{Kinds, Selector};
 use stillwell_engine::labels::Labels;
 use stillwell_engine::promql::{Answer, EvalOptions, Features, Query, QueryError};
-use stillwell_engine::signal::{SignalId, State};
+use stillwell_engine::signal::{Policy, SignalId, State, Transition};
 use stillwell_engine::{Engine, Limits, Reader, Timestamp};
+use tracing::info;
 
 use super::adhoc_signals::AdhocSignals;
 use super::guarded_refusals::GuardedRefusals;
@@ -21,11 +22,14 @@ use super::object_metrics::{Asked, ObjectMetrics};
 use super::objects::{self, told};
 use super::{for_each, rules, sanitized};
 use crate::config::{Config, Problem, SignalSpec};
+use crate::floor::highest;
 use crate::rules::Rule;
 
 /// The signals of one configuration.
 pub struct Watched {
     signals: Vec<(SignalSpec, SignalId)>,
+    /// The floor that applies to each.
+    floors: Mutex<Vec<Option<f64>>>,
     /// Rules whose query depends on who asks.
     rules: Vec<Arc<Rule>>,
     /// Metrics of objects.
@@ -50,6 +54,7 @@ impl Watched {
     pub(super) fn none(reader: Reader) -> Watched {
         Watched {
             signals: Vec::new(),
+            floors: Mutex::default(),
             rules: Vec::new(),
             objects: ObjectMetrics::new(Vec::new(), reader.clone(), Asked::new()),
             reader,
@@ -61,15 +66,24 @@ impl Watched {
     }
 
     /// The signals of a new configuration. One whose expression and jobs are as before goes on with what it has seen,
-    /// under its new policy. With errors nothing changes.
-    pub(super) fn replace(config: &Config, before: &Watched) -> Result<Watched, Vec<Problem>> {
+    /// under its new policy. With errors nothing changes. `wall` is the time of the wall clock, for floors.
+    pub(super) fn replace(
+        config: &Config,
+        before: &Watched,
+        wall: Timestamp,
+    ) -> Result<Watched, Vec<Problem>> {
         let reader = before.reader.clone();
         let signals = register(&config.signals, &reader, &before.signals)?;
+        let mut floors = Vec::new();
         for (spec, id) in &signals {
-            reader.set_policy(*id, spec.policy.clone());
+            let floor = highest(&spec.floors, wall);
+            let policy = spec.policy.clone();
+            reader.set_policy(*id, Policy { floor, ..policy });
+            floors.push(floor);
         }
         Ok(Watched {
             signals,
+            floors: Mutex::new(floors),
             rules: config.rules.clone(),
             objects: ObjectMetrics::new(
                 config.object_rules.clone(),
@@ -82,6 +96,28 @@ impl Watched {
             refusals: Arc::clone(&before.refusals),
             last_reads: Arc::clone(&before.last_reads),
         })
+    }
+
+    /// Puts the floors into force that apply at this time of the wall clock.
+    pub(super) fn apply_floors(&self, wall: Timestamp) {
+        for ((spec, id), applied) in self.signals.iter().zip(self.floors.lock().iter_mut()) {
+            let floor = highest(&spec.floors, wall);
+            if *applied != floor {
+                info!(signal = spec.name, ?floor, "the floor of a signal changes");
+                *applied = floor;
+                let policy = spec.policy.clone();
+                self.reader.set_policy(*id, Policy { floor, ..policy });
+            }
+        }
+    }
+
+    /// The newest change of each signal's state, by its name.
+    pub(super) fn newest_transitions(&self) -> Vec<(String, Transition)> {
+        let newest = |(spec, id): &(SignalSpec, SignalId)| {
+            let newest = self.reader.transitions(*id).pop()?;
+            Some((spec.name.clone(), newest))
+        };
+        self.signals.iter().filter_map(newest).collect()
     }
 
     /// Ends the signals that `kept` does not go on with, once nobody reads them by name any more.
@@ -521,8 +557,6 @@ fn summary(reading: &Reading) -> String {
 
 #[cfg(test)]
 mod tests {
-    use stillwell_engine::signal::Policy;
-
     use super::*;
 
     fn spec(name: &str, expr: &str, hold_ms: i64) -> SignalSpec {
@@ -538,6 +572,7 @@ mod tests {
             line: 7,
             from_rules: false,
             sanitized: false,
+            floors: Vec::new(),
             for_each: Vec::new(),
         }
     }
@@ -560,11 +595,13 @@ mod tests {
         let first = Watched::replace(
             &config(vec![spec("a", "sum(x)", 1), spec("b", "sum(y)", 1)]),
             &none,
+            Timestamp::from_ms(0),
         )
         .expect("valid");
         let problems = Watched::replace(
             &config(vec![spec("a", "sum(x)", 9), spec("c", "sum(", 1)]),
             &first,
+            Timestamp::from_ms(0),
         )
         .err()
         .expect("an expression is broken");
@@ -572,6 +609,7 @@ mod tests {
         let second = Watched::replace(
             &config(vec![spec("n", "sum(z)", 1), spec("renamed", "sum(x)", 2)]),
             &first,
+            Timestamp::from_ms(0),
         )
         .expect("valid");
         assert_eq!(

@@ -1,8 +1,8 @@
-//! The file of snapshots below `--storage.path`: read at the start, written every 30 s and at the end.
+//! The file of snapshots below `--storage.path`: read at the start, written every 30 s, or as often as is asked for, and at the end.
 //!
 //! The file is replaced as a whole: a new one is written beside it, made durable and renamed over it, so that whoever kills
 //! this process at any moment leaves the one or the other. What is lost then is what came after the newest snapshot, at
-//! most [`INTERVAL`] and the time that one takes. A file that cannot be used is refused with the reason, and the server
+//! most that long and the time that one takes. A file that cannot be used is refused with the reason, and the server
 //! starts empty; a disk that is full or read-only is a warning and nothing else.
 
 use std::fs::{self, File};
@@ -22,7 +22,7 @@ use tracing::{info, warn};
 use super::keda::Triggers;
 use crate::scrape::Shared;
 
-/// Between the end of one snapshot and the beginning of the next.
+/// Between the end of one snapshot and the beginning of the next, where nothing else is asked for.
 pub const INTERVAL: Duration = Duration::from_secs(30);
 /// Snapshots take at most this part of a core: one that takes longer is taken less often.
 const REST_TIMES: u32 = 3;
@@ -36,6 +36,7 @@ const UNFINISHED: &str = "unfinished";
 /// The file, and what was done to it.
 pub struct Snapshots {
     folder: PathBuf,
+    interval: Duration,
     done: Mutex<Done>,
 }
 
@@ -64,9 +65,10 @@ pub(super) fn latches(named: Vec<(String, Vec<u8>)>) -> Vec<u8> {
 
 impl Snapshots {
     /// In this folder, which is made where it is missing.
-    pub fn new(folder: PathBuf) -> Snapshots {
+    pub fn new(folder: PathBuf, interval: Duration) -> Snapshots {
         Snapshots {
             folder,
+            interval,
             done: Mutex::default(),
         }
     }
@@ -126,7 +128,7 @@ impl Snapshots {
         keda: Triggers,
         mut quit: watch::Receiver<bool>,
     ) {
-        let mut rest = INTERVAL;
+        let mut rest = self.interval;
         loop {
             tokio::select! {
                 _ = quit.wait_for(|quit| *quit) => return,
@@ -138,7 +140,7 @@ impl Snapshots {
                 snapshots.done().took
             });
             let took = writing.await.unwrap_or_default();
-            rest = INTERVAL.max(took * REST_TIMES);
+            rest = self.interval.max(took * REST_TIMES);
         }
     }
 

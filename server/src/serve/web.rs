@@ -34,6 +34,8 @@ pub struct WebOptions {
     pub config_file: Option<PathBuf>,
     /// API groups of the Kubernetes metrics APIs, where they are mounted here.
     pub insecure_api_groups: Option<Groups>,
+    /// Routes of whoever starts the server: the demonstration's.
+    pub more: Option<Router>,
 }
 
 /// Every route of the plain listener. `quit` ends the process.
@@ -84,6 +86,14 @@ pub fn router(app: &Arc<App>, options: &WebOptions, quit: watch::Sender<bool>) -
         }),
     );
     router = router.merge(pprof::router(app));
+    router = router.merge(match &options.more {
+        Some(more) => more.clone(),
+        // The console asks what the demonstration lets people do; here it is nothing.
+        None => {
+            let none = || async { reply(StatusCode::OK, JSON, "{\"triggers\":[]}".to_owned()) };
+            Router::new().route("/demo", get(none))
+        }
+    });
     router.merge(lifecycle(app, options.lifecycle, quit))
 }
 

@@ -104,12 +104,26 @@ function signalRow(signal) {
   } };
 }
 
+// What the demonstration lets people do; on other servers it is nothing.
+async function demoButtons(place) {
+  const { ok, body } = await ask("./demo");
+  if (!ok || !body.triggers.length) return;
+  const said = el("p", { role: "status", class: "faint" });
+  const buttons = body.triggers.map((trigger) => el("button", { type: "button", text: trigger.text, onclick: async () => {
+    const done = await fetch("./demo/" + encoded(trigger.name), { method: "POST" });
+    setText(said, done.ok ? trigger.text + ": done at " + clock(Date.now()) : "not done: " + await done.text());
+  } }));
+  place.replaceChildren(el("h2", { text: "Demonstration" }), el("div", { class: "row" }, ...buttons), said);
+}
+
 const VIEWS = {
   signals() {
     const body = el("tbody"), note = el("div");
     const shown = table("Signals", ["Signal", "State", "Value", "Age", "15 minutes", "Last read", "Why"], []);
     shown.querySelector("tbody").replaceWith(body);
-    main.append(el("h2", { text: "Signals" }), shown, note);
+    const demo = el("section");
+    main.append(el("h2", { text: "Signals" }), shown, note, demo);
+    demoButtons(demo).catch(() => {}); // no server to ask is told by the view itself
     const rows = new Rows(body, signalRow);
     return async () => {
       const { ok, body: answer } = await ask("./signals");

@@ -24,6 +24,12 @@ type Held = Option<(i64, String)>;
 impl Signal {
     /// The reading at the time and for the pins of the assessment.
     pub(super) fn read(&self, assessment: Assessment<'_>) -> Reading {
+        let measured = self.read_measured(assessment);
+        self.configured(measured, assessment)
+    }
+
+    /// The same without a fallback: nothing but what was measured.
+    pub(super) fn read_measured(&self, assessment: Assessment<'_>) -> Reading {
         let assessed = match &self.policy.object_label {
             Some(label) => self.assess_objects(assessment, label),
             None => self.assess(assessment),
@@ -302,7 +308,7 @@ impl Signal {
     }
 
     /// S9c: the labels of the one group that an empty result stands for. Error: it could be several.
-    fn empty_group(&self, pins: Pins<'_>) -> Result<Labels, String> {
+    pub(super) fn empty_group(&self, pins: Pins<'_>) -> Result<Labels, String> {
         if self.query.is_absent {
             return Err(
                 "absent() yields nothing while its series are there, and nothing is no number; \

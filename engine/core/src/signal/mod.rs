@@ -6,13 +6,14 @@
 //!   pages are new enough), `absence` (whether an empty result means 0), `grace` (what holds after a restart), `lint`.
 //! * How it is evaluated: `compiled` (incrementally, at each page), `evaluate` and `refresh` (from the plan, without a
 //!   lock), `view` (the store as signals see it; `form`: families under other names), `retain_set` (which metrics are kept).
-//! * `signal` is one signal, `assess` yields its `reading`, `objects` that of each object it tells of, `explain` the reasons;
+//! * `signal` is one signal, `assess` yields its `reading` (`configured`: what a user wants told instead), `objects` that of each object it tells of, `explain` the reasons;
 //!   `registry` holds all signals, and `register` adds one; `persist` is what a snapshot keeps of them, `remembered` of one.
 
 mod absence;
 mod assess;
 mod assessment;
 mod compiled;
+mod configured;
 mod evaluate;
 mod explain;
 mod facts;
@@ -55,5 +56,5 @@ pub use explain::{Explanation, TargetState};
 pub use lint::{lint, window_ms};
 pub use names::{Class, Engine, FAMILIES, Family, Measure, Name, Names};
 pub use objects::{ObjectReading, ObjectValue};
-pub use policy::{Absent, Nan, Policy};
+pub use policy::{Absent, Fallback, FallbackNumber, Nan, Policy};
 pub use reading::{Element, Reading, SignalId, State, Transition};

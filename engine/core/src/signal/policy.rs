@@ -27,8 +27,26 @@ pub enum Nan {
     Last,
 }
 
+/// What is told of a signal that stays unknown.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fallback {
+    /// For how long it has to be unknown, in milliseconds.
+    pub after_ms: i64,
+    /// The number.
+    pub number: FallbackNumber,
+}
+
+/// The number of a fallback.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum FallbackNumber {
+    /// This one, for each group that was measured last.
+    Fixed(f64),
+    /// What was measured last.
+    Last,
+}
+
 /// How a signal is judged.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     /// What an empty result means.
     pub absent: Absent,
@@ -50,6 +68,10 @@ pub struct Policy {
     /// The label by which the result names objects, each of which is judged by its own targets and read through
     /// [`crate::Reader::objects`]; the signal as a whole has no state then. `None`: all groups are judged together.
     pub object_label: Option<String>,
+    /// What is told where it stays unknown (S5); `None`: nothing. Not for objects.
+    pub fallback: Option<Fallback>,
+    /// The least number that is told while something is measured; `None`: none. Not for objects.
+    pub floor: Option<f64>,
 }
 
 impl Default for Policy {
@@ -64,6 +86,8 @@ impl Default for Policy {
             bytes_max: None,
             when_read: false,
             object_label: None,
+            fallback: None,
+            floor: None,
         }
     }
 }

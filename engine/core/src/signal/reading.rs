@@ -25,6 +25,12 @@ pub enum State {
         /// Which target is not fresh, or which process changed.
         why: String,
     },
+    /// A number that the configuration asks for and nobody measured: the fallback of a signal that stays unknown, or its
+    /// floor where less was measured.
+    Configured {
+        /// Which of them, and what was measured or why nothing was.
+        why: String,
+    },
     /// No number may be reported.
     Unknown {
         /// Which target or part of the query, since when, and what to change.

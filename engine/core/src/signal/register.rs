@@ -189,6 +189,7 @@ impl SignalRegistry {
             known_since_ms: known.known_since_ms,
             numbers: known.numbers,
             grace: known.grace,
+            unknown_since_ms: None,
             transitions: VecDeque::new(),
         };
         if at == self.signals.len() {

@@ -18,7 +18,7 @@ use super::judge::{self, Verdict};
 use super::names::Names;
 use super::policy::{Nan, Policy};
 use super::query::{Kind, SignalQuery};
-use super::reading::Transition;
+use super::reading::{State, Transition};
 use super::scope::Scope;
 
 /// One signal.
@@ -50,6 +50,8 @@ pub(crate) struct Signal {
     /// Per group, the last result that was a number, for `nan: last`.
     pub(super) numbers: Vec<(Labels, f64)>,
     pub(super) grace: Option<Grace>,
+    /// Since when it is unknown, as far as that was noticed.
+    pub(super) unknown_since_ms: Option<i64>,
     pub(crate) transitions: VecDeque<Transition>,
 }
 
@@ -214,7 +216,12 @@ impl Signal {
         if self.policy.object_label.is_some() {
             return; // its objects have states, it has none
         }
-        let reading = self.read(assessment);
+        let measured = self.read_measured(assessment);
+        self.unknown_since_ms = match measured.state {
+            State::Unknown { .. } => self.unknown_since_ms.or(Some(assessment.now_ms)),
+            _ => None,
+        };
+        let reading = self.configured(measured, assessment);
         let kind = std::mem::discriminant(&reading.state);
         if self
             .transitions

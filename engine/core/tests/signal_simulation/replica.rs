@@ -256,6 +256,7 @@ impl Replica {
                 );
                 assert!(in_grace || crash_loop || told == sum as f64, "{}", known());
             }
+            State::Configured { .. } => unreachable!("nothing is configured"),
             State::Unknown { .. } => unreachable!("has no elements"),
         }
     }

@@ -2,6 +2,7 @@
 //! and pages are arguments, so hours pass in microseconds.
 
 mod absence;
+mod configured;
 mod engines;
 mod faults_of_a_peer;
 mod freshness;

@@ -143,6 +143,7 @@ fn judge(
             why.contains(label),
             "{question}: the reason does not name {label}: {why}"
         ),
+        Reported::Configured(..) => panic!("nothing is configured: {reported:?}"),
         Reported::Value(told) | Reported::Held(told) => {
             let derived = !shown.is_empty() && !has_label && label == "inference_pool";
             if derived && pools.contains(value) {

@@ -209,7 +209,7 @@ fn pods_that_replace_one_another_are_no_crash_loop() {
         scenario.rounds(20, &[(old, Some(&page))]);
         match scenario.reported(queue) {
             Reported::Value(values) | Reported::Held(values) => assert!(values[0] >= 5.0),
-            Reported::Unknown(why) => panic!("pod {pod}: {why}"),
+            other => panic!("pod {pod}: {other:?}"),
         }
     }
     scenario.rounds(700, &[(old, Some(&page))]);

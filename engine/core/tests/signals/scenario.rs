@@ -248,6 +248,7 @@ impl Scenario {
         match reading.state {
             State::Value => Reported::Value(values),
             State::Held { .. } => Reported::Held(values),
+            State::Configured { why } => Reported::Configured(values, why),
             State::Unknown { why } => Reported::Unknown(why),
         }
     }
@@ -257,6 +258,7 @@ impl Scenario {
 pub(crate) enum Reported {
     Value(Vec<f64>),
     Held(Vec<f64>),
+    Configured(Vec<f64>, String),
     Unknown(String),
 }
 

@@ -151,6 +151,7 @@ impl Entry {
         let (state, reason) = match (&now.last, &now.state) {
             (Err(refusal), _) => ("unknown", refusal.to_string()),
             (Ok(_), State::Held { why, .. }) => ("held", why.clone()),
+            (Ok(_), State::Configured { why }) => ("configured", why.clone()),
             (Ok(_), _) => ("value", String::new()),
         };
         let latched_until_ms = now.latch.latched_until_ms(self.trigger.latch_ms);

@@ -9,7 +9,7 @@ use super::Families;
 use super::family::{Family, Kind};
 
 /// The states, in the words of `/signals`.
-const STATES: [&str; 3] = ["value", "held", "unknown"];
+const STATES: [&str; 4] = ["value", "held", "configured", "unknown"];
 
 pub(super) fn signals(page: &mut Families, readings: &[(String, Reading)], now: Timestamp) {
     let mut states = Family::new(
@@ -64,6 +64,7 @@ fn state(reading: &Reading) -> &'static str {
     match reading.state {
         State::Value => "value",
         State::Held { .. } => "held",
+        State::Configured { .. } => "configured",
         State::Unknown { .. } => "unknown",
     }
 }

@@ -40,6 +40,7 @@ pub fn say(line: &str) {
 pub fn settings(config_file: Option<std::path::PathBuf>) -> Settings {
     Settings {
         storage_path: None,
+        snapshot_interval: stillwell::serve::snapshots::INTERVAL,
         query_bytes_max: 256 << 20,
         config_file,
         query: QuerySettings {
