@@ -58,7 +58,7 @@ pub(crate) fn prove(
             }
         }
         if by_proof {
-            check_values_seen(assessment, scope, query, selector, &required)?;
+            check_values_seen(assessment, query, selector, &required)?;
         }
     }
     Ok(())
@@ -283,11 +283,7 @@ fn check_pool_known(
 }
 
 /// What a query selects by that no series ever had, with what was seen instead; for reasons of results that are empty.
-pub(crate) fn unseen(
-    assessment: Assessment<'_>,
-    scope: &Scope,
-    query: &SignalQuery,
-) -> Option<String> {
+pub(crate) fn unseen(assessment: Assessment<'_>, query: &SignalQuery) -> Option<String> {
     query.selectors.iter().find_map(|selector| {
         let required = required(selector, assessment);
         let required = required
@@ -295,16 +291,13 @@ pub(crate) fn unseen(
             .filter(|matcher| !scope::is_pool_pin(assessment.names, selector, matcher.name()));
         required
             .into_iter()
-            .find_map(|matcher| never_had(assessment, scope, &matcher))
+            .find_map(|matcher| never_had(assessment, query, &matcher))
     })
 }
 
 /// The reason, if no series of the scope's groups ever had a value that fits.
-fn never_had(assessment: Assessment<'_>, scope: &Scope, matcher: &Matcher) -> Option<String> {
-    let groups = || {
-        let names = scope.groups.iter();
-        names.filter_map(|group| assessment.facts.groups.get(group))
-    };
+fn never_had(assessment: Assessment<'_>, query: &SignalQuery, matcher: &Matcher) -> Option<String> {
+    let groups = || scope::groups(assessment, query);
     if groups().any(|group| group.has_had(matcher)) {
         return None;
     }
@@ -316,7 +309,6 @@ fn never_had(assessment: Assessment<'_>, scope: &Scope, matcher: &Matcher) -> Op
 /// S4b: every value that the query selects has occurred in its groups, so that it is no typing error.
 fn check_values_seen(
     assessment: Assessment<'_>,
-    scope: &Scope,
     query: &SignalQuery,
     selector: &Selector,
     required: &[Matcher],
@@ -327,7 +319,7 @@ fn check_values_seen(
         if waived || scope::is_pool_pin(assessment.names, selector, label) {
             continue; // pools are judged by target
         }
-        if let Some(why) = never_had(assessment, scope, matcher) {
+        if let Some(why) = never_had(assessment, query, matcher) {
             return Err(format!(
                 "{why}; if that is not a typo but has had no traffic yet, `absent: zero` says so"
             ));

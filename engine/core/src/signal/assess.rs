@@ -71,11 +71,10 @@ impl Signal {
             absence::complete(assessment, scope, &self.query, &self.policy, is_zero)?;
         } else {
             let time_ms = self.judge_group(assessment, &mut held)?;
-            let why_empty =
-                |why: String| match absence::unseen(assessment, &self.scope, &self.query) {
-                    Some(unseen) if !why.contains(&unseen) => format!("{unseen}; {why}"),
-                    _ => why,
-                };
+            let why_empty = |why: String| match absence::unseen(assessment, &self.query) {
+                Some(unseen) if !why.contains(&unseen) => format!("{unseen}; {why}"),
+                _ => why,
+            };
             let labels = self.empty_group(assessment.pins).map_err(why_empty)?;
             let value = self.empty_value(assessment).map_err(why_empty)?;
             let value = self.number(&labels, value, assessment)?;

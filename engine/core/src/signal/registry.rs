@@ -17,7 +17,7 @@ use super::policy::Policy;
 use super::query::{Kind, SignalQuery};
 use super::reading::{Reading, SignalId, State};
 use super::remembered::Remembered;
-use super::scope::{self, Scope};
+use super::scope::{self, ExposingGroups, Scope};
 use super::signal::Signal;
 
 /// About 140,000 years.
@@ -97,10 +97,16 @@ impl SignalRegistry {
             now_ms: self.now_ms,
             pins: &[],
         };
+        let mut known = ExposingGroups::default();
         for signal in self.signals.iter_mut().flatten() {
-            signal.scope = scope::of_query(assessment, &signal.query, &signal.policy);
-            let changes_ms =
-                scope::changes_at_ms(assessment.facts, &signal.policy, assessment.now_ms);
+            let Signal {
+                query,
+                policy,
+                scope,
+                ..
+            } = signal;
+            *scope = scope::of_query_among(assessment, query, policy, &mut known);
+            let changes_ms = scope::changes_at_ms(assessment.facts, policy, assessment.now_ms);
             self.rescope_ms = self.rescope_ms.into_iter().chain(changes_ms).min();
         }
     }
@@ -140,8 +146,11 @@ impl SignalRegistry {
 
     /// Replaces the policy of a signal; what is known of its targets stays (S1b).
     pub(crate) fn set_policy(&mut self, id: SignalId, policy: Policy) {
-        if let Some(signal) = self.signals.get_mut(id.index()).and_then(Option::as_mut) {
-            signal.policy = policy;
+        let signal = self.signals.get_mut(id.index()).and_then(Option::as_mut);
+        match signal {
+            // A reload sets the policy of every signal, mostly to what it was.
+            Some(signal) if signal.policy != policy => signal.policy = policy,
+            _ => return,
         }
         self.facts.epoch += 1;
         self.rescope();

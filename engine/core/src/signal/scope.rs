@@ -3,12 +3,17 @@
 //! connects with the query.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::rc::Rc;
 
+use hashbrown::{HashMap, HashSet};
+
+use crate::labels::Matcher;
 use crate::scrape::REPORT;
 use crate::store::TargetId;
 
 use super::assessment::{Assessment, Pins};
-use super::facts::{Facts, TargetFacts};
+use super::facts::{Facts, GroupFacts, TargetFacts};
 use super::names::{Class, Names, POOL_LABELS};
 use super::policy::Policy;
 use super::query::{Selector, SignalQuery};
@@ -26,8 +31,6 @@ pub(crate) struct Scope {
     pub(crate) never_answered: Vec<TargetId>,
     /// Indices of selectors that no group ever exposed a metric for.
     pub(crate) never_seen: Vec<usize>,
-    /// Groups in scope.
-    pub(crate) groups: BTreeSet<String>,
 }
 
 impl Scope {
@@ -37,8 +40,44 @@ impl Scope {
     }
 }
 
+/// Names of groups, by the metric that they ever exposed: the same for all selectors of that metric, so that a thousand
+/// signals look through hundreds of groups once and not a thousand times.
+#[derive(Default)]
+pub(crate) struct ExposingGroups<'a>(HashMap<&'a str, Rc<HashSet<&'a str>>>);
+
+impl<'a> ExposingGroups<'a> {
+    fn of(
+        &mut self,
+        facts: &'a Facts,
+        names: &'a Names,
+        selector: &'a Selector,
+    ) -> Rc<HashSet<&'a str>> {
+        let find = || {
+            Rc::new(
+                exposing(facts, names, selector)
+                    .map(|(name, _)| name)
+                    .collect(),
+            )
+        };
+        match &selector.metric {
+            Some(metric) => Rc::clone(self.0.entry(metric).or_insert_with(find)),
+            None => find(),
+        }
+    }
+}
+
 /// The scope of a query: the union over its selectors (S3f).
 pub(crate) fn of_query(assessment: Assessment<'_>, query: &SignalQuery, policy: &Policy) -> Scope {
+    of_query_among(assessment, query, policy, &mut ExposingGroups::default())
+}
+
+/// The same for one of many queries about the same facts.
+pub(crate) fn of_query_among<'a>(
+    assessment: Assessment<'a>,
+    query: &'a SignalQuery,
+    policy: &Policy,
+    known: &mut ExposingGroups<'a>,
+) -> Scope {
     let Assessment {
         facts, names, pins, ..
     } = assessment;
@@ -46,29 +85,26 @@ pub(crate) fn of_query(assessment: Assessment<'_>, query: &SignalQuery, policy: 
     let (mut counting, mut standby, mut never_answered) =
         (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for (index, selector) in query.selectors.iter().enumerate() {
-        let groups: BTreeSet<&str> = facts
-            .groups
-            .iter()
-            .filter(|(_, group)| {
-                is_report(selector) || exposes(group.exposed.iter().map(|m| &**m), names, selector)
-            })
-            .map(|(name, _)| name.as_str())
-            .collect();
+        let groups = known.of(facts, names, selector);
         if groups.is_empty() {
             scope.never_seen.push(index);
         }
-        let fits = |target: &TargetFacts| {
-            is_of_allowed_job(policy, target)
-                && contradiction(target, names, selector, pins).is_none()
-        };
-        let satisfied = facts.listed().any(|(_, target)| {
-            target.last_good_ms.is_some() && groups.contains(target.group.as_str()) && fits(target)
+        // Most targets of many are ruled out by a label, which is the least work to find out.
+        let candidates: Vec<(TargetId, &TargetFacts)> = facts
+            .listed()
+            .filter(|(_, target)| {
+                is_of_allowed_job(policy, target)
+                    && contradiction(target, names, selector, pins).is_none()
+            })
+            .filter(|(_, target)| {
+                target.last_good_ms.is_none() || groups.contains(target.group.as_str())
+            })
+            .collect();
+        let satisfied = candidates.iter().any(|(_, target)| {
+            target.last_good_ms.is_some() && groups.contains(target.group.as_str())
         });
-        for (id, target) in facts.listed() {
+        for (id, target) in candidates {
             let is_new = target.last_good_ms.is_none();
-            if !(is_new || groups.contains(target.group.as_str())) || !fits(target) {
-                continue;
-            }
             let waits = || is_waited_for(assessment, target, policy);
             if is_new
                 && satisfied
@@ -82,14 +118,13 @@ pub(crate) fn of_query(assessment: Assessment<'_>, query: &SignalQuery, policy: 
                 counting.insert(id);
             }
         }
-        scope.groups.extend(groups.into_iter().map(str::to_owned));
     }
     let others = facts
         .listed()
         .map(|(id, _)| id)
         .filter(|id| !counting.contains(id) && !standby.contains(id));
     scope.excluded = others.collect();
-    never_answered.retain(|id| scope.excluded.contains(id));
+    never_answered.retain(|id| scope.excluded.binary_search(id).is_ok());
     scope.never_answered = never_answered.into_iter().collect();
     scope.counting = counting.into_iter().collect();
     scope.standby = standby.into_iter().collect();
@@ -125,7 +160,7 @@ fn belongs(
     target: &TargetFacts,
     selector: &Selector,
     policy: &Policy,
-    groups: &BTreeSet<&str>,
+    groups: &HashSet<&str>,
 ) -> bool {
     let job = target.labels.get("job");
     let shares_job = assessment.facts.listed().any(|(_, other)| {
@@ -155,6 +190,46 @@ pub(crate) fn is_report(selector: &Selector) -> bool {
         .is_some_and(|metric| REPORT.contains(&metric.as_str()))
 }
 
+/// The groups that ever exposed what a selector reads, with their names.
+fn exposing<'a>(
+    facts: &'a Facts,
+    names: &'a Names,
+    selector: &'a Selector,
+) -> impl Iterator<Item = (&'a str, &'a GroupFacts)> {
+    let known = selector.metric.as_ref().map(|metric| {
+        let equivalents = names.equivalents(metric);
+        (metric.as_str(), equivalents, names.witnesses(metric))
+    });
+    let is_shown = move |group: &GroupFacts| {
+        let exposed = &group.exposed;
+        match &known {
+            // By names first, which takes a look each; a witness may be any of them.
+            Some((metric, equivalents, is_witness)) => {
+                exposed.contains(*metric)
+                    || equivalents
+                        .iter()
+                        .any(|(name, _)| exposed.contains(name.as_str()))
+                    || exposed.iter().any(|present| is_witness(present))
+            }
+            None => exposes(exposed.iter().map(|m| &**m), names, selector),
+        }
+    };
+    let all = facts.groups.iter();
+    let shown = all.filter(move |(_, group)| is_report(selector) || is_shown(group));
+    shown.map(|(name, group)| (name.as_str(), group))
+}
+
+/// The groups in the scope of a query: those that ever exposed what some selector of it reads. A group may come twice.
+pub(crate) fn groups<'a>(
+    assessment: Assessment<'a>,
+    query: &'a SignalQuery,
+) -> impl Iterator<Item = &'a GroupFacts> {
+    let selectors = query.selectors.iter();
+    selectors.flat_map(move |selector| {
+        exposing(assessment.facts, assessment.names, selector).map(|(_, group)| group)
+    })
+}
+
 /// S3a: whether these metrics contain the selector's, one of its other names, or a witness. For a selector without a fixed
 /// name: whether its name matchers match one of them.
 pub(crate) fn exposes<'m>(
@@ -180,11 +255,27 @@ pub(crate) enum Contradiction<'a> {
     /// All of its series have another value of this label.
     Label {
         label: &'a str,
-        wanted: String,
+        wanted: Wanted<'a>,
         has: &'a str,
     },
     /// Its process serves other pools.
     Pool { wanted: &'a str },
+}
+
+/// What a query wants of a label; written out only where somebody reads it, because most targets contradict most queries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted<'a> {
+    Matcher(&'a Matcher),
+    Pin(&'a str, &'a str),
+}
+
+impl fmt::Display for Wanted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Wanted::Matcher(matcher) => matcher.fmt(f),
+            Wanted::Pin(label, value) => write!(f, "{label}={value:?}"),
+        }
+    }
 }
 
 /// S3b: a pinned label that contradicts the target's own labels or the pools that its process named. Target labels that
@@ -199,7 +290,7 @@ pub(crate) fn contradiction<'a>(
         let has = target.constant_label(matcher.name())?;
         (!matcher.matches(has)).then(|| Contradiction::Label {
             label: matcher.name(),
-            wanted: matcher.to_string(),
+            wanted: Wanted::Matcher(matcher),
             has,
         })
     });
@@ -209,7 +300,7 @@ pub(crate) fn contradiction<'a>(
             if let Some(has) = target.constant_label(label).filter(|has| has != value) {
                 return Some(Contradiction::Label {
                     label,
-                    wanted: format!("{label}={value:?}"),
+                    wanted: Wanted::Pin(label, value),
                     has,
                 });
             }

@@ -21,8 +21,7 @@ use crate::store::{ClockId, TargetId};
 use super::query::Selector;
 use super::retain_set::{RetainRequirements, Retained};
 
-use group::GroupFacts;
-
+pub(crate) use group::GroupFacts;
 pub(crate) use names_seen::NamesSeen;
 pub(crate) use persist::RestoredTarget;
 pub(crate) use target::TargetFacts;
