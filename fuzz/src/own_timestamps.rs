@@ -5,12 +5,10 @@
 //!  input: steps of 4 bytes   | advance | series and kind | time | value |
 //! ```
 
-use std::fmt::Write as _;
-
 use stillwell_engine::labels::Labels;
 use stillwell_engine::promql::{EvalOptions, Features, Query, Value};
 use stillwell_engine::signal::Policy;
-use stillwell_engine::{Engine, Format, Limits, ScrapeFacts, TargetSpec, Timestamp};
+use stillwell_engine::{Engine, Format, Limits, Reader, ScrapeFacts, TargetSpec, Timestamp};
 
 /// Steps of an input that are played.
 const STEPS_MAX: usize = 200;
@@ -44,22 +42,7 @@ pub fn run(data: &[u8]) {
     let steps = data.chunks_exact(4).take(STEPS_MAX);
     for (number, step) in steps.enumerate() {
         now_ms += 1 + i64::from(step[0]) * 40;
-        let line = &mut lines[usize::from(step[1]) % 8];
-        line.clear();
-        let (series, value) = (step[1] % 8, step[3]);
-        let own_ms = match (step[1] >> 3) % 4 {
-            // None, around now, far back, far ahead.
-            0 => None,
-            1 => Some(now_ms - i64::from(step[2]) * 100 + 1_000),
-            2 => Some(now_ms - i64::from(step[2]) * 10_000),
-            _ => Some(now_ms + i64::from(step[2]) * 10_000),
-        };
-        match own_ms {
-            None => writeln!(line, "x{{l=\"{series}\"}} {value}"),
-            // The format has no time before 1970.
-            Some(ms) => writeln!(line, "x{{l=\"{series}\"}} {value} {}", ms.max(0)),
-        }
-        .expect("a String takes everything");
+        lines[usize::from(step[1]) % 8] = line(step, now_ms);
         let page = lines.concat();
         let stage = &mut stages[usize::from(step[1] >> 5) % 2];
         let staged = stage
@@ -73,6 +56,28 @@ pub fn run(data: &[u8]) {
             writer.maintain(at);
         }
     }
+    check(&reader, now_ms);
+}
+
+/// The line of a series, with a timestamp of its own or without.
+fn line(step: &[u8], now_ms: i64) -> String {
+    let (series, value) = (step[1] % 8, step[3]);
+    let own_ms = match (step[1] >> 3) % 4 {
+        // None, around now, far back, far ahead.
+        0 => None,
+        1 => Some(now_ms - i64::from(step[2]) * 100 + 1_000),
+        2 => Some(now_ms - i64::from(step[2]) * 10_000),
+        _ => Some(now_ms + i64::from(step[2]) * 10_000),
+    };
+    match own_ms {
+        None => format!("x{{l=\"{series}\"}} {value}\n"),
+        // The format has no time before 1970.
+        Some(ms) => format!("x{{l=\"{series}\"}} {value} {}\n", ms.max(0)),
+    }
+}
+
+/// Samples ascend, and lie within the retention and the future that is allowed.
+fn check(reader: &Reader, now_ms: i64) {
     let query = Query::parse("x[100y]", &Features::default()).expect("a valid query");
     let at = Timestamp::from_ms(now_ms + FUTURE_MS);
     let answer = query.instant(&reader.plain(), at, &EvalOptions::default());

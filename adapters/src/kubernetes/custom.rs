@@ -243,6 +243,12 @@ fn nothing_told(asked: &Asked, list: &ObjectList) -> Status {
     let named: Vec<String> = missing
         .map(|(name, why)| format!("{name}: {why}"))
         .collect();
+    if named.is_empty() {
+        let (plural, singular) = (&kind.resource, &kind.singular);
+        return Status::unavailable(format!(
+            "{metric}: its series name none of the {plural} (by a label such as {singular:?})"
+        ));
+    }
     let more = match list.missing.len().saturating_sub(NAMED_MAX) {
         0 => String::new(),
         more => format!("; and {more} more"),

@@ -28,17 +28,8 @@ pub(super) enum Form<'n> {
 }
 
 const HELM_RULES: Table = Table {
-    read: &["external", "custom", "resource"],
-    ignored: &[
-        (
-            "default",
-            "the rules that the chart has of its own are not known here; write those that you need under custom",
-        ),
-        (
-            "existing",
-            "name the ConfigMap's contents in rules_files instead",
-        ),
-    ],
+    read: &["external", "custom", "resource", "default", "existing"],
+    ignored: &[],
     refused: &[],
 };
 
@@ -87,10 +78,31 @@ fn of_mapping<'n>(tree: &'n Node, entries: &'n [Entry], report: &mut Report) -> 
         match entry.key.as_str() {
             "external" | "externalRules" => lists.external = Some(entry),
             "custom" | "rules" => lists.custom = Some(entry),
+            "default" if matches!(entry.value.kind, Kind::Null) => {}
+            "default" => {
+                if report.flag(entry) == Some(true) {
+                    let why = "default: the rules that the chart has of its own (a metric of every series) are not \
+                               known here; write those that you need under custom";
+                    report.warn(entry.line, why);
+                }
+            }
+            "existing" => warn_of_existing(entry, report),
             _ => lists.resource = Some(entry),
         }
     }
     Form::Rules(lists)
+}
+
+/// The chart reads its rules from a ConfigMap of this name then, and none of those beside it.
+fn warn_of_existing(entry: &Entry, report: &mut Report) {
+    if let Kind::Scalar { text } = &entry.value.kind
+        && !text.is_empty()
+    {
+        report.warn(
+            entry.line,
+            format!("existing: the ConfigMap {text:?} is not read; name its contents in rules_files instead"),
+        );
+    }
 }
 
 fn config_map<'n>(tree: &'n Node, entries: &'n [Entry], report: &mut Report) -> Form<'n> {

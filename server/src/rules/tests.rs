@@ -196,11 +196,11 @@ fn slips_whose_meaning_is_certain_are_read_with_a_warning() {
             "read as ${1}",
         ),
         (
-            "rules: {default: true, external: [{seriesQuery: a, metricsQuery: sum(a), resources: {namespaced: false}}]}\nloglevel: 1\ntls: {enable: false}\nextraArguments: [--x]\n"
+            "rules: {default: true, existing: mine, external: [{seriesQuery: a, metricsQuery: sum(a), resources: {namespaced: false}}]}\nloglevel: 1\ntls: {enable: false}\nextraArguments: [--x]\n"
             .to_owned(),
             1,
             0,
-            "default in rules has no effect",
+            "the ConfigMap \"mine\" is not read",
         ),
         (
             format!("externalRules:\n- {rule}resourceRules: {{cpu: {{containerLabel: container}}}}\n"),
@@ -340,4 +340,17 @@ rules:
     let own = object_query(second, "x", "n", ("kube__pod", Objects::One("a")), &all);
     assert_eq!(own.as_deref(), Ok(r#"sum(x{pod="a"}) by (kube__pod)"#));
     assert_eq!(shared_query(second, "x", "n", "kube__pod", &all), None);
+}
+
+/// The chart's own values file, with its own rules off.
+#[test]
+fn values_that_say_nothing_are_no_warning() {
+    let (file, report) = read(
+        "rules:\n  default: false\n  custom: []\n  existing:\n  external: []\n  resource: {}\n",
+    );
+    assert!(
+        report.errors.is_empty() && report.warnings.is_empty(),
+        "{report:?}"
+    );
+    assert!(file.external.is_empty() && file.custom.is_empty());
 }

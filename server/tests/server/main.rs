@@ -9,6 +9,7 @@ mod against_prometheus;
 mod alerts;
 mod api_service;
 mod apis;
+mod bulkheads;
 mod clients;
 mod cluster_size;
 mod common;

@@ -24,6 +24,8 @@ signals:
 - {{name: bare, expr: 'vllm:num_requests_waiting{{model_name="Qwen/Qwen3-32b"}}'}}
 - {{name: label, expr: 'sum(vllm:num_requests_waiting{{modelname="Qwen/Qwen3-32B"}})'}}
 - {{name: right, expr: 'sum(vllm:num_requests_waiting{{model_name="Qwen/Qwen3-32B"}})'}}
+- {{name: models, expr: 'sum by (model_name) (vllm:num_requests_waiting)'}}
+- {{name: week, expr: 'max_over_time(vllm:num_requests_waiting[1w])'}}
 - {{name: renamed, expr: 'sum(llm_d_epp_flow_control_queue_size)'}}
 "#,
         target.address
@@ -92,6 +94,12 @@ async fn the_nearest_thing_seen_is_named() {
             "value",
             "has model_name=\"Qwen/Qwen3-32b\"; seen: [\"Qwen/Qwen3-32B\"]",
         ),
+        (
+            "models",
+            "model_name=\"Qwen/Qwen3-32B\" cannot stand in an HPA's selector: with `selector: sanitized` \
+             model_name=Qwen_Qwen3-32B selects it, with `for_each: [model_name]` it is the metric models-qwen-qwen3-32b",
+        ),
+        ("week", "its query reads 1w back and samples are kept for"),
         (
             "label",
             "no scraped series has the label \"modelname\"; did you mean model_name?",
