@@ -68,15 +68,6 @@ pub(crate) fn reserve_gradually<T>(items: &mut Vec<T>, more: usize) {
     }
 }
 
-/// The bytes by which a hash table is about to grow: its size when it is nearly full and will double, else 0.
-pub(crate) fn imminent_growth_bytes(len: usize, capacity: usize, bytes: usize) -> usize {
-    if capacity - len < capacity / 16 {
-        bytes
-    } else {
-        0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,8 +7,6 @@
 
 use hashbrown::HashTable;
 
-use super::arena::imminent_growth_bytes;
-
 /// Tables after the split.
 const SHARDS: usize = 64;
 
@@ -104,16 +102,25 @@ impl ShardedTable {
 
     /// Bytes by which it is about to grow.
     pub(crate) fn imminent_growth_bytes(&self) -> usize {
-        let of_shard = |table: &HashTable<u32>| {
-            imminent_growth_bytes(table.len(), table.capacity(), table.allocation_size())
-        };
-        self.shards.iter().map(of_shard).sum()
+        self.shards.iter().map(imminent_growth_bytes).sum()
     }
 
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
         let tables = self.shards.iter().map(HashTable::allocation_size);
         tables.sum::<usize>() + self.shards.capacity() * size_of::<HashTable<u32>>()
+    }
+}
+
+/// The bytes by which a table is about to grow: its size when it is nearly full and will double, else 0. A table that is full
+/// of places given up is cleaned where it is.
+fn imminent_growth_bytes(table: &HashTable<u32>) -> usize {
+    let capacity = table.capacity();
+    let is_full = capacity - table.len() < capacity / 16;
+    let will_double = table.len() > table.num_buckets() / 8 * 7 / 2;
+    match is_full && will_double {
+        true => table.allocation_size(),
+        false => 0,
     }
 }
 
