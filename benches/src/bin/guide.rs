@@ -187,7 +187,10 @@ fn steps(flags: &Flags, folder: &Path, table: &mut Table) -> Result<(), Failure>
         discovery::walk(&plane, table)?;
     }
     if wanted("types") {
+        // The guide's pool is in the same namespace, whose queue is read as a whole, under whatever name a gateway has it.
+        gateway.show(&walk::page(walk::POOL, 0, 0));
         hpa_types::walk(&plane, table)?;
+        gateway.show(&walk::page(walk::POOL, 12, 3));
     }
     if wanted("away") {
         let names = ["igw_queue_depth", "igw_running_requests"];
