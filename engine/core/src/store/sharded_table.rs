@@ -10,8 +10,8 @@ use hashbrown::HashTable;
 /// Tables after the split.
 const SHARDS: usize = 64;
 
-/// Entries at which the one table is split: moving them takes less than a millisecond.
-const SPLIT_AT: usize = 8_192;
+/// Entries at which the one table is split: moving them takes a few milliseconds.
+const SPLIT_AT: usize = 65_536;
 
 /// Bits of a hash that choose the shard. A `HashTable` uses the lowest and the seven highest.
 const SHARD_SHIFT: u32 = 45;

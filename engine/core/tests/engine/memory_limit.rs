@@ -141,13 +141,10 @@ fn labels_that_never_repeat_cost_history_and_then_only_themselves() {
         "places given up are used again: {taken} of 400 pages were taken"
     );
     assert!(fixture.reader.stats().blocks_dropped_for_memory > 0);
-    // Once it is over, everything is taken again, as soon as the series that have ended are gone. When that is differs by a
-    // few seconds with the hashes of a process: tables grow by them.
+    // Once it is over, everything is taken again.
     let calm = page_of(300, |at| format!("calm-{at}"));
-    let taken: Vec<bool> = (0..30).map(|_| fixture.second(&calm).is_ok()).collect();
-    let refused = taken.iter().filter(|taken| !**taken).count();
-    assert!(refused <= 15, "{refused} of 30 calm pages were refused");
-    assert!(taken.is_sorted(), "taken once, refused later: {taken:?}");
+    let refused = (0..20).filter(|_| fixture.second(&calm).is_err()).count();
+    assert!(refused <= 3, "{refused} of 20 calm pages were refused");
 }
 
 #[test]
