@@ -109,10 +109,14 @@ async function demoButtons(place) {
   const { ok, body } = await ask("./demo");
   if (!ok || !body.triggers.length) return;
   const said = el("p", { role: "status", class: "faint" });
-  const buttons = body.triggers.map((trigger) => el("button", { type: "button", text: trigger.text, onclick: async () => {
-    const done = await fetch("./demo/" + encoded(trigger.name), { method: "POST" });
-    setText(said, done.ok ? trigger.text + ": done at " + clock(Date.now()) : "not done: " + await done.text());
-  } }));
+  const buttons = body.triggers.map((trigger) => {
+    const button = el("button", { type: "button", text: trigger.text });
+    button.addEventListener("click", async () => {
+      const done = await fetch("./demo/" + encoded(trigger.name), { method: "POST" });
+      setText(said, done.ok ? trigger.text + ": done at " + clock(Date.now()) : "not done: " + await done.text());
+    });
+    return button;
+  });
   place.replaceChildren(el("h2", { text: "Demonstration" }), el("div", { class: "row" }, ...buttons), said);
 }
 
