@@ -210,7 +210,7 @@ impl Signal {
         if let Some(grace) = self.grace(assessment.now_ms) {
             if grace.has_no_floor() {
                 let grace_ms = self.policy.restart_grace_ms;
-                judge::known_before(assessment, scope, &self.query, grace.start_ms(), grace_ms)?;
+                judge::known_before(assessment, scope, &self.query, grace.first_ms(), grace_ms)?;
             }
             if held.is_none() {
                 *held = Some((grace.start_ms(), grace.why.clone()));

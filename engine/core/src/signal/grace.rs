@@ -100,15 +100,22 @@ impl Grace {
         self.start_ms
     }
 
+    /// When the first change was noticed of those that followed one another.
+    pub(super) fn first_ms(&self) -> i64 {
+        self.first_ms
+    }
+
     /// Whether the grace has not ended.
     pub(super) fn runs(&self, now_ms: i64, grace_ms: i64) -> bool {
         now_ms - self.start_ms < grace_ms
             && now_ms - self.first_ms < EXTENDED_GRACES_MAX.saturating_mul(grace_ms)
     }
 
-    /// Whether nothing was measured before the change.
+    /// Whether nothing is known that was measured before the first of the changes: what was measured between two of them may
+    /// be less.
     pub(super) fn has_no_floor(&self) -> bool {
-        self.floors.is_empty()
+        let mut floors = self.floors.values().flatten();
+        !floors.any(|floor| floor.measured_ms <= self.first_ms)
     }
 
     /// Values from before the change that are young enough to be reported instead of lower ones, the highest of each group.

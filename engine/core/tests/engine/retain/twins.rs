@@ -107,6 +107,10 @@ fn compare_readings(all: &Side, signals: &Side, registered: &[(usize, bool)], no
             if late && matches!(got.state, State::Unknown { .. }) {
                 continue;
             }
+            // Or it holds the same number, because it does not know what was true before a restart.
+            if late && matches!(got.state, State::Held { .. }) && got.elements == want.elements {
+                continue;
+            }
             assert_eq!(
                 got, want,
                 "{} {pins:?} at {now_ms}+{later_ms}",
