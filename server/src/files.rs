@@ -34,6 +34,15 @@ pub(crate) fn read_bytes(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String>
     }
 }
 
+/// Reads a file of at most so many bytes as text, on a thread that may block. The error names the file.
+pub(crate) async fn read_text(path: &Path, bytes_max: u64) -> Result<String, String> {
+    let owned = path.to_owned();
+    let bytes = tokio::task::spawn_blocking(move || read_bytes(&owned, bytes_max)).await;
+    let bytes = bytes.map_err(|error| error.to_string()).flatten();
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned()));
+    text.map_err(|error| format!("{}: {error}", path.display()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

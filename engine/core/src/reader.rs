@@ -191,6 +191,12 @@ impl Reader {
             .unwrap_or_default()
     }
 
+    /// The newest change of a signal's state; `None` if nothing was recorded yet, or the signal was removed.
+    pub fn newest_transition(&self, signal: SignalId) -> Option<Transition> {
+        let registry = self.registry.read();
+        registry.signal(signal)?.transitions.back().cloned()
+    }
+
     /// The selectors by which registered signals may read one of these metrics: conditions on labels, the name among them.
     pub fn selectors_of(&self, metrics: &[&str]) -> Vec<Vec<Matcher>> {
         let registry = self.registry.read();

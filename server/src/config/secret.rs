@@ -47,7 +47,7 @@ impl SecretSource {
         match self {
             SecretSource::Given(secret) => Ok(secret.clone()),
             SecretSource::File(path) => {
-                let text = read_small_file(path).await?;
+                let text = files::read_text(path, SECRET_BYTES_MAX).await?;
                 Ok(Secret::new(text.trim()))
             }
         }
@@ -59,13 +59,4 @@ impl SecretSource {
             *path = base.join(&*path);
         }
     }
-}
-
-async fn read_small_file(path: &Path) -> Result<String, String> {
-    let owned = path.to_owned();
-    let read = move || files::read_bytes(&owned, SECRET_BYTES_MAX);
-    let bytes = tokio::task::spawn_blocking(read).await;
-    let bytes = bytes.map_err(|error| error.to_string()).flatten();
-    let text = bytes.and_then(|bytes| String::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned()));
-    text.map_err(|error| format!("{}: {error}", path.display()))
 }

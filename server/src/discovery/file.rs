@@ -109,13 +109,7 @@ async fn version(path: &Path) -> Option<(SystemTime, u64)> {
 }
 
 async fn read(path: &Path) -> Result<Vec<TargetGroup>, String> {
-    let owned = path.to_owned();
-    let read = move || files::read_bytes(&owned, FILE_BYTES_MAX);
-    let bytes = tokio::task::spawn_blocking(read).await;
-    let bytes = bytes.map_err(|error| error.to_string()).flatten();
-    let text = bytes.and_then(|bytes| String::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned()));
-    let name = path.display();
-    let text = text.map_err(|error| format!("{name}: {error}"))?;
+    let text = files::read_text(path, FILE_BYTES_MAX).await?;
     let json = path
         .extension()
         .is_some_and(|kind| kind.eq_ignore_ascii_case("json"));
@@ -124,7 +118,7 @@ async fn read(path: &Path) -> Result<Vec<TargetGroup>, String> {
     } else {
         ListFormat::Yaml
     };
-    parse(&text, format).map_err(|why| format!("{name}: {why}"))
+    parse(&text, format).map_err(|why| format!("{}: {why}", path.display()))
 }
 
 /// The groups of a file, each with its source and the file's name among its labels.

@@ -114,7 +114,7 @@ impl Watched {
     /// The newest change of each signal's state, by its name.
     pub(super) fn newest_transitions(&self) -> Vec<(String, Transition)> {
         let newest = |(spec, id): &(SignalSpec, SignalId)| {
-            let newest = self.reader.transitions(*id).pop()?;
+            let newest = self.reader.newest_transition(*id)?;
             Some((spec.name.clone(), newest))
         };
         self.signals.iter().filter_map(newest).collect()
