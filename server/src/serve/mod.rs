@@ -3,6 +3,7 @@
 mod adhoc_signals;
 pub mod app;
 pub mod auto_reload;
+mod bound;
 mod for_each;
 mod guarded_refusals;
 pub mod keda;
@@ -20,7 +21,9 @@ pub mod secure;
 mod signal_states;
 pub mod signals;
 pub mod snapshots;
+mod threads;
 pub mod web;
 
 pub use app::{AlertSettings, App, Settings};
-pub use run::{ApiOptions, KedaOptions, Running, start};
+pub use bound::{ApiOptions, KedaOptions};
+pub use run::{Running, start};

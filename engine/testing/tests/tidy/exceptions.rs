@@ -17,7 +17,6 @@ pub(crate) const LONG_FUNCTIONS: &[(&str, &str)] = &[
     ("server/src/cli/serve.rs: command", "older than this check"),
     ("server/src/cli/serve.rs: options", "older than this check"),
     ("server/src/demo/gateway.rs: page", "older than this check"),
-    ("server/src/serve/run.rs: start", "older than this check"),
     (
         "server/src/web_config/file.rs: tls",
         "older than this check",
