@@ -1,12 +1,14 @@
 //! `signals:` of the configuration, kept by the engine, under the names by which the APIs ask for them.
 
+mod describe;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use stillwell_adapters::host::{
-    Description, Element, GuardedRefusal, ObjectList, ObjectMetric, ObjectQuestion, Reading,
-    Signals,
+    Description, Element, GuardedRefusal, ObjectList, ObjectMetric, ObjectQuestion, Outline,
+    Reading, Signals,
 };
 use stillwell_adapters::multi::Several;
 use stillwell_adapters::objects::{Kinds, Selector};
@@ -397,57 +399,12 @@ impl Signals for Watched {
         self.refusals.list(now)
     }
 
+    fn outlines(&self, now: Timestamp) -> Vec<Outline> {
+        describe::outlines(self, now)
+    }
+
     fn describe(&self, only: Option<&str>, now: Timestamp) -> Vec<Description> {
-        let fits = |name: &str| only.is_none_or(|only| only.eq_ignore_ascii_case(name));
-        let named = self.signals.iter().filter(|(spec, _)| fits(&spec.name));
-        let named = named.map(|(spec, id)| {
-            let last_read = self.last_reads.lock().get(id).cloned();
-            (spec.name.clone(), *id, last_read, Vec::new(), false)
-        });
-        let entries = [
-            (&self.asked, "asked for by /guarded", true),
-            (&self.asked_by_rules, "asked for through a rule", false),
-        ];
-        let asked = entries.into_iter().filter(|_| only.is_none());
-        let asked = asked.flat_map(|(asked, by, single)| {
-            let entries = asked.entries().into_iter();
-            entries.map(move |entry| {
-                let last_read = Some((entry.last, by.to_owned()));
-                (entry.query, entry.id, last_read, Vec::new(), single)
-            })
-        });
-        let about = self.objects.asked().entries().into_iter();
-        let about = about.filter(|_| only.is_none()).map(|(entry, missing)| {
-            let by = match &entry.object_label {
-                Some(label) => format!("asked for each {label} through the custom metrics API"),
-                None => "asked for an object through the custom metrics API".to_owned(),
-            };
-            (
-                entry.query,
-                entry.id,
-                Some((entry.last, by)),
-                missing,
-                false,
-            )
-        });
-        named
-            .chain(asked)
-            .chain(about)
-            .filter_map(|(name, id, last_read, missing, single)| {
-                let mut reading = self.reader.signal(id, now, &[])?;
-                if single {
-                    refuse_several(&mut reading);
-                }
-                Some(Description {
-                    name,
-                    reading,
-                    explanation: self.reader.explain(id, now)?,
-                    transitions: self.reader.transitions(id),
-                    last_read,
-                    missing,
-                })
-            })
-            .collect()
+        describe::describe(self, only, now)
     }
 }
 

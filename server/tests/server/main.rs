@@ -16,6 +16,7 @@ mod common;
 mod configurations;
 mod configured;
 mod console;
+mod console_views;
 mod custom_rules;
 mod delegated;
 mod demo;
