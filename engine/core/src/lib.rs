@@ -40,11 +40,13 @@
 //! * [`promql`]: the query language (crate `stillwell-promql`), over this store or one of your own.
 //! * [`labels`], [`histogram`], [`time`], [`number_text`]: the data model (crate `stillwell-model`).
 //! * [`snapshot`]: what the engine holds as bytes, for a restart of the program.
+//! * [`feed`]: the samples of the store in order, for whoever sends them elsewhere.
 //! * [`signal`]: policies, readings, metric names. [`limits`]: every limit with its reason.
 
 #![forbid(unsafe_code)]
 
 pub mod exposition;
+pub mod feed;
 pub mod limits;
 mod lookup;
 mod reader;
