@@ -7,6 +7,7 @@
 mod decode;
 mod histogram;
 pub mod messages;
+pub mod outgoing;
 #[cfg(test)]
 mod tests;
 mod weigh;

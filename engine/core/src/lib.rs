@@ -58,9 +58,9 @@ mod waits;
 mod wire;
 mod writer;
 
-use stillwell_model::{ids, metadata};
+use stillwell_model::ids;
 
-pub use stillwell_model::{histogram, labels, nearest, number_text, time};
+pub use stillwell_model::{histogram, labels, metadata, nearest, number_text, time};
 pub use stillwell_promql as promql;
 
 pub use exposition::{Format, PageError, Stage, Staged};
