@@ -16,6 +16,7 @@ pub mod http_client;
 mod log_writer;
 pub mod logging;
 pub mod memory;
+pub mod remote_write;
 pub mod rule_groups;
 pub mod rules;
 pub mod scrape;

@@ -15,6 +15,7 @@ mod masked;
 mod monitors;
 mod protocols;
 mod relabel;
+mod remote_write;
 pub(crate) mod schema;
 mod scrape;
 mod scrape_files;
@@ -52,6 +53,7 @@ pub use kube_state::KubeState;
 pub use limits::{BODY_BYTES_MAX_DEFAULT, PageLimits};
 pub use masked::{masked, masked_job};
 pub use monitors::{MonitorKind, Monitors, job_from_json};
+pub use remote_write::{Extremes, MetadataConfig, QueueConfig, RemoteWrite};
 pub use scrape::{INTERVAL_MS_MIN, ScrapeJob, default_timeout_ms};
 pub use secret::{MASK, Secret, SecretSource};
 pub use signals::ExternalMetrics;
@@ -70,6 +72,8 @@ pub struct Config {
     pub rule_files_line: usize,
     /// Where alerts are sent.
     pub alerting: Alerting,
+    /// Where samples are sent on.
+    pub remote_writes: Vec<RemoteWrite>,
     /// What scalers may ask for.
     pub signals: Vec<SignalSpec>,
     /// What the user knows of metric names beyond the engine's table.
@@ -123,6 +127,9 @@ pub fn load_with_files(text: &str, base: &Path) -> (Option<Config>, Report) {
         }
     }
     config.alerting.resolve(base);
+    for remote in &mut config.remote_writes {
+        remote.resolve(base);
+    }
     let section = &config.external_metrics;
     let loaded = rules::load(&section.rules_files, base, section.rules_line, &mut report);
     for signal in loaded.signals {
@@ -229,11 +236,9 @@ static TOP: &[Key<Config>] = &[
         "history is in memory, bounded by --storage.retention.time",
     ),
     unused("tracing", unused_sections::TRACING, "no traces are sent"),
-    unused(
-        "remote_write",
-        unused_sections::REMOTE_WRITE,
-        "nothing is sent on",
-    ),
+    read("remote_write", |entry, config, report| {
+        config.remote_writes = remote_write::remote_writes(entry, report);
+    }),
     unused(
         "remote_read",
         unused_sections::REMOTE_READ,

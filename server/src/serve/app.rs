@@ -26,6 +26,7 @@ use crate::clock::Clock;
 use crate::config::units::duration_ms;
 use crate::config::{self, Config, Problem, Report};
 use crate::discovery::{Manager, Wanted};
+use crate::remote_write::RemoteWrites;
 use crate::rule_groups::{self, RestoreOptions, RuleFile, RuleOptions, Runner};
 use crate::scrape::{SETTLING_MS_MAX, Scraper};
 
@@ -97,6 +98,7 @@ pub struct App {
     discovery: Manager,
     rules: Runner,
     notifier: Notifier,
+    remote_writes: RemoteWrites,
     snapshots: Option<Arc<Snapshots>>,
     queries: QueryPool,
     keda: Triggers,
@@ -134,6 +136,8 @@ pub struct Parts {
     pub rules: Runner,
     /// Sends alerts.
     pub notifier: Notifier,
+    /// Sends samples on.
+    pub remote_writes: RemoteWrites,
     /// Knows the cluster's objects.
     pub objects: Arc<dyn Objects>,
     /// Keeps the file of snapshots, where there is one.
@@ -209,6 +213,7 @@ impl App {
             discovery,
             rules,
             notifier,
+            remote_writes,
             objects,
             snapshots,
             latches,
@@ -217,7 +222,9 @@ impl App {
     ) -> Result<Arc<App>, Vec<Problem>> {
         let Configured { config, rule_files } = configured;
         let external_labels = config.global.external_labels.clone();
-        notifier.apply(config.alerting.clone(), external_labels);
+        notifier.apply(config.alerting.clone(), external_labels.clone());
+        // Before there are targets: what is scraped from the first is sent.
+        remote_writes.apply(config.remote_writes.clone(), external_labels);
         let notifications = Notifications::new(settings.notification_streams_max);
         let queries = QueryPool::new(settings.query_concurrency_max, settings.query.timeout_ms)
             .with_memory(settings.query_bytes_max);
@@ -262,6 +269,7 @@ impl App {
             discovery,
             rules,
             notifier,
+            remote_writes,
             snapshots,
             queries,
             keda,
@@ -323,6 +331,8 @@ impl App {
         {
             self.notifier
                 .apply(config.alerting, external_labels.clone());
+            self.remote_writes
+                .apply(config.remote_writes, external_labels.clone());
             let mut loaded = self.loaded.write();
             loaded.external_labels = external_labels;
             loaded.subquery_step_ms = step_ms;
@@ -364,6 +374,11 @@ impl App {
     /// How alerts are sent.
     pub fn notifier(&self) -> &Notifier {
         &self.notifier
+    }
+
+    /// How samples are sent on.
+    pub fn remote_writes(&self) -> &RemoteWrites {
+        &self.remote_writes
     }
 
     /// Where targets are found.

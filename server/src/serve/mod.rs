@@ -17,6 +17,7 @@ mod rules;
 mod run;
 mod sanitized;
 pub mod secure;
+mod signal_series;
 mod signal_states;
 pub mod signals;
 pub mod snapshots;

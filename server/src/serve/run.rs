@@ -18,13 +18,14 @@ use tracing::warn;
 use super::app::{App, Configured, Parts, Settings};
 use super::keda::{self, KedaListener};
 use super::secure::{Secure, SecureOptions};
-use super::signal_states;
 use super::snapshots::{self, Snapshots};
 use super::web::{self, WebOptions};
+use super::{signal_series, signal_states};
 use crate::alertmanager::Notifier;
 use crate::clock::Clock;
 use crate::cluster::{Cluster, ClusterObjects};
 use crate::discovery::Manager;
+use crate::remote_write::RemoteWrites;
 use crate::rule_groups::Runner;
 use crate::scrape::{Scraper, Shared};
 use crate::web_config::ReloadedConfig;
@@ -70,7 +71,7 @@ pub struct Running {
     scraping: JoinHandle<()>,
     discovering: JoinHandle<()>,
     ruling: JoinHandle<()>,
-    notifying: JoinHandle<()>,
+    sending: Vec<JoinHandle<()>>,
     looking: JoinHandle<()>,
     saving: Option<tokio::task::JoinHandle<()>>,
 }
@@ -133,7 +134,14 @@ pub async fn start(
         .await
         .map_err(|_| io::Error::other("the discovery thread did not start"))?;
     let notifier = Notifier::new(settings.alerts.sending);
-    let notifying = notifier_thread(notifier.clone(), quitting.clone())?;
+    let notifying = sending_thread("alerts", notifier.clone().run(quitting.clone()))?;
+    let remote_writes = RemoteWrites::new(
+        reader.clone(),
+        Arc::clone(&clock),
+        settings.storage_path.clone(),
+        limits.retention_ms,
+    );
+    let writing = sending_thread("remote-write", remote_writes.clone().run(quitting.clone()))?;
     let inputs = (&discovery, notifier.clone());
     let (rules, ruling) = rules_thread(&scraper, &reader, inputs, quitting.clone())?;
     let rules = rules
@@ -152,6 +160,7 @@ pub async fn start(
         discovery,
         rules,
         notifier,
+        remote_writes,
         objects,
         snapshots: snapshots.clone(),
         latches,
@@ -164,6 +173,7 @@ pub async fn start(
         tokio::spawn(snapshots.run(shared, keda, quitting.clone()))
     });
     tokio::spawn(signal_states::run(Arc::clone(&app), quitting.clone()));
+    tokio::spawn(signal_series::run(Arc::clone(&app), quitting.clone()));
     let looking = keda::start(app.keda(), app.scraper().clone(), quitting.clone())?;
     let router = web::router(&app, &web, quit.clone());
     let mut addresses = Vec::new();
@@ -204,7 +214,7 @@ pub async fn start(
         scraping,
         discovering,
         ruling,
-        notifying,
+        sending: vec![notifying, writing],
         looking,
         saving,
     })
@@ -223,13 +233,8 @@ impl Running {
         for api in self.apis {
             api.await.ok(); // an API that panicked has ended too
         }
-        let threads = [
-            self.discovering,
-            self.ruling,
-            self.notifying,
-            self.scraping,
-            self.looking,
-        ];
+        let mut threads = self.sending;
+        threads.extend([self.discovering, self.ruling, self.scraping, self.looking]);
         if let Some(saving) = self.saving {
             saving.await.ok(); // one that is being written is finished
         }
@@ -356,13 +361,16 @@ fn rules_thread(
     })
 }
 
-/// The thread that talks to Alertmanagers. It ends when what waits is sent.
-fn notifier_thread(notifier: Notifier, quit: watch::Receiver<bool>) -> io::Result<JoinHandle<()>> {
+/// A thread that sends something. It ends when what waits is sent.
+fn sending_thread(
+    name: &str,
+    sending: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
     let runtime = side_runtime()?;
     std::thread::Builder::new()
-        .name("alerts".to_owned())
+        .name(name.to_owned())
         .spawn(move || {
-            runtime.block_on(notifier.run(quit));
+            runtime.block_on(sending);
             runtime.shutdown_background();
         })
 }

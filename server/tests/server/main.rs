@@ -38,6 +38,7 @@ mod own_metrics;
 mod pages;
 mod real_clients;
 mod remote_read;
+mod remote_write;
 mod restart;
 mod retain;
 mod rules;

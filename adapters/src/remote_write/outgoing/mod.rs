@@ -56,7 +56,12 @@ pub struct Outgoing {
     /// The entry under way, and its parts.
     entry: Vec<u8>,
     part: Vec<u8>,
-    packer: snap::raw::Encoder,
+}
+
+/// Packs requests; its memory serves one after another.
+pub struct Packer {
+    encoder: snap::raw::Encoder,
+    plain: Vec<u8>,
     packed: Vec<u8>,
 }
 
@@ -94,8 +99,6 @@ impl Outgoing {
             newest_ms: i64::MIN,
             entry: Vec::new(),
             part: Vec::new(),
-            packer: snap::raw::Encoder::new(),
-            packed: Vec::new(),
         }
     }
 
@@ -189,36 +192,32 @@ impl Outgoing {
     }
 
     /// The request as it is sent; an empty one begins. `None`: there is nothing in it.
-    pub fn take(&mut self) -> Option<Packed> {
+    pub fn take(&mut self, packer: &mut Packer) -> Option<Packed> {
         let counts = std::mem::take(&mut self.counts);
         let newest_ms = std::mem::replace(&mut self.newest_ms, i64::MIN);
         if self.entries.is_empty() {
             return None;
         }
-        self.part.clear();
-        if self.protocol == Protocol::V2 {
-            for text in self.symbols.texts() {
-                put_bytes(&mut self.part, 4, text.as_bytes());
-            }
-            self.symbols.clear();
-        }
         // Symbols stand first; 1.0 has none, and its entries are packed where they are.
-        let plain = match self.protocol {
-            Protocol::V1 => &self.entries,
+        let bytes = match self.protocol {
+            Protocol::V1 => packer.pack(&self.entries),
             Protocol::V2 => {
-                self.part.extend_from_slice(&self.entries);
-                &self.part
+                let mut plain = std::mem::take(&mut packer.plain);
+                plain.clear();
+                for text in self.symbols.texts() {
+                    put_bytes(&mut plain, 4, text.as_bytes());
+                }
+                self.symbols.clear();
+                plain.extend_from_slice(&self.entries);
+                let packed = packer.pack(&plain);
+                packer.plain = plain;
+                packed
             }
         };
-        // A block may be larger than what it holds; only what it takes is kept.
-        let most = snap::raw::max_compress_len(plain.len());
-        self.packed.resize(most.max(self.packed.len()), 0);
-        let length = self.packer.compress(plain, &mut self.packed);
         self.entries.clear();
         Some(Packed {
             protocol: self.protocol,
-            // It fails beyond 4 GiB only.
-            bytes: self.packed[..length.ok()?].to_vec(),
+            bytes: bytes?,
             counts,
             newest_ms,
         })
@@ -307,6 +306,27 @@ impl Outgoing {
             }
         }
         put_bytes(&mut self.entry, 5, &self.part);
+    }
+}
+
+impl Default for Packer {
+    fn default() -> Packer {
+        Packer {
+            encoder: snap::raw::Encoder::new(),
+            plain: Vec::new(),
+            packed: Vec::new(),
+        }
+    }
+}
+
+impl Packer {
+    /// A snappy block; `None` beyond 4 GiB, which no request has.
+    fn pack(&mut self, plain: &[u8]) -> Option<Vec<u8>> {
+        // A block may be larger than what it holds; only what it takes is kept.
+        let most = snap::raw::max_compress_len(plain.len());
+        self.packed.resize(most.max(self.packed.len()), 0);
+        let length = self.encoder.compress(plain, &mut self.packed).ok()?;
+        Some(self.packed[..length].to_vec())
     }
 }
 

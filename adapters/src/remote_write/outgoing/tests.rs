@@ -149,7 +149,9 @@ fn every_sample_is_read_back_bit_for_bit() {
         let mut out = Outgoing::new(protocol);
         for _ in 0..2 {
             out.push(one.iter(), None, &samples(&list), (7, true));
-            let packed = out.take().expect("it holds something");
+            let packed = out
+                .take(&mut Packer::default())
+                .expect("it holds something");
             assert_eq!(packed.counts.samples, values.len() as u64);
             assert_eq!(packed.newest_ms, i64::MAX / 2);
             let read = decode(&packed.bytes, protocol).expect("it is one");
@@ -166,7 +168,7 @@ fn every_sample_is_read_back_bit_for_bit() {
                 .collect();
             assert_eq!(got, want, "{protocol:?}");
         }
-        assert!(out.take().is_none());
+        assert!(out.take(&mut Packer::default()).is_none());
     }
 }
 
@@ -180,7 +182,9 @@ fn an_entry_has_one_kind_of_samples_and_their_order_is_kept() {
         ] {
             let mut out = Outgoing::new(protocol);
             out.push(one.iter(), None, &mixed(), (0, with));
-            let packed = out.take().expect("it holds something");
+            let packed = out
+                .take(&mut Packer::default())
+                .expect("it holds something");
             let read = decode(&packed.bytes, protocol).expect("it is one");
             let got: Vec<(usize, usize)> = read
                 .iter()
@@ -201,7 +205,9 @@ fn what_is_known_of_a_family_is_told() {
     };
     let mut out = Outgoing::new(Protocol::V1);
     out.push_metadata("a", &metadata);
-    let packed = out.take().expect("it holds something");
+    let packed = out
+        .take(&mut Packer::default())
+        .expect("it holds something");
     let read = WriteRequest::decode(&unpack(&packed)[..]).expect("it is one");
     let told = &read.metadata[0];
     let texts = (
@@ -213,7 +219,10 @@ fn what_is_known_of_a_family_is_told() {
 
     let mut out = Outgoing::new(Protocol::V2);
     out.push_metadata("a", &metadata);
-    assert!(out.take().is_none(), "2.0 has no such message");
+    assert!(
+        out.take(&mut Packer::default()).is_none(),
+        "2.0 has no such message"
+    );
     let described = Described {
         family_type: FamilyType::Counter,
         help: "Help.",
@@ -226,7 +235,9 @@ fn what_is_known_of_a_family_is_told() {
         &samples(&[(1, 1.0)]),
         (0, true),
     );
-    let packed = out.take().expect("it holds something");
+    let packed = out
+        .take(&mut Packer::default())
+        .expect("it holds something");
     let read = Request::decode(&unpack(&packed)[..]).expect("it is one");
     assert_eq!(read.symbols, ["", "__name__", "a", "l", "Help."]);
     let told = read.timeseries[0].metadata.as_ref().expect("it is told");
@@ -243,7 +254,9 @@ fn exemplars_have_their_series() {
     let series = labels(&[("__name__", "a")]);
     let mut out = Outgoing::new(Protocol::V1);
     out.push_exemplar(series.iter(), &exemplar, 5);
-    let packed = out.take().expect("it holds something");
+    let packed = out
+        .take(&mut Packer::default())
+        .expect("it holds something");
     assert_eq!(packed.counts.exemplars, 1);
     let read = WriteRequest::decode(&unpack(&packed)[..]).expect("it is one");
     let told = &read.timeseries[0].exemplars[0];
@@ -253,7 +266,9 @@ fn exemplars_have_their_series() {
 
     let mut out = Outgoing::new(Protocol::V2);
     out.push_exemplar(series.iter(), &exemplar, 5);
-    let packed = out.take().expect("it holds something");
+    let packed = out
+        .take(&mut Packer::default())
+        .expect("it holds something");
     let read = Request::decode(&unpack(&packed)[..]).expect("it is one");
     let told = &read.timeseries[0].exemplars[0];
     assert_eq!((told.value, told.timestamp), (2.5, 15));

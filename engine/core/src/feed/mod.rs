@@ -123,6 +123,13 @@ impl Feed {
         }
     }
 
+    /// Begins the open window anew.
+    pub fn rewind(&mut self) {
+        if let Some(window) = &mut self.window {
+            window.rewind();
+        }
+    }
+
     /// The exemplars that were not taken, oldest first, at most so many; and how many were lost before. They count as taken
     /// when the window is closed.
     pub fn exemplars(&mut self, count_max: usize) -> (Vec<(Labels, Exemplar)>, u64) {

@@ -87,6 +87,13 @@ impl Window {
         self.is_cut
     }
 
+    /// Reads from its beginning.
+    pub(super) fn rewind(&mut self) {
+        self.next = 0;
+        self.explicit.clear();
+        self.exemplars = None;
+    }
+
     /// Where a clock ends for this window.
     fn end_of(&self, clock: &Clock, from: i64) -> i64 {
         let samples_max = i64::try_from(self.options.samples_max).unwrap_or(i64::MAX);

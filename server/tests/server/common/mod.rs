@@ -7,6 +7,7 @@ pub mod objects;
 pub mod process;
 pub mod receiver;
 pub mod rival;
+pub mod write_receiver;
 
 use std::io::Write;
 use std::net::SocketAddr;
