@@ -12,7 +12,6 @@ use super::relabel::rules;
 use super::schema::{Inline, Key, Shape, decode, read, unused};
 use super::secret::{Secret, SecretSource};
 use super::unused_sections::SIGV4;
-use crate::http_client::Url;
 use crate::yaml::{Entry, Kind, Node, Report};
 
 /// One receiver.
@@ -21,7 +20,7 @@ pub struct RemoteWrite {
     /// How it is called in metrics and logs; a part of its URL where it was not given.
     pub name: String,
     /// Where samples are posted.
-    pub url: Url,
+    pub url: String,
     /// For one request.
     pub timeout_ms: u64,
     /// How it is reached, `headers` among that.
@@ -332,25 +331,19 @@ fn finish(mut draft: Draft, line: usize, report: &mut Report) -> Option<RemoteWr
         report.warn(line, not_sent(&why));
         return None;
     }
-    let url = match Url::parse(&draft.url) {
-        Ok(url) => url,
-        Err(error) => {
-            report.warn(line, not_sent(&format!("url: {error}")));
-            return None;
-        }
+    let Some(shown) = shown(&draft.url) else {
+        let why = format!(
+            "url: {:?} is no absolute URL like http://host:port/path",
+            draft.url
+        );
+        report.warn(line, not_sent(&why));
+        return None;
     };
     draft.http.take_user_of(&draft.url);
     draft.http.headers.append(&mut draft.headers);
-    let shown = || {
-        format!(
-            "{}{}",
-            url.authority,
-            url.path_and_query.split('?').next().unwrap_or("")
-        )
-    };
     Some(RemoteWrite {
         name: match draft.name.as_str() {
-            "" => shown(),
+            "" => shown,
             _ => draft.name,
         },
         timeout_ms: draft.timeout_ms.unwrap_or(TIMEOUT_MS_DEFAULT),
@@ -364,9 +357,24 @@ fn finish(mut draft: Draft, line: usize, report: &mut Report) -> Option<RemoteWr
         extremes,
         queue: draft.queue,
         metadata: draft.metadata,
-        url,
+        url: draft.url,
         line,
     })
+}
+
+/// Host and path of a URL: without what may be secret. `None` where it is none.
+fn shown(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let is_http = ["http", "https"]
+        .iter()
+        .any(|one| scheme.eq_ignore_ascii_case(one));
+    let rest = rest.split(['?', '#']).next().unwrap_or("");
+    let authority = rest.split('/').next().unwrap_or("");
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
+    let path = &rest[authority.len()..];
+    (is_http && !host.is_empty()).then(|| format!("{host}{path}"))
 }
 
 fn sign(entry: &Entry, how: &'static str, draft: &mut Draft) {

@@ -32,6 +32,7 @@ const REDIRECTS_MAX: usize = 10;
 /// What the shards of one receiver share.
 pub(super) struct Receiver {
     pub(super) config: RemoteWrite,
+    url: Url,
     pub(super) identity: Arc<Identity>,
     pub(super) resolver: Resolver,
     pub(super) clock: Arc<Clock>,
@@ -59,11 +60,13 @@ impl Receiver {
     /// One to which nothing was sent yet.
     pub(super) fn new(
         config: RemoteWrite,
+        url: Url,
         resolver: Resolver,
         clock: Arc<Clock>,
         counts: Arc<Counts>,
     ) -> Receiver {
         Receiver {
+            url,
             identity: Identity::new(config.http.clone()),
             config,
             resolver,
@@ -230,7 +233,7 @@ impl Delivery {
     async fn post(&mut self, request: &Packed) -> Result<(Head, String), HttpError> {
         let receiver = Arc::clone(&self.receiver);
         let config = &receiver.config;
-        let (mut url, mut ours) = (config.url.clone(), true);
+        let (mut url, mut ours) = (receiver.url.clone(), true);
         for _ in 0..=REDIRECTS_MAX {
             let message = self.message(request, &url, ours).await?;
             let (mut connection, head) = self.ask(&url, &message).await?;

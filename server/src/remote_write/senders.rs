@@ -18,7 +18,7 @@ use super::delivery::Receiver;
 use super::remote::Remote;
 use crate::clock::Clock;
 use crate::config::RemoteWrite;
-use crate::http_client::Resolver;
+use crate::http_client::{Resolver, Url};
 
 /// Samples are not sent once they have been in history for all but such a part of the retention: a round takes its time.
 const MARGIN_PART: i64 = 20;
@@ -149,13 +149,17 @@ impl RemoteWrites {
                 ),
             };
             let Some(feed) = feed else {
-                error!(
-                    remote = config.name,
-                    "sending has ended by a fault of this program"
-                );
+                let remote = &config.name;
+                error!(remote, "sending has ended by a fault of this program");
                 continue;
             };
-            tasks.push(inner.start(config, external.clone(), (feed, counts), resolver));
+            match Url::parse(&config.url) {
+                Ok(url) => {
+                    let to = (config, url);
+                    tasks.push(inner.start(to, external.clone(), (feed, counts), resolver));
+                }
+                Err(why) => error!(remote = config.name, %why, "no samples are sent"),
+            }
         }
         for task in before {
             task.end().await;
@@ -179,7 +183,7 @@ impl Inner {
 
     fn start(
         &self,
-        config: RemoteWrite,
+        (config, url): (RemoteWrite, Url),
         external: Labels,
         (feed, counts): (Feed, Arc<Counts>),
         resolver: &Resolver,
@@ -188,6 +192,7 @@ impl Inner {
         let remote = Remote {
             receiver: Arc::new(Receiver::new(
                 config.clone(),
+                url.clone(),
                 resolver.clone(),
                 Arc::clone(&self.clock),
                 Arc::clone(&counts),
@@ -200,6 +205,7 @@ impl Inner {
         };
         Task {
             running: tokio::spawn(remote.run(quitting)),
+            url: url.to_string(),
             config,
             external,
             counts,
@@ -211,6 +217,8 @@ impl Inner {
 /// A running receiver.
 struct Task {
     config: RemoteWrite,
+    /// Without user and password.
+    url: String,
     external: Labels,
     counts: Arc<Counts>,
     quit: watch::Sender<bool>,
@@ -236,7 +244,7 @@ impl Task {
         let queue = &self.config.queue;
         Shown {
             name: self.config.name.clone(),
-            url: self.config.url.to_string(),
+            url: self.url.clone(),
             shards: (queue.shards_min, queue.shards_max),
             signals: self.config.signals,
             counts: Arc::clone(&self.counts),

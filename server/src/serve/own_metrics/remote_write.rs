@@ -65,80 +65,85 @@ const RETRIED: Names = [
     ),
 ];
 
+/// A family with one number for each receiver.
+type One = (&'static str, Kind, &'static str, fn(&Shown) -> f64);
+
+const ONES: [One; 10] = [
+    (
+        "stillwell_remote_write_bytes_total",
+        Kind::Counter,
+        "Bytes of requests that a receiver has taken, packed.",
+        |shown| shown.counts.bytes.load(Ordering::Relaxed) as f64,
+    ),
+    (
+        "stillwell_remote_write_requests_total",
+        Kind::Counter,
+        "Requests that were answered or failed.",
+        |shown| shown.counts.requests.count() as f64,
+    ),
+    (
+        "stillwell_remote_write_request_duration_seconds_total",
+        Kind::Counter,
+        "The time that they took together.",
+        |shown| shown.counts.requests.sum_ns() as f64 / 1e9,
+    ),
+    (
+        "stillwell_remote_write_pending_scrapes",
+        Kind::Gauge,
+        "Scrapes of targets of which samples have not been sent.",
+        |shown| shown.counts.pending_scrapes.load(Ordering::Relaxed) as f64,
+    ),
+    (
+        "stillwell_remote_write_held_bytes",
+        Kind::Gauge,
+        "Bytes of requests that wait or are under way.",
+        |shown| shown.counts.held_bytes.load(Ordering::Relaxed) as f64,
+    ),
+    (
+        "stillwell_remote_write_highest_timestamp_seconds",
+        Kind::Gauge,
+        "The time of the newest scrape.",
+        |shown| shown.counts.newest_ms.load(Ordering::Relaxed) as f64 / 1e3,
+    ),
+    (
+        "stillwell_remote_write_queue_highest_sent_timestamp_seconds",
+        Kind::Gauge,
+        "The time of the newest sample that a receiver has taken; 0 where it has taken none.",
+        |shown| shown.counts.newest_sent_ms.load(Ordering::Relaxed) as f64 / 1e3,
+    ),
+    (
+        "stillwell_remote_write_shards",
+        Kind::Gauge,
+        "Requests that may be under way at the same time.",
+        |shown| shown.counts.shards.load(Ordering::Relaxed) as f64,
+    ),
+    (
+        "stillwell_remote_write_shards_min",
+        Kind::Gauge,
+        "The least of them.",
+        |shown| shown.shards.0 as f64,
+    ),
+    (
+        "stillwell_remote_write_shards_max",
+        Kind::Gauge,
+        "The most of them.",
+        |shown| shown.shards.1 as f64,
+    ),
+];
+
 /// The families of all receivers.
 pub(super) fn receivers(page: &mut Families, all: &[Shown]) {
     kinds(page, all, &SENT, |counts| &counts.sent);
     kinds(page, all, &FAILED, |counts| &counts.failed);
     kinds(page, all, &RETRIED, |counts| &counts.retried);
     dropped(page, all);
-    let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed) as f64;
-    let mut one = |name, kind, help, value: &dyn Fn(&Shown) -> f64| {
+    for (name, kind, help, value) in ONES {
         let mut family = Family::new(name, kind, help);
         for shown in all {
             family.add(&labels(shown), value(shown));
         }
         page.push(family);
-    };
-    one(
-        "stillwell_remote_write_bytes_total",
-        Kind::Counter,
-        "Bytes of requests that a receiver has taken, packed.",
-        &|shown| read(&shown.counts.bytes),
-    );
-    one(
-        "stillwell_remote_write_requests_total",
-        Kind::Counter,
-        "Requests that were answered or failed.",
-        &|shown| shown.counts.requests.count() as f64,
-    );
-    one(
-        "stillwell_remote_write_request_duration_seconds_total",
-        Kind::Counter,
-        "The time that they took together.",
-        &|shown| shown.counts.requests.sum_ns() as f64 / 1e9,
-    );
-    one(
-        "stillwell_remote_write_pending_scrapes",
-        Kind::Gauge,
-        "Scrapes of targets of which samples have not been sent.",
-        &|shown| read(&shown.counts.pending_scrapes),
-    );
-    one(
-        "stillwell_remote_write_held_bytes",
-        Kind::Gauge,
-        "Bytes of requests that wait or are under way.",
-        &|shown| read(&shown.counts.held_bytes),
-    );
-    one(
-        "stillwell_remote_write_highest_timestamp_seconds",
-        Kind::Gauge,
-        "The time of the newest scrape.",
-        &|shown| shown.counts.newest_ms.load(Ordering::Relaxed) as f64 / 1e3,
-    );
-    one(
-        "stillwell_remote_write_queue_highest_sent_timestamp_seconds",
-        Kind::Gauge,
-        "The time of the newest sample that a receiver has taken; 0 where it has taken none.",
-        &|shown| shown.counts.newest_sent_ms.load(Ordering::Relaxed) as f64 / 1e3,
-    );
-    one(
-        "stillwell_remote_write_shards",
-        Kind::Gauge,
-        "Requests that may be under way at the same time.",
-        &|shown| read(&shown.counts.shards),
-    );
-    one(
-        "stillwell_remote_write_shards_min",
-        Kind::Gauge,
-        "The least of them.",
-        &|shown| shown.shards.0 as f64,
-    );
-    one(
-        "stillwell_remote_write_shards_max",
-        Kind::Gauge,
-        "The most of them.",
-        &|shown| shown.shards.1 as f64,
-    );
+    }
 }
 
 fn labels(shown: &Shown) -> [(&str, &str); 2] {
