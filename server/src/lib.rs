@@ -20,6 +20,7 @@ pub mod remote_write;
 pub mod rule_groups;
 pub mod rules;
 pub mod scrape;
+pub mod senders;
 pub mod serve;
 mod signal_spec;
 mod template;

@@ -26,6 +26,8 @@ use tokio::sync::Semaphore;
 use crate::host::Host;
 use crate::reply::reply;
 
+pub(crate) use weigh::each_part;
+
 pub use decode::{Protocol, Refusal, UNPACKED_BYTES_MAX, decode};
 
 /// Bytes of a request as sent: packing makes none larger but for some bytes.

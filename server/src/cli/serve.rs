@@ -20,7 +20,7 @@ use crate::config::units::{duration_ms, size_bytes};
 use crate::logging::{self, LogFormat};
 use crate::memory;
 use crate::serve::web::WebOptions;
-use crate::serve::{ApiOptions, KedaOptions, Settings, app, auto_reload, keda};
+use crate::serve::{ApiOptions, KedaOptions, OtlpReceiver, Settings, app, auto_reload, keda};
 
 const KEDA_LISTEN: &str = "keda.listen-address";
 const NOTIFICATION_STREAMS: &str = "web.max-notifications-subscribers";
@@ -75,6 +75,10 @@ pub(super) fn command() -> Command {
         .arg(switch(
             "web.enable-remote-write-receiver",
             "Take samples at /api/v1/write",
+        ))
+        .arg(switch(
+            "web.enable-otlp-receiver",
+            "Take metrics of OpenTelemetry at /api/v1/otlp/v1/metrics",
         ))
         .arg(value(
             "web.config.file",
@@ -362,6 +366,10 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
             query_bytes_max,
             retention: text("storage.retention.time").to_owned(),
             remote_write: matches.get_flag("web.enable-remote-write-receiver"),
+            otlp: OtlpReceiver {
+                enabled: matches.get_flag("web.enable-otlp-receiver"),
+                adds_up_deltas: has_feature(matches, "otlp-deltatocumulative"),
+            },
             external_url: alerts::external_url(
                 text(alerts::EXTERNAL_URL),
                 text("web.listen-address"),
@@ -427,13 +435,16 @@ fn snapshot_interval(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Whether `--enable-feature` names this.
+fn has_feature(matches: &ArgMatches, feature: &str) -> bool {
+    let lists = matches.get_many::<String>("enable-feature");
+    let mut lists = lists.into_iter().flatten();
+    lists.any(|names| names.split(',').any(|name| name.trim() == feature))
+}
+
 /// How often the configuration's files are looked at: where the flag is given, or Prometheus' feature is on.
 fn auto_reload_ms(matches: &ArgMatches) -> Result<Option<u64>, String> {
-    let mut features = matches
-        .get_many::<String>("enable-feature")
-        .into_iter()
-        .flatten();
-    let is_on = features.any(|names| names.split(',').any(|name| name == "auto-reload-config"));
+    let is_on = has_feature(matches, "auto-reload-config");
     match matches.get_one::<String>(AUTO_RELOAD) {
         None => Ok(is_on.then_some(AUTO_RELOAD_MS)),
         Some(text) => match duration_ms(text) {

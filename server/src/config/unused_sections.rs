@@ -155,31 +155,6 @@ pub(super) const TRACING: Shape = Map(&Mapping {
     inline: None,
 });
 
-/// `otlp`.
-pub(super) const OTLP: Shape = Map(&Mapping {
-    what: "otlp",
-    keys: &[
-        ("promote_all_resource_attributes", Flag),
-        ("promote_resource_attributes", Texts),
-        ("ignore_resource_attributes", Texts),
-        (
-            "translation_strategy",
-            OneOf(&[
-                "UnderscoreEscapingWithSuffixes",
-                "UnderscoreEscapingWithoutSuffixes",
-                "NoUTF8EscapingWithSuffixes",
-                "NoTranslation",
-            ]),
-        ),
-        ("keep_identifying_resource_attributes", Flag),
-        ("convert_histograms_to_nhcb", Flag),
-        ("promote_scope_metadata", Flag),
-        ("label_name_underscore_sanitization", Flag),
-        ("label_name_preserve_multiple_underscores", Flag),
-    ],
-    inline: None,
-});
-
 /// `runtime`.
 pub(super) const RUNTIME: Shape = Map(&Mapping {
     what: "runtime",

@@ -41,6 +41,7 @@ pub struct Manager {
     pools: Arc<RwLock<Pools>>,
     /// What the cluster's objects give of rules.
     rules: watch::Receiver<Vec<RuleFile>>,
+    written: mpsc::Sender<JobTargets>,
 }
 
 /// Relabelling rules by the name of a job.
@@ -65,12 +66,15 @@ pub struct Wanted<'c> {
     pub rules: &'c [RuleFile],
     /// Of queries in rules.
     pub features: Features,
+    /// Targets whose pages this process writes, beside those of workloads.
+    pub written: Vec<JobTargets>,
 }
 
 struct Command {
     jobs: Vec<ScrapeJob>,
     sections: Vec<Section>,
     kube_state: Option<kube_state::Section>,
+    written: Vec<JobTargets>,
     done: oneshot::Sender<()>,
 }
 
@@ -79,8 +83,10 @@ impl Manager {
     pub fn start(scraper: Scraper, reader: Reader, quit: watch::Receiver<bool>) -> Manager {
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
         let (found_rules, rules) = watch::channel(Vec::new());
+        let (written, told) = mpsc::channel(COMMANDS_MAX);
         let manager = Manager {
             commands,
+            written,
             sources: Arc::default(),
             pools: Arc::default(),
             rules,
@@ -98,6 +104,8 @@ impl Manager {
             found: mpsc::channel(COMMANDS_MAX),
             pools: Arc::clone(&manager.pools),
             jobs: BTreeMap::new(),
+            written: Vec::new(),
+            told,
             found_rules,
             resolver: Resolver::default(),
         };
@@ -113,6 +121,7 @@ impl Manager {
             config,
             rules,
             features,
+            written,
         } = wanted;
         let section = |options: &Monitors| Section {
             options: options.clone(),
@@ -128,11 +137,17 @@ impl Manager {
             jobs: config.jobs.clone(),
             sections: config.monitors.iter().map(section).collect(),
             kube_state: config.kube_state.as_ref().map(kube_state),
+            written,
             done,
         };
         if self.commands.send(command).await.is_ok() {
             applied.await.ok(); // the task ends only with its runtime
         }
+    }
+
+    /// The targets of a job whose pages this process writes, where it is among those that were applied.
+    pub async fn set_written(&self, job: JobTargets) {
+        self.written.send(job).await.ok(); // the task ends only with its runtime
     }
 
     /// The rules of the cluster's objects, as they change.
@@ -190,6 +205,9 @@ struct Task {
     found_rules: watch::Sender<Vec<RuleFile>>,
     pools: Arc<RwLock<Pools>>,
     jobs: BTreeMap<String, Job>,
+    /// Jobs whose pages this process writes, and their changes.
+    written: Vec<JobTargets>,
+    told: mpsc::Receiver<JobTargets>,
     resolver: Resolver,
 }
 
@@ -254,6 +272,7 @@ impl Task {
                 command = commands.recv() => match command {
                     Some(command) => {
                         self.configured = command.jobs;
+                        self.written = command.written;
                         self.follow(command.sections);
                         self.watch_workloads(command.kube_state);
                         self.replace().await;
@@ -273,6 +292,13 @@ impl Task {
                     let of = self.kube_state.as_mut().filter(|one| one.number == number);
                     if let Some(workloads) = of {
                         workloads.job = Some(job.clone());
+                        self.scraper.update(vec![job]).await;
+                    }
+                }
+                Some(job) = self.told.recv() => {
+                    let known = self.written.iter_mut().find(|one| one.name == job.name);
+                    if let Some(known) = known {
+                        known.clone_from(&job);
                         self.scraper.update(vec![job]).await;
                     }
                 }
@@ -376,6 +402,7 @@ impl Task {
         self.tell_rules();
         let mut jobs: Vec<JobTargets> = self.jobs.values_mut().map(Job::targets).collect();
         jobs.extend(self.kube_state.as_ref().and_then(|one| one.job.clone()));
+        jobs.extend(self.written.iter().cloned());
         self.scraper.replace(jobs).await;
     }
 

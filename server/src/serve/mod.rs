@@ -23,5 +23,5 @@ pub mod signals;
 pub mod snapshots;
 pub mod web;
 
-pub use app::{AlertSettings, App, Settings};
+pub use app::{AlertSettings, App, OtlpReceiver, Settings};
 pub use run::{ApiOptions, KedaOptions, Running, start};

@@ -28,6 +28,7 @@ use crate::discovery::Manager;
 use crate::remote_write::RemoteWrites;
 use crate::rule_groups::Runner;
 use crate::scrape::{Scraper, Shared};
+use crate::senders::Senders;
 use crate::web_config::ReloadedConfig;
 
 /// Where to listen, and for what.
@@ -147,6 +148,7 @@ pub async fn start(
     let rules = rules
         .await
         .map_err(|_| io::Error::other("the thread of the rules did not start"))?;
+    let senders = Senders::new(Arc::clone(&clock));
     let external = &configured.config.external_metrics;
     let groups = external.groups.clone();
     let insecure_groups = external.insecure.then(|| groups.clone());
@@ -161,6 +163,7 @@ pub async fn start(
         rules,
         notifier,
         remote_writes,
+        senders: senders.clone(),
         objects,
         snapshots: snapshots.clone(),
         latches,
@@ -174,6 +177,8 @@ pub async fn start(
     });
     tokio::spawn(signal_states::run(Arc::clone(&app), quitting.clone()));
     tokio::spawn(signal_series::run(Arc::clone(&app), quitting.clone()));
+    let manager = app.discovery().clone();
+    tokio::spawn(senders.run(manager, quitting.clone()));
     let looking = keda::start(app.keda(), app.scraper().clone(), quitting.clone())?;
     let router = web::router(&app, &web, quit.clone());
     let mut addresses = Vec::new();

@@ -34,6 +34,7 @@ mod monitors;
 mod nothing_matches;
 mod objects;
 mod openapi;
+mod otlp;
 mod own_metrics;
 mod pages;
 mod real_clients;
