@@ -17,6 +17,7 @@ use super::flags::{IGNORED, LATER};
 use super::{alerts, fail, secure, value};
 use crate::clock::Clock;
 use crate::config::units::{duration_ms, size_bytes};
+use crate::discovery::Shard;
 use crate::logging::{self, LogFormat};
 use crate::memory;
 use crate::serve::web::WebOptions;
@@ -24,6 +25,8 @@ use crate::serve::{ApiOptions, KedaOptions, OtlpReceiver, Settings, app, auto_re
 
 const KEDA_LISTEN: &str = "keda.listen-address";
 const NOTIFICATION_STREAMS: &str = "web.max-notifications-subscribers";
+const SHARD_COUNT: &str = "shard.count";
+const SHARD_INDEX: &str = "shard.index";
 const SNAPSHOT_INTERVAL: &str = "storage.snapshot-interval";
 const AUTO_RELOAD: &str = "config.auto-reload-interval";
 /// How often files are looked at where the feature is on and no interval is given, as in Prometheus.
@@ -75,6 +78,16 @@ pub(super) fn command() -> Command {
         .arg(switch(
             "web.enable-remote-write-receiver",
             "Take samples at /api/v1/write",
+        ))
+        .arg(value(
+            SHARD_COUNT,
+            "N",
+            "How many processes share the targets; each scrapes its own",
+        ))
+        .arg(value(
+            SHARD_INDEX,
+            "N",
+            "Which of them this is, from 0; without it the number at the end of the host's name",
         ))
         .arg(switch(
             "web.enable-otlp-receiver",
@@ -357,6 +370,7 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
         auto_reload_ms,
         settings: Settings {
             storage_path: path("storage.path"),
+            shard: Shard::of_flags(text(SHARD_COUNT), text(SHARD_INDEX), &app::hostname())?,
             snapshot_interval: snapshot_interval(text(SNAPSHOT_INTERVAL))?,
             config_file: Some(PathBuf::from(Path::new(text("config.file")))),
             query,

@@ -3,7 +3,7 @@
 
 use super::http_client::{RESERVED, UnusedHttp};
 use super::schema::Shape::{Any, Duration, Flag, Float, Int, List, OneOf, Size, Text};
-use super::schema::Shape::{Mapping as Map, TextMap, Texts};
+use super::schema::Shape::{Mapping as Map, TextMap};
 use super::schema::{Mapping, Shape};
 use crate::yaml::{Kind, Node, Report};
 

@@ -157,6 +157,7 @@ fn settings() -> Settings {
         retention: "1h".to_owned(),
         remote_write: false,
         otlp: Default::default(),
+        shard: None,
         external_url: String::new(),
         alerts: AlertSettings::default(),
         notification_streams_max: 16,

@@ -19,6 +19,7 @@ use super::groups::{BySource, Groups};
 use super::kube_state;
 use super::mechanism::Mechanism;
 use super::monitors::{self, Found, Section};
+use super::shard::Shard;
 use crate::config::{Config, KubeState, Monitors, ScrapeJob};
 use crate::http_client::Resolver;
 use crate::rule_groups::RuleFile;
@@ -80,7 +81,13 @@ struct Command {
 
 impl Manager {
     /// Starts on the current runtime, which should have nothing else to do; ends when `quit` turns true.
-    pub fn start(scraper: Scraper, reader: Reader, quit: watch::Receiver<bool>) -> Manager {
+    /// Of several processes it looks for the targets of `shard`.
+    pub fn start(
+        scraper: Scraper,
+        reader: Reader,
+        shard: Option<Shard>,
+        quit: watch::Receiver<bool>,
+    ) -> Manager {
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
         let (found_rules, rules) = watch::channel(Vec::new());
         let (written, told) = mpsc::channel(COMMANDS_MAX);
@@ -94,6 +101,7 @@ impl Manager {
         let task = Task {
             scraper,
             reader,
+            shard,
             kube_state: None,
             workloads: mpsc::channel(COMMANDS_MAX),
             sources: Arc::clone(&manager.sources),
@@ -188,6 +196,7 @@ impl Manager {
 struct Task {
     scraper: Scraper,
     reader: Reader,
+    shard: Option<Shard>,
     /// The workloads of a cluster that are watched.
     kube_state: Option<Workloads>,
     /// Their targets, with the number of what was followed.
@@ -291,6 +300,10 @@ impl Task {
                 Some((number, job)) = self.workloads.1.recv() => {
                     let of = self.kube_state.as_mut().filter(|one| one.number == number);
                     if let Some(workloads) = of {
+                        let mut job = job;
+                        if let Some(shard) = self.shard {
+                            job.found.targets.retain(|target| shard.owns(target));
+                        }
                         workloads.job = Some(job.clone());
                         self.scraper.update(vec![job]).await;
                     }
@@ -305,7 +318,7 @@ impl Task {
                 () = calm => {
                     let began = Instant::now();
                     let dirty = self.jobs.values_mut().filter(|job| job.is_dirty());
-                    let jobs: Vec<JobTargets> = dirty.map(Job::targets).collect();
+                    let jobs: Vec<JobTargets> = dirty.map(|job| job.targets(self.shard)).collect();
                     if !jobs.is_empty() {
                         self.scraper.update(jobs).await;
                     }
@@ -400,7 +413,11 @@ impl Task {
         }
         self.configure(jobs);
         self.tell_rules();
-        let mut jobs: Vec<JobTargets> = self.jobs.values_mut().map(Job::targets).collect();
+        let mut jobs: Vec<JobTargets> = self
+            .jobs
+            .values_mut()
+            .map(|job| job.targets(self.shard))
+            .collect();
         jobs.extend(self.kube_state.as_ref().and_then(|one| one.job.clone()));
         jobs.extend(self.written.iter().cloned());
         self.scraper.replace(jobs).await;
@@ -470,8 +487,8 @@ impl Job {
         mechanisms.any(|(mechanism, seen)| *seen != Some(mechanism.groups.version()))
     }
 
-    /// The targets as of now.
-    fn targets(&mut self) -> JobTargets {
+    /// The targets as of now, of which others have theirs.
+    fn targets(&mut self, shard: Option<Shard>) -> JobTargets {
         let mut known = BTreeMap::new();
         for (at, (mechanism, seen)) in self.mechanisms.iter_mut().enumerate() {
             let (groups, version): (BySource, u64) = mechanism.groups.get();
@@ -490,11 +507,15 @@ impl Job {
         }
         self.known = known;
         let all = self.known.values().flat_map(|(_, outcomes)| outcomes);
+        let mut found = collect(&self.config, all);
+        if let Some(shard) = shard {
+            found.targets.retain(|target| shard.owns(target));
+        }
         JobTargets {
             name: self.config.name.clone(),
             http: self.config.http.clone(),
             dropped_targets_max: self.config.limits.dropped_targets_max,
-            found: collect(&self.config, all),
+            found,
         }
     }
 }

@@ -84,6 +84,8 @@ pub struct Shown {
     pub shards: (u64, u64),
     /// Whether it is to get the states of signals.
     pub signals: bool,
+    /// How long a sample waits.
+    pub deadline: std::time::Duration,
     /// The numbers.
     pub counts: std::sync::Arc<Counts>,
 }

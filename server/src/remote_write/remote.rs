@@ -41,6 +41,8 @@ pub(super) struct Remote {
     pub(super) file: Option<CursorFile>,
     /// How long samples are in history, less what a round may take.
     pub(super) reach_ms: i64,
+    /// Turns true when sending begins.
+    pub(super) open: watch::Receiver<bool>,
 }
 
 struct Running {
@@ -70,6 +72,11 @@ impl Remote {
             cursor_due: Instant::now(),
             cursor_failed: false,
         };
+        let mut open = running.remote.open.clone();
+        tokio::select! {
+            _ = open.wait_for(|open| *open) => {}
+            _ = quit.wait_for(|quit| *quit) => {}
+        }
         let mut next = Instant::now() + deadline;
         let mut is_last = false;
         let all_sent = loop {

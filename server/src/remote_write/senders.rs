@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use stillwell_engine::Reader;
@@ -36,6 +37,8 @@ struct Inner {
     retention_ms: i64,
     wanted: Mutex<Wanted>,
     changed: Notify,
+    /// Whether sending has begun.
+    open: watch::Sender<bool>,
     shown: RwLock<Vec<Shown>>,
 }
 
@@ -65,6 +68,7 @@ impl RemoteWrites {
                 retention_ms,
                 wanted: Mutex::default(),
                 changed: Notify::new(),
+                open: watch::Sender::new(false),
                 shown: RwLock::default(),
             }),
         }
@@ -97,10 +101,17 @@ impl RemoteWrites {
         self.inner.shown.read().clone()
     }
 
-    /// Whether some receiver is to get the states of signals.
-    pub fn wants_signals(&self) -> bool {
+    /// Begins to send. What was stored before is sent too; but a receiver that adds up the newest of what several send must
+    /// not get sums of a process that has not seen all of its targets yet.
+    pub fn open(&self) {
+        self.inner.open.send_replace(true);
+    }
+
+    /// How often some receiver is to get the states of signals; `None` where none is.
+    pub fn wants_signals(&self) -> Option<Duration> {
         let shown = self.inner.shown.read();
-        shown.iter().any(|one| one.signals)
+        let wanting = shown.iter().filter(|one| one.signals);
+        wanting.map(|one| one.deadline).min()
     }
 
     /// Sends, until `quit` turns true and what is left is sent.
@@ -202,6 +213,7 @@ impl Inner {
             reader: self.reader.clone(),
             file: self.file(&config.name),
             reach_ms: self.retention_ms - self.retention_ms / MARGIN_PART,
+            open: self.open.subscribe(),
         };
         Task {
             running: tokio::spawn(remote.run(quitting)),
@@ -247,6 +259,7 @@ impl Task {
             url: self.url.clone(),
             shards: (queue.shards_min, queue.shards_max),
             signals: self.config.signals,
+            deadline: Duration::from_millis(queue.deadline_ms),
             counts: Arc::clone(&self.counts),
         }
     }

@@ -26,7 +26,7 @@ use crate::alertmanager::{Notifier, NotifierOptions};
 use crate::clock::Clock;
 use crate::config::units::duration_ms;
 use crate::config::{self, Config, Problem, Report};
-use crate::discovery::{Manager, Wanted};
+use crate::discovery::{Manager, Shard, Wanted};
 use crate::remote_write::RemoteWrites;
 use crate::rule_groups::{self, RestoreOptions, RuleFile, RuleOptions, Runner};
 use crate::scrape::{SETTLING_MS_MAX, Scraper};
@@ -49,6 +49,8 @@ pub struct Settings {
     pub remote_write: bool,
     /// Whether metrics of OTLP may be written, and whether deltas among them are added up.
     pub otlp: OtlpReceiver,
+    /// Which of several processes this is; all targets are its own where it is none.
+    pub shard: Option<Shard>,
     /// The folder of the snapshot; without it a restart begins empty.
     pub storage_path: Option<PathBuf>,
     /// Between two snapshots.

@@ -24,7 +24,7 @@ use super::{signal_series, signal_states};
 use crate::alertmanager::Notifier;
 use crate::clock::Clock;
 use crate::cluster::{Cluster, ClusterObjects};
-use crate::discovery::Manager;
+use crate::discovery::{Manager, Shard};
 use crate::remote_write::RemoteWrites;
 use crate::rule_groups::Runner;
 use crate::scrape::{Scraper, Shared};
@@ -130,7 +130,8 @@ pub async fn start(
     let scraper = scraper
         .await
         .map_err(|_| io::Error::other("the scraping thread did not start"))?;
-    let (discovery, discovering) = discovery_thread(&scraper, &reader, quitting.clone())?;
+    let (discovery, discovering) =
+        discovery_thread(&scraper, &reader, settings.shard, quitting.clone())?;
     let discovery = discovery
         .await
         .map_err(|_| io::Error::other("the discovery thread did not start"))?;
@@ -344,11 +345,12 @@ fn scraping_thread(
 fn discovery_thread(
     scraper: &Scraper,
     reader: &Reader,
+    shard: Option<Shard>,
     quit: watch::Receiver<bool>,
 ) -> io::Result<(oneshot::Receiver<Manager>, JoinHandle<()>)> {
     let (scraper, reader) = (scraper.clone(), reader.clone());
     side_thread("discovery", quit, move |quit| {
-        Manager::start(scraper, reader, quit)
+        Manager::start(scraper, reader, shard, quit)
     })
 }
 

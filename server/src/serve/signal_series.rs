@@ -17,24 +17,33 @@ use tracing::warn;
 use super::app::App;
 use super::own_metrics::signal_samples;
 
-/// A receiver keeps them for months.
-const EVERY: Duration = Duration::from_secs(5);
+/// As often as the quickest receiver gets something, and no more often than this: each is a sample of every signal.
+const EVERY_MIN: Duration = Duration::from_millis(100);
+/// Whether somebody wants them, and whether sending may begin, is looked at this often.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Runs until `quit` turns true.
 pub(super) async fn run(app: Arc<App>, mut quit: watch::Receiver<bool>) {
     let mut shown = HashSet::new();
     let mut failed = false;
+    let mut rest = LOOK;
     loop {
         tokio::select! {
-            () = tokio::time::sleep(EVERY) => {}
+            () = tokio::time::sleep(rest) => {}
             _ = quit.changed() => return,
         }
-        let wanted = app.remote_writes().wants_signals();
-        if !wanted && shown.is_empty() {
+        let ready = app.ready();
+        let every = app.remote_writes().wants_signals();
+        rest = match (ready, every) {
+            (true, Some(every)) => every.max(EVERY_MIN),
+            _ => LOOK,
+        };
+        if every.is_none() && shown.is_empty() {
+            begin(&app, ready);
             continue;
         }
         let now = app.now();
-        let samples = match wanted {
+        let samples = match every.is_some() {
             true => signal_samples(&app.signal_readings(now).await, now),
             false => Vec::new(),
         };
@@ -49,6 +58,14 @@ pub(super) async fn run(app: Arc<App>, mut quit: watch::Receiver<bool>) {
         {
             warn!(%error, "states of signals are not sent on");
         }
+        // After the first states of a process that knows its targets.
+        begin(&app, ready);
+    }
+}
+
+fn begin(app: &App, ready: bool) {
+    if ready {
+        app.remote_writes().open();
     }
 }
 

@@ -47,5 +47,6 @@ mod same_everywhere;
 mod scraping;
 mod secure;
 mod several_elements;
+mod shards;
 mod targets;
 mod web_config;

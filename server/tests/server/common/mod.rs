@@ -55,6 +55,7 @@ pub fn settings(config_file: Option<std::path::PathBuf>) -> Settings {
         query_concurrency_max: 4,
         retention: "1h".to_owned(),
         remote_write: true,
+        shard: None,
         otlp: stillwell::serve::OtlpReceiver {
             enabled: true,
             adds_up_deltas: false,
