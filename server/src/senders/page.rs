@@ -39,6 +39,25 @@ struct Known {
     series: BTreeMap<Labels, (i64, f64)>,
     /// The newest of all, no later than it came.
     newest_ms: Option<i64>,
+    /// Which of several replicas is taken, and the newest that it has sent.
+    replica: Option<(String, i64)>,
+}
+
+impl Known {
+    /// Whether samples of a replica are taken: one is, until it has been silent for so long (as Mimir's HA tracker has it).
+    fn takes(&mut self, replica: &str, newest_ms: i64, age_ms_max: i64) -> bool {
+        match &mut self.replica {
+            Some((taken, last_ms)) if taken == replica => {
+                *last_ms = newest_ms.max(*last_ms);
+                true
+            }
+            Some((_, last_ms)) if newest_ms - *last_ms <= age_ms_max => false,
+            _ => {
+                self.replica = Some((replica.to_owned(), newest_ms));
+                true
+            }
+        }
+    }
 }
 
 impl fmt::Debug for Sender {
@@ -62,14 +81,17 @@ impl Sender {
         self.known.lock().newest_ms
     }
 
-    /// Takes samples of a series, ascending in time. False: there are too many series.
-    pub(super) fn take(&self, labels: &Labels, samples: &[(Timestamp, f64)]) -> bool {
+    /// Takes samples of a series that a replica has sent, ascending in time. False: there are too many series.
+    pub(super) fn take(&self, replica: &str, labels: &Labels, samples: &[(Timestamp, f64)]) -> bool {
         let Some((at, value)) = samples.last() else {
             return true;
         };
-        let now_ms = self.clock.now().ms();
+        let newest_ms = at.ms().min(self.clock.now().ms());
         let mut known = self.known.lock();
-        known.newest_ms = known.newest_ms.max(Some(at.ms().min(now_ms)));
+        if !known.takes(replica, newest_ms, self.age_ms_max) {
+            return true; // another one's are
+        }
+        known.newest_ms = known.newest_ms.max(Some(newest_ms));
         let before = known.series.get(labels).map(|(before_ms, _)| *before_ms);
         if before.is_some_and(|before_ms| before_ms > at.ms()) {
             return true; // what came late says nothing of now
@@ -189,18 +211,18 @@ mod tests {
         let now = sender.clock.now();
         let a = labels! { "__name__" => "a", "x.y" => "q\"" };
         let b = labels! { "__name__" => "b.c" };
-        assert!(sender.take(&a, &[(now.minus_ms(5), 1.0), (now, 2.0)]));
+        assert!(sender.take("", &a, &[(now.minus_ms(5), 1.0), (now, 2.0)]));
         assert!(
-            sender.take(&a, &[(now.minus_ms(9), 7.0)]),
+            sender.take("", &a, &[(now.minus_ms(9), 7.0)]),
             "what comes late is passed over"
         );
-        assert!(sender.take(&b, &[(now, f64::INFINITY)]));
+        assert!(sender.take("", &b, &[(now, f64::INFINITY)]));
         assert_eq!(
             sender.text().as_deref(),
             Ok("a{\"x.y\"=\"q\\\"\"} 2\n{\"b.c\"} +Inf\n")
         );
         let stale = f64::from_bits(STALE_NAN_BITS);
-        assert!(sender.take(&b, &[(now, stale)]));
+        assert!(sender.take("", &b, &[(now, stale)]));
         assert_eq!(sender.text().as_deref(), Ok("a{\"x.y\"=\"q\\\"\"} 2\n"));
         tokio::time::advance(std::time::Duration::from_millis(1_001)).await;
         assert!(
@@ -210,9 +232,9 @@ mod tests {
                 .contains("nothing since")
         );
         // Old samples, as after an outage, are no sign of life.
-        assert!(sender.take(&a, &[(now.plus_ms(1), 3.0)]));
+        assert!(sender.take("", &a, &[(now.plus_ms(1), 3.0)]));
         assert_eq!(sender.text().is_ok(), false);
-        assert!(sender.take(&a, &[(sender.clock.now(), 3.0)]));
+        assert!(sender.take("", &a, &[(sender.clock.now(), 3.0)]));
         assert!(sender.text().is_ok());
     }
 
@@ -223,16 +245,16 @@ mod tests {
         let state =
             |name: &'static str| labels! { "__name__" => STATE, "signal" => "q", "state" => name };
         let value = labels! { "__name__" => VALUE, "signal" => "q", "pool" => "a" };
-        sender.take(&state("value"), &[(now, 1.0)]);
-        sender.take(&state("unknown"), &[(now, 0.0)]);
-        sender.take(&value, &[(now, 4.0)]);
+        sender.take("", &state("value"), &[(now, 1.0)]);
+        sender.take("", &state("unknown"), &[(now, 0.0)]);
+        sender.take("", &value, &[(now, 4.0)]);
         assert!(
             sender
                 .text()
                 .expect("a page")
                 .contains("pool=\"a\",signal=\"q\"} 4")
         );
-        sender.take(&state("unknown"), &[(now, 1.0)]);
+        sender.take("", &state("unknown"), &[(now, 1.0)]);
         let page = sender.text().expect("a page");
         assert!(
             page.contains("stillwell_signal_value{signal=\"q\"} NaN\n"),
@@ -241,14 +263,29 @@ mod tests {
         assert!(!page.contains("} 4"), "{page}");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn of_replicas_one_is_taken_until_it_is_silent() {
+        let sender = sender();
+        let a = labels! { "__name__" => "a" };
+        let start = sender.clock.now();
+        for (after_ms, replica, value, shown) in
+            [(0, "x", 1.0, "a{} 1\n"), (100, "y", 2.0, "a{} 1\n"), (900, "x", 3.0, "a{} 3\n"), (1_800, "y", 4.0, "a{} 3\n"), (2_000, "y", 5.0, "a{} 5\n"), (2_100, "x", 6.0, "a{} 5\n")]
+        {
+            let at = start.plus_ms(after_ms);
+            tokio::time::advance(std::time::Duration::from_millis(at.since_ms(sender.clock.now()) as u64)).await;
+            assert!(sender.take(replica, &a, &[(at, value)]));
+            assert_eq!(sender.text().as_deref(), Ok(shown), "{after_ms}");
+        }
+    }
+
     #[test]
     fn series_are_bounded() {
         let sender = sender();
         let now = sender.clock.now();
         for number in 0..SERIES_MAX {
             let labels = Labels::from_pairs([("__name__", "a"), ("n", &number.to_string())]);
-            assert!(sender.take(&labels, &[(now, 1.0)]));
+            assert!(sender.take("", &labels, &[(now, 1.0)]));
         }
-        assert!(!sender.take(&labels! { "__name__" => "b" }, &[(now, 1.0)]));
+        assert!(!sender.take("", &labels! { "__name__" => "b" }, &[(now, 1.0)]));
     }
 }

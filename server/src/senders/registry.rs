@@ -15,6 +15,8 @@ use crate::discovery::Manager;
 use crate::http_client::Url;
 use crate::scrape::{Found, JobTargets, PageSource, Target};
 
+/// By this label replicas of one sender are told apart, as Mimir and Cortex do.
+const REPLICA: &str = "__replica__";
 /// Senders of one section: shards and replicas, not clients.
 const SENDERS_MAX: usize = 1_000;
 
@@ -100,8 +102,13 @@ impl Senders {
                 continue;
             };
             let floats = std::mem::take(&mut series.floats);
+            let replica = series.labels.get(REPLICA).unwrap_or("").to_owned();
+            if !replica.is_empty() {
+                series.labels = series.labels.filter(|name| name != REPLICA);
+            }
             let sender = section.sender(&name, &self.inner);
-            match sender.is_some_and(|sender| sender.take(&series.labels, &floats)) {
+            let takes = |sender: Arc<Sender>| sender.take(&replica, &series.labels, &floats);
+            match sender.is_some_and(takes) {
                 true => taken.floats += floats.len() as u64,
                 false => {
                     let first = || Refused {
