@@ -8,6 +8,7 @@ use stillwell_engine::{AppendError, Appended, AppendedSeries, Reader, TargetId, 
 
 use crate::notifications::Notifications;
 use crate::objects::{Kind, Kinds, Selector};
+use crate::otlp::OtlpSettings;
 
 /// The process behind the APIs. Every call answers from memory at once, but for `append`.
 pub trait Host: Send + Sync + 'static {
@@ -86,6 +87,9 @@ pub trait Host: Send + Sync + 'static {
 
     /// Whether samples may be written (`--web.enable-remote-write-receiver`).
     fn takes_writes(&self) -> bool;
+
+    /// How metrics of OTLP become series; `None` where they are not taken (`--web.enable-otlp-receiver`).
+    fn otlp(&self) -> Option<OtlpSettings>;
 
     /// Takes samples that somebody else measured. Waits for the commits under way.
     fn append(&self, batch: Vec<AppendedSeries>) -> Result<Appended, AppendError>;

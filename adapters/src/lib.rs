@@ -13,6 +13,7 @@ pub mod kubernetes;
 pub mod multi;
 pub mod notifications;
 pub mod objects;
+pub mod otlp;
 pub mod pool;
 pub mod prometheus;
 pub mod query_cache;

@@ -13,6 +13,7 @@ use crate::host::{
     Build, Description, Host, NoObjects, Objects, QuerySettings, Reading, Signals, Targets,
 };
 use crate::objects::Selector;
+use crate::otlp::OtlpSettings;
 use crate::pool::QueryPool;
 
 /// 2026-11-23T19:00:00.25Z.
@@ -23,6 +24,7 @@ pub(crate) struct TestHost {
     writer: Mutex<Writer>,
     pub(crate) takes_writes: bool,
     pub(crate) wall_offset_ms: i64,
+    pub(crate) otlp: OtlpSettings,
     queries: QueryPool,
     signals: Arc<dyn Signals>,
 }
@@ -35,6 +37,7 @@ impl TestHost {
             writer: Mutex::new(writer),
             takes_writes: true,
             wall_offset_ms: 0,
+            otlp: OtlpSettings::default(),
             queries: QueryPool::new(4, 10_000),
             signals,
         }
@@ -122,6 +125,10 @@ impl Host for TestHost {
 
     fn takes_writes(&self) -> bool {
         self.takes_writes
+    }
+
+    fn otlp(&self) -> Option<OtlpSettings> {
+        self.takes_writes.then(|| self.otlp.clone())
     }
 
     fn append(&self, batch: Vec<AppendedSeries>) -> Result<Appended, AppendError> {

@@ -40,6 +40,7 @@ pub struct Contender {
     /// Where it listens.
     pub port: u16,
     child: Child,
+    command: Command,
     /// When it was started.
     pub started: Instant,
     directory: PathBuf,
@@ -152,18 +153,49 @@ impl Contender {
                 .arg("-loggerLevel=ERROR"),
         };
         let started = Instant::now();
-        let child = command
+        command
             .args(flags)
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
+            .stderr(Stdio::null());
+        let child = command.spawn()?;
         Ok(Contender {
             kind,
             port,
             child,
+            command,
             started,
             directory,
         })
+    }
+
+    /// Starts one with a configuration and flags of its own.
+    pub fn with_config(
+        kind: Kind,
+        binary: &Path,
+        config: &str,
+        flags: &[&str],
+    ) -> std::io::Result<Contender> {
+        Contender::launch(kind, binary, config, flags)
+    }
+
+    /// Ends the process and waits for that: at once, or after it has put away what it holds.
+    pub fn end(&mut self, at_once: bool) -> std::io::Result<()> {
+        match at_once {
+            true => self.child.kill()?,
+            false => {
+                let pid = self.child.id().to_string();
+                Command::new("kill").args(["-TERM", &pid]).status()?;
+            }
+        }
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Starts it again, where it was and with what it has on disk.
+    pub fn restart(&mut self) -> std::io::Result<()> {
+        self.child = self.command.spawn()?;
+        self.started = Instant::now();
+        Ok(())
     }
 
     /// What the kernel has counted so far.

@@ -9,3 +9,4 @@ pub mod pages;
 pub mod remote_write;
 pub mod soak;
 pub mod version_differences;
+pub mod write_proxy;

@@ -8,6 +8,7 @@ pub mod inflate;
 pub mod keda;
 pub mod kubernetes;
 pub mod monitors;
+pub mod otlp;
 pub mod own_timestamps;
 pub mod pages;
 pub mod promql;
@@ -24,13 +25,14 @@ pub mod web_config;
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their folders of seeds.
-pub const TARGETS: [(&str, Target); 17] = [
+pub const TARGETS: [(&str, Target); 18] = [
     ("config", config::run),
     ("http", http::run),
     ("inflate", inflate::run),
     ("keda", keda::run),
     ("kubernetes", kubernetes::run),
     ("monitors", monitors::run),
+    ("otlp", otlp::run),
     ("own_timestamps", own_timestamps::run),
     ("pages", pages::run),
     ("promql", promql::run),

@@ -51,6 +51,7 @@ pub fn router(host: Arc<dyn Host>) -> Router {
     let version_host = Arc::clone(&host);
     let reads = crate::remote_read::router(Arc::clone(&host));
     let writes = crate::remote_write::router(Arc::clone(&host));
+    let otlp = crate::otlp::router(Arc::clone(&host));
     let handler = move |request: Request<Body>| {
         let host = Arc::clone(&host);
         async move {
@@ -80,6 +81,7 @@ pub fn router(host: Arc<dyn Host>) -> Router {
         .route("/guarded/api/v1/{*path}", any(guarded))
         .merge(reads)
         .merge(writes)
+        .merge(otlp)
 }
 
 /// The same API, where an instant query is told as a signal is, or not at all (`SIGNALS.md` S9b).

@@ -85,7 +85,7 @@ pub struct Chunk {
 }
 
 /// A native histogram as it is sent, with float counts.
-pub(super) fn histogram(of: &FloatHistogram, timestamp: i64) -> Histogram {
+pub(crate) fn histogram(of: &FloatHistogram, timestamp: i64) -> Histogram {
     let spans = |buckets: &Buckets| {
         let spans = buckets.spans().into_iter();
         let span = spans.map(|span| BucketSpan {

@@ -7,6 +7,7 @@
 mod decode;
 mod histogram;
 pub mod messages;
+pub mod outgoing;
 #[cfg(test)]
 mod tests;
 mod weigh;
@@ -24,6 +25,8 @@ use tokio::sync::Semaphore;
 
 use crate::host::Host;
 use crate::reply::reply;
+
+pub(crate) use weigh::each_part;
 
 pub use decode::{Protocol, Refusal, UNPACKED_BYTES_MAX, decode};
 

@@ -28,8 +28,8 @@ pub(super) fn weigh(request: &[u8], series_tag: usize) -> Option<usize> {
     Some(parts)
 }
 
-/// Visits the fields that have a length.
-fn each_part<'a>(
+/// Visits the fields that have a length; `None` where the bytes are no message.
+pub(crate) fn each_part<'a>(
     mut rest: &'a [u8],
     mut visit: impl FnMut(usize, &'a [u8]) -> Option<()>,
 ) -> Option<()> {

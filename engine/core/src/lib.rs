@@ -40,11 +40,13 @@
 //! * [`promql`]: the query language (crate `stillwell-promql`), over this store or one of your own.
 //! * [`labels`], [`histogram`], [`time`], [`number_text`]: the data model (crate `stillwell-model`).
 //! * [`snapshot`]: what the engine holds as bytes, for a restart of the program.
+//! * [`feed`]: the samples of the store in order, for whoever sends them elsewhere.
 //! * [`signal`]: policies, readings, metric names. [`limits`]: every limit with its reason.
 
 #![forbid(unsafe_code)]
 
 pub mod exposition;
+pub mod feed;
 pub mod limits;
 mod lookup;
 mod reader;
@@ -56,9 +58,9 @@ mod waits;
 mod wire;
 mod writer;
 
-use stillwell_model::{ids, metadata};
+use stillwell_model::ids;
 
-pub use stillwell_model::{histogram, labels, nearest, number_text, time};
+pub use stillwell_model::{histogram, labels, metadata, nearest, number_text, time};
 pub use stillwell_promql as promql;
 
 pub use exposition::{Format, PageError, Stage, Staged};

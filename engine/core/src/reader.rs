@@ -296,6 +296,10 @@ impl Reader {
         &self.store
     }
 
+    pub(crate) fn shared_store(&self) -> &Arc<RwLock<Store>> {
+        &self.store
+    }
+
     /// A view of the store as Prometheus would show it, for PromQL.
     pub fn plain(&self) -> PlainView {
         PlainView::new(Arc::clone(&self.store), None)

@@ -75,6 +75,10 @@ pub const RIVALS: Material = by_variable(
 /// A real prometheus-adapter.
 pub const ADAPTER: Material = by_variable("a real prometheus-adapter", "STILLWELL_ADAPTER");
 
+/// A Python with OpenTelemetry's SDK and its OTLP exporter over HTTP.
+pub const OTEL_PYTHON: Material =
+    by_variable("a Python with OpenTelemetry's SDK", "STILLWELL_OTEL_PYTHON");
+
 /// A real helm.
 pub const HELM: Material = by_variable("a real helm", "STILLWELL_HELM");
 

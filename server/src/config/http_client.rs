@@ -177,6 +177,24 @@ impl HttpClientConfig {
         })
     }
 
+    /// Takes the user and password that a URL names, where no credentials are given otherwise, as Go's client does.
+    pub(super) fn take_user_of(&mut self, url: &str) {
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
+        let Some((user, _)) = authority.rsplit_once('@') else {
+            return;
+        };
+        if !matches!(self.credentials(), Credentials::None) {
+            return;
+        }
+        let (name, password) = user.split_once(':').unwrap_or((user, ""));
+        let given = |text: &str| SecretSource::Given(Secret::new(percent_decoded(text)));
+        self.basic_auth = Some(BasicAuth {
+            username: Some(given(name)),
+            password: Some(given(password)),
+        });
+    }
+
     /// Whether any option is given.
     pub(super) fn is_given(&self) -> bool {
         let default = HttpClientConfig {
@@ -493,6 +511,27 @@ static HEADER: &[Key<Header>] = &[
         header.values.extend(texts.map(file));
     }),
 ];
+
+/// `%40` as `@`; what is no such escape stays.
+fn percent_decoded(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let digits = after.get(..2).and_then(|two| std::str::from_utf8(two).ok());
+        let decoded = digits.and_then(|two| u8::from_str_radix(two, 16).ok());
+        match decoded.filter(|_| byte == b'%') {
+            Some(decoded) => {
+                out.push(decoded);
+                rest = &after[2..];
+            }
+            None => {
+                out.push(byte);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
 
 /// Headers that belong to the connection or are set by the client itself.
 pub(super) const RESERVED: [&str; 18] = [

@@ -13,12 +13,15 @@ mod kube_state;
 mod limits;
 mod masked;
 mod monitors;
+mod otlp;
 mod protocols;
 mod relabel;
+mod remote_write;
 pub(crate) mod schema;
 mod scrape;
 mod scrape_files;
 mod secret;
+mod senders;
 mod signals;
 pub mod units;
 mod unused_discovery;
@@ -28,6 +31,7 @@ mod unused_sections;
 use std::path::Path;
 use std::sync::Arc;
 
+use stillwell_adapters::otlp::OtlpSettings;
 use stillwell_engine::Retain;
 use stillwell_engine::signal::Names;
 
@@ -52,8 +56,10 @@ pub use kube_state::KubeState;
 pub use limits::{BODY_BYTES_MAX_DEFAULT, PageLimits};
 pub use masked::{masked, masked_job};
 pub use monitors::{MonitorKind, Monitors, job_from_json};
+pub use remote_write::{Extremes, MetadataConfig, QueueConfig, RemoteWrite};
 pub use scrape::{INTERVAL_MS_MIN, ScrapeJob, default_timeout_ms};
 pub use secret::{MASK, Secret, SecretSource};
+pub use senders::SendersConfig;
 pub use signals::ExternalMetrics;
 pub use stillwell_engine::nearest::nearest;
 
@@ -70,6 +76,12 @@ pub struct Config {
     pub rule_files_line: usize,
     /// Where alerts are sent.
     pub alerting: Alerting,
+    /// Where samples are sent on.
+    pub remote_writes: Vec<RemoteWrite>,
+    /// Who sends samples and is a target because of it.
+    pub senders: Vec<SendersConfig>,
+    /// How metrics of OpenTelemetry become series.
+    pub otlp: OtlpSettings,
     /// What scalers may ask for.
     pub signals: Vec<SignalSpec>,
     /// What the user knows of metric names beyond the engine's table.
@@ -122,7 +134,20 @@ pub fn load_with_files(text: &str, base: &Path) -> (Option<Config>, Report) {
             report.error(job.line, message);
         }
     }
+    for senders in &config.senders {
+        let name = &senders.job.name;
+        if let Some(job) = config.jobs.iter().find(|job| job.name == *name) {
+            let problem = format!(
+                "job {name:?} is that of the senders of line {}; give one another name",
+                senders.line
+            );
+            report.error(job.line, problem);
+        }
+    }
     config.alerting.resolve(base);
+    for remote in &mut config.remote_writes {
+        remote.resolve(base);
+    }
     let section = &config.external_metrics;
     let loaded = rules::load(&section.rules_files, base, section.rules_line, &mut report);
     for signal in loaded.signals {
@@ -229,17 +254,23 @@ static TOP: &[Key<Config>] = &[
         "history is in memory, bounded by --storage.retention.time",
     ),
     unused("tracing", unused_sections::TRACING, "no traces are sent"),
-    unused(
-        "remote_write",
-        unused_sections::REMOTE_WRITE,
-        "nothing is sent on",
-    ),
+    read("remote_write", |entry, config, report| {
+        config.remote_writes = remote_write::remote_writes(entry, report);
+    }),
     unused(
         "remote_read",
         unused_sections::REMOTE_READ,
         "only what was scraped here is answered",
     ),
-    unused("otlp", unused_sections::OTLP, "OTLP is not received"),
+    read("senders", |entry, config, report| {
+        for item in report.sections(entry) {
+            let one = senders::senders(item, &config.global, report);
+            add_senders(config, one, report);
+        }
+    }),
+    read("otlp", |entry, config, report| {
+        config.otlp = otlp::otlp(entry, report);
+    }),
     unused(
         "runtime",
         unused_sections::RUNTIME,
@@ -285,6 +316,20 @@ fn add_job(config: &mut Config, job: ScrapeJob, file: &str, report: &mut Report)
         );
     }
     config.jobs.push(job);
+}
+
+fn add_senders(config: &mut Config, one: Option<SendersConfig>, report: &mut Report) {
+    let Some(one) = one else {
+        return;
+    };
+    for first in &config.senders {
+        if first.label == one.label || first.job.name == one.job.name {
+            let line = first.line;
+            let problem = format!("senders with the job_name or the label of those of line {line}");
+            report.error(one.line, problem);
+        }
+    }
+    config.senders.push(one);
 }
 
 fn add_signal(config: &mut Config, signal: SignalSpec, report: &mut Report) {

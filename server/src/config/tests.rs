@@ -125,7 +125,11 @@ fn what_prometheus_knows_and_we_do_not_do_is_a_warning_with_line_and_consequence
             2,
             "queries are not logged",
         ),
-        ("remote_write: [{url: x}]\n", 1, "nothing is sent on"),
+        (
+            "remote_write: [{url: x}]\n",
+            1,
+            "no samples are sent to this remote_write",
+        ),
         (
             "scrape_configs:\n- job_name: a\n  ec2_sd_configs: [{region: x}]\n",
             3,

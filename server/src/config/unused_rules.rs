@@ -127,7 +127,6 @@ static RULES: &[(&str, &[Rule])] = &[
             Needs(&["password"]),
         ],
     ),
-    ("a remote_write", &[Needs(&["url"])]),
     ("a remote_read", &[Needs(&["url"])]),
     ("tracing", &[Needs(&["endpoint"])]),
     (

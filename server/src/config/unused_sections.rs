@@ -2,16 +2,10 @@
 //! Prometheus (config/config.go).
 
 use super::http_client::{RESERVED, UnusedHttp};
-use super::relabel;
 use super::schema::Shape::{Any, Duration, Flag, Float, Int, List, OneOf, Size, Text};
-use super::schema::Shape::{Mapping as Map, TextMap, Texts};
+use super::schema::Shape::{Mapping as Map, TextMap};
 use super::schema::{Mapping, Shape};
 use crate::yaml::{Kind, Node, Report};
-
-/// Relabelling rules of what is not sent.
-const RELABEL: Shape = Shape::Checked(|node, name, report| {
-    relabel::rules_of(node, name, report);
-});
 
 /// Headers that a client sets by itself, or by other keys.
 const HEADERS: Shape = Shape::Checked(|node, name, report| {
@@ -62,63 +56,6 @@ fn unique_names(node: &Node, list: &str, report: &mut Report) {
         }
     }
 }
-
-/// `remote_write`.
-pub(super) const REMOTE_WRITE: Shape = Shape::Checked(|node, name, report| {
-    unique_names(node, name, report);
-    WRITES.check(node, name, report);
-});
-
-const WRITES: Shape = List(&Map(&Mapping {
-    what: "a remote_write",
-    keys: &[
-        ("url", Text),
-        ("remote_timeout", Duration),
-        ("headers", HEADERS),
-        ("write_relabel_configs", RELABEL),
-        ("name", Text),
-        ("send_exemplars", Flag),
-        ("send_native_histograms", Flag),
-        ("round_robin_dns", Flag),
-        (
-            "protobuf_message",
-            OneOf(&["prometheus.WriteRequest", "io.prometheus.write.v2.Request"]),
-        ),
-        ("failed_request_logging", Flag),
-        ("queue_config", Map(&QUEUE)),
-        ("metadata_config", Map(&METADATA)),
-        ("sigv4", Map(&SIGV4)),
-        ("azuread", Any),
-        ("google_iam", Any),
-    ],
-    inline: Some(&UnusedHttp),
-}));
-
-const QUEUE: Mapping = Mapping {
-    what: "queue_config",
-    keys: &[
-        ("capacity", Int),
-        ("max_shards", Int),
-        ("min_shards", Int),
-        ("max_samples_per_send", Int),
-        ("batch_send_deadline", Duration),
-        ("min_backoff", Duration),
-        ("max_backoff", Duration),
-        ("retry_on_http_429", Flag),
-        ("sample_age_limit", Duration),
-    ],
-    inline: None,
-};
-
-const METADATA: Mapping = Mapping {
-    what: "metadata_config",
-    keys: &[
-        ("send", Flag),
-        ("send_interval", Duration),
-        ("max_samples_per_send", Int),
-    ],
-    inline: None,
-};
 
 /// Signatures of AWS.
 pub(super) const SIGV4: Mapping = Mapping {
@@ -214,31 +151,6 @@ pub(super) const TRACING: Shape = Map(&Mapping {
         ("headers", HEADERS),
         ("compression", OneOf(&["", "gzip"])),
         ("timeout", Duration),
-    ],
-    inline: None,
-});
-
-/// `otlp`.
-pub(super) const OTLP: Shape = Map(&Mapping {
-    what: "otlp",
-    keys: &[
-        ("promote_all_resource_attributes", Flag),
-        ("promote_resource_attributes", Texts),
-        ("ignore_resource_attributes", Texts),
-        (
-            "translation_strategy",
-            OneOf(&[
-                "UnderscoreEscapingWithSuffixes",
-                "UnderscoreEscapingWithoutSuffixes",
-                "NoUTF8EscapingWithSuffixes",
-                "NoTranslation",
-            ]),
-        ),
-        ("keep_identifying_resource_attributes", Flag),
-        ("convert_histograms_to_nhcb", Flag),
-        ("promote_scope_metadata", Flag),
-        ("label_name_underscore_sanitization", Flag),
-        ("label_name_preserve_multiple_underscores", Flag),
     ],
     inline: None,
 });

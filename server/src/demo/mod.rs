@@ -156,6 +156,8 @@ fn settings() -> Settings {
         query_concurrency_max: 20,
         retention: "1h".to_owned(),
         remote_write: false,
+        otlp: Default::default(),
+        shard: None,
         external_url: String::new(),
         alerts: AlertSettings::default(),
         notification_streams_max: 16,

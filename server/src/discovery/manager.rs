@@ -19,6 +19,7 @@ use super::groups::{BySource, Groups};
 use super::kube_state;
 use super::mechanism::Mechanism;
 use super::monitors::{self, Found, Section};
+use super::shard::Shard;
 use crate::config::{Config, KubeState, Monitors, ScrapeJob};
 use crate::http_client::Resolver;
 use crate::rule_groups::RuleFile;
@@ -41,6 +42,7 @@ pub struct Manager {
     pools: Arc<RwLock<Pools>>,
     /// What the cluster's objects give of rules.
     rules: watch::Receiver<Vec<RuleFile>>,
+    written: mpsc::Sender<JobTargets>,
 }
 
 /// Relabelling rules by the name of a job.
@@ -65,22 +67,33 @@ pub struct Wanted<'c> {
     pub rules: &'c [RuleFile],
     /// Of queries in rules.
     pub features: Features,
+    /// Targets whose pages this process writes, beside those of workloads.
+    pub written: Vec<JobTargets>,
 }
 
 struct Command {
     jobs: Vec<ScrapeJob>,
     sections: Vec<Section>,
     kube_state: Option<kube_state::Section>,
+    written: Vec<JobTargets>,
     done: oneshot::Sender<()>,
 }
 
 impl Manager {
     /// Starts on the current runtime, which should have nothing else to do; ends when `quit` turns true.
-    pub fn start(scraper: Scraper, reader: Reader, quit: watch::Receiver<bool>) -> Manager {
+    /// Of several processes it looks for the targets of `shard`.
+    pub fn start(
+        scraper: Scraper,
+        reader: Reader,
+        shard: Option<Shard>,
+        quit: watch::Receiver<bool>,
+    ) -> Manager {
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
         let (found_rules, rules) = watch::channel(Vec::new());
+        let (written, told) = mpsc::channel(COMMANDS_MAX);
         let manager = Manager {
             commands,
+            written,
             sources: Arc::default(),
             pools: Arc::default(),
             rules,
@@ -88,6 +101,7 @@ impl Manager {
         let task = Task {
             scraper,
             reader,
+            shard,
             kube_state: None,
             workloads: mpsc::channel(COMMANDS_MAX),
             sources: Arc::clone(&manager.sources),
@@ -98,6 +112,8 @@ impl Manager {
             found: mpsc::channel(COMMANDS_MAX),
             pools: Arc::clone(&manager.pools),
             jobs: BTreeMap::new(),
+            written: Vec::new(),
+            told,
             found_rules,
             resolver: Resolver::default(),
         };
@@ -113,6 +129,7 @@ impl Manager {
             config,
             rules,
             features,
+            written,
         } = wanted;
         let section = |options: &Monitors| Section {
             options: options.clone(),
@@ -128,11 +145,17 @@ impl Manager {
             jobs: config.jobs.clone(),
             sections: config.monitors.iter().map(section).collect(),
             kube_state: config.kube_state.as_ref().map(kube_state),
+            written,
             done,
         };
         if self.commands.send(command).await.is_ok() {
             applied.await.ok(); // the task ends only with its runtime
         }
+    }
+
+    /// The targets of a job whose pages this process writes, where it is among those that were applied.
+    pub async fn set_written(&self, job: JobTargets) {
+        self.written.send(job).await.ok(); // the task ends only with its runtime
     }
 
     /// The rules of the cluster's objects, as they change.
@@ -173,6 +196,7 @@ impl Manager {
 struct Task {
     scraper: Scraper,
     reader: Reader,
+    shard: Option<Shard>,
     /// The workloads of a cluster that are watched.
     kube_state: Option<Workloads>,
     /// Their targets, with the number of what was followed.
@@ -190,6 +214,9 @@ struct Task {
     found_rules: watch::Sender<Vec<RuleFile>>,
     pools: Arc<RwLock<Pools>>,
     jobs: BTreeMap<String, Job>,
+    /// Jobs whose pages this process writes, and their changes.
+    written: Vec<JobTargets>,
+    told: mpsc::Receiver<JobTargets>,
     resolver: Resolver,
 }
 
@@ -254,6 +281,7 @@ impl Task {
                 command = commands.recv() => match command {
                     Some(command) => {
                         self.configured = command.jobs;
+                        self.written = command.written;
                         self.follow(command.sections);
                         self.watch_workloads(command.kube_state);
                         self.replace().await;
@@ -272,14 +300,25 @@ impl Task {
                 Some((number, job)) = self.workloads.1.recv() => {
                     let of = self.kube_state.as_mut().filter(|one| one.number == number);
                     if let Some(workloads) = of {
+                        let mut job = job;
+                        if let Some(shard) = self.shard {
+                            job.found.targets.retain(|target| shard.owns(target));
+                        }
                         workloads.job = Some(job.clone());
+                        self.scraper.update(vec![job]).await;
+                    }
+                }
+                Some(job) = self.told.recv() => {
+                    let known = self.written.iter_mut().find(|one| one.name == job.name);
+                    if let Some(known) = known {
+                        known.clone_from(&job);
                         self.scraper.update(vec![job]).await;
                     }
                 }
                 () = calm => {
                     let began = Instant::now();
                     let dirty = self.jobs.values_mut().filter(|job| job.is_dirty());
-                    let jobs: Vec<JobTargets> = dirty.map(Job::targets).collect();
+                    let jobs: Vec<JobTargets> = dirty.map(|job| job.targets(self.shard)).collect();
                     if !jobs.is_empty() {
                         self.scraper.update(jobs).await;
                     }
@@ -374,8 +413,13 @@ impl Task {
         }
         self.configure(jobs);
         self.tell_rules();
-        let mut jobs: Vec<JobTargets> = self.jobs.values_mut().map(Job::targets).collect();
+        let mut jobs: Vec<JobTargets> = self
+            .jobs
+            .values_mut()
+            .map(|job| job.targets(self.shard))
+            .collect();
         jobs.extend(self.kube_state.as_ref().and_then(|one| one.job.clone()));
+        jobs.extend(self.written.iter().cloned());
         self.scraper.replace(jobs).await;
     }
 
@@ -443,8 +487,8 @@ impl Job {
         mechanisms.any(|(mechanism, seen)| *seen != Some(mechanism.groups.version()))
     }
 
-    /// The targets as of now.
-    fn targets(&mut self) -> JobTargets {
+    /// The targets as of now, of which others have theirs.
+    fn targets(&mut self, shard: Option<Shard>) -> JobTargets {
         let mut known = BTreeMap::new();
         for (at, (mechanism, seen)) in self.mechanisms.iter_mut().enumerate() {
             let (groups, version): (BySource, u64) = mechanism.groups.get();
@@ -463,11 +507,15 @@ impl Job {
         }
         self.known = known;
         let all = self.known.values().flat_map(|(_, outcomes)| outcomes);
+        let mut found = collect(&self.config, all);
+        if let Some(shard) = shard {
+            found.targets.retain(|target| shard.owns(target));
+        }
         JobTargets {
             name: self.config.name.clone(),
             http: self.config.http.clone(),
             dropped_targets_max: self.config.limits.dropped_targets_max,
-            found: collect(&self.config, all),
+            found,
         }
     }
 }

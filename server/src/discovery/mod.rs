@@ -19,10 +19,12 @@ mod kubernetes;
 mod manager;
 mod mechanism;
 mod monitors;
+mod shard;
 mod target_list;
 mod watched_groups;
 
 pub use manager::{Manager, SourceState, Wanted};
 pub use monitors::read_spec as read_monitor;
+pub use shard::Shard;
 pub use target_list::{ListFormat, parse as parse_target_list};
 pub use watched_groups::WatchedGroups;

@@ -33,7 +33,15 @@ pub struct Head {
     pub content_encoding: String,
     /// `Location`.
     pub location: Option<String>,
+    /// `Retry-After`, as it stands there.
+    pub retry_after: Option<String>,
+    /// What a receiver of remote write 2.0 says that it has written: samples, histograms, exemplars.
+    pub written: [Option<u64>; 3],
 }
+
+/// The headers of `written`, without what all begin with.
+const WRITTEN_PREFIX: &str = "x-prometheus-remote-write-";
+const WRITTEN: [&str; 3] = ["samples-written", "histograms-written", "exemplars-written"];
 
 impl Head {
     /// Reads the head at the start of `bytes`, with its length; `None` where it is not all there yet.
@@ -53,6 +61,8 @@ impl Head {
             content_type: String::new(),
             content_encoding: String::new(),
             location: None,
+            retry_after: None,
+            written: [None; 3],
         };
         let mut body = BodyHeaders::default();
         for header in response.headers.iter() {
@@ -83,6 +93,15 @@ impl Head {
             self.content_encoding = value.to_ascii_lowercase();
         } else if is("location") {
             self.location = Some(value.to_owned());
+        } else if is("retry-after") {
+            self.retry_after = Some(value.to_owned());
+        } else if let Some((prefix, rest)) = name.split_at_checked(WRITTEN_PREFIX.len())
+            && prefix.eq_ignore_ascii_case(WRITTEN_PREFIX)
+            && let Some(at) = WRITTEN
+                .iter()
+                .position(|one| rest.eq_ignore_ascii_case(one))
+        {
+            self.written[at] = value.parse().ok();
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use stillwell_adapters::host::{
     Build, Host, Objects, QuerySettings, RuleGroup, ScalersReport, Signals, Targets,
 };
 use stillwell_adapters::notifications::Notifications;
+use stillwell_adapters::otlp::OtlpSettings;
 use stillwell_adapters::pool::QueryPool;
 use stillwell_engine::labels::{Labels, RelabelRule};
 use stillwell_engine::promql::Features;
@@ -25,9 +26,11 @@ use crate::alertmanager::{Notifier, NotifierOptions};
 use crate::clock::Clock;
 use crate::config::units::duration_ms;
 use crate::config::{self, Config, Problem, Report};
-use crate::discovery::{Manager, Wanted};
+use crate::discovery::{Manager, Shard, Wanted};
+use crate::remote_write::RemoteWrites;
 use crate::rule_groups::{self, RestoreOptions, RuleFile, RuleOptions, Runner};
 use crate::scrape::{SETTLING_MS_MAX, Scraper};
+use crate::senders::{Senders, Taken};
 
 /// How the process was started.
 #[derive(Clone, Debug)]
@@ -44,6 +47,10 @@ pub struct Settings {
     pub retention: String,
     /// Whether samples may be written.
     pub remote_write: bool,
+    /// Whether metrics of OTLP may be written, and whether deltas among them are added up.
+    pub otlp: OtlpReceiver,
+    /// Which of several processes this is; all targets are its own where it is none.
+    pub shard: Option<Shard>,
     /// The folder of the snapshot; without it a restart begins empty.
     pub storage_path: Option<PathBuf>,
     /// Between two snapshots.
@@ -56,6 +63,15 @@ pub struct Settings {
     pub notification_streams_max: usize,
     /// Every flag with its value, as shown.
     pub flags: Vec<(String, String)>,
+}
+
+/// Whether metrics of OTLP may be written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OtlpReceiver {
+    /// They may.
+    pub enabled: bool,
+    /// Deltas are added up; they are refused otherwise.
+    pub adds_up_deltas: bool,
 }
 
 /// What people are told where they look, in Prometheus' words.
@@ -97,6 +113,8 @@ pub struct App {
     discovery: Manager,
     rules: Runner,
     notifier: Notifier,
+    remote_writes: RemoteWrites,
+    senders: Senders,
     snapshots: Option<Arc<Snapshots>>,
     queries: QueryPool,
     keda: Triggers,
@@ -114,6 +132,8 @@ pub struct App {
 }
 
 struct Loaded {
+    /// How metrics of OTLP become series.
+    otlp: OtlpSettings,
     /// As shown: without secrets.
     text: Arc<String>,
     signals: Arc<Watched>,
@@ -134,6 +154,10 @@ pub struct Parts {
     pub rules: Runner,
     /// Sends alerts.
     pub notifier: Notifier,
+    /// Sends samples on.
+    pub remote_writes: RemoteWrites,
+    /// Takes samples of senders that are targets.
+    pub senders: Senders,
     /// Knows the cluster's objects.
     pub objects: Arc<dyn Objects>,
     /// Keeps the file of snapshots, where there is one.
@@ -209,6 +233,8 @@ impl App {
             discovery,
             rules,
             notifier,
+            remote_writes,
+            senders,
             objects,
             snapshots,
             latches,
@@ -217,7 +243,9 @@ impl App {
     ) -> Result<Arc<App>, Vec<Problem>> {
         let Configured { config, rule_files } = configured;
         let external_labels = config.global.external_labels.clone();
-        notifier.apply(config.alerting.clone(), external_labels);
+        notifier.apply(config.alerting.clone(), external_labels.clone());
+        // Before there are targets: what is scraped from the first is sent.
+        remote_writes.apply(config.remote_writes.clone(), external_labels);
         let notifications = Notifications::new(settings.notification_streams_max);
         let queries = QueryPool::new(settings.query_concurrency_max, settings.query.timeout_ms)
             .with_memory(settings.query_bytes_max);
@@ -236,6 +264,7 @@ impl App {
             ending,
         );
         let loaded = Loaded {
+            otlp: config.otlp.clone(),
             text: Arc::new(config::masked(&text)),
             signals,
             reload_succeeded: true,
@@ -247,6 +276,7 @@ impl App {
             config: &config,
             rules: &rule_files,
             features: settings.query.features,
+            written: senders.apply(&config.senders),
         };
         discovery.apply(wanted).await;
         rules.apply(rule_files, rule_options(&settings, &config));
@@ -262,6 +292,8 @@ impl App {
             discovery,
             rules,
             notifier,
+            remote_writes,
+            senders,
             snapshots,
             queries,
             keda,
@@ -317,14 +349,18 @@ impl App {
             config: &config,
             rules: &rule_files,
             features: *features,
+            written: self.senders.apply(&config.senders),
         };
         self.discovery.apply(wanted).await;
         let signals = Arc::new(signals);
         {
             self.notifier
                 .apply(config.alerting, external_labels.clone());
+            self.remote_writes
+                .apply(config.remote_writes, external_labels.clone());
             let mut loaded = self.loaded.write();
             loaded.external_labels = external_labels;
+            loaded.otlp = config.otlp;
             loaded.subquery_step_ms = step_ms;
             loaded.at = self.clock.now();
             loaded.signals = Arc::clone(&signals);
@@ -364,6 +400,11 @@ impl App {
     /// How alerts are sent.
     pub fn notifier(&self) -> &Notifier {
         &self.notifier
+    }
+
+    /// How samples are sent on.
+    pub fn remote_writes(&self) -> &RemoteWrites {
+        &self.remote_writes
     }
 
     /// Where targets are found.
@@ -532,16 +573,38 @@ impl Host for App {
         self.settings.remote_write
     }
 
+    fn otlp(&self) -> Option<OtlpSettings> {
+        let OtlpReceiver {
+            enabled,
+            adds_up_deltas,
+        } = self.settings.otlp;
+        enabled.then(|| OtlpSettings {
+            adds_up_deltas,
+            ..self.loaded.read().otlp.clone()
+        })
+    }
+
     fn wall_offset_ms(&self) -> i64 {
         self.clock.wall_offset_ms()
     }
 
     fn append(&self, mut batch: Vec<AppendedSeries>) -> Result<Appended, AppendError> {
         move_by(&mut batch, -self.clock.wall_offset_ms());
+        let Taken {
+            rest,
+            floats,
+            refused,
+        } = self.senders.take(batch);
         let shared = self.scraper.shared();
-        let appended = shared.writer.lock().append(batch, self.clock.now());
+        let appended = shared.writer.lock().append(rest, self.clock.now());
         shared.scraped.notify_waiters(); // streams wait for whatever is new
-        appended
+        appended.map(|mut appended| {
+            appended.floats += floats;
+            appended.refused += refused.as_ref().map_or(0, |(count, _)| *count);
+            let first = refused.map(|(_, first)| first);
+            appended.first_refused = appended.first_refused.or(first);
+            appended
+        })
     }
 }
 

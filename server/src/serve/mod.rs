@@ -18,12 +18,13 @@ mod rules;
 mod run;
 mod sanitized;
 pub mod secure;
+mod signal_series;
 mod signal_states;
 pub mod signals;
 pub mod snapshots;
 mod threads;
 pub mod web;
 
-pub use app::{AlertSettings, App, Settings};
+pub use app::{AlertSettings, App, OtlpReceiver, Settings};
 pub use bound::{ApiOptions, KedaOptions};
 pub use run::{Running, start};

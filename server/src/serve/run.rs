@@ -16,10 +16,12 @@ use super::app::{App, Configured, Parts, Settings};
 use super::bound::{ApiOptions, Bound};
 use super::snapshots::{self, Snapshots};
 use super::web::{self, WebOptions};
-use super::{keda, signal_states, threads};
+use super::{keda, signal_series, signal_states, threads};
 use crate::alertmanager::Notifier;
 use crate::clock::Clock;
+use crate::remote_write::RemoteWrites;
 use crate::scrape::Shared;
+use crate::senders::Senders;
 
 /// A server that was started.
 pub struct Running {
@@ -56,7 +58,7 @@ pub async fn start(
     };
     let objects = Arc::clone(&bound.objects);
     let (parts, reader, mut threads) = parts(&settings, objects, limits, &clock, &quitting).await?;
-    let ending = quitting.clone();
+    let (ending, senders) = (quitting.clone(), parts.senders.clone());
     let app = App::start(settings, configured, text, clock, reader, parts, ending)
         .await
         .map_err(|problems| io::Error::other(super::app::show(&problems)))?;
@@ -65,6 +67,9 @@ pub async fn start(
         tokio::spawn(Arc::clone(snapshots).run(shared, keda, quitting.clone()))
     });
     tokio::spawn(signal_states::run(Arc::clone(&app), quitting.clone()));
+    tokio::spawn(signal_series::run(Arc::clone(&app), quitting.clone()));
+    let manager = app.discovery().clone();
+    tokio::spawn(senders.run(manager, quitting.clone()));
     threads.push(keda::start(
         app.keda(),
         app.scraper().clone(),
@@ -99,9 +104,17 @@ async fn parts(
     let (writer, reader, latches) = engine(snapshots.clone(), limits, clock.now()).await;
     let shared = Shared::new(writer, Arc::clone(clock));
     let (scraper, scraping) = threads::scraping(shared, quitting.clone()).await?;
-    let (discovery, discovering) = threads::discovery(&scraper, &reader, quitting.clone()).await?;
+    let (discovery, discovering) =
+        threads::discovery(&scraper, &reader, settings.shard, quitting.clone()).await?;
     let notifier = Notifier::new(settings.alerts.sending);
-    let notifying = threads::notifier(notifier.clone(), quitting.clone())?;
+    let notifying = threads::sending("alerts", notifier.clone().run(quitting.clone()))?;
+    let remote_writes = RemoteWrites::new(
+        reader.clone(),
+        Arc::clone(clock),
+        settings.storage_path.clone(),
+        limits.retention_ms,
+    );
+    let writing = threads::sending("remote-write", remote_writes.clone().run(quitting.clone()))?;
     let inputs = (&discovery, notifier.clone());
     let (rules, ruling) = threads::rules(&scraper, &reader, inputs, quitting.clone()).await?;
     let parts = Parts {
@@ -109,12 +122,13 @@ async fn parts(
         discovery,
         rules,
         notifier,
+        remote_writes,
+        senders: Senders::new(Arc::clone(clock)),
         objects,
         snapshots,
         latches,
     };
-    // In the order in which they are waited for at the end: who feeds a thread ends before it.
-    let threads = vec![discovering, ruling, notifying, scraping];
+    let threads = vec![notifying, writing, discovering, ruling, scraping];
     Ok((parts, reader, threads))
 }
 

@@ -6,6 +6,7 @@
 //! | `discovery` | watches, files and names that targets are found by |
 //! | `rules` | evaluation of recording and alerting rules |
 //! | `alerts` | sending to Alertmanagers |
+//! | `remote-write` | sending samples to other storages |
 
 use std::io;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{oneshot, watch};
 
 use crate::alertmanager::Notifier;
-use crate::discovery::Manager;
+use crate::discovery::{Manager, Shard};
 use crate::rule_groups::Runner;
 use crate::scrape::{Scraper, Shared};
 
@@ -36,10 +37,11 @@ pub(super) async fn scraping(shared: Shared, quit: watch::Receiver<bool>) -> Sta
 pub(super) async fn discovery(
     scraper: &Scraper,
     reader: &Reader,
+    shard: Option<Shard>,
     quit: watch::Receiver<bool>,
 ) -> Started<Manager> {
     let (scraper, reader) = (scraper.clone(), reader.clone());
-    let start = move |quit| Manager::start(scraper, reader, quit);
+    let start = move |quit| Manager::start(scraper, reader, shard, quit);
     begin("discovery", runtime(OTHERS_BLOCKING)?, quit, start).await
 }
 
@@ -58,16 +60,16 @@ pub(super) async fn rules(
     begin("rules", runtime(OTHERS_BLOCKING)?, quit, start).await
 }
 
-/// The thread that talks to Alertmanagers. It ends when what waits is sent.
-pub(super) fn notifier(
-    notifier: Notifier,
-    quit: watch::Receiver<bool>,
+/// A thread that sends something. It ends when what waits is sent.
+pub(super) fn sending(
+    name: &str,
+    sending: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
     let runtime = runtime(OTHERS_BLOCKING)?;
     std::thread::Builder::new()
-        .name("alerts".to_owned())
+        .name(name.to_owned())
         .spawn(move || {
-            runtime.block_on(notifier.run(quit));
+            runtime.block_on(sending);
             runtime.shutdown_background();
         })
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::common::certificates::Files;
 use crate::common::receiver::Receiver;
+use crate::common::write_receiver::{Answer, WriteReceiver};
 use crate::common::{TestTarget, data, eventually, get, server_with, settings, value};
 use serde_json::Value;
 use stillwell_engine::labels::METRIC_NAME;
@@ -62,12 +63,13 @@ fn told(page: &str) -> BTreeMap<String, [String; 3]> {
 async fn the_table_and_the_page_agree() {
     let target = TestTarget::with_page("q 3\n").await;
     let receiver = Receiver::start().await;
+    let written = WriteReceiver::start(&[Answer::Take]).await;
     let files = Files::new("own-metrics");
     let text = format!(
         "global: {{scrape_interval: 50ms}}\nscrape_configs:\n- job_name: j\n  static_configs: [{{targets: ['{}']}}]\n\
-         alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{}']}}]}}]}}\n\
+         alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{}']}}]}}]}}\nremote_write: [{{url: 'http://{}/w'}}]\n\
          signals:\n- {{name: depth, expr: q}}\n- {{name: nothing, expr: 'sum(not_there)'}}\n",
-        target.address, receiver.address
+        target.address, receiver.address, written.address
     );
     let config = files.write("config.yml", &text);
     let mut settings = settings(Some(config));
@@ -79,6 +81,7 @@ async fn the_table_and_the_page_agree() {
         let (_, _, page) = get(address, "/metrics").await;
         page.contains("\nstillwell_signal_value{")
             && page.contains("\nstillwell_notifications_sent_total{")
+            && page.contains("\nstillwell_remote_write_samples_total{")
     })
     .await;
     let (_, head, page) = get(address, "/metrics").await;

@@ -42,6 +42,8 @@ pub(crate) struct Exemplars {
     /// Of the series that have one in the ring.
     newest: HashMap<SeriesId, Arc<SeriesExemplar>>,
     bytes: usize,
+    /// How many were ever added: the number of the next.
+    added: u64,
 }
 
 impl Exemplars {
@@ -88,6 +90,7 @@ impl Exemplars {
             self.drop_oldest();
         }
         self.bytes += bytes(&added);
+        self.added += 1;
         self.newest.insert(id, Arc::clone(&added));
         self.ring.push_back(added);
     }
@@ -96,6 +99,21 @@ impl Exemplars {
     pub(crate) fn between(&self, start_ms: i64, end_ms: i64) -> Vec<Arc<SeriesExemplar>> {
         let within = |at: &&Arc<SeriesExemplar>| (start_ms..=end_ms).contains(&at.exemplar.time_ms);
         self.ring.iter().filter(within).cloned().collect()
+    }
+
+    /// How many were ever added.
+    pub(crate) fn added(&self) -> u64 {
+        self.added
+    }
+
+    /// Those from number `from` on that are still there, at most so many, and the number after them.
+    pub(crate) fn since(&self, from: u64, count_max: usize) -> (Vec<Arc<SeriesExemplar>>, u64) {
+        let first = self.added - self.ring.len() as u64;
+        let skipped = usize::try_from(from.saturating_sub(first)).unwrap_or(usize::MAX);
+        let found = self.ring.iter().skip(skipped).take(count_max);
+        let found: Vec<Arc<SeriesExemplar>> = found.cloned().collect();
+        let next = from.max(first) + found.len() as u64;
+        (found, next)
     }
 
     /// Drops those that were measured before `time_ms`.

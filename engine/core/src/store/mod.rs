@@ -45,14 +45,16 @@ pub(crate) use codec::STALE;
 pub(crate) use history::{AppendOutcome, Store};
 pub(crate) use id_set::IdSet;
 pub(crate) use matching::{ReadBudget, for_each_match, for_each_match_within};
-pub(crate) use native_histograms::{HISTOGRAM, bytes as histogram_bytes};
+pub(crate) use native_histograms::{
+    HISTOGRAM, TimedHistogram, bytes as histogram_bytes, fill as fill_histograms,
+};
 
 pub(crate) use crate::ids::{SeriesId, TargetId};
 pub use exemplars::Exemplar;
 pub use history::Bytes;
 pub(crate) use persist::{SeriesReader, SeriesWriter};
 pub(crate) use snapshot::{SelectionSnapshot, Visibility};
-pub(crate) use visible_ticks::ClockVisibility;
+pub(crate) use visible_ticks::{ClockVisibility, Ticks};
 
 pub(crate) use value_runs::{LabelGroups, ValueRun};
 

@@ -5,6 +5,7 @@ use hashbrown::HashMap;
 
 use super::codec::Runs;
 use super::history::Store;
+use super::slab::BlockId;
 use super::symbol::Symbol;
 use crate::ids::{ClockId, SeriesId};
 use crate::labels::Labels;
@@ -20,6 +21,55 @@ pub(crate) struct ValueRun {
 }
 
 impl Store {
+    /// Whether the newest block of a series, or its current run where it has none, is on its present clock and reaches back
+    /// to `tick`: nothing older is of that tick or later.
+    pub(crate) fn newest_block_reaches(&self, id: SeriesId, tick: i64) -> bool {
+        let row = self.series.row(id);
+        match row.newest.some().map(|block| self.slab.header(block)) {
+            Some(header) => header.clock == row.clock && header.first_tick <= tick,
+            None => true,
+        }
+    }
+
+    /// Like [`Store::each_run`], for the newest block and the current run only.
+    pub(crate) fn newest_runs(
+        &self,
+        id: SeriesId,
+        from_tick: i64,
+        mut visit: impl FnMut(ValueRun),
+    ) {
+        let row = self.series.row(id);
+        if let Some(block) = row.newest.some().filter(|_| row.since > from_tick) {
+            self.block_runs(block, &mut visit);
+        }
+        visit(self.current_run(id));
+    }
+
+    fn block_runs(&self, block: BlockId, visit: &mut impl FnMut(ValueRun)) {
+        let header = self.slab.header(block);
+        let mut first_tick = header.first_tick;
+        for run in Runs::new(self.slab.used(block)) {
+            let end_tick = first_tick + run.gap;
+            visit(ValueRun {
+                clock: header.clock,
+                first_tick,
+                end_tick,
+                bits: run.bits,
+            });
+            first_tick = end_tick;
+        }
+    }
+
+    fn current_run(&self, id: SeriesId) -> ValueRun {
+        let row = self.series.row(id);
+        ValueRun {
+            clock: row.clock,
+            first_tick: row.since,
+            end_tick: i64::MAX,
+            bits: row.bits,
+        }
+    }
+
     /// Calls `visit` for every run of a series, oldest first, the current one last. Blocks on the series' present clock
     /// that end before `from_tick` are skipped.
     pub(crate) fn each_run(&self, id: SeriesId, from_tick: i64, mut visit: impl FnMut(ValueRun)) {
@@ -36,24 +86,9 @@ impl Store {
             if header.clock == row.clock && end <= from_tick {
                 continue;
             }
-            let mut first_tick = header.first_tick;
-            for run in Runs::new(self.slab.used(block)) {
-                let end_tick = first_tick + run.gap;
-                visit(ValueRun {
-                    clock: header.clock,
-                    first_tick,
-                    end_tick,
-                    bits: run.bits,
-                });
-                first_tick = end_tick;
-            }
+            self.block_runs(block, &mut visit);
         }
-        visit(ValueRun {
-            clock: row.clock,
-            first_tick: row.since,
-            end_tick: i64::MAX,
-            bits: row.bits,
-        });
+        visit(self.current_run(id));
     }
 }
 

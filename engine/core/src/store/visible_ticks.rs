@@ -69,6 +69,29 @@ impl Ticks {
         }
     }
 
+    /// The ticks `from..end` of a clock as scraped, as far as it still knows them.
+    pub(crate) fn between(clock: &Clock, from: i64, end: i64) -> Ticks {
+        let first = from.max(clock.first_tick());
+        let mut entries = Vec::new();
+        clock.copy(first, end, &mut entries);
+        let failed = entries.iter().enumerate().filter(|(_, entry)| !entry.good);
+        Ticks {
+            first,
+            times_ms: entries.iter().map(|entry| entry.time_ms).collect(),
+            failed: failed.map(|(at, _)| first + at as i64).collect(),
+            good_before: clock.at(first - 1).is_none_or(|entry| entry.good),
+            failure_ends: true,
+        }
+    }
+
+    /// The times between which they lie, the first before them: `(i64::MAX, i64::MIN)` where there are none.
+    pub(crate) fn span_ms(&self) -> (i64, i64) {
+        match (self.times_ms.first(), self.times_ms.last()) {
+            (Some(first), Some(last)) => (first - 1, *last),
+            _ => (i64::MAX, i64::MIN),
+        }
+    }
+
     pub(crate) fn end(&self) -> i64 {
         self.first + self.times_ms.len() as i64
     }
@@ -118,10 +141,8 @@ impl Ticks {
         {
             return self.push_good(start, end, bits, samples);
         }
-        let mut good_before = start > tick || self.good_before;
-        if start > self.first {
-            good_before = start == tick || self.failed.binary_search(&(start - 1)).is_err();
-        }
+        // A run that begins before the window was ended there already, where the scrape before it failed.
+        let mut good_before = start > self.first || self.good_before;
         let mut at = start;
         for &failed in self.failed[from_failed..]
             .iter()

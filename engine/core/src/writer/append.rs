@@ -65,6 +65,8 @@ pub enum Refusal {
     TooNew,
     /// The series belongs to a scraped target.
     Scraped,
+    /// There is no place for its series or its sender: a limit of whoever embeds the engine.
+    TooMany,
 }
 
 impl fmt::Display for Refusal {
@@ -77,6 +79,7 @@ impl fmt::Display for Refusal {
             Refusal::Scraped => {
                 "a scraped target has this series; give the written one another label"
             }
+            Refusal::TooMany => "more senders than 1,000, or more series of one than 100,000",
         })
     }
 }

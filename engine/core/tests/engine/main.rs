@@ -1,7 +1,8 @@
-//! Tests of the engine from outside: formats, storing, snapshots, memory, `retain: signals`, and the store against a simple model.
+//! Tests of the engine from outside: formats, storing, feeds, snapshots, memory, `retain: signals`, and the store against a simple model.
 
 mod add_series;
 mod append;
+mod feed;
 mod formats;
 mod memory_limit;
 mod own_timestamps;

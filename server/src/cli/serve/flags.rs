@@ -7,6 +7,9 @@ use super::super::{alerts, secure, value};
 
 pub(super) const KEDA_LISTEN: &str = "keda.listen-address";
 pub(super) const NOTIFICATION_STREAMS: &str = "web.max-notifications-subscribers";
+pub(super) const SHARD_COUNT: &str = "shard.count";
+pub(super) const SHARD_INDEX: &str = "shard.index";
+pub(super) const OTLP_RECEIVER: &str = "web.enable-otlp-receiver";
 pub(super) const SNAPSHOT_INTERVAL: &str = "storage.snapshot-interval";
 pub(super) const AUTO_RELOAD: &str = "config.auto-reload-interval";
 
@@ -30,7 +33,7 @@ enum Flag {
 
 use Flag::{Switch, Value, Values};
 
-const FLAGS: [Flag; 21] = [
+const FLAGS: [Flag; 24] = [
     Value(
         "config.file",
         "FILE",
@@ -53,6 +56,22 @@ const FLAGS: [Flag; 21] = [
     Switch(
         "web.enable-remote-write-receiver",
         "Take samples at /api/v1/write",
+    ),
+    Value(
+        SHARD_COUNT,
+        "N",
+        None,
+        "How many processes share the targets; each scrapes its own",
+    ),
+    Value(
+        SHARD_INDEX,
+        "N",
+        None,
+        "Which of them this is, from 0; without it the number at the end of the host's name",
+    ),
+    Switch(
+        OTLP_RECEIVER,
+        "Take metrics of OpenTelemetry at /api/v1/otlp/v1/metrics",
     ),
     Value(
         "web.config.file",

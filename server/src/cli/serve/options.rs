@@ -11,12 +11,16 @@ use stillwell_engine::promql::Features;
 use tracing::Level;
 
 use super::super::{alerts, secure};
-use super::flags::{AUTO_RELOAD, KEDA_LISTEN, NOTIFICATION_STREAMS, SNAPSHOT_INTERVAL};
+use super::flags::{
+    AUTO_RELOAD, KEDA_LISTEN, NOTIFICATION_STREAMS, OTLP_RECEIVER, SHARD_COUNT, SHARD_INDEX,
+    SNAPSHOT_INTERVAL,
+};
 use crate::config::units::{duration_ms, size_bytes};
+use crate::discovery::Shard;
 use crate::logging::LogFormat;
 use crate::memory;
 use crate::serve::web::WebOptions;
-use crate::serve::{ApiOptions, KedaOptions, Settings, app};
+use crate::serve::{ApiOptions, KedaOptions, OtlpReceiver, Settings, app};
 
 /// How often files are looked at where the feature is on and no interval is given, as in Prometheus.
 const AUTO_RELOAD_MS: u64 = 30_000;
@@ -91,6 +95,11 @@ impl<'a> Flags<'a> {
 fn settings(flags: &Flags<'_>, query_bytes_max: u64) -> Result<Settings, String> {
     Ok(Settings {
         storage_path: flags.path("storage.path"),
+        shard: Shard::of_flags(
+            flags.text(SHARD_COUNT),
+            flags.text(SHARD_INDEX),
+            &app::hostname(),
+        )?,
         snapshot_interval: snapshot_interval(flags.text(SNAPSHOT_INTERVAL))?,
         config_file: Some(PathBuf::from(Path::new(flags.text("config.file")))),
         query: query_settings(flags)?,
@@ -98,6 +107,10 @@ fn settings(flags: &Flags<'_>, query_bytes_max: u64) -> Result<Settings, String>
         query_bytes_max,
         retention: flags.text("storage.retention.time").to_owned(),
         remote_write: flags.0.get_flag("web.enable-remote-write-receiver"),
+        otlp: OtlpReceiver {
+            enabled: flags.0.get_flag(OTLP_RECEIVER),
+            adds_up_deltas: has_feature(flags.0, "otlp-deltatocumulative"),
+        },
         external_url: alerts::external_url(
             flags.text(alerts::EXTERNAL_URL),
             flags.text("web.listen-address"),
@@ -189,13 +202,16 @@ fn snapshot_interval(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Whether `--enable-feature` names this.
+fn has_feature(matches: &ArgMatches, feature: &str) -> bool {
+    let lists = matches.get_many::<String>("enable-feature");
+    let mut lists = lists.into_iter().flatten();
+    lists.any(|names| names.split(',').any(|name| name.trim() == feature))
+}
+
 /// How often the configuration's files are looked at: where the flag is given, or Prometheus' feature is on.
 fn auto_reload_ms(matches: &ArgMatches) -> Result<Option<u64>, String> {
-    let mut features = matches
-        .get_many::<String>("enable-feature")
-        .into_iter()
-        .flatten();
-    let is_on = features.any(|names| names.split(',').any(|name| name == "auto-reload-config"));
+    let is_on = has_feature(matches, "auto-reload-config");
     match matches.get_one::<String>(AUTO_RELOAD) {
         None => Ok(is_on.then_some(AUTO_RELOAD_MS)),
         Some(text) => match duration_ms(text) {

@@ -2,6 +2,7 @@
 
 mod family;
 mod process;
+mod remote_write;
 mod signals;
 
 use axum::http::{HeaderMap, header};
@@ -18,6 +19,8 @@ use crate::alertmanager::Counts;
 use family::{Family, Kind};
 use process::Used;
 use signals::signals;
+
+pub(super) use signals::signal_samples;
 
 /// The page and its type, as the client takes it.
 pub(super) async fn page(app: &App, request: &HeaderMap) -> (&'static str, String) {
@@ -73,6 +76,7 @@ async fn families(app: &App) -> Vec<Family> {
     rules(&mut page, app);
     keda(&mut page, app);
     notifications(&mut page, &app.notifier().counts());
+    remote_write::receivers(&mut page, &app.remote_writes().shown());
     readers(&mut page, app);
     held(&mut page, &app.reader().stats(), app.now());
     if let Some(snapshots) = app.snapshots() {

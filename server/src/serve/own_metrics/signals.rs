@@ -3,15 +3,44 @@
 //! gap, not a 0 (rule S5, keda#6617).
 
 use stillwell_engine::Timestamp;
+use stillwell_engine::labels::{Labels, LabelsBuilder, METRIC_NAME};
 use stillwell_engine::signal::{Reading, State};
 
 use super::Families;
-use super::family::{Family, Kind};
+use super::family::{Family, Kind, Point};
 
 /// The states, in the words of `/signals`.
 const STATES: [&str; 4] = ["value", "held", "configured", "unknown"];
 
 pub(super) fn signals(page: &mut Families, readings: &[(String, Reading)], now: Timestamp) {
+    for family in families(readings, now) {
+        page.push(family);
+    }
+}
+
+/// The same as samples.
+pub(in super::super) fn signal_samples(
+    readings: &[(String, Reading)],
+    now: Timestamp,
+) -> Vec<(Labels, f64)> {
+    let mut samples = Vec::new();
+    for family in families(readings, now) {
+        for metric in &family.metrics {
+            let Point::Value(value) = metric.point else {
+                continue;
+            };
+            let mut labels = LabelsBuilder::default();
+            labels.set(METRIC_NAME, family.name);
+            for (name, value) in &metric.labels {
+                labels.set(name, value);
+            }
+            samples.push((labels.build(), value));
+        }
+    }
+    samples
+}
+
+fn families(readings: &[(String, Reading)], now: Timestamp) -> [Family; 3] {
     let mut states = Family::new(
         "stillwell_signal_state",
         Kind::Gauge,
@@ -55,9 +84,7 @@ pub(super) fn signals(page: &mut Families, readings: &[(String, Reading)], now: 
             ages.add(&[("signal", name)], age_s);
         }
     }
-    page.push(states);
-    page.push(values);
-    page.push(ages);
+    [states, values, ages]
 }
 
 fn state(reading: &Reading) -> &'static str {

@@ -8,6 +8,7 @@ pub mod objects;
 pub mod process;
 pub mod receiver;
 pub mod rival;
+pub mod write_receiver;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -55,6 +56,11 @@ pub fn settings(config_file: Option<std::path::PathBuf>) -> Settings {
         query_concurrency_max: 4,
         retention: "1h".to_owned(),
         remote_write: true,
+        shard: None,
+        otlp: stillwell::serve::OtlpReceiver {
+            enabled: true,
+            adds_up_deltas: false,
+        },
         external_url: String::new(),
         alerts: AlertSettings::default(),
         notification_streams_max: 16,

@@ -1,0 +1,568 @@
+//! From a request to series (storage/remote/otlptranslator, `metrics_to_prw.go`, `helper.go`).
+
+use std::collections::BTreeMap;
+
+use stillwell_engine::histogram::FloatHistogram;
+use stillwell_engine::labels::{Labels, LabelsBuilder, METRIC_NAME};
+use stillwell_engine::limits::{LABELS_PER_SERIES_MAX, LINE_BYTES_MAX};
+use stillwell_engine::promql::select::STALE_NAN_BITS;
+use stillwell_engine::{AppendedSeries, Timestamp};
+
+use super::OtlpSettings;
+use super::deltas::Deltas;
+use super::histogram;
+use super::messages::*;
+use super::names::{self, Shape};
+use super::text::text;
+
+/// What identifies a resource: it becomes `job` and `instance`.
+const SERVICE_NAME: &str = "service.name";
+const SERVICE_NAMESPACE: &str = "service.namespace";
+const SERVICE_INSTANCE: &str = "service.instance.id";
+/// The series about a resource.
+const TARGET_INFO: &str = "target_info";
+/// Samples of it between two of a request, in milliseconds: half of what an instant query looks back.
+const TARGET_INFO_STEP_MS: i64 = 150_000;
+/// ... and at most so many: a request of a day's points.
+const TARGET_INFO_SAMPLES_MAX: i64 = 1_000;
+
+/// Bytes of labels of all samples of a request: a point with many buckets and long attributes could become gigabytes.
+const LABEL_BYTES_MAX: usize = 64 << 20;
+
+const DELTA: i32 = 1;
+const CUMULATIVE: i32 = 2;
+const NO_RECORDED_VALUE: u32 = 1;
+
+/// What a request became.
+#[derive(Debug, Default)]
+pub(super) struct Converted {
+    /// Series with their samples, ascending in time.
+    pub(super) series: Vec<AppendedSeries>,
+    /// Points that could not be, and why the first could not.
+    pub(super) rejected: i64,
+    pub(super) first: Option<String>,
+}
+
+/// Converts a request; deltas are added up in `deltas` where it is given.
+pub(super) fn convert(
+    request: &ExportMetricsServiceRequest,
+    settings: &OtlpSettings,
+    mut deltas: Option<&mut Deltas>,
+) -> Converted {
+    let mut out = Out::default();
+    let mut left_bytes = LABEL_BYTES_MAX;
+    for resource in &request.resource_metrics {
+        let attributes = resource
+            .resource
+            .as_ref()
+            .map_or(&[][..], |one| &one.attributes);
+        let mut times = None;
+        let context = Context::new(attributes, settings);
+        for scope in &resource.scope_metrics {
+            let scoped = context.with_scope(scope);
+            for metric in &scope.metrics {
+                let deltas = deltas.as_deref_mut();
+                let converting = scoped.metric(metric, &mut times, deltas, &mut left_bytes);
+                converting.into(&mut out, metric);
+            }
+        }
+        if let Some(times) = times {
+            context.target_info(attributes, times, &mut out);
+        }
+    }
+    out.finish()
+}
+
+/// Series by their labels.
+#[derive(Default)]
+struct Out {
+    series: BTreeMap<Labels, AppendedSeries>,
+    rejected: i64,
+    first: Option<String>,
+}
+
+impl Out {
+    fn reject(&mut self, points: usize, why: String) {
+        self.rejected += points as i64;
+        self.first.get_or_insert(why);
+    }
+
+    fn series(&mut self, labels: Labels) -> &mut AppendedSeries {
+        let entry = self.series.entry(labels.clone());
+        entry.or_insert_with(|| AppendedSeries {
+            labels,
+            ..AppendedSeries::default()
+        })
+    }
+
+    fn finish(self) -> Converted {
+        let mut series: Vec<AppendedSeries> = self.series.into_values().collect();
+        for one in &mut series {
+            one.floats.sort_by_key(|(at, _)| *at);
+            one.histograms.sort_by_key(|(at, _)| *at);
+        }
+        Converted {
+            series,
+            rejected: self.rejected,
+            first: self.first,
+        }
+    }
+}
+
+/// What all series of a resource have, and of a scope.
+#[derive(Clone)]
+struct Context<'a> {
+    settings: &'a OtlpSettings,
+    job: String,
+    instance: String,
+    promoted: BTreeMap<String, String>,
+    scope: BTreeMap<String, String>,
+}
+
+/// The samples of one metric, or why there are none.
+struct Samples(Result<(Vec<Sample>, usize, Option<String>), String>);
+
+enum Sample {
+    Float(Labels, i64, f64),
+    Histogram(Labels, i64, Box<FloatHistogram>),
+}
+
+impl Samples {
+    fn into(self, out: &mut Out, metric: &Metric) {
+        let name = &metric.name;
+        match self.0 {
+            Err(why) => out.reject(count(metric), format!("metric {name:?}: {why}")),
+            Ok((samples, rejected, why)) => {
+                if let Some(why) = why {
+                    out.reject(rejected, format!("metric {name:?}: {why}"));
+                }
+                for sample in samples {
+                    match sample {
+                        Sample::Float(labels, at_ms, value) => {
+                            let at = Timestamp::from_ms(at_ms);
+                            out.series(labels).floats.push((at, value));
+                        }
+                        Sample::Histogram(labels, at_ms, value) => {
+                            let at = Timestamp::from_ms(at_ms);
+                            out.series(labels).histograms.push((at, *value));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The points of a metric.
+fn count(metric: &Metric) -> usize {
+    match &metric.data {
+        None => 0,
+        Some(Data::Gauge(one)) => one.data_points.len(),
+        Some(Data::Sum(one)) => one.data_points.len(),
+        Some(Data::Histogram(one)) => one.data_points.len(),
+        Some(Data::ExponentialHistogram(one)) => one.data_points.len(),
+        Some(Data::Summary(one)) => one.data_points.len(),
+    }
+}
+
+fn ms(nanos: u64) -> i64 {
+    (nanos / 1_000_000) as i64
+}
+
+/// A value, or that there is none any more.
+fn recorded(value: f64, flags: u32) -> f64 {
+    match flags & NO_RECORDED_VALUE {
+        0 => value,
+        _ => f64::from_bits(STALE_NAN_BITS),
+    }
+}
+
+impl<'a> Context<'a> {
+    fn new(resource: &[KeyValue], settings: &'a OtlpSettings) -> Context<'a> {
+        let find = |name: &str| resource.iter().find(|pair| pair.key == name);
+        let value = |name: &str| find(name).map(|pair| text(pair.value.as_ref()));
+        let job = match (value(SERVICE_NAMESPACE), value(SERVICE_NAME)) {
+            (Some(namespace), Some(name)) => format!("{namespace}/{name}"),
+            (None, Some(name)) => name,
+            (_, None) => String::new(),
+        };
+        let promoted = resource.iter().filter(|pair| settings.promotes(&pair.key));
+        let promoted = promoted.filter_map(|pair| {
+            let name = names::label(&pair.key, settings.label_names()).ok()?;
+            Some((name, text(pair.value.as_ref())))
+        });
+        Context {
+            settings,
+            job,
+            instance: value(SERVICE_INSTANCE).unwrap_or_default(),
+            promoted: promoted.collect(),
+            scope: BTreeMap::new(),
+        }
+    }
+
+    fn with_scope(&self, of: &ScopeMetrics) -> Context<'a> {
+        let mut context = self.clone();
+        let Some(scope) = &of.scope else {
+            return context;
+        };
+        if !self.settings.promote_scope_metadata || scope.name.is_empty() {
+            return context;
+        }
+        for pair in &scope.attributes {
+            let name = format!("otel_scope_{}", pair.key);
+            if let Ok(name) = names::label(&name, self.settings.label_names()) {
+                context.scope.insert(name, text(pair.value.as_ref()));
+            }
+        }
+        let own = [
+            ("otel_scope_name", &scope.name),
+            ("otel_scope_version", &scope.version),
+            ("otel_scope_schema_url", &of.schema_url),
+        ];
+        for (name, value) in own {
+            context.scope.insert(name.to_owned(), value.clone());
+        }
+        context
+    }
+
+    /// The labels of a point, without the name. Attributes whose names become the same are joined.
+    fn labels(&self, attributes: &[KeyValue], left_out: &[&str]) -> Result<LabelsBuilder, String> {
+        let mut sorted: Vec<&KeyValue> = attributes.iter().collect();
+        sorted.sort_by(|a, b| a.key.cmp(&b.key));
+        let mut named: BTreeMap<String, String> = BTreeMap::new();
+        for pair in sorted {
+            if left_out.contains(&pair.key.as_str()) || pair.key == METRIC_NAME {
+                continue;
+            }
+            let name = names::label(&pair.key, self.settings.label_names())?;
+            let value = text(pair.value.as_ref());
+            match named.get_mut(&name).filter(|have| !have.is_empty()) {
+                Some(have) => *have = format!("{have};{value}"),
+                None => drop(named.insert(name, value)),
+            }
+        }
+        for (name, value) in &self.promoted {
+            let have = named.entry(name.clone()).or_default();
+            if have.is_empty() {
+                have.clone_from(value);
+            }
+        }
+        if named.len() > LABELS_PER_SERIES_MAX {
+            let count = named.len();
+            return Err(format!(
+                "a point has {count} labels; at most {LABELS_PER_SERIES_MAX} are taken"
+            ));
+        }
+        if let Some((name, _)) = named.iter().find(|(_, value)| value.len() > LINE_BYTES_MAX) {
+            return Err(format!(
+                "attribute {name:?} has more than {LINE_BYTES_MAX} bytes"
+            ));
+        }
+        let mut builder = LabelsBuilder::default();
+        let identity = [("job", &self.job), ("instance", &self.instance)];
+        let identity = identity.into_iter().filter(|(_, value)| !value.is_empty());
+        for (name, value) in &named {
+            builder.set(name, value);
+        }
+        for (name, value) in identity {
+            builder.set(name, value);
+        }
+        for (name, value) in &self.scope {
+            builder.set(name, value);
+        }
+        Ok(builder)
+    }
+
+    /// The samples of a metric; `times` becomes what lies between its first and its last.
+    fn metric(
+        &self,
+        metric: &Metric,
+        times: &mut Option<(i64, i64)>,
+        deltas: Option<&mut Deltas>,
+        left_bytes: &mut usize,
+    ) -> Samples {
+        let Some(data) = &metric.data else {
+            return Samples(Err("it has no data of a known kind".to_owned()));
+        };
+        for nanos in nanos(data) {
+            let (first, last) = times.unwrap_or((i64::MAX, i64::MIN));
+            *times = Some((first.min(ms(nanos)), last.max(ms(nanos))));
+        }
+        let (shape, temporality) = match data {
+            Data::Gauge(_) => (Shape::Gauge, None),
+            Data::Sum(sum) if sum.is_monotonic => {
+                (Shape::Counter, Some(sum.aggregation_temporality))
+            }
+            Data::Sum(sum) => (Shape::Other, Some(sum.aggregation_temporality)),
+            Data::Histogram(one) => (Shape::Other, Some(one.aggregation_temporality)),
+            Data::ExponentialHistogram(one) => (Shape::Other, Some(one.aggregation_temporality)),
+            Data::Summary(_) => (Shape::Other, None),
+        };
+        let is_delta = temporality == Some(DELTA);
+        match temporality {
+            None | Some(CUMULATIVE) => {}
+            Some(DELTA) if deltas.is_some() => {}
+            Some(DELTA) => {
+                return Samples(Err(
+                    "it has delta temporality; send cumulative sums, or give --enable-feature=otlp-deltatocumulative"
+                        .to_owned(),
+                ));
+            }
+            Some(_) => return Samples(Err("its temporality is not known".to_owned())),
+        }
+        let strategy = self.settings.strategy;
+        let name = match names::metric(&metric.name, &metric.unit, shape, strategy) {
+            Ok(name) => name,
+            Err(why) => return Samples(Err(why)),
+        };
+        let mut points = Points {
+            context: self,
+            name,
+            left_bytes,
+            samples: Vec::new(),
+            rejected: 0,
+            why: None,
+        };
+        points.all(data);
+        let mut samples = points.samples;
+        if let (true, Some(deltas)) = (is_delta, deltas) {
+            samples.retain_mut(|sample| match sample {
+                Sample::Float(labels, at_ms, value) => deltas.add_float(labels, *at_ms, value),
+                Sample::Histogram(labels, at_ms, value) => {
+                    deltas.add_histogram(labels, *at_ms, value)
+                }
+            });
+        }
+        Samples(Ok((samples, points.rejected, points.why)))
+    }
+
+    /// The series about the resource, where something beside `job` and `instance` is to be told.
+    fn target_info(&self, resource: &[KeyValue], (first_ms, last_ms): (i64, i64), out: &mut Out) {
+        const IDENTITY: [&str; 3] = [SERVICE_NAMESPACE, SERVICE_NAME, SERVICE_INSTANCE];
+        let tells = resource
+            .iter()
+            .any(|pair| !IDENTITY.contains(&pair.key.as_str()));
+        if !tells || (self.job.is_empty() && self.instance.is_empty()) {
+            return;
+        }
+        let left_out = match self.settings.keep_identifying_resource_attributes {
+            true => &[][..],
+            false => &IDENTITY[..],
+        };
+        let plain = Context {
+            promoted: BTreeMap::new(),
+            ..self.clone()
+        };
+        let Ok(mut labels) = plain.labels(resource, left_out) else {
+            return;
+        };
+        let labels = labels.set(METRIC_NAME, TARGET_INFO).build();
+        let from_ms = first_ms.max(last_ms - TARGET_INFO_SAMPLES_MAX * TARGET_INFO_STEP_MS);
+        let steps = (from_ms..last_ms).step_by(TARGET_INFO_STEP_MS as usize);
+        let series = out.series(labels);
+        for at_ms in steps.chain([last_ms]) {
+            let at = Timestamp::from_ms(at_ms);
+            // Several resources may be told in the same words.
+            if !series.floats.iter().any(|(have, _)| *have == at) {
+                series.floats.push((at, 1.0));
+            }
+        }
+    }
+}
+
+fn nanos(data: &Data) -> Vec<u64> {
+    match data {
+        Data::Gauge(one) => one
+            .data_points
+            .iter()
+            .map(|point| point.time_unix_nano)
+            .collect(),
+        Data::Sum(one) => one
+            .data_points
+            .iter()
+            .map(|point| point.time_unix_nano)
+            .collect(),
+        Data::Histogram(one) => one
+            .data_points
+            .iter()
+            .map(|point| point.time_unix_nano)
+            .collect(),
+        Data::ExponentialHistogram(one) => one
+            .data_points
+            .iter()
+            .map(|point| point.time_unix_nano)
+            .collect(),
+        Data::Summary(one) => one
+            .data_points
+            .iter()
+            .map(|point| point.time_unix_nano)
+            .collect(),
+    }
+}
+
+/// The points of one metric on their way to samples.
+struct Points<'c, 'a> {
+    context: &'c Context<'a>,
+    name: String,
+    /// Bytes that labels may still take.
+    left_bytes: &'c mut usize,
+    samples: Vec<Sample>,
+    rejected: usize,
+    why: Option<String>,
+}
+
+impl Points<'_, '_> {
+    fn all(&mut self, data: &Data) {
+        match data {
+            Data::Gauge(Gauge { data_points }) | Data::Sum(Sum { data_points, .. }) => {
+                for point in data_points {
+                    let added = self.number(point);
+                    self.note(added);
+                }
+            }
+            Data::Histogram(one) => {
+                for point in &one.data_points {
+                    let added = match self.context.settings.convert_histograms_to_nhcb {
+                        true => self.custom(point),
+                        false => self.classic(point),
+                    };
+                    self.note(added);
+                }
+            }
+            Data::ExponentialHistogram(one) => {
+                for point in &one.data_points {
+                    let added = self.exponential(point);
+                    self.note(added);
+                }
+            }
+            Data::Summary(one) => {
+                for point in &one.data_points {
+                    let added = self.summary(point);
+                    self.note(added);
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, added: Result<(), String>) {
+        if let Err(why) = added {
+            self.rejected += 1;
+            self.why.get_or_insert(why);
+        }
+    }
+
+    fn labels(&self, attributes: &[KeyValue]) -> Result<LabelsBuilder, String> {
+        self.context.labels(attributes, &[])
+    }
+
+    fn float(
+        &mut self,
+        labels: &LabelsBuilder,
+        (ending, more): (&str, Option<(&str, &str)>),
+        at_ms: i64,
+        value: f64,
+    ) -> Result<(), String> {
+        let mut labels = labels.clone();
+        labels.set(METRIC_NAME, &format!("{}{ending}", self.name));
+        if let Some((name, value)) = more {
+            labels.set(name, value);
+        }
+        let labels = self.held(labels)?;
+        self.samples.push(Sample::Float(labels, at_ms, value));
+        Ok(())
+    }
+
+    fn native(
+        &mut self,
+        mut labels: LabelsBuilder,
+        at_ms: i64,
+        value: FloatHistogram,
+    ) -> Result<(), String> {
+        labels.set(METRIC_NAME, &self.name);
+        let labels = self.held(labels)?;
+        let value = Box::new(value);
+        self.samples.push(Sample::Histogram(labels, at_ms, value));
+        Ok(())
+    }
+
+    fn held(&mut self, labels: LabelsBuilder) -> Result<Labels, String> {
+        let labels = labels.build();
+        let left = self.left_bytes.checked_sub(labels.bytes());
+        *self.left_bytes = left.ok_or_else(|| {
+            format!("the labels of the request take more than {LABEL_BYTES_MAX} bytes; send fewer points at a time")
+        })?;
+        Ok(labels)
+    }
+
+    fn number(&mut self, point: &NumberDataPoint) -> Result<(), String> {
+        let labels = self.labels(&point.attributes)?;
+        let value = match point.value {
+            Some(Number::AsDouble(value)) => value,
+            Some(Number::AsInt(value)) => value as f64,
+            None => 0.0,
+        };
+        let value = recorded(value, point.flags);
+        self.float(&labels, ("", None), ms(point.time_unix_nano), value)
+    }
+
+    /// `_sum`, `_count` and cumulative `_bucket`s.
+    fn classic(&mut self, point: &HistogramDataPoint) -> Result<(), String> {
+        let labels = self.labels(&point.attributes)?;
+        let at_ms = ms(point.time_unix_nano);
+        let told = |value| recorded(value, point.flags);
+        if let Some(sum) = point.sum {
+            self.float(&labels, ("_sum", None), at_ms, told(sum))?;
+        }
+        let count = told(point.count as f64);
+        self.float(&labels, ("_count", None), at_ms, count)?;
+        let mut below = 0u64;
+        for (bound, more) in point.explicit_bounds.iter().zip(&point.bucket_counts) {
+            below = below.saturating_add(*more);
+            let bound = shown(*bound);
+            let ending = ("_bucket", Some(("le", bound.as_str())));
+            self.float(&labels, ending, at_ms, told(below as f64))?;
+        }
+        self.float(&labels, ("_bucket", Some(("le", "+Inf"))), at_ms, count)
+    }
+
+    fn custom(&mut self, point: &HistogramDataPoint) -> Result<(), String> {
+        let labels = self.labels(&point.attributes)?;
+        let value = match point.flags & NO_RECORDED_VALUE {
+            0 => histogram::custom(point)?,
+            _ => histogram::stale(),
+        };
+        self.native(labels, ms(point.time_unix_nano), value)
+    }
+
+    fn exponential(&mut self, point: &ExponentialHistogramDataPoint) -> Result<(), String> {
+        let labels = self.labels(&point.attributes)?;
+        let value = match point.flags & NO_RECORDED_VALUE {
+            0 => histogram::exponential(point)?,
+            _ => histogram::stale(),
+        };
+        self.native(labels, ms(point.time_unix_nano), value)
+    }
+
+    fn summary(&mut self, point: &SummaryDataPoint) -> Result<(), String> {
+        let labels = self.labels(&point.attributes)?;
+        let at_ms = ms(point.time_unix_nano);
+        let told = |value| recorded(value, point.flags);
+        self.float(&labels, ("_sum", None), at_ms, told(point.sum))?;
+        self.float(&labels, ("_count", None), at_ms, told(point.count as f64))?;
+        for one in &point.quantile_values {
+            let quantile = shown(one.quantile);
+            let ending = ("", Some(("quantile", quantile.as_str())));
+            self.float(&labels, ending, at_ms, told(one.value))?;
+        }
+        Ok(())
+    }
+}
+
+/// A bound or quantile, without an exponent.
+fn shown(value: f64) -> String {
+    match value {
+        f64::INFINITY => "+Inf".to_owned(),
+        f64::NEG_INFINITY => "-Inf".to_owned(),
+        value => value.to_string(),
+    }
+}

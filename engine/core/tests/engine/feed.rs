@@ -1,0 +1,312 @@
+//! Feeds against the plain view: whatever is scraped, written and missed, in whichever windows it is taken, what came out of
+//! the feed is what the store shows, once and in order.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use stillwell_engine::feed::{Feed, WindowOptions};
+use stillwell_engine::histogram::{Bucket, Buckets, FloatHistogram};
+use stillwell_engine::labels::{Labels, MatchOp, Matcher};
+use stillwell_engine::promql::select::{Samples, SelectRequest, View};
+use stillwell_engine::{
+    AppendedSeries, Engine, Format, Limits, Reader, ScrapeFacts, Stage, TargetId, TargetSpec,
+    Timestamp, Writer,
+};
+use stillwell_testing::cases::cases;
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// A page of a target, each series with its value.
+    Page(usize, Vec<(u8, i8)>),
+    Fail(usize),
+    /// Samples of a series with explicit timestamps, so many milliseconds ago.
+    Write(u8, Vec<(u8, i8)>),
+    WriteHistogram(u8, i8),
+    /// A window with at most so many samples of one series; whether it is given up half-way.
+    Take(usize, bool),
+    Restart,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let page = prop::collection::vec((0u8..12, -3i8..4), 0..8);
+    let written = prop::collection::vec((0u8..250, any::<i8>()), 1..6);
+    let step = prop_oneof![
+        8 => (0usize..2, page).prop_map(|(target, page)| Step::Page(target, page)),
+        2 => (0usize..2).prop_map(Step::Fail),
+        3 => (0u8..3, written).prop_map(|(series, samples)| Step::Write(series, samples)),
+        1 => (0u8..3, 0i8..50).prop_map(|(series, count)| Step::WriteHistogram(series, count)),
+        4 => (1usize..5, prop::bool::weighted(0.2)).prop_map(|(max, gives_up)| Step::Take(max, gives_up)),
+        1 => Just(Step::Restart),
+    ];
+    prop::collection::vec(step, 1..80)
+}
+
+type Series = BTreeMap<Labels, Vec<(i64, u64)>>;
+
+const START_MS: i64 = 1_800_000_000_000;
+
+struct Run {
+    writer: Writer,
+    reader: Reader,
+    stages: Vec<(TargetId, Stage)>,
+    feed: Feed,
+    taken: Series,
+    now_ms: i64,
+}
+
+fn spec(target: usize) -> TargetSpec {
+    TargetSpec {
+        labels: Labels::from_pairs([("job", format!("j{target}").as_str())]),
+        interval_ms: 100,
+        ..TargetSpec::default()
+    }
+}
+
+fn value_bits(samples: &Samples, at: usize) -> u64 {
+    match samples.histograms.get(at).and_then(Option::as_ref) {
+        Some(histogram) => histogram.count.to_bits() ^ 1,
+        None => samples.values[at].to_bits(),
+    }
+}
+
+fn pairs(samples: &Samples) -> Vec<(i64, u64)> {
+    let times = samples.times_ms.iter().enumerate();
+    times
+        .map(|(at, time_ms)| (*time_ms, value_bits(samples, at)))
+        .collect()
+}
+
+impl Run {
+    fn new() -> Run {
+        let (mut writer, reader) = Engine::new(Limits::default());
+        let stages = (0..2)
+            .map(|target| writer.add_target(spec(target)))
+            .collect();
+        Run {
+            feed: Feed::from_now(&reader),
+            writer,
+            reader,
+            stages,
+            taken: Series::new(),
+            now_ms: START_MS,
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_ms(self.now_ms)
+    }
+
+    fn step(&mut self, step: &Step) {
+        self.now_ms += 100;
+        let at = self.now();
+        match step {
+            Step::Page(target, lines) => {
+                let line = |(series, value): &(u8, i8)| format!("a{{l=\"{series}\"}} {value}\n");
+                let page: String = lines.iter().map(line).collect();
+                let staged = self.stages[*target].1.parse(page.as_bytes(), Format::Text);
+                let staged = staged.expect("the page parses");
+                self.writer
+                    .commit(staged, at, ScrapeFacts::default())
+                    .expect("the page is taken");
+            }
+            Step::Fail(target) => {
+                let target = self.stages[*target].0;
+                let failed = self
+                    .writer
+                    .fail(target, at, ScrapeFacts::default(), "refused");
+                failed.expect("time ascends");
+            }
+            Step::Write(series, samples) => {
+                let floats = samples.iter().map(|(ago_ms, value)| {
+                    let at = self.now().minus_ms(i64::from(*ago_ms));
+                    (at, f64::from(*value))
+                });
+                let floats = floats.collect();
+                self.append(*series, floats, Vec::new());
+            }
+            Step::WriteHistogram(series, count) => {
+                let count = f64::from(*count);
+                let histogram = FloatHistogram {
+                    count,
+                    positive: Buckets::from_sorted(vec![Bucket { index: 1, count }]),
+                    ..FloatHistogram::default()
+                };
+                self.append(*series, Vec::new(), vec![(at, histogram)]);
+            }
+            Step::Take(samples_max, gives_up) => self.take(*samples_max, *gives_up),
+            Step::Restart => self.restart(),
+        }
+        self.writer.maintain(at);
+    }
+
+    fn append(
+        &mut self,
+        series: u8,
+        floats: Vec<(Timestamp, f64)>,
+        histograms: Vec<(Timestamp, FloatHistogram)>,
+    ) {
+        let labels = Labels::from_pairs([("__name__", "a"), ("w", &series.to_string())]);
+        let batch = vec![AppendedSeries {
+            labels,
+            floats,
+            histograms,
+        }];
+        let now = self.now();
+        self.writer.append(batch, now).expect("there is room");
+    }
+
+    /// What is not taken of a window that is given up comes again with the next.
+    fn take(&mut self, samples_max: usize, gives_up: bool) {
+        let options = WindowOptions {
+            now: self.now(),
+            samples_max,
+            interval_ms: None,
+        };
+        if !self.feed.open(&options) {
+            return;
+        }
+        let mut window = Series::new();
+        while self.feed.read(&mut |series| {
+            assert!(series.samples.times_ms.len() <= samples_max, "{series:?}");
+            let before = window.insert(series.labels.clone(), pairs(series.samples));
+            assert_eq!(before, None, "a series comes once in a window");
+        }) && !gives_up
+        {}
+        if gives_up {
+            return;
+        }
+        self.feed.close();
+        for (labels, samples) in window {
+            self.taken.entry(labels).or_default().extend(samples);
+        }
+    }
+
+    /// Goes on from a snapshot and the cursor's bytes.
+    fn restart(&mut self) {
+        let cursor = self.feed.cursor_bytes();
+        let mut bytes = Vec::new();
+        let mut snapshot = self.writer.snapshot(self.now(), &[]);
+        while snapshot.next(&mut bytes) {}
+        let mut rest = &bytes[..];
+        let mut read = |buffer: &mut [u8]| match rest.split_at_checked(buffer.len()) {
+            Some((head, tail)) => {
+                buffer.copy_from_slice(head);
+                rest = tail;
+                true
+            }
+            None => false,
+        };
+        let restored = Engine::restore(Limits::default(), self.now(), &mut read);
+        let restored = restored.expect("what was written is read");
+        (self.writer, self.reader) = (restored.writer, restored.reader);
+        self.feed = Feed::restored(&self.reader, &cursor).expect("what was written is read");
+        self.stages = (0..2)
+            .map(|target| self.writer.add_target(spec(target)))
+            .collect();
+    }
+
+    fn stored(&self) -> Series {
+        let matchers = [Matcher::new(MatchOp::NotEqual, "__name__", "").expect("no pattern")];
+        let request = SelectRequest::all(&matchers, i64::MIN, i64::MAX);
+        let selection = self.reader.plain().select(&request).expect("answers");
+        let mut samples = Samples::default();
+        let series = (0..selection.len()).map(|index| {
+            selection.read(index, &mut samples);
+            (selection.labels(index).clone(), pairs(&samples))
+        });
+        series.filter(|(_, samples)| !samples.is_empty()).collect()
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(300))]
+
+    #[test]
+    fn what_is_fed_is_what_is_stored(steps in steps()) {
+        let mut run = Run::new();
+        for step in &steps {
+            run.step(step);
+        }
+        for _ in 0..200 {
+            run.take(3, false);
+        }
+        prop_assert_eq!(&run.taken, &run.stored());
+        prop_assert_eq!(run.feed.pending().scrapes, 0);
+    }
+}
+
+#[test]
+fn a_feed_begins_where_it_is_made() {
+    let mut run = Run::new();
+    run.step(&Step::Page(0, vec![(1, 1)]));
+    run.step(&Step::Write(0, vec![(0, 1)]));
+    run.feed = Feed::from_now(&run.reader);
+    run.take(100, false);
+    assert_eq!(run.taken, Series::new());
+    run.step(&Step::Page(0, vec![(1, 1)]));
+    run.step(&Step::Write(0, vec![(0, 1)]));
+    run.take(100, false);
+    assert!(run.taken.len() > 2, "{:?}", run.taken);
+    assert!(
+        run.taken.values().all(|samples| samples.len() == 1),
+        "{:?}",
+        run.taken
+    );
+}
+
+#[test]
+fn intervals_are_whole() {
+    let mut run = Run::new();
+    let options = |now_ms| WindowOptions {
+        now: Timestamp::from_ms(now_ms),
+        samples_max: 2,
+        interval_ms: Some(1_000),
+    };
+    for _ in 0..25 {
+        run.step(&Step::Page(0, vec![(1, 1)])); // 100, 200, ... 2500 ms
+    }
+    let mut times = Vec::new();
+    let mut take = |run: &mut Run, now_ms| {
+        let mut window = Vec::new();
+        if run.feed.open(&options(now_ms)) {
+            while run.feed.read(&mut |series| {
+                if series.labels.metric_name() == Some("a") {
+                    window.extend(series.samples.times_ms.iter().map(|ms| ms - START_MS));
+                }
+            }) {}
+            run.feed.close();
+        }
+        times.push((window.first().copied(), window.last().copied()));
+    };
+    take(&mut run, START_MS + 2_500);
+    take(&mut run, START_MS + 2_500);
+    take(&mut run, START_MS + 2_500);
+    take(&mut run, START_MS + 3_999);
+    take(&mut run, START_MS + 4_000); // no scrape for a whole interval: the one before is whole
+    let whole = |from, until| (Some(from), Some(until));
+    let nothing = (None, None);
+    assert_eq!(
+        times,
+        [
+            whole(100, 900),
+            whole(1_000, 1_900),
+            nothing,
+            nothing,
+            whole(2_000, 2_500)
+        ]
+    );
+}
+
+#[test]
+fn a_cursor_that_is_none_is_refused() {
+    let run = Run::new();
+    let good = run.feed.cursor_bytes();
+    for bytes in [
+        &b""[..],
+        b"x",
+        &good[..good.len() - 1],
+        &[1, 0xff, 0xff, 0xff],
+    ] {
+        assert!(Feed::restored(&run.reader, bytes).is_err(), "{bytes:?}");
+    }
+}

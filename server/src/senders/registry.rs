@@ -1,0 +1,239 @@
+//! The senders of all sections, and what of a batch is theirs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use stillwell_engine::labels::LabelsBuilder;
+use stillwell_engine::{AppendedSeries, Refusal, Refused};
+use tokio::sync::{Notify, watch};
+
+use super::page::Sender;
+use crate::clock::Clock;
+use crate::config::SendersConfig;
+use crate::discovery::Manager;
+use crate::http_client::Url;
+use crate::scrape::{Found, JobTargets, PageSource, Target};
+
+/// By this label replicas of one sender are told apart, as Mimir and Cortex do.
+const REPLICA: &str = "__replica__";
+/// Senders of one section: shards and replicas, not clients.
+const SENDERS_MAX: usize = 1_000;
+
+/// The handle by which batches are taken.
+#[derive(Clone)]
+pub struct Senders {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    clock: Arc<Clock>,
+    sections: RwLock<Vec<Arc<Section>>>,
+    changed: Notify,
+}
+
+struct Section {
+    config: SendersConfig,
+    /// Held for taking the series of one batch.
+    senders: Mutex<BTreeMap<String, One>>,
+}
+
+#[derive(Clone)]
+struct One {
+    sender: Arc<Sender>,
+    source: PageSource,
+}
+
+/// What became of a batch.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// Series that are nobody's.
+    pub rest: Vec<AppendedSeries>,
+    /// Floats that were taken.
+    pub floats: u64,
+    /// How many were not, and the first of them.
+    pub refused: Option<(u64, Refused)>,
+}
+
+impl Senders {
+    /// None yet.
+    pub fn new(clock: Arc<Clock>) -> Senders {
+        Senders {
+            inner: Arc::new(Inner {
+                clock,
+                sections: RwLock::default(),
+                changed: Notify::new(),
+            }),
+        }
+    }
+
+    /// Takes from exactly these senders from now on. Sections that stay keep what they know.
+    pub fn apply(&self, configs: &[SendersConfig]) -> Vec<JobTargets> {
+        let mut sections = self.inner.sections.write();
+        let before = std::mem::take(&mut *sections);
+        for config in configs {
+            let same = before.iter().find(|one| one.config.is_like(config));
+            let section = match same {
+                Some(same) => Arc::clone(same),
+                None => Arc::new(Section::new(config.clone(), &self.inner.clock)),
+            };
+            sections.push(section);
+        }
+        sections.iter().map(|section| section.targets()).collect()
+    }
+
+    /// Takes the series that carry a sender's label; native histograms among them are not its page's, and stay.
+    pub fn take(&self, batch: Vec<AppendedSeries>) -> Taken {
+        let sections = self.inner.sections.read().clone();
+        if sections.is_empty() {
+            return Taken {
+                rest: batch,
+                ..Taken::default()
+            };
+        }
+        let mut taken = Taken::default();
+        for mut series in batch {
+            let of = sections.iter().find_map(|section| {
+                let name = series.labels.get(&section.config.label)?;
+                Some((section, name.to_owned()))
+            });
+            let Some((section, name)) = of.filter(|_| !series.floats.is_empty()) else {
+                taken.rest.push(series);
+                continue;
+            };
+            let floats = std::mem::take(&mut series.floats);
+            let replica = series.labels.get(REPLICA).unwrap_or("").to_owned();
+            if !replica.is_empty() {
+                series.labels = series.labels.filter(|name| name != REPLICA);
+            }
+            let sender = section.sender(&name, &self.inner);
+            let takes = |sender: Arc<Sender>| sender.take(&replica, &series.labels, &floats);
+            match sender.is_some_and(takes) {
+                true => taken.floats += floats.len() as u64,
+                false => {
+                    let first = || Refused {
+                        labels: series.labels.clone(),
+                        at: floats[0].0,
+                        why: Refusal::TooMany,
+                    };
+                    let refused = taken.refused.get_or_insert_with(|| (0, first()));
+                    refused.0 += floats.len() as u64;
+                }
+            }
+            if !series.histograms.is_empty() {
+                taken.rest.push(series);
+            }
+        }
+        taken
+    }
+
+    /// Tells the scraper of senders that are new, and of those that are gone, until `quit` turns true.
+    pub async fn run(self, manager: Manager, mut quit: watch::Receiver<bool>) {
+        let mut look = tokio::time::interval(std::time::Duration::from_secs(10));
+        loop {
+            tokio::select! {
+                () = self.inner.changed.notified() => {}
+                _ = look.tick() => {
+                    let sections = self.inner.sections.read().clone();
+                    let now_ms = self.inner.clock.now().ms();
+                    // A look at each, none left out by the first that changes.
+                    let gone = sections.iter().filter(|section| section.forget(now_ms)).count();
+                    if gone == 0 {
+                        continue;
+                    }
+                }
+                _ = quit.wait_for(|quit| *quit) => return,
+            }
+            let sections = self.inner.sections.read().clone();
+            for section in sections {
+                manager.set_written(section.targets()).await;
+            }
+        }
+    }
+}
+
+impl Section {
+    fn new(config: SendersConfig, clock: &Arc<Clock>) -> Section {
+        let section = Section {
+            senders: Mutex::default(),
+            config,
+        };
+        let mut senders = section.senders.lock();
+        for name in &section.config.known {
+            senders.insert(name.clone(), section.one(name, clock));
+        }
+        drop(senders);
+        section
+    }
+
+    fn one(&self, name: &str, clock: &Arc<Clock>) -> One {
+        let interval_ms = i64::try_from(self.config.interval_ms).unwrap_or(i64::MAX / 4);
+        let sender = Sender::new(name, 2 * interval_ms, Arc::clone(clock));
+        let sender = Arc::new(sender);
+        One {
+            source: PageSource::new(Arc::clone(&sender) as _),
+            sender,
+        }
+    }
+
+    /// The sender of this name, a new one where there is none; `None` where there are too many.
+    fn sender(&self, name: &str, inner: &Inner) -> Option<Arc<Sender>> {
+        let mut senders = self.senders.lock();
+        if let Some(one) = senders.get(name) {
+            return Some(Arc::clone(&one.sender));
+        }
+        if senders.len() >= SENDERS_MAX {
+            return None;
+        }
+        let one = self.one(name, &inner.clock);
+        let sender = Arc::clone(&one.sender);
+        senders.insert(name.to_owned(), one);
+        inner.changed.notify_one();
+        Some(sender)
+    }
+
+    /// Forgets senders that nobody knows and that have been silent for long. Answers whether there were some.
+    fn forget(&self, now_ms: i64) -> bool {
+        let forget_ms = i64::try_from(self.config.forget_after_ms).unwrap_or(i64::MAX);
+        let mut senders = self.senders.lock();
+        let before = senders.len();
+        senders.retain(|name, one| {
+            let silent_ms = now_ms.saturating_sub(one.sender.newest_ms().unwrap_or(now_ms));
+            self.config.known.contains(name) || silent_ms <= forget_ms
+        });
+        senders.len() != before
+    }
+
+    /// Each sender as a target.
+    fn targets(&self) -> JobTargets {
+        let config = &self.config;
+        let senders = self.senders.lock().clone();
+        let targets = senders.iter().filter_map(|(name, one)| {
+            let mut labels = LabelsBuilder::default();
+            labels.set("job", &config.job.name);
+            labels.set("instance", name);
+            labels.set(&config.label, name);
+            let labels = labels.build();
+            Some(Target {
+                job: Arc::clone(&config.job),
+                discovered: labels.clone(),
+                labels,
+                // Nothing is fetched there; it is what people are shown.
+                url: Url::from_parts("http", &config.job.name, name, "").ok()?,
+                interval_ms: config.interval_ms,
+                timeout_ms: config.job.timeout_ms,
+                refused: None,
+                source: Some(one.source.clone()),
+            })
+        });
+        JobTargets {
+            name: config.job.name.clone(),
+            http: config.job.http.clone(),
+            dropped_targets_max: 0,
+            found: Found {
+                targets: targets.collect(),
+                ..Found::default()
+            },
+        }
+    }
+}
