@@ -3,6 +3,7 @@
 mod adhoc_signals;
 pub mod app;
 pub mod auto_reload;
+mod events;
 mod for_each;
 mod guarded_refusals;
 pub mod keda;
@@ -20,6 +21,7 @@ pub mod secure;
 mod signal_states;
 pub mod signals;
 pub mod snapshots;
+mod usage;
 pub mod web;
 
 pub use app::{AlertSettings, App, Settings};

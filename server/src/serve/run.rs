@@ -16,6 +16,7 @@ use tokio::sync::{oneshot, watch};
 use tracing::warn;
 
 use super::app::{App, Configured, Parts, Settings};
+use super::events;
 use super::keda::{self, KedaListener};
 use super::secure::{Secure, SecureOptions};
 use super::signal_states;
@@ -164,6 +165,7 @@ pub async fn start(
         tokio::spawn(snapshots.run(shared, keda, quitting.clone()))
     });
     tokio::spawn(signal_states::run(Arc::clone(&app), quitting.clone()));
+    tokio::spawn(events::run(Arc::clone(&app), quitting.clone()));
     let looking = keda::start(app.keda(), app.scraper().clone(), quitting.clone())?;
     let router = web::router(&app, &web, quit.clone());
     let mut addresses = Vec::new();

@@ -19,6 +19,7 @@ mod console;
 mod custom_rules;
 mod delegated;
 mod demo;
+mod events;
 mod field;
 mod for_each;
 mod formats;
