@@ -3,6 +3,7 @@
 mod adhoc_signals;
 pub mod app;
 pub mod auto_reload;
+mod bound;
 mod events;
 mod for_each;
 mod guarded_refusals;
@@ -21,8 +22,10 @@ pub mod secure;
 mod signal_states;
 pub mod signals;
 pub mod snapshots;
+mod threads;
 mod usage;
 pub mod web;
 
 pub use app::{AlertSettings, App, Settings};
-pub use run::{ApiOptions, KedaOptions, Running, start};
+pub use bound::{ApiOptions, KedaOptions};
+pub use run::{Running, start};
