@@ -16,7 +16,7 @@ use super::app::{App, Configured, Parts, Settings};
 use super::bound::{ApiOptions, Bound};
 use super::snapshots::{self, Snapshots};
 use super::web::{self, WebOptions};
-use super::{keda, signal_series, signal_states, threads};
+use super::{events, keda, signal_series, signal_states, threads};
 use crate::alertmanager::Notifier;
 use crate::clock::Clock;
 use crate::remote_write::RemoteWrites;
@@ -70,6 +70,7 @@ pub async fn start(
     tokio::spawn(signal_series::run(Arc::clone(&app), quitting.clone()));
     let manager = app.discovery().clone();
     tokio::spawn(senders.run(manager, quitting.clone()));
+    tokio::spawn(events::run(Arc::clone(&app), quitting.clone()));
     threads.push(keda::start(
         app.keda(),
         app.scraper().clone(),

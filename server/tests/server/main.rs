@@ -20,6 +20,7 @@ mod console_views;
 mod custom_rules;
 mod delegated;
 mod demo;
+mod events;
 mod field;
 mod for_each;
 mod formats;
