@@ -1,6 +1,7 @@
 //! `/signals` and `/signals/{name}`: everything about every signal, as JSON for programs and as a page of text for
 //! whoever runs `curl`. It answers "why did it scale" after the fact.
 
+mod json;
 mod scalers;
 
 use std::fmt::Write as _;
@@ -16,8 +17,7 @@ use stillwell_engine::labels::Labels;
 use stillwell_engine::number_text::push_json;
 use stillwell_engine::signal::{Element, State, TargetState, Transition};
 
-use crate::host::{Description, GuardedRefusal, Host, ScalersReport};
-use crate::json;
+use crate::host::{Description, GuardedRefusal, Host};
 use crate::pool::Kind;
 use crate::reply::{JSON, reply, reply_encoded};
 use crate::time::rfc3339;
@@ -65,7 +65,7 @@ async fn answer(host: Arc<dyn Host>, name: Option<String>, headers: HeaderMap) -
     let scalers = host.scalers();
     let refusals = host.signals().guarded_refusals(now);
     if wants_json(&headers) {
-        let body = json_of(&descriptions, &scalers, &refusals, now);
+        let body = json::all(&descriptions, &scalers, &refusals, now);
         return reply_encoded(StatusCode::OK, JSON, body, &headers);
     }
     let text = match name {
@@ -280,111 +280,8 @@ fn refused(refusals: &[GuardedRefusal], now: Timestamp) -> String {
     format!("\n{}", aligned(&rows))
 }
 
-fn json_of(
-    descriptions: &[Description],
-    scalers: &ScalersReport,
-    refusals: &[GuardedRefusal],
-    now: Timestamp,
-) -> String {
-    let mut out = String::from("{\"signals\":[");
-    json::joined(&mut out, descriptions, |out, one| {
-        let explained = &one.explanation;
-        text(out, "{\"name\":", &one.name);
-        text(out, ",\"query\":", &explained.query);
-        text(out, ",\"kind\":", explained.kind);
-        text(out, ",\"state\":", state_name(&one.reading.state));
-        text(out, ",\"reason\":", reason(&one.reading.state));
-        if let State::Held { age_ms, .. } = one.reading.state {
-            let _ = write!(out, ",\"heldAgeSeconds\":{}", age_ms as f64 / 1000.0);
-        }
-        out.push_str(",\"elements\":[");
-        json::joined(out, &one.reading.elements, |out, element| {
-            out.push_str("{\"labels\":");
-            json::object(out, element.labels.iter());
-            text(out, ",\"value\":", &number(element.value));
-            text(out, ",\"time\":", &rfc3339(element.time));
-            let _ = write!(
-                out,
-                ",\"ageSeconds\":{}}}",
-                now.since_ms(element.time) as f64 / 1000.0
-            );
-        });
-        out.push_str("],\"measured\":[");
-        json::joined(out, &explained.measured, |out, (labels, value)| {
-            out.push_str("{\"labels\":");
-            json::object(out, labels.iter());
-            text(out, ",\"value\":", &number(*value));
-            out.push('}');
-        });
-        out.push_str("],\"warnings\":[");
-        json::joined(out, &explained.warnings, |out, warning| {
-            json::string(out, warning);
-        });
-        out.push_str("],\"missing\":[");
-        json::joined(out, &one.missing, |out, (name, why)| {
-            text(out, "{\"object\":", name);
-            text(out, ",\"reason\":", why);
-            out.push('}');
-        });
-        out.push_str("],\"targets\":[");
-        json::joined(out, &explained.targets, |out, target| {
-            out.push_str("{\"labels\":");
-            json::object(out, target.labels.iter());
-            let _ = write!(
-                out,
-                ",\"counts\":{},\"fresh\":{}",
-                target.counts, target.fresh
-            );
-            if let Some(time) = target.last_good {
-                text(out, ",\"lastGood\":", &rfc3339(time));
-            }
-            text(out, ",\"error\":", &target.error);
-            out.push('}');
-        });
-        out.push_str("],\"series\":[");
-        json::joined(out, &explained.series, |out, (labels, value, time)| {
-            out.push_str("{\"metric\":");
-            json::object(out, labels.iter());
-            text(out, ",\"value\":", &number(*value));
-            let _ = write!(
-                out,
-                ",\"ageSeconds\":{}}}",
-                now.since_ms(*time) as f64 / 1000.0
-            );
-        });
-        let _ = write!(out, "],\"seriesCount\":{}", explained.series_count);
-        if let Some((time, told)) = &one.last_read {
-            text(out, ",\"lastRead\":{\"time\":", &rfc3339(*time));
-            text(out, ",\"told\":", told);
-            out.push('}');
-        }
-        out.push_str(",\"transitions\":[");
-        json::joined(out, &one.transitions, |out, transition| {
-            text(out, "{\"time\":", &rfc3339(transition.time));
-            text(out, ",\"state\":", state_name(&transition.state));
-            if let Some(value) = transition.value {
-                text(out, ",\"value\":", &number(value));
-            }
-            text(out, ",\"reason\":", reason(&transition.state));
-            out.push('}');
-        });
-        out.push_str("]}");
-    });
-    out.push_str("],\"guardedRefusals\":[");
-    json::joined(&mut out, refusals, |out, one| {
-        text(out, "{\"query\":", &one.query);
-        text(out, ",\"reason\":", &one.reason);
-        let _ = write!(out, ",\"count\":{}", one.count);
-        text(out, ",\"last\":", &rfc3339(one.last));
-        out.push('}');
-    });
-    out.push_str("],");
-    scalers::json(&mut out, scalers);
-    out.push_str("}\n");
-    out
-}
-
+/// A key with its comma or bracket in front, and a text.
 fn text(out: &mut String, key: &str, value: &str) {
     out.push_str(key);
-    json::string(out, value);
+    crate::json::string(out, value);
 }

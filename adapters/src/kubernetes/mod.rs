@@ -60,23 +60,13 @@ impl MetricsApi {
         uri: Uri,
         headers: HeaderMap,
     ) -> Result<Response<Body>, Status> {
-        let path = uri
-            .path()
-            .strip_prefix("/apis")
-            .unwrap_or("")
-            .trim_matches('/');
-        let segments: Vec<String> = path
-            .split('/')
-            .filter(|part| !part.is_empty())
-            .map(|part| decode(part, false))
-            .collect();
-        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-        let form = Form::parse(uri.query());
         if method != Method::GET && method != Method::HEAD {
             return Err(Status::method_not_allowed(format!(
                 "{method} is not supported: metrics are only read (GET)"
             )));
         }
+        let segments = segments(&uri);
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         let (group, rest) = match segments.as_slice() {
             [] => return self.root(&headers).await,
             [group, rest @ ..] => (*group, rest),
@@ -99,7 +89,22 @@ impl MetricsApi {
                 discovery::resource_list((group, version), content, &listed)
             });
         }
-        let wanted = negotiate(&headers, Offer::Protobuf).ok_or_else(|| {
+        let form = Form::parse(uri.query());
+        let metrics = self.metrics(&headers, &form, (group, version), content, rest);
+        let missing = || self.no_such_path(uri.path());
+        metrics.await?.ok_or_else(missing)
+    }
+
+    /// The metrics that `rest` of the path asks for; `None` where it is no path of `content`.
+    async fn metrics(
+        &self,
+        headers: &HeaderMap,
+        form: &Form,
+        (group, version): (&str, &'static str),
+        content: Content,
+        rest: &[&str],
+    ) -> Result<Option<Response<Body>>, Status> {
+        let wanted = negotiate(headers, Offer::Protobuf).ok_or_else(|| {
             Status::not_acceptable(&format!("application/json, {}", accept::PROTOBUF))
         })?;
         if matches!(form.get("watch"), "true" | "1") {
@@ -109,21 +114,22 @@ impl MetricsApi {
         }
         let list = match (content, rest) {
             (Content::External, ["namespaces", namespace, metric]) => {
-                external::answer(&*self.host, group, namespace, metric, &form).await?
+                external::answer(&*self.host, group, namespace, metric, form).await?
             }
             (Content::Custom, pieces) => {
-                let path = custom::Path::parse(pieces);
-                let path = path.ok_or_else(|| self.no_such_path(uri.path()))?;
-                custom::answer(&*self.host, (group, version), path, &form).await?
+                let Some(path) = custom::Path::parse(pieces) else {
+                    return Ok(None);
+                };
+                custom::answer(&*self.host, (group, version), path, form).await?
             }
-            _ => return Err(self.no_such_path(uri.path())),
+            _ => return Ok(None),
         };
-        Ok(match wanted {
+        Ok(Some(match wanted {
             accept::Form::Protobuf => {
                 reply_bytes(StatusCode::OK, accept::PROTOBUF, list.protobuf())
             }
             _ => ok(list.json()),
-        })
+        }))
     }
 
     /// What is listed. Rules that name no metric look at the series there are.
@@ -195,6 +201,15 @@ fn discovered(
         Some(_) => Ok(ok(document())),
         None => Err(Status::not_acceptable("application/json")),
     }
+}
+
+/// The path below `/apis`, piece by piece, each decoded.
+fn segments(uri: &Uri) -> Vec<String> {
+    let path = uri.path().strip_prefix("/apis").unwrap_or("");
+    path.split('/')
+        .filter(|part| !part.is_empty())
+        .map(|part| decode(part, false))
+        .collect()
 }
 
 /// Whether the client has this version already.

@@ -118,15 +118,9 @@ pub(super) fn service_flag() -> Arg {
 
 /// The secure listener; `None` where none of its flags is given.
 pub(super) fn options(matches: &ArgMatches) -> Result<Option<SecureOptions>, String> {
-    let text = |name: &str| {
-        matches
-            .get_one::<String>(name)
-            .filter(|text| !text.is_empty())
-    };
-    let path = |name: &str| text(name).map(PathBuf::from);
-    let Some(port) = text(PORT) else {
+    let Some(port) = text(matches, PORT) else {
         let needs = [CERTIFICATE, KEY, CLIENT_CA, FRONT_PROXY_CA];
-        let given = needs.into_iter().find(|name| path(name).is_some());
+        let given = needs.into_iter().find(|name| path(matches, name).is_some());
         return match given {
             Some(name) => Err(format!(
                 "--{name} needs --{PORT}, for example --{PORT}=6443"
@@ -134,16 +128,65 @@ pub(super) fn options(matches: &ArgMatches) -> Result<Option<SecureOptions>, Str
             None => Ok(None),
         };
     };
+    let certificate = certificate(matches)?;
+    let (write_ca_bundle, take_over) = api_service(matches, certificate.is_some())?;
+    let service = service(matches)?;
+    Ok(Some(SecureOptions {
+        address: address(matches, port)?,
+        certificate,
+        client_ca: path(matches, CLIENT_CA),
+        request_header_ca: path(matches, FRONT_PROXY_CA),
+        allowed_names: list(matches, ALLOWED_NAMES),
+        headers: headers(matches),
+        self_made_names: self_made_names(&service),
+        replica: crate::serve::app::hostname(),
+        kubeconfig: kubeconfig(matches),
+        skip_lookup: matches.get_flag(SKIP_LOOKUP),
+        lifetimes: Lifetimes {
+            token_ms: lifetime_ms(matches, TOKEN_TTL)?,
+            allowed_ms: lifetime_ms(matches, ALLOWED_TTL)?,
+            denied_ms: lifetime_ms(matches, DENIED_TTL)?,
+        },
+        service: Some(service),
+        write_ca_bundle,
+        take_over,
+    }))
+}
+
+/// What a flag says, where it says something.
+fn text<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a str> {
+    let given = matches.get_one::<String>(name);
+    given.map(String::as_str).filter(|text| !text.is_empty())
+}
+
+fn path(matches: &ArgMatches, name: &str) -> Option<PathBuf> {
+    text(matches, name).map(PathBuf::from)
+}
+
+fn address(matches: &ArgMatches, port: &str) -> Result<String, String> {
     let port: u16 = port
         .parse()
         .map_err(|_| format!("--{PORT}: {port:?} is not a port"))?;
-    let certificate = match (path(CERTIFICATE), path(KEY)) {
-        (Some(certificate), Some(key)) => Some((certificate, key)),
-        (None, None) => None,
-        _ => return Err(format!("--{CERTIFICATE} and --{KEY} come together")),
-    };
+    let host = text(matches, BIND).unwrap_or("0.0.0.0");
+    Ok(if host.contains(':') && !host.starts_with('[') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    })
+}
+
+fn certificate(matches: &ArgMatches) -> Result<Option<(PathBuf, PathBuf)>, String> {
+    match (path(matches, CERTIFICATE), path(matches, KEY)) {
+        (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
+        (None, None) => Ok(None),
+        _ => Err(format!("--{CERTIFICATE} and --{KEY} come together")),
+    }
+}
+
+/// Whether APIServices get our CA, and whether those of others are pointed here.
+fn api_service(matches: &ArgMatches, has_certificate: bool) -> Result<(bool, bool), String> {
     let (write_ca_bundle, take_over) = (matches.get_flag(CA_BUNDLE), matches.get_flag(TAKE_OVER));
-    if write_ca_bundle && certificate.is_some() {
+    if write_ca_bundle && has_certificate {
         return Err(format!(
             "--{CA_BUNDLE} is for the certificate that is made here; who issued --{CERTIFICATE} puts its CA into the \
              APIService"
@@ -154,44 +197,27 @@ pub(super) fn options(matches: &ArgMatches) -> Result<Option<SecureOptions>, Str
             "--{TAKE_OVER} needs --{CA_BUNDLE}: an APIService that points here with another's CA reaches nobody"
         ));
     }
-    let service = service(matches)?;
-    let ttl = |name: &str| {
-        let ms = duration_ms(text(name).map_or("0s", String::as_str));
-        ms.map(|ms| ms as i64)
-            .map_err(|error| format!("--{name}: {error}"))
-    };
+    Ok((write_ca_bundle, take_over))
+}
+
+fn lifetime_ms(matches: &ArgMatches, name: &str) -> Result<i64, String> {
+    let ms = duration_ms(text(matches, name).unwrap_or("0s"));
+    ms.map(|ms| ms as i64)
+        .map_err(|error| format!("--{name}: {error}"))
+}
+
+fn headers(matches: &ArgMatches) -> Headers {
     let standard = Headers::default();
-    let or = |names: Vec<String>, standard| if names.is_empty() { standard } else { names };
-    let host = text(BIND).map_or("0.0.0.0", String::as_str);
-    Ok(Some(SecureOptions {
-        address: if host.contains(':') && !host.starts_with('[') {
-            format!("[{host}]:{port}")
-        } else {
-            format!("{host}:{port}")
-        },
-        certificate,
-        client_ca: path(CLIENT_CA),
-        request_header_ca: path(FRONT_PROXY_CA),
-        allowed_names: list(matches, ALLOWED_NAMES),
-        headers: Headers {
-            user: or(list(matches, USER_HEADERS), standard.user),
-            uid: or(list(matches, UID_HEADERS), standard.uid),
-            group: or(list(matches, GROUP_HEADERS), standard.group),
-            extra_prefix: or(list(matches, EXTRA_PREFIXES), standard.extra_prefix),
-        },
-        self_made_names: self_made_names(&service),
-        replica: crate::serve::app::hostname(),
-        kubeconfig: path(KUBECONFIG),
-        skip_lookup: matches.get_flag(SKIP_LOOKUP),
-        lifetimes: Lifetimes {
-            token_ms: ttl(TOKEN_TTL)?,
-            allowed_ms: ttl(ALLOWED_TTL)?,
-            denied_ms: ttl(DENIED_TTL)?,
-        },
-        service: Some(service),
-        write_ca_bundle,
-        take_over,
-    }))
+    let or = |name, standard| match list(matches, name) {
+        names if names.is_empty() => standard,
+        names => names,
+    };
+    Headers {
+        user: or(USER_HEADERS, standard.user),
+        uid: or(UID_HEADERS, standard.uid),
+        group: or(GROUP_HEADERS, standard.group),
+        extra_prefix: or(EXTRA_PREFIXES, standard.extra_prefix),
+    }
 }
 
 fn list(matches: &ArgMatches, name: &str) -> Vec<String> {
@@ -206,8 +232,7 @@ fn list(matches: &ArgMatches, name: &str) -> Vec<String> {
 
 /// The kubeconfig's path, where one is given.
 pub(super) fn kubeconfig(matches: &ArgMatches) -> Option<PathBuf> {
-    let given = matches.get_one::<String>(KUBECONFIG);
-    given.filter(|text| !text.is_empty()).map(PathBuf::from)
+    path(matches, KUBECONFIG)
 }
 
 /// Our Service: as given, else by the shipped manifests.

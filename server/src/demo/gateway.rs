@@ -12,118 +12,95 @@ const MODEL: &str = "meta-llama/Llama-3.1-8B-Instruct";
 pub(super) fn page(day: &Day, process_start_s: f64) -> String {
     let mut out = String::with_capacity(8 << 10);
     let start = "process_start_time_seconds";
-    writeln!(
-        out,
-        "# HELP {start} When the process started.\n# TYPE {start} gauge\n{start} {process_start_s}"
-    )
-    .ok();
-    let flow = format!(
-        "fairness_id=\"default-flow\",inference_pool=\"{POOL}\",model_name=\"{MODEL}\",priority=\"0\",target_model_name=\"{MODEL}\""
-    );
-    let request = format!(
-        "fairness_id=\"default-flow\",model_name=\"{MODEL}\",priority=\"0\",target_model_name=\"{MODEL}\""
-    );
-    let (model, pool, name) = (
-        format!("model_name=\"{MODEL}\""),
-        format!("inference_pool=\"{POOL}\""),
-        format!("name=\"{POOL}\""),
-    );
-    let (queue, running) = (day.queue() as f64, day.running() as f64);
-    let per_replica = if day.replicas > 0.0 {
-        running / day.replicas
-    } else {
-        0.0
-    };
-    for (metric, kind, help, labels, value) in [
-        (
-            "inference_extension_flow_control_queue_size",
-            "gauge",
-            "Requests that wait in the gateway.",
-            &flow,
-            queue,
-        ),
-        (
-            "llm_d_epp_flow_control_queue_size",
-            "gauge",
-            "Requests that wait in the gateway.",
-            &flow,
-            queue,
-        ),
-        (
-            "llm_d_epp_flow_control_queue_bytes",
-            "gauge",
-            "Bytes of requests that wait.",
-            &flow,
-            queue * 2048.0,
-        ),
-        (
-            "inference_objective_running_requests",
-            "gauge",
-            "Requests that are served now.",
-            &model,
-            running,
-        ),
-        (
-            "llm_d_epp_request_running",
-            "gauge",
-            "Requests that are served now.",
-            &request,
-            running,
-        ),
-        (
-            "inference_extension_flow_control_pool_saturation",
-            "gauge",
-            "How full the pool is.",
-            &pool,
-            day.saturation(),
-        ),
-        (
-            "llm_d_epp_flow_control_pool_saturation",
-            "gauge",
-            "How full the pool is.",
-            &pool,
-            day.saturation(),
-        ),
-        (
-            "inference_pool_ready_pods",
-            "gauge",
-            "Replicas that serve.",
-            &name,
-            day.replicas,
-        ),
-        (
-            "llm_d_epp_ready_endpoints",
-            "gauge",
-            "Replicas that serve.",
-            &name,
-            day.replicas,
-        ),
-        (
-            "llm_d_epp_average_running_requests",
-            "gauge",
-            "Requests by replica.",
-            &name,
-            per_replica,
-        ),
-        (
-            "llm_d_epp_request_total",
-            "counter",
-            "Requests that came.",
-            &request,
-            day.arrived.floor(),
-        ),
-    ] {
-        writeln!(
-            out,
-            "# HELP {metric} {help}\n# TYPE {metric} {kind}\n{metric}{{{labels}}} {value}"
-        )
-        .ok();
-    }
-    waited(&mut out, day, &flow);
+    let help = "When the process started.";
+    family(&mut out, start, "gauge", help, "", process_start_s);
+    flow_control(&mut out, day);
+    requests(&mut out, day);
+    pool(&mut out, day);
+    waited(&mut out, day);
     out
 }
 
-fn waited(out: &mut String, day: &Day, flow: &str) {
+/// What flow control says, under the names of old and new releases.
+fn flow_control(out: &mut String, day: &Day) {
+    let (queue, flow) = (day.queue() as f64, flow_labels());
+    for metric in [
+        "inference_extension_flow_control_queue_size",
+        "llm_d_epp_flow_control_queue_size",
+    ] {
+        let help = "Requests that wait in the gateway.";
+        family(out, metric, "gauge", help, &flow, queue);
+    }
+    let metric = "llm_d_epp_flow_control_queue_bytes";
+    let help = "Bytes of requests that wait.";
+    family(out, metric, "gauge", help, &flow, queue * 2048.0);
+}
+
+fn requests(out: &mut String, day: &Day) {
+    let model = format!("model_name=\"{MODEL}\"");
+    let request = format!(
+        "fairness_id=\"default-flow\",model_name=\"{MODEL}\",priority=\"0\",target_model_name=\"{MODEL}\""
+    );
+    let running = day.running() as f64;
+    for (metric, labels) in [
+        ("inference_objective_running_requests", &model),
+        ("llm_d_epp_request_running", &request),
+    ] {
+        let help = "Requests that are served now.";
+        family(out, metric, "gauge", help, labels, running);
+    }
+    let (metric, arrived) = ("llm_d_epp_request_total", day.arrived.floor());
+    let help = "Requests that came.";
+    family(out, metric, "counter", help, &request, arrived);
+}
+
+fn pool(out: &mut String, day: &Day) {
+    let (pool, name) = (
+        format!("inference_pool=\"{POOL}\""),
+        format!("name=\"{POOL}\""),
+    );
+    for metric in [
+        "inference_extension_flow_control_pool_saturation",
+        "llm_d_epp_flow_control_pool_saturation",
+    ] {
+        let help = "How full the pool is.";
+        family(out, metric, "gauge", help, &pool, day.saturation());
+    }
+    for metric in ["inference_pool_ready_pods", "llm_d_epp_ready_endpoints"] {
+        let help = "Replicas that serve.";
+        family(out, metric, "gauge", help, &name, day.replicas);
+    }
+    let per_replica = match day.replicas {
+        replicas if replicas > 0.0 => day.running() as f64 / replicas,
+        _ => 0.0,
+    };
+    let metric = "llm_d_epp_average_running_requests";
+    let help = "Requests by replica.";
+    family(out, metric, "gauge", help, &name, per_replica);
+}
+
+/// A family of one series.
+fn family(out: &mut String, metric: &str, kind: &str, help: &str, labels: &str, value: f64) {
+    let (open, close) = if labels.is_empty() {
+        ("", "")
+    } else {
+        ("{", "}")
+    };
+    writeln!(
+        out,
+        "# HELP {metric} {help}\n# TYPE {metric} {kind}\n{metric}{open}{labels}{close} {value}"
+    )
+    .ok();
+}
+
+fn flow_labels() -> String {
+    format!(
+        "fairness_id=\"default-flow\",inference_pool=\"{POOL}\",model_name=\"{MODEL}\",priority=\"0\",target_model_name=\"{MODEL}\""
+    )
+}
+
+fn waited(out: &mut String, day: &Day) {
+    let flow = flow_labels();
     let name = "llm_d_epp_flow_control_request_queue_duration_seconds";
     writeln!(
         out,

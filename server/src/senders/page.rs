@@ -82,7 +82,12 @@ impl Sender {
     }
 
     /// Takes samples of a series that a replica has sent, ascending in time. False: there are too many series.
-    pub(super) fn take(&self, replica: &str, labels: &Labels, samples: &[(Timestamp, f64)]) -> bool {
+    pub(super) fn take(
+        &self,
+        replica: &str,
+        labels: &Labels,
+        samples: &[(Timestamp, f64)],
+    ) -> bool {
         let Some((at, value)) = samples.last() else {
             return true;
         };
@@ -268,11 +273,19 @@ mod tests {
         let sender = sender();
         let a = labels! { "__name__" => "a" };
         let start = sender.clock.now();
-        for (after_ms, replica, value, shown) in
-            [(0, "x", 1.0, "a{} 1\n"), (100, "y", 2.0, "a{} 1\n"), (900, "x", 3.0, "a{} 3\n"), (1_800, "y", 4.0, "a{} 3\n"), (2_000, "y", 5.0, "a{} 5\n"), (2_100, "x", 6.0, "a{} 5\n")]
-        {
+        for (after_ms, replica, value, shown) in [
+            (0, "x", 1.0, "a{} 1\n"),
+            (100, "y", 2.0, "a{} 1\n"),
+            (900, "x", 3.0, "a{} 3\n"),
+            (1_800, "y", 4.0, "a{} 3\n"),
+            (2_000, "y", 5.0, "a{} 5\n"),
+            (2_100, "x", 6.0, "a{} 5\n"),
+        ] {
             let at = start.plus_ms(after_ms);
-            tokio::time::advance(std::time::Duration::from_millis(at.since_ms(sender.clock.now()) as u64)).await;
+            tokio::time::advance(std::time::Duration::from_millis(
+                at.since_ms(sender.clock.now()) as u64,
+            ))
+            .await;
             assert!(sender.take(replica, &a, &[(at, value)]));
             assert_eq!(sender.text().as_deref(), Ok(shown), "{after_ms}");
         }

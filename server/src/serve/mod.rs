@@ -3,6 +3,7 @@
 mod adhoc_signals;
 pub mod app;
 pub mod auto_reload;
+mod bound;
 mod for_each;
 mod guarded_refusals;
 pub mod keda;
@@ -21,7 +22,9 @@ mod signal_series;
 mod signal_states;
 pub mod signals;
 pub mod snapshots;
+mod threads;
 pub mod web;
 
 pub use app::{AlertSettings, App, OtlpReceiver, Settings};
-pub use run::{ApiOptions, KedaOptions, Running, start};
+pub use bound::{ApiOptions, KedaOptions};
+pub use run::{Running, start};

@@ -5,57 +5,23 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use stillwell_adapters::host::{NoObjects, Objects};
+use stillwell_adapters::host::Objects;
 use stillwell_engine::{Engine, Limits, Reader, Timestamp, Writer};
-use tokio::net::TcpListener;
-use tokio::sync::{oneshot, watch};
-use tracing::warn;
+use tokio::sync::watch;
 
 use super::app::{App, Configured, Parts, Settings};
-use super::keda::{self, KedaListener};
-use super::secure::{Secure, SecureOptions};
+use super::bound::{ApiOptions, Bound};
 use super::snapshots::{self, Snapshots};
 use super::web::{self, WebOptions};
-use super::{signal_series, signal_states};
+use super::{keda, signal_series, signal_states, threads};
 use crate::alertmanager::Notifier;
 use crate::clock::Clock;
-use crate::cluster::{Cluster, ClusterObjects};
-use crate::discovery::{Manager, Shard};
 use crate::remote_write::RemoteWrites;
-use crate::rule_groups::Runner;
-use crate::scrape::{Scraper, Shared};
+use crate::scrape::Shared;
 use crate::senders::Senders;
-use crate::web_config::ReloadedConfig;
-
-/// Where to listen, and for what.
-#[derive(Clone, Debug, Default)]
-pub struct ApiOptions {
-    /// Addresses of the plain listener.
-    pub listen: Vec<String>,
-    /// What it serves.
-    pub web: WebOptions,
-    /// The secure listener, where there is one.
-    pub secure: Option<SecureOptions>,
-    /// The port for KEDA's external scaler, where there is one.
-    pub keda: Option<KedaOptions>,
-    /// How the API server is reached, for the objects that metrics are about; in a pod it is found without.
-    pub kubeconfig: Option<PathBuf>,
-}
-
-/// The port for KEDA's external scaler.
-#[derive(Clone, Debug, Default)]
-pub struct KedaOptions {
-    /// Where to listen.
-    pub address: String,
-    /// Its TLS, in the format of `--web.config.file`; plain where it is left out.
-    pub config_file: Option<PathBuf>,
-    /// Nobody asked for it by name: where it cannot be had, the others are served without it.
-    pub optional: bool,
-}
 
 /// A server that was started.
 pub struct Running {
@@ -69,11 +35,7 @@ pub struct Running {
     pub keda_address: Option<SocketAddr>,
     quit: watch::Sender<bool>,
     apis: Vec<tokio::task::JoinHandle<()>>,
-    scraping: JoinHandle<()>,
-    discovering: JoinHandle<()>,
-    ruling: JoinHandle<()>,
-    sending: Vec<JoinHandle<()>>,
-    looking: JoinHandle<()>,
+    threads: Vec<JoinHandle<()>>,
     saving: Option<tokio::task::JoinHandle<()>>,
 }
 
@@ -86,144 +48,91 @@ pub async fn start(
     limits: Limits,
     clock: Arc<Clock>,
 ) -> io::Result<Running> {
-    let ApiOptions {
-        listen,
-        web,
-        secure,
-        keda,
-        kubeconfig,
-    } = apis;
-    let secure = match secure {
-        Some(options) => {
-            let now_s = clock.wall_now().ms() / 1000;
-            let bound = Secure::bind(options, now_s).await;
-            Some(bound.map_err(io::Error::other)?)
-        }
-        None => None,
+    let bound = Bound::bind(apis, &clock).await?;
+    let (quit, quitting) = watch::channel(false);
+    let external = &configured.config.external_metrics;
+    let groups = external.groups.clone();
+    let web = WebOptions {
+        insecure_api_groups: external.insecure.then(|| groups.clone()),
+        ..bound.web.clone()
     };
-    let objects = objects(secure.as_ref(), kubeconfig.as_deref()).await?;
-    let keda = match keda {
-        Some(options) => keda_listener(options).await?,
-        None => None,
-    };
-    let reloaded = match &web.config_file {
-        Some(path) => Some(Arc::new(
-            ReloadedConfig::open(path, web::PROTOCOLS).map_err(io::Error::other)?,
-        )),
-        None => None,
-    };
-    let mut listeners = Vec::new();
-    for address in &listen {
-        let listener = TcpListener::bind(address).await.map_err(|error| {
-            io::Error::new(error.kind(), format!("listen on {address}: {error}"))
-        })?;
-        listeners.push(listener);
-    }
+    let objects = Arc::clone(&bound.objects);
+    let (parts, reader, mut threads) = parts(&settings, objects, limits, &clock, &quitting).await?;
+    let ending = quitting.clone();
+    let app = App::start(settings, configured, text, clock, reader, parts, ending)
+        .await
+        .map_err(|problems| io::Error::other(super::app::show(&problems)))?;
+    let saving = app.snapshots().map(|snapshots| {
+        let (shared, keda) = (Arc::clone(app.scraper().shared()), app.keda().clone());
+        tokio::spawn(Arc::clone(snapshots).run(shared, keda, quitting.clone()))
+    });
+    tokio::spawn(signal_states::run(Arc::clone(&app), quitting.clone()));
+    tokio::spawn(signal_series::run(Arc::clone(&app), quitting.clone()));
+    let (senders, discovery) = (app.senders().clone(), app.discovery().clone());
+    tokio::spawn(senders.run(discovery, quitting.clone()));
+    threads.push(keda::start(
+        app.keda(),
+        app.scraper().clone(),
+        quitting.clone(),
+    )?);
+    let router = web::router(&app, &web, quit.clone());
+    let serving = bound.serve(&app, &router, groups, &quitting)?;
+    Ok(Running {
+        app,
+        addresses: serving.addresses,
+        secure_address: serving.secure_address,
+        keda_address: serving.keda_address,
+        quit,
+        apis: serving.tasks,
+        threads,
+        saving,
+    })
+}
+
+/// What the process is made of beside its listeners, with the threads of its own that it runs on.
+async fn parts(
+    settings: &Settings,
+    objects: Arc<dyn Objects>,
+    limits: Limits,
+    clock: &Arc<Clock>,
+    quitting: &watch::Receiver<bool>,
+) -> io::Result<(Parts, Reader, Vec<JoinHandle<()>>)> {
     let snapshots = settings
         .storage_path
         .clone()
         .map(|folder| Arc::new(Snapshots::new(folder, settings.snapshot_interval)));
     let (writer, reader, latches) = engine(snapshots.clone(), limits, clock.now()).await;
-    let shared = Shared::new(writer, Arc::clone(&clock));
-    let (quit, quitting) = watch::channel(false);
-    let (scraper, scraping) = scraping_thread(shared, quitting.clone())?;
-    let scraper = scraper
-        .await
-        .map_err(|_| io::Error::other("the scraping thread did not start"))?;
+    let shared = Shared::new(writer, Arc::clone(clock));
+    let (scraper, scraping) = threads::scraping(shared, quitting.clone()).await?;
     let (discovery, discovering) =
-        discovery_thread(&scraper, &reader, settings.shard, quitting.clone())?;
-    let discovery = discovery
-        .await
-        .map_err(|_| io::Error::other("the discovery thread did not start"))?;
+        threads::discovery(&scraper, &reader, settings.shard, quitting.clone()).await?;
     let notifier = Notifier::new(settings.alerts.sending);
-    let notifying = sending_thread("alerts", notifier.clone().run(quitting.clone()))?;
+    let notifying = threads::sending("alerts", notifier.clone().run(quitting.clone()))?;
+    let storage = settings.storage_path.clone();
     let remote_writes = RemoteWrites::new(
         reader.clone(),
-        Arc::clone(&clock),
-        settings.storage_path.clone(),
+        Arc::clone(clock),
+        storage,
         limits.retention_ms,
     );
-    let writing = sending_thread("remote-write", remote_writes.clone().run(quitting.clone()))?;
+    let writing = remote_writes.clone().run(quitting.clone());
+    let writing = threads::sending("remote-write", writing)?;
     let inputs = (&discovery, notifier.clone());
-    let (rules, ruling) = rules_thread(&scraper, &reader, inputs, quitting.clone())?;
-    let rules = rules
-        .await
-        .map_err(|_| io::Error::other("the thread of the rules did not start"))?;
-    let senders = Senders::new(Arc::clone(&clock));
-    let external = &configured.config.external_metrics;
-    let groups = external.groups.clone();
-    let insecure_groups = external.insecure.then(|| groups.clone());
-    let web = WebOptions {
-        insecure_api_groups: insecure_groups,
-        ..web
-    };
-    let ending = quitting.clone();
+    let (rules, ruling) = threads::rules(&scraper, &reader, inputs, quitting.clone()).await?;
     let parts = Parts {
         scraper,
         discovery,
         rules,
         notifier,
         remote_writes,
-        senders: senders.clone(),
+        senders: Senders::new(Arc::clone(clock)),
         objects,
-        snapshots: snapshots.clone(),
+        snapshots,
         latches,
     };
-    let app = App::start(settings, configured, text, clock, reader, parts, ending)
-        .await
-        .map_err(|problems| io::Error::other(super::app::show(&problems)))?;
-    let saving = snapshots.map(|snapshots| {
-        let (shared, keda) = (Arc::clone(app.scraper().shared()), app.keda().clone());
-        tokio::spawn(snapshots.run(shared, keda, quitting.clone()))
-    });
-    tokio::spawn(signal_states::run(Arc::clone(&app), quitting.clone()));
-    tokio::spawn(signal_series::run(Arc::clone(&app), quitting.clone()));
-    let manager = app.discovery().clone();
-    tokio::spawn(senders.run(manager, quitting.clone()));
-    let looking = keda::start(app.keda(), app.scraper().clone(), quitting.clone())?;
-    let router = web::router(&app, &web, quit.clone());
-    let mut addresses = Vec::new();
-    let mut apis = Vec::new();
-    for listener in listeners {
-        addresses.push(listener.local_addr()?);
-        let prefix = web.route_prefix.clone();
-        apis.push(tokio::spawn(web::serve(
-            listener,
-            router.clone(),
-            prefix,
-            reloaded.clone(),
-            quitting.clone(),
-        )));
-    }
-    let mut secure_address = None;
-    if let Some(secure) = secure {
-        secure_address = Some(secure.address()?);
-        apis.push(tokio::spawn(secure.serve(
-            Arc::clone(&app),
-            groups,
-            quitting.clone(),
-        )));
-    }
-    let mut keda_address = None;
-    if let Some((listener, address)) = keda {
-        keda_address = Some(address);
-        let serving = listener.serve(app.keda().clone(), quitting.clone());
-        apis.push(tokio::spawn(serving));
-    }
-    Ok(Running {
-        app,
-        addresses,
-        secure_address,
-        keda_address,
-        quit,
-        apis,
-        scraping,
-        discovering,
-        ruling,
-        sending: vec![notifying, writing],
-        looking,
-        saving,
-    })
+    // In the order in which they are waited for at the end: who feeds a thread ends before it.
+    let threads = vec![discovering, ruling, notifying, writing, scraping];
+    Ok((parts, reader, threads))
 }
 
 impl Running {
@@ -239,12 +148,10 @@ impl Running {
         for api in self.apis {
             api.await.ok(); // an API that panicked has ended too
         }
-        let mut threads = self.sending;
-        threads.extend([self.discovering, self.ruling, self.scraping, self.looking]);
         if let Some(saving) = self.saving {
             saving.await.ok(); // one that is being written is finished
         }
-        let app = self.app;
+        let (app, threads) = (self.app, self.threads);
         let ending = tokio::task::spawn_blocking(move || {
             for thread in threads {
                 thread.join().ok(); // one that panicked has ended too
@@ -275,137 +182,4 @@ async fn engine(
             (writer, reader, Vec::new())
         }
     }
-}
-
-/// What is known of the cluster's objects: through the secure listener's API server, or one that is found without it.
-async fn objects(
-    secure: Option<&Secure>,
-    kubeconfig: Option<&Path>,
-) -> io::Result<Arc<dyn Objects>> {
-    let cluster = match secure.and_then(Secure::cluster) {
-        Some(cluster) => Some(cluster),
-        None => Cluster::connect(kubeconfig)
-            .await
-            .map_err(io::Error::other)?,
-    };
-    Ok(match cluster {
-        Some(cluster) => ClusterObjects::start(cluster),
-        None => Arc::new(NoObjects::default()),
-    })
-}
-
-async fn keda_listener(options: KedaOptions) -> io::Result<Option<(KedaListener, SocketAddr)>> {
-    let address = &options.address;
-    let listener = match TcpListener::bind(address).await {
-        Ok(listener) => listener,
-        Err(error) if options.optional => {
-            warn!(
-                %error,
-                "KEDA's external scaler is not served: {address} cannot be had; give --keda.listen-address"
-            );
-            return Ok(None);
-        }
-        Err(error) => {
-            let error = io::Error::new(error.kind(), format!("listen on {address}: {error}"));
-            return Err(error);
-        }
-    };
-    let bound = listener.local_addr()?;
-    let tls = match &options.config_file {
-        None => None,
-        Some(path) => Some(KedaListener::tls(path).map_err(io::Error::other)?),
-    };
-    Ok(Some((KedaListener::new(listener, tls), bound)))
-}
-
-type Started = oneshot::Receiver<Scraper>;
-
-fn scraping_thread(
-    shared: Shared,
-    mut quit: watch::Receiver<bool>,
-) -> io::Result<(Started, JoinHandle<()>)> {
-    let (tell, told) = oneshot::channel();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .max_blocking_threads(3) // files of credentials, and one page that takes long
-        .build()?;
-    let thread = std::thread::Builder::new()
-        .name("scraping".to_owned())
-        .spawn(move || {
-            runtime.block_on(async move {
-                tell.send(Scraper::start(shared)).ok(); // nobody waits: then `quit` is true
-                quit.wait_for(|quit| *quit).await.ok();
-            });
-            runtime.shutdown_background();
-        })?;
-    Ok((told, thread))
-}
-
-fn discovery_thread(
-    scraper: &Scraper,
-    reader: &Reader,
-    shard: Option<Shard>,
-    quit: watch::Receiver<bool>,
-) -> io::Result<(oneshot::Receiver<Manager>, JoinHandle<()>)> {
-    let (scraper, reader) = (scraper.clone(), reader.clone());
-    side_thread("discovery", quit, move |quit| {
-        Manager::start(scraper, reader, shard, quit)
-    })
-}
-
-fn rules_thread(
-    scraper: &Scraper,
-    reader: &Reader,
-    (discovery, notifier): (&Manager, Notifier),
-    quit: watch::Receiver<bool>,
-) -> io::Result<(oneshot::Receiver<Runner>, JoinHandle<()>)> {
-    let (shared, reader) = (Arc::clone(scraper.shared()), reader.clone());
-    let found = discovery.rules();
-    side_thread("rules", quit, move |quit| {
-        let send = Box::new(move |alerts| notifier.send(alerts));
-        Runner::start(shared, reader, found, send, quit)
-    })
-}
-
-/// A thread that sends something. It ends when what waits is sent.
-fn sending_thread(
-    name: &str,
-    sending: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<JoinHandle<()>> {
-    let runtime = side_runtime()?;
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(move || {
-            runtime.block_on(sending);
-            runtime.shutdown_background();
-        })
-}
-
-fn side_runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .max_blocking_threads(2) // files only
-        .build()
-}
-
-/// A thread with a runtime of its own, on which `start` begins what ends when `quit` turns true.
-fn side_thread<T: Send + 'static>(
-    name: &str,
-    mut quit: watch::Receiver<bool>,
-    start: impl FnOnce(watch::Receiver<bool>) -> T + Send + 'static,
-) -> io::Result<(oneshot::Receiver<T>, JoinHandle<()>)> {
-    let (tell, told) = oneshot::channel();
-    let runtime = side_runtime()?;
-    let thread = std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(move || {
-            runtime.block_on(async move {
-                tell.send(start(quit.clone())).ok(); // nobody waits: then `quit` is true
-                quit.wait_for(|quit| *quit).await.ok();
-            });
-            runtime.shutdown_background();
-        })?;
-    Ok((told, thread))
 }

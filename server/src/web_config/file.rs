@@ -96,7 +96,6 @@ fn path(entry: &Entry, base: &Path, report: &mut Report) -> Option<PathBuf> {
 }
 
 fn tls(node: &Node, base: &Path, report: &mut Report) -> Option<TlsSection> {
-    let (mut certificate, mut key, mut client_ca) = (None, None, None);
     let mut section = TlsSection {
         certificate: Material::Text(String::new()),
         key: Material::Text(String::new()),
@@ -109,69 +108,72 @@ fn tls(node: &Node, base: &Path, report: &mut Report) -> Option<TlsSection> {
         tls13: true,
         line: node.line,
     };
+    let (mut certificate, mut key) = (None, None);
     let (mut lowest, mut highest) = (2, 3);
     for entry in report.fields(node, "tls_server_config", &TLS) {
-        let slot = match entry.key.as_str() {
-            "cert" | "cert_file" => &mut certificate,
-            "key" | "key_file" => &mut key,
-            "client_ca" | "client_ca_file" => &mut client_ca,
+        match entry.key.as_str() {
+            "cert" | "cert_file" => material(entry, base, &mut certificate, report),
+            "key" | "key_file" => material(entry, base, &mut key, report),
+            "client_ca" | "client_ca_file" => {
+                material(entry, base, &mut section.client_ca, report);
+            }
             "client_auth_type" => {
                 section.client_auth = report.parsed(entry, client_auth).unwrap_or_default();
-                continue;
             }
-            "client_allowed_sans" => {
-                section.client_allowed_sans = report.texts(entry);
-                continue;
-            }
+            "client_allowed_sans" => section.client_allowed_sans = report.texts(entry),
             "cipher_suites" => {
                 section.cipher_suites = report.texts(entry);
                 super::tls::check_suites(entry.line, &section.cipher_suites, report);
-                continue;
             }
             "curve_preferences" => {
                 section.curves = report.texts(entry);
                 super::tls::check_curves(entry.line, &section.curves, report);
-                continue;
             }
-            "min_version" => {
-                lowest = version(entry, lowest, report);
-                continue;
-            }
+            "min_version" => lowest = version(entry, lowest, report),
             _ => {
                 highest = version(entry, highest, report);
                 if highest < 2 {
-                    report.error(
-                        entry.line,
-                        "max_version: TLS 1.2 is the oldest that is served",
-                    );
+                    let why = "max_version: TLS 1.2 is the oldest that is served";
+                    report.error(entry.line, why);
                 }
-                continue;
             }
-        };
-        let Some(text) = report
-            .text(&entry.value, &entry.key)
-            .filter(|text| !text.is_empty())
-        else {
-            continue;
-        };
-        if slot.is_some() {
-            let (file, inline) = (&entry.key, entry.key.trim_end_matches("_file"));
-            report.error(
-                entry.line,
-                format!("{file}: give one of {inline} and {inline}_file"),
-            );
         }
-        *slot = Some(match entry.key.ends_with("_file") {
-            true => Material::File(base.join(text)),
-            false => Material::Text(text.to_owned()),
-        });
     }
     section.tls12 = lowest <= 2 && highest >= 2;
     section.tls13 = lowest <= 3 && highest >= 3;
     if !section.tls12 && !section.tls13 {
         report.error(node.line, "min_version is newer than max_version");
     }
-    section.client_ca = client_ca;
+    served(section, certificate, key, node, report)
+}
+
+/// A file, or the text itself: which of them the key's end says.
+fn material(entry: &Entry, base: &Path, slot: &mut Option<Material>, report: &mut Report) {
+    let text = report.text(&entry.value, &entry.key);
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
+        return;
+    };
+    if slot.is_some() {
+        let (file, inline) = (&entry.key, entry.key.trim_end_matches("_file"));
+        report.error(
+            entry.line,
+            format!("{file}: give one of {inline} and {inline}_file"),
+        );
+    }
+    *slot = Some(match entry.key.ends_with("_file") {
+        true => Material::File(base.join(text)),
+        false => Material::Text(text.to_owned()),
+    });
+}
+
+/// The section with its certificate; `None` where it asks for nothing, which is no TLS.
+fn served(
+    mut section: TlsSection,
+    certificate: Option<Material>,
+    key: Option<Material>,
+    node: &Node,
+    report: &mut Report,
+) -> Option<TlsSection> {
     let nothing = certificate.is_none() && key.is_none() && section.client_ca.is_none();
     if nothing && section.client_auth == ClientAuth::None {
         if !matches!(&node.kind, Kind::Null) {

@@ -7,22 +7,7 @@ pub(crate) const CIRCLES: &[(&str, &str)] = &[];
 pub(crate) const CITED: &[(&str, &str)] = &[];
 
 /// Functions of more than 70 lines.
-pub(crate) const LONG_FUNCTIONS: &[(&str, &str)] = &[
-    (
-        "adapters/src/kubernetes/mod.rs: answer",
-        "older than this check",
-    ),
-    ("adapters/src/signals.rs: json_of", "older than this check"),
-    ("server/src/cli/secure.rs: options", "older than this check"),
-    ("server/src/cli/serve.rs: command", "older than this check"),
-    ("server/src/cli/serve.rs: options", "older than this check"),
-    ("server/src/demo/gateway.rs: page", "older than this check"),
-    ("server/src/serve/run.rs: start", "older than this check"),
-    (
-        "server/src/web_config/file.rs: tls",
-        "older than this check",
-    ),
-];
+pub(crate) const LONG_FUNCTIONS: &[(&str, &str)] = &[];
 
 /// Words that are still used.
 pub(crate) const WORDS: &[(&str, &str)] = &[(
