@@ -42,7 +42,11 @@ pub(super) const IGNORED: [(&str, bool, &str); 29] = [
         false,
         "there is no agent mode",
     ),
-    ("storage.remote.flush-deadline", true, "nothing is sent on"),
+    (
+        "storage.remote.flush-deadline",
+        true,
+        "what is left is sent for 5 s at the end, and after a restart with --storage.path",
+    ),
     (
         "storage.remote.read-concurrent-limit",
         true,

@@ -420,6 +420,11 @@ impl App {
         &self.notifier
     }
 
+    /// Who sends samples and is a target.
+    pub fn senders(&self) -> &Senders {
+        &self.senders
+    }
+
     /// How samples are sent on.
     pub fn remote_writes(&self) -> &RemoteWrites {
         &self.remote_writes

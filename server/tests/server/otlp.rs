@@ -297,12 +297,16 @@ async fn every_instrument_of_a_real_sdk_is_taken() {
     let address = running.addresses[0];
     let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/server/otlp_sdk.py");
     let url = format!("http://{address}/api/v1/otlp/v1/metrics");
-    let run = tokio::process::Command::new(python)
-        .arg(script)
-        .arg(url)
-        .output()
-        .await;
-    let run = run.expect("python runs");
+    let run = move || {
+        std::process::Command::new(python)
+            .arg(script)
+            .arg(url)
+            .output()
+    };
+    let run = tokio::task::spawn_blocking(run)
+        .await
+        .expect("no panic")
+        .expect("python runs");
     let said = String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success() && said.trim().is_empty(), "{said}");
     for (query, value) in [

@@ -41,11 +41,12 @@ fn watch(address: SocketAddr) -> (Said, tokio::task::JoinHandle<()>) {
                 Ok(number) => number.to_string(),
                 Err(why) => format!("unknown: {why}"),
             };
-            let mut said = into.lock();
-            if said.last() != Some(&line) {
-                said.push(line);
+            {
+                let mut said = into.lock();
+                if said.last() != Some(&line) {
+                    said.push(line);
+                }
             }
-            drop(said);
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     });
