@@ -182,6 +182,8 @@ async fn serve(file: &Path) -> Outcome<Running> {
         query_concurrency_max: 4,
         retention: "1m".to_owned(),
         remote_write: false,
+        otlp: Default::default(),
+        shard: None,
         external_url: String::new(),
         alerts: AlertSettings::default(),
         notification_streams_max: 16,

@@ -72,12 +72,14 @@ impl Senders {
         let mut sections = self.inner.sections.write();
         let before = std::mem::take(&mut *sections);
         for config in configs {
-            let same = before.iter().find(|one| one.config.is_like(config));
-            let section = match same {
-                Some(same) => Arc::clone(same),
-                None => Arc::new(Section::new(config.clone(), &self.inner.clock)),
-            };
-            sections.push(section);
+            let same = before.iter().find(|one| one.config.has_senders_of(config));
+            let senders = same.map(|same| same.senders.lock().clone());
+            let section = Section::new(
+                config.clone(),
+                senders.unwrap_or_default(),
+                &self.inner.clock,
+            );
+            sections.push(Arc::new(section));
         }
         sections.iter().map(|section| section.targets()).collect()
     }
@@ -153,26 +155,19 @@ impl Senders {
 }
 
 impl Section {
-    fn new(config: SendersConfig, clock: &Arc<Clock>) -> Section {
-        let section = Section {
-            senders: Mutex::default(),
-            config,
-        };
-        let mut senders = section.senders.lock();
-        for name in &section.config.known {
-            senders.insert(name.clone(), section.one(name, clock));
+    /// One that goes on with these senders.
+    fn new(
+        config: SendersConfig,
+        mut senders: BTreeMap<String, One>,
+        clock: &Arc<Clock>,
+    ) -> Section {
+        for name in &config.known {
+            let new = || one(&config, name, clock);
+            senders.entry(name.clone()).or_insert_with(new);
         }
-        drop(senders);
-        section
-    }
-
-    fn one(&self, name: &str, clock: &Arc<Clock>) -> One {
-        let interval_ms = i64::try_from(self.config.interval_ms).unwrap_or(i64::MAX / 4);
-        let sender = Sender::new(name, 2 * interval_ms, Arc::clone(clock));
-        let sender = Arc::new(sender);
-        One {
-            source: PageSource::new(Arc::clone(&sender) as _),
-            sender,
+        Section {
+            config,
+            senders: Mutex::new(senders),
         }
     }
 
@@ -185,7 +180,7 @@ impl Section {
         if senders.len() >= SENDERS_MAX {
             return None;
         }
-        let one = self.one(name, &inner.clock);
+        let one = one(&self.config, name, &inner.clock);
         let sender = Arc::clone(&one.sender);
         senders.insert(name.to_owned(), one);
         inner.changed.notify_one();
@@ -235,5 +230,14 @@ impl Section {
                 ..Found::default()
             },
         }
+    }
+}
+
+fn one(config: &SendersConfig, name: &str, clock: &Arc<Clock>) -> One {
+    let interval_ms = i64::try_from(config.interval_ms).unwrap_or(i64::MAX / 4);
+    let sender = Arc::new(Sender::new(name, 2 * interval_ms, Arc::clone(clock)));
+    One {
+        source: PageSource::new(Arc::clone(&sender) as _),
+        sender,
     }
 }
