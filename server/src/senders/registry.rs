@@ -73,7 +73,15 @@ impl Senders {
         let before = std::mem::take(&mut *sections);
         for config in configs {
             let same = before.iter().find(|one| one.config.has_senders_of(config));
-            let senders = same.map(|same| same.senders.lock().clone());
+            let senders = same.map(|same| {
+                let mut senders = same.senders.lock().clone();
+                // Who was named and is no more has left.
+                let left = |name: &String| {
+                    same.config.known.contains(name) && !config.known.contains(name)
+                };
+                senders.retain(|name, _| !left(name));
+                senders
+            });
             let section = Section::new(
                 config.clone(),
                 senders.unwrap_or_default(),
@@ -239,5 +247,100 @@ fn one(config: &SendersConfig, name: &str, clock: &Arc<Clock>) -> One {
     One {
         source: PageSource::new(Arc::clone(&sender) as _),
         sender,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stillwell_engine::labels::Labels;
+
+    use super::*;
+    use crate::config::load;
+
+    fn sections(known: &str, more: &str) -> Vec<SendersConfig> {
+        let text = format!(
+            "senders: [{{job_name: shards, label: shard, interval: 1s, known: [{known}]}}{more}]\n"
+        );
+        let (config, report) = load(&text);
+        config.unwrap_or_else(|| panic!("{report:?}")).senders
+    }
+
+    fn names(targets: &[JobTargets]) -> Vec<Vec<String>> {
+        let of = |job: &JobTargets| {
+            let instances = job.found.targets.iter();
+            instances
+                .map(|one| one.labels.get("instance").unwrap_or("").to_owned())
+                .collect()
+        };
+        targets.iter().map(of).collect()
+    }
+
+    fn series(labels: &[(&str, &str)], now: stillwell_engine::Timestamp) -> AppendedSeries {
+        AppendedSeries {
+            labels: Labels::from_pairs(labels.iter().copied()),
+            floats: vec![(now, 1.0)],
+            histograms: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn senders_are_those_that_are_named_and_those_that_send() {
+        let clock = Arc::new(Clock::start());
+        let senders = Senders::new(Arc::clone(&clock));
+        assert_eq!(names(&senders.apply(&sections("a, b", ""))), [["a", "b"]]);
+        let now = clock.now();
+        let batch = vec![
+            series(
+                &[("__name__", "x"), ("shard", "c"), ("__replica__", "1")],
+                now,
+            ),
+            series(&[("__name__", "x"), ("other", "d")], now),
+        ];
+        let taken = senders.take(batch);
+        assert_eq!((taken.floats, taken.rest.len()), (1, 1));
+        assert_eq!(taken.rest[0].labels.get("other"), Some("d"));
+        // A reload names another and no longer one of the first; who sends stays.
+        let after = senders.apply(&sections(
+            "a, e",
+            ", {job_name: others, label: other, interval: 1s}",
+        ));
+        assert_eq!(names(&after), [vec!["a", "c", "e"], vec![]]);
+        let taken = senders.take(vec![series(&[("__name__", "x"), ("other", "d")], now)]);
+        assert_eq!((taken.floats, taken.rest.len()), (1, 0));
+    }
+
+    #[test]
+    fn senders_are_bounded() {
+        let clock = Arc::new(Clock::start());
+        let senders = Senders::new(Arc::clone(&clock));
+        senders.apply(&sections("", ""));
+        let batch = (0..SENDERS_MAX + 5).map(|number| {
+            series(
+                &[("__name__", "x"), ("shard", &number.to_string())],
+                clock.now(),
+            )
+        });
+        let taken = senders.take(batch.collect());
+        assert_eq!(taken.floats, SENDERS_MAX as u64);
+        assert_eq!(taken.refused.map(|(count, _)| count), Some(5));
+    }
+
+    #[test]
+    fn two_sections_need_two_labels_and_two_names() {
+        for more in [
+            ", {job_name: shards, label: x, interval: 1s}",
+            ", {job_name: y, label: shard, interval: 1s}",
+        ] {
+            let text =
+                format!("senders: [{{job_name: shards, label: shard, interval: 1s}}{more}]\n");
+            assert!(load(&text).0.is_none(), "{more}");
+        }
+        for text in [
+            "senders: [{label: x}]\n",
+            "senders: [{job_name: x}]\n",
+            "senders: [{job_name: x, label: y, interval: 1ms}]\n",
+        ] {
+            assert!(load(text).0.is_none(), "{text}");
+        }
     }
 }
