@@ -30,13 +30,9 @@ pub struct SendersConfig {
 
 impl SendersConfig {
     /// Whether what is known of the senders of one is so of the other.
-    pub fn is_like(&self, other: &SendersConfig) -> bool {
-        let line = self.line;
-        let other = SendersConfig {
-            line,
-            ..other.clone()
-        };
-        *self == other
+    pub fn has_senders_of(&self, other: &SendersConfig) -> bool {
+        let of = |one: &SendersConfig| (one.job.name.clone(), one.label.clone(), one.interval_ms);
+        of(self) == of(other)
     }
 }
 

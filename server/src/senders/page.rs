@@ -229,7 +229,7 @@ mod tests {
         let stale = f64::from_bits(STALE_NAN_BITS);
         assert!(sender.take("", &b, &[(now, stale)]));
         assert_eq!(sender.text().as_deref(), Ok("a{\"x.y\"=\"q\\\"\"} 2\n"));
-        tokio::time::advance(std::time::Duration::from_millis(1_001)).await;
+        tokio::time::advance(std::time::Duration::from_millis(1_002)).await;
         assert!(
             sender
                 .text()

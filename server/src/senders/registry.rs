@@ -72,12 +72,22 @@ impl Senders {
         let mut sections = self.inner.sections.write();
         let before = std::mem::take(&mut *sections);
         for config in configs {
-            let same = before.iter().find(|one| one.config.is_like(config));
-            let section = match same {
-                Some(same) => Arc::clone(same),
-                None => Arc::new(Section::new(config.clone(), &self.inner.clock)),
-            };
-            sections.push(section);
+            let same = before.iter().find(|one| one.config.has_senders_of(config));
+            let senders = same.map(|same| {
+                let mut senders = same.senders.lock().clone();
+                // Who was named and is no more has left.
+                let left = |name: &String| {
+                    same.config.known.contains(name) && !config.known.contains(name)
+                };
+                senders.retain(|name, _| !left(name));
+                senders
+            });
+            let section = Section::new(
+                config.clone(),
+                senders.unwrap_or_default(),
+                &self.inner.clock,
+            );
+            sections.push(Arc::new(section));
         }
         sections.iter().map(|section| section.targets()).collect()
     }
@@ -153,26 +163,19 @@ impl Senders {
 }
 
 impl Section {
-    fn new(config: SendersConfig, clock: &Arc<Clock>) -> Section {
-        let section = Section {
-            senders: Mutex::default(),
-            config,
-        };
-        let mut senders = section.senders.lock();
-        for name in &section.config.known {
-            senders.insert(name.clone(), section.one(name, clock));
+    /// One that goes on with these senders.
+    fn new(
+        config: SendersConfig,
+        mut senders: BTreeMap<String, One>,
+        clock: &Arc<Clock>,
+    ) -> Section {
+        for name in &config.known {
+            let new = || one(&config, name, clock);
+            senders.entry(name.clone()).or_insert_with(new);
         }
-        drop(senders);
-        section
-    }
-
-    fn one(&self, name: &str, clock: &Arc<Clock>) -> One {
-        let interval_ms = i64::try_from(self.config.interval_ms).unwrap_or(i64::MAX / 4);
-        let sender = Sender::new(name, 2 * interval_ms, Arc::clone(clock));
-        let sender = Arc::new(sender);
-        One {
-            source: PageSource::new(Arc::clone(&sender) as _),
-            sender,
+        Section {
+            config,
+            senders: Mutex::new(senders),
         }
     }
 
@@ -185,7 +188,7 @@ impl Section {
         if senders.len() >= SENDERS_MAX {
             return None;
         }
-        let one = self.one(name, &inner.clock);
+        let one = one(&self.config, name, &inner.clock);
         let sender = Arc::clone(&one.sender);
         senders.insert(name.to_owned(), one);
         inner.changed.notify_one();
@@ -234,6 +237,110 @@ impl Section {
                 targets: targets.collect(),
                 ..Found::default()
             },
+        }
+    }
+}
+
+fn one(config: &SendersConfig, name: &str, clock: &Arc<Clock>) -> One {
+    let interval_ms = i64::try_from(config.interval_ms).unwrap_or(i64::MAX / 4);
+    let sender = Arc::new(Sender::new(name, 2 * interval_ms, Arc::clone(clock)));
+    One {
+        source: PageSource::new(Arc::clone(&sender) as _),
+        sender,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stillwell_engine::labels::Labels;
+
+    use super::*;
+    use crate::config::load;
+
+    fn sections(known: &str, more: &str) -> Vec<SendersConfig> {
+        let text = format!(
+            "senders: [{{job_name: shards, label: shard, interval: 1s, known: [{known}]}}{more}]\n"
+        );
+        let (config, report) = load(&text);
+        config.unwrap_or_else(|| panic!("{report:?}")).senders
+    }
+
+    fn names(targets: &[JobTargets]) -> Vec<Vec<String>> {
+        let of = |job: &JobTargets| {
+            let instances = job.found.targets.iter();
+            instances
+                .map(|one| one.labels.get("instance").unwrap_or("").to_owned())
+                .collect()
+        };
+        targets.iter().map(of).collect()
+    }
+
+    fn series(labels: &[(&str, &str)], now: stillwell_engine::Timestamp) -> AppendedSeries {
+        AppendedSeries {
+            labels: Labels::from_pairs(labels.iter().copied()),
+            floats: vec![(now, 1.0)],
+            histograms: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn senders_are_those_that_are_named_and_those_that_send() {
+        let clock = Arc::new(Clock::start());
+        let senders = Senders::new(Arc::clone(&clock));
+        assert_eq!(names(&senders.apply(&sections("a, b", ""))), [["a", "b"]]);
+        let now = clock.now();
+        let batch = vec![
+            series(
+                &[("__name__", "x"), ("shard", "c"), ("__replica__", "1")],
+                now,
+            ),
+            series(&[("__name__", "x"), ("other", "d")], now),
+        ];
+        let taken = senders.take(batch);
+        assert_eq!((taken.floats, taken.rest.len()), (1, 1));
+        assert_eq!(taken.rest[0].labels.get("other"), Some("d"));
+        // A reload names another and no longer one of the first; who sends stays.
+        let after = senders.apply(&sections(
+            "a, e",
+            ", {job_name: others, label: other, interval: 1s}",
+        ));
+        assert_eq!(names(&after), [vec!["a", "c", "e"], vec![]]);
+        let taken = senders.take(vec![series(&[("__name__", "x"), ("other", "d")], now)]);
+        assert_eq!((taken.floats, taken.rest.len()), (1, 0));
+    }
+
+    #[test]
+    fn senders_are_bounded() {
+        let clock = Arc::new(Clock::start());
+        let senders = Senders::new(Arc::clone(&clock));
+        senders.apply(&sections("", ""));
+        let batch = (0..SENDERS_MAX + 5).map(|number| {
+            series(
+                &[("__name__", "x"), ("shard", &number.to_string())],
+                clock.now(),
+            )
+        });
+        let taken = senders.take(batch.collect());
+        assert_eq!(taken.floats, SENDERS_MAX as u64);
+        assert_eq!(taken.refused.map(|(count, _)| count), Some(5));
+    }
+
+    #[test]
+    fn two_sections_need_two_labels_and_two_names() {
+        for more in [
+            ", {job_name: shards, label: x, interval: 1s}",
+            ", {job_name: y, label: shard, interval: 1s}",
+        ] {
+            let text =
+                format!("senders: [{{job_name: shards, label: shard, interval: 1s}}{more}]\n");
+            assert!(load(&text).0.is_none(), "{more}");
+        }
+        for text in [
+            "senders: [{label: x}]\n",
+            "senders: [{job_name: x}]\n",
+            "senders: [{job_name: x, label: y, interval: 1ms}]\n",
+        ] {
+            assert!(load(text).0.is_none(), "{text}");
         }
     }
 }
