@@ -40,10 +40,10 @@ pub fn router(host: Arc<dyn Host>) -> Router {
             get(
                 move |RawQuery(query): RawQuery, headers: HeaderMap| async move {
                     let form = Form::parse(query.as_deref());
-                    match wants_json(&headers) {
-                        true if form.get("brief") == "true" => brief(&*host, &recent).await,
-                        true => all(&*host, &headers).await,
-                        false => list(&*host).await,
+                    match form.get("brief") {
+                        "true" => brief(&*host, &recent).await,
+                        _ if wants_json(&headers) => all(&*host, &headers).await,
+                        _ => list(&*host).await,
                     }
                 },
             ),

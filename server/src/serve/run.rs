@@ -103,7 +103,7 @@ async fn parts(
         .clone()
         .map(|folder| Arc::new(Snapshots::new(folder, settings.snapshot_interval)));
     let (writer, reader, latches) = engine(snapshots.clone(), limits, clock.now()).await;
-    let shared = Shared::new(writer, Arc::clone(clock));
+    let shared = Shared::new(writer, reader.clone(), Arc::clone(clock));
     let (scraper, scraping) = threads::scraping(shared, quitting.clone()).await?;
     let (discovery, discovering) =
         threads::discovery(&scraper, &reader, settings.shard, quitting.clone()).await?;
