@@ -88,7 +88,7 @@ fn merged(counts: &[u64], offset: i32, down: u32) -> Result<NativeBuckets, Strin
     }
     let mut buckets: Vec<Bucket> = Vec::new();
     for (at, count) in counts.iter().enumerate().filter(|(_, count)| **count != 0) {
-        let index = (offset + at as i32 >> down) + 1;
+        let index = ((offset + at as i32) >> down) + 1;
         match buckets.last_mut().filter(|last| last.index == index) {
             Some(last) => last.count += *count as f64,
             None => buckets.push(Bucket {

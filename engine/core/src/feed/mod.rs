@@ -147,12 +147,16 @@ impl Feed {
         (copy.collect(), lost)
     }
 
-    /// Everything of the window is dealt with: the next begins after it.
-    pub fn close(&mut self) {
-        if let Some(window) = self.window.take() {
-            self.is_level = !window.is_cut();
-            window.advance(&mut self.cursor);
-        }
+    /// Everything of the window is dealt with: the next begins after it. Answers how many samples of it the memory limit had
+    /// taken before they were read, at most: what a series did not have yet counts as well.
+    pub fn close(&mut self) -> u64 {
+        let Some(window) = self.window.take() else {
+            return 0;
+        };
+        self.is_level = !window.is_cut();
+        let lost = window.lost();
+        window.advance(&mut self.cursor);
+        lost
     }
 
     /// What has not been taken.
