@@ -1,5 +1,6 @@
 //! What the APIs need from the process that carries them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use stillwell_engine::labels::{Labels, RelabelRule};
@@ -354,6 +355,17 @@ pub trait Signals: Send + Sync {
         within: &EvalOptions<'_>,
     ) -> Result<Reading, QueryError>;
 
+    /// CPU and memory of the objects of these names. `None`: no rules give them. Error inside: nothing can be said of any.
+    /// May evaluate.
+    fn usage(
+        &self,
+        _of: UsageOf<'_>,
+        _names: &[String],
+        _now: Timestamp,
+    ) -> Option<Result<UsageList, String>> {
+        None
+    }
+
     /// The values of a signal's query over time, not judged; `None` where there is no such signal. May evaluate.
     fn history(
         &self,
@@ -376,8 +388,50 @@ pub trait Signals: Send + Sync {
         Vec::new()
     }
 
-    /// Everything about every signal, for people; `only` picks one by name.
+    /// Every signal in one line, for lists.
+    fn outlines(&self, _now: Timestamp) -> Vec<Outline> {
+        Vec::new()
+    }
+
+    /// Everything about every signal, for people; `only` picks one by name. Cost: a thousand signals over five hundred
+    /// targets are 500,000 states of targets; [`Signals::outlines`] has none.
     fn describe(&self, only: Option<&str>, now: Timestamp) -> Vec<Description>;
+}
+
+/// Whose CPU and memory.
+#[derive(Clone, Copy, Debug)]
+pub enum UsageOf<'q> {
+    /// Of the containers of pods of a namespace.
+    Pods {
+        /// Which.
+        namespace: &'q str,
+    },
+    /// Of nodes.
+    Nodes,
+}
+
+/// CPU and memory of objects.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UsageList {
+    /// By name; a node has one entry without a name of its own.
+    pub told: Vec<(String, Vec<ContainerUsage>)>,
+    /// Those of which none may be told, and why.
+    pub missing: Vec<(String, String)>,
+    /// Over which rates were taken.
+    pub window_ms: u64,
+    /// When it was evaluated.
+    pub at: Timestamp,
+}
+
+/// CPU and memory of a container.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ContainerUsage {
+    /// Empty for a node.
+    pub name: String,
+    /// Cores.
+    pub cpu_cores: f64,
+    /// Bytes.
+    pub memory_bytes: f64,
 }
 
 /// A question for a metric of objects.
@@ -431,6 +485,28 @@ pub trait Objects: Send + Sync {
         namespace: String,
         selector: Selector,
     ) -> ObjectAnswer<'_, Result<Option<Vec<String>>, String>>;
+
+    /// The objects whose labels fit, by namespace (empty: of all) and name. `Ok(None)`: there is no API server to ask. Waits
+    /// for the API server.
+    fn list(
+        &self,
+        _kind: Arc<Kind>,
+        _namespace: String,
+        _selector: Selector,
+    ) -> ObjectAnswer<'_, Result<Option<Vec<ListedObject>>, String>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+}
+
+/// An object of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedObject {
+    /// Empty for objects that are in none.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// An answer that may have to be asked for.
@@ -470,6 +546,21 @@ pub struct GuardedRefusal {
     pub count: u64,
     /// When it last was.
     pub last: Timestamp,
+}
+
+/// A signal in one line.
+#[derive(Clone, Debug)]
+pub struct Outline {
+    /// Its name; for a query that somebody asks about, the query.
+    pub name: String,
+    /// What it says.
+    pub reading: stillwell_engine::signal::Reading,
+    /// Its query, its kind and its warnings.
+    pub about: stillwell_engine::signal::Outline,
+    /// When it was last read, and what was told.
+    pub last_read: Option<(Timestamp, String)>,
+    /// As in [`Description`].
+    pub missing: Vec<(String, String)>,
 }
 
 /// A signal for people.

@@ -21,9 +21,9 @@ pub fn reply(status: StatusCode, content_type: &'static str, body: String) -> Re
 pub fn reply_bytes(
     status: StatusCode,
     content_type: &'static str,
-    body: Vec<u8>,
+    body: impl Into<Body>,
 ) -> Response<Body> {
-    let mut response = Response::new(Body::from(body));
+    let mut response = Response::new(body.into());
     *response.status_mut() = status;
     response
         .headers_mut()

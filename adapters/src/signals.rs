@@ -9,72 +9,143 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Path;
+use axum::body::Bytes;
+use axum::extract::{Path, RawQuery};
 use axum::http::{HeaderMap, Response, StatusCode, header};
 use axum::routing::get;
 use stillwell_engine::Timestamp;
 use stillwell_engine::labels::Labels;
 use stillwell_engine::number_text::push_json;
+use stillwell_engine::promql::QueryError;
 use stillwell_engine::signal::{Element, State, TargetState, Transition};
 
-use crate::host::{Description, GuardedRefusal, Host};
+use crate::form::Form;
+use crate::host::{Description, GuardedRefusal, Host, Outline};
 use crate::pool::Kind;
-use crate::reply::{JSON, reply, reply_encoded};
+use crate::reply::{JSON, reply, reply_bytes, reply_encoded};
 use crate::time::rfc3339;
 
 /// A signal may have to be evaluated first.
 const TIMEOUT_MS: u64 = 5_000;
+/// How old the answer to `/signals?brief=true` may be. It says when it was made.
+const BRIEF_MS: i64 = 500;
 
 /// The routes.
 pub fn router(host: Arc<dyn Host>) -> Router {
     let one = Arc::clone(&host);
+    let recent = Arc::new(Recent::default());
     Router::new()
         .route(
             "/signals",
-            get(move |headers: HeaderMap| answer(host, None, headers)),
+            get(
+                move |RawQuery(query): RawQuery, headers: HeaderMap| async move {
+                    let form = Form::parse(query.as_deref());
+                    match form.get("brief") {
+                        "true" => brief(&*host, &recent).await,
+                        _ if wants_json(&headers) => all(&*host, &headers).await,
+                        _ => list(&*host).await,
+                    }
+                },
+            ),
         )
         .route(
             "/signals/{name}",
-            get(move |Path(name): Path<String>, headers: HeaderMap| {
-                answer(one, Some(name), headers)
-            }),
+            get(
+                move |Path(name): Path<String>, headers: HeaderMap| async move {
+                    named(&*one, name, &headers).await
+                },
+            ),
         )
 }
 
-async fn answer(host: Arc<dyn Host>, name: Option<String>, headers: HeaderMap) -> Response<Body> {
-    let (signals, now) = (host.signals(), host.now());
-    let only = name.clone();
-    let described = host
-        .queries()
-        .run(Kind::Scaler, TIMEOUT_MS, move |_| {
-            Ok(signals.describe(only.as_deref(), now))
-        })
-        .await;
-    let descriptions = match described {
-        Ok(descriptions) => descriptions,
-        Err(error) => return reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{error}\n")),
-    };
-    if let (Some(name), true) = (&name, descriptions.is_empty()) {
-        let known = host.signals().names().join(", ");
-        return reply(
-            StatusCode::NOT_FOUND,
-            TEXT,
-            format!("there is no signal {name}; there are: {known}\n"),
-        );
+/// The newest answer to `/signals?brief=true`: every open page asks for it, and it is the same for all of them.
+#[derive(Default)]
+struct Recent {
+    // Held while one of those who ask has it made: the others would make the same, and wait for nothing else.
+    newest: tokio::sync::Mutex<Option<(Timestamp, Bytes)>>,
+}
+
+async fn brief(host: &dyn Host, recent: &Recent) -> Response<Body> {
+    let mut newest = recent.newest.lock().await;
+    let now = host.now();
+    if let Some((made, body)) = &*newest
+        && (0..BRIEF_MS).contains(&now.since_ms(*made))
+    {
+        return reply_bytes(StatusCode::OK, JSON, body.clone());
     }
-    let scalers = host.scalers();
+    let outlines = match outlines(host, now).await {
+        Ok(outlines) => outlines,
+        Err(error) => return unavailable(&error),
+    };
     let refusals = host.signals().guarded_refusals(now);
-    if wants_json(&headers) {
-        let body = json::all(&descriptions, &scalers, &refusals, now);
-        return reply_encoded(StatusCode::OK, JSON, body, &headers);
-    }
-    let text = match name {
-        Some(_) => descriptions.iter().map(|one| detail(one, now)).collect(),
-        None => {
-            table(&descriptions, now) + &refused(&refusals, now) + &scalers::text(&scalers, now)
-        }
+    let body = Bytes::from(json::brief(&outlines, &host.scalers(), &refusals, now));
+    *newest = Some((now, body.clone()));
+    drop(newest);
+    reply_bytes(StatusCode::OK, JSON, body)
+}
+
+async fn all(host: &dyn Host, headers: &HeaderMap) -> Response<Body> {
+    let now = host.now();
+    let descriptions = match described(host, None, now).await {
+        Ok(descriptions) => descriptions,
+        Err(error) => return unavailable(&error),
     };
+    let refusals = host.signals().guarded_refusals(now);
+    let body = json::all(&descriptions, &host.scalers(), &refusals, now);
+    reply_encoded(StatusCode::OK, JSON, body, headers)
+}
+
+/// The list for people.
+async fn list(host: &dyn Host) -> Response<Body> {
+    let now = host.now();
+    let outlines = match outlines(host, now).await {
+        Ok(outlines) => outlines,
+        Err(error) => return unavailable(&error),
+    };
+    let refusals = host.signals().guarded_refusals(now);
+    let text =
+        table(&outlines, now) + &refused(&refusals, now) + &scalers::text(&host.scalers(), now);
     reply(StatusCode::OK, TEXT, text)
+}
+
+async fn named(host: &dyn Host, name: String, headers: &HeaderMap) -> Response<Body> {
+    let now = host.now();
+    let descriptions = match described(host, Some(name.clone()), now).await {
+        Ok(descriptions) => descriptions,
+        Err(error) => return unavailable(&error),
+    };
+    if descriptions.is_empty() {
+        let known = host.signals().names().join(", ");
+        let text = format!("there is no signal {name}; there are: {known}\n");
+        return reply(StatusCode::NOT_FOUND, TEXT, text);
+    }
+    if wants_json(headers) {
+        let refusals = host.signals().guarded_refusals(now);
+        let body = json::all(&descriptions, &host.scalers(), &refusals, now);
+        return reply_encoded(StatusCode::OK, JSON, body, headers);
+    }
+    let text = descriptions.iter().map(|one| detail(one, now)).collect();
+    reply(StatusCode::OK, TEXT, text)
+}
+
+async fn outlines(host: &dyn Host, now: Timestamp) -> Result<Vec<Outline>, QueryError> {
+    let signals = host.signals();
+    let made = move |_: &_| Ok(signals.outlines(now));
+    host.queries().run(Kind::Scaler, TIMEOUT_MS, made).await
+}
+
+async fn described(
+    host: &dyn Host,
+    only: Option<String>,
+    now: Timestamp,
+) -> Result<Vec<Description>, QueryError> {
+    let signals = host.signals();
+    let made = move |_: &_| Ok(signals.describe(only.as_deref(), now));
+    host.queries().run(Kind::Scaler, TIMEOUT_MS, made).await
+}
+
+fn unavailable(error: &QueryError) -> Response<Body> {
+    reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{error}\n"))
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -121,9 +192,9 @@ fn values(elements: &[Element]) -> String {
     }
 }
 
-fn table(descriptions: &[Description], now: Timestamp) -> String {
+fn table(outlines: &[Outline], now: Timestamp) -> String {
     let mut rows = vec![["SIGNAL", "STATE", "VALUE", "AGE", "REASON"].map(str::to_owned)];
-    for one in descriptions {
+    for one in outlines {
         let newest = one
             .reading
             .elements
@@ -139,8 +210,8 @@ fn table(descriptions: &[Description], now: Timestamp) -> String {
         ]);
     }
     let mut out = aligned(&rows);
-    for one in descriptions {
-        for warning in &one.explanation.warnings {
+    for one in outlines {
+        for warning in &one.about.warnings {
             let _ = writeln!(out, "warning: {}: {warning}", one.name); // writing to a String cannot fail
         }
         for (name, why) in &one.missing {

@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use stillwell::clock::Clock;
-use stillwell::serve::{AlertSettings, ApiOptions, KedaOptions, Running, Settings, app, start};
+use stillwell::serve::{
+    AlertSettings, ApiOptions, KedaOptions, OtlpReceiver, Running, Settings, app, start,
+};
 use stillwell_adapters::host::QuerySettings;
 use stillwell_adapters::keda::{GetMetricsRequest, ScaledObjectRef};
 use stillwell_engine::Limits;
@@ -182,7 +184,7 @@ async fn serve(file: &Path) -> Outcome<Running> {
         query_concurrency_max: 4,
         retention: "1m".to_owned(),
         remote_write: false,
-        otlp: Default::default(),
+        otlp: OtlpReceiver::default(),
         shard: None,
         external_url: String::new(),
         alerts: AlertSettings::default(),

@@ -13,6 +13,16 @@ pub(super) enum Form {
     AggregatedDiscovery(Discovery),
 }
 
+impl Form {
+    /// Of a list of values.
+    pub(super) fn content_type(self) -> &'static str {
+        match self {
+            Form::Protobuf => PROTOBUF,
+            _ => crate::reply::JSON,
+        }
+    }
+}
+
 /// A version of aggregated discovery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Discovery {

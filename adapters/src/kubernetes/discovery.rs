@@ -3,6 +3,7 @@
 //! It is answered before any data is there. Metrics of rules that name no metric are listed once their series were seen.
 
 use super::groups::{Content, Groups};
+use super::usage;
 use crate::host::ObjectMetric;
 use crate::json;
 
@@ -34,7 +35,7 @@ pub(super) fn group(name: &str, content: Content) -> String {
     out
 }
 
-/// `/apis/{group}/{version}`. Only `get`, so that no controller tries to list them. A metric of an object is a subresource of
+/// `/apis/{group}/{version}`. Of metrics only `get`, so that no controller tries to list them. A metric of an object is a subresource of
 /// its kind.
 pub(super) fn resource_list(
     (group, version): (&str, &str),
@@ -45,6 +46,10 @@ pub(super) fn resource_list(
     json::string(&mut out, &format!("{group}/{version}"));
     out.push_str(",\"resources\":[");
     let resources: Vec<(String, bool)> = match content {
+        Content::Resource => {
+            out.push_str(usage::LISTED);
+            Vec::new()
+        }
         Content::External => {
             let names = listed.external.iter();
             names.map(|name| (name.clone(), true)).collect()
@@ -85,6 +90,7 @@ pub(super) fn aggregated(groups: &Groups, listed: &Listed, version: &str) -> Str
             match content {
                 Content::External => external_resources(out, (group, version), &listed.external),
                 Content::Custom => object_resources(out, (group, version), &listed.objects),
+                Content::Resource => out.push_str(usage::DISCOVERED),
             }
             out.push_str("],\"freshness\":\"Current\"}");
         });

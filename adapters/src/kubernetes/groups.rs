@@ -5,11 +5,17 @@ pub const EXTERNAL: &str = "external.metrics.k8s.io";
 /// The group that the HPA reads for `type: Pods` and `type: Object`.
 pub const CUSTOM: &str = "custom.metrics.k8s.io";
 
+/// The group that `kubectl top` reads, and the HPA for `type: Resource`.
+pub const RESOURCE: &str = "metrics.k8s.io";
+
 /// The versions of external metrics.
 const EXTERNAL_VERSIONS: &[&str] = &["v1beta1"];
 /// The versions of custom metrics, the preferred one first. They differ in where the metric's name and selector stand.
 const CUSTOM_VERSIONS: &[&str] = &["v1beta2", CUSTOM_V1BETA1];
 pub(super) const CUSTOM_V1BETA1: &str = "v1beta1";
+/// The only version of CPU and memory.
+pub(super) const RESOURCE_VERSION: &str = "v1beta1";
+const RESOURCE_VERSIONS: &[&str] = &[RESOURCE_VERSION];
 
 /// Names of API groups, by what they hold. Several names may serve the same: a cluster has one owner per group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +24,8 @@ pub struct Groups {
     pub external: Vec<String>,
     /// With metrics of objects.
     pub custom: Vec<String>,
+    /// With CPU and memory of pods and nodes.
+    pub resource: Vec<String>,
 }
 
 /// What a group holds.
@@ -25,6 +33,7 @@ pub struct Groups {
 pub(super) enum Content {
     External,
     Custom,
+    Resource,
 }
 
 impl Content {
@@ -38,13 +47,16 @@ impl Content {
         match self {
             Content::External => EXTERNAL_VERSIONS,
             Content::Custom => CUSTOM_VERSIONS,
+            Content::Resource => RESOURCE_VERSIONS,
         }
     }
 
+    /// Of what is read of a metric's name; CPU and memory have no such names.
     pub(super) fn list_kind(self) -> &'static str {
         match self {
             Content::External => "ExternalMetricValueList",
             Content::Custom => "MetricValueList",
+            Content::Resource => "PodMetricsList",
         }
     }
 }
@@ -60,8 +72,10 @@ impl Groups {
     pub(super) fn each(&self) -> impl Iterator<Item = (&str, Content)> {
         let external = self.external.iter().map(|name| (name, Content::External));
         let custom = self.custom.iter().map(|name| (name, Content::Custom));
+        let resource = self.resource.iter().map(|name| (name, Content::Resource));
         external
             .chain(custom)
+            .chain(resource)
             .map(|(name, content)| (name.as_str(), content))
     }
 

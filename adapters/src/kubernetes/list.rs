@@ -5,6 +5,7 @@ use stillwell_engine::Timestamp;
 use stillwell_engine::labels::Labels;
 
 use super::groups::{CUSTOM_V1BETA1, Content};
+use super::wire::{ListMeta, envelope};
 use crate::json;
 use crate::objects::{Requirement, Selector};
 
@@ -72,32 +73,24 @@ impl List {
     /// As protobuf, in the envelope of Kubernetes: four bytes, then `runtime.Unknown`.
     pub(super) fn protobuf(&self) -> Vec<u8> {
         let raw = match self.content {
-            Content::External => wire::ExternalList {
-                metadata: Some(wire::ListMeta::default()),
+            // CPU and memory have lists of their own.
+            Content::External | Content::Resource => wire::ExternalList {
+                metadata: Some(ListMeta::default()),
                 items: self.items.iter().map(wire::external).collect(),
             }
             .encode_to_vec(),
             Content::Custom if self.is_v1beta1_of_custom() => wire::CustomListV1Beta1 {
-                metadata: Some(wire::ListMeta::default()),
+                metadata: Some(ListMeta::default()),
                 items: self.items.iter().map(wire::custom_v1beta1).collect(),
             }
             .encode_to_vec(),
             Content::Custom => wire::CustomList {
-                metadata: Some(wire::ListMeta::default()),
+                metadata: Some(ListMeta::default()),
                 items: self.items.iter().map(wire::custom).collect(),
             }
             .encode_to_vec(),
         };
-        let envelope = wire::Unknown {
-            type_meta: Some(wire::TypeMeta {
-                api_version: self.api_version(),
-                kind: self.content.list_kind().to_owned(),
-            }),
-            raw,
-        };
-        let mut out = wire::MAGIC.to_vec();
-        out.extend_from_slice(&envelope.encode_to_vec());
-        out
+        envelope(&self.api_version(), self.content.list_kind(), raw)
     }
 }
 
@@ -203,54 +196,14 @@ fn expression(requirement: &Requirement) -> (&str, &'static str, &[String]) {
     }
 }
 
-/// The messages, with the numbers of their fields as in `generated.proto` of `k8s.io/metrics`, `k8s.io/apimachinery` and
-/// `k8s.io/api`.
+/// The messages, with the numbers of their fields as in `generated.proto` of `k8s.io/metrics` and `k8s.io/api`.
 mod wire {
     use std::collections::BTreeMap;
 
     use prost::Message;
 
+    use super::super::wire::{ListMeta, Quantity, Time};
     use super::{Item, match_expressions, match_labels};
-
-    /// Before every message: tells protobuf from JSON.
-    pub(super) const MAGIC: [u8; 4] = *b"k8s\0";
-
-    /// `runtime.Unknown`
-    #[derive(Clone, PartialEq, Message)]
-    pub(super) struct Unknown {
-        #[prost(message, optional, tag = "1")]
-        pub(super) type_meta: Option<TypeMeta>,
-        #[prost(bytes = "vec", tag = "2")]
-        pub(super) raw: Vec<u8>,
-    }
-
-    #[derive(Clone, PartialEq, Message)]
-    pub(super) struct TypeMeta {
-        #[prost(string, tag = "1")]
-        pub(super) api_version: String,
-        #[prost(string, tag = "2")]
-        pub(super) kind: String,
-    }
-
-    /// `metav1.ListMeta`, of which nothing is used.
-    #[derive(Clone, PartialEq, Message)]
-    pub(super) struct ListMeta {}
-
-    /// `metav1.Time`
-    #[derive(Clone, PartialEq, Message)]
-    pub(super) struct Time {
-        #[prost(int64, tag = "1")]
-        pub(super) seconds: i64,
-        #[prost(int32, tag = "2")]
-        pub(super) nanos: i32,
-    }
-
-    /// `resource.Quantity`
-    #[derive(Clone, PartialEq, Message)]
-    pub(super) struct Quantity {
-        #[prost(string, tag = "1")]
-        pub(super) text: String,
-    }
 
     /// `external_metrics.v1beta1.ExternalMetricValueList`
     #[derive(Clone, PartialEq, Message)]
@@ -369,7 +322,7 @@ mod wire {
         External {
             metric: item.metric.clone(),
             labels: labels.map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
-            timestamp: Some(time(item)),
+            timestamp: Some(Time::of(item.at)),
             window: None,
             value: Some(quantity(item)),
         }
@@ -382,7 +335,7 @@ mod wire {
                 name: item.metric.clone(),
                 selector: selector(item),
             }),
-            timestamp: Some(time(item)),
+            timestamp: Some(Time::of(item.at)),
             window: None,
             value: Some(quantity(item)),
         }
@@ -392,7 +345,7 @@ mod wire {
         CustomV1Beta1 {
             object: reference(item),
             metric: item.metric.clone(),
-            timestamp: Some(time(item)),
+            timestamp: Some(Time::of(item.at)),
             window: None,
             value: Some(quantity(item)),
             selector: selector(item),
@@ -422,14 +375,6 @@ mod wire {
             labels: labels.map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
             expressions: expressions.collect(),
         })
-    }
-
-    /// To the second, as the JSON form has it.
-    fn time(item: &Item) -> Time {
-        Time {
-            seconds: item.at.ms().div_euclid(1000),
-            nanos: 0,
-        }
     }
 
     fn quantity(item: &Item) -> Quantity {

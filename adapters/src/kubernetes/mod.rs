@@ -12,6 +12,8 @@ mod list;
 mod quantity;
 mod read;
 mod status;
+mod usage;
+mod wire;
 
 use std::sync::Arc;
 
@@ -27,7 +29,7 @@ use accept::{Offer, negotiate};
 use discovery::Listed;
 use groups::Content;
 
-pub use groups::{CUSTOM, EXTERNAL, Groups};
+pub use groups::{CUSTOM, EXTERNAL, Groups, RESOURCE};
 pub use quantity::{QuantityError, quantity};
 pub use status::Status;
 
@@ -112,6 +114,17 @@ impl MetricsApi {
                 "watch is not supported on resources of this kind",
             ));
         }
+        if content == Content::Resource {
+            let Some(path) = usage::Path::parse(rest) else {
+                return Ok(None);
+            };
+            let body = usage::answer(&*self.host, group, path, form, wanted).await?;
+            return Ok(Some(reply_bytes(
+                StatusCode::OK,
+                wanted.content_type(),
+                body,
+            )));
+        }
         let list = match (content, rest) {
             (Content::External, ["namespaces", namespace, metric]) => {
                 external::answer(&*self.host, group, namespace, metric, form).await?
@@ -183,6 +196,9 @@ impl MetricsApi {
                     Content::Custom => {
                         "namespaces/NAMESPACE/RESOURCE/NAME/METRIC, namespaces/NAMESPACE/metrics/METRIC and \
                          RESOURCE/NAME/METRIC"
+                    }
+                    Content::Resource => {
+                        "nodes, nodes/NAME, pods, namespaces/NAMESPACE/pods and namespaces/NAMESPACE/pods/NAME"
                     }
                 };
                 let version = content.version();

@@ -17,6 +17,24 @@ pub fn quantity(value: f64) -> Result<String, QuantityError> {
     Ok(canonical(milli as i64))
 }
 
+/// Writes an amount of bytes as Kubernetes writes one: `12Mi` where it is whole, else rounded up to bytes; below 1,024 in
+/// thousandths (`apimachinery`'s `Quantity.CanonicalizeBytes` of a `BinarySI`).
+pub(super) fn bytes_quantity(value: f64) -> Result<String, QuantityError> {
+    const SUFFIXES: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+    let text = quantity(value)?;
+    if value.abs() < 1024.0 {
+        return Ok(text);
+    }
+    let milli = (value * 1000.0).trunc() as i64; // `quantity` has checked that it fits
+    let away_from_zero = if milli < 0 { -999 } else { 999 };
+    let (mut bytes, mut suffix) = (milli.saturating_add(away_from_zero) / 1000, 0);
+    while bytes % 1024 == 0 && suffix < SUFFIXES.len() - 1 {
+        bytes /= 1024;
+        suffix += 1;
+    }
+    Ok(format!("{bytes}{}", SUFFIXES[suffix]))
+}
+
 /// Why a value cannot be told to a scaler.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum QuantityError {
@@ -84,6 +102,25 @@ mod tests {
         ] {
             assert_eq!(quantity(value), Ok(text.to_owned()), "{value}");
         }
+    }
+
+    #[test]
+    fn bytes_are_counted_in_powers_of_1024() {
+        for (value, text) in [
+            (0.0, "0"),
+            (0.5, "500m"),
+            (1000.0, "1k"),
+            (1023.0, "1023"),
+            (1024.0, "1Ki"),
+            (1025.0, "1025"),
+            (1536.0 * 1024.0, "1536Ki"),
+            (12.0 * 1024.0 * 1024.0, "12Mi"),
+            (2_000_000.2, "2000001"),
+            (8.0 * 1024.0 * 1024.0 * 1024.0, "8Gi"),
+        ] {
+            assert_eq!(bytes_quantity(value), Ok(text.to_owned()), "{value}");
+        }
+        assert!(bytes_quantity(f64::NAN).is_err());
     }
 
     #[test]

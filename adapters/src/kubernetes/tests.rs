@@ -143,6 +143,7 @@ async fn ask_bytes(
     let groups = Groups {
         external: vec![EXTERNAL.to_owned(), "metrics.example.com".to_owned()],
         custom: vec![CUSTOM.to_owned()],
+        resource: Vec::new(),
     };
     let mut router = router(host, groups);
     let mut request = Request::builder().method(method).uri(path);

@@ -7,7 +7,7 @@ use stillwell_engine::labels::Labels;
 use stillwell_engine::signal::{Element, State, TargetState, Transition};
 
 use super::{number, reason, scalers, state_name, text};
-use crate::host::{Description, GuardedRefusal, ScalersReport};
+use crate::host::{Description, GuardedRefusal, Outline, ScalersReport};
 use crate::json;
 use crate::time::rfc3339;
 
@@ -28,16 +28,65 @@ pub(super) fn all(
     out
 }
 
+/// Every signal in one line, with `now`, against which a reader works out ages: the text may be some hundred milliseconds
+/// old when it is read.
+pub(super) fn brief(
+    outlines: &[Outline],
+    scalers: &ScalersReport,
+    refusals: &[GuardedRefusal],
+    now: Timestamp,
+) -> String {
+    let mut out = String::from("{");
+    text(&mut out, "\"now\":", &rfc3339(now));
+    list(&mut out, "signals", outlines, outline);
+    list(&mut out, "guardedRefusals", refusals, refusal);
+    out.push(',');
+    scalers::json(&mut out, scalers);
+    out.push_str("}\n");
+    out
+}
+
+fn outline(out: &mut String, one: &Outline) {
+    text(out, "{\"name\":", &one.name);
+    text(out, ",\"query\":", &one.about.query);
+    state(out, &one.reading.state);
+    let elements = &one.reading.elements;
+    let _ = write!(out, ",\"elementCount\":{}", elements.len());
+    if let [element] = elements.as_slice() {
+        text(out, ",\"value\":", &number(element.value));
+    }
+    if let Some(oldest) = elements.iter().map(|element| element.time).min() {
+        text(out, ",\"time\":", &rfc3339(oldest));
+    }
+    list(out, "warnings", &one.about.warnings, |out, warning| {
+        json::string(out, warning);
+    });
+    last_read(out, one.last_read.as_ref());
+    out.push('}');
+}
+
+fn state(out: &mut String, state: &State) {
+    text(out, ",\"state\":", state_name(state));
+    text(out, ",\"reason\":", reason(state));
+    if let State::Held { age_ms, .. } = state {
+        let _ = write!(out, ",\"heldAgeSeconds\":{}", *age_ms as f64 / 1000.0);
+    }
+}
+
+fn last_read(out: &mut String, last_read: Option<&(Timestamp, String)>) {
+    if let Some((time, told)) = last_read {
+        text(out, ",\"lastRead\":{\"time\":", &rfc3339(*time));
+        text(out, ",\"told\":", told);
+        out.push('}');
+    }
+}
+
 fn signal(out: &mut String, one: &Description, now: Timestamp) {
     let explained = &one.explanation;
     text(out, "{\"name\":", &one.name);
     text(out, ",\"query\":", &explained.query);
     text(out, ",\"kind\":", explained.kind);
-    text(out, ",\"state\":", state_name(&one.reading.state));
-    text(out, ",\"reason\":", reason(&one.reading.state));
-    if let State::Held { age_ms, .. } = one.reading.state {
-        let _ = write!(out, ",\"heldAgeSeconds\":{}", age_ms as f64 / 1000.0);
-    }
+    state(out, &one.reading.state);
     list(out, "elements", &one.reading.elements, |out, one| {
         element(out, one, now);
     });
@@ -57,11 +106,7 @@ fn signal(out: &mut String, one: &Description, now: Timestamp) {
         series(out, &one.0, one.1, now.since_ms(one.2));
     });
     let _ = write!(out, ",\"seriesCount\":{}", explained.series_count);
-    if let Some((time, told)) = &one.last_read {
-        text(out, ",\"lastRead\":{\"time\":", &rfc3339(*time));
-        text(out, ",\"told\":", told);
-        out.push('}');
-    }
+    last_read(out, one.last_read.as_ref());
     list(out, "transitions", &one.transitions, transition);
     out.push('}');
 }

@@ -2,7 +2,7 @@
 //! decision took.
 //!
 //! `cargo run --release -p stillwell-benches --bin guide -- --kube-apiserver PATH --kube-controller-manager PATH --etcd PATH
-//! --kubectl PATH [--stillwell PATH] [--away SECONDS] [--only walk,types,discovery,outage,away,readme]
+//! --kubectl PATH [--stillwell PATH] [--away SECONDS] [--only types,discovery,events,outage,away,readme]
 //! [--keep FOLDER] [--keda-operator PATH --keda-adapter PATH] [--prometheus-adapter PATH] [--epp PATH]`
 //!
 //! Needs Linux, root (for a network namespace of its own, where the ports of the shipped manifests are free), `unshare` and
@@ -23,7 +23,7 @@ use stillwell_benches::guide::gateway::Gateway;
 use stillwell_benches::guide::kubelet::Kubelet;
 use stillwell_benches::guide::stillwell::Stillwell;
 use stillwell_benches::guide::table::Table;
-use stillwell_benches::guide::{Failure, discovery, hpa_types, outage, readme, walk};
+use stillwell_benches::guide::{Failure, discovery, events, hpa_types, outage, readme, walk};
 
 /// Set in the namespace.
 const INSIDE: &str = "STILLWELL_GUIDE_INSIDE";
@@ -177,6 +177,7 @@ fn steps(flags: &Flags, folder: &Path, table: &mut Table) -> Result<(), Failure>
     drop(process);
     plane.apply(&discovery::definitions())?;
     plane.apply(&hpa_types::custom_group())?;
+    events::allow(&plane, &deploy)?;
     let changes = discovery::changes();
     let changes: Vec<(&str, &str)> = changes
         .iter()
@@ -185,6 +186,9 @@ fn steps(flags: &Flags, folder: &Path, table: &mut Table) -> Result<(), Failure>
     let process = Stillwell::start(&plane, &changes)?;
     if wanted("discovery") {
         discovery::walk(&plane, table)?;
+    }
+    if wanted("events") {
+        events::walk(&plane, &gateway, table)?;
     }
     if wanted("types") {
         // The guide's pool is in the same namespace, whose queue is read as a whole, under whatever name a gateway has it.

@@ -8,11 +8,7 @@
 //! receiver gets the samples of two targets for the given time; in the middle it answers 500, 429, nothing for two seconds, and
 //! is killed and started again. At the end every sample that both have of the same time is compared.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command that prints its results"
-)]
+#![expect(clippy::print_stdout, reason = "a command that prints its results")]
 #![expect(clippy::disallowed_types, reason = "it measures time")]
 
 use std::fmt::Write as _;

@@ -24,7 +24,7 @@ pub fn config() -> String {
         .collect();
     format!(
         "global: {{scrape_interval: 100ms}}\ninference_pools: {{}}\n\
-         monitors: {{namespaces: [default], scrape_interval: 100ms}}\nkube_state: {{}}\n\
+         monitors: {{namespaces: [default], scrape_interval: 100ms}}\nkube_state: {{}}\nevents: {{}}\n\
          external_metrics: {{rules_files: [igw-adapter-values.yaml, types.yaml]}}\nsignals:\n{signals}\
          - {{name: ready-replicas, expr: 'max(kube_deployment_status_replicas_ready{{namespace=\"default\",deployment=\"{POOL}-epp\"}})'}}\n"
     )

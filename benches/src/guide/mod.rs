@@ -4,7 +4,7 @@
 //!  certificates --> control_plane (etcd, kube-apiserver, kube-controller-manager) <--- kubelet (marks pods ready by hand)
 //!                        ^                                                             gateway (pages, asks for a token)
 //!                        '--- stillwell (the process behind the shipped manifests)
-//!  walk, hpa_types, discovery, outage, readme: the steps --> table
+//!  walk, hpa_types, discovery, events, outage, readme: the steps --> table
 //! ```
 //!
 //! It all runs in a network namespace of its own, so that the ports of the shipped manifests are free and a pod's address is
@@ -22,6 +22,7 @@
 pub mod certificates;
 pub mod control_plane;
 pub mod discovery;
+pub mod events;
 pub mod gateway;
 pub mod hpa_types;
 pub mod http;

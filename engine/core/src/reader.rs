@@ -15,8 +15,8 @@ use crate::promql::plan::ExprKind;
 use crate::promql::select::{Projection, Samples, SelectRequest, View, is_stale};
 use crate::promql::{Answer, EvalOptions, Query, QueryError};
 use crate::signal::{
-    Evaluated, Explanation, Names, ObjectReading, Policy, Reading, SignalId, SignalRegistry,
-    SignalView, Transition, evaluate, refresh, register,
+    Evaluated, Explanation, Names, ObjectReading, Outline, Policy, Reading, SignalId,
+    SignalRegistry, SignalView, Transition, evaluate, refresh, register,
 };
 use crate::store::{Bytes, Exemplar, PlainView, ReadBudget, Store};
 use crate::time::Timestamp;
@@ -211,6 +211,12 @@ impl Reader {
             conditions.any(|fits| fits)
         };
         selectors.filter(reads).collect()
+    }
+
+    /// What a list says of a signal beside its reading. Cost: no series and no target is read out.
+    pub fn outline(&self, id: SignalId) -> Option<Outline> {
+        let registry = self.registry.read();
+        Some(registry.outline(registry.signal(id)?))
     }
 
     /// Explains the reading of a signal: the state of its targets and the series that contribute.

@@ -90,6 +90,21 @@ pub const BROWSER: Tool = Tool {
     is_in_ci: false,
 };
 
+/// Packages of npm that drive the browser: `playwright-core` and `axe-core`. `.ci/run` installs them.
+pub const NODE_MODULES: Material = beside(
+    "npm's playwright-core and axe-core",
+    "STILLWELL_NODE_MODULES",
+    "target/node/node_modules",
+);
+
+/// Node, which runs them.
+pub const NODE: Tool = Tool {
+    name: "node",
+    commands: &["node", "nodejs"],
+    probe: &["--version"],
+    is_in_ci: false,
+};
+
 /// A client of HTTP that is not ours.
 pub const CURL: Tool = Tool {
     name: "curl",

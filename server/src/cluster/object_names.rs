@@ -12,6 +12,7 @@ use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::core::{ApiResource, DynamicObject, PartialObjectMeta};
 use kube::{Api, Client, ResourceExt as _};
 use parking_lot::Mutex;
+use stillwell_adapters::host::ListedObject;
 use stillwell_adapters::objects::{Kind, Selector};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -36,8 +37,8 @@ const OBJECTS_MAX: usize = 50_000;
 /// Labels of one object, and bytes of them; the API server's own limit of an object is 1.5 MB.
 const LABEL_BYTES_MAX: usize = 64 << 10;
 
-/// Labels of objects by name.
-type Known = BTreeMap<String, BTreeMap<String, String>>;
+/// Labels of objects by namespace and name.
+type Known = BTreeMap<(String, String), BTreeMap<String, String>>;
 
 /// What is known of the objects of a kind in a namespace.
 #[derive(Default)]
@@ -89,6 +90,26 @@ impl Watched {
 
     /// The names of the objects whose labels fit. Waits for the first list, but not for long.
     pub(super) async fn names(&self, selector: &Selector) -> Result<Vec<String>, String> {
+        self.each(selector, |(_, name), _| name.clone()).await
+    }
+
+    /// The objects whose labels fit, by namespace and name. Waits as `names` does.
+    pub(super) async fn list(&self, selector: &Selector) -> Result<Vec<ListedObject>, String> {
+        let object = |(namespace, name): &(String, String), labels: &BTreeMap<String, String>| {
+            ListedObject {
+                namespace: namespace.clone(),
+                name: name.clone(),
+                labels: labels.clone(),
+            }
+        };
+        self.each(selector, object).await
+    }
+
+    async fn each<T>(
+        &self,
+        selector: &Selector,
+        of: impl Fn(&(String, String), &BTreeMap<String, String>) -> T,
+    ) -> Result<Vec<T>, String> {
         let mut attempts = self.attempts.clone();
         let first = attempts.wait_for(|attempts| *attempts > 0);
         // What there is by then decides.
@@ -100,11 +121,11 @@ impl Watched {
                 why => why.to_owned(),
             });
         };
-        let fits = |(_, labels): &(&String, &BTreeMap<String, String>)| {
+        let fits = |labels: &BTreeMap<String, String>| {
             selector.matches_object(|label| labels.get(label).map(String::as_str))
         };
-        let fitting = known.iter().filter(fits);
-        Ok(fitting.map(|(name, _)| name.clone()).collect())
+        let fitting = known.iter().filter(|(_, labels)| fits(labels));
+        Ok(fitting.map(|(key, labels)| of(key, labels)).collect())
     }
 }
 
@@ -197,7 +218,11 @@ fn put(known: &mut Known, mut object: PartialObjectMeta<DynamicObject>) {
     if bytes.sum::<usize>() > LABEL_BYTES_MAX {
         labels.clear();
     }
-    known.insert(object.name_any(), labels);
+    known.insert(key(&object), labels);
+}
+
+fn key(object: &PartialObjectMeta<DynamicObject>) -> (String, String) {
+    (object.namespace().unwrap_or_default(), object.name_any())
 }
 
 /// How a watch ended.
@@ -239,7 +264,7 @@ async fn watch_from(api: &Api<DynamicObject>, version: &mut String, state: &Mute
             }
             WatchEvent::Deleted(object) => {
                 advance(version, &object);
-                known.remove(&object.name_any());
+                known.remove(&key(&object));
             }
         }
     }

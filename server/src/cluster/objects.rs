@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
-use stillwell_adapters::host::{ObjectAnswer, Objects};
+use stillwell_adapters::host::{ListedObject, ObjectAnswer, Objects};
 use stillwell_adapters::objects::{Kind, Kinds, Selector};
 use tokio::time::Instant;
 use tracing::{debug, warn};
@@ -121,6 +121,18 @@ impl Objects for ClusterObjects {
         Box::pin(async move {
             let watched = self.watch(&kind, &namespace)?;
             watched.names(&selector).await.map(Some)
+        })
+    }
+
+    fn list(
+        &self,
+        kind: Arc<Kind>,
+        namespace: String,
+        selector: Selector,
+    ) -> ObjectAnswer<'_, Result<Option<Vec<ListedObject>>, String>> {
+        Box::pin(async move {
+            let watched = self.watch(&kind, &namespace)?;
+            watched.list(&selector).await.map(Some)
         })
     }
 }

@@ -6,6 +6,7 @@
 
 mod alerting;
 mod discovery;
+mod events;
 mod global;
 mod histograms;
 mod http_client;
@@ -31,11 +32,12 @@ mod unused_sections;
 use std::path::Path;
 use std::sync::Arc;
 
+use stillwell_adapters::kubernetes::RESOURCE;
 use stillwell_adapters::otlp::OtlpSettings;
 use stillwell_engine::Retain;
 use stillwell_engine::signal::Names;
 
-use crate::rules::{self, Rule};
+use crate::rules::{self, ResourceRules, Rule};
 use crate::yaml;
 use schema::{Key, decode, read, unused};
 
@@ -47,6 +49,7 @@ pub use discovery::{
     Discovery, DnsDiscovery, DnsRecord, FileDiscovery, HttpDiscovery, KubernetesDiscovery,
     KubernetesRole, KubernetesSelector, StaticGroup,
 };
+pub use events::Events;
 pub use global::Global;
 pub use http_client::{
     Authorization, BasicAuth, Credentials, Header, HttpClientConfig, OAuth2, ProxyConfig,
@@ -90,12 +93,16 @@ pub struct Config {
     pub rules: Vec<Arc<Rule>>,
     /// prometheus-adapter's rules for metrics of objects.
     pub object_rules: Vec<Arc<Rule>>,
+    /// prometheus-adapter's queries for CPU and memory.
+    pub resource_rules: Option<Arc<ResourceRules>>,
     /// The Kubernetes API.
     pub external_metrics: ExternalMetrics,
     /// Objects of a cluster that become jobs.
     pub monitors: Vec<Monitors>,
     /// Series about a cluster's workloads and pods.
     pub kube_state: Option<KubeState>,
+    /// Whether readers of signals are told of their changes by Kubernetes Events.
+    pub events: Option<Events>,
     /// Globs of files with more jobs, and where they are named.
     pub(crate) scrape_files: (Vec<String>, usize),
 }
@@ -144,11 +151,14 @@ pub fn load_with_files(text: &str, base: &Path) -> (Option<Config>, Report) {
             report.error(job.line, problem);
         }
     }
+    if let Some(events) = &mut config.events {
+        events.resolve(base);
+    }
     config.alerting.resolve(base);
     for remote in &mut config.remote_writes {
         remote.resolve(base);
     }
-    let section = &config.external_metrics;
+    let section = config.external_metrics.clone();
     let loaded = rules::load(&section.rules_files, base, section.rules_line, &mut report);
     for signal in loaded.signals {
         match config
@@ -162,14 +172,29 @@ pub fn load_with_files(text: &str, base: &Path) -> (Option<Config>, Report) {
     }
     config.rules = loaded.rules.into_iter().map(Arc::new).collect();
     config.object_rules = loaded.object_rules.into_iter().map(Arc::new).collect();
+    config.resource_rules = loaded.resource_rules.map(Arc::new);
+    match (&config.resource_rules, section.resource_api_groups) {
+        (Some(_), given) => {
+            // As in prometheus-adapter rules are all it takes.
+            let groups = given.unwrap_or_else(|| vec![RESOURCE.to_owned()]);
+            config.external_metrics.groups.resource = groups;
+        }
+        (None, Some(given)) if !given.is_empty() => report.error(
+            section.rules_line,
+            "external_metrics: resource_api_groups needs a rules file with resourceRules (rules_files)",
+        ),
+        (None, _) => {}
+    }
     warn_of_nothing_kept(&config, &mut report);
     (report.errors.is_empty().then_some(config), report)
 }
 
 /// Where only what signals need is kept and none is configured, nothing is until somebody asks.
 fn warn_of_nothing_kept(config: &Config, report: &mut Report) {
-    let nothing_reads =
-        config.signals.is_empty() && config.rules.is_empty() && config.object_rules.is_empty();
+    let nothing_reads = config.signals.is_empty()
+        && config.rules.is_empty()
+        && config.object_rules.is_empty()
+        && config.resource_rules.is_none();
     if !nothing_reads {
         return;
     }
@@ -244,6 +269,9 @@ static TOP: &[Key<Config>] = &[
     read("kube_state", |entry, config, report| {
         let interval_ms = config.global.interval_ms;
         config.kube_state = Some(kube_state::kube_state(&entry.value, interval_ms, report));
+    }),
+    read("events", |entry, config, report| {
+        config.events = Some(events::events(&entry.value, report));
     }),
     read("alerting", |entry, config, report| {
         config.alerting = alerting::alerting(&entry.value, report);

@@ -89,6 +89,8 @@ pub struct ScrapeJob {
     pub not_scraped: Option<String>,
     /// What is kept.
     pub retain: Retain,
+    /// How far the interval may be stretched.
+    pub pace: Pace,
     /// Where it stands in the file.
     pub line: usize,
 }
@@ -98,6 +100,37 @@ impl ScrapeJob {
     pub(super) fn resolve(&mut self, base: &Path) {
         self.http.resolve(base);
         discovery::resolve(&mut self.discovery, base);
+    }
+}
+
+/// How far the interval of a job may be stretched, to cost its gateways less.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    /// The longest time between two scrapes of a gateway where nothing happens (`scrape_interval_max`); without it the
+    /// interval is never stretched for that.
+    pub interval_ms_max: Option<u64>,
+    /// The largest share of a gateway's time that scrapes of it take (`scrape_share_max`): by how long it takes to answer.
+    pub share_max: f64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            interval_ms_max: None,
+            share_max: SHARE_MAX,
+        }
+    }
+}
+
+/// Scrapes leave a gateway at least as much time as they take.
+const SHARE_MAX: f64 = 0.5;
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if share > 0.0 && share <= SHARE_MAX => Ok(share),
+        _ => Err(format!(
+            "{text:?} is no share of a gateway's time above 0 and at most {SHARE_MAX}; 0.05 leaves it 95%"
+        )),
     }
 }
 
@@ -136,6 +169,13 @@ static SCRAPE: &[Key<Draft>] = &[
     }),
     read("scrape_interval", |entry, draft, report| {
         draft.interval_ms = nonzero_ms(entry, report);
+    }),
+    read("scrape_interval_max", |entry, draft, report| {
+        draft.job.pace.interval_ms_max = nonzero_ms(entry, report);
+    }),
+    read("scrape_share_max", |entry, draft, report| {
+        let share = report.parsed(entry, share);
+        draft.job.pace.share_max = share.unwrap_or(draft.job.pace.share_max);
     }),
     read("scrape_timeout", |entry, draft, report| {
         draft.timeout_ms = nonzero_ms(entry, report);
@@ -254,6 +294,7 @@ fn default_job(line: usize) -> ScrapeJob {
         discovery: Vec::new(),
         not_scraped: None,
         retain: Retain::All,
+        pace: Pace::default(),
         line,
     }
 }
@@ -296,6 +337,16 @@ fn finish(draft: Draft, global: &Global, report: &mut Report) -> ScrapeJob {
             format!(
                 "job {name:?}: scrape_timeout {timeout} is longer than scrape_interval {interval}"
             ),
+        );
+    }
+    if let Some(most) = job.pace.interval_ms_max
+        && most < job.interval_ms
+    {
+        let (most, interval) = (show_duration_ms(most), show_duration_ms(job.interval_ms));
+        let name = &job.name;
+        report.error(
+            line,
+            format!("job {name:?}: scrape_interval_max {most} is shorter than scrape_interval {interval}"),
         );
     }
     job.limits.inherit(&global.limits);

@@ -20,6 +20,8 @@ use crate::yaml::{Entry, Node};
 pub struct ExternalMetrics {
     /// Served API groups.
     pub groups: Groups,
+    /// Groups for CPU and memory, where they are given; otherwise `metrics.k8s.io` where there are rules for it.
+    pub resource_api_groups: Option<Vec<String>>,
     /// Also on the plain listener.
     pub insecure: bool,
     /// prometheus-adapter's rules.
@@ -34,7 +36,9 @@ impl Default for ExternalMetrics {
             groups: Groups {
                 external: vec![kubernetes::EXTERNAL.to_owned()],
                 custom: vec![kubernetes::CUSTOM.to_owned()],
+                resource: Vec::new(),
             },
+            resource_api_groups: None,
             insecure: false,
             rules_files: Vec::new(),
             rules_line: 1,
@@ -330,6 +334,9 @@ static EXTERNAL: &[Key<ExternalMetrics>] = &[
     read("custom_api_groups", |entry, section, report| {
         section.groups.custom = groups(entry, report);
     }),
+    read("resource_api_groups", |entry, section, report| {
+        section.resource_api_groups = Some(groups(entry, report));
+    }),
     read("insecure", |entry, section, report| {
         section.insecure = report.flag(entry).unwrap_or(false);
     }),
@@ -342,11 +349,20 @@ static EXTERNAL: &[Key<ExternalMetrics>] = &[
 pub(super) fn external_metrics(node: &Node, report: &mut Report) -> ExternalMetrics {
     let mut section = ExternalMetrics::default();
     decode(node, "external_metrics", &[&EXTERNAL], &mut section, report);
-    let Groups { external, custom } = &section.groups;
-    if let Some(both) = external.iter().find(|group| custom.contains(group)) {
+    let Groups {
+        external, custom, ..
+    } = &section.groups;
+    let resource = section.resource_api_groups.iter().flatten();
+    let all: Vec<&String> = external.iter().chain(custom).chain(resource).collect();
+    let twice = (1..all.len()).find(|&at| all[..at].contains(&all[at]));
+    if let Some(at) = twice {
+        let both = all[at];
         report.error(
             node.line,
-            format!("external_metrics: {both:?} is in api_groups and in custom_api_groups; a group holds one kind"),
+            format!(
+                "external_metrics: {both:?} is in two of api_groups, custom_api_groups and resource_api_groups; a group \
+                 holds one kind"
+            ),
         );
     }
     section

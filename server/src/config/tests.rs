@@ -567,6 +567,24 @@ fn monitors_are_read_with_their_kinds_and_a_wrong_one_names_the_nearest() {
 }
 
 #[test]
+fn events_are_off_unless_their_section_is_there() {
+    assert_eq!(load("global: {}\n").0.expect("valid").events, None);
+    let events = load("events: {namespaces: [a]}\n").0.expect("valid").events;
+    assert_eq!(events.expect("given").cluster.namespaces, ["a"]);
+    for (text, says) in [
+        ("events: {namespace: [a]}\n", "namespaces"),
+        (
+            "events: {api_server: 'https://a', kubeconfig_file: b}\n",
+            "exclude one another",
+        ),
+    ] {
+        let (_, report) = load(text);
+        let message = &report.errors.first().expect("refused").message;
+        assert!(message.contains(says), "{message}");
+    }
+}
+
+#[test]
 fn kube_state_and_a_job_of_its_name_would_count_twice() {
     let text = "kube_state: {all: true, namespaces: [a], scrape_interval: 5s}\n";
     let state = load(text).0.expect("valid").kube_state.expect("given");

@@ -2,6 +2,7 @@
 //! an unknown key is an error with its line. Slips whose meaning is certain are read, with a warning.
 
 use super::forms::{Form, Lists, form};
+use super::resource_rules::{ResourceRules, resource_rules};
 use super::rule::{Api, Rule, rule};
 use crate::yaml::{self, Entry, Kind, Node};
 use crate::yaml::{Problem, Report};
@@ -13,6 +14,8 @@ pub struct RulesFile {
     pub external: Vec<Rule>,
     /// For metrics of objects.
     pub custom: Vec<Rule>,
+    /// For CPU and memory.
+    pub resource: Option<ResourceRules>,
 }
 
 /// Reads a file.
@@ -62,14 +65,7 @@ fn fill(form: Form<'_>, file: &mut RulesFile, report: &mut Report) {
             resource,
         }) => {
             if let Some(entry) = resource.filter(|entry| says_something(&entry.value)) {
-                report.warn(
-                    entry.line,
-                    format!(
-                        "{} is not served: CPU and memory of pods (metrics.k8s.io) stay with metrics-server, or with \
-                         the prometheus-adapter that serves them now",
-                        entry.key
-                    ),
-                );
+                file.resource = resource_rules(entry, report);
             }
             file.external.extend(rules(external, Api::External, report));
             file.custom.extend(rules(custom, Api::Custom, report));
@@ -132,5 +128,6 @@ fn unwrap(entries: &[&Entry], file: &mut RulesFile, report: &mut Report) {
         }
         file.external.append(&mut inner.external);
         file.custom.append(&mut inner.custom);
+        file.resource = file.resource.take().or(inner.resource);
     }
 }

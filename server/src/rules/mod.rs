@@ -9,6 +9,7 @@ mod forms;
 mod managed_names;
 mod matchers;
 mod naming;
+mod resource_rules;
 mod resources;
 mod rule;
 mod template;
@@ -23,6 +24,7 @@ use stillwell_engine::signal::Policy;
 pub use file::{RulesFile, read};
 pub use managed_names::managed_name;
 pub use matchers::Objects;
+pub use resource_rules::{ResourceRule, ResourceRules};
 pub use rule::{Rule, metric_name, series_name};
 pub use template::{Arguments, Template, TemplateError};
 
@@ -40,6 +42,8 @@ pub struct Loaded {
     pub rules: Vec<Rule>,
     /// Rules for metrics of objects.
     pub object_rules: Vec<Rule>,
+    /// Queries for CPU and memory.
+    pub resource_rules: Option<ResourceRules>,
 }
 
 /// Reads rules files. Problems name the file; their line is that of `rules_files` in the configuration.
@@ -54,7 +58,11 @@ pub fn load(files: &[String], base: &Path, line: usize, report: &mut Report) -> 
             }
         };
         let (rules, found) = read(&text);
-        let RulesFile { external, custom } = rules;
+        let RulesFile {
+            external,
+            custom,
+            resource,
+        } = rules;
         for problem in found.errors {
             report.error(line, format!("{name} {problem}"));
         }
@@ -65,6 +73,11 @@ pub fn load(files: &[String], base: &Path, line: usize, report: &mut Report) -> 
             warn_of_unknown_kinds(name, rule, line, report);
         }
         loaded.object_rules.extend(custom);
+        if loaded.resource_rules.is_some() && resource.is_some() {
+            let why = "the resourceRules of an earlier file are in force already";
+            report.error(line, format!("rules_files: {name}: {why}"));
+        }
+        loaded.resource_rules = loaded.resource_rules.or(resource);
         for rule in external {
             match standing(&rule) {
                 Some((metric, expr)) => {

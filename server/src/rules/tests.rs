@@ -202,12 +202,6 @@ fn slips_whose_meaning_is_certain_are_read_with_a_warning() {
             0,
             "the ConfigMap \"mine\" is not read",
         ),
-        (
-            format!("externalRules:\n- {rule}resourceRules: {{cpu: {{containerLabel: container}}}}\n"),
-            1,
-            0,
-            "resourceRules is not served",
-        ),
     ] {
         let (file, report) = read(&text);
         let errors: Vec<_> = report.errors.iter().collect();
@@ -239,6 +233,74 @@ fn the_empty_value_of_the_chart_for_resource_rules_is_no_warning() {
     ] {
         let (_, report) = read(text);
         assert!(report.warnings.is_empty(), "{text}: {:?}", report.warnings);
+    }
+}
+
+const CPU_AND_MEMORY: &str = r#"resourceRules:
+  cpu:
+    containerQuery: sum by (<<.GroupBy>>) (rate(cpu{container!="",<<.LabelMatchers>>}[3m]))
+    nodeQuery: sum(rate(cpu{<<.LabelMatchers>>, id='/'}[3m])) by (<<.GroupBy>>)
+    resources: {overrides: {instance: {resource: node}, namespace: {resource: namespace}, pod: {resource: pod}}}
+    containerLabel: container
+  memory:
+    containerQuery: sum(memory{<<.LabelMatchers>>}) by (<<.GroupBy>>)
+    nodeQuery: sum(memory{<<.LabelMatchers>>}) by (<<.GroupBy>>)
+    resources: {template: <<.Resource>>}
+    containerLabel: container
+  window: 3m
+"#;
+
+#[test]
+fn cpu_and_memory_are_queried_by_pod_and_container_and_by_node() {
+    let (file, report) = read(CPU_AND_MEMORY);
+    assert_eq!((report.errors, report.warnings), (vec![], vec![]));
+    let rules = file.resource.expect("they are there");
+    assert_eq!(rules.window_ms, 180_000);
+    let names = ["a".to_owned(), "b".to_owned()];
+    let query = rules.cpu.of_pods("n", ("pod", Objects::Named(&names)));
+    assert_eq!(
+        query.expect("filled in"),
+        r#"sum by (pod,container) (rate(cpu{container!="",namespace="n",pod=~"a|b"}[3m]))"#
+    );
+    let query = rules.cpu.of_nodes(("instance", Objects::One("x")));
+    assert_eq!(
+        query.expect("filled in"),
+        r#"sum(rate(cpu{instance="x", id='/'}[3m])) by (instance)"#
+    );
+    // As the chart has it.
+    let values = CPU_AND_MEMORY.replacen("resourceRules:", "rules:\n resource:", 1);
+    let values = values.replace("\n  ", "\n   ");
+    assert_eq!(
+        read(&values).0.resource.expect("the same").cpu.resources,
+        rules.cpu.resources
+    );
+    for (from, to, says) in [
+        (
+            "    containerLabel: container\n  memory",
+            "  memory",
+            "cpu needs containerLabel",
+        ),
+        ("window: 3m", "windows: 3m", "window"),
+        ("  window: 3m", "  window: 3x", "3x"),
+        (
+            "sum(memory{<<.LabelMatchers>>})",
+            "sum(memory{<<.Nope>>})",
+            "Nope",
+        ),
+        (
+            "sum(memory{<<.LabelMatchers>>}) by (<<.GroupBy>>)",
+            "sum(",
+            "Query: ",
+        ),
+        (
+            "    resources: {template: <<.Resource>>}\n",
+            "",
+            "memory needs resources",
+        ),
+    ] {
+        let (_, report) = read(&CPU_AND_MEMORY.replacen(from, to, 1));
+        let says_it = report.errors.iter().any(|one| one.message.contains(says));
+        assert!(says_it, "{says}: {:?}", report.errors);
     }
 }
 

@@ -8,6 +8,7 @@ mod fetch_limiter;
 mod gzip;
 mod page_reader;
 mod page_source;
+mod quiet;
 mod refusal;
 mod schedule;
 mod scraper;

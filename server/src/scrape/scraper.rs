@@ -14,6 +14,7 @@ use tracing::{error, warn};
 use super::client::{Access, Client};
 use super::cost::Cost;
 use super::page_reader::PageReader;
+use super::quiet::Quiet;
 use super::schedule::{Schedule, phase_hash};
 use super::shared::Shared;
 use super::state::TargetState;
@@ -312,6 +313,8 @@ impl Task {
             resolver: self.resolver.clone(),
         };
         let client = Client::new(target.fetch_options(), access);
+        let longest = target.job.pace.interval_ms_max;
+        let quiet = longest.map(|interval_ms| Quiet::new(&target.labels, interval_ms));
         let state = Arc::new(TargetState::new(target, Some(id)));
         let stop = Arc::new(Notify::new());
         let (ticks, receiver) = mpsc::channel(1);
@@ -325,6 +328,7 @@ impl Task {
             slow_page: None,
             client,
             cost: Cost::default(),
+            quiet,
         };
         tokio::spawn(worker.run(receiver, Arc::clone(&stop)));
         if self.slots.len() <= slot {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use stillwell_engine::{Durations, Writer};
+use stillwell_engine::{Durations, Reader, Writer};
 use tokio::sync::{Notify, Semaphore};
 
 use super::fetch_limiter::FetchLimiter;
@@ -24,6 +24,8 @@ pub struct Inflaters {
 pub struct Shared {
     /// The one writer. Held for a commit, never across an await.
     pub writer: Mutex<Writer>,
+    /// Of the same store.
+    pub reader: Reader,
     /// The process' clock.
     pub clock: Arc<Clock>,
     /// Where large pages take turns, and the buffers of pages.
@@ -44,10 +46,11 @@ pub struct Shared {
 
 impl Shared {
     /// Around an engine's writer.
-    pub fn new(mut writer: Writer, clock: Arc<Clock>) -> Shared {
+    pub fn new(mut writer: Writer, reader: Reader, clock: Arc<Clock>) -> Shared {
         let commit_waits = writer.time_waits(crate::clock::monotonic_ns);
         Shared {
             writer: Mutex::new(writer),
+            reader,
             clock,
             limiter: FetchLimiter::default(),
             inflaters: Mutex::default(),

@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use stillwell_adapters::host::{ActiveTarget, Health};
 use stillwell_engine::{TargetId, Timestamp};
 
+use super::cost::Rest;
 use super::target::Target;
 use crate::config::units::show_duration_ms;
 
@@ -25,6 +26,7 @@ pub struct TargetState {
     last: Mutex<Last>,
     busy: AtomicBool,
     skipped: AtomicU64,
+    stretched: AtomicU64,
     scrapes: AtomicU64,
     failures: AtomicU64,
     body_bytes: AtomicU64,
@@ -50,6 +52,8 @@ pub struct Counts {
     pub failures: u64,
     /// Ticks that passed while a scrape was in flight, or while a target with slow answers was left alone.
     pub skipped: u64,
+    /// Ticks that passed because the job asks gateways less often (`scrape_interval_max`, `scrape_share_max`).
+    pub stretched: u64,
     /// Bytes of pages.
     pub body_bytes: u64,
     /// Lines of pages that were passed over, because no signal needs them.
@@ -65,6 +69,7 @@ impl TargetState {
             last: Mutex::default(),
             busy: AtomicBool::new(false),
             skipped: AtomicU64::new(0),
+            stretched: AtomicU64::new(0),
             scrapes: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             body_bytes: AtomicU64::new(0),
@@ -81,9 +86,13 @@ impl TargetState {
         free
     }
 
-    /// A tick that began is passed over all the same, and counted with the others.
-    pub(super) fn pass(&self) {
-        self.skipped.fetch_add(1, Ordering::Relaxed);
+    /// A tick that began is passed over all the same, and counted with its like.
+    pub(super) fn pass(&self, rest: Rest) {
+        let counted = match rest {
+            Rest::Busy => &self.skipped,
+            Rest::Stretched => &self.stretched,
+        };
+        counted.fetch_add(1, Ordering::Relaxed);
         self.busy.store(false, Ordering::Release);
     }
 
@@ -132,6 +141,7 @@ impl TargetState {
             scrapes: self.scrapes.load(Ordering::Relaxed),
             failures: self.failures.load(Ordering::Relaxed),
             skipped: self.skipped.load(Ordering::Relaxed),
+            stretched: self.stretched.load(Ordering::Relaxed),
             body_bytes: self.body_bytes.load(Ordering::Relaxed),
             lines_skipped: self.lines_skipped.load(Ordering::Relaxed),
         }
@@ -150,7 +160,7 @@ impl TargetState {
 
     /// The default hold of signals (S5), ten seconds at most.
     fn hold_ms(&self) -> i64 {
-        let three_intervals_ms = self.target.interval_ms.saturating_mul(3);
+        let three_intervals_ms = self.target.interval_ms_max().saturating_mul(3);
         three_intervals_ms.clamp(HOLD_MS_MIN, SETTLING_MS_MAX) as i64
     }
 
@@ -213,7 +223,7 @@ mod tests {
         let found = crate::scrape::static_targets(&config.jobs[0]);
         let state = TargetState::new(found.targets[0].clone(), None);
         assert!(state.begin() && !state.begin());
-        state.pass();
+        state.pass(Rest::Busy);
         assert!(state.begin());
     }
 }

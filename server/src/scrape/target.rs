@@ -111,6 +111,12 @@ impl Target {
         }
     }
 
+    /// The longest time between two scrapes that go well: freshness is judged by it.
+    pub fn interval_ms_max(&self) -> u64 {
+        let stretched = self.job.pace.interval_ms_max;
+        stretched.map_or(self.interval_ms, |most| most.max(self.interval_ms))
+    }
+
     /// What the engine must know.
     pub fn spec(&self) -> TargetSpec {
         let limits = &self.job.limits;
@@ -124,7 +130,7 @@ impl Target {
             label_limit: count(limits.labels_max),
             label_name_bytes_max: count(limits.label_name_bytes_max),
             label_value_bytes_max: count(limits.label_value_bytes_max),
-            interval_ms: self.interval_ms,
+            interval_ms: self.interval_ms_max(),
             histograms: self.job.histograms,
             extra_metrics: self
                 .job

@@ -12,6 +12,7 @@ use super::client::{Client, Encoding, Page};
 use super::cost::Cost;
 use super::error::ScrapeError;
 use super::page_reader::{FAULT, PageReader, ReadPage, SlowPage};
+use super::quiet::Quiet;
 use super::shared::Shared;
 use super::state::TargetState;
 use super::target::Target;
@@ -32,6 +33,8 @@ pub(super) struct Worker {
     pub(super) slow_page: Option<SlowPage>,
     pub(super) client: Client,
     pub(super) cost: Cost,
+    /// For a job that asks quiet gateways less often.
+    pub(super) quiet: Option<Quiet>,
 }
 
 impl Worker {
@@ -60,8 +63,8 @@ impl Worker {
     }
 
     async fn scrape(&mut self, due_ms: i64) {
-        if self.cost.rests(due_ms) {
-            return self.state.pass();
+        if let Some(rest) = self.cost.rest(due_ms) {
+            return self.state.pass(rest);
         }
         let shared = Arc::clone(&self.shared);
         let at = aligned(shared.clock.now(), due_ms, self.state.target.interval_ms);
@@ -100,6 +103,9 @@ impl Worker {
             // A clock that did not move on leaves no room for a second entry; `up` keeps its last one then.
             writer.fail(self.target, at, facts, error).ok();
         }
+        if error.is_none() {
+            self.stretch(due_ms);
+        }
         self.log(at, duration_s, body_bytes, error);
         shared.scraped.notify_waiters();
     }
@@ -127,10 +133,24 @@ impl Worker {
         }
     }
 
+    /// Lets a quiet gateway rest. Whatever fails afterwards is tried again at the job's interval.
+    fn stretch(&mut self, due_ms: i64) {
+        let interval_ms_max = self.state.target.job.pace.interval_ms_max;
+        if let (Some(quiet), Some(interval_ms)) = (&mut self.quiet, interval_ms_max)
+            && quiet.look(&self.shared.reader, self.shared.clock.now())
+        {
+            self.cost.rest_for(due_ms, interval_ms);
+        }
+    }
+
     fn note_cost(&mut self, answer_ms: f64) {
         let interval_ms = self.state.target.interval_ms;
         let now_ms = self.shared.clock.now().ms();
-        if let Some(share) = self.cost.answered(answer_ms, now_ms, interval_ms) {
+        let share_max = self.state.target.job.pace.share_max;
+        let share = self
+            .cost
+            .answered(answer_ms, now_ms, interval_ms, share_max);
+        if let Some(share) = share {
             let (job, url) = (self.state.target.job.name.as_str(), &self.state.target.url);
             warn!(
                 job,

@@ -238,7 +238,7 @@ mod tests {
         );
         // Old samples, as after an outage, are no sign of life.
         assert!(sender.take("", &a, &[(now.plus_ms(1), 3.0)]));
-        assert_eq!(sender.text().is_ok(), false);
+        assert!(sender.text().is_err());
         assert!(sender.take("", &a, &[(sender.clock.now(), 3.0)]));
         assert!(sender.text().is_ok());
     }

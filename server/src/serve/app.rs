@@ -124,6 +124,8 @@ pub struct App {
     loaded: RwLock<Loaded>,
     /// One reload at a time: held across the apply, so it is tokio's.
     reloading: tokio::sync::Mutex<()>,
+    /// Whether scalers are told of what they read, as the configuration in force says.
+    events: watch::Sender<Option<config::Events>>,
     /// For whoever looks at this server.
     notifications: Notifications,
     ready: AtomicBool,
@@ -300,6 +302,7 @@ impl App {
             objects,
             loaded: RwLock::new(loaded),
             reloading: tokio::sync::Mutex::new(()),
+            events: watch::Sender::new(config.events),
             notifications,
             ready: AtomicBool::new(false),
             draining: AtomicBool::new(false),
@@ -367,6 +370,11 @@ impl App {
             loaded.text = Arc::new(config::masked(&text));
         }
         self.rules.apply(rule_files, rules);
+        self.events.send_if_modified(|events| {
+            let news = *events != config.events;
+            events.clone_from(&config.events);
+            news
+        });
         self.keda.configured(Arc::clone(&signals));
         before.end_unless_in(&signals);
         Ok(())
@@ -380,6 +388,16 @@ impl App {
     /// What is recorded and alerted.
     pub fn rules(&self) -> &Runner {
         &self.rules
+    }
+
+    /// The section `events`, of each configuration that comes into force.
+    pub(super) fn events(&self) -> watch::Receiver<Option<config::Events>> {
+        self.events.subscribe()
+    }
+
+    /// The signals of the configuration in force.
+    pub(super) fn watched(&self) -> Arc<Watched> {
+        Arc::clone(&self.loaded.read().signals)
     }
 
     /// Puts the floors into force that apply now. Returns the newest change of each signal's state, by its name.

@@ -4,6 +4,7 @@ mod adhoc_signals;
 pub mod app;
 pub mod auto_reload;
 mod bound;
+mod events;
 mod for_each;
 mod guarded_refusals;
 pub mod keda;
@@ -23,6 +24,7 @@ mod signal_states;
 pub mod signals;
 pub mod snapshots;
 mod threads;
+mod usage;
 pub mod web;
 
 pub use app::{AlertSettings, App, OtlpReceiver, Settings};

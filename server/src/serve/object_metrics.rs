@@ -12,7 +12,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use stillwell_adapters::host::{Element, ObjectList, ObjectMetric, ObjectQuestion, Reading};
 use stillwell_adapters::objects::Kinds;
-use stillwell_engine::promql::EvalOptions;
+use stillwell_engine::promql::{EvalOptions, QueryError};
 use stillwell_engine::signal::{Policy, SignalId};
 use stillwell_engine::{Reader, SeriesQuery, Timestamp};
 use tokio::time::Instant;
@@ -48,6 +48,19 @@ impl Asked {
             signals: AdhocSignals::about_objects(),
             missing: Mutex::default(),
         })
+    }
+
+    /// Keeps a query standing, and what it reads in the store.
+    pub(super) fn keep(
+        &self,
+        reader: &Reader,
+        query: &str,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<(), QueryError> {
+        self.signals
+            .signal_with(reader, query, policy, now)
+            .map(drop)
     }
 
     /// Queries that stand, each with the objects that it told nothing of.

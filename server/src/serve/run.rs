@@ -16,7 +16,7 @@ use super::app::{App, Configured, Parts, Settings};
 use super::bound::{ApiOptions, Bound};
 use super::snapshots::{self, Snapshots};
 use super::web::{self, WebOptions};
-use super::{keda, signal_series, signal_states, threads};
+use super::{events, keda, signal_series, signal_states, threads};
 use crate::alertmanager::Notifier;
 use crate::clock::Clock;
 use crate::remote_write::RemoteWrites;
@@ -58,7 +58,7 @@ pub async fn start(
     };
     let objects = Arc::clone(&bound.objects);
     let (parts, reader, mut threads) = parts(&settings, objects, limits, &clock, &quitting).await?;
-    let ending = quitting.clone();
+    let (ending, senders) = (quitting.clone(), parts.senders.clone());
     let app = App::start(settings, configured, text, clock, reader, parts, ending)
         .await
         .map_err(|problems| io::Error::other(super::app::show(&problems)))?;
@@ -68,8 +68,9 @@ pub async fn start(
     });
     tokio::spawn(signal_states::run(Arc::clone(&app), quitting.clone()));
     tokio::spawn(signal_series::run(Arc::clone(&app), quitting.clone()));
-    let (senders, discovery) = (app.senders().clone(), app.discovery().clone());
-    tokio::spawn(senders.run(discovery, quitting.clone()));
+    let manager = app.discovery().clone();
+    tokio::spawn(senders.run(manager, quitting.clone()));
+    tokio::spawn(events::run(Arc::clone(&app), quitting.clone()));
     threads.push(keda::start(
         app.keda(),
         app.scraper().clone(),
@@ -102,21 +103,19 @@ async fn parts(
         .clone()
         .map(|folder| Arc::new(Snapshots::new(folder, settings.snapshot_interval)));
     let (writer, reader, latches) = engine(snapshots.clone(), limits, clock.now()).await;
-    let shared = Shared::new(writer, Arc::clone(clock));
+    let shared = Shared::new(writer, reader.clone(), Arc::clone(clock));
     let (scraper, scraping) = threads::scraping(shared, quitting.clone()).await?;
     let (discovery, discovering) =
         threads::discovery(&scraper, &reader, settings.shard, quitting.clone()).await?;
     let notifier = Notifier::new(settings.alerts.sending);
     let notifying = threads::sending("alerts", notifier.clone().run(quitting.clone()))?;
-    let storage = settings.storage_path.clone();
     let remote_writes = RemoteWrites::new(
         reader.clone(),
         Arc::clone(clock),
-        storage,
+        settings.storage_path.clone(),
         limits.retention_ms,
     );
-    let writing = remote_writes.clone().run(quitting.clone());
-    let writing = threads::sending("remote-write", writing)?;
+    let writing = threads::sending("remote-write", remote_writes.clone().run(quitting.clone()))?;
     let inputs = (&discovery, notifier.clone());
     let (rules, ruling) = threads::rules(&scraper, &reader, inputs, quitting.clone()).await?;
     let parts = Parts {
@@ -130,8 +129,7 @@ async fn parts(
         snapshots,
         latches,
     };
-    // In the order in which they are waited for at the end: who feeds a thread ends before it.
-    let threads = vec![discovering, ruling, notifying, writing, scraping];
+    let threads = vec![notifying, writing, discovering, ruling, scraping];
     Ok((parts, reader, threads))
 }
 

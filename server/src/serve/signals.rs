@@ -1,12 +1,14 @@
 //! `signals:` of the configuration, kept by the engine, under the names by which the APIs ask for them.
 
+mod describe;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use stillwell_adapters::host::{
-    Description, Element, GuardedRefusal, ObjectList, ObjectMetric, ObjectQuestion, Reading,
-    Signals,
+    Description, Element, GuardedRefusal, ObjectList, ObjectMetric, ObjectQuestion, Outline,
+    Reading, Signals, UsageList, UsageOf,
 };
 use stillwell_adapters::multi::Several;
 use stillwell_adapters::objects::{Kinds, Selector};
@@ -20,6 +22,7 @@ use super::adhoc_signals::AdhocSignals;
 use super::guarded_refusals::GuardedRefusals;
 use super::object_metrics::{Asked, ObjectMetrics};
 use super::objects::{self, told};
+use super::usage::UsageMetrics;
 use super::{for_each, rules, sanitized};
 use crate::config::{Config, Problem, SignalSpec};
 use crate::floor::highest;
@@ -34,6 +37,8 @@ pub struct Watched {
     rules: Vec<Arc<Rule>>,
     /// Metrics of objects.
     objects: ObjectMetrics,
+    /// CPU and memory.
+    usage: UsageMetrics,
     reader: Reader,
     /// Carried, like what follows, from one configuration to the next. What anybody may ask for has places of its own, so
     /// that it displaces nothing that an HPA reads.
@@ -52,11 +57,13 @@ pub fn check(specs: &[SignalSpec]) -> Vec<Problem> {
 impl Watched {
     /// No signals.
     pub(super) fn none(reader: Reader) -> Watched {
+        let asked = Asked::new();
         Watched {
             signals: Vec::new(),
             floors: Mutex::default(),
             rules: Vec::new(),
-            objects: ObjectMetrics::new(Vec::new(), reader.clone(), Asked::new()),
+            usage: UsageMetrics::new(None, reader.clone(), Arc::clone(&asked)),
+            objects: ObjectMetrics::new(Vec::new(), reader.clone(), asked),
             reader,
             asked: Arc::new(AdhocSignals::by_anybody()),
             asked_by_rules: Arc::new(AdhocSignals::by_rules()),
@@ -85,6 +92,11 @@ impl Watched {
             signals,
             floors: Mutex::new(floors),
             rules: config.rules.clone(),
+            usage: UsageMetrics::new(
+                config.resource_rules.clone(),
+                reader.clone(),
+                Arc::clone(before.objects.asked()),
+            ),
             objects: ObjectMetrics::new(
                 config.object_rules.clone(),
                 reader.clone(),
@@ -257,24 +269,9 @@ impl Signals for Watched {
         selector: &Selector,
         now: Timestamp,
     ) -> Option<Reading> {
-        if let Some((spec, id)) = self.named(name) {
-            return self.read_signal((spec, *id), namespace, selector, now);
-        }
-        let of_one = |(spec, id): &(SignalSpec, SignalId)| {
-            let values = for_each::find(spec, name, &self.reader)?;
-            let pinned = values.map(|values| {
-                let pin = |selector: Selector, (label, value): &(String, String)| {
-                    selector.and_equal(label, value)
-                };
-                values.iter().fold(selector.clone(), pin)
-            });
-            match pinned {
-                Ok(selector) => self.read_signal((spec, *id), namespace, &selector, now),
-                Err(why) => Some(Reading::Unknown(why)),
-            }
-        };
-        let of_one = self.signals.iter().find_map(of_one);
-        of_one.or_else(|| self.read_rule(name, namespace, selector, now))
+        let judged = self.judge(name, namespace, selector, now)?;
+        self.note_judged(&judged, namespace, now);
+        Some(judged.reading)
     }
 
     fn read_object(
@@ -283,29 +280,9 @@ impl Signals for Watched {
         name: &str,
         now: Timestamp,
     ) -> Option<Reading> {
-        let object = (question.kind.label(), name);
-        let here = (NAMESPACE, question.namespace);
-        let of_object = question.selector.clone().and_equal(object.0, object.1);
-        let (metric, namespace) = (question.metric, question.namespace);
-        let Some((spec, id)) = self.named(metric) else {
-            if let Some(reading) = self.objects.read_one(question, name, now) {
-                return Some(reading);
-            }
-            let asked = self.ask_rule(metric, namespace, &of_object, now)?;
-            return Some(match asked {
-                Ok((id, reading)) => objects::about(reading, &self.reader.pinned(id), object, here),
-                Err(error) => Reading::Unknown(error.to_string()),
-            });
-        };
-        let pinned = self.reader.pinned(*id);
-        let unlabelled = spec.labels.get(object.0).is_none() && objects::is_pinned(&pinned, object);
-        let wanted = if unlabelled {
-            question.selector
-        } else {
-            &of_object
-        };
-        let reading = self.read(metric, namespace, wanted, now)?;
-        Some(objects::about(reading, &pinned, object, here))
+        let judged = self.judge_object(question, name, now)?;
+        self.note_judged(&judged, question.namespace, now);
+        Some(judged.reading)
     }
 
     fn read_objects(
@@ -364,6 +341,15 @@ impl Signals for Watched {
         listed.into_iter().collect()
     }
 
+    fn usage(
+        &self,
+        of: UsageOf<'_>,
+        names: &[String],
+        now: Timestamp,
+    ) -> Option<Result<UsageList, String>> {
+        self.usage.read(of, names, now)
+    }
+
     fn history(
         &self,
         name: &str,
@@ -397,70 +383,54 @@ impl Signals for Watched {
         self.refusals.list(now)
     }
 
+    fn outlines(&self, now: Timestamp) -> Vec<Outline> {
+        describe::outlines(self, now)
+    }
+
     fn describe(&self, only: Option<&str>, now: Timestamp) -> Vec<Description> {
-        let fits = |name: &str| only.is_none_or(|only| only.eq_ignore_ascii_case(name));
-        let named = self.signals.iter().filter(|(spec, _)| fits(&spec.name));
-        let named = named.map(|(spec, id)| {
-            let last_read = self.last_reads.lock().get(id).cloned();
-            (spec.name.clone(), *id, last_read, Vec::new(), false)
-        });
-        let entries = [
-            (&self.asked, "asked for by /guarded", true),
-            (&self.asked_by_rules, "asked for through a rule", false),
-        ];
-        let asked = entries.into_iter().filter(|_| only.is_none());
-        let asked = asked.flat_map(|(asked, by, single)| {
-            let entries = asked.entries().into_iter();
-            entries.map(move |entry| {
-                let last_read = Some((entry.last, by.to_owned()));
-                (entry.query, entry.id, last_read, Vec::new(), single)
-            })
-        });
-        let about = self.objects.asked().entries().into_iter();
-        let about = about.filter(|_| only.is_none()).map(|(entry, missing)| {
-            let by = match &entry.object_label {
-                Some(label) => format!("asked for each {label} through the custom metrics API"),
-                None => "asked for an object through the custom metrics API".to_owned(),
-            };
-            (
-                entry.query,
-                entry.id,
-                Some((entry.last, by)),
-                missing,
-                false,
-            )
-        });
-        named
-            .chain(asked)
-            .chain(about)
-            .filter_map(|(name, id, last_read, missing, single)| {
-                let mut reading = self.reader.signal(id, now, &[])?;
-                if single {
-                    refuse_several(&mut reading);
-                }
-                Some(Description {
-                    name,
-                    reading,
-                    explanation: self.reader.explain(id, now)?,
-                    transitions: self.reader.transitions(id),
-                    last_read,
-                    missing,
-                })
-            })
-            .collect()
+        describe::describe(self, only, now)
     }
 }
 
 impl Watched {
-    fn read_signal(
+    /// What the metric of this name says to a caller. Nobody counts as having read it.
+    fn judge(
+        &self,
+        name: &str,
+        namespace: &str,
+        selector: &Selector,
+        now: Timestamp,
+    ) -> Option<Judged> {
+        if let Some((spec, id)) = self.named(name) {
+            return self.judge_signal((spec, *id), namespace, selector, now);
+        }
+        let of_one = |(spec, id): &(SignalSpec, SignalId)| {
+            let values = for_each::find(spec, name, &self.reader)?;
+            let pinned = values.map(|values| {
+                let pin = |selector: Selector, (label, value): &(String, String)| {
+                    selector.and_equal(label, value)
+                };
+                values.iter().fold(selector.clone(), pin)
+            });
+            match pinned {
+                Ok(selector) => self.judge_signal((spec, *id), namespace, &selector, now),
+                Err(why) => Some(Reading::Unknown(why).into()),
+            }
+        };
+        let of_one = self.signals.iter().find_map(of_one);
+        let by_rule = || Some(self.read_rule(name, namespace, selector, now)?.into());
+        of_one.or_else(by_rule)
+    }
+
+    fn judge_signal(
         &self,
         (spec, id): (&SignalSpec, SignalId),
         namespace: &str,
         selector: &Selector,
         now: Timestamp,
-    ) -> Option<Reading> {
+    ) -> Option<Judged> {
         if !spec.allows(namespace) {
-            return Some(Reading::Forbidden);
+            return Some(Reading::Forbidden.into());
         }
         let resolved;
         let selector = match spec.sanitized {
@@ -469,17 +439,99 @@ impl Watched {
                     resolved = meant;
                     &resolved
                 }
-                Err(why) => return Some(Reading::Unknown(why)),
+                Err(why) => return Some(Reading::Unknown(why).into()),
             },
             false => selector,
         };
         // Labels that the configuration adds are no labels of the query.
         let mut pins = selector.pins();
         pins.retain(|(label, _)| spec.labels.get(label).is_none());
-        let reading = told(self.reader.signal(id, now, &pins)?, &spec.labels).select(selector);
-        let told = format!("namespace {namespace}: {}", summary(&reading));
-        self.last_reads.lock().insert(id, (now, told));
-        Some(reading)
+        let reading = self.reader.signal(id, now, &pins)?;
+        let configured = match &reading.state {
+            State::Configured { why } => Some(why.clone()),
+            _ => None,
+        };
+        Some(Judged {
+            reading: told(reading, &spec.labels).select(selector),
+            signal: Some(id),
+            configured,
+        })
+    }
+
+    /// What a metric says of one object. Nobody counts as having read it.
+    fn judge_object(
+        &self,
+        question: &ObjectQuestion<'_>,
+        name: &str,
+        now: Timestamp,
+    ) -> Option<Judged> {
+        let object = (question.kind.label(), name);
+        let here = (NAMESPACE, question.namespace);
+        let of_object = question.selector.clone().and_equal(object.0, object.1);
+        let (metric, namespace) = (question.metric, question.namespace);
+        let Some((spec, id)) = self.named(metric) else {
+            if let Some(reading) = self.objects.read_one(question, name, now) {
+                return Some(reading.into());
+            }
+            let asked = self.ask_rule(metric, namespace, &of_object, now)?;
+            let reading = match asked {
+                Ok((id, reading)) => objects::about(reading, &self.reader.pinned(id), object, here),
+                Err(error) => Reading::Unknown(error.to_string()),
+            };
+            return Some(reading.into());
+        };
+        let pinned = self.reader.pinned(*id);
+        let unlabelled = spec.labels.get(object.0).is_none() && objects::is_pinned(&pinned, object);
+        let wanted = if unlabelled {
+            question.selector
+        } else {
+            &of_object
+        };
+        let judged = self.judge(metric, namespace, wanted, now)?;
+        Some(Judged {
+            reading: objects::about(judged.reading, &pinned, object, here),
+            ..judged
+        })
+    }
+
+    fn note_judged(&self, judged: &Judged, namespace: &str, now: Timestamp) {
+        if let Some(id) = judged.signal {
+            let told = summary(&judged.reading);
+            self.note_read(id, now, format!("namespace {namespace}: {told}"));
+        }
+    }
+
+    /// The state in which a caller of the external metrics API gets the metric of this name; `None` where there is none.
+    pub(super) fn state(
+        &self,
+        name: &str,
+        namespace: &str,
+        selector: &Selector,
+        now: Timestamp,
+    ) -> Option<State> {
+        Some(self.judge(name, namespace, selector, now)?.state())
+    }
+
+    /// The state in which a caller of the custom metrics API gets a metric of one object; `None` where there is none.
+    pub(super) fn object_state(
+        &self,
+        question: &ObjectQuestion<'_>,
+        name: &str,
+        now: Timestamp,
+    ) -> Option<State> {
+        Some(self.judge_object(question, name, now)?.state())
+    }
+
+    /// The state of a query that somebody asks about through `/guarded`; `None` where nobody does.
+    pub(super) fn guarded_state(&self, query: &str, now: Timestamp) -> Option<State> {
+        let mut refusals = self.refusals.list(now).into_iter();
+        if let Some(refused) = refusals.find(|one| one.query == query) {
+            let why = refused.reason;
+            return Some(State::Unknown { why });
+        }
+        let entries = self.asked.entries();
+        let entry = entries.iter().find(|entry| entry.query == query)?;
+        Some(self.reader.signal(entry.id, now, &[])?.state)
     }
 
     /// A metric of a rule. Its query holds the caller's selector, so what it gives is what was selected.
@@ -534,6 +586,45 @@ fn refuse_several(reading: &mut stillwell_engine::signal::Reading) {
             state: State::Unknown { why },
             elements: Vec::new(),
         };
+    }
+}
+
+/// What a metric says to one caller.
+struct Judged {
+    reading: Reading,
+    /// The signal of the configuration by which it is said.
+    signal: Option<SignalId>,
+    /// Why it is told with a number that was not measured, where it is.
+    configured: Option<String>,
+}
+
+impl From<Reading> for Judged {
+    fn from(reading: Reading) -> Judged {
+        Judged {
+            reading,
+            signal: None,
+            configured: None,
+        }
+    }
+}
+
+impl Judged {
+    fn state(self) -> State {
+        let unknown = |why: String| State::Unknown { why };
+        match self.reading {
+            Reading::Value(_) => State::Value,
+            Reading::Held { age_ms, why, .. } => match self.configured {
+                Some(why) => State::Configured { why },
+                None => State::Held { age_ms, why },
+            },
+            Reading::Unknown(why) => unknown(why),
+            Reading::NoneFits(elements) => {
+                unknown(format!("none of its {elements} elements fits the selector"))
+            }
+            Reading::Forbidden => {
+                unknown("it is not for this namespace (signals[].namespaces)".to_owned())
+            }
+        }
     }
 }
 

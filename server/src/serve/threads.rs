@@ -6,7 +6,7 @@
 //! | `discovery` | watches, files and names that targets are found by |
 //! | `rules` | evaluation of recording and alerting rules |
 //! | `alerts` | sending to Alertmanagers |
-//! | `remote-write` | sending samples on |
+//! | `remote-write` | sending samples to other storages |
 
 use std::io;
 use std::sync::Arc;

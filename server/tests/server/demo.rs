@@ -1,19 +1,10 @@
 //! The demonstration: what its page lets people do happens, and the signals say so.
 
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 
+use crate::common::demo::demo;
 use crate::common::{eventually, get, http};
 use serde_json::Value;
-
-struct Demo(Child);
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
 
 async fn signal(address: SocketAddr) -> Option<Value> {
     if tokio::net::TcpStream::connect(address).await.is_err() {
@@ -28,21 +19,7 @@ async fn signal(address: SocketAddr) -> Option<Value> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_turns_the_signal_and_a_restart_is_told() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
-    let address = free.local_addr().expect("bound");
-    drop(free);
-    let demo = Command::new(env!("CARGO_BIN_EXE_stillwell"))
-        .args([
-            "demo",
-            "--for",
-            "90s",
-            "--port",
-            &address.port().to_string(),
-        ])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    let _demo = Demo(demo.expect("it starts"));
+    let (_demo, address) = demo("90s");
     let is = |wanted: &'static [&'static str]| async move {
         let state = signal(address).await.map(|signal| signal["state"].clone());
         state.is_some_and(|state| wanted.iter().any(|wanted| state == *wanted))

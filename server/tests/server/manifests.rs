@@ -19,13 +19,14 @@ use serde_json::{Value, json};
 use stillwell::serve::app;
 use stillwell_testing::outside::{GUIDE, HELM, RIVALS};
 
-const OVERLAYS: [&str; 6] = [
+const OVERLAYS: [&str; 7] = [
     "base",
     "overlays/hpa",
     "overlays/scale-to-zero",
     "overlays/keda-coexist",
     "overlays/llm-d",
     "overlays/monitors",
+    "overlays/events",
 ];
 
 fn deploy() -> PathBuf {
@@ -258,6 +259,7 @@ fn rendered_by_the_real_kubectl_everything_fits_together() {
             pod["volumes"][0]["configMap"]["name"],
             config["metadata"]["name"]
         );
+        configuration_loads(overlay, config);
         let account = find(&all, "ServiceAccount", "stillwell");
         assert_eq!(pod["serviceAccountName"], account["metadata"]["name"]);
         let ports: Vec<&Value> = pod["containers"][0]["ports"]
@@ -304,6 +306,26 @@ fn rendered_by_the_real_kubectl_everything_fits_together() {
     }
 }
 
+/// What a pod mounts is a configuration without errors, and what it turns on may be done.
+fn configuration_loads(overlay: &str, config: &Value) {
+    let files = Files::new("overlay");
+    for (name, text) in config["data"].as_object().expect("files") {
+        files.write(name, text.as_str().expect("text"));
+    }
+    let text = config["data"]["stillwell.yml"].as_str().expect("text");
+    let folder = files.write("unused", "");
+    let features = stillwell_engine::promql::Features::default();
+    let loaded = app::load(text, folder.parent().expect("a folder"), &features);
+    let config = loaded
+        .unwrap_or_else(|problems| panic!("{overlay}: {problems:?}"))
+        .config;
+    assert_eq!(
+        config.events.is_some(),
+        overlay == "overlays/events",
+        "{overlay}"
+    );
+}
+
 /// What the chart renders to with these values.
 fn chart(helm: &Path, values: &str) -> Vec<Value> {
     let folder = Files::new("chart");
@@ -342,7 +364,7 @@ fn the_chart_has_the_objects_of_the_manifests_and_takes_the_adapters_values_as_t
     );
     let rules = std::fs::read_to_string(deploy().join("base/config/igw-adapter-values.yaml"));
     let rules = rules.expect("readable");
-    let all = "monitors: {enabled: true, namespaces: [llm, web]}\napiServices: {external: true, custom: true}\n\
+    let all = "monitors: {enabled: true, namespaces: [llm, web]}\nevents: {enabled: true}\napiServices: {external: true, custom: true}\n\
                signals: [{name: a, expr: sum(b)}]\nextraConfig: {scrape_configs: [{job_name: j, static_configs: [{targets: ['h:1']}]}]}\n";
     for (values, metrics) in [
         ("{}", vec![]),
@@ -372,6 +394,11 @@ fn the_chart_has_the_objects_of_the_manifests_and_takes_the_adapters_values_as_t
             .config;
         let names: Vec<&str> = config.signals.iter().map(|one| one.name.as_str()).collect();
         assert_eq!(names, metrics, "{values}");
+        let role = find(&objects, "ClusterRole", "stillwell")["rules"].to_string();
+        assert_eq!(
+            config.events.is_some(),
+            role.contains("horizontalpodautoscalers")
+        );
     }
     // What both ship is the same, but for the labels of a release.
     let objects = chart(&helm, &rules);

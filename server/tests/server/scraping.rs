@@ -295,3 +295,44 @@ async fn a_redirected_and_a_gzipped_page_arrive() {
     );
     running.stop().await;
 }
+
+/// Each scrape costs a gateway the encoding of its page: one that is idle need not pay it ten times a second.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quiet_gateway_is_asked_less_often_and_loses_nothing_by_it() {
+    let page = |queue: u32| {
+        format!(
+            "llm_d_epp_ready_endpoints{{name=\"p\"}} 1\nllm_d_epp_flow_control_queue_size{{inference_pool=\"p\"}} {queue}\n"
+        )
+    };
+    let target = TestTarget::with_page(&page(0)).await;
+    let job = config("20ms", &[&target]);
+    let running = server(&format!(
+        "{job}  scrape_interval_max: 200ms\nsignals: [{{name: q, expr: sum(llm_d_epp_flow_control_queue_size)}}]\n"
+    ))
+    .await;
+    let (app, address) = (&running.app, running.addresses[0]);
+    let stretched = || state(app, &target).counts().stretched;
+    eventually("nine of ten ticks pass", || async {
+        let (before, scrapes) = (stretched(), state(app, &target).counts().scrapes);
+        eventually("some more scrapes", || async {
+            state(app, &target).counts().scrapes >= scrapes + 5
+        })
+        .await;
+        stretched() - before >= 5 * 8
+    })
+    .await;
+    assert_eq!(
+        value(address, "llm_d_epp_flow_control_queue_size").await,
+        Some(0.0)
+    );
+    target.set_page(&page(7));
+    until(app, "the queue is seen", |app| {
+        state(app, &target).health() == Health::Up
+    })
+    .await;
+    eventually("the queue is told", || async {
+        value(address, "llm_d_epp_flow_control_queue_size").await == Some(7.0)
+    })
+    .await;
+    running.stop().await;
+}

@@ -50,6 +50,7 @@ function bytes(n) {
 const stateCell = (state) => el("span", { class: "state " + state, text: state });
 
 function shownValue(signal) {
+  if (signal.elementCount !== undefined) return signal.elementCount === 0 ? "" : signal.value !== undefined ? signal.value : signal.elementCount + " values";
   const elements = signal.elements || [];
   if (elements.length === 0) return "";
   return elements.length === 1 ? elements[0].value : elements.length + " values";
@@ -71,14 +72,14 @@ function plot(parameters, alt, className) {
 // Rows keep their nodes from one refresh to the next: nothing moves, and the focus stays.
 class Rows {
   constructor(body, make) { this.body = body; this.make = make; this.known = new Map(); }
-  show(items, key) {
+  show(items, key, asOf) {
     const names = new Set();
     for (const item of items) {
       const name = key(item);
       names.add(name);
       let row = this.known.get(name);
       if (!row) { row = this.make(item); this.known.set(name, row); this.body.append(row.node); }
-      row.update(item);
+      row.update(item, asOf);
     }
     for (const [name, row] of this.known) if (!names.has(name)) { row.node.remove(); this.known.delete(name); }
   }
@@ -93,11 +94,10 @@ function signalRow(signal) {
   // What /guarded is asked has no name but its query.
   const image = plot("small=1&" + (signal.name === signal.query ? "query=" : "signal=") + encoded(signal.name), "", "");
   const node = el("tr", {}, el("td", { class: "text name" }, link), el("td", {}, state), value, age, el("td", { class: "plot" }, image), reader, reason);
-  return { node, update(now) {
+  return { node, update(now, asOf) {
     if (state.textContent !== now.state) { state.className = "state " + now.state; state.textContent = now.state; }
     setText(value, shownValue(now));
-    const element = (now.elements || [])[0];
-    setText(age, element ? seconds(element.ageSeconds) : "");
+    setText(age, now.time ? seconds((Date.parse(asOf) - Date.parse(now.time)) / 1000) : "");
     setText(reader, now.lastRead ? ago(now.lastRead.time) + " ago: " + now.lastRead.told : "nobody yet");
     setText(reason, [now.reason, ...(now.warnings || [])].filter(Boolean).join(" · "));
     image.refresh();
@@ -130,12 +130,12 @@ const VIEWS = {
     demoButtons(demo).catch(() => {}); // no server to ask is told by the view itself
     const rows = new Rows(body, signalRow);
     return async () => {
-      const { ok, body: answer } = await ask("./signals");
+      const { ok, body: answer } = await ask("./signals?brief=true");
       if (!ok) throw new Error(answer.error);
-      rows.show(answer.signals, (signal) => signal.name);
+      rows.show(answer.signals, (signal) => signal.name, answer.now);
       const parts = [];
       if (answer.signals.length === 0) parts.push(el("p", { text: "No signals are configured. They are listed under signals: in the configuration, or made of prometheus-adapter's rules." }));
-      for (const refused of answer.guardedRefusals || []) parts.push(el("p", { class: "error text", text: "/guarded refused " + refused.query + ": " + refused.why }));
+      for (const refused of answer.guardedRefusals || []) parts.push(el("p", { class: "error text", text: "/guarded refused " + refused.query + ": " + refused.reason }));
       for (const warning of answer.warnings || []) parts.push(el("p", { class: "error text", text: typeof warning === "string" ? warning : JSON.stringify(warning) }));
       if ((answer.scaledObjects || []).length) {
         parts.push(el("h2", { text: "KEDA" }), table("ScaledObjects", ["ScaledObject", "Details"], answer.scaledObjects.map((one) =>

@@ -30,6 +30,17 @@ pub struct Explanation {
     pub series_count: usize,
 }
 
+/// What a list of signals says of one beside its reading: what is cheap to say of a thousand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outline {
+    /// The text of its query.
+    pub query: String,
+    /// The kind of the query (S7), and what follows from it.
+    pub kind: &'static str,
+    /// As in [`Explanation`].
+    pub warnings: Vec<String>,
+}
+
 /// A target in the scope of a signal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetState {
@@ -60,19 +71,32 @@ impl SignalRegistry {
                 error: target.error.clone(),
             })
         });
+        let Outline {
+            query,
+            kind,
+            warnings,
+        } = self.outline(signal);
         Explanation {
+            query,
+            kind,
+            evaluated: signal.at_ms.map(Timestamp::from_ms),
+            measured: signal.result.clone().unwrap_or_default(),
+            warnings,
+            targets: targets.collect(),
+            series: Vec::new(),
+            series_count: 0,
+        }
+    }
+
+    pub(crate) fn outline(&self, signal: &Signal) -> Outline {
+        Outline {
             query: signal.text.clone(),
             kind: match signal.query.kind {
                 Kind::Demand => "demand: a proven absence is 0, a restart is smoothed over",
                 Kind::Sum => "sum: a proven absence is 0",
                 Kind::Other => "other: never 0 by absence, unknown until its windows are covered",
             },
-            evaluated: signal.at_ms.map(Timestamp::from_ms),
-            measured: signal.result.clone().unwrap_or_default(),
             warnings: self.warnings(signal),
-            targets: targets.collect(),
-            series: Vec::new(),
-            series_count: 0,
         }
     }
 

@@ -52,7 +52,7 @@ pub(crate) use registry::SignalRegistry;
 pub(crate) use retain_set::{RetainHandle, RetainSet};
 pub(crate) use view::SignalView;
 
-pub use explain::{Explanation, TargetState};
+pub use explain::{Explanation, Outline, TargetState};
 pub use lint::{lint, window_ms};
 pub use names::{Class, Engine, FAMILIES, Family, Measure, Name, Names};
 pub use objects::{ObjectReading, ObjectValue};

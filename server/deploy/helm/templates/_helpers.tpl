@@ -34,6 +34,10 @@ kube_state:
   all: {{ .Values.kubeState.all }}
   namespaces: {{ toJson .Values.kubeState.namespaces }}
 {{- end }}
+{{- if .Values.events.enabled }}
+events:
+  namespaces: {{ toJson .Values.events.namespaces }}
+{{- end }}
 {{- with .Values.signals }}
 signals:
 {{ toYaml . }}

@@ -7,9 +7,10 @@ use super::super::{alerts, secure, value};
 
 pub(super) const KEDA_LISTEN: &str = "keda.listen-address";
 pub(super) const NOTIFICATION_STREAMS: &str = "web.max-notifications-subscribers";
-pub(super) const SNAPSHOT_INTERVAL: &str = "storage.snapshot-interval";
 pub(super) const SHARD_COUNT: &str = "shard.count";
 pub(super) const SHARD_INDEX: &str = "shard.index";
+pub(super) const OTLP_RECEIVER: &str = "web.enable-otlp-receiver";
+pub(super) const SNAPSHOT_INTERVAL: &str = "storage.snapshot-interval";
 pub(super) const AUTO_RELOAD: &str = "config.auto-reload-interval";
 
 /// One flag: name, name of its value, default, help.
@@ -56,10 +57,6 @@ const FLAGS: [Flag; 24] = [
         "web.enable-remote-write-receiver",
         "Take samples at /api/v1/write",
     ),
-    Switch(
-        "web.enable-otlp-receiver",
-        "Take metrics of OpenTelemetry at /api/v1/otlp/v1/metrics",
-    ),
     Value(
         SHARD_COUNT,
         "N",
@@ -71,6 +68,10 @@ const FLAGS: [Flag; 24] = [
         "N",
         None,
         "Which of them this is, from 0; without it the number at the end of the host's name",
+    ),
+    Switch(
+        OTLP_RECEIVER,
+        "Take metrics of OpenTelemetry at /api/v1/otlp/v1/metrics",
     ),
     Value(
         "web.config.file",

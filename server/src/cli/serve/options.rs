@@ -12,7 +12,8 @@ use tracing::Level;
 
 use super::super::{alerts, secure};
 use super::flags::{
-    AUTO_RELOAD, KEDA_LISTEN, NOTIFICATION_STREAMS, SHARD_COUNT, SHARD_INDEX, SNAPSHOT_INTERVAL,
+    AUTO_RELOAD, KEDA_LISTEN, NOTIFICATION_STREAMS, OTLP_RECEIVER, SHARD_COUNT, SHARD_INDEX,
+    SNAPSHOT_INTERVAL,
 };
 use crate::config::units::{duration_ms, size_bytes};
 use crate::discovery::Shard;
@@ -94,6 +95,11 @@ impl<'a> Flags<'a> {
 fn settings(flags: &Flags<'_>, query_bytes_max: u64) -> Result<Settings, String> {
     Ok(Settings {
         storage_path: flags.path("storage.path"),
+        shard: Shard::of_flags(
+            flags.text(SHARD_COUNT),
+            flags.text(SHARD_INDEX),
+            &app::hostname(),
+        )?,
         snapshot_interval: snapshot_interval(flags.text(SNAPSHOT_INTERVAL))?,
         config_file: Some(PathBuf::from(Path::new(flags.text("config.file")))),
         query: query_settings(flags)?,
@@ -102,14 +108,9 @@ fn settings(flags: &Flags<'_>, query_bytes_max: u64) -> Result<Settings, String>
         retention: flags.text("storage.retention.time").to_owned(),
         remote_write: flags.0.get_flag("web.enable-remote-write-receiver"),
         otlp: OtlpReceiver {
-            enabled: flags.0.get_flag("web.enable-otlp-receiver"),
+            enabled: flags.0.get_flag(OTLP_RECEIVER),
             adds_up_deltas: has_feature(flags.0, "otlp-deltatocumulative"),
         },
-        shard: Shard::of_flags(
-            flags.text(SHARD_COUNT),
-            flags.text(SHARD_INDEX),
-            &app::hostname(),
-        )?,
         external_url: alerts::external_url(
             flags.text(alerts::EXTERNAL_URL),
             flags.text("web.listen-address"),

@@ -12,14 +12,14 @@ use rustls::pki_types::pem::PemObject;
 use crate::config::{BasicAuth, Credentials, KubernetesDiscovery, SecretSource};
 
 /// Between two tries to read the credentials.
-pub(in crate::discovery) const TRY_AGAIN: Duration = Duration::from_secs(5);
+pub(crate) const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// A connection that is not there by then is not going to be.
 const CONNECT: Duration = Duration::from_secs(10);
 /// The namespace that a pod runs in.
 const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
 /// A client, and the namespaces to look at; one that is empty stands for all.
-pub(in crate::discovery) async fn connect(
+pub(crate) async fn connect(
     discovery: &KubernetesDiscovery,
 ) -> Result<(Client, Vec<String>), String> {
     let mut config = if let Some(path) = &discovery.kubeconfig_file {

@@ -25,22 +25,22 @@ const GONE: u16 = 410;
 /// What it answers to a list of a kind that it does not have.
 const NOT_FOUND: u16 = 404;
 /// Why nothing can be seen of such a kind.
-pub(in crate::discovery) const NO_SUCH_KIND: &str = "the API server has no such kind of objects";
+pub(crate) const NO_SUCH_KIND: &str = "the API server has no such kind of objects";
 /// A watch that failed so often in a row begins with a list again.
 const FAILURES_MAX: u32 = 3;
 
 /// What of a kind is asked for.
 #[derive(Clone, Debug, Default)]
-pub(in crate::discovery) struct Selectors {
+pub(crate) struct Selectors {
     /// Labels.
-    pub(in crate::discovery) label: String,
+    pub(crate) label: String,
     /// Fields.
-    pub(in crate::discovery) field: String,
+    pub(crate) field: String,
 }
 
 /// A change of what there is. Keys are `namespace/name`, or the name of what has no namespace.
 #[derive(Debug)]
-pub(in crate::discovery) enum Change<T> {
+pub(crate) enum Change<T> {
     /// This is all there is.
     All(BTreeMap<String, T>),
     /// This is new or changed.
@@ -52,7 +52,7 @@ pub(in crate::discovery) enum Change<T> {
 }
 
 /// Hands on every change, made to what is kept of an object by `keep`. Never ends.
-pub(in crate::discovery) async fn follow<K, T, F>(
+pub(crate) async fn follow<K, T, F>(
     api: Api<K>,
     selectors: Selectors,
     keep: impl Fn(K) -> T,

@@ -185,11 +185,13 @@ fn process(page: &mut Families, app: &App) {
 
 fn scraping(page: &mut Families, app: &App) {
     let states = app.scraper().states();
-    let (mut scrapes, mut failures, mut skipped, mut bytes, mut lines) = (0, 0, 0, 0, 0);
+    let (mut scrapes, mut failures, mut bytes, mut lines) = (0, 0, 0, 0);
+    let (mut skipped, mut stretched) = (0, 0);
     for counts in states.iter().map(|state| state.counts()) {
         scrapes += counts.scrapes;
         failures += counts.failures;
         skipped += counts.skipped;
+        stretched += counts.stretched;
         bytes += counts.body_bytes;
         lines += counts.lines_skipped;
     }
@@ -221,6 +223,11 @@ fn scraping(page: &mut Families, app: &App) {
         "stillwell_scrape_ticks_skipped_total",
         "Ticks that passed while a scrape was in flight.",
         skipped as f64,
+    );
+    page.counter(
+        "stillwell_scrape_ticks_stretched_total",
+        "Ticks that passed because a job asks its gateways less often.",
+        stretched as f64,
     );
     page.counter(
         "stillwell_scrape_body_bytes_total",

@@ -42,6 +42,7 @@ pub struct Asked {
     pub path: String,
     pub query: String,
     pub content_type: String,
+    pub accept: String,
     pub body: Value,
 }
 
@@ -150,7 +151,7 @@ impl ApiServer {
             }
             None => ("DELETED", objects.remove(name).unwrap_or_default()),
         };
-        let event = json!({"type": kind, "object": partial(name, &labels, version)});
+        let event = json!({"type": kind, "object": partial(path, name, &labels, version)});
         tell(&mut state.object_watchers, path, &event);
     }
 
@@ -190,6 +191,7 @@ impl ApiServer {
             path: parts.uri.path().to_owned(),
             query: parts.uri.query().unwrap_or("").to_owned(),
             content_type: header("content-type"),
+            accept: header("accept"),
             body: serde_json::from_slice(&body).unwrap_or(Value::Null),
         };
         self.state.lock().asked.push(asked.clone());
@@ -258,9 +260,13 @@ impl ApiServer {
         let selector = selector_of(&asked.query);
         let fits = |labels: &Value| selector.matches_object(|label| labels[label].as_str());
         let objects = objects.iter().filter(|(_, labels)| fits(labels));
-        let items = objects.map(|(name, labels)| partial(name, labels, version));
+        let items = objects.map(|(name, labels)| partial(&asked.path, name, labels, version));
+        let (api_version, kind) = match asked.accept.contains("PartialObjectMetadata") {
+            true => ("meta.k8s.io/v1", "PartialObjectMetadataList".to_owned()),
+            false => ("v1", list_kind(&asked.path)),
+        };
         let list = json!({
-            "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList",
+            "apiVersion": api_version, "kind": kind,
             "metadata": {"resourceVersion": version.to_string()},
             "items": items.collect::<Vec<_>>(),
         });
@@ -384,11 +390,31 @@ pub fn api_service(name: &str, namespace: &str, service: &str) -> Value {
 }
 
 /// An object, as far as its metadata says.
-fn partial(name: &str, labels: &Value, version: u64) -> Value {
+/// An object of a list. In one of all namespaces its name is `namespace/name`.
+fn partial(path: &str, name: &str, labels: &Value, version: u64) -> Value {
+    let of_path = path.split_once("/namespaces/");
+    let of_path = of_path.and_then(|(_, rest)| Some(rest.split_once('/')?.0));
+    let (namespace, name) = match (of_path, name.split_once('/')) {
+        (Some(namespace), _) => (namespace, name),
+        (None, Some(both)) => both,
+        (None, None) => ("", name),
+    };
+    let mut metadata =
+        json!({"name": name, "labels": labels, "resourceVersion": version.to_string()});
+    if !namespace.is_empty() {
+        metadata["namespace"] = json!(namespace);
+    }
     json!({
-        "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
-        "metadata": {"name": name, "namespace": "a", "labels": labels, "resourceVersion": version.to_string()},
+        "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": metadata,
     })
+}
+
+/// Of a list that is not asked for as metadata alone.
+fn list_kind(path: &str) -> String {
+    let plural = path.rsplit('/').next().unwrap_or("");
+    let mut kinds = CORE_KINDS.iter().chain(&KINDS);
+    let kind = kinds.find(|row| row.2 == plural).map_or("", |row| row.3);
+    format!("{kind}List")
 }
 
 /// What a list is restricted to.

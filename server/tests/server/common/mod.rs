@@ -3,6 +3,7 @@
 
 pub mod api_server;
 pub mod certificates;
+pub mod demo;
 pub mod objects;
 pub mod process;
 pub mod receiver;

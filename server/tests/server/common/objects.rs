@@ -170,6 +170,15 @@ impl ObjectServer {
                 [namespace, kind, name] => (format!("{before}/{kind}"), namespace, name),
                 _ => (path.to_owned(), "", ""),
             };
+            let method = head.split(' ').next().unwrap_or("");
+            if method != "GET" {
+                let body = read_body(&mut stream, &head).await;
+                let (code, body) = self.write(method, &collection, name, body);
+                if stream.write_all(&answer(code, &body)).await.is_err() {
+                    return;
+                }
+                continue;
+            }
             let refused = self.state.lock().forbidden.contains(&collection);
             let (code, body) = match (refused, path, query.contains("watch=")) {
                 (true, _, _) => (403, status(403, "Forbidden", "forbidden by the test")),
@@ -185,6 +194,45 @@ impl ObjectServer {
                 return;
             }
         }
+    }
+
+    /// POST of an object, PATCH of the uppermost keys of one.
+    fn write(&self, method: &str, collection: &str, name: &str, body: Value) -> (u16, Value) {
+        let mut state = self.state.lock();
+        if state.forbidden.iter().any(|one| one == collection) {
+            return (403, status(403, "Forbidden", "forbidden by the test"));
+        }
+        let Some(all) = state.collections.get_mut(collection) else {
+            return (404, status(404, "NotFound", "404 page not found"));
+        };
+        let known = all.iter_mut().find(|(_, one)| match method {
+            "POST" => one["metadata"]["name"] == body["metadata"]["name"],
+            _ => one["metadata"]["name"] == name,
+        });
+        match (method, known) {
+            ("POST", Some(_)) => (409, status(409, "AlreadyExists", "there is one")),
+            ("POST", None) => {
+                all.insert(key(&body), body.clone());
+                (201, body)
+            }
+            (_, Some((_, object))) => {
+                for (key, value) in body.as_object().into_iter().flatten() {
+                    object[key] = value.clone();
+                }
+                (200, object.clone())
+            }
+            (_, None) => (404, status(404, "NotFound", "not found")),
+        }
+    }
+
+    /// The objects of a collection.
+    pub fn objects(&self, collection: &str) -> Vec<Value> {
+        let state = self.state.lock();
+        let all = state.collections.get(collection);
+        all.into_iter()
+            .flatten()
+            .map(|(_, one)| one.clone())
+            .collect()
     }
 
     fn get(&self, collection: &str, namespace: &str, name: &str) -> (u16, Value) {
@@ -278,6 +326,21 @@ impl ObjectServer {
             }
         }
     }
+}
+
+/// The body of a request, which says how long it is.
+async fn read_body(stream: &mut TcpStream, head: &str) -> Value {
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        let is_length = name.eq_ignore_ascii_case("content-length");
+        is_length
+            .then(|| value.trim().parse::<usize>().ok())
+            .flatten()
+    });
+    let mut body = vec![0; length.expect("a body with its length").min(1 << 20)];
+    let read = tokio::io::AsyncReadExt::read_exact(stream, &mut body).await;
+    read.expect("a body");
+    serde_json::from_slice(&body).expect("JSON")
 }
 
 /// Counts a stream while it is open.

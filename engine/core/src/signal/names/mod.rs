@@ -69,6 +69,12 @@ impl Names {
         })
     }
 
+    /// Every name of the families that measure this, users' own left out.
+    pub fn measuring(measure: Measure) -> impl Iterator<Item = &'static str> {
+        let families = FAMILIES.iter().filter(move |one| one.measure == measure);
+        families.flat_map(|family| family.names.iter().map(|name| name.family))
+    }
+
     /// The other names of a metric, newest first.
     pub fn equivalents(&self, metric: &str) -> Vec<(String, &'static Name)> {
         let Some((family, _, suffix)) = self.family(metric) else {
