@@ -22,6 +22,7 @@ pub mod remote_write;
 pub mod reply;
 pub mod signals;
 pub mod time;
+mod written;
 
 #[cfg(test)]
 mod test_host;

@@ -18,19 +18,19 @@ mod weigh;
 
 use std::io::Read;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use axum::routing::any;
+use bytes::Bytes;
 use parking_lot::Mutex;
 use prost::Message;
 use stillwell_engine::AppendedSeries;
-use tokio::sync::Semaphore;
 
 use crate::host::Host;
 use crate::reply::{reply, reply_bytes};
+use crate::written::{Places, text};
 use deltas::Deltas;
 use messages::{
     ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
@@ -44,10 +44,6 @@ const UNPACKED_BYTES_MAX: usize = 16 << 20;
 const JSON_BYTES_MAX: usize = 4 << 20;
 /// Requests decoded at a time; others wait.
 const WRITES_AT_ONCE_MAX: usize = 2;
-/// Requests whose bodies are held at a time.
-const BODIES_AT_ONCE_MAX: usize = 16;
-/// How long a body may take to arrive.
-const BODY_WAIT: Duration = Duration::from_secs(10);
 
 /// The section `otlp`, with Prometheus' defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,16 +124,14 @@ pub enum Refusal {
 }
 
 struct State {
-    bodies: Semaphore,
-    writes: Arc<Semaphore>,
+    places: Places,
     deltas: Arc<Mutex<Deltas>>,
 }
 
 /// The route.
 pub fn router(host: Arc<dyn Host>) -> Router {
     let state = Arc::new(State {
-        bodies: Semaphore::new(BODIES_AT_ONCE_MAX),
-        writes: Arc::new(Semaphore::new(WRITES_AT_ONCE_MAX)),
+        places: Places::new(WRITES_AT_ONCE_MAX),
         deltas: Arc::default(),
     });
     let handler = move |request: Request<Body>| {
@@ -161,38 +155,10 @@ async fn answer(host: Arc<dyn Host>, state: &State, request: Request<Body>) -> R
         Ok(found) => found,
         Err(why) => return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, why),
     };
-    let closing = || text(StatusCode::SERVICE_UNAVAILABLE, "shutting down");
-    let Ok(_body_slot) = state.bodies.acquire().await else {
-        return closing();
-    };
-    let body = to_bytes(request.into_body(), UNPACKED_BYTES_MAX);
-    let packed = match tokio::time::timeout(BODY_WAIT, body).await {
-        Ok(Ok(packed)) => packed,
-        Ok(Err(error)) => {
-            let why = format!(
-                "the body could not be read; at most {UNPACKED_BYTES_MAX} bytes are taken: {error}"
-            );
-            return text(StatusCode::PAYLOAD_TOO_LARGE, &why);
-        }
-        Err(_) => {
-            let why = format!("the body took longer than {} s", BODY_WAIT.as_secs());
-            return text(StatusCode::REQUEST_TIMEOUT, &why);
-        }
-    };
-    let Ok(slot) = Arc::clone(&state.writes).acquire_owned().await else {
-        return closing();
-    };
     let deltas = Arc::clone(&state.deltas);
-    let work = move || {
-        let _slot = slot; // freed when the work ends, not when its client goes
-        write(&*host, &settings, &deltas, &packed, (encoding, is_gzip))
-    };
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
-        text(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "writing failed; a part may have been taken",
-        )
-    })
+    let work = move |packed: Bytes| write(&*host, &settings, &deltas, &packed, (encoding, is_gzip));
+    let body = request.into_body();
+    state.places.take(body, UNPACKED_BYTES_MAX, work).await
 }
 
 fn write(
@@ -319,8 +285,4 @@ fn negotiate(headers: &HeaderMap) -> Result<(Encoding, bool), &'static str> {
         "gzip" => Ok((encoding, true)),
         _ => Err("Content-Encoding must be gzip, or left out"),
     }
-}
-
-fn text(status: StatusCode, why: &str) -> Response<Body> {
-    reply(status, "text/plain; charset=utf-8", format!("{why}\n"))
 }

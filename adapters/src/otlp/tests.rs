@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use axum::body::to_bytes;
 use stillwell_engine::promql::select::is_stale;
 use tower_service::Service;
 

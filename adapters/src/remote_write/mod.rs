@@ -13,18 +13,18 @@ mod tests;
 mod weigh;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header,
 };
 use axum::routing::any;
-use tokio::sync::Semaphore;
+use bytes::Bytes;
 
 use crate::host::Host;
 use crate::reply::reply;
+use crate::written::{Places, text};
 
 pub(crate) use weigh::each_part;
 
@@ -36,18 +36,6 @@ const PACKED_BYTES_MAX: usize = UNPACKED_BYTES_MAX;
 /// Requests decoded at a time; each may take some times its unpacked bytes. Others wait.
 const WRITES_AT_ONCE_MAX: usize = 4;
 
-/// Requests whose bodies are held at a time: the bound of what senders can make us hold.
-const BODIES_AT_ONCE_MAX: usize = 16;
-
-/// How long a body may take to arrive, so that slow senders do not keep the others out.
-const BODY_WAIT: Duration = Duration::from_secs(10);
-
-/// Who may go on.
-struct Slots {
-    bodies: Semaphore,
-    writes: Arc<Semaphore>,
-}
-
 const WRITTEN: [HeaderName; 3] = [
     HeaderName::from_static("x-prometheus-remote-write-samples-written"),
     HeaderName::from_static("x-prometheus-remote-write-histograms-written"),
@@ -56,18 +44,15 @@ const WRITTEN: [HeaderName; 3] = [
 
 /// The route.
 pub fn router(host: Arc<dyn Host>) -> Router {
-    let slots = Arc::new(Slots {
-        bodies: Semaphore::new(BODIES_AT_ONCE_MAX),
-        writes: Arc::new(Semaphore::new(WRITES_AT_ONCE_MAX)),
-    });
+    let places = Arc::new(Places::new(WRITES_AT_ONCE_MAX));
     let handler = move |request: Request<Body>| {
-        let (host, slots) = (Arc::clone(&host), Arc::clone(&slots));
-        async move { answer(host, &slots, request).await }
+        let (host, places) = (Arc::clone(&host), Arc::clone(&places));
+        async move { answer(host, &places, request).await }
     };
     Router::new().route("/api/v1/write", any(handler))
 }
 
-async fn answer(host: Arc<dyn Host>, slots: &Slots, request: Request<Body>) -> Response<Body> {
+async fn answer(host: Arc<dyn Host>, places: &Places, request: Request<Body>) -> Response<Body> {
     if request.method() != Method::POST {
         return text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
     }
@@ -81,37 +66,10 @@ async fn answer(host: Arc<dyn Host>, slots: &Slots, request: Request<Body>) -> R
         Ok(protocol) => protocol,
         Err(why) => return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, why),
     };
-    let closing = || text(StatusCode::SERVICE_UNAVAILABLE, "shutting down");
-    let Ok(_body_slot) = slots.bodies.acquire().await else {
-        return closing();
-    };
-    let body = to_bytes(request.into_body(), PACKED_BYTES_MAX);
-    let packed = match tokio::time::timeout(BODY_WAIT, body).await {
-        Ok(Ok(packed)) => packed,
-        Ok(Err(error)) => {
-            let why = format!(
-                "the body could not be read; at most {PACKED_BYTES_MAX} bytes are taken: {error}"
-            );
-            return text(StatusCode::PAYLOAD_TOO_LARGE, &why);
-        }
-        Err(_) => {
-            let why = format!("the body took longer than {} s", BODY_WAIT.as_secs());
-            return text(StatusCode::REQUEST_TIMEOUT, &why);
-        }
-    };
-    let Ok(slot) = Arc::clone(&slots.writes).acquire_owned().await else {
-        return closing();
-    };
-    let work = move || {
-        let _slot = slot; // freed when the work ends, not when its client goes
-        write(&*host, &packed, protocol)
-    };
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
-        text(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "writing failed; a part may have been taken",
-        )
-    })
+    let work = move |packed: Bytes| write(&*host, &packed, protocol);
+    places
+        .take(request.into_body(), PACKED_BYTES_MAX, work)
+        .await
 }
 
 fn write(host: &dyn Host, packed: &[u8], protocol: Protocol) -> Response<Body> {
@@ -163,10 +121,6 @@ fn negotiate(headers: &HeaderMap) -> Result<Protocol, &'static str> {
         "" | "snappy" => Ok(protocol),
         _ => Err("Content-Encoding must be snappy"),
     }
-}
-
-fn text(status: StatusCode, why: &str) -> Response<Body> {
-    reply(status, "text/plain; charset=utf-8", format!("{why}\n"))
 }
 
 /// Adds what 2.0 wants to know.

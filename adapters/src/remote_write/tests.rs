@@ -1,5 +1,6 @@
 //! The receiver as senders see it: both protocols, each code, garbage.
 
+use axum::body::to_bytes;
 use prost::Message;
 use tower_service::Service;
 

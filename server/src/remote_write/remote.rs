@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use stillwell_adapters::remote_write::outgoing;
 use stillwell_engine::feed::{Feed, WindowOptions};
 use stillwell_engine::labels::Labels;
 use stillwell_engine::{Reader, Timestamp};
@@ -126,9 +127,13 @@ impl Running {
             if !self.remote.feed.open(&options) {
                 return;
             }
-            let is_cut = self.remote.feed.is_cut();
             self.send_window().await;
-            self.remote.feed.close();
+            let is_cut = self.remote.feed.is_cut();
+            let lost = self.remote.feed.close();
+            self.remote.receiver.counts.too_old.add(outgoing::Counts {
+                samples: lost,
+                ..outgoing::Counts::default()
+            });
             self.look(now);
             if self.cursor_due <= Instant::now() {
                 self.write_cursor().await;
@@ -139,8 +144,11 @@ impl Running {
             let behind = pending
                 .oldest_ms
                 .map_or(0, |oldest_ms| now.ms() - oldest_ms);
-            let patience_ms = options.interval_ms.map_or(0, |interval_ms| 3 * interval_ms);
-            if !is_cut || behind <= patience_ms {
+            let has_more = match options.interval_ms {
+                Some(interval_ms) => is_cut && behind > 3 * interval_ms,
+                None => is_cut,
+            };
+            if !has_more {
                 return;
             }
         }

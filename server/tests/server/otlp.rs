@@ -1,7 +1,7 @@
 //! Metrics of OpenTelemetry: the same bytes to this server and to a real Prometheus, which have to end with the same series;
 //! and a real SDK.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use stillwell_adapters::otlp::messages::*;
 use tokio::sync::Notify;
 
 use crate::common::rival::{Prometheus, prometheus_binary};
-use crate::common::{data, server};
+use crate::common::{data, say, server};
 use stillwell_adapters::host::Host;
 
 /// Posts bytes, with a client that reads no answer but its status.
@@ -244,6 +244,13 @@ async fn the_same_bytes_give_the_series_that_prometheus_gives() {
     let Some(binary) = prometheus_binary() else {
         return;
     };
+    let help = std::process::Command::new(&binary).arg("--help").output();
+    let help = help.expect("prometheus runs");
+    let knows = |text: &[u8]| String::from_utf8_lossy(text).contains("enable-otlp-receiver");
+    if !knows(&help.stdout) && !knows(&help.stderr) {
+        // Debian's is built without it.
+        return say("NOT RUN: this Prometheus takes no OTLP");
+    }
     for section in [
         "{}",
         "{promote_resource_attributes: [host.name, service.name]}",
@@ -273,16 +280,15 @@ async fn the_same_bytes_give_the_series_that_prometheus_gives() {
         let ours = by_series(&data(running.addresses[0], ALL).await);
         let theirs = by_series(&rival.ask(&knocking, ALL).await);
         knocker.abort();
-        assert!(theirs.len() > 30, "{section}: {}", theirs.len());
-        for (labels, values) in &theirs {
-            assert_eq!(
-                ours.get(labels),
-                Some(values),
-                "{section}: {labels}; ours: {:#?}",
-                ours.keys()
-            );
-        }
-        assert_eq!(ours.len(), theirs.len(), "{section}");
+        assert!(theirs.len() >= 25, "{section}: {}", theirs.len());
+        let ours: BTreeSet<_> = ours.into_iter().collect();
+        let theirs: BTreeSet<_> = theirs.into_iter().collect();
+        let only_ours: Vec<_> = ours.difference(&theirs).collect();
+        let only_theirs: Vec<_> = theirs.difference(&ours).collect();
+        assert!(
+            only_ours.is_empty() && only_theirs.is_empty(),
+            "{section}: only ours {only_ours:#?}, only theirs {only_theirs:#?}"
+        );
         running.stop().await;
     }
 }

@@ -71,26 +71,26 @@ pub struct Pending {
 impl Feed {
     /// One that begins with what is committed from now on.
     pub fn from_now(reader: &Reader) -> Feed {
-        Feed::at(reader, |store| Ok::<_, &str>(Cursor::end_of(store))).unwrap_or_else(|_| {
-            unreachable!("the end of a store is always a cursor") // nothing is read that could be wrong
-        })
+        let store = Arc::clone(reader.shared_store());
+        let cursor = Cursor::end_of(&store.read());
+        Feed::at(store, cursor)
     }
 
     /// One that goes on where the cursor of [`Feed::cursor_bytes`] stood, also in a store that was restored from a snapshot.
     /// Error: the bytes are no cursor.
     pub fn restored(reader: &Reader, bytes: &[u8]) -> Result<Feed, &'static str> {
-        Feed::at(reader, |store| Cursor::read(store, bytes))
+        let store = Arc::clone(reader.shared_store());
+        let cursor = Cursor::read(&store.read(), bytes)?;
+        Ok(Feed::at(store, cursor))
     }
 
-    fn at<E>(reader: &Reader, cursor: impl FnOnce(&Store) -> Result<Cursor, E>) -> Result<Feed, E> {
-        let store = Arc::clone(reader.shared_store());
-        let cursor = cursor(&store.read())?;
-        Ok(Feed {
+    fn at(store: Arc<RwLock<Store>>, cursor: Cursor) -> Feed {
+        Feed {
             store,
             cursor,
             window: None,
             is_level: false,
-        })
+        }
     }
 
     /// The cursor as bytes: times, not numbers of scrapes, so that it fits a snapshot of any moment.
@@ -147,12 +147,16 @@ impl Feed {
         (copy.collect(), lost)
     }
 
-    /// Everything of the window is dealt with: the next begins after it.
-    pub fn close(&mut self) {
-        if let Some(window) = self.window.take() {
-            self.is_level = !window.is_cut();
-            window.advance(&mut self.cursor);
-        }
+    /// Everything of the window is dealt with: the next begins after it. Answers how many samples of it the memory limit had
+    /// taken before they were read, at most: what a series did not have yet counts as well.
+    pub fn close(&mut self) -> u64 {
+        let Some(window) = self.window.take() else {
+            return 0;
+        };
+        self.is_level = !window.is_cut();
+        let lost = window.lost();
+        window.advance(&mut self.cursor);
+        lost
     }
 
     /// What has not been taken.

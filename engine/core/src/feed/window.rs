@@ -29,6 +29,8 @@ pub(super) struct Window {
     /// The number of the exemplar after those that were read.
     pub(super) exemplars: Option<u64>,
     has_scrapes: bool,
+    /// Samples that the memory limit had taken, at most.
+    lost: u64,
     batch: Batch,
 }
 
@@ -65,6 +67,7 @@ impl Window {
             explicit: Vec::new(),
             exemplars: None,
             has_scrapes: false,
+            lost: 0,
             batch: Batch::default(),
         };
         for (number, clock) in store.clocks.iter().enumerate() {
@@ -90,8 +93,14 @@ impl Window {
     /// Reads from its beginning.
     pub(super) fn rewind(&mut self) {
         self.next = 0;
+        self.lost = 0;
         self.explicit.clear();
         self.exemplars = None;
+    }
+
+    /// Samples that the memory limit had taken, at most.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost
     }
 
     /// Where a clock ends for this window.
@@ -182,6 +191,9 @@ impl Window {
                 if newest_only && idle {
                     return;
                 }
+                if !newest_only {
+                    self.lost += self.lost_of(store, id, from);
+                }
                 let keep = |run: ValueRun| {
                     if run.clock != ClockId::EXPLICIT && self.holds(cursor, &run) {
                         batch.runs.push(run);
@@ -208,6 +220,19 @@ impl Window {
             runs: first..batch.runs.len(),
             histograms: store.native_histograms.between(id, after_ms, until_ms),
         });
+    }
+
+    /// Ticks of the window that a series on a clock has no samples of, where the memory limit took history of their times.
+    fn lost_of(&self, store: &Store, id: SeriesId, from: i64) -> u64 {
+        let row = store.series.row(id);
+        let clock = &store.clocks[row.clock.index()];
+        let from = from.max(clock.first_tick());
+        let Some(until_ms) = store.dropped.history_until_ms else {
+            return 0;
+        };
+        let dropped_until = clock.tick_after(until_ms).min(self.end(row.clock));
+        let held_from = store.oldest_tick(id).unwrap_or(row.since);
+        (dropped_until.min(held_from) - from).max(0) as u64
     }
 
     /// Whether a part of a run is in the window.

@@ -31,6 +31,13 @@ impl Store {
         }
     }
 
+    /// The tick at which the oldest block of a series begins, where it is on its present clock.
+    pub(crate) fn oldest_tick(&self, id: SeriesId) -> Option<i64> {
+        let row = self.series.row(id);
+        let header = self.slab.header(row.oldest.some()?);
+        (header.clock == row.clock).then_some(header.first_tick)
+    }
+
     /// Like [`Store::each_run`], for the newest block and the current run only.
     pub(crate) fn newest_runs(
         &self,

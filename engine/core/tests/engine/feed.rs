@@ -175,7 +175,7 @@ impl Run {
         if gives_up {
             return;
         }
-        self.feed.close();
+        assert_eq!(self.feed.close(), 0, "nothing is lost");
         for (labels, samples) in window {
             self.taken.entry(labels).or_default().extend(samples);
         }
@@ -309,4 +309,54 @@ fn a_cursor_that_is_none_is_refused() {
     ] {
         assert!(Feed::restored(&run.reader, bytes).is_err(), "{bytes:?}");
     }
+}
+
+/// What the memory limit takes before a receiver had it is told, not passed over.
+#[test]
+fn what_the_memory_limit_takes_is_counted() {
+    let limits = Limits {
+        memory_bytes_max: 1 << 20,
+        ..Limits::default()
+    };
+    let (mut writer, reader) = Engine::new(limits);
+    let (_, mut stage) = writer.add_target(spec(0));
+    let mut feed = Feed::from_now(&reader);
+    let (mut now_ms, mut scrapes) = (START_MS, 0u64);
+    while reader.stats().blocks_dropped_for_memory < 200 {
+        now_ms += 100;
+        scrapes += 1;
+        let line = |series: u64| {
+            format!(
+                "a{{l=\"{series}\"}} 0.{}\n",
+                (scrapes * 7_919 + series * 31) % 99_991
+            )
+        };
+        let page: String = (0..200).map(line).collect();
+        let staged = stage
+            .parse(page.as_bytes(), Format::Text)
+            .expect("it parses");
+        let at = Timestamp::from_ms(now_ms);
+        writer
+            .commit(staged, at, ScrapeFacts::default())
+            .expect("it is taken");
+        writer.maintain(at);
+    }
+    let options = WindowOptions {
+        now: Timestamp::from_ms(now_ms),
+        samples_max: usize::MAX,
+        interval_ms: None,
+    };
+    let mut taken = 0;
+    assert!(feed.open(&options));
+    while feed.read(&mut |series| {
+        if series.labels.metric_name() == Some("a") {
+            taken += series.samples.times_ms.len() as u64;
+        }
+    }) {}
+    let lost = feed.close();
+    assert!(taken < 200 * scrapes, "{taken} of {scrapes}");
+    assert!(
+        lost >= 200 * scrapes - taken,
+        "{lost} of {scrapes} scrapes, {taken} taken"
+    );
 }
