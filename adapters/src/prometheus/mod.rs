@@ -84,7 +84,7 @@ pub fn router(host: Arc<dyn Host>) -> Router {
         .merge(otlp)
 }
 
-/// The same API, where an instant query is told as a signal is, or not at all (`SIGNALS.md` S9b).
+/// The same API, where an instant query is told as a signal is, or not at all (rule S9b).
 async fn answer_guarded(host: &dyn Host, request: Request<Body>) -> Response<Body> {
     let (mut parts, body) = request.into_parts();
     let path_and_query = parts

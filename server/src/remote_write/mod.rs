@@ -24,9 +24,9 @@ mod delivery;
 mod families;
 mod remote;
 mod round;
-mod senders;
+mod receivers;
 mod shards;
 mod thin;
 
 pub use counts::{Counts, Kinds, Shown};
-pub use senders::RemoteWrites;
+pub use receivers::RemoteWrites;
