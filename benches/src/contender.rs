@@ -113,6 +113,11 @@ impl Contender {
         Contender::launch(Kind::Stillwell, binary, config, flags)
     }
 
+    /// Starts a Prometheus with a configuration of its own.
+    pub fn prometheus(binary: &Path, config: &str) -> std::io::Result<Contender> {
+        Contender::launch(Kind::Prometheus, binary, config, &[])
+    }
+
     fn launch(
         kind: Kind,
         binary: &Path,

@@ -1,6 +1,7 @@
 //! What the benches and side-by-side programs share.
 
 pub mod answers;
+pub mod broken;
 pub mod contender;
 pub mod guide;
 pub mod keda;

@@ -168,12 +168,13 @@ pub async fn run(
     Ok(rounds)
 }
 
-async fn serve(file: &Path) -> Outcome<Running> {
-    let settings = Settings {
+/// A process like that of the binary, without a snapshot.
+pub fn settings(file: Option<PathBuf>) -> Settings {
+    Settings {
         storage_path: None,
         snapshot_interval: stillwell::serve::snapshots::INTERVAL,
         query_bytes_max: 256 << 20,
-        config_file: Some(PathBuf::from(file)),
+        config_file: file,
         query: QuerySettings {
             timeout_ms: 30_000,
             lookback_ms: 300_000,
@@ -190,7 +191,11 @@ async fn serve(file: &Path) -> Outcome<Running> {
         alerts: AlertSettings::default(),
         notification_streams_max: 16,
         flags: Vec::new(),
-    };
+    }
+}
+
+async fn serve(file: &Path) -> Outcome<Running> {
+    let settings = settings(Some(PathBuf::from(file)));
     let text = std::fs::read_to_string(file)?;
     let config = app::load(&text, Path::new(""), &settings.query.features)
         .map_err(|problems| app::show(&problems))?;

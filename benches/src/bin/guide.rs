@@ -2,8 +2,8 @@
 //! decision took.
 //!
 //! `cargo run --release -p stillwell-benches --bin guide -- --kube-apiserver PATH --kube-controller-manager PATH --etcd PATH
-//! --kubectl PATH [--stillwell PATH] [--away SECONDS] [--only types,discovery,events,outage,away,readme]
-//! [--keep FOLDER] [--keda-operator PATH --keda-adapter PATH] [--prometheus-adapter PATH] [--epp PATH]`
+//! --kubectl PATH [--stillwell PATH] [--away SECONDS] [--only types,discovery,events,resources,outage,away,readme]
+//! [--keep FOLDER] [--keda-operator PATH] [--prometheus PATH] [--prometheus-adapter PATH] [--epp PATH]`
 //!
 //! Needs Linux, root (for a network namespace of its own, where the ports of the shipped manifests are free), `unshare` and
 //! `ip`. Fails where a step did. What is not given is said as not run.
@@ -23,11 +23,14 @@ use stillwell_benches::guide::gateway::Gateway;
 use stillwell_benches::guide::kubelet::Kubelet;
 use stillwell_benches::guide::stillwell::Stillwell;
 use stillwell_benches::guide::table::Table;
-use stillwell_benches::guide::{Failure, discovery, events, hpa_types, outage, readme, walk};
+use stillwell_benches::guide::{
+    Failure, discovery, events, hpa_types, keda, outage, picker, prometheus, readme, resources,
+    walk,
+};
 
 /// Set in the namespace.
 const INSIDE: &str = "STILLWELL_GUIDE_INSIDE";
-const FLAGS: [&str; 12] = [
+const FLAGS: [&str; 13] = [
     "kube-apiserver",
     "kube-controller-manager",
     "etcd",
@@ -38,6 +41,7 @@ const FLAGS: [&str; 12] = [
     "keep",
     "keda-operator",
     "keda-adapter",
+    "prometheus",
     "prometheus-adapter",
     "epp",
 ];
@@ -178,6 +182,7 @@ fn steps(flags: &Flags, folder: &Path, table: &mut Table) -> Result<(), Failure>
     plane.apply(&discovery::definitions())?;
     plane.apply(&hpa_types::custom_group())?;
     events::allow(&plane, &deploy)?;
+    resources::allow(&plane, &deploy)?;
     let changes = discovery::changes();
     let changes: Vec<(&str, &str)> = changes
         .iter()
@@ -196,27 +201,53 @@ fn steps(flags: &Flags, folder: &Path, table: &mut Table) -> Result<(), Failure>
         hpa_types::walk(&plane, table)?;
         gateway.show(&walk::page(walk::POOL, 12, 3));
     }
+    let cadvisor = match wanted("resources") {
+        true => Some(resources::walk(&plane, table)?),
+        false => None,
+    };
     if wanted("away") {
         let names = ["igw_queue_depth", "igw_running_requests"];
         outage::api_server_away(&mut plane, away_s, &names, table)?;
     }
+    with_programs(flags, &plane, &gateway, (cadvisor, &deploy), table)?;
     drop(process);
     if wanted("readme") {
         readme::walk(&plane, &deploy, table)?;
     }
-    for (flag, what) in [
-        ("keda-operator", "option 2: scale to zero by KEDA"),
-        (
-            "prometheus-adapter",
-            "the same reads from the real prometheus-adapter",
-        ),
-        ("epp", "the same with the real Endpoint Picker"),
-    ] {
-        let why = match flags.contains_key(flag) {
-            true => "the steps with this program are not written yet",
-            false => "its program was not given",
-        };
-        table.not_run(what, &format!("{why} (--{flag})"));
-    }
     Ok(())
+}
+
+/// The steps that need programs which may be given.
+fn with_programs(
+    flags: &Flags,
+    plane: &ControlPlane,
+    gateway: &Gateway,
+    (cadvisor, deploy): (Option<resources::Cadvisor>, &Path),
+    table: &mut Table,
+) -> Result<(), Failure> {
+    let given = |flag: &str| flags.get(flag).map(Path::new);
+    let missing = |flag: &str| format!("its program was not given (--{flag})");
+    let what = "option 2: scale to zero by a real KEDA operator";
+    match given("keda-operator") {
+        Some(operator) => keda::walk(plane, gateway, operator, table)?,
+        None => table.not_run(what, &missing("keda-operator")),
+    }
+    match given("epp") {
+        Some(program) => picker::walk(plane, program, table)?,
+        None => table.not_run("the real Endpoint Picker", &missing("epp")),
+    }
+    match given("prometheus") {
+        Some(program) => prometheus::walk(plane, program, table)?,
+        None => table.not_run("a real Prometheus beside", &missing("prometheus")),
+    }
+    match (given("prometheus"), given("prometheus-adapter")) {
+        (Some(prometheus), Some(adapter)) if cadvisor.is_some() => {
+            resources::adapter(plane, gateway, (prometheus, adapter), deploy, table)
+        }
+        _ => {
+            let why = missing("prometheus, --prometheus-adapter");
+            table.not_run("the same reads from the real prometheus-adapter", &why);
+            Ok(())
+        }
+    }
 }

@@ -1,10 +1,13 @@
 //! HPAs of `type: Pods` over thousands of pods with a page each: how long a read takes, and whether the server grows.
 //!
-//! `cargo run --release -p stillwell-benches --bin object_reads -- STILLWELL [PODS] [HPAS] [ROUNDS]`
+//! `cargo run --release -p stillwell-benches --bin object_reads -- STILLWELL [PODS] [HPAS] [ROUNDS] [PROMETHEUS]`
 //!
 //! Every pod is a target of its own, scraped every 5 s. Each HPA reads the pods of its namespace as the HPA controller
 //! does, and beside them somebody reads all pods of one namespace that holds them all. A round is 15 s. Fails where p99 of
 //! the HPAs is above 5 ms, an answer lacks a pod, or memory after the second round grows by more than a tenth.
+//!
+//! With a Prometheus it scrapes the same targets in the same run, and is asked for each HPA what prometheus-adapter would ask it
+//! by the same rule: the least that the two of them cost together, without the adapter itself.
 
 #![expect(
     clippy::print_stdout,
@@ -18,7 +21,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use stillwell_benches::contender::Contender;
+use stillwell_benches::contender::{Client, Contender, Usage};
 use stillwell_benches::load::{Load, pause};
 
 /// The HPA controller's.
@@ -42,10 +45,12 @@ fn main() -> ExitCode {
         number(2, 50),
         number(3, 6),
     ) else {
-        eprintln!("object_reads STILLWELL [PODS] [HPAS] [ROUNDS]");
+        eprintln!("object_reads STILLWELL [PODS] [HPAS] [ROUNDS] [PROMETHEUS]");
         return ExitCode::FAILURE;
     };
-    match run(Path::new(binary), pods.max(1), hpas.max(1), rounds.max(3)) {
+    let prometheus = arguments.get(4).map(Path::new);
+    let sizes = (pods.max(1), hpas.max(1), rounds.max(3));
+    match run(Path::new(binary), sizes, prometheus) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -55,15 +60,27 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(binary: &Path, pods: usize, hpas: usize, rounds: usize) -> Result<bool, Failure> {
+fn run(
+    binary: &Path,
+    (pods, hpas, rounds): (usize, usize, usize),
+    prometheus: Option<&Path>,
+) -> Result<bool, Failure> {
     let load = Load::scripted(|| Some(page()))?;
     let folder = std::env::temp_dir().join(format!("object-reads-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let rules = folder.join("rules.yaml");
     std::fs::write(&rules, RULES)?;
-    let text = config(load.fast_port, pods, hpas, &rules);
+    let scraped = config(load.fast_port, pods, hpas);
+    let text = format!(
+        "{scraped}external_metrics: {{insecure: true, rules_files: ['{}']}}\n",
+        rules.display()
+    );
     let server = Contender::stillwell(binary, &text, &[])?;
     let mut client = server.ready_client()?;
+    let mut beside = match prometheus {
+        Some(program) => Some(Beside::start(program, &scraped)?),
+        None => None,
+    };
     pause(SETTLING);
     let (mut own, mut all, mut wrong) = (Vec::new(), Vec::new(), 0);
     let (mut first, mut last) = (server.usage()?, server.usage()?);
@@ -73,28 +90,22 @@ fn run(binary: &Path, pods: usize, hpas: usize, rounds: usize) -> Result<bool, F
             let due = start + PERIOD * hpa as u32 / hpas as u32;
             pause(due.saturating_duration_since(Instant::now()));
             let expected = (0..pods).filter(|pod| pod % hpas == hpa).count();
-            let mut read = |namespace: &str,
-                            expected: usize,
-                            times: &mut Vec<Duration>|
-             -> Result<(), Failure> {
-                let since = Instant::now();
-                let path = format!(
-                    "/apis/custom.metrics.k8s.io/v1beta2/namespaces/{namespace}/pods/*/waiting"
-                );
-                let body = client.get(&path)?;
-                times.push(since.elapsed());
-                wrong += usize::from(body.matches("describedObject").count() != expected);
-                Ok(())
-            };
-            read(&format!("n{hpa}"), expected, &mut own)?;
+            let namespace = format!("n{hpa}");
+            wrong += usize::from(!read(&mut client, &namespace, expected, &mut own)?);
+            if let Some(beside) = &mut beside {
+                beside.read(hpa, (pods, hpas))?;
+            }
             if hpa % 10 == 0 {
-                read("all", pods, &mut all)?;
+                wrong += usize::from(!read(&mut client, "all", pods, &mut all)?);
             }
         }
         pause((start + PERIOD).saturating_duration_since(Instant::now()));
         last = server.usage()?;
         if round == 1 {
             first = last;
+            if let Some(beside) = &mut beside {
+                beside.first = beside.server.usage()?;
+            }
         }
     }
     std::fs::remove_dir_all(&folder)?;
@@ -107,7 +118,81 @@ fn run(binary: &Path, pods: usize, hpas: usize, rounds: usize) -> Result<bool, F
         "{wrong} wrong answers; memory {before:.1} MB after the second round, {after:.1} MB at the end; {:.0}% of a core",
         (last.cpu_s - first.cpu_s) / seconds * 100.0
     );
+    if let Some(beside) = beside {
+        beside.say(seconds)?;
+    }
+    let load = std::fs::read_to_string("/proc/loadavg")?;
+    println!("load of the machine at the end: {}", load.trim());
     Ok(wrong == 0 && p99 <= P99_MAX && after <= before * 1.1)
+}
+
+/// Reads the pods of a namespace; whether as many answered as there are.
+fn read(
+    client: &mut Client,
+    namespace: &str,
+    expected: usize,
+    times: &mut Vec<Duration>,
+) -> Result<bool, Failure> {
+    let since = Instant::now();
+    let body = client.get(&format!(
+        "/apis/custom.metrics.k8s.io/v1beta2/namespaces/{namespace}/pods/*/waiting"
+    ))?;
+    times.push(since.elapsed());
+    Ok(body.matches("describedObject").count() == expected)
+}
+
+/// A Prometheus over the same targets.
+struct Beside {
+    server: Contender,
+    client: Client,
+    times: Vec<Duration>,
+    first: Usage,
+}
+
+impl Beside {
+    /// What it took and cost over the time that was measured.
+    fn say(mut self, seconds: f64) -> Result<(), Failure> {
+        say(
+            "Prometheus, asked as prometheus-adapter asks it",
+            &mut self.times,
+        );
+        let last = self.server.usage()?;
+        println!(
+            "Prometheus: memory {:.1} MB; {:.0}% of a core",
+            last.rss_bytes as f64 / 1e6,
+            (last.cpu_s - self.first.cpu_s) / seconds * 100.0
+        );
+        Ok(())
+    }
+
+    fn start(program: &Path, config: &str) -> Result<Beside, Failure> {
+        let server = Contender::prometheus(program, config)?;
+        let client = server.ready_client()?;
+        let first = server.usage()?;
+        Ok(Beside {
+            server,
+            client,
+            times: Vec::new(),
+            first,
+        })
+    }
+
+    /// The adapter names each pod that it has listed.
+    fn read(&mut self, hpa: usize, (pods, hpas): (usize, usize)) -> Result<(), Failure> {
+        let names = (0..pods).filter(|pod| pod % hpas == hpa);
+        let names: Vec<String> = names.map(|pod| format!("pod-{pod}")).collect();
+        let query = format!(
+            "sum(vllm:num_requests_waiting{{namespace=\"n{hpa}\",pod=~\"{}\"}}) by (pod)",
+            names.join("|")
+        );
+        let since = Instant::now();
+        let body = self.client.query(&query)?;
+        self.times.push(since.elapsed());
+        match body.matches("\"pod\"").count() == names.len() {
+            true => Ok(()),
+            false => Err(format!("Prometheus has not all pods: {body}").into()),
+        }
+    }
 }
 
 /// Prints quantiles; answers the 99th.
@@ -146,7 +231,7 @@ fn page() -> String {
 }
 
 /// Every pod is twice a target: in the namespace of its HPA, and in the one that holds all.
-fn config(port: u16, pods: usize, hpas: usize, rules: &Path) -> String {
+fn config(port: u16, pods: usize, hpas: usize) -> String {
     let mut text =
         "global: {scrape_interval: 5s}\nscrape_configs:\n- job_name: vllm\n  static_configs:\n"
             .to_owned();
@@ -158,10 +243,5 @@ fn config(port: u16, pods: usize, hpas: usize, rules: &Path) -> String {
             );
         }
     }
-    let _ = writeln!(
-        text,
-        "external_metrics: {{insecure: true, rules_files: ['{}']}}",
-        rules.display()
-    );
     text
 }

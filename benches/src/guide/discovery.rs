@@ -6,10 +6,11 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::control_plane::ControlPlane;
+use super::control_plane::{ADDRESS, ControlPlane};
 use super::gateway::Gateway;
 use super::hpa_types;
 use super::http;
+use super::resources;
 use super::stillwell::{WEB, signal};
 use super::table::{Seen, Table, wait_for};
 use super::walk::{POOL, definition, picker, pool};
@@ -25,8 +26,10 @@ pub fn config() -> String {
     format!(
         "global: {{scrape_interval: 100ms}}\ninference_pools: {{}}\n\
          monitors: {{namespaces: [default], scrape_interval: 100ms}}\nkube_state: {{}}\nevents: {{}}\n\
-         external_metrics: {{rules_files: [igw-adapter-values.yaml, types.yaml]}}\nsignals:\n{signals}\
-         - {{name: ready-replicas, expr: 'max(kube_deployment_status_replicas_ready{{namespace=\"default\",deployment=\"{POOL}-epp\"}})'}}\n"
+         scrape_configs: [{{job_name: cadvisor, scrape_interval: 1s, static_configs: [{{targets: ['{ADDRESS}:{}'], labels: {{node: node}}}}]}}]\n\
+         external_metrics: {{rules_files: [igw-adapter-values.yaml, types.yaml, resource-rules.yaml]}}\nsignals:\n{signals}\
+         - {{name: ready-replicas, expr: 'max(kube_deployment_status_replicas_ready{{namespace=\"default\",deployment=\"{POOL}-epp\"}})'}}\n",
+        resources::PORT
     )
 }
 
@@ -35,6 +38,7 @@ pub fn changes() -> Vec<(&'static str, String)> {
     vec![
         ("stillwell.yml", config()),
         ("types.yaml", hpa_types::RULES.to_owned()),
+        ("resource-rules.yaml", resources::RULES.to_owned()),
     ]
 }
 

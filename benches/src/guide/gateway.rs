@@ -40,7 +40,12 @@ pub struct Gateway {
 impl Gateway {
     /// Listens on a free port. With the address of a `kubectl proxy` it asks for a token.
     pub fn start(reviews_by: Option<&str>) -> Result<Gateway, Failure> {
-        let listener = TcpListener::bind((ADDRESS, 0))?;
+        Gateway::at(0, reviews_by)
+    }
+
+    /// Listens on this port.
+    pub fn at(port: u16, reviews_by: Option<&str>) -> Result<Gateway, Failure> {
+        let listener = TcpListener::bind((ADDRESS, port))?;
         let gateway = Gateway {
             port: listener.local_addr()?.port(),
             state: Arc::default(),

@@ -4,7 +4,7 @@
 //!  certificates --> control_plane (etcd, kube-apiserver, kube-controller-manager) <--- kubelet (marks pods ready by hand)
 //!                        ^                                                             gateway (pages, asks for a token)
 //!                        '--- stillwell (the process behind the shipped manifests)
-//!  walk, hpa_types, discovery, events, outage, readme: the steps --> table
+//!  walk, hpa_types, discovery, events, resources, outage, readme, and keda, picker, prometheus with real programs: the steps --> table
 //! ```
 //!
 //! It all runs in a network namespace of its own, so that the ports of the shipped manifests are free and a pod's address is
@@ -26,9 +26,13 @@ pub mod events;
 pub mod gateway;
 pub mod hpa_types;
 pub mod http;
+pub mod keda;
 pub mod kubelet;
 pub mod outage;
+pub mod picker;
+pub mod prometheus;
 pub mod readme;
+pub mod resources;
 pub mod stillwell;
 pub mod table;
 pub mod walk;

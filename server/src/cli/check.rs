@@ -9,7 +9,7 @@ use stillwell_engine::exposition::check_openmetrics;
 use stillwell_engine::promql::Features;
 use stillwell_engine::{Engine, Format, Limits, TargetSpec};
 
-use super::{fail, lint, secure, value};
+use super::{fail, lint, secure, thresholds, value};
 use crate::cluster::{Cluster, Owner, api_service_name};
 use crate::config::{self, Discovery, Report};
 use crate::rule_groups::{self, RuleFile};
@@ -34,6 +34,15 @@ pub(super) fn command() -> Command {
                     "URL",
                     "Also ask the server there (this one or a Prometheus) what is really scraped",
                 ))
+                .arg(
+                    value(
+                        "scalers",
+                        "FILE",
+                        "Manifests of HPAs and ScaledObjects: also say which thresholds are never reached; with --live \
+                         those of the cluster are read",
+                    )
+                    .action(ArgAction::Append),
+                )
                 .arg(secure::kubeconfig_flag())
                 .arg(secure::service_flag()),
         )
@@ -98,6 +107,10 @@ fn check_config(matches: &ArgMatches) -> ExitCode {
     }
     let valid = loaded.filter(|_| report.errors.is_empty());
     if let Some(config) = &valid {
+        match scalers(config, matches) {
+            Ok(lines) => lines.iter().for_each(|line| println!("{line}")),
+            Err(why) => return fail(why),
+        }
         match owners(config, matches) {
             Ok(lines) => lines.iter().for_each(|line| println!("{file}: {line}")),
             Err(why) => return fail(why),
@@ -167,11 +180,43 @@ fn job_table(config: &config::Config) -> (String, usize) {
     (table, all)
 }
 
+/// What there is to say of the scalers that are given, and with `--live` of those of the cluster, where there is one to ask.
+fn scalers(config: &config::Config, matches: &ArgMatches) -> Result<Vec<String>, String> {
+    let mut lines = Vec::new();
+    for path in matches.get_many::<String>("scalers").into_iter().flatten() {
+        let found = thresholds::of_file(config, path)?.into_iter();
+        lines.extend(found.map(|(line, why)| format!("{path}:{line}: warning: {why}")));
+    }
+    if !matches.contains_id("live") {
+        return Ok(lines);
+    }
+    let kubeconfig = secure::kubeconfig(matches);
+    let objects = wait(async {
+        match Cluster::connect(kubeconfig.as_deref()).await? {
+            Some(cluster) => cluster.scalers().await,
+            None => Ok(Vec::new()),
+        }
+    })?;
+    for object in objects {
+        let found = thresholds::of_manifest(config, &object)?.into_iter();
+        lines.extend(found.map(|(_, why)| format!("warning: {why}")));
+    }
+    Ok(lines)
+}
+
+/// Waits for what the API server is asked.
+fn wait<T>(asking: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.map_err(|error| error.to_string())?.block_on(asking)
+}
+
 /// Who serves the configured groups in the cluster, where there is one to ask.
 fn owners(config: &config::Config, matches: &ArgMatches) -> Result<Vec<String>, String> {
     let us = secure::service(matches)?;
     let kubeconfig = secure::kubeconfig(matches);
-    let asking = async {
+    wait(async {
         let Some(cluster) = Cluster::connect(kubeconfig.as_deref()).await? else {
             return Ok(Vec::new());
         };
@@ -187,11 +232,7 @@ fn owners(config: &config::Config, matches: &ArgMatches) -> Result<Vec<String>, 
             });
         }
         Ok(lines)
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    runtime.map_err(|error| error.to_string())?.block_on(asking)
+    })
 }
 
 #[expect(clippy::print_stdout, reason = "the report is the command's output")]

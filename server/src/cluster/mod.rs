@@ -9,6 +9,7 @@ mod kinds;
 mod object_names;
 mod objects;
 mod review;
+mod scalers;
 
 pub(crate) use api_service::Written;
 #[cfg(feature = "fuzzing")]

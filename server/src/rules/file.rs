@@ -1,6 +1,7 @@
 //! A rules file of prometheus-adapter, in the forms in which people have it ([`super::forms`]). Strict, as the adapter is:
 //! an unknown key is an error with its line. Slips whose meaning is certain are read, with a warning.
 
+use super::default_rules;
 use super::forms::{Form, Lists, form};
 use super::resource_rules::{ResourceRules, resource_rules};
 use super::rule::{Api, Rule, rule};
@@ -63,7 +64,11 @@ fn fill(form: Form<'_>, file: &mut RulesFile, report: &mut Report) {
             external,
             custom,
             resource,
+            default,
         }) => {
+            // Before those of the file: the last rule that makes a metric counts.
+            file.custom
+                .extend(default.map(of_the_chart).into_iter().flatten());
             if let Some(entry) = resource.filter(|entry| says_something(&entry.value)) {
                 file.resource = resource_rules(entry, report);
             }
@@ -86,6 +91,13 @@ fn fill(form: Form<'_>, file: &mut RulesFile, report: &mut Report) {
         }
         Form::Nothing => {}
     }
+}
+
+/// The rules that the chart has of its own; `line` is where they are asked for.
+fn of_the_chart(line: usize) -> Vec<Rule> {
+    let (mut file, _) = read(&default_rules::text());
+    file.custom.iter_mut().for_each(|rule| rule.line = line);
+    file.custom
 }
 
 /// Whether a value is more than the empty one that the chart's own values file has.

@@ -13,6 +13,8 @@ pub(super) struct Lists<'n> {
     pub(super) custom: Option<&'n Entry>,
     /// CPU and memory of pods and nodes.
     pub(super) resource: Option<&'n Entry>,
+    /// Where the rules that the Helm chart has of its own are asked for.
+    pub(super) default: Option<usize>,
 }
 
 /// What a file is.
@@ -81,9 +83,7 @@ fn of_mapping<'n>(tree: &'n Node, entries: &'n [Entry], report: &mut Report) -> 
             "default" if matches!(entry.value.kind, Kind::Null) => {}
             "default" => {
                 if report.flag(entry) == Some(true) {
-                    let why = "default: the rules that the chart has of its own (a metric of every series) are not \
-                               known here; write those that you need under custom";
-                    report.warn(entry.line, why);
+                    lists.default = Some(entry.line);
                 }
             }
             "existing" => warn_of_existing(entry, report),

@@ -4,6 +4,7 @@
 //! caller's selector or namespace, or whose series name the metric, is made into a query when somebody asks, and that
 //! query is judged for as long as the questions keep coming.
 
+mod default_rules;
 mod file;
 mod forms;
 mod managed_names;

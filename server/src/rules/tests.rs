@@ -196,7 +196,7 @@ fn slips_whose_meaning_is_certain_are_read_with_a_warning() {
             "read as ${1}",
         ),
         (
-            "rules: {default: true, existing: mine, external: [{seriesQuery: a, metricsQuery: sum(a), resources: {namespaced: false}}]}\nloglevel: 1\ntls: {enable: false}\nextraArguments: [--x]\n"
+            "rules: {existing: mine, external: [{seriesQuery: a, metricsQuery: sum(a), resources: {namespaced: false}}]}\nloglevel: 1\ntls: {enable: false}\nextraArguments: [--x]\n"
             .to_owned(),
             1,
             0,
@@ -234,6 +234,48 @@ fn the_empty_value_of_the_chart_for_resource_rules_is_no_warning() {
         let (_, report) = read(text);
         assert!(report.warnings.is_empty(), "{text}: {:?}", report.warnings);
     }
+}
+
+#[test]
+fn the_charts_own_rules_make_a_metric_of_each_series_and_rates_of_totals() {
+    let (file, report) = read("rules:\n  external: []\n  default: true\n  custom: []\n");
+    assert_eq!((report.errors, report.warnings), (vec![], vec![]));
+    let rules = file.custom;
+    assert!(rules.len() == 6 && rules.iter().all(|rule| rule.line == 3));
+    for (series, at, metric) in [
+        ("container_cpu_usage_seconds_total", 0, "cpu_usage"),
+        (
+            "container_network_receive_bytes_total",
+            1,
+            "network_receive_bytes",
+        ),
+        (
+            "container_memory_working_set_bytes",
+            2,
+            "memory_working_set_bytes",
+        ),
+        ("vllm:num_requests_waiting", 3, "vllm:num_requests_waiting"),
+        ("http_requests_total", 4, "http_requests"),
+        ("process_cpu_seconds_total", 5, "process_cpu"),
+    ] {
+        let rule = &rules[at];
+        assert_eq!(
+            metric_name(rule, series).as_deref(),
+            Some(metric),
+            "{series}"
+        );
+        let object = ("pod", Objects::One("p"));
+        let query = object_query(rule, series, "n", object, &Selector::default());
+        let query = query.expect("filled in");
+        assert_eq!(
+            query.contains("rate("),
+            series.ends_with("_total"),
+            "{query}"
+        );
+        let parsed = stillwell_engine::promql::Query::parse(&query, &Default::default());
+        assert!(parsed.is_ok() && query.contains(series), "{query}");
+    }
+    assert!(read("rules: {default: false}\n").0.custom.is_empty());
 }
 
 const CPU_AND_MEMORY: &str = r#"resourceRules:

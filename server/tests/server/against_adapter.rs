@@ -110,6 +110,8 @@ struct Pair {
 
 /// What both are given.
 struct Given<'g> {
+    /// Of a folder of its own.
+    name: &'g str,
     rules: &'g str,
     /// Each with the labels of its target.
     targets: Vec<(TestTarget, String)>,
@@ -150,6 +152,7 @@ async fn metrics_of_objects() -> Given<'static> {
         ("/api/v1/namespaces", "b", json!({})),
     ];
     Given {
+        name: "against-adapter",
         rules: RULES,
         targets,
         objects,
@@ -157,7 +160,7 @@ async fn metrics_of_objects() -> Given<'static> {
 }
 
 async fn pair(prometheus: &PathBuf, adapter: &PathBuf, given: &Given<'_>) -> Pair {
-    let files = Files::new("against-adapter");
+    let files = Files::new(given.name);
     let rules = files.write("rules.yaml", given.rules);
     let mut scraped =
         "global: {scrape_interval: 1s}\nscrape_configs:\n- job_name: all\n  static_configs:\n"
@@ -541,6 +544,7 @@ async fn cpu_and_memory_are_those_of_prometheus_adapter() {
         objects.push((list, name, labels));
     }
     let given = Given {
+        name: "against-adapter-resources",
         rules: RESOURCE_RULES,
         targets,
         objects,

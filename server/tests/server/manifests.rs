@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use stillwell::serve::app;
 use stillwell_testing::outside::{GUIDE, HELM, RIVALS};
 
-const OVERLAYS: [&str; 7] = [
+const OVERLAYS: [&str; 8] = [
     "base",
     "overlays/hpa",
     "overlays/scale-to-zero",
@@ -27,6 +27,7 @@ const OVERLAYS: [&str; 7] = [
     "overlays/llm-d",
     "overlays/monitors",
     "overlays/events",
+    "overlays/resource-metrics",
 ];
 
 fn deploy() -> PathBuf {
@@ -290,11 +291,14 @@ fn rendered_by_the_real_kubectl_everything_fits_together() {
             .filter(|one| one["kind"] == "APIService")
             .filter_map(|one| one["metadata"]["name"].as_str())
             .collect();
-        let expected = match overlay {
-            "overlays/keda-coexist" => "v1beta2.custom.metrics.k8s.io",
-            _ => "v1beta1.external.metrics.k8s.io",
+        let expected: &[&str] = match overlay {
+            "overlays/keda-coexist" => &["v1beta2.custom.metrics.k8s.io"],
+            "overlays/resource-metrics" => {
+                &["v1beta1.external.metrics.k8s.io", "v1beta1.metrics.k8s.io"]
+            }
+            _ => &["v1beta1.external.metrics.k8s.io"],
         };
-        assert_eq!(owned, [expected], "{overlay}");
+        assert_eq!(owned, expected, "{overlay}");
         let reader = find(&all, "RoleBinding", "stillwell-auth-reader");
         assert_eq!(reader["metadata"]["namespace"], "kube-system");
         let strategy = &deployment["spec"]["strategy"]["rollingUpdate"];
@@ -364,7 +368,7 @@ fn the_chart_has_the_objects_of_the_manifests_and_takes_the_adapters_values_as_t
     );
     let rules = std::fs::read_to_string(deploy().join("base/config/igw-adapter-values.yaml"));
     let rules = rules.expect("readable");
-    let all = "monitors: {enabled: true, namespaces: [llm, web]}\nevents: {enabled: true}\napiServices: {external: true, custom: true}\n\
+    let all = "monitors: {enabled: true, namespaces: [llm, web]}\nevents: {enabled: true}\napiServices: {external: true, custom: true, resource: true}\n\
                signals: [{name: a, expr: sum(b)}]\nextraConfig: {scrape_configs: [{job_name: j, static_configs: [{targets: ['h:1']}]}]}\n";
     for (values, metrics) in [
         ("{}", vec![]),

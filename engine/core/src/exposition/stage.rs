@@ -3,7 +3,7 @@
 //! [`Stage::parse`] may run on any thread and changes nothing that lasts. `Writer::commit` takes the whole page or
 //! nothing of it.
 
-use std::ops::Range;
+use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
 
 use crate::histogram::FloatHistogram;
@@ -78,10 +78,33 @@ pub struct Stage {
 
 /// A page that was parsed completely and can be committed. Dropping it leaves the stage as it was.
 pub struct Staged<'a> {
-    pub(crate) stage: &'a mut Stage,
+    pub(crate) stage: StageOfPage<'a>,
     page: Page<'a>,
     /// The series that were added before the commit; `None` before memory was reserved for them.
     pub(crate) added: Option<Added>,
+}
+
+/// The stage of a page that may be refused. When it is dropped, it frees what the new lines of that page took.
+pub(crate) struct StageOfPage<'a>(&'a mut Stage);
+
+impl Deref for StageOfPage<'_> {
+    type Target = Stage;
+
+    fn deref(&self) -> &Stage {
+        self.0
+    }
+}
+
+impl DerefMut for StageOfPage<'_> {
+    fn deref_mut(&mut self) -> &mut Stage {
+        self.0
+    }
+}
+
+impl Drop for StageOfPage<'_> {
+    fn drop(&mut self) {
+        self.0.page.release();
+    }
 }
 
 /// Series that exist without a sample, for the new lines of a page that is not committed yet.
@@ -204,9 +227,10 @@ impl Stage {
                 reason: format!("a page of {} bytes is past 4 GiB", page.text().len()),
             });
         }
-        match self.compare(&page) {
+        let mut stage = StageOfPage(self);
+        match stage.compare(&page) {
             Ok(()) => Ok(Staged {
-                stage: self,
+                stage,
                 page,
                 added: None,
             }),
@@ -486,7 +510,10 @@ impl Staged<'_> {
     /// Makes the committed page the template. `placements` has one entry per item of `new_samples`. `bytes` is set to
     /// what the stage holds where that may have changed.
     pub(crate) fn apply(self, placements: &[Placement], bytes: &mut usize) {
-        let Staged { stage, page, .. } = self;
+        let Staged {
+            mut stage, page, ..
+        } = self;
+        let stage: &mut Stage = &mut stage;
         let body = page.text();
         // From the last to the first, because a longer value moves the text behind it.
         for change in stage.page.changes.iter().rev() {

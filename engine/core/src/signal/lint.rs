@@ -56,6 +56,7 @@ pub fn lint(
         _ => {}
     });
     total(query.plan(), names, &mut found);
+    several(query.plan(), &mut found);
     if stands_alone {
         raw_queue(&query, &mut found);
     }
@@ -66,6 +67,102 @@ pub fn lint(
 pub fn window_ms(text: &str, features: &Features) -> Result<Option<i64>, QueryError> {
     let query = SignalQuery::parse(text, features, &Names::default())?;
     Ok((!query.has_open_window()).then(|| query.window_ms()))
+}
+
+/// A query that cannot be above a number, because it is made of shares of a capacity.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bound {
+    /// The metric that goes from 0 to 1.
+    pub metric: String,
+    /// The most that the query can be.
+    pub most: f64,
+}
+
+/// The most that a query can be, where it is a share (0 to 1), its mean, least or most, and numbers that it is multiplied by or
+/// divided by. `None`: nothing is known.
+pub fn bound(text: &str, names: &Names, features: &Features) -> Result<Option<Bound>, QueryError> {
+    let query = Query::parse(text, features)?;
+    Ok(bound_of(query.plan(), names))
+}
+
+fn bound_of(expr: &Expr, names: &Names) -> Option<Bound> {
+    let times = |bound: Bound, factor: f64| Bound {
+        most: bound.most * factor,
+        ..bound
+    };
+    match &expr.kind {
+        ExprKind::Paren(inner) | ExprKind::StepInvariant(inner) => bound_of(inner, names),
+        ExprKind::Aggregate(aggregate)
+            if aggregate.op != AggregateOp::Sum && keeps_measure(aggregate.op) =>
+        {
+            bound_of(&aggregate.expr, names)
+        }
+        ExprKind::Call { function, args } => match function.id {
+            FunctionId::AvgOverTime | FunctionId::MaxOverTime | FunctionId::MinOverTime => {
+                bound_of(args.first()?, names)
+            }
+            _ => None,
+        },
+        ExprKind::Binary(binary) => {
+            let number = |expr: &Expr| match &peel(expr).kind {
+                ExprKind::Number(number) if *number > 0.0 => Some(*number),
+                _ => None,
+            };
+            match (binary.op, number(&binary.lhs), number(&binary.rhs)) {
+                (BinaryOp::Mul, None, Some(factor)) => {
+                    Some(times(bound_of(&binary.lhs, names)?, factor))
+                }
+                (BinaryOp::Mul, Some(factor), None) => {
+                    Some(times(bound_of(&binary.rhs, names)?, factor))
+                }
+                (BinaryOp::Div, None, Some(divisor)) => {
+                    Some(times(bound_of(&binary.lhs, names)?, 1.0 / divisor))
+                }
+                _ => None,
+            }
+        }
+        ExprKind::Selector(selector) | ExprKind::Range { selector, .. } => {
+            let metric = selector.metric_name()?;
+            let is_share = measure(metric, names) == Measure::Utilisation;
+            is_share.then(|| Bound {
+                metric: metric.to_owned(),
+                most: 1.0,
+            })
+        }
+        _ => None,
+    }
+}
+
+/// One number for each series: with a second target there are several, and scalers make of that what they will.
+fn several(expr: &Expr, found: &mut Vec<String>) {
+    let selector = match &expr.kind {
+        ExprKind::Paren(inner) | ExprKind::StepInvariant(inner) | ExprKind::Negate(inner) => {
+            return several(inner, found);
+        }
+        ExprKind::Binary(binary) if is_number(&binary.rhs) && !compares(binary.op) => {
+            return several(&binary.lhs, found);
+        }
+        ExprKind::Binary(binary) if is_number(&binary.lhs) && !compares(binary.op) => {
+            return several(&binary.rhs, found);
+        }
+        ExprKind::Call { function, .. }
+            if matches!(
+                function.id,
+                FunctionId::Absent | FunctionId::AbsentOverTime | FunctionId::Scalar
+            ) =>
+        {
+            return;
+        }
+        ExprKind::Call { args, .. } if args.len() == 1 => return several(&args[0], found),
+        ExprKind::Selector(selector) | ExprKind::Range { selector, .. } => selector,
+        _ => return,
+    };
+    if let Some(metric) = selector.metric_name() {
+        found.push(format!(
+            "it is a number for each series of {metric}: with a second replica there are several, which an HPA adds up and a \
+             KEDA trigger refuses; say how they become one, with sum(...) or max(...)"
+        ));
+    }
 }
 
 fn hold(policy: &Policy, interval_ms: Option<i64>, found: &mut Vec<String>) {
@@ -312,6 +409,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_share_is_bounded_by_its_factor_and_a_sum_of_shares_by_nothing() {
+        for (query, most) in [
+            ("max(vllm:kv_cache_usage_perc)", Some(1.0)),
+            ("avg by (pod) (vllm:kv_cache_usage_perc) * 100", Some(100.0)),
+            (
+                "100 * (max_over_time(vllm:kv_cache_usage_perc[5m]))",
+                Some(100.0),
+            ),
+            ("vllm:kv_cache_usage_perc / 2", Some(0.5)),
+            ("sum(vllm:kv_cache_usage_perc)", None),
+            ("max(vllm:kv_cache_usage_perc) + 1", None),
+            ("max(vllm:num_requests_waiting)", None),
+            ("count(vllm:kv_cache_usage_perc)", None),
+        ] {
+            let bound = bound(query, &Names::default(), &Features::default());
+            let bound = bound.expect("valid").map(|bound| bound.most);
+            assert_eq!(bound, most, "{query}");
+        }
+    }
+
+    #[test]
     fn each_lint_speaks_of_its_fault_and_only_then() {
         let short_hold = Policy {
             hold_ms: Some(50),
@@ -386,6 +504,12 @@ mod tests {
                 &["from 0 to 1", "never reaches 80"],
             ),
             ("max(vllm:kv_cache_usage_perc) > 0.8", &plain, &[]),
+            (
+                "2 * rate(requests_total{job=\"a\"}[1m])",
+                &plain,
+                &["a number for each series of requests_total", "sum(...)"],
+            ),
+            ("max by (pod) (rate(requests_total[1m]))", &plain, &[]),
             ("max(vllm:kv_cache_usage_perc) * 100 > 80", &plain, &[]),
             ("sum(vllm:kv_cache_usage_perc) > 3", &plain, &[]),
         ] {

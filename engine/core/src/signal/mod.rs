@@ -53,7 +53,7 @@ pub(crate) use retain_set::{RetainHandle, RetainSet};
 pub(crate) use view::SignalView;
 
 pub use explain::{Explanation, Outline, TargetState};
-pub use lint::{lint, window_ms};
+pub use lint::{Bound, bound, lint, window_ms};
 pub use names::{Class, Engine, FAMILIES, Family, Measure, Name, Names};
 pub use objects::{ObjectReading, ObjectValue};
 pub use policy::{Absent, Fallback, FallbackNumber, Nan, Policy};

@@ -81,7 +81,7 @@ impl Writer {
     }
 
     /// Makes the page the target's template and accounts for what it holds.
-    fn finish(&mut self, staged: Staged<'_>, placements: Vec<Placement>) {
+    fn finish(&mut self, mut staged: Staged<'_>, placements: Vec<Placement>) {
         let waited_ns = self.stopwatch.take_ns();
         if self.stopwatch.now_ns.is_some() {
             self.waits.record(waited_ns);

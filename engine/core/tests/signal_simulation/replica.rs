@@ -146,18 +146,21 @@ impl Replica {
             }
             let facts = ScrapeFacts::default();
             let error = if gateway.down_until > step_ms {
-                "refused".to_owned()
+                Some("refused".to_owned())
             } else {
                 match seen.stage.parse(page.as_bytes(), Format::Text) {
                     Ok(staged) => {
                         self.writer.commit(staged, at, facts).expect("taken");
-                        self.took(index, gateway, now_ms);
-                        continue;
+                        None
                     }
-                    Err(error) => error.to_string(),
+                    Err(error) => Some(error.to_string()),
                 }
             };
             let id = seen.stage.target();
+            let Some(error) = error else {
+                self.took(index, gateway, now_ms);
+                continue;
+            };
             self.writer
                 .fail(id, at, facts, &error)
                 .expect("time ascends");

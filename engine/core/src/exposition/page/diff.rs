@@ -88,6 +88,9 @@ pub(crate) enum Metadata {
     Unit(String, String),
 }
 
+/// New lines whose memory is kept for the next page.
+const NEW_LINES_KEPT_MAX: usize = 1_024;
+
 /// The difference between a page and the template. Reused from page to page.
 pub(crate) struct PageDiff {
     /// Lines that a page may have; one with more is refused.
@@ -160,6 +163,20 @@ impl PageDiff {
         self.skipped = 0;
     }
 
+    /// Frees what many new lines took: a page that is refused for them would hold up to 200 MB for each target that sends it.
+    pub(crate) fn release(&mut self) {
+        if self.new_lines.capacity() > NEW_LINES_KEPT_MAX
+            || self.metadata.capacity() > NEW_LINES_KEPT_MAX
+            || self.learned.capacity() > NEW_LINES_KEPT_MAX
+        {
+            self.new_lines = Vec::new();
+            self.metadata = Vec::new();
+            self.learned = Vec::new();
+            self.edits = Vec::new();
+            self.exemplars = Vec::new();
+        }
+    }
+
     /// Bytes held between pages.
     pub(crate) fn bytes(&self) -> usize {
         self.changes.capacity() * size_of::<Change>()
@@ -168,6 +185,7 @@ impl PageDiff {
             + self.exemplars.capacity() * size_of::<(ExemplarOf, Range<usize>)>()
             + self.edits.capacity() * size_of::<EditOp>()
             + self.new_lines.capacity() * size_of::<NewLine>()
+            + self.metadata.capacity() * size_of::<Metadata>()
             + self.removed.capacity() * size_of::<SeriesId>()
     }
 }

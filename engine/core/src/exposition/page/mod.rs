@@ -55,6 +55,16 @@ pub(crate) fn compare(
     page: &mut PageDiff,
 ) -> Result<(), PageError> {
     page.clear();
+    // Lines that are passed over are not counted. Counting is cheap, reading two million lines is not.
+    if retain_filter.is_none()
+        && body.len() > page.lines_max
+        && memchr::memchr_iter(b'\n', body).count() > page.lines_max
+    {
+        return Err(PageError {
+            line: page.lines_max + 1,
+            reason: too_many_lines(page.lines_max),
+        });
+    }
     if let Some(retain_filter) = &mut retain_filter {
         retain_filter.restart();
     }
@@ -81,6 +91,10 @@ pub(crate) fn compare(
         line: 1 + memchr::memchr_iter(b'\n', &body[..compare.at]).count(),
         reason,
     })
+}
+
+fn too_many_lines(lines_max: usize) -> String {
+    format!("the page has more than {lines_max} lines, the most that fit under the memory limit")
 }
 
 /// One comparison under way.
@@ -116,10 +130,7 @@ impl Compare<'_, '_> {
         while self.at < self.body.len() {
             self.match_in_order()?;
             if self.page.new_lines.len() > self.page.lines_max {
-                return Err(format!(
-                    "the page has more than {} lines, the most that fit under the memory limit",
-                    self.page.lines_max
-                ));
+                return Err(too_many_lines(self.page.lines_max));
             }
             if self.at < self.body.len() {
                 self.resync()?;

@@ -65,17 +65,16 @@ impl Side {
     ) -> Option<(u64, u64)> {
         let facts = ScrapeFacts::default();
         let stage = &mut self.stages[target];
-        match stage.parse(page.as_bytes(), Format::Text) {
+        let error = match stage.parse(page.as_bytes(), Format::Text) {
             Ok(staged) => {
                 let committed = self.writer.commit(staged, at, facts).expect("taken");
-                Some((committed.samples_scraped, committed.samples_post_relabel))
+                return Some((committed.samples_scraped, committed.samples_post_relabel));
             }
-            Err(error) => {
-                assert_eq!(error.line, page.lines().count(), "{error}");
-                self.fail(target, at);
-                None
-            }
-        }
+            Err(error) => error,
+        };
+        assert_eq!(error.line, page.lines().count(), "{error}");
+        self.fail(target, at);
+        None
     }
 
     pub(crate) fn fail(&mut self, target: usize, at: Timestamp) {
