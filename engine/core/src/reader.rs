@@ -182,6 +182,13 @@ impl Reader {
         signals.into_iter().map(pages).collect()
     }
 
+    /// Whether some target counts for a signal, or stands by. `None`: there is no such signal.
+    pub fn has_targets(&self, signal: SignalId) -> Option<bool> {
+        let registry = self.registry.read();
+        let scope = &registry.signal(signal)?.scope;
+        Some(!scope.counting.is_empty() || !scope.standby.is_empty())
+    }
+
     /// The last state changes of a signal, oldest first.
     pub fn transitions(&self, signal: SignalId) -> Vec<Transition> {
         let registry = self.registry.read();

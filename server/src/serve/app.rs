@@ -415,6 +415,16 @@ impl App {
         reading.await.unwrap_or_default() // a panic has been logged
     }
 
+    /// The same as it is sent on: of several processes that share their targets each speaks of its own.
+    pub(super) async fn sent_readings(&self, now: Timestamp) -> Vec<(String, Reading)> {
+        if self.settings.shard.is_none() {
+            return self.signal_readings(now).await;
+        }
+        let signals = Arc::clone(&self.loaded.read().signals);
+        let reading = tokio::task::spawn_blocking(move || signals.readings_of_shard(now));
+        reading.await.unwrap_or_default() // a panic has been logged
+    }
+
     /// How alerts are sent.
     pub fn notifier(&self) -> &Notifier {
         &self.notifier

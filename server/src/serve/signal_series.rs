@@ -1,5 +1,6 @@
 //! The states and numbers of signals as series of the store, for receivers of remote write that are to have them: the
-//! families `stillwell_signal_state`, `stillwell_signal_value` and `stillwell_signal_age_seconds` of `/metrics`.
+//! families `stillwell_signal_state`, `stillwell_signal_value` and `stillwell_signal_age_seconds` of `/metrics`, and how many
+//! signals that is.
 //!
 //! A number that nobody measures any more gets a stale marker: at a receiver it then ends, as it does here (rule S5).
 
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stillwell_adapters::host::Host;
-use stillwell_engine::labels::Labels;
+use stillwell_engine::labels::{Labels, METRIC_NAME};
 use stillwell_engine::promql::select::STALE_NAN_BITS;
 use stillwell_engine::{AppendedSeries, Timestamp};
 use tokio::sync::watch;
@@ -19,6 +20,8 @@ use super::own_metrics::signal_samples;
 
 /// As often as the quickest receiver gets something, and no more often than this: each is a sample of every signal.
 const EVERY_MIN: Duration = Duration::from_millis(100);
+/// How many signals there is something to be said of.
+const COUNT: &str = "stillwell_signal_count";
 /// Whether somebody wants them, and whether sending may begin, is looked at this often.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -44,7 +47,14 @@ pub(super) async fn run(app: Arc<App>, mut quit: watch::Receiver<bool>) {
         }
         let now = app.now();
         let samples = match every.is_some() {
-            true => signal_samples(&app.signal_readings(now).await, now),
+            true => {
+                let readings = app.sent_readings(now).await;
+                let mut samples = signal_samples(&readings, now);
+                // Sent whatever else there is: whoever has nothing to say is there nevertheless.
+                let count = Labels::from_pairs([(METRIC_NAME, COUNT)]);
+                samples.push((count, readings.len() as f64));
+                samples
+            }
             false => Vec::new(),
         };
         let batch = batch(samples, &mut shown, now);

@@ -200,6 +200,22 @@ impl Watched {
         self.signals.iter().filter_map(read).collect()
     }
 
+    /// The same for whoever adds up what several processes say that share their targets: without signals that are unknown
+    /// here because no target of this process counts for them.
+    pub(super) fn readings_of_shard(
+        &self,
+        now: Timestamp,
+    ) -> Vec<(String, stillwell_engine::signal::Reading)> {
+        let mut readings = self.readings(now);
+        readings.retain(|(name, reading)| {
+            let of_name = |(spec, _): &&(SignalSpec, SignalId)| spec.name == *name;
+            let id = self.signals.iter().find(of_name).map(|(_, id)| *id);
+            let has_targets = id.and_then(|id| self.reader.has_targets(id));
+            !matches!(reading.state, State::Unknown { .. }) || has_targets != Some(false)
+        });
+        readings
+    }
+
     /// Remembers who read a signal, and what was told.
     pub(super) fn note_read(&self, id: SignalId, now: Timestamp, told: String) {
         self.last_reads.lock().insert(id, (now, told));

@@ -68,7 +68,7 @@ fn shard(number: usize, targets: &[TestTarget], aggregator: SocketAddr) -> Strin
         .collect();
     format!(
         "global: {{scrape_interval: 50ms, external_labels: {{shard: '{number}'}}}}\nscrape_configs:\n- job_name: epp\n  static_configs: [{{targets: [{}]}}]\n\
-         signals: [{{name: depth, expr: 'sum(q)', absent: zero}}]\n\
+         signals: [{{name: depth, expr: 'sum(q)'}}]\n\
          remote_write:\n- url: http://{aggregator}/api/v1/write\n  queue_config: {{batch_send_deadline: 100ms, min_backoff: 20ms, max_backoff: 100ms}}\n  metadata_config: {{send: false}}\n\
          \x20\x20write_relabel_configs: [{{source_labels: [__name__], regex: 'stillwell_signal_.*', action: keep}}]\n",
         targets.join(", ")
