@@ -90,18 +90,10 @@ fn run(
             let due = start + PERIOD * hpa as u32 / hpas as u32;
             pause(due.saturating_duration_since(Instant::now()));
             let expected = (0..pods).filter(|pod| pod % hpas == hpa).count();
-            let mut read = |namespace: &str,
-                            expected: usize,
-                            times: &mut Vec<Duration>|
-             -> Result<(), Failure> {
-                let since = Instant::now();
-                let path = format!(
-                    "/apis/custom.metrics.k8s.io/v1beta2/namespaces/{namespace}/pods/*/waiting"
-                );
-                let body = client.get(&path)?;
-                times.push(since.elapsed());
-                wrong += usize::from(body.matches("describedObject").count() != expected);
-                Ok(())
+            let mut read = |namespace: &str, expected, times: &mut Vec<Duration>| {
+                let is_right = read_pods(&mut client, namespace, expected, times)?;
+                wrong += usize::from(!is_right);
+                Ok::<(), Failure>(())
             };
             read(&format!("n{hpa}"), expected, &mut own)?;
             if let Some(beside) = &mut beside {
@@ -130,21 +122,26 @@ fn run(
         "{wrong} wrong answers; memory {before:.1} MB after the second round, {after:.1} MB at the end; {:.0}% of a core",
         (last.cpu_s - first.cpu_s) / seconds * 100.0
     );
-    if let Some(mut beside) = beside {
-        say(
-            "Prometheus, asked as prometheus-adapter asks it",
-            &mut beside.times,
-        );
-        let last = beside.server.usage()?;
-        println!(
-            "Prometheus: memory {:.1} MB; {:.0}% of a core",
-            last.rss_bytes as f64 / 1e6,
-            (last.cpu_s - beside.first.cpu_s) / seconds * 100.0
-        );
+    if let Some(beside) = beside {
+        beside.say(seconds)?;
     }
     let load = std::fs::read_to_string("/proc/loadavg")?;
     println!("load of the machine at the end: {}", load.trim());
     Ok(wrong == 0 && p99 <= P99_MAX && after <= before * 1.1)
+}
+
+/// Reads the pods of a namespace; answers whether all of them are there.
+fn read_pods(
+    client: &mut Client,
+    namespace: &str,
+    expected: usize,
+    times: &mut Vec<Duration>,
+) -> Result<bool, Failure> {
+    let since = Instant::now();
+    let path = format!("/apis/custom.metrics.k8s.io/v1beta2/namespaces/{namespace}/pods/*/waiting");
+    let body = client.get(&path)?;
+    times.push(since.elapsed());
+    Ok(body.matches("describedObject").count() == expected)
 }
 
 /// A Prometheus over the same targets.
@@ -166,6 +163,19 @@ impl Beside {
             times: Vec::new(),
             first,
         })
+    }
+
+    /// Prints what it took.
+    fn say(mut self, seconds: f64) -> Result<(), Failure> {
+        let what = "Prometheus, asked as prometheus-adapter asks it";
+        say(what, &mut self.times);
+        let last = self.server.usage()?;
+        println!(
+            "Prometheus: memory {:.1} MB; {:.0}% of a core",
+            last.rss_bytes as f64 / 1e6,
+            (last.cpu_s - self.first.cpu_s) / seconds * 100.0
+        );
+        Ok(())
     }
 
     /// The adapter names each pod that it has listed.
