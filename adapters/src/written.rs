@@ -1,25 +1,44 @@
 //! Requests that bring samples: how many are held and decoded at a time, and how long their bodies may take.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody as _};
 use axum::http::{Response, StatusCode};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::reply::reply;
+
+/// What a sender may send before its request needs a place: most requests are whole by then, and who sends slowly waits
+/// outside. Listeners bound how many there are.
+const WITHOUT_PLACE_BYTES_MAX: usize = 64 << 10;
 
 /// Requests whose bodies are held at a time: the bound of what senders can make us hold.
 const BODIES_AT_ONCE_MAX: usize = 16;
 
-/// How long a body may take to arrive, so that slow senders do not keep the others out.
+/// How long a body may take to arrive.
 const BODY_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a body with a place may take where others wait for one.
+const BODY_WAIT_OTHERS: Duration = Duration::from_secs(1);
 
 /// Places for requests of one protocol.
 pub(crate) struct Places {
     bodies: Semaphore,
     writes: Arc<Semaphore>,
+}
+
+/// Why a body is not taken.
+enum Refused {
+    /// It is larger than this, or its connection ended.
+    Unreadable(String),
+    /// It took too long.
+    Slow(Duration),
+    ShuttingDown,
 }
 
 impl Places {
@@ -34,35 +53,37 @@ impl Places {
     /// Reads a body of at most so many bytes and gives it to `work`, on a thread that may block.
     pub(crate) async fn take(
         &self,
-        body: Body,
+        mut body: Body,
         bytes_max: usize,
         work: impl FnOnce(Bytes) -> Response<Body> + Send + 'static,
     ) -> Response<Body> {
-        let closing = || text(StatusCode::SERVICE_UNAVAILABLE, "shutting down");
-        let Ok(_body_place) = self.bodies.acquire().await else {
-            return closing();
-        };
-        let packed = match tokio::time::timeout(BODY_WAIT, to_bytes(body, bytes_max)).await {
-            Ok(Ok(packed)) => packed,
-            Ok(Err(error)) => {
-                let why = format!(
-                    "the body could not be read; at most {bytes_max} bytes are taken: {error}"
-                );
-                return text(StatusCode::PAYLOAD_TOO_LARGE, &why);
-            }
-            Err(_) => {
-                let why = format!("the body took longer than {} s", BODY_WAIT.as_secs());
-                return text(StatusCode::REQUEST_TIMEOUT, &why);
-            }
-        };
+        let mut packed = BytesMut::new();
+        let first_max = WITHOUT_PLACE_BYTES_MAX.min(bytes_max);
+        let mut body_place = None;
+        let mut whole = read(&mut body, &mut packed, first_max, || false).await;
+        if matches!(whole, Ok(false)) && packed.len() <= bytes_max {
+            let Ok(place) = self.bodies.acquire().await else {
+                return Refused::ShuttingDown.answer(bytes_max);
+            };
+            body_place = Some(place);
+            let others_wait = || self.bodies.available_permits() == 0;
+            whole = read(&mut body, &mut packed, bytes_max, others_wait).await;
+        }
+        match whole {
+            Ok(true) => {}
+            Ok(false) => return Refused::Unreadable("it is larger".to_owned()).answer(bytes_max),
+            Err(refused) => return refused.answer(bytes_max),
+        }
         let Ok(place) = Arc::clone(&self.writes).acquire_owned().await else {
-            return closing();
+            return Refused::ShuttingDown.answer(bytes_max);
         };
         let work = move || {
             let _place = place; // freed when the work ends, not when its client goes
-            work(packed)
+            work(packed.freeze())
         };
-        tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
+        let answer = tokio::task::spawn_blocking(work).await;
+        drop(body_place);
+        answer.unwrap_or_else(|_| {
             text(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "writing failed; a part may have been taken",
@@ -71,7 +92,102 @@ impl Places {
     }
 }
 
+impl Refused {
+    fn answer(self, bytes_max: usize) -> Response<Body> {
+        match self {
+            Refused::Unreadable(why) => {
+                let why = format!(
+                    "the body could not be read; at most {bytes_max} bytes are taken: {why}"
+                );
+                text(StatusCode::PAYLOAD_TOO_LARGE, &why)
+            }
+            Refused::Slow(wait) => {
+                let why = format!("the body took longer than {} s", wait.as_secs());
+                text(StatusCode::REQUEST_TIMEOUT, &why)
+            }
+            Refused::ShuttingDown => text(StatusCode::SERVICE_UNAVAILABLE, "shutting down"),
+        }
+    }
+}
+
+/// Reads on until there are more than `bytes_max` bytes, which is `false`, or the body ends, which is `true`. Nobody may take longer than [`BODY_WAIT`], nor than [`BODY_WAIT_OTHERS`] where others wait.
+async fn read(
+    body: &mut Body,
+    into: &mut BytesMut,
+    bytes_max: usize,
+    others_wait: impl Fn() -> bool,
+) -> Result<bool, Refused> {
+    let began = Instant::now();
+    loop {
+        let frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
+        let wait = match others_wait() {
+            true => BODY_WAIT_OTHERS,
+            false => BODY_WAIT,
+        };
+        let until = (began + wait).min(Instant::now() + BODY_WAIT_OTHERS);
+        let frame = match tokio::time::timeout_at(until, frame).await {
+            Ok(Some(Ok(frame))) => frame,
+            Ok(Some(Err(error))) => return Err(Refused::Unreadable(error.to_string())),
+            Ok(None) => return Ok(true),
+            Err(_) if began.elapsed() >= wait => return Err(Refused::Slow(wait)),
+            Err(_) => continue, // others may wait by now
+        };
+        if let Ok(data) = frame.into_data() {
+            into.extend_from_slice(&data);
+        }
+        if into.len() > bytes_max {
+            return Ok(false);
+        }
+    }
+}
+
 /// An answer in words.
 pub(crate) fn text(status: StatusCode, why: &str) -> Response<Body> {
     reply(status, "text/plain; charset=utf-8", format!("{why}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use tokio_stream::StreamExt as _;
+
+    use super::*;
+
+    /// A body of so many bytes that never ends.
+    fn silent(bytes: usize) -> Body {
+        let sent = tokio_stream::iter([Ok::<_, Infallible>(vec![0; bytes])]);
+        Body::from_stream(sent.chain(tokio_stream::pending()))
+    }
+
+    async fn written(places: &Places, bytes: usize) -> StatusCode {
+        let taken = |body: Bytes| text(StatusCode::OK, &body.len().to_string());
+        let body = Body::from(vec![0; bytes]);
+        places.take(body, 1 << 20, taken).await.status()
+    }
+
+    /// 48 writers that sent a byte a second kept others out for eleven seconds.
+    #[tokio::test]
+    async fn writers_that_send_little_keep_nobody_out() {
+        let places = Arc::new(Places::new(1));
+        for _ in 0..3 * BODIES_AT_ONCE_MAX {
+            let places = Arc::clone(&places);
+            let ignored = |_| text(StatusCode::OK, "");
+            tokio::spawn(async move { places.take(silent(10), 1 << 20, ignored).await });
+        }
+        tokio::task::yield_now().await;
+        assert_eq!(written(&places, 1_000).await, StatusCode::OK);
+        assert_eq!(written(&places, 200_000).await, StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn bodies_that_are_too_large_are_refused_with_and_without_a_place() {
+        let places = Places::new(1);
+        assert_eq!(
+            written(&places, (1 << 20) + 1).await,
+            StatusCode::PAYLOAD_TOO_LARGE
+        );
+        let small = places.take(Body::from(vec![0; 11]), 10, |_| text(StatusCode::OK, ""));
+        assert_eq!(small.await.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    }
 }

@@ -90,17 +90,13 @@ fn run(
             let due = start + PERIOD * hpa as u32 / hpas as u32;
             pause(due.saturating_duration_since(Instant::now()));
             let expected = (0..pods).filter(|pod| pod % hpas == hpa).count();
-            let mut read = |namespace: &str, expected, times: &mut Vec<Duration>| {
-                let is_right = read_pods(&mut client, namespace, expected, times)?;
-                wrong += usize::from(!is_right);
-                Ok::<(), Failure>(())
-            };
-            read(&format!("n{hpa}"), expected, &mut own)?;
+            let namespace = format!("n{hpa}");
+            wrong += usize::from(!read(&mut client, &namespace, expected, &mut own)?);
             if let Some(beside) = &mut beside {
                 beside.read(hpa, (pods, hpas))?;
             }
             if hpa % 10 == 0 {
-                read("all", pods, &mut all)?;
+                wrong += usize::from(!read(&mut client, "all", pods, &mut all)?);
             }
         }
         pause((start + PERIOD).saturating_duration_since(Instant::now()));
@@ -130,16 +126,17 @@ fn run(
     Ok(wrong == 0 && p99 <= P99_MAX && after <= before * 1.1)
 }
 
-/// Reads the pods of a namespace; answers whether all of them are there.
-fn read_pods(
+/// Reads the pods of a namespace; whether as many answered as there are.
+fn read(
     client: &mut Client,
     namespace: &str,
     expected: usize,
     times: &mut Vec<Duration>,
 ) -> Result<bool, Failure> {
     let since = Instant::now();
-    let path = format!("/apis/custom.metrics.k8s.io/v1beta2/namespaces/{namespace}/pods/*/waiting");
-    let body = client.get(&path)?;
+    let body = client.get(&format!(
+        "/apis/custom.metrics.k8s.io/v1beta2/namespaces/{namespace}/pods/*/waiting"
+    ))?;
     times.push(since.elapsed());
     Ok(body.matches("describedObject").count() == expected)
 }
@@ -153,6 +150,21 @@ struct Beside {
 }
 
 impl Beside {
+    /// What it took and cost over the time that was measured.
+    fn say(mut self, seconds: f64) -> Result<(), Failure> {
+        say(
+            "Prometheus, asked as prometheus-adapter asks it",
+            &mut self.times,
+        );
+        let last = self.server.usage()?;
+        println!(
+            "Prometheus: memory {:.1} MB; {:.0}% of a core",
+            last.rss_bytes as f64 / 1e6,
+            (last.cpu_s - self.first.cpu_s) / seconds * 100.0
+        );
+        Ok(())
+    }
+
     fn start(program: &Path, config: &str) -> Result<Beside, Failure> {
         let server = Contender::prometheus(program, config)?;
         let client = server.ready_client()?;
@@ -163,19 +175,6 @@ impl Beside {
             times: Vec::new(),
             first,
         })
-    }
-
-    /// Prints what it took.
-    fn say(mut self, seconds: f64) -> Result<(), Failure> {
-        let what = "Prometheus, asked as prometheus-adapter asks it";
-        say(what, &mut self.times);
-        let last = self.server.usage()?;
-        println!(
-            "Prometheus: memory {:.1} MB; {:.0}% of a core",
-            last.rss_bytes as f64 / 1e6,
-            (last.cpu_s - self.first.cpu_s) / seconds * 100.0
-        );
-        Ok(())
     }
 
     /// The adapter names each pod that it has listed.

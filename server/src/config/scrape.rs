@@ -299,6 +299,19 @@ fn default_job(line: usize) -> ScrapeJob {
     }
 }
 
+fn check_pace(job: &ScrapeJob, report: &mut Report) {
+    if let Some(most) = job.pace.interval_ms_max
+        && most < job.interval_ms
+    {
+        let (most, interval) = (show_duration_ms(most), show_duration_ms(job.interval_ms));
+        let (name, line) = (&job.name, job.line);
+        report.error(
+            line,
+            format!("job {name:?}: scrape_interval_max {most} is shorter than scrape_interval {interval}"),
+        );
+    }
+}
+
 /// What follows from several keys together.
 fn finish(draft: Draft, global: &Global, report: &mut Report) -> ScrapeJob {
     let Draft {
@@ -339,16 +352,7 @@ fn finish(draft: Draft, global: &Global, report: &mut Report) -> ScrapeJob {
             ),
         );
     }
-    if let Some(most) = job.pace.interval_ms_max
-        && most < job.interval_ms
-    {
-        let (most, interval) = (show_duration_ms(most), show_duration_ms(job.interval_ms));
-        let name = &job.name;
-        report.error(
-            line,
-            format!("job {name:?}: scrape_interval_max {most} is shorter than scrape_interval {interval}"),
-        );
-    }
+    check_pace(&job, report);
     job.limits.inherit(&global.limits);
     let escaping = [&draft.escaping, &global.escaping]
         .into_iter()

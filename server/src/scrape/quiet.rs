@@ -71,7 +71,7 @@ impl Quiet {
             (self.said, self.since_ms) = (said, now_ms);
         }
         let waits = Names::measuring(Measure::Queue)
-            .any(|name| sums.get(name).is_some_and(|sum| !(*sum <= 0.0)));
+            .any(|name| sums.get(name).is_some_and(|sum| *sum > 0.0 || sum.is_nan()));
         let has_endpoints = endpoints().any(|name| sums.get(&name).is_some_and(|sum| *sum > 0.0));
         has_endpoints
             && !waits

@@ -1,5 +1,6 @@
 //! Who is let in: a user with a password, or whoever has the token; and the headers that every answer gets.
 
+use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
@@ -16,21 +17,55 @@ use super::settings::{WebConfig, read_file};
 
 /// Passwords found right are remembered: KEDA sends its own with every poll, and each costs bcrypt tens of milliseconds.
 const REMEMBERED_MAX: usize = 100;
+/// So are those found wrong: a client with an old password sends it with every poll too.
+const WRONG_MAX: usize = 1_000;
 /// Passwords at work at a time; guessing must not take all processors.
 const AT_WORK_MAX: usize = 2;
+/// Passwords that may wait for that. More are sent away at once, so that whoever comes first waits for seconds at most.
+const WAITING_MAX: usize = 16;
 /// Of a header with credentials.
 const CREDENTIALS_BYTES_MAX: usize = 8 << 10;
-/// A hash of nothing in particular, so that an unknown user costs what a known one does.
-const NOBODY: &str = "$2b$10$CcE8o4c0VvW6Q8xg8m7B5uH9b5f1r9m5m9w8i9l0K2nq8xQzv3sVa";
+/// A hash of nothing in particular after its cost, so that an unknown user takes as long as a known one.
+const NOBODY: &str = "$CcE8o4c0VvW6Q8xg8m7B5uH9b5f1r9m5m9w8i9l0K2nq8xQzv3sVa";
+/// The cost where no user has a hash to compare with.
+const COST: u32 = 10;
 
 /// Lets in, or not.
 pub struct Authenticator {
     config: WebConfig,
     token: Option<String>,
-    /// Fingerprints of what was found right, newest last. The keys are random per process, so they tell nobody anything.
-    right: Mutex<Vec<(u64, u64)>>,
+    /// Of an unknown user: as costly as the costliest known one.
+    nobody: String,
+    /// Fingerprints of what was found right, and of what was found wrong. The keys are random per process, so they tell
+    /// nobody anything.
+    right: Mutex<Remembered>,
+    wrong: Mutex<Remembered>,
     keys: (RandomState, RandomState),
     at_work: Semaphore,
+    /// Those at work, and those that wait.
+    admitted: Semaphore,
+}
+
+/// The newest fingerprints, newest last.
+#[derive(Default)]
+struct Remembered(VecDeque<(u64, u64)>);
+
+impl Remembered {
+    fn add(&mut self, fingerprint: (u64, u64), most: usize) {
+        if self.0.len() >= most {
+            self.0.pop_front();
+        }
+        self.0.push_back(fingerprint);
+    }
+}
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    In,
+    Out,
+    /// Too many passwords are being looked at.
+    Busy,
 }
 
 impl std::fmt::Debug for Authenticator {
@@ -55,12 +90,20 @@ impl Authenticator {
                 Some(token)
             }
         };
+        let costs = config.users.values().filter_map(|hash| {
+            let parts: bcrypt::HashParts = hash.parse().ok()?;
+            Some(parts.get_cost())
+        });
+        let cost = costs.max().unwrap_or(COST);
         Ok(Authenticator {
             config,
             token,
+            nobody: format!("$2b${cost:02}{NOBODY}"),
             right: Mutex::default(),
+            wrong: Mutex::default(),
             keys: (RandomState::new(), RandomState::new()),
             at_work: Semaphore::new(AT_WORK_MAX),
+            admitted: Semaphore::new(AT_WORK_MAX + WAITING_MAX),
         })
     }
 
@@ -71,8 +114,19 @@ impl Authenticator {
 
     /// The refusal, if this request is not let in.
     pub async fn refusal(self: &Arc<Authenticator>, headers: &HeaderMap) -> Option<Response<Body>> {
-        if !self.is_closed() || self.lets_in(headers).await {
+        if !self.is_closed() {
             return None;
+        }
+        match self.verdict(headers).await {
+            Verdict::In => return None,
+            Verdict::Busy => {
+                let why = "too many passwords are being looked at; try again\n".to_owned();
+                let status = StatusCode::TOO_MANY_REQUESTS;
+                let mut refusal = reply(status, "text/plain; charset=utf-8", why);
+                self.dress(&mut refusal);
+                return Some(refusal);
+            }
+            Verdict::Out => {}
         }
         let mut refusal = reply(
             StatusCode::UNAUTHORIZED,
@@ -98,54 +152,64 @@ impl Authenticator {
         }
     }
 
-    async fn lets_in(self: &Arc<Authenticator>, headers: &HeaderMap) -> bool {
+    async fn verdict(self: &Arc<Authenticator>, headers: &HeaderMap) -> Verdict {
         let Some(credentials) = headers
             .get(header::AUTHORIZATION)
             .and_then(|value| value.to_str().ok())
             .filter(|text| text.len() <= CREDENTIALS_BYTES_MAX)
         else {
-            return false;
+            return Verdict::Out;
         };
         let Some((scheme, rest)) = credentials.split_once(' ') else {
-            return false;
+            return Verdict::Out;
         };
         if scheme.eq_ignore_ascii_case("bearer") {
             let token = self.token.as_deref();
-            return token.is_some_and(|token| same(token.as_bytes(), rest.trim().as_bytes()));
+            return match token {
+                Some(token) if same(token.as_bytes(), rest.trim().as_bytes()) => Verdict::In,
+                _ => Verdict::Out,
+            };
         }
         if !scheme.eq_ignore_ascii_case("basic") || self.config.users.is_empty() {
-            return false;
+            return Verdict::Out;
         }
         match user_and_password(rest.trim()) {
-            Some((user, password)) => self.knows(user, password).await,
-            None => false,
+            Some((user, password)) => self.looked_at(user, password).await,
+            None => Verdict::Out,
         }
     }
 
-    async fn knows(self: &Arc<Authenticator>, user: String, password: String) -> bool {
+    async fn looked_at(self: &Arc<Authenticator>, user: String, password: String) -> Verdict {
         let hash = self.config.users.get(&user).cloned();
         let known = hash.is_some();
-        let hash = hash.unwrap_or_else(|| NOBODY.to_owned());
+        let hash = hash.unwrap_or_else(|| self.nobody.clone());
         let fingerprint = {
             let what = (&user, &hash, &password);
             (self.keys.0.hash_one(what), self.keys.1.hash_one(what))
         };
-        if self.right.lock().contains(&fingerprint) {
-            return known;
+        if self.right.lock().0.contains(&fingerprint) {
+            return Verdict::In;
         }
+        if self.wrong.lock().0.contains(&fingerprint) {
+            return Verdict::Out;
+        }
+        let Ok(_admitted) = self.admitted.try_acquire() else {
+            return Verdict::Busy;
+        };
         let Ok(_slot) = self.at_work.acquire().await else {
-            return false;
+            return Verdict::Out;
         };
         let work = tokio::task::spawn_blocking(move || bcrypt::verify(password, &hash));
-        let right = matches!(work.await, Ok(Ok(true))) && known;
-        if right {
-            let mut all = self.right.lock();
-            if all.len() >= REMEMBERED_MAX {
-                all.remove(0);
+        match work.await {
+            Ok(Ok(true)) if known => {
+                self.right.lock().add(fingerprint, REMEMBERED_MAX);
+                Verdict::In
             }
-            all.push(fingerprint);
+            _ => {
+                self.wrong.lock().add(fingerprint, WRONG_MAX);
+                Verdict::Out
+            }
         }
-        right
     }
 }
 
@@ -173,10 +237,56 @@ fn same(a: &[u8], b: &[u8]) -> bool {
 mod tests {
     use super::*;
 
+    /// An authenticator of one user, `keda`, whose password is `right`, at a low cost.
+    fn authenticator() -> Arc<Authenticator> {
+        let hash = bcrypt::hash("right", 5).expect("a hash");
+        let config = WebConfig {
+            users: [("keda".to_owned(), hash)].into(),
+            ..WebConfig::default()
+        };
+        Arc::new(Authenticator::new(config).expect("valid"))
+    }
+
     #[test]
-    fn a_hash_of_nobody_is_a_hash() {
-        assert!(NOBODY.parse::<bcrypt::HashParts>().is_ok());
-        assert!(!bcrypt::verify("", NOBODY).expect("a hash"));
+    fn an_unknown_user_costs_what_the_costliest_known_one_does() {
+        let authenticator = authenticator();
+        let parts: bcrypt::HashParts = authenticator.nobody.parse().expect("a hash");
+        assert_eq!(parts.get_cost(), 5);
+        assert!(!bcrypt::verify("", &authenticator.nobody).expect("a hash"));
+    }
+
+    #[tokio::test]
+    async fn a_password_is_looked_at_once_whether_it_is_right_or_wrong() {
+        let authenticator = authenticator();
+        let ask = |user: &str, password: &str| {
+            authenticator.looked_at(user.to_owned(), password.to_owned())
+        };
+        for (user, password, verdict) in [
+            ("keda", "right", Verdict::In),
+            ("keda", "wrong", Verdict::Out),
+            ("nobody", "right", Verdict::Out),
+        ] {
+            assert_eq!(ask(user, password).await, verdict, "{user} {password}");
+        }
+        authenticator.at_work.close(); // nothing can be looked at any more
+        for (user, password, verdict) in [
+            ("keda", "right", Verdict::In),
+            ("keda", "wrong", Verdict::Out),
+            ("nobody", "right", Verdict::Out),
+        ] {
+            assert_eq!(ask(user, password).await, verdict, "{user} {password}");
+        }
+    }
+
+    #[tokio::test]
+    async fn guesses_past_those_that_may_wait_are_sent_away_and_remembered_ones_are_not() {
+        let authenticator = authenticator();
+        let ask = |password: &str| authenticator.looked_at("keda".to_owned(), password.to_owned());
+        assert_eq!(ask("right").await, Verdict::In);
+        let all = (AT_WORK_MAX + WAITING_MAX) as u32;
+        let _guesses = authenticator.admitted.try_acquire_many(all).expect("free");
+        assert_eq!(ask("a guess").await, Verdict::Busy);
+        assert_eq!(ask("right").await, Verdict::In);
     }
 
     #[test]

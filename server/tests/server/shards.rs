@@ -122,10 +122,10 @@ async fn whatever_happens_to_a_shard_no_sum_is_less_than_the_truth() {
         ask(address).await.is_ok_and(|number| number >= truth)
     })
     .await;
-    for number in 0..4 {
-        shards[number].signal("TERM");
-        shards[number].0.wait().expect("it ends");
-        shards[number] = start(number, 5);
+    for (number, shard) in shards.iter_mut().enumerate().take(4) {
+        shard.signal("TERM");
+        shard.0.wait().expect("it ends");
+        *shard = start(number, 5);
         eventually("it is back", || async {
             ask(address).await.is_ok_and(|number| number >= truth)
         })

@@ -22,17 +22,21 @@ use crate::wire::{In, WireError, put_i, put_list, put_option, put_u};
 
 const VERSION: u8 = 1;
 
+/// So few series that are gone do no harm.
+const FORGET_AT_MIN: usize = 1_024;
+
 /// Before every tick that a clock has.
 const FIRST: i64 = i64::MIN / 2;
 
 /// Where a feed stands.
-#[derive(Default)]
 pub(super) struct Cursor {
     /// Per clock, the next tick; a clock that is not listed begins at its first.
     pub(super) ticks: Vec<i64>,
-    /// Per series with explicit timestamps, the newest time that was taken. Ids of series that are gone leave before they
-    /// name another: until then it has no sample as old as theirs.
+    /// Per series with explicit timestamps, the newest time that was taken. The id of a series that is gone may name another:
+    /// that one has no sample as old, for a series goes when its samples are older than any that is still taken.
     pub(super) explicit: HashMap<SeriesId, i64>,
+    /// How many series with explicit timestamps are remembered before those that are gone are forgotten.
+    forget_at: usize,
     /// The number of the next exemplar.
     pub(super) exemplars: u64,
 }
@@ -48,6 +52,7 @@ impl Cursor {
         Cursor {
             ticks: store.clocks.iter().map(Clock::next_tick).collect(),
             explicit: explicit.collect(),
+            forget_at: 0,
             exemplars: store.exemplars.added(),
         }
     }
@@ -58,9 +63,19 @@ impl Cursor {
         tick.unwrap_or(FIRST)
     }
 
-    /// Forgets series that are gone.
-    pub(super) fn forget_ended(&mut self, store: &Store) {
-        self.explicit.retain(|id, _| lives(store, *id));
+    /// Forgets series that are gone, once there may be as many of them as others.
+    pub(super) fn forget_ended(&mut self, store: &RwLock<Store>) {
+        if self.explicit.len() < self.forget_at {
+            return;
+        }
+        let ids: Vec<SeriesId> = self.explicit.keys().copied().collect();
+        for some in ids.chunks(READ_BATCH_ROWS as usize) {
+            let store = store.read();
+            for id in some.iter().filter(|id| !lives(&store, **id)) {
+                self.explicit.remove(id);
+            }
+        }
+        self.forget_at = 2 * self.explicit.len() + FORGET_AT_MIN;
     }
 
     /// Whether a series with explicit timestamps has samples that were not taken.
@@ -150,6 +165,7 @@ impl Cursor {
         Ok(Cursor {
             ticks: times.iter().enumerate().map(tick).collect(),
             explicit: known.collect(),
+            forget_at: 0,
             // Exemplars are not in a snapshot.
             exemplars: store.exemplars.added(),
         })

@@ -101,8 +101,8 @@ impl Feed {
     /// Begins a window; one that is open is given up. False: there is nothing new.
     pub fn open(&mut self, options: &WindowOptions) -> bool {
         self.window = None;
+        self.cursor.forget_ended(&self.store);
         let store = self.store.read();
-        self.cursor.forget_ended(&store);
         let window = Window::new(&store, &self.cursor, options, self.is_level);
         drop(store);
         let has_more = window.has_scrapes() || self.cursor.has_explicit(&self.store);
