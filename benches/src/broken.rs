@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -255,12 +256,12 @@ async fn fail(mut stream: TcpStream, how: Failing) -> std::io::Result<()> {
             stream.write_all(answer.as_bytes()).await?;
             request(&mut stream).await?;
         },
-        how => stream.write_all(&wrong(how)?).await,
+        how => stream.write_all(&wrong(how)).await,
     }
 }
 
 /// An answer that is wrong in itself.
-fn wrong(how: Failing) -> std::io::Result<Vec<u8>> {
+fn wrong(how: Failing) -> Vec<u8> {
     let page = page();
     let text = match how {
         Failing::LengthTooLong => {
@@ -274,18 +275,18 @@ fn wrong(how: Failing) -> std::io::Result<Vec<u8>> {
         Failing::Status => {
             "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 5\r\n\r\nwrong".to_owned()
         }
-        Failing::GzipGarbage => return Ok(whole(&page, "Content-Encoding: gzip\r\n")),
-        Failing::NoPage => return Ok(whole("<html>{{{ not a page\n", "")),
+        Failing::GzipGarbage => return whole(&page, "Content-Encoding: gzip\r\n"),
+        Failing::NoPage => return whole("<html>{{{ not a page\n", ""),
         Failing::GzipBomb => {
-            let bomb = bomb()?;
+            let bomb = BOMB.as_slice();
             let length = bomb.len();
             let head = format!("{OK}Content-Encoding: gzip\r\nContent-Length: {length}\r\n\r\n");
-            return Ok([head.into_bytes(), bomb].concat());
+            return [head.as_bytes(), bomb].concat();
         }
         // No HTTP at all; the others have answers of their own.
-        _ => return Ok((0..4096_u32).map(|at| (at * 131 % 251) as u8).collect()),
+        _ => return (0..4096_u32).map(|at| (at * 131 % 251) as u8).collect(),
     };
-    Ok(text.into_bytes())
+    text.into_bytes()
 }
 
 /// The same line again and again.
@@ -296,6 +297,9 @@ async fn endless(stream: &mut TcpStream, line: &str) -> std::io::Result<()> {
         sleep(DRIP).await;
     }
 }
+
+/// Made once: making it takes as long as a healthy target's answer may.
+static BOMB: LazyLock<Vec<u8>> = LazyLock::new(|| bomb().unwrap_or_default()); // memory takes it
 
 /// 20 MB of newlines.
 fn bomb() -> std::io::Result<Vec<u8>> {
