@@ -2,25 +2,24 @@
 
 use std::collections::BTreeMap;
 
+use stillwell_engine::Timestamp;
 use stillwell_engine::histogram::FloatHistogram;
 use stillwell_engine::labels::{Labels, LabelsBuilder, METRIC_NAME};
 use stillwell_engine::limits::{LABELS_PER_SERIES_MAX, LINE_BYTES_MAX};
 use stillwell_engine::promql::select::STALE_NAN_BITS;
-use stillwell_engine::{AppendedSeries, Timestamp};
 
 use super::OtlpSettings;
 use super::deltas::Deltas;
 use super::histogram;
 use super::messages::*;
 use super::names::{self, Shape};
+use super::out::{Converted, Out, TARGET_INFO};
 use super::text::text;
 
 /// What identifies a resource: it becomes `job` and `instance`.
 const SERVICE_NAME: &str = "service.name";
 const SERVICE_NAMESPACE: &str = "service.namespace";
 const SERVICE_INSTANCE: &str = "service.instance.id";
-/// The series about a resource.
-const TARGET_INFO: &str = "target_info";
 /// Samples of it between two of a request, in milliseconds: half of what an instant query looks back.
 const TARGET_INFO_STEP_MS: i64 = 150_000;
 /// ... and at most so many: a request of a day's points.
@@ -32,16 +31,6 @@ const LABEL_BYTES_MAX: usize = 64 << 20;
 const DELTA: i32 = 1;
 const CUMULATIVE: i32 = 2;
 const NO_RECORDED_VALUE: u32 = 1;
-
-/// What a request became.
-#[derive(Debug, Default)]
-pub(super) struct Converted {
-    /// Series with their samples, ascending in time.
-    pub(super) series: Vec<AppendedSeries>,
-    /// Points that could not be, and why the first could not.
-    pub(super) rejected: i64,
-    pub(super) first: Option<String>,
-}
 
 /// Converts a request; deltas are added up in `deltas` where it is given.
 pub(super) fn convert(
@@ -71,42 +60,6 @@ pub(super) fn convert(
         }
     }
     out.finish()
-}
-
-/// Series by their labels.
-#[derive(Default)]
-struct Out {
-    series: BTreeMap<Labels, AppendedSeries>,
-    rejected: i64,
-    first: Option<String>,
-}
-
-impl Out {
-    fn reject(&mut self, points: usize, why: String) {
-        self.rejected += points as i64;
-        self.first.get_or_insert(why);
-    }
-
-    fn series(&mut self, labels: Labels) -> &mut AppendedSeries {
-        let entry = self.series.entry(labels.clone());
-        entry.or_insert_with(|| AppendedSeries {
-            labels,
-            ..AppendedSeries::default()
-        })
-    }
-
-    fn finish(self) -> Converted {
-        let mut series: Vec<AppendedSeries> = self.series.into_values().collect();
-        for one in &mut series {
-            one.floats.sort_by_key(|(at, _)| *at);
-            one.histograms.sort_by_key(|(at, _)| *at);
-        }
-        Converted {
-            series,
-            rejected: self.rejected,
-            first: self.first,
-        }
-    }
 }
 
 /// What all series of a resource have, and of a scope.
@@ -359,14 +312,7 @@ impl<'a> Context<'a> {
         let labels = labels.set(METRIC_NAME, TARGET_INFO).build();
         let from_ms = first_ms.max(last_ms - TARGET_INFO_SAMPLES_MAX * TARGET_INFO_STEP_MS);
         let steps = (from_ms..last_ms).step_by(TARGET_INFO_STEP_MS as usize);
-        let series = out.series(labels);
-        for at_ms in steps.chain([last_ms]) {
-            let at = Timestamp::from_ms(at_ms);
-            // Several resources may be told in the same words.
-            if !series.floats.iter().any(|(have, _)| *have == at) {
-                series.floats.push((at, 1.0));
-            }
-        }
+        out.target_info(labels, steps.chain([last_ms]));
     }
 }
 

@@ -11,6 +11,7 @@ mod histogram;
 mod json;
 pub mod messages;
 mod names;
+mod out;
 #[cfg(test)]
 mod tests;
 mod text;
