@@ -25,6 +25,11 @@ const TARGET_INFO_STEP_MS: i64 = 150_000;
 /// ... and at most so many: a request of a day's points.
 const TARGET_INFO_SAMPLES_MAX: i64 = 1_000;
 
+/// Attributes of a point or resource; an SDK keeps 128 of a point, and labels are fewer still.
+const ATTRIBUTES_MAX: usize = 4_096;
+/// Bytes of what all series of a scope share, since each of its points copies them: `job`, `instance`, promoted attributes,
+/// and what is promoted of the scope.
+const SHARED_BYTES_MAX: usize = 64 << 10;
 /// Bytes of labels of all samples of a request: a point with many buckets and long attributes could become gigabytes.
 const LABEL_BYTES_MAX: usize = 64 << 20;
 
@@ -46,9 +51,22 @@ pub(super) fn convert(
             .as_ref()
             .map_or(&[][..], |one| &one.attributes);
         let mut times = None;
-        let context = Context::new(attributes, settings);
+        let context = match Context::new(attributes, settings) {
+            Ok(context) => context,
+            Err(why) => {
+                let points = resource.scope_metrics.iter().map(points_of).sum();
+                out.reject(points, format!("a resource: {why}"));
+                continue;
+            }
+        };
         for scope in &resource.scope_metrics {
-            let scoped = context.with_scope(scope);
+            let scoped = match context.with_scope(scope) {
+                Ok(scoped) => scoped,
+                Err(why) => {
+                    out.reject(points_of(scope), format!("a scope: {why}"));
+                    continue;
+                }
+            };
             for metric in &scope.metrics {
                 let deltas = deltas.as_deref_mut();
                 let converting = scoped.metric(metric, &mut times, deltas, &mut left_bytes);
@@ -106,6 +124,10 @@ impl Samples {
     }
 }
 
+fn points_of(scope: &ScopeMetrics) -> usize {
+    scope.metrics.iter().map(count).sum()
+}
+
 /// The points of a metric.
 fn count(metric: &Metric) -> usize {
     match &metric.data {
@@ -115,6 +137,15 @@ fn count(metric: &Metric) -> usize {
         Some(Data::Histogram(one)) => one.data_points.len(),
         Some(Data::ExponentialHistogram(one)) => one.data_points.len(),
         Some(Data::Summary(one)) => one.data_points.len(),
+    }
+}
+
+fn check_attributes(attributes: &[KeyValue]) -> Result<(), String> {
+    match attributes.len() {
+        count if count > ATTRIBUTES_MAX => Err(format!(
+            "{count} attributes; at most {ATTRIBUTES_MAX} are taken"
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -131,7 +162,8 @@ fn recorded(value: f64, flags: u32) -> f64 {
 }
 
 impl<'a> Context<'a> {
-    fn new(resource: &[KeyValue], settings: &'a OtlpSettings) -> Context<'a> {
+    fn new(resource: &[KeyValue], settings: &'a OtlpSettings) -> Result<Context<'a>, String> {
+        check_attributes(resource)?;
         let find = |name: &str| resource.iter().find(|pair| pair.key == name);
         let value = |name: &str| find(name).map(|pair| text(pair.value.as_ref()));
         let job = match (value(SERVICE_NAMESPACE), value(SERVICE_NAME)) {
@@ -151,16 +183,18 @@ impl<'a> Context<'a> {
             promoted: promoted.collect(),
             scope: BTreeMap::new(),
         }
+        .checked()
     }
 
-    fn with_scope(&self, of: &ScopeMetrics) -> Context<'a> {
+    fn with_scope(&self, of: &ScopeMetrics) -> Result<Context<'a>, String> {
         let mut context = self.clone();
         let Some(scope) = &of.scope else {
-            return context;
+            return Ok(context);
         };
         if !self.settings.promote_scope_metadata || scope.name.is_empty() {
-            return context;
+            return Ok(context);
         }
+        check_attributes(&scope.attributes)?;
         for pair in &scope.attributes {
             let name = format!("otel_scope_{}", pair.key);
             if let Ok(name) = names::label(&name, self.settings.label_names()) {
@@ -175,11 +209,24 @@ impl<'a> Context<'a> {
         for (name, value) in own {
             context.scope.insert(name.to_owned(), value.clone());
         }
-        context
+        context.checked()
+    }
+
+    fn checked(self) -> Result<Context<'a>, String> {
+        let pairs = self.promoted.iter().chain(&self.scope);
+        let bytes: usize = pairs.map(|(name, value)| name.len() + value.len()).sum();
+        let bytes = bytes + self.job.len() + self.instance.len();
+        match bytes > SHARED_BYTES_MAX {
+            true => Err(format!(
+                "the labels that all its series share take {bytes} bytes; at most {SHARED_BYTES_MAX} are taken"
+            )),
+            false => Ok(self),
+        }
     }
 
     /// The labels of a point, without the name. Attributes whose names become the same are joined.
     fn labels(&self, attributes: &[KeyValue], left_out: &[&str]) -> Result<LabelsBuilder, String> {
+        check_attributes(attributes)?;
         let mut sorted: Vec<&KeyValue> = attributes.iter().collect();
         sorted.sort_by(|a, b| a.key.cmp(&b.key));
         let mut named: BTreeMap<String, String> = BTreeMap::new();
@@ -189,8 +236,18 @@ impl<'a> Context<'a> {
             }
             let name = names::label(&pair.key, self.settings.label_names())?;
             let value = text(pair.value.as_ref());
-            match named.get_mut(&name).filter(|have| !have.is_empty()) {
-                Some(have) => *have = format!("{have};{value}"),
+            let joined = named.get_mut(&name).filter(|have| !have.is_empty());
+            let bytes = joined.as_ref().map_or(0, |have| have.len() + 1) + value.len();
+            if bytes > LINE_BYTES_MAX {
+                return Err(format!(
+                    "attribute {name:?} has more than {LINE_BYTES_MAX} bytes"
+                ));
+            }
+            match joined {
+                Some(have) => {
+                    have.push(';');
+                    have.push_str(&value);
+                }
                 None => drop(named.insert(name, value)),
             }
         }
@@ -204,11 +261,6 @@ impl<'a> Context<'a> {
             let count = named.len();
             return Err(format!(
                 "a point has {count} labels; at most {LABELS_PER_SERIES_MAX} are taken"
-            ));
-        }
-        if let Some((name, _)) = named.iter().find(|(_, value)| value.len() > LINE_BYTES_MAX) {
-            return Err(format!(
-                "attribute {name:?} has more than {LINE_BYTES_MAX} bytes"
             ));
         }
         let mut builder = LabelsBuilder::default();
@@ -398,6 +450,9 @@ impl Points<'_, '_> {
     }
 
     fn labels(&self, attributes: &[KeyValue]) -> Result<LabelsBuilder, String> {
+        if *self.left_bytes == 0 {
+            return Err(too_many_labels());
+        }
         self.context.labels(attributes, &[])
     }
 
@@ -433,11 +488,16 @@ impl Points<'_, '_> {
 
     fn held(&mut self, labels: LabelsBuilder) -> Result<Labels, String> {
         let labels = labels.build();
-        let left = self.left_bytes.checked_sub(labels.bytes());
-        *self.left_bytes = left.ok_or_else(|| {
-            format!("the labels of the request take more than {LABEL_BYTES_MAX} bytes; send fewer points at a time")
-        })?;
-        Ok(labels)
+        match self.left_bytes.checked_sub(labels.bytes()) {
+            Some(left) => {
+                *self.left_bytes = left;
+                Ok(labels)
+            }
+            None => {
+                *self.left_bytes = 0; // of the points after it no labels are made
+                Err(too_many_labels())
+            }
+        }
     }
 
     fn number(&mut self, point: &NumberDataPoint) -> Result<(), String> {
@@ -502,6 +562,12 @@ impl Points<'_, '_> {
         }
         Ok(())
     }
+}
+
+fn too_many_labels() -> String {
+    format!(
+        "the labels of the request take more than {LABEL_BYTES_MAX} bytes; send fewer points at a time"
+    )
 }
 
 /// A bound or quantile, without an exponent.
