@@ -41,7 +41,7 @@ pub use names::{LabelNames, Strategy};
 
 /// Bytes of a request once unpacked.
 const UNPACKED_BYTES_MAX: usize = 16 << 20;
-/// In JSON, which takes some ten times as much once it is read.
+/// In JSON, of which each value is looked at before the request is made of them.
 const JSON_BYTES_MAX: usize = 4 << 20;
 /// Requests decoded at a time; others wait.
 const WRITES_AT_ONCE_MAX: usize = 2;
@@ -235,23 +235,26 @@ fn decode(bytes: &[u8], encoding: Encoding) -> Result<ExportMetricsServiceReques
                 bytes.len()
             )));
         }
+        not_heavier(weigh::weigh_json(bytes))?;
         return json::request(bytes).map_err(Refusal::Bad);
     }
-    match weigh::weigh(bytes) {
-        None => {
-            let why = "not an OTLP metrics request, or nested too deeply";
-            return Err(Refusal::Bad(why.to_owned()));
-        }
-        Some(weight) if weight > weigh::MEMORY_BYTES_MAX => {
-            return Err(Refusal::TooLarge(format!(
-                "it would take {weight} bytes of memory; at most {} are taken, send fewer points at a time",
-                weigh::MEMORY_BYTES_MAX
-            )));
-        }
-        Some(_) => {}
-    }
+    let Some(weight) = weigh::weigh(bytes) else {
+        let why = "not an OTLP metrics request, or nested too deeply";
+        return Err(Refusal::Bad(why.to_owned()));
+    };
+    not_heavier(weight)?;
     ExportMetricsServiceRequest::decode(bytes)
         .map_err(|error| Refusal::Bad(format!("not an OTLP metrics request: {error}")))
+}
+
+fn not_heavier(weight: usize) -> Result<(), Refusal> {
+    match weight > weigh::MEMORY_BYTES_MAX {
+        true => Err(Refusal::TooLarge(format!(
+            "it would take {weight} bytes of memory; at most {} are taken, send fewer points at a time",
+            weigh::MEMORY_BYTES_MAX
+        ))),
+        false => Ok(()),
+    }
 }
 
 fn unpack(packed: &[u8], is_gzip: bool) -> Result<Vec<u8>, Refusal> {

@@ -464,6 +464,33 @@ fn labels_without_end_are_refused() {
     );
 }
 
+#[test]
+fn json_that_would_take_more_memory_than_protobuf_may_is_refused() {
+    let settings = OtlpSettings::default();
+    let empty = vec!["{\"\":0}"; 500_000].join(",");
+    let hostile = format!("{{\"x\":[{empty}]}}");
+    assert!(hostile.len() <= JSON_BYTES_MAX);
+    let refused = series(hostile.as_bytes(), Encoding::Json, &settings);
+    assert!(
+        matches!(&refused, Err(Refusal::TooLarge(why)) if why.contains("send fewer points")),
+        "{refused:?}"
+    );
+    // Of an SDK: some thousand points.
+    let point = |at: u32| {
+        format!(
+            r#"{{"attributes":[{{"key":"http.route","value":{{"stringValue":"/v1/{at}"}}}}],"startTimeUnixNano":"{0}","timeUnixNano":"{0}","asDouble":{at}}}"#,
+            NOW_MS as u64 * 1_000_000,
+        )
+    };
+    let points: Vec<String> = (0..20_000).map(point).collect();
+    let usual = format!(
+        r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"name":"m","gauge":{{"dataPoints":[{}]}}}}]}}]}}]}}"#,
+        points.join(",")
+    );
+    let taken = series(usual.as_bytes(), Encoding::Json, &settings);
+    assert_eq!(taken.map(|series| series.len()), Ok(20_000));
+}
+
 /// What becomes of a gauge with one point that has these attributes.
 fn gauge_with(attributes: Vec<KeyValue>) -> out::Converted {
     let point = NumberDataPoint {
