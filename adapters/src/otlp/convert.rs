@@ -325,20 +325,15 @@ impl<'a> Context<'a> {
             name,
             left_bytes,
             samples: Vec::new(),
+            ends: Vec::new(),
             rejected: 0,
             why: None,
         };
         points.all(data);
-        let mut samples = points.samples;
         if let (true, Some(deltas)) = (is_delta, deltas) {
-            samples.retain_mut(|sample| match sample {
-                Sample::Float(labels, at_ms, value) => deltas.add_float(labels, *at_ms, value),
-                Sample::Histogram(labels, at_ms, value) => {
-                    deltas.add_histogram(labels, *at_ms, value)
-                }
-            });
+            points.add_up(deltas);
         }
-        Samples(Ok((samples, points.rejected, points.why)))
+        Samples(Ok((points.samples, points.rejected, points.why)))
     }
 
     /// The series about the resource, where something beside `job` and `instance` is to be told.
@@ -405,6 +400,8 @@ struct Points<'c, 'a> {
     /// Bytes that labels may still take.
     left_bytes: &'c mut usize,
     samples: Vec<Sample>,
+    /// Per point, how many samples there were after it.
+    ends: Vec<usize>,
     rejected: usize,
     why: Option<String>,
 }
@@ -442,7 +439,31 @@ impl Points<'_, '_> {
         }
     }
 
+    /// Makes deltas the sums so far. A point is rejected where a sample of it is left out.
+    fn add_up(&mut self, deltas: &mut Deltas) {
+        let mut samples = std::mem::take(&mut self.samples).into_iter();
+        let mut done = 0;
+        for end in std::mem::take(&mut self.ends) {
+            let mut added = Ok(());
+            for mut sample in samples.by_ref().take(end - done) {
+                let one = match &mut sample {
+                    Sample::Float(labels, at_ms, value) => deltas.add_float(labels, *at_ms, value),
+                    Sample::Histogram(labels, at_ms, value) => {
+                        deltas.add_histogram(labels, *at_ms, value)
+                    }
+                };
+                match one {
+                    Ok(()) => self.samples.push(sample),
+                    Err(why) => added = Err(why.to_string()),
+                }
+            }
+            done = end;
+            self.note(added);
+        }
+    }
+
     fn note(&mut self, added: Result<(), String>) {
+        self.ends.push(self.samples.len());
         if let Err(why) = added {
             self.rejected += 1;
             self.why.get_or_insert(why);

@@ -176,7 +176,11 @@ fn write(
         Err(Refusal::Bad(why)) => return text(StatusCode::BAD_REQUEST, &why),
     };
     let converted = match settings.adds_up_deltas {
-        true => convert::convert(&request, settings, Some(&mut deltas.lock())),
+        true => {
+            let mut deltas = deltas.lock();
+            deltas.begin(host.now());
+            convert::convert(&request, settings, Some(&mut deltas))
+        }
         false => convert::convert(&request, settings, None),
     };
     let appended = match host.append(converted.series) {

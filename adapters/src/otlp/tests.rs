@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use axum::body::to_bytes;
+use stillwell_engine::Timestamp;
 use stillwell_engine::promql::select::is_stale;
 use tower_service::Service;
 
@@ -273,13 +274,16 @@ fn what_is_not_recorded_any_more_is_stale_and_deltas_are_refused_or_added_up() {
     );
     assert!(refused.first.is_some_and(|why| why.contains("delta")));
     let mut deltas = Deltas::default();
+    deltas.begin(Timestamp::from_ms(NOW_MS));
     let mut later = request(sum(1));
     if let Some(Data::Sum(sum)) = &mut later.resource_metrics[0].scope_metrics[0].metrics[0].data {
         sum.data_points[0].time_unix_nano += 1_000_000;
     }
     let mut values = Vec::new();
-    for request in [request(sum(1)), later.clone(), later] {
+    for (request, rejected) in [(request(sum(1)), 0), (later.clone(), 0), (later, 1)] {
         let added = convert::convert(&request, &settings, Some(&mut deltas));
+        assert_eq!(added.rejected, rejected, "{added:?}");
+        assert_eq!(added.first.is_some(), rejected > 0, "{added:?}");
         let counters = added
             .series
             .iter()
