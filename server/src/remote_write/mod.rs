@@ -22,9 +22,9 @@ mod counts;
 mod cursors;
 mod delivery;
 mod families;
+mod receivers;
 mod remote;
 mod round;
-mod receivers;
 mod shards;
 mod thin;
 
