@@ -15,5 +15,6 @@
 
 mod page;
 mod registry;
+mod unknown;
 
 pub use registry::{Senders, Taken};

@@ -1,6 +1,6 @@
 //! One sender: the newest samples of its series, and the page that they make.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,19 +13,22 @@ use stillwell_engine::labels::{Labels, METRIC_NAME, is_legacy_label_name, is_leg
 use stillwell_engine::number_text::push_json;
 use stillwell_engine::promql::select::is_stale;
 
+use super::unknown::{Unknown, VALUE};
 use crate::clock::Clock;
 use crate::scrape::WritesPages;
 
 /// Series of one sender: what it has added up, not what it has scraped.
 const SERIES_MAX: usize = 100_000;
+/// Bytes of their labels.
+const LABEL_BYTES_MAX: usize = 32 << 20;
 /// A series that its sender has forgotten without a stale marker is forgotten here, as by a query's look back.
 const FORGOTTEN_MS: i64 = 300_000;
-/// What a server like this one says of its signals.
-const STATE: &str = "stillwell_signal_state";
-const VALUE: &str = "stillwell_signal_value";
 
 /// A sender.
-pub(super) struct Sender {
+#[derive(Clone)]
+pub(super) struct Sender(Arc<Inner>);
+
+struct Inner {
     name: String,
     /// Its newest sample is no older than this, or there is no page.
     age_ms_max: i64,
@@ -33,14 +36,98 @@ pub(super) struct Sender {
     known: Mutex<Known>,
 }
 
+/// The newest sample of a series in one batch.
+#[derive(Clone, Debug)]
+pub(super) struct Newest {
+    pub(super) labels: Labels,
+    pub(super) at_ms: i64,
+    pub(super) value: f64,
+}
+
 #[derive(Default)]
 struct Known {
-    /// Per series its newest sample.
+    /// Per series its newest sample, at the time when it was measured, no later than it came.
     series: BTreeMap<Labels, (i64, f64)>,
+    label_bytes: usize,
     /// The newest of all, no later than it came.
     newest_ms: Option<i64>,
+    /// Since when it sends: until an interval later not every series may have come.
+    since_ms: i64,
     /// Which of several replicas is taken, and the newest that it has sent.
     replica: Option<(String, i64)>,
+    /// When another replica was taken: what it does not send either has ended.
+    replaced_ms: Option<i64>,
+    unknown: Unknown,
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sender {:?}", self.0.name)
+    }
+}
+
+impl Sender {
+    pub(super) fn new(name: &str, age_ms_max: i64, clock: Arc<Clock>) -> Sender {
+        Sender(Arc::new(Inner {
+            name: name.to_owned(),
+            age_ms_max,
+            clock,
+            known: Mutex::default(),
+        }))
+    }
+
+    /// When it has last sent something that was new then.
+    pub(super) fn newest_ms(&self) -> Option<i64> {
+        self.0.known.lock().newest_ms
+    }
+
+    /// Takes what a replica has sent in one batch, all of it before the next page is written. Answers how many of the series
+    /// there is no place for.
+    pub(super) fn take(&self, replica: &str, batch: Vec<Newest>) -> usize {
+        let now_ms = self.0.clock.now().ms();
+        let Some(newest_ms) = batch.iter().map(|one| one.at_ms.min(now_ms)).max() else {
+            return 0;
+        };
+        let age_ms_max = self.0.age_ms_max;
+        let mut known = self.0.known.lock();
+        if !known.takes(replica, newest_ms, age_ms_max) {
+            return 0; // another one's are taken
+        }
+        let silent = known
+            .newest_ms
+            .is_none_or(|before_ms| now_ms.saturating_sub(before_ms) > age_ms_max);
+        if silent {
+            known.since_ms = now_ms;
+        }
+        known.newest_ms = known.newest_ms.max(Some(newest_ms));
+        let refused = batch.into_iter().map(|one| !known.take(one, now_ms));
+        refused.filter(|refused| *refused).count()
+    }
+
+    /// The page as of now, in the text format. Error: it has sent nothing for too long.
+    fn text(&self) -> Result<String, String> {
+        let Inner {
+            name, age_ms_max, ..
+        } = &*self.0;
+        let now_ms = self.0.clock.now().ms();
+        let mut known = self.0.known.lock();
+        let Some(newest_ms) = known.newest_ms else {
+            return Err(format!("sender {name:?} has sent nothing yet"));
+        };
+        if now_ms.saturating_sub(newest_ms) > *age_ms_max {
+            let since = rfc3339(Timestamp::from_ms(newest_ms));
+            return Err(format!("sender {name:?} has sent nothing since {since}"));
+        }
+        // Two intervals are the longest silence.
+        if now_ms.saturating_sub(known.since_ms) < age_ms_max / 2 {
+            let since = rfc3339(Timestamp::from_ms(known.since_ms));
+            return Err(format!(
+                "sender {name:?} sends since {since}; after an interval every series has come"
+            ));
+        }
+        known.forget(now_ms, newest_ms, *age_ms_max);
+        Ok(known.lines(now_ms, *age_ms_max))
+    }
 }
 
 impl Known {
@@ -51,117 +138,115 @@ impl Known {
                 *last_ms = newest_ms.max(*last_ms);
                 true
             }
-            Some((_, last_ms)) if newest_ms - *last_ms <= age_ms_max => false,
-            _ => {
+            Some((_, last_ms)) if newest_ms.saturating_sub(*last_ms) <= age_ms_max => false,
+            before => {
+                if before.is_some() {
+                    self.replaced_ms = Some(newest_ms);
+                }
                 self.replica = Some((replica.to_owned(), newest_ms));
                 true
             }
         }
     }
-}
 
-impl fmt::Debug for Sender {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sender {:?}", self.name)
-    }
-}
-
-impl Sender {
-    pub(super) fn new(name: &str, age_ms_max: i64, clock: Arc<Clock>) -> Sender {
-        Sender {
-            name: name.to_owned(),
-            age_ms_max,
-            clock,
-            known: Mutex::default(),
-        }
-    }
-
-    /// When it has last sent something that was new then.
-    pub(super) fn newest_ms(&self) -> Option<i64> {
-        self.known.lock().newest_ms
-    }
-
-    /// Takes samples of a series that a replica has sent, ascending in time. False: there are too many series.
-    pub(super) fn take(
-        &self,
-        replica: &str,
-        labels: &Labels,
-        samples: &[(Timestamp, f64)],
-    ) -> bool {
-        let Some((at, value)) = samples.last() else {
-            return true;
-        };
-        let newest_ms = at.ms().min(self.clock.now().ms());
-        let mut known = self.known.lock();
-        if !known.takes(replica, newest_ms, self.age_ms_max) {
-            return true; // another one's are
-        }
-        known.newest_ms = known.newest_ms.max(Some(newest_ms));
-        let before = known.series.get(labels).map(|(before_ms, _)| *before_ms);
-        if before.is_some_and(|before_ms| before_ms > at.ms()) {
-            return true; // what came late says nothing of now
-        }
-        if is_stale(*value) {
-            known.series.remove(labels);
+    /// Takes a sample; what came late says nothing of now. False: there is no place for its series.
+    fn take(&mut self, one: Newest, now_ms: i64) -> bool {
+        // A clock that is ahead must not make a number look new for longer than it is.
+        let at_ms = one.at_ms.min(now_ms);
+        let before = self.series.get(&one.labels).copied();
+        if before.is_some_and(|(before_ms, _)| before_ms > at_ms) {
             return true;
         }
-        if before.is_none() && known.series.len() >= SERIES_MAX {
-            return false;
+        if is_stale(one.value) {
+            if let Some((_, value)) = before {
+                self.remove(&one.labels);
+                self.unknown.ended(one.labels, now_ms, value);
+            }
+            return true;
         }
-        known.series.insert(labels.clone(), (at.ms(), *value));
+        if before.is_none() {
+            let label_bytes = self.label_bytes + bytes_of(&one.labels);
+            if self.series.len() >= SERIES_MAX || label_bytes > LABEL_BYTES_MAX {
+                return false;
+            }
+            self.label_bytes = label_bytes;
+        }
+        self.unknown.take(&one.labels, one.value, now_ms);
+        self.series.insert(one.labels, (at_ms, one.value));
         true
     }
 
-    /// The page as of now, in the text format. Error: it has sent nothing for too long.
-    fn text(&self) -> Result<String, String> {
-        let now_ms = self.clock.now().ms();
-        let mut known = self.known.lock();
-        let name = &self.name;
-        let Some(newest_ms) = known.newest_ms else {
-            return Err(format!("sender {name:?} has sent nothing yet"));
-        };
-        if now_ms - newest_ms > self.age_ms_max {
-            let since = rfc3339(Timestamp::from_ms(newest_ms));
-            return Err(format!("sender {name:?} has sent nothing since {since}"));
+    fn remove(&mut self, labels: &Labels) {
+        if self.series.remove(labels).is_some() {
+            self.label_bytes -= bytes_of(labels);
         }
-        let oldest_ms = newest_ms - FORGOTTEN_MS;
-        known.series.retain(|_, (at_ms, _)| *at_ms >= oldest_ms);
-        let unknown = unknown_signals(&known.series);
+    }
+
+    /// Forgets what has ended without a stale marker.
+    fn forget(&mut self, now_ms: i64, newest_ms: i64, age_ms_max: i64) {
+        let mut oldest_ms = newest_ms.saturating_sub(FORGOTTEN_MS);
+        if let Some(replaced_ms) = self.replaced_ms
+            && now_ms.saturating_sub(replaced_ms) >= age_ms_max
+        {
+            self.replaced_ms = None;
+            oldest_ms = oldest_ms.max(replaced_ms);
+        }
+        let (series, label_bytes) = (&mut self.series, &mut self.label_bytes);
+        series.retain(|labels, (at_ms, _)| {
+            let stays = *at_ms >= oldest_ms;
+            if !stays {
+                *label_bytes -= bytes_of(labels);
+            }
+            stays
+        });
+        self.unknown.forget(now_ms.saturating_sub(FORGOTTEN_MS));
+    }
+
+    fn lines(&self, now_ms: i64, age_ms_max: i64) -> String {
         let mut out = String::new();
-        for (labels, (_, value)) in &known.series {
-            let of_unknown = labels.metric_name() == Some(VALUE)
+        let unknown = self.unknown.signals(&self.series, now_ms, age_ms_max);
+        let is_unknown = |labels: &Labels| {
+            labels.metric_name() == Some(VALUE)
                 && labels
                     .get("signal")
-                    .is_some_and(|signal| unknown.contains(signal));
-            if !of_unknown {
-                line(&mut out, labels, *value);
+                    .is_some_and(|signal| unknown.contains(signal))
+        };
+        for (labels, (_, value)) in &self.series {
+            // One number that is none makes every sum over it none.
+            let value = if is_unknown(labels) { f64::NAN } else { *value };
+            line(&mut out, labels, value);
+        }
+        for (labels, ended_ms, value) in self.unknown.of_ended() {
+            if is_unknown(labels) {
+                line(&mut out, labels, f64::NAN);
+            } else if now_ms.saturating_sub(ended_ms) < age_ms_max {
+                line(&mut out, labels, value); // its signal may be about to be called unknown
             }
         }
-        for signal in unknown {
-            // One number that is none makes every sum over it none.
-            let labels = Labels::from_pairs([(METRIC_NAME, VALUE), ("signal", signal)]);
+        for labels in Unknown::bare(&self.series, &unknown) {
             line(&mut out, &labels, f64::NAN);
         }
-        Ok(out)
+        out
     }
 }
 
 impl WritesPages for Sender {
+    /// Written on a thread that may block: a hundred thousand series take some tens of milliseconds.
     fn page(&self) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send + '_>> {
-        Box::pin(async move { self.text().map(String::into_bytes) })
+        let sender = self.clone();
+        Box::pin(async move {
+            let written = tokio::task::spawn_blocking(move || sender.text()).await;
+            let text = written.map_err(|_| "writing its page failed".to_owned())?;
+            text.map(String::into_bytes)
+        })
     }
 }
 
-/// Signals of which the sender says that they are unknown.
-fn unknown_signals(series: &BTreeMap<Labels, (i64, f64)>) -> BTreeSet<&str> {
-    let states = series.iter().filter(|(labels, (_, value))| {
-        labels.metric_name() == Some(STATE)
-            && labels.get("state") == Some("unknown")
-            && *value == 1.0
-    });
-    states
-        .filter_map(|(labels, _)| labels.get("signal"))
-        .collect()
+fn bytes_of(labels: &Labels) -> usize {
+    let pairs = labels
+        .iter()
+        .map(|(name, value)| name.len() + value.len() + 16);
+    pairs.sum()
 }
 
 /// A line of the text format; names that are not Prometheus' old ones stand in quotes.
@@ -198,107 +283,200 @@ mod tests {
     use stillwell_engine::labels;
     use stillwell_engine::promql::select::STALE_NAN_BITS;
 
+    use super::super::unknown::STATE;
     use super::*;
 
-    fn sender() -> Sender {
-        Sender::new("0", 1_000, Arc::new(Clock::start()))
+    /// One that sends every half second, and for long enough to have a page.
+    async fn sender() -> Sender {
+        let sender = Sender::new("0", 1_000, Arc::new(Clock::start()));
+        send(&sender, "", &[(labels! { "__name__" => "first" }, 0, 0.0)]);
+        let stale = f64::from_bits(STALE_NAN_BITS);
+        advance(500).await;
+        send(
+            &sender,
+            "",
+            &[(labels! { "__name__" => "first" }, 0, stale)],
+        );
+        sender
+    }
+
+    async fn advance(ms: u64) {
+        tokio::time::advance(std::time::Duration::from_millis(ms)).await;
+    }
+
+    /// Sends samples that are so many milliseconds old; how many are refused.
+    fn send(sender: &Sender, replica: &str, samples: &[(Labels, i64, f64)]) -> usize {
+        let now = sender.0.clock.now();
+        let newest = samples.iter().map(|(labels, age_ms, value)| Newest {
+            labels: labels.clone(),
+            at_ms: now.minus_ms(*age_ms).ms(),
+            value: *value,
+        });
+        sender.take(replica, newest.collect())
+    }
+
+    fn state(name: &'static str, is: bool) -> (Labels, i64, f64) {
+        let labels =
+            labels! { "__name__" => STATE, "cluster" => "c", "signal" => "q", "state" => name };
+        (labels, 0, f64::from(u8::from(is)))
+    }
+
+    fn value(pool: &'static str, value: f64) -> (Labels, i64, f64) {
+        let labels =
+            labels! { "__name__" => VALUE, "cluster" => "c", "pool" => pool, "signal" => "q" };
+        (labels, 0, value)
+    }
+
+    /// What the page says of the numbers of the signal.
+    fn numbers(sender: &Sender) -> Vec<String> {
+        let text = sender.text().expect("a page");
+        let numbers = text.lines().filter(|line| line.starts_with(VALUE));
+        let shown =
+            numbers.map(|line| line.trim_start_matches(VALUE).replace("cluster=\"c\",", ""));
+        shown.collect()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_page_has_the_newest_samples_while_there_are_new_ones() {
-        let sender = sender();
+    async fn there_is_no_page_before_something_came_and_an_interval_later() {
+        let sender = Sender::new("0", 1_000, Arc::new(Clock::start()));
+        let why = |sender: &Sender| sender.text().expect_err("no page");
+        assert!(why(&sender).contains("nothing yet"));
+        let a = labels! { "__name__" => "a" };
+        send(&sender, "", &[(a.clone(), 0, 1.0)]);
+        assert!(why(&sender).contains("every series has come"));
+        advance(500).await;
+        assert_eq!(sender.text().as_deref(), Ok("a{} 1\n"));
+        advance(502).await;
+        assert!(why(&sender).contains("nothing since"));
+        send(&sender, "", &[(a.clone(), 1_002, 3.0)]);
+        assert!(sender.text().is_err(), "old samples are no sign of life");
+        send(&sender, "", &[(a, 0, 3.0)]);
         assert!(
-            sender
-                .text()
-                .expect_err("nothing came")
-                .contains("nothing yet")
+            why(&sender).contains("every series has come"),
+            "a new beginning"
         );
-        let now = sender.clock.now();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_has_the_newest_samples() {
+        let sender = sender().await;
         let a = labels! { "__name__" => "a", "x.y" => "q\"" };
         let b = labels! { "__name__" => "b.c" };
-        assert!(sender.take("", &a, &[(now.minus_ms(5), 1.0), (now, 2.0)]));
-        assert!(
-            sender.take("", &a, &[(now.minus_ms(9), 7.0)]),
-            "what comes late is passed over"
-        );
-        assert!(sender.take("", &b, &[(now, f64::INFINITY)]));
+        send(&sender, "", &[(a.clone(), 0, 2.0)]);
+        send(&sender, "", &[(a.clone(), 9, 7.0)]);
+        send(&sender, "", &[(b.clone(), 0, f64::INFINITY)]);
         assert_eq!(
             sender.text().as_deref(),
-            Ok("a{\"x.y\"=\"q\\\"\"} 2\n{\"b.c\"} +Inf\n")
+            Ok("a{\"x.y\"=\"q\\\"\"} 2\n{\"b.c\"} +Inf\n"),
+            "what comes late is passed over"
         );
-        let stale = f64::from_bits(STALE_NAN_BITS);
-        assert!(sender.take("", &b, &[(now, stale)]));
+        send(&sender, "", &[(b, 0, f64::from_bits(STALE_NAN_BITS))]);
         assert_eq!(sender.text().as_deref(), Ok("a{\"x.y\"=\"q\\\"\"} 2\n"));
-        tokio::time::advance(std::time::Duration::from_millis(1_002)).await;
-        assert!(
-            sender
-                .text()
-                .expect_err("it is silent")
-                .contains("nothing since")
-        );
-        // Old samples, as after an outage, are no sign of life.
-        assert!(sender.take("", &a, &[(now.plus_ms(1), 3.0)]));
-        assert!(sender.text().is_err());
-        assert!(sender.take("", &a, &[(sender.clock.now(), 3.0)]));
-        assert!(sender.text().is_ok());
     }
 
+    /// One sample of a clock that was ahead was told for as long as it was ahead, whatever came after it.
     #[tokio::test(start_paused = true)]
-    async fn a_signal_that_is_unknown_there_is_no_number_here() {
-        let sender = sender();
-        let now = sender.clock.now();
-        let state =
-            |name: &'static str| labels! { "__name__" => STATE, "signal" => "q", "state" => name };
-        let value = labels! { "__name__" => VALUE, "signal" => "q", "pool" => "a" };
-        sender.take("", &state("value"), &[(now, 1.0)]);
-        sender.take("", &state("unknown"), &[(now, 0.0)]);
-        sender.take("", &value, &[(now, 4.0)]);
-        assert!(
-            sender
-                .text()
-                .expect("a page")
-                .contains("pool=\"a\",signal=\"q\"} 4")
+    async fn times_that_lie_make_nothing_new_and_nothing_silent() {
+        let sender = sender().await;
+        let a = labels! { "__name__" => "a" };
+        send(&sender, "", &[(a.clone(), -600_000, 9.0)]);
+        advance(1).await;
+        send(&sender, "", &[(a.clone(), 0, 1.0)]);
+        assert_eq!(sender.text().as_deref(), Ok("a{} 1\n"));
+        for at_ms in [i64::MIN, 0] {
+            let newest = Newest {
+                labels: labels! { "__name__" => "old" },
+                at_ms,
+                value: 5.0,
+            };
+            sender.take("other", vec![newest]);
+            send(&sender, "", &[(a.clone(), 0, 2.0)]);
+            assert_eq!(sender.text().as_deref(), Ok("a{} 2\n"), "{at_ms}");
+        }
+    }
+
+    /// A signal by pool that was unknown on one shard was the sum of the others for whoever asks for a pool.
+    #[tokio::test(start_paused = true)]
+    async fn a_signal_that_is_unknown_there_is_no_number_here_under_any_of_its_labels() {
+        let sender = sender().await;
+        let stale = f64::from_bits(STALE_NAN_BITS);
+        send(
+            &sender,
+            "",
+            &[state("unknown", false), value("a", 4.0), value("b", 5.0)],
         );
-        sender.take("", &state("unknown"), &[(now, 1.0)]);
-        let page = sender.text().expect("a page");
-        assert!(
-            page.contains("stillwell_signal_value{signal=\"q\"} NaN\n"),
-            "{page}"
+        assert_eq!(
+            numbers(&sender),
+            ["{pool=\"a\",signal=\"q\"} 4", "{pool=\"b\",signal=\"q\"} 5"]
         );
-        assert!(!page.contains("} 4"), "{page}");
+        // The end of a number comes before the state that it is about, in another request.
+        send(&sender, "", &[value("a", stale), value("b", stale)]);
+        assert_eq!(
+            numbers(&sender),
+            ["{pool=\"a\",signal=\"q\"} 4", "{pool=\"b\",signal=\"q\"} 5"]
+        );
+        send(&sender, "", &[state("unknown", true)]);
+        let none = [
+            "{pool=\"a\",signal=\"q\"} NaN",
+            "{pool=\"b\",signal=\"q\"} NaN",
+            "{signal=\"q\"} NaN",
+        ];
+        assert_eq!(numbers(&sender), none);
+        // And the state before the number.
+        send(&sender, "", &[state("unknown", false)]);
+        assert_eq!(numbers(&sender)[2], none[2]);
+        send(&sender, "", &[value("a", 6.0)]);
+        assert!(numbers(&sender).contains(&"{pool=\"a\",signal=\"q\"} 6".to_owned()));
+        for _ in 0..4 {
+            advance(500).await;
+            send(&sender, "", &[state("unknown", false), value("a", 6.0)]);
+        }
+        assert_eq!(
+            numbers(&sender),
+            ["{pool=\"a\",signal=\"q\"} 6"],
+            "b has ended"
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn of_replicas_one_is_taken_until_it_is_silent() {
-        let sender = sender();
+        let sender = Sender::new("0", 1_000, Arc::new(Clock::start()));
         let a = labels! { "__name__" => "a" };
-        let start = sender.clock.now();
+        let ended = labels! { "__name__" => "ended" };
+        send(&sender, "x", &[(ended, 0, 1.0)]);
         for (after_ms, replica, value, shown) in [
-            (0, "x", 1.0, "a{} 1\n"),
-            (100, "y", 2.0, "a{} 1\n"),
-            (900, "x", 3.0, "a{} 3\n"),
-            (1_800, "y", 4.0, "a{} 3\n"),
-            (2_000, "y", 5.0, "a{} 5\n"),
-            (2_100, "x", 6.0, "a{} 5\n"),
+            (500, "x", 1.0, Some("a{} 1\nended{} 1\n")),
+            (100, "y", 2.0, Some("a{} 1\nended{} 1\n")),
+            (300, "x", 3.0, Some("a{} 3\nended{} 1\n")),
+            (900, "y", 4.0, Some("a{} 3\nended{} 1\n")),
+            (200, "y", 5.0, None),
+            (500, "y", 6.0, Some("a{} 6\nended{} 1\n")),
+            (100, "x", 7.0, Some("a{} 6\nended{} 1\n")),
+            (400, "y", 8.0, Some("a{} 8\n")),
         ] {
-            let at = start.plus_ms(after_ms);
-            tokio::time::advance(std::time::Duration::from_millis(
-                at.since_ms(sender.clock.now()) as u64,
-            ))
-            .await;
-            assert!(sender.take(replica, &a, &[(at, value)]));
-            assert_eq!(sender.text().as_deref(), Ok(shown), "{after_ms}");
+            advance(after_ms).await;
+            send(&sender, replica, &[(a.clone(), 0, value)]);
+            assert_eq!(sender.text().ok().as_deref(), shown, "{replica} {value}");
         }
     }
 
-    #[test]
-    fn series_are_bounded() {
-        let sender = sender();
-        let now = sender.clock.now();
-        for number in 0..SERIES_MAX {
+    #[tokio::test(start_paused = true)]
+    async fn series_and_their_labels_are_bounded() {
+        let sender = sender().await;
+        let number = |number: usize| {
             let labels = Labels::from_pairs([("__name__", "a"), ("n", &number.to_string())]);
-            assert!(sender.take("", &labels, &[(now, 1.0)]));
-        }
-        assert!(!sender.take("", &labels! { "__name__" => "b" }, &[(now, 1.0)]));
+            (labels, 0, 1.0)
+        };
+        let all: Vec<_> = (0..SERIES_MAX + 3).map(number).collect();
+        assert_eq!(send(&sender, "", &all), 3);
+        let long = "x".repeat(1 << 20);
+        let other = Sender::new("1", 1_000, Arc::new(Clock::start()));
+        let number = |number: usize| {
+            let labels =
+                Labels::from_pairs([("__name__", long.as_str()), ("n", &number.to_string())]);
+            (labels, 0, 1.0)
+        };
+        let all: Vec<_> = (0..40).map(number).collect();
+        assert_eq!(send(&other, "", &all), 40 - 31);
     }
 }

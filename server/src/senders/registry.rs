@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
-use stillwell_engine::labels::LabelsBuilder;
-use stillwell_engine::{AppendedSeries, Refusal, Refused};
+use stillwell_engine::labels::{Labels, LabelsBuilder};
+use stillwell_engine::limits::FUTURE_MS_MAX;
+use stillwell_engine::{AppendedSeries, Refusal, Refused, Timestamp};
 use tokio::sync::{Notify, watch};
 
-use super::page::Sender;
+use super::page::{Newest, Sender};
 use crate::clock::Clock;
 use crate::config::SendersConfig;
 use crate::discovery::Manager;
@@ -34,13 +35,13 @@ struct Inner {
 
 struct Section {
     config: SendersConfig,
-    /// Held for taking the series of one batch.
+    /// Held to look, never while samples are taken.
     senders: Mutex<BTreeMap<String, One>>,
 }
 
 #[derive(Clone)]
 struct One {
-    sender: Arc<Sender>,
+    sender: Sender,
     source: PageSource,
 }
 
@@ -53,6 +54,20 @@ pub struct Taken {
     pub floats: u64,
     /// How many were not, and the first of them.
     pub refused: Option<(u64, Refused)>,
+}
+
+impl Taken {
+    fn refuse(&mut self, count: usize, labels: &Labels, at_ms: i64, why: Refusal) {
+        if count > 0 {
+            let first = || Refused {
+                labels: labels.clone(),
+                at: Timestamp::from_ms(at_ms),
+                why,
+            };
+            let refused = self.refused.get_or_insert_with(|| (0, first()));
+            refused.0 += count as u64;
+        }
+    }
 }
 
 impl Senders {
@@ -102,37 +117,46 @@ impl Senders {
             };
         }
         let mut taken = Taken::default();
+        let now_ms = self.inner.clock.now().ms();
+        let newest_ms = now_ms.saturating_add(FUTURE_MS_MAX);
+        // Per section, sender and replica what it has sent: a page is written before or after all of it.
+        let mut parts: BTreeMap<(usize, String, String), Vec<Newest>> = BTreeMap::new();
         for mut series in batch {
-            let of = sections.iter().find_map(|section| {
+            let of = sections.iter().enumerate().find_map(|(at, section)| {
                 let name = series.labels.get(&section.config.label)?;
-                Some((section, name.to_owned()))
+                Some((at, name.to_owned()))
             });
             let Some((section, name)) = of.filter(|_| !series.floats.is_empty()) else {
                 taken.rest.push(series);
                 continue;
             };
-            let floats = std::mem::take(&mut series.floats);
+            let mut floats = std::mem::take(&mut series.floats);
             let replica = series.labels.get(REPLICA).unwrap_or("").to_owned();
             if !replica.is_empty() {
                 series.labels = series.labels.filter(|name| name != REPLICA);
             }
-            let sender = section.sender(&name, &self.inner);
-            let takes = |sender: Arc<Sender>| sender.take(&replica, &series.labels, &floats);
-            match sender.is_some_and(takes) {
-                true => taken.floats += floats.len() as u64,
-                false => {
-                    let first = || Refused {
-                        labels: series.labels.clone(),
-                        at: floats[0].0,
-                        why: Refusal::TooMany,
-                    };
-                    let refused = taken.refused.get_or_insert_with(|| (0, first()));
-                    refused.0 += floats.len() as u64;
-                }
+            let sent = floats.len();
+            floats.retain(|(at, _)| at.ms() <= newest_ms);
+            taken.refuse(sent - floats.len(), &series.labels, now_ms, Refusal::TooNew);
+            if let Some((at, value)) = floats.iter().max_by_key(|(at, _)| *at) {
+                taken.floats += floats.len() as u64;
+                let of = parts.entry((section, name, replica)).or_default();
+                of.push(Newest {
+                    labels: series.labels.clone(),
+                    at_ms: at.ms(),
+                    value: *value,
+                });
             }
             if !series.histograms.is_empty() {
                 taken.rest.push(series);
             }
+        }
+        for ((section, name, replica), part) in parts {
+            let (count, labels) = (part.len(), part[0].labels.clone()); // no part is empty
+            let sender = sections[section].sender(&name, &self.inner);
+            let refused = sender.map_or(count, |sender| sender.take(&replica, part));
+            taken.floats -= refused as u64; // a series of it counts as one sample
+            taken.refuse(refused, &labels, now_ms, Refusal::TooMany);
         }
         taken
     }
@@ -180,16 +204,16 @@ impl Section {
     }
 
     /// The sender of this name, a new one where there is none; `None` where there are too many.
-    fn sender(&self, name: &str, inner: &Inner) -> Option<Arc<Sender>> {
+    fn sender(&self, name: &str, inner: &Inner) -> Option<Sender> {
         let mut senders = self.senders.lock();
         if let Some(one) = senders.get(name) {
-            return Some(Arc::clone(&one.sender));
+            return Some(one.sender.clone());
         }
         if senders.len() >= SENDERS_MAX {
             return None;
         }
         let one = one(&self.config, name, &inner.clock);
-        let sender = Arc::clone(&one.sender);
+        let sender = one.sender.clone();
         senders.insert(name.to_owned(), one);
         inner.changed.notify_one();
         Some(sender)
@@ -222,7 +246,7 @@ impl Section {
                 discovered: labels.clone(),
                 labels,
                 // Nothing is fetched there; it is what people are shown.
-                url: Url::from_parts("http", &config.job.name, name, "").ok()?,
+                url: shown_url(&config.job.name, name)?,
                 interval_ms: config.interval_ms,
                 timeout_ms: config.job.timeout_ms,
                 refused: None,
@@ -241,19 +265,23 @@ impl Section {
     }
 }
 
+/// A job's name need not be that of a host.
+fn shown_url(job: &str, name: &str) -> Option<Url> {
+    let of = |host: &str| Url::from_parts("http", host, name, "").ok();
+    of(job).or_else(|| of("senders"))
+}
+
 fn one(config: &SendersConfig, name: &str, clock: &Arc<Clock>) -> One {
     let interval_ms = i64::try_from(config.interval_ms).unwrap_or(i64::MAX / 4);
-    let sender = Arc::new(Sender::new(name, 2 * interval_ms, Arc::clone(clock)));
+    let sender = Sender::new(name, interval_ms.saturating_mul(2), Arc::clone(clock));
     One {
-        source: PageSource::new(Arc::clone(&sender) as _),
+        source: PageSource::new(Arc::new(sender.clone())),
         sender,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use stillwell_engine::labels::Labels;
-
     use super::*;
     use crate::config::load;
 

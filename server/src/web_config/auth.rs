@@ -41,9 +41,9 @@ pub struct Authenticator {
     right: Mutex<Remembered>,
     wrong: Mutex<Remembered>,
     keys: (RandomState, RandomState),
-    at_work: Semaphore,
+    at_work: Arc<Semaphore>,
     /// Those at work, and those that wait.
-    admitted: Semaphore,
+    admitted: Arc<Semaphore>,
 }
 
 /// The newest fingerprints, newest last.
@@ -102,8 +102,8 @@ impl Authenticator {
             right: Mutex::default(),
             wrong: Mutex::default(),
             keys: (RandomState::new(), RandomState::new()),
-            at_work: Semaphore::new(AT_WORK_MAX),
-            admitted: Semaphore::new(AT_WORK_MAX + WAITING_MAX),
+            at_work: Arc::new(Semaphore::new(AT_WORK_MAX)),
+            admitted: Arc::new(Semaphore::new(AT_WORK_MAX + WAITING_MAX)),
         })
     }
 
@@ -193,22 +193,25 @@ impl Authenticator {
         if self.wrong.lock().0.contains(&fingerprint) {
             return Verdict::Out;
         }
-        let Ok(_admitted) = self.admitted.try_acquire() else {
+        let Ok(admitted) = Arc::clone(&self.admitted).try_acquire_owned() else {
             return Verdict::Busy;
         };
-        let Ok(_slot) = self.at_work.acquire().await else {
+        let Ok(slot) = Arc::clone(&self.at_work).acquire_owned().await else {
             return Verdict::Out;
         };
-        let work = tokio::task::spawn_blocking(move || bcrypt::verify(password, &hash));
+        let authenticator = Arc::clone(self);
+        let work = tokio::task::spawn_blocking(move || {
+            let is_right = matches!(bcrypt::verify(password, &hash), Ok(true)) && known;
+            match is_right {
+                true => authenticator.right.lock().add(fingerprint, REMEMBERED_MAX),
+                false => authenticator.wrong.lock().add(fingerprint, WRONG_MAX),
+            }
+            drop((admitted, slot)); // when the work ends, not when its client goes
+            is_right
+        });
         match work.await {
-            Ok(Ok(true)) if known => {
-                self.right.lock().add(fingerprint, REMEMBERED_MAX);
-                Verdict::In
-            }
-            _ => {
-                self.wrong.lock().add(fingerprint, WRONG_MAX);
-                Verdict::Out
-            }
+            Ok(true) => Verdict::In,
+            _ => Verdict::Out,
         }
     }
 }

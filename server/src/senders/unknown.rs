@@ -1,0 +1,122 @@
+//! What a sender's signals that are unknown there are here: no number, under every label set that they had.
+//!
+//! A server like this one sends the states of its signals and their numbers as series of their own, in requests that do not
+//! come together. A sum here must not lose a part in between: the number of a series that has ended stands for as long as
+//! the sender may be silent, a signal that is unknown is no number (NaN) under every label set of its numbers, and one
+//! that was unknown stays so until its first number comes or as long has passed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use stillwell_engine::labels::{Labels, LabelsBuilder, METRIC_NAME};
+
+/// What a server like this one says of its signals.
+pub(super) const STATE: &str = "stillwell_signal_state";
+pub(super) const VALUE: &str = "stillwell_signal_value";
+/// Ended series that are remembered.
+const ENDED_MAX: usize = 10_000;
+
+/// What is remembered of signals beside the newest samples.
+#[derive(Default)]
+pub(super) struct Unknown {
+    /// Numbers that have ended: when, and the last one.
+    ended: BTreeMap<Labels, (i64, f64)>,
+    /// Signals that are not unknown any more, and since when.
+    left: BTreeMap<String, i64>,
+}
+
+impl Unknown {
+    /// A series has ended.
+    pub(super) fn ended(&mut self, labels: Labels, now_ms: i64, value: f64) {
+        if labels.metric_name() == Some(VALUE) && self.ended.len() < ENDED_MAX {
+            self.ended.insert(labels, (now_ms, value));
+        }
+    }
+
+    /// A sample has come.
+    pub(super) fn take(&mut self, labels: &Labels, value: f64, now_ms: i64) {
+        match (labels.metric_name(), labels.get("signal")) {
+            (Some(VALUE), Some(_)) => {
+                self.ended.remove(labels);
+            }
+            (Some(STATE), Some(signal)) if labels.get("state") == Some("unknown") => {
+                if value == 1.0 {
+                    self.left.insert(signal.to_owned(), i64::MAX);
+                } else if let Some(left_ms) = self.left.get_mut(signal) {
+                    *left_ms = now_ms.min(*left_ms);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The signals that are unknown as of now.
+    pub(super) fn signals<'a>(
+        &'a self,
+        series: &'a BTreeMap<Labels, (i64, f64)>,
+        now_ms: i64,
+        age_ms_max: i64,
+    ) -> BTreeSet<&'a str> {
+        let mut unknown = BTreeSet::new();
+        let mut with_number = BTreeSet::new();
+        for (labels, (_, value)) in series {
+            let Some(signal) = labels.get("signal") else {
+                continue;
+            };
+            match labels.metric_name() {
+                Some(STATE) if labels.get("state") == Some("unknown") && *value == 1.0 => {
+                    unknown.insert(signal);
+                }
+                Some(VALUE) => {
+                    with_number.insert(signal);
+                }
+                _ => {}
+            }
+        }
+        for (signal, left_ms) in &self.left {
+            let waits = now_ms.saturating_sub(*left_ms) < age_ms_max;
+            if waits && !with_number.contains(signal.as_str()) {
+                unknown.insert(signal);
+            }
+        }
+        unknown
+    }
+
+    /// Numbers that have ended: their labels, when, and the last.
+    pub(super) fn of_ended(&self) -> impl Iterator<Item = (&Labels, i64, f64)> {
+        let ended = self.ended.iter();
+        ended.map(|(labels, (at_ms, value))| (labels, *at_ms, *value))
+    }
+
+    /// For each signal that is unknown its labels without more: it may never have had a number.
+    pub(super) fn bare<'a>(
+        series: &'a BTreeMap<Labels, (i64, f64)>,
+        unknown: &'a BTreeSet<&str>,
+    ) -> BTreeSet<Labels> {
+        let states = series.keys().filter(|labels| {
+            labels.metric_name() == Some(STATE)
+                && labels
+                    .get("signal")
+                    .is_some_and(|signal| unknown.contains(signal))
+        });
+        let bare = states.map(|labels| {
+            let mut bare = LabelsBuilder::default();
+            for (name, value) in labels.iter().filter(|(name, _)| *name != "state") {
+                bare.set(name, value);
+            }
+            bare.set(METRIC_NAME, VALUE);
+            bare.build()
+        });
+        // Those that the numbers have are written with them.
+        bare.filter(|labels| !series.contains_key(labels)).collect()
+    }
+
+    /// Forgets what ended, and what is not unknown any more, before `oldest_ms`.
+    pub(super) fn forget(&mut self, oldest_ms: i64) {
+        let left = &self.left;
+        self.ended.retain(|labels, (at_ms, _)| {
+            let signal = labels.get("signal").unwrap_or("");
+            *at_ms >= oldest_ms || left.get(signal).is_some_and(|left_ms| *left_ms == i64::MAX)
+        });
+        self.left.retain(|_, left_ms| *left_ms >= oldest_ms);
+    }
+}
