@@ -1,35 +1,18 @@
 //! From a request to series (storage/remote/otlptranslator, `metrics_to_prw.go`, `helper.go`).
 
-use std::collections::BTreeMap;
-
 use stillwell_engine::Timestamp;
 use stillwell_engine::histogram::FloatHistogram;
 use stillwell_engine::labels::{Labels, LabelsBuilder, METRIC_NAME};
-use stillwell_engine::limits::{LABELS_PER_SERIES_MAX, LINE_BYTES_MAX};
 use stillwell_engine::promql::select::STALE_NAN_BITS;
 
 use super::OtlpSettings;
+use super::context::Context;
 use super::deltas::Deltas;
 use super::histogram;
 use super::messages::*;
 use super::names::{self, Shape};
-use super::out::{Converted, Out, TARGET_INFO};
-use super::text::text;
+use super::out::{Converted, Out};
 
-/// What identifies a resource: it becomes `job` and `instance`.
-const SERVICE_NAME: &str = "service.name";
-const SERVICE_NAMESPACE: &str = "service.namespace";
-const SERVICE_INSTANCE: &str = "service.instance.id";
-/// Samples of it between two of a request, in milliseconds: half of what an instant query looks back.
-const TARGET_INFO_STEP_MS: i64 = 150_000;
-/// ... and at most so many: a request of a day's points.
-const TARGET_INFO_SAMPLES_MAX: i64 = 1_000;
-
-/// Attributes of a point or resource; an SDK keeps 128 of a point, and labels are fewer still.
-const ATTRIBUTES_MAX: usize = 4_096;
-/// Bytes of what all series of a scope share, since each of its points copies them: `job`, `instance`, promoted attributes,
-/// and what is promoted of the scope.
-const SHARED_BYTES_MAX: usize = 64 << 10;
 /// Bytes of labels of all samples of a request: a point with many buckets and long attributes could become gigabytes.
 const LABEL_BYTES_MAX: usize = 64 << 20;
 
@@ -69,7 +52,7 @@ pub(super) fn convert(
             };
             for metric in &scope.metrics {
                 let deltas = deltas.as_deref_mut();
-                let converting = scoped.metric(metric, &mut times, deltas, &mut left_bytes);
+                let converting = samples(&scoped, metric, &mut times, deltas, &mut left_bytes);
                 converting.into(&mut out, metric);
             }
         }
@@ -78,16 +61,6 @@ pub(super) fn convert(
         }
     }
     out.finish()
-}
-
-/// What all series of a resource have, and of a scope.
-#[derive(Clone)]
-struct Context<'a> {
-    settings: &'a OtlpSettings,
-    job: String,
-    instance: String,
-    promoted: BTreeMap<String, String>,
-    scope: BTreeMap<String, String>,
 }
 
 /// The samples of one metric, or why there are none.
@@ -140,15 +113,6 @@ fn count(metric: &Metric) -> usize {
     }
 }
 
-fn check_attributes(attributes: &[KeyValue]) -> Result<(), String> {
-    match attributes.len() {
-        count if count > ATTRIBUTES_MAX => Err(format!(
-            "{count} attributes; at most {ATTRIBUTES_MAX} are taken"
-        )),
-        _ => Ok(()),
-    }
-}
-
 fn ms(nanos: u64) -> i64 {
     (nanos / 1_000_000) as i64
 }
@@ -161,206 +125,60 @@ fn recorded(value: f64, flags: u32) -> f64 {
     }
 }
 
-impl<'a> Context<'a> {
-    fn new(resource: &[KeyValue], settings: &'a OtlpSettings) -> Result<Context<'a>, String> {
-        check_attributes(resource)?;
-        let find = |name: &str| resource.iter().find(|pair| pair.key == name);
-        let value = |name: &str| find(name).map(|pair| text(pair.value.as_ref()));
-        let job = match (value(SERVICE_NAMESPACE), value(SERVICE_NAME)) {
-            (Some(namespace), Some(name)) => format!("{namespace}/{name}"),
-            (None, Some(name)) => name,
-            (_, None) => String::new(),
-        };
-        let promoted = resource.iter().filter(|pair| settings.promotes(&pair.key));
-        let promoted = promoted.filter_map(|pair| {
-            let name = names::label(&pair.key, settings.label_names()).ok()?;
-            Some((name, text(pair.value.as_ref())))
-        });
-        Context {
-            settings,
-            job,
-            instance: value(SERVICE_INSTANCE).unwrap_or_default(),
-            promoted: promoted.collect(),
-            scope: BTreeMap::new(),
-        }
-        .checked()
+/// The samples of a metric; `times` becomes what lies between its first and its last.
+fn samples(
+    context: &Context<'_>,
+    metric: &Metric,
+    times: &mut Option<(i64, i64)>,
+    deltas: Option<&mut Deltas>,
+    left_bytes: &mut usize,
+) -> Samples {
+    let Some(data) = &metric.data else {
+        return Samples(Err("it has no data of a known kind".to_owned()));
+    };
+    for nanos in nanos(data) {
+        let (first, last) = times.unwrap_or((i64::MAX, i64::MIN));
+        *times = Some((first.min(ms(nanos)), last.max(ms(nanos))));
     }
-
-    fn with_scope(&self, of: &ScopeMetrics) -> Result<Context<'a>, String> {
-        let mut context = self.clone();
-        let Some(scope) = &of.scope else {
-            return Ok(context);
-        };
-        if !self.settings.promote_scope_metadata || scope.name.is_empty() {
-            return Ok(context);
-        }
-        check_attributes(&scope.attributes)?;
-        for pair in &scope.attributes {
-            let name = format!("otel_scope_{}", pair.key);
-            if let Ok(name) = names::label(&name, self.settings.label_names()) {
-                context.scope.insert(name, text(pair.value.as_ref()));
-            }
-        }
-        let own = [
-            ("otel_scope_name", &scope.name),
-            ("otel_scope_version", &scope.version),
-            ("otel_scope_schema_url", &of.schema_url),
-        ];
-        for (name, value) in own {
-            context.scope.insert(name.to_owned(), value.clone());
-        }
-        context.checked()
-    }
-
-    fn checked(self) -> Result<Context<'a>, String> {
-        let pairs = self.promoted.iter().chain(&self.scope);
-        let bytes: usize = pairs.map(|(name, value)| name.len() + value.len()).sum();
-        let bytes = bytes + self.job.len() + self.instance.len();
-        match bytes > SHARED_BYTES_MAX {
-            true => Err(format!(
-                "the labels that all its series share take {bytes} bytes; at most {SHARED_BYTES_MAX} are taken"
-            )),
-            false => Ok(self),
-        }
-    }
-
-    /// The labels of a point, without the name. Attributes whose names become the same are joined.
-    fn labels(&self, attributes: &[KeyValue], left_out: &[&str]) -> Result<LabelsBuilder, String> {
-        check_attributes(attributes)?;
-        let mut sorted: Vec<&KeyValue> = attributes.iter().collect();
-        sorted.sort_by(|a, b| a.key.cmp(&b.key));
-        let mut named: BTreeMap<String, String> = BTreeMap::new();
-        for pair in sorted {
-            if left_out.contains(&pair.key.as_str()) || pair.key == METRIC_NAME {
-                continue;
-            }
-            let name = names::label(&pair.key, self.settings.label_names())?;
-            let value = text(pair.value.as_ref());
-            let joined = named.get_mut(&name).filter(|have| !have.is_empty());
-            let bytes = joined.as_ref().map_or(0, |have| have.len() + 1) + value.len();
-            if bytes > LINE_BYTES_MAX {
-                return Err(format!(
-                    "attribute {name:?} has more than {LINE_BYTES_MAX} bytes"
-                ));
-            }
-            match joined {
-                Some(have) => {
-                    have.push(';');
-                    have.push_str(&value);
-                }
-                None => drop(named.insert(name, value)),
-            }
-        }
-        for (name, value) in &self.promoted {
-            let have = named.entry(name.clone()).or_default();
-            if have.is_empty() {
-                have.clone_from(value);
-            }
-        }
-        if named.len() > LABELS_PER_SERIES_MAX {
-            let count = named.len();
-            return Err(format!(
-                "a point has {count} labels; at most {LABELS_PER_SERIES_MAX} are taken"
+    let (shape, temporality) = match data {
+        Data::Gauge(_) => (Shape::Gauge, None),
+        Data::Sum(sum) if sum.is_monotonic => (Shape::Counter, Some(sum.aggregation_temporality)),
+        Data::Sum(sum) => (Shape::Other, Some(sum.aggregation_temporality)),
+        Data::Histogram(one) => (Shape::Other, Some(one.aggregation_temporality)),
+        Data::ExponentialHistogram(one) => (Shape::Other, Some(one.aggregation_temporality)),
+        Data::Summary(_) => (Shape::Other, None),
+    };
+    let is_delta = temporality == Some(DELTA);
+    match temporality {
+        None | Some(CUMULATIVE) => {}
+        Some(DELTA) if deltas.is_some() => {}
+        Some(DELTA) => {
+            return Samples(Err(
+                "it has delta temporality; send cumulative sums, or give --enable-feature=otlp-deltatocumulative"
+                    .to_owned(),
             ));
         }
-        let mut builder = LabelsBuilder::default();
-        let identity = [("job", &self.job), ("instance", &self.instance)];
-        let identity = identity.into_iter().filter(|(_, value)| !value.is_empty());
-        for (name, value) in &named {
-            builder.set(name, value);
-        }
-        for (name, value) in identity {
-            builder.set(name, value);
-        }
-        for (name, value) in &self.scope {
-            builder.set(name, value);
-        }
-        Ok(builder)
+        Some(_) => return Samples(Err("its temporality is not known".to_owned())),
     }
-
-    /// The samples of a metric; `times` becomes what lies between its first and its last.
-    fn metric(
-        &self,
-        metric: &Metric,
-        times: &mut Option<(i64, i64)>,
-        deltas: Option<&mut Deltas>,
-        left_bytes: &mut usize,
-    ) -> Samples {
-        let Some(data) = &metric.data else {
-            return Samples(Err("it has no data of a known kind".to_owned()));
-        };
-        for nanos in nanos(data) {
-            let (first, last) = times.unwrap_or((i64::MAX, i64::MIN));
-            *times = Some((first.min(ms(nanos)), last.max(ms(nanos))));
-        }
-        let (shape, temporality) = match data {
-            Data::Gauge(_) => (Shape::Gauge, None),
-            Data::Sum(sum) if sum.is_monotonic => {
-                (Shape::Counter, Some(sum.aggregation_temporality))
-            }
-            Data::Sum(sum) => (Shape::Other, Some(sum.aggregation_temporality)),
-            Data::Histogram(one) => (Shape::Other, Some(one.aggregation_temporality)),
-            Data::ExponentialHistogram(one) => (Shape::Other, Some(one.aggregation_temporality)),
-            Data::Summary(_) => (Shape::Other, None),
-        };
-        let is_delta = temporality == Some(DELTA);
-        match temporality {
-            None | Some(CUMULATIVE) => {}
-            Some(DELTA) if deltas.is_some() => {}
-            Some(DELTA) => {
-                return Samples(Err(
-                    "it has delta temporality; send cumulative sums, or give --enable-feature=otlp-deltatocumulative"
-                        .to_owned(),
-                ));
-            }
-            Some(_) => return Samples(Err("its temporality is not known".to_owned())),
-        }
-        let strategy = self.settings.strategy;
-        let name = match names::metric(&metric.name, &metric.unit, shape, strategy) {
-            Ok(name) => name,
-            Err(why) => return Samples(Err(why)),
-        };
-        let mut points = Points {
-            context: self,
-            name,
-            left_bytes,
-            samples: Vec::new(),
-            ends: Vec::new(),
-            rejected: 0,
-            why: None,
-        };
-        points.all(data);
-        if let (true, Some(deltas)) = (is_delta, deltas) {
-            points.add_up(deltas);
-        }
-        Samples(Ok((points.samples, points.rejected, points.why)))
+    let strategy = context.settings.strategy;
+    let name = match names::metric(&metric.name, &metric.unit, shape, strategy) {
+        Ok(name) => name,
+        Err(why) => return Samples(Err(why)),
+    };
+    let mut points = Points {
+        context,
+        name,
+        left_bytes,
+        samples: Vec::new(),
+        ends: Vec::new(),
+        rejected: 0,
+        why: None,
+    };
+    points.all(data);
+    if let (true, Some(deltas)) = (is_delta, deltas) {
+        points.add_up(deltas);
     }
-
-    /// The series about the resource, where something beside `job` and `instance` is to be told.
-    fn target_info(&self, resource: &[KeyValue], (first_ms, last_ms): (i64, i64), out: &mut Out) {
-        const IDENTITY: [&str; 3] = [SERVICE_NAMESPACE, SERVICE_NAME, SERVICE_INSTANCE];
-        let tells = resource
-            .iter()
-            .any(|pair| !IDENTITY.contains(&pair.key.as_str()));
-        if !tells || (self.job.is_empty() && self.instance.is_empty()) {
-            return;
-        }
-        let left_out = match self.settings.keep_identifying_resource_attributes {
-            true => &[][..],
-            false => &IDENTITY[..],
-        };
-        let plain = Context {
-            promoted: BTreeMap::new(),
-            ..self.clone()
-        };
-        let Ok(mut labels) = plain.labels(resource, left_out) else {
-            return;
-        };
-        let labels = labels.set(METRIC_NAME, TARGET_INFO).build();
-        let from_ms = first_ms.max(last_ms - TARGET_INFO_SAMPLES_MAX * TARGET_INFO_STEP_MS);
-        let steps = (from_ms..last_ms).step_by(TARGET_INFO_STEP_MS as usize);
-        out.target_info(labels, steps.chain([last_ms]));
-    }
+    Samples(Ok((points.samples, points.rejected, points.why)))
 }
 
 fn nanos(data: &Data) -> Vec<u64> {

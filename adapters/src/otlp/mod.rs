@@ -5,6 +5,7 @@
 //! samples that are refused for their time are 400, as in Prometheus, so that nobody sends them again. Limits and deadlines
 //! are those of remote write. Exemplars, descriptions and start times are read over. Fuzz target: `otlp`.
 
+mod context;
 mod convert;
 mod deltas;
 mod histogram;
