@@ -130,6 +130,24 @@ impl Selector {
     }
 }
 
+/// As it can be parsed.
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, requirement) in self.0.iter().enumerate() {
+            f.write_str(if at == 0 { "" } else { "," })?;
+            match requirement {
+                Requirement::Exists(key) => write!(f, "{key}"),
+                Requirement::Absent(key) => write!(f, "!{key}"),
+                Requirement::Equal(key, value) => write!(f, "{key}={value}"),
+                Requirement::NotEqual(key, value) => write!(f, "{key}!={value}"),
+                Requirement::In(key, values) => write!(f, "{key} in ({})", values.join(",")),
+                Requirement::NotIn(key, values) => write!(f, "{key} notin ({})", values.join(",")),
+            }?;
+        }
+        Ok(())
+    }
+}
+
 /// Where and why a selector does not parse.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SelectorError {
@@ -285,11 +303,10 @@ mod tests {
             ("app.kubernetes.io/name=x,a=2", false),
             ("a,!b , a!=3", true),
         ] {
-            assert_eq!(
-                Selector::parse(text).map(|s| s.matches(&labels)),
-                Ok(fits),
-                "{text:?}"
-            );
+            let selector = Selector::parse(text).expect(text);
+            assert_eq!(selector.matches(&labels), fits, "{text:?}");
+            let shown = selector.to_string();
+            assert_eq!(Selector::parse(&shown), Ok(selector), "{shown:?}");
         }
     }
 

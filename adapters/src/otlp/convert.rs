@@ -1,30 +1,17 @@
 //! From a request to series (storage/remote/otlptranslator, `metrics_to_prw.go`, `helper.go`).
 
-use std::collections::BTreeMap;
-
+use stillwell_engine::Timestamp;
 use stillwell_engine::histogram::FloatHistogram;
 use stillwell_engine::labels::{Labels, LabelsBuilder, METRIC_NAME};
-use stillwell_engine::limits::{LABELS_PER_SERIES_MAX, LINE_BYTES_MAX};
 use stillwell_engine::promql::select::STALE_NAN_BITS;
-use stillwell_engine::{AppendedSeries, Timestamp};
 
 use super::OtlpSettings;
+use super::context::Context;
 use super::deltas::Deltas;
 use super::histogram;
 use super::messages::*;
 use super::names::{self, Shape};
-use super::text::text;
-
-/// What identifies a resource: it becomes `job` and `instance`.
-const SERVICE_NAME: &str = "service.name";
-const SERVICE_NAMESPACE: &str = "service.namespace";
-const SERVICE_INSTANCE: &str = "service.instance.id";
-/// The series about a resource.
-const TARGET_INFO: &str = "target_info";
-/// Samples of it between two of a request, in milliseconds: half of what an instant query looks back.
-const TARGET_INFO_STEP_MS: i64 = 150_000;
-/// ... and at most so many: a request of a day's points.
-const TARGET_INFO_SAMPLES_MAX: i64 = 1_000;
+use super::out::{Converted, Out};
 
 /// Bytes of labels of all samples of a request: a point with many buckets and long attributes could become gigabytes.
 const LABEL_BYTES_MAX: usize = 64 << 20;
@@ -32,16 +19,6 @@ const LABEL_BYTES_MAX: usize = 64 << 20;
 const DELTA: i32 = 1;
 const CUMULATIVE: i32 = 2;
 const NO_RECORDED_VALUE: u32 = 1;
-
-/// What a request became.
-#[derive(Debug, Default)]
-pub(super) struct Converted {
-    /// Series with their samples, ascending in time.
-    pub(super) series: Vec<AppendedSeries>,
-    /// Points that could not be, and why the first could not.
-    pub(super) rejected: i64,
-    pub(super) first: Option<String>,
-}
 
 /// Converts a request; deltas are added up in `deltas` where it is given.
 pub(super) fn convert(
@@ -57,12 +34,25 @@ pub(super) fn convert(
             .as_ref()
             .map_or(&[][..], |one| &one.attributes);
         let mut times = None;
-        let context = Context::new(attributes, settings);
+        let context = match Context::new(attributes, settings) {
+            Ok(context) => context,
+            Err(why) => {
+                let points = resource.scope_metrics.iter().map(points_of).sum();
+                out.reject(points, format!("a resource: {why}"));
+                continue;
+            }
+        };
         for scope in &resource.scope_metrics {
-            let scoped = context.with_scope(scope);
+            let scoped = match context.with_scope(scope) {
+                Ok(scoped) => scoped,
+                Err(why) => {
+                    out.reject(points_of(scope), format!("a scope: {why}"));
+                    continue;
+                }
+            };
             for metric in &scope.metrics {
                 let deltas = deltas.as_deref_mut();
-                let converting = scoped.metric(metric, &mut times, deltas, &mut left_bytes);
+                let converting = samples(&scoped, metric, &mut times, deltas, &mut left_bytes);
                 converting.into(&mut out, metric);
             }
         }
@@ -71,52 +61,6 @@ pub(super) fn convert(
         }
     }
     out.finish()
-}
-
-/// Series by their labels.
-#[derive(Default)]
-struct Out {
-    series: BTreeMap<Labels, AppendedSeries>,
-    rejected: i64,
-    first: Option<String>,
-}
-
-impl Out {
-    fn reject(&mut self, points: usize, why: String) {
-        self.rejected += points as i64;
-        self.first.get_or_insert(why);
-    }
-
-    fn series(&mut self, labels: Labels) -> &mut AppendedSeries {
-        let entry = self.series.entry(labels.clone());
-        entry.or_insert_with(|| AppendedSeries {
-            labels,
-            ..AppendedSeries::default()
-        })
-    }
-
-    fn finish(self) -> Converted {
-        let mut series: Vec<AppendedSeries> = self.series.into_values().collect();
-        for one in &mut series {
-            one.floats.sort_by_key(|(at, _)| *at);
-            one.histograms.sort_by_key(|(at, _)| *at);
-        }
-        Converted {
-            series,
-            rejected: self.rejected,
-            first: self.first,
-        }
-    }
-}
-
-/// What all series of a resource have, and of a scope.
-#[derive(Clone)]
-struct Context<'a> {
-    settings: &'a OtlpSettings,
-    job: String,
-    instance: String,
-    promoted: BTreeMap<String, String>,
-    scope: BTreeMap<String, String>,
 }
 
 /// The samples of one metric, or why there are none.
@@ -153,6 +97,10 @@ impl Samples {
     }
 }
 
+fn points_of(scope: &ScopeMetrics) -> usize {
+    scope.metrics.iter().map(count).sum()
+}
+
 /// The points of a metric.
 fn count(metric: &Metric) -> usize {
     match &metric.data {
@@ -177,197 +125,60 @@ fn recorded(value: f64, flags: u32) -> f64 {
     }
 }
 
-impl<'a> Context<'a> {
-    fn new(resource: &[KeyValue], settings: &'a OtlpSettings) -> Context<'a> {
-        let find = |name: &str| resource.iter().find(|pair| pair.key == name);
-        let value = |name: &str| find(name).map(|pair| text(pair.value.as_ref()));
-        let job = match (value(SERVICE_NAMESPACE), value(SERVICE_NAME)) {
-            (Some(namespace), Some(name)) => format!("{namespace}/{name}"),
-            (None, Some(name)) => name,
-            (_, None) => String::new(),
-        };
-        let promoted = resource.iter().filter(|pair| settings.promotes(&pair.key));
-        let promoted = promoted.filter_map(|pair| {
-            let name = names::label(&pair.key, settings.label_names()).ok()?;
-            Some((name, text(pair.value.as_ref())))
-        });
-        Context {
-            settings,
-            job,
-            instance: value(SERVICE_INSTANCE).unwrap_or_default(),
-            promoted: promoted.collect(),
-            scope: BTreeMap::new(),
-        }
+/// The samples of a metric; `times` becomes what lies between its first and its last.
+fn samples(
+    context: &Context<'_>,
+    metric: &Metric,
+    times: &mut Option<(i64, i64)>,
+    deltas: Option<&mut Deltas>,
+    left_bytes: &mut usize,
+) -> Samples {
+    let Some(data) = &metric.data else {
+        return Samples(Err("it has no data of a known kind".to_owned()));
+    };
+    for nanos in nanos(data) {
+        let (first, last) = times.unwrap_or((i64::MAX, i64::MIN));
+        *times = Some((first.min(ms(nanos)), last.max(ms(nanos))));
     }
-
-    fn with_scope(&self, of: &ScopeMetrics) -> Context<'a> {
-        let mut context = self.clone();
-        let Some(scope) = &of.scope else {
-            return context;
-        };
-        if !self.settings.promote_scope_metadata || scope.name.is_empty() {
-            return context;
-        }
-        for pair in &scope.attributes {
-            let name = format!("otel_scope_{}", pair.key);
-            if let Ok(name) = names::label(&name, self.settings.label_names()) {
-                context.scope.insert(name, text(pair.value.as_ref()));
-            }
-        }
-        let own = [
-            ("otel_scope_name", &scope.name),
-            ("otel_scope_version", &scope.version),
-            ("otel_scope_schema_url", &of.schema_url),
-        ];
-        for (name, value) in own {
-            context.scope.insert(name.to_owned(), value.clone());
-        }
-        context
-    }
-
-    /// The labels of a point, without the name. Attributes whose names become the same are joined.
-    fn labels(&self, attributes: &[KeyValue], left_out: &[&str]) -> Result<LabelsBuilder, String> {
-        let mut sorted: Vec<&KeyValue> = attributes.iter().collect();
-        sorted.sort_by(|a, b| a.key.cmp(&b.key));
-        let mut named: BTreeMap<String, String> = BTreeMap::new();
-        for pair in sorted {
-            if left_out.contains(&pair.key.as_str()) || pair.key == METRIC_NAME {
-                continue;
-            }
-            let name = names::label(&pair.key, self.settings.label_names())?;
-            let value = text(pair.value.as_ref());
-            match named.get_mut(&name).filter(|have| !have.is_empty()) {
-                Some(have) => *have = format!("{have};{value}"),
-                None => drop(named.insert(name, value)),
-            }
-        }
-        for (name, value) in &self.promoted {
-            let have = named.entry(name.clone()).or_default();
-            if have.is_empty() {
-                have.clone_from(value);
-            }
-        }
-        if named.len() > LABELS_PER_SERIES_MAX {
-            let count = named.len();
-            return Err(format!(
-                "a point has {count} labels; at most {LABELS_PER_SERIES_MAX} are taken"
+    let (shape, temporality) = match data {
+        Data::Gauge(_) => (Shape::Gauge, None),
+        Data::Sum(sum) if sum.is_monotonic => (Shape::Counter, Some(sum.aggregation_temporality)),
+        Data::Sum(sum) => (Shape::Other, Some(sum.aggregation_temporality)),
+        Data::Histogram(one) => (Shape::Other, Some(one.aggregation_temporality)),
+        Data::ExponentialHistogram(one) => (Shape::Other, Some(one.aggregation_temporality)),
+        Data::Summary(_) => (Shape::Other, None),
+    };
+    let is_delta = temporality == Some(DELTA);
+    match temporality {
+        None | Some(CUMULATIVE) => {}
+        Some(DELTA) if deltas.is_some() => {}
+        Some(DELTA) => {
+            return Samples(Err(
+                "it has delta temporality; send cumulative sums, or give --enable-feature=otlp-deltatocumulative"
+                    .to_owned(),
             ));
         }
-        if let Some((name, _)) = named.iter().find(|(_, value)| value.len() > LINE_BYTES_MAX) {
-            return Err(format!(
-                "attribute {name:?} has more than {LINE_BYTES_MAX} bytes"
-            ));
-        }
-        let mut builder = LabelsBuilder::default();
-        let identity = [("job", &self.job), ("instance", &self.instance)];
-        let identity = identity.into_iter().filter(|(_, value)| !value.is_empty());
-        for (name, value) in &named {
-            builder.set(name, value);
-        }
-        for (name, value) in identity {
-            builder.set(name, value);
-        }
-        for (name, value) in &self.scope {
-            builder.set(name, value);
-        }
-        Ok(builder)
+        Some(_) => return Samples(Err("its temporality is not known".to_owned())),
     }
-
-    /// The samples of a metric; `times` becomes what lies between its first and its last.
-    fn metric(
-        &self,
-        metric: &Metric,
-        times: &mut Option<(i64, i64)>,
-        deltas: Option<&mut Deltas>,
-        left_bytes: &mut usize,
-    ) -> Samples {
-        let Some(data) = &metric.data else {
-            return Samples(Err("it has no data of a known kind".to_owned()));
-        };
-        for nanos in nanos(data) {
-            let (first, last) = times.unwrap_or((i64::MAX, i64::MIN));
-            *times = Some((first.min(ms(nanos)), last.max(ms(nanos))));
-        }
-        let (shape, temporality) = match data {
-            Data::Gauge(_) => (Shape::Gauge, None),
-            Data::Sum(sum) if sum.is_monotonic => {
-                (Shape::Counter, Some(sum.aggregation_temporality))
-            }
-            Data::Sum(sum) => (Shape::Other, Some(sum.aggregation_temporality)),
-            Data::Histogram(one) => (Shape::Other, Some(one.aggregation_temporality)),
-            Data::ExponentialHistogram(one) => (Shape::Other, Some(one.aggregation_temporality)),
-            Data::Summary(_) => (Shape::Other, None),
-        };
-        let is_delta = temporality == Some(DELTA);
-        match temporality {
-            None | Some(CUMULATIVE) => {}
-            Some(DELTA) if deltas.is_some() => {}
-            Some(DELTA) => {
-                return Samples(Err(
-                    "it has delta temporality; send cumulative sums, or give --enable-feature=otlp-deltatocumulative"
-                        .to_owned(),
-                ));
-            }
-            Some(_) => return Samples(Err("its temporality is not known".to_owned())),
-        }
-        let strategy = self.settings.strategy;
-        let name = match names::metric(&metric.name, &metric.unit, shape, strategy) {
-            Ok(name) => name,
-            Err(why) => return Samples(Err(why)),
-        };
-        let mut points = Points {
-            context: self,
-            name,
-            left_bytes,
-            samples: Vec::new(),
-            rejected: 0,
-            why: None,
-        };
-        points.all(data);
-        let mut samples = points.samples;
-        if let (true, Some(deltas)) = (is_delta, deltas) {
-            samples.retain_mut(|sample| match sample {
-                Sample::Float(labels, at_ms, value) => deltas.add_float(labels, *at_ms, value),
-                Sample::Histogram(labels, at_ms, value) => {
-                    deltas.add_histogram(labels, *at_ms, value)
-                }
-            });
-        }
-        Samples(Ok((samples, points.rejected, points.why)))
+    let strategy = context.settings.strategy;
+    let name = match names::metric(&metric.name, &metric.unit, shape, strategy) {
+        Ok(name) => name,
+        Err(why) => return Samples(Err(why)),
+    };
+    let mut points = Points {
+        context,
+        name,
+        left_bytes,
+        samples: Vec::new(),
+        ends: Vec::new(),
+        rejected: 0,
+        why: None,
+    };
+    points.all(data);
+    if let (true, Some(deltas)) = (is_delta, deltas) {
+        points.add_up(deltas);
     }
-
-    /// The series about the resource, where something beside `job` and `instance` is to be told.
-    fn target_info(&self, resource: &[KeyValue], (first_ms, last_ms): (i64, i64), out: &mut Out) {
-        const IDENTITY: [&str; 3] = [SERVICE_NAMESPACE, SERVICE_NAME, SERVICE_INSTANCE];
-        let tells = resource
-            .iter()
-            .any(|pair| !IDENTITY.contains(&pair.key.as_str()));
-        if !tells || (self.job.is_empty() && self.instance.is_empty()) {
-            return;
-        }
-        let left_out = match self.settings.keep_identifying_resource_attributes {
-            true => &[][..],
-            false => &IDENTITY[..],
-        };
-        let plain = Context {
-            promoted: BTreeMap::new(),
-            ..self.clone()
-        };
-        let Ok(mut labels) = plain.labels(resource, left_out) else {
-            return;
-        };
-        let labels = labels.set(METRIC_NAME, TARGET_INFO).build();
-        let from_ms = first_ms.max(last_ms - TARGET_INFO_SAMPLES_MAX * TARGET_INFO_STEP_MS);
-        let steps = (from_ms..last_ms).step_by(TARGET_INFO_STEP_MS as usize);
-        let series = out.series(labels);
-        for at_ms in steps.chain([last_ms]) {
-            let at = Timestamp::from_ms(at_ms);
-            // Several resources may be told in the same words.
-            if !series.floats.iter().any(|(have, _)| *have == at) {
-                series.floats.push((at, 1.0));
-            }
-        }
-    }
+    Samples(Ok((points.samples, points.rejected, points.why)))
 }
 
 fn nanos(data: &Data) -> Vec<u64> {
@@ -407,6 +218,8 @@ struct Points<'c, 'a> {
     /// Bytes that labels may still take.
     left_bytes: &'c mut usize,
     samples: Vec<Sample>,
+    /// Per point, how many samples there were after it.
+    ends: Vec<usize>,
     rejected: usize,
     why: Option<String>,
 }
@@ -444,7 +257,31 @@ impl Points<'_, '_> {
         }
     }
 
+    /// Makes deltas the sums so far. A point is rejected where a sample of it is left out.
+    fn add_up(&mut self, deltas: &mut Deltas) {
+        let mut samples = std::mem::take(&mut self.samples).into_iter();
+        let mut done = 0;
+        for end in std::mem::take(&mut self.ends) {
+            let mut added = Ok(());
+            for mut sample in samples.by_ref().take(end - done) {
+                let one = match &mut sample {
+                    Sample::Float(labels, at_ms, value) => deltas.add_float(labels, *at_ms, value),
+                    Sample::Histogram(labels, at_ms, value) => {
+                        deltas.add_histogram(labels, *at_ms, value)
+                    }
+                };
+                match one {
+                    Ok(()) => self.samples.push(sample),
+                    Err(why) => added = Err(why.to_string()),
+                }
+            }
+            done = end;
+            self.note(added);
+        }
+    }
+
     fn note(&mut self, added: Result<(), String>) {
+        self.ends.push(self.samples.len());
         if let Err(why) = added {
             self.rejected += 1;
             self.why.get_or_insert(why);
@@ -452,6 +289,9 @@ impl Points<'_, '_> {
     }
 
     fn labels(&self, attributes: &[KeyValue]) -> Result<LabelsBuilder, String> {
+        if *self.left_bytes == 0 {
+            return Err(too_many_labels());
+        }
         self.context.labels(attributes, &[])
     }
 
@@ -487,11 +327,16 @@ impl Points<'_, '_> {
 
     fn held(&mut self, labels: LabelsBuilder) -> Result<Labels, String> {
         let labels = labels.build();
-        let left = self.left_bytes.checked_sub(labels.bytes());
-        *self.left_bytes = left.ok_or_else(|| {
-            format!("the labels of the request take more than {LABEL_BYTES_MAX} bytes; send fewer points at a time")
-        })?;
-        Ok(labels)
+        match self.left_bytes.checked_sub(labels.bytes()) {
+            Some(left) => {
+                *self.left_bytes = left;
+                Ok(labels)
+            }
+            None => {
+                *self.left_bytes = 0; // of the points after it no labels are made
+                Err(too_many_labels())
+            }
+        }
     }
 
     fn number(&mut self, point: &NumberDataPoint) -> Result<(), String> {
@@ -556,6 +401,12 @@ impl Points<'_, '_> {
         }
         Ok(())
     }
+}
+
+fn too_many_labels() -> String {
+    format!(
+        "the labels of the request take more than {LABEL_BYTES_MAX} bytes; send fewer points at a time"
+    )
 }
 
 /// A bound or quantile, without an exponent.

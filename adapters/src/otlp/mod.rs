@@ -5,12 +5,14 @@
 //! samples that are refused for their time are 400, as in Prometheus, so that nobody sends them again. Limits and deadlines
 //! are those of remote write. Exemplars, descriptions and start times are read over. Fuzz target: `otlp`.
 
+mod context;
 mod convert;
 mod deltas;
 mod histogram;
 mod json;
 pub mod messages;
 mod names;
+mod out;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -40,7 +42,7 @@ pub use names::{LabelNames, Strategy};
 
 /// Bytes of a request once unpacked.
 const UNPACKED_BYTES_MAX: usize = 16 << 20;
-/// In JSON, which takes some ten times as much once it is read.
+/// In JSON, of which each value is looked at before the request is made of them.
 const JSON_BYTES_MAX: usize = 4 << 20;
 /// Requests decoded at a time; others wait.
 const WRITES_AT_ONCE_MAX: usize = 2;
@@ -175,7 +177,11 @@ fn write(
         Err(Refusal::Bad(why)) => return text(StatusCode::BAD_REQUEST, &why),
     };
     let converted = match settings.adds_up_deltas {
-        true => convert::convert(&request, settings, Some(&mut deltas.lock())),
+        true => {
+            let mut deltas = deltas.lock();
+            deltas.begin(host.now());
+            convert::convert(&request, settings, Some(&mut deltas))
+        }
         false => convert::convert(&request, settings, None),
     };
     let appended = match host.append(converted.series) {
@@ -234,23 +240,26 @@ fn decode(bytes: &[u8], encoding: Encoding) -> Result<ExportMetricsServiceReques
                 bytes.len()
             )));
         }
+        not_heavier(weigh::weigh_json(bytes))?;
         return json::request(bytes).map_err(Refusal::Bad);
     }
-    match weigh::weigh(bytes) {
-        None => {
-            let why = "not an OTLP metrics request, or nested too deeply";
-            return Err(Refusal::Bad(why.to_owned()));
-        }
-        Some(weight) if weight > weigh::MEMORY_BYTES_MAX => {
-            return Err(Refusal::TooLarge(format!(
-                "it would take {weight} bytes of memory; at most {} are taken, send fewer points at a time",
-                weigh::MEMORY_BYTES_MAX
-            )));
-        }
-        Some(_) => {}
-    }
+    let Some(weight) = weigh::weigh(bytes) else {
+        let why = "not an OTLP metrics request, or nested too deeply";
+        return Err(Refusal::Bad(why.to_owned()));
+    };
+    not_heavier(weight)?;
     ExportMetricsServiceRequest::decode(bytes)
         .map_err(|error| Refusal::Bad(format!("not an OTLP metrics request: {error}")))
+}
+
+fn not_heavier(weight: usize) -> Result<(), Refusal> {
+    match weight > weigh::MEMORY_BYTES_MAX {
+        true => Err(Refusal::TooLarge(format!(
+            "it would take {weight} bytes of memory; at most {} are taken, send fewer points at a time",
+            weigh::MEMORY_BYTES_MAX
+        ))),
+        false => Ok(()),
+    }
 }
 
 fn unpack(packed: &[u8], is_gzip: bool) -> Result<Vec<u8>, Refusal> {

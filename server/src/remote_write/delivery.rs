@@ -1,16 +1,18 @@
 //! One request to a receiver, until it is taken, refused, or too old.
 //!
 //! Tried again, after a wait that doubles: connections that fail, answers that do not come in time, 5xx, and 429 unless the
-//! configuration says otherwise; `Retry-After` is heeded. Other answers will not be different another time: what they refuse
+//! configuration says otherwise; a `Retry-After` that is longer is heeded. 401 and 403 are tried again once, with credentials
+//! that are read anew. Other answers will not be different another time: what they refuse
 //! is counted and logged, and the next request goes out.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::fmt::rfc2822;
 use stillwell_adapters::remote_write::Protocol;
 use stillwell_adapters::remote_write::outgoing::{self, Packed};
+use stillwell_engine::feed::Feed;
 use tracing::{info, warn};
 
 use super::counts::Counts;
@@ -26,6 +28,8 @@ const ANSWER_BYTES_MAX: u64 = 64 << 10;
 const LOGGED_BYTES_MAX: usize = 300;
 /// A receiver that asks for a longer rest is asked again after this one.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
+/// Descriptions of families are not tried longer than this: the next ones are due by then, and samples wait behind them.
+const FAMILIES_MS_MAX: i64 = 60_000;
 /// As many redirects as Go follows.
 const REDIRECTS_MAX: usize = 10;
 
@@ -37,8 +41,8 @@ pub(super) struct Receiver {
     pub(super) resolver: Resolver,
     pub(super) clock: Arc<Clock>,
     pub(super) counts: Arc<Counts>,
-    /// Samples before this time are not sent any more.
-    pub(super) oldest_ms: AtomicI64,
+    /// Samples that are older are not sent any more.
+    age_ms_max: i64,
     /// It does not take 2.0: what is sent from now on is 1.0.
     pub(super) knows_v1_only: AtomicBool,
     /// Whether its failures have been logged.
@@ -52,30 +56,51 @@ enum Outcome {
     Failed(String, Option<Duration>),
     /// No other try helps; what it has written nevertheless.
     Refused(String, outgoing::Counts),
+    /// Another try helps where there are other credentials by now.
+    Unauthorized(String),
     /// Nothing was written, for it does not know 2.0.
     OtherVersion(String),
 }
 
 impl Receiver {
-    /// One to which nothing was sent yet.
+    /// One to which nothing was sent yet. Samples of `reach_ms` are in history, less what a round may take.
     pub(super) fn new(
-        config: RemoteWrite,
-        url: Url,
+        (config, url): (RemoteWrite, Url),
+        reach_ms: i64,
         resolver: Resolver,
         clock: Arc<Clock>,
         counts: Arc<Counts>,
     ) -> Receiver {
+        let limit_ms = config.queue.age_limit_ms;
+        let limit_ms = limit_ms.and_then(|ms| i64::try_from(ms).ok());
         Receiver {
             url,
+            age_ms_max: limit_ms.unwrap_or(i64::MAX).min(reach_ms),
             identity: Identity::new(config.http.clone()),
             config,
             resolver,
             clock,
             counts,
-            oldest_ms: AtomicI64::new(i64::MIN),
             knows_v1_only: AtomicBool::new(false),
             failing: AtomicBool::new(false),
         }
+    }
+
+    /// Samples before this time are not sent any more.
+    pub(super) fn oldest_ms(&self) -> i64 {
+        self.clock.now().minus_ms(self.age_ms_max).ms()
+    }
+
+    /// Notes what of a feed is left.
+    pub(super) fn look(&self, feed: &Feed) {
+        let pending = feed.pending();
+        let counts = &self.counts;
+        counts
+            .pending_scrapes
+            .store(pending.scrapes, Ordering::Relaxed);
+        counts
+            .newest_ms
+            .fetch_max(pending.newest_ms.unwrap_or(0), Ordering::Relaxed);
     }
 
     /// The version that it is sent.
@@ -86,10 +111,55 @@ impl Receiver {
         }
     }
 
-    fn taken(&self) {
+    /// Whether no try is worth it any more, for a request that was begun at a time.
+    fn is_too_old(&self, request: &Packed, begun_ms: i64) -> bool {
+        let outgoing::Counts {
+            samples,
+            histograms,
+            exemplars,
+            ..
+        } = request.counts;
+        let waits_ms = self.clock.now().ms() - begun_ms;
+        match request.newest_ms {
+            i64::MIN if samples + histograms + exemplars == 0 => waits_ms > FAMILIES_MS_MAX,
+            i64::MIN => waits_ms > self.age_ms_max,
+            newest_ms => newest_ms < self.oldest_ms(),
+        }
+    }
+
+    fn taken(&self, request: &Packed, written: outgoing::Counts) {
+        let counts = &self.counts;
         if self.failing.swap(false, Ordering::Relaxed) {
             let remote = &self.config.name;
             info!(remote, "a remote_write takes samples again");
+        }
+        counts.sent.add(written);
+        counts.failed.add(missing(request.counts, written));
+        Counts::add(&counts.bytes, request.bytes.len() as u64);
+        counts
+            .newest_sent_ms
+            .fetch_max(request.newest_ms, Ordering::Relaxed);
+    }
+
+    fn refused(&self, request: &Packed, why: &str, written: outgoing::Counts) {
+        let (remote, lost) = (&self.config.name, missing(request.counts, written));
+        warn!(
+            remote,
+            why,
+            samples = lost.samples + lost.histograms,
+            "a remote_write refuses samples; they are dropped"
+        );
+        self.counts.sent.add(written);
+        self.counts.failed.add(lost);
+    }
+
+    fn takes_v1_only(&self, why: &str) {
+        let remote = &self.config.name;
+        if !self.knows_v1_only.swap(true, Ordering::Relaxed) {
+            warn!(
+                remote,
+                why, "a remote_write does not take version 2.0; it is sent 1.0"
+            );
         }
     }
 
@@ -124,10 +194,10 @@ impl Delivery {
         let (queue, counts) = (&receiver.config.queue, &receiver.counts);
         let mut backoff = Duration::from_millis(queue.backoff_min_ms);
         let most = Duration::from_millis(queue.backoff_max_ms);
+        let mut is_identity_new = receiver.identity.adds_nothing();
+        let begun_ms = receiver.clock.now().ms();
         loop {
-            if request.newest_ms != i64::MIN
-                && request.newest_ms < receiver.oldest_ms.load(Ordering::Relaxed)
-            {
+            if receiver.is_too_old(request, begun_ms) {
                 return counts.too_old.add(request.counts);
             }
             // Others found out that it does not take this version; the round is made again.
@@ -138,42 +208,22 @@ impl Delivery {
             let outcome = self.attempt(request).await;
             counts.requests.record(monotonic_ns() - began_ns);
             match outcome {
-                Outcome::Taken(written) => {
-                    receiver.taken();
-                    counts.sent.add(written);
-                    counts.failed.add(missing(request.counts, written));
-                    Counts::add(&counts.bytes, request.bytes.len() as u64);
-                    counts
-                        .newest_sent_ms
-                        .fetch_max(request.newest_ms, Ordering::Relaxed);
-                    return;
+                Outcome::Taken(written) => return receiver.taken(request, written),
+                Outcome::Unauthorized(_) if !is_identity_new => {
+                    is_identity_new = true;
+                    counts.retried.add(request.counts);
+                    receiver.identity.refused();
                 }
-                Outcome::Refused(why, written) => {
-                    let (remote, lost) = (&receiver.config.name, missing(request.counts, written));
-                    warn!(
-                        remote,
-                        why,
-                        samples = lost.samples + lost.histograms,
-                        "a remote_write refuses samples; they are dropped"
-                    );
-                    counts.sent.add(written);
-                    return counts.failed.add(lost);
+                Outcome::Unauthorized(why) => {
+                    receiver.identity.refused(); // the next request may have a new token
+                    return receiver.refused(request, &why, outgoing::Counts::default());
                 }
-                Outcome::OtherVersion(why) => {
-                    let remote = &receiver.config.name;
-                    if !receiver.knows_v1_only.swap(true, Ordering::Relaxed) {
-                        warn!(
-                            remote,
-                            why, "a remote_write does not take version 2.0; it is sent 1.0"
-                        );
-                    }
-                    return;
-                }
+                Outcome::Refused(why, written) => return receiver.refused(request, &why, written),
+                Outcome::OtherVersion(why) => return receiver.takes_v1_only(&why),
                 Outcome::Failed(why, rest) => {
                     receiver.failed(&why);
                     counts.retried.add(request.counts);
-                    let rest = rest.map_or(backoff, |rest| rest.min(RETRY_AFTER_MAX));
-                    tokio::time::sleep(rest).await;
+                    tokio::time::sleep(pause(backoff, rest)).await;
                     backoff = (backoff * 2).min(most);
                 }
             }
@@ -209,10 +259,7 @@ impl Delivery {
             415 if is_v2 => Outcome::OtherVersion(why),
             429 if self.receiver.config.queue.retry_on_429 => Outcome::Failed(why, self.rest(head)),
             500..=599 => Outcome::Failed(why, self.rest(head)),
-            401 | 403 => {
-                self.receiver.identity.refused(); // a new token may be taken
-                Outcome::Refused(why, outgoing::Counts::default())
-            }
+            401 | 403 => Outcome::Unauthorized(why),
             _ if is_v2 => Outcome::Refused(why, written(head, outgoing::Counts::default())),
             _ => Outcome::Refused(why, outgoing::Counts::default()),
         }
@@ -302,6 +349,12 @@ impl Delivery {
     }
 }
 
+/// The wait before another try: what the receiver asks for may make it longer, not shorter.
+fn pause(backoff: Duration, asked: Option<Duration>) -> Duration {
+    let asked = asked.map_or(backoff, |asked| asked.min(RETRY_AFTER_MAX));
+    asked.max(backoff)
+}
+
 /// The answer's body, as far as it is logged.
 async fn read(connection: &mut Connection<Stream>, head: &Head) -> Result<String, HttpError> {
     let mut bytes = Vec::new();
@@ -332,3 +385,6 @@ fn missing(sent: outgoing::Counts, written: outgoing::Counts) -> outgoing::Count
         metadata: sent.metadata.saturating_sub(written.metadata),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -202,8 +202,8 @@ impl Inner {
         let (quit, quitting) = watch::channel(false);
         let remote = Remote {
             receiver: Arc::new(Receiver::new(
-                config.clone(),
-                url.clone(),
+                (config.clone(), url.clone()),
+                self.retention_ms - self.retention_ms / MARGIN_PART,
                 resolver.clone(),
                 Arc::clone(&self.clock),
                 Arc::clone(&counts),
@@ -212,7 +212,6 @@ impl Inner {
             external: external.clone(),
             reader: self.reader.clone(),
             file: self.file(&config.name),
-            reach_ms: self.retention_ms - self.retention_ms / MARGIN_PART,
             open: self.open.subscribe(),
         };
         Task {

@@ -1,13 +1,12 @@
 //! The task of one receiver: a round once every `batch_send_deadline`, until it is told to end.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use stillwell_adapters::remote_write::outgoing;
+use stillwell_engine::Reader;
 use stillwell_engine::feed::{Feed, WindowOptions};
 use stillwell_engine::labels::Labels;
-use stillwell_engine::{Reader, Timestamp};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::warn;
@@ -40,8 +39,6 @@ pub(super) struct Remote {
     pub(super) external: Labels,
     pub(super) reader: Reader,
     pub(super) file: Option<CursorFile>,
-    /// How long samples are in history, less what a round may take.
-    pub(super) reach_ms: i64,
     /// Turns true when sending begins.
     pub(super) open: watch::Receiver<bool>,
 }
@@ -118,7 +115,7 @@ impl Running {
         loop {
             let began = Instant::now();
             let now = self.remote.receiver.clock.now();
-            self.look(now);
+            self.remote.receiver.look(&self.remote.feed);
             let options = WindowOptions {
                 now,
                 samples_max: WINDOW_SAMPLES_MAX,
@@ -134,7 +131,7 @@ impl Running {
                 samples: lost,
                 ..outgoing::Counts::default()
             });
-            self.look(now);
+            self.remote.receiver.look(&self.remote.feed);
             if self.cursor_due <= Instant::now() {
                 self.write_cursor().await;
             }
@@ -176,30 +173,6 @@ impl Running {
                 }
             }
         }
-    }
-
-    /// Notes what is left and from which time on samples are sent.
-    fn look(&self, now: Timestamp) {
-        let Remote {
-            receiver,
-            feed,
-            reach_ms,
-            ..
-        } = &self.remote;
-        let pending = feed.pending();
-        let counts = &receiver.counts;
-        counts
-            .pending_scrapes
-            .store(pending.scrapes, Ordering::Relaxed);
-        counts
-            .newest_ms
-            .fetch_max(pending.newest_ms.unwrap_or(0), Ordering::Relaxed);
-        let limit_ms = receiver.config.queue.age_limit_ms;
-        let limit_ms = limit_ms.and_then(|ms| i64::try_from(ms).ok());
-        let age_ms = limit_ms.unwrap_or(i64::MAX).min(*reach_ms);
-        receiver
-            .oldest_ms
-            .store(now.minus_ms(age_ms).ms(), Ordering::Relaxed);
     }
 
     fn look_at_families(&mut self) {

@@ -1,7 +1,7 @@
 //! One round: everything of a window becomes requests, and all of them are dealt with.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use stillwell_adapters::remote_write::Protocol;
 use stillwell_adapters::remote_write::outgoing::{self, Outgoing, Packed, Packer, with_external};
@@ -18,6 +18,9 @@ use super::thin;
 
 /// A request that is as large before it is packed is complete, however few samples it has.
 const REQUEST_BYTES_MAX: usize = 512 << 10;
+
+/// What is left is looked at so often while requests are under way.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Why a round is made again.
 #[derive(Debug)]
@@ -44,6 +47,8 @@ pub(super) struct Round {
     packer: Packer,
     /// Complete ones, with their shards.
     complete: Vec<(usize, Packed)>,
+    /// Samples before this time are not sent any more.
+    oldest_ms: i64,
     /// Samples of the series under way: those that are not too old, and those that are kept of each interval.
     trimmed: Samples,
     kept: Samples,
@@ -58,6 +63,7 @@ impl Round {
             open: Vec::new(),
             packer: Packer::default(),
             complete: Vec::new(),
+            oldest_ms: i64::MIN,
             trimmed: Samples::default(),
             kept: Samples::default(),
         }
@@ -75,14 +81,16 @@ impl Round {
         shards: &mut Shards,
         with_metadata: bool,
     ) -> Result<(), Again> {
-        let protocol = self.receiver.protocol();
+        let receiver = Arc::clone(&self.receiver);
+        let protocol = receiver.protocol();
         self.complete.clear();
         self.open.clear();
         self.open
             .resize_with(shards.len(), || Outgoing::new(protocol));
         loop {
+            self.oldest_ms = receiver.oldest_ms();
             let more = feed.read(&mut |series| self.series(series));
-            self.pass_on(shards, protocol).await?;
+            while_looking(&receiver, feed, self.pass_on(shards, protocol)).await?;
             if !more {
                 break;
             }
@@ -97,8 +105,8 @@ impl Round {
         for shard in 0..self.open.len() {
             self.complete(shard);
         }
-        self.pass_on(shards, protocol).await?;
-        shards.settle().await?;
+        while_looking(&receiver, feed, self.pass_on(shards, protocol)).await?;
+        while_looking(&receiver, feed, shards.settle()).await?;
         match self.receiver.protocol() == protocol {
             true => Ok(()),
             false => Err(Again::OtherVersion),
@@ -118,7 +126,7 @@ impl Round {
     fn series(&mut self, series: FedSeries<'_>) {
         let mut trimmed = std::mem::take(&mut self.trimmed);
         let counts = &self.receiver.counts;
-        let oldest_ms = self.receiver.oldest_ms.load(Ordering::Relaxed);
+        let oldest_ms = self.oldest_ms;
         let is_old = |first_ms: &i64| *first_ms < oldest_ms;
         let samples = match series.samples.times_ms.first().is_some_and(is_old) {
             true => {
@@ -234,6 +242,17 @@ impl Round {
             self.complete_if_full(0);
         }
         self.families = families;
+    }
+}
+
+/// Waits for requests, which may take as long as a receiver is away: what is told of the receiver stays current.
+async fn while_looking<T>(receiver: &Receiver, feed: &Feed, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    loop {
+        match tokio::time::timeout(LOOK, work.as_mut()).await {
+            Ok(done) => return done,
+            Err(_) => receiver.look(feed),
+        }
     }
 }
 

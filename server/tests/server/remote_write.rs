@@ -168,6 +168,34 @@ async fn what_was_not_sent_before_a_restart_is_sent_after_it() {
     running.stop().await;
 }
 
+/// While a request is tried again and again, nothing but the clock goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_pending_is_told_while_a_receiver_fails() {
+    let target = TestTarget::with_page(&page(0).await).await;
+    let receiver = WriteReceiver::start(&[Answer::Status(500, "")]).await;
+    let more = format!("queue_config: {{{QUICK}}}");
+    let running = server(&config(&target, &receiver, &more)).await;
+    let address = running.addresses[0];
+    let told = |name: &'static str| async move {
+        let (_, _, metrics) = get(address, "/metrics").await;
+        let line = metrics.lines().find(|line| line.starts_with(name));
+        let value = line.and_then(|line| line.rsplit_once(' '));
+        value.map_or(0.0, |(_, value)| value.parse().expect("a number"))
+    };
+    eventually("it is refused", || async { receiver.refused() > 2 }).await;
+    let newest_s = told("stillwell_remote_write_highest_timestamp_seconds{").await;
+    eventually("what waits is counted", || async {
+        told("stillwell_remote_write_pending_scrapes{").await >= 60.0
+    })
+    .await;
+    let later_s = told("stillwell_remote_write_highest_timestamp_seconds{").await;
+    assert!(later_s > newest_s, "{newest_s} {later_s}");
+    receiver.answer(Answer::Take);
+    until_taken(&target, &receiver, 60).await;
+    check(&receiver.taken(), &stored(&running));
+    running.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_receiver_refuses_is_not_sent_again() {
     for (answer, more) in [

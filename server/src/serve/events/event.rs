@@ -24,6 +24,16 @@ const COMPONENT: &str = "stillwell";
 const EXISTS: u16 = 409;
 const NOT_FOUND: u16 = 404;
 
+const TOO_MANY_REQUESTS: u16 = 429;
+const UNAVAILABLE: u16 = 503;
+
+/// Why an Event was not written.
+pub(super) struct NotWritten {
+    pub(super) why: String,
+    /// The API server answers nobody; otherwise it does not take this one.
+    pub(super) is_away: bool,
+}
+
 pub(super) struct Sender {
     client: Client,
     host: String,
@@ -49,7 +59,7 @@ impl Sender {
     }
 
     /// Writes it, or counts it where the same has been told before.
-    pub(super) async fn send(&self, news: &News) -> Result<(), String> {
+    pub(super) async fn send(&self, news: &News) -> Result<(), NotWritten> {
         let api: Api<Event> = Api::namespaced(self.client.clone(), &news.scaler.namespace);
         let event = self.event(news);
         let created = in_time(api.create(&PostParams::default(), &event)).await?;
@@ -58,16 +68,16 @@ impl Sender {
             Err(kube::Error::Api(status)) if status.code == EXISTS => {
                 self.count(&api, &event).await
             }
-            Err(error) => Err(in_words(&error)),
+            Err(error) => Err(not_written(&error)),
         }
     }
 
     /// Counts an Event that is there already.
-    async fn count(&self, api: &Api<Event>, event: &Event) -> Result<(), String> {
+    async fn count(&self, api: &Api<Event>, event: &Event) -> Result<(), NotWritten> {
         let name = event.metadata.name.as_deref().unwrap_or("");
         let found = in_time(api.get_opt(name)).await?;
-        let Some(found) = found.map_err(|error| in_words(&error))? else {
-            return Err(format!("the Event {name} has just ended"));
+        let Some(found) = found.map_err(|error| not_written(&error))? else {
+            return Err(has_ended(name));
         };
         let now = Timestamp::now();
         let last_s = found.last_timestamp.as_ref().map(|time| time.0.as_second());
@@ -82,10 +92,8 @@ impl Sender {
         let counted = in_time(api.patch(name, &PatchParams::default(), &patch)).await?;
         match counted {
             Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.code == NOT_FOUND => {
-                Err(format!("the Event {name} has just ended"))
-            }
-            Err(error) => Err(in_words(&error)),
+            Err(kube::Error::Api(status)) if status.code == NOT_FOUND => Err(has_ended(name)),
+            Err(error) => Err(not_written(&error)),
         }
     }
 
@@ -124,9 +132,31 @@ impl Sender {
     }
 }
 
-async fn in_time<T>(asking: impl Future<Output = T>) -> Result<T, String> {
+async fn in_time<T>(asking: impl Future<Output = T>) -> Result<T, NotWritten> {
     let asked = tokio::time::timeout(ASK, asking).await;
-    asked.map_err(|_| format!("the API server gives no answer within {ASK:?}"))
+    asked.map_err(|_| NotWritten {
+        why: format!("the API server gives no answer within {ASK:?}"),
+        is_away: true,
+    })
+}
+
+fn has_ended(name: &str) -> NotWritten {
+    NotWritten {
+        why: format!("the Event {name} has just ended"),
+        is_away: false,
+    }
+}
+
+fn not_written(error: &kube::Error) -> NotWritten {
+    let is_away = match error {
+        // Any other status may be about this object: its namespace ends, a webhook refuses or fails.
+        kube::Error::Api(status) => matches!(status.code, TOO_MANY_REQUESTS | UNAVAILABLE),
+        _ => true,
+    };
+    NotWritten {
+        why: in_words(error),
+        is_away,
+    }
 }
 
 fn in_words(error: &kube::Error) -> String {

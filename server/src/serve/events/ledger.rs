@@ -1,10 +1,17 @@
-//! What each scaler was told last of each of its metrics, and what of that is no longer so. It decides what is news, and how
-//! much of it an object gets.
+//! What each scaler was told last of each of its metrics, and what of that is no longer so. It decides what is news, how much
+//! of it an object gets, and when one that could not be told is tried again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::scaler::Scaler;
+
+/// After an Event of an object that could not be written, it gets none for so many seconds at first, ...
+const PAUSE_S: u64 = 2;
+/// ... and at most.
+const PAUSE_S_MAX: u64 = 60;
+/// Of a metric's name, selector and object in a message: there is to be room for the reason.
+const ABOUT_BYTES_MAX: usize = 300;
 
 /// Events that an object may get at once; ...
 const BURST: u32 = 10;
@@ -53,13 +60,13 @@ pub(super) struct Seen {
 #[derive(Clone, Debug)]
 pub(super) struct News {
     pub(super) scaler: Arc<Scaler>,
-    /// What it is about, for telling Events apart.
+    /// Which of its reads it is about.
     pub(super) about: String,
     pub(super) phase: Phase,
     pub(super) message: String,
 }
 
-/// By uid and name of the metric.
+/// By uid and what is read, selector and object among that.
 type Key = (String, String);
 
 #[derive(Default)]
@@ -78,19 +85,20 @@ struct Budget {
     left: u32,
     /// When the last one was added.
     added_s: u64,
+    /// None is written before, since the last could not be.
+    not_before_s: u64,
+    pause_s: u64,
 }
 
 impl Ledger {
     /// What is to be told now, at most `max`. A metric that is seen for the first time and has a number is no news.
     pub(super) fn news(&mut self, seen: &[Seen], now_s: u64, max: usize) -> Vec<News> {
-        let there: BTreeSet<&str> = seen.iter().map(|one| one.scaler.uid.as_str()).collect();
-        self.last.retain(|(uid, _), _| there.contains(uid.as_str()));
-        self.budgets.retain(|uid, _| there.contains(uid.as_str()));
+        self.forget(seen);
         let mut spent: BTreeMap<&str, u32> = BTreeMap::new();
         let mut news = Vec::new();
         for one in seen {
-            let about = one.scaler.reads[one.read].name();
-            let key = (one.scaler.uid.clone(), about.to_owned());
+            let about = one.scaler.reads[one.read].to_string();
+            let key = (one.scaler.uid.clone(), about.clone());
             let last = self.last.entry(key).or_insert(Last {
                 phase: Phase::Measured,
                 since_s: now_s,
@@ -98,27 +106,38 @@ impl Ledger {
             if last.phase == one.told.phase() || news.len() >= max {
                 continue;
             }
-            let budget = self
-                .budgets
-                .entry(one.scaler.uid.clone())
-                .or_insert(Budget {
-                    left: BURST,
-                    added_s: now_s,
-                });
+            let budget = self.budgets.entry(one.scaler.uid.clone());
+            let budget = budget.or_insert(Budget::new(now_s));
             budget.refill(now_s);
             let spent = spent.entry(one.scaler.uid.as_str()).or_default();
-            if *spent >= budget.left {
+            if *spent >= budget.left || now_s < budget.not_before_s {
                 continue;
             }
             *spent += 1;
             news.push(News {
                 scaler: Arc::clone(&one.scaler),
-                about: about.to_owned(),
+                message: message(&about, &one.told, last, now_s),
+                about,
                 phase: one.told.phase(),
-                message: message(about, &one.told, last, now_s),
             });
         }
         news
+    }
+
+    /// Objects that are gone, and what others read no longer.
+    fn forget(&mut self, seen: &[Seen]) {
+        let there: BTreeMap<&str, &Scaler> = seen
+            .iter()
+            .map(|one| (one.scaler.uid.as_str(), &*one.scaler))
+            .collect();
+        let reads = there
+            .iter()
+            .flat_map(|(uid, scaler)| scaler.reads.iter().map(|read| (*uid, read.to_string())));
+        let reads: BTreeSet<(&str, String)> = reads.collect();
+        self.last
+            .retain(|(uid, about), _| reads.contains(&(uid.as_str(), about.clone())));
+        self.budgets
+            .retain(|uid, _| there.contains_key(uid.as_str()));
     }
 
     /// It has been told.
@@ -131,11 +150,29 @@ impl Ledger {
         self.last.insert(key, last);
         if let Some(budget) = self.budgets.get_mut(&news.scaler.uid) {
             budget.left = budget.left.saturating_sub(1);
+            budget.pause_s = PAUSE_S;
+        }
+    }
+
+    /// It could not be told. Its object waits, others do not.
+    pub(super) fn failed(&mut self, news: &News, now_s: u64) {
+        if let Some(budget) = self.budgets.get_mut(&news.scaler.uid) {
+            budget.not_before_s = now_s + budget.pause_s;
+            budget.pause_s = (budget.pause_s * 2).min(PAUSE_S_MAX);
         }
     }
 }
 
 impl Budget {
+    fn new(now_s: u64) -> Budget {
+        Budget {
+            left: BURST,
+            added_s: now_s,
+            not_before_s: 0,
+            pause_s: PAUSE_S,
+        }
+    }
+
     fn refill(&mut self, now_s: u64) {
         let more = now_s.saturating_sub(self.added_s) / ONE_EVERY_S;
         if more == 0 {
@@ -149,6 +186,9 @@ impl Budget {
 
 fn message(about: &str, told: &Told, last: &Last, now_s: u64) -> String {
     let since_s = now_s.saturating_sub(last.since_s);
+    let end = about.floor_char_boundary(ABOUT_BYTES_MAX);
+    let more = if end < about.len() { "..." } else { "" };
+    let about = format!("{}{more}", &about[..end]);
     match (told, last.phase) {
         (Told::Unknown(why), _) => format!("{about} is unknown: {why}"),
         (Told::Configured(why), _) => {
@@ -165,6 +205,8 @@ fn message(about: &str, told: &Told, last: &Last, now_s: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use stillwell_adapters::objects::Selector;
+
     use super::super::scaler::{Read, ScalerKind};
     use super::*;
 
@@ -267,5 +309,99 @@ mod tests {
         assert_eq!(ledger.last.len(), 50);
         ledger.news(&all[..1], 2, 20);
         assert_eq!((ledger.last.len(), ledger.budgets.len()), (1, 1));
+    }
+
+    #[test]
+    fn metrics_of_one_name_are_told_apart_by_what_else_is_asked() {
+        let metric = || "q".to_owned();
+        let pool = |pool: &str| Read::External {
+            metric: metric(),
+            selector: Selector::parse(&format!("pool={pool}")).expect("valid"),
+        };
+        let object = |name: &str| Read::Object {
+            metric: metric(),
+            selector: Selector::default(),
+            group: String::new(),
+            kind: "Service".to_owned(),
+            name: name.to_owned(),
+        };
+        let pods = Read::Pods {
+            metric: metric(),
+            selector: Selector::default(),
+        };
+        let reads = vec![pool("a"), pool("b"), object("a"), object("b"), pods];
+        let hpa = Arc::new(Scaler {
+            reads: reads.clone(),
+            ..(*scaler("u", &[])).clone()
+        });
+        let mut ledger = Ledger::default();
+        // Every second one is unknown, and stays so.
+        let told = |read| {
+            if read % 2 == 0 {
+                unknown()
+            } else {
+                Told::Measured
+            }
+        };
+        let all: Vec<Seen> = (0..reads.len())
+            .map(|read| seen(&hpa, read, told(read)))
+            .collect();
+        let first = tell(&mut ledger, &all, 2);
+        let names: Vec<&str> = first
+            .iter()
+            .filter_map(|one| one.split_once(" is unknown"))
+            .map(|(name, _)| name)
+            .collect();
+        assert_eq!(names, ["q{pool=a}", "q of Service a", "q of pods"]);
+        assert!(tell(&mut ledger, &all, 4).is_empty(), "nothing has changed");
+        // One is taken out of the HPA: nothing of it stays.
+        let fewer = Arc::new(Scaler {
+            reads: reads[1..].to_vec(),
+            ..(*hpa).clone()
+        });
+        ledger.news(&[seen(&fewer, 0, Told::Measured)], 6, 20);
+        assert_eq!(ledger.last.len(), reads.len() - 1);
+        assert!(!ledger.last.keys().any(|(_, about)| about == "q{pool=a}"));
+    }
+
+    #[test]
+    fn a_long_selector_leaves_room_for_the_reason() {
+        let long = scaler("u", &["ä".repeat(5_000).as_str()]);
+        let told = tell(&mut Ledger::default(), &[seen(&long, 0, unknown())], 0);
+        assert!(told[0].len() < 400 && told[0].ends_with("the gateway is down"));
+    }
+
+    #[test]
+    fn objects_that_cannot_be_told_keep_no_other_waiting() {
+        let scalers: Vec<_> = (0..50)
+            .map(|at| scaler(&format!("u{at}"), &["q"]))
+            .collect();
+        let all: Vec<Seen> = scalers.iter().map(|one| seen(one, 0, unknown())).collect();
+        let mut ledger = Ledger::default();
+        // The first 40 are of a namespace that ends; a look has place for 20.
+        let is_bad = |news: &News| news.scaler.uid[1..].parse::<u32>().expect("a number") < 40;
+        let (mut told, mut tries) = (0, 0);
+        for now_s in (0..3_600).step_by(2) {
+            for news in ledger.news(&all, now_s, 20) {
+                match is_bad(&news) {
+                    true => {
+                        tries += 1;
+                        ledger.failed(&news, now_s);
+                    }
+                    false => {
+                        told += 1;
+                        ledger.told(&news, now_s);
+                    }
+                }
+            }
+            assert!(now_s < 30 || told == 10, "{told} after {now_s} s");
+        }
+        let most = 40 * (3_600 / PAUSE_S_MAX + 10);
+        assert!((40 * 50..most).contains(&tries), "{tries} in an hour");
+        // It can be told again, and the pause begins anew.
+        let news = ledger.news(&all, 4_000, 1);
+        ledger.told(&news[0], 4_000);
+        let uid = &news[0].scaler.uid;
+        assert_eq!(ledger.budgets[uid].pause_s, PAUSE_S);
     }
 }

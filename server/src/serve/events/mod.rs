@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use self::event::Sender;
+use self::event::{NotWritten, Sender};
 use self::ledger::Ledger;
 use self::scaler::{Scaler, ScalerKind};
 use super::app::App;
@@ -39,12 +39,38 @@ const LOOK: Duration = Duration::from_secs(2);
 const SCALERS_MAX: usize = 5_000;
 /// Events of one look; what is left is told after the next.
 const EVENTS_PER_LOOK_MAX: usize = 20;
-/// After an Event that could not be written: at first, and at most.
+/// After a look at which the API server did not answer: at first, and at most.
 const PAUSE: Duration = Duration::from_secs(2);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// The scalers of a cluster by kind, and `namespace/name`.
-type Scalers = Arc<Mutex<BTreeMap<(ScalerKind, String), Arc<Scaler>>>>;
+/// What is logged of many objects is logged once in such a time.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
+
+/// By kind, and `namespace/name`.
+type Key = (ScalerKind, String);
+type Scalers = Arc<Mutex<Known>>;
+
+/// The scalers of a cluster.
+#[derive(Default)]
+struct Known {
+    scalers: BTreeMap<Key, Arc<Scaler>>,
+    left_out: Said,
+}
+
+/// When something was logged last.
+#[derive(Default)]
+struct Said(Option<Instant>);
+
+impl Said {
+    /// Whether it is to be logged now.
+    fn again(&mut self, now: Instant) -> bool {
+        let is_due = self.0.is_none_or(|at| now.duration_since(at) >= SAY_AGAIN);
+        if is_due {
+            self.0 = Some(now);
+        }
+        is_due
+    }
+}
 
 /// Runs until `quit` turns true, by the section of the configuration that is in force.
 pub(super) async fn run(app: Arc<App>, mut quit: watch::Receiver<bool>) {
@@ -93,7 +119,7 @@ async fn tell(app: &Arc<App>, section: &Events) {
         }
     }
     let sender = Sender::new(client);
-    let mut ledger = Ledger::default();
+    let (mut ledger, mut said) = (Ledger::default(), Said::default());
     let began = Instant::now();
     let (mut pause, mut not_before) = (PAUSE, began);
     loop {
@@ -102,7 +128,7 @@ async fn tell(app: &Arc<App>, section: &Events) {
         if !app.ready() || Instant::now() < not_before {
             continue;
         }
-        let all: Vec<Arc<Scaler>> = scalers.lock().values().cloned().collect();
+        let all: Vec<Arc<Scaler>> = scalers.lock().scalers.values().cloned().collect();
         let seen = state::look(app, all).await;
         let now_s = began.elapsed().as_secs();
         for news in ledger.news(&seen, now_s, EVENTS_PER_LOOK_MAX) {
@@ -111,12 +137,21 @@ async fn tell(app: &Arc<App>, section: &Events) {
                     ledger.told(&news, now_s);
                     pause = PAUSE;
                 }
-                Err(why) => {
-                    let object = news.scaler.to_string();
-                    warn!(why, object, "an Event cannot be written");
-                    not_before = Instant::now() + pause;
-                    pause = (pause * 2).min(PAUSE_MAX);
-                    break;
+                Err(NotWritten { why, is_away }) => {
+                    if said.again(Instant::now()) {
+                        let object = news.scaler.to_string();
+                        warn!(
+                            why,
+                            object,
+                            "an Event cannot be written; others that cannot are not logged for a minute"
+                        );
+                    }
+                    ledger.failed(&news, now_s);
+                    if is_away {
+                        not_before = Instant::now() + pause;
+                        pause = (pause * 2).min(PAUSE_MAX);
+                        break;
+                    }
                 }
             }
         }
@@ -136,14 +171,16 @@ async fn watch(kind: ScalerKind, namespace: String, client: Client, scalers: Sca
             Change::All(all) => {
                 let mut known = scalers.lock();
                 let here = |of: &Scaler| namespace.is_empty() || of.namespace == namespace;
-                known.retain(|(of, _), scaler| *of != kind || !here(scaler));
+                known
+                    .scalers
+                    .retain(|(of, _), scaler| *of != kind || !here(scaler));
                 for (key, scaler) in all {
-                    put(&mut known, (kind, key), scaler);
+                    known.put((kind, key), scaler);
                 }
                 said.lock().clear();
             }
-            Change::Put(key, scaler) => put(&mut scalers.lock(), (kind, key), scaler),
-            Change::Gone(key) => drop(scalers.lock().remove(&(kind, key))),
+            Change::Put(key, scaler) => scalers.lock().put((kind, key), scaler),
+            Change::Gone(key) => drop(scalers.lock().scalers.remove(&(kind, key))),
             // Of a cluster without KEDA.
             Change::Failed(why) if why == NO_SUCH_KIND => {}
             Change::Failed(why) => {
@@ -160,19 +197,63 @@ async fn watch(kind: ScalerKind, namespace: String, client: Client, scalers: Sca
     follow(api, Selectors::default(), keep, take).await;
 }
 
-fn put(
-    known: &mut BTreeMap<(ScalerKind, String), Arc<Scaler>>,
-    key: (ScalerKind, String),
-    scaler: Option<Arc<Scaler>>,
-) {
-    match scaler {
-        None => drop(known.remove(&key)),
-        Some(scaler) if known.len() < SCALERS_MAX || known.contains_key(&key) => {
-            known.insert(key, scaler);
+impl Known {
+    fn put(&mut self, key: Key, scaler: Option<Arc<Scaler>>) {
+        let Some(scaler) = scaler else {
+            return drop(self.scalers.remove(&key));
+        };
+        if self.scalers.len() < SCALERS_MAX || self.scalers.contains_key(&key) {
+            self.scalers.insert(key, scaler);
+        } else if self.left_out.again(Instant::now()) {
+            // Each status that is written puts it again.
+            let scaler = scaler.to_string();
+            info!(
+                scaler,
+                "events: {SCALERS_MAX} scalers are followed, this one and maybe others are not"
+            );
         }
-        Some(scaler) => info!(
-            scaler = scaler.to_string(),
-            "events: {SCALERS_MAX} scalers are followed, this one is not"
-        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scalers_beyond_the_limit_are_left_out_and_told_once_a_minute() {
+        let scaler = |at: usize| {
+            Arc::new(Scaler {
+                kind: ScalerKind::Hpa,
+                namespace: "n".to_owned(),
+                name: at.to_string(),
+                uid: at.to_string(),
+                reads: Vec::new(),
+            })
+        };
+        let mut known = Known::default();
+        for at in 0..SCALERS_MAX + 10 {
+            let key = (ScalerKind::Hpa, at.to_string());
+            known.put(key, Some(scaler(at)));
+            assert_eq!(known.left_out.0.is_some(), at >= SCALERS_MAX, "{at}");
+        }
+        assert_eq!(known.scalers.len(), SCALERS_MAX);
+        let key = |at: usize| (ScalerKind::Hpa, at.to_string());
+        known.put(key(7), Some(scaler(8)));
+        assert_eq!(
+            known.scalers[&key(7)].name,
+            "8",
+            "one that is known changes"
+        );
+        known.put(key(7), None);
+        known.put(key(SCALERS_MAX), Some(scaler(0)));
+        assert!(
+            known.scalers.contains_key(&key(SCALERS_MAX)),
+            "there is room"
+        );
+
+        let (mut said, now) = (Said::default(), Instant::now());
+        let at = |s| now + Duration::from_secs(s);
+        let times: Vec<bool> = [0, 1, 59, 60, 61, 120].map(|s| said.again(at(s))).to_vec();
+        assert_eq!(times, [true, false, false, true, false, true]);
     }
 }

@@ -78,16 +78,38 @@ pub(super) enum Read {
     Trigger { source: String },
 }
 
-impl Read {
-    /// What it is called in a message.
-    pub(super) fn name(&self) -> &str {
+/// What it is called in a message. Two that are not the same are called differently.
+impl fmt::Display for Read {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Read::External { metric, .. }
-            | Read::Pods { metric, .. }
-            | Read::Object { metric, .. } => metric,
-            Read::Guarded { query } => query,
-            Read::Trigger { source } => source,
+            Read::External { metric, selector } => named(f, metric, selector),
+            Read::Pods { metric, selector } => {
+                named(f, metric, selector)?;
+                f.write_str(" of pods")
+            }
+            Read::Object {
+                metric,
+                selector,
+                group,
+                kind,
+                name,
+            } => {
+                named(f, metric, selector)?;
+                match group.as_str() {
+                    "" => write!(f, " of {kind} {name}"),
+                    group => write!(f, " of {kind}.{group} {name}"),
+                }
+            }
+            Read::Guarded { query } => f.write_str(query),
+            Read::Trigger { source } => f.write_str(source),
         }
+    }
+}
+
+fn named(f: &mut fmt::Formatter<'_>, metric: &str, selector: &Selector) -> fmt::Result {
+    match selector.requirements() {
+        [] => f.write_str(metric),
+        _ => write!(f, "{metric}{{{selector}}}"),
     }
 }
 
@@ -259,6 +281,15 @@ mod tests {
                 },
             ]
         );
+        let shown: Vec<String> = scaler.reads.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            shown,
+            [
+                "q{pool=p,m in (a,b)}",
+                "w of pods",
+                "o of Deployment.apps d"
+            ]
+        );
         assert_eq!(scaler.to_string(), "HorizontalPodAutoscaler n/a");
     }
 
@@ -279,7 +310,7 @@ mod tests {
             .expect("it reads ours")
             .reads
             .iter()
-            .map(|read| read.name().to_owned())
+            .map(ToString::to_string)
             .collect();
         assert_eq!(names, ["signal queue", "query sum(x)", "sum(y)"]);
     }
