@@ -252,6 +252,7 @@ fn detail(one: &Description, now: Timestamp) -> String {
     line("signal", &one.name);
     line("query", &explained.query);
     line("kind", explained.kind);
+    line("plan", explained.plan);
     line("state", state_name(&one.reading.state));
     line("reason", reason(&one.reading.state));
     for element in &one.reading.elements {

@@ -86,6 +86,7 @@ fn signal(out: &mut String, one: &Description, now: Timestamp) {
     text(out, "{\"name\":", &one.name);
     text(out, ",\"query\":", &explained.query);
     text(out, ",\"kind\":", explained.kind);
+    text(out, ",\"plan\":", explained.plan);
     state(out, &one.reading.state);
     list(out, "elements", &one.reading.elements, |out, one| {
         element(out, one, now);

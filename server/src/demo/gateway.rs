@@ -14,6 +14,12 @@ pub(super) fn page(day: &Day, process_start_s: f64) -> String {
     let start = "process_start_time_seconds";
     let help = "When the process started.";
     family(&mut out, start, "gauge", help, "", process_start_s);
+    for metric in ["llm_d_epp_info", "inference_extension_info"] {
+        let help = "What was built.";
+        family(&mut out, metric, "gauge", help, "build_ref=\"demo\"", 1.0);
+    }
+    let (lease, help) = ("leader_election_master_status", "1 for the leader.");
+    family(&mut out, lease, "gauge", help, "name=\"demo\"", 1.0);
     flow_control(&mut out, day);
     requests(&mut out, day);
     pool(&mut out, day);

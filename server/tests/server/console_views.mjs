@@ -66,6 +66,7 @@ async function everyView(colorScheme) {
       await page.locator("tbody tr").first().waitFor();
       await drawn(page, "td.plot img, td.name img");
     }
+    if (view === "gateways") await page.getByRole("row", { name: /demo leader on/ }).waitFor();
     if (view === "query") {
       await page.getByLabel("PromQL").fill("sum by (inference_pool) (llm_d_epp_flow_control_queue_size)");
       await page.getByRole("button", { name: "Run" }).click();

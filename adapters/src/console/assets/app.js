@@ -120,6 +120,25 @@ async function demoButtons(place) {
   place.replaceChildren(el("h2", { text: "Demonstration" }), el("div", { class: "row" }, ...buttons), said);
 }
 
+// What pages say of their gateways, by the labels of their targets: release, leader or standby, flow control on.
+async function aboutGateways(targets) {
+  const query = '{__name__=~"llm_d_epp_info|inference_extension_info|leader_election_master_status|.+_flow_control_pool_saturation"}';
+  const { ok, body } = await ask("./api/v1/query?limit=5000&query=" + encoded(query));
+  const found = new Map();
+  if (!ok) return found;
+  const byInstance = new Map(targets.map((target) => [target.labels.job + " " + target.labels.instance, labelText(target.labels)]));
+  for (const { metric, value } of body.data.result) {
+    const key = byInstance.get(metric.job + " " + metric.instance);
+    if (!key) continue;
+    const about = found.get(key) || {};
+    found.set(key, about);
+    if (metric.__name__.endsWith("_info")) about.release = metric.build_ref || metric.commit || "not said";
+    else if (metric.__name__ === "leader_election_master_status") about.role = value[1] === "1" ? "leader" : "standby";
+    else about.flowControl = true;
+  }
+  return found;
+}
+
 const VIEWS = {
   signals() {
     const body = el("tbody"), note = el("div");
@@ -155,7 +174,7 @@ const VIEWS = {
       const { ok, body: answer } = await ask("./signals/" + encoded(name));
       if (!ok) throw new Error(answer.error || "there is no signal " + name);
       const signal = answer.signals[0];
-      summary.replaceChildren(stateCell(signal.state), " ", el("strong", { text: shownValue(signal) }), " ", el("span", { class: "faint", text: signal.kind }));
+      summary.replaceChildren(stateCell(signal.state), " ", el("strong", { text: shownValue(signal) }), " ", el("span", { class: "faint", text: signal.kind + ". " + signal.plan + "." }));
       setText(reason, signal.reason);
       image.refresh();
       details.replaceChildren(...signalDetails(signal));
@@ -164,16 +183,21 @@ const VIEWS = {
 
   gateways() {
     const body = el("tbody"), note = el("p", { class: "faint" });
-    const shown = table("Gateways", ["Target", "Health", "Last scrape", "Took", "Every", "Share of its time", "Last error", "Labels"], []);
+    const shown = table("Gateways", ["Target", "Health", "Release", "Role", "Flow control", "Last scrape", "Took", "Every", "Share of its time", "Last error", "Labels"], []);
     shown.querySelector("tbody").replaceWith(body);
     main.append(el("h2", { text: "Gateways" }), shown, note);
     const rows = new Rows(body, (target) => {
       const health = el("td"), when = el("td", { class: "number" }), took = el("td", { class: "number" }), every = el("td", { class: "number" });
+      const release = el("td", { class: "text" }), role = el("td"), flow = el("td");
       const share = el("td", { class: "number" }), error = el("td", { class: "text bad" });
       const strip = plot("small=1&query=" + encoded("up" + labelText(target.labels)), "", "");
-      const node = el("tr", {}, el("td", { class: "text name" }, el("div", { text: target.scrapeUrl }), strip), health, when, took, every, share, error,
+      const node = el("tr", {}, el("td", { class: "text name" }, el("div", { text: target.scrapeUrl }), strip), health, release, role, flow, when, took, every, share, error,
         el("td", { class: "text faint", text: labelText(target.labels) }));
-      return { node, update(now) {
+      return { node, update(now, gateways) {
+        const about = gateways.get(labelText(now.labels)) || {};
+        setText(release, about.release || "");
+        setText(role, about.role || "");
+        setText(flow, about.flowControl ? "on" : about.release ? "off" : "");
         const state = now.health === "up" ? "value" : now.health === "down" ? "unknown" : "held";
         if (health.textContent !== now.health) health.replaceChildren(el("span", { class: "state " + state, text: now.health }));
         setText(when, now.lastScrape.startsWith("0001") ? "never" : ago(now.lastScrape) + " ago");
@@ -187,7 +211,8 @@ const VIEWS = {
     return async () => {
       const { ok, body: answer } = await ask("./api/v1/targets");
       if (!ok) throw new Error(answer.error);
-      rows.show(answer.data.activeTargets, (target) => target.scrapePool + " " + target.scrapeUrl + " " + labelText(target.labels));
+      const gateways = await aboutGateways(answer.data.activeTargets);
+      rows.show(answer.data.activeTargets, (target) => target.scrapePool + " " + target.scrapeUrl + " " + labelText(target.labels), gateways);
       const dropped = Object.values(answer.data.droppedTargetCounts || {}).reduce((sum, n) => sum + n, 0);
       setText(note, answer.data.activeTargets.length + " targets; " + dropped + " were found and dropped by relabelling");
     };

@@ -16,6 +16,8 @@ pub struct Explanation {
     pub query: String,
     /// The kind of the query (S7), and what follows from it.
     pub kind: &'static str,
+    /// How it is evaluated.
+    pub plan: &'static str,
     /// When it was last evaluated.
     pub evaluated: Option<Timestamp>,
     /// The numbers of the newest evaluation. In a grace, or where the signal is unknown, they are not what is reported.
@@ -37,6 +39,8 @@ pub struct Outline {
     pub query: String,
     /// The kind of the query (S7), and what follows from it.
     pub kind: &'static str,
+    /// How it is evaluated.
+    pub plan: &'static str,
     /// As in [`Explanation`].
     pub warnings: Vec<String>,
 }
@@ -74,11 +78,13 @@ impl SignalRegistry {
         let Outline {
             query,
             kind,
+            plan,
             warnings,
         } = self.outline(signal);
         Explanation {
             query,
             kind,
+            plan,
             evaluated: signal.at_ms.map(Timestamp::from_ms),
             measured: signal.result.clone().unwrap_or_default(),
             warnings,
@@ -95,6 +101,13 @@ impl SignalRegistry {
                 Kind::Demand => "demand: a proven absence is 0, a restart is smoothed over",
                 Kind::Sum => "sum: a proven absence is 0",
                 Kind::Other => "other: never 0 by absence, unknown until its windows are covered",
+            },
+            plan: match (&signal.compiled, signal.query.kind) {
+                (Some(_), _) => {
+                    "compiled: brought up to date with each scrape, from what has changed"
+                }
+                (None, Kind::Demand) => "not compiled: evaluated whole with each scrape",
+                (None, _) => "not compiled: evaluated whole when it is read",
             },
             warnings: self.warnings(signal),
         }
