@@ -199,7 +199,8 @@ impl Known {
             }
             stays
         });
-        self.unknown.forget(now_ms.saturating_sub(FORGOTTEN_MS));
+        let oldest_ms = now_ms.saturating_sub(FORGOTTEN_MS);
+        self.unknown.look(&self.series, now_ms, oldest_ms);
     }
 
     fn lines(&self, now_ms: i64, age_ms_max: i64) -> String {
@@ -436,6 +437,24 @@ mod tests {
             ["{pool=\"a\",signal=\"q\"} 6"],
             "b has ended"
         );
+    }
+
+    /// A shard whose last gateway went to another one made every sum unknown for ever.
+    #[tokio::test(start_paused = true)]
+    async fn a_signal_that_ended_while_it_was_unknown_is_no_part_of_a_sum() {
+        let sender = sender().await;
+        let stale = f64::from_bits(STALE_NAN_BITS);
+        send(&sender, "", &[state("unknown", false), value("a", 4.0)]);
+        send(&sender, "", &[value("a", stale), state("unknown", true)]);
+        assert!(!numbers(&sender).is_empty());
+        let (labels, ..) = state("unknown", true);
+        let alive = labels! { "__name__" => "stillwell_signal_count" };
+        send(&sender, "", &[(labels, 0, stale), (alive.clone(), 0, 0.0)]);
+        for _ in 0..3 {
+            advance(500).await;
+            send(&sender, "", &[(alive.clone(), 0, 0.0)]);
+        }
+        assert!(numbers(&sender).is_empty());
     }
 
     #[tokio::test(start_paused = true)]

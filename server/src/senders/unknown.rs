@@ -3,7 +3,8 @@
 //! A server like this one sends the states of its signals and their numbers as series of their own, in requests that do not
 //! come together. A sum here must not lose a part in between: the number of a series that has ended stands for as long as
 //! the sender may be silent, a signal that is unknown is no number (NaN) under every label set of its numbers, and one
-//! that was unknown stays so until its first number comes or as long has passed.
+//! that was unknown stays so until its first number comes or as long has passed: a sender that has lost all its targets says
+//! nothing of their signals any more, and is no part of a sum.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +13,7 @@ use stillwell_engine::labels::{Labels, LabelsBuilder, METRIC_NAME};
 /// What a server like this one says of its signals.
 pub(super) const STATE: &str = "stillwell_signal_state";
 pub(super) const VALUE: &str = "stillwell_signal_value";
-/// Ended series that are remembered.
+/// Ended series, and signals that were unknown, that are remembered.
 const ENDED_MAX: usize = 10_000;
 
 /// What is remembered of signals beside the newest samples.
@@ -20,8 +21,8 @@ const ENDED_MAX: usize = 10_000;
 pub(super) struct Unknown {
     /// Numbers that have ended: when, and the last one.
     ended: BTreeMap<Labels, (i64, f64)>,
-    /// Signals that are not unknown any more, and since when.
-    left: BTreeMap<String, i64>,
+    /// When a signal was last said to be unknown.
+    said: BTreeMap<String, i64>,
 }
 
 impl Unknown {
@@ -38,13 +39,7 @@ impl Unknown {
             (Some(VALUE), Some(_)) => {
                 self.ended.remove(labels);
             }
-            (Some(STATE), Some(signal)) if labels.get("state") == Some("unknown") => {
-                if value == 1.0 {
-                    self.left.insert(signal.to_owned(), i64::MAX);
-                } else if let Some(left_ms) = self.left.get_mut(signal) {
-                    *left_ms = now_ms.min(*left_ms);
-                }
-            }
+            (Some(STATE), Some(signal)) if is_unknown(labels, value) => self.say(signal, now_ms),
             _ => {}
         }
     }
@@ -63,7 +58,7 @@ impl Unknown {
                 continue;
             };
             match labels.metric_name() {
-                Some(STATE) if labels.get("state") == Some("unknown") && *value == 1.0 => {
+                Some(STATE) if is_unknown(labels, *value) => {
                     unknown.insert(signal);
                 }
                 Some(VALUE) => {
@@ -72,8 +67,8 @@ impl Unknown {
                 _ => {}
             }
         }
-        for (signal, left_ms) in &self.left {
-            let waits = now_ms.saturating_sub(*left_ms) < age_ms_max;
+        for (signal, said_ms) in &self.said {
+            let waits = now_ms.saturating_sub(*said_ms) < age_ms_max;
             if waits && !with_number.contains(signal.as_str()) {
                 unknown.insert(signal);
             }
@@ -110,13 +105,37 @@ impl Unknown {
         bare.filter(|labels| !series.contains_key(labels)).collect()
     }
 
-    /// Forgets what ended, and what is not unknown any more, before `oldest_ms`.
-    pub(super) fn forget(&mut self, oldest_ms: i64) {
-        let left = &self.left;
+    fn say(&mut self, signal: &str, now_ms: i64) {
+        if let Some(said_ms) = self.said.get_mut(signal) {
+            *said_ms = now_ms;
+        } else if self.said.len() < ENDED_MAX {
+            self.said.insert(signal.to_owned(), now_ms);
+        }
+    }
+
+    /// Notes which signals are unknown now, and forgets what ended, and what was unknown, before `oldest_ms`.
+    pub(super) fn look(
+        &mut self,
+        series: &BTreeMap<Labels, (i64, f64)>,
+        now_ms: i64,
+        oldest_ms: i64,
+    ) {
+        for (labels, (_, value)) in series {
+            if let Some(signal) = labels.get("signal")
+                && is_unknown(labels, *value)
+            {
+                self.say(signal, now_ms);
+            }
+        }
+        self.said.retain(|_, said_ms| *said_ms >= oldest_ms);
+        let said = &self.said;
         self.ended.retain(|labels, (at_ms, _)| {
             let signal = labels.get("signal").unwrap_or("");
-            *at_ms >= oldest_ms || left.get(signal).is_some_and(|left_ms| *left_ms == i64::MAX)
+            *at_ms >= oldest_ms || said.contains_key(signal)
         });
-        self.left.retain(|_, left_ms| *left_ms >= oldest_ms);
     }
+}
+
+fn is_unknown(labels: &Labels, value: f64) -> bool {
+    labels.metric_name() == Some(STATE) && labels.get("state") == Some("unknown") && value == 1.0
 }
