@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use clap::{Arg, ArgAction, ArgMatches};
+use clap::{Arg, ArgMatches};
 
-use super::value;
+use super::{switch, value};
 use crate::alertmanager::NotifierOptions;
 use crate::config::units::duration_ms;
 use crate::rule_groups::RestoreOptions;
@@ -23,7 +23,6 @@ pub(super) const EXTERNAL_URL: &str = "web.external-url";
 pub(super) fn flags() -> Vec<Arg> {
     let with_default =
         |name, what, help, default: &'static str| value(name, what, help).default_value(default);
-    let switch = |name: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue);
     vec![
         with_default(
             CAPACITY,

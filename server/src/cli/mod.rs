@@ -72,6 +72,10 @@ fn value(name: &'static str, what: &'static str, help: &'static str) -> Arg {
         .action(ArgAction::Set)
 }
 
+fn switch(name: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue)
+}
+
 /// `stillwell --config.file=x` is `stillwell serve --config.file=x`.
 fn with_default_subcommand(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();

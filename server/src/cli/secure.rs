@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches};
 
-use super::value;
+use super::{switch, value};
 use crate::cluster::ServiceName;
 use crate::config::units::duration_ms;
 use crate::serve::secure::{Headers, Lifetimes, SecureOptions};
@@ -36,12 +36,6 @@ const TAKE_OVER: &str = "api-service.take-over";
 
 pub(super) fn flags() -> Vec<Arg> {
     let list = |name, what, help| value(name, what, help).action(ArgAction::Append);
-    let switch = |name: &'static str, help: &'static str| {
-        Arg::new(name)
-            .long(name)
-            .help(help)
-            .action(ArgAction::SetTrue)
-    };
     vec![
         value(
             PORT,
@@ -79,22 +73,13 @@ pub(super) fn flags() -> Vec<Arg> {
             "Prefixes of headers with more about him [default: X-Remote-Extra-]",
         ),
         kubeconfig_flag(),
-        switch(
-            SKIP_LOOKUP,
-            "Do not ask the API server for the CAs to believe; the files hold them all",
-        ),
+        switch(SKIP_LOOKUP).help("Do not ask the API server for the CAs to believe; the files hold them all"),
         value(TOKEN_TTL, "DURATION", "How long a token's review is kept").default_value("10s"),
         value(ALLOWED_TTL, "DURATION", "How long a permission is kept").default_value("10s"),
         value(DENIED_TTL, "DURATION", "How long a refusal is kept").default_value("10s"),
         service_flag(),
-        switch(
-            CA_BUNDLE,
-            "Write the CA of the self-made certificate into the APIServices that point here",
-        ),
-        switch(
-            TAKE_OVER,
-            "With --api-service.ca-bundle: point APIServices here that belong to somebody else, KEDA for example",
-        ),
+        switch(CA_BUNDLE).help("Write the CA of the self-made certificate into the APIServices that point here"),
+        switch(TAKE_OVER).help("With --api-service.ca-bundle: point APIServices here that belong to somebody else, KEDA for example"),
     ]
 }
 

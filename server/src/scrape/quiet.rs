@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 
+use stillwell_adapters::prometheus::quoted_label_value;
 use stillwell_engine::labels::Labels;
 use stillwell_engine::promql::{Answer, EvalOptions, Features, Query, Value};
 use stillwell_engine::signal::{Measure, Names};
@@ -23,6 +24,7 @@ const ENDPOINTS: &str = "llm_d_epp_ready_endpoints";
 /// What one target's demand gauges said, and since when they say it.
 pub(super) struct Quiet {
     query: Option<Query>,
+    endpoints: Vec<String>,
     /// `scrape_interval_max`; also between two looks: what came and went in between has been scraped, and does not matter
     /// here.
     interval_ms_max: i64,
@@ -35,9 +37,11 @@ pub(super) struct Quiet {
 impl Quiet {
     /// For a target with these labels.
     pub(super) fn new(labels: &Labels, interval_ms_max: u64) -> Self {
+        let endpoints = endpoints();
         Self {
             interval_ms_max: i64::try_from(interval_ms_max).unwrap_or(i64::MAX),
-            query: Query::parse(&query(labels), &Features::default()).ok(), // without one it is never quiet
+            query: Query::parse(&query(labels, &endpoints), &Features::default()).ok(), // without one it is never quiet
+            endpoints,
             said: BTreeMap::new(),
             since_ms: i64::MIN,
             looked_ms: i64::MIN,
@@ -72,7 +76,8 @@ impl Quiet {
         }
         let waits = Names::measuring(Measure::Queue)
             .any(|name| sums.get(name).is_some_and(|sum| *sum > 0.0 || sum.is_nan()));
-        let has_endpoints = endpoints().any(|name| sums.get(&name).is_some_and(|sum| *sum > 0.0));
+        let mut endpoints = self.endpoints.iter();
+        let has_endpoints = endpoints.any(|name| sums.get(name).is_some_and(|sum| *sum > 0.0));
         has_endpoints
             && !waits
             && now_ms.saturating_sub(self.since_ms)
@@ -80,30 +85,31 @@ impl Quiet {
     }
 }
 
-fn endpoints() -> impl Iterator<Item = String> {
+/// How many endpoints a pool has, under every name.
+fn endpoints() -> Vec<String> {
     let others = Names::default().equivalents(ENDPOINTS);
-    std::iter::once(ENDPOINTS.to_owned()).chain(others.into_iter().map(|(name, _)| name))
+    std::iter::once(ENDPOINTS.to_owned())
+        .chain(others.into_iter().map(|(name, _)| name))
+        .collect()
 }
 
 /// The sum of every demand gauge of a target, by name.
-fn query(labels: &Labels) -> String {
+fn query(labels: &Labels, endpoints: &[String]) -> String {
     let gauges = Names::measuring(Measure::Queue).chain(Names::measuring(Measure::Running));
-    let mut names: Vec<String> = gauges.map(str::to_owned).chain(endpoints()).collect();
+    let endpoints = endpoints.iter().cloned();
+    let mut names: Vec<String> = gauges.map(str::to_owned).chain(endpoints).collect();
     names.sort_unstable();
     names.dedup();
-    let conditions = labels
-        .iter()
-        .map(|(name, value)| format!(",{}={}", quoted(name), quoted(value)));
-    let conditions: String = conditions.collect();
-    format!(
-        "sum by (__name__) ({{__name__=~{}{conditions}}})",
-        quoted(&names.join("|"))
-    )
-}
-
-fn quoted(text: &str) -> String {
-    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
-    format!("\"{}\"", escaped.replace('\n', "\\n"))
+    let mut query = String::from("sum by (__name__) ({__name__=~");
+    quoted_label_value(&mut query, &names.join("|"));
+    for (name, value) in labels.iter() {
+        query.push(',');
+        quoted_label_value(&mut query, name);
+        query.push('=');
+        quoted_label_value(&mut query, value);
+    }
+    query.push_str("})");
+    query
 }
 
 fn sums(answer: Answer) -> BTreeMap<String, f64> {

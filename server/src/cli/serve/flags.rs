@@ -3,7 +3,7 @@
 use clap::{Arg, ArgAction, Command};
 
 use super::super::flags::{IGNORED, LATER};
-use super::super::{alerts, secure, value};
+use super::super::{alerts, secure, switch, value};
 
 pub(super) const KEDA_LISTEN: &str = "keda.listen-address";
 pub(super) const NOTIFICATION_STREAMS: &str = "web.max-notifications-subscribers";
@@ -181,10 +181,6 @@ impl Flag {
             Some(default) => arg.default_value(default),
         }
     }
-}
-
-fn switch(name: &'static str) -> Arg {
-    Arg::new(name).long(name).action(ArgAction::SetTrue)
 }
 
 /// A flag that is taken and not shown; Prometheus' parser gives every switch its opposite.

@@ -1,6 +1,6 @@
 //! What the flags say, as the settings of the server.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ArgMatches;
@@ -101,7 +101,7 @@ fn settings(flags: &Flags<'_>, query_bytes_max: u64) -> Result<Settings, String>
             &app::hostname(),
         )?,
         snapshot_interval: snapshot_interval(flags.text(SNAPSHOT_INTERVAL))?,
-        config_file: Some(PathBuf::from(Path::new(flags.text("config.file")))),
+        config_file: Some(PathBuf::from(flags.text("config.file"))),
         query: query_settings(flags)?,
         query_concurrency_max: flags.count("query.max-concurrency")?.clamp(1, 1024),
         query_bytes_max,
