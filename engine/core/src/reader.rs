@@ -42,6 +42,10 @@ pub struct Stats {
     pub memory_bytes_max: u64,
     /// Bytes of the windows of compiled signals.
     pub window_bytes: usize,
+    /// Signals that a program evaluates.
+    pub signals_compiled: usize,
+    /// Signals that are evaluated from their plans.
+    pub signals_ordinary: usize,
     /// Blocks of history dropped for the memory limit.
     pub blocks_dropped_for_memory: u64,
     /// The newest time of which history was dropped for the memory limit, in milliseconds.
@@ -390,10 +394,21 @@ impl Reader {
 
     /// How much the engine holds.
     pub fn stats(&self) -> Stats {
-        let window_bytes = self.registry.read().window_bytes;
+        let registry = self.registry.read();
+        let window_bytes = registry.window_bytes;
+        let (mut signals_compiled, mut signals_ordinary) = (0, 0);
+        for signal in registry.signals.iter().flatten() {
+            match signal.why_from_plan() {
+                None => signals_compiled += 1,
+                Some(_) => signals_ordinary += 1,
+            }
+        }
+        drop(registry);
         let store = self.store.read();
         Stats {
             window_bytes,
+            signals_compiled,
+            signals_ordinary,
             series: store.series.len(),
             bytes: store.bytes(),
             template_bytes: store.stage_bytes,

@@ -31,7 +31,7 @@ pub(crate) fn max(left: f64, right: f64) -> f64 {
 }
 
 /// The `q` quantile, interpolated; sorts `values`, which must not be empty. NaNs sort first.
-pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
+pub fn quantile(q: f64, values: &mut [f64]) -> f64 {
     if values.is_empty() || q.is_nan() {
         return f64::NAN;
     }

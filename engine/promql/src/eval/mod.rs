@@ -25,11 +25,13 @@ use super::plan::{Duration, Expr, Function, Span};
 use super::select::{Projection, SelectRequest, Selection, View};
 use super::{Annotations, EvalOptions, MemoryLease, QueryError, Stop};
 
+pub use aggregate::{Heap, int_param};
 pub use binary::{changes_schema, result_labels, signature_rule};
 pub use column::{ABSENT, is_absent};
 pub(crate) use column::{Column, Point, Series};
 pub(crate) use grid::{Grid, Windows};
 pub use group::{KeyRule, Keys};
+pub use order::by_value;
 pub(crate) use output::{instant, range};
 pub(crate) use range::RangeSamples;
 pub(crate) use vector::{Merger, unique_without_name};
