@@ -60,6 +60,12 @@ impl Rings {
         column
     }
 
+    /// Removes all samples.
+    pub(super) fn clear(&mut self) {
+        self.present.fill(0);
+        self.marks.fill(0);
+    }
+
     /// Gives a column back.
     pub(super) fn release(&mut self, column: u32) {
         self.free.push(column);

@@ -13,16 +13,19 @@ use crate::store::{ClockId, SeriesId, ValueRun};
 
 use super::bits;
 use super::fold::{Folds, Step};
-use super::halt::{Blocked, Halt};
+use super::halt::{Blocked, Halt, OUT_OF_MEMORY};
 use super::members::{Found, Member, number};
 use super::range::{Function, Samples};
 use super::ticks::Ticks;
+use super::vector::Vector;
 use super::visibility::EvalSnapshot;
 
 /// The series of one leaf and their samples.
 pub(super) struct Window {
     clocks: Vec<Ticks>,
     series: Vec<Series>,
+    /// By series: the last step of a subquery at which it had a value.
+    seen: Vec<u64>,
     /// Series in a row of one clock and group.
     spans: Vec<Span>,
     samples: Samples,
@@ -53,6 +56,7 @@ impl Window {
         Window {
             clocks: Vec::new(),
             series: Vec::new(),
+            seen: Vec::new(),
             spans: Vec::new(),
             samples: Samples::new(function, 0),
         }
@@ -60,6 +64,15 @@ impl Window {
 
     pub(super) fn series(&self) -> usize {
         self.series.len()
+    }
+
+    pub(super) fn clocks(&self) -> &[Ticks] {
+        &self.clocks
+    }
+
+    /// How long ago a sample may be that any of its windows has.
+    pub(super) fn span_ms(&self) -> i64 {
+        self.samples.function.span_ms()
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -96,12 +109,14 @@ impl Window {
         let clocks = Ticks::bytes_for(places) * self.clocks.len();
         let rings = self.samples.rings.bytes_for(members.len());
         if clocks + rings.max(self.samples.rings.bytes()) > bytes_max {
-            return Err(Blocked::ForNow("its windows exceed the memory for windows"));
+            return Err(OUT_OF_MEMORY);
         }
         for ticks in &mut self.clocks {
             ticks.resize(places);
         }
-        self.fill(&members, columns, snapshot)
+        self.fill(&members, columns, snapshot)?;
+        self.seen = vec![0; self.series.len()];
+        Ok(())
     }
 
     /// Puts the clocks into the order of `ids`. Returns the columns of series whose samples can be continued.
@@ -126,7 +141,7 @@ impl Window {
 
     /// Sets the clocks. Returns for each of those before whether its samples can be continued.
     fn take_clocks(&mut self, ids: &[ClockId], snapshot: &EvalSnapshot<'_>) -> Vec<bool> {
-        let range_ms = self.samples.function.range_ms;
+        let reach = self.samples.function.reach();
         let mut before = std::mem::take(&mut self.clocks);
         let can_continue = |ticks: &Ticks| {
             ids.contains(&ticks.clock)
@@ -140,7 +155,7 @@ impl Window {
                     .iter()
                     .zip(&kept)
                     .any(|(ticks, kept)| *kept && ticks.clock == *id);
-                (!stays).then(|| Ticks::new(*id, &snapshot.store.clocks[id.index()], range_ms))
+                (!stays).then(|| Ticks::new(*id, &snapshot.store.clocks[id.index()], reach))
             })
             .collect();
         let needed = fresh
@@ -149,10 +164,11 @@ impl Window {
             .map(Ticks::samples)
             .chain(ids.iter().map(|id| {
                 let target = snapshot.facts.target_of(*id);
-                target.map_or(0, |target| (range_ms / target.interval_ms) as usize)
+                target.map_or(0, |target| (reach.ms / target.interval_ms) as usize)
             }));
         // Two more: scrapes may come a little early.
-        let needed = needed.max().unwrap_or(0).saturating_add(2);
+        let more = 2 + usize::from(reach.one_before);
+        let needed = needed.max().unwrap_or(0).saturating_add(more);
         if needed > self.samples.rings.places() || before.is_empty() {
             self.samples = Samples::new(self.samples.function, needed);
             self.series.clear();
@@ -160,7 +176,7 @@ impl Window {
             kept.fill(false);
             let clocks = ids
                 .iter()
-                .map(|id| Ticks::new(*id, &snapshot.store.clocks[id.index()], range_ms));
+                .map(|id| Ticks::new(*id, &snapshot.store.clocks[id.index()], reach));
             self.clocks = clocks.collect();
         } else {
             let clocks = ids.iter().zip(fresh).map(|(id, fresh)| {
@@ -255,7 +271,7 @@ impl Window {
         snapshot: &EvalSnapshot<'_>,
     ) -> bool {
         let mut is_whole = true;
-        let range_ms = self.samples.function.range_ms;
+        let span_ms = self.samples.function.span_ms();
         let mut at = from;
         let from_tick = self.clocks[clock as usize].tick(from.min(until.saturating_sub(1)));
         snapshot
@@ -263,7 +279,7 @@ impl Window {
             .each_run(series.id, from_tick, |run: ValueRun| {
                 let ticks = &self.clocks[clock as usize];
                 if run.clock != ticks.clock {
-                    is_whole &= !is_visible(&run, snapshot, range_ms);
+                    is_whole &= !is_visible(&run, snapshot, span_ms);
                     return;
                 }
                 while at < until && ticks.tick(at) < run.first_tick {
@@ -280,10 +296,10 @@ impl Window {
     }
 
     /// Adds the samples since the last evaluation.
-    fn sync(&mut self, snapshot: &EvalSnapshot<'_>) -> Result<(), Halt> {
-        let range_ms = self.samples.function.range_ms;
+    pub(super) fn sync(&mut self, snapshot: &EvalSnapshot<'_>) -> Result<(), Halt> {
+        let reach = self.samples.function.reach();
         for ticks in &mut self.clocks {
-            ticks.advance(&snapshot.store.clocks[ticks.clock.index()], range_ms)?;
+            ticks.advance(&snapshot.store.clocks[ticks.clock.index()], reach)?;
         }
         let mut at = 0;
         for index in 0..self.spans.len() {
@@ -320,15 +336,9 @@ impl Window {
     }
 
     /// Adds the function of each series' window to its group.
-    pub(super) fn fold(
-        &mut self,
-        snapshot: &EvalSnapshot<'_>,
-        step: Step,
-        folds: &mut Folds,
-    ) -> Result<(), Halt> {
-        self.sync(snapshot)?;
+    pub(super) fn fold(&mut self, snapshot: &EvalSnapshot<'_>, step: Step, folds: &mut Folds) {
         for ticks in &mut self.clocks {
-            ticks.set_window(snapshot, self.samples.function.range_ms);
+            ticks.set_window(snapshot, &self.samples.function);
         }
         let mut at = 0;
         for index in 0..self.spans.len() {
@@ -339,17 +349,38 @@ impl Window {
                     let column = self.series[member].column;
                     if let Some(value) = self.samples.value(ticks, column) {
                         folds.add(step, span.group, value);
+                        if let Some(step) = snapshot.step {
+                            self.seen[member] = step;
+                        }
                     }
                 }
             }
             at = span.end;
         }
-        Ok(())
+    }
+
+    /// Forgets which series had values at earlier steps.
+    pub(super) fn forget_steps(&mut self) {
+        self.seen.fill(0);
+    }
+
+    /// Puts the groups into the order of their first series that have a value at any step from `first_step` on.
+    pub(super) fn place(&self, first_step: u64, out: &mut Vector) {
+        let mut at = 0;
+        for span in &self.spans {
+            if self.seen[at..span.end]
+                .iter()
+                .any(|seen| *seen >= first_step)
+            {
+                out.place(span.group, first_step);
+            }
+            at = span.end;
+        }
     }
 }
 
 /// Whether a run on another clock than the series' own is visible in the window.
-fn is_visible(run: &ValueRun, snapshot: &EvalSnapshot<'_>, range_ms: i64) -> bool {
+fn is_visible(run: &ValueRun, snapshot: &EvalSnapshot<'_>, span_ms: i64) -> bool {
     if run.bits == crate::store::STALE {
         return false;
     }
@@ -364,5 +395,5 @@ fn is_visible(run: &ValueRun, snapshot: &EvalSnapshot<'_>, range_ms: i64) -> boo
         .and_then(|target| target.last_good_ms)
         .unwrap_or(snapshot.at_ms)
         .min(snapshot.at_ms);
-    last.time_ms > end_ms.saturating_sub(range_ms)
+    last.time_ms > end_ms.saturating_sub(span_ms)
 }
