@@ -29,6 +29,7 @@ mod fold;
 mod halt;
 mod instant;
 mod join;
+mod lanes;
 mod links;
 mod members;
 mod op;
