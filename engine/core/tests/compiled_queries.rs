@@ -105,6 +105,14 @@ const COMPILED: &[&str] = &[
     "sum(x) / scalar(count(c_total))",
     "vector(scalar(x{l=\"1\",m=\"1\"}))",
     "time() - max(x)",
+    // Windows of such sums.
+    "sum(max_over_time(inference_objective_running_requests[1s]))",
+    "sum by (model_name) (rate(inference_objective_running_requests[700ms]))",
+    "avg_over_time(inference_objective_running_requests[500ms])",
+    "inference_objective_running_requests offset 300ms",
+    "sum by (model_name) (changes(inference_model_running_requests[1s] offset 100ms))",
+    "max_over_time(sum by (model_name) (inference_objective_running_requests)[1s:100ms])",
+    "sum(deriv(inference_objective_running_requests[1s]))",
     // As of an earlier time.
     "sum(x offset 200ms)",
     "x offset 1s",
@@ -197,7 +205,6 @@ const OTHERS: &[&str] = &[
     "sum({__name__=~\"x|c_total\"})",
     "max_over_time(topk(1, x)[1s:100ms])",
     "sum by (l) (x) + ignoring (m) sum by (l, m) (c_total)",
-    "sum(max_over_time(inference_objective_running_requests[1s]))",
     "sum(inference_extension_flow_control_queue_size{inference_pool=\"p\"})",
     "sum(inference_extension_flow_control_queue_size{inference_pool=\"q\"})",
     "sum(llm_d_epp_request_running{target_model_name=\"1\"})",

@@ -43,6 +43,7 @@ mod scale;
 mod slots;
 mod sort;
 mod steps;
+mod summed;
 mod ticks;
 mod vector;
 mod visibility;

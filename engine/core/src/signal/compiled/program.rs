@@ -199,7 +199,7 @@ impl Program {
     pub(super) fn series(&self) -> usize {
         let own = self.leaves.iter().map(|leaf| match &leaf.reads {
             Reads::Instant(instant) => instant.series(),
-            Reads::Window(window) => window.series(),
+            Reads::Window(window) => window.series_count(),
         });
         let inner = self.subqueries.iter();
         own.sum::<usize>()

@@ -106,6 +106,11 @@ impl Rings {
         self.values[column as usize * places + (number % places as u64) as usize]
     }
 
+    /// The sample of a series, if it has one.
+    pub(super) fn sample(&self, column: u32, number: u64) -> Option<f64> {
+        is_set(self.present(column), number).then(|| self.value(column, number))
+    }
+
     #[inline]
     pub(super) fn present(&self, column: u32) -> &[u64] {
         &self.present[self.words_of(column)]
