@@ -123,6 +123,20 @@ impl Reader {
         Ok(reading)
     }
 
+    /// The same, where it takes neither a wait nor an evaluation: for threads that must not block. `None`: a commit holds the
+    /// signals at this moment, the newest page is not evaluated yet, more targets have to be judged than takes some microseconds, these
+    /// pins are new, or there is no such signal; ask [`Reader::signal`] on a thread that may block.
+    pub fn signal_if_ready(
+        &self,
+        signal: SignalId,
+        now: Timestamp,
+        pins: &[(String, String)],
+    ) -> Option<Reading> {
+        let registry = self.registry.try_read()?;
+        let is_ready = registry.is_ready(registry.signal(signal)?, pins);
+        is_ready.then(|| registry.read(signal, now, pins))?
+    }
+
     /// The values of a signal's query from `start` to `end`, as its selectors read the store: under all names of a metric, and
     /// with a frozen target's last values. They are not judged. `None`: there is no such signal.
     pub fn signal_range(
@@ -163,19 +177,12 @@ impl Reader {
     /// The labels that every selector of a signal's query fixes to the same value. They describe the result, although an
     /// aggregated result does not carry them.
     pub fn pinned(&self, signal: SignalId) -> Vec<(String, String)> {
-        let registry = self.registry.read();
-        let selectors = registry
-            .signal(signal)
-            .map(|signal| &signal.query.selectors);
-        let Some([first, rest @ ..]) = selectors.map(Vec::as_slice) else {
-            return Vec::new();
-        };
-        let everywhere = |pin: &&(String, String)| {
-            rest.iter().all(|selector| selector.pins.contains(pin))
-                // `{a="1",a="2"}` fits nothing, and is about nothing.
-                && first.pins.iter().filter(|(label, _)| *label == pin.0).count() == 1
-        };
-        first.pins.iter().filter(everywhere).cloned().collect()
+        self.registry.read().pinned(signal)
+    }
+
+    /// The same for threads that must not block; `None` where a commit holds the signals at this moment.
+    pub fn pinned_if_ready(&self, signal: SignalId) -> Option<Vec<(String, String)>> {
+        Some(self.registry.try_read()?.pinned(signal))
     }
 
     /// For each signal the number of committed pages of its targets. While it is unchanged, only time can change the
