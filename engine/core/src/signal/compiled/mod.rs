@@ -29,14 +29,21 @@ mod fold;
 mod halt;
 mod instant;
 mod join;
+mod lanes;
 mod links;
 mod members;
+mod op;
+mod order;
 mod program;
 mod quantile;
 mod range;
 mod rank;
 mod rings;
+mod scale;
+mod slots;
 mod sort;
+mod steps;
+mod summed;
 mod ticks;
 mod vector;
 mod visibility;
@@ -182,11 +189,10 @@ impl CompiledQuery {
 
     fn bind(&mut self, context: &EvalContext<'_>, structure: u64, blocks_lost: u64) -> bool {
         self.metrics.clear();
-        for leaf in &self.program.leaves {
-            let metric = &leaf.source.metric;
+        for metric in self.program.metrics() {
             let others = context.names.equivalents(metric).into_iter();
             self.metrics.extend(others.map(|(name, _)| name));
-            self.metrics.push(metric.clone());
+            self.metrics.push(metric.to_owned());
         }
         match self.program.bind(context) {
             Ok(()) => {

@@ -2,22 +2,22 @@
 
 use crate::promql::FunctionId;
 use crate::promql::incremental::{absent_labels, is_calendar, is_pointwise};
-use crate::promql::plan::{AggregateOp, Expr, Function};
+use crate::promql::plan::{AggregateOp, Expr, ExprKind};
 
 use super::super::fold::Step;
 use super::super::halt::Unsupported;
 use super::super::members::Grouping;
-use super::super::program::{Op, Relabel, Scalar};
+use super::super::op::{Op, Relabel, Scalar};
+use super::super::range::Function as Kept;
+use super::source::reads_subquery;
 use super::vector::texts;
 use super::{Compiled, Compiler};
 
 impl Compiler {
-    pub(super) fn call(
-        &mut self,
-        function: &Function,
-        args: &[Expr],
-        depth: usize,
-    ) -> Compiled<usize> {
+    pub(super) fn call(&mut self, expr: &Expr, depth: usize) -> Compiled<usize> {
+        let ExprKind::Call { function, args } = &expr.kind else {
+            return Err(Unsupported::NoVector);
+        };
         use FunctionId as F;
         let id = function.id;
         let unsupported = || Unsupported::Function(function.name);
@@ -48,6 +48,11 @@ impl Compiler {
                 let labels = absent_labels(first()?);
                 self.emit(Op::Absent { input, labels })
             }
+            F::AbsentOverTime if reads_subquery(expr) => {
+                let input = self.subquery(F::PresentOverTime, function.name, args)?;
+                let labels = absent_labels(first()?);
+                self.emit(Op::Absent { input, labels })
+            }
             F::AbsentOverTime => {
                 let all = Grouping::default();
                 let present = F::PresentOverTime;
@@ -60,6 +65,7 @@ impl Compiler {
             }
             // Their order is that of the result only.
             F::Sort | F::SortDesc => self.vector(first()?, depth + 1),
+            _ if Kept::is_kept(id) => self.subquery(id, function.name, args),
             _ if is_calendar(id) => {
                 let input = match args.first() {
                     Some(arg) => self.vector(arg, depth + 1)?,
