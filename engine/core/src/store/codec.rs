@@ -17,10 +17,13 @@
 //! the end of the eight bytes before it, of which a shift makes the number.
 //!
 //! Each block starts anew (value before: 0; gap before: 1), so that blocks can be dropped from the front. Budget: 2 bytes
-//! for a changed counter, 0 for an unchanged value; 2 ns to read ([`Encoded::each`]), 3 ns to write. Bench: `history`.
+//! for a changed counter, 0 for an unchanged value; 2 ns to read ([`Encoded::fill`]), 3 ns to write. Bench: `history`.
 
 /// The longest op.
 pub(crate) const OP_BYTES_MAX: usize = 1 + 8 + 9;
+
+/// Ops that are read at once: no block has more.
+pub(crate) const OPS_AT_ONCE: usize = 224;
 
 /// Prometheus' staleness marker.
 pub(crate) const STALE: u64 = crate::promql::select::STALE_NAN_BITS;
@@ -145,8 +148,7 @@ fn integer_step(before: u64, bits: u64) -> Option<i64> {
 pub(crate) struct Encoded<'a> {
     /// One byte an op.
     pub(crate) heads: &'a [u8],
-    /// Ends with the bodies, the first one last. What stands before them is not looked at, but eight bytes of it let the
-    /// last ones be read as fast as the others.
+    /// Ends with the bodies, the first one last. What stands before them does not matter.
     pub(crate) bodies: &'a [u8],
 }
 
@@ -161,10 +163,6 @@ struct ShortOp {
     mask: i8,
     /// What the step is beside that.
     plus: i8,
-    /// The gap ...
-    gap: u8,
-    /// ... and what of the one before is: all or nothing.
-    gap_before: i8,
 }
 
 const NOT_SHORT: u8 = u8::MAX;
@@ -178,8 +176,6 @@ const fn short_ops() -> [ShortOp; 256] {
         shift: 0,
         mask: 0,
         plus: 0,
-        gap: 0,
-        gap_before: 0,
     };
     let mut ops = [op; 256];
     let mut head = 0;
@@ -200,13 +196,41 @@ const fn short_ops() -> [ShortOp; 256] {
                 shift: if len == 0 { 0 } else { 64 - 8 * len },
                 mask: if len == 0 { 0 } else { -1 },
                 plus,
-                gap: if gap == GAP_AS_BEFORE { 0 } else { gap + 1 },
-                gap_before: if gap == GAP_AS_BEFORE { -1 } else { 0 },
             };
         }
         head += 1;
     }
     ops
+}
+
+/// A copy of bodies, from which eight bytes can be read anywhere without a check: a block has at most 224.
+struct Bodies {
+    bytes: [u8; Bodies::END + 8],
+    len: usize,
+}
+
+impl Bodies {
+    const END: usize = 256;
+
+    /// `None` where there are too many.
+    #[inline]
+    fn copy(bodies: &[u8]) -> Option<Bodies> {
+        let mut bytes = [0; Bodies::END + 8];
+        let place = bytes.get_mut((Bodies::END - 8).checked_sub(bodies.len())? + 8..Bodies::END)?;
+        place.copy_from_slice(bodies);
+        Some(Bodies {
+            bytes,
+            len: bodies.len(),
+        })
+    }
+
+    /// The eight bytes before those of which `left` are left.
+    #[inline]
+    fn word(&self, left: usize) -> u64 {
+        let start = (left + (Bodies::END - 8)).wrapping_sub(self.len) % Bodies::END;
+        let word = self.bytes[start..].first_chunk().copied();
+        u64::from_le_bytes(word.unwrap_or_default())
+    }
 }
 
 impl<'a> Encoded<'a> {
@@ -220,14 +244,33 @@ impl<'a> Encoded<'a> {
     /// Calls `visit` with the bits and the gap of each run, oldest first.
     #[inline]
     pub(crate) fn each(self, mut visit: impl FnMut(u64, i64)) {
+        if self.heads.len() > OPS_AT_ONCE {
+            return Runs::new(self).for_each(|run| visit(run.bits, run.gap));
+        }
+        let (mut values, mut gaps) = ([0.0; OPS_AT_ONCE], [0; OPS_AT_ONCE]);
+        let read = self.fill(&mut values, &mut gaps);
+        for (value, gap) in values.iter().zip(&gaps).take(read) {
+            visit(value.to_bits(), *gap);
+        }
+    }
+
+    /// Writes the values and gaps of all runs, oldest first, for each of which there has to be a place. Returns how many
+    /// there are.
+    pub(crate) fn fill(self, values: &mut [f64], gaps: &mut [i64]) -> usize {
         let mut runs = Runs::new(self);
+        let bodies = Bodies::copy(self.bodies);
+        let mut filled = 0;
         loop {
-            runs.short(&mut visit);
-            runs.xored(&mut visit);
-            match runs.next() {
-                Some(run) => visit(run.bits, run.gap),
-                None => return,
+            if let Some(bodies) = &bodies {
+                filled += runs.steps(bodies, &mut values[filled..], &mut gaps[filled..]);
+                filled += runs.xors(bodies, &mut values[filled..], &mut gaps[filled..]);
             }
+            let places = values.get_mut(filled).zip(gaps.get_mut(filled));
+            let Some(((value, gap), run)) = places.zip(runs.next()) else {
+                return filled;
+            };
+            (*value, *gap) = (f64::from_bits(run.bits), run.gap);
+            filled += 1;
         }
     }
 }
@@ -247,74 +290,75 @@ impl<'a> Runs<'a> {
         }
     }
 
-    /// Reads short ops for as long as there are any: no branch in it depends on the data.
-    #[inline]
-    fn short(&mut self, visit: &mut impl FnMut(u64, i64)) {
+    /// Reads steps of whole numbers for as long as there are any: nothing but their end is a branch. Returns how many.
+    fn steps(&mut self, bodies: &Bodies, values: &mut [f64], gaps: &mut [i64]) -> usize {
         let Some(mut number) = whole(self.state.bits) else {
-            return;
+            return 0;
         };
-        let Encoded { heads, bodies } = self.rest;
-        let (mut end, mut gap, mut read) = (bodies.len(), self.state.gap, 0);
-        for &head in heads {
+        let (mut left, mut read) = (self.rest.bodies.len(), 0);
+        for (&head, value) in self.rest.heads.iter().zip(values) {
             let op = SHORT_OPS[usize::from(head)];
-            let body = end
-                .checked_sub(8)
-                .and_then(|start| bodies.get(start..end)?.first_chunk::<8>());
-            let Some(body) = body.filter(|_| op.len != NOT_SHORT) else {
+            if op.len == NOT_SHORT {
                 break;
-            };
-            let step = (i64::from_le_bytes(*body) >> (op.shift & 63)) & i64::from(op.mask);
+            }
+            let step = (bodies.word(left) as i64 >> (op.shift & 63)) & i64::from(op.mask);
             number = number.wrapping_add(step).wrapping_add(i64::from(op.plus));
-            gap = (gap & i64::from(op.gap_before)) | i64::from(op.gap);
-            end -= usize::from(op.len);
+            left = left.wrapping_sub(usize::from(op.len));
+            *value = number as f64;
             read += 1;
-            visit((number as f64).to_bits(), gap);
         }
         if read > 0 {
-            self.state = CodecState {
-                bits: (number as f64).to_bits(),
-                gap,
-            };
-            self.rest = Encoded {
-                heads: &heads[read..],
-                bodies: &bodies[..end],
-            };
+            self.state.bits = (number as f64).to_bits();
+            self.advance(read, left, gaps);
         }
+        read
     }
 
     /// The same for values that differ from the one before by some bits, as fractions do.
-    #[inline]
-    fn xored(&mut self, visit: &mut impl FnMut(u64, i64)) {
-        let Encoded { heads, bodies } = self.rest;
-        let (mut end, mut read) = (bodies.len(), 0);
-        let CodecState { mut bits, mut gap } = self.state;
-        for &head in heads {
+    fn xors(&mut self, bodies: &Bodies, values: &mut [f64], gaps: &mut [i64]) -> usize {
+        let (mut left, mut read) = (self.rest.bodies.len(), 0);
+        let mut bits = self.state.bits;
+        for (&head, value) in self.rest.heads.iter().zip(values) {
             let (kind, code) = (head >> 4, head & 0x0f);
-            let body = end
-                .checked_sub(8)
-                .and_then(|start| bodies.get(start..end)?.first_chunk::<8>());
-            let is_xor = kind > KIND_XOR_BASE && code <= GAP_AS_BEFORE;
-            let Some(body) = body.filter(|_| is_xor) else {
+            if kind <= KIND_XOR_BASE || code > GAP_AS_BEFORE {
                 break;
-            };
-            let word = u64::from_le_bytes(*body);
+            }
+            let word = bodies.word(left);
             let len = u32::from(kind - KIND_XOR_BASE);
             // The bytes of the XOR, and below them how many zero bytes follow it.
             let parted = word >> (56u32.wrapping_sub(8 * len) & 63);
             let parted = (parted >> 8) << (8 * (parted & 7));
             let is_whole = kind == KIND_WHOLE;
             bits ^= if is_whole { word } else { parted };
-            end -= if is_whole { 8 } else { len as usize + 1 };
-            if code != GAP_AS_BEFORE {
-                gap = i64::from(code) + 1;
-            }
+            left = left.wrapping_sub(if is_whole { 8 } else { len as usize + 1 });
+            *value = f64::from_bits(bits);
             read += 1;
-            visit(bits, gap);
         }
-        self.state = CodecState { bits, gap };
+        if read > 0 {
+            self.state.bits = bits;
+            self.advance(read, left, gaps);
+        }
+        read
+    }
+
+    /// Goes on behind ops that were read and have no gap in their bodies; these are written to `gaps`.
+    fn advance(&mut self, read: usize, left: usize, gaps: &mut [i64]) {
+        let (heads, rest) = self.rest.heads.split_at(read);
+        let mut gap = self.state.gap;
+        for (&head, place) in heads.iter().zip(gaps) {
+            let code = head & 0x0f;
+            gap = if code == GAP_AS_BEFORE {
+                gap
+            } else {
+                i64::from(code) + 1
+            };
+            *place = gap;
+        }
+        self.state.gap = gap;
         self.rest = Encoded {
-            heads: &heads[read..],
-            bodies: &bodies[..end],
+            heads: rest,
+            // What an encoder wrote has all of its bodies.
+            bodies: self.rest.bodies.get(..left).unwrap_or_default(),
         };
     }
 
@@ -448,9 +492,10 @@ mod tests {
             let encoded = Encoded { heads: &heads, bodies: bodies.make_contiguous() };
             let read: Vec<(u64, i64)> = Runs::new(encoded).map(|run| (run.bits, run.gap)).collect();
             prop_assert_eq!(&read, &runs);
-            let mut visited = Vec::new();
-            encoded.each(|bits, gap| visited.push((bits, gap)));
-            prop_assert_eq!(&visited, &runs);
+            let (mut values, mut gaps) = (vec![0.0; runs.len()], vec![0; runs.len()]);
+            prop_assert_eq!(encoded.fill(&mut values, &mut gaps), runs.len());
+            let filled: Vec<(u64, i64)> = values.iter().map(|value| value.to_bits()).zip(gaps).collect();
+            prop_assert_eq!(&filled, &runs);
         }
 
         #[test]
@@ -459,9 +504,8 @@ mod tests {
         ) {
             let encoded = Encoded { heads: &heads, bodies: &bodies };
             prop_assert!(Runs::new(encoded).count() <= heads.len());
-            let mut visited = 0;
-            encoded.each(|_, _| visited += 1);
-            prop_assert!(visited <= heads.len());
+            let (mut values, mut gaps) = (vec![0.0; heads.len()], vec![0; heads.len()]);
+            prop_assert!(encoded.fill(&mut values, &mut gaps) <= heads.len());
         }
     }
 

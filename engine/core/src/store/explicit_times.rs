@@ -15,17 +15,15 @@ pub(super) fn push(
     let most = start + ops.heads.len();
     samples.times_ms.resize(most, 0);
     samples.values.resize(most, 0.0);
-    let (times, values) = (&mut samples.times_ms[start..], &mut samples.values[start..]);
-    let mut places = times.iter_mut().zip(values);
+    let times = &mut samples.times_ms[start..];
+    let read = ops.fill(&mut samples.values[start..], times);
     let mut next_ms = first_ms;
-    ops.each(|bits, gap| {
-        if let Some((time_ms, value)) = places.next() {
-            *time_ms = next_ms;
-            *value = f64::from_bits(bits);
-            next_ms = next_ms.wrapping_add(gap);
-        }
-    });
-    let written = most - places.len();
+    for place in &mut times[..read] {
+        let gap = *place;
+        *place = next_ms;
+        next_ms = next_ms.wrapping_add(gap);
+    }
+    let written = start + read;
     let times = &samples.times_ms[start..written];
     let until = start + times.partition_point(|time_ms| *time_ms <= until_ms);
     let early = match times.first() {

@@ -23,6 +23,7 @@ const _: () = assert!(size_of::<Block<SMALL_DATA>>() == 64);
 const _: () = assert!(size_of::<Block<MEDIUM_DATA>>() == 128);
 const _: () = assert!(size_of::<Block<LARGE_DATA>>() == 256);
 const _: () = assert!(SMALL_DATA >= codec::OP_BYTES_MAX);
+const _: () = assert!(LARGE_DATA <= codec::OPS_AT_ONCE);
 
 /// How large a block is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -97,9 +97,6 @@ struct Segment {
     end: usize,
 }
 
-/// Bytes before the bodies of a segment that are passed along with them, so that all are read fast.
-const BEFORE_BODIES: usize = 8;
-
 impl SelectionSnapshot {
     /// Copies the series of a request, as far as its memory and the budget go and nobody stops it.
     pub(crate) fn copy(
@@ -165,10 +162,9 @@ impl SelectionSnapshot {
     }
 
     fn ops(&self, segment: &Segment) -> Encoded<'_> {
-        let bodies = segment.heads.end.saturating_sub(BEFORE_BODIES);
         Encoded {
             heads: &self.data[segment.heads.clone()],
-            bodies: &self.data[bodies..segment.end],
+            bodies: &self.data[segment.heads.end..segment.end],
         }
     }
 
@@ -197,6 +193,12 @@ impl Selection for SelectionSnapshot {
 
     fn labels(&self, index: usize) -> &Labels {
         &self.items[index].labels
+    }
+
+    /// A byte of history is about a sample, and so is a tick at which a value stood.
+    fn samples_about(&self) -> usize {
+        let ticks = self.clocks.values().map(Ticks::len).max();
+        self.data.len() + self.items.len().saturating_mul(ticks.unwrap_or(0))
     }
 
     fn read(&self, index: usize, samples: &mut Samples) {

@@ -92,6 +92,10 @@ impl Ticks {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.times_ms.len()
+    }
+
     pub(crate) fn end(&self) -> i64 {
         self.first + self.times_ms.len() as i64
     }
