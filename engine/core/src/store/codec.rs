@@ -227,7 +227,7 @@ impl Bodies {
     /// The eight bytes before those of which `left` are left.
     #[inline]
     fn word(&self, left: usize) -> u64 {
-        let start = (left + (Bodies::END - 8)).wrapping_sub(self.len) % Bodies::END;
+        let start = left.wrapping_add(Bodies::END - 8).wrapping_sub(self.len) % Bodies::END;
         let word = self.bytes[start..].first_chunk().copied();
         u64::from_le_bytes(word.unwrap_or_default())
     }

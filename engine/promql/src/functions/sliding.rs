@@ -218,10 +218,10 @@ fn sums(
         let values = &values[window.from as usize..window.to as usize];
         let count = values.len() as f64;
         out.floats[window.step] = match (sums.of(at), average) {
-            ((sum, compensation), false) if sum.is_finite() => sum + compensation,
-            ((sum, compensation), true) if sum.is_finite() => sum / count + compensation / count,
-            (_, false) => over_time::sum(values),
-            (_, true) => over_time::average(values),
+            (Some((sum, compensation)), false) => sum + compensation,
+            (Some((sum, compensation)), true) => sum / count + compensation / count,
+            (None, false) => over_time::sum(values),
+            (None, true) => over_time::average(values),
         };
     }
 }
