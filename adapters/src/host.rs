@@ -321,8 +321,30 @@ pub trait Signals: Send + Sync {
         now: Timestamp,
     ) -> Option<Reading>;
 
+    /// The same, where it takes neither a wait nor an evaluation: may be called on any thread. `None` says nothing about the
+    /// signal; [`Signals::read`] does.
+    fn read_if_ready(
+        &self,
+        _name: &str,
+        _namespace: &str,
+        _selector: &Selector,
+        _now: Timestamp,
+    ) -> Option<Reading> {
+        None
+    }
+
     /// What a metric says about the object of this name; `None` where there is no such metric of its kind. May evaluate.
     fn read_object(
+        &self,
+        _question: &ObjectQuestion<'_>,
+        _name: &str,
+        _now: Timestamp,
+    ) -> Option<Reading> {
+        None
+    }
+
+    /// The same under the conditions of [`Signals::read_if_ready`].
+    fn read_object_if_ready(
         &self,
         _question: &ObjectQuestion<'_>,
         _name: &str,
@@ -354,6 +376,11 @@ pub trait Signals: Send + Sync {
         now: Timestamp,
         within: &EvalOptions<'_>,
     ) -> Result<Reading, QueryError>;
+
+    /// The same under the conditions of [`Signals::read_if_ready`]: of a query that stands already.
+    fn guarded_if_ready(&self, _query: &str, _now: Timestamp) -> Option<Reading> {
+        None
+    }
 
     /// CPU and memory of the objects of these names. `None`: no rules give them. Error inside: nothing can be said of any.
     /// May evaluate.

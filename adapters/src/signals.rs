@@ -253,6 +253,7 @@ fn detail(one: &Description, now: Timestamp) -> String {
     line("query", &explained.query);
     line("kind", explained.kind);
     line("plan", explained.plan);
+    line("plan reason", &explained.plan_reason);
     line("state", state_name(&one.reading.state));
     line("reason", reason(&one.reading.state));
     for element in &one.reading.elements {

@@ -3,11 +3,13 @@
 pub mod answers;
 pub mod broken;
 pub mod contender;
+pub mod fleet;
 pub mod guide;
 pub mod keda;
 pub mod load;
-pub mod pages;
 pub mod remote_write;
 pub mod soak;
 pub mod version_differences;
 pub mod write_proxy;
+
+pub use stillwell_instructions::pages;

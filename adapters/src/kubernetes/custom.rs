@@ -13,8 +13,7 @@ use super::read::TIMEOUT_MS;
 use super::status::Status;
 use crate::form::Form;
 use crate::host::{Element, Host, ObjectList, ObjectQuestion, Reading};
-use crate::objects::Kind;
-use crate::objects::Selector;
+use crate::objects::{Kind, Kinds, Selector};
 use crate::pool;
 
 /// Objects that a reason names.
@@ -137,12 +136,21 @@ async fn kind_of(host: &dyn Host, path: &Path<'_>) -> Result<Arc<Kind>, Status> 
 
 /// The number of one object.
 async fn one(host: &dyn Host, asked: &Asked, name: &str) -> Result<Element, Status> {
-    let object = name.to_owned();
-    let reading = asked
-        .on_pool(host, move |signals, question, now| {
-            signals.read_object(question, &object, now)
-        })
-        .await?;
+    let kinds = host.objects().kinds();
+    let question = asked.question(&kinds);
+    let ready = host
+        .signals()
+        .read_object_if_ready(&question, name, host.now());
+    let reading = match ready {
+        Some(reading) => Some(reading),
+        None => {
+            let object = name.to_owned();
+            let read = asked.on_pool(host, move |signals, question, now| {
+                signals.read_object(question, &object, now)
+            });
+            read.await?
+        }
+    };
     let metric = &asked.metric;
     let label = asked.kind.label();
     let elements = match reading {
@@ -295,6 +303,16 @@ fn unknown(host: &dyn Host, asked: &Asked) -> Status {
 }
 
 impl Asked {
+    fn question<'q>(&'q self, kinds: &'q Kinds) -> ObjectQuestion<'q> {
+        ObjectQuestion {
+            metric: &self.metric,
+            namespace: &self.namespace,
+            kind: &self.kind,
+            kinds,
+            selector: &self.selector,
+        }
+    }
+
     /// Asks the signals on the pool of autoscalers' reads.
     async fn on_pool<T: Send + 'static>(
         &self,

@@ -3,7 +3,7 @@
 use super::status::Status;
 use crate::host::{Element, Host, Reading};
 use crate::objects::Selector;
-use crate::pool::Kind;
+use crate::pool::{Kind, Within};
 
 /// An HPA worker waits without a deadline of its own; the availability probe of the aggregator gives 5 s.
 pub(super) const TIMEOUT_MS: u64 = 4_000;
@@ -25,28 +25,32 @@ pub(super) async fn read(host: &dyn Host, question: Question<'_>) -> Result<Vec<
         selector,
         selector_text,
     } = question;
-    let signals = host.signals();
-    let (now, names) = (host.now(), signals.names());
-    let (name, space) = (metric.to_owned(), namespace.to_owned());
-    let reading = host
-        .queries()
-        .run(Kind::Scaler, TIMEOUT_MS, move |_| {
-            Ok(signals.read(&name, &space, &selector, now))
-        })
-        .await
-        .map_err(|error| Status::unavailable(format!("{metric}: {error}")))?;
+    let (signals, now) = (host.signals(), host.now());
+    // Mostly a copy of what was published, which no other thread has to be woken for.
+    let reading = match signals.read_if_ready(metric, namespace, &selector, now) {
+        Some(reading) => Ok(reading),
+        None => {
+            let (name, space) = (metric.to_owned(), namespace.to_owned());
+            let read = move |_: &Within| {
+                let reading = signals.read(&name, &space, &selector, now);
+                Ok(reading.ok_or_else(|| signals.names()))
+            };
+            let reading = host.queries().run(Kind::Scaler, TIMEOUT_MS, read).await;
+            reading.map_err(|error| Status::unavailable(format!("{metric}: {error}")))?
+        }
+    };
     match reading {
-        None => Err(Status::not_found(unknown(metric, &names))),
-        Some(Reading::Forbidden) => Err(Status::forbidden(format!(
+        Err(names) => Err(Status::not_found(unknown(metric, &names))),
+        Ok(Reading::Forbidden) => Err(Status::forbidden(format!(
             "{metric} is not for namespace {namespace} (signals[].namespaces)"
         ))),
-        Some(Reading::Unknown(why)) => {
+        Ok(Reading::Unknown(why)) => {
             Err(Status::unavailable(format!("{metric} is unknown: {why}")))
         }
-        Some(Reading::NoneFits(elements)) => Err(Status::not_found(format!(
+        Ok(Reading::NoneFits(elements)) => Err(Status::not_found(format!(
             "{metric}: none of its {elements} elements fits labelSelector {selector_text:?}"
         ))),
-        Some(Reading::Value(mut elements) | Reading::Held { mut elements, .. }) => {
+        Ok(Reading::Value(mut elements) | Reading::Held { mut elements, .. }) => {
             for element in &mut elements {
                 element.at = element.at.plus_ms(host.wall_offset_ms());
             }

@@ -66,14 +66,19 @@ async fn answer(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
         ));
     }
     let signals = host.signals();
-    let reading = host
-        .queries()
-        .run(Kind::Guarded, settings.timeout_ms, move |within| {
-            within.evaluate(&EvalOptions::default(), |within| {
-                signals.guarded(&text, now, within)
-            })
-        })
-        .await?;
+    let reading = match signals.guarded_if_ready(&text, now) {
+        Some(reading) => reading,
+        None => {
+            let evaluated = host
+                .queries()
+                .run(Kind::Guarded, settings.timeout_ms, move |within| {
+                    within.evaluate(&EvalOptions::default(), |within| {
+                        signals.guarded(&text, now, within)
+                    })
+                });
+            evaluated.await?
+        }
+    };
     let elements = match reading {
         Reading::Value(elements) | Reading::Held { elements, .. } => elements,
         Reading::Unknown(why) => return Err(ApiError::unavailable(why)),

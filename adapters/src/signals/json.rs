@@ -87,6 +87,7 @@ fn signal(out: &mut String, one: &Description, now: Timestamp) {
     text(out, ",\"query\":", &explained.query);
     text(out, ",\"kind\":", explained.kind);
     text(out, ",\"plan\":", explained.plan);
+    text(out, ",\"planReason\":", &explained.plan_reason);
     state(out, &one.reading.state);
     list(out, "elements", &one.reading.elements, |out, one| {
         element(out, one, now);

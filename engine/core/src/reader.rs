@@ -42,6 +42,10 @@ pub struct Stats {
     pub memory_bytes_max: u64,
     /// Bytes of the windows of compiled signals.
     pub window_bytes: usize,
+    /// Signals that a program evaluates.
+    pub signals_compiled: usize,
+    /// Signals that are evaluated from their plans.
+    pub signals_ordinary: usize,
     /// Blocks of history dropped for the memory limit.
     pub blocks_dropped_for_memory: u64,
     /// The newest time of which history was dropped for the memory limit, in milliseconds.
@@ -119,6 +123,20 @@ impl Reader {
         Ok(reading)
     }
 
+    /// The same, where it takes neither a wait nor an evaluation: for threads that must not block. `None`: a commit holds the
+    /// signals at this moment, the newest page is not evaluated yet, more targets have to be judged than takes some microseconds, these
+    /// pins are new, or there is no such signal; ask [`Reader::signal`] on a thread that may block.
+    pub fn signal_if_ready(
+        &self,
+        signal: SignalId,
+        now: Timestamp,
+        pins: &[(String, String)],
+    ) -> Option<Reading> {
+        let registry = self.registry.try_read()?;
+        let is_ready = registry.is_ready(registry.signal(signal)?, pins);
+        is_ready.then(|| registry.read(signal, now, pins))?
+    }
+
     /// The values of a signal's query from `start` to `end`, as its selectors read the store: under all names of a metric, and
     /// with a frozen target's last values. They are not judged. `None`: there is no such signal.
     pub fn signal_range(
@@ -159,19 +177,12 @@ impl Reader {
     /// The labels that every selector of a signal's query fixes to the same value. They describe the result, although an
     /// aggregated result does not carry them.
     pub fn pinned(&self, signal: SignalId) -> Vec<(String, String)> {
-        let registry = self.registry.read();
-        let selectors = registry
-            .signal(signal)
-            .map(|signal| &signal.query.selectors);
-        let Some([first, rest @ ..]) = selectors.map(Vec::as_slice) else {
-            return Vec::new();
-        };
-        let everywhere = |pin: &&(String, String)| {
-            rest.iter().all(|selector| selector.pins.contains(pin))
-                // `{a="1",a="2"}` fits nothing, and is about nothing.
-                && first.pins.iter().filter(|(label, _)| *label == pin.0).count() == 1
-        };
-        first.pins.iter().filter(everywhere).cloned().collect()
+        self.registry.read().pinned(signal)
+    }
+
+    /// The same for threads that must not block; `None` where a commit holds the signals at this moment.
+    pub fn pinned_if_ready(&self, signal: SignalId) -> Option<Vec<(String, String)>> {
+        Some(self.registry.try_read()?.pinned(signal))
     }
 
     /// For each signal the number of committed pages of its targets. While it is unchanged, only time can change the
@@ -383,10 +394,21 @@ impl Reader {
 
     /// How much the engine holds.
     pub fn stats(&self) -> Stats {
-        let window_bytes = self.registry.read().window_bytes;
+        let registry = self.registry.read();
+        let window_bytes = registry.window_bytes;
+        let (mut signals_compiled, mut signals_ordinary) = (0, 0);
+        for signal in registry.signals.iter().flatten() {
+            match signal.why_from_plan() {
+                None => signals_compiled += 1,
+                Some(_) => signals_ordinary += 1,
+            }
+        }
+        drop(registry);
         let store = self.store.read();
         Stats {
             window_bytes,
+            signals_compiled,
+            signals_ordinary,
             series: store.series.len(),
             bytes: store.bytes(),
             template_bytes: store.stage_bytes,

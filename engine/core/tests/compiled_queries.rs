@@ -105,6 +105,41 @@ const COMPILED: &[&str] = &[
     "sum(x) / scalar(count(c_total))",
     "vector(scalar(x{l=\"1\",m=\"1\"}))",
     "time() - max(x)",
+    // Joins.
+    "sum by (l, m) (x) / on (l) group_left () sum by (l) (c_total)",
+    "sum by (l, m) (x) * on (l) group_left (n) label_replace(max by (l) (x), \"n\", \"v$1\", \"l\", \"(.*)\")",
+    "sum by (l) (x) - on (l) group_right () sum by (m, l) (c_total)",
+    "sum by (l) (x) > ignoring (m) group_right (missing) sum by (m, l) (c_total)",
+    // Elements that are chosen.
+    "topk(2, x)",
+    "bottomk(3, sum by (m) (x))",
+    "topk by (l) (1, x)",
+    "sum(topk without (m) (2, x))",
+    "quantile(0.5, x)",
+    "quantile by (l) (0.9, rate(c_total[1s]))",
+    "quantile without (instance, m) (1.5, x)",
+    "sort(x)",
+    "sort_desc(sum by (m) (x))",
+    "sum(sort(x))",
+    // Other labels.
+    "label_replace(sum by (l) (x), \"k\", \"$1\", \"l\", \"(.)\")",
+    "sum by (k) (label_replace(x, \"k\", \"p$1\", \"m\", \"1(.)\"))",
+    "label_join(sum by (l, m) (x), \"k\", \"-\", \"l\", \"missing\", \"m\")",
+    "label_join(x, \"__name__\", \"_\", \"__name__\", \"l\")",
+    // Absence.
+    "absent(x)",
+    "absent(nothing{l=\"1\",m=~\"2\"})",
+    "absent(sum(x) > 5)",
+    "absent_over_time(nothing{l=\"1\"}[1s])",
+    "absent_over_time(x{l=\"1\"}[300ms])",
+    "sum by (l) (x) > 3 and on () absent(nothing)",
+    // Dates.
+    "hour() + minute(vector(3600))",
+    "day_of_week(x)",
+    "days_in_month(sum by (l) (x) * 1e6)",
+    "x or c_total",
+    "sum by (__name__) (x or c_total)",
+    "sum by (l) (x) + ignoring (m) sum by (l, m) (c_total{m=\"1\"})",
     // Histograms.
     "histogram_quantile(0.9, sum by (le) (rate(h_bucket[1s])))",
     "histogram_quantile(0.5, sum by (l, le) (h_bucket))",
@@ -117,8 +152,13 @@ const COMPILED: &[&str] = &[
 const OTHERS: &[&str] = &[
     "sum(x offset 200ms)",
     "sum(rate(x[1s] @ 1000000))",
-    "topk(2, x)",
     "sum by (l) (x) / on (l) group_left () sum by (l, m) (x)",
+    "sum by (l) (x) / on (l) group_left () (sum by (l, m) (x) > 0)",
+    "label_replace(x, \"l\", \"same\", \"m\", \".*\")",
+    "label_replace(x > 5, \"l\", \"same\", \"m\", \".*\")",
+    "-(x or c_total)",
+    "sum by (l, m) (x) == on (l) group_left (m) max by (l) (x)",
+    "topk(scalar(x), x)",
     "sum({__name__=~\"x|c_total\"})",
     "max_over_time(sum(x)[1s:100ms])",
     "sum by (l) (x) + ignoring (m) sum by (l, m) (c_total)",
@@ -127,11 +167,6 @@ const OTHERS: &[&str] = &[
     "sum(inference_extension_flow_control_queue_size{inference_pool=\"q\"})",
     "sum(llm_d_epp_request_running{target_model_name=\"1\"})",
     "sum(up)",
-    "quantile(0.5, x)",
-    "absent(x)",
-    "label_replace(sum by (l) (x), \"k\", \"$1\", \"l\", \"(.)\")",
-    "x or c_total",
-    "sum by (__name__) (x or c_total)",
 ];
 
 #[derive(Clone, Debug)]

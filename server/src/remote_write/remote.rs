@@ -56,7 +56,9 @@ struct Running {
 
 impl Remote {
     /// Sends until `quit` turns true. Answers the feed, for another configuration of the same receiver.
-    pub(super) async fn run(self, mut quit: watch::Receiver<bool>) -> Feed {
+    pub(super) async fn run(mut self, mut quit: watch::Receiver<bool>) -> Feed {
+        // The feed may come from a configuration whose relabelling was another.
+        self.feed.show_all_again();
         let queue = &self.receiver.config.queue;
         let deadline = Duration::from_millis(queue.deadline_ms);
         let shards = usize::try_from(queue.shards_min).unwrap_or(1);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use stillwell_adapters::remote_write::Protocol;
 use stillwell_adapters::remote_write::outgoing::{self, Outgoing, Packed, Packer, with_external};
-use stillwell_engine::feed::{FedSeries, Feed};
+use stillwell_engine::feed::{FedSeries, Feed, Interest};
 use stillwell_engine::labels::{Labels, METRIC_NAME, relabel};
 use stillwell_engine::limits::EXEMPLARS_MAX;
 use stillwell_engine::promql::select::Samples;
@@ -107,10 +107,11 @@ impl Round {
         }
         while_looking(&receiver, feed, self.pass_on(shards, protocol)).await?;
         while_looking(&receiver, feed, shards.settle()).await?;
-        match self.receiver.protocol() == protocol {
-            true => Ok(()),
-            false => Err(Again::OtherVersion),
+        if self.receiver.protocol() != protocol {
+            return Err(Again::OtherVersion);
         }
+        Counts::add(&receiver.counts.relabelled_away, feed.passed_over());
+        Ok(())
     }
 
     async fn pass_on(&mut self, shards: &Shards, protocol: Protocol) -> Result<(), Again> {
@@ -123,7 +124,7 @@ impl Round {
         }
     }
 
-    fn series(&mut self, series: FedSeries<'_>) {
+    fn series(&mut self, series: FedSeries<'_>) -> Interest {
         let mut trimmed = std::mem::take(&mut self.trimmed);
         let counts = &self.receiver.counts;
         let oldest_ms = self.oldest_ms;
@@ -138,22 +139,35 @@ impl Round {
             false => series.samples,
         };
         let shard = series.number as usize % self.open.len();
-        if !samples.times_ms.is_empty() {
-            match self.receiver.config.interval_ms {
-                Some(ms) => self.thinned(shard, series.labels, samples, ms as i64),
-                None => self.put(shard, series.labels, samples),
-            }
-        }
+        let interest = match (
+            samples.times_ms.is_empty(),
+            self.receiver.config.interval_ms,
+        ) {
+            (true, _) => Interest::Wanted,
+            (false, Some(ms)) => self.thinned(shard, series.labels, samples, ms as i64),
+            (false, None) => self.put(shard, series.labels, samples),
+        };
         self.trimmed = trimmed;
+        interest
     }
 
     /// Adds one sample for each interval, and the extremes where they are wanted.
-    fn thinned(&mut self, shard: usize, labels: &Labels, samples: &Samples, interval_ms: i64) {
+    fn thinned(
+        &mut self,
+        shard: usize,
+        labels: &Labels,
+        samples: &Samples,
+        interval_ms: i64,
+    ) -> Interest {
         let mut kept = std::mem::take(&mut self.kept);
         thin::last(samples, interval_ms, &mut kept);
-        self.put(shard, labels, &kept);
+        let mut interest = self.put(shard, labels, &kept);
         let extremes = self.receiver.config.extremes;
         let metric = labels.metric_name().unwrap_or("");
+        if extremes.min || extremes.max {
+            // Under another name relabelling may keep what it drops under its own.
+            interest = Interest::Wanted;
+        }
         if (extremes.min || extremes.max) && self.families.is_gauge(metric) {
             let ways = [(extremes.min, "min", false), (extremes.max, "max", true)];
             for (_, word, greatest) in ways.into_iter().filter(|(wanted, _, _)| *wanted) {
@@ -164,10 +178,11 @@ impl Round {
             }
         }
         self.kept = kept;
+        interest
     }
 
-    /// Adds samples to the request of a shard.
-    fn put(&mut self, shard: usize, labels: &Labels, samples: &Samples) {
+    /// Adds samples to the request of a shard. Answers whether relabelling lets the series through.
+    fn put(&mut self, shard: usize, labels: &Labels, samples: &Samples) -> Interest {
         let config = &self.receiver.config;
         let described = match self.receiver.protocol() {
             Protocol::V2 if config.metadata.send => labels
@@ -186,7 +201,8 @@ impl Round {
             let labels = builder.build();
             if !kept || labels.is_empty() {
                 let count = samples.times_ms.len() as u64;
-                return Counts::add(&self.receiver.counts.relabelled_away, count);
+                Counts::add(&self.receiver.counts.relabelled_away, count);
+                return Interest::Never;
             }
             request.push(labels.iter(), described, samples, how);
         }
@@ -195,6 +211,7 @@ impl Round {
         if is_full || request.bytes() >= REQUEST_BYTES_MAX {
             self.complete(shard);
         }
+        Interest::Wanted
     }
 
     fn complete(&mut self, shard: usize) {

@@ -70,6 +70,15 @@ impl AdhocSignals {
         self.signal_with(reader, query, &self.policy, now)
     }
 
+    /// That of a query that stands already, for whoever must not wait: `None` where it does not, or somebody else is at it.
+    pub(super) fn standing(&self, query: &str, now: Timestamp) -> Option<SignalId> {
+        let mut entries = self.entries.try_lock()?;
+        let same = |entry: &&mut Entry| entry.query == query && entry.object_label.is_none();
+        let entry = entries.iter_mut().find(same)?;
+        entry.last = now;
+        Some(entry.id)
+    }
+
     /// The standing signal of a query that is judged by this policy. Policies that differ in `object_label` are told apart.
     pub(super) fn signal_with(
         &self,

@@ -290,6 +290,20 @@ impl Signals for Watched {
         Some(judged.reading)
     }
 
+    fn read_if_ready(
+        &self,
+        name: &str,
+        namespace: &str,
+        selector: &Selector,
+        now: Timestamp,
+    ) -> Option<Reading> {
+        let (spec, id) = self.named(name).filter(|(spec, _)| !spec.sanitized)?;
+        let read = |id, pins: &Pins| self.reader.signal_if_ready(id, now, pins);
+        let judged = judge_signal((spec, *id), namespace, selector, read)?;
+        self.note_judged(&judged, namespace, now);
+        Some(judged.reading)
+    }
+
     fn read_object(
         &self,
         question: &ObjectQuestion<'_>,
@@ -297,6 +311,23 @@ impl Signals for Watched {
         now: Timestamp,
     ) -> Option<Reading> {
         let judged = self.judge_object(question, name, now)?;
+        self.note_judged(&judged, question.namespace, now);
+        Some(judged.reading)
+    }
+
+    fn read_object_if_ready(
+        &self,
+        question: &ObjectQuestion<'_>,
+        name: &str,
+        now: Timestamp,
+    ) -> Option<Reading> {
+        let found = self.named(question.metric);
+        let (spec, id) = found.filter(|(spec, _)| !spec.sanitized)?;
+        let pinned = self.reader.pinned_if_ready(*id)?;
+        let read = |id, pins: &Pins| self.reader.signal_if_ready(id, now, pins);
+        let judged = judge_about((question, name), spec, &pinned, |wanted| {
+            judge_signal((spec, *id), question.namespace, wanted, read)
+        })?;
         self.note_judged(&judged, question.namespace, now);
         Some(judged.reading)
     }
@@ -387,6 +418,12 @@ impl Signals for Watched {
         Ok(asked.1)
     }
 
+    fn guarded_if_ready(&self, query: &str, now: Timestamp) -> Option<Reading> {
+        let id = self.asked.standing(query, now)?;
+        let reading = self.reader.signal_if_ready(id, now, &[])?;
+        Some(told(reading, &Labels::empty()))
+    }
+
     fn guarded_refused(&self, query: &str, why: &str, now: Timestamp) {
         self.refusals.add(query, why, now);
     }
@@ -418,7 +455,7 @@ impl Watched {
         now: Timestamp,
     ) -> Option<Judged> {
         if let Some((spec, id)) = self.named(name) {
-            return self.judge_signal((spec, *id), namespace, selector, now);
+            return self.judge_configured((spec, *id), namespace, selector, now);
         }
         let of_one = |(spec, id): &(SignalSpec, SignalId)| {
             let values = for_each::find(spec, name, &self.reader)?;
@@ -429,7 +466,7 @@ impl Watched {
                 values.iter().fold(selector.clone(), pin)
             });
             match pinned {
-                Ok(selector) => self.judge_signal((spec, *id), namespace, &selector, now),
+                Ok(selector) => self.judge_configured((spec, *id), namespace, &selector, now),
                 Err(why) => Some(Reading::Unknown(why).into()),
             }
         };
@@ -438,18 +475,16 @@ impl Watched {
         of_one.or_else(by_rule)
     }
 
-    fn judge_signal(
+    /// The same of a signal of the configuration.
+    fn judge_configured(
         &self,
         (spec, id): (&SignalSpec, SignalId),
         namespace: &str,
         selector: &Selector,
         now: Timestamp,
     ) -> Option<Judged> {
-        if !spec.allows(namespace) {
-            return Some(Reading::Forbidden.into());
-        }
         let resolved;
-        let selector = match spec.sanitized {
+        let selector = match spec.sanitized && spec.allows(namespace) {
             true => match self.resolve(spec, selector) {
                 Ok(meant) => {
                     resolved = meant;
@@ -459,19 +494,8 @@ impl Watched {
             },
             false => selector,
         };
-        // Labels that the configuration adds are no labels of the query.
-        let mut pins = selector.pins();
-        pins.retain(|(label, _)| spec.labels.get(label).is_none());
-        let reading = self.reader.signal(id, now, &pins)?;
-        let configured = match &reading.state {
-            State::Configured { why } => Some(why.clone()),
-            _ => None,
-        };
-        Some(Judged {
-            reading: told(reading, &spec.labels).select(selector),
-            signal: Some(id),
-            configured,
-        })
+        let read = |id, pins: &Pins| self.reader.signal(id, now, pins);
+        judge_signal((spec, id), namespace, selector, read)
     }
 
     /// What a metric says of one object. Nobody counts as having read it.
@@ -481,33 +505,27 @@ impl Watched {
         name: &str,
         now: Timestamp,
     ) -> Option<Judged> {
-        let object = (question.kind.label(), name);
-        let here = (NAMESPACE, question.namespace);
-        let of_object = question.selector.clone().and_equal(object.0, object.1);
         let (metric, namespace) = (question.metric, question.namespace);
-        let Some((spec, id)) = self.named(metric) else {
-            if let Some(reading) = self.objects.read_one(question, name, now) {
-                return Some(reading.into());
-            }
-            let asked = self.ask_rule(metric, namespace, &of_object, now)?;
-            let reading = match asked {
-                Ok((id, reading)) => objects::about(reading, &self.reader.pinned(id), object, here),
-                Err(error) => Reading::Unknown(error.to_string()),
-            };
+        if let Some((spec, id)) = self.named(metric) {
+            let pinned = self.reader.pinned(*id);
+            return judge_about((question, name), spec, &pinned, |wanted| {
+                self.judge_configured((spec, *id), namespace, wanted, now)
+            });
+        }
+        if let Some(reading) = self.objects.read_one(question, name, now) {
             return Some(reading.into());
+        }
+        let object = (question.kind.label(), name);
+        let of_object = question.selector.clone().and_equal(object.0, object.1);
+        let asked = self.ask_rule(metric, namespace, &of_object, now)?;
+        let reading = match asked {
+            Ok((id, reading)) => {
+                let here = (NAMESPACE, namespace);
+                objects::about(reading, &self.reader.pinned(id), object, here)
+            }
+            Err(error) => Reading::Unknown(error.to_string()),
         };
-        let pinned = self.reader.pinned(*id);
-        let unlabelled = spec.labels.get(object.0).is_none() && objects::is_pinned(&pinned, object);
-        let wanted = if unlabelled {
-            question.selector
-        } else {
-            &of_object
-        };
-        let judged = self.judge(metric, namespace, wanted, now)?;
-        Some(Judged {
-            reading: objects::about(judged.reading, &pinned, object, here),
-            ..judged
-        })
+        Some(reading.into())
     }
 
     fn note_judged(&self, judged: &Judged, namespace: &str, now: Timestamp) {
@@ -575,6 +593,54 @@ impl Watched {
         let ask = |query: String| ask(&self.asked_by_rules, &self.reader, &query, now, &within);
         Some(query.and_then(ask))
     }
+}
+
+/// Labels with the values that a caller pins.
+type Pins = [(String, String)];
+
+/// What a signal says to a caller, by a reading that `read` takes for these pins. `None` where it takes none.
+fn judge_signal(
+    (spec, id): (&SignalSpec, SignalId),
+    namespace: &str,
+    selector: &Selector,
+    read: impl FnOnce(SignalId, &Pins) -> Option<stillwell_engine::signal::Reading>,
+) -> Option<Judged> {
+    if !spec.allows(namespace) {
+        return Some(Reading::Forbidden.into());
+    }
+    // Labels that the configuration adds are no labels of the query.
+    let mut pins = selector.pins();
+    pins.retain(|(label, _)| spec.labels.get(label).is_none());
+    let reading = read(id, &pins)?;
+    let configured = match &reading.state {
+        State::Configured { why } => Some(why.clone()),
+        _ => None,
+    };
+    Some(Judged {
+        reading: told(reading, &spec.labels).select(selector),
+        signal: Some(id),
+        configured,
+    })
+}
+
+/// What a signal says of the object of this name, where `judge` tells what it says to a caller of this selector.
+fn judge_about(
+    (question, name): (&ObjectQuestion<'_>, &str),
+    spec: &SignalSpec,
+    pinned: &Pins,
+    judge: impl FnOnce(&Selector) -> Option<Judged>,
+) -> Option<Judged> {
+    let object = (question.kind.label(), name);
+    let unlabelled = spec.labels.get(object.0).is_none() && objects::is_pinned(pinned, object);
+    let judged = match unlabelled {
+        true => judge(question.selector)?,
+        false => judge(&question.selector.clone().and_equal(object.0, object.1))?,
+    };
+    let here = (NAMESPACE, question.namespace);
+    Some(Judged {
+        reading: objects::about(judged.reading, pinned, object, here),
+        ..judged
+    })
 }
 
 fn ask(

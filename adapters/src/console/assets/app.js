@@ -174,7 +174,7 @@ const VIEWS = {
       const { ok, body: answer } = await ask("./signals/" + encoded(name));
       if (!ok) throw new Error(answer.error || "there is no signal " + name);
       const signal = answer.signals[0];
-      summary.replaceChildren(stateCell(signal.state), " ", el("strong", { text: shownValue(signal) }), " ", el("span", { class: "faint", text: signal.kind + ". " + signal.plan + "." }));
+      summary.replaceChildren(stateCell(signal.state), " ", el("strong", { text: shownValue(signal) }), " ", el("span", { class: "faint", text: signal.kind + ". " + signal.plan + (signal.planReason ? " (" + signal.planReason + ")." : ".") }));
       setText(reason, signal.reason);
       image.refresh();
       details.replaceChildren(...signalDetails(signal));

@@ -10,6 +10,7 @@
 //! Budget: 1 us for a series of which something is new, 5 ns for one of which nothing is. Bench: `remote_write`.
 
 mod cursor;
+mod passed_over;
 mod window;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::store::{Exemplar, Store};
 use crate::time::Timestamp;
 
 use cursor::Cursor;
+use passed_over::PassedOver;
 use window::Window;
 
 /// The samples of the store in windows. One reader owns it.
@@ -32,6 +34,16 @@ pub struct Feed {
     window: Option<Window>,
     /// The window before took all there was, so what a series shows before the cursor is nothing new.
     is_level: bool,
+    passed_over: PassedOver,
+}
+
+/// What the reader of a feed wants of a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// Its samples, in later windows as well.
+    Wanted,
+    /// Nothing, ever: later windows pass over it, which costs 2 ns.
+    Never,
 }
 
 /// How far a window reaches.
@@ -90,7 +102,18 @@ impl Feed {
             cursor,
             window: None,
             is_level: false,
+            passed_over: PassedOver::default(),
         }
+    }
+
+    /// Every series is shown again, also those in which there was no interest.
+    pub fn show_all_again(&mut self) {
+        self.passed_over = PassedOver::default();
+    }
+
+    /// Samples of the open window that were passed over so far, as far as that can be told without reading them.
+    pub fn passed_over(&self) -> u64 {
+        self.window.as_ref().map_or(0, Window::passed_over)
     }
 
     /// The cursor as bytes: times, not numbers of scrapes, so that it fits a snapshot of any moment.
@@ -115,10 +138,11 @@ impl Feed {
         self.window.as_ref().is_some_and(Window::is_cut)
     }
 
-    /// Calls `visit` for some series of the window that have samples in it. False: these were the last.
-    pub fn read(&mut self, visit: &mut dyn FnMut(FedSeries<'_>)) -> bool {
+    /// Calls `visit` for some series of the window that have samples in it; it answers whether it wants more of them. False:
+    /// these were the last.
+    pub fn read(&mut self, visit: &mut dyn FnMut(FedSeries<'_>) -> Interest) -> bool {
         match &mut self.window {
-            Some(window) => window.read(&self.store, &self.cursor, visit),
+            Some(window) => window.read(&self.store, &self.cursor, &mut self.passed_over, visit),
             None => false,
         }
     }

@@ -4,7 +4,8 @@ use hashbrown::HashMap;
 use parking_lot::RwLock;
 
 use super::cursor::Cursor;
-use super::{FedSeries, WindowOptions};
+use super::passed_over::PassedOver;
+use super::{FedSeries, Interest, WindowOptions};
 use crate::ids::{ClockId, SeriesId};
 use crate::labels::Labels;
 use crate::limits::{READ_BATCH_ROWS, READ_BATCH_SERIES};
@@ -31,6 +32,8 @@ pub(super) struct Window {
     has_scrapes: bool,
     /// Samples that the memory limit had taken, at most.
     lost: u64,
+    /// Samples of series in which there is no interest, at least.
+    passed_over: u64,
     batch: Batch,
 }
 
@@ -44,6 +47,8 @@ struct Batch {
 
 struct Copied {
     id: SeriesId,
+    /// Of `Series::removals_near`, while the id named this series.
+    removals: u32,
     labels: Labels,
     runs: std::ops::Range<usize>,
     histograms: Option<Vec<TimedHistogram>>,
@@ -68,6 +73,7 @@ impl Window {
             exemplars: None,
             has_scrapes: false,
             lost: 0,
+            passed_over: 0,
             batch: Batch::default(),
         };
         for (number, clock) in store.clocks.iter().enumerate() {
@@ -94,6 +100,7 @@ impl Window {
     pub(super) fn rewind(&mut self) {
         self.next = 0;
         self.lost = 0;
+        self.passed_over = 0;
         self.explicit.clear();
         self.exemplars = None;
     }
@@ -101,6 +108,11 @@ impl Window {
     /// Samples that the memory limit had taken, at most.
     pub(super) fn lost(&self) -> u64 {
         self.lost
+    }
+
+    /// Samples that were passed over, at least.
+    pub(super) fn passed_over(&self) -> u64 {
+        self.passed_over
     }
 
     /// Where a clock ends for this window.
@@ -137,7 +149,8 @@ impl Window {
         &mut self,
         store: &RwLock<Store>,
         cursor: &Cursor,
-        visit: &mut dyn FnMut(FedSeries<'_>),
+        passed_over: &mut PassedOver,
+        visit: &mut dyn FnMut(FedSeries<'_>) -> Interest,
     ) -> bool {
         let mut batch = std::mem::take(&mut self.batch);
         batch.series.clear();
@@ -149,7 +162,10 @@ impl Window {
             while self.next < rows_end && batch.series.len() < READ_BATCH_SERIES {
                 let id = SeriesId(self.next);
                 self.next += 1;
-                self.copy(&store, cursor, id, &mut batch);
+                match passed_over.contains(&store.series, id) {
+                    true => self.pass_over(&store, cursor, id),
+                    false => self.copy(&store, cursor, id, &mut batch),
+                }
             }
             if self.next >= store.series.id_end() {
                 self.next = self.id_end;
@@ -165,16 +181,40 @@ impl Window {
             if let Some(histograms) = &copied.histograms {
                 fill_histograms(samples, histograms);
             }
-            if !samples.times_ms.is_empty() {
-                visit(FedSeries {
-                    number: copied.id.0,
-                    labels: &copied.labels,
-                    samples,
-                });
+            if samples.times_ms.is_empty() {
+                continue;
+            }
+            let interest = visit(FedSeries {
+                number: copied.id.0,
+                labels: &copied.labels,
+                samples,
+            });
+            if interest == Interest::Never {
+                passed_over.add(copied.id, copied.removals);
             }
         }
         self.batch = batch;
         self.next < self.id_end
+    }
+
+    /// Counts the samples of a series in which there is no interest, and moves past them.
+    fn pass_over(&mut self, store: &Store, cursor: &Cursor, id: SeriesId) {
+        let row = store.series.row(id);
+        match row.clock {
+            ClockId::NONE => {}
+            ClockId::EXPLICIT => {
+                let taken_ms = cursor.explicit.get(&id).copied().unwrap_or(i64::MIN);
+                if row.since > taken_ms {
+                    self.passed_over += 1;
+                    self.explicit.push((id, row.since));
+                }
+            }
+            clock if row.is_present() => {
+                let from = cursor.tick(clock).max(row.since);
+                self.passed_over += (self.end(clock) - from).max(0) as u64;
+            }
+            _ => {}
+        }
     }
 
     /// Copies the runs of a series that the window holds.
@@ -216,6 +256,7 @@ impl Window {
         }
         batch.series.push(Copied {
             id,
+            removals: store.series.removals_near(id),
             labels: store.series.labels(id),
             runs: first..batch.runs.len(),
             histograms: store.native_histograms.between(id, after_ms, until_ms),

@@ -18,6 +18,8 @@ pub struct Explanation {
     pub kind: &'static str,
     /// How it is evaluated.
     pub plan: &'static str,
+    /// Why it is not evaluated by a program; empty if it is.
+    pub plan_reason: String,
     /// When it was last evaluated.
     pub evaluated: Option<Timestamp>,
     /// The numbers of the newest evaluation. In a grace, or where the signal is unknown, they are not what is reported.
@@ -41,6 +43,8 @@ pub struct Outline {
     pub kind: &'static str,
     /// How it is evaluated.
     pub plan: &'static str,
+    /// Why it is not evaluated by a program; empty if it is.
+    pub plan_reason: String,
     /// As in [`Explanation`].
     pub warnings: Vec<String>,
 }
@@ -79,12 +83,14 @@ impl SignalRegistry {
             query,
             kind,
             plan,
+            plan_reason,
             warnings,
         } = self.outline(signal);
         Explanation {
             query,
             kind,
             plan,
+            plan_reason,
             evaluated: signal.at_ms.map(Timestamp::from_ms),
             measured: signal.result.clone().unwrap_or_default(),
             warnings,
@@ -95,6 +101,7 @@ impl SignalRegistry {
     }
 
     pub(crate) fn outline(&self, signal: &Signal) -> Outline {
+        let plan_reason = signal.why_from_plan().unwrap_or_default();
         Outline {
             query: signal.text.clone(),
             kind: match signal.query.kind {
@@ -102,13 +109,20 @@ impl SignalRegistry {
                 Kind::Sum => "sum: a proven absence is 0",
                 Kind::Other => "other: never 0 by absence, unknown until its windows are covered",
             },
-            plan: match (&signal.compiled, signal.query.kind) {
-                (Some(_), _) => {
+            plan: match (&signal.compiled, plan_reason.is_empty(), signal.query.kind) {
+                (Ok(_), true, _) => {
                     "compiled: brought up to date with each scrape, from what has changed"
                 }
-                (None, Kind::Demand) => "not compiled: evaluated whole with each scrape",
-                (None, _) => "not compiled: evaluated whole when it is read",
+                (Ok(_), false, Kind::Demand) => {
+                    "compiled, but not used at present: evaluated whole with each scrape"
+                }
+                (Ok(_), false, _) => {
+                    "compiled, but not used at present: evaluated whole when it is read"
+                }
+                (Err(_), _, Kind::Demand) => "not compiled: evaluated whole with each scrape",
+                (Err(_), _, _) => "not compiled: evaluated whole when it is read",
             },
+            plan_reason,
             warnings: self.warnings(signal),
         }
     }

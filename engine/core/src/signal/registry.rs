@@ -5,6 +5,7 @@
 
 use parking_lot::RwLock;
 
+use crate::limits::READY_SIGNAL_TARGETS_MAX;
 use crate::promql::Features;
 use crate::store::{Store, TargetId};
 use crate::time::Timestamp;
@@ -264,6 +265,33 @@ impl SignalRegistry {
             }
         }
         others
+    }
+
+    /// Whether a reading takes no evaluation, some microseconds at most, and changes nothing that is remembered.
+    pub(crate) fn is_ready(&self, signal: &Signal, pins: Pins<'_>) -> bool {
+        // A group, and a caller's pins, narrow the scope to some of all targets (S9).
+        let scopes = match pins.is_empty() && signal.query.grouping.is_empty() {
+            true => 1,
+            false => 1 + signal.result.as_ref().map_or(0, Vec::len),
+        };
+        let has_to_be_evaluated = signal.outdated && self.newest_good_ms(signal).is_some();
+        !has_to_be_evaluated
+            && scopes * self.facts.targets.len() <= READY_SIGNAL_TARGETS_MAX
+            && !self.facts.requirements.pins_new_label(pins)
+    }
+
+    /// The labels that every selector of a signal's query fixes to the same value.
+    pub(crate) fn pinned(&self, id: SignalId) -> Vec<(String, String)> {
+        let selectors = self.signal(id).map(|signal| &signal.query.selectors);
+        let Some([first, rest @ ..]) = selectors.map(Vec::as_slice) else {
+            return Vec::new();
+        };
+        let everywhere = |pin: &&(String, String)| {
+            rest.iter().all(|selector| selector.pins.contains(pin))
+                // `{a="1",a="2"}` fits nothing, and is about nothing.
+                && first.pins.iter().filter(|(label, _)| *label == pin.0).count() == 1
+        };
+        first.pins.iter().filter(everywhere).cloned().collect()
     }
 
     /// S1c, S9: the reading of a signal at `now` for a caller who pins these labels; `None` if there is no such signal.

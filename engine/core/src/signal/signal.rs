@@ -10,7 +10,7 @@ use crate::store::{Store, TargetId};
 use crate::time::Timestamp;
 
 use super::assessment::Assessment;
-use super::compiled::{CompiledQuery, EvalContext};
+use super::compiled::{CompiledQuery, EvalContext, Unsupported};
 use super::evaluate::{Evaluated, Evaluation};
 use super::facts::{ChangeKind, Facts};
 use super::grace::{self, Grace, Measured};
@@ -26,8 +26,8 @@ pub(crate) struct Signal {
     pub(crate) text: String,
     pub(crate) policy: Policy,
     pub(crate) query: SignalQuery,
-    /// The program of the query; `None` if it cannot be compiled.
-    pub(super) compiled: Option<CompiledQuery>,
+    /// The program of the query, or what in the query no program has.
+    pub(super) compiled: Result<CompiledQuery, Unsupported>,
     /// Whether the newest result is the program's.
     pub(super) by_program: bool,
     /// The targets that count, as of the last change of facts.
@@ -72,7 +72,7 @@ impl Signal {
         at_ms: i64,
         window_bytes_max: usize,
     ) -> bool {
-        let Some(mut compiled) = self.compiled.take() else {
+        let Ok(compiled) = &mut self.compiled else {
             return false;
         };
         let (mut values, error) = match std::mem::replace(&mut self.result, Ok(Vec::new())) {
@@ -92,7 +92,6 @@ impl Signal {
         };
         let done = compiled.evaluate(&context, &mut values, &mut empty_parts);
         let series = compiled.series();
-        self.compiled = Some(compiled);
         self.by_program = done;
         if let Some(max) = self.policy.series_max
             && done
@@ -125,10 +124,18 @@ impl Signal {
             .then(|| self.result.as_ref().map(outcome).map_err(String::clone))
     }
 
-    /// Compiles the query, if it can be compiled.
-    pub(crate) fn compile(query: &SignalQuery) -> Option<CompiledQuery> {
+    /// Compiles the query. Error: what in it no program has.
+    pub(crate) fn compile(query: &SignalQuery) -> Result<CompiledQuery, Unsupported> {
         let parts = query.parts.iter().map(|part| part.query.plan());
         CompiledQuery::compile(query.query.plan(), parts)
+    }
+
+    /// Why the query is evaluated from its plan; `None` where its program is run.
+    pub(crate) fn why_from_plan(&self) -> Option<String> {
+        match &self.compiled {
+            Ok(compiled) => compiled.blocked().map(str::to_owned),
+            Err(unsupported) => Some(unsupported.to_string()),
+        }
     }
 
     /// Bytes that the windows of its program hold.

@@ -62,9 +62,14 @@ pub(crate) struct Series {
     pub(crate) ids: EpochReclaim,
     symbol_numbers: EpochReclaim,
     live: usize,
+    /// Per [`REMOVALS_CHUNK`] ids, how many series were removed among them.
+    removals: Vec<u32>,
     /// The labels of the writer's last lookup.
     interner: LabelInterner,
 }
+
+/// Ids whose removals are counted together.
+pub(crate) const REMOVALS_CHUNK: u32 = 1_024;
 
 impl Series {
     /// The series with exactly these labels.
@@ -174,6 +179,11 @@ impl Series {
         self.words.release(place, words.len());
         self.rows[id.index()].clock = ClockId::NONE;
         self.ids.retire(id.0);
+        let chunk = (id.0 / REMOVALS_CHUNK) as usize;
+        if chunk >= self.removals.len() {
+            self.removals.resize(chunk + 1, 0);
+        }
+        self.removals[chunk] = self.removals[chunk].wrapping_add(1);
         self.live -= 1;
     }
 
@@ -201,6 +211,12 @@ impl Series {
 
     pub(crate) fn row_mut(&mut self, id: SeriesId) -> &mut Row {
         &mut self.rows[id.index()]
+    }
+
+    /// Changes whenever an id near this one may come to name another series: whoever remembers something by id compares it.
+    pub(crate) fn removals_near(&self, id: SeriesId) -> u32 {
+        let chunk = (id.0 / REMOVALS_CHUNK) as usize;
+        self.removals.get(chunk).copied().unwrap_or(0)
     }
 
     /// One past the highest id.
@@ -250,6 +266,7 @@ impl Series {
             + self.symbols.bytes()
             + self.ids.bytes()
             + self.symbol_numbers.bytes()
+            + self.removals.capacity() * size_of::<u32>()
             + self.interner.bytes()
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use stillwell_engine::feed::{Feed, WindowOptions};
+use stillwell_engine::feed::{Feed, Interest, WindowOptions};
 use stillwell_engine::histogram::{Bucket, Buckets, FloatHistogram};
 use stillwell_engine::labels::{Labels, MatchOp, Matcher};
 use stillwell_engine::promql::select::{Samples, SelectRequest, View};
@@ -168,8 +168,12 @@ impl Run {
         let mut window = Series::new();
         while self.feed.read(&mut |series| {
             assert!(series.samples.times_ms.len() <= samples_max, "{series:?}");
+            if !is_wanted(series.labels) {
+                return Interest::Never;
+            }
             let before = window.insert(series.labels.clone(), pairs(series.samples));
             assert_eq!(before, None, "a series comes once in a window");
+            Interest::Wanted
         }) && !gives_up
         {}
         if gives_up {
@@ -214,8 +218,19 @@ impl Run {
             selection.read(index, &mut samples);
             (selection.labels(index).clone(), pairs(&samples))
         });
-        series.filter(|(_, samples)| !samples.is_empty()).collect()
+        let wanted = series.filter(|(labels, samples)| !samples.is_empty() && is_wanted(labels));
+        wanted.collect()
     }
+}
+
+/// The reader of the feed wants two of three.
+fn is_wanted(labels: &Labels) -> bool {
+    let of = |label| {
+        labels
+            .get(label)
+            .and_then(|value| value.parse::<u32>().ok())
+    };
+    of("l").or(of("w")).unwrap_or(1) % 3 != 0
 }
 
 proptest! {
@@ -273,6 +288,7 @@ fn intervals_are_whole() {
                 if series.labels.metric_name() == Some("a") {
                     window.extend(series.samples.times_ms.iter().map(|ms| ms - START_MS));
                 }
+                Interest::Wanted
             }) {}
             run.feed.close();
         }
@@ -295,6 +311,65 @@ fn intervals_are_whole() {
             whole(2_000, 2_500)
         ]
     );
+}
+
+/// An id that named a series in which there was no interest comes to name another one.
+#[test]
+fn a_series_with_the_id_of_one_that_was_passed_over_is_fed() {
+    let limits = Limits {
+        retention_ms: 1_000,
+        ..Limits::default()
+    };
+    let (mut writer, reader) = Engine::new(limits);
+    let (_, mut stage) = writer.add_target(spec(0));
+    let mut feed = Feed::from_now(&reader);
+    let (mut taken, mut passed_over, mut ids) = (0, 0, 0);
+    for scrape in 0..400 {
+        let at = Timestamp::from_ms(START_MS + scrape * 100);
+        // Every series is on 20 pages; every other twenty pages hold none that is wanted.
+        let wanted = scrape / 20 % 2 == 1;
+        let line = |n: i64| {
+            format!(
+                "{}{{n=\"{n}-{}\"}} {scrape}\n",
+                if wanted { "a" } else { "b" },
+                scrape / 20
+            )
+        };
+        let page: String = (0..50).map(line).collect();
+        let staged = stage
+            .parse(page.as_bytes(), Format::Text)
+            .expect("it parses");
+        writer
+            .commit(staged, at, ScrapeFacts::default())
+            .expect("it is taken");
+        writer.maintain(at);
+        let options = WindowOptions {
+            now: at,
+            samples_max: 100,
+            interval_ms: None,
+        };
+        assert!(feed.open(&options));
+        while feed.read(&mut |series| {
+            ids = ids.max(series.number);
+            match series.labels.metric_name() {
+                Some("a") => {
+                    taken += series.samples.values.iter().filter(|v| !v.is_nan()).count();
+                    Interest::Wanted
+                }
+                Some("b") => Interest::Never,
+                _ => Interest::Wanted,
+            }
+        }) {}
+        passed_over += feed.passed_over();
+        feed.close();
+    }
+    assert_eq!(taken, 200 * 50);
+    // A series is shown before it is passed over, and again where others near its id are removed.
+    assert!(
+        (8_000..=10 * 19 * 50).contains(&passed_over),
+        "{passed_over}"
+    );
+    assert!(ids < 600, "ids are used again: {ids} for 1,000 series");
 }
 
 #[test]
@@ -352,6 +427,7 @@ fn what_the_memory_limit_takes_is_counted() {
         if series.labels.metric_name() == Some("a") {
             taken += series.samples.times_ms.len() as u64;
         }
+        Interest::Wanted
     }) {}
     let lost = feed.close();
     assert!(taken < 200 * scrapes, "{taken} of {scrapes}");

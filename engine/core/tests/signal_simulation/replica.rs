@@ -200,8 +200,17 @@ impl Replica {
     }
 
     fn says(&self, signal: SignalId, now_ms: i64) -> Reading {
-        let reading = self.reader.signal(signal, Timestamp::from_ms(now_ms), &[]);
-        reading.expect("registered")
+        let now = Timestamp::from_ms(now_ms);
+        let ready = self.reader.signal_if_ready(signal, now, &[]);
+        let reading = self.reader.signal(signal, now, &[]);
+        let reading = reading.expect("registered");
+        if let Some(ready) = ready {
+            assert_eq!(ready, reading, "what takes no wait says the same");
+        }
+        // It is evaluated now, and there are few targets.
+        let ready = self.reader.signal_if_ready(signal, now, &[]);
+        assert_eq!(ready.as_ref(), Some(&reading));
+        reading
     }
 
     pub(crate) fn check(&mut self, pool: usize, now_ms: i64) {

@@ -33,7 +33,7 @@ pub(crate) fn max(left: f64, right: f64) -> f64 {
 }
 
 /// The `q` quantile, interpolated; changes the order of `values`, which must not be empty. NaNs are below everything.
-pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
+pub fn quantile(q: f64, values: &mut [f64]) -> f64 {
     if values.is_empty() || q.is_nan() {
         return f64::NAN;
     }

@@ -11,5 +11,6 @@ mod operators;
 
 pub use buckets::{Bucket, Monotonicity, bucket_quantile, parse_bound};
 pub(crate) use buckets::{almost_equal, bucket_fraction};
+pub use floats::quantile;
 pub(crate) use interpolation::{interpolate, interpolate_histograms};
 pub use operators::scalar_op;

@@ -29,11 +29,13 @@ use super::plan::{Duration, Expr, Function, Span};
 use super::select::{Projection, SelectRequest, Selection, View};
 use super::{Annotations, EvalOptions, MemoryLease, QueryError, Stop};
 
+pub use aggregate::{Heap, int_param};
 pub use binary::{changes_schema, result_labels, signature_rule};
 pub use column::{ABSENT, is_absent};
 pub(crate) use column::{Column, Point, Series};
 pub(crate) use grid::{Grid, Windows};
 pub use group::{KeyRule, Keys};
+pub use order::by_value;
 pub(crate) use output::{instant, range};
 pub(crate) use parts::{Columns, Worker};
 pub(crate) use range::{RangeInput, RangeReader, RangeSamples};

@@ -1,5 +1,9 @@
 //! The order of an instant query's result: `sort` and its kin, which mean nothing in range queries.
 
+use std::cmp::Ordering;
+
+use stillwell_model::labels::Labels;
+
 use crate::QueryError;
 use crate::arithmetic::floats::nan_first;
 use crate::plan::{Expr, ExprKind, FunctionId};
@@ -70,15 +74,7 @@ impl Order {
         match self {
             Order::Value { descending } => {
                 series.retain(|series| matches!(series.column.get(0), Point::Float(_)));
-                series.sort_by(|a, b| {
-                    let (a, b) = (a.column.floats[0], b.column.floats[0]);
-                    match (a.is_nan(), b.is_nan(), descending) {
-                        // NaN goes last either way.
-                        (false, false, false) => nan_first(&a, &b),
-                        (false, false, true) => nan_first(&b, &a),
-                        (a_nan, b_nan, _) => a_nan.cmp(&b_nan),
-                    }
-                });
+                series.sort_by(|a, b| by_value(a.column.floats[0], b.column.floats[0], descending));
             }
             Order::Label { descending } => {
                 let args = match &expr.kind {
@@ -90,27 +86,36 @@ impl Order {
                     .skip(1)
                     .map(|arg| eval.string(arg))
                     .collect::<Result<Vec<_>, _>>()?;
-                series.sort_by(|a, b| {
-                    let by_names = names.iter().map(|name| {
-                        natural(
-                            a.labels.get(name).unwrap_or(""),
-                            b.labels.get(name).unwrap_or(""),
-                        )
-                    });
-                    let order = by_names
-                        .into_iter()
-                        .find(|order| order.is_ne())
-                        .unwrap_or_else(|| a.labels.cmp(&b.labels));
-                    if descending { order.reverse() } else { order }
-                });
+                series.sort_by(|a, b| by_labels(&a.labels, &b.labels, &names, descending));
             }
         }
         Ok(series)
     }
 }
 
+/// The order of two samples in `sort` and `sort_desc`: NaN goes last either way.
+pub fn by_value(left: f64, right: f64, descending: bool) -> Ordering {
+    match (left.is_nan(), right.is_nan(), descending) {
+        (false, false, false) => nan_first(&left, &right),
+        (false, false, true) => nan_first(&right, &left),
+        (left, right, _) => left.cmp(&right),
+    }
+}
+
+/// The order of two series in `sort_by_label` and `sort_by_label_desc`.
+fn by_labels(left: &Labels, right: &Labels, names: &[&str], descending: bool) -> Ordering {
+    let by_names = names
+        .iter()
+        .map(|name| natural(left.get(name).unwrap_or(""), right.get(name).unwrap_or("")));
+    let order = by_names
+        .into_iter()
+        .find(|order| order.is_ne())
+        .unwrap_or_else(|| left.cmp(right));
+    if descending { order.reverse() } else { order }
+}
+
 /// Natural order: runs of digits compare as numbers.
-fn natural(left: &str, right: &str) -> std::cmp::Ordering {
+fn natural(left: &str, right: &str) -> Ordering {
     let (mut left, mut right) = (left.as_bytes(), right.as_bytes());
     loop {
         let (Some(a), Some(b)) = (left.first(), right.first()) else {

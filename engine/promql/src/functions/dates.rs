@@ -8,6 +8,22 @@ use stillwell_model::labels::Labels;
 
 use crate::plan::FunctionId;
 
+/// Whether it is one of these functions.
+pub fn is_calendar(id: FunctionId) -> bool {
+    use FunctionId as F;
+    matches!(
+        id,
+        F::DayOfMonth
+            | F::DayOfWeek
+            | F::DayOfYear
+            | F::DaysInMonth
+            | F::Hour
+            | F::Minute
+            | F::Month
+            | F::Year
+    )
+}
+
 pub(super) fn stream(
     eval: &Eval<'_>,
     id: FunctionId,
@@ -46,7 +62,8 @@ const DAYS_PER_ERA: i128 = 146_097;
 const UNIX_DAYS: i128 = 719_468;
 const SECONDS_PER_DAY: i128 = 86_400;
 
-fn part(id: FunctionId, seconds: f64) -> f64 {
+/// The part of a date that a calendar function tells, of a time in seconds.
+pub fn part(id: FunctionId, seconds: f64) -> f64 {
     use FunctionId as F;
     // Go's conversion of NaN and of what is out of range gives the smallest integer on amd64.
     let in_range = (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&seconds);

@@ -92,7 +92,7 @@ pub(super) fn absent_over_time(
 }
 
 /// The labels that the missing series would have had: those that exactly one equality fixes.
-fn absent_labels(expr: &Expr) -> Labels {
+pub fn absent_labels(expr: &Expr) -> Labels {
     let matchers: &[Matcher] = match &expr.bare().kind {
         ExprKind::Selector(selector) | ExprKind::Range { selector, .. } => &selector.matchers,
         _ => &[],

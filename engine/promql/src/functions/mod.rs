@@ -24,6 +24,9 @@ use super::eval::{Calls, Eval, Grid, Sink, not_implemented, order as eval_order}
 use super::plan::{Expr, Function, FunctionId};
 use super::select::Projection;
 
+pub use dates::{is_calendar, part as calendar_part};
+pub use labels::LabelChange;
+pub use misc::absent_labels;
 pub use pointwise::{is_pointwise, of as pointwise};
 
 /// The dispatch from a call in the plan to the function that computes it.
@@ -61,14 +64,9 @@ impl Calls for Functions {
             F::Sort | F::SortDesc | F::SortByLabel | F::SortByLabelDesc => {
                 eval_order::stream(eval, expr, function.id, args, grid, sink)
             }
-            F::DayOfMonth
-            | F::DayOfWeek
-            | F::DayOfYear
-            | F::DaysInMonth
-            | F::Hour
-            | F::Minute
-            | F::Month
-            | F::Year => dates::stream(eval, function.id, args, grid, need, sink),
+            _ if dates::is_calendar(function.id) => {
+                dates::stream(eval, function.id, args, grid, need, sink)
+            }
             _ if range_call::is_range_function(function.id) => {
                 range_call::stream(eval, expr, function.id, args, grid, need, sink)
             }

@@ -365,6 +365,11 @@ pub(super) fn parts(stats: &Stats) -> [(&'static str, usize); 7] {
 /// What is held, and what the memory limit has cost.
 fn held(page: &mut Families, stats: &Stats, now: Timestamp) {
     page.gauge("stillwell_series", "Series held.", stats.series as f64);
+    let help = "Signals by how they are evaluated: from what a page has changed (compiled), or whole from their queries (ordinary).";
+    let mut signals = Family::new("stillwell_signals", Kind::Gauge, help);
+    signals.add(&[("plan", "compiled")], stats.signals_compiled as f64);
+    signals.add(&[("plan", "ordinary")], stats.signals_ordinary as f64);
+    page.push(signals);
     let help = "Bytes held by the engine, by part.";
     let mut held = Family::new("stillwell_held_bytes", Kind::Gauge, help);
     for (part, bytes) in parts(stats) {

@@ -2,22 +2,26 @@
 //! from the elements of its operands to its own.
 //!
 //! The evaluator merges elements whose labels become equal, and refuses some matches, depending on which elements are
-//! present. If the elements of a slot could do either, the program is not bound.
+//! present. Such elements have one place in the slot, and a run that would put two of them there stops.
 
 use crate::labels::Labels;
 use crate::promql::incremental::{
-    KeyRule, Keys, changes_schema, result_labels, signature_rule, without_reserved,
+    KeyRule, Keys, LabelChange, changes_schema, signature_rule, without_reserved,
 };
 use crate::promql::plan::{BinaryOp, Matching};
 
+use super::EvalContext;
 use super::fold::Folds;
-use super::links::{Links, NO_ELEMENT, Sets};
+use super::halt::Blocked;
+use super::join::Join;
+use super::links::{Links, Sets};
 use super::members::{Grouping, find};
-use super::program::{Op, Program, Reads};
+use super::program::{Op, Program, Reads, Relabel};
 use super::quantile::Quantile;
+use super::rank::Rank;
+use super::sort::Sorted;
 use super::vector::Vector;
 use super::visibility::EvalSnapshot;
-use super::{Blocked, EvalContext};
 
 impl Program {
     /// Selects the series of every leaf and computes the elements of every slot. Error: why it cannot be bound.
@@ -65,29 +69,42 @@ fn elements(
             op,
             return_bool,
             ..
-        } => {
-            let labels = if changes_schema(*op) || *return_bool {
-                distinct(nameless(*input))?
-            } else {
-                of(*input).to_vec()
-            };
-            (labels, Links::None)
-        }
+        } => match changes_schema(*op) || *return_bool {
+            true => merged(nameless(*input)),
+            false => (of(*input).to_vec(), Links::None),
+        },
         Op::Match {
             left,
             right,
             op,
             return_bool,
             matching,
-        } => pairs(of(*left), of(*right), (*op, *return_bool), matching)?,
+        } => {
+            let (join, labels) = Join::bind(of(*left), of(*right), (*op, *return_bool), matching)?;
+            (labels, Links::Join(Box::new(join)))
+        }
         Op::Set {
             left,
             right,
             op,
             matching,
-        } => sets(of(*left), of(*right), *op, matching)?,
-        Op::Negate { input } | Op::Pointwise { input, .. } => {
-            (distinct(nameless(*input))?, Links::None)
+        } => sets(of(*left), of(*right), *op, matching),
+        Op::Negate { input } | Op::Pointwise { input, .. } | Op::CalendarOf { input, .. } => {
+            merged(nameless(*input))
+        }
+        Op::Relabel { input, relabel } => merged(relabelled(of(*input), relabel)?),
+        Op::Rank {
+            input,
+            op,
+            grouping,
+            ..
+        } => {
+            let (rank, labels) = Rank::bind(*op, of(*input), grouping);
+            (labels, Links::Rank(Box::new(rank)))
+        }
+        Op::Sort { input, .. } => {
+            let sorted = Sorted::bind(of(*input).len());
+            (of(*input).to_vec(), Links::Sorted(Box::new(sorted)))
         }
         Op::Quantile { input, .. } => {
             let mut quantile = Quantile::default();
@@ -95,6 +112,7 @@ fn elements(
             (labels, Links::Quantile(Box::new(quantile)))
         }
         Op::VectorOf { .. } => (vec![Labels::empty()], Links::None),
+        Op::Absent { labels, .. } => (vec![labels.clone()], Links::None),
         Op::ScalarOf { .. } | Op::Time | Op::Scalars { .. } | Op::NegateScalar { .. } => {
             (Vec::new(), Links::None)
         }
@@ -106,10 +124,36 @@ fn distinct(labels: Vec<Labels>) -> Result<Vec<Labels>, Blocked> {
     let mut keys = Keys::new(KeyRule::all());
     for (at, its) in labels.iter().enumerate() {
         if keys.find_or_add(its) != at {
-            return Err(Blocked::ByStructure);
+            return Err(Blocked::ByStructure("two series are read as one"));
         }
     }
     Ok(labels)
+}
+
+/// Each label set once, and which of them that of each element is.
+fn merged(labels: Vec<Labels>) -> (Vec<Labels>, Links) {
+    let mut keys = Keys::new(KeyRule::all());
+    let to: Vec<u32> = labels
+        .iter()
+        .map(|labels| keys.find_or_add(labels) as u32)
+        .collect();
+    let is_distinct = to.iter().enumerate().all(|(at, to)| at == *to as usize);
+    if is_distinct {
+        return (labels, Links::None);
+    }
+    let count = to.iter().max().map_or(0, |max| *max as usize + 1);
+    let labels = (0..count).map(|at| keys.key(at).clone()).collect();
+    (labels, Links::Merged(to))
+}
+
+fn relabelled(input: &[Labels], relabel: &Relabel) -> Result<Vec<Labels>, Blocked> {
+    let refused = |_| Blocked::ByStructure("evaluation refuses a label that the query builds");
+    let change: LabelChange = relabel.change().map_err(refused)?;
+    let changed = input.iter().map(|labels| {
+        let changed = change.apply(labels).map_err(refused)?;
+        Ok(changed.unwrap_or_else(|| labels.clone()))
+    });
+    changed.collect()
 }
 
 fn group(input: &[Labels], grouping: &Grouping) -> (Vec<Labels>, Links) {
@@ -125,45 +169,12 @@ fn group(input: &[Labels], grouping: &Grouping) -> (Vec<Labels>, Links) {
     (labels, Links::LabelGroups { group_of, folds })
 }
 
-fn pairs(
-    left: &[Labels],
-    right: &[Labels],
-    (op, return_bool): (BinaryOp, bool),
-    matching: &Matching,
-) -> Result<(Vec<Labels>, Links), Blocked> {
-    let mut keys = Keys::new(signature_rule(matching));
-    for (at, labels) in right.iter().enumerate() {
-        if keys.find_or_add(labels) != at {
-            return Err(Blocked::ByStructure);
-        }
-    }
-    let mut lefts = Keys::new(signature_rule(matching));
-    let mut partners = Vec::new();
-    let mut out = Vec::new();
-    for (at, labels) in left.iter().enumerate() {
-        if lefts.find_or_add(labels) != at {
-            return Err(Blocked::ByStructure);
-        }
-        let partner = keys.find(labels);
-        partners.push(partner.map_or(NO_ELEMENT, |partner| partner as u32));
-        let one = partner.map_or(labels, |partner| &right[partner]);
-        out.push(result_labels(
-            (op, return_bool),
-            matching,
-            labels,
-            one,
-            false,
-        ));
-    }
-    Ok((distinct(out)?, Links::Pairs(partners)))
-}
-
 fn sets(
     left: &[Labels],
     right: &[Labels],
     op: BinaryOp,
     matching: &Matching,
-) -> Result<(Vec<Labels>, Links), Blocked> {
+) -> (Vec<Labels>, Links) {
     let mut signatures = Keys::new(signature_rule(matching));
     let mut number = |labels: &Labels| signatures.find_or_add(labels) as u32;
     let mut sets = Sets {
@@ -179,16 +190,13 @@ fn sets(
         for labels in left {
             keys.find_or_add(labels);
         }
-        for (labels, signature) in right.iter().zip(&sets.right_signatures) {
+        for labels in right {
             let at = keys.find_or_add(labels);
             if at == out.len() {
                 out.push(labels.clone());
-            } else if sets.left_signatures.get(at) != Some(signature) {
-                // Both may be present at once, which is an error.
-                return Err(Blocked::ByStructure);
             }
             sets.right_to.push(at as u32);
         }
     }
-    Ok((out, Links::Sets(Box::new(sets))))
+    (out, Links::Sets(Box::new(sets)))
 }

@@ -4,27 +4,32 @@ use crate::promql::incremental::is_absent;
 use crate::promql::plan::BinaryOp;
 
 use super::fold::{Folds, Step};
+use super::halt::Halt;
+use super::join::Join;
 use super::quantile::Quantile;
+use super::rank::Rank;
+use super::sort::Sorted;
 use super::vector::Vector;
 
 /// The links of one op.
 #[derive(Default)]
 pub(super) enum Links {
+    /// Each element of the input is that of the result.
     #[default]
     None,
+    /// Per element of the input, the one of the result: some become equal.
+    Merged(Vec<u32>),
     /// Per element of the input, its group.
     LabelGroups {
         group_of: Vec<u32>,
         folds: Folds,
     },
-    /// Per element of the left side, its partner on the right; `NO_ELEMENT` if it has none.
-    Pairs(Vec<u32>),
+    Join(Box<Join>),
     Sets(Box<Sets>),
     Quantile(Box<Quantile>),
+    Rank(Box<Rank>),
+    Sorted(Box<Sorted>),
 }
-
-/// No element.
-pub(super) const NO_ELEMENT: u32 = u32::MAX;
 
 /// The links of a set operator.
 #[derive(Default)]
@@ -38,6 +43,28 @@ pub(super) struct Sets {
 }
 
 impl Links {
+    /// Element by element; what becomes absent is left out. Error: two elements become one.
+    pub(super) fn map(
+        &self,
+        input: &Vector,
+        out: &mut Vector,
+        function: impl Fn(f64) -> f64,
+    ) -> Result<(), Halt> {
+        let merged = match self {
+            Links::Merged(to) => Some(to),
+            _ => None,
+        };
+        for (at, value) in input.iter() {
+            let result = function(value);
+            match merged {
+                _ if is_absent(result) => {}
+                None => out.push(at, result),
+                Some(to) => out.push_once(to[at as usize], result)?,
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn regroup(&mut self, input: &Vector, step: Step, out: &mut Vector) {
         let Links::LabelGroups { group_of, folds } = self else {
             return;
@@ -49,34 +76,16 @@ impl Links {
         folds.finish(step, out);
     }
 
-    pub(super) fn pair(
-        &self,
+    /// Error: two elements become one.
+    pub(super) fn set(
+        &mut self,
         left: &Vector,
         right: &Vector,
+        op: BinaryOp,
         out: &mut Vector,
-        operate: impl Fn(f64, f64) -> f64,
-    ) {
-        let Links::Pairs(partners) = self else {
-            return;
-        };
-        for (at, value) in left.iter() {
-            let other = match partners[at as usize] {
-                NO_ELEMENT => continue,
-                partner => right.values[partner as usize],
-            };
-            if is_absent(other) {
-                continue;
-            }
-            let result = operate(value, other);
-            if !is_absent(result) {
-                out.push(at, result);
-            }
-        }
-    }
-
-    pub(super) fn set(&mut self, left: &Vector, right: &Vector, op: BinaryOp, out: &mut Vector) {
+    ) -> Result<(), Halt> {
         let Links::Sets(sets) = self else {
-            return;
+            return Ok(());
         };
         sets.present.fill(false);
         let decides = if op == BinaryOp::Or { left } else { right };
@@ -97,15 +106,10 @@ impl Links {
         if op == BinaryOp::Or {
             for (at, value) in right.iter() {
                 if !sets.present[sets.right_signatures[at as usize] as usize] {
-                    out.push(sets.right_to[at as usize], value);
+                    out.push_once(sets.right_to[at as usize], value)?;
                 }
             }
         }
-    }
-
-    pub(super) fn quantile(&mut self, q: f64, input: &Vector, out: &mut Vector) {
-        if let Links::Quantile(quantile) = self {
-            quantile.run(q, input, out);
-        }
+        Ok(())
     }
 }

@@ -12,7 +12,8 @@ use crate::store::{ClockId, HISTOGRAM, LabelGroups, SeriesId, Store, for_each_ma
 use super::super::facts::TargetFacts;
 use super::super::form::{Form, Requested};
 use super::super::names::Names;
-use super::{Blocked, EvalContext};
+use super::EvalContext;
+use super::halt::Blocked;
 
 /// What a leaf selects, and how its series are grouped.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,8 +29,8 @@ pub(super) struct Source {
     pub(super) with_ended: bool,
 }
 
-/// `by` or `without` labels.
-#[derive(Clone, Debug, PartialEq)]
+/// `by` or `without` labels; by default all series together.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Grouping {
     pub(super) labels: Vec<std::sync::Arc<str>>,
     pub(super) without: bool,
@@ -44,6 +45,9 @@ impl Grouping {
         }
     }
 }
+
+/// Why a leaf of so many elements is not bound.
+const TOO_MANY: Blocked = Blocked::ByStructure("it yields more elements than a program may have");
 
 /// One series of a leaf.
 #[derive(Clone, Copy, Debug)]
@@ -115,7 +119,9 @@ impl Finder<'_> {
                 return 0;
             }
             if !is_number_of_page(row.clock, row.bits) {
-                blocked = Some(Blocked::ForNow);
+                blocked = Some(Blocked::ForNow(
+                    "a series has native histograms, or timestamps of its own",
+                ));
                 return 0;
             }
             let has = self.requested.map(|requested| {
@@ -150,7 +156,7 @@ impl Finder<'_> {
         self.each(&source.matchers, form, |store, series, clock| {
             let group = match source.grouping {
                 Some(_) => groups.number(store, series),
-                None if single.len() == COMPILED_ELEMENTS_MAX => return Err(Blocked::ByStructure),
+                None if single.len() == COMPILED_ELEMENTS_MAX => return Err(TOO_MANY),
                 None => {
                     single.push(source.element_labels(store.series.labels(series)));
                     single.len() as u32 - 1
@@ -185,7 +191,7 @@ impl Finder<'_> {
             derived.extend(self.in_form(form)?);
         }
         if derived.len() + self.found.groups.len() > COMPILED_ELEMENTS_MAX {
-            return Err(Blocked::ByStructure);
+            return Err(TOO_MANY);
         }
         let grouped = self.source.grouping.as_ref();
         let mut keys = Keys::new(grouped.map_or_else(KeyRule::all, Grouping::rule));
@@ -218,7 +224,11 @@ impl Finder<'_> {
     /// The series in one form, those with equal converted labels together.
     fn in_form(&self, form: Form<'_>) -> Result<BTreeMap<Labels, Vec<Member>>, Blocked> {
         // The signal view yields an error for what is one here.
-        let by_structure = |_: QueryError| Blocked::ByStructure;
+        let by_structure = |_: QueryError| {
+            Blocked::ByStructure(
+                "a gateway exposes a metric without a label that the query selects by",
+            )
+        };
         let mut derived = BTreeMap::<Labels, Vec<Member>>::new();
         let matchers = form.matchers(&self.source.matchers).map_err(by_structure)?;
         let Some(matchers) = matchers else {
@@ -238,7 +248,9 @@ impl Finder<'_> {
                 let rows = derived.entry(labels).or_default();
                 // A sum of two targets has the newest time of both, and leaves out who has none then.
                 if rows.first().is_some_and(|first| first.clock != clock) {
-                    return Err(Blocked::ByStructure);
+                    return Err(Blocked::ByStructure(
+                        "series of two targets are summed under another name",
+                    ));
                 }
                 rows.push(Member {
                     series,

@@ -23,15 +23,20 @@
 
 mod bind;
 mod bits;
+mod buckets;
 mod compile;
 mod fold;
+mod halt;
 mod instant;
+mod join;
 mod links;
 mod members;
 mod program;
 mod quantile;
 mod range;
+mod rank;
 mod rings;
+mod sort;
 mod ticks;
 mod vector;
 mod visibility;
@@ -46,8 +51,11 @@ use crate::store::Store;
 use super::facts::Facts;
 use super::names::Names;
 use super::scope::Scope;
+use halt::{Blocked, Halt};
 use program::Program;
 use visibility::EvalSnapshot;
+
+pub(crate) use halt::Unsupported;
 
 /// The context of one evaluation.
 #[derive(Clone, Copy)]
@@ -68,6 +76,8 @@ pub(crate) struct CompiledQuery {
     /// The metrics that it reads, under all their names.
     metrics: Vec<String>,
     bound: Bound,
+    /// At the last run elements collided, or a parameter was refused.
+    undecided: bool,
 }
 
 /// Whether the program is bound to the series of the store.
@@ -83,31 +93,24 @@ enum Bound {
     Blocked {
         structure: u64,
         retry_ms: i64,
+        why: &'static str,
     },
-}
-
-/// Why a program cannot be run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Blocked {
-    /// Until series appear or disappear.
-    ByStructure,
-    /// For some time: the samples that block it leave the window.
-    ForNow,
 }
 
 /// How long a blocked program waits before it is bound again, which costs as much as an evaluation from the plan.
 const RETRY_MS: i64 = 5_000;
 
 impl CompiledQuery {
-    /// Compiles a plan; `None` if something in it is not supported. `parts` are subexpressions whose emptiness is reported.
+    /// Compiles a plan. `parts` are subexpressions whose emptiness is reported. Error: what in it no program has.
     pub(crate) fn compile<'e>(
         plan: &'e Expr,
         parts: impl Iterator<Item = &'e Expr>,
-    ) -> Option<CompiledQuery> {
-        Some(CompiledQuery {
+    ) -> Result<CompiledQuery, Unsupported> {
+        Ok(CompiledQuery {
             program: compile::compile(plan, parts)?,
             metrics: Vec::new(),
             bound: Bound::Not,
+            undecided: false,
         })
     }
 
@@ -122,20 +125,25 @@ impl CompiledQuery {
         if !visibility::is_newest(context) {
             return false;
         }
+        self.undecided = false;
         // The second time with larger rings, if scrapes came faster than their interval says.
         for _ in 0..2 {
             if !self.is_bound(context) {
                 return false;
             }
             let store = context.store.read();
-            if self
-                .program
-                .run(&EvalSnapshot::new(&store, context))
-                .is_ok()
-            {
-                self.program.result(values, empty_parts);
-                return true;
+            match self.program.run(&EvalSnapshot::new(&store, context)) {
+                Ok(()) => {
+                    self.program.result(values, empty_parts);
+                    return true;
+                }
+                Err(Halt::Undecided) => {
+                    self.undecided = true;
+                    return false;
+                }
+                Err(Halt::Unbound) => {}
             }
+            drop(store);
             self.program.forget_windows();
             self.bound = Bound::Not;
         }
@@ -161,6 +169,7 @@ impl CompiledQuery {
             Bound::Blocked {
                 structure: since,
                 retry_ms,
+                ..
             } if !changed(since) && context.at_ms < retry_ms => return false,
             Bound::To {
                 blocks_lost: lost, ..
@@ -190,15 +199,27 @@ impl CompiledQuery {
             Err(blocked) => {
                 self.program.forget_windows();
                 let retry_ms = match blocked {
-                    Blocked::ByStructure => i64::MAX,
-                    Blocked::ForNow => context.at_ms.saturating_add(RETRY_MS),
+                    Blocked::ByStructure(_) => i64::MAX,
+                    Blocked::ForNow(_) => context.at_ms.saturating_add(RETRY_MS),
                 };
                 self.bound = Bound::Blocked {
                     structure,
                     retry_ms,
+                    why: blocked.why(),
                 };
                 false
             }
+        }
+    }
+
+    /// Why the program is not run at present.
+    pub(crate) fn blocked(&self) -> Option<&'static str> {
+        match self.bound {
+            Bound::Blocked { why, .. } => Some(why),
+            _ if self.undecided => Some(
+                "two elements have the same labels now, or a parameter is refused: evaluation from the plan says which",
+            ),
+            Bound::Not | Bound::To { .. } => None,
         }
     }
 

@@ -1,16 +1,18 @@
 //! The program: ops in topological order, a slot for each, no recursion and no boxes when it runs.
 
+use std::sync::Arc;
+
 use crate::labels::Labels;
-use crate::promql::FunctionId;
-use crate::promql::incremental::{ABSENT, is_absent, pointwise, scalar_op};
-use crate::promql::plan::{BinaryOp, Matching};
+use crate::promql::incremental::{ABSENT, LabelChange, calendar_part, pointwise, scalar_op};
+use crate::promql::plan::{AggregateOp, BinaryOp, Matching};
+use crate::promql::{FunctionId, QueryError};
 
 use super::fold::{Folds, Step};
+use super::halt::Halt;
 use super::instant::Instant;
 use super::links::Links;
 use super::members::{Grouping, Source};
 use super::range::Function;
-use super::ticks::Unbound;
 use super::vector::Vector;
 use super::visibility::EvalSnapshot;
 use super::window::Window;
@@ -44,7 +46,7 @@ pub(super) enum Op {
         vector_left: bool,
         return_bool: bool,
     },
-    /// Two vectors, one to one.
+    /// Two vectors by their labels.
     Match {
         left: usize,
         right: usize,
@@ -67,9 +69,37 @@ pub(super) enum Op {
         function: FunctionId,
         args: [Option<Scalar>; 2],
     },
+    /// A part of the date that each element is, in seconds.
+    CalendarOf {
+        input: usize,
+        function: FunctionId,
+    },
+    /// `label_replace`, `label_join`.
+    Relabel {
+        input: usize,
+        relabel: Relabel,
+    },
+    /// An aggregation that ranks the values of a group.
+    Rank {
+        input: usize,
+        op: AggregateOp,
+        param: Scalar,
+        grouping: Grouping,
+    },
+    /// The order of the result.
+    Sort {
+        input: usize,
+        descending: bool,
+    },
+    /// `histogram_quantile`.
     Quantile {
         q: Scalar,
         input: usize,
+    },
+    /// 1 with these labels while the input is empty.
+    Absent {
+        input: usize,
+        labels: Labels,
     },
     /// `vector(s)`.
     VectorOf {
@@ -90,6 +120,27 @@ pub(super) enum Op {
     NegateScalar {
         scalar: Scalar,
     },
+}
+
+/// `label_replace` or `label_join`, with the texts of their arguments behind the first.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Relabel {
+    pub(super) is_join: bool,
+    pub(super) texts: Vec<Arc<str>>,
+}
+
+impl Relabel {
+    /// What it does to labels. Error: evaluation refuses its arguments.
+    pub(super) fn change(&self) -> Result<LabelChange, QueryError> {
+        let text = |at: usize| self.texts.get(at).map_or("", |text| &**text);
+        match self.is_join {
+            true => {
+                let sources: Vec<&str> = self.texts.iter().skip(2).map(|text| &**text).collect();
+                LabelChange::join(text(0), text(1), &sources)
+            }
+            false => LabelChange::replace([text(0), text(1), text(2), text(3)]),
+        }
+    }
 }
 
 /// The result of a program.
@@ -130,67 +181,21 @@ pub(super) struct Program {
 
 impl Program {
     /// Runs all ops.
-    pub(super) fn run(&mut self, snapshot: &EvalSnapshot<'_>) -> Result<(), Unbound> {
+    pub(super) fn run(&mut self, snapshot: &EvalSnapshot<'_>) -> Result<(), Halt> {
         for at in 0..self.ops.len() {
             let (before, rest) = self.vectors.split_at_mut(at);
-            let out = &mut rest[0];
-            out.clear();
-            let links = &mut self.links[at];
-            let scalars = &self.scalars;
-            let number = |scalar: Scalar| match scalar {
-                Scalar::Constant(value) => value,
-                Scalar::Slot(slot) => scalars[slot],
+            let slots = Slots {
+                vectors: before,
+                scalars: &self.scalars,
             };
-            match &self.ops[at] {
-                Op::Leaf { leaf, step } => self.leaves[*leaf].run(snapshot, *step, out)?,
-                Op::Regroup { input, step, .. } => links.regroup(&before[*input], *step, out),
-                Op::WithScalar {
-                    input,
-                    op,
-                    scalar,
-                    vector_left,
-                    return_bool,
-                } => {
-                    let scalar = number(*scalar);
-                    map(&before[*input], out, |value| match vector_left {
-                        true => operate(*op, *return_bool, value, scalar, value),
-                        false => operate(*op, *return_bool, scalar, value, value),
-                    });
-                }
-                Op::Match {
-                    left,
-                    right,
-                    op,
-                    return_bool,
-                    ..
-                } => links.pair(&before[*left], &before[*right], out, |left, right| {
-                    operate(*op, *return_bool, left, right, left)
-                }),
-                Op::Set {
-                    left, right, op, ..
-                } => links.set(&before[*left], &before[*right], *op, out),
-                Op::Negate { input } => map(&before[*input], out, |value| -value),
-                Op::Pointwise {
-                    input,
-                    function,
-                    args,
-                } => {
-                    let [first, second] = args.map(|arg| arg.map(number));
-                    map(&before[*input], out, |value| {
-                        pointwise(*function, value, first, second)
-                    });
-                }
-                Op::Quantile { q, input } => links.quantile(number(*q), &before[*input], out),
-                Op::VectorOf { scalar } => out.push(0, number(*scalar)),
-                Op::ScalarOf { input } => self.scalars[at] = scalar_of(&before[*input]),
-                Op::Time => {
-                    let wall_ms = snapshot.at_ms + snapshot.facts.wall_offset_ms;
-                    self.scalars[at] = wall_ms as f64 / 1000.0;
-                }
-                Op::Scalars { op, left, right } => {
-                    self.scalars[at] = scalar_op(*op, number(*left), number(*right));
-                }
-                Op::NegateScalar { scalar } => self.scalars[at] = -number(*scalar),
+            let (op, out) = (&self.ops[at], &mut rest[0]);
+            out.clear();
+            if let Op::Leaf { leaf, step } = op {
+                self.leaves[*leaf].run(snapshot, *step, out)?;
+            } else if let Some(number) = slots.scalar_op(op, snapshot) {
+                self.scalars[at] = number;
+            } else {
+                slots.vector_op(op, &mut self.links[at], out)?;
             }
         }
         Ok(())
@@ -248,13 +253,121 @@ impl Program {
     }
 }
 
+/// The results of earlier ops.
+struct Slots<'p> {
+    vectors: &'p [Vector],
+    scalars: &'p [f64],
+}
+
+impl Slots<'_> {
+    fn number(&self, scalar: Scalar) -> f64 {
+        match scalar {
+            Scalar::Constant(value) => value,
+            Scalar::Slot(slot) => self.scalars[slot],
+        }
+    }
+
+    /// The number of an op that yields one.
+    fn scalar_op(&self, op: &Op, snapshot: &EvalSnapshot<'_>) -> Option<f64> {
+        Some(match op {
+            Op::ScalarOf { input } => scalar_of(&self.vectors[*input]),
+            Op::Time => {
+                let wall_ms = snapshot.at_ms + snapshot.facts.wall_offset_ms;
+                wall_ms as f64 / 1000.0
+            }
+            Op::Scalars { op, left, right } => {
+                scalar_op(*op, self.number(*left), self.number(*right))
+            }
+            Op::NegateScalar { scalar } => -self.number(*scalar),
+            _ => return None,
+        })
+    }
+
+    fn vector_op(&self, op: &Op, links: &mut Links, out: &mut Vector) -> Result<(), Halt> {
+        let of = |slot: usize| &self.vectors[slot];
+        match op {
+            Op::WithScalar {
+                input,
+                op,
+                scalar,
+                vector_left,
+                return_bool,
+            } => {
+                let scalar = self.number(*scalar);
+                return links.map(of(*input), out, |value| match vector_left {
+                    true => operate(*op, *return_bool, value, scalar, value),
+                    false => operate(*op, *return_bool, scalar, value, value),
+                });
+            }
+            Op::Negate { input } => return links.map(of(*input), out, |value| -value),
+            Op::Relabel { input, .. } => return links.map(of(*input), out, |value| value),
+            Op::CalendarOf { input, function } => {
+                return links.map(of(*input), out, |value| calendar_part(*function, value));
+            }
+            Op::Pointwise {
+                input,
+                function,
+                args,
+            } => {
+                let [first, second] = args.map(|arg| arg.map(|arg| self.number(arg)));
+                return links.map(of(*input), out, |value| {
+                    pointwise(*function, value, first, second)
+                });
+            }
+            Op::Set {
+                left, right, op, ..
+            } => return links.set(of(*left), of(*right), *op, out),
+            Op::VectorOf { scalar } => out.push(0, self.number(*scalar)),
+            Op::Absent { input, .. } if of(*input).order.is_empty() => out.push(0, 1.0),
+            _ => return self.linked_op(op, links, out),
+        }
+        Ok(())
+    }
+
+    /// An op whose work is that of its links.
+    fn linked_op(&self, op: &Op, links: &mut Links, out: &mut Vector) -> Result<(), Halt> {
+        let of = |slot: usize| &self.vectors[slot];
+        match (op, links) {
+            (Op::Regroup { input, step, .. }, links) => links.regroup(of(*input), *step, out),
+            (
+                Op::Match {
+                    left,
+                    right,
+                    op,
+                    return_bool,
+                    ..
+                },
+                Links::Join(join),
+            ) => {
+                return join.run(of(*left), of(*right), out, |left, right| {
+                    operate(*op, *return_bool, left, right, left)
+                });
+            }
+            (
+                Op::Rank {
+                    input, op, param, ..
+                },
+                Links::Rank(rank),
+            ) => return rank.run(*op, self.number(*param), of(*input), out),
+            (Op::Sort { input, descending }, Links::Sorted(sorted)) => {
+                sorted.run(*descending, of(*input), out)
+            }
+            (Op::Quantile { q, input }, Links::Quantile(quantile)) => {
+                quantile.run(self.number(*q), of(*input), out);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
 impl Leaf {
     fn run(
         &mut self,
         snapshot: &EvalSnapshot<'_>,
         step: Step,
         out: &mut Vector,
-    ) -> Result<(), Unbound> {
+    ) -> Result<(), Halt> {
         self.folds.clear();
         match &mut self.reads {
             Reads::Instant(instant) => instant.fold(snapshot, step, &mut self.folds),
@@ -271,16 +384,6 @@ fn scalar_of(input: &Vector) -> f64 {
     match (values.next(), values.next()) {
         (Some((_, value)), None) => value,
         _ => f64::NAN,
-    }
-}
-
-/// Element by element; what becomes absent is left out.
-fn map(input: &Vector, out: &mut Vector, function: impl Fn(f64) -> f64) {
-    for (at, value) in input.iter() {
-        let result = function(value);
-        if !is_absent(result) {
-            out.push(at, result);
-        }
     }
 }
 

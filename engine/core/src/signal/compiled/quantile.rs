@@ -6,7 +6,7 @@ use crate::promql::incremental::{
     Bucket, KeyRule, Keys, bucket_quantile, parse_bound, without_reserved,
 };
 
-use super::Blocked;
+use super::halt::Blocked;
 use super::vector::Vector;
 
 const BUCKET_LABEL: &str = "le";
@@ -53,7 +53,9 @@ impl Quantile {
             family.sort_by(|a, b| a.0.total_cmp(&b.0));
             // Counts of three equal bounds are added in the order in which their series come, which may change.
             if family.windows(3).any(|three| three[0].0 == three[2].0) {
-                return Err(Blocked::ByStructure);
+                return Err(Blocked::ByStructure(
+                    "three buckets of a histogram have equal bounds",
+                ));
             }
             self.bounds.extend_from_slice(family);
             self.ends.push(self.bounds.len() as u32);

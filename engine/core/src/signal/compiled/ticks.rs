@@ -2,11 +2,8 @@
 
 use crate::store::{Clock, ClockId};
 
+use super::halt::Halt;
 use super::visibility::{EvalSnapshot, PageVisibility};
-
-/// What is kept no longer matches the store: the program has to be bound again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Unbound;
 
 /// One target's good scrapes, as far back as any window may reach.
 pub(super) struct Ticks {
@@ -111,15 +108,15 @@ impl Ticks {
     }
 
     /// Adds the scrapes since the last call. Error: some of them are no longer in the store, or the ring is too small.
-    pub(super) fn advance(&mut self, clock: &Clock, range_ms: i64) -> Result<(), Unbound> {
+    pub(super) fn advance(&mut self, clock: &Clock, range_ms: i64) -> Result<(), Halt> {
         self.news = self.next;
         while self.next_tick < clock.next_tick() {
-            let entry = clock.at(self.next_tick).ok_or(Unbound)?;
+            let entry = clock.at(self.next_tick).ok_or(Halt::Unbound)?;
             if entry.good {
                 let place = (self.next % self.entries.len() as u64) as usize;
                 let is_full = self.next >= self.entries.len() as u64;
                 if is_full && self.entries[place].1 > entry.time_ms - range_ms {
-                    return Err(Unbound);
+                    return Err(Halt::Unbound);
                 }
                 self.entries[place] = (self.next_tick, entry.time_ms);
                 self.next += 1;

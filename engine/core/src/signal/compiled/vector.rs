@@ -1,7 +1,9 @@
 //! The slot of a vector: a place per element that it may have, and which of them it has now, in order.
 
 use crate::labels::Labels;
-use crate::promql::incremental::ABSENT;
+use crate::promql::incremental::{ABSENT, is_absent};
+
+use super::halt::Halt;
 
 /// One vector of a program.
 #[derive(Default)]
@@ -35,6 +37,15 @@ impl Vector {
     pub(super) fn push(&mut self, at: u32, value: f64) {
         self.values[at as usize] = value;
         self.order.push(at);
+    }
+
+    /// Adds an element whose labels another one may have, too. Error: that one is there.
+    pub(super) fn push_once(&mut self, at: u32, value: f64) -> Result<(), Halt> {
+        if !is_absent(self.values[at as usize]) {
+            return Err(Halt::Undecided);
+        }
+        self.push(at, value);
+        Ok(())
     }
 
     /// The elements that are there, in order.

@@ -11,12 +11,12 @@ use hashbrown::HashMap;
 
 use crate::store::{ClockId, SeriesId, ValueRun};
 
-use super::Blocked;
 use super::bits;
 use super::fold::{Folds, Step};
+use super::halt::{Blocked, Halt};
 use super::members::{Found, Member, number};
 use super::range::{Function, Samples};
-use super::ticks::{Ticks, Unbound};
+use super::ticks::Ticks;
 use super::visibility::EvalSnapshot;
 
 /// The series of one leaf and their samples.
@@ -82,7 +82,9 @@ impl Window {
     ) -> Result<(), Blocked> {
         if !found.sums.is_empty() {
             // The windows of sums would have to be summed sample by sample.
-            return Err(Blocked::ByStructure);
+            return Err(Blocked::ByStructure(
+                "a window of series that are summed under another name",
+            ));
         }
         let mut ids: Vec<ClockId> = Vec::new();
         for member in &found.members {
@@ -94,7 +96,7 @@ impl Window {
         let clocks = Ticks::bytes_for(places) * self.clocks.len();
         let rings = self.samples.rings.bytes_for(members.len());
         if clocks + rings.max(self.samples.rings.bytes()) > bytes_max {
-            return Err(Blocked::ForNow);
+            return Err(Blocked::ForNow("its windows exceed the memory for windows"));
         }
         for ticks in &mut self.clocks {
             ticks.resize(places);
@@ -218,7 +220,9 @@ impl Window {
                 series.column = self.samples.rings.take();
                 let (from, until) = self.clocks[clock as usize].numbers();
                 if !self.read(clock, &series, (from, until), snapshot) {
-                    return Err(Blocked::ForNow);
+                    return Err(Blocked::ForNow(
+                        "a series has samples of another target in its window",
+                    ));
                 }
             }
             let (from, until) = self.clocks[clock as usize].numbers();
@@ -276,7 +280,7 @@ impl Window {
     }
 
     /// Adds the samples since the last evaluation.
-    fn sync(&mut self, snapshot: &EvalSnapshot<'_>) -> Result<(), Unbound> {
+    fn sync(&mut self, snapshot: &EvalSnapshot<'_>) -> Result<(), Halt> {
         let range_ms = self.samples.function.range_ms;
         for ticks in &mut self.clocks {
             ticks.advance(&snapshot.store.clocks[ticks.clock.index()], range_ms)?;
@@ -298,7 +302,7 @@ impl Window {
                 if !ended && row.since > first_tick {
                     // Several pages have passed, and it changed in one that is not the first of them.
                     if !self.read(span.clock, &series, news, snapshot) {
-                        return Err(Unbound);
+                        return Err(Halt::Unbound);
                     }
                 } else {
                     let sample = if ended { crate::store::STALE } else { row.bits };
@@ -321,7 +325,7 @@ impl Window {
         snapshot: &EvalSnapshot<'_>,
         step: Step,
         folds: &mut Folds,
-    ) -> Result<(), Unbound> {
+    ) -> Result<(), Halt> {
         self.sync(snapshot)?;
         for ticks in &mut self.clocks {
             ticks.set_window(snapshot, self.samples.function.range_ms);

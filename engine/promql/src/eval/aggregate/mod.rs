@@ -1,6 +1,7 @@
 //! Aggregations: one pass over the input's series, each added to its group.
 
 mod count_values;
+mod extremes;
 mod fold;
 mod histograms;
 mod labels_hash;
@@ -15,6 +16,9 @@ use stillwell_model::labels::Labels;
 use super::column::Series;
 use super::group::{KeyRule, Keys};
 use super::{Eval, Grid, Sink, execution};
+
+pub use extremes::Heap;
+pub use topk::int_param;
 
 impl Eval<'_> {
     pub(super) fn stream_aggregate(

@@ -2,10 +2,12 @@
 
 use crate::QueryError;
 use crate::plan::{Aggregate, AggregateOp, Expr};
+use stillwell_model::labels::Labels;
 use stillwell_model::number_text::go_float;
 
 use super::super::column::{Column, Point, Series};
 use super::super::{Eval, Grid, Sink, execution};
+use super::extremes::Heap;
 use super::labels_hash::labels_hash;
 
 impl Eval<'_> {
@@ -22,11 +24,14 @@ impl Eval<'_> {
         let (_, groups) = super::members(&series, super::rule(aggregate));
         let mut kept: Vec<Column> = series.iter().map(|_| Column::absent(grid.count)).collect();
         let offsets = match aggregate.op {
-            AggregateOp::LimitRatio => hash_offsets(&series),
+            AggregateOp::LimitRatio => series
+                .iter()
+                .map(|series| ratio_offset(&series.labels))
+                .collect(),
             _ => Vec::new(),
         };
         // An instant query shows them in order of rank.
-        let mut order = Vec::new();
+        let (mut order, mut heap) = (Vec::new(), Heap::default());
         for (step, param) in params.iter().copied().enumerate() {
             order.clear();
             for members in &groups {
@@ -43,6 +48,7 @@ impl Eval<'_> {
                             &series,
                             present,
                             step,
+                            &mut heap,
                             &mut order,
                         );
                     }
@@ -89,13 +95,13 @@ impl Eval<'_> {
                     format!("ratio value should be between -1 and 1, got {got}, capping to {to}");
                 self.warn(span, message);
             }
-            if !ratio && *param >= 9_223_372_036_854_775_807.0 {
+            if !ratio && *param >= INT_END {
                 return Err(execution(format!(
                     "Scalar value {} overflows int64",
                     go_float(*param)
                 )));
             }
-            if !ratio && *param < -9_223_372_036_854_775_808.0 {
+            if !ratio && *param < -INT_END {
                 return Err(execution(format!(
                     "Scalar value {} underflows int64",
                     go_float(*param)
@@ -114,16 +120,14 @@ impl Eval<'_> {
         series: &[Series],
         present: impl Iterator<Item = usize>,
         step: usize,
+        heap: &mut Heap,
         order: &mut Vec<usize>,
     ) {
         let k = (k.max(0.0) as usize).min(series.len());
         if k == 0 {
             return;
         }
-        let mut heap = Heap {
-            items: Vec::with_capacity(k),
-            top: op == AggregateOp::Topk,
-        };
+        heap.start(op == AggregateOp::Topk);
         for member in present {
             match series[member].column.get(step) {
                 Point::Float(value) => heap.offer(k, value, member),
@@ -133,16 +137,23 @@ impl Eval<'_> {
                 ),
             }
         }
-        order.extend(heap.into_order());
+        heap.finish(|member| order.push(member));
     }
 }
 
-/// For each series a number in `0..=1` that depends on its labels alone.
-fn hash_offsets(series: &[Series]) -> Vec<f64> {
-    series
-        .iter()
-        .map(|series| labels_hash(&series.labels) as f64 / u64::MAX as f64)
-        .collect()
+/// Two to the 63rd: where the integers of Go end.
+const INT_END: f64 = 9_223_372_036_854_775_808.0;
+
+/// The integer that the parameter of `topk`, `bottomk` or `limitk` means, at least 0; `None` where it is refused.
+pub fn int_param(param: f64) -> Option<usize> {
+    (-INT_END..INT_END)
+        .contains(&param)
+        .then_some(param.max(0.0) as usize)
+}
+
+/// For `limit_ratio`: a number in `0..=1` that depends on the labels alone.
+fn ratio_offset(labels: &Labels) -> f64 {
+    labels_hash(labels) as f64 / u64::MAX as f64
 }
 
 /// Whether `limit_ratio` selects a series; a negative ratio selects the complement of `1 + ratio`.
@@ -151,83 +162,5 @@ fn is_in_ratio(offset: f64, ratio: f64) -> bool {
     match ratio >= 0.0 {
         true => offset < ratio,
         false => offset >= 1.0 + ratio,
-    }
-}
-
-/// Go's container/heap with Prometheus' comparison: which of several equal samples stays depends on the heap's own
-/// moves, so they are the same here.
-struct Heap {
-    items: Vec<(f64, usize)>,
-    top: bool,
-}
-
-impl Heap {
-    /// Whether `a` is nearer to being thrown out.
-    fn less(&self, a: f64, b: f64) -> bool {
-        if a.is_nan() {
-            return true;
-        }
-        if self.top { a < b } else { a > b }
-    }
-
-    fn offer(&mut self, k: usize, value: f64, member: usize) {
-        if self.items.len() < k {
-            self.items.push((value, member));
-            self.up();
-            return;
-        }
-        let worst = self.items[0].0;
-        let better = if self.top {
-            worst < value
-        } else {
-            worst > value
-        };
-        if better || (worst.is_nan() && !value.is_nan()) {
-            self.items[0] = (value, member);
-            self.down();
-        }
-    }
-
-    fn up(&mut self) {
-        let mut at = self.items.len() - 1;
-        while at > 0 {
-            let parent = (at - 1) / 2;
-            if !self.less(self.items[at].0, self.items[parent].0) {
-                return;
-            }
-            self.items.swap(at, parent);
-            at = parent;
-        }
-    }
-
-    fn down(&mut self) {
-        let (mut at, count) = (0, self.items.len());
-        loop {
-            let mut child = 2 * at + 1;
-            if child >= count {
-                return;
-            }
-            if child + 1 < count && self.less(self.items[child + 1].0, self.items[child].0) {
-                child += 1;
-            }
-            if !self.less(self.items[child].0, self.items[at].0) {
-                return;
-            }
-            self.items.swap(at, child);
-            at = child;
-        }
-    }
-
-    /// Best first; NaN last.
-    fn into_order(self) -> impl Iterator<Item = usize> {
-        let Heap { mut items, top } = self;
-        items.sort_by(|a, b| match (a.0.is_nan(), b.0.is_nan()) {
-            (false, false) => {
-                let order = a.0.partial_cmp(&b.0).unwrap_or(std::cmp::Ordering::Equal);
-                if top { order.reverse() } else { order }
-            }
-            (a, b) => a.cmp(&b),
-        });
-        items.into_iter().map(|(_, member)| member)
     }
 }

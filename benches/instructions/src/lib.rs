@@ -1,0 +1,5 @@
+//! Pages as gateways write them, and the hot paths whose instructions are counted.
+
+pub mod counted;
+pub mod pages;
+pub mod record;

@@ -1,0 +1,91 @@
+//! From a plan to a program, or what in the plan no program has.
+//!
+//! Ops are numbered by value: the same subexpression twice is computed once, so the parts of a sum of sums cost
+//! nothing beside the whole.
+
+mod call;
+mod scalar;
+mod source;
+mod vector;
+
+use crate::limits::COMPILED_OPS_MAX;
+use crate::promql::plan::{Expr, ValueType};
+
+use super::fold::Folds;
+use super::halt::Unsupported;
+use super::instant::Instant;
+use super::links::Links;
+use super::members::Source;
+use super::program::{Leaf, Op, Program, Reads, Root};
+use super::range::Function;
+use super::vector::Vector;
+use super::window::Window;
+
+/// The result of compiling a part.
+type Compiled<T> = Result<T, Unsupported>;
+
+/// Compiles a query and the parts of it whose emptiness matters.
+pub(super) fn compile<'e>(
+    plan: &'e Expr,
+    parts: impl Iterator<Item = &'e Expr>,
+) -> Compiled<Program> {
+    let mut compiler = Compiler::default();
+    let root = match plan.value_type() {
+        ValueType::Vector => Root::Vector(compiler.root(plan)?),
+        ValueType::Scalar => Root::Scalar(compiler.scalar(plan, 0)?),
+        ValueType::String | ValueType::Matrix => return Err(Unsupported::NoVector),
+    };
+    let parts: Compiled<Vec<usize>> = parts.map(|part| compiler.vector(part, 0)).collect();
+    let Compiler { leaves, ops } = compiler;
+    // Without a series there is no page to wait for.
+    if leaves.is_empty() {
+        return Err(Unsupported::NoSeries);
+    }
+    Ok(Program {
+        root,
+        parts: parts?,
+        vectors: ops.iter().map(|_| Vector::default()).collect(),
+        scalars: vec![f64::NAN; ops.len()],
+        links: ops.iter().map(|_| Links::None).collect(),
+        leaves,
+        ops,
+    })
+}
+
+#[derive(Default)]
+struct Compiler {
+    leaves: Vec<Leaf>,
+    ops: Vec<Op>,
+}
+
+impl Compiler {
+    /// The slot of an op: that of an equal one, if there is one.
+    fn emit(&mut self, op: Op) -> Compiled<usize> {
+        if let Some(at) = self.ops.iter().position(|have| *have == op) {
+            return Ok(at);
+        }
+        if self.ops.len() == COMPILED_OPS_MAX {
+            return Err(Unsupported::TooLarge);
+        }
+        self.ops.push(op);
+        Ok(self.ops.len() - 1)
+    }
+
+    fn leaf(&mut self, source: Source, function: Option<Function>) -> usize {
+        let same = |leaf: &Leaf| leaf.source == source && leaf.function == function;
+        if let Some(at) = self.leaves.iter().position(same) {
+            return at;
+        }
+        let reads = match function {
+            None => Reads::Instant(Instant::default()),
+            Some(function) => Reads::Window(Box::new(Window::new(function))),
+        };
+        self.leaves.push(Leaf {
+            source,
+            function,
+            reads,
+            folds: Folds::default(),
+        });
+        self.leaves.len() - 1
+    }
+}

@@ -1,0 +1,105 @@
+//! Why a query cannot be compiled, a program cannot be bound, or a bound one cannot be run to its end. Ordinary evaluation
+//! answers in each case, so nothing is ever approximated.
+
+use std::fmt;
+
+use crate::limits::{COMPILED_DEPTH_MAX, COMPILED_OPS_MAX};
+
+/// What in a query no program has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unsupported {
+    /// A function.
+    Function(&'static str),
+    /// An aggregation.
+    Aggregation(&'static str),
+    /// An operator.
+    Operator(&'static str),
+    /// `fill` of unmatched elements.
+    Fill,
+    /// `@` with a time.
+    FixedTime,
+    /// `anchored` or `smoothed`.
+    Edges,
+    /// A duration that is no constant.
+    Duration,
+    /// A parameter of a range function that is no constant.
+    Parameter(&'static str),
+    /// A subquery.
+    Subquery,
+    /// A selector that fixes no metric name by `=`.
+    NoMetric,
+    /// A family about scrapes.
+    AboutScrapes(String),
+    /// Counter resets of native histograms.
+    Histograms,
+    /// It yields a text or a matrix.
+    NoVector,
+    /// It reads no series.
+    NoSeries,
+    /// More operations than a program may have, or deeper nesting.
+    TooLarge,
+    /// What evaluation refuses.
+    Refused(String),
+}
+
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unsupported::Function(name) => write!(f, "the function {name} is not compiled"),
+            Unsupported::Aggregation(name) => write!(f, "the aggregation {name} is not compiled"),
+            Unsupported::Operator(name) => write!(f, "the operator {name} is not compiled"),
+            Unsupported::Fill => f.write_str("fill, fill_left and fill_right are not compiled"),
+            Unsupported::FixedTime => f.write_str(
+                "`@` with a time reads the same samples for ever, so there is nothing to bring up to date",
+            ),
+            Unsupported::Edges => f.write_str("anchored and smoothed ranges are not compiled"),
+            Unsupported::Duration => f.write_str("durations that are computed are not compiled"),
+            Unsupported::Parameter(name) => {
+                write!(f, "{name} is compiled with constant parameters only")
+            }
+            Unsupported::Subquery => f.write_str("subqueries are not compiled"),
+            Unsupported::NoMetric => f.write_str(
+                "a selector names no metric by `=`, so each new series of any page may be one of its own",
+            ),
+            Unsupported::AboutScrapes(metric) => {
+                write!(f, "{metric} changes without a page, and programs run at pages")
+            }
+            Unsupported::Histograms => {
+                f.write_str("counter resets of native histograms are not compiled")
+            }
+            Unsupported::NoVector => f.write_str("it yields no vector"),
+            Unsupported::NoSeries => f.write_str("it reads no series"),
+            Unsupported::TooLarge => write!(
+                f,
+                "it has more than {COMPILED_OPS_MAX} operations, or is nested deeper than {COMPILED_DEPTH_MAX}"
+            ),
+            Unsupported::Refused(why) => write!(f, "evaluation refuses it: {why}"),
+        }
+    }
+}
+
+/// Why a program cannot be bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blocked {
+    /// Until series appear or disappear.
+    ByStructure(&'static str),
+    /// For some time: the samples that block it leave the window.
+    ForNow(&'static str),
+}
+
+impl Blocked {
+    pub(super) fn why(self) -> &'static str {
+        match self {
+            Blocked::ByStructure(why) | Blocked::ForNow(why) => why,
+        }
+    }
+}
+
+/// Why a bound program stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Halt {
+    /// What is kept no longer matches the store: the program has to be bound again.
+    Unbound,
+    /// Elements collide, or a parameter is refused: what that means is said by ordinary evaluation.
+    Undecided,
+}
