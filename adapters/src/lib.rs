@@ -6,6 +6,7 @@
 
 pub mod console;
 pub mod form;
+mod helping;
 pub mod host;
 pub mod json;
 pub mod keda;

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use stillwell_engine::promql::{EvalOptions, QueryError, QueryMemory, Stop};
+use stillwell_engine::promql::{EvalOptions, Helpers, QueryError, QueryMemory, Stop};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
+use crate::helping::Cores;
 use crate::query_cache::QueryCache;
 
 /// Kinds of work, by who waits for it.
@@ -42,6 +43,7 @@ pub struct QueryPool {
     queries: Arc<Semaphore>,
     timeout_ms: u64,
     memory: Arc<QueryMemory>,
+    cores: Arc<Cores>,
     /// `None` once it is being dropped.
     threads: Option<Runtime>,
     /// Queries that were read before.
@@ -67,6 +69,7 @@ impl QueryPool {
             queries: Arc::new(Semaphore::new(places)),
             timeout_ms,
             memory: Arc::new(QueryMemory::new(MEMORY_BYTES_DEFAULT)),
+            cores: Arc::new(Cores::of_the_machine()),
             // Without a thread there is no server either; at start that is found by whoever starts it.
             threads: threads.ok(),
             cache: QueryCache::default(),
@@ -81,6 +84,7 @@ impl QueryPool {
             queries: Arc::new(Semaphore::new(0)),
             timeout_ms,
             memory: Arc::new(QueryMemory::new(MEMORY_BYTES_DEFAULT)),
+            cores: Arc::new(Cores::of_the_machine()),
             threads: None,
             cache: QueryCache::default(),
         }
@@ -114,7 +118,9 @@ impl QueryPool {
         let within = Within {
             flag: StopFlag::default(),
             memory: Arc::clone(&self.memory),
+            cores: (kind == Kind::Query).then(|| Arc::clone(&self.cores)),
         };
+        let cores = Arc::clone(&self.cores);
         let flag = within.flag.clone();
         let _canceled = CancelOnDrop(flag.clone());
         let running = async {
@@ -130,6 +136,7 @@ impl QueryPool {
             };
             let work = move || {
                 let _place = place; // freed when the work ends, not when its client goes
+                let _core = cores.begin();
                 work(&within)
             };
             let task = match (kind, &self.threads) {
@@ -165,6 +172,8 @@ impl Drop for QueryPool {
 pub struct Within {
     flag: StopFlag,
     memory: Arc<QueryMemory>,
+    /// For work with which other threads may help.
+    cores: Option<Arc<Cores>>,
 }
 
 impl Within {
@@ -175,8 +184,10 @@ impl Within {
         evaluate: impl FnOnce(&EvalOptions<'_>) -> T,
     ) -> T {
         let stop = || self.flag.get();
+        let helpers = self.cores.as_deref().map(|cores| cores as &dyn Helpers);
         evaluate(&EvalOptions {
             stop: Some(&stop),
+            helpers,
             memory: Some(&self.memory),
             // One query may hold half of what all may.
             bytes_max: options.bytes_max.min(self.memory.bytes_max() / 2),

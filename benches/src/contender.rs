@@ -103,7 +103,7 @@ impl Contender {
                 "--web.enable-remote-write-receiver",
                 "--enable-feature=native-histograms",
             ],
-            Kind::VictoriaMetrics => &[],
+            Kind::VictoriaMetrics => &["-search.disableCache"],
         };
         Contender::launch(kind, binary, "scrape_configs: []\n", flags)
     }
@@ -262,6 +262,13 @@ impl Contender {
         )))
     }
 
+    /// Connects, and asks for its health once: for a server that does not say when it is ready.
+    pub fn healthy_client(&self) -> std::io::Result<Client> {
+        let mut client = self.connect(Duration::from_secs(30))?;
+        client.get(self.health_path())?;
+        Ok(client)
+    }
+
     /// The path of a health check.
     pub fn health_path(&self) -> &'static str {
         match self.kind {
@@ -381,15 +388,21 @@ impl Client {
     }
 
     /// The body of a range query; times in milliseconds.
-    pub fn query_range(
+    pub fn query_range(&mut self, promql: &str, range: (i64, i64, i64)) -> std::io::Result<String> {
+        self.query_range_with(promql, range, "")
+    }
+
+    /// The same with more parameters, each of them with an `&` before it.
+    pub fn query_range_with(
         &mut self,
         promql: &str,
         (start_ms, end_ms, step_ms): (i64, i64, i64),
+        more: &str,
     ) -> std::io::Result<String> {
         let query = encode(promql);
         let [start, end, step] = [start_ms, end_ms, step_ms].map(|ms| ms as f64 / 1000.0);
         self.get(&format!(
-            "/api/v1/query_range?query={query}&start={start}&end={end}&step={step}"
+            "/api/v1/query_range?query={query}&start={start}&end={end}&step={step}{more}"
         ))
     }
 

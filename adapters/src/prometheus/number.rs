@@ -1,17 +1,21 @@
 //! Times as Prometheus writes them: with three decimals or none.
 
 use stillwell_engine::Timestamp;
+use stillwell_engine::number_text::push_integer;
 
 /// Appends seconds since the epoch.
 pub(super) fn time(out: &mut String, at: Timestamp) {
-    use std::fmt::Write;
     let magnitude = at.ms().unsigned_abs();
     if at.ms() < 0 {
         out.push('-');
     }
-    write!(out, "{}", magnitude / 1000).ok();
-    if !magnitude.is_multiple_of(1000) {
-        write!(out, ".{:03}", magnitude % 1000).ok();
+    push_integer(out, magnitude / 1000);
+    let thousandths = magnitude % 1000;
+    if thousandths > 0 {
+        out.push('.');
+        for digit in [thousandths / 100, thousandths / 10 % 10, thousandths % 10] {
+            push_integer(out, digit);
+        }
     }
 }
 

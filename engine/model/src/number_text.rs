@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 /// Appends in Go's `'f'` form, without an exponent whatever the size (labels of `count_values`).
 pub fn push_plain(out: &mut String, value: f64) {
-    if push_special(out, value) {
+    if push_special(out, value) || push_whole(out, value) || push_fraction(out, value) {
         return;
     }
     let from = out.len();
@@ -13,6 +13,52 @@ pub fn push_plain(out: &mut String, value: f64) {
     if may_tie(value) {
         settle_tie(out, from, value);
     }
+}
+
+/// Appends a whole number.
+pub fn push_integer(out: &mut String, number: u64) {
+    // The largest one has 20 digits.
+    let mut digits = [b'0'; 20];
+    let (mut at, mut rest) = (digits.len(), number);
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.push_str(std::str::from_utf8(&digits[at..]).unwrap_or_default()); // digits are ASCII
+}
+
+/// Below this whole numbers have neighbours one apart or nearer, so their digits are the shortest text.
+const WHOLE_BELOW: f64 = 9_007_199_254_740_992.0;
+
+/// Appends a whole number that is not too large; false where it is none.
+fn push_whole(out: &mut String, value: f64) -> bool {
+    let magnitude = value.abs();
+    if magnitude >= WHOLE_BELOW || (magnitude as u64) as f64 != magnitude {
+        return false;
+    }
+    if value.is_sign_negative() {
+        out.push('-');
+    }
+    push_integer(out, magnitude as u64);
+    true
+}
+
+/// Appends a fraction of usual size; false where its text has another shape, or two texts may be equally near.
+fn push_fraction(out: &mut String, value: f64) -> bool {
+    let mut buffer = zmij::Buffer::new();
+    let text = buffer.format_finite(value);
+    if text.ends_with(".0")
+        || text.contains('e')
+        || (text.len() >= TIE_DIGITS_MIN && may_tie(value))
+    {
+        return false;
+    }
+    out.push_str(text);
+    true
 }
 
 /// Appends in the form of Prometheus' JSON (util/jsonutil): an exponent below 1e-6 and from 1e21 on.
@@ -181,6 +227,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_text_is_the_one_of_the_standard_library_where_no_two_are_as_near(
+            bits in any::<u64>(), thousandths in -5_000_000i32..5_000_000, quotient in 1u32..1000, whole in any::<i32>()
+        ) {
+            let fraction = f64::from(thousandths) / 1000.0;
+            for value in [f64::from_bits(bits), fraction, fraction / f64::from(quotient), f64::from(whole), -0.0] {
+                if value.is_finite() && !may_tie(value) {
+                    prop_assert_eq!(text(push_plain, value), value.to_string());
+                }
+            }
+        }
+
         #[test]
         fn every_text_reads_back(bits in any::<u64>(), quarters in (1u64 << 45)..(1u64 << 53)) {
             for value in [f64::from_bits(bits), quarters as f64 / 4.0, quarters as f64 * 1000.0] {

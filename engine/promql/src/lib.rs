@@ -107,7 +107,7 @@ mod tally;
 
 pub use answer::{Annotations, Answer, QueryError, RangeSeries, Value, VectorSample};
 pub use memory::{MemoryLease, QueryMemory};
-pub use options::{EvalOptions, Features, Stop};
+pub use options::{EvalOptions, Features, Helpers, Stop};
 pub use plan::{Function, FunctionId};
 pub use query::{Query, SelectorUse, parse_duration_ms, parse_metric_selector};
 pub use stillwell_model as model;

@@ -4,7 +4,6 @@
 //! that it builds. What is counted is taken from the shared [`QueryMemory`] in steps, so that a small query touches it
 //! once. The newest query that does not fit any more is refused; those that run go on.
 
-use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -55,13 +54,13 @@ impl QueryMemory {
 /// Bytes that a query takes from the shared memory at a time.
 const STEP_BYTES: u64 = 1 << 20;
 
-/// What one query holds.
+/// What one query holds, on whatever threads it runs.
 #[derive(Debug)]
 pub struct MemoryLease {
     memory: Option<Arc<QueryMemory>>,
     bytes_max: u64,
-    held: Cell<u64>,
-    taken: Cell<u64>,
+    held: AtomicU64,
+    taken: AtomicU64,
 }
 
 impl MemoryLease {
@@ -70,17 +69,17 @@ impl MemoryLease {
         MemoryLease {
             memory,
             bytes_max,
-            held: Cell::new(0),
-            taken: Cell::new(0),
+            held: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
         }
     }
 
     /// The query holds so many bytes more. Error: it, or all queries together, would hold too much.
     #[inline]
     pub fn hold(&self, bytes: u64) -> Result<(), QueryError> {
-        let held = self.held.get().saturating_add(bytes);
-        self.held.set(held);
-        if held > self.taken.get() {
+        let before = self.held.fetch_add(bytes, Ordering::Relaxed);
+        let held = before.saturating_add(bytes);
+        if held > self.taken.load(Ordering::Relaxed) {
             return self.take_more(held);
         }
         Ok(())
@@ -88,13 +87,13 @@ impl MemoryLease {
 
     /// What it holds now, in bytes.
     pub fn held(&self) -> u64 {
-        self.held.get()
+        self.held.load(Ordering::Relaxed)
     }
 
     /// Gives back what [`MemoryLease::hold`] counted.
     #[inline]
     pub fn release(&self, bytes: u64) {
-        self.held.set(self.held.get().saturating_sub(bytes));
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     #[cold]
@@ -105,7 +104,9 @@ impl MemoryLease {
                 self.bytes_max >> 20
             )));
         }
-        let more = (held - self.taken.get()).max(STEP_BYTES);
+        // Two threads that come here at once take a step more than they need.
+        let taken = self.taken.load(Ordering::Relaxed);
+        let more = held.saturating_sub(taken).max(STEP_BYTES);
         let fits = self.memory.as_ref().is_none_or(|memory| memory.take(more));
         if !fits {
             let bytes_max = self.memory.as_ref().map_or(0, |memory| memory.bytes_max);
@@ -114,7 +115,7 @@ impl MemoryLease {
                 bytes_max >> 20
             )));
         }
-        self.taken.set(self.taken.get() + more);
+        self.taken.fetch_add(more, Ordering::Relaxed);
         Ok(())
     }
 }
@@ -122,7 +123,7 @@ impl MemoryLease {
 impl Drop for MemoryLease {
     fn drop(&mut self) {
         if let Some(memory) = &self.memory {
-            memory.give_back(self.taken.get());
+            memory.give_back(self.taken.load(Ordering::Relaxed));
         }
     }
 }

@@ -82,6 +82,16 @@ pub enum Stop {
     Canceled,
 }
 
+/// Threads that may help with a query. Evaluation starts none: who calls it knows how many are free.
+///
+/// Helpers compute the columns of series; the thread that evaluates the query takes them in the order of the series, so an
+/// answer has the same bits with and without them.
+pub trait Helpers: Sync {
+    /// Calls `helper` on as many other threads as are free for this query, perhaps on none, while `main` runs on this one.
+    /// Returns when all have returned, which is soon after `main` has.
+    fn run(&self, helper: &(dyn Fn() + Sync), main: &mut dyn FnMut());
+}
+
 /// How to evaluate. The defaults are those of Prometheus' server.
 #[derive(Clone, Copy)]
 pub struct EvalOptions<'a> {
@@ -104,6 +114,8 @@ pub struct EvalOptions<'a> {
     pub tally: Option<&'a SampleTally>,
     /// Asked now and then whether to stop.
     pub stop: Option<&'a (dyn Fn() -> Option<Stop> + Sync)>,
+    /// Who helps with many series; `None`: nobody. Nobody helps where a tally counts, so that its peak is exact.
+    pub helpers: Option<&'a dyn Helpers>,
 }
 
 impl Default for EvalOptions<'_> {
@@ -118,6 +130,7 @@ impl Default for EvalOptions<'_> {
             wall_offset_ms: 0,
             tally: None,
             stop: None,
+            helpers: None,
         }
     }
 }

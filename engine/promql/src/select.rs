@@ -84,8 +84,8 @@ pub trait View: Send + Sync {
     fn select(&self, request: &SelectRequest<'_>) -> Result<Box<dyn Selection>, QueryError>;
 }
 
-/// The series of one selector: a fixed list, all as of one moment of the store.
-pub trait Selection: Send {
+/// The series of one selector: a fixed list, all as of one moment of the store. Several threads may read it at once.
+pub trait Selection: Send + Sync {
     /// The number of series.
     fn len(&self) -> usize;
 
@@ -96,6 +96,12 @@ pub trait Selection: Send {
 
     /// The labels of series `index`.
     fn labels(&self, index: usize) -> &Labels;
+
+    /// About how many samples all series have together. It decides whether other threads are asked to help
+    /// ([`crate::Helpers`]), nothing else.
+    fn samples_about(&self) -> usize {
+        0
+    }
 
     /// Replaces the contents of `samples` by the samples of series `index` in the requested range.
     fn read(&self, index: usize, samples: &mut Samples);

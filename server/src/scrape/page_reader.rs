@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use parking_lot::MutexGuard;
 use stillwell_engine::limits::WRITE_BATCH_SERIES;
-use stillwell_engine::{Format, ScrapeFacts, Stage, Staged, Timestamp};
+use stillwell_engine::{CommitError, Committed, Format, ScrapeFacts, Stage, Staged, Timestamp};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::debug;
@@ -157,10 +157,13 @@ impl PageReader {
             body_bytes: body.len() as i64,
         };
         let parsed = Instant::now();
-        if self.is_slow {
-            add_series(&self.shared, &mut staged, at)?;
-        }
-        let committed = self.shared.writer.lock().commit(staged, at, facts);
+        let committed = match self.is_slow {
+            true => {
+                add_series(&self.shared, &mut staged, at)?;
+                commit_large(&self.shared, staged, at, facts)
+            }
+            false => self.shared.writer.lock().commit(staged, at, facts),
+        };
         let took_ns = parsed.elapsed().as_nanos();
         self.shared
             .commits
@@ -179,6 +182,20 @@ impl PageReader {
         }
         Ok(())
     }
+}
+
+/// Commits a page that takes long to become a template, with other commits meanwhile.
+fn commit_large(
+    shared: &Shared,
+    staged: Staged<'_>,
+    at: Timestamp,
+    facts: ScrapeFacts,
+) -> Result<Committed, CommitError> {
+    let committed = shared.writer.lock().commit_values(staged, at, facts);
+    let (committed, page) = committed?;
+    let template = page.into_template();
+    shared.writer.lock().take_template(template);
+    Ok(committed)
 }
 
 /// Adds the series of a page with many new lines, with other commits in between.

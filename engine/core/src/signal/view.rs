@@ -318,6 +318,10 @@ impl Selection for WithDerived {
         }
     }
 
+    fn samples_about(&self) -> usize {
+        self.direct.samples_about()
+    }
+
     fn read(&self, index: usize, samples: &mut Samples) {
         match index.checked_sub(self.direct.len()) {
             None => self.direct.read(index, samples),

@@ -5,18 +5,25 @@
 //! integer steps in one or two bytes, everything else as the bytes in which the two differ.
 //!
 //! ```text
-//!  op    = | kind:4 gap:4 | gap bytes 0..8 | value bytes 0..9 |
+//!  op    = head | kind:4 gap:4 |  and body | gap bytes 0..8 | value bytes 0..9 |
 //!  gap   0..=11 is 1..=12     12 as in the op before     13 one byte, plus 13     14 two bytes     15 eight bytes
 //!  kind  0 the same value     1 stale marker             2 plus one               3 minus one
 //!        4 | i8 |             5 | i16 |                  6 | i32 |                integer step
 //!        7 reserved           8..=14 | zero bytes below | 1..=7 bytes of XOR |    15 | 8 bytes |
 //! ```
 //!
-//! All little-endian. Each block starts anew (value before: 0; gap before: 1), so that blocks can be dropped from the
-//! front. Budget: 2 bytes for a changed counter, 0 for an unchanged value; about 3 ns to read or write. Bench: `history`.
+//! All little-endian. In a block the heads stand at the front, and the bodies at the end, the first one last: where an
+//! op's head is does not depend on the lengths of those before it, so a processor reads many at a time, and a body lies at
+//! the end of the eight bytes before it, of which a shift makes the number.
+//!
+//! Each block starts anew (value before: 0; gap before: 1), so that blocks can be dropped from the front. Budget: 2 bytes
+//! for a changed counter, 0 for an unchanged value; 2 ns to read ([`Encoded::fill`]), 3 ns to write. Bench: `history`.
 
 /// The longest op.
 pub(crate) const OP_BYTES_MAX: usize = 1 + 8 + 9;
+
+/// Ops that are read at once: no block has more.
+pub(crate) const OPS_AT_ONCE: usize = 224;
 
 /// Prometheus' staleness marker.
 pub(crate) const STALE: u64 = crate::promql::select::STALE_NAN_BITS;
@@ -58,7 +65,7 @@ pub(crate) struct Run {
     pub(crate) gap: i64,
 }
 
-/// Writes a run to the start of `out` and returns the number of bytes.
+/// Writes a run: the head to the start of `out`, and the body behind it. Returns the number of bytes.
 pub(crate) fn encode(before: CodecState, run: Run, out: &mut [u8; OP_BYTES_MAX]) -> usize {
     let (gap_code, gap_len) = encode_gap(before.gap, run.gap, &mut out[1..9]);
     let value_at = 1 + gap_len;
@@ -136,61 +143,292 @@ fn integer_step(before: u64, bits: u64) -> Option<i64> {
     exact.then_some(step)
 }
 
-/// Reads the ops of one block.
+/// The ops of one block.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Encoded<'a> {
+    /// One byte an op.
+    pub(crate) heads: &'a [u8],
+    /// Ends with the bodies, the first one last. What stands before them does not matter.
+    pub(crate) bodies: &'a [u8],
+}
+
+/// How an op is read whose value is a step of a whole number and whose gap needs no body.
+#[derive(Clone, Copy)]
+struct ShortOp {
+    /// Bytes of its body, or `NOT_SHORT`.
+    len: u8,
+    /// How far the eight bytes at its end are shifted down.
+    shift: u8,
+    /// What of the shifted bytes counts: all or nothing.
+    mask: i8,
+    /// What the step is beside that.
+    plus: i8,
+}
+
+const NOT_SHORT: u8 = u8::MAX;
+
+/// By head.
+static SHORT_OPS: [ShortOp; 256] = short_ops();
+
+const fn short_ops() -> [ShortOp; 256] {
+    let op = ShortOp {
+        len: NOT_SHORT,
+        shift: 0,
+        mask: 0,
+        plus: 0,
+    };
+    let mut ops = [op; 256];
+    let mut head = 0;
+    while head < 256 {
+        let (kind, gap) = ((head >> 4) as u8, (head & 0x0f) as u8);
+        let (len, plus) = match kind {
+            KIND_SAME => (0, 0),
+            KIND_PLUS_ONE => (0, 1),
+            KIND_MINUS_ONE => (0, -1),
+            KIND_STEP_I8 => (1, 0),
+            KIND_STEP_I16 => (2, 0),
+            KIND_STEP_I32 => (4, 0),
+            _ => (NOT_SHORT, 0),
+        };
+        if len != NOT_SHORT && gap <= GAP_AS_BEFORE {
+            ops[head] = ShortOp {
+                len,
+                shift: if len == 0 { 0 } else { 64 - 8 * len },
+                mask: if len == 0 { 0 } else { -1 },
+                plus,
+            };
+        }
+        head += 1;
+    }
+    ops
+}
+
+/// A copy of bodies, from which eight bytes can be read anywhere without a check: a block has at most 224.
+struct Bodies {
+    bytes: [u8; Bodies::END + 8],
+    len: usize,
+}
+
+impl Bodies {
+    const END: usize = 256;
+
+    /// `None` where there are too many.
+    #[inline]
+    fn copy(bodies: &[u8]) -> Option<Bodies> {
+        let mut bytes = [0; Bodies::END + 8];
+        let place = bytes.get_mut((Bodies::END - 8).checked_sub(bodies.len())? + 8..Bodies::END)?;
+        place.copy_from_slice(bodies);
+        Some(Bodies {
+            bytes,
+            len: bodies.len(),
+        })
+    }
+
+    /// The eight bytes before those of which `left` are left.
+    #[inline]
+    fn word(&self, left: usize) -> u64 {
+        let start = left.wrapping_add(Bodies::END - 8).wrapping_sub(self.len) % Bodies::END;
+        let word = self.bytes[start..].first_chunk().copied();
+        u64::from_le_bytes(word.unwrap_or_default())
+    }
+}
+
+impl<'a> Encoded<'a> {
+    /// The sum of all gaps.
+    pub(crate) fn gaps(self) -> i64 {
+        let mut sum = 0i64;
+        self.each(|_, gap| sum = sum.wrapping_add(gap));
+        sum
+    }
+
+    /// Calls `visit` with the bits and the gap of each run, oldest first.
+    #[inline]
+    pub(crate) fn each(self, mut visit: impl FnMut(u64, i64)) {
+        if self.heads.len() > OPS_AT_ONCE {
+            return Runs::new(self).for_each(|run| visit(run.bits, run.gap));
+        }
+        let (mut values, mut gaps) = ([0.0; OPS_AT_ONCE], [0; OPS_AT_ONCE]);
+        let read = self.fill(&mut values, &mut gaps);
+        for (value, gap) in values.iter().zip(&gaps).take(read) {
+            visit(value.to_bits(), *gap);
+        }
+    }
+
+    /// Writes the values and gaps of all runs, oldest first, for each of which there has to be a place. Returns how many
+    /// there are.
+    pub(crate) fn fill(self, values: &mut [f64], gaps: &mut [i64]) -> usize {
+        let mut runs = Runs::new(self);
+        let bodies = Bodies::copy(self.bodies);
+        let mut filled = 0;
+        loop {
+            if let Some(bodies) = &bodies {
+                filled += runs.steps(bodies, &mut values[filled..], &mut gaps[filled..]);
+                filled += runs.xors(bodies, &mut values[filled..], &mut gaps[filled..]);
+            }
+            let places = values.get_mut(filled).zip(gaps.get_mut(filled));
+            let Some(((value, gap), run)) = places.zip(runs.next()) else {
+                return filled;
+            };
+            (*value, *gap) = (f64::from_bits(run.bits), run.gap);
+            filled += 1;
+        }
+    }
+}
+
+/// Reads the ops of one block, one by one.
 pub(crate) struct Runs<'a> {
-    rest: &'a [u8],
+    rest: Encoded<'a>,
     state: CodecState,
 }
 
 impl<'a> Runs<'a> {
-    /// Over the used bytes of a block.
-    pub(crate) fn new(used: &'a [u8]) -> Runs<'a> {
+    /// Over the ops of a block.
+    pub(crate) fn new(encoded: Encoded<'a>) -> Runs<'a> {
         Runs {
-            rest: used,
+            rest: encoded,
             state: CodecState::START,
         }
     }
 
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (head, rest) = self.rest.split_first_chunk::<N>()?;
-        self.rest = rest;
-        Some(*head)
+    /// Reads steps of whole numbers for as long as there are any: nothing but their end is a branch. Returns how many.
+    fn steps(&mut self, bodies: &Bodies, values: &mut [f64], gaps: &mut [i64]) -> usize {
+        let Some(mut number) = whole(self.state.bits) else {
+            return 0;
+        };
+        let (mut left, mut read) = (self.rest.bodies.len(), 0);
+        for (&head, value) in self.rest.heads.iter().zip(values) {
+            let op = SHORT_OPS[usize::from(head)];
+            if op.len == NOT_SHORT {
+                break;
+            }
+            let step = (bodies.word(left) as i64 >> (op.shift & 63)) & i64::from(op.mask);
+            number = number.wrapping_add(step).wrapping_add(i64::from(op.plus));
+            left = left.wrapping_sub(usize::from(op.len));
+            *value = number as f64;
+            read += 1;
+        }
+        if read > 0 {
+            self.state.bits = (number as f64).to_bits();
+            self.advance(read, left, gaps);
+        }
+        read
+    }
+
+    /// The same for values that differ from the one before by some bits, as fractions do.
+    fn xors(&mut self, bodies: &Bodies, values: &mut [f64], gaps: &mut [i64]) -> usize {
+        let (mut left, mut read) = (self.rest.bodies.len(), 0);
+        let mut bits = self.state.bits;
+        for (&head, value) in self.rest.heads.iter().zip(values) {
+            let (kind, code) = (head >> 4, head & 0x0f);
+            if kind <= KIND_XOR_BASE || code > GAP_AS_BEFORE {
+                break;
+            }
+            let word = bodies.word(left);
+            let len = u32::from(kind - KIND_XOR_BASE);
+            // The bytes of the XOR, and below them how many zero bytes follow it.
+            let parted = word >> (56u32.wrapping_sub(8 * len) & 63);
+            let parted = (parted >> 8) << (8 * (parted & 7));
+            let is_whole = kind == KIND_WHOLE;
+            bits ^= if is_whole { word } else { parted };
+            left = left.wrapping_sub(if is_whole { 8 } else { len as usize + 1 });
+            *value = f64::from_bits(bits);
+            read += 1;
+        }
+        if read > 0 {
+            self.state.bits = bits;
+            self.advance(read, left, gaps);
+        }
+        read
+    }
+
+    /// Goes on behind ops that were read and have no gap in their bodies; these are written to `gaps`.
+    fn advance(&mut self, read: usize, left: usize, gaps: &mut [i64]) {
+        let (heads, rest) = self.rest.heads.split_at(read);
+        let mut gap = self.state.gap;
+        for (&head, place) in heads.iter().zip(gaps) {
+            let code = head & 0x0f;
+            gap = if code == GAP_AS_BEFORE {
+                gap
+            } else {
+                i64::from(code) + 1
+            };
+            *place = gap;
+        }
+        self.state.gap = gap;
+        self.rest = Encoded {
+            heads: rest,
+            // What an encoder wrote has all of its bodies.
+            bodies: self.rest.bodies.get(..left).unwrap_or_default(),
+        };
+    }
+
+    fn take<const N: usize>(body: &mut &[u8]) -> Option<[u8; N]> {
+        let (taken, rest) = body.split_first_chunk::<N>()?;
+        *body = rest;
+        Some(*taken)
     }
 
     fn step(&self, step: i64) -> u64 {
         ((f64::from_bits(self.state.bits) as i64).wrapping_add(step) as f64).to_bits()
     }
 
-    fn value(&mut self, kind: u8) -> Option<u64> {
+    fn value(&self, kind: u8, mut body: &[u8]) -> Option<u64> {
         Some(match kind {
             KIND_SAME => self.state.bits,
             KIND_STALE => STALE,
             KIND_PLUS_ONE => self.step(1),
             KIND_MINUS_ONE => self.step(-1),
             KIND_STEP_I8 => {
-                let [step] = self.take::<1>()?;
+                let [step] = Self::take::<1>(&mut body)?;
                 self.step(i64::from(step as i8))
             }
             KIND_STEP_I16 => {
-                let step = i16::from_le_bytes(self.take()?);
+                let step = i16::from_le_bytes(Self::take(&mut body)?);
                 self.step(i64::from(step))
             }
             KIND_STEP_I32 => {
-                let step = i32::from_le_bytes(self.take()?);
+                let step = i32::from_le_bytes(Self::take(&mut body)?);
                 self.step(i64::from(step))
             }
-            KIND_WHOLE => self.state.bits ^ u64::from_le_bytes(self.take()?),
+            KIND_WHOLE => self.state.bits ^ u64::from_le_bytes(Self::take(&mut body)?),
             _ => {
-                let [zeros_below] = self.take::<1>()?;
-                let len = usize::from(kind - KIND_XOR_BASE);
-                let (head, rest) = self.rest.split_at_checked(len)?;
-                self.rest = rest;
+                let [zeros_below] = Self::take::<1>(&mut body)?;
                 let mut xor = [0; 8];
-                xor[..len].copy_from_slice(head);
+                xor.get_mut(..body.len())?.copy_from_slice(body);
                 self.state.bits ^ u64::from_le_bytes(xor) << (8 * u32::from(zeros_below % 8))
             }
         })
     }
+}
+
+/// Bytes of a gap's part of a body.
+fn gap_len(code: u8) -> usize {
+    match code {
+        GAP_ONE_BYTE => 1,
+        GAP_TWO_BYTES => 2,
+        GAP_EIGHT_BYTES => 8,
+        _ => 0,
+    }
+}
+
+/// Bytes of a value's part of a body.
+fn value_len(kind: u8) -> usize {
+    match kind {
+        KIND_SAME | KIND_STALE | KIND_PLUS_ONE | KIND_MINUS_ONE => 0,
+        KIND_STEP_I8 => 1,
+        KIND_STEP_I16 => 2,
+        KIND_STEP_I32 => 4,
+        KIND_WHOLE => 8,
+        xor => 1 + usize::from(xor - KIND_XOR_BASE),
+    }
+}
+
+/// The number of which a step leads to another one, where the value is one.
+#[inline]
+fn whole(bits: u64) -> Option<i64> {
+    let number = f64::from_bits(bits) as i64;
+    let exact = (number as f64).to_bits() == bits && number.unsigned_abs() <= 1 << 53;
+    exact.then_some(number)
 }
 
 impl Iterator for Runs<'_> {
@@ -198,15 +436,20 @@ impl Iterator for Runs<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<Run> {
-        let [head] = self.take::<1>()?;
-        let gap = match head & 0x0f {
+        let (&head, heads) = self.rest.heads.split_first()?;
+        let (kind, code) = (head >> 4, head & 0x0f);
+        let len = gap_len(code) + value_len(kind);
+        let start = self.rest.bodies.len().checked_sub(len)?;
+        let (bodies, mut body) = self.rest.bodies.split_at(start);
+        let gap = match code {
             GAP_AS_BEFORE => self.state.gap,
-            GAP_ONE_BYTE => i64::from(self.take::<1>()?[0]) + 13,
-            GAP_TWO_BYTES => i64::from(u16::from_le_bytes(self.take()?)),
-            GAP_EIGHT_BYTES => i64::from_le_bytes(self.take()?),
+            GAP_ONE_BYTE => i64::from(Self::take::<1>(&mut body)?[0]) + 13,
+            GAP_TWO_BYTES => i64::from(u16::from_le_bytes(Self::take(&mut body)?)),
+            GAP_EIGHT_BYTES => i64::from_le_bytes(Self::take(&mut body)?),
             small => i64::from(small) + 1,
         };
-        let bits = self.value(head >> 4)?;
+        let bits = self.value(kind, body)?;
+        self.rest = Encoded { heads, bodies };
         self.state = CodecState { bits, gap };
         Some(Run { bits, gap })
     }
@@ -233,23 +476,36 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read(
-            runs in prop::collection::vec((any_bits(), prop_oneof![1i64..20, 1i64..70_000, any::<i64>()]), 0..200)
+            runs in prop::collection::vec((any_bits(), prop_oneof![1i64..20, 1i64..70_000, any::<i64>()]), 0..200),
+            context in 0usize..9,
         ) {
             let mut state = CodecState::START;
-            let mut bytes = Vec::new();
+            let (mut heads, mut bodies) = (Vec::new(), std::collections::VecDeque::new());
             let mut out = [0; OP_BYTES_MAX];
             for &(bits, gap) in &runs {
                 let len = encode(state, Run { bits, gap }, &mut out);
-                bytes.extend_from_slice(&out[..len]);
+                heads.push(out[0]);
+                out[1..len].iter().rev().for_each(|byte| bodies.push_front(*byte));
                 state = CodecState { bits, gap };
             }
-            let read: Vec<(u64, i64)> = Runs::new(&bytes).map(|run| (run.bits, run.gap)).collect();
-            prop_assert_eq!(read, runs);
+            (0..context).for_each(|_| bodies.push_front(0xa5));
+            let encoded = Encoded { heads: &heads, bodies: bodies.make_contiguous() };
+            let read: Vec<(u64, i64)> = Runs::new(encoded).map(|run| (run.bits, run.gap)).collect();
+            prop_assert_eq!(&read, &runs);
+            let (mut values, mut gaps) = (vec![0.0; runs.len()], vec![0; runs.len()]);
+            prop_assert_eq!(encoded.fill(&mut values, &mut gaps), runs.len());
+            let filled: Vec<(u64, i64)> = values.iter().map(|value| value.to_bits()).zip(gaps).collect();
+            prop_assert_eq!(&filled, &runs);
         }
 
         #[test]
-        fn garbage_ends_and_does_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            prop_assert!(Runs::new(&bytes).count() <= bytes.len());
+        fn garbage_ends_and_does_not_panic(
+            heads in prop::collection::vec(any::<u8>(), 0..300), bodies in prop::collection::vec(any::<u8>(), 0..600)
+        ) {
+            let encoded = Encoded { heads: &heads, bodies: &bodies };
+            prop_assert!(Runs::new(encoded).count() <= heads.len());
+            let (mut values, mut gaps) = (vec![0.0; heads.len()], vec![0; heads.len()]);
+            prop_assert!(encoded.fill(&mut values, &mut gaps) <= heads.len());
         }
     }
 

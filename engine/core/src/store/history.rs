@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use hashbrown::HashMap;
 
 use super::clock::Clock;
-use super::codec::{Run, Runs, STALE};
+use super::codec::{Run, STALE};
 use super::exemplars::Exemplars;
 use super::listed::Listed;
 use super::native_histograms::{HISTOGRAM, NativeHistograms};
@@ -221,7 +221,7 @@ impl Store {
         if let Some(newest) = row
             .newest
             .some()
-            .filter(|&newest| !self.slab.header(newest).sealed)
+            .filter(|&newest| !self.slab.header(newest).sealed())
         {
             if self.slab.append(newest, run) {
                 return;
@@ -250,7 +250,7 @@ impl Store {
         let newest = self.series.row(id).newest;
         if newest
             .some()
-            .is_some_and(|newest| !self.slab.header(newest).sealed)
+            .is_some_and(|newest| !self.slab.header(newest).sealed())
         {
             self.slab.seal(newest);
             self.sealed.push_back(newest);
@@ -304,7 +304,7 @@ impl Store {
     /// When the last run of a sealed block ended; `None` where the clock has forgotten.
     pub(super) fn end_ms(&self, block: BlockId) -> Option<i64> {
         let header = self.slab.header(block);
-        let gaps: i64 = Runs::new(self.slab.used(block)).map(|run| run.gap).sum();
+        let gaps = self.slab.ops(block).gaps();
         let end_tick = header.first_tick + gaps;
         match header.clock {
             ClockId::EXPLICIT => Some(end_tick),
@@ -367,7 +367,7 @@ impl Store {
         while let (false, Some(block)) = (current, at.some()) {
             let header = self.slab.header(block);
             let (first, until) = self.ticks(header.clock, start_ms, end_ms);
-            let gaps: i64 = Runs::new(self.slab.used(block)).map(|run| run.gap).sum();
+            let gaps = self.slab.ops(block).gaps();
             if header.first_tick < until && header.first_tick + gaps > first && first < until {
                 return true;
             }

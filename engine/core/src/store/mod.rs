@@ -8,8 +8,8 @@
 //!   `postings` (label index), `matching` (matchers to series ids).
 //! * Samples: `clock` (scrape times), `history` (appending, sealing, retention), `codec` (the format), `slab` (the
 //!   memory), `listed` (rows that templates name), `eviction` (giving memory back), `native_histograms`, `exemplars`.
-//! * Reading: `snapshot` (copies for queries), `visible_ticks` (failed scrapes and staleness), `value_runs`
-//!   (uncompressed runs for compiled signals), `lookup`.
+//! * Reading: `snapshot` (copies for queries), `explicit_times` (samples with times of their own), `visible_ticks`
+//!   (failed scrapes and staleness), `value_runs` (uncompressed runs for compiled signals), `lookup`.
 //! * Snapshots: `persist`, `persist_histograms`.
 //! * Memory: `arena`, `epoch_reclaim` (reuse of ids).
 
@@ -19,6 +19,7 @@ mod codec;
 mod epoch_reclaim;
 mod eviction;
 mod exemplars;
+mod explicit_times;
 mod history;
 mod id_set;
 mod label_interner;

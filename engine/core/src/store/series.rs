@@ -142,9 +142,17 @@ impl Series {
     /// reuse a freed row the bytes of a series.
     pub(crate) fn growth_bytes<'a>(&self, labels: impl Iterator<Item = &'a Labels>) -> usize {
         let (mut series, mut texts) = (0usize, HashSet::new());
+        let mut before: Option<&Labels> = None;
         for labels in labels {
             series += 1;
-            texts.extend(labels.iter().flat_map(|(name, value)| [name, value]));
+            // What the set before has at the same place was counted with it.
+            let mut counted = before.map(Labels::iter);
+            for (name, value) in labels.iter() {
+                if counted.as_mut().and_then(Iterator::next) != Some((name, value)) {
+                    texts.extend([name, value]);
+                }
+            }
+            before = Some(labels);
         }
         let new_texts = texts
             .iter()

@@ -1,13 +1,13 @@
 //! A slab allocator for blocks of history: blocks have fixed sizes and places, and freed blocks are reused first.
 //!
 //! ```text
-//!  Block<N> = | first_tick i64 | last_bits u64 | clock u32 | owner u32 | next u32 | gap u16 | used u8 | sealed u8 | N data bytes |
+//!  Block<N> = | first_tick i64 | last_bits u64 | clock u32 | owner u32 | next u32 | gap u16 | heads u8 | bodies u8 | N data bytes |
 //! ```
 //!
 //! Three sizes: the first block of a series is small (64 bytes with its header), the second medium (128), later ones
 //! large (256). A series that seldom changes takes little, and a busy one has few headers.
 
-use super::codec::{self, CodecState, Run};
+use super::codec::{self, CodecState, Encoded, Run};
 use crate::ids::{ClockId, SeriesId};
 
 const SMALL_DATA: usize = 64 - HEADER_BYTES;
@@ -23,6 +23,7 @@ const _: () = assert!(size_of::<Block<SMALL_DATA>>() == 64);
 const _: () = assert!(size_of::<Block<MEDIUM_DATA>>() == 128);
 const _: () = assert!(size_of::<Block<LARGE_DATA>>() == 256);
 const _: () = assert!(SMALL_DATA >= codec::OP_BYTES_MAX);
+const _: () = assert!(LARGE_DATA <= codec::OPS_AT_ONCE);
 
 /// How large a block is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,12 +91,16 @@ pub(crate) struct Header {
     pub(crate) next: BlockId,
     /// The codec's state after the last op, so that appending needs no decoding: the value ...
     last_bits: u64,
-    /// ... and the gap; 0, which is no valid gap, where it does not fit.
+    /// ... and the gap; 0, which is no valid gap, where it does not fit, and `SEALED` where no run follows.
     last_gap: u16,
-    used: u8,
-    /// Whether it takes no more runs.
-    pub(crate) sealed: bool,
+    /// Ops.
+    heads: u8,
+    /// Bytes of their bodies.
+    bodies: u8,
 }
+
+/// The gap of a block that takes no more runs.
+const SEALED: u16 = u16::MAX;
 
 const _: () = assert!(size_of::<Header>() == HEADER_BYTES);
 const _: () = assert!(LARGE_DATA <= u8::MAX as usize);
@@ -109,9 +114,14 @@ impl Header {
             next: BlockId::NONE,
             last_bits: CodecState::START.bits,
             last_gap: CodecState::START.gap as u16,
-            used: 0,
-            sealed: false,
+            heads: 0,
+            bodies: 0,
         }
+    }
+
+    /// Whether it takes no more runs.
+    pub(crate) fn sealed(&self) -> bool {
+        self.last_gap == SEALED
     }
 }
 
@@ -265,9 +275,12 @@ impl<const N: usize> SizeClass<N> {
         at
     }
 
-    fn used(&self, at: u32) -> &[u8] {
+    fn ops(&self, at: u32) -> Encoded<'_> {
         let block = self.block(at);
-        &block.data[..usize::from(block.header.used)]
+        Encoded {
+            heads: &block.data[..usize::from(block.header.heads)],
+            bodies: &block.data,
+        }
     }
 
     fn parts_mut(&mut self, at: u32) -> (&mut Header, &mut [u8]) {
@@ -368,9 +381,19 @@ impl Slab {
         of_size!(self, id.size(), class => &class.block(id.place()).header)
     }
 
-    /// The bytes written to a block.
-    pub(crate) fn used(&self, id: BlockId) -> &[u8] {
-        of_size!(self, id.size(), class => class.used(id.place()))
+    /// What was appended to a block.
+    pub(crate) fn ops(&self, id: BlockId) -> Encoded<'_> {
+        of_size!(self, id.size(), class => class.ops(id.place()))
+    }
+
+    /// The same, with the bodies alone: what has to be copied of it.
+    pub(crate) fn ops_alone(&self, id: BlockId) -> Encoded<'_> {
+        let ops = self.ops(id);
+        let bodies = usize::from(self.header(id).bodies);
+        Encoded {
+            bodies: &ops.bodies[ops.bodies.len() - bodies..],
+            ..ops
+        }
     }
 
     /// Links `id` to the block after it.
@@ -387,20 +410,24 @@ impl Slab {
         };
         let mut op = [0; codec::OP_BYTES_MAX];
         let len = codec::encode(state, run, &mut op);
-        let used = usize::from(header.used);
-        if used + len > data.len() {
+        let (heads, bodies) = (usize::from(header.heads), usize::from(header.bodies));
+        if heads + bodies + len > data.len() {
             return false;
         }
-        data[used..used + len].copy_from_slice(&op[..len]);
-        header.used += len as u8;
+        data[heads] = op[0];
+        let end = data.len() - bodies;
+        data[end - (len - 1)..end].copy_from_slice(&op[1..len]);
+        header.heads += 1;
+        header.bodies += len as u8 - 1;
         header.last_bits = run.bits;
-        header.last_gap = u16::try_from(run.gap).unwrap_or(0);
+        let gap = u16::try_from(run.gap).ok().filter(|gap| *gap != SEALED);
+        header.last_gap = gap.unwrap_or(0);
         true
     }
 
     /// Closes the block for further runs.
     pub(crate) fn seal(&mut self, id: BlockId) {
-        self.parts_mut(id).0.sealed = true;
+        self.parts_mut(id).0.last_gap = SEALED;
     }
 
     fn parts_mut(&mut self, id: BlockId) -> (&mut Header, &mut [u8]) {
@@ -440,10 +467,10 @@ impl Slab {
     /// A copy of a block, of the same size.
     pub(crate) fn copy(&mut self, id: BlockId) -> BlockId {
         let header = *self.header(id);
-        let used = self.used(id).to_vec();
+        let data = self.ops(id).bodies.to_vec(); // all of the block's
         let place = of_size!(mut self, id.size(), class => class.allocate(header));
         let copy = BlockId::new(id.size(), place);
-        self.parts_mut(copy).1[..used.len()].copy_from_slice(&used);
+        self.parts_mut(copy).1.copy_from_slice(&data);
         copy
     }
 

@@ -11,7 +11,8 @@ use hashbrown::HashMap;
 use parking_lot::RwLock;
 
 use super::clock::{Clock, ScrapeEntry};
-use super::codec::{Runs, STALE};
+use super::codec::{Encoded, STALE};
+use super::explicit_times;
 use super::history::Store;
 use super::label_shapes::Pair;
 use super::matching::{OverBudget, ReadBudget, for_each_match_within};
@@ -88,11 +89,12 @@ struct SnapshotSeries {
     clamp_negative: bool,
 }
 
-/// The used bytes of one block.
+/// The ops of one block: heads, then bodies.
 struct Segment {
     clock: ClockId,
     first_tick: i64,
-    data: std::ops::Range<usize>,
+    heads: std::ops::Range<usize>,
+    end: usize,
 }
 
 impl SelectionSnapshot {
@@ -159,21 +161,27 @@ impl SelectionSnapshot {
         (series + segments + self.label_bytes + self.data.len()) as u64
     }
 
-    fn push(&self, clock: ClockId, tick: i64, end: i64, bits: u64, samples: &mut Samples) {
-        if clock == ClockId::EXPLICIT {
+    fn ops(&self, segment: &Segment) -> Encoded<'_> {
+        Encoded {
+            heads: &self.data[segment.heads.clone()],
+            bodies: &self.data[segment.heads.end..segment.end],
+        }
+    }
+
+    /// The value that a series has now.
+    fn push_current(&self, item: &SnapshotSeries, samples: &mut Samples) {
+        let (tick, bits) = (item.since, item.bits);
+        if item.clock == ClockId::EXPLICIT {
             if tick > self.after_ms && tick <= self.until_ms {
                 samples.times_ms.push(tick);
                 samples.values.push(f64::from_bits(bits));
             }
-            return;
-        }
-        let Some(ticks) = self.clocks.get(&clock.0) else {
-            return;
-        };
-        if bits == STALE {
-            ticks.push_absent(tick, samples);
-        } else {
-            ticks.push_run(tick, end, bits, samples);
+        } else if let Some(ticks) = self.clocks.get(&item.clock.0) {
+            if bits == STALE {
+                ticks.push_absent(tick, samples);
+            } else {
+                ticks.push_run(tick, i64::MAX, bits, samples);
+            }
         }
     }
 }
@@ -187,17 +195,25 @@ impl Selection for SelectionSnapshot {
         &self.items[index].labels
     }
 
+    /// A byte of history is about a sample, and so is a tick at which a value stood.
+    fn samples_about(&self) -> usize {
+        let ticks = self.clocks.values().map(Ticks::len).max();
+        self.data.len() + self.items.len().saturating_mul(ticks.unwrap_or(0))
+    }
+
     fn read(&self, index: usize, samples: &mut Samples) {
         samples.clear();
         let item = &self.items[index];
         for segment in &self.segments[item.segments.start as usize..item.segments.end as usize] {
-            let mut tick = segment.first_tick;
-            for run in Runs::new(&self.data[segment.data.clone()]) {
-                self.push(segment.clock, tick, tick + run.gap, run.bits, samples);
-                tick += run.gap;
+            let ops = self.ops(segment);
+            if segment.clock == ClockId::EXPLICIT {
+                let window = (self.after_ms, self.until_ms);
+                explicit_times::push(ops, segment.first_tick, window, samples);
+            } else if let Some(ticks) = self.clocks.get(&segment.clock.0) {
+                ticks.push_ops(segment.first_tick, ops, samples);
             }
         }
-        self.push(item.clock, item.since, i64::MAX, item.bits, samples);
+        self.push_current(item, samples);
         if item.clamp_negative {
             samples.values.iter_mut().for_each(clamp_negative);
         }
@@ -381,12 +397,17 @@ impl Copier<'_> {
                 _ => i64::MAX,
             };
             if header.first_tick < until && end > after {
-                let start = self.snapshot.data.len();
-                self.snapshot.data.extend_from_slice(store.slab.used(block));
+                let ops = store.slab.ops_alone(block);
+                let data = &mut self.snapshot.data;
+                let start = data.len();
+                data.extend_from_slice(ops.heads);
+                let heads = start..data.len();
+                data.extend_from_slice(ops.bodies);
                 self.snapshot.segments.push(Segment {
                     clock: header.clock,
                     first_tick: header.first_tick,
-                    data: start..self.snapshot.data.len(),
+                    heads,
+                    end: data.len(),
                 });
             }
         }

@@ -3,7 +3,6 @@
 
 use hashbrown::HashMap;
 
-use super::codec::Runs;
 use super::history::Store;
 use super::slab::BlockId;
 use super::symbol::Symbol;
@@ -55,16 +54,16 @@ impl Store {
     fn block_runs(&self, block: BlockId, visit: &mut impl FnMut(ValueRun)) {
         let header = self.slab.header(block);
         let mut first_tick = header.first_tick;
-        for run in Runs::new(self.slab.used(block)) {
-            let end_tick = first_tick + run.gap;
+        self.slab.ops(block).each(|bits, gap| {
+            let end_tick = first_tick + gap;
             visit(ValueRun {
                 clock: header.clock,
                 first_tick,
                 end_tick,
-                bits: run.bits,
+                bits,
             });
             first_tick = end_tick;
-        }
+        });
     }
 
     fn current_run(&self, id: SeriesId) -> ValueRun {

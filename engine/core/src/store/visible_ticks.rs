@@ -2,7 +2,7 @@
 //! scrapes.
 
 use super::clock::{Clock, ScrapeEntry};
-use super::codec::STALE;
+use super::codec::{Encoded, STALE};
 use crate::promql::select::Samples;
 
 /// How a view presents the series of a clock.
@@ -92,6 +92,10 @@ impl Ticks {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.times_ms.len()
+    }
+
     pub(crate) fn end(&self) -> i64 {
         self.first + self.times_ms.len() as i64
     }
@@ -124,6 +128,55 @@ impl Ticks {
                 .times_ms
                 .push(self.times_ms[(tick - self.first) as usize]);
             samples.values.push(f64::from_bits(STALE));
+        }
+    }
+
+    /// Adds the runs of a block that begins at `tick`.
+    pub(crate) fn push_ops(&self, tick: i64, ops: Encoded<'_>, samples: &mut Samples) {
+        let mut tick = tick;
+        if !self.failed.is_empty() {
+            return ops.each(|bits, gap| {
+                match bits {
+                    STALE => self.push_absent(tick, samples),
+                    bits => self.push_run(tick, tick.wrapping_add(gap), bits, samples),
+                }
+                tick = tick.wrapping_add(gap);
+            });
+        }
+        // Ticks whose values are there and whose times are not yet.
+        let (mut from, mut until) = (self.first, self.first);
+        ops.each(|bits, gap| {
+            let next = tick.wrapping_add(gap);
+            if bits == STALE {
+                self.push_times(from, until, samples);
+                self.push_absent(tick, samples);
+                (from, until) = (next, next);
+            } else {
+                let (start, end) = (tick.max(self.first), next.min(self.end()));
+                if start < end {
+                    if from == until {
+                        from = start;
+                    }
+                    until = end;
+                    let value = f64::from_bits(bits);
+                    match end - start {
+                        1 => samples.values.push(value),
+                        more => {
+                            let len = samples.values.len() + more as usize;
+                            samples.values.resize(len, value);
+                        }
+                    }
+                }
+            }
+            tick = next;
+        });
+        self.push_times(from, until, samples);
+    }
+
+    fn push_times(&self, from: i64, until: i64, samples: &mut Samples) {
+        if from < until {
+            let times = &self.times_ms[(from - self.first) as usize..(until - self.first) as usize];
+            samples.times_ms.extend_from_slice(times);
         }
     }
 

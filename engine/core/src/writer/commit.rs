@@ -21,6 +21,19 @@ impl Writer {
         at: Timestamp,
         facts: ScrapeFacts,
     ) -> Result<Committed, CommitError> {
+        let (committed, page) = self.commit_values(staged, at, facts)?;
+        self.take_template(page.into_template());
+        Ok(committed)
+    }
+
+    /// The part of [`Writer::commit`] that needs the writer. Whoever shares the writer lets others have it while a large page
+    /// becomes its target's template ([`CommittedPage::into_template`]), and then calls [`Writer::take_template`].
+    pub fn commit_values<'s>(
+        &mut self,
+        staged: Staged<'s>,
+        at: Timestamp,
+        facts: ScrapeFacts,
+    ) -> Result<(Committed, CommittedPage<'s>), CommitError> {
         let target = staged.target();
         self.check(&staged, at)?;
         let mut staged = self.resolve_duplicates(staged)?;
@@ -76,22 +89,31 @@ impl Writer {
         self.reported(&mut store, target, at);
         drop(store);
         self.observe(&mut staged, &placements, at, counter_dropped);
-        self.finish(staged, placements);
-        Ok(committed)
-    }
-
-    /// Makes the page the target's template and accounts for what it holds.
-    fn finish(&mut self, mut staged: Staged<'_>, placements: Vec<Placement>) {
         let waited_ns = self.stopwatch.take_ns();
         if self.stopwatch.now_ns.is_some() {
             self.waits.record(waited_ns);
         }
         self.endings += staged.page().removed.len() as u64;
         staged.stage.retry_conflicts(self.endings);
-        let target = &mut self.targets[staged.target().index()];
-        self.non_history_bytes = self.non_history_bytes.saturating_sub(target.stage_bytes);
-        staged.apply(&placements, &mut target.stage_bytes);
-        self.non_history_bytes += target.stage_bytes;
+        let stage_bytes = self.targets[target.index()].stage_bytes;
+        let page = CommittedPage {
+            staged,
+            placements,
+            stage_bytes,
+        };
+        Ok((committed, page))
+    }
+
+    /// Accounts for what a target's template holds.
+    pub fn take_template(&mut self, template: PageTemplate) {
+        let PageTemplate {
+            target,
+            stage_bytes,
+            placements,
+        } = template;
+        let held = &mut self.targets[target.index()].stage_bytes;
+        self.non_history_bytes = self.non_history_bytes.saturating_sub(*held) + stage_bytes;
+        *held = stage_bytes;
         self.placements = placements;
     }
 
@@ -159,6 +181,40 @@ impl Writer {
                 last_ms,
             }),
             _ => Ok(()),
+        }
+    }
+}
+
+/// A page whose values are stored, and which is not its target's template yet. It must become it, or the target's next page
+/// is compared with the one before.
+#[must_use = "the page has to become the template"]
+pub struct CommittedPage<'s> {
+    staged: Staged<'s>,
+    placements: Vec<Placement>,
+    stage_bytes: usize,
+}
+
+/// What a target's template holds, for [`Writer::take_template`].
+pub struct PageTemplate {
+    target: TargetId,
+    stage_bytes: usize,
+    placements: Vec<Placement>,
+}
+
+impl CommittedPage<'_> {
+    /// Makes the page the target's template: 0.2 us for a new line, and nothing that others wait for.
+    pub fn into_template(self) -> PageTemplate {
+        let CommittedPage {
+            staged,
+            placements,
+            mut stage_bytes,
+        } = self;
+        let target = staged.target();
+        staged.apply(&placements, &mut stage_bytes);
+        PageTemplate {
+            target,
+            stage_bytes,
+            placements,
         }
     }
 }

@@ -43,6 +43,7 @@ use target::Target;
 pub(crate) use persist::{TargetRecord, clocks_of};
 
 pub use append::{AppendError, Appended, AppendedSeries, Refusal, Refused};
+pub use commit::{CommittedPage, PageTemplate};
 pub use outcome::{CommitError, Committed, ScrapeFacts};
 
 /// Constructor of an engine: one [`Writer`], which changes it, and any number of [`Reader`]s, which are cheap to

@@ -46,14 +46,16 @@ impl Writer {
                     .facts
                     .series_disappeared(target, id, store.metric_name(id).unwrap_or(""));
             }
+            let mut before = None;
             for (sample, placements) in staged.new_samples().zip(placements) {
                 if let (Some(labels), Placement::Series(id) | Placement::Own(id)) =
                     (sample.labels, placements)
                     && !stay.contains(*id)
                 {
-                    registry
-                        .facts
-                        .series_appeared(target, *id, labels, &registry.names);
+                    let names = &registry.names;
+                    let facts = &mut registry.facts;
+                    facts.series_appeared(target, *id, labels, before, names);
+                    before = Some(labels);
                 }
             }
             registry.facts.update_names_seen(target);

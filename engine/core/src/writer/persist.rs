@@ -176,7 +176,7 @@ fn restore_facts(
     let SignalRegistry { facts, names, .. } = registry;
     facts.add(id, &target.spec);
     for &series in series {
-        facts.series_appeared(id, series, &store.series.labels(series), names);
+        facts.series_appeared(id, series, &store.series.labels(series), None, names);
     }
     facts.update_names_seen(id);
     target.finish(id, facts, now.ms());

@@ -61,25 +61,40 @@ impl AnnotationCollector {
         seen: &Monotonicity,
         at_ms: i64,
     ) {
-        let place = line_and_column(text, span.start);
-        let same = |forced: &&mut Forced| forced.message == message && forced.place == place;
-        if let Some(forced) = self.forced.iter_mut().find(same) {
-            forced.seen.lowest = forced.seen.lowest.min(seen.lowest);
-            forced.seen.highest = forced.seen.highest.max(seen.highest);
-            forced.seen.difference = forced.seen.difference.max(seen.difference);
-            forced.first_ms = forced.first_ms.min(at_ms);
-            forced.last_ms = forced.last_ms.max(at_ms);
-            forced.count += 1;
+        self.add_forced(Forced {
+            message,
+            place: line_and_column(text, span.start),
+            seen: *seen,
+            first_ms: at_ms,
+            last_ms: at_ms,
+            count: 1,
+        });
+    }
+
+    /// Adds what another collector has, as if it had been collected here after the rest.
+    pub(crate) fn append(&mut self, later: AnnotationCollector) {
+        for Annotation { message, place } in later.warnings {
+            add(&mut self.warnings, message, place);
+        }
+        for Annotation { message, place } in later.infos {
+            add(&mut self.infos, message, place);
+        }
+        for forced in later.forced {
+            self.add_forced(forced);
+        }
+    }
+
+    fn add_forced(&mut self, later: Forced) {
+        let same = |have: &&mut Forced| have.message == later.message && have.place == later.place;
+        if let Some(have) = self.forced.iter_mut().find(same) {
+            have.seen.lowest = have.seen.lowest.min(later.seen.lowest);
+            have.seen.highest = have.seen.highest.max(later.seen.highest);
+            have.seen.difference = have.seen.difference.max(later.seen.difference);
+            have.first_ms = have.first_ms.min(later.first_ms);
+            have.last_ms = have.last_ms.max(later.last_ms);
+            have.count += later.count;
         } else if self.forced.len() < KEPT_MAX {
-            let (first_ms, last_ms) = (at_ms, at_ms);
-            self.forced.push(Forced {
-                message,
-                place,
-                seen: *seen,
-                first_ms,
-                last_ms,
-                count: 1,
-            });
+            self.forced.push(later);
         }
     }
 

@@ -13,12 +13,16 @@ mod grid;
 mod group;
 pub(crate) mod order;
 mod output;
+mod parts;
 mod range;
+mod seek;
 mod select;
 mod smoothed;
 mod vector;
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::arithmetic::Monotonicity;
 use super::plan::{Duration, Expr, Function, Span};
@@ -33,7 +37,9 @@ pub(crate) use grid::{Grid, Windows};
 pub use group::{KeyRule, Keys};
 pub use order::by_value;
 pub(crate) use output::{instant, range};
-pub(crate) use range::RangeSamples;
+pub(crate) use parts::{Columns, Worker};
+pub(crate) use range::{RangeInput, RangeReader, RangeSamples};
+pub(crate) use seek::Seek;
 pub(crate) use vector::{Merger, unique_without_name};
 pub use vector::{is_reserved, without_reserved};
 
@@ -50,7 +56,7 @@ pub(crate) struct ResolvedPlan<'a> {
 
 /// The functions of the language, as the evaluator calls them. A trait, so that evaluation does not depend on the
 /// functions, which depend on it.
-pub(crate) trait Calls {
+pub(crate) trait Calls: Sync {
     /// Streams the series of a call that yields a vector.
     #[expect(
         clippy::too_many_arguments,
@@ -113,8 +119,9 @@ pub(crate) struct Eval<'a> {
     pub(crate) query_end_ms: i64,
     pub(crate) query_step_ms: i64,
     annotations: RefCell<annotations::AnnotationCollector>,
-    samples: Cell<u64>,
-    pub(crate) memory: MemoryLease,
+    /// Held by all threads of the query, as is `memory`.
+    samples: Arc<AtomicU64>,
+    pub(crate) memory: Arc<MemoryLease>,
     polls: Cell<u32>,
 }
 
@@ -154,8 +161,7 @@ impl<'a> Eval<'a> {
 
     /// Counts samples that the query holds from now on; an error above the limit.
     pub(crate) fn hold(&self, samples: u64) -> Result<(), QueryError> {
-        let now = self.samples.get() + samples;
-        self.samples.set(now);
+        let now = self.samples.fetch_add(samples, Ordering::Relaxed) + samples;
         if let Some(tally) = self.options.tally {
             tally.held(now);
         }
@@ -196,7 +202,7 @@ impl<'a> Eval<'a> {
 
     /// Releases samples counted by `hold`.
     pub(crate) fn release(&self, samples: u64) {
-        self.samples.set(self.samples.get().saturating_sub(samples));
+        self.samples.fetch_sub(samples, Ordering::Relaxed);
         self.memory.release(samples.saturating_mul(SAMPLE_BYTES));
     }
 

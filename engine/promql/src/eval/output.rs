@@ -1,5 +1,7 @@
 //! From the columns of an evaluation to the answer: vectors, matrices, scalars, annotations.
 
+use std::sync::Arc;
+
 use crate::plan::{Expr, ValueType};
 use crate::select::{Projection, View};
 use crate::{Answer, EvalOptions, MemoryLease, QueryError, RangeSeries, Value, VectorSample};
@@ -28,7 +30,7 @@ impl<'a> Eval<'a> {
             query_step_ms: step_ms,
             annotations: Default::default(),
             samples: Default::default(),
-            memory: MemoryLease::new(options.memory.cloned(), options.bytes_max),
+            memory: Arc::new(MemoryLease::new(options.memory.cloned(), options.bytes_max)),
             polls: Default::default(),
         }
     }

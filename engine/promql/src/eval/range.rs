@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use crate::QueryError;
-use crate::plan::{Edges, Expr, ExprKind, Subquery};
-use crate::select::{Projection, Samples, SelectRequest, is_stale};
+use crate::plan::{Edges, Expr, ExprKind, Selector, Subquery};
+use crate::select::{Projection, Samples, SelectRequest, Selection, is_stale};
 use stillwell_model::histogram::{FloatHistogram, ResetHint};
 use stillwell_model::labels::Labels;
 
 use super::column::is_absent;
-use super::{Eval, Grid, Windows, known_ms};
+use super::{Eval, Grid, Selected, Windows, known_ms};
 
 /// The samples of one series, ascending in time.
 #[derive(Clone, Debug, Default)]
@@ -87,13 +87,13 @@ impl Eval<'_> {
         }
     }
 
-    fn stream_samples(
+    /// Selects the series of a range selector.
+    pub(crate) fn select_range(
         &self,
-        selector: &crate::plan::Selector,
+        selector: &Selector,
         input: &RangeInput<'_>,
         need: Projection<'_>,
-        sink: &mut RangeSink<'_>,
-    ) -> Result<(), QueryError> {
+    ) -> Result<Selected<'_>, QueryError> {
         let windows = &input.windows;
         let lookback_ms = self.options.lookback_ms;
         // Made-up samples at the edges come from what lies up to a lookback outside.
@@ -102,7 +102,7 @@ impl Eval<'_> {
             Edges::Anchored => (lookback_ms, 0),
             Edges::Smoothed => (lookback_ms, lookback_ms),
         };
-        let request = SelectRequest {
+        self.select(SelectRequest {
             matchers: &selector.matchers,
             after_ms: windows.start_ms(0).saturating_sub(before_ms),
             until_ms: windows.last_end_ms().saturating_add(behind_ms),
@@ -110,30 +110,25 @@ impl Eval<'_> {
             last_only: false,
             memory: None,
             stop: None,
-        };
-        let selection = self.select(request)?;
-        let mut raw = Samples::default();
-        let mut samples = RangeSamples::default();
+        })
+    }
+
+    fn stream_samples(
+        &self,
+        selector: &Selector,
+        input: &RangeInput<'_>,
+        need: Projection<'_>,
+        sink: &mut RangeSink<'_>,
+    ) -> Result<(), QueryError> {
+        let selection = self.select_range(selector, input, need)?;
+        let mut reader = RangeReader::default();
         for index in 0..selection.len() {
             self.poll()?;
-            selection.read(index, &mut raw);
-            if !self.options.features.start_timestamps {
-                raw.starts_ms.clear();
+            let count = reader.read(self, &*selection, index, selector, &input.windows)?;
+            if count > 0 {
+                sink(selection.labels(index), false, &reader.samples)?;
+                self.release(count);
             }
-            if selector.detect_resets {
-                super::select::detect_resets(&mut raw);
-            }
-            samples.take(&mut raw);
-            let count = (samples.times.len() + samples.histogram_times.len()) as u64;
-            if count == 0 {
-                continue;
-            }
-            if let Some(tally) = self.options.tally {
-                tally.add(samples.in_windows(windows), count);
-            }
-            self.hold(count)?;
-            sink(selection.labels(index), false, &samples)?;
-            self.release(count);
         }
         Ok(())
     }
@@ -192,6 +187,44 @@ impl Eval<'_> {
     }
 }
 
+/// Reads the samples of one series after the other into the same memory.
+#[derive(Debug, Default)]
+pub(crate) struct RangeReader {
+    raw: Samples,
+    /// Those of the series that was read last.
+    pub(crate) samples: RangeSamples,
+}
+
+impl RangeReader {
+    /// Reads a series. Answers how many samples the query holds now (`Eval::hold`) until they are not needed any more.
+    pub(crate) fn read(
+        &mut self,
+        eval: &Eval<'_>,
+        selection: &dyn Selection,
+        index: usize,
+        selector: &Selector,
+        windows: &Windows,
+    ) -> Result<u64, QueryError> {
+        let (raw, samples) = (&mut self.raw, &mut self.samples);
+        selection.read(index, raw);
+        if !eval.options.features.start_timestamps {
+            raw.starts_ms.clear();
+        }
+        if selector.detect_resets {
+            super::select::detect_resets(raw);
+        }
+        samples.take(raw);
+        let count = (samples.times.len() + samples.histogram_times.len()) as u64;
+        if count > 0 {
+            if let Some(tally) = eval.options.tally {
+                tally.add(samples.in_windows(windows), count);
+            }
+            eval.hold(count)?;
+        }
+        Ok(count)
+    }
+}
+
 impl RangeSamples {
     pub(crate) fn clear(&mut self) {
         self.times.clear();
@@ -217,7 +250,10 @@ impl RangeSamples {
     /// Takes over what was read, without stale markers; `raw` gets our old memory back.
     fn take(&mut self, raw: &mut Samples) {
         self.clear();
-        let stale = raw.values.iter().any(|value| is_stale(*value));
+        // A marker is a NaN, of which most series have none: that is seen many values at a time.
+        let values = raw.values.iter();
+        let nan = values.fold(false, |any, value| any | value.is_nan());
+        let stale = nan && raw.values.iter().any(|value| is_stale(*value));
         if !stale && raw.histograms.is_empty() {
             std::mem::swap(&mut self.times, &mut raw.times_ms);
             std::mem::swap(&mut self.values, &mut raw.values);

@@ -8,7 +8,7 @@ use crate::select::{Projection, Samples, SelectRequest, Selection, is_stale};
 use stillwell_model::histogram::{FloatHistogram, ResetHint};
 
 use super::column::{Column, Point};
-use super::{Eval, Grid, Sink, known_ms};
+use super::{Columns, Eval, Grid, Seek, Sink, Worker, known_ms};
 
 /// The sample that an instant selector shows at a step.
 pub(crate) struct SelectedSample {
@@ -54,46 +54,18 @@ impl Eval<'_> {
             stop: None,
         };
         let selection = self.select(request)?;
-        let lookback_ms = self.options.lookback_ms;
-        let mut samples = Samples::default();
-        let mut column = Column::default();
-        for index in 0..selection.len() {
-            self.poll()?;
-            column.reset(grid.count);
-            let filled = match (selector.detect_resets, one_time) {
-                (true, _) => {
-                    let fixed_grid = Grid {
-                        start_ms: first_ms + offset_ms,
-                        count: 1,
-                        ..grid
-                    };
-                    let grid = if one_time { fixed_grid } else { grid };
-                    selection.read(index, &mut samples);
-                    detect_resets(&mut samples);
-                    fill(&samples, grid, offset_ms, lookback_ms, &mut column) && {
-                        repeat_first(&mut column, grid.count);
-                        true
-                    }
-                }
-                (false, true) => fill_with_last(&*selection, index, &mut samples, &mut column),
-                (false, false) => {
-                    selection.read(index, &mut samples);
-                    fill(&samples, grid, offset_ms, lookback_ms, &mut column)
-                }
-            };
-            if !filled {
-                continue;
-            }
-            let points = column.len() as u64;
-            if let Some(tally) = self.options.tally {
-                let shown = column.points();
-                tally.add(shown, shown);
-            }
-            self.hold(points)?;
-            sink(selection.labels(index), false, &mut column)?;
-            self.release(points);
-        }
-        Ok(())
+        let columns = Shown {
+            selection: &*selection,
+            grid,
+            first_ms,
+            one_time,
+            offset_ms,
+            lookback_ms: self.options.lookback_ms,
+            detect_resets: selector.detect_resets,
+        };
+        self.each_column(&columns, grid.count, &mut |index, column| {
+            sink(selection.labels(index), false, column)
+        })
     }
 
     /// Like an instant selector, with the samples' own times: for `timestamp` and `start_timestamp`, where beside `@`
@@ -136,12 +108,12 @@ impl Eval<'_> {
             self.poll()?;
             selection.read(index, &mut samples);
             column.reset(grid.count);
-            let (mut next, mut any) = (0, false);
+            let (mut seek, mut any) = (Seek::default(), false);
             for step in 0..grid.count {
                 let at_ms = fixed
                     .unwrap_or_else(|| grid.at(step))
                     .saturating_sub(offset_ms);
-                if let Some(at) = newest(&samples, &mut next, at_ms, lookback_ms) {
+                if let Some(at) = newest(&samples, &mut seek, at_ms, lookback_ms) {
                     let selected = SelectedSample {
                         time_ms: samples.times_ms[at],
                         is_histogram: samples.histograms.get(at).is_some_and(Option::is_some),
@@ -160,6 +132,70 @@ impl Eval<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// The columns of an instant selector.
+struct Shown<'s> {
+    selection: &'s dyn Selection,
+    grid: Grid,
+    /// The time of the first step, offset and `@` applied.
+    first_ms: i64,
+    /// Whether it is that of all steps.
+    one_time: bool,
+    offset_ms: i64,
+    lookback_ms: i64,
+    detect_resets: bool,
+}
+
+impl Columns for Shown<'_> {
+    fn selection(&self) -> &dyn Selection {
+        self.selection
+    }
+
+    fn worker<'w>(&'w self, eval: &'w Eval<'_>) -> Box<Worker<'w>> {
+        let mut samples = Samples::default();
+        Box::new(move |index, column| {
+            column.reset(self.grid.count);
+            if !self.fill(index, &mut samples, column) {
+                return Ok(None);
+            }
+            let points = column.len() as u64;
+            if let Some(tally) = eval.options.tally {
+                let shown = column.points();
+                tally.add(shown, shown);
+            }
+            eval.hold(points)?;
+            Ok(Some(points))
+        })
+    }
+}
+
+impl Shown<'_> {
+    /// Fills the column; false where it stays empty.
+    fn fill(&self, index: usize, samples: &mut Samples, column: &mut Column) -> bool {
+        let (grid, offset_ms, lookback_ms) = (self.grid, self.offset_ms, self.lookback_ms);
+        match (self.detect_resets, self.one_time) {
+            (true, _) => {
+                let fixed_grid = Grid {
+                    start_ms: self.first_ms + offset_ms,
+                    count: 1,
+                    ..grid
+                };
+                let shown = if self.one_time { fixed_grid } else { grid };
+                self.selection.read(index, samples);
+                detect_resets(samples);
+                fill(samples, shown, offset_ms, lookback_ms, column) && {
+                    repeat_first(column, shown.count);
+                    true
+                }
+            }
+            (false, true) => fill_with_last(self.selection, index, samples, column),
+            (false, false) => {
+                self.selection.read(index, samples);
+                fill(samples, grid, offset_ms, lookback_ms, column)
+            }
+        }
     }
 }
 
@@ -212,12 +248,9 @@ pub(crate) fn detect_resets(samples: &mut Samples) {
     }
 }
 
-/// The sample shown at `at_ms`, by index; `next` moves along with ascending times.
-fn newest(samples: &Samples, next: &mut usize, at_ms: i64, lookback_ms: i64) -> Option<usize> {
-    while *next < samples.times_ms.len() && samples.times_ms[*next] <= at_ms {
-        *next += 1;
-    }
-    let at = next.checked_sub(1)?;
+/// The sample shown at `at_ms`, by index; `seek` moves along with ascending times.
+fn newest(samples: &Samples, seek: &mut Seek, at_ms: i64, lookback_ms: i64) -> Option<usize> {
+    let at = seek.past(&samples.times_ms, at_ms).checked_sub(1)?;
     let fresh = samples.times_ms[at] > at_ms.saturating_sub(lookback_ms);
     (fresh && !is_stale(samples.values[at])).then_some(at)
 }
@@ -230,11 +263,11 @@ fn fill(
     lookback_ms: i64,
     column: &mut Column,
 ) -> bool {
-    let (mut next, mut any) = (0, false);
+    let (mut seek, mut any) = (Seek::default(), false);
     let plain = samples.histograms.is_empty();
     let mut at_ms = grid.start_ms.saturating_sub(offset_ms);
     for step in 0..grid.count {
-        if let Some(at) = newest(samples, &mut next, at_ms, lookback_ms) {
+        if let Some(at) = newest(samples, &mut seek, at_ms, lookback_ms) {
             any = true;
             match samples.histograms.get(at) {
                 Some(Some(histogram)) if !plain => column.set_histogram(step, histogram.clone()),

@@ -12,8 +12,10 @@ mod pointwise;
 mod range_call;
 mod rate;
 mod regression;
+mod segments;
 mod sliding;
 mod start_times;
+mod sums;
 mod window;
 
 use super::QueryError;

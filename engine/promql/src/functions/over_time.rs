@@ -233,7 +233,10 @@ pub(super) fn quantile(call: &Call<'_, '_>, window: &RangeWindow<'_>, q: f64) ->
         }
     }
     call.annotate_ignored_histograms(window);
-    Point::Float(floats::quantile(q, &mut window.values.to_vec()))
+    let values = &mut call.scratch.borrow_mut().sorted;
+    values.clear();
+    values.extend_from_slice(window.values);
+    Point::Float(floats::quantile(q, values))
 }
 
 /// Whether `resets`, else `changes`, counts two neighbours.

@@ -4,10 +4,11 @@ use std::cell::{Cell, RefCell};
 
 use crate::QueryError;
 use crate::eval::{
-    Column, Eval, Grid, Point, RangeSamples, Sink, Windows, is_absent, unique_without_name,
+    Column, Columns, Eval, Grid, Point, RangeInput, RangeReader, RangeSamples, Seek, Sink, Windows,
+    Worker, is_absent, unique_without_name,
 };
-use crate::plan::{Edges, Expr, ExprKind};
-use crate::select::Projection;
+use crate::plan::{Edges, Expr, ExprKind, Selector};
+use crate::select::{Projection, Selection};
 use stillwell_model::labels::Labels;
 
 use super::window::{Call, RangeWindow};
@@ -17,18 +18,16 @@ use crate::plan::FunctionId;
 /// Moves the window's indices along ascending windows.
 #[derive(Clone, Copy, Debug, Default)]
 struct Edge {
+    starts: Seek,
+    ends: Seek,
     from: usize,
     to: usize,
 }
 
 impl Edge {
     fn advance(&mut self, times: &[i64], after_ms: i64, until_ms: i64) {
-        while self.to < times.len() && times[self.to] <= until_ms {
-            self.to += 1;
-        }
-        while self.from < self.to && times[self.from] <= after_ms {
-            self.from += 1;
-        }
+        self.to = self.ends.past(times, until_ms);
+        self.from = self.starts.past(times, after_ms).min(self.to);
     }
 }
 
@@ -86,28 +85,32 @@ pub(super) fn stream(
     let input = eval.range_input(range, grid)?;
     let unique = unique_without_name(range);
     let need = if unique { need } else { Projection::All };
-    let call = Call {
-        eval,
+    let range_call = RangeCall {
+        input: &input,
         expr,
         id,
         params: &params,
         range,
-        edges: input.edges,
-        name: selector_name(range),
-        scratch: RefCell::default(),
-        counter_checked: Cell::new(!matches!(id, F::Rate | F::Increase)),
+        steps: grid.count,
     };
-    let mut column = Column::default();
     let mut produce = |sink: &mut Sink<'_>| {
+        if let ExprKind::Range { selector, .. } = &input.expr.kind {
+            let selection = eval.select_range(selector, &input, need)?;
+            let columns = RangeColumns {
+                range_call: &range_call,
+                selection: &*selection,
+                selector,
+            };
+            return eval.each_column(&columns, grid.count, &mut |index, column| {
+                sink(selection.labels(index), false, column)
+            });
+        }
+        let (call, mut column) = (range_call.call(eval), Column::default());
         eval.stream_range(&input, need, &mut |labels, drop, samples| {
-            column.reset(grid.count);
-            let metric = call.name.or_else(|| labels.metric_name()).unwrap_or("");
-            call.fill(samples, &input.windows, metric, &mut column)?;
-            if column.is_empty() {
-                return Ok(());
+            if range_call.fill(&call, labels, samples, &mut column)? {
+                sink(labels, drop, &mut column)?;
             }
-            call.check_counter(labels, metric, &column);
-            sink(labels, drop, &mut column)
+            Ok(())
         })
     };
     if matches!(id, F::LastOverTime | F::FirstOverTime) {
@@ -115,6 +118,86 @@ pub(super) fn stream(
         return produce(sink);
     }
     eval.without_names(unique, sink, &mut produce)
+}
+
+/// A call, for any thread.
+struct RangeCall<'r> {
+    input: &'r RangeInput<'r>,
+    expr: &'r Expr,
+    id: FunctionId,
+    params: &'r [Vec<f64>],
+    range: &'r Expr,
+    steps: usize,
+}
+
+impl RangeCall<'_> {
+    fn call<'c, 'a>(&'c self, eval: &'c Eval<'a>) -> Call<'c, 'a> {
+        Call {
+            eval,
+            expr: self.expr,
+            id: self.id,
+            params: self.params,
+            range: self.range,
+            edges: self.input.edges,
+            name: selector_name(self.range),
+            scratch: RefCell::default(),
+            counter_checked: Cell::new(!matches!(self.id, FunctionId::Rate | FunctionId::Increase)),
+        }
+    }
+
+    /// Computes the column of a series; false where it is empty.
+    fn fill(
+        &self,
+        call: &Call<'_, '_>,
+        labels: &Labels,
+        samples: &RangeSamples,
+        column: &mut Column,
+    ) -> Result<bool, QueryError> {
+        column.reset(self.steps);
+        let metric = call.name.or_else(|| labels.metric_name()).unwrap_or("");
+        call.fill(samples, &self.input.windows, metric, column)?;
+        if column.is_empty() {
+            return Ok(false);
+        }
+        call.check_counter(labels, metric, column);
+        Ok(true)
+    }
+}
+
+/// The columns of a call, one for each series of a range selector.
+struct RangeColumns<'r> {
+    range_call: &'r RangeCall<'r>,
+    selection: &'r dyn Selection,
+    selector: &'r Selector,
+}
+
+impl Columns for RangeColumns<'_> {
+    fn selection(&self) -> &dyn Selection {
+        self.selection
+    }
+
+    fn worker<'w>(&'w self, eval: &'w Eval<'_>) -> Box<Worker<'w>> {
+        let RangeColumns {
+            range_call,
+            selection,
+            selector,
+        } = *self;
+        let call = range_call.call(eval);
+        let mut reader = RangeReader::default();
+        Box::new(move |index, column| {
+            let windows = &range_call.input.windows;
+            let held = reader.read(eval, selection, index, selector, windows)?;
+            if held == 0 {
+                return Ok(None);
+            }
+            let labels = selection.labels(index);
+            if range_call.fill(&call, labels, &reader.samples, column)? {
+                return Ok(Some(held));
+            }
+            eval.release(held);
+            Ok(None)
+        })
+    }
 }
 
 /// The metric name that a range's selector fixes: a view may have left out the label.

@@ -94,11 +94,26 @@ impl Extent {
         window: &RangeWindow<'_>,
         starts: &[i64],
     ) -> Option<(f64, bool)> {
-        let (counter, per_second) = counter_and_per_second(id);
-        let seconds = |ms: i64| ms as f64 / 1000.0;
-        let mut to_start = seconds(self.first_ms - window.start_ms);
-        let mut to_end = seconds(window.end_ms - self.last_ms);
-        let mut sampled = seconds(self.last_ms - self.first_ms);
+        let (counter, _) = counter_and_per_second(id);
+        let start = starts.first().copied().unwrap_or(0);
+        let from_start = counter && start != 0 && start > window.start_ms && start < self.first_ms;
+        let mut distances = self.distances((window.start_ms, window.end_ms));
+        if from_start {
+            distances.to_start = 0.0;
+            distances.sampled = seconds(self.last_ms - start);
+        } else if self.intervals == 0 {
+            return None;
+        } else if counter {
+            distances.to_start = self.no_further_than_zero(&distances);
+        }
+        Some((distances.factor(id, window.range_seconds), from_start))
+    }
+
+    /// How far the samples are from the edges of the window, as far as the series is taken to go on there.
+    fn distances(&self, (start_ms, end_ms): (i64, i64)) -> Distances {
+        let mut to_start = seconds(self.first_ms - start_ms);
+        let mut to_end = seconds(end_ms - self.last_ms);
+        let sampled = seconds(self.last_ms - self.first_ms);
         let average = if self.intervals > 0 {
             sampled / self.intervals as f64
         } else {
@@ -106,36 +121,111 @@ impl Extent {
         };
         // Samples this far from an edge end before it; the series is taken to go on for half an interval.
         let threshold = average * 1.1;
-        let start = starts.first().copied().unwrap_or(0);
-        let from_start = counter && start != 0 && start > window.start_ms && start < self.first_ms;
-        if from_start {
-            to_start = 0.0;
-            sampled = seconds(self.last_ms - start);
-        } else if self.intervals == 0 {
-            return None;
-        } else {
-            if to_start >= threshold {
-                to_start = average / 2.0;
-            }
-            if counter && self.difference > 0.0 && self.first_count >= 0.0 {
-                // A counter cannot be below zero, so it started at most this long before its first sample.
-                let to_zero = sampled * (self.first_count / self.difference);
-                if to_zero < to_start {
-                    to_start = to_zero;
-                }
-            }
+        if self.intervals > 0 && to_start >= threshold {
+            to_start = average / 2.0;
         }
         if to_end >= threshold {
             to_end = average / 2.0;
         }
+        Distances {
+            to_start,
+            sampled,
+            to_end,
+        }
+    }
+
+    /// A counter cannot be below zero, so it started at most so long before its first sample.
+    #[inline]
+    fn no_further_than_zero(&self, distances: &Distances) -> f64 {
+        let Distances {
+            to_start, sampled, ..
+        } = *distances;
+        if self.difference > 0.0 && self.first_count >= 0.0 {
+            // A quotient of 1 or more leads no nearer, and a division takes long.
+            if self.first_count >= self.difference && sampled >= to_start {
+                return to_start;
+            }
+            let to_zero = sampled * (self.first_count / self.difference);
+            if to_zero < to_start {
+                return to_zero;
+            }
+        }
+        to_start
+    }
+}
+
+fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1000.0
+}
+
+/// In seconds: from the window's start to the first sample, from that to the last one, from there to the window's end.
+#[derive(Clone, Copy, Debug, Default)]
+struct Distances {
+    to_start: f64,
+    sampled: f64,
+    to_end: f64,
+}
+
+impl Distances {
+    #[inline]
+    fn factor(&self, id: FunctionId, range_seconds: f64) -> f64 {
+        let (_, per_second) = counter_and_per_second(id);
         let mut factor = 1.0;
-        if sampled != 0.0 {
-            factor = (sampled + to_start + to_end) / sampled;
+        if self.sampled != 0.0 {
+            factor = (self.sampled + self.to_start + self.to_end) / self.sampled;
         }
         if per_second {
-            factor /= window.range_seconds;
+            factor /= range_seconds;
         }
-        Some((factor, from_start))
+        factor
+    }
+}
+
+/// The factor of one window after the other: where samples come at even intervals most windows share it, and its divisions
+/// take longer than everything else.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Edges {
+    /// Of the last window: from its start to the first sample, to the last one, to its end, and intervals.
+    key: (i64, i64, i64, usize),
+    distances: Distances,
+    factor: f64,
+}
+
+impl Edges {
+    /// As [`Extent::factor`] has it, for two samples at least and no start timestamps.
+    #[inline]
+    pub(super) fn factor(
+        &mut self,
+        id: FunctionId,
+        extent: &Extent,
+        (start_ms, end_ms): (i64, i64),
+        range_seconds: f64,
+    ) -> f64 {
+        let key = (
+            extent.first_ms - start_ms,
+            extent.last_ms - start_ms,
+            end_ms - start_ms,
+            extent.intervals,
+        );
+        if self.key != key {
+            self.key = key;
+            self.distances = extent.distances((start_ms, end_ms));
+            self.factor = self.distances.factor(id, range_seconds);
+        }
+        let (counter, _) = counter_and_per_second(id);
+        let to_start = self.distances.to_start;
+        let nearer = match counter {
+            true => extent.no_further_than_zero(&self.distances),
+            false => to_start,
+        };
+        if nearer == to_start {
+            return self.factor;
+        }
+        let distances = Distances {
+            to_start: nearer,
+            ..self.distances
+        };
+        distances.factor(id, range_seconds)
     }
 }
 

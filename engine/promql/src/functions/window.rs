@@ -3,6 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
+use super::segments::Segments;
+use super::sums::Sums;
 use crate::eval::{Eval, Point, Windows};
 use crate::plan::{Edges, Expr, ExprKind, FunctionId, Span};
 use stillwell_model::histogram::{FloatHistogram, Merged};
@@ -78,6 +80,9 @@ pub(crate) struct Call<'c, 'a> {
 pub(crate) struct Scratch {
     pub(super) indices: Vec<u32>,
     pub(super) totals: Vec<f64>,
+    pub(super) segments: Segments,
+    pub(super) sums: Sums,
+    pub(super) sorted: Vec<f64>,
 }
 
 impl Call<'_, '_> {

@@ -1,5 +1,6 @@
 //! Tests of the PromQL crate from outside: Prometheus' scripts, properties of random queries, hostile text.
 
+mod helpers;
 mod hostile;
 mod properties;
 mod scripts;

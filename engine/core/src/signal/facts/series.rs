@@ -28,25 +28,30 @@ impl Facts {
         group.add_label_value(label, value);
     }
 
-    /// A series has appeared on the page.
+    /// A series has appeared on the page. `before` are the labels of the one that appeared last, if it is on the same page:
+    /// what both have is known already.
     pub(crate) fn series_appeared(
         &mut self,
         id: TargetId,
         series: SeriesId,
         labels: &Labels,
+        before: Option<&Labels>,
         names: &Names,
     ) {
         let Some(metric) = labels.metric_name() else {
             return;
         };
-        self.record_structure_change(metric);
+        let is_next_of_metric = before.is_some_and(|before| before.metric_name() == Some(metric));
+        if !is_next_of_metric {
+            self.record_structure_change(metric);
+        }
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
             return;
         };
         let Some(group) = self.groups.get_mut(&facts.group) else {
             return;
         };
-        self.epoch += u64::from(group.add_exposed(metric));
+        self.epoch += u64::from(!is_next_of_metric && group.add_exposed(metric));
         self.epoch += u64::from(facts.may_replace && facts.record_replaced_labels(labels));
         match facts.metrics.get_mut(metric) {
             Some(count) => *count += 1,
@@ -68,7 +73,13 @@ impl Facts {
             }
             _ => {}
         }
-        self.learn_values(id, metric, labels, names);
+        self.learn_values(
+            id,
+            metric,
+            labels,
+            before.filter(|_| is_next_of_metric),
+            names,
+        );
         self.learn_labels(id, metric, labels.iter().map(|(name, _)| name));
     }
 
@@ -96,7 +107,7 @@ impl Facts {
     /// Adds the facts that [`Facts::forget_process`] removed, from a series that stayed on the page.
     pub(crate) fn learn_again(&mut self, id: TargetId, labels: &Labels, names: &Names) {
         if let Some(metric) = labels.metric_name() {
-            self.learn_values(id, metric, labels, names);
+            self.learn_values(id, metric, labels, None, names);
             self.learn_labels(id, metric, labels.iter().map(|(name, _)| name));
         }
     }
@@ -154,7 +165,7 @@ impl Facts {
             return;
         };
         self.metric_skipped(id, metric, names);
-        self.learn_values(id, metric, labels, names);
+        self.learn_values(id, metric, labels, None, names);
     }
 
     /// A new metric of the page whose series are not stored: its group has exposed it nevertheless.
@@ -178,8 +189,16 @@ impl Facts {
         }
     }
 
-    /// Adds label values that prove something (S4b), and pools (S3b).
-    fn learn_values(&mut self, id: TargetId, metric: &str, labels: &Labels, names: &Names) {
+    /// Adds label values that prove something (S4b), and pools (S3b). Those that `before`, of the same metric, has at the same
+    /// place were added with it.
+    fn learn_values(
+        &mut self,
+        id: TargetId,
+        metric: &str,
+        labels: &Labels,
+        before: Option<&Labels>,
+        names: &Names,
+    ) {
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
             return;
         };
@@ -193,8 +212,11 @@ impl Facts {
                 .is_some_and(|(family, _, _)| family.class == Class::Pool)
         };
         let mut pools_changed = false;
+        let mut added = before.map(Labels::iter);
         for (label, value) in labels.iter() {
+            let added = added.as_mut().and_then(Iterator::next);
             if label == METRIC_NAME
+                || added == Some((label, value))
                 || !(is_always_remembered(label) || self.remembered.contains(label))
             {
                 continue;
