@@ -177,6 +177,10 @@ fn add_together<const CLAMP: bool>(
     let together = all.map(|members| &members[..common]);
     let mut sum: [f64; WIDTH] = std::array::from_fn(|at| sums[at].0);
     let mut compensation: [f64; WIDTH] = std::array::from_fn(|at| sums[at].1);
+    #[expect(
+        clippy::needless_range_loop,
+        reason = "one member of each lane at a time"
+    )]
     for member in 0..common {
         let values: [f64; WIDTH] =
             std::array::from_fn(|at| value::<CLAMP>(rows, together[at][member]));
