@@ -113,6 +113,17 @@ const COMPILED: &[&str] = &[
     "sum by (model_name) (changes(inference_model_running_requests[1s] offset 100ms))",
     "max_over_time(sum by (model_name) (inference_objective_running_requests)[1s:100ms])",
     "sum(deriv(inference_objective_running_requests[1s]))",
+    // About scrapes, and without a metric name.
+    "sum(up)",
+    "count(up == 1)",
+    "up{job=\"a\"}",
+    "avg_over_time(up[1s])",
+    "min by (job) (up offset 300ms)",
+    "max_over_time(sum(up)[1s:100ms])",
+    "sum(scrape_samples_scraped) / count(x)",
+    "sum({__name__=~\"x|c_total\"})",
+    "count by (__name__) ({l=\"1\"})",
+    "max by (__name__) ({job=~\"a|b\",le=\"\"})",
     // As of an earlier time.
     "sum(x offset 200ms)",
     "x offset 1s",
@@ -202,13 +213,13 @@ const OTHERS: &[&str] = &[
     "-(x or c_total)",
     "sum by (l, m) (x) == on (l) group_left (m) max by (l) (x)",
     "topk(scalar(x), x)",
-    "sum({__name__=~\"x|c_total\"})",
     "max_over_time(topk(1, x)[1s:100ms])",
     "sum by (l) (x) + ignoring (m) sum by (l, m) (c_total)",
     "sum(inference_extension_flow_control_queue_size{inference_pool=\"p\"})",
     "sum(inference_extension_flow_control_queue_size{inference_pool=\"q\"})",
     "sum(llm_d_epp_request_running{target_model_name=\"1\"})",
-    "sum(up)",
+    "rate({__name__=~\"x|c_total\"}[1s])",
+    "sum by (l) (last_over_time({__name__=~\"x|c_total\"}[1s]))",
 ];
 
 #[derive(Clone, Debug)]

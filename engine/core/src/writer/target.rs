@@ -100,6 +100,9 @@ impl Writer {
         self.reported(&mut store, target, at);
         drop(store);
         let mut registry = self.registry.write();
+        if std::mem::take(&mut self.reports_appeared) {
+            registry.facts.reports_appeared();
+        }
         let others = registry.scrape_failed(&self.store, target, at, error);
         drop(registry);
         self.refresh(&others);

@@ -28,10 +28,6 @@ pub(crate) enum Unsupported {
     Nested,
     /// An aggregation or `@` in a subquery.
     InSubquery(&'static str),
-    /// A selector that fixes no metric name by `=`.
-    NoMetric,
-    /// A family about scrapes.
-    AboutScrapes(String),
     /// Counter resets of native histograms.
     Histograms,
     /// It yields a text or a matrix.
@@ -64,12 +60,6 @@ impl fmt::Display for Unsupported {
             }
             Unsupported::InSubquery(name) => {
                 write!(f, "{name} inside of a subquery is not compiled")
-            }
-            Unsupported::NoMetric => f.write_str(
-                "a selector names no metric by `=`, so each new series of any page may be one of its own",
-            ),
-            Unsupported::AboutScrapes(metric) => {
-                write!(f, "{metric} changes without a page, and programs run at pages")
             }
             Unsupported::Histograms => {
                 f.write_str("counter resets of native histograms are not compiled")

@@ -98,6 +98,10 @@ impl Instant {
         }
     }
 
+    pub(super) fn clocks(&self) -> &[ClockId] {
+        &self.clocks
+    }
+
     pub(super) fn series(&self) -> usize {
         self.series
     }

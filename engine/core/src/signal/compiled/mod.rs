@@ -82,6 +82,8 @@ pub(crate) struct CompiledQuery {
     program: Program,
     /// The metrics that it reads, under all their names.
     metrics: Vec<String>,
+    /// Whether some selector fixes no metric.
+    reads_any: bool,
     bound: Bound,
     /// At the last run elements collided, or a parameter was refused.
     undecided: bool,
@@ -116,6 +118,7 @@ impl CompiledQuery {
         Ok(CompiledQuery {
             program: compile::compile(plan, parts)?,
             metrics: Vec::new(),
+            reads_any: false,
             bound: Bound::Not,
             undecided: false,
         })
@@ -160,8 +163,10 @@ impl CompiledQuery {
     fn is_bound(&mut self, context: &EvalContext<'_>) -> bool {
         let structure = context.facts.structure;
         let blocks_lost = context.store.read().dropped.blocks_for_memory;
-        let changed =
-            |since: u64| since != structure && context.facts.has_changed(&self.metrics, since);
+        let changed = |since: u64| {
+            since != structure
+                && (self.reads_any || context.facts.has_changed(&self.metrics, since))
+        };
         match self.bound {
             Bound::To {
                 structure: since,
@@ -189,10 +194,15 @@ impl CompiledQuery {
 
     fn bind(&mut self, context: &EvalContext<'_>, structure: u64, blocks_lost: u64) -> bool {
         self.metrics.clear();
-        for metric in self.program.metrics() {
+        self.reads_any = false;
+        for source in self.program.sources() {
+            let Some(metric) = &source.metric else {
+                self.reads_any = true;
+                continue;
+            };
             let others = context.names.equivalents(metric).into_iter();
             self.metrics.extend(others.map(|(name, _)| name));
-            self.metrics.push(metric.to_owned());
+            self.metrics.push(metric.clone());
         }
         match self.program.bind(context) {
             Ok(()) => {

@@ -64,8 +64,29 @@ pub(super) struct Subquery {
 impl Program {
     /// Runs all ops.
     pub(super) fn run(&mut self, snapshot: &EvalSnapshot<'_>) -> Result<(), Halt> {
+        // Nothing has been taken in then: windows stay as they are.
+        if self.is_ahead(snapshot) {
+            return Err(Halt::Undecided);
+        }
         self.sync(snapshot)?;
         self.run_ops(snapshot)
+    }
+
+    /// Whether a series has samples later than the evaluation, of which a program would know only the newest.
+    fn is_ahead(&self, snapshot: &EvalSnapshot<'_>) -> bool {
+        let mut leaves = self.leaves.iter();
+        let own = leaves.any(|leaf| match &leaf.reads {
+            Reads::Instant(instant) => {
+                let mut clocks = instant.clocks().iter();
+                clocks.any(|clock| snapshot.is_ahead(*clock))
+            }
+            Reads::Window(window) => {
+                let mut clocks = window.clocks().iter();
+                clocks.any(|ticks| snapshot.is_ahead(ticks.clock))
+            }
+        });
+        let mut inner = self.subqueries.iter();
+        own || inner.any(|subquery| subquery.program.is_ahead(snapshot))
     }
 
     /// Adds to all windows what pages have brought since the last run.
@@ -155,11 +176,11 @@ impl Program {
         }
     }
 
-    /// The metrics that it selects.
-    pub(super) fn metrics(&self) -> Vec<&str> {
-        let own = self.leaves.iter().map(|leaf| leaf.source.metric.as_str());
+    /// What it selects.
+    pub(super) fn sources(&self) -> Vec<&Source> {
+        let own = self.leaves.iter().map(|leaf| &leaf.source);
         let inner = self.subqueries.iter();
-        own.chain(inner.flat_map(|subquery| subquery.program.metrics()))
+        own.chain(inner.flat_map(|subquery| subquery.program.sources()))
             .collect()
     }
 

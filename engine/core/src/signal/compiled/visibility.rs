@@ -88,8 +88,23 @@ impl<'a> EvalSnapshot<'a> {
         last.is_some_and(|last| !last.good)
     }
 
-    /// The visibility of the series on the clock of a page.
+    /// Whether series about scrapes have samples that are later than the evaluation: scrapes that failed since the newest page.
+    pub(super) fn is_ahead(&self, clock: ClockId) -> bool {
+        let last = self.store.clocks[clock.index()].last();
+        clock.is_report() && last.is_some_and(|last| last.time_ms > self.at_ms)
+    }
+
+    /// The visibility of the series on the clock of a target.
     pub(super) fn visibility(&self, clock: ClockId) -> PageVisibility {
+        if clock.is_report() {
+            let last = self.store.clocks[clock.index()].last();
+            let after_ms = self.at_ms.saturating_sub(self.lookback_ms);
+            // Series about scrapes are never frozen, and their targets hide nothing of them.
+            return PageVisibility::Visible {
+                end_ms: self.at_ms,
+                current: last.is_some_and(|last| last.time_ms > after_ms),
+            };
+        }
         let of_target = |id: TargetId| Some((id, self.facts.target(id)?));
         let Some((id, target)) = clock.target().and_then(of_target) else {
             // The target has left: its series have ended, their history is still visible.

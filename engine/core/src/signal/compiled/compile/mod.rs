@@ -39,7 +39,7 @@ pub(super) fn compile<'e>(
     let parts: Compiled<Vec<usize>> = parts.map(|part| compiler.vector(part, 0)).collect();
     let program = compiler.finish(root, parts?);
     // Without a series there is no page to wait for.
-    match program.metrics().is_empty() {
+    match program.sources().is_empty() {
         true => Err(Unsupported::NoSeries),
         false => Ok(program),
     }

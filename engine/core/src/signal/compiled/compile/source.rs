@@ -1,10 +1,8 @@
 //! What a leaf reads: a selector, or a function of the samples in its range.
 
-use crate::labels::{METRIC_NAME, MatchOp};
 use crate::limits::LOOKBACK_MS_DEFAULT;
 use crate::promql::plan::{At, Duration, Edges, Expr, ExprKind, Selector};
 use crate::promql::{EvalOptions, FunctionId};
-use crate::scrape::REPORT;
 
 use super::super::halt::Unsupported;
 use super::super::members::{Grouping, Source};
@@ -195,31 +193,21 @@ fn positive_ms(duration: &Duration) -> Compiled<i64> {
 fn source(selector: &Selector, grouping: Option<&Grouping>) -> Compiled<Source> {
     Ok(Source {
         matchers: selector.matchers.clone(),
-        metric: plain_metric(selector)?.to_owned(),
+        metric: metric_of(selector)?,
         grouping: grouping.cloned(),
         drops_name: false,
         with_ended: false,
     })
 }
 
-/// The metric name of a selector of what pages say, under one name.
-fn plain_metric(selector: &Selector) -> Compiled<&str> {
+/// The metric name of a selector, if it has exactly one.
+fn metric_of(selector: &Selector) -> Compiled<Option<String>> {
     if selector.edges != Edges::Plain {
         return Err(Unsupported::Edges);
     }
     if selector.detect_resets {
         return Err(Unsupported::Histograms);
     }
-    let matchers = selector.matchers.iter();
-    let mut names = matchers.filter(|matcher| matcher.name() == METRIC_NAME);
-    let one = names.next().filter(|name| name.op() == MatchOp::Equal);
-    let metric = one.and_then(|_| selector.metric_name());
-    let Some(metric) = metric.filter(|_| names.next().is_none()) else {
-        return Err(Unsupported::NoMetric);
-    };
-    // Series about scrapes come and go without a page.
-    match REPORT.contains(&metric) {
-        true => Err(Unsupported::AboutScrapes(metric.to_owned())),
-        false => Ok(metric),
-    }
+    // The signal view reads the family that the first `=` names.
+    Ok(selector.metric_name().map(str::to_owned))
 }

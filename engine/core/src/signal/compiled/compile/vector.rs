@@ -8,7 +8,7 @@ use crate::promql::plan::{Aggregate, AggregateOp, Binary, Expr, ExprKind, ValueT
 
 use super::super::fold::Step;
 use super::super::halt::Unsupported;
-use super::super::members::Grouping;
+use super::super::members::{Grouping, Source};
 use super::super::op::Op;
 use super::super::rank::is_ranked;
 use super::{Compiled, Compiler};
@@ -85,7 +85,10 @@ impl Compiler {
         grouping: Grouping,
         depth: usize,
     ) -> Compiled<usize> {
-        if let Some((source, function)) = self.source(expr.bare(), Some(&grouping))? {
+        let source = self.source(expr.bare(), Some(&grouping))?;
+        // Series of several metrics may become equal without their names, which is an error and no sum.
+        let is_plain = |source: &Source| source.metric.is_some() || !source.drops_name;
+        if let Some((source, function)) = source.filter(|(source, _)| is_plain(source)) {
             // A leaf folds for one aggregation at a time: equal leaves of other ones are read again.
             let leaf = self.leaf(source, function);
             return self.emit(Op::Leaf { leaf, step });
