@@ -89,19 +89,25 @@ impl Writer {
         self.reported(&mut store, target, at);
         drop(store);
         self.observe(&mut staged, &placements, at, counter_dropped);
+        Ok((committed, self.committed(staged, placements)))
+    }
+
+    fn committed<'s>(
+        &mut self,
+        mut staged: Staged<'s>,
+        placements: Vec<Placement>,
+    ) -> CommittedPage<'s> {
         let waited_ns = self.stopwatch.take_ns();
         if self.stopwatch.now_ns.is_some() {
             self.waits.record(waited_ns);
         }
         self.endings += staged.page().removed.len() as u64;
         staged.stage.retry_conflicts(self.endings);
-        let stage_bytes = self.targets[target.index()].stage_bytes;
-        let page = CommittedPage {
+        CommittedPage {
+            stage_bytes: self.targets[staged.target().index()].stage_bytes,
             staged,
             placements,
-            stage_bytes,
-        };
-        Ok((committed, page))
+        }
     }
 
     /// Accounts for what a target's template holds.

@@ -49,18 +49,7 @@ impl Writer {
                     .facts
                     .series_disappeared(target, id, store.metric_name(id).unwrap_or(""));
             }
-            let mut before = None;
-            for (sample, placements) in staged.new_samples().zip(placements) {
-                if let (Some(labels), Placement::Series(id) | Placement::Own(id)) =
-                    (sample.labels, placements)
-                    && !stay.contains(*id)
-                {
-                    let names = &registry.names;
-                    let facts = &mut registry.facts;
-                    facts.series_appeared(target, *id, labels, before, names);
-                    before = Some(labels);
-                }
-            }
+            series_appeared(registry, staged, placements, &stay);
             registry.facts.update_names_seen(target);
         }
         if let Some(retain_filter) = staged.retain_filter() {
@@ -100,6 +89,27 @@ impl Writer {
         for &id in signals {
             // Nothing stops it, and it draws on no shared memory: there is no error but the query's own.
             let _ = refresh(&self.registry, &self.store, id, &EvalOptions::default());
+        }
+    }
+}
+
+/// Tells the facts of the series that are new on the page, without those that stay.
+fn series_appeared(
+    registry: &mut SignalRegistry,
+    staged: &Staged<'_>,
+    placements: &[Placement],
+    stay: &IdSet,
+) {
+    let target = staged.target();
+    let mut before = None;
+    for (sample, placements) in staged.new_samples().zip(placements) {
+        if let (Some(labels), Placement::Series(id) | Placement::Own(id)) =
+            (sample.labels, placements)
+            && !stay.contains(*id)
+        {
+            let (facts, names) = (&mut registry.facts, &registry.names);
+            facts.series_appeared(target, *id, labels, before, names);
+            before = Some(labels);
         }
     }
 }
