@@ -218,7 +218,7 @@ fn compiled(criterion: &mut Criterion) {
         ("sum", "sum(many_total)", 1),
         ("sum_by", "sum by (model_name) (many_total)", 16),
     ];
-    for series in [1_000usize, 100_000, 1_000_000] {
+    for series in [64usize, 1_000, 100_000, 1_000_000] {
         let mut fixture = Many::new(counters(series, false), 2);
         for query in sums {
             one(&mut group, &mut fixture, series, query);
@@ -232,6 +232,13 @@ fn compiled(criterion: &mut Criterion) {
             ("sum_by_in_a_row", query, elements),
         );
     }
+    windows(&mut group);
+    others(&mut group);
+    group.finish();
+}
+
+/// Functions of ranges, and quantiles of histograms.
+fn windows(group: &mut BenchmarkGroup<'_, WallTime>) {
     for series in [1_000usize, 10_000] {
         let mut fixture = Many::new(counters(series, false), 70);
         for (name, function) in [
@@ -242,8 +249,30 @@ fn compiled(criterion: &mut Criterion) {
             ("sum_by_deriv_1m", "deriv"),
         ] {
             let query = format!("sum by (model_name) ({function}(many_total[1m]))");
-            one(&mut group, &mut fixture, series, (name, &query, 16));
+            one(group, &mut fixture, series, (name, &query, 16));
         }
+        let mut fixture = Many::new(histograms(series), 70);
+        for query in [
+            (
+                "quantile",
+                "histogram_quantile(0.9, sum by (fairness_id, le) (many_bucket))",
+                series / 20,
+            ),
+            (
+                "quantile_rate_1m",
+                "histogram_quantile(0.9, sum by (le) (rate(many_bucket[1m])))",
+                1,
+            ),
+        ] {
+            one(group, &mut fixture, series, query);
+        }
+    }
+}
+
+/// Joins, rankings, other labels, earlier times.
+fn others(group: &mut BenchmarkGroup<'_, WallTime>) {
+    for series in [1_000usize, 10_000] {
+        let mut fixture = Many::new(counters(series, false), 70);
         for (name, query, elements) in [
             (
                 "group_left",
@@ -268,25 +297,9 @@ fn compiled(criterion: &mut Criterion) {
                 16,
             ),
         ] {
-            one(&mut group, &mut fixture, series, (name, query, elements));
-        }
-        let mut fixture = Many::new(histograms(series), 70);
-        for query in [
-            (
-                "quantile",
-                "histogram_quantile(0.9, sum by (fairness_id, le) (many_bucket))",
-                series / 20,
-            ),
-            (
-                "quantile_rate_1m",
-                "histogram_quantile(0.9, sum by (le) (rate(many_bucket[1m])))",
-                1,
-            ),
-        ] {
-            one(&mut group, &mut fixture, series, query);
+            one(group, &mut fixture, series, (name, query, elements));
         }
     }
-    group.finish();
 }
 
 /// The limit of a sum: compensated additions over values that stand side by side, with nothing around them. One chain is
@@ -305,13 +318,13 @@ fn chains(group: &mut BenchmarkGroup<'_, WallTime>) {
     });
     group.bench_function("four_chains/1000", |bencher| {
         bencher.iter(|| {
-            let mut chains = [(0.0, 0.0); 4];
-            for values in black_box(&values).chunks_exact(4) {
-                for ((sum, compensation), value) in chains.iter_mut().zip(values) {
-                    kahan_inc_finite(*value, sum, compensation);
+            let (mut sums, mut compensations) = ([0.0; 4], [0.0; 4]);
+            for values in black_box(&values).as_chunks::<4>().0 {
+                for at in 0..4 {
+                    kahan_inc_finite(values[at], &mut sums[at], &mut compensations[at]);
                 }
             }
-            black_box(chains)
+            black_box((sums, compensations))
         });
     });
 }

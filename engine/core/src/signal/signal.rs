@@ -132,6 +132,9 @@ impl Signal {
 
     /// Why the query is evaluated from its plan; `None` where its program is run.
     pub(crate) fn why_from_plan(&self) -> Option<String> {
+        if self.policy.when_read {
+            return Some("queries of any client cost commits nothing".to_owned());
+        }
         match &self.compiled {
             Ok(compiled) => compiled.blocked().map(str::to_owned),
             Err(unsupported) => Some(unsupported.to_string()),

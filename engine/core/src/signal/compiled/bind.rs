@@ -109,7 +109,6 @@ fn elements(
     subqueries: &[Subquery],
 ) -> Result<(Vec<Labels>, Links), Blocked> {
     let of = |slot: usize| before[slot].labels.as_slice();
-    let nameless = |slot: usize| of(slot).iter().map(without_reserved).collect::<Vec<_>>();
     Ok(match op {
         Op::Leaf { leaf, .. } => (distinct(groups[*leaf].clone())?, Links::None),
         Op::Subquery { at } => {
@@ -117,22 +116,44 @@ fn elements(
             let inner = subquery.program.root_vector();
             let labels = inner.map_or(&[][..], |inner| inner.labels.as_slice());
             match subquery.drops_name {
-                true => merged(labels.iter().map(without_reserved).collect()),
+                true => merged(nameless(labels)),
                 false => (labels.to_vec(), Links::None),
             }
         }
-        Op::Regroup {
-            input, grouping, ..
-        } => group(of(*input), grouping),
         Op::WithScalar {
             input,
             op,
             return_bool,
             ..
         } => match changes_schema(*op) || *return_bool {
-            true => merged(nameless(*input)),
+            true => merged(nameless(of(*input))),
             false => (of(*input).to_vec(), Links::None),
         },
+        Op::Negate { input } | Op::Pointwise { input, .. } | Op::CalendarOf { input, .. } => {
+            merged(nameless(of(*input)))
+        }
+        Op::Relabel { input, relabel } => merged(relabelled(of(*input), relabel)?),
+        Op::VectorOf { .. } => (vec![Labels::empty()], Links::None),
+        Op::Absent { labels, .. } => (vec![labels.clone()], Links::None),
+        Op::ScalarOf { .. } | Op::Time | Op::Scalars { .. } | Op::NegateScalar { .. } => {
+            (Vec::new(), Links::None)
+        }
+        Op::Regroup { .. }
+        | Op::Match { .. }
+        | Op::Set { .. }
+        | Op::Rank { .. }
+        | Op::Sort { .. }
+        | Op::Quantile { .. } => linked_elements(op, before)?,
+    })
+}
+
+/// The elements of an op that has tables of its own.
+fn linked_elements(op: &Op, before: &[Vector]) -> Result<(Vec<Labels>, Links), Blocked> {
+    let of = |slot: usize| before[slot].labels.as_slice();
+    Ok(match op {
+        Op::Regroup {
+            input, grouping, ..
+        } => group(of(*input), grouping),
         Op::Match {
             left,
             right,
@@ -149,10 +170,6 @@ fn elements(
             op,
             matching,
         } => sets(of(*left), of(*right), *op, matching),
-        Op::Negate { input } | Op::Pointwise { input, .. } | Op::CalendarOf { input, .. } => {
-            merged(nameless(*input))
-        }
-        Op::Relabel { input, relabel } => merged(relabelled(of(*input), relabel)?),
         Op::Rank {
             input,
             op,
@@ -171,12 +188,12 @@ fn elements(
             let labels = distinct(quantile.bind(of(*input))?)?;
             (labels, Links::Quantile(Box::new(quantile)))
         }
-        Op::VectorOf { .. } => (vec![Labels::empty()], Links::None),
-        Op::Absent { labels, .. } => (vec![labels.clone()], Links::None),
-        Op::ScalarOf { .. } | Op::Time | Op::Scalars { .. } | Op::NegateScalar { .. } => {
-            (Vec::new(), Links::None)
-        }
+        _ => (Vec::new(), Links::None),
     })
+}
+
+fn nameless(labels: &[Labels]) -> Vec<Labels> {
+    labels.iter().map(without_reserved).collect()
 }
 
 /// The same labels, unless two are equal.

@@ -7,7 +7,7 @@
 //!
 //! Members are taken in stretches of all groups, so that rows of neighbours in different groups are read once.
 
-use crate::promql::incremental::kahan_inc_finite;
+use crate::promql::incremental::{kahan_inc, kahan_inc_finite};
 use crate::store::Row;
 
 use super::fold::{Folds, State};
@@ -28,8 +28,10 @@ pub(super) struct Lanes {
     ids: Vec<u32>,
     /// The longest first.
     lanes: Vec<Lane>,
-    /// By lane: sum and compensation.
-    sums: Vec<(f64, f64)>,
+    /// By lane.
+    sums: Vec<f64>,
+    /// By lane.
+    compensations: Vec<f64>,
     /// Groups by their first member.
     order: Vec<u32>,
     /// By group, while lanes are set.
@@ -62,6 +64,7 @@ impl Lanes {
             ids: Vec::with_capacity(members),
             lanes: Vec::with_capacity(groups),
             sums: Vec::with_capacity(groups),
+            compensations: Vec::with_capacity(groups),
             order: Vec::with_capacity(groups),
             lengths: vec![0; groups],
             ..Lanes::default()
@@ -123,19 +126,21 @@ impl Lanes {
         }
         // Minus zero: what is added first stays what it is.
         self.sums.clear();
-        self.sums.resize(self.lanes.len(), (-0.0, 0.0));
+        self.sums.resize(self.lanes.len(), -0.0);
+        self.compensations.clear();
+        self.compensations.resize(self.lanes.len(), 0.0);
         match self.clamp_negative {
             true => self.add_all::<true>(rows),
             false => self.add_all::<false>(rows),
         }
-        let is_finite =
-            |(sum, compensation): &(f64, f64)| sum.is_finite() && compensation.is_finite();
-        if !self.sums.iter().all(is_finite) {
+        let mut all = self.sums.iter().chain(&self.compensations);
+        if !all.all(|number| number.is_finite()) {
             self.pause = PAUSE;
             return false;
         }
         folds.set_order(&self.order);
-        for (lane, &(sum, compensation)) in self.lanes.iter().zip(&self.sums) {
+        let sums = self.sums.iter().zip(&self.compensations);
+        for (lane, (&sum, &compensation)) in self.lanes.iter().zip(sums) {
             folds.set(lane.group, State::of_sum(lane.len, sum, compensation));
         }
         true
@@ -145,14 +150,26 @@ impl Lanes {
         let longest = self.lanes.first().map_or(0, |lane| lane.len as usize);
         let turn = (ROWS_PER_TURN / self.lanes.len()).max(8);
         for from in (0..longest).step_by(turn) {
-            let until = from + turn;
-            let mut sums = self.sums.chunks_exact_mut(WIDTH);
-            let mut lanes = self.lanes.chunks_exact(WIDTH);
-            for (sums, lanes) in (&mut sums).zip(&mut lanes) {
-                add_together::<CLAMP>(rows, &self.ids, (from, until), lanes, sums);
+            let stretch = (from, from + turn);
+            let (lanes, alone) = self.lanes.as_chunks::<WIDTH>();
+            let (sums, sums_alone) = self.sums.as_chunks_mut::<WIDTH>();
+            let (compensations, compensations_alone) = self.compensations.as_chunks_mut::<WIDTH>();
+            let states = sums.iter_mut().zip(compensations);
+            for (lanes, (sums, compensations)) in lanes.iter().zip(states) {
+                let all = lanes.map(|lane| members(&self.ids, &lane, stretch));
+                // The last one is the shortest.
+                let common = all[WIDTH - 1].len();
+                let together = all.map(|members| &members[..common]);
+                add_together::<CLAMP>(rows, together, sums, compensations);
+                let states = sums.iter_mut().zip(compensations);
+                for (members, (sum, compensation)) in all.iter().zip(states) {
+                    add_alone::<CLAMP>(rows, &members[common..], sum, compensation);
+                }
             }
-            for (sum, lane) in sums.into_remainder().iter_mut().zip(lanes.remainder()) {
-                add_alone::<CLAMP>(rows, members(&self.ids, lane, (from, until)), sum);
+            let states = sums_alone.iter_mut().zip(compensations_alone);
+            for (lane, (sum, compensation)) in alone.iter().zip(states) {
+                let members = members(&self.ids, lane, stretch);
+                add_alone::<CLAMP>(rows, members, sum, compensation);
             }
         }
     }
@@ -164,42 +181,40 @@ fn members<'i>(ids: &'i [u32], lane: &Lane, (from, until): (usize, usize)) -> &'
     &ids[start + from.min(len)..start + until.min(len)]
 }
 
+/// Adds the members of several groups, as many of each. Not inlined, and with the sums in arrays: so the additions become
+/// vector instructions.
+#[inline(never)]
 fn add_together<const CLAMP: bool>(
     rows: &[Row],
-    ids: &[u32],
-    stretch: (usize, usize),
-    lanes: &[Lane],
-    sums: &mut [(f64, f64)],
+    together: [&[u32]; WIDTH],
+    sums: &mut [f64; WIDTH],
+    compensations: &mut [f64; WIDTH],
 ) {
-    let all: [&[u32]; WIDTH] = std::array::from_fn(|at| members(ids, &lanes[at], stretch));
-    // The last one is the shortest.
-    let common = all[WIDTH - 1].len();
-    let together = all.map(|members| &members[..common]);
-    let mut sum: [f64; WIDTH] = std::array::from_fn(|at| sums[at].0);
-    let mut compensation: [f64; WIDTH] = std::array::from_fn(|at| sums[at].1);
-    #[expect(
-        clippy::needless_range_loop,
-        reason = "one member of each lane at a time"
-    )]
-    for member in 0..common {
-        let values: [f64; WIDTH] =
-            std::array::from_fn(|at| value::<CLAMP>(rows, together[at][member]));
+    let (mut sum, mut compensation) = (*sums, *compensations);
+    let [first, second, third, fourth] = together;
+    let others = second.iter().zip(third).zip(fourth);
+    for (first, ((second, third), fourth)) in first.iter().zip(others) {
+        let ids = [*first, *second, *third, *fourth];
+        let values = ids.map(|id| value::<CLAMP>(rows, id));
         for at in 0..WIDTH {
             kahan_inc_finite(values[at], &mut sum[at], &mut compensation[at]);
         }
     }
-    for (at, place) in sums.iter_mut().enumerate() {
-        *place = (sum[at], compensation[at]);
-        add_alone::<CLAMP>(rows, &all[at][common..], place);
-    }
+    (*sums, *compensations) = (sum, compensation);
 }
 
-fn add_alone<const CLAMP: bool>(rows: &[Row], members: &[u32], sum: &mut (f64, f64)) {
-    let (mut total, mut compensation) = *sum;
+/// Adds the members of one group: a chain, for which the usual addition takes fewer instructions.
+fn add_alone<const CLAMP: bool>(
+    rows: &[Row],
+    members: &[u32],
+    sum: &mut f64,
+    compensation: &mut f64,
+) {
+    let (mut total, mut rest) = (*sum, *compensation);
     for &id in members {
-        kahan_inc_finite(value::<CLAMP>(rows, id), &mut total, &mut compensation);
+        kahan_inc(value::<CLAMP>(rows, id), &mut total, &mut rest);
     }
-    *sum = (total, compensation);
+    (*sum, *compensation) = (total, rest);
 }
 
 /// The value of a series; a NaN if it is absent.

@@ -49,9 +49,9 @@ impl Facts {
         }
     }
 
-    /// The series about scrapes of a target have appeared.
-    pub(crate) fn reports_appeared(&mut self) {
-        for metric in REPORT {
+    /// Series about scrapes have appeared, if `any`.
+    pub(crate) fn reports_appeared(&mut self, any: bool) {
+        for metric in REPORT.iter().filter(|_| any) {
             self.record_structure_change(metric);
         }
     }
