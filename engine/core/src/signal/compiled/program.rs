@@ -31,7 +31,7 @@ pub(super) struct Leaf {
     reason = "a program has a few leaves, and each commit reads all of them"
 )]
 pub(super) enum Reads {
-    Instant(Box<Instant>),
+    Instant(Instant),
     Window(Box<Window>),
 }
 
