@@ -9,6 +9,7 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
 use stillwell_benches::pages::{LoadPage, gateways};
 use stillwell_engine::labels::Labels;
+use stillwell_engine::promql::incremental::{kahan_inc, kahan_inc_finite};
 use stillwell_engine::promql::{EvalOptions, Features, Query, Value};
 use stillwell_engine::signal::Policy;
 use stillwell_engine::{
@@ -212,11 +213,12 @@ fn compiled(criterion: &mut Criterion) {
     group.sample_size(20);
     let mut alone = Many::new(counters(1, false), 2);
     group.bench_function("page_alone", |bencher| bencher.iter(|| alone.evaluate()));
+    chains(&mut group);
     let sums = [
         ("sum", "sum(many_total)", 1),
         ("sum_by", "sum by (model_name) (many_total)", 16),
     ];
-    for series in [1_000usize, 100_000, 1_000_000] {
+    for series in [64usize, 1_000, 100_000, 1_000_000] {
         let mut fixture = Many::new(counters(series, false), 2);
         for query in sums {
             one(&mut group, &mut fixture, series, query);
@@ -230,6 +232,13 @@ fn compiled(criterion: &mut Criterion) {
             ("sum_by_in_a_row", query, elements),
         );
     }
+    windows(&mut group);
+    others(&mut group);
+    group.finish();
+}
+
+/// Functions of ranges, and quantiles of histograms.
+fn windows(group: &mut BenchmarkGroup<'_, WallTime>) {
     for series in [1_000usize, 10_000] {
         let mut fixture = Many::new(counters(series, false), 70);
         for (name, function) in [
@@ -240,7 +249,7 @@ fn compiled(criterion: &mut Criterion) {
             ("sum_by_deriv_1m", "deriv"),
         ] {
             let query = format!("sum by (model_name) ({function}(many_total[1m]))");
-            one(&mut group, &mut fixture, series, (name, &query, 16));
+            one(group, &mut fixture, series, (name, &query, 16));
         }
         let mut fixture = Many::new(histograms(series), 70);
         for query in [
@@ -255,10 +264,69 @@ fn compiled(criterion: &mut Criterion) {
                 1,
             ),
         ] {
-            one(&mut group, &mut fixture, series, query);
+            one(group, &mut fixture, series, query);
         }
     }
-    group.finish();
+}
+
+/// Joins, rankings, other labels, earlier times.
+fn others(group: &mut BenchmarkGroup<'_, WallTime>) {
+    for series in [1_000usize, 10_000] {
+        let mut fixture = Many::new(counters(series, false), 70);
+        for (name, query, elements) in [
+            (
+                "group_left",
+                "many_total / on (model_name) group_left () sum by (model_name) (many_total)",
+                series,
+            ),
+            ("topk", "topk(10, many_total)", 10),
+            (
+                "quantile_by",
+                "quantile by (model_name) (0.9, many_total)",
+                16,
+            ),
+            (
+                "label_replace",
+                "sum by (pod) (label_replace(many_total, \"pod\", \"p$1\", \"fairness_id\", \"f(.).*\"))",
+                10,
+            ),
+            ("offset", "sum by (model_name) (many_total offset 30s)", 16),
+            (
+                "subquery_frozen",
+                "max_over_time(sum by (model_name) (many_total)[1m:5s])",
+                16,
+            ),
+        ] {
+            one(group, &mut fixture, series, (name, query, elements));
+        }
+    }
+}
+
+/// The limit of a sum: compensated additions over values that stand side by side, with nothing around them. One chain is
+/// bound by the latency of an addition, four by how many additions begin in a cycle.
+fn chains(group: &mut BenchmarkGroup<'_, WallTime>) {
+    let values: Vec<f64> = (0..1_000).map(|at| 1_000.0 + f64::from(at) * 3.3).collect();
+    group.throughput(Throughput::Elements(values.len() as u64));
+    group.bench_function("one_chain/1000", |bencher| {
+        bencher.iter(|| {
+            let (mut sum, mut compensation) = (0.0, 0.0);
+            for value in black_box(&values) {
+                kahan_inc(*value, &mut sum, &mut compensation);
+            }
+            black_box(sum + compensation)
+        });
+    });
+    group.bench_function("four_chains/1000", |bencher| {
+        bencher.iter(|| {
+            let (mut sums, mut compensations) = ([0.0; 4], [0.0; 4]);
+            for values in black_box(&values).as_chunks::<4>().0 {
+                for at in 0..4 {
+                    kahan_inc_finite(values[at], &mut sums[at], &mut compensations[at]);
+                }
+            }
+            black_box((sums, compensations))
+        });
+    });
 }
 
 fn one(

@@ -8,6 +8,7 @@ pub mod guide;
 pub mod keda;
 pub mod load;
 pub mod remote_write;
+pub mod siege;
 pub mod soak;
 pub mod version_differences;
 pub mod write_proxy;

@@ -3,7 +3,7 @@
 //!
 //! `cargo run --release -p stillwell-benches --bin guide -- --kube-apiserver PATH --kube-controller-manager PATH --etcd PATH
 //! --kubectl PATH [--stillwell PATH] [--away SECONDS] [--only types,discovery,events,resources,outage,away,readme]
-//! [--keep FOLDER] [--keda-operator PATH] [--prometheus PATH] [--prometheus-adapter PATH] [--epp PATH]`
+//! [--keep FOLDER] [--keda-operator PATH [--keda-adapter PATH]] [--prometheus PATH] [--prometheus-adapter PATH] [--epp PATH]`
 //!
 //! Needs Linux, root (for a network namespace of its own, where the ports of the shipped manifests are free), `unshare` and
 //! `ip`. Fails where a step did. What is not given is said as not run.
@@ -229,7 +229,10 @@ fn with_programs(
     let missing = |flag: &str| format!("its program was not given (--{flag})");
     let what = "option 2: scale to zero by a real KEDA operator";
     match given("keda-operator") {
-        Some(operator) => keda::walk(plane, gateway, operator, table)?,
+        Some(operator) => {
+            let programs = (operator, given("keda-adapter"));
+            keda::walk(plane, gateway, programs, table)?;
+        }
         None => table.not_run(what, &missing("keda-operator")),
     }
     match given("epp") {

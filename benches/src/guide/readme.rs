@@ -108,7 +108,7 @@ pub fn walk(plane: &ControlPlane, deploy: &Path, table: &mut Table) -> Result<()
 fn cleared(plane: &ControlPlane) -> Result<(), Failure> {
     for arguments in [
         "delete hpa --all -n default",
-        "delete apiservice v1beta1.external.metrics.k8s.io v1beta1.custom.metrics.k8s.io v1beta2.custom.metrics.k8s.io",
+        "delete apiservice v1beta1.external.metrics.k8s.io v1beta1.custom.metrics.k8s.io v1beta2.custom.metrics.k8s.io v1beta1.metrics.k8s.io",
         "delete namespace stillwell",
         "delete clusterrole,clusterrolebinding -l app.kubernetes.io/part-of=stillwell",
         "delete rolebinding -n kube-system -l app.kubernetes.io/part-of=stillwell",

@@ -302,26 +302,39 @@ fn start_adapter(
 
 /// The APIService of a group, led to the adapter by a Service without pods.
 fn adapter_service(name: &str, group: &str) -> Vec<Value> {
-    let meta = json!({"name": "prometheus-adapter", "namespace": "monitoring"});
+    led_to(
+        (name, group),
+        ("monitoring", "prometheus-adapter"),
+        ADAPTER_PORT,
+    )
+}
+
+/// The APIService of a group, led by a Service without pods to a program that listens to this port of the machine.
+pub(super) fn led_to(
+    (name, group): (&str, &str),
+    (namespace, service): (&str, &str),
+    port: u16,
+) -> Vec<Value> {
+    let meta = json!({"name": service, "namespace": namespace});
     let mut slice = meta.clone();
-    slice["labels"] = json!({"kubernetes.io/service-name": "prometheus-adapter"});
+    slice["labels"] = json!({"kubernetes.io/service-name": service});
     vec![
-        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "monitoring"}}),
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}),
         json!({
             "apiVersion": "v1", "kind": "Service", "metadata": meta,
-            "spec": {"ports": [{"name": "https", "port": 443, "targetPort": ADAPTER_PORT}]},
+            "spec": {"ports": [{"name": "https", "port": 443, "targetPort": port}]},
         }),
         json!({
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": slice, "addressType": "IPv4",
             "endpoints": [{"addresses": [ADDRESS], "conditions": {"ready": true}}],
-            "ports": [{"name": "https", "port": ADAPTER_PORT, "protocol": "TCP"}],
+            "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
         }),
         json!({
             "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": name},
             "spec": {
                 "group": group, "version": "v1beta1", "groupPriorityMinimum": 100, "versionPriority": 100,
                 "insecureSkipTLSVerify": true, "caBundle": null,
-                "service": {"namespace": "monitoring", "name": "prometheus-adapter", "port": 443},
+                "service": {"namespace": namespace, "name": service, "port": 443},
             },
         }),
     ]

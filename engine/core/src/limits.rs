@@ -169,5 +169,9 @@ pub const COMPILED_OPS_MAX: usize = 512;
 /// Nesting depth up to which a query is compiled: the compiler recurses.
 pub const COMPILED_DEPTH_MAX: usize = 128;
 
+/// Values that the inner query of a compiled subquery may have to compute with one page, when none of its steps can be kept:
+/// 5 ms. A larger one is evaluated from its plan.
+pub const SUBQUERY_VALUES_MAX: usize = 250_000;
+
 /// Longest scrape interval with which freshness is computed.
 pub const INTERVAL_MS_MAX: i64 = 7 * 24 * 3_600_000;

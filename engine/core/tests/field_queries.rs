@@ -22,6 +22,13 @@ const KINDS: &[&str] = &[
     "absent(llm_d_epp_ready_endpoints{name=\"p\"})",
     "ceil(sum(vllm:num_requests_waiting) / scalar(count(vllm:num_requests_waiting)))",
     "sum(vllm:num_requests_waiting) and on() hour() >= 8 < 20",
+    "sum(vllm:num_requests_waiting) - sum(vllm:num_requests_waiting offset 5m)",
+    "sum(rate(vllm:request_success_total[1m] @ end()))",
+    "max_over_time(sum(vllm:num_requests_waiting)[5m:])",
+    "avg_over_time(sum by (model_name) (vllm:num_requests_waiting)[10m:30s])",
+    "count(up{job=\"vllm\"} == 1)",
+    "sum({__name__=~\"vllm:num_requests_(waiting|running)\"})",
+    "sum by (le) ({\"vllm:time_to_first_token_seconds_bucket\", pod!=\"\"})",
 ];
 
 /// What stops a query, by query; `None` where nothing does.

@@ -15,4 +15,4 @@ pub use super::functions::float_windows;
 pub use super::functions::{
     LabelChange, absent_labels, calendar_part, is_calendar, is_pointwise, pointwise,
 };
-pub use stillwell_model::arithmetic::kahan_inc;
+pub use stillwell_model::arithmetic::{kahan_inc, kahan_inc_finite};

@@ -39,6 +39,8 @@ struct Inner {
     changed: Notify,
     /// Whether sending has begun.
     open: watch::Sender<bool>,
+    /// Changes when what signals say was stored and somebody waits for it.
+    signals_stored: watch::Sender<()>,
     shown: RwLock<Vec<Shown>>,
 }
 
@@ -69,6 +71,7 @@ impl RemoteWrites {
                 wanted: Mutex::default(),
                 changed: Notify::new(),
                 open: watch::Sender::new(false),
+                signals_stored: watch::Sender::new(()),
                 shown: RwLock::default(),
             }),
         }
@@ -105,6 +108,11 @@ impl RemoteWrites {
     /// not get sums of a process that has not seen all of its targets yet.
     pub fn open(&self) {
         self.inner.open.send_replace(true);
+    }
+
+    /// Something new that signals say was stored: receivers that get it need not wait for their deadline.
+    pub fn signals_stored(&self) {
+        self.inner.signals_stored.send_replace(());
     }
 
     /// How often some receiver is to get the states of signals; `None` where none is.
@@ -213,6 +221,7 @@ impl Inner {
             reader: self.reader.clone(),
             file: self.file(&config.name),
             open: self.open.subscribe(),
+            signals_stored: config.signals.then(|| self.signals_stored.subscribe()),
         };
         Task {
             running: tokio::spawn(remote.run(quitting)),

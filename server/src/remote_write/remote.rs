@@ -41,6 +41,8 @@ pub(super) struct Remote {
     pub(super) file: Option<CursorFile>,
     /// Turns true when sending begins.
     pub(super) open: watch::Receiver<bool>,
+    /// Changes when signals say something new, for a receiver that gets it.
+    pub(super) signals_stored: Option<watch::Receiver<()>>,
 }
 
 struct Running {
@@ -72,6 +74,7 @@ impl Remote {
             cursor_due: Instant::now(),
             cursor_failed: false,
         };
+        let mut signals_stored = running.remote.signals_stored.take();
         let mut open = running.remote.open.clone();
         tokio::select! {
             _ = open.wait_for(|open| *open) => {}
@@ -82,6 +85,7 @@ impl Remote {
         let all_sent = loop {
             tokio::select! {
                 () = tokio::time::sleep_until(next) => {}
+                () = changed(&mut signals_stored) => {}
                 _ = quit.wait_for(|quit| *quit) => is_last = true,
             }
             next = Instant::now() + deadline;
@@ -108,6 +112,17 @@ impl Remote {
         }
         running.write_cursor().await;
         running.remote.feed
+    }
+}
+
+/// Ends when what signals say has changed; never for a receiver that does not get it.
+async fn changed(signals_stored: &mut Option<watch::Receiver<()>>) {
+    let changed = match signals_stored {
+        Some(stored) => stored.changed().await.is_ok(),
+        None => false,
+    };
+    if !changed {
+        std::future::pending().await // whoever stored them has ended
     }
 }
 

@@ -8,6 +8,12 @@ use std::sync::Arc;
 pub trait WritesPages: Send + Sync + fmt::Debug {
     /// The page as of now. Error: why there is none, which fails the scrape.
     fn page(&self) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send + '_>>;
+
+    /// Ends when there is something new, where that is known: the page is then taken before it is due. Being dropped before
+    /// it ends may lose one such moment.
+    fn news(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::pending())
+    }
 }
 
 /// Where the pages of a target come from that is not fetched. Two are equal where they are the same.
@@ -23,6 +29,11 @@ impl PageSource {
     /// The page as of now.
     pub async fn page(&self) -> Result<Vec<u8>, String> {
         self.0.page().await
+    }
+
+    /// Ends when there is something new.
+    pub async fn news(&self) {
+        self.0.news().await;
     }
 }
 

@@ -12,6 +12,7 @@ use stillwell_engine::Timestamp;
 use stillwell_engine::labels::{Labels, METRIC_NAME, is_legacy_label_name, is_legacy_metric_name};
 use stillwell_engine::number_text::push_json;
 use stillwell_engine::promql::select::is_stale;
+use tokio::sync::Notify;
 
 use super::unknown::{Unknown, VALUE};
 use crate::clock::Clock;
@@ -34,6 +35,8 @@ struct Inner {
     age_ms_max: i64,
     clock: Arc<Clock>,
     known: Mutex<Known>,
+    /// A batch was taken.
+    news: Notify,
 }
 
 /// The newest sample of a series in one batch.
@@ -73,6 +76,7 @@ impl Sender {
             age_ms_max,
             clock,
             known: Mutex::default(),
+            news: Notify::new(),
         }))
     }
 
@@ -101,7 +105,9 @@ impl Sender {
         }
         known.newest_ms = known.newest_ms.max(Some(newest_ms));
         let refused = batch.into_iter().map(|one| !known.take(one, now_ms));
-        refused.filter(|refused| *refused).count()
+        let refused = refused.filter(|refused| *refused).count();
+        self.0.news.notify_one();
+        refused
     }
 
     /// The page as of now, in the text format. Error: it has sent nothing for too long.
@@ -240,6 +246,10 @@ impl WritesPages for Sender {
             let text = written.map_err(|_| "writing its page failed".to_owned())?;
             text.map(String::into_bytes)
         })
+    }
+
+    fn news(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(self.0.news.notified())
     }
 }
 

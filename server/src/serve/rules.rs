@@ -42,6 +42,24 @@ pub(super) fn query_for(
     })
 }
 
+/// The same, where it can be told without a look into the store. `None` says nothing about the metric.
+pub(super) fn query_if_known(
+    rules: &[Arc<Rule>],
+    name: &str,
+    namespace: &str,
+    selector: &Selector,
+) -> Option<String> {
+    for rule in rules.iter().rev() {
+        let series = series_name(rule)?;
+        let made = metric_name(rule, series);
+        if made.is_some_and(|made| made.eq_ignore_ascii_case(name)) {
+            let is_known = !rule.sanitized;
+            return is_known.then(|| query(rule, series, namespace, selector).ok())?;
+        }
+    }
+    None
+}
+
 /// Each metric of a rule with the series that it is made of.
 fn made(rule: &Rule, reader: &Reader) -> Vec<(String, String)> {
     let series = match series_name(rule) {

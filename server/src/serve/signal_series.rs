@@ -1,6 +1,7 @@
 //! The states and numbers of signals as series of the store, for receivers of remote write that are to have them: the
 //! families `stillwell_signal_state`, `stillwell_signal_value` and `stillwell_signal_age_seconds` of `/metrics`, and how many
-//! signals that is.
+//! signals that is. Stored once for every deadline of the quickest receiver, and sooner where a signal says something else: its
+//! receiver may be what an autoscaler reads.
 //!
 //! A number that nobody measures any more gets a stale marker: at a receiver it then ends, as it does here (rule S5).
 
@@ -18,44 +19,40 @@ use tracing::warn;
 use super::app::App;
 use super::own_metrics::signal_samples;
 
-/// As often as the quickest receiver gets something, and no more often than this: each is a sample of every signal.
-const EVERY_MIN: Duration = Duration::from_millis(100);
 /// How many signals there is something to be said of.
 const COUNT: &str = "stillwell_signal_count";
-/// Whether somebody wants them, and whether sending may begin, is looked at this often.
+/// The family of ages.
+const AGE: &str = "stillwell_signal_age_seconds";
+/// Whether somebody wants them, whether sending may begin, and whether signals say something else, is looked at this often.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Runs until `quit` turns true.
 pub(super) async fn run(app: Arc<App>, mut quit: watch::Receiver<bool>) {
     let mut shown = HashSet::new();
+    let mut sent = Sent::default();
     let mut failed = false;
-    let mut rest = LOOK;
     loop {
         tokio::select! {
-            () = tokio::time::sleep(rest) => {}
+            () = tokio::time::sleep(LOOK) => {}
             _ = quit.changed() => return,
         }
         let ready = app.ready();
         let every = app.remote_writes().wants_signals();
-        rest = match (ready, every) {
-            (true, Some(every)) => every.max(EVERY_MIN),
-            _ => LOOK,
-        };
         if every.is_none() && shown.is_empty() {
             begin(&app, ready);
             continue;
         }
         let now = app.now();
-        let samples = match every.is_some() {
-            true => {
-                let readings = app.sent_readings(now).await;
-                let mut samples = signal_samples(&readings, now);
-                // Sent whatever else there is: whoever has nothing to say is there nevertheless.
-                let count = Labels::from_pairs([(METRIC_NAME, COUNT)]);
-                samples.push((count, readings.len() as f64));
+        let samples = match every {
+            Some(every) => {
+                let samples = samples(&app, now).await;
+                let is_due = sent.is_due(now, every, &samples);
+                if !is_due {
+                    continue;
+                }
                 samples
             }
-            false => Vec::new(),
+            None => Vec::new(),
         };
         let batch = batch(samples, &mut shown, now);
         let writing = Arc::clone(&app);
@@ -70,6 +67,48 @@ pub(super) async fn run(app: Arc<App>, mut quit: watch::Receiver<bool>) {
         }
         // After the first states of a process that knows its targets.
         begin(&app, ready);
+        app.remote_writes().signals_stored();
+    }
+}
+
+/// What signals say now.
+async fn samples(app: &App, now: Timestamp) -> Vec<(Labels, f64)> {
+    let readings = app.sent_readings(now).await;
+    let mut samples = signal_samples(&readings, now);
+    // Sent whatever else there is: whoever has nothing to say is there nevertheless.
+    let count = Labels::from_pairs([(METRIC_NAME, COUNT)]);
+    samples.push((count, readings.len() as f64));
+    samples
+}
+
+/// What was stored last, and when.
+#[derive(Default)]
+struct Sent {
+    at: Option<Timestamp>,
+    /// Without ages, which change by themselves.
+    said: Vec<(Labels, u64)>,
+}
+
+impl Sent {
+    /// Whether these samples are to be stored: something else is said than the last time, or that was `every` ago.
+    fn is_due(&mut self, now: Timestamp, every: Duration, samples: &[(Labels, f64)]) -> bool {
+        let told = samples
+            .iter()
+            .filter(|(labels, _)| labels.metric_name() != Some(AGE));
+        let same = told
+            .clone()
+            .map(|(labels, value)| (labels, value.to_bits()))
+            .eq(self.said.iter().map(|(labels, bits)| (labels, *bits)));
+        let every_ms = i64::try_from(every.as_millis()).unwrap_or(i64::MAX);
+        let is_recent = self.at.is_some_and(|at| now.since_ms(at) < every_ms);
+        if same && is_recent {
+            return false;
+        }
+        self.at = Some(now);
+        self.said = told
+            .map(|(labels, value)| (labels.clone(), value.to_bits()))
+            .collect();
+        true
     }
 }
 
@@ -108,6 +147,25 @@ mod tests {
     use stillwell_engine::labels;
 
     use super::*;
+
+    #[test]
+    fn what_changes_is_stored_at_once_and_what_does_not_after_a_while() {
+        let every = Duration::from_millis(500);
+        let says = |value, age| {
+            [("stillwell_signal_value", value), (AGE, age)]
+                .map(|(name, number)| (labels! { "__name__" => name }, number))
+        };
+        let mut sent = Sent::default();
+        let due = [
+            (0, says(1.0, 0.0)),
+            (100, says(1.0, 0.1)),
+            (200, says(2.0, 0.0)),
+            (600, says(2.0, 0.4)),
+            (700, says(2.0, 0.5)),
+        ]
+        .map(|(ms, samples)| sent.is_due(Timestamp::from_ms(ms), every, &samples));
+        assert_eq!(due, [true, false, true, false, true]);
+    }
 
     #[test]
     fn a_series_that_is_not_told_any_more_ends_once() {

@@ -297,7 +297,12 @@ impl Signals for Watched {
         selector: &Selector,
         now: Timestamp,
     ) -> Option<Reading> {
-        let (spec, id) = self.named(name).filter(|(spec, _)| !spec.sanitized)?;
+        let Some((spec, id)) = self.named(name) else {
+            return self.read_rule_if_ready(name, namespace, selector, now);
+        };
+        if spec.sanitized {
+            return None; // its selector is resolved by what is in the store
+        }
         let read = |id, pins: &Pins| self.reader.signal_if_ready(id, now, pins);
         let judged = judge_signal((spec, *id), namespace, selector, read)?;
         self.note_judged(&judged, namespace, now);
@@ -579,6 +584,27 @@ impl Watched {
         let asked = self.ask_rule(name, namespace, selector, now)?;
         let reading = asked.map(|(_, reading)| reading);
         Some(reading.unwrap_or_else(|error| Reading::Unknown(error.to_string())))
+    }
+
+    /// The same where it takes neither a wait nor an evaluation: of a rule of a named series that was asked for before.
+    fn read_rule_if_ready(
+        &self,
+        name: &str,
+        namespace: &str,
+        selector: &Selector,
+        now: Timestamp,
+    ) -> Option<Reading> {
+        if self
+            .signals
+            .iter()
+            .any(|(spec, _)| !spec.for_each.is_empty())
+        {
+            return None; // it may be a signal's, by a value in the store
+        }
+        let query = rules::query_if_known(&self.rules, name, namespace, selector)?;
+        let id = self.asked_by_rules.standing(&query, now)?;
+        let reading = self.reader.signal_if_ready(id, now, &[])?;
+        Some(told(reading, &Labels::empty()))
     }
 
     fn ask_rule(

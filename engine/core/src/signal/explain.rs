@@ -102,6 +102,7 @@ impl SignalRegistry {
 
     pub(crate) fn outline(&self, signal: &Signal) -> Outline {
         let plan_reason = signal.why_from_plan().unwrap_or_default();
+        let with_each_scrape = signal.query.kind == Kind::Demand && !signal.policy.when_read;
         Outline {
             query: signal.text.clone(),
             kind: match signal.query.kind {
@@ -109,18 +110,18 @@ impl SignalRegistry {
                 Kind::Sum => "sum: a proven absence is 0",
                 Kind::Other => "other: never 0 by absence, unknown until its windows are covered",
             },
-            plan: match (&signal.compiled, plan_reason.is_empty(), signal.query.kind) {
+            plan: match (&signal.compiled, plan_reason.is_empty(), with_each_scrape) {
                 (Ok(_), true, _) => {
                     "compiled: brought up to date with each scrape, from what has changed"
                 }
-                (Ok(_), false, Kind::Demand) => {
+                (Ok(_), false, true) => {
                     "compiled, but not used at present: evaluated whole with each scrape"
                 }
-                (Ok(_), false, _) => {
+                (Ok(_), false, false) => {
                     "compiled, but not used at present: evaluated whole when it is read"
                 }
-                (Err(_), _, Kind::Demand) => "not compiled: evaluated whole with each scrape",
-                (Err(_), _, _) => "not compiled: evaluated whole when it is read",
+                (Err(_), _, true) => "not compiled: evaluated whole with each scrape",
+                (Err(_), _, false) => "not compiled: evaluated whole when it is read",
             },
             plan_reason,
             warnings: self.warnings(signal),

@@ -242,6 +242,30 @@ pub(super) fn restarted_unseen(
     known_since_ms: Option<i64>,
     grace_ms: i64,
 ) -> Option<String> {
+    let target = unseen_restart(assessment, scope, known_since_ms, grace_ms)?;
+    Some(format!(
+        "{} started at {}, and what was true before is not known here: within {} s of that no 0 is told",
+        describe(target),
+        clock_time(target.started_ms.unwrap_or_default()),
+        grace_ms / 1000
+    ))
+}
+
+/// Whether there would be such a reason for a signal that had no value so far.
+pub(super) fn has_restarted_unseen(
+    assessment: Assessment<'_>,
+    scope: &Scope,
+    grace_ms: i64,
+) -> bool {
+    unseen_restart(assessment, scope, None, grace_ms).is_some()
+}
+
+fn unseen_restart<'a>(
+    assessment: Assessment<'a>,
+    scope: &Scope,
+    known_since_ms: Option<i64>,
+    grace_ms: i64,
+) -> Option<&'a TargetFacts> {
     let is_unseen = |target: &TargetFacts| {
         let (Some(started_ms), Some(since_ms)) = (target.started_ms, target.process_since_ms)
         else {
@@ -258,13 +282,7 @@ pub(super) fn restarted_unseen(
         .counting
         .iter()
         .filter_map(|&id| assessment.facts.target(id));
-    let target = counting.find(|target| is_unseen(target))?;
-    Some(format!(
-        "{} started at {}, and what was true before is not known here: within {} s of that no 0 is told",
-        describe(target),
-        clock_time(target.started_ms.unwrap_or_default()),
-        grace_ms / 1000
-    ))
+    counting.find(|target| is_unseen(target))
 }
 
 #[cfg(test)]

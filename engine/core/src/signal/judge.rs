@@ -72,20 +72,39 @@ pub(crate) fn targets(
     }
 }
 
-/// S3e: why a selector that no target ever matched makes the signal unknown. With an `or`, only if no selector was ever
-/// matched.
-pub(super) fn never_seen(
-    assessment: Assessment<'_>,
+/// Whether the verdict on these targets is `Fresh`, without the reason where it is not: for each commit, which allocates
+/// nothing while a target is frozen or a metric was never seen.
+pub(crate) fn are_fresh(assessment: Assessment<'_>, scope: &Scope, query: &SignalQuery) -> bool {
+    let Assessment { facts, now_ms, .. } = assessment;
+    let mut counting = scope.counting.iter().filter_map(|&id| facts.target(id));
+    !scope.counting.is_empty()
+        && unseen(assessment, scope, query).is_none()
+        && counting.all(|target| target.is_fresh(now_ms))
+        && unretained(assessment, scope, query).is_none()
+}
+
+/// What a signal waits for whose selector no target ever matched.
+enum Unseen<'a> {
+    /// A target that has not given a good page.
+    Target(&'a TargetFacts),
+    /// A metric that nobody exposes.
+    Metric(&'a Selector),
+}
+
+/// S3e: whether a selector that no target ever matched makes the signal unknown. With an `or`, only if no selector was
+/// ever matched.
+fn unseen<'a>(
+    assessment: Assessment<'a>,
     scope: &Scope,
-    query: &SignalQuery,
-) -> Option<String> {
+    query: &'a SignalQuery,
+) -> Option<Unseen<'a>> {
     let &missing = scope.never_seen.first()?;
     let waits = assessment
         .facts
         .listed()
         .find(|(_, target)| target.last.is_none());
     if let Some((_, target)) = waits {
-        return Some(never_good(target));
+        return Some(Unseen::Target(target));
     }
     if query.has_or && scope.never_seen.len() < query.selectors.len() {
         return None;
@@ -95,10 +114,22 @@ pub(super) fn never_seen(
         .iter()
         .filter_map(|&id| assessment.facts.target(id))
         .find(|t| t.last_good_ms.is_none());
-    if let Some(target) = unreachable {
-        return Some(never_good(target));
-    }
-    let selector = &query.selectors[missing];
+    Some(match unreachable {
+        Some(target) => Unseen::Target(target),
+        None => Unseen::Metric(&query.selectors[missing]),
+    })
+}
+
+/// The same as a reason.
+pub(super) fn never_seen(
+    assessment: Assessment<'_>,
+    scope: &Scope,
+    query: &SignalQuery,
+) -> Option<String> {
+    let selector = match unseen(assessment, scope, query)? {
+        Unseen::Target(target) => return Some(never_good(target)),
+        Unseen::Metric(selector) => selector,
+    };
     let what = match selector.metric {
         Some(_) => selector.text(),
         None => format!("a metric that {} fits", selector.text()),
@@ -127,30 +158,41 @@ pub(super) fn nearest_metric(
 }
 
 /// With `retain: signals`, a signal that was registered later is unknown until a page of each target was stored for it, and
-/// until its windows reach back no further than that: what was not stored is not absent.
-fn not_retained(assessment: Assessment<'_>, scope: &Scope, query: &SignalQuery) -> Option<String> {
+/// until its windows reach back no further than that: what was not stored is not absent. The target of which too little is
+/// stored, and the length of the window; `None` where it is waited for a page.
+fn unretained<'a>(
+    assessment: Assessment<'a>,
+    scope: &'a Scope,
+    query: &SignalQuery,
+) -> Option<(&'a TargetFacts, Option<i64>)> {
     visible_targets(assessment, scope, assessment.now_ms).find_map(|(id, target, good_ms)| {
         query.selectors.iter().find_map(|selector| {
-            let window = match assessment.facts.retained(id, selector) {
-                Retained::Always => return None,
-                Retained::NotYet => {
-                    return Some(format!(
-                        "waiting for the next page of {}: its job has `retain: signals`, and until this signal came \
-                         none needed what it reads",
-                        describe(target)
-                    ));
-                }
-                Retained::Since(since_ms) if since_ms <= good_ms.saturating_sub(selector.window_ms) => {
-                    return None;
-                }
-                Retained::Since(_) => seconds(selector.window_ms),
-            };
-            Some(format!(
-                "the window of {window} is not covered yet: {} has `retain: signals` on its job and keeps what \
-                 this signal reads only since the signal came",
-                describe(target)
-            ))
+            let covered_ms = good_ms.saturating_sub(selector.window_ms);
+            match assessment.facts.retained(id, selector) {
+                Retained::Always => None,
+                Retained::NotYet => Some((target, None)),
+                Retained::Since(since_ms) if since_ms <= covered_ms => None,
+                Retained::Since(_) => Some((target, Some(selector.window_ms))),
+            }
         })
+    })
+}
+
+/// The same as a reason.
+fn not_retained(assessment: Assessment<'_>, scope: &Scope, query: &SignalQuery) -> Option<String> {
+    let (target, window_ms) = unretained(assessment, scope, query)?;
+    Some(match window_ms {
+        None => format!(
+            "waiting for the next page of {}: its job has `retain: signals`, and until this signal came none needed \
+             what it reads",
+            describe(target)
+        ),
+        Some(window_ms) => format!(
+            "the window of {} is not covered yet: {} has `retain: signals` on its job and keeps what this signal reads \
+             only since the signal came",
+            seconds(window_ms),
+            describe(target)
+        ),
     })
 }
 

@@ -14,7 +14,7 @@ use super::compiled::{CompiledQuery, EvalContext, Unsupported};
 use super::evaluate::{Evaluated, Evaluation};
 use super::facts::{ChangeKind, Facts};
 use super::grace::{self, Grace, Measured};
-use super::judge::{self, Verdict};
+use super::judge;
 use super::names::Names;
 use super::policy::{Nan, Policy};
 use super::query::{Kind, SignalQuery};
@@ -132,6 +132,9 @@ impl Signal {
 
     /// Why the query is evaluated from its plan; `None` where its program is run.
     pub(crate) fn why_from_plan(&self) -> Option<String> {
+        if self.policy.when_read {
+            return Some("queries of any client cost commits nothing".to_owned());
+        }
         match &self.compiled {
             Ok(compiled) => compiled.blocked().map(str::to_owned),
             Err(unsupported) => Some(unsupported.to_string()),
@@ -195,7 +198,7 @@ impl Signal {
             pins: &[],
         };
         let fresh = self.policy.object_label.is_some()
-            || judge::targets(assessment, &self.scope, &self.query, &self.policy) == Verdict::Fresh;
+            || judge::are_fresh(assessment, &self.scope, &self.query);
         if let (Ok(values), true) = (&self.result, fresh) {
             let keeps_numbers = self.policy.nan == Nan::Last;
             for (labels, value) in values
@@ -209,8 +212,8 @@ impl Signal {
             }
             if self.known_since_ms.is_none() {
                 let grace_ms = self.policy.restart_grace_ms;
-                let unseen = grace::restarted_unseen(assessment, &self.scope, None, grace_ms);
-                self.known_since_ms = unseen.is_none().then_some(at_ms);
+                let unseen = grace::has_restarted_unseen(assessment, &self.scope, grace_ms);
+                self.known_since_ms = (!unseen).then_some(at_ms);
             }
             let measured = self.measured.get_or_insert_with(Default::default);
             measured.0 = at_ms;

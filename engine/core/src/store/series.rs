@@ -209,6 +209,11 @@ impl Series {
         &self.rows[id.index()]
     }
 
+    /// All rows, by id.
+    pub(crate) fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
     pub(crate) fn row_mut(&mut self, id: SeriesId) -> &mut Row {
         &mut self.rows[id.index()]
     }

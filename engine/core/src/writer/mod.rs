@@ -76,6 +76,7 @@ impl Engine {
             non_history_bytes: 0,
             placements: Vec::new(),
             endings: 0,
+            reports_appeared: false,
             stopwatch: Stopwatch::default(),
             waits: Arc::default(),
             wall_offset_ms: 0,
@@ -102,6 +103,8 @@ pub struct Writer {
     placements: Vec<Placement>,
     /// Counts series that ended: a target whose line conflicted with one may have it now.
     endings: u64,
+    /// Series about scrapes were added since signals were last told.
+    reports_appeared: bool,
     stopwatch: Stopwatch,
     waits: Arc<Durations>,
     /// What must be added to a time for the wall clock's.

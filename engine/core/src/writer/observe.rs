@@ -30,6 +30,8 @@ impl Writer {
         let mut guard = self.stopwatch.waiting(|| self.registry.write());
         let registry = &mut *guard;
         registry.advance_to(at.ms());
+        let any_reports = std::mem::take(&mut self.reports_appeared);
+        registry.facts.reports_appeared(any_reports);
         if !placements.is_empty() || !staged.page().removed.is_empty() {
             let store = self.store.read();
             // A moved line, or a page compared as if it were the first, removes a series and adds it again.

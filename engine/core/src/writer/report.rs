@@ -25,7 +25,10 @@ impl Writer {
         for ((value, labels), id) in values.iter().zip(labels).zip(&mut state.report[from..]) {
             match *id {
                 Some(id) => store.change(id, tick, value.to_bits()),
-                None => *id = store.claim(labels, clock, tick, value.to_bits()),
+                None => {
+                    *id = store.claim(labels, clock, tick, value.to_bits());
+                    self.reports_appeared |= id.is_some();
+                }
             }
         }
     }

@@ -100,6 +100,8 @@ impl Writer {
         self.reported(&mut store, target, at);
         drop(store);
         let mut registry = self.registry.write();
+        let any_reports = std::mem::take(&mut self.reports_appeared);
+        registry.facts.reports_appeared(any_reports);
         let others = registry.scrape_failed(&self.store, target, at, error);
         drop(registry);
         self.refresh(&others);

@@ -92,7 +92,49 @@ fn a_thousand_scrapes_and_evaluations_allocate_nothing() {
         "sum(inference_objective_running_requests) + sum(inference_objective_running_requests{model_name=\"m\"})",
     ];
     let elements = [1, 1, 20, 20, 1, 1, 20, 200, 1, 1, 1, 1, 20, 1];
-    allocate_nothing(page, &queries, &elements);
+    allocate_nothing(page, &queries, &elements, TARGETS);
+}
+
+#[test]
+fn joins_rankings_offsets_and_subqueries_allocate_nothing() {
+    let by_model = "sum by (model_name) (inference_objective_running_requests)";
+    let queries = [
+        format!(
+            "inference_objective_running_requests * on (model_name) group_left (pool) \
+             label_replace({by_model}, \"pool\", \"p-$1\", \"model_name\", \"(.*)\")"
+        ),
+        format!("topk(3, {by_model})"),
+        "bottomk by (model_name) (1, inference_objective_running_requests)".to_owned(),
+        "quantile by (model_name) (0.9, inference_objective_running_requests)".to_owned(),
+        format!("sort_desc({by_model})"),
+        "absent(inference_objective_running_requests > 1e9)".to_owned(),
+        format!("{by_model} unless on (model_name) {by_model} > 1e9"),
+        format!("{by_model} or on () vector(0)"),
+        format!(
+            "{by_model} - sum by (model_name) (inference_objective_running_requests offset 3s)"
+        ),
+        "sum(rate(inference_objective_request_duration_seconds_bucket[2s] offset 1s))".to_owned(),
+        "max_over_time(sum(inference_objective_running_requests)[5s:1s])".to_owned(),
+        format!("avg_over_time({by_model}[4s:500ms])"),
+        "sum(inference_objective_running_requests) and on () hour() >= 0".to_owned(),
+    ];
+    let queries: Vec<&str> = queries.iter().map(String::as_str).collect();
+    let elements = [60, 3, 20, 20, 20, 1, 20, 20, 20, 1, 1, 20, 1];
+    allocate_nothing(page, &queries, &elements, TARGETS);
+}
+
+#[test]
+fn signals_that_are_unknown_allocate_nothing() {
+    let queries = [
+        "sum(inference_extension_flow_control_queue_size{inference_pool=\"vllm-llama3-8b-instruct\"})",
+        "sum by (model_name) (inference_objective_running_requests) / 16",
+        "avg_over_time(sum by (model_name) (inference_objective_running_requests)[4s:500ms])",
+        "sum(rate(inference_objective_request_duration_seconds_bucket[2s] offset 1s))",
+        "sum(nothing)",
+        "nothing > 5",
+    ];
+    // The last target is frozen for most of the time.
+    allocate_nothing(page, &queries, &[], TARGETS - 1);
 }
 
 #[test]
@@ -103,11 +145,17 @@ fn the_guides_queries_allocate_nothing_on_pages_of_a_later_release() {
         "sum by (model_name) (inference_objective_running_requests)",
         "max(inference_extension_flow_control_queue_size)",
     ];
-    allocate_nothing(page_of_router_v0_11, &queries, &[1, 1, 20, 1]);
+    allocate_nothing(page_of_router_v0_11, &queries, &[1, 1, 20, 1], TARGETS);
 }
 
-/// Three targets give such pages for 160 s. `elements` are those of each query's result at the end.
-fn allocate_nothing(page: fn(usize, &mut Vec<u8>), queries: &[&str], elements: &[usize]) {
+/// Three targets give such pages, so many of them for 160 s, the others for a tenth of that. `elements` are those of each
+/// query's result at the end; without them the signals are unknown there.
+fn allocate_nothing(
+    page: fn(usize, &mut Vec<u8>),
+    queries: &[&str],
+    elements: &[usize],
+    lasting: usize,
+) {
     let limits = Limits {
         retention_ms: 20_000,
         ..Limits::default()
@@ -139,7 +187,10 @@ fn allocate_nothing(page: fn(usize, &mut Vec<u8>), queries: &[&str], elements: &
         now_ms += 100;
         let at = Timestamp::from_ms(now_ms);
         let before = allocations();
-        for stage in &mut targets {
+        for stage in targets
+            .iter_mut()
+            .take(if step < 160 { TARGETS } else { lasting })
+        {
             let staged = stage.parse(&body, Format::Text).expect("the page parses");
             writer
                 .commit(staged, at, ScrapeFacts::default())
@@ -157,6 +208,13 @@ fn allocate_nothing(page: fn(usize, &mut Vec<u8>), queries: &[&str], elements: &
         counted, 0,
         "allocations in 1,000 scrapes of {TARGETS} targets and their evaluations"
     );
+    if elements.is_empty() {
+        for signal in &signals {
+            let reading = reader.signal(*signal, Timestamp::from_ms(now_ms), &[]);
+            let state = reading.expect("registered").state;
+            assert!(matches!(state, State::Unknown { .. }), "{state:?}");
+        }
+    }
     for (signal, elements) in signals.into_iter().zip(elements.iter().copied()) {
         let reading = reader
             .signal(signal, Timestamp::from_ms(now_ms), &[])

@@ -48,7 +48,7 @@ pub fn instant(id: FunctionId, before: (i64, f64), last: (i64, f64)) -> Option<f
     (interval_ms != 0).then(|| instant_floats(rate, seconds, before.1, last.1, false))
 }
 
-/// Whether [`refold`] computes it.
+/// Whether [`refold`] is the way to compute it. It computes `max_over_time` and `min_over_time`, too.
 pub fn is_refolded(id: FunctionId) -> bool {
     use FunctionId as F;
     matches!(
@@ -80,6 +80,8 @@ pub fn refold(
     use FunctionId as F;
     Some(match id {
         F::SumOverTime => over_time::sum(values),
+        F::MaxOverTime => over_time::max(values),
+        F::MinOverTime => over_time::min(values),
         F::AvgOverTime => over_time::average(values),
         F::StddevOverTime => over_time::variance(values).sqrt(),
         F::StdvarOverTime => over_time::variance(values),

@@ -69,8 +69,8 @@ fn float_only(call: &Call<'_, '_>, id: FunctionId, window: &RangeWindow<'_>) -> 
     call.annotate_ignored_histograms(window);
     let seconds = |ms: i64| ms as f64 / 1000.0;
     Point::Float(match id {
-        F::MaxOverTime => values[extreme(values, |value, best| value > best)],
-        F::MinOverTime => values[extreme(values, |value, best| value < best)],
+        F::MaxOverTime => max(values),
+        F::MinOverTime => min(values),
         F::TsOfMaxOverTime => seconds(times[extreme(values, |value, best| value >= best)]),
         F::TsOfMinOverTime => seconds(times[extreme(values, |value, best| value <= best)]),
         F::StdvarOverTime => variance(values),
@@ -186,6 +186,16 @@ fn extreme(values: &[f64], beats: impl Fn(f64, f64) -> bool) -> usize {
         }
     }
     best
+}
+
+/// `max_over_time` of at least one sample.
+pub(super) fn max(values: &[f64]) -> f64 {
+    values[extreme(values, |value, best| value > best)]
+}
+
+/// `min_over_time` of at least one sample.
+pub(super) fn min(values: &[f64]) -> f64 {
+    values[extreme(values, |value, best| value < best)]
 }
 
 pub(super) fn variance(values: &[f64]) -> f64 {

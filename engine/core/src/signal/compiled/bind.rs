@@ -5,6 +5,7 @@
 //! present. Such elements have one place in the slot, and a run that would put two of them there stops.
 
 use crate::labels::Labels;
+use crate::limits::SUBQUERY_VALUES_MAX;
 use crate::promql::incremental::{
     KeyRule, Keys, LabelChange, changes_schema, signature_rule, without_reserved,
 };
@@ -12,11 +13,12 @@ use crate::promql::plan::{BinaryOp, Matching};
 
 use super::EvalContext;
 use super::fold::Folds;
-use super::halt::Blocked;
+use super::halt::{Blocked, OUT_OF_MEMORY};
 use super::join::Join;
 use super::links::{Links, Sets};
 use super::members::{Grouping, find};
-use super::program::{Op, Program, Reads, Relabel};
+use super::op::{Op, Relabel};
+use super::program::{Program, Reads, Subquery};
 use super::quantile::Quantile;
 use super::rank::Rank;
 use super::sort::Sorted;
@@ -26,8 +28,16 @@ use super::visibility::EvalSnapshot;
 impl Program {
     /// Selects the series of every leaf and computes the elements of every slot. Error: why it cannot be bound.
     pub(super) fn bind(&mut self, context: &EvalContext<'_>) -> Result<(), Blocked> {
-        let mut groups = Vec::new();
         let mut bytes_left = context.window_bytes_max;
+        self.bind_within(context, &mut bytes_left)
+    }
+
+    fn bind_within(
+        &mut self,
+        context: &EvalContext<'_>,
+        bytes_left: &mut usize,
+    ) -> Result<(), Blocked> {
+        let mut groups = Vec::new();
         for leaf in &mut self.leaves {
             let found = find(&leaf.source, context)?;
             leaf.folds.bind(found.groups.len());
@@ -35,18 +45,58 @@ impl Program {
                 Reads::Instant(instant) => instant.bind(&found),
                 Reads::Window(window) => {
                     let store = context.store.read();
-                    window.bind(&found, &EvalSnapshot::new(&store, context), bytes_left)?;
-                    bytes_left = bytes_left.saturating_sub(window.bytes());
+                    window.bind(&found, &EvalSnapshot::new(&store, context), *bytes_left)?;
+                    *bytes_left = bytes_left.saturating_sub(window.bytes());
                 }
             }
             groups.push(found.groups);
         }
+        for subquery in &mut self.subqueries {
+            subquery.bind(context, bytes_left)?;
+        }
         for at in 0..self.ops.len() {
             let (before, rest) = self.vectors.split_at_mut(at);
-            let (labels, links) = elements(&self.ops[at], before, &groups)?;
+            let (labels, links) = elements(&self.ops[at], before, &groups, &self.subqueries)?;
             rest[0].bind(labels);
             self.links[at] = links;
         }
+        Ok(())
+    }
+}
+
+impl Subquery {
+    fn bind(&mut self, context: &EvalContext<'_>, bytes_left: &mut usize) -> Result<(), Blocked> {
+        self.program.bind_within(context, bytes_left)?;
+        for links in &self.program.links {
+            let is_distinct = match links {
+                Links::Merged(_) => false,
+                Links::Join(join) => join.is_distinct(),
+                _ => true,
+            };
+            if !is_distinct {
+                return Err(Blocked::ByStructure(
+                    "elements of a subquery's inner query become equal",
+                ));
+            }
+        }
+        let vectors = self.program.vectors.iter();
+        let at_a_step = self.program.series() + vectors.map(|one| one.labels.len()).sum::<usize>();
+        if at_a_step.saturating_mul(self.steps.count()) > SUBQUERY_VALUES_MAX {
+            return Err(Blocked::ByStructure(
+                "a subquery reads more series at more steps than may be computed with a page",
+            ));
+        }
+        let elements = self
+            .program
+            .root_vector()
+            .map_or(0, |root| root.labels.len());
+        let bytes = self.steps.bytes_for(elements);
+        if bytes > *bytes_left {
+            return Err(OUT_OF_MEMORY);
+        }
+        *bytes_left -= bytes;
+        self.steps.bind(elements, self.program.window_clocks());
+        self.program.vectors.iter_mut().for_each(Vector::bind_steps);
         Ok(())
     }
 }
@@ -56,23 +106,54 @@ fn elements(
     op: &Op,
     before: &[Vector],
     groups: &[Vec<Labels>],
+    subqueries: &[Subquery],
 ) -> Result<(Vec<Labels>, Links), Blocked> {
     let of = |slot: usize| before[slot].labels.as_slice();
-    let nameless = |slot: usize| of(slot).iter().map(without_reserved).collect::<Vec<_>>();
     Ok(match op {
         Op::Leaf { leaf, .. } => (distinct(groups[*leaf].clone())?, Links::None),
-        Op::Regroup {
-            input, grouping, ..
-        } => group(of(*input), grouping),
+        Op::Subquery { at } => {
+            let subquery = &subqueries[*at];
+            let inner = subquery.program.root_vector();
+            let labels = inner.map_or(&[][..], |inner| inner.labels.as_slice());
+            match subquery.drops_name {
+                true => merged(nameless(labels)),
+                false => (labels.to_vec(), Links::None),
+            }
+        }
         Op::WithScalar {
             input,
             op,
             return_bool,
             ..
         } => match changes_schema(*op) || *return_bool {
-            true => merged(nameless(*input)),
+            true => merged(nameless(of(*input))),
             false => (of(*input).to_vec(), Links::None),
         },
+        Op::Negate { input } | Op::Pointwise { input, .. } | Op::CalendarOf { input, .. } => {
+            merged(nameless(of(*input)))
+        }
+        Op::Relabel { input, relabel } => merged(relabelled(of(*input), relabel)?),
+        Op::VectorOf { .. } => (vec![Labels::empty()], Links::None),
+        Op::Absent { labels, .. } => (vec![labels.clone()], Links::None),
+        Op::ScalarOf { .. } | Op::Time | Op::Scalars { .. } | Op::NegateScalar { .. } => {
+            (Vec::new(), Links::None)
+        }
+        Op::Regroup { .. }
+        | Op::Match { .. }
+        | Op::Set { .. }
+        | Op::Rank { .. }
+        | Op::Sort { .. }
+        | Op::Quantile { .. } => linked_elements(op, before)?,
+    })
+}
+
+/// The elements of an op that has tables of its own.
+fn linked_elements(op: &Op, before: &[Vector]) -> Result<(Vec<Labels>, Links), Blocked> {
+    let of = |slot: usize| before[slot].labels.as_slice();
+    Ok(match op {
+        Op::Regroup {
+            input, grouping, ..
+        } => group(of(*input), grouping),
         Op::Match {
             left,
             right,
@@ -89,10 +170,6 @@ fn elements(
             op,
             matching,
         } => sets(of(*left), of(*right), *op, matching),
-        Op::Negate { input } | Op::Pointwise { input, .. } | Op::CalendarOf { input, .. } => {
-            merged(nameless(*input))
-        }
-        Op::Relabel { input, relabel } => merged(relabelled(of(*input), relabel)?),
         Op::Rank {
             input,
             op,
@@ -111,12 +188,12 @@ fn elements(
             let labels = distinct(quantile.bind(of(*input))?)?;
             (labels, Links::Quantile(Box::new(quantile)))
         }
-        Op::VectorOf { .. } => (vec![Labels::empty()], Links::None),
-        Op::Absent { labels, .. } => (vec![labels.clone()], Links::None),
-        Op::ScalarOf { .. } | Op::Time | Op::Scalars { .. } | Op::NegateScalar { .. } => {
-            (Vec::new(), Links::None)
-        }
+        _ => (Vec::new(), Links::None),
     })
+}
+
+fn nameless(labels: &[Labels]) -> Vec<Labels> {
+    labels.iter().map(without_reserved).collect()
 }
 
 /// The same labels, unless two are equal.

@@ -1,7 +1,5 @@
-//! The present elements of a vector in lists by group: the lists in order of their first elements, each in order of the
+//! Elements of a vector in lists by group: the lists in order of their first elements, each in order of the
 //! vector.
-
-use super::vector::Vector;
 
 /// No element, or none behind it.
 pub(super) const NO_ELEMENT: u32 = u32::MAX;
@@ -30,12 +28,17 @@ impl Buckets {
         }
     }
 
-    /// Takes the elements that are there now.
-    pub(super) fn fill(&mut self, vector: &Vector) {
+    /// The group of an element.
+    pub(super) fn group_of(&self, element: u32) -> u32 {
+        self.group_of[element as usize]
+    }
+
+    /// Takes these elements.
+    pub(super) fn fill(&mut self, elements: &[u32]) {
         for group in self.order.drain(..) {
             self.ends[group as usize] = (NO_ELEMENT, NO_ELEMENT);
         }
-        for &element in &vector.order {
+        for &element in elements {
             self.next[element as usize] = NO_ELEMENT;
             let group = self.group_of[element as usize];
             let (first, last) = &mut self.ends[group as usize];

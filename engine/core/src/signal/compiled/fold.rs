@@ -35,6 +35,16 @@ pub(super) struct State {
 }
 
 impl State {
+    /// After these many values, whose sum is finite.
+    pub(super) fn of_sum(count: u32, sum: f64, compensation: f64) -> State {
+        State {
+            count,
+            incremental: false,
+            value: sum,
+            compensation,
+        }
+    }
+
     /// Adds a value.
     #[inline(always)]
     pub(super) fn add(&mut self, step: Step, value: f64) {
@@ -113,6 +123,17 @@ impl Folds {
             self.order.push(group);
         }
         state.add(step, value);
+    }
+
+    /// Sets which groups have values, by their first one.
+    pub(super) fn set_order(&mut self, groups: &[u32]) {
+        self.order.clear();
+        self.order.extend_from_slice(groups);
+    }
+
+    /// Sets the state of a group that is in the order.
+    pub(super) fn set(&mut self, group: u32, state: State) {
+        self.states[group as usize] = state;
     }
 
     /// Adds many values to the sum of one group, which stays in registers meanwhile.

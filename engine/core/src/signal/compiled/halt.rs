@@ -24,12 +24,10 @@ pub(crate) enum Unsupported {
     Duration,
     /// A parameter of a range function that is no constant.
     Parameter(&'static str),
-    /// A subquery.
-    Subquery,
-    /// A selector that fixes no metric name by `=`.
-    NoMetric,
-    /// A family about scrapes.
-    AboutScrapes(String),
+    /// A subquery inside another one.
+    Nested,
+    /// An aggregation or `@` in a subquery.
+    InSubquery(&'static str),
     /// Counter resets of native histograms.
     Histograms,
     /// It yields a text or a matrix.
@@ -57,12 +55,11 @@ impl fmt::Display for Unsupported {
             Unsupported::Parameter(name) => {
                 write!(f, "{name} is compiled with constant parameters only")
             }
-            Unsupported::Subquery => f.write_str("subqueries are not compiled"),
-            Unsupported::NoMetric => f.write_str(
-                "a selector names no metric by `=`, so each new series of any page may be one of its own",
-            ),
-            Unsupported::AboutScrapes(metric) => {
-                write!(f, "{metric} changes without a page, and programs run at pages")
+            Unsupported::Nested => {
+                f.write_str("subqueries inside of subqueries are not compiled")
+            }
+            Unsupported::InSubquery(name) => {
+                write!(f, "{name} inside of a subquery is not compiled")
             }
             Unsupported::Histograms => {
                 f.write_str("counter resets of native histograms are not compiled")
@@ -86,6 +83,10 @@ pub(super) enum Blocked {
     /// For some time: the samples that block it leave the window.
     ForNow(&'static str),
 }
+
+/// There is no memory for its windows at present.
+pub(super) const OUT_OF_MEMORY: Blocked =
+    Blocked::ForNow("its windows would exceed the memory that windows may hold");
 
 impl Blocked {
     pub(super) fn why(self) -> &'static str {

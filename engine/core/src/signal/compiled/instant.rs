@@ -1,12 +1,13 @@
 //! Leaves that read current values: runs of series with consecutive ids, aggregated group by group.
 //!
-//! Budget: 2 ns a series. Measured at 2.6 GHz beside other work (bench `query`, group `compiled`): 2.3 ns where the series of a group
-//! lie side by side, which is the latency of one compensated addition, 4.3 ns where each neighbour is of another group.
+//! Budget: 1 ns a series of a sum over several groups, 2 ns of others. Measured beside other work (bench `query`, group `compiled`): 0.8 ns,
+//! wherever the series of a group lie; 1.5 ns for one group alone, which is hardly more than the latency of an addition.
 
 use crate::promql::plan::AggregateOp;
 use crate::store::{ClockId, SeriesId, Store};
 
 use super::fold::{Folds, Step};
+use super::lanes::{GroupRun, Lanes};
 use super::members::{Found, Member};
 use super::visibility::{EvalSnapshot, PageVisibility};
 
@@ -17,6 +18,7 @@ pub(super) struct Instant {
     /// By clock, at this evaluation.
     current: Vec<bool>,
     runs: Vec<IdRun>,
+    lanes: Lanes,
     /// Behind the runs: series that are read as one.
     sums: Vec<SumOf>,
     sum_rows: Vec<SumRow>,
@@ -75,6 +77,7 @@ impl Instant {
         }
         self.current.clear();
         self.current.resize(self.clocks.len(), false);
+        self.lanes.bind(found.members.len(), found.groups.len());
     }
 
     fn bind_sums(&mut self, found: &Found) {
@@ -95,17 +98,30 @@ impl Instant {
         }
     }
 
+    pub(super) fn clocks(&self) -> &[ClockId] {
+        &self.clocks
+    }
+
     pub(super) fn series(&self) -> usize {
         self.series
     }
 
     /// Adds the current values to their groups.
     pub(super) fn fold(&mut self, snapshot: &EvalSnapshot<'_>, step: Step, folds: &mut Folds) {
+        let mut has_changed = false;
         for (clock, current) in self.clocks.iter().zip(&mut self.current) {
-            *current = match snapshot.visibility(*clock) {
+            let now = match snapshot.visibility(*clock) {
                 PageVisibility::Hidden => false,
                 PageVisibility::Visible { current, .. } => current,
             };
+            has_changed |= std::mem::replace(current, now) != now;
+        }
+        if has_changed {
+            self.set_lanes();
+        }
+        let is_sum = matches!(step, Step::Aggregate(AggregateOp::Sum | AggregateOp::Avg));
+        if is_sum && self.sums.is_empty() && self.lanes.sum(snapshot.store.series.rows(), folds) {
+            return;
         }
         // The sum has a loop of its own.
         if step == Step::Aggregate(AggregateOp::Sum) {
@@ -124,6 +140,19 @@ impl Instant {
             });
         }
         self.add_sums(snapshot.store, step, folds);
+    }
+
+    /// Gives lanes the series of the clocks that are current.
+    fn set_lanes(&mut self) {
+        let current = &self.current;
+        let runs = self.runs.iter();
+        let runs = runs.filter(|run| current[run.clock as usize]);
+        self.lanes.set(runs.map(|run| GroupRun {
+            first: run.first,
+            len: run.len,
+            group: run.group,
+            clamp_negative: run.clamp_negative,
+        }));
     }
 
     /// Adds the sum of the current values of each set of equal series, without compensation as the signal view does.

@@ -18,8 +18,10 @@ pub(super) struct Join {
     one_to_one: bool,
     /// The elements of the side "many" by signature.
     many: Buckets,
-    /// By element of the side "one": its signature, and which of those with that signature it is.
-    ones: Vec<(u32, u32)>,
+    /// The elements of the side "one" by signature.
+    one: Buckets,
+    /// By element of the side "one": which of those with its signature it is.
+    ordinals: Vec<u32>,
     /// By element of the side "many": where its pairs start in `results`.
     starts: Vec<u32>,
     /// By pair: the element of the result.
@@ -48,18 +50,17 @@ impl Join {
             .map(|labels| signatures.find_or_add(labels) as u32)
             .collect();
         let mut by_signature: Vec<Vec<u32>> = Vec::new();
-        let mut ones = Vec::new();
+        let (mut ones, mut ordinals) = (Vec::new(), Vec::new());
         for (at, labels) in one.iter().enumerate() {
             let signature = signatures.find_or_add(labels);
             if by_signature.len() <= signature {
                 by_signature.resize_with(signature + 1, Vec::new);
             }
-            ones.push((signature as u32, by_signature[signature].len() as u32));
+            ones.push(signature as u32);
+            ordinals.push(by_signature[signature].len() as u32);
             by_signature[signature].push(at as u32);
         }
-        let count = signature_of
-            .iter()
-            .chain(ones.iter().map(|(signature, _)| signature));
+        let count = signature_of.iter().chain(&ones);
         let count = count.max().map_or(0, |max| *max as usize + 1);
         by_signature.resize_with(count, Vec::new);
         let mut elements = Keys::new(KeyRule::all());
@@ -83,7 +84,8 @@ impl Join {
             swapped,
             one_to_one: matching.cardinality == Cardinality::OneToOne,
             many: Buckets::new(signature_of, count),
-            ones,
+            one: Buckets::new(ones, count),
+            ordinals,
             starts,
             results,
             present: vec![NO_ELEMENT; count],
@@ -109,18 +111,18 @@ impl Join {
         };
         self.present.fill(NO_ELEMENT);
         for &at in &one.order {
-            let place = &mut self.present[self.ones[at as usize].0 as usize];
+            let place = &mut self.present[self.one.group_of(at) as usize];
             if std::mem::replace(place, at) != NO_ELEMENT {
                 return Err(Halt::Undecided);
             }
         }
-        self.many.fill(many);
+        self.many.fill(&many.order);
         for signature in self.many.groups() {
             let partner = self.present[signature as usize];
             if partner == NO_ELEMENT {
                 continue;
             }
-            let ordinal = self.ones[partner as usize].1;
+            let ordinal = self.ordinals[partner as usize];
             let other = one.values[partner as usize];
             for (nth, at) in self.many.elements(signature).enumerate() {
                 if nth > 0 && self.one_to_one {
@@ -139,5 +141,35 @@ impl Join {
             }
         }
         Ok(())
+    }
+
+    /// Whether no two pairs have the same labels.
+    pub(super) fn is_distinct(&self) -> bool {
+        let elements = self.results.iter().max().map_or(0, |max| *max as usize + 1);
+        elements == self.results.len()
+    }
+
+    /// Puts the elements into the order in which they come if all steps of a subquery are computed at once.
+    pub(super) fn place(
+        &mut self,
+        left: &Vector,
+        right: &Vector,
+        first_step: u64,
+        out: &mut Vector,
+    ) {
+        let (many, one) = match self.swapped {
+            true => (right, left),
+            false => (left, right),
+        };
+        self.many.fill(&many.wide);
+        self.one.fill(&one.wide);
+        for signature in self.many.groups() {
+            for at in self.many.elements(signature) {
+                for partner in self.one.elements(signature) {
+                    let pair = self.starts[at as usize] + self.ordinals[partner as usize];
+                    out.place(self.results[pair as usize], first_step);
+                }
+            }
+        }
     }
 }

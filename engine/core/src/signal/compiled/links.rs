@@ -65,6 +65,17 @@ impl Links {
         Ok(())
     }
 
+    /// Adds an element of the input to the result. Error: two become one.
+    pub(super) fn push(&self, at: u32, value: f64, out: &mut Vector) -> Result<(), Halt> {
+        match self {
+            Links::Merged(to) => out.push_once(to[at as usize], value),
+            _ => {
+                out.push(at, value);
+                Ok(())
+            }
+        }
+    }
+
     pub(super) fn regroup(&mut self, input: &Vector, step: Step, out: &mut Vector) {
         let Links::LabelGroups { group_of, folds } = self else {
             return;

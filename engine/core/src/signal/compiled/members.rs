@@ -19,8 +19,8 @@ use super::halt::Blocked;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Source {
     pub(super) matchers: Vec<Matcher>,
-    /// The metric name; some matcher requires it by `=`.
-    pub(super) metric: String,
+    /// The metric name, if some matcher requires one by `=`.
+    pub(super) metric: Option<String>,
     /// `None`: each series by itself.
     pub(super) grouping: Option<Grouping>,
     /// Whether the metric name is removed before grouping.
@@ -79,7 +79,9 @@ pub(super) fn number(clocks: &mut Vec<ClockId>, clock: ClockId) -> u32 {
 
 /// Selects the series of a leaf. Error: why the query cannot be evaluated by a program now.
 pub(super) fn find(source: &Source, context: &EvalContext<'_>) -> Result<Found, Blocked> {
-    let requested = Requested::find(&source.metric, &source.matchers, context.names);
+    let metric = source.metric.as_deref();
+    let requested =
+        metric.and_then(|metric| Requested::find(metric, &source.matchers, context.names));
     let mut finder = Finder {
         source,
         context,
@@ -118,7 +120,7 @@ impl Finder<'_> {
             if !row.is_present() && !self.source.with_ended && row.clock != ClockId::EXPLICIT {
                 return 0;
             }
-            if !is_number_of_page(row.clock, row.bits) {
+            if !is_number_of_target(row.clock, row.bits) {
                 blocked = Some(Blocked::ForNow(
                     "a series has native histograms, or timestamps of its own",
                 ));
@@ -151,7 +153,7 @@ impl Finder<'_> {
         let mut groups = LabelGroups::new(keep);
         let mut single = Vec::new();
         let mut members = Vec::new();
-        let clamp_negative = Names::is_queue_gauge(&source.metric);
+        let of_metric = source.metric.as_deref().map(Names::is_queue_gauge);
         let form = self.requested.map(|requested| requested.direct().key());
         self.each(&source.matchers, form, |store, series, clock| {
             let group = match source.grouping {
@@ -162,11 +164,12 @@ impl Finder<'_> {
                     single.len() as u32 - 1
                 }
             };
+            let of_series = || store.metric_name(series).is_some_and(Names::is_queue_gauge);
             members.push(Member {
                 series,
                 clock,
                 group,
-                clamp_negative,
+                clamp_negative: of_metric.unwrap_or_else(of_series),
             });
             Ok(())
         })?;
@@ -292,7 +295,7 @@ fn other_forms(requested: Requested<'_>, context: &EvalContext<'_>) -> BTreeSet<
     forms.filter(|form| *form != direct).collect()
 }
 
-/// Whether a series has numbers on a page's clock: not timestamps of its own, not about scrapes, no native histogram.
-fn is_number_of_page(clock: ClockId, bits: u64) -> bool {
-    clock != ClockId::EXPLICIT && !clock.is_report() && bits != HISTOGRAM
+/// Whether a series has numbers on a target's clock: not timestamps of its own, no native histogram.
+fn is_number_of_target(clock: ClockId, bits: u64) -> bool {
+    clock != ClockId::EXPLICIT && bits != HISTOGRAM
 }

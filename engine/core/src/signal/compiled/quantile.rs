@@ -65,6 +65,11 @@ impl Quantile {
         Ok(labels)
     }
 
+    /// The histogram that an element is a bucket of.
+    pub(super) fn family_of(&self, element: u32) -> Option<u32> {
+        Some(self.family_of[element as usize]).filter(|family| *family != NONE)
+    }
+
     /// The quantile of each histogram that has buckets, in order of their first ones.
     pub(super) fn run(&mut self, q: f64, input: &Vector, out: &mut Vector) {
         self.done.fill(false);

@@ -8,15 +8,27 @@ use crate::promql::incremental::float_windows;
 
 use super::bits;
 use super::rings::Rings;
-use super::ticks::Ticks;
+use super::scale::{Reach, Scale};
 
-/// A range function with its window.
+/// A function of a window that is kept.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Function {
-    pub(super) id: FunctionId,
+    pub(super) kind: FunctionKind,
+    /// The length of the window; for the newest sample, how old it may be.
     pub(super) range_ms: i64,
-    /// The scalar argument of those that have one.
-    pub(super) param: f64,
+    /// How long before the evaluation the window ends.
+    pub(super) offset_ms: i64,
+    /// How much earlier than now it may be evaluated, at the steps of a subquery.
+    pub(super) back_ms: i64,
+}
+
+/// What is computed of a window.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum FunctionKind {
+    /// The newest sample, as an instant selector shows it: none, if the series ended.
+    Newest,
+    /// A range function, with its scalar argument if it has one.
+    Of(FunctionId, f64),
 }
 
 /// What the marks of the rings mean.
@@ -56,11 +68,44 @@ impl Function {
             )
     }
 
+    pub(super) fn is_newest(&self) -> bool {
+        self.kind == FunctionKind::Newest
+    }
+
+    /// How far back samples are kept.
+    pub(super) fn reach(&self) -> Reach {
+        let one_before = self.is_newest();
+        let range_ms = if one_before { 0 } else { self.range_ms };
+        let ms = range_ms
+            .saturating_add(self.offset_ms)
+            .saturating_add(self.back_ms);
+        Reach {
+            ms: ms.max(0),
+            one_before,
+        }
+    }
+
+    /// How long ago a sample may be that any of its windows has.
+    pub(super) fn span_ms(&self) -> i64 {
+        let until_ms = self.offset_ms.saturating_add(self.back_ms).max(0);
+        until_ms.saturating_add(self.range_ms)
+    }
+
+    /// Whether samples may be kept that are later than the window.
+    fn ends_earlier(&self) -> bool {
+        self.offset_ms > 0 || self.back_ms > 0
+    }
+
     fn marks(&self) -> Marks {
         use FunctionId as F;
-        match self.id {
+        let FunctionKind::Of(id, _) = self.kind else {
+            return Marks::Nothing;
+        };
+        match id {
             F::Rate | F::Increase | F::Resets => Marks::Falls,
             F::Changes => Marks::Changes,
+            // A later sample that is higher hides the maximum of an earlier window.
+            F::MaxOverTime | F::MinOverTime if self.ends_earlier() => Marks::Nothing,
             F::MaxOverTime => Marks::Maxima,
             F::MinOverTime => Marks::Minima,
             _ => Marks::Nothing,
@@ -91,6 +136,11 @@ impl Samples {
             values: Vec::with_capacity(places),
             sorted: Vec::with_capacity(places),
         }
+    }
+
+    /// Bytes of at least so many samples of each of so many series.
+    pub(super) fn bytes_for(samples_min: usize, series: usize) -> usize {
+        Rings::new(samples_min).bytes_for(series)
     }
 
     /// The series has this value (or none) at the sample `number`, its newest.
@@ -134,37 +184,48 @@ impl Samples {
 
     /// The function of one series' window.
     #[inline]
-    pub(super) fn value(&mut self, ticks: &Ticks, column: u32) -> Option<f64> {
+    pub(super) fn value(&mut self, scale: &impl Scale, column: u32) -> Option<f64> {
         use FunctionId as F;
-        let (from, until) = ticks.window();
+        let (from, until) = scale.window();
         let (present, marks) = (self.rings.present(column), self.rings.marks(column));
+        let FunctionKind::Of(id, param) = self.function.kind else {
+            let newest = until.checked_sub(1).filter(|newest| *newest >= from)?;
+            bits::first(present, newest, until)?;
+            return Some(self.rings.value(column, newest));
+        };
         let first = bits::first(present, from, until)?;
         let value = |number: u64| self.rings.value(column, number);
         let last = || bits::last(present, from, until).unwrap_or(first);
-        Some(match self.function.id {
+        Some(match id {
             F::Rate | F::Increase | F::Delta => {
-                return self.extrapolated(ticks, column, first, last());
+                return self.extrapolated(id, scale, column, (first, last()));
             }
             F::Irate | F::Idelta => {
                 let last = last();
                 let before = bits::last(present, from, last)?;
-                let sample = |number: u64| (ticks.time_ms(number), value(number));
-                return float_windows::instant(self.function.id, sample(before), sample(last));
+                let sample = |number: u64| (scale.time_ms(number), value(number));
+                return float_windows::instant(id, sample(before), sample(last));
             }
             F::Changes | F::Resets => bits::count(marks, first + 1, until) as f64,
             // Only NaNs: the last one, as the evaluator has it.
-            F::MaxOverTime | F::MinOverTime => {
+            F::MaxOverTime | F::MinOverTime if self.marks != Marks::Nothing => {
                 value(bits::first(marks, from, until).unwrap_or_else(last))
             }
             F::CountOverTime => bits::count(present, from, until) as f64,
             F::PresentOverTime => 1.0,
             F::FirstOverTime => value(first),
             F::LastOverTime => value(last()),
-            _ => return self.refold(ticks, column),
+            _ => return self.refold((id, param), scale, column),
         })
     }
 
-    fn extrapolated(&self, ticks: &Ticks, column: u32, first: u64, last: u64) -> Option<f64> {
+    fn extrapolated(
+        &self,
+        id: FunctionId,
+        scale: &impl Scale,
+        column: u32,
+        (first, last): (u64, u64),
+    ) -> Option<f64> {
         let (present, marks) = (self.rings.present(column), self.rings.marks(column));
         let value = |number: u64| self.rings.value(column, number);
         let mut difference = value(last) - value(first);
@@ -176,31 +237,35 @@ impl Samples {
             }
         }
         let sampled = float_windows::Sampled {
-            first_ms: ticks.time_ms(first),
-            last_ms: ticks.time_ms(last),
+            first_ms: scale.time_ms(first),
+            last_ms: scale.time_ms(last),
             count: bits::count(present, first, last + 1) as usize,
             first: value(first),
             difference,
         };
-        let end_ms = ticks.end_ms();
+        let end_ms = scale.end_ms();
         let start_ms = end_ms.saturating_sub(self.function.range_ms);
-        float_windows::extrapolated(self.function.id, sampled, start_ms, end_ms)
+        float_windows::extrapolated(id, sampled, start_ms, end_ms)
     }
 
-    fn refold(&mut self, ticks: &Ticks, column: u32) -> Option<f64> {
-        self.rings.copy(column, ticks.window(), &mut self.values);
-        if float_windows::needs_times(self.function.id) {
-            let samples = self.rings.samples(column, ticks.window());
+    fn refold(
+        &mut self,
+        (id, param): (FunctionId, f64),
+        scale: &impl Scale,
+        column: u32,
+    ) -> Option<f64> {
+        self.rings.copy(column, scale.window(), &mut self.values);
+        if float_windows::needs_times(id) {
+            let samples = self.rings.samples(column, scale.window());
             self.times.clear();
             self.times
-                .extend(samples.map(|number| ticks.time_ms(number)));
+                .extend(samples.map(|number| scale.time_ms(number)));
         }
-        let Function { id, param, .. } = self.function;
         float_windows::refold(
             id,
             &self.times,
             &self.values,
-            ticks.end_ms(),
+            scale.eval_ms(),
             param,
             &mut self.sorted,
         )

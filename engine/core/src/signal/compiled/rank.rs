@@ -53,6 +53,10 @@ impl Rank {
         (rank, labels)
     }
 
+    pub(super) fn group_of(&self, element: u32) -> u32 {
+        self.groups.group_of(element)
+    }
+
     /// The aggregation of each group. Error: the parameter is refused.
     pub(super) fn run(
         &mut self,
@@ -61,7 +65,7 @@ impl Rank {
         input: &Vector,
         out: &mut Vector,
     ) -> Result<(), Halt> {
-        self.groups.fill(input);
+        self.groups.fill(&input.order);
         if op == AggregateOp::Quantile {
             for group in self.groups.groups() {
                 let elements = self.groups.elements(group);

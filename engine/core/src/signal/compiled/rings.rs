@@ -60,6 +60,12 @@ impl Rings {
         column
     }
 
+    /// Removes all samples.
+    pub(super) fn clear(&mut self) {
+        self.present.fill(0);
+        self.marks.fill(0);
+    }
+
     /// Gives a column back.
     pub(super) fn release(&mut self, column: u32) {
         self.free.push(column);
@@ -98,6 +104,11 @@ impl Rings {
     pub(super) fn value(&self, column: u32, number: u64) -> f64 {
         let places = self.places();
         self.values[column as usize * places + (number % places as u64) as usize]
+    }
+
+    /// The sample of a series, if it has one.
+    pub(super) fn sample(&self, column: u32, number: u64) -> Option<f64> {
+        is_set(self.present(column), number).then(|| self.value(column, number))
     }
 
     #[inline]

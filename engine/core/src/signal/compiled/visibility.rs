@@ -12,6 +12,10 @@ pub(super) struct EvalSnapshot<'a> {
     pub(super) facts: &'a Facts,
     scope: &'a Scope,
     pub(super) at_ms: i64,
+    /// How much earlier the evaluation is: at a step of a subquery.
+    pub(super) back_ms: i64,
+    /// The number of that step.
+    pub(super) step: Option<u64>,
     lookback_ms: i64,
 }
 
@@ -47,12 +51,60 @@ impl<'a> EvalSnapshot<'a> {
             facts: context.facts,
             scope: context.scope,
             at_ms: context.at_ms,
+            back_ms: 0,
+            step: None,
             lookback_ms: context.lookback_ms,
         }
     }
 
-    /// The visibility of the series on the clock of a page.
+    /// The same, at a step of a subquery so much earlier.
+    pub(super) fn at_step(&self, step: u64, back_ms: i64) -> EvalSnapshot<'a> {
+        EvalSnapshot {
+            back_ms,
+            step: Some(step),
+            ..*self
+        }
+    }
+
+    /// The time of the oldest scrape of a clock that the store knows, in milliseconds.
+    pub(super) fn oldest_ms(&self, clock: ClockId) -> i64 {
+        let times = &self.store.clocks[clock.index()];
+        times
+            .at(times.first_tick())
+            .map_or(i64::MIN, |entry| entry.time_ms)
+    }
+
+    /// Whether the series of a clock had ended by that time, because their target has left meanwhile, and it was not scraped
+    /// well last: what a target left is seen as scraped.
+    pub(super) fn has_ended(&self, clock: ClockId, time_ms: i64) -> bool {
+        if clock
+            .target()
+            .is_some_and(|id| self.facts.target(id).is_some())
+        {
+            return false;
+        }
+        let times = &self.store.clocks[clock.index()];
+        let last = times.at(times.tick_after(time_ms) - 1);
+        last.is_some_and(|last| !last.good)
+    }
+
+    /// Whether series about scrapes have samples that are later than the evaluation: scrapes that failed since the newest page.
+    pub(super) fn is_ahead(&self, clock: ClockId) -> bool {
+        let last = self.store.clocks[clock.index()].last();
+        clock.is_report() && last.is_some_and(|last| last.time_ms > self.at_ms)
+    }
+
+    /// The visibility of the series on the clock of a target.
     pub(super) fn visibility(&self, clock: ClockId) -> PageVisibility {
+        if clock.is_report() {
+            let last = self.store.clocks[clock.index()].last();
+            let after_ms = self.at_ms.saturating_sub(self.lookback_ms);
+            // Series about scrapes are never frozen, and their targets hide nothing of them.
+            return PageVisibility::Visible {
+                end_ms: self.at_ms,
+                current: last.is_some_and(|last| last.time_ms > after_ms),
+            };
+        }
         let of_target = |id: TargetId| Some((id, self.facts.target(id)?));
         let Some((id, target)) = clock.target().and_then(of_target) else {
             // The target has left: its series have ended, their history is still visible.

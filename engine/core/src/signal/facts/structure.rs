@@ -3,6 +3,7 @@
 
 use super::super::names::Names;
 use super::Facts;
+use crate::scrape::REPORT;
 
 impl Facts {
     /// Tracks the series of a metric that a signal reads, and their label names. Returns those of its names that no signal
@@ -41,9 +42,17 @@ impl Facts {
 
     /// A series of this metric has appeared, disappeared or moved to another clock.
     pub(crate) fn record_structure_change(&mut self, metric: &str) {
+        // Selectors without a metric name may read it.
+        self.structure += 1;
         if let Some(changed) = self.read_metrics.get_mut(metric) {
-            self.structure += 1;
             *changed = self.structure;
+        }
+    }
+
+    /// Series about scrapes have appeared, if `any`.
+    pub(crate) fn reports_appeared(&mut self, any: bool) {
+        for metric in REPORT.iter().filter(|_| any) {
+            self.record_structure_change(metric);
         }
     }
 

@@ -13,10 +13,10 @@ use crate::promql::plan::{Expr, ValueType};
 
 use super::fold::Folds;
 use super::halt::Unsupported;
-use super::instant::Instant;
 use super::links::Links;
 use super::members::Source;
-use super::program::{Leaf, Op, Program, Reads, Root};
+use super::op::{Op, Root};
+use super::program::{Leaf, Program, Reads, Subquery};
 use super::range::Function;
 use super::vector::Vector;
 use super::window::Window;
@@ -36,29 +36,44 @@ pub(super) fn compile<'e>(
         ValueType::String | ValueType::Matrix => return Err(Unsupported::NoVector),
     };
     let parts: Compiled<Vec<usize>> = parts.map(|part| compiler.vector(part, 0)).collect();
-    let Compiler { leaves, ops } = compiler;
+    let program = compiler.finish(root, parts?);
     // Without a series there is no page to wait for.
-    if leaves.is_empty() {
-        return Err(Unsupported::NoSeries);
+    match program.sources().is_empty() {
+        true => Err(Unsupported::NoSeries),
+        false => Ok(program),
     }
-    Ok(Program {
-        root,
-        parts: parts?,
-        vectors: ops.iter().map(|_| Vector::default()).collect(),
-        scalars: vec![f64::NAN; ops.len()],
-        links: ops.iter().map(|_| Links::None).collect(),
-        leaves,
-        ops,
-    })
 }
 
 #[derive(Default)]
 struct Compiler {
     leaves: Vec<Leaf>,
+    subqueries: Vec<Subquery>,
     ops: Vec<Op>,
+    /// How much earlier than now the program may be run, at the steps of a subquery; 0 outside of one.
+    back_ms: i64,
+    in_subquery: bool,
 }
 
 impl Compiler {
+    fn finish(self, root: Root, parts: Vec<usize>) -> Program {
+        let Compiler {
+            leaves,
+            subqueries,
+            ops,
+            ..
+        } = self;
+        Program {
+            root,
+            parts,
+            vectors: ops.iter().map(|_| Vector::default()).collect(),
+            scalars: vec![f64::NAN; ops.len()],
+            links: ops.iter().map(|_| Links::None).collect(),
+            leaves,
+            subqueries,
+            ops,
+        }
+    }
+
     /// The slot of an op: that of an equal one, if there is one.
     fn emit(&mut self, op: Op) -> Compiled<usize> {
         if let Some(at) = self.ops.iter().position(|have| *have == op) {
@@ -77,7 +92,7 @@ impl Compiler {
             return at;
         }
         let reads = match function {
-            None => Reads::Instant(Instant::default()),
+            None => Reads::Instant(Box::default()),
             Some(function) => Reads::Window(Box::new(Window::new(function))),
         };
         self.leaves.push(Leaf {

@@ -6,7 +6,7 @@ use crate::promql::incremental::scalar_op;
 use crate::promql::plan::{Expr, ExprKind};
 
 use super::super::halt::Unsupported;
-use super::super::program::{Op, Scalar};
+use super::super::op::{Op, Scalar};
 use super::{Compiled, Compiler};
 
 impl Compiler {

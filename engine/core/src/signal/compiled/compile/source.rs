@@ -1,14 +1,15 @@
 //! What a leaf reads: a selector, or a function of the samples in its range.
 
-use crate::labels::{METRIC_NAME, MatchOp};
-use crate::promql::FunctionId;
-use crate::promql::plan::{Edges, Expr, ExprKind, Selector};
-use crate::scrape::REPORT;
+use crate::limits::LOOKBACK_MS_DEFAULT;
+use crate::promql::plan::{At, Duration, Edges, Expr, ExprKind, Selector};
+use crate::promql::{EvalOptions, FunctionId};
 
 use super::super::halt::Unsupported;
 use super::super::members::{Grouping, Source};
-use super::super::program::Scalar;
-use super::super::range::Function;
+use super::super::op::{Op, Root, Scalar};
+use super::super::program::Subquery;
+use super::super::range::{Function, FunctionKind};
+use super::super::steps::Steps;
 use super::{Compiled, Compiler};
 
 impl Compiler {
@@ -20,14 +21,27 @@ impl Compiler {
     ) -> Compiled<Option<(Source, Option<Function>)>> {
         match &expr.kind {
             ExprKind::Selector(selector) => {
-                let source = Source {
-                    drops_name: false,
-                    with_ended: false,
-                    ..source(selector, grouping)?
+                let source = source(selector, grouping)?;
+                let offset_ms = self.offset_ms(&selector.offset, selector.at)?;
+                // The newest samples of now are in the rows of the series.
+                if offset_ms == 0 && !self.in_subquery {
+                    return Ok(Some((source, None)));
+                }
+                let newest = Function {
+                    kind: FunctionKind::Newest,
+                    range_ms: LOOKBACK_MS_DEFAULT,
+                    offset_ms,
+                    back_ms: self.back_ms,
                 };
-                Ok(Some((source, None)))
+                let source = Source {
+                    with_ended: true,
+                    ..source
+                };
+                Ok(Some((source, Some(newest))))
             }
-            ExprKind::Call { function, args } if Function::is_kept(function.id) => {
+            ExprKind::Call { function, args }
+                if Function::is_kept(function.id) && !reads_subquery(expr) =>
+            {
                 let (source, kept) = self.range(function.id, function.name, args, grouping)?;
                 Ok(Some((source, Some(kept))))
             }
@@ -43,81 +57,157 @@ impl Compiler {
         args: &[Expr],
         grouping: Option<&Grouping>,
     ) -> Compiled<(Source, Function)> {
-        let (range_at, param_at) = match id {
-            FunctionId::QuantileOverTime => (1, Some(0)),
-            FunctionId::PredictLinear => (0, Some(1)),
-            _ => (0, None),
-        };
-        let unsupported = || Unsupported::Function(name);
         let ExprKind::Range {
             selector,
             range,
             edges,
-        } = &args.get(range_at).ok_or_else(unsupported)?.bare().kind
+        } = &range_of(id, name, args)?.kind
         else {
-            return Err(Unsupported::Subquery);
+            return Err(Unsupported::Function(name));
         };
         if *edges != Edges::Plain {
             return Err(Unsupported::Edges);
         }
-        let param = match param_at {
-            None => 0.0,
-            Some(at) => match self.scalar(args.get(at).ok_or_else(unsupported)?, 0)? {
-                Scalar::Constant(param) => param,
-                Scalar::Slot(_) => return Err(Unsupported::Parameter(name)),
-            },
-        };
-        let range_ms = range.fixed_ms().filter(|range_ms| *range_ms > 0);
         let function = Function {
-            id,
-            range_ms: range_ms.ok_or(Unsupported::Duration)?,
-            param,
+            kind: self.kind(id, name, args)?,
+            range_ms: positive_ms(range)?,
+            offset_ms: self.offset_ms(&selector.offset, selector.at)?,
+            back_ms: self.back_ms,
         };
-        let keeps_name = matches!(id, FunctionId::FirstOverTime | FunctionId::LastOverTime);
         let source = Source {
-            drops_name: !keeps_name,
+            drops_name: drops_name(id),
             with_ended: true,
             ..source(selector, grouping)?
         };
         Ok((source, function))
     }
+
+    /// A function, of this name, of the subquery among its arguments.
+    pub(super) fn subquery(
+        &mut self,
+        id: FunctionId,
+        name: &'static str,
+        args: &[Expr],
+    ) -> Compiled<usize> {
+        let ExprKind::Subquery(subquery) = &range_of(id, name, args)?.kind else {
+            return Err(Unsupported::Function(name));
+        };
+        if self.in_subquery {
+            return Err(Unsupported::Nested);
+        }
+        let function = Function {
+            kind: self.kind(id, name, args)?,
+            range_ms: positive_ms(&subquery.range)?,
+            offset_ms: self.offset_ms(&subquery.offset, subquery.at)?,
+            back_ms: 0,
+        };
+        let step_ms = match &subquery.step {
+            Some(step) => positive_ms(step)?,
+            None => EvalOptions::default().subquery_step_ms,
+        };
+        let mut inner = Compiler {
+            back_ms: function.span_ms(),
+            in_subquery: true,
+            ..Compiler::default()
+        };
+        let root = Root::Vector(inner.vector(&subquery.expr, 1)?);
+        let steps = Steps::new(function, step_ms);
+        let same = |have: &Subquery| {
+            have.expr == subquery.expr
+                && have.steps.key() == steps.key()
+                && have.drops_name == drops_name(id)
+        };
+        let at = self.subqueries.iter().position(same);
+        let at = at.unwrap_or_else(|| {
+            self.subqueries.push(Subquery {
+                expr: subquery.expr.clone(),
+                program: inner.finish(root, Vec::new()),
+                steps,
+                drops_name: drops_name(id),
+            });
+            self.subqueries.len() - 1
+        });
+        self.emit(Op::Subquery { at })
+    }
+
+    /// A range function with its scalar argument.
+    fn kind(
+        &mut self,
+        id: FunctionId,
+        name: &'static str,
+        args: &[Expr],
+    ) -> Compiled<FunctionKind> {
+        let param = match id {
+            FunctionId::QuantileOverTime => args.first(),
+            FunctionId::PredictLinear => args.get(1),
+            _ => return Ok(FunctionKind::Of(id, 0.0)),
+        };
+        match self.scalar(param.ok_or(Unsupported::Function(name))?, 0)? {
+            Scalar::Constant(param) => Ok(FunctionKind::Of(id, param)),
+            Scalar::Slot(_) => Err(Unsupported::Parameter(name)),
+        }
+    }
+
+    /// How long before the evaluation a selector or subquery ends.
+    fn offset_ms(&self, offset: &Duration, at: Option<At>) -> Compiled<i64> {
+        match at {
+            None => {}
+            Some(At::Time(_)) => return Err(Unsupported::FixedTime),
+            Some(At::Start | At::End) if self.in_subquery => {
+                return Err(Unsupported::InSubquery("`@`"));
+            }
+            // An instant query starts and ends at its own time.
+            Some(At::Start | At::End) => {}
+        }
+        offset.fixed_ms().ok_or(Unsupported::Duration)
+    }
+}
+
+/// The range among the arguments of a function.
+fn range_of<'e>(id: FunctionId, name: &'static str, args: &'e [Expr]) -> Compiled<&'e Expr> {
+    let at = usize::from(id == FunctionId::QuantileOverTime);
+    let range = args.get(at).ok_or(Unsupported::Function(name))?;
+    Ok(range.bare())
+}
+
+/// Whether a call is one of a range function of a subquery.
+pub(super) fn reads_subquery(expr: &Expr) -> bool {
+    let ExprKind::Call { args, .. } = &expr.kind else {
+        return false;
+    };
+    let mut args = args.iter();
+    args.any(|arg| matches!(arg.bare().kind, ExprKind::Subquery(_)))
+}
+
+/// Whether a range function drops metric names: not where its value is one of the samples.
+fn drops_name(id: FunctionId) -> bool {
+    !matches!(id, FunctionId::FirstOverTime | FunctionId::LastOverTime)
+}
+
+fn positive_ms(duration: &Duration) -> Compiled<i64> {
+    let ms = duration.fixed_ms().filter(|ms| *ms > 0);
+    ms.ok_or(Unsupported::Duration)
 }
 
 /// The series of a selector.
 fn source(selector: &Selector, grouping: Option<&Grouping>) -> Compiled<Source> {
     Ok(Source {
         matchers: selector.matchers.clone(),
-        metric: plain_metric(selector)?.to_owned(),
+        metric: metric_of(selector)?,
         grouping: grouping.cloned(),
         drops_name: false,
         with_ended: false,
     })
 }
 
-/// The metric name of a selector of what pages say now: no `offset`, no `@`, one name.
-fn plain_metric(selector: &Selector) -> Compiled<&str> {
+/// The metric name of a selector, if it has exactly one.
+fn metric_of(selector: &Selector) -> Compiled<Option<String>> {
     if selector.edges != Edges::Plain {
         return Err(Unsupported::Edges);
     }
     if selector.detect_resets {
         return Err(Unsupported::Histograms);
     }
-    if selector.at.is_some() {
-        return Err(Unsupported::FixedTime);
-    }
-    if selector.offset.fixed_ms() != Some(0) {
-        return Err(Unsupported::Duration);
-    }
-    let matchers = selector.matchers.iter();
-    let mut names = matchers.filter(|matcher| matcher.name() == METRIC_NAME);
-    let one = names.next().filter(|name| name.op() == MatchOp::Equal);
-    let metric = one.and_then(|_| selector.metric_name());
-    let Some(metric) = metric.filter(|_| names.next().is_none()) else {
-        return Err(Unsupported::NoMetric);
-    };
-    // Series about scrapes come and go without a page.
-    match REPORT.contains(&metric) {
-        true => Err(Unsupported::AboutScrapes(metric.to_owned())),
-        false => Ok(metric),
-    }
+    // The signal view reads the family that the first `=` names.
+    Ok(selector.metric_name().map(str::to_owned))
 }

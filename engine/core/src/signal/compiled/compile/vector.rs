@@ -8,8 +8,8 @@ use crate::promql::plan::{Aggregate, AggregateOp, Binary, Expr, ExprKind, ValueT
 
 use super::super::fold::Step;
 use super::super::halt::Unsupported;
-use super::super::members::Grouping;
-use super::super::program::Op;
+use super::super::members::{Grouping, Source};
+use super::super::op::Op;
 use super::super::rank::is_ranked;
 use super::{Compiled, Compiler};
 
@@ -49,7 +49,7 @@ impl Compiler {
                 let input = self.vector(inner, depth + 1)?;
                 self.emit(Op::Negate { input })
             }
-            ExprKind::Call { function, args } => self.call(function, args, depth),
+            ExprKind::Call { .. } => self.call(expr, depth),
             _ => Err(Unsupported::NoVector),
         }
     }
@@ -64,6 +64,9 @@ impl Compiler {
             let step = Step::from_op(op).ok_or_else(|| Unsupported::Aggregation(op.as_str()))?;
             return self.folded(&aggregate.expr, step, grouping, depth);
         };
+        if self.in_subquery && op != AggregateOp::Quantile {
+            return Err(Unsupported::InSubquery(op.as_str()));
+        }
         let input = self.vector(&aggregate.expr, depth + 1)?;
         let param = self.scalar(param, depth + 1)?;
         self.emit(Op::Rank {
@@ -82,7 +85,10 @@ impl Compiler {
         grouping: Grouping,
         depth: usize,
     ) -> Compiled<usize> {
-        if let Some((source, function)) = self.source(expr.bare(), Some(&grouping))? {
+        let source = self.source(expr.bare(), Some(&grouping))?;
+        // Series of several metrics may become equal without their names, which is an error and no sum.
+        let is_plain = |source: &Source| source.metric.is_some() || !source.drops_name;
+        if let Some((source, function)) = source.filter(|(source, _)| is_plain(source)) {
             // A leaf folds for one aggregation at a time: equal leaves of other ones are read again.
             let leaf = self.leaf(source, function);
             return self.emit(Op::Leaf { leaf, step });
