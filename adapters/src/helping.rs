@@ -47,7 +47,7 @@ impl Cores {
         let taken = self
             .busy
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        taken.is_ok().then_some(Core(self))
+        taken.is_ok().then(|| Core(self))
     }
 }
 

@@ -18,6 +18,9 @@ use super::signal::Signal;
 /// Larger numbers wrap around in the HPA's arithmetic (apimachinery `Quantity.MilliValue`).
 pub(crate) const NUMBER_MAX: f64 = 9.2e15;
 
+/// What a sender says of its signals, NaN where one is unknown (S5).
+const SIGNAL_VALUE: &str = "stillwell_signal_value";
+
 /// For a held reading: the time of its oldest part, in milliseconds, and why it is held.
 type Held = Option<(i64, String)>;
 
@@ -276,11 +279,7 @@ impl Signal {
                 Nan::Last => self.before(labels).ok_or_else(|| {
                     "the result is NaN, and there was no number before it".to_owned()
                 })?,
-                Nan::Unknown => {
-                    return Err("the result is NaN (a division by zero, most likely: no traffic in the window); \
-                                `nan: zero` or `nan: last` says what that means here"
-                        .to_owned());
-                }
+                Nan::Unknown => return Err(self.why_nan()),
             };
         }
         if let Some(floor) = floor {
@@ -297,6 +296,22 @@ impl Signal {
             ));
         }
         Ok(value)
+    }
+
+    /// Why a result that is NaN is told as unknown.
+    fn why_nan(&self) -> String {
+        let mut selectors = self.query.selectors.iter();
+        let of_senders = selectors.any(|one| one.metric.as_deref() == Some(SIGNAL_VALUE));
+        let why = match of_senders {
+            true => {
+                "the result is NaN: a sender says that its own signal is unknown, and its `/signals` says why"
+            }
+            false => {
+                "the result is NaN (a division by zero, most likely: no traffic in the window); \
+                 `nan: zero` or `nan: last` says what that means here"
+            }
+        };
+        why.to_owned()
     }
 
     fn before(&self, labels: &Labels) -> Option<f64> {

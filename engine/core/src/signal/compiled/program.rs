@@ -26,10 +26,6 @@ pub(super) struct Leaf {
 }
 
 /// How a leaf reads.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a program has a few leaves, and each commit reads all of them"
-)]
 pub(super) enum Reads {
     Instant(Instant),
     Window(Box<Window>),
