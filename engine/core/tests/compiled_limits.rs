@@ -142,36 +142,42 @@ fn constants_are_equal_by_their_bits() {
     assert!(values[0].1.is_nan(), "{values:?}");
 }
 
-/// When the target with the newest page became a standby, time went back for those that count, and a subquery's rings had
-/// steps that were later than its window.
+/// When the target with the newest page went to another pool, time went back for those that count. A subquery with an offset
+/// then lacked the steps at the start of its window, which had not been computed.
 #[test]
 fn the_steps_of_a_subquery_follow_when_time_goes_back() {
     let mut scene = Scene::new(2);
-    let leads = |leads: u8, x: i64| {
-        format!("x {x}\nleader_election_master_status{{name=\"lease\"}} {leads}\n")
+    let pool = |pool: &str| format!("inference_pool_ready_pods{{name=\"{pool}\"}} 1\n");
+    let page = |target: usize, name: &str, x: i64| match target {
+        0 => format!(
+            "{}inference_pool_average_queue_size{{name=\"p\"}} {x}\n",
+            pool(name)
+        ),
+        _ => pool(name),
     };
-    let queries = [
-        "max_over_time(sum(x)[1s:100ms])",
-        "sum(count_over_time(x[500ms:10ms]))",
-        "sum(rate(x[1s:100ms]))",
-    ];
-    let queries = queries.map(|query| (query, scene.register(query)));
-    let check = |scene: &Scene, at: &str| {
-        for (query, id) in queries {
-            scene.is_by_program(id, &format!("{query} {at}"));
-        }
-    };
-    for round in 0..30 {
+    let inner = "sum(inference_pool_average_queue_size{name=\"p\"})";
+    let queries = ["count", "max", "sum"].map(|function| {
+        let query = format!("{function}_over_time({inner}[300ms:10ms] offset 1s)");
+        let id = scene.register(&query);
+        (query, id)
+    });
+    let mut behind = 0;
+    for round in 0..10 {
         let at_ms = round * 1_000;
-        scene.scrape(0, at_ms, &leads(0, 5 + round));
-        scene.scrape(1, at_ms + 600, &leads(1, 100 - round));
-        check(&scene, "before");
-        // It says so with a page that is older than that of the other.
-        scene.scrape(0, at_ms + 300 + round * 7, &leads(1, 7 - round));
-        check(&scene, "behind");
-        scene.scrape(1, at_ms + 700, &leads(0, 50));
-        check(&scene, "as a standby");
+        for (target, after_ms, name) in [(0, 0, "p"), (1, 600, "p"), (1, 650, "q"), (0, 400, "p")] {
+            scene.scrape(
+                target,
+                at_ms + after_ms,
+                &page(target, name, round * 3 % 7 + after_ms),
+            );
+            for (query, id) in &queries {
+                let by_program =
+                    scene.is_by_program(*id, &format!("{query} at {at_ms}+{after_ms}"));
+                behind += usize::from(by_program && after_ms == 400);
+            }
+        }
     }
+    assert!(behind > 10, "{behind}");
 }
 
 /// `label_replace` compiled its pattern at each bind; it still changes the labels of series that come later.
