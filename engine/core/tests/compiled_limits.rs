@@ -142,10 +142,10 @@ fn constants_are_equal_by_their_bits() {
     assert!(values[0].1.is_nan(), "{values:?}");
 }
 
-/// When the target with the newest page went to another pool, time went back for those that count. A subquery with an offset
-/// then lacked the steps at the start of its window, which had not been computed.
+/// Targets change their pools, and pages come that are older than others: a subquery with an offset keeps steps that no page
+/// is older than, and they must be those of ordinary evaluation.
 #[test]
-fn the_steps_of_a_subquery_follow_when_time_goes_back() {
+fn the_steps_of_a_subquery_follow_late_pages() {
     let mut scene = Scene::new(2);
     let pool = |pool: &str| format!("inference_pool_ready_pods{{name=\"{pool}\"}} 1\n");
     let page = |target: usize, name: &str, x: i64| match target {
