@@ -8,7 +8,7 @@ use crate::store::{ClockId, HISTOGRAM, SeriesId, Store};
 
 use super::fold::{Folds, Step};
 use super::lanes::{GroupRun, Lanes};
-use super::members::{Found, Member};
+use super::members::{Clocks, Found, Member};
 use super::visibility::{EvalSnapshot, PageVisibility};
 
 /// The series of one leaf.
@@ -52,12 +52,12 @@ struct IdRun {
 
 impl Instant {
     pub(super) fn bind(&mut self, found: &Found) {
-        self.clocks.clear();
         self.runs.clear();
-        self.bind_sums(found);
+        let mut clocks = Clocks::default();
+        self.bind_sums(found, &mut clocks);
         self.series = found.members.len() + self.sum_rows.len();
         for member in &found.members {
-            let clock = super::members::number(&mut self.clocks, member.clock);
+            let clock = clocks.find_or_add(member.clock);
             match self.runs.last_mut() {
                 Some(last)
                     if last.first + last.len == member.series.0
@@ -75,12 +75,13 @@ impl Instant {
                 }),
             }
         }
+        self.clocks = clocks.ids;
         self.current.clear();
         self.current.resize(self.clocks.len(), false);
         self.lanes.bind(found.members.len(), found.groups.len());
     }
 
-    fn bind_sums(&mut self, found: &Found) {
+    fn bind_sums(&mut self, found: &Found, clocks: &mut Clocks) {
         self.sums.clear();
         self.sum_rows.clear();
         for rows in &found.sums {
@@ -91,7 +92,7 @@ impl Instant {
             };
             self.sum_rows.extend(rows.iter().map(row));
             self.sums.push(SumOf {
-                clock: super::members::number(&mut self.clocks, first.clock),
+                clock: clocks.find_or_add(first.clock),
                 group: first.group,
                 end: self.sum_rows.len(),
             });

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hashbrown::HashMap;
+
 use crate::labels::{Labels, Matcher};
 use crate::limits::COMPILED_ELEMENTS_MAX;
 use crate::promql::QueryError;
@@ -80,13 +82,26 @@ pub(super) struct Found {
     pub(super) groups: Vec<Labels>,
 }
 
-/// The index of `clock` in a list, to which it is added if it is missing. A leaf has few, mostly that of its neighbour.
-pub(super) fn number(clocks: &mut Vec<ClockId>, clock: ClockId) -> u32 {
-    let at = clocks.iter().rposition(|have| *have == clock);
-    at.unwrap_or_else(|| {
-        clocks.push(clock);
-        clocks.len() - 1
-    }) as u32
+/// Clocks, numbered in the order in which they come. There may be thousands, in any order.
+#[derive(Default)]
+pub(super) struct Clocks {
+    pub(super) ids: Vec<ClockId>,
+    numbers: HashMap<ClockId, u32>,
+}
+
+impl Clocks {
+    /// The number of a clock, which is added if it is missing.
+    pub(super) fn find_or_add(&mut self, clock: ClockId) -> u32 {
+        *self.numbers.entry(clock).or_insert_with(|| {
+            self.ids.push(clock);
+            self.ids.len() as u32 - 1
+        })
+    }
+
+    /// The number of a clock.
+    pub(super) fn find(&self, clock: ClockId) -> Option<usize> {
+        self.numbers.get(&clock).map(|at| *at as usize)
+    }
 }
 
 /// Selects the series of a leaf. Error: why the query cannot be evaluated by a program now.

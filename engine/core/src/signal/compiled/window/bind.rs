@@ -1,12 +1,12 @@
 //! Binding a window: the series that it has from now on, their clocks, and the columns of their samples.
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::store::{ClockId, SeriesId};
 
 use super::super::bits;
 use super::super::halt::{Blocked, OUT_OF_MEMORY};
-use super::super::members::{Found, Member, number};
+use super::super::members::{Clocks, Found, Member};
 use super::super::range::Samples;
 use super::super::summed::Summed;
 use super::super::ticks::Ticks;
@@ -32,18 +32,18 @@ impl Window {
         snapshot: &EvalSnapshot<'_>,
         bytes_max: usize,
     ) -> Result<(), Blocked> {
-        let mut ids: Vec<ClockId> = Vec::new();
+        let mut clocks = Clocks::default();
         for member in found.members.iter().chain(found.sums.iter().flatten()) {
-            number(&mut ids, member.clock);
+            clocks.find_or_add(member.clock);
         }
-        let columns = self.take_columns(&ids, snapshot);
-        let members = self.members(found, &ids, snapshot);
+        let columns = self.take_columns(&clocks, snapshot);
+        let members = self.members(found, &clocks, snapshot);
         let elements = members.len() + found.sums.len();
         let places = self.samples.rings.places();
-        let clocks = Ticks::bytes_for(places).saturating_mul(self.clocks.len());
+        let ticks = Ticks::bytes_for(places).saturating_mul(self.clocks.len());
         let samples = self.samples.bytes_for(elements).max(self.samples.bytes());
         // Nothing of the length of the range has been made yet.
-        if clocks.saturating_add(samples) > bytes_max {
+        if ticks.saturating_add(samples) > bytes_max {
             return Err(OUT_OF_MEMORY);
         }
         self.samples.reserve();
@@ -55,10 +55,10 @@ impl Window {
         Ok(())
     }
 
-    /// Puts the clocks into the order of `ids`. Returns the columns of series whose samples can be continued.
-    fn take_columns(&mut self, ids: &[ClockId], snapshot: &EvalSnapshot<'_>) -> Columns {
+    /// Puts the clocks into the order of these. Returns the columns of series whose samples can be continued.
+    fn take_columns(&mut self, clocks: &Clocks, snapshot: &EvalSnapshot<'_>) -> Columns {
         let before: Vec<ClockId> = self.clocks.iter().map(|ticks| ticks.clock).collect();
-        let kept = self.take_clocks(ids, snapshot);
+        let kept = self.take_clocks(clocks, snapshot);
         let mut columns = Columns::new();
         let mut start = 0;
         for span in std::mem::take(&mut self.spans) {
@@ -79,22 +79,22 @@ impl Window {
     }
 
     /// Sets the clocks. Returns for each of those before whether its samples can be continued.
-    fn take_clocks(&mut self, ids: &[ClockId], snapshot: &EvalSnapshot<'_>) -> Vec<bool> {
+    fn take_clocks(&mut self, clocks: &Clocks, snapshot: &EvalSnapshot<'_>) -> Vec<bool> {
+        let ids = &clocks.ids;
         let reach = self.samples.function.reach();
-        let mut before = std::mem::take(&mut self.clocks);
+        let before = std::mem::take(&mut self.clocks);
         let can_continue = |ticks: &Ticks| {
-            ids.contains(&ticks.clock)
+            clocks.find(ticks.clock).is_some()
                 && ticks.can_continue(&snapshot.store.clocks[ticks.clock.index()])
         };
         let mut kept: Vec<bool> = before.iter().map(can_continue).collect();
+        let staying = before.iter().zip(&kept).filter(|(_, kept)| **kept);
+        let staying: HashSet<ClockId> = staying.map(|(ticks, _)| ticks.clock).collect();
         let fresh: Vec<Option<Ticks>> = ids
             .iter()
             .map(|id| {
-                let stays = before
-                    .iter()
-                    .zip(&kept)
-                    .any(|(ticks, kept)| *kept && ticks.clock == *id);
-                (!stays).then(|| Ticks::new(*id, &snapshot.store.clocks[id.index()], reach))
+                (!staying.contains(id))
+                    .then(|| Ticks::new(*id, &snapshot.store.clocks[id.index()], reach))
             })
             .collect();
         let needed = fresh
@@ -119,13 +119,17 @@ impl Window {
                 .map(|id| Ticks::new(*id, &snapshot.store.clocks[id.index()], reach));
             self.clocks = clocks.collect();
         } else {
-            let clocks = ids.iter().zip(fresh).map(|(id, fresh)| {
-                fresh.unwrap_or_else(|| {
-                    let at = before.iter().position(|ticks| ticks.clock == *id);
-                    before.swap_remove(at.unwrap_or_default())
-                })
-            });
-            self.clocks = clocks.collect();
+            let mut fresh = fresh;
+            for ticks in before {
+                // The others are dropped.
+                if let Some(at) = clocks.find(ticks.clock)
+                    && fresh[at].is_none()
+                {
+                    fresh[at] = Some(ticks);
+                }
+            }
+            // Each is fresh or stays.
+            self.clocks = fresh.into_iter().flatten().collect();
         }
         kept
     }
@@ -134,7 +138,7 @@ impl Window {
     fn members<'f>(
         &self,
         found: &'f Found,
-        ids: &[ClockId],
+        clocks: &Clocks,
         snapshot: &EvalSnapshot<'_>,
     ) -> Vec<Placed<'f>> {
         let of_sums = found.sums.iter().enumerate();
@@ -142,8 +146,8 @@ impl Window {
         let all = found.members.iter().map(|one| (one, None)).chain(of_sums);
         let mut at = 0;
         let members = all.filter_map(|(member, sum)| {
-            if ids[at] != member.clock {
-                at = ids.iter().position(|id| *id == member.clock)?;
+            if clocks.ids[at] != member.clock {
+                at = clocks.find(member.clock)?;
             }
             let row = snapshot.store.series.row(member.series);
             let matters = row.is_present() || row.since > self.clocks[at].oldest_tick();
