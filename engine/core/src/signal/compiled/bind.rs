@@ -234,15 +234,9 @@ fn relabelled(input: &[Labels], relabel: &Relabel) -> Result<Vec<Labels>, Blocke
 }
 
 fn group(input: &[Labels], grouping: &Grouping) -> (Vec<Labels>, Links) {
-    let mut keys = Keys::new(grouping.rule());
-    let group_of: Vec<u32> = input
-        .iter()
-        .map(|labels| keys.find_or_add(labels) as u32)
-        .collect();
-    let count = group_of.iter().max().map_or(0, |max| *max as usize + 1);
-    let labels = (0..count).map(|at| keys.key(at).clone()).collect();
+    let (group_of, labels) = grouping.groups_of(input);
     let mut folds = Folds::default();
-    folds.bind(count);
+    folds.bind(labels.len());
     (labels, Links::LabelGroups { group_of, folds })
 }
 

@@ -37,6 +37,18 @@ pub(super) struct Grouping {
 }
 
 impl Grouping {
+    /// The group of each of these, and the labels of the groups in order of their first ones.
+    pub(super) fn groups_of(&self, input: &[Labels]) -> (Vec<u32>, Vec<Labels>) {
+        let mut keys = Keys::new(self.rule());
+        let group_of: Vec<u32> = input
+            .iter()
+            .map(|labels| keys.find_or_add(labels) as u32)
+            .collect();
+        let count = group_of.iter().max().map_or(0, |max| *max as usize + 1);
+        let groups = (0..count).map(|at| keys.key(at).clone()).collect();
+        (group_of, groups)
+    }
+
     pub(super) fn rule(&self) -> KeyRule {
         if self.without {
             KeyRule::without(&self.labels)

@@ -27,7 +27,7 @@ pub(super) struct Leaf {
 
 /// How a leaf reads.
 pub(super) enum Reads {
-    Instant(Box<Instant>),
+    Instant(Instant),
     Window(Box<Window>),
 }
 

@@ -2,7 +2,7 @@
 //! `topk` and `bottomk`. (`limitk` and `limit_ratio` are experimental, and signals have no experimental functions.)
 
 use crate::labels::Labels;
-use crate::promql::incremental::{Heap, Keys, int_param, quantile};
+use crate::promql::incremental::{Heap, int_param, quantile};
 use crate::promql::plan::AggregateOp;
 
 use super::buckets::Buckets;
@@ -33,14 +33,9 @@ impl Rank {
         input: &[Labels],
         grouping: &Grouping,
     ) -> (Rank, Vec<Labels>) {
-        let mut keys = Keys::new(grouping.rule());
-        let group_of: Vec<u32> = input
-            .iter()
-            .map(|labels| keys.find_or_add(labels) as u32)
-            .collect();
-        let count = group_of.iter().max().map_or(0, |max| *max as usize + 1);
+        let (group_of, groups) = grouping.groups_of(input);
         let mut rank = Rank {
-            groups: Buckets::new(group_of, count),
+            groups: Buckets::new(group_of, groups.len()),
             values: Vec::with_capacity(input.len()),
             ..Rank::default()
         };
@@ -48,7 +43,7 @@ impl Rank {
         let labels = if op.keeps_samples() {
             input.to_vec()
         } else {
-            (0..count).map(|at| keys.key(at).clone()).collect()
+            groups
         };
         (rank, labels)
     }

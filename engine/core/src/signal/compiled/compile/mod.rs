@@ -13,6 +13,7 @@ use crate::promql::plan::{Expr, ValueType};
 
 use super::fold::Folds;
 use super::halt::Unsupported;
+use super::instant::Instant;
 use super::links::Links;
 use super::members::Source;
 use super::op::{Op, Root};
@@ -92,7 +93,7 @@ impl Compiler {
             return at;
         }
         let reads = match function {
-            None => Reads::Instant(Box::default()),
+            None => Reads::Instant(Instant::default()),
             Some(function) => Reads::Window(Box::new(Window::new(function))),
         };
         self.leaves.push(Leaf {
