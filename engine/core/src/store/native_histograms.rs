@@ -35,6 +35,11 @@ impl NativeHistograms {
         self.by_series.get(&id)
     }
 
+    /// Whether no series has any.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_series.is_empty()
+    }
+
     /// The newest histogram of a series.
     pub(crate) fn last(&self, id: SeriesId) -> Option<&TimedHistogram> {
         self.get(id)?.back()

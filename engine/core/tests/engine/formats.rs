@@ -470,6 +470,55 @@ fn damaged_pages_are_refused_with_the_family() {
     }
 }
 
+/// A gauge that was a native histogram for two pages: the program read those from history as numbers, and `> bool 0` of a NaN
+/// is a 0 where there is no answer.
+#[test]
+fn a_program_reads_no_native_histogram_as_a_number() {
+    use stillwell_engine::signal::Policy;
+    let queries = [
+        "sum(sum_over_time(h[30s])) > bool 0",
+        "max_over_time(h[30s])",
+        "sum(h)",
+        "sum(h offset 3s)",
+        "count_over_time(h[30s:1s])",
+    ];
+    let mut scene = Scene::new(native());
+    let signals = queries.map(|query| {
+        let registered = scene.writer.register(query, Policy::default());
+        (query, registered.expect(query))
+    });
+    let gauge_page = page(&[family("h", 1, vec![gauge(&[], 5.0)])]);
+    let histogram_page = page(&[family("h", 4, vec![histogram(both_kinds(1))])]);
+    let mut by_program = Vec::new();
+    for number in 0..60 {
+        let is_histogram = matches!(number, 5 | 6);
+        let page = if is_histogram {
+            &histogram_page
+        } else {
+            &gauge_page
+        };
+        scene.scrape(page, Format::Protobuf).expect("valid");
+        for (query, id) in signals {
+            let (program, ordinary) = scene.reader.both_ways(id).expect("registered");
+            let Some(program) = program else { continue };
+            by_program.push((query, number));
+            let shown = |outcome: stillwell_engine::signal::Evaluated| {
+                format!("{:?}", outcome.map(|all| all.values))
+            };
+            assert_eq!(shown(program), shown(ordinary), "{query} at page {number}");
+        }
+    }
+    // Before them, and when they have left the windows.
+    for query in queries {
+        for number in [3, 59] {
+            assert!(
+                by_program.contains(&(query, number)),
+                "{query} at page {number}"
+            );
+        }
+    }
+}
+
 /// A frozen target is read as of its last good scrape, its histograms too.
 #[test]
 fn a_signal_over_native_histograms_is_held_like_any_other() {

@@ -6,9 +6,7 @@
 
 use crate::labels::Labels;
 use crate::limits::SUBQUERY_VALUES_MAX;
-use crate::promql::incremental::{
-    KeyRule, Keys, LabelChange, changes_schema, signature_rule, without_reserved,
-};
+use crate::promql::incremental::{KeyRule, Keys, changes_schema, signature_rule, without_reserved};
 use crate::promql::plan::{BinaryOp, Matching};
 
 use super::EvalContext;
@@ -16,43 +14,57 @@ use super::fold::Folds;
 use super::halt::{Blocked, OUT_OF_MEMORY};
 use super::join::Join;
 use super::links::{Links, Sets};
-use super::members::{Grouping, find};
+use super::members::{Found, Grouping, find};
 use super::op::{Op, Relabel};
 use super::program::{Program, Reads, Subquery};
 use super::quantile::Quantile;
 use super::rank::Rank;
 use super::sort::Sorted;
+use super::steps::Steps;
 use super::vector::Vector;
 use super::visibility::EvalSnapshot;
 
 impl Program {
     /// Selects the series of every leaf and computes the elements of every slot. Error: why it cannot be bound.
     pub(super) fn bind(&mut self, context: &EvalContext<'_>) -> Result<(), Blocked> {
-        let mut bytes_left = context.window_bytes_max;
-        self.bind_within(context, &mut bytes_left)
+        let mut left = Budget {
+            window_bytes: context.window_bytes_max,
+            step_values: SUBQUERY_VALUES_MAX,
+        };
+        // First those that may be refused for their steps, before any history is read.
+        for subquery in &mut self.subqueries {
+            subquery.bind(context, &mut left)?;
+        }
+        let found = self.find(context)?;
+        self.bind_to(found, context, &mut left)
     }
 
-    fn bind_within(
+    /// The series of each leaf.
+    fn find(&self, context: &EvalContext<'_>) -> Result<Vec<Found>, Blocked> {
+        let leaves = self.leaves.iter();
+        leaves.map(|leaf| find(&leaf.source, context)).collect()
+    }
+
+    /// Binds leaves to these series, and ops to their elements.
+    fn bind_to(
         &mut self,
+        found: Vec<Found>,
         context: &EvalContext<'_>,
-        bytes_left: &mut usize,
+        left: &mut Budget,
     ) -> Result<(), Blocked> {
         let mut groups = Vec::new();
-        for leaf in &mut self.leaves {
-            let found = find(&leaf.source, context)?;
+        for (leaf, found) in self.leaves.iter_mut().zip(found) {
             leaf.folds.bind(found.groups.len());
             match &mut leaf.reads {
                 Reads::Instant(instant) => instant.bind(&found),
                 Reads::Window(window) => {
                     let store = context.store.read();
-                    window.bind(&found, &EvalSnapshot::new(&store, context), *bytes_left)?;
-                    *bytes_left = bytes_left.saturating_sub(window.bytes());
+                    let snapshot = EvalSnapshot::new(&store, context);
+                    window.bind(&found, &snapshot, left.window_bytes)?;
+                    left.window_bytes = left.window_bytes.saturating_sub(window.bytes());
                 }
             }
             groups.push(found.groups);
-        }
-        for subquery in &mut self.subqueries {
-            subquery.bind(context, bytes_left)?;
         }
         for at in 0..self.ops.len() {
             let (before, rest) = self.vectors.split_at_mut(at);
@@ -65,8 +77,16 @@ impl Program {
 }
 
 impl Subquery {
-    fn bind(&mut self, context: &EvalContext<'_>, bytes_left: &mut usize) -> Result<(), Blocked> {
-        self.program.bind_within(context, bytes_left)?;
+    fn bind(&mut self, context: &EvalContext<'_>, left: &mut Budget) -> Result<(), Blocked> {
+        let found = self.program.find(context)?;
+        // Each series on a page and each group is among what is counted below.
+        let groups = found.iter().map(|found| found.groups.len()).sum::<usize>();
+        left.check_steps(
+            &self.steps,
+            groups + on_page(&found, context),
+            &self.program,
+        )?;
+        self.program.bind_to(found, context, left)?;
         for links in &self.program.links {
             let is_distinct = match links {
                 Links::Merged(_) => false,
@@ -81,24 +101,55 @@ impl Subquery {
         }
         let vectors = self.program.vectors.iter();
         let at_a_step = self.program.series() + vectors.map(|one| one.labels.len()).sum::<usize>();
-        if at_a_step.saturating_mul(self.steps.count()) > SUBQUERY_VALUES_MAX {
-            return Err(Blocked::ByStructure(
-                "a subquery reads more series at more steps than may be computed with a page",
-            ));
-        }
+        left.step_values -= left.check_steps(&self.steps, at_a_step, &self.program)?;
         let elements = self
             .program
             .root_vector()
             .map_or(0, |root| root.labels.len());
         let bytes = self.steps.bytes_for(elements);
-        if bytes > *bytes_left {
-            return Err(OUT_OF_MEMORY);
-        }
-        *bytes_left -= bytes;
+        let bytes_left = left.window_bytes.checked_sub(bytes);
+        left.window_bytes = bytes_left.ok_or(OUT_OF_MEMORY)?;
         self.steps.bind(elements, self.program.window_clocks());
         self.program.vectors.iter_mut().for_each(Vector::bind_steps);
         Ok(())
     }
+}
+
+/// What is left for the rest of a program.
+struct Budget {
+    window_bytes: usize,
+    /// Values at steps of subqueries.
+    step_values: usize,
+}
+
+impl Budget {
+    /// How many values all steps have if one has so many; each op costs as much as a value even if nothing is selected. Error:
+    /// that is more than what is left.
+    fn check_steps(
+        &self,
+        steps: &Steps,
+        at_a_step: usize,
+        program: &Program,
+    ) -> Result<usize, Blocked> {
+        let at_a_step = (at_a_step + program.ops.len()).max(1);
+        let values = at_a_step.saturating_mul(steps.count());
+        match values <= self.step_values {
+            true => Ok(values),
+            false => Err(Blocked::ByStructure(
+                "its subqueries read more series at more steps than may be computed with a page",
+            )),
+        }
+    }
+}
+
+/// How many of the series are on a page now.
+fn on_page(found: &[Found], context: &EvalContext<'_>) -> usize {
+    let store = context.store.read();
+    let of_sums = found.iter().flat_map(|found| found.sums.iter().flatten());
+    let members = found.iter().flat_map(|found| &found.members).chain(of_sums);
+    members
+        .filter(|member| store.series.row(member.series).is_present())
+        .count()
 }
 
 /// The elements that an op may yield.
@@ -225,9 +276,8 @@ fn merged(labels: Vec<Labels>) -> (Vec<Labels>, Links) {
 
 fn relabelled(input: &[Labels], relabel: &Relabel) -> Result<Vec<Labels>, Blocked> {
     let refused = |_| Blocked::ByStructure("evaluation refuses a label that the query builds");
-    let change: LabelChange = relabel.change().map_err(refused)?;
     let changed = input.iter().map(|labels| {
-        let changed = change.apply(labels).map_err(refused)?;
+        let changed = relabel.change.apply(labels).map_err(refused)?;
         Ok(changed.unwrap_or_else(|| labels.clone()))
     });
     changed.collect()

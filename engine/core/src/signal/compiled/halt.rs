@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::limits::{COMPILED_DEPTH_MAX, COMPILED_OPS_MAX};
+use crate::limits::{COMPILED_DEPTH_MAX, COMPILED_OPS_MAX, SUBQUERY_VALUES_MAX};
 
 /// What in a query no program has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub(crate) enum Unsupported {
     Parameter(&'static str),
     /// A subquery inside another one.
     Nested,
+    /// A subquery of more steps than may be computed with a page, whatever it selects.
+    Steps,
     /// An aggregation or `@` in a subquery.
     InSubquery(&'static str),
     /// Counter resets of native histograms.
@@ -58,6 +60,10 @@ impl fmt::Display for Unsupported {
             Unsupported::Nested => {
                 f.write_str("subqueries inside of subqueries are not compiled")
             }
+            Unsupported::Steps => write!(
+                f,
+                "a subquery of more than {SUBQUERY_VALUES_MAX} steps is not compiled"
+            ),
             Unsupported::InSubquery(name) => {
                 write!(f, "{name} inside of a subquery is not compiled")
             }

@@ -4,7 +4,7 @@
 //! wherever the series of a group lie; 1.5 ns for one group alone, which is hardly more than the latency of an addition.
 
 use crate::promql::plan::AggregateOp;
-use crate::store::{ClockId, SeriesId, Store};
+use crate::store::{ClockId, HISTOGRAM, SeriesId, Store};
 
 use super::fold::{Folds, Step};
 use super::lanes::{GroupRun, Lanes};
@@ -104,6 +104,17 @@ impl Instant {
 
     pub(super) fn series(&self) -> usize {
         self.series
+    }
+
+    /// Whether a current value is a native histogram.
+    pub(super) fn reads_histograms(&self, store: &Store) -> bool {
+        let of_runs = self
+            .runs
+            .iter()
+            .flat_map(|run| run.first..run.first + run.len);
+        let of_sums = self.sum_rows.iter().map(|row| row.series);
+        let mut all = of_runs.map(SeriesId).chain(of_sums);
+        all.any(|id| store.series.row(id).bits == HISTOGRAM)
     }
 
     /// Adds the current values to their groups.

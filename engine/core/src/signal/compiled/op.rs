@@ -1,5 +1,6 @@
 //! The ops of a program. Operands are slots: the numbers of earlier ops.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::labels::Labels;
@@ -11,10 +12,21 @@ use super::fold::Step;
 use super::members::Grouping;
 
 /// A scalar operand: a constant, or the result of an op.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Scalar {
     Constant(f64),
     Slot(usize),
+}
+
+impl PartialEq for Scalar {
+    /// By bits: ops with equal operands are computed once, and 0 and -0 divide differently.
+    fn eq(&self, other: &Scalar) -> bool {
+        match (self, other) {
+            (Scalar::Constant(one), Scalar::Constant(other)) => one.to_bits() == other.to_bits(),
+            (Scalar::Slot(one), Scalar::Slot(other)) => one == other,
+            _ => false,
+        }
+    }
 }
 
 /// One step of a program. Operands are slots: the numbers of earlier ops.
@@ -120,23 +132,43 @@ pub(super) enum Op {
 }
 
 /// `label_replace` or `label_join`, with the texts of their arguments behind the first.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone)]
 pub(super) struct Relabel {
-    pub(super) is_join: bool,
-    pub(super) texts: Vec<Arc<str>>,
+    is_join: bool,
+    texts: Vec<Arc<str>>,
+    /// What it does to labels: its pattern is compiled once.
+    pub(super) change: Arc<LabelChange>,
 }
 
 impl Relabel {
-    /// What it does to labels. Error: evaluation refuses its arguments.
-    pub(super) fn change(&self) -> Result<LabelChange, QueryError> {
-        let text = |at: usize| self.texts.get(at).map_or("", |text| &**text);
-        match self.is_join {
+    /// Error: evaluation refuses its arguments.
+    pub(super) fn new(is_join: bool, texts: Vec<Arc<str>>) -> Result<Relabel, QueryError> {
+        let text = |at: usize| texts.get(at).map_or("", |text| &**text);
+        let change = match is_join {
             true => {
-                let sources: Vec<&str> = self.texts.iter().skip(2).map(|text| &**text).collect();
+                let sources: Vec<&str> = texts.iter().skip(2).map(|text| &**text).collect();
                 LabelChange::join(text(0), text(1), &sources)
             }
             false => LabelChange::replace([text(0), text(1), text(2), text(3)]),
-        }
+        };
+        Ok(Relabel {
+            is_join,
+            change: Arc::new(change?),
+            texts,
+        })
+    }
+}
+
+impl PartialEq for Relabel {
+    fn eq(&self, other: &Relabel) -> bool {
+        self.is_join == other.is_join && self.texts == other.texts
+    }
+}
+
+impl fmt::Debug for Relabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = if self.is_join { "Join" } else { "Replace" };
+        f.debug_tuple(name).field(&self.texts).finish()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The program: ops in topological order, a slot for each; it recurses only into subqueries, whose programs have none.
 
 use crate::labels::Labels;
-use crate::promql::plan::Expr;
+use crate::store::Store;
 
 use super::fold::{Folds, Step};
 use super::halt::Halt;
@@ -26,6 +26,10 @@ pub(super) struct Leaf {
 }
 
 /// How a leaf reads.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "each commit looks at all instant leaves: one indirection less"
+)]
 pub(super) enum Reads {
     Instant(Instant),
     Window(Box<Window>),
@@ -49,8 +53,6 @@ pub(super) struct Program {
 
 /// A subquery: the program of its inner query, which reads windows only, and what it yielded at each step.
 pub(super) struct Subquery {
-    /// The inner query.
-    pub(super) expr: Expr,
     pub(super) program: Program,
     pub(super) steps: Steps,
     /// Whether the function of the steps drops metric names.
@@ -58,13 +60,31 @@ pub(super) struct Subquery {
 }
 
 impl Program {
-    /// Runs all ops.
+    /// Whether both compute the same.
+    pub(super) fn is_same(&self, other: &Program) -> bool {
+        let leaf = |leaf: &Leaf, other: &Leaf| {
+            leaf.source == other.source && leaf.function == other.function
+        };
+        self.ops == other.ops
+            && self.root == other.root
+            && self.leaves.len() == other.leaves.len()
+            && self
+                .leaves
+                .iter()
+                .zip(&other.leaves)
+                .all(|(one, two)| leaf(one, two))
+    }
+
+    /// Runs all ops. Error: also if a current value is a native histogram, of which a program would see a number.
     pub(super) fn run(&mut self, snapshot: &EvalSnapshot<'_>) -> Result<(), Halt> {
         // Nothing has been taken in then: windows stay as they are.
         if self.is_ahead(snapshot) {
             return Err(Halt::Undecided);
         }
         self.sync(snapshot)?;
+        if self.reads_histograms(snapshot.store) {
+            return Err(Halt::Unbound);
+        }
         self.run_ops(snapshot)
     }
 
@@ -83,6 +103,16 @@ impl Program {
         });
         let mut inner = self.subqueries.iter();
         own || inner.any(|subquery| subquery.program.is_ahead(snapshot))
+    }
+
+    fn reads_histograms(&self, store: &Store) -> bool {
+        let mut leaves = self.leaves.iter();
+        !store.native_histograms.is_empty()
+            && leaves.any(|leaf| match &leaf.reads {
+                Reads::Instant(instant) => instant.reads_histograms(store),
+                // Windows look at what they take in.
+                Reads::Window(_) => false,
+            })
     }
 
     /// Adds to all windows what pages have brought since the last run.
@@ -213,7 +243,7 @@ impl Program {
         }
         for subquery in &mut self.subqueries {
             subquery.program.forget_windows();
-            subquery.steps.bind(0, 0);
+            subquery.steps.forget();
         }
     }
 

@@ -23,12 +23,25 @@ pub(super) struct Function {
 }
 
 /// What is computed of a window.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum FunctionKind {
     /// The newest sample, as an instant selector shows it: none, if the series ended.
     Newest,
     /// A range function, with its scalar argument if it has one.
     Of(FunctionId, f64),
+}
+
+impl PartialEq for FunctionKind {
+    /// By bits: what is equal is computed once.
+    fn eq(&self, other: &FunctionKind) -> bool {
+        match (self, other) {
+            (FunctionKind::Newest, FunctionKind::Newest) => true,
+            (FunctionKind::Of(one, with), FunctionKind::Of(other, and)) => {
+                one == other && with.to_bits() == and.to_bits()
+            }
+            _ => false,
+        }
+    }
 }
 
 /// What the marks of the rings mean.
@@ -126,21 +139,34 @@ pub(super) struct Samples {
 impl Samples {
     /// None yet, with rings for at least so many of each series.
     pub(super) fn new(function: Function, samples_min: usize) -> Samples {
-        let rings = Rings::new(samples_min);
-        let places = rings.places();
         Samples {
             function,
             marks: function.marks(),
-            rings,
-            times: Vec::with_capacity(places),
-            values: Vec::with_capacity(places),
-            sorted: Vec::with_capacity(places),
+            rings: Rings::new(samples_min),
+            times: Vec::new(),
+            values: Vec::new(),
+            sorted: Vec::new(),
         }
     }
 
-    /// Bytes of at least so many samples of each of so many series.
-    pub(super) fn bytes_for(samples_min: usize, series: usize) -> usize {
-        Rings::new(samples_min).bytes_for(series)
+    /// Makes room for one window, into which functions copy it. Whoever calls this has compared `bytes_for` with a limit.
+    pub(super) fn reserve(&mut self) {
+        let places = self.rings.places();
+        self.times.reserve(places);
+        self.values.reserve(places);
+        self.sorted.reserve(places);
+    }
+
+    /// Bytes of so many series, with the copy of a window.
+    pub(super) fn bytes_for(&self, series: usize) -> usize {
+        let copies = self.rings.places().saturating_mul(3 * size_of::<f64>());
+        self.rings.bytes_for(series).saturating_add(copies)
+    }
+
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        let copies = self.times.capacity() + self.values.capacity() + self.sorted.capacity();
+        self.rings.bytes() + copies * size_of::<f64>()
     }
 
     /// The series has this value (or none) at the sample `number`, its newest.

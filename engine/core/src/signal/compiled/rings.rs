@@ -31,12 +31,13 @@ impl Rings {
 
     /// How many samples of each series are kept.
     pub(super) fn places(&self) -> usize {
-        self.words * 64
+        self.words.saturating_mul(64)
     }
 
     /// Bytes that this many columns need.
     pub(super) fn bytes_for(&self, columns: usize) -> usize {
-        columns * self.words * (64 * size_of::<f64>() + 2 * size_of::<u64>())
+        let word = 64 * size_of::<f64>() + 2 * size_of::<u64>();
+        columns.saturating_mul(self.words).saturating_mul(word)
     }
 
     /// Bytes held.

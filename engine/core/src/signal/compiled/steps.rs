@@ -62,17 +62,25 @@ impl Steps {
 
     /// Bytes of the results of so many elements.
     pub(super) fn bytes_for(&self, elements: usize) -> usize {
-        Samples::bytes_for(self.count() + 1, elements)
+        Samples::new(self.samples.function, self.count() + 1).bytes_for(elements)
     }
 
     /// Bytes held.
     pub(super) fn bytes(&self) -> usize {
-        self.samples.rings.bytes()
+        self.samples.bytes()
+    }
+
+    /// Forgets all steps, and frees what they hold.
+    pub(super) fn forget(&mut self) {
+        self.samples = Samples::new(self.samples.function, 0);
+        self.next = 0;
+        self.conditions = Vec::new();
     }
 
     /// Forgets all steps, and makes room for those of so many elements, on so many clocks.
     pub(super) fn bind(&mut self, elements: usize, clocks: usize) {
         self.samples = Samples::new(self.samples.function, self.count() + 1);
+        self.samples.reserve();
         for _ in 0..elements {
             self.samples.rings.take();
         }
@@ -110,7 +118,8 @@ impl Steps {
         }
     }
 
-    /// Sets the window. Returns the first step in it and those to compute; true if none of those before counts any more.
+    /// Sets the window. Returns the first step in it and those to compute; true if none of those before counts any more:
+    /// they have left it, or time has gone back, and rings hold what comes in the order of time.
     /// Error: it begins before 1970.
     pub(super) fn set_window(
         &mut self,
@@ -126,7 +135,7 @@ impl Steps {
         let first = (after_ms / self.step_ms) as u64 + 1;
         let until = (self.end_ms / self.step_ms) as u64 + 1;
         self.window = (first, until.max(first));
-        let is_anew = self.next < first;
+        let is_anew = self.next < first || until < self.next;
         if is_anew {
             self.samples.rings.clear();
             self.next = first;

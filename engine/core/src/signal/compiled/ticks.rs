@@ -71,7 +71,7 @@ impl Ticks {
 
     /// Bytes of one target's ring.
     pub(super) fn bytes_for(places: usize) -> usize {
-        places * size_of::<(i64, i64)>()
+        places.saturating_mul(size_of::<(i64, i64)>())
     }
 
     /// Sets the number of places of the ring.

@@ -33,13 +33,8 @@ impl Compiler {
                 self.emit(Op::Quantile { q, input })
             }
             F::LabelReplace | F::LabelJoin => {
-                let relabel = Relabel {
-                    is_join: id == F::LabelJoin,
-                    texts: texts(&args[1..])?,
-                };
-                if let Err(refused) = relabel.change() {
-                    return Err(Unsupported::Refused(refused.to_string()));
-                }
+                let relabel = Relabel::new(id == F::LabelJoin, texts(&args[1..])?);
+                let relabel = relabel.map_err(|why| Unsupported::Refused(why.to_string()))?;
                 let input = self.vector(first()?, depth + 1)?;
                 self.emit(Op::Relabel { input, relabel })
             }

@@ -1,6 +1,6 @@
 //! What a leaf reads: a selector, or a function of the samples in its range.
 
-use crate::limits::LOOKBACK_MS_DEFAULT;
+use crate::limits::{LOOKBACK_MS_DEFAULT, SUBQUERY_VALUES_MAX};
 use crate::promql::plan::{At, Duration, Edges, Expr, ExprKind, Selector};
 use crate::promql::{EvalOptions, FunctionId};
 
@@ -105,23 +105,26 @@ impl Compiler {
             Some(step) => positive_ms(step)?,
             None => EvalOptions::default().subquery_step_ms,
         };
+        if function.range_ms / step_ms >= SUBQUERY_VALUES_MAX as i64 {
+            return Err(Unsupported::Steps);
+        }
         let mut inner = Compiler {
             back_ms: function.span_ms(),
             in_subquery: true,
             ..Compiler::default()
         };
         let root = Root::Vector(inner.vector(&subquery.expr, 1)?);
+        let program = inner.finish(root, Vec::new());
         let steps = Steps::new(function, step_ms);
         let same = |have: &Subquery| {
-            have.expr == subquery.expr
+            have.program.is_same(&program)
                 && have.steps.key() == steps.key()
                 && have.drops_name == drops_name(id)
         };
         let at = self.subqueries.iter().position(same);
         let at = at.unwrap_or_else(|| {
             self.subqueries.push(Subquery {
-                expr: subquery.expr.clone(),
-                program: inner.finish(root, Vec::new()),
+                program,
                 steps,
                 drops_name: drops_name(id),
             });

@@ -40,11 +40,13 @@ impl Window {
         let members = self.members(found, &ids, snapshot);
         let elements = members.len() + found.sums.len();
         let places = self.samples.rings.places();
-        let clocks = Ticks::bytes_for(places) * self.clocks.len();
-        let rings = self.samples.rings.bytes_for(elements);
-        if clocks + rings.max(self.samples.rings.bytes()) > bytes_max {
+        let clocks = Ticks::bytes_for(places).saturating_mul(self.clocks.len());
+        let samples = self.samples.bytes_for(elements).max(self.samples.bytes());
+        // Nothing of the length of the range has been made yet.
+        if clocks.saturating_add(samples) > bytes_max {
             return Err(OUT_OF_MEMORY);
         }
+        self.samples.reserve();
         for ticks in &mut self.clocks {
             ticks.resize(places);
         }
@@ -232,11 +234,7 @@ impl Window {
         if stays.is_none() {
             series.column = self.samples.rings.take();
             let numbers = self.clocks[clock as usize].numbers();
-            if !self.read(clock, &series, numbers, snapshot) {
-                return Err(Blocked::ForNow(
-                    "a series has samples of another target in its window",
-                ));
-            }
+            self.read(clock, &series, numbers, snapshot)?;
         }
         Ok(series)
     }

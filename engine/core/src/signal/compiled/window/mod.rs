@@ -9,10 +9,10 @@
 
 mod bind;
 
-use crate::store::{ClockId, SeriesId, ValueRun};
+use crate::store::{ClockId, HISTOGRAM, SeriesId, ValueRun};
 
 use super::fold::{Folds, Step};
-use super::halt::Halt;
+use super::halt::{Blocked, Halt};
 use super::range::{Function, Samples};
 use super::summed::Summed;
 use super::ticks::Ticks;
@@ -77,8 +77,7 @@ impl Window {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.samples.rings.bytes()
-            + Ticks::bytes_for(self.samples.rings.places()) * self.clocks.len()
+        self.samples.bytes() + Ticks::bytes_for(self.samples.rings.places()) * self.clocks.len()
     }
 
     /// Removes every sample.
@@ -86,16 +85,16 @@ impl Window {
         *self = Window::new(self.samples.function);
     }
 
-    /// Reads the samples `from..until` of a series from history. False if some visible sample belongs to another target, whose
-    /// scrape times differ.
+    /// Reads the samples `from..until` of a series from history. Error: some visible sample belongs to another target, whose
+    /// scrape times differ, or is a native histogram.
     fn read(
         &mut self,
         clock: u32,
         series: &Series,
         (from, until): (u64, u64),
         snapshot: &EvalSnapshot<'_>,
-    ) -> bool {
-        let mut is_whole = true;
+    ) -> Result<(), Blocked> {
+        let mut read = Ok(());
         let span_ms = self.samples.function.span_ms();
         let mut at = from;
         let from_tick = self.clocks[clock as usize].tick(from.min(until.saturating_sub(1)));
@@ -104,7 +103,9 @@ impl Window {
             .each_run(series.id, from_tick, |run: ValueRun| {
                 let ticks = &self.clocks[clock as usize];
                 if run.clock != ticks.clock {
-                    is_whole &= !is_visible(&run, snapshot, span_ms);
+                    if is_visible(&run, snapshot, span_ms) {
+                        read = Err(OF_ANOTHER);
+                    }
                     return;
                 }
                 while at < until && ticks.tick(at) < run.first_tick {
@@ -112,12 +113,15 @@ impl Window {
                     at += 1;
                 }
                 while at < until && self.clocks[clock as usize].tick(at) < run.end_tick {
+                    if run.bits == HISTOGRAM {
+                        read = Err(HAS_HISTOGRAMS);
+                    }
                     self.samples
                         .append(series.column, at, run.bits, series.clamp_negative);
                     at += 1;
                 }
             });
-        is_whole
+        read
     }
 
     /// Adds the samples since the last evaluation.
@@ -142,9 +146,10 @@ impl Window {
                 let ended = series.ended || row.clock != clock;
                 if !ended && row.since > first_tick {
                     // Several pages have passed, and it changed in one that is not the first of them.
-                    if !self.read(span.clock, &series, news, snapshot) {
-                        return Err(Halt::Unbound);
-                    }
+                    self.read(span.clock, &series, news, snapshot)
+                        .map_err(|_| Halt::Unbound)?;
+                } else if !ended && row.bits == HISTOGRAM {
+                    return Err(Halt::Unbound);
                 } else {
                     let sample = if ended { crate::store::STALE } else { row.bits };
                     for number in news.0..news.1 {
@@ -223,6 +228,10 @@ impl Window {
         }
     }
 }
+
+const OF_ANOTHER: Blocked = Blocked::ForNow("a series has samples of another target in its window");
+
+const HAS_HISTOGRAMS: Blocked = Blocked::ForNow("a series has native histograms in its window");
 
 /// Whether a run on another clock than the series' own is visible in the window.
 fn is_visible(run: &ValueRun, snapshot: &EvalSnapshot<'_>, span_ms: i64) -> bool {
