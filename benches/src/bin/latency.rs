@@ -60,16 +60,16 @@ fn main() -> ExitCode {
 
 fn cell(binary: &Path, fleet: Fleet, interval_ms: u64, changes: usize) -> Result<(), Failure> {
     let gateways = Gateways::start(fleet)?;
-    let addresses: Vec<String> = gateways
-        .addresses()
-        .chain(gateways.probes(1))
-        .map(|address| format!("'{address}'"))
-        .collect();
+    let listed = |addresses: &mut dyn Iterator<Item = String>| {
+        let quoted: Vec<String> = addresses.map(|address| format!("'{address}'")).collect();
+        quoted.join(", ")
+    };
     let config = format!(
         "global: {{scrape_interval: {interval_ms}ms}}\nexternal_metrics: {{insecure: true}}\nscrape_configs:\n- job_name: epp\n  \
-         static_configs: [{{targets: [{}]}}]\nsignals:\n- {{name: probe, expr: sum(probe_queue)}}\n- {{name: queue, expr: \
+         static_configs: [{{targets: [{}]}}]\n- job_name: probe\n  static_configs: [{{targets: [{}]}}]\nsignals:\n- {{name: probe, expr: sum(probe_queue)}}\n- {{name: queue, expr: \
          sum(llm_d_epp_flow_control_queue_size)}}\n",
-        addresses.join(", ")
+        listed(&mut gateways.addresses()),
+        listed(&mut gateways.probes(1))
     );
     let server = Contender::stillwell(binary, &config, &[])?;
     let mut client = server.ready_client()?;

@@ -32,6 +32,9 @@ pub const READ_BATCH_BYTES: usize = 16 << 10;
 /// Targets that [`crate::Reader::signal_if_ready`] judges, once for each group where the result has groups: some 50 us.
 pub const READY_SIGNAL_TARGETS_MAX: usize = 256;
 
+/// Elements of its result, which are copied.
+pub const READY_SIGNAL_ELEMENTS_MAX: usize = 256;
+
 /// Candidates per selector of a query that [`crate::Reader::instant_if_cheap`] answers: 300 us of copying and evaluating.
 pub const CHEAP_QUERY_SERIES_MAX: usize = 1_024;
 

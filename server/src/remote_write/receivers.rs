@@ -208,6 +208,8 @@ impl Inner {
         resolver: &Resolver,
     ) -> Task {
         let (quit, quitting) = watch::channel(false);
+        // Who gets the whole store is sent large requests once in its deadline.
+        let is_waited_for = config.signals && !config.relabel.is_empty();
         let remote = Remote {
             receiver: Arc::new(Receiver::new(
                 (config.clone(), url.clone()),
@@ -221,7 +223,7 @@ impl Inner {
             reader: self.reader.clone(),
             file: self.file(&config.name),
             open: self.open.subscribe(),
-            signals_stored: config.signals.then(|| self.signals_stored.subscribe()),
+            signals_stored: is_waited_for.then(|| self.signals_stored.subscribe()),
         };
         Task {
             running: tokio::spawn(remote.run(quitting)),

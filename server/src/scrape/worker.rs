@@ -44,14 +44,20 @@ pub(super) struct Worker {
 impl Worker {
     /// Runs until the scheduler lets go of `ticks`, then ends the target's series.
     pub(super) async fn run(mut self, mut ticks: mpsc::Receiver<i64>, stop: Arc<Notify>) {
-        let mut news_from = Instant::now();
+        let (mut news_from, mut news_ms) = (Instant::now(), i64::MIN);
         loop {
             let scrape = async {
                 let due_ms = tokio::select! {
                     biased;
                     due_ms = ticks.recv() => due_ms?,
-                    () = self.news(news_from) => self.shared.clock.now().ms(),
+                    () = self.news(news_from) => {
+                        news_ms = self.shared.clock.now().ms();
+                        news_ms + 1
+                    }
                 };
+                if due_ms <= news_ms {
+                    return Some(()); // what was due then has been taken since
+                }
                 let (began, interval_ms) = (Instant::now(), self.state.target.interval_ms);
                 self.scrape(due_ms).await;
                 let rest = began.elapsed() * NEWS_REST_TIMES;

@@ -14,6 +14,7 @@ use stillwell_engine::labels::{Labels, METRIC_NAME};
 use stillwell_engine::promql::select::STALE_NAN_BITS;
 use stillwell_engine::{AppendedSeries, Timestamp};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::app::App;
@@ -25,15 +26,18 @@ const COUNT: &str = "stillwell_signal_count";
 const AGE: &str = "stillwell_signal_age_seconds";
 /// Whether somebody wants them, whether sending may begin, and whether signals say something else, is looked at this often.
 const LOOK: Duration = Duration::from_millis(100);
+/// ... but no sooner than so many times what the last look has taken.
+const LOOK_REST_TIMES: u32 = 10;
 
 /// Runs until `quit` turns true.
 pub(super) async fn run(app: Arc<App>, mut quit: watch::Receiver<bool>) {
     let mut shown = HashSet::new();
-    let mut sent = Sent::default();
+    let mut stored = Stored::default();
     let mut failed = false;
+    let mut rest = LOOK;
     loop {
         tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(rest) => {}
             _ = quit.changed() => return,
         }
         let ready = app.ready();
@@ -42,29 +46,37 @@ pub(super) async fn run(app: Arc<App>, mut quit: watch::Receiver<bool>) {
             begin(&app, ready);
             continue;
         }
-        let now = app.now();
+        let (now, began) = (app.now(), Instant::now());
         let samples = match every {
-            Some(every) => {
-                let samples = samples(&app, now).await;
-                let is_due = sent.is_due(now, every, &samples);
-                if !is_due {
-                    continue;
-                }
-                samples
-            }
+            Some(_) => samples(&app, now).await,
             None => Vec::new(),
         };
+        // Signals that are not compiled are evaluated by this: for a tenth of the time at most.
+        rest = LOOK.max(began.elapsed() * LOOK_REST_TIMES);
+        if every.is_some_and(|every| !stored.is_due(now, every, &samples)) {
+            begin(&app, ready);
+            continue;
+        }
+        let said = every.map(|_| says(&samples));
         let batch = batch(samples, &mut shown, now);
         let writing = Arc::clone(&app);
         let written = tokio::task::spawn_blocking(move || {
             let mut writer = writing.scraper().shared().writer.lock();
             writer.append(batch, now).map(drop)
         });
-        if let Ok(Err(error)) = written.await
-            && !std::mem::replace(&mut failed, true)
-        {
-            warn!(%error, "states of signals are not sent on");
-        }
+        stored = match written.await {
+            Ok(Ok(())) => Stored {
+                at: Some(now),
+                said: said.unwrap_or_default(),
+            },
+            Ok(Err(error)) => {
+                if !std::mem::replace(&mut failed, true) {
+                    warn!(%error, "states of signals are not sent on");
+                }
+                Stored::default()
+            }
+            Err(_) => Stored::default(), // a panic has been logged
+        };
         // After the first states of a process that knows its targets.
         begin(&app, ready);
         app.remote_writes().signals_stored();
@@ -83,33 +95,27 @@ async fn samples(app: &App, now: Timestamp) -> Vec<(Labels, f64)> {
 
 /// What was stored last, and when.
 #[derive(Default)]
-struct Sent {
+struct Stored {
     at: Option<Timestamp>,
-    /// Without ages, which change by themselves.
     said: Vec<(Labels, u64)>,
 }
 
-impl Sent {
+impl Stored {
     /// Whether these samples are to be stored: something else is said than the last time, or that was `every` ago.
-    fn is_due(&mut self, now: Timestamp, every: Duration, samples: &[(Labels, f64)]) -> bool {
-        let told = samples
-            .iter()
-            .filter(|(labels, _)| labels.metric_name() != Some(AGE));
-        let same = told
-            .clone()
-            .map(|(labels, value)| (labels, value.to_bits()))
-            .eq(self.said.iter().map(|(labels, bits)| (labels, *bits)));
+    fn is_due(&self, now: Timestamp, every: Duration, samples: &[(Labels, f64)]) -> bool {
         let every_ms = i64::try_from(every.as_millis()).unwrap_or(i64::MAX);
         let is_recent = self.at.is_some_and(|at| now.since_ms(at) < every_ms);
-        if same && is_recent {
-            return false;
-        }
-        self.at = Some(now);
-        self.said = told
-            .map(|(labels, value)| (labels.clone(), value.to_bits()))
-            .collect();
-        true
+        !is_recent || says(samples) != self.said
     }
+}
+
+/// Samples without ages, which change by themselves.
+fn says(samples: &[(Labels, f64)]) -> Vec<(Labels, u64)> {
+    let said = samples
+        .iter()
+        .filter(|(labels, _)| labels.metric_name() != Some(AGE));
+    said.map(|(labels, value)| (labels.clone(), value.to_bits()))
+        .collect()
 }
 
 fn begin(app: &App, ready: bool) {
@@ -155,7 +161,7 @@ mod tests {
             [("stillwell_signal_value", value), (AGE, age)]
                 .map(|(name, number)| (labels! { "__name__" => name }, number))
         };
-        let mut sent = Sent::default();
+        let mut stored = Stored::default();
         let due = [
             (0, says(1.0, 0.0)),
             (100, says(1.0, 0.1)),
@@ -163,7 +169,15 @@ mod tests {
             (600, says(2.0, 0.4)),
             (700, says(2.0, 0.5)),
         ]
-        .map(|(ms, samples)| sent.is_due(Timestamp::from_ms(ms), every, &samples));
+        .map(|(ms, samples)| {
+            let now = Timestamp::from_ms(ms);
+            let is_due = stored.is_due(now, every, &samples);
+            if is_due {
+                let (at, said) = (Some(now), super::says(&samples));
+                stored = Stored { at, said };
+            }
+            is_due
+        });
         assert_eq!(due, [true, false, true, false, true]);
     }
 

@@ -2,7 +2,7 @@
 //! compares the two.
 
 use crate::labels::Labels;
-use crate::promql::{EvalOptions, Query, QueryError, Value};
+use crate::promql::{Annotations, EvalOptions, Query, QueryError, Value};
 use crate::time::Timestamp;
 
 use super::query::SignalQuery;
@@ -49,6 +49,13 @@ fn vector(
     let answer = query.instant(view, at, options)?;
     let unfit = |why: &str| Err(QueryError::Execution(why.to_owned()));
     match answer.value {
+        // An absence is proven by series that are not there (S4); these are, and evaluation leaves them out.
+        Value::Vector(samples) if samples.is_empty() && left_out(&answer.annotations).is_some() => {
+            let why = left_out(&answer.annotations).unwrap_or_default();
+            unfit(&format!(
+                "the result is empty although there are series that it reads: {why}"
+            ))
+        }
         Value::Vector(samples) if samples.iter().any(|sample| sample.histogram.is_some()) => unfit(
             "the query yields native histograms, and a scaler takes numbers: reduce them, as by histogram_quantile, \
              histogram_count or histogram_sum",
@@ -60,4 +67,12 @@ fn vector(
         Value::Scalar(_, value) => Ok(vec![(Labels::empty(), value)]),
         Value::String(..) | Value::Matrix(_) => unfit("the query yields no instant vector"),
     }
+}
+
+/// What evaluation says of series that it has left out because they hold native histograms, beside floats or where numbers
+/// are expected.
+fn left_out(annotations: &Annotations) -> Option<&str> {
+    let all = annotations.warnings.iter().chain(&annotations.infos);
+    let mut texts = all.map(String::as_str);
+    texts.find(|text| text.contains("histograms and floats") || text.contains("ignored histogram"))
 }

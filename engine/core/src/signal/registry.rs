@@ -5,7 +5,7 @@
 
 use parking_lot::RwLock;
 
-use crate::limits::READY_SIGNAL_TARGETS_MAX;
+use crate::limits::{READY_SIGNAL_ELEMENTS_MAX, READY_SIGNAL_TARGETS_MAX};
 use crate::promql::Features;
 use crate::store::{Store, TargetId};
 use crate::time::Timestamp;
@@ -269,13 +269,15 @@ impl SignalRegistry {
 
     /// Whether a reading takes no evaluation, some microseconds at most, and changes nothing that is remembered.
     pub(crate) fn is_ready(&self, signal: &Signal, pins: Pins<'_>) -> bool {
+        let elements = signal.result.as_ref().map_or(0, Vec::len);
         // A group, and a caller's pins, narrow the scope to some of all targets (S9).
         let scopes = match pins.is_empty() && signal.query.grouping.is_empty() {
             true => 1,
-            false => 1 + signal.result.as_ref().map_or(0, Vec::len),
+            false => 1 + elements,
         };
         let has_to_be_evaluated = signal.outdated && self.newest_good_ms(signal).is_some();
         !has_to_be_evaluated
+            && elements <= READY_SIGNAL_ELEMENTS_MAX
             && scopes * self.facts.targets.len() <= READY_SIGNAL_TARGETS_MAX
             && !self.facts.requirements.pins_new_label(pins)
     }

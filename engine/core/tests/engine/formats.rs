@@ -548,3 +548,33 @@ fn a_signal_over_native_histograms_is_held_like_any_other() {
             .expect_err("no page");
     }
 }
+
+/// A window with floats and native histograms yields nothing, and that was told as 0: the series is there.
+#[test]
+fn what_evaluation_leaves_out_is_not_absent() {
+    use stillwell_engine::signal::{Policy, State};
+    let mut scene = Scene::new(native());
+    let registered = scene
+        .writer
+        .register("sum(avg_over_time(h[10s]))", Policy::default());
+    let signal = registered.expect("valid");
+    let gauge_page = page(&[family("h", 1, vec![gauge(&[], 5.0)])]);
+    let histogram_page = page(&[family("h", 4, vec![histogram(both_kinds(1))])]);
+    for number in 0..8 {
+        let page = if number == 4 {
+            &histogram_page
+        } else {
+            &gauge_page
+        };
+        scene.scrape(page, Format::Protobuf).expect("valid");
+    }
+    let now = Timestamp::from_ms(scene.now_ms);
+    let reading = scene.reader.signal(signal, now, &[]).expect("registered");
+    let State::Unknown { why } = &reading.state else {
+        panic!("{reading:?}");
+    };
+    assert!(
+        why.contains("although there are series that it reads"),
+        "{why}"
+    );
+}

@@ -108,6 +108,9 @@ impl Drop for Selected<'_> {
     }
 }
 
+/// Samples that are added up between two questions whether to stop: a millisecond.
+const WORK_BETWEEN_POLLS: usize = 1 << 19;
+
 /// The state of one evaluation. It is passed by shared reference; what changes is in cells.
 pub(crate) struct Eval<'a> {
     pub(crate) view: &'a dyn View,
@@ -123,6 +126,8 @@ pub(crate) struct Eval<'a> {
     samples: Arc<AtomicU64>,
     pub(crate) memory: Arc<MemoryLease>,
     polls: Cell<u32>,
+    /// Samples added up since `poll_after` has last asked.
+    work: Cell<usize>,
 }
 
 impl<'a> Eval<'a> {
@@ -215,6 +220,18 @@ impl<'a> Eval<'a> {
             0 => self.poll_now(),
             _ => Ok(()),
         }
+    }
+
+    /// Asks whether to stop once for every [`WORK_BETWEEN_POLLS`] samples that were added up: for work on one series that may
+    /// take seconds.
+    pub(crate) fn poll_after(&self, samples: usize) -> Result<(), QueryError> {
+        let work = self.work.get().saturating_add(samples);
+        if work < WORK_BETWEEN_POLLS {
+            self.work.set(work);
+            return Ok(());
+        }
+        self.work.set(0);
+        self.poll_now()
     }
 
     /// Asks whether to stop.

@@ -32,6 +32,7 @@ impl<'a> Eval<'a> {
             samples: Default::default(),
             memory: Arc::new(MemoryLease::new(options.memory.cloned(), options.bytes_max)),
             polls: Default::default(),
+            work: Default::default(),
         }
     }
 

@@ -175,6 +175,7 @@ impl<'a> Seed<'a> {
             samples: Arc::clone(&self.samples),
             memory: Arc::clone(&self.memory),
             polls: Default::default(),
+            work: Default::default(),
         }
     }
 }

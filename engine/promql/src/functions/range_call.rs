@@ -219,7 +219,7 @@ impl Call<'_, '_> {
         let plain = self.edges == Edges::Plain;
         if plain && samples.histogram_times.is_empty() && samples.starts.is_empty() {
             let scratch = &mut *self.scratch.borrow_mut();
-            if sliding::fill(self, samples, windows, metric, scratch, out) {
+            if sliding::fill(self, samples, windows, metric, scratch, out)? {
                 return Ok(());
             }
         }

@@ -17,8 +17,14 @@ pub(crate) struct Sums {
 }
 
 impl Sums {
-    /// Adds up the samples of every window.
-    pub(super) fn fill(&mut self, segments: &Segments, values: &[f64]) {
+    /// Adds up the samples of every window. `added` is told how many samples were added up since it was last asked, and
+    /// answers whether to go on.
+    pub(super) fn fill<E>(
+        &mut self,
+        segments: &Segments,
+        values: &[f64],
+        mut added: impl FnMut(usize) -> Result<(), E>,
+    ) -> Result<(), E> {
         let windows = segments.windows.as_slice();
         for places in [&mut self.sums, &mut self.compensations] {
             places.clear();
@@ -42,7 +48,9 @@ impl Sums {
                 self.add::<1>(at, values);
                 at += 1;
             }
+            added(values.len() * (behind - oldest))?;
         }
+        Ok(())
     }
 
     /// Sum and compensation of a window. `None` where they are not finite: what the window shows depends on where they
@@ -107,7 +115,8 @@ mod tests {
             edges.dedup();
             let segments = Segments { windows, edges };
             let mut sums = Sums::default();
-            sums.fill(&segments, &values);
+            let go_on = |_| Ok::<(), std::convert::Infallible>(());
+            let Ok(()) = sums.fill(&segments, &values, go_on);
             for (at, window) in segments.windows.iter().enumerate() {
                 let (mut sum, mut compensation) = (0.0, 0.0);
                 for value in &values[window.from as usize..window.to as usize] {
