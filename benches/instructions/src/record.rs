@@ -4,8 +4,8 @@
 //! name  instructions of one repetition
 //! ```
 
-/// How far a count may be from the record, as a share of it: what another build of the standard library may move.
-pub const BAND: f64 = 0.03;
+/// How far a count may be from the record, in percent of it: what another build of the standard library may move.
+const BAND_PERCENT: u64 = 3;
 
 /// What the record says of a path; `None` where it names none of this name.
 pub fn recorded(record: &str, name: &str) -> Option<u64> {
@@ -25,7 +25,8 @@ pub fn compare(name: &str, counted: u64, record: &str) -> Result<String, String>
         "{name:28} {counted:>12} {before:>12} {:>+7.1}%",
         change * 100.0
     );
-    match change.abs() <= BAND {
+    // In whole numbers, so that the edges of the band are in it.
+    match counted.abs_diff(before).saturating_mul(100) <= before.saturating_mul(BAND_PERCENT) {
         true => Ok(said),
         false => Err(said),
     }
