@@ -12,7 +12,8 @@ use crate::common::certificates::Files;
 use crate::common::process::Process;
 use crate::common::{TestTarget, eventually, get, say, server_with, settings};
 
-const TARGETS: usize = 12;
+/// So many that each of five shards has some.
+const TARGETS: usize = 40;
 const QUERY: &str =
     "/guarded/api/v1/query?query=sum(stillwell_signal_value%7Bsignal=%22depth%22%7D)";
 
