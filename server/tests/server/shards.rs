@@ -12,7 +12,8 @@ use crate::common::certificates::Files;
 use crate::common::process::Process;
 use crate::common::{TestTarget, eventually, get, say, server_with, settings};
 
-/// So many that each of five shards has some.
+/// So many that no shard loses all of its targets to the fifth: what it said last would stand for five minutes after its
+/// restart, because nobody ends it, and the sum would be too large for longer than this test waits.
 const TARGETS: usize = 40;
 const QUERY: &str =
     "/guarded/api/v1/query?query=sum(stillwell_signal_value%7Bsignal=%22depth%22%7D)";
@@ -31,6 +32,18 @@ async fn ask(address: SocketAddr) -> Result<f64, String> {
     assert_eq!(result.len(), 1, "never an empty answer: {body}");
     let value = result[0]["value"][1].as_str().expect("a number");
     Ok(value.parse().expect("a number"))
+}
+
+/// Says what was said where the test fails before it looks at it.
+struct SaysAtFailure(Said);
+
+impl Drop for SaysAtFailure {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let said = self.0.lock();
+            say(&format!("what was said:\n  {}", said.join("\n  ")));
+        }
+    }
 }
 
 fn watch(address: SocketAddr) -> (Said, tokio::task::JoinHandle<()>) {
@@ -104,6 +117,7 @@ async fn whatever_happens_to_a_shard_no_sum_is_less_than_the_truth() {
     let is_true = || async { ask(address).await == Ok(truth) };
     eventually("all shards are added up", is_true).await;
     let (said, watching) = watch(address);
+    let _says = SaysAtFailure(Arc::clone(&said));
 
     shards[2].kill();
     let names_it = || async {
