@@ -56,6 +56,7 @@ impl<'p> Path<'p> {
 }
 
 /// A metric of objects of a kind, with what selects them.
+#[derive(Clone)]
 struct Asked {
     metric: String,
     namespace: String,
@@ -326,16 +327,9 @@ impl Asked {
         + 'static,
     ) -> Result<T, Status> {
         let (signals, now, kinds) = (host.signals(), host.now(), host.objects().kinds());
-        let (metric, namespace) = (self.metric.clone(), self.namespace.clone());
-        let (kind, selector) = (Arc::clone(&self.kind), self.selector.clone());
+        let asked = self.clone();
         let work = move |_: &pool::Within| {
-            let question = ObjectQuestion {
-                metric: &metric,
-                namespace: &namespace,
-                kind: &kind,
-                kinds: &kinds,
-                selector: &selector,
-            };
+            let question = asked.question(&kinds);
             Ok(ask(&*signals, &question, now))
         };
         host.queries()

@@ -49,15 +49,15 @@ impl Worker {
             let scrape = async {
                 let due_ms = tokio::select! {
                     biased;
-                    due_ms = ticks.recv() => due_ms?,
+                    due_ms = ticks.recv() => match due_ms? {
+                        due_ms if due_ms <= news_ms => return Some(()), // it has been taken since
+                        due_ms => due_ms,
+                    },
                     () = self.news(news_from) => {
                         news_ms = self.shared.clock.now().ms();
-                        news_ms + 1
+                        news_ms
                     }
                 };
-                if due_ms <= news_ms {
-                    return Some(()); // what was due then has been taken since
-                }
                 let (began, interval_ms) = (Instant::now(), self.state.target.interval_ms);
                 self.scrape(due_ms).await;
                 let rest = began.elapsed() * NEWS_REST_TIMES;

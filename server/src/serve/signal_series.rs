@@ -53,11 +53,11 @@ pub(super) async fn run(app: Arc<App>, mut quit: watch::Receiver<bool>) {
         };
         // Signals that are not compiled are evaluated by this: for a tenth of the time at most.
         rest = LOOK.max(began.elapsed() * LOOK_REST_TIMES);
-        if every.is_some_and(|every| !stored.is_due(now, every, &samples)) {
+        let said = says(&samples);
+        if every.is_some_and(|every| !stored.is_due(now, every, &said)) {
             begin(&app, ready);
             continue;
         }
-        let said = every.map(|_| says(&samples));
         let batch = batch(samples, &mut shown, now);
         let writing = Arc::clone(&app);
         let written = tokio::task::spawn_blocking(move || {
@@ -67,7 +67,7 @@ pub(super) async fn run(app: Arc<App>, mut quit: watch::Receiver<bool>) {
         stored = match written.await {
             Ok(Ok(())) => Stored {
                 at: Some(now),
-                said: said.unwrap_or_default(),
+                said,
             },
             Ok(Err(error)) => {
                 if !std::mem::replace(&mut failed, true) {
@@ -101,11 +101,11 @@ struct Stored {
 }
 
 impl Stored {
-    /// Whether these samples are to be stored: something else is said than the last time, or that was `every` ago.
-    fn is_due(&self, now: Timestamp, every: Duration, samples: &[(Labels, f64)]) -> bool {
+    /// Whether this is to be stored: it is something else than the last time, or that was `every` ago.
+    fn is_due(&self, now: Timestamp, every: Duration, said: &[(Labels, u64)]) -> bool {
         let every_ms = i64::try_from(every.as_millis()).unwrap_or(i64::MAX);
         let is_recent = self.at.is_some_and(|at| now.since_ms(at) < every_ms);
-        !is_recent || says(samples) != self.said
+        !is_recent || said != self.said
     }
 }
 
@@ -171,9 +171,10 @@ mod tests {
         ]
         .map(|(ms, samples)| {
             let now = Timestamp::from_ms(ms);
-            let is_due = stored.is_due(now, every, &samples);
+            let said = super::says(&samples);
+            let is_due = stored.is_due(now, every, &said);
             if is_due {
-                let (at, said) = (Some(now), super::says(&samples));
+                let at = Some(now);
                 stored = Stored { at, said };
             }
             is_due

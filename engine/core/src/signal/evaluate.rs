@@ -48,14 +48,14 @@ fn vector(
 ) -> Result<Vec<(Labels, f64)>, QueryError> {
     let answer = query.instant(view, at, options)?;
     let unfit = |why: &str| Err(QueryError::Execution(why.to_owned()));
+    let is_empty = matches!(&answer.value, Value::Vector(samples) if samples.is_empty());
+    // An absence is proven by series that are not there (S4); these are, and evaluation leaves them out.
+    if let (true, Some(why)) = (is_empty, left_out(&answer.annotations)) {
+        return unfit(&format!(
+            "the result is empty although there are series that it reads: {why}"
+        ));
+    }
     match answer.value {
-        // An absence is proven by series that are not there (S4); these are, and evaluation leaves them out.
-        Value::Vector(samples) if samples.is_empty() && left_out(&answer.annotations).is_some() => {
-            let why = left_out(&answer.annotations).unwrap_or_default();
-            unfit(&format!(
-                "the result is empty although there are series that it reads: {why}"
-            ))
-        }
         Value::Vector(samples) if samples.iter().any(|sample| sample.histogram.is_some()) => unfit(
             "the query yields native histograms, and a scaler takes numbers: reduce them, as by histogram_quantile, \
              histogram_count or histogram_sum",

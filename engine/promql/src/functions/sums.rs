@@ -4,6 +4,8 @@
 //! addition waits for the one before it, so windows are added up side by side: those that share a segment take its
 //! samples together.
 
+use stillwell_model::arithmetic::kahan_inc_finite;
+
 use super::segments::Segments;
 
 /// Windows that are added up side by side.
@@ -68,13 +70,7 @@ impl Sums {
         compensations.copy_from_slice(&self.compensations[at..at + N]);
         for &value in values {
             for lane in 0..N {
-                // `kahan_inc` for sums that are finite. It finds the rounding error of an addition, which is a float, by
-                // way of the larger number; this way needs no comparison, and there is one error only.
-                let sum = sums[lane];
-                let total = sum + value;
-                let added = total - sum;
-                compensations[lane] += (sum - (total - added)) + (value - added);
-                sums[lane] = total;
+                kahan_inc_finite(value, &mut sums[lane], &mut compensations[lane]);
             }
         }
         self.sums[at..at + N].copy_from_slice(&sums);
