@@ -1,6 +1,7 @@
 //! `signals:` of the configuration, kept by the engine, under the names by which the APIs ask for them.
 
 mod describe;
+mod judge;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +11,6 @@ use stillwell_adapters::host::{
     Description, Element, GuardedRefusal, ObjectList, ObjectMetric, ObjectQuestion, Outline,
     Reading, Signals, UsageList, UsageOf,
 };
-use stillwell_adapters::multi::Several;
 use stillwell_adapters::objects::{Kinds, Selector};
 use stillwell_engine::labels::Labels;
 use stillwell_engine::promql::{Answer, EvalOptions, Features, Query, QueryError};
@@ -18,10 +18,12 @@ use stillwell_engine::signal::{Policy, SignalId, State, Transition};
 use stillwell_engine::{Engine, Limits, Reader, Timestamp};
 use tracing::info;
 
+use judge::{Pins, ask, judge_about, judge_signal};
+
 use super::adhoc_signals::AdhocSignals;
 use super::guarded_refusals::GuardedRefusals;
 use super::object_metrics::{Asked, ObjectMetrics};
-use super::objects::{self, told};
+use super::objects::told;
 use super::usage::UsageMetrics;
 use super::{for_each, rules, sanitized};
 use crate::config::{Config, Problem, SignalSpec};
@@ -447,310 +449,6 @@ impl Signals for Watched {
 
     fn describe(&self, only: Option<&str>, now: Timestamp) -> Vec<Description> {
         describe::describe(self, only, now)
-    }
-}
-
-impl Watched {
-    /// What the metric of this name says to a caller. Nobody counts as having read it.
-    fn judge(
-        &self,
-        name: &str,
-        namespace: &str,
-        selector: &Selector,
-        now: Timestamp,
-    ) -> Option<Judged> {
-        if let Some((spec, id)) = self.named(name) {
-            return self.judge_configured((spec, *id), namespace, selector, now);
-        }
-        let of_one = |(spec, id): &(SignalSpec, SignalId)| {
-            let values = for_each::find(spec, name, &self.reader)?;
-            let pinned = values.map(|values| {
-                let pin = |selector: Selector, (label, value): &(String, String)| {
-                    selector.and_equal(label, value)
-                };
-                values.iter().fold(selector.clone(), pin)
-            });
-            match pinned {
-                Ok(selector) => self.judge_configured((spec, *id), namespace, &selector, now),
-                Err(why) => Some(Reading::Unknown(why).into()),
-            }
-        };
-        let of_one = self.signals.iter().find_map(of_one);
-        let by_rule = || Some(self.read_rule(name, namespace, selector, now)?.into());
-        of_one.or_else(by_rule)
-    }
-
-    /// The same of a signal of the configuration.
-    fn judge_configured(
-        &self,
-        (spec, id): (&SignalSpec, SignalId),
-        namespace: &str,
-        selector: &Selector,
-        now: Timestamp,
-    ) -> Option<Judged> {
-        let resolved;
-        let selector = match spec.sanitized && spec.allows(namespace) {
-            true => match self.resolve(spec, selector) {
-                Ok(meant) => {
-                    resolved = meant;
-                    &resolved
-                }
-                Err(why) => return Some(Reading::Unknown(why).into()),
-            },
-            false => selector,
-        };
-        let read = |id, pins: &Pins| self.reader.signal(id, now, pins);
-        judge_signal((spec, id), namespace, selector, read)
-    }
-
-    /// What a metric says of one object. Nobody counts as having read it.
-    fn judge_object(
-        &self,
-        question: &ObjectQuestion<'_>,
-        name: &str,
-        now: Timestamp,
-    ) -> Option<Judged> {
-        let (metric, namespace) = (question.metric, question.namespace);
-        if let Some((spec, id)) = self.named(metric) {
-            let pinned = self.reader.pinned(*id);
-            return judge_about((question, name), spec, &pinned, |wanted| {
-                self.judge_configured((spec, *id), namespace, wanted, now)
-            });
-        }
-        if let Some(reading) = self.objects.read_one(question, name, now) {
-            return Some(reading.into());
-        }
-        let object = (question.kind.label(), name);
-        let of_object = question.selector.clone().and_equal(object.0, object.1);
-        let asked = self.ask_rule(metric, namespace, &of_object, now)?;
-        let reading = match asked {
-            Ok((id, reading)) => {
-                let here = (NAMESPACE, namespace);
-                objects::about(reading, &self.reader.pinned(id), object, here)
-            }
-            Err(error) => Reading::Unknown(error.to_string()),
-        };
-        Some(reading.into())
-    }
-
-    fn note_judged(&self, judged: &Judged, namespace: &str, now: Timestamp) {
-        if let Some(id) = judged.signal {
-            let told = summary(&judged.reading);
-            self.note_read(id, now, format!("namespace {namespace}: {told}"));
-        }
-    }
-
-    /// The state in which a caller of the external metrics API gets the metric of this name; `None` where there is none.
-    pub(super) fn state(
-        &self,
-        name: &str,
-        namespace: &str,
-        selector: &Selector,
-        now: Timestamp,
-    ) -> Option<State> {
-        Some(self.judge(name, namespace, selector, now)?.state())
-    }
-
-    /// The state in which a caller of the custom metrics API gets a metric of one object; `None` where there is none.
-    pub(super) fn object_state(
-        &self,
-        question: &ObjectQuestion<'_>,
-        name: &str,
-        now: Timestamp,
-    ) -> Option<State> {
-        Some(self.judge_object(question, name, now)?.state())
-    }
-
-    /// The state of a query that somebody asks about through `/guarded`; `None` where nobody does.
-    pub(super) fn guarded_state(&self, query: &str, now: Timestamp) -> Option<State> {
-        let mut refusals = self.refusals.list(now).into_iter();
-        if let Some(refused) = refusals.find(|one| one.query == query) {
-            let why = refused.reason;
-            return Some(State::Unknown { why });
-        }
-        let entries = self.asked.entries();
-        let entry = entries.iter().find(|entry| entry.query == query)?;
-        Some(self.reader.signal(entry.id, now, &[])?.state)
-    }
-
-    /// A metric of a rule. Its query holds the caller's selector, so what it gives is what was selected.
-    fn read_rule(
-        &self,
-        name: &str,
-        namespace: &str,
-        selector: &Selector,
-        now: Timestamp,
-    ) -> Option<Reading> {
-        let asked = self.ask_rule(name, namespace, selector, now)?;
-        let reading = asked.map(|(_, reading)| reading);
-        Some(reading.unwrap_or_else(|error| Reading::Unknown(error.to_string())))
-    }
-
-    /// The same where it takes neither a wait nor an evaluation: of a rule of a named series that was asked for before.
-    fn read_rule_if_ready(
-        &self,
-        name: &str,
-        namespace: &str,
-        selector: &Selector,
-        now: Timestamp,
-    ) -> Option<Reading> {
-        if self
-            .signals
-            .iter()
-            .any(|(spec, _)| !spec.for_each.is_empty())
-        {
-            return None; // it may be a signal's, by a value in the store
-        }
-        let query = rules::query_if_known(&self.rules, name, namespace, selector)?;
-        let id = self.asked_by_rules.standing(&query, now)?;
-        let reading = self.reader.signal_if_ready(id, now, &[])?;
-        Some(told(reading, &Labels::empty()))
-    }
-
-    fn ask_rule(
-        &self,
-        name: &str,
-        namespace: &str,
-        selector: &Selector,
-        now: Timestamp,
-    ) -> Option<Result<(SignalId, Reading), QueryError>> {
-        let query = rules::query_for(&self.rules, &self.reader, name, namespace, selector)?;
-        let within = EvalOptions::default();
-        let ask = |query: String| ask(&self.asked_by_rules, &self.reader, &query, now, &within);
-        Some(query.and_then(ask))
-    }
-}
-
-/// Labels with the values that a caller pins.
-type Pins = [(String, String)];
-
-/// What a signal says to a caller, by a reading that `read` takes for these pins. `None` where it takes none.
-fn judge_signal(
-    (spec, id): (&SignalSpec, SignalId),
-    namespace: &str,
-    selector: &Selector,
-    read: impl FnOnce(SignalId, &Pins) -> Option<stillwell_engine::signal::Reading>,
-) -> Option<Judged> {
-    if !spec.allows(namespace) {
-        return Some(Reading::Forbidden.into());
-    }
-    // Labels that the configuration adds are no labels of the query.
-    let mut pins = selector.pins();
-    pins.retain(|(label, _)| spec.labels.get(label).is_none());
-    let reading = read(id, &pins)?;
-    let configured = match &reading.state {
-        State::Configured { why } => Some(why.clone()),
-        _ => None,
-    };
-    Some(Judged {
-        reading: told(reading, &spec.labels).select(selector),
-        signal: Some(id),
-        configured,
-    })
-}
-
-/// What a signal says of the object of this name, where `judge` tells what it says to a caller of this selector.
-fn judge_about(
-    (question, name): (&ObjectQuestion<'_>, &str),
-    spec: &SignalSpec,
-    pinned: &Pins,
-    judge: impl FnOnce(&Selector) -> Option<Judged>,
-) -> Option<Judged> {
-    let object = (question.kind.label(), name);
-    let unlabelled = spec.labels.get(object.0).is_none() && objects::is_pinned(pinned, object);
-    let judged = match unlabelled {
-        true => judge(question.selector)?,
-        false => judge(&question.selector.clone().and_equal(object.0, object.1))?,
-    };
-    let here = (NAMESPACE, question.namespace);
-    Some(Judged {
-        reading: objects::about(judged.reading, pinned, object, here),
-        ..judged
-    })
-}
-
-fn ask(
-    asked: &AdhocSignals,
-    reader: &Reader,
-    query: &str,
-    now: Timestamp,
-    within: &EvalOptions<'_>,
-) -> Result<(SignalId, Reading), QueryError> {
-    let id = asked.signal(reader, query, now)?;
-    let reading = reader.signal_within(id, now, &[], within)?;
-    let gone = || QueryError::Internal("the query's signal is gone".to_owned());
-    Ok((id, told(reading.ok_or_else(gone)?, &Labels::empty())))
-}
-
-/// Of `/guarded` one number is asked for: several are none.
-fn refuse_several(reading: &mut stillwell_engine::signal::Reading) {
-    if reading.elements.len() > 1 {
-        let several = Several {
-            labels: reading.elements.iter().map(|one| &one.labels).collect(),
-            remedy: stillwell_adapters::prometheus::REMEDY,
-        };
-        let why = several.to_string();
-        *reading = stillwell_engine::signal::Reading {
-            state: State::Unknown { why },
-            elements: Vec::new(),
-        };
-    }
-}
-
-/// What a metric says to one caller.
-struct Judged {
-    reading: Reading,
-    /// The signal of the configuration by which it is said.
-    signal: Option<SignalId>,
-    /// Why it is told with a number that was not measured, where it is.
-    configured: Option<String>,
-}
-
-impl From<Reading> for Judged {
-    fn from(reading: Reading) -> Judged {
-        Judged {
-            reading,
-            signal: None,
-            configured: None,
-        }
-    }
-}
-
-impl Judged {
-    fn state(self) -> State {
-        let unknown = |why: String| State::Unknown { why };
-        match self.reading {
-            Reading::Value(_) => State::Value,
-            Reading::Held { age_ms, why, .. } => match self.configured {
-                Some(why) => State::Configured { why },
-                None => State::Held { age_ms, why },
-            },
-            Reading::Unknown(why) => unknown(why),
-            Reading::NoneFits(elements) => {
-                unknown(format!("none of its {elements} elements fits the selector"))
-            }
-            Reading::Forbidden => {
-                unknown("it is not for this namespace (signals[].namespaces)".to_owned())
-            }
-        }
-    }
-}
-
-/// A reading in a few words.
-fn summary(reading: &Reading) -> String {
-    match reading {
-        Reading::Forbidden => "forbidden".to_owned(),
-        Reading::NoneFits(elements) => format!("none of {elements} elements was selected"),
-        Reading::Unknown(why) => format!("unknown: {why}"),
-        Reading::Value(elements) | Reading::Held { elements, .. } => {
-            let values: Vec<String> = elements
-                .iter()
-                .take(3)
-                .map(|e| e.value.to_string())
-                .collect();
-            let more = if elements.len() > 3 { ", ..." } else { "" };
-            format!("{}{more}", values.join(", "))
-        }
     }
 }
 

@@ -4,7 +4,8 @@ use stillwell_adapters::host::{Description, Outline};
 use stillwell_engine::Timestamp;
 use stillwell_engine::signal::{Reading, SignalId};
 
-use super::{Watched, refuse_several};
+use super::Watched;
+use super::judge::refuse_several;
 
 /// A signal and who reads it.
 struct Entry {
