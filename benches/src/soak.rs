@@ -169,7 +169,7 @@ pub async fn run(
 }
 
 /// A process like that of the binary, without a snapshot.
-pub fn settings(file: Option<PathBuf>) -> Settings {
+fn settings(file: Option<PathBuf>) -> Settings {
     Settings {
         storage_path: None,
         snapshot_interval: stillwell::serve::snapshots::INTERVAL,
@@ -194,31 +194,36 @@ pub fn settings(file: Option<PathBuf>) -> Settings {
     }
 }
 
-async fn serve(file: &Path) -> Outcome<Running> {
-    let settings = settings(Some(PathBuf::from(file)));
-    let text = std::fs::read_to_string(file)?;
+/// Starts a server in this process. `listen` are addresses of the plain listener; KEDA's external scaler has a free port.
+/// Error: the configuration is wrong, or an address is taken.
+pub async fn serve_text(
+    text: String,
+    file: Option<PathBuf>,
+    listen: &[&str],
+    limits: Limits,
+) -> Outcome<Running> {
+    let settings = settings(file);
     let config = app::load(&text, Path::new(""), &settings.query.features)
         .map_err(|problems| app::show(&problems))?;
     let apis = ApiOptions {
+        listen: listen.iter().map(|&address| address.to_owned()).collect(),
         keda: Some(KedaOptions {
             address: "127.0.0.1:0".to_owned(),
             ..KedaOptions::default()
         }),
         ..ApiOptions::default()
     };
+    let clock = Arc::new(Clock::start());
+    Ok(start(settings, config, text, apis, limits, clock).await?)
+}
+
+async fn serve(file: &Path) -> Outcome<Running> {
+    let text = std::fs::read_to_string(file)?;
     let limits = Limits {
         retention_ms: 60_000, // so that history is no growth
         ..Limits::default()
     };
-    Ok(start(
-        settings,
-        config,
-        text,
-        apis,
-        limits,
-        Arc::new(Clock::start()),
-    )
-    .await?)
+    serve_text(text, Some(PathBuf::from(file)), &[], limits).await
 }
 
 /// What is configured differs from step to step: signals and targets come and go.

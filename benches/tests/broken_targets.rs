@@ -1,15 +1,12 @@
 //! Targets that fail in every way in which a socket can fail cost healthy ones nothing: the short form of the bench
 //! `broken_targets`.
 
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use stillwell::clock::Clock;
-use stillwell::serve::{ApiOptions, App, app, start};
+use stillwell::serve::App;
 use stillwell_adapters::host::Host as _;
 use stillwell_benches::broken::{Failing, Targets};
-use stillwell_benches::soak::settings;
+use stillwell_benches::soak::serve_text;
 use stillwell_engine::Limits;
 use stillwell_engine::promql::{EvalOptions, Features, Query, Value};
 
@@ -32,12 +29,7 @@ async fn no_healthy_target_misses_a_scrape_beside_targets_that_fail_in_every_way
     let failing = Failing::ALL.len();
     // Slow, so that a healthy page arrives in its time on a machine that does other things too.
     let text = targets.configuration(HEALTHY, failing, "2s");
-    let settings = settings(None);
-    let loaded = app::load(&text, Path::new(""), &settings.query.features);
-    let loaded = loaded.unwrap_or_else(|problems| panic!("{problems:?}"));
-    let apis = ApiOptions::default();
-    let clock = Arc::new(Clock::start());
-    let running = start(settings, loaded, text, apis, Limits::default(), clock);
+    let running = serve_text(text, None, &[], Limits::default());
     let running = running.await.expect("it starts");
     let scraped = |app: &App| {
         number(app, "min(count_over_time(up{job=\"healthy\"}[5m]))") >= SCRAPES

@@ -1,17 +1,14 @@
 //! While one peer at a time does its worst, every read by an HPA is answered: the short form of the bench `siege`, without its
 //! times and its memory.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use stillwell::clock::Clock;
-use stillwell::serve::{ApiOptions, KedaOptions, app, start};
 use stillwell_benches::load::Load;
 use stillwell_benches::siege::{Attack, READ_PATH, ROWS, Row, get};
-use stillwell_benches::soak::settings;
+use stillwell_benches::soak::serve_text;
 use stillwell_engine::Limits;
 
 const READS: usize = 40;
@@ -31,23 +28,11 @@ async fn every_read_of_an_hpa_is_answered_while_a_peer_does_its_worst() {
 async fn attacked(row: &Row) -> Vec<String> {
     let load = Load::start(2, 200, 20).expect("loopback");
     let text = row.config(&load).expect("loopback");
-    let settings = settings(None);
-    let loaded = app::load(&text, Path::new(""), &settings.query.features);
-    let loaded = loaded.unwrap_or_else(|problems| panic!("{problems:?}"));
-    let apis = ApiOptions {
-        listen: vec!["127.0.0.1:0".to_owned()],
-        keda: Some(KedaOptions {
-            address: "127.0.0.1:0".to_owned(),
-            ..KedaOptions::default()
-        }),
-        ..ApiOptions::default()
-    };
     let limits = Limits {
         memory_bytes_max: 256 << 20,
         ..Limits::default()
     };
-    let clock = Arc::new(Clock::start());
-    let running = start(settings, loaded, text, apis, limits, clock);
+    let running = serve_text(text, None, &["127.0.0.1:0"], limits);
     let running = running.await.expect("it starts");
     let attack = Attack {
         port: running.addresses[0].port(),
