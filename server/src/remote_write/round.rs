@@ -110,7 +110,7 @@ impl Round {
         if self.receiver.protocol() != protocol {
             return Err(Again::OtherVersion);
         }
-        Counts::add(&receiver.counts.relabelled_away, feed.passed_over());
+        Counts::add(&receiver.counts.relabelled_away, feed.samples_passed_over());
         Ok(())
     }
 

@@ -112,8 +112,8 @@ impl Feed {
     }
 
     /// Samples of the open window that were passed over so far, as far as that can be told without reading them.
-    pub fn passed_over(&self) -> u64 {
-        self.window.as_ref().map_or(0, Window::passed_over)
+    pub fn samples_passed_over(&self) -> u64 {
+        self.window.as_ref().map_or(0, Window::samples_passed_over)
     }
 
     /// The cursor as bytes: times, not numbers of scrapes, so that it fits a snapshot of any moment.

@@ -33,7 +33,7 @@ pub(super) struct Window {
     /// Samples that the memory limit had taken, at most.
     lost: u64,
     /// Samples of series in which there is no interest, at least.
-    passed_over: u64,
+    samples_passed_over: u64,
     batch: Batch,
 }
 
@@ -73,7 +73,7 @@ impl Window {
             exemplars: None,
             has_scrapes: false,
             lost: 0,
-            passed_over: 0,
+            samples_passed_over: 0,
             batch: Batch::default(),
         };
         for (number, clock) in store.clocks.iter().enumerate() {
@@ -100,7 +100,7 @@ impl Window {
     pub(super) fn rewind(&mut self) {
         self.next = 0;
         self.lost = 0;
-        self.passed_over = 0;
+        self.samples_passed_over = 0;
         self.explicit.clear();
         self.exemplars = None;
     }
@@ -111,8 +111,8 @@ impl Window {
     }
 
     /// Samples that were passed over, at least.
-    pub(super) fn passed_over(&self) -> u64 {
-        self.passed_over
+    pub(super) fn samples_passed_over(&self) -> u64 {
+        self.samples_passed_over
     }
 
     /// Where a clock ends for this window.
@@ -205,13 +205,13 @@ impl Window {
             ClockId::EXPLICIT => {
                 let taken_ms = cursor.explicit.get(&id).copied().unwrap_or(i64::MIN);
                 if row.since > taken_ms {
-                    self.passed_over += 1;
+                    self.samples_passed_over += 1;
                     self.explicit.push((id, row.since));
                 }
             }
             clock if row.is_present() => {
                 let from = cursor.tick(clock).max(row.since);
-                self.passed_over += (self.end(clock) - from).max(0) as u64;
+                self.samples_passed_over += (self.end(clock) - from).max(0) as u64;
             }
             _ => {}
         }

@@ -360,7 +360,7 @@ fn a_series_with_the_id_of_one_that_was_passed_over_is_fed() {
                 _ => Interest::Wanted,
             }
         }) {}
-        passed_over += feed.passed_over();
+        passed_over += feed.samples_passed_over();
         feed.close();
     }
     assert_eq!(taken, 200 * 50);
