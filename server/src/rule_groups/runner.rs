@@ -1,7 +1,8 @@
 //! Evaluates groups when they are due, on a thread of its own: rules that take long delay other rules and nothing else.
 //!
-//! A group is due at multiples of its interval, shifted by a hash of its name, so that groups do not come together and a
-//! restart changes no times. Evaluations that were missed are left out.
+//! A group is due at multiples of its interval, shifted by a hash of its file and name, so that groups do not come together
+//! and a restart changes no times. The shift is Prometheus' own (rules/group.go, `EvalTimestamp`): with the same files both
+//! record at the same times. Evaluations that were missed are left out.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use stillwell_adapters::host::{QuerySettings, RuleGroup};
-use stillwell_engine::labels::Labels;
+use stillwell_engine::labels::{Labels, labels_hash};
 use stillwell_engine::promql::select::View;
 use stillwell_engine::promql::{EvalOptions, Stop};
 use stillwell_engine::{AppendedSeries, Reader, Timestamp};
@@ -21,7 +22,7 @@ use super::file::{GroupSpec, RuleFile};
 use super::group::{Environment, Group, RuleStore};
 use super::notification::Notification;
 use super::restore::RestoreOptions;
-use crate::scrape::{Shared, phase_hash};
+use crate::scrape::Shared;
 
 /// What rules need to know of the configuration.
 #[derive(Clone, Debug)]
@@ -285,8 +286,13 @@ fn environment<'s>(
 }
 
 fn phase_ms(spec: &GroupSpec, interval_ms: i64) -> i64 {
-    let hash = phase_hash(&format!("{};{}", spec.file, spec.name));
-    (hash % interval_ms.unsigned_abs()) as i64
+    const NS_PER_MS: u64 = 1_000_000;
+    let hash = labels_hash(&Labels::from_pairs([
+        ("file", spec.file.as_str()),
+        ("name", spec.name.as_str()),
+    ]));
+    let interval_ns = interval_ms.unsigned_abs().saturating_mul(NS_PER_MS);
+    (hash % interval_ns / NS_PER_MS) as i64
 }
 
 /// The first time after `now_ms` at which a group is due.
