@@ -18,7 +18,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::file::{GroupSpec, RuleFile};
+use super::file::RuleFile;
 use super::group::{Environment, Group, RuleStore};
 use super::notification::Notification;
 use super::restore::RestoreOptions;
@@ -187,7 +187,7 @@ impl Task {
                 }
                 None => Group::new(spec),
             };
-            let phase_ms = phase_ms(group.spec(), interval_ms);
+            let phase_ms = phase_ms(&group.spec().file, &group.spec().name, interval_ms);
             self.due.push(Due {
                 next_ms: next_ms(now.ms(), interval_ms, phase_ms),
                 group,
@@ -285,12 +285,9 @@ fn environment<'s>(
     }
 }
 
-fn phase_ms(spec: &GroupSpec, interval_ms: i64) -> i64 {
+fn phase_ms(file: &str, name: &str, interval_ms: i64) -> i64 {
     const NS_PER_MS: u64 = 1_000_000;
-    let hash = labels_hash(&Labels::from_pairs([
-        ("file", spec.file.as_str()),
-        ("name", spec.name.as_str()),
-    ]));
+    let hash = labels_hash(&Labels::from_pairs([("file", file), ("name", name)]));
     let interval_ns = interval_ms.unsigned_abs().saturating_mul(NS_PER_MS);
     (hash % interval_ns / NS_PER_MS) as i64
 }
@@ -329,6 +326,18 @@ impl RuleStore for Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Computed by Prometheus' own `Labels.Hash`.
+    #[test]
+    fn groups_are_shifted_as_in_prometheus() {
+        for (file, name, interval_ms, expected_ms) in [
+            ("rules.yml", "demand", 1_000, 395),
+            ("/etc/prometheus/rules/a.yml", "latency", 60_000, 19_952),
+            ("x", "x", 100, 58),
+        ] {
+            assert_eq!(phase_ms(file, name, interval_ms), expected_ms, "{file}");
+        }
+    }
 
     #[test]
     fn groups_are_due_at_their_phase_and_missed_times_are_left_out() {
