@@ -4,7 +4,7 @@
 //! only what differs is parsed.
 //!
 //! * `stage`: [`Stage`], what is remembered of a target between two pages, and [`Staged`], a parsed page that the
-//!   writer can commit.
+//!   writer can commit; `added`: what can be done for a large one beforehand.
 //! * `template`: the previous page, front-coded.
 //! * `page`: the comparison, which yields changed values, new lines and removed series.
 //! * `any_line`, `line`, `openmetrics_line`, `number`: the full parser, for lines that the template does not contain; `dialect`: what
@@ -15,6 +15,7 @@
 //! * `openmetrics`: the strict check of a page against OpenMetrics 1.0.
 //! * `retain_filter`, `skip_run`: which lines are skipped unparsed when a target keeps only what signals need.
 
+mod added;
 mod any_line;
 mod classic_text;
 mod custom_buckets;
@@ -32,8 +33,9 @@ mod skip_run;
 mod stage;
 mod template;
 
+pub(crate) use added::{Added, AddedSample, Families};
 pub(crate) use mapper::Mapper;
-pub(crate) use page::{ExemplarOf, ExplicitSample, HistogramSample, Metadata};
+pub(crate) use page::{ExemplarOf, ExplicitSample, HistogramSample};
 pub(crate) use stage::{NewSample, Placement};
 
 pub use crate::metadata::{FamilyMetadata, FamilyType};

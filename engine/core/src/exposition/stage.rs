@@ -13,6 +13,7 @@ use crate::scrape::{Retain, TargetSpec};
 use crate::signal::RetainHandle;
 use crate::store::histogram_bytes;
 
+use super::added::Added;
 use super::classic_text;
 use super::decoded::Decoded;
 use super::dialect::Dialect;
@@ -105,15 +106,6 @@ impl Drop for StageOfPage<'_> {
     fn drop(&mut self) {
         self.0.page.release();
     }
-}
-
-/// Series that exist without a sample, for the new lines of a page that is not committed yet.
-#[derive(Default)]
-pub(crate) struct Added {
-    /// New lines, counted from the first, that were looked at.
-    pub(crate) lines: usize,
-    /// One entry per sample among them, in page order; `None` where its series existed before.
-    pub(crate) series: Vec<Option<SeriesId>>,
 }
 
 /// A page as text.
@@ -465,7 +457,8 @@ impl Staged<'_> {
         self.stage
             .compare_as_first(self.page.text(), self.page.dialect)?;
         if let Some(added) = &mut self.added {
-            added.series.clear(); // the new lines are others now; their series are found by their labels
+            added.samples.clear(); // the new lines are others now; their series are found by their labels
+            added.gathered = None;
         }
         Ok(self)
     }
@@ -485,22 +478,24 @@ impl Staged<'_> {
         &self,
         lines: Range<usize>,
     ) -> impl Iterator<Item = NewSample<'_>> + '_ {
-        self.stage.page.new_lines[lines]
-            .iter()
-            .filter_map(|line| match &line.kind {
-                NewKind::Sample {
-                    labels,
-                    bits,
-                    histogram,
-                    time_ms,
-                } => Some(NewSample {
-                    labels: labels.as_ref(),
-                    bits: *bits,
-                    histogram: *histogram,
-                    time_ms: *time_ms,
-                }),
-                NewKind::Comment | NewKind::Type(_) | NewKind::Skipped(_) => None,
-            })
+        let lines = self.stage.page.new_lines[lines].iter();
+        lines.filter_map(|line| new_sample(&line.kind))
+    }
+
+    /// The sample on a new line.
+    pub(crate) fn new_sample(&self, line: u32) -> Option<NewSample<'_>> {
+        new_sample(&self.stage.page.new_lines.get(line as usize)?.kind)
+    }
+
+    /// The labels of the sample on a new line.
+    pub(crate) fn new_labels(&self, line: u32) -> Option<&Labels> {
+        self.new_sample(line)?.labels
+    }
+
+    /// How many new samples have a series, and the bytes of their labels.
+    pub(crate) fn new_series(&self) -> (usize, usize) {
+        let page = &self.stage.page;
+        (page.new_series, page.new_label_bytes)
     }
 
     pub(crate) fn metadata(&self) -> &[Metadata] {
@@ -560,6 +555,23 @@ impl Staged<'_> {
             .any(|placements| matches!(placements, Placement::Duplicate | Placement::Conflict))
             || (stage.has_conflicts && stage.has_conflict_row());
         *bytes = stage.bytes();
+    }
+}
+
+fn new_sample(kind: &NewKind) -> Option<NewSample<'_>> {
+    match kind {
+        NewKind::Sample {
+            labels,
+            bits,
+            histogram,
+            time_ms,
+        } => Some(NewSample {
+            labels: labels.as_ref(),
+            bits: *bits,
+            histogram: *histogram,
+            time_ms: *time_ms,
+        }),
+        NewKind::Comment | NewKind::Type(_) | NewKind::Skipped(_) => None,
     }
 }
 

@@ -259,7 +259,9 @@ impl Series {
 
     /// Bytes by which tables are about to grow: hash tables double when they are full.
     pub(crate) fn imminent_growth_bytes(&self) -> usize {
-        self.by_labels.imminent_growth_bytes() + self.symbols.imminent_growth_bytes()
+        self.by_labels.imminent_growth_bytes()
+            + self.symbols.imminent_growth_bytes()
+            + self.label_shapes.imminent_growth_bytes()
     }
 
     /// Bytes held.

@@ -4,7 +4,7 @@
 //! * `target`: adding, failing and removing targets.
 //! * `commit`: one page of one target; `page_commit` applies its lines to series; `report` writes the series about
 //!   the scrape (`up` and others).
-//! * `add_series`: the series of a large page, in batches, before its commit.
+//! * `add_series`: a large page in steps, its series in batches before its commit.
 //! * `append`: samples with explicit timestamps.
 //! * `observe`: passes a committed page on to the signals.
 //! * `persist`: targets of a snapshot.

@@ -8,13 +8,28 @@ use parking_lot::RwLockWriteGuard;
 
 use super::outcome::Committed;
 use crate::exposition::{
-    ExemplarOf, ExplicitSample, HistogramSample, NewSample, Placement, Staged,
+    AddedSample, ExemplarOf, ExplicitSample, Families, HistogramSample, NewSample, Placement,
+    Staged,
 };
 use crate::histogram::FloatHistogram;
 use crate::labels::Labels;
 use crate::limits::{FUTURE_MS_MAX, WRITE_BATCH_SERIES};
+use crate::signal::PageFacts;
 use crate::store::{AppendOutcome, ClockId, HISTOGRAM, IdSet, STALE, SeriesId, Store, TargetId};
 use crate::waits::Stopwatch;
+
+/// Where the samples of new lines went.
+#[derive(Default)]
+pub(super) struct Placed {
+    /// One for each new sample, in page order.
+    pub(super) placements: Vec<Placement>,
+    /// What the series that were added for the page tell; `None` where none were, or not all of them are the page's.
+    pub(super) page_facts: Option<PageFacts>,
+    /// What the page says of families, all of it.
+    pub(super) families: Option<Families>,
+    /// Where series were added for the page: the other new samples, by their lines.
+    pub(super) others: Vec<(u32, Placement)>,
+}
 
 /// The state of one commit.
 pub(super) struct PageCommit<'a, 'lock> {
@@ -72,26 +87,19 @@ impl PageCommit<'_, '_> {
     pub(super) fn place_new(
         &mut self,
         staged: &Staged<'_>,
-        placements: &mut Vec<Placement>,
+        placed: &mut Placed,
         explicit_series: &mut Vec<SeriesId>,
         committed: &mut Committed,
     ) {
         let removed = &staged.page().removed;
         let leaving = IdSet::new(removed);
         let mut claimed = HashSet::new();
-        let added = staged.added.as_ref().map_or(&[][..], |added| &added.series);
-        for (number, sample) in staged.new_samples().enumerate() {
-            let added = added.get(number).copied().flatten();
-            let at = match (sample.labels, added) {
-                (Some(_), Some(id)) if self.is_free(id) => {
-                    let tick = self.tick();
-                    self.store.change(id, tick, sample.bits);
-                    Placement::Series(id)
-                }
-                (None, _) => Placement::Dropped,
-                (Some(labels), _) => self.place(
+        let mut place = |commit: &mut Self, sample: &NewSample<'_>| {
+            let at = match sample.labels {
+                None => Placement::Dropped,
+                Some(labels) => commit.place(
                     labels,
-                    &sample,
+                    sample,
                     sample.histogram.and_then(|index| staged.histogram(index)),
                     &leaving,
                     &mut claimed,
@@ -107,9 +115,35 @@ impl PageCommit<'_, '_> {
                 Placement::Conflict => committed.conflicts += 1,
                 Placement::Dropped => {}
             }
-            placements.push(at);
-            self.yield_to_readers();
+            commit.yield_to_readers();
+            at
+        };
+        let (added, lines) = staged.added_samples();
+        let mut set = 0;
+        for (sample, placement) in added.iter().zip(&mut placed.placements) {
+            if self.set_first(sample) {
+                set += 1;
+                self.yield_to_readers();
+                continue;
+            }
+            if sample.series().is_some() {
+                placed.page_facts = None; // another target has taken it: what was gathered is not so
+            }
+            if let Some(new) = staged.new_sample(sample.line) {
+                *placement = place(self, &new);
+                placed.others.push((sample.line, *placement));
+            }
         }
+        for line in lines..staged.new_lines() {
+            if let Some(new) = staged.new_sample(line as u32) {
+                let placement = place(self, &new);
+                placed.placements.push(placement);
+                if !added.is_empty() {
+                    placed.others.push((line as u32, placement));
+                }
+            }
+        }
+        committed.series_added += set;
         let tick = self.tick();
         for &id in removed {
             if !claimed.contains(&id) {
@@ -122,10 +156,22 @@ impl PageCommit<'_, '_> {
         }
     }
 
-    /// Whether a series that was added for this page is still its own and has no sample.
-    fn is_free(&self, id: SeriesId) -> bool {
-        let row = self.store.series.row(id);
-        row.clock == self.clock && !row.is_present()
+    /// Sets the first value of a series that was added for this page, if it is still the page's own and has none.
+    #[inline]
+    fn set_first(&mut self, sample: &AddedSample) -> bool {
+        let (Some(id), tick) = (sample.series(), self.tick()) else {
+            return false;
+        };
+        let row = self.store.series.row_mut(id);
+        if row.clock != self.clock || row.is_present() {
+            return false;
+        }
+        if row.since == tick {
+            row.bits = sample.bits;
+        } else {
+            self.store.change(id, tick, sample.bits);
+        }
+        true
     }
 
     #[expect(

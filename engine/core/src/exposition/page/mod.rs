@@ -2,12 +2,14 @@
 //! the target is changed here; `stage` applies the result after the store has taken it.
 //!
 //! Two pages of a gateway differ in some values and rarely in a line. `in_order` walks page and template together and
-//! parses numbers only; `resync` finds the matching row again where a line differs; `skipped` handles runs of lines
+//! parses numbers only; `resync` finds the matching row again where a line differs,
+//! and reads a line that is new (`near_line`, by the one above it); `skipped` handles runs of lines
 //! that no signal needs; `edit` records kept, removed and new lines; `diff` is the result.
 
 mod diff;
 mod edit;
 mod in_order;
+mod near_line;
 mod resync;
 mod skipped;
 
@@ -20,6 +22,8 @@ use super::retain_filter::RetainFilter;
 use super::template::{Chunk, Place};
 use crate::exposition::mapper::MapLabels;
 use crate::metadata::FamilyType;
+
+use near_line::NearLine;
 
 pub(crate) use diff::{
     Change, EditOp, ExemplarOf, ExplicitSample, HistogramSample, Metadata, NewKind, PageDiff,
@@ -86,6 +90,7 @@ pub(crate) fn compare(
         misses: 0,
         run: 0..0,
         ahead: None,
+        near: NearLine::default(),
     };
     compare.run().map_err(|reason| PageError {
         line: 1 + memchr::memchr_iter(b'\n', &body[..compare.at]).count(),
@@ -123,6 +128,8 @@ struct Compare<'a, 'm> {
     run: Range<usize>,
     /// Every remaining row by its key, made once guessing has failed.
     ahead: Option<HashMap<Vec<u8>, Place>>,
+    /// The last new sample.
+    near: NearLine<'a>,
 }
 
 impl Compare<'_, '_> {
