@@ -11,8 +11,11 @@ use super::Writer;
 use super::outcome::{CommitError, Committed, ScrapeFacts};
 use crate::exposition::{Added, AddedSample, Staged};
 use crate::limits::WRITE_BATCH_SERIES;
-use crate::store::{ClockId, STALE};
+use crate::store::{ClockId, IndexRuns, STALE};
 use crate::time::Timestamp;
+
+/// Fewer new series are added one by one.
+const BATCH_SERIES_MIN: usize = 64;
 
 impl Staged<'_> {
     /// The same as [`Writer::commit`] for a writer that others wait for: nothing keeps them for longer than a batch of
@@ -56,6 +59,11 @@ impl Writer {
         if staged.added.is_none() {
             self.check(staged, at)?;
         }
+        Ok(self.add_batch(staged))
+    }
+
+    /// The next batch of a page that was checked, and whether there are more.
+    fn add_batch(&mut self, staged: &mut Staged<'_>) -> bool {
         let mut added = staged.added.take().unwrap_or_else(|| Added {
             remembered: self.registry.read().facts.remembered_labels(),
             samples: Vec::with_capacity(staged.new_lines()),
@@ -65,24 +73,33 @@ impl Writer {
         let clock = ClockId::page_of(staged.target());
         let mut store = self.store.write();
         let tick = store.clocks[clock.index()].next_tick();
+        let mut runs = IndexRuns::default();
         for line in added.lines..until {
             let Some(sample) = staged.new_sample(line as u32) else {
                 continue;
             };
             let is_plain = sample.time_ms.is_none() && sample.histogram.is_none();
             let created = match sample.labels {
-                Some(labels) if is_plain && store.series.find_near_last(labels).is_none() => {
-                    Some(store.create(labels, clock, STALE, tick))
+                Some(labels) if is_plain => {
+                    store.create_unless_known(labels, clock, STALE, tick, &mut runs)
                 }
                 _ => None,
             };
             let sample = AddedSample::new(created, line, sample.bits);
             added.samples.push(sample);
         }
+        store.index.finish(&mut runs);
         drop(store);
         added.lines = until;
         let more = until < staged.new_lines();
         staged.added = Some(added);
-        Ok(more)
+        more
+    }
+
+    /// Adds the series of a page with many new lines; a page that is committed by itself comes here.
+    pub(super) fn add_all(&mut self, staged: &mut Staged<'_>) {
+        if staged.added.is_none() && staged.new_series().0 >= BATCH_SERIES_MIN {
+            while self.add_batch(staged) {}
+        }
     }
 }

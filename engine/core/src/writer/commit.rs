@@ -38,6 +38,7 @@ impl Writer {
         let target = staged.target();
         self.check(&staged, at)?;
         let mut staged = self.resolve_duplicates(staged)?;
+        self.add_all(&mut staged);
         let (samples_scraped, samples_post_relabel) = staged.samples();
         let mut committed = Committed {
             samples_scraped,
