@@ -13,7 +13,8 @@
 //!   ones, `classic_text`: those of text pages.
 //! * `mapper`: from the labels on a page to the labels of a series.
 //! * `openmetrics`: the strict check of a page against OpenMetrics 1.0.
-//! * `retain_filter`, `skip_run`: which lines are skipped unparsed when a target keeps only what signals need.
+//! * `retain_filter`, `skip_run`: which lines are skipped unparsed when a target keeps only what signals need;
+//!   `line_lengths`: where they end.
 
 mod added;
 mod any_line;
@@ -22,6 +23,7 @@ mod custom_buckets;
 mod decoded;
 mod dialect;
 mod line;
+mod line_lengths;
 mod mapper;
 mod number;
 mod openmetrics;

@@ -18,6 +18,7 @@ use std::ops::Range;
 use hashbrown::HashMap;
 
 use super::dialect::Dialect;
+use super::line_lengths::line_breaks;
 use super::retain_filter::RetainFilter;
 use super::template::{Chunk, Place};
 use crate::exposition::mapper::MapLabels;
@@ -60,9 +61,7 @@ pub(crate) fn compare(
 ) -> Result<(), PageError> {
     page.clear();
     // Lines that are passed over are not counted. Counting is cheap, reading two million lines is not.
-    if retain_filter.is_none()
-        && body.len() > page.lines_max
-        && memchr::memchr_iter(b'\n', body).count() > page.lines_max
+    if retain_filter.is_none() && body.len() > page.lines_max && line_breaks(body) > page.lines_max
     {
         return Err(PageError {
             line: page.lines_max + 1,
