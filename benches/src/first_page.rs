@@ -125,6 +125,7 @@ fn add_target(writer: &mut Writer, target: usize) -> Stage {
     let spec = TargetSpec {
         labels,
         interval_ms: 1000,
+        honor_timestamps: true,
         ..TargetSpec::default()
     };
     writer.add_target(spec).1

@@ -28,21 +28,39 @@ pub(crate) struct Added {
 #[derive(Clone, Copy)]
 pub(crate) struct AddedSample {
     series: u32,
-    /// Its place among the new lines.
-    pub(crate) line: u32,
+    /// Its place among the new lines, and [`OWN_TIME`].
+    line: u32,
     pub(crate) bits: u64,
 }
 
-/// No series was added: it existed before, or the sample has none, or it needs more than a value.
+/// No series was added: it existed before, or the sample has none, is left out, or needs more than a value.
 const NOT_ADDED: u32 = u32::MAX;
+/// The sample has a timestamp of its own. A page has fewer lines than that (`Limits::page_lines_max`).
+const OWN_TIME: u32 = 1 << 31;
 
 impl AddedSample {
-    pub(crate) fn new(series: Option<SeriesId>, line: usize, bits: u64) -> AddedSample {
+    pub(crate) fn new(
+        series: Option<SeriesId>,
+        line: usize,
+        bits: u64,
+        has_own_time: bool,
+    ) -> AddedSample {
         AddedSample {
             series: series.map_or(NOT_ADDED, |id| id.0),
-            line: line as u32, // a page has fewer lines than bytes, and fewer bytes than 4 GiB
+            line: line as u32 | if has_own_time { OWN_TIME } else { 0 },
             bits,
         }
+    }
+
+    /// Its place among the new lines.
+    pub(crate) fn line(self) -> u32 {
+        self.line & !OWN_TIME
+    }
+
+    /// Whether it has a timestamp of its own.
+    #[inline]
+    pub(crate) fn has_own_time(self) -> bool {
+        self.line & OWN_TIME != 0
     }
 
     /// The series that was added for it.
@@ -92,7 +110,7 @@ impl Staged<'_> {
         let page = self.page();
         let mut gatherer = Gatherer::new(&added.remembered, self.stage.spec());
         for sample in &added.samples {
-            if let (Some(id), Some(labels)) = (sample.series(), self.new_labels(sample.line)) {
+            if let (Some(id), Some(labels)) = (sample.series(), self.new_labels(sample.line())) {
                 gatherer.store(id, labels);
             }
         }
@@ -101,6 +119,7 @@ impl Staged<'_> {
         }
         let page_facts = gatherer.finish();
         let place = |sample: &AddedSample| match sample.series() {
+            Some(id) if sample.has_own_time() => Placement::Own(id),
             Some(id) => Placement::Series(id),
             None => Placement::Dropped,
         };

@@ -59,11 +59,11 @@ impl Writer {
         if staged.added.is_none() {
             self.check(staged, at)?;
         }
-        Ok(self.add_batch(staged))
+        Ok(self.add_batch(staged, at))
     }
 
     /// The next batch of a page that was checked, and whether there are more.
-    fn add_batch(&mut self, staged: &mut Staged<'_>) -> bool {
+    fn add_batch(&mut self, staged: &mut Staged<'_>, at: Timestamp) -> bool {
         let mut added = staged.added.take().unwrap_or_else(|| Added {
             remembered: self.registry.read().facts.remembered_labels(),
             samples: Vec::with_capacity(staged.new_lines()),
@@ -71,6 +71,7 @@ impl Writer {
         });
         let until = (added.lines + WRITE_BATCH_SERIES).min(staged.new_lines());
         let clock = ClockId::page_of(staged.target());
+        let times = self.own_times(at);
         let mut store = self.store.write();
         let tick = store.clocks[clock.index()].next_tick();
         let mut runs = IndexRuns::default();
@@ -78,14 +79,24 @@ impl Writer {
             let Some(sample) = staged.new_sample(line as u32) else {
                 continue;
             };
-            let is_plain = sample.time_ms.is_none() && sample.histogram.is_none();
+            let own_ms = times.steady_ms(sample.time_ms);
+            let is_kept = own_ms.is_none_or(|ms| !times.is_ahead(ms) && !times.is_behind(ms));
+            let (on, since) = match own_ms {
+                Some(own_ms) => (ClockId::EXPLICIT, own_ms),
+                None => (clock, tick),
+            };
             let created = match sample.labels {
-                Some(labels) if is_plain => {
-                    store.create_unless_known(labels, clock, STALE, tick, &mut runs)
+                Some(labels) if is_kept && sample.histogram.is_none() => {
+                    store.create_unless_known(labels, on, STALE, since, &mut runs)
                 }
                 _ => None,
             };
-            let sample = AddedSample::new(created, line, sample.bits);
+            if let (Some(id), Some(_)) = (created, own_ms) {
+                self.explicit_series.push(id);
+                store.listed.add(id, staged.target());
+            }
+            let has_own_time = own_ms.is_some();
+            let sample = AddedSample::new(created, line, sample.bits, has_own_time);
             added.samples.push(sample);
         }
         store.index.finish(&mut runs);
@@ -97,9 +108,9 @@ impl Writer {
     }
 
     /// Adds the series of a page with many new lines; a page that is committed by itself comes here.
-    pub(super) fn add_all(&mut self, staged: &mut Staged<'_>) {
+    pub(super) fn add_all(&mut self, staged: &mut Staged<'_>, at: Timestamp) {
         if staged.added.is_none() && staged.new_series().0 >= BATCH_SERIES_MIN {
-            while self.add_batch(staged) {}
+            while self.add_batch(staged, at) {}
         }
     }
 }

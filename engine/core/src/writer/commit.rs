@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::Writer;
 use super::outcome::{CommitError, Committed, ScrapeFacts};
+use super::own_times::OwnTimes;
 use super::page_commit::PageCommit;
 use super::page_commit::Placed;
 use crate::exposition::{Placement, Staged};
@@ -38,7 +39,7 @@ impl Writer {
         let target = staged.target();
         self.check(&staged, at)?;
         let mut staged = self.resolve_duplicates(staged)?;
-        self.add_all(&mut staged);
+        self.add_all(&mut staged, at);
         let (samples_scraped, samples_post_relabel) = staged.samples();
         let mut committed = Committed {
             samples_scraped,
@@ -64,8 +65,7 @@ impl Writer {
             clock: ClockId::page_of(target),
             at_ms: at.ms(),
             target,
-            wall_offset_ms: self.wall_offset_ms,
-            cutoff_ms: at.minus_ms(self.limits.retention_ms).ms(),
+            times: self.own_times(at),
             detect_counter_drops,
             counter_dropped: false,
         };
@@ -114,6 +114,15 @@ impl Writer {
         Placed {
             placements,
             ..Placed::default()
+        }
+    }
+
+    /// What timestamps of a page at this time are compared with.
+    pub(super) fn own_times(&self, at: Timestamp) -> OwnTimes {
+        OwnTimes {
+            at_ms: at.ms(),
+            wall_offset_ms: self.wall_offset_ms,
+            cutoff_ms: at.minus_ms(self.limits.retention_ms).ms(),
         }
     }
 
@@ -194,7 +203,7 @@ impl Writer {
         // A series that was added for the page is no kept line's.
         let (added, lines) = staged.added_samples();
         let others = added.iter().filter(|sample| sample.series().is_none());
-        let others = others.map(|sample| sample.line);
+        let others = others.map(|sample| sample.line());
         let rest = (lines..staged.new_lines()).map(|line| line as u32);
         let has_conflicts = others
             .chain(rest)

@@ -7,13 +7,14 @@ use hashbrown::HashSet;
 use parking_lot::RwLockWriteGuard;
 
 use super::outcome::Committed;
+use super::own_times::OwnTimes;
 use crate::exposition::{
     AddedSample, ExemplarOf, ExplicitSample, Families, HistogramSample, NewSample, Placement,
     Staged,
 };
 use crate::histogram::FloatHistogram;
 use crate::labels::Labels;
-use crate::limits::{FUTURE_MS_MAX, WRITE_BATCH_SERIES};
+use crate::limits::WRITE_BATCH_SERIES;
 use crate::signal::PageFacts;
 use crate::store::{AppendOutcome, ClockId, HISTOGRAM, IdSet, STALE, SeriesId, Store, TargetId};
 use crate::waits::Stopwatch;
@@ -39,10 +40,7 @@ pub(super) struct PageCommit<'a, 'lock> {
     pub(super) clock: ClockId,
     pub(super) at_ms: i64,
     pub(super) target: TargetId,
-    /// Timestamps on pages are the wall clock's: what they are ahead of `at_ms`.
-    pub(super) wall_offset_ms: i64,
-    /// What retention has already dropped at this time.
-    pub(super) cutoff_ms: i64,
+    pub(super) times: OwnTimes,
     /// The target's pages do not report a process start time, so counter resets are detected (rule S6a).
     pub(super) detect_counter_drops: bool,
     pub(super) counter_dropped: bool,
@@ -66,21 +64,6 @@ impl PageCommit<'_, '_> {
         if self.detect_counter_drops && !self.counter_dropped {
             self.counter_dropped = self.store.is_counter_drop(id, bits);
         }
-    }
-
-    /// A timestamp of a page as a time of the engine.
-    fn steady_ms(&self, time_ms: Option<i64>) -> Option<i64> {
-        time_ms.map(|ms| ms.saturating_sub(self.wall_offset_ms))
-    }
-
-    /// Whether a timestamp is further in the future than `FUTURE_MS_MAX`.
-    fn is_ahead(&self, time_ms: i64) -> bool {
-        time_ms > self.at_ms.saturating_add(FUTURE_MS_MAX)
-    }
-
-    /// Whether a timestamp is older than anything that is kept.
-    fn is_behind(&self, time_ms: i64) -> bool {
-        time_ms < self.cutoff_ms
     }
 
     /// Stores new lines, then ends the series of removed lines.
@@ -121,7 +104,7 @@ impl PageCommit<'_, '_> {
         let (added, lines) = staged.added_samples();
         let mut set = 0;
         for (sample, placement) in added.iter().zip(&mut placed.placements) {
-            if self.set_first(sample) {
+            if self.set_first(staged, sample) {
                 set += 1;
                 self.yield_to_readers();
                 continue;
@@ -129,9 +112,9 @@ impl PageCommit<'_, '_> {
             if sample.series().is_some() {
                 placed.page_facts = None; // another target has taken it: what was gathered is not so
             }
-            if let Some(new) = staged.new_sample(sample.line) {
+            if let Some(new) = staged.new_sample(sample.line()) {
                 *placement = place(self, &new);
-                placed.others.push((sample.line, *placement));
+                placed.others.push((sample.line(), *placement));
             }
         }
         for line in lines..staged.new_lines() {
@@ -158,10 +141,21 @@ impl PageCommit<'_, '_> {
 
     /// Sets the first value of a series that was added for this page, if it is still the page's own and has none.
     #[inline]
-    fn set_first(&mut self, sample: &AddedSample) -> bool {
+    fn set_first(&mut self, staged: &Staged<'_>, sample: &AddedSample) -> bool {
         let (Some(id), tick) = (sample.series(), self.tick()) else {
             return false;
         };
+        if sample.has_own_time() {
+            let own_ms = staged.new_sample(sample.line()).and_then(|new| new.time_ms);
+            let own_ms = self.times.steady_ms(own_ms);
+            let row = self.store.series.row_mut(id);
+            let is_free = row.clock == ClockId::EXPLICIT && !row.is_present();
+            let is_added = is_free && Some(row.since) == own_ms;
+            if is_added {
+                row.bits = sample.bits;
+            }
+            return is_added;
+        }
         let row = self.store.series.row_mut(id);
         if row.clock != self.clock || row.is_present() {
             return false;
@@ -189,8 +183,8 @@ impl PageCommit<'_, '_> {
         committed: &mut Committed,
     ) -> Placement {
         let tick = self.tick();
-        let (bits, time_ms) = (sample.bits, self.steady_ms(sample.time_ms));
-        if time_ms.is_some_and(|time_ms| self.is_ahead(time_ms)) {
+        let (bits, time_ms) = (sample.bits, self.times.steady_ms(sample.time_ms));
+        if time_ms.is_some_and(|time_ms| self.times.is_ahead(time_ms)) {
             committed.out_of_order += 1;
             return Placement::Dropped;
         }
@@ -256,17 +250,18 @@ impl PageCommit<'_, '_> {
         histogram: Option<&FloatHistogram>,
         committed: &mut Committed,
     ) -> (SeriesId, Placement) {
-        let (clock, since) = match sample.time_ms {
-            Some(time_ms) => (ClockId::EXPLICIT, time_ms),
+        let own_ms = self.times.steady_ms(sample.time_ms);
+        let (clock, since) = match own_ms {
+            Some(own_ms) => (ClockId::EXPLICIT, own_ms),
             None => (self.clock, self.tick()),
         };
         // A sample that is too old is left out; its series waits for a younger one.
-        let is_behind = sample.time_ms.is_some_and(|ms| self.is_behind(ms));
+        let is_behind = own_ms.is_some_and(|ms| self.times.is_behind(ms));
         let bits = if is_behind { STALE } else { sample.bits };
         committed.out_of_order += u64::from(is_behind);
         let id = self.store.create(labels, clock, bits, since);
         if let Some(histogram) = histogram.filter(|_| !is_behind) {
-            let time_ms = sample.time_ms.unwrap_or(self.at_ms);
+            let time_ms = own_ms.unwrap_or(self.at_ms);
             self.store
                 .native_histograms
                 .push(id, time_ms, histogram.clone(), false);
@@ -298,7 +293,7 @@ impl PageCommit<'_, '_> {
             bits,
         } in &staged.page().explicit
         {
-            let time_ms = self.steady_ms(time_ms);
+            let time_ms = self.times.steady_ms(time_ms);
             self.append_explicit(series, time_ms, bits, explicit_series, committed);
             self.yield_to_readers();
         }
@@ -309,6 +304,7 @@ impl PageCommit<'_, '_> {
         } in &staged.page().histograms
         {
             if let Some(histogram) = staged.histogram(index) {
+                let time_ms = self.times.steady_ms(time_ms);
                 self.append_histogram(series, time_ms, histogram, explicit_series, committed);
             }
             self.yield_to_readers();
@@ -356,7 +352,10 @@ impl PageCommit<'_, '_> {
             return;
         }
         let own_ms = time_ms.unwrap_or(self.at_ms);
-        if row.clock == ClockId::EXPLICIT && !self.is_ahead(own_ms) && !self.is_behind(own_ms) {
+        if row.clock == ClockId::EXPLICIT
+            && !self.times.is_ahead(own_ms)
+            && !self.times.is_behind(own_ms)
+        {
             let appended = self
                 .store
                 .append_explicit_histogram(id, own_ms, histogram.clone());
@@ -390,7 +389,7 @@ impl PageCommit<'_, '_> {
             return;
         }
         let time_ms = time_ms.unwrap_or(self.at_ms);
-        if self.is_ahead(time_ms) || self.is_behind(time_ms) {
+        if self.times.is_ahead(time_ms) || self.times.is_behind(time_ms) {
             committed.out_of_order += 1;
             return;
         }
