@@ -1,12 +1,13 @@
-//! What of a large page can be done before its commit: its series exist without a sample, and what they tell is gathered.
+//! What of a large page was done before its commit: its series exist without a sample, and what they tell is gathered
+//! (`gather`).
 
 use std::collections::BTreeMap;
 
 use super::page::Metadata;
-use super::stage::{Placement, Staged};
+use super::placement::Placement;
 use crate::ids::SeriesId;
 use crate::metadata::FamilyMetadata;
-use crate::signal::{Gatherer, PageFacts, RememberedLabels};
+use crate::signal::{PageFacts, RememberedLabels};
 
 /// Type, help and unit of families by their names.
 pub(crate) type Families = BTreeMap<Box<str>, FamilyMetadata>;
@@ -78,62 +79,6 @@ pub(crate) struct Gathered {
     pub(crate) placements: Vec<Placement>,
     /// What the page says of families, for a target of which nothing is known.
     pub(crate) families: Families,
-}
-
-impl Staged<'_> {
-    /// The samples of the new lines for which series were added, and how many lines those are.
-    pub(crate) fn added_samples(&self) -> (&[AddedSample], usize) {
-        match &self.added {
-            // Compared anew, the new lines are others.
-            Some(added) if !added.samples.is_empty() => (&added.samples, added.lines),
-            _ => (&[], 0),
-        }
-    }
-
-    /// What was gathered, or is gathered now; `None` where no series were added.
-    pub(crate) fn take_gathered(&mut self) -> Option<Gathered> {
-        if self.added_samples().0.is_empty() {
-            return None;
-        }
-        if self.added.as_ref()?.gathered.is_none() {
-            self.gather();
-        }
-        self.added.as_mut()?.gathered.take()
-    }
-
-    /// Gathers what the commit would otherwise find out line by line, after the series of all lines were added
-    /// ([`crate::Writer::add_series`]). Takes some 0.1 us for each, and needs no writer.
-    pub fn gather(&mut self) {
-        let Some(mut added) = self.added.take() else {
-            return;
-        };
-        let page = self.page();
-        let mut gatherer = Gatherer::new(&added.remembered, self.stage.spec());
-        for sample in &added.samples {
-            if let (Some(id), Some(labels)) = (sample.series(), self.new_labels(sample.line())) {
-                gatherer.store(id, labels);
-            }
-        }
-        for labels in &page.learned {
-            gatherer.look_at(labels);
-        }
-        let page_facts = gatherer.finish();
-        let place = |sample: &AddedSample| match sample.series() {
-            Some(id) if sample.has_own_time() => Placement::Own(id),
-            Some(id) => Placement::Series(id),
-            None => Placement::Dropped,
-        };
-        let mut families = Families::new();
-        for metadata in &page.metadata {
-            metadata.write_to(&mut families);
-        }
-        added.gathered = Some(Gathered {
-            page_facts,
-            placements: added.samples.iter().map(place).collect(),
-            families,
-        });
-        self.added = Some(added);
-    }
 }
 
 impl Metadata {

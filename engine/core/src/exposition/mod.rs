@@ -4,7 +4,8 @@
 //! only what differs is parsed.
 //!
 //! * `stage`: [`Stage`], what is remembered of a target between two pages, and [`Staged`], a parsed page that the
-//!   writer can commit; `added`: what can be done for a large one beforehand.
+//!   writer can commit; `added`, `gather`: what can be done for a large
+//!   one beforehand; `placement`: where its samples go.
 //! * `template`: the previous page, front-coded.
 //! * `page`: the comparison, which yields changed values, new lines and removed series.
 //! * `any_line`, `line`, `openmetrics_line`, `number`: the full parser, for lines that the template does not contain; `dialect`: what
@@ -22,6 +23,7 @@ mod classic_text;
 mod custom_buckets;
 mod decoded;
 mod dialect;
+mod gather;
 mod line;
 mod line_lengths;
 mod mapper;
@@ -29,6 +31,7 @@ mod number;
 mod openmetrics;
 mod openmetrics_line;
 mod page;
+mod placement;
 mod protobuf;
 mod retain_filter;
 mod skip_run;
@@ -38,7 +41,8 @@ mod template;
 pub(crate) use added::{Added, AddedSample, Families};
 pub(crate) use mapper::Mapper;
 pub(crate) use page::{ExemplarOf, ExplicitSample, HistogramSample};
-pub(crate) use stage::{NewSample, Placement};
+pub(crate) use placement::Placement;
+pub(crate) use stage::NewSample;
 
 pub use crate::metadata::{FamilyMetadata, FamilyType};
 pub use openmetrics::check as check_openmetrics;

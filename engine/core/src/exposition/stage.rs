@@ -20,6 +20,7 @@ use super::dialect::Dialect;
 use super::mapper::Mapper;
 use super::openmetrics_line::{self, ExemplarLine};
 use super::page::{self, Change, EditOp, ExemplarOf, Metadata, NewKind, PageDiff, PageError};
+use super::placement::Placement;
 use super::protobuf;
 use super::retain_filter::RetainFilter;
 use super::template::{Builder, Chunk, NewRow, Place, RowKind};
@@ -341,17 +342,6 @@ impl Stage {
             + self.page.bytes()
             + self.template.iter().map(Chunk::bytes).sum::<usize>()
     }
-}
-
-/// What the store did with the sample of a new line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Placement {
-    Series(SeriesId),
-    /// The sample has an explicit timestamp or is a native histogram; it is passed on at every scrape.
-    Own(SeriesId),
-    Dropped,
-    Duplicate,
-    Conflict,
 }
 
 /// A sample on a new line.
