@@ -261,7 +261,18 @@ impl SignalRegistry {
             let bytes_max = window_bytes_max.saturating_sub(of_others);
             let done = signal.evaluate_compiled(store, facts, names, at_ms, bytes_max);
             *window_bytes = of_others + signal.window_bytes();
-            if !done && signal.query.kind == Kind::Demand {
+            // While a target is frozen nothing counts as measured, and readers evaluate what they ask for.
+            let is_measured = |signal: &Signal| {
+                let assessment = Assessment {
+                    facts,
+                    names,
+                    now_ms: at_ms,
+                    pins: &[],
+                };
+                signal.policy.object_label.is_some()
+                    || judge::are_fresh(assessment, &signal.scope, &signal.query)
+            };
+            if !done && signal.query.kind == Kind::Demand && is_measured(signal) {
                 others.push(SignalId(index as u32));
             }
         }
