@@ -9,7 +9,8 @@ use crate::contender::Client;
 /// Samples in a request: some hundred kilobytes, as agents send.
 const SAMPLES_PER_REQUEST: usize = 20_000;
 
-const HEADERS: [&str; 3] = [
+/// Of a remote write 1.0 request.
+pub const HEADERS: [&str; 3] = [
     "Content-Type: application/x-protobuf",
     "Content-Encoding: snappy",
     "X-Prometheus-Remote-Write-Version: 0.1.0",

@@ -7,7 +7,7 @@ use stillwell_model::time::Timestamp;
 
 use super::eval::{Grid, ResolvedPlan};
 use super::functions::Functions;
-use super::plan::{At, Duration, Expr, ExprKind};
+use super::plan::{At, Duration, Expr, ExprKind, Selector};
 use super::select::View;
 use super::source::SourceError;
 use super::{Answer, EvalOptions, Features, QueryError, eval, lower, source};
@@ -162,6 +162,16 @@ impl Query {
             plan: Arc::new(replaced),
             text: Arc::clone(&self.text),
             deferred: self.deferred,
+        }
+    }
+
+    /// A query for the series of one of its selectors whose newest sample is NaN or infinite.
+    pub fn not_finite(&self, selector: &Selector) -> Query {
+        let plan = self.plan.not_finite(selector);
+        Query {
+            deferred: plan.has_deferred_durations(),
+            plan: Arc::new(plan),
+            text: Arc::clone(&self.text),
         }
     }
 

@@ -1,7 +1,8 @@
 //! Evaluates groups when they are due, on a thread of its own: rules that take long delay other rules and nothing else.
 //!
-//! A group is due at multiples of its interval, shifted by a hash of its name, so that groups do not come together and a
-//! restart changes no times. Evaluations that were missed are left out.
+//! A group is due at multiples of its interval, shifted by a hash of its file and name, so that groups do not come together
+//! and a restart changes no times. The shift is Prometheus' own (rules/group.go, `EvalTimestamp`): with the same files both
+//! record at the same times. Evaluations that were missed are left out.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use stillwell_adapters::host::{QuerySettings, RuleGroup};
-use stillwell_engine::labels::Labels;
+use stillwell_engine::labels::{Labels, labels_hash};
 use stillwell_engine::promql::select::View;
 use stillwell_engine::promql::{EvalOptions, Stop};
 use stillwell_engine::{AppendedSeries, Reader, Timestamp};
@@ -17,11 +18,11 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::file::{GroupSpec, RuleFile};
+use super::file::RuleFile;
 use super::group::{Environment, Group, RuleStore};
 use super::notification::Notification;
 use super::restore::RestoreOptions;
-use crate::scrape::{Shared, phase_hash};
+use crate::scrape::Shared;
 
 /// What rules need to know of the configuration.
 #[derive(Clone, Debug)]
@@ -186,7 +187,7 @@ impl Task {
                 }
                 None => Group::new(spec),
             };
-            let phase_ms = phase_ms(group.spec(), interval_ms);
+            let phase_ms = phase_ms(&group.spec().file, &group.spec().name, interval_ms);
             self.due.push(Due {
                 next_ms: next_ms(now.ms(), interval_ms, phase_ms),
                 group,
@@ -284,9 +285,11 @@ fn environment<'s>(
     }
 }
 
-fn phase_ms(spec: &GroupSpec, interval_ms: i64) -> i64 {
-    let hash = phase_hash(&format!("{};{}", spec.file, spec.name));
-    (hash % interval_ms.unsigned_abs()) as i64
+fn phase_ms(file: &str, name: &str, interval_ms: i64) -> i64 {
+    const NS_PER_MS: u64 = 1_000_000;
+    let hash = labels_hash(&Labels::from_pairs([("file", file), ("name", name)]));
+    let interval_ns = interval_ms.unsigned_abs().saturating_mul(NS_PER_MS);
+    (hash % interval_ns / NS_PER_MS) as i64
 }
 
 /// The first time after `now_ms` at which a group is due.
@@ -323,6 +326,18 @@ impl RuleStore for Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Computed by Prometheus' own `Labels.Hash`.
+    #[test]
+    fn groups_are_shifted_as_in_prometheus() {
+        for (file, name, interval_ms, expected_ms) in [
+            ("rules.yml", "demand", 1_000, 395),
+            ("/etc/prometheus/rules/a.yml", "latency", 60_000, 19_952),
+            ("x", "x", 100, 58),
+        ] {
+            assert_eq!(phase_ms(file, name, interval_ms), expected_ms, "{file}");
+        }
+    }
 
     #[test]
     fn groups_are_due_at_their_phase_and_missed_times_are_left_out() {

@@ -1,12 +1,14 @@
 //! A real Prometheus that reads from this server by remote read answers queries as this server does.
 
 use crate::common::rival::{Prometheus, ask, path, prometheus_binary};
-use crate::common::{TestTarget, eventually, server, value};
+use crate::common::{Act, TestTarget, eventually, server, value};
 use serde_json::Value;
+use stillwell_testing::metrics_proto::{
+    Bucket, BucketSpan, Histogram, Metric, MetricFamily, labels, page as protobuf_page,
+};
 use tokio::sync::Notify;
 
-/// Values that need every way in which chunks write differences, and native histograms through remote write are not
-/// needed for: pages with times of their own, so that both sides are asked about the same moments.
+/// Values that need every way in which chunks write differences.
 fn page(now_ms: i64) -> String {
     let mut page = String::from("# TYPE q gauge\n# TYPE c_total counter\n");
     for (name, of) in [
@@ -33,9 +35,11 @@ async fn a_real_prometheus_reads_the_same_from_us() {
         return;
     };
     let target = TestTarget::with_page(&page(0)).await;
+    let histograms = TestTarget::start(Act::Say(histogram_page(0))).await;
+    let classic = TestTarget::start(Act::Say(histogram_page(0))).await;
     let text = format!(
-        "global: {{scrape_interval: 20ms, external_labels: {{zone: z}}}}\nscrape_configs:\n- job_name: j\n  static_configs: [{{targets: ['{}']}}]\n",
-        target.address
+        "global: {{scrape_interval: 20ms, external_labels: {{zone: z}}}}\nscrape_configs:\n- job_name: j\n  static_configs: [{{targets: ['{}']}}]\n- job_name: native\n  scrape_native_histograms: true\n  static_configs: [{{targets: ['{}']}}]\n- job_name: custom\n  convert_classic_histograms_to_nhcb: true\n  static_configs: [{{targets: ['{}']}}]\n",
+        target.address, histograms.address, classic.address
     );
     let running = server(&text).await;
     let address = running.addresses[0];
@@ -43,6 +47,9 @@ async fn a_real_prometheus_reads_the_same_from_us() {
     // More samples than one chunk holds, at irregular times, with values that change now and then.
     eventually("some history", || async {
         target.set_page(&page(clock()));
+        for target in [&histograms, &classic] {
+            target.set(Act::Say(histogram_page(clock() as u64 % 100_000)));
+        }
         value(address, "count_over_time(q{pool=\"a\"}[1m])").await >= Some(300.0)
     })
     .await;
@@ -69,6 +76,11 @@ async fn a_real_prometheus_reads_the_same_from_us() {
         "{__name__=~\"q|c_total\", pool!=\"b\"}",
         "up",
         "sum by (job) (count_over_time({__name__=~\"q|c_total\"}[5s]))",
+        "h",
+        "count_over_time(h[3s])",
+        "rate(h[2s])",
+        "histogram_quantile(0.9, rate(h[2s]))",
+        "histogram_avg(sum by (job, m) (increase(h[3s])))",
     ] {
         let asked = path(
             "/api/v1/query_range",
@@ -83,10 +95,70 @@ async fn a_real_prometheus_reads_the_same_from_us() {
         let ours = ask(address, &asked).await.expect("an answer");
         let theirs = without_zone(theirs);
         assert_eq!(theirs["result"], ours["result"], "{query}");
+        if query == "h" {
+            let native = ours["result"].to_string().matches("\"histograms\"").count();
+            assert_eq!(native, 4, "two of each of the jobs `native` and `custom`");
+        }
         compared += ours["result"].as_array().map_or(0, Vec::len);
     }
-    assert!(compared > 15, "{compared}");
+    assert!(compared > 25, "{compared}");
     running.stop().await;
+}
+
+/// Two native histograms, with the buckets of a classic one in the first; counts and the zero bucket move, the second has
+/// negative buckets too and a zero threshold that chunks write in full. All counts are far from 0, near which releases of
+/// Prometheus extrapolate rates of histograms differently (from 3.6 as those of counters).
+fn histogram_page(moving: u64) -> Vec<u8> {
+    let now = 1_000_000 + moving;
+    let span = |offset, length| BucketSpan {
+        offset: Some(offset),
+        length: Some(length),
+    };
+    let bucket = |upper_bound: f64, count| Bucket {
+        cumulative_count: Some(count),
+        upper_bound: Some(upper_bound),
+        ..Bucket::default()
+    };
+    let first = Histogram {
+        sample_count: Some(now * 3 + 2),
+        sample_sum: Some(now as f64 * 0.7),
+        bucket: vec![bucket(0.25, now), bucket(2.5, now * 2)],
+        schema: Some(3),
+        zero_threshold: Some(0.0),
+        zero_count: Some(0),
+        positive_span: vec![span(-4, 2), span(7, 1)],
+        positive_delta: vec![now as i64, 0, 2],
+        ..Histogram::default()
+    };
+    let second = Histogram {
+        sample_count: Some(now * 4 + 1),
+        sample_sum: Some(-(now as f64)),
+        schema: Some(-2),
+        zero_threshold: Some(1e-9),
+        zero_count: Some(now + 1),
+        positive_span: vec![span(0, 1)],
+        positive_delta: vec![now as i64],
+        negative_span: vec![span(1, 1), span(300, 1)],
+        negative_delta: vec![now as i64, 0],
+        ..Histogram::default()
+    };
+    let metric = |name: &str, histogram| Metric {
+        label: labels(&[("m", name)]),
+        histogram: Some(histogram),
+        ..Metric::default()
+    };
+    let family = MetricFamily {
+        name: Some("h".to_owned()),
+        r#type: Some(4),
+        metric: vec![metric("first", first), metric("second", second)],
+        ..MetricFamily::default()
+    };
+    let body = protobuf_page(&[family]);
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.into_bytes(), body].concat()
 }
 
 /// What is read from afar carries the external labels.

@@ -73,10 +73,13 @@ pub(crate) fn complete(
     policy: &Policy,
     is_zero: bool,
 ) -> Result<(), String> {
-    if query.kind == Kind::Other {
-        return Ok(());
-    }
     let by_proof = is_zero && policy.absent != Absent::Zero;
+    if query.kind == Kind::Other {
+        return match by_proof {
+            true => demand_is_shown(assessment, scope, query),
+            false => Ok(()),
+        };
+    }
     for selector in &query.selectors {
         let metric = selector.metric.as_deref();
         let family = metric.and_then(|metric| assessment.names.family(metric));
@@ -91,6 +94,32 @@ pub(crate) fn complete(
             }
             for matcher in &required {
                 check_label_exists(assessment, target, selector, matcher.name(), false)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// S4a for a query of no kind whose result is 0: every target that counts shows the demand that the query reads, or what
+/// goes with it; of several names in an `or`, one.
+fn demand_is_shown(
+    assessment: Assessment<'_>,
+    scope: &Scope,
+    query: &SignalQuery,
+) -> Result<(), String> {
+    let measures = |selector: &&Selector| {
+        let metric = selector.metric.as_deref();
+        metric.is_some_and(|metric| assessment.names.is_demand(metric))
+    };
+    let of_demand = || query.selectors.iter().filter(measures);
+    for selector in of_demand() {
+        for target in targets_of(assessment, scope, selector) {
+            let Err(why) = check_witness(assessment, target, selector) else {
+                continue;
+            };
+            let shows_other = || of_demand().any(|one| shows(assessment, target, one));
+            if !(query.has_or && shows_other()) {
+                return Err(why);
             }
         }
     }

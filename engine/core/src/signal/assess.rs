@@ -10,6 +10,7 @@ use crate::time::Timestamp;
 use super::absence;
 use super::assessment::{Assessment, Pins};
 use super::candidates::Candidates;
+use super::demand::Demand;
 use super::grace::{self, Grace};
 use super::judge::{self, Verdict};
 use super::policy::Nan;
@@ -62,7 +63,7 @@ impl Signal {
 
     fn assess(&self, assessment: Assessment<'_>) -> Result<Reading, String> {
         let crash_loop = grace::crash_loop(assessment, &self.scope, &self.policy);
-        if let (Some(why), true) = (&crash_loop, self.query.kind != Kind::Demand) {
+        if let (Some(why), Demand::None) = (&crash_loop, self.query.demand) {
             return Err(why.clone());
         }
         let values = self.result.as_ref().map_err(String::clone)?;
@@ -72,6 +73,7 @@ impl Signal {
         let mut held = None;
         let mut elements = Vec::new();
         for (labels, value) in groups {
+            self.check_finite(labels, assessment.pins)?;
             let time_ms = self.judge_group(assessment, labels, &scopes, &mut held)?;
             let value = self.number(labels, *value, assessment)?;
             elements.push(Element {
@@ -86,6 +88,7 @@ impl Signal {
             let scope = &scopes.whole;
             absence::complete(assessment, scope, &self.query, &self.policy, is_zero)?;
         } else {
+            self.check_finite(&Labels::empty(), assessment.pins)?;
             let time_ms = self.judge(assessment, &scopes.whole, &mut held)?;
             let why_empty = |why: String| match absence::unseen(assessment, &self.query) {
                 Some(unseen) if !why.contains(&unseen) => format!("{unseen}; {why}"),
@@ -111,8 +114,8 @@ impl Signal {
         Ok(Reading { state, elements })
     }
 
-    /// S6d, S6e: in a crash loop, or after a restart before which the value was not known, a reading with a number above 0 is
-    /// held, and any other is unknown.
+    /// S6: in a crash loop, after a restart before which the value was not known, and within the grace if the query may fall
+    /// where demand rises, a reading with a number above 0 is held, and any other is unknown.
     fn refuse_zero(
         &self,
         assessment: Assessment<'_>,
@@ -121,13 +124,23 @@ impl Signal {
         held: &mut Held,
     ) -> Result<(), String> {
         let unseen = || {
-            let is_demand = self.query.kind == Kind::Demand;
-            is_demand.then(|| {
+            let reads_demand = self.query.demand != Demand::None;
+            reads_demand.then(|| {
                 let grace_ms = self.policy.restart_grace_ms;
                 grace::restarted_unseen(assessment, &self.scope, self.known_since_ms, grace_ms)
             })?
         };
-        let Some(why) = crash_loop.or_else(unseen) else {
+        let unordered = || {
+            let grace = self.grace(assessment.now_ms)?;
+            (self.query.demand == Demand::Any).then(|| {
+                format!(
+                    "{}: for {} s only a number above 0 is told of a query that may fall while demand rises",
+                    grace.why,
+                    self.policy.restart_grace_ms / 1000
+                )
+            })
+        };
+        let Some(why) = crash_loop.or_else(unseen).or_else(unordered) else {
             return Ok(());
         };
         if elements.iter().all(|element| element.value <= 0.0) {
@@ -299,7 +312,7 @@ impl Signal {
 
     /// The grace whose values apply now, and whether a crash loop makes them apply for longer.
     fn floors_apply(&self, assessment: Assessment<'_>) -> (Option<&Grace>, bool) {
-        if self.grace.is_none() || self.query.kind != Kind::Demand {
+        if self.grace.is_none() || self.query.demand == Demand::None {
             return (None, false);
         }
         let in_loop = grace::crash_loop(assessment, &self.scope, &self.policy).is_some();
@@ -349,6 +362,42 @@ impl Signal {
             ));
         }
         Ok(value)
+    }
+
+    /// S5: checks that every sample is a number that the query reads for a group, where the result would hide that one is
+    /// none. Quantiles of a summary are NaN while nothing was observed, which is no fault of anybody.
+    fn check_finite(&self, group: &Labels, pins: Pins<'_>) -> Result<(), String> {
+        if self.not_finite.is_empty() || self.policy.nan != Nan::Unknown {
+            return Ok(());
+        }
+        // Other labels of an element are those of the series that `topk` has chosen.
+        let mut pins = pins.to_vec();
+        for label in &self.query.grouping {
+            let value = group.get(label).map(str::to_owned);
+            pins.extend(value.map(|value| (label.clone(), value)));
+        }
+        let is_quantile = |labels: &Labels| labels.get("quantile").is_some();
+        let mut all = self.not_finite.iter();
+        let none = all.find(|labels| !is_quantile(labels) && fits(labels, &pins));
+        none.map_or(Ok(()), |labels| Err(self.why_not_finite(labels)))
+    }
+
+    /// Why a query is unknown that reads this series, which is NaN or infinite.
+    fn why_not_finite(&self, labels: &Labels) -> String {
+        let mut metrics = self.query.metrics();
+        let of = match (metrics.next(), metrics.next()) {
+            (Some(metric), None) => metric,
+            _ => "", // several: the labels have to do
+        };
+        let what = match (of, labels.is_empty()) {
+            ("", true) => "a series that the query reads".to_owned(),
+            (of, true) => of.to_owned(),
+            (of, false) => format!("{of}{labels}"),
+        };
+        format!(
+            "the newest sample of {what} is NaN or infinite, so its value is not known, and the query would leave it out \
+             or make a number of it; `nan: zero` or `nan: last` permits that"
+        )
     }
 
     /// Why a result that is NaN is told as unknown.

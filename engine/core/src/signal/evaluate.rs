@@ -15,6 +15,9 @@ pub struct Evaluation {
     pub values: Vec<(Labels, f64)>,
     /// Parts of the query (indices into `SignalQuery::parts`) whose result was empty.
     pub empty_parts: Vec<usize>,
+    /// Series that the query reads whose newest sample is NaN or infinite, where its result would not show that: their
+    /// labels, without the name.
+    pub not_finite: Vec<Labels>,
 }
 
 /// The result of an evaluation, or why it has none.
@@ -34,9 +37,18 @@ pub(crate) fn evaluate(
             empty_parts.push(index);
         }
     }
+    let mut not_finite = Vec::new();
+    for selected in &query.not_finite {
+        let answer = selected.instant(view, at, options)?;
+        if let Value::Vector(samples) = answer.value {
+            not_finite.extend(samples.into_iter().map(|sample| sample.labels));
+        }
+    }
+    not_finite.sort_unstable();
     Ok(Evaluation {
         values,
         empty_parts,
+        not_finite,
     })
 }
 

@@ -4,6 +4,7 @@ use crate::labels::Labels;
 use crate::time::Timestamp;
 
 use super::assessment::describe;
+use super::demand::Demand;
 use super::lint::foreign_labels;
 use super::query::Kind;
 use super::registry::SignalRegistry;
@@ -105,10 +106,16 @@ impl SignalRegistry {
         let with_each_scrape = signal.query.kind == Kind::Demand && !signal.policy.when_read;
         Outline {
             query: signal.text.clone(),
-            kind: match signal.query.kind {
-                Kind::Demand => "demand: a proven absence is 0, a restart is smoothed over",
-                Kind::Sum => "sum: a proven absence is 0",
-                Kind::Other => "other: never 0 by absence, unknown until its windows are covered",
+            kind: match (signal.query.kind, signal.query.demand) {
+                (Kind::Demand, _) => "demand: a proven absence is 0, a restart is smoothed over",
+                (Kind::Sum, Demand::None) => "sum: a proven absence is 0",
+                (Kind::Sum, _) => "sum: a proven absence is 0, a restart is smoothed over",
+                (Kind::Other, Demand::None) => {
+                    "other: never 0 by absence, unknown until its windows are covered"
+                }
+                (Kind::Other, _) => {
+                    "other, of demand: never 0 by absence, unknown until its windows are covered, a restart is smoothed over"
+                }
             },
             plan: match (&signal.compiled, plan_reason.is_empty(), with_each_scrape) {
                 (Ok(_), true, _) => {

@@ -74,7 +74,7 @@ impl Grace {
         if let Some((measured_ms, values)) = measured
             && at_ms - measured_ms < grace_ms
         {
-            for (labels, value) in values {
+            for (labels, value) in values.iter().filter(|(_, value)| value.is_finite()) {
                 let floor = Floor {
                     value: *value,
                     measured_ms: *measured_ms,

@@ -14,6 +14,7 @@ use crate::time::Timestamp;
 use super::absence;
 use super::assess::fits;
 use super::assessment::{Assessment, clock_time, describe};
+use super::demand::Demand;
 use super::grace;
 use super::judge::{self, Verdict};
 use super::query::Kind;
@@ -221,7 +222,8 @@ impl Signal {
             judge::processes_cover(assessment, &scope, &self.query)?;
             let at_ms = assessment.now_ms;
             absence::windows_covered(assessment, &scope, &self.query, &self.policy, at_ms)?;
-        } else if changed.is_some() {
+        }
+        if changed.is_some() {
             let grace = self.grace(assessment.now_ms);
             let grace_ms = self.policy.restart_grace_ms;
             floor = grace.and_then(|grace| grace.floor(labels, assessment.now_ms, grace_ms, false));
@@ -250,7 +252,7 @@ impl Signal {
         if let Some(why) = grace::crash_loop(assessment, scope, &self.policy) {
             return Some(why);
         }
-        if self.query.kind != Kind::Demand {
+        if self.query.demand == Demand::None {
             return None;
         }
         let mut counting = scope.counting.iter();

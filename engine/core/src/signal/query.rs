@@ -4,7 +4,9 @@ use crate::labels::{METRIC_NAME, MatchOp, Matcher};
 use crate::promql::plan::{AggregateOp, At, BinaryOp, Duration, Expr, ExprKind};
 use crate::promql::{Features, FunctionId, Query, QueryError};
 
+use super::demand::Demand;
 use super::names::Names;
+use super::not_finite;
 
 /// A parsed query with the properties that the rules depend on.
 #[derive(Clone, Debug)]
@@ -15,6 +17,9 @@ pub(crate) struct SignalQuery {
     pub(crate) fallback: Option<f64>,
     pub(crate) selectors: Vec<Selector>,
     pub(crate) kind: Kind,
+    pub(crate) demand: Demand,
+    /// Queries for samples that are no finite number, of the selectors of which the result would not show it.
+    pub(crate) not_finite: Vec<Query>,
     /// The labels by which the result is grouped; `*` if they are not known beforehand.
     pub(crate) grouping: Vec<String>,
     /// Whether it has an `or`, so that one side can replace the other.
@@ -72,6 +77,8 @@ impl SignalQuery {
             has_or |= matches!(&expr.kind, ExprKind::Binary(binary) if binary.op == BinaryOp::Or);
         });
         let kind = kind(query.plan(), names);
+        let demand = Demand::of(query.plan(), names);
+        let not_finite = not_finite::queries(&query);
         let (filled, parts, is_opaque) = match combination(query.plan(), kind) {
             Combination::None => (None, Vec::new(), false),
             Combination::Opaque => (None, Vec::new(), true),
@@ -99,6 +106,8 @@ impl SignalQuery {
             fallback,
             selectors,
             kind,
+            demand,
+            not_finite,
             grouping,
             has_or,
             parts,

@@ -185,6 +185,7 @@ impl SignalRegistry {
             serial: self.next_serial,
             pages: 0,
             empty_parts: Vec::new(),
+            not_finite: Vec::new(),
             measured: known.measured,
             known_since_ms: known.known_since_ms,
             numbers: known.numbers,

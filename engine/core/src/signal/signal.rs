@@ -11,13 +11,14 @@ use crate::time::Timestamp;
 
 use super::assessment::Assessment;
 use super::compiled::{CompiledQuery, EvalContext, Unsupported};
+use super::demand::Demand;
 use super::evaluate::{Evaluated, Evaluation};
 use super::facts::{ChangeKind, Facts};
 use super::grace::{self, Grace, Measured};
 use super::judge;
 use super::names::Names;
 use super::policy::{Nan, Policy};
-use super::query::{Kind, SignalQuery};
+use super::query::SignalQuery;
 use super::reading::{State, Transition};
 use super::scope::Scope;
 
@@ -43,6 +44,8 @@ pub(crate) struct Signal {
     pub(crate) pages: u64,
     /// Parts of the query whose result was empty at the newest evaluation.
     pub(super) empty_parts: Vec<usize>,
+    /// Series of which the newest evaluation found no finite number, where its result does not show that.
+    pub(super) not_finite: Vec<Labels>,
     /// The newest evaluation at which every target was fresh.
     pub(super) measured: Option<Measured>,
     /// The first such evaluation at which the value before the present processes was known, too (S6e).
@@ -75,11 +78,15 @@ impl Signal {
         let Ok(compiled) = &mut self.compiled else {
             return false;
         };
-        let (mut values, error) = match std::mem::replace(&mut self.result, Ok(Vec::new())) {
+        let (values, error) = match std::mem::replace(&mut self.result, Ok(Vec::new())) {
             Ok(values) => (values, None),
             Err(why) => (Vec::new(), Some(why)),
         };
-        let mut empty_parts = std::mem::take(&mut self.empty_parts);
+        let mut outcome = Evaluation {
+            values,
+            empty_parts: std::mem::take(&mut self.empty_parts),
+            not_finite: std::mem::take(&mut self.not_finite),
+        };
         let bytes_max = self.policy.bytes_max.unwrap_or(usize::MAX);
         let context = EvalContext {
             store,
@@ -90,7 +97,7 @@ impl Signal {
             lookback_ms: self.policy.options().lookback_ms,
             window_bytes_max: window_bytes_max.min(bytes_max),
         };
-        let done = compiled.evaluate(&context, &mut values, &mut empty_parts);
+        let done = compiled.evaluate(&context, &mut outcome);
         let series = compiled.series();
         self.by_program = done;
         if let Some(max) = self.policy.series_max
@@ -102,14 +109,11 @@ impl Signal {
             );
             self.set_result(Err(why), facts, names, at_ms);
         } else if done {
-            let outcome = Evaluation {
-                values,
-                empty_parts,
-            };
             self.set_result(Ok(outcome), facts, names, at_ms);
         } else {
-            self.result = error.map_or(Ok(values), Err);
-            self.empty_parts = empty_parts;
+            self.result = error.map_or(Ok(outcome.values), Err);
+            self.empty_parts = outcome.empty_parts;
+            self.not_finite = outcome.not_finite;
         }
         done
     }
@@ -119,6 +123,7 @@ impl Signal {
         let outcome = |values: &Vec<(Labels, f64)>| Evaluation {
             values: values.clone(),
             empty_parts: self.empty_parts.clone(),
+            not_finite: self.not_finite.clone(),
         };
         self.by_program
             .then(|| self.result.as_ref().map(outcome).map_err(String::clone))
@@ -126,8 +131,7 @@ impl Signal {
 
     /// Compiles the query. Error: what in it no program has.
     pub(crate) fn compile(query: &SignalQuery) -> Result<CompiledQuery, Unsupported> {
-        let parts = query.parts.iter().map(|part| part.query.plan());
-        CompiledQuery::compile(query.query.plan(), parts)
+        CompiledQuery::compile(query)
     }
 
     /// Why the query is evaluated from its plan; `None` where its program is run.
@@ -169,11 +173,11 @@ impl Signal {
         ));
     }
 
-    /// The grace that applies at `now_ms`: only queries of kind demand have one.
+    /// The grace that applies at `now_ms`: only queries that read demand have one.
     pub(super) fn grace(&self, now_ms: i64) -> Option<&Grace> {
         let runs = |grace: &&Grace| grace.runs(now_ms, self.policy.restart_grace_ms);
         let grace = self.grace.as_ref().filter(runs);
-        grace.filter(|_| self.query.kind == Kind::Demand)
+        grace.filter(|_| self.query.demand != Demand::None)
     }
 
     /// Stores a new result, as of `at_ms`.
@@ -185,8 +189,10 @@ impl Signal {
         at_ms: i64,
     ) {
         self.empty_parts.clear();
+        self.not_finite.clear();
         self.result = outcome.map(|outcome| {
             self.empty_parts = outcome.empty_parts;
+            self.not_finite = outcome.not_finite;
             outcome.values
         });
         self.at_ms = Some(at_ms);
@@ -199,7 +205,8 @@ impl Signal {
         };
         let fresh = self.policy.object_label.is_some()
             || judge::are_fresh(assessment, &self.scope, &self.query);
-        if let (Ok(values), true) = (&self.result, fresh) {
+        let finite = self.not_finite.is_empty() || self.policy.nan != Nan::Unknown;
+        if let (Ok(values), true) = (&self.result, fresh && finite) {
             let keeps_numbers = self.policy.nan == Nan::Last;
             for (labels, value) in values
                 .iter()

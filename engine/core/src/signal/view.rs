@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use crate::labels::{Labels, METRIC_NAME, MatchOp};
+use crate::labels::{Labels, METRIC_NAME, MatchOp, Matcher};
 use crate::promql::QueryError;
 use crate::promql::select::{
     LastSample, Projection, STALE_NAN_BITS, Samples, SelectRequest, Selection, View, is_stale,
@@ -126,7 +126,7 @@ impl SignalView {
             form,
         };
         let snapshot = SelectionSnapshot::copy(&self.store, &inner, &visibility, None)?;
-        refuse_explicit_timestamps(&snapshot)?;
+        refuse_explicit_timestamps(&snapshot, request)?;
         let mut sums = Sums::default();
         let mut samples = Samples::default();
         for index in 0..snapshot.len() {
@@ -228,7 +228,7 @@ impl View for SignalView {
             metric.and_then(|m| Requested::find(m.value(), request.matchers, &self.names));
         let Some(requested) = requested else {
             let snapshot = SelectionSnapshot::copy(&self.store, request, self, None)?;
-            refuse_explicit_timestamps(&snapshot)?;
+            refuse_explicit_timestamps(&snapshot, request)?;
             return Ok(Box::new(snapshot));
         };
         let visibility = FormVisibility {
@@ -237,7 +237,7 @@ impl View for SignalView {
             form: requested.direct(),
         };
         let direct = SelectionSnapshot::copy(&self.store, request, &visibility, None)?;
-        refuse_explicit_timestamps(&direct)?;
+        refuse_explicit_timestamps(&direct, request)?;
         let mut derived = Vec::new();
         for (exposed, without_pool) in self.other_forms(requested) {
             let form = requested.form(exposed, without_pool);
@@ -252,15 +252,20 @@ impl View for SignalView {
 
 /// Refuses samples with explicit timestamps: when they were measured cannot be checked, and a failed scrape does not end
 /// them, so they must not be reported to a scaler.
-fn refuse_explicit_timestamps(snapshot: &SelectionSnapshot) -> Result<(), QueryError> {
-    match (0..snapshot.len()).find(|&index| snapshot.clock(index).is_none()) {
-        None => Ok(()),
-        Some(index) => Err(QueryError::Execution(format!(
-            "{} carries timestamps of its own, so nobody knows when it was measured; set `honor_timestamps: false` on \
-             its job",
-            snapshot.labels(index)
-        ))),
+fn refuse_explicit_timestamps(
+    snapshot: &SelectionSnapshot,
+    request: &SelectRequest<'_>,
+) -> Result<(), QueryError> {
+    if (0..snapshot.len()).all(|index| snapshot.clock(index).is_some()) {
+        return Ok(());
     }
+    // An aggregation reads series without their labels: what it selects says which they are.
+    let conditions: Vec<String> = request.matchers.iter().map(Matcher::to_string).collect();
+    Err(QueryError::Execution(format!(
+        "a series of {{{}}} carries timestamps of its own, so nobody knows when it was measured; set \
+         `honor_timestamps: false` on its job",
+        conditions.join(", ")
+    )))
 }
 
 /// Sums per label set and time. The sum is stale at a time at which all of its series are.

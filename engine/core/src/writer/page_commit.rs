@@ -344,27 +344,31 @@ impl PageCommit<'_, '_> {
             return;
         }
         let time_ms = time_ms.unwrap_or(self.at_ms);
-        if self.is_ahead(time_ms) || self.is_behind(time_ms) {
-            committed.out_of_order += 1;
-            return;
-        }
+        let is_ahead = self.is_ahead(time_ms);
+        let is_outside = is_ahead || self.is_behind(time_ms);
         let row = *self.store.series.row(id);
         if row.clock == ClockId::EXPLICIT {
+            if is_outside {
+                committed.out_of_order += 1;
+                return;
+            }
             let appended = self.store.append_explicit(id, time_ms, bits);
             count(appended, committed);
             return;
         }
         let clock = &self.store.clocks[row.clock.index()];
-        if clock
-            .last()
-            .is_some_and(|last| row.is_present() && last.time_ms >= time_ms)
-        {
-            committed.out_of_order += 1;
-            return;
-        }
+        let stands = row.is_present();
+        let is_late = stands && clock.last().is_some_and(|last| last.time_ms >= time_ms);
         let old_tick = clock.next_tick();
+        // A sample that is left out ends what pages have said without a timestamp, as in Prometheus' scrape loop.
+        let (since, bits) = match is_late || is_outside {
+            false => (time_ms, bits),
+            true if stands || is_ahead => (self.at_ms, STALE),
+            true => (time_ms, STALE),
+        };
+        committed.out_of_order += u64::from(is_late || is_outside);
         self.store
-            .move_to_clock(id, old_tick, ClockId::EXPLICIT, time_ms, bits);
+            .move_to_clock(id, old_tick, ClockId::EXPLICIT, since, bits);
         explicit_series.push(id);
         self.store.listed.add(id, self.target);
     }

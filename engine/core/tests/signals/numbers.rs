@@ -2,7 +2,7 @@
 
 use stillwell_engine::signal::{Nan, Policy};
 
-use crate::scenario::{Gateway, QUEUE, Scenario, unknown, value};
+use crate::scenario::{Gateway, QUEUE, Reported, Scenario, unknown, value};
 
 #[test]
 fn numbers_that_are_none() {
@@ -43,4 +43,66 @@ fn numbers_that_are_none() {
         (scenario.reported(zero), scenario.reported(last)),
         (value(0.0), value(1.0))
     );
+}
+
+/// A gauge that is NaN was told as 0 by comparisons and as another pod's number by `max`.
+#[test]
+fn a_sample_that_is_nan_is_never_left_out_of_a_number() {
+    let queries = [
+        "sum(q)",
+        "max(q)",
+        "min(q)",
+        "topk(1, q)",
+        "count(q)",
+        "sum(q > 0) or vector(0)",
+        "count(q > 0) or vector(0)",
+        "max(q or vector(0))",
+        "q > bool 3",
+        "sum(q) >= bool 0",
+        "sum(q) == bool 5",
+        "sum(q) ^ 0",
+        "max(max_over_time(q[1s]))",
+        "sum({__name__=\"q\"} >= 0)",
+        "max({__name__=~\"q|nothing\"})",
+    ];
+    let mut scenario = Scenario::new();
+    let signals = queries.map(|text| (text, scenario.register(text)));
+    let by_pool = scenario.register("max by (pool) (q)");
+    let quantile = scenario.register("max(latency{quantile=\"0.9\"}) or vector(0)");
+    let pods = ["a:1", "b:1"].map(|pod| scenario.target(pod));
+    let page = |pool: &str, queue: f64| {
+        format!("q{{pool=\"{pool}\"}} {queue}\nlatency{{quantile=\"0.9\"}} NaN\nlatency_count 0\n")
+    };
+    for (first, known) in [(2.0, true), (f64::NAN, false), (2.0, true)] {
+        for _ in 0..20 {
+            scenario.take(pods[0], &page("a", first));
+            scenario.take_now(pods[1], &page("b", 2.0));
+        }
+        for (text, signal) in &signals {
+            match (scenario.reported(*signal), known) {
+                (Reported::Unknown(why), false) => assert!(why.contains("NaN"), "{text}: {why}"),
+                // Two elements where it is no aggregation.
+                (Reported::Value(values), true) => assert!(values[0] >= 0.0, "{text}"),
+                (other, _) => panic!("{text}: {other:?}"),
+            }
+        }
+        assert_eq!(
+            scenario.reported_pinned(by_pool, &[("pool", "b")]),
+            value(2.0),
+            "another pool's NaN changes nothing"
+        );
+        let of_first = scenario.reported_pinned(by_pool, &[("pool", "a")]);
+        match known {
+            true => assert_eq!(of_first, value(2.0)),
+            false => unknown(&of_first, &["NaN"]),
+        }
+        unknown(&scenario.reported(quantile), &["NaN"]);
+    }
+    let permitted = Policy {
+        nan: Nan::Zero,
+        ..Policy::default()
+    };
+    let permitted = scenario.register_with("max(q)", permitted);
+    scenario.take(pods[0], &page("a", f64::NAN));
+    assert_eq!(scenario.reported(permitted), value(2.0));
 }

@@ -4,7 +4,7 @@ use stillwell_engine::labels::{Labels, Matcher};
 use stillwell_engine::promql::select::{Projection, Samples, SelectRequest, View};
 use stillwell_engine::{Engine, Format, Limits, ScrapeFacts, TargetSpec, Timestamp};
 
-use crate::scenario::{INTERVAL_MS, Scenario, unknown, value};
+use crate::scenario::{INTERVAL_MS, Reported, Scenario, unknown, value};
 
 #[test]
 fn timestamps_on_the_page_are_not_told_to_a_scaler() {
@@ -23,7 +23,10 @@ fn timestamps_on_the_page_are_not_told_to_a_scaler() {
     scenario.scrape_text(0, &format!("x 7 {at_ms}\n"));
     unknown(
         &scenario.reported(signal),
-        &["timestamps of its own", "honor_timestamps"],
+        &[
+            "{__name__=\"x\"} carries timestamps of its own",
+            "honor_timestamps",
+        ],
     );
     scenario.scrape_text(0, &format!("x 7 {}\n", i64::MAX / 2));
     assert!(
@@ -32,6 +35,36 @@ fn timestamps_on_the_page_are_not_told_to_a_scaler() {
             .signal(signal, Timestamp::MIN, &[])
             .is_some()
     );
+}
+
+/// The old number was told for as long as the page had a newer one with a timestamp that was too old to be stored.
+#[test]
+fn a_number_that_is_replaced_by_one_with_a_timestamp_is_not_told_any_more() {
+    for timestamp_ms in ["9999000", "9000000", "1", "10000100", "99999999999999"] {
+        let mut scenario = Scenario::new();
+        let signals = ["sum(x)", "x", "max(x) or vector(0)", "sum(x) or vector(0)"]
+            .map(|text| (text, scenario.register(text)));
+        let spec = TargetSpec {
+            labels: Labels::from_pairs([("job", "epp"), ("instance", "a:1")]),
+            interval_ms: INTERVAL_MS as u64,
+            honor_timestamps: true,
+            ..TargetSpec::default()
+        };
+        let target = scenario.target_with(spec);
+        for _ in 0..3 {
+            scenario.scrape_text(target, "x{q=\"a\"} 5\n");
+        }
+        for _ in 0..30 {
+            scenario.scrape_text(target, &format!("x{{q=\"a\"}} 9 {timestamp_ms}\n"));
+            for (text, signal) in &signals {
+                let reported = scenario.reported(*signal);
+                assert!(
+                    matches!(reported, Reported::Unknown(_)),
+                    "{text} with {timestamp_ms}: {reported:?}"
+                );
+            }
+        }
+    }
 }
 
 #[test]

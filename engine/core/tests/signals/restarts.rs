@@ -271,3 +271,110 @@ fn subqueries_look_back_too() {
     }
     unknown(&scenario.reported(signal), &["601.0 s"]);
 }
+
+/// A gateway crashed, and `ceil(sum(queue) / 5)` told 0 for the queue that `sum(queue)` still held.
+#[test]
+fn whatever_is_computed_from_a_queue_is_smoothed_over_as_the_queue_is() {
+    const FAMILY: &str = "inference_extension_flow_control_queue_size";
+    let forms = [
+        ("round(sum(Q))", 6.0),
+        ("ceil(sum(Q) / 5)", 2.0),
+        ("sum(Q) - 1", 5.0),
+        ("scalar(sum(Q))", 6.0),
+        ("avg(Q)", 3.0),
+        ("min(Q)", 3.0),
+        ("quantile(1, Q)", 3.0),
+        ("sum(Q > 0) or vector(0)", 6.0),
+        ("sum(Q) > bool 0", 1.0),
+        ("sum({__name__=~\"Q\"})", 6.0),
+        ("sum(label_replace(Q, \"a\", \"b\", \"\", \"\"))", 6.0),
+        ("Q{model_name=\"m\"}", 3.0),
+        ("sum(Q) / sum(inference_pool_ready_pods)", 6.0),
+        ("topk(1, Q{model_name=\"m\"})", 3.0),
+    ];
+    let mut scenario = Scenario::new();
+    let mut register = |(text, before): (&'static str, f64)| {
+        let signal = scenario.register(&text.replace('Q', FAMILY));
+        (text, signal, before)
+    };
+    let signals: Vec<_> = forms.into_iter().map(&mut register).collect();
+    let falling = ["-sum(Q)", "5 - sum(Q)", "absent(Q > 9) - 1"];
+    let falling: Vec<_> = falling
+        .into_iter()
+        .map(|text| register((text, 0.0)))
+        .collect();
+    let epp = scenario.target("a:1");
+    let mut page = Gateway::of("a");
+    page.queue = Some(6.0);
+    scenario.rounds(30, &[(epp, Some(&page))]);
+    for (text, signal, before) in &signals {
+        assert_eq!(scenario.reported(*signal), value(*before), "{text}");
+    }
+    page.start = scenario.start_now();
+    page.queue = Some(0.0);
+    scenario.scrape(&[(epp, Some(&page))]);
+    for (text, signal, before) in &signals {
+        assert_eq!(scenario.reported(*signal), held(*before), "{text}");
+    }
+    for (text, signal, _) in &falling {
+        match scenario.reported(*signal) {
+            Reported::Held(values) if values[0] > 0.0 => {}
+            other => unknown(
+                &other,
+                &[text.split('Q').next().map_or("", |_| "restarted")],
+            ),
+        }
+    }
+    scenario.rounds(600, &[(epp, Some(&page))]);
+    for (text, signal, _) in &signals {
+        let Reported::Value(values) = scenario.reported(*signal) else {
+            // Empty, and of what is no sum nobody knows whether that is 0.
+            unknown(&scenario.reported(*signal), &["empty"]);
+            continue;
+        };
+        assert!(values[0] <= 0.0, "{text}: {values:?} after the grace");
+    }
+}
+
+/// The same asked for the first time after the restart, which another replica has seen.
+#[test]
+fn nothing_computed_from_a_queue_is_0_after_a_restart_that_was_not_seen() {
+    const FAMILY: &str = "inference_extension_flow_control_queue_size";
+    for text in [
+        "sum(Q)",
+        "round(sum(Q))",
+        "avg(Q)",
+        "Q{model_name=\"m\"}",
+        "-sum(Q)",
+        "sum(Q) > bool 0",
+        "count(Q > 0) or vector(0)",
+        "sum(last_over_time(Q[1s]))",
+        "sum({__name__=~\"Q\"})",
+    ] {
+        let mut scenario = Scenario::new();
+        let epp = scenario.target("a:1");
+        let mut page = Gateway::of("a");
+        page.start = scenario.start_now();
+        page.queue = Some(0.0);
+        scenario.rounds(20, &[(epp, Some(&page))]);
+        let signal = scenario.register(&text.replace('Q', FAMILY));
+        scenario.rounds(20, &[(epp, Some(&page))]);
+        unknown(&scenario.reported(signal), &["started at", "no 0 is told"]);
+    }
+}
+
+/// Another gateway shows nothing of its queue: its flow control may be off.
+#[test]
+fn a_0_that_is_computed_from_a_queue_needs_the_page_of_every_gateway() {
+    let mut scenario = Scenario::new();
+    let signal = scenario.register("round(sum(inference_extension_flow_control_queue_size))");
+    let (one, other) = (scenario.target("a:1"), scenario.target("b:1"));
+    let mut page = Gateway::of("a");
+    page.queue = Some(0.0);
+    let mut off = Gateway::of("a");
+    (off.queue, off.flow_control) = (None, false);
+    scenario.rounds(30, &[(one, Some(&page)), (other, Some(&page))]);
+    assert_eq!(scenario.reported(signal), value(0.0));
+    scenario.rounds(3, &[(one, Some(&page)), (other, Some(&off))]);
+    unknown(&scenario.reported(signal), &["flow control", "b:1"]);
+}

@@ -1,8 +1,11 @@
-//! Expressions made from others, for signals: the parts of a sum, each counted as 0 where it is empty.
+//! Expressions made from others, for signals: the parts of a sum, each counted as 0 where it is empty; the samples that are
+//! no finite number.
 
-use super::expr::{Aggregate, Binary, Cardinality, Expr, ExprKind, Matching, Subquery};
+use super::expr::{
+    Aggregate, Binary, Cardinality, Edges, Expr, ExprKind, Matching, Selector, Subquery,
+};
 use super::function::FunctionId;
-use super::operators::BinaryOp;
+use super::operators::{AggregateOp, BinaryOp};
 
 impl Expr {
     /// The expression with what `replace` yields in the place of the nodes for which it yields something. It is called for
@@ -68,5 +71,39 @@ impl Expr {
                 ..Matching::default()
             },
         })))
+    }
+
+    /// The series of a selector whose newest sample is NaN or infinite: `selector * 0 != 0`, which compares with numbers
+    /// alone. Where no single name is selected it is `sum(selector) * 0 != 0`, for series that differ by name alone cannot
+    /// be multiplied.
+    pub(crate) fn not_finite(&self, selector: &Selector) -> Expr {
+        let at_same_place = |kind: ExprKind| Expr {
+            kind,
+            span: self.span,
+        };
+        let binary = |op: BinaryOp, lhs: Expr| {
+            at_same_place(ExprKind::Binary(Box::new(Binary {
+                op,
+                lhs,
+                rhs: at_same_place(ExprKind::Number(0.0)),
+                return_bool: false,
+                matching: Matching::default(),
+            })))
+        };
+        let mut read = at_same_place(ExprKind::Selector(Box::new(Selector {
+            edges: Edges::Plain,
+            detect_resets: false,
+            ..selector.clone()
+        })));
+        if selector.metric_name().is_none() {
+            read = at_same_place(ExprKind::Aggregate(Box::new(Aggregate {
+                op: AggregateOp::Sum,
+                param: None,
+                expr: read,
+                grouping: Vec::new(),
+                without: false,
+            })));
+        }
+        binary(BinaryOp::Neq, binary(BinaryOp::Mul, read))
     }
 }

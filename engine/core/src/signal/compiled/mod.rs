@@ -54,12 +54,12 @@ mod window;
 
 use parking_lot::RwLock;
 
-use crate::labels::Labels;
-use crate::promql::plan::Expr;
 use crate::store::Store;
 
+use super::evaluate::Evaluation;
 use super::facts::Facts;
 use super::names::Names;
+use super::query::SignalQuery;
 use super::scope::Scope;
 use halt::{Blocked, Halt};
 use program::Program;
@@ -113,13 +113,10 @@ enum Bound {
 const RETRY_MS: i64 = 5_000;
 
 impl CompiledQuery {
-    /// Compiles a plan. `parts` are subexpressions whose emptiness is reported. Error: what in it no program has.
-    pub(crate) fn compile<'e>(
-        plan: &'e Expr,
-        parts: impl Iterator<Item = &'e Expr>,
-    ) -> Result<CompiledQuery, Unsupported> {
+    /// Compiles a query. Error: what in it no program has.
+    pub(crate) fn compile(query: &SignalQuery) -> Result<CompiledQuery, Unsupported> {
         Ok(CompiledQuery {
-            program: compile::compile(plan, parts)?,
+            program: compile::compile(query)?,
             metrics: Vec::new(),
             reads_any: false,
             bound: Bound::Not,
@@ -127,14 +124,9 @@ impl CompiledQuery {
         })
     }
 
-    /// Evaluates into `values`, and the indices of empty parts into `empty_parts`. False if the query has to be evaluated
-    /// from the plan. Allocates nothing while the structure is unchanged.
-    pub(crate) fn evaluate(
-        &mut self,
-        context: &EvalContext<'_>,
-        values: &mut Vec<(Labels, f64)>,
-        empty_parts: &mut Vec<usize>,
-    ) -> bool {
+    /// Evaluates into `out`. False if the query has to be evaluated from the plan. Allocates nothing while the structure is
+    /// unchanged and every sample is a finite number.
+    pub(crate) fn evaluate(&mut self, context: &EvalContext<'_>, out: &mut Evaluation) -> bool {
         if !visibility::is_newest(context) {
             return false;
         }
@@ -147,7 +139,7 @@ impl CompiledQuery {
             let store = context.store.read();
             match self.program.run(&EvalSnapshot::new(&store, context)) {
                 Ok(()) => {
-                    self.program.result(values, empty_parts);
+                    self.program.result(out);
                     return true;
                 }
                 Err(Halt::Unbound) => {}

@@ -3,6 +3,7 @@
 use crate::labels::Labels;
 use crate::store::Store;
 
+use super::super::evaluate::Evaluation;
 use super::fold::{Folds, Step};
 use super::halt::Halt;
 use super::instant::Instant;
@@ -43,6 +44,8 @@ pub(super) struct Program {
     pub(super) root: Root,
     /// Slots of the parts whose emptiness matters, by part.
     pub(super) parts: Vec<usize>,
+    /// Slots of the series that are no finite number, by the queries for them.
+    pub(super) not_finite: Vec<usize>,
     /// By op; empty where it yields a number.
     pub(super) vectors: Vec<Vector>,
     /// By op; NaN where it yields a vector.
@@ -210,8 +213,13 @@ impl Program {
             .collect()
     }
 
-    /// The result of the last run, and the indices of the empty parts.
-    pub(super) fn result(&self, values: &mut Vec<(Labels, f64)>, empty_parts: &mut Vec<usize>) {
+    /// The result of the last run.
+    pub(super) fn result(&self, out: &mut Evaluation) {
+        let Evaluation {
+            values,
+            empty_parts,
+            not_finite,
+        } = out;
         values.clear();
         match self.root {
             Root::Vector(slot) => {
@@ -229,6 +237,13 @@ impl Program {
         empty_parts.clear();
         let empty = |slot: &usize| self.vectors[*slot].order.is_empty();
         empty_parts.extend((0..self.parts.len()).filter(|&part| empty(&self.parts[part])));
+        not_finite.clear();
+        for slot in &self.not_finite {
+            let vector = &self.vectors[*slot];
+            let labels = vector.iter().map(|(at, _)| &vector.labels[at as usize]);
+            not_finite.extend(labels.cloned());
+        }
+        not_finite.sort_unstable();
     }
 
     pub(super) fn has_windows(&self) -> bool {
@@ -247,8 +262,14 @@ impl Program {
         }
     }
 
+    /// The number of series that it reads; leaves that read the same count once.
     pub(super) fn series(&self) -> usize {
-        let own = self.leaves.iter().map(|leaf| match &leaf.reads {
+        let is_first = |(at, leaf): &(usize, &Leaf)| {
+            let mut before = self.leaves[..*at].iter();
+            !before.any(|have| have.source == leaf.source)
+        };
+        let distinct = self.leaves.iter().enumerate().filter(is_first);
+        let own = distinct.map(|(_, leaf)| match &leaf.reads {
             Reads::Instant(instant) => instant.series(),
             Reads::Window(window) => window.series_count(),
         });

@@ -95,6 +95,13 @@ impl Names {
                 .is_some_and(|(family, _, suffix)| family.demand && suffix.is_empty())
     }
 
+    /// Every name of the families that measure demand.
+    pub(crate) fn demand_families(&self) -> impl Iterator<Item = &str> {
+        let families = FAMILIES.iter().filter(|family| family.demand);
+        let known = families.flat_map(|family| family.names.iter().map(|name| name.family));
+        known.chain(self.demand.iter().map(String::as_str))
+    }
+
     /// Yields whether a page with the given metric is that of a gateway which may expose `metric` (S3a).
     pub fn witnesses<'n>(&'n self, metric: &'n str) -> impl Fn(&str) -> bool + 'n {
         let class = self.family(metric).map(|(family, _, _)| family.class);

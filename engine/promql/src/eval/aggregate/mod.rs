@@ -4,7 +4,6 @@ mod count_values;
 mod extremes;
 mod fold;
 mod histograms;
-mod labels_hash;
 mod quantile;
 mod topk;
 

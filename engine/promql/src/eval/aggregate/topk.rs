@@ -2,13 +2,12 @@
 
 use crate::QueryError;
 use crate::plan::{Aggregate, AggregateOp, Expr};
-use stillwell_model::labels::Labels;
+use stillwell_model::labels::{Labels, labels_hash};
 use stillwell_model::number_text::go_float;
 
 use super::super::column::{Column, Point, Series};
 use super::super::{Eval, Grid, Sink, execution};
 use super::extremes::Heap;
-use super::labels_hash::labels_hash;
 
 impl Eval<'_> {
     pub(super) fn select_k(

@@ -9,8 +9,10 @@ mod source;
 mod vector;
 
 use crate::limits::COMPILED_OPS_MAX;
-use crate::promql::plan::{Expr, ValueType};
+use crate::promql::Query;
+use crate::promql::plan::ValueType;
 
+use super::super::query::SignalQuery;
 use super::fold::Folds;
 use super::halt::Unsupported;
 use super::instant::Instant;
@@ -25,19 +27,23 @@ use super::window::Window;
 /// The result of compiling a part.
 type Compiled<T> = Result<T, Unsupported>;
 
-/// Compiles a query and the parts of it whose emptiness matters.
-pub(super) fn compile<'e>(
-    plan: &'e Expr,
-    parts: impl Iterator<Item = &'e Expr>,
-) -> Compiled<Program> {
+/// Compiles a query, the parts of it whose emptiness matters, and the queries for samples that are no finite number.
+pub(super) fn compile(query: &SignalQuery) -> Compiled<Program> {
+    let plan = query.query.plan();
     let mut compiler = Compiler::default();
     let root = match plan.value_type() {
         ValueType::Vector => Root::Vector(compiler.root(plan)?),
         ValueType::Scalar => Root::Scalar(compiler.scalar(plan, 0)?),
         ValueType::String | ValueType::Matrix => return Err(Unsupported::NoVector),
     };
-    let parts: Compiled<Vec<usize>> = parts.map(|part| compiler.vector(part, 0)).collect();
-    let program = compiler.finish(root, parts?);
+    let mut vectors = |queries: &mut dyn Iterator<Item = &Query>| -> Compiled<Vec<usize>> {
+        queries
+            .map(|query| compiler.vector(query.plan(), 0))
+            .collect()
+    };
+    let parts = vectors(&mut query.parts.iter().map(|part| &part.query))?;
+    let not_finite = vectors(&mut query.not_finite.iter())?;
+    let program = compiler.finish(root, parts, not_finite);
     // Without a series there is no page to wait for.
     match program.sources().is_empty() {
         true => Err(Unsupported::NoSeries),
@@ -56,7 +62,7 @@ struct Compiler {
 }
 
 impl Compiler {
-    fn finish(self, root: Root, parts: Vec<usize>) -> Program {
+    fn finish(self, root: Root, parts: Vec<usize>, not_finite: Vec<usize>) -> Program {
         let Compiler {
             leaves,
             subqueries,
@@ -66,6 +72,7 @@ impl Compiler {
         Program {
             root,
             parts,
+            not_finite,
             vectors: ops.iter().map(|_| Vector::default()).collect(),
             scalars: vec![f64::NAN; ops.len()],
             links: ops.iter().map(|_| Links::None).collect(),

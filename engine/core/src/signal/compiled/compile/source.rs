@@ -114,7 +114,7 @@ impl Compiler {
             ..Compiler::default()
         };
         let root = Root::Vector(inner.vector(&subquery.expr, 1)?);
-        let program = inner.finish(root, Vec::new());
+        let program = inner.finish(root, Vec::new(), Vec::new());
         let steps = Steps::new(function, step_ms);
         let same = |have: &Subquery| {
             have.program.is_same(&program)

@@ -1,11 +1,12 @@
-//! The hash by which `limit_ratio` selects series: XXH64 over Prometheus' packed form of the labels, so that the same
-//! series are selected as in Prometheus.
+//! XXH64 over Prometheus' packed form of labels: `limit_ratio` selects series and rule groups are spread over their interval
+//! by it, so that the same series are selected and the same times result as in Prometheus.
 
-use stillwell_model::labels::Labels;
 use twox_hash::XxHash64;
 
-/// Prometheus' `Labels.Hash` (length-prefixed names and values in one string).
-pub(super) fn labels_hash(labels: &Labels) -> u64 {
+use super::Labels;
+
+/// Prometheus' `Labels.Hash` (model/labels/labels_stringlabels.go): names and values in one string, each behind its length.
+pub fn labels_hash(labels: &Labels) -> u64 {
     let mut packed = Vec::with_capacity(128);
     for (name, value) in labels.iter() {
         for text in [name, value] {
@@ -28,9 +29,8 @@ pub(super) fn labels_hash(labels: &Labels) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use stillwell_model::labels;
-
     use super::labels_hash;
+    use crate::labels;
 
     #[test]
     fn is_the_hash_of_length_prefixed_names_and_values() {
