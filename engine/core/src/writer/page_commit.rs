@@ -211,9 +211,7 @@ impl PageCommit<'_, '_> {
                 self.store.listed.add(id, self.target); // beside a line without a timestamp, which stands
             }
             match histogram {
-                Some(histogram) => {
-                    self.append_histogram(id, time_ms, histogram, explicit_series, committed);
-                }
+                Some(one) => self.append_histogram(id, time_ms, one, explicit_series, committed),
                 None => self.append_explicit(id, time_ms, bits, explicit_series, committed),
             }
             self.store.listed.add(id, self.target);
