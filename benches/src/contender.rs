@@ -227,6 +227,16 @@ impl Contender {
         })
     }
 
+    /// Bytes that the process had the kernel write to disks (`write_bytes` of proc_pid_io(5)).
+    pub fn disk_written(&self) -> std::io::Result<u64> {
+        let counts = std::fs::read_to_string(format!("/proc/{}/io", self.child.id()))?;
+        let written = counts
+            .lines()
+            .find_map(|line| line.strip_prefix("write_bytes: "));
+        let bytes = written.and_then(|bytes| bytes.trim().parse().ok());
+        bytes.ok_or_else(|| std::io::Error::other("the kernel counts no write_bytes"))
+    }
+
     /// Connects, waiting up to `wait` for the listener.
     pub fn connect(&self, wait: Duration) -> std::io::Result<Client> {
         let start = Instant::now();

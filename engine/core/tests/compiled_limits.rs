@@ -115,7 +115,10 @@ fn steps_without_values_count_too_and_subqueries_share_one_limit() {
         ("max_over_time(x[1s:1ms])", true),
     ];
     let queries = queries.map(|(query, fits)| (query, fits, scene.register(query)));
-    scene.scrape(0, 0, "x{l=\"1\"} 1\n");
+    // Many steps are spread over some pages.
+    for page in 0..20 {
+        scene.scrape(0, page * 100, "x{l=\"1\"} 1\n");
+    }
     for (query, fits, id) in queries {
         assert_eq!(scene.is_by_program(id, query), fits, "{query}");
     }
@@ -192,4 +195,38 @@ fn a_relabelled_vector_takes_in_new_series() {
         scene.scrape(0, series * 100, &page);
         assert!(scene.is_by_program(id, query), "{query}");
     }
+}
+
+/// While a target was frozen each page computed all steps of a subquery, 5 ms of a commit. Now ordinary evaluation answers, and
+/// the program goes on some pages after the target is back.
+#[test]
+fn a_frozen_target_makes_no_page_compute_all_steps() {
+    let mut scene = Scene::new(2);
+    let query = "max_over_time(sum by (l) (x)[20s:10ms])";
+    let id = scene.register(query);
+    let page = |round: i64| {
+        (0..20).fold(String::new(), |page, l| {
+            page + &format!("x{{l=\"{l}\"}} {}\n", (round * 7 + l) % 23)
+        })
+    };
+    let mut by_program = [0; 4];
+    for round in 0..400 {
+        scene.scrape(0, round * 100, &page(round));
+        let phase = (round / 100) as usize;
+        by_program[phase] += usize::from(scene.is_by_program(id, query));
+        // Frozen from the tenth second on, back from the twentieth.
+        if phase == 1 {
+            let target = scene.stages[1].target();
+            let at = Timestamp::from_ms(1_700_000_000_000 + round * 100 + 50);
+            let failed = scene
+                .writer
+                .fail(target, at, ScrapeFacts::default(), "refused");
+            failed.expect("time moves on");
+        } else {
+            scene.scrape(1, round * 100 + 50, &page(round + 3));
+        }
+    }
+    let [before, frozen, after, later] = by_program;
+    assert!(before > 80 && after > 50 && later == 100, "{by_program:?}");
+    assert!(frozen < 5, "{by_program:?}");
 }

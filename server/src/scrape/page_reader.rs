@@ -16,6 +16,7 @@ use tracing::debug;
 
 use super::client::{Encoding, Page};
 use super::error::ScrapeError;
+use super::media_type::format_of;
 use super::shared::Shared;
 use super::state::TargetState;
 
@@ -177,18 +178,4 @@ impl PageReader {
         }
         Ok(())
     }
-}
-
-/// The format of a page: the announced one, or the job's for pages whose type is not known. A page without a type is text.
-fn format_of(content_type: &str, fallback: Option<Format>) -> Result<Format, ScrapeError> {
-    let untyped = content_type.trim().is_empty().then_some(Format::Text);
-    Format::from_content_type(content_type)
-        .or(fallback)
-        .or(untyped)
-        .ok_or_else(|| {
-            ScrapeError::Page(format!(
-                "content type {content_type:?} is not read; where the page is in the text format all the same, set \
-                 fallback_scrape_protocol: PrometheusText0.0.4 in its job"
-            ))
-        })
 }

@@ -98,10 +98,13 @@ async fn parts(
     clock: &Arc<Clock>,
     quitting: &watch::Receiver<bool>,
 ) -> io::Result<(Parts, Reader, Vec<JoinHandle<()>>)> {
-    let snapshots = settings
-        .storage_path
-        .clone()
-        .map(|folder| Arc::new(Snapshots::new(folder, settings.snapshot_interval)));
+    let snapshots = settings.storage_path.clone().map(|folder| {
+        Arc::new(Snapshots::new(
+            folder,
+            settings.snapshot_interval,
+            limits.retention_ms,
+        ))
+    });
     let (writer, reader, latches) = engine(snapshots.clone(), limits, clock.now()).await;
     let shared = Shared::new(writer, reader.clone(), Arc::clone(clock));
     let (scraper, scraping) = threads::scraping(shared, quitting.clone()).await?;

@@ -1,19 +1,22 @@
 //! The file of snapshots below `--storage.path`: read at the start, written every 30 s, or as often as is asked for, and at the end.
 //!
-//! The file is replaced as a whole: a new one is written beside it, made durable and renamed over it, so that whoever kills
-//! this process at any moment leaves the one or the other. What is lost then is what came after the newest snapshot, at
-//! most that long and the time that one takes. A file that cannot be used is refused with the reason, and the server
-//! starts empty; a disk that is full or read-only is a warning and nothing else.
+//! What came since the last time is appended to the file, so that history is written once. When half of it may be older than
+//! the retention, and at the first time of a process, a new one is written beside it, made durable and renamed over it.
+//! So whoever kills this process at any moment leaves whole parts, and at most one that is torn, which the next start leaves
+//! out. What is lost then is what came after the newest part, at most that long and the time that one takes. A file that
+//! cannot be used is refused with the reason, and the server starts empty; a disk that is full or read-only is a warning and
+//! nothing else. Cost: bench `disk_written`.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use stillwell_engine::snapshot::{Restored, Snapshot};
+use stillwell_engine::snapshot::{Restored, Snapshot, SnapshotError, Whole, Written, whole};
 use stillwell_engine::{Engine, Limits, Timestamp};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -37,7 +40,20 @@ const UNFINISHED: &str = "unfinished";
 pub struct Snapshots {
     folder: PathBuf,
     interval: Duration,
+    retention_ms: i64,
     done: Mutex<Done>,
+    /// The file to which this process may append. Locked while a snapshot is written.
+    appendable: Mutex<Option<Appendable>>,
+}
+
+/// A file that this process has written.
+struct Appendable {
+    file: File,
+    /// What is in it.
+    written: Written,
+    /// When its first part was written, and the bytes of that.
+    first: (Timestamp, u64),
+    bytes: u64,
 }
 
 /// What was done so far, for `/metrics`.
@@ -45,7 +61,7 @@ pub struct Snapshots {
 pub struct Done {
     /// When the newest snapshot in the file was taken.
     pub taken: Option<Timestamp>,
-    /// Its bytes.
+    /// Bytes of the file.
     pub bytes: u64,
     /// How long it took to write.
     pub took: Duration,
@@ -64,12 +80,14 @@ pub(super) fn latches(named: Vec<(String, Vec<u8>)>) -> Vec<u8> {
 }
 
 impl Snapshots {
-    /// In this folder, which is made where it is missing.
-    pub fn new(folder: PathBuf, interval: Duration) -> Snapshots {
+    /// In this folder, which is made where it is missing; of an engine that keeps history for so long.
+    pub fn new(folder: PathBuf, interval: Duration, retention_ms: i64) -> Snapshots {
         Snapshots {
             folder,
             interval,
+            retention_ms,
             done: Mutex::default(),
+            appendable: Mutex::default(),
         }
     }
 
@@ -95,11 +113,9 @@ impl Snapshots {
             }
         };
         let began = Instant::now();
-        let mut file = BufReader::new(file);
-        let mut read = |buffer: &mut [u8]| file.read_exact(buffer).is_ok();
         // A fault of ours in reading must not keep the server from starting.
-        let restore = AssertUnwindSafe(|| Engine::restore(limits, now, &mut read));
-        let restored = match catch_unwind(restore) {
+        let (restored, whole) = match catch_unwind(AssertUnwindSafe(|| restore(file, limits, now)))
+        {
             Ok(Ok(restored)) => restored,
             Ok(Err(error)) => {
                 warn!(path = %path.display(), %error, "the snapshot is not used; starting empty");
@@ -111,6 +127,10 @@ impl Snapshots {
                 return None;
             }
         };
+        if let Some(error) = whole.rest {
+            let parts = whole.parts;
+            warn!(path = %path.display(), %error, parts, "the end of the snapshot is not used; what came after these parts is lost");
+        }
         let stats = restored.reader.stats();
         info!(
             age_ms = now.since_ms(restored.written),
@@ -148,22 +168,37 @@ impl Snapshots {
     pub fn write(&self, shared: &Shared, keda: &Triggers) {
         let began = Instant::now();
         let named = [(LATCHES, keda.latches())];
+        let mut appendable = self.appendable.lock();
+        // Where something goes wrong, what the file holds is not known, and the next one is written anew.
+        let before = appendable
+            .take()
+            .filter(|file| self.is_to_be_appended(file, shared.clock.now()));
         let writer = shared.writer.lock();
         // The time is read under the lock: no page of a later time is in the snapshot.
         let now = shared.clock.now();
-        let snapshot = writer.snapshot(now, &named);
-        drop(writer);
-        let written = self.replace(snapshot);
+        let written = match before {
+            Some(before) => {
+                let part = writer.snapshot_since(before.written, now, &named);
+                drop(writer);
+                append(before.file, part, (before.first, before.bytes))
+            }
+            None => {
+                let snapshot = writer.snapshot(now, &named);
+                drop(writer);
+                self.replace(snapshot, now)
+            }
+        };
         let mut done = self.done.lock();
         let path = self.folder.display();
         match written {
-            Ok(bytes) => {
+            Ok((file, new_bytes)) => {
                 if !done.error.is_empty() {
                     info!(%path, "snapshots are written again");
                 }
                 done.error.clear();
-                (done.taken, done.bytes) = (Some(now), bytes);
-                done.bytes_written += bytes;
+                (done.taken, done.bytes) = (Some(now), file.bytes);
+                done.bytes_written += new_bytes;
+                *appendable = Some(file);
             }
             Err(error) => {
                 let error = error.to_string();
@@ -177,34 +212,47 @@ impl Snapshots {
         done.took = began.elapsed();
     }
 
-    /// Replaces the file. Answers its bytes.
-    fn replace(&self, mut snapshot: Snapshot) -> io::Result<u64> {
+    /// Whether the file is still the one that this process has written, and is not to be written anew: a retention after its
+    /// beginning half of its history may be too old, if what was appended is as much as what it began with.
+    fn is_to_be_appended(&self, file: &Appendable, now: Timestamp) -> bool {
+        let (Ok(open), Ok(named)) = (file.file.metadata(), fs::metadata(self.folder.join(NAME)))
+        else {
+            return false;
+        };
+        let is_same = (open.dev(), open.ino()) == (named.dev(), named.ino());
+        let (begun, first_bytes) = file.first;
+        let is_young = now.since_ms(begun) < self.retention_ms;
+        is_same && open.len() == file.bytes && (is_young || file.bytes < 2 * first_bytes)
+    }
+
+    /// Replaces the file. Answers it and how many bytes were written.
+    fn replace(&self, mut snapshot: Snapshot, now: Timestamp) -> io::Result<(Appendable, u64)> {
         let name = format!("{NAME}.{}.{UNFINISHED}", std::process::id());
         let unfinished = self.folder.join(name);
         let mut write = || {
             let mut file = File::create(&unfinished)?;
-            let mut buffer = Vec::new();
-            let mut bytes = 0;
-            loop {
-                buffer.clear();
-                let more = snapshot.next(&mut buffer);
-                file.write_all(&buffer)?;
-                bytes += buffer.len() as u64;
-                if !more {
-                    break;
-                }
-            }
+            let bytes = put(&mut file, &mut snapshot)?;
             file.sync_all()?;
             fs::rename(&unfinished, self.folder.join(NAME))?;
             // The rename is durable once its folder is.
             File::open(&self.folder)?.sync_all()?;
-            Ok(bytes)
+            Ok((file, bytes))
         };
-        let written = write();
-        if written.is_err() {
-            fs::remove_file(&unfinished).ok(); // it may not even have been made
+        match write() {
+            Ok((file, bytes)) => {
+                let appendable = Appendable {
+                    file,
+                    written: snapshot.written(),
+                    first: (now, bytes),
+                    bytes,
+                };
+                Ok((appendable, bytes))
+            }
+            Err(error) => {
+                fs::remove_file(&unfinished).ok(); // it may not even have been made
+                Err(error)
+            }
         }
-        written
     }
 
     /// Removes what earlier processes left behind when they were killed.
@@ -223,4 +271,48 @@ impl Snapshots {
             }
         }
     }
+}
+
+/// Appends a part to a file with this first part and so many bytes. Answers it and how many bytes were written.
+fn append(
+    mut file: File,
+    mut part: Snapshot,
+    (first, before_bytes): ((Timestamp, u64), u64),
+) -> io::Result<(Appendable, u64)> {
+    let bytes = put(&mut file, &mut part)?;
+    file.sync_data()?;
+    let appendable = Appendable {
+        file,
+        written: part.written(),
+        first,
+        bytes: before_bytes + bytes,
+    };
+    Ok((appendable, bytes))
+}
+
+/// Writes a part piece by piece. Answers its bytes.
+fn put(file: &mut File, part: &mut Snapshot) -> io::Result<u64> {
+    let mut buffer = Vec::new();
+    let mut bytes = 0;
+    loop {
+        buffer.clear();
+        let more = part.next(&mut buffer);
+        file.write_all(&buffer)?;
+        bytes += buffer.len() as u64;
+        if !more {
+            return Ok(bytes);
+        }
+    }
+}
+
+/// Reads a file twice: which parts of it are whole, and then those.
+fn restore(file: File, limits: Limits, now: Timestamp) -> Result<(Restored, Whole), SnapshotError> {
+    let mut file = BufReader::new(file);
+    let whole = whole(&mut |buffer| file.read_exact(buffer).is_ok())?;
+    // A file that cannot be read again is one that ends early.
+    file.rewind()
+        .map_err(|_| SnapshotError::Torn { sections: 0 })?;
+    let mut file = file.take(whole.bytes);
+    let read = &mut |buffer: &mut [u8]| file.read_exact(buffer).is_ok();
+    Ok((Engine::restore(limits, now, read)?, whole))
 }

@@ -91,6 +91,51 @@ async fn history_comes_back_and_a_bad_file_does_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parts_are_appended_and_a_torn_one_costs_what_is_in_it() {
+    let folder = Folder::new("appended");
+    let target = TestTarget::with_page(PAGE).await;
+    let running = start(&target, &folder.0).await;
+    let address = running.addresses[0];
+    let (mut parts, mut counted) = (Vec::new(), Vec::new());
+    for part in 1..=3 {
+        eventually("more scrapes", || async {
+            samples(address).await >= Some(f64::from(10 * part))
+        })
+        .await;
+        counted.push(samples(address).await);
+        let snapshots = running.app.snapshots().expect("it was asked for");
+        snapshots.write(running.app.scraper().shared(), running.app.keda());
+        parts.push(std::fs::read(folder.snapshot()).expect("written"));
+    }
+    for (before, after) in parts.iter().zip(&parts[1..]) {
+        assert!(after.starts_with(before) && after.len() > before.len());
+    }
+    // Whoever puts another file in its place finds a whole one there afterwards, and not what is meant for the one before.
+    std::fs::remove_file(folder.snapshot()).expect("it is there");
+    std::fs::write(folder.snapshot(), b"mine").expect("written");
+    running.stop().await;
+    let last = std::fs::read(folder.snapshot()).expect("replaced");
+    assert!(last.starts_with(&parts[0][..8]) && !last.starts_with(&parts[0]));
+    target.set(Act::SayAndClose(Vec::new()));
+    for (end, least, most) in [
+        (parts[2].len(), 2, None),
+        (parts[2].len() - 1, 1, Some(2)),
+        (parts[1].len() + 5, 1, Some(2)),
+        (parts[1].len() - 1, 0, Some(1)),
+    ] {
+        std::fs::write(folder.snapshot(), &parts[2][..end]).expect("written");
+        let running = start(&target, &folder.0).await;
+        let after = samples(running.addresses[0]).await;
+        assert!(after >= counted[least], "{after:?} of {counted:?} at {end}");
+        assert!(
+            most.is_none_or(|most| after < counted[most]),
+            "{after:?} of {counted:?} at {end}"
+        );
+        running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_folder_that_cannot_be_written_is_no_obstacle() {
     let target = TestTarget::with_page(PAGE).await;
     // Below a file no folder can be made, whoever asks.

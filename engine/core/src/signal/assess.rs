@@ -1,5 +1,7 @@
 //! The reading of one signal: its newest result is judged group by group, absences are proven, graces are applied.
 
+use std::borrow::Cow;
+
 use hashbrown::HashSet;
 
 use crate::labels::Labels;
@@ -7,13 +9,14 @@ use crate::time::Timestamp;
 
 use super::absence;
 use super::assessment::{Assessment, Pins};
+use super::candidates::Candidates;
 use super::demand::Demand;
 use super::grace::{self, Grace};
 use super::judge::{self, Verdict};
 use super::policy::Nan;
 use super::query::Kind;
 use super::reading::{Element, Reading, State};
-use super::scope::{self, Scope};
+use super::scope::Scope;
 use super::signal::Signal;
 
 /// Larger numbers wrap around in the HPA's arithmetic (apimachinery `Quantity.MilliValue`).
@@ -21,6 +24,17 @@ pub(crate) const NUMBER_MAX: f64 = 9.2e15;
 
 /// What a sender says of its signals, NaN where one is unknown (S5).
 const SIGNAL_VALUE: &str = "stillwell_signal_value";
+
+/// Groups of an answer from which on targets are sorted by the label that tells the groups apart.
+const SORTED_GROUPS_MIN: usize = 8;
+
+/// The targets of one reading.
+struct Scopes<'a> {
+    /// Those that count for the caller.
+    whole: Cow<'a, Scope>,
+    /// Those among which the scopes of groups are.
+    candidates: Candidates<'a>,
+}
 
 /// For a held reading: the time of its oldest part, in milliseconds, and why it is held.
 type Held = Option<(i64, String)>;
@@ -54,13 +68,13 @@ impl Signal {
         }
         let values = self.result.as_ref().map_err(String::clone)?;
         let fits = |labels: &Labels| fits(labels, assessment.pins);
-        let groups = values.iter().filter(|(labels, _)| fits(labels));
+        let groups: Vec<_> = values.iter().filter(|(labels, _)| fits(labels)).collect();
+        let scopes = self.scopes(assessment, &groups);
         let mut held = None;
         let mut elements = Vec::new();
         for (labels, value) in groups {
             self.check_finite(labels, assessment.pins)?;
-            let pins = group_pins(labels, assessment.pins);
-            let time_ms = self.judge_group(assessment.pinned(&pins), &mut held)?;
+            let time_ms = self.judge_group(assessment, labels, &scopes, &mut held)?;
             let value = self.number(labels, *value, assessment)?;
             elements.push(Element {
                 labels: labels.clone(),
@@ -68,21 +82,20 @@ impl Signal {
                 time: Timestamp::from_ms(time_ms),
             });
         }
-        self.add_vanished(assessment, &mut held, &mut elements)?;
-        self.prove_empty_parts(assessment, &mut elements)?;
+        self.add_vanished(assessment, &scopes, &mut held, &mut elements)?;
+        self.prove_empty_parts(assessment, &scopes, &mut elements)?;
         if let Some(is_zero) = has_zero(&elements) {
-            let narrowed = self.narrowed(assessment);
-            let scope = narrowed.as_ref().unwrap_or(&self.scope);
+            let scope = &scopes.whole;
             absence::complete(assessment, scope, &self.query, &self.policy, is_zero)?;
         } else {
             self.check_finite(&Labels::empty(), assessment.pins)?;
-            let time_ms = self.judge_group(assessment, &mut held)?;
+            let time_ms = self.judge(assessment, &scopes.whole, &mut held)?;
             let why_empty = |why: String| match absence::unseen(assessment, &self.query) {
                 Some(unseen) if !why.contains(&unseen) => format!("{unseen}; {why}"),
                 _ => why,
             };
             let labels = self.empty_group(assessment.pins).map_err(why_empty)?;
-            let value = self.empty_value(assessment).map_err(why_empty)?;
+            let value = self.empty_value(assessment, &scopes).map_err(why_empty)?;
             let value = self.number(&labels, value, assessment)?;
             elements.push(Element {
                 labels,
@@ -140,9 +153,10 @@ impl Signal {
     }
 
     /// In a grace, a group that the new process does not expose yet is held at its value before the change (S6b).
-    fn add_vanished(
-        &self,
+    fn add_vanished<'a>(
+        &'a self,
         assessment: Assessment<'_>,
+        scopes: &Scopes<'a>,
         held: &mut Held,
         elements: &mut Vec<Element>,
     ) -> Result<(), String> {
@@ -158,8 +172,7 @@ impl Signal {
             gone
         };
         for (labels, floor) in gone {
-            let pins = group_pins(labels, assessment.pins);
-            let time_ms = self.judge_group(assessment.pinned(&pins), held)?;
+            let time_ms = self.judge_group(assessment, labels, scopes, held)?;
             elements.push(Element {
                 labels: labels.clone(),
                 value: floor,
@@ -170,9 +183,10 @@ impl Signal {
     }
 
     /// Sums within the query whose result is empty count as 0 only if that is proven for each of them (S4).
-    fn prove_empty_parts(
-        &self,
+    fn prove_empty_parts<'a>(
+        &'a self,
         assessment: Assessment<'_>,
+        scopes: &Scopes<'a>,
         elements: &mut [Element],
     ) -> Result<(), String> {
         let at_ms = self.at_ms.unwrap_or(assessment.now_ms);
@@ -181,7 +195,8 @@ impl Signal {
             .iter()
             .filter_map(|&index| self.query.parts.get(index))
         {
-            let scope = scope::of_query(assessment, part, &self.policy);
+            let pins = assessment.pins;
+            let scope = scopes.candidates.scope(pins, part, &self.policy);
             absence::prove(assessment, &scope, part, &self.policy, at_ms)?;
         }
         let all_empty =
@@ -194,11 +209,30 @@ impl Signal {
         Ok(())
     }
 
-    /// Judges the targets of one group. Returns the time of its number; `held` gets the oldest reason to hold. Error: why
-    /// no number may be reported.
-    fn judge_group(&self, assessment: Assessment<'_>, held: &mut Held) -> Result<i64, String> {
-        let narrowed = self.narrowed(assessment);
-        let scope = narrowed.as_ref().unwrap_or(&self.scope);
+    /// Judges the targets of one group. Returns and sets what [`Signal::judge`] does.
+    fn judge_group<'a>(
+        &'a self,
+        assessment: Assessment<'_>,
+        labels: &Labels,
+        scopes: &Scopes<'a>,
+        held: &mut Held,
+    ) -> Result<i64, String> {
+        if labels.is_empty() {
+            return self.judge(assessment, &scopes.whole, held);
+        }
+        let pins = group_pins(labels, assessment.pins);
+        let scope = scopes.candidates.scope(&pins, &self.query, &self.policy);
+        self.judge(assessment.pinned(&pins), &scope, held)
+    }
+
+    /// Judges the targets of a scope. Returns the time of their number; `held` gets the oldest reason to hold. Error: why no
+    /// number may be reported.
+    fn judge(
+        &self,
+        assessment: Assessment<'_>,
+        scope: &Scope,
+        held: &mut Held,
+    ) -> Result<i64, String> {
         let mut time_ms = self.at_ms.unwrap_or(assessment.now_ms);
         match judge::targets(assessment, scope, &self.query, &self.policy) {
             Verdict::Fresh => {}
@@ -235,10 +269,29 @@ impl Signal {
         Ok(time_ms)
     }
 
-    /// The scope for a caller who pins labels; `None` if no labels are pinned.
-    fn narrowed(&self, assessment: Assessment<'_>) -> Option<Scope> {
-        (!assessment.pins.is_empty())
-            .then(|| scope::of_query(assessment, &self.query, &self.policy))
+    /// The targets that count for a caller, and those among which its groups' are.
+    fn scopes<'a>(
+        &'a self,
+        assessment: Assessment<'a>,
+        groups: &[&'a (Labels, f64)],
+    ) -> Scopes<'a> {
+        let own = Candidates::of(assessment, &self.scope);
+        let (whole, mut candidates) = if assessment.pins.is_empty() {
+            (Cow::Borrowed(&self.scope), own)
+        } else {
+            let narrowed = own.scope(assessment.pins, &self.query, &self.policy);
+            let candidates = Candidates::of(assessment, &narrowed);
+            (Cow::Owned(narrowed), candidates)
+        };
+        if let [first, .., last] = groups
+            && groups.len() >= SORTED_GROUPS_MIN
+        {
+            let differs = |(label, value): &(&str, &str)| last.0.get(label) != Some(*value);
+            if let Some((label, _)) = first.0.iter().find(differs) {
+                candidates.sort_by(label, &self.query);
+            }
+        }
+        Scopes { whole, candidates }
     }
 
     /// Values from before a change of process, below which no group is reported: in a grace, and in a crash loop.
@@ -399,13 +452,18 @@ impl Signal {
         Ok(Labels::from_pairs(pairs))
     }
 
-    fn empty_value(&self, assessment: Assessment<'_>) -> Result<f64, String> {
+    fn empty_value<'a>(
+        &'a self,
+        assessment: Assessment<'_>,
+        scopes: &Scopes<'a>,
+    ) -> Result<f64, String> {
         if self.query.is_opaque && self.query.fallback.is_none() {
             return Err("some part of the query has no series, and which of its parts would be 0 cannot be told; add \
                         `or vector(0)` to each part"
                 .to_owned());
         }
-        let narrowed = scope::of_query(assessment, &self.query, &self.policy);
+        let candidates = &scopes.candidates;
+        let narrowed = candidates.scope(assessment.pins, &self.query, &self.policy);
         let at_ms = self.at_ms.unwrap_or(assessment.now_ms);
         absence::prove(assessment, &narrowed, &self.query, &self.policy, at_ms)?;
         Ok(self.query.fallback.unwrap_or(0.0))

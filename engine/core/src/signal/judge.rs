@@ -255,8 +255,7 @@ pub(super) fn no_target_counts(
     if let Some(why) = fits_and_shows_nothing(assessment, scope, query) {
         return why;
     }
-    let excluded = scope.excluded.iter().filter_map(|&id| {
-        let target = assessment.facts.target(id)?;
+    let excluded = scope.others(assessment.facts).filter_map(|(_, target)| {
         let selector = query.selectors.iter().find(|selector| {
             let group = assessment.facts.groups.get(&target.group);
             scope::is_report(selector)
@@ -290,8 +289,7 @@ fn fits_and_shows_nothing(
     scope: &Scope,
     query: &SignalQuery,
 ) -> Option<String> {
-    scope.excluded.iter().find_map(|&id| {
-        let target = assessment.facts.target(id)?;
+    scope.others(assessment.facts).find_map(|(_, target)| {
         let selector = query.selectors.iter().find(|selector| {
             let mut required = selector.required();
             required.any(|matcher| {

@@ -12,6 +12,7 @@
 mod absence;
 mod assess;
 mod assessment;
+mod candidates;
 mod compiled;
 mod configured;
 mod demand;

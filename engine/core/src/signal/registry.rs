@@ -10,6 +10,7 @@ use crate::promql::Features;
 use crate::store::{Store, TargetId};
 use crate::time::Timestamp;
 
+use super::assess;
 use super::assessment::{Assessment, Pins};
 use super::facts::{ChangeKind, Facts};
 use super::judge;
@@ -18,7 +19,7 @@ use super::policy::Policy;
 use super::query::{Kind, SignalQuery};
 use super::reading::{Reading, SignalId, State};
 use super::remembered::Remembered;
-use super::scope::{self, ExposingGroups, Scope};
+use super::scope::{self, Scope, Shared};
 use super::signal::Signal;
 
 /// About 140,000 years.
@@ -98,7 +99,7 @@ impl SignalRegistry {
             now_ms: self.now_ms,
             pins: &[],
         };
-        let mut known = ExposingGroups::default();
+        let mut shared = Shared::default();
         for signal in self.signals.iter_mut().flatten() {
             let Signal {
                 query,
@@ -106,7 +107,7 @@ impl SignalRegistry {
                 scope,
                 ..
             } = signal;
-            *scope = scope::of_query_among(assessment, query, policy, &mut known);
+            *scope = scope::of_query_sharing(assessment, query, policy, &mut shared);
             let changes_ms = scope::changes_at_ms(assessment.facts, policy, assessment.now_ms);
             self.rescope_ms = self.rescope_ms.into_iter().chain(changes_ms).min();
         }
@@ -260,7 +261,18 @@ impl SignalRegistry {
             let bytes_max = window_bytes_max.saturating_sub(of_others);
             let done = signal.evaluate_compiled(store, facts, names, at_ms, bytes_max);
             *window_bytes = of_others + signal.window_bytes();
-            if !done && signal.query.kind == Kind::Demand {
+            // While a target is frozen nothing counts as measured, and readers evaluate what they ask for.
+            let is_measured = |signal: &Signal| {
+                let assessment = Assessment {
+                    facts,
+                    names,
+                    now_ms: at_ms,
+                    pins: &[],
+                };
+                signal.policy.object_label.is_some()
+                    || judge::are_fresh(assessment, &signal.scope, &signal.query)
+            };
+            if !done && signal.query.kind == Kind::Demand && is_measured(signal) {
                 others.push(SignalId(index as u32));
             }
         }
@@ -269,16 +281,18 @@ impl SignalRegistry {
 
     /// Whether a reading takes no evaluation, some microseconds at most, and changes nothing that is remembered.
     pub(crate) fn is_ready(&self, signal: &Signal, pins: Pins<'_>) -> bool {
-        let elements = signal.result.as_ref().map_or(0, Vec::len);
-        // A group, and a caller's pins, narrow the scope to some of all targets (S9).
-        let scopes = match pins.is_empty() && signal.query.grouping.is_empty() {
-            true => 1,
-            false => 1 + elements,
-        };
+        let elements = signal.result.as_deref().unwrap_or_default();
+        if elements.len() > READY_SIGNAL_ELEMENTS_MAX {
+            return false;
+        }
+        // The targets are judged for the caller, and those that may belong to it for each group of the answer (S9).
+        let groups = elements
+            .iter()
+            .filter(|(labels, _)| !labels.is_empty() && assess::fits(labels, pins));
+        let judged = (1 + groups.count()) * signal.scope.len();
         let has_to_be_evaluated = signal.outdated && self.newest_good_ms(signal).is_some();
         !has_to_be_evaluated
-            && elements <= READY_SIGNAL_ELEMENTS_MAX
-            && scopes * self.facts.targets.len() <= READY_SIGNAL_TARGETS_MAX
+            && judged <= READY_SIGNAL_TARGETS_MAX
             && !self.facts.requirements.pins_new_label(pins)
     }
 

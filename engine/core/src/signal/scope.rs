@@ -1,8 +1,10 @@
 //! The scope of a query: which targets count for it (S3). They are the targets of groups that ever exposed what it reads,
 //! without those that its pinned labels contradict, standbys, and targets that never gave a good page and that nothing
 //! connects with the query.
+//!
+//! Labels that a caller or a group pins only ever rule targets out, so the scope for them is looked for among the targets of
+//! the signal's own scope (`candidates`) and not among all.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::rc::Rc;
 
@@ -19,15 +21,16 @@ use super::policy::Policy;
 use super::query::{Selector, SignalQuery};
 
 /// The targets by what they are to a query.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Scope {
     /// Targets that count, in order of id.
     pub(crate) counting: Vec<TargetId>,
     /// Targets that would count but are standbys, in order of id; the series of frozen ones are hidden.
     pub(crate) standby: Vec<TargetId>,
-    /// Every other target that discovery lists: its series are hidden from the query.
+    /// Every other target that discovery lists, in order of id: its series are hidden from the query. Empty in the scope of
+    /// a caller or of a group, by which nothing is evaluated.
     pub(crate) excluded: Vec<TargetId>,
-    /// Excluded targets that never gave a good page and are no longer waited for (S3c), in order of id.
+    /// Other targets that never gave a good page and are no longer waited for (S3c), in order of id.
     pub(crate) never_answered: Vec<TargetId>,
     /// Indices of selectors that no group ever exposed a metric for.
     pub(crate) never_seen: Vec<usize>,
@@ -38,15 +41,33 @@ impl Scope {
     pub(crate) fn shows(&self, id: TargetId) -> bool {
         self.counting.binary_search(&id).is_ok() || self.standby.binary_search(&id).is_ok()
     }
+
+    /// How many targets may concern the query.
+    pub(crate) fn len(&self) -> usize {
+        self.counting.len() + self.standby.len() + self.never_answered.len()
+    }
+
+    /// Every other target that discovery lists.
+    pub(crate) fn others<'a>(
+        &self,
+        facts: &'a Facts,
+    ) -> impl Iterator<Item = (TargetId, &'a TargetFacts)> {
+        facts.listed().filter(|(id, _)| !self.shows(*id))
+    }
 }
 
-/// Names of groups, by the metric that they ever exposed: the same for all selectors of that metric, so that a thousand
-/// signals look through hundreds of groups once and not a thousand times.
+/// What is the same for all queries about the same facts, so that a thousand signals look through hundreds of groups and
+/// thousands of targets once and not a thousand times.
 #[derive(Default)]
-pub(crate) struct ExposingGroups<'a>(HashMap<&'a str, Rc<HashSet<&'a str>>>);
+pub(crate) struct Shared<'a> {
+    /// Names of groups, by the metric that they ever exposed.
+    exposing: HashMap<&'a str, Rc<HashSet<&'a str>>>,
+    /// The targets that hold a lease, by group and lease; `None` until somebody asks.
+    leaders: Option<HashMap<(&'a str, &'a str), Vec<TargetId>>>,
+}
 
-impl<'a> ExposingGroups<'a> {
-    fn of(
+impl<'a> Shared<'a> {
+    fn exposing_groups(
         &mut self,
         facts: &'a Facts,
         names: &'a Names,
@@ -60,38 +81,79 @@ impl<'a> ExposingGroups<'a> {
             )
         };
         match &selector.metric {
-            Some(metric) => Rc::clone(self.0.entry(metric).or_insert_with(find)),
+            Some(metric) => Rc::clone(self.exposing.entry(metric).or_insert_with(find)),
             None => find(),
         }
     }
+
+    /// S3d: whether a target is a standby: another target of its group holds a lease that its own page says it does not hold.
+    /// If its scrapes fail, it is one as soon as another holds its lease on a page newer than its own last good page.
+    fn is_standby(&mut self, facts: &'a Facts, id: TargetId, target: &'a TargetFacts) -> bool {
+        if target.leases.is_empty() {
+            return false;
+        }
+        let leaders = self.leaders.get_or_insert_with(|| leaders(facts));
+        let fails = target.last.is_some_and(|(_, good)| !good);
+        target.leases.iter().any(|(lease, _, leads)| {
+            let of_lease = leaders.get(&(target.group.as_str(), lease.as_str()));
+            let mut others = of_lease.into_iter().flatten().filter(|other| **other != id);
+            others.any(|&other| {
+                let good_ms = facts.target(other).and_then(|other| other.last_good_ms);
+                !*leads || (fails && good_ms > target.last_good_ms)
+            })
+        })
+    }
+}
+
+fn leaders(facts: &Facts) -> HashMap<(&str, &str), Vec<TargetId>> {
+    let mut leaders: HashMap<(&str, &str), Vec<TargetId>> = HashMap::new();
+    for (id, target) in facts.listed() {
+        for (lease, _, _) in target.leases.iter().filter(|(_, _, leads)| *leads) {
+            let of_lease = leaders.entry((&target.group, lease)).or_default();
+            of_lease.push(id);
+        }
+    }
+    leaders
 }
 
 /// The scope of a query: the union over its selectors (S3f).
 pub(crate) fn of_query(assessment: Assessment<'_>, query: &SignalQuery, policy: &Policy) -> Scope {
-    of_query_among(assessment, query, policy, &mut ExposingGroups::default())
+    of_query_sharing(assessment, query, policy, &mut Shared::default())
 }
 
 /// The same for one of many queries about the same facts.
-pub(crate) fn of_query_among<'a>(
+pub(crate) fn of_query_sharing<'a>(
     assessment: Assessment<'a>,
     query: &'a SignalQuery,
     policy: &Policy,
-    known: &mut ExposingGroups<'a>,
+    shared: &mut Shared<'a>,
 ) -> Scope {
-    let Assessment {
-        facts, names, pins, ..
-    } = assessment;
+    let listed = || assessment.facts.listed();
+    let mut scope = among(assessment, assessment.pins, query, policy, shared, listed);
+    let others = scope.others(assessment.facts).map(|(id, _)| id);
+    scope.excluded = others.collect();
+    scope
+}
+
+/// The scope of a query for these pins among some targets, which come in order of id.
+pub(super) fn among<'a, T: Iterator<Item = (TargetId, &'a TargetFacts)>>(
+    assessment: Assessment<'a>,
+    pins: Pins<'_>,
+    query: &'a SignalQuery,
+    policy: &Policy,
+    shared: &mut Shared<'a>,
+    targets: impl Fn() -> T,
+) -> Scope {
+    let Assessment { facts, names, .. } = assessment;
+    let assessment = assessment.pinned(pins);
     let mut scope = Scope::default();
-    let (mut counting, mut standby, mut never_answered) =
-        (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for (index, selector) in query.selectors.iter().enumerate() {
-        let groups = known.of(facts, names, selector);
+        let groups = shared.exposing_groups(facts, names, selector);
         if groups.is_empty() {
             scope.never_seen.push(index);
         }
         // Most targets of many are ruled out by a label, which is the least work to find out.
-        let candidates: Vec<(TargetId, &TargetFacts)> = facts
-            .listed()
+        let candidates: Vec<(TargetId, &TargetFacts)> = targets()
             .filter(|(_, target)| {
                 is_of_allowed_job(policy, target)
                     && contradiction(target, names, selector, pins).is_none()
@@ -111,23 +173,27 @@ pub(crate) fn of_query_among<'a>(
                 && !waits()
                 && !belongs(assessment, target, selector, policy, &groups)
             {
-                never_answered.insert(id);
-            } else if is_standby(facts, id, target) {
-                standby.insert(id);
+                scope.never_answered.push(id);
+            } else if shared.is_standby(facts, id, target) {
+                scope.standby.push(id);
             } else {
-                counting.insert(id);
+                scope.counting.push(id);
             }
         }
     }
-    let others = facts
-        .listed()
-        .map(|(id, _)| id)
-        .filter(|id| !counting.contains(id) && !standby.contains(id));
-    scope.excluded = others.collect();
-    never_answered.retain(|id| scope.excluded.binary_search(id).is_ok());
-    scope.never_answered = never_answered.into_iter().collect();
-    scope.counting = counting.into_iter().collect();
-    scope.standby = standby.into_iter().collect();
+    if query.selectors.len() > 1 {
+        for ids in [
+            &mut scope.counting,
+            &mut scope.standby,
+            &mut scope.never_answered,
+        ] {
+            ids.sort_unstable();
+            ids.dedup();
+        }
+        let mut never_answered = std::mem::take(&mut scope.never_answered);
+        never_answered.retain(|id| !scope.shows(*id));
+        scope.never_answered = never_answered;
+    }
     scope
 }
 
@@ -323,20 +389,4 @@ pub(crate) fn is_pool_pin(names: &Names, selector: &Selector, label: &str) -> bo
         "inference_pool" => true,
         label => POOL_LABELS.contains(&label) && selector.metric.as_ref().is_some_and(is_pool),
     }
-}
-
-/// S3d: a target is a standby while another target of its group holds a lease that its own page says it does not hold. If
-/// its scrapes fail, it is one as soon as another holds its lease on a page newer than its own last good page.
-pub(crate) fn is_standby(facts: &Facts, id: TargetId, target: &TargetFacts) -> bool {
-    let fails = target.last.is_some_and(|(_, good)| !good);
-    target.leases.iter().any(|(lease, _, leads)| {
-        facts.listed().any(|(other_id, other)| {
-            let holds = other
-                .leases
-                .iter()
-                .any(|(name, _, leads)| name == lease && *leads);
-            let newer = fails && other.last_good_ms > target.last_good_ms;
-            other_id != id && other.group == target.group && holds && (!*leads || newer)
-        })
-    })
 }

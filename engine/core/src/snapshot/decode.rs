@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use hashbrown::HashMap;
+
 use super::{
-    CLOCK, END, GROUP, HEADER_BYTES, MAGIC, NAMED, SECTION_BYTES_MAX, SECTION_HEAD_BYTES, SERIES,
-    SIGNALS, TARGETS, VERSION, checksum,
+    CLOCK, CUT, END, GROUP, GROUP_GONE, HEADER_BYTES, MAGIC, NAMED, SECTION_BYTES_MAX,
+    SECTION_HEAD_BYTES, SERIES, SIGNALS, TARGETS, VERSION, checksum,
 };
 use crate::limits::Limits;
 use crate::reader::Reader;
@@ -94,46 +96,69 @@ impl std::error::Error for SnapshotError {}
 
 impl Engine {
     /// The engine of which a snapshot was taken, at time `now`. `read` fills a buffer with the next bytes; false means that
-    /// there are not so many.
+    /// there are not so many. A file to which parts were appended is read up to its last whole one ([`super::whole`]).
     pub fn restore(
         limits: Limits,
         now: Timestamp,
         read: &mut dyn FnMut(&mut [u8]) -> bool,
     ) -> Result<Restored, SnapshotError> {
-        let written_ms = header(read)?;
-        if written_ms > now.ms() {
-            return Err(SnapshotError::Future { written_ms });
-        }
-        if written_ms < now.minus_ms(limits.retention_ms).ms() {
-            return Err(SnapshotError::Old { written_ms });
-        }
+        let mut written_ms = header(read)?;
+        check_written(written_ms, now)?;
         let mut parts = Parts::default();
         let (mut payload, mut sections) = (Vec::new(), 0);
-        loop {
-            let kind = section(read, &mut payload, sections)?;
-            let taken = match kind {
-                END => parts.end(&payload, sections),
-                kind => parts.take(kind, &payload),
-            };
+        let mut is_ended = false;
+        while let Some(kind) = section(read, &mut payload, sections)? {
             let error = |why| SnapshotError::Malformed {
                 section: sections + 1,
                 why,
             };
-            taken.map_err(error)?;
-            if kind == END {
-                let restored = parts.finish(limits, now).map_err(error)?;
-                return Ok(Restored {
-                    written: Timestamp::from_ms(written_ms),
-                    ..restored
-                });
+            if is_ended != (kind == CUT) {
+                return Err(error("a part begins before another ends, or never"));
+            }
+            is_ended = kind == END;
+            match kind {
+                END => parts.end(&payload, sections).map_err(error)?,
+                CUT => {
+                    let before_ms = written_ms;
+                    written_ms = In::new(&payload).time().map_err(error)?;
+                    if written_ms < before_ms {
+                        return Err(error("a part is older than the one before"));
+                    }
+                    check_written(written_ms, now)?;
+                    parts.next_cut();
+                }
+                kind => parts.take(kind, &payload).map_err(error)?,
             }
             sections += 1;
         }
+        if !is_ended {
+            return Err(SnapshotError::Torn { sections });
+        }
+        if written_ms < now.minus_ms(limits.retention_ms).ms() {
+            return Err(SnapshotError::Old { written_ms });
+        }
+        let error = |why| SnapshotError::Malformed {
+            section: sections,
+            why,
+        };
+        let restored = parts.finish(limits, now).map_err(error)?;
+        Ok(Restored {
+            written: Timestamp::from_ms(written_ms),
+            ..restored
+        })
+    }
+}
+
+/// Refuses a part that is later than now.
+fn check_written(written_ms: i64, now: Timestamp) -> Result<(), SnapshotError> {
+    match written_ms <= now.ms() {
+        true => Ok(()),
+        false => Err(SnapshotError::Future { written_ms }),
     }
 }
 
 /// Reads the header; answers when the snapshot was written.
-fn header(read: &mut dyn FnMut(&mut [u8]) -> bool) -> Result<i64, SnapshotError> {
+pub(super) fn header(read: &mut dyn FnMut(&mut [u8]) -> bool) -> Result<i64, SnapshotError> {
     let mut header = [0; HEADER_BYTES];
     if !read(&mut header) {
         return Err(SnapshotError::Foreign);
@@ -158,17 +183,21 @@ fn header(read: &mut dyn FnMut(&mut [u8]) -> bool) -> Result<i64, SnapshotError>
     Ok(i64::from_le_bytes([*t0, *t1, *t2, *t3, *t4, *t5, *t6, *t7]))
 }
 
-/// Reads a section; answers its kind.
-fn section(
+/// Reads a section; answers its kind, and `None` where not one more byte is there.
+pub(super) fn section(
     read: &mut dyn FnMut(&mut [u8]) -> bool,
     payload: &mut Vec<u8>,
     sections: u64,
-) -> Result<u8, SnapshotError> {
+) -> Result<Option<u8>, SnapshotError> {
     /// What a length says is believed this far at a time.
     const STEP_BYTES: usize = 1 << 20;
     let torn = SnapshotError::Torn { sections };
     let mut head = [0; SECTION_HEAD_BYTES];
-    if !read(&mut head) {
+    let (first, others) = head.split_at_mut(1);
+    if !read(first) {
+        return Ok(None);
+    }
+    if !read(others) {
         return Err(torn);
     }
     let [kind, l0, l1, l2, l3, s0, s1, s2, s3, s4, s5, s6, s7] = head;
@@ -189,7 +218,7 @@ fn section(
     }
     let told = u64::from_le_bytes([s0, s1, s2, s3, s4, s5, s6, s7]);
     match checksum(&[&[kind], payload]) == told {
-        true => Ok(kind),
+        true => Ok(Some(kind)),
         false => Err(damaged),
     }
 }
@@ -199,7 +228,10 @@ struct Parts {
     store: Store,
     series: SeriesReader,
     targets: Vec<TargetRecord>,
-    groups: Vec<Vec<u8>>,
+    /// Whether the present part has them.
+    has_targets: bool,
+    /// By name; the newest counts.
+    groups: HashMap<String, Vec<u8>>,
     signals: Vec<u8>,
     named: Vec<(String, Vec<u8>)>,
 }
@@ -210,7 +242,8 @@ impl Default for Parts {
             store: Store::new(),
             series: SeriesReader::default(),
             targets: Vec::new(),
-            groups: Vec::new(),
+            has_targets: false,
+            groups: HashMap::new(),
             signals: Vec::new(),
             named: Vec::new(),
         }
@@ -222,26 +255,42 @@ impl Parts {
         let mut bytes = In::new(payload);
         match kind {
             // What follows is checked against what comes before.
-            TARGETS | CLOCK if self.store.series.len() > 0 => {
+            TARGETS | CLOCK if self.series.has_begun() => {
                 return Err("targets and clocks come before series");
             }
-            TARGETS if !self.targets.is_empty() => return Err("targets are there twice"),
+            TARGETS if self.has_targets => return Err("targets are there twice"),
             TARGETS => {
+                let before = self.targets.len();
                 self.targets = bytes.list(TargetRecord::take)?;
+                self.has_targets = true;
+                if self.targets.len() < before {
+                    return Err("targets are missing that were there before");
+                }
                 let clocks = clocks_of(self.targets.len());
                 self.store.clocks.resize_with(clocks, Default::default);
             }
-            GROUP => self.groups.push(payload.to_vec()),
+            GROUP => {
+                let name = bytes.text()?.to_owned();
+                self.groups.insert(name, payload.to_vec());
+            }
+            GROUP_GONE => drop(self.groups.remove(bytes.text()?)),
             SIGNALS => self.signals = payload.to_vec(),
             CLOCK => self.store.take_clock(&mut bytes)?,
             SERIES => self.series.batch(&mut self.store, bytes)?,
             NAMED => {
                 let name = bytes.text()?.to_owned();
+                self.named.retain(|(have, _)| *have != name);
                 self.named.push((name, bytes.rest().to_vec()));
             }
             _ => return Err("its kind is unknown"),
         }
         Ok(())
+    }
+
+    /// What follows came later than all of what was read.
+    fn next_cut(&mut self) {
+        self.series.next_cut(&self.store);
+        self.has_targets = false;
     }
 
     fn end(&self, payload: &[u8], sections: u64) -> Result<(), WireError> {
@@ -255,7 +304,7 @@ impl Parts {
         self.store.order_sealed();
         let (groups, signals) = (self.groups, self.signals);
         let read = |registry: &mut SignalRegistry| {
-            for group in &groups {
+            for group in groups.values() {
                 registry.facts.take_group(&mut In::new(group))?;
             }
             match signals.is_empty() {

@@ -6,16 +6,26 @@
 //!
 //! ```text
 //!  header   | "STLWSNAP" | version u32 | written at, milliseconds i64 | checksum u64 |
-//!  section  | kind u8 | bytes of the payload u32 | checksum u64 | payload |      any number of them
+//!  part     | section ... | section of kind 255 |                       the first; then those that were appended:
+//!  part     | section of kind 7 | section ... | section of kind 255 |    any number of them
+//!  section  | kind u8 | bytes of the payload u32 | checksum u64 | payload |
 //!
-//!  kind 1   targets, by number         kind 4   one clock         kind 6   a name and bytes of whoever embeds the engine
-//!       2   one group of targets            5   some series     255   the end: how many sections come before it
-//!       3   signals
+//!  kind 1   targets, by number         kind 5   some series
+//!       2   one group of targets            6   a name and bytes of whoever embeds the engine
+//!       3   signals                         7   an appended part begins: written at, milliseconds i
+//!       4   one clock                       8   the name of a group that is forgotten
+//!                                         255   the part ends: how many sections come before this one, in the whole file
 //! ```
+//!
+//! The first part is everything; each that is appended has what came since the part before: history is written once, so
+//! that an hour of it costs what changed in it and not what is held. Of clocks and series it has what is new; targets,
+//! signals, groups and named bytes come whole where they differ from what was written before, and the newest counts. The
+//! caller begins anew ([`Writer::snapshot`](crate::Writer::snapshot)) when the appended parts outweigh the first.
 //!
 //! Numbers in headers are little-endian; the checksum of a section is XXH64 of its kind and payload, that of the header of
 //! what comes before it. Payloads are described where they are written: `store/persist`, `signal/persist`,
-//! `signal/facts/persist`, `writer/persist`; their numbers in `wire`. A file without its end is torn. A version is read by
+//! `signal/facts/persist`, `writer/persist`; their numbers in `wire`. A file whose first part has no
+//! end is torn; one whose last part has none is used up to the part before ([`whole`]). A version is read by
 //! the program that writes it: what is lost by an upgrade is what a start without a snapshot loses.
 //!
 //! Writing holds the locks as briefly as any reader ([`crate::limits::READ_BATCH_SERIES`]), and the bytes come in pieces,
@@ -24,16 +34,18 @@
 
 mod decode;
 mod encode;
+mod whole;
 
 use std::hash::Hasher;
 
 use twox_hash::XxHash64;
 
 pub use decode::{Restored, SnapshotError};
-pub use encode::Snapshot;
+pub use encode::{Snapshot, Written};
+pub use whole::{Whole, whole};
 
 const MAGIC: &[u8; 8] = b"STLWSNAP";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER_BYTES: usize = 28;
 const SECTION_HEAD_BYTES: usize = 13;
 /// A section of more bytes is no section.
@@ -45,6 +57,8 @@ const SIGNALS: u8 = 3;
 const CLOCK: u8 = 4;
 const SERIES: u8 = 5;
 const NAMED: u8 = 6;
+const CUT: u8 = 7;
+const GROUP_GONE: u8 = 8;
 const END: u8 = 255;
 
 fn checksum(parts: &[&[u8]]) -> u64 {

@@ -54,7 +54,7 @@ pub(crate) use postings::IndexRuns;
 pub(crate) use crate::ids::{SeriesId, TargetId};
 pub use exemplars::Exemplar;
 pub use history::Bytes;
-pub(crate) use persist::{SeriesReader, SeriesWriter};
+pub(crate) use persist::{Cut, SeriesReader, SeriesWriter};
 pub(crate) use series::{REMOVALS_CHUNK, Row, Series};
 pub(crate) use snapshot::{SelectionSnapshot, Visibility};
 pub(crate) use visible_ticks::{ClockVisibility, Ticks};

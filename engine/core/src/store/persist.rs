@@ -4,6 +4,9 @@
 //! are committed: for every clock the next tick at the cut is noted first, and what a series has from that tick on is left
 //! out. So no series shows a value at a time at which it had another.
 //!
+//! A later snapshot of the same engine writes what came since the cut of the one before: the scrapes from its ticks on, and
+//! of every series that has changed the run that was current then, by which it goes on, and those that follow.
+//!
 //! ```text
 //!  clock    | number u | first tick i | scrapes: list of (milliseconds since the one before i, failed) |
 //!  series   | labels: list of (name, value) | runs: list | histograms: list |
@@ -13,12 +16,16 @@
 //!  ... on another clock:  | clock u | end of the run before i | first tick i |
 //! ```
 
+use std::hash::Hasher;
+
 use hashbrown::HashMap;
+use twox_hash::XxHash64;
 
 use super::clock::{Clock, ScrapeEntry};
 use super::codec::STALE;
 use super::epoch_reclaim::Pin;
 use super::history::Store;
+use super::native_histograms::TimedHistogram;
 use super::persist_histograms;
 use super::value_runs::ValueRun;
 use crate::ids::{ClockId, SeriesId};
@@ -26,10 +33,21 @@ use crate::labels::Labels;
 use crate::limits::{CLOCK_ENTRIES_MAX, READ_BATCH_BYTES, READ_BATCH_SERIES};
 use crate::wire::{In, WireError, labels_of, put_bool, put_i, put_list, put_text, put_u};
 
+/// Up to where an engine was written.
+#[derive(Debug, Default)]
+pub(crate) struct Cut {
+    /// Per clock, the next tick. Ticks are never given twice.
+    ends: Vec<i64>,
+    /// Of series with timestamps of their own, by id: the checksum of the labels, because an id may be given to another
+    /// series, and the newest time.
+    explicit: HashMap<u32, (u64, i64)>,
+}
+
 /// Writes series in batches.
 pub(crate) struct SeriesWriter {
-    /// Per clock, the next tick at the cut.
-    ends: Vec<i64>,
+    cut: Cut,
+    /// That of the snapshot before; what was written then is left out.
+    before: Cut,
     /// Texts that were written, by symbol.
     texts: HashMap<u32, u64>,
     next: u32,
@@ -39,10 +57,14 @@ pub(crate) struct SeriesWriter {
 }
 
 impl SeriesWriter {
-    /// The cut is now.
-    pub(crate) fn new(store: &Store) -> SeriesWriter {
+    /// The cut is now. What came before another one is left out.
+    pub(crate) fn new(store: &Store, before: Cut) -> SeriesWriter {
         SeriesWriter {
-            ends: store.clocks.iter().map(Clock::next_tick).collect(),
+            cut: Cut {
+                ends: store.clocks.iter().map(Clock::next_tick).collect(),
+                explicit: HashMap::new(),
+            },
+            before,
             texts: HashMap::new(),
             next: 0,
             runs: Vec::new(),
@@ -52,22 +74,33 @@ impl SeriesWriter {
 
     /// How many clocks there are.
     pub(crate) fn clocks(&self) -> usize {
-        self.ends.len()
+        self.cut.ends.len()
     }
 
-    /// Writes a clock as it was at the cut.
-    pub(crate) fn clock(&self, store: &Store, number: usize, out: &mut Vec<u8>) {
+    /// All is written: its cut.
+    pub(crate) fn into_cut(self) -> Cut {
+        self.cut
+    }
+
+    /// Writes a clock as it was at the cut. False: it had no scrape since the one before.
+    pub(crate) fn clock(&self, store: &Store, number: usize, out: &mut Vec<u8>) -> bool {
         let clock = &store.clocks[number];
+        let before = self.before.ends.get(number).copied();
+        let first = before.unwrap_or(i64::MIN).max(clock.first_tick());
         let mut entries = Vec::new();
-        clock.copy(clock.first_tick(), self.ends[number], &mut entries);
+        clock.copy(first, self.cut.ends[number], &mut entries);
+        if before.is_some() && entries.is_empty() {
+            return false;
+        }
         put_u(out, number as u64);
-        put_i(out, clock.first_tick());
+        put_i(out, first);
         let mut before_ms = 0;
         put_list(out, entries.iter(), |out, entry| {
             put_i(out, entry.time_ms - before_ms);
             put_bool(out, !entry.good);
             before_ms = entry.time_ms;
         });
+        true
     }
 
     /// Writes some series. False: there are no more.
@@ -88,16 +121,31 @@ impl SeriesWriter {
     }
 
     fn series(&mut self, store: &Store, id: SeriesId, out: &mut Vec<u8>) {
+        let row = store.series.row(id);
+        let own_before = self.explicit_before(store, id);
+        let before = |clock: ClockId| match clock {
+            ClockId::EXPLICIT => own_before,
+            clock => self.before.end(clock),
+        };
+        let histograms = self.histograms(store, id, own_before);
+        if row.since < before(row.clock) && histograms.is_empty() {
+            return; // the run of the cut before goes on
+        }
         let mut runs = std::mem::take(&mut self.runs);
         runs.clear();
-        let mut is_over = false;
-        store.each_run(id, i64::MIN, |run| {
-            is_over |= run.first_tick >= self.end(run.clock);
-            if !is_over {
-                runs.push(run);
+        let (mut is_over, mut is_new) = (false, false);
+        store.each_run(id, before(row.clock).saturating_sub(1), |run| {
+            is_over |= run.first_tick >= self.cut.end(run.clock);
+            if is_over {
+                return;
             }
+            is_new |= run.first_tick >= before(run.clock);
+            if !is_new {
+                runs.clear(); // only the last of those that were written is of use
+            }
+            runs.push(run);
         });
-        if !runs.is_empty() {
+        if !runs.is_empty() && (is_new || !histograms.is_empty()) {
             let pairs = store.series.pairs(id);
             put_u(out, pairs.clone().count() as u64);
             for (name, value) in pairs {
@@ -105,19 +153,49 @@ impl SeriesWriter {
                 self.text(store, value.0, out);
             }
             put_runs(&runs, out);
-            match store.native_histograms.get(id) {
-                Some(histograms) => persist_histograms::put(histograms.iter(), out),
-                None => put_u(out, 0),
-            }
+            persist_histograms::put(histograms.into_iter(), out);
         }
         self.runs = runs;
     }
 
-    /// Of explicit timestamps there is no cut: each is a time of its own.
-    fn end(&self, clock: ClockId) -> i64 {
-        match clock {
-            ClockId::EXPLICIT => i64::MAX,
-            clock => self.ends.get(clock.index()).copied().unwrap_or(i64::MIN),
+    /// The native histograms of a series that were not written before.
+    fn histograms<'s>(
+        &self,
+        store: &'s Store,
+        id: SeriesId,
+        own_before: i64,
+    ) -> Vec<&'s TimedHistogram> {
+        let Some(all) = store.native_histograms.get(id) else {
+            return Vec::new();
+        };
+        let after_ms = match store.series.row(id).clock {
+            ClockId::EXPLICIT => own_before.saturating_sub(1),
+            clock => self.before.time_ms(store, clock),
+        };
+        all.iter()
+            .filter(|(time_ms, _)| *time_ms > after_ms)
+            .collect()
+    }
+
+    /// Of explicit timestamps there is no cut: each is a time of its own. The time after the newest that was written, which is
+    /// noted for the next snapshot.
+    fn explicit_before(&mut self, store: &Store, id: SeriesId) -> i64 {
+        let row = store.series.row(id);
+        if row.clock != ClockId::EXPLICIT {
+            return i64::MIN;
+        }
+        let mut hasher = XxHash64::with_seed(0);
+        for (name, value) in store.series.pairs(id) {
+            for symbol in [name, value] {
+                hasher.write(store.series.symbols.text(symbol).as_bytes());
+                hasher.write_u8(0);
+            }
+        }
+        let labels = hasher.finish();
+        self.cut.explicit.insert(id.0, (labels, row.since));
+        match self.before.explicit.get(&id.0) {
+            Some((have, newest_ms)) if *have == labels => newest_ms.saturating_add(1),
+            _ => i64::MIN,
         }
     }
 
@@ -131,6 +209,23 @@ impl SeriesWriter {
                 store.series.symbols.text(super::symbol::Symbol(symbol)),
             );
         }
+    }
+}
+
+impl Cut {
+    /// The next tick of a clock then; the least there is, if it was no clock yet.
+    fn end(&self, clock: ClockId) -> i64 {
+        match clock {
+            ClockId::EXPLICIT => i64::MAX,
+            clock => self.ends.get(clock.index()).copied().unwrap_or(i64::MIN),
+        }
+    }
+
+    /// The time of its newest scrape then; the least there is, if that is not known.
+    fn time_ms(&self, store: &Store, clock: ClockId) -> i64 {
+        let clock_now = store.clocks.get(clock.index());
+        let newest = clock_now.and_then(|now| now.at(self.end(clock).saturating_sub(1)));
+        newest.map_or(i64::MIN, |scrape| scrape.time_ms)
     }
 }
 
@@ -187,27 +282,47 @@ fn whole(bits: u64) -> Option<i64> {
     (is_whole && bits != (-0.0f64).to_bits()).then_some(value as i64)
 }
 
-/// Reads series into an empty store.
+/// Reads series into a store that had none.
 #[derive(Default)]
 pub(crate) struct SeriesReader {
     texts: Vec<Box<str>>,
+    /// Per clock, the next tick at the cut before.
+    before: Option<Cut>,
 }
 
 impl SeriesReader {
+    /// What follows came after what has been read.
+    pub(crate) fn next_cut(&mut self, store: &Store) {
+        self.texts.clear();
+        self.before = Some(Cut {
+            ends: store.clocks.iter().map(Clock::next_tick).collect(),
+            explicit: HashMap::new(),
+        });
+    }
+
     /// Reads the series of one batch.
     pub(crate) fn batch(&mut self, store: &mut Store, mut bytes: In<'_>) -> Result<(), WireError> {
         while !bytes.is_empty() {
             let labels = self.labels(&mut bytes)?;
-            if store.series.find(&labels).is_some() {
-                return Err("a series is there twice");
-            }
-            let id = take_runs(store, &labels, &mut bytes)?;
+            let have = store.series.find(&labels);
+            let id = match (have, &self.before) {
+                (Some(_), None) => return Err("a series is there twice"),
+                (have, before) => take_runs(store, &labels, (have, before.as_ref()), &mut bytes)?,
+            };
             let histograms = persist_histograms::take(&mut bytes)?;
+            let newest_ms = store.native_histograms.last(id).map(|(at_ms, _)| *at_ms);
             for (time_ms, histogram) in histograms {
-                store.native_histograms.restore(id, time_ms, histogram);
+                if newest_ms.is_none_or(|newest_ms| newest_ms < time_ms) {
+                    store.native_histograms.restore(id, time_ms, histogram);
+                }
             }
         }
         Ok(())
+    }
+
+    /// Whether a series was read since the cut before.
+    pub(crate) fn has_begun(&self) -> bool {
+        !self.texts.is_empty()
     }
 
     fn labels(&mut self, bytes: &mut In<'_>) -> Result<Labels, WireError> {
@@ -234,47 +349,93 @@ fn text(texts: &mut Vec<Box<str>>, bytes: &mut In<'_>) -> Result<usize, WireErro
     }
 }
 
-/// Reads the runs of a new series.
+/// Reads the runs of a series, and appends them to what it has.
 fn take_runs(
     store: &mut Store,
     labels: &Labels,
+    (have, before): (Option<SeriesId>, Option<&Cut>),
     bytes: &mut In<'_>,
 ) -> Result<SeriesId, WireError> {
-    let mut id = None;
+    let mut id = have;
+    let mut is_first = true;
     let (mut clock, mut tick, mut bits) = (ClockId::NONE, 0i64, 0u64);
     bytes.list(|bytes| {
         let head = bytes.u()?;
+        let mut end = None;
         if head & 1 == 1 {
             let number = u32::try_from(bytes.u()?).map_err(|_| "a clock has an unknown number")?;
-            let end = bytes.time()?;
-            let (before, first) = (tick, bytes.time()?);
-            (clock, tick) = (ClockId(number), first);
-            bits = take_bits(bytes, bits)?;
-            check_tick(store, clock, tick)?;
-            match id {
-                None => id = Some(store.create(labels, clock, bits, tick)),
-                Some(_) if end <= before => return Err("a run ends before it begins"),
-                Some(id) => store.move_to_clock(id, end, clock, tick, bits),
+            end = Some(bytes.time()?);
+            (clock, tick) = (ClockId(number), bytes.time()?);
+        } else {
+            if is_first {
+                return Err("a series begins on no clock");
             }
-            return Ok(());
+            let gap = i64::try_from(head >> 1).map_err(|_| "a run is too long")?;
+            let next = tick.checked_add(gap).filter(|_| gap > 0);
+            tick = next.ok_or("a run is too long")?;
         }
-        let Some(id) = id else {
-            return Err("a series begins on no clock");
-        };
-        let gap = i64::try_from(head >> 1).map_err(|_| "a run is too long")?;
-        tick = tick
-            .checked_add(gap)
-            .filter(|_| gap > 0)
-            .ok_or("a run is too long")?;
-        check_tick(store, clock, tick)?;
         bits = take_bits(bytes, bits)?;
-        match clock {
-            ClockId::EXPLICIT => drop(store.append_explicit(id, tick, bits)),
-            _ => store.change(id, tick, bits),
+        check_tick(store, clock, tick)?;
+        let Some(id) = id else {
+            id = Some(store.create(labels, clock, bits, tick));
+            is_first = false;
+            return Ok(());
+        };
+        let row = store.series.row(id);
+        let is_known = row.clock == clock && tick <= row.since;
+        if std::mem::take(&mut is_first) && !is_known {
+            end_before_gap(store, id, before, (clock, tick));
         }
-        Ok(())
+        append(store, id, end, (clock, tick, bits))
     })?;
-    id.ok_or("a series has no samples")
+    match id.filter(|_| !is_first) {
+        Some(id) => Ok(id),
+        None => Err("a series has no samples"),
+    }
+}
+
+/// Appends a run to a series, if it does not have it; `end` is the end of the run before, where that is on another clock.
+fn append(
+    store: &mut Store,
+    id: SeriesId,
+    end: Option<i64>,
+    (clock, tick, bits): (ClockId, i64, u64),
+) -> Result<(), WireError> {
+    let row = *store.series.row(id);
+    match end {
+        _ if row.clock == clock && tick <= row.since => {}
+        Some(end) if row.clock != clock => {
+            if row.is_present() && end <= row.since {
+                return Err("a run ends before it begins");
+            }
+            store.move_to_clock(id, end, clock, tick, bits);
+        }
+        None if row.clock != clock => return Err("a series changes its clock silently"),
+        _ if clock == ClockId::EXPLICIT => drop(store.append_explicit(id, tick, bits)),
+        _ => store.change(id, tick, bits),
+    }
+    Ok(())
+}
+
+/// What follows does not go on from the run that the series has: the history in between was dropped. It is absent there,
+/// from what was written before on.
+fn end_before_gap(
+    store: &mut Store,
+    id: SeriesId,
+    before: Option<&Cut>,
+    (clock, tick): (ClockId, i64),
+) {
+    let row = *store.series.row(id);
+    let end = match row.clock {
+        ClockId::EXPLICIT => row.since.saturating_add(1),
+        clock => before.map_or(row.since, |before| before.end(clock)),
+    };
+    let is_between = end > row.since && (row.clock != clock || end < tick);
+    match row.clock {
+        _ if !row.is_present() || !is_between => {}
+        ClockId::EXPLICIT => drop(store.append_explicit(id, end, STALE)),
+        _ => store.change(id, end, STALE),
+    }
 }
 
 fn check_tick(store: &Store, clock: ClockId, tick: i64) -> Result<(), WireError> {
@@ -315,7 +476,22 @@ impl Store {
             .clocks
             .get_mut(number)
             .ok_or("a clock has an unknown number")?;
-        *clock = Clock::restored(first, &entries);
+        let next = clock.next_tick();
+        match clock.last() {
+            None => *clock = Clock::restored(first, &entries),
+            Some(_) if first < next => return Err("scrapes are there twice"),
+            Some(last) => {
+                let begins_ms = entries.first().map(|entry| entry.time_ms);
+                if begins_ms.is_some_and(|begins_ms| begins_ms <= last.time_ms) {
+                    return Err("scrapes are not in order");
+                }
+                match first == next {
+                    true => entries.iter().for_each(|entry| clock.push(*entry)),
+                    // All that was read of it was dropped in the meantime.
+                    false => *clock = Clock::restored(first, &entries),
+                }
+            }
+        }
         Ok(())
     }
 

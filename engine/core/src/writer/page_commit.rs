@@ -207,14 +207,16 @@ impl PageCommit<'_, '_> {
             if row.clock != ClockId::EXPLICIT && row.clock != self.clock && row.is_present() {
                 return Placement::Conflict;
             }
-            claimed.insert(id);
-            self.store.listed.add(id, self.target);
+            if !claimed.insert(id) {
+                self.store.listed.add(id, self.target); // beside a line without a timestamp, which stands
+            }
             match histogram {
                 Some(histogram) => {
                     self.append_histogram(id, time_ms, histogram, explicit_series, committed);
                 }
                 None => self.append_explicit(id, time_ms, bits, explicit_series, committed),
             }
+            self.store.listed.add(id, self.target);
             return Placement::Own(id);
         }
         if row.clock == self.clock {
@@ -409,14 +411,18 @@ impl PageCommit<'_, '_> {
         let clock = &self.store.clocks[row.clock.index()];
         let stands = row.is_present();
         let is_late = stands && clock.last().is_some_and(|last| last.time_ms >= time_ms);
+        let is_left_out = is_late || is_outside;
+        committed.out_of_order += u64::from(is_left_out);
+        if is_left_out && stands && self.store.listed.contains(id) {
+            return; // the page has a line without a timestamp, too
+        }
         let old_tick = clock.next_tick();
         // A sample that is left out ends what pages have said without a timestamp, as in Prometheus' scrape loop.
-        let (since, bits) = match is_late || is_outside {
+        let (since, bits) = match is_left_out {
             false => (time_ms, bits),
             true if stands || is_ahead => (self.at_ms, STALE),
             true => (time_ms, STALE),
         };
-        committed.out_of_order += u64::from(is_late || is_outside);
         self.store
             .move_to_clock(id, old_tick, ClockId::EXPLICIT, since, bits);
         explicit_series.push(id);

@@ -8,4 +8,5 @@ mod memory_limit;
 mod own_timestamps;
 mod retain;
 mod snapshot;
+mod snapshot_parts;
 mod store_model;

@@ -11,17 +11,18 @@ use stillwell_engine::{
 };
 use stillwell_testing::metrics_proto::{BucketSpan, Histogram, Metric, MetricFamily, page};
 
-const START_MS: i64 = 1_800_000_000_000;
-const QUEUE: &str = "sum(inference_extension_flow_control_queue_size{inference_pool=\"p\"})";
+pub(super) const START_MS: i64 = 1_800_000_000_000;
+pub(super) const QUEUE: &str =
+    "sum(inference_extension_flow_control_queue_size{inference_pool=\"p\"})";
 
-struct Scene {
-    writer: Writer,
-    reader: Reader,
-    stages: Vec<Stage>,
-    now_ms: i64,
+pub(super) struct Scene {
+    pub(super) writer: Writer,
+    pub(super) reader: Reader,
+    pub(super) stages: Vec<Stage>,
+    pub(super) now_ms: i64,
 }
 
-fn spec(instance: &str) -> TargetSpec {
+pub(super) fn spec(instance: &str) -> TargetSpec {
     TargetSpec {
         labels: Labels::from_pairs([("job", "epp"), ("instance", instance)]),
         honor_timestamps: true,
@@ -35,7 +36,7 @@ fn spec(instance: &str) -> TargetSpec {
 }
 
 /// A gateway's page: its process started at `started_s` and so many requests wait.
-fn gateway(started_s: i64, queue: i64) -> String {
+pub(super) fn gateway(started_s: i64, queue: i64) -> String {
     format!(
         "process_start_time_seconds {started_s}\n# TYPE inference_extension_flow_control_queue_size gauge\n\
          inference_extension_flow_control_queue_size{{inference_pool=\"p\",fairness_id=\"f\"}} {queue}\n\
@@ -47,7 +48,7 @@ fn gateway(started_s: i64, queue: i64) -> String {
 }
 
 impl Scene {
-    fn new(instances: &[&str]) -> Scene {
+    pub(super) fn new(instances: &[&str]) -> Scene {
         let (writer, reader) = Engine::new(Limits::default());
         let mut scene = Scene {
             writer,
@@ -66,24 +67,24 @@ impl Scene {
         }
     }
 
-    fn at(&self) -> Timestamp {
+    pub(super) fn at(&self) -> Timestamp {
         Timestamp::from_ms(self.now_ms)
     }
 
-    fn scrape(&mut self, target: usize, page: &[u8], format: Format) {
+    pub(super) fn scrape(&mut self, target: usize, page: &[u8], format: Format) {
         let at = self.at();
         let staged = self.stages[target].parse(page, format).expect("valid");
         let committed = self.writer.commit(staged, at, ScrapeFacts::default());
         committed.expect("taken");
     }
 
-    fn register(&mut self, query: &str) -> SignalId {
+    pub(super) fn register(&mut self, query: &str) -> SignalId {
         self.reader
             .register(query, Policy::default())
             .expect("valid")
     }
 
-    fn told(&self, signal: SignalId) -> (Option<f64>, State) {
+    pub(super) fn told(&self, signal: SignalId) -> (Option<f64>, State) {
         let reading = self
             .reader
             .signal(signal, self.at(), &[])
@@ -91,7 +92,7 @@ impl Scene {
         (reading.elements.first().map(|e| e.value), reading.state)
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    pub(super) fn bytes(&self) -> Vec<u8> {
         let mut snapshot = self.writer.snapshot(self.at(), &[("mine", vec![1, 2, 3])]);
         let mut bytes = Vec::new();
         while snapshot.next(&mut bytes) {}
@@ -113,7 +114,7 @@ impl Scene {
     }
 
     /// Every sample of the last minutes.
-    fn history(&self, now_ms: i64) -> Vec<String> {
+    pub(super) fn history(&self, now_ms: i64) -> Vec<String> {
         let query = "{__name__!=\"\"}[30m]";
         let query = Query::parse(query, &Features::default()).expect("valid");
         let at = Timestamp::from_ms(now_ms);
@@ -127,7 +128,7 @@ impl Scene {
     }
 }
 
-fn restore(bytes: &[u8], now_ms: i64) -> Result<Restored, SnapshotError> {
+pub(super) fn restore(bytes: &[u8], now_ms: i64) -> Result<Restored, SnapshotError> {
     let mut rest = bytes;
     let mut read = |buffer: &mut [u8]| match rest.split_at_checked(buffer.len()) {
         Some((next, after)) => {
@@ -140,7 +141,7 @@ fn restore(bytes: &[u8], now_ms: i64) -> Result<Restored, SnapshotError> {
     Engine::restore(Limits::default(), Timestamp::from_ms(now_ms), &mut read)
 }
 
-fn native_page(count: i64) -> Vec<u8> {
+pub(super) fn native_page(count: i64) -> Vec<u8> {
     let histogram = Histogram {
         sample_count: Some(count as u64),
         sample_sum: Some(1.5),

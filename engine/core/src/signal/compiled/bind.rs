@@ -101,7 +101,8 @@ impl Subquery {
         }
         let vectors = self.program.vectors.iter();
         let at_a_step = self.program.series() + vectors.map(|one| one.labels.len()).sum::<usize>();
-        left.step_values -= left.check_steps(&self.steps, at_a_step, &self.program)?;
+        let values = left.check_steps(&self.steps, at_a_step, &self.program)?;
+        left.step_values -= values;
         let elements = self
             .program
             .root_vector()
@@ -109,7 +110,9 @@ impl Subquery {
         let bytes = self.steps.bytes_for(elements);
         let bytes_left = left.window_bytes.checked_sub(bytes);
         left.window_bytes = bytes_left.ok_or(OUT_OF_MEMORY)?;
-        self.steps.bind(elements, self.program.window_clocks());
+        let values = values / self.steps.count();
+        self.steps
+            .bind(elements, self.program.window_clocks(), values);
         self.program.vectors.iter_mut().for_each(Vector::bind_steps);
         Ok(())
     }

@@ -109,4 +109,6 @@ pub(super) enum Halt {
     Unbound,
     /// Elements collide, or a parameter is refused: what that means is said by ordinary evaluation.
     Undecided,
+    /// More steps of a subquery have to be computed than one page may take; the pages that follow go on.
+    Unfinished,
 }

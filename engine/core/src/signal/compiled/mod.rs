@@ -88,8 +88,8 @@ pub(crate) struct CompiledQuery {
     /// Whether some selector fixes no metric.
     reads_any: bool,
     bound: Bound,
-    /// At the last run elements collided, or a parameter was refused.
-    undecided: bool,
+    /// Why the last run did not come to its end, if what stopped it may be over at the next.
+    stopped: Option<Halt>,
 }
 
 /// Whether the program is bound to the series of the store.
@@ -120,7 +120,7 @@ impl CompiledQuery {
             metrics: Vec::new(),
             reads_any: false,
             bound: Bound::Not,
-            undecided: false,
+            stopped: None,
         })
     }
 
@@ -130,7 +130,7 @@ impl CompiledQuery {
         if !visibility::is_newest(context) {
             return false;
         }
-        self.undecided = false;
+        self.stopped = None;
         // The second time with larger rings, if scrapes came faster than their interval says.
         for _ in 0..2 {
             if !self.is_bound(context) {
@@ -142,11 +142,11 @@ impl CompiledQuery {
                     self.program.result(out);
                     return true;
                 }
-                Err(Halt::Undecided) => {
-                    self.undecided = true;
+                Err(Halt::Unbound) => {}
+                Err(halt) => {
+                    self.stopped = Some(halt);
                     return false;
                 }
-                Err(Halt::Unbound) => {}
             }
             drop(store);
             self.program.forget_windows();
@@ -225,12 +225,15 @@ impl CompiledQuery {
 
     /// Why the program is not run at present.
     pub(crate) fn blocked(&self) -> Option<&'static str> {
-        match self.bound {
-            Bound::Blocked { why, .. } => Some(why),
-            _ if self.undecided => Some(
+        match (self.bound, self.stopped) {
+            (Bound::Blocked { why, .. }, _) => Some(why),
+            (_, Some(Halt::Unfinished)) => Some(
+                "the steps of its subqueries are computed anew, some with each page, once no target is frozen",
+            ),
+            (_, Some(_)) => Some(
                 "two elements have the same labels now, or a parameter is refused: evaluation from the plan says which",
             ),
-            Bound::Not | Bound::To { .. } => None,
+            (Bound::Not | Bound::To { .. }, None) => None,
         }
     }
 

@@ -303,10 +303,14 @@ impl Subquery {
         if is_anew {
             self.program.forget_steps();
         }
-        for step in steps {
+        let allowed = self.steps.allowed(steps.end.saturating_sub(steps.start));
+        for step in steps.take(allowed.map_or(usize::MAX, |allowed| allowed as usize)) {
             let at_step = snapshot.at_step(step, self.steps.back_ms(step));
             self.program.run_ops(&at_step)?;
             self.steps.put(step, &self.program.vectors[root]);
+        }
+        if allowed.is_some() {
+            return Err(Halt::Unfinished);
         }
         self.program.place_elements(self.steps.first());
         for &at in &self.program.vectors[root].wide {

@@ -3,6 +3,11 @@
 //! Steps lie at multiples of their distance, so most of a window's were in the one before it and are kept. They are computed
 //! again as soon as they might differ from what ordinary evaluation yields for them now: when a target is frozen (its samples
 //! move with the evaluation), when a page comes that is older than the last step, or when history is dropped.
+//!
+//! A page pays for [`SUBQUERY_VALUES_PER_PAGE`] of them at most. Where more have to be computed the next pages go on, but not
+//! while they would have to begin anew with each page, and ordinary evaluation answers until all are there.
+
+use crate::limits::SUBQUERY_VALUES_PER_PAGE;
 
 use super::halt::Halt;
 use super::range::{Function, Samples};
@@ -20,6 +25,10 @@ pub(super) struct Steps {
     window: (u64, u64),
     /// The first that has not been computed.
     next: u64,
+    /// Whether those that were have just been found to be of no use.
+    has_changed: bool,
+    /// Values at each.
+    values: usize,
     end_ms: i64,
     eval_ms: i64,
     /// By clock that the inner query reads: what its samples depend on beside pages.
@@ -43,6 +52,8 @@ impl Steps {
             step_ms,
             window: (0, 0),
             next: 0,
+            has_changed: false,
+            values: 1,
             end_ms: 0,
             eval_ms: 0,
             conditions: Vec::new(),
@@ -77,8 +88,9 @@ impl Steps {
         self.conditions = Vec::new();
     }
 
-    /// Forgets all steps, and makes room for those of so many elements, on so many clocks.
-    pub(super) fn bind(&mut self, elements: usize, clocks: usize) {
+    /// Forgets all steps, and makes room for those of so many elements, on so many clocks, with so many values each.
+    pub(super) fn bind(&mut self, elements: usize, clocks: usize, values: usize) {
+        self.values = values.max(1);
         self.samples = Samples::new(self.samples.function, self.count() + 1);
         self.samples.reserve();
         for _ in 0..elements {
@@ -116,6 +128,14 @@ impl Steps {
         if has_changed {
             self.next = 0;
         }
+        self.has_changed = has_changed;
+    }
+
+    /// How many of so many steps are computed with this page. `None`: all.
+    pub(super) fn allowed(&self, steps: u64) -> Option<u64> {
+        let max = (SUBQUERY_VALUES_PER_PAGE / self.values).max(1) as u64;
+        // What has just changed changes with every page while a target is frozen.
+        (steps > max).then_some(if self.has_changed { 0 } else { max })
     }
 
     /// Sets the window. Returns the first step in it and those to compute; true if none of those before counts any more:

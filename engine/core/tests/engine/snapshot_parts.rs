@@ -1,0 +1,293 @@
+//! Parts that are appended to a snapshot: together they are the engine as it was at the last of them, whatever happened in
+//! between; one that ends early is left out and harms none of those before.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use stillwell_engine::labels::Labels;
+use stillwell_engine::snapshot::{Restored, Snapshot, SnapshotError, Whole, Written, whole};
+use stillwell_engine::{AppendedSeries, Format, ScrapeFacts, TargetSpec, Timestamp};
+
+use super::snapshot::{QUEUE, START_MS, Scene, gateway, native_page, restore, spec};
+
+/// Something that happens to an engine with two targets.
+#[derive(Clone, Debug)]
+enum Step {
+    /// A target shows some of these series with this value; `of_all` ones go from target to target.
+    Page {
+        target: usize,
+        shown: u8,
+        value: u8,
+    },
+    Native(i64),
+    Fails(usize),
+    /// Samples with times of their own: a series, and how long ago.
+    Append(u8, i64),
+    Explicit(u8),
+    Replaced,
+    Long,
+    Maintain,
+    /// A part, while which a page of the first target may come.
+    Part(bool),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0..2_usize, any::<u8>(), 0..4_u8)
+            .prop_map(|(target, shown, value)| Step::Page { target, shown, value }),
+        1 => (0..3_i64).prop_map(Step::Native),
+        1 => (0..2_usize).prop_map(Step::Fails),
+        2 => (0..3_u8, 0..5_000_i64).prop_map(|(series, ago)| Step::Append(series, ago)),
+        1 => (0..4_u8).prop_map(Step::Explicit),
+        1 => Just(Step::Replaced),
+        1 => Just(Step::Long),
+        1 => Just(Step::Maintain),
+        3 => any::<bool>().prop_map(Step::Part),
+    ]
+}
+
+/// An engine and its file.
+struct Filed {
+    scene: Scene,
+    file: Vec<u8>,
+    written: Option<Written>,
+    /// Bytes up to the end of each part.
+    ends: Vec<usize>,
+}
+
+impl Filed {
+    fn new() -> Filed {
+        let mut scene = Scene::new(&[]);
+        for instance in ["a:1", "b:1"] {
+            let (_, stage) = scene.writer.add_target(mixed(instance));
+            scene.stages.push(stage);
+        }
+        Filed {
+            scene,
+            file: Vec::new(),
+            written: None,
+            ends: Vec::new(),
+        }
+    }
+
+    fn do_step(&mut self, step: &Step) {
+        let scene = &mut self.scene;
+        scene.now_ms += 500;
+        match *step {
+            Step::Page {
+                target,
+                shown,
+                value,
+            } => scene.scrape(target, page(shown, value).as_bytes(), Format::Text),
+            Step::Native(count) => scene.scrape(1, &native_page(count), Format::Protobuf),
+            Step::Fails(target) => {
+                let (target, at) = (scene.stages[target].target(), scene.at());
+                let failed = scene.writer.fail(target, at, ScrapeFacts::default(), "no");
+                failed.expect("time moves on");
+            }
+            Step::Append(series, ago_ms) => {
+                let at = Timestamp::from_ms(scene.now_ms - ago_ms);
+                let number = series.to_string();
+                let appended = AppendedSeries {
+                    labels: Labels::from_pairs([("__name__", "sent"), ("n", &number)]),
+                    floats: vec![(at, f64::from(series) + ago_ms as f64)],
+                    histograms: Vec::new(),
+                };
+                let _ = scene.writer.append(vec![appended], scene.at()); // it may be too old
+            }
+            Step::Explicit(value) => {
+                let page = format!("own {value} {}\n", scene.now_ms - 300);
+                scene.scrape(0, page.as_bytes(), Format::Text);
+            }
+            Step::Replaced => {
+                let at = scene.at();
+                let stage = scene.stages.pop().expect("two targets");
+                scene.writer.remove_target(stage, at);
+                let (_, stage) = scene.writer.add_target(mixed("b:1"));
+                scene.stages.push(stage);
+            }
+            // Retention drops what is older.
+            Step::Long => scene.now_ms += 400_000,
+            Step::Maintain => scene.writer.maintain(scene.at()),
+            Step::Part(beside) => self.part(beside),
+        }
+    }
+
+    fn part(&mut self, beside: bool) {
+        let named = [("mine", vec![self.ends.len() as u8])];
+        let mut snapshot = self.begin(&named);
+        let mut more = true;
+        while more {
+            more = snapshot.next(&mut self.file);
+            if beside {
+                self.scene.now_ms += 500;
+                let value = (self.scene.now_ms / 500 % 5) as u8;
+                let page = page(0xff, value);
+                self.scene.scrape(0, page.as_bytes(), Format::Text);
+            }
+        }
+        self.written = Some(snapshot.written());
+        self.ends.push(self.file.len());
+    }
+
+    fn begin(&mut self, named: &[(&str, Vec<u8>)]) -> Snapshot {
+        let (writer, at) = (&self.scene.writer, self.scene.at());
+        match self.written.take() {
+            Some(written) => writer.snapshot_since(written, at, named),
+            None => writer.snapshot(at, named),
+        }
+    }
+
+    fn restored(&self, bytes: &[u8]) -> Scene {
+        let Restored { writer, reader, .. } =
+            restore(bytes, self.scene.now_ms).expect("a good snapshot");
+        Scene {
+            writer,
+            reader,
+            stages: Vec::new(),
+            now_ms: self.scene.now_ms,
+        }
+    }
+}
+
+/// Series without the target's labels may be shown by either.
+fn mixed(instance: &str) -> TargetSpec {
+    TargetSpec {
+        honor_labels: true,
+        ..spec(instance)
+    }
+}
+
+fn page(shown: u8, value: u8) -> String {
+    let mut text = gateway(1_700_000_000 + i64::from(shown & 1), i64::from(value));
+    for bit in 1..7 {
+        if shown >> bit & 1 == 1 {
+            let of_all = if bit < 3 { ",instance=\"all\"" } else { "" };
+            text += &format!("x{{n=\"{bit}\"{of_all}}} {}\n", value / (bit % 3 + 1));
+        }
+    }
+    text
+}
+
+fn whole_of(mut bytes: &[u8]) -> Result<Whole, SnapshotError> {
+    whole(&mut |buffer| match bytes.split_at_checked(buffer.len()) {
+        Some((next, rest)) => {
+            buffer.copy_from_slice(next);
+            bytes = rest;
+            true
+        }
+        None => false,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn parts_are_the_engine_at_the_last_of_them(steps in vec(step(), 1..60)) {
+        let mut filed = Filed::new();
+        for step in &steps {
+            filed.do_step(step);
+        }
+        filed.scene.writer.maintain(filed.scene.at());
+        filed.part(false);
+        let now_ms = filed.scene.now_ms;
+        let mut restored = filed.restored(&filed.file);
+        prop_assert_eq!(restored.history(now_ms), filed.scene.history(now_ms));
+        // Nor does it matter for what is known of targets and groups.
+        let mut once = filed.restored(&filed.scene.bytes());
+        let signals = [&mut restored, &mut once].map(|scene| {
+            let signal = scene.register(QUEUE);
+            scene.told(signal)
+        });
+        prop_assert_eq!(&signals[0], &signals[1]);
+    }
+}
+
+fn busy() -> Filed {
+    let mut filed = Filed::new();
+    for number in 0..40_u8 {
+        filed.do_step(&Step::Page {
+            target: usize::from(number % 2),
+            shown: number.wrapping_mul(37),
+            value: number % 5,
+        });
+        if number % 10 == 9 {
+            filed.do_step(&Step::Part(false));
+        }
+    }
+    filed
+}
+
+#[test]
+fn an_end_that_is_missing_costs_its_part_and_no_other() {
+    let filed = busy();
+    assert_eq!(filed.ends.len(), 4);
+    let all = whole_of(&filed.file).expect("whole");
+    assert_eq!(
+        (all.bytes as usize, all.parts, all.rest),
+        (filed.file.len(), 4, None)
+    );
+    for end in (0..filed.file.len()).step_by(61).chain(filed.ends.clone()) {
+        let parts = filed.ends.iter().filter(|at| **at <= end).count();
+        match whole_of(&filed.file[..end]) {
+            Err(_) => assert_eq!(parts, 0, "{end}"),
+            Ok(found) => {
+                let upto = filed.ends[parts - 1];
+                assert_eq!((found.parts as usize, found.bytes as usize), (parts, upto));
+                assert_eq!(found.rest.is_some(), upto < end, "{end}");
+                let restored = restore(&filed.file[..upto], filed.scene.now_ms).expect("whole");
+                assert_eq!(restored.named, [("mine".to_owned(), vec![parts as u8 - 1])]);
+            }
+        }
+        let is_whole = filed.ends.contains(&end);
+        assert_eq!(
+            restore(&filed.file[..end], filed.scene.now_ms).is_ok(),
+            is_whole
+        );
+    }
+}
+
+#[test]
+fn damage_in_a_part_costs_it_and_those_after_it() {
+    let filed = busy();
+    for at in (filed.ends[0]..filed.file.len()).step_by(53) {
+        let mut damaged = filed.file.clone();
+        damaged[at] ^= 0x10;
+        let before = filed.ends.iter().filter(|end| **end <= at).count();
+        let found = whole_of(&damaged).expect("the first part is whole");
+        assert_eq!(found.parts as usize, before, "{at}");
+        assert!(found.rest.is_some(), "{at}");
+    }
+}
+
+/// Four targets of a hundred series, of which a few change.
+#[test]
+fn a_part_has_what_changed_and_no_more() {
+    let mut filed = Filed::new();
+    let page = |moving: u8| {
+        (0..100).fold(format!("moving {moving}\n"), |page, n| {
+            page + &format!("still{{n=\"{n}\"}} {n}\n")
+        })
+    };
+    for moving in 0..100 {
+        filed.scene.now_ms += 500;
+        let text = page(moving);
+        filed.scene.scrape(0, text.as_bytes(), Format::Text);
+        filed.scene.scrape(1, text.as_bytes(), Format::Text);
+        if moving % 10 == 9 {
+            filed.part(false);
+        }
+    }
+    let lengths: Vec<usize> = filed
+        .ends
+        .windows(2)
+        .map(|ends| ends[1] - ends[0])
+        .collect();
+    let longest = lengths.iter().max().expect("nine");
+    assert!(
+        longest * 4 < filed.ends[0],
+        "{lengths:?} after {}",
+        filed.ends[0]
+    );
+    assert!(filed.scene.now_ms > START_MS);
+}
