@@ -152,12 +152,15 @@ impl PageCommit<'_, '_> {
         };
         if sample.has_own_time() {
             let own_ms = staged.new_sample(sample.line()).and_then(|new| new.time_ms);
-            let own_ms = self.times.steady_ms(own_ms);
+            let Some(own_ms) = self.times.steady_ms(own_ms) else {
+                return false;
+            };
+            let waiting_since_ms = self.times.waiting_since_ms();
             let row = self.store.series.row_mut(id);
             let is_free = row.clock == ClockId::EXPLICIT && !row.is_present();
-            let is_added = is_free && Some(row.since) == own_ms;
+            let is_added = is_free && row.since == waiting_since_ms;
             if is_added {
-                row.bits = sample.bits;
+                (row.bits, row.since) = (sample.bits, own_ms);
             }
             return is_added;
         }
