@@ -210,7 +210,9 @@ impl PageCommit<'_, '_> {
             if row.clock != ClockId::EXPLICIT && row.clock != self.clock && row.is_present() {
                 return Placement::Conflict;
             }
-            if !claimed.insert(id) {
+            // One that was added before the commit has its first value as of now.
+            let is_new = row.clock == self.clock && row.since == tick && row.is_present();
+            if !claimed.insert(id) || is_new {
                 self.store.listed.add(id, self.target); // beside a line without a timestamp, which stands
             }
             match histogram {
@@ -240,8 +242,18 @@ impl PageCommit<'_, '_> {
             return Placement::Conflict;
         }
         claimed.insert(id);
-        self.store
-            .move_to_clock(id, row.since, self.clock, tick, bits);
+        self.take_over(id, bits, histogram)
+    }
+
+    /// Moves a series that another target has left to the page's clock.
+    fn take_over(
+        &mut self,
+        id: SeriesId,
+        bits: u64,
+        histogram: Option<&FloatHistogram>,
+    ) -> Placement {
+        let (tick, since) = (self.tick(), self.store.series.row(id).since);
+        self.store.move_to_clock(id, since, self.clock, tick, bits);
         let Some(histogram) = histogram.cloned() else {
             return Placement::Series(id);
         };
