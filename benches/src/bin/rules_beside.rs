@@ -14,6 +14,7 @@
     clippy::print_stdout,
     clippy::print_stderr,
     clippy::disallowed_types,
+    clippy::disallowed_methods,
     reason = "a command that works for an hour and prints its results"
 )]
 
