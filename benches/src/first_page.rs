@@ -23,11 +23,9 @@ const SIGNALS: [&str; 3] = [
     "histogram_quantile(0.9, sum by (le) (rate(llm_d_epp_request_phase_0001_duration_seconds_bucket[10s])))",
 ];
 
-/// What was measured while one page entered.
+/// What others noticed while one page entered.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
-    /// How long the page took, from its bytes to its template.
-    pub took: Duration,
     /// The longest that a commit of the small page waited for the writer.
     pub longest_wait: Duration,
     /// How many commits there were meanwhile.
@@ -102,17 +100,14 @@ pub fn enter(page: &[u8]) -> Entry {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         let waiting = scope.spawn(|| wait_beside(&writer, other, small, &done));
-        let began = Instant::now();
         let staged = large.parse(page, Format::Text);
         let staged = staged.expect("the page parses");
         let facts = ScrapeFacts::default();
         let committed = staged.commit_in_steps(&writer, Timestamp::from_ms(1_000), facts);
         committed.expect("it fits");
-        let took = began.elapsed();
         done.store(true, Ordering::Release);
         let (longest_wait, commits) = waiting.join().expect("it commits pages");
         Entry {
-            took,
             longest_wait,
             commits,
         }

@@ -6,7 +6,7 @@
 #![expect(clippy::print_stdout, reason = "a command that prints its results")]
 #![expect(clippy::disallowed_types, reason = "it measures time")]
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use stillwell_benches::first_page;
 use stillwell_benches::pages::LoadPage;
@@ -38,10 +38,12 @@ fn main() {
         row(count);
     }
     println!(
-        "\nA first page, {ENTRIES} times, and commits of another target's page of 100 samples meanwhile:\n"
+        "\nA first page, {ENTRIES} times, alone and beside commits of another target's page of 100 samples:\n"
     );
-    println!("| samples | first page, ns a sample | longest wait of a commit: median, worst |");
-    println!("|---|---|---|");
+    println!(
+        "| samples | CPU, ns a sample | holds the writer at most, of CPU: a batch, the commit | a commit beside it waits at most: median, worst |"
+    );
+    println!("|---|---|---|---|");
     for samples in [20_000, 200_000] {
         entries(samples);
     }
@@ -111,20 +113,22 @@ fn row(count: usize) {
 
 fn entries(samples: usize) {
     let page = LoadPage::new(0, samples, 20);
-    let entered: Vec<_> = (0..ENTRIES)
-        .map(|_| first_page::enter(&page.text))
+    let alone: Vec<_> = (0..ENTRIES)
+        .map(|_| first_page::holds(&page.text))
         .collect();
-    let mut waits: Vec<_> = entered.iter().map(|entry| entry.longest_wait).collect();
+    let least = |of: fn(&first_page::Holds) -> Duration| {
+        let times = alone.iter().map(of);
+        times.min().unwrap_or_default()
+    };
+    let beside = (0..ENTRIES).map(|_| first_page::enter(&page.text).longest_wait);
+    let mut waits: Vec<Duration> = beside.collect();
     waits.sort_unstable();
-    let took = entered
-        .iter()
-        .map(|entry| entry.took)
-        .min()
-        .unwrap_or_default();
     println!(
-        "| {} | {:.0} | {:.1?}, {:.1?} |",
+        "| {} | {:.0} | {:.1?}, {:.1?} | {:.1?}, {:.1?} |",
         page.samples(),
-        took.as_nanos() as f64 / page.samples() as f64,
+        least(|held| held.total).as_nanos() as f64 / page.samples() as f64,
+        least(|held| held.longest_batch),
+        least(|held| held.commit),
         waits[waits.len() / 2],
         waits[waits.len() - 1],
     );

@@ -82,7 +82,7 @@ impl Writer {
             let own_ms = times.steady_ms(sample.time_ms);
             let is_kept = own_ms.is_none_or(|ms| !times.is_ahead(ms) && !times.is_behind(ms));
             let (on, since) = match own_ms {
-                Some(own_ms) => (ClockId::EXPLICIT, own_ms),
+                Some(_) => (ClockId::EXPLICIT, times.waiting_since_ms()),
                 None => (clock, tick),
             };
             let created = match sample.labels {

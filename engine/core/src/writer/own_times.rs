@@ -24,6 +24,12 @@ impl OwnTimes {
         time_ms > self.at_ms.saturating_add(FUTURE_MS_MAX)
     }
 
+    /// The time of a series that waits for its first sample: before any that is kept, so that whoever notes the newest time of
+    /// a series meanwhile (a snapshot) does not leave the sample out.
+    pub(super) fn waiting_since_ms(self) -> i64 {
+        self.cutoff_ms.saturating_sub(1)
+    }
+
     /// Whether a time is older than anything that is kept.
     pub(super) fn is_behind(self, time_ms: i64) -> bool {
         time_ms < self.cutoff_ms

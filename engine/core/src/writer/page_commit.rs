@@ -152,12 +152,15 @@ impl PageCommit<'_, '_> {
         };
         if sample.has_own_time() {
             let own_ms = staged.new_sample(sample.line()).and_then(|new| new.time_ms);
-            let own_ms = self.times.steady_ms(own_ms);
+            let Some(own_ms) = self.times.steady_ms(own_ms) else {
+                return false;
+            };
+            let waiting_since_ms = self.times.waiting_since_ms();
             let row = self.store.series.row_mut(id);
             let is_free = row.clock == ClockId::EXPLICIT && !row.is_present();
-            let is_added = is_free && Some(row.since) == own_ms;
+            let is_added = is_free && row.since == waiting_since_ms;
             if is_added {
-                row.bits = sample.bits;
+                (row.bits, row.since) = (sample.bits, own_ms);
             }
             return is_added;
         }
@@ -207,7 +210,9 @@ impl PageCommit<'_, '_> {
             if row.clock != ClockId::EXPLICIT && row.clock != self.clock && row.is_present() {
                 return Placement::Conflict;
             }
-            if !claimed.insert(id) {
+            // One that was added before the commit has its first value as of now.
+            let is_new = row.clock == self.clock && row.since == tick && row.is_present();
+            if !claimed.insert(id) || is_new {
                 self.store.listed.add(id, self.target); // beside a line without a timestamp, which stands
             }
             match histogram {
@@ -235,8 +240,18 @@ impl PageCommit<'_, '_> {
             return Placement::Conflict;
         }
         claimed.insert(id);
-        self.store
-            .move_to_clock(id, row.since, self.clock, tick, bits);
+        self.take_over(id, bits, histogram)
+    }
+
+    /// Moves a series that another target has left to the page's clock.
+    fn take_over(
+        &mut self,
+        id: SeriesId,
+        bits: u64,
+        histogram: Option<&FloatHistogram>,
+    ) -> Placement {
+        let (tick, since) = (self.tick(), self.store.series.row(id).since);
+        self.store.move_to_clock(id, since, self.clock, tick, bits);
         let Some(histogram) = histogram.cloned() else {
             return Placement::Series(id);
         };
