@@ -42,6 +42,7 @@ mod pages;
 mod real_clients;
 mod remote_read;
 mod remote_write;
+mod replicas;
 mod restart;
 mod retain;
 mod rules;

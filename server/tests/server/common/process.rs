@@ -14,12 +14,18 @@ impl Drop for Process {
 }
 
 impl Process {
-    /// Starts it with these further flags; answers where it listens.
+    /// Starts it with these further flags and no port for KEDA; answers where it listens.
     pub fn start(config: &Path, storage: &Path, flags: &[&str]) -> (Process, SocketAddr) {
+        let flags = [&["--keda.listen-address="], flags].concat();
+        Process::start_with(config, storage, &flags)
+    }
+
+    /// Starts it with these further flags; answers where it listens.
+    pub fn start_with(config: &Path, storage: &Path, flags: &[&str]) -> (Process, SocketAddr) {
         let mut child = Command::new(env!("CARGO_BIN_EXE_stillwell"))
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.path={}", storage.display()))
-            .args(["--web.listen-address=127.0.0.1:0", "--keda.listen-address="])
+            .arg("--web.listen-address=127.0.0.1:0")
             .args(flags)
             .stderr(Stdio::piped())
             .spawn()
