@@ -29,7 +29,8 @@ pub const READ_BATCH_ROWS: u32 = 2_048;
 /// Bytes of history that a reader copies per lock hold, for the same reason.
 pub const READ_BATCH_BYTES: usize = 16 << 10;
 
-/// Targets that [`crate::Reader::signal_if_ready`] judges, once for each group where the result has groups: some 50 us.
+/// Targets that [`crate::Reader::signal_if_ready`] judges, once for each group where the result has groups: some 50 us
+/// where the query names its metrics.
 pub const READY_SIGNAL_TARGETS_MAX: usize = 256;
 
 /// Elements of its result, which are copied.

@@ -24,8 +24,8 @@ pub(super) fn format_of(header: &str, fallback: Option<Format>) -> Result<Format
     })
 }
 
-/// Whether a header is a media type and parameters `name=value`, separated by semicolons, no name twice (RFC 2045; Go's
-/// `mime.ParseMediaType`). Cost: one pass.
+/// Whether a header is a media type and parameters `name=value`, separated by semicolons, no name with two values (RFC 2045;
+/// Go's `mime.ParseMediaType`). Cost: one pass.
 fn is_well_formed(header: &str) -> bool {
     let (media_type, mut rest) = header.split_once(';').unwrap_or((header, ""));
     let mut parts = media_type.trim().split('/');
@@ -35,7 +35,7 @@ fn is_well_formed(header: &str) -> bool {
     if !is_token(main) || sub.is_some_and(|sub| !is_token(sub)) {
         return false;
     }
-    let mut names: Vec<String> = Vec::new();
+    let mut parameters: Vec<(String, &str)> = Vec::new();
     loop {
         rest = rest.trim_start();
         if rest.is_empty() {
@@ -45,13 +45,16 @@ fn is_well_formed(header: &str) -> bool {
             return false;
         };
         let name = name.trim_end().to_ascii_lowercase();
-        let Some(after) = after_value(after) else {
+        let value = after.trim_start();
+        let Some(after) = after_value(value) else {
             return false;
         };
-        if !is_token(&name) || names.contains(&name) {
+        let value = &value[..value.len() - after.len()];
+        let mut others = parameters.iter();
+        if !is_token(&name) || others.any(|(other, its)| *other == name && *its != value) {
             return false;
         }
-        names.push(name);
+        parameters.push((name, value));
         rest = match after.trim_start() {
             "" => return true,
             more => match more.strip_prefix(';') {
@@ -113,6 +116,8 @@ mod tests {
             ("text/plain; version", None),
             ("text/plain; version=", None),
             ("text/plain; version=\"0", None),
+            ("text/plain; version = 0.0.4", Some(Format::Text)),
+            ("text/plain; a=1; A=1", Some(Format::Text)),
             ("text/plain; a=1; A=2", None),
             ("text/plain, text/html", None),
             ("text/html", None),

@@ -8,6 +8,7 @@
 use crate::labels::Matcher;
 
 use super::assessment::{Assessment, describe, seconds};
+use super::demand::reads_demand;
 use super::facts::TargetFacts;
 use super::judge::{never_seen, no_target_counts};
 use super::names::{REQUEST_LABELS, expected_name};
@@ -109,7 +110,7 @@ fn demand_is_shown(
 ) -> Result<(), String> {
     let measures = |selector: &&Selector| {
         let metric = selector.metric.as_deref();
-        metric.is_some_and(|metric| assessment.names.is_demand(metric))
+        reads_demand(metric, &selector.matchers, assessment.names)
     };
     let of_demand = || query.selectors.iter().filter(measures);
     for selector in of_demand() {

@@ -130,17 +130,20 @@ impl Signal {
                 grace::restarted_unseen(assessment, &self.scope, self.known_since_ms, grace_ms)
             })?
         };
-        let unordered = || {
+        let floorless = || {
             let grace = self.grace(assessment.now_ms)?;
-            (self.query.demand == Demand::Any).then(|| {
-                format!(
-                    "{}: for {} s only a number above 0 is told of a query that may fall while demand rises",
-                    grace.why,
-                    self.policy.restart_grace_ms / 1000
-                )
-            })
+            let of = match (self.query.demand, self.unmeasured) {
+                (Demand::Any, _) => "of a query that may fall while demand rises",
+                (_, true) => "of a query that was not evaluated right before",
+                (_, false) => return None,
+            };
+            let grace_s = self.policy.restart_grace_ms / 1000;
+            let why = &grace.why;
+            Some(format!(
+                "{why}: for {grace_s} s only a number above 0 is told {of}"
+            ))
         };
-        let Some(why) = crash_loop.or_else(unseen).or_else(unordered) else {
+        let Some(why) = crash_loop.or_else(unseen).or_else(floorless) else {
             return Ok(());
         };
         if elements.iter().all(|element| element.value <= 0.0) {
@@ -370,15 +373,19 @@ impl Signal {
         if self.not_finite.is_empty() || self.policy.nan != Nan::Unknown {
             return Ok(());
         }
-        // Other labels of an element are those of the series that `topk` has chosen.
-        let mut pins = pins.to_vec();
-        for label in &self.query.grouping {
-            let value = group.get(label).map(str::to_owned);
-            pins.extend(value.map(|value| (label.clone(), value)));
+        // Other labels of an element are those of the series that `topk` has chosen. Where the query writes labels, those of
+        // a group say nothing of its series.
+        let mut known = Vec::new();
+        if !self.query.writes_labels {
+            known.extend_from_slice(pins);
+            for label in &self.query.grouping {
+                let value = group.get(label).map(str::to_owned);
+                known.extend(value.map(|value| (label.clone(), value)));
+            }
         }
         let is_quantile = |labels: &Labels| labels.get("quantile").is_some();
         let mut all = self.not_finite.iter();
-        let none = all.find(|labels| !is_quantile(labels) && fits(labels, &pins));
+        let none = all.find(|labels| !is_quantile(labels) && fits(labels, &known));
         none.map_or(Ok(()), |labels| Err(self.why_not_finite(labels)))
     }
 
@@ -409,7 +416,7 @@ impl Signal {
                 "the result is NaN: a sender says that its own signal is unknown, and its `/signals` says why"
             }
             false => {
-                "the result is NaN (a division by zero, most likely: no traffic in the window); \
+                "the result is NaN (a gauge says so, or 0 was divided by 0: no traffic in the window); \
                  `nan: zero` or `nan: last` says what that means here"
             }
         };

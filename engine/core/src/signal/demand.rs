@@ -3,7 +3,7 @@
 
 use crate::labels::{METRIC_NAME, Matcher};
 use crate::promql::FunctionId;
-use crate::promql::plan::{AggregateOp, BinaryOp, Expr, ExprKind, Selector};
+use crate::promql::plan::{AggregateOp, BinaryOp, Expr, ExprKind};
 
 use super::names::Names;
 
@@ -25,7 +25,7 @@ impl Demand {
         match &expr.kind {
             ExprKind::Number(_) | ExprKind::String(_) => Demand::None,
             ExprKind::Selector(selector) | ExprKind::Range { selector, .. } => {
-                match reads_demand(selector, names) {
+                match reads_demand(selector.metric_name(), &selector.matchers, names) {
                     true => Demand::Rising,
                     false => Demand::None,
                 }
@@ -66,7 +66,7 @@ impl Demand {
 
 fn combined(op: BinaryOp, left: (Demand, &Expr), right: (Demand, &Expr)) -> Demand {
     let ((left, lhs), (right, rhs)) = (left, right);
-    let is_positive = |expr: &Expr| matches!(&expr.kind, ExprKind::Number(n) if *n > 0.0);
+    let is_positive = |expr: &Expr| constant(expr).is_some_and(|number| number > 0.0);
     match op {
         BinaryOp::Add | BinaryOp::Or | BinaryOp::And => left.max(right),
         BinaryOp::Sub | BinaryOp::Unless | BinaryOp::Gtr | BinaryOp::Gte => {
@@ -79,13 +79,33 @@ fn combined(op: BinaryOp, left: (Demand, &Expr), right: (Demand, &Expr)) -> Dema
     }
 }
 
+/// The number that an expression of numbers alone is.
+fn constant(expr: &Expr) -> Option<f64> {
+    match &expr.kind {
+        ExprKind::Number(number) => Some(*number),
+        ExprKind::Paren(inner) | ExprKind::StepInvariant(inner) => constant(inner),
+        ExprKind::Negate(inner) => constant(inner).map(|number| -number),
+        ExprKind::Binary(binary) => {
+            let (left, right) = (constant(&binary.lhs)?, constant(&binary.rhs)?);
+            match binary.op {
+                BinaryOp::Add => Some(left + right),
+                BinaryOp::Sub => Some(left - right),
+                BinaryOp::Mul => Some(left * right),
+                BinaryOp::Div => Some(left / right),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
 /// Whether a selector may read a family of demand. One that names no metric may, where its conditions fit such a name.
-fn reads_demand(selector: &Selector, names: &Names) -> bool {
-    match selector.metric_name() {
+pub(super) fn reads_demand(metric: Option<&str>, matchers: &[Matcher], names: &Names) -> bool {
+    match metric {
         Some(metric) => names.is_demand(metric),
         None => names.demand_families().any(|family| {
             let of_name = |matcher: &&Matcher| matcher.name() == METRIC_NAME;
-            let mut of_name = selector.matchers.iter().filter(of_name);
+            let mut of_name = matchers.iter().filter(of_name);
             of_name.all(|matcher| matcher.matches(family))
         }),
     }
@@ -163,6 +183,8 @@ mod tests {
             ("sum(Q > 0) or vector(0)", Demand::Rising),
             ("sum(Q) > bool 0", Demand::Rising),
             ("3 < Q", Demand::Rising),
+            ("sum(Q) / (5)", Demand::Rising),
+            ("sum(Q) * (1 / 5)", Demand::Rising),
             ("scalar(max(last_over_time(Q[1s])))", Demand::Rising),
             (
                 "sum({__name__=~\".*flow_control_queue_size\"})",

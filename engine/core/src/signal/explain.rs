@@ -103,7 +103,7 @@ impl SignalRegistry {
 
     pub(crate) fn outline(&self, signal: &Signal) -> Outline {
         let plan_reason = signal.why_from_plan().unwrap_or_default();
-        let with_each_scrape = signal.query.kind == Kind::Demand && !signal.policy.when_read;
+        let with_each_scrape = signal.query.demand != Demand::None && !signal.policy.when_read;
         Outline {
             query: signal.text.clone(),
             kind: match (signal.query.kind, signal.query.demand) {

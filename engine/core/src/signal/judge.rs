@@ -371,11 +371,17 @@ pub(crate) fn processes_cover(
         let from_ms = until_ms.saturating_sub(window_ms);
         let is_new = target.process_since_ms.is_some_and(|ms| ms > from_ms);
         if is_new && target.changes_ms.back().is_some_and(|&ms| ms > from_ms) {
-            return Err(format!(
-                "{} restarted, and its new process has not yet filled the window of {}",
-                describe(target),
-                seconds(window_ms)
-            ));
+            return Err(match query.has_open_window() {
+                true => format!(
+                    "{} restarted, and the query looks back to a time that is not known beforehand (`@`)",
+                    describe(target)
+                ),
+                false => format!(
+                    "{} restarted, and its new process has not yet filled the window of {}",
+                    describe(target),
+                    seconds(window_ms)
+                ),
+            });
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! S5 for the samples that a query reads: a gauge that is NaN says that nobody knows its value, and `max`, a comparison or
-//! a `count` would leave it out or make a number of it. For each selector of which the result would not show a NaN there
-//! is a query for the series that are NaN.
+//! a `count` would leave it out or make a number of it; one that is infinite is 0 below a fraction. For each selector of which
+//! the result would not show it there is a query for the series that are no finite number.
 //!
 //! Cost: a second reading of those selectors with each evaluation. A sum, an average, arithmetic and what is made of them
 //! hand a NaN on; for them there is no such query.
@@ -47,12 +47,20 @@ fn collect<'e>(expr: &'e Expr, hidden: bool, found: &mut Vec<&'e Selector>) {
         }
         ExprKind::Call { function, args } => {
             for arg in args {
-                collect(arg, hidden || !keeps_nan(function.id), found);
+                collect(arg, hidden || !stays_visible(function.id), found);
             }
         }
         ExprKind::Binary(binary) => match binary.op {
-            // Only whether an element is there counts on the right.
-            BinaryOp::And | BinaryOp::Unless => collect(&binary.lhs, hidden, found),
+            // On the right only whether an element is there counts, which a comparison decides by its value.
+            BinaryOp::And | BinaryOp::Unless => {
+                collect(&binary.lhs, hidden, found);
+                collect(&binary.rhs, false, found);
+            }
+            // What is divided by something infinite is 0, and the remainder is what is divided.
+            BinaryOp::Div | BinaryOp::Mod => {
+                collect(&binary.lhs, hidden, found);
+                collect(&binary.rhs, true, found);
+            }
             op => {
                 let hidden = hidden || !is_arithmetic(op);
                 collect(&binary.lhs, hidden, found);
@@ -70,33 +78,24 @@ fn sums(op: AggregateOp) -> bool {
     )
 }
 
-/// Whether an operator with a NaN on one side yields NaN. `NaN ^ 0` is 1; of `or` only what is left out is not shown.
+/// Whether an operator with no finite number on one side yields none. `NaN ^ 0` is 1; of `or` only what is left out is not
+/// shown.
 fn is_arithmetic(op: BinaryOp) -> bool {
     matches!(
         op,
-        BinaryOp::Add
-            | BinaryOp::Sub
-            | BinaryOp::Mul
-            | BinaryOp::Div
-            | BinaryOp::Mod
-            | BinaryOp::Atan2
-            | BinaryOp::Or
+        BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul | BinaryOp::Or
     )
 }
 
-/// Whether a function of NaN is NaN. The newest sample is in every window.
-fn keeps_nan(function: FunctionId) -> bool {
+/// Whether a function of what is no finite number is none. The newest sample is in every window.
+fn stays_visible(function: FunctionId) -> bool {
     matches!(
         function,
         FunctionId::Abs
             | FunctionId::AvgOverTime
             | FunctionId::Ceil
-            | FunctionId::Clamp
-            | FunctionId::ClampMax
-            | FunctionId::ClampMin
             | FunctionId::Delta
             | FunctionId::Deriv
-            | FunctionId::Exp
             | FunctionId::Floor
             | FunctionId::Idelta
             | FunctionId::Increase
@@ -110,7 +109,6 @@ fn keeps_nan(function: FunctionId) -> bool {
             | FunctionId::Rate
             | FunctionId::Round
             | FunctionId::Scalar
-            | FunctionId::Sgn
             | FunctionId::Sort
             | FunctionId::SortByLabel
             | FunctionId::SortByLabelDesc
@@ -142,7 +140,10 @@ mod tests {
             ("sum(rate(q[1m]))", 0),
             ("histogram_quantile(0.9, rate(q[1m]))", 1),
             ("q and r", 0),
-            ("q unless r > 2", 0),
+            ("q unless r > 2", 1),
+            ("q and r > 2 or s", 1),
+            ("sum(q) / sum(r)", 1),
+            ("clamp_max(sum(q), 3)", 1),
             ("topk(scalar(r), q)", 2),
             ("max(max_over_time(sum(q)[5m:]))", 1),
             ("timestamp(q)", 1),

@@ -20,6 +20,8 @@ pub(crate) struct SignalQuery {
     pub(crate) demand: Demand,
     /// Queries for samples that are no finite number, of the selectors of which the result would not show it.
     pub(crate) not_finite: Vec<Query>,
+    /// Whether it writes labels that its series may not have (`label_replace`).
+    pub(crate) writes_labels: bool,
     /// The labels by which the result is grouped; `*` if they are not known beforehand.
     pub(crate) grouping: Vec<String>,
     /// Whether it has an `or`, so that one side can replace the other.
@@ -79,6 +81,7 @@ impl SignalQuery {
         let kind = kind(query.plan(), names);
         let demand = Demand::of(query.plan(), names);
         let not_finite = not_finite::queries(&query);
+        let writes_labels = writes_labels(query.plan());
         let (filled, parts, is_opaque) = match combination(query.plan(), kind) {
             Combination::None => (None, Vec::new(), false),
             Combination::Opaque => (None, Vec::new(), true),
@@ -108,6 +111,7 @@ impl SignalQuery {
             kind,
             demand,
             not_finite,
+            writes_labels,
             grouping,
             has_or,
             parts,
@@ -195,6 +199,21 @@ impl Selector {
             window_ms,
         }
     }
+}
+
+fn writes_labels(plan: &Expr) -> bool {
+    let mut writes = false;
+    plan.walk(&mut |expr| {
+        writes |= match &expr.kind {
+            ExprKind::Call { function, .. } => matches!(
+                function.id,
+                FunctionId::LabelReplace | FunctionId::LabelJoin | FunctionId::Info
+            ),
+            ExprKind::Aggregate(aggregate) => aggregate.op == AggregateOp::CountValues,
+            _ => false,
+        };
+    });
+    writes
 }
 
 fn is_absent(expr: &Expr) -> bool {

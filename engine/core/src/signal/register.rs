@@ -190,6 +190,7 @@ impl SignalRegistry {
             known_since_ms: known.known_since_ms,
             numbers: known.numbers,
             grace: known.grace,
+            unmeasured: false,
             unknown_since_ms: None,
             transitions: VecDeque::new(),
         };

@@ -12,11 +12,12 @@ use crate::time::Timestamp;
 
 use super::assess;
 use super::assessment::{Assessment, Pins};
+use super::demand::Demand;
 use super::facts::{ChangeKind, Facts};
 use super::judge;
 use super::names::Names;
 use super::policy::Policy;
-use super::query::{Kind, SignalQuery};
+use super::query::SignalQuery;
 use super::reading::{Reading, SignalId, State};
 use super::remembered::Remembered;
 use super::scope::{self, Scope, Shared};
@@ -201,7 +202,7 @@ impl SignalRegistry {
     }
 
     /// A page of a target was committed: evaluates the compiled signals that see the target, and marks the others as
-    /// outdated. Returns those of the others whose value at every page matters (sums of demand, S6): the caller refreshes
+    /// outdated. Returns those of the others whose value at every page matters (queries of demand, S6): the caller refreshes
     /// them as soon as it holds no lock.
     pub(crate) fn evaluate(
         &mut self,
@@ -272,7 +273,7 @@ impl SignalRegistry {
                 signal.policy.object_label.is_some()
                     || judge::are_fresh(assessment, &signal.scope, &signal.query)
             };
-            if !done && signal.query.kind == Kind::Demand && is_measured(signal) {
+            if !done && signal.query.demand != Demand::None && is_measured(signal) {
                 others.push(SignalId(index as u32));
             }
         }

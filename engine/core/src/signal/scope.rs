@@ -62,6 +62,8 @@ impl Scope {
 pub(crate) struct Shared<'a> {
     /// Names of groups, by the metric that they ever exposed.
     exposing: HashMap<&'a str, Rc<HashSet<&'a str>>>,
+    /// The same for selectors that name no metric, by where they are: their conditions are matched with every name.
+    exposing_any: HashMap<*const Selector, Rc<HashSet<&'a str>>>,
     /// The targets that hold a lease, by group and lease; `None` until somebody asks.
     leaders: Option<HashMap<(&'a str, &'a str), Vec<TargetId>>>,
 }
@@ -82,7 +84,10 @@ impl<'a> Shared<'a> {
         };
         match &selector.metric {
             Some(metric) => Rc::clone(self.exposing.entry(metric).or_insert_with(find)),
-            None => find(),
+            None => {
+                let place = std::ptr::from_ref(selector);
+                Rc::clone(self.exposing_any.entry(place).or_insert_with(find))
+            }
         }
     }
 

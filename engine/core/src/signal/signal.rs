@@ -53,6 +53,8 @@ pub(crate) struct Signal {
     /// Per group, the last result that was a number, for `nan: last`.
     pub(super) numbers: Vec<(Labels, f64)>,
     pub(super) grace: Option<Grace>,
+    /// Pages came before the grace that were not evaluated, so that its floors may be too low.
+    pub(super) unmeasured: bool,
     /// Since when it is unknown, as far as that was noticed.
     pub(super) unknown_since_ms: Option<i64>,
     pub(crate) transitions: VecDeque<Transition>,
@@ -164,6 +166,8 @@ impl Signal {
 
     /// Starts a grace: the process of a target that it sees has changed (S6a).
     pub(super) fn start_grace(&mut self, name: &str, kind: &ChangeKind, at_ms: i64) {
+        let continues = self.grace(at_ms).is_some();
+        self.unmeasured = self.outdated || (continues && self.unmeasured);
         self.grace = Some(Grace::start(
             self.grace.take(),
             self.measured.as_ref(),

@@ -108,3 +108,35 @@ fn a_sample_that_is_nan_is_never_left_out_of_a_number() {
     scenario.take(pods[0], &page("a", f64::NAN));
     assert_eq!(scenario.reported(permitted), value(2.0));
 }
+
+/// A queue that is infinite was 0 below a fraction, and a gauge that is NaN decided behind `and` that nothing waits.
+#[test]
+fn what_is_no_finite_number_is_shown_wherever_it_stands() {
+    let mut scenario = Scenario::new();
+    let queries = [
+        "sum(r) / sum(q)",
+        "ceil(1000 / sum(q))",
+        "clamp_max(sum(q), 3)",
+        "exp(-sum(q))",
+        "sgn(sum(q))",
+        "sum(r) % sum(q)",
+        "sum(r and on () q > 2) or vector(0)",
+        "sum(r unless on () q > 2) or vector(0)",
+        "max by (pool) (label_replace(q, \"pool\", \"x\", \"\", \"\"))",
+    ];
+    let signals = queries.map(|text| (text, scenario.register(text)));
+    let target = scenario.target("a:1");
+    for odd in ["+Inf", "NaN"] {
+        for _ in 0..3 {
+            let page = format!("q{{pool=\"a\"}} {odd}\nq{{pool=\"b\"}} 1\nr 5\n");
+            scenario.take(target, &page);
+        }
+        for (text, signal) in &signals {
+            let reported = scenario.reported(*signal);
+            let is_unknown = matches!(reported, Reported::Unknown(_));
+            assert!(is_unknown, "{text} with {odd}: {reported:?}");
+        }
+    }
+    scenario.take(target, "q{pool=\"a\"} 4\nq{pool=\"b\"} 1\nr 5\n");
+    assert_eq!(scenario.reported(signals[6].1), value(5.0));
+}

@@ -367,14 +367,59 @@ fn nothing_computed_from_a_queue_is_0_after_a_restart_that_was_not_seen() {
 #[test]
 fn a_0_that_is_computed_from_a_queue_needs_the_page_of_every_gateway() {
     let mut scenario = Scenario::new();
-    let signal = scenario.register("round(sum(inference_extension_flow_control_queue_size))");
+    let signals = [
+        "round(sum(inference_extension_flow_control_queue_size))",
+        "round(sum({__name__=~\".*flow_control_queue_size\"}))",
+    ]
+    .map(|text| scenario.register(text));
     let (one, other) = (scenario.target("a:1"), scenario.target("b:1"));
     let mut page = Gateway::of("a");
     page.queue = Some(0.0);
     let mut off = Gateway::of("a");
     (off.queue, off.flow_control) = (None, false);
     scenario.rounds(30, &[(one, Some(&page)), (other, Some(&page))]);
-    assert_eq!(scenario.reported(signal), value(0.0));
+    for signal in signals {
+        assert_eq!(scenario.reported(signal), value(0.0));
+    }
     scenario.rounds(3, &[(one, Some(&page)), (other, Some(&off))]);
-    unknown(&scenario.reported(signal), &["flow control", "b:1"]);
+    for signal in signals {
+        unknown(&scenario.reported(signal), &["flow control", "b:1"]);
+    }
+}
+
+/// A query that is evaluated when somebody asks had been asked while the queue was empty: that was no number of right before.
+#[test]
+fn what_was_asked_long_before_a_restart_is_no_number_of_right_before() {
+    const UNCOMPILED: &str =
+        "round(sum(last_over_time(last_over_time(Q[200ms:100ms])[200ms:100ms])))";
+    let when_read = Policy {
+        when_read: true,
+        ..Policy::default()
+    };
+    for (text, policy, expected) in [
+        (UNCOMPILED, Policy::default(), Some(held(6.0))),
+        ("round(sum(Q))", when_read.clone(), None),
+        ("sum(Q)", when_read, None),
+    ] {
+        let mut scenario = Scenario::new();
+        let query = text.replace('Q', "inference_extension_flow_control_queue_size");
+        let signal = scenario.register_with(&query, policy);
+        let epp = scenario.target("a:1");
+        let mut page = Gateway::of("a");
+        page.queue = Some(0.0);
+        scenario.rounds(20, &[(epp, Some(&page))]);
+        assert_eq!(scenario.reported(signal), value(0.0), "{text}");
+        page.queue = Some(6.0);
+        scenario.rounds(50, &[(epp, Some(&page))]);
+        page.start = scenario.start_now();
+        page.queue = Some(0.0);
+        scenario.rounds(10, &[(epp, Some(&page))]);
+        match expected {
+            Some(expected) => assert_eq!(scenario.reported(signal), expected, "{text}"),
+            None => unknown(
+                &scenario.reported(signal),
+                &["restarted", "not evaluated right before"],
+            ),
+        }
+    }
 }
