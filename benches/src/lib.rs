@@ -3,6 +3,7 @@
 pub mod answers;
 pub mod broken;
 pub mod contender;
+pub mod first_page;
 pub mod fleet;
 pub mod guide;
 pub mod keda;

@@ -17,9 +17,9 @@ pub struct ScalersReport {
 /// One trigger of a ScaledObject, or why it is none.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScaledObject {
-    /// As it says.
+    /// `metadata.namespace`.
     pub namespace: String,
-    /// As it says.
+    /// `metadata.name`.
     pub name: String,
     /// Its peer showed a certificate that was verified.
     pub authenticated: bool,

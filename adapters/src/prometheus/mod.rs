@@ -26,7 +26,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use axum::routing::any;
+use axum::routing::{any, get};
 
 use crate::form::{Form, decode};
 use crate::host::Host;
@@ -75,8 +75,8 @@ pub fn router(host: Arc<dyn Host>) -> Router {
     let version =
         move || async move { reply(StatusCode::OK, JSON, status::version(&*version_host)) };
     Router::new()
-        .route("/federate", any(federate))
-        .route("/version", any(version))
+        .route("/federate", get(federate))
+        .route("/version", get(version))
         .route("/api/v1/{*path}", any(handler))
         .route("/guarded/api/v1/{*path}", any(guarded))
         .merge(reads)

@@ -106,8 +106,12 @@ pub(super) fn parse(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
 
 /// The exemplars of the series that a query selects.
 pub(super) fn exemplars(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
-    let start = params::required_time(form, "start")?;
-    let end = params::required_time(form, "end")?;
+    let time = |name: &str, without: Timestamp| match form.get(name) {
+        "" => Ok(without),
+        _ => params::required_time(form, name),
+    };
+    let start = time("start", Timestamp::MIN)?;
+    let end = time("end", Timestamp::MAX)?;
     if end < start {
         return Err(ApiError::bad_data(
             "end timestamp must not be before start timestamp",

@@ -1,6 +1,8 @@
 //! `/api/v1/rules` and `/api/v1/alerts`: what is evaluated again and again, and what came of it.
 
+use stillwell_engine::labels::{Labels, Matcher, labels_hash};
 use stillwell_engine::number_text::push_general;
+use stillwell_engine::promql::parse_metric_selector;
 
 use super::error::ApiError;
 use crate::form::Form;
@@ -31,12 +33,23 @@ pub(super) fn rules(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
         let mut wanted = form.all(name).peekable();
         wanted.peek().is_none() || wanted.any(|one| one == value)
     };
+    let selectors = form.all("match[]").map(parse_metric_selector);
+    let selectors: Result<Vec<Vec<Matcher>>, _> = selectors.collect();
+    let selectors = selectors.map_err(|error| ApiError::parameter("match[]", error))?;
+    let has_labels = |rule: &RuleState| {
+        let mut selectors = selectors.iter();
+        let fits = |matchers: &Vec<Matcher>| {
+            let mut matchers = matchers.iter();
+            matchers.all(|matcher| matcher.matches_labels(&rule.labels))
+        };
+        selectors.len() == 0 || selectors.any(fits)
+    };
     let fits = |rule: &RuleState| {
         let of_kind = match rule.kind {
             RuleKind::Alerting { .. } => kind != "record",
             RuleKind::Recording => kind != "alert",
         };
-        of_kind && among("rule_name[]", &rule.name)
+        of_kind && among("rule_name[]", &rule.name) && has_labels(rule)
     };
     let groups = host.rule_groups();
     let shown = groups.iter().filter(|group| {
@@ -44,12 +57,56 @@ pub(super) fn rules(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
             && among("file[]", &group.file)
             && group.rules.iter().any(fits)
     });
+    let (shown, next) = paged(shown, form)?;
     let mut out = String::from("{\"status\":\"success\",\"data\":{\"groups\":[");
     json::joined(&mut out, shown, |out, group| {
         write_group(out, group, fits, without_alerts);
     });
-    out.push_str("]}}");
+    out.push(']');
+    if let Some(token) = next {
+        out.push_str(",\"groupNextToken\":");
+        json::string(&mut out, &token);
+    }
+    out.push_str("}}");
     Ok(out)
+}
+
+/// The groups of one page, `group_limit` of them from the one that `group_next_token` names, and the token of the next.
+fn paged<'g>(
+    groups: impl Iterator<Item = &'g RuleGroup>,
+    form: &Form,
+) -> Result<(Vec<&'g RuleGroup>, Option<String>), ApiError> {
+    let mut groups: Vec<&RuleGroup> = groups.collect();
+    let token = form.get("group_next_token");
+    let limit = match form.get("group_limit") {
+        "" if token.is_empty() => return Ok((groups, None)),
+        "" => {
+            let why = "group_limit needs to be set in order to paginate over the groups";
+            return Err(ApiError::parameter("group_next_token", why));
+        }
+        text => text.parse::<usize>().ok().filter(|limit| *limit > 0),
+    };
+    let Some(limit) = limit else {
+        let why = "group_limit needs to be greater than 0";
+        return Err(ApiError::parameter("group_limit", why));
+    };
+    if !token.is_empty() {
+        let from = groups.iter().position(|group| page_token(group) == token);
+        let Some(from) = from else {
+            let why = format!("no group has {token:?}: were rule groups changed?");
+            return Err(ApiError::parameter("group_next_token", why));
+        };
+        groups.drain(..from);
+    }
+    let next = groups.get(limit).map(|group| page_token(group));
+    groups.truncate(limit);
+    Ok((groups, next))
+}
+
+/// Names a group for the next request; clients pass it back unread.
+fn page_token(group: &RuleGroup) -> String {
+    let labels = [("file", group.file.as_str()), ("name", group.name.as_str())];
+    format!("{:016x}", labels_hash(&Labels::from_pairs(labels)))
 }
 
 pub(super) fn alerts(host: &dyn Host) -> String {

@@ -29,6 +29,12 @@ struct Counts {
 }
 
 pub(super) async fn tsdb(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
+    if form.get("limit") == "0" {
+        return Err(ApiError::parameter(
+            "limit",
+            "limit must be a positive number",
+        ));
+    }
     let rows = params::limit(form)?.unwrap_or(ROWS).min(ROWS_MAX);
     let (reader, now) = (host.reader().clone(), host.now());
     look_up(host, move |within| {

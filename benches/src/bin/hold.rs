@@ -1,12 +1,14 @@
-//! The cost of many series: time of a scrape and bytes as their number grows, within a memory limit.
+//! The cost of many series: time of a scrape and bytes as their number grows, within a memory limit, and how long the commits
+//! of a small page wait while the first page of another target enters.
 //!
 //! `cargo run --release -p stillwell-benches --bin hold [-- SERIES...]` (default 10,000 100,000 1,000,000)
 
 #![expect(clippy::print_stdout, reason = "a command that prints its results")]
 #![expect(clippy::disallowed_types, reason = "it measures time")]
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use stillwell_benches::first_page;
 use stillwell_benches::pages::LoadPage;
 use stillwell_engine::labels::Labels;
 use stillwell_engine::{Engine, Format, Limits, ScrapeFacts, TargetSpec, Timestamp};
@@ -15,6 +17,7 @@ use stillwell_engine::{Engine, Format, Limits, ScrapeFacts, TargetSpec, Timestam
 const PAGE_SAMPLES: usize = 10_000;
 const SCRAPES: usize = 60;
 const LIMIT_BYTES: u64 = 1 << 30;
+const ENTRIES: usize = 9;
 
 fn main() {
     let given: Vec<usize> = std::env::args()
@@ -33,6 +36,16 @@ fn main() {
     println!("|---|---|---|---|---|---|");
     for count in counts {
         row(count);
+    }
+    println!(
+        "\nA first page, {ENTRIES} times, alone and beside commits of another target's page of 100 samples:\n"
+    );
+    println!(
+        "| samples | CPU, ns a sample | holds the writer at most, of CPU: a batch, the commit | a commit beside it waits at most: median, worst |"
+    );
+    println!("|---|---|---|---|");
+    for samples in [20_000, 200_000] {
+        entries(samples);
     }
 }
 
@@ -95,6 +108,29 @@ fn row(count: usize) {
         a_series(stats.bytes.history),
         a_series(stats.template_bytes),
         (resident_bytes() - before) / stats.series as f64,
+    );
+}
+
+fn entries(samples: usize) {
+    let page = LoadPage::new(0, samples, 20);
+    let alone: Vec<_> = (0..ENTRIES)
+        .map(|_| first_page::holds(&page.text))
+        .collect();
+    let least = |of: fn(&first_page::Holds) -> Duration| {
+        let times = alone.iter().map(of);
+        times.min().unwrap_or_default()
+    };
+    let beside = (0..ENTRIES).map(|_| first_page::enter(&page.text).longest_wait);
+    let mut waits: Vec<Duration> = beside.collect();
+    waits.sort_unstable();
+    println!(
+        "| {} | {:.0} | {:.1?}, {:.1?} | {:.1?}, {:.1?} |",
+        page.samples(),
+        least(|held| held.total).as_nanos() as f64 / page.samples() as f64,
+        least(|held| held.longest_batch),
+        least(|held| held.commit),
+        waits[waits.len() / 2],
+        waits[waits.len() - 1],
     );
 }
 

@@ -4,7 +4,8 @@
 //!
 //! Each second both take the same remote write request: twenty gateways with queues, counters that reset, histograms, and
 //! some that fall silent for a while. Groups look 4 s back (`query_offset`), so that neither evaluates what the other does
-//! not have yet; both evaluate a group at the same times, which follow from its file and name. Every minute all samples of
+//! not have yet, and groups that read what others record look back 2 s more: which of two groups is evaluated first is not
+//! defined in either server. Both evaluate a group at the same times, which follow from its file and name. Every minute all samples of
 //! recorded series and of `ALERTS` are read from both and compared: labels, times, values to the last digit. Fails where
 //! any sample differs or is only in one of them, or where nothing was compared. RULES: a file instead of the one inside; its groups need a
 //! `query_offset` of 4 s.
@@ -13,6 +14,7 @@
     clippy::print_stdout,
     clippy::print_stderr,
     clippy::disallowed_types,
+    clippy::disallowed_methods,
     reason = "a command that works for an hour and prints its results"
 )]
 
@@ -348,7 +350,7 @@ groups:
     expr: clamp_min(pool:ttft:p90 / 2 - 1, 0)
 - name: saturation
   interval: 2500ms
-  query_offset: 4s
+  query_offset: 6s
   rules:
   - record: pool:saturation:avg
     expr: avg by (inference_pool) (llm_d_epp_flow_control_pool_saturation)
@@ -364,7 +366,7 @@ groups:
     expr: minute() + hour() * 60 + timestamp(pool:saturation:avg) % 60
 - name: alerts
   interval: 3s
-  query_offset: 4s
+  query_offset: 8s
   rules:
   - alert: Queued
     expr: pool:queue_size:sum > 800

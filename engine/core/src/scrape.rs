@@ -58,6 +58,13 @@ pub struct TargetSpec {
     pub retain: Retain,
 }
 
+impl TargetSpec {
+    /// Whether series of the target's pages may replace its labels.
+    pub(crate) fn may_replace_labels(&self) -> bool {
+        self.honor_labels || !self.metric_relabel.is_empty()
+    }
+}
+
 /// The metrics about a scrape, as Prometheus writes them (scrape/scrape.go `report`), those of `extra_scrape_metrics` last.
 pub(crate) const REPORT: [&str; 8] = [
     "up",

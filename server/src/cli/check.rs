@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use stillwell_engine::exposition::check_openmetrics;
-use stillwell_engine::promql::Features;
-use stillwell_engine::{Engine, Format, Limits, TargetSpec};
+use stillwell_engine::promql::{EvalOptions, Features};
+use stillwell_engine::{Engine, Format, Limits, ScrapeFacts, SeriesQuery, TargetSpec, Timestamp};
 
-use super::{fail, lint, secure, thresholds, value};
+use super::{fail, lint, metric_lint, secure, thresholds, value};
 use crate::cluster::{Cluster, Owner, api_service_name};
 use crate::config::{self, Discovery, Report};
 use crate::rule_groups::{self, RuleFile};
@@ -18,6 +18,8 @@ use crate::serve::app;
 
 /// A page that must not parse.
 const EXIT_BAD_PAGE: u8 = 1;
+/// A page that breaks conventions, where that is asked for.
+const EXIT_LINTS: u8 = 3;
 /// More than any gateway sends.
 const PAGE_BYTES_MAX: u64 = 1 << 30;
 
@@ -53,7 +55,10 @@ pub(super) fn command() -> Command {
         )
         .subcommand(
             Command::new("metrics")
-                .about("Reads a page from standard input; exit 0 if it parses, 1 if not")
+                .about(
+                    "Reads a page from standard input and says where it breaks conventions; exit 0 if it parses, 1 if not, \
+                     3 with --lint=error if it breaks some",
+                )
                 .arg(
                     Arg::new("openmetrics")
                         .long("openmetrics")
@@ -63,8 +68,10 @@ pub(super) fn command() -> Command {
                 .arg(value(
                     "lint",
                     "LEVEL",
-                    "error: lints exit with 3 (no lints are built yet)",
-                )),
+                    "What a lint does: \"error\" exits with 3, \"warn\" only says it, \"none\" looks for none",
+                )
+                .value_parser(["error", "warn", "none"])
+                .default_value("warn")),
         )
 }
 
@@ -273,19 +280,52 @@ fn check_metrics(matches: &ArgMatches) -> ExitCode {
     {
         return fail(format!("standard input: {error}"));
     }
-    let checked = match matches.get_flag("openmetrics") {
-        true => check_openmetrics(&page),
-        false => {
-            let (mut writer, _) = Engine::new(Limits::default());
-            let (_, mut stage) = writer.add_target(TargetSpec::default());
-            stage.parse(&page, Format::Text).map(drop)
-        }
+    let is_openmetrics = matches.get_flag("openmetrics");
+    let format = match is_openmetrics {
+        true => Format::OpenMetrics,
+        false => Format::Text,
     };
-    match checked {
-        Ok(()) => ExitCode::SUCCESS,
+    let checked = match is_openmetrics {
+        true => check_openmetrics(&page).map_err(|error| error.to_string()),
+        false => Ok(()),
+    };
+    let lints = match checked.and_then(|()| page_lints(&page, format)) {
+        Ok(lints) => lints,
         Err(error) => {
             println!("{error}");
-            ExitCode::from(EXIT_BAD_PAGE)
+            return ExitCode::from(EXIT_BAD_PAGE);
         }
+    };
+    let level = matches.get_one::<String>("lint").map_or("", String::as_str);
+    if level == "none" || lints.is_empty() {
+        return ExitCode::SUCCESS;
     }
+    println!("{}", lints.join("\n"));
+    match level {
+        "error" => ExitCode::from(EXIT_LINTS),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// The lints of a page. Error: why it cannot be read.
+fn page_lints(page: &[u8], format: Format) -> Result<Vec<String>, String> {
+    let (mut writer, reader) = Engine::new(Limits::default());
+    let (target, mut stage) = writer.add_target(TargetSpec::default());
+    let staged = stage
+        .parse(page, format)
+        .map_err(|error| error.to_string())?;
+    let at = Timestamp::from_ms(0);
+    let committed = writer.commit(staged, at, ScrapeFacts::default());
+    committed.map_err(|error| error.to_string())?;
+    let described = reader.target_metadata(target).into_iter();
+    let families = described.map(|(name, metadata)| {
+        let family = metric_lint::Family {
+            kind: metadata.family_type.as_str().to_owned(),
+            help: metadata.help,
+        };
+        (name, family)
+    });
+    let series = reader.series(SeriesQuery::ALL, &EvalOptions::default());
+    let series = series.map_err(|error| error.to_string())?;
+    Ok(metric_lint::lints(families.collect(), &series))
 }

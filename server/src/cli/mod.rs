@@ -4,6 +4,7 @@ mod alerts;
 mod check;
 mod flags;
 mod lint;
+mod metric_lint;
 mod promqltest;
 mod query;
 mod secure;

@@ -216,12 +216,8 @@ fn warn_of_nothing_kept(config: &Config, report: &mut Report) {
 /// Reads a configuration alone. With errors there is no configuration; warnings come either way.
 pub fn load(text: &str) -> (Option<Config>, Report) {
     let mut report = Report::default();
-    let tree = match yaml::parse(text) {
-        Ok(tree) => tree,
-        Err(problem) => {
-            report.errors.push(problem);
-            return (None, report);
-        }
+    let Some(tree) = report.first_document(text) else {
+        return (None, report);
     };
     let config = config(&tree, &mut report);
     report.errors.sort_by_key(|problem| problem.line);

@@ -10,7 +10,7 @@ use crate::config::schema::{Key, decode, read};
 use crate::config::units::duration_ms;
 use crate::config::{Problem, Report, label_map};
 use crate::files;
-use crate::yaml::{self, Entry, Kind, Node};
+use crate::yaml::{Entry, Kind, Node};
 
 /// Faster than this and rules cost more than the pages that they read.
 const INTERVAL_MS_MIN: u64 = 100;
@@ -156,12 +156,9 @@ pub fn read_text(
     features: &Features,
     report: &mut Report,
 ) -> Vec<GroupSpec> {
-    match yaml::parse(text) {
-        Ok(tree) => groups(&tree, file, features, report),
-        Err(problem) => {
-            report.errors.push(problem);
-            Vec::new()
-        }
+    match report.first_document(text) {
+        Some(tree) => groups(&tree, file, features, report),
+        None => Vec::new(),
     }
 }
 

@@ -248,10 +248,10 @@ impl Client {
         limiter: &FetchLimiter,
     ) -> Result<Page, ScrapeError> {
         let encoding = match head.content_encoding.as_str() {
-            "" | "identity" => Encoding::Identity,
             "gzip" | "x-gzip" => Encoding::Gzip,
             "zstd" => Encoding::Zstd,
-            other => return Err(HttpError::Encoding(other.to_owned()).into()),
+            // What was not asked for is taken as it comes, as Prometheus does: a plain page is one, whatever it is called.
+            _ => Encoding::Identity,
         };
         let expected_bytes = match head.framing {
             Framing::Length(length) => length,

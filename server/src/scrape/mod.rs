@@ -6,6 +6,7 @@ mod cost;
 mod error;
 mod fetch_limiter;
 mod gzip;
+mod media_type;
 mod page_reader;
 mod page_source;
 mod quiet;

@@ -9,15 +9,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::MutexGuard;
-use stillwell_engine::limits::WRITE_BATCH_SERIES;
-use stillwell_engine::{CommitError, Committed, Format, ScrapeFacts, Stage, Staged, Timestamp};
+use stillwell_engine::{Format, ScrapeFacts, Stage, Timestamp};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::debug;
 
 use super::client::{Encoding, Page};
 use super::error::ScrapeError;
+use super::media_type::format_of;
 use super::shared::Shared;
 use super::state::TargetState;
 
@@ -148,7 +147,7 @@ impl PageReader {
         began: Instant,
     ) -> Result<(), ScrapeError> {
         let refused = |error: &dyn ToString| ScrapeError::Page(error.to_string());
-        let mut staged = self
+        let staged = self
             .stage
             .parse(body, format)
             .map_err(|error| refused(&error))?;
@@ -158,10 +157,7 @@ impl PageReader {
         };
         let parsed = Instant::now();
         let committed = match self.is_slow {
-            true => {
-                add_series(&self.shared, &mut staged, at)?;
-                commit_large(&self.shared, staged, at, facts)
-            }
+            true => staged.commit_in_steps(&self.shared.writer, at, facts),
             false => self.shared.writer.lock().commit(staged, at, facts),
         };
         let took_ns = parsed.elapsed().as_nanos();
@@ -182,47 +178,4 @@ impl PageReader {
         }
         Ok(())
     }
-}
-
-/// Commits a page that takes long to become a template, with other commits meanwhile.
-fn commit_large(
-    shared: &Shared,
-    staged: Staged<'_>,
-    at: Timestamp,
-    facts: ScrapeFacts,
-) -> Result<Committed, CommitError> {
-    let committed = shared.writer.lock().commit_values(staged, at, facts);
-    let (committed, page) = committed?;
-    let template = page.into_template();
-    shared.writer.lock().take_template(template);
-    Ok(committed)
-}
-
-/// Adds the series of a page with many new lines, with other commits in between.
-fn add_series(shared: &Shared, staged: &mut Staged<'_>, at: Timestamp) -> Result<(), ScrapeError> {
-    if staged.new_lines() <= WRITE_BATCH_SERIES {
-        return Ok(());
-    }
-    loop {
-        let mut writer = shared.writer.lock();
-        let more = writer.add_series(staged, at);
-        MutexGuard::unlock_fair(writer); // whoever waits is next
-        if !more.map_err(|error| ScrapeError::Page(error.to_string()))? {
-            return Ok(());
-        }
-    }
-}
-
-/// The format of a page: the announced one, or the job's for pages whose type is not known. A page without a type is text.
-fn format_of(content_type: &str, fallback: Option<Format>) -> Result<Format, ScrapeError> {
-    let untyped = content_type.trim().is_empty().then_some(Format::Text);
-    Format::from_content_type(content_type)
-        .or(fallback)
-        .or(untyped)
-        .ok_or_else(|| {
-            ScrapeError::Page(format!(
-                "content type {content_type:?} is not read; where the page is in the text format all the same, set \
-                 fallback_scrape_protocol: PrometheusText0.0.4 in its job"
-            ))
-        })
 }

@@ -84,7 +84,8 @@ impl Bound {
         };
         let web_config = match &options.web.config_file {
             Some(path) => Some(Arc::new(
-                ReloadedConfig::open(path, web::PROTOCOLS).map_err(io::Error::other)?,
+                ReloadedConfig::open(path, web::PROTOCOLS)
+                    .map_err(|why| io::Error::other(format!("--web.config.file: {why}")))?,
             )),
             None => None,
         };

@@ -50,12 +50,12 @@ pub fn router(app: &Arc<App>, options: &WebOptions, quit: watch::Sender<bool>) -
     let text = |status, text: &str| reply(status, "text/plain; charset=utf-8", text.to_owned());
     router = router.route(
         "/-/healthy",
-        any(move || async move { text(StatusCode::OK, "Stillwell is Healthy.\n") }),
+        get(move || async move { text(StatusCode::OK, "Stillwell is Healthy.\n") }),
     );
     let ready = Arc::clone(app);
     router = router.route(
         "/-/ready",
-        any(move || async move {
+        get(move || async move {
             if ready.ready() {
                 text(StatusCode::OK, "Stillwell is Ready.\n")
             } else {
@@ -69,7 +69,7 @@ pub fn router(app: &Arc<App>, options: &WebOptions, quit: watch::Sender<bool>) -
     let metrics = Arc::clone(app);
     router = router.route(
         "/metrics",
-        any(move |request: Request<Body>| async move {
+        get(move |request: Request<Body>| async move {
             let (kind, page) = own_metrics::page(&metrics, request.headers()).await;
             reply_encoded(StatusCode::OK, kind, page, request.headers())
         }),

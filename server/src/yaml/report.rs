@@ -5,7 +5,7 @@ use std::fmt;
 use stillwell_engine::nearest::nearest;
 
 use super::problem::Problem;
-use super::tree::{Entry, Kind, Node};
+use super::tree::{Entry, Kind, Node, parse_first};
 
 /// The keys of one kind of mapping: what we read, what we pass over with a warning, what we refuse for now.
 pub(crate) struct Table {
@@ -27,6 +27,25 @@ pub struct Report {
 }
 
 impl Report {
+    /// Reads the first document of a text; of a second one it is said that nobody reads it, as in Prometheus. `None`: it is
+    /// not YAML, which is reported.
+    pub(crate) fn first_document(&mut self, text: &str) -> Option<Node> {
+        match parse_first(text) {
+            Ok((tree, second)) => {
+                if let Some(second) = second {
+                    let message =
+                        "a second document is not read, as in Prometheus: one file is one document";
+                    self.warn(second.line, message);
+                }
+                Some(tree)
+            }
+            Err(problem) => {
+                self.errors.push(problem);
+                None
+            }
+        }
+    }
+
     /// Adds an error.
     pub fn error(&mut self, line: usize, message: impl Into<String>) {
         self.errors.push(Problem::new(line, message));

@@ -63,8 +63,17 @@ impl Node {
     }
 }
 
-/// Reads the first document of `text`; an empty text is `Null`.
+/// Reads `text`; an empty text is `Null`. Error: it is not YAML, or more than one document.
 pub(crate) fn parse(text: &str) -> Result<Node, Problem> {
+    match parse_first(text)? {
+        (node, None) => Ok(node),
+        (_, Some(second)) => Err(second),
+    }
+}
+
+/// Reads the first document of `text`, and says where a second one begins: Prometheus' own files may have more, of which
+/// it reads the first.
+pub(crate) fn parse_first(text: &str) -> Result<(Node, Option<Problem>), Problem> {
     if text.len() > CONFIG_BYTES_MAX {
         let message = format!(
             "the file has {} bytes; at most {CONFIG_BYTES_MAX} are read",
@@ -73,22 +82,23 @@ pub(crate) fn parse(text: &str) -> Result<Node, Problem> {
         return Err(Problem::new(1, message));
     }
     let mut tree = Tree::default();
+    let mut second = None;
     for next in Parser::new_from_str(text) {
         let (event, span) = next.map_err(|error| {
             Problem::new(error.marker().line(), format!("not YAML: {}", error.info()))
         })?;
-        tree.take(event, span.start.line())?;
-        if tree.documents > 1 {
-            return Err(Problem::new(
-                span.start.line(),
-                "a second document; one file is one document",
-            ));
+        if tree.documents == 1 && matches!(event, Event::DocumentStart(..)) {
+            let message = "a second document; one file is one document";
+            second = Some(Problem::new(span.start.line(), message));
+            break;
         }
+        tree.take(event, span.start.line())?;
     }
-    Ok(tree.root.unwrap_or(Node {
+    let root = tree.root.unwrap_or(Node {
         line: 1,
         kind: Kind::Null,
-    }))
+    });
+    Ok((root, second))
 }
 
 /// A tree under construction.

@@ -82,6 +82,36 @@ async fn rules_are_recorded_in_order_and_alerts_come_and_go() {
         (&json!("firing"), &json!("alerting"))
     );
     assert_eq!(groups[1]["interval"], 0.1);
+    let (status, _, body) = get(address, "/api/v1/rules?group_limit=1").await;
+    let first: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+    let token = first["data"]["groupNextToken"].as_str().expect("a token");
+    assert_eq!(
+        (status, &first["data"]["groups"][0]["name"]),
+        (200, &json!("broken"))
+    );
+    let path = format!("/api/v1/rules?group_limit=1&group_next_token={token}");
+    let second = data(address, &path).await;
+    assert_eq!(second["groups"][0]["name"], "queue");
+    assert!(
+        second.get("groupNextToken").is_none(),
+        "there are two groups"
+    );
+    let path = "/api/v1/rules?match[]={kind=%22doubled%22}";
+    let of_kind = data(address, path).await;
+    assert_eq!(of_kind["groups"].as_array().map(Vec::len), Some(1));
+    assert_eq!(of_kind["groups"][0]["rules"][0]["name"], "pool:q:double");
+    for wrong in [
+        "group_limit=a",
+        "group_limit=-1",
+        "group_limit=0",
+        "group_next_token=x",
+        "group_limit=1&group_next_token=x",
+        "match[]=(",
+    ] {
+        let (status, _, body) = get(address, &format!("/api/v1/rules?{wrong}")).await;
+        assert_eq!(status, 400, "{wrong}: {body}");
+        assert!(body.contains("bad_data"), "{wrong}: {body}");
+    }
     let only = data(address, "/api/v1/rules?type=record&rule_name[]=pool:q:sum").await;
     assert_eq!(only["groups"].as_array().map(Vec::len), Some(1));
     assert_eq!(only["groups"][0]["rules"].as_array().map(Vec::len), Some(1));
@@ -227,7 +257,8 @@ async fn the_rest_of_the_api_answers_as_prometheus_does() {
     );
     for (path, status) in [
         ("format_query?query=sum(", 400),
-        ("query_exemplars?query=q", 400),
+        ("query_exemplars?query=q", 200),
+        ("query_exemplars?query=q&start=x", 400),
         ("targets/relabel_steps?scrapePool=none&labels=%7B%7D", 400),
         ("targets/relabel_steps?scrapePool=j&labels=x", 400),
         ("nothing", 404),

@@ -274,7 +274,7 @@ async fn a_redirected_and_a_gzipped_page_arrive() {
     gzip.write_all(b"packed 2\n").expect("memory takes it");
     let gzip = gzip.finish().expect("memory takes it");
     let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
         gzip.len()
     );
     let packed = TestTarget::start(Act::Say([head.into_bytes(), gzip].concat())).await;

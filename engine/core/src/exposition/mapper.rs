@@ -27,6 +27,54 @@ pub(crate) struct Mapper {
     pub(crate) spec: TargetSpec,
     builder: LabelsBuilder,
     bounds: BoundTexts,
+    layout: Layout,
+    scratch: String,
+}
+
+/// Where the labels of a series come from, for a list of label names on the page: the same for every line of a family.
+#[derive(Debug, Default)]
+struct Layout {
+    /// The names on the page, in its order.
+    names: Vec<Box<str>>,
+    /// Ascending by the names of the labels.
+    slots: Vec<Slot>,
+    /// The target has a label of one of these names too.
+    clashes: bool,
+    /// The places of the labels that hold bounds, on the page ([`is_bound`]).
+    le: Option<usize>,
+    quantile: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Slot {
+    /// By its place on the line.
+    Page(usize),
+    /// The next one of the target's.
+    Target,
+}
+
+impl Layout {
+    fn fits(&self, labels: &[(Cow<'_, str>, Cow<'_, str>)]) -> bool {
+        let names = labels.iter().map(|(name, _)| &**name);
+        self.names.len() == labels.len() && names.eq(self.names.iter().map(|name| &**name))
+    }
+
+    fn new(labels: &[(Cow<'_, str>, Cow<'_, str>)], target: &Labels) -> Layout {
+        let names: Vec<Box<str>> = labels.iter().map(|(name, _)| (&**name).into()).collect();
+        let page = names.iter().enumerate();
+        let page = page.map(|(at, name)| (&**name, Slot::Page(at)));
+        let own = target.iter().map(|(name, _)| (name, Slot::Target));
+        let mut slots: Vec<(&str, Slot)> = page.chain(own).collect();
+        slots.sort_unstable_by_key(|(name, _)| *name);
+        let place = |label: &str| names.iter().position(|name| **name == *label);
+        Layout {
+            le: place("le"),
+            quantile: place("quantile"),
+            clashes: slots.windows(2).any(|pair| pair[0].0 == pair[1].0),
+            slots: slots.into_iter().map(|(_, slot)| slot).collect(),
+            names,
+        }
+    }
 }
 
 impl Mapper {
@@ -35,6 +83,8 @@ impl Mapper {
             spec,
             builder: LabelsBuilder::default(),
             bounds: BoundTexts::default(),
+            layout: Layout::default(),
+            scratch: String::new(),
         }
     }
 
@@ -78,26 +128,31 @@ impl Mapper {
         if !spec.metric_relabel.is_empty() || !unlimited {
             return None;
         }
-        let mut pairs: Vec<(&str, &str)> = Vec::with_capacity(labels.len() + 16);
-        let mut bound = None;
-        for (name, value) in labels {
-            if spec.labels.get(name).is_some() {
-                return None;
-            }
-            if value.is_empty() {
-                continue;
-            }
-            if is_bound(family_type, name) {
-                bound = Some(pairs.len());
-            }
-            pairs.push((name, value));
+        if !self.layout.fits(labels) {
+            self.layout = Layout::new(labels, &spec.labels);
         }
-        if let Some(bound) = bound.and_then(|at| pairs.get_mut(at)) {
-            bound.1 = self.bounds.canonical(bound.1);
+        if self.layout.clashes {
+            return None;
         }
-        pairs.extend(spec.labels.iter());
-        pairs.sort_unstable_by(|a, b| a.0.cmp(b.0));
-        Some(Labels::from_sorted(pairs))
+        let bound = match family_type {
+            FamilyType::Histogram => self.layout.le,
+            FamilyType::Summary => self.layout.quantile,
+            _ => None,
+        };
+        let bound = bound.map(|at| (at, self.bounds.canonical(&labels[at].1)));
+        let mut own = spec.labels.iter();
+        let pairs = self.layout.slots.iter().filter_map(|slot| match *slot {
+            Slot::Target => own.next(),
+            Slot::Page(at) => {
+                let (name, value) = &labels[at];
+                let value = match bound {
+                    Some((bound_at, text)) if bound_at == at => text,
+                    _ => value,
+                };
+                (!value.is_empty()).then_some((&**name, value))
+            }
+        });
+        Some(Labels::from_sorted_in(&mut self.scratch, pairs))
     }
 
     fn check_limits(&self) -> Result<(), String> {

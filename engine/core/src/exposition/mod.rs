@@ -4,7 +4,8 @@
 //! only what differs is parsed.
 //!
 //! * `stage`: [`Stage`], what is remembered of a target between two pages, and [`Staged`], a parsed page that the
-//!   writer can commit.
+//!   writer can commit; `added`, `gather`: what can be done for a large
+//!   one beforehand; `placement`: where its samples go.
 //! * `template`: the previous page, front-coded.
 //! * `page`: the comparison, which yields changed values, new lines and removed series.
 //! * `any_line`, `line`, `openmetrics_line`, `number`: the full parser, for lines that the template does not contain; `dialect`: what
@@ -13,28 +14,35 @@
 //!   ones, `classic_text`: those of text pages.
 //! * `mapper`: from the labels on a page to the labels of a series.
 //! * `openmetrics`: the strict check of a page against OpenMetrics 1.0.
-//! * `retain_filter`, `skip_run`: which lines are skipped unparsed when a target keeps only what signals need.
+//! * `retain_filter`, `skip_run`: which lines are skipped unparsed when a target keeps only what signals need;
+//!   `line_lengths`: where they end.
 
+mod added;
 mod any_line;
 mod classic_text;
 mod custom_buckets;
 mod decoded;
 mod dialect;
+mod gather;
 mod line;
+mod line_lengths;
 mod mapper;
 mod number;
 mod openmetrics;
 mod openmetrics_line;
 mod page;
+mod placement;
 mod protobuf;
 mod retain_filter;
 mod skip_run;
 mod stage;
 mod template;
 
+pub(crate) use added::{Added, AddedSample, Families};
 pub(crate) use mapper::Mapper;
-pub(crate) use page::{ExemplarOf, ExplicitSample, HistogramSample, Metadata};
-pub(crate) use stage::{NewSample, Placement};
+pub(crate) use page::{ExemplarOf, ExplicitSample, HistogramSample};
+pub(crate) use placement::Placement;
+pub(crate) use stage::NewSample;
 
 pub use crate::metadata::{FamilyMetadata, FamilyType};
 pub use openmetrics::check as check_openmetrics;

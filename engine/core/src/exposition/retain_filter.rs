@@ -22,6 +22,7 @@ use crate::labels::{Labels, METRIC_NAME, RelabelAction};
 use crate::limits::REMEMBERED_METRICS_MAX;
 use crate::signal::{RetainHandle, RetainSet, START_TIME};
 
+use super::line_lengths::LineLengths;
 use crate::scrape::TargetSpec;
 
 /// What happens to the lines of a metric name.
@@ -70,6 +71,8 @@ pub(crate) struct RetainFilter {
     pub(super) new: Vec<usize>,
     /// Some line was decided individually, so a newer set may change that decision.
     pub(super) has_single_decisions: bool,
+    /// Of skipped lines.
+    pub(super) line_lengths: LineLengths,
 }
 
 /// What the relabelling rules can do to metric names and labels.
@@ -131,6 +134,7 @@ impl RetainFilter {
             outdated: false,
             new: Vec::new(),
             has_single_decisions: false,
+            line_lengths: LineLengths::default(),
         }
     }
 
@@ -154,6 +158,7 @@ impl RetainFilter {
     pub(crate) fn restart(&mut self) {
         self.page += 1;
         self.new.clear();
+        self.line_lengths.restart();
     }
 
     /// The page was committed and is the template now. True: it contained new names.
@@ -207,6 +212,7 @@ impl RetainFilter {
             + self.names.capacity() * size_of::<KnownMetric>()
             + self.by_name.allocation_size()
             + self.families.allocation_size()
+            + self.line_lengths.bytes()
     }
 
     fn keeps_metric(&self, metric: &str) -> bool {

@@ -1,12 +1,14 @@
-//! Skips a run of lines by the metric names at their starts, line break by line break.
+//! Skips a run of lines by the metric names at their starts. Where lines are as long as on the page before, which is checked
+//! (`line_lengths`), their ends are not searched for.
 //!
 //! Skipped lines are not validated, except for the first of each name. A raw line break inside a label value (the
 //! format forbids it, the line parser accepts it) would end a skipped line early and make the rest of the value look
 //! like a line. Therefore, where a new line follows a run, the run must not end inside quotes; otherwise the page is
 //! refused.
 //!
-//! Budget: 8 ns for a skipped line of 200 bytes, no allocation (test: `zero_alloc`; figures:
-//! `benches/README.md`). Bench: `scrape`, group `retain_signals`.
+//! Budget: 8 ns for a skipped line of 253 bytes, no allocation (test: `zero_alloc`; figures:
+//! `benches/README.md`): reading it takes 4 from the second cache and 10 from memory, comparing its name 2. Bench: `scrape`,
+//! group `retain_signals`.
 
 use crate::labels::{Labels, METRIC_NAME};
 use crate::limits::REMEMBERED_METRICS_MAX;
@@ -58,11 +60,11 @@ impl RunScanner<'_, '_> {
         while let Some(&first) = body.get(skipped_run.end) {
             let at = skipped_run.end;
             if line::is_name_start(first) {
-                let len = self.skipped_at(at, skipped_run.family_type);
-                let Some(len) = len.map_err(|why| (at, why))? else {
+                let is_skipped = self.skipped_at(at, skipped_run.family_type);
+                if !is_skipped.map_err(|why| (at, why))? {
                     break;
-                };
-                let (end, samples) = skip_metric(body, at, len);
+                }
+                let (end, samples) = self.skip_metrics(at);
                 skipped_run.samples += samples;
                 skipped_run.lines += samples;
                 skipped_run.end = end;
@@ -79,8 +81,8 @@ impl RunScanner<'_, '_> {
         Ok(skipped_run)
     }
 
-    /// The length of the metric name at `at`; `None` where its lines are not skipped.
-    fn skipped_at(&mut self, at: usize, family_type: FamilyType) -> Result<Option<usize>, String> {
+    /// Whether the line at `at` is skipped. Its name is `last` then.
+    fn skipped_at(&mut self, at: usize, family_type: FamilyType) -> Result<bool, String> {
         let rest = &self.body[at..];
         let retain_filter = &mut *self.retain_filter;
         let is_known =
@@ -98,7 +100,7 @@ impl RunScanner<'_, '_> {
                 Some(number) if is_known(&retain_filter.names[number]) => number,
                 _ => match self.add_metric(at, family_type)? {
                     Some(number) => number,
-                    None => return Ok(None),
+                    None => return Ok(false),
                 },
             }
         };
@@ -107,8 +109,76 @@ impl RunScanner<'_, '_> {
             before.next = number;
         }
         retain_filter.last = number;
-        let known = &retain_filter.names[number];
-        Ok((known.decision == LineDecision::Skip).then_some(known.name.len()))
+        Ok(retain_filter.names[number].decision == LineDecision::Skip)
+    }
+
+    /// Skips the line at `at`, whose name is `last`, and those behind it that have skipped names in the order of the page
+    /// before: where they end, and how many there are.
+    fn skip_metrics(&mut self, mut at: usize) -> (usize, u64) {
+        let (body, mut samples) = (self.body, 0);
+        loop {
+            let foretold = self.foretold(at);
+            let retain_filter = &mut *self.retain_filter;
+            let stretch = &body[at..foretold.end];
+            if retain_filter.line_lengths.are(foretold.lines, stretch) {
+                (at, samples) = (foretold.end, samples + foretold.lines as u64);
+                retain_filter.last = foretold.metric;
+                if foretold.is_last {
+                    return (at, samples);
+                }
+            }
+            // The next line has another length.
+            let name = &*retain_filter.names[retain_filter.last].name;
+            samples += 1;
+            let Some(rest) = memchr::memchr(b'\n', &body[at + name.len()..]) else {
+                retain_filter.line_lengths.set(0);
+                return (body.len(), samples);
+            };
+            retain_filter.line_lengths.set(name.len() + rest + 1);
+            at += name.len() + rest + 1;
+            if !is_sample_of(&body[at..], name) {
+                return (at, samples);
+            }
+        }
+    }
+
+    /// The lines from `at` on that are as long as on the page before, if nothing but their ends divides them.
+    fn foretold(&self, at: usize) -> Foretold {
+        let RetainFilter {
+            names,
+            line_lengths,
+            page,
+            last,
+            ..
+        } = &*self.retain_filter;
+        let mut foretold = Foretold {
+            end: at,
+            lines: 0,
+            metric: *last,
+            is_last: false,
+        };
+        let mut lengths = line_lengths.ahead();
+        loop {
+            let known = &names[foretold.metric];
+            let (end, lines) = same_metric(self.body, foretold.end, &known.name, lengths);
+            let was_none = lines == 0;
+            (foretold.end, foretold.lines) = (end, foretold.lines + lines);
+            lengths = &lengths[lines..];
+            let rest = &self.body[end..];
+            if was_none || is_sample_of(rest, &known.name) {
+                return foretold; // the next line has another length
+            }
+            let next = names.get(known.next).filter(|next| {
+                next.decision == LineDecision::Skip
+                    && next.seen_on.is_none_or(|seen_on| seen_on == *page)
+                    && is_sample_of(rest, &next.name)
+            });
+            foretold.is_last = next.is_none();
+            if foretold.is_last {
+                return foretold;
+            }
+            foretold.metric = known.next;
+        }
     }
 
     /// Parses the first line of a name and decides on the name. `None`: too many names are remembered already, or the
@@ -242,6 +312,16 @@ pub(crate) fn open_quote(run: &[u8]) -> Option<usize> {
     None
 }
 
+/// Lines that are as long as on the page before.
+struct Foretold {
+    end: usize,
+    lines: usize,
+    /// The name of the line behind them, or of their last one where `is_last`.
+    metric: usize,
+    /// What follows is no line with this name, nor with the skipped name that followed it on the page before.
+    is_last: bool,
+}
+
 /// A line without a sample.
 enum Other {
     Kept,
@@ -262,39 +342,63 @@ fn line_len(rest: &[u8]) -> usize {
     memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1)
 }
 
-/// Skips the lines that begin with the name at `at` (`len` bytes): where they end, and how many there are. This is the
-/// hot loop.
-fn skip_metric(body: &[u8], at: usize, len: usize) -> (usize, u64) {
-    let name = &body[at..at + len];
-    let (mut at, mut lines) = (at, 0);
-    loop {
-        lines += 1;
-        let after_name = at + len;
-        let Some(rest) = memchr::memchr(b'\n', &body[after_name..]) else {
-            return (body.len(), lines);
+/// Of lines from `at` on with these lengths, those that end in a line break and behind which another of this name begins,
+/// and one more, if it ends in a line break. Where they end, and how many there are. This is the hot loop.
+fn same_metric(body: &[u8], at: usize, name: &[u8], lengths: &[u16]) -> (usize, usize) {
+    let is_name = NameCheck::new(name);
+    let mut end = at;
+    for (lines, &length) in lengths.iter().enumerate() {
+        let last = (end + usize::from(length)).checked_sub(1);
+        let from_last = last
+            .filter(|last| *last >= end)
+            .and_then(|last| body.get(last..));
+        let Some([b'\n', rest @ ..]) = from_last else {
+            return (end, lines);
         };
-        at = after_name + rest + 1;
-        if !is_sample_of(&body[at..], name) {
-            return (at, lines);
+        end += usize::from(length);
+        if !is_name.fits(rest) {
+            return (end, lines + 1);
         }
     }
+    (end, lengths.len())
 }
 
-/// Whether a line is a sample of this name. Names are short, so they are compared in blocks of 16 bytes without a call.
+/// Whether a line is a sample of this name.
 #[inline]
 fn is_sample_of(rest: &[u8], name: &[u8]) -> bool {
-    if !matches!(rest.get(name.len()), Some(b'{' | b' ' | b'\t')) {
-        return false;
+    NameCheck::new(name).fits(rest)
+}
+
+/// Compares names. They are short, so that is done in one or two blocks, without a call.
+#[derive(Clone, Copy)]
+struct NameCheck<'n> {
+    name: &'n [u8],
+    /// The first and the last bytes of a name of 32 to 64.
+    ends: Option<(&'n [u8; 32], &'n [u8; 32])>,
+}
+
+impl<'n> NameCheck<'n> {
+    #[inline]
+    fn new(name: &'n [u8]) -> NameCheck<'n> {
+        let ends = match name.len() {
+            32..=64 => name.first_chunk().zip(name.last_chunk()),
+            _ => None,
+        };
+        NameCheck { name, ends }
     }
-    let here = &rest[..name.len()];
-    // The end first: names of one subsystem share their beginnings.
-    match (name.last_chunk::<16>(), here.last_chunk::<16>()) {
-        (Some(end), Some(end_here)) => {
-            let (blocks, _) = name.as_chunks::<16>();
-            let (blocks_here, _) = here.as_chunks::<16>();
-            end == end_here && blocks.iter().zip(blocks_here).all(|(a, b)| a == b)
+
+    #[inline]
+    fn fits(self, rest: &[u8]) -> bool {
+        let Some((here, [b'{' | b' ' | b'\t', ..])) = rest.split_at_checked(self.name.len()) else {
+            return false;
+        };
+        match self.ends {
+            // The end first: names of one subsystem share their beginnings.
+            Some((first, last)) => {
+                here.last_chunk() == Some(last) && here.first_chunk() == Some(first)
+            }
+            None => here == self.name,
         }
-        _ => here == name,
     }
 }
 

@@ -13,12 +13,14 @@ use crate::scrape::{Retain, TargetSpec};
 use crate::signal::RetainHandle;
 use crate::store::histogram_bytes;
 
+use super::added::Added;
 use super::classic_text;
 use super::decoded::Decoded;
 use super::dialect::Dialect;
 use super::mapper::Mapper;
 use super::openmetrics_line::{self, ExemplarLine};
 use super::page::{self, Change, EditOp, ExemplarOf, Metadata, NewKind, PageDiff, PageError};
+use super::placement::Placement;
 use super::protobuf;
 use super::retain_filter::RetainFilter;
 use super::template::{Builder, Chunk, NewRow, Place, RowKind};
@@ -105,15 +107,6 @@ impl Drop for StageOfPage<'_> {
     fn drop(&mut self) {
         self.0.page.release();
     }
-}
-
-/// Series that exist without a sample, for the new lines of a page that is not committed yet.
-#[derive(Default)]
-pub(crate) struct Added {
-    /// New lines, counted from the first, that were looked at.
-    pub(crate) lines: usize,
-    /// One entry per sample among them, in page order; `None` where its series existed before.
-    pub(crate) series: Vec<Option<SeriesId>>,
 }
 
 /// A page as text.
@@ -351,17 +344,6 @@ impl Stage {
     }
 }
 
-/// What the store did with the sample of a new line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Placement {
-    Series(SeriesId),
-    /// The sample has an explicit timestamp or is a native histogram; it is passed on at every scrape.
-    Own(SeriesId),
-    Dropped,
-    Duplicate,
-    Conflict,
-}
-
 /// A sample on a new line.
 pub(crate) struct NewSample<'a> {
     pub(crate) labels: Option<&'a Labels>,
@@ -465,7 +447,8 @@ impl Staged<'_> {
         self.stage
             .compare_as_first(self.page.text(), self.page.dialect)?;
         if let Some(added) = &mut self.added {
-            added.series.clear(); // the new lines are others now; their series are found by their labels
+            added.samples.clear(); // the new lines are others now; their series are found by their labels
+            added.gathered = None;
         }
         Ok(self)
     }
@@ -485,22 +468,24 @@ impl Staged<'_> {
         &self,
         lines: Range<usize>,
     ) -> impl Iterator<Item = NewSample<'_>> + '_ {
-        self.stage.page.new_lines[lines]
-            .iter()
-            .filter_map(|line| match &line.kind {
-                NewKind::Sample {
-                    labels,
-                    bits,
-                    histogram,
-                    time_ms,
-                } => Some(NewSample {
-                    labels: labels.as_ref(),
-                    bits: *bits,
-                    histogram: *histogram,
-                    time_ms: *time_ms,
-                }),
-                NewKind::Comment | NewKind::Type(_) | NewKind::Skipped(_) => None,
-            })
+        let lines = self.stage.page.new_lines[lines].iter();
+        lines.filter_map(|line| new_sample(&line.kind))
+    }
+
+    /// The sample on a new line.
+    pub(crate) fn new_sample(&self, line: u32) -> Option<NewSample<'_>> {
+        new_sample(&self.stage.page.new_lines.get(line as usize)?.kind)
+    }
+
+    /// The labels of the sample on a new line.
+    pub(crate) fn new_labels(&self, line: u32) -> Option<&Labels> {
+        self.new_sample(line)?.labels
+    }
+
+    /// How many new samples have a series, and the bytes of their labels.
+    pub(crate) fn new_series(&self) -> (usize, usize) {
+        let page = &self.stage.page;
+        (page.new_series, page.new_label_bytes)
     }
 
     pub(crate) fn metadata(&self) -> &[Metadata] {
@@ -560,6 +545,23 @@ impl Staged<'_> {
             .any(|placements| matches!(placements, Placement::Duplicate | Placement::Conflict))
             || (stage.has_conflicts && stage.has_conflict_row());
         *bytes = stage.bytes();
+    }
+}
+
+fn new_sample(kind: &NewKind) -> Option<NewSample<'_>> {
+    match kind {
+        NewKind::Sample {
+            labels,
+            bits,
+            histogram,
+            time_ms,
+        } => Some(NewSample {
+            labels: labels.as_ref(),
+            bits: *bits,
+            histogram: *histogram,
+            time_ms: *time_ms,
+        }),
+        NewKind::Comment | NewKind::Type(_) | NewKind::Skipped(_) => None,
     }
 }
 

@@ -223,7 +223,7 @@ impl Chunk {
 }
 
 /// How many bytes both begin with: neighbours on a page share most of a hundred or two, so blocks are compared first.
-fn common_prefix(one: &[u8], other: &[u8]) -> usize {
+pub(super) fn common_prefix(one: &[u8], other: &[u8]) -> usize {
     const BLOCK: usize = 16;
     let (blocks, _) = one.as_chunks::<BLOCK>();
     let (other_blocks, _) = other.as_chunks::<BLOCK>();

@@ -47,7 +47,7 @@ mod view;
 pub(crate) use evaluate::evaluate;
 #[doc(hidden)]
 pub use evaluate::{Evaluated, Evaluation};
-pub(crate) use facts::{ChangeKind, Facts, RestoredTarget};
+pub(crate) use facts::{ChangeKind, Facts, Gatherer, PageFacts, RememberedLabels, RestoredTarget};
 pub(crate) use names::START_TIME;
 pub(crate) use refresh::refresh;
 pub(crate) use register::register;

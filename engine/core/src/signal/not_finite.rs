@@ -94,13 +94,20 @@ fn keeps_nan(function: FunctionId) -> bool {
             | FunctionId::Clamp
             | FunctionId::ClampMax
             | FunctionId::ClampMin
+            | FunctionId::Delta
+            | FunctionId::Deriv
             | FunctionId::Exp
             | FunctionId::Floor
+            | FunctionId::Idelta
+            | FunctionId::Increase
+            | FunctionId::Irate
             | FunctionId::LabelJoin
             | FunctionId::LabelReplace
             | FunctionId::Ln
             | FunctionId::Log10
             | FunctionId::Log2
+            | FunctionId::PredictLinear
+            | FunctionId::Rate
             | FunctionId::Round
             | FunctionId::Scalar
             | FunctionId::Sgn
@@ -132,7 +139,8 @@ mod tests {
             ("q > bool r", 2),
             ("sum(q) ^ 0", 1),
             ("sum(max_over_time(q[1m]))", 1),
-            ("sum(rate(q[1m]))", 1),
+            ("sum(rate(q[1m]))", 0),
+            ("histogram_quantile(0.9, rate(q[1m]))", 1),
             ("q and r", 0),
             ("q unless r > 2", 0),
             ("topk(scalar(r), q)", 2),

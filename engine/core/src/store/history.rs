@@ -14,7 +14,7 @@ use super::codec::{Run, STALE};
 use super::exemplars::Exemplars;
 use super::listed::Listed;
 use super::native_histograms::{HISTOGRAM, NativeHistograms};
-use super::postings::Index;
+use super::postings::{Index, IndexRuns};
 use super::series::Series;
 use super::slab::{BlockId, Size, Slab};
 use crate::histogram::FloatHistogram;
@@ -95,6 +95,23 @@ impl Store {
             self.index.insert(name, value, id);
         }
         id
+    }
+
+    /// A new series that has `bits` since tick `since`, if there is none with these labels. It is in the index after
+    /// [`Index::finish`] only.
+    pub(crate) fn create_unless_known(
+        &mut self,
+        labels: &Labels,
+        clock: ClockId,
+        bits: u64,
+        since: i64,
+        runs: &mut IndexRuns,
+    ) -> Option<SeriesId> {
+        let id = self
+            .series
+            .create_unless_known(labels, clock, bits, since)?;
+        self.index.append(self.series.pairs(id), id, runs);
+        Some(id)
     }
 
     /// Sets the value of a series from `tick` of its clock on. Ticks ascend.

@@ -14,9 +14,10 @@
 
 use std::hash::BuildHasher;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::DefaultHashBuilder;
 
-use super::arena::Arena;
+use super::arena::{Arena, reserve_gradually};
+use super::sharded_table::ShardedTable;
 use super::symbol::Symbol;
 
 /// A label of a stored series.
@@ -63,7 +64,7 @@ pub(crate) struct LabelShapes {
     label_shapes: Vec<LabelShape>,
     free: Vec<ShapeId>,
     pairs: Arena<Pair>,
-    by_pairs: HashTable<ShapeId>,
+    by_pairs: ShardedTable,
     hasher: DefaultHashBuilder,
 }
 
@@ -71,8 +72,7 @@ impl LabelShapes {
     /// The shape with these pairs, if a series has it.
     pub(crate) fn find(&self, pairs: &[Pair]) -> Option<ShapeId> {
         let hash = self.hasher.hash_one(pairs);
-        let found = self.by_pairs.find(hash, |&id| self.pairs(id) == pairs);
-        found.copied()
+        self.by_pairs.find(hash, |&id| self.pairs(id) == pairs)
     }
 
     /// The shape with these pairs, created if needed; its user count grows by one. Returns whether it was created.
@@ -93,6 +93,7 @@ impl LabelShapes {
                 id
             }
             None => {
+                reserve_gradually(&mut self.label_shapes, 1);
                 self.label_shapes.push(shape);
                 self.label_shapes.len() as u32 - 1
             }
@@ -121,9 +122,7 @@ impl LabelShapes {
         let shape = *shape;
         let pairs = self.pairs(id).to_vec();
         let hash = self.hasher.hash_one(pairs.as_slice());
-        if let Ok(found) = self.by_pairs.find_entry(hash, |&have| have == id) {
-            found.remove();
-        }
+        self.by_pairs.remove(hash, |&have| have == id);
         self.pairs.release(shape.place, pairs.len());
         self.free.push(id);
         Some(pairs)
@@ -159,12 +158,17 @@ impl LabelShapes {
         })
     }
 
+    /// Bytes by which the hash table is about to grow.
+    pub(crate) fn imminent_growth_bytes(&self) -> usize {
+        self.by_pairs.imminent_growth_bytes()
+    }
+
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
         self.label_shapes.capacity() * size_of::<LabelShape>()
             + self.free.capacity() * size_of::<ShapeId>()
             + self.pairs.bytes()
-            + self.by_pairs.allocation_size()
+            + self.by_pairs.bytes()
     }
 }
 

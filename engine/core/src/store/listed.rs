@@ -31,7 +31,7 @@ impl Listed {
     }
 
     /// Whether some page lists it.
-    pub(super) fn contains(&self, id: SeriesId) -> bool {
+    pub(crate) fn contains(&self, id: SeriesId) -> bool {
         self.0.contains_key(&id)
     }
 }

@@ -1,9 +1,8 @@
-//! What the writer asks and records about series and families beside samples: metric names, counter resets, metadata.
+//! What the writer asks about series beside samples: metric names, counter resets, whose they are.
 
 use super::history::Store;
-use crate::ids::{ClockId, SeriesId, TargetId};
+use crate::ids::{ClockId, SeriesId};
 use crate::labels::{Labels, METRIC_NAME};
-use crate::metadata::FamilyType;
 
 impl Store {
     /// The metric name of a series.
@@ -43,27 +42,5 @@ impl Store {
             self.move_to_clock(id, row.since, clock, tick, bits);
         }
         Some(id)
-    }
-
-    /// Replaces the help text of a target's family.
-    pub(crate) fn set_help(&mut self, target: TargetId, family: &str, help: &str) {
-        let families = self.metadata.entry(target).or_default();
-        let metadata = families.entry(family.into()).or_default();
-        metadata.help.clear();
-        metadata.help.push_str(help);
-    }
-
-    /// Replaces the type of a target's family.
-    pub(crate) fn set_type(&mut self, target: TargetId, family: &str, family_type: FamilyType) {
-        let families = self.metadata.entry(target).or_default();
-        families.entry(family.into()).or_default().family_type = family_type;
-    }
-
-    /// Replaces the unit of a target's family.
-    pub(crate) fn set_unit(&mut self, target: TargetId, family: &str, unit: &str) {
-        let families = self.metadata.entry(target).or_default();
-        let metadata = families.entry(family.into()).or_default();
-        metadata.unit.clear();
-        metadata.unit.push_str(unit);
     }
 }

@@ -49,6 +49,7 @@ pub(crate) use matching::{ReadBudget, for_each_match, for_each_match_within};
 pub(crate) use native_histograms::{
     HISTOGRAM, TimedHistogram, bytes as histogram_bytes, fill as fill_histograms,
 };
+pub(crate) use postings::IndexRuns;
 
 pub(crate) use crate::ids::{SeriesId, TargetId};
 pub use exemplars::Exemplar;

@@ -91,7 +91,10 @@ impl Series {
     }
 
     fn find_words(&self, words: &[u32]) -> Option<SeriesId> {
-        let hash = self.hasher.hash_one(words);
+        self.find_hashed(words, self.hasher.hash_one(words))
+    }
+
+    fn find_hashed(&self, words: &[u32], hash: u64) -> Option<SeriesId> {
         let found = self.by_labels.find(hash, |&id| {
             self.words(self.rows[id as usize].labels) == words
         });
@@ -111,8 +114,47 @@ impl Series {
         let words = interner.acquire(labels, &mut self.symbols, &mut self.label_shapes, || {
             numbers.reuse()
         });
+        let (labels, hash) = (self.words.put(words), self.hasher.hash_one(words));
+        self.interner = interner;
+        self.insert(labels, hash, clock, bits, since)
+    }
+
+    /// Creates a series if there is none with these labels.
+    pub(crate) fn create_unless_known(
+        &mut self,
+        labels: &Labels,
+        clock: ClockId,
+        bits: u64,
+        since: i64,
+    ) -> Option<SeriesId> {
+        let mut interner = std::mem::take(&mut self.interner);
+        let words = interner.words(labels, &self.symbols, &self.label_shapes);
+        let hash = words.map(|words| self.hasher.hash_one(words));
+        if let (Some(words), Some(hash)) = (words, hash)
+            && self.find_hashed(words, hash).is_some()
+        {
+            self.interner = interner;
+            return None;
+        }
+        let numbers = &mut self.symbol_numbers;
+        let words = interner.acquire(labels, &mut self.symbols, &mut self.label_shapes, || {
+            numbers.reuse()
+        });
+        let hash = hash.unwrap_or_else(|| self.hasher.hash_one(words));
         let labels = self.words.put(words);
         self.interner = interner;
+        Some(self.insert(labels, hash, clock, bits, since))
+    }
+
+    /// Adds a series by the place of its words and their hash.
+    fn insert(
+        &mut self,
+        labels: u32,
+        hash: u64,
+        clock: ClockId,
+        bits: u64,
+        since: i64,
+    ) -> SeriesId {
         let row = Row {
             bits,
             since,
@@ -128,7 +170,6 @@ impl Series {
         } else {
             self.rows[id as usize] = row;
         }
-        let hash = self.hasher.hash_one(self.words(labels));
         let (rows, words, label_shapes, hasher) =
             (&self.rows, &self.words, &self.label_shapes, &self.hasher);
         self.by_labels.insert_unique(hash, id, |&id| {
@@ -259,7 +300,9 @@ impl Series {
 
     /// Bytes by which tables are about to grow: hash tables double when they are full.
     pub(crate) fn imminent_growth_bytes(&self) -> usize {
-        self.by_labels.imminent_growth_bytes() + self.symbols.imminent_growth_bytes()
+        self.by_labels.imminent_growth_bytes()
+            + self.symbols.imminent_growth_bytes()
+            + self.label_shapes.imminent_growth_bytes()
     }
 
     /// Bytes held.

@@ -8,10 +8,11 @@
 use hashbrown::HashTable;
 
 /// Tables after the split.
-const SHARDS: usize = 64;
+const SHARDS: usize = 256;
 
-/// Entries at which the one table is split: moving them takes a few milliseconds.
-const SPLIT_AT: usize = 65_536;
+/// Entries at which the one table is split: moving them takes less than a millisecond. So does a shard that doubles, of up to
+/// four million entries in all.
+const SPLIT_AT: usize = 8_192;
 
 /// Bits of a hash that choose the shard. A `HashTable` uses the lowest and the seven highest.
 const SHARD_SHIFT: u32 = 45;
@@ -22,7 +23,7 @@ static SHARD_OF: [u8; 2_048] = shares();
 const fn shares() -> [u8; 2_048] {
     const ONE: u64 = 1 << 32;
     /// `2^(1 / SHARDS)` in units of `ONE`.
-    const RATIO: u64 = 4_341_736_423;
+    const RATIO: u64 = 4_306_612_134;
     let mut shares = [0; 2_048];
     let (mut at, mut shard, mut end) = (0, 0, RATIO);
     while at < shares.len() {
@@ -133,7 +134,7 @@ mod tests {
     fn it_holds_what_a_set_holds_before_and_after_the_split() {
         let hasher = hashbrown::DefaultHashBuilder::default();
         let hash_of = |id: &u32| hasher.hash_one(id);
-        let (mut table, count) = (ShardedTable::default(), 3 * SPLIT_AT as u32);
+        let (mut table, count) = (ShardedTable::default(), 24 * SPLIT_AT as u32);
         assert_eq!(table.find(hash_of(&1), |id| *id == 1), None);
         table.remove(hash_of(&1), |id| *id == 1);
         for id in 0..count {
@@ -150,7 +151,10 @@ mod tests {
         assert_eq!(table.len(), count as usize * 2 / 3);
         // In equal ratios, up to twice the smallest.
         let sizes: Vec<usize> = table.shards.iter().map(HashTable::len).collect();
-        let quarters: Vec<usize> = sizes.chunks(16).map(|some| some.iter().sum()).collect();
+        let quarters: Vec<usize> = sizes
+            .chunks(SHARDS / 4)
+            .map(|some| some.iter().sum())
+            .collect();
         let ratios = quarters
             .windows(2)
             .map(|pair| pair[1] as f64 / pair[0] as f64);

@@ -20,19 +20,18 @@ const MEMORY_SLACK_PART: usize = 32;
 const NEW_SERIES_BYTES: usize = 300;
 
 impl Writer {
-    /// Reserves memory for series with these labels and `more_bytes`, dropping old history if needed. `Err`: they do not
-    /// fit; the bytes they would take.
+    /// Reserves memory for so many series with these labels, which have so many bytes, and for `more_bytes`, dropping old
+    /// history if needed. `Err`: they do not fit; the bytes they would take.
     pub(super) fn admit<'a, I>(
         &mut self,
+        (series, label_bytes): (usize, usize),
         labels: impl Fn() -> I,
         more_bytes: usize,
     ) -> Result<(), usize>
     where
         I: Iterator<Item = &'a Labels>,
     {
-        let at_most: usize = labels()
-            .map(|labels| labels.bytes() + NEW_SERIES_BYTES)
-            .sum();
+        let at_most = label_bytes + series * NEW_SERIES_BYTES;
         if at_most + more_bytes == 0 {
             return Ok(());
         }

@@ -183,7 +183,9 @@ impl Writer {
         drop(store);
         let histograms = batch.iter().flat_map(|series| &series.histograms);
         let histograms = histograms.map(|(_, histogram)| histogram_bytes(histogram));
-        self.admit(|| new.iter().copied(), histograms.sum())
+        let label_bytes = new.iter().map(|labels| labels.bytes()).sum();
+        let of_series = (new.len(), label_bytes);
+        self.admit(of_series, || new.iter().copied(), histograms.sum())
             .map_err(|new_bytes| AppendError {
                 new_bytes,
                 held_bytes: self.held_bytes(),

@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use super::Writer;
 use super::outcome::{CommitError, Committed, ScrapeFacts};
+use super::own_times::OwnTimes;
 use super::page_commit::PageCommit;
-use crate::exposition::{Metadata, Placement, Staged};
+use super::page_commit::Placed;
+use crate::exposition::{Placement, Staged};
 use crate::labels::Labels;
-use crate::store::{ClockId, IdSet, ScrapeEntry, Store, TargetId};
+use crate::store::{ClockId, IdSet, ScrapeEntry, TargetId};
 use crate::time::Timestamp;
 
 impl Writer {
@@ -37,6 +39,7 @@ impl Writer {
         let target = staged.target();
         self.check(&staged, at)?;
         let mut staged = self.resolve_duplicates(staged)?;
+        self.add_all(&mut staged, at);
         let (samples_scraped, samples_post_relabel) = staged.samples();
         let mut committed = Committed {
             samples_scraped,
@@ -45,8 +48,7 @@ impl Writer {
             ..Committed::default()
         };
         let store = Arc::clone(&self.store);
-        let mut placements = std::mem::take(&mut self.placements);
-        placements.clear();
+        let mut placed = self.placed(&mut staged);
         let registry = self.stopwatch.waiting(|| self.registry.read());
         let detect_counter_drops = !registry.facts.reports_start_time(target);
         drop(registry);
@@ -63,33 +65,65 @@ impl Writer {
             clock: ClockId::page_of(target),
             at_ms: at.ms(),
             target,
-            wall_offset_ms: self.wall_offset_ms,
-            cutoff_ms: at.minus_ms(self.limits.retention_ms).ms(),
+            times: self.own_times(at),
             detect_counter_drops,
             counter_dropped: false,
         };
         page_commit.place_new(
             &staged,
-            &mut placements,
+            &mut placed,
             &mut self.explicit_series,
             &mut committed,
         );
         page_commit.change(&staged, &mut self.explicit_series, &mut committed);
-        page_commit.add_exemplars(&staged, &placements);
+        page_commit.add_exemplars(&staged, &placed.placements);
         let counter_dropped = page_commit.counter_dropped;
         self.stopwatch = stopwatch;
         store.clocks[ClockId::page_of(target).index()].push(ScrapeEntry {
             time_ms: at.ms(),
             good: true,
         });
-        store_metadata(&mut store, target, staged.metadata());
+        let known = store.metadata.entry(target).or_default();
+        match known.is_empty() {
+            true if placed.families.is_some() => {
+                *known = placed.families.take().unwrap_or_default()
+            }
+            _ => staged.metadata().iter().for_each(|of| of.write_to(known)),
+        }
         let added = committed.series_added as f64;
         self.report(&mut store, target, report.len(), &[added]);
         self.report_extra(&mut store, target, facts);
         self.reported(&mut store, target, at);
         drop(store);
-        self.observe(&mut staged, &placements, at, counter_dropped);
-        Ok((committed, self.committed(staged, placements)))
+        self.observe(&mut staged, &mut placed, at, counter_dropped);
+        Ok((committed, self.committed(staged, placed.placements)))
+    }
+
+    /// What is known of where the lines of a page go, before any of them is stored.
+    fn placed(&mut self, staged: &mut Staged<'_>) -> Placed {
+        if let Some(gathered) = staged.take_gathered() {
+            return Placed {
+                placements: gathered.placements,
+                page_facts: Some(gathered.page_facts),
+                families: Some(gathered.families),
+                others: Vec::new(),
+            };
+        }
+        let mut placements = std::mem::take(&mut self.placements);
+        placements.clear();
+        Placed {
+            placements,
+            ..Placed::default()
+        }
+    }
+
+    /// What timestamps of a page at this time are compared with.
+    pub(super) fn own_times(&self, at: Timestamp) -> OwnTimes {
+        OwnTimes {
+            at_ms: at.ms(),
+            wall_offset_ms: self.wall_offset_ms,
+            cutoff_ms: at.minus_ms(self.limits.retention_ms).ms(),
+        }
     }
 
     fn committed<'s>(
@@ -142,7 +176,7 @@ impl Writer {
     fn admit_new_lines(&mut self, staged: &Staged<'_>) -> Result<(), CommitError> {
         let labels = || staged.new_samples().filter_map(|sample| sample.labels);
         let histogram_bytes = staged.histogram_bytes();
-        self.admit(labels, histogram_bytes)
+        self.admit(staged.new_series(), labels, histogram_bytes)
             .map_err(|_| CommitError::Memory {
                 new_series: labels().count(),
                 held_bytes: self.held_bytes(),
@@ -167,12 +201,13 @@ impl Writer {
             row.clock == clock && row.is_present() && !leaving.contains(id)
         };
         // A series that was added for the page is no kept line's.
-        let added = staged.added.as_ref().map_or(&[][..], |added| &added.series);
-        let is_added = |number: usize| added.get(number).is_some_and(Option::is_some);
-        let has_conflicts = staged
-            .new_samples()
-            .enumerate()
-            .any(|(number, sample)| !is_added(number) && sample.labels.is_some_and(stayed));
+        let (added, lines) = staged.added_samples();
+        let others = added.iter().filter(|sample| sample.series().is_none());
+        let others = others.map(|sample| sample.line());
+        let rest = (lines..staged.new_lines()).map(|line| line as u32);
+        let has_conflicts = others
+            .chain(rest)
+            .any(|line| staged.new_labels(line).is_some_and(stayed));
         drop(store);
         if has_conflicts {
             return staged.compared_as_first().map_err(CommitError::Page);
@@ -221,16 +256,6 @@ impl CommittedPage<'_> {
             target,
             stage_bytes,
             placements,
-        }
-    }
-}
-
-fn store_metadata(store: &mut Store, target: TargetId, metadata: &[Metadata]) {
-    for metadata in metadata {
-        match metadata {
-            Metadata::Help(family, help) => store.set_help(target, family, help),
-            Metadata::Type(family, family_type) => store.set_type(target, family, *family_type),
-            Metadata::Unit(family, unit) => store.set_unit(target, family, unit),
         }
     }
 }

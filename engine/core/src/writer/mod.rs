@@ -4,7 +4,7 @@
 //! * `target`: adding, failing and removing targets.
 //! * `commit`: one page of one target; `page_commit` applies its lines to series; `report` writes the series about
 //!   the scrape (`up` and others).
-//! * `add_series`: the series of a large page, in batches, before its commit.
+//! * `add_series`: a large page in steps, its series in batches before its commit; `own_times`: timestamps of pages.
 //! * `append`: samples with explicit timestamps.
 //! * `observe`: passes a committed page on to the signals.
 //! * `persist`: targets of a snapshot.
@@ -21,6 +21,7 @@ mod commit;
 mod maintain;
 mod observe;
 mod outcome;
+mod own_times;
 mod page_commit;
 mod persist;
 mod report;

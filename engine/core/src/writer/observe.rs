@@ -5,10 +5,13 @@
 //! before the store, as everywhere.
 
 use super::Writer;
-use crate::exposition::{Placement, Staged};
+use super::page_commit::Placed;
+use crate::exposition::{NewSample, Placement, Staged};
 use crate::promql::{EvalOptions, QueryError};
-use crate::signal::{ChangeKind, Policy, SignalId, SignalRegistry, refresh, register};
-use crate::store::{IdSet, SeriesId, Store};
+use crate::signal::{
+    ChangeKind, Facts, Names, PageFacts, Policy, SignalId, SignalRegistry, refresh, register,
+};
+use crate::store::{IdSet, SeriesId, Store, TargetId};
 use crate::time::Timestamp;
 
 impl Writer {
@@ -22,7 +25,7 @@ impl Writer {
     pub(super) fn observe(
         &mut self,
         staged: &mut Staged<'_>,
-        placements: &[Placement],
+        placed: &mut Placed,
         at: Timestamp,
         counter_dropped: bool,
     ) {
@@ -32,30 +35,18 @@ impl Writer {
         registry.advance_to(at.ms());
         let any_reports = std::mem::take(&mut self.reports_appeared);
         registry.facts.reports_appeared(any_reports);
-        if !placements.is_empty() || !staged.page().removed.is_empty() {
-            let store = self.store.read();
-            // A moved line, or a page compared as if it were the first, removes a series and adds it again.
-            let removed = IdSet::new(&staged.page().removed);
-            let stays = |placements: &Placement| match placements {
-                Placement::Series(id) if removed.contains(*id) => Some(*id),
-                _ => None,
-            };
-            let stay: Vec<SeriesId> = placements.iter().filter_map(stays).collect();
-            let stay = IdSet::new(&stay);
-            let gone = staged.page().removed.iter();
-            for &id in gone.filter(|id| !stay.contains(**id)) {
-                registry
-                    .facts
-                    .series_disappeared(target, id, store.metric_name(id).unwrap_or(""));
-            }
-            series_appeared(registry, staged, placements, &stay);
+        let page_facts = placed.page_facts.take();
+        let page_facts = page_facts.filter(|facts| registry.facts.is_complete(facts));
+        let is_gathered = page_facts.is_some();
+        if !placed.placements.is_empty() || !staged.page().removed.is_empty() {
+            series_changed(registry, &self.store.read(), staged, placed, page_facts);
             registry.facts.update_names_seen(target);
         }
         if let Some(retain_filter) = staged.retain_filter() {
             for name in retain_filter.new_names() {
                 registry.facts.metric_skipped(target, name, &registry.names);
             }
-            for labels in &staged.page().learned {
+            for labels in staged.page().learned.iter().filter(|_| !is_gathered) {
                 registry
                     .facts
                     .learn_from_series(target, labels, &registry.names);
@@ -74,7 +65,7 @@ impl Writer {
         if let Some(kind) = change {
             registry.process_changed(target, &kind, at.ms());
             if kind == ChangeKind::Restarted {
-                learn_again(registry, &self.store.read(), staged, placements);
+                learn_again(registry, &self.store.read(), staged, &placed.placements);
             }
         }
         registry.rescope();
@@ -92,25 +83,60 @@ impl Writer {
     }
 }
 
-/// Tells the facts of the series that are new on the page, without those that stay.
-fn series_appeared(
+/// Tells the facts of the series that are gone and of those that are new on the page, without those that stay.
+fn series_changed(
     registry: &mut SignalRegistry,
+    store: &Store,
     staged: &Staged<'_>,
-    placements: &[Placement],
-    stay: &IdSet,
+    placed: &Placed,
+    page_facts: Option<PageFacts>,
 ) {
-    let target = staged.target();
+    let (target, removed) = (staged.target(), &staged.page().removed);
+    let (facts, names) = (&mut registry.facts, &registry.names);
+    let stay = match removed.is_empty() {
+        true => IdSet::default(),
+        false => staying(removed, &placed.placements),
+    };
+    for &id in removed.iter().filter(|id| !stay.contains(**id)) {
+        facts.series_disappeared(target, id, store.metric_name(id).unwrap_or(""));
+    }
+    let Some(page_facts) = page_facts else {
+        let samples = staged.new_samples().zip(placed.placements.iter().copied());
+        return series_appeared(facts, target, samples, &stay, names);
+    };
+    facts.page_appeared(target, page_facts, names);
+    let others = placed.others.iter();
+    let others = others.filter_map(|&(line, at)| Some((staged.new_sample(line)?, at)));
+    series_appeared(facts, target, others, &stay, names);
+}
+
+fn series_appeared<'s>(
+    facts: &mut Facts,
+    target: TargetId,
+    samples: impl Iterator<Item = (NewSample<'s>, Placement)>,
+    stay: &IdSet,
+    names: &Names,
+) {
     let mut before = None;
-    for (sample, placements) in staged.new_samples().zip(placements) {
-        if let (Some(labels), Placement::Series(id) | Placement::Own(id)) =
-            (sample.labels, placements)
-            && !stay.contains(*id)
+    for (sample, at) in samples {
+        if let (Some(labels), Placement::Series(id) | Placement::Own(id)) = (sample.labels, at)
+            && !stay.contains(id)
         {
-            let (facts, names) = (&mut registry.facts, &registry.names);
-            facts.series_appeared(target, *id, labels, before, names);
+            facts.series_appeared(target, id, labels, before, names);
             before = Some(labels);
         }
     }
+}
+
+/// A moved line, or a page compared as if it were the first, removes a series and adds it again.
+fn staying(removed: &[SeriesId], placements: &[Placement]) -> IdSet {
+    let removed = IdSet::new(removed);
+    let stays = |placement: &Placement| match placement {
+        Placement::Series(id) if removed.contains(*id) => Some(*id),
+        _ => None,
+    };
+    let stay: Vec<SeriesId> = placements.iter().filter_map(stays).collect();
+    IdSet::new(&stay)
 }
 
 /// What is constant for a process is learned anew from the page of the one that answers now. Rare, so it may look at

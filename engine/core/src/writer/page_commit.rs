@@ -7,14 +7,30 @@ use hashbrown::HashSet;
 use parking_lot::RwLockWriteGuard;
 
 use super::outcome::Committed;
+use super::own_times::OwnTimes;
 use crate::exposition::{
-    ExemplarOf, ExplicitSample, HistogramSample, NewSample, Placement, Staged,
+    AddedSample, ExemplarOf, ExplicitSample, Families, HistogramSample, NewSample, Placement,
+    Staged,
 };
 use crate::histogram::FloatHistogram;
 use crate::labels::Labels;
-use crate::limits::{FUTURE_MS_MAX, WRITE_BATCH_SERIES};
+use crate::limits::WRITE_BATCH_SERIES;
+use crate::signal::PageFacts;
 use crate::store::{AppendOutcome, ClockId, HISTOGRAM, IdSet, STALE, SeriesId, Store, TargetId};
 use crate::waits::Stopwatch;
+
+/// Where the samples of new lines went.
+#[derive(Default)]
+pub(super) struct Placed {
+    /// One for each new sample, in page order.
+    pub(super) placements: Vec<Placement>,
+    /// What the series that were added for the page tell; `None` where none were, or not all of them are the page's.
+    pub(super) page_facts: Option<PageFacts>,
+    /// What the page says of families, all of it.
+    pub(super) families: Option<Families>,
+    /// Where series were added for the page: the other new samples, by their lines.
+    pub(super) others: Vec<(u32, Placement)>,
+}
 
 /// The state of one commit.
 pub(super) struct PageCommit<'a, 'lock> {
@@ -24,10 +40,7 @@ pub(super) struct PageCommit<'a, 'lock> {
     pub(super) clock: ClockId,
     pub(super) at_ms: i64,
     pub(super) target: TargetId,
-    /// Timestamps on pages are the wall clock's: what they are ahead of `at_ms`.
-    pub(super) wall_offset_ms: i64,
-    /// What retention has already dropped at this time.
-    pub(super) cutoff_ms: i64,
+    pub(super) times: OwnTimes,
     /// The target's pages do not report a process start time, so counter resets are detected (rule S6a).
     pub(super) detect_counter_drops: bool,
     pub(super) counter_dropped: bool,
@@ -53,45 +66,23 @@ impl PageCommit<'_, '_> {
         }
     }
 
-    /// A timestamp of a page as a time of the engine.
-    fn steady_ms(&self, time_ms: Option<i64>) -> Option<i64> {
-        time_ms.map(|ms| ms.saturating_sub(self.wall_offset_ms))
-    }
-
-    /// Whether a timestamp is further in the future than `FUTURE_MS_MAX`.
-    fn is_ahead(&self, time_ms: i64) -> bool {
-        time_ms > self.at_ms.saturating_add(FUTURE_MS_MAX)
-    }
-
-    /// Whether a timestamp is older than anything that is kept.
-    fn is_behind(&self, time_ms: i64) -> bool {
-        time_ms < self.cutoff_ms
-    }
-
     /// Stores new lines, then ends the series of removed lines.
     pub(super) fn place_new(
         &mut self,
         staged: &Staged<'_>,
-        placements: &mut Vec<Placement>,
+        placed: &mut Placed,
         explicit_series: &mut Vec<SeriesId>,
         committed: &mut Committed,
     ) {
         let removed = &staged.page().removed;
         let leaving = IdSet::new(removed);
         let mut claimed = HashSet::new();
-        let added = staged.added.as_ref().map_or(&[][..], |added| &added.series);
-        for (number, sample) in staged.new_samples().enumerate() {
-            let added = added.get(number).copied().flatten();
-            let at = match (sample.labels, added) {
-                (Some(_), Some(id)) if self.is_free(id) => {
-                    let tick = self.tick();
-                    self.store.change(id, tick, sample.bits);
-                    Placement::Series(id)
-                }
-                (None, _) => Placement::Dropped,
-                (Some(labels), _) => self.place(
+        let mut place = |commit: &mut Self, sample: &NewSample<'_>| {
+            let at = match sample.labels {
+                None => Placement::Dropped,
+                Some(labels) => commit.place(
                     labels,
-                    &sample,
+                    sample,
                     sample.histogram.and_then(|index| staged.histogram(index)),
                     &leaving,
                     &mut claimed,
@@ -107,9 +98,40 @@ impl PageCommit<'_, '_> {
                 Placement::Conflict => committed.conflicts += 1,
                 Placement::Dropped => {}
             }
-            placements.push(at);
-            self.yield_to_readers();
+            commit.yield_to_readers();
+            at
+        };
+        let (added, lines) = staged.added_samples();
+        let mut set = 0;
+        for (sample, placement) in added.iter().zip(&mut placed.placements) {
+            if self.set_first(staged, sample) {
+                set += 1;
+                self.yield_to_readers();
+                continue;
+            }
+            if sample.series().is_some() {
+                placed.page_facts = None; // another target has taken it: what was gathered is not so
+            }
+            if let Some(new) = staged.new_sample(sample.line()) {
+                *placement = place(self, &new);
+                placed.others.push((sample.line(), *placement));
+            }
         }
+        for line in lines..staged.new_lines() {
+            if let Some(new) = staged.new_sample(line as u32) {
+                let placement = place(self, &new);
+                placed.placements.push(placement);
+                if !added.is_empty() {
+                    placed.others.push((line as u32, placement));
+                }
+            }
+        }
+        committed.series_added += set;
+        self.end(removed, &claimed);
+    }
+
+    /// Ends the series of removed lines, but for those that new lines have claimed.
+    fn end(&mut self, removed: &[SeriesId], claimed: &HashSet<SeriesId>) {
         let tick = self.tick();
         for &id in removed {
             if !claimed.contains(&id) {
@@ -122,10 +144,36 @@ impl PageCommit<'_, '_> {
         }
     }
 
-    /// Whether a series that was added for this page is still its own and has no sample.
-    fn is_free(&self, id: SeriesId) -> bool {
-        let row = self.store.series.row(id);
-        row.clock == self.clock && !row.is_present()
+    /// Sets the first value of a series that was added for this page, if it is still the page's own and has none.
+    #[inline]
+    fn set_first(&mut self, staged: &Staged<'_>, sample: &AddedSample) -> bool {
+        let (Some(id), tick) = (sample.series(), self.tick()) else {
+            return false;
+        };
+        if sample.has_own_time() {
+            let own_ms = staged.new_sample(sample.line()).and_then(|new| new.time_ms);
+            let Some(own_ms) = self.times.steady_ms(own_ms) else {
+                return false;
+            };
+            let waiting_since_ms = self.times.waiting_since_ms();
+            let row = self.store.series.row_mut(id);
+            let is_free = row.clock == ClockId::EXPLICIT && !row.is_present();
+            let is_added = is_free && row.since == waiting_since_ms;
+            if is_added {
+                (row.bits, row.since) = (sample.bits, own_ms);
+            }
+            return is_added;
+        }
+        let row = self.store.series.row_mut(id);
+        if row.clock != self.clock || row.is_present() {
+            return false;
+        }
+        if row.since == tick {
+            row.bits = sample.bits;
+        } else {
+            self.store.change(id, tick, sample.bits);
+        }
+        true
     }
 
     #[expect(
@@ -143,8 +191,8 @@ impl PageCommit<'_, '_> {
         committed: &mut Committed,
     ) -> Placement {
         let tick = self.tick();
-        let (bits, time_ms) = (sample.bits, self.steady_ms(sample.time_ms));
-        if time_ms.is_some_and(|time_ms| self.is_ahead(time_ms)) {
+        let (bits, time_ms) = (sample.bits, self.times.steady_ms(sample.time_ms));
+        if time_ms.is_some_and(|time_ms| self.times.is_ahead(time_ms)) {
             committed.out_of_order += 1;
             return Placement::Dropped;
         }
@@ -162,14 +210,16 @@ impl PageCommit<'_, '_> {
             if row.clock != ClockId::EXPLICIT && row.clock != self.clock && row.is_present() {
                 return Placement::Conflict;
             }
-            claimed.insert(id);
-            self.store.listed.add(id, self.target);
+            // One that was added before the commit has its first value as of now.
+            let is_new = row.clock == self.clock && row.since == tick && row.is_present();
+            if !claimed.insert(id) || is_new {
+                self.store.listed.add(id, self.target); // beside a line without a timestamp, which stands
+            }
             match histogram {
-                Some(histogram) => {
-                    self.append_histogram(id, time_ms, histogram, explicit_series, committed);
-                }
+                Some(one) => self.append_histogram(id, time_ms, one, explicit_series, committed),
                 None => self.append_explicit(id, time_ms, bits, explicit_series, committed),
             }
+            self.store.listed.add(id, self.target);
             return Placement::Own(id);
         }
         if row.clock == self.clock {
@@ -190,8 +240,18 @@ impl PageCommit<'_, '_> {
             return Placement::Conflict;
         }
         claimed.insert(id);
-        self.store
-            .move_to_clock(id, row.since, self.clock, tick, bits);
+        self.take_over(id, bits, histogram)
+    }
+
+    /// Moves a series that another target has left to the page's clock.
+    fn take_over(
+        &mut self,
+        id: SeriesId,
+        bits: u64,
+        histogram: Option<&FloatHistogram>,
+    ) -> Placement {
+        let (tick, since) = (self.tick(), self.store.series.row(id).since);
+        self.store.move_to_clock(id, since, self.clock, tick, bits);
         let Some(histogram) = histogram.cloned() else {
             return Placement::Series(id);
         };
@@ -210,17 +270,18 @@ impl PageCommit<'_, '_> {
         histogram: Option<&FloatHistogram>,
         committed: &mut Committed,
     ) -> (SeriesId, Placement) {
-        let (clock, since) = match sample.time_ms {
-            Some(time_ms) => (ClockId::EXPLICIT, time_ms),
+        let own_ms = self.times.steady_ms(sample.time_ms);
+        let (clock, since) = match own_ms {
+            Some(own_ms) => (ClockId::EXPLICIT, own_ms),
             None => (self.clock, self.tick()),
         };
         // A sample that is too old is left out; its series waits for a younger one.
-        let is_behind = sample.time_ms.is_some_and(|ms| self.is_behind(ms));
+        let is_behind = own_ms.is_some_and(|ms| self.times.is_behind(ms));
         let bits = if is_behind { STALE } else { sample.bits };
         committed.out_of_order += u64::from(is_behind);
         let id = self.store.create(labels, clock, bits, since);
         if let Some(histogram) = histogram.filter(|_| !is_behind) {
-            let time_ms = sample.time_ms.unwrap_or(self.at_ms);
+            let time_ms = own_ms.unwrap_or(self.at_ms);
             self.store
                 .native_histograms
                 .push(id, time_ms, histogram.clone(), false);
@@ -252,7 +313,7 @@ impl PageCommit<'_, '_> {
             bits,
         } in &staged.page().explicit
         {
-            let time_ms = self.steady_ms(time_ms);
+            let time_ms = self.times.steady_ms(time_ms);
             self.append_explicit(series, time_ms, bits, explicit_series, committed);
             self.yield_to_readers();
         }
@@ -263,6 +324,7 @@ impl PageCommit<'_, '_> {
         } in &staged.page().histograms
         {
             if let Some(histogram) = staged.histogram(index) {
+                let time_ms = self.times.steady_ms(time_ms);
                 self.append_histogram(series, time_ms, histogram, explicit_series, committed);
             }
             self.yield_to_readers();
@@ -310,7 +372,10 @@ impl PageCommit<'_, '_> {
             return;
         }
         let own_ms = time_ms.unwrap_or(self.at_ms);
-        if row.clock == ClockId::EXPLICIT && !self.is_ahead(own_ms) && !self.is_behind(own_ms) {
+        if row.clock == ClockId::EXPLICIT
+            && !self.times.is_ahead(own_ms)
+            && !self.times.is_behind(own_ms)
+        {
             let appended = self
                 .store
                 .append_explicit_histogram(id, own_ms, histogram.clone());
@@ -344,8 +409,8 @@ impl PageCommit<'_, '_> {
             return;
         }
         let time_ms = time_ms.unwrap_or(self.at_ms);
-        let is_ahead = self.is_ahead(time_ms);
-        let is_outside = is_ahead || self.is_behind(time_ms);
+        let is_ahead = self.times.is_ahead(time_ms);
+        let is_outside = is_ahead || self.times.is_behind(time_ms);
         let row = *self.store.series.row(id);
         if row.clock == ClockId::EXPLICIT {
             if is_outside {
@@ -359,14 +424,18 @@ impl PageCommit<'_, '_> {
         let clock = &self.store.clocks[row.clock.index()];
         let stands = row.is_present();
         let is_late = stands && clock.last().is_some_and(|last| last.time_ms >= time_ms);
+        let is_left_out = is_late || is_outside;
+        committed.out_of_order += u64::from(is_left_out);
+        if is_left_out && stands && self.store.listed.contains(id) {
+            return; // the page has a line without a timestamp, too
+        }
         let old_tick = clock.next_tick();
         // A sample that is left out ends what pages have said without a timestamp, as in Prometheus' scrape loop.
-        let (since, bits) = match is_late || is_outside {
+        let (since, bits) = match is_left_out {
             false => (time_ms, bits),
             true if stands || is_ahead => (self.at_ms, STALE),
             true => (time_ms, STALE),
         };
-        committed.out_of_order += u64::from(is_late || is_outside);
         self.store
             .move_to_clock(id, old_tick, ClockId::EXPLICIT, since, bits);
         explicit_series.push(id);

@@ -93,7 +93,7 @@ fn what_does_not_fit_is_refused_before_any_series_is_added() {
         ..Limits::default()
     });
     let mut stage = target(&mut writer);
-    let page = page(2 * WRITE_BATCH_SERIES);
+    let page = page(8 * WRITE_BATCH_SERIES);
     let before_bytes = reader.stats().bytes.total();
     let mut staged = stage
         .parse(page.as_bytes(), Format::Text)

@@ -49,7 +49,10 @@ impl Scene {
         self.now_ms += 1_000;
         let at = Timestamp::from_ms(self.now_ms);
         let staged = self.stage.parse(page.as_bytes(), Format::Text);
-        let staged = staged.expect("the page parses");
+        let mut staged = staged.expect("the page parses");
+        // Whether series are added beforehand, as those of a large page, makes no difference.
+        let ahead = self.now_ms.count_ones() % 2 == 1;
+        while ahead && self.writer.add_series(&mut staged, at).expect("it fits") {}
         let committed = self.writer.commit(staged, at, ScrapeFacts::default());
         committed.expect("the page is taken");
         self.writer.maintain(at);
@@ -90,8 +93,13 @@ fn a_step_of_the_wall_clock_leaves_out_no_sample_with_its_own_timestamp() {
         scene.writer.set_wall_offset(offset_ms);
         for round in 0..3 {
             let stamp_ms = scene.now_ms + 1_000 + offset_ms;
-            scene.scrape(&format!("stamped {round} {stamp_ms}\n"));
-            assert_eq!(scene.ask("stamped"), Some(f64::from(round)), "{hours} h");
+            // Some series are new after the step.
+            let page =
+                format!("stamped {round} {stamp_ms}\nnew{{h=\"{hours}\"}} {round} {stamp_ms}\n");
+            scene.scrape(&page);
+            let new = format!("new{{h=\"{hours}\"}}");
+            let asked = ["stamped", &new].map(|query| scene.ask(query));
+            assert_eq!(asked, [Some(f64::from(round)); 2], "{hours} h");
         }
     }
 }

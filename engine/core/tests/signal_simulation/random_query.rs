@@ -14,6 +14,22 @@ const RUNNING: [&str; 2] = [
 ];
 const INFLIGHT: [&str; 1] = ["llm_d_epp_inflight_requests"];
 
+/// What people make of demand: each is 0 only where the sum is.
+const FORMS: [&str; 12] = [
+    "sum(X)",
+    "sum(X)",
+    "sum(X)",
+    "sum(X)",
+    "round(sum(X))",
+    "ceil(sum(X) / 5)",
+    "sum(X) - 0",
+    "sum(X > 0)",
+    "sum(X) > bool 0",
+    "max(X)",
+    "avg(X)",
+    "vector(scalar(sum(X)))",
+];
+
 /// What a family counts of a flow.
 type Measure = fn(&Flow) -> u64;
 
@@ -51,8 +67,9 @@ impl RandomQuery {
             .map(|(label, op, value)| format!("{label}{op}\"{value}\""))
             .collect();
         let end = rng.of(&["", "", " or vector(0)"]);
+        let selector = format!("{metric}{{{}}}", conditions.join(","));
         RandomQuery {
-            text: format!("sum({metric}{{{}}}){end}", conditions.join(",")),
+            text: format!("{}{end}", rng.of(&FORMS).replace('X', &selector)),
             measure,
             pins,
         }

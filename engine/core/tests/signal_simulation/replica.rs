@@ -149,7 +149,10 @@ impl Replica {
                 Some("refused".to_owned())
             } else {
                 match seen.stage.parse(page.as_bytes(), Format::Text) {
-                    Ok(staged) => {
+                    Ok(mut staged) => {
+                        // Whether series are added beforehand, as those of a large page, makes no difference.
+                        let ahead = (now_ms + index as i64).count_ones() % 2 == 1;
+                        while ahead && self.writer.add_series(&mut staged, at).expect("it fits") {}
                         self.writer.commit(staged, at, facts).expect("taken");
                         None
                     }

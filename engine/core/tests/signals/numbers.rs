@@ -62,6 +62,8 @@ fn a_sample_that_is_nan_is_never_left_out_of_a_number() {
         "sum(q) == bool 5",
         "sum(q) ^ 0",
         "max(max_over_time(q[1s]))",
+        "sum(rate(q[1s]))",
+        "sum(irate(q[1s])) + sum(deriv(q[1s]))",
         "sum({__name__=\"q\"} >= 0)",
         "max({__name__=~\"q|nothing\"})",
     ];

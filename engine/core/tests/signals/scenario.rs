@@ -180,9 +180,12 @@ impl Scenario {
     pub(crate) fn take_now(&mut self, target: usize, text: &str) {
         let at = self.at();
         let stage = self.stages[target].as_mut().expect("the target is listed");
-        let staged = stage
+        let mut staged = stage
             .parse(text.as_bytes(), Format::Text)
             .expect("the page parses");
+        // Whether series are added beforehand, as those of a large page, makes no difference.
+        let ahead = self.now_ms.count_ones() % 2 == 1;
+        while ahead && self.writer.add_series(&mut staged, at).expect("it fits") {}
         self.writer
             .commit(staged, at, ScrapeFacts::default())
             .expect("the page is taken");

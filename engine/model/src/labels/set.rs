@@ -43,12 +43,20 @@ impl Labels {
 
     /// From pairs that are already strictly ascending by name, with non-empty values.
     pub fn from_sorted<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Labels {
-        let mut packed = String::with_capacity(PACKED_BYTES_USUAL);
+        Labels::from_sorted_in(&mut String::with_capacity(PACKED_BYTES_USUAL), pairs)
+    }
+
+    /// The same with memory for its making, which whoever makes many sets keeps.
+    pub fn from_sorted_in<'a>(
+        scratch: &mut String,
+        pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Labels {
+        scratch.clear();
         for (name, value) in pairs {
-            push_packed(&mut packed, name);
-            push_packed(&mut packed, value);
+            push_packed(scratch, name);
+            push_packed(scratch, value);
         }
-        Labels(Arc::from(packed))
+        Labels(Arc::from(scratch.as_str()))
     }
 
     /// The value of `name`; `None` where the label is absent.
@@ -279,6 +287,7 @@ fn is_name(name: &str, extra: impl Fn(u8) -> bool) -> bool {
     bytes.next().is_some_and(start) && bytes.all(|b| start(b) || b.is_ascii_digit())
 }
 
+#[inline]
 fn push_packed(packed: &mut String, text: &str) {
     let length = text.len();
     if length < usize::from(LENGTH_ESCAPE) {

@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use clap::ArgMatches;
 use clap::parser::ValueSource;
+use stillwell_engine::nearest::nearest;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
+use self::flags::FEATURES;
 pub(super) use self::flags::command;
 use self::options::Options;
 use super::fail;
@@ -46,6 +48,7 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
     let clock = Arc::new(Clock::start());
     logging::start(Arc::clone(&clock), options.level, options.format);
     warn_of_flags_without_effect(matches);
+    warn_of_unknown_features(matches);
     let code = match runtime.block_on(serve(options, clock)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
@@ -70,6 +73,16 @@ fn warn_of_flags_without_effect(matches: &ArgMatches) {
     }
 }
 
+fn warn_of_unknown_features(matches: &ArgMatches) {
+    let lists = matches.get_many::<String>("enable-feature");
+    let names = lists.into_iter().flatten().flat_map(|list| list.split(','));
+    for name in names.map(str::trim).filter(|name| !FEATURES.contains(name)) {
+        let near = nearest(name, FEATURES.iter().copied());
+        let near = near.map_or(String::new(), |near| format!("; did you mean {near:?}?"));
+        warn!("--enable-feature: {name:?} is no feature of Prometheus and has no effect{near}");
+    }
+}
+
 /// A descriptor for every connection: the soft limit of 1,024 that shells and containers start with is for programs that
 /// use `select`. Where it cannot be raised, connections make room for one another as before.
 fn raise_descriptor_limit() {
@@ -86,7 +99,8 @@ fn raise_descriptor_limit() {
 
 async fn serve(options: Options, clock: Arc<Clock>) -> Result<(), String> {
     let path = options.settings.config_file.clone().unwrap_or_default();
-    let text = app::read_config(&path).await?;
+    let text = app::read_config(&path).await;
+    let text = text.map_err(|why| format!("--config.file: {why}"))?;
     let features = options.settings.query.features;
     let configured = app::load(&text, app::folder(&path), &features)
         .map_err(|problems| format!("{}: {}", path.display(), app::show(&problems)))?;

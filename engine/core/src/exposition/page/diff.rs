@@ -102,6 +102,9 @@ pub(crate) struct PageDiff {
     pub(crate) exemplars: Vec<(ExemplarOf, Range<usize>)>,
     /// New lines that are samples.
     pub(super) new_samples: u32,
+    /// Those of them that are kept, and the bytes of their labels.
+    pub(crate) new_series: usize,
+    pub(crate) new_label_bytes: usize,
     /// Empty when no line was added, removed or moved.
     pub(crate) edits: Vec<EditOp>,
     pub(crate) new_lines: Vec<NewLine>,
@@ -130,6 +133,8 @@ impl PageDiff {
             histograms: Vec::new(),
             exemplars: Vec::new(),
             new_samples: 0,
+            new_series: 0,
+            new_label_bytes: 0,
             edits: Vec::new(),
             new_lines: Vec::new(),
             removed: Vec::new(),
@@ -153,6 +158,8 @@ impl PageDiff {
         self.histograms.clear();
         self.exemplars.clear();
         self.new_samples = 0;
+        self.new_series = 0;
+        self.new_label_bytes = 0;
         self.edits.clear();
         self.new_lines.clear();
         self.removed.clear();

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::super::line::Line;
 use super::super::template::{Place, RowKind};
 use super::diff::NewLine;
+use super::near_line::SampleLine;
 use super::{Compare, EditOp, ExemplarOf, Metadata, NewKind};
 
 impl Compare<'_, '_> {
@@ -58,63 +59,63 @@ impl Compare<'_, '_> {
         }
     }
 
-    /// Records a line that the template does not contain.
-    pub(super) fn take_new(&mut self, line: Line<'_>, next: usize) -> Result<(), String> {
+    /// Records a line without a sample that the template does not contain.
+    pub(super) fn take_other(&mut self, line: Line<'_>, next: usize) {
         self.keep_until(self.place);
         let end = line_end(self.body, next);
-        let (key, value, kind) = match line {
-            Line::Blank | Line::Comment => (self.at..end, end..end, NewKind::Comment),
+        let mut kind = NewKind::Comment;
+        match line {
+            Line::Blank | Line::Comment | Line::Sample(_) => {}
             Line::Help { family, text } => {
-                self.page
-                    .metadata
-                    .push(Metadata::Help(family.into_owned(), text.into_owned()));
-                (self.at..end, end..end, NewKind::Comment)
+                let help = Metadata::Help(family.into_owned(), text.into_owned());
+                self.page.metadata.push(help);
             }
             Line::Type {
                 family,
                 family_type,
             } => {
-                self.page
-                    .metadata
-                    .push(Metadata::Type(family.into_owned(), family_type));
+                let of = Metadata::Type(family.into_owned(), family_type);
+                self.page.metadata.push(of);
                 self.new_type = family_type;
-                (self.at..end, end..end, NewKind::Type(family_type))
+                kind = NewKind::Type(family_type);
             }
             Line::Unit { family, unit } => {
-                self.page
-                    .metadata
-                    .push(Metadata::Unit(family.into_owned(), unit.to_owned()));
-                (self.at..end, end..end, NewKind::Comment)
+                let unit = Metadata::Unit(family.into_owned(), unit.to_owned());
+                self.page.metadata.push(unit);
             }
-            Line::Sample(sample) => {
-                let mut labels = self.map.map(&sample.labels, self.new_type)?;
-                if let Some(retain_filter) = &self.retain_filter {
-                    let left_out = labels.take_if(|labels| !retain_filter.keeps(labels));
-                    self.page.learned.extend(left_out);
-                }
-                self.page.samples += 1;
-                self.page.dropped += u64::from(labels.is_none());
-                let time_ms = if self.honor_timestamps {
-                    sample.time_ms
-                } else {
-                    None
-                };
-                let kind = NewKind::Sample {
-                    labels,
-                    bits: sample.number.to_bits(),
-                    histogram: sample.histogram,
-                    time_ms,
-                };
-                if let Some(text) = sample.exemplar {
-                    let of = ExemplarOf::New(self.page.new_samples);
-                    self.page.exemplars.push((of, text));
-                }
-                self.page.new_samples += 1;
-                (self.at..sample.value.start, sample.value, kind)
+        }
+        self.push_new(self.at..end, end..end, kind);
+    }
+
+    /// Records a sample that the template does not contain.
+    pub(super) fn take_sample(&mut self, sample: SampleLine) -> Result<(), String> {
+        self.keep_until(self.place);
+        let mut labels = self.map.map(&self.near.labels, self.new_type)?;
+        if let Some(retain_filter) = &self.retain_filter {
+            let left_out = labels.take_if(|labels| !retain_filter.keeps(labels));
+            self.page.learned.extend(left_out);
+        }
+        self.page.samples += 1;
+        match &labels {
+            None => self.page.dropped += 1,
+            Some(labels) => {
+                self.page.new_series += 1;
+                self.page.new_label_bytes += labels.bytes();
             }
+        }
+        let time_ms = sample.time_ms.filter(|_| self.honor_timestamps);
+        let kind = NewKind::Sample {
+            labels,
+            bits: sample.bits,
+            histogram: sample.histogram,
+            time_ms,
         };
-        self.push_new(key, value, kind);
-        self.at = next;
+        if let Some(text) = sample.exemplar {
+            let of = ExemplarOf::New(self.page.new_samples);
+            self.page.exemplars.push((of, text));
+        }
+        self.page.new_samples += 1;
+        self.push_new(self.at..sample.value.start, sample.value, kind);
         Ok(())
     }
 

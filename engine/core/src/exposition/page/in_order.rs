@@ -192,7 +192,7 @@ impl Compare<'_, '_> {
 
 /// Length of the value's text, the value, the timestamp, and the length up to the next line.
 #[inline]
-fn value_and_time(rest: &[u8]) -> Option<(usize, f64, Option<i64>, usize)> {
+pub(super) fn value_and_time(rest: &[u8]) -> Option<(usize, f64, Option<i64>, usize)> {
     let token = rest
         .iter()
         .position(|byte| matches!(byte, b'\n' | b' ' | b'\t'))

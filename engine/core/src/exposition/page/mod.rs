@@ -2,12 +2,14 @@
 //! the target is changed here; `stage` applies the result after the store has taken it.
 //!
 //! Two pages of a gateway differ in some values and rarely in a line. `in_order` walks page and template together and
-//! parses numbers only; `resync` finds the matching row again where a line differs; `skipped` handles runs of lines
+//! parses numbers only; `resync` finds the matching row again where a line differs,
+//! and reads a line that is new (`near_line`, by the one above it); `skipped` handles runs of lines
 //! that no signal needs; `edit` records kept, removed and new lines; `diff` is the result.
 
 mod diff;
 mod edit;
 mod in_order;
+mod near_line;
 mod resync;
 mod skipped;
 
@@ -16,10 +18,13 @@ use std::ops::Range;
 use hashbrown::HashMap;
 
 use super::dialect::Dialect;
+use super::line_lengths::line_breaks;
 use super::retain_filter::RetainFilter;
 use super::template::{Chunk, Place};
 use crate::exposition::mapper::MapLabels;
 use crate::metadata::FamilyType;
+
+use near_line::NearLine;
 
 pub(crate) use diff::{
     Change, EditOp, ExemplarOf, ExplicitSample, HistogramSample, Metadata, NewKind, PageDiff,
@@ -56,9 +61,7 @@ pub(crate) fn compare(
 ) -> Result<(), PageError> {
     page.clear();
     // Lines that are passed over are not counted. Counting is cheap, reading two million lines is not.
-    if retain_filter.is_none()
-        && body.len() > page.lines_max
-        && memchr::memchr_iter(b'\n', body).count() > page.lines_max
+    if retain_filter.is_none() && body.len() > page.lines_max && line_breaks(body) > page.lines_max
     {
         return Err(PageError {
             line: page.lines_max + 1,
@@ -86,6 +89,7 @@ pub(crate) fn compare(
         misses: 0,
         run: 0..0,
         ahead: None,
+        near: NearLine::default(),
     };
     compare.run().map_err(|reason| PageError {
         line: 1 + memchr::memchr_iter(b'\n', &body[..compare.at]).count(),
@@ -123,6 +127,8 @@ struct Compare<'a, 'm> {
     run: Range<usize>,
     /// Every remaining row by its key, made once guessing has failed.
     ahead: Option<HashMap<Vec<u8>, Place>>,
+    /// The last new sample.
+    near: NearLine<'a>,
 }
 
 impl Compare<'_, '_> {

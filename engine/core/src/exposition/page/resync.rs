@@ -8,11 +8,10 @@ use hashbrown::HashMap;
 
 use crate::limits::RESYNC_ROWS;
 
-use super::super::any_line;
-use super::super::line::Line;
 use super::super::template::{Place, Row, RowKind};
 use super::edit::line_end;
 use super::in_order::LineMatch;
+use super::near_line::NewLine;
 use super::{Compare, NewKind};
 
 impl Compare<'_, '_> {
@@ -26,8 +25,12 @@ impl Compare<'_, '_> {
             self.at = skipped_run.end;
             return Ok(());
         }
-        let (line, next) = any_line::parse(self.body, self.at, self.dialect)?;
-        if let Some(found) = self.find_row_ahead(&line, next) {
+        let (line, next) = self.near.read(self.body, self.at, self.dialect)?;
+        let key_end = match &line {
+            NewLine::Sample(sample) => sample.value.start,
+            NewLine::Other(_) => line_end(self.body, next),
+        };
+        if let Some(found) = self.find_row_ahead(key_end) {
             self.skip_to(found);
             self.misses = 0;
             let chunk = &self.chunks[found.chunk as usize];
@@ -48,18 +51,19 @@ impl Compare<'_, '_> {
         }
         self.misses += 1;
         self.check_run()?;
-        self.take_new(line, next)
+        match line {
+            NewLine::Sample(sample) => self.take_sample(sample)?,
+            NewLine::Other(line) => self.take_other(line, next),
+        }
+        self.at = next;
+        Ok(())
     }
 
     /// The later row with this line's key.
-    fn find_row_ahead(&mut self, line: &Line<'_>, next: usize) -> Option<Place> {
+    fn find_row_ahead(&mut self, key_end: usize) -> Option<Place> {
         if self.place.chunk as usize >= self.chunks.len() {
             return None;
         }
-        let key_end = match line {
-            Line::Sample(sample) => sample.value.start,
-            _ => line_end(self.body, next),
-        };
         let key = &self.body[self.at..key_end];
         if self.ahead.is_none() && self.misses < RESYNC_ROWS {
             return self.find_row_near(key);

@@ -41,18 +41,21 @@ impl GroupFacts {
 
     /// Adds a metric. True if it is new to the group.
     pub(super) fn add_exposed(&mut self, metric: &str) -> bool {
-        !self.exposed.contains(metric)
-            && self.exposed.len() < REMEMBERED_METRICS_MAX
+        self.exposed.len() < REMEMBERED_METRICS_MAX
+            && !self.exposed.contains(metric)
             && self.exposed.insert(metric.into())
     }
 
     /// Adds a value of a label, up to `REMEMBERED_VALUES_MAX` in all.
     pub(super) fn add_label_value(&mut self, label: &str, value: &str) {
+        if value.is_empty() || self.values_count >= REMEMBERED_VALUES_MAX {
+            return;
+        }
         let known = self
             .values
             .get(label)
             .is_some_and(|values| values.contains(value));
-        if known || value.is_empty() || self.values_count >= REMEMBERED_VALUES_MAX {
+        if known {
             return;
         }
         self.values

@@ -1,10 +1,11 @@
 //! Facts about targets: when their scrapes succeeded, what is on the newest page, and which process served it.
 //!
 //! They are derived from pages and scrape times only, so two replicas that saw the same pages have the same facts (S2, S3,
-//! S6). `target` and `group` are the facts about one; `series` updates them when series appear and disappear, `scrapes`
-//! after each scrape; `structure` records which metrics have changed, for the compiled queries; `persist` is what a
-//! snapshot keeps of them.
+//! S6). `target` and `group` are the facts about one; `series` updates them when series appear and disappear (`gathered`:
+//! those of a large page at once), `scrapes` after each scrape; `structure` records which metrics have changed, for the
+//! compiled queries; `persist` is what a snapshot keeps of them.
 
+mod gathered;
 mod group;
 mod names_seen;
 mod persist;
@@ -21,6 +22,7 @@ use crate::store::{ClockId, TargetId};
 use super::query::Selector;
 use super::retain_set::{RetainRequirements, Retained};
 
+pub(crate) use gathered::{Gatherer, PageFacts, RememberedLabels};
 pub(crate) use group::GroupFacts;
 pub(crate) use names_seen::NamesSeen;
 pub(crate) use persist::RestoredTarget;

@@ -1,5 +1,7 @@
 //! Facts from series that appear on a page or disappear from it: metric names, label names and values, pools, leases.
 
+use hashbrown::HashSet;
+
 use crate::labels::{Labels, METRIC_NAME};
 use crate::limits::{POOLS_PER_TARGET_MAX, REMEMBERED_LABELS_MAX, SHOWN_LABELS_MAX};
 use crate::store::{SeriesId, TargetId};
@@ -43,15 +45,11 @@ impl Facts {
         };
         let is_next_of_metric = before.is_some_and(|before| before.metric_name() == Some(metric));
         if !is_next_of_metric {
-            self.record_structure_change(metric);
+            self.metric_appeared(id, metric);
         }
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
             return;
         };
-        let Some(group) = self.groups.get_mut(&facts.group) else {
-            return;
-        };
-        self.epoch += u64::from(!is_next_of_metric && group.add_exposed(metric));
         self.epoch += u64::from(facts.may_replace && facts.record_replaced_labels(labels));
         match facts.metrics.get_mut(metric) {
             Some(count) => *count += 1,
@@ -59,6 +57,42 @@ impl Facts {
                 facts.metrics.insert(metric.into(), 1);
             }
         }
+        if is_about_process(metric) {
+            self.learn_about_process(id, series, metric, labels);
+        }
+        self.learn_values(
+            id,
+            metric,
+            labels,
+            before.filter(|_| is_next_of_metric),
+            names,
+        );
+        self.learn_labels(id, metric, labels.iter().map(|(name, _)| name));
+    }
+
+    /// Series of a metric have appeared on a page.
+    pub(super) fn metric_appeared(&mut self, id: TargetId, metric: &str) {
+        self.record_structure_change(metric);
+        let Some(facts) = self.targets.get(id.index()).and_then(Option::as_ref) else {
+            return;
+        };
+        let Some(group) = self.groups.get_mut(&facts.group) else {
+            return;
+        };
+        self.epoch += u64::from(group.add_exposed(metric));
+    }
+
+    /// A series has appeared that says something of the process ([`is_about_process`]).
+    pub(super) fn learn_about_process(
+        &mut self,
+        id: TargetId,
+        series: SeriesId,
+        metric: &str,
+        labels: &Labels,
+    ) {
+        let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
+            return;
+        };
         if INFO.contains(&metric) {
             let build_ref = labels.get("build_ref").unwrap_or_default();
             build_ref.clone_into(&mut facts.build_ref);
@@ -73,14 +107,6 @@ impl Facts {
             }
             _ => {}
         }
-        self.learn_values(
-            id,
-            metric,
-            labels,
-            before.filter(|_| is_next_of_metric),
-            names,
-        );
-        self.learn_labels(id, metric, labels.iter().map(|(name, _)| name));
     }
 
     /// Another process serves the target: removes the facts that are constant for a process. The caller then calls
@@ -199,43 +225,46 @@ impl Facts {
         before: Option<&Labels>,
         names: &Names,
     ) {
+        let mut added = before.map(Labels::iter);
+        for (label, value) in labels.iter() {
+            let added = added.as_mut().and_then(Iterator::next);
+            if added != Some((label, value)) && is_remembered(label, &self.remembered) {
+                self.learn_value(id, metric, label, value, names);
+            }
+        }
+    }
+
+    /// Adds a value of a remembered label.
+    pub(super) fn learn_value(
+        &mut self,
+        id: TargetId,
+        metric: &str,
+        label: &str,
+        value: &str,
+        names: &Names,
+    ) {
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
             return;
         };
         let Some(group) = self.groups.get_mut(&facts.group) else {
             return;
         };
-        // Evaluated only if it matters: a page of 200,000 new series calls this for each.
         let is_pool_family = || {
             names
                 .family(metric)
                 .is_some_and(|(family, _, _)| family.class == Class::Pool)
         };
-        let mut pools_changed = false;
-        let mut added = before.map(Labels::iter);
-        for (label, value) in labels.iter() {
-            let added = added.as_mut().and_then(Iterator::next);
-            if label == METRIC_NAME
-                || added == Some((label, value))
-                || !(is_always_remembered(label) || self.remembered.contains(label))
-            {
-                continue;
-            }
-            if label == "inference_pool" || (label == "name" && is_pool_family()) {
-                if !facts.pools.contains(value) && facts.pools.len() < POOLS_PER_TARGET_MAX {
-                    facts.pools.insert(value.to_owned());
-                    self.epoch += 1;
-                    // Series without the label of their pool are read with it while the pool is certain.
-                    pools_changed = true;
-                }
-                for alias in POOL_LABELS {
-                    group.add_label_value(alias, value);
-                }
-            } else {
-                group.add_label_value(label, value);
-            }
+        if label != "inference_pool" && (label != "name" || !is_pool_family()) {
+            group.add_label_value(label, value);
+            return;
         }
-        if pools_changed {
+        for alias in POOL_LABELS {
+            group.add_label_value(alias, value);
+        }
+        if !facts.pools.contains(value) && facts.pools.len() < POOLS_PER_TARGET_MAX {
+            facts.pools.insert(value.to_owned());
+            self.epoch += 1;
+            // Series without the label of their pool are read with it while the pool is certain.
             self.record_structure_change_of_all();
         }
     }
@@ -249,6 +278,16 @@ impl Facts {
             self.record_structure_change_of_all();
         }
     }
+}
+
+/// Whether the values of this label are remembered, where some queries have added these labels.
+pub(super) fn is_remembered(label: &str, added: &HashSet<String>) -> bool {
+    label != METRIC_NAME && (is_always_remembered(label) || added.contains(label))
+}
+
+/// Whether a series of this metric says which process serves the target, or whether it leads.
+pub(super) fn is_about_process(metric: &str) -> bool {
+    INFO.contains(&metric) || metric == START_TIME || metric == LEADER
 }
 
 fn is_always_remembered(label: &str) -> bool {

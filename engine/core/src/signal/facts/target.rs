@@ -80,7 +80,7 @@ impl TargetFacts {
             group: group_of(labels),
             interval_ms: interval_ms.clamp(1, INTERVAL_MS_MAX),
             retain: spec.retain,
-            may_replace: spec.honor_labels || !spec.metric_relabel.is_empty(),
+            may_replace: spec.may_replace_labels(),
             first_good_ms: None,
             first_attempt_ms: None,
             last: None,

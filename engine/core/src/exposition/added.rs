@@ -1,0 +1,102 @@
+//! What of a large page was done before its commit: its series exist without a sample, and what they tell is gathered
+//! (`gather`).
+
+use std::collections::BTreeMap;
+
+use super::page::Metadata;
+use super::placement::Placement;
+use crate::ids::SeriesId;
+use crate::metadata::FamilyMetadata;
+use crate::signal::{PageFacts, RememberedLabels};
+
+/// Type, help and unit of families by their names.
+pub(crate) type Families = BTreeMap<Box<str>, FamilyMetadata>;
+
+/// Series that exist without a sample, for the new lines of a page that is not committed yet.
+#[derive(Default)]
+pub(crate) struct Added {
+    /// New lines, counted from the first, that were looked at.
+    pub(crate) lines: usize,
+    /// One entry for each sample among them, in page order.
+    pub(crate) samples: Vec<AddedSample>,
+    /// Labels whose values signals remember.
+    pub(crate) remembered: RememberedLabels,
+    /// Once every line was looked at.
+    pub(crate) gathered: Option<Gathered>,
+}
+
+/// The sample of a new line, in as few bytes as possible: the commit walks over all of them.
+#[derive(Clone, Copy)]
+pub(crate) struct AddedSample {
+    series: u32,
+    /// Its place among the new lines, and [`OWN_TIME`].
+    line: u32,
+    pub(crate) bits: u64,
+}
+
+/// No series was added: it existed before, or the sample has none, is left out, or needs more than a value.
+const NOT_ADDED: u32 = u32::MAX;
+/// The sample has a timestamp of its own. A page has fewer lines than that (`Limits::page_lines_max`).
+const OWN_TIME: u32 = 1 << 31;
+
+impl AddedSample {
+    pub(crate) fn new(
+        series: Option<SeriesId>,
+        line: usize,
+        bits: u64,
+        has_own_time: bool,
+    ) -> AddedSample {
+        AddedSample {
+            series: series.map_or(NOT_ADDED, |id| id.0),
+            line: line as u32 | if has_own_time { OWN_TIME } else { 0 },
+            bits,
+        }
+    }
+
+    /// Its place among the new lines.
+    pub(crate) fn line(self) -> u32 {
+        self.line & !OWN_TIME
+    }
+
+    /// Whether it has a timestamp of its own.
+    #[inline]
+    pub(crate) fn has_own_time(self) -> bool {
+        self.line & OWN_TIME != 0
+    }
+
+    /// The series that was added for it.
+    #[inline]
+    pub(crate) fn series(self) -> Option<SeriesId> {
+        (self.series != NOT_ADDED).then_some(SeriesId(self.series))
+    }
+}
+
+/// What was prepared for the commit.
+pub(crate) struct Gathered {
+    /// What the added series tell, and those that are looked at.
+    pub(crate) page_facts: PageFacts,
+    /// One for each sample: its series, where one was added.
+    pub(crate) placements: Vec<Placement>,
+    /// What the page says of families, for a target of which nothing is known.
+    pub(crate) families: Families,
+}
+
+impl Metadata {
+    /// Replaces what is known of the family.
+    pub(crate) fn write_to(&self, families: &mut Families) {
+        match self {
+            Metadata::Help(family, help) => {
+                let family = families.entry(family.as_str().into()).or_default();
+                family.help.clone_from(help);
+            }
+            Metadata::Type(family, family_type) => {
+                let family = families.entry(family.as_str().into()).or_default();
+                family.family_type = *family_type;
+            }
+            Metadata::Unit(family, unit) => {
+                let family = families.entry(family.as_str().into()).or_default();
+                family.unit.clone_from(unit);
+            }
+        }
+    }
+}
