@@ -27,6 +27,7 @@ use super::epoch_reclaim::Pin;
 use super::history::Store;
 use super::native_histograms::TimedHistogram;
 use super::persist_histograms;
+use super::slab::BlockId;
 use super::value_runs::ValueRun;
 use crate::ids::{ClockId, SeriesId};
 use crate::labels::Labels;
@@ -223,8 +224,8 @@ impl Cut {
 
     /// The time of its newest scrape then; the least there is, if that is not known.
     fn time_ms(&self, store: &Store, clock: ClockId) -> i64 {
-        let clock_now = store.clocks.get(clock.index());
-        let newest = clock_now.and_then(|now| now.at(self.end(clock).saturating_sub(1)));
+        let end = self.ends.get(clock.index());
+        let newest = end.and_then(|end| store.clocks[clock.index()].at(end - 1));
         newest.map_or(i64::MIN, |scrape| scrape.time_ms)
     }
 }
@@ -497,10 +498,17 @@ impl Store {
 
     /// All series are there: orders what retention and the memory limit drop first.
     pub(crate) fn order_sealed(&mut self) {
-        let mut sealed = Vec::from(std::mem::take(&mut self.sealed));
-        // Stable: blocks of one series stay in their order even where their ends are unknown.
-        sealed.sort_by_cached_key(|&block| self.end_ms(block));
-        self.sealed = sealed.into();
+        let mut newest: HashMap<SeriesId, Option<i64>> = HashMap::new();
+        let sealed = std::mem::take(&mut self.sealed);
+        let mut ends: Vec<(Option<i64>, BlockId)> = Vec::with_capacity(sealed.len());
+        for block in sealed {
+            // Blocks of one series stay in their order, whatever their clocks say of their ends.
+            let end = newest.entry(self.slab.header(block).owner).or_default();
+            *end = self.end_ms(block).max(*end);
+            ends.push((*end, block));
+        }
+        ends.sort_by_key(|(end, _)| *end);
+        self.sealed = ends.into_iter().map(|(_, block)| block).collect();
     }
 
     /// The series that the newest page of each target shows: on its clock and present.
