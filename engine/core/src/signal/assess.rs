@@ -278,7 +278,7 @@ impl Signal {
         assessment: Assessment<'a>,
         groups: &[&'a (Labels, f64)],
     ) -> Scopes<'a> {
-        let own = Candidates::of(assessment, &self.scope);
+        let own = Candidates::later(assessment, &self.scope);
         let (whole, mut candidates) = if assessment.pins.is_empty() {
             (Cow::Borrowed(&self.scope), own)
         } else {

@@ -5,7 +5,7 @@
 //! out. `tests` compare with scopes that are computed over all targets. Budget: one look at each target per reading, whatever
 //! its groups (bench `scaler_reads`, `object_reads`).
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 
 use hashbrown::HashMap;
 
@@ -19,7 +19,9 @@ use super::scope::{self, Scope, Shared};
 /// Targets of which pins rule some out.
 pub(super) struct Candidates<'a> {
     assessment: Assessment<'a>,
-    ids: Vec<TargetId>,
+    /// Where they are taken from as soon as somebody asks.
+    scope: Option<&'a Scope>,
+    ids: OnceCell<Vec<TargetId>>,
     by_label: Option<ByLabel<'a>>,
     shared: RefCell<Shared<'a>>,
 }
@@ -35,15 +37,29 @@ struct ByLabel<'a> {
 impl<'a> Candidates<'a> {
     /// The targets of a scope: of the query that the scopes are for, or of a larger one, with no pins that they lack.
     pub(super) fn of(assessment: Assessment<'a>, scope: &Scope) -> Candidates<'a> {
-        let lists = [&scope.counting, &scope.standby, &scope.never_answered];
-        let mut ids: Vec<TargetId> = lists.into_iter().flatten().copied().collect();
-        ids.sort_unstable();
         Candidates {
             assessment,
-            ids,
+            scope: None,
+            ids: OnceCell::from(all_of(scope)),
             by_label: None,
             shared: RefCell::default(),
         }
+    }
+
+    /// The same, which are collected when the first of them is asked for: most readings have neither pins nor groups.
+    pub(super) fn later(assessment: Assessment<'a>, scope: &'a Scope) -> Candidates<'a> {
+        Candidates {
+            assessment,
+            scope: Some(scope),
+            ids: OnceCell::new(),
+            by_label: None,
+            shared: RefCell::default(),
+        }
+    }
+
+    fn ids(&self) -> &[TargetId] {
+        self.ids
+            .get_or_init(|| self.scope.map(all_of).unwrap_or_default())
     }
 
     /// Sorts the targets by a label, for many scopes that pin it.
@@ -56,7 +72,7 @@ impl<'a> Candidates<'a> {
             of_value: HashMap::new(),
             of_any: Vec::new(),
         };
-        for &id in &self.ids {
+        for &id in self.ids() {
             let Some(target) = facts.target(id) else {
                 continue;
             };
@@ -78,7 +94,7 @@ impl<'a> Candidates<'a> {
         let Assessment { facts, .. } = self.assessment;
         let shared = &mut *self.shared.borrow_mut();
         let sorted = self.of_value(pins);
-        let ids = sorted.as_deref().unwrap_or(&self.ids);
+        let ids = sorted.as_deref().unwrap_or(self.ids());
         let targets = || ids.iter().filter_map(|&id| Some((id, facts.target(id)?)));
         scope::among(self.assessment, pins, query, policy, shared, targets)
     }
@@ -93,6 +109,14 @@ impl<'a> Candidates<'a> {
         ids.sort_unstable();
         Some(ids)
     }
+}
+
+/// The targets of a scope that may concern its query, in order.
+fn all_of(scope: &Scope) -> Vec<TargetId> {
+    let lists = [&scope.counting, &scope.standby, &scope.never_answered];
+    let mut ids: Vec<TargetId> = lists.into_iter().flatten().copied().collect();
+    ids.sort_unstable();
+    ids
 }
 
 #[cfg(test)]
