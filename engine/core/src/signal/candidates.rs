@@ -184,7 +184,7 @@ mod tests {
         Labels::from_pairs(by_name.iter().map(|(l, v)| (l.as_str(), v.as_str())))
     }
 
-    fn facts(targets: &[Target], names: &Names) -> Facts {
+    fn facts(targets: &[Target]) -> Facts {
         let mut facts = Facts::default();
         for (at, (own, series, leads, honor_labels, scrapes)) in targets.iter().enumerate() {
             let id = TargetId(at as u32);
@@ -201,7 +201,7 @@ mod tests {
                 for (number, (metric, own)) in series.iter().enumerate() {
                     let labels = labels(own, Some(METRICS[*metric]));
                     let series = SeriesId(number as u32);
-                    facts.series_appeared(id, series, &labels, None, names);
+                    facts.series_appeared(id, series, &labels, None);
                 }
             }
             for (at_ms, good) in scrapes {
@@ -242,7 +242,7 @@ mod tests {
             sorted_by in 0..LABELS.len() + 1,
         ) {
             let names = Names::default();
-            let facts = facts(&targets, &names);
+            let facts = facts(&targets);
             let query = SignalQuery::parse(QUERIES[query], &Features::default(), &names).unwrap();
             let mut policy = Policy::default();
             if listed_jobs {

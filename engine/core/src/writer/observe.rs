@@ -9,7 +9,7 @@ use super::page_commit::Placed;
 use crate::exposition::{NewSample, Placement, Staged};
 use crate::promql::{EvalOptions, QueryError};
 use crate::signal::{
-    ChangeKind, Facts, Names, PageFacts, Policy, SignalId, SignalRegistry, refresh, register,
+    ChangeKind, Facts, PageFacts, Policy, SignalId, SignalRegistry, refresh, register,
 };
 use crate::store::{IdSet, SeriesId, Store, TargetId};
 use crate::time::Timestamp;
@@ -102,12 +102,12 @@ fn series_changed(
     }
     let Some(page_facts) = page_facts else {
         let samples = staged.new_samples().zip(placed.placements.iter().copied());
-        return series_appeared(facts, target, samples, &stay, names);
+        return series_appeared(facts, target, samples, &stay);
     };
     facts.page_appeared(target, page_facts, names);
     let others = placed.others.iter();
     let others = others.filter_map(|&(line, at)| Some((staged.new_sample(line)?, at)));
-    series_appeared(facts, target, others, &stay, names);
+    series_appeared(facts, target, others, &stay);
 }
 
 fn series_appeared<'s>(
@@ -115,14 +115,13 @@ fn series_appeared<'s>(
     target: TargetId,
     samples: impl Iterator<Item = (NewSample<'s>, Placement)>,
     stay: &IdSet,
-    names: &Names,
 ) {
     let mut before = None;
     for (sample, at) in samples {
         if let (Some(labels), Placement::Series(id) | Placement::Own(id)) = (sample.labels, at)
             && !stay.contains(id)
         {
-            facts.series_appeared(target, id, labels, before, names);
+            facts.series_appeared(target, id, labels, before);
             before = Some(labels);
         }
     }
@@ -151,7 +150,7 @@ fn learn_again(
     registry.facts.forget_process(target);
     if let Some(needed) = staged.needed_labels() {
         for labels in &needed {
-            registry.facts.learn_again(target, labels, &registry.names);
+            registry.facts.learn_again(target, labels);
         }
         return;
     }
@@ -169,7 +168,7 @@ fn learn_again(
         let metric = store.metric_name(id).unwrap_or("");
         if registry.facts.says_what_was_forgotten(metric, has_label) {
             let labels = store.series.labels(id);
-            registry.facts.learn_again(target, &labels, &registry.names);
+            registry.facts.learn_again(target, &labels);
         }
     }
 }

@@ -173,10 +173,10 @@ fn restore_facts(
     series: &[SeriesId],
     now: Timestamp,
 ) {
-    let SignalRegistry { facts, names, .. } = registry;
+    let SignalRegistry { facts, .. } = registry;
     facts.add(id, &target.spec);
     for &series in series {
-        facts.series_appeared(id, series, &store.series.labels(series), None, names);
+        facts.series_appeared(id, series, &store.series.labels(series), None);
     }
     facts.update_names_seen(id);
     target.finish(id, facts, now.ms());

@@ -5,9 +5,11 @@
 //! target failed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use proptest::prelude::*;
 use stillwell_engine::labels::Labels;
+use stillwell_engine::limits::WRITE_BATCH_SERIES;
 use stillwell_engine::promql::{EvalOptions, Features, Query, Value};
 use stillwell_engine::{
     Engine, Format, Limits, Reader, ScrapeFacts, Stage, TargetSpec, Timestamp, Writer,
@@ -100,6 +102,57 @@ fn a_step_of_the_wall_clock_leaves_out_no_sample_with_its_own_timestamp() {
             let new = format!("new{{h=\"{hours}\"}}");
             let asked = ["stamped", &new].map(|query| scene.ask(query));
             assert_eq!(asked, [Some(f64::from(round)); 2], "{hours} h");
+        }
+    }
+}
+
+/// Series that were added before the commit waited with the time of their sample. A page that the commit then compared as if
+/// it were the first found each of them with a sample of that time already, and left out its own.
+#[test]
+fn samples_of_series_that_were_added_before_are_kept_where_the_page_is_compared_as_if_it_were_the_first()
+ {
+    let lines = WRITE_BATCH_SERIES + 76; // a batch and a part of one
+    let mut kept = String::new();
+    for line in 0..200 {
+        writeln!(kept, "kept{line} {line}").expect("a String takes everything");
+    }
+    for (conflicts, batches) in [(false, 0), (false, 9), (true, 0), (true, 1), (true, 9)] {
+        let mut scene = Scene::new();
+        for _ in 0..3 {
+            scene.scrape(&kept);
+        }
+        // A new line with the series of a kept one, before it: which of them is first shows only when all are compared.
+        let first = if conflicts { "kept5{} 7\n" } else { "" };
+        let mut page = format!("{first}{kept}");
+        for line in 0..lines {
+            writeln!(page, "own{{i=\"{line}\"}} 1 {}", scene.now_ms + 50)
+                .expect("a String takes everything");
+        }
+        for round in 0..2 {
+            scene.now_ms += 1_000;
+            let at = Timestamp::from_ms(scene.now_ms);
+            let staged = scene.stage.parse(page.as_bytes(), Format::Text);
+            let mut staged = staged.expect("the page parses");
+            for _ in 0..batches {
+                if !scene.writer.add_series(&mut staged, at).expect("it fits") {
+                    break;
+                }
+            }
+            let committed = scene.writer.commit(staged, at, ScrapeFacts::default());
+            let committed = committed.expect("the page is taken");
+            let case = format!("{conflicts} {batches} {round}: {committed:?}");
+            assert_eq!(scene.ask("count(own)"), Some(lines as f64), "{case}");
+            // The second line of `kept5` is the only one that is left out. It counts where it is new.
+            assert_eq!(
+                committed.duplicates,
+                u64::from(conflicts && round == 0),
+                "{case}"
+            );
+            assert_eq!(
+                (committed.out_of_order, committed.conflicts),
+                (0, 0),
+                "{case}"
+            );
         }
     }
 }

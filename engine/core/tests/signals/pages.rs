@@ -1,10 +1,11 @@
 //! What a signal makes of a page is what the page says: nothing of another series, another time or another row.
 
 use stillwell_engine::labels::{Labels, Matcher};
+use stillwell_engine::limits::REMEMBERED_VALUES_MAX;
 use stillwell_engine::promql::select::{Projection, Samples, SelectRequest, View};
 use stillwell_engine::{Engine, Format, Limits, ScrapeFacts, TargetSpec, Timestamp};
 
-use crate::scenario::{INTERVAL_MS, Reported, Scenario, unknown, value};
+use crate::scenario::{Gateway, INTERVAL_MS, Reported, Scenario, unknown, value};
 
 #[test]
 fn timestamps_on_the_page_are_not_told_to_a_scaler() {
@@ -90,6 +91,30 @@ fn a_number_given_to_another_series_is_not_summed() {
         scenario.scrape_text(target, &line);
         assert_eq!(scenario.reported(signal), value(0.0));
     }
+}
+
+/// Of a page with more values than are remembered, the pool behind them was not learned: the gateway was left out of the
+/// pool's sum, and the other one's 0 was told.
+#[test]
+fn a_pool_behind_any_number_of_label_values_is_known() {
+    let mut scenario = Scenario::new();
+    let signal =
+        scenario.register("sum(inference_extension_flow_control_queue_size{inference_pool=\"b\"})");
+    let (one, other) = (scenario.target("a:1"), scenario.target("b:1"));
+    let mut page = Gateway::of("a").page();
+    for model in 0..=2 * REMEMBERED_VALUES_MAX {
+        page += &format!("inference_objective_request_total{{model_name=\"m{model}\"}} 1\n");
+    }
+    page += "inference_extension_flow_control_queue_size{fairness_id=\"f\",inference_pool=\"b\",\
+             model_name=\"m\",priority=\"0\",target_model_name=\"m\"} 9\n";
+    let mut idle = Gateway::of("b");
+    idle.queue = Some(0.0);
+    for _ in 0..3 {
+        scenario.take(one, &page);
+        scenario.take_now(other, &idle.page());
+    }
+    assert_eq!(scenario.counting(signal), ["a:1", "b:1"]);
+    assert_eq!(scenario.reported(signal), value(9.0));
 }
 
 #[test]

@@ -55,7 +55,10 @@ impl<'a> NearLine<'a> {
         if let Some((sample, next)) = self.usual(body, at, dialect) {
             return Ok((NewLine::Sample(sample), next));
         }
-        let (line, next) = any_line::parse(body, at, dialect)?;
+        let (line, next) = any_line::parse(body, at, dialect).inspect_err(|_| {
+            // Some of the labels may be those of the line that is refused.
+            *self = NearLine::default();
+        })?;
         let Line::Sample(Sample {
             value,
             number,
@@ -144,6 +147,7 @@ impl<'a> NearLine<'a> {
             }
         };
         let mut number = self.ends.len();
+        let mut is_renamed = false;
         loop {
             match line.get(at - 1)? {
                 b' ' if number == 1 => break,
@@ -154,7 +158,7 @@ impl<'a> NearLine<'a> {
                 }
                 _ => return None,
             }
-            at = self.read_label(line, at, number)?;
+            at = self.read_label(line, at, number, &mut is_renamed)?;
             number += 1;
             self.ends.push(at);
         }
@@ -162,8 +166,15 @@ impl<'a> NearLine<'a> {
         (number <= LABELS_PER_SERIES_MAX).then_some(at)
     }
 
-    /// Reads `name="value"` and what follows it into a place of the list.
-    fn read_label(&mut self, line: &'a [u8], at: usize, number: usize) -> Option<usize> {
+    /// Reads `name="value"` and what follows it into a place of the list. `is_renamed`: a label to the left has another name
+    /// than the line above has in its place.
+    fn read_label(
+        &mut self,
+        line: &'a [u8],
+        at: usize,
+        number: usize,
+        is_renamed: &mut bool,
+    ) -> Option<usize> {
         let rest = &line[at..];
         let is_name = |byte: &u8| line::is_name(*byte) && *byte != b':';
         rest.first()
@@ -177,19 +188,19 @@ impl<'a> NearLine<'a> {
         let name = text(&rest[..name_len])?;
         let label = (name, text(&quoted[..value_len])?);
         match self.labels.get_mut(number) {
-            // The names of the line before are unique.
-            Some(before) if before.0 == label.0 => before.1 = label.1,
-            before => {
-                let is_new = before.is_none();
+            // The names of the line above are unique, and all names so far are its names.
+            Some(before) if !*is_renamed && before.0 == label.0 => before.1 = label.1,
+            _ => {
+                *is_renamed = true;
                 if self.labels[..number]
                     .iter()
                     .any(|(name, _)| *name == label.0)
                 {
                     return None;
                 }
-                match is_new {
-                    true => self.labels.push(label),
-                    false => self.labels[number] = label,
+                match self.labels.get_mut(number) {
+                    Some(before) => *before = label,
+                    None => self.labels.push(label),
                 }
             }
         }
@@ -206,8 +217,18 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Parts of lines, so that neighbours share their beginnings and few are malformed.
     fn line() -> impl Strategy<Value = String> {
+        prop_oneof![usual_line(), odd_line()]
+    }
+
+    /// Few names in the usual spelling, so that neighbours have the same names in other places, and some have one twice.
+    fn usual_line() -> impl Strategy<Value = String> {
+        let label = prop::sample::select(vec!["a=\"1\"", "a=\"2\"", "b=\"1\"", "b=\"2\""]);
+        prop::collection::vec(label, 1..4).prop_map(|labels| format!("m{{{}}} 1", labels.join(",")))
+    }
+
+    /// Parts of lines, so that neighbours share their beginnings and few are malformed.
+    fn odd_line() -> impl Strategy<Value = String> {
         let name = prop::sample::select(vec!["a", "ab", "a:b", "1", "b", ""]);
         let label = prop::sample::select(vec![
             "a=\"1\"",
@@ -284,6 +305,25 @@ mod tests {
                     at = next.unwrap_or(line_end);
                 }
             }
+        }
+    }
+
+    /// The line above has the last name, but not where this one has it for the first time: the last value was taken.
+    #[test]
+    fn a_name_twice_is_refused_whatever_is_above() {
+        for above in [
+            "",
+            "m{a=\"1\",b=\"2\"} 1\n",
+            "m{a=\"1\",b=\"2\"} 1\nm{b=\"1\",b=\"2\"} 1\n",
+        ] {
+            let page = format!("{above}m{{b=\"1\",b=\"2\"}} 1\n");
+            let (mut near, mut at, mut last) = (NearLine::default(), 0, Ok(()));
+            for line in page.split_inclusive('\n') {
+                last = near.read(page.as_bytes(), at, Dialect::Text).map(|_| ());
+                at += line.len();
+            }
+            let why = last.expect_err(&page);
+            assert!(why.contains("twice"), "{why}");
         }
     }
 }

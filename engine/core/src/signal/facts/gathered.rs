@@ -11,7 +11,7 @@ use super::super::names::Names;
 use super::Facts;
 use super::series::{is_about_process, is_remembered};
 use crate::labels::{Labels, METRIC_NAME};
-use crate::limits::{REMEMBERED_VALUES_MAX, SHOWN_LABELS_MAX};
+use crate::limits::{POOLS_PER_TARGET_MAX, REMEMBERED_VALUES_MAX, SHOWN_LABELS_MAX};
 use crate::scrape::TargetSpec;
 use crate::store::{SeriesId, TargetId};
 
@@ -59,9 +59,10 @@ struct Seen<'l> {
     before: Option<&'l Labels>,
     /// Label names by metric.
     names: HashMap<&'l str, HashSet<&'l str>>,
+    /// Label values that name no pool, by label.
     values: HashSet<(&'l str, &'l str)>,
-    /// Of the label `name`, which means a pool on some metrics.
-    values_by_metric: HashSet<(&'l str, &'l str)>,
+    /// Pools, whichever label names them.
+    pools: HashSet<&'l str>,
 }
 
 impl<'l> Gatherer<'l> {
@@ -146,15 +147,22 @@ impl<'l> Seen<'l> {
             let is_repeated = before.as_mut().and_then(Iterator::next) == Some((label, value));
             if !is_repeated
                 && is_remembered(label, remembered)
-                && self.values.len() + self.values_by_metric.len() < 2 * REMEMBERED_VALUES_MAX
-                && match label {
-                    "name" => self.values_by_metric.insert((metric, value)),
-                    _ => self.values.insert((label, value)),
-                }
+                && self.is_new_value(metric, label, value)
             {
                 lines.with_values.push((labels.clone(), at));
             }
         }
+    }
+
+    /// Whether a value may tell something that those before do not. Once there are as many as a group remembers, and for a pool
+    /// as many as a target remembers, [`Facts::learn_value`] would do nothing with another.
+    fn is_new_value(&mut self, metric: &'l str, label: &'l str, value: &'l str) -> bool {
+        let is_group_full = self.values.len() + self.pools.len() >= REMEMBERED_VALUES_MAX;
+        if Names::is_pool_label(metric, label) {
+            let is_full = is_group_full && self.pools.len() >= POOLS_PER_TARGET_MAX;
+            return !is_full && self.pools.insert(value);
+        }
+        !is_group_full && self.values.insert((label, value))
     }
 }
 
@@ -179,7 +187,7 @@ impl Facts {
                 self.learn_labels(id, metric, labels.filter(|name| *name != METRIC_NAME));
             }
         }
-        self.learn_gathered_values(id, &page.stored, names);
+        self.learn_gathered_values(id, &page.stored);
         for (series, labels) in &page.about_process {
             if let Some(metric) = labels.metric_name() {
                 self.learn_about_process(id, *series, metric, labels);
@@ -190,7 +198,7 @@ impl Facts {
                 self.metric_skipped(id, metric, names);
             }
         }
-        self.learn_gathered_values(id, &page.looked_at, names);
+        self.learn_gathered_values(id, &page.looked_at);
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
             return;
         };
@@ -206,12 +214,194 @@ impl Facts {
         }
     }
 
-    fn learn_gathered_values(&mut self, id: TargetId, lines: &Lines, names: &Names) {
+    fn learn_gathered_values(&mut self, id: TargetId, lines: &Lines) {
         for (labels, at) in &lines.with_values {
             if let (Some(metric), Some((label, value))) =
                 (labels.metric_name(), labels.iter().nth(*at))
             {
-                self.learn_value(id, metric, label, value, names);
+                self.learn_value(id, metric, label, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use stillwell_testing::cases::cases;
+
+    use super::*;
+
+    const TARGET: TargetId = TargetId(0);
+    const METRICS: [&str; 6] = [
+        "m",
+        "inference_extension_flow_control_queue_size",
+        "inference_pool_ready_pods",
+        "inference_objective_request_total",
+        "inference_extension_info",
+        "leader_election_master_status",
+    ];
+    /// Labels that are remembered always, because a query asks, as labels of the target, and not.
+    const LABELS: [&str; 6] = [
+        "inference_pool",
+        "name",
+        "model_name",
+        "asked",
+        "job",
+        "other",
+    ];
+
+    /// In what the lines of a run differ.
+    #[derive(Clone, Copy, Debug)]
+    enum Differs {
+        Metric,
+        Label,
+        Value,
+    }
+
+    /// Lines of a page that follow one another.
+    #[derive(Clone, Debug)]
+    struct Run {
+        metric: &'static str,
+        label: &'static str,
+        differs: Differs,
+        from: usize,
+        count: usize,
+        is_stored: bool,
+    }
+
+    impl Run {
+        fn lines(&self) -> impl Iterator<Item = Labels> {
+            (self.from..self.from + self.count).map(|number| {
+                let (mut metric, mut label) = (self.metric.to_owned(), self.label.to_owned());
+                let mut value = "a".to_owned();
+                match self.differs {
+                    Differs::Metric => metric += &number.to_string(),
+                    Differs::Label => label += &number.to_string(),
+                    Differs::Value => value += &number.to_string(),
+                }
+                let pairs = [(METRIC_NAME, &metric), (&label, &value)];
+                Labels::from_pairs(pairs.map(|(name, value)| (name, value.as_str())))
+            })
+        }
+    }
+
+    /// Many runs exceed what is remembered of labels and pools, some what is remembered of values and metrics.
+    fn run() -> impl Strategy<Value = Run> {
+        let (metric, label) = (
+            prop::sample::select(&METRICS),
+            prop::sample::select(&LABELS),
+        );
+        let differs = prop::sample::select(&[Differs::Metric, Differs::Label, Differs::Value]);
+        let count = prop_oneof![1..4_usize, 100..POOLS_PER_TARGET_MAX + 100];
+        let longest = prop::sample::select(&[
+            ("m", "model_name", Differs::Value),
+            ("m", "inference_pool", Differs::Value),
+            ("m", "model_name", Differs::Metric),
+        ]);
+        let parts = prop_oneof![
+            3 => ((metric, label, differs), count),
+            1 => (longest, Just(REMEMBERED_VALUES_MAX + 10)),
+        ];
+        let from = prop_oneof![0..4_usize, Just(1_000_000)];
+        (parts, from, prop::bool::weighted(0.8)).prop_map(|(parts, from, is_stored)| {
+            let ((metric, label, differs), count) = parts;
+            Run {
+                metric,
+                label,
+                differs,
+                from,
+                count,
+                is_stored,
+            }
+        })
+    }
+
+    fn facts() -> Facts {
+        let mut facts = Facts::default();
+        let spec = TargetSpec {
+            labels: Labels::from_pairs([("job", "a"), ("instance", "a:1")]),
+            honor_labels: true,
+            ..TargetSpec::default()
+        };
+        facts.add(TARGET, &spec);
+        facts.remember("asked");
+        for metric in METRICS {
+            facts.track_metric(metric, &Names::default());
+        }
+        facts
+    }
+
+    /// A page's lines with whether they are stored.
+    type Page = Vec<(Labels, bool)>;
+
+    fn gathered(facts: &mut Facts, page: &Page) {
+        let remembered = facts.remembered_labels();
+        let spec = TargetSpec {
+            labels: facts.target(TARGET).unwrap().labels.clone(),
+            honor_labels: true,
+            ..TargetSpec::default()
+        };
+        let mut gatherer = Gatherer::new(&remembered, &spec);
+        for (number, (labels, is_stored)) in page.iter().enumerate() {
+            match is_stored {
+                true => gatherer.store(SeriesId(number as u32), labels),
+                false => gatherer.look_at(labels),
+            }
+        }
+        let page = gatherer.finish();
+        facts.page_appeared(TARGET, page, &Names::default());
+    }
+
+    fn line_by_line(facts: &mut Facts, page: &Page) {
+        let mut before = None;
+        for (number, (labels, is_stored)) in page.iter().enumerate() {
+            if *is_stored {
+                facts.series_appeared(TARGET, SeriesId(number as u32), labels, before);
+                before = Some(labels);
+            }
+        }
+        for (labels, _) in page.iter().filter(|(_, is_stored)| !is_stored) {
+            facts.learn_from_series(TARGET, labels, &Names::default());
+        }
+    }
+
+    /// The metrics of which some signal has to look again.
+    fn changed(facts: &Facts, since: u64) -> BTreeSet<&'static str> {
+        let has_changed = |metric: &&str| facts.has_changed(&[(*metric).to_owned()], since);
+        METRICS.into_iter().filter(has_changed).collect()
+    }
+
+    proptest! {
+        #![proptest_config(cases(24))]
+
+        /// A small page is learned line by line, a large one at once; both must prove the same.
+        #[test]
+        fn a_page_teaches_the_same_gathered_as_line_by_line(pages in vec(vec(run(), 1..6), 1..3)) {
+            let (mut at_once, mut by_line) = (facts(), facts());
+            for runs in &pages {
+                let lines = runs.iter().flat_map(|run| run.lines().map(|line| (line, run.is_stored)));
+                let page: Page = lines.collect();
+                let since = (at_once.structure, by_line.structure);
+                gathered(&mut at_once, &page);
+                line_by_line(&mut by_line, &page);
+                prop_assert_eq!(at_once.epoch, by_line.epoch);
+                prop_assert_eq!(changed(&at_once, since.0), changed(&by_line, since.1));
+                let (one, other) = (at_once.target(TARGET).unwrap(), by_line.target(TARGET).unwrap());
+                prop_assert_eq!(&one.pools, &other.pools);
+                prop_assert_eq!(&one.replaced, &other.replaced);
+                prop_assert_eq!(&one.leases, &other.leases);
+                prop_assert_eq!(&one.build_ref, &other.build_ref);
+                prop_assert_eq!(&one.shown_labels, &other.shown_labels);
+                prop_assert_eq!(format!("{:?}", one.names_seen), format!("{:?}", other.names_seen));
+                // Not by prop_assert_eq: they would be printed.
+                prop_assert!(one.metrics == other.metrics, "metrics of the target");
+                let (one, other) = (&at_once.groups[&one.group], &by_line.groups[&other.group]);
+                prop_assert!(one.exposed == other.exposed, "metrics of the group");
+                prop_assert!(one.values == other.values, "label values");
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::limits::{POOLS_PER_TARGET_MAX, REMEMBERED_LABELS_MAX, SHOWN_LABELS_MA
 use crate::store::{SeriesId, TargetId};
 
 use super::super::names::{
-    Class, INFO, LEADER, NameIndex, Names, POOL_LABELS, REQUEST_LABELS, START_TIME,
+    INFO, LEADER, NameIndex, Names, POOL_LABELS, REQUEST_LABELS, START_TIME,
 };
 use super::Facts;
 
@@ -38,7 +38,6 @@ impl Facts {
         series: SeriesId,
         labels: &Labels,
         before: Option<&Labels>,
-        names: &Names,
     ) {
         let Some(metric) = labels.metric_name() else {
             return;
@@ -60,13 +59,7 @@ impl Facts {
         if is_about_process(metric) {
             self.learn_about_process(id, series, metric, labels);
         }
-        self.learn_values(
-            id,
-            metric,
-            labels,
-            before.filter(|_| is_next_of_metric),
-            names,
-        );
+        self.learn_values(id, metric, labels, before.filter(|_| is_next_of_metric));
         self.learn_labels(id, metric, labels.iter().map(|(name, _)| name));
     }
 
@@ -131,9 +124,9 @@ impl Facts {
     }
 
     /// Adds the facts that [`Facts::forget_process`] removed, from a series that stayed on the page.
-    pub(crate) fn learn_again(&mut self, id: TargetId, labels: &Labels, names: &Names) {
+    pub(crate) fn learn_again(&mut self, id: TargetId, labels: &Labels) {
         if let Some(metric) = labels.metric_name() {
-            self.learn_values(id, metric, labels, None, names);
+            self.learn_values(id, metric, labels, None);
             self.learn_labels(id, metric, labels.iter().map(|(name, _)| name));
         }
     }
@@ -191,7 +184,7 @@ impl Facts {
             return;
         };
         self.metric_skipped(id, metric, names);
-        self.learn_values(id, metric, labels, None, names);
+        self.learn_values(id, metric, labels, None);
     }
 
     /// A new metric of the page whose series are not stored: its group has exposed it nevertheless.
@@ -223,38 +216,25 @@ impl Facts {
         metric: &str,
         labels: &Labels,
         before: Option<&Labels>,
-        names: &Names,
     ) {
         let mut added = before.map(Labels::iter);
         for (label, value) in labels.iter() {
             let added = added.as_mut().and_then(Iterator::next);
             if added != Some((label, value)) && is_remembered(label, &self.remembered) {
-                self.learn_value(id, metric, label, value, names);
+                self.learn_value(id, metric, label, value);
             }
         }
     }
 
     /// Adds a value of a remembered label.
-    pub(super) fn learn_value(
-        &mut self,
-        id: TargetId,
-        metric: &str,
-        label: &str,
-        value: &str,
-        names: &Names,
-    ) {
+    pub(super) fn learn_value(&mut self, id: TargetId, metric: &str, label: &str, value: &str) {
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
             return;
         };
         let Some(group) = self.groups.get_mut(&facts.group) else {
             return;
         };
-        let is_pool_family = || {
-            names
-                .family(metric)
-                .is_some_and(|(family, _, _)| family.class == Class::Pool)
-        };
-        if label != "inference_pool" && (label != "name" || !is_pool_family()) {
+        if !Names::is_pool_label(metric, label) {
             group.add_label_value(label, value);
             return;
         }

@@ -62,11 +62,13 @@ pub struct Names {
 impl Names {
     /// The family of a metric, its name in the table, and the suffix (`_bucket`, ...); `None` if it is in no row.
     pub fn family(&self, metric: &str) -> Option<(&'static Family, &'static Name, &'static str)> {
-        SUFFIXES.iter().find_map(|suffix| {
-            let (family, name) = table::place(metric.strip_suffix(suffix)?)?;
-            let family = &FAMILIES[family];
-            Some((family, &family.names[name], *suffix))
-        })
+        family_of(metric)
+    }
+
+    /// Whether this label of a metric names a pool: `name` does so only on families of the class `Pool`.
+    pub(crate) fn is_pool_label(metric: &str, label: &str) -> bool {
+        let is_of_pool = |(family, ..): (&Family, _, _)| family.class == Class::Pool;
+        label == "inference_pool" || label == "name" && family_of(metric).is_some_and(is_of_pool)
     }
 
     /// Every name of the families that measure this, users' own left out.
@@ -133,6 +135,14 @@ impl Names {
     pub fn is_queue_gauge(metric: &str) -> bool {
         metric.ends_with("_queue_size") || metric.ends_with("_queue_bytes")
     }
+}
+
+fn family_of(metric: &str) -> Option<(&'static Family, &'static Name, &'static str)> {
+    SUFFIXES.iter().find_map(|suffix| {
+        let (family, name) = table::place(metric.strip_suffix(suffix)?)?;
+        let family = &FAMILIES[family];
+        Some((family, &family.names[name], *suffix))
+    })
 }
 
 /// Whether this metric is a witness of a class: a page with it would have the families of the class if they had series.
