@@ -1,7 +1,8 @@
 //! The file of snapshots below `--storage.path`: read at the start, written every 30 s, or as often as is asked for, and at the end.
 //!
-//! What came since the last time is appended to the file, so that history is written once. When half of it may be older than
-//! the retention, and at the first time of a process, a new one is written beside it, made durable and renamed over it.
+//! What came since the last time is appended to the file, so that history is written once. When it has become twice as large as
+//! both its first part and the history in memory, when half of it may be older than the retention, and at the first time of a
+//! process, a new one is written beside it, made durable and renamed over it.
 //! So whoever kills this process at any moment leaves whole parts, and at most one that is torn, which the next start leaves
 //! out. What is lost then is what came after the newest part, at most that long and the time that one takes. A file that
 //! cannot be used is refused with the reason, and the server starts empty; a disk that is full or read-only is a warning and
@@ -29,6 +30,8 @@ use crate::scrape::Shared;
 pub const INTERVAL: Duration = Duration::from_secs(30);
 /// Snapshots take at most this part of a core: one that takes longer is taken less often.
 const REST_TIMES: u32 = 3;
+/// A file has at least so many parts before it is written anew for its size.
+const PARTS_MIN: u32 = 3;
 /// The name of the file.
 const NAME: &str = "snapshot";
 /// The name of KEDA's latches in it.
@@ -54,6 +57,7 @@ struct Appendable {
     /// When its first part was written, and the bytes of that.
     first: (Timestamp, u64),
     bytes: u64,
+    parts: u32,
 }
 
 /// What was done so far, for `/metrics`.
@@ -172,15 +176,16 @@ impl Snapshots {
         // Where something goes wrong, what the file holds is not known, and the next one is written anew.
         let before = appendable
             .take()
-            .filter(|file| self.is_to_be_appended(file, shared.clock.now()));
+            .filter(|file| self.is_to_be_appended(file, shared));
         let writer = shared.writer.lock();
         // The time is read under the lock: no page of a later time is in the snapshot.
         let now = shared.clock.now();
         let written = match before {
-            Some(before) => {
-                let part = writer.snapshot_since(before.written, now, &named);
+            Some(mut before) => {
+                let written = std::mem::take(&mut before.written);
+                let part = writer.snapshot_since(written, now, &named);
                 drop(writer);
-                append(before.file, part, (before.first, before.bytes))
+                append(before, part)
             }
             None => {
                 let snapshot = writer.snapshot(now, &named);
@@ -212,17 +217,23 @@ impl Snapshots {
         done.took = began.elapsed();
     }
 
-    /// Whether the file is still the one that this process has written, and is not to be written anew: a retention after its
-    /// beginning half of its history may be too old, if what was appended is as much as what it began with.
-    fn is_to_be_appended(&self, file: &Appendable, now: Timestamp) -> bool {
+    /// Whether the file is still the one that this process has written, and is not to be written anew.
+    fn is_to_be_appended(&self, file: &Appendable, shared: &Shared) -> bool {
         let (Ok(open), Ok(named)) = (file.file.metadata(), fs::metadata(self.folder.join(NAME)))
         else {
             return false;
         };
         let is_same = (open.dev(), open.ino()) == (named.dev(), named.ino());
         let (begun, first_bytes) = file.first;
-        let is_young = now.since_ms(begun) < self.retention_ms;
-        is_same && open.len() == file.bytes && (is_young || file.bytes < 2 * first_bytes)
+        let bytes = shared.reader.stats().bytes;
+        let size = FileSize {
+            bytes: file.bytes,
+            parts: file.parts,
+            first_bytes,
+            is_old: shared.clock.now().since_ms(begun) >= self.retention_ms,
+            history_bytes: (bytes.history + bytes.histograms) as u64,
+        };
+        is_same && open.len() == file.bytes && !size.is_too_much()
     }
 
     /// Replaces the file. Answers it and how many bytes were written.
@@ -245,6 +256,7 @@ impl Snapshots {
                     written: snapshot.written(),
                     first: (now, bytes),
                     bytes,
+                    parts: 1,
                 };
                 Ok((appendable, bytes))
             }
@@ -273,19 +285,39 @@ impl Snapshots {
     }
 }
 
-/// Appends a part to a file with this first part and so many bytes. Answers it and how many bytes were written.
-fn append(
-    mut file: File,
-    mut part: Snapshot,
-    (first, before_bytes): ((Timestamp, u64), u64),
-) -> io::Result<(Appendable, u64)> {
+/// How large a file is, beside what it may be.
+struct FileSize {
+    bytes: u64,
+    parts: u32,
+    first_bytes: u64,
+    /// Whether its first part is older than the retention.
+    is_old: bool,
+    /// Of history in memory now.
+    history_bytes: u64,
+}
+
+impl FileSize {
+    /// Whether half of it may be what is in memory no more. The memory limit drops history at any age: what a file has beyond
+    /// twice that of now was dropped. The retention drops what is older than it: half of the file, if it is twice as large
+    /// as it was then.
+    fn is_too_much(&self) -> bool {
+        let is_outgrown = self.bytes > 2 * self.first_bytes.max(self.history_bytes);
+        let is_outlived = self.is_old && self.bytes >= 2 * self.first_bytes;
+        is_outlived || (is_outgrown && self.parts >= PARTS_MIN)
+    }
+}
+
+/// Appends a part to a file. Answers it and how many bytes were written.
+fn append(before: Appendable, mut part: Snapshot) -> io::Result<(Appendable, u64)> {
+    let mut file = before.file;
     let bytes = put(&mut file, &mut part)?;
     file.sync_data()?;
     let appendable = Appendable {
         file,
         written: part.written(),
-        first,
-        bytes: before_bytes + bytes,
+        first: before.first,
+        bytes: before.bytes + bytes,
+        parts: before.parts.saturating_add(1),
     };
     Ok((appendable, bytes))
 }
@@ -315,4 +347,37 @@ fn restore(file: File, limits: Limits, now: Timestamp) -> Result<(Restored, Whol
     let mut file = file.take(whole.bytes);
     let read = &mut |buffer: &mut [u8]| file.read_exact(buffer).is_ok();
     Ok((Engine::restore(limits, now, read)?, whole))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_begins_anew_when_half_of_it_was_dropped() {
+        let is_too_much = |bytes, parts, first_bytes, is_old, history_bytes| {
+            let size = FileSize {
+                bytes,
+                parts,
+                first_bytes,
+                is_old,
+                history_bytes,
+            };
+            size.is_too_much()
+        };
+        // History grows with the file: nothing was dropped.
+        assert!(!is_too_much(900, 100, 10, false, 600));
+        // The memory limit keeps history from growing further.
+        assert!(!is_too_much(1_200, 200, 10, false, 600));
+        assert!(is_too_much(1_201, 200, 10, false, 600));
+        // It does not outgrow the whole that it began with.
+        assert!(!is_too_much(2_000, 200, 1_000, false, 600));
+        assert!(is_too_much(2_001, 200, 1_000, false, 600));
+        // Not at every time, however little is kept.
+        assert!(!is_too_much(500, 2, 100, false, 10));
+        assert!(is_too_much(500, 3, 100, false, 10));
+        // The retention drops what is as old as the first part.
+        assert!(!is_too_much(199, 100, 100, true, 600));
+        assert!(is_too_much(200, 100, 100, true, 600));
+    }
 }

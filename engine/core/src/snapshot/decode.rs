@@ -104,7 +104,7 @@ impl Engine {
     ) -> Result<Restored, SnapshotError> {
         let mut written_ms = header(read)?;
         check_written(written_ms, now)?;
-        let mut parts = Parts::default();
+        let mut parts = Parts::new(limits, now);
         let (mut payload, mut sections) = (Vec::new(), 0);
         let mut is_ended = false;
         while let Some(kind) = section(read, &mut payload, sections)? {
@@ -141,7 +141,7 @@ impl Engine {
             section: sections,
             why,
         };
-        let restored = parts.finish(limits, now).map_err(error)?;
+        let restored = parts.finish().map_err(error)?;
         Ok(Restored {
             written: Timestamp::from_ms(written_ms),
             ..restored
@@ -223,9 +223,17 @@ pub(super) fn section(
     }
 }
 
+/// While a snapshot is read, the memory limit may be exceeded by this part of it: history that a file has beyond the limit is
+/// dropped in so large steps.
+const TRIM_PART: usize = 16;
+
 /// What has been read so far.
 struct Parts {
+    limits: Limits,
+    now: Timestamp,
     store: Store,
+    /// Bytes above which old history is dropped.
+    trim_above: usize,
     series: SeriesReader,
     targets: Vec<TargetRecord>,
     /// Whether the present part has them.
@@ -236,21 +244,45 @@ struct Parts {
     named: Vec<(String, Vec<u8>)>,
 }
 
-impl Default for Parts {
-    fn default() -> Parts {
-        Parts {
+impl Parts {
+    fn new(limits: Limits, now: Timestamp) -> Parts {
+        let mut parts = Parts {
+            limits,
+            now,
             store: Store::new(),
+            trim_above: 0,
             series: SeriesReader::default(),
             targets: Vec::new(),
             has_targets: false,
             groups: HashMap::new(),
             signals: Vec::new(),
             named: Vec::new(),
+        };
+        parts.trim_above_held(0);
+        parts
+    }
+
+    fn bytes_max(&self) -> usize {
+        usize::try_from(self.limits.memory_bytes_max).unwrap_or(usize::MAX)
+    }
+
+    fn trim_above_held(&mut self, held_bytes: usize) {
+        let bytes_max = self.bytes_max();
+        self.trim_above = held_bytes
+            .max(bytes_max)
+            .saturating_add(bytes_max / TRIM_PART);
+    }
+
+    /// A file has history that was dropped after it was written. It is dropped again before it takes more memory than may be
+    /// held.
+    fn trim(&mut self) {
+        if self.store.bytes().total() > self.trim_above {
+            let cutoff_ms = self.now.minus_ms(self.limits.retention_ms).ms();
+            let held_bytes = self.store.trim(self.bytes_max(), cutoff_ms);
+            self.trim_above_held(held_bytes);
         }
     }
-}
 
-impl Parts {
     fn take(&mut self, kind: u8, payload: &[u8]) -> Result<(), WireError> {
         let mut bytes = In::new(payload);
         match kind {
@@ -276,7 +308,10 @@ impl Parts {
             GROUP_GONE => drop(self.groups.remove(bytes.text()?)),
             SIGNALS => self.signals = payload.to_vec(),
             CLOCK => self.store.take_clock(&mut bytes)?,
-            SERIES => self.series.batch(&mut self.store, bytes)?,
+            SERIES => {
+                self.series.batch(&mut self.store, bytes)?;
+                self.trim();
+            }
             NAMED => {
                 let name = bytes.text()?.to_owned();
                 self.named.retain(|(have, _)| *have != name);
@@ -300,7 +335,7 @@ impl Parts {
         }
     }
 
-    fn finish(mut self, limits: Limits, now: Timestamp) -> Result<Restored, WireError> {
+    fn finish(mut self) -> Result<Restored, WireError> {
         self.store.order_sealed();
         let (groups, signals) = (self.groups, self.signals);
         let read = |registry: &mut SignalRegistry| {
@@ -312,11 +347,12 @@ impl Parts {
                 false => registry.take_signals(&mut In::new(&signals)),
             }
         };
-        let (writer, reader) = Writer::restored(limits, self.store, read, self.targets, now)?;
+        let (writer, reader) =
+            Writer::restored(self.limits, self.store, read, self.targets, self.now)?;
         Ok(Restored {
             writer,
             reader,
-            written: now,
+            written: self.now,
             named: self.named,
         })
     }

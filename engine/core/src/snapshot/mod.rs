@@ -19,8 +19,10 @@
 //!
 //! The first part is everything; each that is appended has what came since the part before: history is written once, so
 //! that an hour of it costs what changed in it and not what is held. Of clocks and series it has what is new; targets,
-//! signals, groups and named bytes come whole where they differ from what was written before, and the newest counts. The
-//! caller begins anew ([`Writer::snapshot`](crate::Writer::snapshot)) when the appended parts outweigh the first.
+//! signals, groups and named bytes come whole where they differ from what was written before, and the newest counts. What
+//! retention and the memory limit have dropped stays in the file, so the caller has to begin anew
+//! ([`Writer::snapshot`](crate::Writer::snapshot)) from time to time. The server does when the file is twice as large as its
+//! first part and as the history in memory. Whatever a file holds, reading drops again what has no place below the limit.
 //!
 //! Numbers in headers are little-endian; the checksum of a section is XXH64 of its kind and payload, that of the header of
 //! what comes before it. Payloads are described where they are written: `store/persist`, `signal/persist`,

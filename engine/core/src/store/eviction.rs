@@ -8,8 +8,30 @@ use hashbrown::HashMap;
 
 use super::history::Store;
 use super::slab::{BlockId, PARTIAL_SEGMENTS_BYTES};
+use crate::ids::SeriesId;
 
 impl Store {
+    /// Drops, while series are read from a snapshot, what is older than `cutoff_ms`, and then the oldest history as far as all
+    /// together is more than `bytes_max`. Answers the bytes that are held then.
+    pub(crate) fn trim(&mut self, bytes_max: usize, cutoff_ms: i64) -> usize {
+        self.order_sealed();
+        self.drop_before(cutoff_ms);
+        for id in (0..self.series.id_end()).map(SeriesId) {
+            if self.series.row(id).is_present() {
+                self.retain_explicit(id, cutoff_ms);
+            }
+        }
+        let others = self.bytes().total() - self.slab.bytes();
+        let history_bytes_max = bytes_max.saturating_sub(others);
+        if self.slab.bytes() > history_bytes_max {
+            while !self.shrink_history(history_bytes_max, usize::MAX) {}
+        }
+        // Nobody reads yet, so that the places of series that are gone are free at the second of two epochs.
+        self.series.advance_epoch();
+        self.series.advance_epoch();
+        self.bytes().total()
+    }
+
     /// Drops up to `blocks_max` of the oldest blocks while history takes more than `bytes_max`. True: nothing more needs
     /// to be or can be dropped, and the memory has been given back.
     pub(crate) fn shrink_history(&mut self, bytes_max: usize, blocks_max: usize) -> bool {

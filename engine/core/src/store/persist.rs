@@ -509,6 +509,7 @@ impl Store {
         }
         ends.sort_by_key(|(end, _)| *end);
         self.sealed = ends.into_iter().map(|(_, block)| block).collect();
+        self.sealed.shrink_to_fit(); // it may have the place of the times
     }
 
     /// The series that the newest page of each target shows: on its clock and present.
