@@ -130,12 +130,18 @@ impl Signal {
                 grace::restarted_unseen(assessment, &self.scope, self.known_since_ms, grace_ms)
             })?
         };
+        let is_no_more_than_before = |element: &Element| {
+            let floor = self.floor(&element.labels, assessment);
+            floor.is_some_and(|floor| floor >= element.value)
+        };
         let floorless = || {
             let grace = self.grace(assessment.now_ms)?;
             let of = match (self.query.demand, self.unmeasured) {
-                (Demand::Any, _) => "of a query that may fall while demand rises",
                 (_, true) => "of a query that was not evaluated right before",
-                (_, false) => return None,
+                (Demand::Any, _) if !elements.iter().all(is_no_more_than_before) => {
+                    "of a query that may fall while demand rises"
+                }
+                _ => return None,
             };
             let grace_s = self.policy.restart_grace_ms / 1000;
             let why = &grace.why;

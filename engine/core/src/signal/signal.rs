@@ -167,7 +167,10 @@ impl Signal {
     /// Starts a grace: the process of a target that it sees has changed (S6a).
     pub(super) fn start_grace(&mut self, name: &str, kind: &ChangeKind, at_ms: i64) {
         let continues = self.grace(at_ms).is_some();
-        self.unmeasured = self.outdated || (continues && self.unmeasured);
+        // Where pods come and go without a fault, what was last measured has to do: a scaler that is told nothing after each
+        // of its own steps falls back.
+        let is_fault = !matches!(kind, ChangeKind::LeftDiscovery);
+        self.unmeasured = (is_fault && self.outdated) || (continues && self.unmeasured);
         self.grace = Some(Grace::start(
             self.grace.take(),
             self.measured.as_ref(),

@@ -298,7 +298,7 @@ fn whatever_is_computed_from_a_queue_is_smoothed_over_as_the_queue_is() {
         (text, signal, before)
     };
     let signals: Vec<_> = forms.into_iter().map(&mut register).collect();
-    let falling = ["-sum(Q)", "5 - sum(Q)", "absent(Q > 9) - 1"];
+    let falling = ["-sum(Q)", "5 - sum(Q)", "-avg(Q)"];
     let falling: Vec<_> = falling
         .into_iter()
         .map(|text| register((text, 0.0)))
@@ -421,5 +421,46 @@ fn what_was_asked_long_before_a_restart_is_no_number_of_right_before() {
                 &["restarted", "not evaluated right before"],
             ),
         }
+    }
+}
+
+/// A pod that was scaled in leaves discovery: an idle pool stays 0 in every form, or its scaler would fall back.
+#[test]
+fn a_pod_that_leaves_while_nothing_waits_leaves_the_0() {
+    let when_read = Policy {
+        when_read: true,
+        ..Policy::default()
+    };
+    let mut scenario = Scenario::new();
+    let signals = [
+        "sum(vllm:num_requests_waiting)",
+        "avg(vllm:num_requests_waiting)",
+        "sum(vllm:num_requests_waiting) / count(vllm:num_requests_waiting)",
+        "sum(vllm:num_requests_waiting > 0) or vector(0)",
+    ]
+    .map(|text| {
+        let read = scenario.register_with(text, when_read.clone());
+        (text, scenario.register(text), read)
+    });
+    let pods = ["a:1", "b:1"].map(|pod| scenario.target(pod));
+    let page = "vllm:num_requests_waiting 0\nprocess_start_time_seconds 1000\n";
+    let round = |scenario: &mut Scenario, count: usize, pods: &[usize]| {
+        for _ in 0..count {
+            scenario.now_ms += 100;
+            pods.iter().for_each(|pod| scenario.take_now(*pod, page));
+            scenario.writer.maintain(scenario.at());
+        }
+    };
+    round(&mut scenario, 20, &pods);
+    for (text, signal, read) in &signals {
+        assert_eq!(scenario.reported(*signal), value(0.0), "{text}");
+        assert_eq!(scenario.reported(*read), value(0.0), "{text}");
+    }
+    round(&mut scenario, 20, &pods);
+    scenario.remove(pods[1]);
+    round(&mut scenario, 5, &pods[..1]);
+    for (text, signal, read) in &signals {
+        assert_eq!(scenario.reported(*signal), held(0.0), "{text}");
+        assert_eq!(scenario.reported(*read), held(0.0), "{text}");
     }
 }
