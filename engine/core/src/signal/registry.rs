@@ -263,17 +263,13 @@ impl SignalRegistry {
             let done = signal.evaluate_compiled(store, facts, names, at_ms, bytes_max);
             *window_bytes = of_others + signal.window_bytes();
             // While a target is frozen nothing counts as measured, and readers evaluate what they ask for.
-            let is_measured = |signal: &Signal| {
-                let assessment = Assessment {
-                    facts,
-                    names,
-                    now_ms: at_ms,
-                    pins: &[],
-                };
-                signal.policy.object_label.is_some()
-                    || judge::are_fresh(assessment, &signal.scope, &signal.query)
+            let assessment = Assessment {
+                facts,
+                names,
+                now_ms: at_ms,
+                pins: &[],
             };
-            if !done && signal.query.demand != Demand::None && is_measured(signal) {
+            if !done && signal.query.demand != Demand::None && signal.is_measured(assessment) {
                 others.push(SignalId(index as u32));
             }
         }

@@ -187,6 +187,11 @@ impl Signal {
         grace.filter(|_| self.query.demand != Demand::None)
     }
 
+    /// Whether a result of this time counts as measured: every target is fresh, or each object is judged by its own (S5).
+    pub(super) fn is_measured(&self, assessment: Assessment<'_>) -> bool {
+        self.policy.object_label.is_some() || judge::are_fresh(assessment, &self.scope, &self.query)
+    }
+
     /// Stores a new result, as of `at_ms`.
     pub(crate) fn set_result(
         &mut self,
@@ -210,8 +215,7 @@ impl Signal {
             now_ms: at_ms,
             pins: &[],
         };
-        let fresh = self.policy.object_label.is_some()
-            || judge::are_fresh(assessment, &self.scope, &self.query);
+        let fresh = self.is_measured(assessment);
         let finite = self.not_finite.is_empty() || self.policy.nan != Nan::Unknown;
         if let (Ok(values), true) = (&self.result, fresh && finite) {
             let keeps_numbers = self.policy.nan == Nan::Last;
