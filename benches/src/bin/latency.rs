@@ -2,9 +2,11 @@
 //!
 //! `cargo run --release -p stillwell-benches --bin latency -- STILLWELL [CHANGES]`
 //!
-//! Each cell: so many gateways of 100 samples at an interval, and one more whose queue changes; a client reads the external
-//! metric in a loop. What a change waits for is the next scrape, at most an interval; what is beyond is the server. Cells whose
-//! scrapes would be more than 20,000 a second are left out: two cores that also serve the pages do not make them.
+//! Each cell: so many gateways of 100 samples at an interval, and ten more whose queues change at one moment; a client reads
+//! their external metrics in a loop. Each change is as many delays as there are such gateways, for each is scraped at a moment
+//! of its own. What a change waits for is the next scrape, at most an interval; what is beyond is the server and the loop of
+//! the client (1 ms). Cells whose scrapes would be more than 20,000 a second are left out: two cores that also serve the pages
+//! do not make them.
 
 #![expect(
     clippy::print_stdout,
@@ -24,7 +26,8 @@ use stillwell_benches::load::pause;
 const TARGETS: [usize; 4] = [1, 20, 200, 1_000];
 const INTERVALS_MS: [u64; 3] = [10, 100, 1_000];
 const SCRAPES_MAX: u64 = 20_000;
-const PATH: &str = "/apis/external.metrics.k8s.io/v1beta1/namespaces/default/probe";
+/// Gateways whose queues change, each with a signal of its own.
+const PROBES: usize = 10;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -36,9 +39,9 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     println!(
-        "| targets | interval | scrapes a second | p50 | p99 | worst | server, cores | a read meanwhile, p50 |"
+        "| targets | interval | scrapes a second | p50 | p99 | p99.9 | worst | server, cores | a read meanwhile, p50 |"
     );
-    println!("|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|");
     for targets in TARGETS {
         let fleet = Fleet {
             gateways: targets,
@@ -64,13 +67,19 @@ fn cell(binary: &Path, fleet: Fleet, interval_ms: u64, changes: usize) -> Result
         let quoted: Vec<String> = addresses.map(|address| format!("'{address}'")).collect();
         quoted.join(", ")
     };
-    let config = format!(
+    let probes: Vec<String> = gateways.probes(PROBES).collect();
+    let mut config = format!(
         "global: {{scrape_interval: {interval_ms}ms}}\nexternal_metrics: {{insecure: true}}\nscrape_configs:\n- job_name: epp\n  \
-         static_configs: [{{targets: [{}]}}]\n- job_name: probe\n  static_configs: [{{targets: [{}]}}]\nsignals:\n- {{name: probe, expr: sum(probe_queue)}}\n- {{name: queue, expr: \
-         sum(llm_d_epp_flow_control_queue_size)}}\n",
+         static_configs: [{{targets: [{}]}}]\n- job_name: probe\n  static_configs: [{{targets: [{}]}}]\nsignals:\n\
+         - {{name: queue, expr: sum(llm_d_epp_flow_control_queue_size)}}\n",
         listed(&mut gateways.addresses()),
-        listed(&mut gateways.probes(1))
+        listed(&mut probes.iter().cloned())
     );
+    for (probe, address) in probes.iter().enumerate() {
+        config += &format!(
+            "- {{name: probe-{probe}, expr: 'sum(probe_queue{{instance=\"{address}\"}})'}}\n"
+        );
+    }
     let server = Contender::stillwell(binary, &config, &[])?;
     let mut client = server.ready_client()?;
     gateways.show(0);
@@ -85,8 +94,8 @@ fn cell(binary: &Path, fleet: Fleet, interval_ms: u64, changes: usize) -> Result
         ));
         let value = change % 9 + 1;
         gateways.show(value);
-        let (delay, of_reads) = wait_for(&mut client, value)?;
-        delays.push(delay);
+        let (of_change, of_reads) = wait_for(&mut client, value)?;
+        delays.extend(of_change);
         reads.extend(of_reads);
     }
     let cores = (server.usage()?.cpu_s - before.cpu_s) / start.elapsed().as_secs_f64();
@@ -96,31 +105,42 @@ fn cell(binary: &Path, fleet: Fleet, interval_ms: u64, changes: usize) -> Result
         of[((of.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3
     };
     println!(
-        "| {} | {interval_ms} ms | {} | {:.1} ms | {:.1} ms | {:.1} ms | {cores:.2} | {:.3} ms |",
+        "| {} | {interval_ms} ms | {} | {:.1} ms | {:.1} ms | {:.1} ms | {:.1} ms | {cores:.2} | {:.3} ms |",
         fleet.gateways,
-        (fleet.gateways as u64 + 1) * 1_000 / interval_ms,
+        (fleet.gateways + PROBES) as u64 * 1_000 / interval_ms,
         ms(&delays, 0.5),
         ms(&delays, 0.99),
+        ms(&delays, 0.999),
         ms(&delays, 1.0),
         ms(&reads, 0.5)
     );
     Ok(())
 }
 
-/// Reads until the number is told. Answers how long that took, and how long each read.
-fn wait_for(client: &mut Client, value: u64) -> Result<(Duration, Vec<Duration>), Failure> {
+/// Reads all signals until each tells the number. Answers how long each took to, and how long the reads took.
+fn wait_for(client: &mut Client, value: u64) -> Result<(Vec<Duration>, Vec<Duration>), Failure> {
     let (since, wanted) = (Instant::now(), format!("\"value\":\"{value}\""));
-    let mut reads = Vec::new();
-    loop {
-        let asked = Instant::now();
-        let answer = client.get(PATH)?;
-        reads.push(asked.elapsed());
-        if answer.contains(&wanted) {
-            return Ok((since.elapsed(), reads));
+    let (mut delays, mut reads) = (Vec::new(), Vec::new());
+    let mut waiting: Vec<usize> = (0..PROBES).collect();
+    while !waiting.is_empty() {
+        let (mut left, mut last) = (Vec::new(), String::new());
+        for probe in waiting {
+            let asked = Instant::now();
+            last = client.get(&format!(
+                "/apis/external.metrics.k8s.io/v1beta1/namespaces/default/probe-{probe}"
+            ))?;
+            reads.push(asked.elapsed());
+            if last.contains(&wanted) {
+                delays.push(since.elapsed());
+            } else {
+                left.push(probe);
+            }
         }
         if since.elapsed() > Duration::from_secs(30) {
-            return Err(format!("{value} is not told: {answer}").into());
+            return Err(format!("{value} is not told: {last}").into());
         }
+        waiting = left;
         pause(Duration::from_micros(500));
     }
+    Ok((delays, reads))
 }
