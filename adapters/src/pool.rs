@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use stillwell_engine::promql::{EvalOptions, Helpers, QueryError, QueryMemory, Stop};
+use stillwell_engine::promql::{
+    EvalOptions, Features, Helpers, Query, QueryError, QueryMemory, Stop,
+};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
@@ -105,6 +107,26 @@ impl QueryPool {
     /// The deadline of a query that asks for none.
     pub fn timeout_ms(&self) -> u64 {
         self.timeout_ms
+    }
+
+    /// The query of a text: a remembered one, or one that is read on a thread of queries, for a pattern in it may take longer
+    /// to compile than scalers wait. The first error is that of running anything at all.
+    pub async fn parse(
+        &self,
+        kind: Kind,
+        text: &str,
+        features: &Features,
+    ) -> Result<Result<Query, QueryError>, QueryError> {
+        if let Some(query) = self.cache.known(text, features) {
+            return Ok(Ok(query));
+        }
+        let (owned, wanted) = (text.to_owned(), *features);
+        let parsing = move |_: &Within| Ok(Query::parse(&owned, &wanted));
+        let parsed = self.run(kind, self.timeout_ms, parsing).await?;
+        if let Ok(query) = &parsed {
+            self.cache.remember(text, features, query);
+        }
+        Ok(parsed)
     }
 
     /// Runs `work`, which asks its argument now and then whether to stop. Dropping the future stops the work.

@@ -5,7 +5,7 @@ use std::hash::BuildHasher;
 
 use hashbrown::DefaultHashBuilder;
 use parking_lot::Mutex;
-use stillwell_engine::promql::{Features, Query, QueryError};
+use stillwell_engine::promql::{Features, Query};
 
 /// Slots; a query has one slot, and whoever comes later takes it.
 const SLOTS: usize = 256;
@@ -35,24 +35,33 @@ impl Default for QueryCache {
 }
 
 impl QueryCache {
-    /// The query of a text, read or remembered.
-    pub fn query(&self, text: &str, features: &Features) -> Result<Query, QueryError> {
+    /// The query of a text that was read before.
+    pub fn known(&self, text: &str, features: &Features) -> Option<Query> {
         if text.len() > TEXT_BYTES_MAX {
-            return Query::parse(text, features);
+            return None;
         }
-        let at = self.hasher.hash_one(text) as usize % SLOTS;
-        let known = |slot: &Slot| *slot.text == *text && slot.features == *features;
-        if let Some(slot) = self.slots.lock()[at].as_ref().filter(|slot| known(slot)) {
-            return Ok(slot.query.clone());
+        let known = |slot: &&Slot| *slot.text == *text && slot.features == *features;
+        let slots = self.slots.lock();
+        let slot = slots[self.slot_of(text)].as_ref().filter(known);
+        slot.map(|slot| slot.query.clone())
+    }
+
+    /// Remembers what was read.
+    pub fn remember(&self, text: &str, features: &Features, query: &Query) {
+        if text.len() > TEXT_BYTES_MAX {
+            return;
         }
-        let query = Query::parse(text, features)?;
         let slot = Slot {
             text: text.into(),
             features: *features,
             query: query.clone(),
         };
+        let at = self.slot_of(text);
         self.slots.lock()[at] = Some(slot);
-        Ok(query)
+    }
+
+    fn slot_of(&self, text: &str) -> usize {
+        self.hasher.hash_one(text) as usize % SLOTS
     }
 }
 
@@ -62,10 +71,14 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_what_was_read() {
-        let parsed = QueryCache::default();
+        let cache = QueryCache::default();
         let read = |text: &str, features: &Features| {
-            let query = parsed.query(text, features);
-            query.map(|query| format!("{query:?}"))
+            let query = match cache.known(text, features) {
+                Some(query) => query,
+                None => Query::parse(text, features)?,
+            };
+            cache.remember(text, features, &query);
+            Ok::<_, stillwell_engine::promql::QueryError>(format!("{query:?}"))
         };
         let (plain, all) = (Features::default(), Features::all());
         // More texts than slots, each asked for twice, so that slots change hands.

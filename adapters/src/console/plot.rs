@@ -83,12 +83,14 @@ async fn read(
     let signal = plot.signal.clone();
     let query = match plot.query.is_empty() {
         true => None,
-        false => Some(
-            host.queries()
-                .cache
-                .query(&plot.query, &settings.features)
-                .map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))?,
-        ),
+        false => {
+            let queries = host.queries();
+            let parsed = queries.parse(Kind::Query, &plot.query, &settings.features);
+            let parsed = parsed
+                .await
+                .map_err(|error| (StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
+            Some(parsed.map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))?)
+        }
     };
     let work = move |within: &Within| {
         within.evaluate(&EvalOptions::default(), |within| match query {

@@ -4,10 +4,10 @@
 use axum::http::{HeaderMap, header};
 use stillwell_engine::labels::{Labels, METRIC_NAME, is_legacy_label_name, is_legacy_metric_name};
 use stillwell_engine::number_text::push_general;
-use stillwell_engine::promql::parse_metric_selector;
 use stillwell_engine::promql::select::{Projection, Samples, SelectRequest, View, is_stale};
 
 use super::error::ApiError;
+use super::lookup::selectors;
 use crate::form::Form;
 use crate::host::Host;
 use crate::pool::{Kind, Within};
@@ -27,12 +27,8 @@ pub(super) fn takes_utf8(headers: &HeaderMap) -> bool {
 
 /// The page.
 pub(super) async fn page(host: &dyn Host, form: &Form, utf8: bool) -> Result<String, ApiError> {
-    let selector =
-        |text| parse_metric_selector(text).map_err(|error| ApiError::bad_data(error.to_string()));
-    let sets: Vec<_> = form
-        .all("match[]")
-        .map(selector)
-        .collect::<Result<_, _>>()?;
+    let sets = selectors(host, form).await?;
+    let sets = sets.map_err(|error| ApiError::bad_data(error.to_string()))?;
     let settings = host.query_settings();
     let (reader, external, now) = (host.reader().clone(), host.external_labels(), host.now());
     let offset_ms = host.wall_offset_ms();

@@ -10,7 +10,7 @@ use super::params;
 use crate::form::Form;
 use crate::host::{Element, Host, Reading};
 use crate::multi::{Multi, Several};
-use crate::pool::Kind;
+use crate::pool::{Kind, Within};
 
 /// How far `time` may be from now: whole seconds and skewed clocks are normal, the past is not kept.
 const TIME_SKEW_MS_MAX: i64 = 5_000;
@@ -43,13 +43,22 @@ async fn answer(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
     let at = params::time(form, "time", now.plus_ms(offset_ms))?.minus_ms(offset_ms);
     let multi = Multi::parse(form.get("multi")).map_err(|why| ApiError::parameter("multi", why))?;
     let settings = host.query_settings();
-    let text = multi
-        .query(form.get("query"), &settings.features)
-        .map_err(|error| ApiError::parameter("query", error))?;
+    let asked = form.get("query").to_owned();
+    let text = match multi {
+        Multi::Error => Ok(asked),
+        multi => {
+            let combining = move |_: &Within| Ok(multi.query(&asked, &settings.features));
+            let running = host
+                .queries()
+                .run(Kind::Guarded, settings.timeout_ms, combining);
+            running.await?
+        }
+    };
+    let text = text.map_err(|error| ApiError::parameter("query", error))?;
     let query = host
         .queries()
-        .cache
-        .query(&text, &settings.features)
+        .parse(Kind::Guarded, &text, &settings.features)
+        .await?
         .map_err(|error| ApiError::parameter("query", error))?;
     if query.selectors().next().is_none() {
         let answer = super::query::instant_answer(host, form).await?;

@@ -1,6 +1,6 @@
 //! `/api/v1/series`, `/labels`, `/label/{name}/values`: what series there are.
 
-use stillwell_engine::labels::Matcher;
+use stillwell_engine::labels::{Labels, Matcher};
 use stillwell_engine::promql::{EvalOptions, QueryError, parse_metric_selector};
 use stillwell_engine::{SeriesQuery, Timestamp};
 
@@ -21,7 +21,8 @@ struct Range {
 }
 
 impl Range {
-    fn read(form: &Form, wall_offset_ms: i64) -> Result<Range, ApiError> {
+    async fn read(host: &dyn Host, form: &Form) -> Result<Range, ApiError> {
+        let wall_offset_ms = host.wall_offset_ms();
         let limit = params::limit(form)?;
         let start = params::time(form, "start", Timestamp::MIN)?.minus_ms(wall_offset_ms);
         let end = params::time(form, "end", Timestamp::MAX)?.minus_ms(wall_offset_ms);
@@ -31,15 +32,9 @@ impl Range {
                 "end timestamp must not be before start time",
             ));
         }
-        let selector = |text| {
-            parse_metric_selector(text).map_err(|error| ApiError::parameter("match[]", error))
-        };
-        let sets = form
-            .all("match[]")
-            .map(selector)
-            .collect::<Result<_, _>>()?;
+        let sets = selectors(host, form).await?;
         Ok(Range {
-            sets,
+            sets: sets.map_err(|error| ApiError::parameter("match[]", error))?,
             start,
             end,
             limit,
@@ -58,25 +53,27 @@ impl Range {
 }
 
 pub(super) async fn series(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
-    let range = Range::read(form, host.wall_offset_ms())?;
+    let range = Range::read(host, form).await?;
     if range.sets.is_empty() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
     let (limit, reader) = (range.limit, host.reader().clone());
-    let found = look_up(host, move |within| reader.series(range.query(), within)).await?;
-    Ok(list(found, limit, |out, labels| {
-        json::object(out, labels.iter())
-    }))
+    look_up(host, move |within| {
+        let found = reader.series(range.query(), within)?;
+        let write = |out: &mut String, labels: &Labels| json::object(out, labels.iter());
+        Ok(list(found, limit, write))
+    })
+    .await
 }
 
 pub(super) async fn label_names(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
-    let range = Range::read(form, host.wall_offset_ms())?;
+    let range = Range::read(host, form).await?;
     let (limit, reader) = (range.limit, host.reader().clone());
-    let found = look_up(host, move |within| {
-        reader.label_names(range.query(), within)
+    look_up(host, move |within| {
+        let found = reader.label_names(range.query(), within)?;
+        Ok(list(found, limit, |out, name| json::string(out, name)))
     })
-    .await?;
-    Ok(list(found, limit, |out, name| json::string(out, name)))
+    .await
 }
 
 pub(super) async fn label_values(
@@ -87,13 +84,46 @@ pub(super) async fn label_values(
     if name.is_empty() {
         return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
     }
-    let range = Range::read(form, host.wall_offset_ms())?;
+    let range = Range::read(host, form).await?;
     let (limit, reader, name) = (range.limit, host.reader().clone(), name.to_owned());
-    let found = look_up(host, move |within| {
-        reader.label_values(&name, range.query(), within)
+    look_up(host, move |within| {
+        let found = reader.label_values(&name, range.query(), within)?;
+        Ok(list(found, limit, |out, value| json::string(out, value)))
     })
-    .await?;
-    Ok(list(found, limit, |out, value| json::string(out, value)))
+    .await
+}
+
+/// The selectors of a form's `match[]`, read on a thread of queries: there may be many of them, with patterns that take long
+/// to compile. The first error is that of running anything at all.
+pub(super) async fn selectors(
+    host: &dyn Host,
+    form: &Form,
+) -> Result<Result<Vec<Vec<Matcher>>, QueryError>, ApiError> {
+    parse_selectors(host, form.all("match[]").map(str::to_owned).collect()).await
+}
+
+/// The same of these texts.
+pub(super) async fn parse_selectors(
+    host: &dyn Host,
+    texts: Vec<String>,
+) -> Result<Result<Vec<Vec<Matcher>>, QueryError>, ApiError> {
+    if texts.is_empty() {
+        return Ok(Ok(Vec::new()));
+    }
+    look_up(host, move |within| {
+        let mut sets = Vec::new();
+        for text in &texts {
+            if within.stop.is_some_and(|stop| stop().is_some()) {
+                return Err(QueryError::Canceled("nobody waits for it".to_owned()));
+            }
+            match parse_metric_selector(text) {
+                Ok(matchers) => sets.push(matchers),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        Ok(Ok(sets))
+    })
+    .await
 }
 
 /// Looks something up within the bounds of queries: their places, time and memory.

@@ -48,7 +48,7 @@ pub(super) async fn instant_answer(host: &dyn Host, form: &Form) -> Result<Answe
 async fn evaluated(host: &dyn Host, form: &Form) -> Result<(Answer, Option<QueryStats>), ApiError> {
     let offset_ms = host.wall_offset_ms();
     let at = params::time(form, "time", host.now().plus_ms(offset_ms))?.minus_ms(offset_ms);
-    let mut call = Call::read(host, form)?;
+    let mut call = Call::read(host, form).await?;
     // Handing a query to another thread and back costs more than most that scalers ask.
     let (answer, stats) = match call.instant_if_cheap(host, at) {
         Some(answer) => (answer, call.stats),
@@ -76,7 +76,7 @@ pub(super) async fn range(host: &dyn Host, form: &Form) -> Result<String, ApiErr
     let step_ms = step_ms(form, start, end)?;
     let offset_ms = host.wall_offset_ms();
     let (start, end) = (start.minus_ms(offset_ms), end.minus_ms(offset_ms));
-    let call = Call::read(host, form)?;
+    let call = Call::read(host, form).await?;
     let (answer, stats) = call
         .run(host, move |query, view, options| {
             query.range(view, start, end, step_ms, options)
@@ -86,8 +86,8 @@ pub(super) async fn range(host: &dyn Host, form: &Form) -> Result<String, ApiErr
 }
 
 /// The query as Prometheus would write it.
-pub(super) fn format(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
-    let (text, query) = parsed(host, form)?;
+pub(super) async fn format(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
+    let (text, query) = parsed(host, form).await?;
     let pretty = Printer { text }.pretty(query.plan(), 0);
     let mut out = String::from("{\"status\":\"success\",\"data\":");
     json::string(&mut out, &pretty);
@@ -96,8 +96,8 @@ pub(super) fn format(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
 }
 
 /// The query as a tree.
-pub(super) fn parse(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
-    let (_, query) = parsed(host, form)?;
+pub(super) async fn parse(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
+    let (_, query) = parsed(host, form).await?;
     let mut out = String::from("{\"status\":\"success\",\"data\":");
     ast::node(&mut out, query.plan());
     out.push('}');
@@ -105,7 +105,7 @@ pub(super) fn parse(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
 }
 
 /// The exemplars of the series that a query selects.
-pub(super) fn exemplars(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
+pub(super) async fn exemplars(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
     let time = |name: &str, without: Timestamp| match form.get(name) {
         "" => Ok(without),
         _ => params::required_time(form, name),
@@ -117,7 +117,7 @@ pub(super) fn exemplars(host: &dyn Host, form: &Form) -> Result<String, ApiError
             "end timestamp must not be before start timestamp",
         ));
     }
-    let (_, query) = parsed(host, form)?;
+    let (_, query) = parsed(host, form).await?;
     let found = host.reader().exemplars(&query, start, end);
     let mut out = String::from("{\"status\":\"success\",\"data\":[");
     json::joined(&mut out, found, |out, (series, exemplars)| {
@@ -139,10 +139,10 @@ pub(super) fn exemplars(host: &dyn Host, form: &Form) -> Result<String, ApiError
     Ok(out)
 }
 
-fn parsed<'f>(host: &dyn Host, form: &'f Form) -> Result<(&'f str, Query), ApiError> {
+async fn parsed<'f>(host: &dyn Host, form: &'f Form) -> Result<(&'f str, Query), ApiError> {
     let text = form.get("query");
     let features = host.query_settings().features;
-    let query = host.queries().cache.query(text, &features);
+    let query = host.queries().parse(Kind::Query, text, &features).await?;
     let query = query.map_err(|error| ApiError::parameter("query", error))?;
     Ok((text, query))
 }
@@ -174,7 +174,7 @@ struct Call {
 }
 
 impl Call {
-    fn read(host: &dyn Host, form: &Form) -> Result<Call, ApiError> {
+    async fn read(host: &dyn Host, form: &Form) -> Result<Call, ApiError> {
         let mut stats = QueryStats::asked(form);
         let settings = host.query_settings();
         let timeout_ms = match form.get("timeout") {
@@ -191,10 +191,7 @@ impl Call {
                 ApiError::bad_data(format!("error parsing lookback delta duration: {why}"))
             })?,
         };
-        let cache = &host.queries().cache;
-        let query = cache
-            .query(form.get("query"), &settings.features)
-            .map_err(|error| ApiError::parameter("query", error))?;
+        let (_, query) = parsed(host, form).await?;
         if let Some(stats) = &mut stats {
             stats.prepared();
         }

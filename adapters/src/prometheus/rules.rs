@@ -2,9 +2,9 @@
 
 use stillwell_engine::labels::{Labels, Matcher, labels_hash};
 use stillwell_engine::number_text::push_general;
-use stillwell_engine::promql::parse_metric_selector;
 
 use super::error::ApiError;
+use super::lookup::selectors;
 use crate::form::Form;
 use crate::host::{Alert, Host, RuleGroup, RuleKind, RuleState};
 use crate::json;
@@ -13,7 +13,7 @@ use crate::time::rfc3339;
 /// Go's zero time stands for never.
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
-pub(super) fn rules(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
+pub(super) async fn rules(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
     let kind = form.get("type").to_ascii_lowercase();
     if !matches!(kind.as_str(), "" | "alert" | "record") {
         let why = format!("not supported value {kind:?}");
@@ -33,8 +33,7 @@ pub(super) fn rules(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
         let mut wanted = form.all(name).peekable();
         wanted.peek().is_none() || wanted.any(|one| one == value)
     };
-    let selectors = form.all("match[]").map(parse_metric_selector);
-    let selectors: Result<Vec<Vec<Matcher>>, _> = selectors.collect();
+    let selectors = selectors(host, form).await?;
     let selectors = selectors.map_err(|error| ApiError::parameter("match[]", error))?;
     let has_labels = |rule: &RuleState| {
         let mut selectors = selectors.iter();

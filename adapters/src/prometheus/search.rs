@@ -3,10 +3,9 @@
 
 use stillwell_engine::SeriesQuery;
 use stillwell_engine::labels::{METRIC_NAME, Matcher};
-use stillwell_engine::promql::parse_metric_selector;
 
 use super::error::ApiError;
-use super::lookup::look_up;
+use super::lookup::{look_up, selectors};
 use super::params;
 use super::search_score::{Algorithm, Filter};
 use crate::form::Form;
@@ -58,7 +57,7 @@ pub(super) async fn search(
     subject: Subject,
     form: &Form,
 ) -> Result<String, ApiError> {
-    let search = Search::read(host, form)?;
+    let search = Search::read(host, form).await?;
     let with_metadata = subject == Subject::MetricNames && flag(form, "include_metadata", false)?;
     let label = match subject {
         Subject::LabelValues if form.get("label").is_empty() => {
@@ -125,7 +124,7 @@ fn write_metadata(out: &mut String, kind: &str, help: &str, unit: &str) {
 }
 
 impl Search {
-    fn read(host: &dyn Host, form: &Form) -> Result<Search, ApiError> {
+    async fn read(host: &dyn Host, form: &Form) -> Result<Search, ApiError> {
         let offset_ms = host.wall_offset_ms();
         let now = host.now().plus_ms(offset_ms);
         let start = params::time(form, "start", now.minus_ms(SINCE_MS))?.minus_ms(offset_ms);
@@ -134,10 +133,8 @@ impl Search {
             let why = "end timestamp must not be before start timestamp";
             return Err(ApiError::bad_data(why));
         }
-        let selector = |text| {
-            parse_metric_selector(text).map_err(|error| ApiError::parameter("match[]", error))
-        };
-        let sets: Result<_, _> = form.all("match[]").map(selector).collect();
+        let sets = selectors(host, form).await?;
+        let sets = sets.map_err(|error| ApiError::parameter("match[]", error));
         let terms: Vec<&str> = form.all("search[]").collect();
         if terms.len() > TERMS_MAX {
             let count = terms.len();

@@ -2,9 +2,9 @@
 
 use stillwell_engine::labels::{Labels, RelabelSpec};
 use stillwell_engine::number_text::push_json;
-use stillwell_engine::promql::parse_metric_selector;
 
 use super::error::ApiError;
+use super::lookup::parse_selectors;
 use super::params;
 use crate::form::Form;
 use crate::host::{ActiveTarget, DroppedTarget, Health, Host};
@@ -74,13 +74,13 @@ pub(super) fn scrape_pools(host: &dyn Host) -> String {
 }
 
 /// Type and help of what each target shows.
-pub(super) fn metadata(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
+pub(super) async fn metadata(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
     let limit = params::limit_of_metadata(form)?;
-    let matchers = match form.get("match_target") {
-        "" => Vec::new(),
-        text => parse_metric_selector(text)
-            .map_err(|error| ApiError::parameter("match_target", error))?,
-    };
+    let asked = Some(form.get("match_target")).filter(|text| !text.is_empty());
+    let asked = asked.map(str::to_owned).into_iter().collect();
+    let matchers = parse_selectors(host, asked).await?;
+    let matchers = matchers.map_err(|error| ApiError::parameter("match_target", error))?;
+    let matchers = matchers.concat();
     let metric = form.get("metric");
     let mut rows = Vec::new();
     for target in &host.targets().active {

@@ -9,8 +9,8 @@ use stillwell_engine::labels::{Labels, LabelsBuilder};
 use crate::scrape::{TargetGroup, address_labels};
 use crate::yaml::{self, Kind, Node};
 
-/// More targets than this are not a list but a mistake.
-const TARGETS_MAX: usize = 1_000_000;
+/// More targets than this are not a list but a mistake: a target takes about a kilobyte, scraped or not.
+const TARGETS_MAX: usize = 50_000;
 
 /// How a list is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

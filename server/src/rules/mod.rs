@@ -123,6 +123,13 @@ pub fn query(
     namespace: &str,
     selector: &Selector,
 ) -> Result<String, QueryError> {
+    if rule.lacks_namespace() {
+        let line = rule.line;
+        return Err(QueryError::Execution(format!(
+            "the rule on line {line}: {}",
+            resources::MISSING_NAMESPACE
+        )));
+    }
     let mut matchers = Matchers::of(selector);
     if let Some(label) = rule.namespace_label() {
         matchers = matchers.equal(&label, namespace);
@@ -187,13 +194,12 @@ fn standing(rule: &Rule) -> Option<(String, String)> {
         None if !rule.naming.template.contains('$') => rule.naming.template.clone(),
         None => return None,
     };
-    let ask = |series: &str, namespace: &str, selector: &str| {
-        query(rule, series, namespace, &Selector::parse(selector).ok()?).ok()
-    };
     let series = series_name(rule);
-    let plain = ask(series.unwrap_or("a"), "a", "")?;
-    let same = ask(series.unwrap_or("b"), "b", "k=v,l in (x,y)")? == plain;
-    same.then_some((metric, plain))
+    if rule.reads_selector() || (series.is_none() && rule.query.reads("Series")) {
+        return None;
+    }
+    let query = query(rule, series.unwrap_or_default(), "", &Selector::default()).ok()?;
+    Some((metric, query))
 }
 
 /// What the adapter would do otherwise, or silently.

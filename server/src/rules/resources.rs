@@ -3,7 +3,7 @@
 use stillwell_adapters::objects::{Kind, Kinds};
 
 use super::template::{Arguments, Template};
-use crate::yaml::{self, Entry, Node};
+use crate::yaml::{self, Entry};
 use crate::yaml::{Report, Table, flag};
 
 /// `resources` of a rule.
@@ -206,10 +206,6 @@ fn arguments(group: &str, singular: &str) -> Arguments {
     arguments
 }
 
-/// A place where `resources` would stand.
-pub(super) fn missing_namespace(node: &Node, report: &mut Report) {
-    report.error(
-        node.line,
-        "resources: which label holds the namespace? Give overrides (namespace: {resource: namespace}), a template, or namespaced: false",
-    );
-}
+/// What a rule lacks that is to be restricted to the caller's namespace.
+pub(super) const MISSING_NAMESPACE: &str = "resources: which label holds the namespace? Give overrides (namespace: {resource: \
+     namespace}), a template, or namespaced: false";

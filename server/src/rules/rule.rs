@@ -6,7 +6,7 @@ use stillwell_engine::labels::{METRIC_NAME, MatchOp, Matcher, Re2};
 use stillwell_engine::promql::parse_metric_selector;
 
 use super::naming::Naming;
-use super::resources::{Resources, missing_namespace};
+use super::resources::{MISSING_NAMESPACE, Resources};
 use super::template::{Arguments, Template};
 use crate::signal_spec::selector;
 use crate::yaml::{Entry, Node};
@@ -61,6 +61,17 @@ const FILTER: Table = Table {
 };
 
 impl Rule {
+    /// Whether the query differs with what its caller selects.
+    pub fn reads_selector(&self) -> bool {
+        reads_selector(&self.query)
+    }
+
+    /// Whether an external query is to be restricted to the caller's namespace and nothing says which label holds it. The
+    /// adapter starts with such a rule and refuses each read of its metrics.
+    pub fn lacks_namespace(&self) -> bool {
+        lacks_namespace(&self.resources, &self.query)
+    }
+
     /// The label that holds the namespace, where the namespace of the caller restricts an external query.
     pub fn namespace_label(&self) -> Option<String> {
         let restricts = self.resources.namespaced;
@@ -68,6 +79,14 @@ impl Rule {
             .then(|| self.resources.namespace_label())
             .flatten()
     }
+}
+
+fn reads_selector(query: &Template) -> bool {
+    query.reads("LabelMatchers") || query.reads("LabelValuesByName")
+}
+
+fn lacks_namespace(resources: &Resources, query: &Template) -> bool {
+    resources.namespaced && resources.namespace_label().is_none() && reads_selector(query)
 }
 
 /// The one series name that the rule's `seriesQuery` fits, where it names it.
@@ -133,12 +152,11 @@ pub(super) fn rule(node: &Node, api: Api, report: &mut Report) -> Option<Rule> {
     let (query, query_line) = query?;
     if report.errors.len() == errors {
         match api {
-            Api::External => {
-                let unknown = resources.namespaced && resources.namespace_label().is_none();
-                if unknown && uses_matchers(&query) {
-                    missing_namespace(node, report);
-                }
-            }
+            Api::External if lacks_namespace(&resources, &query) => report.warn(
+                node.line,
+                format!("{MISSING_NAMESPACE}; until then each read of its metrics is refused, as by prometheus-adapter"),
+            ),
+            Api::External => {}
             Api::Custom if resources.is_empty() => report.error(
                 node.line,
                 "resources: which label names which object? Give a template (template: <<.Resource>>) or overrides \
@@ -157,16 +175,6 @@ pub(super) fn rule(node: &Node, api: Api, report: &mut Report) -> Option<Rule> {
         resources,
         sanitized,
     })
-}
-
-/// Whether the query differs with what its caller selects.
-fn uses_matchers(query: &Template) -> bool {
-    let fill = |matchers: &str| {
-        query
-            .render(&arguments("series_name", matchers, BTreeMap::new(), &[]))
-            .ok()
-    };
-    fill("a") != fill("b")
 }
 
 /// Filled in once with nothing special, so that a field that does not exist is found now and not by the HPA.

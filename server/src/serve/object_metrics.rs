@@ -171,6 +171,16 @@ impl ObjectMetrics {
         listed
     }
 
+    /// Whether there is any rule.
+    pub(super) fn has_rules(&self) -> bool {
+        !self.lists.rules.is_empty()
+    }
+
+    /// Whether a rule makes this metric of this kind.
+    pub(super) fn makes(&self, question: &ObjectQuestion<'_>) -> bool {
+        self.has_rules() && self.find(question).is_some()
+    }
+
     /// What a rule's metric says about one object; `None` where no rule makes it of this kind.
     pub(super) fn read_one(
         &self,
@@ -325,7 +335,7 @@ impl ObjectMetrics {
             find_in(&self.lists.known(), question)
                 .or_else(|| find_in(&self.lists.made(MISSED), question))
         };
-        let by_rule = (!self.lists.rules.is_empty()).then(by_rule).flatten();
+        let by_rule = self.has_rules().then(by_rule).flatten();
         by_rule.or_else(|| {
             let (rule, series) = managed_name(question.metric)?;
             let label = rule.resources.label(question.kind, question.kinds)?;

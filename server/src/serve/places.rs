@@ -2,9 +2,10 @@
 //!
 //! A listener that is full of connections which nobody uses must not refuse the API server, a probe or KEDA. So a new
 //! connection is always taken: where no place is free, the one that has least reason to be there ends. Those are, in this
-//! order, connections that have sent nothing or wait for their client's next request, the longest idle first; and, after a
-//! while, those whose request is still not complete or not answered. A client that showed a valid certificate keeps its
-//! place for as long as another can be found.
+//! order, connections that have sent nothing, or that have been idle for longer than scalers are between two reads; then those
+//! whose first request is not answered yet, or a later one not for a while, because its rest does not come or it takes long;
+//! then, the longest idle first, those whose client was answered lately. So whoever sends halves of requests displaces such
+//! as himself. A client that showed a valid certificate keeps its place for as long as another can be found.
 
 use std::io;
 use std::pin::Pin;
@@ -19,8 +20,10 @@ use tokio::task::AbortHandle;
 
 use crate::clock::monotonic_ns;
 
-/// How long a request may be under way before its connection may have to make room.
-const BUSY_MS_MAX: u64 = 10_000;
+/// How long a request may be under way before its connection may have to make room; a first request gets no time.
+const BUSY_MS_MAX: u64 = 2_000;
+/// How long a connection may be idle before it makes room before all others: HPAs read every 15 s, KEDA every 30 s.
+const IDLE_MS_MAX: u64 = 60_000;
 
 /// Which connections may end for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,8 @@ struct Activity {
     state: AtomicU8,
     since_ms: AtomicU64,
     is_verified: AtomicBool,
+    /// A request of it was answered.
+    was_answered: AtomicBool,
 }
 
 fn now_ms() -> u64 {
@@ -53,8 +58,11 @@ impl Activity {
     /// Something was read, or written in answer to it. What a server sends of itself (HTTP/2 begins with its settings)
     /// does not make a client less silent.
     fn is(&self, state: u8) {
-        if state == IDLE && self.state.load(Ordering::Relaxed) == SILENT {
-            return;
+        if state == IDLE {
+            if self.state.load(Ordering::Relaxed) == SILENT {
+                return;
+            }
+            self.was_answered.store(true, Ordering::Relaxed);
         }
         if self.state.swap(state, Ordering::Relaxed) != state {
             self.since_ms.store(now_ms(), Ordering::Relaxed);
@@ -173,6 +181,7 @@ impl Places {
             state: AtomicU8::new(SILENT),
             since_ms: AtomicU64::new(now_ms()),
             is_verified: AtomicBool::new(false),
+            was_answered: AtomicBool::new(false),
         });
         let mut taken = self.taken.lock();
         if taken.len() >= self.places_max {
@@ -209,15 +218,18 @@ impl Places {
 /// The connection that is to end for another.
 fn least_needed(taken: &[Taken], evicts: Evicts, now_ms: u64) -> Option<usize> {
     let rank = |taken: &Taken| {
-        let since_ms = taken.activity.since_ms.load(Ordering::Relaxed);
-        let is_long = now_ms.saturating_sub(since_ms) > BUSY_MS_MAX;
-        let class = match (taken.activity.state.load(Ordering::Relaxed), evicts) {
+        let activity = &taken.activity;
+        let since_ms = activity.since_ms.load(Ordering::Relaxed);
+        let for_ms = now_ms.saturating_sub(since_ms);
+        let is_first = !activity.was_answered.load(Ordering::Relaxed);
+        let class = match (activity.state.load(Ordering::Relaxed), evicts) {
             (SILENT, _) => 0,
-            (IDLE, Evicts::Idle) => 0,
-            (BUSY, Evicts::Idle) if is_long => 1,
+            (IDLE, Evicts::Idle) if for_ms > IDLE_MS_MAX => 0,
+            (BUSY, Evicts::Idle) if is_first || for_ms > BUSY_MS_MAX => 1,
+            (IDLE, Evicts::Idle) => 2,
             _ => return None,
         };
-        let is_verified = taken.activity.is_verified.load(Ordering::Relaxed);
+        let is_verified = activity.is_verified.load(Ordering::Relaxed);
         Some((is_verified, class, since_ms))
     };
     let ranked = taken.iter().enumerate();
@@ -236,25 +248,39 @@ mod tests {
                 state: AtomicU8::new(state),
                 since_ms: AtomicU64::new(since_ms),
                 is_verified: AtomicBool::new(is_verified),
+                was_answered: AtomicBool::new(state == IDLE),
             }),
             task: None,
         }
     }
 
+    fn answered_before(taken: Taken) -> Taken {
+        taken.activity.was_answered.store(true, Ordering::Relaxed);
+        taken
+    }
+
     #[test]
     fn who_is_needed_least_makes_room() {
         let now_ms = 100_000;
-        let all = [
-            taken(BUSY, 99_000, false),
-            taken(IDLE, 50_000, true),
-            taken(BUSY, 10_000, false),
-            taken(IDLE, 60_000, false),
-            taken(SILENT, 70_000, false),
-        ];
-        assert_eq!(least_needed(&all, Evicts::Idle, now_ms), Some(3));
-        assert_eq!(least_needed(&all, Evicts::Silent, now_ms), Some(4));
-        assert_eq!(least_needed(&all[..3], Evicts::Idle, now_ms), Some(2));
-        assert_eq!(least_needed(&all[..2], Evicts::Idle, now_ms), Some(1));
-        assert_eq!(least_needed(&all[..1], Evicts::Idle, now_ms), None);
+        // From who is needed least to who is needed most.
+        let order = || {
+            [
+                taken(IDLE, 10_000, false),   // for 90 s
+                taken(SILENT, 70_000, false), // never sent anything
+                answered_before(taken(BUSY, 20_000, false)),
+                taken(BUSY, 99_999, false), // half a first request
+                taken(IDLE, 60_000, false), // an HPA between two reads
+                taken(IDLE, 50_000, true),
+                answered_before(taken(BUSY, 99_000, false)), // being answered
+            ]
+        };
+        for least in 0..6 {
+            let mut left: Vec<Taken> = order().into_iter().skip(least).collect();
+            left.reverse();
+            let last = left.len() - 1;
+            assert_eq!(least_needed(&left, Evicts::Idle, now_ms), Some(last));
+        }
+        assert_eq!(least_needed(&order()[6..], Evicts::Idle, now_ms), None);
+        assert_eq!(least_needed(&order(), Evicts::Silent, now_ms), Some(1));
     }
 }

@@ -170,6 +170,13 @@ impl Watched {
         self.signals.iter().find(named)
     }
 
+    /// The signal that answers for metrics of objects of this name. One that an external rule made stands back behind a
+    /// custom rule: prometheus-adapter keeps the names of the two apart.
+    fn named_for(&self, question: &ObjectQuestion<'_>) -> Option<&(SignalSpec, SignalId)> {
+        let named = self.named(question.metric)?;
+        (!named.0.from_rules || !self.objects.makes(question)).then_some(named)
+    }
+
     /// What this name, in any case, stands for to a caller of this namespace who selects nothing.
     pub(super) fn find(&self, name: &str, namespace: &str) -> Option<Found<'_>> {
         if let Some((spec, id)) = self.named(name) {
@@ -329,7 +336,8 @@ impl Signals for Watched {
         now: Timestamp,
     ) -> Option<Reading> {
         let found = self.named(question.metric);
-        let (spec, id) = found.filter(|(spec, _)| !spec.sanitized)?;
+        let may_be_a_rules = |spec: &SignalSpec| spec.from_rules && self.objects.has_rules();
+        let (spec, id) = found.filter(|(spec, _)| !spec.sanitized && !may_be_a_rules(spec))?;
         let pinned = self.reader.pinned_if_ready(*id)?;
         let read = |id, pins: &Pins| self.reader.signal_if_ready(id, now, pins);
         let judged = judge_about((question, name), spec, &pinned, |wanted| {
@@ -345,7 +353,7 @@ impl Signals for Watched {
         names: Option<&[String]>,
         now: Timestamp,
     ) -> Option<Result<ObjectList, String>> {
-        let Some((spec, id)) = self.named(question.metric) else {
+        let Some((spec, id)) = self.named_for(question) else {
             return self.objects.read_many(question, names, now);
         };
         let (namespace, label) = (question.namespace, question.kind.label());

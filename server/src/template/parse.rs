@@ -61,6 +61,33 @@ pub(crate) fn nodes(tokens: &[Token]) -> Result<Vec<Node>, TemplateError> {
     }
 }
 
+/// Whether these read a field of what a template is given, in any of their branches.
+pub(crate) fn read_field(nodes: &[Node], field: &str) -> bool {
+    let pipeline = |pipeline: &Pipeline| pipeline_reads(pipeline, field);
+    nodes.iter().any(|node| match node {
+        Node::Text(_) => false,
+        Node::Emit(emitted) | Node::Set(_, emitted) => pipeline(emitted),
+        Node::If(over, body, otherwise) | Node::With(_, over, body, otherwise) => {
+            pipeline(over) || read_field(body, field) || read_field(otherwise, field)
+        }
+        Node::Range(range) => {
+            pipeline(&range.over)
+                || read_field(&range.body, field)
+                || read_field(&range.otherwise, field)
+        }
+    })
+}
+
+fn pipeline_reads(pipeline: &Pipeline, field: &str) -> bool {
+    let named = |path: &[String]| path.first().is_some_and(|first| first == field);
+    let mut operands = pipeline.commands.iter().flatten();
+    operands.any(|operand| match operand {
+        Operand::Field(path, _) | Operand::Variable(_, path, _) => named(path),
+        Operand::Inner(inner) => pipeline_reads(inner, field),
+        _ => false,
+    })
+}
+
 /// What ended a block.
 enum Stop {
     /// The text itself.

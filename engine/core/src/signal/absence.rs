@@ -47,6 +47,9 @@ pub(crate) fn prove(
     }
     for selector in &query.selectors {
         let required = required(selector, assessment);
+        if by_proof && query.fallback.is_none() {
+            check_may_be_absent(assessment, selector)?;
+        }
         for target in targets_of(assessment, scope, selector) {
             if by_proof {
                 check_witness(assessment, target, selector)?;
@@ -55,6 +58,9 @@ pub(crate) fn prove(
                 check_label_exists(assessment, target, selector, matcher.name(), by_proof)?;
                 if by_proof {
                     check_pool_known(assessment, target, selector, matcher)?;
+                }
+                if by_proof && query.fallback.is_none() {
+                    check_speaks_for(target, matcher)?;
                 }
             }
         }
@@ -185,6 +191,55 @@ fn shows(assessment: Assessment<'_>, target: &TargetFacts, selector: &Selector) 
     has(metric)
         || equivalents.any(|(name, _)| has(&name))
         || metrics.any(assessment.names.absence_witnesses(metric))
+}
+
+/// S4a: absence of the family is ever a 0. A gauge of the pool or of a model server is there whenever its value is known, so
+/// a page that shows others of it has lost these.
+fn check_may_be_absent(assessment: Assessment<'_>, selector: &Selector) -> Result<(), String> {
+    let metric = selector.metric.as_deref();
+    match metric.filter(|metric| assessment.names.is_never_absent(metric)) {
+        Some(metric) => Err(format!(
+            "the result is empty, and {metric} is there whenever its value is known: its absence is never 0; add \
+             `or vector(0)` or `absent: zero` if it is here"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// S4b: who a condition names is the target itself, and not a source behind it that may be down while its page is good.
+fn check_speaks_for(target: &TargetFacts, matcher: &Matcher) -> Result<(), String> {
+    let label = matcher.name();
+    if !names_source(label) || target.constant_label(label).is_some() {
+        return Ok(());
+    }
+    Err(format!(
+        "the result is empty, and {} tells of several {label}s, so it may have lost what {matcher} names: its absence is no \
+         0; add `or vector(0)` or `absent: zero` if it is here",
+        describe(target)
+    ))
+}
+
+/// Whether a label says from where a sample comes: in the words of Kubernetes and of Prometheus, or as collectors and
+/// exporters write them (`exported_namespace`, `k8s_pod_name`).
+fn names_source(label: &str) -> bool {
+    const SOURCES: [&str; 10] = [
+        "cluster",
+        "container",
+        "deployment",
+        "instance",
+        "job",
+        "namespace",
+        "node",
+        "pod",
+        "service",
+        "statefulset",
+    ];
+    let prefixes = ["exported_", "kubernetes_", "kube_", "k8s_"];
+    let bare = prefixes
+        .iter()
+        .find_map(|prefix| label.strip_prefix(prefix));
+    let bare = bare.unwrap_or(label);
+    SOURCES.contains(&bare.strip_suffix("_name").unwrap_or(bare))
 }
 
 /// S4b: the family has the label on this target. With `strictly` it is also an error if that is not known.

@@ -7,7 +7,7 @@ mod render;
 
 use std::collections::BTreeMap;
 
-use crate::template::parse::Node;
+use crate::template::parse::{self, Node};
 use crate::template::{Delimiters, read};
 
 pub use crate::template::TemplateError;
@@ -41,6 +41,11 @@ impl Template {
         Ok(Template {
             nodes: read(text, DELIMITERS)?,
         })
+    }
+
+    /// Whether it reads this field (`LabelMatchers`) in any of its branches.
+    pub fn reads(&self, field: &str) -> bool {
+        parse::read_field(&self.nodes, field)
     }
 
     /// Fills it in.

@@ -5,16 +5,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use stillwell_adapters::keda::ExternalScaler;
+use stillwell_adapters::keda::{ExternalScaler, MESSAGE_BYTES_MAX};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
+use tonic::Status;
 use tracing::{debug, warn};
 
 use super::Triggers;
@@ -35,6 +36,13 @@ const PING_TIMEOUT_MS: u64 = 10_000;
 const WINDOW_BYTES: u32 = 64 << 10;
 /// Unsent bytes of one stream; a message has seven.
 const SEND_BYTES_MAX: usize = 8 << 10;
+/// Requests whose message is still being read, of all connections together: KEDA sends it with the headers, and what has
+/// come of such a request takes 6 kB until the rest comes.
+const READING_MAX: usize = 1_024;
+/// A message that has not come by then is not going to.
+const READING_MS: u64 = 5_000;
+/// Before a message: one byte for its compression, four for its length.
+const FRAME_BYTES: usize = 5;
 /// Headers of one request.
 const HEADER_BYTES_MAX: u32 = 16 << 10;
 
@@ -144,5 +152,31 @@ async fn call(
     request: Request<Incoming>,
     verified: bool,
 ) -> Result<Response<Body>, Infallible> {
-    Ok(service.answer(request.map(Body::new), verified).await)
+    static READING: Semaphore = Semaphore::const_new(READING_MAX);
+    let (head, body) = request.into_parts();
+    let read = match READING.try_acquire() {
+        Ok(_place) => {
+            let reading = to_bytes(Body::new(body), MESSAGE_BYTES_MAX + FRAME_BYTES);
+            tokio::time::timeout(Duration::from_millis(READING_MS), reading).await
+        }
+        Err(_) => {
+            return Ok(refused(Status::resource_exhausted(
+                "too many requests are incomplete",
+            )));
+        }
+    };
+    Ok(match read {
+        Ok(Ok(bytes)) => {
+            let request = Request::from_parts(head, Body::from(bytes));
+            service.answer(request, verified).await
+        }
+        Ok(Err(error)) => refused(Status::resource_exhausted(format!(
+            "the message cannot be read: {error}"
+        ))),
+        Err(_) => refused(Status::deadline_exceeded("the message did not come")),
+    })
+}
+
+fn refused(status: Status) -> Response<Body> {
+    status.into_http()
 }

@@ -76,7 +76,7 @@ impl Watched {
         now: Timestamp,
     ) -> Option<Judged> {
         let (metric, namespace) = (question.metric, question.namespace);
-        if let Some((spec, id)) = self.named(metric) {
+        if let Some((spec, id)) = self.named_for(question) {
             let pinned = self.reader.pinned(*id);
             return judge_about((question, name), spec, &pinned, |wanted| {
                 self.judge_configured((spec, *id), namespace, wanted, now)

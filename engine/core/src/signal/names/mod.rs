@@ -126,6 +126,22 @@ impl Names {
         }
     }
 
+    /// Whether a metric's series are there whenever its value is known, so that no page proves that one of them is 0 (S4a). A
+    /// user's witness says otherwise.
+    pub(crate) fn is_never_absent(&self, metric: &str) -> bool {
+        let has_witness = |class: Class| match class {
+            Class::Engine(engine) => {
+                engines::pack(engine).is_some_and(|pack| !pack.absence.is_empty())
+            }
+            Class::Pool => false,
+            Class::FlowControl | Class::Request | Class::Inflight => true,
+        };
+        let is_users = self.witnesses.iter().any(|(family, _)| family == metric);
+        let family = self.family(metric);
+        !is_users
+            && family.is_some_and(|(family, ..)| family.replicated || !has_witness(family.class))
+    }
+
     fn is_users_witness(&self, metric: &str, present: &str) -> bool {
         let given = |(family, witness): &(String, String)| family == metric && witness == present;
         self.witnesses.iter().any(given)
