@@ -138,12 +138,6 @@ fn errors_name_the_line() {
             "renders to nothing",
         ),
         (
-            "externalRules:\n- seriesQuery: a\n  metricsQuery: 'a{<<.LabelMatchers>>}'\n"
-                .to_owned(),
-            2,
-            "which label holds the namespace",
-        ),
-        (
             "rules:\n  externl: []\n".to_owned(),
             2,
             "did you mean external?",
@@ -457,4 +451,47 @@ fn values_that_say_nothing_are_no_warning() {
         "{report:?}"
     );
     assert!(file.external.is_empty() && file.custom.is_empty());
+}
+
+/// The adapter starts with such a rule and serves all others; here nothing started.
+#[test]
+fn a_rule_that_lacks_its_namespace_is_refused_when_it_is_read() {
+    let text = "externalRules:\n- seriesQuery: a\n  metricsQuery: 'a{<<.LabelMatchers>>}'\n";
+    let (rules, report) = read(text);
+    assert!(report.errors.is_empty(), "{:?}", report.errors);
+    let warned = |problem: &Problem| {
+        problem.line == 2 && problem.message.contains("which label holds the namespace")
+    };
+    assert!(report.warnings.iter().any(warned), "{:?}", report.warnings);
+    let refused = query(&rules.external[0], "a", "default", &Selector::default());
+    let refused = refused.expect_err("no namespace").to_string();
+    assert!(
+        refused.contains("line 2: resources: which label"),
+        "{refused}"
+    );
+}
+
+/// Templates that index the selector's values by name were taken for constant queries: `queue!=b` was told as 0.
+#[test]
+fn whatever_reads_the_selector_depends_on_who_asks() {
+    for (metrics_query, reads) in [
+        ("sum(a{<<.LabelMatchers>>})", true),
+        (r#"sum(a{q=~"<<index .LabelValuesByName "q">>"})"#, true),
+        (r#"sum(a{q="<<.LabelValuesByName.q>>"})"#, true),
+        ("<<range $k, $v := .LabelValuesByName>><<$k>><<end>>a", true),
+        (
+            "<<with $x := .GroupBy>><<$.LabelMatchers>><<else>>a<<end>>",
+            true,
+        ),
+        (
+            "sum(a{<<if eq (index .LabelValuesByName \"q\") \"x\">>b=\"1\"<<end>>})",
+            true,
+        ),
+        ("sum(<<.Series>>)", false),
+        ("sum(a) by (<<.GroupBy>>)", false),
+    ] {
+        let template = super::template::Template::parse(metrics_query).expect(metrics_query);
+        let found = template.reads("LabelMatchers") || template.reads("LabelValuesByName");
+        assert_eq!(found, reads, "{metrics_query}");
+    }
 }

@@ -47,9 +47,6 @@ pub(crate) fn prove(
     }
     for selector in &query.selectors {
         let required = required(selector, assessment);
-        if by_proof && query.fallback.is_none() {
-            check_may_be_absent(assessment, selector)?;
-        }
         for target in targets_of(assessment, scope, selector) {
             if by_proof {
                 check_witness(assessment, target, selector)?;
@@ -59,13 +56,17 @@ pub(crate) fn prove(
                 if by_proof {
                     check_pool_known(assessment, target, selector, matcher)?;
                 }
-                if by_proof && query.fallback.is_none() {
-                    check_speaks_for(target, matcher)?;
-                }
             }
         }
         if by_proof {
             check_values_seen(assessment, query, selector, &required)?;
+        }
+        if by_proof && query.fallback.is_none() {
+            check_may_be_absent(assessment, selector)?;
+            for target in targets_of(assessment, scope, selector) {
+                let mut required = required.iter();
+                required.try_for_each(|matcher| check_speaks_for(target, matcher))?;
+            }
         }
     }
     Ok(())

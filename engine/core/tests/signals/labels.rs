@@ -111,6 +111,46 @@ fn a_label_that_the_family_lacks_is_never_a_zero() {
     }
 }
 
+/// A collector's page went on with one namespace's servers when it had lost the other's, and 50 waiting requests became 0.
+#[test]
+fn what_a_page_of_several_sources_has_lost_is_no_zero() {
+    let mut scenario = Scenario::new();
+    let queries = [
+        "sum(vllm:num_requests_waiting{namespace=\"b\"})",
+        "sum(vllm:num_requests_waiting{model_name=\"n\"})",
+        "sum(my_queue{namespace=\"b\"})",
+        "sum(my_queue{exported_pod=\"b-0\"})",
+        "sum(inference_extension_flow_control_queue_size{namespace=\"b\"})",
+        "sum(inference_extension_flow_control_queue_size{k8s_namespace_name=\"b\"})",
+    ];
+    let signals = queries.map(|query| scenario.register(query));
+    let waived = scenario.register("sum(my_queue{namespace=\"b\"}) or vector(0)");
+    let of_requests = scenario.register("sum(my_queue{tenant=\"t\"})");
+    let collector = scenario.target("a:1");
+    let of = |namespace: &str, model: &str, tenant: &str| {
+        format!(
+            "vllm:num_requests_waiting{{namespace=\"{namespace}\",model_name=\"{model}\"}} 50\n\
+             my_queue{{namespace=\"{namespace}\",exported_pod=\"{namespace}-0\",tenant=\"{tenant}\"}} 7\n\
+             inference_extension_flow_control_pool_saturation{{namespace=\"{namespace}\",k8s_namespace_name=\"{namespace}\"}} 0.5\n\
+             inference_extension_flow_control_queue_size{{namespace=\"{namespace}\",k8s_namespace_name=\"{namespace}\"}} 3\n"
+        )
+    };
+    let both = of("a", "m", "s") + &of("b", "n", "t");
+    for _ in 0..3 {
+        scenario.take(collector, &both);
+    }
+    assert_eq!(scenario.reported(signals[0]), value(50.0));
+    for _ in 0..3 {
+        scenario.take(collector, &of("a", "m", "s"));
+    }
+    for signal in signals {
+        unknown(&scenario.reported(signal), &["the result is empty"]);
+    }
+    assert_eq!(scenario.reported(waived), value(0.0));
+    // A tenant is no source: the process that shows the family for others would show it for this one.
+    assert_eq!(scenario.reported(of_requests), value(0.0));
+}
+
 #[test]
 fn what_only_some_gateways_show_is_not_idle_where_they_do_not() {
     let mut scenario = Scenario::new();
