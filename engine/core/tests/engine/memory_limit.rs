@@ -122,33 +122,25 @@ fn page_of(series: usize, mut label: impl FnMut(usize) -> String) -> String {
 
 #[test]
 fn labels_that_never_repeat_cost_history_and_then_only_themselves() {
-    let mut fixture = Fixture::new();
-    let mut taken = 0;
-    for second in 0..400 {
-        let page = page_of(300, |at| {
-            format!("caller-{second}-{at}-with-a-name-as-long-as-callers-like")
-        });
-        if fixture.second(&page).is_ok() {
-            taken += 1;
+    // Hash tables double when their seed says so; none of it may show.
+    for _ in 0..6 {
+        let mut fixture = Fixture::new();
+        for second in 0..400 {
+            let page = page_of(300, |at| {
+                format!("caller-{second}-{at}-with-a-name-as-long-as-callers-like")
+            });
+            assert_eq!(fixture.second(&page), Ok(()), "page {second} of the churn");
             let mut newest = fixture.newest("churning");
             newest.sort_by(f64::total_cmp);
             let wanted: Vec<f64> = (0..300).map(f64::from).collect();
             assert_eq!(newest, wanted);
         }
+        assert!(fixture.reader.stats().blocks_dropped_for_memory > 0);
+        let calm = page_of(300, |at| format!("calm-{at}"));
+        for page in 0..40 {
+            assert_eq!(fixture.second(&calm), Ok(()), "page {page} after the churn");
+        }
     }
-    // How many depends on when hash tables double, which their seed decides; 262 to 399 in 70 runs.
-    assert!(
-        taken >= 100,
-        "places given up are used again: {taken} of 400 pages were taken"
-    );
-    assert!(fixture.reader.stats().blocks_dropped_for_memory > 0);
-    // Once it is over, everything is taken again, as soon as what was given up is free: after 34 pages at most in 70 runs.
-    let calm = page_of(300, |at| format!("calm-{at}"));
-    let refused: Vec<usize> = (0..100)
-        .filter(|_| fixture.second(&calm).is_err())
-        .collect();
-    let last = refused.last().copied().unwrap_or(0);
-    assert!(last < 80, "page {last} of 100 calm ones was refused");
 }
 
 #[test]
