@@ -306,17 +306,25 @@ impl Store {
 
     /// Drops sealed blocks that end before `time_ms`.
     pub(crate) fn drop_before(&mut self, time_ms: i64) {
-        while let Some(front) = self.oldest_sealed() {
-            if self.end_ms(front).is_some_and(|end_ms| end_ms >= time_ms) {
-                break;
-            }
-            self.drop_oldest();
-        }
+        self.drop_blocks_before(time_ms, usize::MAX);
         for clock in &mut self.clocks {
             clock.drop_before(time_ms);
         }
         self.native_histograms.drop_before(time_ms);
         self.exemplars.drop_before(time_ms);
+    }
+
+    /// Drops up to so many sealed blocks that end before `time_ms`. True: there are no more.
+    pub(crate) fn drop_blocks_before(&mut self, time_ms: i64, blocks_max: usize) -> bool {
+        for _ in 0..blocks_max {
+            match self.oldest_sealed() {
+                Some(front) if self.end_ms(front).is_none_or(|end_ms| end_ms < time_ms) => {
+                    self.drop_oldest()
+                }
+                _ => return true,
+            }
+        }
+        false
     }
 
     /// When the last run of a sealed block ended; `None` where the clock has forgotten.

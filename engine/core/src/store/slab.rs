@@ -10,7 +10,10 @@
 use super::codec::{self, CodecState, Encoded, Run};
 use crate::ids::{ClockId, SeriesId};
 
-const SMALL_DATA: usize = 64 - HEADER_BYTES;
+/// Bytes of the first block of a series' history.
+pub(crate) const SMALL_BLOCK_BYTES: usize = 64;
+
+const SMALL_DATA: usize = SMALL_BLOCK_BYTES - HEADER_BYTES;
 const MEDIUM_DATA: usize = 128 - HEADER_BYTES;
 const LARGE_DATA: usize = 256 - HEADER_BYTES;
 const HEADER_BYTES: usize = 32;

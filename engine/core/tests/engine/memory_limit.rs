@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use parking_lot::Mutex;
 use stillwell_engine::labels::{Labels, Matcher};
 use stillwell_engine::promql::select::{Projection, Samples, SelectRequest, View as _, is_stale};
 use stillwell_engine::{
@@ -13,7 +14,7 @@ const LIMIT_BYTES: u64 = 3 << 20;
 const STEADY_SERIES: usize = 1_000;
 
 struct Fixture {
-    writer: Writer,
+    writer: Mutex<Writer>,
     reader: Reader,
     steady: Stage,
     churning: Stage,
@@ -36,7 +37,7 @@ impl Fixture {
         };
         let (steady, churning) = (target("steady"), target("churning"));
         Fixture {
-            writer,
+            writer: Mutex::new(writer),
             reader,
             steady,
             churning,
@@ -57,20 +58,24 @@ impl Fixture {
             .steady
             .parse(page.as_bytes(), Format::Text)
             .expect("it parses");
-        let taken = self.writer.commit(staged, at, ScrapeFacts::default());
-        taken.expect("a page without new series is taken whatever is held");
+        let steady = self
+            .writer
+            .lock()
+            .commit(staged, at, ScrapeFacts::default());
+        steady.expect("a page without new series is taken whatever is held");
         let staged = self
             .churning
             .parse(churning.as_bytes(), Format::Text)
             .expect("it parses");
-        let taken = self.writer.commit(staged, at, ScrapeFacts::default());
+        let taken = staged.commit_in_steps(&self.writer, at, ScrapeFacts::default());
         if taken.is_err() {
             let target = self.churning.target();
             self.writer
+                .lock()
                 .fail(target, at, ScrapeFacts::default(), "refused")
                 .expect("time ascends");
         }
-        self.writer.maintain(at);
+        Writer::maintain_in_steps(&self.writer, at);
         self.check();
         taken.map(|_| ())
     }

@@ -68,6 +68,40 @@ fn a_number_that_is_replaced_by_one_with_a_timestamp_is_not_told_any_more() {
     }
 }
 
+/// A series whose page had stated timestamps once stayed unknown until it ended.
+#[test]
+fn a_series_whose_page_states_no_timestamps_any_more_is_as_fresh_as_its_page() {
+    let mut scenario = Scenario::new();
+    let signals = ["sum(x)", "max(x) or vector(0)", "x"].map(|text| scenario.register(text));
+    let spec = TargetSpec {
+        labels: Labels::from_pairs([("job", "epp"), ("instance", "a:1")]),
+        interval_ms: INTERVAL_MS as u64,
+        honor_timestamps: true,
+        ..TargetSpec::default()
+    };
+    let target = scenario.target_with(spec);
+    let is_unknown = |reported: Reported| matches!(reported, Reported::Unknown(_));
+    for round in 1..4 {
+        for _ in 0..3 {
+            let at_ms = scenario.now_ms;
+            scenario.scrape_text(target, &format!("x{{q=\"a\"}} 5 {at_ms}\n"));
+            for signal in &signals {
+                let reported = scenario.reported(*signal);
+                assert!(is_unknown(reported.clone()), "{round}: {reported:?}");
+            }
+        }
+        for _ in 0..3 {
+            scenario.scrape_text(target, &format!("x{{q=\"a\"}} {round}\n"));
+            for signal in &signals {
+                assert_eq!(scenario.reported(*signal), value(f64::from(round)));
+            }
+        }
+    }
+    scenario.scrape_text(target, "x{q=\"a\"} 9\n");
+    scenario.scrape_text(target, "y 1\n");
+    assert!(is_unknown(scenario.reported(signals[0])), "it has ended");
+}
+
 #[test]
 fn a_number_given_to_another_series_is_not_summed() {
     let mut scenario = Scenario::with(Limits {
