@@ -147,7 +147,7 @@ impl PageReader {
         began: Instant,
     ) -> Result<(), ScrapeError> {
         let refused = |error: &dyn ToString| ScrapeError::Page(error.to_string());
-        let staged = self
+        let mut staged = self
             .stage
             .parse(body, format)
             .map_err(|error| refused(&error))?;
@@ -158,7 +158,10 @@ impl PageReader {
         let parsed = Instant::now();
         let committed = match self.is_slow {
             true => staged.commit_in_steps(&self.shared.writer, at, facts),
-            false => self.shared.writer.lock().commit(staged, at, facts),
+            false => {
+                staged.make_room(&self.shared.writer);
+                self.shared.writer.lock().commit(staged, at, facts)
+            }
         };
         let took_ns = parsed.elapsed().as_nanos();
         self.shared

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 use stillwell_adapters::host::{DroppedTarget, Targets};
+use stillwell_engine::Writer;
 use stillwell_engine::labels::Labels;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -218,9 +219,8 @@ impl Task {
         }
         let (now, offset_ms) = (self.shared.clock.now(), self.shared.clock.wall_offset_ms());
         self.shared.limiter.buffers.trim();
-        let mut writer = self.shared.writer.lock();
-        writer.set_wall_offset(offset_ms);
-        writer.maintain(now);
+        self.shared.writer.lock().set_wall_offset(offset_ms);
+        Writer::maintain_in_steps(&self.shared.writer, now);
     }
 
     fn apply(&mut self, jobs: Vec<JobTargets>, only_these: bool) {

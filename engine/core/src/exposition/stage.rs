@@ -84,6 +84,8 @@ pub struct Staged<'a> {
     page: Page<'a>,
     /// The series that were added before the commit; `None` before memory was reserved for them.
     pub(crate) added: Option<Added>,
+    /// Bytes that its new series take in the store, where they were counted before the commit.
+    pub(crate) growth_bytes: Option<usize>,
 }
 
 /// The stage of a page that may be refused. When it is dropped, it frees what the new lines of that page took.
@@ -226,6 +228,7 @@ impl Stage {
                 stage,
                 page,
                 added: None,
+                growth_bytes: None,
             }),
             // The text is ours: its lines say nothing to whoever sent the page.
             Err(error) if page.dialect == Dialect::Decoded => Err(PageError { line: 0, ..error }),

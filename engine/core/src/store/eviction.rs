@@ -1,13 +1,11 @@
 //! Gives the memory of history back when series need it: the oldest history is dropped before any last value.
 //!
 //! Blocks are dropped oldest first, but not segment by segment: under memory pressure every segment holds blocks of
-//! all ages. Blocks that remain in the least used segments are therefore moved into the others. That is rare and
-//! costs about one copy of what is moved.
-
-use hashbrown::HashMap;
+//! all ages. Blocks that remain in the least used segments are therefore moved into the others, some at a time. That is rare
+//! and costs about one copy of what is moved.
 
 use super::history::Store;
-use super::slab::{BlockId, PARTIAL_SEGMENTS_BYTES};
+use super::slab::{BlockId, PARTIAL_SEGMENTS_BYTES, SEGMENT_BLOCKS};
 use crate::ids::SeriesId;
 
 impl Store {
@@ -32,55 +30,49 @@ impl Store {
         self.bytes().total()
     }
 
-    /// Drops up to `blocks_max` of the oldest blocks while history takes more than `bytes_max`. True: nothing more needs
-    /// to be or can be dropped, and the memory has been given back.
+    /// Drops up to `blocks_max` of the oldest blocks while history takes more than `bytes_max`, or moves about as many. True:
+    /// nothing more needs to be or can be done, and the memory has been given back.
     pub(crate) fn shrink_history(&mut self, bytes_max: usize, blocks_max: usize) -> bool {
         let used_max = bytes_max.saturating_sub(PARTIAL_SEGMENTS_BYTES);
         for _ in 0..blocks_max {
             if self.slab.used_bytes() <= used_max || !self.drop_oldest_for_memory() {
-                self.release_memory(bytes_max);
-                return true;
+                return self.release_memory(bytes_max, blocks_max);
             }
         }
         false
     }
 
-    fn release_memory(&mut self, bytes_max: usize) {
+    /// Gives back the memory of segments without blocks, and then of some whose blocks are moved into others. True: there are
+    /// no more, or no more need to.
+    fn release_memory(&mut self, bytes_max: usize, blocks_max: usize) -> bool {
         self.slab.release_empty();
         if self.slab.bytes() <= bytes_max {
-            return;
+            return true;
         }
-        let mut moved = HashMap::new();
-        for block in self.slab.evacuate() {
-            moved.insert(block, self.move_block(block));
+        let segments = blocks_max / SEGMENT_BLOCKS / 3; // of each size
+        let blocks = self.slab.evacuate(segments.max(1));
+        for &block in &blocks {
+            self.move_block(block);
         }
-        for block in &mut self.sealed {
-            if let Some(copy) = moved.get(block) {
-                *block = *copy;
-            }
-        }
-        self.slab.readmit();
-        self.slab.release_empty();
+        self.slab.vacate();
+        blocks.is_empty() || self.slab.bytes() <= bytes_max
     }
 
-    /// Moves a block into another segment and returns its new id.
-    fn move_block(&mut self, block: BlockId) -> BlockId {
-        let owner = self.slab.header(block).owner;
+    /// Moves a block into another segment.
+    fn move_block(&mut self, block: BlockId) {
+        let header = *self.slab.header(block);
         let copy = self.slab.copy(block);
-        let row = self.series.row_mut(owner);
+        let row = self.series.row_mut(header.owner);
         if row.newest == block {
             row.newest = copy;
         }
-        let mut at = row.oldest;
-        if at == block {
-            row.oldest = copy;
-        } else {
-            while self.slab.header(at).next != block {
-                at = self.slab.header(at).next;
-            }
-            self.slab.set_next(at, copy);
+        match row.oldest == block {
+            true => row.oldest = copy,
+            false => self.slab.link(header.previous(), copy),
+        }
+        if let Some(next) = header.next().some() {
+            self.slab.link(copy, next);
         }
         self.slab.release(block);
-        copy
     }
 }

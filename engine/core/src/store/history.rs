@@ -33,7 +33,8 @@ pub(crate) struct Store {
     pub(crate) exemplars: Exemplars,
     /// Series with explicit timestamps that pages list.
     pub(crate) listed: Listed,
-    pub(super) sealed: VecDeque<BlockId>,
+    /// The series of all sealed blocks, the oldest block first: those of one series are sealed in their order.
+    pub(super) sealed: VecDeque<SeriesId>,
     /// Bytes of history above which growing requires dropping the oldest.
     pub(crate) history_bytes_max: usize,
     pub(crate) dropped: Dropped,
@@ -254,7 +255,7 @@ impl Store {
         // Making room may have taken this series' older blocks: look again.
         let row = self.series.row_mut(id);
         match row.newest.some() {
-            Some(before) => self.slab.set_next(before, block),
+            Some(before) => self.slab.link(before, block),
             None => row.oldest = block,
         }
         row.newest = block;
@@ -270,7 +271,7 @@ impl Store {
             .is_some_and(|newest| !self.slab.header(newest).sealed())
         {
             self.slab.seal(newest);
-            self.sealed.push_back(newest);
+            self.sealed.push_back(id);
         }
     }
 
@@ -294,7 +295,7 @@ impl Store {
 
     /// Drops the oldest sealed block and records the loss. False: there is none.
     pub(super) fn drop_oldest_for_memory(&mut self) -> bool {
-        let Some(&front) = self.sealed.front() else {
+        let Some(front) = self.oldest_sealed() else {
             return false;
         };
         self.dropped.blocks_for_memory += 1;
@@ -305,17 +306,25 @@ impl Store {
 
     /// Drops sealed blocks that end before `time_ms`.
     pub(crate) fn drop_before(&mut self, time_ms: i64) {
-        while let Some(&front) = self.sealed.front() {
-            if self.end_ms(front).is_some_and(|end_ms| end_ms >= time_ms) {
-                break;
-            }
-            self.drop_oldest();
-        }
+        self.drop_blocks_before(time_ms, usize::MAX);
         for clock in &mut self.clocks {
             clock.drop_before(time_ms);
         }
         self.native_histograms.drop_before(time_ms);
         self.exemplars.drop_before(time_ms);
+    }
+
+    /// Drops up to so many sealed blocks that end before `time_ms`. True: there are no more.
+    pub(crate) fn drop_blocks_before(&mut self, time_ms: i64, blocks_max: usize) -> bool {
+        for _ in 0..blocks_max {
+            match self.oldest_sealed() {
+                Some(front) if self.end_ms(front).is_none_or(|end_ms| end_ms < time_ms) => {
+                    self.drop_oldest()
+                }
+                _ => return true,
+            }
+        }
+        false
     }
 
     /// When the last run of a sealed block ended; `None` where the clock has forgotten.
@@ -331,24 +340,30 @@ impl Store {
         }
     }
 
+    fn oldest_sealed(&self) -> Option<BlockId> {
+        let front = self.sealed.front()?;
+        Some(self.series.row(*front).oldest)
+    }
+
     fn drop_oldest(&mut self) {
-        let Some(block) = self.sealed.pop_front() else {
+        let Some(owner) = self.sealed.pop_front() else {
             return;
         };
-        let header = *self.slab.header(block);
-        self.slab.release(block);
-        let row = self.series.row_mut(header.owner);
-        debug_assert_eq!(
-            row.oldest, block,
+        let row = self.series.row_mut(owner);
+        let block = row.oldest;
+        let header = self.slab.header(block);
+        debug_assert!(
+            header.sealed() && header.owner == owner,
             "blocks of a series are sealed oldest first"
         );
-        row.oldest = header.next;
-        if header.next == BlockId::NONE {
+        row.oldest = header.next();
+        if row.oldest == BlockId::NONE {
             row.newest = BlockId::NONE;
         }
+        self.slab.release(block);
         let is_over = row.oldest == BlockId::NONE && !row.is_present();
-        if is_over && !self.listed.contains(header.owner) {
-            self.forget(header.owner);
+        if is_over && !self.listed.contains(owner) {
+            self.forget(owner);
         }
     }
 
@@ -388,7 +403,7 @@ impl Store {
             if header.first_tick < until && header.first_tick + gaps > first && first < until {
                 return true;
             }
-            at = header.next;
+            at = header.next();
         }
         current
     }
@@ -433,7 +448,7 @@ impl Store {
         Bytes {
             series: self.series.bytes(),
             index: self.index.bytes(),
-            history: self.slab.bytes() + self.sealed.capacity() * size_of::<BlockId>(),
+            history: self.slab.bytes() + self.sealed.capacity() * size_of::<SeriesId>(),
             clocks: self.clocks.iter().map(Clock::bytes).sum(),
             histograms: self.native_histograms.bytes() + self.exemplars.bytes(),
         }

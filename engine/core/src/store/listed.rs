@@ -30,6 +30,11 @@ impl Listed {
         }
     }
 
+    /// Whether the newest page of this target lists it, and no other target's.
+    pub(crate) fn is_only_by(&self, id: SeriesId, target: TargetId) -> bool {
+        self.0.get(&id).is_some_and(|targets| *targets == [target])
+    }
+
     /// Whether some page lists it.
     pub(crate) fn contains(&self, id: SeriesId) -> bool {
         self.0.contains_key(&id)

@@ -55,7 +55,8 @@ pub(crate) use crate::ids::{SeriesId, TargetId};
 pub use exemplars::Exemplar;
 pub use history::Bytes;
 pub(crate) use persist::{Cut, SeriesReader, SeriesWriter};
-pub(crate) use series::{REMOVALS_CHUNK, Row, Series};
+pub(crate) use series::{Growth, REMOVALS_CHUNK, Row, Series};
+pub(crate) use slab::SMALL_BLOCK_BYTES;
 pub(crate) use snapshot::{SelectionSnapshot, Visibility};
 pub(crate) use visible_ticks::{ClockVisibility, Ticks};
 

@@ -498,17 +498,19 @@ impl Store {
 
     /// All series are there: orders what retention and the memory limit drop first.
     pub(crate) fn order_sealed(&mut self) {
-        let mut newest: HashMap<SeriesId, Option<i64>> = HashMap::new();
+        let mut newest: HashMap<SeriesId, (BlockId, Option<i64>)> = HashMap::new();
         let sealed = std::mem::take(&mut self.sealed);
-        let mut ends: Vec<(Option<i64>, BlockId)> = Vec::with_capacity(sealed.len());
-        for block in sealed {
+        let mut ends: Vec<(Option<i64>, SeriesId)> = Vec::with_capacity(sealed.len());
+        for id in sealed {
+            let oldest = self.series.row(id).oldest;
             // Blocks of one series stay in their order, whatever their clocks say of their ends.
-            let end = newest.entry(self.slab.header(block).owner).or_default();
-            *end = self.end_ms(block).max(*end);
-            ends.push((*end, block));
+            let (block, end) = newest.entry(id).or_insert((oldest, None));
+            *end = self.end_ms(*block).max(*end);
+            *block = self.slab.header(*block).next();
+            ends.push((*end, id));
         }
         ends.sort_by_key(|(end, _)| *end);
-        self.sealed = ends.into_iter().map(|(_, block)| block).collect();
+        self.sealed = ends.into_iter().map(|(_, id)| id).collect();
         self.sealed.shrink_to_fit(); // it may have the place of the times
     }
 

@@ -68,6 +68,33 @@ pub(crate) struct Series {
     interner: LabelInterner,
 }
 
+/// What new series with some labels may add.
+pub(crate) struct Growth<'a> {
+    pub(crate) series: usize,
+    /// Names and values, each once.
+    pub(crate) texts: Vec<&'a str>,
+}
+
+impl<'a> Growth<'a> {
+    pub(crate) fn of(labels: impl Iterator<Item = &'a Labels>) -> Growth<'a> {
+        let (mut series, mut texts) = (0usize, HashSet::new());
+        let mut before: Option<&Labels> = None;
+        for labels in labels {
+            series += 1;
+            // What the set before has at the same place was counted with it.
+            let mut counted = before.map(Labels::iter);
+            for (name, value) in labels.iter() {
+                if counted.as_mut().and_then(Iterator::next) != Some((name, value)) {
+                    texts.extend([name, value]);
+                }
+            }
+            before = Some(labels);
+        }
+        let texts = texts.into_iter().collect();
+        Growth { series, texts }
+    }
+}
+
 /// Ids whose removals are counted together.
 pub(crate) const REMOVALS_CHUNK: u32 = 1_024;
 
@@ -179,27 +206,23 @@ impl Series {
         SeriesId(id)
     }
 
-    /// The most that the store grows by new series with these labels: unknown texts, and for each series that cannot
-    /// reuse a freed row the bytes of a series.
-    pub(crate) fn growth_bytes<'a>(&self, labels: impl Iterator<Item = &'a Labels>) -> usize {
-        let (mut series, mut texts) = (0usize, HashSet::new());
-        let mut before: Option<&Labels> = None;
-        for labels in labels {
-            series += 1;
-            // What the set before has at the same place was counted with it.
-            let mut counted = before.map(Labels::iter);
-            for (name, value) in labels.iter() {
-                if counted.as_mut().and_then(Iterator::next) != Some((name, value)) {
-                    texts.extend([name, value]);
-                }
-            }
-            before = Some(labels);
-        }
-        let new_texts = texts
+    /// The most that the store grows by new series: unknown texts, and for each series that cannot reuse a freed row the bytes
+    /// of a series.
+    pub(crate) fn growth_bytes(&self, growth: &Growth<'_>) -> usize {
+        self.text_bytes(&growth.texts) + self.row_bytes(growth.series)
+    }
+
+    /// The part of it that is texts which are not known yet.
+    pub(crate) fn text_bytes(&self, texts: &[&str]) -> usize {
+        let unknown = texts
             .iter()
             .filter(|text| self.symbols.find(text).is_none());
-        let text_bytes: usize = new_texts.map(|text| text.len() + SYMBOL_BYTES).sum();
-        text_bytes + series.saturating_sub(self.ids.reusable()) * SERIES_BYTES
+        unknown.map(|text| text.len() + SYMBOL_BYTES).sum()
+    }
+
+    /// The part of it that is rows.
+    pub(crate) fn row_bytes(&self, series: usize) -> usize {
+        series.saturating_sub(self.ids.reusable()) * SERIES_BYTES
     }
 
     /// Removes a series. Its id and the ids of symbols that end with it are retired (`epoch_reclaim`).

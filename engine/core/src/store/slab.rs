@@ -1,7 +1,7 @@
 //! A slab allocator for blocks of history: blocks have fixed sizes and places, and freed blocks are reused first.
 //!
 //! ```text
-//!  Block<N> = | first_tick i64 | last_bits u64 | clock u32 | owner u32 | next u32 | gap u16 | heads u8 | bodies u8 | N data bytes |
+//!  Block<N> = | first_tick i64 | last_bits u64 | clock u32 | owner u32 | link u32 | gap u16 | heads u8 | bodies u8 | N data bytes |
 //! ```
 //!
 //! Three sizes: the first block of a series is small (64 bytes with its header), the second medium (128), later ones
@@ -10,11 +10,15 @@
 use super::codec::{self, CodecState, Encoded, Run};
 use crate::ids::{ClockId, SeriesId};
 
-const SMALL_DATA: usize = 64 - HEADER_BYTES;
+/// Bytes of the first block of a series' history.
+pub(crate) const SMALL_BLOCK_BYTES: usize = 64;
+
+const SMALL_DATA: usize = SMALL_BLOCK_BYTES - HEADER_BYTES;
 const MEDIUM_DATA: usize = 128 - HEADER_BYTES;
 const LARGE_DATA: usize = 256 - HEADER_BYTES;
 const HEADER_BYTES: usize = 32;
-const SEGMENT_BLOCKS: usize = 256;
+/// Blocks of one allocation.
+pub(super) const SEGMENT_BLOCKS: usize = 256;
 
 /// Bytes held at most beside blocks in use after compaction: part of one segment of each size.
 pub(super) const PARTIAL_SEGMENTS_BYTES: usize = SEGMENT_BLOCKS * (64 + 128 + 256);
@@ -87,9 +91,10 @@ pub(crate) struct Header {
     pub(crate) clock: ClockId,
     /// The series whose history it holds.
     pub(crate) owner: SeriesId,
-    /// The series' next block.
-    pub(crate) next: BlockId,
-    /// The codec's state after the last op, so that appending needs no decoding: the value ...
+    /// The series' next block; while the block is open, and so the series' newest, the one before.
+    link: BlockId,
+    /// The codec's state after the last op, so that appending needs no decoding: the value, of a sealed block the block before
+    /// it ...
     last_bits: u64,
     /// ... and the gap; 0, which is no valid gap, where it does not fit, and `SEALED` where no run follows.
     last_gap: u16,
@@ -111,7 +116,7 @@ impl Header {
             first_tick,
             clock,
             owner,
-            next: BlockId::NONE,
+            link: BlockId::NONE,
             last_bits: CodecState::START.bits,
             last_gap: CodecState::START.gap as u16,
             heads: 0,
@@ -122,6 +127,29 @@ impl Header {
     /// Whether it takes no more runs.
     pub(crate) fn sealed(&self) -> bool {
         self.last_gap == SEALED
+    }
+
+    /// The series' next block.
+    pub(crate) fn next(&self) -> BlockId {
+        match self.sealed() {
+            true => self.link,
+            false => BlockId::NONE,
+        }
+    }
+
+    /// The series' block before; any of one that is its oldest.
+    pub(crate) fn previous(&self) -> BlockId {
+        match self.sealed() {
+            true => BlockId(self.last_bits as u32),
+            false => self.link,
+        }
+    }
+
+    fn set_previous(&mut self, previous: BlockId) {
+        match self.sealed() {
+            true => self.last_bits = u64::from(previous.0),
+            false => self.link = previous,
+        }
     }
 }
 
@@ -145,6 +173,8 @@ struct Segment<const N: usize> {
     /// Empty while the segment is vacant.
     blocks: Box<[Block<N>]>,
     used: usize,
+    /// Its blocks are being moved into others: places given up in it are not on the free list.
+    is_evacuated: bool,
 }
 
 impl<const N: usize> SizeClass<N> {
@@ -165,6 +195,7 @@ impl<const N: usize> SizeClass<N> {
         let segment = Segment {
             blocks: (0..SEGMENT_BLOCKS).map(|_| block()).collect(),
             used: 0,
+            is_evacuated: false,
         };
         let at = match self.vacant.pop() {
             Some(at) => {
@@ -191,9 +222,12 @@ impl<const N: usize> SizeClass<N> {
 
     fn release(&mut self, at: u32) {
         self.block_mut(at).header.clock = ClockId::NONE;
-        self.segments[at as usize / SEGMENT_BLOCKS].used -= 1;
+        let segment = &mut self.segments[at as usize / SEGMENT_BLOCKS];
+        segment.used -= 1;
         self.used -= 1;
-        self.free.push(at);
+        if !segment.is_evacuated {
+            self.free.push(at);
+        }
     }
 
     fn used_bytes(&self) -> usize {
@@ -219,37 +253,45 @@ impl<const N: usize> SizeClass<N> {
         }
     }
 
-    /// Selects the least used segments whose blocks fit into the others, removes their places from the free list and
-    /// lists the blocks in use in them.
-    fn evacuate(&mut self) -> Vec<u32> {
-        let mut fullest: Vec<usize> = (0..self.segments.len()).collect();
-        fullest.sort_by_key(|&at| std::cmp::Reverse(self.segments[at].used));
-        let mut thin = vec![false; self.segments.len()];
-        for &at in fullest.iter().skip(self.used.div_ceil(SEGMENT_BLOCKS)) {
-            thin[at] = !self.segments[at].blocks.is_empty();
+    /// Selects up to so many segments, the least used ones, whose blocks fit into the others; removes their places from the
+    /// free list, and lists the blocks in use in them.
+    fn evacuate(&mut self, segments_max: usize) -> Vec<u32> {
+        let held = self.segments.len() - self.vacant.len();
+        let spare = held - self.used.div_ceil(SEGMENT_BLOCKS);
+        if spare == 0 {
+            return Vec::new();
         }
-        self.free.retain(|at| !thin[*at as usize / SEGMENT_BLOCKS]);
-        let places = (0..self.segments.len() * SEGMENT_BLOCKS)
-            .filter(|place| thin[place / SEGMENT_BLOCKS])
-            .map(|place| place as u32);
+        let mut least: Vec<u32> = (0..self.segments.len() as u32)
+            .filter(|at| !self.segments[*at as usize].blocks.is_empty())
+            .collect();
+        let count = spare.min(segments_max);
+        least.select_nth_unstable_by_key(count - 1, |at| self.segments[*at as usize].used);
+        least.truncate(count);
+        for at in &least {
+            self.segments[*at as usize].is_evacuated = true;
+        }
+        let segments = &self.segments;
+        self.free
+            .retain(|place| !segments[*place as usize / SEGMENT_BLOCKS].is_evacuated);
+        let places = least.iter().flat_map(|at| {
+            let first = at * SEGMENT_BLOCKS as u32;
+            first..first + SEGMENT_BLOCKS as u32
+        });
         places
             .filter(|place| self.block(*place).header.clock != ClockId::NONE)
             .collect()
     }
 
-    /// Puts the free places of all segments back on the free list.
-    fn readmit(&mut self) {
-        self.free.clear();
-        for (at, segment) in self.segments.iter().enumerate() {
-            let first = at * SEGMENT_BLOCKS;
-            let unused = segment
-                .blocks
-                .iter()
-                .enumerate()
-                .filter(|(_, block)| block.header.clock == ClockId::NONE);
-            self.free
-                .extend(unused.map(|(place, _)| (first + place) as u32));
+    /// Gives back the memory of the segments that were evacuated.
+    fn vacate(&mut self) {
+        for (at, segment) in self.segments.iter_mut().enumerate() {
+            if std::mem::take(&mut segment.is_evacuated) {
+                debug_assert_eq!(segment.used, 0, "its blocks were moved");
+                segment.blocks = Box::default();
+                self.vacant.push(at as u32);
+            }
         }
+        self.free.shrink_to_fit();
     }
 
     /// Bytes that the next `allocate` adds.
@@ -396,9 +438,11 @@ impl Slab {
         }
     }
 
-    /// Links `id` to the block after it.
-    pub(crate) fn set_next(&mut self, id: BlockId, next: BlockId) {
-        self.parts_mut(id).0.next = next;
+    /// Links a sealed block and the block after it.
+    pub(crate) fn link(&mut self, before: BlockId, after: BlockId) {
+        debug_assert!(self.header(before).sealed(), "an open block is the newest");
+        self.parts_mut(before).0.link = after;
+        self.parts_mut(after).0.set_previous(before);
     }
 
     /// Appends a run. False: it does not fit, and nothing has changed.
@@ -427,7 +471,11 @@ impl Slab {
 
     /// Closes the block for further runs.
     pub(crate) fn seal(&mut self, id: BlockId) {
-        self.parts_mut(id).0.last_gap = SEALED;
+        let header = self.parts_mut(id).0;
+        let previous = header.previous();
+        header.last_gap = SEALED;
+        header.link = BlockId::NONE;
+        header.set_previous(previous);
     }
 
     fn parts_mut(&mut self, id: BlockId) -> (&mut Header, &mut [u8]) {
@@ -446,22 +494,22 @@ impl Slab {
         self.large.release_empty();
     }
 
-    /// Blocks in segments that can be emptied. Until `readmit`, no block is allocated there: what is copied elsewhere and
-    /// released empties them.
-    pub(crate) fn evacuate(&mut self) -> Vec<BlockId> {
+    /// Blocks in segments that can be emptied, up to so many of each size. Until [`Slab::vacate`], no block is allocated
+    /// there, and each of these has to be copied and released.
+    pub(crate) fn evacuate(&mut self, segments_max: usize) -> Vec<BlockId> {
         let mut blocks = Vec::new();
         for size in [Size::Small, Size::Medium, Size::Large] {
-            let places = of_size!(mut self, size, class => class.evacuate());
+            let places = of_size!(mut self, size, class => class.evacuate(segments_max));
             blocks.extend(places.into_iter().map(|place| BlockId::new(size, place)));
         }
         blocks
     }
 
-    /// Ends an evacuation: free blocks anywhere may be allocated again.
-    pub(crate) fn readmit(&mut self) {
-        self.small.readmit();
-        self.medium.readmit();
-        self.large.readmit();
+    /// Ends an evacuation: gives back the memory of the segments that are empty now.
+    pub(crate) fn vacate(&mut self) {
+        self.small.vacate();
+        self.medium.vacate();
+        self.large.vacate();
     }
 
     /// A copy of a block, of the same size.
@@ -477,5 +525,63 @@ impl Slab {
     /// Bytes held, free blocks included.
     pub(crate) fn bytes(&self) -> usize {
         self.small.bytes() + self.medium.bytes() + self.large.bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::TargetId;
+
+    /// Places given up in the segments that were being emptied were taken by the next blocks that were moved: no segment
+    /// was ever empty, and pages were refused for want of memory that could have been given back.
+    #[test]
+    fn an_evacuation_leaves_as_few_segments_as_the_blocks_need() {
+        let mut slab = Slab::new();
+        let (blocks, owner) = (5 * SEGMENT_BLOCKS as u32, |id: u32| SeriesId(id));
+        let size_of = |id: u32| match id % 2 {
+            0 => Size::Small,
+            _ => Size::Large,
+        };
+        let mut held: Vec<(u32, BlockId)> = (0..2 * blocks)
+            .map(|id| {
+                let (clock, size) = (ClockId::page_of(TargetId(0)), size_of(id));
+                (id, slab.allocate(size, clock, owner(id), i64::from(id)))
+            })
+            .collect();
+        let full_bytes = slab.bytes();
+        held.retain(|&(id, block)| {
+            let is_kept = id / 2 % 5 < 2; // all over the segments: none of them is empty
+            if !is_kept {
+                slab.release(block);
+            }
+            is_kept
+        });
+        slab.release_empty();
+        assert!(slab.bytes() >= full_bytes);
+        loop {
+            let blocks = slab.evacuate(2);
+            if blocks.is_empty() {
+                break;
+            }
+            for block in blocks {
+                let copy = slab.copy(block);
+                slab.release(block);
+                let moved = held.iter_mut().find(|(_, have)| *have == block);
+                moved.expect("only blocks in use are moved").1 = copy;
+            }
+            slab.vacate();
+        }
+        // Two fifths of five segments, of each size.
+        let segments = 2 * SEGMENT_BLOCKS * (64 + 256);
+        assert!(
+            slab.bytes() < segments + full_bytes / 100,
+            "{} of {full_bytes}, {segments} are needed",
+            slab.bytes()
+        );
+        for (id, block) in held {
+            assert_eq!(slab.header(block).owner, owner(id));
+            assert_eq!(slab.header(block).first_tick, i64::from(id));
+        }
     }
 }

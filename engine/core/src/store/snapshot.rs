@@ -389,9 +389,9 @@ impl Copier<'_> {
         let mut at = row.oldest;
         while let Some(block) = at.some() {
             let header = *store.slab.header(block);
-            at = header.next;
+            at = header.next();
             let (after, until) = self.tick_range(store, header.clock);
-            let end = match header.next.some().map(|next| store.slab.header(next)) {
+            let end = match at.some().map(|next| store.slab.header(next)) {
                 Some(next) if next.clock == header.clock => next.first_tick,
                 None if row.clock == header.clock => row.since,
                 _ => i64::MAX,

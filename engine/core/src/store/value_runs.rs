@@ -83,8 +83,8 @@ impl Store {
         let mut at = row.oldest;
         while let Some(block) = at.some() {
             let header = self.slab.header(block);
-            at = header.next;
-            let end = match header.next.some().map(|next| self.slab.header(next)) {
+            at = header.next();
+            let end = match at.some().map(|next| self.slab.header(next)) {
                 Some(next) if next.clock == header.clock => next.first_tick,
                 None if row.clock == header.clock => row.since,
                 _ => i64::MAX,

@@ -26,6 +26,7 @@ impl Staged<'_> {
         at: Timestamp,
         facts: ScrapeFacts,
     ) -> Result<Committed, CommitError> {
+        self.make_room(writer);
         if self.new_lines() > WRITE_BATCH_SERIES {
             loop {
                 let mut held = writer.lock();

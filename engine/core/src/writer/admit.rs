@@ -11,13 +11,13 @@ use parking_lot::RwLockWriteGuard;
 use super::Writer;
 use crate::labels::Labels;
 use crate::limits::WRITE_BATCH_SERIES;
-use crate::store::Store;
+use crate::store::{Growth, Store};
 
 /// When series need the memory of history, this fraction of the limit is freed beyond their need.
 const MEMORY_SLACK_PART: usize = 32;
 
 /// Upper bound of the bytes of a new series beside its label texts (row, index, identity, symbols).
-const NEW_SERIES_BYTES: usize = 300;
+pub(super) const NEW_SERIES_BYTES: usize = 300;
 
 impl Writer {
     /// Reserves memory for so many series with these labels, which have so many bytes, and for `more_bytes`, dropping old
@@ -31,14 +31,25 @@ impl Writer {
     where
         I: Iterator<Item = &'a Labels>,
     {
-        let at_most = label_bytes + series * NEW_SERIES_BYTES;
-        if at_most + more_bytes == 0 {
+        let at_most = label_bytes + series * NEW_SERIES_BYTES + more_bytes;
+        self.admit_counted(at_most, |store| {
+            more_bytes + store.series.growth_bytes(&Growth::of(labels()))
+        })
+    }
+
+    /// The same for so many bytes at most. `count` yields how many there are: most texts are interned already, and rows of
+    /// removed series are reused.
+    pub(super) fn admit_counted(
+        &mut self,
+        at_most: usize,
+        count: impl FnOnce(&Store) -> usize,
+    ) -> Result<(), usize> {
+        if at_most == 0 {
             return Ok(());
         }
-        let mut new_bytes = at_most + more_bytes;
-        if self.held_bytes().saturating_add(new_bytes) > self.bytes_max() {
-            // Count exactly: most texts are interned already, and rows of removed series are reused.
-            new_bytes = more_bytes + self.store.read().series.growth_bytes(labels());
+        let mut new_bytes = at_most;
+        if !self.fits(new_bytes) {
+            new_bytes = count(&self.store.read());
             if !self.frees_memory(new_bytes) {
                 return Err(new_bytes);
             }
@@ -58,19 +69,35 @@ impl Writer {
         if self.non_history_bytes.saturating_add(new_bytes) > self.bytes_max() {
             return false;
         }
-        let free_for_history = |bytes: usize| {
-            let others = self.non_history_bytes.saturating_add(bytes);
-            self.bytes_max().saturating_sub(others)
-        };
         let store = Arc::clone(&self.store);
         let mut store = store.write();
-        if store.slab.bytes() > free_for_history(new_bytes) {
-            // Somewhat more than needed, so that not every page with a new line comes here.
-            let more = new_bytes + self.bytes_max() / MEMORY_SLACK_PART;
-            shrink(&mut store, free_for_history(more));
+        if store.slab.bytes() > self.free_for_history(new_bytes) {
+            shrink(&mut store, self.history_beside(new_bytes));
         }
         let held_bytes = self.non_history_bytes + store.slab.bytes();
         held_bytes.saturating_add(new_bytes) <= self.bytes_max()
+    }
+
+    fn free_for_history(&self, new_bytes: usize) -> usize {
+        let others = self.non_history_bytes.saturating_add(new_bytes);
+        self.bytes_max().saturating_sub(others)
+    }
+
+    /// Bytes of history that are left where it has to be dropped for `new_bytes`: somewhat less than could be, so that not every
+    /// page with a new line comes here.
+    pub(super) fn history_beside(&self, new_bytes: usize) -> usize {
+        self.free_for_history(new_bytes + self.bytes_max() / MEMORY_SLACK_PART)
+    }
+
+    /// Whether so many bytes fit as it is.
+    pub(super) fn fits(&self, new_bytes: usize) -> bool {
+        self.held_bytes().saturating_add(new_bytes) <= self.bytes_max()
+    }
+
+    /// Whether history has to be dropped for so many bytes, and it helps.
+    pub(super) fn needs_room(&self, new_bytes: usize) -> bool {
+        let could_fit = self.non_history_bytes.saturating_add(new_bytes) <= self.bytes_max();
+        could_fit && !self.fits(new_bytes)
     }
 
     /// Bytes that history may take. History and the rest both grow between two pages, so they must not both count on the

@@ -6,13 +6,14 @@
 use std::sync::Arc;
 
 use super::Writer;
+use super::make_room::at_most_bytes;
 use super::outcome::{CommitError, Committed, ScrapeFacts};
 use super::own_times::OwnTimes;
 use super::page_commit::PageCommit;
 use super::page_commit::Placed;
 use crate::exposition::{Placement, Staged};
 use crate::labels::Labels;
-use crate::store::{ClockId, IdSet, ScrapeEntry, TargetId};
+use crate::store::{ClockId, Growth, IdSet, ScrapeEntry, TargetId};
 use crate::time::Timestamp;
 
 impl Writer {
@@ -175,13 +176,17 @@ impl Writer {
 
     fn admit_new_lines(&mut self, staged: &Staged<'_>) -> Result<(), CommitError> {
         let labels = || staged.new_samples().filter_map(|sample| sample.labels);
-        let histogram_bytes = staged.histogram_bytes();
-        self.admit(staged.new_series(), labels, histogram_bytes)
-            .map_err(|_| CommitError::Memory {
-                new_series: labels().count(),
-                held_bytes: self.held_bytes(),
-                limit_bytes: self.limits.memory_bytes_max,
-            })
+        let at_most = at_most_bytes(staged);
+        let counted = staged.growth_bytes;
+        let admitted = self.admit_counted(at_most, |store| {
+            let count = || store.series.growth_bytes(&Growth::of(labels()));
+            counted.unwrap_or_else(count) + staged.histogram_bytes()
+        });
+        admitted.map_err(|_| CommitError::Memory {
+            new_series: labels().count(),
+            held_bytes: self.held_bytes(),
+            limit_bytes: self.limits.memory_bytes_max,
+        })
     }
 
     /// Of two lines with the same series the first wins. If a new line has the series of a kept line, their order is only

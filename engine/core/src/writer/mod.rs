@@ -19,6 +19,7 @@ mod admit;
 mod append;
 mod commit;
 mod maintain;
+mod make_room;
 mod observe;
 mod outcome;
 mod own_times;

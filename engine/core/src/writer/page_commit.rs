@@ -307,12 +307,16 @@ impl PageCommit<'_, '_> {
                 self.yield_to_readers();
             }
         }
+        let mut stating = None;
         for &ExplicitSample {
             series,
             time_ms,
             bits,
         } in &staged.page().explicit
         {
+            if time_ms.is_none() {
+                self.take_back(series, staged, &mut stating);
+            }
             let time_ms = self.times.steady_ms(time_ms);
             self.append_explicit(series, time_ms, bits, explicit_series, committed);
             self.yield_to_readers();
@@ -323,11 +327,40 @@ impl PageCommit<'_, '_> {
             index,
         } in &staged.page().histograms
         {
+            if time_ms.is_none() {
+                self.take_back(series, staged, &mut stating);
+            }
             if let Some(histogram) = staged.histogram(index) {
                 let time_ms = self.times.steady_ms(time_ms);
                 self.append_histogram(series, time_ms, histogram, explicit_series, committed);
             }
             self.yield_to_readers();
+        }
+    }
+
+    /// Moves a series whose line has no timestamp any more back to the page's clock, unless another line or page states one.
+    /// `stating`: the series with timestamps on this page, once they were asked for.
+    fn take_back(&mut self, id: SeriesId, staged: &Staged<'_>, stating: &mut Option<IdSet>) {
+        let row = *self.store.series.row(id);
+        let is_last = row.clock == ClockId::EXPLICIT
+            && row.since < self.at_ms
+            && self.store.listed.is_only_by(id, self.target);
+        if !is_last {
+            return;
+        }
+        let page = staged.page();
+        let stating = stating.get_or_insert_with(|| {
+            let floats = page.explicit.iter().map(|of| (of.series, of.time_ms));
+            let histograms = page.histograms.iter().map(|of| (of.series, of.time_ms));
+            let all = floats.chain(histograms);
+            let ids: Vec<SeriesId> = all.filter(|of| of.1.is_some()).map(|of| of.0).collect();
+            IdSet::new(&ids)
+        });
+        if !stating.contains(id) {
+            let tick = self.tick();
+            self.store
+                .move_to_clock(id, self.at_ms, self.clock, tick, STALE);
+            self.store.listed.remove(id, self.target);
         }
     }
 

@@ -7,18 +7,21 @@ use stillwell_engine::{Engine, Format, Limits, ScrapeFacts, TargetSpec, Timestam
 
 use crate::scenario::{Gateway, INTERVAL_MS, Reported, Scenario, unknown, value};
 
+/// A gateway whose page may state timestamps.
+fn with_timestamps() -> TargetSpec {
+    TargetSpec {
+        labels: Labels::from_pairs([("job", "epp"), ("instance", "a:1")]),
+        interval_ms: INTERVAL_MS as u64,
+        honor_timestamps: true,
+        ..TargetSpec::default()
+    }
+}
+
 #[test]
 fn timestamps_on_the_page_are_not_told_to_a_scaler() {
     let mut scenario = Scenario::new();
     let signal = scenario.register("sum(x)");
-    let labels = Labels::from_pairs([("job", "epp"), ("instance", "a:1")]);
-    let spec = TargetSpec {
-        labels,
-        interval_ms: INTERVAL_MS as u64,
-        honor_timestamps: true,
-        ..TargetSpec::default()
-    };
-    let (_, stage) = scenario.writer.add_target(spec);
+    let (_, stage) = scenario.writer.add_target(with_timestamps());
     scenario.stages.push(Some(stage));
     let at_ms = scenario.now_ms;
     scenario.scrape_text(0, &format!("x 7 {at_ms}\n"));
@@ -45,13 +48,7 @@ fn a_number_that_is_replaced_by_one_with_a_timestamp_is_not_told_any_more() {
         let mut scenario = Scenario::new();
         let signals = ["sum(x)", "x", "max(x) or vector(0)", "sum(x) or vector(0)"]
             .map(|text| (text, scenario.register(text)));
-        let spec = TargetSpec {
-            labels: Labels::from_pairs([("job", "epp"), ("instance", "a:1")]),
-            interval_ms: INTERVAL_MS as u64,
-            honor_timestamps: true,
-            ..TargetSpec::default()
-        };
-        let target = scenario.target_with(spec);
+        let target = scenario.target_with(with_timestamps());
         for _ in 0..3 {
             scenario.scrape_text(target, "x{q=\"a\"} 5\n");
         }
@@ -66,6 +63,34 @@ fn a_number_that_is_replaced_by_one_with_a_timestamp_is_not_told_any_more() {
             }
         }
     }
+}
+
+/// A series whose page had stated timestamps once stayed unknown until it ended.
+#[test]
+fn a_series_whose_page_states_no_timestamps_any_more_is_as_fresh_as_its_page() {
+    let mut scenario = Scenario::new();
+    let signals = ["sum(x)", "max(x) or vector(0)", "x"].map(|text| scenario.register(text));
+    let target = scenario.target_with(with_timestamps());
+    let is_unknown = |reported: Reported| matches!(reported, Reported::Unknown(_));
+    for round in 1..4 {
+        for _ in 0..3 {
+            let at_ms = scenario.now_ms;
+            scenario.scrape_text(target, &format!("x{{q=\"a\"}} 5 {at_ms}\n"));
+            for signal in &signals {
+                let reported = scenario.reported(*signal);
+                assert!(is_unknown(reported.clone()), "{round}: {reported:?}");
+            }
+        }
+        for _ in 0..3 {
+            scenario.scrape_text(target, &format!("x{{q=\"a\"}} {round}\n"));
+            for signal in &signals {
+                assert_eq!(scenario.reported(*signal), value(f64::from(round)));
+            }
+        }
+    }
+    scenario.scrape_text(target, "x{q=\"a\"} 9\n");
+    scenario.scrape_text(target, "y 1\n");
+    assert!(is_unknown(scenario.reported(signals[0])), "it has ended");
 }
 
 #[test]
