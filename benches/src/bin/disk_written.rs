@@ -81,7 +81,7 @@ fn run(
     let folder = std::env::temp_dir().join(format!("disk-written-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let flag = format!("--storage.path={}", folder.display());
-    let retention = format!("--storage.retention={retention}");
+    let retention = format!("--storage.retention.time={retention}");
     let ours = Contender::stillwell(stillwell, &config, &[&flag, &retention])?;
     let theirs = Contender::prometheus(prometheus, &config)?;
     ours.ready_client()?;

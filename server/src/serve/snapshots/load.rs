@@ -208,7 +208,7 @@ mod tests {
                 let Value::Matrix(matrix) = answer.expect("answers").value else {
                     panic!("a range was asked for");
                 };
-                matrix[0].samples.values.clone()
+                matrix[0].floats.iter().map(|(_, value)| *value).collect::<Vec<f64>>()
             };
             let moves = values("moves[10m]");
             let (first, last) = (moves[0] as i64, moves[moves.len() - 1] as i64);
