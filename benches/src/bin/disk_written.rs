@@ -1,8 +1,8 @@
 //! What is written to disk for surviving a restart: Stillwell's snapshots beside a Prometheus' WAL, scraping the same pages.
 //!
-//! `cargo run --release -p stillwell-benches --bin disk_written -- STILLWELL PROMETHEUS [MINUTES] [TARGETS] [INTERVAL_MS]`
+//! `cargo run --release -p stillwell-benches --bin disk_written -- STILLWELL PROMETHEUS [MINUTES] [TARGETS] [INTERVAL_MS [RETENTION]]`
 //!
-//! Pages of 2,024 samples, a fifth of which move every second. Counted are the bytes that either process has the kernel write
+//! With a retention of some minutes it shows what is written from the second one on. Pages of 2,024 samples, a fifth of which move every second. Counted are the bytes that either process has the kernel write
 //! (`write_bytes`), after the first half minute, so the folder of temporary files must be on a disk. Fails where Stillwell
 //! writes more than a tenth.
 
@@ -39,11 +39,19 @@ fn main() -> ExitCode {
         number(3, 20),
         number(4, 1_000),
     ) else {
-        eprintln!("disk_written STILLWELL PROMETHEUS [MINUTES] [TARGETS] [INTERVAL_MS]");
+        eprintln!(
+            "disk_written STILLWELL PROMETHEUS [MINUTES] [TARGETS] [INTERVAL_MS [RETENTION]]"
+        );
         return ExitCode::FAILURE;
     };
     let binaries = (Path::new(stillwell), Path::new(prometheus));
-    match run(binaries, minutes.max(1), targets as usize, interval_ms) {
+    let retention = arguments.get(5).map_or("1h", String::as_str);
+    match run(
+        binaries,
+        minutes.max(1),
+        targets as usize,
+        (interval_ms, retention),
+    ) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -57,7 +65,7 @@ fn run(
     (stillwell, prometheus): (&Path, &Path),
     minutes: u64,
     targets: usize,
-    interval_ms: u64,
+    (interval_ms, retention): (u64, &str),
 ) -> Result<bool, Failure> {
     let load = Load::start(targets, SAMPLES, 20)?;
     let addresses: Vec<String> = load
@@ -73,30 +81,52 @@ fn run(
     let folder = std::env::temp_dir().join(format!("disk-written-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let flag = format!("--storage.path={}", folder.display());
-    let ours = Contender::stillwell(stillwell, &config, &[&flag])?;
+    let retention = format!("--storage.retention.time={retention}");
+    let ours = Contender::stillwell(stillwell, &config, &[&flag, &retention])?;
     let theirs = Contender::prometheus(prometheus, &config)?;
     ours.ready_client()?;
     theirs.ready_client()?;
     pause(SETTLING);
     let before = (ours.disk_written()?, theirs.disk_written()?);
-    pause(Duration::from_secs(60 * minutes));
-    let after = (ours.disk_written()?, theirs.disk_written()?);
+    let mut after = before;
+    let mut held_max = 0;
+    for minute in 1..=minutes {
+        pause(Duration::from_secs(60));
+        let now = (ours.disk_written()?, theirs.disk_written()?);
+        let held = bytes_in(&folder)?;
+        held_max = held_max.max(held);
+        println!(
+            "minute {minute}: Stillwell {:.2} MB, Prometheus {:.2} MB; snapshots have {:.2} MB",
+            (now.0 - after.0) as f64 / 1e6,
+            (now.1 - after.1) as f64 / 1e6,
+            held as f64 / 1e6
+        );
+        after = now;
+    }
     let an_hour = |bytes: u64| bytes as f64 * 60.0 / minutes as f64;
     let (own, wal) = (an_hour(after.0 - before.0), an_hour(after.1 - before.1));
-    let file = std::fs::metadata(folder.join("snapshot"))?.len();
     drop(ours);
     std::fs::remove_dir_all(&folder)?;
     println!(
         "{} samples every {interval_ms} ms, {minutes} minutes: Stillwell writes {:.1} MB an hour, Prometheus {:.1} MB ({:.1}%); \
-         the snapshot has {:.1} MB",
+         snapshots had at most {:.1} MB",
         load.samples,
         own / 1e6,
         wal / 1e6,
         own / wal * 100.0,
-        file as f64 / 1e6
+        held_max as f64 / 1e6
     );
     match own > 0.0 && wal > 0.0 {
         true => Ok(own <= SHARE_MAX * wal),
         false => Err("nothing is written: is the folder of temporary files in memory?".into()),
     }
+}
+
+fn bytes_in(folder: &Path) -> std::io::Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder)? {
+        // One that is removed meanwhile has none.
+        bytes += entry?.metadata().map_or(0, |data| data.len());
+    }
+    Ok(bytes)
 }

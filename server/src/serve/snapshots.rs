@@ -1,45 +1,53 @@
-//! The file of snapshots below `--storage.path`: read at the start, written every 30 s, or as often as is asked for, and at the end.
+//! The files of snapshots below `--storage.path`: read at the start, written every 30 s, or as often as is asked for, and at the end.
 //!
-//! What came since the last time is appended to the file, so that history is written once. When it has become twice as large as
-//! both its first part and the history in memory, when half of it may be older than the retention, and at the first time of a
-//! process, a new one is written beside it, made durable and renamed over it.
+//! What came since the last time is appended to the newest file, so that history is written once. After half a retention
+//! another one is begun, and those of which all is older than the retention are removed (`files`): what a file holds is never
+//! written again. At the first time of a process, and where the memory limit has dropped half of what the files hold, a
+//! new one with everything replaces them all. A file is begun beside the others, made durable and renamed.
+//!
 //! So whoever kills this process at any moment leaves whole parts, and at most one that is torn, which the next start leaves
 //! out. What is lost then is what came after the newest part, at most that long and the time that one takes. A file that
-//! cannot be used is refused with the reason, and the server starts empty; a disk that is full or read-only is a warning and
-//! nothing else. Cost: bench `disk_written`.
+//! cannot be used is refused with the reason, and the server starts with what those before it hold, or empty; a disk that is
+//! full or read-only is a warning and nothing else. Cost: benches `disk_written` and `snapshot`.
+
+mod files;
+mod load;
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read, Seek, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use stillwell_engine::snapshot::{Restored, Snapshot, SnapshotError, Whole, Written, whole};
-use stillwell_engine::{Engine, Limits, Timestamp};
+use stillwell_engine::Timestamp;
+use stillwell_engine::snapshot::{Snapshot, Written};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::keda::Triggers;
 use crate::scrape::Shared;
+use files::{Next, Older, Sizes};
 
 /// Between the end of one snapshot and the beginning of the next, where nothing else is asked for.
 pub const INTERVAL: Duration = Duration::from_secs(30);
 /// Snapshots take at most this part of a core: one that takes longer is taken less often.
 const REST_TIMES: u32 = 3;
-/// A file has at least so many parts before it is written anew for its size.
-const PARTS_MIN: u32 = 3;
-/// The name of the file.
+/// Between two holds of the engine's locks. A thread that has slept begins with a whole time slice of the scheduler: where
+/// other processes want the cores, it is interrupted while it holds nothing, and not while commits wait for it.
+pub const BETWEEN_HOLDS: Duration = Duration::from_micros(50);
+/// Bytes that are given to the disk at a time.
+const WRITE_BYTES: usize = 256 << 10;
+/// The name of the newest file. Those before it have a number behind it.
 const NAME: &str = "snapshot";
 /// The name of KEDA's latches in it.
 const LATCHES: &str = "keda latches";
 /// The ending of a file that is being written.
 const UNFINISHED: &str = "unfinished";
 
-/// The file, and what was done to it.
+/// The files, and what was done to them.
 pub struct Snapshots {
     folder: PathBuf,
     interval: Duration,
@@ -49,27 +57,31 @@ pub struct Snapshots {
     appendable: Mutex<Option<Appendable>>,
 }
 
-/// A file that this process has written.
+/// The newest file, which this process has written.
 struct Appendable {
     file: File,
-    /// What is in it.
+    /// What is in it and in those before it.
     written: Written,
     /// When its first part was written, and the bytes of that.
-    first: (Timestamp, u64),
+    begun: (Timestamp, u64),
     bytes: u64,
     parts: u32,
+    /// When its newest part was taken.
+    taken: Timestamp,
+    /// The files before it, the oldest first.
+    older: Vec<Older>,
 }
 
 /// What was done so far, for `/metrics`.
 #[derive(Clone, Debug, Default)]
 pub struct Done {
-    /// When the newest snapshot in the file was taken.
+    /// When the newest snapshot in the files was taken.
     pub taken: Option<Timestamp>,
-    /// Bytes of the file.
+    /// Bytes of all files.
     pub bytes: u64,
     /// How long it took to write.
     pub took: Duration,
-    /// Bytes of all of them.
+    /// Bytes that were written so far.
     pub bytes_written: u64,
     /// Snapshots that could not be written.
     pub failures: u64,
@@ -100,51 +112,6 @@ impl Snapshots {
         self.done.lock().clone()
     }
 
-    /// Reads the file. `None`: there is none, or it cannot be used; the log says why.
-    pub fn load(&self, limits: Limits, now: Timestamp) -> Option<Restored> {
-        if let Err(error) = fs::create_dir_all(&self.folder) {
-            let path = self.folder.display();
-            warn!(%path, %error, "snapshots cannot be kept; samples are in memory only");
-        }
-        self.remove_unfinished();
-        let path = self.folder.join(NAME);
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-            Err(error) => {
-                warn!(path = %path.display(), %error, "the snapshot cannot be read; starting empty");
-                return None;
-            }
-        };
-        let began = Instant::now();
-        // A fault of ours in reading must not keep the server from starting.
-        let (restored, whole) = match catch_unwind(AssertUnwindSafe(|| restore(file, limits, now)))
-        {
-            Ok(Ok(restored)) => restored,
-            Ok(Err(error)) => {
-                warn!(path = %path.display(), %error, "the snapshot is not used; starting empty");
-                return None;
-            }
-            Err(_) => {
-                let error = "a fault of this program in reading it";
-                warn!(path = %path.display(), error, "the snapshot is not used; starting empty");
-                return None;
-            }
-        };
-        if let Some(error) = whole.rest {
-            let parts = whole.parts;
-            warn!(path = %path.display(), %error, parts, "the end of the snapshot is not used; what came after these parts is lost");
-        }
-        let stats = restored.reader.stats();
-        info!(
-            age_ms = now.since_ms(restored.written),
-            series = stats.series,
-            took_ms = began.elapsed().as_millis() as u64,
-            "going on from the snapshot"
-        );
-        Some(restored)
-    }
-
     /// Writes snapshots until `quit` turns true.
     pub async fn run(
         self: Arc<Self>,
@@ -173,26 +140,37 @@ impl Snapshots {
         let began = Instant::now();
         let named = [(LATCHES, keda.latches())];
         let mut appendable = self.appendable.lock();
-        // Where something goes wrong, what the file holds is not known, and the next one is written anew.
-        let before = appendable
-            .take()
-            .filter(|file| self.is_to_be_appended(file, shared));
+        // Where something goes wrong, what the files hold is not known, and the next one is written anew.
+        let before = appendable.take();
+        let next = before
+            .as_ref()
+            .map_or(Next::Replace, |file| self.next(file, shared));
         let writer = shared.writer.lock();
         // The time is read under the lock: no page of a later time is in the snapshot.
         let now = shared.clock.now();
-        let written = match before {
-            Some(mut before) => {
+        let written = match (before, next) {
+            (Some(mut before), Next::Append) => {
                 let written = std::mem::take(&mut before.written);
                 let part = writer.snapshot_since(written, now, &named);
                 drop(writer);
-                append(before, part)
+                append(before, part, now)
             }
-            None => {
+            (Some(mut before), Next::Begin) => {
+                let written = std::mem::take(&mut before.written);
+                let part = writer.snapshot_in_new_file(written, now, &named);
+                drop(writer);
+                self.begin(part, now, Some(before))
+            }
+            _ => {
                 let snapshot = writer.snapshot(now, &named);
                 drop(writer);
-                self.replace(snapshot, now)
+                self.begin(snapshot, now, None)
             }
         };
+        let written = written.map(|(mut file, new_bytes)| {
+            self.remove_outlived(&mut file, now);
+            (file, new_bytes)
+        });
         let mut done = self.done.lock();
         let path = self.folder.display();
         match written {
@@ -201,7 +179,7 @@ impl Snapshots {
                     info!(%path, "snapshots are written again");
                 }
                 done.error.clear();
-                (done.taken, done.bytes) = (Some(now), file.bytes);
+                (done.taken, done.bytes) = (Some(now), file.total_bytes());
                 done.bytes_written += new_bytes;
                 *appendable = Some(file);
             }
@@ -217,46 +195,65 @@ impl Snapshots {
         done.took = began.elapsed();
     }
 
-    /// Whether the file is still the one that this process has written, and is not to be written anew.
-    fn is_to_be_appended(&self, file: &Appendable, shared: &Shared) -> bool {
+    /// What is done with the next part: the newest file has to be the one that this process has written.
+    fn next(&self, file: &Appendable, shared: &Shared) -> Next {
         let (Ok(open), Ok(named)) = (file.file.metadata(), fs::metadata(self.folder.join(NAME)))
         else {
-            return false;
+            return Next::Replace;
         };
         let is_same = (open.dev(), open.ino()) == (named.dev(), named.ino());
-        let (begun, first_bytes) = file.first;
+        if !is_same || open.len() != file.bytes {
+            return Next::Replace;
+        }
+        let (begun, first_bytes) = file.begun;
         let bytes = shared.reader.stats().bytes;
-        let size = FileSize {
+        let sizes = Sizes {
             bytes: file.bytes,
-            parts: file.parts,
             first_bytes,
-            is_old: shared.clock.now().since_ms(begun) >= self.retention_ms,
+            parts: file.parts,
+            age_ms: shared.clock.now().since_ms(begun),
+            all_bytes: file.total_bytes(),
             history_bytes: (bytes.history + bytes.histograms) as u64,
         };
-        is_same && open.len() == file.bytes && !size.is_too_much()
+        sizes.next(self.retention_ms)
     }
 
-    /// Replaces the file. Answers it and how many bytes were written.
-    fn replace(&self, mut snapshot: Snapshot, now: Timestamp) -> io::Result<(Appendable, u64)> {
+    /// Begins a file: one that goes on from `before`, which is kept under another name, or one that replaces all. Answers it
+    /// and how many bytes were written.
+    fn begin(
+        &self,
+        mut snapshot: Snapshot,
+        now: Timestamp,
+        before: Option<Appendable>,
+    ) -> io::Result<(Appendable, u64)> {
         let name = format!("{NAME}.{}.{UNFINISHED}", std::process::id());
         let unfinished = self.folder.join(name);
-        let mut write = || {
+        let write = || {
             let mut file = File::create(&unfinished)?;
             let bytes = put(&mut file, &mut snapshot)?;
             file.sync_all()?;
+            let older = match before {
+                Some(before) => self.keep(before)?,
+                None => Vec::new(),
+            };
             fs::rename(&unfinished, self.folder.join(NAME))?;
-            // The rename is durable once its folder is.
+            // Names are durable once their folder is.
             File::open(&self.folder)?.sync_all()?;
-            Ok((file, bytes))
+            Ok((file, bytes, older))
         };
         match write() {
-            Ok((file, bytes)) => {
+            Ok((file, bytes, older)) => {
+                if older.is_empty() {
+                    self.remove_older(); // nothing goes on from them
+                }
                 let appendable = Appendable {
                     file,
                     written: snapshot.written(),
-                    first: (now, bytes),
+                    begun: (now, bytes),
                     bytes,
                     parts: 1,
+                    taken: now,
+                    older,
                 };
                 Ok((appendable, bytes))
             }
@@ -266,58 +263,20 @@ impl Snapshots {
             }
         }
     }
-
-    /// Removes what earlier processes left behind when they were killed.
-    fn remove_unfinished(&self) {
-        let is_ours = |path: &Path| {
-            let name = path
-                .file_name()
-                .and_then(|name| name.to_str())
-                .unwrap_or("");
-            name.starts_with(NAME) && name.ends_with(UNFINISHED)
-        };
-        let entries = fs::read_dir(&self.folder).into_iter().flatten();
-        for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
-            if is_ours(&path) {
-                fs::remove_file(&path).ok(); // it is only in the way of nothing
-            }
-        }
-    }
-}
-
-/// How large a file is, beside what it may be.
-struct FileSize {
-    bytes: u64,
-    parts: u32,
-    first_bytes: u64,
-    /// Whether its first part is older than the retention.
-    is_old: bool,
-    /// Of history in memory now.
-    history_bytes: u64,
-}
-
-impl FileSize {
-    /// Whether half of it may be what is in memory no more. The memory limit drops history at any age: what a file has beyond
-    /// twice that of now was dropped. The retention drops what is older than it: half of the file, if it is twice as large
-    /// as it was then.
-    fn is_too_much(&self) -> bool {
-        let is_outgrown = self.bytes > 2 * self.first_bytes.max(self.history_bytes);
-        let is_outlived = self.is_old && self.bytes >= 2 * self.first_bytes;
-        is_outlived || (is_outgrown && self.parts >= PARTS_MIN)
-    }
 }
 
 /// Appends a part to a file. Answers it and how many bytes were written.
-fn append(before: Appendable, mut part: Snapshot) -> io::Result<(Appendable, u64)> {
+fn append(before: Appendable, mut part: Snapshot, now: Timestamp) -> io::Result<(Appendable, u64)> {
     let mut file = before.file;
     let bytes = put(&mut file, &mut part)?;
     file.sync_data()?;
     let appendable = Appendable {
         file,
         written: part.written(),
-        first: before.first,
         bytes: before.bytes + bytes,
         parts: before.parts.saturating_add(1),
+        taken: now,
+        ..before
     };
     Ok((appendable, bytes))
 }
@@ -327,57 +286,15 @@ fn put(file: &mut File, part: &mut Snapshot) -> io::Result<u64> {
     let mut buffer = Vec::new();
     let mut bytes = 0;
     loop {
-        buffer.clear();
         let more = part.next(&mut buffer);
-        file.write_all(&buffer)?;
-        bytes += buffer.len() as u64;
+        if buffer.len() >= WRITE_BYTES || !more {
+            file.write_all(&buffer)?;
+            bytes += buffer.len() as u64;
+            buffer.clear();
+        }
         if !more {
             return Ok(bytes);
         }
-    }
-}
-
-/// Reads a file twice: which parts of it are whole, and then those.
-fn restore(file: File, limits: Limits, now: Timestamp) -> Result<(Restored, Whole), SnapshotError> {
-    let mut file = BufReader::new(file);
-    let whole = whole(&mut |buffer| file.read_exact(buffer).is_ok())?;
-    // A file that cannot be read again is one that ends early.
-    file.rewind()
-        .map_err(|_| SnapshotError::Torn { sections: 0 })?;
-    let mut file = file.take(whole.bytes);
-    let read = &mut |buffer: &mut [u8]| file.read_exact(buffer).is_ok();
-    Ok((Engine::restore(limits, now, read)?, whole))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_begins_anew_when_half_of_it_was_dropped() {
-        let is_too_much = |bytes, parts, first_bytes, is_old, history_bytes| {
-            let size = FileSize {
-                bytes,
-                parts,
-                first_bytes,
-                is_old,
-                history_bytes,
-            };
-            size.is_too_much()
-        };
-        // History grows with the file: nothing was dropped.
-        assert!(!is_too_much(900, 100, 10, false, 600));
-        // The memory limit keeps history from growing further.
-        assert!(!is_too_much(1_200, 200, 10, false, 600));
-        assert!(is_too_much(1_201, 200, 10, false, 600));
-        // It does not outgrow the whole that it began with.
-        assert!(!is_too_much(2_000, 200, 1_000, false, 600));
-        assert!(is_too_much(2_001, 200, 1_000, false, 600));
-        // Not at every time, however little is kept.
-        assert!(!is_too_much(500, 2, 100, false, 10));
-        assert!(is_too_much(500, 3, 100, false, 10));
-        // The retention drops what is as old as the first part.
-        assert!(!is_too_much(199, 100, 100, true, 600));
-        assert!(is_too_much(200, 100, 100, true, 600));
+        std::thread::sleep(BETWEEN_HOLDS);
     }
 }

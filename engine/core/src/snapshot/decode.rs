@@ -5,8 +5,9 @@ use std::fmt;
 use hashbrown::HashMap;
 
 use super::{
-    CLOCK, CUT, END, GROUP, GROUP_GONE, HEADER_BYTES, MAGIC, NAMED, SECTION_BYTES_MAX,
-    SECTION_HEAD_BYTES, SERIES, SIGNALS, TARGETS, VERSION, checksum,
+    CLOCK, CUT, END, GOES_ON, GROUP, GROUP_GONE, HEADER_BYTES, MAGIC, NAMED, SECTION_BYTES_MAX,
+    SECTION_HEAD_BYTES, SERIES, SERIES_UNNUMBERED, SIGNALS, TARGETS, VERSION, VERSION_MIN, chained,
+    checksum,
 };
 use crate::limits::Limits;
 use crate::reader::Reader;
@@ -71,7 +72,7 @@ impl fmt::Display for SnapshotError {
             SnapshotError::Foreign => f.write_str("it is not a snapshot of Stillwell"),
             SnapshotError::Version(found) => write!(
                 f,
-                "it has version {found}; this program reads version {VERSION} only"
+                "it has version {found}; this program reads versions {VERSION_MIN} to {VERSION}"
             ),
             SnapshotError::Torn { sections } => {
                 write!(f, "it ends early, after {sections} sections")
@@ -94,46 +95,36 @@ impl fmt::Display for SnapshotError {
 
 impl std::error::Error for SnapshotError {}
 
+/// Fills a buffer with the next bytes of a file; false means that there are not so many.
+pub type ReadBytes<'r> = dyn FnMut(&mut [u8]) -> bool + 'r;
+
 impl Engine {
     /// The engine of which a snapshot was taken, at time `now`. `read` fills a buffer with the next bytes; false means that
     /// there are not so many. A file to which parts were appended is read up to its last whole one ([`super::whole`]).
     pub fn restore(
         limits: Limits,
         now: Timestamp,
-        read: &mut dyn FnMut(&mut [u8]) -> bool,
+        read: &mut ReadBytes<'_>,
     ) -> Result<Restored, SnapshotError> {
-        let mut written_ms = header(read)?;
-        check_written(written_ms, now)?;
+        Engine::restore_files(limits, now, &mut [read])
+    }
+
+    /// The same from files that go on from one another, the oldest first. What the first one goes on from is not needed.
+    pub fn restore_files(
+        limits: Limits,
+        now: Timestamp,
+        files: &mut [&mut ReadBytes<'_>],
+    ) -> Result<Restored, SnapshotError> {
         let mut parts = Parts::new(limits, now);
-        let (mut payload, mut sections) = (Vec::new(), 0);
-        let mut is_ended = false;
-        while let Some(kind) = section(read, &mut payload, sections)? {
-            let error = |why| SnapshotError::Malformed {
-                section: sections + 1,
-                why,
-            };
-            if is_ended != (kind == CUT) {
-                return Err(error("a part begins before another ends, or never"));
-            }
-            is_ended = kind == END;
-            match kind {
-                END => parts.end(&payload, sections).map_err(error)?,
-                CUT => {
-                    let before_ms = written_ms;
-                    written_ms = In::new(&payload).time().map_err(error)?;
-                    if written_ms < before_ms {
-                        return Err(error("a part is older than the one before"));
-                    }
-                    check_written(written_ms, now)?;
-                    parts.next_cut();
-                }
-                kind => parts.take(kind, &payload).map_err(error)?,
-            }
-            sections += 1;
+        let (mut before, mut sections) = (None, 0);
+        for read in files {
+            let file;
+            (file, sections) = parts.file(*read, before)?;
+            before = Some(file);
         }
-        if !is_ended {
+        let Some(Read { written_ms, .. }) = before else {
             return Err(SnapshotError::Torn { sections });
-        }
+        };
         if written_ms < now.minus_ms(limits.retention_ms).ms() {
             return Err(SnapshotError::Old { written_ms });
         }
@@ -149,6 +140,74 @@ impl Engine {
     }
 }
 
+/// What was read of a file: when its last part was written, and its chain.
+#[derive(Clone, Copy)]
+struct Read {
+    written_ms: i64,
+    chain: u64,
+}
+
+impl Parts {
+    /// Reads a file, which goes on from the one before where there is one. Answers how many sections it has, too.
+    fn file(
+        &mut self,
+        read: &mut ReadBytes<'_>,
+        before: Option<Read>,
+    ) -> Result<(Read, u64), SnapshotError> {
+        let Head { written_ms, sum } = header(read)?;
+        let mut here = Read {
+            written_ms,
+            chain: sum,
+        };
+        check_written(written_ms, self.now)?;
+        if before.is_some() {
+            self.next_cut();
+            self.series.next_file(&self.store);
+        }
+        let (mut payload, mut sections) = (Vec::new(), 0);
+        let mut is_ended = false;
+        let mut goes_on = before.is_none();
+        while let Some((kind, sum)) = section(read, &mut payload, sections)? {
+            let error = |why| SnapshotError::Malformed {
+                section: sections + 1,
+                why,
+            };
+            if is_ended != (kind == CUT) {
+                return Err(error("a part begins before another ends, or never"));
+            }
+            is_ended = kind == END;
+            match kind {
+                END => self.end(&payload, sections).map_err(error)?,
+                CUT => {
+                    let before_ms = here.written_ms;
+                    here.written_ms = In::new(&payload).time().map_err(error)?;
+                    if here.written_ms < before_ms {
+                        return Err(error("a part is older than the one before"));
+                    }
+                    check_written(here.written_ms, self.now)?;
+                    self.next_cut();
+                }
+                GOES_ON if sections == 0 => {
+                    let chain = In::new(&payload).u().map_err(error)?;
+                    goes_on |= before.is_some_and(|before| {
+                        before.chain == chain && before.written_ms <= written_ms
+                    });
+                }
+                kind => self.take(kind, &payload).map_err(error)?,
+            }
+            if !goes_on {
+                return Err(error("it does not go on from the file before"));
+            }
+            here.chain = chained(here.chain, sum);
+            sections += 1;
+        }
+        match is_ended {
+            true => Ok((here, sections)),
+            false => Err(SnapshotError::Torn { sections }),
+        }
+    }
+}
+
 /// Refuses a part that is later than now.
 fn check_written(written_ms: i64, now: Timestamp) -> Result<(), SnapshotError> {
     match written_ms <= now.ms() {
@@ -157,8 +216,14 @@ fn check_written(written_ms: i64, now: Timestamp) -> Result<(), SnapshotError> {
     }
 }
 
-/// Reads the header; answers when the snapshot was written.
-pub(super) fn header(read: &mut dyn FnMut(&mut [u8]) -> bool) -> Result<i64, SnapshotError> {
+/// What a header tells.
+pub(super) struct Head {
+    pub(super) written_ms: i64,
+    pub(super) sum: u64,
+}
+
+/// Reads the header.
+pub(super) fn header(read: &mut ReadBytes<'_>) -> Result<Head, SnapshotError> {
     let mut header = [0; HEADER_BYTES];
     if !read(&mut header) {
         return Err(SnapshotError::Foreign);
@@ -174,21 +239,23 @@ pub(super) fn header(read: &mut dyn FnMut(&mut [u8]) -> bool) -> Result<i64, Sna
         return Err(SnapshotError::Foreign);
     };
     let version = u32::from_le_bytes([*v0, *v1, *v2, *v3]);
-    if version != VERSION {
+    if !(VERSION_MIN..=VERSION).contains(&version) {
         return Err(SnapshotError::Version(version));
     }
-    if checksum(&[told]) != u64::from_le_bytes([*s0, *s1, *s2, *s3, *s4, *s5, *s6, *s7]) {
+    let sum = u64::from_le_bytes([*s0, *s1, *s2, *s3, *s4, *s5, *s6, *s7]);
+    if checksum(&[told]) != sum {
         return Err(SnapshotError::Checksum { section: 0 });
     }
-    Ok(i64::from_le_bytes([*t0, *t1, *t2, *t3, *t4, *t5, *t6, *t7]))
+    let written_ms = i64::from_le_bytes([*t0, *t1, *t2, *t3, *t4, *t5, *t6, *t7]);
+    Ok(Head { written_ms, sum })
 }
 
-/// Reads a section; answers its kind, and `None` where not one more byte is there.
+/// Reads a section; answers its kind and checksum, and `None` where not one more byte is there.
 pub(super) fn section(
-    read: &mut dyn FnMut(&mut [u8]) -> bool,
+    read: &mut ReadBytes<'_>,
     payload: &mut Vec<u8>,
     sections: u64,
-) -> Result<Option<u8>, SnapshotError> {
+) -> Result<Option<(u8, u64)>, SnapshotError> {
     /// What a length says is believed this far at a time.
     const STEP_BYTES: usize = 1 << 20;
     let torn = SnapshotError::Torn { sections };
@@ -218,7 +285,7 @@ pub(super) fn section(
     }
     let told = u64::from_le_bytes([s0, s1, s2, s3, s4, s5, s6, s7]);
     match checksum(&[&[kind], payload]) == told {
-        true => Ok(Some(kind)),
+        true => Ok(Some((kind, told))),
         false => Err(damaged),
     }
 }
@@ -308,8 +375,8 @@ impl Parts {
             GROUP_GONE => drop(self.groups.remove(bytes.text()?)),
             SIGNALS => self.signals = payload.to_vec(),
             CLOCK => self.store.take_clock(&mut bytes)?,
-            SERIES => {
-                self.series.batch(&mut self.store, bytes)?;
+            SERIES | SERIES_UNNUMBERED => {
+                self.series.batch(&mut self.store, bytes, kind == SERIES)?;
                 self.trim();
             }
             NAMED => {

@@ -6,12 +6,13 @@ use hashbrown::{HashMap, HashSet};
 use parking_lot::RwLock;
 
 use super::{
-    CLOCK, CUT, END, GROUP, GROUP_GONE, NAMED, SERIES, SIGNALS, TARGETS, checksum, put_header,
-    put_section,
+    CLOCK, CUT, END, GOES_ON, GROUP, GROUP_GONE, NAMED, SERIES, SIGNALS, TARGETS, chained,
+    checksum, put_header, put_section,
 };
 use crate::signal::{Facts, SignalRegistry};
 use crate::store::{Cut, SeriesWriter, Store};
 use crate::time::Timestamp;
+use crate::waits::Durations;
 use crate::wire::{put_i, put_text, put_u};
 use crate::writer::Writer;
 
@@ -28,16 +29,28 @@ pub struct Snapshot {
     /// Those that were written before and are no more.
     gone: Vec<String>,
     series: SeriesWriter,
-    next_clock: usize,
+    stage: Stage,
     payload: Vec<u8>,
     written: Written,
-    ended: bool,
+}
+
+/// What is written next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    First,
+    Groups,
+    Clocks,
+    Series,
+    End,
+    Done,
 }
 
 /// What was written of an engine, so that the next part of its snapshot leaves it out.
 #[derive(Debug, Default)]
 pub struct Written {
+    /// Of the file.
     sections: u64,
+    chain: u64,
     cut: Cut,
     /// The checksums of what comes whole, by kind and name.
     whole: HashMap<(u8, String), u64>,
@@ -50,9 +63,15 @@ impl Written {
         self.whole.insert((kind, name.to_owned()), sum) != Some(sum)
     }
 
+    /// Begins a file.
+    fn put_header(&mut self, out: &mut Vec<u8>, now: Timestamp) {
+        self.sections = 0;
+        self.chain = put_header(out, now.ms());
+    }
+
     /// Appends a section.
     fn put(&mut self, out: &mut Vec<u8>, kind: u8, payload: &[u8]) {
-        put_section(out, kind, payload);
+        self.chain = chained(self.chain, put_section(out, kind, payload));
         self.sections += 1;
     }
 }
@@ -60,9 +79,9 @@ impl Written {
 impl Writer {
     /// Begins a snapshot of everything as it is now. `named` are bytes of the caller's own, which come back with it.
     pub fn snapshot(&self, now: Timestamp, named: &[(&str, Vec<u8>)]) -> Snapshot {
-        let mut first = Vec::new();
-        put_header(&mut first, now.ms());
-        self.part(Written::default(), first, named)
+        let (mut written, mut first) = (Written::default(), Vec::new());
+        written.put_header(&mut first, now);
+        self.part((written, false), first, named)
     }
 
     /// Begins a part of what came since another one, to be appended to it: `written` is what [`Snapshot::written`] answered
@@ -76,20 +95,36 @@ impl Writer {
         let (mut first, mut payload) = (Vec::new(), Vec::new());
         put_i(&mut payload, now.ms());
         written.put(&mut first, CUT, &payload);
-        self.part(written, first, named)
+        self.part((written, false), first, named)
+    }
+
+    /// The same as the first part of another file, which has in addition what is shown and known now. Once what the files
+    /// before have is older than the retention, they are of no use any more.
+    pub fn snapshot_in_new_file(
+        &self,
+        mut written: Written,
+        now: Timestamp,
+        named: &[(&str, Vec<u8>)],
+    ) -> Snapshot {
+        let (mut first, mut payload) = (Vec::new(), Vec::new());
+        put_u(&mut payload, written.chain);
+        written.put_header(&mut first, now);
+        written.put(&mut first, GOES_ON, &payload);
+        // No payload has this checksum: all of them are written again.
+        written.whole.values_mut().for_each(|sum| *sum = !*sum);
+        self.part((written, true), first, named)
     }
 
     fn part(
         &self,
-        mut written: Written,
+        (mut written, is_start): (Written, bool),
         mut first: Vec<u8>,
         named: &[(&str, Vec<u8>)],
     ) -> Snapshot {
         let (shared_registry, shared_store) = self.shared();
         let registry = shared_registry.read();
-        let store = shared_store.read();
-        let series = SeriesWriter::new(&store, std::mem::take(&mut written.cut));
-        drop(store);
+        let before = std::mem::take(&mut written.cut);
+        let series = SeriesWriter::new(&shared_store.read(), before, is_start);
         let mut payload = Vec::new();
         let mut put = |written: &mut Written, kind, name: &str, payload: &mut Vec<u8>| {
             if written.is_new(kind, name, payload) {
@@ -119,29 +154,56 @@ impl Writer {
             groups,
             gone,
             series,
-            next_clock: 0,
+            stage: Stage::First,
             payload,
             written,
-            ended: false,
         }
     }
 }
 
 impl Snapshot {
-    /// Appends the next bytes to `out`, some hundred kilobytes at a time. False: these were the last.
+    /// Measures from now on how long the lock of the store is held each time. `now_ns` is a clock in nanoseconds: of the thread's
+    /// CPU time, where waits of commits are measured beside it ([`Writer::time_waits`]).
+    pub fn time_holds(&mut self, now_ns: fn() -> u64) -> Arc<Durations> {
+        self.series.time_holds(now_ns)
+    }
+
+    /// Appends the next bytes to `out`, some hundred kilobytes at most or none at all. The locks are held once, for some 100
+    /// us at most, so that commits wait no longer. False: these were the last.
     pub fn next(&mut self, out: &mut Vec<u8>) -> bool {
-        if !self.first.is_empty() {
-            out.append(&mut self.first);
-            return true;
+        let written = match self.stage {
+            Stage::First => {
+                out.append(&mut self.first);
+                self.stage = Stage::Groups;
+                None
+            }
+            Stage::Groups => self.next_group(),
+            Stage::Clocks => {
+                if !self.series.clock(&self.store, &mut self.payload) {
+                    self.stage = Stage::Series;
+                }
+                Some(CLOCK)
+            }
+            Stage::Series => {
+                let more = self.series.step(&self.store, &mut self.payload);
+                if !more {
+                    self.stage = Stage::End;
+                }
+                let is_full = self.payload.len() >= SECTION_BYTES || !more;
+                is_full.then_some(SERIES)
+            }
+            Stage::End => {
+                put_u(&mut self.payload, self.written.sections);
+                self.stage = Stage::Done;
+                Some(END)
+            }
+            Stage::Done => None,
+        };
+        if let Some(kind) = written.filter(|_| !self.payload.is_empty()) {
+            self.written.put(out, kind, &self.payload);
+            self.payload.clear();
         }
-        if self.ended {
-            return false;
-        }
-        self.payload.clear();
-        let kind = self.next_section();
-        self.written.put(out, kind, &self.payload);
-        self.ended = kind == END;
-        !self.ended
+        self.stage != Stage::Done
     }
 
     /// What was written, after the last bytes.
@@ -152,43 +214,23 @@ impl Snapshot {
         }
     }
 
-    /// Writes the payload of the next section.
-    fn next_section(&mut self) -> u8 {
-        while let Some(name) = self.groups.pop() {
+    fn next_group(&mut self) -> Option<u8> {
+        if let Some(name) = self.groups.pop() {
             let registry = self.registry.read();
-            if let Some(group) = registry.facts.groups.get(&name) {
-                Facts::put_group(&name, group, &mut self.payload);
-                drop(registry);
-                if self.written.is_new(GROUP, &name, &self.payload) {
-                    return GROUP;
-                }
+            let group = registry.facts.groups.get(&name)?;
+            Facts::put_group(&name, group, &mut self.payload);
+            drop(registry);
+            if !self.written.is_new(GROUP, &name, &self.payload) {
                 self.payload.clear();
             }
+            return Some(GROUP);
         }
-        if let Some(name) = self.gone.pop() {
-            put_text(&mut self.payload, &name);
-            self.written.whole.remove(&(GROUP, name));
-            return GROUP_GONE;
-        }
-        while self.next_clock < self.series.clocks() {
-            let store = self.store.read();
-            let number = self.next_clock;
-            self.next_clock += 1;
-            if self.series.clock(&store, number, &mut self.payload) {
-                return CLOCK;
-            }
-        }
-        while self.payload.len() < SECTION_BYTES {
-            // The lock is released between batches.
-            let more = self.series.batch(&self.store.read(), &mut self.payload);
-            if !more {
-                break;
-            }
-        }
-        if self.payload.is_empty() {
-            put_u(&mut self.payload, self.written.sections);
-            return END;
-        }
-        SERIES
+        let Some(name) = self.gone.pop() else {
+            self.stage = Stage::Clocks;
+            return None;
+        };
+        put_text(&mut self.payload, &name);
+        self.written.whole.remove(&(GROUP, name));
+        Some(GROUP_GONE)
     }
 }

@@ -216,6 +216,13 @@ impl<const N: usize> SizeClass<N> {
         &self.segments[at as usize / SEGMENT_BLOCKS].blocks[at as usize % SEGMENT_BLOCKS]
     }
 
+    /// The header of a block that may have been released.
+    fn find(&self, at: u32) -> Option<&Header> {
+        let segment = self.segments.get(at as usize / SEGMENT_BLOCKS)?;
+        let block = segment.blocks.get(at as usize % SEGMENT_BLOCKS)?;
+        Some(&block.header)
+    }
+
     fn block_mut(&mut self, at: u32) -> &mut Block<N> {
         &mut self.segments[at as usize / SEGMENT_BLOCKS].blocks[at as usize % SEGMENT_BLOCKS]
     }
@@ -421,6 +428,11 @@ impl Slab {
     /// A block's header.
     pub(crate) fn header(&self, id: BlockId) -> &Header {
         of_size!(self, id.size(), class => &class.block(id.place()).header)
+    }
+
+    /// The same of an id that may name a block no more.
+    pub(crate) fn find(&self, id: BlockId) -> Option<&Header> {
+        of_size!(self, id.size(), class => class.find(id.place()))
     }
 
     /// What was appended to a block.

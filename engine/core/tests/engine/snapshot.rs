@@ -115,8 +115,13 @@ impl Scene {
 
     /// Every sample of the last minutes.
     pub(super) fn history(&self, now_ms: i64) -> Vec<String> {
-        let query = "{__name__!=\"\"}[30m]";
-        let query = Query::parse(query, &Features::default()).expect("valid");
+        self.history_since(now_ms - 1_800_000, now_ms)
+    }
+
+    /// Every sample after a time.
+    pub(super) fn history_since(&self, after_ms: i64, now_ms: i64) -> Vec<String> {
+        let query = format!("{{__name__!=\"\"}}[{}ms]", (now_ms - after_ms).max(1));
+        let query = Query::parse(&query, &Features::default()).expect("valid");
         let at = Timestamp::from_ms(now_ms);
         let answer = query.instant(&self.reader.plain(), at, &EvalOptions::default());
         let Value::Matrix(matrix) = answer.expect("answers").value else {

@@ -1,11 +1,13 @@
-//! Parts that are appended to a snapshot: together they are the engine as it was at the last of them, whatever happened in
+//! Parts that are appended to a snapshot, and files that go on from one another: together they are the engine as it was at the last of them, whatever happened in
 //! between; one that ends early is left out and harms none of those before.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use stillwell_engine::labels::Labels;
 use stillwell_engine::snapshot::{Restored, Snapshot, SnapshotError, Whole, Written, whole};
-use stillwell_engine::{AppendedSeries, Format, ScrapeFacts, TargetSpec, Timestamp};
+use stillwell_engine::{
+    AppendedSeries, Engine, Format, Limits, ScrapeFacts, TargetSpec, Timestamp,
+};
 
 use super::snapshot::{QUEUE, START_MS, Scene, gateway, native_page, restore, spec};
 
@@ -28,6 +30,8 @@ enum Step {
     Maintain,
     /// A part, while which a page of the first target may come.
     Part(bool),
+    /// The same as the first of another file.
+    File(bool),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -42,15 +46,18 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Long),
         1 => Just(Step::Maintain),
         3 => any::<bool>().prop_map(Step::Part),
+        1 => any::<bool>().prop_map(Step::File),
     ]
 }
 
-/// An engine and its file.
+/// An engine and its files.
 struct Filed {
     scene: Scene,
+    /// Those before the newest, and when that after them was begun.
+    older: Vec<(Vec<u8>, i64)>,
     file: Vec<u8>,
     written: Option<Written>,
-    /// Bytes up to the end of each part.
+    /// Bytes up to the end of each part of the newest file.
     ends: Vec<usize>,
 }
 
@@ -63,6 +70,7 @@ impl Filed {
         }
         Filed {
             scene,
+            older: Vec::new(),
             file: Vec::new(),
             written: None,
             ends: Vec::new(),
@@ -109,6 +117,13 @@ impl Filed {
             Step::Long => scene.now_ms += 400_000,
             Step::Maintain => scene.writer.maintain(scene.at()),
             Step::Part(beside) => self.part(beside),
+            Step::File(beside) if self.written.is_some() => {
+                let older = std::mem::take(&mut self.file);
+                self.older.push((older, self.scene.now_ms));
+                self.ends.clear();
+                self.part(beside);
+            }
+            Step::File(beside) => self.part(beside),
         }
     }
 
@@ -132,14 +147,22 @@ impl Filed {
     fn begin(&mut self, named: &[(&str, Vec<u8>)]) -> Snapshot {
         let (writer, at) = (&self.scene.writer, self.scene.at());
         match self.written.take() {
+            Some(written) if self.file.is_empty() => {
+                writer.snapshot_in_new_file(written, at, named)
+            }
             Some(written) => writer.snapshot_since(written, at, named),
             None => writer.snapshot(at, named),
         }
     }
 
     fn restored(&self, bytes: &[u8]) -> Scene {
-        let Restored { writer, reader, .. } =
-            restore(bytes, self.scene.now_ms).expect("a good snapshot");
+        self.restored_from(&[bytes])
+    }
+
+    fn restored_from(&self, files: &[&[u8]]) -> Scene {
+        let now = Timestamp::from_ms(self.scene.now_ms);
+        let restored = read_files(files, now).expect("a good snapshot");
+        let Restored { writer, reader, .. } = restored;
         Scene {
             writer,
             reader,
@@ -147,6 +170,34 @@ impl Filed {
             now_ms: self.scene.now_ms,
         }
     }
+
+    /// All files, the oldest first.
+    fn files(&self) -> Vec<&[u8]> {
+        let older = self.older.iter().map(|(file, _)| file.as_slice());
+        older.chain([self.file.as_slice()]).collect()
+    }
+}
+
+fn read_files(files: &[&[u8]], now: Timestamp) -> Result<Restored, SnapshotError> {
+    let mut readers: Vec<_> = files
+        .iter()
+        .map(|file| {
+            let mut rest = *file;
+            move |buffer: &mut [u8]| match rest.split_at_checked(buffer.len()) {
+                Some((next, after)) => {
+                    buffer.copy_from_slice(next);
+                    rest = after;
+                    true
+                }
+                None => false,
+            }
+        })
+        .collect();
+    let mut readers: Vec<&mut dyn FnMut(&mut [u8]) -> bool> = readers
+        .iter_mut()
+        .map(|read| read as &mut dyn FnMut(&mut [u8]) -> bool)
+        .collect();
+    Engine::restore_files(Limits::default(), now, &mut readers)
 }
 
 /// Series without the target's labels may be shown by either.
@@ -191,8 +242,15 @@ proptest! {
         filed.scene.writer.maintain(filed.scene.at());
         filed.part(false);
         let now_ms = filed.scene.now_ms;
-        let mut restored = filed.restored(&filed.file);
+        let files = filed.files();
+        let mut restored = filed.restored_from(&files);
         prop_assert_eq!(restored.history(now_ms), filed.scene.history(now_ms));
+        // Files that are older than what is asked for are not needed.
+        for (at, (_, begun_ms)) in filed.older.iter().enumerate() {
+            let later = filed.restored_from(&files[at + 1..]);
+            let since = |scene: &Scene| scene.history_since(*begun_ms, now_ms);
+            prop_assert_eq!(since(&later), since(&filed.scene), "without {} files", at + 1);
+        }
         // Nor does it matter for what is known of targets and groups.
         let mut once = filed.restored(&filed.scene.bytes());
         let signals = [&mut restored, &mut once].map(|scene| {
@@ -290,4 +348,69 @@ fn a_part_has_what_changed_and_no_more() {
         filed.ends[0]
     );
     assert!(filed.scene.now_ms > START_MS);
+}
+
+#[test]
+fn files_are_read_in_their_order_only_and_the_newest_without_the_others() {
+    let mut filed = busy();
+    for value in 0..2 {
+        filed.do_step(&Step::File(false));
+        filed.do_step(&Step::Page {
+            target: 0,
+            shown: 0xff,
+            value,
+        });
+        filed.do_step(&Step::Part(false));
+    }
+    let now = Timestamp::from_ms(filed.scene.now_ms);
+    let files = filed.files();
+    let chains: Vec<Whole> = files
+        .iter()
+        .map(|file| whole_of(file).expect("whole"))
+        .collect();
+    for (before, after) in chains.iter().zip(&chains[1..]) {
+        assert_eq!(after.goes_on_from, Some(before.chain));
+    }
+    assert_eq!(chains[0].goes_on_from, None);
+    for chosen in [&[0, 1, 2][..], &[1, 2], &[2], &[0, 1], &[1], &[0]] {
+        let chosen: Vec<&[u8]> = chosen.iter().map(|at| files[*at]).collect();
+        assert!(read_files(&chosen, now).is_ok());
+    }
+    for chosen in [&[0, 2][..], &[1, 0], &[2, 1], &[0, 0], &[1, 1]] {
+        let chosen: Vec<&[u8]> = chosen.iter().map(|at| files[*at]).collect();
+        let refused = read_files(&chosen, now).err();
+        assert!(
+            matches!(refused, Some(SnapshotError::Malformed { .. })),
+            "{refused:?}"
+        );
+    }
+}
+
+/// A series was absent when a file was begun, and a page of another target showed it before it was copied. The old clock has no
+/// run of its absence, so the file told that it was there all the time.
+#[test]
+fn a_series_that_changes_its_clock_while_a_file_is_begun_stays_absent_before() {
+    let mut filed = Filed::new();
+    for step in [
+        Step::Page {
+            target: 1,
+            shown: 2,
+            value: 0,
+        },
+        Step::Page {
+            target: 1,
+            shown: 60,
+            value: 0,
+        },
+        Step::Part(false),
+        Step::File(true),
+        Step::Part(false),
+    ] {
+        filed.do_step(&step);
+    }
+    let (_, begun_ms) = filed.older[0];
+    let now_ms = filed.scene.now_ms;
+    let expected = filed.scene.history_since(begun_ms, now_ms);
+    let read = filed.restored_from(&[&filed.file]);
+    assert_eq!(read.history_since(begun_ms, now_ms), expected);
 }
