@@ -17,6 +17,9 @@ use crate::time::Timestamp;
 use crate::wire::{In, WireError};
 use crate::writer::{Engine, TargetRecord, Writer, clocks_of};
 
+/// Fills a buffer with the next bytes of a file; false means that there are not so many.
+pub type NextBytes<'a> = &'a mut dyn FnMut(&mut [u8]) -> bool;
+
 /// An engine that goes on where a snapshot was taken.
 pub struct Restored {
     /// Its writer.
@@ -110,7 +113,7 @@ impl Engine {
     pub fn restore_files(
         limits: Limits,
         now: Timestamp,
-        files: &mut [&mut dyn FnMut(&mut [u8]) -> bool],
+        files: &mut [NextBytes<'_>],
     ) -> Result<Restored, SnapshotError> {
         let mut parts = Parts::new(limits, now);
         let (mut before, mut sections) = (None, 0);
