@@ -2,7 +2,7 @@
 //! engine that was read works, and a snapshot of it is one of the same samples.
 
 use stillwell_engine::promql::{EvalOptions, Features, Query, Value};
-use stillwell_engine::snapshot::{Restored, put_header, put_section, whole};
+use stillwell_engine::snapshot::{NextBytes, Restored, put_header, put_section, whole};
 use stillwell_engine::{Engine, Format, Limits, ScrapeFacts, TargetSpec, Timestamp};
 
 const NOW_MS: i64 = 1_800_000_300_000;
@@ -67,9 +67,9 @@ pub fn run(data: &[u8]) {
 
 fn restore_at(files: &[&[u8]], now_ms: i64) -> Option<Restored> {
     let mut readers: Vec<_> = files.iter().map(|file| reading(file)).collect();
-    let mut readers: Vec<&mut dyn FnMut(&mut [u8]) -> bool> = readers
+    let mut readers: Vec<NextBytes<'_>> = readers
         .iter_mut()
-        .map(|read| read as &mut dyn FnMut(&mut [u8]) -> bool)
+        .map(|read| read as NextBytes<'_>)
         .collect();
     Engine::restore_files(Limits::default(), Timestamp::from_ms(now_ms), &mut readers).ok()
 }

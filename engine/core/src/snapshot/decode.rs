@@ -17,6 +17,9 @@ use crate::time::Timestamp;
 use crate::wire::{In, WireError};
 use crate::writer::{Engine, TargetRecord, Writer, clocks_of};
 
+/// Fills a buffer with the next bytes of a file; false means that there are not so many.
+pub type NextBytes<'a> = &'a mut dyn FnMut(&mut [u8]) -> bool;
+
 /// An engine that goes on where a snapshot was taken.
 pub struct Restored {
     /// Its writer.
@@ -95,16 +98,13 @@ impl fmt::Display for SnapshotError {
 
 impl std::error::Error for SnapshotError {}
 
-/// Fills a buffer with the next bytes of a file; false means that there are not so many.
-pub type ReadBytes<'r> = dyn FnMut(&mut [u8]) -> bool + 'r;
-
 impl Engine {
     /// The engine of which a snapshot was taken, at time `now`. `read` fills a buffer with the next bytes; false means that
     /// there are not so many. A file to which parts were appended is read up to its last whole one ([`super::whole`]).
     pub fn restore(
         limits: Limits,
         now: Timestamp,
-        read: &mut ReadBytes<'_>,
+        read: &mut dyn FnMut(&mut [u8]) -> bool,
     ) -> Result<Restored, SnapshotError> {
         Engine::restore_files(limits, now, &mut [read])
     }
@@ -113,7 +113,7 @@ impl Engine {
     pub fn restore_files(
         limits: Limits,
         now: Timestamp,
-        files: &mut [&mut ReadBytes<'_>],
+        files: &mut [NextBytes<'_>],
     ) -> Result<Restored, SnapshotError> {
         let mut parts = Parts::new(limits, now);
         let (mut before, mut sections) = (None, 0);
@@ -151,7 +151,7 @@ impl Parts {
     /// Reads a file, which goes on from the one before where there is one. Answers how many sections it has, too.
     fn file(
         &mut self,
-        read: &mut ReadBytes<'_>,
+        read: &mut dyn FnMut(&mut [u8]) -> bool,
         before: Option<Read>,
     ) -> Result<(Read, u64), SnapshotError> {
         let Head { written_ms, sum } = header(read)?;
@@ -223,7 +223,7 @@ pub(super) struct Head {
 }
 
 /// Reads the header.
-pub(super) fn header(read: &mut ReadBytes<'_>) -> Result<Head, SnapshotError> {
+pub(super) fn header(read: &mut dyn FnMut(&mut [u8]) -> bool) -> Result<Head, SnapshotError> {
     let mut header = [0; HEADER_BYTES];
     if !read(&mut header) {
         return Err(SnapshotError::Foreign);
@@ -252,7 +252,7 @@ pub(super) fn header(read: &mut ReadBytes<'_>) -> Result<Head, SnapshotError> {
 
 /// Reads a section; answers its kind and checksum, and `None` where not one more byte is there.
 pub(super) fn section(
-    read: &mut ReadBytes<'_>,
+    read: &mut dyn FnMut(&mut [u8]) -> bool,
     payload: &mut Vec<u8>,
     sections: u64,
 ) -> Result<Option<(u8, u64)>, SnapshotError> {

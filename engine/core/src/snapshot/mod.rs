@@ -52,7 +52,7 @@ use std::hash::Hasher;
 
 use twox_hash::XxHash64;
 
-pub use decode::{ReadBytes, Restored, SnapshotError};
+pub use decode::{NextBytes, Restored, SnapshotError};
 pub use encode::{Snapshot, Written};
 pub use whole::{Whole, whole};
 

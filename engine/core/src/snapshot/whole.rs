@@ -1,6 +1,6 @@
 //! Which parts of a file are whole: what a machine that stopped while a part was appended leaves behind is not one of them.
 
-use super::decode::{ReadBytes, SnapshotError, header, section};
+use super::decode::{SnapshotError, header, section};
 use super::{END, GOES_ON, HEADER_BYTES, SECTION_HEAD_BYTES, chained};
 use crate::wire::In;
 
@@ -23,7 +23,7 @@ pub struct Whole {
 
 /// Reads a file to its end and compares all checksums. `read` is that of [`crate::Engine::restore`]. Error: not even the
 /// first part is whole.
-pub fn whole(read: &mut ReadBytes<'_>) -> Result<Whole, SnapshotError> {
+pub fn whole(read: &mut dyn FnMut(&mut [u8]) -> bool) -> Result<Whole, SnapshotError> {
     let head = header(read)?;
     let (mut payload, mut sections, mut at) = (Vec::new(), 0, HEADER_BYTES as u64);
     let mut chain = head.sum;

@@ -4,7 +4,9 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use stillwell_engine::labels::Labels;
-use stillwell_engine::snapshot::{Restored, Snapshot, SnapshotError, Whole, Written, whole};
+use stillwell_engine::snapshot::{
+    NextBytes, Restored, Snapshot, SnapshotError, Whole, Written, whole,
+};
 use stillwell_engine::{
     AppendedSeries, Engine, Format, Limits, ScrapeFacts, TargetSpec, Timestamp,
 };
@@ -193,9 +195,9 @@ fn read_files(files: &[&[u8]], now: Timestamp) -> Result<Restored, SnapshotError
             }
         })
         .collect();
-    let mut readers: Vec<&mut dyn FnMut(&mut [u8]) -> bool> = readers
+    let mut readers: Vec<NextBytes<'_>> = readers
         .iter_mut()
-        .map(|read| read as &mut dyn FnMut(&mut [u8]) -> bool)
+        .map(|read| read as NextBytes<'_>)
         .collect();
     Engine::restore_files(Limits::default(), now, &mut readers)
 }

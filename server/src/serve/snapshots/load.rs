@@ -8,7 +8,7 @@ use std::io::{self, BufReader, Read, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use stillwell_engine::snapshot::{Restored, SnapshotError, Whole, whole};
+use stillwell_engine::snapshot::{NextBytes, Restored, SnapshotError, Whole, whole};
 use stillwell_engine::{Engine, Limits, Timestamp};
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -134,9 +134,9 @@ fn restore(
         let mut file = file.take(whole.bytes);
         readers.push(move |buffer: &mut [u8]| file.read_exact(buffer).is_ok());
     }
-    let mut readers: Vec<&mut dyn FnMut(&mut [u8]) -> bool> = readers
+    let mut readers: Vec<NextBytes<'_>> = readers
         .iter_mut()
-        .map(|read| read as &mut dyn FnMut(&mut [u8]) -> bool)
+        .map(|read| read as NextBytes<'_>)
         .collect();
     Engine::restore_files(limits, now, &mut readers)
 }
