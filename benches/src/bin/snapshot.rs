@@ -15,8 +15,7 @@ use stillwell::clock::monotonic_ns;
 use stillwell::serve::snapshots::BETWEEN_HOLDS;
 use stillwell_benches::pages::gateways;
 use stillwell_engine::snapshot::Snapshot;
-use stillwell_engine::waits::Durations;
-use stillwell_engine::{Engine, Format, Limits, ScrapeFacts, Timestamp};
+use stillwell_engine::{Durations, Engine, Format, Limits, ScrapeFacts, Timestamp};
 
 const SAMPLES: usize = 2_024;
 const START_MS: i64 = 1_000_000_000;
