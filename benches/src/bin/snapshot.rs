@@ -15,7 +15,7 @@ use stillwell::clock::monotonic_ns;
 use stillwell::serve::snapshots::BETWEEN_HOLDS;
 use stillwell_benches::pages::gateways;
 use stillwell_engine::snapshot::Snapshot;
-use stillwell_engine::{Engine, Format, Limits, ScrapeFacts, Timestamp};
+use stillwell_engine::{Durations, Engine, Format, Limits, ScrapeFacts, Timestamp};
 
 const SAMPLES: usize = 2_024;
 const START_MS: i64 = 1_000_000_000;
@@ -66,19 +66,8 @@ fn main() {
         "written within {took:?} beside commits: {} bytes",
         bytes.len()
     );
-    println!(
-        "{} commits waited: p99.9 {} ns, longest {} ns",
-        waits.count(),
-        waits.quantile_ns(0.999),
-        waits.quantile_ns(1.0)
-    );
-    println!(
-        "CPU of {} holds of the lock: p50 {} ns, p99.9 {} ns, longest {} ns",
-        holds.count(),
-        holds.quantile_ns(0.5),
-        holds.quantile_ns(0.999),
-        holds.quantile_ns(1.0)
-    );
+    tell("waits of commits", &waits);
+    tell("CPU of holds of the lock", &holds);
     let began = Instant::now();
     let mut rest = &bytes[..];
     let mut read = |buffer: &mut [u8]| match rest.split_at_checked(buffer.len()) {
@@ -116,4 +105,14 @@ fn written(mut snapshot: Snapshot) -> (Vec<u8>, std::time::Duration) {
 fn thread_cpu_ns() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+fn tell(what: &str, durations: &Durations) {
+    println!(
+        "{} {what}: p50 {} ns, p99.9 {} ns, longest {} ns",
+        durations.count(),
+        durations.quantile_ns(0.5),
+        durations.quantile_ns(0.999),
+        durations.quantile_ns(1.0)
+    );
 }
