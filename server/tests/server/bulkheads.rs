@@ -6,7 +6,7 @@ use crate::common::{TestTarget, eventually, get, server_of, settings};
 use stillwell::serve::{ApiOptions, KedaOptions, Running};
 use stillwell_adapters::keda::ScaledObjectRef;
 use stillwell_keda_client::connect;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const SIGNAL: &str = "/apis/external.metrics.k8s.io/v1beta1/namespaces/default/q";
@@ -168,5 +168,92 @@ async fn connections_that_say_nothing_make_room() {
     );
     all_is_well(&target, address).await;
     drop(crowd);
+    running.stop().await;
+}
+
+/// 2,000 halves of requests displaced connections of HPAs that had been answered 20 ms before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn halves_of_requests_displace_only_each_other() {
+    let (_target, running) = running().await;
+    let address = running.addresses[0];
+    let mut hpa = TcpStream::connect(address).await.expect("taken");
+    let mut read = async || {
+        let request = format!("GET {SIGNAL} HTTP/1.1\r\nHost: x\r\n\r\n");
+        hpa.write_all(request.as_bytes()).await.expect("open");
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"}]}") {
+            let mut part = [0; 4096];
+            let len = hpa.read(&mut part).await.expect("open");
+            assert_ne!(len, 0, "the connection has ended");
+            answer.extend_from_slice(&part[..len]);
+        }
+    };
+    read().await;
+    let mut crowd = Vec::new();
+    for _ in 0..CROWD {
+        let mut one = TcpStream::connect(address).await.expect("taken");
+        let half = "POST /api/v1/query HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nquery=";
+        // Whoever was displaced already has nobody to send to.
+        one.write_all(half.as_bytes()).await.ok();
+        crowd.push(one);
+    }
+    // Answered, so all that came before was taken.
+    assert_eq!(get(address, "/-/healthy").await.0, 200);
+    read().await;
+    running.stop().await;
+}
+
+/// A body of which nothing ever comes.
+struct NeverComes;
+
+impl hyper::body::Body for NeverComes {
+    type Data = axum::body::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
+        std::task::Poll::Pending
+    }
+}
+
+/// 20 connections with 5,000 requests each, of which only the headers came, took 561 MB.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_requests_whose_message_never_comes_a_connection_has_few() {
+    const SENT: usize = 200;
+    const TAKEN: usize = 64;
+    let (_target, running) = running().await;
+    let keda = running.keda_address.expect("a port for KEDA");
+    let stream = TcpStream::connect(keda).await.expect("taken");
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let stream = hyper_util::rt::TokioIo::new(stream);
+    let (sender, connection) = hyper::client::conn::http2::handshake(executor, stream)
+        .await
+        .expect("HTTP/2");
+    tokio::spawn(connection);
+    let mut answers = tokio::task::JoinSet::new();
+    for _ in 0..SENT {
+        let mut sender = sender.clone();
+        let request =
+            axum::http::Request::post("http://stillwell/externalscaler.ExternalScaler/IsActive")
+                .header("content-type", "application/grpc")
+                .body(NeverComes)
+                .expect("a request");
+        answers.spawn(async move { sender.send_request(request).await });
+    }
+    for _ in TAKEN..SENT {
+        let answer = answers.join_next().await.expect("an answer");
+        let answer = answer.expect("no panic").expect("refused, not cut");
+        assert_eq!(answer.headers()["grpc-status"], "8", "{answer:?}");
+    }
+    // Whoever sends whole requests is answered meanwhile.
+    let mut client = connect(keda).await.expect("HTTP/2");
+    let unknown = client.is_active(ScaledObjectRef::default()).await;
+    assert_eq!(
+        unknown.expect_err("no trigger").code(),
+        tonic::Code::InvalidArgument
+    );
+    drop(answers);
     running.stop().await;
 }

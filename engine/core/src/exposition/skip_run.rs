@@ -290,26 +290,52 @@ impl RunScanner<'_, '_> {
     }
 }
 
-/// The start of the first sample line that ends inside quotes.
+/// The start of the first line that ends inside quotes.
 pub(crate) fn open_quote(run: &[u8]) -> Option<usize> {
     let mut start = 0;
     while start < run.len() {
         let line = &run[start..start + line_len(&run[start..])];
-        if line[0] != b'#' {
-            let (mut at, mut is_open) = (0, false);
-            while let Some(found) = memchr::memchr2(b'"', b'\\', &line[at..]) {
-                let is_quote = line[at + found] == b'"';
-                is_open ^= is_quote;
-                // An escape is two bytes, whatever the second is.
-                at = (at + found + if is_quote { 1 } else { 2 }).min(line.len());
-            }
-            if is_open {
-                return Some(start);
-            }
+        let is_open = match line[0] {
+            b'#' => quoted_family(line).is_some_and(|quoted| closing_quote(&quoted[1..]).is_none()),
+            _ => ends_inside_quotes(line),
+        };
+        if is_open {
+            return Some(start);
         }
         start += line.len();
     }
     None
+}
+
+fn ends_inside_quotes(mut line: &[u8]) -> bool {
+    while let Some(open) = memchr::memchr(b'"', line) {
+        match closing_quote(&line[open + 1..]) {
+            Some(len) => line = &line[open + 1 + len + 1..],
+            None => return true,
+        }
+    }
+    false
+}
+
+/// Where a quoted text ends. An escape is two bytes, whatever the second is.
+fn closing_quote(text: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let found = at + memchr::memchr2(b'"', b'\\', text.get(at..)?)?;
+        if text[found] == b'"' {
+            return Some(found);
+        }
+        at = found + 2;
+    }
+}
+
+/// The family of a comment on its help or type, and what follows, where it stands in quotes.
+fn quoted_family(line: &[u8]) -> Option<&[u8]> {
+    let comment = line.strip_prefix(b"#")?.trim_ascii_start();
+    let words = ["HELP", "TYPE", "UNIT"].map(str::as_bytes);
+    let text = words.iter().find_map(|word| comment.strip_prefix(*word))?;
+    let family = text.trim_ascii_start();
+    family.starts_with(b"\"").then_some(family)
 }
 
 /// Lines that are as long as on the page before.

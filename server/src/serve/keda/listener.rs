@@ -1,11 +1,14 @@
 //! The port: HTTP/2, plain or over TLS, with keepalive, until the process ends.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
@@ -36,9 +39,11 @@ const PING_TIMEOUT_MS: u64 = 10_000;
 const WINDOW_BYTES: u32 = 64 << 10;
 /// Unsent bytes of one stream; a message has seven.
 const SEND_BYTES_MAX: usize = 8 << 10;
-/// Requests whose message is still being read, of all connections together: KEDA sends it with the headers, and what has
-/// come of such a request takes 6 kB until the rest comes.
-const READING_MAX: usize = 1_024;
+/// Requests whose message does not come with their headers, as KEDA's do: of all connections together, for what has come of
+/// one takes 6 kB until the rest comes, ...
+const INCOMPLETE_MAX: usize = 1_024;
+/// ... and of one connection.
+const INCOMPLETE_PER_CONNECTION_MAX: usize = 64;
 /// A message that has not come by then is not going to.
 const READING_MS: u64 = 5_000;
 /// Before a message: one byte for its compression, four for its length.
@@ -123,8 +128,10 @@ async fn answer<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service =
-        service_fn(move |request: Request<Incoming>| call(service.clone(), request, verified));
+    let incomplete = Arc::new(Semaphore::new(INCOMPLETE_PER_CONNECTION_MAX));
+    let service = service_fn(move |request: Request<Incoming>| {
+        call(service.clone(), request, verified, Arc::clone(&incomplete))
+    });
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(Duration::from_millis(PING_MS))
@@ -151,32 +158,35 @@ async fn call(
     service: ExternalScaler,
     request: Request<Incoming>,
     verified: bool,
+    incomplete: Arc<Semaphore>,
 ) -> Result<Response<Body>, Infallible> {
-    static READING: Semaphore = Semaphore::const_new(READING_MAX);
     let (head, body) = request.into_parts();
-    let read = match READING.try_acquire() {
-        Ok(_place) => {
-            let reading = to_bytes(Body::new(body), MESSAGE_BYTES_MAX + FRAME_BYTES);
-            tokio::time::timeout(Duration::from_millis(READING_MS), reading).await
-        }
-        Err(_) => {
-            return Ok(refused(Status::resource_exhausted(
-                "too many requests are incomplete",
-            )));
-        }
-    };
-    Ok(match read {
-        Ok(Ok(bytes)) => {
+    Ok(match message(body, &incomplete).await {
+        Ok(bytes) => {
             let request = Request::from_parts(head, Body::from(bytes));
             service.answer(request, verified).await
         }
-        Ok(Err(error)) => refused(Status::resource_exhausted(format!(
-            "the message cannot be read: {error}"
-        ))),
-        Err(_) => refused(Status::deadline_exceeded("the message did not come")),
+        Err(status) => status.into_http(),
     })
 }
 
-fn refused(status: Status) -> Response<Body> {
-    status.into_http()
+/// The whole body of a request.
+async fn message(body: Incoming, of_connection: &Semaphore) -> Result<Bytes, Status> {
+    static INCOMPLETE: Semaphore = Semaphore::const_new(INCOMPLETE_MAX);
+    let mut reading = pin!(to_bytes(Body::new(body), MESSAGE_BYTES_MAX + FRAME_BYTES));
+    let at_once = poll_fn(|context| Poll::Ready(reading.as_mut().poll(context)));
+    let read = match at_once.await {
+        Poll::Ready(read) => read,
+        Poll::Pending => {
+            let places = (of_connection.try_acquire(), INCOMPLETE.try_acquire());
+            let (Ok(_of_connection), Ok(_of_all)) = places else {
+                let why = "too many requests are incomplete; send a message with its headers";
+                return Err(Status::resource_exhausted(why));
+            };
+            let limited = tokio::time::timeout(Duration::from_millis(READING_MS), reading);
+            let late = |_| Status::deadline_exceeded("the message did not come within 5 s");
+            limited.await.map_err(late)?
+        }
+    };
+    read.map_err(|error| Status::resource_exhausted(format!("the message is not read: {error}")))
 }

@@ -58,7 +58,7 @@ impl Compare<'_, '_> {
         }
         if let Some(at) = open_quote(&self.body[self.run.clone()]) {
             self.at = self.run.start + at;
-            return Err("a label's value holds a line break, written as such".to_owned());
+            return Err("a quoted text holds a line break, written as such".to_owned());
         }
         Ok(())
     }
