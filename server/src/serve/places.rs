@@ -4,13 +4,13 @@
 //! connection is always taken: where no place is free, the one that has least reason to be there ends. Those are, in this
 //! order, connections that have sent nothing, or that have been idle for longer than scalers are between two reads; then those
 //! whose first request is not answered yet, or a later one not for a while, because its rest does not come or it takes long;
-//! then, the longest idle first, those whose client was answered lately. So whoever sends halves of requests displaces such
+//! then those whose client was answered lately, once only before others, and the longest idle first. So whoever sends halves of requests displaces such
 //! as himself. A client that showed a valid certificate keeps its place for as long as another can be found.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use parking_lot::Mutex;
@@ -46,8 +46,8 @@ struct Activity {
     state: AtomicU8,
     since_ms: AtomicU64,
     is_verified: AtomicBool,
-    /// A request of it was answered.
-    was_answered: AtomicBool,
+    /// Requests of it that were answered.
+    answered: AtomicU32,
 }
 
 fn now_ms() -> u64 {
@@ -58,13 +58,13 @@ impl Activity {
     /// Something was read, or written in answer to it. What a server sends of itself (HTTP/2 begins with its settings)
     /// does not make a client less silent.
     fn is(&self, state: u8) {
-        if state == IDLE {
-            if self.state.load(Ordering::Relaxed) == SILENT {
-                return;
-            }
-            self.was_answered.store(true, Ordering::Relaxed);
+        if state == IDLE && self.state.load(Ordering::Relaxed) == SILENT {
+            return;
         }
         if self.state.swap(state, Ordering::Relaxed) != state {
+            if state == IDLE {
+                self.answered.fetch_add(1, Ordering::Relaxed);
+            }
             self.since_ms.store(now_ms(), Ordering::Relaxed);
         }
     }
@@ -181,7 +181,7 @@ impl Places {
             state: AtomicU8::new(SILENT),
             since_ms: AtomicU64::new(now_ms()),
             is_verified: AtomicBool::new(false),
-            was_answered: AtomicBool::new(false),
+            answered: AtomicU32::new(0),
         });
         let mut taken = self.taken.lock();
         if taken.len() >= self.places_max {
@@ -221,16 +221,17 @@ fn least_needed(taken: &[Taken], evicts: Evicts, now_ms: u64) -> Option<usize> {
         let activity = &taken.activity;
         let since_ms = activity.since_ms.load(Ordering::Relaxed);
         let for_ms = now_ms.saturating_sub(since_ms);
-        let is_first = !activity.was_answered.load(Ordering::Relaxed);
+        let answered = activity.answered.load(Ordering::Relaxed);
         let class = match (activity.state.load(Ordering::Relaxed), evicts) {
             (SILENT, _) => 0,
             (IDLE, Evicts::Idle) if for_ms > IDLE_MS_MAX => 0,
-            (BUSY, Evicts::Idle) if is_first || for_ms > BUSY_MS_MAX => 1,
+            (BUSY, Evicts::Idle) if answered == 0 || for_ms > BUSY_MS_MAX => 1,
             (IDLE, Evicts::Idle) => 2,
             _ => return None,
         };
         let is_verified = activity.is_verified.load(Ordering::Relaxed);
-        Some((is_verified, class, since_ms))
+        // Who comes again has more reason to be there than who came once.
+        Some((is_verified, class, answered.min(2), since_ms))
     };
     let ranked = taken.iter().enumerate();
     let ranked = ranked.filter_map(|(at, taken)| Some((rank(taken)?, at)));
@@ -248,14 +249,14 @@ mod tests {
                 state: AtomicU8::new(state),
                 since_ms: AtomicU64::new(since_ms),
                 is_verified: AtomicBool::new(is_verified),
-                was_answered: AtomicBool::new(state == IDLE),
+                answered: AtomicU32::new(u32::from(state == IDLE)),
             }),
             task: None,
         }
     }
 
     fn answered_before(taken: Taken) -> Taken {
-        taken.activity.was_answered.store(true, Ordering::Relaxed);
+        taken.activity.answered.fetch_add(1, Ordering::Relaxed);
         taken
     }
 
@@ -265,22 +266,23 @@ mod tests {
         // From who is needed least to who is needed most.
         let order = || {
             [
-                taken(IDLE, 10_000, false),   // for 90 s
                 taken(SILENT, 70_000, false), // never sent anything
+                taken(IDLE, 10_000, false),   // for 90 s
+                taken(BUSY, 99_999, false),   // half a first request
                 answered_before(taken(BUSY, 20_000, false)),
-                taken(BUSY, 99_999, false), // half a first request
-                taken(IDLE, 60_000, false), // an HPA between two reads
+                taken(IDLE, 61_000, false),                  // came once
+                answered_before(taken(IDLE, 60_000, false)), // an HPA between two reads
                 taken(IDLE, 50_000, true),
                 answered_before(taken(BUSY, 99_000, false)), // being answered
             ]
         };
-        for least in 0..6 {
+        for least in 0..7 {
             let mut left: Vec<Taken> = order().into_iter().skip(least).collect();
             left.reverse();
             let last = left.len() - 1;
             assert_eq!(least_needed(&left, Evicts::Idle, now_ms), Some(last));
         }
-        assert_eq!(least_needed(&order()[6..], Evicts::Idle, now_ms), None);
-        assert_eq!(least_needed(&order(), Evicts::Silent, now_ms), Some(1));
+        assert_eq!(least_needed(&order()[7..], Evicts::Idle, now_ms), None);
+        assert_eq!(least_needed(&order(), Evicts::Silent, now_ms), Some(0));
     }
 }
