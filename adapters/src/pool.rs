@@ -35,6 +35,9 @@ const SCALER_PLACES: usize = 64;
 /// How much the threads of queries give way (nice value): a scrape or a read by an autoscaler gets the core first.
 const NICE: i32 = 5;
 
+/// A text of this length without patterns is read in some 20 us.
+const SHORT_BYTES_MAX: usize = 1_000;
+
 /// How many bytes queries may hold together where nothing else is said.
 const MEMORY_BYTES_DEFAULT: u64 = 256 << 20;
 
@@ -109,20 +112,25 @@ impl QueryPool {
         self.timeout_ms
     }
 
-    /// The query of a text: a remembered one, or one that is read on a thread of queries, for a pattern in it may take longer
-    /// to compile than scalers wait. The first error is that of running anything at all.
+    /// The query of a text: a remembered one, or one that is read here; on a thread of queries if it is long or has patterns,
+    /// which may take longer to compile than scalers wait. The first error is that of running anything at all.
     pub async fn parse(
         &self,
         kind: Kind,
+        timeout_ms: u64,
         text: &str,
         features: &Features,
     ) -> Result<Result<Query, QueryError>, QueryError> {
         if let Some(query) = self.cache.known(text, features) {
             return Ok(Ok(query));
         }
-        let (owned, wanted) = (text.to_owned(), *features);
-        let parsing = move |_: &Within| Ok(Query::parse(&owned, &wanted));
-        let parsed = self.run(kind, self.timeout_ms, parsing).await?;
+        let parsed = if text.len() <= SHORT_BYTES_MAX && !text.contains('~') {
+            Query::parse(text, features)
+        } else {
+            let (owned, wanted) = (text.to_owned(), *features);
+            let parsing = move |_: &Within| Ok(Query::parse(&owned, &wanted));
+            self.run(kind, timeout_ms, parsing).await?
+        };
         if let Ok(query) = &parsed {
             self.cache.remember(text, features, query);
         }

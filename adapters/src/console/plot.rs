@@ -85,7 +85,12 @@ async fn read(
         true => None,
         false => {
             let queries = host.queries();
-            let parsed = queries.parse(Kind::Query, &plot.query, &settings.features);
+            let parsed = queries.parse(
+                Kind::Query,
+                settings.timeout_ms,
+                &plot.query,
+                &settings.features,
+            );
             let parsed = parsed
                 .await
                 .map_err(|error| (StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;

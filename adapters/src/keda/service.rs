@@ -28,6 +28,13 @@ pub const MESSAGE_BYTES_MAX: usize = 64 << 10;
 const TIMEOUT_MS: u64 = 3_000;
 
 const SERVICE: &str = "/externalscaler.ExternalScaler/";
+const METHODS: [&str; 5] = [
+    "IsActive",
+    "StreamIsActive",
+    "GetMetricSpec",
+    "GetMetrics",
+    "StreamMetricSpec",
+];
 
 /// The service. Cheap to clone.
 #[derive(Clone)]
@@ -39,6 +46,12 @@ impl ExternalScaler {
     /// The service of this process.
     pub fn new(scalers: Arc<dyn Scalers>) -> ExternalScaler {
         ExternalScaler { scalers }
+    }
+
+    /// Whether there is a method of this path.
+    pub fn has(path: &str) -> bool {
+        let method = path.strip_prefix(SERVICE);
+        method.is_some_and(|method| METHODS.contains(&method))
     }
 
     /// Answers one call; `authenticated` says whether the peer showed a certificate that was verified.

@@ -2,7 +2,7 @@
 //! unknown. KEDA reads an empty vector as 0 and never looks at `status`, so unknown must be a 503.
 
 use stillwell_engine::labels::Labels;
-use stillwell_engine::promql::{Annotations, Answer, EvalOptions, Value, VectorSample};
+use stillwell_engine::promql::{Annotations, Answer, EvalOptions, Query, Value, VectorSample};
 
 use super::answer::query_body;
 use super::error::ApiError;
@@ -42,24 +42,7 @@ async fn answer(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
     let offset_ms = host.wall_offset_ms();
     let at = params::time(form, "time", now.plus_ms(offset_ms))?.minus_ms(offset_ms);
     let multi = Multi::parse(form.get("multi")).map_err(|why| ApiError::parameter("multi", why))?;
-    let settings = host.query_settings();
-    let asked = form.get("query").to_owned();
-    let text = match multi {
-        Multi::Error => Ok(asked),
-        multi => {
-            let combining = move |_: &Within| Ok(multi.query(&asked, &settings.features));
-            let running = host
-                .queries()
-                .run(Kind::Guarded, settings.timeout_ms, combining);
-            running.await?
-        }
-    };
-    let text = text.map_err(|error| ApiError::parameter("query", error))?;
-    let query = host
-        .queries()
-        .parse(Kind::Guarded, &text, &settings.features)
-        .await?
-        .map_err(|error| ApiError::parameter("query", error))?;
+    let (text, query) = read_query(host, form, multi).await?;
     if query.selectors().next().is_none() {
         let answer = super::query::instant_answer(host, form).await?;
         return Ok(query_body(readable(answer)?, None));
@@ -78,13 +61,15 @@ async fn answer(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
     let reading = match signals.guarded_if_ready(&text, now) {
         Some(reading) => reading,
         None => {
-            let evaluated = host
-                .queries()
-                .run(Kind::Guarded, settings.timeout_ms, move |within| {
+            let evaluated = host.queries().run(
+                Kind::Guarded,
+                host.query_settings().timeout_ms,
+                move |within| {
                     within.evaluate(&EvalOptions::default(), |within| {
                         signals.guarded(&text, now, within)
                     })
-                });
+                },
+            );
             evaluated.await?
         }
     };
@@ -103,6 +88,38 @@ async fn answer(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
         return Err(ApiError::execution(several.to_string()));
     }
     Ok(query_body(vector(elements).moved_by(offset_ms), None))
+}
+
+/// The query that is asked for, combined to one number where that is asked for as well.
+async fn read_query(
+    host: &dyn Host,
+    form: &Form,
+    multi: Multi,
+) -> Result<(String, Query), ApiError> {
+    let settings = host.query_settings();
+    let asked = form.get("query").to_owned();
+    let text = match multi {
+        Multi::Error => Ok(asked),
+        multi => {
+            let combining = move |_: &Within| Ok(multi.query(&asked, &settings.features));
+            let running = host
+                .queries()
+                .run(Kind::Guarded, settings.timeout_ms, combining);
+            running.await?
+        }
+    };
+    let text = text.map_err(|error| ApiError::parameter("query", error))?;
+    let query = host
+        .queries()
+        .parse(
+            Kind::Guarded,
+            settings.timeout_ms,
+            &text,
+            &settings.features,
+        )
+        .await?
+        .map_err(|error| ApiError::parameter("query", error))?;
+    Ok((text, query))
 }
 
 /// A scalar as a vector of one: KEDA cannot read a scalar, and takes anything else for 0.

@@ -87,7 +87,7 @@ pub(super) async fn range(host: &dyn Host, form: &Form) -> Result<String, ApiErr
 
 /// The query as Prometheus would write it.
 pub(super) async fn format(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
-    let (text, query) = parsed(host, form).await?;
+    let (text, query) = parsed(host, form, host.query_settings().timeout_ms).await?;
     let pretty = Printer { text }.pretty(query.plan(), 0);
     let mut out = String::from("{\"status\":\"success\",\"data\":");
     json::string(&mut out, &pretty);
@@ -97,7 +97,7 @@ pub(super) async fn format(host: &dyn Host, form: &Form) -> Result<String, ApiEr
 
 /// The query as a tree.
 pub(super) async fn parse(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
-    let (_, query) = parsed(host, form).await?;
+    let (_, query) = parsed(host, form, host.query_settings().timeout_ms).await?;
     let mut out = String::from("{\"status\":\"success\",\"data\":");
     ast::node(&mut out, query.plan());
     out.push('}');
@@ -117,7 +117,7 @@ pub(super) async fn exemplars(host: &dyn Host, form: &Form) -> Result<String, Ap
             "end timestamp must not be before start timestamp",
         ));
     }
-    let (_, query) = parsed(host, form).await?;
+    let (_, query) = parsed(host, form, host.query_settings().timeout_ms).await?;
     let found = host.reader().exemplars(&query, start, end);
     let mut out = String::from("{\"status\":\"success\",\"data\":[");
     json::joined(&mut out, found, |out, (series, exemplars)| {
@@ -139,10 +139,17 @@ pub(super) async fn exemplars(host: &dyn Host, form: &Form) -> Result<String, Ap
     Ok(out)
 }
 
-async fn parsed<'f>(host: &dyn Host, form: &'f Form) -> Result<(&'f str, Query), ApiError> {
+async fn parsed<'f>(
+    host: &dyn Host,
+    form: &'f Form,
+    timeout_ms: u64,
+) -> Result<(&'f str, Query), ApiError> {
     let text = form.get("query");
     let features = host.query_settings().features;
-    let query = host.queries().parse(Kind::Query, text, &features).await?;
+    let parsing = host
+        .queries()
+        .parse(Kind::Query, timeout_ms, text, &features);
+    let query = parsing.await?;
     let query = query.map_err(|error| ApiError::parameter("query", error))?;
     Ok((text, query))
 }
@@ -191,7 +198,7 @@ impl Call {
                 ApiError::bad_data(format!("error parsing lookback delta duration: {why}"))
             })?,
         };
-        let (_, query) = parsed(host, form).await?;
+        let (_, query) = parsed(host, form, timeout_ms).await?;
         if let Some(stats) = &mut stats {
             stats.prepared();
         }

@@ -65,7 +65,9 @@ pub(crate) fn prove(
             check_may_be_absent(assessment, selector)?;
             for target in targets_of(assessment, scope, selector) {
                 let mut required = required.iter();
-                required.try_for_each(|matcher| check_speaks_for(target, matcher))?;
+                required.try_for_each(|matcher| {
+                    check_speaks_for(assessment, target, selector, matcher)
+                })?;
             }
         }
     }
@@ -194,8 +196,8 @@ fn shows(assessment: Assessment<'_>, target: &TargetFacts, selector: &Selector) 
         || metrics.any(assessment.names.absence_witnesses(metric))
 }
 
-/// S4a: absence of the family is ever a 0. A gauge of the pool or of a model server is there whenever its value is known, so
-/// a page that shows others of it has lost these.
+/// S4a: whether absence of the family can be a 0. A gauge of the pool or of a model server is there whenever its value is
+/// known, so a page that shows others of it has lost these.
 fn check_may_be_absent(assessment: Assessment<'_>, selector: &Selector) -> Result<(), String> {
     let metric = selector.metric.as_deref();
     match metric.filter(|metric| assessment.names.is_never_absent(metric)) {
@@ -207,10 +209,19 @@ fn check_may_be_absent(assessment: Assessment<'_>, selector: &Selector) -> Resul
     }
 }
 
-/// S4b: who a condition names is the target itself, and not a source behind it that may be down while its page is good.
-fn check_speaks_for(target: &TargetFacts, matcher: &Matcher) -> Result<(), String> {
+/// S4b: whether who a condition names is the target itself, and not a source behind it that may be down while its page is
+/// good. A label that the table gives the family is the process' own word (Ray Serve's `deployment`).
+fn check_speaks_for(
+    assessment: Assessment<'_>,
+    target: &TargetFacts,
+    selector: &Selector,
+    matcher: &Matcher,
+) -> Result<(), String> {
     let label = matcher.name();
-    if !names_source(label) || target.constant_label(label).is_some() {
+    let metric = selector.metric.as_deref();
+    let named = metric.and_then(|metric| assessment.names.family(metric));
+    let is_own = named.is_some_and(|(_, name, _)| name.may_have(label));
+    if !names_source(label) || is_own || target.constant_label(label).is_some() {
         return Ok(());
     }
     Err(format!(

@@ -27,6 +27,8 @@ enum Step {
     /// Samples with times of their own: a series, and how long ago.
     Append(u8, i64),
     Explicit(u8),
+    /// The same series without a timestamp.
+    Plain(u8),
     Replaced,
     Long,
     Maintain,
@@ -44,6 +46,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..2_usize).prop_map(Step::Fails),
         2 => (0..3_u8, 0..5_000_i64).prop_map(|(series, ago)| Step::Append(series, ago)),
         1 => (0..4_u8).prop_map(Step::Explicit),
+        1 => (0..4_u8).prop_map(Step::Plain),
         1 => Just(Step::Replaced),
         1 => Just(Step::Long),
         1 => Just(Step::Maintain),
@@ -107,6 +110,9 @@ impl Filed {
             Step::Explicit(value) => {
                 let page = format!("own {value} {}\n", scene.now_ms - 300);
                 scene.scrape(0, page.as_bytes(), Format::Text);
+            }
+            Step::Plain(value) => {
+                scene.scrape(0, format!("own {value}\n").as_bytes(), Format::Text);
             }
             Step::Replaced => {
                 let at = scene.at();
@@ -415,4 +421,33 @@ fn a_series_that_changes_its_clock_while_a_file_is_begun_stays_absent_before() {
     let expected = filed.scene.history_since(begun_ms, now_ms);
     let read = filed.restored_from(&[&filed.file]);
     assert_eq!(read.history_since(begun_ms, now_ms), expected);
+}
+
+/// With blocks of both clocks at hand a part told runs that the file had, or runs before those, and the file was refused.
+#[test]
+fn a_series_that_had_timestamps_of_its_own_for_a_while_is_as_it_was() {
+    for parts_between in [false, true] {
+        let mut filed = Filed::new();
+        for _ in 0..2 {
+            for value in 0..5 {
+                filed.do_step(&Step::Plain(value));
+            }
+            filed.do_step(&Step::Part(false));
+            for value in 0..5 {
+                filed.do_step(&Step::Explicit(value));
+            }
+            if parts_between {
+                filed.do_step(&Step::Part(false));
+            }
+            for number in 0..180_u8 {
+                filed.do_step(&Step::Plain(number.wrapping_mul(37)));
+                if number % 60 == 59 {
+                    filed.do_step(&Step::Part(false));
+                }
+            }
+        }
+        let now_ms = filed.scene.now_ms;
+        let restored = filed.restored_from(&filed.files());
+        assert_eq!(restored.history(now_ms), filed.scene.history(now_ms));
+    }
 }

@@ -161,6 +161,10 @@ async fn call(
     incomplete: Arc<Semaphore>,
 ) -> Result<Response<Body>, Infallible> {
     let (head, body) = request.into_parts();
+    if !ExternalScaler::has(head.uri.path()) {
+        let request = Request::from_parts(head, Body::empty());
+        return Ok(service.answer(request, verified).await);
+    }
     Ok(match message(body, &incomplete).await {
         Ok(bytes) => {
             let request = Request::from_parts(head, Body::from(bytes));

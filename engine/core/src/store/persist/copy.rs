@@ -231,7 +231,7 @@ impl Copier {
     ) -> bool {
         let own_before = match (self.place, copied.series.last()) {
             (Some(_), Some(series)) => series.own_before,
-            _ => explicit_before(store, (id, row), wanted.before),
+            _ => explicit_before(store, id, wanted.before),
         };
         let before = match row.clock {
             ClockId::EXPLICIT => own_before,
@@ -354,11 +354,9 @@ fn histograms_after(store: &Store, clock: ClockId, own_before: i64, wanted: &Wan
     }
 }
 
-/// Of timestamps of a page's own there is no cut: each is a time of its own. The time after the newest that was written.
-fn explicit_before(store: &Store, (id, row): (SeriesId, Row), before: &Cut) -> i64 {
-    if row.clock != ClockId::EXPLICIT || before.explicit.is_empty() {
-        return i64::MIN;
-    }
+/// Of timestamps of a page's own there is no cut: each is a time of its own. The time after the newest that was written,
+/// whatever the clock of the series is now.
+fn explicit_before(store: &Store, id: SeriesId, before: &Cut) -> i64 {
     match before.explicit.get(&id.0) {
         Some((have, newest_ms)) if *have == labels_checksum(store, id) => {
             newest_ms.saturating_add(1)

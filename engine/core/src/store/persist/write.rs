@@ -159,7 +159,13 @@ impl SeriesWriter {
             if is_over {
                 return;
             }
-            is_new |= run.first_tick >= self.end_before(series, run.clock);
+            // Runs are in the order of time, so with one that began before the cut all before it were written, though they
+            // may have times of their own, of which there is no cut.
+            match run.first_tick >= self.end_before(series, run.clock) {
+                true => is_new = true,
+                false if run.clock != ClockId::EXPLICIT => is_new = false,
+                false => {}
+            }
             if !is_new {
                 runs.clear(); // only the last of those that were written is of use
             }
