@@ -12,6 +12,9 @@ use crate::host::Host;
 use crate::json;
 use crate::pool::{Kind, Within};
 
+/// Selectors of one request: each may hold a compiled pattern (some 10 kB) and select every series.
+const SELECTORS_MAX: usize = 500;
+
 /// What all three read from their parameters.
 struct Range {
     sets: Vec<Vec<Matcher>>,
@@ -109,6 +112,12 @@ pub(super) async fn parse_selectors(
 ) -> Result<Result<Vec<Vec<Matcher>>, QueryError>, ApiError> {
     if texts.is_empty() {
         return Ok(Ok(Vec::new()));
+    }
+    let count = texts.len();
+    if count > SELECTORS_MAX {
+        return Err(ApiError::bad_data(format!(
+            "too many match[] parameters: {count}, at most {SELECTORS_MAX} are read; join names by __name__=~\"a|b\""
+        )));
     }
     look_up(host, move |within| {
         let mut sets = Vec::new();

@@ -98,6 +98,7 @@ async fn the_prometheus_api_takes_what_its_clients_send() {
 async fn errors_have_prometheus_codes_and_types() {
     let running = server("global: {}\n").await;
     let address = running.addresses[0];
+    let too_many = format!("/api/v1/series?{}", "match[]=x&".repeat(501));
     for (path, code, kind, says) in [
         (
             "/api/v1/query?query=sum(",
@@ -146,6 +147,12 @@ async fn errors_have_prometheus_codes_and_types() {
             400,
             "bad_data",
             "no match[] parameter provided",
+        ),
+        (
+            &too_many,
+            400,
+            "bad_data",
+            "too many match[] parameters: 501",
         ),
         (
             "/api/v1/series?match[]=sum(x)",
