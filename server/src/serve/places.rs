@@ -55,6 +55,12 @@ fn now_ms() -> u64 {
 }
 
 impl Activity {
+    fn restart(&self) {
+        self.state.store(SILENT, Ordering::Relaxed);
+        self.answered.store(0, Ordering::Relaxed);
+        self.since_ms.store(now_ms(), Ordering::Relaxed);
+    }
+
     /// Something was read, or written in answer to it. What a server sends of itself (HTTP/2 begins with its settings)
     /// does not make a client less silent.
     fn is(&self, state: u8) {
@@ -77,6 +83,11 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// What was read and written until now was a TLS handshake: no request yet, and no answer.
+    pub(super) fn set_handshaken(&self) {
+        self.activity.restart();
+    }
+
     /// The client is known: it keeps its place for as long as another can be found.
     pub(super) fn set_verified(&self) {
         self.activity.is_verified.store(true, Ordering::Relaxed);
@@ -258,6 +269,20 @@ mod tests {
     fn answered_before(taken: Taken) -> Taken {
         taken.activity.answered.fetch_add(1, Ordering::Relaxed);
         taken
+    }
+
+    #[test]
+    fn a_handshake_is_no_request_that_was_answered() {
+        let one = taken(SILENT, 0, false);
+        for state in [BUSY, IDLE, BUSY, IDLE] {
+            one.activity.is(state);
+        }
+        assert_eq!(one.activity.answered.load(Ordering::Relaxed), 2);
+        one.activity.restart();
+        assert_eq!(one.activity.answered.load(Ordering::Relaxed), 0);
+        // What a server writes of itself then, as HTTP/2's settings, is no answer either.
+        one.activity.is(IDLE);
+        assert_eq!(one.activity.state.load(Ordering::Relaxed), SILENT);
     }
 
     #[test]

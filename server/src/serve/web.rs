@@ -167,7 +167,10 @@ pub async fn serve(
                 return listen::answer(stream, quit, answer).await;
             };
             match accept(stream, &tls).await {
-                Ok(accepted) => listen::answer(accepted.stream, quit, answer).await,
+                Ok(accepted) => {
+                    accepted.stream.get_ref().0.set_handshaken();
+                    listen::answer(accepted.stream, quit, answer).await;
+                }
                 Err(why) => debug!(why, "a handshake failed"),
             }
         }

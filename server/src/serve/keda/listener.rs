@@ -105,7 +105,10 @@ async fn connection(
         return answer(stream, quit, service, false).await;
     };
     match accept(stream, &reloaded).await {
-        Ok(accepted) => answer(accepted.stream, quit, service, accepted.verified).await,
+        Ok(accepted) => {
+            accepted.stream.get_ref().0.set_handshaken();
+            answer(accepted.stream, quit, service, accepted.verified).await;
+        }
         Err(why) => {
             triggers.count_failed_handshake();
             match OF_CERTIFICATES.iter().any(|part| why.contains(part)) {

@@ -269,6 +269,7 @@ async fn connection(
         Ok(Err(error)) => return debug!(%error, "a handshake failed"),
         Err(_) => return debug!("a handshake took too long"),
     };
+    stream.get_ref().0.set_handshaken();
     let chain: Vec<CertificateDer<'static>> = match stream.get_ref().1.peer_certificates() {
         Some(chain) => chain
             .iter()
