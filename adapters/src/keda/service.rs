@@ -28,13 +28,29 @@ pub const MESSAGE_BYTES_MAX: usize = 64 << 10;
 const TIMEOUT_MS: u64 = 3_000;
 
 const SERVICE: &str = "/externalscaler.ExternalScaler/";
-const METHODS: [&str; 5] = [
-    "IsActive",
-    "StreamIsActive",
-    "GetMetricSpec",
-    "GetMetrics",
-    "StreamMetricSpec",
-];
+
+/// The methods of the contract.
+#[derive(Clone, Copy)]
+enum Method {
+    IsActive,
+    StreamIsActive,
+    GetMetricSpec,
+    GetMetrics,
+    StreamMetricSpec,
+}
+
+impl Method {
+    fn of(path: &str) -> Option<Method> {
+        Some(match path.strip_prefix(SERVICE)? {
+            "IsActive" => Method::IsActive,
+            "StreamIsActive" => Method::StreamIsActive,
+            "GetMetricSpec" => Method::GetMetricSpec,
+            "GetMetrics" => Method::GetMetrics,
+            "StreamMetricSpec" => Method::StreamMetricSpec,
+            _ => return None,
+        })
+    }
+}
 
 /// The service. Cheap to clone.
 #[derive(Clone)]
@@ -50,8 +66,7 @@ impl ExternalScaler {
 
     /// Whether there is a method of this path.
     pub fn has(path: &str) -> bool {
-        let method = path.strip_prefix(SERVICE);
-        method.is_some_and(|method| METHODS.contains(&method))
+        Method::of(path).is_some()
     }
 
     /// Answers one call; `authenticated` says whether the peer showed a certificate that was verified.
@@ -65,20 +80,24 @@ impl ExternalScaler {
             scalers: Arc::clone(&self.scalers),
             authenticated,
         };
-        let answer = match path.strip_prefix(SERVICE) {
-            Some("IsActive") => unary(request, move |message| calls.activity(message)).await,
-            Some("StreamIsActive") => {
+        let answer = match Method::of(&path) {
+            Some(Method::IsActive) => unary(request, move |message| calls.activity(message)).await,
+            Some(Method::StreamIsActive) => {
                 streaming(request, move |message| calls.stream_is_active(message)).await
             }
-            Some("GetMetricSpec") => {
+            Some(Method::GetMetricSpec) => {
                 unary(request, move |message| calls.get_metric_spec(message)).await
             }
-            Some("GetMetrics") => unary(request, move |message| calls.get_metrics(message)).await,
-            Some("StreamMetricSpec") => {
+            Some(Method::GetMetrics) => {
+                unary(request, move |message| calls.get_metrics(message)).await
+            }
+            Some(Method::StreamMetricSpec) => {
                 streaming(request, move |message| calls.stream_metric_spec(message)).await
             }
-            _ => Status::unimplemented(format!("{path}: there is {SERVICE}IsActive and its like"))
-                .into_http(),
+            None => {
+                Status::unimplemented(format!("{path}: there is {SERVICE}IsActive and its like"))
+                    .into_http()
+            }
         };
         answer.map(Body::new)
     }

@@ -102,7 +102,14 @@ pub(super) async fn selectors(
     host: &dyn Host,
     form: &Form,
 ) -> Result<Result<Vec<Vec<Matcher>>, QueryError>, ApiError> {
-    parse_selectors(host, form.all("match[]").map(str::to_owned).collect()).await
+    let texts: Vec<String> = form.all("match[]").map(str::to_owned).collect();
+    let count = texts.len();
+    if count > SELECTORS_MAX {
+        return Err(ApiError::bad_data(format!(
+            "too many match[] parameters: {count}, at most {SELECTORS_MAX} are read; join names by __name__=~\"a|b\""
+        )));
+    }
+    parse_selectors(host, texts).await
 }
 
 /// The same of these texts.
@@ -112,12 +119,6 @@ pub(super) async fn parse_selectors(
 ) -> Result<Result<Vec<Vec<Matcher>>, QueryError>, ApiError> {
     if texts.is_empty() {
         return Ok(Ok(Vec::new()));
-    }
-    let count = texts.len();
-    if count > SELECTORS_MAX {
-        return Err(ApiError::bad_data(format!(
-            "too many match[] parameters: {count}, at most {SELECTORS_MAX} are read; join names by __name__=~\"a|b\""
-        )));
     }
     look_up(host, move |within| {
         let mut sets = Vec::new();
