@@ -297,7 +297,9 @@ impl SeriesAppend<'_> {
         if row.is_present() {
             return Err(Refusal::Scraped);
         }
-        let ended = self.store.clocks[row.clock.index()].at(row.since);
+        let clock = &self.store.clocks[row.clock.index()];
+        // A page that is being committed ends it after the last scrape.
+        let ended = clock.at(row.since.min(clock.next_tick() - 1));
         if ended.is_some_and(|ended| ended.time_ms >= time_ms) {
             return Err(Refusal::OutOfOrder);
         }

@@ -6,10 +6,11 @@
 
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use super::Writer;
 use super::admit::NEW_SERIES_BYTES;
+use super::commit_in_steps::in_turn;
 use crate::exposition::Staged;
 use crate::limits::WRITE_BATCH_SERIES;
 use crate::store::{Growth, SMALL_BLOCK_BYTES};
@@ -73,12 +74,4 @@ impl Writer {
         while !in_turn(writer, drop_batch) {}
         in_turn(writer, |writer| writer.maintain(now));
     }
-}
-
-/// Has the writer once, and lets whoever waits for it be next.
-fn in_turn<T>(writer: &Mutex<Writer>, work: impl FnOnce(&mut Writer) -> T) -> T {
-    let mut held = writer.lock();
-    let done = work(&mut held);
-    MutexGuard::unlock_fair(held);
-    done
 }

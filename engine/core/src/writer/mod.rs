@@ -2,9 +2,9 @@
 //! retention.
 //!
 //! * `target`: adding, failing and removing targets.
-//! * `commit`: one page of one target; `page_commit` applies its lines to series; `report` writes the series about
-//!   the scrape (`up` and others).
-//! * `add_series`: a large page in steps, its series in batches before its commit; `own_times`: timestamps of pages.
+//! * `commit`: one page of one target; `page_commit` applies its lines to series, `progress` says which are next; `report`
+//!   writes the series about the scrape (`up` and others); `own_times`: timestamps of pages.
+//! * `commit_in_steps`: a large page with other commits in between, its series added in batches before (`add_series`).
 //! * `append`: samples with explicit timestamps.
 //! * `observe`: passes a committed page on to the signals.
 //! * `persist`: targets of a snapshot.
@@ -18,6 +18,7 @@ mod add_series;
 mod admit;
 mod append;
 mod commit;
+mod commit_in_steps;
 mod maintain;
 mod make_room;
 mod observe;
@@ -25,6 +26,7 @@ mod outcome;
 mod own_times;
 mod page_commit;
 mod persist;
+mod progress;
 mod report;
 mod target;
 
@@ -46,6 +48,7 @@ pub(crate) use persist::{TargetRecord, clocks_of};
 
 pub use append::{AppendError, Appended, AppendedSeries, Refusal, Refused};
 pub use commit::{CommittedPage, PageTemplate};
+pub use commit_in_steps::CommitInSteps;
 pub use outcome::{CommitError, Committed, ScrapeFacts};
 
 /// Constructor of an engine: one [`Writer`], which changes it, and any number of [`Reader`]s, which are cheap to

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use crate::commits;
 use proptest::prelude::*;
 use stillwell_engine::labels::Labels;
 use stillwell_engine::limits::WRITE_BATCH_SERIES;
@@ -51,11 +52,8 @@ impl Scene {
         self.now_ms += 1_000;
         let at = Timestamp::from_ms(self.now_ms);
         let staged = self.stage.parse(page.as_bytes(), Format::Text);
-        let mut staged = staged.expect("the page parses");
-        // Whether series are added beforehand, as those of a large page, makes no difference.
-        let ahead = self.now_ms.count_ones() % 2 == 1;
-        while ahead && self.writer.add_series(&mut staged, at).expect("it fits") {}
-        let committed = self.writer.commit(staged, at, ScrapeFacts::default());
+        let staged = staged.expect("the page parses");
+        let committed = commits::commit(&mut self.writer, staged, at, self.now_ms.count_ones());
         committed.expect("the page is taken");
         self.writer.maintain(at);
     }
