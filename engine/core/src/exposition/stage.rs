@@ -12,6 +12,7 @@ use crate::labels::Labels;
 use crate::scrape::{Retain, TargetSpec};
 use crate::signal::RetainHandle;
 use crate::store::histogram_bytes;
+use crate::writer::CountedGrowth;
 
 use super::added::{Added, AddedSample};
 use super::classic_text;
@@ -84,8 +85,8 @@ pub struct Staged<'a> {
     page: Page<'a>,
     /// The series that were added before the commit; `None` before memory was reserved for them.
     pub(crate) added: Option<Added>,
-    /// Bytes that its new series take in the store, where they were counted before the commit.
-    pub(crate) growth_bytes: Option<usize>,
+    /// What its new series add to the store, where that was counted before the commit.
+    pub(crate) growth: Option<CountedGrowth>,
     /// It was found before the commit that no new line has the series of a kept one.
     pub(crate) has_no_conflicts: bool,
 }
@@ -230,7 +231,7 @@ impl Stage {
                 stage,
                 page,
                 added: None,
-                growth_bytes: None,
+                growth: None,
                 has_no_conflicts: false,
             }),
             // The text is ours: its lines say nothing to whoever sent the page.

@@ -173,6 +173,7 @@ impl Writer {
         let held = &mut self.targets[target.index()].stage_bytes;
         self.non_history_bytes = self.non_history_bytes.saturating_sub(*held) + stage_bytes;
         *held = stage_bytes;
+        self.targets[target.index()].reserved_bytes = 0;
         self.placements = placements;
     }
 
@@ -195,16 +196,18 @@ impl Writer {
     fn admit_new_lines(&mut self, staged: &Staged<'_>) -> Result<(), CommitError> {
         let labels = || staged.new_samples().filter_map(|sample| sample.labels);
         let at_most = at_most_bytes(staged);
-        let counted = staged.growth_bytes;
-        let admitted = self.admit_counted(at_most, |store| {
-            let count = || store.series.growth_bytes(&Growth::of(labels()));
-            counted.unwrap_or_else(count) + staged.histogram_bytes()
+        let counted = staged.growth;
+        let admitted = self.admit(at_most, |store| match counted {
+            Some(growth) => growth.bytes(store),
+            None => store.series.growth_bytes(&Growth::of(labels())) + staged.histogram_bytes(),
         });
-        admitted.map_err(|_| CommitError::Memory {
-            new_series: labels().count(),
+        let reserved = admitted.map_err(|_| CommitError::Memory {
+            new_series: counted.map_or_else(|| labels().count(), |growth| growth.series),
             held_bytes: self.held_bytes(),
             limit_bytes: self.limits.memory_bytes_max,
-        })
+        })?;
+        self.targets[staged.target().index()].reserved_bytes = reserved;
+        Ok(())
     }
 
     pub(super) fn check_time(&self, target: TargetId, at: Timestamp) -> Result<(), CommitError> {
@@ -228,7 +231,8 @@ pub(super) fn without_conflicts<'s>(
     if staged.has_no_conflicts || !staged.is_partial_edit() {
         return Ok(staged);
     }
-    let clock = ClockId::page_of(staged.target());
+    let target = staged.target();
+    let clock = ClockId::page_of(target);
     let leaving = IdSet::new(&staged.page().removed);
     // A series that was added for the page is no kept line's.
     let (added, lines) = staged.added_samples();
@@ -244,7 +248,9 @@ pub(super) fn without_conflicts<'s>(
                 return false;
             };
             let row = store.series.row(id);
-            row.clock == clock && row.is_present() && !leaving.contains(id)
+            let is_own = row.clock == clock && row.is_present();
+            let has_own_times = row.clock == ClockId::EXPLICIT && store.listed.is_by(id, target);
+            (is_own || has_own_times) && !leaving.contains(id)
         };
         let mut batch = lines.by_ref().take(WRITE_BATCH_SERIES);
         has_conflicts = batch.any(|line| staged.new_labels(line).is_some_and(stays));

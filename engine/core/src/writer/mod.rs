@@ -44,6 +44,7 @@ use crate::waits::{Durations, Stopwatch};
 use persist::Unclaimed;
 use target::Target;
 
+pub(crate) use make_room::CountedGrowth;
 pub(crate) use persist::{TargetRecord, clocks_of};
 
 pub use append::{AppendError, Appended, AppendedSeries, Refusal, Refused};
@@ -79,6 +80,7 @@ impl Engine {
             unclaimed: Unclaimed::default(),
             explicit_series: Vec::new(),
             non_history_bytes: 0,
+            reserved_bytes: 0,
             placements: Vec::new(),
             endings: 0,
             reports_appeared: false,
@@ -105,6 +107,8 @@ pub struct Writer {
     explicit_series: Vec<SeriesId>,
     /// Bytes held beside history: counted by the last `maintain`, plus what was added since.
     non_history_bytes: usize,
+    /// Bytes that were reserved for series of requests which are not added yet.
+    reserved_bytes: usize,
     placements: Vec<Placement>,
     /// Counts series that ended: a target whose line conflicted with one may have it now.
     endings: u64,

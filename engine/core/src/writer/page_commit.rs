@@ -115,6 +115,7 @@ impl PageCommit<'_, '_> {
             let is_free = row.clock == ClockId::EXPLICIT && !row.is_present();
             let is_added = is_free && row.since == waiting_since_ms;
             if is_added {
+                self.of.claimed.insert(id);
                 (row.bits, row.since) = (sample.bits, own_ms);
             }
             return is_added;
@@ -159,8 +160,20 @@ impl PageCommit<'_, '_> {
             }
             // One that was added before the commit has its first value as of now.
             let is_new = row.clock == self.of.clock && row.since == tick && row.is_present();
-            if !self.of.claimed.insert(id) || is_new {
-                self.store.listed.add(id, self.of.target); // beside a line without a timestamp, which stands
+            let is_again = !self.of.claimed.insert(id) || is_new;
+            match time_ms {
+                // Prometheus' scrape loop (scrape.go, `append`): of two lines the second must have a timestamp, and ...
+                None if is_again => return Placement::Duplicate,
+                // ... must be later than the first, which has the time of the scrape.
+                Some(time_ms)
+                    if is_again && row.clock == self.of.clock && time_ms <= self.of.at_ms =>
+                {
+                    self.of.committed.out_of_order += 1;
+                    self.store.listed.add(id, self.of.target);
+                    return Placement::Own(id);
+                }
+                _ if is_again => self.store.listed.add(id, self.of.target),
+                _ => {}
             }
             match histogram {
                 Some(one) => self.append_histogram(id, time_ms, one),
@@ -374,7 +387,13 @@ impl PageCommit<'_, '_> {
         }
         let clock = &self.store.clocks[row.clock.index()];
         let stands = row.is_present();
-        let is_late = stands && clock.last().is_some_and(|last| last.time_ms >= time_ms);
+        // A page that has a line without a timestamp, too, says something of this scrape's time.
+        let has_both = stands && row.clock == self.of.clock && self.store.listed.contains(id);
+        let last_ms = match has_both {
+            true => Some(self.of.at_ms),
+            false => clock.last().map(|last| last.time_ms),
+        };
+        let is_late = stands && last_ms >= Some(time_ms);
         let is_left_out = is_late || is_outside;
         self.of.committed.out_of_order += u64::from(is_left_out);
         if is_left_out && stands && self.store.listed.contains(id) {

@@ -8,6 +8,7 @@ use super::outcome::Committed;
 use super::own_times::OwnTimes;
 use super::page_commit::PageCommit;
 use crate::exposition::{Placement, Staged};
+use crate::histogram::FloatHistogram;
 use crate::signal::{Gatherer, PageFacts, RememberedLabels};
 use crate::store::{ClockId, GrowingIdSet, IdSet, SeriesId, TargetId, histogram_bytes};
 
@@ -245,5 +246,10 @@ impl PageCommit<'_, '_> {
 /// As how many lines a sample counts.
 fn lines_of(staged: &Staged<'_>, histogram: Option<u32>) -> usize {
     let histogram = histogram.and_then(|index| staged.histogram(index));
-    1 + histogram.map_or(0, |one| histogram_bytes(one) / HISTOGRAM_BYTES_PER_LINE)
+    histogram.map_or(1, lines_of_histogram)
+}
+
+/// As how many lines a native histogram counts.
+pub(super) fn lines_of_histogram(histogram: &FloatHistogram) -> usize {
+    1 + histogram_bytes(histogram) / HISTOGRAM_BYTES_PER_LINE
 }

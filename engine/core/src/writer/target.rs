@@ -28,6 +28,8 @@ pub(super) struct Target {
     pub(super) last_ms: Option<i64>,
     pub(super) removed_ms: Option<i64>,
     pub(super) stage_bytes: usize,
+    /// Bytes that were reserved for series of a page which are not added yet.
+    pub(super) reserved_bytes: usize,
 }
 
 impl Writer {

@@ -22,7 +22,7 @@ pub(crate) fn commit_beside(
 ) -> Result<Committed, CommitError> {
     let facts = ScrapeFacts::default();
     while how % 2 == 1 && writer.add_series(&mut staged, at)? {}
-    if how / 2 % 2 == 0 {
+    if (how / 2).is_multiple_of(2) {
         return writer.commit(staged, at, facts);
     }
     let lines_max = 1 + how as usize % 3;
