@@ -67,6 +67,11 @@ impl Reader {
         }
     }
 
+    /// The memory limit of the engine ([`crate::Limits::memory_bytes_max`]).
+    pub fn memory_bytes_max(&self) -> u64 {
+        self.memory_bytes_max
+    }
+
     /// Registers a signal: a query whose result is kept up to date and judged by `policy` before it is reported. Error: the
     /// query does not parse, or there are too many signals. See also [`crate::Writer::register`].
     pub fn register(&self, query: &str, policy: Policy) -> Result<SignalId, QueryError> {

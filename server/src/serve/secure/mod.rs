@@ -130,9 +130,8 @@ impl Secure {
             }
             _ => info!("no API server to ask: only whom the front proxy vouches for is let in"),
         }
-        let listener = TcpListener::bind(&options.address)
-            .await
-            .map_err(|error| format!("listen on {}: {error}", options.address))?;
+        let bound = listen::bind(&options.address).await;
+        let listener = bound.map_err(|error| error.to_string())?;
         Ok(Secure {
             options,
             listener,

@@ -164,28 +164,41 @@ impl Facts {
         }
     }
 
-    /// A series has disappeared from the page.
-    pub(crate) fn series_disappeared(&mut self, id: TargetId, series: SeriesId, metric: &str) {
-        self.record_structure_change(metric);
+    /// Series have disappeared from the page: so many of each metric, one metric after the other, those for which `has_left`
+    /// is true.
+    pub(crate) fn series_disappeared(
+        &mut self,
+        id: TargetId,
+        metrics: &[(Box<str>, u32)],
+        has_left: impl Fn(SeriesId) -> bool,
+    ) {
+        if metrics.is_empty() {
+            return;
+        }
+        for (metric, _) in metrics {
+            self.record_structure_change(metric);
+        }
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
             return;
         };
-        if let Some(count) = facts.metrics.get_mut(metric) {
-            *count -= 1;
-            if *count == 0 {
-                facts.metrics.remove(metric);
-                if facts.shown_labels.contains_key(metric) {
-                    facts.lost.insert(metric.into());
+        for (metric, gone) in metrics {
+            if let Some(count) = facts.metrics.get_mut(metric) {
+                *count = count.saturating_sub(*gone);
+                if *count == 0 {
+                    facts.metrics.remove(metric);
+                    if facts.shown_labels.contains_key(metric) {
+                        facts.lost.insert(metric.clone());
+                    }
                 }
             }
         }
-        if facts.start_series == Some(series) {
+        if facts.start_series.is_some_and(&has_left) {
             facts.start_series = None;
         }
         let leases = facts.leases.len();
         facts
             .leases
-            .retain(|(_, lease_series, _)| *lease_series != series);
+            .retain(|(_, lease_series, _)| !has_left(*lease_series));
         // A target that was a standby because of this lease may count now.
         self.epoch += u64::from(facts.leases.len() != leases);
     }
