@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
@@ -17,8 +18,19 @@ use crate::reply::reply;
 /// outside. Listeners bound how many there are.
 const WITHOUT_PLACE_BYTES_MAX: usize = 64 << 10;
 
-/// Requests whose bodies are held at a time: the bound of what senders can make us hold.
-const BODIES_AT_ONCE_MAX: usize = 16;
+/// Of the memory limit, this part is what one request may take once it is decoded, within these bounds; the bodies of all
+/// together may take as much.
+const REQUEST_PART: u64 = 8;
+const REQUEST_BYTES_MIN: u64 = 16 << 20;
+const REQUEST_BYTES_MAX: u64 = 64 << 20;
+
+/// Below this memory limit one request is decoded at a time.
+const ONE_BY_ONE_BYTES: u64 = 512 << 20;
+/// Requests decoded at a time above it.
+const WRITES_AT_ONCE_MAX: usize = 4;
+
+/// In what bodies are counted.
+const KIB: usize = 1 << 10;
 
 /// How long a body may take to arrive.
 const BODY_WAIT: Duration = Duration::from_secs(10);
@@ -26,10 +38,16 @@ const BODY_WAIT: Duration = Duration::from_secs(10);
 /// How long a body with a place may take where others wait for one.
 const BODY_WAIT_OTHERS: Duration = Duration::from_secs(1);
 
-/// Places for requests of one protocol.
+/// Places for requests of all protocols.
 pub(crate) struct Places {
+    /// Of bodies, in KiB.
     bodies: Semaphore,
+    body_bytes_max: usize,
+    /// Bodies that wait for others to be whole.
+    waiting: AtomicUsize,
     writes: Arc<Semaphore>,
+    writes_max: usize,
+    request_bytes_max: usize,
 }
 
 /// Why a body is not taken.
@@ -42,19 +60,36 @@ enum Refused {
 }
 
 impl Places {
-    /// So many requests are decoded at a time; others wait.
-    pub(crate) fn new(writes_at_once_max: usize) -> Places {
+    /// For a server with this memory limit: what requests take is not counted as held, so the smaller it is the less they may
+    /// take.
+    pub(crate) fn new(memory_bytes_max: u64) -> Places {
+        let request = (memory_bytes_max / REQUEST_PART).clamp(REQUEST_BYTES_MIN, REQUEST_BYTES_MAX);
+        let request_bytes_max = usize::try_from(request).unwrap_or(usize::MAX);
+        let writes_max = match memory_bytes_max < ONE_BY_ONE_BYTES {
+            true => 1,
+            false => WRITES_AT_ONCE_MAX,
+        };
         Places {
-            bodies: Semaphore::new(BODIES_AT_ONCE_MAX),
-            writes: Arc::new(Semaphore::new(writes_at_once_max)),
+            bodies: Semaphore::new(request_bytes_max / KIB),
+            body_bytes_max: request_bytes_max,
+            waiting: AtomicUsize::new(0),
+            writes: Arc::new(Semaphore::new(writes_max)),
+            writes_max,
+            request_bytes_max,
         }
     }
 
-    /// Reads a body of at most so many bytes and gives it to `work`, on a thread that may block.
+    /// Bytes that one request may take in memory once it is decoded.
+    pub(crate) fn request_bytes_max(&self) -> usize {
+        self.request_bytes_max
+    }
+
+    /// Reads a body of at most so many bytes and gives it to `work`, on a thread that may block; of such works, `share` fill the
+    /// places of decoding.
     pub(crate) async fn take(
         &self,
         mut body: Body,
-        bytes_max: usize,
+        (bytes_max, share): (usize, usize),
         work: impl FnOnce(Bytes) -> Response<Body> + Send + 'static,
     ) -> Response<Body> {
         let mut packed = BytesMut::new();
@@ -62,11 +97,22 @@ impl Places {
         let mut body_place = None;
         let mut whole = read(&mut body, &mut packed, first_max, || false).await;
         if matches!(whole, Ok(false)) && packed.len() <= bytes_max {
-            let Ok(place) = self.bodies.acquire().await else {
+            // All that it may need: two that each had half of it would wait for one another.
+            let most = body
+                .size_hint()
+                .upper()
+                .and_then(|left| usize::try_from(left).ok());
+            let most = most.map_or(bytes_max, |left| left.saturating_add(packed.len()));
+            let most = most.min(bytes_max).min(self.body_bytes_max);
+            self.waiting.fetch_add(1, Ordering::Relaxed);
+            let permits = u32::try_from(most.div_ceil(KIB)).unwrap_or(u32::MAX);
+            let place = self.bodies.acquire_many(permits).await;
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            let Ok(place) = place else {
                 return Refused::ShuttingDown.answer(bytes_max);
             };
             body_place = Some(place);
-            let others_wait = || self.bodies.available_permits() == 0;
+            let others_wait = || self.waiting.load(Ordering::Relaxed) > 0;
             whole = read(&mut body, &mut packed, bytes_max, others_wait).await;
         }
         match whole {
@@ -74,7 +120,9 @@ impl Places {
             Ok(false) => return Refused::Unreadable("it is larger".to_owned()).answer(bytes_max),
             Err(refused) => return refused.answer(bytes_max),
         }
-        let Ok(place) = Arc::clone(&self.writes).acquire_owned().await else {
+        let permits = (self.writes_max / share).max(1) as u32; // at most WRITES_AT_ONCE_MAX
+        let writes = Arc::clone(&self.writes);
+        let Ok(place) = writes.acquire_many_owned(permits).await else {
             return Refused::ShuttingDown.answer(bytes_max);
         };
         let work = move || {
@@ -163,17 +211,17 @@ mod tests {
     async fn written(places: &Places, bytes: usize) -> StatusCode {
         let taken = |body: Bytes| text(StatusCode::OK, &body.len().to_string());
         let body = Body::from(vec![0; bytes]);
-        places.take(body, 1 << 20, taken).await.status()
+        places.take(body, (1 << 20, 4), taken).await.status()
     }
 
     /// 48 writers that sent a byte a second kept others out for eleven seconds.
     #[tokio::test]
     async fn writers_that_send_little_keep_nobody_out() {
-        let places = Arc::new(Places::new(1));
-        for _ in 0..3 * BODIES_AT_ONCE_MAX {
+        let places = Arc::new(Places::new(64 << 20));
+        for _ in 0..48 {
             let places = Arc::clone(&places);
             let ignored = |_| text(StatusCode::OK, "");
-            tokio::spawn(async move { places.take(silent(10), 1 << 20, ignored).await });
+            tokio::spawn(async move { places.take(silent(10), (1 << 20, 4), ignored).await });
         }
         tokio::task::yield_now().await;
         assert_eq!(written(&places, 1_000).await, StatusCode::OK);
@@ -182,12 +230,32 @@ mod tests {
 
     #[tokio::test]
     async fn bodies_that_are_too_large_are_refused_with_and_without_a_place() {
-        let places = Places::new(1);
+        let places = Places::new(64 << 20);
         assert_eq!(
             written(&places, (1 << 20) + 1).await,
             StatusCode::PAYLOAD_TOO_LARGE
         );
-        let small = places.take(Body::from(vec![0; 11]), 10, |_| text(StatusCode::OK, ""));
+        let small = places.take(Body::from(vec![0; 11]), (10, 4), |_| {
+            text(StatusCode::OK, "")
+        });
         assert_eq!(small.await.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    }
+
+    /// Sixteen bodies of 16 MiB were held at a time, under whatever memory limit.
+    #[tokio::test]
+    async fn bodies_of_all_requests_take_a_part_of_the_memory_limit() {
+        let places = Arc::new(Places::new(64 << 20));
+        assert_eq!(places.request_bytes_max(), 16 << 20);
+        assert_eq!(Places::new(4 << 30).request_bytes_max(), 64 << 20);
+        let ignored = |_| text(StatusCode::OK, "");
+        // One that may have 16 MiB and sends some of it keeps all others that need a place waiting.
+        let first = Arc::clone(&places);
+        tokio::spawn(async move { first.take(silent(200_000), (16 << 20, 4), ignored).await });
+        let second = Arc::clone(&places);
+        tokio::spawn(async move { second.take(silent(200_000), (1 << 20, 4), ignored).await });
+        while places.waiting.load(Ordering::Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(places.bodies.available_permits(), 0);
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use stillwell_engine::labels::Labels;
+use stillwell_engine::limits::WRITE_BATCH_SERIES;
 use stillwell_engine::signal::Policy;
 use stillwell_engine::{
     Engine, Format, Limits, Reader, ScrapeFacts, Stage, TargetSpec, Timestamp, Writer,
@@ -37,9 +38,9 @@ pub struct Entry {
 pub struct Holds {
     /// All of it, from its bytes to its template.
     pub total: Duration,
-    /// The longest of the batches in which its series are added.
+    /// The longest of the batches in which its series are added, and their values.
     pub longest_batch: Duration,
-    /// The commit.
+    /// What is done at once.
     pub commit: Duration,
 }
 
@@ -60,10 +61,20 @@ pub fn holds(page: &[u8]) -> Holds {
             break;
         }
     }
-    staged.gather();
+    let begun = writer.begin_commit(staged, at, ScrapeFacts::default());
+    let mut commit = begun.expect("it fits");
+    loop {
+        commit.prepare();
+        let began = cpu();
+        let more = writer.commit_step(&mut commit, WRITE_BATCH_SERIES);
+        held.longest_batch = held.longest_batch.max(cpu() - began);
+        if !more {
+            break;
+        }
+    }
+    commit.gather();
     let committing = cpu();
-    let committed = writer.commit_values(staged, at, ScrapeFacts::default());
-    let (_, page) = committed.expect("it fits");
+    let (_, page) = writer.finish_commit(commit);
     held.commit = cpu() - committing;
     writer.take_template(page.into_template());
     held.total = cpu() - began;

@@ -20,14 +20,24 @@ const DELTA: i32 = 1;
 const CUMULATIVE: i32 = 2;
 const NO_RECORDED_VALUE: u32 = 1;
 
-/// Converts a request; deltas are added up in `deltas` where it is given.
+/// [`convert_within`] the most bytes of labels.
 pub(super) fn convert(
+    request: &ExportMetricsServiceRequest,
+    settings: &OtlpSettings,
+    deltas: Option<&mut Deltas>,
+) -> Converted {
+    convert_within(LABEL_BYTES_MAX, request, settings, deltas)
+}
+
+/// Converts a request; deltas are added up in `deltas` where it is given. The labels of its points may take so many bytes.
+pub(super) fn convert_within(
+    label_bytes_max: usize,
     request: &ExportMetricsServiceRequest,
     settings: &OtlpSettings,
     mut deltas: Option<&mut Deltas>,
 ) -> Converted {
     let mut out = Out::default();
-    let mut left_bytes = LABEL_BYTES_MAX;
+    let mut left_bytes = label_bytes_max;
     for resource in &request.resource_metrics {
         let attributes = resource
             .resource
@@ -404,9 +414,9 @@ impl Points<'_, '_> {
 }
 
 fn too_many_labels() -> String {
-    format!(
-        "the labels of the request take more than {LABEL_BYTES_MAX} bytes; send fewer points at a time"
-    )
+    "the labels of the request take more memory than one request may: send fewer points at a time, or raise \
+     --storage.memory.max"
+        .to_owned()
 }
 
 /// A bound or quantile, without an exponent.

@@ -18,6 +18,7 @@ mod tests;
 mod text;
 mod weigh;
 
+use std::borrow::Cow;
 use std::io::Read;
 use std::sync::Arc;
 
@@ -44,8 +45,8 @@ pub use names::{LabelNames, Strategy};
 const UNPACKED_BYTES_MAX: usize = 16 << 20;
 /// In JSON, of which each value is looked at before the request is made of them.
 const JSON_BYTES_MAX: usize = 4 << 20;
-/// Requests decoded at a time; others wait.
-const WRITES_AT_ONCE_MAX: usize = 2;
+/// So many requests fill the places of decoding.
+const SHARE: usize = 2;
 
 /// The section `otlp`, with Prometheus' defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,14 +127,14 @@ pub enum Refusal {
 }
 
 struct State {
-    places: Places,
+    places: Arc<Places>,
     deltas: Arc<Mutex<Deltas>>,
 }
 
 /// The route.
-pub fn router(host: Arc<dyn Host>) -> Router {
+pub(crate) fn router(host: Arc<dyn Host>, places: Arc<Places>) -> Router {
     let state = Arc::new(State {
-        places: Places::new(WRITES_AT_ONCE_MAX),
+        places,
         deltas: Arc::default(),
     });
     let handler = move |request: Request<Body>| {
@@ -158,19 +159,27 @@ async fn answer(host: Arc<dyn Host>, state: &State, request: Request<Body>) -> R
         Err(why) => return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, why),
     };
     let deltas = Arc::clone(&state.deltas);
-    let work = move |packed: Bytes| write(&*host, &settings, &deltas, &packed, (encoding, is_gzip));
+    let bytes_max = state.places.request_bytes_max();
+    let work = move |packed: Bytes| {
+        let decoded =
+            unpack(&packed, is_gzip).and_then(|bytes| decode(&bytes, encoding, bytes_max));
+        drop(packed);
+        write(&*host, &settings, &deltas, decoded, (encoding, bytes_max))
+    };
     let body = request.into_body();
-    state.places.take(body, UNPACKED_BYTES_MAX, work).await
+    state
+        .places
+        .take(body, (UNPACKED_BYTES_MAX, SHARE), work)
+        .await
 }
 
 fn write(
     host: &dyn Host,
     settings: &OtlpSettings,
     deltas: &Mutex<Deltas>,
-    packed: &[u8],
-    (encoding, is_gzip): (Encoding, bool),
+    decoded: Result<ExportMetricsServiceRequest, Refusal>,
+    (encoding, bytes_max): (Encoding, usize),
 ) -> Response<Body> {
-    let decoded = unpack(packed, is_gzip).and_then(|bytes| decode(&bytes, encoding));
     let request = match decoded {
         Ok(request) => request,
         Err(Refusal::TooLarge(why)) => return text(StatusCode::PAYLOAD_TOO_LARGE, &why),
@@ -180,10 +189,11 @@ fn write(
         true => {
             let mut deltas = deltas.lock();
             deltas.begin(host.now());
-            convert::convert(&request, settings, Some(&mut deltas))
+            convert::convert_within(bytes_max, &request, settings, Some(&mut deltas))
         }
-        false => convert::convert(&request, settings, None),
+        false => convert::convert_within(bytes_max, &request, settings, None),
     };
+    drop(request);
     let appended = match host.append(converted.series) {
         Ok(appended) => appended,
         Err(error) => return text(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
@@ -228,11 +238,16 @@ pub fn series(
     encoding: Encoding,
     settings: &OtlpSettings,
 ) -> Result<Vec<AppendedSeries>, Refusal> {
-    let request = decode(bytes, encoding)?;
+    let request = decode(bytes, encoding, weigh::MEMORY_BYTES_MAX)?;
     Ok(convert::convert(&request, settings, None).series)
 }
 
-fn decode(bytes: &[u8], encoding: Encoding) -> Result<ExportMetricsServiceRequest, Refusal> {
+fn decode(
+    bytes: &[u8],
+    encoding: Encoding,
+    bytes_max: usize,
+) -> Result<ExportMetricsServiceRequest, Refusal> {
+    let not_heavier = |weight| not_heavier(weight, bytes_max);
     if encoding == Encoding::Json {
         if bytes.len() > JSON_BYTES_MAX {
             return Err(Refusal::TooLarge(format!(
@@ -252,19 +267,18 @@ fn decode(bytes: &[u8], encoding: Encoding) -> Result<ExportMetricsServiceReques
         .map_err(|error| Refusal::Bad(format!("not an OTLP metrics request: {error}")))
 }
 
-fn not_heavier(weight: usize) -> Result<(), Refusal> {
-    match weight > weigh::MEMORY_BYTES_MAX {
+fn not_heavier(weight: usize, bytes_max: usize) -> Result<(), Refusal> {
+    match weight > bytes_max {
         true => Err(Refusal::TooLarge(format!(
-            "it would take {weight} bytes of memory; at most {} are taken, send fewer points at a time",
-            weigh::MEMORY_BYTES_MAX
+            "it would take {weight} bytes of memory; at most {bytes_max} are taken, send fewer points at a time"
         ))),
         false => Ok(()),
     }
 }
 
-fn unpack(packed: &[u8], is_gzip: bool) -> Result<Vec<u8>, Refusal> {
+fn unpack(packed: &[u8], is_gzip: bool) -> Result<Cow<'_, [u8]>, Refusal> {
     if !is_gzip {
-        return Ok(packed.to_vec());
+        return Ok(Cow::Borrowed(packed));
     }
     let mut bytes = Vec::new();
     let mut unpacker = flate2::read::GzDecoder::new(packed).take(UNPACKED_BYTES_MAX as u64 + 1);
@@ -275,7 +289,7 @@ fn unpack(packed: &[u8], is_gzip: bool) -> Result<Vec<u8>, Refusal> {
             "more than {UNPACKED_BYTES_MAX} bytes unpacked; send fewer points at a time"
         )));
     }
-    Ok(bytes)
+    Ok(Cow::Owned(bytes))
 }
 
 fn negotiate(headers: &HeaderMap) -> Result<(Encoding, bool), &'static str> {

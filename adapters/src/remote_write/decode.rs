@@ -7,7 +7,7 @@ use stillwell_engine::{AppendedSeries, Timestamp};
 
 use super::histogram;
 use super::messages::{Histogram, Request, Sample, WriteRequest};
-use super::weigh::{PARTS_MAX, weigh};
+use super::weigh::{PART_BYTES, PARTS_MAX, weigh};
 
 /// Bytes of a request once unpacked. Prometheus' sender packs 2,000 samples, which is some 200 kB.
 pub const UNPACKED_BYTES_MAX: usize = 16 << 20;
@@ -38,6 +38,16 @@ pub enum Refusal {
 
 /// The series of a request.
 pub fn decode(packed: &[u8], protocol: Protocol) -> Result<Vec<AppendedSeries>, Refusal> {
+    decode_within(packed, protocol, PARTS_MAX * PART_BYTES)
+}
+
+/// The series of a request that takes so many bytes of memory, about.
+pub(super) fn decode_within(
+    packed: &[u8],
+    protocol: Protocol,
+    bytes_max: usize,
+) -> Result<Vec<AppendedSeries>, Refusal> {
+    let parts_max = PARTS_MAX.min(bytes_max / PART_BYTES);
     let bytes = unpack(packed)?;
     let broken = |error: prost::DecodeError| {
         Refusal::Bad(format!(
@@ -49,10 +59,10 @@ pub fn decode(packed: &[u8], protocol: Protocol) -> Result<Vec<AppendedSeries>, 
         Protocol::V2 => 5,
     };
     match weigh(&bytes, series_tag) {
-        Some(parts) if parts <= PARTS_MAX => {}
+        Some(parts) if parts <= parts_max => {}
         Some(_) => {
             return Err(Refusal::TooLarge(format!(
-                "more than {PARTS_MAX} series, symbols, labels and samples; send fewer at a time"
+                "more than {parts_max} series, symbols, labels, samples and buckets; send fewer at a time"
             )));
         }
         None => return Err(Refusal::Bad("not a protobuf message".to_owned())),

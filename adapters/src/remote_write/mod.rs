@@ -28,13 +28,14 @@ use crate::written::{Places, text};
 
 pub(crate) use weigh::each_part;
 
+use decode::decode_within;
 pub use decode::{Protocol, Refusal, UNPACKED_BYTES_MAX, decode};
 
 /// Bytes of a request as sent: packing makes none larger but for some bytes.
 const PACKED_BYTES_MAX: usize = UNPACKED_BYTES_MAX;
 
-/// Requests decoded at a time; each may take some times its unpacked bytes. Others wait.
-const WRITES_AT_ONCE_MAX: usize = 4;
+/// So many requests fill the places of decoding.
+const SHARE: usize = 4;
 
 const WRITTEN: [HeaderName; 3] = [
     HeaderName::from_static("x-prometheus-remote-write-samples-written"),
@@ -43,8 +44,7 @@ const WRITTEN: [HeaderName; 3] = [
 ];
 
 /// The route.
-pub fn router(host: Arc<dyn Host>) -> Router {
-    let places = Arc::new(Places::new(WRITES_AT_ONCE_MAX));
+pub(crate) fn router(host: Arc<dyn Host>, places: Arc<Places>) -> Router {
     let handler = move |request: Request<Body>| {
         let (host, places) = (Arc::clone(&host), Arc::clone(&places));
         async move { answer(host, &places, request).await }
@@ -66,15 +66,17 @@ async fn answer(host: Arc<dyn Host>, places: &Places, request: Request<Body>) ->
         Ok(protocol) => protocol,
         Err(why) => return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, why),
     };
-    let work = move |packed: Bytes| write(&*host, &packed, protocol);
-    places
-        .take(request.into_body(), PACKED_BYTES_MAX, work)
-        .await
+    let bytes_max = places.request_bytes_max();
+    let work = move |packed: Bytes| write(&*host, packed, protocol, bytes_max);
+    let body = request.into_body();
+    places.take(body, (PACKED_BYTES_MAX, SHARE), work).await
 }
 
-fn write(host: &dyn Host, packed: &[u8], protocol: Protocol) -> Response<Body> {
+fn write(host: &dyn Host, packed: Bytes, protocol: Protocol, bytes_max: usize) -> Response<Body> {
     let nothing = |status, why: &str| with_written(text(status, why), protocol, [0; 3]);
-    let batch = match decode(packed, protocol) {
+    let decoded = decode_within(&packed, protocol, bytes_max);
+    drop(packed);
+    let batch = match decoded {
         Ok(batch) => batch,
         Err(Refusal::TooLarge(why)) => return nothing(StatusCode::PAYLOAD_TOO_LARGE, &why),
         Err(Refusal::Bad(why)) => return nothing(StatusCode::BAD_REQUEST, &why),

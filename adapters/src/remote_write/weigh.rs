@@ -4,7 +4,10 @@
 /// Parts of one request. Prometheus' sender sends 2,000 samples, some 10,000 parts; a million may take 100 MB.
 pub(super) const PARTS_MAX: usize = 1 << 20;
 
-/// What a histogram counts for, in parts of some 50 bytes.
+/// Bytes that a part takes in memory, about.
+pub(super) const PART_BYTES: usize = 64;
+
+/// What a histogram counts for beside its buckets, each of which is a byte or more on the wire and some 32 in memory.
 const HISTOGRAM_PARTS: usize = 8;
 
 /// The embedded parts of a request and of its series; `None` where the bytes are no message.
@@ -15,10 +18,10 @@ pub(super) fn weigh(request: &[u8], series_tag: usize) -> Option<usize> {
         if tag != series_tag {
             return Some(());
         }
-        each_part(series, |tag, _| {
+        each_part(series, |tag, inner| {
             // Samples have tag 2 in both protocols; histograms 4 in one, 3 in the other, where exemplars have 4.
             parts += if matches!(tag, 3 | 4) {
-                HISTOGRAM_PARTS
+                HISTOGRAM_PARTS + inner.len() / 2
             } else {
                 1
             };

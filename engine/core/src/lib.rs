@@ -73,6 +73,6 @@ pub use store::{Bytes, Exemplar, PlainView};
 pub use time::Timestamp;
 pub use waits::Durations;
 pub use writer::{
-    AppendError, Appended, AppendedSeries, CommitError, Committed, CommittedPage, Engine,
-    PageTemplate, Refusal, Refused, ScrapeFacts, Writer,
+    AppendError, Appended, AppendedSeries, CommitError, CommitInSteps, Committed, CommittedPage,
+    Engine, PageTemplate, Refusal, Refused, ScrapeFacts, Writer,
 };

@@ -5,6 +5,8 @@
 
 #[path = "common/cases.rs"]
 mod cases;
+#[path = "common/commits.rs"]
+mod commits;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -412,11 +414,9 @@ impl Scenario {
             let failed = self.writer.fail(stage.target(), at, facts, "refused");
             return failed.expect("time ascends");
         }
-        let mut staged = stage.parse(page.as_bytes(), Format::Text).expect("parses");
-        // Whether series are added beforehand, as those of a large page, makes no difference.
-        let ahead = at_ms.count_ones() % 2 == 1;
-        while ahead && self.writer.add_series(&mut staged, at).expect("it fits") {}
-        self.writer.commit(staged, at, facts).expect("taken");
+        let staged = stage.parse(page.as_bytes(), Format::Text).expect("parses");
+        let committed = commits::commit(&mut self.writer, staged, at, at_ms.count_ones());
+        committed.expect("taken");
     }
 
     fn pages(&self) -> Vec<Option<u64>> {

@@ -13,7 +13,7 @@ use stillwell_adapters::host::{QuerySettings, RuleGroup};
 use stillwell_engine::labels::{Labels, labels_hash};
 use stillwell_engine::promql::select::View;
 use stillwell_engine::promql::{EvalOptions, Stop};
-use stillwell_engine::{AppendedSeries, Reader, Timestamp};
+use stillwell_engine::{AppendedSeries, Reader, Timestamp, Writer};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tracing::warn;
@@ -314,7 +314,7 @@ impl RuleStore for Store {
             return Ok(());
         }
         let now = self.shared.clock.now();
-        let appended = self.shared.writer.lock().append(series, now);
+        let appended = Writer::append_in_steps(&self.shared.writer, series, now);
         let appended = appended.map_err(|error| error.to_string())?;
         match appended.first_refused {
             Some(refused) => Err(refused.to_string()),

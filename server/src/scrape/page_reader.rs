@@ -26,7 +26,8 @@ const LARGE_BYTES: usize = 4 << 20;
 const LARGE_FIRST_BYTES: usize = 128 << 10;
 /// So is a compressed page of this size: nobody knows what it inflates to (at most 200 times its size).
 const LARGE_COMPRESSED_BYTES: usize = 64 << 10;
-/// So is the page after one that took this long.
+/// So is one that is as large as that, after one that took this long. Time in which others had the writer does not count: a page
+/// that waited for a large one would wait behind the next large one, on their thread, for longer still.
 const LONG: Duration = Duration::from_millis(5);
 
 /// Said of a page whose reading panicked.
@@ -49,8 +50,10 @@ pub(super) struct PageReader {
     state: Arc<TargetState>,
     stage: Stage,
     body_bytes_max: u64,
-    /// How long the last page took, on whatever thread; `None` before the first.
+    /// How long the last page took, without waiting for others; `None` before the first.
     last_took: Option<Duration>,
+    /// The same of this page, once it was parsed.
+    worked: Option<Duration>,
     is_slow: bool,
 }
 
@@ -67,6 +70,7 @@ impl PageReader {
             stage,
             body_bytes_max,
             last_took: None,
+            worked: None,
             is_slow: false,
         })
     }
@@ -77,13 +81,7 @@ impl PageReader {
 
     /// Whether this page must not be read on the scraping thread.
     pub(super) fn may_take_long(&mut self, page: &Page) -> bool {
-        let bytes = page.body.len();
-        self.is_slow = bytes > LARGE_BYTES
-            || (page.encoding != Encoding::Identity && bytes > LARGE_COMPRESSED_BYTES)
-            || match self.last_took {
-                None => bytes > LARGE_FIRST_BYTES || page.encoding != Encoding::Identity,
-                Some(took) => took > LONG,
-            };
+        self.is_slow = may_take_long(page.encoding, page.body.len(), self.last_took);
         self.is_slow
     }
 
@@ -95,12 +93,14 @@ impl PageReader {
         began: Instant,
     ) -> ReadPage {
         let started = Instant::now();
+        self.worked = None;
         // A fault of ours in reading one page must not end this target's scraping, let alone the others'.
         let reading = AssertUnwindSafe(|| self.read_page(&mut page, at, began));
         let result =
             catch_unwind(reading).unwrap_or_else(|_| Err(ScrapeError::Page(FAULT.to_owned())));
         self.shared.limiter.buffers.give(page.body);
-        self.last_took = Some(started.elapsed());
+        let took = self.worked.unwrap_or_else(|| started.elapsed());
+        self.last_took = Some(took);
         ReadPage {
             reader: self,
             result,
@@ -113,9 +113,10 @@ impl PageReader {
         at: Timestamp,
         began: Instant,
     ) -> Result<usize, ScrapeError> {
+        let started = Instant::now();
         self.inflate(page.encoding, &mut page.body)?;
         let format = format_of(&page.content_type, self.state.target.job.fallback)?;
-        self.commit(&page.body, format, at, began)?;
+        self.commit(&page.body, format, at, (began, started))?;
         Ok(page.body.len())
     }
 
@@ -144,7 +145,7 @@ impl PageReader {
         body: &[u8],
         format: Format,
         at: Timestamp,
-        began: Instant,
+        (began, started): (Instant, Instant),
     ) -> Result<(), ScrapeError> {
         let refused = |error: &dyn ToString| ScrapeError::Page(error.to_string());
         let mut staged = self
@@ -156,13 +157,22 @@ impl PageReader {
             body_bytes: body.len() as i64,
         };
         let parsed = Instant::now();
-        let committed = match self.is_slow {
-            true => staged.commit_in_steps(&self.shared.writer, at, facts),
+        let reading = parsed.duration_since(started);
+        let (committed, committing) = match self.is_slow {
+            // Others come in between: about as long as reading.
+            true => {
+                let committed = staged.commit_in_steps(&self.shared.writer, at, facts);
+                (committed, reading)
+            }
             false => {
                 staged.make_room(&self.shared.writer);
-                self.shared.writer.lock().commit(staged, at, facts)
+                let mut writer = self.shared.writer.lock();
+                let locked = Instant::now();
+                let committed = writer.commit(staged, at, facts);
+                (committed, locked.elapsed())
             }
         };
+        self.worked = Some(reading + committing);
         let took_ns = parsed.elapsed().as_nanos();
         self.shared
             .commits
@@ -180,5 +190,43 @@ impl PageReader {
             );
         }
         Ok(())
+    }
+}
+
+/// Whether a page of so many bytes, as they were sent, must not be read on the scraping thread, after one that took so long.
+fn may_take_long(encoding: Encoding, bytes: usize, last_took: Option<Duration>) -> bool {
+    let is_compressed = encoding != Encoding::Identity;
+    bytes > LARGE_BYTES
+        || (is_compressed && bytes > LARGE_COMPRESSED_BYTES)
+        || match last_took {
+            None => bytes > LARGE_FIRST_BYTES || is_compressed,
+            Some(took) => took > LONG && (bytes > LARGE_FIRST_BYTES || is_compressed),
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A page of 200 lines that had waited for one of 150,000 was read behind the next of those, and seven scrapes were lost.
+    #[test]
+    fn a_small_page_is_read_at_once_however_long_the_last_one_took() {
+        let [quick, long] = [1, 50].map(|ms| Some(Duration::from_millis(ms)));
+        let (plain, gzip) = (Encoding::Identity, Encoding::Gzip);
+        for (encoding, bytes, last_took, takes_long) in [
+            (plain, 10_000, None, false),
+            (plain, 10_000, long, false),
+            (plain, 200_000, None, true),
+            (plain, 200_000, quick, false),
+            (plain, 200_000, long, true),
+            (plain, 5_000_000, quick, true),
+            (gzip, 10_000, None, true),
+            (gzip, 10_000, quick, false),
+            (gzip, 10_000, long, true),
+            (gzip, 100_000, quick, true),
+        ] {
+            let told = may_take_long(encoding, bytes, last_took);
+            assert_eq!(told, takes_long, "{encoding:?} {bytes} {last_took:?}");
+        }
     }
 }

@@ -15,6 +15,7 @@ use tracing::warn;
 
 use super::app::App;
 use super::keda::KedaListener;
+use super::listen::bind;
 use super::secure::{Secure, SecureOptions};
 use super::web::{self, WebOptions};
 use crate::clock::Clock;
@@ -139,12 +140,6 @@ impl Bound {
         }
         Ok(serving)
     }
-}
-
-async fn bind(address: &str) -> io::Result<TcpListener> {
-    let named =
-        |error: io::Error| io::Error::new(error.kind(), format!("listen on {address}: {error}"));
-    TcpListener::bind(address).await.map_err(named)
 }
 
 /// What is known of the cluster's objects: through the secure listener's API server, or one that is found without it.

@@ -2,6 +2,8 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,24 +14,53 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
+use super::descriptors;
 use super::places::{Connection, Evicts, Places};
 use super::raw_target::RawTarget;
 
 /// As many as Prometheus takes (`--web.max-connections`).
 const CONNECTIONS_MAX: usize = 512;
+/// Connections that wait to be accepted: a client beyond them tries again after a second. The kernel takes no more than
+/// `net.core.somaxconn`, which is 4,096 by default.
+const BACKLOG: u32 = 4_096;
 /// A client that has not sent its headers by then is not going to.
 const HEADER_TIMEOUT_MS: u64 = 30_000;
 /// URL and headers of one request.
 const HEADER_BYTES_MAX: usize = 512 << 10;
 /// Answers under way are given this long when the process ends.
 const DRAIN_MS: u64 = 5_000;
-/// Between two tries, where accepting fails.
+/// Between two tries, where accepting fails and nobody makes room.
 const ACCEPT_PAUSE_MS: u64 = 100;
+
+/// Listens on an address with a port.
+pub(super) async fn bind(address: &str) -> io::Result<TcpListener> {
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("listen on {address}: {error}"));
+    let mut failed = None;
+    for address in tokio::net::lookup_host(address).await.map_err(named)? {
+        match bind_to(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failed = Some(error),
+        }
+    }
+    let nothing = || io::Error::new(io::ErrorKind::InvalidInput, "it resolves to no address");
+    Err(named(failed.unwrap_or_else(nothing)))
+}
+
+fn bind_to(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Hands every connection to `handle` until `quit` turns true, then lets answers under way finish.
 pub(super) async fn serve<H, F>(listener: TcpListener, quit: watch::Receiver<bool>, handle: H)
@@ -37,7 +68,8 @@ where
     H: Fn(Connection, watch::Receiver<bool>) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
-    let places = Places::new(CONNECTIONS_MAX, Evicts::Idle);
+    let most = descriptors::connections(CONNECTIONS_MAX, descriptors::Share::Web);
+    let places = Places::new(most, Evicts::Idle);
     serve_at(places, listener, quit, handle).await;
 }
 
@@ -58,7 +90,7 @@ pub(super) async fn serve_at<H, F>(
             biased;
             () = ended(&mut quit) => break,
             Some(_) = connections.join_next() => continue,
-            accepted = accept(&listener) => accepted,
+            accepted = accept(&listener, &places) => accepted,
         };
         id += 1;
         // Where every place is needed the new connection is closed at once.
@@ -128,7 +160,7 @@ pub(super) async fn ended(quit: &mut watch::Receiver<bool>) {
     quit.wait_for(|quit| *quit).await.ok(); // without a sender nobody is left to serve for
 }
 
-async fn accept(listener: &TcpListener) -> Option<TcpStream> {
+async fn accept(listener: &TcpListener, places: &Places) -> Option<TcpStream> {
     match listener.accept().await {
         Ok((stream, _)) => {
             stream.set_nodelay(true).ok(); // answers are one write; without it only latency suffers
@@ -137,8 +169,35 @@ async fn accept(listener: &TcpListener) -> Option<TcpStream> {
         Err(error) => {
             // Out of file descriptors, most likely: others must end before a new one can begin.
             warn!(%error, "a connection could not be accepted");
-            tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await;
+            match places.make_room() {
+                true => tokio::task::yield_now().await, // its task has to run before its descriptor is free
+                false => tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await,
+            }
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2,000 clients at once waited for a second: the kernel kept 1,024 until they were accepted.
+    #[tokio::test]
+    async fn more_clients_than_1024_wait_to_be_accepted() {
+        let allowed = std::fs::read_to_string("/proc/sys/net/core/somaxconn");
+        let allowed = allowed.ok().and_then(|text| text.trim().parse().ok());
+        if allowed.is_none_or(|most: u32| most < BACKLOG) {
+            return; // this kernel keeps fewer, whatever is asked for
+        }
+        descriptors::raise_limit();
+        let listener = bind("127.0.0.1:0").await.expect("a port is free");
+        let address = listener.local_addr().expect("it is bound");
+        let mut clients = Vec::new();
+        for _ in 0..1_500 {
+            // One that does not fit is dropped by the kernel, and the client waits for minutes.
+            clients.push(TcpStream::connect(address).await.expect("it fits"));
+        }
+        assert_eq!(clients.len(), 1_500);
     }
 }

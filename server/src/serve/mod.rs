@@ -4,6 +4,7 @@ mod adhoc_signals;
 pub mod app;
 pub mod auto_reload;
 mod bound;
+pub mod descriptors;
 mod events;
 mod for_each;
 mod guarded_refusals;

@@ -195,12 +195,8 @@ impl Places {
             answered: AtomicU32::new(0),
         });
         let mut taken = self.taken.lock();
-        if taken.len() >= self.places_max {
-            let at = least_needed(&taken, self.evicts, now_ms())?;
-            let evicted = taken.swap_remove(at);
-            if let Some(task) = evicted.task {
-                task.abort();
-            }
+        if taken.len() >= self.places_max && !evict(&mut taken, self.evicts) {
+            return None;
         }
         taken.push(Taken {
             id,
@@ -215,6 +211,12 @@ impl Places {
         Some((Connection { stream, activity }, place))
     }
 
+    /// Ends the connection that has least reason to be there, where the process has no descriptor for another. `false`: none may
+    /// end.
+    pub(super) fn make_room(&self) -> bool {
+        evict(&mut self.taken.lock(), self.evicts)
+    }
+
     /// The task that serves the connection, which ends with it.
     pub(super) fn served_by(&self, id: u64, task: AbortHandle) {
         let mut taken = self.taken.lock();
@@ -224,6 +226,17 @@ impl Places {
             None => task.abort(),
         }
     }
+}
+
+/// Ends a connection for another. `false`: none may end.
+fn evict(taken: &mut Vec<Taken>, evicts: Evicts) -> bool {
+    let Some(at) = least_needed(taken, evicts, now_ms()) else {
+        return false;
+    };
+    if let Some(task) = taken.swap_remove(at).task {
+        task.abort();
+    }
+    true
 }
 
 /// The connection that is to end for another.

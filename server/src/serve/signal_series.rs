@@ -12,7 +12,7 @@ use std::time::Duration;
 use stillwell_adapters::host::Host;
 use stillwell_engine::labels::{Labels, METRIC_NAME};
 use stillwell_engine::promql::select::STALE_NAN_BITS;
-use stillwell_engine::{AppendedSeries, Timestamp};
+use stillwell_engine::{AppendedSeries, Timestamp, Writer};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::warn;
@@ -61,8 +61,8 @@ pub(super) async fn run(app: Arc<App>, mut quit: watch::Receiver<bool>) {
         let batch = batch(samples, &mut shown, now);
         let writing = Arc::clone(&app);
         let written = tokio::task::spawn_blocking(move || {
-            let mut writer = writing.scraper().shared().writer.lock();
-            writer.append(batch, now).map(drop)
+            let writer = &writing.scraper().shared().writer;
+            Writer::append_in_steps(writer, batch, now).map(drop)
         });
         stored = match written.await {
             Ok(Ok(())) => Stored {

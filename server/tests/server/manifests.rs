@@ -292,7 +292,10 @@ fn rendered_by_the_real_kubectl_everything_fits_together() {
             .filter_map(|one| one["metadata"]["name"].as_str())
             .collect();
         let expected: &[&str] = match overlay {
-            "overlays/keda-coexist" => &["v1beta2.custom.metrics.k8s.io"],
+            "overlays/keda-coexist" => &[
+                "v1beta1.custom.metrics.k8s.io",
+                "v1beta2.custom.metrics.k8s.io",
+            ],
             "overlays/resource-metrics" => {
                 &["v1beta1.external.metrics.k8s.io", "v1beta1.metrics.k8s.io"]
             }

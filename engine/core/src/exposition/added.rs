@@ -1,16 +1,13 @@
-//! What of a large page was done before its commit: its series exist without a sample, and what they tell is gathered
-//! (`gather`).
+//! What of a large page was done before its commit: its series exist without a sample.
 
 use std::collections::BTreeMap;
 
 use super::page::Metadata;
-use super::placement::Placement;
 use crate::ids::SeriesId;
 use crate::metadata::FamilyMetadata;
-use crate::signal::{PageFacts, RememberedLabels};
 
 /// Type, help and unit of families by their names.
-pub(crate) type Families = BTreeMap<Box<str>, FamilyMetadata>;
+type Families = BTreeMap<Box<str>, FamilyMetadata>;
 
 /// Series that exist without a sample, for the new lines of a page that is not committed yet.
 #[derive(Default)]
@@ -19,10 +16,6 @@ pub(crate) struct Added {
     pub(crate) lines: usize,
     /// One entry for each sample among them, in page order.
     pub(crate) samples: Vec<AddedSample>,
-    /// Labels whose values signals remember.
-    pub(crate) remembered: RememberedLabels,
-    /// Once every line was looked at.
-    pub(crate) gathered: Option<Gathered>,
 }
 
 /// The sample of a new line, in as few bytes as possible: the commit walks over all of them.
@@ -69,16 +62,6 @@ impl AddedSample {
     pub(crate) fn series(self) -> Option<SeriesId> {
         (self.series != NOT_ADDED).then_some(SeriesId(self.series))
     }
-}
-
-/// What was prepared for the commit.
-pub(crate) struct Gathered {
-    /// What the added series tell, and those that are looked at.
-    pub(crate) page_facts: PageFacts,
-    /// One for each sample: its series, where one was added.
-    pub(crate) placements: Vec<Placement>,
-    /// What the page says of families, for a target of which nothing is known.
-    pub(crate) families: Families,
 }
 
 impl Metadata {

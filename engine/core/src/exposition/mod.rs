@@ -23,7 +23,6 @@ mod classic_text;
 mod custom_buckets;
 mod decoded;
 mod dialect;
-mod gather;
 mod line;
 mod line_lengths;
 mod mapper;
@@ -38,9 +37,9 @@ mod skip_run;
 mod stage;
 mod template;
 
-pub(crate) use added::{Added, AddedSample, Families};
+pub(crate) use added::{Added, AddedSample};
 pub(crate) use mapper::Mapper;
-pub(crate) use page::{ExemplarOf, ExplicitSample, HistogramSample};
+pub(crate) use page::{Change, ExemplarOf, ExplicitSample, HistogramSample};
 pub(crate) use placement::Placement;
 pub(crate) use stage::NewSample;
 

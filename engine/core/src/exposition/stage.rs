@@ -12,14 +12,15 @@ use crate::labels::Labels;
 use crate::scrape::{Retain, TargetSpec};
 use crate::signal::RetainHandle;
 use crate::store::histogram_bytes;
+use crate::writer::CountedGrowth;
 
-use super::added::Added;
+use super::added::{Added, AddedSample};
 use super::classic_text;
 use super::decoded::Decoded;
 use super::dialect::Dialect;
 use super::mapper::Mapper;
 use super::openmetrics_line::{self, ExemplarLine};
-use super::page::{self, Change, EditOp, ExemplarOf, Metadata, NewKind, PageDiff, PageError};
+use super::page::{self, Change, EditOp, ExemplarOf, NewKind, PageDiff, PageError};
 use super::placement::Placement;
 use super::protobuf;
 use super::retain_filter::RetainFilter;
@@ -84,8 +85,10 @@ pub struct Staged<'a> {
     page: Page<'a>,
     /// The series that were added before the commit; `None` before memory was reserved for them.
     pub(crate) added: Option<Added>,
-    /// Bytes that its new series take in the store, where they were counted before the commit.
-    pub(crate) growth_bytes: Option<usize>,
+    /// What its new series add to the store, where that was counted before the commit.
+    pub(crate) growth: Option<CountedGrowth>,
+    /// It was found before the commit that no new line has the series of a kept one.
+    pub(crate) has_no_conflicts: bool,
 }
 
 /// The stage of a page that may be refused. When it is dropped, it frees what the new lines of that page took.
@@ -228,7 +231,8 @@ impl Stage {
                 stage,
                 page,
                 added: None,
-                growth_bytes: None,
+                growth: None,
+                has_no_conflicts: false,
             }),
             // The text is ours: its lines say nothing to whoever sent the page.
             Err(error) if page.dialect == Dialect::Decoded => Err(PageError { line: 0, ..error }),
@@ -397,12 +401,20 @@ impl Staged<'_> {
         self.page.histograms.iter().map(histogram_bytes).sum()
     }
 
-    /// The exemplars on the page that can be read, with the samples to which they belong.
-    pub(crate) fn exemplars(&self) -> impl Iterator<Item = (ExemplarOf, ExemplarLine)> + '_ {
-        self.stage.page.exemplars.iter().filter_map(|(of, text)| {
-            let text = &self.page.text()[text.clone()];
-            Some((*of, openmetrics_line::exemplar(text, self.page.dialect)?))
-        })
+    /// The exemplar at this place of the page's list, with the sample to which it belongs; `None` if it cannot be read.
+    pub(crate) fn exemplar(&self, at: usize) -> Option<(ExemplarOf, ExemplarLine)> {
+        let (of, text) = self.stage.page.exemplars.get(at)?;
+        let text = &self.page.text()[text.clone()];
+        Some((*of, openmetrics_line::exemplar(text, self.page.dialect)?))
+    }
+
+    /// The samples of the new lines for which series were added, and how many lines those are.
+    pub(crate) fn added_samples(&self) -> (&[AddedSample], usize) {
+        match &self.added {
+            // Compared anew, the new lines are others.
+            Some(added) if !added.samples.is_empty() => (&added.samples, added.lines),
+            _ => (&[], 0),
+        }
     }
 
     pub(crate) fn page(&self) -> &PageDiff {
@@ -451,7 +463,6 @@ impl Staged<'_> {
             .compare_as_first(self.page.text(), self.page.dialect)?;
         if let Some(added) = &mut self.added {
             added.samples.clear(); // the new lines are others now; their series are found by their labels
-            added.gathered = None;
         }
         Ok(self)
     }
@@ -489,10 +500,6 @@ impl Staged<'_> {
     pub(crate) fn new_series(&self) -> (usize, usize) {
         let page = &self.stage.page;
         (page.new_series, page.new_label_bytes)
-    }
-
-    pub(crate) fn metadata(&self) -> &[Metadata] {
-        &self.stage.page.metadata
     }
 
     /// Makes the committed page the template. `placements` has one entry per item of `new_samples`. `bytes` is set to

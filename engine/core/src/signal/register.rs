@@ -101,7 +101,8 @@ fn label_names_of(store: &RwLock<Store>, metric: &str) -> LabelNames {
         &[Matcher::equal(METRIC_NAME, metric)],
         |store, id| {
             let row = store.series.row(id);
-            if let (true, Some(target)) = (row.is_present(), row.clock.target()) {
+            let is_shown = row.is_present() && store.is_shown(row);
+            if let (true, Some(target)) = (is_shown, row.clock.target()) {
                 let names = found.entry(target).or_default();
                 let labels = store.series.labels(id);
                 for (name, _) in labels.iter() {
@@ -128,7 +129,8 @@ fn values_of(store: &RwLock<Store>, label: &str) -> Values {
         };
         let until = end.min(next + READ_BATCH_ROWS);
         for id in (next..until).map(SeriesId) {
-            let Some(target) = store.series.row(id).clock.target() else {
+            let row = store.series.row(id);
+            let Some(target) = row.clock.target().filter(|_| store.is_shown(row)) else {
                 continue;
             };
             if let Some(value) = store.series.label(id, name) {

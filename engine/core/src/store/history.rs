@@ -9,13 +9,13 @@ use std::collections::{BTreeMap, VecDeque};
 
 use hashbrown::HashMap;
 
-use super::clock::Clock;
+use super::clock::{Clock, ScrapeEntry};
 use super::codec::{Run, STALE};
 use super::exemplars::Exemplars;
 use super::listed::Listed;
 use super::native_histograms::{HISTOGRAM, NativeHistograms};
 use super::postings::{Index, IndexRuns};
-use super::series::Series;
+use super::series::{Row, Series};
 use super::slab::{BlockId, Size, Slab};
 use crate::histogram::FloatHistogram;
 use crate::ids::{ClockId, SeriesId, TargetId};
@@ -42,6 +42,8 @@ pub(crate) struct Store {
     pub(crate) metadata: HashMap<TargetId, BTreeMap<Box<str>, FamilyMetadata>>,
     /// Bytes of the targets' templates, as the writer last counted them.
     pub(crate) stage_bytes: usize,
+    /// Targets of which a page is being committed in steps: some of their series have values that nobody may see yet.
+    committing: Vec<TargetId>,
 }
 
 /// History dropped for the memory limit so far.
@@ -80,6 +82,39 @@ impl Store {
             dropped: Dropped::default(),
             metadata: HashMap::new(),
             stage_bytes: 0,
+            committing: Vec::new(),
+        }
+    }
+
+    /// Values of a page of this target are written from now on until its clock advances ([`Store::advance`]).
+    pub(crate) fn begin_commit(&mut self, target: TargetId) {
+        if !self.committing.contains(&target) {
+            self.committing.push(target);
+        }
+    }
+
+    /// Whether rows of this clock may have values that nobody may see yet.
+    pub(crate) fn is_committing(&self, clock: ClockId) -> bool {
+        let is_of = |target: &TargetId| clock.target() == Some(*target);
+        !self.committing.is_empty() && self.committing.iter().any(is_of)
+    }
+
+    /// Whether there are such rows.
+    pub(crate) fn is_any_committing(&self) -> bool {
+        !self.committing.is_empty()
+    }
+
+    /// Whether readers may know of the newest value of a row: it is not one of a page that is being committed.
+    pub(crate) fn is_shown(&self, row: &Row) -> bool {
+        let clock = || &self.clocks[row.clock.index()];
+        row.clock.target().is_none() || row.since < clock().next_tick()
+    }
+
+    /// Advances the clock of a target's pages, which makes what was written for it visible.
+    pub(crate) fn advance(&mut self, target: TargetId, entry: ScrapeEntry) {
+        self.clocks[ClockId::page_of(target).index()].push(entry);
+        if !self.committing.is_empty() {
+            self.committing.retain(|of| *of != target);
         }
     }
 
@@ -142,7 +177,9 @@ impl Store {
         since: i64,
         bits: u64,
     ) {
-        if self.series.row(id).is_present() {
+        let row = self.series.row(id);
+        // A value of a page that is being committed leaves nothing behind: nobody has seen it.
+        if row.is_present() && (row.clock == ClockId::EXPLICIT || row.since < old_tick) {
             self.close_run(id, old_tick);
         }
         self.seal(id);

@@ -35,6 +35,12 @@ impl Listed {
         self.0.get(&id).is_some_and(|targets| *targets == [target])
     }
 
+    /// Whether the newest page of this target lists it.
+    pub(crate) fn is_by(&self, id: SeriesId, target: TargetId) -> bool {
+        let lists = |targets: &Vec<TargetId>| targets.contains(&target);
+        self.0.get(&id).is_some_and(lists)
+    }
+
     /// Whether some page lists it.
     pub(crate) fn contains(&self, id: SeriesId) -> bool {
         self.0.contains_key(&id)

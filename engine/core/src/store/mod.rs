@@ -43,8 +43,9 @@ mod visible_ticks;
 pub(crate) use crate::ids::ClockId;
 pub(crate) use clock::{Clock, ScrapeEntry};
 pub(crate) use codec::STALE;
+pub(crate) use epoch_reclaim::Pin;
 pub(crate) use history::{AppendOutcome, Store};
-pub(crate) use id_set::IdSet;
+pub(crate) use id_set::{GrowingIdSet, IdSet};
 pub(crate) use matching::{ReadBudget, for_each_match, for_each_match_within};
 pub(crate) use native_histograms::{
     HISTOGRAM, TimedHistogram, bytes as histogram_bytes, fill as fill_histograms,

@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 use super::arena::reserve_gradually;
 use super::sharded_table::ShardedTable;
 use super::symbol::Symbol;
+use super::symbols::MALLOC_OVERHEAD;
 use crate::ids::SeriesId;
 
 /// Labels of series that were created in a row, each with the ids that have it and are not in the index yet.
@@ -78,6 +79,14 @@ impl Postings {
             }
         }
         self.count -= 1;
+    }
+
+    /// Bytes of its list, as they were asked for, and of what stands beside it.
+    fn bytes(&self) -> usize {
+        match self.ranges.capacity() {
+            0 => 0,
+            ranges => ranges * size_of::<(u32, u32)>() + MALLOC_OVERHEAD,
+        }
     }
 
     /// How many ids there are.
@@ -170,6 +179,8 @@ fn hash_of(value: Symbol) -> u64 {
 #[derive(Default)]
 pub(crate) struct Index {
     names: HashMap<Symbol, Values>,
+    /// Bytes of all ranges, kept up to date: counting them looks at every value.
+    range_bytes: usize,
     /// Grows with every removed value: a reader that walks a list in batches starts again when it has changed.
     removals: u64,
 }
@@ -179,7 +190,10 @@ impl Index {
     pub(crate) fn insert(&mut self, name: Symbol, value: Symbol, id: SeriesId) {
         let values = self.names.entry(name).or_default();
         let place = values.place(value);
-        values.postings[place as usize].insert(id.0);
+        let postings = &mut values.postings[place as usize];
+        let before = postings.bytes();
+        postings.insert(id.0);
+        self.range_bytes += postings.bytes() - before;
     }
 
     /// Adds a series under its labels: what it has in common with the one before stays in `runs`.
@@ -216,7 +230,10 @@ impl Index {
     fn insert_run(&mut self, (name, value, start, end): (Symbol, Symbol, u32, u32)) {
         let values = self.names.entry(name).or_default();
         let place = values.place(value);
-        values.postings[place as usize].insert_range(start, end);
+        let postings = &mut values.postings[place as usize];
+        let before = postings.bytes();
+        postings.insert_range(start, end);
+        self.range_bytes += postings.bytes() - before;
     }
 
     /// Removes a series under one label.
@@ -228,10 +245,13 @@ impl Index {
             return;
         };
         let postings = &mut values.postings[place as usize];
+        let before = postings.bytes();
         postings.remove(id.0);
         if postings.count > 0 {
+            self.range_bytes += postings.bytes() - before;
             return;
         }
+        self.range_bytes -= before;
         self.removals += 1;
         values.remove(value, place);
         if values.list.is_empty() {
@@ -260,13 +280,12 @@ impl Index {
     /// Bytes held, within a tenth.
     pub(crate) fn bytes(&self) -> usize {
         let of_values = |values: &Values| {
-            let ranges = values.postings.iter().map(|of| of.ranges.capacity() * 8);
             values.places.bytes()
                 + values.list.capacity() * size_of::<Symbol>()
                 + values.postings.capacity() * size_of::<Postings>()
-                + ranges.sum::<usize>()
         };
-        self.names.allocation_size() + self.names.values().map(of_values).sum::<usize>()
+        let of_values = self.names.values().map(of_values);
+        self.range_bytes + self.names.allocation_size() + of_values.sum::<usize>()
     }
 }
 

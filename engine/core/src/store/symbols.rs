@@ -11,7 +11,7 @@ use super::sharded_table::ShardedTable;
 use super::symbol::Symbol;
 
 /// Overhead of the allocator per text.
-const MALLOC_OVERHEAD: usize = 16;
+pub(super) const MALLOC_OVERHEAD: usize = 16;
 
 /// Bytes of a symbol beside its text: an entry, a place in the hash table, and its postings in the index.
 pub(crate) const SYMBOL_BYTES: usize = size_of::<SymbolEntry>() + MALLOC_OVERHEAD + 200;

@@ -1,14 +1,10 @@
-//! Commits a large page in steps, with other commits in between.
+//! Adds the series of a large page batch by batch, before its commit.
 //!
-//! Adding 1,000,000 series takes more than a second, most of it the label index and the hash table. Done inside the
-//! commit it holds the writer for as long, and no other page is committed. Series without a sample are invisible, so they
-//! can be added beforehand, batch by batch, and what they tell can be gathered without the writer; the commit then only
-//! sets their values and learns what was gathered, all at once: some 5 ns for each.
-
-use parking_lot::{Mutex, MutexGuard};
+//! Adding 1,000,000 series takes more than a second, most of it the label index and the hash table. Series without a sample are
+//! invisible, so they can be added beforehand; the commit then only sets their values: some 5 ns for each.
 
 use super::Writer;
-use super::outcome::{CommitError, Committed, ScrapeFacts};
+use super::outcome::CommitError;
 use crate::exposition::{Added, AddedSample, Staged};
 use crate::limits::WRITE_BATCH_SERIES;
 use crate::store::{ClockId, IndexRuns, STALE};
@@ -17,40 +13,11 @@ use crate::time::Timestamp;
 /// Fewer new series are added one by one.
 const BATCH_SERIES_MIN: usize = 64;
 
-impl Staged<'_> {
-    /// The same as [`Writer::commit`] for a writer that others wait for: nothing keeps them for longer than a batch of
-    /// [`WRITE_BATCH_SERIES`] series takes, or for what is to be done at once (bench: `hold`).
-    pub fn commit_in_steps(
-        mut self,
-        writer: &Mutex<Writer>,
-        at: Timestamp,
-        facts: ScrapeFacts,
-    ) -> Result<Committed, CommitError> {
-        self.make_room(writer);
-        if self.new_lines() > WRITE_BATCH_SERIES {
-            loop {
-                let mut held = writer.lock();
-                let more = held.add_series(&mut self, at);
-                MutexGuard::unlock_fair(held); // whoever waits is next
-                if !more? {
-                    break;
-                }
-            }
-            self.gather();
-        }
-        let committed = writer.lock().commit_values(self, at, facts);
-        let (committed, page) = committed?;
-        let template = page.into_template();
-        writer.lock().take_template(template);
-        Ok(committed)
-    }
-}
-
 impl Writer {
     /// Adds the next [`WRITE_BATCH_SERIES`] series that a page's new lines name, without a sample. Returns whether there are
     /// more. Optional: `commit` adds what is missing.
     ///
-    /// Errors are those of `commit`; the memory for all series is reserved by the first call. A page of which series were
+    /// Errors are those of [`Writer::commit`]; the memory for all series is reserved by the first call. A page of which series were
     /// added must be committed: dropping it leaves rows that nothing frees.
     pub fn add_series(
         &mut self,
@@ -66,7 +33,6 @@ impl Writer {
     /// The next batch of a page that was checked, and whether there are more.
     fn add_batch(&mut self, staged: &mut Staged<'_>, at: Timestamp) -> bool {
         let mut added = staged.added.take().unwrap_or_else(|| Added {
-            remembered: self.registry.read().facts.remembered_labels(),
             samples: Vec::with_capacity(staged.new_lines()),
             ..Added::default()
         });

@@ -9,9 +9,8 @@ use std::sync::Arc;
 use parking_lot::RwLockWriteGuard;
 
 use super::Writer;
-use crate::labels::Labels;
 use crate::limits::WRITE_BATCH_SERIES;
-use crate::store::{Growth, Store};
+use crate::store::Store;
 
 /// When series need the memory of history, this fraction of the limit is freed beyond their need.
 const MEMORY_SLACK_PART: usize = 32;
@@ -20,32 +19,16 @@ const MEMORY_SLACK_PART: usize = 32;
 pub(super) const NEW_SERIES_BYTES: usize = 300;
 
 impl Writer {
-    /// Reserves memory for so many series with these labels, which have so many bytes, and for `more_bytes`, dropping old
-    /// history if needed. `Err`: they do not fit; the bytes they would take.
-    pub(super) fn admit<'a, I>(
-        &mut self,
-        (series, label_bytes): (usize, usize),
-        labels: impl Fn() -> I,
-        more_bytes: usize,
-    ) -> Result<(), usize>
-    where
-        I: Iterator<Item = &'a Labels>,
-    {
-        let at_most = label_bytes + series * NEW_SERIES_BYTES + more_bytes;
-        self.admit_counted(at_most, |store| {
-            more_bytes + store.series.growth_bytes(&Growth::of(labels()))
-        })
-    }
-
-    /// The same for so many bytes at most. `count` yields how many there are: most texts are interned already, and rows of
-    /// removed series are reused.
-    pub(super) fn admit_counted(
+    /// Reserves memory for new series, so many bytes at most, dropping old history if needed. `count` yields how many there are:
+    /// most texts are interned already, and rows of removed series are reused. Yields what was reserved. `Err`: they do not fit;
+    /// the bytes they would take.
+    pub(super) fn admit(
         &mut self,
         at_most: usize,
         count: impl FnOnce(&Store) -> usize,
-    ) -> Result<(), usize> {
+    ) -> Result<usize, usize> {
         if at_most == 0 {
-            return Ok(());
+            return Ok(0);
         }
         let mut new_bytes = at_most;
         if !self.fits(new_bytes) {
@@ -57,7 +40,7 @@ impl Writer {
         self.non_history_bytes += new_bytes;
         let mut store = self.store.write();
         store.history_bytes_max = self.history_bytes_max();
-        Ok(())
+        Ok(new_bytes)
     }
 
     /// Whether `new_bytes` fit, after dropping old history if needed.

@@ -6,9 +6,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use parking_lot::RwLockWriteGuard;
+use parking_lot::{Mutex, RwLock};
 
 use super::Writer;
+use super::admit::NEW_SERIES_BYTES;
+use super::commit_in_steps::in_turn;
+use super::make_room::{CountedGrowth, make_room};
+use super::progress::lines_of_histogram;
 use crate::histogram::FloatHistogram;
 use crate::labels::Labels;
 use crate::limits::{FUTURE_MS_MAX, WRITE_BATCH_SERIES};
@@ -131,14 +135,77 @@ impl Writer {
         batch: Vec<AppendedSeries>,
         now: Timestamp,
     ) -> Result<Appended, AppendError> {
-        self.check_room(&batch)?;
+        let growth = growth_of(&self.store, &batch);
+        let reserved = self.admit_batch(&batch, &growth)?;
         let mut appended = Appended::default();
+        let mut batch = batch.into_iter().peekable();
+        while batch.peek().is_some() {
+            self.append_some(&mut batch, now, &mut appended);
+        }
+        self.reserved_bytes -= reserved;
+        Ok(appended)
+    }
+
+    /// [`Writer::append`] for a writer that others wait for: nobody waits for longer than some [`WRITE_BATCH_SERIES`] samples
+    /// take.
+    pub fn append_in_steps(
+        writer: &Mutex<Writer>,
+        batch: Vec<AppendedSeries>,
+        now: Timestamp,
+    ) -> Result<Appended, AppendError> {
+        let store = Arc::clone(&writer.lock().store);
+        let growth = growth_of(&store, &batch);
+        make_room(writer, &growth, 0);
+        let reserved = in_turn(writer, |writer| writer.admit_batch(&batch, &growth))?;
+        let mut appended = Appended::default();
+        let mut batch = batch.into_iter().flat_map(in_parts).peekable();
+        while batch.peek().is_some() {
+            in_turn(writer, |writer| {
+                writer.append_some(&mut batch, now, &mut appended);
+            });
+        }
+        in_turn(writer, |writer| writer.reserved_bytes -= reserved);
+        Ok(appended)
+    }
+
+    /// Reserves memory for the new series and histograms of the batch. Floats need none: history is bounded by dropping the
+    /// oldest.
+    fn admit_batch(
+        &mut self,
+        batch: &[AppendedSeries],
+        growth: &CountedGrowth,
+    ) -> Result<usize, AppendError> {
+        let label_bytes = match growth.series {
+            0 => 0,
+            _ => batch.iter().map(|series| series.labels.bytes()).sum(),
+        };
+        let at_most = label_bytes + growth.series * NEW_SERIES_BYTES + growth.histogram_bytes;
+        let admitted = self.admit(at_most, |store| growth.bytes(store));
+        let reserved = admitted.map_err(|new_bytes| AppendError {
+            new_bytes,
+            held_bytes: self.held_bytes(),
+            limit_bytes: self.limits.memory_bytes_max,
+        })?;
+        self.reserved_bytes += reserved;
+        Ok(reserved)
+    }
+
+    /// Stores the samples of the next series, some [`WRITE_BATCH_SERIES`] samples.
+    fn append_some(
+        &mut self,
+        batch: &mut impl Iterator<Item = AppendedSeries>,
+        now: Timestamp,
+        appended: &mut Appended,
+    ) {
         let oldest_ms = now.minus_ms(self.limits.retention_ms).ms();
         let newest_ms = now.ms().saturating_add(FUTURE_MS_MAX);
         let store = Arc::clone(&self.store);
         let mut store = store.write();
-        let mut changed_names = Vec::new();
-        for (done, series) in batch.into_iter().enumerate() {
+        let (mut changed_names, mut done) = (Vec::new(), 0);
+        while done < WRITE_BATCH_SERIES
+            && let Some(series) = batch.next()
+        {
+            done += work_of(&series);
             let owned_before = self.explicit_series.len();
             let mut pass = SeriesAppend {
                 store: &mut store,
@@ -146,17 +213,9 @@ impl Writer {
                 id: None,
                 bounds_ms: (oldest_ms, newest_ms),
             };
-            pass.append(
-                &series.labels,
-                series.floats,
-                series.histograms,
-                &mut appended,
-            );
+            pass.append(&series.labels, series.floats, series.histograms, appended);
             if self.explicit_series.len() > owned_before {
                 changed_names.extend(series.labels.metric_name().map(str::to_owned));
-            }
-            if done % WRITE_BATCH_SERIES == WRITE_BATCH_SERIES - 1 {
-                RwLockWriteGuard::bump(&mut store);
             }
         }
         drop(store);
@@ -168,30 +227,46 @@ impl Writer {
                 registry.facts.record_structure_change(name);
             }
         }
-        Ok(appended)
     }
+}
 
-    /// Whether the new series and histograms of the batch fit. Floats need no check: history is bounded by dropping the
-    /// oldest.
-    fn check_room(&mut self, batch: &[AppendedSeries]) -> Result<(), AppendError> {
-        let store = Arc::clone(&self.store);
-        let store = store.read();
-        let new = batch
-            .iter()
-            .filter(|series| store.series.find(&series.labels).is_none());
-        let new: Vec<&Labels> = new.map(|series| &series.labels).collect();
-        drop(store);
-        let histograms = batch.iter().flat_map(|series| &series.histograms);
-        let histograms = histograms.map(|(_, histogram)| histogram_bytes(histogram));
-        let label_bytes = new.iter().map(|labels| labels.bytes()).sum();
-        let of_series = (new.len(), label_bytes);
-        self.admit(of_series, || new.iter().copied(), histograms.sum())
-            .map_err(|new_bytes| AppendError {
-                new_bytes,
-                held_bytes: self.held_bytes(),
-                limit_bytes: self.limits.memory_bytes_max,
-            })
+/// The samples of a series, none of the parts with more than are stored at once.
+fn in_parts(series: AppendedSeries) -> Vec<AppendedSeries> {
+    if work_of(&series) <= 2 * WRITE_BATCH_SERIES {
+        return vec![series];
     }
+    let AppendedSeries {
+        labels,
+        floats,
+        histograms,
+    } = series;
+    let part = |floats: Vec<(Timestamp, f64)>, histograms| AppendedSeries {
+        labels: labels.clone(),
+        floats,
+        histograms,
+    };
+    let floats = floats.chunks(WRITE_BATCH_SERIES);
+    let mut parts: Vec<AppendedSeries> = floats
+        .map(|floats| part(floats.to_vec(), Vec::new()))
+        .collect();
+    let one_by_one = histograms.into_iter();
+    parts.extend(one_by_one.map(|histogram| part(Vec::new(), vec![histogram])));
+    parts
+}
+
+/// As how many samples a series counts.
+fn work_of(series: &AppendedSeries) -> usize {
+    let histograms = series.histograms.iter();
+    let histograms = histograms.map(|(_, histogram)| lines_of_histogram(histogram));
+    1 + series.floats.len() + histograms.sum::<usize>()
+}
+
+/// What a batch adds to the store.
+fn growth_of(store: &RwLock<Store>, batch: &[AppendedSeries]) -> CountedGrowth {
+    let histograms = batch.iter().flat_map(|series| &series.histograms);
+    let histograms = histograms.map(|(_, histogram)| histogram_bytes(histogram));
+    let labels = batch.iter().map(|series| &series.labels);
+    CountedGrowth::of(store, labels, histograms.sum())
 }
 
 /// Appends the samples of one series.
@@ -297,7 +372,9 @@ impl SeriesAppend<'_> {
         if row.is_present() {
             return Err(Refusal::Scraped);
         }
-        let ended = self.store.clocks[row.clock.index()].at(row.since);
+        let clock = &self.store.clocks[row.clock.index()];
+        // A page that is being committed ends it after the last scrape.
+        let ended = clock.at(row.since.min(clock.next_tick() - 1));
         if ended.is_some_and(|ended| ended.time_ms >= time_ms) {
             return Err(Refusal::OutOfOrder);
         }

@@ -5,16 +5,23 @@
 
 use std::sync::Arc;
 
+use parking_lot::{RwLock, RwLockWriteGuard};
+
 use super::Writer;
 use super::make_room::at_most_bytes;
 use super::outcome::{CommitError, Committed, ScrapeFacts};
 use super::own_times::OwnTimes;
 use super::page_commit::PageCommit;
-use super::page_commit::Placed;
+use super::progress::Progress;
 use crate::exposition::{Placement, Staged};
 use crate::labels::Labels;
-use crate::store::{ClockId, Growth, IdSet, ScrapeEntry, TargetId};
+use crate::limits::WRITE_BATCH_SERIES;
+use crate::store::{ClockId, Growth, IdSet, ScrapeEntry, Store, TargetId};
 use crate::time::Timestamp;
+
+/// How many of the series about a scrape are written before its page is: all but how many series it has added, and the extra
+/// ones.
+const PAGE_REPORTS: usize = 4;
 
 impl Writer {
     /// Stores a page of a good scrape at time `at`, completely or not at all, and brings the signals up to date.
@@ -37,85 +44,98 @@ impl Writer {
         at: Timestamp,
         facts: ScrapeFacts,
     ) -> Result<(Committed, CommittedPage<'s>), CommitError> {
-        let target = staged.target();
         self.check(&staged, at)?;
-        let mut staged = self.resolve_duplicates(staged)?;
+        let mut staged = without_conflicts(&self.store, staged)?;
         self.add_all(&mut staged, at);
+        let mut progress = self.progress(&staged, at);
+        let store = Arc::clone(&self.store);
+        let mut locked = self.stopwatch.waiting(|| store.write());
+        self.report_page(&mut locked, &staged, facts);
+        progress.find_staying(&staged);
+        while self.step(&mut locked, &staged, &mut progress, usize::MAX) {
+            progress.find_staying(&staged);
+        }
+        if progress.remembered.is_some() {
+            drop(locked); // nobody sees the page yet
+            progress.gather(&staged);
+            locked = self.stopwatch.waiting(|| store.write());
+        }
+        Ok(self.show(locked, staged, progress, facts))
+    }
+
+    /// The state of a commit that begins.
+    pub(super) fn progress(&mut self, staged: &Staged<'_>, at: Timestamp) -> Progress {
         let (samples_scraped, samples_post_relabel) = staged.samples();
-        let mut committed = Committed {
+        let committed = Committed {
             samples_scraped,
             samples_post_relabel,
             lines_skipped: staged.skipped(),
             ..Committed::default()
         };
-        let store = Arc::clone(&self.store);
-        let mut placed = self.placed(&mut staged);
+        let placements = std::mem::take(&mut self.placements);
+        let mut progress = Progress::new(staged, self.own_times(at), committed, placements);
+        progress.endings = self.endings;
         let registry = self.stopwatch.waiting(|| self.registry.read());
-        let detect_counter_drops = !registry.facts.reports_start_time(target);
-        drop(registry);
-        let mut store = self.stopwatch.waiting(|| store.write());
-        // Before the page, so that series of the page with the same names (an `up` of its own) do not take their place.
-        let (scraped, post_relabel) = (samples_scraped as f64, samples_post_relabel as f64);
-        let report = [1.0, facts.duration_s, scraped, post_relabel];
-        self.report(&mut store, target, 0, &report);
-        let mut stopwatch = std::mem::take(&mut self.stopwatch);
+        progress.detect_counter_drops = !registry.facts.reports_start_time(staged.target());
+        if Progress::is_gathered(staged) {
+            progress.remembered = Some(registry.facts.remembered_labels());
+        }
+        progress
+    }
+
+    /// Writes the series about a good scrape, before its page: so that series of the page with the same names (an `up` of its
+    /// own) do not take their place.
+    pub(super) fn report_page(
+        &mut self,
+        store: &mut Store,
+        staged: &Staged<'_>,
+        facts: ScrapeFacts,
+    ) {
+        let (scraped, post_relabel) = staged.samples();
+        let report = [1.0, facts.duration_s, scraped as f64, post_relabel as f64];
+        self.report(store, staged.target(), 0, &report);
+    }
+
+    /// Applies up to so many lines; see [`PageCommit::step`].
+    pub(super) fn step(
+        &mut self,
+        store: &mut RwLockWriteGuard<'_, Store>,
+        staged: &Staged<'_>,
+        progress: &mut Progress,
+        lines_max: usize,
+    ) -> bool {
         let mut page_commit = PageCommit {
-            store: &mut store,
-            stopwatch: &mut stopwatch,
+            store,
+            stopwatch: &mut self.stopwatch,
+            explicit_series: &mut self.explicit_series,
             done: 0,
-            clock: ClockId::page_of(target),
-            at_ms: at.ms(),
-            target,
-            times: self.own_times(at),
-            detect_counter_drops,
-            counter_dropped: false,
+            of: progress,
         };
-        page_commit.place_new(
-            &staged,
-            &mut placed,
-            &mut self.explicit_series,
-            &mut committed,
-        );
-        page_commit.change(&staged, &mut self.explicit_series, &mut committed);
-        page_commit.add_exemplars(&staged, &placed.placements);
-        let counter_dropped = page_commit.counter_dropped;
-        self.stopwatch = stopwatch;
-        store.clocks[ClockId::page_of(target).index()].push(ScrapeEntry {
+        page_commit.step(staged, lines_max)
+    }
+
+    /// Makes a page visible of which every line was applied, and tells the signals.
+    pub(super) fn show<'s>(
+        &mut self,
+        mut store: RwLockWriteGuard<'_, Store>,
+        mut staged: Staged<'s>,
+        mut progress: Progress,
+        facts: ScrapeFacts,
+    ) -> (Committed, CommittedPage<'s>) {
+        let (target, at) = (staged.target(), Timestamp::from_ms(progress.at_ms));
+        let entry = ScrapeEntry {
             time_ms: at.ms(),
             good: true,
-        });
-        let known = store.metadata.entry(target).or_default();
-        match known.is_empty() {
-            true if placed.families.is_some() => {
-                *known = placed.families.take().unwrap_or_default()
-            }
-            _ => staged.metadata().iter().for_each(|of| of.write_to(known)),
-        }
+        };
+        store.advance(target, entry);
+        let committed = progress.committed;
         let added = committed.series_added as f64;
-        self.report(&mut store, target, report.len(), &[added]);
+        self.report(&mut store, target, PAGE_REPORTS, &[added]);
         self.report_extra(&mut store, target, facts);
         self.reported(&mut store, target, at);
         drop(store);
-        self.observe(&mut staged, &mut placed, at, counter_dropped);
-        Ok((committed, self.committed(staged, placed.placements)))
-    }
-
-    /// What is known of where the lines of a page go, before any of them is stored.
-    fn placed(&mut self, staged: &mut Staged<'_>) -> Placed {
-        if let Some(gathered) = staged.take_gathered() {
-            return Placed {
-                placements: gathered.placements,
-                page_facts: Some(gathered.page_facts),
-                families: Some(gathered.families),
-                others: Vec::new(),
-            };
-        }
-        let mut placements = std::mem::take(&mut self.placements);
-        placements.clear();
-        Placed {
-            placements,
-            ..Placed::default()
-        }
+        self.observe(&mut staged, &mut progress, at);
+        (committed, self.committed(staged, progress))
     }
 
     /// What timestamps of a page at this time are compared with.
@@ -127,21 +147,19 @@ impl Writer {
         }
     }
 
-    fn committed<'s>(
-        &mut self,
-        mut staged: Staged<'s>,
-        placements: Vec<Placement>,
-    ) -> CommittedPage<'s> {
+    fn committed<'s>(&mut self, mut staged: Staged<'s>, progress: Progress) -> CommittedPage<'s> {
         let waited_ns = self.stopwatch.take_ns();
         if self.stopwatch.now_ns.is_some() {
             self.waits.record(waited_ns);
         }
-        self.endings += staged.page().removed.len() as u64;
-        staged.stage.retry_conflicts(self.endings);
+        let ended = staged.page().removed.len() as u64;
+        self.endings += ended;
+        // What others ended meanwhile may be what a line of this page conflicted with before.
+        staged.stage.retry_conflicts(progress.endings + ended);
         CommittedPage {
             stage_bytes: self.targets[staged.target().index()].stage_bytes,
             staged,
-            placements,
+            placements: progress.placements,
         }
     }
 
@@ -155,6 +173,7 @@ impl Writer {
         let held = &mut self.targets[target.index()].stage_bytes;
         self.non_history_bytes = self.non_history_bytes.saturating_sub(*held) + stage_bytes;
         *held = stage_bytes;
+        self.targets[target.index()].reserved_bytes = 0;
         self.placements = placements;
     }
 
@@ -177,47 +196,18 @@ impl Writer {
     fn admit_new_lines(&mut self, staged: &Staged<'_>) -> Result<(), CommitError> {
         let labels = || staged.new_samples().filter_map(|sample| sample.labels);
         let at_most = at_most_bytes(staged);
-        let counted = staged.growth_bytes;
-        let admitted = self.admit_counted(at_most, |store| {
-            let count = || store.series.growth_bytes(&Growth::of(labels()));
-            counted.unwrap_or_else(count) + staged.histogram_bytes()
+        let counted = staged.growth;
+        let admitted = self.admit(at_most, |store| match counted {
+            Some(growth) => growth.bytes(store),
+            None => store.series.growth_bytes(&Growth::of(labels())) + staged.histogram_bytes(),
         });
-        admitted.map_err(|_| CommitError::Memory {
-            new_series: labels().count(),
+        let reserved = admitted.map_err(|_| CommitError::Memory {
+            new_series: counted.map_or_else(|| labels().count(), |growth| growth.series),
             held_bytes: self.held_bytes(),
             limit_bytes: self.limits.memory_bytes_max,
-        })
-    }
-
-    /// Of two lines with the same series the first wins. If a new line has the series of a kept line, their order is only
-    /// known by comparing the page as if it were the first.
-    fn resolve_duplicates<'a>(&self, staged: Staged<'a>) -> Result<Staged<'a>, CommitError> {
-        if !staged.is_partial_edit() {
-            return Ok(staged);
-        }
-        let clock = ClockId::page_of(staged.target());
-        let leaving = IdSet::new(&staged.page().removed);
-        let store = self.store.read();
-        let stayed = |labels: &Labels| {
-            let Some(id) = store.series.find(labels) else {
-                return false;
-            };
-            let row = store.series.row(id);
-            row.clock == clock && row.is_present() && !leaving.contains(id)
-        };
-        // A series that was added for the page is no kept line's.
-        let (added, lines) = staged.added_samples();
-        let others = added.iter().filter(|sample| sample.series().is_none());
-        let others = others.map(|sample| sample.line());
-        let rest = (lines..staged.new_lines()).map(|line| line as u32);
-        let has_conflicts = others
-            .chain(rest)
-            .any(|line| staged.new_labels(line).is_some_and(stayed));
-        drop(store);
-        if has_conflicts {
-            return staged.compared_as_first().map_err(CommitError::Page);
-        }
-        Ok(staged)
+        })?;
+        self.targets[staged.target().index()].reserved_bytes = reserved;
+        Ok(())
     }
 
     pub(super) fn check_time(&self, target: TargetId, at: Timestamp) -> Result<(), CommitError> {
@@ -228,6 +218,47 @@ impl Writer {
             }),
             _ => Ok(()),
         }
+    }
+}
+
+/// Of two lines with the same series the first wins. If a new line has the series of a kept line, their order is only known by
+/// comparing the page as if it were the first. Holds the store for [`WRITE_BATCH_SERIES`] lines at a time: no other target's
+/// page and no request takes a series that is on this target's page.
+pub(super) fn without_conflicts<'s>(
+    store: &RwLock<Store>,
+    staged: Staged<'s>,
+) -> Result<Staged<'s>, CommitError> {
+    if staged.has_no_conflicts || !staged.is_partial_edit() {
+        return Ok(staged);
+    }
+    let target = staged.target();
+    let clock = ClockId::page_of(target);
+    let leaving = IdSet::new(&staged.page().removed);
+    // A series that was added for the page is no kept line's.
+    let (added, lines) = staged.added_samples();
+    let others = added.iter().filter(|sample| sample.series().is_none());
+    let others = others.map(|sample| sample.line());
+    let rest = (lines..staged.new_lines()).map(|line| line as u32);
+    let mut lines = others.chain(rest).peekable();
+    let mut has_conflicts = false;
+    while !has_conflicts && lines.peek().is_some() {
+        let store = store.read();
+        let stays = |labels: &Labels| {
+            let Some(id) = store.series.find(labels) else {
+                return false;
+            };
+            let row = store.series.row(id);
+            let is_own = row.clock == clock && row.is_present();
+            let has_own_times = row.clock == ClockId::EXPLICIT && store.listed.is_by(id, target);
+            (is_own || has_own_times) && !leaving.contains(id)
+        };
+        let mut batch = lines.by_ref().take(WRITE_BATCH_SERIES);
+        has_conflicts = batch.any(|line| staged.new_labels(line).is_some_and(stays));
+    }
+    drop(lines);
+    match has_conflicts {
+        true => staged.compared_as_first().map_err(CommitError::Page),
+        false => Ok(staged),
     }
 }
 

@@ -1,19 +1,60 @@
-//! Makes room for a page's new series before its commit, with other commits in between.
+//! Makes room for new series before they are added, with other commits in between.
 //!
-//! Where memory is used up, a page with 100,000 new series needs as many old ones to be dropped. Done by the commit, nobody else
-//! has the writer for 0.1 s and more. Here what is needed is counted without the writer, and history is dropped a batch at a
-//! time, some 1 ms. The commit still decides by itself whether the page fits.
+//! Where memory is used up, 100,000 new series need as many old ones to be dropped. Done at once, nobody else has the writer for
+//! 0.1 s and more. Here what is needed is counted without the writer, and history is dropped a batch at a time, some 1 ms. The
+//! rows that can be reused are counted again when memory is reserved: others may have taken them meanwhile.
 
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Mutex, RwLock};
 
 use super::Writer;
 use super::admit::NEW_SERIES_BYTES;
+use super::commit_in_steps::in_turn;
 use crate::exposition::Staged;
+use crate::labels::Labels;
 use crate::limits::WRITE_BATCH_SERIES;
-use crate::store::{Growth, SMALL_BLOCK_BYTES};
-use crate::time::Timestamp;
+use crate::store::{Growth, SMALL_BLOCK_BYTES, Store};
+
+/// What new series add to the store, counted before they are added.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CountedGrowth {
+    /// Those that the store does not have.
+    pub(crate) series: usize,
+    /// Of texts that it does not have.
+    text_bytes: usize,
+    /// Of native histograms.
+    pub(super) histogram_bytes: usize,
+}
+
+impl CountedGrowth {
+    /// Counts the series among these that the store does not have, holding it for a batch of them at a time.
+    pub(super) fn of<'l>(
+        store: &RwLock<Store>,
+        labels: impl Iterator<Item = &'l Labels>,
+        histogram_bytes: usize,
+    ) -> CountedGrowth {
+        let (mut labels, mut new) = (labels.peekable(), Vec::new());
+        while labels.peek().is_some() {
+            let store = store.read();
+            let batch = labels.by_ref().take(WRITE_BATCH_SERIES);
+            new.extend(batch.filter(|labels| store.series.find(labels).is_none()));
+        }
+        let growth = Growth::of(new.into_iter());
+        let batches = growth.texts.chunks(WRITE_BATCH_SERIES);
+        let texts = batches.map(|texts| store.read().series.text_bytes(texts));
+        CountedGrowth {
+            series: growth.series,
+            text_bytes: texts.sum(),
+            histogram_bytes,
+        }
+    }
+
+    /// Bytes that this adds now.
+    pub(super) fn bytes(&self, store: &Store) -> usize {
+        self.text_bytes + self.histogram_bytes + store.series.row_bytes(self.series)
+    }
+}
 
 /// The most that a page adds to what is held beside history.
 pub(super) fn at_most_bytes(staged: &Staged<'_>) -> usize {
@@ -37,48 +78,29 @@ impl Staged<'_> {
         let store = Arc::clone(&held.store);
         drop(held);
         let labels = self.new_samples().filter_map(|sample| sample.labels);
-        let growth = Growth::of(labels);
-        let batches = growth.texts.chunks(WRITE_BATCH_SERIES);
-        let texts = batches.map(|texts| store.read().series.text_bytes(texts));
-        let series_bytes = texts.sum::<usize>() + store.read().series.row_bytes(growth.series);
-        self.growth_bytes = Some(series_bytes);
-        let new_bytes = series_bytes + self.histogram_bytes();
-        let history_bytes = in_turn(writer, |writer| {
-            let is_needed = writer.needs_room(new_bytes + ends_bytes);
-            is_needed.then(|| writer.history_beside(new_bytes + ends_bytes))
-        });
-        let Some(history_bytes) = history_bytes else {
-            return;
-        };
-        let shrink = |writer: &mut Writer| {
-            let mut store = writer.store.write();
-            store.shrink_history(history_bytes, WRITE_BATCH_SERIES)
-        };
-        while !in_turn(writer, shrink) {}
+        let growth = CountedGrowth::of(&store, labels, self.histogram_bytes());
+        self.growth = Some(growth);
+        make_room(writer, &growth, ends_bytes);
     }
 }
 
-impl Writer {
-    /// [`Writer::maintain`] for a writer that others wait for: what is older than the retention, or more than the memory limit
-    /// allows, is dropped a batch at a time before.
-    pub fn maintain_in_steps(writer: &Mutex<Writer>, now: Timestamp) {
-        let drop_batch = |writer: &mut Writer| {
-            let cutoff_ms = now.minus_ms(writer.limits.retention_ms).ms();
-            let history_bytes_max = writer.history_bytes_max();
-            let mut store = writer.store.write();
-            store.drop_blocks_before(cutoff_ms, WRITE_BATCH_SERIES)
-                && (store.slab.bytes() <= history_bytes_max
-                    || store.shrink_history(history_bytes_max, WRITE_BATCH_SERIES))
-        };
-        while !in_turn(writer, drop_batch) {}
-        in_turn(writer, |writer| writer.maintain(now));
+/// Drops old history for what is added, and for so many bytes of history, where that is needed and helps.
+pub(super) fn make_room(writer: &Mutex<Writer>, growth: &CountedGrowth, history_bytes: usize) {
+    let left_bytes = in_turn(writer, |writer| {
+        let new_bytes = growth.bytes(&writer.store.read()) + history_bytes;
+        let is_needed = writer.needs_room(new_bytes);
+        is_needed.then(|| writer.history_beside(new_bytes))
+    });
+    if let Some(left_bytes) = left_bytes {
+        shrink_in_steps(writer, left_bytes);
     }
 }
 
-/// Has the writer once, and lets whoever waits for it be next.
-fn in_turn<T>(writer: &Mutex<Writer>, work: impl FnOnce(&mut Writer) -> T) -> T {
-    let mut held = writer.lock();
-    let done = work(&mut held);
-    MutexGuard::unlock_fair(held);
-    done
+/// Drops the oldest history until at most so many bytes of it are left.
+pub(super) fn shrink_in_steps(writer: &Mutex<Writer>, bytes_max: usize) {
+    let shrink = |writer: &mut Writer| {
+        let mut store = writer.store.write();
+        store.shrink_history(bytes_max, WRITE_BATCH_SERIES)
+    };
+    while !in_turn(writer, shrink) {}
 }

@@ -2,9 +2,9 @@
 //! retention.
 //!
 //! * `target`: adding, failing and removing targets.
-//! * `commit`: one page of one target; `page_commit` applies its lines to series; `report` writes the series about
-//!   the scrape (`up` and others).
-//! * `add_series`: a large page in steps, its series in batches before its commit; `own_times`: timestamps of pages.
+//! * `commit`: one page of one target; `page_commit` applies its lines to series, `progress` says which are next; `report`
+//!   writes the series about the scrape (`up` and others); `own_times`: timestamps of pages.
+//! * `commit_in_steps`: a large page with other commits in between, its series added in batches before (`add_series`).
 //! * `append`: samples with explicit timestamps.
 //! * `observe`: passes a committed page on to the signals.
 //! * `persist`: targets of a snapshot.
@@ -18,6 +18,7 @@ mod add_series;
 mod admit;
 mod append;
 mod commit;
+mod commit_in_steps;
 mod maintain;
 mod make_room;
 mod observe;
@@ -25,6 +26,7 @@ mod outcome;
 mod own_times;
 mod page_commit;
 mod persist;
+mod progress;
 mod report;
 mod target;
 
@@ -42,10 +44,12 @@ use crate::waits::{Durations, Stopwatch};
 use persist::Unclaimed;
 use target::Target;
 
+pub(crate) use make_room::CountedGrowth;
 pub(crate) use persist::{TargetRecord, clocks_of};
 
 pub use append::{AppendError, Appended, AppendedSeries, Refusal, Refused};
 pub use commit::{CommittedPage, PageTemplate};
+pub use commit_in_steps::CommitInSteps;
 pub use outcome::{CommitError, Committed, ScrapeFacts};
 
 /// Constructor of an engine: one [`Writer`], which changes it, and any number of [`Reader`]s, which are cheap to
@@ -76,6 +80,7 @@ impl Engine {
             unclaimed: Unclaimed::default(),
             explicit_series: Vec::new(),
             non_history_bytes: 0,
+            reserved_bytes: 0,
             placements: Vec::new(),
             endings: 0,
             reports_appeared: false,
@@ -102,6 +107,8 @@ pub struct Writer {
     explicit_series: Vec<SeriesId>,
     /// Bytes held beside history: counted by the last `maintain`, plus what was added since.
     non_history_bytes: usize,
+    /// Bytes that were reserved for series of requests which are not added yet.
+    reserved_bytes: usize,
     placements: Vec<Placement>,
     /// Counts series that ended: a target whose line conflicted with one may have it now.
     endings: u64,

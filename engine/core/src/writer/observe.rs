@@ -5,13 +5,11 @@
 //! before the store, as everywhere.
 
 use super::Writer;
-use super::page_commit::Placed;
-use crate::exposition::{NewSample, Placement, Staged};
+use super::progress::Progress;
+use crate::exposition::{Placement, Staged};
 use crate::promql::{EvalOptions, QueryError};
-use crate::signal::{
-    ChangeKind, Facts, PageFacts, Policy, SignalId, SignalRegistry, refresh, register,
-};
-use crate::store::{IdSet, SeriesId, Store, TargetId};
+use crate::signal::{ChangeKind, PageFacts, Policy, SignalId, SignalRegistry, refresh, register};
+use crate::store::{IdSet, SeriesId, Store};
 use crate::time::Timestamp;
 
 impl Writer {
@@ -25,9 +23,8 @@ impl Writer {
     pub(super) fn observe(
         &mut self,
         staged: &mut Staged<'_>,
-        placed: &mut Placed,
+        progress: &mut Progress,
         at: Timestamp,
-        counter_dropped: bool,
     ) {
         let target = staged.target();
         let mut guard = self.stopwatch.waiting(|| self.registry.write());
@@ -35,13 +32,15 @@ impl Writer {
         registry.advance_to(at.ms());
         let any_reports = std::mem::take(&mut self.reports_appeared);
         registry.facts.reports_appeared(any_reports);
-        let page_facts = placed.page_facts.take();
+        let page_facts = progress.page_facts.take();
         let page_facts = page_facts.filter(|facts| registry.facts.is_complete(facts));
         let is_gathered = page_facts.is_some();
-        if !placed.placements.is_empty() || !staged.page().removed.is_empty() {
-            series_changed(registry, &self.store.read(), staged, placed, page_facts);
+        if !progress.placements.is_empty() || !staged.page().removed.is_empty() {
+            series_changed(registry, staged, progress, page_facts);
             registry.facts.update_names_seen(target);
         }
+        let is_empty = staged.samples().0 == 0 && staged.skipped() == 0;
+        registry.facts.note_whether_empty(target, is_empty);
         if let Some(retain_filter) = staged.retain_filter() {
             for name in retain_filter.new_names() {
                 registry.facts.metric_skipped(target, name, &registry.names);
@@ -59,13 +58,14 @@ impl Writer {
             staged.set_reports_start_time(registry.facts.reports_start_time(target));
         }
         let value = |id: SeriesId| f64::from_bits(self.store.read().series.row(id).bits);
-        let change = registry
-            .facts
-            .scrape_succeeded(target, at.ms(), value, counter_dropped);
+        let change =
+            registry
+                .facts
+                .scrape_succeeded(target, at.ms(), value, progress.counter_dropped);
         if let Some(kind) = change {
             registry.process_changed(target, &kind, at.ms());
             if kind == ChangeKind::Restarted {
-                learn_again(registry, &self.store.read(), staged, &placed.placements);
+                learn_again(registry, &self.store.read(), staged, &progress.placements);
             }
         }
         registry.rescope();
@@ -86,56 +86,26 @@ impl Writer {
 /// Tells the facts of the series that are gone and of those that are new on the page, without those that stay.
 fn series_changed(
     registry: &mut SignalRegistry,
-    store: &Store,
     staged: &Staged<'_>,
-    placed: &Placed,
+    progress: &Progress,
     page_facts: Option<PageFacts>,
 ) {
-    let (target, removed) = (staged.target(), &staged.page().removed);
+    let target = staged.target();
     let (facts, names) = (&mut registry.facts, &registry.names);
-    let stay = match removed.is_empty() {
-        true => IdSet::default(),
-        false => staying(removed, &placed.placements),
-    };
-    for &id in removed.iter().filter(|id| !stay.contains(**id)) {
-        facts.series_disappeared(target, id, store.metric_name(id).unwrap_or(""));
+    facts.series_disappeared(target, &progress.left, |id| progress.has_left(id));
+    if let Some(page_facts) = page_facts {
+        return facts.page_appeared(target, page_facts, names);
     }
-    let Some(page_facts) = page_facts else {
-        let samples = staged.new_samples().zip(placed.placements.iter().copied());
-        return series_appeared(facts, target, samples, &stay);
-    };
-    facts.page_appeared(target, page_facts, names);
-    let others = placed.others.iter();
-    let others = others.filter_map(|&(line, at)| Some((staged.new_sample(line)?, at)));
-    series_appeared(facts, target, others, &stay);
-}
-
-fn series_appeared<'s>(
-    facts: &mut Facts,
-    target: TargetId,
-    samples: impl Iterator<Item = (NewSample<'s>, Placement)>,
-    stay: &IdSet,
-) {
     let mut before = None;
-    for (sample, at) in samples {
-        if let (Some(labels), Placement::Series(id) | Placement::Own(id)) = (sample.labels, at)
-            && !stay.contains(id)
+    let stays = |id| matches!(&progress.staying, Some(staying) if staying.contains(id));
+    for (sample, at) in staged.new_samples().zip(&progress.placements) {
+        if let (Some(labels), Placement::Series(id) | Placement::Own(id)) = (sample.labels, *at)
+            && !stays(id)
         {
             facts.series_appeared(target, id, labels, before);
             before = Some(labels);
         }
     }
-}
-
-/// A moved line, or a page compared as if it were the first, removes a series and adds it again.
-fn staying(removed: &[SeriesId], placements: &[Placement]) -> IdSet {
-    let removed = IdSet::new(removed);
-    let stays = |placement: &Placement| match placement {
-        Placement::Series(id) if removed.contains(*id) => Some(*id),
-        _ => None,
-    };
-    let stay: Vec<SeriesId> = placements.iter().filter_map(stays).collect();
-    IdSet::new(&stay)
 }
 
 /// What is constant for a process is learned anew from the page of the one that answers now. Rare, so it may look at

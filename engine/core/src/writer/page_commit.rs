@@ -3,52 +3,33 @@
 //! Everything is written beyond the end of the target's clock, so readers see none of it before the commit is
 //! complete.
 
-use hashbrown::HashSet;
 use parking_lot::RwLockWriteGuard;
 
 use super::outcome::Committed;
-use super::own_times::OwnTimes;
+use super::progress::Progress;
 use crate::exposition::{
-    AddedSample, ExemplarOf, ExplicitSample, Families, HistogramSample, NewSample, Placement,
-    Staged,
+    AddedSample, Change, ExemplarOf, ExplicitSample, HistogramSample, NewSample, Placement, Staged,
 };
 use crate::histogram::FloatHistogram;
 use crate::labels::Labels;
 use crate::limits::WRITE_BATCH_SERIES;
-use crate::signal::PageFacts;
-use crate::store::{AppendOutcome, ClockId, HISTOGRAM, IdSet, STALE, SeriesId, Store, TargetId};
+use crate::store::{AppendOutcome, ClockId, HISTOGRAM, IdSet, STALE, SeriesId, Store};
 use crate::waits::Stopwatch;
 
-/// Where the samples of new lines went.
-#[derive(Default)]
-pub(super) struct Placed {
-    /// One for each new sample, in page order.
-    pub(super) placements: Vec<Placement>,
-    /// What the series that were added for the page tell; `None` where none were, or not all of them are the page's.
-    pub(super) page_facts: Option<PageFacts>,
-    /// What the page says of families, all of it.
-    pub(super) families: Option<Families>,
-    /// Where series were added for the page: the other new samples, by their lines.
-    pub(super) others: Vec<(u32, Placement)>,
-}
-
-/// The state of one commit.
+/// One hold of the store by a commit.
 pub(super) struct PageCommit<'a, 'lock> {
     pub(super) store: &'a mut RwLockWriteGuard<'lock, Store>,
     pub(super) stopwatch: &'a mut Stopwatch,
+    /// Those of the writer.
+    pub(super) explicit_series: &'a mut Vec<SeriesId>,
     pub(super) done: usize,
-    pub(super) clock: ClockId,
-    pub(super) at_ms: i64,
-    pub(super) target: TargetId,
-    pub(super) times: OwnTimes,
-    /// The target's pages do not report a process start time, so counter resets are detected (rule S6a).
-    pub(super) detect_counter_drops: bool,
-    pub(super) counter_dropped: bool,
+    /// How far the commit has come.
+    pub(super) of: &'a mut Progress,
 }
 
 impl PageCommit<'_, '_> {
     /// Counts a series and yields the lock to readers after every batch.
-    fn yield_to_readers(&mut self) {
+    pub(super) fn yield_to_readers(&mut self) {
         self.done += 1;
         if self.done.is_multiple_of(WRITE_BATCH_SERIES) {
             self.stopwatch
@@ -57,90 +38,64 @@ impl PageCommit<'_, '_> {
     }
 
     fn tick(&self) -> i64 {
-        self.store.clocks[self.clock.index()].next_tick()
+        self.store.clocks[self.of.clock.index()].next_tick()
     }
 
     fn detect_counter_drop(&mut self, id: SeriesId, bits: u64) {
-        if self.detect_counter_drops && !self.counter_dropped {
-            self.counter_dropped = self.store.is_counter_drop(id, bits);
+        if self.of.detect_counter_drops && !self.of.counter_dropped {
+            self.of.counter_dropped = self.store.is_counter_drop(id, bits);
         }
     }
 
-    /// Stores new lines, then ends the series of removed lines.
-    pub(super) fn place_new(
+    /// Stores the sample of a line for which a series was added before.
+    pub(super) fn place_added(
         &mut self,
         staged: &Staged<'_>,
-        placed: &mut Placed,
-        explicit_series: &mut Vec<SeriesId>,
-        committed: &mut Committed,
-    ) {
-        let removed = &staged.page().removed;
-        let leaving = IdSet::new(removed);
-        let mut claimed = HashSet::new();
-        let mut place = |commit: &mut Self, sample: &NewSample<'_>| {
-            let at = match sample.labels {
-                None => Placement::Dropped,
-                Some(labels) => commit.place(
-                    labels,
-                    sample,
-                    sample.histogram.and_then(|index| staged.histogram(index)),
-                    &leaving,
-                    &mut claimed,
-                    explicit_series,
-                    committed,
-                ),
-            };
-            match at {
-                // A page compared as if it were the first adds removed series again.
-                Placement::Series(id) | Placement::Own(id) if leaving.contains(id) => {}
-                Placement::Series(_) | Placement::Own(_) => committed.series_added += 1,
-                Placement::Duplicate => committed.duplicates += 1,
-                Placement::Conflict => committed.conflicts += 1,
-                Placement::Dropped => {}
-            }
-            commit.yield_to_readers();
-            at
-        };
-        let (added, lines) = staged.added_samples();
-        let mut set = 0;
-        for (sample, placement) in added.iter().zip(&mut placed.placements) {
-            if self.set_first(staged, sample) {
-                set += 1;
-                self.yield_to_readers();
-                continue;
-            }
-            if sample.series().is_some() {
-                placed.page_facts = None; // another target has taken it: what was gathered is not so
-            }
-            if let Some(new) = staged.new_sample(sample.line()) {
-                *placement = place(self, &new);
-                placed.others.push((sample.line(), *placement));
-            }
+        sample: &AddedSample,
+    ) -> Option<Placement> {
+        if let Some(id) = sample.series()
+            && self.set_first(staged, sample)
+        {
+            self.of.committed.series_added += 1;
+            return Some(match sample.has_own_time() {
+                true => Placement::Own(id),
+                false => Placement::Series(id),
+            });
         }
-        for line in lines..staged.new_lines() {
-            if let Some(new) = staged.new_sample(line as u32) {
-                let placement = place(self, &new);
-                placed.placements.push(placement);
-                if !added.is_empty() {
-                    placed.others.push((line as u32, placement));
-                }
-            }
-        }
-        committed.series_added += set;
-        self.end(removed, &claimed);
+        let new = staged.new_sample(sample.line())?;
+        Some(self.place_new(staged, &new))
     }
 
-    /// Ends the series of removed lines, but for those that new lines have claimed.
-    fn end(&mut self, removed: &[SeriesId], claimed: &HashSet<SeriesId>) {
-        let tick = self.tick();
-        for &id in removed {
-            if !claimed.contains(&id) {
-                self.store.listed.remove(id, self.target);
+    /// Stores the sample of a new line, and counts where it went.
+    pub(super) fn place_new(&mut self, staged: &Staged<'_>, sample: &NewSample<'_>) -> Placement {
+        let at = match sample.labels {
+            None => Placement::Dropped,
+            Some(labels) => {
+                let histogram = sample.histogram.and_then(|index| staged.histogram(index));
+                self.place(labels, sample, histogram)
             }
-            if !claimed.contains(&id) && self.store.series.row(id).clock == self.clock {
-                self.store.change(id, tick, STALE);
-                self.yield_to_readers();
-            }
+        };
+        let committed = &mut self.of.committed;
+        match at {
+            // A page compared as if it were the first adds removed series again.
+            Placement::Series(id) | Placement::Own(id) if self.of.leaving.contains(id) => {}
+            Placement::Series(_) | Placement::Own(_) => committed.series_added += 1,
+            Placement::Duplicate => committed.duplicates += 1,
+            Placement::Conflict => committed.conflicts += 1,
+            Placement::Dropped => {}
+        }
+        at
+    }
+
+    /// Ends the series of a removed line, but for one that a new line has claimed.
+    pub(super) fn end(&mut self, id: SeriesId) {
+        if self.of.claimed.contains(id) {
+            return;
+        }
+        let (tick, target) = (self.tick(), self.of.target);
+        self.store.listed.remove(id, target);
+        if self.store.series.row(id).clock == self.of.clock {
+            self.store.change(id, tick, STALE);
         }
     }
 
@@ -152,20 +107,21 @@ impl PageCommit<'_, '_> {
         };
         if sample.has_own_time() {
             let own_ms = staged.new_sample(sample.line()).and_then(|new| new.time_ms);
-            let Some(own_ms) = self.times.steady_ms(own_ms) else {
+            let Some(own_ms) = self.of.times.steady_ms(own_ms) else {
                 return false;
             };
-            let waiting_since_ms = self.times.waiting_since_ms();
+            let waiting_since_ms = self.of.times.waiting_since_ms();
             let row = self.store.series.row_mut(id);
             let is_free = row.clock == ClockId::EXPLICIT && !row.is_present();
             let is_added = is_free && row.since == waiting_since_ms;
             if is_added {
+                self.of.claimed.insert(id);
                 (row.bits, row.since) = (sample.bits, own_ms);
             }
             return is_added;
         }
         let row = self.store.series.row_mut(id);
-        if row.clock != self.clock || row.is_present() {
+        if row.clock != self.of.clock || row.is_present() {
             return false;
         }
         if row.since == tick {
@@ -176,55 +132,59 @@ impl PageCommit<'_, '_> {
         true
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the state of one pass over the new lines"
-    )]
     fn place(
         &mut self,
         labels: &Labels,
         sample: &NewSample<'_>,
         histogram: Option<&FloatHistogram>,
-        leaving: &IdSet,
-        claimed: &mut HashSet<SeriesId>,
-        explicit_series: &mut Vec<SeriesId>,
-        committed: &mut Committed,
     ) -> Placement {
         let tick = self.tick();
-        let (bits, time_ms) = (sample.bits, self.times.steady_ms(sample.time_ms));
-        if time_ms.is_some_and(|time_ms| self.times.is_ahead(time_ms)) {
-            committed.out_of_order += 1;
+        let (bits, time_ms) = (sample.bits, self.of.times.steady_ms(sample.time_ms));
+        if time_ms.is_some_and(|time_ms| self.of.times.is_ahead(time_ms)) {
+            self.of.committed.out_of_order += 1;
             return Placement::Dropped;
         }
         let Some(id) = self.store.series.find_near_last(labels) else {
-            let (id, placement) = self.create(labels, sample, histogram, committed);
-            claimed.insert(id);
+            let (id, placement) = self.create(labels, sample, histogram);
+            self.of.claimed.insert(id);
             if time_ms.is_some() {
-                explicit_series.push(id);
-                self.store.listed.add(id, self.target);
+                self.explicit_series.push(id);
+                self.store.listed.add(id, self.of.target);
             }
             return placement;
         };
         let row = *self.store.series.row(id);
         if row.clock == ClockId::EXPLICIT || time_ms.is_some() {
-            if row.clock != ClockId::EXPLICIT && row.clock != self.clock && row.is_present() {
+            if row.clock != ClockId::EXPLICIT && row.clock != self.of.clock && row.is_present() {
                 return Placement::Conflict;
             }
             // One that was added before the commit has its first value as of now.
-            let is_new = row.clock == self.clock && row.since == tick && row.is_present();
-            if !claimed.insert(id) || is_new {
-                self.store.listed.add(id, self.target); // beside a line without a timestamp, which stands
+            let is_new = row.clock == self.of.clock && row.since == tick && row.is_present();
+            let is_again = !self.of.claimed.insert(id) || is_new;
+            match time_ms {
+                // Prometheus' scrape loop (scrape.go, `append`): of two lines the second must have a timestamp, and ...
+                None if is_again => return Placement::Duplicate,
+                // ... must be later than the first, which has the time of the scrape.
+                Some(time_ms)
+                    if is_again && row.clock == self.of.clock && time_ms <= self.of.at_ms =>
+                {
+                    self.of.committed.out_of_order += 1;
+                    self.store.listed.add(id, self.of.target);
+                    return Placement::Own(id);
+                }
+                _ if is_again => self.store.listed.add(id, self.of.target),
+                _ => {}
             }
             match histogram {
-                Some(one) => self.append_histogram(id, time_ms, one, explicit_series, committed),
-                None => self.append_explicit(id, time_ms, bits, explicit_series, committed),
+                Some(one) => self.append_histogram(id, time_ms, one),
+                None => self.append_explicit(id, time_ms, bits),
             }
-            self.store.listed.add(id, self.target);
+            self.store.listed.add(id, self.of.target);
             return Placement::Own(id);
         }
-        if row.clock == self.clock {
-            let is_free = !row.is_present() || leaving.contains(id);
-            if !is_free || !claimed.insert(id) {
+        if row.clock == self.of.clock {
+            let is_free = !row.is_present() || self.of.leaving.contains(id);
+            if !is_free || !self.of.claimed.insert(id) {
                 return Placement::Duplicate;
             }
             let Some(histogram) = histogram else {
@@ -233,13 +193,13 @@ impl PageCommit<'_, '_> {
                 return Placement::Series(id);
             };
             self.store
-                .change_to_histogram(id, tick, self.at_ms, histogram);
+                .change_to_histogram(id, tick, self.of.at_ms, histogram);
             return Placement::Own(id);
         }
         if row.is_present() {
             return Placement::Conflict;
         }
-        claimed.insert(id);
+        self.of.claimed.insert(id);
         self.take_over(id, bits, histogram)
     }
 
@@ -251,11 +211,12 @@ impl PageCommit<'_, '_> {
         histogram: Option<&FloatHistogram>,
     ) -> Placement {
         let (tick, since) = (self.tick(), self.store.series.row(id).since);
-        self.store.move_to_clock(id, since, self.clock, tick, bits);
+        self.store
+            .move_to_clock(id, since, self.of.clock, tick, bits);
         let Some(histogram) = histogram.cloned() else {
             return Placement::Series(id);
         };
-        let at_ms = self.at_ms;
+        let at_ms = self.of.at_ms;
         self.store
             .native_histograms
             .push(id, at_ms, histogram, false);
@@ -268,20 +229,19 @@ impl PageCommit<'_, '_> {
         labels: &Labels,
         sample: &NewSample<'_>,
         histogram: Option<&FloatHistogram>,
-        committed: &mut Committed,
     ) -> (SeriesId, Placement) {
-        let own_ms = self.times.steady_ms(sample.time_ms);
+        let own_ms = self.of.times.steady_ms(sample.time_ms);
         let (clock, since) = match own_ms {
             Some(own_ms) => (ClockId::EXPLICIT, own_ms),
-            None => (self.clock, self.tick()),
+            None => (self.of.clock, self.tick()),
         };
         // A sample that is too old is left out; its series waits for a younger one.
-        let is_behind = own_ms.is_some_and(|ms| self.times.is_behind(ms));
+        let is_behind = own_ms.is_some_and(|ms| self.of.times.is_behind(ms));
         let bits = if is_behind { STALE } else { sample.bits };
-        committed.out_of_order += u64::from(is_behind);
+        self.of.committed.out_of_order += u64::from(is_behind);
         let id = self.store.create(labels, clock, bits, since);
         if let Some(histogram) = histogram.filter(|_| !is_behind) {
-            let time_ms = own_ms.unwrap_or(self.at_ms);
+            let time_ms = own_ms.unwrap_or(self.of.at_ms);
             self.store
                 .native_histograms
                 .push(id, time_ms, histogram.clone(), false);
@@ -292,64 +252,48 @@ impl PageCommit<'_, '_> {
         }
     }
 
-    /// Stores changed values, and samples with explicit timestamps.
-    pub(super) fn change(
-        &mut self,
-        staged: &Staged<'_>,
-        explicit_series: &mut Vec<SeriesId>,
-        committed: &mut Committed,
-    ) {
-        let tick = self.tick();
-        for change in &staged.page().changes {
-            if let Some(id) = change.series {
-                self.detect_counter_drop(id, change.bits);
-                self.store.change(id, tick, change.bits);
-                self.yield_to_readers();
-            }
-        }
-        let mut stating = None;
-        for &ExplicitSample {
-            series,
-            time_ms,
-            bits,
-        } in &staged.page().explicit
-        {
-            if time_ms.is_none() {
-                self.take_back(series, staged, &mut stating);
-            }
-            let time_ms = self.times.steady_ms(time_ms);
-            self.append_explicit(series, time_ms, bits, explicit_series, committed);
-            self.yield_to_readers();
-        }
-        for &HistogramSample {
-            series,
-            time_ms,
-            index,
-        } in &staged.page().histograms
-        {
-            if time_ms.is_none() {
-                self.take_back(series, staged, &mut stating);
-            }
-            if let Some(histogram) = staged.histogram(index) {
-                let time_ms = self.times.steady_ms(time_ms);
-                self.append_histogram(series, time_ms, histogram, explicit_series, committed);
-            }
+    /// Stores a changed value.
+    #[inline]
+    pub(super) fn change(&mut self, change: &Change) {
+        if let Some(id) = change.series {
+            let tick = self.tick();
+            self.detect_counter_drop(id, change.bits);
+            self.store.change(id, tick, change.bits);
             self.yield_to_readers();
         }
     }
 
+    /// Stores a sample that has a timestamp of its own, or had one before.
+    pub(super) fn store_explicit(&mut self, staged: &Staged<'_>, sample: &ExplicitSample) {
+        if sample.time_ms.is_none() {
+            self.take_back(sample.series, staged);
+        }
+        let time_ms = self.of.times.steady_ms(sample.time_ms);
+        self.append_explicit(sample.series, time_ms, sample.bits);
+    }
+
+    /// Stores a native histogram of a line that the template has.
+    pub(super) fn store_histogram(&mut self, staged: &Staged<'_>, sample: &HistogramSample) {
+        if sample.time_ms.is_none() {
+            self.take_back(sample.series, staged);
+        }
+        if let Some(histogram) = staged.histogram(sample.index) {
+            let time_ms = self.of.times.steady_ms(sample.time_ms);
+            self.append_histogram(sample.series, time_ms, histogram);
+        }
+    }
+
     /// Moves a series whose line has no timestamp any more back to the page's clock, unless another line or page states one.
-    /// `stating`: the series with timestamps on this page, once they were asked for.
-    fn take_back(&mut self, id: SeriesId, staged: &Staged<'_>, stating: &mut Option<IdSet>) {
+    fn take_back(&mut self, id: SeriesId, staged: &Staged<'_>) {
         let row = *self.store.series.row(id);
         let is_last = row.clock == ClockId::EXPLICIT
-            && row.since < self.at_ms
-            && self.store.listed.is_only_by(id, self.target);
+            && row.since < self.of.at_ms
+            && self.store.listed.is_only_by(id, self.of.target);
         if !is_last {
             return;
         }
         let page = staged.page();
-        let stating = stating.get_or_insert_with(|| {
+        let stating = self.of.stating.get_or_insert_with(|| {
             let floats = page.explicit.iter().map(|of| (of.series, of.time_ms));
             let histograms = page.histograms.iter().map(|of| (of.series, of.time_ms));
             let all = floats.chain(histograms);
@@ -359,64 +303,58 @@ impl PageCommit<'_, '_> {
         if !stating.contains(id) {
             let tick = self.tick();
             self.store
-                .move_to_clock(id, self.at_ms, self.clock, tick, STALE);
-            self.store.listed.remove(id, self.target);
+                .move_to_clock(id, self.of.at_ms, self.of.clock, tick, STALE);
+            self.store.listed.remove(id, self.of.target);
         }
     }
 
-    /// Stores the exemplars of samples that have a series. `placements` are those of the new samples.
-    pub(super) fn add_exemplars(&mut self, staged: &Staged<'_>, placements: &[Placement]) {
-        for (of, exemplar) in staged.exemplars() {
-            let id = match of {
-                ExemplarOf::Series(id) => id,
-                ExemplarOf::New(at) => match placements.get(at as usize) {
-                    Some(Placement::Series(id) | Placement::Own(id)) => *id,
-                    _ => continue,
-                },
-            };
-            let Store {
-                exemplars, series, ..
-            } = &mut **self.store;
-            exemplars.add(
-                id,
-                || series.labels(id),
-                &exemplar.labels,
-                exemplar.value,
-                exemplar.time_ms,
-                self.at_ms,
-            );
-        }
+    /// Stores the exemplar at a place of the page's list, if it can be read and its sample has a series.
+    pub(super) fn add_exemplar(&mut self, staged: &Staged<'_>, at: usize) {
+        let Some((of, exemplar)) = staged.exemplar(at) else {
+            return;
+        };
+        let id = match of {
+            ExemplarOf::Series(id) => id,
+            ExemplarOf::New(at) => match self.of.placements.get(at as usize) {
+                Some(Placement::Series(id) | Placement::Own(id)) => *id,
+                _ => return,
+            },
+        };
+        let Store {
+            exemplars, series, ..
+        } = &mut **self.store;
+        exemplars.add(
+            id,
+            || series.labels(id),
+            &exemplar.labels,
+            exemplar.value,
+            exemplar.time_ms,
+            self.of.at_ms,
+        );
     }
 
     /// Stores a native histogram: with a timestamp of its own on the explicit clock, otherwise on the page's.
-    fn append_histogram(
-        &mut self,
-        id: SeriesId,
-        time_ms: Option<i64>,
-        histogram: &FloatHistogram,
-        explicit_series: &mut Vec<SeriesId>,
-        committed: &mut Committed,
-    ) {
+    fn append_histogram(&mut self, id: SeriesId, time_ms: Option<i64>, histogram: &FloatHistogram) {
         let row = *self.store.series.row(id);
-        if time_ms.is_none() && row.clock == self.clock {
+        if time_ms.is_none() && row.clock == self.of.clock {
             let tick = self.tick();
             self.store
-                .change_to_histogram(id, tick, self.at_ms, histogram);
+                .change_to_histogram(id, tick, self.of.at_ms, histogram);
             return;
         }
-        let own_ms = time_ms.unwrap_or(self.at_ms);
+        let own_ms = time_ms.unwrap_or(self.of.at_ms);
         if row.clock == ClockId::EXPLICIT
-            && !self.times.is_ahead(own_ms)
-            && !self.times.is_behind(own_ms)
+            && !self.of.times.is_ahead(own_ms)
+            && !self.of.times.is_behind(own_ms)
         {
             let appended = self
                 .store
                 .append_explicit_histogram(id, own_ms, histogram.clone());
-            count(appended, committed);
+            count(appended, &mut self.of.committed);
             return;
         }
         // Moves the series to the explicit clock, or counts the sample as left out.
-        self.append_explicit(id, time_ms, HISTOGRAM, explicit_series, committed);
+        self.append_explicit(id, time_ms, HISTOGRAM);
         let row = *self.store.series.row(id);
         if row.clock == ClockId::EXPLICIT && row.bits == HISTOGRAM && row.since == own_ms {
             let histogram = histogram.clone();
@@ -427,38 +365,37 @@ impl PageCommit<'_, '_> {
     }
 
     /// Stores a sample with an explicit timestamp and moves its series to the explicit clock if needed.
-    fn append_explicit(
-        &mut self,
-        id: SeriesId,
-        time_ms: Option<i64>,
-        bits: u64,
-        explicit_series: &mut Vec<SeriesId>,
-        committed: &mut Committed,
-    ) {
-        if time_ms.is_none() && self.store.series.row(id).clock == self.clock {
+    fn append_explicit(&mut self, id: SeriesId, time_ms: Option<i64>, bits: u64) {
+        if time_ms.is_none() && self.store.series.row(id).clock == self.of.clock {
             // It was a native histogram before.
             let tick = self.tick();
             self.store.change(id, tick, bits);
             return;
         }
-        let time_ms = time_ms.unwrap_or(self.at_ms);
-        let is_ahead = self.times.is_ahead(time_ms);
-        let is_outside = is_ahead || self.times.is_behind(time_ms);
+        let time_ms = time_ms.unwrap_or(self.of.at_ms);
+        let is_ahead = self.of.times.is_ahead(time_ms);
+        let is_outside = is_ahead || self.of.times.is_behind(time_ms);
         let row = *self.store.series.row(id);
         if row.clock == ClockId::EXPLICIT {
             if is_outside {
-                committed.out_of_order += 1;
+                self.of.committed.out_of_order += 1;
                 return;
             }
             let appended = self.store.append_explicit(id, time_ms, bits);
-            count(appended, committed);
+            count(appended, &mut self.of.committed);
             return;
         }
         let clock = &self.store.clocks[row.clock.index()];
         let stands = row.is_present();
-        let is_late = stands && clock.last().is_some_and(|last| last.time_ms >= time_ms);
+        // A page that has a line without a timestamp, too, says something of this scrape's time.
+        let has_both = stands && row.clock == self.of.clock && self.store.listed.contains(id);
+        let last_ms = match has_both {
+            true => Some(self.of.at_ms),
+            false => clock.last().map(|last| last.time_ms),
+        };
+        let is_late = stands && last_ms >= Some(time_ms);
         let is_left_out = is_late || is_outside;
-        committed.out_of_order += u64::from(is_left_out);
+        self.of.committed.out_of_order += u64::from(is_left_out);
         if is_left_out && stands && self.store.listed.contains(id) {
             return; // the page has a line without a timestamp, too
         }
@@ -466,13 +403,13 @@ impl PageCommit<'_, '_> {
         // A sample that is left out ends what pages have said without a timestamp, as in Prometheus' scrape loop.
         let (since, bits) = match is_left_out {
             false => (time_ms, bits),
-            true if stands || is_ahead => (self.at_ms, STALE),
+            true if stands || is_ahead => (self.of.at_ms, STALE),
             true => (time_ms, STALE),
         };
         self.store
             .move_to_clock(id, old_tick, ClockId::EXPLICIT, since, bits);
-        explicit_series.push(id);
-        self.store.listed.add(id, self.target);
+        self.explicit_series.push(id);
+        self.store.listed.add(id, self.of.target);
     }
 }
 

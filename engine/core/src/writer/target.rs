@@ -28,6 +28,8 @@ pub(super) struct Target {
     pub(super) last_ms: Option<i64>,
     pub(super) removed_ms: Option<i64>,
     pub(super) stage_bytes: usize,
+    /// Bytes that were reserved for series of a page which are not added yet.
+    pub(super) reserved_bytes: usize,
 }
 
 impl Writer {
@@ -78,6 +80,13 @@ impl Writer {
         (target, Stage::new(target, spec, needed, lines_max))
     }
 
+    /// Notes whether discovery calls a target ready to serve, which may change while it is a target.
+    pub fn set_not_ready(&mut self, target: TargetId, not_ready: bool) {
+        let mut registry = self.registry.write();
+        registry.facts.set_not_ready(target, not_ready);
+        registry.rescope();
+    }
+
     /// Records a failed scrape: `up` becomes 0, and the series of the target's pages end here in the plain view. Signals
     /// read past it, up to their hold time. `error` is kept for explanations.
     pub fn fail(
@@ -90,10 +99,11 @@ impl Writer {
         self.check_time(target, at)?;
         let store = Arc::clone(&self.store);
         let mut store = store.write();
-        store.clocks[ClockId::page_of(target).index()].push(ScrapeEntry {
+        let entry = ScrapeEntry {
             time_ms: at.ms(),
             good: false,
-        });
+        };
+        store.advance(target, entry);
         let report = [0.0, facts.duration_s, 0.0, 0.0, 0.0];
         self.report(&mut store, target, 0, &report);
         self.report_extra(&mut store, target, facts);
@@ -120,15 +130,12 @@ impl Writer {
         state.stage_bytes = 0;
         let reports = state.report.iter().flatten().copied();
         let mut store = self.store.write();
-        for (clock, good) in [
-            (ClockId::page_of(target), false),
-            (ClockId::report_of(target), true),
-        ] {
-            store.clocks[clock.index()].push(ScrapeEntry {
-                time_ms: at_ms,
-                good,
-            });
-        }
+        let entry = |good| ScrapeEntry {
+            time_ms: at_ms,
+            good,
+        };
+        store.advance(target, entry(false));
+        store.clocks[ClockId::report_of(target).index()].push(entry(true));
         for (done, id) in stage.series().chain(reports).enumerate() {
             store.listed.remove(id, target);
             let clock = store.series.row(id).clock;

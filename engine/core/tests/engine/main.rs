@@ -2,6 +2,9 @@
 
 mod add_series;
 mod append;
+mod commit_in_steps;
+#[path = "../common/commits.rs"]
+mod commits;
 mod feed;
 mod formats;
 mod memory_limit;

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use crate::commits;
 use proptest::prelude::*;
 use stillwell_engine::labels::Labels;
 use stillwell_engine::limits::WRITE_BATCH_SERIES;
@@ -51,11 +52,8 @@ impl Scene {
         self.now_ms += 1_000;
         let at = Timestamp::from_ms(self.now_ms);
         let staged = self.stage.parse(page.as_bytes(), Format::Text);
-        let mut staged = staged.expect("the page parses");
-        // Whether series are added beforehand, as those of a large page, makes no difference.
-        let ahead = self.now_ms.count_ones() % 2 == 1;
-        while ahead && self.writer.add_series(&mut staged, at).expect("it fits") {}
-        let committed = self.writer.commit(staged, at, ScrapeFacts::default());
+        let staged = staged.expect("the page parses");
+        let committed = commits::commit(&mut self.writer, staged, at, self.now_ms.count_ones());
         committed.expect("the page is taken");
         self.writer.maintain(at);
     }
@@ -178,6 +176,44 @@ fn a_timestamp_that_stands_ages_past_the_retention_and_becomes_young_again() {
         (scene.ask("stands"), scene.ask("count(other)")),
         (None, Some(1.0))
     );
+}
+
+/// Of a series that a page has twice, once with a timestamp of its own, the second scrape kept another line than the first. As in
+/// Prometheus' scrape loop: a line without a timestamp is left out behind another one of its series, and one with a timestamp
+/// where it is older than what the page has said before.
+#[test]
+fn a_series_that_a_page_has_twice_is_told_the_same_at_every_scrape() {
+    let old_ms = START_MS - 500;
+    let (old, other) = (format!("x 5 {old_ms}\n"), format!("x 6 {}\n", old_ms - 1));
+    // The page, how many samples are kept after three scrapes and their sum, and what is seen.
+    let cases = [
+        (format!("x 7\n{old}"), 3.0, 21.0),
+        (format!("{old}x 7\n"), 1.0, 5.0),
+        (format!("x 7\nx 8\n{old}"), 3.0, 21.0),
+        (format!("x 7\n{old}{other}"), 3.0, 21.0),
+        (format!("{old}{other}x 7\n"), 1.0, 5.0),
+        (format!("{old}{old}"), 1.0, 5.0),
+    ];
+    for (page, count, sum) in &cases {
+        // The numbers of milliseconds decide in which way each scrape is committed.
+        for shift_ms in 0..8 {
+            let mut scene = Scene::new();
+            scene.now_ms += shift_ms;
+            for scrape in 1..=3 {
+                scene.scrape(&format!("live 1\n{page}"));
+                let is_kept = *count > 1.0;
+                let count = if is_kept { f64::from(scrape) } else { *count };
+                let case = format!("{page:?} {shift_ms} {scrape}");
+                let kept = scene.ask("count_over_time(x[1m])");
+                assert_eq!(kept, Some(count), "{case}");
+            }
+            assert_eq!(scene.ask("sum_over_time(x[1m])"), Some(*sum), "{page:?}");
+            // Once another line comes and goes, it is the same.
+            scene.scrape(&format!("live 1\nnew 1\n{page}"));
+            let last = if *count > 1.0 { 7.0 } else { 5.0 };
+            assert_eq!(scene.ask("last_over_time(x[1m])"), Some(last), "{page:?}");
+        }
+    }
 }
 
 /// A line's timestamp.

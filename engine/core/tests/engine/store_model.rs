@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::commits;
 use proptest::prelude::*;
 use stillwell_engine::labels::{Labels, Matcher};
 use stillwell_engine::promql::select::{Projection, STALE_NAN_BITS, Samples, SelectRequest, View};
@@ -246,13 +247,11 @@ fn run(steps: &[Step], windows: &[(i64, i64)], own_times: bool) {
         match step {
             Step::Page(lines) => {
                 let page = render(lines, at_ms);
-                let mut staged = stage
+                let staged = stage
                     .parse(page.as_bytes(), Format::Text)
                     .expect("the page parses");
-                // Whether series are added beforehand makes no difference.
-                let ahead = index % 2 == 1;
-                while ahead && writer.add_series(&mut staged, at).expect("it fits") {}
-                let committed = writer.commit(staged, at, facts).expect("the page is taken");
+                let committed = commits::commit(&mut writer, staged, at, index as u32);
+                let committed = committed.expect("the page is taken");
                 assert_eq!(committed.samples_scraped, lines.len() as u64);
                 twin.page(lines, at_ms);
             }

@@ -7,6 +7,8 @@
 //! A failing seed is printed; `STILLWELL_SEED=n cargo test -p stillwell-engine --test signal_simulation` replays it,
 //! `STILLWELL_SEEDS=n` runs more of them.
 
+#[path = "../common/commits.rs"]
+mod commits;
 mod gateway;
 mod random_query;
 mod replica;

@@ -1,5 +1,6 @@
 //! One replica of ours: what it has scraped, what it says, and what it may say by all that is true.
 
+use crate::commits;
 use stillwell_engine::labels::Labels;
 use stillwell_engine::limits::GATEWAY_START_MS_MAX;
 use stillwell_engine::signal::{Policy, Reading, SignalId, State};
@@ -149,11 +150,9 @@ impl Replica {
                 Some("refused".to_owned())
             } else {
                 match seen.stage.parse(page.as_bytes(), Format::Text) {
-                    Ok(mut staged) => {
-                        // Whether series are added beforehand, as those of a large page, makes no difference.
-                        let ahead = (now_ms + index as i64).count_ones() % 2 == 1;
-                        while ahead && self.writer.add_series(&mut staged, at).expect("it fits") {}
-                        self.writer.commit(staged, at, facts).expect("taken");
+                    Ok(staged) => {
+                        let how = (now_ms + index as i64).count_ones();
+                        commits::commit(&mut self.writer, staged, at, how).expect("taken");
                         None
                     }
                     Err(error) => Some(error.to_string()),

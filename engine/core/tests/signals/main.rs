@@ -2,6 +2,8 @@
 //! and pages are arguments, so hours pass in microseconds.
 
 mod absence;
+#[path = "../common/commits.rs"]
+mod commits;
 mod configured;
 mod engines;
 mod faults_of_a_peer;

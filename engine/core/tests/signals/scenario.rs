@@ -1,5 +1,6 @@
 //! A scenario: gateways, the pages that they expose, and the readings of the signals over them.
 
+use crate::commits;
 use stillwell_engine::labels::Labels;
 use stillwell_engine::signal::{Policy, SignalId, State};
 use stillwell_engine::{
@@ -180,15 +181,11 @@ impl Scenario {
     pub(crate) fn take_now(&mut self, target: usize, text: &str) {
         let at = self.at();
         let stage = self.stages[target].as_mut().expect("the target is listed");
-        let mut staged = stage
+        let staged = stage
             .parse(text.as_bytes(), Format::Text)
             .expect("the page parses");
-        // Whether series are added beforehand, as those of a large page, makes no difference.
-        let ahead = self.now_ms.count_ones() % 2 == 1;
-        while ahead && self.writer.add_series(&mut staged, at).expect("it fits") {}
-        self.writer
-            .commit(staged, at, ScrapeFacts::default())
-            .expect("the page is taken");
+        let how = self.now_ms.count_ones();
+        commits::commit(&mut self.writer, staged, at, how).expect("the page is taken");
     }
 
     pub(crate) fn fail_now(&mut self, target: usize) {

@@ -20,7 +20,7 @@ use super::fail;
 use super::flags::{IGNORED, LATER};
 use crate::clock::Clock;
 use crate::logging;
-use crate::serve::{Running, app, auto_reload, keda};
+use crate::serve::{Running, app, auto_reload, descriptors, keda};
 
 /// After SIGTERM readers are still answered for so long, while they learn that this server is not ready any more.
 const DRAIN: Duration = Duration::from_millis(1_000);
@@ -44,7 +44,7 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(error),
     };
-    raise_descriptor_limit();
+    descriptors::raise_limit();
     let clock = Arc::new(Clock::start());
     logging::start(Arc::clone(&clock), options.level, options.format);
     warn_of_flags_without_effect(matches);
@@ -80,20 +80,6 @@ fn warn_of_unknown_features(matches: &ArgMatches) {
         let near = nearest(name, FEATURES.iter().copied());
         let near = near.map_or(String::new(), |near| format!("; did you mean {near:?}?"));
         warn!("--enable-feature: {name:?} is no feature of Prometheus and has no effect{near}");
-    }
-}
-
-/// A descriptor for every connection: the soft limit of 1,024 that shells and containers start with is for programs that
-/// use `select`. Where it cannot be raised, connections make room for one another as before.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    if limit.current < limit.maximum || limit.maximum.is_none() {
-        setrlimit(Resource::Nofile, raised).ok();
     }
 }
 

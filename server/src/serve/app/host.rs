@@ -9,7 +9,7 @@ use stillwell_adapters::notifications::Notifications;
 use stillwell_adapters::otlp::OtlpSettings;
 use stillwell_adapters::pool::QueryPool;
 use stillwell_engine::labels::{Labels, RelabelRule};
-use stillwell_engine::{AppendError, Appended, AppendedSeries, Reader, Timestamp};
+use stillwell_engine::{AppendError, Appended, AppendedSeries, Reader, Timestamp, Writer};
 
 use super::{App, OtlpReceiver};
 use crate::config;
@@ -134,7 +134,7 @@ impl Host for App {
             refused,
         } = self.senders.take(batch);
         let shared = self.scraper.shared();
-        let appended = shared.writer.lock().append(rest, self.clock.now());
+        let appended = Writer::append_in_steps(&shared.writer, rest, self.clock.now());
         shared.scraped.notify_waiters(); // streams wait for whatever is new
         appended.map(|mut appended| {
             appended.floats += floats;

@@ -22,8 +22,8 @@ use tonic::Status;
 use tracing::{debug, warn};
 
 use super::Triggers;
-use crate::serve::listen;
 use crate::serve::places::{Connection, Evicts, Places};
+use crate::serve::{descriptors, listen};
 use crate::web_config::{ReloadedConfig, accept};
 
 const PROTOCOLS: &[&[u8]] = &[b"h2"];
@@ -86,7 +86,8 @@ impl KedaListener {
     pub async fn serve(self, triggers: Triggers, quit: watch::Receiver<bool>) {
         let service = ExternalScaler::new(Arc::new(triggers.clone()));
         let tls = self.tls;
-        let places = Places::new(CONNECTIONS_MAX, Evicts::Silent);
+        let most = descriptors::connections(CONNECTIONS_MAX, descriptors::Share::Keda);
+        let places = Places::new(most, Evicts::Silent);
         listen::serve_at(places, self.listener, quit, move |stream, quit| {
             connection(stream, tls.clone(), service.clone(), triggers.clone(), quit)
         })

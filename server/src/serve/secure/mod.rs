@@ -130,9 +130,8 @@ impl Secure {
             }
             _ => info!("no API server to ask: only whom the front proxy vouches for is let in"),
         }
-        let listener = TcpListener::bind(&options.address)
-            .await
-            .map_err(|error| format!("listen on {}: {error}", options.address))?;
+        let bound = listen::bind(&options.address).await;
+        let listener = bound.map_err(|error| error.to_string())?;
         Ok(Secure {
             options,
             listener,
@@ -189,7 +188,7 @@ impl Secure {
     fn announcement(&self, groups: &Groups) -> Option<Announcement> {
         Some(Announcement {
             cluster: self.cluster.clone()?,
-            groups: groups.versions(),
+            groups: groups.clone(),
             us: self.options.service.clone()?,
             ca: self.ca.clone().filter(|_| self.options.write_ca_bundle),
             take_over: self.options.take_over,

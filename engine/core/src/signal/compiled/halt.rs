@@ -109,6 +109,8 @@ pub(super) enum Halt {
     Unbound,
     /// Elements collide, or a parameter is refused: what that means is said by ordinary evaluation.
     Undecided,
+    /// A page of one of its targets is being committed.
+    Committing,
     /// More steps of a subquery have to be computed than one page may take; the pages that follow go on.
     Unfinished,
 }

@@ -178,6 +178,10 @@ impl CompiledQuery {
                 retry_ms,
                 ..
             } if !changed(since) && context.at_ms < retry_ms => return false,
+            _ if context.store.read().is_any_committing() => {
+                self.stopped = Some(Halt::Committing); // newest values are not what readers see
+                return false;
+            }
             Bound::To {
                 blocks_lost: lost, ..
             } if lost == blocks_lost => {}
@@ -230,7 +234,10 @@ impl CompiledQuery {
             (_, Some(Halt::Unfinished)) => Some(
                 "the steps of its subqueries are computed anew, some with each page, once no target is frozen",
             ),
-            (_, Some(_)) => Some(
+            (_, Some(Halt::Committing)) => {
+                Some("a large page of one of its targets is being committed")
+            }
+            (_, Some(Halt::Unbound | Halt::Undecided)) => Some(
                 "two elements have the same labels now, or a parameter is refused: evaluation from the plan says which",
             ),
             (Bound::Not | Bound::To { .. }, None) => None,

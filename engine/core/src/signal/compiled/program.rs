@@ -1,7 +1,7 @@
 //! The program: ops in topological order, a slot for each; it recurses only into subqueries, whose programs have none.
 
 use crate::labels::Labels;
-use crate::store::Store;
+use crate::store::{ClockId, Store};
 
 use super::super::evaluate::Evaluation;
 use super::fold::{Folds, Step};
@@ -81,8 +81,12 @@ impl Program {
     /// Runs all ops. Error: also if a current value is a native histogram, of which a program would see a number.
     pub(super) fn run(&mut self, snapshot: &EvalSnapshot<'_>) -> Result<(), Halt> {
         // Nothing has been taken in then: windows stay as they are.
-        if self.is_ahead(snapshot) {
+        if self.reads_clock(&|clock| snapshot.is_ahead(clock)) {
             return Err(Halt::Undecided);
+        }
+        let is_committing = |clock| snapshot.store.is_committing(clock);
+        if snapshot.store.is_any_committing() && self.reads_clock(&is_committing) {
+            return Err(Halt::Committing);
         }
         self.sync(snapshot)?;
         if self.reads_histograms(snapshot.store) {
@@ -91,21 +95,15 @@ impl Program {
         self.run_ops(snapshot)
     }
 
-    /// Whether a series has samples later than the evaluation, of which a program would know only the newest.
-    fn is_ahead(&self, snapshot: &EvalSnapshot<'_>) -> bool {
+    /// Whether some of its series are on such a clock.
+    fn reads_clock(&self, is_such: &impl Fn(ClockId) -> bool) -> bool {
         let mut leaves = self.leaves.iter();
         let own = leaves.any(|leaf| match &leaf.reads {
-            Reads::Instant(instant) => {
-                let mut clocks = instant.clocks().iter();
-                clocks.any(|clock| snapshot.is_ahead(*clock))
-            }
-            Reads::Window(window) => {
-                let mut clocks = window.clocks().iter();
-                clocks.any(|ticks| snapshot.is_ahead(ticks.clock))
-            }
+            Reads::Instant(instant) => instant.clocks().iter().any(|clock| is_such(*clock)),
+            Reads::Window(window) => window.clocks().iter().any(|ticks| is_such(ticks.clock)),
         });
         let mut inner = self.subqueries.iter();
-        own || inner.any(|subquery| subquery.program.is_ahead(snapshot))
+        own || inner.any(|subquery| subquery.program.reads_clock(is_such))
     }
 
     fn reads_histograms(&self, store: &Store) -> bool {

@@ -88,7 +88,8 @@ impl<'a> EvalSnapshot<'a> {
         last.is_some_and(|last| !last.good)
     }
 
-    /// Whether series about scrapes have samples that are later than the evaluation: scrapes that failed since the newest page.
+    /// Whether series about scrapes have samples that are later than the evaluation, of which a program would know only the
+    /// newest: scrapes that failed since the newest page.
     pub(super) fn is_ahead(&self, clock: ClockId) -> bool {
         let last = self.store.clocks[clock.index()].last();
         clock.is_report() && last.is_some_and(|last| last.time_ms > self.at_ms)

@@ -54,6 +54,7 @@ impl Facts {
             Some(count) => *count += 1,
             None => {
                 facts.metrics.insert(metric.into(), 1);
+                facts.lost.remove(metric);
             }
         }
         if is_about_process(metric) {
@@ -61,6 +62,13 @@ impl Facts {
         }
         self.learn_values(id, metric, labels, before.filter(|_| is_next_of_metric));
         self.learn_labels(id, metric, labels.iter().map(|(name, _)| name));
+    }
+
+    /// Whether a page of the target that was taken has no sample at all.
+    pub(crate) fn note_whether_empty(&mut self, id: TargetId, is_empty: bool) {
+        if let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) {
+            facts.is_empty = is_empty;
+        }
     }
 
     /// Series of a metric have appeared on a page.
@@ -109,6 +117,7 @@ impl Facts {
             return;
         };
         facts.shown_labels.clear();
+        facts.lost.clear();
         facts.pools.clear();
         self.epoch += 1;
         self.record_structure_change_of_all();
@@ -155,25 +164,41 @@ impl Facts {
         }
     }
 
-    /// A series has disappeared from the page.
-    pub(crate) fn series_disappeared(&mut self, id: TargetId, series: SeriesId, metric: &str) {
-        self.record_structure_change(metric);
+    /// Series have disappeared from the page: so many of each metric, one metric after the other, those for which `has_left`
+    /// is true.
+    pub(crate) fn series_disappeared(
+        &mut self,
+        id: TargetId,
+        metrics: &[(Box<str>, u32)],
+        has_left: impl Fn(SeriesId) -> bool,
+    ) {
+        if metrics.is_empty() {
+            return;
+        }
+        for (metric, _) in metrics {
+            self.record_structure_change(metric);
+        }
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
             return;
         };
-        if let Some(count) = facts.metrics.get_mut(metric) {
-            *count -= 1;
-            if *count == 0 {
-                facts.metrics.remove(metric);
+        for (metric, gone) in metrics {
+            if let Some(count) = facts.metrics.get_mut(metric) {
+                *count = count.saturating_sub(*gone);
+                if *count == 0 {
+                    facts.metrics.remove(metric);
+                    if facts.shown_labels.contains_key(metric) {
+                        facts.lost.insert(metric.clone());
+                    }
+                }
             }
         }
-        if facts.start_series == Some(series) {
+        if facts.start_series.is_some_and(&has_left) {
             facts.start_series = None;
         }
         let leases = facts.leases.len();
         facts
             .leases
-            .retain(|(_, lease_series, _)| *lease_series != series);
+            .retain(|(_, lease_series, _)| !has_left(*lease_series));
         // A target that was a standby because of this lease may count now.
         self.epoch += u64::from(facts.leases.len() != leases);
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::commits;
 use stillwell_engine::labels::{Labels, MatchOp, Matcher};
 use stillwell_engine::promql::select::{Projection, STALE_NAN_BITS, Samples, SelectRequest, View};
 use stillwell_engine::signal::{Policy, SignalId};
@@ -63,14 +64,11 @@ impl Side {
         page: &str,
         at: Timestamp,
     ) -> Option<(u64, u64)> {
-        let facts = ScrapeFacts::default();
         let stage = &mut self.stages[target];
         let error = match stage.parse(page.as_bytes(), Format::Text) {
-            Ok(mut staged) => {
-                // Whether series are added beforehand, as those of a large page, makes no difference.
-                let ahead = (at.ms() + target as i64).count_ones() % 2 == 1;
-                while ahead && self.writer.add_series(&mut staged, at).expect("it fits") {}
-                let committed = self.writer.commit(staged, at, facts).expect("taken");
+            Ok(staged) => {
+                let how = (at.ms() + target as i64).count_ones();
+                let committed = commits::commit(&mut self.writer, staged, at, how).expect("taken");
                 return Some((committed.samples_scraped, committed.samples_post_relabel));
             }
             Err(error) => error,

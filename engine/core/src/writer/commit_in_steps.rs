@@ -1,0 +1,153 @@
+//! Commits a large page in steps, with other commits in between.
+//!
+//! The values of a page lie beyond the end of its target's clock until the clock advances, so nobody sees some of them before all:
+//! they are written batch by batch, and each time whoever waits for the writer has it first. What reads newest values without the
+//! clock (compiled signals) leaves a target alone whose page is being committed, and is evaluated from history meanwhile.
+//! What remains to be done at once takes time by metric, not by line (bench: `hold`).
+
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard, RwLock};
+
+use super::Writer;
+use super::commit::{CommittedPage, without_conflicts};
+use super::outcome::{CommitError, Committed, ScrapeFacts};
+use super::progress::Progress;
+use crate::exposition::Staged;
+use crate::limits::WRITE_BATCH_SERIES;
+use crate::store::{Pin, Store};
+use crate::time::Timestamp;
+
+/// A page that is being committed: some of its values may be stored, and none of them is visible.
+///
+/// It must be finished ([`Writer::finish_commit`]), and the target's scrapes must neither fail nor be committed meanwhile.
+#[must_use = "the page has to be finished"]
+pub struct CommitInSteps<'s> {
+    staged: Staged<'s>,
+    progress: Progress,
+    facts: ScrapeFacts,
+    /// No id of a series that has left the page is given to another one meanwhile.
+    _pins: [Pin; 2],
+}
+
+impl<'s> Staged<'s> {
+    /// The same as [`Writer::commit`] for a writer that others wait for: nothing keeps them for longer than a batch of
+    /// [`WRITE_BATCH_SERIES`] lines takes, or for what is to be done at once.
+    pub fn commit_in_steps(
+        mut self,
+        writer: &Mutex<Writer>,
+        at: Timestamp,
+        facts: ScrapeFacts,
+    ) -> Result<Committed, CommitError> {
+        let store = Arc::clone(&writer.lock().store);
+        self.make_room(writer);
+        self.add_in_steps(writer, at)?;
+        let mut staged = self.resolved(&store)?;
+        if staged.added.is_none() {
+            staged.make_room(writer);
+            staged.add_in_steps(writer, at)?;
+        }
+        let mut commit = in_turn(writer, |writer| writer.begin_commit(staged, at, facts))?;
+        while commit.step(writer) {
+            commit.prepare();
+        }
+        commit.gather();
+        let (committed, page) = in_turn(writer, |writer| writer.finish_commit(commit));
+        let template = page.into_template();
+        in_turn(writer, |writer| writer.take_template(template));
+        Ok(committed)
+    }
+
+    /// Adds the series of a page with many new lines.
+    fn add_in_steps(&mut self, writer: &Mutex<Writer>, at: Timestamp) -> Result<(), CommitError> {
+        if self.new_lines() > WRITE_BATCH_SERIES {
+            while in_turn(writer, |writer| writer.add_series(self, at))? {}
+        }
+        Ok(())
+    }
+
+    /// The page, compared as if it were the first where that is needed.
+    fn resolved(self, store: &RwLock<Store>) -> Result<Staged<'s>, CommitError> {
+        let mut staged = without_conflicts(store, self)?;
+        staged.has_no_conflicts = true;
+        Ok(staged)
+    }
+}
+
+impl CommitInSteps<'_> {
+    fn step(&mut self, writer: &Mutex<Writer>) -> bool {
+        in_turn(writer, |writer| {
+            writer.commit_step(self, WRITE_BATCH_SERIES)
+        })
+    }
+
+    /// What is to be done between two steps, without the writer.
+    pub fn prepare(&mut self) {
+        self.progress.find_staying(&self.staged);
+    }
+
+    /// What is to be done after the last step, without the writer: gathers what the page tells of its target.
+    pub fn gather(&mut self) {
+        self.progress.find_staying(&self.staged);
+        self.progress.gather(&self.staged);
+    }
+}
+
+impl Writer {
+    /// Begins to commit a page in steps. Errors are those of [`Writer::commit`]; nothing refuses the page after this.
+    pub fn begin_commit<'s>(
+        &mut self,
+        staged: Staged<'s>,
+        at: Timestamp,
+        facts: ScrapeFacts,
+    ) -> Result<CommitInSteps<'s>, CommitError> {
+        self.check(&staged, at)?;
+        let mut staged = without_conflicts(&self.store, staged)?;
+        self.add_all(&mut staged, at);
+        let progress = self.progress(&staged, at);
+        let store = Arc::clone(&self.store);
+        let mut store = store.write();
+        self.report_page(&mut store, &staged, facts);
+        store.begin_commit(staged.target());
+        let pins = store.series.pin();
+        Ok(CommitInSteps {
+            staged,
+            progress,
+            facts,
+            _pins: pins,
+        })
+    }
+
+    /// Writes up to so many lines. Whether there may be more; [`CommitInSteps::prepare`] comes before them.
+    pub fn commit_step(&mut self, commit: &mut CommitInSteps<'_>, lines_max: usize) -> bool {
+        let store = Arc::clone(&self.store);
+        let CommitInSteps {
+            staged, progress, ..
+        } = commit;
+        self.step(&mut store.write(), staged, progress, lines_max)
+    }
+
+    /// Makes all values of the page visible at once, after the last step and [`CommitInSteps::gather`].
+    pub fn finish_commit<'s>(
+        &mut self,
+        commit: CommitInSteps<'s>,
+    ) -> (Committed, CommittedPage<'s>) {
+        let CommitInSteps {
+            staged,
+            progress,
+            facts,
+            ..
+        } = commit;
+        let store = Arc::clone(&self.store);
+        let store = self.stopwatch.waiting(|| store.write());
+        self.show(store, staged, progress, facts)
+    }
+}
+
+/// Has the writer once, and lets whoever waits for it be next.
+pub(super) fn in_turn<T>(writer: &Mutex<Writer>, work: impl FnOnce(&mut Writer) -> T) -> T {
+    let mut held = writer.lock();
+    let done = work(&mut held);
+    MutexGuard::unlock_fair(held);
+    done
+}
