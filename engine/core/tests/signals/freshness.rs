@@ -1,7 +1,9 @@
 //! Fresh and frozen targets (S2, S5): a number is told while its pages are new, held a little while longer, and then
 //! nothing is told.
 
-use crate::scenario::{Gateway, QUEUE, RUNNING, Scenario, held, unknown, value};
+use stillwell_engine::signal::Policy;
+
+use crate::scenario::{Gateway, QUEUE, RUNNING, Reported, Scenario, held, unknown, value};
 
 #[test]
 fn a_fresh_target_gives_a_value() {
@@ -52,6 +54,55 @@ fn an_outage_is_held_then_unknown_and_one_good_scrape_recovers() {
         (scenario.reported(queue), scenario.reported(guarded)),
         (value(5.0), value(5.0))
     );
+}
+
+/// A rate over a minute was unknown for a minute after four seconds of outage, for reasons that did not say until when.
+#[test]
+fn a_gap_in_a_window_is_bridged_by_a_longer_hold_and_named_without() {
+    const RATE: &str = "sum(rate(requests_total[30s]))";
+    const OUTAGE: usize = 40; // rounds
+    let mut scenario = Scenario::new();
+    let strict = scenario.register(RATE);
+    let policy = Policy {
+        hold_ms: Some(5_000),
+        ..Policy::default()
+    };
+    let bridged = scenario.register_with(RATE, policy);
+    let epp = scenario.target("a:1");
+    let mut served = 0;
+    let serve = |scenario: &mut Scenario, served: &mut u32| {
+        *served += 1;
+        scenario.scrape_text(epp, &format!("requests_total{{model=\"m\"}} {served}\n"));
+    };
+    for _ in 0..310 {
+        serve(&mut scenario, &mut served);
+    }
+    for signal in [strict, bridged] {
+        let reported = scenario.reported(signal);
+        assert!(matches!(reported, Reported::Value(_)), "{reported:?}");
+    }
+    scenario.rounds(OUTAGE, &[(epp, None)]);
+    served += OUTAGE as u32; // requests are served meanwhile
+    serve(&mut scenario, &mut served);
+    unknown(
+        &scenario.reported(strict),
+        &[
+            "30.0 s",
+            "not covered before 1970-01-01T02:47:45Z",
+            "gave no good page for 4.1 s until 1970-01-01T02:47:15Z",
+            "`hold`",
+        ],
+    );
+    // What was counted during the gap is measured by the first page after it: ten a second, as before.
+    let Reported::Value(rate) = scenario.reported(bridged) else {
+        panic!("{:?}", scenario.reported(bridged));
+    };
+    assert!((9.9..10.1).contains(&rate[0]), "{rate:?}");
+    for _ in 0..300 {
+        serve(&mut scenario, &mut served);
+    }
+    let reported = scenario.reported(strict);
+    assert!(matches!(reported, Reported::Value(_)), "{reported:?}");
 }
 
 #[test]

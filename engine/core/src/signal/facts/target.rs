@@ -217,13 +217,29 @@ impl TargetFacts {
                 .is_some_and(|good_ms| now_ms.saturating_sub(good_ms) <= 2 * self.interval_ms)
     }
 
-    /// Whether good pages cover `from_ms..=until_ms` without a gap longer than `hold_ms` (S4c).
-    pub(crate) fn covers(&self, from_ms: i64, until_ms: i64, hold_ms: i64) -> bool {
+    /// Why good pages do not cover `from_ms..=until_ms`, with no gap longer than `hold_ms`; `None` where they do (S4c).
+    pub(crate) fn uncovered(&self, from_ms: i64, until_ms: i64, hold_ms: i64) -> Option<Uncovered> {
         let forgotten = self.gaps.front().filter(|_| self.gaps.len() == GAPS_MAX);
         let known_since_ms = forgotten.map(|gap| gap.1).max(self.first_good_ms);
-        known_since_ms.is_some_and(|since_ms| since_ms <= from_ms)
-            && !self.gaps.iter().any(|&(after, before)| {
-                before - after > hold_ms && before > from_ms && after < until_ms
-            })
+        // The newest gap: the window is covered once that has left it.
+        let gap = self.gaps.iter().rev().find(|&&(after, before)| {
+            before - after > hold_ms && before > from_ms && after < until_ms
+        });
+        match (known_since_ms, gap) {
+            (_, Some(&(after_ms, before_ms))) => Some(Uncovered::Gap {
+                after_ms,
+                before_ms,
+            }),
+            (Some(since_ms), None) if since_ms <= from_ms => None,
+            (since_ms, None) => Some(Uncovered::Before { since_ms }),
+        }
     }
+}
+
+/// What a window lacks.
+pub(crate) enum Uncovered {
+    /// No good page between these two.
+    Gap { after_ms: i64, before_ms: i64 },
+    /// Nothing is known of the time before, or of any.
+    Before { since_ms: Option<i64> },
 }
