@@ -62,11 +62,20 @@ impl Content {
 }
 
 impl Groups {
-    /// Each group with its preferred version.
+    /// Each group with each of its versions, the preferred one of a group first: every one has an APIService of its own.
     pub fn versions(&self) -> Vec<(String, &'static str)> {
-        self.each()
-            .map(|(name, content)| (name.to_owned(), content.version()))
-            .collect()
+        let of_group = |(name, content): (&str, Content)| {
+            let versions = content.versions().iter();
+            let named = versions.map(|version| (name.to_owned(), *version));
+            named.collect::<Vec<_>>()
+        };
+        self.each().flat_map(of_group).collect()
+    }
+
+    /// Whether a version is the one that clients take where a group has several.
+    pub fn is_preferred(&self, group: &str, version: &str) -> bool {
+        self.content(group)
+            .is_some_and(|content| content.version() == version)
     }
 
     pub(super) fn each(&self) -> impl Iterator<Item = (&str, Content)> {

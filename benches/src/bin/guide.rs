@@ -2,7 +2,7 @@
 //! decision took.
 //!
 //! `cargo run --release -p stillwell-benches --bin guide -- --kube-apiserver PATH --kube-controller-manager PATH --etcd PATH
-//! --kubectl PATH [--stillwell PATH] [--away SECONDS] [--only types,discovery,events,resources,outage,away,readme]
+//! --kubectl PATH [--stillwell PATH] [--away SECONDS] [--only types,discovery,events,resources,outage,away,readme,first-signal]
 //! [--keep FOLDER] [--keda-operator PATH [--keda-adapter PATH]] [--prometheus PATH] [--prometheus-adapter PATH] [--epp PATH]`
 //!
 //! Needs Linux, root (for a network namespace of its own, where the ports of the shipped manifests are free), `unshare` and
@@ -24,8 +24,8 @@ use stillwell_benches::guide::kubelet::Kubelet;
 use stillwell_benches::guide::stillwell::Stillwell;
 use stillwell_benches::guide::table::Table;
 use stillwell_benches::guide::{
-    Failure, discovery, events, hpa_types, keda, outage, picker, prometheus, readme, resources,
-    walk,
+    Failure, discovery, events, first_signal, hpa_types, keda, outage, picker, prometheus, readme,
+    resources, walk,
 };
 
 /// Set in the namespace.
@@ -213,6 +213,9 @@ fn steps(flags: &Flags, folder: &Path, table: &mut Table) -> Result<(), Failure>
     drop(process);
     if wanted("readme") {
         readme::walk(&plane, &deploy, table)?;
+    }
+    if wanted("first-signal") {
+        first_signal::walk(&plane, &deploy, table)?;
     }
     Ok(())
 }

@@ -23,6 +23,7 @@ pub mod certificates;
 pub mod control_plane;
 pub mod discovery;
 pub mod events;
+pub mod first_signal;
 pub mod gateway;
 pub mod hpa_types;
 pub mod http;

@@ -105,7 +105,7 @@ pub fn walk(plane: &ControlPlane, deploy: &Path, table: &mut Table) -> Result<()
 }
 
 /// A cluster in which nothing of Stillwell is left.
-fn cleared(plane: &ControlPlane) -> Result<(), Failure> {
+pub(super) fn cleared(plane: &ControlPlane) -> Result<(), Failure> {
     for arguments in [
         "delete hpa --all -n default",
         "delete apiservice v1beta1.external.metrics.k8s.io v1beta1.custom.metrics.k8s.io v1beta2.custom.metrics.k8s.io v1beta1.metrics.k8s.io",

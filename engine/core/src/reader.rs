@@ -153,9 +153,9 @@ impl Reader {
     ) -> Option<Result<Answer, QueryError>> {
         let registry = self.registry.read();
         let found = registry.signal(signal)?;
-        let hidden = found.hidden(&registry.facts, end.ms());
         let store = Arc::clone(&self.store);
-        let view = SignalView::new(store, &registry.facts, &registry.names, &hidden, end.ms());
+        let (facts, names) = (&registry.facts, &registry.names);
+        let view = SignalView::new(store, facts, names, &found.scope, end.ms());
         let query = found.query.clone();
         drop(registry);
         Some(query.query.range(&view, start, end, step_ms, within))
@@ -253,7 +253,7 @@ impl Reader {
                 store,
                 &registry.facts,
                 &registry.names,
-                &signal.hidden(&registry.facts, at_ms),
+                &signal.scope,
                 at_ms,
             );
             (
@@ -302,9 +302,9 @@ impl Reader {
         let registry = self.registry.read();
         let signal = registry.signal(id)?;
         let at_ms = signal.at_ms.or_else(|| registry.newest_good_ms(signal))?;
-        let hidden = signal.hidden(&registry.facts, at_ms);
         let store = Arc::clone(&self.store);
-        let view = SignalView::new(store, &registry.facts, &registry.names, &hidden, at_ms);
+        let (facts, names) = (&registry.facts, &registry.names);
+        let view = SignalView::new(store, facts, names, &signal.scope, at_ms);
         let at = Timestamp::from_ms(at_ms);
         let options = EvalOptions {
             wall_offset_ms: registry.facts.wall_offset_ms,

@@ -56,6 +56,8 @@ pub struct TargetSpec {
     pub extra_metrics: Option<f64>,
     /// Whether all samples are kept or only those that signals need.
     pub retain: Retain,
+    /// Discovery says that it is not ready to serve (a pod whose readiness probe fails).
+    pub not_ready: bool,
 }
 
 impl TargetSpec {

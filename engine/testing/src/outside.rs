@@ -113,6 +113,20 @@ pub const CURL: Tool = Tool {
     is_in_ci: true,
 };
 
+/// A file system of a process's own, in which a test gives it another `/etc/resolv.conf`; only root may.
+pub const MOUNTS: Tool = Tool {
+    name: "`unshare --mount`, as root,",
+    commands: &["unshare"],
+    probe: &[
+        "--mount",
+        "mount",
+        "--bind",
+        "/dev/null",
+        "/etc/resolv.conf",
+    ],
+    is_in_ci: false,
+};
+
 /// The gRPC library of Python (`pip install grpcio`).
 pub const GRPCIO: Tool = Tool {
     name: "Python's grpcio",
@@ -198,7 +212,7 @@ impl Tool {
         };
         let found = self.commands.iter().find(runs).copied();
         if found.is_none() {
-            not_run(&format!("{} is not installed", self.name), self.is_in_ci);
+            not_run(&format!("{} is not here", self.name), self.is_in_ci);
         }
         found
     }

@@ -228,9 +228,13 @@ fn owners(config: &config::Config, matches: &ArgMatches) -> Result<Vec<String>, 
             return Ok(Vec::new());
         };
         let mut lines = Vec::new();
-        for (group, version) in config.external_metrics.groups.versions() {
+        let groups = &config.external_metrics.groups;
+        for (group, version) in groups.versions() {
             let name = api_service_name(&group, version);
             let owner = cluster.owner(&group, version, &us).await?;
+            if owner == Owner::Nobody && !groups.is_preferred(&group, version) {
+                continue; // clients ask for the preferred version
+            }
             lines.push(match owner {
                 Owner::Us => format!("APIService {name}: served by {us}, as it should be"),
                 other => format!(

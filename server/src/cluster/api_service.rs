@@ -118,6 +118,15 @@ pub(crate) enum Written {
     Refused(Owner),
 }
 
+/// How a CA is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WriteCa {
+    /// Also where another Service serves the group.
+    pub(crate) take_over: bool,
+    /// In place of those of the same issuer, which are of processes before this one.
+    pub(crate) replace_same_issuer: bool,
+}
+
 impl Cluster {
     /// Who serves a group.
     pub async fn owner(
@@ -164,17 +173,17 @@ impl Cluster {
         (group, version): (&str, &str),
         us: &ServiceName,
         ca: &CertificateDer<'_>,
-        take_over: bool,
+        how: WriteCa,
     ) -> Result<Written, String> {
         let name = api_service_name(group, version);
         let mut tries = 1;
         loop {
             let found = self.read(&name).await?;
             let owner = owner_of(found.as_ref(), us);
-            let Some(found) = found.filter(|_| owner == Owner::Us || take_over) else {
+            let Some(found) = found.filter(|_| owner == Owner::Us || how.take_over) else {
                 return Ok(Written::Refused(owner));
             };
-            let Some(patch) = patch(&found, us, owner == Owner::Us, ca) else {
+            let Some(patch) = patch(&found, us, owner == Owner::Us, (ca, how)) else {
                 return Ok(Written::Unchanged);
             };
             let api: Api<APIService> = Api::all(self.client.clone());
@@ -232,7 +241,7 @@ fn patch(
     found: &APIService,
     us: &ServiceName,
     ours: bool,
-    ca: &CertificateDer<'_>,
+    (ca, how): (&CertificateDer<'_>, WriteCa),
 ) -> Option<Value> {
     let spec = found.spec.clone().unwrap_or_default();
     let bundle = spec.ca_bundle.filter(|_| ours).unwrap_or_default();
@@ -244,7 +253,10 @@ fn patch(
         return None;
     }
     // Restarts of one replica must not push the other replicas' out.
-    certificates.retain(|known| known != ca && issuer(known) != issuer(ca));
+    let is_replaced = |known: &CertificateDer<'_>| {
+        known == ca || (how.replace_same_issuer && issuer(known) == issuer(ca))
+    };
+    certificates.retain(|known| !is_replaced(known));
     certificates.push(ca.clone().into_owned());
     let excess = certificates.len().saturating_sub(BUNDLE_MAX);
     certificates.drain(..excess);
@@ -287,7 +299,11 @@ pub(crate) fn read_api_service(found: &APIService) -> bool {
     };
     let ours = owner_of(Some(found), &us) == Owner::Us;
     let ca = CertificateDer::from(vec![0]);
-    patch(found, &us, ours, &ca).is_some()
+    let how = WriteCa {
+        take_over: false,
+        replace_same_issuer: true,
+    };
+    patch(found, &us, ours, (&ca, how)).is_some()
 }
 
 /// Certificates as PEM.

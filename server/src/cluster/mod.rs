@@ -11,10 +11,10 @@ mod objects;
 mod review;
 mod scalers;
 
-pub(crate) use api_service::Written;
 #[cfg(feature = "fuzzing")]
 pub(crate) use api_service::read_api_service;
 pub use api_service::{Owner, ServiceName, api_service_name};
+pub(crate) use api_service::{WriteCa, Written};
 pub use authentication::AUTHENTICATION_CONFIG;
 pub(crate) use authentication::follow;
 pub use connect::Cluster;

@@ -3,36 +3,66 @@
 use std::time::Duration;
 
 use stillwell_engine::labels::{Labels, LabelsBuilder};
+use tokio::task::JoinSet;
 
+use super::dns_records::{DnsAnswer, Records};
 use super::groups::Groups;
 use crate::config::{DnsDiscovery, DnsRecord};
-use crate::http_client::{DnsAnswer, Resolver};
 use crate::scrape::TargetGroup;
 
 /// A name that is not answered by then is tried again at the next refresh.
 const LOOKUP_MS_MAX: u64 = 10_000;
+/// Names that are looked up at a time, so that one whose server is silent does not hold up the others one by one.
+const LOOKUPS_AT_A_TIME: usize = 16;
 
-/// Keeps `groups` up to date until it is dropped. A name that cannot be looked up keeps its last targets.
-pub(super) async fn run(config: DnsDiscovery, groups: Groups, resolver: Resolver) {
+/// Keeps `groups` up to date until it is dropped. A name that cannot be looked up keeps its last targets; one that does not exist
+/// has none.
+pub(super) async fn run(config: DnsDiscovery, groups: Groups) {
     loop {
         let mut problems = Vec::new();
-        for name in &config.names {
-            let looking = resolver.records(name, config.record);
-            let limit = Duration::from_millis(LOOKUP_MS_MAX.min(config.refresh_ms));
-            let found = tokio::time::timeout(limit, looking).await;
-            match found.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
-                Ok(answers) => {
-                    let group = group(name, &config, &answers);
-                    groups.put(name.clone(), Some(group));
-                }
-                Err(why) => problems.push(format!("{name}: {why}")),
-            }
+        // Read anew each time, as Prometheus does: `/etc/resolv.conf` may have changed.
+        match Records::of_the_system() {
+            Ok(records) => refresh(&config, &records, &groups, &mut problems).await,
+            Err(why) => problems.push(why),
         }
         if !problems.is_empty() {
             groups.fail(problems.join("; "));
         }
         tokio::time::sleep(Duration::from_millis(config.refresh_ms)).await;
     }
+}
+
+async fn refresh(
+    config: &DnsDiscovery,
+    records: &Records,
+    groups: &Groups,
+    problems: &mut Vec<String>,
+) {
+    let limit = Duration::from_millis(LOOKUP_MS_MAX.min(config.refresh_ms));
+    for names in config.names.chunks(LOOKUPS_AT_A_TIME) {
+        let mut looking = JoinSet::new();
+        for name in names {
+            let (name, records, record) = (name.clone(), records.clone(), config.record);
+            looking.spawn(async move {
+                let found = tokio::time::timeout(limit, records.of(&name, record)).await;
+                (
+                    name,
+                    found.unwrap_or_else(|_| Err("no answer in time".to_owned())),
+                )
+            });
+        }
+        while let Some(looked) = looking.join_next().await {
+            match looked {
+                Ok((name, Ok(answers))) => {
+                    let group = group(&name, config, &answers);
+                    groups.put(name, Some(group));
+                }
+                Ok((name, Err(why))) => problems.push(format!("{name}: {why}")),
+                Err(error) => problems.push(error.to_string()), // it panicked
+            }
+        }
+    }
+    problems.sort(); // in the order of names, not of answers, so that the same outage reads the same
 }
 
 fn group(name: &str, config: &DnsDiscovery, answers: &[DnsAnswer]) -> TargetGroup {

@@ -51,7 +51,7 @@ impl Mechanism {
             }
             Discovery::File(file) => Some(tokio::spawn(file::run(file, into))),
             Discovery::Http(http) => Some(tokio::spawn(http::run(*http, into, resolver))),
-            Discovery::Dns(dns) => Some(tokio::spawn(dns::run(dns, into, resolver))),
+            Discovery::Dns(dns) => Some(tokio::spawn(dns::run(dns, into))),
             Discovery::Kubernetes(kubernetes) => {
                 Some(tokio::spawn(kubernetes::run(*kubernetes, into)))
             }

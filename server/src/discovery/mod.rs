@@ -11,6 +11,7 @@
 //! `mechanism::Mechanism::start`.
 
 mod dns;
+mod dns_records;
 mod file;
 mod groups;
 mod http;

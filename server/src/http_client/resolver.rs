@@ -1,15 +1,13 @@
-//! Names to addresses and records, by an asynchronous resolver with a cache: a name that does not answer holds no
+//! Names to addresses, by an asynchronous resolver with a cache: a name that does not answer holds no
 //! thread, only the scrape that asks for it.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use hickory_resolver::TokioResolver;
-use hickory_resolver::proto::rr::{RData, RecordType};
 use tokio::sync::OnceCell;
 
 use super::error::HttpError;
-use crate::config::DnsRecord;
 
 /// Entries of the cache: more names than a cluster's gateways have, a few hundred bytes each.
 const CACHE_ENTRIES: u64 = 8_192;
@@ -19,15 +17,6 @@ const CACHE_ENTRIES: u64 = 8_192;
 #[derive(Clone, Default)]
 pub struct Resolver {
     inner: Arc<OnceCell<TokioResolver>>,
-}
-
-/// One record of an answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DnsAnswer {
-    /// An address.
-    Address(IpAddr),
-    /// A host and, in an SRV record, its port.
-    Host(String, Option<u16>),
 }
 
 impl Resolver {
@@ -55,38 +44,10 @@ impl Resolver {
         }
         Ok(addresses)
     }
-
-    /// The records of a name; none where it has none of this kind.
-    pub async fn records(&self, name: &str, kind: DnsRecord) -> Result<Vec<DnsAnswer>, String> {
-        let resolver = self.resolver().await?;
-        let record_type = match kind {
-            DnsRecord::Srv => RecordType::SRV,
-            DnsRecord::A => RecordType::A,
-            DnsRecord::Aaaa => RecordType::AAAA,
-            DnsRecord::Mx => RecordType::MX,
-            DnsRecord::Ns => RecordType::NS,
-        };
-        let found = match resolver.lookup(name, record_type).await {
-            Ok(found) => found,
-            Err(error) if error.is_no_records_found() => return Ok(Vec::new()),
-            Err(error) => return Err(in_words(&error)),
-        };
-        let answers = found
-            .answers()
-            .iter()
-            .filter_map(|record| match &record.data {
-                RData::A(address) => Some(DnsAnswer::Address(IpAddr::V4(address.0))),
-                RData::AAAA(address) => Some(DnsAnswer::Address(IpAddr::V6(address.0))),
-                RData::SRV(srv) => Some(DnsAnswer::Host(srv.target.to_string(), Some(srv.port))),
-                RData::MX(mx) => Some(DnsAnswer::Host(mx.exchange.to_string(), None)),
-                RData::NS(ns) => Some(DnsAnswer::Host(ns.0.to_string(), None)),
-                _ => None,
-            });
-        Ok(answers.collect())
-    }
 }
 
-fn in_words(error: &hickory_resolver::net::NetError) -> String {
+/// What a look-up failed with, shortly.
+pub(crate) fn in_words(error: &hickory_resolver::net::NetError) -> String {
     if error.is_nx_domain() {
         "no such host".to_owned()
     } else if error.is_no_records_found() {

@@ -248,7 +248,9 @@ impl Task {
             .running
             .iter()
             .filter(|(key, running)| {
-                concerned(&key.0) && wanted.get(*key) != Some(&running.state.target)
+                let wanted = wanted.get(*key);
+                let stays = wanted.is_some_and(|one| one.is_scraped_as(&running.state.target));
+                concerned(&key.0) && !stays
             })
             .map(|(key, _)| key.clone())
             .collect();
@@ -256,8 +258,9 @@ impl Task {
             self.stop(&key);
         }
         for (key, target) in wanted {
-            if !self.running.contains_key(&key) {
-                self.start(key, target);
+            match self.running.get(&key) {
+                Some(running) => self.rediscover(&running.state, &target),
+                None => self.start(key, target),
             }
         }
         self.tell_doubles();
@@ -268,6 +271,13 @@ impl Task {
         view.jobs.append(&mut views);
         let running = self.running.values();
         view.active = running.map(|running| Arc::clone(&running.state)).collect();
+    }
+
+    /// A target goes on, of which discovery may say something else than before.
+    fn rediscover(&self, state: &TargetState, target: &Target) {
+        if let (Some(is_ready), Some(id)) = (state.rediscover(&target.discovered), state.id) {
+            self.shared.writer.lock().set_not_ready(id, !is_ready);
+        }
     }
 
     /// Says once what cannot be scraped.

@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use stillwell_adapters::host::{ActiveTarget, Health};
+use stillwell_engine::labels::Labels;
 use stillwell_engine::{TargetId, Timestamp};
 
 use super::cost::Rest;
-use super::target::Target;
+use super::target::{Target, is_not_ready};
 use crate::config::units::show_duration_ms;
 
 /// What signals hold at least.
@@ -18,10 +19,12 @@ pub const SETTLING_MS_MAX: u64 = 10_000;
 /// Shared between the worker that writes it, the scheduler and the APIs.
 #[derive(Debug)]
 pub struct TargetState {
-    /// What it is.
+    /// What it is; what discovery says of it as it was at first.
     pub target: Target,
+    /// What discovery says of it now.
+    discovered: Mutex<Labels>,
     /// The engine's name for it.
-    id: Option<TargetId>,
+    pub(super) id: Option<TargetId>,
     /// Held for a few copies only.
     last: Mutex<Last>,
     busy: AtomicBool,
@@ -64,6 +67,7 @@ impl TargetState {
     /// A target that was not scraped yet.
     pub fn new(target: Target, id: Option<TargetId>) -> TargetState {
         TargetState {
+            discovered: Mutex::new(target.discovered.clone()),
             target,
             id,
             last: Mutex::default(),
@@ -75,6 +79,17 @@ impl TargetState {
             body_bytes: AtomicU64::new(0),
             lines_skipped: AtomicU64::new(0),
         }
+    }
+
+    /// Takes what discovery says of it now. Answers whether it is ready, where that has changed.
+    pub(super) fn rediscover(&self, discovered: &Labels) -> Option<bool> {
+        let mut known = self.discovered.lock();
+        if *known == *discovered {
+            return None;
+        }
+        let before = std::mem::replace(&mut *known, discovered.clone());
+        let (was, is) = (is_not_ready(&before), is_not_ready(discovered));
+        (was != is).then_some(!is)
     }
 
     /// Whether the tick may start a scrape; a tick that may not is counted.
@@ -179,7 +194,7 @@ impl TargetState {
         let last = self.last.lock();
         ActiveTarget {
             id: self.id,
-            discovered: self.target.discovered.clone(),
+            discovered: self.discovered.lock().clone(),
             labels: self.target.labels.clone(),
             job: self.target.job.name.clone(),
             url: self.target.url.to_string(),

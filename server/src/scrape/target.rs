@@ -12,6 +12,13 @@ use crate::config::units::{duration_ms, show_duration_ms};
 use crate::config::{Discovery, INTERVAL_MS_MIN, ScrapeJob, StaticGroup};
 use crate::http_client::{Url, encode_query};
 
+/// What discovery in Kubernetes calls a target that is not ready to serve, by role (Prometheus, discovery/kubernetes).
+const READINESS: [&str; 3] = [
+    "__meta_kubernetes_pod_ready",
+    "__meta_kubernetes_endpoint_ready",
+    "__meta_kubernetes_endpointslice_endpoint_conditions_ready",
+];
+
 /// Below this interval compression costs both sides more than it saves: gzip adds a fifth to two thirds to what a page
 /// costs a gateway.
 const COMPRESSED_INTERVAL_MS_MIN: u64 = 1_000;
@@ -98,6 +105,26 @@ pub enum Outcome {
 }
 
 impl Target {
+    /// Whether both are the same but for what discovery says of it beside its labels: annotations and the state of a pod
+    /// change while it is scraped, and its history goes on.
+    pub fn is_scraped_as(&self, other: &Target) -> bool {
+        let Target {
+            job,
+            discovered: _,
+            labels,
+            url,
+            interval_ms,
+            timeout_ms,
+            refused,
+            source,
+        } = other;
+        self.labels == *labels
+            && self.url == *url
+            && (self.interval_ms, self.timeout_ms) == (*interval_ms, *timeout_ms)
+            && (&self.refused, &self.source) == (refused, source)
+            && self.job == *job
+    }
+
     /// What to fetch.
     pub fn fetch_options(&self) -> FetchOptions {
         let by_interval = self.interval_ms >= COMPRESSED_INTERVAL_MS_MIN;
@@ -137,8 +164,16 @@ impl Target {
                 .extra_metrics
                 .then_some(self.timeout_ms as f64 / 1000.0),
             retain: self.job.retain,
+            not_ready: is_not_ready(&self.discovered),
         }
     }
+}
+
+/// Whether discovery says that a target is not ready to serve.
+pub(super) fn is_not_ready(discovered: &Labels) -> bool {
+    READINESS
+        .iter()
+        .any(|label| discovered.get(label) == Some("false"))
 }
 
 /// The options of a job that its targets carry.

@@ -16,6 +16,7 @@ use stillwell::serve::{ApiOptions, Running};
 
 const EXTERNAL: &str = "v1beta1.external.metrics.k8s.io";
 const CUSTOM: &str = "v1beta2.custom.metrics.k8s.io";
+const CUSTOM_V1BETA1: &str = "v1beta1.custom.metrics.k8s.io";
 
 async fn replica(
     api: &ApiServer,
@@ -118,6 +119,46 @@ async fn each_replica_adds_its_ca_and_the_api_server_verifies_both() {
         next.stop().await;
     }
     assert_eq!(bundle(&api, EXTERNAL).len(), 32);
+}
+
+/// The older version of custom metrics had no CA, so no namespace of the cluster could be deleted any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_version_of_a_group_gets_our_ca() {
+    let (api, files) = (cluster().await, Files::new("every-version"));
+    for name in [CUSTOM, CUSTOM_V1BETA1] {
+        api.put_api_service(name, api_service(name, "default", "stillwell"));
+    }
+    let running = replica(&api, &files, "one", (true, false)).await;
+    for name in [EXTERNAL, CUSTOM, CUSTOM_V1BETA1] {
+        eventually(name, || async { bundle(&api, name).len() == 1 }).await;
+    }
+    running.stop().await;
+}
+
+/// Two processes on one host each took the other's CA for its own of before: 15 writes a second for ever, and half of all reads
+/// failed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_of_one_name_leave_each_other_s_ca() {
+    let (api, files) = (cluster().await, Files::new("one-name"));
+    let first = replica(&api, &files, "host", (true, false)).await;
+    eventually("a CA", || async { bundle(&api, EXTERNAL).len() == 1 }).await;
+    let second = replica(&api, &files, "host", (true, false)).await;
+    eventually("both CAs", || async { bundle(&api, EXTERNAL).len() == 2 }).await;
+    // What one of them then sees is no reason to write again.
+    let before = bundle(&api, EXTERNAL);
+    let looked = || {
+        api.asked(&format!(
+            "/apis/apiregistration.k8s.io/v1/apiservices/{EXTERNAL}"
+        ))
+    };
+    let asked = looked().len();
+    let mut touched = api.state.lock().api_services[EXTERNAL].clone();
+    touched["metadata"]["annotations"] = json!({"a": "b"});
+    api.put_api_service(EXTERNAL, touched);
+    eventually("a look", || async { looked().len() >= asked + 2 }).await;
+    assert_eq!(bundle(&api, EXTERNAL), before);
+    first.stop().await;
+    second.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,7 @@
 //! The whole server on loopback, as its clients and targets see it: one module per subject, one binary for all, because
 //! each would link the server once more.
 //!
-//! `against_*`, `formats`, `real_clients` and others use programs that a clone does not contain (`stillwell_testing::outside`).
+//! `against_*`, `formats`, `found_as_in_prometheus`, `real_clients` and others use programs that a clone does not contain (`stillwell_testing::outside`).
 
 mod adapter_rules;
 mod against_adapter;
@@ -24,6 +24,7 @@ mod events;
 mod field;
 mod for_each;
 mod formats;
+mod found_as_in_prometheus;
 mod hpa_reads;
 mod keda;
 mod keda_grpcio;

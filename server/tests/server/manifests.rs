@@ -292,7 +292,10 @@ fn rendered_by_the_real_kubectl_everything_fits_together() {
             .filter_map(|one| one["metadata"]["name"].as_str())
             .collect();
         let expected: &[&str] = match overlay {
-            "overlays/keda-coexist" => &["v1beta2.custom.metrics.k8s.io"],
+            "overlays/keda-coexist" => &[
+                "v1beta1.custom.metrics.k8s.io",
+                "v1beta2.custom.metrics.k8s.io",
+            ],
             "overlays/resource-metrics" => {
                 &["v1beta1.external.metrics.k8s.io", "v1beta1.metrics.k8s.io"]
             }
@@ -308,6 +311,49 @@ fn rendered_by_the_real_kubectl_everything_fits_together() {
             (&json!(0), &json!("/-/ready"))
         );
     }
+}
+
+/// A gateway in another namespace than `default` was found, and refused us: of four places that named the namespace, the README
+/// named one.
+#[test]
+fn the_namespace_of_monitors_is_given_once() {
+    let Some(kubectl) = kubectl() else { return };
+    let files = Files::new("monitors-overlay");
+    let clone = files.write("unused", "").with_file_name("deploy");
+    let copied = Command::new("cp")
+        .arg("-r")
+        .arg(deploy())
+        .arg(&clone)
+        .status();
+    assert!(copied.expect("cp runs").success());
+    let overlay = clone.join("overlays/monitors");
+    let pool = overlay.join("pool.yaml");
+    let text = std::fs::read_to_string(&pool).expect("readable");
+    std::fs::write(
+        &pool,
+        text.replace("namespace: default", "namespace: llm-d"),
+    )
+    .expect("writable");
+    let output = Command::new(&kubectl)
+        .arg("kustomize")
+        .arg(&overlay)
+        .output()
+        .expect("kubectl runs");
+    let all = documents(&String::from_utf8_lossy(&output.stdout));
+    for (kind, name) in [
+        ("Role", "stillwell-monitors"),
+        ("RoleBinding", "stillwell-monitors"),
+        ("HorizontalPodAutoscaler", "vllm-llama3-8b-instruct"),
+    ] {
+        assert_eq!(
+            find(&all, kind, name)["metadata"]["namespace"],
+            "llm-d",
+            "{kind}"
+        );
+    }
+    let config = &find(&all, "ConfigMap", "stillwell")["data"]["stillwell.yml"];
+    let config = config.as_str().expect("text");
+    assert!(config.contains("namespaces: ['llm-d']"), "{config}");
 }
 
 /// What a pod mounts is a configuration without errors, and what it turns on may be done.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::common::certificates::{Authority, Files, Pair};
 use crate::common::{
-    Act, TestTarget, data, eventually, get, ok, read_head, server, state, until, value,
+    Act, TestTarget, data, eventually, get, http, ok, read_head, server, state, until, value,
 };
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -389,6 +389,69 @@ async fn dotted_names_arrive_as_they_are_and_odd_paths_are_escaped() {
             .last_head()
             .starts_with("get /a%20b/%c3%bc http/1.1\r\n")
     );
+    running.stop().await;
+}
+
+/// A pod that became ready, or got an annotation, was another target: its history ended, and what reads it was held for a
+/// minute.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_goes_on_whatever_else_discovery_says_of_it() {
+    let (serving, loading) = (
+        TestTarget::with_page("vllm:num_requests_waiting 3\n").await,
+        TestTarget::start(Act::Reset).await,
+    );
+    let list: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let pods = |ready: &str, loading_ready: &str| {
+        let pod = |target: &TestTarget, ready: &str| {
+            let address = target.address.to_string();
+            json!({"targets": [address], "labels": {"__meta_kubernetes_pod_ready": ready}})
+        };
+        json_answer(&json!([pod(&serving, ready), pod(&loading, loading_ready)]))
+    };
+    *list.lock() = pods("true", "false");
+    let answers = Arc::clone(&list);
+    let source = Scripted::start(None, move |_| answers.lock().clone()).await;
+    let text = format!(
+        "global: {{scrape_interval: 20ms}}\nscrape_configs:\n- job_name: pods\n  http_sd_configs: [{{url: 'http://{}/list', refresh_interval: 50ms}}]\nsignals:\n- {{name: waiting, expr: 'sum(vllm:num_requests_waiting)'}}\n",
+        source.address
+    );
+    let running = server(&text).await;
+    let (app, address) = (&running.app, running.addresses[0]);
+    let says = |wanted: &'static str| async move {
+        let ask = "GET /signals/waiting HTTP/1.0\r\nHost: x\r\nAccept: application/json\r\n\r\n";
+        let (_, _, body) = http(address, ask).await;
+        let read: Value = serde_json::from_str(&body).unwrap_or_default();
+        read["signals"][0]["state"] == wanted
+    };
+    eventually("the others answer, and this one is not ready", || {
+        says("value")
+    })
+    .await;
+    let before = state(app, &serving);
+    let discovered = |target: &TestTarget, ready: &str| {
+        let (authority, ready) = (target.address.to_string(), ready.to_owned());
+        move |app: &stillwell::serve::App| {
+            let active = app.targets().active;
+            active.iter().any(|one| {
+                let labels = &one.discovered;
+                labels.get("__address__") == Some(authority.as_str())
+                    && labels.get("__meta_kubernetes_pod_ready") == Some(ready.as_str())
+            })
+        }
+    };
+    *list.lock() = pods("false", "false");
+    until(
+        app,
+        "the pod that serves is not ready",
+        discovered(&serving, "false"),
+    )
+    .await;
+    assert!(Arc::ptr_eq(&before, &state(app, &serving)), "it goes on");
+    assert!(says("value").await);
+    // Ready, and silent: whoever sends it requests waits there.
+    *list.lock() = pods("true", "true");
+    until(app, "the other is ready", discovered(&loading, "true")).await;
+    eventually("its silence counts", || says("unknown")).await;
     running.stop().await;
 }
 

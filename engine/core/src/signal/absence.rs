@@ -84,12 +84,25 @@ pub(crate) fn complete(
     is_zero: bool,
 ) -> Result<(), String> {
     let by_proof = is_zero && policy.absent != Absent::Zero;
-    if query.kind == Kind::Other {
-        return match by_proof {
-            true => demand_is_shown(assessment, scope, query),
-            false => Ok(()),
-        };
+    if query.kind != Kind::Other {
+        selectors_cover(assessment, scope, query, is_zero, by_proof)?;
+    } else if by_proof {
+        demand_is_shown(assessment, scope, query)?;
     }
+    match policy.absent {
+        Absent::Zero => Ok(()),
+        Absent::Auto | Absent::Unknown => nothing_is_lost(assessment, scope, query),
+    }
+}
+
+/// S4b for a sum: no target has the family without a label that the query selects by; S4a where it is 0.
+fn selectors_cover(
+    assessment: Assessment<'_>,
+    scope: &Scope,
+    query: &SignalQuery,
+    is_zero: bool,
+    by_proof: bool,
+) -> Result<(), String> {
     for selector in &query.selectors {
         let metric = selector.metric.as_deref();
         let family = metric.and_then(|metric| assessment.names.family(metric));
@@ -108,6 +121,49 @@ pub(crate) fn complete(
         }
     }
     Ok(())
+}
+
+/// S4a for any number: no target that counts has lost a family that its process has shown, for what the others show would be
+/// told for all of them. Costs a look at each target that counts, and more only for those that have lost something.
+fn nothing_is_lost(
+    assessment: Assessment<'_>,
+    scope: &Scope,
+    query: &SignalQuery,
+) -> Result<(), String> {
+    let counting = scope.counting.iter();
+    let counting = counting.filter_map(|&id| assessment.facts.target(id));
+    for target in counting {
+        for lost in target.lost_metrics(assessment.names) {
+            let mut selectors = query.selectors.iter();
+            let reads = selectors.find(|selector| {
+                reads(assessment, selector, lost)
+                    && !shows(assessment, target, selector)
+                    && scope::contradiction(target, assessment.names, selector, assessment.pins)
+                        .is_none()
+            });
+            let shows_other = || {
+                let mut selectors = query.selectors.iter();
+                query.has_or && selectors.any(|one| shows(assessment, target, one))
+            };
+            if reads.is_some() && !shows_other() {
+                return Err(format!(
+                    "the page of {} no longer has {lost}, nor anything that proves its absence to mean 0, and its process \
+                     has not restarted; if it may go away, `absent: zero` says so",
+                    describe(target)
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a selector reads a metric, under any of its names. A pattern of names reads many, of which each may come and go.
+fn reads(assessment: Assessment<'_>, selector: &Selector, metric: &str) -> bool {
+    let Some(named) = selector.metric.as_deref() else {
+        return false;
+    };
+    let mut equivalents = assessment.names.equivalents(named).into_iter();
+    named == metric || equivalents.any(|(name, _)| name == metric)
 }
 
 /// S4a for a query of no kind whose result is 0: every target that counts shows the demand that the query reads, or what

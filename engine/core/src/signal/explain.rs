@@ -140,6 +140,14 @@ impl SignalRegistry {
         let never_answered = never_answered.filter_map(|&id| self.facts.target(id));
         let left_out = never_answered
             .map(|target| {
+                if target.not_ready {
+                    return format!(
+                        "{} has never given a good page ({}) and is left out while discovery calls it not ready, for others of \
+                         its group answer",
+                        describe(target),
+                        target.first_error
+                    );
+                }
                 format!(
                     "{} has never given a good page ({}) and is left out, for other targets give what the query reads; if \
                      it belongs to this signal, give it a label that the query pins, or list its job under `jobs`",

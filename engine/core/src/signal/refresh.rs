@@ -32,12 +32,11 @@ pub(crate) fn refresh(
     let Some(at_ms) = locked.newest_good_ms(signal) else {
         return Ok(());
     };
-    let hidden = signal.hidden(&locked.facts, at_ms);
     let view = SignalView::new(
         Arc::clone(store),
         &locked.facts,
         &locked.names,
-        &hidden,
+        &signal.scope,
         at_ms,
     );
     let (query, serial, pages) = (signal.query.clone(), signal.serial, signal.pages);

@@ -30,7 +30,7 @@ pub(crate) struct Scope {
     /// Every other target that discovery lists, in order of id: its series are hidden from the query. Empty in the scope of
     /// a caller or of a group, by which nothing is evaluated.
     pub(crate) excluded: Vec<TargetId>,
-    /// Other targets that never gave a good page and are no longer waited for (S3c), in order of id.
+    /// Other targets that never gave a good page and are not or no longer waited for (S3c), in order of id.
     pub(crate) never_answered: Vec<TargetId>,
     /// Indices of selectors that no group ever exposed a metric for.
     pub(crate) never_seen: Vec<usize>,
@@ -66,6 +66,8 @@ pub(crate) struct Shared<'a> {
     exposing_any: HashMap<*const Selector, Rc<HashSet<&'a str>>>,
     /// The targets that hold a lease, by group and lease; `None` until somebody asks.
     leaders: Option<HashMap<(&'a str, &'a str), Vec<TargetId>>>,
+    /// Groups of which some target has given a good page; `None` until somebody asks.
+    answering: Option<HashSet<&'a str>>,
 }
 
 impl<'a> Shared<'a> {
@@ -89,6 +91,17 @@ impl<'a> Shared<'a> {
                 Rc::clone(self.exposing_any.entry(place).or_insert_with(find))
             }
         }
+    }
+
+    /// Whether some target of the group has given a good page.
+    fn answers(&mut self, facts: &'a Facts, group: &str) -> bool {
+        let find = || {
+            let good = facts
+                .listed()
+                .filter(|(_, target)| target.last_good_ms.is_some());
+            good.map(|(_, target)| target.group.as_str()).collect()
+        };
+        self.answering.get_or_insert_with(find).contains(group)
     }
 
     /// S3d: whether a target is a standby: another target of its group holds a lease that its own page says it does not hold.
@@ -163,8 +176,12 @@ pub(super) fn among<'a, T: Iterator<Item = (TargetId, &'a TargetFacts)>>(
                 is_of_allowed_job(policy, target)
                     && contradiction(target, names, selector, pins).is_none()
             })
+            // One that never gave a good page may be what others of its group are, and where they never showed what is read,
+            // it is not either.
             .filter(|(_, target)| {
-                target.last_good_ms.is_none() || groups.contains(target.group.as_str())
+                let group = target.group.as_str();
+                groups.contains(group)
+                    || (target.last_good_ms.is_none() && !shared.answers(facts, group))
             })
             .collect();
         let satisfied = candidates.iter().any(|(_, target)| {
@@ -172,12 +189,13 @@ pub(super) fn among<'a, T: Iterator<Item = (TargetId, &'a TargetFacts)>>(
         });
         for (id, target) in candidates {
             let is_new = target.last_good_ms.is_none();
+            let serves_nobody = is_new && target.not_ready && shared.answers(facts, &target.group);
             let waits = || is_waited_for(assessment, target, policy);
-            if is_new
+            let is_given_up = is_new
                 && satisfied
                 && !waits()
-                && !belongs(assessment, target, selector, policy, &groups)
-            {
+                && !belongs(assessment, target, selector, policy, &groups);
+            if serves_nobody || is_given_up {
                 scope.never_answered.push(id);
             } else if shared.is_standby(facts, id, target) {
                 scope.standby.push(id);
@@ -239,7 +257,9 @@ fn belongs(
             && other.labels.get("job") == job
             && groups.contains(other.group.as_str())
     });
-    let mut pins = selector.pins.iter().chain(assessment.pins);
+    let pins = selector.pins.iter().chain(assessment.pins);
+    // Every target of a cluster has a namespace: one that is pinned connects nothing.
+    let mut pins = pins.filter(|(label, _)| label != "namespace");
     shares_job
         || !policy.jobs.is_empty()
         || pins.any(|(label, value)| target.labels.get(label) == Some(value))

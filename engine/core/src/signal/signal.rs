@@ -6,7 +6,7 @@ use parking_lot::RwLock;
 
 use crate::labels::Labels;
 use crate::limits::TRANSITIONS_MAX;
-use crate::store::{Store, TargetId};
+use crate::store::Store;
 use crate::time::Timestamp;
 
 use super::assessment::Assessment;
@@ -58,12 +58,6 @@ pub(crate) struct Signal {
     /// Since when it is unknown, as far as that was noticed.
     pub(super) unknown_since_ms: Option<i64>,
     pub(crate) transitions: VecDeque<Transition>,
-}
-
-fn is_frozen(facts: &Facts, id: TargetId, at_ms: i64) -> bool {
-    facts
-        .target(id)
-        .is_some_and(|target| !target.is_fresh(at_ms))
 }
 
 impl Signal {
@@ -152,16 +146,6 @@ impl Signal {
         self.compiled
             .as_ref()
             .map_or(0, CompiledQuery::window_bytes)
-    }
-
-    /// Targets whose series this signal does not see: excluded ones, and frozen standbys.
-    pub(crate) fn hidden(&self, facts: &Facts, at_ms: i64) -> Vec<TargetId> {
-        let frozen = self
-            .scope
-            .standby
-            .iter()
-            .filter(|&&id| is_frozen(facts, id, at_ms));
-        self.scope.excluded.iter().chain(frozen).copied().collect()
     }
 
     /// Starts a grace: the process of a target that it sees has changed (S6a).

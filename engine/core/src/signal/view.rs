@@ -14,11 +14,12 @@ use crate::promql::QueryError;
 use crate::promql::select::{
     LastSample, Projection, STALE_NAN_BITS, Samples, SelectRequest, Selection, View, is_stale,
 };
-use crate::store::{ClockId, ClockVisibility, SelectionSnapshot, Store, Visibility};
+use crate::store::{ClockId, ClockVisibility, SelectionSnapshot, Store, TargetId, Visibility};
 
-use super::facts::{Facts, NamesSeen};
+use super::facts::{Facts, NamesSeen, TargetFacts};
 use super::form::{Form, Requested};
 use super::names::Names;
+use super::scope::Scope;
 
 /// What the view depends on of one target.
 #[derive(Clone, Debug)]
@@ -31,77 +32,78 @@ pub(crate) struct TargetView {
     without_pool: Vec<String>,
 }
 
-impl TargetView {
-    /// A target none of whose series is seen.
-    fn hidden() -> TargetView {
-        TargetView {
-            clock_visibility: ClockVisibility::Hidden,
-            names_seen: NamesSeen::unread(),
-            pool: None,
-            without_pool: Vec::new(),
-        }
-    }
-
-    fn is_hidden(&self) -> bool {
-        matches!(self.clock_visibility, ClockVisibility::Hidden)
-    }
-}
-
 /// The signal view as of one time.
 pub(crate) struct SignalView {
     store: Arc<RwLock<Store>>,
-    /// By target.
-    targets: Vec<Option<TargetView>>,
+    /// What of each target is seen, by its id. Beyond its end there are none that discovery lists.
+    targets: Vec<Seen>,
+    /// The targets whose series are seen.
+    shown: Vec<TargetView>,
     names: Names,
 }
 
+/// What is seen of a target.
+#[derive(Clone, Copy)]
+enum Seen {
+    /// It has left discovery: its series are as they were scraped.
+    AsScraped,
+    Hidden,
+    /// As this one of `shown`.
+    Shown(u32),
+}
+
 impl SignalView {
-    /// The view as of `now_ms`, without the series of the `hidden` targets.
+    /// The view as of `now_ms`: without the series of targets that the scope excludes and of frozen standbys. Of thousands
+    /// of targets most may be excluded: the facts of those are not looked at.
     pub(crate) fn new(
         store: Arc<RwLock<Store>>,
         facts: &Facts,
         names: &Names,
-        hidden: &[crate::store::TargetId],
+        scope: &Scope,
         now_ms: i64,
     ) -> SignalView {
-        // Of thousands of targets most may be hidden: nothing of those is looked at.
-        let mut is_hidden = vec![false; facts.targets.len()];
-        for id in hidden {
-            if let Some(one) = is_hidden.get_mut(id.index()) {
-                *one = true;
+        let mut targets = vec![Seen::AsScraped; facts.targets.len()];
+        let mut see = |id: TargetId, seen| {
+            if let Some(one) = targets.get_mut(id.index()) {
+                *one = seen;
+            }
+        };
+        for &id in &scope.excluded {
+            see(id, Seen::Hidden);
+        }
+        let mut shown = Vec::new();
+        let counting = scope.counting.iter().map(|&id| (id, true));
+        let standby = scope.standby.iter().map(|&id| (id, false));
+        for (id, counts) in counting.chain(standby) {
+            let Some(target) = facts.target(id) else {
+                continue;
+            };
+            if counts || target.is_fresh(now_ms) {
+                see(id, Seen::Shown(shown.len() as u32));
+                shown.push(TargetView::of(target, names, now_ms));
+            } else {
+                see(id, Seen::Hidden);
             }
         }
-        let targets = facts
-            .targets
-            .iter()
-            .zip(is_hidden)
-            .map(|(target, is_hidden)| {
-                let target = target.as_ref()?;
-                if is_hidden {
-                    return Some(TargetView::hidden());
-                }
-                let fresh = target.is_fresh(now_ms);
-                let clock_visibility = match target.last_good_ms {
-                    _ if fresh => ClockVisibility::Delayed(0),
-                    Some(good_ms) => ClockVisibility::Delayed((now_ms - good_ms).max(0)),
-                    None => ClockVisibility::Delayed(0),
-                };
-                Some(TargetView {
-                    clock_visibility,
-                    names_seen: target.names_seen.clone(),
-                    pool: target.certain_pool().map(str::to_owned),
-                    without_pool: target.metrics_without_pool(names),
-                })
-            });
         SignalView {
             store,
-            targets: targets.collect(),
+            targets,
+            shown,
             names: names.clone(),
         }
     }
 
+    fn seen(&self, clock: ClockId) -> Seen {
+        let target = clock.target();
+        let seen = target.and_then(|id| self.targets.get(id.index()));
+        seen.copied().unwrap_or(Seen::AsScraped)
+    }
+
     fn target(&self, clock: ClockId) -> Option<&TargetView> {
-        self.targets.get(clock.target()?.index())?.as_ref()
+        match self.seen(clock) {
+            Seen::Shown(at) => self.shown.get(at as usize),
+            Seen::AsScraped | Seen::Hidden => None,
+        }
     }
 
     /// Series of a family that some targets expose in another form, with the labels of the requested name. Series that
@@ -156,18 +158,26 @@ impl SignalView {
 
     /// The forms in which targets expose a family, without the requested one.
     fn other_forms(&self, requested: Requested<'_>) -> BTreeSet<(usize, bool)> {
-        let forms = self
-            .targets
-            .iter()
-            .flatten()
-            .filter(|target| !target.is_hidden())
-            .map(|target| target.form(requested));
+        let forms = self.shown.iter().map(|target| target.form(requested));
         let direct = requested.direct().key();
         forms.filter(|&form| form != direct).collect()
     }
 }
 
 impl TargetView {
+    fn of(target: &TargetFacts, names: &Names, now_ms: i64) -> TargetView {
+        let delay_ms = match target.last_good_ms {
+            Some(good_ms) if !target.is_fresh(now_ms) => (now_ms - good_ms).max(0),
+            _ => 0,
+        };
+        TargetView {
+            clock_visibility: ClockVisibility::Delayed(delay_ms),
+            names_seen: target.names_seen.clone(),
+            pool: target.certain_pool().map(str::to_owned),
+            without_pool: target.metrics_without_pool(names),
+        }
+    }
+
     /// The form in which the target exposes a requested family.
     fn form(&self, requested: Requested<'_>) -> (usize, bool) {
         let exposed = self.names_seen.reads_as(requested.index);
@@ -184,8 +194,14 @@ impl Visibility for SignalView {
         if clock.is_report() {
             return ClockVisibility::AsScraped;
         }
-        self.target(clock)
-            .map_or(ClockVisibility::AsScraped, |target| target.clock_visibility)
+        match self.seen(clock) {
+            Seen::AsScraped => ClockVisibility::AsScraped,
+            Seen::Hidden => ClockVisibility::Hidden,
+            Seen::Shown(at) => self
+                .shown
+                .get(at as usize)
+                .map_or(ClockVisibility::Hidden, |target| target.clock_visibility),
+        }
     }
 
     fn clamps_negative(&self, metric: &str) -> bool {

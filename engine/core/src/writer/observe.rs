@@ -39,6 +39,8 @@ impl Writer {
             series_changed(registry, staged, progress, page_facts);
             registry.facts.update_names_seen(target);
         }
+        let is_empty = staged.samples().0 == 0 && staged.skipped() == 0;
+        registry.facts.note_whether_empty(target, is_empty);
         if let Some(retain_filter) = staged.retain_filter() {
             for name in retain_filter.new_names() {
                 registry.facts.metric_skipped(target, name, &registry.names);

@@ -80,6 +80,13 @@ impl Writer {
         (target, Stage::new(target, spec, needed, lines_max))
     }
 
+    /// Notes whether discovery calls a target ready to serve, which may change while it is a target.
+    pub fn set_not_ready(&mut self, target: TargetId, not_ready: bool) {
+        let mut registry = self.registry.write();
+        registry.facts.set_not_ready(target, not_ready);
+        registry.rescope();
+    }
+
     /// Records a failed scrape: `up` becomes 0, and the series of the target's pages end here in the plain view. Signals
     /// read past it, up to their hold time. `error` is kept for explanations.
     pub fn fail(

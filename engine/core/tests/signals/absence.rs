@@ -2,7 +2,7 @@
 
 use stillwell_engine::signal::{Absent, Names, Policy};
 
-use crate::scenario::{Gateway, QUEUE, RUNNING, Scenario, unknown, value};
+use crate::scenario::{Gateway, QUEUE, RUNNING, Reported, Scenario, unknown, value};
 
 #[test]
 fn idle_is_zero_where_the_page_proves_it() {
@@ -144,4 +144,76 @@ fn values_of_a_label_that_is_pinned_late_are_those_of_the_pages_before() {
     assert_eq!(scenario.reported(first), value(0.0));
     assert_eq!(scenario.reported(last), value(0.0));
     unknown(&scenario.reported(never), &["tenant", "t5000"]);
+}
+
+/// Two gateways had 30 and 5 waiting; the page of the first was empty, and the sum of 35 became 5.
+#[test]
+fn a_family_that_its_process_has_lost_is_nobody_s_number() {
+    const WAITING: &str = "sum(vllm:num_requests_waiting)";
+    for (query, page, lost, is_told) in [
+        (QUEUE, Gateway::of("a").page(), "", false),
+        (
+            QUEUE,
+            Gateway::of("a").page(),
+            "process_start_time_seconds 1000\n",
+            false,
+        ),
+        // A witness of its absence: the queue is empty.
+        (
+            QUEUE,
+            Gateway::of("a").page(),
+            "process_start_time_seconds 1000\ninference_extension_flow_control_pool_saturation{inference_pool=\"a\"} 0\n",
+            true,
+        ),
+        (
+            WAITING,
+            "vllm:num_requests_waiting 5\n".to_owned(),
+            "",
+            false,
+        ),
+        (
+            WAITING,
+            "vllm:num_requests_waiting 5\n".to_owned(),
+            "x 1\n",
+            false,
+        ),
+        // Older gateways delete the series of an idle queue, and exporters those of a queue that is gone.
+        (
+            QUEUE,
+            Gateway::of("a").page(),
+            "process_start_time_seconds 1000\ninference_extension_info 1\n",
+            true,
+        ),
+        ("max(q)", "q 5\n".to_owned(), "x 1\n", true),
+        ("max(q)", "q 5\n".to_owned(), "", false),
+        ("sum(q) or sum(x)", "q 5\nx 1\n".to_owned(), "x 1\n", true),
+    ] {
+        let mut scenario = Scenario::new();
+        let signal = scenario.register(query);
+        let waived = scenario.register_with(
+            &format!("{query} + 0"),
+            Policy {
+                absent: Absent::Zero,
+                ..Policy::default()
+            },
+        );
+        let (one, other) = (scenario.target("a:1"), scenario.target("b:1"));
+        for _ in 0..3 {
+            scenario.take(one, &page);
+            scenario.take_now(other, &page);
+        }
+        let before = scenario.reported(signal);
+        assert!(matches!(before, Reported::Value(_)), "{query}: {before:?}");
+        scenario.take(one, &page);
+        scenario.take_now(other, lost);
+        match is_told {
+            true => assert!(matches!(scenario.reported(signal), Reported::Value(_))),
+            false => unknown(&scenario.reported(signal), &["b:1", "no longer has"]),
+        }
+        let waived = scenario.reported(waived);
+        assert!(matches!(waived, Reported::Value(_)), "{query}: {waived:?}");
+        scenario.take(one, &page);
+        scenario.take_now(other, &page);
+        assert_eq!(scenario.reported(signal), before, "{query}");
+    }
 }

@@ -1,8 +1,10 @@
 //! Which targets count (S3a to S3c): what is wrong with one pool, job or group is not another's trouble.
 
+use stillwell_engine::TargetSpec;
+use stillwell_engine::labels::Labels;
 use stillwell_engine::signal::Policy;
 
-use crate::scenario::{Gateway, QUEUE, Scenario, held, unknown, value};
+use crate::scenario::{Gateway, INTERVAL_MS, QUEUE, Scenario, held, unknown, value};
 
 #[test]
 fn first_start_with_two_gateways_one_down_tells_nothing_and_names_it() {
@@ -134,4 +136,95 @@ fn a_target_of_the_same_job_is_waited_for() {
         &scenario.reported(queue),
         &["b:1 (job epp) has never given a good page"],
     );
+}
+
+/// A pod that loads its model answers nothing for minutes, or never where it crashes: its queue is nobody's while discovery
+/// calls it not ready and others of its group answer.
+#[test]
+fn a_target_that_is_not_ready_and_never_answered_is_left_out_and_named() {
+    let mut scenario = Scenario::new();
+    let queue = scenario.register(QUEUE);
+    let epp = scenario.target("a:1");
+    let not_ready = |instance: &str| TargetSpec {
+        labels: Labels::from_pairs([("job", "epp"), ("instance", instance)]),
+        interval_ms: INTERVAL_MS as u64,
+        not_ready: true,
+        ..TargetSpec::default()
+    };
+    let loading = scenario.target_with(not_ready("b:1"));
+    unknown(&scenario.reported(queue), &[]);
+    let page = Gateway::of("a");
+    scenario.rounds(2, &[(epp, Some(&page)), (loading, None)]);
+    assert_eq!(scenario.reported(queue), value(5.0));
+    let explained = scenario.reader.explain(queue, scenario.at());
+    let warnings = explained.expect("registered").warnings;
+    assert!(
+        matches!(&warnings[..], [one] if one.contains("b:1 (job epp)") && one.contains("not ready")),
+        "{warnings:?}"
+    );
+    // Ready and silent, it may have a queue.
+    let id = scenario.stages[loading].as_ref().expect("listed").target();
+    scenario.writer.set_not_ready(id, false);
+    scenario.rounds(1, &[(epp, Some(&page)), (loading, None)]);
+    unknown(
+        &scenario.reported(queue),
+        &["b:1 (job epp) has never given a good page"],
+    );
+    // Once it has answered it counts, ready or not: whoever was asked before may still hold requests.
+    scenario.rounds(1, &[(epp, Some(&page)), (loading, Some(&page))]);
+    assert_eq!(scenario.reported(queue), value(10.0));
+    scenario.writer.set_not_ready(id, true);
+    scenario.rounds(40, &[(epp, Some(&page)), (loading, None)]);
+    unknown(&scenario.reported(queue), &["b:1 (job epp)"]);
+}
+
+#[test]
+fn where_nobody_of_the_group_answers_one_that_is_not_ready_counts() {
+    let mut scenario = Scenario::new();
+    let queue = scenario.register(QUEUE);
+    let other = scenario.target_of("other", "a:1", &[("inference_pool", "a")]);
+    let loading = scenario.target_with(TargetSpec {
+        labels: Labels::from_pairs([("job", "epp"), ("instance", "b:1"), ("inference_pool", "a")]),
+        interval_ms: INTERVAL_MS as u64,
+        not_ready: true,
+        ..TargetSpec::default()
+    });
+    let page = Gateway::of("a");
+    scenario.rounds(40, &[(other, Some(&page)), (loading, None)]);
+    unknown(&scenario.reported(queue), &["b:1 (job epp)"]);
+}
+
+/// A dead exporter made every metric of its namespace unknown, for prometheus-adapter's matchers pin it.
+#[test]
+fn a_namespace_alone_connects_nobody_with_a_query() {
+    let mut scenario = Scenario::new();
+    let waiting = scenario.register("sum(vllm:num_requests_waiting{namespace=\"n\"})");
+    let server = scenario.target_of("pods", "a:1", &[("namespace", "n")]);
+    let dead = scenario.target_of("exporter", "b:1", &[("namespace", "n")]);
+    for _ in 0..40 {
+        scenario.take(server, "vllm:num_requests_waiting 3\n");
+        scenario.fail_now(dead);
+    }
+    assert_eq!(scenario.reported(waiting), value(3.0));
+    let of_caller = scenario.reported_pinned(waiting, &[("namespace", "n")]);
+    assert_eq!(of_caller, value(3.0));
+}
+
+/// Each new pod of the model servers made the gateway's queue unknown for three intervals, and thereby stopped the scaling that
+/// had started it.
+#[test]
+fn a_new_target_of_a_group_that_never_shows_the_family_is_not_waited_for() {
+    let mut scenario = Scenario::new();
+    let queue = scenario.register(QUEUE);
+    let epp = scenario.target("a:1");
+    let server = scenario.target_of("model-servers", "b:1", &[]);
+    let page = Gateway::of("a");
+    for _ in 0..3 {
+        scenario.scrape(&[(epp, Some(&page))]);
+        scenario.take_now(server, "vllm:num_requests_waiting 1\n");
+    }
+    assert_eq!(scenario.reported(queue), value(5.0));
+    let new = scenario.target_of("model-servers", "c:1", &[]);
+    scenario.scrape(&[(epp, Some(&page)), (new, None)]);
+    assert_eq!(scenario.reported(queue), value(5.0));
 }

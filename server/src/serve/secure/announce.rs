@@ -10,7 +10,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-use crate::cluster::{Cluster, Owner, ServiceName, Written, api_service_name};
+use stillwell_adapters::kubernetes::Groups;
+
+use crate::cluster::{Cluster, Owner, ServiceName, WriteCa, Written, api_service_name};
 
 /// Somebody may apply the manifests again, without our CA. A change is seen by a watch; without one it is looked at this
 /// often.
@@ -24,8 +26,8 @@ const WATCHED: Duration = Duration::from_secs(60);
 /// What to do about APIServices.
 pub(super) struct Announcement {
     pub(super) cluster: Cluster,
-    /// Group and version.
-    pub(super) groups: Vec<(String, &'static str)>,
+    /// Each with all of its versions, of which clients may ask for any.
+    pub(super) groups: Groups,
     pub(super) us: ServiceName,
     /// Written where it is given.
     pub(super) ca: Option<CertificateDer<'static>>,
@@ -37,7 +39,7 @@ impl Announcement {
     pub(super) async fn keep(self) {
         let this = Arc::new(self);
         let mut groups = JoinSet::new(); // dropped with this future
-        for (group, version) in this.groups.clone() {
+        for (group, version) in this.groups.versions() {
             let this = Arc::clone(&this);
             groups.spawn(async move { this.keep_one(&group, version).await });
         }
@@ -48,12 +50,14 @@ impl Announcement {
         let name = api_service_name(group, version);
         let changed = Notify::new();
         let looking = async {
-            let mut said = String::new();
+            let (mut said, mut is_first) = (String::new(), true);
             loop {
-                let news = self.look(group, version).await;
+                let news = self.look(group, version, is_first).await;
+                let is_written = matches!(news, Ok(Written::Added | Written::Unchanged));
+                is_first &= !is_written;
                 let text = format!("{news:?}");
                 if said != text {
-                    self.say(&name, news);
+                    self.say((group, version), news);
                     said = text;
                 }
                 // A change meanwhile is looked at next.
@@ -79,13 +83,17 @@ impl Announcement {
         tokio::join!(looking, watching);
     }
 
-    async fn look(&self, group: &str, version: &str) -> Result<Written, String> {
+    async fn look(&self, group: &str, version: &str, is_first: bool) -> Result<Written, String> {
         match &self.ca {
             Some(ca) => {
                 let key = (group, version);
-                self.cluster
-                    .write_ca(key, &self.us, ca, self.take_over)
-                    .await
+                // The CA of the process before is replaced once. One that comes later under our name is of a process that
+                // runs beside us: to remove it would have it remove ours, and so on.
+                let how = WriteCa {
+                    take_over: self.take_over,
+                    replace_same_issuer: is_first,
+                };
+                self.cluster.write_ca(key, &self.us, ca, how).await
             }
             None => match self.cluster.owner(group, version, &self.us).await? {
                 Owner::Us => Ok(Written::Unchanged),
@@ -94,9 +102,14 @@ impl Announcement {
         }
     }
 
-    fn say(&self, name: &str, news: Result<Written, String>) {
+    fn say(&self, (group, version): (&str, &str), news: Result<Written, String>) {
         let us = &self.us;
+        let name = api_service_name(group, version);
         match news {
+            // A version that nobody serves is not asked for; the preferred one is missing.
+            Ok(Written::Refused(Owner::Nobody)) if !self.groups.is_preferred(group, version) => {
+                debug!("there is no APIService {name}");
+            }
             Ok(Written::Unchanged) => info!("APIService {name}: HPAs are sent to {us}"),
             Ok(Written::Added) => {
                 info!("APIService {name}: HPAs are sent to {us}; our CA was added to its caBundle");

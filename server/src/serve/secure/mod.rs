@@ -188,7 +188,7 @@ impl Secure {
     fn announcement(&self, groups: &Groups) -> Option<Announcement> {
         Some(Announcement {
             cluster: self.cluster.clone()?,
-            groups: groups.versions(),
+            groups: groups.clone(),
             us: self.options.service.clone()?,
             ca: self.ca.clone().filter(|_| self.options.write_ca_bundle),
             take_over: self.options.take_over,

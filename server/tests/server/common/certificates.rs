@@ -94,7 +94,7 @@ impl Pair {
             .expect("a pair")
     }
 
-    fn parts(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+    pub fn parts(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         let key = PrivateKeyDer::try_from(self.key.serialize_der()).expect("a key");
         (vec![self.certificate.der().clone()], key)
     }

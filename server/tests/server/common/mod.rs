@@ -4,6 +4,7 @@
 pub mod api_server;
 pub mod certificates;
 pub mod demo;
+pub mod name_service;
 pub mod objects;
 pub mod process;
 pub mod receiver;
@@ -26,7 +27,7 @@ use stillwell::serve::{AlertSettings, ApiOptions, App, Running, Settings, app};
 use stillwell_adapters::host::{Health, Host, QuerySettings};
 use stillwell_engine::Limits;
 use stillwell_engine::promql::Features;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// A test that waits longer than this for an event has failed.
@@ -222,7 +223,7 @@ pub fn ok(page: &str) -> Vec<u8> {
 }
 
 /// Reads one request's head; `None` at the end of the connection.
-pub async fn read_head(stream: &mut TcpStream) -> Option<String> {
+pub async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.ok()?);

@@ -22,7 +22,18 @@ impl Process {
 
     /// Starts it with these further flags; answers where it listens.
     pub fn start_with(config: &Path, storage: &Path, flags: &[&str]) -> (Process, SocketAddr) {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_stillwell"))
+        let program = Command::new(env!("CARGO_BIN_EXE_stillwell"));
+        Process::start_by(program, config, storage, flags)
+    }
+
+    /// The same by this command, to which the flags are added.
+    pub fn start_by(
+        mut program: Command,
+        config: &Path,
+        storage: &Path,
+        flags: &[&str],
+    ) -> (Process, SocketAddr) {
+        let mut child = program
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.path={}", storage.display()))
             .arg("--web.listen-address=127.0.0.1:0")

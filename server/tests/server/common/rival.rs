@@ -32,6 +32,11 @@ pub(crate) struct Prometheus {
 impl Prometheus {
     /// With this configuration and these further flags.
     pub(crate) fn start(binary: &PathBuf, config: &str, flags: &[&str]) -> Prometheus {
+        Prometheus::start_by(Command::new(binary), config, flags)
+    }
+
+    /// The same by this command, to which the flags are added.
+    pub(crate) fn start_by(mut program: Command, config: &str, flags: &[&str]) -> Prometheus {
         let free = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
         let address = free.local_addr().expect("bound");
         drop(free);
@@ -42,7 +47,7 @@ impl Prometheus {
         ));
         std::fs::create_dir_all(&folder).expect("a temporary folder");
         std::fs::write(folder.join("prometheus.yml"), config).expect("a temporary file");
-        let child = Command::new(binary)
+        let child = program
             .arg(format!(
                 "--config.file={}",
                 folder.join("prometheus.yml").display()

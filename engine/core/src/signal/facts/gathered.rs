@@ -205,6 +205,8 @@ impl Facts {
         for labels in &page.replacing {
             self.epoch += u64::from(facts.record_replaced_labels(labels));
         }
+        let present = &page.stored.metrics;
+        facts.lost.retain(|metric| !present.contains_key(metric));
         if facts.metrics.is_empty() {
             facts.metrics = page.stored.metrics;
             return;
@@ -396,6 +398,7 @@ mod tests {
                 prop_assert_eq!(&one.leases, &other.leases);
                 prop_assert_eq!(&one.build_ref, &other.build_ref);
                 prop_assert_eq!(&one.shown_labels, &other.shown_labels);
+                prop_assert_eq!(&one.lost, &other.lost);
                 prop_assert_eq!(format!("{:?}", one.names_seen), format!("{:?}", other.names_seen));
                 // Not by prop_assert_eq: they would be printed.
                 prop_assert!(one.metrics == other.metrics, "metrics of the target");

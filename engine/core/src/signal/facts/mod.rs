@@ -109,6 +109,17 @@ impl Facts {
         self.epoch += 1;
     }
 
+    /// Notes whether discovery calls a target ready.
+    pub(crate) fn set_not_ready(&mut self, id: TargetId, not_ready: bool) {
+        let target = self.targets.get_mut(id.index()).and_then(Option::as_mut);
+        if let Some(target) = target
+            && target.not_ready != not_ready
+        {
+            target.not_ready = not_ready;
+            self.epoch += 1;
+        }
+    }
+
     pub(crate) fn remove(&mut self, id: TargetId, at_ms: i64) {
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::take) else {
             return;

@@ -20,8 +20,7 @@ impl NamesSeen {
     /// The name under which the pages have a family that a selector reads under the requested one: that one, if they have
     /// it or none; otherwise the newest that they have. It is an index into the names of the family.
     pub(crate) fn reads_as(&self, requested: NameIndex) -> usize {
-        // A target that is not read has seen none.
-        let mask = self.0.get(requested.family).copied().unwrap_or(0);
+        let mask = self.0[requested.family];
         if mask & 1 << requested.name != 0 || mask == 0 {
             requested.name
         } else {
@@ -50,13 +49,6 @@ impl NamesSeen {
             }
         }
         changed
-    }
-}
-
-impl NamesSeen {
-    /// Of a target that is not read: it has seen no name, and holds nothing.
-    pub(crate) const fn unread() -> NamesSeen {
-        NamesSeen(Vec::new())
     }
 }
 

@@ -59,6 +59,7 @@ impl Facts {
         let new = TargetFacts::new(spec);
         (facts.interval_ms, facts.retain, facts.may_replace) =
             (new.interval_ms, new.retain, new.may_replace);
+        facts.not_ready = new.not_ready;
         if facts.retain == Retain::Signals {
             // Which signals needed which of its samples is not known any more.
             facts.first_good_ms = None;
@@ -187,6 +188,7 @@ impl RestoredTarget {
         saved.metrics = std::mem::take(&mut learned.metrics);
         saved.names_seen = learned.names_seen.clone();
         saved.shown_labels = std::mem::take(&mut learned.shown_labels);
+        saved.lost = std::mem::take(&mut learned.lost);
         saved.start_series = learned.start_series;
         saved.leases = std::mem::take(&mut learned.leases);
         for (lease, _, leads) in &mut saved.leases {

@@ -54,6 +54,7 @@ impl Facts {
             Some(count) => *count += 1,
             None => {
                 facts.metrics.insert(metric.into(), 1);
+                facts.lost.remove(metric);
             }
         }
         if is_about_process(metric) {
@@ -61,6 +62,13 @@ impl Facts {
         }
         self.learn_values(id, metric, labels, before.filter(|_| is_next_of_metric));
         self.learn_labels(id, metric, labels.iter().map(|(name, _)| name));
+    }
+
+    /// Whether a page of the target that was taken has no sample at all.
+    pub(crate) fn note_whether_empty(&mut self, id: TargetId, is_empty: bool) {
+        if let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) {
+            facts.is_empty = is_empty;
+        }
     }
 
     /// Series of a metric have appeared on a page.
@@ -109,6 +117,7 @@ impl Facts {
             return;
         };
         facts.shown_labels.clear();
+        facts.lost.clear();
         facts.pools.clear();
         self.epoch += 1;
         self.record_structure_change_of_all();
@@ -177,6 +186,9 @@ impl Facts {
                 *count = count.saturating_sub(*gone);
                 if *count == 0 {
                     facts.metrics.remove(metric);
+                    if facts.shown_labels.contains_key(metric) {
+                        facts.lost.insert(metric.clone());
+                    }
                 }
             }
         }

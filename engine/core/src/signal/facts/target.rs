@@ -9,7 +9,7 @@ use crate::limits::{FIRST_SCRAPE_WAIT_MS_MAX, GAPS_MAX, HOLD_MS_MIN, INTERVAL_MS
 use crate::scrape::{Retain, TargetSpec};
 use crate::store::SeriesId;
 
-use super::super::names::{Name, NameIndex, Names, release};
+use super::super::names::{INFO, Name, NameIndex, Names, release};
 use super::NamesSeen;
 use super::group::group_of;
 
@@ -22,6 +22,8 @@ pub(crate) struct TargetFacts {
     pub(crate) group: String,
     pub(crate) interval_ms: i64,
     pub(crate) retain: Retain,
+    /// Discovery says that it is not ready to serve.
+    pub(crate) not_ready: bool,
     /// Whether series of its pages may replace the target's labels.
     pub(super) may_replace: bool,
     pub(crate) first_good_ms: Option<i64>,
@@ -43,6 +45,10 @@ pub(crate) struct TargetFacts {
     /// For metrics that signals read: the label names that they have had on pages of the present process. A metric that is
     /// missing has not been exposed by it yet.
     pub(super) shown_labels: HashMap<Box<str>, BTreeSet<Box<str>>>,
+    /// Those of them that the newest good page lacks.
+    pub(super) lost: BTreeSet<Box<str>>,
+    /// The newest good page has no sample at all.
+    pub(super) is_empty: bool,
     /// Target labels that some of its series have replaced (`honor_labels`, metric relabelling), so that they do not hold
     /// for every series.
     pub(super) replaced: BTreeSet<Box<str>>,
@@ -80,6 +86,7 @@ impl TargetFacts {
             group: group_of(labels),
             interval_ms: interval_ms.clamp(1, INTERVAL_MS_MAX),
             retain: spec.retain,
+            not_ready: spec.not_ready,
             may_replace: spec.may_replace_labels(),
             first_good_ms: None,
             first_attempt_ms: None,
@@ -91,6 +98,8 @@ impl TargetFacts {
             names_seen: NamesSeen::default(),
             build_ref: String::new(),
             shown_labels: HashMap::new(),
+            lost: BTreeSet::new(),
+            is_empty: false,
             replaced: BTreeSet::new(),
             pools: BTreeSet::new(),
             leases: Vec::new(),
@@ -128,6 +137,18 @@ impl TargetFacts {
         self.labels
             .get(label)
             .filter(|_| !self.replaced.contains(label))
+    }
+
+    /// Metrics that signals read, that pages of the present process have shown and the newest good one lacks, though it would
+    /// have them: those whose value is always known, those of a gateway of which nothing is left on the page, and every
+    /// metric where the page is empty.
+    pub(crate) fn lost_metrics<'a>(&'a self, names: &'a Names) -> impl Iterator<Item = &'a str> {
+        let is_gateway_s = || INFO.iter().any(|info| self.metrics.contains_key(*info));
+        let is_lost = move |metric: &&str| match names.family(metric) {
+            Some(_) => names.is_never_absent(metric) || !is_gateway_s(),
+            None => self.is_empty,
+        };
+        self.lost.iter().map(|metric| &**metric).filter(is_lost)
     }
 
     /// Label names that a metric has had on pages of the present process; `None` if it has not been exposed, or no signal
