@@ -179,7 +179,7 @@ impl Writer {
             0 => 0,
             _ => batch.iter().map(|series| series.labels.bytes()).sum(),
         };
-        let at_most = label_bytes + growth.series * NEW_SERIES_BYTES + growth.histogram_bytes;
+        let at_most = label_bytes + growth.series * NEW_SERIES_BYTES + growth.more_bytes;
         let admitted = self.admit(at_most, |store| growth.bytes(store));
         let reserved = admitted.map_err(|new_bytes| AppendError {
             new_bytes,

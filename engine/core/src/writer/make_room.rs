@@ -23,8 +23,8 @@ pub(crate) struct CountedGrowth {
     pub(crate) series: usize,
     /// Of texts that it does not have.
     text_bytes: usize,
-    /// Of native histograms.
-    pub(super) histogram_bytes: usize,
+    /// Of native histograms, and of what holds all this until it is added.
+    pub(super) more_bytes: usize,
 }
 
 impl CountedGrowth {
@@ -32,7 +32,7 @@ impl CountedGrowth {
     pub(super) fn of<'l>(
         store: &RwLock<Store>,
         labels: impl Iterator<Item = &'l Labels>,
-        histogram_bytes: usize,
+        more_bytes: usize,
     ) -> CountedGrowth {
         let (mut labels, mut new) = (labels.peekable(), Vec::new());
         while labels.peek().is_some() {
@@ -46,20 +46,23 @@ impl CountedGrowth {
         CountedGrowth {
             series: growth.series,
             text_bytes: texts.sum(),
-            histogram_bytes,
+            more_bytes,
         }
     }
 
     /// Bytes that this adds now.
     pub(super) fn bytes(&self, store: &Store) -> usize {
-        self.text_bytes + self.histogram_bytes + store.series.row_bytes(self.series)
+        self.text_bytes + self.more_bytes + store.series.row_bytes(self.series)
     }
 }
 
 /// The most that a page adds to what is held beside history.
 pub(super) fn at_most_bytes(staged: &Staged<'_>) -> usize {
     let (series, label_bytes) = staged.new_series();
-    label_bytes + series * NEW_SERIES_BYTES + staged.histogram_bytes()
+    if series == 0 {
+        return staged.histogram_bytes();
+    }
+    label_bytes + series * NEW_SERIES_BYTES + staged.histogram_bytes() + staged.parsed_bytes()
 }
 
 impl Staged<'_> {
@@ -78,7 +81,8 @@ impl Staged<'_> {
         let store = Arc::clone(&held.store);
         drop(held);
         let labels = self.new_samples().filter_map(|sample| sample.labels);
-        let growth = CountedGrowth::of(&store, labels, self.histogram_bytes());
+        let more_bytes = self.histogram_bytes() + self.parsed_bytes();
+        let growth = CountedGrowth::of(&store, labels, more_bytes);
         self.growth = Some(growth);
         make_room(writer, &growth, ends_bytes);
     }
