@@ -11,8 +11,7 @@ use crate::ids::{SeriesId, TargetId};
 use crate::labels::Labels;
 use crate::scrape::{Retain, TargetSpec};
 use crate::signal::RetainHandle;
-use crate::store::histogram_bytes;
-use crate::writer::CountedGrowth;
+use crate::store::{CountedGrowth, histogram_bytes};
 
 use super::added::{Added, AddedSample};
 use super::classic_text;
