@@ -7,6 +7,8 @@ use axum::http::{HeaderMap, header};
 pub(super) enum Form {
     /// Plain JSON.
     Json,
+    /// JSON as well, under the name of YAML, of which it is a part.
+    Yaml,
     /// Kubernetes' protobuf; of lists of values only.
     Protobuf,
     /// Aggregated discovery; of `/apis` only.
@@ -14,11 +16,12 @@ pub(super) enum Form {
 }
 
 impl Form {
-    /// Of a list of values.
+    /// Of anything but aggregated discovery.
     pub(super) fn content_type(self) -> &'static str {
         match self {
             Form::Protobuf => PROTOBUF,
-            _ => crate::reply::JSON,
+            Form::Yaml => YAML,
+            Form::Json | Form::AggregatedDiscovery(_) => crate::reply::JSON,
         }
     }
 }
@@ -57,6 +60,9 @@ pub(super) enum Offer {
     AggregatedDiscovery,
     Protobuf,
 }
+
+/// The content type of YAML.
+pub(super) const YAML: &str = "application/yaml";
 
 /// The content type of protobuf.
 pub(super) const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
@@ -97,6 +103,7 @@ pub(super) fn negotiate(headers: &HeaderMap, offer: Offer) -> Option<Form> {
                     _ => None,
                 }
             }
+            (YAML, None) => Some(Form::Yaml),
             (PROTOBUF, None) if offer == Offer::Protobuf => Some(Form::Protobuf),
             ("*/*" | "application/*" | "application/json", None) => Some(Form::Json),
             _ => None,
@@ -149,6 +156,12 @@ mod tests {
                 None,
             ),
             ("application/cbor", Offer::Protobuf, None),
+            (YAML, Offer::Json, Some(Form::Yaml)),
+            (
+                "application/yaml, application/json",
+                Offer::Protobuf,
+                Some(Form::Yaml),
+            ),
             (
                 v2.content_type(),
                 Offer::AggregatedDiscovery,

@@ -77,7 +77,8 @@ pub(super) async fn answer(
         metric: path.metric.to_owned(),
         namespace: path.namespace.to_owned(),
         kind,
-        selector: parsed("metricLabelSelector", selector_text)?,
+        selector: Selector::parse_of_metric(selector_text)
+            .map_err(|error| Status::bad_request(format!("metricLabelSelector: {error}")))?,
         selector_text: selector_text.to_owned(),
     };
     let told = match path.name {
@@ -94,10 +95,6 @@ pub(super) async fn answer(
         version,
         items: items?,
     })
-}
-
-fn parsed(parameter: &str, text: &str) -> Result<Selector, Status> {
-    Selector::parse(text).map_err(|error| Status::bad_request(format!("{parameter}: {error}")))
 }
 
 async fn kind_of(host: &dyn Host, path: &Path<'_>) -> Result<Arc<Kind>, Status> {
@@ -194,7 +191,8 @@ async fn all(
     form: &Form,
 ) -> Result<Vec<(String, Element)>, Status> {
     let text = form.get("labelSelector");
-    let selector = parsed("labelSelector", text)?;
+    let selector = Selector::parse(text)
+        .map_err(|error| Status::bad_request(format!("labelSelector: {error}")))?;
     let Asked {
         metric,
         namespace,

@@ -17,7 +17,7 @@ pub(super) async fn answer(
     form: &Form,
 ) -> Result<List, Status> {
     let selector_text = form.get("labelSelector");
-    let selector = Selector::parse(selector_text)
+    let selector = Selector::parse_of_metric(selector_text)
         .map_err(|error| Status::bad_request(format!("labelSelector: {error}")))?;
     let question = Question {
         metric,

@@ -181,19 +181,20 @@ fn match_labels(selector: &Selector) -> Vec<(&str, &str)> {
 fn match_expressions(selector: &Selector) -> Vec<(&str, &'static str, &[String])> {
     let requirements = selector.requirements().iter();
     let others = requirements.filter(|one| !matches!(one, Requirement::Equal(..)));
-    others.map(expression).collect()
+    others.filter_map(expression).collect()
 }
 
-/// A requirement as `metav1.LabelSelectorRequirement`.
-fn expression(requirement: &Requirement) -> (&str, &'static str, &[String]) {
-    match requirement {
+/// A requirement as `metav1.LabelSelectorRequirement`, which has no order; nor has a selector of a metric.
+fn expression(requirement: &Requirement) -> Option<(&str, &'static str, &[String])> {
+    Some(match requirement {
         Requirement::Exists(key) => (key, "Exists", &[]),
         Requirement::Absent(key) => (key, "DoesNotExist", &[]),
         Requirement::Equal(key, value) => (key, "In", std::slice::from_ref(value)),
         Requirement::NotEqual(key, value) => (key, "NotIn", std::slice::from_ref(value)),
         Requirement::In(key, values) => (key, "In", values),
         Requirement::NotIn(key, values) => (key, "NotIn", values),
-    }
+        Requirement::Greater(..) | Requirement::Less(..) => return None,
+    })
 }
 
 /// The messages, with the numbers of their fields as in `generated.proto` of `k8s.io/metrics` and `k8s.io/api`.

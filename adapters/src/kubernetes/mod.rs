@@ -9,6 +9,7 @@ mod external;
 mod groups;
 pub mod hpa;
 mod list;
+mod openapi;
 mod quantity;
 mod read;
 mod status;
@@ -24,7 +25,7 @@ use axum::routing::any;
 
 use crate::form::{Form, decode};
 use crate::host::Host;
-use crate::reply::{JSON, reply, reply_bytes};
+use crate::reply::{reply, reply_bytes};
 use accept::{Offer, negotiate};
 use discovery::Listed;
 use groups::Content;
@@ -32,6 +33,9 @@ use groups::Content;
 pub use groups::{CUSTOM, EXTERNAL, Groups, RESOURCE};
 pub use quantity::{QuantityError, quantity};
 pub use status::Status;
+
+/// The forms of what is no list of values.
+const JSON_OR_YAML: &str = "application/json, application/yaml";
 
 /// The routes of the APIs for these groups.
 pub fn router(host: Arc<dyn Host>, groups: Groups) -> Router {
@@ -47,7 +51,8 @@ pub fn router(host: Arc<dyn Host>, groups: Groups) -> Router {
     Router::new()
         .route("/apis", any(handler.clone()))
         .route("/apis/", any(handler.clone()))
-        .route("/apis/{*path}", any(handler))
+        .route("/apis/{*path}", any(handler.clone()))
+        .route("/openapi/{*path}", any(handler))
 }
 
 struct MetricsApi {
@@ -66,6 +71,11 @@ impl MetricsApi {
             return Err(Status::method_not_allowed(format!(
                 "{method} is not supported: metrics are only read (GET)"
             )));
+        }
+        if let Some(path) = uri.path().strip_prefix("/openapi/") {
+            let document = openapi::document(&self.groups, path)
+                .ok_or_else(|| Status::not_found(format!("there is no /openapi/{path}")))?;
+            return discovered(&headers, || document);
         }
         let segments = segments(&uri);
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
@@ -107,7 +117,7 @@ impl MetricsApi {
         rest: &[&str],
     ) -> Result<Option<Response<Body>>, Status> {
         let wanted = negotiate(headers, Offer::Protobuf).ok_or_else(|| {
-            Status::not_acceptable(&format!("application/json, {}", accept::PROTOBUF))
+            Status::not_acceptable(&format!("{JSON_OR_YAML}, {}", accept::PROTOBUF))
         })?;
         if matches!(form.get("watch"), "true" | "1") {
             return Err(Status::method_not_allowed(
@@ -141,7 +151,7 @@ impl MetricsApi {
             accept::Form::Protobuf => {
                 reply_bytes(StatusCode::OK, accept::PROTOBUF, list.protobuf())
             }
-            _ => ok(list.json()),
+            _ => reply(StatusCode::OK, wanted.content_type(), list.json()),
         }))
     }
 
@@ -160,9 +170,12 @@ impl MetricsApi {
 
     async fn root(&self, headers: &HeaderMap) -> Result<Response<Body>, Status> {
         let version = match negotiate(headers, Offer::AggregatedDiscovery) {
-            None => return Err(Status::not_acceptable("application/json")),
+            None => return Err(Status::not_acceptable(JSON_OR_YAML)),
             Some(accept::Form::AggregatedDiscovery(version)) => version,
-            Some(_) => return Ok(ok(discovery::group_list(&self.groups))),
+            Some(form) => {
+                let list = discovery::group_list(&self.groups);
+                return Ok(reply(StatusCode::OK, form.content_type(), list));
+            }
         };
         let listed = self.listed().await?;
         let body = discovery::aggregated(&self.groups, &listed, version.version());
@@ -214,8 +227,8 @@ fn discovered(
     document: impl FnOnce() -> String,
 ) -> Result<Response<Body>, Status> {
     match negotiate(headers, Offer::Json) {
-        Some(_) => Ok(ok(document())),
-        None => Err(Status::not_acceptable("application/json")),
+        Some(form) => Ok(reply(StatusCode::OK, form.content_type(), document())),
+        None => Err(Status::not_acceptable(JSON_OR_YAML)),
     }
 }
 
@@ -237,10 +250,6 @@ fn knows(headers: &HeaderMap, etag: &str) -> bool {
         .flat_map(|list| list.split(','))
         .map(|item| item.trim().trim_start_matches("W/"))
         .any(|item| item == etag || item == "*")
-}
-
-fn ok(body: String) -> Response<Body> {
-    reply(StatusCode::OK, JSON, body)
 }
 
 /// FNV-1a, for an ETag: it tells versions of one document apart.

@@ -26,18 +26,36 @@ pub enum Requirement {
     In(String, Vec<String>),
     /// `k notin (v, w)`
     NotIn(String, Vec<String>),
+    /// `k>1`: a label that is an integer, and a greater one
+    Greater(String, i64),
+    /// `k<1`
+    Less(String, i64),
 }
 
 impl Selector {
-    /// Reads a selector; an empty text fits everything.
+    /// Reads a selector of objects; an empty text fits everything.
     pub fn parse(text: &str) -> Result<Selector, SelectorError> {
+        Selector::read(text, true)
+    }
+
+    /// Reads a selector of a metric's labels, which knows no `>` and `<`: there is no such matcher of series, and
+    /// prometheus-adapter refuses them too.
+    pub fn parse_of_metric(text: &str) -> Result<Selector, SelectorError> {
+        Selector::read(text, false)
+    }
+
+    fn read(text: &str, is_ordered: bool) -> Result<Selector, SelectorError> {
         if text.len() > SELECTOR_BYTES_MAX {
             return Err(SelectorError {
                 at: 0,
                 reason: "longer than 64 KiB",
             });
         }
-        let mut parser = Parser { text, at: 0 };
+        let mut parser = Parser {
+            text,
+            at: 0,
+            is_ordered,
+        };
         let mut requirements = Vec::new();
         parser.skip_spaces();
         while parser.at < text.len() {
@@ -107,6 +125,8 @@ impl Selector {
             Requirement::NotEqual(key, wanted) => value(key) != wanted,
             Requirement::In(key, wanted) => wanted.iter().any(|one| one == value(key)),
             Requirement::NotIn(key, wanted) => wanted.iter().all(|one| one != value(key)),
+            Requirement::Greater(key, than) => integer(labels.get(key)).is_some_and(|n| n > *than),
+            Requirement::Less(key, than) => integer(labels.get(key)).is_some_and(|n| n < *than),
         })
     }
 }
@@ -126,8 +146,15 @@ impl Selector {
             Requirement::NotIn(key, wanted) => {
                 label(key).is_none_or(|have| wanted.iter().all(|one| one != have))
             }
+            Requirement::Greater(key, than) => integer(label(key)).is_some_and(|n| n > *than),
+            Requirement::Less(key, than) => integer(label(key)).is_some_and(|n| n < *than),
         })
     }
+}
+
+/// What `>` and `<` compare; a label that is no integer fits neither (`Requirement.Matches` of apimachinery).
+fn integer(label: Option<&str>) -> Option<i64> {
+    label?.parse().ok()
 }
 
 /// As it can be parsed.
@@ -142,6 +169,8 @@ impl fmt::Display for Selector {
                 Requirement::NotEqual(key, value) => write!(f, "{key}!={value}"),
                 Requirement::In(key, values) => write!(f, "{key} in ({})", values.join(",")),
                 Requirement::NotIn(key, values) => write!(f, "{key} notin ({})", values.join(",")),
+                Requirement::Greater(key, than) => write!(f, "{key}>{than}"),
+                Requirement::Less(key, than) => write!(f, "{key}<{than}"),
             }?;
         }
         Ok(())
@@ -168,6 +197,8 @@ impl std::error::Error for SelectorError {}
 struct Parser<'t> {
     text: &'t str,
     at: usize,
+    /// Whether `>` and `<` are known.
+    is_ordered: bool,
 }
 
 impl<'t> Parser<'t> {
@@ -235,7 +266,7 @@ impl<'t> Parser<'t> {
             }
         }
         if self.rest().starts_with(['>', '<']) {
-            return Err(self.refuse("=, ==, !=, in or notin (labels of samples have no order)"));
+            return self.comparison(key);
         }
         let start = self.at;
         match self.word() {
@@ -247,6 +278,24 @@ impl<'t> Parser<'t> {
                 Err(self.refuse("=, ==, !=, in, notin or a comma"))
             }
         }
+    }
+
+    fn comparison(&mut self, key: String) -> Result<Requirement, SelectorError> {
+        if !self.is_ordered {
+            return Err(self.refuse("=, ==, !=, in or notin (labels of samples have no order)"));
+        }
+        let is_greater = self.rest().starts_with('>');
+        self.at += 1;
+        self.skip_spaces();
+        let at = self.at;
+        let Ok(than) = self.word().parse() else {
+            self.at = at;
+            return Err(self.refuse("an integer after > or <"));
+        };
+        Ok(match is_greater {
+            true => Requirement::Greater(key, than),
+            false => Requirement::Less(key, than),
+        })
     }
 
     fn values(&mut self) -> Result<Vec<String>, SelectorError> {
@@ -302,9 +351,18 @@ mod tests {
             ("app.kubernetes.io/name=x,a=1", true),
             ("app.kubernetes.io/name=x,a=2", false),
             ("a,!b , a!=3", true),
+            ("a>0", true),
+            ("a > 1", false),
+            ("a<2,a>0", true),
+            ("a<1", false),
+            ("b>0", false),
+            ("b<9", false),
+            ("app.kubernetes.io/name<9", false), // no integer
         ] {
             let selector = Selector::parse(text).expect(text);
             assert_eq!(selector.matches(&labels), fits, "{text:?}");
+            let of_object = selector.matches_object(|label| labels.get(label));
+            assert!(of_object == fits || text.contains("b"), "{text:?}");
             let shown = selector.to_string();
             assert_eq!(Selector::parse(&shown), Ok(selector), "{shown:?}");
         }
@@ -320,8 +378,11 @@ mod tests {
     #[test]
     fn what_does_not_parse_names_the_place() {
         for (text, at) in [
-            ("a>1", 1),
-            ("a<1", 1),
+            ("a>", 2),
+            ("a> x", 3),
+            ("a<1.5", 2),
+            ("a>99999999999999999999", 2),
+            ("a>1>2", 3),
             ("=1", 0),
             ("a=1,", 4),
             ("a in 1", 5),
@@ -337,5 +398,7 @@ mod tests {
                 "{text:?}"
             );
         }
+        let of_metric = Selector::parse_of_metric("x=y,a>1");
+        assert_eq!(of_metric.map_err(|error| error.at), Err(5));
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use stillwell_adapters::objects::{Requirement, Selector};
 use stillwell_engine::labels::quote_regex;
+use stillwell_engine::promql::QueryError;
 
 /// `.LabelMatchers` and `.LabelValuesByName`, under construction.
 ///
@@ -26,8 +27,8 @@ pub enum Objects<'a> {
 }
 
 impl Matchers {
-    /// The caller's terms in their order.
-    pub(super) fn of(selector: &Selector) -> Matchers {
+    /// The caller's terms in their order. Error: one that series have no matcher for.
+    pub(super) fn of(selector: &Selector) -> Result<Matchers, QueryError> {
         let mut matchers = Matchers::default();
         for requirement in selector.requirements() {
             let (key, operator, value) = match requirement {
@@ -37,10 +38,15 @@ impl Matchers {
                 Requirement::NotEqual(key, value) => (key, "!=", value.clone()),
                 Requirement::In(key, any) => (key, "=~", alternatives(any)),
                 Requirement::NotIn(key, any) => (key, "!~", alternatives(any)),
+                Requirement::Greater(key, _) | Requirement::Less(key, _) => {
+                    return Err(QueryError::Execution(format!(
+                        "{key}: labels of series have no order (> and <)"
+                    )));
+                }
             };
             matchers.add(key, operator, value);
         }
-        matchers
+        Ok(matchers)
     }
 
     /// And this label has this value.
@@ -99,7 +105,9 @@ mod tests {
     #[test]
     fn terms_become_matchers_in_their_order() {
         let selector = Selector::parse("a=1,b!=2,c in (x,y.z),d notin (q),e,!f").expect("valid");
-        let matchers = Matchers::of(&selector).equal("ns", "default");
+        let matchers = Matchers::of(&selector)
+            .expect("no order")
+            .equal("ns", "default");
         let names = ["p.1".to_owned(), "p2".to_owned()];
         let (text, values) = matchers.objects("pod", Objects::Named(&names)).finish();
         assert_eq!(
@@ -108,7 +116,9 @@ mod tests {
         );
         assert_eq!(values["c"], r"x|y\.z");
         assert_eq!(values["ns"], "default");
-        assert_eq!(Matchers::of(&Selector::default()).finish().0, "");
+        assert_eq!(Matchers::default().finish().0, "");
+        let ordered = Selector::parse("a=1,b>2").expect("valid");
+        assert!(Matchers::of(&ordered).is_err());
         let odd = Matchers::default().equal("a", "\"\\\n");
         assert_eq!(odd.finish().0, r#"a="\"\\\n""#);
     }

@@ -130,7 +130,7 @@ pub fn query(
             resources::MISSING_NAMESPACE
         )));
     }
-    let mut matchers = Matchers::of(selector);
+    let mut matchers = Matchers::of(selector)?;
     if let Some(label) = rule.namespace_label() {
         matchers = matchers.equal(&label, namespace);
     }
@@ -147,7 +147,7 @@ pub fn object_query(
     (label, objects): (&str, Objects<'_>),
     selector: &Selector,
 ) -> Result<String, QueryError> {
-    let mut matchers = Matchers::of(selector);
+    let mut matchers = Matchers::of(selector)?;
     if !namespace.is_empty() {
         let label = rule.resources.namespace_label().ok_or_else(|| {
             QueryError::Execution(format!(

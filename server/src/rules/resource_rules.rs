@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use stillwell_adapters::objects::{Kind, Selector};
+use stillwell_adapters::objects::Kind;
 use stillwell_engine::promql::{Features, Query, QueryError, parse_duration_ms};
 
 use super::matchers::{Matchers, Objects};
@@ -144,7 +144,7 @@ impl ResourceRule {
                 self.line
             ))
         })?;
-        let matchers = Matchers::of(&Selector::default()).equal(&namespace_label, namespace);
+        let matchers = Matchers::default().equal(&namespace_label, namespace);
         let group_by = [label.to_owned(), self.container_label.clone()];
         render(
             &self.container_query,
@@ -155,7 +155,7 @@ impl ResourceRule {
 
     /// The query for nodes, by node. `label` names them.
     pub fn of_nodes(&self, (label, nodes): (&str, Objects<'_>)) -> Result<String, QueryError> {
-        let matchers = Matchers::of(&Selector::default()).objects(label, nodes);
+        let matchers = Matchers::default().objects(label, nodes);
         render(&self.node_query, matchers, &[label.to_owned()])
     }
 

@@ -176,11 +176,6 @@ impl ObjectMetrics {
         !self.lists.rules.is_empty()
     }
 
-    /// Whether a rule makes this metric of this kind.
-    pub(super) fn makes(&self, question: &ObjectQuestion<'_>) -> bool {
-        self.has_rules() && self.find(question).is_some()
-    }
-
     /// What a rule's metric says about one object; `None` where no rule makes it of this kind.
     pub(super) fn read_one(
         &self,

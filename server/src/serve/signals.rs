@@ -170,11 +170,12 @@ impl Watched {
         self.signals.iter().find(named)
     }
 
-    /// The signal that answers for metrics of objects of this name. One that an external rule made stands back behind a
-    /// custom rule: prometheus-adapter keeps the names of the two apart.
+    /// The signal that answers for metrics of objects of this name. One that an external rule made does not where there are
+    /// custom rules: prometheus-adapter keeps the names of the two apart, and which metrics a pattern makes is only known once
+    /// there are series.
     fn named_for(&self, question: &ObjectQuestion<'_>) -> Option<&(SignalSpec, SignalId)> {
         let named = self.named(question.metric)?;
-        (!named.0.from_rules || !self.objects.makes(question)).then_some(named)
+        (!named.0.from_rules || !self.objects.has_rules()).then_some(named)
     }
 
     /// What this name, in any case, stands for to a caller of this namespace who selects nothing.
@@ -335,9 +336,8 @@ impl Signals for Watched {
         name: &str,
         now: Timestamp,
     ) -> Option<Reading> {
-        let found = self.named(question.metric);
-        let may_be_a_rules = |spec: &SignalSpec| spec.from_rules && self.objects.has_rules();
-        let (spec, id) = found.filter(|(spec, _)| !spec.sanitized && !may_be_a_rules(spec))?;
+        let found = self.named_for(question);
+        let (spec, id) = found.filter(|(spec, _)| !spec.sanitized)?;
         let pinned = self.reader.pinned_if_ready(*id)?;
         let read = |id, pins: &Pins| self.reader.signal_if_ready(id, now, pins);
         let judged = judge_about((question, name), spec, &pinned, |wanted| {

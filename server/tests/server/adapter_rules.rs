@@ -1,7 +1,9 @@
 //! prometheus-adapter's rules files, as they are, over the external metrics API.
 
+use crate::common::certificates::Files;
 use crate::common::{TestTarget, get, server_with, settings, state, until};
 use serde_json::{Value, json};
+use stillwell::serve::app;
 use stillwell_adapters::host::Health;
 
 /// The first rule as the guide publishes it (README.hpa-igw.md): `namespaced` stands inside `overrides`.
@@ -183,4 +185,57 @@ async fn rules_files_are_served_and_look_at_who_asks() {
     );
     std::fs::remove_dir_all(&folder).ok();
     running.stop().await;
+}
+
+/// External rules and `signals` share names, whatever their case, for an HPA asks in lower case; custom rules have names of their
+/// own.
+#[test]
+fn a_name_is_made_once_by_external_rules_and_signals_and_once_more_by_custom_rules() {
+    let external = |name: &str| {
+        format!(
+            "  - {{seriesQuery: q, resources: {{namespaced: false}}, name: {{as: {name}}}, metricsQuery: sum(q)}}\n"
+        )
+    };
+    let custom = |name: &str| {
+        format!(
+            "  - {{seriesQuery: q, resources: {{template: <<.Resource>>}}, name: {{as: {name}}}, metricsQuery: 'sum(q{{<<.LabelMatchers>>}}) by (<<.GroupBy>>)'}}\n"
+        )
+    };
+    for (story, rules, refused) in [
+        (
+            "as a signal",
+            format!("rules:\n  external:\n{}", external("WAITING")),
+            Some("a second signal \"WAITING\" (case is not looked at); the first is on line 1"),
+        ),
+        (
+            "twice",
+            format!("rules:\n  external:\n{}{}", external("x"), external("X")),
+            Some("a second signal \"X\""),
+        ),
+        (
+            "by a custom rule as well",
+            format!(
+                "rules:\n  external:\n{}  custom:\n{}{}",
+                external("x"),
+                custom("x"),
+                custom("waiting")
+            ),
+            None,
+        ),
+    ] {
+        let files = Files::new("clash");
+        let folder = files.write("rules.yaml", &rules);
+        let text = "signals: [{name: waiting, expr: sum(q)}]\nexternal_metrics: {rules_files: [rules.yaml]}\n";
+        let features = stillwell_engine::promql::Features::default();
+        let loaded = app::load(text, folder.parent().expect("a folder"), &features);
+        let problems = loaded.err().map(|problems| format!("{problems:?}"));
+        match (&problems, refused) {
+            (None, None) => {}
+            (Some(said), Some(expected)) => {
+                let expected = expected.replace('"', "\\\"");
+                assert!(said.contains(&expected), "{story}: {said}");
+            }
+            _ => panic!("{story}: {problems:?}"),
+        }
+    }
 }

@@ -10,6 +10,8 @@
 //! answer; and a metric of an object is found though the query leaves out the label that names it, where every selector
 //! pins it.
 
+mod forms;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -7,9 +7,9 @@
 
 use crate::labels::Matcher;
 
-use super::assessment::{Assessment, describe, seconds};
+use super::assessment::{Assessment, clock_time, describe, seconds};
 use super::demand::reads_demand;
-use super::facts::TargetFacts;
+use super::facts::{TargetFacts, Uncovered};
 use super::judge::{never_seen, no_target_counts};
 use super::names::{REQUEST_LABELS, expected_name};
 use super::policy::{Absent, Policy};
@@ -497,18 +497,43 @@ pub(crate) fn windows_covered(
     for target in counting.filter_map(|&id| assessment.facts.target(id)) {
         let until_ms = target.last_good_ms.unwrap_or(at_ms).min(at_ms);
         let from_ms = until_ms.saturating_sub(window_ms);
-        if !target.covers(from_ms, until_ms, policy.hold_ms(target.interval_ms)) {
+        let hold_ms = policy.hold_ms(target.interval_ms);
+        if let Some(lack) = target.uncovered(from_ms, until_ms, hold_ms) {
             return Err(match query.has_open_window() {
                 true => "the query looks back to a time that is not known beforehand (`@`), which no window covers; \
                          write a range or an offset"
                     .to_owned(),
-                false => format!(
-                    "the window of {} is not covered yet: {} has gaps in it, or was first seen inside it",
-                    seconds(window_ms),
-                    describe(target)
-                ),
+                false => why_uncovered(target, &lack, window_ms),
             });
         }
     }
     Ok(())
+}
+
+/// Times, not ages (S9e), and until when it is so.
+fn why_uncovered(target: &TargetFacts, lack: &Uncovered, window_ms: i64) -> String {
+    let (window, of) = (seconds(window_ms), describe(target));
+    let full = |ms: i64| clock_time(ms.saturating_add(window_ms));
+    match *lack {
+        Uncovered::Gap {
+            after_ms,
+            before_ms,
+        } => format!(
+            "the window of {window} is not covered before {}: {of} gave no good page for {} until {}; a `hold` of the \
+             signal that is longer bridges that",
+            full(before_ms),
+            seconds(before_ms - after_ms),
+            clock_time(before_ms),
+        ),
+        Uncovered::Before {
+            since_ms: Some(since_ms),
+        } => format!(
+            "the window of {window} is not covered before {}: {of} is known since {}",
+            full(since_ms),
+            clock_time(since_ms),
+        ),
+        Uncovered::Before { since_ms: None } => {
+            format!("the window of {window} is not covered: {of} gave no good page yet")
+        }
+    }
 }

@@ -1,7 +1,13 @@
 //! Fresh and frozen targets (S2, S5): a number is told while its pages are new, held a little while longer, and then
 //! nothing is told.
 
-use crate::scenario::{Gateway, QUEUE, RUNNING, Scenario, held, unknown, value};
+use stillwell_engine::TargetSpec;
+use stillwell_engine::labels::Labels;
+use stillwell_engine::signal::Policy;
+
+use crate::scenario::{
+    Gateway, INTERVAL_MS, QUEUE, RUNNING, Reported, Scenario, held, unknown, value,
+};
 
 #[test]
 fn a_fresh_target_gives_a_value() {
@@ -54,6 +60,55 @@ fn an_outage_is_held_then_unknown_and_one_good_scrape_recovers() {
     );
 }
 
+/// A rate over a minute was unknown for a minute after four seconds of outage, for reasons that did not say until when.
+#[test]
+fn a_gap_in_a_window_is_bridged_by_a_longer_hold_and_named_without() {
+    const RATE: &str = "sum(rate(requests_total[30s]))";
+    const OUTAGE: usize = 40; // rounds
+    let mut scenario = Scenario::new();
+    let strict = scenario.register(RATE);
+    let policy = Policy {
+        hold_ms: Some(5_000),
+        ..Policy::default()
+    };
+    let bridged = scenario.register_with(RATE, policy);
+    let epp = scenario.target("a:1");
+    let mut served = 0;
+    let serve = |scenario: &mut Scenario, served: &mut u32| {
+        *served += 1;
+        scenario.scrape_text(epp, &format!("requests_total{{model=\"m\"}} {served}\n"));
+    };
+    for _ in 0..310 {
+        serve(&mut scenario, &mut served);
+    }
+    for signal in [strict, bridged] {
+        let reported = scenario.reported(signal);
+        assert!(matches!(reported, Reported::Value(_)), "{reported:?}");
+    }
+    scenario.rounds(OUTAGE, &[(epp, None)]);
+    served += OUTAGE as u32; // requests are served meanwhile
+    serve(&mut scenario, &mut served);
+    unknown(
+        &scenario.reported(strict),
+        &[
+            "30.0 s",
+            "not covered before 1970-01-01T02:47:45Z",
+            "gave no good page for 4.1 s until 1970-01-01T02:47:15Z",
+            "`hold`",
+        ],
+    );
+    // What was counted during the gap is measured by the first page after it: ten a second, as before.
+    let Reported::Value(rate) = scenario.reported(bridged) else {
+        panic!("{:?}", scenario.reported(bridged));
+    };
+    assert!((9.9..10.1).contains(&rate[0]), "{rate:?}");
+    for _ in 0..300 {
+        serve(&mut scenario, &mut served);
+    }
+    let reported = scenario.reported(strict);
+    assert!(matches!(reported, Reported::Value(_)), "{reported:?}");
+}
+
 #[test]
 fn a_scrape_that_never_ends_does_not_keep_its_target_fresh() {
     let mut scenario = Scenario::new();
@@ -64,4 +119,46 @@ fn a_scrape_that_never_ends_does_not_keep_its_target_fresh() {
     assert_eq!(scenario.reported(queue), held(5.0));
     scenario.now_ms += 2_000;
     unknown(&scenario.reported(queue), &["a:1", "not ended"]);
+}
+
+/// Each new pod made rates and quantiles over its job unknown for a whole window, and so stopped the scaling that had started it.
+#[test]
+fn a_new_process_covers_a_window_from_its_start() {
+    // How long before its first page it started, whether it was ready by then, and whether its start is told.
+    for (unseen_ms, not_ready, has_start, is_covered) in [
+        (500, false, true, true),
+        (60_000, false, true, false),
+        (60_000, true, true, true),
+        (500, false, false, false),
+    ] {
+        let mut scenario = Scenario::new();
+        let rate = scenario.register("sum(rate(tokens_total[100s]))");
+        let old = scenario.target("a:1");
+        let page = |start_s: f64, tokens: i64| {
+            format!("process_start_time_seconds {start_s}\ntokens_total {tokens}\n")
+        };
+        for tokens in 0..1100 {
+            scenario.take(old, &page(1000.0, tokens));
+        }
+        let before = scenario.reported(rate);
+        assert!(matches!(before, Reported::Value(_)), "{before:?}");
+        let new = scenario.target_with(TargetSpec {
+            labels: Labels::from_pairs([("job", "epp"), ("instance", "b:1")]),
+            interval_ms: INTERVAL_MS as u64,
+            not_ready,
+            ..TargetSpec::default()
+        });
+        let start_s = (scenario.now_ms + INTERVAL_MS - unseen_ms) as f64 / 1000.0;
+        for tokens in 1100..1120 {
+            scenario.take(old, &page(1000.0, tokens));
+            let of_new = page(start_s, tokens - 1100);
+            let first_line = of_new.find('\n').map_or(0, |at| at + 1);
+            scenario.take_now(new, &of_new[if has_start { 0 } else { first_line }..]);
+        }
+        let after = scenario.reported(rate);
+        match is_covered {
+            true => assert!(matches!(after, Reported::Value(_)), "{after:?}"),
+            false => unknown(&after, &["not covered before", "b:1 (job epp)"]),
+        }
+    }
 }

@@ -252,7 +252,10 @@ fn our_own_start_tells_nothing_that_is_not_covered() {
     let page = Gateway::of("a");
     scenario.rounds(50, &[(epp, Some(&page))]);
     assert_eq!(scenario.reported(queue), value(5.0));
-    unknown(&scenario.reported(rate), &["10.0 s", "not covered"]);
+    unknown(
+        &scenario.reported(rate),
+        &["10.0 s", "not covered before 1970-01-01T02:46:50Z"],
+    );
     scenario.rounds(60, &[(epp, Some(&page))]);
     assert!(
         matches!(scenario.reported(rate), Reported::Value(_)),

@@ -26,7 +26,7 @@ pub(crate) use gathered::{Gatherer, PageFacts, RememberedLabels};
 pub(crate) use group::GroupFacts;
 pub(crate) use names_seen::NamesSeen;
 pub(crate) use persist::RestoredTarget;
-pub(crate) use target::TargetFacts;
+pub(crate) use target::{TargetFacts, Uncovered};
 
 /// What changed about the process of a target.
 #[derive(Clone, Debug, PartialEq, Eq)]

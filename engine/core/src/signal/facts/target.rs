@@ -27,6 +27,8 @@ pub(crate) struct TargetFacts {
     /// Whether series of its pages may replace the target's labels.
     pub(super) may_replace: bool,
     pub(crate) first_good_ms: Option<i64>,
+    /// Discovery called it not ready when it gave its first good page: nobody had sent it requests before.
+    pub(super) answered_before_ready: bool,
     /// When its first scrape ended, successfully or not, in milliseconds.
     pub(super) first_attempt_ms: Option<i64>,
     /// The newest finished scrape: its time in milliseconds, and whether it succeeded.
@@ -89,6 +91,7 @@ impl TargetFacts {
             not_ready: spec.not_ready,
             may_replace: spec.may_replace_labels(),
             first_good_ms: None,
+            answered_before_ready: false,
             first_attempt_ms: None,
             last: None,
             last_good_ms: None,
@@ -217,13 +220,44 @@ impl TargetFacts {
                 .is_some_and(|good_ms| now_ms.saturating_sub(good_ms) <= 2 * self.interval_ms)
     }
 
-    /// Whether good pages cover `from_ms..=until_ms` without a gap longer than `hold_ms` (S4c).
-    pub(crate) fn covers(&self, from_ms: i64, until_ms: i64, hold_ms: i64) -> bool {
+    /// Why good pages do not cover `from_ms..=until_ms`, with no gap longer than `hold_ms`; `None` where they do (S4c).
+    pub(crate) fn uncovered(&self, from_ms: i64, until_ms: i64, hold_ms: i64) -> Option<Uncovered> {
         let forgotten = self.gaps.front().filter(|_| self.gaps.len() == GAPS_MAX);
         let known_since_ms = forgotten.map(|gap| gap.1).max(self.first_good_ms);
-        known_since_ms.is_some_and(|since_ms| since_ms <= from_ms)
-            && !self.gaps.iter().any(|&(after, before)| {
-                before - after > hold_ms && before > from_ms && after < until_ms
-            })
+        // The newest gap: the window is covered once that has left it.
+        let gap = self.gaps.iter().rev().find(|&&(after, before)| {
+            before - after > hold_ms && before > from_ms && after < until_ms
+        });
+        match (known_since_ms, gap) {
+            (_, Some(&(after_ms, before_ms))) => Some(Uncovered::Gap {
+                after_ms,
+                before_ms,
+            }),
+            (Some(since_ms), None) if since_ms <= from_ms => None,
+            (Some(_), None) if self.is_known_from_its_start(from_ms, hold_ms) => None,
+            (since_ms, None) => Some(Uncovered::Before { since_ms }),
+        }
     }
+}
+
+impl TargetFacts {
+    /// Whether the target's only process so far started after `from_ms`, and nothing that it did before its first page can
+    /// matter: that came within the hold, or before it was ready.
+    fn is_known_from_its_start(&self, from_ms: i64, hold_ms: i64) -> bool {
+        let (Some(started_ms), Some(first_ms)) = (self.started_ms, self.first_good_ms) else {
+            return false;
+        };
+        let is_only_process = self.changes_ms.is_empty() && self.gaps.len() < GAPS_MAX;
+        let unseen_ms = first_ms - started_ms;
+        let is_seen_at_once = unseen_ms <= hold_ms || self.answered_before_ready;
+        is_only_process && started_ms > from_ms && unseen_ms >= 0 && is_seen_at_once
+    }
+}
+
+/// What a window lacks.
+pub(crate) enum Uncovered {
+    /// No good page between these two.
+    Gap { after_ms: i64, before_ms: i64 },
+    /// Nothing is known of the time before, or of any.
+    Before { since_ms: Option<i64> },
 }
