@@ -115,8 +115,19 @@ async fn named(host: &dyn Host, name: String, headers: &HeaderMap) -> Response<B
         Err(error) => return unavailable(&error),
     };
     if descriptions.is_empty() {
-        let known = host.signals().names().join(", ");
-        let text = format!("there is no signal {name}; there are: {known}\n");
+        let known = host.signals().names();
+        let text = match known.contains(&name) {
+            // Of a rule there is a reading for each selector and namespace that asks.
+            true => format!(
+                "{name} is a metric of a rule whose query depends on who asks (namespace and selector): what was asked for \
+                 lately is in the list at /signals under its query, and an HPA's own read is\n\
+                 kubectl get --raw '/apis/external.metrics.k8s.io/v1beta1/namespaces/NAMESPACE/{name}?labelSelector=...'\n"
+            ),
+            false => format!(
+                "there is no signal {name}; there are: {}\n",
+                known.join(", ")
+            ),
+        };
         return reply(StatusCode::NOT_FOUND, TEXT, text);
     }
     if wants_json(headers) {

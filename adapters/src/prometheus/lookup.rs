@@ -6,6 +6,7 @@ use stillwell_engine::{SeriesQuery, Timestamp};
 
 use super::answer::annotations;
 use super::error::ApiError;
+use super::escaped_name::unescaped;
 use super::params;
 use crate::form::Form;
 use crate::host::Host;
@@ -84,11 +85,12 @@ pub(super) async fn label_values(
     name: &str,
     form: &Form,
 ) -> Result<String, ApiError> {
+    let name = unescaped(name);
     if name.is_empty() {
         return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
     }
     let range = Range::read(host, form).await?;
-    let (limit, reader, name) = (range.limit, host.reader().clone(), name.to_owned());
+    let (limit, reader, name) = (range.limit, host.reader().clone(), name.into_owned());
     look_up(host, move |within| {
         let found = reader.label_values(&name, range.query(), within)?;
         Ok(list(found, limit, |out, value| json::string(out, value)))

@@ -3,6 +3,7 @@
 mod answer;
 mod ast;
 mod error;
+mod escaped_name;
 mod federate;
 mod guarded;
 mod histogram;

@@ -130,6 +130,10 @@ pub const FIRST_SCRAPE_WAIT_MS_MAX: i64 = 10_000;
 /// can create values without bound; beyond this number the label index, which expires with retention, is used.
 pub const REMEMBERED_VALUES_MAX: usize = 65_536;
 
+/// Bytes of a metric name or label value that is remembered without expiry: names of a line's length would be gigabytes. What is
+/// not remembered proves no absence.
+pub const REMEMBERED_TEXT_BYTES_MAX: usize = 1_024;
+
 /// Gaps between good scrapes remembered per target; older ones count as one.
 pub const GAPS_MAX: usize = 64;
 

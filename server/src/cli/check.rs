@@ -130,9 +130,10 @@ fn check_config(matches: &ArgMatches) -> ExitCode {
                 print!("{table}");
             }
             println!(
-                "{file}: valid: {} jobs, {targets} targets, {} signals, {rules} rules",
+                "{file}: valid: {} jobs, {targets} targets, {} signals, {rules} rules{}",
                 config.jobs.len(),
-                config.signals.len()
+                config.signals.len(),
+                adapter_rules(&config)
             );
             ExitCode::SUCCESS
         }
@@ -247,6 +248,15 @@ fn owners(config: &config::Config, matches: &ArgMatches) -> Result<Vec<String>, 
 }
 
 #[expect(clippy::print_stdout, reason = "the report is the command's output")]
+/// How many of prometheus-adapter's rules there are that no signal was made of; nothing where there are none.
+fn adapter_rules(config: &config::Config) -> String {
+    let of_resources = usize::from(config.resource_rules.is_some());
+    match config.rules.len() + config.object_rules.len() + of_resources {
+        0 => String::new(),
+        count => format!(", {count} rules of prometheus-adapter that depend on who asks"),
+    }
+}
+
 fn check_rules(matches: &ArgMatches) -> ExitCode {
     let mut failed = false;
     for path in matches.get_many::<String>("FILE").into_iter().flatten() {

@@ -4,8 +4,8 @@ use parking_lot::Mutex;
 
 /// Kept for the next scrape; more are freed.
 const KEPT_MAX: usize = 4;
-/// A larger buffer is freed rather than kept: one huge page must not hold its memory for ever.
-const KEPT_BYTES_MAX: usize = 64 << 20;
+/// Bytes of all that are kept: a huge page must not hold its memory for ever, nor several large ones beside the memory limit.
+const KEPT_BYTES_MAX: usize = 16 << 20;
 /// A buffer that nobody has taken for so many calls of `trim` is freed: its page is scraped no more.
 const IDLE_TRIMS_MAX: u64 = 60;
 
@@ -34,7 +34,9 @@ impl Buffers {
     pub fn give(&self, mut buffer: Vec<u8>) {
         buffer.clear();
         let mut free = self.free.lock();
-        if free.buffers.len() < KEPT_MAX && buffer.capacity() <= KEPT_BYTES_MAX {
+        let kept = free.buffers.iter().map(|(_, buffer)| buffer.capacity());
+        let bytes = kept.sum::<usize>() + buffer.capacity();
+        if free.buffers.len() < KEPT_MAX && bytes <= KEPT_BYTES_MAX {
             let trims = free.trims;
             free.buffers.push((trims, buffer));
         }
@@ -62,6 +64,11 @@ mod tests {
         assert_eq!(buffers.take().capacity(), 0);
         buffers.give(Vec::with_capacity(KEPT_BYTES_MAX + 1));
         assert_eq!(buffers.take().capacity(), 0);
+        for _ in 0..2 {
+            buffers.give(Vec::with_capacity(KEPT_BYTES_MAX / 2 + 1));
+        }
+        assert_eq!(buffers.free.lock().buffers.len(), 1);
+        buffers.take();
         for _ in 0..KEPT_MAX + 5 {
             buffers.give(Vec::with_capacity(10));
         }

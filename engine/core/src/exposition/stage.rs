@@ -11,8 +11,7 @@ use crate::ids::{SeriesId, TargetId};
 use crate::labels::Labels;
 use crate::scrape::{Retain, TargetSpec};
 use crate::signal::RetainHandle;
-use crate::store::histogram_bytes;
-use crate::writer::CountedGrowth;
+use crate::store::{CountedGrowth, histogram_bytes};
 
 use super::added::{Added, AddedSample};
 use super::classic_text;
@@ -127,6 +126,9 @@ enum Body<'a> {
     Sent(&'a [u8]),
     Decoded(Vec<u8>),
 }
+
+/// Of the sample of a new line: the head of its labels, its entries of `Added` and of the placements.
+const PLACED_BYTES: usize = 56;
 
 /// A decoded page no larger than this keeps its memory for the next one.
 const KEPT_TEXT_BYTES_MAX: usize = 1 << 20;
@@ -419,6 +421,13 @@ impl Staged<'_> {
 
     pub(crate) fn page(&self) -> &PageDiff {
         &self.stage.page
+    }
+
+    /// Bytes that the new lines hold until the page is its target's template: beside their list, labels and what is known of
+    /// where they go.
+    pub(crate) fn parsed_bytes(&self) -> usize {
+        let (series, label_bytes) = self.new_series();
+        self.page().bytes() + label_bytes + series * PLACED_BYTES
     }
 
     /// Every series on the page before this one, in page order.

@@ -47,6 +47,7 @@ impl Store {
     fn release_memory(&mut self, bytes_max: usize, blocks_max: usize) -> bool {
         self.slab.release_empty();
         if self.slab.bytes() <= bytes_max {
+            self.slab.stop_evacuating();
             return true;
         }
         let segments = blocks_max / SEGMENT_BLOCKS / 3; // of each size
@@ -54,8 +55,13 @@ impl Store {
         for &block in &blocks {
             self.move_block(block);
         }
+        let is_over = !self.slab.is_emptying();
         self.slab.vacate();
-        blocks.is_empty() || self.slab.bytes() <= bytes_max
+        if is_over || self.slab.bytes() <= bytes_max {
+            self.slab.stop_evacuating();
+            return true;
+        }
+        false
     }
 
     /// Moves a block into another segment.

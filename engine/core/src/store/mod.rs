@@ -11,7 +11,7 @@
 //! * Reading: `snapshot` (copies for queries), `explicit_times` (samples with times of their own), `visible_ticks`
 //!   (failed scrapes and staleness), `value_runs` (uncompressed runs for compiled signals), `lookup`.
 //! * Snapshots: `persist`, `persist_histograms`.
-//! * Memory: `arena`, `epoch_reclaim` (reuse of ids).
+//! * Memory: `arena`, `epoch_reclaim` (reuse of ids), `growth` (what series will add).
 
 mod arena;
 mod clock;
@@ -20,6 +20,7 @@ mod epoch_reclaim;
 mod eviction;
 mod exemplars;
 mod explicit_times;
+mod growth;
 mod history;
 mod id_set;
 mod label_interner;
@@ -44,6 +45,7 @@ pub(crate) use crate::ids::ClockId;
 pub(crate) use clock::{Clock, ScrapeEntry};
 pub(crate) use codec::STALE;
 pub(crate) use epoch_reclaim::Pin;
+pub(crate) use growth::CountedGrowth;
 pub(crate) use history::{AppendOutcome, Store};
 pub(crate) use id_set::{GrowingIdSet, IdSet};
 pub(crate) use matching::{ReadBudget, for_each_match, for_each_match_within};

@@ -20,6 +20,9 @@ const HEADER_BYTES: usize = 32;
 /// Blocks of one allocation.
 pub(super) const SEGMENT_BLOCKS: usize = 256;
 
+/// Segments of one size that are selected for emptying at once: 4 to 16 MB.
+const EVACUATED_AT_ONCE: usize = 256;
+
 /// Bytes held at most beside blocks in use after compaction: part of one segment of each size.
 pub(super) const PARTIAL_SEGMENTS_BYTES: usize = SEGMENT_BLOCKS * (64 + 128 + 256);
 
@@ -167,6 +170,9 @@ struct SizeClass<const N: usize> {
     vacant: Vec<u32>,
     /// Blocks in use.
     used: usize,
+    /// Segments that are to be emptied, and those of them whose blocks are being moved.
+    evacuating: Vec<u32>,
+    emptying: Vec<u32>,
 }
 
 struct Segment<const N: usize> {
@@ -184,6 +190,8 @@ impl<const N: usize> SizeClass<N> {
             free: Vec::new(),
             vacant: Vec::new(),
             used: 0,
+            evacuating: Vec::new(),
+            emptying: Vec::new(),
         }
     }
 
@@ -246,7 +254,7 @@ impl<const N: usize> SizeClass<N> {
         let emptied: Vec<bool> = self
             .segments
             .iter()
-            .map(|segment| segment.used == 0 && !segment.blocks.is_empty())
+            .map(|segment| segment.used == 0 && !segment.blocks.is_empty() && !segment.is_evacuated)
             .collect();
         if !emptied.contains(&true) {
             return;
@@ -260,27 +268,14 @@ impl<const N: usize> SizeClass<N> {
         }
     }
 
-    /// Selects up to so many segments, the least used ones, whose blocks fit into the others; removes their places from the
-    /// free list, and lists the blocks in use in them.
+    /// Takes up to so many segments, the least used ones, whose blocks fit into the others, and lists the blocks in use in them.
     fn evacuate(&mut self, segments_max: usize) -> Vec<u32> {
-        let held = self.segments.len() - self.vacant.len();
-        let spare = held - self.used.div_ceil(SEGMENT_BLOCKS);
-        if spare == 0 {
-            return Vec::new();
+        if self.evacuating.is_empty() {
+            self.select_least_used();
         }
-        let mut least: Vec<u32> = (0..self.segments.len() as u32)
-            .filter(|at| !self.segments[*at as usize].blocks.is_empty())
-            .collect();
-        let count = spare.min(segments_max);
-        least.select_nth_unstable_by_key(count - 1, |at| self.segments[*at as usize].used);
-        least.truncate(count);
-        for at in &least {
-            self.segments[*at as usize].is_evacuated = true;
-        }
-        let segments = &self.segments;
-        self.free
-            .retain(|place| !segments[*place as usize / SEGMENT_BLOCKS].is_evacuated);
-        let places = least.iter().flat_map(|at| {
+        let from = self.evacuating.len().saturating_sub(segments_max);
+        self.emptying.extend(self.evacuating.drain(from..));
+        let places = self.emptying.iter().flat_map(|at| {
             let first = at * SEGMENT_BLOCKS as u32;
             first..first + SEGMENT_BLOCKS as u32
         });
@@ -289,21 +284,64 @@ impl<const N: usize> SizeClass<N> {
             .collect()
     }
 
-    /// Gives back the memory of the segments that were evacuated.
+    /// Selects the segments that are emptied next, and removes their places from the free list. Looks at all segments and
+    /// places, so it selects more than are emptied at once: of a gigabyte of history that takes some milliseconds.
+    fn select_least_used(&mut self) {
+        let held = self.segments.len() - self.vacant.len();
+        let spare = held - self.used.div_ceil(SEGMENT_BLOCKS);
+        if spare == 0 {
+            return;
+        }
+        let mut least: Vec<u32> = (0..self.segments.len() as u32)
+            .filter(|at| !self.segments[*at as usize].blocks.is_empty())
+            .collect();
+        let count = spare.min(EVACUATED_AT_ONCE);
+        least.select_nth_unstable_by_key(count - 1, |at| self.segments[*at as usize].used);
+        least.truncate(count);
+        for at in &least {
+            self.segments[*at as usize].is_evacuated = true;
+        }
+        let segments = &self.segments;
+        self.free
+            .retain(|place| !segments[*place as usize / SEGMENT_BLOCKS].is_evacuated);
+        self.evacuating = least;
+    }
+
+    /// Gives back the memory of the segments whose blocks were moved.
+    ///
+    /// One with a block that was not moved stays: without its memory a series would have lost history, and whoever reads that
+    /// block would panic, for every query from then on. Nobody leaves one behind; if somebody did, its free places are lost until its
+    /// blocks are dropped, and nothing else is.
     fn vacate(&mut self) {
-        for (at, segment) in self.segments.iter_mut().enumerate() {
-            if std::mem::take(&mut segment.is_evacuated) {
-                debug_assert_eq!(segment.used, 0, "its blocks were moved");
+        for at in self.emptying.drain(..) {
+            let segment = &mut self.segments[at as usize];
+            segment.is_evacuated = false;
+            debug_assert_eq!(segment.used, 0, "its blocks were moved");
+            if segment.used == 0 {
                 segment.blocks = Box::default();
-                self.vacant.push(at as u32);
+                self.vacant.push(at);
             }
         }
-        self.free.shrink_to_fit();
+    }
+
+    /// Gives up emptying the segments that are still full: their places can be taken again.
+    fn stop_evacuating(&mut self) {
+        for at in self.evacuating.drain(..) {
+            self.segments[at as usize].is_evacuated = false;
+            let first = at * SEGMENT_BLOCKS as u32;
+            let places = first..first + SEGMENT_BLOCKS as u32;
+            let blocks = &self.segments[at as usize].blocks;
+            let is_free = |place: &u32| {
+                let block = &blocks[*place as usize % SEGMENT_BLOCKS];
+                block.header.clock == ClockId::NONE
+            };
+            self.free.extend(places.filter(is_free));
+        }
     }
 
     /// Bytes that the next `allocate` adds.
     fn growth_bytes(&self) -> usize {
-        if self.free.is_empty() {
+        if self.free.is_empty() && self.evacuating.is_empty() {
             SEGMENT_BLOCKS * size_of::<Block<N>>()
         } else {
             0
@@ -311,6 +349,9 @@ impl<const N: usize> SizeClass<N> {
     }
 
     fn allocate(&mut self, header: Header) -> u32 {
+        if self.free.is_empty() {
+            self.stop_evacuating();
+        }
         if self.free.is_empty() {
             self.grow();
         }
@@ -517,7 +558,27 @@ impl Slab {
         blocks
     }
 
-    /// Ends an evacuation: gives back the memory of the segments that are empty now.
+    /// Whether there are segments whose blocks are to be moved now.
+    pub(crate) fn is_emptying(&self) -> bool {
+        let [small, medium, large] = [
+            self.small.emptying.is_empty(),
+            self.medium.emptying.is_empty(),
+            self.large.emptying.is_empty(),
+        ];
+        !(small && medium && large)
+    }
+
+    /// Gives up what was selected for emptying and is not empty.
+    pub(crate) fn stop_evacuating(&mut self) {
+        self.small.stop_evacuating();
+        self.medium.stop_evacuating();
+        self.large.stop_evacuating();
+        self.small.free.shrink_to_fit();
+        self.medium.free.shrink_to_fit();
+        self.large.free.shrink_to_fit();
+    }
+
+    /// Ends a step of an evacuation: gives back the memory of the segments that are empty now.
     pub(crate) fn vacate(&mut self) {
         self.small.vacate();
         self.medium.vacate();
@@ -544,6 +605,36 @@ impl Slab {
 mod tests {
     use super::*;
     use crate::ids::TargetId;
+
+    /// Segments are selected for many steps at once; what was selected and is not emptied must be of use again.
+    #[test]
+    fn places_in_segments_that_were_not_emptied_are_taken_again() {
+        let mut slab = Slab::new();
+        let clock = ClockId::page_of(TargetId(0));
+        let all = 10 * SEGMENT_BLOCKS as u32;
+        let take = |slab: &mut Slab, id| slab.allocate(Size::Small, clock, SeriesId(id), 0);
+        let held: Vec<BlockId> = (0..all).map(|id| take(&mut slab, id)).collect();
+        // Every second block is free, in all segments: five are to be emptied.
+        for block in held.iter().skip(1).step_by(2) {
+            slab.release(*block);
+        }
+        let used = (all / 2) as usize;
+        let moved = slab.evacuate(1);
+        assert_eq!(moved.len(), SEGMENT_BLOCKS / 2);
+        for block in moved {
+            slab.copy(block);
+            slab.release(block);
+        }
+        assert!(slab.is_emptying());
+        slab.vacate();
+        slab.stop_evacuating();
+        let before = slab.bytes();
+        let free = 9 * SEGMENT_BLOCKS - used;
+        for id in 0..free as u32 {
+            take(&mut slab, id);
+        }
+        assert!(slab.bytes() <= before, "there were {free} free places");
+    }
 
     /// Places given up in the segments that were being emptied were taken by the next blocks that were moved: no segment
     /// was ever empty, and pages were refused for want of memory that could have been given back.
@@ -584,6 +675,7 @@ mod tests {
             }
             slab.vacate();
         }
+        slab.stop_evacuating();
         // Two fifths of five segments, of each size.
         let segments = 2 * SEGMENT_BLOCKS * (64 + 256);
         assert!(

@@ -10,14 +10,16 @@ use parking_lot::{Mutex, RwLock};
 
 use super::Writer;
 use super::admit::NEW_SERIES_BYTES;
-use super::commit_in_steps::in_turn;
-use super::make_room::{CountedGrowth, make_room};
-use super::progress::lines_of_histogram;
+use super::in_turn::in_turn;
+use super::make_room::make_room;
+use super::steps::lines_of_histogram;
 use crate::histogram::FloatHistogram;
 use crate::labels::Labels;
 use crate::limits::{FUTURE_MS_MAX, WRITE_BATCH_SERIES};
 use crate::promql::select::STALE_NAN_BITS;
-use crate::store::{AppendOutcome, ClockId, HISTOGRAM, STALE, SeriesId, Store, histogram_bytes};
+use crate::store::{
+    AppendOutcome, ClockId, CountedGrowth, HISTOGRAM, STALE, SeriesId, Store, histogram_bytes,
+};
 use crate::time::Timestamp;
 
 /// Samples of one series, each list ascending in time.
@@ -179,7 +181,7 @@ impl Writer {
             0 => 0,
             _ => batch.iter().map(|series| series.labels.bytes()).sum(),
         };
-        let at_most = label_bytes + growth.series * NEW_SERIES_BYTES + growth.histogram_bytes;
+        let at_most = label_bytes + growth.series * NEW_SERIES_BYTES + growth.more_bytes;
         let admitted = self.admit(at_most, |store| growth.bytes(store));
         let reserved = admitted.map_err(|new_bytes| AppendError {
             new_bytes,

@@ -199,7 +199,10 @@ impl Writer {
         let counted = staged.growth;
         let admitted = self.admit(at_most, |store| match counted {
             Some(growth) => growth.bytes(store),
-            None => store.series.growth_bytes(&Growth::of(labels())) + staged.histogram_bytes(),
+            None => {
+                let more_bytes = staged.histogram_bytes() + staged.parsed_bytes();
+                store.series.growth_bytes(&Growth::of(labels())) + more_bytes
+            }
         });
         let reserved = admitted.map_err(|_| CommitError::Memory {
             new_series: counted.map_or_else(|| labels().count(), |growth| growth.series),

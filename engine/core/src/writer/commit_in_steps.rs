@@ -7,10 +7,11 @@
 
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard, RwLock};
+use parking_lot::{Mutex, RwLock};
 
 use super::Writer;
 use super::commit::{CommittedPage, without_conflicts};
+use super::in_turn::in_turn;
 use super::outcome::{CommitError, Committed, ScrapeFacts};
 use super::progress::Progress;
 use crate::exposition::Staged;
@@ -142,12 +143,4 @@ impl Writer {
         let store = self.stopwatch.waiting(|| store.write());
         self.show(store, staged, progress, facts)
     }
-}
-
-/// Has the writer once, and lets whoever waits for it be next.
-pub(super) fn in_turn<T>(writer: &Mutex<Writer>, work: impl FnOnce(&mut Writer) -> T) -> T {
-    let mut held = writer.lock();
-    let done = work(&mut held);
-    MutexGuard::unlock_fair(held);
-    done
 }

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use super::Writer;
 use super::admit::shrink;
-use super::commit_in_steps::in_turn;
+use super::in_turn::in_turn;
 use super::make_room::shrink_in_steps;
 use crate::limits::{RESTART_GRACE_MS_DEFAULT, WRITE_BATCH_SERIES};
 use crate::store::TargetId;

@@ -1,65 +1,26 @@
 //! Makes room for new series before they are added, with other commits in between.
 //!
 //! Where memory is used up, 100,000 new series need as many old ones to be dropped. Done at once, nobody else has the writer for
-//! 0.1 s and more. Here what is needed is counted without the writer, and history is dropped a batch at a time, some 1 ms. The
-//! rows that can be reused are counted again when memory is reserved: others may have taken them meanwhile.
+//! 0.1 s and more. Here what is needed is counted without the writer, and history is dropped a batch at a time, some 1 ms.
 
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
 use super::Writer;
 use super::admit::NEW_SERIES_BYTES;
-use super::commit_in_steps::in_turn;
+use super::in_turn::in_turn;
 use crate::exposition::Staged;
-use crate::labels::Labels;
 use crate::limits::WRITE_BATCH_SERIES;
-use crate::store::{Growth, SMALL_BLOCK_BYTES, Store};
-
-/// What new series add to the store, counted before they are added.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct CountedGrowth {
-    /// Those that the store does not have.
-    pub(crate) series: usize,
-    /// Of texts that it does not have.
-    text_bytes: usize,
-    /// Of native histograms.
-    pub(super) histogram_bytes: usize,
-}
-
-impl CountedGrowth {
-    /// Counts the series among these that the store does not have, holding it for a batch of them at a time.
-    pub(super) fn of<'l>(
-        store: &RwLock<Store>,
-        labels: impl Iterator<Item = &'l Labels>,
-        histogram_bytes: usize,
-    ) -> CountedGrowth {
-        let (mut labels, mut new) = (labels.peekable(), Vec::new());
-        while labels.peek().is_some() {
-            let store = store.read();
-            let batch = labels.by_ref().take(WRITE_BATCH_SERIES);
-            new.extend(batch.filter(|labels| store.series.find(labels).is_none()));
-        }
-        let growth = Growth::of(new.into_iter());
-        let batches = growth.texts.chunks(WRITE_BATCH_SERIES);
-        let texts = batches.map(|texts| store.read().series.text_bytes(texts));
-        CountedGrowth {
-            series: growth.series,
-            text_bytes: texts.sum(),
-            histogram_bytes,
-        }
-    }
-
-    /// Bytes that this adds now.
-    pub(super) fn bytes(&self, store: &Store) -> usize {
-        self.text_bytes + self.histogram_bytes + store.series.row_bytes(self.series)
-    }
-}
+use crate::store::{CountedGrowth, SMALL_BLOCK_BYTES};
 
 /// The most that a page adds to what is held beside history.
 pub(super) fn at_most_bytes(staged: &Staged<'_>) -> usize {
     let (series, label_bytes) = staged.new_series();
-    label_bytes + series * NEW_SERIES_BYTES + staged.histogram_bytes()
+    if series == 0 {
+        return staged.histogram_bytes();
+    }
+    label_bytes + series * NEW_SERIES_BYTES + staged.histogram_bytes() + staged.parsed_bytes()
 }
 
 impl Staged<'_> {
@@ -78,7 +39,8 @@ impl Staged<'_> {
         let store = Arc::clone(&held.store);
         drop(held);
         let labels = self.new_samples().filter_map(|sample| sample.labels);
-        let growth = CountedGrowth::of(&store, labels, self.histogram_bytes());
+        let more_bytes = self.histogram_bytes() + self.parsed_bytes();
+        let growth = CountedGrowth::of(&store, labels, more_bytes);
         self.growth = Some(growth);
         make_room(writer, &growth, ends_bytes);
     }

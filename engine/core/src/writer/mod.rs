@@ -2,8 +2,8 @@
 //! retention.
 //!
 //! * `target`: adding, failing and removing targets.
-//! * `commit`: one page of one target; `page_commit` applies its lines to series, `progress` says which are next; `report`
-//!   writes the series about the scrape (`up` and others); `own_times`: timestamps of pages.
+//! * `commit`: one page of one target; `page_commit` applies its lines to series, `steps` some of them at a time, `progress`
+//!   is what is known between two; `report` writes the series about the scrape (`up` and others); `own_times`: timestamps of pages.
 //! * `commit_in_steps`: a large page with other commits in between, its series added in batches before (`add_series`).
 //! * `append`: samples with explicit timestamps.
 //! * `observe`: passes a committed page on to the signals.
@@ -19,6 +19,7 @@ mod admit;
 mod append;
 mod commit;
 mod commit_in_steps;
+mod in_turn;
 mod maintain;
 mod make_room;
 mod observe;
@@ -28,6 +29,7 @@ mod page_commit;
 mod persist;
 mod progress;
 mod report;
+mod steps;
 mod target;
 
 use std::sync::Arc;
@@ -44,7 +46,6 @@ use crate::waits::{Durations, Stopwatch};
 use persist::Unclaimed;
 use target::Target;
 
-pub(crate) use make_room::CountedGrowth;
 pub(crate) use persist::{TargetRecord, clocks_of};
 
 pub use append::{AppendError, Appended, AppendedSeries, Refusal, Refused};

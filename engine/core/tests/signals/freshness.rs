@@ -1,9 +1,13 @@
 //! Fresh and frozen targets (S2, S5): a number is told while its pages are new, held a little while longer, and then
 //! nothing is told.
 
+use stillwell_engine::TargetSpec;
+use stillwell_engine::labels::Labels;
 use stillwell_engine::signal::Policy;
 
-use crate::scenario::{Gateway, QUEUE, RUNNING, Reported, Scenario, held, unknown, value};
+use crate::scenario::{
+    Gateway, INTERVAL_MS, QUEUE, RUNNING, Reported, Scenario, held, unknown, value,
+};
 
 #[test]
 fn a_fresh_target_gives_a_value() {
@@ -115,4 +119,46 @@ fn a_scrape_that_never_ends_does_not_keep_its_target_fresh() {
     assert_eq!(scenario.reported(queue), held(5.0));
     scenario.now_ms += 2_000;
     unknown(&scenario.reported(queue), &["a:1", "not ended"]);
+}
+
+/// Each new pod made rates and quantiles over its job unknown for a whole window, and so stopped the scaling that had started it.
+#[test]
+fn a_new_process_covers_a_window_from_its_start() {
+    // How long before its first page it started, whether it was ready by then, and whether its start is told.
+    for (unseen_ms, not_ready, has_start, is_covered) in [
+        (500, false, true, true),
+        (60_000, false, true, false),
+        (60_000, true, true, true),
+        (500, false, false, false),
+    ] {
+        let mut scenario = Scenario::new();
+        let rate = scenario.register("sum(rate(tokens_total[100s]))");
+        let old = scenario.target("a:1");
+        let page = |start_s: f64, tokens: i64| {
+            format!("process_start_time_seconds {start_s}\ntokens_total {tokens}\n")
+        };
+        for tokens in 0..1100 {
+            scenario.take(old, &page(1000.0, tokens));
+        }
+        let before = scenario.reported(rate);
+        assert!(matches!(before, Reported::Value(_)), "{before:?}");
+        let new = scenario.target_with(TargetSpec {
+            labels: Labels::from_pairs([("job", "epp"), ("instance", "b:1")]),
+            interval_ms: INTERVAL_MS as u64,
+            not_ready,
+            ..TargetSpec::default()
+        });
+        let start_s = (scenario.now_ms + INTERVAL_MS - unseen_ms) as f64 / 1000.0;
+        for tokens in 1100..1120 {
+            scenario.take(old, &page(1000.0, tokens));
+            let of_new = page(start_s, tokens - 1100);
+            let first_line = of_new.find('\n').map_or(0, |at| at + 1);
+            scenario.take_now(new, &of_new[if has_start { 0 } else { first_line }..]);
+        }
+        let after = scenario.reported(rate);
+        match is_covered {
+            true => assert!(matches!(after, Reported::Value(_)), "{after:?}"),
+            false => unknown(&after, &["not covered before", "b:1 (job epp)"]),
+        }
+    }
 }

@@ -236,3 +236,29 @@ pub(super) const FEATURES: &[&str] = &[
     "utf8-names",
     "xor2-encoding",
 ];
+
+/// Those of them that change nothing here, though they would in Prometheus, and what follows from that.
+pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
+    (
+        "agent",
+        "samples are kept and queried as without it; `remote_write` sends them on",
+    ),
+    (
+        "created-timestamp-zero-ingestion",
+        "no zero is stored for the time when a counter was created, so `increase` counts from its first sample",
+    ),
+    (
+        "extra-scrape-metrics",
+        "write `extra_scrape_metrics: true` under `global` or in a job",
+    ),
+    (
+        "memory-snapshot-on-shutdown",
+        "give --storage.path: what is in memory is written there while the server runs and when it stops",
+    ),
+    ("st-storage", "start timestamps of samples are not stored"),
+    ("st-synthesis", "start timestamps of samples are not stored"),
+    (
+        "type-and-unit-labels",
+        "series get no labels `__type__` and `__unit__`; /api/v1/metadata tells types and units",
+    ),
+];

@@ -13,8 +13,8 @@ use stillwell_engine::nearest::nearest;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
-use self::flags::FEATURES;
 pub(super) use self::flags::command;
+use self::flags::{FEATURES, WITHOUT_EFFECT};
 use self::options::Options;
 use super::fail;
 use super::flags::{IGNORED, LATER};
@@ -48,7 +48,7 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
     let clock = Arc::new(Clock::start());
     logging::start(Arc::clone(&clock), options.level, options.format);
     warn_of_flags_without_effect(matches);
-    warn_of_unknown_features(matches);
+    warn_of_features_without_effect(matches);
     let code = match runtime.block_on(serve(options, clock)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
@@ -73,10 +73,17 @@ fn warn_of_flags_without_effect(matches: &ArgMatches) {
     }
 }
 
-fn warn_of_unknown_features(matches: &ArgMatches) {
+fn warn_of_features_without_effect(matches: &ArgMatches) {
     let lists = matches.get_many::<String>("enable-feature");
     let names = lists.into_iter().flatten().flat_map(|list| list.split(','));
-    for name in names.map(str::trim).filter(|name| !FEATURES.contains(name)) {
+    for name in names.map(str::trim) {
+        if let Some((_, consequence)) = WITHOUT_EFFECT.iter().find(|(without, _)| *without == name)
+        {
+            warn!("--enable-feature={name} has no effect here: {consequence}");
+        }
+        if FEATURES.contains(&name) {
+            continue;
+        }
         let near = nearest(name, FEATURES.iter().copied());
         let near = near.map_or(String::new(), |near| format!("; did you mean {near:?}?"));
         warn!("--enable-feature: {name:?} is no feature of Prometheus and has no effect{near}");

@@ -128,7 +128,11 @@ fn query_settings(flags: &Flags<'_>) -> Result<QuerySettings, String> {
         lookback_ms: flags.duration_ms("query.lookback-delta")? as i64,
         samples_max: flags.number("query.max-samples")?,
         subquery_step_ms: SUBQUERY_STEP_MS,
-        features: Features::from_flag_names(flags.texts("enable-feature")),
+        features: Features {
+            // Scraped series do not get these labels, so functions must not look for them.
+            type_and_unit_labels: false,
+            ..Features::from_flag_names(flags.texts("enable-feature"))
+        },
     })
 }
 

@@ -3,7 +3,7 @@
 use hashbrown::{HashMap, HashSet};
 
 use crate::labels::{Labels, MatchOp, Matcher};
-use crate::limits::{REMEMBERED_METRICS_MAX, REMEMBERED_VALUES_MAX};
+use crate::limits::{REMEMBERED_METRICS_MAX, REMEMBERED_TEXT_BYTES_MAX, REMEMBERED_VALUES_MAX};
 use crate::store::TargetId;
 
 /// Targets of one job, namespace and controller (S2c).
@@ -42,13 +42,15 @@ impl GroupFacts {
     /// Adds a metric. True if it is new to the group.
     pub(super) fn add_exposed(&mut self, metric: &str) -> bool {
         self.exposed.len() < REMEMBERED_METRICS_MAX
+            && metric.len() <= REMEMBERED_TEXT_BYTES_MAX
             && !self.exposed.contains(metric)
             && self.exposed.insert(metric.into())
     }
 
     /// Adds a value of a label, up to `REMEMBERED_VALUES_MAX` in all.
     pub(super) fn add_label_value(&mut self, label: &str, value: &str) {
-        if value.is_empty() || self.values_count >= REMEMBERED_VALUES_MAX {
+        let is_long = value.len() > REMEMBERED_TEXT_BYTES_MAX;
+        if value.is_empty() || is_long || self.values_count >= REMEMBERED_VALUES_MAX {
             return;
         }
         let known = self
@@ -75,4 +77,22 @@ pub(super) fn group_of(labels: &Labels) -> String {
         .unwrap_or("");
     let part = |name| labels.get(name).unwrap_or("");
     format!("{}/{}/{owner}", part("job"), part("namespace"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A page with 100 names of 60 kB, others at every scrape, had a group hold 6 MB more each time, up to a gigabyte.
+    #[test]
+    fn long_names_and_values_are_not_remembered() {
+        let mut group = GroupFacts::default();
+        let [longest, longer] = [0, 1].map(|more| "n".repeat(REMEMBERED_TEXT_BYTES_MAX + more));
+        assert!(group.add_exposed(&longest) && !group.add_exposed(&longer));
+        for value in [&longest, &longer] {
+            group.add_label_value("l", value);
+        }
+        assert!(group.values("l").eq([longest.as_str()]));
+        assert_eq!(group.values_count, 1);
+    }
 }

@@ -27,6 +27,8 @@ pub(crate) struct TargetFacts {
     /// Whether series of its pages may replace the target's labels.
     pub(super) may_replace: bool,
     pub(crate) first_good_ms: Option<i64>,
+    /// Discovery called it not ready when it gave its first good page: nobody had sent it requests before.
+    pub(super) answered_before_ready: bool,
     /// When its first scrape ended, successfully or not, in milliseconds.
     pub(super) first_attempt_ms: Option<i64>,
     /// The newest finished scrape: its time in milliseconds, and whether it succeeded.
@@ -89,6 +91,7 @@ impl TargetFacts {
             not_ready: spec.not_ready,
             may_replace: spec.may_replace_labels(),
             first_good_ms: None,
+            answered_before_ready: false,
             first_attempt_ms: None,
             last: None,
             last_good_ms: None,
@@ -231,8 +234,23 @@ impl TargetFacts {
                 before_ms,
             }),
             (Some(since_ms), None) if since_ms <= from_ms => None,
+            (Some(_), None) if self.is_known_from_its_start(from_ms, hold_ms) => None,
             (since_ms, None) => Some(Uncovered::Before { since_ms }),
         }
+    }
+}
+
+impl TargetFacts {
+    /// Whether the target's only process so far started after `from_ms`, and nothing that it did before its first page can
+    /// matter: that came within the hold, or before it was ready.
+    fn is_known_from_its_start(&self, from_ms: i64, hold_ms: i64) -> bool {
+        let (Some(started_ms), Some(first_ms)) = (self.started_ms, self.first_good_ms) else {
+            return false;
+        };
+        let is_only_process = self.changes_ms.is_empty() && self.gaps.len() < GAPS_MAX;
+        let unseen_ms = first_ms - started_ms;
+        let is_seen_at_once = unseen_ms <= hold_ms || self.answered_before_ready;
+        is_only_process && started_ms > from_ms && unseen_ms >= 0 && is_seen_at_once
     }
 }
 
