@@ -1,6 +1,7 @@
 //! Which forms of an answer a client may ask for, and what is said of paths that are no metrics: as prometheus-adapter does.
 
-use super::{ADAPTER, RIVALS, metrics_of_objects, pair};
+use super::lists::metrics_of_objects;
+use super::{binaries, pair};
 use crate::common::certificates::exchange;
 use crate::common::{eventually, http};
 
@@ -20,12 +21,10 @@ fn shown(head: &str) -> (String, String) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn forms_are_those_of_prometheus_adapter() {
-    let given = metrics_of_objects().await;
-    let (Some(prometheus), Some(adapter)) =
-        (RIVALS.find_inside("usr/bin/prometheus"), ADAPTER.find())
-    else {
+    let Some((prometheus, adapter)) = binaries() else {
         return;
     };
+    let given = metrics_of_objects("adapter-forms").await;
     let pair = pair(&prometheus, &adapter, &given).await;
     let value = format!("{EXTERNAL}/namespaces/a/load");
     eventually("both know the metric", || async {
@@ -66,11 +65,11 @@ async fn forms_are_those_of_prometheus_adapter() {
             let request =
                 format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
             let ours = shown(&http(pair.ours, &request).await.1);
-            // Which groups there are, and OpenAPI, is told here in what is JSON alone.
-            let in_json_alone = path != value
-                && (accept.contains("protobuf")
-                    || (path.starts_with("/openapi") && accept.contains("text")));
-            if ours != theirs && !in_json_alone {
+            // Which groups there are is told here in what is JSON; of OpenAPI the forms are compared that somebody asks for.
+            let is_json_alone = path != value && accept.contains("protobuf")
+                || path.starts_with("/openapi")
+                    && !["", "*/*", "application/json"].contains(&accept);
+            if ours != theirs && !is_json_alone {
                 different.push(format!(
                     "{path} Accept: {accept}: ours {ours:?}, theirs {theirs:?}"
                 ));
