@@ -133,19 +133,32 @@ fn nothing_is_lost(
     let counting = scope.counting.iter();
     let counting = counting.filter_map(|&id| assessment.facts.target(id));
     for target in counting {
+        let is_read = |selector: &&Selector| {
+            let (names, pins) = (assessment.names, assessment.pins);
+            !scope::is_report(selector)
+                && scope::contradiction(target, names, selector, pins).is_none()
+        };
+        if target.is_emptied
+            && let Some(selector) = query.selectors.iter().find(is_read)
+        {
+            return Err(format!(
+                "the page of {} is empty, and was not before: nothing is known of its {}",
+                describe(target),
+                selector.text()
+            ));
+        }
         for lost in target.lost_metrics(assessment.names) {
             let mut selectors = query.selectors.iter();
-            let reads = selectors.find(|selector| {
-                reads(assessment, selector, lost)
+            let is_lost = selectors.any(|selector| {
+                is_read(&selector)
+                    && reads(assessment, selector, lost)
                     && !shows(assessment, target, selector)
-                    && scope::contradiction(target, assessment.names, selector, assessment.pins)
-                        .is_none()
             });
             let shows_other = || {
                 let mut selectors = query.selectors.iter();
                 query.has_or && selectors.any(|one| shows(assessment, target, one))
             };
-            if reads.is_some() && !shows_other() {
+            if is_lost && !shows_other() {
                 return Err(format!(
                     "the page of {} no longer has {lost}, nor anything that proves its absence to mean 0, and its process \
                      has not restarted; if it may go away, `absent: zero` says so",

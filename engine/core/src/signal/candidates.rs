@@ -194,7 +194,7 @@ mod tests {
                 interval_ms: 1_000,
                 ..TargetSpec::default()
             };
-            facts.add(id, &spec);
+            facts.add(id, &spec, 0);
             let mut scrapes = scrapes.clone();
             scrapes.sort_unstable();
             if scrapes.iter().any(|(_, good)| *good) {

@@ -35,7 +35,7 @@ pub(crate) struct SignalRegistry {
     /// Of signals in a snapshot that nobody has registered yet.
     pub(super) remembered: Vec<Remembered>,
     /// The newest time of a scrape, in milliseconds.
-    pub(super) now_ms: i64,
+    pub(crate) now_ms: i64,
     /// The facts' epoch for which scopes were last computed.
     scoped_epoch: u64,
     /// When scopes have to be computed again although the facts' epoch has not changed.

@@ -66,8 +66,8 @@ pub(crate) struct Shared<'a> {
     exposing_any: HashMap<*const Selector, Rc<HashSet<&'a str>>>,
     /// The targets that hold a lease, by group and lease; `None` until somebody asks.
     leaders: Option<HashMap<(&'a str, &'a str), Vec<TargetId>>>,
-    /// Groups of which some target has given a good page; `None` until somebody asks.
-    answering: Option<HashSet<&'a str>>,
+    /// Since when some target of a group has given good pages, in milliseconds; `None` until somebody asks.
+    answering: Option<HashMap<&'a str, i64>>,
 }
 
 impl<'a> Shared<'a> {
@@ -93,15 +93,34 @@ impl<'a> Shared<'a> {
         }
     }
 
-    /// Whether some target of the group has given a good page.
-    fn answers(&mut self, facts: &'a Facts, group: &str) -> bool {
-        let find = || {
-            let good = facts
-                .listed()
-                .filter(|(_, target)| target.last_good_ms.is_some());
-            good.map(|(_, target)| target.group.as_str()).collect()
-        };
-        self.answering.get_or_insert_with(find).contains(group)
+    /// Since when the group of a target has given good pages, in milliseconds.
+    fn answers_since_ms(&mut self, facts: &'a Facts, target: &TargetFacts) -> Option<i64> {
+        let answering = self
+            .answering
+            .get_or_insert_with(|| answering_since_ms(facts));
+        answering.get(target.group.as_str()).copied()
+    }
+
+    /// Whether the group of a target has given good pages for as long as one waits for a first page, so that what none of them
+    /// ever showed is not there: right after our start the first page of one says nothing of another.
+    fn is_well_known(&mut self, facts: &'a Facts, target: &TargetFacts, now_ms: i64) -> bool {
+        self.answers_since_ms(facts, target)
+            .is_some_and(|since_ms| now_ms >= well_known_at_ms(since_ms, target))
+    }
+
+    /// S3c: whether nobody can have sent requests to a target that never gave a good page, because discovery calls it not ready
+    /// and others of its group answer: at once where it appeared among them so, else after one has waited for it.
+    fn serves_nobody(
+        &mut self,
+        facts: &'a Facts,
+        target: &TargetFacts,
+        is_waited_for: bool,
+    ) -> bool {
+        if target.last_good_ms.is_some() || !target.not_ready {
+            return false;
+        }
+        let is_new = self.is_well_known(facts, target, target.added_ms);
+        is_new || (!is_waited_for && self.answers_since_ms(facts, target).is_some())
     }
 
     /// S3d: whether a target is a standby: another target of its group holds a lease that its own page says it does not hold.
@@ -121,6 +140,21 @@ impl<'a> Shared<'a> {
             })
         })
     }
+}
+
+fn answering_since_ms(facts: &Facts) -> HashMap<&str, i64> {
+    let mut since_ms: HashMap<&str, i64> = HashMap::new();
+    for (_, target) in facts.listed() {
+        if let Some(good_ms) = target.first_good_ms.or(target.last_good_ms) {
+            let earliest = since_ms.entry(&target.group).or_insert(good_ms);
+            *earliest = good_ms.min(*earliest);
+        }
+    }
+    since_ms
+}
+
+fn well_known_at_ms(since_ms: i64, target: &TargetFacts) -> i64 {
+    since_ms.saturating_add(target.first_page_wait_ms())
 }
 
 fn leaders(facts: &Facts) -> HashMap<(&str, &str), Vec<TargetId>> {
@@ -181,7 +215,8 @@ pub(super) fn among<'a, T: Iterator<Item = (TargetId, &'a TargetFacts)>>(
             .filter(|(_, target)| {
                 let group = target.group.as_str();
                 groups.contains(group)
-                    || (target.last_good_ms.is_none() && !shared.answers(facts, group))
+                    || (target.last_good_ms.is_none()
+                        && !shared.is_well_known(facts, target, assessment.now_ms))
             })
             .collect();
         let satisfied = candidates.iter().any(|(_, target)| {
@@ -189,13 +224,12 @@ pub(super) fn among<'a, T: Iterator<Item = (TargetId, &'a TargetFacts)>>(
         });
         for (id, target) in candidates {
             let is_new = target.last_good_ms.is_none();
-            let serves_nobody = is_new && target.not_ready && shared.answers(facts, &target.group);
-            let waits = || is_waited_for(assessment, target, policy);
+            let waits = is_new && is_waited_for(assessment, target, policy);
             let is_given_up = is_new
                 && satisfied
-                && !waits()
+                && !waits
                 && !belongs(assessment, target, selector, policy, &groups);
-            if serves_nobody || is_given_up {
+            if is_given_up || shared.serves_nobody(facts, target, waits) {
                 scope.never_answered.push(id);
             } else if shared.is_standby(facts, id, target) {
                 scope.standby.push(id);
@@ -221,15 +255,23 @@ pub(super) fn among<'a, T: Iterator<Item = (TargetId, &'a TargetFacts)>>(
 }
 
 /// The next time at which a scope may change without a scrape, in milliseconds: when a target without a good page is no
-/// longer waited for.
+/// longer waited for, or what its group is becomes well known.
 pub(crate) fn changes_at_ms(facts: &Facts, policy: &Policy, now_ms: i64) -> Option<i64> {
-    let never_good = facts
-        .listed()
-        .filter(|(_, target)| target.last_good_ms.is_none());
-    never_good
-        .filter_map(|(_, target)| waited_for_until_ms(target, policy))
-        .filter(|&until_ms| until_ms > now_ms)
-        .min()
+    let mut answering = None;
+    let mut next_ms: Option<i64> = None;
+    for (_, target) in facts.listed() {
+        if target.last_good_ms.is_some() {
+            continue;
+        }
+        let answering = answering.get_or_insert_with(|| answering_since_ms(facts));
+        let since_ms = answering.get(target.group.as_str());
+        let known_ms = since_ms.map(|&since_ms| well_known_at_ms(since_ms, target));
+        let until_ms = waited_for_until_ms(target, policy);
+        let times_ms = known_ms.into_iter().chain(until_ms);
+        let times_ms = times_ms.filter(|&at_ms| at_ms > now_ms).chain(next_ms);
+        next_ms = times_ms.min();
+    }
+    next_ms
 }
 
 fn waited_for_until_ms(target: &TargetFacts, policy: &Policy) -> Option<i64> {

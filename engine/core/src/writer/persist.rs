@@ -174,7 +174,7 @@ fn restore_facts(
     now: Timestamp,
 ) {
     let SignalRegistry { facts, .. } = registry;
-    facts.add(id, &target.spec);
+    facts.add(id, &target.spec, i64::MIN);
     for &series in series {
         facts.series_appeared(id, series, &store.series.labels(series), None);
     }

@@ -72,7 +72,8 @@ impl Writer {
             return claimed;
         }
         let mut registry = self.registry.write();
-        registry.facts.add(target, &spec);
+        let now_ms = registry.now_ms;
+        registry.facts.add(target, &spec, now_ms);
         registry.rescope();
         let needed = registry.facts.requirements.retain_handle();
         drop(registry);

@@ -208,6 +208,15 @@ fn a_family_that_its_process_has_lost_is_nobody_s_number() {
         scenario.take_now(other, lost);
         match is_told {
             true => assert!(matches!(scenario.reported(signal), Reported::Value(_))),
+            false if lost.is_empty() => {
+                unknown(
+                    &scenario.reported(signal),
+                    &["b:1", "is empty, and was not"],
+                );
+                // Whoever asks only now is told no part either.
+                let late = scenario.register(&format!("{query} + 1"));
+                unknown(&scenario.reported(late), &["b:1"]);
+            }
             false => unknown(&scenario.reported(signal), &["b:1", "no longer has"]),
         }
         let waived = scenario.reported(waived);

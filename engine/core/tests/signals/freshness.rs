@@ -124,12 +124,15 @@ fn a_scrape_that_never_ends_does_not_keep_its_target_fresh() {
 /// Each new pod made rates and quantiles over its job unknown for a whole window, and so stopped the scaling that had started it.
 #[test]
 fn a_new_process_covers_a_window_from_its_start() {
-    // How long before its first page it started, whether it was ready by then, and whether its start is told.
-    for (unseen_ms, not_ready, has_start, is_covered) in [
-        (500, false, true, true),
-        (60_000, false, true, false),
-        (60_000, true, true, true),
-        (500, false, false, false),
+    // How long before its first page it started, how long before that it was found, whether it was ready by then, and whether
+    // its start is told.
+    for (unseen_ms, found_ms, not_ready, has_start, is_covered) in [
+        (500, 0, false, true, true),
+        (60_000, 60_000, false, true, false),
+        (60_000, 60_000, true, true, true),
+        // It was found later, and may have been ready before: it fails its probe because it is overloaded.
+        (60_000, 0, true, true, false),
+        (500, 0, false, false, false),
     ] {
         let mut scenario = Scenario::new();
         let rate = scenario.register("sum(rate(tokens_total[100s]))");
@@ -148,6 +151,12 @@ fn a_new_process_covers_a_window_from_its_start() {
             not_ready,
             ..TargetSpec::default()
         });
+        let mut waiting_ms = 0;
+        while waiting_ms < found_ms {
+            scenario.take(old, &page(1000.0, 1100));
+            scenario.fail_now(new);
+            waiting_ms += INTERVAL_MS;
+        }
         let start_s = (scenario.now_ms + INTERVAL_MS - unseen_ms) as f64 / 1000.0;
         for tokens in 1100..1120 {
             scenario.take(old, &page(1000.0, tokens));

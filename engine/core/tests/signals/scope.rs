@@ -151,10 +151,10 @@ fn a_target_that_is_not_ready_and_never_answered_is_left_out_and_named() {
         not_ready: true,
         ..TargetSpec::default()
     };
-    let loading = scenario.target_with(not_ready("b:1"));
-    unknown(&scenario.reported(queue), &[]);
     let page = Gateway::of("a");
-    scenario.rounds(2, &[(epp, Some(&page)), (loading, None)]);
+    scenario.rounds(25, &[(epp, Some(&page))]);
+    let loading = scenario.target_with(not_ready("b:1"));
+    scenario.rounds(1, &[(epp, Some(&page)), (loading, None)]);
     assert_eq!(scenario.reported(queue), value(5.0));
     let explained = scenario.reader.explain(queue, scenario.at());
     let warnings = explained.expect("registered").warnings;
@@ -176,6 +176,49 @@ fn a_target_that_is_not_ready_and_never_answered_is_left_out_and_named() {
     scenario.writer.set_not_ready(id, true);
     scenario.rounds(40, &[(epp, Some(&page)), (loading, None)]);
     unknown(&scenario.reported(queue), &["b:1 (job epp)"]);
+}
+
+/// Right after our start one that hangs may have requests of before, so it is waited for like any other.
+#[test]
+fn what_is_not_ready_at_our_start_is_waited_for() {
+    let mut scenario = Scenario::new();
+    let queue = scenario.register(QUEUE);
+    let idle = scenario.target("a:1");
+    let hung = scenario.target_with(TargetSpec {
+        labels: Labels::from_pairs([("job", "epp"), ("instance", "b:1")]),
+        interval_ms: INTERVAL_MS as u64,
+        not_ready: true,
+        ..TargetSpec::default()
+    });
+    let page = Gateway {
+        queue: Some(0.0),
+        ..Gateway::of("a")
+    };
+    scenario.rounds(3, &[(idle, Some(&page)), (hung, None)]);
+    unknown(&scenario.reported(queue), &["b:1 (job epp)"]);
+    scenario.rounds(25, &[(idle, Some(&page)), (hung, None)]);
+    assert_eq!(scenario.reported(queue), value(0.0));
+}
+
+/// The first page of one replica says nothing of the loaded one beside it.
+#[test]
+fn after_our_start_a_replica_is_waited_for_though_others_of_its_group_show_nothing() {
+    for jobs in [&[][..], &["a", "b"]] {
+        let mut scenario = Scenario::new();
+        let policy = Policy {
+            jobs: jobs.iter().map(|job| (*job).to_owned()).collect(),
+            ..Policy::default()
+        };
+        let queue = scenario.register_with("sum(my_queue_depth)", policy);
+        let idle = scenario.target_of("a", "a:1", &[]);
+        let loaded = scenario.target_of("a", "a:2", &[]);
+        let other = scenario.target_of("b", "b:1", &[]);
+        scenario.now_ms += INTERVAL_MS;
+        scenario.take_now(idle, "something 1\n");
+        scenario.take_now(other, "my_queue_depth 0\n");
+        scenario.fail_now(loaded);
+        unknown(&scenario.reported(queue), &["a:2 (job a)"]);
+    }
 }
 
 #[test]
@@ -219,7 +262,7 @@ fn a_new_target_of_a_group_that_never_shows_the_family_is_not_waited_for() {
     let epp = scenario.target("a:1");
     let server = scenario.target_of("model-servers", "b:1", &[]);
     let page = Gateway::of("a");
-    for _ in 0..3 {
+    for _ in 0..25 {
         scenario.scrape(&[(epp, Some(&page))]);
         scenario.take_now(server, "vllm:num_requests_waiting 1\n");
     }

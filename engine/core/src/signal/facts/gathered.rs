@@ -329,7 +329,7 @@ mod tests {
             honor_labels: true,
             ..TargetSpec::default()
         };
-        facts.add(TARGET, &spec);
+        facts.add(TARGET, &spec, 0);
         facts.remember("asked");
         for metric in METRICS {
             facts.track_metric(metric, &Names::default());

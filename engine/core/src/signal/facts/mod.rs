@@ -94,8 +94,12 @@ impl Facts {
             .filter_map(|(at, facts)| Some((TargetId(at as u32), facts.as_ref()?)))
     }
 
-    pub(crate) fn add(&mut self, id: TargetId, spec: &TargetSpec) {
-        let facts = TargetFacts::new(spec);
+    /// Adds a target; `now_ms` is the time of the newest scrape of any.
+    pub(crate) fn add(&mut self, id: TargetId, spec: &TargetSpec, now_ms: i64) {
+        let facts = TargetFacts {
+            added_ms: now_ms,
+            ..TargetFacts::new(spec)
+        };
         let group = self.groups.entry(facts.group.clone()).or_default();
         group.targets += 1;
         group.empty_since_ms = None;
@@ -116,6 +120,7 @@ impl Facts {
             && target.not_ready != not_ready
         {
             target.not_ready = not_ready;
+            target.never_ready &= not_ready;
             self.epoch += 1;
         }
     }

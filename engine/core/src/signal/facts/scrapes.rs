@@ -90,7 +90,7 @@ impl TargetFacts {
         let may_lead_again =
             !self.leases.is_empty() && self.last.is_some_and(|(_, is_good)| !is_good);
         if is_first && self.restored_ms.is_none() {
-            self.answered_before_ready = self.not_ready;
+            self.answered_before_ready = self.never_ready;
         }
         self.restored_ms = None;
         self.first_good_ms.get_or_insert(at_ms);

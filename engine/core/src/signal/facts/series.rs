@@ -67,7 +67,8 @@ impl Facts {
     /// Whether a page of the target that was taken has no sample at all.
     pub(crate) fn note_whether_empty(&mut self, id: TargetId, is_empty: bool) {
         if let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) {
-            facts.is_empty = is_empty;
+            facts.is_emptied = is_empty && facts.has_shown_any;
+            facts.has_shown_any |= !is_empty;
         }
     }
 

@@ -24,10 +24,14 @@ pub(crate) struct TargetFacts {
     pub(crate) retain: Retain,
     /// Discovery says that it is not ready to serve.
     pub(crate) not_ready: bool,
+    /// ... and has said so since the target was added.
+    pub(super) never_ready: bool,
+    /// The newest scrape of any target when this one was added, in milliseconds; before everything where there was none.
+    pub(crate) added_ms: i64,
     /// Whether series of its pages may replace the target's labels.
     pub(super) may_replace: bool,
     pub(crate) first_good_ms: Option<i64>,
-    /// Discovery called it not ready when it gave its first good page: nobody had sent it requests before.
+    /// Discovery had never called it ready when it gave its first good page.
     pub(super) answered_before_ready: bool,
     /// When its first scrape ended, successfully or not, in milliseconds.
     pub(super) first_attempt_ms: Option<i64>,
@@ -49,8 +53,10 @@ pub(crate) struct TargetFacts {
     pub(super) shown_labels: HashMap<Box<str>, BTreeSet<Box<str>>>,
     /// Those of them that the newest good page lacks.
     pub(super) lost: BTreeSet<Box<str>>,
-    /// The newest good page has no sample at all.
-    pub(super) is_empty: bool,
+    /// Whether some page had a sample.
+    pub(super) has_shown_any: bool,
+    /// ... and the newest good page has none.
+    pub(crate) is_emptied: bool,
     /// Target labels that some of its series have replaced (`honor_labels`, metric relabelling), so that they do not hold
     /// for every series.
     pub(super) replaced: BTreeSet<Box<str>>,
@@ -89,6 +95,8 @@ impl TargetFacts {
             interval_ms: interval_ms.clamp(1, INTERVAL_MS_MAX),
             retain: spec.retain,
             not_ready: spec.not_ready,
+            never_ready: spec.not_ready,
+            added_ms: i64::MIN,
             may_replace: spec.may_replace_labels(),
             first_good_ms: None,
             answered_before_ready: false,
@@ -102,7 +110,8 @@ impl TargetFacts {
             build_ref: String::new(),
             shown_labels: HashMap::new(),
             lost: BTreeSet::new(),
-            is_empty: false,
+            has_shown_any: false,
+            is_emptied: false,
             replaced: BTreeSet::new(),
             pools: BTreeSet::new(),
             leases: Vec::new(),
@@ -143,13 +152,11 @@ impl TargetFacts {
     }
 
     /// Metrics that signals read, that pages of the present process have shown and the newest good one lacks, though it would
-    /// have them: those whose value is always known, those of a gateway of which nothing is left on the page, and every
-    /// metric where the page is empty.
+    /// have them: those whose value is always known, and those of a gateway of which nothing is left on the page.
     pub(crate) fn lost_metrics<'a>(&'a self, names: &'a Names) -> impl Iterator<Item = &'a str> {
         let is_gateway_s = || INFO.iter().any(|info| self.metrics.contains_key(*info));
-        let is_lost = move |metric: &&str| match names.family(metric) {
-            Some(_) => names.is_never_absent(metric) || !is_gateway_s(),
-            None => self.is_empty,
+        let is_lost = move |metric: &&str| {
+            names.is_never_absent(metric) || (names.family(metric).is_some() && !is_gateway_s())
         };
         self.lost.iter().map(|metric| &**metric).filter(is_lost)
     }
@@ -242,15 +249,18 @@ impl TargetFacts {
 
 impl TargetFacts {
     /// Whether the target's only process so far started after `from_ms`, and nothing that it did before its first page can
-    /// matter: that came within the hold, or before it was ready.
+    /// matter: that came within the hold, or before it was ever ready, as far as we know from its start on.
     fn is_known_from_its_start(&self, from_ms: i64, hold_ms: i64) -> bool {
-        let (Some(started_ms), Some(first_ms)) = (self.started_ms, self.first_good_ms) else {
+        let (Some(started_ms), Some(first_ms), Some(asked_ms)) =
+            (self.started_ms, self.first_good_ms, self.first_attempt_ms)
+        else {
             return false;
         };
         let is_only_process = self.changes_ms.is_empty() && self.gaps.len() < GAPS_MAX;
-        let unseen_ms = first_ms - started_ms;
-        let is_seen_at_once = unseen_ms <= hold_ms || self.answered_before_ready;
-        is_only_process && started_ms > from_ms && unseen_ms >= 0 && is_seen_at_once
+        let unseen_ms = first_ms.saturating_sub(started_ms);
+        let is_watched = asked_ms.saturating_sub(started_ms) <= hold_ms;
+        let is_seen = unseen_ms <= hold_ms || (self.answered_before_ready && is_watched);
+        is_only_process && started_ms > from_ms && unseen_ms >= 0 && is_seen
     }
 }
 
