@@ -68,6 +68,9 @@ pub struct Monitors {
     pub retain: Option<String>,
     /// Whether targets get `top_level_controller_name` and `top_level_controller_type`.
     pub controller_labels: bool,
+    /// Whether objects may name files of this process (`bearerTokenFile`, `caFile`): whoever may write an object then sends what
+    /// they hold where he likes (prometheus-operator's `arbitraryFSAccessThroughSMs`).
+    pub arbitrary_fs_access: bool,
     /// How the API server is reached, and the namespaces that are read.
     pub cluster: KubernetesDiscovery,
     /// Where it stands.
@@ -101,6 +104,9 @@ static MONITORS: &[Key<Monitors>] = &[
     read("controller_labels", |entry, monitors, report| {
         monitors.controller_labels = report.flag(entry).unwrap_or(true);
     }),
+    read("arbitrary_fs_access", |entry, monitors, report| {
+        monitors.arbitrary_fs_access = report.flag(entry).unwrap_or(false);
+    }),
     read("namespaces", |entry, monitors, report| {
         monitors.cluster.namespaces = report.texts(entry);
     }),
@@ -133,6 +139,7 @@ fn section(node: &Node, what: &str, kinds: Vec<MonitorKind>, report: &mut Report
         scrape_interval: None,
         retain: None,
         controller_labels: true,
+        arbitrary_fs_access: false,
         cluster: KubernetesDiscovery::of(KubernetesRole::Pod),
         line: node.line,
     };

@@ -1,5 +1,6 @@
 //! Jobs from objects of a cluster: prometheus-operator's and Google Managed Prometheus' monitors, and InferencePools.
 
+use crate::common::certificates::Files;
 use crate::common::objects::ObjectServer;
 use crate::common::{TestTarget, eventually, server, value};
 use serde_json::{Value, json};
@@ -221,6 +222,39 @@ async fn a_secret_is_read_by_name_and_an_object_that_names_a_file_gives_no_targe
         pools,
         ["serviceMonitor/llm/token/0"],
         "the others give no targets"
+    );
+    running.stop().await;
+}
+
+/// The scaffold of every operator names the token of its own account.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_may_name_a_file_where_that_is_allowed() {
+    let cluster = api_server(&[SERVICE_MONITORS]).await;
+    let target = TestTarget::with_page(&page(7)).await;
+    gateway(&cluster, "epp", &target);
+    let files = Files::new("monitor-files");
+    let token = files.write("token", "s3cret\n");
+    for (name, file) in [
+        ("absolute", token.to_str().expect("UTF-8")),
+        ("relative", "token"),
+    ] {
+        let endpoint = json!({"port": "http-metrics", "bearerTokenFile": file});
+        let spec = json!({"selector": {"matchLabels": {"app": "epp"}}, "endpoints": [endpoint]});
+        cluster.put(SERVICE_MONITORS, monitor("ServiceMonitor", name, spec));
+    }
+    let text = format!(
+        "global: {{scrape_interval: 50ms}}\nmonitors: {{api_server: 'http://{}', controller_labels: false, arbitrary_fs_access: true}}\n",
+        cluster.address
+    );
+    let running = server(&text).await;
+    eventually("the token", || async {
+        let head = target.last_head().to_ascii_lowercase();
+        head.contains("authorization: bearer s3cret\r\n")
+    })
+    .await;
+    assert_eq!(
+        running.app.scrape_pools(),
+        ["serviceMonitor/llm/absolute/0"]
     );
     running.stop().await;
 }

@@ -8,8 +8,8 @@ use super::relabel;
 /// complete yet.
 pub(super) const REFERENCE: &str = "$reference";
 
-/// The keys of a `scrape_config` that an endpoint gives. Error: it names what is refused.
-pub(super) fn keys(endpoint: &Value, spec: &Value) -> Result<Map<String, Value>, String> {
+/// The keys of a `scrape_config` that an endpoint gives.
+pub(super) fn keys(endpoint: &Value, spec: &Value) -> Map<String, Value> {
     let mut job = Map::new();
     for (from, to) in [
         ("interval", "scrape_interval"),
@@ -42,15 +42,15 @@ pub(super) fn keys(endpoint: &Value, spec: &Value) -> Result<Map<String, Value>,
     }
     // 0 is no limit there as here, but an empty number is none.
     job.retain(|_, value| !value.is_null());
-    credentials(endpoint, &mut job)?;
+    credentials(endpoint, &mut job);
     if let Some(tls) = endpoint.get("tlsConfig").filter(|tls| tls.is_object()) {
-        job.insert("tls_config".to_owned(), self::tls(tls)?);
+        job.insert("tls_config".to_owned(), self::tls(tls));
     }
     let rules = rules(&endpoint["metricRelabelings"]);
     if !rules.is_empty() {
         job.insert("metric_relabel_configs".to_owned(), Value::Array(rules));
     }
-    Ok(job)
+    job
 }
 
 /// Rules in the operator's words.
@@ -75,15 +75,13 @@ pub(super) fn rules(list: &Value) -> Vec<Value> {
     list.as_array().into_iter().flatten().map(rule).collect()
 }
 
-fn credentials(endpoint: &Value, job: &mut Map<String, Value>) -> Result<(), String> {
+fn credentials(endpoint: &Value, job: &mut Map<String, Value>) {
     if let Some(file) = endpoint["bearerTokenFile"]
         .as_str()
         .filter(|file| !file.is_empty())
     {
-        return Err(format!(
-            "bearerTokenFile {file:?} is a file of this process, which an object must not name; use authorization with \
-             a Secret"
-        ));
+        let credentials = json!({"credentials_file": file});
+        job.insert("authorization".to_owned(), credentials);
     }
     if let Some(reference) = secret(&endpoint["bearerTokenSecret"]) {
         job.insert(
@@ -123,18 +121,57 @@ fn credentials(endpoint: &Value, job: &mut Map<String, Value>) -> Result<(), Str
         }
         job.insert("oauth2".to_owned(), Value::Object(keys));
     }
+}
+
+/// Keys of prometheus-operator that name files, each with ours.
+const TLS_FILES: [(&str, &str); 3] = [
+    ("caFile", "ca_file"),
+    ("certFile", "cert_file"),
+    ("keyFile", "key_file"),
+];
+
+/// Refuses a job of an object that names files of this process, where objects may not; also in what finds its targets.
+pub(super) fn check_files(job: &Map<String, Value>, are_allowed: bool) -> Result<(), String> {
+    for (key, value) in job {
+        match value {
+            Value::Object(part) => check_files(part, are_allowed)?,
+            Value::Array(list) => {
+                let parts = list.iter().filter_map(Value::as_object);
+                parts
+                    .into_iter()
+                    .try_for_each(|part| check_files(part, are_allowed))?;
+            }
+            Value::String(file) => check_file(key, file, are_allowed)?,
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
     Ok(())
 }
 
-fn tls(tls: &Value) -> Result<Value, String> {
-    for file in ["caFile", "certFile", "keyFile"] {
-        if tls[file].as_str().is_some_and(|file| !file.is_empty()) {
-            return Err(format!(
-                "tlsConfig.{file} is a file of this process, which an object must not name; use a Secret or a ConfigMap"
-            ));
+fn check_file(key: &str, file: &str, are_allowed: bool) -> Result<(), String> {
+    let of_tls = TLS_FILES.iter().find(|(_, ours)| *ours == key);
+    let written = match (key, of_tls) {
+        ("credentials_file", _) => "bearerTokenFile",
+        (_, Some((written, _))) => written,
+        _ => return Ok(()),
+    };
+    match (are_allowed, file.starts_with('/')) {
+        (true, true) => Ok(()),
+        (true, false) => Err(format!("{written} {file:?}: the path must begin with /")),
+        (false, _) => Err(format!(
+            "{written} {file:?} is a file of this process, which an object must not name; use a Secret or a ConfigMap, or \
+             allow it (`monitors: {{arbitrary_fs_access: true}}`), so that whoever may write such objects reads files"
+        )),
+    }
+}
+
+fn tls(tls: &Value) -> Value {
+    let mut out = Map::new();
+    for (from, to) in TLS_FILES {
+        if tls[from].as_str().is_some_and(|file| !file.is_empty()) {
+            take(tls, from, to, &mut out);
         }
     }
-    let mut out = Map::new();
     take(tls, "serverName", "server_name", &mut out);
     take(tls, "insecureSkipVerify", "insecure_skip_verify", &mut out);
     let of = |part: &Value| secret(&part["secret"]).or_else(|| config_map(&part["configMap"]));
@@ -146,7 +183,7 @@ fn tls(tls: &Value) -> Result<Value, String> {
     if let Some(reference) = secret(&tls["keySecret"]) {
         out.insert("key".to_owned(), reference);
     }
-    Ok(Value::Object(out))
+    Value::Object(out)
 }
 
 fn secret(selector: &Value) -> Option<Value> {

@@ -323,6 +323,7 @@ impl State {
         };
         let mut found = Found::default();
         for mut job in jobs_of(kind, &object)? {
+            endpoint::check_files(&job.keys, self.section.options.arbitrary_fs_access)?;
             self.secrets.resolve(id, &mut job).await?;
             found.jobs.push(read(&job, &self.section)?);
         }

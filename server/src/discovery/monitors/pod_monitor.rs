@@ -58,7 +58,7 @@ fn job(object: &Object<'_>, number: usize, one: &Value) -> Result<Job, String> {
     rules.extend(shown.map(|port| set("endpoint", &port)));
     rules.extend(object.controller_labels());
     rules.extend(endpoint::rules(&one["relabelings"]));
-    let mut keys = endpoint::keys(one, spec)?;
+    let mut keys = endpoint::keys(one, spec);
     let namespaces = endpoint::namespaces(spec, namespace);
     let discovery = json!([{"role": "pod", "namespaces": {"names": namespaces}}]);
     keys.insert("kubernetes_sd_configs".to_owned(), discovery);

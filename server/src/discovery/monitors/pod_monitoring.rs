@@ -44,7 +44,7 @@ fn job(object: &Object<'_>, one: &Value) -> Result<Job, String> {
     let instance = ["__meta_kubernetes_pod_name"];
     rules.push(json!({"source_labels": instance, "target_label": "instance", "replacement": format!("$1:{port}")}));
     rules.extend(target_labels(&spec["targetLabels"])?);
-    let mut keys = endpoint::keys(one, &spec["limits"])?;
+    let mut keys = endpoint::keys(one, &spec["limits"]);
     endpoint::take(one, "timeout", "scrape_timeout", &mut keys);
     let metric_rules = endpoint::rules(&one["metricRelabeling"]);
     if !metric_rules.is_empty() {

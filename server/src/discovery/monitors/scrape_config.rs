@@ -8,7 +8,7 @@ use super::relabel::copy;
 
 pub(super) fn jobs(object: &Object<'_>) -> Result<Vec<Job>, String> {
     let (spec, namespace, name) = (object.spec, object.namespace, object.name);
-    let mut keys = endpoint::keys(spec, spec)?;
+    let mut keys = endpoint::keys(spec, spec);
     for (from, to) in [
         ("scrapeInterval", "scrape_interval"),
         ("metricsPath", "metrics_path"),
@@ -60,7 +60,7 @@ fn static_config(from: &Value) -> Result<Value, String> {
 }
 
 fn http(from: &Value) -> Result<Value, String> {
-    let mut out = endpoint::keys(from, &Value::Null)?;
+    let mut out = endpoint::keys(from, &Value::Null);
     endpoint::take(from, "url", "url", &mut out);
     endpoint::take(from, "refreshInterval", "refresh_interval", &mut out);
     Ok(Value::Object(out))
