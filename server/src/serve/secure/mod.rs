@@ -328,7 +328,7 @@ impl MetricsApi {
                 let (kind, page) = own_metrics::page(&self.app, request.headers()).await;
                 reply(StatusCode::OK, kind, page)
             }
-            ["apis", ..] => web::route(self.router.clone(), "", request).await,
+            ["apis" | "openapi", ..] => web::route(self.router.clone(), "", request).await,
             _ => Status::not_found(format!("{text}: there is /apis")).into_response(),
         }
     }

@@ -66,9 +66,9 @@ async fn forms_are_those_of_prometheus_adapter() {
                 format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
             let ours = shown(&http(pair.ours, &request).await.1);
             // Which groups there are is told here in what is JSON; of OpenAPI the forms are compared that somebody asks for.
-            let is_json_alone = path != value && accept.contains("protobuf")
-                || path.starts_with("/openapi")
-                    && !["", "*/*", "application/json"].contains(&accept);
+            let is_usual = ["", "*/*", "application/json"].contains(&accept);
+            let is_json_alone = (path != value && accept.contains("protobuf"))
+                || (path.starts_with("/openapi") && !is_usual);
             if ours != theirs && !is_json_alone {
                 different.push(format!(
                     "{path} Accept: {accept}: ours {ours:?}, theirs {theirs:?}"
