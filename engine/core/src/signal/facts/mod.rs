@@ -50,6 +50,8 @@ pub(crate) struct Facts {
     structure_of_all: u64,
     /// When a target last left discovery, in milliseconds.
     pub(crate) left_ms: i64,
+    /// Targets that have lost metrics, or whose page became empty.
+    pub(crate) targets_with_losses: usize,
     /// Metrics that signals read, under all their names, with the value of `structure` when a series of the metric last
     /// appeared or disappeared.
     read_metrics: HashMap<String, u64>,
@@ -69,6 +71,7 @@ impl Default for Facts {
             structure: 0,
             structure_of_all: 0,
             left_ms: i64::MIN,
+            targets_with_losses: 0,
             read_metrics: HashMap::new(),
             requirements: RetainRequirements::default(),
             wall_offset_ms: 0,
@@ -132,6 +135,7 @@ impl Facts {
         self.epoch += 1;
         self.record_structure_change_of_all();
         self.left_ms = self.left_ms.max(at_ms);
+        self.targets_with_losses -= usize::from(facts.has_losses);
         self.requirements.forget(id);
         if let Some(group) = self.groups.get_mut(&facts.group) {
             group.holders.retain(|_, holder| *holder != id);

@@ -190,6 +190,7 @@ impl RestoredTarget {
         saved.shown_labels = std::mem::take(&mut learned.shown_labels);
         saved.lost = std::mem::take(&mut learned.lost);
         saved.has_shown_any = !saved.metrics.is_empty();
+        saved.has_losses = learned.has_losses;
         saved.start_series = learned.start_series;
         saved.leases = std::mem::take(&mut learned.leases);
         for (lease, _, leads) in &mut saved.leases {

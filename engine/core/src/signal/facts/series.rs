@@ -69,6 +69,10 @@ impl Facts {
         if let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) {
             facts.is_emptied = is_empty && facts.has_shown_any;
             facts.has_shown_any |= !is_empty;
+            let has_losses = facts.is_emptied || !facts.lost.is_empty();
+            self.targets_with_losses -= usize::from(facts.has_losses);
+            self.targets_with_losses += usize::from(has_losses);
+            facts.has_losses = has_losses;
         }
     }
 

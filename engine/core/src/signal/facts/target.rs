@@ -57,6 +57,8 @@ pub(crate) struct TargetFacts {
     pub(super) has_shown_any: bool,
     /// ... and the newest good page has none.
     pub(crate) is_emptied: bool,
+    /// Either was so after its newest page; counted in [`super::Facts::targets_with_losses`].
+    pub(super) has_losses: bool,
     /// Target labels that some of its series have replaced (`honor_labels`, metric relabelling), so that they do not hold
     /// for every series.
     pub(super) replaced: BTreeSet<Box<str>>,
@@ -112,6 +114,7 @@ impl TargetFacts {
             lost: BTreeSet::new(),
             has_shown_any: false,
             is_emptied: false,
+            has_losses: false,
             replaced: BTreeSet::new(),
             pools: BTreeSet::new(),
             leases: Vec::new(),
