@@ -330,9 +330,10 @@ impl Store {
         }
     }
 
-    /// Drops the oldest sealed block and records the loss. False: there is none.
+    /// Drops the oldest sealed block and records the loss. False: there is none, or readers see its last value as the newest of its
+    /// series, whose end is on a page that is being committed.
     pub(super) fn drop_oldest_for_memory(&mut self) -> bool {
-        let Some(front) = self.oldest_sealed() else {
+        let Some(front) = self.oldest_sealed().filter(|front| !self.is_newest(*front)) else {
             return false;
         };
         self.dropped.blocks_for_memory += 1;
@@ -375,6 +376,14 @@ impl Store {
                 .at(end_tick - 1)
                 .map(|entry| entry.time_ms),
         }
+    }
+
+    /// Whether the last run of a sealed block is the newest that readers know of its series.
+    fn is_newest(&self, block: BlockId) -> bool {
+        let header = self.slab.header(block);
+        let end_tick = header.first_tick + self.slab.ops(block).gaps();
+        let is_of_target = header.clock.target().is_some();
+        is_of_target && end_tick >= self.clocks[header.clock.index()].next_tick()
     }
 
     fn oldest_sealed(&self) -> Option<BlockId> {

@@ -211,3 +211,47 @@ fn a_page_in_another_order_is_committed_in_steps_of_a_batch() {
     let sum = (lines * (lines - 1) / 2) as f64;
     assert_eq!(ask(&scene.reader, "sum(m)", at), Some(sum));
 }
+
+/// Of a page whose series are ended in steps, where memory is nearly used up, the last values were the oldest history that was left: three
+/// quarters of them were dropped before the next page was visible, and a signal that another target's page evaluated was the sum of the rest.
+#[test]
+fn where_memory_is_used_up_a_page_is_seen_whole_until_the_next_one_is() {
+    let (lines, facts) = (20_000, ScrapeFacts::default());
+    let mut taken = 0;
+    // The least limits with which the second page is taken.
+    for limit_kib in (16_000..).step_by(500) {
+        let (mut writer, reader) = Engine::new(Limits {
+            memory_bytes_max: limit_kib << 10,
+            ..Limits::default()
+        });
+        let mut large = target(&mut writer, "large");
+        let first = page((0..lines).map(|line| (line, 1)));
+        let staged = large.parse(first.as_bytes(), Format::Text);
+        let at = Timestamp::from_ms(1_000_000);
+        let committed = writer.commit(staged.expect("it parses"), at, facts);
+        committed.expect("it fits");
+        writer.maintain(at);
+        let second = page((lines..2 * lines).map(|line| (line, 1)));
+        let staged = large.parse(second.as_bytes(), Format::Text);
+        let at = Timestamp::from_ms(1_001_000);
+        let Ok(mut commit) = writer.begin_commit(staged.expect("it parses"), at, facts) else {
+            continue;
+        };
+        while writer.commit_step(&mut commit, WRITE_BATCH_SERIES) {
+            commit.prepare();
+            assert_eq!(
+                ask(&reader, "count(m)", at),
+                Some(lines as f64),
+                "{limit_kib}"
+            );
+        }
+        commit.gather();
+        let (_, page) = writer.finish_commit(commit);
+        writer.take_template(page.into_template());
+        assert_eq!(ask(&reader, "count(m)", at), Some(lines as f64));
+        taken += 1;
+        if taken == 2 {
+            break;
+        }
+    }
+}
