@@ -2,6 +2,7 @@
 
 mod add_series;
 mod append;
+mod between_steps;
 mod commit_in_steps;
 #[path = "../common/commits.rs"]
 mod commits;

@@ -365,12 +365,25 @@ fn explicit_before(store: &Store, id: SeriesId, before: &Cut) -> i64 {
     }
 }
 
-/// Notes the newest time of such a series for the next part.
+/// Notes the newest time of such a series for the next part, also of one that a page gives no time of its own any more which is
+/// being committed: in this part its history ends before that page.
 fn note_explicit(store: &Store, (id, row): (SeriesId, Row), cut: &mut Cut) {
-    if row.clock == ClockId::EXPLICIT {
-        let labels = labels_checksum(store, id);
-        cut.explicit.insert(id.0, (labels, row.since));
-    }
+    let newest_ms = match row.clock {
+        ClockId::EXPLICIT => row.since,
+        clock if row.since < cut.end(clock) => return,
+        _ => match row
+            .newest
+            .some()
+            .map(|block| (block, store.slab.header(block)))
+        {
+            Some((block, header)) if header.clock == ClockId::EXPLICIT => {
+                header.first_tick + store.slab.ops(block).gaps() - 1
+            }
+            _ => return,
+        },
+    };
+    let labels = labels_checksum(store, id);
+    cut.explicit.insert(id.0, (labels, newest_ms));
 }
 
 fn labels_checksum(store: &Store, id: SeriesId) -> u64 {
