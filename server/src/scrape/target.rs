@@ -1,6 +1,7 @@
 //! From what discovery finds to targets: labels, relabelling, URL, as Prometheus makes them.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use stillwell_engine::TargetSpec;
@@ -207,15 +208,22 @@ pub fn outcomes(job: &ScrapeJob, options: &Arc<ScrapeJob>, group: &TargetGroup) 
 /// Puts together what becomes of the targets of all groups.
 pub fn collect<'o>(job: &ScrapeJob, outcomes: impl IntoIterator<Item = &'o Outcome>) -> Found {
     let mut found = Found::default();
-    let mut seen: HashSet<(&Labels, &Url)> = HashSet::new();
+    let mut seen: HashMap<(&Labels, &Url), usize> = HashMap::new();
     for outcome in outcomes {
         match outcome {
-            // Two ways to the same target are one target.
-            Outcome::Target(target) => {
-                if seen.insert((&target.labels, &target.url)) {
+            // Two ways to the same target are one target, which is ready where one of them says so.
+            Outcome::Target(target) => match seen.entry((&target.labels, &target.url)) {
+                Entry::Vacant(place) => {
+                    place.insert(found.targets.len());
                     found.targets.push(Target::clone(target));
                 }
-            }
+                Entry::Occupied(place) => {
+                    let known = &mut found.targets[*place.get()];
+                    if is_not_ready(&known.discovered) && !is_not_ready(&target.discovered) {
+                        known.discovered = target.discovered.clone();
+                    }
+                }
+            },
             Outcome::Dropped(labels) => found.dropped.push(labels.clone()),
             Outcome::Unusable(labels, why) => found.unusable.push((labels.clone(), why.clone())),
         }

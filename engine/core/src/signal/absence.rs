@@ -514,7 +514,10 @@ pub(crate) fn windows_covered(
         let until_ms = target.last_good_ms.unwrap_or(at_ms).min(at_ms);
         let from_ms = until_ms.saturating_sub(window_ms);
         let hold_ms = policy.hold_ms(target.interval_ms);
-        if let Some(lack) = target.uncovered(from_ms, until_ms, hold_ms) {
+        let selectors = || query.selectors.iter();
+        let tells_of_itself = || selectors().all(|selector| tells_of_itself(target, selector));
+        let window = (from_ms, until_ms);
+        if let Some(lack) = target.uncovered(window, hold_ms, tells_of_itself) {
             return Err(match query.has_open_window() {
                 true => "the query looks back to a time that is not known beforehand (`@`), which no window covers; \
                          write a range or an offset"
@@ -524,6 +527,16 @@ pub(crate) fn windows_covered(
         }
     }
     Ok(())
+}
+
+/// Whether what a selector reads of a target is its own, and not told of sources behind it, as by a collector.
+fn tells_of_itself(target: &TargetFacts, selector: &Selector) -> bool {
+    let Some(metric) = selector.metric.as_deref() else {
+        return false;
+    };
+    let shown = target.shown_labels(metric).into_iter().flatten();
+    let mut of_series = shown.filter(|label| target.constant_label(label).is_none());
+    !of_series.any(|label| names_source(label))
 }
 
 /// Times, not ages (S9e), and until when it is so.

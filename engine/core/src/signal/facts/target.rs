@@ -231,7 +231,13 @@ impl TargetFacts {
     }
 
     /// Why good pages do not cover `from_ms..=until_ms`, with no gap longer than `hold_ms`; `None` where they do (S4c).
-    pub(crate) fn uncovered(&self, from_ms: i64, until_ms: i64, hold_ms: i64) -> Option<Uncovered> {
+    /// With `tells_of_itself` its series are its own, so that there was nothing to tell before its process started.
+    pub(crate) fn uncovered(
+        &self,
+        (from_ms, until_ms): (i64, i64),
+        hold_ms: i64,
+        tells_of_itself: impl FnOnce() -> bool,
+    ) -> Option<Uncovered> {
         let forgotten = self.gaps.front().filter(|_| self.gaps.len() == GAPS_MAX);
         let known_since_ms = forgotten.map(|gap| gap.1).max(self.first_good_ms);
         // The newest gap: the window is covered once that has left it.
@@ -244,7 +250,11 @@ impl TargetFacts {
                 before_ms,
             }),
             (Some(since_ms), None) if since_ms <= from_ms => None,
-            (Some(_), None) if self.is_known_from_its_start(from_ms, hold_ms) => None,
+            (Some(_), None)
+                if tells_of_itself() && self.is_known_from_its_start(from_ms, hold_ms) =>
+            {
+                None
+            }
             (since_ms, None) => Some(Uncovered::Before { since_ms }),
         }
     }
