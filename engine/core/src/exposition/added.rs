@@ -16,6 +16,8 @@ pub(crate) struct Added {
     pub(crate) lines: usize,
     /// One entry for each sample among them, in page order.
     pub(crate) samples: Vec<AddedSample>,
+    /// What was reserved for the page beside series.
+    pub(crate) beside_series_bytes: usize,
 }
 
 /// The sample of a new line, in as few bytes as possible: the commit walks over all of them.

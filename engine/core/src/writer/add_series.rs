@@ -4,6 +4,7 @@
 //! invisible, so they can be added beforehand; the commit then only sets their values: some 5 ns for each.
 
 use super::Writer;
+use super::make_room::beside_series_bytes;
 use super::outcome::CommitError;
 use crate::exposition::{Added, AddedSample, Staged};
 use crate::limits::WRITE_BATCH_SERIES;
@@ -34,6 +35,7 @@ impl Writer {
     fn add_batch(&mut self, staged: &mut Staged<'_>, at: Timestamp) -> bool {
         let mut added = staged.added.take().unwrap_or_else(|| Added {
             samples: Vec::with_capacity(staged.new_lines()),
+            beside_series_bytes: beside_series_bytes(staged),
             ..Added::default()
         });
         let until = (added.lines + WRITE_BATCH_SERIES).min(staged.new_lines());
@@ -68,6 +70,13 @@ impl Writer {
         }
         store.index.finish(&mut runs);
         drop(store);
+        let reserved = &mut self.targets[staged.target().index()].reserved_bytes;
+        let left = staged.new_lines() - added.lines;
+        lower(
+            reserved,
+            added.beside_series_bytes,
+            (until - added.lines, left),
+        );
         added.lines = until;
         let more = until < staged.new_lines();
         staged.added = Some(added);
@@ -80,4 +89,11 @@ impl Writer {
             while self.add_batch(staged, at) {}
         }
     }
+}
+
+/// Takes the share of the lines of a batch, of those that were left, from what was reserved for a page: their series are counted with
+/// the store from now on.
+fn lower(reserved: &mut usize, beside_series_bytes: usize, (lines, left): (usize, usize)) {
+    let of_series = reserved.saturating_sub(beside_series_bytes);
+    *reserved -= of_series * lines / left.max(1);
 }

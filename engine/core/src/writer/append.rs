@@ -138,13 +138,13 @@ impl Writer {
         now: Timestamp,
     ) -> Result<Appended, AppendError> {
         let growth = growth_of(&self.store, &batch);
-        let reserved = self.admit_batch(&batch, &growth)?;
+        let mut reserved = self.admit_batch(&batch, &growth)?;
         let mut appended = Appended::default();
         let mut batch = batch.into_iter().peekable();
         while batch.peek().is_some() {
-            self.append_some(&mut batch, now, &mut appended);
+            self.append_some(&mut batch, now, (&mut appended, &mut reserved));
         }
-        self.reserved_bytes -= reserved;
+        self.reserved_bytes -= reserved.bytes;
         Ok(appended)
     }
 
@@ -158,15 +158,15 @@ impl Writer {
         let store = Arc::clone(&writer.lock().store);
         let growth = growth_of(&store, &batch);
         make_room(writer, &growth, 0);
-        let reserved = in_turn(writer, |writer| writer.admit_batch(&batch, &growth))?;
+        let mut reserved = in_turn(writer, |writer| writer.admit_batch(&batch, &growth))?;
         let mut appended = Appended::default();
         let mut batch = batch.into_iter().flat_map(in_parts).peekable();
         while batch.peek().is_some() {
             in_turn(writer, |writer| {
-                writer.append_some(&mut batch, now, &mut appended);
+                writer.append_some(&mut batch, now, (&mut appended, &mut reserved));
             });
         }
-        in_turn(writer, |writer| writer.reserved_bytes -= reserved);
+        in_turn(writer, |writer| writer.reserved_bytes -= reserved.bytes);
         Ok(appended)
     }
 
@@ -176,20 +176,24 @@ impl Writer {
         &mut self,
         batch: &[AppendedSeries],
         growth: &CountedGrowth,
-    ) -> Result<usize, AppendError> {
+    ) -> Result<Reserved, AppendError> {
         let label_bytes = match growth.series {
             0 => 0,
             _ => batch.iter().map(|series| series.labels.bytes()).sum(),
         };
         let at_most = label_bytes + growth.series * NEW_SERIES_BYTES + growth.more_bytes;
         let admitted = self.admit(at_most, |store| growth.bytes(store));
-        let reserved = admitted.map_err(|new_bytes| AppendError {
+        let bytes = admitted.map_err(|new_bytes| AppendError {
             new_bytes,
             held_bytes: self.held_bytes(),
             limit_bytes: self.limits.memory_bytes_max,
         })?;
-        self.reserved_bytes += reserved;
-        Ok(reserved)
+        self.reserved_bytes += bytes;
+        let of_series = bytes.saturating_sub(growth.more_bytes);
+        Ok(Reserved {
+            bytes,
+            series_bytes: of_series / growth.series.max(1),
+        })
     }
 
     /// Stores the samples of the next series, some [`WRITE_BATCH_SERIES`] samples.
@@ -197,12 +201,14 @@ impl Writer {
         &mut self,
         batch: &mut impl Iterator<Item = AppendedSeries>,
         now: Timestamp,
-        appended: &mut Appended,
+        (appended, reserved): (&mut Appended, &mut Reserved),
     ) {
         let oldest_ms = now.minus_ms(self.limits.retention_ms).ms();
         let newest_ms = now.ms().saturating_add(FUTURE_MS_MAX);
         let store = Arc::clone(&self.store);
         let mut store = store.write();
+        let held = |store: &Store| (store.series.len(), store.native_histograms.bytes());
+        let (series_before, histograms_before) = held(&store);
         let (mut changed_names, mut done) = (Vec::new(), 0);
         while done < WRITE_BATCH_SERIES
             && let Some(series) = batch.next()
@@ -220,7 +226,12 @@ impl Writer {
                 changed_names.extend(series.labels.metric_name().map(str::to_owned));
             }
         }
+        let (series, histograms) = held(&store);
         drop(store);
+        self.reserved_bytes -= reserved.lower(
+            series.saturating_sub(series_before),
+            histograms.saturating_sub(histograms_before),
+        );
         changed_names.sort_unstable();
         changed_names.dedup();
         if !changed_names.is_empty() {
@@ -229,6 +240,23 @@ impl Writer {
                 registry.facts.record_structure_change(name);
             }
         }
+    }
+}
+
+/// What is left of the memory that was reserved for a batch: what was stored of it is counted with the store.
+struct Reserved {
+    bytes: usize,
+    /// For each new series.
+    series_bytes: usize,
+}
+
+impl Reserved {
+    /// Lowers it by what was stored. Answers by how much.
+    fn lower(&mut self, series: usize, histogram_bytes: usize) -> usize {
+        let stored = series * self.series_bytes + histogram_bytes;
+        let lowered = stored.min(self.bytes);
+        self.bytes -= lowered;
+        lowered
     }
 }
 

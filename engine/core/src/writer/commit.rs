@@ -8,7 +8,7 @@ use std::sync::Arc;
 use parking_lot::{RwLock, RwLockWriteGuard};
 
 use super::Writer;
-use super::make_room::at_most_bytes;
+use super::make_room::{at_most_bytes, beside_series_bytes};
 use super::outcome::{CommitError, Committed, ScrapeFacts};
 use super::own_times::OwnTimes;
 use super::page_commit::PageCommit;
@@ -199,10 +199,7 @@ impl Writer {
         let counted = staged.growth;
         let admitted = self.admit(at_most, |store| match counted {
             Some(growth) => growth.bytes(store),
-            None => {
-                let more_bytes = staged.histogram_bytes() + staged.parsed_bytes();
-                store.series.growth_bytes(&Growth::of(labels())) + more_bytes
-            }
+            None => store.series.growth_bytes(&Growth::of(labels())) + beside_series_bytes(staged),
         });
         let reserved = admitted.map_err(|_| CommitError::Memory {
             new_series: counted.map_or_else(|| labels().count(), |growth| growth.series),

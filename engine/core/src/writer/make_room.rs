@@ -20,7 +20,12 @@ pub(super) fn at_most_bytes(staged: &Staged<'_>) -> usize {
     if series == 0 {
         return staged.histogram_bytes();
     }
-    label_bytes + series * NEW_SERIES_BYTES + staged.histogram_bytes() + staged.parsed_bytes()
+    label_bytes + series * NEW_SERIES_BYTES + beside_series_bytes(staged)
+}
+
+/// What a page with new series adds beside them, until it is its target's template.
+pub(super) fn beside_series_bytes(staged: &Staged<'_>) -> usize {
+    staged.histogram_bytes() + staged.parsed_bytes()
 }
 
 impl Staged<'_> {
@@ -39,8 +44,7 @@ impl Staged<'_> {
         let store = Arc::clone(&held.store);
         drop(held);
         let labels = self.new_samples().filter_map(|sample| sample.labels);
-        let more_bytes = self.histogram_bytes() + self.parsed_bytes();
-        let growth = CountedGrowth::of(&store, labels, more_bytes);
+        let growth = CountedGrowth::of(&store, labels, beside_series_bytes(self));
         self.growth = Some(growth);
         make_room(writer, &growth, ends_bytes);
     }

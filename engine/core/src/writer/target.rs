@@ -28,7 +28,7 @@ pub(super) struct Target {
     pub(super) last_ms: Option<i64>,
     pub(super) removed_ms: Option<i64>,
     pub(super) stage_bytes: usize,
-    /// Bytes that were reserved for series of a page which are not added yet.
+    /// Bytes that were reserved for a page, but for the series that were added by now.
     pub(super) reserved_bytes: usize,
 }
 

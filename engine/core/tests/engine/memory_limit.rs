@@ -238,3 +238,36 @@ fn a_page_that_is_refused_leaves_nothing_behind() {
     assert!(refused.is_err(), "{refused:?}");
     assert!(stage.bytes() < before + 4_096, "{}", stage.bytes());
 }
+
+/// Maintenance comes every second and a large page takes longer: it counted the series of the page twice, as they were held and as
+/// what was reserved for them, and dropped history that fits.
+#[test]
+fn maintenance_while_a_page_is_committed_drops_no_history_that_fits() {
+    let mut fixture = Fixture::new();
+    while fixture.reader.stats().blocks_dropped_for_memory == 0 {
+        fixture.second("").expect("nothing is new");
+    }
+    let dropped = || fixture.reader.stats().blocks_dropped_for_memory;
+    let at = Timestamp::from_ms(fixture.now_ms + 500);
+    let page = page_of(3_000, |at| format!("{at}"));
+    let staged = fixture.churning.parse(page.as_bytes(), Format::Text);
+    let mut staged = staged.expect("it parses");
+    let before = dropped();
+    staged.make_room(&fixture.writer);
+    let mut writer = fixture.writer.lock();
+    while writer.add_series(&mut staged, at).expect("it fits") {
+        writer.maintain(at);
+    }
+    let begun = writer.begin_commit(staged, at, ScrapeFacts::default());
+    let mut commit = begun.expect("it fits");
+    let added = dropped();
+    assert!(added > before, "the page needs the memory of history");
+    writer.maintain(at);
+    while writer.commit_step(&mut commit, 1_000) {
+        commit.prepare();
+        writer.maintain(at);
+    }
+    assert_eq!(dropped(), added, "the page had its room");
+    let (_, page) = writer.finish_commit(commit);
+    writer.take_template(page.into_template());
+}
