@@ -190,20 +190,7 @@ fn run(rounds: &[Round]) -> Result<(), TestCaseError> {
         check_whole(&scene)?;
     }
     part(&mut scene, &mut files);
-    let restored = restore(&files.file, scene.now_ms).expect("good");
-    let restored = Scene {
-        writer: restored.writer,
-        reader: restored.reader,
-        stages: Vec::new(),
-        now_ms: scene.now_ms,
-    };
-    let since = scene.now_ms - 59_000;
-    prop_assert_eq!(
-        restored.history_since(since, scene.now_ms),
-        scene.history_since(since, scene.now_ms),
-        "parts"
-    );
-    Ok(())
+    check_restored(&scene, &files.file, "parts")
 }
 
 fn part(scene: &mut Scene, files: &mut Files) {
@@ -217,7 +204,12 @@ fn part(scene: &mut Scene, files: &mut Files) {
 }
 
 fn check_whole(scene: &Scene) -> Result<(), TestCaseError> {
-    let restored = restore(&scene.bytes(), scene.now_ms).expect("a good snapshot");
+    check_restored(scene, &scene.bytes(), "whole")
+}
+
+/// What is restored has the history that the engine holds.
+fn check_restored(scene: &Scene, file: &[u8], what: &str) -> Result<(), TestCaseError> {
+    let restored = restore(file, scene.now_ms).expect("a good snapshot");
     let restored = Scene {
         writer: restored.writer,
         reader: restored.reader,
@@ -228,7 +220,8 @@ fn check_whole(scene: &Scene) -> Result<(), TestCaseError> {
     prop_assert_eq!(
         restored.history_since(since, scene.now_ms),
         scene.history_since(since, scene.now_ms),
-        "whole"
+        "{}",
+        what
     );
     Ok(())
 }

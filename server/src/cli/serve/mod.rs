@@ -74,9 +74,7 @@ fn warn_of_flags_without_effect(matches: &ArgMatches) {
 }
 
 fn warn_of_features_without_effect(matches: &ArgMatches) {
-    let lists = matches.get_many::<String>("enable-feature");
-    let names = lists.into_iter().flatten().flat_map(|list| list.split(','));
-    for name in names.map(str::trim) {
+    for name in options::features(matches) {
         if let Some((_, consequence)) = WITHOUT_EFFECT.iter().find(|(without, _)| *without == name)
         {
             warn!("--enable-feature={name} has no effect here: {consequence}");

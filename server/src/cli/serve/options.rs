@@ -206,11 +206,15 @@ fn snapshot_interval(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Whether `--enable-feature` names this.
-fn has_feature(matches: &ArgMatches, feature: &str) -> bool {
+/// What `--enable-feature` names.
+pub(super) fn features(matches: &ArgMatches) -> impl Iterator<Item = &str> {
     let lists = matches.get_many::<String>("enable-feature");
-    let mut lists = lists.into_iter().flatten();
-    lists.any(|names| names.split(',').any(|name| name.trim() == feature))
+    let names = lists.into_iter().flatten().flat_map(|list| list.split(','));
+    names.map(str::trim)
+}
+
+fn has_feature(matches: &ArgMatches, feature: &str) -> bool {
+    features(matches).any(|name| name == feature)
 }
 
 /// How often the configuration's files are looked at: where the flag is given, or Prometheus' feature is on.

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
+use stillwell_adapters::kubernetes::Groups;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
-
-use stillwell_adapters::kubernetes::Groups;
 
 use crate::cluster::{Cluster, Owner, ServiceName, WriteCa, Written, api_service_name};
 
