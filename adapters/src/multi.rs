@@ -105,16 +105,26 @@ pub struct Several<'a> {
     pub remedy: &'static str,
 }
 
+/// Elements that are compared with the first one for the reason, labels that are compared, and labels that it names: a
+/// query may yield 100,000 elements, and an element have as many labels.
+const COMPARED_MAX: usize = 20;
+const LOOKED_AT_MAX: usize = 1_000;
+const NAMED_MAX: usize = 10;
+
 impl fmt::Display for Several<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the query yields {} elements", self.labels.len())?;
         let mut differing: Vec<&str> = Vec::new();
         if let [first, rest @ ..] = self.labels.as_slice() {
+            let rest = &rest[..rest.len().min(COMPARED_MAX)];
             let names = rest.iter().flat_map(|labels| labels.iter());
             let names = names.chain(first.iter()).map(|(name, _)| name);
-            for name in names {
-                let differs = rest.iter().any(|other| other.get(name) != first.get(name));
-                if differs && !differing.contains(&name) {
+            for name in names.take(LOOKED_AT_MAX) {
+                if differing.len() == NAMED_MAX {
+                    break;
+                }
+                let differs = || rest.iter().any(|other| other.get(name) != first.get(name));
+                if !differing.contains(&name) && differs() {
                     differing.push(name);
                 }
             }

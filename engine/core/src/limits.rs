@@ -36,6 +36,14 @@ pub const READY_SIGNAL_TARGETS_MAX: usize = 256;
 /// Elements of its result, which are copied.
 pub const READY_SIGNAL_ELEMENTS_MAX: usize = 256;
 
+/// Elements of a signal's result: each is judged when it is read. A query that yields more is none for a scaler, and is
+/// unknown; of a signal that tells of objects there may be any number.
+pub const SIGNAL_ELEMENTS_MAX: usize = 4_096;
+
+/// Targets that are judged each second to find out which signals have changed their state, for all signals together: 3 ms
+/// under the registry's lock. With more than that, signals take turns.
+pub const TRANSITION_TARGETS_MAX: usize = 16_384;
+
 /// Candidates per selector of a query that [`crate::Reader::instant_if_cheap`] answers: 300 us of copying and evaluating.
 pub const CHEAP_QUERY_SERIES_MAX: usize = 1_024;
 

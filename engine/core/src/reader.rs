@@ -11,12 +11,12 @@ use crate::limits::{
     CHEAP_QUERY_SERIES_MAX, CHEAP_QUERY_TEXT_BYTES_MAX, EXPLAINED_SERIES_MAX, LOOKBACK_MS_DEFAULT,
 };
 use crate::metadata::FamilyMetadata;
-use crate::promql::plan::ExprKind;
+use crate::promql::plan::{ExprKind, RecordedRules};
 use crate::promql::select::{Projection, Samples, SelectRequest, View, is_stale};
 use crate::promql::{Answer, EvalOptions, Query, QueryError};
 use crate::signal::{
     Evaluated, Explanation, Names, ObjectReading, Outline, Policy, Reading, SignalId,
-    SignalRegistry, SignalView, Transition, evaluate, refresh, register,
+    SignalRegistry, SignalView, Transition, evaluate, refresh, register, set_recorded,
 };
 use crate::store::{Bytes, Exemplar, PlainView, ReadBudget, Store};
 use crate::time::Timestamp;
@@ -86,6 +86,17 @@ impl Reader {
     /// Sets what users configured about metric names, in addition to the built-in table (rules S4, S7).
     pub fn set_names(&self, names: Names) {
         self.registry.write().set_names(names);
+    }
+
+    /// Sets the step of subqueries that name none, in milliseconds. Prometheus' is its `evaluation_interval`.
+    pub fn set_subquery_step(&self, step_ms: i64) {
+        self.registry.write().set_subquery_step(step_ms);
+    }
+
+    /// Sets the recording rules whose series signals read as the rules' expressions: a recorded sample is as old as the
+    /// rule's last evaluation, and does not say of which targets it tells. Signals whose queries change by that begin anew.
+    pub fn set_recorded(&self, recorded: RecordedRules) {
+        set_recorded(&self.registry, &self.store, recorded);
     }
 
     /// Removes a signal. Its id may be given to another one; if there is no such signal, nothing happens.

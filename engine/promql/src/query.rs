@@ -7,7 +7,7 @@ use stillwell_model::time::Timestamp;
 
 use super::eval::{Grid, ResolvedPlan};
 use super::functions::Functions;
-use super::plan::{At, Duration, Expr, ExprKind, Selector};
+use super::plan::{At, Duration, Expansion, Expr, ExprKind, RecordedRules, Selector};
 use super::select::View;
 use super::source::SourceError;
 use super::{Answer, EvalOptions, Features, QueryError, eval, lower, source};
@@ -105,7 +105,7 @@ impl Query {
     }
 
     /// The plan with all durations resolved.
-    fn resolved(&self, step_ms: i64, range_ms: i64) -> Result<Arc<Expr>, QueryError> {
+    pub(crate) fn resolved(&self, step_ms: i64, range_ms: i64) -> Result<Arc<Expr>, QueryError> {
         let mut plan = self.plan.clone();
         if self.deferred {
             Arc::make_mut(&mut plan)
@@ -163,6 +163,27 @@ impl Query {
             text: Arc::clone(&self.text),
             deferred: self.deferred,
         }
+    }
+
+    /// The same query, of which each subquery without a step has this one, whatever it is evaluated with.
+    pub fn with_subquery_step(&self, step_ms: i64) -> Query {
+        Query {
+            plan: Arc::new(self.plan.with_subquery_step(step_ms)),
+            text: Arc::clone(&self.text),
+            deferred: self.deferred,
+        }
+    }
+
+    /// The same query with the expressions of recording rules instead of the series that they record; `None` if it reads no
+    /// such series. Error: why that cannot be, with the name.
+    pub fn with_recorded(&self, rules: &RecordedRules) -> Result<Option<Query>, String> {
+        let mut expansion = Expansion::new(rules);
+        let plan = expansion.expand(&self.plan, None)?;
+        Ok((expansion.expanded() > 0).then(|| Query {
+            deferred: plan.has_deferred_durations(),
+            plan: Arc::new(plan),
+            text: Arc::clone(&self.text),
+        }))
     }
 
     /// A query for the series of one of its selectors whose newest sample is NaN or infinite.

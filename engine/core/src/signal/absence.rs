@@ -7,15 +7,19 @@
 
 use crate::labels::Matcher;
 
-use super::assessment::{Assessment, clock_time, describe, seconds};
+use super::assessment::{Assessment, describe};
+use super::carried;
 use super::demand::reads_demand;
-use super::facts::{TargetFacts, Uncovered};
+use super::facts::TargetFacts;
 use super::judge::{never_seen, no_target_counts};
-use super::names::{REQUEST_LABELS, expected_name};
+use super::known_labels::{Labels, labels_of};
+use super::names::REQUEST_LABELS;
 use super::policy::{Absent, Policy};
 use super::query::{Kind, Selector, SignalQuery};
 use super::scope::{self, Scope};
 use super::seen;
+use super::sources::is_source_behind;
+use super::windows::windows_covered;
 
 /// Proves that an empty result means 0. Error: what is not proven.
 pub(crate) fn prove(
@@ -45,6 +49,7 @@ pub(crate) fn prove(
                 .to_owned(),
         );
     }
+    check_pins_carried(assessment, query)?;
     for selector in &query.selectors {
         let required = required(selector, assessment);
         for target in targets_of(assessment, scope, selector) {
@@ -208,6 +213,23 @@ fn demand_is_shown(
     Ok(())
 }
 
+/// S4b: of what a caller asks for by a label that no series has, but the query writes, nothing is proven.
+fn check_pins_carried(assessment: Assessment<'_>, query: &SignalQuery) -> Result<(), String> {
+    let is_written = |label: &str| {
+        !query
+            .selectors
+            .iter()
+            .any(|selector| selector.carried.has(label))
+    };
+    match assessment.pins.iter().find(|(label, _)| is_written(label)) {
+        Some((label, _)) => Err(format!(
+            "the result is empty, and the query itself writes the label {label}: whether there is something with this \
+             {label} is not known"
+        )),
+        None => Ok(()),
+    }
+}
+
 /// The targets that count and that the selector does not rule out.
 fn targets_of<'a>(
     assessment: Assessment<'a>,
@@ -221,13 +243,10 @@ fn targets_of<'a>(
     })
 }
 
-/// The matchers that only series with the label can match: those of the selector, and the caller's pins.
+/// The matchers that only series with the label can match: those of the selector, and the caller's pins of labels that the
+/// result has from its series.
 fn required(selector: &Selector, assessment: Assessment<'_>) -> Vec<Matcher> {
-    let pinned = assessment
-        .pins
-        .iter()
-        .filter(|(_, value)| !value.is_empty())
-        .map(|(label, value)| Matcher::equal(label, value));
+    let pinned = carried::conditions(&selector.carried, assessment.pins);
     selector.required().cloned().chain(pinned).collect()
 }
 
@@ -282,7 +301,7 @@ fn check_may_be_absent(assessment: Assessment<'_>, selector: &Selector) -> Resul
 }
 
 /// S4b: whether who a condition names is the target itself, and not a source behind it that may be down while its page is
-/// good. A label that the table gives the family is the process' own word (Ray Serve's `deployment`).
+/// good.
 fn check_speaks_for(
     assessment: Assessment<'_>,
     target: &TargetFacts,
@@ -290,10 +309,7 @@ fn check_speaks_for(
     matcher: &Matcher,
 ) -> Result<(), String> {
     let label = matcher.name();
-    let metric = selector.metric.as_deref();
-    let named = metric.and_then(|metric| assessment.names.family(metric));
-    let is_own = named.is_some_and(|(_, name, _)| name.may_have(label));
-    if !names_source(label) || is_own || target.constant_label(label).is_some() {
+    if !is_source_behind(assessment, target, selector.metric.as_deref(), label) {
         return Ok(());
     }
     Err(format!(
@@ -301,29 +317,6 @@ fn check_speaks_for(
          0; add `or vector(0)` or `absent: zero` if it is here",
         describe(target)
     ))
-}
-
-/// Whether a label says from where a sample comes: in the words of Kubernetes and of Prometheus, or as collectors and
-/// exporters write them (`exported_namespace`, `k8s_pod_name`).
-fn names_source(label: &str) -> bool {
-    const SOURCES: [&str; 10] = [
-        "cluster",
-        "container",
-        "deployment",
-        "instance",
-        "job",
-        "namespace",
-        "node",
-        "pod",
-        "service",
-        "statefulset",
-    ];
-    let prefixes = ["exported_", "kubernetes_", "kube_", "k8s_"];
-    let bare = prefixes
-        .iter()
-        .find_map(|prefix| label.strip_prefix(prefix));
-    let bare = bare.unwrap_or(label);
-    SOURCES.contains(&bare.strip_suffix("_name").unwrap_or(bare))
 }
 
 /// S4b: the family has the label on this target. With `strictly` it is also an error if that is not known.
@@ -371,56 +364,6 @@ fn lacks(target: &TargetFacts, metric: &str, label: &str, labels: &[String]) -> 
         target.name,
         release.unwrap_or_default()
     )
-}
-
-/// The labels of a metric's series on a target, as far as they are known.
-enum Labels {
-    Known(Vec<String>),
-    NotShown,
-}
-
-fn labels_of(assessment: Assessment<'_>, target: &TargetFacts, metric: &str) -> Labels {
-    let named = assessment.names.family(metric);
-    let of_gateway = named.filter(|(family, ..)| !family.class.is_of_engine());
-    let Some((family, requested, suffix)) = of_gateway else {
-        return match target.shown_labels(metric) {
-            Some(shown) => Labels::Known(shown.iter().map(|label| label.to_string()).collect()),
-            None => Labels::NotShown,
-        };
-    };
-    let shown = |name: &super::names::Name| {
-        let labels = target.shown_labels(&format!("{}{suffix}", name.family));
-        labels.map(|labels| labels.iter().map(|label| label.to_string()))
-    };
-    let names = std::iter::once(requested).chain(family.names);
-    let read = names.clone().find(|name| shown(name).is_some());
-    let shows = |metric: &str| target.metrics.contains_key(metric);
-    let read = read.unwrap_or_else(|| expected_name(family, requested, shows));
-    let sure = |name: &super::names::Name| {
-        // Labels that every release gives the name, or every release with a witness, are there even if they are empty.
-        let late = if shown(name).is_none() {
-            name.late
-        } else {
-            &[]
-        };
-        let all = name.labels.iter().chain(late);
-        all.map(|label| (*label).to_owned()).collect::<Vec<_>>()
-    };
-    let mut labels: Vec<String> = shown(read)
-        .into_iter()
-        .flatten()
-        .chain(sure(read))
-        .collect();
-    if requested.may_have("inference_pool") && target.certain_pool().is_some() {
-        labels.push("inference_pool".to_owned());
-    }
-    // Labels that only the other name has do not exist under the requested one.
-    labels.retain(|label| {
-        read.family == requested.family || !read.may_have(label) || requested.may_have(label)
-    });
-    labels.sort_unstable();
-    labels.dedup();
-    Labels::Known(labels)
 }
 
 /// S4b for pools: the pages of the present process have named the pool that it serves.
@@ -495,74 +438,4 @@ fn check_values_seen(
         }
     }
     Ok(())
-}
-
-/// S4c: good pages cover the window of the query; for queries other than demand also after a start (S6b, S6f).
-pub(crate) fn windows_covered(
-    assessment: Assessment<'_>,
-    scope: &Scope,
-    query: &SignalQuery,
-    policy: &Policy,
-    at_ms: i64,
-) -> Result<(), String> {
-    let window_ms = query.window_ms();
-    if window_ms == 0 {
-        return Ok(());
-    }
-    let counting = scope.counting.iter();
-    for target in counting.filter_map(|&id| assessment.facts.target(id)) {
-        let until_ms = target.last_good_ms.unwrap_or(at_ms).min(at_ms);
-        let from_ms = until_ms.saturating_sub(window_ms);
-        let hold_ms = policy.hold_ms(target.interval_ms);
-        let selectors = || query.selectors.iter();
-        let tells_of_itself = || selectors().all(|selector| tells_of_itself(target, selector));
-        let window = (from_ms, until_ms);
-        if let Some(lack) = target.uncovered(window, hold_ms, tells_of_itself) {
-            return Err(match query.has_open_window() {
-                true => "the query looks back to a time that is not known beforehand (`@`), which no window covers; \
-                         write a range or an offset"
-                    .to_owned(),
-                false => why_uncovered(target, &lack, window_ms),
-            });
-        }
-    }
-    Ok(())
-}
-
-/// Whether what a selector reads of a target is its own, and not told of sources behind it, as by a collector.
-fn tells_of_itself(target: &TargetFacts, selector: &Selector) -> bool {
-    let Some(metric) = selector.metric.as_deref() else {
-        return false;
-    };
-    let shown = target.shown_labels(metric).into_iter().flatten();
-    let mut of_series = shown.filter(|label| target.constant_label(label).is_none());
-    !of_series.any(|label| names_source(label))
-}
-
-/// Times, not ages (S9e), and until when it is so.
-fn why_uncovered(target: &TargetFacts, lack: &Uncovered, window_ms: i64) -> String {
-    let (window, of) = (seconds(window_ms), describe(target));
-    let full = |ms: i64| clock_time(ms.saturating_add(window_ms));
-    match *lack {
-        Uncovered::Gap {
-            after_ms,
-            before_ms,
-        } => format!(
-            "the window of {window} is not covered before {}: {of} gave no good page for {} until {}; a `hold` of the \
-             signal that is longer bridges that",
-            full(before_ms),
-            seconds(before_ms - after_ms),
-            clock_time(before_ms),
-        ),
-        Uncovered::Before {
-            since_ms: Some(since_ms),
-        } => format!(
-            "the window of {window} is not covered before {}: {of} is known since {}",
-            full(since_ms),
-            clock_time(since_ms),
-        ),
-        Uncovered::Before { since_ms: None } => {
-            format!("the window of {window} is not covered: {of} gave no good page yet")
-        }
-    }
 }

@@ -18,6 +18,7 @@ use super::query::Kind;
 use super::reading::{Element, Reading, State};
 use super::scope::Scope;
 use super::signal::Signal;
+use super::windows;
 
 /// Larger numbers wrap around in the HPA's arithmetic (apimachinery `Quantity.MilliValue`).
 pub(crate) const NUMBER_MAX: f64 = 9.2e15;
@@ -48,9 +49,10 @@ impl Signal {
 
     /// The same without a fallback: nothing but what was measured.
     pub(super) fn read_measured(&self, assessment: Assessment<'_>) -> Reading {
-        let assessed = match &self.policy.object_label {
-            Some(label) => self.assess_objects(assessment, label),
-            None => self.assess(assessment),
+        let assessed = match (&self.query.unreadable, &self.policy.object_label) {
+            (Some(why), _) => Err(why.clone()),
+            (None, Some(label)) => self.assess_objects(assessment, label),
+            (None, None) => self.assess(assessment),
         };
         match assessed {
             Ok(reading) => reading,
@@ -258,7 +260,7 @@ impl Signal {
         }
         if self.query.kind != Kind::Demand {
             judge::processes_cover(assessment, scope, &self.query)?;
-            absence::windows_covered(
+            windows::windows_covered(
                 assessment,
                 scope,
                 &self.query,

@@ -64,6 +64,13 @@ impl<'a> Candidates<'a> {
 
     /// Sorts the targets by a label, for many scopes that pin it.
     pub(super) fn sort_by(&mut self, label: &'a str, query: &SignalQuery) {
+        if !query
+            .selectors
+            .iter()
+            .all(|selector| selector.carried.has(label))
+        {
+            return; // it rules no target out
+        }
         let Assessment { facts, names, .. } = self.assessment;
         let names_pool = |selector| scope::is_pool_pin(names, selector, label);
         let by_pool = query.selectors.iter().all(names_pool);
@@ -121,6 +128,7 @@ fn all_of(scope: &Scope) -> Vec<TargetId> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::query::ParseOptions;
     use proptest::collection::vec;
     use proptest::prelude::*;
 
@@ -243,7 +251,7 @@ mod tests {
         ) {
             let names = Names::default();
             let facts = facts(&targets);
-            let query = SignalQuery::parse(QUERIES[query], &Features::default(), &names).unwrap();
+            let query = SignalQuery::parse(QUERIES[query], &names, &ParseOptions::default()).unwrap();
             let mut policy = Policy::default();
             if listed_jobs {
                 policy.jobs = vec!["1".to_owned(), "a".to_owned()];

@@ -7,7 +7,7 @@ use crate::promql::{Features, FunctionId, Query, QueryError};
 
 use super::names::{Measure, Name, Names};
 use super::policy::{Nan, Policy};
-use super::query::SignalQuery;
+use super::query::{ParseOptions, SignalQuery};
 
 /// The version that dropped the last of the old names.
 const NAMES_REMOVED_IN: &str = "llm-d-router v0.11";
@@ -65,7 +65,14 @@ pub fn lint(
 
 /// How far back a query reads, in milliseconds; `None` where that depends on when it is asked (`@`).
 pub fn window_ms(text: &str, features: &Features) -> Result<Option<i64>, QueryError> {
-    let query = SignalQuery::parse(text, features, &Names::default())?;
+    let query = SignalQuery::parse(
+        text,
+        &Names::default(),
+        &ParseOptions {
+            features: *features,
+            ..ParseOptions::default()
+        },
+    )?;
     Ok((!query.has_open_window()).then(|| query.window_ms()))
 }
 

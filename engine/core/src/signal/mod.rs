@@ -2,8 +2,10 @@
 //!
 //! * What is known: `facts` (what each target's pages have shown), `names` (the metric names of gateways, a table),
 //!   `policy` (what a user configures for one signal).
-//! * What follows for a query: `query` (its selectors and its kind), `scope` (which targets count), `judge` (whether their
-//!   pages are new enough), `absence` (whether an empty result means 0), `grace` (what holds after a restart), `lint`.
+//! * What follows for a query: `query` (its selectors and its kind), `scope` (which targets count; `carried`: which labels of a
+//!   result say so), `judge` (whether their
+//!   pages are new enough), `absence` (whether an empty result means 0; `known_labels`, `sources`: what
+//!   the labels of a family say of that), `windows` (whether good pages cover what a query looks back to), `grace` (what holds after a restart), `lint`.
 //! * How it is evaluated: `compiled` (incrementally, at each page), `evaluate` and `refresh` (from the plan, without a
 //!   lock), `view` (the store as signals see it; `form`: families under other names), `retain_set` (which metrics are kept).
 //! * `signal` is one signal, `assess` yields its `reading` (`configured`: what a user wants told instead), `objects` that of each object it tells of, `explain` the reasons;
@@ -13,6 +15,7 @@ mod absence;
 mod assess;
 mod assessment;
 mod candidates;
+mod carried;
 mod compiled;
 mod configured;
 mod demand;
@@ -22,6 +25,7 @@ mod facts;
 mod form;
 mod grace;
 mod judge;
+mod known_labels;
 mod lint;
 mod names;
 mod not_finite;
@@ -42,7 +46,9 @@ mod seen;
     reason = "it is the file of the type `Signal`"
 )]
 mod signal;
+mod sources;
 mod view;
+mod windows;
 
 pub(crate) use evaluate::evaluate;
 #[doc(hidden)]
@@ -50,7 +56,7 @@ pub use evaluate::{Evaluated, Evaluation};
 pub(crate) use facts::{ChangeKind, Facts, Gatherer, PageFacts, RememberedLabels, RestoredTarget};
 pub(crate) use names::START_TIME;
 pub(crate) use refresh::refresh;
-pub(crate) use register::register;
+pub(crate) use register::{register, set_recorded};
 pub(crate) use registry::SignalRegistry;
 pub(crate) use retain_set::{RetainHandle, RetainSet};
 pub(crate) use view::SignalView;

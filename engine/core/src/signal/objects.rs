@@ -22,6 +22,7 @@ use super::reading::{Element, Reading, SignalId, State};
 use super::registry::{NOW_MS_MAX, SignalRegistry};
 use super::scope::{self, Scope};
 use super::signal::Signal;
+use super::windows;
 
 /// What a signal says about one object.
 #[derive(Clone, Debug, PartialEq)]
@@ -144,6 +145,12 @@ impl Signal {
 
     fn tellers<'a>(&'a self, assessment: Assessment<'a>, label: &str) -> Tellers<'a> {
         let mut tellers = Tellers::default();
+        // A label that the query writes says nothing of the target that it reads.
+        let is_own = |label: &str| {
+            let mut selectors = self.query.selectors.iter();
+            selectors.all(|selector| selector.carried.has(label))
+        };
+        let is_object_s_own = is_own(label);
         let counting = self.scope.counting.iter().map(|&id| (id, true));
         let standby = self.scope.standby.iter().map(|&id| (id, false));
         for (id, counts) in counting.chain(standby) {
@@ -153,12 +160,12 @@ impl Signal {
             let mut pins = assessment.pins.iter();
             let of_others = pins.any(|(label, value)| {
                 let has = target.constant_label(label);
-                has.is_some_and(|has| has != value)
+                has.is_some_and(|has| has != value && is_own(label))
             });
             if of_others {
                 continue;
             }
-            match target.constant_label(label) {
+            match target.constant_label(label).filter(|_| is_object_s_own) {
                 Some(name) => tellers.of_one.entry(name).or_default().push((id, counts)),
                 None => tellers.of_any.push((id, counts)),
             }
@@ -221,7 +228,7 @@ impl Signal {
         if self.query.kind != Kind::Demand {
             judge::processes_cover(assessment, &scope, &self.query)?;
             let at_ms = assessment.now_ms;
-            absence::windows_covered(assessment, &scope, &self.query, &self.policy, at_ms)?;
+            windows::windows_covered(assessment, &scope, &self.query, &self.policy, at_ms)?;
         }
         if changed.is_some() {
             let grace = self.grace(assessment.now_ms);

@@ -1,12 +1,35 @@
 //! The query of a signal: its selectors, its kind (S7), and the value of an empty result.
 
-use crate::labels::{METRIC_NAME, MatchOp, Matcher};
-use crate::promql::plan::{AggregateOp, At, BinaryOp, Duration, Expr, ExprKind};
-use crate::promql::{Features, FunctionId, Query, QueryError};
+use std::sync::Arc;
 
+use crate::labels::{METRIC_NAME, MatchOp, Matcher};
+use crate::promql::plan::{AggregateOp, At, BinaryOp, Duration, Expr, ExprKind, RecordedRules};
+use crate::promql::{EvalOptions, Features, FunctionId, Query, QueryError};
+
+use super::carried::{self, Carried};
 use super::demand::Demand;
 use super::names::Names;
 use super::not_finite;
+
+/// How queries of signals are read.
+#[derive(Clone, Debug)]
+pub(crate) struct ParseOptions {
+    pub(crate) features: Features,
+    /// Rules whose series are read as their expressions.
+    pub(crate) recorded: Arc<RecordedRules>,
+    /// The step of a subquery that names none, in milliseconds.
+    pub(crate) subquery_step_ms: i64,
+}
+
+impl Default for ParseOptions {
+    fn default() -> ParseOptions {
+        ParseOptions {
+            features: Features::default(),
+            recorded: Arc::default(),
+            subquery_step_ms: EvalOptions::default().subquery_step_ms,
+        }
+    }
+}
 
 /// A parsed query with the properties that the rules depend on.
 #[derive(Clone, Debug)]
@@ -32,6 +55,8 @@ pub(crate) struct SignalQuery {
     pub(crate) is_opaque: bool,
     /// Whether it is `absent(...)` or `absent_over_time(...)`, which is empty while its series exist.
     pub(crate) is_absent: bool,
+    /// Why the series of a recording rule that it reads cannot be read as the rule's expression.
+    pub(crate) unreadable: Option<String>,
 }
 
 /// One selector of it.
@@ -43,6 +68,8 @@ pub(crate) struct Selector {
     pub(crate) pins: Vec<(String, String)>,
     /// Every matcher, the pinning ones included.
     pub(crate) matchers: Vec<Matcher>,
+    /// The labels that the result has from its series.
+    pub(crate) carried: Carried,
     /// How far back the query reads, in milliseconds: the longest sum of ranges, offsets and subqueries.
     pub(crate) window_ms: i64,
 }
@@ -59,13 +86,23 @@ pub(crate) enum Kind {
 }
 
 impl SignalQuery {
-    /// Parses a query. Error: it does not parse as PromQL with these features.
+    /// Parses a query. What rules record is read as their expressions. Error: it does not parse as PromQL with these
+    /// features.
     pub(crate) fn parse(
         text: &str,
-        features: &Features,
         names: &Names,
+        parsing: &ParseOptions,
     ) -> Result<SignalQuery, QueryError> {
-        Ok(SignalQuery::new(&Query::parse(text, features)?, names))
+        let query = Query::parse(text, &parsing.features)?;
+        let (query, unreadable) = match query.with_recorded(&parsing.recorded) {
+            Ok(expanded) => (expanded.unwrap_or(query), None),
+            Err(why) => (query, Some(why)),
+        };
+        let query = query.with_subquery_step(parsing.subquery_step_ms);
+        Ok(SignalQuery {
+            unreadable,
+            ..SignalQuery::new(&query, names)
+        })
     }
 
     fn new(whole: &Query, names: &Names) -> SignalQuery {
@@ -100,7 +137,8 @@ impl SignalQuery {
         let window_ms = window_ms(query.plan());
         let selectors: Vec<Selector> = query
             .selectors()
-            .map(|used| Selector::from_use(used, window_ms))
+            .zip(carried::of_selectors(query.plan()))
+            .map(|(used, carried)| Selector::from_use(used, carried, window_ms))
             .collect();
         let grouping = grouping(query.plan());
         let is_absent = is_absent(query.plan());
@@ -117,6 +155,7 @@ impl SignalQuery {
             parts,
             is_opaque,
             is_absent,
+            unreadable: None,
         }
     }
 }
@@ -178,7 +217,11 @@ impl Selector {
         self.matchers.iter().filter(of_name)
     }
 
-    fn from_use(used: crate::promql::SelectorUse<'_>, window_ms: i64) -> Selector {
+    fn from_use(
+        used: crate::promql::SelectorUse<'_>,
+        carried: Carried,
+        window_ms: i64,
+    ) -> Selector {
         let equal = |matcher: &&Matcher| matcher.op() == MatchOp::Equal;
         let named = used
             .matchers
@@ -196,6 +239,7 @@ impl Selector {
                 .map(|matcher| (matcher.name().to_owned(), matcher.value().to_owned()))
                 .collect(),
             matchers: used.matchers.to_vec(),
+            carried,
             window_ms,
         }
     }

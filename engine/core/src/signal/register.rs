@@ -12,6 +12,7 @@ use parking_lot::RwLock;
 use crate::labels::{METRIC_NAME, Matcher};
 use crate::limits::{READ_BATCH_ROWS, REMEMBERED_VALUES_MAX, SIGNALS_MAX};
 use crate::promql::QueryError;
+use crate::promql::plan::RecordedRules;
 use crate::store::{SeriesId, Store, TargetId, for_each_match};
 
 use super::policy::Policy;
@@ -27,6 +28,9 @@ type Values = HashMap<TargetId, HashSet<Box<str>>>;
 /// Label names of a metric, by the targets that show it.
 type LabelNames = HashMap<TargetId, BTreeSet<Box<str>>>;
 
+/// Labels whose values, and metrics whose label names, are not known from the pages so far.
+type Unknown = (Vec<String>, Vec<String>);
+
 /// Registers a signal. Error: the query does not parse, or there are `SIGNALS_MAX` signals.
 pub(crate) fn register(
     registry: &RwLock<SignalRegistry>,
@@ -36,7 +40,36 @@ pub(crate) fn register(
 ) -> Result<SignalId, QueryError> {
     let (query, names_version) = parse(registry, text)?;
     // From here on commits track these labels and metrics; what earlier pages had is read from the store.
-    let (labels, metrics) = remember(&mut registry.write(), &query);
+    let unknown = remember(&mut registry.write(), &query);
+    learn(registry, store, unknown);
+    let mut registry = registry.write();
+    // The configured names or rules have changed meanwhile, which may change the query's kind: rare, so parsed under the lock.
+    let query = match registry.names_version == names_version {
+        true => query,
+        false => registry.parse(text)?,
+    };
+    registry.insert(text, query, policy)
+}
+
+/// Sets the rules whose series signals read as the rules' expressions (see `SignalRegistry::set_recorded`).
+pub(crate) fn set_recorded(
+    registry: &RwLock<SignalRegistry>,
+    store: &RwLock<Store>,
+    recorded: RecordedRules,
+) {
+    let mut locked = registry.write();
+    let mut unknown = Unknown::default();
+    for query in locked.set_recorded(recorded) {
+        let (labels, metrics) = remember(&mut locked, &query);
+        unknown.0.extend(labels);
+        unknown.1.extend(metrics);
+    }
+    drop(locked);
+    learn(registry, store, unknown);
+}
+
+/// Reads what earlier pages had of labels and metrics that are tracked from now on.
+fn learn(registry: &RwLock<SignalRegistry>, store: &RwLock<Store>, (labels, metrics): Unknown) {
     let seen: Vec<(String, Values)> = labels
         .into_iter()
         .map(|label| {
@@ -65,23 +98,19 @@ pub(crate) fn register(
             registry.facts.learn_labels(target, metric, labels);
         }
     }
-    // The configured names have changed meanwhile, which may change the query's kind: rare, so parsed under the lock.
-    let query = match registry.names_version == names_version {
-        true => query,
-        false => SignalQuery::parse(text, &registry.features, &registry.names)?,
-    };
-    registry.insert(text, query, policy)
 }
 
 fn parse(registry: &RwLock<SignalRegistry>, text: &str) -> Result<(SignalQuery, u64), QueryError> {
     let locked = registry.read();
-    let (features, names, version) = (locked.features, locked.names.clone(), locked.names_version);
+    let (names, version) = (locked.names.clone(), locked.names_version);
+    let parsing = locked.parsing.clone();
     drop(locked);
-    Ok((SignalQuery::parse(text, &features, &names)?, version))
+    let query = SignalQuery::parse(text, &names, &parsing)?;
+    Ok((query, version))
 }
 
 /// Starts tracking the labels by which the query selects and the metrics that it reads. Returns those that are new.
-fn remember(registry: &mut SignalRegistry, query: &SignalQuery) -> (Vec<String>, Vec<String>) {
+fn remember(registry: &mut SignalRegistry, query: &SignalQuery) -> Unknown {
     let SignalRegistry { facts, names, .. } = registry;
     let required = query.selectors.iter().flat_map(Selector::required);
     let labels = required

@@ -3,10 +3,13 @@
 //! A signal is evaluated when a page of one of its targets is committed. It is judged at every reading, because time
 //! alone turns a value into a held one, and a held one into an unknown one (S5).
 
+use std::sync::Arc;
+
 use parking_lot::RwLock;
 
-use crate::limits::{READY_SIGNAL_ELEMENTS_MAX, READY_SIGNAL_TARGETS_MAX};
-use crate::promql::Features;
+use crate::limits::{READY_SIGNAL_ELEMENTS_MAX, READY_SIGNAL_TARGETS_MAX, TRANSITION_TARGETS_MAX};
+use crate::promql::plan::{ExprKind, RecordedRules};
+use crate::promql::{Features, Query, QueryError};
 use crate::store::{Store, TargetId};
 use crate::time::Timestamp;
 
@@ -17,7 +20,7 @@ use super::facts::{ChangeKind, Facts};
 use super::judge;
 use super::names::Names;
 use super::policy::Policy;
-use super::query::SignalQuery;
+use super::query::{ParseOptions, SignalQuery};
 use super::reading::{Reading, SignalId, State};
 use super::remembered::Remembered;
 use super::scope::{self, Scope, Shared};
@@ -30,7 +33,7 @@ pub(super) const NOW_MS_MAX: i64 = 1 << 52;
 pub(crate) struct SignalRegistry {
     pub(crate) facts: Facts,
     pub(crate) names: Names,
-    pub(crate) features: Features,
+    pub(super) parsing: ParseOptions,
     pub(crate) signals: Vec<Option<Signal>>,
     /// Of signals in a snapshot that nobody has registered yet.
     pub(super) remembered: Vec<Remembered>,
@@ -41,11 +44,26 @@ pub(crate) struct SignalRegistry {
     /// When scopes have to be computed again although the facts' epoch has not changed.
     pub(super) rescope_ms: Option<i64>,
     pub(super) next_serial: u64,
-    /// Incremented whenever the configured names change.
+    /// Where `record_transitions` goes on.
+    next_transition: usize,
+    /// Incremented whenever the configured names or rules change.
     pub(super) names_version: u64,
     /// Bytes that the windows of compiled queries hold, and may hold.
     pub(crate) window_bytes: usize,
     window_bytes_max: usize,
+}
+
+/// The metric names of a query as it is written.
+fn names_in(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    if let Ok(query) = Query::parse(text, &Features::all()) {
+        query.plan().walk(&mut |expr| {
+            if let ExprKind::Selector(selector) | ExprKind::Range { selector, .. } = &expr.kind {
+                names.extend(selector.metric_name().map(str::to_owned));
+            }
+        });
+    }
+    names
 }
 
 impl SignalRegistry {
@@ -54,13 +72,14 @@ impl SignalRegistry {
         SignalRegistry {
             facts: Facts::default(),
             names: Names::default(),
-            features: Features::default(),
+            parsing: ParseOptions::default(),
             signals: Vec::new(),
             remembered: Vec::new(),
             now_ms: i64::MIN,
             scoped_epoch: 0,
             rescope_ms: None,
             next_serial: 0,
+            next_transition: 0,
             names_version: 0,
             window_bytes: 0,
             window_bytes_max,
@@ -125,26 +144,79 @@ impl SignalRegistry {
         }
     }
 
+    /// Parses a query with what is configured.
+    pub(super) fn parse(&self, text: &str) -> Result<SignalQuery, QueryError> {
+        SignalQuery::parse(text, &self.names, &self.parsing)
+    }
+
     /// Sets the names that users configure in addition to the table. Every query is classified and compiled again.
     pub(crate) fn set_names(&mut self, names: Names) {
         self.names = names;
-        self.names_version += 1;
-        for signal in self.signals.iter_mut().flatten() {
-            // The text was parsed before, so it parses again; the kind of the query may differ.
-            if let Ok(query) = SignalQuery::parse(&signal.text, &self.features, &self.names) {
-                for metric in query.metrics() {
-                    self.facts.track_metric(metric, &self.names);
-                }
-                self.window_bytes -= signal.window_bytes();
-                signal.compiled = Signal::compile(&query);
-                signal.query = query;
-                signal.outdated = true;
-                signal.pages += 1;
-            }
-        }
+        self.parse_again(|_| true);
         self.facts.requirements.publish(&self.names);
+    }
+
+    /// Sets the rules whose series signals read as the rules' expressions. What a signal measured by other rules is
+    /// forgotten (S1b). Returns the queries that changed.
+    pub(super) fn set_recorded(&mut self, recorded: RecordedRules) -> Vec<SignalQuery> {
+        if *self.parsing.recorded == recorded {
+            return Vec::new(); // of a cluster's rules each change of anything is reported
+        }
+        let before = std::mem::replace(&mut self.parsing.recorded, Arc::new(recorded));
+        let after = Arc::clone(&self.parsing.recorded);
+        self.parse_again(|signal| {
+            let names = names_in(&signal.text);
+            names.iter().any(|name| before.has(name) || after.has(name))
+        })
+    }
+
+    /// Sets the step of subqueries that name none: Prometheus' is the interval at which rules are evaluated.
+    pub(crate) fn set_subquery_step(&mut self, step_ms: i64) {
+        if std::mem::replace(&mut self.parsing.subquery_step_ms, step_ms) != step_ms {
+            self.parse_again(|_| true);
+        }
+    }
+
+    /// Parses, classifies and compiles the queries of these signals again. Returns those that read something else now.
+    fn parse_again(&mut self, which: impl Fn(&Signal) -> bool) -> Vec<SignalQuery> {
+        let mut changed = Vec::new();
+        self.names_version += 1;
+        for index in 0..self.signals.len() {
+            let Some(signal) = self.signals[index].as_ref().filter(|signal| which(signal)) else {
+                continue;
+            };
+            // The text was parsed before, so it parses again; what it reads and its kind may differ.
+            let Ok(query) = self.parse(&signal.text) else {
+                continue;
+            };
+            let SignalRegistry {
+                facts,
+                names,
+                signals,
+                window_bytes,
+                ..
+            } = self;
+            let Some(signal) = &mut signals[index] else {
+                continue;
+            };
+            for metric in query.metrics() {
+                facts.track_metric(metric, names);
+            }
+            if query.query.plan() != signal.query.query.plan() {
+                facts.requirements.remove(&signal.query, names);
+                facts.requirements.add(&query, names);
+                signal.forget_measured();
+                changed.push(query.clone());
+            }
+            *window_bytes -= signal.window_bytes();
+            signal.compiled = Signal::compile(&query);
+            signal.query = query;
+            signal.outdated = true;
+            signal.pages += 1;
+        }
         self.facts.epoch += 1;
         self.rescope();
+        changed
     }
 
     /// Replaces the policy of a signal; what is known of its targets stays (S1b).
@@ -182,12 +254,14 @@ impl SignalRegistry {
         newest_good_ms(&self.facts, &signal.scope)
     }
 
-    /// Records the state of every signal whose state has changed.
+    /// Records the state of every signal whose state has changed. Where that takes more than `TRANSITION_TARGETS_MAX`, only
+    /// of the next ones; the others follow at the next calls.
     pub(crate) fn record_transitions(&mut self, now_ms: i64) {
         let SignalRegistry {
             facts,
             names,
             signals,
+            next_transition,
             ..
         } = self;
         let assessment = Assessment {
@@ -196,8 +270,16 @@ impl SignalRegistry {
             now_ms,
             pins: &[],
         };
-        for signal in signals.iter_mut().flatten() {
-            signal.record_transition(assessment);
+        let count = signals.len();
+        let (mut judged, mut looked_at) = (0, 0);
+        while looked_at < count && judged < TRANSITION_TARGETS_MAX {
+            let at = *next_transition % count;
+            if let Some(signal) = &mut signals[at] {
+                judged += signal.judged_targets();
+                signal.record_transition(assessment);
+            }
+            *next_transition = at + 1;
+            looked_at += 1;
         }
     }
 

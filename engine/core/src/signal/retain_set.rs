@@ -338,13 +338,14 @@ impl RetainSet {
 
 #[cfg(test)]
 mod tests {
+    use super::super::query::ParseOptions;
     use super::*;
     use crate::promql::Features;
     use crate::signal::names::FAMILIES;
     use crate::signal::scope::exposes;
 
     fn query(text: &str) -> SignalQuery {
-        SignalQuery::parse(text, &Features::default(), &Names::default()).expect("valid")
+        SignalQuery::parse(text, &Names::default(), &ParseOptions::default()).expect("valid")
     }
 
     fn retain_set(texts: &[&str], names: &Names) -> Arc<RetainSet> {

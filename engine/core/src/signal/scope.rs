@@ -15,6 +15,7 @@ use crate::scrape::REPORT;
 use crate::store::TargetId;
 
 use super::assessment::{Assessment, Pins};
+use super::carried::pinned;
 use super::facts::{Facts, GroupFacts, TargetFacts};
 use super::names::{Class, Names, POOL_LABELS};
 use super::policy::Policy;
@@ -299,7 +300,8 @@ fn belongs(
             && other.labels.get("job") == job
             && groups.contains(other.group.as_str())
     });
-    let pins = selector.pins.iter().chain(assessment.pins);
+    let pins = pinned(&selector.carried, assessment.pins);
+    let pins = selector.pins.iter().chain(pins);
     // Every target of a cluster has a namespace: one that is pinned connects nothing.
     let mut pins = pins.filter(|(label, _)| label != "namespace");
     shares_job
@@ -427,7 +429,7 @@ pub(crate) fn contradiction<'a>(
             has,
         })
     });
-    let mut pinned = selector.pins.iter().chain(pins);
+    let mut pinned = selector.pins.iter().chain(pinned(&selector.carried, pins));
     own.or_else(|| {
         pinned.find_map(|(label, value)| {
             if let Some(has) = target.constant_label(label).filter(|has| has != value) {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use parking_lot::RwLock;
 
 use crate::labels::Labels;
-use crate::limits::TRANSITIONS_MAX;
+use crate::limits::{SIGNAL_ELEMENTS_MAX, TRANSITIONS_MAX};
 use crate::store::Store;
 use crate::time::Timestamp;
 
@@ -186,6 +186,16 @@ impl Signal {
     ) {
         self.empty_parts.clear();
         self.not_finite.clear();
+        let elements_max = match self.policy.object_label {
+            Some(_) => usize::MAX,
+            None => SIGNAL_ELEMENTS_MAX,
+        };
+        let outcome = outcome.and_then(|outcome| match outcome.values.len() {
+            count if count > elements_max => Err(format!(
+                "the query yields {count} elements, more than the {elements_max} that a signal may have; aggregate them"
+            )),
+            _ => Ok(outcome),
+        });
         self.result = outcome.map(|outcome| {
             self.empty_parts = outcome.empty_parts;
             self.not_finite = outcome.not_finite;
@@ -221,6 +231,25 @@ impl Signal {
             measured.0 = at_ms;
             measured.1.clone_from(values);
         }
+    }
+
+    /// Forgets what its query measured, because it reads something else now (S1b).
+    pub(super) fn forget_measured(&mut self) {
+        self.result = Ok(Vec::new());
+        self.at_ms = None;
+        self.empty_parts.clear();
+        self.not_finite.clear();
+        self.measured = None;
+        self.known_since_ms = None;
+        self.numbers.clear();
+        self.grace = None;
+        self.unmeasured = false;
+    }
+
+    /// How many targets are judged for its state: those in scope, once for each element of the result.
+    pub(super) fn judged_targets(&self) -> usize {
+        let elements = self.result.as_ref().map_or(0, Vec::len);
+        (1 + elements).saturating_mul(self.scope.len().max(1))
     }
 
     /// Records the state, if it differs from the last recorded one.

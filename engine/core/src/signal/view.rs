@@ -267,12 +267,13 @@ impl View for SignalView {
 }
 
 /// Refuses samples with explicit timestamps: when they were measured cannot be checked, and a failed scrape does not end
-/// them, so they must not be reported to a scaler.
+/// them, so they must not be reported to a scaler. A series that is on a page and has no sample in the range is not absent.
 fn refuse_explicit_timestamps(
     snapshot: &SelectionSnapshot,
     request: &SelectRequest<'_>,
 ) -> Result<(), QueryError> {
-    if (0..snapshot.len()).all(|index| snapshot.clock(index).is_some()) {
+    let mut clocks = (0..snapshot.len()).map(|index| snapshot.clock(index));
+    if clocks.all(|clock| clock.is_some()) && !snapshot.lists_unread() {
         return Ok(());
     }
     // An aggregation reads series without their labels: what it selects says which they are.

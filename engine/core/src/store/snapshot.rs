@@ -77,6 +77,8 @@ pub(crate) struct SelectionSnapshot {
     native_histograms: Vec<(usize, Vec<TimedHistogram>)>,
     after_ms: i64,
     until_ms: i64,
+    /// Whether a page lists a series of which nothing is in the range, because its page states another time.
+    lists_unread: bool,
 }
 
 /// One series of a snapshot: runs in some segments, then the current run.
@@ -117,6 +119,7 @@ impl SelectionSnapshot {
                     native_histograms: Vec::new(),
                     after_ms: request.after_ms,
                     until_ms: request.until_ms,
+                    lists_unread: false,
                 },
                 visibility,
                 last_only: request.last_only,
@@ -152,6 +155,12 @@ impl SelectionSnapshot {
             )
         })?;
         Ok(copier.snapshot)
+    }
+
+    /// Whether the newest page of a target lists a series of which the range has no sample, because the page states a time
+    /// of its own for it.
+    pub(crate) fn lists_unread(&self) -> bool {
+        self.lists_unread
     }
 
     /// Bytes that it holds: series, their labels, history.
@@ -320,7 +329,10 @@ impl Copier<'_> {
             _ => row.since >= after && row.since < until,
         };
         let segments = first_segment..self.snapshot.segments.len() as u32;
-        if current || !segments.is_empty() {
+        let is_empty = !current && segments.is_empty();
+        self.snapshot.lists_unread |=
+            is_empty && row.clock == ClockId::EXPLICIT && store.listed.contains(id);
+        if !is_empty {
             let clamp_negative = self.clamps_negative(store, id);
             self.copy_histograms(store, id, row.clock);
             let labels = self.projector.labels(store, id);

@@ -126,21 +126,31 @@ fn a_scrape_that_never_ends_does_not_keep_its_target_fresh() {
 fn a_new_process_covers_a_window_from_its_start() {
     // How long before its first page it started, how long before that it was found, whether it was ready by then, and whether
     // its start is told.
-    for (unseen_ms, found_ms, not_ready, has_start, labels, is_covered) in [
-        (500, 0, false, true, "", true),
-        (60_000, 60_000, false, true, "", false),
-        (60_000, 60_000, true, true, "", true),
+    for (unseen_ms, found_ms, not_ready, has_start, series, is_covered) in [
+        (500, 0, false, true, "tokens_total", true),
+        (60_000, 60_000, false, true, "tokens_total", false),
+        (60_000, 60_000, true, true, "tokens_total", true),
         // It was found later, and may have been ready before: it fails its probe because it is overloaded.
-        (60_000, 0, true, true, "", false),
-        (500, 0, false, false, "", false),
+        (60_000, 0, true, true, "tokens_total", false),
+        (500, 0, false, false, "tokens_total", false),
         // A collector that has just started tells of pods that have counted for hours.
-        (500, 0, false, true, "{pod=\"p\"}", false),
+        (500, 0, false, true, "tokens_total{pod=\"p\"}", false),
+        // The label is the process' own word.
+        (
+            500,
+            0,
+            false,
+            true,
+            "ray_serve_deployment_queued_queries{deployment=\"d\"}",
+            true,
+        ),
     ] {
         let mut scenario = Scenario::new();
-        let rate = scenario.register("sum(rate(tokens_total[100s]))");
+        let name_of = |series: &'static str| series.split('{').next().unwrap_or(series);
+        let rate = scenario.register(&format!("sum(rate({}[100s]))", name_of(series)));
         let old = scenario.target("a:1");
         let page = |start_s: f64, tokens: i64| {
-            format!("process_start_time_seconds {start_s}\ntokens_total{labels} {tokens}\n")
+            format!("process_start_time_seconds {start_s}\n{series} {tokens}\n")
         };
         for tokens in 0..1100 {
             scenario.take(old, &page(1000.0, tokens));

@@ -42,3 +42,41 @@ fn a_group_that_vanishes_in_a_restart_is_held() {
     scenario.rounds(3, &[(a, Some(&page_a)), (b, Some(&page_b))]);
     assert_eq!(scenario.reported(grouped), Reported::Held(vec![5.0, 5.0]));
 }
+
+/// An exporter whose own pod is another than the pods that its series tell of was taken for out of scope: its outage was never
+/// noticed, and where it was the only one, its numbers were refused.
+#[test]
+fn a_label_that_the_query_writes_rules_no_target_out() {
+    let join = "sum by (owner, pod) (vllm:num_requests_waiting * on (pod) group_left (owner) \
+                label_replace(kube_pod_owner, \"pod\", \"$1\", \"exported_pod\", \"(.+)\"))";
+    let written =
+        "sum by (pod) (label_replace(kube_pod_owner, \"pod\", \"$1\", \"exported_pod\", \"(.+)\"))";
+    let mut scenario = Scenario::new();
+    let (join, written) = (scenario.register(join), scenario.register(written));
+    let server = scenario.target_of("vllm", "a:1", &[("pod", "p0")]);
+    let state = scenario.target_of("kube-state-metrics", "b:1", &[("pod", "ksm-0")]);
+    let page = "vllm:num_requests_waiting{model_name=\"m\"} 21\n";
+    let owners = "kube_pod_owner{exported_pod=\"p0\",owner=\"d\"} 1\n";
+    for _ in 0..3 {
+        scenario.take_now(server, page);
+        scenario.take(state, owners);
+    }
+    assert_eq!(scenario.reported(join), value(21.0));
+    assert_eq!(scenario.reported(written), value(1.0));
+    for _ in 0..30 {
+        scenario.now_ms += 100;
+        scenario.take_now(server, page);
+        scenario.fail_now(state);
+    }
+    for signal in [join, written] {
+        unknown(
+            &scenario.reported(signal),
+            &["b:1 (job kube-state-metrics)"],
+        );
+    }
+    // Who asks for one of them is told the same.
+    unknown(
+        &scenario.reported_pinned(written, &[("pod", "p0")]),
+        &["b:1"],
+    );
+}

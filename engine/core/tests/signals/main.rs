@@ -17,6 +17,7 @@ mod objects;
 mod pages;
 mod real_pages;
 mod reasons;
+mod recorded;
 mod restarts;
 mod scenario;
 mod scope;

@@ -186,3 +186,37 @@ fn a_row_that_cannot_stay_does_not_lend_its_prefix_to_another() {
     seen.sort();
     assert_eq!(seen, ["aaa{x=\"2\"} [9.0]", "bbb{x=\"2\"} stale"]);
 }
+
+/// A page of a cache or of a federation that lags: `or vector(0)` made 0 of 30.
+#[test]
+fn a_series_whose_page_states_an_old_time_is_not_absent() {
+    for before in ["", "vllm:num_requests_waiting{model_name=\"m\"} 30\n"] {
+        // Older than the lookback, and older than what is kept at all.
+        for age_ms in [100, 600_000, 9_000_000] {
+            let mut scenario = Scenario::new();
+            let signals = [
+                scenario.register("sum(vllm:num_requests_waiting) or vector(0)"),
+                scenario.register("sum(vllm:num_requests_waiting)"),
+                scenario.register("count(vllm:num_requests_waiting > 5) or vector(0)"),
+            ];
+            let target = scenario.target_with(with_timestamps());
+            scenario.take(
+                target,
+                &format!("vllm:num_requests_running{{model_name=\"m\"}} 1\n{before}"),
+            );
+            for _ in 0..3 {
+                let at_ms = scenario.now_ms - age_ms;
+                scenario.take(
+                    target,
+                    &format!(
+                        "vllm:num_requests_running{{model_name=\"m\"}} 1\n\
+                         vllm:num_requests_waiting{{model_name=\"m\"}} 30 {at_ms}\n"
+                    ),
+                );
+                for signal in signals {
+                    unknown(&scenario.reported(signal), &["of its own"]);
+                }
+            }
+        }
+    }
+}

@@ -4,7 +4,9 @@
 mod duration;
 mod expr;
 mod function;
+mod narrow;
 mod operators;
+mod recorded;
 mod resolve;
 mod rewrite;
 mod types;
@@ -13,4 +15,6 @@ pub use duration::{Duration, DurationExpr, DurationKind, DurationOp, DurationPur
 pub use expr::*;
 pub use function::{Function, FunctionId};
 pub use operators::{AggregateOp, BinaryOp};
+pub(crate) use recorded::Expansion;
+pub use recorded::{RecordedRule, RecordedRules};
 pub use types::{Span, ValueType};

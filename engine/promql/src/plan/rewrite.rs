@@ -1,6 +1,9 @@
 //! Expressions made from others, for signals: the parts of a sum, each counted as 0 where it is empty; the samples that are
-//! no finite number.
+//! no finite number; subqueries with a step.
 
+use std::convert::Infallible;
+
+use super::duration::Duration;
 use super::expr::{
     Aggregate, Binary, Cardinality, Edges, Expr, ExprKind, Matching, Selector, Subquery,
 };
@@ -14,39 +17,56 @@ impl Expr {
         if let Some(instead) = replace(self) {
             return instead;
         }
-        let inner = |expr: &Expr| expr.replaced(replace);
-        let boxed = |expr: &Expr| Box::new(expr.replaced(replace));
+        let Ok(replaced) = self.map_inner::<Infallible>(&mut |inner| Ok(inner.replaced(replace)));
+        replaced
+    }
+
+    /// The expression with what `map` makes of each expression right below it. The first error ends it.
+    pub(crate) fn map_inner<E>(
+        &self,
+        map: &mut dyn FnMut(&Expr) -> Result<Expr, E>,
+    ) -> Result<Expr, E> {
         let kind = match &self.kind {
             ExprKind::Number(_)
             | ExprKind::String(_)
             | ExprKind::Selector(_)
             | ExprKind::Range { .. } => self.kind.clone(),
             ExprKind::Subquery(subquery) => ExprKind::Subquery(Box::new(Subquery {
-                expr: inner(&subquery.expr),
+                expr: map(&subquery.expr)?,
                 ..(**subquery).clone()
             })),
             ExprKind::Call { function, args } => ExprKind::Call {
                 function,
-                args: args.iter().map(inner).collect(),
+                args: args.iter().map(map).collect::<Result<_, E>>()?,
             },
             ExprKind::Aggregate(aggregate) => ExprKind::Aggregate(Box::new(Aggregate {
-                param: aggregate.param.as_ref().map(inner),
-                expr: inner(&aggregate.expr),
+                param: aggregate.param.as_ref().map(&mut *map).transpose()?,
+                expr: map(&aggregate.expr)?,
                 ..(**aggregate).clone()
             })),
             ExprKind::Binary(binary) => ExprKind::Binary(Box::new(Binary {
-                lhs: inner(&binary.lhs),
-                rhs: inner(&binary.rhs),
+                lhs: map(&binary.lhs)?,
+                rhs: map(&binary.rhs)?,
                 ..(**binary).clone()
             })),
-            ExprKind::Negate(expr) => ExprKind::Negate(boxed(expr)),
-            ExprKind::Paren(expr) => ExprKind::Paren(boxed(expr)),
-            ExprKind::StepInvariant(expr) => ExprKind::StepInvariant(boxed(expr)),
+            ExprKind::Negate(inner) => ExprKind::Negate(Box::new(map(inner)?)),
+            ExprKind::Paren(inner) => ExprKind::Paren(Box::new(map(inner)?)),
+            ExprKind::StepInvariant(inner) => ExprKind::StepInvariant(Box::new(map(inner)?)),
         };
-        Expr {
+        Ok(Expr {
             kind,
             span: self.span,
+        })
+    }
+
+    /// The expression, of which each subquery has a step.
+    pub(crate) fn with_subquery_step(&self, step_ms: i64) -> Expr {
+        let Ok(mut expr) =
+            self.map_inner::<Infallible>(&mut |inner| Ok(inner.with_subquery_step(step_ms)));
+        if let ExprKind::Subquery(subquery) = &mut expr.kind {
+            subquery.step.get_or_insert(Duration::Fixed(step_ms));
         }
+        expr
     }
 
     /// `expr or vector(0)`, at the place of the expression.

@@ -1,8 +1,9 @@
-//! Tests of the PromQL crate from outside: Prometheus' scripts, properties of random queries, hostile text.
+//! Tests of the PromQL crate from outside: Prometheus' scripts, properties of random queries, recorded series, hostile text.
 
 mod helpers;
 mod hostile;
 mod properties;
+mod recorded;
 mod scripts;
 
 use stillwell_testing::counting::Counting;

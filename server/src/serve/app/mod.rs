@@ -252,6 +252,7 @@ impl App {
         let queries = QueryPool::new(settings.query_concurrency_max, settings.query.timeout_ms)
             .with_memory(settings.query_bytes_max);
         reader.set_names(config.signal_names.clone());
+        reader.set_subquery_step(subquery_step_ms(&config));
         warn_of_short_history(&config, &settings);
         let signals = Arc::new(Watched::replace(
             &config,
@@ -347,6 +348,7 @@ impl App {
         let signals = Watched::replace(&config, &before, self.clock.wall_now())
             .map_err(|problems| show(&problems))?;
         self.reader.set_names(config.signal_names.clone());
+        self.reader.set_subquery_step(step_ms);
         let external_labels = config.global.external_labels.clone();
         let wanted = Wanted {
             config: &config,
