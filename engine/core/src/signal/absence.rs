@@ -5,7 +5,7 @@
 //! never have selects nothing, whatever is queued. The labels of a family are known from the names table for gateways, and
 //! for everything else from the pages of the target's process.
 
-use crate::labels::Matcher;
+use crate::labels::{METRIC_NAME, MatchOp, Matcher};
 
 use super::assessment::{Assessment, describe};
 use super::carried;
@@ -63,6 +63,7 @@ pub(crate) fn prove(
                 }
             }
         }
+        check_can_be_met(assessment, scope, query, selector)?;
         if by_proof {
             check_values_seen(assessment, query, selector, &required)?;
         }
@@ -146,11 +147,11 @@ fn nothing_is_lost(
             !scope::is_report(selector)
                 && scope::contradiction(target, names, selector, pins).is_none()
         };
-        if target.is_emptied
+        if target.is_empty
             && let Some(selector) = query.selectors.iter().find(is_read)
         {
             return Err(format!(
-                "the page of {} is empty, and was not before: nothing is known of its {}",
+                "the page of {} is empty: nothing is known of its {}",
                 describe(target),
                 selector.text()
             ));
@@ -416,6 +417,65 @@ fn never_had(assessment: Assessment<'_>, query: &SignalQuery, matcher: &Matcher)
     let values = groups().flat_map(|group| group.values(matcher.name()));
     let seen = seen::values(matcher, values);
     Some(format!("no series ever had {matcher}{seen}"))
+}
+
+/// A value that no label has, for conditions that exclude.
+const NO_VALUE: &str = "\u{fffd} no value";
+
+/// S4b: the conditions on a label do not exclude every series, as those do that contradict one another, and `l=""` where the
+/// family has the label. What they select is not idle: it does not exist.
+fn check_can_be_met(
+    assessment: Assessment<'_>,
+    scope: &Scope,
+    query: &SignalQuery,
+    selector: &Selector,
+) -> Result<(), String> {
+    let pins = carried::pinned(&selector.carried, assessment.pins);
+    let pinned: Vec<Matcher> = pins
+        .map(|(label, value)| Matcher::equal(label, value))
+        .collect();
+    let conditions = || selector.matchers.iter().chain(&pinned);
+    for (at, first) in conditions().enumerate() {
+        let label = first.name();
+        let is_known = label == METRIC_NAME || conditions().take(at).any(|one| one.name() == label);
+        let meets = |value: &str| {
+            let mut of_label = conditions().filter(|one| one.name() == label);
+            of_label.all(|one| one.matches(value))
+        };
+        let is_equal = |one: &&Matcher| one.name() == label && one.op() == MatchOp::Equal;
+        let mut equal = conditions().filter(is_equal).map(Matcher::value);
+        if is_known || meets(NO_VALUE) || equal.any(|value| !value.is_empty() && meets(value)) {
+            continue;
+        }
+        let mut groups = scope::groups(assessment, query);
+        let is_met = groups.any(|group| group.values(label).any(meets));
+        let mut targets = targets_of(assessment, scope, selector);
+        let may_lack =
+            meets("") && !targets.any(|target| has_label(assessment, target, selector, label));
+        if !is_met && !may_lack {
+            let of_label = conditions().filter(|one| one.name() == label);
+            let of_label: Vec<String> = of_label.map(Matcher::to_string).collect();
+            return Err(format!(
+                "no series can have {}: its family has the label {label}",
+                of_label.join(" and ")
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the series of a selector have a label on a target, as far as that is known.
+fn has_label(
+    assessment: Assessment<'_>,
+    target: &TargetFacts,
+    selector: &Selector,
+    label: &str,
+) -> bool {
+    let metric = selector.metric.as_deref();
+    let labels = metric.map(|metric| labels_of(assessment, target, metric));
+    let is_shown =
+        matches!(labels, Some(Labels::Known(labels)) if labels.iter().any(|one| one == label));
+    is_shown || target.constant_label(label).is_some()
 }
 
 /// S4b: every value that the query selects has occurred in its groups, so that it is no typing error.

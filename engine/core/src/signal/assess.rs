@@ -38,7 +38,7 @@ struct Scopes<'a> {
 }
 
 /// For a held reading: the time of its oldest part, in milliseconds, and why it is held.
-type Held = Option<(i64, String)>;
+pub(super) type Held = Option<(i64, String)>;
 
 impl Signal {
     /// The reading at the time and for the pins of the assessment.
@@ -77,11 +77,12 @@ impl Signal {
         for (labels, value) in groups {
             self.check_finite(labels, assessment.pins)?;
             let time_ms = self.judge_group(assessment, labels, &scopes, &mut held)?;
-            let value = self.number(labels, *value, assessment)?;
+            let (value, measured_ms) = self.not_nan(labels, *value, &mut held)?;
+            let value = self.number(labels, value, assessment)?;
             elements.push(Element {
                 labels: labels.clone(),
                 value,
-                time: Timestamp::from_ms(time_ms),
+                time: Timestamp::from_ms(measured_ms.map_or(time_ms, |ms| ms.min(time_ms))),
             });
         }
         self.add_vanished(assessment, &scopes, &mut held, &mut elements)?;
@@ -331,7 +332,7 @@ impl Signal {
         (self.grace.as_ref().filter(|_| runs), in_loop)
     }
 
-    /// The number to report for a group: NaN by policy, at least the floor of a grace. Error: it is no quantity.
+    /// The number to report for a group: at least the floor of a grace. Error: it is no quantity.
     fn number(
         &self,
         labels: &Labels,
@@ -339,26 +340,44 @@ impl Signal {
         assessment: Assessment<'_>,
     ) -> Result<f64, String> {
         let floor = self.floor(labels, assessment);
-        self.quantity(labels, value, floor)
+        self.quantity(value, floor)
     }
 
-    /// The number of a group as a quantity: NaN by policy, at least `floor`. Error: it is none.
-    pub(super) fn quantity(
+    /// The result of a group that may be NaN as what the policy says: itself, 0, or the last number, which is held since it was
+    /// measured, with that time.
+    pub(super) fn not_nan(
         &self,
         labels: &Labels,
         value: f64,
-        floor: Option<f64>,
-    ) -> Result<f64, String> {
-        let mut value = value;
-        if value.is_nan() {
-            value = match self.policy.nan {
-                Nan::Zero => 0.0,
-                Nan::Last => self.before(labels).ok_or_else(|| {
-                    "the result is NaN, and there was no number before it".to_owned()
-                })?,
-                Nan::Unknown => return Err(self.why_nan()),
-            };
+        held: &mut Held,
+    ) -> Result<(f64, Option<i64>), String> {
+        match self.policy.nan {
+            _ if !value.is_nan() => Ok((value, None)),
+            Nan::Unknown => Err(self.why_nan()),
+            Nan::Zero => Ok((0.0, None)),
+            Nan::Last => {
+                let Some(&(last, at_ms)) = self.numbers.get(labels) else {
+                    return Err(
+                        "the result is NaN, and its process gave no number before it".to_owned(),
+                    );
+                };
+                if held.as_ref().is_none_or(|(since_ms, _)| at_ms < *since_ms) {
+                    *held = Some((
+                        at_ms,
+                        "the result is NaN; `nan: last` tells the last number".to_owned(),
+                    ));
+                }
+                Ok((last, Some(at_ms)))
+            }
         }
+    }
+
+    /// The number of a group as a quantity: at least `floor`. Error: it is none.
+    pub(super) fn quantity(&self, value: f64, floor: Option<f64>) -> Result<f64, String> {
+        if value.is_nan() {
+            return Err(self.why_nan()); // the constant of an `or vector(c)`
+        }
+        let mut value = value;
         if let Some(floor) = floor {
             value = value.max(floor);
         }
@@ -429,13 +448,6 @@ impl Signal {
             }
         };
         why.to_owned()
-    }
-
-    fn before(&self, labels: &Labels) -> Option<f64> {
-        self.numbers
-            .iter()
-            .find(|(have, _)| have == labels)
-            .map(|(_, value)| *value)
     }
 
     /// S9c: the labels of the one group that an empty result stands for. Error: it could be several.

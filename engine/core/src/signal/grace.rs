@@ -84,6 +84,12 @@ impl Grace {
         }
         let why = match kind {
             ChangeKind::Restarted => format!("{name} restarted"),
+            ChangeKind::SeriesLeft { counters: true, .. } => {
+                format!("counters of {name} are gone, so that it may have restarted")
+            }
+            ChangeKind::SeriesLeft { .. } => {
+                format!("the page of {name} has lost series of what is read")
+            }
             ChangeKind::LeftDiscovery => format!("{name} left discovery"),
             ChangeKind::LeadershipMoved => format!("leadership moved, as {name} says"),
         };

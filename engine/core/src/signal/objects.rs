@@ -235,7 +235,13 @@ impl Signal {
             let grace_ms = self.policy.restart_grace_ms;
             floor = grace.and_then(|grace| grace.floor(labels, assessment.now_ms, grace_ms, false));
         }
-        let value = self.quantity(labels, *value, floor)?;
+        let mut last = None;
+        let (value, measured_ms) = self.not_nan(labels, *value, &mut last)?;
+        if let (Some(at_ms), Some((_, why))) = (measured_ms, last) {
+            time_ms = time_ms.min(at_ms);
+            held = held.or(Some(why));
+        }
+        let value = self.quantity(value, floor)?;
         let is_zero = value <= 0.0;
         absence::complete(assessment, &scope, &self.query, &self.policy, is_zero)?;
         if let Some(why) = changed {

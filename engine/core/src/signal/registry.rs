@@ -53,6 +53,22 @@ pub(crate) struct SignalRegistry {
     window_bytes_max: usize,
 }
 
+/// Whether a change of a target's page is one for a query. Series that leave are, where their metric has a value as long as
+/// what it tells of is there.
+fn concerns(kind: &ChangeKind, query: &SignalQuery, names: &Names) -> bool {
+    let ChangeKind::SeriesLeft { metrics, counters } = kind else {
+        return true;
+    };
+    let reads = |metric: &str| {
+        let same = |read: &str| {
+            let mut equivalents = names.equivalents(read).into_iter();
+            read == metric || equivalents.any(|(name, _)| name == metric)
+        };
+        names.is_never_absent(metric) && query.metrics().any(same)
+    };
+    *counters || metrics.iter().any(|metric| reads(metric))
+}
+
 /// The metric names of a query as it is written.
 fn names_in(text: &str) -> Vec<String> {
     let mut names = Vec::new();
@@ -133,12 +149,14 @@ impl SignalRegistry {
         }
     }
 
-    /// A target's process has changed, or the target has left: the signals that see it start a grace (S6).
+    /// A target's process has changed, or the target has left, or its page something: the signals that see it start a grace
+    /// (S6).
     pub(crate) fn process_changed(&mut self, target: TargetId, kind: &ChangeKind, at_ms: i64) {
         let facts = self.facts.target(target);
         let name = facts.map_or("", |facts| facts.name.as_str());
+        let names = &self.names;
         for signal in self.signals.iter_mut().flatten() {
-            if signal.scope.shows(target) {
+            if signal.scope.shows(target) && concerns(kind, &signal.query, names) {
                 signal.start_grace(name, kind, at_ms);
             }
         }

@@ -1,8 +1,13 @@
 //! What a snapshot keeps of one signal: what was measured before, and the grace (S1b, S6).
 
+use std::collections::BTreeMap;
+
 use super::grace::{self, Grace, Measured};
 use crate::labels::Labels;
 use crate::wire::{In, WireError, put_f64, put_i, put_labels, put_list, put_option, put_text};
+
+/// Per group, the last result that was a number and its time in milliseconds, for `nan: last`.
+pub(super) type LastNumbers = BTreeMap<Labels, (f64, i64)>;
 
 /// What is remembered of a signal.
 #[derive(Default)]
@@ -11,7 +16,7 @@ pub(crate) struct Remembered {
     pub(super) jobs: Vec<String>,
     pub(super) measured: Option<Measured>,
     pub(super) known_since_ms: Option<i64>,
-    pub(super) numbers: Vec<(Labels, f64)>,
+    pub(super) numbers: LastNumbers,
     pub(super) grace: Option<Grace>,
 }
 
@@ -21,7 +26,7 @@ pub(super) struct RememberedRef<'a> {
     pub(super) jobs: &'a [String],
     pub(super) measured: Option<&'a Measured>,
     pub(super) known_since_ms: Option<i64>,
-    pub(super) numbers: &'a [(Labels, f64)],
+    pub(super) numbers: &'a LastNumbers,
     pub(super) grace: Option<&'a Grace>,
 }
 
@@ -34,7 +39,11 @@ impl RememberedRef<'_> {
             put_values(out, values);
         });
         put_option(out, self.known_since_ms, put_i);
-        put_values(out, self.numbers);
+        put_list(out, self.numbers.iter(), |out, (labels, (value, at_ms))| {
+            put_labels(out, labels);
+            put_f64(out, *value);
+            put_i(out, *at_ms);
+        });
         put_option(out, self.grace, grace::put);
     }
 }
@@ -57,7 +66,10 @@ impl Remembered {
             jobs: bytes.list(|bytes| Ok(bytes.text()?.to_owned()))?,
             measured: bytes.option(|bytes| Ok((bytes.time()?, take_values(bytes)?)))?,
             known_since_ms: bytes.option(In::time)?,
-            numbers: take_values(bytes)?,
+            numbers: bytes
+                .list(|bytes| Ok((bytes.labels()?, (bytes.f64()?, bytes.time()?))))?
+                .into_iter()
+                .collect(),
             grace: bytes.option(grace::take)?,
         })
     }

@@ -20,6 +20,7 @@ use super::names::Names;
 use super::policy::{Nan, Policy};
 use super::query::SignalQuery;
 use super::reading::{State, Transition};
+use super::remembered::LastNumbers;
 use super::scope::Scope;
 
 /// One signal.
@@ -50,8 +51,8 @@ pub(crate) struct Signal {
     pub(super) measured: Option<Measured>,
     /// The first such evaluation at which the value before the present processes was known, too (S6e).
     pub(super) known_since_ms: Option<i64>,
-    /// Per group, the last result that was a number, for `nan: last`.
-    pub(super) numbers: Vec<(Labels, f64)>,
+    /// Kept for `nan: last`, as long as the processes go on that gave them.
+    pub(super) numbers: LastNumbers,
     pub(super) grace: Option<Grace>,
     /// Pages came before the grace that were not evaluated, so that its floors may be too low.
     pub(super) unmeasured: bool,
@@ -153,7 +154,18 @@ impl Signal {
         let continues = self.grace(at_ms).is_some();
         // Where pods come and go without a fault, what was last measured has to do: a scaler that is told nothing after each
         // of its own steps falls back.
-        let is_fault = !matches!(kind, ChangeKind::LeftDiscovery);
+        let comes_and_goes = matches!(
+            kind,
+            ChangeKind::LeftDiscovery
+                | ChangeKind::SeriesLeft {
+                    counters: false,
+                    ..
+                }
+        );
+        let is_fault = !comes_and_goes;
+        if is_fault {
+            self.numbers.clear();
+        }
         self.unmeasured = (is_fault && self.outdated) || (continues && self.unmeasured);
         self.grace = Some(Grace::start(
             self.grace.take(),
@@ -217,9 +229,9 @@ impl Signal {
                 .iter()
                 .filter(|(_, value)| keeps_numbers && !value.is_nan())
             {
-                match self.numbers.iter_mut().find(|(have, _)| have == labels) {
-                    Some((_, last)) => *last = *value,
-                    None => self.numbers.push((labels.clone(), *value)),
+                match self.numbers.get_mut(labels) {
+                    Some(last) => *last = (*value, at_ms),
+                    None => drop(self.numbers.insert(labels.clone(), (*value, at_ms))),
                 }
             }
             if self.known_since_ms.is_none() {

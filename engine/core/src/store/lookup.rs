@@ -4,6 +4,11 @@ use super::history::Store;
 use crate::ids::{ClockId, SeriesId};
 use crate::labels::{Labels, METRIC_NAME};
 
+/// Whether a metric is a counter, by its name.
+pub(crate) fn is_counter(metric: &str) -> bool {
+    metric.ends_with("_total") || metric.ends_with("_count")
+}
+
 impl Store {
     /// The metric name of a series.
     pub(crate) fn metric_name(&self, id: SeriesId) -> Option<&str> {
@@ -16,9 +21,7 @@ impl Store {
         let row = self.series.row(id);
         row.is_present()
             && f64::from_bits(bits) < f64::from_bits(row.bits)
-            && self
-                .metric_name(id)
-                .is_some_and(|name| name.ends_with("_total") || name.ends_with("_count"))
+            && self.metric_name(id).is_some_and(is_counter)
     }
 
     /// The series with these labels, moved to `clock` from `tick` on and created if needed. `None`: another live

@@ -48,6 +48,7 @@ pub(crate) use epoch_reclaim::Pin;
 pub(crate) use growth::CountedGrowth;
 pub(crate) use history::{AppendOutcome, Store};
 pub(crate) use id_set::{GrowingIdSet, IdSet};
+pub(crate) use lookup::is_counter;
 pub(crate) use matching::{ReadBudget, for_each_match, for_each_match_within};
 pub(crate) use native_histograms::{
     HISTOGRAM, TimedHistogram, bytes as histogram_bytes, fill as fill_histograms,

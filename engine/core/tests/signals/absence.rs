@@ -211,7 +211,7 @@ fn a_family_that_its_process_has_lost_is_nobody_s_number() {
             false if lost.is_empty() => {
                 unknown(
                     &scenario.reported(signal),
-                    &["b:1", "is empty, and was not"],
+                    &["b:1", "is empty: nothing is known"],
                 );
                 // Whoever asks only now is told no part either.
                 let late = scenario.register(&format!("{query} + 1"));
@@ -225,4 +225,33 @@ fn a_family_that_its_process_has_lost_is_nobody_s_number() {
         scenario.take_now(other, &page);
         assert_eq!(scenario.reported(signal), before, "{query}");
     }
+}
+
+/// We had started while the page was empty, and so had not seen it with anything: 25 was told as 4.
+#[test]
+fn a_page_that_was_empty_from_the_first_says_nothing() {
+    let mut scenario = Scenario::new();
+    let signals = [
+        scenario.register(QUEUE),
+        scenario.register("ceil(sum(inference_extension_flow_control_queue_size) / 5)"),
+    ];
+    let (empty, other) = (scenario.target("a:1"), scenario.target("b:1"));
+    for _ in 0..3 {
+        scenario.take_now(empty, "");
+        scenario.take(other, &Gateway::of("a").page());
+    }
+    for signal in signals {
+        unknown(
+            &scenario.reported(signal),
+            &["the page of a:1 (job epp) is empty"],
+        );
+    }
+    scenario.rounds(
+        1,
+        &[
+            (empty, Some(&Gateway::of("a"))),
+            (other, Some(&Gateway::of("a"))),
+        ],
+    );
+    assert_eq!(scenario.reported(signals[0]), value(10.0));
 }

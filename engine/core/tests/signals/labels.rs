@@ -3,7 +3,7 @@
 use stillwell_engine::TargetSpec;
 use stillwell_engine::labels::Labels;
 
-use crate::scenario::{Gateway, INTERVAL_MS, Scenario, unknown, value};
+use crate::scenario::{Gateway, INTERVAL_MS, Reported, Scenario, unknown, value};
 
 const LEGACY_QUEUE: &str = "inference_extension_flow_control_queue_size";
 
@@ -269,5 +269,42 @@ fn series_about_scrapes_are_known_of_every_target() {
     scenario.rounds(30, &[(target, None)]);
     for (signal, _) in signals {
         unknown(&scenario.reported(signal), &["v:1 (job vllm) fails since"]);
+    }
+}
+
+/// A selector that excludes every series was answered with 0.
+#[test]
+fn conditions_that_no_series_can_meet_are_no_idle_ones() {
+    let page = "lag{name=\"a\",zone=\"x\"} 20\nlag{name=\"b\",zone=\"y\"} 6\n";
+    for (conditions, is_refused) in [
+        ("name=\"\"", true),
+        ("name!~\".+\"", true),
+        ("name=\"a\",name!=\"a\"", true),
+        ("name=~\"a|c\",name=~\"b|d\"", true),
+        ("name=\"a\",zone=\"\"", true),
+        // A label that no series has does not exclude any, and other values may come.
+        ("name=\"a\",team=\"\"", false),
+        ("name!=\"a\",name!=\"b\"", false),
+        ("name!~\"a.*|b.*\"", false),
+        ("name=~\"a|b\"", false),
+    ] {
+        for query in [
+            format!("sum(lag{{{conditions}}})"),
+            format!("sum(lag{{{conditions}}}) or vector(0)"),
+        ] {
+            let mut scenario = Scenario::new();
+            let signal = scenario.register(&query);
+            let target = scenario.target_of("queue", "a:1", &[]);
+            for _ in 0..3 {
+                scenario.take(target, page);
+            }
+            match (is_refused, scenario.reported(signal)) {
+                (true, reported) => unknown(&reported, &["no series can have"]),
+                (false, reported) => assert!(
+                    matches!(reported, Reported::Value(_)),
+                    "{query} {reported:?}"
+                ),
+            }
+        }
     }
 }

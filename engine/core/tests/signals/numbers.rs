@@ -2,7 +2,7 @@
 
 use stillwell_engine::signal::{Nan, Policy};
 
-use crate::scenario::{Gateway, QUEUE, Reported, Scenario, unknown, value};
+use crate::scenario::{Gateway, QUEUE, Reported, Scenario, held, unknown, value};
 
 #[test]
 fn numbers_that_are_none() {
@@ -41,8 +41,15 @@ fn numbers_that_are_none() {
     unknown(&scenario.reported(plain), &["NaN", "nan: zero"]);
     assert_eq!(
         (scenario.reported(zero), scenario.reported(last)),
-        (value(0.0), value(1.0))
+        (value(0.0), held(1.0))
     );
+    // It is as old as it is, and another process did not give it.
+    let reading = scenario.reader.signal(last, scenario.at(), &[]);
+    let time_ms = reading.expect("it is registered").elements[0].time.ms();
+    assert_eq!(time_ms, scenario.now_ms - 300);
+    page.start += 1.0;
+    scenario.rounds(1, &[(epp, Some(&page))]);
+    unknown(&scenario.reported(last), &["NaN"]);
 }
 
 /// A gauge that is NaN was told as 0 by comparisons and as another pod's number by `max`.

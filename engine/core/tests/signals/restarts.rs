@@ -467,3 +467,58 @@ fn a_pod_that_leaves_while_nothing_waits_leaves_the_0() {
         assert_eq!(scenario.reported(*read), held(0.0), "{text}");
     }
 }
+
+/// A collector's page went on without the pods of one namespace: 67 became 10, and with `or vector(0)` 57 became 0.
+#[test]
+fn a_source_that_leaves_a_page_is_a_change() {
+    let mut scenario = Scenario::new();
+    let whole = scenario.register("sum(vllm:num_requests_waiting)");
+    let of_x = scenario.register("sum(vllm:num_requests_waiting{namespace=\"x\"}) or vector(0)");
+    let other = scenario.register("sum(vllm:num_requests_running)");
+    let target = scenario.target_of("collector", "a:1", &[]);
+    let running = "vllm:num_requests_running{namespace=\"y\"} 4\n";
+    let of_y = "vllm:num_requests_waiting{namespace=\"y\",pod=\"q\"} 10\n";
+    let both = format!(
+        "{running}{of_y}vllm:num_requests_waiting{{namespace=\"x\",pod=\"p\"}} 50\n\
+         vllm:num_requests_waiting{{namespace=\"x\",pod=\"o\"}} 7\n"
+    );
+    for _ in 0..3 {
+        scenario.take(target, &both);
+    }
+    assert_eq!(scenario.reported(whole), value(67.0));
+    scenario.take(target, &format!("{running}{of_y}"));
+    assert_eq!(scenario.reported(whole), held(67.0));
+    assert_eq!(scenario.reported(of_x), held(57.0));
+    assert_eq!(scenario.reported(other), value(4.0));
+    // What comes and goes is no change for ever: the namespace is empty now.
+    scenario.now_ms += 61_000;
+    scenario.take(target, &format!("{running}{of_y}"));
+    scenario.take(target, &format!("{running}{of_y}"));
+    assert_eq!(scenario.reported(whole), value(10.0));
+}
+
+/// A server whose page does not say when it started restarted, and its counters began with the first request: 30 became 0.
+#[test]
+fn counters_that_are_gone_of_a_page_without_a_start_time_are_a_restart() {
+    for (start, counter, expected) in [
+        ("", "", held(30.0)),
+        // The counter goes on, and so does the process; or the process says that it is the same.
+        ("", "sglang:num_requests_total 501\n", value(0.0)),
+        ("process_start_time_seconds 1\n", "", value(0.0)),
+    ] {
+        let mut scenario = Scenario::new();
+        let signal = scenario.register("sum(sglang:num_queue_reqs)");
+        let target = scenario.target_of("sglang", "a:1", &[]);
+        for _ in 0..3 {
+            scenario.take(
+                target,
+                &format!("{start}sglang:num_queue_reqs 30\nsglang:num_requests_total 500\n"),
+            );
+        }
+        scenario.take(
+            target,
+            &format!("{start}sglang:num_queue_reqs 0\n{counter}"),
+        );
+        assert_eq!(scenario.reported(signal), expected, "{start:?} {counter:?}");
+    }
+}

@@ -34,6 +34,13 @@ pub(crate) enum ChangeKind {
     Restarted,
     LeftDiscovery,
     LeadershipMoved,
+    /// Its page goes on without series that it had.
+    SeriesLeft {
+        /// Metrics that signals read, of which it has others.
+        metrics: Vec<Box<str>>,
+        /// Counters are gone whose page does not say when its process started.
+        counters: bool,
+    },
 }
 
 /// All targets and their groups.

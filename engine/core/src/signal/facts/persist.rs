@@ -1,6 +1,7 @@
 //! What a snapshot keeps of the facts: scrapes and processes of targets, and what groups have ever shown (S1b, S4b, S6).
 //!
-//! What follows from the series of the newest page (metrics, leases, start times) is learned from them again.
+//! What follows from the series of the newest page (metrics, leases, start times) is learned from them again; what it lacks
+//! that the process has shown is not, and is kept.
 
 use super::target::TargetFacts;
 use super::{Facts, GroupFacts};
@@ -104,6 +105,7 @@ impl TargetFacts {
             put_i(out, *after);
             put_i(out, *before);
         });
+        put_list(out, self.lost.iter(), |out, metric| put_text(out, metric));
     }
 }
 
@@ -160,6 +162,10 @@ impl RestoredTarget {
             .list(|bytes| Ok((bytes.time()?, bytes.time()?)))?
             .into();
         facts.gaps.truncate(GAPS_MAX);
+        facts.lost = bytes
+            .list(|bytes| Ok(bytes.text()?.into()))?
+            .into_iter()
+            .collect();
         Ok(RestoredTarget {
             spec,
             facts,
@@ -188,9 +194,12 @@ impl RestoredTarget {
         saved.metrics = std::mem::take(&mut learned.metrics);
         saved.names_seen = learned.names_seen.clone();
         saved.shown_labels = std::mem::take(&mut learned.shown_labels);
-        saved.lost = std::mem::take(&mut learned.lost);
-        saved.has_shown_any = !saved.metrics.is_empty();
-        saved.has_losses = learned.has_losses;
+        // What the process had lost before the snapshot it lacks until a page shows it, or another process answers.
+        saved
+            .lost
+            .retain(|metric| !saved.metrics.contains_key(metric));
+        saved.has_losses = !saved.lost.is_empty();
+        let (had_losses, has_losses) = (learned.has_losses, saved.has_losses);
         saved.start_series = learned.start_series;
         saved.leases = std::mem::take(&mut learned.leases);
         for (lease, _, leads) in &mut saved.leases {
@@ -198,6 +207,8 @@ impl RestoredTarget {
             *leads = known.is_some_and(|(_, leads)| *leads);
         }
         *learned = saved;
+        facts.targets_with_losses -= usize::from(had_losses);
+        facts.targets_with_losses += usize::from(has_losses);
         facts.epoch += 1;
     }
 }

@@ -40,9 +40,14 @@ impl Facts {
             at_ms,
             *wall_offset_ms,
         );
+        let metrics = std::mem::take(&mut facts.fewer);
+        let counters = std::mem::take(&mut facts.counters_gone) && start_bits.is_none();
         match (restarted, moved) {
             (true, _) => Some(ChangeKind::Restarted),
             (false, true) => Some(ChangeKind::LeadershipMoved),
+            (false, false) if counters || !metrics.is_empty() => {
+                Some(ChangeKind::SeriesLeft { metrics, counters })
+            }
             (false, false) => None,
         }
     }

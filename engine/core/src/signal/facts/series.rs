@@ -4,7 +4,7 @@ use hashbrown::HashSet;
 
 use crate::labels::{Labels, METRIC_NAME};
 use crate::limits::{POOLS_PER_TARGET_MAX, REMEMBERED_LABELS_MAX, SHOWN_LABELS_MAX};
-use crate::store::{SeriesId, TargetId};
+use crate::store::{SeriesId, TargetId, is_counter};
 
 use super::super::names::{
     INFO, LEADER, NameIndex, Names, POOL_LABELS, REQUEST_LABELS, START_TIME,
@@ -67,9 +67,8 @@ impl Facts {
     /// Whether a page of the target that was taken has no sample at all.
     pub(crate) fn note_whether_empty(&mut self, id: TargetId, is_empty: bool) {
         if let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) {
-            facts.is_emptied = is_empty && facts.has_shown_any;
-            facts.has_shown_any |= !is_empty;
-            let has_losses = facts.is_emptied || !facts.lost.is_empty();
+            facts.is_empty = is_empty;
+            let has_losses = is_empty || !facts.lost.is_empty();
             self.targets_with_losses -= usize::from(facts.has_losses);
             self.targets_with_losses += usize::from(has_losses);
             facts.has_losses = has_losses;
@@ -189,8 +188,13 @@ impl Facts {
         for (metric, gone) in metrics {
             if let Some(count) = facts.metrics.get_mut(metric) {
                 *count = count.saturating_sub(*gone);
-                if *count == 0 {
+                if *count > 0 {
+                    if facts.shown_labels.contains_key(metric) {
+                        facts.fewer.push(metric.clone());
+                    }
+                } else {
                     facts.metrics.remove(metric);
+                    facts.counters_gone |= is_counter(metric);
                     if facts.shown_labels.contains_key(metric) {
                         facts.lost.insert(metric.clone());
                     }

@@ -53,10 +53,12 @@ pub(crate) struct TargetFacts {
     pub(super) shown_labels: HashMap<Box<str>, BTreeSet<Box<str>>>,
     /// Those of them that the newest good page lacks.
     pub(super) lost: BTreeSet<Box<str>>,
-    /// Whether some page had a sample.
-    pub(super) has_shown_any: bool,
-    /// ... and the newest good page has none.
-    pub(crate) is_emptied: bool,
+    /// Metrics that signals read, of which the page that is being taken has fewer series than the one before.
+    pub(super) fewer: Vec<Box<str>>,
+    /// That page has lost a counter with all its series.
+    pub(super) counters_gone: bool,
+    /// The newest good page has no sample at all.
+    pub(crate) is_empty: bool,
     /// Either was so after its newest page; counted in [`super::Facts::targets_with_losses`].
     pub(super) has_losses: bool,
     /// Target labels that some of its series have replaced (`honor_labels`, metric relabelling), so that they do not hold
@@ -112,8 +114,9 @@ impl TargetFacts {
             build_ref: String::new(),
             shown_labels: HashMap::new(),
             lost: BTreeSet::new(),
-            has_shown_any: false,
-            is_emptied: false,
+            fewer: Vec::new(),
+            counters_gone: false,
+            is_empty: false,
             has_losses: false,
             replaced: BTreeSet::new(),
             pools: BTreeSet::new(),
