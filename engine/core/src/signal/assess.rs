@@ -184,7 +184,19 @@ impl Signal {
             gone
         };
         for (labels, floor) in gone {
-            let time_ms = self.judge_group(assessment, labels, scopes, held)?;
+            let pins = group_pins(labels, assessment.pins);
+            let scope = scopes.candidates.scope(&pins, &self.query, &self.policy);
+            let all_left = scope.counting.is_empty() && !scopes.whole.counting.is_empty();
+            let time_ms = match self.grace(assessment.now_ms).filter(|_| all_left) {
+                // Nobody is left who could tell of it: the others go on, and it is what it was.
+                Some(grace) => {
+                    if held.is_none() {
+                        *held = Some((grace.start_ms(), grace.why.clone()));
+                    }
+                    grace.start_ms()
+                }
+                None => self.judge(assessment.pinned(&pins), &scope, held)?,
+            };
             elements.push(Element {
                 labels: labels.clone(),
                 value: floor,
@@ -452,7 +464,7 @@ impl Signal {
 
     /// S9c: the labels of the one group that an empty result stands for. Error: it could be several.
     pub(super) fn empty_group(&self, pins: Pins<'_>) -> Result<Labels, String> {
-        if self.query.is_absent {
+        if self.query.is_absent && self.query.fallback.is_none() {
             return Err(
                 "absent() yields nothing while its series are there, and nothing is no number; \
                         write `absent(...) or vector(0)`"

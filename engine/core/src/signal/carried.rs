@@ -91,7 +91,14 @@ fn collect(expr: &Expr, carried: Carried, found: &mut Vec<Carried>) {
             if let Some(param) = &aggregate.param {
                 collect(param, Carried::none(), found);
             }
-            // Labels that it drops are in no group, and a caller who asks for one means the series.
+            // Labels that it drops are in no group, and a caller who asks for one means the series. Which samples `topk` keeps
+            // is decided by all of their group, whosesoever they are.
+            let labels = aggregate.grouping.iter().map(|label| &**label);
+            let carried = match (aggregate.op.keeps_samples(), aggregate.without) {
+                (false, _) => carried,
+                (true, true) => carried.without(labels),
+                (true, false) => carried.among(labels),
+            };
             let written = match aggregate.op {
                 AggregateOp::CountValues => aggregate.param.as_ref().and_then(text),
                 _ => None,
@@ -167,7 +174,9 @@ mod tests {
             ("sum by (pod) (q)", "pod", &[true]),
             ("sum by (pod) (q)", "job", &[true]),
             ("sum without (pod) (q)", "pod", &[true]),
-            ("topk(1, q)", "pod", &[true]),
+            ("topk(1, q)", "pod", &[false]),
+            ("topk by (job) (1, q)", "job", &[true]),
+            ("bottomk without (job) (1, q)", "job", &[false]),
             (
                 "label_replace(q, \"pod\", \"$1\", \"p\", \"(.+)\")",
                 "pod",

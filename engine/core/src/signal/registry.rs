@@ -54,7 +54,7 @@ pub(crate) struct SignalRegistry {
 }
 
 /// Whether a change of a target's page is one for a query. Series that leave are, where their metric has a value as long as
-/// what it tells of is there.
+/// what it tells of is there: a model server that has shown a gauge shows it until its process ends.
 fn concerns(kind: &ChangeKind, query: &SignalQuery, names: &Names) -> bool {
     let ChangeKind::SeriesLeft { metrics, counters } = kind else {
         return true;
@@ -64,7 +64,12 @@ fn concerns(kind: &ChangeKind, query: &SignalQuery, names: &Names) -> bool {
             let mut equivalents = names.equivalents(read).into_iter();
             read == metric || equivalents.any(|(name, _)| name == metric)
         };
-        names.is_never_absent(metric) && query.metrics().any(same)
+        let is_of_engine = || {
+            names
+                .family(metric)
+                .is_some_and(|(family, ..)| family.class.is_of_engine())
+        };
+        (names.is_never_absent(metric) || is_of_engine()) && query.metrics().any(same)
     };
     *counters || metrics.iter().any(|metric| reads(metric))
 }

@@ -5,7 +5,7 @@
 //! read.
 
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use hashbrown::HashMap;
 use parking_lot::RwLock;
@@ -31,17 +31,25 @@ use crate::promql::select::{LastSample, Projection, Samples, SelectRequest, Sele
 pub struct PlainView {
     store: Arc<RwLock<Store>>,
     budget: Option<ReadBudget>,
+    /// The end of each clock when the first selector was read: what was committed since then none of the others sees.
+    ends: Arc<OnceLock<Vec<i64>>>,
 }
 
 impl PlainView {
     pub(crate) fn new(store: Arc<RwLock<Store>>, budget: Option<ReadBudget>) -> PlainView {
-        PlainView { store, budget }
+        PlainView {
+            store,
+            budget,
+            ends: Arc::default(),
+        }
     }
 }
 
 impl View for PlainView {
     fn select(&self, request: &SelectRequest<'_>) -> Result<Box<dyn Selection>, QueryError> {
-        let snapshot = SelectionSnapshot::copy(&self.store, request, &AsScraped, self.budget)?;
+        let ends = self.ends.get_or_init(|| ends(&self.store.read()));
+        let (store, budget) = (&self.store, self.budget);
+        let snapshot = SelectionSnapshot::copy_until(ends, store, request, &AsScraped, budget)?;
         Ok(Box::new(snapshot))
     }
 }
@@ -52,6 +60,11 @@ pub(crate) trait Visibility {
     fn clock_visibility(&self, clock: ClockId) -> ClockVisibility;
     /// Whether negative samples of this metric are read as 0.
     fn clamps_negative(&self, metric: &str) -> bool;
+}
+
+/// The end of each clock.
+fn ends(store: &Store) -> Vec<i64> {
+    store.clocks.iter().map(Clock::next_tick).collect()
 }
 
 struct AsScraped;
@@ -107,6 +120,18 @@ impl SelectionSnapshot {
         visibility: &dyn Visibility,
         budget: Option<ReadBudget>,
     ) -> Result<SelectionSnapshot, QueryError> {
+        let ends = ends(&store.read());
+        SelectionSnapshot::copy_until(&ends, store, request, visibility, budget)
+    }
+
+    /// The same with the ends of clocks as of an earlier moment.
+    fn copy_until(
+        ends: &[i64],
+        store: &RwLock<Store>,
+        request: &SelectRequest<'_>,
+        visibility: &dyn Visibility,
+        budget: Option<ReadBudget>,
+    ) -> Result<SelectionSnapshot, QueryError> {
         let mut copier = {
             let store = store.read();
             Copier {
@@ -123,7 +148,7 @@ impl SelectionSnapshot {
                 },
                 visibility,
                 last_only: request.last_only,
-                ends: store.clocks.iter().map(Clock::next_tick).collect(),
+                ends: ends.to_vec(),
                 entries: Vec::new(),
                 projector: Projector::new(&store, request.projection),
             }

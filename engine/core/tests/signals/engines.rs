@@ -74,7 +74,7 @@ fn what_waits_is_demand_and_a_restart_is_smoothed_over() {
             scenario.scrape_text(target, &page(1, 5));
         }
         assert_eq!(scenario.reported(signal), value(5.0), "{metric}");
-        scenario.scrape_text(target, &page(2, 0));
+        scenario.scrape_text(target, &page(20, 0));
         assert_eq!(
             scenario.reported(signal),
             Reported::Held(vec![5.0]),

@@ -47,7 +47,7 @@ fn numbers_that_are_none() {
     let reading = scenario.reader.signal(last, scenario.at(), &[]);
     let time_ms = reading.expect("it is registered").elements[0].time.ms();
     assert_eq!(time_ms, scenario.now_ms - 300);
-    page.start += 1.0;
+    page.start += 10.0;
     scenario.rounds(1, &[(epp, Some(&page))]);
     unknown(&scenario.reported(last), &["NaN"]);
 }

@@ -138,10 +138,10 @@ fn a_restart_holds_the_number_of_its_own_pod_alone_and_tells_no_zero_of_it() {
         told(&pods.scenario, sum, None);
     }
     assert_eq!(told(&pods.scenario, sum, None), ["a=4", "b=3"]);
-    let (again, idle) = (page(2, 1), page(1, 0));
+    let (again, idle) = (page(20, 1), page(1, 0));
     pods.round(&[Some(&again), Some(&idle)]);
     assert_eq!(told(&pods.scenario, sum, None), ["a=held 4", "b=0"]);
-    let (again, busy) = (page(2, 9), page(1, 2));
+    let (again, busy) = (page(20, 9), page(1, 2));
     pods.round(&[Some(&again), Some(&busy)]);
     assert_eq!(told(&pods.scenario, sum, None), ["a=held 9", "b=2"]);
 }

@@ -86,7 +86,7 @@ fn a_rule_that_changes_makes_the_signal_a_new_one() {
         .reader
         .set_recorded(rules(&[("waiting", "2 * sum(vllm:num_requests_waiting)")]));
     scenario.take(target, &page(1, 1));
-    scenario.take(target, &page(2, 0));
+    scenario.take(target, &page(20, 0));
     assert_eq!(scenario.reported(signal), Reported::Held(vec![2.0]));
     scenario
         .reader

@@ -522,3 +522,62 @@ fn counters_that_are_gone_of_a_page_without_a_start_time_are_a_restart() {
         assert_eq!(scenario.reported(signal), expected, "{start:?} {counter:?}");
     }
 }
+
+/// The kernel's time of boot moves by a second when the clock is corrected: rates were refused for ever.
+#[test]
+fn a_start_time_that_wavers_is_no_restart() {
+    for (starts, expected) in [
+        ([1000.0, 1001.0, 1000.0, 1001.0], value(0.0)),
+        ([1000.0, 1001.0, 1000.0, 1002.0], held(30.0)),
+        ([1000.0, 1000.0, 1000.0, 990.0], held(30.0)),
+    ] {
+        let mut scenario = Scenario::new();
+        let signal = scenario.register(QUEUE);
+        let epp = scenario.target("a:1");
+        let mut page = Gateway::of("a");
+        for (at, start) in starts.into_iter().enumerate() {
+            page.start = start;
+            page.queue = Some(if at == 3 { 0.0 } else { 30.0 });
+            scenario.rounds(1, &[(epp, Some(&page))]);
+        }
+        assert_eq!(scenario.reported(signal), expected, "{starts:?}");
+    }
+}
+
+/// `sum by (pod)` was unknown for a minute after each scale-in, though the other pods' numbers were certain.
+#[test]
+fn a_group_whose_targets_have_left_keeps_nobody_from_the_others() {
+    let mut scenario = Scenario::new();
+    let signal = scenario.register("sum by (pod) (vllm:num_requests_waiting)");
+    let pods = ["p0", "p1"].map(|pod| scenario.target_of("vllm", pod, &[("pod", pod)]));
+    for _ in 0..3 {
+        for pod in pods {
+            scenario.take_now(pod, "vllm:num_requests_waiting{model_name=\"m\"} 4\n");
+        }
+        scenario.now_ms += 100;
+    }
+    assert_eq!(scenario.reported(signal), Reported::Value(vec![4.0, 4.0]));
+    scenario.remove(pods[1]);
+    scenario.take(pods[0], "vllm:num_requests_waiting{model_name=\"m\"} 7\n");
+    assert_eq!(scenario.reported(signal), Reported::Held(vec![7.0, 4.0]));
+    scenario.now_ms += 61_000;
+    for _ in 0..2 {
+        scenario.take(pods[0], "vllm:num_requests_waiting{model_name=\"m\"} 7\n");
+    }
+    assert_eq!(scenario.reported(signal), value(7.0));
+}
+
+/// The proxy of Ray Serve ended, and its queue with it: 40 became 0.
+#[test]
+fn a_server_s_gauge_that_leaves_a_page_is_a_change() {
+    let mut scenario = Scenario::new();
+    let signal = scenario.register("sum(ray_serve_deployment_queued_queries)");
+    let target = scenario.target_of("ray", "a:1", &[]);
+    let healthy = "ray_serve_deployment_replica_healthy{deployment=\"d\"} 1\n";
+    for _ in 0..3 {
+        let queue = "ray_serve_deployment_queued_queries{deployment=\"d\"} 40\n";
+        scenario.take(target, &format!("{healthy}{queue}"));
+    }
+    scenario.take(target, healthy);
+    assert_eq!(scenario.reported(signal), held(40.0));
+}

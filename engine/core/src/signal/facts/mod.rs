@@ -36,7 +36,7 @@ pub(crate) enum ChangeKind {
     LeadershipMoved,
     /// Its page goes on without series that it had.
     SeriesLeft {
-        /// Metrics that signals read, of which it has others.
+        /// Metrics that signals read.
         metrics: Vec<Box<str>>,
         /// Counters are gone whose page does not say when its process started.
         counters: bool,

@@ -146,11 +146,14 @@ impl TargetFacts {
         wall_offset_ms: i64,
     ) -> bool {
         let restarted = match (self.start_bits, start_bits) {
-            (Some(before), Some(now)) => before != now,
+            (Some(before), Some(now)) => !is_same_start(before, now),
             (_, None) => counter_dropped,
             (None, Some(_)) => false,
         };
-        self.start_bits = start_bits.or(self.start_bits);
+        // Of a start that wavers the first one stays, so that it cannot move away in small steps.
+        if restarted || self.start_bits.is_none() {
+            self.start_bits = start_bits.or(self.start_bits);
+        }
         let started_ms = self.start_bits.and_then(started_ms);
         self.started_ms = started_ms.map(|ms| ms.saturating_sub(wall_offset_ms));
         if restarted {
@@ -164,6 +167,13 @@ impl TargetFacts {
         }
         restarted
     }
+}
+
+/// Whether two start times are of one process. On Linux it is counted from the kernel's time of boot, which clients read again
+/// at each scrape and which moves by a second where the clock is corrected (prometheus/client_golang#289).
+fn is_same_start(before: u64, now: u64) -> bool {
+    const WAVERS_S: f64 = 1.5;
+    before == now || (f64::from_bits(before) - f64::from_bits(now)).abs() <= WAVERS_S
 }
 
 /// Changes of process that are remembered per target.

@@ -188,11 +188,10 @@ impl Facts {
         for (metric, gone) in metrics {
             if let Some(count) = facts.metrics.get_mut(metric) {
                 *count = count.saturating_sub(*gone);
-                if *count > 0 {
-                    if facts.shown_labels.contains_key(metric) {
-                        facts.fewer.push(metric.clone());
-                    }
-                } else {
+                if facts.shown_labels.contains_key(metric) {
+                    facts.fewer.push(metric.clone());
+                }
+                if *count == 0 {
                     facts.metrics.remove(metric);
                     facts.counters_gone |= is_counter(metric);
                     if facts.shown_labels.contains_key(metric) {
