@@ -11,22 +11,28 @@ pub(crate) fn read(path: &Path) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())
 }
 
+/// Opens a file that ends: a regular one. The error says what is wrong with it, without its name.
+pub(crate) fn open(path: &Path) -> std::io::Result<std::fs::File> {
+    // Before it is opened: opening a pipe waits for who writes into it.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::other("not a regular file"));
+    }
+    std::fs::File::open(path)
+}
+
 /// Reads a file of at most so many bytes. The error says what is wrong with it, without its name.
 pub(crate) fn read_bytes(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
     use std::io::Read as _;
-    // Before it is opened: opening a pipe waits for who writes into it.
-    let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
-    if !metadata.is_file() {
-        return Err("not a regular file".to_owned());
-    }
+    let file = open(path).map_err(|error| error.to_string())?;
     let too_large = |bytes: u64| format!("{bytes} bytes; at most {bytes_max} are read");
-    if metadata.len() > bytes_max {
-        return Err(too_large(metadata.len()));
+    let length = file.metadata().map_or(0, |metadata| metadata.len());
+    if length > bytes_max {
+        return Err(too_large(length));
     }
     // It may grow meanwhile, and files of `/proc` do not say their length.
     let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes))
+    file.take(bytes_max + 1)
+        .read_to_end(&mut bytes)
         .map_err(|error| error.to_string())?;
     match bytes.len() as u64 > bytes_max {
         true => Err(too_large(bytes.len() as u64)),

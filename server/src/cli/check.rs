@@ -12,6 +12,7 @@ use stillwell_engine::{Engine, Format, Limits, ScrapeFacts, SeriesQuery, TargetS
 use super::{fail, lint, metric_lint, secure, thresholds, value};
 use crate::cluster::{Cluster, Owner, api_service_name};
 use crate::config::{self, Discovery, Report};
+use crate::files;
 use crate::rule_groups::{self, RuleFile};
 use crate::scrape::static_targets;
 use crate::serve::app;
@@ -87,7 +88,7 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
 #[expect(clippy::print_stdout, reason = "the report is the command's output")]
 fn check_config(matches: &ArgMatches) -> ExitCode {
     let file = matches.get_one::<String>("FILE").map_or("", String::as_str);
-    let text = match std::fs::read_to_string(file) {
+    let text = match files::read(Path::new(file)) {
         Ok(text) => text,
         Err(error) => return fail(format!("{file}: {error}")),
     };

@@ -19,6 +19,10 @@ const REVIEW_MS: u64 = 3_000;
 const TRIES: u32 = 3;
 const PAUSE_MS: u64 = 100;
 
+/// Bytes of a user that are kept with a token, and of the reason of a verdict: a user in 500 groups takes 16 KiB.
+const USER_BYTES_MAX: usize = 32 << 10;
+const REASON_BYTES_MAX: usize = 1 << 10;
+
 /// A user as API servers describe one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct User {
@@ -26,6 +30,16 @@ pub(crate) struct User {
     pub(crate) uid: String,
     pub(crate) groups: Vec<String>,
     pub(crate) extra: BTreeMap<String, Vec<String>>,
+}
+
+impl User {
+    /// Bytes of its texts.
+    pub(crate) fn bytes(&self) -> usize {
+        let texts = |texts: &[String]| texts.iter().map(String::len).sum::<usize>();
+        let extra = self.extra.iter();
+        let extra: usize = extra.map(|(key, values)| key.len() + texts(values)).sum();
+        self.name.len() + self.uid.len() + texts(&self.groups) + extra
+    }
 }
 
 /// What somebody wants to do.
@@ -75,12 +89,18 @@ impl Cluster {
             return Ok(None);
         }
         let user = status.user.unwrap_or_default();
-        Ok(Some(User {
+        let user = User {
             name: user.username.unwrap_or_default(),
             uid: user.uid.unwrap_or_default(),
             groups: user.groups.unwrap_or_default(),
             extra: user.extra.unwrap_or_default(),
-        }))
+        };
+        match user.bytes() {
+            bytes if bytes > USER_BYTES_MAX => Err(format!(
+                "TokenReview: the API server describes the user in {bytes} bytes; at most {USER_BYTES_MAX} are kept"
+            )),
+            _ => Ok(Some(user)),
+        }
     }
 
     /// Whether a user may do something.
@@ -101,10 +121,14 @@ impl Cluster {
             return Err("SubjectAccessReview: the API server answered without a status".to_owned());
         };
         // An evaluation error beside `allowed` is for logs: some authorizer did not answer, another said yes.
-        let why = status.reason.or(status.evaluation_error);
+        let mut why = status
+            .reason
+            .or(status.evaluation_error)
+            .unwrap_or_default();
+        why.truncate(why.floor_char_boundary(REASON_BYTES_MAX));
         Ok(Verdict {
             allowed: status.allowed && status.denied != Some(true),
-            reason: why.unwrap_or_default(),
+            reason: why,
         })
     }
 }

@@ -9,6 +9,8 @@ use stillwell_engine::feed::Feed;
 use tracing::warn;
 use twox_hash::XxHash64;
 
+use crate::files;
+
 /// The folder below `--storage.path`.
 const FOLDER: &str = "remote_write";
 /// A larger file is none of ours: 16 bytes for each of 16 million series with timestamps of their own.
@@ -35,7 +37,9 @@ impl CursorFile {
         let path = self.folder.join(&self.name);
         let read = || -> io::Result<Vec<u8>> {
             let mut bytes = Vec::new();
-            File::open(&path)?.take(BYTES_MAX).read_to_end(&mut bytes)?;
+            files::open(&path)?
+                .take(BYTES_MAX)
+                .read_to_end(&mut bytes)?;
             Ok(bytes)
         };
         let bytes = match read() {

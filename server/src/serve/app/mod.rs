@@ -27,6 +27,7 @@ use crate::clock::Clock;
 use crate::config::units::duration_ms;
 use crate::config::{self, Config, Problem, Report};
 use crate::discovery::{Manager, Shard, Wanted};
+use crate::files;
 use crate::remote_write::RemoteWrites;
 use crate::rule_groups::{self, RestoreOptions, RuleFile, RuleOptions, Runner};
 use crate::scrape::{SETTLING_MS_MAX, Scraper};
@@ -490,20 +491,7 @@ pub fn folder(config_file: &Path) -> &Path {
 
 /// Reads the configuration file, up to the size that is parsed.
 pub async fn read_config(path: &Path) -> Result<String, String> {
-    let name = path.display();
-    let size = tokio::fs::metadata(path)
-        .await
-        .map_err(|error| format!("{name}: {error}"))?
-        .len();
-    if size > config::CONFIG_BYTES_MAX as u64 {
-        return Err(format!(
-            "{name}: {size} bytes; at most {} are read",
-            config::CONFIG_BYTES_MAX
-        ));
-    }
-    tokio::fs::read_to_string(path)
-        .await
-        .map_err(|error| format!("{name}: {error}"))
+    files::read_text(path, config::CONFIG_BYTES_MAX as u64).await
 }
 
 /// Problems in one text.

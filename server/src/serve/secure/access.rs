@@ -176,10 +176,6 @@ impl Access {
 
 /// What part of a question its sender chooses.
 fn bytes((user, attributes): &(User, Attributes)) -> usize {
-    let groups: usize = user.groups.iter().map(String::len).sum();
-    let extra = user.extra.iter();
-    let extra =
-        extra.map(|(key, values)| key.len() + values.iter().map(String::len).sum::<usize>());
     let what = match attributes {
         Attributes::Path { verb, path } => verb.len() + path.len(),
         Attributes::Resource {
@@ -195,7 +191,7 @@ fn bytes((user, attributes): &(User, Attributes)) -> usize {
             .map(|part| part.len())
             .sum(),
     };
-    user.name.len() + user.uid.len() + groups + extra.sum::<usize>() + what
+    user.bytes() + what
 }
 
 /// Takes the token out of the headers.

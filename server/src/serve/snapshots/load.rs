@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{NAME, Snapshots};
+use crate::files;
 
 /// A file whose parts are known.
 struct Readable {
@@ -92,7 +93,7 @@ fn readable(path: PathBuf, is_alone: bool) -> Option<Readable> {
         true => "the snapshot is not used; starting empty",
         false => "the snapshot is not used; another one is",
     };
-    let file = match File::open(&path) {
+    let file = match files::open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
         Err(error) => {
