@@ -12,6 +12,8 @@ use tokio::sync::watch;
 
 /// Reviews under way. An API server that hangs must not collect callers without bound.
 const RUNNING_MAX: usize = 256;
+/// Beside them those about whoever was known before: strangers' tokens do not use up what callers renew theirs with.
+const RENEWALS_MAX: usize = 256;
 
 /// Answers by question.
 pub(super) struct Cache<K, V> {
@@ -57,11 +59,15 @@ where
             {
                 return Ok(value.clone());
             }
+            let running_max = match state.known.contains_key(&key) {
+                true => RUNNING_MAX + RENEWALS_MAX,
+                false => RUNNING_MAX,
+            };
             match state.running.get(&key) {
                 Some(coming) => coming.clone(),
-                None if state.running.len() >= RUNNING_MAX => {
+                None if state.running.len() >= running_max => {
                     return Err(format!(
-                        "{RUNNING_MAX} questions to the API server are unanswered already"
+                        "{running_max} questions to the API server are unanswered already"
                     ));
                 }
                 None => {
@@ -183,6 +189,30 @@ mod tests {
         }
         assert!(cache.state.lock().known.len() <= 2);
         assert!(cache.state.lock().running.is_empty());
+    }
+
+    /// Invented tokens and an API server that answers slowly kept a known caller from renewing its own.
+    #[tokio::test]
+    async fn who_was_known_has_a_place_when_strangers_hold_all() {
+        let cache: Arc<Cache<usize, u32>> = Arc::new(Cache::new(10));
+        let ask = |_| async { Ok((7, 10)) };
+        assert_eq!(cache.get(0, at(0), ask).await, Ok(7));
+        let strangers: Vec<_> = (1..=RUNNING_MAX)
+            .map(|key| {
+                let cache = Arc::clone(&cache);
+                tokio::spawn(async move {
+                    let never = |_| std::future::pending::<Result<(u32, i64), String>>();
+                    cache.get(key, at(20), never).await
+                })
+            })
+            .collect();
+        while cache.state.lock().running.len() < RUNNING_MAX {
+            tokio::task::yield_now().await;
+        }
+        let refused = cache.get(RUNNING_MAX + 1, at(20), ask).await;
+        assert!(refused.is_err_and(|why| why.contains("unanswered")));
+        assert_eq!(cache.get(0, at(20), ask).await, Ok(7));
+        strangers.iter().for_each(tokio::task::JoinHandle::abort);
     }
 
     #[tokio::test]
