@@ -190,18 +190,21 @@ fn paragraph(signal: &Value) -> String {
 fn read_targets(targets: &[Value]) -> String {
     let counting = || targets.iter().filter(|one| one["counts"] == true);
     let stale: Vec<&Value> = counting().filter(|one| one["fresh"] == false).collect();
-    let mut out = format!(
-        " It reads {} targets, {} of them fresh",
-        counting().count(),
-        counting().count() - stale.len()
-    );
+    let mut out = match counting().count() {
+        1 if stale.is_empty() => " It reads 1 target, which is fresh".to_owned(),
+        1 => " It reads 1 target, which is not fresh".to_owned(),
+        count => format!(
+            " It reads {count} targets, {} of them fresh",
+            count - stale.len()
+        ),
+    };
     for target in stale.iter().take(3) {
         let instance = text(&target["labels"], "instance");
-        out += &format!(
-            "; {instance} was good last at {} ({})",
-            text(target, "lastGood"),
-            text(target, "error")
-        );
+        let error = text(target, "error");
+        out += &match text(target, "lastGood") {
+            "" => format!("; {instance} was never good ({error})"),
+            at => format!("; {instance} was good last at {at} ({error})"),
+        };
     }
     out + "."
 }

@@ -513,7 +513,9 @@ fn kubernetes(node: &Node, report: &mut Report) -> KubernetesDiscovery {
     let mut seen = Vec::new();
     for selector in &kubernetes.selectors {
         let (role, of) = (selector.role.as_str(), kubernetes.role);
-        if !of.watched().contains(&selector.role) {
+        // Nodes are watched beside pods where their labels are asked for.
+        let is_of_node = (of, selector.role) == (KubernetesRole::Pod, KubernetesRole::Node);
+        if !is_of_node && !of.watched().contains(&selector.role) {
             let of = of.as_str();
             report.error(
                 node.line,

@@ -77,7 +77,7 @@ static RULES: &[(&str, &[Rule])] = &[
     (
         "an outscale_sd_config",
         &[
-            Needs(&["region"]),
+            NotEmpty("region"), // there is a default
             Needs(&["access_key"]),
             Needs(&["secret_key", "secret_key_file"]),
             AtMostOne(&["secret_key", "secret_key_file"]),
@@ -110,7 +110,6 @@ static RULES: &[(&str, &[Rule])] = &[
         "a serverset_sd_config",
         &[Needs(&["servers"]), Needs(&["paths"])],
     ),
-    ("a stackit_sd_config", &[Needs(&["endpoint", "region"])]),
     (
         "a triton_sd_config",
         &[

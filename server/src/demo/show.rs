@@ -39,7 +39,7 @@ pub(super) async fn show(app: &Arc<App>, base: &str, gateway: &str, keda: Option
         "                                      curl -s {base}/{external}/namespaces/{namespace}/{RUNNING}"
     );
     println!(
-        "  the query that KEDA sends           curl -s '{base}/api/v1/query?query=sum(llm_d_epp_flow_control_queue_size)'"
+        "  the query that KEDA sends           curl -s '{base}/guarded/api/v1/query?query=sum(llm_d_epp_flow_control_queue_size)'"
     );
     println!(
         "  any PromQL, for Grafana too         curl -s '{base}/api/v1/query?query=rate(llm_d_epp_request_total%5B10s%5D)'"

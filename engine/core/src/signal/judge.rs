@@ -128,6 +128,10 @@ pub(super) fn never_seen(
 ) -> Option<String> {
     let selector = match unseen(assessment, scope, query)? {
         Unseen::Target(target) => return Some(never_good(target)),
+        // At the start, before discovery has told of any.
+        Unseen::Metric(_) if assessment.facts.listed().next().is_none() => {
+            return Some("no target is known: none was found yet, or all have left".to_owned());
+        }
         Unseen::Metric(selector) => selector,
     };
     let what = match selector.metric {

@@ -71,7 +71,7 @@ fn discovery_that_is_lost_takes_nothing_away() {
     unknown(&scenario.reported(queue), &["no target is in scope"]);
     scenario.now_ms += 100_000;
     scenario.writer.maintain(scenario.at());
-    unknown(&scenario.reported(queue), &["never seen"]);
+    unknown(&scenario.reported(queue), &["no target is known"]);
 }
 
 #[test]
