@@ -1,6 +1,10 @@
-//! The head of a response: its status, the few headers that matter here, and how its body ends.
+//! The head of a response: its status, the few headers that matter here, and how its body ends. Read as Go's net/http reads it,
+//! through which Prometheus scrapes: of a header that comes twice the first counts, and a line that begins with a blank goes on
+//! with the value of the line before (RFC 9112, 5.2).
 
-use httparse::{EMPTY_HEADER, Response, Status};
+use std::borrow::Cow;
+
+use httparse::{EMPTY_HEADER, ParserConfig, Response, Status};
 
 /// Headers of one response; more are not a gateway's.
 const HEADERS_MAX: usize = 64;
@@ -48,7 +52,9 @@ impl Head {
     pub fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, String> {
         let mut headers = [EMPTY_HEADER; HEADERS_MAX];
         let mut response = Response::new(&mut headers);
-        let length = match response.parse(bytes) {
+        let mut config = ParserConfig::default();
+        config.allow_obsolete_multiline_headers_in_responses(true);
+        let length = match config.parse_response(&mut response, bytes) {
             Ok(Status::Complete(length)) => length,
             Ok(Status::Partial) => return Ok(None),
             Err(error) => return Err(format!("the answer is not HTTP/1: {error}")),
@@ -67,8 +73,11 @@ impl Head {
         let mut body = BodyHeaders::default();
         for header in response.headers.iter() {
             let value = String::from_utf8_lossy(header.value);
-            head.take(&mut body, header.name, value.trim())?;
+            head.take(&mut body, header.name, unfolded(value.trim()).as_ref())?;
         }
+        head.content_type = body.content_type.take().unwrap_or_default();
+        head.content_encoding = body.content_encoding.take().unwrap_or_default();
+        head.keep_alive = !body.says_close && (head.keep_alive || body.says_keep_alive);
         head.framing = body.framing(head.status)?;
         head.keep_alive &= head.framing != Framing::Close;
         Ok(Some((head, length)))
@@ -79,6 +88,9 @@ impl Head {
         if is("content-length") {
             body.lengths(value)?;
         } else if is("transfer-encoding") {
+            if body.transfer_encoding.is_some() {
+                return Err("there are two transfer encodings".to_owned());
+            }
             body.transfer_encoding = Some(value.to_ascii_lowercase());
         } else if is("connection") {
             let says = |word: &str| {
@@ -86,15 +98,17 @@ impl Head {
                     .split(',')
                     .any(|part| part.trim().eq_ignore_ascii_case(word))
             };
-            self.keep_alive = !says("close") && (self.keep_alive || says("keep-alive"));
+            body.says_close |= says("close");
+            body.says_keep_alive |= says("keep-alive");
         } else if is("content-type") {
-            value.clone_into(&mut self.content_type);
+            body.content_type.get_or_insert_with(|| value.to_owned());
         } else if is("content-encoding") {
-            self.content_encoding = value.to_ascii_lowercase();
+            let first = || value.to_ascii_lowercase();
+            body.content_encoding.get_or_insert_with(first);
         } else if is("location") {
-            self.location = Some(value.to_owned());
+            self.location.get_or_insert_with(|| value.to_owned());
         } else if is("retry-after") {
-            self.retry_after = Some(value.to_owned());
+            self.retry_after.get_or_insert_with(|| value.to_owned());
         } else if let Some((prefix, rest)) = name.split_at_checked(WRITTEN_PREFIX.len())
             && prefix.eq_ignore_ascii_case(WRITTEN_PREFIX)
             && let Some(at) = WRITTEN
@@ -107,11 +121,24 @@ impl Head {
     }
 }
 
-/// What the headers say of the body's length.
+/// The value of a header whose lines go on with blanks, on one line: each break with the blanks around it is one blank.
+fn unfolded(value: &str) -> Cow<'_, str> {
+    if !value.contains('\n') {
+        return Cow::Borrowed(value);
+    }
+    let lines: Vec<&str> = value.lines().map(str::trim).collect();
+    Cow::Owned(lines.join(" "))
+}
+
+/// What the headers say of the body and of the connection.
 #[derive(Default)]
 struct BodyHeaders {
     length: Option<u64>,
     transfer_encoding: Option<String>,
+    content_type: Option<String>,
+    content_encoding: Option<String>,
+    says_close: bool,
+    says_keep_alive: bool,
 }
 
 impl BodyHeaders {
@@ -185,6 +212,16 @@ mod tests {
                 Framing::Length(1),
                 true,
             ),
+            (
+                "1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\nConnection: keep-alive",
+                Framing::Length(1),
+                false,
+            ),
+            (
+                "1.1 200 OK\r\nContent-Length:\r\n 12",
+                Framing::Length(12),
+                true,
+            ),
             ("1.1 204 No Content", Framing::Length(0), true),
         ] {
             assert_eq!(
@@ -212,10 +249,62 @@ mod tests {
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked",
                 "gzip, chunked",
             ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+                "two transfer encodings",
+            ),
+            ("HTTP/1.1 200 OK\r\n Content-Length: 3", "not HTTP/1"),
         ] {
             let error = parsed(head).expect_err(head);
             assert!(error.contains(says), "{error} should say {says}");
         }
+    }
+
+    /// A gateway behind a proxy that adds a Content-Type of its own was refused for the second one, which nobody else looks at.
+    #[test]
+    fn headers_count_as_in_go() {
+        let text = "text/plain; version=0.0.4";
+        for (headers, content_type) in [
+            (
+                "Content-Type: text/plain; version=0.0.4\r\nContent-Type: text/html",
+                text,
+            ),
+            ("Content-Type: text/plain;\r\n version=0.0.4", text),
+            (
+                "Content-Type: text/plain; \r\n\t  version=0.0.4  \r\nX: y",
+                text,
+            ),
+            (
+                "Content-Type:\r\n text/plain;\r\n \r\n version=0.0.4",
+                "text/plain;  version=0.0.4",
+            ),
+            (
+                "X: a\r\n Content-Type: text/html\r\nContent-Type: text/plain; version=0.0.4",
+                text,
+            ),
+            ("Content-Type:\r\nContent-Type: text/html", ""),
+        ] {
+            let head = format!("HTTP/1.1 200 OK\r\n{headers}\r\n\r\n");
+            let head = Head::parse(head.as_bytes())
+                .expect(headers)
+                .expect("whole")
+                .0;
+            assert_eq!(head.content_type, content_type, "{headers}");
+        }
+        let twice = "HTTP/1.1 302 Found\r\nLocation: /a\r\nLocation: /b\r\nContent-Encoding: GZIP\r\n\
+                     Content-Encoding: br\r\nRetry-After: 1\r\nRetry-After: 2\r\n\r\n";
+        let head = Head::parse(twice.as_bytes())
+            .expect("valid")
+            .expect("whole")
+            .0;
+        assert_eq!(
+            (
+                head.location.as_deref(),
+                head.content_encoding.as_str(),
+                head.retry_after.as_deref()
+            ),
+            (Some("/a"), "gzip", Some("1"))
+        );
     }
 
     #[test]
