@@ -16,10 +16,10 @@ use crate::notifications::Notifications;
 use crate::otlp::OtlpSettings;
 
 pub use objects::{
-    ContainerUsage, ListedObject, NoObjects, ObjectAnswer, ObjectList, ObjectMetric,
+    ContainerUsage, ListedObject, NoNumbers, NoObjects, ObjectAnswer, ObjectList, ObjectMetric,
     ObjectQuestion, Objects, UsageList, UsageOf,
 };
-pub use reading::{Element, Reading};
+pub use reading::{Element, NoneFits, Reading};
 pub use rules::{Alert, RuleGroup, RuleKind, RuleState};
 pub use signals::{Description, GuardedRefusal, Outline, Signals};
 pub use targets::{ActiveTarget, DroppedTarget, Health, ScaledObject, ScalersReport, Targets};

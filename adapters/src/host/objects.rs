@@ -1,11 +1,12 @@
 //! Numbers of objects, and which objects and kinds there are.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use stillwell_engine::Timestamp;
 
-use super::reading::Element;
+use super::reading::{Element, NoneFits};
 use crate::objects::{Kind, Kinds, Selector};
 
 /// Whose CPU and memory.
@@ -66,6 +67,31 @@ pub struct ObjectList {
     pub told: Vec<(String, Element)>,
     /// Those of which none may be told, and why.
     pub missing: Vec<(String, String)>,
+}
+
+/// Why no number may be told of any object.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NoNumbers {
+    /// Nothing is known of them, and why.
+    Unknown(String),
+    /// As [`super::Reading::NotThere`].
+    NotThere(String),
+    /// There are numbers, and none is what was selected.
+    NoneFits(NoneFits),
+    /// This namespace may not read it.
+    Forbidden,
+}
+
+impl fmt::Display for NoNumbers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NoNumbers::Unknown(why) | NoNumbers::NotThere(why) => f.write_str(why),
+            NoNumbers::NoneFits(none) => none.fmt(f),
+            NoNumbers::Forbidden => {
+                f.write_str("it is not for this namespace (signals[].namespaces)")
+            }
+        }
+    }
 }
 
 /// A metric of a kind of objects.

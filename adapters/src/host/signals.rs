@@ -3,7 +3,7 @@
 use stillwell_engine::Timestamp;
 use stillwell_engine::promql::{Answer, EvalOptions, QueryError};
 
-use super::objects::{ObjectList, ObjectMetric, ObjectQuestion, UsageList, UsageOf};
+use super::objects::{NoNumbers, ObjectList, ObjectMetric, ObjectQuestion, UsageList, UsageOf};
 use super::reading::Reading;
 use crate::objects::{Kinds, Selector};
 
@@ -61,7 +61,7 @@ pub trait Signals: Send + Sync {
         _question: &ObjectQuestion<'_>,
         _names: Option<&[String]>,
         _now: Timestamp,
-    ) -> Option<Result<ObjectList, String>> {
+    ) -> Option<Result<ObjectList, NoNumbers>> {
         None
     }
 

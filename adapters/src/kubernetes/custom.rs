@@ -10,10 +10,11 @@ use super::groups::Content;
 use super::list::{Item, List, Object};
 use super::quantity::quantity;
 use super::read::TIMEOUT_MS;
+use super::selected::Selected;
 use super::status::Status;
 use crate::form::Form;
-use crate::host::{Element, Host, ObjectList, ObjectQuestion, Reading};
-use crate::objects::{Kind, Kinds, Selector};
+use crate::host::{Element, Host, NoNumbers, NoneFits, ObjectList, ObjectQuestion, Reading};
+use crate::objects::{Kind, Kinds};
 use crate::pool;
 
 /// Objects that a reason names.
@@ -61,8 +62,7 @@ struct Asked {
     metric: String,
     namespace: String,
     kind: Arc<Kind>,
-    selector: Selector,
-    selector_text: String,
+    selected: Selected,
 }
 
 pub(super) async fn answer(
@@ -72,14 +72,11 @@ pub(super) async fn answer(
     form: &Form,
 ) -> Result<List, Status> {
     let kind = kind_of(host, &path).await?;
-    let selector_text = form.get("metricLabelSelector");
     let asked = Asked {
         metric: path.metric.to_owned(),
         namespace: path.namespace.to_owned(),
         kind,
-        selector: Selector::parse_of_metric(selector_text)
-            .map_err(|error| Status::bad_request(format!("metricLabelSelector: {error}")))?,
-        selector_text: selector_text.to_owned(),
+        selected: Selected::of_metric(form, "metricLabelSelector")?,
     };
     let told = match path.name {
         "*" => all(host, &asked, form).await?,
@@ -149,26 +146,22 @@ async fn one(host: &dyn Host, asked: &Asked, name: &str) -> Result<Element, Stat
             read.await?
         }
     };
-    let metric = &asked.metric;
-    let label = asked.kind.label();
+    let (metric, label) = (&asked.metric, asked.kind.label());
     let elements = match reading {
         None => return Err(unknown(host, asked)),
-        Some(Reading::Forbidden) => {
-            return Err(Status::forbidden(format!(
-                "{metric} is not for namespace {} (signals[].namespaces)",
-                asked.namespace
-            )));
-        }
+        Some(Reading::Forbidden) => return Err(asked.forbidden()),
         Some(Reading::Unknown(why)) => {
-            return Err(Status::unavailable(format!(
-                "{metric} of {name} is unknown: {why}"
-            )));
+            let selected = asked.selected.beside();
+            let what = format!("{metric} of {name}{selected} is unknown: {why}");
+            return Err(Status::unavailable(what));
         }
-        Some(Reading::NoneFits(elements)) => {
-            return Err(Status::not_found(format!(
-                "{metric}: none of its {elements} elements is about {name:?} by its label {label}; group the query by \
-                 {label}, pin {label} in each of its selectors, or give the signal `labels: {{{label}: {name}}}`"
-            )));
+        Some(Reading::NotThere(why)) => {
+            let (kind, place) = (&asked.kind.resource, asked.place());
+            let what = format!("{metric} is not there for {kind} {name:?}{place}: {why}");
+            return Err(Status::not_found(what));
+        }
+        Some(Reading::NoneFits(none)) => {
+            return Err(Status::not_found(asked.none_fits(name, &none)));
         }
         Some(Reading::Value(elements) | Reading::Held { elements, .. }) => elements,
     };
@@ -190,16 +183,14 @@ async fn all(
     asked: &Asked,
     form: &Form,
 ) -> Result<Vec<(String, Element)>, Status> {
-    let text = form.get("labelSelector");
-    let selector = Selector::parse(text)
-        .map_err(|error| Status::bad_request(format!("labelSelector: {error}")))?;
+    let of_objects = Selected::of_objects(form)?;
     let Asked {
         metric,
         namespace,
         kind,
         ..
     } = asked;
-    let everything = selector.requirements().is_empty();
+    let selector = of_objects.selector.clone();
     let names = host
         .objects()
         .names(Arc::clone(kind), namespace.clone(), selector)
@@ -212,17 +203,19 @@ async fn all(
         })?;
     match &names {
         // The selector cannot be judged: neither all objects nor none would be a true answer.
-        None if !everything => {
+        None if !of_objects.is_everything() => {
             return Err(Status::unavailable(format!(
-                "{metric}: labelSelector {text:?} is about the labels of {}, and there is no API server to ask for them; \
+                "{metric}: {} is about the labels of {}, and there is no API server to ask for them; \
                  run in a cluster, or give --kubeconfig",
+                of_objects.name(),
                 kind.resource
             )));
         }
         Some(names) if names.is_empty() => {
             return Err(Status::not_found(format!(
-                "{metric}: namespace {namespace:?} has no {} that fit labelSelector {text:?}",
-                kind.resource
+                "{metric}: namespace {namespace:?} has no {} that fit {}",
+                kind.resource,
+                of_objects.name()
             )));
         }
         _ => {}
@@ -234,7 +227,7 @@ async fn all(
         .await?;
     let list = match read {
         None => return Err(unknown(host, asked)),
-        Some(Err(why)) => return Err(Status::unavailable(format!("{metric} is unknown: {why}"))),
+        Some(Err(none)) => return Err(asked.no_numbers(none)),
         Some(Ok(list)) => list,
     };
     match list.told.is_empty() {
@@ -302,13 +295,71 @@ fn unknown(host: &dyn Host, asked: &Asked) -> Status {
 }
 
 impl Asked {
+    /// Where the objects are, as it stands behind their names.
+    fn place(&self) -> String {
+        let namespace = match self.namespace.as_str() {
+            "" => String::new(),
+            namespace => format!(" in namespace {namespace:?}"),
+        };
+        format!("{namespace}{}", self.selected.beside())
+    }
+
+    fn forbidden(&self) -> Status {
+        Status::forbidden(format!(
+            "{} is not for namespace {} (signals[].namespaces)",
+            self.metric, self.namespace
+        ))
+    }
+
+    /// Why none of a metric's elements is the number of an object.
+    fn none_fits(&self, name: &str, none: &NoneFits) -> String {
+        let NoneFits { elements, seen, .. } = none;
+        let (metric, label) = (&self.metric, self.kind.label());
+        let about = format!(
+            "{metric}: none of its {elements} elements is about {name:?} by its label {label}"
+        );
+        if none.label != label {
+            let mut selected = self.selected.selector.requirements().iter();
+            return match selected.any(|one| one.label() == none.label) {
+                true => format!("{metric} of {name:?}: {}", self.selected.excludes(none)),
+                false => format!("{metric} of {name:?}: {none}"), // the namespace
+            };
+        }
+        match seen.as_str() {
+            "" => format!(
+                "{about}; group the query by {label}, pin {label} in each of its selectors, or give the signal \
+                 `labels: {{{label}: {name}}}`"
+            ),
+            seen => format!("{about}{seen}"),
+        }
+    }
+
+    /// Why there is no number of any object.
+    fn no_numbers(&self, none: NoNumbers) -> Status {
+        let (metric, place) = (&self.metric, self.place());
+        let plural = &self.kind.resource;
+        match none {
+            NoNumbers::Unknown(why) => {
+                let selected = self.selected.beside();
+                Status::unavailable(format!("{metric}{selected} is unknown: {why}"))
+            }
+            NoNumbers::NotThere(why) => Status::not_found(format!(
+                "{metric} is not there for any {plural}{place}: {why}"
+            )),
+            NoNumbers::NoneFits(none) => {
+                Status::not_found(format!("{metric}: {}", self.selected.excludes(&none)))
+            }
+            NoNumbers::Forbidden => self.forbidden(),
+        }
+    }
+
     fn question<'q>(&'q self, kinds: &'q Kinds) -> ObjectQuestion<'q> {
         ObjectQuestion {
             metric: &self.metric,
             namespace: &self.namespace,
             kind: &self.kind,
             kinds,
-            selector: &self.selector,
+            selector: &self.selected.selector,
         }
     }
 
@@ -334,11 +385,8 @@ impl Asked {
             .run(pool::Kind::Scaler, TIMEOUT_MS, work)
             .await
             .map_err(|error| {
-                let selector = match self.selector_text.as_str() {
-                    "" => String::new(),
-                    text => format!(" ({text})"),
-                };
-                Status::unavailable(format!("{}{selector}: {error}", self.metric))
+                let selected = self.selected.beside();
+                Status::unavailable(format!("{}{selected}: {error}", self.metric))
             })
     }
 
@@ -354,7 +402,7 @@ impl Asked {
                 kind: self.kind.kind.clone(),
                 namespace: self.namespace.clone(),
                 name,
-                selector: self.selector.clone(),
+                selector: self.selected.selector.clone(),
             }),
             at: element.at,
             value,

@@ -4,10 +4,10 @@ use super::groups::Content;
 use super::list::{Item, List};
 use super::quantity::quantity;
 use super::read::{Question, read};
+use super::selected::Selected;
 use super::status::Status;
 use crate::form::Form;
 use crate::host::Host;
-use crate::objects::Selector;
 
 pub(super) async fn answer(
     host: &dyn Host,
@@ -16,14 +16,10 @@ pub(super) async fn answer(
     metric: &str,
     form: &Form,
 ) -> Result<List, Status> {
-    let selector_text = form.get("labelSelector");
-    let selector = Selector::parse_of_metric(selector_text)
-        .map_err(|error| Status::bad_request(format!("labelSelector: {error}")))?;
     let question = Question {
         metric,
         namespace,
-        selector,
-        selector_text,
+        selected: Selected::of_metric(form, "labelSelector")?,
     };
     let elements = read(host, question).await?;
     // The HPA adds the items up: one that cannot be told spoils the sum.

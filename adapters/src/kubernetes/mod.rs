@@ -12,6 +12,7 @@ mod list;
 mod openapi;
 mod quantity;
 mod read;
+mod selected;
 mod status;
 mod usage;
 mod wire;

@@ -1,8 +1,8 @@
 //! Reads a signal for one request of the external metrics API.
 
+use super::selected::Selected;
 use super::status::Status;
 use crate::host::{Element, Host, Reading};
-use crate::objects::Selector;
 use crate::pool::{Kind, Within};
 
 /// An HPA worker waits without a deadline of its own; the availability probe of the aggregator gives 5 s.
@@ -12,9 +12,7 @@ pub(super) const TIMEOUT_MS: u64 = 4_000;
 pub(super) struct Question<'q> {
     pub(super) metric: &'q str,
     pub(super) namespace: &'q str,
-    pub(super) selector: Selector,
-    /// As the client wrote it, for errors.
-    pub(super) selector_text: &'q str,
+    pub(super) selected: Selected,
 }
 
 /// The elements that were asked for; never none.
@@ -22,15 +20,15 @@ pub(super) async fn read(host: &dyn Host, question: Question<'_>) -> Result<Vec<
     let Question {
         metric,
         namespace,
-        selector,
-        selector_text,
+        selected,
     } = question;
     let (signals, now) = (host.signals(), host.now());
     // Mostly a copy of what was published, which no other thread has to be woken for.
-    let reading = match signals.read_if_ready(metric, namespace, &selector, now) {
+    let reading = match signals.read_if_ready(metric, namespace, &selected.selector, now) {
         Some(reading) => Ok(reading),
         None => {
             let (name, space) = (metric.to_owned(), namespace.to_owned());
+            let selector = selected.selector.clone();
             let read = move |_: &Within| {
                 let reading = signals.read(&name, &space, &selector, now);
                 Ok(reading.ok_or_else(|| signals.names()))
@@ -47,9 +45,11 @@ pub(super) async fn read(host: &dyn Host, question: Question<'_>) -> Result<Vec<
         Ok(Reading::Unknown(why)) => {
             Err(Status::unavailable(format!("{metric} is unknown: {why}")))
         }
-        Ok(Reading::NoneFits(elements)) => Err(Status::not_found(format!(
-            "{metric}: none of its {elements} elements fits labelSelector {selector_text:?}"
+        Ok(Reading::NoneFits(none)) => Err(Status::not_found(format!(
+            "{metric}: {}",
+            selected.excludes(&none)
         ))),
+        Ok(Reading::NotThere(why)) => Err(Status::not_found(format!("{metric}: {why}"))),
         Ok(Reading::Value(mut elements) | Reading::Held { mut elements, .. }) => {
             for element in &mut elements {
                 element.at = element.at.plus_ms(host.wall_offset_ms());

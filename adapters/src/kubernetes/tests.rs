@@ -9,7 +9,7 @@ use tower_service::Service;
 
 use super::*;
 use crate::host::{
-    Description, Element, ObjectList, ObjectMetric, ObjectQuestion, Reading, Signals,
+    Description, Element, NoNumbers, ObjectList, ObjectMetric, ObjectQuestion, Reading, Signals,
 };
 use crate::objects::{Kinds, Selector};
 use crate::test_host::TestHost;
@@ -46,7 +46,7 @@ impl Signals for Fixed {
         question: &ObjectQuestion<'_>,
         _: Option<&[String]>,
         now: Timestamp,
-    ) -> Option<Result<ObjectList, String>> {
+    ) -> Option<Result<ObjectList, NoNumbers>> {
         let element = |name: &str, value| {
             let element = Element {
                 labels: labels! {},

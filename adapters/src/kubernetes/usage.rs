@@ -13,12 +13,12 @@ use super::accept::Form as Wanted;
 use super::groups::RESOURCE_VERSION;
 use super::quantity::{QuantityError, bytes_quantity, quantity};
 use super::read::TIMEOUT_MS;
+use super::selected::Selected;
 use super::status::Status;
 use super::wire;
 use crate::form::Form;
 use crate::host::{ContainerUsage, Host, ListedObject, UsageList, UsageOf};
 use crate::json;
-use crate::objects::Selector;
 use crate::pool;
 
 /// The entries of `APIResourceList`, as metrics-server and prometheus-adapter write them.
@@ -151,9 +151,7 @@ async fn objects(
     path: Path<'_>,
     form: &Form,
 ) -> Result<Vec<ListedObject>, Status> {
-    let text = form.get("labelSelector");
-    let selector = Selector::parse(text)
-        .map_err(|error| Status::bad_request(format!("labelSelector: {error}")))?;
+    let selector = Selected::of_objects(form)?.selector;
     let fields = fields(form.get("fieldSelector"))?;
     let kinds = host.objects().kinds();
     let plural = path.resource.plural();

@@ -115,19 +115,58 @@ impl Selector {
         self.0.iter().filter_map(single).collect()
     }
 
+    /// With a condition before all others: this label has this value.
+    pub fn after_equal(mut self, label: &str, value: &str) -> Selector {
+        let first = Requirement::Equal(label.to_owned(), value.to_owned());
+        self.0.insert(0, first);
+        self
+    }
+
     /// Whether the labels fit. Empty and absent are the same; an absent label fits `!=` and `notin`.
     pub fn matches(&self, labels: &Labels) -> bool {
-        let value = |key: &String| labels.get(key).unwrap_or("");
-        self.0.iter().all(|requirement| match requirement {
-            Requirement::Exists(key) => labels.get(key).is_some(),
-            Requirement::Absent(key) => labels.get(key).is_none(),
+        self.0
+            .iter()
+            .all(|requirement| requirement.matches(|key| labels.get(key)))
+    }
+}
+
+impl Requirement {
+    /// Of which label.
+    pub fn label(&self) -> &str {
+        match self {
+            Requirement::Exists(key)
+            | Requirement::Absent(key)
+            | Requirement::Equal(key, _)
+            | Requirement::NotEqual(key, _)
+            | Requirement::In(key, _)
+            | Requirement::NotIn(key, _)
+            | Requirement::Greater(key, _)
+            | Requirement::Less(key, _) => key,
+        }
+    }
+
+    /// The value, where only one fits.
+    pub fn wanted(&self) -> Option<&str> {
+        match self {
+            Requirement::Equal(_, value) => Some(value),
+            Requirement::In(_, values) if values.len() == 1 => values.first().map(String::as_str),
+            _ => None,
+        }
+    }
+
+    /// Whether labels of a sample fit, as [`Selector::matches`].
+    pub fn matches<'l>(&self, label: impl Fn(&str) -> Option<&'l str>) -> bool {
+        let value = |key: &String| label(key).unwrap_or("");
+        match self {
+            Requirement::Exists(key) => label(key).is_some(),
+            Requirement::Absent(key) => label(key).is_none(),
             Requirement::Equal(key, wanted) => value(key) == wanted,
             Requirement::NotEqual(key, wanted) => value(key) != wanted,
             Requirement::In(key, wanted) => wanted.iter().any(|one| one == value(key)),
             Requirement::NotIn(key, wanted) => wanted.iter().all(|one| one != value(key)),
-            Requirement::Greater(key, than) => integer(labels.get(key)).is_some_and(|n| n > *than),
-            Requirement::Less(key, than) => integer(labels.get(key)).is_some_and(|n| n < *than),
-        })
+            Requirement::Greater(key, than) => integer(label(key)).is_some_and(|n| n > *than),
+            Requirement::Less(key, than) => integer(label(key)).is_some_and(|n| n < *than),
+        }
     }
 }
 
@@ -162,18 +201,25 @@ impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, requirement) in self.0.iter().enumerate() {
             f.write_str(if at == 0 { "" } else { "," })?;
-            match requirement {
-                Requirement::Exists(key) => write!(f, "{key}"),
-                Requirement::Absent(key) => write!(f, "!{key}"),
-                Requirement::Equal(key, value) => write!(f, "{key}={value}"),
-                Requirement::NotEqual(key, value) => write!(f, "{key}!={value}"),
-                Requirement::In(key, values) => write!(f, "{key} in ({})", values.join(",")),
-                Requirement::NotIn(key, values) => write!(f, "{key} notin ({})", values.join(",")),
-                Requirement::Greater(key, than) => write!(f, "{key}>{than}"),
-                Requirement::Less(key, than) => write!(f, "{key}<{than}"),
-            }?;
+            requirement.fmt(f)?;
         }
         Ok(())
+    }
+}
+
+/// As it can be parsed.
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Requirement::Exists(key) => write!(f, "{key}"),
+            Requirement::Absent(key) => write!(f, "!{key}"),
+            Requirement::Equal(key, value) => write!(f, "{key}={value}"),
+            Requirement::NotEqual(key, value) => write!(f, "{key}!={value}"),
+            Requirement::In(key, values) => write!(f, "{key} in ({})", values.join(",")),
+            Requirement::NotIn(key, values) => write!(f, "{key} notin ({})", values.join(",")),
+            Requirement::Greater(key, than) => write!(f, "{key}>{than}"),
+            Requirement::Less(key, than) => write!(f, "{key}<{than}"),
+        }
     }
 }
 

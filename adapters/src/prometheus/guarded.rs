@@ -76,6 +76,7 @@ async fn answer(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
     let elements = match reading {
         Reading::Value(elements) | Reading::Held { elements, .. } => elements,
         Reading::Unknown(why) => return Err(ApiError::unavailable(why)),
+        Reading::NotThere(why) => return Err(ApiError::unavailable(why)),
         Reading::Forbidden | Reading::NoneFits(_) => {
             return Err(ApiError::unavailable("not for this caller"));
         }

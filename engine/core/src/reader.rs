@@ -216,6 +216,17 @@ impl Reader {
         Some(!scope.counting.is_empty() || !scope.standby.is_empty())
     }
 
+    /// Whether some target that may show what these pins select of a signal has no fresh page, so that what nobody shows may be
+    /// there all the same. True where there is no such signal.
+    pub fn is_unanswered(
+        &self,
+        signal: SignalId,
+        now: Timestamp,
+        pins: &[(String, String)],
+    ) -> bool {
+        self.registry.read().is_unanswered(signal, now, pins)
+    }
+
     /// The last state changes of a signal, oldest first.
     pub fn transitions(&self, signal: SignalId) -> Vec<Transition> {
         let registry = self.registry.read();

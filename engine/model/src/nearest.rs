@@ -1,7 +1,16 @@
-//! The known word that a mistyped one was probably meant to be.
+//! The known word that a mistyped one was probably meant to be, and what an error lists of those that were seen.
 //!
 //! Of our own, because it is asked about thousands of names that a stranger sends: what two words begin and end with is
 //! skipped, and words are cut, which `strsim` does not do.
+
+use std::collections::BTreeSet;
+
+/// Values that an error lists where none is near.
+const LISTED_MAX: usize = 3;
+/// Of more values than this none is listed: they are no help.
+const FEW: usize = 50;
+/// Values that are looked at: errors are made at every request.
+const LOOKED_AT_MAX: usize = 5_000;
 
 /// Words further apart than this are not a slip of the finger.
 const EDITS_MAX: usize = 3;
@@ -28,6 +37,29 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .filter(|(edits, _)| *edits <= limit)
         .min_by_key(|(edits, _)| *edits)
         .map(|(_, candidate)| candidate)
+}
+
+/// What was seen where `wanted` was not, as the end of an error: `; seen: "a"`, the one that comes near it, else the first of a
+/// few. Empty where nothing was seen, or too much.
+pub fn seen_instead<'v>(wanted: Option<&str>, seen: impl IntoIterator<Item = &'v str>) -> String {
+    let seen: BTreeSet<&str> = seen.into_iter().take(LOOKED_AT_MAX).collect();
+    let near = wanted.and_then(|wanted| nearest(wanted, seen.iter().copied()));
+    let listed: Vec<String> = match near {
+        Some(near) => vec![format!("{near:?}")],
+        None if seen.len() <= FEW => {
+            let first = seen.iter().take(LISTED_MAX);
+            first.map(|value| format!("{value:?}")).collect()
+        }
+        None => Vec::new(),
+    };
+    let more = match seen.len() {
+        all if near.is_none() && all > LISTED_MAX => ", ...",
+        _ => "",
+    };
+    match listed.is_empty() {
+        true => String::new(),
+        false => format!("; seen: {}{more}", listed.join(", ")),
+    }
 }
 
 /// Levenshtein's distance, with a swap of neighbours counted as one edit.
@@ -84,5 +116,31 @@ mod tests {
         ] {
             assert_eq!(nearest(word, known), near, "{word}");
         }
+    }
+
+    #[test]
+    fn the_nearest_value_is_named_or_the_few_there_are() {
+        let pool = Some("vllm-llama3-8b-instruct");
+        for (wanted, seen, end) in [
+            (
+                pool,
+                &["vllm-llama-3-1-8b-instruct", "other"][..],
+                "; seen: \"vllm-llama-3-1-8b-instruct\"",
+            ),
+            (None, &["vllm", "other"], "; seen: \"other\", \"vllm\""),
+            (pool, &["b", "a", "b"], "; seen: \"a\", \"b\""),
+            (
+                pool,
+                &["d", "c", "b", "a"],
+                "; seen: \"a\", \"b\", \"c\", ...",
+            ),
+            (pool, &[], ""),
+        ] {
+            assert_eq!(seen_instead(wanted, seen.iter().copied()), end);
+        }
+        let many: Vec<String> = (0..2 * FEW)
+            .map(|number| format!("value-{number}"))
+            .collect();
+        assert_eq!(seen_instead(pool, many.iter().map(String::as_str)), "");
     }
 }

@@ -90,7 +90,10 @@ fn cell(reading: Option<Reading>, color: Option<&str>) -> String {
         Some(Reading::Value(elements) | Reading::Held { elements, .. }) => {
             elements.iter().map(|element| element.value).sum::<f64>()
         }
-        Some(Reading::Unknown(_) | Reading::NoneFits(_) | Reading::Forbidden) | None => {
+        Some(
+            Reading::Unknown(_) | Reading::NotThere(_) | Reading::NoneFits(_) | Reading::Forbidden,
+        )
+        | None => {
             return format!("{:>5} {:<BAR_COLUMNS$}", "-", "unknown");
         }
     };

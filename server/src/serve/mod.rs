@@ -10,6 +10,7 @@ mod for_each;
 mod guarded_refusals;
 pub mod keda;
 mod listen;
+mod not_there;
 mod object_metrics;
 mod objects;
 mod own_metrics;

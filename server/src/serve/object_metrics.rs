@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use stillwell_adapters::host::{Element, ObjectList, ObjectMetric, ObjectQuestion, Reading};
+use stillwell_adapters::host::{
+    Element, NoNumbers, ObjectList, ObjectMetric, ObjectQuestion, Reading,
+};
 use stillwell_adapters::objects::Kinds;
 use stillwell_engine::promql::{EvalOptions, QueryError};
 use stillwell_engine::signal::{Policy, SignalId};
@@ -19,7 +21,7 @@ use tokio::time::Instant;
 use tracing::info;
 
 use super::adhoc_signals::{AdhocSignals, Entry};
-use super::objects;
+use super::{not_there, objects};
 use crate::rules::{
     Objects, Rule, managed_name, metric_name, object_query, series_name, shared_query,
 };
@@ -204,12 +206,26 @@ impl ObjectMetrics {
             object,
             question.selector,
         );
-        let id = query.and_then(|query| self.asked.signals.signal(&self.reader, &query, now));
+        let query = query.map_err(|error| error.to_string())?;
+        let id = self.asked.signals.signal(&self.reader, &query, now);
         let id = id.map_err(|error| error.to_string())?;
         let pins = [(label.to_owned(), name.to_owned())];
         let gone = || "the query's signal is gone".to_owned();
         let reading = self.reader.signal(id, now, &pins).ok_or_else(gone)?;
         let reading = objects::told(reading, &Default::default());
+        if let Reading::Unknown(_) = &reading {
+            let names = [name.to_owned()];
+            let asked = not_there::Question {
+                query: &query,
+                namespace_label: &found.namespace_label,
+                label,
+                names: Some(&names),
+                asked: question,
+                holds_conditions: true,
+            };
+            let missing = not_there::what(&self.reader, id, &asked, now);
+            return Ok(missing.map_or(reading, Reading::NotThere));
+        }
         Ok(objects::about(
             reading,
             &self.reader.pinned(id),
@@ -224,7 +240,7 @@ impl ObjectMetrics {
         question: &ObjectQuestion<'_>,
         names: Option<&[String]>,
         now: Timestamp,
-    ) -> Option<Result<ObjectList, String>> {
+    ) -> Option<Result<ObjectList, NoNumbers>> {
         let found = self.find(question)?;
         let label = &found.label;
         let (rule, series, namespace) = (&found.rule, &found.series, question.namespace);
@@ -245,38 +261,49 @@ impl ObjectMetrics {
         );
         let query = match query {
             Ok(query) => query,
-            Err(why) => return Some(Err(why)),
+            Err(why) => return Some(Err(NoNumbers::Unknown(why))),
         };
-        let policy = Policy::default();
-        let pins = match (namespace, found.namespace_label.as_str()) {
-            ("", _) | (_, "") => Vec::new(),
-            (namespace, label) => vec![(label.to_owned(), namespace.to_owned())],
+        let asked = not_there::Question {
+            query: &query,
+            namespace_label: &found.namespace_label,
+            label,
+            names,
+            asked: question,
+            holds_conditions: true,
         };
-        Some(self.ask_many((&query, label, &policy), &pins, names, now))
+        Some(self.ask_many(&asked, &Policy::default(), now))
     }
 
-    /// What a query says about the objects that a label names, each judged by its own targets.
+    /// What a query says about the objects that a label names, each judged by its own targets. Error: of none is there a number.
     pub(super) fn ask_many(
         &self,
-        (query, label, policy): (&str, &str, &Policy),
-        pins: &[(String, String)],
-        names: Option<&[String]>,
+        question: &not_there::Question<'_>,
+        policy: &Policy,
         now: Timestamp,
-    ) -> Result<ObjectList, String> {
+    ) -> Result<ObjectList, NoNumbers> {
         let policy = Policy {
-            object_label: Some(label.to_owned()),
+            object_label: Some(question.label.to_owned()),
             // Of thousands of pods each has a page: an evaluation for each page would cost more than one for each read.
             when_read: true,
             ..policy.clone()
         };
-        let asked = &self.asked.signals;
-        let id = asked
+        let unknown = |why: String| NoNumbers::Unknown(why);
+        let query = question.query;
+        let id = self
+            .asked
+            .signals
             .signal_with(&self.reader, query, &policy, now)
-            .map_err(|error| error.to_string())?;
-        let gone = || "the query's signal is gone".to_owned();
-        let read = self.reader.objects(id, now, pins, names);
+            .map_err(|error| unknown(error.to_string()))?;
+        let gone = || unknown("the query's signal is gone".to_owned());
+        let missing = || not_there::what(&self.reader, id, question, now);
+        let read = self
+            .reader
+            .objects(id, now, &question.pins(), question.names);
+        let read = read
+            .ok_or_else(gone)?
+            .map_err(|why| missing().map_or(NoNumbers::Unknown(why), NoNumbers::NotThere))?;
         let mut list = ObjectList::default();
-        for object in read.ok_or_else(gone)?? {
+        for object in read {
             match object.outcome {
                 Ok(value) => {
                     let element = Element {
@@ -290,7 +317,10 @@ impl ObjectMetrics {
             }
         }
         self.note_missing(id, query, &list);
-        Ok(list)
+        match list.told.is_empty().then(missing).flatten() {
+            Some(what) => Err(NoNumbers::NotThere(what)),
+            None => Ok(list),
+        }
     }
 
     /// Remembers the objects without a number, and logs them where they are others than before.

@@ -3,7 +3,8 @@
 //! A total over several objects must not pass for the number of one. An element is about an object where its own label
 //! says so, or where every selector of the query pins that label, so that nothing else can be in it.
 
-use stillwell_adapters::host::{Element, Reading};
+use stillwell_adapters::host::{Element, NoneFits, Reading};
+use stillwell_adapters::objects::Requirement;
 use stillwell_engine::labels::Labels;
 use stillwell_engine::signal::State;
 
@@ -32,10 +33,27 @@ pub(super) fn about(
             .map(str::to_owned)
             .or_else(constant)
     };
-    reading.retain(|element| {
-        let here =
-            namespace.is_empty() || of(element, namespace_label).is_none_or(|of| of == namespace);
-        here && of(element, label).as_deref() == Some(name)
+    let keep = |elements: &mut Vec<Element>, label: &str, wanted: &str, unlabelled_fits: bool| {
+        let fits = |element: &Element| match of(element, label) {
+            Some(value) => value == wanted,
+            None => unlabelled_fits,
+        };
+        let all = elements.len();
+        if !elements.iter().any(fits) {
+            let values: Vec<String> = elements.iter().filter_map(|one| of(one, label)).collect();
+            let wanted = Requirement::Equal(label.to_owned(), wanted.to_owned());
+            let values = values.iter().map(String::as_str);
+            return Err(NoneFits::of(all, &wanted, values));
+        }
+        elements.retain(fits);
+        Ok(())
+    };
+    reading.keep(|elements| {
+        keep(elements, label, name, false)?;
+        match namespace {
+            "" => Ok(()),
+            namespace => keep(elements, namespace_label, namespace, true),
+        }
     })
 }
 
@@ -108,16 +126,9 @@ mod tests {
             ),
         ] {
             let told = Reading::Value(vec![element(labels.clone())]);
-            let expected = if fits {
-                told.clone()
-            } else {
-                Reading::NoneFits(1)
-            };
-            assert_eq!(
-                about(told, &pinned, pool, ("namespace", "a")),
-                expected,
-                "{labels} {pinned:?}"
-            );
+            let found = about(told.clone(), &pinned, pool, ("namespace", "a"));
+            assert_eq!(found == told, fits, "{labels} {pinned:?}: {found:?}");
+            assert!(fits || matches!(found, Reading::NoneFits(_)), "{found:?}");
         }
         let unknown = Reading::Unknown("down".to_owned());
         assert_eq!(

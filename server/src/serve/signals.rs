@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use stillwell_adapters::host::{
-    Description, Element, GuardedRefusal, ObjectList, ObjectMetric, ObjectQuestion, Outline,
-    Reading, Signals, UsageList, UsageOf,
+    Description, Element, GuardedRefusal, NoNumbers, NoneFits, ObjectList, ObjectMetric,
+    ObjectQuestion, Outline, Reading, Signals, UsageList, UsageOf,
 };
 use stillwell_adapters::objects::{Kinds, Selector};
 use stillwell_engine::labels::Labels;
@@ -25,7 +25,7 @@ use super::guarded_refusals::GuardedRefusals;
 use super::object_metrics::{Asked, ObjectMetrics};
 use super::objects::told;
 use super::usage::UsageMetrics;
-use super::{for_each, rules, sanitized};
+use super::{for_each, not_there, rules, sanitized};
 use crate::config::{Config, Problem, SignalSpec};
 use crate::floor::highest;
 use crate::rules::Rule;
@@ -343,6 +343,9 @@ impl Signals for Watched {
         let judged = judge_about((question, name), spec, &pinned, |wanted| {
             judge_signal((spec, *id), question.namespace, wanted, read)
         })?;
+        if let Reading::Unknown(_) = judged.reading {
+            return None; // whether it is there takes a look at the series
+        }
         self.note_judged(&judged, question.namespace, now);
         Some(judged.reading)
     }
@@ -352,29 +355,36 @@ impl Signals for Watched {
         question: &ObjectQuestion<'_>,
         names: Option<&[String]>,
         now: Timestamp,
-    ) -> Option<Result<ObjectList, String>> {
+    ) -> Option<Result<ObjectList, NoNumbers>> {
         let Some((spec, id)) = self.named_for(question) else {
             return self.objects.read_many(question, names, now);
         };
         let (namespace, label) = (question.namespace, question.kind.label());
         if !spec.allows(namespace) {
-            let why = format!("it is not for namespace {namespace} (signals[].namespaces)");
-            return Some(Err(why));
+            return Some(Err(NoNumbers::Forbidden));
         }
-        let query = (spec.expr.as_str(), label, &spec.policy);
-        let mut pins = question.selector.pins();
-        if !namespace.is_empty() {
-            pins.push((NAMESPACE.to_owned(), namespace.to_owned()));
-        }
-        let list = self
-            .objects
-            .ask_many(query, &pins, names, now)
-            .map(|mut list| {
-                let fits =
-                    |(_, element): &(String, Element)| question.selector.matches(&element.labels);
-                list.told.retain(fits);
-                list
-            });
+        let asked = not_there::Question {
+            query: &spec.expr,
+            namespace_label: NAMESPACE,
+            label,
+            names,
+            asked: question,
+            holds_conditions: false,
+        };
+        let selected = |mut list: ObjectList| {
+            let elements = list.told.iter().map(|(_, element)| element.clone());
+            let mut elements: Vec<Element> = elements.collect();
+            let selector = question.selector;
+            match NoneFits::or_keep(selector, &mut elements) {
+                Err(none) if !list.told.is_empty() => Err(NoNumbers::NoneFits(none)),
+                _ => {
+                    list.told.retain(|(_, one)| selector.matches(&one.labels));
+                    Ok(list)
+                }
+            }
+        };
+        let list = self.objects.ask_many(&asked, &spec.policy, now);
+        let list = list.and_then(selected);
         let told = match &list {
             Ok(list) => format!(
                 "{} of {} {label}s",

@@ -80,7 +80,12 @@ signals:
         (
             format!("team-a/{pool}/b/pool_a"),
             404,
-            "none of its 1 elements is about",
+            "none of its 1 elements is about \\\"b\\\" by its label inference_pool; seen: \\\"a\\\"",
+        ),
+        (
+            format!("team-a/{pool}/a/by_model?metricLabelSelector=model%3Dx"),
+            404,
+            "",
         ),
         (
             format!("team-a/{pool}/a/said"),
@@ -94,13 +99,14 @@ signals:
         ),
         (
             "team-a/services/other/by_service".to_owned(),
-            503,
-            "unknown",
+            404,
+            "by_service is not there for services \\\"other\\\" in namespace \\\"team-a\\\": no series of it has \
+             service=\\\"other\\\", and every target that could has answered; seen: \\\"epp\\\"",
         ),
         (
             "team-b/services/epp/by_service".to_owned(),
             404,
-            "none of its 1 elements",
+            "none of its 1 elements has namespace=team-b; seen: \\\"team-a\\\"",
         ),
         (
             format!("team-b/{pool}/a/private"),
@@ -108,6 +114,11 @@ signals:
             "not for namespace team-b",
         ),
         (format!("team-c/{pool}/a/waiting"), 503, "unknown"),
+        (
+            format!("team-a/{pool}/*/by_model?metricLabelSelector=model%3Dx"),
+            404,
+            "metricLabelSelector",
+        ),
         (
             format!("team-a/{pool}/a/nothing"),
             404,

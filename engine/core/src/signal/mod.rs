@@ -8,7 +8,7 @@
 //!   the labels of a family say of that), `windows` (whether good pages cover what a query looks back to), `grace` (what holds after a restart), `lint`.
 //! * How it is evaluated: `compiled` (incrementally, at each page), `evaluate` and `refresh` (from the plan, without a
 //!   lock), `view` (the store as signals see it; `form`: families under other names), `retain_set` (which metrics are kept).
-//! * `signal` is one signal, `assess` yields its `reading` (`configured`: what a user wants told instead), `objects` that of each object it tells of, `explain` the reasons;
+//! * `signal` is one signal, `assess` yields its `reading` (`configured`: what a user wants told instead), `objects` that of each object it tells of, `unanswered` whether what has no number may be there, `explain` the reasons;
 //!   `registry` holds all signals, and `register` adds one; `persist` is what a snapshot keeps of them, `remembered` of one.
 
 mod absence;
@@ -47,6 +47,7 @@ mod seen;
 )]
 mod signal;
 mod sources;
+mod unanswered;
 mod view;
 mod windows;
 

@@ -25,6 +25,7 @@ use super::reading::{Reading, SignalId, State};
 use super::remembered::Remembered;
 use super::scope::{self, Scope, Shared};
 use super::signal::Signal;
+use super::unanswered;
 
 /// About 140,000 years.
 pub(super) const NOW_MS_MAX: i64 = 1 << 52;
@@ -119,6 +120,14 @@ impl SignalRegistry {
             now_ms,
             pins,
         }
+    }
+
+    /// Whether a target that may show what a signal reads for these pins has no fresh page; true where there is no such signal.
+    pub(crate) fn is_unanswered(&self, id: SignalId, now: Timestamp, pins: Pins<'_>) -> bool {
+        let now_ms = now.ms().clamp(-NOW_MS_MAX, NOW_MS_MAX);
+        self.signal(id).is_none_or(|signal| {
+            unanswered::is_unanswered(self.assessment(now_ms, pins), &signal.query, &signal.policy)
+        })
     }
 
     /// Advances the clock of the registry to the time of a scrape; it never goes back.

@@ -142,7 +142,7 @@ impl View {
             .signals
             .read_objects(&question, Some(names), self.now)?;
         Some(match list {
-            Err(why) => Told::Unknown(why),
+            Err(none) => Told::Unknown(none.to_string()),
             Ok(list) if !list.told.is_empty() => Told::Measured,
             Ok(list) => {
                 let (name, why) = list.missing.into_iter().next()?;

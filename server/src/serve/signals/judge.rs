@@ -5,6 +5,7 @@ use stillwell_adapters::host::{ObjectQuestion, Reading};
 use stillwell_adapters::multi::Several;
 use stillwell_adapters::objects::Selector;
 use stillwell_engine::labels::Labels;
+use stillwell_engine::nearest::seen_instead;
 use stillwell_engine::promql::{EvalOptions, QueryError};
 use stillwell_engine::signal::{SignalId, State};
 use stillwell_engine::{Reader, Timestamp};
@@ -13,7 +14,7 @@ use super::{NAMESPACE, Watched};
 use crate::config::SignalSpec;
 use crate::serve::adhoc_signals::AdhocSignals;
 use crate::serve::objects::{self, told};
-use crate::serve::{for_each, rules};
+use crate::serve::{for_each, not_there, rules};
 
 impl Watched {
     /// What the metric of this name says to a caller. Nobody counts as having read it.
@@ -78,9 +79,23 @@ impl Watched {
         let (metric, namespace) = (question.metric, question.namespace);
         if let Some((spec, id)) = self.named_for(question) {
             let pinned = self.reader.pinned(*id);
-            return judge_about((question, name), spec, &pinned, |wanted| {
+            let mut judged = judge_about((question, name), spec, &pinned, |wanted| {
                 self.judge_configured((spec, *id), namespace, wanted, now)
-            });
+            })?;
+            if let Reading::Unknown(_) = &judged.reading {
+                let names = [name.to_owned()];
+                let asked = not_there::Question {
+                    query: &spec.expr,
+                    namespace_label: "",
+                    label: question.kind.label(),
+                    names: Some(&names),
+                    asked: question,
+                    holds_conditions: false,
+                };
+                let missing = not_there::what(&self.reader, *id, &asked, now);
+                judged.reading = missing.map_or(judged.reading, Reading::NotThere);
+            }
+            return Some(judged);
         }
         if let Some(reading) = self.objects.read_one(question, name, now) {
             return Some(reading.into());
@@ -228,13 +243,18 @@ pub(super) fn judge_about(
     let unlabelled = spec.labels.get(object.0).is_none() && objects::is_pinned(pinned, object);
     let judged = match unlabelled {
         true => judge(question.selector)?,
-        false => judge(&question.selector.clone().and_equal(object.0, object.1))?,
+        false => judge(&question.selector.clone().after_equal(object.0, object.1))?,
     };
     let here = (NAMESPACE, question.namespace);
-    Some(Judged {
-        reading: objects::about(judged.reading, pinned, object, here),
-        ..judged
-    })
+    let mut reading = objects::about(judged.reading, pinned, object, here);
+    if let Reading::NoneFits(none) = &mut reading
+        && none.label == object.0
+        && none.seen.is_empty()
+    {
+        let of_query = pinned.iter().filter(|(label, _)| label == object.0);
+        none.seen = seen_instead(Some(name), of_query.map(|(_, value)| value.as_str()));
+    }
+    Some(Judged { reading, ..judged })
 }
 
 pub(super) fn ask(
@@ -293,10 +313,8 @@ impl Judged {
                 Some(why) => State::Configured { why },
                 None => State::Held { age_ms, why },
             },
-            Reading::Unknown(why) => unknown(why),
-            Reading::NoneFits(elements) => {
-                unknown(format!("none of its {elements} elements fits the selector"))
-            }
+            Reading::Unknown(why) | Reading::NotThere(why) => unknown(why),
+            Reading::NoneFits(none) => unknown(none.to_string()),
             Reading::Forbidden => {
                 unknown("it is not for this namespace (signals[].namespaces)".to_owned())
             }
@@ -308,8 +326,9 @@ impl Judged {
 fn summary(reading: &Reading) -> String {
     match reading {
         Reading::Forbidden => "forbidden".to_owned(),
-        Reading::NoneFits(elements) => format!("none of {elements} elements was selected"),
+        Reading::NoneFits(none) => none.to_string(),
         Reading::Unknown(why) => format!("unknown: {why}"),
+        Reading::NotThere(why) => format!("not there: {why}"),
         Reading::Value(elements) | Reading::Held { elements, .. } => {
             let values: Vec<String> = elements
                 .iter()
