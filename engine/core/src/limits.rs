@@ -13,6 +13,9 @@ pub const DECODED_SMALL_BYTES: usize = 8 << 20;
 /// Exemplars that are kept, of all series together, the newest ones: some 4 MB. Prometheus keeps 100,000.
 pub const EXEMPLARS_MAX: usize = 10_000;
 
+/// Exemplars of one native histogram on one page, the newest ones; clients keep 10 unless they are told otherwise.
+pub const HISTOGRAM_EXEMPLARS_MAX: usize = 100;
+
 /// Characters of an exemplar's label names and values (OpenMetrics); one with more is left out.
 pub const EXEMPLAR_CHARS_MAX: usize = 128;
 

@@ -69,6 +69,8 @@ struct Current {
     labels: LabelText,
     time_ms: Option<i64>,
     samples: ClassicHistogram,
+    /// Of its buckets.
+    exemplars: Vec<ExemplarParts>,
 }
 
 impl Conversion<'_> {
@@ -121,6 +123,7 @@ impl Conversion<'_> {
             self.copy(&name, sample)?;
         }
         let labels = labels_without(sample, Some("le"));
+        let exemplar = self.exemplar(sample);
         let same = |now: &Current| now.labels == labels && now.time_ms == sample.time_ms;
         if !self.histogram.as_ref().is_some_and(same) {
             self.finish_histogram()?;
@@ -129,7 +132,9 @@ impl Conversion<'_> {
             labels,
             time_ms: sample.time_ms,
             samples: ClassicHistogram::default(),
+            exemplars: Vec::new(),
         });
+        now.exemplars.extend(exemplar);
         match (suffix, bound) {
             (Some("_bucket"), Some(bound)) => now.samples.bucket(bound, sample.number),
             (Some("_count"), _) => now.samples.count(sample.number),
@@ -141,26 +146,27 @@ impl Conversion<'_> {
     /// Writes a sample as it is.
     fn copy(&mut self, name: &str, sample: &Sample<'_>) -> Result<(), String> {
         let labels = labels_without(sample, None);
-        let exemplar = sample
-            .exemplar
-            .clone()
-            .and_then(|text| openmetrics_line::exemplar(&self.page[text], self.dialect));
-        let mut exemplar_labels = LabelText::default();
-        let exemplar = exemplar.map(|exemplar| {
-            let pairs = exemplar.labels.iter();
-            pairs.for_each(|(name, value)| exemplar_labels.push(name, value));
-            (exemplar.value, exemplar.time_ms)
-        });
+        let exemplar = self.exemplar(sample);
         let parts = LineParts {
             time_ms: sample.time_ms,
-            exemplar: exemplar.map(|(value, time_ms)| ExemplarParts {
-                labels: &exemplar_labels,
-                value,
-                time_ms,
-            }),
+            exemplars: exemplar.as_slice(),
             ..LineParts::default()
         };
         self.out.sample(name, &labels, sample.number, parts)
+    }
+
+    fn exemplar(&self, sample: &Sample<'_>) -> Option<ExemplarParts> {
+        let text = &self.page[sample.exemplar.clone()?];
+        let read = openmetrics_line::exemplar(text, self.dialect)?;
+        let mut exemplar = ExemplarParts {
+            labels: LabelText::default(),
+            value: read.value,
+            time_ms: read.time_ms,
+        };
+        for (name, value) in read.labels.iter() {
+            exemplar.labels.push(name, value);
+        }
+        Some(exemplar)
     }
 
     /// Writes the histogram that is complete now. One that cannot be converted is left out, as in Prometheus.
@@ -171,8 +177,10 @@ impl Conversion<'_> {
         let Some(histogram) = now.samples.convert() else {
             return Ok(());
         };
+        let exemplars = ExemplarParts::of_histogram(now.exemplars);
         let parts = LineParts {
             time_ms: now.time_ms,
+            exemplars: &exemplars,
             ..LineParts::default()
         };
         self.out

@@ -15,7 +15,7 @@ use super::line::{is_name, is_name_start};
 use super::mapper::openmetrics_float;
 use super::number::NORMAL_NAN_BITS;
 use crate::histogram::FloatHistogram;
-use crate::limits::{DECODED_RATIO_MAX, DECODED_SMALL_BYTES};
+use crate::limits::{DECODED_RATIO_MAX, DECODED_SMALL_BYTES, HISTOGRAM_EXEMPLARS_MAX};
 use crate::metadata::FamilyType;
 
 /// Numbers up to here are whole numbers of a float without loss.
@@ -43,15 +43,34 @@ pub(crate) struct LineParts<'a> {
     /// A further label: the bound of a bucket or a quantile.
     pub(crate) bound: Option<(&'static str, f64)>,
     pub(crate) time_ms: Option<i64>,
-    pub(crate) exemplar: Option<ExemplarParts<'a>>,
+    /// A native histogram may have several, in their order.
+    pub(crate) exemplars: &'a [ExemplarParts],
 }
 
 /// An exemplar to be written.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ExemplarParts<'a> {
-    pub(crate) labels: &'a LabelText,
+#[derive(Debug, Default)]
+pub(crate) struct ExemplarParts {
+    pub(crate) labels: LabelText,
     pub(crate) value: f64,
     pub(crate) time_ms: Option<i64>,
+}
+
+impl ExemplarParts {
+    /// Those of one native histogram in the order in which Prometheus appends them (model/exemplar, `Compare`), and the newest of
+    /// them where there are too many. They need a time.
+    pub(crate) fn of_histogram(mut all: Vec<ExemplarParts>) -> Vec<ExemplarParts> {
+        all.retain(|one| one.time_ms.is_some());
+        all.sort_by(|a, b| {
+            let by_value = || a.value.total_cmp(&b.value);
+            let by_time = a.time_ms.cmp(&b.time_ms);
+            by_time
+                .then_with(by_value)
+                .then_with(|| a.labels.0.cmp(&b.labels.0))
+        });
+        let too_many = all.len().saturating_sub(HISTOGRAM_EXEMPLARS_MAX);
+        all.drain(..too_many);
+        all
+    }
 }
 
 impl LabelText {
@@ -197,7 +216,7 @@ impl Decoded {
             text.push(b' ');
             push_whole(text, time_ms);
         }
-        if let Some(exemplar) = parts.exemplar {
+        for exemplar in parts.exemplars {
             text.extend_from_slice(b" # {");
             text.extend_from_slice(&exemplar.labels.0);
             text.extend_from_slice(b"} ");
@@ -327,7 +346,7 @@ mod tests {
                     suffix: "_bucket",
                     bound: Some(("le", 1.0)),
                     time_ms: Some(-3),
-                    exemplar: None,
+                    exemplars: &[],
                 };
                 page.sample(name, &labels, value, parts).expect("small");
                 let (line, _) = any_line::parse(&page.text, 0, Dialect::Decoded).expect("valid");

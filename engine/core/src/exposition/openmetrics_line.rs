@@ -230,8 +230,27 @@ fn label_value<'a>(
     Ok((name, value))
 }
 
-/// Reads the text of an exemplar. `None`: it is malformed.
+/// Reads the text of one exemplar. `None`: it is malformed.
 pub(crate) fn exemplar(text: &[u8], dialect: Dialect) -> Option<ExemplarLine> {
+    let (exemplar, others) = first_exemplar(text, dialect)?;
+    others.is_none().then_some(exemplar)
+}
+
+/// Reads the text of exemplars, of which a native histogram may have several; it ends before one that is malformed.
+pub(crate) fn exemplars(text: &[u8], dialect: Dialect) -> impl Iterator<Item = ExemplarLine> + '_ {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let (exemplar, others) = first_exemplar(rest.take()?, dialect)?;
+        if others.is_some() && dialect != Dialect::Decoded {
+            return None;
+        }
+        rest = others;
+        Some(exemplar)
+    })
+}
+
+/// The first exemplar, and the text of those behind it.
+fn first_exemplar(text: &[u8], dialect: Dialect) -> Option<(ExemplarLine, Option<&[u8]>)> {
     let mut cursor = Cursor { page: text, at: 0 };
     let mut labels = Vec::new();
     label_pairs(&mut cursor, &mut labels, false).ok()?;
@@ -240,14 +259,15 @@ pub(crate) fn exemplar(text: &[u8], dialect: Dialect) -> Option<ExemplarLine> {
         return None;
     };
     let tail = dialect.tail(rest)?;
-    if tail.exemplar.is_some() || tail.histogram.is_some() {
+    if tail.histogram.is_some() {
         return None;
     }
     labels.retain(|(_, value)| !value.is_empty());
     labels.sort_unstable();
-    Some(ExemplarLine {
+    let exemplar = ExemplarLine {
         labels: Labels::from_sorted(labels.iter().map(|(name, value)| (&**name, &**value))),
         value: f64::from_bits(tail.bits),
         time_ms: tail.time_ms,
-    })
+    };
+    Some((exemplar, tail.exemplar.map(|others| &rest[others])))
 }

@@ -403,11 +403,15 @@ impl Staged<'_> {
         self.page.histograms.iter().map(histogram_bytes).sum()
     }
 
-    /// The exemplar at this place of the page's list, with the sample to which it belongs; `None` if it cannot be read.
-    pub(crate) fn exemplar(&self, at: usize) -> Option<(ExemplarOf, ExemplarLine)> {
+    /// The exemplars at this place of the page's list, with the sample to which they belong: one, or several of a native
+    /// histogram. None of them if they cannot be read.
+    pub(crate) fn exemplars(
+        &self,
+        at: usize,
+    ) -> Option<(ExemplarOf, impl Iterator<Item = ExemplarLine> + '_)> {
         let (of, text) = self.stage.page.exemplars.get(at)?;
         let text = &self.page.text()[text.clone()];
-        Some((*of, openmetrics_line::exemplar(text, self.page.dialect)?))
+        Some((*of, openmetrics_line::exemplars(text, self.page.dialect)))
     }
 
     /// The samples of the new lines for which series were added, and how many lines those are.

@@ -69,7 +69,12 @@ impl Exemplars {
             let is_same = have.labels == exemplar.labels
                 && have.value.to_bits() == value.to_bits()
                 && (have.time_ms == exemplar.time_ms || !(has_time || newest.has_time));
-            if is_same || exemplar.time_ms < have.time_ms {
+            // Those of one time are in the order of their values, so that a page that comes again adds none of them.
+            let is_before = exemplar.time_ms == have.time_ms
+                && has_time
+                && (exemplar.value < have.value
+                    || (exemplar.value == have.value && exemplar.labels < have.labels));
+            if is_same || is_before || exemplar.time_ms < have.time_ms {
                 return;
             }
         }
@@ -164,6 +169,30 @@ mod tests {
         let series = || labels! { "__name__" => "a" };
         let labels = labels! { "trace_id" => trace };
         exemplars.add(SeriesId(id), series, &labels, 1.0, time_ms, at_ms);
+    }
+
+    /// A native histogram shows several at once, in the order of their times and values.
+    #[test]
+    fn exemplars_of_a_histogram_that_stay_on_the_page_are_as_many_as_there_are() {
+        let mut exemplars = Exemplars::default();
+        for at_ms in [1_000, 2_000, 3_000] {
+            for (trace, value, time_ms) in [
+                ("a", 9.0, 400),
+                ("b", 1.0, 500),
+                ("c", 2.0, 500),
+                ("d", 2.0, 500),
+            ] {
+                let labels = Labels::from_pairs([("trace_id", trace)]);
+                let series = || Labels::from_pairs([("__name__", "h")]);
+                exemplars.add(SeriesId(1), series, &labels, value, Some(time_ms), at_ms);
+            }
+        }
+        let kept: Vec<f64> = exemplars
+            .between(0, 9_000)
+            .iter()
+            .map(|one| one.exemplar.value)
+            .collect();
+        assert_eq!(kept, [9.0, 1.0, 2.0, 2.0]);
     }
 
     #[test]

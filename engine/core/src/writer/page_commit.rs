@@ -308,9 +308,9 @@ impl PageCommit<'_, '_> {
         }
     }
 
-    /// Stores the exemplar at a place of the page's list, if it can be read and its sample has a series.
-    pub(super) fn add_exemplar(&mut self, staged: &Staged<'_>, at: usize) {
-        let Some((of, exemplar)) = staged.exemplar(at) else {
+    /// Stores the exemplars at a place of the page's list, if they can be read and their sample has a series.
+    pub(super) fn add_exemplars(&mut self, staged: &Staged<'_>, at: usize) {
+        let Some((of, found)) = staged.exemplars(at) else {
             return;
         };
         let id = match of {
@@ -323,14 +323,16 @@ impl PageCommit<'_, '_> {
         let Store {
             exemplars, series, ..
         } = &mut **self.store;
-        exemplars.add(
-            id,
-            || series.labels(id),
-            &exemplar.labels,
-            exemplar.value,
-            exemplar.time_ms,
-            self.of.at_ms,
-        );
+        for exemplar in found {
+            exemplars.add(
+                id,
+                || series.labels(id),
+                &exemplar.labels,
+                exemplar.value,
+                exemplar.time_ms,
+                self.of.at_ms,
+            );
+        }
     }
 
     /// Stores a native histogram: with a timestamp of its own on the explicit clock, otherwise on the page's.

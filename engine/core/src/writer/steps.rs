@@ -55,7 +55,7 @@ impl PageCommit<'_, '_> {
             self.yield_to_readers();
         }
         for at in take(&mut self.of.next.exemplars, page.exemplars.len(), &mut left) {
-            self.add_exemplar(staged, at);
+            self.add_exemplars(staged, at);
         }
         let metadata = take(&mut self.of.next.metadata, page.metadata.len(), &mut left);
         if !metadata.is_empty() {

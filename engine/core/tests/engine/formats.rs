@@ -326,6 +326,83 @@ fn both_kinds(factor: u64) -> Histogram {
     }
 }
 
+/// Of several exemplars of a native histogram only the newest was kept. They are those that the histogram has, else those of its
+/// buckets, each with a time; a page that comes again adds none.
+#[test]
+fn all_exemplars_of_a_native_histogram_are_kept_once() {
+    let of = |shown: &[(&str, i64)]| {
+        let exemplars = shown.iter();
+        let exemplars = exemplars.map(|(trace, ms)| exemplar(trace, Some(START_MS + ms)));
+        exemplars.collect::<Vec<_>>()
+    };
+    let page_of = |own: Vec<Exemplar>, of_bucket: Option<Exemplar>| {
+        let mut sent = both_kinds(1);
+        sent.exemplars = own;
+        sent.bucket[0].exemplar = of_bucket;
+        page(&[family("h", 4, vec![histogram(sent)])])
+    };
+    let told = |scene: &Scene| {
+        let query = Query::parse("h", &Features::default()).expect("valid");
+        let range = (Timestamp::from_ms(0), Timestamp::from_ms(scene.now_ms));
+        let found = scene.reader.exemplars(&query, range.0, range.1);
+        let of_first = found.into_iter().flat_map(|(_, exemplars)| exemplars);
+        of_first
+            .map(|one| one.labels.get("trace_id").unwrap_or("").to_owned())
+            .collect::<Vec<_>>()
+    };
+    let mut scene = Scene::new(native());
+    let mut first = of(&[("c", 300), ("a", 100), ("b", 200)]);
+    first.push(exemplar("no time", None));
+    let first = page_of(first, Some(exemplar("bucket", Some(START_MS))));
+    for _ in 0..3 {
+        scene.scrape(&first, Format::Protobuf).expect("valid");
+    }
+    assert_eq!(told(&scene), ["a", "b", "c"]);
+    // One of a time before the newest comes too late; what is new comes after it.
+    let second = page_of(of(&[("late", 250), ("b", 200), ("d", 400)]), None);
+    for _ in 0..2 {
+        scene.scrape(&second, Format::Protobuf).expect("valid");
+    }
+    assert_eq!(told(&scene), ["a", "b", "c", "d"]);
+    let of_bucket = page_of(Vec::new(), Some(exemplar("e", Some(START_MS + 500))));
+    scene.scrape(&of_bucket, Format::Protobuf).expect("valid");
+    assert_eq!(told(&scene), ["a", "b", "c", "d", "e"]);
+    assert_eq!(scene.ask("histogram_count(h)"), ["{job=\"a\"} 6"]);
+}
+
+/// Buckets that are converted keep their exemplars; `_created` is no part of the histogram and stays a series of its own.
+#[test]
+fn converted_histograms_keep_exemplars_and_creation_times() {
+    let text = format!(
+        "# TYPE h histogram\nh_bucket{{le=\"2\"}} 1 # {{trace_id=\"a\"}} 1 {at}.1\nh_bucket{{le=\"+Inf\"}} 3 # {{trace_id=\"b\"}} 7 {at}.2\n\
+         h_count 3\nh_sum 9\nh_created 5\n# EOF\n",
+        at = START_MS / 1000
+    );
+    let mut scene = Scene::new(HistogramOptions {
+        convert_classic: true,
+        ..plain()
+    });
+    for _ in 0..3 {
+        scene
+            .scrape(text.as_bytes(), Format::OpenMetrics)
+            .expect("valid");
+    }
+    let mut shown = scene.all();
+    shown.sort();
+    assert_eq!(
+        shown,
+        [
+            "h_created{job=\"a\"} 5",
+            "h{job=\"a\"} {count:3, sum:9, [-Inf,2]:1, (2,+Inf]:2}"
+        ]
+    );
+    let query = Query::parse("h", &Features::default()).expect("valid");
+    let range = (Timestamp::from_ms(0), Timestamp::from_ms(scene.now_ms));
+    let found = scene.reader.exemplars(&query, range.0, range.1);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].1.len(), 2, "{found:?}");
+}
+
 #[test]
 fn native_histograms_are_samples_of_the_page() {
     let mut scene = Scene::new(native());

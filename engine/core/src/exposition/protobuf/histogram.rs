@@ -1,7 +1,7 @@
 //! The messages of histograms: classic buckets, native buckets, exemplars (io.prometheus.client `Histogram`, `Bucket`,
 //! `BucketSpan`, `Exemplar`; rules: Prometheus model/textparse/protobufparse.go).
 
-use super::super::decoded::LabelText;
+use super::super::decoded::ExemplarParts;
 use super::wire::{Fields, Value, WireError, zigzag};
 use crate::histogram::{
     BUCKETS_MAX, Buckets, EXPONENTIAL_SCHEMAS, FloatHistogram, ResetHint, Span,
@@ -206,26 +206,30 @@ fn span(message: &[u8]) -> Result<Span, WireError> {
     Ok(span)
 }
 
-/// An exemplar's value and time; its labels are written to `labels`.
-pub(super) fn exemplar(
-    message: &[u8],
-    labels: &mut LabelText,
-) -> Result<(f64, Option<i64>), WireError> {
-    labels.clear();
-    let (mut value, mut time_ms) = (0.0, None);
+/// Reads an exemplar into `exemplar`, whose memory is used again.
+pub(super) fn exemplar_into(message: &[u8], exemplar: &mut ExemplarParts) -> Result<(), WireError> {
+    exemplar.labels.clear();
+    (exemplar.value, exemplar.time_ms) = (0.0, None);
     let mut fields = Fields::new(message);
     while let Some((number, field)) = fields.next()? {
         match number {
             1 => {
                 let (name, text) = label(field.bytes()?)?;
-                labels.push(name, text);
+                exemplar.labels.push(name, text);
             }
-            2 => value = field.double()?,
-            3 => time_ms = Some(timestamp_ms(field.bytes()?)?),
+            2 => exemplar.value = field.double()?,
+            3 => exemplar.time_ms = Some(timestamp_ms(field.bytes()?)?),
             _ => {}
         }
     }
-    Ok((value, time_ms))
+    Ok(())
+}
+
+/// Reads an exemplar.
+pub(super) fn exemplar(message: &[u8]) -> Result<ExemplarParts, WireError> {
+    let mut exemplar = ExemplarParts::default();
+    exemplar_into(message, &mut exemplar)?;
+    Ok(exemplar)
 }
 
 /// The message of an exemplar that may not be written: damage is found all the same.

@@ -29,7 +29,7 @@ pub(crate) fn decode(
         options,
         out: Decoded::new(text, page.len()),
         labels: LabelText::default(),
-        exemplar_labels: LabelText::default(),
+        exemplar: ExemplarParts::default(),
     };
     let mut rest = page;
     let mut name = "";
@@ -51,7 +51,15 @@ struct Decoder {
     options: HistogramOptions,
     out: Decoded,
     labels: LabelText,
-    exemplar_labels: LabelText,
+    exemplar: ExemplarParts,
+}
+
+/// The exemplars of a native histogram, of which messages are given.
+fn exemplars<'m>(
+    messages: impl Iterator<Item = &'m [u8]>,
+) -> Result<Vec<ExemplarParts>, WireError> {
+    let read: Result<Vec<ExemplarParts>, WireError> = messages.map(histogram::exemplar).collect();
+    Ok(ExemplarParts::of_histogram(read?))
 }
 
 /// A family beside its metrics.
@@ -203,18 +211,14 @@ impl Decoder {
         parts: LineParts<'_>,
         exemplar: Option<&[u8]>,
     ) -> Result<(), String> {
-        let exemplar = match exemplar {
-            None => None,
+        let exemplars = match exemplar {
+            None => &[],
             Some(message) => {
-                let (value, time_ms) = histogram::exemplar(message, &mut self.exemplar_labels)?;
-                Some(ExemplarParts {
-                    labels: &self.exemplar_labels,
-                    value,
-                    time_ms,
-                })
+                histogram::exemplar_into(message, &mut self.exemplar)?;
+                std::slice::from_ref(&self.exemplar)
             }
         };
-        let parts = LineParts { exemplar, ..parts };
+        let parts = LineParts { exemplars, ..parts };
         self.out.sample(name, &self.labels, value, parts)
     }
 
@@ -232,7 +236,7 @@ impl Decoder {
             suffix,
             bound,
             time_ms: metric.time_ms,
-            exemplar: None,
+            exemplars: &[],
         };
         self.sample(family.name, count as f64, part("_count", None), None)?;
         self.sample(family.name, sum, part("_sum", None), None)?;
@@ -275,8 +279,10 @@ impl Decoder {
             classic.count(sent.count());
             classic.sum(sent.sum);
             if let Some(histogram) = classic.convert() {
+                let exemplars = exemplars(sent.buckets.iter().filter_map(|one| one.exemplar))?;
                 let parts = LineParts {
                     time_ms: metric.time_ms,
+                    exemplars: &exemplars,
                     ..LineParts::default()
                 };
                 self.out
@@ -297,29 +303,14 @@ impl Decoder {
         is_gauge: bool,
     ) -> Result<(), String> {
         let histogram = sent.native(is_gauge, self.options)?;
-        // Exemplars of native histograms need a time. Of several the last is kept: a line has one.
-        let mut last = None;
-        let sent_ones = sent.exemplars.iter();
-        for message in sent_ones.chain(sent.buckets.iter().filter_map(|b| b.exemplar.as_ref())) {
-            let (value, time_ms) = histogram::exemplar(message, &mut self.exemplar_labels)?;
-            if time_ms.is_some() && last.is_none_or(|(_, before, _)| time_ms >= before) {
-                last = Some((value, time_ms, *message));
-            }
-        }
-        let exemplar = match last {
-            None => None,
-            Some((value, time_ms, message)) => {
-                histogram::exemplar(message, &mut self.exemplar_labels)?;
-                Some(ExemplarParts {
-                    labels: &self.exemplar_labels,
-                    value,
-                    time_ms,
-                })
-            }
+        // Those of its buckets count where it has none of its own.
+        let exemplars = match sent.exemplars.is_empty() {
+            true => exemplars(sent.buckets.iter().filter_map(|one| one.exemplar))?,
+            false => exemplars(sent.exemplars.iter().copied())?,
         };
         let parts = LineParts {
             time_ms,
-            exemplar,
+            exemplars: &exemplars,
             ..LineParts::default()
         };
         self.out.histogram(name, &self.labels, histogram, parts)
@@ -335,7 +326,7 @@ impl Decoder {
             suffix,
             bound,
             time_ms,
-            exemplar: None,
+            exemplars: &[],
         };
         self.sample(name, sent.count(), part("_count", None), None)?;
         self.sample(name, sent.sum, part("_sum", None), None)?;
