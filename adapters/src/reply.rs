@@ -35,13 +35,14 @@ pub fn reply_bytes(
 pub fn reply_encoded(
     status: StatusCode,
     content_type: &'static str,
-    body: String,
+    body: impl Into<Vec<u8>>,
     request: &HeaderMap,
 ) -> Response<Body> {
+    let body = body.into();
     let encoding = Encoding::asked_for(request).filter(|_| body.len() >= PACKED_BYTES_MIN);
     let packed = encoding.and_then(|encoding| Some((encoding, encoding.pack(&body)?)));
     let Some((encoding, packed)) = packed else {
-        return reply(status, content_type, body);
+        return reply_bytes(status, content_type, body);
     };
     let mut response = Response::new(Body::from(packed));
     *response.status_mut() = status;
@@ -89,21 +90,21 @@ impl Encoding {
     }
 
     /// `None`: it cannot be written to memory, which does not happen.
-    fn pack(self, body: &str) -> Option<Vec<u8>> {
+    fn pack(self, body: &[u8]) -> Option<Vec<u8>> {
         let room = Vec::with_capacity(body.len() / 4);
         let fast = flate2::Compression::fast();
         match self {
             Encoding::Gzip => {
                 let mut encoder = flate2::write::GzEncoder::new(room, fast);
-                encoder.write_all(body.as_bytes()).ok()?;
+                encoder.write_all(body).ok()?;
                 encoder.finish().ok()
             }
             Encoding::Deflate => {
                 let mut encoder = flate2::write::ZlibEncoder::new(room, fast);
-                encoder.write_all(body.as_bytes()).ok()?;
+                encoder.write_all(body).ok()?;
                 encoder.finish().ok()
             }
-            Encoding::Zstd => Some(compress_to_vec(body.as_bytes(), CompressionLevel::Fastest)),
+            Encoding::Zstd => Some(compress_to_vec(body, CompressionLevel::Fastest)),
         }
     }
 }

@@ -131,13 +131,9 @@ async fn answer_guarded(host: &dyn Host, request: Request<Body>) -> Response<Bod
 async fn answer_federate(host: &dyn Host, request: Request<Body>) -> Response<Body> {
     let headers = request.headers().clone();
     let form = Form::parse(request.uri().query());
-    let utf8 = federate::takes_utf8(&headers);
-    let content_type = match utf8 {
-        true => federate::CONTENT_TYPE_UTF8,
-        false => federate::CONTENT_TYPE,
-    };
-    match federate::page(host, &form, utf8).await {
-        Ok(page) => reply_encoded(StatusCode::OK, content_type, page, &headers),
+    let encoding = federate::Encoding::asked_for(&headers);
+    match federate::page(host, &form, encoding).await {
+        Ok(page) => reply_encoded(StatusCode::OK, encoding.content_type(), page, &headers),
         Err(error) => error.into_response(),
     }
 }

@@ -179,6 +179,38 @@ fn protobuf_page() -> Vec<u8> {
     ])
 }
 
+/// A server that federates another lost its native histograms, which only protobuf can carry.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_federated_is_what_the_other_server_has() {
+    let sent = Sent::new(PROTOBUF, protobuf_page());
+    let pages = Pages::start(BTreeMap::from([("/m".to_owned(), sent)])).await;
+    let keys = "  scrape_native_histograms: true\n";
+    let job = pages.job("first", keys, &[&"/m".to_owned()]);
+    let global = "global: {scrape_interval: 50ms}\nscrape_configs:\n";
+    let first = server(&format!("{global}{job}")).await;
+    let federate = format!(
+        "{global}- job_name: federate\n  scrape_native_histograms: true\n  honor_labels: true\n  metrics_path: /federate\n  \
+         params: {{'match[]': ['{{job=\"first\"}}']}}\n  static_configs: [{{targets: ['{}']}}]\n",
+        first.addresses[0]
+    );
+    let second = server(&federate).await;
+    for query in [
+        "histogram_count(native)",
+        "histogram_sum(native)",
+        "histogram_quantile(0.9, native)",
+        "{\"with.dots\"}",
+        "c_total",
+    ] {
+        eventually(query, || async {
+            let here = value(first.addresses[0], query).await;
+            here.is_some() && value(second.addresses[0], query).await == here
+        })
+        .await;
+    }
+    second.stop().await;
+    first.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_page_holds_is_served() {
     let text = "# TYPE a counter\n# UNIT a \n# HELP a h\na_total 1 # {trace_id=\"t\"} 0.5\na_created 1.5\n# EOF\n";
