@@ -5,6 +5,7 @@
 //! its line. `schema` is how keys become tables; each section's file holds its table.
 
 mod alerting;
+pub(crate) mod dialects;
 mod discovery;
 mod events;
 mod global;

@@ -4,6 +4,7 @@ use stillwell_engine::labels::{RelabelAction, RelabelRule, RelabelSpec};
 
 use stillwell_engine::nearest::nearest;
 
+use super::dialects;
 use super::schema::{Key, decode, read};
 use crate::yaml::Report;
 use crate::yaml::{Entry, Node};
@@ -56,8 +57,8 @@ pub(super) fn rules_of(node: &Node, name: &str, report: &mut Report) -> Vec<Rela
 fn action(name: &str) -> Result<RelabelAction, String> {
     RelabelAction::from_name(name).ok_or_else(|| {
         let known = RelabelAction::ALL.map(RelabelAction::as_str);
-        let hint =
-            nearest(name, known).map_or(String::new(), |near| format!("; did you mean {near}?"));
+        let near = || nearest(name, known).map(|near| format!("; did you mean {near}?"));
+        let hint = dialects::action(name).or_else(near).unwrap_or_default();
         format!("{name:?} is no action{hint}")
     })
 }

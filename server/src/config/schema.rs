@@ -6,6 +6,7 @@
 
 use stillwell_engine::nearest::nearest;
 
+use super::dialects;
 use super::units::{duration_ms, size_bytes};
 use super::unused_rules;
 use crate::yaml::Report;
@@ -161,7 +162,8 @@ fn unknown(
     report: &mut Report,
 ) {
     let key = &entry.key;
-    let hint = nearest(key, names).map_or(String::new(), |near| format!("; did you mean {near}?"));
+    let near = || nearest(key, names).map(|near| format!("; did you mean {near}?"));
+    let hint = dialects::key(key).or_else(near).unwrap_or_default();
     report.error(entry.line, format!("unknown key {key} in {what}{hint}"));
 }
 

@@ -468,6 +468,33 @@ fn whatever_prometheus_reads_is_read() {
     }
 }
 
+/// What is carried from other servers is named as theirs, with what does the same here.
+#[test]
+fn words_of_other_servers_are_named_with_what_does_the_same() {
+    let job = |key: &str| format!("scrape_configs: [{{job_name: a, {key}}}]\n");
+    let rule = |keys: &str| job(&format!("metric_relabel_configs: [{{{keys}}}]"));
+    #[rustfmt::skip]
+    let cases = [
+        (rule("action: keep_if_equal, source_labels: [a, b]"), "\"keep_if_equal\" is no action; it is one of VictoriaMetrics (vmagent), here: `keepequal`"),
+        (rule("action: replace_all, source_labels: [a]"), "here: `replace`, once for each"),
+        (rule("action: labelmap_all"), "here: `labelmap`"),
+        (rule("action: keep_metrics, regex: a"), "`keep` with source_labels: [__name__]"),
+        (rule("action: graphite, match: 'a.*'"), "one of VictoriaMetrics"),
+        (rule("if: '{a=\"b\"}', action: drop"), "unknown key if in a relabel rule; it is one of VictoriaMetrics"),
+        (job("stream_parse: true"), "large pages are always taken in steps"),
+        (job("max_scrape_size: 1MB"), "here: body_size_limit"),
+        ("metrics: {wal_directory: x}\n".to_owned(), "it is one of Grafana Agent, here: what stands in metrics.configs[]"),
+        ("ruler: {}\n".to_owned(), "one of Mimir and Cortex"),
+        // A slip of the finger is one.
+        (rule("action: keep_equal"), "did you mean keepequal?"),
+    ];
+    for (text, says) in cases {
+        let (_, report) = load(&text);
+        let message = &report.errors.first().expect(&text).message;
+        assert!(message.contains(says), "{text}: {message}");
+    }
+}
+
 #[test]
 fn zero_is_as_good_as_nothing() {
     let (config, _) = good(

@@ -21,6 +21,7 @@ mod cursor;
 mod duration;
 mod error;
 mod lex;
+mod metricsql;
 mod number;
 mod scan;
 mod selector;
@@ -41,7 +42,8 @@ pub(crate) use unquote::{is_valid_label_name, quote_bytes};
 /// The atoms of a query and the tree that says how they belong together.
 pub(crate) fn read(text: &str, features: &Features) -> Result<(Vec<Atom>, Tree), SourceError> {
     let tokens = lex::lex(text)?;
-    let atoms = scan::scan(&mut cursor::Cursor::new(text, &tokens), features)?;
+    let atoms = scan::scan(&mut cursor::Cursor::new(text, &tokens), features)
+        .map_err(|error| metricsql::explained(text, error))?;
     let tree = promql_parser::parser::parse(&skeleton::skeleton(&atoms)).map_err(|message| {
         let span = Span {
             start: 0,
