@@ -136,12 +136,13 @@ mod tests {
     use super::super::names::Names;
     use super::*;
     use crate::labels::Labels;
-    use crate::promql::Features;
     use crate::scrape::TargetSpec;
     use crate::store::SeriesId;
 
     const QUEUE: &str = "inference_extension_flow_control_queue_size";
-    const QUERIES: [&str; 7] = [
+    const QUERIES: [&str; 9] = [
+        "sum by (pod, job) (label_replace(a, \"pod\", \"$1\", \"job\", \"(.+)\"))",
+        "sum by (pod, job) (a * on(pod) group_left(job) b)",
         "sum by (inference_pool) (inference_extension_flow_control_queue_size)",
         "sum(inference_pool_average_queue_size) by (name)",
         "sum(inference_extension_flow_control_queue_size{inference_pool=\"b\"})",

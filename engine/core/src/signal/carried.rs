@@ -135,7 +135,12 @@ fn of_sides(binary: &Binary, carried: Carried) -> (Carried, Carried) {
         false => carried.without(labels()),
     };
     let included = || matching.include.iter().map(|label| &**label);
-    let (many, one) = (carried.without(included()), shared.without(included()));
+    let many = carried.without(included());
+    // The one side gives what it is asked for, beside the labels that both have.
+    let one = match matching.on {
+        true => carried.among(labels().chain(included())),
+        false => carried.without(labels().filter(|label| included().all(|one| one != *label))),
+    };
     match (binary.op, matching.cardinality) {
         // An element may be of either side.
         (BinaryOp::Or, _) => (carried.clone(), carried),
@@ -189,11 +194,7 @@ mod tests {
             ),
             ("count_values(\"pod\", q)", "pod", &[false]),
             ("q * on (pod) group_left (owner) k", "pod", &[true, true]),
-            (
-                "q * on (pod) group_left (owner) k",
-                "owner",
-                &[false, false],
-            ),
+            ("q * on (pod) group_left (owner) k", "owner", &[false, true]),
             (
                 "q * on (pod) group_left (owner) k",
                 "instance",

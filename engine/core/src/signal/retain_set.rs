@@ -340,7 +340,6 @@ impl RetainSet {
 mod tests {
     use super::super::query::ParseOptions;
     use super::*;
-    use crate::promql::Features;
     use crate::signal::names::FAMILIES;
     use crate::signal::scope::exposes;
 

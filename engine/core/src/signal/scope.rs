@@ -72,7 +72,7 @@ pub(crate) struct Shared<'a> {
 }
 
 impl<'a> Shared<'a> {
-    fn exposing_groups(
+    pub(super) fn exposing_groups(
         &mut self,
         facts: &'a Facts,
         names: &'a Names,
@@ -126,7 +126,12 @@ impl<'a> Shared<'a> {
 
     /// S3d: whether a target is a standby: another target of its group holds a lease that its own page says it does not hold.
     /// If its scrapes fail, it is one as soon as another holds its lease on a page newer than its own last good page.
-    fn is_standby(&mut self, facts: &'a Facts, id: TargetId, target: &'a TargetFacts) -> bool {
+    pub(super) fn is_standby(
+        &mut self,
+        facts: &'a Facts,
+        id: TargetId,
+        target: &'a TargetFacts,
+    ) -> bool {
         if target.leases.is_empty() {
             return false;
         }
@@ -281,13 +286,17 @@ fn waited_for_until_ms(target: &TargetFacts, policy: &Policy) -> Option<i64> {
 }
 
 /// Whether a target without a good page is still waited for.
-fn is_waited_for(assessment: Assessment<'_>, target: &TargetFacts, policy: &Policy) -> bool {
+pub(super) fn is_waited_for(
+    assessment: Assessment<'_>,
+    target: &TargetFacts,
+    policy: &Policy,
+) -> bool {
     waited_for_until_ms(target, policy).is_none_or(|until_ms| assessment.now_ms < until_ms)
 }
 
 /// Whether a target that never gave a good page is connected with a selector that other targets satisfy: it has their job
 /// or a pinned label, or the policy lists jobs.
-fn belongs(
+pub(super) fn belongs(
     assessment: Assessment<'_>,
     target: &TargetFacts,
     selector: &Selector,
@@ -309,7 +318,7 @@ fn belongs(
         || pins.any(|(label, value)| target.labels.get(label) == Some(value))
 }
 
-fn is_of_allowed_job(policy: &Policy, target: &TargetFacts) -> bool {
+pub(super) fn is_of_allowed_job(policy: &Policy, target: &TargetFacts) -> bool {
     policy.jobs.is_empty()
         || policy
             .jobs

@@ -1,6 +1,6 @@
 //! Grouped signals (S5, S9c): each group is judged by the targets that could have it.
 
-use crate::scenario::{Gateway, Reported, Scenario, unknown, value};
+use crate::scenario::{Gateway, INTERVAL_MS, Reported, Scenario, unknown, value};
 
 #[test]
 fn groups_are_judged_one_by_one() {
@@ -79,4 +79,121 @@ fn a_label_that_the_query_writes_rules_no_target_out() {
         &scenario.reported_pinned(written, &[("pod", "p0")]),
         &["b:1"],
     );
+}
+
+/// Two pods of `llm` and an exporter in a namespace of its own that tells of both by labels of its pages.
+struct Exporter {
+    scenario: Scenario,
+    pods: [usize; 2],
+    exporter: usize,
+}
+
+const POD_PAGE: &str =
+    "process_start_time_seconds 1000\nvllm:num_requests_waiting{engine=\"0\"} 6\n";
+const OWNERS: &str = "process_start_time_seconds 1000\n\
+    kube_pod_owner{exported_namespace=\"llm\",exported_pod=\"p0\",owner_name=\"x\"} 1\n\
+    kube_pod_owner{exported_namespace=\"llm\",exported_pod=\"p1\",owner_name=\"y\"} 1\n\
+    DCGM_FI_DEV_GPU_UTIL{exported_namespace=\"llm\",exported_pod=\"p0\"} 90\n\
+    DCGM_FI_DEV_GPU_UTIL{exported_namespace=\"llm\",exported_pod=\"p1\"} 80\n";
+
+impl Exporter {
+    fn new() -> Exporter {
+        let mut scenario = Scenario::new();
+        let pods = ["p0", "p1"].map(|pod| {
+            let labels = [("namespace", "llm"), ("pod", pod)];
+            scenario.target_of("vllm", &format!("{pod}:8000"), &labels)
+        });
+        let labels = [("namespace", "monitoring"), ("pod", "exporter-0")];
+        let exporter = scenario.target_of("exporter", "exporter:8080", &labels);
+        Exporter {
+            scenario,
+            pods,
+            exporter,
+        }
+    }
+
+    fn rounds(&mut self, count: usize, owners: Option<&str>) {
+        for _ in 0..count {
+            self.scenario.now_ms += INTERVAL_MS;
+            for pod in self.pods {
+                self.scenario.take_now(pod, POD_PAGE);
+            }
+            match owners {
+                Some(page) => self.scenario.take_now(self.exporter, page),
+                None => self.scenario.fail_now(self.exporter),
+            }
+            self.scenario.writer.maintain(self.scenario.at());
+        }
+    }
+}
+
+fn renamed(metric: &str) -> String {
+    format!(
+        r#"label_replace(label_replace({metric}, "pod", "$1", "exported_pod", "(.+)"), "namespace", "$1", "exported_namespace", "(.+)")"#
+    )
+}
+
+/// `label_replace` wrote the pod that an exporter tells of over the exporter's own: the group then had another `pod` than the
+/// exporter, which did not count for it, and its outage went by unseen for ever.
+#[test]
+fn an_exporter_whose_labels_the_query_writes_counts_for_the_groups() {
+    for query in [
+        format!(
+            "sum by (owner_name, namespace) (vllm:num_requests_waiting * on(namespace, pod) group_left(owner_name) {})",
+            renamed("kube_pod_owner")
+        ),
+        format!(
+            "avg by (pod, namespace) ({})",
+            renamed("DCGM_FI_DEV_GPU_UTIL")
+        ),
+        renamed("DCGM_FI_DEV_GPU_UTIL"),
+        "sum by (pod) (vllm:num_requests_waiting) / on() group_left() count(DCGM_FI_DEV_GPU_UTIL)"
+            .to_owned(),
+        "sum by (pod) (vllm:num_requests_waiting) / scalar(count(DCGM_FI_DEV_GPU_UTIL))".to_owned(),
+    ] {
+        let mut of = Exporter::new();
+        let signal = of.scenario.register(&query);
+        of.rounds(5, Some(OWNERS));
+        let told = of.scenario.reported(signal);
+        assert!(
+            matches!(&told, Reported::Value(values) if values.len() == 2),
+            "{query}: {told:?}"
+        );
+        of.rounds(3, None);
+        let told = of.scenario.reported(signal);
+        assert!(matches!(told, Reported::Held(_)), "{query}: {told:?}");
+        of.rounds(50, None);
+        unknown(
+            &of.scenario.reported(signal),
+            &["exporter:8080", "fails since"],
+        );
+        of.rounds(2, Some(OWNERS));
+        let told = of.scenario.reported(signal);
+        assert!(matches!(told, Reported::Value(_)), "{query}: {told:?}");
+    }
+}
+
+/// What is pinned of a label that comes from the series themselves rules targets out as ever.
+#[test]
+fn an_outage_stays_that_of_its_own_group_where_labels_are_not_written() {
+    let mut of = Exporter::new();
+    let query =
+        "sum by (pod) (vllm:num_requests_waiting * on(pod) group_left() vllm:num_requests_waiting)";
+    let signal = of.scenario.register(query);
+    of.rounds(5, Some(OWNERS));
+    of.rounds(50, None);
+    assert_eq!(
+        of.scenario.reported(signal),
+        Reported::Value(vec![36.0, 36.0])
+    );
+    of.scenario.now_ms += INTERVAL_MS;
+    of.scenario.take_now(of.pods[0], POD_PAGE);
+    for _ in 0..50 {
+        of.scenario.now_ms += INTERVAL_MS;
+        of.scenario.take_now(of.pods[0], POD_PAGE);
+        of.scenario.fail_now(of.pods[1]);
+    }
+    let of_first = of.scenario.reported_pinned(signal, &[("pod", "p0")]);
+    assert_eq!(of_first, value(36.0));
+    unknown(&of.scenario.reported(signal), &["p1:8000"]);
 }

@@ -181,3 +181,27 @@ fn what_was_never_seen_is_said_once_for_all() {
     let told = told(&pods.scenario, signal, None);
     assert!(told[0].starts_with("nothing was never seen"), "{told:?}");
 }
+
+/// Of an exporter whose `pod` the query writes over its own, nothing was told of any pod: its own pod was taken for the one that it
+/// tells of.
+#[test]
+fn an_exporter_tells_of_the_pods_that_the_query_writes() {
+    let mut scenario = Scenario::new();
+    let query = r#"avg by (pod) (label_replace(util, "pod", "$1", "exported_pod", "(.+)"))"#;
+    let signal = scenario.register_with(query, by_pod());
+    let exporter = scenario.target_of("dcgm", "dcgm:9400", &[("pod", "dcgm-0")]);
+    let page = "process_start_time_seconds 1000\nutil{exported_pod=\"a\"} 90\nutil{exported_pod=\"b\"} 80\n";
+    for _ in 0..5 {
+        scenario.take(exporter, page);
+    }
+    assert_eq!(told(&scenario, signal, None), ["a=90", "b=80"]);
+    for _ in 0..50 {
+        scenario.now_ms += INTERVAL_MS;
+        scenario.fail_now(exporter);
+    }
+    let said = told(&scenario, signal, Some(&["a"]));
+    assert!(
+        said[0].contains("dcgm:9400 (job dcgm) fails since"),
+        "{said:?}"
+    );
+}
