@@ -161,6 +161,11 @@ pub const EXPLAINED_SERIES_MAX: usize = 200;
 /// contain any number; a gateway has about 150.
 pub const REMEMBERED_METRICS_MAX: usize = 16_384;
 
+/// Families of which a target's type, help text and unit are kept, and the bytes of these texts.
+pub const FAMILIES_MAX: usize = 65_536;
+/// See [`FAMILIES_MAX`].
+pub const FAMILY_TEXT_BYTES_MAX: usize = 8 << 20;
+
 /// Label names remembered per metric that signals read, and target.
 pub const SHOWN_LABELS_MAX: usize = 128;
 

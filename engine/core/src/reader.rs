@@ -18,7 +18,7 @@ use crate::signal::{
     Evaluated, Explanation, Names, ObjectReading, Outline, Policy, Reading, SignalId,
     SignalRegistry, SignalView, Transition, evaluate, refresh, register, set_recorded,
 };
-use crate::store::{Bytes, Exemplar, PlainView, ReadBudget, Store};
+use crate::store::{Bytes, Exemplar, Families, PlainView, ReadBudget, Store};
 use crate::time::Timestamp;
 
 /// Reads the store and the signals. Cheap to clone; any number of readers work on any threads.
@@ -401,7 +401,7 @@ impl Reader {
     pub fn metadata(&self) -> BTreeMap<String, Vec<FamilyMetadata>> {
         let store = self.store.read();
         let mut families: BTreeMap<String, Vec<FamilyMetadata>> = BTreeMap::new();
-        for (family, metadata) in store.metadata.values().flatten() {
+        for (family, metadata) in store.metadata.values().flat_map(Families::iter) {
             let variants = families.entry(family.to_string()).or_default();
             if !variants.contains(metadata) {
                 variants.push(metadata.clone());
@@ -413,7 +413,11 @@ impl Reader {
     /// Type and help of the families of one target, sorted by family.
     pub fn target_metadata(&self, target: crate::TargetId) -> Vec<(String, FamilyMetadata)> {
         let store = self.store.read();
-        let families = store.metadata.get(&target).into_iter().flatten();
+        let families = store
+            .metadata
+            .get(&target)
+            .into_iter()
+            .flat_map(Families::iter);
         families
             .map(|(family, metadata)| (family.to_string(), metadata.clone()))
             .collect()

@@ -257,12 +257,14 @@ impl Task {
         for key in gone {
             self.stop(&key);
         }
+        self.shared.writer.lock().begin_targets();
         for (key, target) in wanted {
             match self.running.get(&key) {
                 Some(running) => self.rediscover(&running.state, &target),
                 None => self.start(key, target),
             }
         }
+        self.shared.writer.lock().finish_targets();
         self.tell_doubles();
         let mut view = self.view.write();
         if only_these {

@@ -75,8 +75,10 @@ impl Worker {
         }
         let now = self.shared.clock.now();
         if let Some(reader) = self.reader {
-            let stage = reader.into_stage();
-            self.shared.writer.lock().remove_target(stage, now);
+            let (stage, shared) = (reader.into_stage(), Arc::clone(&self.shared));
+            // Other targets are scraped meanwhile. It ends by itself where this process does.
+            let remove = move || Writer::remove_in_steps(&shared.writer, stage, now);
+            tokio::task::spawn_blocking(remove).await.ok();
         }
     }
 

@@ -1,13 +1,8 @@
 //! What of a large page was done before its commit: its series exist without a sample.
 
-use std::collections::BTreeMap;
-
 use super::page::Metadata;
 use crate::ids::SeriesId;
 use crate::metadata::FamilyMetadata;
-
-/// Type, help and unit of families by their names.
-type Families = BTreeMap<Box<str>, FamilyMetadata>;
 
 /// Series that exist without a sample, for the new lines of a page that is not committed yet.
 #[derive(Default)]
@@ -67,21 +62,12 @@ impl AddedSample {
 }
 
 impl Metadata {
-    /// Replaces what is known of the family.
-    pub(crate) fn write_to(&self, families: &mut Families) {
+    /// Replaces what is known of the family: `change` is told which one, and how.
+    pub(crate) fn write_to(&self, change: impl FnOnce(&str, &dyn Fn(&mut FamilyMetadata))) {
         match self {
-            Metadata::Help(family, help) => {
-                let family = families.entry(family.as_str().into()).or_default();
-                family.help.clone_from(help);
-            }
-            Metadata::Type(family, family_type) => {
-                let family = families.entry(family.as_str().into()).or_default();
-                family.family_type = *family_type;
-            }
-            Metadata::Unit(family, unit) => {
-                let family = families.entry(family.as_str().into()).or_default();
-                family.unit.clone_from(unit);
-            }
+            Metadata::Help(family, help) => change(family, &|of| of.help.clone_from(help)),
+            Metadata::Type(family, of_type) => change(family, &|of| of.family_type = *of_type),
+            Metadata::Unit(family, unit) => change(family, &|of| of.unit.clone_from(unit)),
         }
     }
 }

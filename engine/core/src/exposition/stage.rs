@@ -130,6 +130,12 @@ enum Body<'a> {
 /// Of the sample of a new line: the head of its labels, its entries of `Added` and of the placements.
 const PLACED_BYTES: usize = 56;
 
+/// Of a new metric: its name in the facts about its target and its group, and while they are gathered.
+const METRIC_BYTES: usize = 240;
+
+/// Of a line of metadata: its texts, once on the page and once kept.
+const METADATA_BYTES: usize = 160;
+
 /// A decoded page no larger than this keeps its memory for the next one.
 const KEPT_TEXT_BYTES_MAX: usize = 1 << 20;
 
@@ -336,9 +342,10 @@ impl Stage {
     }
 
     /// `endings` counts the series that have ended in the whole store. If a line of this target conflicts with a series
-    /// elsewhere and some series have ended since, the next page is compared as if it were the first.
-    pub(crate) fn retry_conflicts(&mut self, endings: u64) {
-        self.retry = self.has_conflicts && endings != self.endings_seen;
+    /// elsewhere and some series have ended since, or one of a line of this page has a sample that `is_late`, the next page is
+    /// compared as if it were the first.
+    pub(crate) fn retry_conflicts(&mut self, endings: u64, is_late: bool) {
+        self.retry = is_late || self.has_conflicts && endings != self.endings_seen;
         self.endings_seen = endings;
     }
 
@@ -431,7 +438,9 @@ impl Staged<'_> {
     /// where they go.
     pub(crate) fn parsed_bytes(&self) -> usize {
         let (series, label_bytes) = self.new_series();
-        self.page().bytes() + label_bytes + series * PLACED_BYTES
+        let page = self.page();
+        let families = page.new_metrics * METRIC_BYTES + page.metadata.len() * METADATA_BYTES;
+        page.bytes() + label_bytes + series * PLACED_BYTES + families
     }
 
     /// Every series on the page before this one, in page order.

@@ -54,7 +54,10 @@ mod windows;
 pub(crate) use evaluate::evaluate;
 #[doc(hidden)]
 pub use evaluate::{Evaluated, Evaluation};
-pub(crate) use facts::{ChangeKind, Facts, Gatherer, PageFacts, RememberedLabels, RestoredTarget};
+pub(crate) use facts::{
+    ChangeKind, Facts, Gatherer, PageFacts, ProcessFacts, ProcessGatherer, RememberedLabels,
+    RestoredTarget,
+};
 pub(crate) use names::START_TIME;
 pub(crate) use refresh::refresh;
 pub(crate) use register::{register, set_recorded};

@@ -5,9 +5,9 @@ use std::fmt;
 use hashbrown::HashMap;
 
 use super::{
-    CLOCK, CUT, END, GOES_ON, GROUP, GROUP_GONE, HEADER_BYTES, MAGIC, NAMED, SECTION_BYTES_MAX,
-    SECTION_HEAD_BYTES, SERIES, SERIES_UNNUMBERED, SIGNALS, TARGETS, VERSION, VERSION_MIN, chained,
-    checksum,
+    CLOCK, CUT, END, GOES_ON, GONE, GROUP, GROUP_GONE, HEADER_BYTES, MAGIC, NAMED,
+    SECTION_BYTES_MAX, SECTION_HEAD_BYTES, SERIES, SERIES_UNNUMBERED, SIGNALS, TARGETS, VERSION,
+    VERSION_MIN, chained, checksum,
 };
 use crate::limits::Limits;
 use crate::reader::Reader;
@@ -162,10 +162,10 @@ impl Parts {
         check_written(written_ms, self.now)?;
         if before.is_some() {
             self.next_cut();
-            self.series.next_file(&self.store);
+            self.series.next_file(&mut self.store);
         }
         let (mut payload, mut sections) = (Vec::new(), 0);
-        let mut is_ended = false;
+        let (mut is_ended, mut has_parts) = (false, false);
         let mut goes_on = before.is_none();
         while let Some((kind, sum)) = section(read, &mut payload, sections)? {
             let error = |why| SnapshotError::Malformed {
@@ -177,7 +177,12 @@ impl Parts {
             }
             is_ended = kind == END;
             match kind {
-                END => self.end(&payload, sections).map_err(error)?,
+                END => {
+                    self.end(&payload, sections).map_err(error)?;
+                    if before.is_some() && !std::mem::replace(&mut has_parts, true) {
+                        self.series.end_others(&mut self.store);
+                    }
+                }
                 CUT => {
                     let before_ms = here.written_ms;
                     here.written_ms = In::new(&payload).time().map_err(error)?;
@@ -379,6 +384,7 @@ impl Parts {
                 self.series.batch(&mut self.store, bytes, kind == SERIES)?;
                 self.trim();
             }
+            GONE => self.series.gone(&mut self.store, bytes)?,
             NAMED => {
                 let name = bytes.text()?.to_owned();
                 self.named.retain(|(have, _)| *have != name);
@@ -391,7 +397,7 @@ impl Parts {
 
     /// What follows came later than all of what was read.
     fn next_cut(&mut self) {
-        self.series.next_cut(&self.store);
+        self.series.next_cut(&mut self.store);
         self.has_targets = false;
     }
 
@@ -403,6 +409,8 @@ impl Parts {
     }
 
     fn finish(mut self) -> Result<Restored, WireError> {
+        self.series.release_texts(&mut self.store);
+        drop(std::mem::take(&mut self.series));
         self.store.order_sealed();
         let (groups, signals) = (self.groups, self.signals);
         let read = |registry: &mut SignalRegistry| {

@@ -6,7 +6,7 @@ use hashbrown::{HashMap, HashSet};
 use parking_lot::RwLock;
 
 use super::{
-    CLOCK, CUT, END, GOES_ON, GROUP, GROUP_GONE, NAMED, SERIES, SIGNALS, TARGETS, chained,
+    CLOCK, CUT, END, GOES_ON, GONE, GROUP, GROUP_GONE, NAMED, SERIES, SIGNALS, TARGETS, chained,
     checksum, put_header, put_section,
 };
 use crate::signal::{Facts, SignalRegistry};
@@ -41,6 +41,7 @@ enum Stage {
     Groups,
     Clocks,
     Series,
+    Gone,
     End,
     Done,
 }
@@ -187,10 +188,16 @@ impl Snapshot {
             Stage::Series => {
                 let more = self.series.step(&self.store, &mut self.payload);
                 if !more {
-                    self.stage = Stage::End;
+                    self.stage = Stage::Gone;
                 }
                 let is_full = self.payload.len() >= SECTION_BYTES || !more;
                 is_full.then_some(SERIES)
+            }
+            Stage::Gone => {
+                if !self.series.gone(&mut self.payload) {
+                    self.stage = Stage::End;
+                }
+                Some(GONE)
             }
             Stage::End => {
                 put_u(&mut self.payload, self.written.sections);

@@ -15,6 +15,7 @@
 //!       3   signals                         8   the name of a group that is forgotten
 //!       4   scrapes of one clock            9   the file goes on from another: the chain of that one u
 //!       5   some series of version 2       10   some series
+//!                                          11   series that are no more
 //!                                         255   the part ends: how many sections come before this one, in the whole file
 //!
 //!  files    | file | ... | file of kind 9 | ... | file of kind 9 |
@@ -36,7 +37,7 @@
 //! what comes before it. Payloads are described where they are written: `store/persist`, `signal/persist`,
 //! `signal/facts/persist`, `writer/persist`; their numbers in `wire`. A file whose first part has no
 //! end is torn; one whose last part has none is used up to the part before ([`whole`]). Files of version 2, which had no kinds 9
-//! and 10, are read; others are refused.
+//! and 10, and of version 3, which had no kind 11, are read; others are refused.
 //!
 //! Each call of [`Snapshot::next`] holds the locks once, and as briefly as any reader: for the copying of some rows and blocks
 //! ([`crate::limits::READ_BATCH_BYTES`]), which are encoded after that. A snapshot of any size takes little memory. Whoever writes it
@@ -57,7 +58,7 @@ pub use encode::{Snapshot, Written};
 pub use whole::{Whole, whole};
 
 const MAGIC: &[u8; 8] = b"STLWSNAP";
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 /// The oldest that is read.
 const VERSION_MIN: u32 = 2;
 const HEADER_BYTES: usize = 28;
@@ -75,6 +76,7 @@ const CUT: u8 = 7;
 const GROUP_GONE: u8 = 8;
 const GOES_ON: u8 = 9;
 const SERIES: u8 = 10;
+const GONE: u8 = 11;
 const END: u8 = 255;
 
 fn checksum(parts: &[&[u8]]) -> u64 {

@@ -5,13 +5,14 @@
 //! Retention and the memory limit drop from the front of that queue, so the oldest history of all series is dropped
 //! first and a last value never. A series that is absent and has no block left is removed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 
 use super::clock::{Clock, ScrapeEntry};
 use super::codec::{Run, STALE};
 use super::exemplars::Exemplars;
+use super::families::Families;
 use super::listed::Listed;
 use super::native_histograms::{HISTOGRAM, NativeHistograms};
 use super::postings::{Index, IndexRuns};
@@ -20,7 +21,6 @@ use super::slab::{BlockId, Size, Slab};
 use crate::histogram::FloatHistogram;
 use crate::ids::{ClockId, SeriesId, TargetId};
 use crate::labels::Labels;
-use crate::metadata::FamilyMetadata;
 
 /// Everything that readers see. It lies behind one read-write lock, which writer and readers share.
 pub(crate) struct Store {
@@ -39,7 +39,7 @@ pub(crate) struct Store {
     pub(crate) history_bytes_max: usize,
     pub(crate) dropped: Dropped,
     /// Type and help of every family of every target.
-    pub(crate) metadata: HashMap<TargetId, BTreeMap<Box<str>, FamilyMetadata>>,
+    pub(crate) metadata: HashMap<TargetId, Families>,
     /// Bytes of the targets' templates, as the writer last counted them.
     pub(crate) stage_bytes: usize,
     /// Targets of which a page is being committed in steps: some of their series have values that nobody may see yet.
@@ -168,27 +168,6 @@ impl Store {
         }
     }
 
-    /// Moves a series to another clock, on which it has `bits` since `since`. Its history stays on the old clock.
-    pub(crate) fn move_to_clock(
-        &mut self,
-        id: SeriesId,
-        old_tick: i64,
-        clock: ClockId,
-        since: i64,
-        bits: u64,
-    ) {
-        let row = self.series.row(id);
-        // A value of a page that is being committed leaves nothing behind: nobody has seen it.
-        if row.is_present() && (row.clock == ClockId::EXPLICIT || row.since < old_tick) {
-            self.close_run(id, old_tick);
-        }
-        self.seal(id);
-        let row = self.series.row_mut(id);
-        row.clock = clock;
-        row.bits = bits;
-        row.since = since;
-    }
-
     /// Appends a sample with an explicit timestamp to a series on [`ClockId::EXPLICIT`] (order rules: Prometheus
     /// tsdb/head_append.go).
     pub(crate) fn append_explicit(
@@ -267,7 +246,7 @@ impl Store {
     }
 
     /// Writes the current run, which ends before `tick`, into history.
-    fn close_run(&mut self, id: SeriesId, tick: i64) {
+    pub(super) fn close_run(&mut self, id: SeriesId, tick: i64) {
         let row = *self.series.row(id);
         let run = Run {
             bits: row.bits,
@@ -301,7 +280,7 @@ impl Store {
     }
 
     /// The series' newest block takes no more.
-    fn seal(&mut self, id: SeriesId) {
+    pub(super) fn seal(&mut self, id: SeriesId) {
         let newest = self.series.row(id).newest;
         if newest
             .some()

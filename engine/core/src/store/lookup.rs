@@ -1,7 +1,8 @@
 //! What the writer asks about series beside samples: metric names, counter resets, whose they are.
 
 use super::history::Store;
-use crate::ids::{ClockId, SeriesId};
+use super::order::Onward;
+use crate::ids::SeriesId;
 use crate::labels::{Labels, METRIC_NAME};
 
 /// Whether a metric is a counter, by its name.
@@ -24,26 +25,21 @@ impl Store {
             && self.metric_name(id).is_some_and(is_counter)
     }
 
-    /// The series with these labels, moved to `clock` from `tick` on and created if needed. `None`: another live
-    /// target has it.
-    pub(crate) fn claim(
-        &mut self,
-        labels: &Labels,
-        clock: ClockId,
-        tick: i64,
-        bits: u64,
-    ) -> Option<SeriesId> {
+    /// The series with these labels, moved to a clock and created if needed. `None`: another live target has it, or it has a
+    /// sample that is not older.
+    pub(crate) fn claim(&mut self, labels: &Labels, onward: Onward) -> Option<SeriesId> {
+        let Onward {
+            clock, since, bits, ..
+        } = onward;
         let Some(id) = self.series.find_near_last(labels) else {
-            return Some(self.create(labels, clock, bits, tick));
+            return Some(self.create(labels, clock, bits, since));
         };
         let row = *self.series.row(id);
         if row.clock == clock {
-            self.change(id, tick, bits);
-        } else if row.is_present() {
-            return None;
-        } else {
-            self.move_to_clock(id, row.since, clock, tick, bits);
+            self.change(id, since, bits);
+            return Some(id);
         }
-        Some(id)
+        let is_free = !row.is_present();
+        (is_free && self.move_to_clock(id, onward)).then_some(id)
     }
 }

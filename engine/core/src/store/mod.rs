@@ -6,11 +6,12 @@
 //!
 //! * Series: `series` (rows), `symbols` (interned strings), `label_shapes` and `label_interner` (label sets),
 //!   `postings` (label index), `matching` (matchers to series ids).
-//! * Samples: `clock` (scrape times), `history` (appending, sealing, retention), `codec` (the format), `slab` (the
+//! * Samples: `clock` (scrape times), `history` (appending, sealing, retention), `order` (which samples are too late), `codec` (the format), `slab` (the
 //!   memory), `listed` (rows that templates name), `eviction` (giving memory back), `native_histograms`, `exemplars`.
 //! * Reading: `snapshot` (copies for queries), `explicit_times` (samples with times of their own), `visible_ticks`
 //!   (failed scrapes and staleness), `value_runs` (uncompressed runs for compiled signals), `lookup`.
 //! * Snapshots: `persist`, `persist_histograms`.
+//! * Families: `families` (type and help).
 //! * Memory: `arena`, `epoch_reclaim` (reuse of ids), `growth` (what series will add).
 
 mod arena;
@@ -20,6 +21,7 @@ mod epoch_reclaim;
 mod eviction;
 mod exemplars;
 mod explicit_times;
+mod families;
 mod growth;
 mod history;
 mod id_set;
@@ -29,6 +31,7 @@ mod listed;
 mod lookup;
 mod matching;
 mod native_histograms;
+mod order;
 mod persist;
 mod persist_histograms;
 mod postings;
@@ -45,6 +48,7 @@ pub(crate) use crate::ids::ClockId;
 pub(crate) use clock::{Clock, ScrapeEntry};
 pub(crate) use codec::STALE;
 pub(crate) use epoch_reclaim::Pin;
+pub(crate) use families::Families;
 pub(crate) use growth::CountedGrowth;
 pub(crate) use history::{AppendOutcome, Store};
 pub(crate) use id_set::{GrowingIdSet, IdSet};
@@ -58,6 +62,7 @@ pub(crate) use postings::IndexRuns;
 pub(crate) use crate::ids::{SeriesId, TargetId};
 pub use exemplars::Exemplar;
 pub use history::Bytes;
+pub(crate) use order::Onward;
 pub(crate) use persist::{Cut, SeriesReader, SeriesWriter};
 pub(crate) use series::{Growth, REMOVALS_CHUNK, Row, Series};
 pub(crate) use slab::SMALL_BLOCK_BYTES;

@@ -64,6 +64,8 @@ pub(crate) struct Series {
     live: usize,
     /// Per [`REMOVALS_CHUNK`] ids, how many series were removed among them.
     removals: Vec<u32>,
+    /// Per id, how many series that it named were removed.
+    generations: Vec<u8>,
     /// The labels of the writer's last lookup.
     interner: LabelInterner,
 }
@@ -248,7 +250,25 @@ impl Series {
             self.removals.resize(chunk + 1, 0);
         }
         self.removals[chunk] = self.removals[chunk].wrapping_add(1);
+        if id.index() >= self.generations.len() {
+            self.generations.resize(self.rows.len(), 0);
+        }
+        self.generations[id.index()] = self.generations[id.index()].wrapping_add(1);
         self.live -= 1;
+    }
+
+    /// The symbol of a text that is held beside series.
+    pub(crate) fn hold_text(&mut self, text: &str) -> Symbol {
+        let numbers = &mut self.symbol_numbers;
+        self.symbols.acquire(None, text, || numbers.reuse())
+    }
+
+    /// A text is not held any more.
+    pub(crate) fn release_text(&mut self, symbol: Symbol) {
+        if self.symbols.release(symbol) {
+            self.interner.forget();
+            self.symbol_numbers.retire(symbol.0);
+        }
     }
 
     /// The stored words of a series, by their place: the id of its shape, then its own values.
@@ -286,6 +306,12 @@ impl Series {
     pub(crate) fn removals_near(&self, id: SeriesId) -> u32 {
         let chunk = (id.0 / REMOVALS_CHUNK) as usize;
         self.removals.get(chunk).copied().unwrap_or(0)
+    }
+
+    /// Changes when an id comes to name another series: whoever remembers a series by its id compares it. An id is given again
+    /// after two epochs at the earliest, so the same number comes back after some minutes of nothing else.
+    pub(crate) fn generation(&self, id: SeriesId) -> u8 {
+        self.generations.get(id.index()).copied().unwrap_or(0)
     }
 
     /// One past the highest id.
@@ -338,6 +364,7 @@ impl Series {
             + self.ids.bytes()
             + self.symbol_numbers.bytes()
             + self.removals.capacity() * size_of::<u32>()
+            + self.generations.capacity()
             + self.interner.bytes()
     }
 }

@@ -61,7 +61,8 @@ impl Writer {
         held_bytes.saturating_add(new_bytes) <= self.bytes_max()
     }
 
-    fn free_for_history(&self, new_bytes: usize) -> usize {
+    /// Bytes that history may take beside so many that are new.
+    pub(super) fn free_for_history(&self, new_bytes: usize) -> usize {
         let others = self.non_history_bytes.saturating_add(new_bytes);
         self.bytes_max().saturating_sub(others)
     }

@@ -18,7 +18,8 @@ use crate::labels::Labels;
 use crate::limits::{FUTURE_MS_MAX, WRITE_BATCH_SERIES};
 use crate::promql::select::STALE_NAN_BITS;
 use crate::store::{
-    AppendOutcome, ClockId, CountedGrowth, HISTOGRAM, STALE, SeriesId, Store, histogram_bytes,
+    AppendOutcome, ClockId, CountedGrowth, HISTOGRAM, Onward, STALE, SeriesId, Store,
+    histogram_bytes,
 };
 use crate::time::Timestamp;
 
@@ -402,14 +403,10 @@ impl SeriesAppend<'_> {
         if row.is_present() {
             return Err(Refusal::Scraped);
         }
-        let clock = &self.store.clocks[row.clock.index()];
-        // A page that is being committed ends it after the last scrape.
-        let ended = clock.at(row.since.min(clock.next_tick() - 1));
-        if ended.is_some_and(|ended| ended.time_ms >= time_ms) {
+        let onward = Onward::explicit(time_ms, bits);
+        if !self.store.move_to_clock(id, onward) {
             return Err(Refusal::OutOfOrder);
         }
-        self.store
-            .move_to_clock(id, row.since, ClockId::EXPLICIT, time_ms, bits);
         self.take(id);
         Ok(None)
     }

@@ -50,7 +50,7 @@ impl Writer {
         let mut progress = self.progress(&staged, at);
         let store = Arc::clone(&self.store);
         let mut locked = self.stopwatch.waiting(|| store.write());
-        self.report_page(&mut locked, &staged, facts);
+        self.report_page(&mut locked, (&staged, at), facts);
         progress.find_staying(&staged);
         while self.step(&mut locked, &staged, &mut progress, usize::MAX) {
             progress.find_staying(&staged);
@@ -88,12 +88,12 @@ impl Writer {
     pub(super) fn report_page(
         &mut self,
         store: &mut Store,
-        staged: &Staged<'_>,
+        (staged, at): (&Staged<'_>, Timestamp),
         facts: ScrapeFacts,
     ) {
         let (scraped, post_relabel) = staged.samples();
         let report = [1.0, facts.duration_s, scraped as f64, post_relabel as f64];
-        self.report(store, staged.target(), 0, &report);
+        self.report(store, (staged.target(), at), 0, &report);
     }
 
     /// Applies up to so many lines; see [`PageCommit::step`].
@@ -130,8 +130,8 @@ impl Writer {
         store.advance(target, entry);
         let committed = progress.committed;
         let added = committed.series_added as f64;
-        self.report(&mut store, target, PAGE_REPORTS, &[added]);
-        self.report_extra(&mut store, target, facts);
+        self.report(&mut store, (target, at), PAGE_REPORTS, &[added]);
+        self.report_extra(&mut store, (target, at), facts);
         self.reported(&mut store, target, at);
         drop(store);
         self.observe(&mut staged, &mut progress, at);
@@ -155,7 +155,8 @@ impl Writer {
         let ended = staged.page().removed.len() as u64;
         self.endings += ended;
         // What others ended meanwhile may be what a line of this page conflicted with before.
-        staged.stage.retry_conflicts(progress.endings + ended);
+        let endings = progress.endings + ended;
+        staged.stage.retry_conflicts(endings, progress.is_late);
         CommittedPage {
             stage_bytes: self.targets[staged.target().index()].stage_bytes,
             staged,

@@ -13,9 +13,11 @@ use super::Writer;
 use super::commit::{CommittedPage, without_conflicts};
 use super::in_turn::in_turn;
 use super::outcome::{CommitError, Committed, ScrapeFacts};
+use super::process;
 use super::progress::Progress;
 use crate::exposition::Staged;
 use crate::limits::WRITE_BATCH_SERIES;
+use crate::signal::SignalRegistry;
 use crate::store::{Pin, Store};
 use crate::time::Timestamp;
 
@@ -24,6 +26,8 @@ use crate::time::Timestamp;
 /// It must be finished ([`Writer::finish_commit`]), and the target's scrapes must neither fail nor be committed meanwhile.
 #[must_use = "the page has to be finished"]
 pub struct CommitInSteps<'s> {
+    registry: Arc<RwLock<SignalRegistry>>,
+    store: Arc<RwLock<Store>>,
     staged: Staged<'s>,
     progress: Progress,
     facts: ScrapeFacts,
@@ -89,8 +93,16 @@ impl CommitInSteps<'_> {
 
     /// What is to be done after the last step, without the writer: gathers what the page tells of its target.
     pub fn gather(&mut self) {
-        self.progress.find_staying(&self.staged);
-        self.progress.gather(&self.staged);
+        let CommitInSteps {
+            registry,
+            store,
+            staged,
+            progress,
+            ..
+        } = self;
+        progress.find_staying(staged);
+        progress.gather(staged);
+        progress.process_facts = process::gather(registry, store, staged, progress);
     }
 }
 
@@ -106,12 +118,15 @@ impl Writer {
         let mut staged = without_conflicts(&self.store, staged)?;
         self.add_all(&mut staged, at);
         let progress = self.progress(&staged, at);
-        let store = Arc::clone(&self.store);
-        let mut store = store.write();
-        self.report_page(&mut store, &staged, facts);
+        let shared = Arc::clone(&self.store);
+        let mut store = shared.write();
+        self.report_page(&mut store, (&staged, at), facts);
         store.begin_commit(staged.target());
         let pins = store.series.pin();
+        drop(store);
         Ok(CommitInSteps {
+            registry: Arc::clone(&self.registry),
+            store: shared,
             staged,
             progress,
             facts,

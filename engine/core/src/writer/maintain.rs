@@ -9,14 +9,16 @@ use super::admit::shrink;
 use super::in_turn::in_turn;
 use super::make_room::shrink_in_steps;
 use crate::limits::{RESTART_GRACE_MS_DEFAULT, WRITE_BATCH_SERIES};
-use crate::store::TargetId;
+use crate::store::{Families, TargetId};
 use crate::time::Timestamp;
 
 impl Writer {
     /// Drops samples older than the retention and history above the memory limit. To be called about once a second.
     pub fn maintain(&mut self, now: Timestamp) {
         let cutoff_ms = self.cutoff_ms(now);
-        self.drop_unclaimed(now);
+        while let Some(stage) = self.next_unclaimed(now) {
+            self.remove_target(stage, now);
+        }
         self.store.write().drop_before(cutoff_ms);
         self.retain_explicit(&mut 0, usize::MAX, cutoff_ms);
         if let Some(history_bytes_max) = self.count(now) {
@@ -37,8 +39,10 @@ impl Writer {
             let cutoff_ms = writer.cutoff_ms(now);
             writer.retain_explicit(&mut next, WRITE_BATCH_SERIES, cutoff_ms)
         }) {}
+        while let Some(stage) = in_turn(writer, |writer| writer.next_unclaimed(now)) {
+            Writer::remove_in_steps(writer, stage, now);
+        }
         let too_much = in_turn(writer, |writer| {
-            writer.drop_unclaimed(now);
             let cutoff_ms = writer.cutoff_ms(now);
             writer.store.write().drop_before(cutoff_ms);
             writer.count(now)
@@ -74,7 +78,9 @@ impl Writer {
     /// Counts what is held. The bytes that history may take, where it takes more.
     fn count(&mut self, now: Timestamp) -> Option<usize> {
         let cutoff_ms = self.cutoff_ms(now);
-        let windows = self.registry.read().window_bytes;
+        let registry = self.registry.read();
+        let of_signals = registry.window_bytes + registry.facts.bytes();
+        drop(registry);
         let mut store = self.store.write();
         store.series.advance_epoch();
         for (index, target) in self.targets.iter_mut().enumerate() {
@@ -89,8 +95,9 @@ impl Writer {
         let stages: usize = self.targets.iter().map(|target| target.stage_bytes).sum();
         let reserved = self.targets.iter().map(|target| target.reserved_bytes);
         let reserved = self.reserved_bytes + reserved.sum::<usize>();
-        let bytes = store.bytes();
-        let counted = bytes.total() + store.imminent_growth_bytes() + stages + windows + reserved;
+        let families: usize = store.metadata.values().map(Families::bytes).sum();
+        let bytes = store.bytes().total() + store.imminent_growth_bytes();
+        let counted = bytes + families + stages + of_signals + reserved;
         self.non_history_bytes = counted - store.slab.bytes();
         let history_bytes_max = self.history_bytes_max();
         store.history_bytes_max = history_bytes_max;

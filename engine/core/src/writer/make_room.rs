@@ -50,10 +50,11 @@ impl Staged<'_> {
     }
 }
 
-/// Drops old history for what is added, and for so many bytes of history, where that is needed and helps.
+/// Drops old history for what is added, and for so many bytes of history as fit beside it, where that is needed and helps.
 pub(super) fn make_room(writer: &Mutex<Writer>, growth: &CountedGrowth, history_bytes: usize) {
     let left_bytes = in_turn(writer, |writer| {
-        let new_bytes = growth.bytes(&writer.store.read()) + history_bytes;
+        let new_bytes = growth.bytes(&writer.store.read());
+        let new_bytes = new_bytes + history_bytes.min(writer.free_for_history(new_bytes));
         let is_needed = writer.needs_room(new_bytes);
         is_needed.then(|| writer.history_beside(new_bytes))
     });

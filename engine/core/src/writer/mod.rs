@@ -1,12 +1,12 @@
 //! The writer: the only part that changes the store. Targets, pages, failed scrapes, samples from remote write,
 //! retention.
 //!
-//! * `target`: adding, failing and removing targets.
+//! * `target`: adding targets, failed scrapes; `remove`: a target that has left, some series at a time.
 //! * `commit`: one page of one target; `page_commit` applies its lines to series, `steps` some of them at a time, `progress`
 //!   is what is known between two; `report` writes the series about the scrape (`up` and others); `own_times`: timestamps of pages.
 //! * `commit_in_steps`: a large page with other commits in between, its series added in batches before (`add_series`).
 //! * `append`: samples with explicit timestamps.
-//! * `observe`: passes a committed page on to the signals.
+//! * `observe`: passes a committed page on to the signals; `process`: what it tells of another process than before.
 //! * `persist`: targets of a snapshot.
 //! * `admit`: the memory limit; `maintain`: retention and accounting.
 //!
@@ -27,7 +27,9 @@ mod outcome;
 mod own_times;
 mod page_commit;
 mod persist;
+mod process;
 mod progress;
+mod remove;
 mod report;
 mod steps;
 mod target;
@@ -85,6 +87,7 @@ impl Engine {
             placements: Vec::new(),
             endings: 0,
             reports_appeared: false,
+            adds_targets: false,
             stopwatch: Stopwatch::default(),
             waits: Arc::default(),
             wall_offset_ms: 0,
@@ -115,6 +118,8 @@ pub struct Writer {
     endings: u64,
     /// Series about scrapes were added since signals were last told.
     reports_appeared: bool,
+    /// Several targets are added: signals are told of them together.
+    adds_targets: bool,
     stopwatch: Stopwatch,
     waits: Arc<Durations>,
     /// What must be added to a time for the wall clock's.

@@ -5,11 +5,12 @@
 //! before the store, as everywhere.
 
 use super::Writer;
+use super::process::learn_again;
 use super::progress::Progress;
 use crate::exposition::{Placement, Staged};
 use crate::promql::{EvalOptions, QueryError};
 use crate::signal::{ChangeKind, PageFacts, Policy, SignalId, SignalRegistry, refresh, register};
-use crate::store::{IdSet, SeriesId, Store};
+use crate::store::SeriesId;
 use crate::time::Timestamp;
 
 impl Writer {
@@ -65,7 +66,7 @@ impl Writer {
         if let Some(kind) = change {
             registry.process_changed(target, &kind, at.ms());
             if kind == ChangeKind::Restarted {
-                learn_again(registry, &self.store.read(), staged, &progress.placements);
+                learn_again(registry, &self.store, staged, progress);
             }
         }
         registry.rescope();
@@ -104,41 +105,6 @@ fn series_changed(
         {
             facts.series_appeared(target, id, labels, before);
             before = Some(labels);
-        }
-    }
-}
-
-/// What is constant for a process is learned anew from the page of the one that answers now. Rare, so it may look at
-/// every series of the page.
-fn learn_again(
-    registry: &mut SignalRegistry,
-    store: &Store,
-    staged: &mut Staged<'_>,
-    placements: &[Placement],
-) {
-    let target = staged.target();
-    registry.facts.forget_process(target);
-    if let Some(needed) = staged.needed_labels() {
-        for labels in &needed {
-            registry.facts.learn_again(target, labels);
-        }
-        return;
-    }
-    let removed = IdSet::new(&staged.page().removed);
-    let new = placements.iter().filter_map(|placements| match placements {
-        Placement::Series(id) | Placement::Own(id) => Some(*id),
-        Placement::Duplicate | Placement::Conflict | Placement::Dropped => None,
-    });
-    let stayed = staged.series().filter(|id| !removed.contains(*id));
-    for id in stayed.chain(new) {
-        let has_label = |label: &str| {
-            let name = store.series.symbols.find(label);
-            name.is_some_and(|name| store.series.label(id, name).is_some())
-        };
-        let metric = store.metric_name(id).unwrap_or("");
-        if registry.facts.says_what_was_forgotten(metric, has_label) {
-            let labels = store.series.labels(id);
-            registry.facts.learn_again(target, &labels);
         }
     }
 }

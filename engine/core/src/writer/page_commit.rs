@@ -13,7 +13,7 @@ use crate::exposition::{
 use crate::histogram::FloatHistogram;
 use crate::labels::Labels;
 use crate::limits::WRITE_BATCH_SERIES;
-use crate::store::{AppendOutcome, ClockId, HISTOGRAM, IdSet, STALE, SeriesId, Store};
+use crate::store::{AppendOutcome, ClockId, HISTOGRAM, IdSet, Onward, STALE, SeriesId, Store};
 use crate::waits::Stopwatch;
 
 /// One hold of the store by a commit.
@@ -210,9 +210,12 @@ impl PageCommit<'_, '_> {
         bits: u64,
         histogram: Option<&FloatHistogram>,
     ) -> Placement {
-        let (tick, since) = (self.tick(), self.store.series.row(id).since);
-        self.store
-            .move_to_clock(id, since, self.of.clock, tick, bits);
+        let onward = self.onward(bits);
+        if !self.store.move_to_clock(id, onward) {
+            self.of.committed.out_of_order += 1;
+            self.of.is_late = true;
+            return Placement::Dropped;
+        }
         let Some(histogram) = histogram.cloned() else {
             return Placement::Series(id);
         };
@@ -221,6 +224,16 @@ impl PageCommit<'_, '_> {
             .native_histograms
             .push(id, at_ms, histogram, false);
         Placement::Own(id)
+    }
+
+    /// A sample of this page without a timestamp.
+    fn onward(&self, bits: u64) -> Onward {
+        Onward {
+            clock: self.of.clock,
+            since: self.tick(),
+            bits,
+            time_ms: self.of.at_ms,
+        }
     }
 
     /// Creates the series of a new line.
@@ -283,13 +296,15 @@ impl PageCommit<'_, '_> {
         }
     }
 
-    /// Moves a series whose line has no timestamp any more back to the page's clock, unless another line or page states one.
+    /// Moves a series whose line has no timestamp any more to the page's clock: back, unless another line or page states one, or
+    /// from that of another target which has left it.
     fn take_back(&mut self, id: SeriesId, staged: &Staged<'_>) {
         let row = *self.store.series.row(id);
-        let is_last = row.clock == ClockId::EXPLICIT
-            && row.since < self.of.at_ms
-            && self.store.listed.is_only_by(id, self.of.target);
-        if !is_last {
+        let is_free = match row.clock {
+            ClockId::EXPLICIT => self.store.listed.is_only_by(id, self.of.target),
+            clock => clock != self.of.clock && !row.is_present(),
+        };
+        if !is_free {
             return;
         }
         let page = staged.page();
@@ -300,10 +315,11 @@ impl PageCommit<'_, '_> {
             let ids: Vec<SeriesId> = all.filter(|of| of.1.is_some()).map(|of| of.0).collect();
             IdSet::new(&ids)
         });
-        if !stating.contains(id) {
-            let tick = self.tick();
-            self.store
-                .move_to_clock(id, self.of.at_ms, self.of.clock, tick, STALE);
+        if stating.contains(id) {
+            return;
+        }
+        let onward = self.onward(STALE);
+        if self.store.move_to_clock(id, onward) {
             self.store.listed.remove(id, self.of.target);
         }
     }
@@ -387,29 +403,45 @@ impl PageCommit<'_, '_> {
             count(appended, &mut self.of.committed);
             return;
         }
-        let clock = &self.store.clocks[row.clock.index()];
         let stands = row.is_present();
+        if stands && row.clock != self.of.clock {
+            self.of.committed.conflicts += 1;
+            return;
+        }
         // A page that has a line without a timestamp, too, says something of this scrape's time.
-        let has_both = stands && row.clock == self.of.clock && self.store.listed.contains(id);
-        let last_ms = match has_both {
+        let has_both = stands && self.store.listed.contains(id);
+        let newest_ms = match has_both {
             true => Some(self.of.at_ms),
-            false => clock.last().map(|last| last.time_ms),
+            false => self.store.newest_ms(id),
         };
-        let is_late = stands && last_ms >= Some(time_ms);
-        let is_left_out = is_late || is_outside;
-        self.of.committed.out_of_order += u64::from(is_left_out);
-        if is_left_out && stands && self.store.listed.contains(id) {
+        let is_late = newest_ms >= Some(time_ms);
+        match is_late || is_outside {
+            false => self.go_on_explicit(id, Onward::explicit(time_ms, bits), has_both),
+            true => self.leave_out(id, stands, has_both),
+        }
+    }
+
+    /// Stores a sample with a timestamp of its own that is later than all others of its series.
+    fn go_on_explicit(&mut self, id: SeriesId, onward: Onward, has_both: bool) {
+        match has_both {
+            true => self.store.move_after_page(id, onward),
+            false => drop(self.store.move_to_clock(id, onward)),
+        }
+        self.explicit_series.push(id);
+        self.store.listed.add(id, self.of.target);
+    }
+
+    /// Leaves out a sample with a timestamp of its own. It ends what pages have said without one, as in Prometheus' scrape loop.
+    fn leave_out(&mut self, id: SeriesId, stands: bool, has_both: bool) {
+        self.of.committed.out_of_order += 1;
+        if has_both {
             return; // the page has a line without a timestamp, too
         }
-        let old_tick = clock.next_tick();
-        // A sample that is left out ends what pages have said without a timestamp, as in Prometheus' scrape loop.
-        let (since, bits) = match is_left_out {
-            false => (time_ms, bits),
-            true if stands || is_ahead => (self.of.at_ms, STALE),
-            true => (time_ms, STALE),
-        };
-        self.store
-            .move_to_clock(id, old_tick, ClockId::EXPLICIT, since, bits);
+        let end = Onward::explicit(self.of.at_ms, STALE);
+        if !stands || !self.store.move_to_clock(id, end) {
+            let since_ms = self.of.times.waiting_since_ms();
+            self.store.wait_for_explicit(id, since_ms);
+        }
         self.explicit_series.push(id);
         self.store.listed.add(id, self.of.target);
     }

@@ -128,7 +128,9 @@ impl Writer {
         let (id, _, series) = unclaimed.swap_remove(at);
         let mut registry = self.registry.write();
         registry.facts.configure(id, spec);
-        registry.rescope();
+        if !self.adds_targets {
+            registry.rescope();
+        }
         let needed = registry.facts.requirements.retain_handle();
         drop(registry);
         let lines_max = self.limits.page_lines_max();
@@ -136,25 +138,19 @@ impl Writer {
         Some((id, stage))
     }
 
-    /// Removes restored targets that discovery has not found in time.
-    pub(super) fn drop_unclaimed(&mut self, now: Timestamp) {
-        if self.unclaimed.targets.is_empty() {
-            return;
-        }
+    /// The stage of a restored target that discovery has not found in time, which has to be removed.
+    pub(super) fn next_unclaimed(&mut self, now: Timestamp) -> Option<Stage> {
+        let (_, labels, _) = self.unclaimed.targets.last()?;
+        let spec = TargetSpec {
+            labels: labels.clone(),
+            ..TargetSpec::default()
+        };
         let wait_until_ms = now.ms().saturating_add(FIRST_SCRAPE_WAIT_MS_MAX);
         let until_ms = *self.unclaimed.until_ms.get_or_insert(wait_until_ms);
         if now.ms() < until_ms {
-            return;
+            return None;
         }
-        while let Some((_, labels, _)) = self.unclaimed.targets.last() {
-            let spec = TargetSpec {
-                labels: labels.clone(),
-                ..TargetSpec::default()
-            };
-            if let Some((_, stage)) = self.claim_target(&spec) {
-                self.remove_target(stage, now);
-            }
-        }
+        self.claim_target(&spec).map(|(_, stage)| stage)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::outcome::Committed;
 use super::own_times::OwnTimes;
 use crate::exposition::{Placement, Staged};
-use crate::signal::{Gatherer, PageFacts, RememberedLabels};
+use crate::signal::{Gatherer, PageFacts, ProcessFacts, RememberedLabels};
 use crate::store::{ClockId, GrowingIdSet, IdSet, SeriesId, TargetId};
 
 /// From so many new samples on it is gathered what they tell, instead of telling it line by line.
@@ -20,6 +20,8 @@ pub(super) struct Progress {
     /// How many series had ended in the whole store when the commit began.
     pub(super) endings: u64,
     pub(super) committed: Committed,
+    /// A series that another target has left has a sample that is not older than this page.
+    pub(super) is_late: bool,
     /// Where the new samples went, in page order.
     pub(super) placements: Vec<Placement>,
     /// The series of removed lines.
@@ -36,6 +38,8 @@ pub(super) struct Progress {
     pub(super) remembered: Option<RememberedLabels>,
     /// What was gathered of the series that have appeared.
     pub(super) page_facts: Option<PageFacts>,
+    /// What was gathered of another process than that of the page before.
+    pub(super) process_facts: Option<ProcessFacts>,
     pub(super) next: Next,
 }
 
@@ -72,6 +76,7 @@ impl Progress {
             counter_dropped: false,
             endings: 0,
             committed,
+            is_late: false,
             placements,
             leaving: IdSet::new(&staged.page().removed),
             claimed: GrowingIdSet::default(),
@@ -80,6 +85,7 @@ impl Progress {
             left: Vec::new(),
             remembered: None,
             page_facts: None,
+            process_facts: None,
             next: Next {
                 lines: staged.added_samples().1,
                 ..Next::default()

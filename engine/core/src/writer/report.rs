@@ -5,7 +5,7 @@
 use super::Writer;
 use super::outcome::ScrapeFacts;
 use crate::scrape::REPORT_USUAL;
-use crate::store::{ClockId, ScrapeEntry, Store, TargetId};
+use crate::store::{ClockId, Onward, ScrapeEntry, Store, TargetId};
 use crate::time::Timestamp;
 
 impl Writer {
@@ -14,7 +14,7 @@ impl Writer {
     pub(super) fn report(
         &mut self,
         store: &mut Store,
-        target: TargetId,
+        (target, at): (TargetId, Timestamp),
         from: usize,
         values: &[f64],
     ) {
@@ -26,7 +26,13 @@ impl Writer {
             match *id {
                 Some(id) => store.change(id, tick, value.to_bits()),
                 None => {
-                    *id = store.claim(labels, clock, tick, value.to_bits());
+                    let onward = Onward {
+                        clock,
+                        since: tick,
+                        bits: value.to_bits(),
+                        time_ms: at.ms(),
+                    };
+                    *id = store.claim(labels, onward);
                     self.reports_appeared |= id.is_some();
                 }
             }
@@ -34,10 +40,15 @@ impl Writer {
     }
 
     /// Writes the metrics of `extra_scrape_metrics`, where the target has them.
-    pub(super) fn report_extra(&mut self, store: &mut Store, target: TargetId, facts: ScrapeFacts) {
+    pub(super) fn report_extra(
+        &mut self,
+        store: &mut Store,
+        (target, at): (TargetId, Timestamp),
+        facts: ScrapeFacts,
+    ) {
         let [timeout_s, sample_limit] = self.targets[target.index()].limits;
         let values = [timeout_s, sample_limit, facts.body_bytes as f64];
-        self.report(store, target, REPORT_USUAL, &values);
+        self.report(store, (target, at), REPORT_USUAL, &values);
     }
 
     /// Advances the clock of the series about the scrape, which makes their values visible.

@@ -60,9 +60,9 @@ impl PageCommit<'_, '_> {
         let metadata = take(&mut self.of.next.metadata, page.metadata.len(), &mut left);
         if !metadata.is_empty() {
             let known = self.store.metadata.entry(self.of.target).or_default();
-            page.metadata[metadata]
-                .iter()
-                .for_each(|of| of.write_to(known));
+            for of in &page.metadata[metadata] {
+                of.write_to(|family, change| known.change(family, change));
+            }
         }
         left == 0
     }

@@ -1,4 +1,4 @@
-//! Adding, failing and removing targets.
+//! Adding targets, and scrapes of them that fail.
 //!
 //! Each target has two clocks: one for the series of its pages, which a failed scrape ends in the plain view, and one
 //! for the series about its scrapes, which a failed scrape does not end. The id of a removed target is reused only
@@ -6,16 +6,12 @@
 
 use std::sync::Arc;
 
-use parking_lot::RwLockWriteGuard;
-
 use super::Writer;
 use super::outcome::{CommitError, ScrapeFacts};
 use crate::exposition::{Mapper, Stage};
 use crate::labels::Labels;
-use crate::limits::WRITE_BATCH_SERIES;
 use crate::scrape::{REPORT, REPORT_USUAL, TargetSpec};
-use crate::signal::ChangeKind;
-use crate::store::{ClockId, STALE, ScrapeEntry, SeriesId, TargetId};
+use crate::store::{ClockId, ScrapeEntry, SeriesId, TargetId};
 use crate::time::Timestamp;
 
 /// The writer's state of one target.
@@ -33,6 +29,18 @@ pub(super) struct Target {
 }
 
 impl Writer {
+    /// Several targets are added or change one after the other. Which signals see them is found out once, by
+    /// [`Writer::finish_targets`] or with the next page of any, and not for each: that takes time by all targets there are.
+    pub fn begin_targets(&mut self) {
+        self.adds_targets = true;
+    }
+
+    /// See [`Writer::begin_targets`].
+    pub fn finish_targets(&mut self) {
+        self.adds_targets = false;
+        self.registry.write().rescope();
+    }
+
     /// Adds a target. Returns its id and the stage with which its pages are parsed.
     pub fn add_target(&mut self, spec: TargetSpec) -> (TargetId, Stage) {
         let claimed = self.claim_target(&spec);
@@ -74,7 +82,9 @@ impl Writer {
         let mut registry = self.registry.write();
         let now_ms = registry.now_ms;
         registry.facts.add(target, &spec, now_ms);
-        registry.rescope();
+        if !self.adds_targets {
+            registry.rescope();
+        }
         let needed = registry.facts.requirements.retain_handle();
         drop(registry);
         let lines_max = self.limits.page_lines_max();
@@ -85,7 +95,9 @@ impl Writer {
     pub fn set_not_ready(&mut self, target: TargetId, not_ready: bool) {
         let mut registry = self.registry.write();
         registry.facts.set_not_ready(target, not_ready);
-        registry.rescope();
+        if !self.adds_targets {
+            registry.rescope();
+        }
     }
 
     /// Records a failed scrape: `up` becomes 0, and the series of the target's pages end here in the plain view. Signals
@@ -106,8 +118,8 @@ impl Writer {
         };
         store.advance(target, entry);
         let report = [0.0, facts.duration_s, 0.0, 0.0, 0.0];
-        self.report(&mut store, target, 0, &report);
-        self.report_extra(&mut store, target, facts);
+        self.report(&mut store, (target, at), 0, &report);
+        self.report_extra(&mut store, (target, at), facts);
         self.reported(&mut store, target, at);
         drop(store);
         let mut registry = self.registry.write();
@@ -117,44 +129,6 @@ impl Writer {
         drop(registry);
         self.refresh(&others);
         Ok(())
-    }
-
-    /// Removes a target: all of its series end at `at`.
-    pub fn remove_target(&mut self, stage: Stage, at: Timestamp) {
-        let target = stage.target();
-        let state = &mut self.targets[target.index()];
-        let at_ms = state
-            .last_ms
-            .map_or(at.ms(), |last_ms| at.ms().max(last_ms + 1));
-        state.removed_ms = Some(at_ms);
-        self.non_history_bytes = self.non_history_bytes.saturating_sub(state.stage_bytes);
-        state.stage_bytes = 0;
-        let reports = state.report.iter().flatten().copied();
-        let mut store = self.store.write();
-        let entry = |good| ScrapeEntry {
-            time_ms: at_ms,
-            good,
-        };
-        store.advance(target, entry(false));
-        store.clocks[ClockId::report_of(target).index()].push(entry(true));
-        for (done, id) in stage.series().chain(reports).enumerate() {
-            store.listed.remove(id, target);
-            let clock = store.series.row(id).clock;
-            if clock == ClockId::page_of(target) || clock == ClockId::report_of(target) {
-                let tick = store.clocks[clock.index()].next_tick() - 1;
-                store.change(id, tick, STALE);
-            }
-            if done % WRITE_BATCH_SERIES == WRITE_BATCH_SERIES - 1 {
-                RwLockWriteGuard::bump(&mut store);
-            }
-        }
-        store.metadata.remove(&target);
-        drop(store);
-        self.endings += 1;
-        let mut registry = self.registry.write();
-        registry.process_changed(target, &ChangeKind::LeftDiscovery, at_ms);
-        registry.facts.remove(target, at_ms);
-        registry.rescope();
     }
 }
 

@@ -271,3 +271,38 @@ fn maintenance_while_a_page_is_committed_drops_no_history_that_fits() {
     let (_, page) = writer.finish_commit(commit);
     writer.take_template(page.into_template());
 }
+
+/// All series of a page end and as many are new. Where both did not fit, no room was made beforehand, and the commit dropped history
+/// at once.
+#[test]
+fn room_is_made_before_a_commit_also_where_new_and_ending_series_do_not_both_fit() {
+    let mut fixture = Fixture::new();
+    while fixture.reader.stats().blocks_dropped_for_memory == 0 {
+        fixture.second("").expect("nothing is new");
+    }
+    let mut with_room = 0;
+    for round in 0..24 {
+        let page = page_of(1_500 + 100 * round, |at| format!("{round}_{at}"));
+        let dropped = || fixture.reader.stats().blocks_dropped_for_memory;
+        fixture.now_ms += 1_000;
+        let at = Timestamp::from_ms(fixture.now_ms);
+        let staged = fixture.churning.parse(page.as_bytes(), Format::Text);
+        let mut staged = staged.expect("it parses");
+        let before = dropped();
+        staged.make_room(&fixture.writer);
+        let made = dropped();
+        let mut writer = fixture.writer.lock();
+        let Ok(_) = writer.add_series(&mut staged, at) else {
+            break; // it does not fit alone
+        };
+        assert_eq!(dropped(), made, "round {round}");
+        with_room += u32::from(made > before);
+        let committed = writer.commit(staged, at, ScrapeFacts::default());
+        committed.expect("its series are added");
+        writer.maintain(at);
+    }
+    assert!(
+        with_room > 3,
+        "{with_room} pages needed the memory of history"
+    );
+}

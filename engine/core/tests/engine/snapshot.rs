@@ -49,7 +49,11 @@ pub(super) fn gateway(started_s: i64, queue: i64) -> String {
 
 impl Scene {
     pub(super) fn new(instances: &[&str]) -> Scene {
-        let (writer, reader) = Engine::new(Limits::default());
+        Scene::with_limits(Limits::default(), instances)
+    }
+
+    pub(super) fn with_limits(limits: Limits, instances: &[&str]) -> Scene {
+        let (writer, reader) = Engine::new(limits);
         let mut scene = Scene {
             writer,
             reader,

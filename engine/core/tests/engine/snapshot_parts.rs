@@ -26,7 +26,7 @@ enum Step {
     Fails(usize),
     /// Samples with times of their own: a series, and how long ago.
     Append(u8, i64),
-    Explicit(u8),
+    Explicit(u8, i64),
     /// The same series without a timestamp.
     Plain(u8),
     Replaced,
@@ -45,7 +45,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..3_i64).prop_map(Step::Native),
         1 => (0..2_usize).prop_map(Step::Fails),
         2 => (0..3_u8, 0..5_000_i64).prop_map(|(series, ago)| Step::Append(series, ago)),
-        1 => (0..4_u8).prop_map(Step::Explicit),
+        2 => (0..4_u8, own_ago()).prop_map(|(value, ago)| Step::Explicit(value, ago)),
         1 => (0..4_u8).prop_map(Step::Plain),
         1 => Just(Step::Replaced),
         1 => Just(Step::Long),
@@ -55,8 +55,19 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// How old a timestamp of a page is: young, equal to that of a scrape, older than anything that is kept, ahead.
+fn own_ago() -> impl Strategy<Value = i64> {
+    prop_oneof![
+        4 => Just(300_i64),
+        2 => (0..8_i64).prop_map(|scrapes| 500 * scrapes),
+        2 => Just(4_000_000_i64),
+        1 => -2_000..0_i64,
+    ]
+}
+
 /// An engine and its files.
 struct Filed {
+    limits: Limits,
     scene: Scene,
     /// Those before the newest, and when that after them was begun.
     older: Vec<(Vec<u8>, i64)>,
@@ -68,12 +79,17 @@ struct Filed {
 
 impl Filed {
     fn new() -> Filed {
-        let mut scene = Scene::new(&[]);
+        Filed::with_limits(Limits::default())
+    }
+
+    fn with_limits(limits: Limits) -> Filed {
+        let mut scene = Scene::with_limits(limits, &[]);
         for instance in ["a:1", "b:1"] {
             let (_, stage) = scene.writer.add_target(mixed(instance));
             scene.stages.push(stage);
         }
         Filed {
+            limits,
             scene,
             older: Vec::new(),
             file: Vec::new(),
@@ -107,8 +123,8 @@ impl Filed {
                 };
                 let _ = scene.writer.append(vec![appended], scene.at()); // it may be too old
             }
-            Step::Explicit(value) => {
-                let page = format!("own {value} {}\n", scene.now_ms - 300);
+            Step::Explicit(value, ago_ms) => {
+                let page = format!("own {value} {}\n", scene.now_ms - ago_ms);
                 scene.scrape(0, page.as_bytes(), Format::Text);
             }
             Step::Plain(value) => {
@@ -169,7 +185,7 @@ impl Filed {
 
     fn restored_from(&self, files: &[&[u8]]) -> Scene {
         let now = Timestamp::from_ms(self.scene.now_ms);
-        let restored = read_files(files, now).expect("a good snapshot");
+        let restored = read_files(self.limits, files, now).expect("a good snapshot");
         let Restored { writer, reader, .. } = restored;
         Scene {
             writer,
@@ -186,7 +202,7 @@ impl Filed {
     }
 }
 
-fn read_files(files: &[&[u8]], now: Timestamp) -> Result<Restored, SnapshotError> {
+fn read_files(limits: Limits, files: &[&[u8]], now: Timestamp) -> Result<Restored, SnapshotError> {
     let mut readers: Vec<_> = files
         .iter()
         .map(|file| {
@@ -205,7 +221,7 @@ fn read_files(files: &[&[u8]], now: Timestamp) -> Result<Restored, SnapshotError
         .iter_mut()
         .map(|read| read as NextBytes<'_>)
         .collect();
-    Engine::restore_files(Limits::default(), now, &mut readers)
+    Engine::restore_files(limits, now, &mut readers)
 }
 
 /// Series without the target's labels may be shown by either.
@@ -245,7 +261,13 @@ proptest! {
     fn parts_are_the_engine_at_the_last_of_them(steps in vec(step(), 1..60)) {
         let mut filed = Filed::new();
         for step in &steps {
+            let now_ms = filed.scene.now_ms + 500;
+            let before = filed.scene.history(now_ms);
             filed.do_step(step);
+            if matches!(step, Step::Part(_) | Step::File(_)) {
+                let restored = filed.restored_from(&filed.files());
+                prop_assert_eq!(restored.history(now_ms), before, "at {:?}", step);
+            }
         }
         filed.scene.writer.maintain(filed.scene.at());
         filed.part(false);
@@ -382,11 +404,11 @@ fn files_are_read_in_their_order_only_and_the_newest_without_the_others() {
     assert_eq!(chains[0].goes_on_from, None);
     for chosen in [&[0, 1, 2][..], &[1, 2], &[2], &[0, 1], &[1], &[0]] {
         let chosen: Vec<&[u8]> = chosen.iter().map(|at| files[*at]).collect();
-        assert!(read_files(&chosen, now).is_ok());
+        assert!(read_files(filed.limits, &chosen, now).is_ok());
     }
     for chosen in [&[0, 2][..], &[1, 0], &[2, 1], &[0, 0], &[1, 1]] {
         let chosen: Vec<&[u8]> = chosen.iter().map(|at| files[*at]).collect();
-        let refused = read_files(&chosen, now).err();
+        let refused = read_files(filed.limits, &chosen, now).err();
         assert!(
             matches!(refused, Some(SnapshotError::Malformed { .. })),
             "{refused:?}"
@@ -434,7 +456,7 @@ fn a_series_that_had_timestamps_of_its_own_for_a_while_is_as_it_was() {
             }
             filed.do_step(&Step::Part(false));
             for value in 0..5 {
-                filed.do_step(&Step::Explicit(value));
+                filed.do_step(&Step::Explicit(value, 300));
             }
             if parts_between {
                 filed.do_step(&Step::Part(false));
@@ -449,5 +471,52 @@ fn a_series_that_had_timestamps_of_its_own_for_a_while_is_as_it_was() {
         let now_ms = filed.scene.now_ms;
         let restored = filed.restored_from(&filed.files());
         assert_eq!(restored.history(now_ms), filed.scene.history(now_ms));
+    }
+}
+
+/// A series that ended and of which nothing was left when the next part was written came back from it, present to the end, and stayed
+/// until the first page of its target.
+#[test]
+fn a_series_that_was_removed_between_two_parts_is_not_there() {
+    let limits = Limits {
+        retention_ms: 60_000,
+        ..Limits::default()
+    };
+    for next in [Step::Part(false), Step::File(false)] {
+        let mut filed = Filed::with_limits(limits);
+        let page = |shown: u8| Step::Page {
+            target: 0,
+            shown,
+            value: 3,
+        };
+        filed.do_step(&page(0b111_1110));
+        let sent = |ago_ms| Step::Append(0, ago_ms);
+        filed.do_step(&sent(0));
+        filed.do_step(&Step::Part(false));
+        // Some of them end, nothing of them is left, and their ids name others.
+        for round in 0..300 {
+            let others = if round < 150 { 0b1000 } else { 0b10_1000 };
+            filed.do_step(&page(others));
+            filed.do_step(&Step::Maintain);
+        }
+        filed.do_step(&next);
+        let now_ms = filed.scene.now_ms;
+        let restored = filed.restored_from(&filed.files());
+        assert_eq!(
+            restored.history_since(now_ms - 55_000, now_ms),
+            filed.scene.history_since(now_ms - 55_000, now_ms),
+            "{next:?}"
+        );
+        // What comes after that goes on from it.
+        filed.do_step(&page(0b111_1110));
+        filed.do_step(&sent(0));
+        filed.do_step(&Step::Part(false));
+        let now_ms = filed.scene.now_ms;
+        let restored = filed.restored_from(&filed.files());
+        assert_eq!(
+            restored.history_since(now_ms - 55_000, now_ms),
+            filed.scene.history_since(now_ms - 55_000, now_ms),
+            "{next:?}"
+        );
     }
 }

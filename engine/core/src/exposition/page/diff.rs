@@ -105,6 +105,8 @@ pub(crate) struct PageDiff {
     /// Those of them that are kept, and the bytes of their labels.
     pub(crate) new_series: usize,
     pub(crate) new_label_bytes: usize,
+    /// The metrics of these, each as often as it follows another one.
+    pub(crate) new_metrics: usize,
     /// Empty when no line was added, removed or moved.
     pub(crate) edits: Vec<EditOp>,
     pub(crate) new_lines: Vec<NewLine>,
@@ -135,6 +137,7 @@ impl PageDiff {
             new_samples: 0,
             new_series: 0,
             new_label_bytes: 0,
+            new_metrics: 0,
             edits: Vec::new(),
             new_lines: Vec::new(),
             removed: Vec::new(),
@@ -160,6 +163,7 @@ impl PageDiff {
         self.new_samples = 0;
         self.new_series = 0;
         self.new_label_bytes = 0;
+        self.new_metrics = 0;
         self.edits.clear();
         self.new_lines.clear();
         self.removed.clear();

@@ -7,6 +7,7 @@ use super::super::template::{Place, RowKind};
 use super::diff::NewLine;
 use super::near_line::SampleLine;
 use super::{Compare, EditOp, ExemplarOf, Metadata, NewKind};
+use crate::labels::Labels;
 
 impl Compare<'_, '_> {
     /// The rows from the expected one until `until` are not on the page: records them as removed.
@@ -100,6 +101,7 @@ impl Compare<'_, '_> {
             None => self.page.dropped += 1,
             Some(labels) => {
                 self.page.new_series += 1;
+                self.page.new_metrics += usize::from(self.is_next_metric(labels));
                 self.page.new_label_bytes += labels.bytes();
             }
         }
@@ -117,6 +119,18 @@ impl Compare<'_, '_> {
         self.page.new_samples += 1;
         self.push_new(self.at..sample.value.start, sample.value, kind);
         Ok(())
+    }
+
+    /// Whether the new line before has another metric.
+    fn is_next_metric(&self, labels: &Labels) -> bool {
+        let before = self.page.new_lines.last().map(|line| &line.kind);
+        match before {
+            Some(NewKind::Sample {
+                labels: Some(before),
+                ..
+            }) => before.metric_name() != labels.metric_name(),
+            _ => true,
+        }
     }
 
     pub(super) fn push_new(&mut self, key: Range<usize>, value: Range<usize>, kind: NewKind) {

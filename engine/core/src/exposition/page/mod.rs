@@ -15,8 +15,6 @@ mod skipped;
 
 use std::ops::Range;
 
-use hashbrown::HashMap;
-
 use super::dialect::Dialect;
 use super::line_lengths::line_breaks;
 use super::retain_filter::RetainFilter;
@@ -25,6 +23,7 @@ use crate::exposition::mapper::MapLabels;
 use crate::metadata::FamilyType;
 
 use near_line::NearLine;
+use resync::RowsAhead;
 
 pub(crate) use diff::{
     Change, EditOp, ExemplarOf, ExplicitSample, HistogramSample, Metadata, NewKind, PageDiff,
@@ -126,7 +125,7 @@ struct Compare<'a, 'm> {
     /// In the body: the newest run of lines that were passed over.
     run: Range<usize>,
     /// Every remaining row by its key, made once guessing has failed.
-    ahead: Option<HashMap<Vec<u8>, Place>>,
+    ahead: Option<RowsAhead>,
     /// The last new sample.
     near: NearLine<'a>,
 }

@@ -4,7 +4,9 @@
 //! After repeated misses the remaining rows are indexed once, so that a page in another order costs time proportional
 //! to its length.
 
-use hashbrown::HashMap;
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashMap};
 
 use crate::limits::RESYNC_ROWS;
 
@@ -13,6 +15,29 @@ use super::edit::line_end;
 use super::in_order::LineMatch;
 use super::near_line::NewLine;
 use super::{Compare, NewKind};
+
+/// The first row with each key, by two hashes of the key: rows share the bytes of their keys, so that a copy of 400,000 keys would
+/// take 60 MB and this takes 14. That two keys have the same 128 bits does not happen.
+#[derive(Default)]
+pub(super) struct RowsAhead {
+    hashers: [DefaultHashBuilder; 2],
+    rows: HashMap<[u64; 2], Place>,
+}
+
+impl RowsAhead {
+    fn hashes(&self, key: &[u8]) -> [u64; 2] {
+        [&self.hashers[0], &self.hashers[1]].map(|hasher| hasher.hash_one(key))
+    }
+
+    fn add(&mut self, key: &[u8], place: Place) {
+        let hashes = self.hashes(key);
+        self.rows.entry(hashes).or_insert(place);
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Place> {
+        self.rows.get(&self.hashes(key)).copied()
+    }
+}
 
 impl Compare<'_, '_> {
     /// The line at `at` is not the expected row: finds its row, or records it as new.
@@ -71,7 +96,7 @@ impl Compare<'_, '_> {
         if self.ahead.is_none() {
             self.ahead = Some(self.index_rows_ahead());
         }
-        let found = *self.ahead.as_ref()?.get(key)?;
+        let found = self.ahead.as_ref()?.get(key)?;
         (found >= self.place).then_some(found)
     }
 
@@ -84,11 +109,11 @@ impl Compare<'_, '_> {
         found
     }
 
-    fn index_rows_ahead(&self) -> HashMap<Vec<u8>, Place> {
-        let mut rows = HashMap::new();
+    fn index_rows_ahead(&self) -> RowsAhead {
+        let mut rows = RowsAhead::default();
         let mut scratch = Vec::new();
         self.walk_rows(&mut scratch, usize::MAX, |key, place| {
-            rows.entry(key.to_vec()).or_insert(place);
+            rows.add(key, place);
             None::<()>
         });
         rows

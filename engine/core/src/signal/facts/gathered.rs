@@ -5,6 +5,7 @@
 //! values of labels that matter, again and again. Those are collected here, by whoever holds no lock; what is left to do with
 //! the commit takes time by metric and by value, not by line.
 
+use hashbrown::hash_map::Entry;
 use hashbrown::{HashMap, HashSet};
 
 use super::super::names::Names;
@@ -57,8 +58,9 @@ pub(crate) struct Gatherer<'l> {
 #[derive(Default)]
 struct Seen<'l> {
     before: Option<&'l Labels>,
-    /// Label names by metric.
-    names: HashMap<&'l str, HashSet<&'l str>>,
+    /// Label names by metric: those of its first series, and what others have beside.
+    names: HashMap<&'l str, &'l Labels>,
+    more_names: HashMap<&'l str, HashSet<&'l str>>,
     /// Label values that name no pool, by label.
     values: HashSet<(&'l str, &'l str)>,
     /// Pools, whichever label names them.
@@ -131,16 +133,9 @@ impl<'l> Seen<'l> {
             }
         }
         let names = |labels: &'l Labels| labels.iter().map(|(name, _)| name);
-        if before.is_none_or(|before| !names(before).eq(names(labels))) {
-            let is_first = !self.names.contains_key(metric);
-            let shown = self.names.entry(metric).or_default();
-            let mut is_new = is_first;
-            for name in names(labels) {
-                is_new |= shown.len() <= SHOWN_LABELS_MAX && shown.insert(name);
-            }
-            if is_new {
-                lines.with_labels.push(labels.clone());
-            }
+        let is_repeated = before.is_some_and(|before| names(before).eq(names(labels)));
+        if !is_repeated && self.has_new_name(metric, labels) {
+            lines.with_labels.push(labels.clone());
         }
         let mut before = before.map(Labels::iter);
         for (at, (label, value)) in labels.iter().enumerate() {
@@ -152,6 +147,23 @@ impl<'l> Seen<'l> {
                 lines.with_values.push((labels.clone(), at));
             }
         }
+    }
+
+    /// Whether a series has a label name that those of its metric before do not have, as far as names are remembered.
+    fn has_new_name(&mut self, metric: &'l str, labels: &'l Labels) -> bool {
+        let first = match self.names.entry(metric) {
+            Entry::Vacant(first) => {
+                first.insert(labels);
+                return true;
+            }
+            Entry::Occupied(first) => *first.get(),
+        };
+        let mut is_new = false;
+        for (name, _) in labels.iter().filter(|(name, _)| first.get(name).is_none()) {
+            let more = self.more_names.entry(metric).or_default();
+            is_new |= first.len() + more.len() <= SHOWN_LABELS_MAX && more.insert(name);
+        }
+        is_new
     }
 
     /// Whether a value may tell something that those before do not. Once there are as many as a group remembers, and for a pool

@@ -39,6 +39,11 @@ impl GroupFacts {
         values.map(|value| &**value)
     }
 
+    /// Bytes held, about.
+    pub(super) fn bytes(&self) -> usize {
+        (self.exposed.len() + self.values_count) * super::TEXT_BYTES
+    }
+
     /// Adds a metric. True if it is new to the group.
     pub(super) fn add_exposed(&mut self, metric: &str) -> bool {
         self.exposed.len() < REMEMBERED_METRICS_MAX

@@ -2,13 +2,14 @@
 //!
 //! They are derived from pages and scrape times only, so two replicas that saw the same pages have the same facts (S2, S3,
 //! S6). `target` and `group` are the facts about one; `series` updates them when series appear and disappear (`gathered`:
-//! those of a large page at once), `scrapes` after each scrape; `structure` records which metrics have changed, for the
+//! those of a large page at once, `process`: what another process tells), `scrapes` after each scrape; `structure` records which metrics have changed, for the
 //! compiled queries; `persist` is what a snapshot keeps of them.
 
 mod gathered;
 mod group;
 mod names_seen;
 mod persist;
+mod process;
 mod scrapes;
 mod series;
 mod structure;
@@ -26,7 +27,11 @@ pub(crate) use gathered::{Gatherer, PageFacts, RememberedLabels};
 pub(crate) use group::GroupFacts;
 pub(crate) use names_seen::NamesSeen;
 pub(crate) use persist::RestoredTarget;
+pub(crate) use process::{ProcessFacts, ProcessGatherer};
 pub(crate) use target::{TargetFacts, Uncovered};
+
+/// What a text takes that is remembered: some 30 bytes, a place in a hash table, what the allocator adds.
+const TEXT_BYTES: usize = 96;
 
 /// What changed about the process of a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +99,14 @@ impl Facts {
     /// The target whose scrapes a clock lists, while discovery lists it.
     pub(crate) fn target_of(&self, clock: ClockId) -> Option<&TargetFacts> {
         self.target(clock.target()?)
+    }
+
+    /// Bytes held, about: names of metrics and values of labels are most of them.
+    pub(crate) fn bytes(&self) -> usize {
+        let targets = self.targets.iter().flatten();
+        let metrics: usize = targets.map(|target| target.metrics.len()).sum();
+        let groups = self.groups.values().map(GroupFacts::bytes);
+        metrics * TEXT_BYTES + groups.sum::<usize>()
     }
 
     /// Targets that discovery lists.

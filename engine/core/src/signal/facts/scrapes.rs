@@ -136,6 +136,15 @@ impl TargetFacts {
         (moved, changes)
     }
 
+    /// Whether a page with this start time comes from another process than the one before.
+    pub(super) fn is_restart(&self, start_bits: Option<u64>, counter_dropped: bool) -> bool {
+        match (self.start_bits, start_bits) {
+            (Some(before), Some(now)) => !is_same_start(before, now),
+            (_, None) => counter_dropped,
+            (None, Some(_)) => false,
+        }
+    }
+
     /// Whether another process serves the page than the one of the last good scrape at `before_ms`.
     fn update_process(
         &mut self,
@@ -145,11 +154,7 @@ impl TargetFacts {
         at_ms: i64,
         wall_offset_ms: i64,
     ) -> bool {
-        let restarted = match (self.start_bits, start_bits) {
-            (Some(before), Some(now)) => !is_same_start(before, now),
-            (_, None) => counter_dropped,
-            (None, Some(_)) => false,
-        };
+        let restarted = self.is_restart(start_bits, counter_dropped);
         // Of a start that wavers the first one stays, so that it cannot move away in small steps.
         if restarted || self.start_bits.is_none() {
             self.start_bits = start_bits.or(self.start_bits);

@@ -40,8 +40,8 @@ pub(super) struct Copied {
 #[derive(Clone)]
 pub(super) struct CopiedSeries {
     pub(super) id: SeriesId,
-    /// The removals near its id.
-    pub(super) removals: u32,
+    /// That of its id.
+    pub(super) generation: u8,
     /// What was written before: of its samples with timestamps of their own, those before this time.
     pub(super) own_before: i64,
     row: Option<Row>,
@@ -74,6 +74,8 @@ pub(super) struct Copier {
     /// Where the newest of the copied series goes on.
     place: Option<Place>,
     bytes_left: usize,
+    /// The numbers of series that are gone.
+    pub(super) gone: Vec<u32>,
 }
 
 impl Copied {
@@ -136,7 +138,7 @@ impl Copied {
         let bytes = pairs.len() * size_of::<(Symbol, Symbol)>();
         self.series.push(CopiedSeries {
             id,
-            removals: store.series.removals_near(id),
+            generation: store.series.generation(id),
             own_before,
             row: None,
             pairs,
@@ -208,6 +210,9 @@ impl Copier {
         while self.next < end && series < READ_BATCH_SERIES && self.bytes_left > 0 {
             let id = SeriesId(self.next);
             let row = *store.series.row(id);
+            let generation = store.series.generation(id);
+            self.gone
+                .extend(wanted.cut.numbers.take_gone(id, generation));
             if row.clock != ClockId::NONE {
                 series += usize::from(self.series(store, (id, row), wanted, copied));
             } else if self.place.take().is_some() {

@@ -20,11 +20,14 @@
 //!
 //! Series with labels are numbered in the order in which a file has them; a number is told as the difference to that before
 //! it in the section. It is of use while the series is present at the end of every part: one that is absent may be dropped by
-//! whoever reads.
+//! whoever reads. A series that was present at the cut before and has been removed since, with all of its history, is told by its
+//! number alone (`numbers`), or in the first part of a file that goes on from another by not being told there: whoever reads ends
+//! it at the cut before.
 
 mod bits;
 mod clocks;
 mod copy;
+mod numbers;
 mod read;
 mod write;
 
@@ -32,9 +35,10 @@ use hashbrown::HashMap;
 
 use super::clock::Clock;
 use super::history::Store;
-use crate::ids::{ClockId, SeriesId};
+use crate::ids::ClockId;
 
 pub(crate) use clocks::ClockWriter;
+use numbers::Numbers;
 pub(crate) use read::SeriesReader;
 pub(crate) use write::SeriesWriter;
 
@@ -71,51 +75,5 @@ impl Cut {
         let end = self.ends.get(clock.index());
         let scrape = end.and_then(|end| store.clocks[clock.index()].at(end - ticks_before));
         scrape.map_or(i64::MIN, |scrape| scrape.time_ms)
-    }
-}
-
-/// The numbers that a file gives to series, by id.
-#[derive(Debug, Default)]
-struct Numbers {
-    of: Vec<u32>,
-    /// Per [`REMOVALS_CHUNK`](super::series::REMOVALS_CHUNK) ids, their removals when the numbers were given.
-    removals: Vec<u32>,
-    next: u32,
-}
-
-const NO_NUMBER: u32 = u32::MAX;
-
-impl Numbers {
-    /// The number of a series; none where its id may have named another one since.
-    fn get(&self, id: SeriesId, removals: u32) -> Option<u32> {
-        let chunk = (id.0 / super::series::REMOVALS_CHUNK) as usize;
-        let known = self.removals.get(chunk) == Some(&removals);
-        let number = self.of.get(id.index()).copied();
-        number.filter(|number| known && *number != NO_NUMBER)
-    }
-
-    /// The next number, for a series that is written with its labels.
-    fn give(&mut self, id: SeriesId, removals: u32) -> u32 {
-        let chunk = (id.0 / super::series::REMOVALS_CHUNK) as usize;
-        let size = super::series::REMOVALS_CHUNK as usize;
-        if self.removals.len() <= chunk {
-            self.removals.resize(chunk + 1, removals);
-            self.of.resize((chunk + 1) * size, NO_NUMBER);
-        }
-        if self.removals[chunk] != removals {
-            self.removals[chunk] = removals;
-            self.of[chunk * size..(chunk + 1) * size].fill(NO_NUMBER);
-        }
-        let number = self.next;
-        self.of[id.index()] = number;
-        self.next += 1;
-        number
-    }
-
-    /// Whoever reads may drop the series.
-    fn forget(&mut self, id: SeriesId) {
-        if let Some(number) = self.of.get_mut(id.index()) {
-            *number = NO_NUMBER;
-        }
     }
 }

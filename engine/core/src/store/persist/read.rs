@@ -1,25 +1,48 @@
 //! Reads series into a store.
 
+use std::collections::VecDeque;
+
 use super::Cut;
 use super::bits::take_bits;
 use crate::ids::{ClockId, SeriesId};
 use crate::labels::Labels;
 use crate::store::codec::STALE;
 use crate::store::history::Store;
+use crate::store::id_set::GrowingIdSet;
+use crate::store::order::Onward;
 use crate::store::persist_histograms;
+use crate::store::series::Series;
 use crate::store::slab::BlockId;
+use crate::store::symbol::Symbol;
 use crate::wire::{In, WireError, labels_of};
-use hashbrown::HashMap;
 
 /// Reads series into a store that had none.
 #[derive(Default)]
 pub(crate) struct SeriesReader {
-    texts: Vec<Box<str>>,
+    /// The texts of the part by their numbers: they are those of the store.
+    texts: Vec<Symbol>,
     /// The series of the file by their numbers.
-    numbers: Vec<SeriesId>,
+    pub(super) numbers: Vec<Named>,
     /// Per clock, the next tick at the cut before.
-    before: Option<Cut>,
+    pub(super) before: Option<Cut>,
+    /// The series that were told since.
+    pub(super) told: GrowingIdSet,
     has_begun: bool,
+}
+
+/// A series by its id, as long as that names it.
+#[derive(Clone, Copy)]
+pub(super) struct Named {
+    pub(super) id: SeriesId,
+    generation: u8,
+}
+
+impl Named {
+    /// Whether the series is there.
+    pub(super) fn is_in(self, store: &Store) -> bool {
+        store.series.row(self.id).clock != ClockId::NONE
+            && store.series.generation(self.id) == self.generation
+    }
 }
 
 /// A run that a series has, after which others are read.
@@ -27,16 +50,24 @@ type Base = (ClockId, i64, u64);
 
 impl SeriesReader {
     /// What follows came after what has been read.
-    pub(crate) fn next_cut(&mut self, store: &Store) {
-        self.texts.clear();
+    pub(crate) fn next_cut(&mut self, store: &mut Store) {
+        self.release_texts(store);
+        self.told = GrowingIdSet::default();
         self.has_begun = false;
         self.before = Some(Cut::of(store));
     }
 
     /// What follows is in another file.
-    pub(crate) fn next_file(&mut self, store: &Store) {
+    pub(crate) fn next_file(&mut self, store: &mut Store) {
         self.next_cut(store);
         self.numbers.clear();
+    }
+
+    /// Nothing follows that names texts of what has been read.
+    pub(crate) fn release_texts(&mut self, store: &mut Store) {
+        for symbol in std::mem::take(&mut self.texts) {
+            store.series.release_text(symbol);
+        }
     }
 
     /// Whether a series was read since the cut before.
@@ -65,11 +96,13 @@ impl SeriesReader {
                     let id = self.labelled(store, &mut bytes)?;
                     if has_numbers {
                         number = self.numbers.len() as i64;
-                        self.numbers.push(id);
+                        let generation = store.series.generation(id);
+                        self.numbers.push(Named { id, generation });
                     }
                     id
                 }
             };
+            self.told.insert(id);
             let histograms = persist_histograms::take(&mut bytes)?;
             let newest_ms = store.native_histograms.last(id).map(|(at_ms, _)| *at_ms);
             for (time_ms, histogram) in histograms {
@@ -83,7 +116,7 @@ impl SeriesReader {
 
     /// Reads a series with its labels.
     fn labelled(&mut self, store: &mut Store, bytes: &mut In<'_>) -> Result<SeriesId, WireError> {
-        let labels = self.labels(bytes)?;
+        let labels = self.labels(store, bytes)?;
         let have = store.series.find(&labels);
         if have.is_some() && self.before.is_none() {
             return Err("a series is there twice");
@@ -100,27 +133,32 @@ impl SeriesReader {
         bytes: &mut In<'_>,
     ) -> Result<SeriesId, WireError> {
         let number = usize::try_from(number).unwrap_or(usize::MAX);
-        let id = *self
+        let named = *self
             .numbers
             .get(number)
             .ok_or("a series has an unknown number")?;
+        let id = named.id;
         let row = *store.series.row(id);
-        if matches!(row.clock, ClockId::NONE | ClockId::EXPLICIT) {
+        if !named.is_in(store) || row.clock == ClockId::EXPLICIT {
             return Err("a series has the number of one that is gone");
         }
         let mut last = (row.clock, row.since, row.bits);
         bytes.list(|bytes| {
             let (end, run) = take_run(store, Some(last), bytes)?;
+            let previous = Some((last, end));
             last = run;
-            append(store, id, end, run)
+            append(store, id, (previous, run), self.before.as_ref());
+            Ok(())
         })?;
         Ok(id)
     }
 
-    fn labels(&mut self, bytes: &mut In<'_>) -> Result<Labels, WireError> {
+    fn labels(&mut self, store: &mut Store, bytes: &mut In<'_>) -> Result<Labels, WireError> {
+        let series = &mut store.series;
         let texts = &mut self.texts;
-        let pairs = bytes.list(|bytes| Ok((text(texts, bytes)?, text(texts, bytes)?)))?;
-        let text = |number: usize| &*self.texts[number];
+        let pairs =
+            bytes.list(|bytes| Ok((text(texts, series, bytes)?, text(texts, series, bytes)?)))?;
+        let text = |symbol: Symbol| series.symbols.text(symbol);
         let pairs: Vec<(&str, &str)> = pairs.iter().map(|&(n, v)| (text(n), text(v))).collect();
         match pairs.is_empty() {
             true => Err("a series has no labels"),
@@ -130,15 +168,17 @@ impl SeriesReader {
 }
 
 /// Reads the number of a text, and the text where it is new.
-fn text(texts: &mut Vec<Box<str>>, bytes: &mut In<'_>) -> Result<usize, WireError> {
+fn text(
+    texts: &mut Vec<Symbol>,
+    series: &mut Series,
+    bytes: &mut In<'_>,
+) -> Result<Symbol, WireError> {
     let number = usize::try_from(bytes.u()?).unwrap_or(usize::MAX);
     if number == texts.len() {
-        texts.push(bytes.text()?.into());
+        texts.push(series.hold_text(bytes.text()?));
     }
-    match number < texts.len() {
-        true => Ok(number),
-        false => Err("a text has an unknown number"),
-    }
+    let known = texts.get(number).copied();
+    known.ok_or("a text has an unknown number")
 }
 
 /// Reads a run that follows another one, and the end of that where it is on another clock.
@@ -173,67 +213,95 @@ fn take_runs(
     let mut id = have;
     let mut last = None;
     bytes.list(|bytes| {
-        let is_first = last.is_none();
         let (end, run) = take_run(store, last, bytes)?;
+        let previous = last.map(|last| (last, end));
         last = Some(run);
-        let (clock, tick, bits) = run;
-        let Some(id) = id else {
-            id = Some(store.create(labels, clock, bits, tick));
-            return Ok(());
-        };
-        let row = store.series.row(id);
-        let is_known = row.clock == clock && tick <= row.since;
-        if is_first && !is_known {
-            end_before_gap(store, id, before, (clock, tick));
+        match id {
+            Some(id) => append(store, id, (previous, run), before),
+            None => {
+                let (clock, tick, bits) = run;
+                id = Some(store.create(labels, clock, bits, tick));
+            }
         }
-        append(store, id, end, run)
+        Ok(())
     })?;
     match id.filter(|_| last.is_some()) {
         Some(id) => Ok(id),
         None => Err("a series has no samples"),
     }
 }
-/// Appends a run to a series, if it does not have it; `end` is the end of the run before, where that is on another clock.
+
+/// Appends a run to a series, if it does not have it. It comes after another one, whose end is told where that is on another
+/// clock; the first that is told may follow a gap.
 fn append(
     store: &mut Store,
     id: SeriesId,
-    end: Option<i64>,
-    (clock, tick, bits): (ClockId, i64, u64),
-) -> Result<(), WireError> {
-    let row = *store.series.row(id);
-    match end {
-        _ if row.clock == clock && tick <= row.since => {}
-        Some(end) if row.clock != clock => {
-            if row.is_present() && end <= row.since {
-                return Err("a run ends before it begins");
-            }
-            store.move_to_clock(id, end, clock, tick, bits);
-        }
-        None if row.clock != clock => return Err("a series changes its clock silently"),
-        _ if clock == ClockId::EXPLICIT => drop(store.append_explicit(id, tick, bits)),
-        _ => store.change(id, tick, bits),
-    }
-    Ok(())
-}
-
-/// What follows does not go on from the run that the series has: the history in between was dropped. It is absent there,
-/// from what was written before on.
-fn end_before_gap(
-    store: &mut Store,
-    id: SeriesId,
+    (previous, run): (Option<(Base, Option<i64>)>, Base),
     before: Option<&Cut>,
-    (clock, tick): (ClockId, i64),
 ) {
     let row = *store.series.row(id);
-    let end = match row.clock {
-        ClockId::EXPLICIT => row.since.saturating_add(1),
-        clock => before.map_or(row.since, |before| before.end(clock)),
+    let (clock, tick, bits) = run;
+    let is_known = match clock {
+        _ if row.clock == clock => tick <= row.since,
+        ClockId::EXPLICIT => false, // by its time, see `Store::move_from`
+        clock => before.is_some_and(|before| tick < before.end(clock)),
     };
-    let is_between = end > row.since && (row.clock != clock || end < tick);
-    match row.clock {
-        _ if !row.is_present() || !is_between => {}
-        ClockId::EXPLICIT => drop(store.append_explicit(id, end, STALE)),
-        _ => store.change(id, end, STALE),
+    if is_known {
+        return;
+    }
+    let told_end = previous
+        .filter(|((clock, tick, _), _)| (*clock, *tick) == (row.clock, row.since))
+        .and_then(|(_, end)| end);
+    let end = told_end.unwrap_or_else(|| end_at(store, id, before));
+    let is_after_gap = previous.is_none() && row.is_present() && end > row.since;
+    if row.clock == clock {
+        if is_after_gap && end < tick {
+            put(store, id, end, STALE);
+        }
+        return put(store, id, tick, bits);
+    }
+    let time_ms = match clock {
+        ClockId::EXPLICIT => tick,
+        clock => {
+            let scrape = store.clocks[clock.index()].at(tick);
+            scrape.map_or(i64::MAX, |scrape| scrape.time_ms)
+        }
+    };
+    let onward = Onward {
+        clock,
+        since: tick,
+        bits,
+        time_ms,
+    };
+    let mut end = end.min(store.end_tick(id));
+    let marker_ms = match row.clock {
+        ClockId::EXPLICIT => Some(end),
+        clock => store.clocks[clock.index()].at(end).map(|at| at.time_ms),
+    };
+    if is_after_gap && marker_ms.is_some_and(|marker_ms| marker_ms < time_ms) {
+        put(store, id, end, STALE);
+        end += 1;
+    }
+    store.move_from(id, end, onward);
+}
+
+/// Sets the value of a series from a tick of its clock on.
+fn put(store: &mut Store, id: SeriesId, tick: i64, bits: u64) {
+    match store.series.row(id).clock {
+        ClockId::EXPLICIT => drop(store.append_explicit(id, tick, bits)),
+        _ => store.change(id, tick, bits),
+    }
+}
+
+/// Where the run of a series ends of whose end nothing is told: the history in between was dropped, and it is absent there from
+/// what was written before on.
+fn end_at(store: &Store, id: SeriesId, before: Option<&Cut>) -> i64 {
+    let row = store.series.row(id);
+    match (row.clock, before) {
+        (ClockId::EXPLICIT, _) => row.since.saturating_add(1),
+        _ if !row.is_present() => row.since.saturating_add(1),
+        (clock, Some(before)) => before.end(clock),
+        (_, None) => store.end_tick(id),
     }
 }
 
@@ -254,16 +322,25 @@ fn check_tick(store: &Store, clock: ClockId, tick: i64) -> Result<(), WireError>
 impl Store {
     /// All series are there: orders what retention and the memory limit drop first.
     pub(crate) fn order_sealed(&mut self) {
-        let mut newest: HashMap<SeriesId, (BlockId, Option<i64>)> = HashMap::new();
-        let sealed = std::mem::take(&mut self.sealed);
-        let mut ends: Vec<(Option<i64>, SeriesId)> = Vec::with_capacity(sealed.len());
-        for id in sealed {
-            let oldest = self.series.row(id).oldest;
+        let mut ends: Vec<(Option<i64>, SeriesId)> = Vec::with_capacity(self.sealed.len());
+        self.sealed = VecDeque::new();
+        for id in (0..self.series.id_end()).map(SeriesId) {
+            let row = self.series.row(id);
+            let mut at = match row.clock {
+                ClockId::NONE => BlockId::NONE,
+                _ => row.oldest,
+            };
             // Blocks of one series stay in their order, whatever their clocks say of their ends.
-            let (block, end) = newest.entry(id).or_insert((oldest, None));
-            *end = self.end_ms(*block).max(*end);
-            *block = self.slab.header(*block).next();
-            ends.push((*end, id));
+            let mut end = None;
+            while let Some(block) = at.some() {
+                let header = self.slab.header(block);
+                if !header.sealed() {
+                    break;
+                }
+                at = header.next();
+                end = self.end_ms(block).max(end);
+                ends.push((end, id));
+            }
         }
         ends.sort_by_key(|(end, _)| *end);
         self.sealed = ends.into_iter().map(|(_, id)| id).collect();

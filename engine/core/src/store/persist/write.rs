@@ -6,6 +6,7 @@ use parking_lot::RwLock;
 
 use super::bits::put_runs;
 use super::copy::{Copied, CopiedSeries, Copier, Texts, Wanted};
+use super::numbers::put_gone;
 use super::{ClockWriter, Cut};
 use crate::ids::ClockId;
 use crate::store::codec::STALE;
@@ -138,6 +139,14 @@ impl SeriesWriter {
         self.has_more
     }
 
+    /// Writes some of the numbers of series that are gone, after all series. False: there are no more.
+    pub(crate) fn gone(&mut self, out: &mut Vec<u8>) -> bool {
+        if !self.copier.gone.is_empty() {
+            put_gone(&mut self.copier.gone, out);
+        }
+        !self.copier.gone.is_empty()
+    }
+
     fn want_texts(&mut self) {
         for series in &self.copied.series {
             if self.known_number(&self.copied, series).is_none() {
@@ -208,7 +217,7 @@ impl SeriesWriter {
     /// The number of a series that goes on from the run that was current at the cut before. Whoever reads has that run; here it
     /// may have been dropped meanwhile.
     fn known_number(&self, copied: &Copied, series: &CopiedSeries) -> Option<i64> {
-        let number = self.cut.numbers.get(series.id, series.removals)?;
+        let number = self.cut.numbers.get(series.id, series.generation)?;
         let (clock, tick) = copied.first(series)?;
         let has_run = clock != ClockId::EXPLICIT && tick < self.before.end(clock);
         has_run.then_some(i64::from(number))
@@ -230,14 +239,17 @@ impl SeriesWriter {
                     self.text(*name, out);
                     self.text(*value, out);
                 });
-                self.number = i64::from(self.cut.numbers.give(of.id, of.removals));
+                self.number = i64::from(self.cut.numbers.give(of.id, of.generation));
                 put_runs(None, runs, out);
             }
         }
         // Where it is absent it may be dropped, and so may one whose samples have times of their own.
-        let last = runs.last();
-        if last.is_none_or(|run| run.bits == STALE || run.clock == ClockId::EXPLICIT) {
-            self.cut.numbers.forget(of.id);
+        match runs.last() {
+            Some(run) if run.bits != STALE && run.clock == ClockId::EXPLICIT => {
+                self.cut.numbers.tell_labels(of.id);
+            }
+            Some(run) if run.bits != STALE => {}
+            _ => self.cut.numbers.forget(of.id),
         }
     }
 

@@ -1,0 +1,99 @@
+//! What a page tells of the process that gives it, where that is another one than before (S6a).
+//!
+//! All series of the page are looked at. With a page that is committed in steps that is done before its last one, in batches that
+//! hold the store as a reader does; otherwise with its commit.
+
+use parking_lot::RwLock;
+
+use super::progress::Progress;
+use crate::exposition::{Placement, Staged};
+use crate::limits::READ_BATCH_SERIES;
+use crate::signal::{ProcessFacts, ProcessGatherer, SignalRegistry};
+use crate::store::{IdSet, SeriesId, Store};
+
+/// Gathers what the page tells of its process, if that seems to be another one than before. Every line has a place.
+pub(super) fn gather(
+    registry: &RwLock<SignalRegistry>,
+    store: &RwLock<Store>,
+    staged: &mut Staged<'_>,
+    progress: &Progress,
+) -> Option<ProcessFacts> {
+    let locked = registry.read();
+    let value = |id: SeriesId| f64::from_bits(store.read().series.row(id).bits);
+    let dropped = progress.counter_dropped;
+    if !locked.facts.will_restart(progress.target, value, dropped) {
+        return None;
+    }
+    let mut gatherer = ProcessGatherer::new(locked.facts.asked());
+    drop(locked);
+    if let Some(needed) = staged.needed_labels() {
+        for labels in &needed {
+            if let Some(metric) = labels.metric_name() {
+                gatherer.look_at(metric, labels.iter(), || labels.clone());
+            }
+        }
+        return Some(gatherer.finish());
+    }
+    let removed = IdSet::new(&staged.page().removed);
+    let mut series = series_of(staged, &removed, &progress.placements).peekable();
+    while series.peek().is_some() {
+        let store = store.read();
+        for id in series.by_ref().take(READ_BATCH_SERIES) {
+            let symbols = &store.series.symbols;
+            let pairs = store.series.pairs(id);
+            let pairs = pairs.map(|(name, value)| (symbols.text(name), symbols.text(value)));
+            let metric = store.metric_name(id).unwrap_or("");
+            gatherer.look_at(metric, pairs, || store.series.labels(id));
+        }
+    }
+    drop(series);
+    Some(gatherer.finish())
+}
+
+/// Learns anew what is constant for a process from the page of the one that answers now.
+pub(super) fn learn_again(
+    registry: &mut SignalRegistry,
+    store: &RwLock<Store>,
+    staged: &mut Staged<'_>,
+    progress: &mut Progress,
+) {
+    let target = progress.target;
+    registry.facts.forget_process(target);
+    let gathered = progress.process_facts.take();
+    if gathered.is_some_and(|page| registry.facts.learn_process(target, &page)) {
+        return;
+    }
+    if let Some(needed) = staged.needed_labels() {
+        for labels in &needed {
+            registry.facts.learn_again(target, labels);
+        }
+        return;
+    }
+    let store = store.read();
+    let removed = IdSet::new(&staged.page().removed);
+    for id in series_of(staged, &removed, &progress.placements) {
+        let has_label = |label: &str| {
+            let name = store.series.symbols.find(label);
+            name.is_some_and(|name| store.series.label(id, name).is_some())
+        };
+        let metric = store.metric_name(id).unwrap_or("");
+        if registry.facts.says_what_was_forgotten(metric, has_label) {
+            let labels = store.series.labels(id);
+            registry.facts.learn_again(target, &labels);
+        }
+    }
+}
+
+/// The series of the page: those that stayed and those that are new.
+fn series_of<'s>(
+    staged: &'s Staged<'_>,
+    removed: &'s IdSet,
+    placements: &'s [Placement],
+) -> impl Iterator<Item = SeriesId> + 's {
+    let new = placements.iter().filter_map(|placement| match placement {
+        Placement::Series(id) | Placement::Own(id) => Some(*id),
+        Placement::Duplicate | Placement::Conflict | Placement::Dropped => None,
+    });
+    let stayed = staged.series().filter(|id| !removed.contains(*id));
+    stayed.chain(new)
+}
