@@ -345,7 +345,8 @@ impl Reader {
         &self.store
     }
 
-    /// A view of the store as Prometheus would show it, for PromQL.
+    /// A view of the store as Prometheus would show it, for PromQL. It is of one moment, that of the first selector that is read:
+    /// take another for the next query.
     pub fn plain(&self) -> PlainView {
         PlainView::new(Arc::clone(&self.store), None)
     }

@@ -6,8 +6,7 @@ use hashbrown::HashMap;
 
 use super::{
     CLOCK, CUT, END, GOES_ON, GONE, GROUP, GROUP_GONE, HEADER_BYTES, MAGIC, NAMED,
-    SECTION_BYTES_MAX, SECTION_HEAD_BYTES, SERIES, SERIES_UNNUMBERED, SIGNALS, TARGETS, VERSION,
-    VERSION_MIN, chained, checksum,
+    SECTION_BYTES_MAX, SECTION_HEAD_BYTES, SERIES, SIGNALS, TARGETS, VERSION, chained, checksum,
 };
 use crate::limits::Limits;
 use crate::reader::Reader;
@@ -75,7 +74,7 @@ impl fmt::Display for SnapshotError {
             SnapshotError::Foreign => f.write_str("it is not a snapshot of Stillwell"),
             SnapshotError::Version(found) => write!(
                 f,
-                "it has version {found}; this program reads versions {VERSION_MIN} to {VERSION}"
+                "it has version {found}; this program reads version {VERSION}"
             ),
             SnapshotError::Torn { sections } => {
                 write!(f, "it ends early, after {sections} sections")
@@ -244,7 +243,7 @@ pub(super) fn header(read: &mut dyn FnMut(&mut [u8]) -> bool) -> Result<Head, Sn
         return Err(SnapshotError::Foreign);
     };
     let version = u32::from_le_bytes([*v0, *v1, *v2, *v3]);
-    if !(VERSION_MIN..=VERSION).contains(&version) {
+    if version != VERSION {
         return Err(SnapshotError::Version(version));
     }
     let sum = u64::from_le_bytes([*s0, *s1, *s2, *s3, *s4, *s5, *s6, *s7]);
@@ -380,8 +379,8 @@ impl Parts {
             GROUP_GONE => drop(self.groups.remove(bytes.text()?)),
             SIGNALS => self.signals = payload.to_vec(),
             CLOCK => self.store.take_clock(&mut bytes)?,
-            SERIES | SERIES_UNNUMBERED => {
-                self.series.batch(&mut self.store, bytes, kind == SERIES)?;
+            SERIES => {
+                self.series.batch(&mut self.store, bytes)?;
                 self.trim();
             }
             GONE => self.series.gone(&mut self.store, bytes)?,

@@ -14,7 +14,7 @@
 //!       2   one group of targets            7   an appended part begins: written at, milliseconds i
 //!       3   signals                         8   the name of a group that is forgotten
 //!       4   scrapes of one clock            9   the file goes on from another: the chain of that one u
-//!       5   some series of version 2       10   some series
+//!      10   some series
 //!                                          11   series that are no more
 //!                                         255   the part ends: how many sections come before this one, in the whole file
 //!
@@ -36,8 +36,8 @@
 //! Numbers in headers are little-endian; the checksum of a section is XXH64 of its kind and payload, that of the header of
 //! what comes before it. Payloads are described where they are written: `store/persist`, `signal/persist`,
 //! `signal/facts/persist`, `writer/persist`; their numbers in `wire`. A file whose first part has no
-//! end is torn; one whose last part has none is used up to the part before ([`whole`]). Files of version 2, which had no kinds 9
-//! and 10, and of version 3, which had no kind 11, are read; others are refused.
+//! end is torn; one whose last part has none is used up to the part before ([`whole`]). Files of another version are refused: of
+//! a version before, a start after an update lacks the windows of one retention.
 //!
 //! Each call of [`Snapshot::next`] holds the locks once, and as briefly as any reader: for the copying of some rows and blocks
 //! ([`crate::limits::READ_BATCH_BYTES`]), which are encoded after that. A snapshot of any size takes little memory. Whoever writes it
@@ -59,8 +59,6 @@ pub use whole::{Whole, whole};
 
 const MAGIC: &[u8; 8] = b"STLWSNAP";
 const VERSION: u32 = 4;
-/// The oldest that is read.
-const VERSION_MIN: u32 = 2;
 const HEADER_BYTES: usize = 28;
 const SECTION_HEAD_BYTES: usize = 13;
 /// A section of more bytes is no section.
@@ -70,7 +68,6 @@ const TARGETS: u8 = 1;
 const GROUP: u8 = 2;
 const SIGNALS: u8 = 3;
 const CLOCK: u8 = 4;
-const SERIES_UNNUMBERED: u8 = 5;
 const NAMED: u8 = 6;
 const CUT: u8 = 7;
 const GROUP_GONE: u8 = 8;

@@ -26,7 +26,8 @@ use crate::promql::QueryError;
 use crate::promql::select::{LastSample, Projection, Samples, SelectRequest, Selection, View};
 
 /// A view of the store exactly as Prometheus would show it: with stale markers where a series was absent or its target
-/// failed. Cheap to clone.
+/// failed. Cheap to clone. All of its selections show the moment of the first, so that `sum(x) - sum(x)` is 0 while pages are
+/// committed.
 #[derive(Clone)]
 pub struct PlainView {
     store: Arc<RwLock<Store>>,

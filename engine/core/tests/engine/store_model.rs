@@ -284,7 +284,7 @@ fn run(steps: &[Step], windows: &[(i64, i64)], own_times: bool) {
     let end_ms = 1000 + steps.len() as i64 * 100;
     writer.remove_target(stage, Timestamp::from_ms(end_ms));
     twin.end(&BTreeSet::new(), end_ms);
-    check(&view, &twin, i64::MIN, i64::MAX);
+    check(&reader.plain(), &twin, i64::MIN, i64::MAX);
 }
 
 proptest! {

@@ -256,7 +256,7 @@ mod tests {
             ([&a, &b, &damaged(&c, 60)], Some((0, 19))),
             ([&a, &b, b"foreign"], Some((0, 19))),
             ([&a, &b, &other_version(1)], Some((0, 19))),
-            ([&a, &b, &other_version(4)], Some((0, 19))),
+            ([&a, &b, &other_version(5)], Some((0, 19))),
             ([&b, &a, &c], Some((19, 29))),
             ([&a, &a, &c], Some((19, 29))),
             ([&a, &b, &a], Some((0, 9))),

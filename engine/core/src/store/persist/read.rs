@@ -75,17 +75,12 @@ impl SeriesReader {
         self.has_begun
     }
 
-    /// Reads the series of one batch. Those of version 2 have no numbers.
-    pub(crate) fn batch(
-        &mut self,
-        store: &mut Store,
-        mut bytes: In<'_>,
-        has_numbers: bool,
-    ) -> Result<(), WireError> {
+    /// Reads the series of one batch.
+    pub(crate) fn batch(&mut self, store: &mut Store, mut bytes: In<'_>) -> Result<(), WireError> {
         self.has_begun = true;
         let mut number = 0;
         while !bytes.is_empty() {
-            let head = if has_numbers { bytes.u()? } else { 0 };
+            let head = bytes.u()?;
             let id = match head.checked_sub(1) {
                 Some(difference) => {
                     let difference = (difference >> 1) as i64 ^ -((difference & 1) as i64);
@@ -94,11 +89,9 @@ impl SeriesReader {
                 }
                 None => {
                     let id = self.labelled(store, &mut bytes)?;
-                    if has_numbers {
-                        number = self.numbers.len() as i64;
-                        let generation = store.series.generation(id);
-                        self.numbers.push(Named { id, generation });
-                    }
+                    number = self.numbers.len() as i64;
+                    let generation = store.series.generation(id);
+                    self.numbers.push(Named { id, generation });
                     id
                 }
             };
