@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use stillwell_engine::{ScrapeFacts, TargetId, Timestamp};
+use stillwell_engine::{ScrapeFacts, TargetId, Timestamp, Writer};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};

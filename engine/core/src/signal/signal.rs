@@ -163,9 +163,7 @@ impl Signal {
                 }
         );
         let is_fault = !comes_and_goes;
-        if is_fault {
-            self.numbers.clear();
-        }
+        self.numbers.clear();
         self.unmeasured = (is_fault && self.outdated) || (continues && self.unmeasured);
         self.grace = Some(Grace::start(
             self.grace.take(),

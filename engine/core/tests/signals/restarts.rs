@@ -529,6 +529,8 @@ fn a_start_time_that_wavers_is_no_restart() {
     for (starts, expected) in [
         ([1000.0, 1001.0, 1000.0, 1001.0], value(0.0)),
         ([1000.0, 1001.0, 1000.0, 1002.0], held(30.0)),
+        // Two replicas behind one address that were started together.
+        ([1000.0, 1000.6, 1000.0, 1000.6], held(30.0)),
         ([1000.0, 1000.0, 1000.0, 990.0], held(30.0)),
     ] {
         let mut scenario = Scenario::new();
@@ -565,6 +567,51 @@ fn a_group_whose_targets_have_left_keeps_nobody_from_the_others() {
         scenario.take(pods[0], "vllm:num_requests_waiting{model_name=\"m\"} 7\n");
     }
     assert_eq!(scenario.reported(signal), value(7.0));
+}
+
+/// A counter whose series changes a label is no change of the process, and neither is a gauge that goes on as another series.
+#[test]
+fn series_that_take_the_place_of_others_are_no_change() {
+    let mut scenario = Scenario::new();
+    let (waiting, queued) = (
+        scenario.register("sum(vllm:num_requests_waiting)"),
+        scenario.register("sum(ray_serve_deployment_queued_queries)"),
+    );
+    let (server, ray) = (
+        scenario.target_of("vllm", "a:1", &[]),
+        scenario.target_of("ray", "b:1", &[]),
+    );
+    for at in 0..200 {
+        let number = at / 20;
+        scenario.take_now(
+            server,
+            &format!("vllm:num_requests_waiting 140\nbuilds_total{{at=\"{number}\"}} 1\n"),
+        );
+        scenario.take(
+            ray,
+            &format!("ray_serve_deployment_queued_queries{{handle=\"{number}\"}} 40\n"),
+        );
+        assert_eq!(scenario.reported(waiting), value(140.0), "{at}");
+        assert_eq!(scenario.reported(queued), value(40.0), "{at}");
+    }
+}
+
+/// A server whose page does not say when it started shows nothing after a restart until it is asked: the others' sum was refused.
+#[test]
+fn another_process_has_not_lost_what_the_one_before_had() {
+    let mut scenario = Scenario::new();
+    let signal = scenario.register("sum(sglang:num_queue_reqs)");
+    let targets = ["a:1", "b:1"].map(|name| scenario.target_of("sglang", name, &[]));
+    let page = "sglang:num_queue_reqs 3\nsglang:num_requests_total 500\nother 1\n";
+    for _ in 0..3 {
+        scenario.take_now(targets[0], page);
+        scenario.take(targets[1], page);
+    }
+    for _ in 0..3 {
+        scenario.take_now(targets[0], "other 1\n");
+        scenario.take(targets[1], page);
+        assert_eq!(scenario.reported(signal), held(6.0));
+    }
 }
 
 /// The proxy of Ray Serve ended, and its queue with it: 40 became 0.

@@ -227,6 +227,27 @@ impl Expr {
         expr
     }
 
+    /// How many nodes are within one another at most.
+    pub(crate) fn depth(&self) -> usize {
+        let deepest = |exprs: &[&Expr]| exprs.iter().map(|expr| expr.depth()).max().unwrap_or(0);
+        1 + match &self.kind {
+            ExprKind::Number(_)
+            | ExprKind::String(_)
+            | ExprKind::Selector(_)
+            | ExprKind::Range { .. } => 0,
+            ExprKind::Subquery(subquery) => subquery.expr.depth(),
+            ExprKind::Call { args, .. } => args.iter().map(Expr::depth).max().unwrap_or(0),
+            ExprKind::Aggregate(aggregate) => {
+                let param = aggregate.param.as_ref().map_or(0, Expr::depth);
+                aggregate.expr.depth().max(param)
+            }
+            ExprKind::Binary(binary) => deepest(&[&binary.lhs, &binary.rhs]),
+            ExprKind::Negate(inner) | ExprKind::Paren(inner) | ExprKind::StepInvariant(inner) => {
+                inner.depth()
+            }
+        }
+    }
+
     /// Calls `visit` for this node and all below it, parents first.
     pub fn walk<'a>(&'a self, visit: &mut dyn FnMut(&'a Expr)) {
         visit(self);

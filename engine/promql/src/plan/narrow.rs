@@ -7,7 +7,7 @@ use stillwell_model::labels::Matcher;
 use super::expr::{Aggregate, Binary, Cardinality, Expr, ExprKind, Selector, Subquery};
 use super::function::FunctionId;
 use super::operators::{AggregateOp, BinaryOp};
-use super::types::ValueType;
+use super::types::{Span, ValueType};
 
 /// Why an expression cannot be filtered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +54,9 @@ pub(crate) fn narrowed(expr: &Expr, conditions: &[Matcher]) -> Result<Expr, NotN
         },
         ExprKind::Aggregate(aggregate) => {
             ExprKind::Aggregate(Box::new(aggregated(aggregate, conditions)?))
+        }
+        ExprKind::Binary(binary) if binary.op == BinaryOp::Or => {
+            return either(binary, conditions, expr.span);
         }
         ExprKind::Binary(binary) => ExprKind::Binary(Box::new(combined(binary, conditions)?)),
         ExprKind::Negate(inner) => ExprKind::Negate(boxed(inner)?),
@@ -190,6 +193,41 @@ fn combined(binary: &Binary, conditions: &[Matcher]) -> Result<Binary, NotNarrow
     })
 }
 
+/// `left or right`, of which a side that has no such label has no part: `or vector(0)` in a rule stands for what no condition
+/// selects.
+fn either(binary: &Binary, conditions: &[Matcher], span: Span) -> Result<Expr, NotNarrowed> {
+    let of_side = |side: &Expr| match narrowed(side, conditions) {
+        Ok(expr) => Ok(Some(expr)),
+        Err(NotNarrowed::NoSuchLabel(_)) => Ok(None),
+        Err(why) => Err(why),
+    };
+    let matching = &binary.matching;
+    let kind = match (of_side(&binary.lhs)?, of_side(&binary.rhs)?) {
+        (Some(left), None) => return Ok(left),
+        (None, None) => return narrowed(&binary.lhs, conditions),
+        // What the left has still hides what the right has.
+        (None, Some(right)) => ExprKind::Binary(Box::new(Binary {
+            op: BinaryOp::Unless,
+            lhs: right,
+            rhs: binary.lhs.clone(),
+            ..binary.clone()
+        })),
+        (Some(left), Some(right)) => {
+            // Whatever the labels are that are not compared.
+            let is_listed = |label: &str| matching.labels.iter().any(|one| &**one == label);
+            refuse(conditions, binary.op.as_str(), |label| {
+                is_listed(label) != matching.on
+            })?;
+            ExprKind::Binary(Box::new(Binary {
+                lhs: left,
+                rhs: right,
+                ..binary.clone()
+            }))
+        }
+    };
+    Ok(Expr { kind, span })
+}
+
 /// The conditions that the left and the right of two vectors have to meet.
 fn conditions_of_sides(
     binary: &Binary,
@@ -202,11 +240,6 @@ fn conditions_of_sides(
     refuse(conditions, name, |_| is_filled)?;
     match (binary.op, matching.cardinality) {
         (BinaryOp::And | BinaryOp::Unless, _) => Ok((conditions.to_vec(), Vec::new())),
-        (BinaryOp::Or, _) => {
-            // What the left has hides what the right has, whatever the labels are that are not compared.
-            refuse(conditions, name, |label| !is_shared(label))?;
-            Ok((conditions.to_vec(), conditions.to_vec()))
-        }
         (_, Cardinality::ManyToOne | Cardinality::OneToMany) => {
             let (mut many, mut one) = (Vec::new(), Vec::new());
             for condition in conditions {

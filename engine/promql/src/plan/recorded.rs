@@ -23,6 +23,10 @@ const EXPANSIONS_MAX: usize = 100;
 /// Nodes that all of them together may have.
 const NODES_MAX: usize = 20_000;
 
+/// Levels of expressions within one another that may come about: everything behind the parser recurses, which has such a bound
+/// for each text.
+const DEPTH_MAX: usize = 200;
+
 /// One recording rule.
 #[derive(Clone, Debug)]
 pub struct RecordedRule {
@@ -75,6 +79,8 @@ pub(crate) struct Expansion<'r> {
     open: Vec<&'r str>,
     expanded: usize,
     nodes: usize,
+    /// Of the rules that are open.
+    depth: usize,
 }
 
 impl<'r> Expansion<'r> {
@@ -84,6 +90,7 @@ impl<'r> Expansion<'r> {
             open: Vec::new(),
             expanded: 0,
             nodes: 0,
+            depth: 0,
         }
     }
 
@@ -255,7 +262,9 @@ impl<'r> Expansion<'r> {
     ) -> Result<Result<Expr, String>, String> {
         self.expanded += 1;
         rule.query.plan().walk(&mut |_| self.nodes += 1);
-        if self.expanded > EXPANSIONS_MAX || self.nodes > NODES_MAX {
+        let depth = rule.query.plan().depth();
+        let is_deep = self.depth + depth > DEPTH_MAX;
+        if is_deep || self.expanded > EXPANSIONS_MAX || self.nodes > NODES_MAX {
             return Err(format!(
                 "{name} is recorded by rules of rules that are too long to be put into the query; write what it is to read"
             ));
@@ -265,7 +274,9 @@ impl<'r> Expansion<'r> {
             .resolved(0, 0) // as rules are evaluated: instant queries
             .map_err(|error| format!("the rule that records {name}: {error}"))?;
         self.open.push(name);
+        self.depth += depth;
         let expanded = self.expand(&placed(&plan, selector.span), None);
+        self.depth -= depth;
         self.open.pop();
         let conditions: Vec<Matcher> = selector
             .matchers

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use hashbrown::HashMap;
 
 use crate::limits::GAPS_MAX;
-use crate::store::{SeriesId, TargetId};
+use crate::store::{SeriesId, TargetId, is_counter};
 
 use super::{ChangeKind, Facts, TargetFacts};
 
@@ -40,8 +40,16 @@ impl Facts {
             at_ms,
             *wall_offset_ms,
         );
-        let metrics = std::mem::take(&mut facts.fewer);
-        let counters = std::mem::take(&mut facts.counters_gone) && start_bits.is_none();
+        let mut left = std::mem::take(&mut facts.left);
+        let has = |metric: &str| facts.metrics.get(metric).copied().unwrap_or(0);
+        left.retain(|(metric, before)| has(metric) < *before);
+        let mut gone = left.iter().filter(|(metric, _)| has(metric) == 0);
+        let counters = start_bits.is_none() && gone.any(|(metric, _)| is_counter(metric));
+        let metrics: Vec<Box<str>> = left.into_iter().map(|(metric, _)| metric).collect();
+        if counters {
+            // Another process does not lack what the one before had.
+            facts.lost.clear();
+        }
         match (restarted, moved) {
             (true, _) => Some(ChangeKind::Restarted),
             (false, true) => Some(ChangeKind::LeadershipMoved),
@@ -174,11 +182,12 @@ impl TargetFacts {
     }
 }
 
-/// Whether two start times are of one process. On Linux it is counted from the kernel's time of boot, which clients read again
-/// at each scrape and which moves by a second where the clock is corrected (prometheus/client_golang#289).
+/// Whether two start times are of one process. On Linux it is counted in hundredths of a second from the kernel's time of boot,
+/// which clients read again at each scrape and which moves by a whole second where the clock is corrected
+/// (prometheus/client_golang#289).
 fn is_same_start(before: u64, now: u64) -> bool {
-    const WAVERS_S: f64 = 1.5;
-    before == now || (f64::from_bits(before) - f64::from_bits(now)).abs() <= WAVERS_S
+    let difference_s = (f64::from_bits(before) - f64::from_bits(now)).abs();
+    before == now || (difference_s <= 1.5 && (difference_s - difference_s.round()).abs() < 0.005)
 }
 
 /// Changes of process that are remembered per target.

@@ -187,13 +187,13 @@ impl Facts {
         };
         for (metric, gone) in metrics {
             if let Some(count) = facts.metrics.get_mut(metric) {
+                let before = *count;
                 *count = count.saturating_sub(*gone);
-                if facts.shown_labels.contains_key(metric) {
-                    facts.fewer.push(metric.clone());
+                if facts.shown_labels.contains_key(metric) || (*count == 0 && is_counter(metric)) {
+                    facts.left.push((metric.clone(), before));
                 }
                 if *count == 0 {
                     facts.metrics.remove(metric);
-                    facts.counters_gone |= is_counter(metric);
                     if facts.shown_labels.contains_key(metric) {
                         facts.lost.insert(metric.clone());
                     }

@@ -53,10 +53,9 @@ pub(crate) struct TargetFacts {
     pub(super) shown_labels: HashMap<Box<str>, BTreeSet<Box<str>>>,
     /// Those of them that the newest good page lacks.
     pub(super) lost: BTreeSet<Box<str>>,
-    /// Metrics that signals read, of which the page that is being taken has fewer series than the one before.
-    pub(super) fewer: Vec<Box<str>>,
-    /// That page has lost a counter with all its series.
-    pub(super) counters_gone: bool,
+    /// Metrics of which series have left the page that is being taken, with how many the page before had: those that signals
+    /// read, and counters that are gone. Others may have come in their place, which is known at the end of the page.
+    pub(super) left: Vec<(Box<str>, u32)>,
     /// The newest good page has no sample at all.
     pub(crate) is_empty: bool,
     /// Either was so after its newest page; counted in [`super::Facts::targets_with_losses`].
@@ -114,8 +113,7 @@ impl TargetFacts {
             build_ref: String::new(),
             shown_labels: HashMap::new(),
             lost: BTreeSet::new(),
-            fewer: Vec::new(),
-            counters_gone: false,
+            left: Vec::new(),
             is_empty: false,
             has_losses: false,
             replaced: BTreeSet::new(),
