@@ -11,7 +11,6 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 use stillwell_adapters::host::{QuerySettings, RuleGroup};
 use stillwell_engine::labels::{Labels, labels_hash};
-use stillwell_engine::promql::plan::{RecordedRule, RecordedRules};
 use stillwell_engine::promql::select::View;
 use stillwell_engine::promql::{EvalOptions, Stop};
 use stillwell_engine::{AppendedSeries, Reader, Timestamp, Writer};
@@ -19,9 +18,10 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::file::{RuleFile, RuleKindSpec};
+use super::file::RuleFile;
 use super::group::{Environment, Group, RuleStore};
 use super::notification::Notification;
+use super::recorded::recorded;
 use super::restore::RestoreOptions;
 use crate::scrape::Shared;
 
@@ -199,26 +199,10 @@ impl Task {
         for mut gone in before {
             gone.group.end(now, &mut self.store);
         }
-        self.store.reader.set_recorded(self.recorded());
+        let files = self.files.iter().chain(found);
+        let recorded = recorded(files, options.interval_ms);
+        self.store.reader.set_recorded(recorded);
         self.show();
-    }
-
-    /// The rules whose series signals read as the rules' expressions.
-    fn recorded(&self) -> RecordedRules {
-        let mut recorded = RecordedRules::default();
-        for due in &self.due {
-            for rule in &due.group.spec().rules {
-                if let (RuleKindSpec::Record, Some(query)) = (&rule.kind, &rule.query) {
-                    let one = RecordedRule {
-                        labels: rule.labels.clone(),
-                        query: query.clone(),
-                        interval_ms: due.interval_ms,
-                    };
-                    recorded.add(&rule.name, one);
-                }
-            }
-        }
-        recorded
     }
 
     fn evaluate(&mut self) {

@@ -5,7 +5,7 @@
 //! gateway that shows all of its endpoints), it may tell of any. The targets are sorted by that once per reading, and only
 //! the objects that are asked for are judged: 2,000 pods with a page each cost 2,000 look-ups, not 2,000 scopes.
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::labels::Labels;
 use crate::store::TargetId;
@@ -145,27 +145,38 @@ impl Signal {
 
     fn tellers<'a>(&'a self, assessment: Assessment<'a>, label: &str) -> Tellers<'a> {
         let mut tellers = Tellers::default();
-        // A label that the query writes says nothing of the target that it reads.
-        let is_own = |label: &str| {
-            let mut selectors = self.query.selectors.iter();
-            selectors.all(|selector| selector.carried.has(label))
+        // A label that the query writes, or that is the other side's, says nothing of the targets behind it.
+        let others = |label: &str| {
+            let selectors = self.query.selectors.iter();
+            let others = selectors.filter(|selector| !selector.carried.has(label));
+            let groups = others.map(|selector| {
+                scope::exposing(assessment.facts, assessment.names, selector).map(|(name, _)| name)
+            });
+            groups.flatten().collect::<HashSet<&str>>()
         };
-        let is_object_s_own = is_own(label);
+        let of_object = others(label);
+        let of_pins: Vec<HashSet<&str>> = assessment
+            .pins
+            .iter()
+            .map(|(label, _)| others(label))
+            .collect();
         let counting = self.scope.counting.iter().map(|&id| (id, true));
         let standby = self.scope.standby.iter().map(|&id| (id, false));
         for (id, counts) in counting.chain(standby) {
             let Some(target) = assessment.facts.target(id) else {
                 continue;
             };
-            let mut pins = assessment.pins.iter();
-            let of_others = pins.any(|(label, value)| {
+            let group = target.group.as_str();
+            let mut pins = assessment.pins.iter().zip(&of_pins);
+            let of_others = pins.any(|((label, value), others)| {
                 let has = target.constant_label(label);
-                has.is_some_and(|has| has != value && is_own(label))
+                has.is_some_and(|has| has != value && !others.contains(group))
             });
             if of_others {
                 continue;
             }
-            match target.constant_label(label).filter(|_| is_object_s_own) {
+            let own = target.constant_label(label);
+            match own.filter(|_| !of_object.contains(group)) {
                 Some(name) => tellers.of_one.entry(name).or_default().push((id, counts)),
                 None => tellers.of_any.push((id, counts)),
             }
@@ -268,10 +279,13 @@ impl Signal {
         if self.query.demand == Demand::None {
             return None;
         }
+        // Series that left are a change for queries that read them, which have a grace then.
+        let has_grace = self.grace(assessment.now_ms).is_some();
         let mut counting = scope.counting.iter();
         let restarted = counting.find_map(|&id| {
             let target = assessment.facts.target(id)?;
-            let at_ms = *target.changes_ms.back()?;
+            let left_ms = target.series_left_ms.filter(|_| has_grace);
+            let at_ms = target.changes_ms.back().copied().max(left_ms)?;
             (assessment.now_ms - at_ms < grace_ms).then(|| {
                 format!(
                     "{} restarted at {}: within {} s of that no 0 is told",

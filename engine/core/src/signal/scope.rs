@@ -335,7 +335,7 @@ pub(crate) fn is_report(selector: &Selector) -> bool {
 }
 
 /// The groups that ever exposed what a selector reads, with their names.
-fn exposing<'a>(
+pub(super) fn exposing<'a>(
     facts: &'a Facts,
     names: &'a Names,
     selector: &'a Selector,

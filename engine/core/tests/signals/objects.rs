@@ -205,3 +205,50 @@ fn an_exporter_tells_of_the_pods_that_the_query_writes() {
         "{said:?}"
     );
 }
+
+/// Objects looked at restarts alone, and not at counters that were gone: 30 became 0.
+#[test]
+fn counters_that_are_gone_hold_the_number_of_a_pod() {
+    let mut scenario = Scenario::new();
+    let signal = scenario.register_with("sum by (pod) (sglang:num_queue_reqs)", by_pod());
+    let a = scenario.target_of("sglang", "a:1", &[("pod", "a")]);
+    for _ in 0..3 {
+        scenario.take(
+            a,
+            "sglang:num_queue_reqs 30\nsglang:num_requests_total 500\n",
+        );
+        told(&scenario, signal, None);
+    }
+    scenario.take(a, "sglang:num_queue_reqs 0\n");
+    assert_eq!(told(&scenario, signal, None), ["a=held 30"]);
+}
+
+/// A limit from elsewhere has no pod, and made each pod depend on all others.
+#[test]
+fn the_other_side_of_an_operator_leaves_pods_their_own() {
+    for query in [
+        "sum by (pod) (vllm:num_requests_waiting)",
+        "sum by (pod) (vllm:num_requests_waiting) / scalar(max(limit))",
+        "sum by (pod) (vllm:num_requests_waiting) / on () group_left () max(limit)",
+        "sum by (pod) (vllm:num_requests_waiting) and on () (max(limit) > 0)",
+    ] {
+        let mut scenario = Scenario::new();
+        let signal = scenario.register_with(query, by_pod());
+        let pods = ["a", "b"].map(|pod| scenario.target_of("vllm", pod, &[("pod", pod)]));
+        let limits = scenario.target_of("limits", "c", &[("pod", "c")]);
+        let page = "vllm:num_requests_waiting{model_name=\"m\"} 30\n";
+        for _ in 0..3 {
+            pods.iter().for_each(|pod| scenario.take_now(*pod, page));
+            scenario.take(limits, "limit 1\n");
+        }
+        for _ in 0..30 {
+            scenario.now_ms += 100;
+            scenario.take_now(pods[0], page);
+            scenario.take_now(limits, "limit 1\n");
+            scenario.fail_now(pods[1]);
+        }
+        let told = told(&scenario, signal, None);
+        assert!(told[0].starts_with("a=30"), "{query}: {told:?}");
+        assert!(told[1].starts_with("b: "), "{query}: {told:?}");
+    }
+}

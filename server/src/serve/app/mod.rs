@@ -254,6 +254,12 @@ impl App {
             .with_memory(settings.query_bytes_max);
         reader.set_names(config.signal_names.clone());
         reader.set_subquery_step(subquery_step_ms(&config));
+        let options = rule_options(&settings, &config);
+        // Before signals are registered, which then go on from what a snapshot says of them.
+        reader.set_recorded(rule_groups::recorded(
+            rule_files.iter(),
+            options.interval_ms,
+        ));
         warn_of_short_history(&config, &settings);
         let signals = Arc::new(Watched::replace(
             &config,
@@ -283,7 +289,7 @@ impl App {
             written: senders.apply(&config.senders),
         };
         discovery.apply(wanted).await;
-        rules.apply(rule_files, rule_options(&settings, &config));
+        rules.apply(rule_files, options);
         Ok(Arc::new(App {
             started: clock.now(),
             folder: std::env::current_dir()

@@ -54,6 +54,7 @@ impl Facts {
             (true, _) => Some(ChangeKind::Restarted),
             (false, true) => Some(ChangeKind::LeadershipMoved),
             (false, false) if counters || !metrics.is_empty() => {
+                facts.series_left_ms = Some(at_ms);
                 Some(ChangeKind::SeriesLeft { metrics, counters })
             }
             (false, false) => None,
