@@ -3,7 +3,7 @@
 
 #![expect(clippy::disallowed_types, reason = "it measures time")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -53,6 +53,31 @@ pub struct Usage {
     pub cpu_s: f64,
     /// Resident, in bytes.
     pub rss_bytes: u64,
+}
+
+impl Usage {
+    /// What the kernel has counted of a process so far.
+    pub fn of(pid: u32) -> std::io::Result<Usage> {
+        const TICKS_PER_SECOND: f64 = 100.0; // USER_HZ, fixed on Linux
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let fields: Vec<&str> = after_name.split_whitespace().collect();
+        let ticks: f64 = fields
+            .iter()
+            .skip(11)
+            .take(2)
+            .filter_map(|field| field.parse::<f64>().ok())
+            .sum();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib: u64 = rss
+            .and_then(|rss| rss.split_whitespace().next()?.parse().ok())
+            .unwrap_or(0);
+        Ok(Usage {
+            cpu_s: ticks / TICKS_PER_SECOND,
+            rss_bytes: kib * 1024,
+        })
+    }
 }
 
 /// Signals that Stillwell evaluates with every scrape; the other servers have no counterpart to pay for.
@@ -205,26 +230,7 @@ impl Contender {
 
     /// What the kernel has counted so far.
     pub fn usage(&self) -> std::io::Result<Usage> {
-        const TICKS_PER_SECOND: f64 = 100.0; // USER_HZ, fixed on Linux
-        let pid = self.child.id();
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-        let fields: Vec<&str> = after_name.split_whitespace().collect();
-        let ticks: f64 = fields
-            .iter()
-            .skip(11)
-            .take(2)
-            .filter_map(|field| field.parse::<f64>().ok())
-            .sum();
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib: u64 = rss
-            .and_then(|rss| rss.split_whitespace().next()?.parse().ok())
-            .unwrap_or(0);
-        Ok(Usage {
-            cpu_s: ticks / TICKS_PER_SECOND,
-            rss_bytes: kib * 1024,
-        })
+        Usage::of(self.child.id())
     }
 
     /// Bytes that the process had the kernel write to disks (`write_bytes` of proc_pid_io(5)).
@@ -346,45 +352,7 @@ impl Client {
     }
 
     fn exchange(&mut self, head: &str, body: &[u8]) -> std::io::Result<(u16, String)> {
-        let stream = self.reader.get_mut();
-        stream.write_all(head.as_bytes())?;
-        stream.write_all(body)?;
-        let (mut length, mut chunked, mut line) = (0usize, false, String::new());
-        if self.reader.read_line(&mut line)? == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        let status = line.split(' ').nth(1).and_then(|code| code.parse().ok());
-        let status = status.ok_or(std::io::ErrorKind::InvalidData)?;
-        loop {
-            line.clear();
-            if self.reader.read_line(&mut line)? == 0 {
-                return Err(std::io::ErrorKind::UnexpectedEof.into());
-            }
-            let lower = line.trim().to_ascii_lowercase();
-            if lower.is_empty() {
-                break;
-            }
-            if let Some(value) = lower.strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap_or(0);
-            }
-            chunked |= lower == "transfer-encoding: chunked";
-        }
-        let mut body = Vec::new();
-        if !chunked {
-            body.resize(length, 0);
-            self.reader.read_exact(&mut body)?;
-        }
-        while chunked {
-            line.clear();
-            self.reader.read_line(&mut line)?;
-            let size = usize::from_str_radix(line.trim(), 16).unwrap_or(0);
-            let at = body.len();
-            body.resize(at + size + 2, 0);
-            self.reader.read_exact(&mut body[at..])?;
-            body.truncate(at + size);
-            chunked = size > 0;
-        }
-        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+        exchange(&mut self.reader, head, body)
     }
 
     /// The body of an instant query.
@@ -422,6 +390,53 @@ impl Client {
         let time = time_ms as f64 / 1000.0;
         self.get(&format!("/api/v1/query?query={query}&time={time}"))
     }
+}
+
+/// Sends a request over a kept connection; status and body of the answer.
+pub(crate) fn exchange<S: Read + Write>(
+    reader: &mut BufReader<S>,
+    head: &str,
+    body: &[u8],
+) -> std::io::Result<(u16, String)> {
+    let stream = reader.get_mut();
+    stream.write_all(head.as_bytes())?;
+    stream.write_all(body)?;
+    let (mut length, mut chunked, mut line) = (0usize, false, String::new());
+    if reader.read_line(&mut line)? == 0 {
+        return Err(std::io::ErrorKind::UnexpectedEof.into());
+    }
+    let status = line.split(' ').nth(1).and_then(|code| code.parse().ok());
+    let status = status.ok_or(std::io::ErrorKind::InvalidData)?;
+    loop {
+        line.clear();
+        if reader.read_line(&mut line)? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        let lower = line.trim().to_ascii_lowercase();
+        if lower.is_empty() {
+            break;
+        }
+        if let Some(value) = lower.strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap_or(0);
+        }
+        chunked |= lower == "transfer-encoding: chunked";
+    }
+    let mut body = Vec::new();
+    if !chunked {
+        body.resize(length, 0);
+        reader.read_exact(&mut body)?;
+    }
+    while chunked {
+        line.clear();
+        reader.read_line(&mut line)?;
+        let size = usize::from_str_radix(line.trim(), 16).unwrap_or(0);
+        let at = body.len();
+        body.resize(at + size + 2, 0);
+        reader.read_exact(&mut body[at..])?;
+        body.truncate(at + size);
+        chunked = size > 0;
+    }
+    Ok((status, String::from_utf8_lossy(&body).into_owned()))
 }
 
 fn encode(text: &str) -> String {

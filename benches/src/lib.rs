@@ -1,5 +1,6 @@
 //! What the benches and side-by-side programs share.
 
+pub mod adapter;
 pub mod answers;
 pub mod broken;
 pub mod contender;
