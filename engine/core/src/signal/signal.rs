@@ -232,6 +232,11 @@ impl Signal {
                     None => drop(self.numbers.insert(labels.clone(), (*value, at_ms))),
                 }
             }
+            if self.numbers.len() > 2 * values.len().max(SIGNAL_ELEMENTS_MAX) {
+                let newest_ms = at_ms; // groups that come and go are no longer there
+                self.numbers
+                    .retain(|_, (_, measured_ms)| *measured_ms == newest_ms);
+            }
             if self.known_since_ms.is_none() {
                 let grace_ms = self.policy.restart_grace_ms;
                 let unseen = grace::has_restarted_unseen(assessment, &self.scope, grace_ms);

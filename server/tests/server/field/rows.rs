@@ -318,6 +318,8 @@ impl Row {
                         if message.contains("the query")
                             || message.contains("group")
                             || message.contains("elements")
+                            // The pages have other namespaces, which it names.
+                            || (message.contains("is not there for") && message.contains("seen:"))
                             || (of_the_chart && message.contains("its series name none of"))
                             || says_why(message) =>
                     {
