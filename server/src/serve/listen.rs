@@ -22,6 +22,8 @@ use tracing::{debug, warn};
 use super::descriptors;
 use super::places::{Connection, Evicts, Places};
 use super::raw_target::RawTarget;
+use super::unread_answers;
+use super::write_deadline::WriteDeadline;
 
 /// As many as Prometheus takes (`--web.max-connections`).
 const CONNECTIONS_MAX: usize = 512;
@@ -123,10 +125,12 @@ where
     let service = service_fn(move |request: Request<Incoming>| {
         // Two hosts are two requests to whoever forwards them (RFC 9112, section 3.2).
         let hosts = request.headers().get_all(header::HOST).iter().count();
+        let is_for_scalers = unread_answers::is_for_scalers(request.uri().path());
         let answered = (hosts <= 1).then(|| answer(request.map(Body::new)));
         async move {
             Ok::<_, Infallible>(match answered {
-                Some(answered) => answered.await,
+                Some(answered) if is_for_scalers => answered.await,
+                Some(answered) => unread_answers::counted(answered.await).await,
                 None => bad_request("more than one Host header"),
             })
         }
@@ -135,7 +139,10 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(HEADER_TIMEOUT_MS))
         .max_buf_size(HEADER_BYTES_MAX)
-        .serve_connection(TokioIo::new(RawTarget::new(stream)), service);
+        .serve_connection(
+            TokioIo::new(RawTarget::new(WriteDeadline::new(stream))),
+            service,
+        );
     tokio::pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,

@@ -26,8 +26,10 @@ mod signal_states;
 pub mod signals;
 pub mod snapshots;
 mod threads;
+mod unread_answers;
 mod usage;
 pub mod web;
+mod write_deadline;
 
 pub use app::{AlertSettings, App, OtlpReceiver, Settings};
 pub use bound::{ApiOptions, KedaOptions};
