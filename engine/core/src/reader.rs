@@ -11,7 +11,8 @@ use crate::limits::{
     CHEAP_QUERY_SERIES_MAX, CHEAP_QUERY_TEXT_BYTES_MAX, EXPLAINED_SERIES_MAX, LOOKBACK_MS_DEFAULT,
 };
 use crate::metadata::FamilyMetadata;
-use crate::promql::plan::{ExprKind, RecordedRules};
+use crate::promql::RecordedRules;
+use crate::promql::plan::ExprKind;
 use crate::promql::select::{Projection, Samples, SelectRequest, View, is_stale};
 use crate::promql::{Answer, EvalOptions, Query, QueryError};
 use crate::signal::{

@@ -7,7 +7,7 @@ use stillwell_model::time::Timestamp;
 
 use super::eval::{Grid, ResolvedPlan};
 use super::functions::Functions;
-use super::plan::{At, Duration, Expansion, Expr, ExprKind, RecordedRules, Selector};
+use super::plan::{At, Duration, Expr, ExprKind, Selector};
 use super::select::View;
 use super::source::SourceError;
 use super::{Answer, EvalOptions, Features, QueryError, eval, lower, source};
@@ -174,16 +174,13 @@ impl Query {
         }
     }
 
-    /// The same query with the expressions of recording rules instead of the series that they record; `None` if it reads no
-    /// such series. Error: why that cannot be, with the name.
-    pub fn with_recorded(&self, rules: &RecordedRules) -> Result<Option<Query>, String> {
-        let mut expansion = Expansion::new(rules);
-        let plan = expansion.expand(&self.plan, None)?;
-        Ok((expansion.expanded() > 0).then(|| Query {
+    /// Another plan of the same text.
+    pub(crate) fn with_plan(&self, plan: Expr) -> Query {
+        Query {
             deferred: plan.has_deferred_durations(),
             plan: Arc::new(plan),
             text: Arc::clone(&self.text),
-        }))
+        }
     }
 
     /// A query for the series of one of its selectors whose newest sample is NaN or infinite.

@@ -1,6 +1,6 @@
 //! Recording rules as signals read them: what a signal asks of a recorded series, it asks of the rule's expression.
 
-use stillwell_engine::promql::plan::{RecordedRule, RecordedRules};
+use stillwell_engine::promql::{RecordedRule, RecordedRules};
 
 use super::file::{RuleFile, RuleKindSpec};
 

@@ -279,13 +279,11 @@ impl Signal {
         if self.query.demand == Demand::None {
             return None;
         }
-        // Series that left are a change for queries that read them, which have a grace then.
-        let has_grace = self.grace(assessment.now_ms).is_some();
         let mut counting = scope.counting.iter();
         let restarted = counting.find_map(|&id| {
             let target = assessment.facts.target(id)?;
-            let left_ms = target.series_left_ms.filter(|_| has_grace);
-            let at_ms = target.changes_ms.back().copied().max(left_ms)?;
+            let gone_ms = target.counters_gone_ms;
+            let at_ms = target.changes_ms.back().copied().max(gone_ms)?;
             (assessment.now_ms - at_ms < grace_ms).then(|| {
                 format!(
                     "{} restarted at {}: within {} s of that no 0 is told",

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::labels::{METRIC_NAME, MatchOp, Matcher};
-use crate::promql::plan::{AggregateOp, At, BinaryOp, Duration, Expr, ExprKind, RecordedRules};
+use crate::promql::RecordedRules;
+use crate::promql::plan::{AggregateOp, At, BinaryOp, Duration, Expr, ExprKind};
 use crate::promql::{EvalOptions, Features, FunctionId, Query, QueryError};
 
 use super::carried::{self, Carried};

@@ -12,7 +12,7 @@ use parking_lot::RwLock;
 use crate::labels::{METRIC_NAME, Matcher};
 use crate::limits::{READ_BATCH_ROWS, REMEMBERED_VALUES_MAX, SIGNALS_MAX};
 use crate::promql::QueryError;
-use crate::promql::plan::RecordedRules;
+use crate::promql::RecordedRules;
 use crate::store::{SeriesId, Store, TargetId, for_each_match};
 
 use super::policy::Policy;

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use crate::limits::{READY_SIGNAL_ELEMENTS_MAX, READY_SIGNAL_TARGETS_MAX, TRANSITION_TARGETS_MAX};
-use crate::promql::plan::{ExprKind, RecordedRules};
+use crate::promql::RecordedRules;
+use crate::promql::plan::ExprKind;
 use crate::promql::{Features, Query, QueryError};
 use crate::store::{Store, TargetId};
 use crate::time::Timestamp;
@@ -237,7 +238,10 @@ impl SignalRegistry {
             if query.query.plan() != signal.query.query.plan() {
                 facts.requirements.remove(&signal.query, names);
                 facts.requirements.add(&query, names);
-                signal.forget_measured();
+                // One that was not evaluated yet has what a snapshot says of it, of a run that had the rule.
+                if signal.at_ms.is_some() {
+                    signal.forget_measured();
+                }
                 changed.push(query.clone());
             }
             *window_bytes -= signal.window_bytes();

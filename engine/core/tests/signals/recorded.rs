@@ -1,8 +1,8 @@
 //! Signals over the series of recording rules, which they read as the rules' expressions.
 
 use stillwell_engine::labels::Labels;
-use stillwell_engine::promql::plan::{RecordedRule, RecordedRules};
 use stillwell_engine::promql::{Features, Query};
+use stillwell_engine::promql::{RecordedRule, RecordedRules};
 
 use crate::scenario::{Reported, Scenario, held, unknown, value};
 

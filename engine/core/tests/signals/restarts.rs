@@ -527,11 +527,12 @@ fn counters_that_are_gone_of_a_page_without_a_start_time_are_a_restart() {
 #[test]
 fn a_start_time_that_wavers_is_no_restart() {
     for (starts, expected) in [
-        ([1000.0, 1001.0, 1000.0, 1001.0], value(0.0)),
-        ([1000.0, 1001.0, 1000.0, 1002.0], held(30.0)),
+        ([1000.25, 1001.25, 1000.25, 1001.25], value(0.0)),
+        ([1000.25, 1001.25, 1000.25, 1002.25], held(30.0)),
         // Two replicas behind one address that were started together.
         ([1000.0, 1000.6, 1000.0, 1000.6], held(30.0)),
-        ([1000.0, 1000.0, 1000.0, 990.0], held(30.0)),
+        ([1000.25, 1000.25, 1000.25, 990.25], held(30.0)),
+        ([1000.0, 1001.0, 1000.0, 1001.0], held(30.0)),
     ] {
         let mut scenario = Scenario::new();
         let signal = scenario.register(QUEUE);
@@ -612,6 +613,30 @@ fn another_process_has_not_lost_what_the_one_before_had() {
         scenario.take(targets[1], page);
         assert_eq!(scenario.reported(signal), held(6.0));
     }
+}
+
+/// Of a collector's page a source had left, with its counters, and the other's went on: 35 became 5 after the grace.
+#[test]
+fn a_page_that_has_counters_left_has_not_restarted() {
+    let mut scenario = Scenario::new();
+    let signal = scenario.register("sum(sglang:num_queue_reqs)");
+    let (collector, other) = (
+        scenario.target_of("collector", "c:1", &[]),
+        scenario.target_of("sglang", "a:1", &[]),
+    );
+    let left = "vllm:num_requests_waiting 4\nvllm:request_success_total 700\n";
+    let both = format!("{left}sglang:num_queue_reqs 30\nsglang:num_requests_total 500\n");
+    for at in 0..9 {
+        scenario.take_now(collector, if at < 3 { &both } else { left });
+        scenario.take(
+            other,
+            "process_start_time_seconds 1\nsglang:num_queue_reqs 5\n",
+        );
+        if at == 5 {
+            scenario.now_ms += 61_000;
+        }
+    }
+    unknown(&scenario.reported(signal), &["c:1", "no longer has"]);
 }
 
 /// The proxy of Ray Serve ended, and its queue with it: 40 became 0.

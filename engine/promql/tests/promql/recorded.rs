@@ -2,9 +2,9 @@
 
 use stillwell_promql::model::labels::{Labels, METRIC_NAME};
 use stillwell_promql::model::time::Timestamp;
-use stillwell_promql::plan::{RecordedRule, RecordedRules};
 use stillwell_promql::script::MemoryView;
 use stillwell_promql::{EvalOptions, Features, Query, Value};
+use stillwell_promql::{RecordedRule, RecordedRules};
 
 const INTERVAL_MS: i64 = 5_000;
 const NOW_MS: i64 = 150_000;
@@ -263,6 +263,15 @@ fn rules_of_rules_end_somewhere() {
     assert!(
         query("r0")
             .with_recorded(&deep)
+            .is_err_and(|why| why.contains("too long"))
+    );
+    let labels: Vec<String> = (0..3_000).map(|at| format!("l{at}")).collect();
+    let many = Labels::from_pairs(labels.iter().map(|label| (label.as_str(), "x")));
+    let mut labelled = RecordedRules::default();
+    labelled.add("r", rule(many, "sum(q)"));
+    assert!(
+        query("r")
+            .with_recorded(&labelled)
             .is_err_and(|why| why.contains("too long"))
     );
     let why = query("r40")

@@ -44,7 +44,10 @@ impl Facts {
         let has = |metric: &str| facts.metrics.get(metric).copied().unwrap_or(0);
         left.retain(|(metric, before)| has(metric) < *before);
         let mut gone = left.iter().filter(|(metric, _)| has(metric) == 0);
-        let counters = start_bits.is_none() && gone.any(|(metric, _)| is_counter(metric));
+        // A process that has restarted and shows a counter shows one that fell; of a page of several others may go on.
+        let counters = start_bits.is_none()
+            && gone.any(|(metric, _)| is_counter(metric))
+            && !facts.metrics.keys().any(|metric| is_counter(metric));
         let metrics: Vec<Box<str>> = left.into_iter().map(|(metric, _)| metric).collect();
         if counters {
             // Another process does not lack what the one before had.
@@ -54,7 +57,9 @@ impl Facts {
             (true, _) => Some(ChangeKind::Restarted),
             (false, true) => Some(ChangeKind::LeadershipMoved),
             (false, false) if counters || !metrics.is_empty() => {
-                facts.series_left_ms = Some(at_ms);
+                if counters {
+                    facts.counters_gone_ms = Some(at_ms);
+                }
                 Some(ChangeKind::SeriesLeft { metrics, counters })
             }
             (false, false) => None,
@@ -187,8 +192,13 @@ impl TargetFacts {
 /// which clients read again at each scrape and which moves by a whole second where the clock is corrected
 /// (prometheus/client_golang#289).
 fn is_same_start(before: u64, now: u64) -> bool {
-    let difference_s = (f64::from_bits(before) - f64::from_bits(now)).abs();
-    before == now || (difference_s <= 1.5 && (difference_s - difference_s.round()).abs() < 0.005)
+    let (before_s, now_s) = (f64::from_bits(before), f64::from_bits(now));
+    let difference_s = (before_s - now_s).abs();
+    // Who tells whole seconds counts otherwise.
+    let wavers = now_s.fract() != 0.0
+        && difference_s <= 1.5
+        && (difference_s - difference_s.round()).abs() < 0.005;
+    before == now || wavers
 }
 
 /// Changes of process that are remembered per target.

@@ -56,8 +56,8 @@ pub(crate) struct TargetFacts {
     /// Metrics of which series have left the page that is being taken, with how many the page before had: those that signals
     /// read, and counters that are gone. Others may have come in their place, which is known at the end of the page.
     pub(super) left: Vec<(Box<str>, u32)>,
-    /// When its page last went on without series that it had, in milliseconds.
-    pub(crate) series_left_ms: Option<i64>,
+    /// When its counters were last gone, so that it may have restarted, in milliseconds.
+    pub(crate) counters_gone_ms: Option<i64>,
     /// The newest good page has no sample at all.
     pub(crate) is_empty: bool,
     /// Either was so after its newest page; counted in [`super::Facts::targets_with_losses`].
@@ -116,7 +116,7 @@ impl TargetFacts {
             shown_labels: HashMap::new(),
             lost: BTreeSet::new(),
             left: Vec::new(),
-            series_left_ms: None,
+            counters_gone_ms: None,
             is_empty: false,
             has_losses: false,
             replaced: BTreeSet::new(),

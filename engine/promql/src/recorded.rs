@@ -9,13 +9,11 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use stillwell_model::labels::{Labels, METRIC_NAME, MatchOp, Matcher};
 
-use super::duration::Duration;
-use super::expr::{Binary, Cardinality, Edges, Expr, ExprKind, Matching, Selector, Subquery};
-use super::function::FunctionId;
-use super::narrow::{NotNarrowed, narrowed};
-use super::operators::BinaryOp;
-use super::types::{Span, ValueType};
-use crate::Query;
+use super::Query;
+use super::plan::{
+    Binary, BinaryOp, Cardinality, Duration, Edges, Expr, ExprKind, FunctionId, Matching,
+    NotNarrowed, Selector, Span, Subquery, ValueType, narrowed,
+};
 
 /// Rules that may be put into one query: rules of rules of rules grow without bound.
 const EXPANSIONS_MAX: usize = 100;
@@ -54,6 +52,16 @@ impl RecordedRules {
     }
 }
 
+impl Query {
+    /// The same query with the expressions of recording rules instead of the series that they record; `None` if it reads no
+    /// such series. Error: why that cannot be, with the name.
+    pub fn with_recorded(&self, rules: &RecordedRules) -> Result<Option<Query>, String> {
+        let mut expansion = Expansion::new(rules);
+        let plan = expansion.expand(self.plan(), None)?;
+        Ok((expansion.expanded > 0).then(|| self.with_plan(plan)))
+    }
+}
+
 impl PartialEq for RecordedRules {
     fn eq(&self, other: &RecordedRules) -> bool {
         let same = |one: &RecordedRule, other: &RecordedRule| {
@@ -73,7 +81,7 @@ impl PartialEq for RecordedRules {
 type Seen<'a> = Option<&'a [Arc<str>]>;
 
 /// Puts rules into one query.
-pub(crate) struct Expansion<'r> {
+struct Expansion<'r> {
     rules: &'r RecordedRules,
     /// The names that are being replaced, so that a rule that reads its own name does not go on for ever.
     open: Vec<&'r str>,
@@ -84,7 +92,7 @@ pub(crate) struct Expansion<'r> {
 }
 
 impl<'r> Expansion<'r> {
-    pub(crate) fn new(rules: &'r RecordedRules) -> Expansion<'r> {
+    fn new(rules: &'r RecordedRules) -> Expansion<'r> {
         Expansion {
             rules,
             open: Vec::new(),
@@ -94,13 +102,8 @@ impl<'r> Expansion<'r> {
         }
     }
 
-    /// How many selectors were replaced so far.
-    pub(crate) fn expanded(&self) -> usize {
-        self.expanded
-    }
-
     /// The expression with each recorded series replaced. Error: why one cannot be.
-    pub(crate) fn expand(&mut self, expr: &Expr, seen: Seen<'_>) -> Result<Expr, String> {
+    fn expand(&mut self, expr: &Expr, seen: Seen<'_>) -> Result<Expr, String> {
         let inner_seen = match &expr.kind {
             ExprKind::Selector(selector) => {
                 return match self.recorded(selector)? {
@@ -262,7 +265,9 @@ impl<'r> Expansion<'r> {
     ) -> Result<Result<Expr, String>, String> {
         self.expanded += 1;
         rule.query.plan().walk(&mut |_| self.nodes += 1);
-        let depth = rule.query.plan().depth();
+        // Each of its labels is a call around it, and each rule of the name an `or`.
+        let siblings = self.rules.0.get(name).map_or(0, Vec::len);
+        let depth = rule.query.plan().depth() + rule.labels.iter().count() + siblings;
         let is_deep = self.depth + depth > DEPTH_MAX;
         if is_deep || self.expanded > EXPANSIONS_MAX || self.nodes > NODES_MAX {
             return Err(format!(
