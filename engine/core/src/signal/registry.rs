@@ -28,6 +28,9 @@ use super::scope::{self, Scope, Shared};
 use super::signal::Signal;
 use super::unanswered;
 
+/// When scopes are looked at again after a change that has no effect at once; shorter than any time that is waited for.
+const RESCOPE_SOON_MS: i64 = 100;
+
 /// About 140,000 years.
 pub(super) const NOW_MS_MAX: i64 = 1 << 52;
 
@@ -341,6 +344,13 @@ impl SignalRegistry {
         error: &str,
     ) -> Vec<SignalId> {
         self.advance_to(at.ms());
+        let facts = self.facts.target(target);
+        if facts.is_some_and(|facts| facts.first_attempt_ms.is_none()) {
+            // From when it is no longer waited for is found out soon: it is in scope until then, and of 5,000 new targets that
+            // fail at once each would cost a look at all.
+            let soon_ms = at.ms().saturating_add(RESCOPE_SOON_MS);
+            self.rescope_ms = self.rescope_ms.into_iter().chain([soon_ms]).min();
+        }
         let is_first_failure = self.facts.scrape_failed(target, at.ms(), error);
         self.rescope();
         match is_first_failure {

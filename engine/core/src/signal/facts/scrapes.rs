@@ -72,8 +72,7 @@ impl Facts {
             return false;
         };
         let is_first_failure = facts.last.is_some_and(|(_, good)| good);
-        // The time for which its first page is waited for starts now.
-        self.epoch += u64::from(facts.first_attempt_ms.is_none());
+        // The time for which its first page is waited for starts now: `SignalRegistry::scrape_failed` looks at that later.
         facts.first_attempt_ms.get_or_insert(at_ms);
         if facts.first_error.is_empty() {
             error.clone_into(&mut facts.first_error);

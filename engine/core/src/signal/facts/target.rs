@@ -34,7 +34,7 @@ pub(crate) struct TargetFacts {
     /// Discovery had never called it ready when it gave its first good page.
     pub(super) answered_before_ready: bool,
     /// When its first scrape ended, successfully or not, in milliseconds.
-    pub(super) first_attempt_ms: Option<i64>,
+    pub(crate) first_attempt_ms: Option<i64>,
     /// The newest finished scrape: its time in milliseconds, and whether it succeeded.
     pub(crate) last: Option<(i64, bool)>,
     pub(crate) last_good_ms: Option<i64>,
