@@ -181,11 +181,8 @@ fn nothing_is_lost(
 
 /// Whether a selector reads a metric, under any of its names. A pattern of names reads many, of which each may come and go.
 fn reads(assessment: Assessment<'_>, selector: &Selector, metric: &str) -> bool {
-    let Some(named) = selector.metric.as_deref() else {
-        return false;
-    };
-    let mut equivalents = assessment.names.equivalents(named).into_iter();
-    named == metric || equivalents.any(|(name, _)| name == metric)
+    let queried = selector.metric.as_deref();
+    queried.is_some_and(|queried| assessment.names.reads(queried, metric))
 }
 
 /// S4a for a query of no kind whose result is 0: every target that counts shows the demand that the query reads, or what

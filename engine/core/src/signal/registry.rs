@@ -65,16 +65,13 @@ fn concerns(kind: &ChangeKind, query: &SignalQuery, names: &Names) -> bool {
         return true;
     };
     let reads = |metric: &str| {
-        let same = |read: &str| {
-            let mut equivalents = names.equivalents(read).into_iter();
-            read == metric || equivalents.any(|(name, _)| name == metric)
-        };
         let is_of_engine = || {
             names
                 .family(metric)
                 .is_some_and(|(family, ..)| family.class.is_of_engine())
         };
-        (names.is_never_absent(metric) || is_of_engine()) && query.metrics().any(same)
+        (names.is_never_absent(metric) || is_of_engine())
+            && query.metrics().any(|queried| names.reads(queried, metric))
     };
     *counters || metrics.iter().any(|metric| reads(metric))
 }

@@ -126,6 +126,12 @@ impl Names {
         }
     }
 
+    /// Whether a query of one metric reads another: the same, or an equivalent of it.
+    pub(crate) fn reads(&self, queried: &str, metric: &str) -> bool {
+        let mut equivalents = self.equivalents(queried).into_iter();
+        queried == metric || equivalents.any(|(name, _)| name == metric)
+    }
+
     /// Whether a metric's series are there whenever its value is known, so that no page proves that one of them is 0 (S4a). A
     /// user's witness says otherwise.
     pub(crate) fn is_never_absent(&self, metric: &str) -> bool {
