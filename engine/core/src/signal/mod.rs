@@ -55,8 +55,8 @@ pub(crate) use evaluate::evaluate;
 #[doc(hidden)]
 pub use evaluate::{Evaluated, Evaluation};
 pub(crate) use facts::{
-    ChangeKind, Facts, Gatherer, PageFacts, ProcessFacts, ProcessGatherer, RememberedLabels,
-    RestoredTarget,
+    ChangeKind, CounterMoves, Facts, Gatherer, PageFacts, ProcessFacts, ProcessGatherer,
+    RememberedLabels, RestoredTarget,
 };
 pub(crate) use names::START_TIME;
 pub(crate) use refresh::refresh;

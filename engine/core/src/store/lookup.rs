@@ -1,5 +1,7 @@
 //! What the writer asks about series beside samples: metric names, counter resets, whose they are.
 
+use std::cmp::Ordering;
+
 use super::history::Store;
 use super::order::Onward;
 use crate::ids::SeriesId;
@@ -17,12 +19,13 @@ impl Store {
         Some(self.series.symbols.text(self.series.label(id, name)?))
     }
 
-    /// Whether `bits` is lower than the current value of a counter (by its name).
-    pub(crate) fn is_counter_drop(&self, id: SeriesId, bits: u64) -> bool {
+    /// How a counter (by its name) moves from its current value, above 0, to `bits`.
+    pub(crate) fn counter_move(&self, id: SeriesId, bits: u64) -> Option<Ordering> {
         let row = self.series.row(id);
-        row.is_present()
-            && f64::from_bits(bits) < f64::from_bits(row.bits)
-            && self.metric_name(id).is_some_and(is_counter)
+        let (before, now) = (f64::from_bits(row.bits), f64::from_bits(bits));
+        let is_counter = || self.metric_name(id).is_some_and(is_counter);
+        let moved = now.partial_cmp(&before)?;
+        (row.is_present() && before > 0.0 && is_counter()).then_some(moved)
     }
 
     /// The series with these labels, moved to a clock and created if needed. `None`: another live target has it, or it has a

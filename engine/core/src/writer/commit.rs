@@ -76,7 +76,7 @@ impl Writer {
         let mut progress = Progress::new(staged, self.own_times(at), committed, placements);
         progress.endings = self.endings;
         let registry = self.stopwatch.waiting(|| self.registry.read());
-        progress.detect_counter_drops = !registry.facts.reports_start_time(staged.target());
+        progress.watches_counters = !registry.facts.reports_start_time(staged.target());
         if Progress::is_gathered(staged) {
             progress.remembered = Some(registry.facts.remembered_labels());
         }

@@ -59,10 +59,9 @@ impl Writer {
             staged.set_reports_start_time(registry.facts.reports_start_time(target));
         }
         let value = |id: SeriesId| f64::from_bits(self.store.read().series.row(id).bits);
-        let change =
-            registry
-                .facts
-                .scrape_succeeded(target, at.ms(), value, progress.counter_dropped);
+        let change = registry
+            .facts
+            .scrape_succeeded(target, at.ms(), value, progress.counters);
         if let Some(kind) = change {
             registry.process_changed(target, &kind, at.ms());
             if kind == ChangeKind::Restarted {

@@ -3,6 +3,8 @@
 //! Everything is written beyond the end of the target's clock, so readers see none of it before the commit is
 //! complete.
 
+use std::cmp::Ordering;
+
 use parking_lot::RwLockWriteGuard;
 
 use super::outcome::Committed;
@@ -41,9 +43,11 @@ impl PageCommit<'_, '_> {
         self.store.clocks[self.of.clock.index()].next_tick()
     }
 
-    fn detect_counter_drop(&mut self, id: SeriesId, bits: u64) {
-        if self.of.detect_counter_drops && !self.of.counter_dropped {
-            self.of.counter_dropped = self.store.is_counter_drop(id, bits);
+    fn watch_counter(&mut self, id: SeriesId, bits: u64) {
+        if self.of.watches_counters && !self.of.counters.are_mixed() {
+            let moved = self.store.counter_move(id, bits);
+            self.of.counters.fell |= moved == Some(Ordering::Less);
+            self.of.counters.rose |= moved == Some(Ordering::Greater);
         }
     }
 
@@ -188,7 +192,7 @@ impl PageCommit<'_, '_> {
                 return Placement::Duplicate;
             }
             let Some(histogram) = histogram else {
-                self.detect_counter_drop(id, bits);
+                self.watch_counter(id, bits);
                 self.store.change(id, tick, bits);
                 return Placement::Series(id);
             };
@@ -270,7 +274,7 @@ impl PageCommit<'_, '_> {
     pub(super) fn change(&mut self, change: &Change) {
         if let Some(id) = change.series {
             let tick = self.tick();
-            self.detect_counter_drop(id, change.bits);
+            self.watch_counter(id, change.bits);
             self.store.change(id, tick, change.bits);
             self.yield_to_readers();
         }

@@ -20,8 +20,8 @@ pub(super) fn gather(
 ) -> Option<ProcessFacts> {
     let locked = registry.read();
     let value = |id: SeriesId| f64::from_bits(store.read().series.row(id).bits);
-    let dropped = progress.counter_dropped;
-    if !locked.facts.will_restart(progress.target, value, dropped) {
+    let counters = progress.counters;
+    if !locked.facts.will_restart(progress.target, value, counters) {
         return None;
     }
     let mut gatherer = ProcessGatherer::new(locked.facts.asked());

@@ -3,7 +3,7 @@
 use super::outcome::Committed;
 use super::own_times::OwnTimes;
 use crate::exposition::{Placement, Staged};
-use crate::signal::{Gatherer, PageFacts, ProcessFacts, RememberedLabels};
+use crate::signal::{CounterMoves, Gatherer, PageFacts, ProcessFacts, RememberedLabels};
 use crate::store::{ClockId, GrowingIdSet, IdSet, SeriesId, TargetId};
 
 /// From so many new samples on it is gathered what they tell, instead of telling it line by line.
@@ -14,9 +14,9 @@ pub(super) struct Progress {
     pub(super) at_ms: i64,
     pub(super) target: TargetId,
     pub(super) times: OwnTimes,
-    /// The target's pages do not report a process start time, so counter resets are detected (rule S6a).
-    pub(super) detect_counter_drops: bool,
-    pub(super) counter_dropped: bool,
+    /// The target's pages do not report when their one process started, so it is looked how counters move (rule S6a).
+    pub(super) watches_counters: bool,
+    pub(super) counters: CounterMoves,
     /// How many series had ended in the whole store when the commit began.
     pub(super) endings: u64,
     pub(super) committed: Committed,
@@ -72,8 +72,8 @@ impl Progress {
             at_ms: times.at_ms,
             target,
             times,
-            detect_counter_drops: false,
-            counter_dropped: false,
+            watches_counters: false,
+            counters: CounterMoves::default(),
             endings: 0,
             committed,
             is_late: false,

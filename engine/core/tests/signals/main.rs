@@ -14,6 +14,7 @@ mod leadership;
 mod names;
 mod numbers;
 mod objects;
+mod page_changes;
 mod pages;
 mod real_pages;
 mod reasons;

@@ -46,6 +46,22 @@ pub(crate) enum ChangeKind {
         /// Counters are gone whose page does not say when its process started.
         counters: bool,
     },
+    /// Some of its counters fell and others rose: it speaks for several processes, of which one may have restarted.
+    SomeCountersFell,
+}
+
+/// How the counters of a page moved, of those that were above 0.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CounterMoves {
+    pub(crate) fell: bool,
+    pub(crate) rose: bool,
+}
+
+impl CounterMoves {
+    /// Both: nothing more can be known.
+    pub(crate) fn are_mixed(self) -> bool {
+        self.fell && self.rose
+    }
 }
 
 /// All targets and their groups.

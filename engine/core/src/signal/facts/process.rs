@@ -10,9 +10,9 @@ use std::hash::BuildHasher;
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
 
 use super::super::names::{Names, POOL_LABELS};
-use super::Facts;
 use super::gathered::RememberedLabels;
 use super::series::is_remembered;
+use super::{CounterMoves, Facts};
 use crate::labels::{Labels, METRIC_NAME};
 use crate::limits::{POOLS_PER_TARGET_MAX, REMEMBERED_VALUES_MAX};
 use crate::store::{SeriesId, TargetId};
@@ -116,13 +116,13 @@ impl Facts {
         &self,
         id: TargetId,
         value: impl Fn(SeriesId) -> f64,
-        counter_dropped: bool,
+        counters: CounterMoves,
     ) -> bool {
         let Some(facts) = self.target(id) else {
             return false;
         };
-        let start_bits = facts.start_series.map(|series| value(series).to_bits());
-        facts.is_restart(start_bits, counter_dropped)
+        let start_bits = facts.start_series().map(|series| value(series).to_bits());
+        facts.is_restart(start_bits, counters)
     }
 
     /// Learns again what was gathered, and answers whether it is complete: no query asks for more meanwhile.

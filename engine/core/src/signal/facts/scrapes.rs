@@ -7,17 +7,18 @@ use hashbrown::HashMap;
 use crate::limits::GAPS_MAX;
 use crate::store::{SeriesId, TargetId, is_counter};
 
-use super::{ChangeKind, Facts, TargetFacts};
+use super::super::names::START_TIME;
+use super::{ChangeKind, CounterMoves, Facts, TargetFacts};
 
 impl Facts {
     /// A page was committed. Returns what has changed about the serving process. `value` reads a series' newest value;
-    /// `counter_dropped` says that some counter fell, which is a restart if the page has no start time.
+    /// `counters` that only fell are a restart if the page does not say when its process started.
     pub(crate) fn scrape_succeeded(
         &mut self,
         id: TargetId,
         at_ms: i64,
         value: impl Fn(SeriesId) -> f64,
-        counter_dropped: bool,
+        counters: CounterMoves,
     ) -> Option<ChangeKind> {
         let Facts {
             targets,
@@ -32,35 +33,36 @@ impl Facts {
         let holders = groups.get_mut(&facts.group).map(|group| &mut group.holders);
         let (moved, changes) = facts.update_leases(id, holders, &value);
         *epoch += changes;
-        let start_bits = facts.start_series.map(|series| value(series).to_bits());
-        let restarted = facts.update_process(
-            start_bits,
-            counter_dropped,
-            before_ms,
-            at_ms,
-            *wall_offset_ms,
-        );
+        let start_bits = facts.start_series().map(|series| value(series).to_bits());
+        let restarted =
+            facts.update_process(start_bits, counters, before_ms, at_ms, *wall_offset_ms);
         let mut left = std::mem::take(&mut facts.left);
         let has = |metric: &str| facts.metrics.get(metric).copied().unwrap_or(0);
         left.retain(|(metric, before)| has(metric) < *before);
         let mut gone = left.iter().filter(|(metric, _)| has(metric) == 0);
         // A process that has restarted and shows a counter shows one that fell; of a page of several others may go on.
-        let counters = start_bits.is_none()
+        let are_gone = start_bits.is_none()
             && gone.any(|(metric, _)| is_counter(metric))
             && !facts.metrics.keys().any(|metric| is_counter(metric));
         let metrics: Vec<Box<str>> = left.into_iter().map(|(metric, _)| metric).collect();
-        if counters {
+        if are_gone {
             // Another process does not lack what the one before had.
             facts.lost.clear();
         }
         match (restarted, moved) {
             (true, _) => Some(ChangeKind::Restarted),
             (false, true) => Some(ChangeKind::LeadershipMoved),
-            (false, false) if counters || !metrics.is_empty() => {
-                if counters {
+            (false, false) if start_bits.is_none() && counters.fell => {
+                Some(ChangeKind::SomeCountersFell)
+            }
+            (false, false) if are_gone || !metrics.is_empty() => {
+                if are_gone {
                     facts.counters_gone_ms = Some(at_ms);
                 }
-                Some(ChangeKind::SeriesLeft { metrics, counters })
+                Some(ChangeKind::SeriesLeft {
+                    metrics,
+                    counters: are_gone,
+                })
             }
             (false, false) => None,
         }
@@ -86,10 +88,10 @@ impl Facts {
         is_first_failure
     }
 
-    /// Whether the target's pages have a start time. If not, a restart is recognised by counters that fall.
+    /// Whether the target's pages say when their process started. If not, a restart is recognised by counters that fall.
     pub(crate) fn reports_start_time(&self, id: TargetId) -> bool {
         self.target(id)
-            .is_some_and(|target| target.start_series.is_some())
+            .is_some_and(|target| target.start_series().is_some())
     }
 }
 
@@ -149,11 +151,17 @@ impl TargetFacts {
         (moved, changes)
     }
 
+    /// The series that says when the process started that gives the page. A page with several speaks for several processes.
+    pub(super) fn start_series(&self) -> Option<SeriesId> {
+        let is_one = self.metrics.get(START_TIME) == Some(&1);
+        self.start_series.filter(|_| is_one)
+    }
+
     /// Whether a page with this start time comes from another process than the one before.
-    pub(super) fn is_restart(&self, start_bits: Option<u64>, counter_dropped: bool) -> bool {
+    pub(super) fn is_restart(&self, start_bits: Option<u64>, counters: CounterMoves) -> bool {
         match (self.start_bits, start_bits) {
             (Some(before), Some(now)) => !is_same_start(before, now),
-            (_, None) => counter_dropped,
+            (_, None) => counters.fell && !counters.rose,
             (None, Some(_)) => false,
         }
     }
@@ -162,12 +170,15 @@ impl TargetFacts {
     fn update_process(
         &mut self,
         start_bits: Option<u64>,
-        counter_dropped: bool,
+        counters: CounterMoves,
         before_ms: Option<i64>,
         at_ms: i64,
         wall_offset_ms: i64,
     ) -> bool {
-        let restarted = self.is_restart(start_bits, counter_dropped);
+        let restarted = self.is_restart(start_bits, counters);
+        if self.metrics.get(START_TIME).is_some_and(|&count| count > 1) {
+            self.start_bits = None; // of which of its processes would it be
+        }
         // Of a start that wavers the first one stays, so that it cannot move away in small steps.
         if restarted || self.start_bits.is_none() {
             self.start_bits = start_bits.or(self.start_bits);

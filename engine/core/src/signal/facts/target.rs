@@ -69,6 +69,7 @@ pub(crate) struct TargetFacts {
     pub(crate) pools: BTreeSet<String>,
     /// Leases: name, series, and whether it holds the lease according to the newest good page.
     pub(crate) leases: Vec<(String, SeriesId, bool)>,
+    /// The series `process_start_time_seconds` that came last; see [`TargetFacts::start_series`].
     pub(super) start_series: Option<SeriesId>,
     pub(super) start_bits: Option<u64>,
     /// When a change of process was noticed, in milliseconds, newest last.

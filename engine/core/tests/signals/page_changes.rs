@@ -1,0 +1,201 @@
+//! Changes that a page shows by what it has: series that leave it, and counters that fall (S6a).
+
+use crate::scenario::{Reported, Scenario, held, unknown, value};
+
+/// A collector's page went on without the pods of one namespace: 67 became 10, and with `or vector(0)` 57 became 0.
+#[test]
+fn a_source_that_leaves_a_page_is_a_change() {
+    let mut scenario = Scenario::new();
+    let whole = scenario.register("sum(vllm:num_requests_waiting)");
+    let of_x = scenario.register("sum(vllm:num_requests_waiting{namespace=\"x\"}) or vector(0)");
+    let other = scenario.register("sum(vllm:num_requests_running)");
+    let target = scenario.target_of("collector", "a:1", &[]);
+    let running = "vllm:num_requests_running{namespace=\"y\"} 4\n";
+    let of_y = "vllm:num_requests_waiting{namespace=\"y\",pod=\"q\"} 10\n";
+    let both = format!(
+        "{running}{of_y}vllm:num_requests_waiting{{namespace=\"x\",pod=\"p\"}} 50\n\
+         vllm:num_requests_waiting{{namespace=\"x\",pod=\"o\"}} 7\n"
+    );
+    for _ in 0..3 {
+        scenario.take(target, &both);
+    }
+    assert_eq!(scenario.reported(whole), value(67.0));
+    scenario.take(target, &format!("{running}{of_y}"));
+    assert_eq!(scenario.reported(whole), held(67.0));
+    assert_eq!(scenario.reported(of_x), held(57.0));
+    assert_eq!(scenario.reported(other), value(4.0));
+    // What comes and goes is no change for ever: the namespace is empty now.
+    scenario.now_ms += 61_000;
+    scenario.take(target, &format!("{running}{of_y}"));
+    scenario.take(target, &format!("{running}{of_y}"));
+    assert_eq!(scenario.reported(whole), value(10.0));
+}
+
+/// A server whose page does not say when it started restarted, and its counters began with the first request: 30 became 0.
+#[test]
+fn counters_that_are_gone_of_a_page_without_a_start_time_are_a_restart() {
+    for (start, counter, expected) in [
+        ("", "", held(30.0)),
+        // The counter goes on, and so does the process; or the process says that it is the same.
+        ("", "sglang:num_requests_total 501\n", value(0.0)),
+        ("process_start_time_seconds 1\n", "", value(0.0)),
+    ] {
+        let mut scenario = Scenario::new();
+        let signal = scenario.register("sum(sglang:num_queue_reqs)");
+        let target = scenario.target_of("sglang", "a:1", &[]);
+        for _ in 0..3 {
+            scenario.take(
+                target,
+                &format!("{start}sglang:num_queue_reqs 30\nsglang:num_requests_total 500\n"),
+            );
+        }
+        scenario.take(
+            target,
+            &format!("{start}sglang:num_queue_reqs 0\n{counter}"),
+        );
+        assert_eq!(scenario.reported(signal), expected, "{start:?} {counter:?}");
+    }
+}
+
+/// A counter whose series changes a label is no change of the process, and neither is a gauge that goes on as another series.
+#[test]
+fn series_that_take_the_place_of_others_are_no_change() {
+    let mut scenario = Scenario::new();
+    let (waiting, queued) = (
+        scenario.register("sum(vllm:num_requests_waiting)"),
+        scenario.register("sum(ray_serve_deployment_queued_queries)"),
+    );
+    let (server, ray) = (
+        scenario.target_of("vllm", "a:1", &[]),
+        scenario.target_of("ray", "b:1", &[]),
+    );
+    for at in 0..200 {
+        let number = at / 20;
+        scenario.take_now(
+            server,
+            &format!("vllm:num_requests_waiting 140\nbuilds_total{{at=\"{number}\"}} 1\n"),
+        );
+        scenario.take(
+            ray,
+            &format!("ray_serve_deployment_queued_queries{{handle=\"{number}\"}} 40\n"),
+        );
+        assert_eq!(scenario.reported(waiting), value(140.0), "{at}");
+        assert_eq!(scenario.reported(queued), value(40.0), "{at}");
+    }
+}
+
+/// A server whose page does not say when it started shows nothing after a restart until it is asked: the others' sum was refused.
+#[test]
+fn another_process_has_not_lost_what_the_one_before_had() {
+    let mut scenario = Scenario::new();
+    let signal = scenario.register("sum(sglang:num_queue_reqs)");
+    let targets = ["a:1", "b:1"].map(|name| scenario.target_of("sglang", name, &[]));
+    let page = "sglang:num_queue_reqs 3\nsglang:num_requests_total 500\nother 1\n";
+    for _ in 0..3 {
+        scenario.take_now(targets[0], page);
+        scenario.take(targets[1], page);
+    }
+    for _ in 0..3 {
+        scenario.take_now(targets[0], "other 1\n");
+        scenario.take(targets[1], page);
+        assert_eq!(scenario.reported(signal), held(6.0));
+    }
+}
+
+/// Of a collector's page a source had left, with its counters, and the other's went on: 35 became 5 after the grace.
+#[test]
+fn a_page_that_has_counters_left_has_not_restarted() {
+    let mut scenario = Scenario::new();
+    let signal = scenario.register("sum(sglang:num_queue_reqs)");
+    let (collector, other) = (
+        scenario.target_of("collector", "c:1", &[]),
+        scenario.target_of("sglang", "a:1", &[]),
+    );
+    let left = "vllm:num_requests_waiting 4\nvllm:request_success_total 700\n";
+    let both = format!("{left}sglang:num_queue_reqs 30\nsglang:num_requests_total 500\n");
+    for at in 0..9 {
+        scenario.take_now(collector, if at < 3 { &both } else { left });
+        scenario.take(
+            other,
+            "process_start_time_seconds 1\nsglang:num_queue_reqs 5\n",
+        );
+        if at == 5 {
+            scenario.now_ms += 61_000;
+        }
+    }
+    unknown(&scenario.reported(signal), &["c:1", "no longer has"]);
+}
+
+/// The proxy of Ray Serve ended, and its queue with it: 40 became 0.
+#[test]
+fn a_server_s_gauge_that_leaves_a_page_is_a_change() {
+    let mut scenario = Scenario::new();
+    let signal = scenario.register("sum(ray_serve_deployment_queued_queries)");
+    let target = scenario.target_of("ray", "a:1", &[]);
+    let healthy = "ray_serve_deployment_replica_healthy{deployment=\"d\"} 1\n";
+    for _ in 0..3 {
+        let queue = "ray_serve_deployment_queued_queries{deployment=\"d\"} 40\n";
+        scenario.take(target, &format!("{healthy}{queue}"));
+    }
+    scenario.take(target, healthy);
+    assert_eq!(scenario.reported(signal), held(40.0));
+}
+
+/// A page of a Prometheus that federates: each rate over it was refused after each restart of any server behind it.
+#[test]
+fn a_page_of_several_processes_is_not_restarted_with_one_of_them() {
+    for starts in [true, false] {
+        let mut scenario = Scenario::new();
+        let (rate, waiting) = (
+            scenario.register("sum(rate(vllm:request_success_total{server=\"a\"}[1s]))"),
+            scenario.register("sum(vllm:num_requests_waiting)"),
+        );
+        let target = scenario.target_of("prometheus", "p:1", &[]);
+        let process = |server: &str, start: i64, served: i64, waiting: i64| {
+            let start = match starts {
+                true => {
+                    format!("process_start_time_seconds{{server=\"{server}\"}} {start}\n")
+                }
+                false => String::new(),
+            };
+            format!(
+                "{start}vllm:request_success_total{{server=\"{server}\"}} {served}\n\
+                 vllm:num_requests_waiting{{server=\"{server}\"}} {waiting}\n"
+            )
+        };
+        let page = |at: i64| {
+            let restarted = at >= 25;
+            let (start, served) = if restarted {
+                (9, at - 24)
+            } else {
+                (1, 1000 + at)
+            };
+            let waiting = if restarted { 0 } else { 30 };
+            process("a", 1, 500 + at, 5) + &process("b", start, served, waiting)
+        };
+        for at in 0..40 {
+            scenario.take(target, &page(at));
+            if at > 15 {
+                assert_eq!(scenario.reported(rate), value(10.0), "{at}");
+            }
+            let expected = if at < 25 { value(35.0) } else { held(35.0) };
+            assert_eq!(scenario.reported(waiting), expected, "{at}, {starts}");
+        }
+    }
+}
+
+/// A process without a start time that has counted further than the one before is held like any other that may have restarted.
+#[test]
+fn a_restart_after_which_a_counter_is_higher_tells_no_lower_number() {
+    let mut scenario = Scenario::new();
+    let signal = scenario.register("sum(vllm:num_requests_waiting)");
+    let target = scenario.target_of("vllm", "a:1", &[]);
+    let page = |waiting: i64, served: i64, young: i64| {
+        format!("vllm:num_requests_waiting {waiting}\nserved_total {served}\nyoung_total {young}\n")
+    };
+    for at in 0..3 {
+        scenario.take(target, &page(30, 500 + at, 1));
+    }
+    scenario.take(target, &page(0, 20, 3));
+    assert_eq!(scenario.reported(signal), held(30.0));
+}
