@@ -22,7 +22,8 @@ use crate::scrape::WritesPages;
 const SERIES_MAX: usize = 100_000;
 /// Bytes of their labels.
 const LABEL_BYTES_MAX: usize = 32 << 20;
-/// A series that its sender has forgotten without a stale marker is forgotten here, as by a query's look back.
+/// A series that its sender no longer sends, without a stale marker, is NaN until it is forgotten, as by a query's look back:
+/// whether it has ended, or only its way to the sender is broken, nobody says.
 const FORGOTTEN_MS: i64 = 300_000;
 
 /// A sender.
@@ -47,10 +48,46 @@ pub(super) struct Newest {
     pub(super) value: f64,
 }
 
+/// How long a series may be silent of which no second sample has come: Prometheus' usual interval. Which its own is, is not
+/// known yet; a server like this one sends its signals every 5 s, whatever the interval of its scrapes.
+const FIRST_SILENCE_MS: i64 = 15_000;
+
+/// The newest sample of a series.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sample {
+    /// When it was measured, no later than it came.
+    at_ms: i64,
+    pub(super) value: f64,
+    /// The longer one of the last two intervals between samples of the series.
+    interval_ms: Option<i64>,
+}
+
+impl Sample {
+    fn after(before: Option<Sample>, at_ms: i64, value: f64) -> Sample {
+        // The one before the last fades, so that one pause does not let the series be silent for as long again and again.
+        let longer_ms = |before: Sample| {
+            let newest_ms = at_ms.saturating_sub(before.at_ms);
+            newest_ms.max(before.interval_ms.unwrap_or(0) / 2)
+        };
+        Sample {
+            at_ms,
+            value,
+            interval_ms: before.map(longer_ms),
+        }
+    }
+
+    /// Whether the series is silent while its sender goes on: two of its own intervals, or of the sender's, have passed.
+    fn is_silent(&self, newest_ms: i64, age_ms_max: i64) -> bool {
+        let own_ms = self
+            .interval_ms
+            .map_or(FIRST_SILENCE_MS, |ms| ms.saturating_mul(2));
+        newest_ms.saturating_sub(self.at_ms) > age_ms_max.max(own_ms)
+    }
+}
+
 #[derive(Default)]
 struct Known {
-    /// Per series its newest sample, at the time when it was measured, no later than it came.
-    series: BTreeMap<Labels, (i64, f64)>,
+    series: BTreeMap<Labels, Sample>,
     label_bytes: usize,
     /// The newest of all, no later than it came.
     newest_ms: Option<i64>,
@@ -160,13 +197,13 @@ impl Known {
         // A clock that is ahead must not make a number look new for longer than it is.
         let at_ms = one.at_ms.min(now_ms);
         let before = self.series.get(&one.labels).copied();
-        if before.is_some_and(|(before_ms, _)| before_ms > at_ms) {
+        if before.is_some_and(|before| before.at_ms > at_ms) {
             return true;
         }
         if is_stale(one.value) {
-            if let Some((_, value)) = before {
+            if let Some(before) = before {
                 self.remove(&one.labels);
-                self.unknown.ended(one.labels, now_ms, value);
+                self.unknown.ended(one.labels, now_ms, before.value);
             }
             return true;
         }
@@ -178,7 +215,8 @@ impl Known {
             self.label_bytes = label_bytes;
         }
         self.unknown.take(&one.labels, one.value, now_ms);
-        self.series.insert(one.labels, (at_ms, one.value));
+        let sample = Sample::after(before, at_ms, one.value);
+        self.series.insert(one.labels, sample);
         true
     }
 
@@ -198,8 +236,8 @@ impl Known {
             oldest_ms = oldest_ms.max(replaced_ms);
         }
         let (series, label_bytes) = (&mut self.series, &mut self.label_bytes);
-        series.retain(|labels, (at_ms, _)| {
-            let stays = *at_ms >= oldest_ms;
+        series.retain(|labels, sample| {
+            let stays = sample.at_ms >= oldest_ms;
             if !stays {
                 *label_bytes -= bytes_of(labels);
             }
@@ -218,9 +256,11 @@ impl Known {
                     .get("signal")
                     .is_some_and(|signal| unknown.contains(signal))
         };
-        for (labels, (_, value)) in &self.series {
+        let newest_ms = self.newest_ms.unwrap_or(now_ms);
+        for (labels, sample) in &self.series {
             // One number that is none makes every sum over it none.
-            let value = if is_unknown(labels) { f64::NAN } else { *value };
+            let is_none = is_unknown(labels) || sample.is_silent(newest_ms, age_ms_max);
+            let value = if is_none { f64::NAN } else { sample.value };
             line(&mut out, labels, value);
         }
         for (labels, ended_ms, value) in self.unknown.of_ended() {
@@ -404,6 +444,55 @@ mod tests {
             send(&sender, "", &[(a.clone(), 0, 2.0)]);
             assert_eq!(sender.text().as_deref(), Ok("a{} 2\n"), "{at_ms}");
         }
+    }
+
+    /// A collector whose source had died sent the others, and its last number was told as new for five minutes.
+    #[tokio::test(start_paused = true)]
+    async fn a_series_that_is_no_longer_sent_is_not_measured() {
+        let sender = sender().await;
+        let [often, slow, once] =
+            ["often", "slow", "once"].map(|name| labels! { "__name__" => name });
+        let text = |sender: &Sender| sender.text().expect("a page");
+        send(&sender, "", &[(once, 0, 1.0)]);
+        for at in 0..9 {
+            let mut samples = vec![
+                (labels! { "__name__" => "goes_on" }, 0, 1.0),
+                (often.clone(), 0, 30.0),
+            ];
+            if at % 4 == 0 {
+                samples.push((slow.clone(), 0, 7.0)); // its own interval is two seconds
+            }
+            send(&sender, "", &samples);
+            assert!(
+                text(&sender).contains("often{} 30\nonce{} 1\nslow{} 7\n"),
+                "{at}"
+            );
+            advance(500).await;
+        }
+        for (at, shown) in [
+            (0, "often{} 30\nonce{} 1\nslow{} 7\n"),
+            (3, "often{} NaN\nonce{} 1\nslow{} 7\n"),
+            (9, "often{} NaN\nonce{} 1\nslow{} NaN\n"),
+            (30, "often{} NaN\nonce{} NaN\nslow{} NaN\n"),
+            (700, ""),
+        ] {
+            for _ in 0..at {
+                send(
+                    &sender,
+                    "",
+                    &[(labels! { "__name__" => "goes_on" }, 0, 1.0)],
+                );
+                advance(500).await;
+            }
+            send(
+                &sender,
+                "",
+                &[(labels! { "__name__" => "goes_on" }, 0, 1.0)],
+            );
+            assert_eq!(text(&sender), format!("goes_on{{}} 1\n{shown}"), "{at}");
+        }
+        send(&sender, "", &[(often, 0, 8.0)]);
+        assert!(text(&sender).contains("often{} 8\n"));
     }
 
     /// A signal by pool that was unknown on one shard was the sum of the others for whoever asks for a pool.

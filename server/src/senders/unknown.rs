@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stillwell_engine::labels::{Labels, LabelsBuilder, METRIC_NAME};
 
+use super::page::Sample;
+
 /// What a server like this one says of its signals.
 pub(super) const STATE: &str = "stillwell_signal_state";
 pub(super) const VALUE: &str = "stillwell_signal_value";
@@ -47,13 +49,13 @@ impl Unknown {
     /// The signals that are unknown as of now.
     pub(super) fn signals<'a>(
         &'a self,
-        series: &'a BTreeMap<Labels, (i64, f64)>,
+        series: &'a BTreeMap<Labels, Sample>,
         now_ms: i64,
         age_ms_max: i64,
     ) -> BTreeSet<&'a str> {
         let mut unknown = BTreeSet::new();
         let mut with_number = BTreeSet::new();
-        for (labels, (_, value)) in series {
+        for (labels, Sample { value, .. }) in series {
             let Some(signal) = labels.get("signal") else {
                 continue;
             };
@@ -84,7 +86,7 @@ impl Unknown {
 
     /// For each signal that is unknown its labels without more: it may never have had a number.
     pub(super) fn bare<'a>(
-        series: &'a BTreeMap<Labels, (i64, f64)>,
+        series: &'a BTreeMap<Labels, Sample>,
         unknown: &'a BTreeSet<&str>,
     ) -> BTreeSet<Labels> {
         let states = series.keys().filter(|labels| {
@@ -114,13 +116,8 @@ impl Unknown {
     }
 
     /// Notes which signals are unknown now, and forgets what ended, and what was unknown, before `oldest_ms`.
-    pub(super) fn look(
-        &mut self,
-        series: &BTreeMap<Labels, (i64, f64)>,
-        now_ms: i64,
-        oldest_ms: i64,
-    ) {
-        for (labels, (_, value)) in series {
+    pub(super) fn look(&mut self, series: &BTreeMap<Labels, Sample>, now_ms: i64, oldest_ms: i64) {
+        for (labels, Sample { value, .. }) in series {
             if let Some(signal) = labels.get("signal")
                 && is_unknown(labels, *value)
             {
