@@ -5,7 +5,9 @@ use std::fmt;
 /// The HPA multiplies by 1000 in 64 bits and lets the product wrap; past this a large value would scale down.
 const MILLI_MAX: f64 = 9.2e18;
 
-/// Writes `value` as a quantity: cut to thousandths, as prometheus-adapter does, then `250`, `250k`, `1500m`.
+/// Writes `value` as a quantity: cut to thousandths, as prometheus-adapter does, then `250`, `250k`, `1500m`. What would be cut
+/// to 0 is written to the billionth, the finest that a quantity has (`400u`), of which the HPA makes `1m`: a rate of one
+/// request an hour is no idle pool.
 pub fn quantity(value: f64) -> Result<String, QuantityError> {
     if value.is_nan() {
         return Err(QuantityError::NotANumber);
@@ -14,7 +16,11 @@ pub fn quantity(value: f64) -> Result<String, QuantityError> {
     if milli.abs() > MILLI_MAX {
         return Err(QuantityError::TooLarge(value));
     }
-    Ok(canonical(milli as i64))
+    if milli == 0.0 && value != 0.0 {
+        let nano = (value.abs() * 1e9).trunc().max(1.0).copysign(value);
+        return Ok(canonical(nano as i64, &SUFFIXES));
+    }
+    Ok(canonical(milli as i64, &SUFFIXES[MILLI..]))
 }
 
 /// Writes an amount of bytes as Kubernetes writes one: `12Mi` where it is whole, else rounded up to bytes; below 1,024 in
@@ -60,18 +66,23 @@ impl fmt::Display for QuantityError {
 
 impl std::error::Error for QuantityError {}
 
-/// Strips factors of ten, keeps the exponent a multiple of three, and writes it as a suffix.
-fn canonical(milli: i64) -> String {
-    const SUFFIXES: [&str; 8] = ["m", "", "k", "M", "G", "T", "P", "E"];
-    if milli == 0 {
+/// Suffixes of powers of 1,000, from 10^-9 on.
+const SUFFIXES: [&str; 10] = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"];
+/// The place of 10^-3 among them.
+const MILLI: usize = 2;
+
+/// Strips factors of ten, keeps the exponent a multiple of three, and writes it as a suffix. The first suffix is that of
+/// `number` itself.
+fn canonical(number: i64, suffixes: &[&str]) -> String {
+    if number == 0 {
         return "0".to_owned();
     }
-    let (mut mantissa, mut thousands) = (milli, 0);
-    while mantissa % 1000 == 0 && thousands < SUFFIXES.len() - 1 {
+    let (mut mantissa, mut thousands) = (number, 0);
+    while mantissa % 1000 == 0 && thousands < suffixes.len() - 1 {
         mantissa /= 1000;
         thousands += 1;
     }
-    format!("{mantissa}{}", SUFFIXES[thousands])
+    format!("{mantissa}{}", suffixes[thousands])
 }
 
 #[cfg(test)]
@@ -83,7 +94,10 @@ mod tests {
         for (value, text) in [
             (0.0, "0"),
             (-0.0, "0"),
-            (0.0004, "0"),
+            (0.0004, "400u"),
+            (-0.000_25, "-250u"),
+            (1.0 / 3_600.0, "277777n"),
+            (1e-30, "1n"),
             (0.539, "539m"),
             (1.5, "1500m"),
             (1.0, "1"),

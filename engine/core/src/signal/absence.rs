@@ -156,6 +156,12 @@ fn nothing_is_lost(
                 selector.text()
             ));
         }
+        for (metric, of_target) in target.left_out.iter() {
+            let mut selectors = query.selectors.iter();
+            if selectors.any(|one| is_read(&one) && reads(assessment, one, metric)) {
+                return Err(why_left_out(target, metric, of_target));
+            }
+        }
         for lost in target.lost_metrics(assessment.names) {
             let mut selectors = query.selectors.iter();
             let is_lost = selectors.any(|selector| {
@@ -177,6 +183,20 @@ fn nothing_is_lost(
         }
     }
     Ok(())
+}
+
+fn why_left_out(target: &TargetFacts, metric: &str, of_target: bool) -> String {
+    let of = describe(target);
+    match of_target {
+        true => format!(
+            "{of} gives series of {metric} that another target gives, too, and only one of them is stored: give each target \
+             labels of its own, such as `instance`"
+        ),
+        false => format!(
+            "metric_relabel_configs make several lines of {metric} of {of} one series, and only one of them is stored: keep \
+             the labels that tell them apart"
+        ),
+    }
 }
 
 /// Whether a selector reads a metric, under any of its names. A pattern of names reads many, of which each may come and go.

@@ -273,6 +273,9 @@ impl Signal {
         }
         if self.query.kind != Kind::Demand {
             judge::processes_cover(assessment, scope, &self.query)?;
+        }
+        // Of a sum of demand only what is earlier may lie in an outage: the rest of its windows ends now.
+        if self.query.kind != Kind::Demand || self.query.has_offset {
             windows::windows_covered(
                 assessment,
                 scope,

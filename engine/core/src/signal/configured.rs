@@ -79,7 +79,8 @@ impl Signal {
         fallback: &Fallback,
         assessment: Assessment<'_>,
     ) -> Result<Vec<Element>, String> {
-        let measured = self.measured.as_ref();
+        // A result that was empty, and proven to mean nothing, is measured as well, and no number.
+        let measured = self.last_value.as_ref().or(self.measured.as_ref());
         let known = measured.into_iter().flat_map(|(time_ms, groups)| {
             let groups = groups.iter();
             groups.map(|(labels, value)| (*time_ms, labels, *value))

@@ -10,7 +10,7 @@ use super::facts::TargetFacts;
 use super::policy::Policy;
 use super::query::{Selector, SignalQuery};
 use super::retain_set::Retained;
-use super::scope::{self, Contradiction, Scope};
+use super::scope::{self, Contradiction, Scope, Wanted};
 use super::seen;
 
 /// The verdict on the targets of a scope.
@@ -325,11 +325,11 @@ fn contradicted(target: &TargetFacts, found: &Contradiction<'_>) -> String {
                 .iter()
                 .map(|pool| format!("{pool:?}"))
                 .collect();
-            format!(
-                "{} now serves {}, not {wanted:?}",
-                target.name,
-                pools.join(", ")
-            )
+            let serves = format!("{} now serves {}", target.name, pools.join(", "));
+            match wanted {
+                Wanted::Pin(_, value) => format!("{serves}, not {value:?}"),
+                Wanted::Matcher(matcher) => format!("{serves}, which {matcher} does not fit"),
+            }
         }
     }
 }

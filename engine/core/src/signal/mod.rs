@@ -55,7 +55,7 @@ pub(crate) use evaluate::evaluate;
 #[doc(hidden)]
 pub use evaluate::{Evaluated, Evaluation};
 pub(crate) use facts::{
-    ChangeKind, CounterMoves, Facts, Gatherer, PageFacts, ProcessFacts, ProcessGatherer,
+    ChangeKind, CounterMoves, Facts, Gatherer, LeftOut, PageFacts, ProcessFacts, ProcessGatherer,
     RememberedLabels, RestoredTarget,
 };
 pub(crate) use names::START_TIME;

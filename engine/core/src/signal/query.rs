@@ -56,6 +56,8 @@ pub(crate) struct SignalQuery {
     pub(crate) is_opaque: bool,
     /// Whether it is `absent(...)` or `absent_over_time(...)`, which is empty while its series exist.
     pub(crate) is_absent: bool,
+    /// Whether it reads a time before its own (`offset`, `@`).
+    pub(crate) has_offset: bool,
     /// Why the series of a recording rule that it reads cannot be read as the rule's expression.
     pub(crate) unreadable: Option<String>,
 }
@@ -143,6 +145,7 @@ impl SignalQuery {
             .collect();
         let grouping = grouping(query.plan());
         let is_absent = is_absent(query.plan());
+        let has_offset = has_offset(query.plan());
         SignalQuery {
             query,
             fallback,
@@ -156,6 +159,7 @@ impl SignalQuery {
             parts,
             is_opaque,
             is_absent,
+            has_offset,
             unreadable: None,
         }
     }
@@ -267,6 +271,23 @@ fn is_absent(expr: &Expr) -> bool {
         ExprKind::Call { function, .. }
             if matches!(function.id, FunctionId::Absent | FunctionId::AbsentOverTime)
     )
+}
+
+fn has_offset(plan: &Expr) -> bool {
+    let is_other_time = |offset: &Duration, at: Option<At>| {
+        offset.fixed_ms() != Some(0) || matches!(at, Some(At::Time(_)))
+    };
+    let mut has = false;
+    plan.walk(&mut |expr| {
+        has |= match &expr.kind {
+            ExprKind::Selector(selector) | ExprKind::Range { selector, .. } => {
+                is_other_time(&selector.offset, selector.at)
+            }
+            ExprKind::Subquery(subquery) => is_other_time(&subquery.offset, subquery.at),
+            _ => false,
+        };
+    });
+    has
 }
 
 /// Longer than any history, so that a window that is not known beforehand is never covered.

@@ -218,6 +218,7 @@ impl SignalRegistry {
             empty_parts: Vec::new(),
             not_finite: Vec::new(),
             measured: known.measured,
+            last_value: None,
             known_since_ms: known.known_since_ms,
             numbers: known.numbers,
             grace: known.grace,

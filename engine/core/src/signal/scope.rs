@@ -10,7 +10,8 @@ use std::rc::Rc;
 
 use hashbrown::{HashMap, HashSet};
 
-use crate::labels::Matcher;
+use crate::labels::{MatchOp, Matcher};
+use crate::limits::POOLS_PER_TARGET_MAX;
 use crate::scrape::REPORT;
 use crate::store::TargetId;
 
@@ -403,7 +404,7 @@ pub(crate) enum Contradiction<'a> {
         has: &'a str,
     },
     /// Its process serves other pools.
-    Pool { wanted: &'a str },
+    Pool { wanted: Wanted<'a> },
 }
 
 /// What a query wants of a label; written out only where somebody reads it, because most targets contradict most queries.
@@ -430,31 +431,49 @@ pub(crate) fn contradiction<'a>(
     selector: &'a Selector,
     pins: Pins<'a>,
 ) -> Option<Contradiction<'a>> {
-    let own = selector.matchers.iter().find_map(|matcher| {
-        let has = target.constant_label(matcher.name())?;
-        (!matcher.matches(has)).then(|| Contradiction::Label {
-            label: matcher.name(),
-            wanted: Wanted::Matcher(matcher),
-            has,
-        })
-    });
-    let mut pinned = selector.pins.iter().chain(pinned(&selector.carried, pins));
-    own.or_else(|| {
-        pinned.find_map(|(label, value)| {
-            if let Some(has) = target.constant_label(label).filter(|has| has != value) {
-                return Some(Contradiction::Label {
-                    label,
-                    wanted: Wanted::Pin(label, value),
-                    has,
-                });
+    let of_matchers = selector.matchers.iter().find_map(|matcher| {
+        let label = matcher.name();
+        match target.constant_label(label) {
+            Some(has) => (!matcher.matches(has)).then_some(Contradiction::Label {
+                label,
+                wanted: Wanted::Matcher(matcher),
+                has,
+            }),
+            // Of series that lack the label a pool says nothing.
+            None => {
+                let is_other = !matcher.matches("")
+                    && serves_none(target, |pool| matcher.matches(pool))
+                    && is_pool_pin(names, selector, label);
+                let wanted = || match matcher.op() {
+                    MatchOp::Equal => Wanted::Pin(label, matcher.value()),
+                    _ => Wanted::Matcher(matcher),
+                };
+                is_other.then(|| Contradiction::Pool { wanted: wanted() })
             }
-            let other_pool = !target.pools.is_empty()
-                && !target.pools.contains(value)
-                && target.constant_label(label).is_none()
-                && is_pool_pin(names, selector, label);
-            other_pool.then_some(Contradiction::Pool { wanted: value })
+        }
+    });
+    let mut pins = pinned(&selector.carried, pins);
+    of_matchers.or_else(|| {
+        pins.find_map(|(label, value)| {
+            let wanted = Wanted::Pin(label, value);
+            match target.constant_label(label) {
+                Some(has) => (has != value).then_some(Contradiction::Label { label, wanted, has }),
+                None => {
+                    let is_other = serves_none(target, |pool| pool == value)
+                        && is_pool_pin(names, selector, label);
+                    is_other.then_some(Contradiction::Pool { wanted })
+                }
+            }
         })
     })
+}
+
+/// Whether the present process of a target has named pools, all of which are known, and none of these.
+fn serves_none(target: &TargetFacts, is_wanted: impl Fn(&str) -> bool) -> bool {
+    let pools = &target.pools;
+    !pools.is_empty()
+        && pools.len() < POOLS_PER_TARGET_MAX
+        && !pools.iter().any(|pool| is_wanted(pool))
 }
 
 /// Whether a label names the pool: `name` does so only on families of the class `Pool`.

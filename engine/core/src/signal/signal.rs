@@ -17,9 +17,9 @@ use super::facts::{ChangeKind, Facts};
 use super::grace::{self, Grace, Measured};
 use super::judge;
 use super::names::Names;
-use super::policy::{Nan, Policy};
+use super::policy::{FallbackNumber, Nan, Policy};
 use super::query::SignalQuery;
-use super::reading::{State, Transition};
+use super::reading::{Reading, State, Transition};
 use super::remembered::LastNumbers;
 use super::scope::Scope;
 
@@ -49,6 +49,8 @@ pub(crate) struct Signal {
     pub(super) not_finite: Vec<Labels>,
     /// The newest evaluation at which every target was fresh.
     pub(super) measured: Option<Measured>,
+    /// The newest reading that was a value, proven zeros included; kept for the fallback to the last one.
+    pub(super) last_value: Option<Measured>,
     /// The first such evaluation at which the value before the present processes was known, too (S6e).
     pub(super) known_since_ms: Option<i64>,
     /// Kept for `nan: last`, as long as the processes go on that gave them.
@@ -255,6 +257,7 @@ impl Signal {
         self.empty_parts.clear();
         self.not_finite.clear();
         self.measured = None;
+        self.last_value = None;
         self.known_since_ms = None;
         self.numbers.clear();
         self.grace = None;
@@ -267,6 +270,16 @@ impl Signal {
         (1 + elements).saturating_mul(self.scope.len().max(1))
     }
 
+    fn keep_last_value(&mut self, measured: &Reading, now_ms: i64) {
+        let keeps =
+            matches!(&self.policy.fallback, Some(one) if one.number == FallbackNumber::Last);
+        if let (true, State::Value) = (keeps, &measured.state) {
+            let elements = measured.elements.iter();
+            let values = elements.map(|element| (element.labels.clone(), element.value));
+            self.last_value = Some((now_ms, values.collect()));
+        }
+    }
+
     /// Records the state, if it differs from the last recorded one.
     pub(super) fn record_transition(&mut self, assessment: Assessment<'_>) {
         if self.policy.object_label.is_some() {
@@ -277,6 +290,7 @@ impl Signal {
             State::Unknown { .. } => self.unknown_since_ms.or(Some(assessment.now_ms)),
             _ => None,
         };
+        self.keep_last_value(&measured, assessment.now_ms);
         let reading = self.configured(measured, assessment);
         let kind = std::mem::discriminant(&reading.state);
         if self

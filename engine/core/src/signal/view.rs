@@ -190,12 +190,11 @@ impl TargetView {
 
 impl Visibility for SignalView {
     fn clock_visibility(&self, clock: ClockId) -> ClockVisibility {
-        // Series about scrapes (`up`, ...) are never frozen.
-        if clock.is_report() {
-            return ClockVisibility::AsScraped;
-        }
         match self.seen(clock) {
             Seen::AsScraped => ClockVisibility::AsScraped,
+            // Of series about scrapes (`up`, ...) nothing is hidden. Those of a frozen target are as old as its others, so that
+            // a query of both reads one time.
+            Seen::Hidden if clock.is_report() => ClockVisibility::AsScraped,
             Seen::Hidden => ClockVisibility::Hidden,
             Seen::Shown(at) => self
                 .shown
@@ -205,7 +204,7 @@ impl Visibility for SignalView {
     }
 
     fn clamps_negative(&self, metric: &str) -> bool {
-        Names::is_queue_gauge(metric)
+        Names::is_amount(metric)
     }
 }
 

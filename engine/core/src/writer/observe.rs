@@ -39,6 +39,8 @@ impl Writer {
         if !progress.placements.is_empty() || !staged.page().removed.is_empty() {
             series_changed(registry, staged, progress, page_facts);
             registry.facts.update_names_seen(target);
+            let left_out = std::mem::take(&mut progress.left_out);
+            registry.facts.note_left_out(target, left_out);
         }
         let is_empty = staged.samples().0 == 0 && staged.skipped() == 0;
         registry.facts.note_whether_empty(target, is_empty);

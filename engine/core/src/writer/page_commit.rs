@@ -88,6 +88,12 @@ impl PageCommit<'_, '_> {
             Placement::Conflict => committed.conflicts += 1,
             Placement::Dropped => {}
         }
+        if let (Placement::Duplicate | Placement::Conflict, Some(labels)) = (at, sample.labels)
+            && let Some(metric) = labels.metric_name()
+        {
+            let of_target = at == Placement::Conflict;
+            self.of.left_out.add(metric, of_target);
+        }
         at
     }
 

@@ -3,7 +3,7 @@
 use super::outcome::Committed;
 use super::own_times::OwnTimes;
 use crate::exposition::{Placement, Staged};
-use crate::signal::{CounterMoves, Gatherer, PageFacts, ProcessFacts, RememberedLabels};
+use crate::signal::{CounterMoves, Gatherer, LeftOut, PageFacts, ProcessFacts, RememberedLabels};
 use crate::store::{ClockId, GrowingIdSet, IdSet, SeriesId, TargetId};
 
 /// From so many new samples on it is gathered what they tell, instead of telling it line by line.
@@ -17,6 +17,8 @@ pub(super) struct Progress {
     /// The target's pages do not report when their one process started, so it is looked how counters move (rule S6a).
     pub(super) watches_counters: bool,
     pub(super) counters: CounterMoves,
+    /// Metrics of which lines of this page have no series of their own.
+    pub(super) left_out: LeftOut,
     /// How many series had ended in the whole store when the commit began.
     pub(super) endings: u64,
     pub(super) committed: Committed,
@@ -74,6 +76,7 @@ impl Progress {
             times,
             watches_counters: false,
             counters: CounterMoves::default(),
+            left_out: LeftOut::default(),
             endings: 0,
             committed,
             is_late: false,

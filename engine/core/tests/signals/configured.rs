@@ -101,3 +101,20 @@ fn a_floor_lifts_what_is_measured_and_nothing_else() {
     scenario.fail_now(epp);
     unknown(&scenario.reported(signal), &["a:1"]);
 }
+
+/// The fallback to the last number had none where the page had lost its family: the empty result had replaced it.
+#[test]
+fn the_last_number_is_that_of_before_a_loss() {
+    let mut scenario = Scenario::new();
+    let query = "sum(vllm:num_requests_waiting)";
+    let signal = scenario.register_with(query, with_fallback(FallbackNumber::Last));
+    let target = scenario.target_of("v", "a:1", &[]);
+    for at in 0..100 {
+        let page = match at {
+            0..10 => "process_start_time_seconds 1\nvllm:num_requests_waiting 10\n",
+            _ => "process_start_time_seconds 1\n",
+        };
+        scenario.scrape_text(target, page);
+    }
+    configured(&scenario.reported(signal), 10.0, &["not measured", "a:1"]);
+}

@@ -183,3 +183,58 @@ fn a_new_process_covers_a_window_from_its_start() {
         }
     }
 }
+
+/// A queue that was frozen was divided by the servers that were up already without it: 33 / 2 was told for 11.
+#[test]
+fn series_about_scrapes_are_as_old_as_the_rest_of_a_target_s() {
+    let mut scenario = Scenario::new();
+    let query = "sum(vllm:num_requests_waiting) / count(up{job=\"v\"} == 1)";
+    let signals = [scenario.register(query), scenario.register("sum(up)")];
+    let targets = ["a:1", "b:1", "c:1"].map(|name| scenario.target_of("v", name, &[]));
+    let page = |waiting: i64| format!("vllm:num_requests_waiting {waiting}\n");
+    for at in 0..40 {
+        scenario.now_ms += INTERVAL_MS;
+        for (target, waiting) in targets.into_iter().zip([10, 11, 12]) {
+            if target == targets[0] && at >= 10 {
+                scenario.fail_now(target);
+            } else {
+                scenario.take_now(target, &page(waiting));
+            }
+        }
+        scenario.writer.maintain(scenario.at());
+        for (signal, number) in signals.into_iter().zip([11.0, 3.0]) {
+            match at {
+                0..10 => assert_eq!(scenario.reported(signal), value(number), "{at}"),
+                10..29 => assert_eq!(scenario.reported(signal), held(number), "{at}"),
+                _ => unknown(&scenario.reported(signal), &["a:1"]),
+            }
+        }
+    }
+}
+
+/// A sum as of two seconds ago took the sample from before the outage for it, while any other query was refused.
+#[test]
+fn what_an_offset_reads_lies_in_no_outage() {
+    let mut scenario = Scenario::new();
+    let signals = [
+        scenario.register("sum(vllm:num_requests_waiting offset 2s)"),
+        scenario.register("sum(vllm:num_requests_waiting offset 2s) + 0"),
+    ];
+    let targets = ["a:1", "b:1"].map(|name| scenario.target_of("v", name, &[]));
+    for at in 0..110 {
+        scenario.now_ms += INTERVAL_MS;
+        match at {
+            30..70 => scenario.fail_now(targets[0]),
+            _ => scenario.take_now(targets[0], "vllm:num_requests_waiting 5\n"),
+        }
+        scenario.take_now(targets[1], "vllm:num_requests_waiting 7\n");
+        scenario.writer.maintain(scenario.at());
+        for signal in signals {
+            match at {
+                20..30 | 90..110 => assert_eq!(scenario.reported(signal), value(12.0), "{at}"),
+                70..90 => unknown(&scenario.reported(signal), &["window of 2.0 s"]),
+                _ => {}
+            }
+        }
+    }
+}

@@ -11,6 +11,7 @@ mod freshness;
 mod groups;
 mod labels;
 mod leadership;
+mod left_out;
 mod names;
 mod numbers;
 mod objects;

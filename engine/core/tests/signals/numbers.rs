@@ -147,3 +147,24 @@ fn what_is_no_finite_number_is_shown_wherever_it_stands() {
     scenario.take(target, "q{pool=\"a\"} 4\nq{pool=\"b\"} 1\nr 5\n");
     assert_eq!(scenario.reported(signals[6].1), value(5.0));
 }
+
+/// A race in what counts them makes requests in process negative, and took them from the others' sum.
+#[test]
+fn fewer_requests_than_none_are_none() {
+    for metric in ["vllm:num_requests_running", "llm_d_epp_inflight_requests"] {
+        let mut scenario = Scenario::new();
+        let query = format!("sum({metric})");
+        let signals = [
+            scenario.register(&query),
+            scenario.register(&format!("max_over_time({query}[1s:100ms])")),
+        ];
+        let targets = ["a:1", "b:1"].map(|name| scenario.target(name));
+        for _ in 0..20 {
+            scenario.take_now(targets[0], &format!("{metric} -1\n"));
+            scenario.take(targets[1], &format!("{metric} 5\n"));
+        }
+        for signal in signals {
+            assert_eq!(scenario.reported(signal), value(5.0), "{metric}");
+        }
+    }
+}

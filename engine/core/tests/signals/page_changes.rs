@@ -1,6 +1,6 @@
 //! Changes that a page shows by what it has: series that leave it, and counters that fall (S6a).
 
-use crate::scenario::{Reported, Scenario, held, unknown, value};
+use crate::scenario::{Scenario, held, unknown, value};
 
 /// A collector's page went on without the pods of one namespace: 67 became 10, and with `or vector(0)` 57 became 0.
 #[test]

@@ -271,3 +271,26 @@ fn a_new_target_of_a_group_that_never_shows_the_family_is_not_waited_for() {
     scenario.scrape(&[(epp, Some(&page)), (new, None)]);
     assert_eq!(scenario.reported(queue), value(5.0));
 }
+
+/// Idle was unknown where a pattern of pools was asked for, because other pools' gateways counted, and their outages with them.
+#[test]
+fn another_pool_is_ruled_out_by_a_pattern_as_by_a_name() {
+    let mut scenario = Scenario::new();
+    let pattern = QUEUE.replace("=\"a\"", "=~\"a|c\"");
+    let signal = scenario.register(&pattern);
+    let not_b = scenario.register(&QUEUE.replace("=\"a\"", "=~\"[^b]+\""));
+    let (a, b) = (scenario.target("a:1"), scenario.target("b:1"));
+    let mut page_a = Gateway::of("a");
+    page_a.queue = None;
+    scenario.rounds(3, &[(a, Some(&page_a)), (b, Some(&Gateway::of("b")))]);
+    for signal in [signal, not_b] {
+        assert_eq!(scenario.reported(signal), value(0.0));
+    }
+    page_a.queue = Some(4.0);
+    scenario.rounds(100, &[(a, Some(&page_a)), (b, None)]);
+    for signal in [signal, not_b] {
+        assert_eq!(scenario.reported(signal), value(4.0));
+    }
+    scenario.rounds(100, &[(a, None), (b, Some(&Gateway::of("b")))]);
+    unknown(&scenario.reported(signal), &["a:1"]);
+}

@@ -180,7 +180,7 @@ impl Finder<'_> {
         let mut groups = LabelGroups::new(keep);
         let mut single = Vec::new();
         let mut members = Vec::new();
-        let of_metric = source.metric.as_deref().map(Names::is_queue_gauge);
+        let of_metric = source.metric.as_deref().map(Names::is_amount);
         let form = self.requested.map(|requested| requested.direct().key());
         self.each(&source.matchers, form, |store, series, clock| {
             let group = match source.grouping {
@@ -191,7 +191,7 @@ impl Finder<'_> {
                     single.len() as u32 - 1
                 }
             };
-            let of_series = || store.metric_name(series).is_some_and(Names::is_queue_gauge);
+            let of_series = || store.metric_name(series).is_some_and(Names::is_amount);
             members.push(Member {
                 series,
                 clock,
@@ -264,7 +264,7 @@ impl Finder<'_> {
         let Some(matchers) = matchers else {
             return Ok(derived);
         };
-        let clamp_negative = Names::is_queue_gauge(&form.exposed_metric());
+        let clamp_negative = Names::is_amount(&form.exposed_metric());
         self.each(
             &matchers.exposed,
             Some(form.key()),

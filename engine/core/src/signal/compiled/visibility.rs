@@ -88,11 +88,24 @@ impl<'a> EvalSnapshot<'a> {
         last.is_some_and(|last| !last.good)
     }
 
-    /// Whether series about scrapes have samples that are later than the evaluation, of which a program would know only the
-    /// newest: scrapes that failed since the newest page.
+    /// Whether series about scrapes have samples that are later than the evaluation, or than the last good page of a frozen
+    /// target, of which a program would know only the newest: scrapes that failed since.
     pub(super) fn is_ahead(&self, clock: ClockId) -> bool {
+        if !clock.is_report() {
+            return false;
+        }
         let last = self.store.clocks[clock.index()].last();
-        clock.is_report() && last.is_some_and(|last| last.time_ms > self.at_ms)
+        let good_ms = || {
+            let id = clock.target()?;
+            let target = self.facts.target(id)?;
+            let is_read = self.scope.counting.binary_search(&id).is_ok();
+            target
+                .last_good_ms
+                .filter(|_| is_read && !target.is_fresh(self.at_ms))
+        };
+        last.is_some_and(|last| {
+            last.time_ms > self.at_ms || good_ms().is_some_and(|good_ms| last.time_ms > good_ms)
+        })
     }
 
     /// The visibility of the series on the clock of a target.
@@ -100,7 +113,7 @@ impl<'a> EvalSnapshot<'a> {
         if clock.is_report() {
             let last = self.store.clocks[clock.index()].last();
             let after_ms = self.at_ms.saturating_sub(self.lookback_ms);
-            // Series about scrapes are never frozen, and their targets hide nothing of them.
+            // Those of a frozen target are not read here ([`EvalSnapshot::is_ahead`]), and nothing hides the others.
             return PageVisibility::Visible {
                 end_ms: self.at_ms,
                 current: last.is_some_and(|last| last.time_ms > after_ms),

@@ -7,6 +7,7 @@
 
 mod gathered;
 mod group;
+mod left_out;
 mod names_seen;
 mod persist;
 mod process;
@@ -25,6 +26,7 @@ use super::retain_set::{RetainRequirements, Retained};
 
 pub(crate) use gathered::{Gatherer, PageFacts, RememberedLabels};
 pub(crate) use group::GroupFacts;
+pub(crate) use left_out::LeftOut;
 pub(crate) use names_seen::NamesSeen;
 pub(crate) use persist::RestoredTarget;
 pub(crate) use process::{ProcessFacts, ProcessGatherer};

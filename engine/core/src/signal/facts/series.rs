@@ -68,7 +68,7 @@ impl Facts {
     pub(crate) fn note_whether_empty(&mut self, id: TargetId, is_empty: bool) {
         if let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) {
             facts.is_empty = is_empty;
-            let has_losses = is_empty || !facts.lost.is_empty();
+            let has_losses = is_empty || !facts.lost.is_empty() || !facts.left_out.is_empty();
             self.targets_with_losses -= usize::from(facts.has_losses);
             self.targets_with_losses += usize::from(has_losses);
             facts.has_losses = has_losses;

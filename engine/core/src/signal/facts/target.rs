@@ -10,8 +10,8 @@ use crate::scrape::{Retain, TargetSpec};
 use crate::store::SeriesId;
 
 use super::super::names::{INFO, Name, NameIndex, Names, release};
-use super::NamesSeen;
 use super::group::group_of;
+use super::{LeftOut, NamesSeen};
 
 /// One target.
 #[derive(Debug)]
@@ -30,6 +30,10 @@ pub(crate) struct TargetFacts {
     pub(crate) added_ms: i64,
     /// Whether series of its pages may replace the target's labels.
     pub(super) may_replace: bool,
+    /// Whether the labels of its series win over the target's.
+    pub(super) honors_labels: bool,
+    /// Whether its series are relabelled.
+    pub(super) relabels: bool,
     pub(crate) first_good_ms: Option<i64>,
     /// Discovery had never called it ready when it gave its first good page.
     pub(super) answered_before_ready: bool,
@@ -60,7 +64,8 @@ pub(crate) struct TargetFacts {
     pub(crate) counters_gone_ms: Option<i64>,
     /// The newest good page has no sample at all.
     pub(crate) is_empty: bool,
-    /// Either was so after its newest page; counted in [`super::Facts::targets_with_losses`].
+    pub(crate) left_out: LeftOut,
+    /// Some of these were so after its newest page; counted in [`super::Facts::targets_with_losses`].
     pub(super) has_losses: bool,
     /// Target labels that some of its series have replaced (`honor_labels`, metric relabelling), so that they do not hold
     /// for every series.
@@ -104,6 +109,8 @@ impl TargetFacts {
             never_ready: spec.not_ready,
             added_ms: i64::MIN,
             may_replace: spec.may_replace_labels(),
+            honors_labels: spec.honor_labels,
+            relabels: !spec.metric_relabel.is_empty(),
             first_good_ms: None,
             answered_before_ready: false,
             first_attempt_ms: None,
@@ -119,6 +126,7 @@ impl TargetFacts {
             left: Vec::new(),
             counters_gone_ms: None,
             is_empty: false,
+            left_out: LeftOut::default(),
             has_losses: false,
             replaced: BTreeSet::new(),
             pools: BTreeSet::new(),

@@ -153,9 +153,17 @@ impl Names {
         self.witnesses.iter().any(given)
     }
 
-    /// Whether negative samples of this gauge come from the known race in the gateway and mean 0.
+    /// Whether a gauge says how much waits, of gateways of any release.
     pub fn is_queue_gauge(metric: &str) -> bool {
         metric.ends_with("_queue_size") || metric.ends_with("_queue_bytes")
+    }
+
+    /// Whether a gauge counts requests or their bytes: a negative sample comes from a race in the process that counts
+    /// (llm-d#1950) and means 0.
+    pub fn is_amount(metric: &str) -> bool {
+        let is_demand =
+            |(family, _, suffix): (&Family, _, &str)| family.demand && suffix.is_empty();
+        Self::is_queue_gauge(metric) || family_of(metric).is_some_and(is_demand)
     }
 }
 

@@ -1,0 +1,96 @@
+//! Samples that no series of their own stands for (S4): what is stored of several that are equal is not the whole.
+
+use stillwell_engine::TargetSpec;
+use stillwell_engine::labels::{Labels, RelabelAction, RelabelRule, RelabelSpec};
+
+use crate::scenario::{INTERVAL_MS, Scenario, unknown, value};
+
+const WAITING: &str = "sum(vllm:num_requests_waiting)";
+
+fn spec() -> TargetSpec {
+    TargetSpec {
+        labels: Labels::from_pairs([("job", "v"), ("instance", "x")]),
+        interval_ms: INTERVAL_MS as u64,
+        ..TargetSpec::default()
+    }
+}
+
+/// Two servers with the same labels: the number of one was told for both.
+#[test]
+fn targets_with_the_same_labels_are_no_sum() {
+    let mut scenario = Scenario::new();
+    let (signal, other) = (scenario.register(WAITING), scenario.register("sum(other)"));
+    let targets = [spec(), spec()].map(|spec| scenario.target_with(spec));
+    for _ in 0..3 {
+        scenario.take_now(
+            targets[0],
+            "vllm:num_requests_waiting 30\nother{of=\"a\"} 1\n",
+        );
+        scenario.take(
+            targets[1],
+            "vllm:num_requests_waiting 5\nother{of=\"b\"} 1\n",
+        );
+    }
+    unknown(
+        &scenario.reported(signal),
+        &["vllm:num_requests_waiting", "another target", "instance"],
+    );
+    assert_eq!(scenario.reported(other), value(2.0));
+    scenario.remove(targets[0]);
+    scenario.now_ms += 61_000;
+    for _ in 0..3 {
+        scenario.take(
+            targets[1],
+            "vllm:num_requests_waiting 5\nother{of=\"b\"} 1\n",
+        );
+    }
+    assert_eq!(scenario.reported(signal), value(5.0));
+}
+
+/// Replicas of a collector say the same of the same servers; one of them is stored.
+#[test]
+fn replicas_of_a_collector_are_one() {
+    let mut scenario = Scenario::new();
+    let signal = scenario.register(WAITING);
+    let honors = || TargetSpec {
+        honor_labels: true,
+        ..spec()
+    };
+    let targets = [honors(), honors()].map(|spec| scenario.target_with(spec));
+    for _ in 0..3 {
+        for target in targets {
+            scenario.take(target, "vllm:num_requests_waiting{instance=\"a\"} 30\n");
+        }
+    }
+    assert_eq!(scenario.reported(signal), value(30.0));
+}
+
+/// Of the queues of two tenants one was told, where relabelling had dropped the label that told them apart.
+#[test]
+fn lines_that_relabelling_makes_one_series_are_no_sum() {
+    let mut scenario = Scenario::new();
+    let (signal, other) = (scenario.register(WAITING), scenario.register("sum(other)"));
+    let drop = RelabelRule::new(RelabelSpec {
+        action: RelabelAction::LabelDrop,
+        regex: "tenant".to_owned(),
+        ..RelabelSpec::default()
+    });
+    let target = scenario.target_with(TargetSpec {
+        metric_relabel: vec![drop.expect("a rule")],
+        ..spec()
+    });
+    let two = "vllm:num_requests_waiting{tenant=\"a\"} 3\nvllm:num_requests_waiting{tenant=\"b\"} 4\nother 1\n";
+    for _ in 0..3 {
+        scenario.take(target, two);
+    }
+    unknown(
+        &scenario.reported(signal),
+        &["metric_relabel_configs", "vllm:num_requests_waiting"],
+    );
+    assert_eq!(scenario.reported(other), value(1.0));
+    scenario.take(
+        target,
+        "vllm:num_requests_waiting{tenant=\"a\"} 3\nother 1\n",
+    );
+    assert_eq!(scenario.reported(signal), value(3.0));
+}
