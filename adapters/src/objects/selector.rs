@@ -84,15 +84,17 @@ impl Selector {
         self
     }
 
-    /// With the values that are asked for (`=`, `in`) replaced by what `replace` says of each label and value.
+    /// With the values that are asked for, or not (`=`, `in`, `!=`, `notin`), replaced by what `replace` says of each label and value.
     pub fn with_values<E>(
         mut self,
         mut replace: impl FnMut(&str, &str) -> Result<String, E>,
     ) -> Result<Selector, E> {
         for requirement in &mut self.0 {
             match requirement {
-                Requirement::Equal(label, value) => *value = replace(label, value)?,
-                Requirement::In(label, values) => {
+                Requirement::Equal(label, value) | Requirement::NotEqual(label, value) => {
+                    *value = replace(label, value)?;
+                }
+                Requirement::In(label, values) | Requirement::NotIn(label, values) => {
                     for value in values {
                         *value = replace(label, value)?;
                     }

@@ -73,6 +73,11 @@ async fn a_model_with_a_slash_is_selected_by_a_text_that_kubernetes_takes() {
             "\"value\":\"3\"",
         ),
         (
+            "sanitized?labelSelector=model_name%21%3DQwen_Qwen3-32B,model_name+notin+(meta_x)",
+            200,
+            "\"value\":\"4\"",
+        ),
+        (
             "by_rule?labelSelector=model_name%3DQwen_Qwen3-32B",
             200,
             "\"value\":\"3\"",

@@ -132,7 +132,7 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
-    use super::super::facts::Facts;
+    use super::super::facts::{CounterMoves, Facts};
     use super::super::names::Names;
     use super::*;
     use crate::labels::Labels;
@@ -215,7 +215,12 @@ mod tests {
             }
             for (at_ms, good) in scrapes {
                 if good {
-                    facts.scrape_succeeded(id, at_ms, |_| f64::from(*leads), false);
+                    facts.scrape_succeeded(
+                        id,
+                        at_ms,
+                        |_| f64::from(*leads),
+                        CounterMoves::default(),
+                    );
                 } else {
                     facts.scrape_failed(id, at_ms, "refused");
                 }

@@ -88,24 +88,19 @@ impl<'a> EvalSnapshot<'a> {
         last.is_some_and(|last| !last.good)
     }
 
-    /// Whether series about scrapes have samples that are later than the evaluation, or than the last good page of a frozen
-    /// target, of which a program would know only the newest: scrapes that failed since.
+    /// Whether series about scrapes are read as of an earlier time than their newest sample, which is all that a program knows:
+    /// their target is frozen, or a scrape failed since the evaluation.
     pub(super) fn is_ahead(&self, clock: ClockId) -> bool {
         if !clock.is_report() {
             return false;
         }
-        let last = self.store.clocks[clock.index()].last();
-        let good_ms = || {
-            let id = clock.target()?;
-            let target = self.facts.target(id)?;
-            let is_read = self.scope.counting.binary_search(&id).is_ok();
-            target
-                .last_good_ms
-                .filter(|_| is_read && !target.is_fresh(self.at_ms))
+        let is_frozen = |id: TargetId| {
+            let target = self.facts.target(id);
+            self.scope.counting.binary_search(&id).is_ok()
+                && target.is_some_and(|one| one.last_good_ms.is_some() && !one.is_fresh(self.at_ms))
         };
-        last.is_some_and(|last| {
-            last.time_ms > self.at_ms || good_ms().is_some_and(|good_ms| last.time_ms > good_ms)
-        })
+        let last = self.store.clocks[clock.index()].last();
+        last.is_some_and(|last| last.time_ms > self.at_ms) || clock.target().is_some_and(is_frozen)
     }
 
     /// The visibility of the series on the clock of a target.
