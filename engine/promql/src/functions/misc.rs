@@ -144,7 +144,8 @@ pub(super) fn timestamp(
     })
 }
 
-/// When what each sample counts began, in seconds; of an expression's values that is not known.
+/// When what each sample counts began, in seconds; of an expression's values that is not known, so that there are none (promql/functions.go,
+/// `funcStartTimestamp`).
 pub(super) fn start_timestamp(
     eval: &Eval<'_>,
     args: &[Expr],
@@ -166,12 +167,9 @@ pub(super) fn start_timestamp(
             )
         });
     }
+    // The expression is evaluated, for its warnings.
     eval.stream_mapped(&args[0], grid, need, sink, &mut |column| {
-        for step in 0..column.len() {
-            if column.is_present(step) {
-                column.set(step, Point::Float(0.0));
-            }
-        }
+        column.reset(column.len());
         Ok(())
     })
 }
