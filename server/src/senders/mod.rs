@@ -13,6 +13,7 @@
 //! What a sender says of its own signals is taken at its word: the numbers of a signal that is unknown there are NaN here, so
 //! that a sum over senders is unknown too (S5).
 
+mod known;
 mod page;
 mod registry;
 mod unknown;

@@ -1,30 +1,17 @@
-//! One sender: the newest samples of its series, and the page that they make.
+//! One sender: when it has a page, and whose samples of several replicas are its.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use stillwell_adapters::prometheus::quoted_label_value;
 use stillwell_adapters::time::rfc3339;
 use stillwell_engine::Timestamp;
-use stillwell_engine::labels::{Labels, METRIC_NAME, is_legacy_label_name, is_legacy_metric_name};
-use stillwell_engine::number_text::push_json;
-use stillwell_engine::promql::select::is_stale;
 use tokio::sync::Notify;
 
-use super::unknown::{Unknown, VALUE};
+use super::known::{Known, Newest};
 use crate::clock::Clock;
 use crate::scrape::WritesPages;
-
-/// Series of one sender: what it has added up, not what it has scraped.
-const SERIES_MAX: usize = 100_000;
-/// Bytes of their labels.
-const LABEL_BYTES_MAX: usize = 32 << 20;
-/// A series that its sender no longer sends, without a stale marker, is NaN until it is forgotten, as by a query's look back:
-/// whether it has ended, or only its way to the sender is broken, nobody says.
-const FORGOTTEN_MS: i64 = 300_000;
 
 /// A sender.
 #[derive(Clone)]
@@ -38,66 +25,6 @@ struct Inner {
     known: Mutex<Known>,
     /// A batch was taken.
     news: Notify,
-}
-
-/// The newest sample of a series in one batch.
-#[derive(Clone, Debug)]
-pub(super) struct Newest {
-    pub(super) labels: Labels,
-    pub(super) at_ms: i64,
-    pub(super) value: f64,
-}
-
-/// How long a series may be silent of which no second sample has come: Prometheus' usual interval. Which its own is, is not
-/// known yet; a server like this one sends its signals every 5 s, whatever the interval of its scrapes.
-const FIRST_SILENCE_MS: i64 = 15_000;
-
-/// The newest sample of a series.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sample {
-    /// When it was measured, no later than it came.
-    at_ms: i64,
-    pub(super) value: f64,
-    /// The longer one of the last two intervals between samples of the series.
-    interval_ms: Option<i64>,
-}
-
-impl Sample {
-    fn after(before: Option<Sample>, at_ms: i64, value: f64) -> Sample {
-        // The one before the last fades, so that one pause does not let the series be silent for as long again and again.
-        let longer_ms = |before: Sample| {
-            let newest_ms = at_ms.saturating_sub(before.at_ms);
-            newest_ms.max(before.interval_ms.unwrap_or(0) / 2)
-        };
-        Sample {
-            at_ms,
-            value,
-            interval_ms: before.map(longer_ms),
-        }
-    }
-
-    /// Whether the series is silent while its sender goes on: two of its own intervals, or of the sender's, have passed.
-    fn is_silent(&self, newest_ms: i64, age_ms_max: i64) -> bool {
-        let own_ms = self
-            .interval_ms
-            .map_or(FIRST_SILENCE_MS, |ms| ms.saturating_mul(2));
-        newest_ms.saturating_sub(self.at_ms) > age_ms_max.max(own_ms)
-    }
-}
-
-#[derive(Default)]
-struct Known {
-    series: BTreeMap<Labels, Sample>,
-    label_bytes: usize,
-    /// The newest of all, no later than it came.
-    newest_ms: Option<i64>,
-    /// Since when it sends: until an interval later not every series may have come.
-    since_ms: i64,
-    /// Which of several replicas is taken, and the newest that it has sent.
-    replica: Option<(String, i64)>,
-    /// When another replica was taken: what it does not send either has ended.
-    replaced_ms: Option<i64>,
-    unknown: Unknown,
 }
 
 impl fmt::Debug for Sender {
@@ -173,110 +100,6 @@ impl Sender {
     }
 }
 
-impl Known {
-    /// Whether samples of a replica are taken: one is, until it has been silent for so long (as Mimir's HA tracker has it).
-    fn takes(&mut self, replica: &str, newest_ms: i64, age_ms_max: i64) -> bool {
-        match &mut self.replica {
-            Some((taken, last_ms)) if taken == replica => {
-                *last_ms = newest_ms.max(*last_ms);
-                true
-            }
-            Some((_, last_ms)) if newest_ms.saturating_sub(*last_ms) <= age_ms_max => false,
-            before => {
-                if before.is_some() {
-                    self.replaced_ms = Some(newest_ms);
-                }
-                self.replica = Some((replica.to_owned(), newest_ms));
-                true
-            }
-        }
-    }
-
-    /// Takes a sample; what came late says nothing of now. False: there is no place for its series.
-    fn take(&mut self, one: Newest, now_ms: i64) -> bool {
-        // A clock that is ahead must not make a number look new for longer than it is.
-        let at_ms = one.at_ms.min(now_ms);
-        let before = self.series.get(&one.labels).copied();
-        if before.is_some_and(|before| before.at_ms > at_ms) {
-            return true;
-        }
-        if is_stale(one.value) {
-            if let Some(before) = before {
-                self.remove(&one.labels);
-                self.unknown.ended(one.labels, now_ms, before.value);
-            }
-            return true;
-        }
-        if before.is_none() {
-            let label_bytes = self.label_bytes + bytes_of(&one.labels);
-            if self.series.len() >= SERIES_MAX || label_bytes > LABEL_BYTES_MAX {
-                return false;
-            }
-            self.label_bytes = label_bytes;
-        }
-        self.unknown.take(&one.labels, one.value, now_ms);
-        let sample = Sample::after(before, at_ms, one.value);
-        self.series.insert(one.labels, sample);
-        true
-    }
-
-    fn remove(&mut self, labels: &Labels) {
-        if self.series.remove(labels).is_some() {
-            self.label_bytes -= bytes_of(labels);
-        }
-    }
-
-    /// Forgets what has ended without a stale marker.
-    fn forget(&mut self, now_ms: i64, newest_ms: i64, age_ms_max: i64) {
-        let mut oldest_ms = newest_ms.saturating_sub(FORGOTTEN_MS);
-        if let Some(replaced_ms) = self.replaced_ms
-            && now_ms.saturating_sub(replaced_ms) >= age_ms_max
-        {
-            self.replaced_ms = None;
-            oldest_ms = oldest_ms.max(replaced_ms);
-        }
-        let (series, label_bytes) = (&mut self.series, &mut self.label_bytes);
-        series.retain(|labels, sample| {
-            let stays = sample.at_ms >= oldest_ms;
-            if !stays {
-                *label_bytes -= bytes_of(labels);
-            }
-            stays
-        });
-        let oldest_ms = now_ms.saturating_sub(FORGOTTEN_MS);
-        self.unknown.look(&self.series, now_ms, oldest_ms);
-    }
-
-    fn lines(&self, now_ms: i64, age_ms_max: i64) -> String {
-        let mut out = String::new();
-        let unknown = self.unknown.signals(&self.series, now_ms, age_ms_max);
-        let is_unknown = |labels: &Labels| {
-            labels.metric_name() == Some(VALUE)
-                && labels
-                    .get("signal")
-                    .is_some_and(|signal| unknown.contains(signal))
-        };
-        let newest_ms = self.newest_ms.unwrap_or(now_ms);
-        for (labels, sample) in &self.series {
-            // One number that is none makes every sum over it none.
-            let is_none = is_unknown(labels) || sample.is_silent(newest_ms, age_ms_max);
-            let value = if is_none { f64::NAN } else { sample.value };
-            line(&mut out, labels, value);
-        }
-        for (labels, ended_ms, value) in self.unknown.of_ended() {
-            if is_unknown(labels) {
-                line(&mut out, labels, f64::NAN);
-            } else if now_ms.saturating_sub(ended_ms) < age_ms_max {
-                line(&mut out, labels, value); // its signal may be about to be called unknown
-            }
-        }
-        for labels in Unknown::bare(&self.series, &unknown) {
-            line(&mut out, &labels, f64::NAN);
-        }
-        out
-    }
-}
-
 impl WritesPages for Sender {
     /// Written on a thread that may block: a hundred thousand series take some tens of milliseconds.
     fn page(&self) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send + '_>> {
@@ -293,48 +116,14 @@ impl WritesPages for Sender {
     }
 }
 
-fn bytes_of(labels: &Labels) -> usize {
-    let pairs = labels
-        .iter()
-        .map(|(name, value)| name.len() + value.len() + 16);
-    pairs.sum()
-}
-
-/// A line of the text format; names that are not Prometheus' old ones stand in quotes.
-fn line(out: &mut String, labels: &Labels, value: f64) {
-    let name = labels.metric_name().unwrap_or("");
-    let is_plain = is_legacy_metric_name(name);
-    let mut first = true;
-    if is_plain {
-        out.push_str(name);
-    }
-    out.push('{');
-    if !is_plain {
-        quoted_label_value(out, name);
-        first = false;
-    }
-    for (name, value) in labels.iter().filter(|(name, _)| *name != METRIC_NAME) {
-        if !std::mem::take(&mut first) {
-            out.push(',');
-        }
-        match is_legacy_label_name(name) {
-            true => out.push_str(name),
-            false => quoted_label_value(out, name),
-        }
-        out.push('=');
-        quoted_label_value(out, value);
-    }
-    out.push_str("} ");
-    push_json(out, value);
-    out.push('\n');
-}
-
 #[cfg(test)]
 mod tests {
     use stillwell_engine::labels;
+    use stillwell_engine::labels::Labels;
     use stillwell_engine::promql::select::STALE_NAN_BITS;
 
-    use super::super::unknown::STATE;
+    use super::super::known::SERIES_MAX;
+    use super::super::unknown::{STATE, VALUE};
     use super::*;
 
     /// One that sends every half second, and for long enough to have a page.

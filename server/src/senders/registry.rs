@@ -9,7 +9,8 @@ use stillwell_engine::limits::FUTURE_MS_MAX;
 use stillwell_engine::{AppendedSeries, Refusal, Refused, Timestamp};
 use tokio::sync::{Notify, watch};
 
-use super::page::{Newest, Sender};
+use super::known::Newest;
+use super::page::Sender;
 use crate::clock::Clock;
 use crate::config::SendersConfig;
 use crate::discovery::Manager;
