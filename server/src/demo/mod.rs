@@ -146,6 +146,7 @@ fn settings() -> Settings {
         snapshot_interval: serve::snapshots::INTERVAL,
         config_file: None,
         query_bytes_max: 256 << 20,
+        page_bytes_max: 128 << 20,
         query: QuerySettings {
             timeout_ms: 120_000,
             lookback_ms: 300_000,

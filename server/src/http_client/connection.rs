@@ -15,6 +15,10 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 const HEAD_BYTES_KEPT: usize = 1 << 10;
 /// Room for a read whose size is not known.
 const READ_BYTES_MIN: usize = 64 << 10;
+/// Of one read: others have their turn in between.
+const READ_BYTES_MAX: usize = 256 << 10;
+/// Interim answers (1xx) before the one that counts. Go's client takes 5.
+const INTERIM_MAX: usize = 16;
 
 /// A connection that may be asked again and again.
 pub struct Connection<S> {
@@ -51,6 +55,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.head.reserve(HEAD_BYTES_KEPT);
         let sent = self.stream.write_all(request).await;
         sent.map_err(|error| broken("sending the request", &error))?;
+        let mut interim = 0;
         loop {
             let read = self.stream.read_buf(&mut self.head).await;
             let read = read.map_err(|error| broken("reading the answer", &error))?;
@@ -64,6 +69,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.head.drain(..length);
                 if !matches!(head.status, 100..=199) {
                     return Ok(head);
+                }
+                interim += 1;
+                if interim > INTERIM_MAX {
+                    return Err(HttpError::Broken(format!(
+                        "more than {INTERIM_MAX} interim answers (status 1xx) came before the answer"
+                    )));
                 }
             }
             if self.head.len() >= HEAD_BYTES_MAX {
@@ -108,7 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         page: &mut Vec<u8>,
     ) -> Result<(), HttpError> {
         let from = page.len();
-        let more = body.make_room(page);
+        let more = body.make_room(page).min(READ_BYTES_MAX);
         let read = (&mut self.stream).take(more as u64).read_buf(page).await;
         match read.map_err(|error| broken("reading the page", &error))? {
             0 => body.end(page.len()),
@@ -166,18 +177,29 @@ impl Body {
         Ok(())
     }
 
-    /// Room for the next read, and how much of it to use. It doubles, for an announced length alone must not reserve
+    /// Bytes that the page's buffer will have for the next read. They double, for an announced length alone must not reserve
     /// the whole limit, but not past what was announced: a pooled buffer then holds a page and no more.
-    fn make_room(&self, page: &mut Vec<u8>) -> usize {
-        let have = page.len();
-        let wanted = match self.framing {
+    pub fn room(&self, page: &Vec<u8>) -> usize {
+        let (have, wanted) = (page.len(), self.wanted(page.len()));
+        match page.capacity() - have < wanted.min(READ_BYTES_MIN) {
+            true => have + wanted.min(READ_BYTES_MIN.max(have)),
+            false => page.capacity(),
+        }
+    }
+
+    /// What may still come, with `have` bytes there.
+    fn wanted(&self, have: usize) -> usize {
+        match self.framing {
             Framing::Length(length) => usize::try_from(length).unwrap_or(usize::MAX) - have,
             // One byte past the limit tells a page that ends there from one that does not.
             Framing::Chunked | Framing::Close => self.limit().saturating_add(1) - have,
-        };
-        if page.capacity() - have < wanted.min(READ_BYTES_MIN) {
-            page.reserve_exact(wanted.min(READ_BYTES_MIN.max(have)));
         }
+    }
+
+    /// Makes room for the next read; how much of it to use.
+    fn make_room(&self, page: &mut Vec<u8>) -> usize {
+        let (have, wanted) = (page.len(), self.wanted(page.len()));
+        page.reserve_exact(self.room(page) - have);
         // Sizes and ends of chunks are read beside the data.
         let coding = match self.framing {
             Framing::Chunked => READ_BYTES_MIN,
@@ -197,5 +219,30 @@ impl Body {
             Framing::Chunked => format!("{have} bytes into the page, before its last chunk"),
         };
         Err(HttpError::Broken(format!("the connection ended {missing}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten targets that sent as fast as they could took half of the scrapes of others.
+    #[tokio::test]
+    async fn one_read_takes_no_more_than_its_turn() {
+        let sent = [b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), vec![b'#'; 2 << 20]].concat();
+        let stream = tokio::io::join(&sent[..], tokio::io::sink());
+        let mut connection = Connection::new(String::new(), stream);
+        let head = connection.ask(b"").await.expect("a head");
+        let mut page = Vec::new();
+        let begun = connection.begin(head.framing, 64 << 20, &mut page);
+        let mut body = begun.expect("it fits");
+        while !body.is_done() {
+            let (before, room) = (page.len(), body.room(&page));
+            let read = connection.read_more(&mut body, &mut page).await;
+            read.expect("it ends well");
+            assert!(page.len() - before <= READ_BYTES_MAX);
+            assert!(page.capacity() <= room, "{} {room}", page.capacity());
+        }
+        assert_eq!(page.len(), 2 << 20);
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::error::ScrapeError;
 use super::fetch_limiter::{FetchLimiter, Permit};
+use super::page_memory::{Lease, Progress};
 use super::refusal;
 use crate::http_client::{
     Connection, Framing, Head, HttpError, Identity, Resolver, Stream, Url, connect, request_head,
@@ -19,6 +20,8 @@ const REDIRECTS_MAX: usize = 10;
 /// A refusal says why in its first words, and at once.
 const REFUSAL_BYTES_MAX: usize = 2 << 10;
 const REFUSAL_WAIT: Duration = Duration::from_millis(100);
+/// Bytes of a page that are read before other targets have their turn: 0.1 ms of copying.
+const TURN_BYTES: usize = 256 << 10;
 
 /// What every request of a target has in common.
 #[derive(Clone, Debug)]
@@ -77,6 +80,8 @@ pub struct Page {
     pub encoding: Encoding,
     /// Its permit; another page has it once this one is dropped.
     pub place: Option<Permit>,
+    /// What its buffers hold.
+    pub lease: Lease,
 }
 
 /// Fetches pages of one target.
@@ -90,6 +95,8 @@ pub struct Client {
     kept: Option<Connection<Stream>>,
     /// Bytes of the newest page.
     page_bytes: u64,
+    /// What the buffers of one like the newest good page take, with room to grow and what it inflates to.
+    known_bytes: u64,
     /// It kept us waiting in the middle of a page the last time.
     stalls: bool,
 }
@@ -119,6 +126,7 @@ impl Client {
             headers,
             kept: None,
             page_bytes: 0,
+            known_bytes: 0,
             stalls: false,
         }
     }
@@ -126,6 +134,11 @@ impl Client {
     /// What it fetches.
     pub fn options(&self) -> &FetchOptions {
         &self.options
+    }
+
+    /// The newest page was good: buffers of the next one may take so many bytes, whatever others hold.
+    pub fn set_known(&mut self, bytes: u64) {
+        self.known_bytes = bytes;
     }
 
     /// Fetches the page within the timeout.
@@ -262,12 +275,23 @@ impl Client {
             true => None,
         };
         self.stalls = false;
-        let mut page = limiter.buffers.take();
+        let mut lease = limiter.memory.lease(self.known_bytes);
+        let mut page = limiter.buffers.take(self.page_bytes as usize);
         let mut body = connection.begin(head.framing, self.options.body_bytes_max, &mut page)?;
+        let mut progress = Progress::new(&lease);
+        let mut turn_ends = TURN_BYTES;
         while !body.is_done() {
+            lease.cover(body.room(&page) as u64)?;
             match FetchLimiter::part(connection.read_more(&mut body, &mut page)).await {
                 Some(read) => read?,
                 None => (self.stalls, place) = (true, None),
+            }
+            if progress.gives_way(page.len(), &lease) {
+                return Err(ScrapeError::GaveWay(page.len()));
+            }
+            if page.len() >= turn_ends {
+                tokio::task::yield_now().await;
+                turn_ends = page.len() + TURN_BYTES;
             }
         }
         self.page_bytes = page.len() as u64;
@@ -276,6 +300,7 @@ impl Client {
             content_type: head.content_type.clone(),
             encoding,
             place,
+            lease,
         })
     }
 }

@@ -203,6 +203,37 @@ async fn a_page_that_drips_ends_with_the_timeout() {
     task.abort();
 }
 
+/// A target that sends interim answers without end took a third of all scrapes.
+#[tokio::test]
+async fn interim_answers_have_a_bound() {
+    let interim = "HTTP/1.1 100 Continue\r\n\r\n".repeat(10);
+    let answer = [interim.clone().into_bytes(), ok("up 1\n")].concat();
+    assert_eq!(fetch(vec![answer], |_| {}).await, Ok("up 1\n".to_owned()));
+    let endless = interim.repeat(2).into_bytes();
+    let error = fetch(vec![endless], |_| {}).await.expect_err("too many");
+    assert!(error.contains("more than 16 interim answers"), "{error}");
+}
+
+#[tokio::test]
+async fn a_large_page_among_too_many_is_refused_and_small_ones_are_not() {
+    let limiter = FetchLimiter::new(0);
+    let mut stranger = limiter.memory.lease(0);
+    stranger.cover(50 << 20).expect("it is alone");
+    for (bytes, refused) in [(100_000, false), (900_000, false), (3_000_000, true)] {
+        let (url, _task) = server(vec![ok(&"#".repeat(bytes))], true).await;
+        let options = FetchOptions {
+            body_bytes_max: 64 << 20,
+            ..options(url)
+        };
+        let page = Client::new(options, Access::default()).fetch(&limiter).await;
+        let error = page.map(|page| page.body.len()).map_err(|error| error.to_string());
+        match refused {
+            false => assert_eq!(error, Ok(bytes)),
+            true => assert!(error.is_err_and(|why| why.contains("too many large pages"))),
+        }
+    }
+}
+
 #[tokio::test]
 async fn nobody_listening_is_a_refused_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");

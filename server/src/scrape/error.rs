@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::page_memory::TooManyPages;
 use crate::http_client::HttpError;
 
 /// One failed scrape.
@@ -30,6 +31,10 @@ pub enum ScrapeError {
     RedirectNowhere(u16),
     /// Too many redirects.
     Redirects(usize),
+    /// Pages under way hold too much.
+    TooManyPages(TooManyPages),
+    /// Other pages needed the memory of one that did not get on; so many bytes of it had come.
+    GaveWay(usize),
     /// The gzip stream is broken.
     Gzip(&'static str),
     /// The zstd stream is broken.
@@ -41,6 +46,12 @@ pub enum ScrapeError {
 impl From<HttpError> for ScrapeError {
     fn from(error: HttpError) -> ScrapeError {
         ScrapeError::Http(error)
+    }
+}
+
+impl From<TooManyPages> for ScrapeError {
+    fn from(error: TooManyPages) -> ScrapeError {
+        ScrapeError::TooManyPages(error)
     }
 }
 
@@ -63,6 +74,11 @@ impl fmt::Display for ScrapeError {
                 write!(f, "redirect: status {code} without a Location header")
             }
             ScrapeError::Redirects(count) => write!(f, "stopped after {count} redirects"),
+            ScrapeError::TooManyPages(error) => error.fmt(f),
+            ScrapeError::GaveWay(bytes) => write!(
+                f,
+                "hardly anything came for a second after {bytes} bytes of the page, whose memory other pages needed"
+            ),
             ScrapeError::Gzip(what) => write!(f, "gzip: {what}"),
             ScrapeError::Zstd(what) => write!(f, "zstd: {what}"),
             ScrapeError::Page(message) => f.write_str(message),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::buffers::Buffers;
+use super::page_memory::{PageMemory, page_share};
 
 /// Pages read at one time. Two, so that one may wait for its server while the other is read.
 const PLACES: usize = 2;
@@ -26,14 +27,13 @@ pub struct FetchLimiter {
     places: Arc<Semaphore>,
     /// Empty buffers, shared by all targets.
     pub buffers: Arc<Buffers>,
+    /// What pages under way hold.
+    pub memory: Arc<PageMemory>,
 }
 
 impl Default for FetchLimiter {
     fn default() -> FetchLimiter {
-        FetchLimiter {
-            places: Arc::new(Semaphore::new(PLACES)),
-            buffers: Arc::default(),
-        }
+        FetchLimiter::new(page_share(u64::MAX))
     }
 }
 
@@ -41,6 +41,15 @@ impl Default for FetchLimiter {
 pub type Permit = OwnedSemaphorePermit;
 
 impl FetchLimiter {
+    /// Pages under way may hold so many bytes together.
+    pub fn new(page_bytes_max: u64) -> FetchLimiter {
+        FetchLimiter {
+            places: Arc::new(Semaphore::new(PLACES)),
+            buffers: Arc::default(),
+            memory: PageMemory::new(page_bytes_max),
+        }
+    }
+
     /// A place for a page of about so many bytes, if it needs one and can have one in time.
     pub async fn enter(&self, page_bytes: u64) -> Option<Permit> {
         if page_bytes < LARGE_BYTES_MIN {

@@ -52,6 +52,8 @@ pub(super) struct PageReader {
     body_bytes_max: u64,
     /// How long the last page took, without waiting for others; `None` before the first.
     last_took: Option<Duration>,
+    /// Bytes of the last page that was inflated.
+    inflated_bytes: usize,
     /// The same of this page, once it was parsed.
     worked: Option<Duration>,
     is_slow: bool,
@@ -70,6 +72,7 @@ impl PageReader {
             stage,
             body_bytes_max,
             last_took: None,
+            inflated_bytes: 0,
             worked: None,
             is_slow: false,
         })
@@ -99,6 +102,7 @@ impl PageReader {
         let result =
             catch_unwind(reading).unwrap_or_else(|_| Err(ScrapeError::Page(FAULT.to_owned())));
         self.shared.limiter.buffers.give(page.body);
+        drop(page.lease);
         let took = self.worked.unwrap_or_else(|| started.elapsed());
         self.last_took = Some(took);
         ReadPage {
@@ -114,17 +118,21 @@ impl PageReader {
         began: Instant,
     ) -> Result<usize, ScrapeError> {
         let started = Instant::now();
-        self.inflate(page.encoding, &mut page.body)?;
+        self.inflate(page)?;
         let format = format_of(&page.content_type, self.state.target.job.fallback)?;
         self.commit(&page.body, format, at, (began, started))?;
         Ok(page.body.len())
     }
 
-    fn inflate(&self, encoding: Encoding, body: &mut Vec<u8>) -> Result<(), ScrapeError> {
+    fn inflate(&mut self, page: &mut Page) -> Result<(), ScrapeError> {
+        let (encoding, body, lease) = (page.encoding, &mut page.body, &mut page.lease);
         if encoding == Encoding::Identity {
             return Ok(());
         }
-        let mut inflated = self.shared.limiter.buffers.take();
+        // As the last one. What it is more than that counts when it is there: pages are inflated one at a time, and one beside it
+        // that is small.
+        lease.cover((body.capacity() + self.inflated_bytes) as u64)?;
+        let mut inflated = self.shared.limiter.buffers.take(self.inflated_bytes);
         let limit_bytes = self.body_bytes_max;
         let mut inflaters = match self.is_slow {
             true => self.shared.slow_inflaters.lock(),
@@ -135,8 +143,11 @@ impl PageReader {
             _ => inflaters.gunzip.inflate(body, limit_bytes, &mut inflated),
         };
         drop(inflaters);
+        lease.hold((body.capacity() + inflated.capacity()) as u64);
         std::mem::swap(body, &mut inflated);
         self.shared.limiter.buffers.give(inflated);
+        lease.hold(body.capacity() as u64);
+        self.inflated_bytes = body.len();
         result
     }
 

@@ -45,14 +45,19 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Around an engine's writer.
-    pub fn new(mut writer: Writer, reader: Reader, clock: Arc<Clock>) -> Shared {
+    /// Around an engine's writer. Pages under way may hold `page_bytes_max` bytes together.
+    pub fn new(
+        mut writer: Writer,
+        reader: Reader,
+        clock: Arc<Clock>,
+        page_bytes_max: u64,
+    ) -> Shared {
         let commit_waits = writer.time_waits(crate::clock::monotonic_ns);
         Shared {
             writer: Mutex::new(writer),
             reader,
             clock,
-            limiter: FetchLimiter::default(),
+            limiter: FetchLimiter::new(page_bytes_max),
             inflaters: Mutex::default(),
             slow_inflaters: Mutex::default(),
             slow_pages: Semaphore::new(1),

@@ -113,6 +113,7 @@ impl Worker {
                 let read = self.read(page, at, began).await;
                 read.map(|bytes| {
                     inflated_bytes = bytes;
+                    self.client.set_known(2 * body_bytes.max(bytes as u64));
                     self.note_size(bytes);
                 })
             }
@@ -153,6 +154,7 @@ impl Worker {
                 content_type: WRITTEN.to_owned(),
                 encoding: Encoding::Identity,
                 place: None,
+                lease: self.shared.limiter.memory.lease(0),
             }),
             Ok(Err(why)) => Err(ScrapeError::Page(why)),
             Err(_) => Err(ScrapeError::Timeout {

@@ -106,7 +106,12 @@ async fn parts(
         ))
     });
     let (writer, reader, latches) = engine(snapshots.clone(), limits, clock.now()).await;
-    let shared = Shared::new(writer, reader.clone(), Arc::clone(clock));
+    let shared = Shared::new(
+        writer,
+        reader.clone(),
+        Arc::clone(clock),
+        settings.page_bytes_max,
+    );
     let (scraper, scraping) = threads::scraping(shared, quitting.clone()).await?;
     let (discovery, discovering) =
         threads::discovery(&scraper, &reader, settings.shard, quitting.clone()).await?;

@@ -19,6 +19,7 @@ use crate::config::units::{duration_ms, size_bytes};
 use crate::discovery::Shard;
 use crate::logging::LogFormat;
 use crate::memory;
+use crate::scrape::page_share;
 use crate::serve::web::WebOptions;
 use crate::serve::{ApiOptions, KedaOptions, OtlpReceiver, Settings, app};
 
@@ -39,14 +40,17 @@ pub(super) struct Options {
 pub(super) fn read(matches: &ArgMatches) -> Result<Options, String> {
     let flags = Flags(matches);
     let memory_bytes_max = memory_bytes_max(&flags)?;
-    // One limit for both: what queries may hold is not the store's.
-    let query_bytes_max = memory::query_share(memory_bytes_max);
+    // One limit for all: what queries and pages under way may hold is not the store's.
+    let shares = (
+        memory::query_share(memory_bytes_max),
+        page_share(memory_bytes_max),
+    );
     Ok(Options {
         auto_reload_ms: auto_reload_ms(matches)?,
-        settings: settings(&flags, query_bytes_max)?,
+        settings: settings(&flags, shares)?,
         apis: apis(&flags)?,
         limits: Limits {
-            memory_bytes_max: memory_bytes_max - query_bytes_max,
+            memory_bytes_max: memory_bytes_max - shares.0 - shares.1,
             retention_ms: flags.duration_ms("storage.retention.time")? as i64,
         },
         level: level(flags.text("log.level"))?,
@@ -92,7 +96,10 @@ impl<'a> Flags<'a> {
     }
 }
 
-fn settings(flags: &Flags<'_>, query_bytes_max: u64) -> Result<Settings, String> {
+fn settings(
+    flags: &Flags<'_>,
+    (query_bytes_max, page_bytes_max): (u64, u64),
+) -> Result<Settings, String> {
     Ok(Settings {
         storage_path: flags.path("storage.path"),
         shard: Shard::of_flags(
@@ -105,6 +112,7 @@ fn settings(flags: &Flags<'_>, query_bytes_max: u64) -> Result<Settings, String>
         query: query_settings(flags)?,
         query_concurrency_max: flags.count("query.max-concurrency")?.clamp(1, 1024),
         query_bytes_max,
+        page_bytes_max,
         retention: flags.text("storage.retention.time").to_owned(),
         remote_write: flags.0.get_flag("web.enable-remote-write-receiver"),
         otlp: OtlpReceiver {

@@ -44,6 +44,8 @@ pub struct Settings {
     pub query_concurrency_max: usize,
     /// Bytes that all of them may hold together.
     pub query_bytes_max: u64,
+    /// Bytes that pages under way may hold together.
+    pub page_bytes_max: u64,
     /// As shown.
     pub retention: String,
     /// Whether samples may be written.

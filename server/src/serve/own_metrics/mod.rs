@@ -334,6 +334,7 @@ fn readers(page: &mut Families, app: &App) {
         "Bytes that queries under way hold together.",
         app.queries().memory_used() as f64,
     );
+    pages_under_way(page, app);
     let (objects, _) = app.keda().describe();
     let streams: usize = objects.iter().map(|object| object.streams).sum();
     page.gauge(
@@ -345,6 +346,29 @@ fn readers(page: &mut Families, app: &App) {
         "stillwell_keda_streams",
         "Streams to KEDA that are open.",
         streams as f64,
+    );
+}
+
+/// What pages hold that are being read.
+fn pages_under_way(page: &mut Families, app: &App) {
+    let shared = app.scraper().shared();
+    let (memory, buffers) = (&shared.limiter.memory, &shared.limiter.buffers);
+    let help = "Bytes of pages that are being read, by the part of their budget, and of buffers that are kept for the next.";
+    let mut held = Family::new("stillwell_page_memory_bytes", Kind::Gauge, help);
+    for (part, bytes) in memory.held() {
+        held.add(&[("part", part)], bytes as f64);
+    }
+    held.add(&[("part", "kept")], buffers.kept_bytes() as f64);
+    page.push(held);
+    page.gauge(
+        "stillwell_page_memory_max_bytes",
+        "What pages that are being read may hold together, of --storage.memory.max.",
+        memory.bytes_max() as f64,
+    );
+    page.counter(
+        "stillwell_page_memory_refusals_total",
+        "Times that a page found no room in it, whose scrape failed.",
+        memory.refused() as f64,
     );
 }
 

@@ -46,6 +46,7 @@ pub fn settings(config_file: Option<std::path::PathBuf>) -> Settings {
         storage_path: None,
         snapshot_interval: stillwell::serve::snapshots::INTERVAL,
         query_bytes_max: 256 << 20,
+        page_bytes_max: 128 << 20,
         config_file,
         query: QuerySettings {
             timeout_ms: 30_000,
