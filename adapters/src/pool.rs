@@ -41,13 +41,17 @@ const SHORT_BYTES_MAX: usize = 1_000;
 /// How many bytes queries may hold together where nothing else is said.
 const MEMORY_BYTES_DEFAULT: u64 = 256 << 20;
 
+/// Of that, `/guarded` and reads by autoscalers have such a part each that other queries cannot take. What they need beyond
+/// it they share with those.
+const RESERVE_PART: u64 = 8;
+
 /// Runs queries.
 pub struct QueryPool {
     scalers: Arc<Semaphore>,
     guarded: Arc<Semaphore>,
     queries: Arc<Semaphore>,
     timeout_ms: u64,
-    memory: Arc<QueryMemory>,
+    memory: Memory,
     cores: Arc<Cores>,
     /// `None` once it is being dropped.
     threads: Option<Runtime>,
@@ -73,7 +77,7 @@ impl QueryPool {
             guarded: Arc::new(Semaphore::new(places)),
             queries: Arc::new(Semaphore::new(places)),
             timeout_ms,
-            memory: Arc::new(QueryMemory::new(MEMORY_BYTES_DEFAULT)),
+            memory: Memory::new(MEMORY_BYTES_DEFAULT),
             cores: Arc::new(Cores::of_the_machine()),
             // Without a thread there is no server either; at start that is found by whoever starts it.
             threads: threads.ok(),
@@ -88,7 +92,7 @@ impl QueryPool {
             guarded: Arc::new(Semaphore::new(0)),
             queries: Arc::new(Semaphore::new(0)),
             timeout_ms,
-            memory: Arc::new(QueryMemory::new(MEMORY_BYTES_DEFAULT)),
+            memory: Memory::new(MEMORY_BYTES_DEFAULT),
             cores: Arc::new(Cores::of_the_machine()),
             threads: None,
             cache: QueryCache::default(),
@@ -98,13 +102,14 @@ impl QueryPool {
     /// With another share of memory for all queries together.
     #[must_use]
     pub fn with_memory(mut self, bytes_max: u64) -> QueryPool {
-        self.memory = Arc::new(QueryMemory::new(bytes_max));
+        self.memory = Memory::new(bytes_max);
         self
     }
 
     /// Bytes that queries under way hold together.
     pub fn memory_used(&self) -> u64 {
-        self.memory.used()
+        let kinds = [Kind::Scaler, Kind::Guarded, Kind::Query];
+        kinds.iter().map(|kind| self.memory.of(*kind).used()).sum()
     }
 
     /// The deadline of a query that asks for none.
@@ -147,7 +152,8 @@ impl QueryPool {
         let timeout_ms = timeout_ms.min(self.timeout_ms);
         let within = Within {
             flag: StopFlag::default(),
-            memory: Arc::clone(&self.memory),
+            memory: Arc::clone(self.memory.of(kind)),
+            bytes_max: self.memory.bytes_max / 2,
             cores: (kind == Kind::Query).then(|| Arc::clone(&self.cores)),
         };
         let cores = Arc::clone(&self.cores);
@@ -198,10 +204,43 @@ impl Drop for QueryPool {
     }
 }
 
+/// What queries may hold, by who waits for them.
+struct Memory {
+    /// Of all kinds.
+    bytes_max: u64,
+    queries: Arc<QueryMemory>,
+    guarded: Arc<QueryMemory>,
+    scalers: Arc<QueryMemory>,
+}
+
+impl Memory {
+    fn new(bytes_max: u64) -> Memory {
+        let reserved = bytes_max / RESERVE_PART;
+        let queries = Arc::new(QueryMemory::new(bytes_max - 2 * reserved));
+        let reserve = || Arc::new(QueryMemory::with_reserve(reserved, Arc::clone(&queries)));
+        Memory {
+            bytes_max,
+            guarded: reserve(),
+            scalers: reserve(),
+            queries,
+        }
+    }
+
+    fn of(&self, kind: Kind) -> &Arc<QueryMemory> {
+        match kind {
+            Kind::Scaler => &self.scalers,
+            Kind::Guarded => &self.guarded,
+            Kind::Query => &self.queries,
+        }
+    }
+}
+
 /// What bounds a query that runs.
 pub struct Within {
     flag: StopFlag,
     memory: Arc<QueryMemory>,
+    /// One query may hold half of what all may.
+    bytes_max: u64,
     /// For work with which other threads may help.
     cores: Option<Arc<Cores>>,
 }
@@ -219,8 +258,7 @@ impl Within {
             stop: Some(&stop),
             helpers,
             memory: Some(&self.memory),
-            // One query may hold half of what all may.
-            bytes_max: options.bytes_max.min(self.memory.bytes_max() / 2),
+            bytes_max: options.bytes_max.min(self.bytes_max),
             ..*options
         })
     }
@@ -261,5 +299,22 @@ struct CancelOnDrop(StopFlag);
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         self.0.raise(Stop::Canceled);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_all_kinds_are_the_whole() {
+        for bytes_max in [0, 7, 64 << 20] {
+            let memory = Memory::new(bytes_max);
+            let [scalers, guarded, queries] = [Kind::Scaler, Kind::Guarded, Kind::Query]
+                .map(|kind| memory.of(kind).bytes_max());
+            let reserved = (scalers - queries) + (guarded - queries);
+            assert_eq!(queries + reserved, bytes_max);
+            assert!(bytes_max < 8 || guarded > queries);
+        }
     }
 }

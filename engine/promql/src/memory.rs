@@ -9,11 +9,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::QueryError;
 
-/// What all queries of a process may hold together.
+/// What all queries of a process, or those of one kind, may hold together.
 #[derive(Debug)]
 pub struct QueryMemory {
     bytes_max: u64,
     used: AtomicU64,
+    /// Where the bytes come from that do not fit, ...
+    beside: Option<Arc<QueryMemory>>,
+    /// ... and how many of them are held.
+    borrowed: AtomicU64,
 }
 
 impl QueryMemory {
@@ -22,17 +26,28 @@ impl QueryMemory {
         QueryMemory {
             bytes_max,
             used: AtomicU64::new(0),
+            beside: None,
+            borrowed: AtomicU64::new(0),
         }
     }
 
-    /// What queries hold now, in bytes, rounded up to the steps in which they take it.
+    /// At most so many bytes that nobody else takes, and what is left of `beside`.
+    pub fn with_reserve(bytes_max: u64, beside: Arc<QueryMemory>) -> QueryMemory {
+        QueryMemory {
+            beside: Some(beside),
+            ..QueryMemory::new(bytes_max)
+        }
+    }
+
+    /// What queries hold now, in bytes, rounded up to the steps in which they take it; without what is taken from beside.
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// What they may hold, in bytes.
+    /// What they may hold, in bytes, with all of what is beside.
     pub fn bytes_max(&self) -> u64 {
-        self.bytes_max
+        let beside = self.beside.as_ref().map_or(0, |beside| beside.bytes_max());
+        self.bytes_max + beside
     }
 
     fn take(&self, bytes: u64) -> bool {
@@ -43,11 +58,33 @@ impl QueryMemory {
         let taken = self
             .used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
-        taken.is_ok()
+        if taken.is_ok() {
+            return true;
+        }
+        let borrowed = self
+            .beside
+            .as_ref()
+            .is_some_and(|beside| beside.take(bytes));
+        if borrowed {
+            self.borrowed.fetch_add(bytes, Ordering::Relaxed);
+        }
+        borrowed
     }
 
+    /// What was borrowed goes first.
     fn give_back(&self, bytes: u64) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
+        let mut returned = 0;
+        if let Some(beside) = &self.beside {
+            let less = |borrowed: u64| {
+                returned = borrowed.min(bytes);
+                Some(borrowed - returned)
+            };
+            self.borrowed
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+                .ok(); // it always has a next value
+            beside.give_back(returned);
+        }
+        self.used.fetch_sub(bytes - returned, Ordering::Relaxed);
     }
 }
 
@@ -109,7 +146,7 @@ impl MemoryLease {
         let more = held.saturating_sub(taken).max(STEP_BYTES);
         let fits = self.memory.as_ref().is_none_or(|memory| memory.take(more));
         if !fits {
-            let bytes_max = self.memory.as_ref().map_or(0, |memory| memory.bytes_max);
+            let bytes_max = self.memory.as_ref().map_or(0, |memory| memory.bytes_max());
             return Err(QueryError::Overloaded(format!(
                 "queries hold all of the {} MB that they may hold together: ask again later, or for less",
                 bytes_max >> 20
@@ -152,5 +189,30 @@ mod tests {
         assert!(lease(2 << 20).hold(1).is_ok());
         drop(second);
         assert_eq!(memory.used(), 0);
+    }
+
+    /// 200 dashboards held all memory, and what KEDA asks through `/guarded` was refused.
+    #[test]
+    fn a_reserve_is_taken_by_nobody_else_and_what_is_beside_by_all() {
+        let shared = Arc::new(QueryMemory::new(4 << 20));
+        let reserve = QueryMemory::with_reserve(2 << 20, Arc::clone(&shared));
+        let reserve = Arc::new(reserve);
+        let lease = |memory: &Arc<QueryMemory>| MemoryLease::new(Some(Arc::clone(memory)), 10 << 20);
+        let strangers = lease(&shared);
+        assert!(strangers.hold(4 << 20).is_ok());
+        let ours = lease(&reserve);
+        assert!(ours.hold(2 << 20).is_ok());
+        assert!(matches!(ours.hold(1), Err(QueryError::Overloaded(_))));
+        ours.release(1);
+        drop(strangers);
+        assert!(ours.hold(3 << 20).is_ok(), "what is beside is free");
+        assert_eq!((reserve.used(), shared.used()), (2 << 20, 3 << 20));
+        assert!(lease(&shared).hold(2 << 20).is_err());
+        let other = lease(&reserve);
+        assert!(other.hold(1 << 20).is_ok());
+        drop(ours);
+        assert_eq!((reserve.used(), shared.used()), (1 << 20, 0));
+        drop(other);
+        assert_eq!((reserve.used(), shared.used()), (0, 0));
     }
 }
