@@ -6,6 +6,8 @@ use std::time::Duration;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
+use super::bounded::Bounded;
+
 /// Where a pod finds its token.
 const TOKEN_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 /// Set in every pod.
@@ -42,7 +44,9 @@ impl Cluster {
         config.connect_timeout = Some(Duration::from_millis(CONNECT_MS));
         config.default_retry = false; // a caller waits: what is tried again, and for how long, is decided there
         let address = config.cluster_url.to_string();
+        let namespace = config.default_namespace.clone();
         let client = Client::try_from(config).map_err(|error| super::words(&error))?;
+        let client = Client::new(Bounded(client), namespace);
         Ok(Cluster { client, address })
     }
 

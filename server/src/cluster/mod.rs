@@ -4,6 +4,7 @@
 
 mod api_service;
 mod authentication;
+mod bounded;
 mod connect;
 mod kinds;
 mod object_names;

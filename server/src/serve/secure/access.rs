@@ -11,7 +11,7 @@ use stillwell_adapters::kubernetes::Status;
 use stillwell_engine::Timestamp;
 
 use super::attributes::RequestPath;
-use super::cache::{Cache, Lifetimes};
+use super::cache::{Cache, Lifetimes, Room};
 use super::identity::{ANONYMOUS, Authorities, Identity, UNAUTHENTICATED, authenticated};
 use crate::cluster::{Attributes, Cluster, User, Verdict};
 
@@ -19,10 +19,12 @@ use crate::cluster::{Attributes, Cluster, User, Verdict};
 const MASTERS: &str = "system:masters";
 /// Longer tokens are none: those of service accounts have about 1 KiB.
 const TOKEN_BYTES_MAX: usize = 16 << 10;
-/// Tokens remembered; with the longest ones 16 MiB.
+/// Tokens remembered.
 const TOKENS_MAX: usize = 1024;
 /// Verdicts remembered, as many as an API server remembers.
 const VERDICTS_MAX: usize = 8192;
+/// Bytes of the ones and of the others: tokens, users with their groups, and questions. Ordinary ones take 2 KiB each.
+const REMEMBERED_MAX: usize = 16 << 20;
 /// Longer questions are not remembered, as in an API server: somebody makes them up.
 const REMEMBERED_BYTES_MAX: usize = 10_000;
 
@@ -43,8 +45,16 @@ impl Access {
         let asking = cluster.map(|cluster| Asking {
             cluster,
             lifetimes,
-            tokens: Cache::new(TOKENS_MAX),
-            verdicts: Cache::new(VERDICTS_MAX),
+            tokens: Cache::new(Room {
+                answers_max: TOKENS_MAX,
+                bytes_max: REMEMBERED_MAX,
+                bytes: |token, user| token.len() + user.as_ref().map_or(0, User::bytes),
+            }),
+            verdicts: Cache::new(Room {
+                answers_max: VERDICTS_MAX,
+                bytes_max: REMEMBERED_MAX,
+                bytes: |question, verdict| bytes(question) + verdict.reason.len(),
+            }),
         });
         Access { asking }
     }

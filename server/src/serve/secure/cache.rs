@@ -18,11 +18,31 @@ const RENEWALS_MAX: usize = 256;
 /// Answers by question.
 pub(super) struct Cache<K, V> {
     state: Arc<Mutex<State<K, V>>>,
-    answers_max: usize,
+    room: Room<K, V>,
 }
+
+/// How much is kept.
+pub(super) struct Room<K, V> {
+    /// So many answers, ...
+    pub(super) answers_max: usize,
+    /// ... and so many bytes of them, ...
+    pub(super) bytes_max: usize,
+    /// ... of which one takes so many.
+    pub(super) bytes: fn(&K, &V) -> usize,
+}
+
+impl<K, V> Clone for Room<K, V> {
+    fn clone(&self) -> Room<K, V> {
+        *self
+    }
+}
+
+impl<K, V> Copy for Room<K, V> {}
 
 struct State<K, V> {
     known: HashMap<K, (V, Timestamp)>,
+    /// Of the known ones.
+    bytes: usize,
     running: HashMap<K, watch::Receiver<Option<Result<V, String>>>>,
 }
 
@@ -31,14 +51,15 @@ where
     K: Clone + Eq + Hash + Send + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// Keeps at most so many answers.
-    pub(super) fn new(answers_max: usize) -> Cache<K, V> {
+    /// Keeps no more than there is room for.
+    pub(super) fn new(room: Room<K, V>) -> Cache<K, V> {
         Cache {
             state: Arc::new(Mutex::new(State {
                 known: HashMap::new(),
+                bytes: 0,
                 running: HashMap::new(),
             })),
-            answers_max,
+            room,
         }
     }
 
@@ -74,7 +95,7 @@ where
                     let (tell, coming) = watch::channel(None);
                     state.running.insert(key.clone(), coming.clone());
                     let asking = ask(key.clone());
-                    let (shared, answers_max) = (Arc::clone(&self.state), self.answers_max);
+                    let (shared, room) = (Arc::clone(&self.state), self.room);
                     // A task of its own: the first caller may go away, the others still wait.
                     tokio::spawn(async move {
                         let mut ends = Ends {
@@ -83,7 +104,7 @@ where
                         };
                         let answer = asking.await;
                         if let Ok((value, ttl_ms)) = &answer {
-                            ends.keep(value.clone(), now.plus_ms(*ttl_ms), now, answers_max);
+                            ends.keep(value.clone(), now.plus_ms(*ttl_ms), now, room);
                         }
                         drop(ends);
                         tell.send_replace(Some(answer.map(|(value, _)| value)));
@@ -129,16 +150,35 @@ struct Ends<K: Eq + Hash, V> {
 }
 
 impl<K: Clone + Eq + Hash, V> Ends<K, V> {
-    fn keep(&mut self, value: V, until: Timestamp, now: Timestamp, answers_max: usize) {
+    fn keep(&mut self, value: V, until: Timestamp, now: Timestamp, room: Room<K, V>) {
         let Some(key) = self.key.clone() else { return };
-        let known = &mut self.state.lock().known;
-        if known.len() >= answers_max {
-            known.retain(|_, (_, until)| now < *until);
+        let state = &mut *self.state.lock();
+        let (known, held) = (&mut state.known, &mut state.bytes);
+        let bytes = (room.bytes)(&key, &value);
+        if bytes > room.bytes_max {
+            return;
         }
-        if known.len() >= answers_max {
+        if let Some((old, _)) = known.remove(&key) {
+            *held -= (room.bytes)(&key, &old);
+        }
+        let is_full = |answers: usize, held: usize| {
+            answers >= room.answers_max || held + bytes > room.bytes_max
+        };
+        if is_full(known.len(), *held) {
+            known.retain(|key, (value, until)| {
+                let keep = now < *until;
+                if !keep {
+                    *held -= (room.bytes)(key, value);
+                }
+                keep
+            });
+        }
+        if is_full(known.len(), *held) {
             known.clear(); // rare, and costs only questions
+            *held = 0;
         }
         known.insert(key, (value, until));
+        *held += bytes;
     }
 }
 
@@ -160,9 +200,38 @@ mod tests {
         Timestamp::from_ms(ms)
     }
 
+    fn room<K, V>(answers_max: usize) -> Room<K, V> {
+        Room {
+            answers_max,
+            bytes_max: 100,
+            bytes: |_, _| 1,
+        }
+    }
+
+    /// 1,024 tokens of users with three groups of a megabyte each were 3 GB.
+    #[tokio::test]
+    async fn answers_are_bounded_in_bytes() {
+        let cache: Cache<usize, usize> = Cache::new(Room {
+            bytes: |_, bytes| *bytes,
+            ..room(10)
+        });
+        for (key, bytes, held) in [
+            (1, 40, 40),
+            (2, 50, 90),
+            (1, 30, 80),  // replaced
+            (3, 101, 80), // never kept
+            (4, 30, 30),  // no room beside the others
+        ] {
+            let ask = |_| async move { Ok((bytes, 0)) };
+            let now = at(i64::from(key == 4) - 1);
+            assert_eq!(cache.get(key, now, ask).await, Ok(bytes));
+            assert_eq!(cache.state.lock().bytes, held, "{key}");
+        }
+    }
+
     #[tokio::test]
     async fn an_answer_lives_its_time_and_a_failure_not_at_all() {
-        let cache: Cache<u32, u32> = Cache::new(2);
+        let cache: Cache<u32, u32> = Cache::new(room(2));
         let asked = Arc::new(AtomicUsize::new(0));
         let ask = |answer: Result<u32, String>| {
             let asked = Arc::clone(&asked);
@@ -194,7 +263,7 @@ mod tests {
     /// Invented tokens and an API server that answers slowly kept a known caller from renewing its own.
     #[tokio::test]
     async fn who_was_known_has_a_place_when_strangers_hold_all() {
-        let cache: Arc<Cache<usize, u32>> = Arc::new(Cache::new(10));
+        let cache: Arc<Cache<usize, u32>> = Arc::new(Cache::new(room(10)));
         let ask = |_| async { Ok((7, 10)) };
         assert_eq!(cache.get(0, at(0), ask).await, Ok(7));
         let strangers: Vec<_> = (1..=RUNNING_MAX)
@@ -217,7 +286,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_question_is_asked_once_however_many_wait_and_however_many_leave() {
-        let cache: Arc<Cache<u32, u32>> = Arc::new(Cache::new(10));
+        let cache: Arc<Cache<u32, u32>> = Arc::new(Cache::new(room(10)));
         let asked = Arc::new(AtomicUsize::new(0));
         let (open, gate) = watch::channel(false);
         let call = || {
