@@ -2,8 +2,8 @@
 //!
 //! A listener that is full of connections which nobody uses must not refuse the API server, a probe or KEDA. So a new
 //! connection is always taken: where no place is free, the one that has least reason to be there ends. Those are, in this
-//! order, connections that have sent nothing, or that have been idle for longer than scalers are between two reads; then those
-//! whose first request is not answered yet, or a later one not for a while, because its rest does not come or it takes long;
+//! order, connections that have sent nothing for a while, or that have been idle for longer than scalers are between two reads;
+//! then those that have just begun, those in the middle of a handshake among them, whose first request is not answered yet, or a later one not for a while, because its rest does not come or it takes long;
 //! then those whose client was answered lately, once only before others, and the longest idle first. So whoever sends halves of requests displaces such
 //! as himself. A client that showed a valid certificate keeps its place for as long as another can be found.
 
@@ -34,7 +34,7 @@ pub(super) enum Evicts {
     Silent,
 }
 
-/// Nothing has been read yet.
+/// Nothing has been read yet, but for a handshake.
 const SILENT: u8 = 0;
 /// The last thing was a read: a request is coming in or under way.
 const BUSY: u8 = 1;
@@ -45,6 +45,8 @@ const IDLE: u8 = 2;
 struct Activity {
     state: AtomicU8,
     since_ms: AtomicU64,
+    /// A handshake is under way: what is read and written is no request and no answer.
+    is_shaking_hands: AtomicBool,
     is_verified: AtomicBool,
     /// Requests of it that were answered.
     answered: AtomicU32,
@@ -56,6 +58,7 @@ fn now_ms() -> u64 {
 
 impl Activity {
     fn restart(&self) {
+        self.is_shaking_hands.store(false, Ordering::Relaxed);
         self.state.store(SILENT, Ordering::Relaxed);
         self.answered.store(0, Ordering::Relaxed);
         self.since_ms.store(now_ms(), Ordering::Relaxed);
@@ -64,7 +67,9 @@ impl Activity {
     /// Something was read, or written in answer to it. What a server sends of itself (HTTP/2 begins with its settings)
     /// does not make a client less silent.
     fn is(&self, state: u8) {
-        if state == IDLE && self.state.load(Ordering::Relaxed) == SILENT {
+        if state == IDLE && self.state.load(Ordering::Relaxed) == SILENT
+            || self.is_shaking_hands.load(Ordering::Relaxed)
+        {
             return;
         }
         if self.state.swap(state, Ordering::Relaxed) != state {
@@ -83,6 +88,13 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// What is read and written from now on is a TLS handshake: it does not make the connection more than silent.
+    pub(super) fn set_shaking_hands(&self) {
+        self.activity
+            .is_shaking_hands
+            .store(true, Ordering::Relaxed);
+    }
+
     /// What was read and written until now was a TLS handshake: no request yet, and no answer.
     pub(super) fn set_handshaken(&self) {
         self.activity.restart();
@@ -191,6 +203,7 @@ impl Places {
         let activity = Arc::new(Activity {
             state: AtomicU8::new(SILENT),
             since_ms: AtomicU64::new(now_ms()),
+            is_shaking_hands: AtomicBool::new(false),
             is_verified: AtomicBool::new(false),
             answered: AtomicU32::new(0),
         });
@@ -247,7 +260,10 @@ fn least_needed(taken: &[Taken], evicts: Evicts, now_ms: u64) -> Option<usize> {
         let for_ms = now_ms.saturating_sub(since_ms);
         let answered = activity.answered.load(Ordering::Relaxed);
         let class = match (activity.state.load(Ordering::Relaxed), evicts) {
-            (SILENT, _) => 0,
+            (SILENT, Evicts::Silent) => 0,
+            (SILENT, Evicts::Idle) if for_ms > BUSY_MS_MAX => 0,
+            // Beside those that have sent half a request, the oldest first: a new one is not pushed out by older halves.
+            (SILENT, Evicts::Idle) => 1,
             (IDLE, Evicts::Idle) if for_ms > IDLE_MS_MAX => 0,
             (BUSY, Evicts::Idle) if answered == 0 || for_ms > BUSY_MS_MAX => 1,
             (IDLE, Evicts::Idle) => 2,
@@ -272,6 +288,7 @@ mod tests {
             activity: Arc::new(Activity {
                 state: AtomicU8::new(state),
                 since_ms: AtomicU64::new(since_ms),
+                is_shaking_hands: AtomicBool::new(false),
                 is_verified: AtomicBool::new(is_verified),
                 answered: AtomicU32::new(u32::from(state == IDLE)),
             }),
@@ -296,6 +313,30 @@ mod tests {
         // What a server writes of itself then, as HTTP/2's settings, is no answer either.
         one.activity.is(IDLE);
         assert_eq!(one.activity.state.load(Ordering::Relaxed), SILENT);
+    }
+
+    /// Half handshakes, which were answered, pushed out whoever had just connected.
+    #[test]
+    fn the_oldest_half_handshake_goes_first_and_not_the_newest_connection() {
+        let now_ms = 100_000;
+        let half = |since_ms| {
+            let one = taken(SILENT, since_ms, false);
+            one.activity.is_shaking_hands.store(true, Ordering::Relaxed);
+            for state in [BUSY, IDLE] {
+                one.activity.is(state);
+            }
+            one
+        };
+        let all = [
+            taken(SILENT, 99_999, false),
+            half(99_500),
+            half(99_100),
+            taken(BUSY, 99_800, false), // half a request after its handshake
+            half(99_900),
+        ];
+        assert_eq!(least_needed(&all, Evicts::Idle, now_ms), Some(2));
+        let long_ago = [half(99_000), half(90_000), taken(SILENT, 95_000, false)];
+        assert_eq!(least_needed(&long_ago, Evicts::Idle, now_ms), Some(1));
     }
 
     #[test]

@@ -166,6 +166,7 @@ pub async fn serve(
             let Some(tls) = tls else {
                 return listen::answer(stream, quit, answer).await;
             };
+            stream.set_shaking_hands();
             match accept(stream, &tls).await {
                 Ok(accepted) => {
                     accepted.stream.get_ref().0.set_handshaken();

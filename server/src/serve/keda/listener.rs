@@ -105,6 +105,7 @@ async fn connection(
     let Some(reloaded) = tls else {
         return answer(stream, quit, service, false).await;
     };
+    stream.set_shaking_hands();
     match accept(stream, &reloaded).await {
         Ok(accepted) => {
             accepted.stream.get_ref().0.set_handshaken();

@@ -261,6 +261,7 @@ async fn connection(
     acceptor: TlsAcceptor,
     api: Arc<MetricsApi>,
 ) {
+    stream.set_shaking_hands();
     let handshake =
         tokio::time::timeout(Duration::from_millis(HANDSHAKE_MS), acceptor.accept(stream));
     let stream = match handshake.await {
