@@ -310,8 +310,8 @@ mod tests {
     fn the_parts_of_all_kinds_are_the_whole() {
         for bytes_max in [0, 7, 64 << 20] {
             let memory = Memory::new(bytes_max);
-            let [scalers, guarded, queries] = [Kind::Scaler, Kind::Guarded, Kind::Query]
-                .map(|kind| memory.of(kind).bytes_max());
+            let [scalers, guarded, queries] =
+                [Kind::Scaler, Kind::Guarded, Kind::Query].map(|kind| memory.of(kind).bytes_max());
             let reserved = (scalers - queries) + (guarded - queries);
             assert_eq!(queries + reserved, bytes_max);
             assert!(bytes_max < 8 || guarded > queries);

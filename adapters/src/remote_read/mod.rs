@@ -25,17 +25,20 @@ use tokio::sync::Semaphore;
 use crate::host::Host;
 use crate::pool::{Kind, Within};
 use crate::prometheus::ApiError;
+use crate::remote_write::each_part;
 use crate::remote_write::messages::{Label, Sample, TimeSeries};
 use crate::reply::{reply, reply_bytes};
 use messages::{LabelMatcher, QueryResult, ReadRequest, ReadResponse, ResponseType};
 
-/// A request is a list of matchers; Prometheus' own limit for what it unpacks.
-const REQUEST_BYTES_MAX: usize = 32 << 20;
+/// A request is a list of matchers, some hundred bytes each. Prometheus unpacks 32 MiB, of which empty matchers would take
+/// gigabytes here.
+const REQUEST_BYTES_MAX: usize = 1 << 20;
 /// Requests read at a time, and how long one may take to arrive.
 const BODIES_AT_ONCE_MAX: usize = 4;
 const BODY_WAIT: Duration = Duration::from_secs(10);
-/// Queries of one request.
+/// Queries of one request, and conditions of all of them. Both are counted before the message is read.
 const QUERIES_MAX: usize = 100;
+const MATCHERS_MAX: usize = 2_000;
 /// A sample with its time.
 const SAMPLE_BYTES: u64 = 16;
 
@@ -136,15 +139,36 @@ async fn read(bodies: &Semaphore, request: Request<Body>) -> Result<ReadRequest,
     }
     let plain = snap::raw::Decoder::new().decompress_vec(&packed);
     let plain = plain.map_err(|error| bad(format!("snappy: {error}")))?;
+    check_counts(&plain).map_err(bad)?;
     let request = ReadRequest::decode(&plain[..]);
-    let request = request.map_err(|error| bad(format!("prometheus.ReadRequest: {error}")))?;
-    if request.queries.len() > QUERIES_MAX {
-        let count = request.queries.len();
-        return Err(bad(format!(
-            "{count} queries; at most {QUERIES_MAX} are answered"
-        )));
+    request.map_err(|error| bad(format!("prometheus.ReadRequest: {error}")))
+}
+
+/// Refuses a message with more queries or conditions than are answered, before anything is made of it.
+fn check_counts(message: &[u8]) -> Result<(), String> {
+    const QUERY: usize = 1; // tags of prompb/remote.proto
+    const MATCHER: usize = 3;
+    let (mut queries, mut matchers) = (0, 0);
+    let counted = each_part(message, |tag, query| {
+        if tag == QUERY {
+            queries += 1;
+            each_part(query, |tag, _| {
+                matchers += usize::from(tag == MATCHER);
+                Some(())
+            })?;
+        }
+        Some(())
+    });
+    match counted {
+        None => Err("the request is no prometheus.ReadRequest".to_owned()),
+        Some(()) if queries > QUERIES_MAX => Err(format!(
+            "{queries} queries; at most {QUERIES_MAX} are answered"
+        )),
+        Some(()) if matchers > MATCHERS_MAX => Err(format!(
+            "{matchers} matchers; at most {MATCHERS_MAX} are read"
+        )),
+        Some(()) => Ok(()),
     }
-    Ok(request)
 }
 
 /// Whether the answer is to be in chunks: the first type that both sides know counts.

@@ -135,6 +135,14 @@ async fn what_cannot_be_read_is_refused() {
         queries: vec![Query::default(); 101],
         accepted_response_types: Vec::new(),
     };
+    // A query of conditions that take two bytes each there, and some eighty here.
+    let conditions = [&[0x0a, 0xc0, 0xb8, 0x02][..], &[0x1a, 0x00].repeat(20_000)].concat();
+    let encode = |plain: &[u8]| {
+        snap::raw::Encoder::new()
+            .compress_vec(plain)
+            .expect("small")
+    };
+    let (matchers, bomb) = (encode(&conditions), encode(&[0x1a, 0x00].repeat(1 << 20)));
     for (packed, code) in [
         (b"garbage".to_vec(), 400),
         (large, 413),
@@ -142,6 +150,8 @@ async fn what_cannot_be_read_is_refused() {
         (pack(&asked(&[], 5, "q")), 400),
         (pack(&asked(&[], 2, "(")), 400),
         (pack(&many), 400),
+        (matchers, 400),
+        (bomb, 413),
     ] {
         let (status, _, body) = post(&host, packed).await;
         let body = String::from_utf8_lossy(&body).into_owned();

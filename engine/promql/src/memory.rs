@@ -197,7 +197,8 @@ mod tests {
         let shared = Arc::new(QueryMemory::new(4 << 20));
         let reserve = QueryMemory::with_reserve(2 << 20, Arc::clone(&shared));
         let reserve = Arc::new(reserve);
-        let lease = |memory: &Arc<QueryMemory>| MemoryLease::new(Some(Arc::clone(memory)), 10 << 20);
+        let lease =
+            |memory: &Arc<QueryMemory>| MemoryLease::new(Some(Arc::clone(memory)), 10 << 20);
         let strangers = lease(&shared);
         assert!(strangers.hold(4 << 20).is_ok());
         let ours = lease(&reserve);

@@ -118,7 +118,11 @@ mod tests {
             (200_000, 0),
             (4 << 20, 10 << 20),
         ] {
-            assert_eq!(buffers.take(page_bytes).capacity(), expected, "{page_bytes}");
+            assert_eq!(
+                buffers.take(page_bytes).capacity(),
+                expected,
+                "{page_bytes}"
+            );
         }
     }
 }

@@ -225,8 +225,12 @@ async fn a_large_page_among_too_many_is_refused_and_small_ones_are_not() {
             body_bytes_max: 64 << 20,
             ..options(url)
         };
-        let page = Client::new(options, Access::default()).fetch(&limiter).await;
-        let error = page.map(|page| page.body.len()).map_err(|error| error.to_string());
+        let page = Client::new(options, Access::default())
+            .fetch(&limiter)
+            .await;
+        let error = page
+            .map(|page| page.body.len())
+            .map_err(|error| error.to_string());
         match refused {
             false => assert_eq!(error, Ok(bytes)),
             true => assert!(error.is_err_and(|why| why.contains("too many large pages"))),

@@ -1,18 +1,18 @@
 //! What a sender has sent: the newest sample of each of its series, and the lines that they make.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use stillwell_adapters::prometheus::quoted_label_value;
 use stillwell_engine::labels::{Labels, METRIC_NAME, is_legacy_label_name, is_legacy_metric_name};
 use stillwell_engine::number_text::push_json;
 use stillwell_engine::promql::select::is_stale;
 
+use super::memory::{Held, SenderMemory};
 use super::unknown::{Unknown, VALUE};
 
 /// Series of one sender: what it has added up, not what it has scraped.
 pub(super) const SERIES_MAX: usize = 100_000;
-/// Bytes of their labels.
-const LABEL_BYTES_MAX: usize = 32 << 20;
 /// A series that its sender no longer sends, without a stale marker, is NaN until it is forgotten, as by a query's look back:
 /// whether it has ended, or only its way to the sender is broken, nobody says.
 const FORGOTTEN_MS: i64 = 300_000;
@@ -62,10 +62,10 @@ impl Sample {
     }
 }
 
-#[derive(Default)]
 pub(super) struct Known {
     series: BTreeMap<Labels, Sample>,
-    label_bytes: usize,
+    /// For these, and for what is remembered of those that have ended.
+    held: Held,
     /// The newest of all, no later than it came.
     pub(super) newest_ms: Option<i64>,
     /// Since when it sends: until an interval later not every series may have come.
@@ -78,6 +78,18 @@ pub(super) struct Known {
 }
 
 impl Known {
+    pub(super) fn new(memory: Arc<SenderMemory>) -> Known {
+        Known {
+            series: BTreeMap::new(),
+            held: Held::nothing(memory),
+            newest_ms: None,
+            since_ms: 0,
+            replica: None,
+            replaced_ms: None,
+            unknown: Unknown::default(),
+        }
+    }
+
     /// Whether samples of a replica are taken: one is, until it has been silent for so long (as Mimir's HA tracker has it).
     pub(super) fn takes(&mut self, replica: &str, newest_ms: i64, age_ms_max: i64) -> bool {
         match &mut self.replica {
@@ -106,28 +118,23 @@ impl Known {
         }
         if is_stale(one.value) {
             if let Some(before) = before {
-                self.remove(&one.labels);
-                self.unknown.ended(one.labels, now_ms, before.value);
+                self.series.remove(&one.labels);
+                let rest = self.unknown.ended(one.labels, now_ms, before.value);
+                rest.iter().for_each(|labels| self.held.give_back(labels));
             }
             return true;
         }
-        if before.is_none() {
-            let label_bytes = self.label_bytes + bytes_of(&one.labels);
-            if self.series.len() >= SERIES_MAX || label_bytes > LABEL_BYTES_MAX {
-                return false;
-            }
-            self.label_bytes = label_bytes;
+        let has_place =
+            before.is_some() || (self.series.len() < SERIES_MAX && self.held.take(&one.labels));
+        if !has_place {
+            return false;
         }
-        self.unknown.take(&one.labels, one.value, now_ms);
+        if self.unknown.take(&one.labels, one.value, now_ms) {
+            self.held.give_back(&one.labels);
+        }
         let sample = Sample::after(before, at_ms, one.value);
         self.series.insert(one.labels, sample);
         true
-    }
-
-    fn remove(&mut self, labels: &Labels) {
-        if self.series.remove(labels).is_some() {
-            self.label_bytes -= bytes_of(labels);
-        }
     }
 
     /// Forgets what has ended without a stale marker.
@@ -139,16 +146,17 @@ impl Known {
             self.replaced_ms = None;
             oldest_ms = oldest_ms.max(replaced_ms);
         }
-        let (series, label_bytes) = (&mut self.series, &mut self.label_bytes);
+        let (series, held) = (&mut self.series, &mut self.held);
         series.retain(|labels, sample| {
             let stays = sample.at_ms >= oldest_ms;
             if !stays {
-                *label_bytes -= bytes_of(labels);
+                held.give_back(labels);
             }
             stays
         });
         let oldest_ms = now_ms.saturating_sub(FORGOTTEN_MS);
-        self.unknown.look(&self.series, now_ms, oldest_ms);
+        let gone = self.unknown.look(&self.series, now_ms, oldest_ms);
+        gone.iter().for_each(|labels| self.held.give_back(labels));
     }
 
     pub(super) fn lines(&self, now_ms: i64, age_ms_max: i64) -> String {
@@ -179,13 +187,6 @@ impl Known {
         }
         out
     }
-}
-
-fn bytes_of(labels: &Labels) -> usize {
-    let pairs = labels
-        .iter()
-        .map(|(name, value)| name.len() + value.len() + 16);
-    pairs.sum()
 }
 
 /// A line of the text format; names that are not Prometheus' old ones stand in quotes.

@@ -14,6 +14,7 @@
 //! that a sum over senders is unknown too (S5).
 
 mod known;
+mod memory;
 mod page;
 mod registry;
 mod unknown;

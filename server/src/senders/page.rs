@@ -10,6 +10,7 @@ use stillwell_engine::Timestamp;
 use tokio::sync::Notify;
 
 use super::known::{Known, Newest};
+use super::memory::SenderMemory;
 use crate::clock::Clock;
 use crate::scrape::WritesPages;
 
@@ -34,12 +35,17 @@ impl fmt::Debug for Sender {
 }
 
 impl Sender {
-    pub(super) fn new(name: &str, age_ms_max: i64, clock: Arc<Clock>) -> Sender {
+    pub(super) fn new(
+        name: &str,
+        age_ms_max: i64,
+        clock: Arc<Clock>,
+        memory: Arc<SenderMemory>,
+    ) -> Sender {
         Sender(Arc::new(Inner {
             name: name.to_owned(),
             age_ms_max,
             clock,
-            known: Mutex::default(),
+            known: Mutex::new(Known::new(memory)),
             news: Notify::new(),
         }))
     }
@@ -128,7 +134,12 @@ mod tests {
 
     /// One that sends every half second, and for long enough to have a page.
     async fn sender() -> Sender {
-        let sender = Sender::new("0", 1_000, Arc::new(Clock::start()));
+        let sender = Sender::new(
+            "0",
+            1_000,
+            Arc::new(Clock::start()),
+            SenderMemory::of_limit(1 << 40),
+        );
         send(&sender, "", &[(labels! { "__name__" => "first" }, 0, 0.0)]);
         let stale = f64::from_bits(STALE_NAN_BITS);
         advance(500).await;
@@ -178,7 +189,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn there_is_no_page_before_something_came_and_an_interval_later() {
-        let sender = Sender::new("0", 1_000, Arc::new(Clock::start()));
+        let sender = Sender::new(
+            "0",
+            1_000,
+            Arc::new(Clock::start()),
+            SenderMemory::of_limit(1 << 40),
+        );
         let why = |sender: &Sender| sender.text().expect_err("no page");
         assert!(why(&sender).contains("nothing yet"));
         let a = labels! { "__name__" => "a" };
@@ -347,7 +363,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn of_replicas_one_is_taken_until_it_is_silent() {
-        let sender = Sender::new("0", 1_000, Arc::new(Clock::start()));
+        let sender = Sender::new(
+            "0",
+            1_000,
+            Arc::new(Clock::start()),
+            SenderMemory::of_limit(1 << 40),
+        );
         let a = labels! { "__name__" => "a" };
         let ended = labels! { "__name__" => "ended" };
         send(&sender, "x", &[(ended, 0, 1.0)]);
@@ -377,13 +398,22 @@ mod tests {
         let all: Vec<_> = (0..SERIES_MAX + 3).map(number).collect();
         assert_eq!(send(&sender, "", &all), 3);
         let long = "x".repeat(1 << 20);
-        let other = Sender::new("1", 1_000, Arc::new(Clock::start()));
+        let other = Sender::new(
+            "1",
+            1_000,
+            Arc::new(Clock::start()),
+            SenderMemory::of_limit(0),
+        );
         let number = |number: usize| {
             let labels =
                 Labels::from_pairs([("__name__", long.as_str()), ("n", &number.to_string())]);
             (labels, 0, 1.0)
         };
         let all: Vec<_> = (0..40).map(number).collect();
-        assert_eq!(send(&other, "", &all), 40 - 31);
+        assert_eq!(
+            send(&other, "", &all),
+            40 - 7,
+            "all senders together may hold 8 MiB"
+        );
     }
 }

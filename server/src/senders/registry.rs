@@ -10,6 +10,7 @@ use stillwell_engine::{AppendedSeries, Refusal, Refused, Timestamp};
 use tokio::sync::{Notify, watch};
 
 use super::known::Newest;
+use super::memory::SenderMemory;
 use super::page::Sender;
 use crate::clock::Clock;
 use crate::config::SendersConfig;
@@ -30,6 +31,7 @@ pub struct Senders {
 
 struct Inner {
     clock: Arc<Clock>,
+    memory: Arc<SenderMemory>,
     sections: RwLock<Vec<Arc<Section>>>,
     changed: Notify,
 }
@@ -72,11 +74,12 @@ impl Taken {
 }
 
 impl Senders {
-    /// None yet.
-    pub fn new(clock: Arc<Clock>) -> Senders {
+    /// None yet. Of the memory limit they may hold a sixteenth together.
+    pub fn new(clock: Arc<Clock>, memory_bytes_max: u64) -> Senders {
         Senders {
             inner: Arc::new(Inner {
                 clock,
+                memory: SenderMemory::of_limit(memory_bytes_max),
                 sections: RwLock::default(),
                 changed: Notify::new(),
             }),
@@ -98,11 +101,7 @@ impl Senders {
                 senders.retain(|name, _| !left(name));
                 senders
             });
-            let section = Section::new(
-                config.clone(),
-                senders.unwrap_or_default(),
-                &self.inner.clock,
-            );
+            let section = Section::new(config.clone(), senders.unwrap_or_default(), &self.inner);
             sections.push(Arc::new(section));
         }
         sections.iter().map(|section| section.targets()).collect()
@@ -189,13 +188,9 @@ impl Senders {
 
 impl Section {
     /// One that goes on with these senders.
-    fn new(
-        config: SendersConfig,
-        mut senders: BTreeMap<String, One>,
-        clock: &Arc<Clock>,
-    ) -> Section {
+    fn new(config: SendersConfig, mut senders: BTreeMap<String, One>, inner: &Inner) -> Section {
         for name in &config.known {
-            let new = || one(&config, name, clock);
+            let new = || one(&config, name, inner);
             senders.entry(name.clone()).or_insert_with(new);
         }
         Section {
@@ -213,7 +208,7 @@ impl Section {
         if senders.len() >= SENDERS_MAX {
             return None;
         }
-        let one = one(&self.config, name, &inner.clock);
+        let one = one(&self.config, name, inner);
         let sender = one.sender.clone();
         senders.insert(name.to_owned(), one);
         inner.changed.notify_one();
@@ -272,9 +267,10 @@ fn shown_url(job: &str, name: &str) -> Option<Url> {
     of(job).or_else(|| of("senders"))
 }
 
-fn one(config: &SendersConfig, name: &str, clock: &Arc<Clock>) -> One {
+fn one(config: &SendersConfig, name: &str, inner: &Inner) -> One {
     let interval_ms = i64::try_from(config.interval_ms).unwrap_or(i64::MAX / 4);
-    let sender = Sender::new(name, interval_ms.saturating_mul(2), Arc::clone(clock));
+    let (clock, memory) = (Arc::clone(&inner.clock), Arc::clone(&inner.memory));
+    let sender = Sender::new(name, interval_ms.saturating_mul(2), clock, memory);
     One {
         source: PageSource::new(Arc::new(sender.clone())),
         sender,
@@ -315,7 +311,7 @@ mod tests {
     #[test]
     fn senders_are_those_that_are_named_and_those_that_send() {
         let clock = Arc::new(Clock::start());
-        let senders = Senders::new(Arc::clone(&clock));
+        let senders = Senders::new(Arc::clone(&clock), 1 << 40);
         assert_eq!(names(&senders.apply(&sections("a, b", ""))), [["a", "b"]]);
         let now = clock.now();
         let batch = vec![
@@ -341,7 +337,7 @@ mod tests {
     #[test]
     fn senders_are_bounded() {
         let clock = Arc::new(Clock::start());
-        let senders = Senders::new(Arc::clone(&clock));
+        let senders = Senders::new(Arc::clone(&clock), 1 << 40);
         senders.apply(&sections("", ""));
         let batch = (0..SENDERS_MAX + 5).map(|number| {
             series(

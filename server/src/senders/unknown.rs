@@ -28,22 +28,23 @@ pub(super) struct Unknown {
 }
 
 impl Unknown {
-    /// A series has ended.
-    pub(super) fn ended(&mut self, labels: Labels, now_ms: i64, value: f64) {
-        if labels.metric_name() == Some(VALUE) && self.ended.len() < ENDED_MAX {
-            self.ended.insert(labels, (now_ms, value));
+    /// A series has ended. Answers its labels, if they are not remembered.
+    pub(super) fn ended(&mut self, labels: Labels, now_ms: i64, value: f64) -> Option<Labels> {
+        if labels.metric_name() != Some(VALUE) || self.ended.len() >= ENDED_MAX {
+            return Some(labels);
         }
+        self.ended.insert(labels, (now_ms, value));
+        None
     }
 
-    /// A sample has come.
-    pub(super) fn take(&mut self, labels: &Labels, value: f64, now_ms: i64) {
+    /// A sample has come. True: its series was remembered as one that has ended.
+    pub(super) fn take(&mut self, labels: &Labels, value: f64, now_ms: i64) -> bool {
         match (labels.metric_name(), labels.get("signal")) {
-            (Some(VALUE), Some(_)) => {
-                self.ended.remove(labels);
-            }
+            (Some(VALUE), Some(_)) => return self.ended.remove(labels).is_some(),
             (Some(STATE), Some(signal)) if is_unknown(labels, value) => self.say(signal, now_ms),
             _ => {}
         }
+        false
     }
 
     /// The signals that are unknown as of now.
@@ -115,8 +116,13 @@ impl Unknown {
         }
     }
 
-    /// Notes which signals are unknown now, and forgets what ended, and what was unknown, before `oldest_ms`.
-    pub(super) fn look(&mut self, series: &BTreeMap<Labels, Sample>, now_ms: i64, oldest_ms: i64) {
+    /// Notes which signals are unknown now, and forgets what ended, and what was unknown, before `oldest_ms`. Answers what ended.
+    pub(super) fn look(
+        &mut self,
+        series: &BTreeMap<Labels, Sample>,
+        now_ms: i64,
+        oldest_ms: i64,
+    ) -> Vec<Labels> {
         for (labels, Sample { value, .. }) in series {
             if let Some(signal) = labels.get("signal")
                 && is_unknown(labels, *value)
@@ -126,10 +132,14 @@ impl Unknown {
         }
         self.said.retain(|_, said_ms| *said_ms >= oldest_ms);
         let said = &self.said;
-        self.ended.retain(|labels, (at_ms, _)| {
+        let is_gone = |labels: &Labels, at_ms: i64| {
             let signal = labels.get("signal").unwrap_or("");
-            *at_ms >= oldest_ms || said.contains_key(signal)
-        });
+            at_ms < oldest_ms && !said.contains_key(signal)
+        };
+        let gone = self
+            .ended
+            .extract_if(.., |labels, (at_ms, _)| is_gone(labels, *at_ms));
+        gone.map(|(labels, _)| labels).collect()
     }
 }
 

@@ -132,7 +132,7 @@ async fn parts(
         rules,
         notifier,
         remote_writes,
-        senders: Senders::new(Arc::clone(clock)),
+        senders: Senders::new(Arc::clone(clock), limits.memory_bytes_max),
         objects,
         snapshots,
         latches,

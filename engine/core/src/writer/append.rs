@@ -86,7 +86,10 @@ impl fmt::Display for Refusal {
             Refusal::Scraped => {
                 "a scraped target has this series; give the written one another label"
             }
-            Refusal::TooMany => "more senders than 1,000, or more series of one than 100,000",
+            Refusal::TooMany => {
+                "more senders than 1,000, more series of one than 100,000, or more of all than a sixteenth of \
+                 --storage.memory.max"
+            }
         })
     }
 }

@@ -9,14 +9,21 @@ use futures_util::StreamExt;
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 /// Objects of a page of the list.
 const PAGE: u32 = 500;
+/// Pages of it: 200,000 objects, some forty times what a process is meant for.
+const PAGES_MAX: u32 = 400;
+/// All labels of an object, and all annotations (apimachinery, `TotalAnnotationSizeLimitB`).
+const METADATA_BYTES_MAX: usize = 256 << 10;
 /// One page.
 const LIST: Duration = Duration::from_secs(60);
 /// The server ends a watch after this long; a stream that stays silent for longer is dead (bookmarks come every minute).
 const WATCH_S: u32 = 290;
 const SILENCE: Duration = Duration::from_secs(300);
+/// A watch that has lasted so long was none that the server ends at once.
+const STEADY: Duration = Duration::from_secs(10);
 /// Between a failure and the next try: at first, and at most.
 const PAUSE: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -61,33 +68,69 @@ pub(crate) async fn follow<K, T, F>(
     K: Resource + Clone + Debug + DeserializeOwned,
     F: Future<Output = ()>,
 {
-    let mut pause = PAUSE;
+    let keep = |object: K| keep(within_limits(object));
+    let mut pause = Pause(PAUSE);
     loop {
         match list(&api, &selectors, &keep).await {
             Ok((all, mut version)) => {
                 send(Change::All(all)).await;
-                pause = PAUSE;
                 let mut failures = 0;
                 while failures < FAILURES_MAX {
-                    let before = version.clone();
-                    match watch(&api, &selectors, &mut version, &keep, &send).await {
-                        End::Timeout => failures = 0,
-                        End::LostPlace => break,
+                    let (before, began) = (version.clone(), Instant::now());
+                    let end = watch(&api, &selectors, &mut version, &keep, &send).await;
+                    let is_steady = began.elapsed() >= STEADY;
+                    if is_steady {
+                        pause = Pause(PAUSE);
+                    }
+                    match end {
+                        End::Timeout if is_steady => failures = 0,
+                        End::Timeout => pause.wait().await,
+                        // A list costs the API server more than a watch.
+                        End::LostPlace if is_steady => break,
+                        End::LostPlace => {
+                            pause.wait().await;
+                            break;
+                        }
                         End::Failed(why) => {
                             failures = if before == version { failures + 1 } else { 1 };
                             send(Change::Failed(why)).await;
-                            tokio::time::sleep(pause).await;
+                            pause.wait().await;
                         }
                     }
                 }
             }
             Err(why) => {
                 send(Change::Failed(why)).await;
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(PAUSE_MAX);
+                pause.wait().await;
             }
         }
     }
+}
+
+/// How long the next pause is: twice the one before, until a watch has lasted.
+struct Pause(Duration);
+
+impl Pause {
+    async fn wait(&mut self) {
+        tokio::time::sleep(self.0).await;
+        self.0 = (self.0 * 2).min(PAUSE_MAX);
+    }
+}
+
+/// An object without labels or annotations that are larger than Kubernetes lets them be, which only somebody else than an API
+/// server sends: each is kept several times, as labels of targets.
+fn within_limits<K: Resource>(mut object: K) -> K {
+    let meta = object.meta_mut();
+    for texts in [&mut meta.labels, &mut meta.annotations] {
+        let bytes = texts
+            .iter()
+            .flatten()
+            .map(|(name, value)| name.len() + value.len());
+        if bytes.sum::<usize>() > METADATA_BYTES_MAX {
+            *texts = None;
+        }
+    }
+    object
 }
 
 async fn list<K, T>(
@@ -106,7 +149,7 @@ where
         parameters = parameters.fields(&selectors.field);
     }
     let mut all = BTreeMap::new();
-    loop {
+    for _ in 0..PAGES_MAX {
         let page = tokio::time::timeout(LIST, api.list(&parameters)).await;
         let page = page.map_err(|_| format!("no list within {LIST:?}"))?;
         let page = page.map_err(|error| match error {
@@ -120,6 +163,10 @@ where
             None => return Ok((all, page.metadata.resource_version.unwrap_or_default())),
         }
     }
+    Err(format!(
+        "a list of more than {} objects: narrow it by `selectors` or `namespaces`",
+        PAGE * PAGES_MAX
+    ))
 }
 
 /// How a watch ended.
