@@ -328,7 +328,7 @@ impl SignalRegistry {
         target: TargetId,
         at: Timestamp,
     ) -> Vec<SignalId> {
-        self.evaluate_matching(store, |scope| scope.shows(target), at)
+        self.evaluate_matching(store, |_, scope| scope.shows(target), at)
     }
 
     /// A scrape of a target has failed. From the first failure on the series of a standby are hidden (S3d), and a leader
@@ -351,15 +351,36 @@ impl SignalRegistry {
         let is_first_failure = self.facts.scrape_failed(target, at.ms(), error);
         self.rescope();
         match is_first_failure {
-            true => self.evaluate_matching(store, |scope| scope.standby.contains(&target), at),
+            true => self.evaluate_matching(store, |_, scope| scope.standby.contains(&target), at),
             false => Vec::new(),
         }
+    }
+
+    /// The signals that see the series of a target.
+    pub(crate) fn seeing(&self, target: TargetId) -> Vec<SignalId> {
+        let signals = self.signals.iter().enumerate();
+        let seeing = signals.filter(|(_, signal)| {
+            signal
+                .as_ref()
+                .is_some_and(|signal| signal.scope.shows(target))
+        });
+        seeing.map(|(at, _)| SignalId(at as u32)).collect()
+    }
+
+    /// Evaluates these signals again, as of the newest pages of their targets. Returns what `evaluate` returns.
+    pub(crate) fn evaluate_again(
+        &mut self,
+        store: &RwLock<Store>,
+        which: &[SignalId],
+    ) -> Vec<SignalId> {
+        let is_one = |index: usize, _: &Scope| which.binary_search(&SignalId(index as u32)).is_ok();
+        self.evaluate_matching(store, is_one, Timestamp::MIN)
     }
 
     fn evaluate_matching(
         &mut self,
         store: &RwLock<Store>,
-        of: impl Fn(&Scope) -> bool,
+        of: impl Fn(usize, &Scope) -> bool,
         at: Timestamp,
     ) -> Vec<SignalId> {
         let SignalRegistry {
@@ -372,7 +393,7 @@ impl SignalRegistry {
         } = self;
         let mut others = Vec::new();
         for (index, signal) in signals.iter_mut().enumerate() {
-            let Some(signal) = signal.as_mut().filter(|signal| of(&signal.scope)) else {
+            let Some(signal) = signal.as_mut().filter(|one| of(index, &one.scope)) else {
                 continue;
             };
             signal.outdated = true;
@@ -381,7 +402,11 @@ impl SignalRegistry {
                 continue;
             }
             // S1c: a page may arrive later than a newer page of another target.
-            let at_ms = newest_good_ms(facts, &signal.scope).map_or(at.ms(), |ms| ms.max(at.ms()));
+            let newest_ms = newest_good_ms(facts, &signal.scope);
+            if newest_ms.is_none() && at == Timestamp::MIN {
+                continue; // nobody is left
+            }
+            let at_ms = newest_ms.map_or(at.ms(), |ms| ms.max(at.ms()));
             let before = signal.window_bytes();
             let of_others = *window_bytes - before;
             let bytes_max = window_bytes_max.saturating_sub(of_others);

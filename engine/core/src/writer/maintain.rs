@@ -16,8 +16,8 @@ impl Writer {
     /// Drops samples older than the retention and history above the memory limit. To be called about once a second.
     pub fn maintain(&mut self, now: Timestamp) {
         let cutoff_ms = self.cutoff_ms(now);
-        while let Some(stage) = self.next_unclaimed(now) {
-            self.remove_target(stage, now);
+        while let Some((stage, at)) = self.next_unclaimed(now) {
+            self.remove_target(stage, at);
         }
         self.store.write().drop_before(cutoff_ms);
         self.retain_explicit(&mut 0, usize::MAX, cutoff_ms);
@@ -39,8 +39,8 @@ impl Writer {
             let cutoff_ms = writer.cutoff_ms(now);
             writer.retain_explicit(&mut next, WRITE_BATCH_SERIES, cutoff_ms)
         }) {}
-        while let Some(stage) = in_turn(writer, |writer| writer.next_unclaimed(now)) {
-            Writer::remove_in_steps(writer, stage, now);
+        while let Some((stage, at)) = in_turn(writer, |writer| writer.next_unclaimed(now)) {
+            Writer::remove_in_steps(writer, stage, at);
         }
         let too_much = in_turn(writer, |writer| {
             let cutoff_ms = writer.cutoff_ms(now);

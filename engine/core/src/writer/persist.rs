@@ -24,6 +24,8 @@ use crate::wire::{In, WireError, put_bool, put_i, put_list, put_option};
 #[derive(Default)]
 pub(super) struct Unclaimed {
     targets: Vec<(TargetId, Labels, Vec<SeriesId>)>,
+    /// When the snapshot was read.
+    since: Option<Timestamp>,
     /// Until when they are waited for, once maintenance has begun.
     until_ms: Option<i64>,
 }
@@ -115,6 +117,7 @@ impl Writer {
         registry.rescope();
         drop(registry);
         *writer.store.write() = store;
+        writer.unclaimed.since = Some(now);
         writer.maintain(now);
         Ok((writer, reader))
     }
@@ -138,8 +141,9 @@ impl Writer {
         Some((id, stage))
     }
 
-    /// The stage of a restored target that discovery has not found in time, which has to be removed.
-    pub(super) fn next_unclaimed(&mut self, now: Timestamp) -> Option<Stage> {
+    /// The stage of a restored target that discovery has not found in time, which has to be removed as of our start: its series
+    /// stand for nothing since, and at no time are they beside those of the targets that have taken its place.
+    pub(super) fn next_unclaimed(&mut self, now: Timestamp) -> Option<(Stage, Timestamp)> {
         let (_, labels, _) = self.unclaimed.targets.last()?;
         let spec = TargetSpec {
             labels: labels.clone(),
@@ -150,7 +154,8 @@ impl Writer {
         if now.ms() < until_ms {
             return None;
         }
-        self.claim_target(&spec).map(|(_, stage)| stage)
+        let since = self.unclaimed.since.unwrap_or(now);
+        self.claim_target(&spec).map(|(_, stage)| (stage, since))
     }
 }
 

@@ -99,8 +99,13 @@ impl Writer {
         self.endings += 1;
         let mut registry = self.registry.write();
         registry.process_changed(target, &ChangeKind::LeftDiscovery, at_ms);
+        let seeing = registry.seeing(target);
         registry.facts.remove(target, at_ms);
         registry.rescope();
+        // What was measured with it, perhaps of a page long ago, is no number of those that are left.
+        let others = registry.evaluate_again(&self.store, &seeing);
+        drop(registry);
+        self.refresh(&others);
         metadata
     }
 }

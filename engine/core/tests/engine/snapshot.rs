@@ -340,6 +340,45 @@ fn absence_is_proven_by_what_was_seen_before_the_restart() {
     assert_eq!(second.told(signal), (Some(0.0), State::Value));
 }
 
+/// Gateways that came back under other addresses were summed with their last pages: 48 for 24, for a moment, and by a query
+/// that was asked for then for the whole grace.
+#[test]
+fn gateways_under_other_addresses_are_not_summed_with_what_they_were() {
+    const SUM: &str = "sum(inference_extension_flow_control_queue_size)";
+    let mut first = Scene::new(&["a:1", "a:2"]);
+    let signal = first.register(SUM);
+    for _ in 0..5 {
+        first.now_ms += 1_000;
+        for target in 0..2 {
+            first.scrape(target, gateway(1, 12).as_bytes(), Format::Text);
+        }
+    }
+    assert_eq!(first.told(signal), (Some(24.0), State::Value));
+    let mut second = first.restarted(1_000);
+    let signal = second.register(SUM);
+    second.discover(&["b:1", "b:2"]);
+    let mut later = None;
+    for tick in 0..150 {
+        second.now_ms += 500;
+        for target in (0..2).filter(|_| tick % 2 == 0) {
+            second.scrape(target, gateway(1, 12).as_bytes(), Format::Text);
+        }
+        second.writer.maintain(second.at());
+        // One is asked for between the maintenance that removes the old ones and the next page.
+        if tick == 19 {
+            later = Some(second.register(SUM));
+        }
+        for signal in [Some(signal), later].into_iter().flatten() {
+            if let (Some(number), state) = second.told(signal) {
+                assert_eq!(number, 24.0, "at tick {tick}: {state:?}");
+            }
+        }
+    }
+    for signal in [Some(signal), later].into_iter().flatten() {
+        assert_eq!(second.told(signal), (Some(24.0), State::Value));
+    }
+}
+
 #[test]
 fn a_target_that_discovery_does_not_find_again_ends() {
     let mut first = Scene::new(&["a:1", "b:1"]);
