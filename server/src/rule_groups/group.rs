@@ -1,7 +1,9 @@
 //! One group: its rules evaluated in order at one time, each on a store that holds what those before it wrote
 //! (rules/group.go, rules/recording.go).
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use stillwell_adapters::host::{self, RuleKind};
 use stillwell_adapters::prometheus::print_query;
@@ -15,7 +17,7 @@ use super::file::{GroupSpec, RuleKindSpec, RuleSpec};
 use super::notification::Notification;
 use super::restore::{RestoreOptions, restore};
 use super::sending;
-use super::template::{Data, expand};
+use super::template::{Budget, Data, expand};
 
 /// Where rules read and write.
 pub trait RuleStore {
@@ -42,6 +44,10 @@ pub struct Environment<'a> {
     /// A clock for how long evaluations take.
     pub now_ns: fn() -> u64,
 }
+
+/// Said of a rule whose evaluation panicked.
+const FAULT: &str =
+    "a fault of this program in evaluating the rule, not of the rule; the log has the place";
 
 /// A group and what came of its rules.
 pub struct Group {
@@ -113,7 +119,10 @@ impl Group {
             let rule_began_ns = (environment.now_ns)();
             let shows = self.restoring.is_none();
             let limit = self.spec.limit;
-            let outcome = rule.evaluate(at, query_at, (limit, shows), store, environment);
+            let evaluate = || rule.evaluate(at, query_at, (limit, shows), store, environment);
+            // A fault in one rule must not end all rules. What it has of alerts and series may be of either evaluation.
+            let outcome = catch_unwind(AssertUnwindSafe(evaluate));
+            let outcome = outcome.unwrap_or_else(|_| Err(FAULT.to_owned()));
             rule.error = outcome.err().unwrap_or_default();
             rule.last_evaluation = Some(at);
             rule.evaluation_ns = (environment.now_ns)().saturating_sub(rule_began_ns);
@@ -355,6 +364,11 @@ fn recorded(
     Ok(series)
 }
 
+/// How long the templates of one evaluation of a rule may take: other groups wait.
+const TEMPLATES_NS_MAX: u64 = 2_000_000_000;
+/// Answers to queries in them that are remembered meanwhile.
+const TEMPLATE_ANSWERS_MAX: usize = 16;
+
 /// The elements of an alert's query with their labels and annotations filled in.
 fn elements(
     spec: &RuleSpec,
@@ -365,14 +379,28 @@ fn elements(
     environment: &Environment<'_>,
 ) -> Vec<Element> {
     let options = &environment.options;
-    let query = |text: &str| {
+    let evaluate = |text: &str| -> Result<Vec<(Labels, f64)>, String> {
         let query = Query::parse(text, &options.features).map_err(|error| error.to_string())?;
         let found = vector(&query, store, at, options)?;
-        Ok(found
-            .into_iter()
-            .map(|one| (one.labels, one.value))
-            .collect())
+        let found = found.into_iter().map(|one| (one.labels, one.value));
+        Ok(found.collect())
     };
+    // An annotation with a query asks the same for each of thousands of elements.
+    let answers = RefCell::new(HashMap::new());
+    let query = |text: &str| {
+        let mut answers = answers.borrow_mut();
+        if answers.len() >= TEMPLATE_ANSWERS_MAX {
+            answers.clear();
+        }
+        let answer = answers.entry(text.to_owned());
+        answer.or_insert_with(|| evaluate(text)).clone()
+    };
+    let began_ns = (environment.now_ns)();
+    let is_over = || {
+        let spent_ns = (environment.now_ns)().saturating_sub(began_ns);
+        spent_ns > TEMPLATES_NS_MAX || options.stop.is_some_and(|stop| stop().is_some())
+    };
+    let budget = Budget::new(&is_over);
     let fill = |element: &stillwell_engine::promql::VectorSample| {
         let data = Data {
             labels: &element.labels,
@@ -381,6 +409,7 @@ fn elements(
             external_url: &environment.external_url,
             now_s: at.ms() as f64 / 1000.0,
             query: &query,
+            budget: &budget,
         };
         let mut labels = element.labels.without_metric_name().to_builder();
         for (name, text) in spec.labels.iter() {

@@ -143,6 +143,7 @@ impl Task {
         mut quit: watch::Receiver<bool>,
     ) {
         let inner = Arc::clone(&self.inner);
+        let quitting = quit.clone();
         loop {
             let clock = Arc::clone(&self.store.shared.clock);
             let next_ms = self.due.iter().map(|due| due.next_ms).min();
@@ -165,7 +166,7 @@ impl Task {
                     self.configure(&found.borrow_and_update());
                 }
                 Ok(()) = found.changed() => self.configure(&found.borrow_and_update()),
-                () = waking => self.evaluate(),
+                () = waking => self.evaluate(&quitting),
             }
         }
     }
@@ -205,7 +206,8 @@ impl Task {
         self.show();
     }
 
-    fn evaluate(&mut self) {
+    /// Evaluates the groups that are due, until `quitting` turns true.
+    fn evaluate(&mut self, quitting: &watch::Receiver<bool>) {
         let Some(options) = self.options.clone() else {
             return;
         };
@@ -215,9 +217,15 @@ impl Task {
         due.retain(|at| self.due[*at].next_ms <= now.ms());
         due.sort_by_key(|at| self.due[*at].next_ms);
         for at in due {
+            if *quitting.borrow() {
+                return; // what is evaluated now would fail, and is evaluated after the next start
+            }
             let began = Instant::now();
             let timeout = Duration::from_millis(options.query.timeout_ms);
-            let stop = || (began.elapsed() >= timeout).then_some(Stop::Timeout);
+            let stop = || match *quitting.borrow() {
+                true => Some(Stop::Canceled),
+                false => (began.elapsed() >= timeout).then_some(Stop::Timeout),
+            };
             let environment = environment(&options, clock.wall_offset_ms(), Some(&stop));
             let one = &mut self.due[at];
             let time = Timestamp::from_ms(one.next_ms);

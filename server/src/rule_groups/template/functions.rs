@@ -11,6 +11,7 @@ pub(super) fn call(name: &str, args: &[Value], data: &Data<'_>) -> Result<Value,
     let args = Args { name, all: args };
     let called = core_function(&args)
         .or_else(|| query_function(&args, data))
+        .or_else(|| pattern_function(&args, data))
         .or_else(|| text_function(&args))
         .or_else(|| number_function(&args))
         .or_else(|| server_function(&args, data));
@@ -148,11 +149,18 @@ fn text_function(args: &Args<'_>) -> Called {
             encode_query(&text, &mut out);
             out
         },
-        "reReplaceAll" => return Some(replace_all(args.all)),
-        "match" => return Some(matches(args.all)),
         _ => return None,
     };
     Some(args.text().map(|text| Value::Text(map(text))))
+}
+
+/// Those that match a pattern.
+fn pattern_function(args: &Args<'_>, data: &Data<'_>) -> Called {
+    Some(match args.name {
+        "reReplaceAll" => replace_all(args.all, data),
+        "match" => matches(args.all),
+        _ => return None,
+    })
 }
 
 fn matches(args: &[Value]) -> Result<Value, String> {
@@ -282,7 +290,7 @@ fn sort_by_label(args: &[Value]) -> Result<Value, String> {
     Ok(Value::List(items))
 }
 
-fn replace_all(args: &[Value]) -> Result<Value, String> {
+fn replace_all(args: &[Value], data: &Data<'_>) -> Result<Value, String> {
     let [pattern, replacement, text] = args else {
         return Err("reReplaceAll takes a pattern, a replacement and a text".to_owned());
     };
@@ -294,7 +302,8 @@ fn replace_all(args: &[Value]) -> Result<Value, String> {
     let whole = Re2::new(&whole).map_err(|error| error.to_string())?;
     let inner = Re2::new(&pattern.text()).map_err(|error| error.to_string())?;
     let (mut out, mut rest) = (String::new(), text.text());
-    for _ in 0..OUTPUT_BYTES_MAX {
+    while out.len() <= OUTPUT_BYTES_MAX {
+        data.budget.spend(rest.len())?; // each match looks at all that is left
         let Some(captures) = whole.captures(&rest) else {
             break;
         };
@@ -394,10 +403,13 @@ fn printf(args: &[Value]) -> Result<String, String> {
     Ok(out)
 }
 
+/// Characters of a number, and digits behind its point: more are nobody's wish.
+const WIDTH_MAX: usize = 1_000;
+
 fn verb_text(verb: char, flags: &str, arg: &Value) -> String {
     let precision = flags
         .split_once('.')
-        .map(|(_, digits)| digits.parse().unwrap_or(0));
+        .map(|(_, digits)| digits.parse().unwrap_or(0).min(WIDTH_MAX));
     let number = arg.number();
     let text = match (verb, number, arg) {
         ('s' | 'v', _, Value::Float(value)) if verb == 's' => {
@@ -441,7 +453,7 @@ fn padded(text: &str, flags: &str) -> String {
     let whole = flags.split('.').next().unwrap_or("");
     let digits = whole.trim_start_matches(['+', '-', '#', ' ', '0']);
     let width: usize = digits.parse().unwrap_or(0);
-    let width = width.min(1_000); // wider is nobody's wish
+    let width = width.min(WIDTH_MAX);
     let missing = width.saturating_sub(text.chars().count());
     if missing == 0 {
         return text.to_owned();

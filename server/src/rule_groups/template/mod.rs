@@ -1,8 +1,9 @@
 //! Templates of labels and annotations: `{{ $labels.pod }} waits {{ $value | humanizeDuration }}`.
 //!
-//! What a template may do is bounded: it loops over what it is given, its output has a limit, and its queries are
-//! evaluated like the rule's own.
+//! What a template may do is bounded: each of its values and its output have a size, all that the templates of a rule do
+//! together has one (`budget`), and its queries are evaluated like the rule's own.
 
+mod budget;
 mod functions;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 use stillwell_engine::labels::Labels;
 use stillwell_engine::number_text::push_general;
 
+pub(super) use budget::Budget;
 use functions::call;
 
 use crate::template::parse::{Loop, Node, Operand, Pipeline};
@@ -19,7 +21,7 @@ const DELIMITERS: Delimiters = Delimiters {
     open: "{{",
     close: "}}",
 };
-/// An annotation longer than this is none.
+/// An annotation, or a text within one, longer than this is none.
 const OUTPUT_BYTES_MAX: usize = 64 << 10;
 
 /// What a template is given.
@@ -36,6 +38,8 @@ pub(super) struct Data<'a> {
     pub(super) now_s: f64,
     /// Evaluates a query at the time of the rule.
     pub(super) query: &'a Evaluate<'a>,
+    /// Of all templates of the rule.
+    pub(super) budget: &'a Budget<'a>,
 }
 
 /// Evaluates a query: the elements of its vector, or why it has none.
@@ -176,6 +180,24 @@ impl Value {
         }
     }
 
+    /// Bytes, about.
+    fn bytes(&self) -> usize {
+        const ENTRY: usize = 64;
+        let of_map = |entries: &BTreeMap<String, String>| -> usize {
+            let entries = entries.iter();
+            entries
+                .map(|(name, value)| ENTRY + name.len() + value.len())
+                .sum()
+        };
+        ENTRY
+            + match self {
+                Value::Text(text) => text.len(),
+                Value::Map(entries) | Value::Sample(entries, _) => of_map(entries),
+                Value::List(items) => items.iter().map(Value::bytes).sum(),
+                _ => 0,
+            }
+    }
+
     /// As a number, where it is one or reads as one.
     fn number(&self) -> Result<f64, String> {
         match self {
@@ -209,7 +231,21 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Counts a value that was made or copied. Error: it is too long, or too much was done.
+    fn counted(&self, value: Value, at: usize) -> Outcome<Value> {
+        let failed = |why| TemplateError::new(at, why);
+        self.data.budget.spend(value.bytes()).map_err(failed)?;
+        match &value {
+            Value::Text(text) if text.len() > OUTPUT_BYTES_MAX => Err(failed(format!(
+                "a text is longer than {OUTPUT_BYTES_MAX} bytes"
+            ))),
+            _ => Ok(value),
+        }
+    }
+
     fn node(&mut self, node: &Node, dot: &Value) -> Outcome<()> {
+        let counted = self.data.budget.spend(size_of::<Node>());
+        counted.map_err(|why| TemplateError::new(0, why))?;
         match node {
             Node::Text(text) => self.out.push_str(text),
             Node::Emit(pipeline) => {
@@ -311,7 +347,8 @@ impl Run<'_> {
             }
             args.extend(piped);
             let called = call(name, &args, self.data);
-            return called.map_err(|why| TemplateError::new(*at, why));
+            let called = called.map_err(|why| TemplateError::new(*at, why))?;
+            return self.counted(called, *at);
         }
         if !rest.is_empty() || piped.is_some() {
             return Err(TemplateError::new(at, "only a function takes arguments"));
@@ -326,17 +363,23 @@ impl Run<'_> {
             Operand::Float(number) => Ok(Value::Float(*number)),
             Operand::Bool(bool) => Ok(Value::Bool(*bool)),
             Operand::Inner(pipeline) => self.pipeline(pipeline, dot),
-            Operand::Field(fields, at) => self.fields(dot.clone(), fields, *at),
+            Operand::Field(fields, at) => {
+                let value = self.counted(dot.clone(), *at)?;
+                self.fields(value, fields, *at)
+            }
             Operand::Variable(name, fields, at) => {
                 let known = self.variables.iter().rev();
                 let known = known.into_iter().find(|(have, _)| have == name);
                 let value = known.map(|(_, value)| value.clone());
                 let value =
                     value.ok_or_else(|| TemplateError::new(*at, format!("no variable ${name}")))?;
+                let value = self.counted(value, *at)?;
                 self.fields(value, fields, *at)
             }
             Operand::Function(name, at) => {
-                call(name, &[], self.data).map_err(|why| TemplateError::new(*at, why))
+                let called = call(name, &[], self.data);
+                let called = called.map_err(|why| TemplateError::new(*at, why))?;
+                self.counted(called, *at)
             }
         }
     }

@@ -3,6 +3,10 @@ use stillwell_engine::labels;
 use super::*;
 
 fn filled(text: &str) -> String {
+    filled_within(text, &Budget::new(&|| false))
+}
+
+fn filled_within(text: &str, budget: &Budget<'_>) -> String {
     let labels = labels! {"instance" => "10.0.0.1:9090", "pool" => "p"};
     let external = labels! {"zone" => "z"};
     let query = |text: &str| match text {
@@ -11,6 +15,9 @@ fn filled(text: &str) -> String {
             (labels! {"__name__" => "up", "job" => "a"}, 0.0),
         ]),
         "none" => Ok(Vec::new()),
+        "wide" => Ok((0..3_000)
+            .map(|n| (Labels::from_pairs([("pod", format!("p{n}").as_str())]), 1.0))
+            .collect()),
         other => Err(format!("no {other}")),
     };
     let data = Data {
@@ -20,6 +27,7 @@ fn filled(text: &str) -> String {
         external_url: "http://h:9090/p/",
         now_s: 7.0,
         query: &query,
+        budget,
     };
     expand(text, &data)
 }
@@ -116,4 +124,37 @@ fn a_template_that_fails_says_so_in_its_place() {
     ] {
         assert!(check(text).is_err(), "{text}");
     }
+}
+
+/// Each took all memory, or all time, of everybody's rules.
+#[test]
+fn what_a_template_may_do_is_bounded() {
+    let double = "{{ $a := \"xxxxxxxxxx\" }}{{ range query \"wide\" }}{{ $a = printf \"%s%s\" $a $a }}{{ end }}{{ len $a }}";
+    let nested = "{{ range query \"wide\" }}{{ range query \"wide\" }}{{ range query \"wide\" }}{{ end }}{{ end }}{{ end }}";
+    let copies = "{{ $a := query \"wide\" }}{{ range $a }}{{ $b := $a }}{{ end }}";
+    let replaced = "{{ $a := printf \"%1000d\" 1 }}{{ $a = reReplaceAll \".\" $a $a }}{{ len $a }}";
+    let slow = "{{ $a := printf \"%1000d%1000d%1000d%1000d%1000d%1000d%1000d%1000d%1000d%1000d\" 1 1 1 1 1 1 1 1 1 1 }}\
+                {{ reReplaceAll \".\" \"x\" $a | len }}{{ reReplaceAll \".\" \"x\" $a | len }}";
+    for (text, says) in [
+        (double, "longer than"),
+        (nested, "look at more than"),
+        (copies, "look at more than"),
+        (replaced, "longer than"),
+        (slow, "look at more than"),
+    ] {
+        let shown = filled(text);
+        assert!(
+            shown.starts_with("<error") && shown.contains(says),
+            "{text}: {shown}"
+        );
+    }
+    let digits =
+        filled("{{ printf \"%.2000000000f %.65536e %.99999g %2000000000d\" 1.0 1.0 1.0 1 }}");
+    assert!(
+        digits.starts_with("1.000") && digits.len() < 5_000,
+        "{digits}"
+    );
+    let budget = Budget::new(&|| true);
+    assert!(filled_within("{{ $value }}", &budget).contains("take too long"));
+    assert_eq!(filled_within("plain", &budget), "plain");
 }
