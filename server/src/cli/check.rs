@@ -9,7 +9,8 @@ use stillwell_engine::exposition::check_openmetrics;
 use stillwell_engine::promql::{EvalOptions, Features};
 use stillwell_engine::{Engine, Format, Limits, ScrapeFacts, SeriesQuery, TargetSpec, Timestamp};
 
-use super::{fail, lint, metric_lint, secure, thresholds, value};
+use super::scalers::{self, Level};
+use super::{fail, lint, metric_lint, page_lint, secure, value};
 use crate::cluster::{Cluster, Owner, api_service_name};
 use crate::config::{self, Discovery, Report};
 use crate::files;
@@ -21,6 +22,14 @@ use crate::serve::app;
 const EXIT_BAD_PAGE: u8 = 1;
 /// A page that breaks conventions, where that is asked for.
 const EXIT_LINTS: u8 = 3;
+/// Series that every scrape adds to those of its page.
+const ADDED: [&str; 5] = [
+    "up",
+    "scrape_duration_seconds",
+    "scrape_samples_scraped",
+    "scrape_samples_post_metric_relabeling",
+    "scrape_series_added",
+];
 /// More than any gateway sends.
 const PAGE_BYTES_MAX: u64 = 1 << 30;
 
@@ -41,8 +50,9 @@ pub(super) fn command() -> Command {
                     value(
                         "scalers",
                         "FILE",
-                        "Manifests of HPAs and ScaledObjects: also say which thresholds are never reached; with --live \
-                         those of the cluster are read",
+                        "Manifests of HPAs and ScaledObjects: also say what each metric and trigger reads here, why one never \
+                         can (then exit 1), and which thresholds are never reached; with --live those of the cluster are \
+                         read",
                     )
                     .action(ArgAction::Append),
                 )
@@ -99,7 +109,9 @@ fn check_config(matches: &ArgMatches) -> ExitCode {
         .map_or(0, |loaded| rule_count(&loaded.rule_files));
     let loaded = loaded.map(|loaded| loaded.config);
     if let Some(config) = &loaded {
-        report.warnings.extend(lint::offline(config));
+        report
+            .warnings
+            .extend(lint::offline(config, matches.contains_id("live")));
         if let Some(url) = matches.get_one::<String>("live") {
             match lint::live(config, url) {
                 Ok(problems) => report.warnings.extend(problems),
@@ -113,10 +125,14 @@ fn check_config(matches: &ArgMatches) -> ExitCode {
     for problem in &report.warnings {
         println!("{file}:{}: warning: {}", problem.line, problem.message);
     }
+    let mut scalers_failed = false;
     let valid = loaded.filter(|_| report.errors.is_empty());
     if let Some(config) = &valid {
         match scalers(config, matches) {
-            Ok(lines) => lines.iter().for_each(|line| println!("{line}")),
+            Ok((lines, failed)) => {
+                lines.iter().for_each(|line| println!("{line}"));
+                scalers_failed = failed;
+            }
             Err(why) => return fail(why),
         }
         match owners(config, matches) {
@@ -136,7 +152,10 @@ fn check_config(matches: &ArgMatches) -> ExitCode {
                 config.signals.len(),
                 adapter_rules(&config)
             );
-            ExitCode::SUCCESS
+            match scalers_failed {
+                true => ExitCode::FAILURE,
+                false => ExitCode::SUCCESS,
+            }
         }
         None => ExitCode::FAILURE,
     }
@@ -190,14 +209,17 @@ fn job_table(config: &config::Config) -> (String, usize) {
 }
 
 /// What there is to say of the scalers that are given, and with `--live` of those of the cluster, where there is one to ask.
-fn scalers(config: &config::Config, matches: &ArgMatches) -> Result<Vec<String>, String> {
-    let mut lines = Vec::new();
+/// Also whether one of those given never works.
+fn scalers(config: &config::Config, matches: &ArgMatches) -> Result<(Vec<String>, bool), String> {
+    let (mut lines, mut failed) = (Vec::new(), false);
     for path in matches.get_many::<String>("scalers").into_iter().flatten() {
-        let found = thresholds::of_file(config, path)?.into_iter();
-        lines.extend(found.map(|(line, why)| format!("{path}:{line}: warning: {why}")));
+        for found in scalers::of_file(config, path)? {
+            failed |= found.level == Level::Error;
+            lines.push(format!("{path}:{}: {found}", found.line));
+        }
     }
     if !matches.contains_id("live") {
-        return Ok(lines);
+        return Ok((lines, failed));
     }
     let kubeconfig = secure::kubeconfig(matches);
     let objects = wait(async {
@@ -207,10 +229,11 @@ fn scalers(config: &config::Config, matches: &ArgMatches) -> Result<Vec<String>,
         }
     })?;
     for object in objects {
-        let found = thresholds::of_manifest(config, &object)?.into_iter();
-        lines.extend(found.map(|(_, why)| format!("warning: {why}")));
+        // A cluster has scalers of other servers too.
+        let found = scalers::of_manifest(config, &object)?.into_iter();
+        lines.extend(found.map(|one| one.to_string()));
     }
-    Ok(lines)
+    Ok((lines, failed))
 }
 
 /// Waits for what the API server is asked.
@@ -324,6 +347,11 @@ fn check_metrics(matches: &ArgMatches) -> ExitCode {
 
 /// The lints of a page. Error: why it cannot be read.
 fn page_lints(page: &[u8], format: Format) -> Result<Vec<String>, String> {
+    let of_text = match format {
+        // The strict check of OpenMetrics has looked for the same.
+        Format::OpenMetrics => Vec::new(),
+        _ => page_lint::lints(&String::from_utf8_lossy(page))?,
+    };
     let (mut writer, reader) = Engine::new(Limits::default());
     let (target, mut stage) = writer.add_target(TargetSpec::default());
     let staged = stage
@@ -341,6 +369,13 @@ fn page_lints(page: &[u8], format: Format) -> Result<Vec<String>, String> {
         (name, family)
     });
     let series = reader.series(SeriesQuery::ALL, &EvalOptions::default());
-    let series = series.map_err(|error| error.to_string())?;
-    Ok(metric_lint::lints(families.collect(), &series))
+    let mut series = series.map_err(|error| error.to_string())?;
+    // What a scrape adds is not on the page.
+    let is_added = |name: &str| ADDED.contains(&name);
+    series.retain(|labels| !labels.metric_name().is_some_and(is_added));
+    let mut lints = metric_lint::lints(families.collect(), &series);
+    lints.extend(of_text);
+    lints.sort();
+    lints.dedup();
+    Ok(lints)
 }

@@ -11,6 +11,7 @@ use stillwell_engine::promql::{Features, Query};
 use stillwell_engine::signal::{Names, lint};
 
 use super::query::ask;
+use super::serve::RETENTION_DEFAULT;
 use crate::config::units::duration_ms;
 use crate::config::{Config, Problem, SignalSpec};
 use crate::http_client::encode_query;
@@ -20,7 +21,8 @@ use crate::signal_spec::name_of;
 const VALUES_LISTED_MAX: usize = 3;
 
 /// From the file alone.
-pub(super) fn offline(config: &Config) -> Vec<Problem> {
+/// `is_live`: the retention is asked of a server that runs.
+pub(super) fn offline(config: &Config, is_live: bool) -> Vec<Problem> {
     let mut problems = Vec::new();
     let slowest_ms = config.jobs.iter().map(|job| job.interval_ms).max();
     let slowest_ms = slowest_ms.and_then(|ms| i64::try_from(ms).ok());
@@ -32,6 +34,11 @@ pub(super) fn offline(config: &Config) -> Vec<Problem> {
             &Names::default(),
             &Features::all(),
         );
+        let kept_ms = i64::try_from(duration_ms(RETENTION_DEFAULT).unwrap_or(0)).unwrap_or(0);
+        if let Some(why) = signal.longer_than(kept_ms).filter(|_| !is_live) {
+            let why = format!("{why} ({RETENTION_DEFAULT} is the default of that flag)");
+            problems.push(about(signal, &why));
+        }
         // A query that does not parse is an error already.
         problems.extend(
             linted

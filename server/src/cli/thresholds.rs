@@ -4,11 +4,9 @@
 use stillwell_engine::promql::Features;
 use stillwell_engine::signal::{Bound, bound};
 
+use super::scalers::tree::{at, list, quantity, text};
 use crate::config::Config;
-use crate::yaml::{Kind, Node, parse};
-
-/// Read from a manifest.
-const BYTES_MAX: u64 = 16 << 20;
+use crate::yaml::{Kind, Node};
 
 /// A number that a scaler waits for.
 struct Threshold {
@@ -29,90 +27,26 @@ enum Reads {
     Query(String),
 }
 
-/// What there is to say of the scalers in a manifest, with lines. Error: it cannot be read.
-pub(super) fn of_file(config: &Config, path: &str) -> Result<Vec<(usize, String)>, String> {
-    let size = std::fs::metadata(path).map_err(|error| format!("{path}: {error}"))?;
-    if size.len() > BYTES_MAX {
-        return Err(format!("{path}: more than {BYTES_MAX} bytes"));
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
-    of_manifest(config, &text).map_err(|why| format!("{path}: {why}"))
-}
-
-/// The same of a text of one or more documents.
-pub(super) fn of_manifest(config: &Config, text: &str) -> Result<Vec<(usize, String)>, String> {
-    let mut found = Vec::new();
-    for (before, document) in documents(text) {
-        let tree = parse(&document).map_err(|problem| {
-            let line = problem.line + before;
-            format!("line {line}: {}", problem.message)
-        })?;
-        for threshold in thresholds(&tree) {
-            if let Some(why) = never_reached(config, &threshold) {
-                found.push((threshold.line + before, why));
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// Documents of a YAML text, each with the number of lines before it.
-fn documents(text: &str) -> Vec<(usize, String)> {
-    let mut all = vec![(0, String::new())];
-    for (at, line) in text.lines().enumerate() {
-        if line.trim_end() == "---" {
-            all.push((at + 1, String::new()));
-        } else if let Some((_, document)) = all.last_mut() {
-            document.push_str(line);
-            document.push('\n');
-        }
-    }
-    all
-}
-
-fn at<'n>(node: &'n Node, path: &[&str]) -> Option<&'n Node> {
-    path.iter().try_fold(node, |node, key| match &node.kind {
-        Kind::Map(entries) => {
-            let entry = entries.iter().find(|entry| entry.key == *key)?;
-            Some(&entry.value)
-        }
-        _ => None,
-    })
-}
-
-fn text<'n>(node: &'n Node, path: &[&str]) -> Option<&'n str> {
-    match &at(node, path)?.kind {
-        Kind::Scalar { text } => Some(text),
-        _ => None,
-    }
-}
-
-fn list<'n>(node: &'n Node, path: &[&str]) -> &'n [Node] {
-    match at(node, path).map(|node| &node.kind) {
-        Some(Kind::List(items)) => items,
-        _ => &[],
-    }
+/// What there is to say of the scaler that a document is, with lines.
+pub(super) fn of_document(config: &Config, tree: &Node, scaler: &str) -> Vec<(usize, String)> {
+    let thresholds = thresholds(tree, scaler).into_iter();
+    thresholds
+        .filter_map(|threshold| Some((threshold.line, never_reached(config, &threshold)?)))
+        .collect()
 }
 
 /// The numbers that the scalers of a document wait for.
-fn thresholds(tree: &Node) -> Vec<Threshold> {
-    let kind = text(tree, &["kind"]).unwrap_or("");
-    if kind == "List" || kind.ends_with("List") {
-        return list(tree, &["items"]).iter().flat_map(thresholds).collect();
-    }
-    let namespace = text(tree, &["metadata", "namespace"]).unwrap_or("default");
-    let name = text(tree, &["metadata", "name"]).unwrap_or("?");
-    let scaler = format!("{kind} {namespace}/{name}");
-    match kind {
+fn thresholds(tree: &Node, scaler: &str) -> Vec<Threshold> {
+    match text(tree, &["kind"]).unwrap_or("") {
         "HorizontalPodAutoscaler" => {
             let metrics = list(tree, &["spec", "metrics"]).iter();
             metrics
-                .flat_map(|metric| of_metric(metric, &scaler))
+                .flat_map(|metric| of_metric(metric, scaler))
                 .collect()
         }
-        "ScaledObject" => {
+        "ScaledObject" | "ScaledJob" => {
             let triggers = list(tree, &["spec", "triggers"]).iter();
-            triggers.flat_map(|one| of_trigger(one, &scaler)).collect()
+            triggers.flat_map(|one| of_trigger(one, scaler)).collect()
         }
         _ => Vec::new(),
     }
@@ -203,35 +137,9 @@ fn never_reached(config: &Config, threshold: &Threshold) -> Option<String> {
     })
 }
 
-/// A quantity of Kubernetes as a number: decimal digits and one of its suffixes.
-fn quantity(text: &str) -> Option<f64> {
-    const SUFFIXES: [(&str, f64); 13] = [
-        ("Ki", 1024.0),
-        ("Mi", 1_048_576.0),
-        ("Gi", 1_073_741_824.0),
-        ("Ti", 1_099_511_627_776.0),
-        ("n", 1e-9),
-        ("u", 1e-6),
-        ("m", 1e-3),
-        ("k", 1e3),
-        ("M", 1e6),
-        ("G", 1e9),
-        ("T", 1e12),
-        ("P", 1e15),
-        ("E", 1e18),
-    ];
-    let text = text.trim();
-    if let Ok(number) = text.parse::<f64>() {
-        return Some(number);
-    }
-    SUFFIXES.iter().find_map(|(suffix, factor)| {
-        let digits = text.strip_suffix(suffix)?;
-        Some(digits.parse::<f64>().ok()? * factor)
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::scalers::{Level, of_manifest};
     use super::*;
 
     fn config() -> Config {
@@ -269,32 +177,18 @@ mod tests {
             ("kind: Deployment\n".to_owned(), None),
             ("3\n".to_owned(), None),
         ] {
-            let found = of_manifest(&config(), &text).expect("YAML");
+            let mut found = of_manifest(&config(), &text).expect("YAML");
+            found.retain(|one| one.level == Level::Warning && one.text.contains("reached"));
             match says {
                 None => assert!(found.is_empty(), "{text}: {found:?}"),
                 Some((line, says)) => {
                     assert_eq!(found.len(), 1, "{text}: {found:?}");
-                    assert_eq!(found[0].0, line, "{text}");
-                    assert!(found[0].1.contains(says), "{:?}", found[0]);
+                    assert_eq!(found[0].line, line, "{text}");
+                    assert!(found[0].text.contains(says), "{:?}", found[0]);
                 }
             }
         }
         let error = of_manifest(&config(), "a: 1\n---\nb: [\n").expect_err("not YAML");
         assert!(error.contains("line "), "{error}");
-    }
-
-    #[test]
-    fn quantities_are_those_of_kubernetes() {
-        for (text, number) in [
-            ("80", Some(80.0)),
-            ("0.8", Some(0.8)),
-            ("800m", Some(0.8)),
-            ("2k", Some(2000.0)),
-            ("1Ki", Some(1024.0)),
-            ("many", None),
-            ("", None),
-        ] {
-            assert_eq!(quantity(text), number, "{text}");
-        }
     }
 }

@@ -117,6 +117,29 @@ async fn the_table_and_the_page_agree() {
     let checked = stillwell_engine::exposition::check_openmetrics(openmetrics.2.as_bytes());
     assert!(checked.is_ok(), "{checked:?}");
 
+    for (page, code, says) in [
+        (page.as_str(), 0, ""),
+        ("", 0, ""),
+        ("a 1\na 2\n", 3, "a metric not unique\na no help text\n"),
+        (
+            "a 1\n# TYPE a gauge\n",
+            1,
+            "text format parsing error in line 2: second TYPE line for metric name \"a\", or TYPE reported after samples\n",
+        ),
+    ] {
+        let file = std::fs::File::open(files.write("linted", page)).expect("written");
+        let checked = Command::new(env!("CARGO_BIN_EXE_stillwell"))
+            .args(["check", "metrics", "--lint=error"])
+            .stdin(file)
+            .output();
+        let checked = checked.expect("it runs");
+        let said = String::from_utf8_lossy(&checked.stdout);
+        assert_eq!(
+            (checked.status.code(), &*said),
+            (Some(code), says),
+            "{page}"
+        );
+    }
     if let Some(promtool) = RIVALS.find_inside("usr/bin/promtool") {
         let page = files.write("page", &page);
         let file = std::fs::File::open(page).expect("written");

@@ -13,6 +13,9 @@ pub(super) const OTLP_RECEIVER: &str = "web.enable-otlp-receiver";
 pub(super) const SNAPSHOT_INTERVAL: &str = "storage.snapshot-interval";
 pub(super) const AUTO_RELOAD: &str = "config.auto-reload-interval";
 
+/// How long samples are kept where nothing else is said.
+pub(in crate::cli) const RETENTION_DEFAULT: &str = "1h";
+
 /// One flag: name, name of its value, default, help.
 enum Flag {
     Value(
@@ -126,7 +129,7 @@ const FLAGS: [Flag; 24] = [
     Value(
         "storage.retention.time",
         "DURATION",
-        Some("1h"),
+        Some(RETENTION_DEFAULT),
         "How long samples are kept",
     ),
     Value(

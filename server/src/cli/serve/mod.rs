@@ -13,8 +13,8 @@ use stillwell_engine::nearest::nearest;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
-pub(super) use self::flags::command;
 use self::flags::{FEATURES, WITHOUT_EFFECT};
+pub(super) use self::flags::{RETENTION_DEFAULT, command};
 use self::options::Options;
 use super::fail;
 use super::flags::{IGNORED, LATER};
