@@ -16,6 +16,19 @@ pub(crate) enum Node {
     If(Pipeline, Vec<Node>, Vec<Node>),
     With(Option<String>, Pipeline, Vec<Node>, Vec<Node>),
     Range(Loop),
+    /// `define "name"`, wherever it stands.
+    Define(String, Vec<Node>),
+    /// `template "name" pipeline`, and where it stands.
+    Template(String, Option<Pipeline>, usize),
+    /// `break` and `continue` of a range.
+    Leave(Leave),
+}
+
+/// What leaves the body of a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leave {
+    Break,
+    Continue,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +64,7 @@ pub(crate) fn nodes(tokens: &[Token]) -> Result<Vec<Node>, TemplateError> {
         tokens,
         at: 0,
         depth: 0,
+        loops: 0,
     };
     let (nodes, end) = parser.block()?;
     match end {
@@ -65,7 +79,9 @@ pub(crate) fn nodes(tokens: &[Token]) -> Result<Vec<Node>, TemplateError> {
 pub(crate) fn read_field(nodes: &[Node], field: &str) -> bool {
     let pipeline = |pipeline: &Pipeline| pipeline_reads(pipeline, field);
     nodes.iter().any(|node| match node {
-        Node::Text(_) => false,
+        Node::Text(_) | Node::Leave(_) | Node::Template(_, None, _) => false,
+        Node::Template(_, Some(given), _) => pipeline(given),
+        Node::Define(_, body) => read_field(body, field),
         Node::Emit(emitted) | Node::Set(_, emitted) => pipeline(emitted),
         Node::If(over, body, otherwise) | Node::With(_, over, body, otherwise) => {
             pipeline(over) || read_field(body, field) || read_field(otherwise, field)
@@ -100,6 +116,8 @@ struct Parser<'t> {
     tokens: &'t [Token],
     at: usize,
     depth: usize,
+    /// Ranges around the place.
+    loops: usize,
 }
 
 impl Parser<'_> {
@@ -182,7 +200,9 @@ impl Parser<'_> {
                 self.at += 1;
                 let (key, value) = self.declared()?;
                 let over = self.pipeline_to_close()?;
+                self.loops += 1;
                 let (body, otherwise) = self.branches()?;
+                self.loops -= 1;
                 Ok(Node::Range(Loop {
                     key,
                     value,
@@ -191,8 +211,52 @@ impl Parser<'_> {
                     otherwise,
                 }))
             }
-            "define" | "template" | "block" | "break" | "continue" => {
-                Err(self.refuse(format!("{word} is not built")))
+            "define" => {
+                self.at += 1;
+                let name = self.quoted()?;
+                self.expect(&Kind::Close, "the end of the action after a name")?;
+                Ok(Node::Define(name, self.body_of(&word)?))
+            }
+            "template" => {
+                let at = self.place();
+                self.at += 1;
+                let name = self.quoted()?;
+                let given = match self.peek() {
+                    Some(Kind::Close) => {
+                        self.at += 1;
+                        None
+                    }
+                    _ => Some(self.pipeline_to_close()?),
+                };
+                Ok(Node::Template(name, given, at))
+            }
+            "block" => {
+                let at = self.place();
+                self.at += 1;
+                let name = self.quoted()?;
+                let given = self.pipeline_to_close()?;
+                let body = self.body_of(&word)?;
+                // It is defined and used at once; what is defined under the name elsewhere goes before.
+                let always = Pipeline {
+                    at,
+                    commands: vec![vec![Operand::Bool(true)]],
+                };
+                let both = vec![
+                    Node::Define(name.clone(), body),
+                    Node::Template(name, Some(given), at),
+                ];
+                Ok(Node::If(always, both, Vec::new()))
+            }
+            "break" | "continue" => {
+                if self.loops == 0 {
+                    return Err(self.refuse(format!("{{{{{word}}}}} outside {{{{range}}}}")));
+                }
+                self.at += 1;
+                self.expect(&Kind::Close, "the end of the action")?;
+                Ok(Node::Leave(match word.as_str() {
+                    "break" => Leave::Break,
+                    _ => Leave::Continue,
+                }))
             }
             _ => {
                 let set = match (
@@ -215,6 +279,31 @@ impl Parser<'_> {
                 }))
             }
         }
+    }
+
+    /// A name in quotes.
+    fn quoted(&mut self) -> Result<String, TemplateError> {
+        match self.peek() {
+            Some(Kind::Text2(name)) => {
+                let name = name.clone();
+                self.at += 1;
+                Ok(name)
+            }
+            _ => Err(self.refuse("expected the name of a template, in quotes")),
+        }
+    }
+
+    /// The body of a `define` or `block`, up to and with its `end`.
+    fn body_of(&mut self, word: &str) -> Result<Vec<Node>, TemplateError> {
+        self.deeper()?;
+        let outside = std::mem::take(&mut self.loops);
+        let (body, end) = self.block()?;
+        if !matches!(end, Stop::End) {
+            return Err(self.refuse(format!("a {word} without its end")));
+        }
+        self.loops = outside;
+        self.depth -= 1;
+        Ok(body)
     }
 
     fn if_node(&mut self) -> Result<Node, TemplateError> {

@@ -6,7 +6,7 @@
 mod budget;
 mod functions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use stillwell_engine::labels::Labels;
 use stillwell_engine::number_text::push_general;
@@ -14,7 +14,7 @@ use stillwell_engine::number_text::push_general;
 pub(super) use budget::Budget;
 use functions::call;
 
-use crate::template::parse::{Loop, Node, Operand, Pipeline};
+use crate::template::parse::{Leave, Loop, Node, Operand, Pipeline};
 use crate::template::{Delimiters, TemplateError, read};
 
 const DELIMITERS: Delimiters = Delimiters {
@@ -23,6 +23,8 @@ const DELIMITERS: Delimiters = Delimiters {
 };
 /// An annotation, or a text within one, longer than this is none.
 const OUTPUT_BYTES_MAX: usize = 64 << 10;
+/// Templates with names may use one another, and themselves.
+const TEMPLATES_MAX: usize = 10;
 
 /// What a template is given.
 pub(super) struct Data<'a> {
@@ -63,7 +65,9 @@ const VARIABLES: [&str; 5] = ["", "labels", "externalLabels", "externalURL", "va
 fn declared(nodes: &[Node], names: &mut Vec<String>) {
     for node in nodes {
         match node {
-            Node::Text(_) | Node::Emit(_) => {}
+            Node::Text(_) | Node::Emit(_) | Node::Template(..) | Node::Leave(_) => {}
+            // It sees none of the variables around it, and nobody sees its own.
+            Node::Define(..) => {}
             Node::Set(name, _) => names.push(name.clone()),
             Node::If(_, body, otherwise) => {
                 declared(body, names);
@@ -105,7 +109,11 @@ pub(super) fn expand(text: &str, data: &Data<'_>) -> String {
                 ("value".to_owned(), Value::Float(data.value)),
             ],
             out: String::new(),
+            named: HashMap::new(),
+            depth: 0,
+            leaving: None,
         };
+        name_all(&nodes, &mut run.named);
         run.nodes(&nodes, &Value::Root)?;
         Ok(run.out)
     });
@@ -215,13 +223,43 @@ struct Run<'a> {
     data: &'a Data<'a>,
     variables: Vec<(String, Value)>,
     out: String,
+    /// Templates with names.
+    named: HashMap<&'a str, &'a [Node]>,
+    /// Of those within one another.
+    depth: usize,
+    /// The range around is left.
+    leaving: Option<Leave>,
 }
 
-impl Run<'_> {
+/// What `define` gives names to, wherever; of one name the last.
+fn name_all<'n>(nodes: &'n [Node], named: &mut HashMap<&'n str, &'n [Node]>) {
+    for node in nodes {
+        match node {
+            Node::Define(name, body) => {
+                named.insert(name, body);
+                name_all(body, named);
+            }
+            Node::If(_, body, otherwise) | Node::With(_, _, body, otherwise) => {
+                name_all(body, named);
+                name_all(otherwise, named);
+            }
+            Node::Range(range) => {
+                name_all(&range.body, named);
+                name_all(&range.otherwise, named);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl<'a> Run<'a> {
     fn nodes(&mut self, nodes: &[Node], dot: &Value) -> Outcome<()> {
         let scope = self.variables.len();
         for node in nodes {
             self.node(node, dot)?;
+            if self.leaving.is_some() {
+                break;
+            }
             if self.out.len() > OUTPUT_BYTES_MAX {
                 let why = format!("the result is longer than {OUTPUT_BYTES_MAX} bytes");
                 return Err(TemplateError::new(0, why));
@@ -274,7 +312,41 @@ impl Run<'_> {
                 }
             }
             Node::Range(range) => self.range(range, dot)?,
+            Node::Define(..) => {}
+            Node::Template(name, given, at) => self.template(name, given.as_ref(), *at, dot)?,
+            Node::Leave(leave) => self.leaving = Some(*leave),
         }
+        Ok(())
+    }
+
+    /// A template with a name: it sees what it is given, and no variable of whoever uses it.
+    fn template(
+        &mut self,
+        name: &str,
+        given: Option<&Pipeline>,
+        at: usize,
+        dot: &Value,
+    ) -> Outcome<()> {
+        let given = match given {
+            Some(pipeline) => self.pipeline(pipeline, dot)?,
+            None => Value::Nothing,
+        };
+        let Some(body) = self.named.get(name).copied() else {
+            return Err(TemplateError::new(
+                at,
+                format!("template {name:?} not defined"),
+            ));
+        };
+        self.depth += 1;
+        if self.depth > TEMPLATES_MAX {
+            let why = format!("templates within templates, more than {TEMPLATES_MAX} deep");
+            return Err(TemplateError::new(at, why));
+        }
+        let seen = vec![(String::new(), given.clone())];
+        let outside = std::mem::replace(&mut self.variables, seen);
+        self.nodes(body, &given)?;
+        self.variables = outside;
+        self.depth -= 1;
         Ok(())
     }
 
@@ -318,6 +390,9 @@ impl Run<'_> {
                 named.push((name.clone(), value.clone()));
             }
             self.scoped(named, &range.body, &value)?;
+            if self.leaving.take() == Some(Leave::Break) {
+                break;
+            }
         }
         Ok(())
     }
@@ -459,7 +534,13 @@ const FUNCTIONS: [&str; 45] = [
 fn check_names(nodes: &[Node], variables: &[String]) -> Outcome<()> {
     for node in nodes {
         match node {
-            Node::Text(_) => {}
+            Node::Text(_) | Node::Leave(_) | Node::Template(_, None, _) => {}
+            Node::Template(_, Some(pipeline), _) => check_pipeline(pipeline, variables)?,
+            Node::Define(_, body) => {
+                let mut own = vec![String::new()];
+                declared(body, &mut own);
+                check_names(body, &own)?;
+            }
             Node::Emit(pipeline) | Node::Set(_, pipeline) => check_pipeline(pipeline, variables)?,
             Node::If(pipeline, body, otherwise) | Node::With(_, pipeline, body, otherwise) => {
                 check_pipeline(pipeline, variables)?;

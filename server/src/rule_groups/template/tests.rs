@@ -55,6 +55,27 @@ fn annotations_read_as_in_prometheus() {
             "1234.50|   42|ab  |002.5|\"x\"|+3|%",
         ),
         (
+            "{{ define \"q\" }}{{ . }}!{{ end }}{{ template \"q\" $labels.pool }}{{ template \"q\" }}",
+            "p!!",
+        ),
+        ("{{ block \"b\" .Value }}<{{ . }}>{{ end }}", "<1234.5>"),
+        (
+            "{{ range query \"up\" | sortByLabel \"job\" }}{{ if eq .Labels.job \"b\" }}{{ break }}{{ end }}{{ .Labels.job }}{{ end }}.",
+            "a.",
+        ),
+        (
+            "{{ range query \"up\" | sortByLabel \"job\" }}{{ if eq .Labels.job \"a\" }}{{ continue }}{{ end }}{{ .Labels.job }}{{ end }}.",
+            "b.",
+        ),
+        (
+            "{{ template \"grafana.filter\" (args $labels.pool) }}",
+            "<error expanding template: template, byte 3: template \"grafana.filter\" not defined>",
+        ),
+        (
+            "{{ define \"r\" }}{{ template \"r\" }}{{ end }}{{ template \"r\" }}",
+            "<error expanding template: template, byte 19: templates within templates, more than 10 deep>",
+        ),
+        (
             "{{ if gt $value 1000.0 }}high{{ else }}low{{ end }}",
             "high",
         ),

@@ -38,9 +38,9 @@ pub struct Arguments {
 impl Template {
     /// Reads a template.
     pub fn parse(text: &str) -> Result<Template, TemplateError> {
-        Ok(Template {
-            nodes: read(text, DELIMITERS)?,
-        })
+        let nodes = read(text, DELIMITERS)?;
+        render::refuse_named(&nodes)?;
+        Ok(Template { nodes })
     }
 
     /// Whether it reads this field (`LabelMatchers`) in any of its branches.

@@ -118,6 +118,8 @@ impl Run<'_> {
                 }
             }
             Node::Range(range) => self.range(range, dot)?,
+            // They were refused when the template was read.
+            Node::Define(..) | Node::Template(..) | Node::Leave(_) => {}
         }
         Ok(())
     }
@@ -353,4 +355,34 @@ fn printf(values: &[Value]) -> Result<Value, String> {
         }
     }
     Ok(Value::Text(out))
+}
+fn refused(name: &str, at: usize) -> TemplateError {
+    let why = format!("the template {name:?}: templates with names are not built here");
+    TemplateError::new(at, why)
+}
+
+/// Refuses what no rule of prometheus-adapter needs: templates with names, and what leaves a range.
+pub(super) fn refuse_named(nodes: &[Node]) -> Result<(), TemplateError> {
+    for node in nodes {
+        match node {
+            Node::Define(name, _) => return Err(refused(name, 0)),
+            Node::Template(name, _, at) => return Err(refused(name, *at)),
+            Node::Leave(_) => {
+                return Err(TemplateError::new(
+                    0,
+                    "break and continue are not built here",
+                ));
+            }
+            Node::If(_, body, otherwise) | Node::With(_, _, body, otherwise) => {
+                refuse_named(body)?;
+                refuse_named(otherwise)?;
+            }
+            Node::Range(range) => {
+                refuse_named(&range.body)?;
+                refuse_named(&range.otherwise)?;
+            }
+            Node::Text(_) | Node::Emit(_) | Node::Set(..) => {}
+        }
+    }
+    Ok(())
 }
