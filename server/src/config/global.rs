@@ -9,7 +9,7 @@ use super::protocols::{ESCAPINGS, protocols};
 use super::schema::{Inline, Key, Keys, Shape, decode, read, unused};
 use super::units::{duration_ms, show_duration_ms};
 use crate::yaml::Report;
-use crate::yaml::{Entry, Node};
+use crate::yaml::{Entry, Kind, Node};
 
 /// Prometheus' default intervals of scraping and of rules.
 const INTERVAL_MS_DEFAULT: u64 = 60_000;
@@ -31,6 +31,8 @@ pub struct Global {
     pub protocols: Vec<String>,
     /// How names are escaped, where it was set.
     pub escaping: String,
+    /// Which names are valid, where it was set: `legacy` or `utf8`. Every name is taken; how names are asked for follows.
+    pub validation: String,
     /// Inherited limits.
     pub limits: PageLimits,
     /// Inherited keys of histograms.
@@ -47,6 +49,7 @@ impl Default for Global {
             external_labels: Labels::empty(),
             protocols: Vec::new(),
             escaping: String::new(),
+            validation: String::new(),
             limits: PageLimits::default(),
             histograms: HistogramKeys::default(),
         }
@@ -79,11 +82,9 @@ static GLOBAL: &[Key<Global>] = &[
     read("metric_name_escaping_scheme", |entry, global, report| {
         global.escaping = escaping(entry, report);
     }),
-    unused(
-        "metric_name_validation_scheme",
-        Shape::OneOf(&["", "legacy", "utf8"]),
-        UTF8_NAMES,
-    ),
+    read("metric_name_validation_scheme", |entry, global, report| {
+        global.validation = validation(entry, "global", report);
+    }),
     unused("query_log_file", Shape::Text, "queries are not logged"),
     unused("scrape_failure_log_file", Shape::Text, FAILURES_LOGGED),
 ];
@@ -128,6 +129,19 @@ pub(super) fn escaping(entry: &Entry, report: &mut Report) -> String {
             .ok_or_else(|| format!("{text:?} is not one of {}", ESCAPINGS.join(", ")))
     });
     scheme.unwrap_or_default()
+}
+
+/// `metric_name_validation_scheme`: without effect on what is taken.
+pub(super) fn validation(entry: &Entry, what: &str, report: &mut Report) -> String {
+    Shape::OneOf(&["", "legacy", "utf8"]).check(&entry.value, &entry.key, report);
+    let Kind::Scalar { text } = &entry.value.kind else {
+        return String::new();
+    };
+    report.warn(
+        entry.line,
+        format!("{} in {what} has no effect here: {UTF8_NAMES}", entry.key),
+    );
+    text.clone()
 }
 
 /// `$NAME` and `${NAME}` in values are environment variables, `$$` is a dollar.

@@ -42,6 +42,8 @@ const PROTOBUF: &str = "PrometheusProto";
 /// The formats whose names may hold any character, and that say how they are escaped.
 const WITH_ESCAPING: [&str; 2] = ["OpenMetricsText1.0.0", "PrometheusText1.0.0"];
 
+/// The escaping by underscores.
+pub(super) const UNDERSCORES: &str = "underscores";
 /// The escaping that asks for names as they are.
 pub(super) const ALLOW_UTF8: &str = "allow-utf-8";
 /// The other ones.

@@ -6,11 +6,11 @@ use stillwell_engine::labels::RelabelRule;
 use stillwell_engine::{Format, HistogramOptions, Retain};
 
 use super::discovery::{self, DISCOVERY, Discovery, Sources};
-use super::global::{FAILURES_LOGGED, Global, UTF8_NAMES, escaping, nonzero_ms};
+use super::global::{FAILURES_LOGGED, Global, escaping, nonzero_ms, validation};
 use super::histograms::{HISTOGRAMS, HistogramKeys, schema_max};
 use super::http_client::{HTTP, HttpClientConfig};
 use super::limits::{LIMITS, PageLimits};
-use super::protocols::{ALLOW_UTF8, accept, fallback, protocols};
+use super::protocols::{ALLOW_UTF8, UNDERSCORES, accept, fallback, protocols};
 use super::relabel::rules;
 use super::schema::{Inline, Key, Shape, decode, read, unused};
 use super::units::show_duration_ms;
@@ -141,6 +141,7 @@ struct Draft {
     timeout_ms: Option<u64>,
     protocols: Vec<String>,
     escaping: String,
+    validation: String,
     histograms: HistogramKeys,
     sources: Sources,
 }
@@ -228,12 +229,32 @@ static SCRAPE: &[Key<Draft>] = &[
             draft.job.histograms.schema_max = schema_max(entry, report);
         },
     ),
-    unused(
-        "metric_name_validation_scheme",
-        Shape::OneOf(&["", "legacy", "utf8"]),
-        UTF8_NAMES,
-    ),
+    read("metric_name_validation_scheme", |entry, draft, report| {
+        draft.validation = validation(entry, "a job", report);
+    }),
 ];
+
+const LEGACY: &str = "legacy";
+
+fn validation_of<'d>(draft: &'d Draft, global: &'d Global) -> &'d str {
+    match draft.validation.as_str() {
+        "" => &global.validation,
+        own => own,
+    }
+}
+
+/// How names are asked for: as the job says, or as follows from what it says of valid names, or the same of `global`.
+fn escaping_of<'d>(draft: &'d Draft, global: &'d Global) -> &'d str {
+    let of = |scheme: &'d str, validation: &str| match (scheme, validation) {
+        ("", LEGACY) => UNDERSCORES,
+        ("", _) => ALLOW_UTF8,
+        (scheme, _) => scheme,
+    };
+    match (draft.escaping.as_str(), draft.validation.as_str()) {
+        ("", "") => of(&global.escaping, &global.validation),
+        (own, validation) => of(own, validation),
+    }
+}
 
 /// Reads one job, with what it takes from `global`.
 pub(super) fn job(node: &Node, global: &Global, report: &mut Report) -> ScrapeJob {
@@ -243,6 +264,7 @@ pub(super) fn job(node: &Node, global: &Global, report: &mut Report) -> ScrapeJo
         timeout_ms: None,
         protocols: global.protocols.clone(),
         escaping: String::new(),
+        validation: String::new(),
         histograms: HistogramKeys::default(),
         sources: Sources::default(),
     };
@@ -314,6 +336,8 @@ fn check_pace(job: &ScrapeJob, report: &mut Report) {
 
 /// What follows from several keys together.
 fn finish(draft: Draft, global: &Global, report: &mut Report) -> ScrapeJob {
+    let escaping = escaping_of(&draft, global).to_owned();
+    let takes_old_names_alone = validation_of(&draft, global) == LEGACY;
     let Draft {
         mut job, sources, ..
     } = draft;
@@ -354,17 +378,19 @@ fn finish(draft: Draft, global: &Global, report: &mut Report) -> ScrapeJob {
     }
     check_pace(&job, report);
     job.limits.inherit(&global.limits);
-    let escaping = [&draft.escaping, &global.escaping]
-        .into_iter()
-        .find(|scheme| !scheme.is_empty());
+    if escaping == ALLOW_UTF8 && takes_old_names_alone {
+        report.error(
+            line,
+            format!(
+                "job {:?}: utf8 metric names requested (metric_name_escaping_scheme) but validation scheme is not set to UTF8",
+                job.name
+            ),
+        );
+    }
     let histograms = draft.histograms.inherit(&global.histograms);
     histograms.apply(&mut job.histograms);
     job.extra_metrics = histograms.extra_metrics();
-    job.accept = accept(
-        &draft.protocols,
-        histograms.native(),
-        escaping.map_or(ALLOW_UTF8, String::as_str),
-    );
+    job.accept = accept(&draft.protocols, histograms.native(), &escaping);
     job.http.check(report);
     if job.relabel.is_empty() {
         check_addresses(&sources.ways, report);

@@ -521,6 +521,20 @@ fn names_are_asked_for_as_they_are() {
         "text/plain;version=0.0.4;q=0.6,*/*;q=0.5"
     );
     assert!(accept(", metric_name_escaping_scheme: dots").contains("escaping=dots;"));
+    // A job that takes old names alone does not ask for the others.
+    assert!(accept(", metric_name_validation_scheme: legacy").contains("escaping=underscores;"));
+    for text in [
+        "global: {metric_name_validation_scheme: legacy, metric_name_escaping_scheme: allow-utf-8}\nscrape_configs: [{job_name: a}]\n",
+        "scrape_configs: [{job_name: a, metric_name_validation_scheme: legacy, metric_name_escaping_scheme: allow-utf-8}]\n",
+    ] {
+        let errors = load(text).1.errors;
+        assert!(
+            errors[0]
+                .message
+                .contains("validation scheme is not set to UTF8"),
+            "{errors:?}"
+        );
+    }
     let native = accept(", scrape_native_histograms: true");
     assert!(
         native.starts_with("application/vnd.google.protobuf;proto="),
