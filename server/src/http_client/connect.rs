@@ -1,6 +1,11 @@
 //! A connection to where a URL leads: the name resolved, through a proxy where one is configured, with TLS where the
 //! scheme asks for it.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -14,6 +19,10 @@ use super::transport::Transport;
 use super::url::{Scheme, Url};
 use crate::config::Secret;
 
+/// How long one address is waited for before the next is tried, too (Go's `Dialer.FallbackDelay`).
+const NEXT_ADDRESS: Duration = Duration::from_millis(300);
+/// Addresses of a host that are tried; who has 10,000 is tried no longer than others.
+const ADDRESSES_MAX: usize = 8;
 /// Bytes of a proxy's answer to CONNECT.
 const ANSWER_BYTES_MAX: usize = 16 << 10;
 
@@ -69,18 +78,34 @@ pub fn request_head(method: &str, url: &Url, transport: &Transport) -> Result<St
     })
 }
 
+/// Connects to the first address of a host that answers. One that does not answer for [`NEXT_ADDRESS`] does not keep the next from
+/// being tried beside it (RFC 8305).
 async fn dial(host: &str, port: u16, resolver: &Resolver) -> Result<TcpStream, HttpError> {
-    let mut last = None;
-    for address in resolver.addresses(host, port).await? {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
+    let addresses = resolver.addresses(host, port).await?;
+    first_to_answer(host, addresses).await
+}
+
+async fn first_to_answer(host: &str, addresses: Vec<SocketAddr>) -> Result<TcpStream, HttpError> {
+    let mut rest = addresses.into_iter().take(ADDRESSES_MAX);
+    let attempt = async |address: SocketAddr| {
+        let connected = TcpStream::connect(address).await;
+        connected.map_err(|error| HttpError::Connect(address.to_string(), error))
+    };
+    let mut last = HttpError::Resolve(host.to_owned(), "no address".to_owned());
+    let mut attempts: FuturesUnordered<_> = rest.next().map(attempt).into_iter().collect();
+    loop {
+        let ended = tokio::time::timeout(NEXT_ADDRESS, attempts.next()).await;
+        match ended {
+            Ok(Some(Ok(stream))) => {
                 stream.set_nodelay(true).ok(); // a request is one small write; without it only latency suffers
                 return Ok(stream);
             }
-            Err(error) => last = Some(HttpError::Connect(address.to_string(), error)),
+            Ok(Some(Err(error))) => last = error,
+            Ok(None) => return Err(last),
+            Err(_) => {}
         }
+        attempts.extend(rest.next().map(attempt));
     }
-    Err(last.unwrap_or_else(|| HttpError::Resolve(host.to_owned(), "no address".to_owned())))
 }
 
 /// Asks the proxy for a tunnel (RFC 9110, 9.3.6).
@@ -121,5 +146,32 @@ async fn tunnel(
         None => Err(HttpError::Proxy(
             "its answer has no end within 16 KiB".to_owned(),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_address_that_answers_is_taken_of_a_few() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
+        let answers = listener.local_addr().expect("bound");
+        let refuses = {
+            let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+            gone.local_addr().expect("bound")
+        };
+        let connected = first_to_answer("h", vec![refuses, refuses, answers]).await;
+        assert_eq!(
+            connected.expect("one answers").peer_addr().ok(),
+            Some(answers)
+        );
+        let mut many = vec![refuses; ADDRESSES_MAX];
+        many.push(answers);
+        for addresses in [many, vec![refuses], Vec::new()] {
+            assert!(first_to_answer("h", addresses).await.is_err());
+        }
     }
 }

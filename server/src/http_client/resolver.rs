@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 use tokio::sync::OnceCell;
@@ -11,6 +12,12 @@ use super::error::HttpError;
 
 /// Entries of the cache: more names than a cluster's gateways have, a few hundred bytes each.
 const CACHE_ENTRIES: u64 = 8_192;
+
+/// How long an answer is kept at most, whatever it says: a gateway that moves is found soon, where Prometheus asks before each
+/// connection. Connections are kept, so that a target whose scrapes succeed asks nobody.
+const ANSWER_KEPT_MAX: Duration = Duration::from_secs(5);
+/// The same where there is none: of a name that does not exist yet.
+const NO_ANSWER_KEPT_MAX: Duration = Duration::from_secs(1);
 
 /// Resolves names as the system is configured to (`/etc/resolv.conf`, `/etc/hosts`). Clones share the cache. Each
 /// runtime needs one of its own, for its sockets belong to the runtime that asked first.
@@ -23,7 +30,10 @@ impl Resolver {
     async fn resolver(&self) -> Result<&TokioResolver, String> {
         let build = async || {
             let mut builder = TokioResolver::builder_tokio().map_err(|error| error.to_string())?;
-            builder.options_mut().cache_size = CACHE_ENTRIES;
+            let options = builder.options_mut();
+            options.cache_size = CACHE_ENTRIES;
+            options.positive_max_ttl = Some(ANSWER_KEPT_MAX);
+            options.negative_max_ttl = Some(NO_ANSWER_KEPT_MAX);
             builder.build().map_err(|error| error.to_string())
         };
         self.inner.get_or_try_init(build).await

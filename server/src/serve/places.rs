@@ -22,6 +22,9 @@ use crate::clock::monotonic_ns;
 
 /// How long a request may be under way before its connection may have to make room; a first request gets no time.
 const BUSY_MS_MAX: u64 = 2_000;
+/// How long a new connection, or the first request of one, is as good as one that was answered: an answer takes some
+/// milliseconds, and a few hundred connections a second that are answered and stay must not end each new one.
+const NEW_MS_MAX: u64 = 50;
 /// How long a connection may be idle before it makes room before all others: HPAs read every 15 s, KEDA every 30 s.
 const IDLE_MS_MAX: u64 = 60_000;
 
@@ -259,8 +262,11 @@ fn least_needed(taken: &[Taken], evicts: Evicts, now_ms: u64) -> Option<usize> {
         let since_ms = activity.since_ms.load(Ordering::Relaxed);
         let for_ms = now_ms.saturating_sub(since_ms);
         let answered = activity.answered.load(Ordering::Relaxed);
+        let is_new = answered == 0 && for_ms <= NEW_MS_MAX;
+        let answered = if is_new { 2 } else { answered.min(2) };
         let class = match (activity.state.load(Ordering::Relaxed), evicts) {
             (SILENT, Evicts::Silent) => 0,
+            (SILENT | BUSY, Evicts::Idle) if is_new => 2,
             (SILENT, Evicts::Idle) if for_ms > BUSY_MS_MAX => 0,
             // Beside those that have sent half a request, the oldest first: a new one is not pushed out by older halves.
             (SILENT, Evicts::Idle) => 1,
@@ -271,7 +277,7 @@ fn least_needed(taken: &[Taken], evicts: Evicts, now_ms: u64) -> Option<usize> {
         };
         let is_verified = activity.is_verified.load(Ordering::Relaxed);
         // Who comes again has more reason to be there than who came once.
-        Some((is_verified, class, answered.min(2), since_ms))
+        Some((is_verified, class, answered, since_ms))
     };
     let ranked = taken.iter().enumerate();
     let ranked = ranked.filter_map(|(at, taken)| Some((rank(taken)?, at)));
@@ -315,6 +321,21 @@ mod tests {
         assert_eq!(one.activity.state.load(Ordering::Relaxed), SILENT);
     }
 
+    /// Clients that asked once a second and stayed ended a tenth of all new connections before their first answer.
+    #[test]
+    fn whoever_has_just_connected_is_answered_before_he_goes() {
+        let now_ms = 100_000;
+        let all = [
+            taken(SILENT, now_ms - 3, false),
+            answered_before(taken(IDLE, now_ms - 900, false)),
+            taken(BUSY, now_ms - 20, false),
+            answered_before(taken(IDLE, now_ms - 100, false)),
+        ];
+        assert_eq!(least_needed(&all, Evicts::Idle, now_ms), Some(1));
+        // ... and a little later before all of them.
+        assert_eq!(least_needed(&all, Evicts::Idle, now_ms + 60), Some(2));
+    }
+
     /// Half handshakes, which were answered, pushed out whoever had just connected.
     #[test]
     fn the_oldest_half_handshake_goes_first_and_not_the_newest_connection() {
@@ -347,7 +368,7 @@ mod tests {
             [
                 taken(SILENT, 70_000, false), // never sent anything
                 taken(IDLE, 10_000, false),   // for 90 s
-                taken(BUSY, 99_999, false),   // half a first request
+                taken(BUSY, 99_900, false),   // half a first request
                 answered_before(taken(BUSY, 20_000, false)),
                 taken(IDLE, 61_000, false),                  // came once
                 answered_before(taken(IDLE, 60_000, false)), // an HPA between two reads
