@@ -39,6 +39,8 @@ const BODY_WAIT: Duration = Duration::from_secs(10);
 /// Queries of one request, and conditions of all of them. Both are counted before the message is read.
 const QUERIES_MAX: usize = 100;
 const MATCHERS_MAX: usize = 2_000;
+/// Conditions of one query, as of a selector.
+const QUERY_MATCHERS_MAX: usize = 100;
 /// A sample with its time.
 const SAMPLE_BYTES: u64 = 16;
 
@@ -77,6 +79,10 @@ async fn answer(
     let external = host.external_labels();
     let mut asked = Vec::with_capacity(request.queries.len());
     for query in &request.queries {
+        if query.matchers.len() > QUERY_MATCHERS_MAX {
+            let why = format!("more than {QUERY_MATCHERS_MAX} matchers in one query");
+            return Err((StatusCode::BAD_REQUEST, why));
+        }
         let matchers = matchers(&query.matchers, &external);
         let matchers = matchers.map_err(|why| (StatusCode::BAD_REQUEST, why))?;
         let from_ms = query.start_timestamp_ms.saturating_sub(offset_ms);

@@ -9,6 +9,10 @@ use super::cursor::Cursor;
 use super::error::SourceError;
 use super::lex::TokenKind;
 
+/// Matchers of one selector. Each series that is looked at is looked at by all of them, and whoever looks holds the store: with
+/// 1,500 of them scrapes waited for milliseconds. Nobody writes more than some twenty.
+const MATCHERS_MAX: usize = 100;
+
 /// Reads `name{matchers}`, `name` or `{matchers}` at the cursor, without modifiers.
 pub(crate) fn selector(cursor: &mut Cursor<'_>) -> Result<Selector, SourceError> {
     let start = cursor.peek().span.start;
@@ -61,6 +65,10 @@ fn braces(
             return Ok(());
         }
         let token = cursor.peek();
+        if matchers.len() >= MATCHERS_MAX {
+            let message = format!("more than {MATCHERS_MAX} matchers in one selector");
+            return Err(SourceError::new(token.span, message));
+        }
         let (label, quoted) = match &token.kind {
             TokenKind::Identifier => (cursor.word_of(token).to_owned(), false),
             TokenKind::String(text) => (text.clone(), true),

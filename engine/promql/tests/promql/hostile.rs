@@ -36,6 +36,24 @@ fn refused(text: &str) {
     );
 }
 
+/// Each series is held against all of them while the store is held.
+#[test]
+fn matchers_of_a_selector_are_bounded() {
+    let selector = |count: usize| {
+        let matchers: Vec<String> = (0..count).map(|at| format!("a{at}!=\"x\"")).collect();
+        format!("up{{{}}}", matchers.join(","))
+    };
+    parse(&selector(100)).expect("as many as are allowed");
+    for text in [
+        selector(101),
+        format!("sum({})", selector(1_500)),
+        format!("{{{}}}", vec!["a=~\".+\""; 500].join(",")),
+    ] {
+        refused(&text);
+    }
+    assert!(parse_metric_selector(&selector(101)).is_err());
+}
+
 #[test]
 fn a_megabyte_of_anything_is_refused() {
     for unit in [
