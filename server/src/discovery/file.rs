@@ -19,6 +19,9 @@ const LOOK_MS: u64 = 1_000;
 /// A list of a hundred thousand targets is some ten megabytes.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
+/// Files of one section: each is looked at every second.
+const FILES_MAX: usize = 10_000;
+
 /// What is known of a file.
 struct Known {
     /// When it was changed, and its size.
@@ -51,10 +54,19 @@ async fn look(
     all: bool,
     first: bool,
 ) {
-    let paths = matching(&config.files);
+    let patterns = config.files.clone();
+    let found = tokio::task::spawn_blocking(move || matching(&patterns)).await;
+    let mut paths = found.unwrap_or_default(); // it has not panicked
     let mut problems = Vec::new();
-    let mut news = first || known.keys().any(|path| !paths.contains(path));
-    known.retain(|path, _| paths.contains(path));
+    if paths.len() > FILES_MAX {
+        paths.truncate(FILES_MAX);
+        problems.push(format!(
+            "more than {FILES_MAX} files match; the others are left out"
+        ));
+    }
+    let is_named = |path: &PathBuf| paths.binary_search(path).is_ok();
+    let mut news = first || !known.keys().all(is_named);
+    known.retain(|path, _| is_named(path));
     for path in paths {
         let version = version(&path).await;
         let have = known.get(&path);
@@ -91,12 +103,13 @@ async fn look(
     }
 }
 
-/// The files that the patterns name now, each once.
+/// The files that the patterns name now, each once, in order; some more than are read at most.
 fn matching(patterns: &[PathBuf]) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = patterns
         .iter()
         .filter_map(|pattern| glob::glob(&pattern.to_string_lossy()).ok())
         .flat_map(|found| found.filter_map(Result::ok))
+        .take(2 * FILES_MAX)
         .collect();
     paths.sort();
     paths.dedup();

@@ -7,10 +7,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use stillwell_adapters::host::Objects;
 use stillwell_engine::{Engine, Limits, Reader, Timestamp, Writer};
 use tokio::sync::watch;
+use tracing::warn;
 
 use super::app::{App, Configured, Parts, Settings};
 use super::bound::{ApiOptions, Bound};
@@ -141,6 +143,9 @@ async fn parts(
     Ok((parts, reader, threads))
 }
 
+/// How long threads and the last snapshot may take to end. Kubernetes gives a pod 30 s in all.
+const ENDING_MAX: Duration = Duration::from_secs(20);
+
 impl Running {
     /// Turns true when the process shall end.
     pub fn quitting(&self) -> watch::Receiver<bool> {
@@ -154,19 +159,27 @@ impl Running {
         for api in self.apis {
             api.await.ok(); // an API that panicked has ended too
         }
-        if let Some(saving) = self.saving {
-            saving.await.ok(); // one that is being written is finished
+        let (app, threads, saving) = (self.app, self.threads, self.saving);
+        let ending = async move {
+            if let Some(saving) = saving {
+                saving.await.ok(); // one that is being written is finished
+            }
+            let ending = tokio::task::spawn_blocking(move || {
+                for thread in threads {
+                    thread.join().ok(); // one that panicked has ended too
+                }
+                if let Some(snapshots) = app.snapshots() {
+                    snapshots.write(app.scraper().shared(), app.keda());
+                }
+            });
+            ending.await.ok(); // a panic has been logged
+        };
+        if tokio::time::timeout(ENDING_MAX, ending).await.is_err() {
+            let waited_s = ENDING_MAX.as_secs();
+            warn!(
+                "ending without the last snapshot, or in the middle of it: the disk, or a thread, takes longer than {waited_s} s"
+            );
         }
-        let (app, threads) = (self.app, self.threads);
-        let ending = tokio::task::spawn_blocking(move || {
-            for thread in threads {
-                thread.join().ok(); // one that panicked has ended too
-            }
-            if let Some(snapshots) = app.snapshots() {
-                snapshots.write(app.scraper().shared(), app.keda());
-            }
-        });
-        ending.await.ok(); // a panic has been logged
     }
 }
 

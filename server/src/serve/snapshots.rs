@@ -13,7 +13,7 @@
 mod files;
 mod load;
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -44,6 +44,10 @@ const WRITE_BYTES: usize = 256 << 10;
 const NAME: &str = "snapshot";
 /// The name of KEDA's latches in it.
 const LATCHES: &str = "keda latches";
+/// The name of the file by which processes keep off one another's snapshots.
+const LOCK: &str = "lock";
+/// A snapshot that takes longer is told of: a disk that hangs says nothing itself.
+const SLOW: Duration = Duration::from_secs(10);
 /// The ending of a file that is being written.
 const UNFINISHED: &str = "unfinished";
 
@@ -55,6 +59,8 @@ pub struct Snapshots {
     done: Mutex<Done>,
     /// The file to which this process may append. Locked while a snapshot is written.
     appendable: Mutex<Option<Appendable>>,
+    /// Locked in the file system while this process runs.
+    held: Mutex<Option<File>>,
 }
 
 /// The newest file, which this process has written.
@@ -104,6 +110,7 @@ impl Snapshots {
             retention_ms,
             done: Mutex::default(),
             appendable: Mutex::default(),
+            held: Mutex::default(),
         }
     }
 
@@ -126,10 +133,14 @@ impl Snapshots {
                 () = tokio::time::sleep(rest) => {}
             }
             let (snapshots, shared, keda) = (Arc::clone(&self), Arc::clone(&shared), keda.clone());
-            let writing = tokio::task::spawn_blocking(move || {
+            let mut writing = tokio::task::spawn_blocking(move || {
                 snapshots.write(&shared, &keda);
                 snapshots.done().took
             });
+            if tokio::time::timeout(SLOW, &mut writing).await.is_err() {
+                let path = self.folder.display();
+                warn!(%path, "the disk has not taken a snapshot for {} s", SLOW.as_secs());
+            }
             let took = writing.await.unwrap_or_default();
             rest = self.interval.max(took * REST_TIMES);
         }
@@ -138,10 +149,60 @@ impl Snapshots {
     /// Writes a snapshot of now. What goes wrong is logged once.
     pub fn write(&self, shared: &Shared, keda: &Triggers) {
         let began = Instant::now();
-        let named = [(LATCHES, keda.latches())];
         let mut appendable = self.appendable.lock();
         // Where something goes wrong, what the files hold is not known, and the next one is written anew.
         let before = appendable.take();
+        let written = self
+            .hold_folder()
+            .and_then(|()| self.write_next(before, shared, keda));
+        let mut done = self.done.lock();
+        let path = self.folder.display();
+        match written {
+            Ok((file, new_bytes)) => {
+                if !done.error.is_empty() {
+                    info!(%path, "snapshots are written again");
+                }
+                done.error.clear();
+                (done.taken, done.bytes) = (Some(file.taken), file.total_bytes());
+                done.bytes_written += new_bytes;
+                *appendable = Some(file);
+            }
+            Err(error) => {
+                let error = error.to_string();
+                if error != done.error {
+                    warn!(%path, error, "the snapshot cannot be written; a restart would lose what came since the last one");
+                }
+                done.error = error;
+                done.failures += 1;
+            }
+        }
+        done.took = began.elapsed();
+    }
+
+    /// Makes the folder this process' own while it runs. Error: it is another's, whose snapshots ours would replace.
+    fn hold_folder(&self) -> io::Result<()> {
+        let mut held = self.held.lock();
+        if held.is_none() {
+            let file = File::create(self.folder.join(LOCK))?;
+            file.try_lock().map_err(|error| match error {
+                TryLockError::WouldBlock => io::Error::other(
+                    "another process writes its snapshots here; give each a --storage.path of its own",
+                ),
+                TryLockError::Error(error) => error,
+            })?;
+            *held = Some(file);
+        }
+        Ok(())
+    }
+
+    /// Writes what came since `before`, or everything. Answers the file and how many bytes were written.
+    fn write_next(
+        &self,
+        before: Option<Appendable>,
+        shared: &Shared,
+        keda: &Triggers,
+    ) -> io::Result<(Appendable, u64)> {
+        let named = [(LATCHES, keda.latches())];
         let next = before
             .as_ref()
             .map_or(Next::Replace, |file| self.next(file, shared));
@@ -167,32 +228,10 @@ impl Snapshots {
                 self.begin(snapshot, now, None)
             }
         };
-        let written = written.map(|(mut file, new_bytes)| {
+        written.map(|(mut file, new_bytes)| {
             self.remove_outlived(&mut file, now);
             (file, new_bytes)
-        });
-        let mut done = self.done.lock();
-        let path = self.folder.display();
-        match written {
-            Ok((file, new_bytes)) => {
-                if !done.error.is_empty() {
-                    info!(%path, "snapshots are written again");
-                }
-                done.error.clear();
-                (done.taken, done.bytes) = (Some(now), file.total_bytes());
-                done.bytes_written += new_bytes;
-                *appendable = Some(file);
-            }
-            Err(error) => {
-                let error = error.to_string();
-                if error != done.error {
-                    warn!(%path, error, "the snapshot cannot be written; a restart would lose what came since the last one");
-                }
-                done.error = error;
-                done.failures += 1;
-            }
-        }
-        done.took = began.elapsed();
+        })
     }
 
     /// What is done with the next part: the newest file has to be the one that this process has written.
@@ -300,5 +339,25 @@ fn put(file: &mut File, part: &mut Snapshot) -> io::Result<u64> {
             return Ok(bytes);
         }
         std::thread::sleep(BETWEEN_HOLDS);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two processes on one path replaced each other's files every second, and neither said so.
+    #[test]
+    fn a_folder_belongs_to_one_process_at_a_time() {
+        let folder = std::env::temp_dir().join(format!("stillwell-held-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a temporary folder");
+        let [one, other] = [(); 2].map(|()| Snapshots::new(folder.clone(), INTERVAL, 1));
+        one.hold_folder().expect("nobody has it");
+        one.hold_folder().expect("it has it already");
+        let refused = other.hold_folder().expect_err("one has it");
+        assert!(refused.to_string().contains("another process"), "{refused}");
+        drop(one);
+        other.hold_folder().expect("it is free again");
+        fs::remove_dir_all(&folder).ok();
     }
 }

@@ -56,6 +56,8 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
             ExitCode::FAILURE
         }
     };
+    // What hangs in a system call does not keep the process.
+    runtime.shutdown_background();
     logging::flush();
     code
 }
