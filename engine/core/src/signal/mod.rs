@@ -38,6 +38,7 @@ mod refresh;
 mod register;
 mod registry;
 mod remembered;
+mod rescope;
 mod retain_set;
 mod scope;
 mod seen;

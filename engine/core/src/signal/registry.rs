@@ -24,12 +24,10 @@ use super::policy::Policy;
 use super::query::{ParseOptions, SignalQuery};
 use super::reading::{Reading, SignalId, State};
 use super::remembered::Remembered;
-use super::scope::{self, Scope, Shared};
+use super::rescope::{Looks, RESCOPE_SOON_MS};
+use super::scope::Scope;
 use super::signal::Signal;
 use super::unanswered;
-
-/// When scopes are looked at again after a change that has no effect at once; shorter than any time that is waited for.
-const RESCOPE_SOON_MS: i64 = 100;
 
 /// About 140,000 years.
 pub(super) const NOW_MS_MAX: i64 = 1 << 52;
@@ -44,8 +42,8 @@ pub(crate) struct SignalRegistry {
     pub(super) remembered: Vec<Remembered>,
     /// The newest time of a scrape, in milliseconds.
     pub(crate) now_ms: i64,
-    /// The facts' epoch for which scopes were last computed.
-    scoped_epoch: u64,
+    /// At scopes.
+    pub(super) looks: Looks,
     /// When scopes have to be computed again although the facts' epoch has not changed.
     pub(super) rescope_ms: Option<i64>,
     pub(super) next_serial: u64,
@@ -99,7 +97,7 @@ impl SignalRegistry {
             signals: Vec::new(),
             remembered: Vec::new(),
             now_ms: i64::MIN,
-            scoped_epoch: 0,
+            looks: Looks::default(),
             rescope_ms: None,
             next_serial: 0,
             next_transition: 0,
@@ -134,34 +132,6 @@ impl SignalRegistry {
     /// Advances the clock of the registry to the time of a scrape; it never goes back.
     pub(crate) fn advance_to(&mut self, now_ms: i64) {
         self.now_ms = self.now_ms.max(now_ms);
-    }
-
-    /// Computes the scope of every signal again, if facts have changed or a target is no longer waited for.
-    pub(crate) fn rescope(&mut self) {
-        let is_due = self.rescope_ms.is_some_and(|at_ms| at_ms <= self.now_ms);
-        if self.scoped_epoch == self.facts.epoch && !is_due {
-            return;
-        }
-        self.scoped_epoch = self.facts.epoch;
-        self.rescope_ms = None;
-        let assessment = Assessment {
-            facts: &self.facts,
-            names: &self.names,
-            now_ms: self.now_ms,
-            pins: &[],
-        };
-        let mut shared = Shared::default();
-        for signal in self.signals.iter_mut().flatten() {
-            let Signal {
-                query,
-                policy,
-                scope,
-                ..
-            } = signal;
-            *scope = scope::of_query_sharing(assessment, query, policy, &mut shared);
-            let changes_ms = scope::changes_at_ms(assessment.facts, policy, assessment.now_ms);
-            self.rescope_ms = self.rescope_ms.into_iter().chain(changes_ms).min();
-        }
     }
 
     /// A target's process has changed, or the target has left, or its page something: the signals that see it start a grace

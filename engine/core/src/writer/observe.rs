@@ -70,7 +70,7 @@ impl Writer {
                 learn_again(registry, &self.store, staged, progress);
             }
         }
-        registry.rescope();
+        registry.rescope_after_page(target);
         let others = registry.evaluate(&self.store, target, at);
         drop(guard);
         self.refresh(&others);
@@ -106,6 +106,65 @@ fn series_changed(
         {
             facts.series_appeared(target, id, labels, before);
             before = Some(labels);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::labels::Labels;
+    use crate::{Engine, Format, Limits, ScrapeFacts, Stage, TargetSpec};
+
+    use super::*;
+
+    const START_MS: i64 = 1_800_000_000_000;
+    const SIGNALS: usize = 60;
+
+    fn scrape(writer: &mut Writer, stage: &mut Stage, page: &str, ms: i64) {
+        let staged = stage.parse(page.as_bytes(), Format::Text);
+        let at = Timestamp::from_ms(START_MS + ms);
+        let committed = writer.commit(staged.expect("it parses"), at, ScrapeFacts::default());
+        committed.expect("it is taken");
+    }
+
+    /// The first good page of each of 5,000 new targets was a look at all signals and all targets.
+    #[test]
+    fn first_pages_of_many_targets_share_a_look_and_none_is_missed() {
+        for (targets, is_gathered) in [(10, false), (1_000, true)] {
+            let (mut writer, _reader) = Engine::new(Limits::default());
+            let signals: Vec<SignalId> = (0..SIGNALS)
+                .map(|at| {
+                    let query = format!("max(of_new) + {at}");
+                    writer.register(&query, Policy::default()).expect("valid")
+                })
+                .collect();
+            writer.begin_targets();
+            let mut added: Vec<_> = (0..targets)
+                .map(|at| {
+                    let labels = [("job", format!("j{at}")), ("instance", "i".to_owned())];
+                    writer.add_target(TargetSpec {
+                        labels: Labels::from_pairs(labels.iter().map(|(k, v)| (*k, v.as_str()))),
+                        ..TargetSpec::default()
+                    })
+                })
+                .collect();
+            writer.finish_targets();
+            scrape(&mut writer, &mut added[0].1, "other 1\n", 0);
+            // A new group shows what nobody has shown before.
+            scrape(&mut writer, &mut added[1].1, "of_new 7\n", 10);
+            let (late, at_ms) = writer.registry.read().looks();
+            assert_eq!(
+                (late > 0, at_ms != Some(START_MS + 10)),
+                (is_gathered, is_gathered)
+            );
+            scrape(&mut writer, &mut added[2].1, "other 5\n", 150);
+            let registry = writer.registry.read();
+            assert_eq!(registry.looks(), (0, Some(START_MS + 150)), "{targets}");
+            for id in &signals {
+                let signal = registry.signal(*id).expect("it stands");
+                assert!(signal.scope.shows(added[1].0), "{targets}");
+                assert!(signal.pages > 0, "whoever reads evaluates: {targets}");
+            }
         }
     }
 }

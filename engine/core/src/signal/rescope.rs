@@ -1,0 +1,88 @@
+//! When the scopes of signals are computed again: after a change of facts, and when a target is no longer waited for.
+//!
+//! It is a look at all signals and all targets. Where that is a large one, the first pages of thousands of new targets share one
+//! look: those that come within a moment of the last are gathered.
+
+use crate::store::TargetId;
+
+use super::assessment::Assessment;
+use super::registry::SignalRegistry;
+use super::scope::{self, Shared};
+use super::signal::Signal;
+
+/// When scopes are looked at again after a change that has no effect at once; shorter than any time that is waited for.
+pub(super) const RESCOPE_SOON_MS: i64 = 100;
+
+/// Signals times targets up to which a look costs little, some milliseconds: then no page waits for it.
+const AT_ONCE_MAX: usize = 50_000;
+
+/// What there is to know about the last look, and the next.
+#[derive(Default)]
+pub(super) struct Looks {
+    /// The facts' epoch of the last one.
+    epoch: u64,
+    /// When it was.
+    at_ms: Option<i64>,
+    /// Targets whose pages have come since, and were not seen by signals whose scopes may have to show them.
+    late: Vec<TargetId>,
+}
+
+impl SignalRegistry {
+    /// Computes the scope of every signal again, if facts have changed or a target is no longer waited for.
+    pub(crate) fn rescope(&mut self) {
+        let is_due = self.rescope_ms.is_some_and(|at_ms| at_ms <= self.now_ms);
+        if self.looks.epoch == self.facts.epoch && !is_due {
+            return;
+        }
+        self.looks.epoch = self.facts.epoch;
+        self.looks.at_ms = Some(self.now_ms);
+        self.rescope_ms = None;
+        let late = std::mem::take(&mut self.looks.late);
+        let assessment = Assessment {
+            facts: &self.facts,
+            names: &self.names,
+            now_ms: self.now_ms,
+            pins: &[],
+        };
+        let mut shared = Shared::default();
+        for signal in self.signals.iter_mut().flatten() {
+            let Signal {
+                query,
+                policy,
+                scope,
+                ..
+            } = signal;
+            *scope = scope::of_query_sharing(assessment, query, policy, &mut shared);
+            let changes_ms = scope::changes_at_ms(assessment.facts, policy, assessment.now_ms);
+            self.rescope_ms = self.rescope_ms.into_iter().chain(changes_ms).min();
+            if late.iter().any(|&target| scope.shows(target)) {
+                // Its page came unseen: whoever reads evaluates.
+                signal.outdated = true;
+                signal.pages += 1;
+            }
+        }
+    }
+
+    /// The same after a page of a target, or a moment later where it is a large look and there was one a moment ago.
+    pub(crate) fn rescope_after_page(&mut self, target: TargetId) {
+        let pairs = self.signals.len().saturating_mul(self.facts.targets.len());
+        let again_ms = self
+            .looks
+            .at_ms
+            .map(|at_ms| at_ms.saturating_add(RESCOPE_SOON_MS));
+        let again_ms = again_ms.filter(|again_ms| pairs > AT_ONCE_MAX && *again_ms > self.now_ms);
+        let Some(again_ms) = again_ms else {
+            return self.rescope();
+        };
+        if self.looks.epoch != self.facts.epoch {
+            self.looks.late.push(target);
+            self.rescope_ms = self.rescope_ms.into_iter().chain([again_ms]).min();
+        }
+    }
+
+    /// Pages that wait for the next look, and when the last was.
+    #[cfg(test)]
+    pub(crate) fn looks(&self) -> (usize, Option<i64>) {
+        (self.looks.late.len(), self.looks.at_ms)
+    }
+}
