@@ -13,7 +13,7 @@ use crate::json;
 const BYTES_PER_POINT: usize = 32;
 
 /// A native histogram is about as long as so many points.
-const POINTS_PER_HISTOGRAM: usize = 16;
+pub(super) const POINTS_PER_HISTOGRAM: usize = 16;
 
 /// The whole body of a successful query, cut to `limit` series.
 pub fn query_body(answer: Answer, limit: Option<usize>) -> String {

@@ -1,7 +1,7 @@
 //! `/api/v1/series`, `/labels`, `/label/{name}/values`: what series there are.
 
 use stillwell_engine::labels::{Labels, Matcher};
-use stillwell_engine::promql::{EvalOptions, QueryError, parse_metric_selector};
+use stillwell_engine::promql::{EvalOptions, MemoryLease, QueryError, parse_metric_selector};
 use stillwell_engine::{SeriesQuery, Timestamp};
 
 use super::answer::annotations;
@@ -15,6 +15,9 @@ use crate::pool::{Kind, Within};
 
 /// Selectors of one request: each may hold a compiled pattern (some 10 kB) and select every series.
 const SELECTORS_MAX: usize = 500;
+
+/// What an element of an answer takes beside its texts, with its value and its time, written.
+const ELEMENT_BYTES: usize = 160;
 
 /// What all three read from their parameters.
 struct Range {
@@ -64,6 +67,7 @@ pub(super) async fn series(host: &dyn Host, form: &Form) -> Result<String, ApiEr
     let (limit, reader) = (range.limit, host.reader().clone());
     look_up(host, move |within| {
         let found = reader.series(range.query(), within)?;
+        let _held = held(within, found.iter().map(Labels::bytes))?;
         let write = |out: &mut String, labels: &Labels| json::object(out, labels.iter());
         Ok(list(found, limit, write))
     })
@@ -75,6 +79,7 @@ pub(super) async fn label_names(host: &dyn Host, form: &Form) -> Result<String, 
     let (limit, reader) = (range.limit, host.reader().clone());
     look_up(host, move |within| {
         let found = reader.label_names(range.query(), within)?;
+        let _held = held(within, found.iter().map(|name| name.len()))?;
         Ok(list(found, limit, |out, name| json::string(out, name)))
     })
     .await
@@ -93,6 +98,7 @@ pub(super) async fn label_values(
     let (limit, reader, name) = (range.limit, host.reader().clone(), name.into_owned());
     look_up(host, move |within| {
         let found = reader.label_values(&name, range.query(), within)?;
+        let _held = held(within, found.iter().map(|value| value.len()))?;
         Ok(list(found, limit, |out, value| json::string(out, value)))
     })
     .await
@@ -148,6 +154,18 @@ pub(super) async fn look_up<T: Send + 'static>(
     Ok(host.queries().run(Kind::Query, timeout_ms, work).await?)
 }
 
+/// What an answer of elements with texts of so many bytes holds while it is written: the elements, and twice their texts, for the
+/// buffer grows by doubling.
+pub(super) fn held(
+    within: &EvalOptions<'_>,
+    texts: impl Iterator<Item = usize>,
+) -> Result<MemoryLease, QueryError> {
+    let memory = MemoryLease::new(within.memory.cloned(), u64::MAX);
+    let bytes: usize = texts.map(|text| ELEMENT_BYTES + 3 * text).sum();
+    memory.hold(bytes as u64)?;
+    Ok(memory)
+}
+
 /// A successful answer whose data is a list, cut to `limit`.
 fn list<T>(
     mut items: Vec<T>,
@@ -169,4 +187,31 @@ fn list<T>(
     annotations(&mut out, &notes);
     out.push('}');
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use stillwell_engine::promql::QueryMemory;
+
+    use super::*;
+
+    /// 200 slow readers of `/federate` took 414 MB, most of it for answers that were being written.
+    #[test]
+    fn an_answer_counts_while_it_is_written() {
+        let memory = Arc::new(QueryMemory::new(8 << 20));
+        let within = EvalOptions {
+            memory: Some(&memory),
+            ..EvalOptions::default()
+        };
+        let series = || std::iter::repeat_n(145, 10_000);
+        let writing = held(&within, series()).expect("there is room");
+        assert!(memory.used() > 2 * 145 * 10_000);
+        let refused = held(&within, series());
+        assert!(matches!(refused, Err(QueryError::Overloaded(_))));
+        drop(writing);
+        assert!(held(&within, series()).is_ok());
+        assert_eq!(memory.used(), 0);
+    }
 }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use stillwell_engine::Timestamp;
 use stillwell_engine::number_text::push_json;
 use stillwell_engine::promql::select::View;
-use stillwell_engine::promql::{Answer, EvalOptions, Query, QueryError};
+use stillwell_engine::promql::{Answer, EvalOptions, Query, QueryError, Value};
 
-use super::answer::query_body_with;
+use super::answer::{POINTS_PER_HISTOGRAM, query_body_with};
 use super::ast;
 use super::error::ApiError;
+use super::lookup::held;
 use super::number;
 use super::params;
 use super::printer::Printer;
@@ -23,48 +24,64 @@ use crate::pool::{Kind, Within};
 /// Points per series of a range query, as in Prometheus: enough for any screen.
 const POINTS_MAX: i64 = 11_000;
 
+/// A third of what a point of a series takes in an answer that is being written.
+const POINT_BYTES: usize = 24;
+
 /// Answers an instant query.
 pub(super) async fn instant(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
-    let limit = params::limit(form)?;
-    let (answer, stats) = evaluated(host, form).await?;
-    Ok(body(answer, limit, stats, form))
+    let writer = Writer::read(form)?;
+    evaluated(host, form, move |answer, stats| writer.write(answer, stats)).await
 }
 
-fn body(
-    mut answer: Answer,
+/// Writes an answer on the thread that has evaluated it, which has a place for as long: those of others wait unevaluated.
+struct Writer {
     limit: Option<usize>,
-    stats: Option<QueryStats>,
-    form: &Form,
-) -> String {
-    answer.annotations.warnings.extend(stats::warning(form));
-    query_body_with(answer, limit, stats.as_ref())
+    warning: Option<String>,
+}
+
+impl Writer {
+    fn read(form: &Form) -> Result<Writer, ApiError> {
+        Ok(Writer {
+            limit: params::limit(form)?,
+            warning: stats::warning(form),
+        })
+    }
+
+    fn write(self, mut answer: Answer, stats: Option<&QueryStats>) -> String {
+        answer.annotations.warnings.extend(self.warning);
+        query_body_with(answer, self.limit, stats)
+    }
 }
 
 /// The answer of an instant query, not written yet.
 pub(super) async fn instant_answer(host: &dyn Host, form: &Form) -> Result<Answer, ApiError> {
-    Ok(evaluated(host, form).await?.0)
+    evaluated(host, form, |answer, _| answer).await
 }
 
-async fn evaluated(host: &dyn Host, form: &Form) -> Result<(Answer, Option<QueryStats>), ApiError> {
+async fn evaluated<T: Send + 'static>(
+    host: &dyn Host,
+    form: &Form,
+    write: impl FnOnce(Answer, Option<&QueryStats>) -> T + Send + 'static,
+) -> Result<T, ApiError> {
     let offset_ms = host.wall_offset_ms();
     let at = params::time(form, "time", host.now().plus_ms(offset_ms))?.minus_ms(offset_ms);
     let mut call = Call::read(host, form).await?;
     // Handing a query to another thread and back costs more than most that scalers ask.
-    let (answer, stats) = match call.instant_if_cheap(host, at) {
-        Some(answer) => (answer, call.stats),
-        None => {
-            let work = move |query: &Query, view: &dyn View, options: &EvalOptions<'_>| {
-                query.instant(view, at, options)
-            };
-            call.run(host, work).await?
-        }
+    if let Some(answer) = call.instant_if_cheap(host, at) {
+        return Ok(write(answer.moved_by(offset_ms), call.stats.as_ref()));
+    }
+    let work = move |query: &Query, view: &dyn View, options: &EvalOptions<'_>| {
+        query.instant(view, at, options)
     };
-    Ok((answer.moved_by(offset_ms), stats))
+    call.run(host, work, move |answer, stats| {
+        write(answer.moved_by(offset_ms), stats)
+    })
+    .await
 }
 
 /// Answers a range query.
 pub(super) async fn range(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
-    let limit = params::limit(form)?;
+    let writer = Writer::read(form)?;
     let start = params::required_time(form, "start")?;
     let end = params::required_time(form, "end")?;
     if end < start {
@@ -77,12 +94,13 @@ pub(super) async fn range(host: &dyn Host, form: &Form) -> Result<String, ApiErr
     let offset_ms = host.wall_offset_ms();
     let (start, end) = (start.minus_ms(offset_ms), end.minus_ms(offset_ms));
     let call = Call::read(host, form).await?;
-    let (answer, stats) = call
-        .run(host, move |query, view, options| {
-            query.range(view, start, end, step_ms, options)
-        })
-        .await?;
-    Ok(body(answer.moved_by(offset_ms), limit, stats, form))
+    let work = move |query: &Query, view: &dyn View, options: &EvalOptions<'_>| {
+        query.range(view, start, end, step_ms, options)
+    };
+    call.run(host, work, move |answer, stats| {
+        writer.write(answer.moved_by(offset_ms), stats)
+    })
+    .await
 }
 
 /// The query as Prometheus would write it.
@@ -242,13 +260,14 @@ impl Call {
         answer
     }
 
-    async fn run(
+    async fn run<T: Send + 'static>(
         mut self,
         host: &dyn Host,
         evaluate: impl FnOnce(&Query, &dyn View, &EvalOptions<'_>) -> Result<Answer, QueryError>
         + Send
         + 'static,
-    ) -> Result<(Answer, Option<QueryStats>), ApiError> {
+        write: impl FnOnce(Answer, Option<&QueryStats>) -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
         let settings = host.query_settings();
         let reader = host.reader().clone();
         let timeout_ms = self.timeout_ms;
@@ -257,15 +276,29 @@ impl Call {
                 stats.begins();
             }
             let options = self.options(&settings);
-            let answer = within.evaluate(&options, |options| {
-                evaluate(&self.query, &reader.plain(), options)
+            let (answer, _held) = within.evaluate(&options, |options| {
+                let answer = evaluate(&self.query, &reader.plain(), options)?;
+                let held = held(options, texts(&answer.value))?;
+                Ok((answer, held))
             })?;
             if let Some(stats) = &mut self.stats {
                 stats.ended();
             }
-            Ok((answer, self.stats))
+            Ok(write(answer, self.stats.as_ref()))
         };
         Ok(host.queries().run(Kind::Query, timeout_ms, work).await?)
+    }
+}
+
+/// The bytes of an answer, by element: of its labels, and of its points beside the first.
+fn texts(value: &Value) -> Box<dyn Iterator<Item = usize> + '_> {
+    match value {
+        Value::Vector(elements) => Box::new(elements.iter().map(|one| one.labels.bytes())),
+        Value::Matrix(series) => Box::new(series.iter().map(|one| {
+            let points = one.floats.len() + POINTS_PER_HISTOGRAM * one.histograms.len();
+            one.labels.bytes() + points * POINT_BYTES
+        })),
+        Value::Scalar(..) | Value::String(..) => Box::new(std::iter::empty()),
     }
 }
 

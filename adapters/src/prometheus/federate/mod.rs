@@ -12,12 +12,12 @@ use axum::http::{HeaderMap, header};
 use stillwell_engine::histogram::{FloatHistogram, ResetHint};
 use stillwell_engine::labels::{Labels, METRIC_NAME};
 use stillwell_engine::promql::select::{Projection, Samples, SelectRequest, View, is_stale};
+use stillwell_engine::promql::{MemoryLease, QueryError};
 
 use super::error::ApiError;
-use super::lookup::selectors;
+use super::lookup::{held, look_up, selectors};
 use crate::form::Form;
 use crate::host::Host;
-use crate::pool::{Kind, Within};
 
 pub use text::quoted;
 
@@ -129,12 +129,17 @@ pub(super) async fn page(
 ) -> Result<Vec<u8>, ApiError> {
     let sets = selectors(host, form).await?;
     let sets = sets.map_err(|error| ApiError::bad_data(error.to_string()))?;
-    let settings = host.query_settings();
+    let lookback_ms = host.query_settings().lookback_ms;
     let (reader, external, now) = (host.reader().clone(), host.external_labels(), host.now());
     let offset_ms = host.wall_offset_ms();
-    let work = move |_: &Within| {
+    look_up(host, move |within| {
         let view = reader.plain();
-        let after_ms = now.minus_ms(settings.lookback_ms).ms();
+        let memory = MemoryLease::new(within.memory.cloned(), within.bytes_max);
+        let stop = || match within.stop.and_then(|stop| stop()) {
+            Some(_) => Err(QueryError::Canceled("nobody waits for it".to_owned())),
+            None => Ok(()),
+        };
+        let after_ms = now.minus_ms(lookback_ms).ms();
         let mut found: Vec<Newest> = Vec::new();
         for matchers in &sets {
             let selection = view.select(&SelectRequest {
@@ -143,8 +148,8 @@ pub(super) async fn page(
                 until_ms: now.ms(),
                 projection: Projection::All,
                 last_only: true,
-                memory: None,
-                stop: None,
+                memory: Some(&memory),
+                stop: Some(&stop),
             })?;
             let mut scratch = Samples::default();
             for index in 0..selection.len() {
@@ -173,6 +178,8 @@ pub(super) async fn page(
                 }
             }
         }
+        stop()?;
+        let _held = held(within, found.iter().map(|one| one.labels.bytes()))?;
         found.sort_by(|a, b| {
             (a.labels.metric_name(), &a.labels).cmp(&(b.labels.metric_name(), &b.labels))
         });
@@ -182,12 +189,8 @@ pub(super) async fn page(
             Encoding::TextUtf8 => text::write(&found, &external, true).into_bytes(),
             Encoding::Protobuf => protobuf::write(&found, &external),
         })
-    };
-    let page = host
-        .queries()
-        .run(Kind::Query, settings.timeout_ms, work)
-        .await?;
-    Ok(page)
+    })
+    .await
 }
 
 #[cfg(test)]
