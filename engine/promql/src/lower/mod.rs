@@ -11,9 +11,8 @@ mod resets;
 use promql_parser::parser::{AggregateExpr as AggregateTree, Expr as Tree};
 
 use super::Features;
-use super::plan::FunctionId;
 use super::plan::{
-    Aggregate, AggregateOp, Binary, Duration, Expr, ExprKind, Span, Subquery, ValueType,
+    Aggregate, AggregateOp, Binary, Duration, Expr, ExprKind, Matching, Span, Subquery, ValueType,
 };
 use super::source::{self, Atom, AtomKind, Grouping, SourceError};
 
@@ -24,13 +23,11 @@ pub(crate) fn parse(text: &str, features: &Features) -> Result<Expr, SourceError
         atoms: &atoms,
         at: 0,
         depth: 0,
-        features,
     };
     let mut expr = lower.expr(&tree)?;
     if lower.at != atoms.len() {
         return Err(lower.adrift());
     }
-    check::selectors(&expr, false)?;
     resets::mark(&mut expr);
     Ok(invariant::mark(expr))
 }
@@ -43,7 +40,6 @@ struct Lower<'a> {
     atoms: &'a [Atom],
     at: usize,
     depth: usize,
-    features: &'a Features,
 }
 
 impl<'a> Lower<'a> {
@@ -77,14 +73,13 @@ impl<'a> Lower<'a> {
     }
 
     /// Signs that left no node in the tree: pluses, and minuses before numbers, which it folds.
-    fn folded_signs(&mut self) -> (bool, bool) {
-        let (mut negative, mut any) = (false, false);
+    fn folded_signs(&mut self) -> bool {
+        let mut negative = false;
         while let Some(AtomKind::Sign(minus)) = self.peek() {
             negative ^= minus;
-            any = true;
             self.at += 1;
         }
-        (negative, any)
+        negative
     }
 
     fn expr(&mut self, tree: &Tree) -> Result<Expr, SourceError> {
@@ -122,7 +117,7 @@ impl<'a> Lower<'a> {
             _ => {}
         }
         let sign_at = self.at;
-        let (negative, signed) = self.folded_signs();
+        let negative = self.folded_signs();
         let start = self.atoms.get(sign_at).map_or(0, |atom| atom.span.start);
         let mut expr = self.operand(tree)?;
         if let ExprKind::Number(value) = &mut expr.kind {
@@ -132,9 +127,6 @@ impl<'a> Lower<'a> {
             expr.span.start = start;
         } else if negative {
             return Err(self.adrift());
-        }
-        if signed {
-            check::unary(&expr)?;
         }
         Ok(expr)
     }
@@ -197,7 +189,7 @@ impl<'a> Lower<'a> {
             kind,
             span: Span { start, end },
         };
-        check::operand(&expr, self.features)?;
+        check::operand(&expr)?;
         Ok(expr)
     }
 
@@ -248,13 +240,18 @@ impl<'a> Lower<'a> {
                 start: lhs.span.start,
                 end: rhs.span.end,
             };
-            check::binary(operator, atom.span, &lhs, &rhs)?;
+            let is_scalar = |side: &Expr| side.value_type() == ValueType::Scalar;
+            // A number meets every element, whatever is said of matching.
+            let matching = match is_scalar(&lhs) || is_scalar(&rhs) {
+                true => Matching::default(),
+                false => operator.matching.clone(),
+            };
             let binary = Binary {
                 op: operator.op,
                 lhs,
                 rhs,
                 return_bool: operator.return_bool,
-                matching: operator.matching.clone(),
+                matching,
             };
             lhs = Expr {
                 kind: ExprKind::Binary(Box::new(binary)),
@@ -273,7 +270,6 @@ impl<'a> Lower<'a> {
             return Err(self.adrift());
         }
         let inner = self.expr(inner)?;
-        check::unary(&inner)?;
         let span = Span {
             start,
             end: inner.span.end,
@@ -305,21 +301,4 @@ impl<'a> Lower<'a> {
             span,
         })
     }
-}
-
-/// Whether the argument at `index` of this call may be a selector that fits everything.
-fn may_fit_everything(function: FunctionId, index: usize) -> bool {
-    function == FunctionId::Info && index == 1
-}
-
-/// The type error that Prometheus words so.
-fn expected(wanted: ValueType, context: &str, got: &Expr) -> SourceError {
-    SourceError::new(
-        got.span,
-        format!(
-            "expected type {} in {context}, got {}",
-            wanted.documented(),
-            got.value_type().documented()
-        ),
-    )
 }

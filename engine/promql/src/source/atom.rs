@@ -51,8 +51,6 @@ pub(crate) struct BinaryAtom {
     pub(crate) op: BinaryOp,
     pub(crate) return_bool: bool,
     pub(crate) matching: Matching,
-    /// Whether `on` or `ignoring` was written.
-    pub(crate) has_matching: bool,
 }
 
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! A place in the tokens, with the few moves that every part of the scanner makes.
 
-use crate::plan::Span;
+use crate::plan::{AggregateOp, Span};
 
 use super::error::SourceError;
 use super::lex::{Token, TokenKind};
@@ -83,23 +83,23 @@ impl<'a> Cursor<'a> {
         Err(self.unexpected(&format!("in {place}, expected {shown:?}")))
     }
 
-    /// "unexpected <this token> <context>".
+    /// "unexpected <this token> <context>", as Prometheus describes tokens.
     pub(crate) fn unexpected(&self, context: &str) -> SourceError {
         let token = self.peek();
+        let text = self.word_of(token);
+        let in_braces = context.starts_with("in label matching");
         let shown = match &token.kind {
             TokenKind::End => "end of input".to_owned(),
-            TokenKind::Identifier => format!("identifier {:?}", self.word_of(token)),
-            TokenKind::Number(_) => format!("number {:?}", self.word_of(token)),
-            TokenKind::Duration(_) => format!("duration {:?}", self.word_of(token)),
-            TokenKind::String(_) => format!("string {}", self.word_of(token)),
-            _ => format!("{:?}", self.word_of(token)),
+            TokenKind::Identifier if in_braces => format!("identifier {text:?}"),
+            TokenKind::Identifier => word(text),
+            TokenKind::Number(_) => format!("number {}", shortened(text)),
+            TokenKind::Duration(_) => format!("duration {}", shortened(text)),
+            TokenKind::String(_) => format!("string {}", shortened(text)),
+            kind if is_operator(kind) => format!("<op:{text}>"),
+            _ => format!("{text:?}"),
         };
-        SourceError::new(
-            token.span,
-            format!("unexpected {shown} {context}")
-                .trim_end()
-                .to_owned(),
-        )
+        let message = format!("unexpected {shown} {context}");
+        SourceError::new(token.span, message.trim_end())
     }
 
     pub(crate) fn span_from(&self, start: usize) -> Span {
@@ -108,4 +108,68 @@ impl<'a> Cursor<'a> {
             end: self.end(),
         }
     }
+}
+
+/// Words that are no names everywhere.
+pub(crate) const KEYWORDS: [&str; 16] = [
+    "by",
+    "without",
+    "on",
+    "ignoring",
+    "group_left",
+    "group_right",
+    "bool",
+    "offset",
+    "start",
+    "end",
+    "step",
+    "range",
+    "anchored",
+    "smoothed",
+    "fill_left",
+    "fill_right",
+];
+
+fn word(text: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    match lower.as_str() {
+        "and" | "or" | "unless" | "atan2" => format!("<op:{text}>"),
+        "fill" => format!("<{text}>"),
+        other if KEYWORDS.contains(&other) => format!("<{text}>"),
+        other if AggregateOp::from_name(other).is_some() => format!("<aggr:{text}>"),
+        other if other.contains(':') => format!("metric identifier {text:?}"),
+        _ => format!("identifier {text:?}"),
+    }
+}
+
+/// Texts of more than ten bytes are cut.
+fn shortened(text: &str) -> String {
+    match text.len() > 10 {
+        true => format!("{:?}...", text.chars().take(10).collect::<String>()),
+        false => format!("{text:?}"),
+    }
+}
+
+fn is_operator(kind: &TokenKind) -> bool {
+    use TokenKind as T;
+    matches!(
+        kind,
+        T::EqualRegex
+            | T::NotEqualRegex
+            | T::Equal
+            | T::NotEqual
+            | T::Greater
+            | T::Less
+            | T::GreaterEqual
+            | T::LessEqual
+            | T::TrimUpper
+            | T::TrimLower
+            | T::Add
+            | T::Sub
+            | T::Mul
+            | T::Div
+            | T::Mod
+            | T::Pow
+            | T::At
+    )
 }

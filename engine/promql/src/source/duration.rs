@@ -15,9 +15,13 @@ const DEPTH_MAX: usize = 64;
 const OPERATORS_MAX: usize = 64;
 
 /// What stands between `[` and `]` or `:`.
-pub(crate) fn range(cursor: &mut Cursor<'_>, features: &Features) -> Result<Duration, SourceError> {
+pub(crate) fn range(
+    cursor: &mut Cursor<'_>,
+    features: &Features,
+    place: &'static str,
+) -> Result<Duration, SourceError> {
     let start = cursor.peek().span.start;
-    let mut parser = Parser::new(cursor, features);
+    let mut parser = Parser::new(cursor, features, place);
     let kind = parser.sum(0)?;
     let plain = parser.plain;
     let span = cursor.span_from(start);
@@ -30,7 +34,7 @@ pub(crate) fn offset(
     features: &Features,
 ) -> Result<Duration, SourceError> {
     let start = cursor.peek().span.start;
-    let mut parser = Parser::new(cursor, features);
+    let mut parser = Parser::new(cursor, features, "offset");
     let kind = parser.signed_operand(0)?;
     let plain = parser.plain;
     let span = cursor.span_from(start);
@@ -70,15 +74,25 @@ struct Parser<'c, 'a> {
     /// Nothing but a number with at most one sign.
     plain: bool,
     operators: usize,
+    /// Where it stands, for errors.
+    place: &'static str,
 }
 
+/// What may stand where a duration does.
+const EXPECTED: &str = "number, duration, step(), or range()";
+
 impl<'c, 'a> Parser<'c, 'a> {
-    fn new(cursor: &'c mut Cursor<'a>, features: &'c Features) -> Parser<'c, 'a> {
+    fn new(
+        cursor: &'c mut Cursor<'a>,
+        features: &'c Features,
+        place: &'static str,
+    ) -> Parser<'c, 'a> {
         Parser {
             cursor,
             features,
             plain: true,
             operators: 0,
+            place,
         }
     }
 
@@ -193,8 +207,17 @@ impl<'c, 'a> Parser<'c, 'a> {
                 Ok(inner)
             }
             TokenKind::Identifier => self.function(depth),
-            _ => Err(self.cursor.unexpected("in duration expression")),
+            _ => Err(self.misplaced()),
         }
+    }
+
+    fn misplaced(&self) -> SourceError {
+        let expected = match self.place {
+            "subquery selector" => "number, duration, step(), range(), or \"]\"",
+            _ => EXPECTED,
+        };
+        let context = format!("in {}, expected {expected}", self.place);
+        self.cursor.unexpected(&context)
     }
 
     fn function(&mut self, depth: usize) -> Result<DurationKind, SourceError> {
@@ -205,7 +228,7 @@ impl<'c, 'a> Parser<'c, 'a> {
             "range" => (Some(DurationKind::Range), None),
             "min" | "min_of" => (None, Some(DurationOp::Min)),
             "max" | "max_of" => (None, Some(DurationOp::Max)),
-            _ => return Err(self.cursor.unexpected("in duration expression")),
+            _ => return Err(self.misplaced()),
         };
         if !self.features.duration_expressions {
             return Err(self.cursor.unexpected(

@@ -20,12 +20,12 @@ impl SourceError {
 
     /// As Prometheus prints it, with line and column.
     pub(crate) fn into_query_error(self, text: &str) -> QueryError {
+        let place = match text.is_empty() {
+            true => "unknown position".to_owned(), // as Prometheus says of nothing
+            false => line_and_column(text, self.span.start),
+        };
         QueryError::BadData {
-            message: format!(
-                "{}: parse error: {}",
-                line_and_column(text, self.span.start),
-                self.message
-            ),
+            message: format!("{place}: parse error: {}", self.message),
             position: Some((self.span.start, self.span.end)),
         }
     }

@@ -2,6 +2,7 @@
 //! carried from one server to the other, and a parse error alone says nothing of where such a word is from.
 
 use super::error::SourceError;
+use crate::plan::Span;
 
 /// Words that mean the same here, and what to write for them.
 static WORDS: &[(&[&str], &str)] = &[
@@ -173,23 +174,28 @@ static WORDS: &[(&[&str], &str)] = &[
 ];
 
 /// The error, with the nearest way of PromQL where the text at its place is a word of MetricsQL.
-pub(super) fn explained(text: &str, error: SourceError) -> SourceError {
-    let Some(rest) = text.get(error.span.start..) else {
-        return error;
-    };
+pub(super) fn explained(text: &str, error: SourceError, call: Option<Span>) -> SourceError {
+    if error.message.contains("in label matching") {
+        return error; // a label may have any name
+    }
+    let at = [Some(error.span), call];
+    let hint = at.into_iter().flatten().find_map(|span| hint(text, span));
+    match hint {
+        None => error,
+        Some(hint) => SourceError::new(error.span, format!("{}; {hint}", error.message)),
+    }
+}
+
+/// What to write for the word that begins there.
+fn hint(text: &str, span: Span) -> Option<String> {
+    let rest = text.get(span.start..)?;
     let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
     let word = &rest[..end.unwrap_or(rest.len())];
     let same = |known: &&str| known.eq_ignore_ascii_case(word);
-    match WORDS.iter().find(|(words, _)| words.iter().any(same)) {
-        None => error,
-        Some((_, instead)) => {
-            let message = format!(
-                "{}; {word} is MetricsQL (VictoriaMetrics), in PromQL: {instead}",
-                error.message
-            );
-            SourceError::new(error.span, message)
-        }
-    }
+    let (_, instead) = WORDS.iter().find(|(words, _)| words.iter().any(same))?;
+    Some(format!(
+        "{word} is MetricsQL (VictoriaMetrics), in PromQL: {instead}"
+    ))
 }
 
 #[cfg(test)]

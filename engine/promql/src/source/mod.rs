@@ -26,24 +26,39 @@ mod number;
 mod scan;
 mod selector;
 mod skeleton;
+mod types;
 mod unquote;
 
 use promql_parser::parser::Expr as Tree;
 
 use crate::Features;
 use crate::plan::{Selector, Span};
+use selector::fits_everything;
 
-pub(crate) use atom::{Atom, AtomKind, BinaryAtom, Grouping};
+pub(crate) use atom::{Atom, AtomKind, Grouping};
 pub(crate) use error::{SourceError, line_and_column};
 pub(crate) use number::{parse_duration, parse_number};
-pub(crate) use selector::fits_everything;
 pub(crate) use unquote::{is_valid_label_name, quote_bytes};
 
 /// The atoms of a query and the tree that says how they belong together.
 pub(crate) fn read(text: &str, features: &Features) -> Result<(Vec<Atom>, Tree), SourceError> {
-    let tokens = lex::lex(text)?;
-    let atoms = scan::scan(&mut cursor::Cursor::new(text, &tokens), features)
-        .map_err(|error| metricsql::explained(text, error))?;
+    let (tokens, unread) = lex::lex_some(text);
+    let mut cursor = cursor::Cursor::new(text, &tokens);
+    let scanned = scan::scan(&mut cursor, features);
+    // What is wrong first is told: a text that cannot be read on is where the tokens end.
+    let scanned = match (scanned, unread) {
+        (Ok(_), Some(unread)) => Err((unread, None)),
+        (
+            Err(scan::Failed {
+                is_at_end: true, ..
+            }),
+            Some(unread),
+        ) => Err((unread, None)),
+        (Err(failed), _) => Err((failed.error, failed.call)),
+        (Ok(atoms), None) => Ok(atoms),
+    };
+    let atoms = scanned.map_err(|(error, call)| metricsql::explained(text, error, call))?;
+    types::check(&atoms)?;
     let tree = promql_parser::parser::parse(&skeleton::skeleton(&atoms)).map_err(|message| {
         let span = Span {
             start: 0,

@@ -90,6 +90,9 @@ fn braces(
                 comma(cursor)?;
                 continue;
             }
+            _ if quoted => {
+                return Err(cursor.unexpected("in label matching, expected \",\" or \"}\""));
+            }
             _ => {
                 return Err(
                     cursor.unexpected("in label matching, expected label matching operator")
@@ -126,8 +129,11 @@ pub(crate) fn at(cursor: &mut Cursor<'_>) -> Result<At, SourceError> {
             _ => return Err(cursor.unexpected("in @, expected timestamp")),
         };
         cursor.next();
-        cursor.expect(&TokenKind::LeftParen, "(", "@")?;
-        cursor.expect(&TokenKind::RightParen, ")", "@")?;
+        for bracket in [TokenKind::LeftParen, TokenKind::RightParen] {
+            if !cursor.take(&bracket) {
+                return Err(cursor.unexpected("in @, expected timestamp"));
+            }
+        }
         return Ok(at);
     }
     let negative = cursor.take(&TokenKind::Sub);
@@ -161,11 +167,7 @@ pub(crate) fn grouping_labels(cursor: &mut Cursor<'_>) -> Result<Vec<Arc<str>>, 
         let token = cursor.peek();
         match &token.kind {
             TokenKind::Identifier => {
-                let word = cursor.word_of(token);
-                if word.contains(':') {
-                    return Err(cursor.unexpected("in grouping opts, expected label"));
-                }
-                labels.push(Arc::from(word));
+                labels.push(Arc::from(cursor.word_of(token)));
             }
             TokenKind::String(text) if !text.is_empty() && !super::unquote::has_raw_byte(text) => {
                 labels.push(Arc::from(text.as_str()));

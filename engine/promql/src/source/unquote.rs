@@ -72,7 +72,12 @@ fn escape(text: &str, quote: u8, out: &mut Vec<u8>) -> Result<usize, String> {
         'x' => (1, 2, 16),
         'u' => (1, 4, 16),
         'U' => (1, 8, 16),
-        _ => return Err(format!("unknown escape sequence {first:?}")),
+        _ => {
+            return Err(format!(
+                "unknown escape sequence U+{:04X} {first:?}",
+                first as u32
+            ));
+        }
     };
     let digits = text
         .get(skip..skip + count)

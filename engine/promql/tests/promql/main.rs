@@ -1,5 +1,6 @@
 //! Tests of the PromQL crate from outside: Prometheus' scripts, properties of random queries, recorded series, hostile text.
 
+mod errors;
 mod helpers;
 mod hostile;
 mod properties;

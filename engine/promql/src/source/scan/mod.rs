@@ -11,7 +11,7 @@ use crate::plan::{AggregateOp, Edges, Span};
 use crate::plan::{Function, FunctionId};
 
 use super::atom::{Atom, AtomKind, Grouping};
-use super::cursor::Cursor;
+use super::cursor::{Cursor, KEYWORDS};
 use super::error::SourceError;
 use super::lex::TokenKind;
 use super::selector;
@@ -35,31 +35,76 @@ const RESERVED: [&str; 6] = [
     "atan2",
 ];
 
-pub(crate) fn scan(cursor: &mut Cursor<'_>, features: &Features) -> Result<Vec<Atom>, SourceError> {
+/// Why a text is no query.
+pub(crate) struct Failed {
+    pub(crate) error: SourceError,
+    /// It is wrong at the end of the tokens, and nothing before is.
+    pub(crate) is_at_end: bool,
+    /// The unknown function in whose arguments it is wrong.
+    pub(crate) call: Option<Span>,
+}
+
+fn is_reserved(word: &str) -> bool {
+    let same = |reserved: &&str| word.eq_ignore_ascii_case(reserved);
+    RESERVED.iter().any(same)
+}
+
+/// Keywords that are no functions, whatever follows.
+fn is_no_function(word: &str) -> bool {
+    let lower = word.to_ascii_lowercase();
+    let is_function = matches!(lower.as_str(), "start" | "end" | "step" | "range");
+    let is_operator = matches!(lower.as_str(), "and" | "or" | "unless" | "atan2" | "fill");
+    is_operator || (KEYWORDS.contains(&lower.as_str()) && !is_function)
+}
+
+pub(crate) fn scan(cursor: &mut Cursor<'_>, features: &Features) -> Result<Vec<Atom>, Failed> {
     let mut scanner = Scanner {
         cursor,
         features,
         atoms: Vec::new(),
         open: Vec::new(),
         operators: 0,
+        refused: None,
     };
-    scanner.run()?;
-    Ok(scanner.atoms)
+    let ran = scanner.run();
+    // Calls are refused as they close, so that is before whatever is wrong behind them.
+    let (error, is_at_end) = match (scanner.refused, ran) {
+        (Some(refused), _) => (refused, false),
+        (None, Ok(())) => return Ok(scanner.atoms),
+        (None, Err(error)) => (error, scanner.cursor.is(&TokenKind::End)),
+    };
+    let mut open = scanner.open.iter().rev();
+    let call = open.find_map(|open| Some(open.refused.as_ref()?.span));
+    Err(Failed {
+        error,
+        is_at_end,
+        call,
+    })
+}
+
+/// A bracket that is not closed yet.
+struct Opened {
+    /// Its atom.
+    atom: usize,
+    commas: usize,
+    /// Why what it belongs to is refused once it is closed.
+    refused: Option<SourceError>,
 }
 
 struct Scanner<'c, 'a> {
     cursor: &'c mut Cursor<'a>,
     features: &'c Features,
     atoms: Vec<Atom>,
-    /// Indices of the opening atoms that are not closed yet.
-    open: Vec<usize>,
+    open: Vec<Opened>,
     operators: usize,
+    /// The first call or aggregation that there cannot be.
+    refused: Option<SourceError>,
 }
 
 impl Scanner<'_, '_> {
     fn run(&mut self) -> Result<(), SourceError> {
         if self.cursor.is(&TokenKind::End) {
-            let span = self.cursor.peek().span;
+            let span = Span::default();
             return Err(SourceError::new(span, "no expression found in input"));
         }
         loop {
@@ -74,6 +119,35 @@ impl Scanner<'_, '_> {
                     Next::End => return Ok(()),
                 }
             }
+        }
+    }
+
+    /// What is at the cursor is not expected; inside of an aggregation that is said.
+    fn unexpected(&self) -> SourceError {
+        let is_aggregate =
+            |open: &Opened| matches!(self.atoms[open.atom].kind, AtomKind::Aggregate(..));
+        let inside = self.open.iter().any(is_aggregate);
+        self.cursor
+            .unexpected(if inside { "in aggregation" } else { "" })
+    }
+
+    /// Whether what was opened last is a call or an aggregation, and has no argument yet.
+    fn may_be_empty(&self) -> bool {
+        self.open.last().is_some_and(|open| {
+            let kind = &self.atoms[open.atom].kind;
+            let is_call = matches!(kind, AtomKind::Call(_) | AtomKind::Aggregate(..));
+            open.atom + 1 == self.atoms.len() && (is_call || open.refused.is_some())
+        })
+    }
+
+    /// Whether an expression may begin here, or the text cannot be read on.
+    fn begins_operand(&self) -> bool {
+        use TokenKind as T;
+        match self.cursor.peek().kind {
+            T::Add | T::Sub | T::LeftParen | T::Number(_) | T::Duration(_) => true,
+            T::String(_) | T::LeftBrace | T::End => true,
+            T::Identifier => !self.cursor.word().is_some_and(is_reserved),
+            _ => false,
         }
     }
 
@@ -107,7 +181,7 @@ impl Scanner<'_, '_> {
                 }
                 TokenKind::LeftParen => {
                     self.cursor.next();
-                    self.open(AtomKind::Open, start)?;
+                    self.open(AtomKind::Open, start, None)?;
                 }
                 TokenKind::Number(value) => {
                     self.cursor.next();
@@ -129,19 +203,11 @@ impl Scanner<'_, '_> {
                     if self.word()? {
                         return Ok(());
                     }
-                    if self.cursor.is(&TokenKind::RightParen)
-                        && matches!(
-                            self.atoms.last(),
-                            Some(Atom {
-                                kind: AtomKind::Call(_),
-                                ..
-                            })
-                        )
-                    {
+                    if self.cursor.is(&TokenKind::RightParen) && self.may_be_empty() {
                         return Ok(());
                     }
                 }
-                _ => return Err(self.cursor.unexpected("")),
+                _ => return Err(self.unexpected()),
             }
             signs = 0;
         }
@@ -155,19 +221,20 @@ impl Scanner<'_, '_> {
         let follows = &self.cursor.ahead(1).kind;
         if let Some(op) = AggregateOp::from_name(word) {
             if let Some(grouping) = self.leading_grouping()? {
-                self.cursor
-                    .expect(&TokenKind::LeftParen, "(", "aggregation")?;
-                self.open(AtomKind::Aggregate(op, Some(grouping)), start)?;
+                if !self.cursor.take(&TokenKind::LeftParen) {
+                    return Err(self.cursor.unexpected("in aggregation"));
+                }
+                self.open(AtomKind::Aggregate(op, Some(grouping)), start, None)?;
                 return Ok(false);
             }
             if *follows == TokenKind::LeftParen {
                 self.cursor.next();
                 self.cursor.next();
-                self.open(AtomKind::Aggregate(op, None), start)?;
+                self.open(AtomKind::Aggregate(op, None), start, None)?;
                 return Ok(false);
             }
         }
-        if *follows == TokenKind::LeftParen {
+        if *follows == TokenKind::LeftParen && !is_no_function(word) {
             // Keywords are read in any case; as functions they are written in lower case.
             let lower = word.to_ascii_lowercase();
             let name = if matches!(lower.as_str(), "start" | "end" | "step" | "range") {
@@ -175,31 +242,28 @@ impl Scanner<'_, '_> {
             } else {
                 word
             };
-            let Some(function) = Function::from_name(name) else {
-                let message = format!("unknown function with name {word:?}");
-                return Err(SourceError::new(token.span, message));
-            };
-            let enabled = match function.id {
+            let known = Function::from_name(name);
+            let is_enabled = |function: &&Function| match function.id {
                 FunctionId::StartTimestamp => self.features.start_timestamps,
                 _ => self.features.experimental_functions || !function.experimental,
             };
-            if !enabled {
-                let message = format!("function {word:?} is not enabled");
-                return Err(SourceError::new(token.span, message));
+            let refused = match known {
+                Some(function) if is_enabled(&function) => None,
+                Some(_) => Some(format!("function {word:?} is not enabled")),
+                None => Some(format!("unknown function with name {word:?}")),
+            };
+            let refused = refused.map(|why| SourceError::new(token.span, why));
+            self.cursor.next();
+            self.cursor.next();
+            match known {
+                Some(function) => self.open(AtomKind::Call(function), start, refused)?,
+                // It is refused as soon as it is closed.
+                None => self.open(AtomKind::Open, start, refused)?,
             }
-            self.cursor.next();
-            self.cursor.next();
-            self.open(AtomKind::Call(function), start)?;
             return Ok(false);
         }
-        if RESERVED
-            .iter()
-            .any(|reserved| word.eq_ignore_ascii_case(reserved))
-        {
-            return Err(SourceError::new(
-                token.span,
-                format!("unexpected <{}>", word.to_ascii_lowercase()),
-            ));
+        if is_reserved(word) {
+            return Err(self.unexpected());
         }
         self.selector()?;
         Ok(true)
@@ -229,11 +293,20 @@ impl Scanner<'_, '_> {
         Ok(Some(Grouping { without, labels }))
     }
 
-    fn open(&mut self, kind: AtomKind, start: usize) -> Result<(), SourceError> {
+    fn open(
+        &mut self,
+        kind: AtomKind,
+        start: usize,
+        refused: Option<SourceError>,
+    ) -> Result<(), SourceError> {
         if self.open.len() >= NESTING_MAX {
             return Err(self.too_much("the query is nested too deeply", NESTING_MAX));
         }
-        self.open.push(self.atoms.len());
+        self.open.push(Opened {
+            atom: self.atoms.len(),
+            commas: 0,
+            refused,
+        });
         self.push(kind, start);
         Ok(())
     }
@@ -255,7 +328,7 @@ impl Scanner<'_, '_> {
         match &token.kind {
             TokenKind::End => {
                 if let Some(open) = self.open.last() {
-                    let span = self.atoms[*open].span;
+                    let span = self.atoms[open.atom].span;
                     let at = Span {
                         start: span.end.saturating_sub(1),
                         end: span.end,
@@ -266,13 +339,18 @@ impl Scanner<'_, '_> {
             }
             TokenKind::RightParen => self.close()?,
             TokenKind::Comma => {
-                let inside = self.open.last().map(|open| &self.atoms[*open].kind);
-                if !matches!(inside, Some(AtomKind::Call(_) | AtomKind::Aggregate(..))) {
-                    return Err(self.cursor.unexpected(""));
+                let Some(inside) = self.open.last_mut() else {
+                    return Err(self.unexpected());
+                };
+                let kind = &self.atoms[inside.atom].kind;
+                let is_call = matches!(kind, AtomKind::Call(_) | AtomKind::Aggregate(..));
+                if !is_call && inside.refused.is_none() {
+                    return Err(self.unexpected());
                 }
+                inside.commas += 1;
                 self.cursor.next();
                 self.push(AtomKind::Comma, token.span.start);
-                if self.cursor.is(&TokenKind::RightParen) {
+                if !self.begins_operand() {
                     let message = "trailing commas not allowed in function call args";
                     return Err(SourceError::new(token.span, message));
                 }
@@ -295,7 +373,7 @@ impl Scanner<'_, '_> {
             }
             _ => {
                 let Some(op) = self.binary_operator() else {
-                    return Err(self.cursor.unexpected(""));
+                    return Err(self.unexpected());
                 };
                 self.operators += 1;
                 if self.operators > OPERATORS_MAX {
@@ -311,17 +389,46 @@ impl Scanner<'_, '_> {
 
     fn close(&mut self) -> Result<(), SourceError> {
         let Some(open) = self.open.pop() else {
-            return Err(self.cursor.unexpected(""));
+            return Err(self.unexpected());
         };
+        let is_empty = open.atom + 1 == self.atoms.len();
         let start = self.cursor.next().span.start;
-        if matches!(self.atoms[open].kind, AtomKind::Aggregate(_, None)) {
+        if matches!(self.atoms[open.atom].kind, AtomKind::Aggregate(_, None)) {
             let trailing = self.grouping()?;
-            if let AtomKind::Aggregate(_, grouping) = &mut self.atoms[open].kind {
+            if let AtomKind::Aggregate(_, grouping) = &mut self.atoms[open.atom].kind {
                 *grouping = trailing;
             }
         }
         self.push(AtomKind::Close, start);
+        let given = if is_empty { 0 } else { open.commas + 1 };
+        let refused = open.refused.or_else(|| self.misfit(open.atom, given));
+        self.refused = self.refused.take().or(refused);
         Ok(())
+    }
+
+    /// Why an aggregation with so many arguments is none.
+    fn misfit(&self, at: usize, given: usize) -> Option<SourceError> {
+        let atom = &self.atoms[at];
+        let AtomKind::Aggregate(op, _) = &atom.kind else {
+            return None;
+        };
+        let is_experimental = matches!(op, AggregateOp::Limitk | AggregateOp::LimitRatio);
+        let wanted = 1 + usize::from(op.has_param());
+        let why = if is_experimental && !self.features.experimental_functions {
+            let name = op.as_str();
+            format!(
+                "{name}() is experimental and must be enabled with --enable-feature=promql-experimental-functions"
+            )
+        } else if given == 0 {
+            "no arguments for aggregate expression provided".to_owned()
+        } else if given != wanted {
+            format!(
+                "wrong number of arguments for aggregate expression provided, expected {wanted}, got {given}"
+            )
+        } else {
+            return None;
+        };
+        Some(SourceError::new(atom.span, why))
     }
 
     fn take_keyword(&mut self, keyword: &str) -> bool {

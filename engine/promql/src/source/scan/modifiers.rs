@@ -11,11 +11,15 @@ use super::Scanner;
 impl Scanner<'_, '_> {
     pub(super) fn brackets(&mut self) -> Result<(), SourceError> {
         let start = self.cursor.next().span.start;
-        let range = duration::range(self.cursor, self.features)?;
+        let range = duration::range(self.cursor, self.features, "subquery or range selector")?;
         if self.cursor.take(&TokenKind::Colon) {
             let step = match self.cursor.is(&TokenKind::RightBracket) {
                 true => None,
-                false => Some(duration::range(self.cursor, self.features)?),
+                false => Some(duration::range(
+                    self.cursor,
+                    self.features,
+                    "subquery selector",
+                )?),
             };
             self.cursor
                 .expect(&TokenKind::RightBracket, "]", "subquery selector")?;
@@ -31,7 +35,7 @@ impl Scanner<'_, '_> {
         if !self.cursor.is(&TokenKind::RightBracket) {
             return Err(self
                 .cursor
-                .unexpected("in subquery or range selector, expected \":\" or \"]\""));
+                .unexpected("in subquery or range, expected \":\" or \"]\""));
         }
         self.cursor.next();
         let end = self.cursor.end();
@@ -64,7 +68,32 @@ impl Scanner<'_, '_> {
             span.end = end;
             return Ok(());
         };
-        Err(SourceError::new(*span, refusal))
+        Err(SourceError::new(Span { start, end }, refusal))
+    }
+
+    /// Where the operand begins that ends here.
+    fn operand_start(&self) -> usize {
+        let mut depth = 0_usize;
+        for atom in self.atoms.iter().rev() {
+            match atom.kind {
+                AtomKind::Close => depth += 1,
+                AtomKind::Open | AtomKind::Call(_) | AtomKind::Aggregate(..) => {
+                    depth -= usize::from(depth > 0)
+                }
+                _ => {}
+            }
+            if depth == 0 && !matches!(atom.kind, AtomKind::Subquery(_)) {
+                return atom.span.start;
+            }
+        }
+        0
+    }
+
+    fn from_operand(&self, end: usize) -> Span {
+        Span {
+            start: self.operand_start(),
+            end,
+        }
     }
 
     pub(super) fn offset_modifier(&mut self, span: Span) -> Result<(), SourceError> {
@@ -94,7 +123,7 @@ impl Scanner<'_, '_> {
             }
             _ => {
                 return Err(SourceError::new(
-                    span,
+                    self.from_operand(span.end),
                     "offset modifier must be preceded by an instant vector selector or range vector selector or a subquery",
                 ));
             }
@@ -116,7 +145,7 @@ impl Scanner<'_, '_> {
             }) => (&mut subquery.at, span),
             _ => {
                 return Err(SourceError::new(
-                    span,
+                    self.from_operand(span.end),
                     "@ modifier must be preceded by an instant vector selector or range vector selector or a subquery",
                 ));
             }
@@ -137,7 +166,7 @@ impl Scanner<'_, '_> {
         let word = self.cursor.word_of(token).to_ascii_lowercase();
         if !self.features.extended_range_selectors {
             return Err(SourceError::new(
-                token.span,
+                self.from_operand(token.span.end),
                 format!("{word} modifier is experimental and not enabled"),
             ));
         }

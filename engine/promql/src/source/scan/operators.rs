@@ -1,6 +1,6 @@
 //! Binary operators with their modifiers: `bool`, `on`, `ignoring`, `group_left`, `group_right`, fills.
 
-use crate::plan::{BinaryOp, Cardinality, Matching};
+use crate::plan::{BinaryOp, Cardinality, Matching, Span};
 use crate::source::atom::{AtomKind, BinaryAtom};
 use crate::source::error::SourceError;
 use crate::source::lex::TokenKind;
@@ -64,32 +64,23 @@ impl Scanner<'_, '_> {
             if !has_matching {
                 return Err(SourceError::new(span, format!("unexpected <{keyword}>")));
             }
-            if op.is_set() {
-                let message = format!("no grouping allowed for {:?} operation", op.as_str());
-                return Err(SourceError::new(span, message));
-            }
             matching.cardinality = cardinality;
             if self.cursor.is(&TokenKind::LeftParen) {
                 matching.include = selector::grouping_labels(self.cursor)?;
             }
             break;
         }
-        self.fills(op, &mut matching)?;
+        self.fills(&mut matching)?;
         let atom = BinaryAtom {
             op,
             return_bool,
             matching,
-            has_matching,
         };
         self.push(AtomKind::Binary(Box::new(atom)), start);
         Ok(())
     }
 
-    pub(super) fn fills(
-        &mut self,
-        op: BinaryOp,
-        matching: &mut Matching,
-    ) -> Result<(), SourceError> {
+    pub(super) fn fills(&mut self, matching: &mut Matching) -> Result<(), SourceError> {
         loop {
             let word = self.cursor.word().unwrap_or("").to_ascii_lowercase();
             let (left, right) = match word.as_str() {
@@ -104,15 +95,10 @@ impl Scanner<'_, '_> {
             }
             let span = self.cursor.next().span;
             if !self.features.fill_modifiers {
+                let span = Span { start: 0, ..span };
                 return Err(SourceError::new(
                     span,
                     "binop fill modifiers are experimental and not enabled",
-                ));
-            }
-            if op.is_set() {
-                return Err(SourceError::new(
-                    span,
-                    "filling in missing series not allowed for set operators",
                 ));
             }
             if (left && matching.fill_left.is_some()) || (right && matching.fill_right.is_some()) {
