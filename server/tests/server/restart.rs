@@ -87,7 +87,10 @@ async fn history_comes_back_and_a_bad_file_does_not() {
         assert!(std::fs::read(folder.snapshot()).expect("replaced").len() > 28);
     }
     let left = std::fs::read_dir(&folder.0).expect("a folder").count();
-    assert_eq!(left, 2, "the snapshot and the lock: nothing unfinished stays");
+    assert_eq!(
+        left, 2,
+        "the snapshot and the lock: nothing unfinished stays"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
