@@ -177,6 +177,9 @@ pub const GATEWAY_START_MS_MAX: i64 = 30_000;
 /// Pools remembered per target. A gateway serves one.
 pub const POOLS_PER_TARGET_MAX: usize = 1_024;
 
+/// Processes behind one page of which it is known when they started: each is looked at with every page.
+pub const STARTS_PER_TARGET_MAX: usize = 1_024;
+
 /// Label names whose values are remembered because some query fixed them to a value.
 pub const REMEMBERED_LABELS_MAX: usize = 1_024;
 

@@ -90,9 +90,9 @@ impl Grace {
             ChangeKind::SeriesLeft { .. } => {
                 format!("the page of {name} has lost series of what is read")
             }
-            ChangeKind::SomeCountersFell => format!(
-                "some counters of {name} fell while others rose, so that one of the processes behind it may have restarted"
-            ),
+            ChangeKind::OneOfSeveral => {
+                format!("one of the processes behind {name} may have restarted")
+            }
             ChangeKind::LeftDiscovery => format!("{name} left discovery"),
             ChangeKind::LeadershipMoved => format!("leadership moved, as {name} says"),
         };

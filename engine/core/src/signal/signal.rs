@@ -166,7 +166,8 @@ impl Signal {
         );
         let is_fault = !comes_and_goes;
         self.numbers.clear();
-        self.unmeasured = (is_fault && self.outdated) || (continues && self.unmeasured);
+        let is_unmeasured = self.outdated || self.has_no_number();
+        self.unmeasured = (is_fault && is_unmeasured) || (continues && self.unmeasured);
         self.grace = Some(Grace::start(
             self.grace.take(),
             self.measured.as_ref(),
@@ -181,6 +182,14 @@ impl Signal {
         let runs = |grace: &&Grace| grace.runs(now_ms, self.policy.restart_grace_ms);
         let grace = self.grace.as_ref().filter(runs);
         grace.filter(|_| self.query.demand != Demand::None)
+    }
+
+    /// Whether some sample or group of the newest result is no number, so that nothing was measured.
+    fn has_no_number(&self) -> bool {
+        let values = self.result.as_deref().unwrap_or_default();
+        let mut numbers = values.iter().map(|(_, value)| value);
+        self.policy.nan == Nan::Unknown
+            && (!self.not_finite.is_empty() || numbers.any(|value| !value.is_finite()))
     }
 
     /// Whether a result of this time counts as measured: every target is fresh, or each object is judged by its own (S5).
@@ -222,7 +231,7 @@ impl Signal {
             pins: &[],
         };
         let fresh = self.is_measured(assessment);
-        let finite = self.not_finite.is_empty() || self.policy.nan != Nan::Unknown;
+        let finite = !self.has_no_number();
         if let (Ok(values), true) = (&self.result, fresh && finite) {
             let keeps_numbers = self.policy.nan == Nan::Last;
             for (labels, value) in values

@@ -42,6 +42,9 @@ impl Writer {
             let left_out = std::mem::take(&mut progress.left_out);
             registry.facts.note_left_out(target, left_out);
         }
+        for metric in &progress.moved {
+            registry.facts.record_structure_change(metric);
+        }
         let is_empty = staged.samples().0 == 0 && staged.skipped() == 0;
         registry.facts.note_whether_empty(target, is_empty);
         if let Some(retain_filter) = staged.retain_filter() {

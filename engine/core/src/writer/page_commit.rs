@@ -331,6 +331,16 @@ impl PageCommit<'_, '_> {
         let onward = self.onward(STALE);
         if self.store.move_to_clock(id, onward) {
             self.store.listed.remove(id, self.of.target);
+            self.note_move(id);
+        }
+    }
+
+    /// A series has moved to another clock: what selects series by their clocks has to look again.
+    fn note_move(&mut self, id: SeriesId) {
+        if let Some(metric) = self.store.metric_name(id)
+            && !self.of.moved.contains(metric)
+        {
+            self.of.moved.insert(metric.into());
         }
     }
 
@@ -425,6 +435,7 @@ impl PageCommit<'_, '_> {
             false => self.store.newest_ms(id),
         };
         let is_late = newest_ms >= Some(time_ms);
+        self.note_move(id);
         match is_late || is_outside {
             false => self.go_on_explicit(id, Onward::explicit(time_ms, bits), has_both),
             true => self.leave_out(id, stands, has_both),

@@ -1,5 +1,7 @@
 //! A commit between two of its holds of the store: how far it has come, and what it knows by then.
 
+use std::collections::BTreeSet;
+
 use super::outcome::Committed;
 use super::own_times::OwnTimes;
 use crate::exposition::{Placement, Staged};
@@ -17,6 +19,8 @@ pub(super) struct Progress {
     /// The target's pages do not report when their one process started, so it is looked how counters move (rule S6a).
     pub(super) watches_counters: bool,
     pub(super) counters: CounterMoves,
+    /// Metrics of which series have moved between the page's clock and that of explicit timestamps, while their lines stayed.
+    pub(super) moved: BTreeSet<Box<str>>,
     /// Metrics of which lines of this page have no series of their own.
     pub(super) left_out: LeftOut,
     /// How many series had ended in the whole store when the commit began.
@@ -76,6 +80,7 @@ impl Progress {
             times,
             watches_counters: false,
             counters: CounterMoves::default(),
+            moved: BTreeSet::new(),
             left_out: LeftOut::default(),
             endings: 0,
             committed,

@@ -165,10 +165,11 @@ fn a_page_of_several_processes_is_not_restarted_with_one_of_them() {
         };
         let page = |at: i64| {
             let restarted = at >= 25;
-            let (start, served) = if restarted {
-                (9, at - 24)
-            } else {
-                (1, 1000 + at)
+            // With start times the restart is known by them alone.
+            let (start, served) = match (restarted, starts) {
+                (false, _) => (1, 1000 + at),
+                (true, true) => (9, 1000 + at),
+                (true, false) => (9, at - 24),
             };
             let waiting = if restarted { 0 } else { 30 };
             process("a", 1, 500 + at, 5) + &process("b", start, served, waiting)
@@ -198,4 +199,36 @@ fn a_restart_after_which_a_counter_is_higher_tells_no_lower_number() {
     }
     scenario.take(target, &page(0, 20, 3));
     assert_eq!(scenario.reported(signal), held(30.0));
+}
+
+/// Of a page of two processes one was left, whose restart was none.
+#[test]
+fn the_last_process_of_a_page_restarts_like_any() {
+    for order in [["a", "b"], ["b", "a"]] {
+        let mut scenario = Scenario::new();
+        let signal = scenario.register("sum(vllm:num_requests_waiting)");
+        let target = scenario.target_of("prometheus", "p:1", &[]);
+        let take = |scenario: &mut Scenario, count: usize, b: (i64, i64), has_a: bool| {
+            let of = |server: &str, start: i64, waiting: i64| {
+                format!(
+                    "process_start_time_seconds{{server=\"{server}\"}} {start}\n\
+                     vllm:num_requests_waiting{{server=\"{server}\"}} {waiting}\n"
+                )
+            };
+            let lines = order.iter().map(|server| match *server {
+                "a" if has_a => of("a", 1, 5),
+                "b" => of("b", b.0, b.1),
+                _ => String::new(),
+            });
+            let page: String = lines.collect();
+            for _ in 0..count {
+                scenario.take(target, &page);
+            }
+        };
+        take(&mut scenario, 3, (1, 30), true);
+        take(&mut scenario, 1_300, (1, 30), false);
+        assert_eq!(scenario.reported(signal), value(30.0));
+        take(&mut scenario, 3, (7, 0), false);
+        assert_eq!(scenario.reported(signal), held(30.0), "{order:?}");
+    }
 }

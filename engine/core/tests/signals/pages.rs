@@ -220,3 +220,35 @@ fn a_series_whose_page_states_an_old_time_is_not_absent() {
         }
     }
 }
+
+/// The second time that a line stated a time, its series was missing from the sum of a compiled query, or told as new.
+#[test]
+fn a_series_that_states_a_time_again_is_refused_again() {
+    for (own, what) in [(-100, "young"), (-3_600_000, "old"), (3_000, "ahead")] {
+        let mut scenario = Scenario::new();
+        let signals = [
+            scenario.register("sum(x)"),
+            scenario.register("sum(x) or vector(0)"),
+            scenario.register("max(x) or vector(0)"),
+            scenario.register("max_over_time(sum(x)[1s:100ms])"),
+        ];
+        let (_, stage) = scenario.writer.add_target(with_timestamps());
+        scenario.stages.push(Some(stage));
+        let other = scenario.target("b:1");
+        for round in 0..4 {
+            for _ in 0..30 {
+                scenario.take(0, "x 30\n");
+                scenario.take_now(other, "x 5\n");
+            }
+            for (signal, number) in signals.iter().zip([35.0, 35.0, 30.0, 35.0]) {
+                assert_eq!(scenario.reported(*signal), value(number), "{what}, {round}");
+            }
+            let page = format!("x 30 {}\n", scenario.now_ms + own);
+            scenario.take(0, &page);
+            scenario.take_now(other, "x 5\n");
+            for signal in signals {
+                unknown(&scenario.reported(signal), &["timestamps of its own"]);
+            }
+        }
+    }
+}

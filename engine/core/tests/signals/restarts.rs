@@ -514,3 +514,39 @@ fn a_group_whose_targets_have_left_keeps_nobody_from_the_others() {
     }
     assert_eq!(scenario.reported(signal), value(7.0));
 }
+
+/// A gauge was NaN right before a restart, which wiped what was measured before: 30 became 0 at the first page.
+#[test]
+fn what_was_no_number_before_a_restart_is_no_zero_after_it() {
+    for (pages_of_nan, after) in [(3, held(30.0)), (700, Reported::Unknown(String::new()))] {
+        let mut scenario = Scenario::new();
+        let signals = [
+            "sum(vllm:num_requests_waiting)",
+            "ceil(sum(vllm:num_requests_waiting))",
+        ]
+        .map(|query| scenario.register(query));
+        let target = scenario.target_of("vllm", "a:1", &[]);
+        let mut start = 1_000;
+        let mut take = |scenario: &mut Scenario, count: usize, number: &str, restarts: bool| {
+            start += i64::from(restarts) * 9_000;
+            let page =
+                format!("process_start_time_seconds {start}\nvllm:num_requests_waiting {number}\n");
+            for _ in 0..count {
+                scenario.take(target, &page);
+            }
+        };
+        take(&mut scenario, 3, "30", false);
+        take(&mut scenario, pages_of_nan, "NaN", false);
+        unknown(&scenario.reported(signals[0]), &["NaN"]);
+        take(&mut scenario, 1, "0", true);
+        for signal in signals {
+            match &after {
+                Reported::Unknown(_) => unknown(&scenario.reported(signal), &["restarted"]),
+                held => assert_eq!(scenario.reported(signal), *held),
+            }
+        }
+        take(&mut scenario, 1, "4", false);
+        let told = scenario.reported(signals[0]);
+        assert!(matches!(told, Reported::Held(_)), "{told:?}");
+    }
+}

@@ -48,8 +48,9 @@ pub(crate) enum ChangeKind {
         /// Counters are gone whose page does not say when its process started.
         counters: bool,
     },
-    /// Some of its counters fell and others rose: it speaks for several processes, of which one may have restarted.
-    SomeCountersFell,
+    /// It speaks for several processes, of which one may have restarted: some of its counters fell and others rose, or one of
+    /// several start times is another.
+    OneOfSeveral,
 }
 
 /// How the counters of a page moved, of those that were above 0.

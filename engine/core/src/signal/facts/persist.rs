@@ -200,7 +200,7 @@ impl RestoredTarget {
             .retain(|metric| !saved.metrics.contains_key(metric));
         saved.has_losses = !saved.lost.is_empty();
         let (had_losses, has_losses) = (learned.has_losses, saved.has_losses);
-        saved.start_series = learned.start_series;
+        saved.starts = std::mem::take(&mut learned.starts);
         saved.leases = std::mem::take(&mut learned.leases);
         for (lease, _, leads) in &mut saved.leases {
             let known = leases.iter().find(|(name, _)| name == lease);

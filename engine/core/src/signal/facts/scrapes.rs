@@ -34,6 +34,7 @@ impl Facts {
         let (moved, changes) = facts.update_leases(id, holders, &value);
         *epoch += changes;
         let start_bits = facts.start_series().map(|series| value(series).to_bits());
+        let one_restarted = facts.update_starts(&value);
         let restarted =
             facts.update_process(start_bits, counters, before_ms, at_ms, *wall_offset_ms);
         let mut left = std::mem::take(&mut facts.left);
@@ -52,8 +53,8 @@ impl Facts {
         match (restarted, moved) {
             (true, _) => Some(ChangeKind::Restarted),
             (false, true) => Some(ChangeKind::LeadershipMoved),
-            (false, false) if start_bits.is_none() && counters.fell => {
-                Some(ChangeKind::SomeCountersFell)
+            (false, false) if start_bits.is_none() && (counters.fell || one_restarted) => {
+                Some(ChangeKind::OneOfSeveral)
             }
             (false, false) if are_gone || !metrics.is_empty() => {
                 if are_gone {
@@ -154,7 +155,22 @@ impl TargetFacts {
     /// The series that says when the process started that gives the page. A page with several speaks for several processes.
     pub(super) fn start_series(&self) -> Option<SeriesId> {
         let is_one = self.metrics.get(START_TIME) == Some(&1);
-        self.start_series.filter(|_| is_one)
+        let first = self.starts.first().filter(|_| is_one);
+        first.map(|(series, _)| *series)
+    }
+
+    /// Reads when the processes behind the page started. Whether one of them is another than before.
+    fn update_starts(&mut self, value: impl Fn(SeriesId) -> f64) -> bool {
+        let mut changed = false;
+        for (series, bits) in &mut self.starts {
+            let now = value(*series).to_bits();
+            let is_other = bits.is_some_and(|before| !is_same_start(before, now));
+            if is_other || bits.is_none() {
+                *bits = Some(now);
+            }
+            changed |= is_other;
+        }
+        changed
     }
 
     /// Whether a page with this start time comes from another process than the one before.

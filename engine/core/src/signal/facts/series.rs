@@ -3,7 +3,9 @@
 use hashbrown::HashSet;
 
 use crate::labels::{Labels, METRIC_NAME};
-use crate::limits::{POOLS_PER_TARGET_MAX, REMEMBERED_LABELS_MAX, SHOWN_LABELS_MAX};
+use crate::limits::{
+    POOLS_PER_TARGET_MAX, REMEMBERED_LABELS_MAX, SHOWN_LABELS_MAX, STARTS_PER_TARGET_MAX,
+};
 use crate::store::{SeriesId, TargetId, is_counter};
 
 use super::super::names::{
@@ -103,7 +105,9 @@ impl Facts {
             build_ref.clone_into(&mut facts.build_ref);
         }
         match metric {
-            START_TIME => facts.start_series = Some(series),
+            START_TIME if facts.starts.len() < STARTS_PER_TARGET_MAX => {
+                facts.starts.push((series, None));
+            }
             LEADER => {
                 let lease = labels.get("name").unwrap_or("").to_owned();
                 facts.leases.retain(|(name, _, _)| *name != lease);
@@ -200,9 +204,7 @@ impl Facts {
                 }
             }
         }
-        if facts.start_series.is_some_and(&has_left) {
-            facts.start_series = None;
-        }
+        facts.starts.retain(|(series, _)| !has_left(*series));
         let leases = facts.leases.len();
         facts
             .leases

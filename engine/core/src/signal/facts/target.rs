@@ -74,8 +74,8 @@ pub(crate) struct TargetFacts {
     pub(crate) pools: BTreeSet<String>,
     /// Leases: name, series, and whether it holds the lease according to the newest good page.
     pub(crate) leases: Vec<(String, SeriesId, bool)>,
-    /// The series `process_start_time_seconds` that came last; see [`TargetFacts::start_series`].
-    pub(super) start_series: Option<SeriesId>,
+    /// The series `process_start_time_seconds` of the page, as far as there is place, each with its value.
+    pub(super) starts: Vec<(SeriesId, Option<u64>)>,
     pub(super) start_bits: Option<u64>,
     /// When a change of process was noticed, in milliseconds, newest last.
     pub(crate) changes_ms: VecDeque<i64>,
@@ -131,7 +131,7 @@ impl TargetFacts {
             replaced: BTreeSet::new(),
             pools: BTreeSet::new(),
             leases: Vec::new(),
-            start_series: None,
+            starts: Vec::new(),
             start_bits: None,
             changes_ms: VecDeque::new(),
             crashes_ms: VecDeque::new(),
