@@ -25,9 +25,11 @@ pub(super) struct Newest {
     pub(super) value: f64,
 }
 
-/// How long a series may be silent of which no second sample has come: Prometheus' usual interval. Which its own is, is not
-/// known yet; a server like this one sends its signals every 5 s, whatever the interval of its scrapes.
+/// How long a series may be silent of which no second sample has come, while no more is known of the intervals of its sender:
+/// Prometheus' usual interval. A server like this one sends its signals every 5 s, whatever the interval of its scrapes.
 const FIRST_SILENCE_MS: i64 = 15_000;
+/// What the longest interval of a series shrinks by with each shorter one: of the last dozen or so it counts.
+const FADES: i64 = 16;
 
 /// The newest sample of a series.
 #[derive(Clone, Copy, Debug)]
@@ -35,29 +37,33 @@ pub(super) struct Sample {
     /// When it was measured, no later than it came.
     at_ms: i64,
     pub(super) value: f64,
-    /// The longer one of the last two intervals between samples of the series.
+    /// The longest of the last intervals between samples of the series, in which its sender was there.
     interval_ms: Option<i64>,
 }
 
 impl Sample {
-    fn after(before: Option<Sample>, at_ms: i64, value: f64) -> Sample {
-        // The one before the last fades, so that one pause does not let the series be silent for as long again and again.
-        let longer_ms = |before: Sample| {
+    /// The next of a series. `since_ms`: since when its sender sends.
+    fn after(before: Option<Sample>, at_ms: i64, value: f64, since_ms: i64) -> Sample {
+        let interval_ms = before.and_then(|before| {
             let newest_ms = at_ms.saturating_sub(before.at_ms);
-            newest_ms.max(before.interval_ms.unwrap_or(0) / 2)
-        };
+            // One that is repeated, and the first one behind a pause of the sender, say nothing of an interval.
+            if newest_ms == 0 || before.at_ms < since_ms {
+                return before.interval_ms;
+            }
+            let before_ms = before.interval_ms.unwrap_or(0);
+            Some(newest_ms.max(before_ms - before_ms / FADES))
+        });
         Sample {
             at_ms,
             value,
-            interval_ms: before.map(longer_ms),
+            interval_ms,
         }
     }
 
     /// Whether the series is silent while its sender goes on: two of its own intervals, or of the sender's, have passed.
-    fn is_silent(&self, newest_ms: i64, age_ms_max: i64) -> bool {
-        let own_ms = self
-            .interval_ms
-            .map_or(FIRST_SILENCE_MS, |ms| ms.saturating_mul(2));
+    /// `first_ms`: how long one may be of which a single sample came.
+    fn is_silent(&self, newest_ms: i64, first_ms: i64, age_ms_max: i64) -> bool {
+        let own_ms = self.interval_ms.map_or(first_ms, |ms| ms.saturating_mul(2));
         newest_ms.saturating_sub(self.at_ms) > age_ms_max.max(own_ms)
     }
 }
@@ -72,8 +78,10 @@ pub(super) struct Known {
     pub(super) since_ms: i64,
     /// Which of several replicas is taken, and the newest that it has sent.
     replica: Option<(String, i64)>,
-    /// When another replica was taken: what it does not send either has ended.
+    /// When another replica was taken: what it does not send either is not measured, or has ended.
     replaced_ms: Option<i64>,
+    /// When there was last no place for a series: what is here then is not all.
+    refused_ms: Option<i64>,
     unknown: Unknown,
 }
 
@@ -86,6 +94,7 @@ impl Known {
             since_ms: 0,
             replica: None,
             replaced_ms: None,
+            refused_ms: None,
             unknown: Unknown::default(),
         }
     }
@@ -127,25 +136,26 @@ impl Known {
         let has_place =
             before.is_some() || (self.series.len() < SERIES_MAX && self.held.take(&one.labels));
         if !has_place {
+            self.refused_ms = Some(now_ms);
             return false;
         }
         if self.unknown.take(&one.labels, one.value, now_ms) {
             self.held.give_back(&one.labels);
         }
-        let sample = Sample::after(before, at_ms, one.value);
+        let sample = Sample::after(before, at_ms, one.value, self.since_ms);
         self.series.insert(one.labels, sample);
         true
     }
 
+    /// Whether there was no place for a series within this time.
+    pub(super) fn is_incomplete(&self, now_ms: i64, age_ms_max: i64) -> bool {
+        let refused_ms = self.refused_ms;
+        refused_ms.is_some_and(|refused_ms| now_ms.saturating_sub(refused_ms) <= age_ms_max)
+    }
+
     /// Forgets what has ended without a stale marker.
-    pub(super) fn forget(&mut self, now_ms: i64, newest_ms: i64, age_ms_max: i64) {
-        let mut oldest_ms = newest_ms.saturating_sub(FORGOTTEN_MS);
-        if let Some(replaced_ms) = self.replaced_ms
-            && now_ms.saturating_sub(replaced_ms) >= age_ms_max
-        {
-            self.replaced_ms = None;
-            oldest_ms = oldest_ms.max(replaced_ms);
-        }
+    pub(super) fn forget(&mut self, now_ms: i64, newest_ms: i64) {
+        let oldest_ms = newest_ms.saturating_sub(FORGOTTEN_MS);
         let (series, held) = (&mut self.series, &mut self.held);
         series.retain(|labels, sample| {
             let stays = sample.at_ms >= oldest_ms;
@@ -159,6 +169,19 @@ impl Known {
         gone.iter().for_each(|labels| self.held.give_back(labels));
     }
 
+    /// How long a series may be silent of which a single sample came: two of the longest intervals of the others, once those are
+    /// known.
+    fn first_silence_ms(&self, now_ms: i64, age_ms_max: i64) -> i64 {
+        if now_ms.saturating_sub(self.since_ms) < FIRST_SILENCE_MS {
+            return FIRST_SILENCE_MS;
+        }
+        let intervals_ms = self.series.values().filter_map(|sample| sample.interval_ms);
+        let longest_ms = intervals_ms.max().unwrap_or(0);
+        longest_ms
+            .saturating_mul(2)
+            .clamp(age_ms_max, FIRST_SILENCE_MS.max(age_ms_max))
+    }
+
     pub(super) fn lines(&self, now_ms: i64, age_ms_max: i64) -> String {
         let mut out = String::new();
         let unknown = self.unknown.signals(&self.series, now_ms, age_ms_max);
@@ -169,9 +192,14 @@ impl Known {
                     .is_some_and(|signal| unknown.contains(signal))
         };
         let newest_ms = self.newest_ms.unwrap_or(now_ms);
+        let first_ms = self.first_silence_ms(now_ms, age_ms_max);
         for (labels, sample) in &self.series {
             // One number that is none makes every sum over it none.
-            let is_none = is_unknown(labels) || sample.is_silent(newest_ms, age_ms_max);
+            let is_other_s = self.replaced_ms.is_some_and(|replaced_ms| {
+                sample.at_ms < replaced_ms && now_ms.saturating_sub(replaced_ms) >= age_ms_max
+            });
+            let is_silent = is_other_s || sample.is_silent(newest_ms, first_ms, age_ms_max);
+            let is_none = is_unknown(labels) || is_silent;
             let value = if is_none { f64::NAN } else { sample.value };
             line(&mut out, labels, value);
         }

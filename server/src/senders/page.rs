@@ -9,7 +9,7 @@ use stillwell_adapters::time::rfc3339;
 use stillwell_engine::Timestamp;
 use tokio::sync::Notify;
 
-use super::known::{Known, Newest};
+use super::known::{Known, Newest, SERIES_MAX};
 use super::memory::SenderMemory;
 use crate::clock::Clock;
 use crate::scrape::WritesPages;
@@ -101,7 +101,13 @@ impl Sender {
                 "sender {name:?} sends since {since}; after an interval every series has come"
             ));
         }
-        known.forget(now_ms, newest_ms, *age_ms_max);
+        if known.is_incomplete(now_ms, *age_ms_max) {
+            return Err(format!(
+                "sender {name:?} sends series for which there is no place: more than {SERIES_MAX}, or more than all senders may \
+                 hold together"
+            ));
+        }
+        known.forget(now_ms, newest_ms);
         Ok(known.lines(now_ms, *age_ms_max))
     }
 }
@@ -128,7 +134,6 @@ mod tests {
     use stillwell_engine::labels::Labels;
     use stillwell_engine::promql::select::STALE_NAN_BITS;
 
-    use super::super::known::SERIES_MAX;
     use super::super::unknown::{STATE, VALUE};
     use super::*;
 
@@ -300,6 +305,69 @@ mod tests {
         assert!(text(&sender).contains("often{} 8\n"));
     }
 
+    /// A pause of the sender was taken for the interval of each of its series, and a sample that came twice for a short one.
+    #[tokio::test(start_paused = true)]
+    async fn the_interval_of_a_series_is_that_in_which_its_sender_is_there() {
+        let sender = sender().await;
+        let [a, b] = ["a", "b"].map(|name| labels! { "__name__" => name });
+        let shown = |sender: &Sender| sender.text().expect("a page").contains("b{} 7\n");
+        let mut number = 0.0;
+        let mut step = async |sends_b: bool, ms: u64| {
+            number += 1.0;
+            let mut samples = vec![(a.clone(), 0, number)];
+            if sends_b {
+                samples.push((b.clone(), 0, 7.0));
+            }
+            send(&sender, "", &samples);
+            send(&sender, "", &samples); // a retry
+            advance(ms).await;
+        };
+        for _ in 0..40 {
+            step(true, 500).await;
+        }
+        advance(60_000).await; // the sender is away
+        step(true, 500).await;
+        step(true, 500).await;
+        for at in 0..6 {
+            step(false, 500).await;
+            assert_eq!(shown(&sender), at < 2, "{at}");
+        }
+        // One that comes every five seconds, in bursts, is there in between.
+        for _ in 0..4 {
+            for _ in 0..4 {
+                step(true, 200).await;
+            }
+            for _ in 0..10 {
+                step(false, 500).await;
+            }
+        }
+        for _ in 0..4 {
+            step(true, 200).await;
+        }
+        for at in 0..10 {
+            step(false, 500).await;
+            assert!(shown(&sender), "{at}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_without_some_of_the_series_is_none() {
+        let memory = SenderMemory::of_limit(0);
+        let sender = Sender::new("0", 1_000, Arc::new(Clock::start()), memory);
+        let series = |name: &str| (Labels::from_pairs([("__name__", name)]), 0, 1.0);
+        let large = |at: usize| series(&format!("{at}{}", "x".repeat(1 << 20)));
+        send(&sender, "", &[series("a")]);
+        advance(500).await;
+        assert!(send(&sender, "", &(0..9).map(large).collect::<Vec<_>>()) > 0);
+        let why = sender.text().expect_err("not all is there");
+        assert!(why.contains("no place"), "{why}");
+        for _ in 0..3 {
+            advance(400).await;
+            send(&sender, "", &[series("a")]);
+        }
+        assert!(sender.text().is_ok(), "nothing was refused lately");
+    }
+
     /// A signal by pool that was unknown on one shard was the sum of the others for whoever asks for a pool.
     #[tokio::test(start_paused = true)]
     async fn a_signal_that_is_unknown_there_is_no_number_here_under_any_of_its_labels() {
@@ -380,7 +448,7 @@ mod tests {
             (200, "y", 5.0, None),
             (500, "y", 6.0, Some("a{} 6\nended{} 1\n")),
             (100, "x", 7.0, Some("a{} 6\nended{} 1\n")),
-            (400, "y", 8.0, Some("a{} 8\n")),
+            (400, "y", 8.0, Some("a{} 8\nended{} NaN\n")),
         ] {
             advance(after_ms).await;
             send(&sender, replica, &[(a.clone(), 0, value)]);

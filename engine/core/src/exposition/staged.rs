@@ -12,6 +12,7 @@ use super::stage::Stage;
 use crate::histogram::FloatHistogram;
 use crate::ids::{SeriesId, TargetId};
 use crate::labels::Labels;
+use crate::scrape::TargetSpec;
 use crate::store::{CountedGrowth, histogram_bytes};
 
 /// A page that was parsed completely and can be committed. Dropping it leaves the stage as it was.
@@ -74,6 +75,10 @@ impl Staged<'_> {
     /// The target that the page was scraped from.
     pub fn target(&self) -> TargetId {
         self.stage.target
+    }
+
+    pub(crate) fn spec(&self) -> &TargetSpec {
+        self.stage.spec()
     }
 
     /// Lines skipped by the filter.

@@ -156,10 +156,12 @@ fn nothing_is_lost(
                 selector.text()
             ));
         }
-        for (metric, of_target) in target.left_out.iter() {
-            let mut selectors = query.selectors.iter();
-            if selectors.any(|one| is_read(&one) && reads(assessment, one, metric)) {
-                return Err(why_left_out(target, metric, of_target));
+        for (metric, left_out) in target.left_out.iter() {
+            let concerns = |one: &Selector| {
+                is_read(&one) && reads(assessment, one, metric) && left_out.may_fit(&one.matchers)
+            };
+            if query.selectors.iter().any(concerns) {
+                return Err(why_left_out(target, metric, left_out.of_target));
             }
         }
         for lost in target.lost_metrics(assessment.names) {

@@ -467,12 +467,17 @@ impl Signal {
 
     /// S9c: the labels of the one group that an empty result stands for. Error: it could be several.
     pub(super) fn empty_group(&self, pins: Pins<'_>) -> Result<Labels, String> {
-        if self.query.is_absent && self.query.fallback.is_none() {
-            return Err(
-                "absent() yields nothing while its series are there, and nothing is no number; \
-                        write `absent(...) or vector(0)`"
-                    .to_owned(),
-            );
+        match (self.query.is_absent, self.query.fallback) {
+            (false, _) => {}
+            // Its series are there, so that the constant is the result, which has no labels.
+            (true, Some(_)) => return Ok(Labels::empty()),
+            (true, None) => {
+                return Err(
+                    "absent() yields nothing while its series are there, and nothing is no number; \
+                     write `absent(...) or vector(0)`"
+                        .to_owned(),
+                );
+            }
         }
         let mut pairs = Vec::new();
         for label in &self.query.grouping {

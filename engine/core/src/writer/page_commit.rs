@@ -15,6 +15,7 @@ use crate::exposition::{
 use crate::histogram::FloatHistogram;
 use crate::labels::Labels;
 use crate::limits::WRITE_BATCH_SERIES;
+use crate::scrape::TargetSpec;
 use crate::store::{AppendOutcome, ClockId, HISTOGRAM, IdSet, Onward, STALE, SeriesId, Store};
 use crate::waits::Stopwatch;
 
@@ -88,11 +89,10 @@ impl PageCommit<'_, '_> {
             Placement::Conflict => committed.conflicts += 1,
             Placement::Dropped => {}
         }
-        if let (Placement::Duplicate | Placement::Conflict, Some(labels)) = (at, sample.labels)
-            && let Some(metric) = labels.metric_name()
+        if let Some(labels) = sample.labels
+            && stands_for_another(at, labels, staged.spec())
         {
-            let of_target = at == Placement::Conflict;
-            self.of.left_out.add(metric, of_target);
+            self.of.left_out.add(labels, at == Placement::Conflict);
         }
         at
     }
@@ -465,6 +465,20 @@ impl PageCommit<'_, '_> {
         }
         self.explicit_series.push(id);
         self.store.listed.add(id, self.of.target);
+    }
+}
+
+/// Whether a sample that has no series of its own says something else than the one that is stored: a line that relabelling has
+/// made equal to another, and a target whose labels are another's. What a page itself says twice Prometheus stores once, and
+/// replicas of a collector, whose labels are honoured, say the same of the same sources.
+fn stands_for_another(at: Placement, labels: &Labels, spec: &TargetSpec) -> bool {
+    match at {
+        Placement::Duplicate => !spec.metric_relabel.is_empty(),
+        Placement::Conflict => {
+            let mut own = spec.labels.iter();
+            !spec.honor_labels || own.all(|(name, value)| labels.get(name) == Some(value))
+        }
+        Placement::Series(_) | Placement::Own(_) | Placement::Dropped => false,
     }
 }
 

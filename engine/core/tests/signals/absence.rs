@@ -260,3 +260,30 @@ fn a_page_that_was_empty_from_the_first_says_nothing() {
     );
     assert_eq!(scenario.reported(signals[0]), value(10.0));
 }
+
+/// What the advice says to write was refused for its labels, unless it was a sum.
+#[test]
+fn an_absence_or_a_constant_is_the_constant_while_the_series_are_there() {
+    let mut scenario = Scenario::new();
+    let signals = [
+        "absent(vllm:num_requests_waiting) or vector(0)",
+        "absent(sum(vllm:num_requests_waiting)) or vector(3)",
+        "absent_over_time(vllm:num_requests_waiting[1s]) or vector(0)",
+    ]
+    .map(|query| scenario.register(query));
+    let target = scenario.target_of("vllm", "a:1", &[]);
+    for _ in 0..30 {
+        scenario.take(target, "vllm:num_requests_waiting{model_name=\"m\"} 7\n");
+    }
+    for (signal, number) in signals.into_iter().zip([0.0, 3.0, 0.0]) {
+        assert_eq!(scenario.reported(signal), value(number));
+    }
+    for _ in 0..100 {
+        scenario.now_ms += 100;
+        scenario.fail_now(target);
+    }
+    scenario.writer.maintain(scenario.at());
+    for signal in signals {
+        unknown(&scenario.reported(signal), &["a:1"]);
+    }
+}

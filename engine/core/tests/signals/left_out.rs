@@ -47,6 +47,36 @@ fn targets_with_the_same_labels_are_no_sum() {
     assert_eq!(scenario.reported(signal), value(5.0));
 }
 
+/// Where labels are honoured, pages that have none of the target's are those of equal targets all the same.
+#[test]
+fn honoured_labels_excuse_only_those_that_are_there() {
+    let mut scenario = Scenario::new();
+    let signals = [
+        scenario.register(WAITING),
+        scenario.register("sum(vllm:num_requests_waiting{model_name=\"m\"})"),
+        scenario.register("sum(vllm:num_requests_waiting{model_name=\"n\"})"),
+    ];
+    let honors = || TargetSpec {
+        honor_labels: true,
+        ..spec()
+    };
+    let targets = [honors(), honors()].map(|spec| scenario.target_with(spec));
+    for _ in 0..3 {
+        let line = |model: &str, waiting: i64| {
+            format!("vllm:num_requests_waiting{{model_name=\"{model}\"}} {waiting}\n")
+        };
+        scenario.take_now(targets[0], &(line("m", 30) + &line("n", 1)));
+        scenario.take(targets[1], &line("m", 5));
+    }
+    unknown(&scenario.reported(signals[0]), &["another target"]);
+    unknown(&scenario.reported(signals[1]), &["another target"]);
+    assert_eq!(
+        scenario.reported(signals[2]),
+        value(1.0),
+        "nothing of it is left out"
+    );
+}
+
 /// Replicas of a collector say the same of the same servers; one of them is stored.
 #[test]
 fn replicas_of_a_collector_are_one() {

@@ -3,31 +3,53 @@
 
 use std::collections::BTreeMap;
 
+use super::super::names::POOL_LABELS;
 use super::Facts;
+use crate::labels::{Labels, METRIC_NAME, Matcher};
 use crate::store::TargetId;
 
 /// Metrics of a page of which samples are left out; more are as many faults of one configuration.
 const METRICS_MAX: usize = 1_000;
+/// Samples of a metric that are known by their labels; of more any may be one.
+const SAMPLES_MAX: usize = 8;
 
-/// The metrics of such samples, each with whether another target has the series.
+/// Such samples by their metrics.
 #[derive(Debug, Default)]
-pub(crate) struct LeftOut(BTreeMap<Box<str>, bool>);
+pub(crate) struct LeftOut(BTreeMap<Box<str>, OfMetric>);
+
+#[derive(Debug, Default)]
+pub(crate) struct OfMetric {
+    /// Another target has the series of some, else another line of the page.
+    pub(crate) of_target: bool,
+    samples: Vec<Labels>,
+}
 
 impl LeftOut {
-    /// A sample of this metric is left out, because another target has its series or else another line of the page.
-    pub(crate) fn add(&mut self, metric: &str, of_target: bool) {
+    /// A sample is left out, because another target has its series or else another line of the page.
+    pub(crate) fn add(&mut self, labels: &Labels, of_target: bool) {
+        let Some(metric) = labels.metric_name() else {
+            return;
+        };
+        if !self.0.contains_key(metric) {
+            if self.0.len() == METRICS_MAX {
+                return;
+            }
+            self.0.insert(metric.into(), OfMetric::default());
+        }
         if let Some(known) = self.0.get_mut(metric) {
-            *known |= of_target;
-        } else if self.0.len() < METRICS_MAX {
-            self.0.insert(metric.into(), of_target);
+            known.of_target |= of_target;
+            // One more than is looked at says that there are more.
+            if known.samples.len() <= SAMPLES_MAX {
+                known.samples.push(labels.clone());
+            }
         }
     }
 
-    /// Each metric, and whether another target has series of it.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, bool)> {
+    /// Each metric with what is left out of it.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &OfMetric)> {
         self.0
             .iter()
-            .map(|(metric, of_target)| (&**metric, *of_target))
+            .map(|(metric, of_metric)| (&**metric, of_metric))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -35,17 +57,22 @@ impl LeftOut {
     }
 }
 
+impl OfMetric {
+    /// Whether some may be among what these conditions select. Names and pools may be others on the page than in a query (S8).
+    pub(crate) fn may_fit(&self, matchers: &[Matcher]) -> bool {
+        let is_other = |name: &str| name == METRIC_NAME || POOL_LABELS.contains(&name);
+        let fits = |labels: &Labels| {
+            let mut conditions = matchers.iter().filter(|one| !is_other(one.name()));
+            conditions.all(|one| one.matches(labels.get(one.name()).unwrap_or("")))
+        };
+        self.samples.len() > SAMPLES_MAX || self.samples.iter().any(fits)
+    }
+}
+
 impl Facts {
-    /// The newest page of a target leaves these out, which other lines or targets do not give as well: lines that relabelling
-    /// has made equal, and targets with the same labels. What a page itself says twice Prometheus stores once, and replicas of
-    /// a collector whose labels are honoured say the same, one of which is stored.
-    pub(crate) fn note_left_out(&mut self, id: TargetId, mut left_out: LeftOut) {
+    /// The newest page of a target leaves these out.
+    pub(crate) fn note_left_out(&mut self, id: TargetId, left_out: LeftOut) {
         if let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) {
-            let (honors_labels, relabels) = (facts.honors_labels, facts.relabels);
-            left_out.0.retain(|_, of_target| match of_target {
-                true => !honors_labels,
-                false => relabels,
-            });
             facts.left_out = left_out;
         }
     }

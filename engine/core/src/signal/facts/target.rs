@@ -30,10 +30,6 @@ pub(crate) struct TargetFacts {
     pub(crate) added_ms: i64,
     /// Whether series of its pages may replace the target's labels.
     pub(super) may_replace: bool,
-    /// Whether the labels of its series win over the target's.
-    pub(super) honors_labels: bool,
-    /// Whether its series are relabelled.
-    pub(super) relabels: bool,
     pub(crate) first_good_ms: Option<i64>,
     /// Discovery had never called it ready when it gave its first good page.
     pub(super) answered_before_ready: bool,
@@ -109,8 +105,6 @@ impl TargetFacts {
             never_ready: spec.not_ready,
             added_ms: i64::MIN,
             may_replace: spec.may_replace_labels(),
-            honors_labels: spec.honor_labels,
-            relabels: !spec.metric_relabel.is_empty(),
             first_good_ms: None,
             answered_before_ready: false,
             first_attempt_ms: None,
