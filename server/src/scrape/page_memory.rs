@@ -171,6 +171,10 @@ impl Lease {
 
     /// They have so many now, whether or not there was room for it: then others are refused.
     pub(super) fn hold(&mut self, bytes: u64) {
+        if bytes.max(self.bytes) <= UNCOUNTED_BYTES {
+            self.bytes = bytes;
+            return;
+        }
         self.give_back(self.counted());
         if bytes > self.bytes {
             self.part = self.part_of(bytes);
@@ -203,7 +207,10 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.give_back(self.counted());
+        match self.counted() {
+            0 => {}
+            counted => self.give_back(counted),
+        }
     }
 }
 
