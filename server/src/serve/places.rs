@@ -8,6 +8,7 @@
 //! as himself. A client that showed a valid certificate keeps its place for as long as another can be found.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -91,6 +92,11 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// Where its client is.
+    pub(super) fn peer(&self) -> Option<IpAddr> {
+        self.stream.peer_addr().ok().map(|address| address.ip())
+    }
+
     /// What is read and written from now on is a TLS handshake: it does not make the connection more than silent.
     pub(super) fn set_shaking_hands(&self) {
         self.activity

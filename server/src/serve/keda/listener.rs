@@ -22,6 +22,7 @@ use tonic::Status;
 use tracing::{debug, warn};
 
 use super::Triggers;
+use super::calls::{self, Answer, Calls, Peer, too_late, too_many};
 use crate::serve::places::{Connection, Evicts, Places};
 use crate::serve::{descriptors, listen};
 use crate::web_config::{ReloadedConfig, accept};
@@ -29,8 +30,6 @@ use crate::web_config::{ReloadedConfig, accept};
 const PROTOCOLS: &[&[u8]] = &[b"h2"];
 /// A connection per client, should they not share: KEDA shares one.
 const CONNECTIONS_MAX: usize = 10_240;
-/// Streams on one connection. KEDA sends all of a cluster's over one, and whatever is past the limit waits unseen.
-const STREAMS_PER_CONNECTION_MAX: u32 = 20_000;
 /// KEDA's own channel has no keepalive, so a peer that is gone is noticed here: by this ping,
 const PING_MS: u64 = 20_000;
 /// and by its answer not having come.
@@ -88,28 +87,40 @@ impl KedaListener {
         let tls = self.tls;
         let most = descriptors::connections(CONNECTIONS_MAX, descriptors::Share::Keda);
         let places = Places::new(most, Evicts::Silent);
+        let calls = Calls::default();
         listen::serve_at(places, self.listener, quit, move |stream, quit| {
-            connection(stream, tls.clone(), service.clone(), triggers.clone(), quit)
+            let peer = calls.connected(stream.peer());
+            let served = Served {
+                service: service.clone(),
+                peer,
+            };
+            connection(stream, tls.clone(), served, triggers.clone(), quit)
         })
         .await;
     }
 }
 
+/// What a connection is served with.
+struct Served {
+    service: ExternalScaler,
+    peer: Arc<Peer>,
+}
+
 async fn connection(
     stream: Connection,
     tls: Option<Arc<ReloadedConfig>>,
-    service: ExternalScaler,
+    served: Served,
     triggers: Triggers,
     quit: watch::Receiver<bool>,
 ) {
     let Some(reloaded) = tls else {
-        return answer(stream, quit, service, false).await;
+        return answer(stream, quit, served, false).await;
     };
     stream.set_shaking_hands();
     match accept(stream, &reloaded).await {
         Ok(accepted) => {
             accepted.stream.get_ref().0.set_handshaken();
-            answer(accepted.stream, quit, service, accepted.verified).await;
+            answer(accepted.stream, quit, served, accepted.verified).await;
         }
         Err(why) => {
             triggers.count_failed_handshake();
@@ -128,20 +139,37 @@ async fn connection(
 async fn answer<S>(
     stream: S,
     mut quit: watch::Receiver<bool>,
-    service: ExternalScaler,
+    Served { service, peer }: Served,
     verified: bool,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let incomplete = Arc::new(Semaphore::new(INCOMPLETE_PER_CONNECTION_MAX));
+    let streams_max = peer.streams_max;
     let service = service_fn(move |request: Request<Incoming>| {
-        call(service.clone(), request, verified, Arc::clone(&incomplete))
+        let under_way = peer.call();
+        let (service, incomplete) = (service.clone(), Arc::clone(&incomplete));
+        async move {
+            let Some(under_way) = under_way else {
+                let refused: Response<Body> = too_many().into_http();
+                return Ok::<_, Infallible>(refused.map(|body| Answer::new(body, None, None)));
+            };
+            let deadline = calls::deadline(request.headers());
+            let answering = call(service, request, verified, incomplete);
+            let answer = match deadline {
+                None => answering.await,
+                Some(at) => tokio::time::timeout_at(at, answering)
+                    .await
+                    .unwrap_or_else(|_| too_late().into_http()),
+            };
+            Ok(answer.map(|body| Answer::new(body, Some(under_way), deadline)))
+        }
     });
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(Duration::from_millis(PING_MS))
         .keep_alive_timeout(Duration::from_millis(PING_TIMEOUT_MS))
-        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+        .max_concurrent_streams(streams_max)
         .initial_stream_window_size(WINDOW_BYTES)
         .max_send_buf_size(SEND_BYTES_MAX)
         .max_header_list_size(HEADER_BYTES_MAX)
@@ -164,19 +192,19 @@ async fn call(
     request: Request<Incoming>,
     verified: bool,
     incomplete: Arc<Semaphore>,
-) -> Result<Response<Body>, Infallible> {
+) -> Response<Body> {
     let (head, body) = request.into_parts();
     if !ExternalScaler::has(head.uri.path()) {
         let request = Request::from_parts(head, Body::empty());
-        return Ok(service.answer(request, verified).await);
+        return service.answer(request, verified).await;
     }
-    Ok(match message(body, &incomplete).await {
+    match message(body, &incomplete).await {
         Ok(bytes) => {
             let request = Request::from_parts(head, Body::from(bytes));
             service.answer(request, verified).await
         }
         Err(status) => status.into_http(),
-    })
+    }
 }
 
 /// The whole body of a request.

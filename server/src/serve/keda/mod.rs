@@ -10,6 +10,7 @@
 //! Descriptors: one per connection. KEDA multiplexes all its streams over one; 10,000 clients with a connection each
 //! need as many, and some 100 beside (`ulimit -n`).
 
+mod calls;
 mod cost;
 mod entry;
 mod latch;

@@ -12,6 +12,7 @@ use stillwell_engine::signal::{Reading, SignalId};
 use stillwell_engine::{Reader, Timestamp};
 use tokio::sync::{Notify, watch};
 
+use super::calls::CALLS_MAX as CALLS_MAX_OF_ALL;
 use super::cost::Cost;
 use super::entry::Entry;
 use super::latch::Latch;
@@ -37,8 +38,8 @@ const TRIGGERS_MAX: usize = 20_000;
 const TRIGGER_BYTES_MAX: usize = 64 << 20;
 /// What a trigger takes beside its texts.
 const TRIGGER_BYTES: usize = 1 << 10;
-/// Streams open at once.
-const STREAMS_MAX: usize = 20_000;
+/// Streams open at once: as many as calls of which some are left for everybody (`calls`).
+const STREAMS_MAX: usize = CALLS_MAX_OF_ALL;
 /// Refusals kept for people.
 const REFUSALS_MAX: usize = 1_000;
 /// A refusal is shown for this long after it last happened.
