@@ -4,10 +4,39 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// A query that costs more than this is not cheap: such take turns.
+pub(super) const CHEAP: Duration = Duration::from_micros(200);
+/// A query that is not cheap is left alone for so many times what it cost.
+const REST_TIMES: u32 = 10;
+
 /// What looking at one source costs.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Cost {
+    /// 0 where nobody has looked at it yet: it may cost anything.
     pub(super) last: Duration,
     /// Not before.
     pub(super) due: Option<Instant>,
+}
+
+impl Cost {
+    /// Of a source that was looked at just now.
+    pub(super) fn of(took: Duration) -> Cost {
+        Cost {
+            last: took.max(Duration::from_nanos(1)),
+            due: (took > CHEAP).then(|| Instant::now() + took * REST_TIMES),
+        }
+    }
+
+    pub(super) fn is_known(&self) -> bool {
+        !self.last.is_zero()
+    }
+
+    pub(super) fn is_cheap(&self) -> bool {
+        self.is_known() && self.last <= CHEAP
+    }
+
+    /// Whether it was looked at so lately that it is left alone.
+    pub(super) fn rests(&self) -> bool {
+        self.due.is_some_and(|due| due > Instant::now())
+    }
 }

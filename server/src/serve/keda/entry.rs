@@ -102,6 +102,14 @@ impl Entry {
         told
     }
 
+    /// What it said last.
+    pub(super) fn told(&self) -> Result<Told, Refusal> {
+        let now = self.now.lock();
+        let value = now.last.clone()?;
+        let active = now.latch.active();
+        Ok(Told { value, active })
+    }
+
     /// The one number of a reading.
     fn number(&self, reading: &Reading) -> Result<f64, Refusal> {
         match (&reading.state, reading.elements.as_slice()) {

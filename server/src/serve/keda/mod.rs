@@ -20,6 +20,7 @@ mod poller;
 mod resolve;
 mod scale_from_zero;
 mod triggers;
+mod turns;
 
 pub use listener::KedaListener;
 pub use triggers::{CALLS_MAX, Triggers};

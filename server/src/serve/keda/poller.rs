@@ -15,16 +15,13 @@ use super::cost::Cost;
 use super::entry::Entry;
 use super::resolve::SourceKey;
 use super::triggers::{Inner, Triggers};
+use super::turns::HEAVY;
 use crate::scrape::Scraper;
 
 /// Time alone ends a hold or a latch: everything is looked at this often.
 const ALL_MS: i64 = 250;
 /// Pools at zero are looked at, and what is forgotten is forgotten, this often.
 const SLOW_MS: i64 = 1_000;
-/// A query that costs more than this is not cheap: such take turns.
-const CHEAP: Duration = Duration::from_micros(200);
-/// A query that is not cheap is left alone for so many times what it cost.
-const REST: u32 = 10;
 /// What queries that are not cheap may take of one round.
 const ROUND: Duration = Duration::from_millis(20);
 
@@ -87,22 +84,27 @@ impl Inner {
     /// Looks at the sources for which a page has come, or at all; those that cost much come last, and not all at once.
     fn round(&self, whole: bool) {
         let mut work = self.changed(whole);
-        work.sort_by_key(|(_, _, cost)| (cost.last > CHEAP, cost.due));
+        work.sort_by_key(|(_, _, cost)| (!cost.is_cheap(), cost.due));
         let began = Instant::now();
         for (key, id, cost) in work {
-            if cost.last > CHEAP && began.elapsed() > ROUND {
+            if !cost.is_cheap() && began.elapsed() > ROUND {
                 self.forget_seen(&key); // its turn comes in the next round
                 continue;
             }
             let now = self.clock.now();
-            let looked = Instant::now();
-            let reading = self.reader.signal(id, now, &[]);
-            let last = looked.elapsed();
-            let cost = Cost {
-                last,
-                due: (last > CHEAP).then(|| looked + last * (REST + 1)),
+            let evaluate = || self.reader.signal(id, now, &[]);
+            let is_named = matches!(key, SourceKey::Named(_));
+            let looked = if is_named || cost.is_known() && cost.last <= HEAVY {
+                let looked = Instant::now();
+                Some((evaluate(), looked.elapsed()))
+            } else {
+                self.turns.take(Duration::ZERO, evaluate)
             };
-            for entry in self.entries(&key, cost) {
+            let Some((reading, took)) = looked else {
+                self.forget_seen(&key);
+                continue;
+            };
+            for entry in self.entries(&key, Cost::of(took)) {
                 if let Some(reading) = &reading {
                     self.take(&entry, reading, now).ok(); // whoever asks gets the reason; streams are silent
                 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use stillwell_adapters::host::ScaledObject;
@@ -19,6 +20,7 @@ use super::latch::Latch;
 use super::latches::{self, Latches};
 use super::resolve::{SourceKey, bad_query, readable, resolve};
 use super::scale_from_zero::{ScaleFromZero, pool_of};
+use super::turns::{HEAVY, Turns};
 use crate::clock::Clock;
 use crate::serve::signals::{Found, Watched};
 
@@ -32,6 +34,8 @@ const QUERIES_PER_NAMESPACE_MAX: usize = 50;
 pub const CALLS_MAX: usize = 8;
 /// A call's turn has come by then, or it is answered without.
 const CALL_MS_MAX: u64 = 3_000;
+/// A query that costs much, or that nobody has looked at yet, waits so long for its turn; then its call is refused.
+const TURN_WAIT: Duration = Duration::from_secs(1);
 /// Triggers at once, whatever they read.
 const TRIGGERS_MAX: usize = 20_000;
 /// Bytes of all triggers: 20,000 with queries of the greatest length would be half a gigabyte.
@@ -62,6 +66,8 @@ pub(super) struct Inner {
     /// Never held while a query runs.
     pub(super) state: Mutex<State>,
     pub(super) scale_from_zero: Mutex<ScaleFromZero>,
+    /// Of queries that cost much.
+    pub(super) turns: Turns,
     streams: AtomicUsize,
     handshakes_failed: AtomicU64,
     /// Of an earlier run.
@@ -127,6 +133,7 @@ impl Triggers {
             signals: RwLock::new(signals),
             state: Mutex::default(),
             scale_from_zero: Mutex::new(ScaleFromZero::new()),
+            turns: Turns::default(),
             streams: AtomicUsize::new(0),
             handshakes_failed: AtomicU64::new(0),
             latches: Latches::read(latches),
@@ -322,13 +329,32 @@ impl Inner {
 
     /// Reads an entry's signal now.
     fn look(&self, key: &SourceKey, entry: &Entry) -> Result<Told, Refusal> {
-        let id = {
+        let (id, cost) = {
             let state = self.state.lock();
             let slot = state.sources.get(key);
-            slot.and_then(|slot| self.signal_of(key, slot))
+            let id = slot.and_then(|slot| self.signal_of(key, slot));
+            (id, slot.map(|slot| slot.cost).unwrap_or_default())
         };
-        let now = self.clock.now();
-        let reading = id.and_then(|id| self.reader.signal(id, now, &[]));
+        let evaluate = || {
+            let now = self.clock.now();
+            (id.and_then(|id| self.reader.signal(id, now, &[])), now)
+        };
+        let is_cheap = matches!(key, SourceKey::Named(_)) || cost.is_known() && cost.last <= HEAVY;
+        let (reading, now) = if is_cheap {
+            evaluate()
+        } else if cost.is_known() && cost.rests() {
+            return entry.told(); // it was looked at a moment ago
+        } else {
+            let Some((evaluated, took)) = self.turns.take(TURN_WAIT, evaluate) else {
+                return Err(Refusal::unknown(
+                    "queries that cost much take turns, and this one's has not come: aggregate over fewer series",
+                ));
+            };
+            if let Some(slot) = self.state.lock().sources.get_mut(key) {
+                slot.cost = Cost::of(took);
+            }
+            evaluated
+        };
         let gone = || Refusal::unknown("the signal is gone: the configuration has changed");
         let told = self.take(entry, &reading.ok_or_else(gone)?, now);
         if let (SourceKey::Named(_), Some(id)) = (key, id) {
