@@ -8,6 +8,7 @@ pub mod descriptors;
 mod events;
 mod for_each;
 mod guarded_refusals;
+mod http2;
 pub mod keda;
 mod listen;
 mod not_there;

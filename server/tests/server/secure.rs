@@ -1,7 +1,10 @@
 //! The secure listener, as the API server's aggregation layer and everybody else find it.
 
-use crate::common::certificates::{Authority, Files, get_tls};
+use crate::common::certificates::{Authority, Files, connect_by, get_tls};
 use crate::common::{TestTarget, secure_server, state, until};
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use stillwell::serve::secure::SecureOptions;
 
@@ -64,6 +67,31 @@ async fn the_front_proxy_is_let_in_and_nobody_passes_for_it() {
         .await
         .expect("TLS");
     assert_eq!(openapi.0, 200);
+
+    // As the aggregator asks where it may: HTTP/2.
+    let ca = serving.der();
+    let stream = connect_by(address, &ca, Some(&proxy), &[b"h2", b"http/1.1"]);
+    let stream = stream.await.expect("TLS");
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let handshake =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+    let (mut sender, connection) = handshake.await.expect("HTTP/2");
+    tokio::spawn(connection);
+    for _ in 0..2 {
+        let request = Request::get(format!("https://stillwell.default.svc{METRIC}"))
+            .header(
+                "x-remote-user",
+                "system:serviceaccount:kube-system:horizontal-pod-autoscaler",
+            )
+            .header("x-remote-group", "system:serviceaccounts")
+            .body(Body::empty());
+        let answer = sender.send_request(request.expect("a request")).await;
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.status(), 200);
+        let body = to_bytes(Body::new(answer.into_body()), 1 << 20).await;
+        let list: Value = serde_json::from_slice(&body.expect("a body")).expect("JSON");
+        assert_eq!(list["items"][0]["value"].as_str(), Some("7"));
+    }
 
     let masters = client.client("admin", &["system:masters"], false);
     assert_eq!(

@@ -43,13 +43,15 @@ use self::self_made::self_made;
 use self::trust::Trust;
 use super::app::App;
 use super::places::Connection;
-use super::{listen, own_metrics, web};
+use super::{http2, listen, own_metrics, web};
 use crate::cluster::{Cluster, ServiceName};
 use crate::web_config::ClientAuth;
 use crate::web_config::verifier::ByPolicy;
 
 /// A client that has not finished its handshake by then is not going to.
 const HANDSHAKE_MS: u64 = 10_000;
+/// What the API server's aggregator speaks where it may; kubectl and probes of the kubelet do as well.
+const HTTP2: &[u8] = b"h2";
 /// Files are looked at this often.
 const RELOAD_MS: u64 = 1_000;
 /// An HPA's worker has no deadline of its own, the aggregator's probe has 5 s: whatever an answer waits for ends here.
@@ -158,11 +160,12 @@ impl Secure {
         // Certificates are asked for, not required, and judged request by request in `identity`: a handshake that fails
         // tells nobody why, a Status does, and probes come without a certificate.
         let ask_only = ByPolicy::new(ClientAuth::Request, None, Vec::new(), &provider);
-        let config = ServerConfig::builder_with_provider(provider)
+        let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("ring has the default protocol versions")
             .with_client_cert_verifier(Arc::new(ask_only))
             .with_cert_resolver(Arc::clone(&self.serving) as _);
+        config.alpn_protocols = [HTTP2, b"http/1.1"].map(<[u8]>::to_vec).to_vec();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let announcement = self.announcement(&groups);
         let api = Arc::new(MetricsApi {
@@ -281,11 +284,15 @@ async fn connection(
         stream.get_ref().0.set_verified();
     }
     let chain: Arc<[CertificateDer<'static>]> = Arc::from(chain);
-    listen::answer(stream, quit, move |request| {
+    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
+    let answer = move |request: Request<Body>| {
         let (api, chain) = (Arc::clone(&api), Arc::clone(&chain));
         async move { api.answer(request, &chain).await }
-    })
-    .await;
+    };
+    match is_http2 {
+        true => http2::answer(stream, quit, answer).await,
+        false => listen::answer(stream, quit, answer).await,
+    }
 }
 
 impl MetricsApi {
