@@ -11,6 +11,8 @@ pub(super) enum Form {
     Yaml,
     /// Kubernetes' protobuf; of lists of values only.
     Protobuf,
+    /// A table, as `kubectl get` asks for it; of lists of values only.
+    Table,
     /// Aggregated discovery; of `/apis` only.
     AggregatedDiscovery(Discovery),
 }
@@ -21,7 +23,7 @@ impl Form {
         match self {
             Form::Protobuf => PROTOBUF,
             Form::Yaml => YAML,
-            Form::Json | Form::AggregatedDiscovery(_) => crate::reply::JSON,
+            Form::Json | Form::Table | Form::AggregatedDiscovery(_) => crate::reply::JSON,
         }
     }
 }
@@ -58,6 +60,7 @@ impl Discovery {
 pub(super) enum Offer {
     Json,
     AggregatedDiscovery,
+    /// Lists of values, and tables of them.
     Protobuf,
 }
 
@@ -102,6 +105,11 @@ pub(super) fn negotiate(headers: &HeaderMap, offer: Offer) -> Option<Form> {
                     Some("v2beta1") => Some(Form::AggregatedDiscovery(Discovery::V2Beta1)),
                     _ => None,
                 }
+            }
+            ("application/json", Some("Table"))
+                if offer == Offer::Protobuf && version == Some("v1") =>
+            {
+                Some(Form::Table)
             }
             (YAML, None) => Some(Form::Yaml),
             (PROTOBUF, None) if offer == Offer::Protobuf => Some(Form::Protobuf),
@@ -154,6 +162,11 @@ mod tests {
                 "application/json;as=Table;g=meta.k8s.io;v=v1",
                 Offer::Json,
                 None,
+            ),
+            (
+                "application/json;as=Table;v=v1;g=meta.k8s.io,application/json",
+                Offer::Protobuf,
+                Some(Form::Table),
             ),
             ("application/cbor", Offer::Protobuf, None),
             (YAML, Offer::Json, Some(Form::Yaml)),

@@ -70,6 +70,43 @@ impl List {
         out
     }
 
+    /// As a table, for `kubectl get METRIC.GROUP`: without it kubectl prints the items as objects without names.
+    pub(super) fn table(&self) -> String {
+        let columns = ["Object", "Metric", "Value", "Labels", "Measured"];
+        let shown = columns.iter().filter(|name| match self.content {
+            Content::External => **name != "Object",
+            _ => **name != "Labels",
+        });
+        let mut out = String::from(
+            "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{},\"columnDefinitions\":[",
+        );
+        json::joined(&mut out, shown, |out, name| {
+            out.push_str("{\"name\":");
+            json::string(out, name);
+            out.push_str(
+                ",\"type\":\"string\",\"format\":\"\",\"description\":\"\",\"priority\":0}",
+            );
+        });
+        out.push_str("],\"rows\":[");
+        json::joined(&mut out, &self.items, |out, item| {
+            let labels = item.labels.iter();
+            let labels = labels.map(|(name, value)| format!("{name}={value}"));
+            let labels = labels.collect::<Vec<_>>().join(",");
+            let at = item.at.rfc3339_seconds();
+            let cells: Vec<&str> = match &item.object {
+                None => vec![&item.metric, &item.value, &labels, &at],
+                Some(object) => vec![&object.name, &item.metric, &item.value, &at],
+            };
+            out.push_str("{\"cells\":");
+            json::strings(out, cells.into_iter());
+            out.push_str(
+                ",\"object\":{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{}}}",
+            );
+        });
+        out.push_str("]}\n");
+        out
+    }
+
     /// As protobuf, in the envelope of Kubernetes: four bytes, then `runtime.Unknown`.
     pub(super) fn protobuf(&self) -> Vec<u8> {
         let raw = match self.content {

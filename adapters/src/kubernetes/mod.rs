@@ -152,6 +152,7 @@ impl MetricsApi {
             accept::Form::Protobuf => {
                 reply_bytes(StatusCode::OK, accept::PROTOBUF, list.protobuf())
             }
+            accept::Form::Table => reply(StatusCode::OK, wanted.content_type(), list.table()),
             _ => reply(StatusCode::OK, wanted.content_type(), list.json()),
         }))
     }

@@ -69,7 +69,9 @@ async fn forms_are_those_of_prometheus_adapter() {
             let is_usual = ["", "*/*", "application/json"].contains(&accept);
             let is_json_alone = (path != value && accept.contains("protobuf"))
                 || (path.starts_with("/openapi") && !is_usual);
-            if ours != theirs && !is_json_alone {
+            // Numbers are tables here where kubectl asks for one; from the adapter it gets rows without a name.
+            let is_table = path == value && accept.contains("as=Table");
+            if ours != theirs && !is_json_alone && !is_table {
                 different.push(format!(
                     "{path} Accept: {accept}: ours {ours:?}, theirs {theirs:?}"
                 ));
