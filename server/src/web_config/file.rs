@@ -215,9 +215,10 @@ fn check_clients(section: &TlsSection, line: usize, report: &mut Report) {
         );
     }
     if verifies && section.client_ca.is_none() {
-        report.error(
+        report.warn(
             line,
-            "client_auth_type asks for certificates to be verified, and there is no client_ca_file to verify them by",
+            "client_auth_type without client_ca_file: as in Prometheus the CAs of the system decide, so whoever has a \
+             certificate of one of them is let in",
         );
     }
     if !section.client_allowed_sans.is_empty() && !verifies {

@@ -115,7 +115,7 @@ fn check(
         report.error(
             line,
             format!(
-                "{key}: none of them is offered here; there are: {}",
+                "{key}: none of them is offered here (the TLS library has no other), so nobody could connect; there are: {}",
                 ours.join(", ")
             ),
         );
@@ -143,7 +143,7 @@ pub(super) fn server_config(
         policy => {
             let verifier = match &section.client_ca {
                 Some(bundle) => Some(client_verifier(bundle, &provider)?),
-                None => None,
+                None => system_verifier(&provider),
             };
             let names = section.client_allowed_sans.clone();
             builder.with_client_cert_verifier(Arc::new(ByPolicy::new(
@@ -190,6 +190,18 @@ fn client_verifier(
     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
         .build()
         .map_err(|error| format!("{}: {error}", name(bundle)))
+}
+
+/// By the CAs of the system, as Go does where none are named; `None` where there are none, and nobody is let in.
+fn system_verifier(
+    provider: &Arc<CryptoProvider>,
+) -> Option<Arc<dyn rustls::server::danger::ClientCertVerifier>> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    // The list of a hundred names would be told to each client.
+    let builder =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    builder.clear_root_hint_subjects().build().ok()
 }
 
 fn certified_key(section: &TlsSection) -> Result<CertifiedKey, String> {
