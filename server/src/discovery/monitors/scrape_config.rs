@@ -1,10 +1,14 @@
 //! prometheus-operator's ScrapeConfig as a job (pkg/prometheus/promcfg.go `generateScrapeConfig`).
 
 use serde_json::{Map, Value, json};
+use tracing::warn;
 
 use super::endpoint;
 use super::job::{Job, Object};
 use super::relabel::copy;
+
+const NO_FILES: &str = "fileSDConfigs name files of this process, which an object must not; allow it (`monitors: \
+                        {arbitrary_fs_access: true}`), so that whoever may write such objects reads files";
 
 pub(super) fn jobs(object: &Object<'_>) -> Result<Vec<Job>, String> {
     let (spec, namespace, name) = (object.spec, object.namespace, object.name);
@@ -33,14 +37,27 @@ pub(super) fn jobs(object: &Object<'_>) -> Result<Vec<Job>, String> {
             keys.insert(to.to_owned(), Value::Array(list));
         }
     }
-    if spec["fileSDConfigs"].is_array() {
-        return Err(
-            "fileSDConfigs name files of this process, which an object must not".to_owned(),
-        );
+    let files = spec["fileSDConfigs"].as_array().into_iter().flatten();
+    let files: Vec<&Value> = files.collect();
+    match (files.is_empty(), object.options.arbitrary_fs_access, found) {
+        (true, ..) => {}
+        (false, true, _) => {
+            let list = files
+                .into_iter()
+                .map(file)
+                .collect::<Result<Vec<Value>, String>>()?;
+            keys.insert("file_sd_configs".to_owned(), Value::Array(list));
+            found = true;
+        }
+        (false, false, false) => return Err(NO_FILES.to_owned()),
+        (false, false, true) => {
+            warn!("ScrapeConfig {namespace}/{name}: {NO_FILES}; the rest of it is followed")
+        }
     }
     if !found {
         return Err(
-            "it has none of staticConfigs, httpSDConfigs, dnsSDConfigs and kubernetesSDConfigs, which are followed"
+            "it has none of staticConfigs, fileSDConfigs, httpSDConfigs, dnsSDConfigs and kubernetesSDConfigs, which are \
+             followed"
                 .to_owned(),
         );
     }
@@ -57,6 +74,22 @@ fn static_config(from: &Value) -> Result<Value, String> {
     Ok(
         json!({"targets": from["targets"], "labels": from["labels"].as_object().cloned().unwrap_or_default()}),
     )
+}
+
+fn file(from: &Value) -> Result<Value, String> {
+    let names = from["files"].as_array().into_iter().flatten();
+    if let Some(name) = names
+        .filter_map(Value::as_str)
+        .find(|name| !name.starts_with('/'))
+    {
+        return Err(format!(
+            "fileSDConfigs: {name:?}: the path must begin with /"
+        ));
+    }
+    let mut out = Map::new();
+    endpoint::take(from, "files", "files", &mut out);
+    endpoint::take(from, "refreshInterval", "refresh_interval", &mut out);
+    Ok(Value::Object(out))
 }
 
 fn http(from: &Value) -> Result<Value, String> {
@@ -113,4 +146,57 @@ fn kubernetes(from: &Value) -> Result<Value, String> {
         out.insert("attach_metadata".to_owned(), attach.clone());
     }
     Ok(Value::Object(out))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_followed_where_objects_may_name_them_and_nothing_else_is_lost_with_them() {
+        let files = json!([{"files": ["/etc/targets/*.json"], "refreshInterval": "1m"}]);
+        let relative = json!([{"files": ["targets.json"]}]);
+        let fixed = json!([{"targets": ["a:1"]}]);
+        for (allowed, spec, expected) in [
+            (
+                true,
+                json!({"fileSDConfigs": files, "staticConfigs": fixed}),
+                Ok(vec!["file_sd_configs", "static_configs"]),
+            ),
+            (
+                true,
+                json!({"fileSDConfigs": relative}),
+                Err("must begin with /"),
+            ),
+            (
+                false,
+                json!({"fileSDConfigs": files, "staticConfigs": fixed}),
+                Ok(vec!["static_configs"]),
+            ),
+            (
+                false,
+                json!({"fileSDConfigs": files}),
+                Err("arbitrary_fs_access: true"),
+            ),
+        ] {
+            let text = format!("monitors: {{arbitrary_fs_access: {allowed}}}\n");
+            let config = crate::config::load(&text).0.expect("valid");
+            let object = Object {
+                namespace: "n",
+                name: "s",
+                spec: &spec,
+                options: config.monitors.first().expect("a section"),
+            };
+            match (jobs(&object), expected) {
+                (Ok(jobs), Ok(keys)) => {
+                    let has = |key: &&str| jobs[0].keys.contains_key(*key);
+                    let ways = ["file_sd_configs", "static_configs"];
+                    let found: Vec<&str> = ways.into_iter().filter(has).collect();
+                    assert_eq!(found, keys, "{spec}");
+                }
+                (Err(why), Err(says)) => assert!(why.contains(says), "{why}"),
+                (other, _) => panic!("{spec}: {other:?}"),
+            }
+        }
+    }
 }
