@@ -15,12 +15,14 @@ use axum::http::{HeaderMap, Response, StatusCode, header};
 use axum::routing::get;
 use stillwell_engine::Timestamp;
 use stillwell_engine::labels::Labels;
+use stillwell_engine::nearest::nearest;
 use stillwell_engine::number_text::push_json;
 use stillwell_engine::promql::QueryError;
 use stillwell_engine::signal::{Element, State, TargetState, Transition};
 
 use crate::form::Form;
-use crate::host::{Description, GuardedRefusal, Host, Outline};
+use crate::host::{Description, GuardedRefusal, Host, Outline, Signals};
+use crate::objects::Kinds;
 use crate::pool::Kind;
 use crate::reply::{JSON, reply, reply_bytes, reply_encoded};
 use crate::time::rfc3339;
@@ -29,6 +31,10 @@ use crate::time::rfc3339;
 const TIMEOUT_MS: u64 = 5_000;
 /// How old the answer to `/signals?brief=true` may be. It says when it was made.
 const BRIEF_MS: i64 = 500;
+/// Columns of a query in the list; the whole one is in JSON.
+const QUERY_COLUMNS_MAX: usize = 80;
+/// Names that are listed where one is not known.
+const NAMES_LISTED_MAX: usize = 50;
 
 /// The routes.
 pub fn router(host: Arc<dyn Host>) -> Router {
@@ -115,28 +121,75 @@ async fn named(host: &dyn Host, name: String, headers: &HeaderMap) -> Response<B
         Err(error) => return unavailable(&error),
     };
     if descriptions.is_empty() {
-        let known = host.signals().names();
-        let text = match known.contains(&name) {
-            // Of a rule there is a reading for each selector and namespace that asks.
-            true => format!(
-                "{name} is a metric of a rule whose query depends on who asks (namespace and selector): what was asked for \
-                 lately is in the list at /signals under its query, and an HPA's own read is\n\
-                 kubectl get --raw '/apis/external.metrics.k8s.io/v1beta1/namespaces/NAMESPACE/{name}?labelSelector=...'\n"
-            ),
-            false => format!(
-                "there is no signal {name}; there are: {}\n",
-                known.join(", ")
-            ),
+        let (signals, kinds) = (host.signals(), host.objects().kinds());
+        let made = move |_: &_| Ok(nobody_asked(&*signals, &kinds, &name));
+        let text = host.queries().run(Kind::Scaler, TIMEOUT_MS, made).await;
+        return match text {
+            Ok(text) => reply(StatusCode::NOT_FOUND, TEXT, text),
+            Err(error) => unavailable(&error),
         };
-        return reply(StatusCode::NOT_FOUND, TEXT, text);
     }
     if wants_json(headers) {
         let refusals = host.signals().guarded_refusals(now);
         let body = json::all(&descriptions, &host.scalers(), &refusals, now);
         return reply_encoded(StatusCode::OK, JSON, body, headers);
     }
-    let text = descriptions.iter().map(|one| detail(one, now)).collect();
+    let texts: Vec<String> = descriptions.iter().map(|one| detail(one, now)).collect();
+    let text = texts.join("\n");
     reply(StatusCode::OK, TEXT, text)
+}
+
+/// Why there is nothing to tell of a name: nobody asked for the metric lately, or there is none of this name.
+fn nobody_asked(signals: &dyn Signals, kinds: &Kinds, name: &str) -> String {
+    let (external, of_objects) = (signals.names(), signals.object_metrics(kinds));
+    let same = |known: &str| known.eq_ignore_ascii_case(name);
+    let mut out = String::new();
+    let depends =
+        "Its number depends on who asks, and nobody has within 5 minutes. An HPA's own read is";
+    if external.iter().any(|known| same(known)) {
+        let _ = writeln!(
+            out,
+            "{name} is an external metric of a rule. {depends}\n\
+             kubectl get --raw '/apis/external.metrics.k8s.io/v1beta1/namespaces/NAMESPACE/{name}?labelSelector=...'"
+        ); // writing to a String cannot fail
+    }
+    let of_name = of_objects.iter().filter(|metric| same(&metric.name));
+    let kinds: Vec<&str> = of_name.map(|metric| metric.resource.as_str()).collect();
+    if let [first, ..] = kinds.as_slice() {
+        let place = match of_objects
+            .iter()
+            .any(|one| same(&one.name) && one.namespaced)
+        {
+            true => "namespaces/NAMESPACE/",
+            false => "",
+        };
+        let _ = writeln!(
+            out,
+            "{name} is a custom metric, of {}. {depends}\n\
+             kubectl get --raw '/apis/custom.metrics.k8s.io/v1beta2/{place}{first}/*/{name}'",
+            kinds.join(", ")
+        ); // as above
+    }
+    if !out.is_empty() {
+        return out;
+    }
+    let mut known = external;
+    known.extend(of_objects.into_iter().map(|metric| metric.name));
+    known.sort();
+    known.dedup();
+    let near = nearest(name, known.iter().map(String::as_str));
+    let near = near.map_or("; there are:".to_owned(), |near| {
+        format!("; did you mean {near}? There are:")
+    });
+    let more = match known.len().saturating_sub(NAMES_LISTED_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    known.truncate(NAMES_LISTED_MAX);
+    format!(
+        "there is no signal {name}, and no metric of a rule{near} {}{more}\n",
+        known.join(", ")
+    )
 }
 
 async fn outlines(host: &dyn Host, now: Timestamp) -> Result<Vec<Outline>, QueryError> {
@@ -213,7 +266,7 @@ fn table(outlines: &[Outline], now: Timestamp) -> String {
             .map(|element| element.time)
             .min();
         rows.push([
-            one.name.clone(),
+            shown_name(one),
             state_name(&one.reading.state).to_owned(),
             values(&one.reading.elements),
             newest.map_or("-".to_owned(), |time| age(now, time)),
@@ -223,13 +276,25 @@ fn table(outlines: &[Outline], now: Timestamp) -> String {
     let mut out = aligned(&rows);
     for one in outlines {
         for warning in &one.about.warnings {
-            let _ = writeln!(out, "warning: {}: {warning}", one.name); // writing to a String cannot fail
+            let _ = writeln!(out, "warning: {}: {warning}", shown_name(one)); // writing to a String cannot fail
         }
         for (name, why) in &one.missing {
-            let _ = writeln!(out, "without a number: {name}: {why} ({})", one.name); // as above
+            let _ = writeln!(out, "without a number: {name}: {why} ({})", shown_name(one)); // as above
         }
     }
     out
+}
+
+/// A metric with who asks for it; of a query without a name as much as leaves room for the rest of the line.
+fn shown_name(one: &Outline) -> String {
+    match &one.asker {
+        Some(asker) => asker.to_string(),
+        None if one.name.chars().count() > QUERY_COLUMNS_MAX => {
+            let begin = one.name.chars().take(QUERY_COLUMNS_MAX - 1);
+            begin.chain(['…']).collect()
+        }
+        None => one.name.clone(),
+    }
 }
 
 /// Rows as a table, without blanks at the end of lines.
@@ -261,6 +326,9 @@ fn detail(one: &Description, now: Timestamp) -> String {
         }
     };
     line("signal", &one.name);
+    if let Some(asker) = &one.asker {
+        line("asked for", &format!("{}: {}", asker.api, asker.place()));
+    }
     line("query", &explained.query);
     line("kind", explained.kind);
     line("plan", explained.plan);
@@ -307,20 +375,22 @@ fn detail(one: &Description, now: Timestamp) -> String {
     if let Some((time, told)) = &one.last_read {
         line("last read", &format!("{} ago: {told}", age(now, *time)));
     }
-    for Transition { time, state, value } in &one.transitions {
-        let value = value.map_or(String::new(), |value| format!(" {}", number(value)));
-        let why = reason(state);
-        let colon = if why.is_empty() { "" } else { ": " };
-        line(
-            "was",
-            &format!(
-                "{} {}{value}{colon}{why}",
-                rfc3339(*time),
-                state_name(state)
-            ),
-        );
+    for transition in &one.transitions {
+        line("was", &was(transition));
     }
     out
+}
+
+fn was(transition: &Transition) -> String {
+    let Transition { time, state, value } = transition;
+    let value = value.map_or(String::new(), |value| format!(" {}", number(value)));
+    let why = reason(state);
+    let colon = if why.is_empty() { "" } else { ": " };
+    format!(
+        "{} {}{value}{colon}{why}",
+        rfc3339(*time),
+        state_name(state)
+    )
 }
 
 fn labels_before(labels: &Labels) -> String {

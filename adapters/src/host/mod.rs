@@ -21,7 +21,7 @@ pub use objects::{
 };
 pub use reading::{Element, NoneFits, Reading};
 pub use rules::{Alert, RuleGroup, RuleKind, RuleState};
-pub use signals::{Description, GuardedRefusal, Outline, Signals};
+pub use signals::{Asker, Description, GuardedRefusal, Outline, Signals};
 pub use targets::{ActiveTarget, DroppedTarget, Health, ScaledObject, ScalersReport, Targets};
 
 /// The process behind the APIs. Every call answers from memory at once, but for `append`.

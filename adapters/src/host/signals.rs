@@ -1,5 +1,7 @@
 //! Signals: what scalers are told of them and what people are shown.
 
+use std::fmt;
+
 use stillwell_engine::Timestamp;
 use stillwell_engine::promql::{Answer, EvalOptions, QueryError};
 
@@ -121,9 +123,45 @@ pub trait Signals: Send + Sync {
         Vec::new()
     }
 
-    /// Everything about every signal, for people; `only` picks one by name. Cost: a thousand signals over five hundred
+    /// Everything about every signal, for people; `only` picks by name: a signal, everybody who asked lately for a metric of a
+    /// rule, or a query that `/guarded` is asked. Cost: a thousand signals over five hundred
     /// targets are 500,000 states of targets; [`Signals::outlines`] has none.
     fn describe(&self, only: Option<&str>, now: Timestamp) -> Vec<Description>;
+}
+
+/// Who asks for a metric whose query depends on who asks, in the order in which they are listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Asker {
+    /// The metric, as it was asked for.
+    pub metric: String,
+    /// `external` or `custom`.
+    pub api: &'static str,
+    /// Empty for objects that are in none.
+    pub namespace: String,
+    /// Of which objects, as `pods/*` or `services/web`; empty for external metrics.
+    pub object: String,
+    /// What is selected by labels of the metric; empty where nothing is.
+    pub selector: String,
+}
+
+impl Asker {
+    /// A metric, and who asks.
+    pub fn place(&self) -> String {
+        let parts = [&self.namespace, &self.object, &self.selector];
+        let parts: Vec<&str> = parts
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .map(String::as_str)
+            .collect();
+        parts.join(", ")
+    }
+}
+
+/// `lag (default, name=a)`.
+impl fmt::Display for Asker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.metric, self.place())
+    }
 }
 
 /// A query that `/guarded` refused: KEDA tells its user the code of the answer alone.
@@ -142,8 +180,10 @@ pub struct GuardedRefusal {
 /// A signal in one line.
 #[derive(Clone, Debug)]
 pub struct Outline {
-    /// Its name; for a query that somebody asks about, the query.
+    /// Its name; for a query that somebody asks about, the metric that was asked for, or the query where it has no name.
     pub name: String,
+    /// Who asks, where its query depends on that.
+    pub asker: Option<Asker>,
     /// What it says.
     pub reading: stillwell_engine::signal::Reading,
     /// Its query, its kind and its warnings.
@@ -157,8 +197,10 @@ pub struct Outline {
 /// A signal for people.
 #[derive(Clone, Debug)]
 pub struct Description {
-    /// Its name; for a query that somebody asks about, the query.
+    /// As in [`Outline`].
     pub name: String,
+    /// As in [`Outline`].
+    pub asker: Option<Asker>,
     /// What it says.
     pub reading: stillwell_engine::signal::Reading,
     /// What it is made of.

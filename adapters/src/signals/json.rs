@@ -7,7 +7,7 @@ use stillwell_engine::labels::Labels;
 use stillwell_engine::signal::{Element, State, TargetState, Transition};
 
 use super::{number, reason, scalers, state_name, text};
-use crate::host::{Description, GuardedRefusal, Outline, ScalersReport};
+use crate::host::{Asker, Description, GuardedRefusal, Outline, ScalersReport};
 use crate::json;
 use crate::time::rfc3339;
 
@@ -48,6 +48,7 @@ pub(super) fn brief(
 
 fn outline(out: &mut String, one: &Outline) {
     text(out, "{\"name\":", &one.name);
+    asker(out, one.asker.as_ref());
     text(out, ",\"query\":", &one.about.query);
     state(out, &one.reading.state);
     let elements = &one.reading.elements;
@@ -63,6 +64,21 @@ fn outline(out: &mut String, one: &Outline) {
     });
     last_read(out, one.last_read.as_ref());
     out.push('}');
+}
+
+/// Who asks, where the query depends on that.
+fn asker(out: &mut String, asker: Option<&Asker>) {
+    if let Some(asker) = asker {
+        text(out, ",\"asker\":{\"api\":", asker.api);
+        for (key, value) in [
+            (",\"namespace\":", &asker.namespace),
+            (",\"object\":", &asker.object),
+            (",\"selector\":", &asker.selector),
+        ] {
+            text(out, key, value);
+        }
+        out.push('}');
+    }
 }
 
 fn state(out: &mut String, state: &State) {
@@ -84,6 +100,7 @@ fn last_read(out: &mut String, last_read: Option<&(Timestamp, String)>) {
 fn signal(out: &mut String, one: &Description, now: Timestamp) {
     let explained = &one.explanation;
     text(out, "{\"name\":", &one.name);
+    asker(out, one.asker.as_ref());
     text(out, ",\"query\":", &explained.query);
     text(out, ",\"kind\":", explained.kind);
     text(out, ",\"plan\":", explained.plan);

@@ -15,17 +15,19 @@ const REFRESH: std::time::Duration = std::time::Duration::from_secs(1);
 /// Columns of a name and of a reason in `top`; longer ones are cut.
 const NAME_COLUMNS: usize = 34;
 const REASON_COLUMNS: usize = 70;
+/// Objects without a number that a paragraph names.
+const MISSING_MAX: usize = 5;
 
 pub(super) fn commands() -> [Command; 3] {
     let url = || value("url", "URL", "Of the server").default_value("http://127.0.0.1:9090");
-    let name = || Arg::new("NAME").help("A signal");
+    let name = || Arg::new("NAME").help("A signal, or a metric of a rule");
     [
         Command::new("signals")
             .about("Tells everything about all signals, or one")
             .arg(url())
             .arg(name()),
         Command::new("why")
-            .about("Tells in one paragraph why a signal says what it says")
+            .about("Tells in a paragraph why a signal says what it says, or a metric to each that asked for it")
             .arg(url())
             .arg(name().required(true)),
         Command::new("top")
@@ -43,7 +45,10 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
 
 pub(super) fn why(matches: &ArgMatches) -> ExitCode {
     match json(&address(matches)) {
-        Ok(answer) => print(&paragraph(&answer["signals"][0])),
+        Ok(answer) => {
+            let all = list(&answer, "signals").iter().map(paragraph);
+            print(&all.collect::<Vec<String>>().join("\n"))
+        }
         Err(why) => fail(why),
     }
 }
@@ -115,6 +120,18 @@ fn list<'v>(value: &'v Value, key: &str) -> &'v [Value] {
     value[key].as_array().map_or(&[], Vec::as_slice)
 }
 
+/// The name of a signal; of a rule's metric with who asks for it.
+fn full_name(signal: &Value) -> String {
+    let name = text(signal, "name");
+    let asker = &signal["asker"];
+    let parts = ["namespace", "object", "selector"].map(|key| text(asker, key));
+    let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    match asker.is_null() {
+        true => name.to_owned(),
+        false => format!("{name} ({})", parts.join(", ")),
+    }
+}
+
 /// The value of a signal, or how many it has.
 fn shown_value(signal: &Value) -> String {
     match list(signal, "elements") {
@@ -126,7 +143,7 @@ fn shown_value(signal: &Value) -> String {
 
 /// What a signal says and why, as it can be pasted into an incident.
 fn paragraph(signal: &Value) -> String {
-    let (name, state) = (text(signal, "name"), text(signal, "state"));
+    let (name, state) = (full_name(signal), text(signal, "state"));
     let mut out = match state {
         "unknown" => format!("{name} is unknown: {}.", text(signal, "reason")),
         "held" => format!(
@@ -157,7 +174,13 @@ fn paragraph(signal: &Value) -> String {
             text(one, "value")
         );
     }
-    out += &read_targets(list(signal, "targets"));
+    for missing in list(signal, "missing").iter().take(MISSING_MAX) {
+        let (object, reason) = (text(missing, "object"), text(missing, "reason"));
+        out += &format!(" Without a number: {object} ({reason}).");
+    }
+    if !text(signal, "query").is_empty() {
+        out += &read_targets(list(signal, "targets"));
+    }
     match &signal["lastRead"] {
         Value::Null => out += " Nobody has read it yet.",
         read => {
@@ -182,7 +205,10 @@ fn paragraph(signal: &Value) -> String {
     for warning in list(signal, "warnings").iter().filter_map(Value::as_str) {
         out += &format!(" Note: {warning}.");
     }
-    out += &format!(" Query: {}\n", text(signal, "query"));
+    out += &match text(signal, "query") {
+        "" => "\n".to_owned(),
+        query => format!(" Query: {query}\n"),
+    };
     out
 }
 
@@ -216,7 +242,7 @@ fn table(signals: &Value, targets: &Value) -> String {
     );
     for signal in list(signals, "signals") {
         let (name, reason) = (
-            cut(text(signal, "name"), NAME_COLUMNS),
+            cut(&full_name(signal), NAME_COLUMNS),
             cut(text(signal, "reason"), REASON_COLUMNS),
         );
         let (state, value) = (text(signal, "state"), shown_value(signal));
@@ -278,6 +304,19 @@ mod tests {
             "q is held at 7: epp-1 restarted. Its number is of T1, 2.5 s old. The pages themselves say 0, which is not told. \
              It reads 2 targets, 1 of them fresh; b:1 was good last at T0 (refused). Last read at T2: namespace default: 7. \
              Before it was value from T0. Query: sum(q)\n"
+        );
+    }
+
+    #[test]
+    fn a_paragraph_names_who_asked_for_a_metric_of_a_rule() {
+        let signal = json!({
+            "name": "lag", "asker": {"api": "external", "namespace": "default", "object": "", "selector": "name=a"},
+            "state": "unknown", "reason": "no query", "query": "", "elements": [], "targets": [], "transitions": [],
+            "lastRead": {"time": "T", "told": "default, name=a: unknown: no query"},
+        });
+        assert_eq!(
+            paragraph(&signal),
+            "lag (default, name=a) is unknown: no query. Last read at T: default, name=a: unknown: no query.\n"
         );
     }
 

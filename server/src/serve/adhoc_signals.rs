@@ -7,7 +7,7 @@ use stillwell_engine::signal::{Policy, SignalId};
 use stillwell_engine::{Reader, Timestamp};
 
 /// A query that nobody has asked about for this long is no longer kept up to date.
-const EXPIRES_MS: i64 = 5 * 60_000;
+pub(super) const EXPIRES_MS: i64 = 5 * 60_000;
 /// Queries at once; the one asked about longest ago makes room.
 const QUERIES_MAX: usize = 500;
 /// Those about objects: one for each object that an HPA reads by name, so a cluster may have many.
@@ -88,13 +88,7 @@ impl AdhocSignals {
         now: Timestamp,
     ) -> Result<SignalId, QueryError> {
         let mut entries = self.entries.lock();
-        entries.retain(|entry| {
-            let keep = now.since_ms(entry.last) < EXPIRES_MS;
-            if !keep {
-                reader.remove(entry.id);
-            }
-            keep
-        });
+        expire(&mut entries, reader, now);
         let same =
             |entry: &&mut Entry| entry.query == query && entry.object_label == policy.object_label;
         if let Some(entry) = entries.iter_mut().find(same) {
@@ -116,10 +110,25 @@ impl AdhocSignals {
         Ok(id)
     }
 
+    /// Ends those that nobody asks about any more. Called from time to time: the next question may never come.
+    pub(super) fn expire(&self, reader: &Reader, now: Timestamp) {
+        expire(&mut self.entries.lock(), reader, now);
+    }
+
     /// All of them.
     pub(super) fn entries(&self) -> Vec<Entry> {
         self.entries.lock().clone()
     }
+}
+
+fn expire(entries: &mut Vec<Entry>, reader: &Reader, now: Timestamp) {
+    entries.retain(|entry| {
+        let keep = now.since_ms(entry.last) < EXPIRES_MS;
+        if !keep {
+            reader.remove(entry.id);
+        }
+        keep
+    });
 }
 
 #[cfg(test)]
@@ -145,5 +154,8 @@ mod tests {
             .collect();
         assert_eq!(left, ["sum(y)"]);
         assert!(asked.signal(&reader, "sum(", at(301_000)).is_err());
+        asked.expire(&reader, at(601_000));
+        assert!(asked.entries().is_empty(), "though nobody asks any more");
+        assert!(reader.signal(other, at(601_000), &[]).is_none());
     }
 }

@@ -2,6 +2,7 @@
 
 mod adhoc_signals;
 pub mod app;
+mod askers;
 pub mod auto_reload;
 mod bound;
 pub mod descriptors;

@@ -37,6 +37,9 @@ const MISSING_SHOWN_MAX: usize = 100;
 /// Objects without a number that a line of the log names.
 const MISSING_LOGGED_MAX: usize = 5;
 
+/// What many objects say, and the signal of the query, where there is one.
+pub(super) type ManyAsked = (Option<SignalId>, Result<ObjectList, NoNumbers>);
+
 /// What is carried from one configuration to the next.
 pub(super) struct Asked {
     signals: AdhocSignals,
@@ -63,6 +66,11 @@ impl Asked {
         self.signals
             .signal_with(reader, query, policy, now)
             .map(drop)
+    }
+
+    /// Ends those that nobody asks about any more.
+    pub(super) fn expire(&self, reader: &Reader, now: Timestamp) {
+        self.signals.expire(reader, now);
     }
 
     /// Queries that stand, each with the objects that it told nothing of.
@@ -178,16 +186,19 @@ impl ObjectMetrics {
         !self.lists.rules.is_empty()
     }
 
-    /// What a rule's metric says about one object; `None` where no rule makes it of this kind.
+    /// What a rule's metric says about one object, and the signal of its query; `None` where no rule makes it of this kind.
     pub(super) fn read_one(
         &self,
         question: &ObjectQuestion<'_>,
         name: &str,
         now: Timestamp,
-    ) -> Option<Reading> {
+    ) -> Option<(Option<SignalId>, Reading)> {
         let found = self.find(question)?;
-        let reading = self.ask_one(&found, question, name, now);
-        Some(reading.unwrap_or_else(Reading::Unknown))
+        let asked = self.ask_one(&found, question, name, now);
+        Some(match asked {
+            Ok((id, reading)) => (Some(id), reading),
+            Err(why) => (None, Reading::Unknown(why)),
+        })
     }
 
     fn ask_one(
@@ -196,7 +207,7 @@ impl ObjectMetrics {
         question: &ObjectQuestion<'_>,
         name: &str,
         now: Timestamp,
-    ) -> Result<Reading, String> {
+    ) -> Result<(SignalId, Reading), String> {
         let (label, namespace) = (found.label.as_str(), question.namespace);
         let object = (label, Objects::One(name));
         let query = object_query(
@@ -224,14 +235,15 @@ impl ObjectMetrics {
                 holds_conditions: true,
             };
             let missing = not_there::what(&self.reader, id, &asked, now);
-            return Ok(missing.map_or(reading, Reading::NotThere));
+            return Ok((id, missing.map_or(reading, Reading::NotThere)));
         }
-        Ok(objects::about(
+        let reading = objects::about(
             reading,
             &self.reader.pinned(id),
             (label, name),
             (&found.namespace_label, namespace),
-        ))
+        );
+        Ok((id, reading))
     }
 
     /// What a rule's metric says about objects; `None` where no rule makes it of this kind.
@@ -240,7 +252,7 @@ impl ObjectMetrics {
         question: &ObjectQuestion<'_>,
         names: Option<&[String]>,
         now: Timestamp,
-    ) -> Option<Result<ObjectList, NoNumbers>> {
+    ) -> Option<ManyAsked> {
         let found = self.find(question)?;
         let label = &found.label;
         let (rule, series, namespace) = (&found.rule, &found.series, question.namespace);
@@ -261,7 +273,7 @@ impl ObjectMetrics {
         );
         let query = match query {
             Ok(query) => query,
-            Err(why) => return Some(Err(NoNumbers::Unknown(why))),
+            Err(why) => return Some((None, Err(NoNumbers::Unknown(why)))),
         };
         let asked = not_there::Question {
             query: &query,
@@ -280,20 +292,27 @@ impl ObjectMetrics {
         question: &not_there::Question<'_>,
         policy: &Policy,
         now: Timestamp,
-    ) -> Result<ObjectList, NoNumbers> {
+    ) -> ManyAsked {
         let policy = Policy {
             object_label: Some(question.label.to_owned()),
             // Of thousands of pods each has a page: an evaluation for each page would cost more than one for each read.
             when_read: true,
             ..policy.clone()
         };
+        let asked = &self.asked.signals;
+        match asked.signal_with(&self.reader, question.query, &policy, now) {
+            Ok(id) => (Some(id), self.many_of(id, question, now)),
+            Err(error) => (None, Err(NoNumbers::Unknown(error.to_string()))),
+        }
+    }
+
+    fn many_of(
+        &self,
+        id: SignalId,
+        question: &not_there::Question<'_>,
+        now: Timestamp,
+    ) -> Result<ObjectList, NoNumbers> {
         let unknown = |why: String| NoNumbers::Unknown(why);
-        let query = question.query;
-        let id = self
-            .asked
-            .signals
-            .signal_with(&self.reader, query, &policy, now)
-            .map_err(|error| unknown(error.to_string()))?;
         let gone = || unknown("the query's signal is gone".to_owned());
         let missing = || not_there::what(&self.reader, id, question, now);
         let read = self
@@ -316,7 +335,7 @@ impl ObjectMetrics {
                 Err(why) => list.missing.push((object.name, why)),
             }
         }
-        self.note_missing(id, query, &list);
+        self.note_missing(id, question.query, &list);
         match list.told.is_empty().then(missing).flatten() {
             Some(what) => Err(NoNumbers::NotThere(what)),
             None => Ok(list),

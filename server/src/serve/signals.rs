@@ -13,6 +13,7 @@ use stillwell_adapters::host::{
 };
 use stillwell_adapters::objects::{Kinds, Selector};
 use stillwell_engine::labels::Labels;
+use stillwell_engine::promql::plan::ValueType;
 use stillwell_engine::promql::{Answer, EvalOptions, Features, Query, QueryError};
 use stillwell_engine::signal::{Policy, SignalId, State, Transition};
 use stillwell_engine::{Engine, Limits, Reader, Timestamp};
@@ -20,12 +21,13 @@ use tracing::info;
 
 use judge::{Pins, ask, judge_about, judge_signal};
 
-use super::adhoc_signals::AdhocSignals;
+use super::adhoc_signals::{AdhocSignals, EXPIRES_MS};
+use super::askers::Askers;
 use super::guarded_refusals::GuardedRefusals;
 use super::object_metrics::{Asked, ObjectMetrics};
 use super::objects::told;
 use super::usage::UsageMetrics;
-use super::{for_each, not_there, rules, sanitized};
+use super::{askers, for_each, not_there, rules, sanitized};
 use crate::config::{Config, Problem, SignalSpec};
 use crate::floor::highest;
 use crate::rules::Rule;
@@ -46,6 +48,7 @@ pub struct Watched {
     /// that it displaces nothing that an HPA reads.
     asked: Arc<AdhocSignals>,
     asked_by_rules: Arc<AdhocSignals>,
+    askers: Arc<Askers>,
     refusals: Arc<GuardedRefusals>,
     last_reads: Arc<Mutex<HashMap<SignalId, (Timestamp, String)>>>,
 }
@@ -69,6 +72,7 @@ impl Watched {
             reader,
             asked: Arc::new(AdhocSignals::by_anybody()),
             asked_by_rules: Arc::new(AdhocSignals::by_rules()),
+            askers: Arc::default(),
             refusals: Arc::default(),
             last_reads: Arc::default(),
         }
@@ -107,6 +111,7 @@ impl Watched {
             reader,
             asked: Arc::clone(&before.asked),
             asked_by_rules: Arc::clone(&before.asked_by_rules),
+            askers: Arc::clone(&before.askers),
             refusals: Arc::clone(&before.refusals),
             last_reads: Arc::clone(&before.last_reads),
         })
@@ -125,10 +130,25 @@ impl Watched {
         }
     }
 
-    /// The newest change of each signal's state, by its name.
-    pub(super) fn newest_transitions(&self) -> Vec<(String, Transition)> {
+    /// Ends the signals of queries that nobody asks about any more.
+    pub(super) fn expire(&self, now: Timestamp) {
+        self.asked.expire(&self.reader, now);
+        self.asked_by_rules.expire(&self.reader, now);
+        self.objects.asked().expire(&self.reader, now);
+        self.askers.expire(EXPIRES_MS, now);
+    }
+
+    /// The newest change of each signal's state, by its name; of one that is unknown with the reason that is told now, as on
+    /// `/signals`: at the change less was known.
+    pub(super) fn newest_transitions(&self, now: Timestamp) -> Vec<(String, Transition)> {
         let newest = |(spec, id): &(SignalSpec, SignalId)| {
-            let newest = self.reader.newest_transition(*id)?;
+            let mut newest = self.reader.newest_transition(*id)?;
+            if let State::Unknown { .. } = newest.state
+                && let Some(reading) = self.reader.signal(*id, now, &[])
+                && let State::Unknown { .. } = reading.state
+            {
+                newest.state = reading.state;
+            }
             Some((spec.name.clone(), newest))
         };
         self.signals.iter().filter_map(newest).collect()
@@ -232,6 +252,30 @@ impl Watched {
     }
 }
 
+/// Why a query can never be a number, whatever is scraped; `None` where it may, or does not parse.
+fn no_number(expr: &str) -> Option<String> {
+    let query = Query::parse(expr, &Features::all()).ok()?;
+    match query.plan().value_type() {
+        ValueType::Scalar | ValueType::Vector => None,
+        other => Some(format!(
+            "it yields a {}; a signal needs an instant vector or a scalar",
+            other.documented()
+        )),
+    }
+}
+
+/// What was told of many objects, in a few words.
+fn told_of_many(list: &Result<ObjectList, NoNumbers>, label: &str) -> String {
+    match list {
+        Ok(list) => format!(
+            "{} of {} {label}s",
+            list.told.len(),
+            list.told.len() + list.missing.len()
+        ),
+        Err(why) => format!("unknown: {why}"),
+    }
+}
+
 fn register(
     specs: &[SignalSpec],
     reader: &Reader,
@@ -245,6 +289,11 @@ fn register(
             free && old.expr == spec.expr && old.policy.jobs == spec.policy.jobs
         };
         let kept = before.iter().find(same).map(|(_, id)| *id);
+        if let Some(why) = no_number(&spec.expr) {
+            let message = format!("signal {:?}: expr: {why}", spec.name);
+            problems.push(Problem::new(spec.line, message));
+            continue;
+        }
         let id = match kept {
             Some(id) => Ok(id),
             None => reader
@@ -296,7 +345,8 @@ impl Signals for Watched {
         now: Timestamp,
     ) -> Option<Reading> {
         let judged = self.judge(name, namespace, selector, now)?;
-        self.note_judged(&judged, namespace, now);
+        let asker = || askers::external(name, namespace, selector);
+        self.note_judged(&judged, asker, now);
         Some(judged.reading)
     }
 
@@ -307,15 +357,18 @@ impl Signals for Watched {
         selector: &Selector,
         now: Timestamp,
     ) -> Option<Reading> {
+        let asker = || askers::external(name, namespace, selector);
         let Some((spec, id)) = self.named(name) else {
-            return self.read_rule_if_ready(name, namespace, selector, now);
+            let judged = self.read_rule_if_ready(name, namespace, selector, now)?;
+            self.note_judged(&judged, asker, now);
+            return Some(judged.reading);
         };
         if spec.sanitized {
             return None; // its selector is resolved by what is in the store
         }
         let read = |id, pins: &Pins| self.reader.signal_if_ready(id, now, pins);
         let judged = judge_signal((spec, *id), namespace, selector, read)?;
-        self.note_judged(&judged, namespace, now);
+        self.note_judged(&judged, asker, now);
         Some(judged.reading)
     }
 
@@ -326,7 +379,7 @@ impl Signals for Watched {
         now: Timestamp,
     ) -> Option<Reading> {
         let judged = self.judge_object(question, name, now)?;
-        self.note_judged(&judged, question.namespace, now);
+        self.note_judged(&judged, || askers::custom(question, name), now);
         Some(judged.reading)
     }
 
@@ -346,7 +399,7 @@ impl Signals for Watched {
         if let Reading::Unknown(_) = judged.reading {
             return None; // whether it is there takes a look at the series
         }
-        self.note_judged(&judged, question.namespace, now);
+        self.note_judged(&judged, || askers::custom(question, name), now);
         Some(judged.reading)
     }
 
@@ -357,7 +410,11 @@ impl Signals for Watched {
         now: Timestamp,
     ) -> Option<Result<ObjectList, NoNumbers>> {
         let Some((spec, id)) = self.named_for(question) else {
-            return self.objects.read_many(question, names, now);
+            let (asked, list) = self.objects.read_many(question, names, now)?;
+            let told = told_of_many(&list, question.kind.label());
+            self.askers
+                .note(askers::custom(question, "*"), asked, told, now);
+            return Some(list);
         };
         let (namespace, label) = (question.namespace, question.kind.label());
         if !spec.allows(namespace) {
@@ -383,16 +440,11 @@ impl Signals for Watched {
                 }
             }
         };
-        let list = self.objects.ask_many(&asked, &spec.policy, now);
+        let (of_query, list) = self.objects.ask_many(&asked, &spec.policy, now);
         let list = list.and_then(selected);
-        let told = match &list {
-            Ok(list) => format!(
-                "{} of {} {label}s",
-                list.told.len(),
-                list.told.len() + list.missing.len()
-            ),
-            Err(why) => format!("unknown: {why}"),
-        };
+        let told = told_of_many(&list, label);
+        self.askers
+            .note(askers::custom(question, "*"), of_query, told.clone(), now);
         self.note_read(*id, now, format!("namespace {namespace}: {told}"));
         Some(list)
     }
@@ -521,6 +573,15 @@ mod tests {
         .err()
         .expect("an expression is broken");
         assert_eq!((problems.len(), problems[0].line), (1, 7));
+        let texts = check(&[spec("s", "\"x\"", 1), spec("m", "x[5m]", 1)]);
+        let texts: Vec<&str> = texts.iter().map(|one| one.message.as_str()).collect();
+        assert_eq!(
+            texts,
+            [
+                "signal \"s\": expr: it yields a string; a signal needs an instant vector or a scalar",
+                "signal \"m\": expr: it yields a range vector; a signal needs an instant vector or a scalar",
+            ]
+        );
         let second = Watched::replace(
             &config(vec![spec("n", "sum(z)", 1), spec("renamed", "sum(x)", 2)]),
             &first,

@@ -172,6 +172,15 @@ async fn rules_files_are_served_and_look_at_who_asks() {
         let (status, _, body) = get(address, &format!("{base}/namespaces/{path}")).await;
         assert_eq!(status, code, "{path}: {body}");
     }
+    let (status, _, page) = get(address, "/signals/igw_running_requests").await;
+    assert_eq!(status, 200, "{page}");
+    for part in [
+        "asked for   external: team-a, model_name=b\n",
+        "asked for   external: team-b\n",
+        "ago: team-b: 40\n",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
     std::fs::write(
         folder.join("rules.yaml"),
         RULES.replace("metricsQuery", "metricQuery"),

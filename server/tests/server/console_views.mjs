@@ -120,6 +120,10 @@ async function anOutageTurnsTheSignal() {
   await row.locator(".state.unknown").waitFor();
   check("an outage turns the signal", true);
   check("it says why", (await row.locator("td").last().textContent()).length > 0);
+  await page.setViewportSize({ width: 375, height: 700 });
+  const why = await row.locator(".below").boundingBox();
+  check("it says why on a phone", why && why.x >= 0 && why.x + why.width <= 375 && why.height > 0, JSON.stringify(why));
+  await page.setViewportSize({ width: 1200, height: 800 });
   await row.getByRole("link").first().click();
   await page.getByRole("heading", { level: 2, name: "igw_queue_depth" }).waitFor();
   await page.locator("tbody .state.unknown").first().waitFor();
@@ -138,10 +142,10 @@ async function anErrorStandsUnderItsCharacter() {
   const page = await opened({});
   await page.goto(base + "/#/query");
   const text = page.getByLabel("PromQL");
-  await text.fill("sum(up))");
+  await text.fill("sum(up) up");
   await text.press("Control+Enter");
   const shown = await page.locator("[role=alert] pre").textContent();
-  check("an error stands under its character", shown === "sum(up))\n       ^", shown);
+  check("an error stands under its character", shown === "sum(up) up\n        ^", shown);
   await text.fill("");
   await text.pressSequentially("flow_control");
   await page.locator("#choices [role=option]").first().waitFor();

@@ -56,8 +56,11 @@ function shownValue(signal) {
   return elements.length === 1 ? elements[0].value : elements.length + " values";
 }
 
+// Columns of what is told below the name on a narrow screen, or not needed there.
+const NOT_ON_PHONES = new Set(["Last read", "Why", "Release", "Role", "Flow control", "Took", "Every", "Share of its time", "Last error", "Labels"]);
+
 function table(caption, heads, rows) {
-  const head = el("tr", {}, ...heads.map((text) => el("th", { scope: "col", class: text === "15 minutes" ? "plot" : "", text })));
+  const head = el("tr", {}, ...heads.map((text) => el("th", { scope: "col", class: text === "15 minutes" ? "plot" : (caption === "Signals" || caption === "Gateways") && NOT_ON_PHONES.has(text) ? "wide-only" : "", text })));
   return el("div", { class: "wide" }, el("table", {}, el("caption", { class: "skip", text: caption }), el("thead", {}, head), el("tbody", {}, ...rows)));
 }
 
@@ -87,19 +90,28 @@ class Rows {
 
 function setText(node, text) { if (node.textContent !== text) node.textContent = text; }
 
+// Who asks for a metric of a rule: its number depends on that.
+const askerText = (signal) => signal.asker ? [signal.asker.namespace, signal.asker.object, signal.asker.selector].filter(Boolean).join(", ") : "";
+// Of a query that somebody asks about the signal has no name by which it could be plotted.
+const plotted = (signal) => signal.asker || signal.name === signal.query ? "query=" + encoded(signal.query) : "signal=" + encoded(signal.name);
+
 function signalRow(signal) {
   const link = el("a", { href: "#/signal/" + encoded(signal.name), text: signal.name });
+  const asker = signal.asker ? el("div", { class: "faint", text: askerText(signal) }) : undefined;
   const state = el("span"), value = el("td", { class: "number" }), age = el("td", { class: "number" });
-  const reader = el("td", { class: "text" }), reason = el("td", { class: "text" });
-  // What /guarded is asked has no name but its query.
-  const image = plot("small=1&" + (signal.name === signal.query ? "query=" : "signal=") + encoded(signal.name), "", "");
-  const node = el("tr", {}, el("td", { class: "text name" }, link), el("td", {}, state), value, age, el("td", { class: "plot" }, image), reader, reason);
+  const reader = el("td", { class: "text wide-only" }), reason = el("td", { class: "text wide-only" });
+  const image = signal.query ? plot("small=1&" + plotted(signal), "", "") : { refresh() {} };
+  // On a narrow screen the reason stands below the name: it is what is looked for.
+  const below = el("div", { class: "below bad" });
+  const node = el("tr", {}, el("td", { class: "text name" }, link, asker, below), el("td", {}, state), value, age, el("td", { class: "plot" }, ...(image.nodeType ? [image] : [])), reader, reason);
   return { node, update(now, asOf) {
     if (state.textContent !== now.state) { state.className = "state " + now.state; state.textContent = now.state; }
     setText(value, shownValue(now));
     setText(age, now.time ? seconds((Date.parse(asOf) - Date.parse(now.time)) / 1000) : "");
     setText(reader, now.lastRead ? ago(now.lastRead.time) + " ago: " + now.lastRead.told : "nobody yet");
-    setText(reason, [now.reason, ...(now.warnings || [])].filter(Boolean).join(" · "));
+    const why = [now.reason, ...(now.warnings || [])].filter(Boolean).join(" · ");
+    setText(reason, why);
+    setText(below, why);
     image.refresh();
   } };
 }
@@ -151,7 +163,7 @@ const VIEWS = {
     return async () => {
       const { ok, body: answer } = await ask("./signals?brief=true");
       if (!ok) throw new Error(answer.error);
-      rows.show(answer.signals, (signal) => signal.name, answer.now);
+      rows.show(answer.signals, (signal) => signal.name + (signal.asker ? "\n" + signal.asker.api + "\n" + askerText(signal) : ""), answer.now);
       const parts = [];
       if (answer.signals.length === 0) parts.push(el("p", { text: "No signals are configured. They are listed under signals: in the configuration, or made of prometheus-adapter's rules." }));
       for (const refused of answer.guardedRefusals || []) parts.push(el("p", { class: "error text", text: "/guarded refused " + refused.query + ": " + refused.reason }));
@@ -166,18 +178,27 @@ const VIEWS = {
 
   // One signal.
   signal(name) {
-    const title = el("h2", { class: "text", text: name }), summary = el("p"), reason = el("p", { class: "text" });
-    const image = plot((/^[A-Za-z0-9_.:|-]+$/.test(name) ? "signal=" : "query=") + encoded(name), "The last 15 minutes of " + name + ": a line for each value, bands where it was held (orange) or unknown (red)", "large");
-    const details = el("div");
-    main.append(title, summary, reason, image, el("p", { class: "faint", text: "Orange: held. Red: unknown. Times are UTC." }), details);
+    const body = el("div");
+    main.append(el("h2", { class: "text", text: name }), body, el("p", { class: "faint", text: "Orange: held. Red: unknown. Times are UTC." }));
+    const make = (signal) => {
+      const title = signal.asker ? el("h2", { class: "text", text: "Asked for by " + askerText(signal) + " (" + signal.asker.api + ")" }) : undefined;
+      const summary = el("p"), reason = el("p", { class: "text" }), read = el("p", { class: "text faint" }), details = el("div");
+      const image = signal.query ? plot(plotted(signal), "The last 15 minutes of " + name + ": a line for each value, bands where it was held (orange) or unknown (red)", "large") : undefined;
+      const node = el("section", {}, title, summary, reason, read, image, details);
+      return { node, update(now) {
+        summary.replaceChildren(stateCell(now.state), " ", el("strong", { text: shownValue(now) }), " ", el("span", { class: "faint", text: now.kind + ". " + now.plan + (now.planReason ? " (" + now.planReason + ")." : ".") }));
+        setText(reason, now.reason);
+        setText(read, now.lastRead ? "Read " + ago(now.lastRead.time) + " ago: " + now.lastRead.told : "");
+        if (image) image.refresh();
+        details.replaceChildren(...signalDetails(now));
+      } };
+    };
+    // A metric of a rule is several: one for each who asks.
+    const sections = new Rows(body, make);
     return async () => {
       const { ok, body: answer } = await ask("./signals/" + encoded(name));
       if (!ok) throw new Error(answer.error || "there is no signal " + name);
-      const signal = answer.signals[0];
-      summary.replaceChildren(stateCell(signal.state), " ", el("strong", { text: shownValue(signal) }), " ", el("span", { class: "faint", text: signal.kind + ". " + signal.plan + (signal.planReason ? " (" + signal.planReason + ")." : ".") }));
-      setText(reason, signal.reason);
-      image.refresh();
-      details.replaceChildren(...signalDetails(signal));
+      sections.show(answer.signals, (signal) => signal.asker ? signal.asker.api + "\n" + askerText(signal) : "");
     };
   },
 
@@ -187,12 +208,12 @@ const VIEWS = {
     shown.querySelector("tbody").replaceWith(body);
     main.append(el("h2", { text: "Gateways" }), shown, note);
     const rows = new Rows(body, (target) => {
-      const health = el("td"), when = el("td", { class: "number" }), took = el("td", { class: "number" }), every = el("td", { class: "number" });
-      const release = el("td", { class: "text" }), role = el("td"), flow = el("td");
-      const share = el("td", { class: "number" }), error = el("td", { class: "text bad" });
+      const health = el("td"), when = el("td", { class: "number" }), took = el("td", { class: "number wide-only" }), every = el("td", { class: "number wide-only" });
+      const release = el("td", { class: "text wide-only" }), role = el("td", { class: "wide-only" }), flow = el("td", { class: "wide-only" });
+      const share = el("td", { class: "number wide-only" }), error = el("td", { class: "text bad wide-only" }), below = el("div", { class: "below bad" });
       const strip = plot("small=1&query=" + encoded("up" + labelText(target.labels)), "", "");
-      const node = el("tr", {}, el("td", { class: "text name" }, el("div", { text: target.scrapeUrl }), strip), health, release, role, flow, when, took, every, share, error,
-        el("td", { class: "text faint", text: labelText(target.labels) }));
+      const node = el("tr", {}, el("td", { class: "text name" }, el("div", { text: target.scrapeUrl }), below, strip), health, release, role, flow, when, took, every, share, error,
+        el("td", { class: "text faint wide-only", text: labelText(target.labels) }));
       return { node, update(now, gateways) {
         const about = gateways.get(labelText(now.labels)) || {};
         setText(release, about.release || "");
@@ -205,6 +226,7 @@ const VIEWS = {
         setText(every, now.scrapeInterval);
         setText(share, (100 * now.lastScrapeDuration / duration(now.scrapeInterval)).toFixed(1) + " %");
         setText(error, now.lastError);
+        setText(below, now.lastError);
         strip.refresh();
       } };
     });
@@ -285,12 +307,19 @@ function signalDetails(signal) {
     el("h2", { text: "Series (" + (signal.seriesCount || 0) + ")" }),
     table("Series", ["Series", "Value", "Age"], series.map((one) => el("tr", {},
       el("td", { class: "text", text: labelText(one.metric) }), el("td", { class: "number", text: one.value }), el("td", { class: "number", text: seconds(one.ageSeconds) })))),
-    el("h2", { text: "What would the HPA do" }), replicas(signal),
+    ...(signal.asker ? [] : [el("h2", { text: "What would the HPA do" }), replicas(signal)]),
     el("h2", { text: "From outside" }),
     el("pre", { tabindex: "0", text: "curl -s " + here + "/signals/" + encoded(signal.name) + "\n" +
-      "curl -s '" + here + "/guarded/api/v1/query?query=" + encoded(signal.query) + "'\n" +
-      "kubectl get --raw '/apis/external.metrics.k8s.io/v1beta1/namespaces/NAMESPACE/" + signal.name + "'" }),
+      "curl -s '" + here + "/guarded/api/v1/query?query=" + encoded(signal.query) + "'\n" + kubectl(signal) }),
   ];
+}
+
+// What an HPA asks for.
+function kubectl(signal) {
+  const { api, namespace, object, selector } = signal.asker || { api: "external", namespace: "NAMESPACE", object: "", selector: "" };
+  const place = "/apis/" + api + ".metrics.k8s.io/" + (api === "custom" ? "v1beta2" : "v1beta1") + "/" + (namespace ? "namespaces/" + namespace + "/" : "") + (object ? object + "/" : "");
+  const parameter = api === "custom" ? "?metricLabelSelector=" : "?labelSelector=";
+  return "kubectl get --raw '" + place + signal.name + (selector ? parameter + encoded(selector) : "") + "'";
 }
 
 // The arithmetic of kubernetes/pkg/controller/podautoscaler (replica_calculator.go): external metrics, tolerance 10 %.

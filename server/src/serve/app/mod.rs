@@ -411,11 +411,12 @@ impl App {
         Arc::clone(&self.loaded.read().signals)
     }
 
-    /// Puts the floors into force that apply now. Returns the newest change of each signal's state, by its name.
+    /// Puts the floors into force that apply now, and ends what nobody asks about any more. Returns the newest change of each signal's state, by its name.
     pub(super) fn look_at_signals(&self) -> Vec<(String, Transition)> {
         let signals = Arc::clone(&self.loaded.read().signals);
         signals.apply_floors(self.clock.wall_now());
-        signals.newest_transitions()
+        signals.expire(self.clock.now());
+        signals.newest_transitions(self.clock.now())
     }
 
     /// What each signal of the configuration says, by its name.

@@ -1,8 +1,10 @@
 //! Signals for people: those of the configuration, and what `/guarded`, rules and the custom metrics API ask about.
 
-use stillwell_adapters::host::{Description, Outline};
+use std::collections::HashSet;
+
+use stillwell_adapters::host::{Asker, Description, Outline};
 use stillwell_engine::Timestamp;
-use stillwell_engine::signal::{Reading, SignalId};
+use stillwell_engine::signal::{self, Explanation, Reading, SignalId, State};
 
 use super::Watched;
 use super::judge::refuse_several;
@@ -10,7 +12,9 @@ use super::judge::refuse_several;
 /// A signal and who reads it.
 struct Entry {
     name: String,
-    id: SignalId,
+    asker: Option<Asker>,
+    /// `None` where no query could be made for whoever asked.
+    id: Option<SignalId>,
     last_read: Option<(Timestamp, String)>,
     /// Objects of which nothing could be told.
     missing: Vec<(String, String)>,
@@ -23,10 +27,15 @@ pub(super) fn outlines(watched: &Watched, now: Timestamp) -> Vec<Outline> {
     let entries = configured(watched, None).chain(asked(watched));
     entries
         .filter_map(|entry| {
+            let about = match entry.id {
+                Some(id) => watched.reader.outline(id)?,
+                None => no_query(),
+            };
             Some(Outline {
                 reading: reading(watched, &entry, now)?,
-                about: watched.reader.outline(entry.id)?,
+                about,
                 name: entry.name,
+                asker: entry.asker,
                 last_read: entry.last_read,
                 missing: entry.missing,
             })
@@ -34,30 +43,93 @@ pub(super) fn outlines(watched: &Watched, now: Timestamp) -> Vec<Outline> {
         .collect()
 }
 
-/// Every signal, or one of the configuration's, with all that explains it.
+/// Every signal, or those that a name stands for, with all that explains them.
 pub(super) fn describe(watched: &Watched, only: Option<&str>, now: Timestamp) -> Vec<Description> {
-    let others = only.is_none().then(|| asked(watched));
-    let entries = configured(watched, only).chain(others.into_iter().flatten());
+    // A query is as it is written; names are looked for in any case.
+    let fits = |entry: &Entry| match only {
+        Some(only) => {
+            entry.name == only || entry.is_named() && entry.name.eq_ignore_ascii_case(only)
+        }
+        None => true,
+    };
+    let entries = configured(watched, only).chain(asked(watched).filter(fits));
     entries
         .filter_map(|entry| {
+            let reading = reading(watched, &entry, now)?;
+            let (explanation, transitions) = match entry.id {
+                Some(id) => (
+                    watched.reader.explain(id, now)?,
+                    watched.reader.transitions(id),
+                ),
+                None => (nothing_explained(), Vec::new()),
+            };
             Some(Description {
-                reading: reading(watched, &entry, now)?,
-                explanation: watched.reader.explain(entry.id, now)?,
-                transitions: watched.reader.transitions(entry.id),
+                reading,
+                explanation,
+                transitions,
                 name: entry.name,
+                asker: entry.asker,
                 last_read: entry.last_read,
                 missing: entry.missing,
             })
         })
         .collect()
+}
+
+impl Entry {
+    fn is_named(&self) -> bool {
+        self.asker.is_some()
+    }
 }
 
 fn reading(watched: &Watched, entry: &Entry, now: Timestamp) -> Option<Reading> {
-    let mut reading = watched.reader.signal(entry.id, now, &[])?;
+    let Some(id) = entry.id else {
+        let told = entry.last_read.as_ref().map(|(_, told)| told.as_str());
+        let why = told.unwrap_or_default().trim_start_matches("unknown: ");
+        return Some(Reading {
+            state: State::Unknown {
+                why: why.to_owned(),
+            },
+            elements: Vec::new(),
+        });
+    };
+    let mut reading = watched.reader.signal(id, now, &[])?;
     if entry.is_single {
         refuse_several(&mut reading);
     }
     Some(reading)
+}
+
+fn no_query() -> signal::Outline {
+    signal::Outline {
+        query: String::new(),
+        kind: "no query could be made",
+        plan: "none",
+        plan_reason: String::new(),
+        warnings: Vec::new(),
+    }
+}
+
+fn nothing_explained() -> Explanation {
+    let signal::Outline {
+        query,
+        kind,
+        plan,
+        plan_reason,
+        warnings,
+    } = no_query();
+    Explanation {
+        query,
+        kind,
+        plan,
+        plan_reason,
+        evaluated: None,
+        measured: Vec::new(),
+        warnings,
+        targets: Vec::new(),
+        series: Vec::new(),
+        series_count: 0,
+    }
 }
 
 fn configured<'w>(watched: &'w Watched, only: Option<&'w str>) -> impl Iterator<Item = Entry> + 'w {
@@ -68,39 +140,56 @@ fn configured<'w>(watched: &'w Watched, only: Option<&'w str>) -> impl Iterator<
         .filter(move |(spec, _)| fits(&spec.name));
     named.map(|(spec, id)| Entry {
         name: spec.name.clone(),
-        id: *id,
+        asker: None,
+        id: Some(*id),
         last_read: watched.last_reads.lock().get(id).cloned(),
         missing: Vec::new(),
         is_single: false,
     })
 }
 
+/// What is asked about: metrics of rules once for each that asks, then queries that have no name.
 fn asked(watched: &Watched) -> impl Iterator<Item = Entry> {
+    let objects = watched.objects.asked().entries();
+    let missing_of = |id: SignalId| {
+        let entry = objects.iter().find(|(entry, _)| entry.id == id);
+        entry.map_or(Vec::new(), |(_, missing)| missing.clone())
+    };
+    let of_askers = watched.askers.list().into_iter().map(|(asker, one)| Entry {
+        name: asker.metric.clone(),
+        id: one.signal,
+        last_read: Some((one.last, format!("{}: {}", asker.place(), one.told))),
+        missing: one.signal.map_or(Vec::new(), missing_of),
+        asker: Some(asker),
+        is_single: false,
+    });
+    let mut entries: Vec<Entry> = of_askers.collect();
+    let told: HashSet<SignalId> = entries.iter().filter_map(|entry| entry.id).collect();
     let queries = [
         (&watched.asked, "asked for by /guarded", true),
         (&watched.asked_by_rules, "asked for through a rule", false),
     ];
-    let queries = queries.into_iter().flat_map(|(asked, by, is_single)| {
-        asked.entries().into_iter().map(move |entry| Entry {
-            name: entry.query,
-            id: entry.id,
-            last_read: Some((entry.last, by.to_owned())),
-            missing: Vec::new(),
-            is_single,
-        })
-    });
-    let objects = watched.objects.asked().entries().into_iter();
-    queries.chain(objects.map(|(entry, missing)| {
+    let unnamed = |query: String, id, last_read, missing, is_single| Entry {
+        name: query,
+        asker: None,
+        id: Some(id),
+        last_read: Some(last_read),
+        missing,
+        is_single,
+    };
+    for (asked, by, is_single) in queries {
+        entries.extend(asked.entries().into_iter().map(|entry| {
+            let last_read = (entry.last, by.to_owned());
+            unnamed(entry.query, entry.id, last_read, Vec::new(), is_single)
+        }));
+    }
+    entries.extend(objects.into_iter().map(|(entry, missing)| {
         let by = match &entry.object_label {
             Some(label) => format!("asked for each {label} through the custom metrics API"),
             None => "asked for an object through the custom metrics API".to_owned(),
         };
-        Entry {
-            name: entry.query,
-            id: entry.id,
-            last_read: Some((entry.last, by)),
-            missing,
-            is_single: false,
-        }
-    }))
+        unnamed(entry.query, entry.id, (entry.last, by), missing, false)
+    }));
+    entries.retain(|entry| entry.is_named() || entry.id.is_none_or(|id| !told.contains(&id)));
+    entries.into_iter()
 }

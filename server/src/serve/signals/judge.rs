@@ -1,7 +1,7 @@
 //! What a metric says to one caller: which signal or rule it is, the labels that the caller pins, and what of the reading is
 //! told.
 
-use stillwell_adapters::host::{ObjectQuestion, Reading};
+use stillwell_adapters::host::{Asker, ObjectQuestion, Reading};
 use stillwell_adapters::multi::Several;
 use stillwell_adapters::objects::Selector;
 use stillwell_engine::labels::Labels;
@@ -42,7 +42,7 @@ impl Watched {
             }
         };
         let of_one = self.signals.iter().find_map(of_one);
-        let by_rule = || Some(self.read_rule(name, namespace, selector, now)?.into());
+        let by_rule = || self.read_rule(name, namespace, selector, now);
         of_one.or_else(by_rule)
     }
 
@@ -97,8 +97,8 @@ impl Watched {
             }
             return Some(judged);
         }
-        if let Some(reading) = self.objects.read_one(question, name, now) {
-            return Some(reading.into());
+        if let Some((asked, reading)) = self.objects.read_one(question, name, now) {
+            return Some(Judged::by_rule(asked, reading));
         }
         if self.objects.has_rules() {
             return None; // nor does an external rule answer that depends on who asks
@@ -106,20 +106,31 @@ impl Watched {
         let object = (question.kind.label(), name);
         let of_object = question.selector.clone().and_equal(object.0, object.1);
         let asked = self.ask_rule(metric, namespace, &of_object, now)?;
-        let reading = match asked {
+        Some(match asked {
             Ok((id, reading)) => {
                 let here = (NAMESPACE, namespace);
-                objects::about(reading, &self.reader.pinned(id), object, here)
+                let reading = objects::about(reading, &self.reader.pinned(id), object, here);
+                Judged::by_rule(Some(id), reading)
             }
-            Err(error) => Reading::Unknown(error.to_string()),
-        };
-        Some(reading.into())
+            Err(error) => Judged::by_rule(None, Reading::Unknown(error.to_string())),
+        })
     }
 
-    pub(super) fn note_judged(&self, judged: &Judged, namespace: &str, now: Timestamp) {
-        if let Some(id) = judged.signal {
-            let told = summary(&judged.reading);
-            self.note_read(id, now, format!("namespace {namespace}: {told}"));
+    /// Remembers what was told, of a rule's metric with who asked.
+    pub(super) fn note_judged(
+        &self,
+        judged: &Judged,
+        asker: impl FnOnce() -> Asker,
+        now: Timestamp,
+    ) {
+        let told = || summary(&judged.reading);
+        match judged.by {
+            By::Signal(id) => {
+                let namespace = asker().namespace;
+                self.note_read(id, now, format!("namespace {namespace}: {}", told()));
+            }
+            By::Rule(id) => self.askers.note(asker(), id, told(), now),
+            By::Nothing => {}
         }
     }
 
@@ -163,10 +174,12 @@ impl Watched {
         namespace: &str,
         selector: &Selector,
         now: Timestamp,
-    ) -> Option<Reading> {
+    ) -> Option<Judged> {
         let asked = self.ask_rule(name, namespace, selector, now)?;
-        let reading = asked.map(|(_, reading)| reading);
-        Some(reading.unwrap_or_else(|error| Reading::Unknown(error.to_string())))
+        Some(match asked {
+            Ok((id, reading)) => Judged::by_rule(Some(id), reading),
+            Err(error) => Judged::by_rule(None, Reading::Unknown(error.to_string())),
+        })
     }
 
     /// The same where it takes neither a wait nor an evaluation: of a rule of a named series that was asked for before.
@@ -176,7 +189,7 @@ impl Watched {
         namespace: &str,
         selector: &Selector,
         now: Timestamp,
-    ) -> Option<Reading> {
+    ) -> Option<Judged> {
         if self
             .signals
             .iter()
@@ -187,7 +200,7 @@ impl Watched {
         let query = rules::query_if_known(&self.rules, name, namespace, selector)?;
         let id = self.asked_by_rules.standing(&query, now)?;
         let reading = self.reader.signal_if_ready(id, now, &[])?;
-        Some(told(reading, &Labels::empty()))
+        Some(Judged::by_rule(Some(id), told(reading, &Labels::empty())))
     }
 
     fn ask_rule(
@@ -227,7 +240,7 @@ pub(super) fn judge_signal(
     };
     Some(Judged {
         reading: told(reading, &spec.labels).select(selector),
-        signal: Some(id),
+        by: By::Signal(id),
         configured,
     })
 }
@@ -288,23 +301,41 @@ pub(super) fn refuse_several(reading: &mut stillwell_engine::signal::Reading) {
 /// What a metric says to one caller.
 pub(super) struct Judged {
     pub(super) reading: Reading,
-    /// The signal of the configuration by which it is said.
-    signal: Option<SignalId>,
+    by: By,
     /// Why it is told with a number that was not measured, where it is.
     configured: Option<String>,
+}
+
+/// By what it is said.
+#[derive(Clone, Copy)]
+enum By {
+    /// A signal of the configuration.
+    Signal(SignalId),
+    /// The query that a rule makes for whoever asks; `None` where it makes none.
+    Rule(Option<SignalId>),
+    /// Nothing could be asked.
+    Nothing,
 }
 
 impl From<Reading> for Judged {
     fn from(reading: Reading) -> Judged {
         Judged {
             reading,
-            signal: None,
+            by: By::Nothing,
             configured: None,
         }
     }
 }
 
 impl Judged {
+    fn by_rule(asked: Option<SignalId>, reading: Reading) -> Judged {
+        Judged {
+            reading,
+            by: By::Rule(asked),
+            configured: None,
+        }
+    }
+
     fn state(self) -> State {
         let unknown = |why: String| State::Unknown { why };
         match self.reading {
