@@ -8,7 +8,8 @@ use parking_lot::RwLock;
 use stillwell_adapters::host::{DroppedTarget, Targets};
 use stillwell_engine::Writer;
 use stillwell_engine::labels::Labels;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{error, warn};
 
@@ -28,6 +29,8 @@ use crate::http_client::{Identity, Resolver};
 const COMMANDS_MAX: usize = 4;
 /// Different things that are said once; beyond them nothing more is said of targets.
 const TOLD_MAX: usize = 10_000;
+/// How long new targets wait for those to end whose place they take.
+const ROOM_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Retention, memory and the clock are looked after this often.
 const MAINTENANCE_MS: u64 = 1_000;
 
@@ -169,6 +172,8 @@ struct Running {
     slot: usize,
     state: Arc<TargetState>,
     stop: Arc<Notify>,
+    /// Ends once its series have.
+    worker: JoinHandle<()>,
 }
 
 impl Task {
@@ -254,14 +259,13 @@ impl Task {
             })
             .map(|(key, _)| key.clone())
             .collect();
-        for key in gone {
-            self.stop(&key);
-        }
+        let gone: Vec<JoinHandle<()>> = gone.iter().filter_map(|key| self.stop(key)).collect();
+        let room = room_after(gone);
         self.shared.writer.lock().begin_targets();
         for (key, target) in wanted {
             match self.running.get(&key) {
                 Some(running) => self.rediscover(&running.state, &target),
-                None => self.start(key, target),
+                None => self.start(key, target, room.clone()),
             }
         }
         self.shared.writer.lock().finish_targets();
@@ -314,7 +318,8 @@ impl Task {
         }
     }
 
-    fn start(&mut self, key: Key, target: Target) {
+    /// Scrapes a target from now on, but not before there is `room`.
+    fn start(&mut self, key: Key, target: Target, room: Option<watch::Receiver<bool>>) {
         let hash = phase_hash(&format!("{}{}{}", key.0, key.1, target.url));
         let now_ms = self.shared.clock.now().ms();
         let slot = self.schedule.add(now_ms, target.interval_ms, hash);
@@ -342,21 +347,48 @@ impl Task {
             cost: Cost::default(),
             quiet,
         };
-        tokio::spawn(worker.run(receiver, Arc::clone(&stop)));
+        let worker = tokio::spawn(worker.run(receiver, Arc::clone(&stop), room));
         if self.slots.len() <= slot {
             self.slots.resize_with(slot + 1, || None);
         }
         self.slots[slot] = Some((ticks, Arc::clone(&state)));
-        self.running.insert(key, Running { slot, state, stop });
+        let running = Running {
+            slot,
+            state,
+            stop,
+            worker,
+        };
+        self.running.insert(key, running);
     }
 
-    fn stop(&mut self, key: &Key) {
-        if let Some(running) = self.running.remove(key) {
-            self.schedule.remove(running.slot);
-            self.slots[running.slot] = None;
-            running.stop.notify_one();
-        }
+    /// Ends a target. Answers its worker, which ends with its series.
+    fn stop(&mut self, key: &Key) -> Option<JoinHandle<()>> {
+        let running = self.running.remove(key)?;
+        self.schedule.remove(running.slot);
+        self.slots[running.slot] = None;
+        running.stop.notify_one();
+        Some(running.worker)
     }
+}
+
+/// Turns true once all of these targets have ended. Those that take their place are not scraped before: for some milliseconds both
+/// would be there, and the sum over both would be held for a minute. `None` where nobody ends.
+fn room_after(gone: Vec<JoinHandle<()>>) -> Option<watch::Receiver<bool>> {
+    if gone.is_empty() {
+        return None;
+    }
+    let (tell, room) = watch::channel(false);
+    tokio::spawn(async move {
+        let all = async {
+            for worker in gone {
+                worker.await.ok(); // one that panicked has ended too
+            }
+        };
+        // Where one is in the middle of a large page, the others do not wait for it.
+        tokio::time::timeout(ROOM_WAIT_MAX, all).await.ok();
+        tell.send_replace(true);
+    });
+    Some(room)
 }
 
 impl JobView {

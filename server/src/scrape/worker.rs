@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stillwell_engine::{ScrapeFacts, TargetId, Timestamp, Writer};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
@@ -42,8 +42,30 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Runs until the scheduler lets go of `ticks`, then ends the target's series.
-    pub(super) async fn run(mut self, mut ticks: mpsc::Receiver<i64>, stop: Arc<Notify>) {
+    /// Runs until the scheduler lets go of `ticks`, then ends the target's series. Scrapes nothing before there is `room`.
+    pub(super) async fn run(
+        mut self,
+        ticks: mpsc::Receiver<i64>,
+        stop: Arc<Notify>,
+        room: Option<watch::Receiver<bool>>,
+    ) {
+        let waiting = async {
+            if let Some(mut room) = room {
+                room.wait_for(|is_there| *is_there).await.ok(); // nobody tells any more: it is there
+            }
+        };
+        let is_stopped = tokio::select! {
+            biased;
+            () = stop.notified() => true,
+            () = waiting => false,
+        };
+        if !is_stopped {
+            self.scrape_until(ticks, &stop).await;
+        }
+        self.end().await;
+    }
+
+    async fn scrape_until(&mut self, mut ticks: mpsc::Receiver<i64>, stop: &Notify) {
         let (mut news_from, mut news_ms) = (Instant::now(), i64::MIN);
         loop {
             let scrape = async {
@@ -70,6 +92,10 @@ impl Worker {
                 more = scrape => if more.is_none() { break },
             }
         }
+    }
+
+    /// Ends the target's series.
+    async fn end(mut self) {
         if let Some(slow_page) = self.slow_page.take() {
             self.reader = slow_page.await.ok().map(|read| read.reader);
         }
