@@ -174,6 +174,7 @@ fn settings(file: Option<PathBuf>) -> Settings {
         storage_path: None,
         snapshot_interval: stillwell::serve::snapshots::INTERVAL,
         query_bytes_max: 256 << 20,
+        page_bytes_max: 128 << 20,
         config_file: file,
         query: QuerySettings {
             timeout_ms: 30_000,

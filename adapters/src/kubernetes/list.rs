@@ -98,7 +98,7 @@ impl List {
                 Some(object) => vec![&object.name, &item.metric, &item.value, &at],
             };
             out.push_str("{\"cells\":");
-            json::strings(out, cells.into_iter());
+            json::strings(out, cells);
             out.push_str(
                 ",\"object\":{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{}}}",
             );

@@ -13,7 +13,6 @@ mod secure;
 mod serve;
 mod signals;
 mod test;
-mod thresholds;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

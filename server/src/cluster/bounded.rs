@@ -52,9 +52,9 @@ impl Service<Request<Body>> for Bounded {
 /// The size of an answer; `None` for a watch.
 fn bytes_max(method: &Method, uri: &Uri) -> Option<usize> {
     let mut parameters = uri.query().unwrap_or_default().split('&');
-    match method {
-        &Method::POST if uri.path().ends_with("reviews") => Some(REVIEW_BYTES_MAX),
-        &Method::GET if parameters.any(|one| matches!(one, "watch=true" | "watch=1")) => None,
+    match *method {
+        Method::POST if uri.path().ends_with("reviews") => Some(REVIEW_BYTES_MAX),
+        Method::GET if parameters.any(|one| matches!(one, "watch=true" | "watch=1")) => None,
         _ => Some(ANSWER_BYTES_MAX),
     }
 }

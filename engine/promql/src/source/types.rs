@@ -28,6 +28,9 @@ pub(super) fn check(atoms: &[Atom]) -> Result<(), SourceError> {
     }
 }
 
+/// A part between commas, and the errors found in it.
+type Argument = (Part, Vec<SourceError>);
+
 struct Checker<'a> {
     atoms: &'a [Atom],
     at: usize,
@@ -199,7 +202,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Parts between commas, each with the errors found in it, up to the closing parenthesis.
-    fn arguments(&mut self, open: &Atom) -> Option<(Vec<(Part, Vec<SourceError>)>, Span)> {
+    fn arguments(&mut self, open: &Atom) -> Option<(Vec<Argument>, Span)> {
         let mut all = Vec::new();
         let before = std::mem::take(&mut self.errors);
         while !matches!(self.peek()?.kind, AtomKind::Close) {

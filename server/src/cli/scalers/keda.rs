@@ -112,10 +112,10 @@ fn of_prometheus(trigger: &Node, place: &str, said: &mut Said) -> Option<String>
         }
     }
     let query = text(metadata, &["query"]).unwrap_or("");
-    if !query.is_empty() {
-        if let Some(why) = useless(query) {
-            said.error(line("query"), format!("{place}: query: {why}"));
-        }
+    if !query.is_empty()
+        && let Some(why) = useless(query)
+    {
+        said.error(line("query"), format!("{place}: query: {why}"));
     }
     let address = text(metadata, &["serverAddress"]).unwrap_or("");
     if address.is_empty() {

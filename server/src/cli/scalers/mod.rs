@@ -5,11 +5,11 @@
 mod hpa;
 mod keda;
 mod resolve;
-pub(super) mod tree;
+mod thresholds;
+mod tree;
 
 use std::fmt;
 
-use super::thresholds;
 use crate::config::Config;
 use crate::yaml::{Node, parse};
 use tree::{documents, list, text};

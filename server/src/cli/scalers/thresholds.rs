@@ -4,7 +4,7 @@
 use stillwell_engine::promql::Features;
 use stillwell_engine::signal::{Bound, bound};
 
-use super::scalers::tree::{at, list, quantity, text};
+use super::tree::{at, list, quantity, text};
 use crate::config::Config;
 use crate::yaml::{Kind, Node};
 
@@ -139,7 +139,7 @@ fn never_reached(config: &Config, threshold: &Threshold) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scalers::{Level, of_manifest};
+    use super::super::{Level, of_manifest};
     use super::*;
 
     fn config() -> Config {

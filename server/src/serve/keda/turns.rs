@@ -1,9 +1,10 @@
 //! Queries of triggers that cost much are evaluated one at a time, with a rest after each: whatever strangers ask, they take a
 //! fifth of a core.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 /// A query that costs more costs much. One of a few hundred series takes less, in a debug build as well.
 pub(super) const HEAVY: Duration = Duration::from_millis(5);
@@ -25,12 +26,12 @@ impl Turns {
         evaluate: impl FnOnce() -> T,
     ) -> Option<(T, Duration)> {
         let until = Instant::now() + wait;
-        let mut next = self.next.try_lock_until(until)?;
+        let mut next = self.next.try_lock_for(wait)?;
         if let Some(from) = *next {
             if from > until {
                 return None;
             }
-            std::thread::sleep(from.saturating_duration_since(Instant::now()));
+            rest(from.saturating_duration_since(Instant::now()));
         }
         let began = Instant::now();
         let result = evaluate();
@@ -38,6 +39,14 @@ impl Turns {
         *next = (took > HEAVY).then(|| Instant::now() + took * REST_TIMES);
         Some((result, took))
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the thread may block, and nobody else's query is to begin before"
+)]
+fn rest(time: Duration) {
+    std::thread::sleep(time);
 }
 
 #[cfg(test)]
@@ -51,17 +60,17 @@ mod tests {
         for _ in 0..3 {
             assert!(turns.take(no_wait, || ()).is_some());
         }
-        let rest = Duration::from_secs(60);
-        let heavy = || std::thread::sleep(HEAVY * 2);
+        let pause = Duration::from_secs(60);
+        let heavy = || rest(HEAVY * 2);
         assert!(
             turns
                 .take(no_wait, heavy)
                 .is_some_and(|(_, took)| took > HEAVY)
         );
-        *turns.next.lock() = Some(Instant::now() + rest);
+        *turns.next.lock() = Some(Instant::now() + pause);
         assert!(turns.take(no_wait, || ()).is_none());
         assert!(
-            turns.take(rest / 2, || ()).is_none(),
+            turns.take(pause / 2, || ()).is_none(),
             "it does not wait in vain"
         );
     }
