@@ -212,6 +212,7 @@ impl SignalRegistry {
             scope,
             result: Ok(Vec::new()),
             at_ms: None,
+            left_ms: self.facts.left_ms,
             outdated: true,
             serial: self.next_serial,
             pages: 0,

@@ -255,9 +255,9 @@ impl SignalRegistry {
         facts.track_only(queries.flat_map(SignalQuery::metrics), names);
     }
 
-    /// S1c: the time of the newest successful scrape among the targets that count.
+    /// S1c: the time as of which a signal is evaluated.
     pub(crate) fn newest_good_ms(&self, signal: &Signal) -> Option<i64> {
-        newest_good_ms(&self.facts, &signal.scope)
+        newest_good_ms(&self.facts, signal)
     }
 
     /// Records the state of every signal whose state has changed. Where that takes more than `TRANSITION_TARGETS_MAX`, only
@@ -326,15 +326,17 @@ impl SignalRegistry {
         }
     }
 
-    /// The signals that see the series of a target.
-    pub(crate) fn seeing(&self, target: TargetId) -> Vec<SignalId> {
-        let signals = self.signals.iter().enumerate();
-        let seeing = signals.filter(|(_, signal)| {
-            signal
-                .as_ref()
-                .is_some_and(|signal| signal.scope.shows(target))
-        });
-        seeing.map(|(at, _)| SignalId(at as u32)).collect()
+    /// A target leaves at this time. Returns the signals that see its series, which are evaluated as of no earlier time from now
+    /// on: it is there no more.
+    pub(crate) fn target_leaves(&mut self, target: TargetId, at_ms: i64) -> Vec<SignalId> {
+        let mut seeing = Vec::new();
+        for (index, signal) in self.signals.iter_mut().enumerate() {
+            if let Some(signal) = signal.as_mut().filter(|one| one.scope.shows(target)) {
+                signal.left_ms = signal.left_ms.max(at_ms);
+                seeing.push(SignalId(index as u32));
+            }
+        }
+        seeing
     }
 
     /// Evaluates these signals again, as of the newest pages of their targets. Returns what `evaluate` returns.
@@ -372,7 +374,7 @@ impl SignalRegistry {
                 continue;
             }
             // S1c: a page may arrive later than a newer page of another target.
-            let newest_ms = newest_good_ms(facts, &signal.scope);
+            let newest_ms = newest_good_ms(facts, signal);
             if newest_ms.is_none() && at == Timestamp::MIN {
                 continue; // nobody is left
             }
@@ -445,9 +447,11 @@ impl SignalRegistry {
     }
 }
 
-fn newest_good_ms(facts: &Facts, scope: &Scope) -> Option<i64> {
-    let counting = scope.counting.iter();
-    counting
+/// S1c: the time of the newest good page among the targets of a signal, or when one of them has left since: it is there no more.
+fn newest_good_ms(facts: &Facts, signal: &Signal) -> Option<i64> {
+    let counting = signal.scope.counting.iter();
+    let newest_ms = counting
         .filter_map(|&id| facts.target(id)?.last_good_ms)
-        .max()
+        .max();
+    newest_ms.map(|ms| ms.max(signal.left_ms))
 }

@@ -37,6 +37,8 @@ pub(crate) struct Signal {
     /// The newest evaluation.
     pub(super) result: Result<Vec<(Labels, f64)>, String>,
     pub(crate) at_ms: Option<i64>,
+    /// When a target that it saw has left last.
+    pub(super) left_ms: i64,
     /// A page of a target that it sees was committed after the newest evaluation.
     pub(crate) outdated: bool,
     /// Distinguishes this signal from earlier ones with the same id.

@@ -99,7 +99,7 @@ impl Writer {
         self.endings += 1;
         let mut registry = self.registry.write();
         registry.process_changed(target, &ChangeKind::LeftDiscovery, at_ms);
-        let seeing = registry.seeing(target);
+        let seeing = registry.target_leaves(target, at_ms);
         registry.facts.remove(target, at_ms);
         registry.rescope();
         // What was measured with it, perhaps of a page long ago, is no number of those that are left.

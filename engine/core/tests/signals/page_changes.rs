@@ -1,6 +1,6 @@
 //! Changes that a page shows by what it has: series that leave it, and counters that fall (S6a).
 
-use crate::scenario::{Scenario, held, unknown, value};
+use crate::scenario::{Reported, Scenario, held, unknown, value};
 
 /// A collector's page went on without the pods of one namespace: 67 became 10, and with `or vector(0)` 57 became 0.
 #[test]
@@ -230,5 +230,48 @@ fn the_last_process_of_a_page_restarts_like_any() {
         assert_eq!(scenario.reported(signal), value(30.0));
         take(&mut scenario, 3, (7, 0), false);
         assert_eq!(scenario.reported(signal), held(30.0), "{order:?}");
+    }
+}
+
+/// Targets that take the place of others, under another label, were summed with them until the next page.
+#[test]
+fn targets_that_take_the_place_of_others_are_not_summed_with_them() {
+    for offset_ms in [-3, -1, 0, 1, 7] {
+        for late in [false, true] {
+            let mut scenario = Scenario::new();
+            let signal = scenario.register("sum(vllm:num_requests_waiting)");
+            let add = |scenario: &mut Scenario, label: &str| {
+                ["a:1", "a:2"].map(|name| scenario.target_of("v", name, &[("zone", label)]))
+            };
+            let page = "process_start_time_seconds 1\nvllm:num_requests_waiting 12\n";
+            let mut targets = add(&mut scenario, "x");
+            for round in 0..5 {
+                for _ in 0..10 {
+                    scenario.now_ms += 100;
+                    for target in targets {
+                        scenario.take_now(target, page);
+                    }
+                }
+                let asked = scenario.register("sum(vllm:num_requests_waiting) + 0");
+                scenario.now_ms += 50;
+                let old = targets;
+                targets = add(&mut scenario, if round % 2 == 0 { "y" } else { "x" });
+                for target in old {
+                    scenario.remove(target);
+                }
+                scenario.now_ms += offset_ms;
+                let later = late.then(|| scenario.register("sum(vllm:num_requests_waiting) * 1"));
+                for target in targets {
+                    scenario.take_now(target, page);
+                    for signal in [Some(signal), Some(asked), later].into_iter().flatten() {
+                        let told = scenario.reported(signal);
+                        let is_right = matches!(&told, Reported::Unknown(_))
+                            || told == value(24.0)
+                            || told == held(24.0);
+                        assert!(is_right, "{offset_ms}, {round}: {told:?}");
+                    }
+                }
+            }
+        }
     }
 }
