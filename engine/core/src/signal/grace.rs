@@ -90,7 +90,7 @@ impl Grace {
             ChangeKind::SeriesLeft { .. } => {
                 format!("the page of {name} has lost series of what is read")
             }
-            ChangeKind::OneOfSeveral => {
+            ChangeKind::OneOfSeveral { .. } => {
                 format!("one of the processes behind {name} may have restarted")
             }
             ChangeKind::LeftDiscovery => format!("{name} left discovery"),
@@ -255,7 +255,12 @@ pub(super) fn restarted_unseen(
     Some(format!(
         "{} started at {}, and what was true before is not known here: within {} s of that no 0 is told",
         describe(target),
-        clock_time(target.started_ms.unwrap_or_default()),
+        clock_time(
+            target
+                .newest_start_ms
+                .max(target.started_ms)
+                .unwrap_or_default()
+        ),
         grace_ms / 1000
     ))
 }
@@ -276,8 +281,8 @@ fn unseen_restart<'a>(
     grace_ms: i64,
 ) -> Option<&'a TargetFacts> {
     let is_unseen = |target: &TargetFacts| {
-        let (Some(started_ms), Some(since_ms)) = (target.started_ms, target.process_since_ms)
-        else {
+        let newest_ms = target.newest_start_ms.max(target.started_ms);
+        let (Some(started_ms), Some(since_ms)) = (newest_ms, target.process_since_ms) else {
             return false;
         };
         let seen_ms = since_ms.saturating_add(grace_ms);

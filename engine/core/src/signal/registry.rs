@@ -59,7 +59,12 @@ pub(crate) struct SignalRegistry {
 /// Whether a change of a target's page is one for a query. Series that leave are, where their metric has a value as long as
 /// what it tells of is there: a model server that has shown a gauge shows it until its process ends.
 fn concerns(kind: &ChangeKind, query: &SignalQuery, names: &Names) -> bool {
-    let ChangeKind::SeriesLeft { metrics, counters } = kind else {
+    let ChangeKind::SeriesLeft {
+        metrics,
+        of_sources,
+        counters,
+    } = kind
+    else {
         return true;
     };
     let reads = |metric: &str| {
@@ -68,7 +73,7 @@ fn concerns(kind: &ChangeKind, query: &SignalQuery, names: &Names) -> bool {
                 .family(metric)
                 .is_some_and(|(family, ..)| family.class.is_of_engine())
         };
-        (names.is_never_absent(metric) || is_of_engine())
+        (*of_sources || names.is_never_absent(metric) || is_of_engine())
             && query.metrics().any(|queried| names.reads(queried, metric))
     };
     *counters || metrics.iter().any(|metric| reads(metric))

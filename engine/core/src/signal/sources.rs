@@ -3,6 +3,7 @@
 
 use super::assessment::Assessment;
 use super::facts::TargetFacts;
+use super::names::names_source;
 
 /// Whether a label of a metric's series on a target names a source behind it. A label of the target itself names none, nor
 /// does one that the names table gives the family, which is the process' own word (Ray Serve's `deployment`).
@@ -15,27 +16,4 @@ pub(super) fn is_source_behind(
     let named = metric.and_then(|metric| assessment.names.family(metric));
     let is_own = named.is_some_and(|(_, name, _)| name.may_have(label));
     names_source(label) && !is_own && target.constant_label(label).is_none()
-}
-
-/// Whether a label says from where a sample comes: in the words of Kubernetes and of Prometheus, or as collectors and
-/// exporters write them (`exported_namespace`, `k8s_pod_name`).
-fn names_source(label: &str) -> bool {
-    const SOURCES: [&str; 10] = [
-        "cluster",
-        "container",
-        "deployment",
-        "instance",
-        "job",
-        "namespace",
-        "node",
-        "pod",
-        "service",
-        "statefulset",
-    ];
-    let prefixes = ["exported_", "kubernetes_", "kube_", "k8s_"];
-    let bare = prefixes
-        .iter()
-        .find_map(|prefix| label.strip_prefix(prefix));
-    let bare = bare.unwrap_or(label);
-    SOURCES.contains(&bare.strip_suffix("_name").unwrap_or(bare))
 }

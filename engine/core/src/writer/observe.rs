@@ -69,7 +69,11 @@ impl Writer {
             .scrape_succeeded(target, at.ms(), value, progress.counters);
         if let Some(kind) = change {
             registry.process_changed(target, &kind, at.ms());
-            if kind == ChangeKind::Restarted {
+            let is_other = matches!(
+                kind,
+                ChangeKind::Restarted | ChangeKind::OneOfSeveral { by_start: true }
+            );
+            if is_other {
                 learn_again(registry, &self.store, staged, progress);
             }
         }

@@ -21,7 +21,11 @@ pub(super) fn gather(
     let locked = registry.read();
     let value = |id: SeriesId| f64::from_bits(store.read().series.row(id).bits);
     let counters = progress.counters;
-    if !locked.facts.will_restart(progress.target, value, counters) {
+    let has_left = |id: SeriesId| progress.has_left(id);
+    if !locked
+        .facts
+        .will_restart(progress.target, value, has_left, counters)
+    {
         return None;
     }
     let mut gatherer = ProcessGatherer::new(locked.facts.asked());

@@ -275,3 +275,125 @@ fn targets_that_take_the_place_of_others_are_not_summed_with_them() {
         }
     }
 }
+
+/// A collector's page on which one pod took the place of another lost what waited at the first: 35 became 5.
+#[test]
+fn a_source_that_takes_the_place_of_another_is_a_change() {
+    let mut scenario = Scenario::new();
+    let sum = scenario.register("sum(vllm:num_requests_waiting)");
+    let collector = scenario.target_of("otel", "c:1", &[]);
+    let page = |pods: [(&str, i64); 2]| {
+        let lines = pods.map(|(pod, waiting)| {
+            format!("vllm:num_requests_waiting{{pod=\"{pod}\"}} {waiting}\n")
+        });
+        lines.concat()
+    };
+    for _ in 0..3 {
+        scenario.take(collector, &page([("a", 5), ("b", 30)]));
+    }
+    for _ in 0..3 {
+        scenario.take(collector, &page([("a", 5), ("c", 0)]));
+        assert_eq!(scenario.reported(sum), held(35.0));
+    }
+    scenario.now_ms += 61_000;
+    for _ in 0..3 {
+        scenario.take(collector, &page([("a", 5), ("c", 0)]));
+    }
+    assert_eq!(scenario.reported(sum), value(5.0));
+}
+
+/// Of a page of two gateways one was lost, and the other's witness proved its queue to be idle: 30 became 0 and stayed so.
+#[test]
+fn a_gateway_that_leaves_a_page_of_several_proves_nothing() {
+    let mut scenario = Scenario::new();
+    let queue = "llm_d_epp_flow_control_queue_size";
+    let signals = [
+        format!("sum({queue}{{inference_pool=\"a\"}})"),
+        format!("max({queue}{{inference_pool=\"a\"}})"),
+        format!("sum({queue})"),
+    ]
+    .map(|query| scenario.register(&query));
+    let target = scenario.target_with(stillwell_engine::TargetSpec {
+        labels: stillwell_engine::labels::Labels::from_pairs([("job", "p"), ("instance", "p:1")]),
+        honor_labels: true,
+        interval_ms: 100,
+        ..stillwell_engine::TargetSpec::default()
+    });
+    let gateway = |pool: &str, waiting: i64| {
+        let own = format!("instance=\"i{pool}\"");
+        format!(
+            "process_start_time_seconds{{{own}}} 1\nllm_d_epp_info{{{own}}} 1\n\
+             llm_d_epp_flow_control_pool_saturation{{{own},inference_pool=\"{pool}\"}} 0.5\n\
+             {queue}{{{own},inference_pool=\"{pool}\"}} {waiting}\n"
+        )
+    };
+    for _ in 0..3 {
+        scenario.take(target, &(gateway("a", 30) + &gateway("b", 4)));
+    }
+    assert_eq!(scenario.reported(signals[0]), value(30.0));
+    for round in 0..3 {
+        for _ in 0..3 {
+            scenario.take(target, &gateway("b", 4));
+        }
+        for signal in &signals[..2] {
+            match scenario.reported(*signal) {
+                Reported::Unknown(_) => {}
+                told => assert_eq!(told, held(30.0), "{round}"),
+            }
+        }
+        let all = if round == 0 { held(34.0) } else { value(4.0) };
+        assert_eq!(scenario.reported(signals[2]), all, "{round}");
+        scenario.now_ms += 61_000;
+    }
+    unknown(&scenario.reported(signals[0]), &["p:1"]);
+}
+
+/// A query that was asked for after a page had lost its family was told the rest of it.
+#[test]
+fn what_was_lost_before_somebody_asked_is_lost() {
+    let mut scenario = Scenario::new();
+    let targets = ["a:1", "b:1"].map(|name| scenario.target_of("v", name, &[]));
+    let page =
+        |start: i64| format!("process_start_time_seconds {start}\nvllm:num_requests_running 1\n");
+    let waiting = "vllm:num_requests_waiting 30\n";
+    for _ in 0..3 {
+        for target in targets {
+            scenario.take(target, &(page(1) + waiting));
+        }
+    }
+    scenario.take(targets[0], &page(1));
+    let asked = scenario.register("sum(vllm:num_requests_waiting)");
+    for _ in 0..3 {
+        scenario.take(targets[0], &page(1));
+        scenario.take(targets[1], &(page(1) + waiting));
+    }
+    unknown(&scenario.reported(asked), &["a:1", "no longer has"]);
+    for target in targets {
+        scenario.take(target, &(page(1) + waiting));
+    }
+    assert_eq!(scenario.reported(asked), value(60.0));
+}
+
+/// A replica that starts inside the grace of another told 0 over a page of several processes, of which one had restarted.
+#[test]
+fn a_restart_behind_a_page_that_was_not_seen_tells_no_zero() {
+    let mut scenario = Scenario::new();
+    let signal = scenario.register("sum(vllm:num_requests_waiting{server=\"b\"})");
+    let target = scenario.target_of("prometheus", "p:1", &[]);
+    let now_s = scenario.now_ms / 1_000;
+    let page = |server: &str, start_s: i64| {
+        format!(
+            "process_start_time_seconds{{server=\"{server}\"}} {start_s}\n\
+             vllm:num_requests_waiting{{server=\"{server}\"}} 0\n"
+        )
+    };
+    for _ in 0..3 {
+        scenario.take(target, &(page("a", 1) + &page("b", now_s - 2)));
+    }
+    unknown(&scenario.reported(signal), &["p:1", "started at"]);
+    scenario.now_ms += 61_000;
+    for _ in 0..3 {
+        scenario.take(target, &(page("a", 1) + &page("b", now_s - 2)));
+    }
+    assert_eq!(scenario.reported(signal), value(0.0));
+}

@@ -45,12 +45,17 @@ pub(crate) enum ChangeKind {
     SeriesLeft {
         /// Metrics that signals read.
         metrics: Vec<Box<str>>,
+        /// Series of some name the sources that they are of.
+        of_sources: bool,
         /// Counters are gone whose page does not say when its process started.
         counters: bool,
     },
     /// It speaks for several processes, of which one may have restarted: some of its counters fell and others rose, or one of
     /// several start times is another.
-    OneOfSeveral,
+    OneOfSeveral {
+        /// It is known by the start times: which pools and labels there are is learned anew.
+        by_start: bool,
+    },
 }
 
 /// How the counters of a page moved, of those that were above 0.

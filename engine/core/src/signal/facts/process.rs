@@ -116,13 +116,14 @@ impl Facts {
         &self,
         id: TargetId,
         value: impl Fn(SeriesId) -> f64,
+        has_left: impl Fn(SeriesId) -> bool,
         counters: CounterMoves,
     ) -> bool {
         let Some(facts) = self.target(id) else {
             return false;
         };
         let start_bits = facts.start_series().map(|series| value(series).to_bits());
-        facts.is_restart(start_bits, counters)
+        facts.is_restart(start_bits, counters) || facts.is_one_restart(value, has_left)
     }
 
     /// Learns again what was gathered, and answers whether it is complete: no query asks for more meanwhile.

@@ -34,12 +34,18 @@ impl Facts {
         let (moved, changes) = facts.update_leases(id, holders, &value);
         *epoch += changes;
         let start_bits = facts.start_series().map(|series| value(series).to_bits());
-        let one_restarted = facts.update_starts(&value);
+        let one_restarted = facts.update_starts(&value, *wall_offset_ms);
         let restarted =
             facts.update_process(start_bits, counters, before_ms, at_ms, *wall_offset_ms);
         let mut left = std::mem::take(&mut facts.left);
         let has = |metric: &str| facts.metrics.get(metric).copied().unwrap_or(0);
-        left.retain(|(metric, before)| has(metric) < *before);
+        let mut of_sources = false;
+        left.retain(|(metric, before)| {
+            // One source may have come as another left.
+            let is_of_sources = facts.tells_of_sources(metric);
+            of_sources |= is_of_sources;
+            is_of_sources || has(metric) < *before
+        });
         let mut gone = left.iter().filter(|(metric, _)| has(metric) == 0);
         // A process that has restarted and shows a counter shows one that fell; of a page of several others may go on.
         let are_gone = start_bits.is_none()
@@ -53,8 +59,10 @@ impl Facts {
         match (restarted, moved) {
             (true, _) => Some(ChangeKind::Restarted),
             (false, true) => Some(ChangeKind::LeadershipMoved),
-            (false, false) if start_bits.is_none() && (counters.fell || one_restarted) => {
-                Some(ChangeKind::OneOfSeveral)
+            (false, false) if one_restarted || (start_bits.is_none() && counters.fell) => {
+                Some(ChangeKind::OneOfSeveral {
+                    by_start: one_restarted,
+                })
             }
             (false, false) if are_gone || !metrics.is_empty() => {
                 if are_gone {
@@ -62,6 +70,7 @@ impl Facts {
                 }
                 Some(ChangeKind::SeriesLeft {
                     metrics,
+                    of_sources,
                     counters: are_gone,
                 })
             }
@@ -159,18 +168,36 @@ impl TargetFacts {
         first.map(|(series, _)| *series)
     }
 
-    /// Reads when the processes behind the page started. Whether one of them is another than before.
-    fn update_starts(&mut self, value: impl Fn(SeriesId) -> f64) -> bool {
-        let mut changed = false;
+    /// Reads when the processes behind the page started. Whether one of several is another than before, or has left.
+    fn update_starts(&mut self, value: impl Fn(SeriesId) -> f64, wall_offset_ms: i64) -> bool {
+        let is_several = self.starts.len() > 1;
+        let mut changed = std::mem::take(&mut self.process_left);
+        let mut newest_ms = None;
         for (series, bits) in &mut self.starts {
             let now = value(*series).to_bits();
             let is_other = bits.is_some_and(|before| !is_same_start(before, now));
             if is_other || bits.is_none() {
                 *bits = Some(now);
             }
-            changed |= is_other;
+            changed |= is_other && is_several;
+            newest_ms = newest_ms.max(started_ms(now));
         }
+        self.newest_start_ms = newest_ms.map(|ms| ms.saturating_sub(wall_offset_ms));
         changed
+    }
+
+    /// Whether a page on which these series have left, and that has these values, is one on which [`TargetFacts::update_starts`] finds
+    /// that one of several processes is another.
+    pub(super) fn is_one_restart(
+        &self,
+        value: impl Fn(SeriesId) -> f64,
+        has_left: impl Fn(SeriesId) -> bool,
+    ) -> bool {
+        let is_other = |(series, bits): &(SeriesId, Option<u64>)| {
+            let other = |before| !is_same_start(before, value(*series).to_bits());
+            has_left(*series) || bits.is_some_and(other)
+        };
+        self.starts.len() > 1 && self.starts.iter().any(is_other)
     }
 
     /// Whether a page with this start time comes from another process than the one before.

@@ -198,13 +198,16 @@ impl Facts {
                 }
                 if *count == 0 {
                     facts.metrics.remove(metric);
-                    if facts.shown_labels.contains_key(metric) {
+                    // Who asks for one of the table later has to know, too.
+                    if facts.shown_labels.contains_key(metric) || Names::knows(metric) {
                         facts.lost.insert(metric.clone());
                     }
                 }
             }
         }
+        let starts = facts.starts.len();
         facts.starts.retain(|(series, _)| !has_left(*series));
+        facts.process_left |= starts > 1 && facts.starts.len() < starts;
         let leases = facts.leases.len();
         facts
             .leases

@@ -9,7 +9,7 @@ use crate::limits::{FIRST_SCRAPE_WAIT_MS_MAX, GAPS_MAX, HOLD_MS_MIN, INTERVAL_MS
 use crate::scrape::{Retain, TargetSpec};
 use crate::store::SeriesId;
 
-use super::super::names::{INFO, Name, NameIndex, Names, release};
+use super::super::names::{INFO, Name, NameIndex, Names, names_source, release};
 use super::group::group_of;
 use super::{LeftOut, NamesSeen};
 
@@ -72,6 +72,8 @@ pub(crate) struct TargetFacts {
     pub(crate) leases: Vec<(String, SeriesId, bool)>,
     /// The series `process_start_time_seconds` of the page, as far as there is place, each with its value.
     pub(super) starts: Vec<(SeriesId, Option<u64>)>,
+    /// One of several of them has left the page that is being taken.
+    pub(super) process_left: bool,
     pub(super) start_bits: Option<u64>,
     /// When a change of process was noticed, in milliseconds, newest last.
     pub(crate) changes_ms: VecDeque<i64>,
@@ -81,6 +83,8 @@ pub(crate) struct TargetFacts {
     pub(crate) process_since_ms: Option<i64>,
     /// When the present process started according to its start time, in milliseconds.
     pub(crate) started_ms: Option<i64>,
+    /// The same of the newest of several processes behind the page, and of the only one.
+    pub(crate) newest_start_ms: Option<i64>,
     /// It was known before this program started, at this time, and has given no good page since (S6f).
     pub(crate) restored_ms: Option<i64>,
     /// Periods without a good page: from the scrape before to the scrape after, in milliseconds.
@@ -126,11 +130,13 @@ impl TargetFacts {
             pools: BTreeSet::new(),
             leases: Vec::new(),
             starts: Vec::new(),
+            process_left: false,
             start_bits: None,
             changes_ms: VecDeque::new(),
             crashes_ms: VecDeque::new(),
             process_since_ms: None,
             started_ms: None,
+            newest_start_ms: None,
             restored_ms: None,
             gaps: VecDeque::new(),
         }
@@ -159,6 +165,17 @@ impl TargetFacts {
         self.labels
             .get(label)
             .filter(|_| !self.replaced.contains(label))
+    }
+
+    /// Whether series of a metric name sources behind the target, each of which may leave while the page goes on.
+    pub(super) fn tells_of_sources(&self, metric: &str) -> bool {
+        let is_source = |label: &str| {
+            names_source(label)
+                && self.constant_label(label).is_none()
+                && !Names::gives_label(metric, label)
+        };
+        let shown = self.shown_labels.get(metric);
+        shown.is_some_and(|labels| labels.iter().any(|label| is_source(label)))
     }
 
     /// Metrics that signals read, that pages of the present process have shown and the newest good one lacks, though it would

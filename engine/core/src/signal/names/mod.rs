@@ -7,9 +7,11 @@
 mod engines;
 mod family;
 mod gateways;
+mod sources;
 mod table;
 
 pub use family::{Class, Engine, Family, Measure, Name};
+pub(crate) use sources::names_source;
 pub use table::FAMILIES;
 
 /// The metric with the start time of a process, in seconds since the epoch (Prometheus' client libraries).
@@ -69,6 +71,16 @@ impl Names {
     pub(crate) fn is_pool_label(metric: &str, label: &str) -> bool {
         let is_of_pool = |(family, ..): (&Family, _, _)| family.class == Class::Pool;
         label == "inference_pool" || label == "name" && family_of(metric).is_some_and(is_of_pool)
+    }
+
+    /// Whether the table knows a metric.
+    pub(crate) fn knows(metric: &str) -> bool {
+        family_of(metric).is_some()
+    }
+
+    /// Whether the table gives a metric this label: it is the process' own word then, whatever else it may mean.
+    pub(crate) fn gives_label(metric: &str, label: &str) -> bool {
+        family_of(metric).is_some_and(|(_, name, _)| name.may_have(label))
     }
 
     /// Every name of the families that measure this, users' own left out.
