@@ -190,6 +190,14 @@ pub const WINDOW_BYTES_MAX: usize = 128 << 20;
 /// Elements that a compiled signal yields. A query with more is evaluated only when it is read.
 pub const COMPILED_ELEMENTS_MAX: usize = 16_384;
 
+/// Series that the programs of queries which strangers ask (those with [`crate::signal::Policy::series_max`]) select with one page
+/// together, and one query more: some 10 ms under the registry's lock. The others select theirs with pages that follow, and are
+/// evaluated from their plans when they are read.
+pub const SELECTED_SERIES_MAX: usize = 8_192;
+
+/// Such a query that failed at a page, for it reads or yields too much, is not evaluated again for so long.
+pub const REFUSED_REST_MS: i64 = 1_000;
+
 /// Operations of one compiled signal; a larger query is evaluated from its plan.
 pub const COMPILED_OPS_MAX: usize = 512;
 

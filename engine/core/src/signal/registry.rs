@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use crate::limits::{READY_SIGNAL_ELEMENTS_MAX, READY_SIGNAL_TARGETS_MAX, TRANSITION_TARGETS_MAX};
+use crate::limits::{
+    COMPILED_ELEMENTS_MAX, READY_SIGNAL_ELEMENTS_MAX, READY_SIGNAL_TARGETS_MAX,
+    SELECTED_SERIES_MAX, TRANSITION_TARGETS_MAX,
+};
 use crate::promql::RecordedRules;
 use crate::promql::plan::ExprKind;
 use crate::promql::{Features, Query, QueryError};
@@ -369,14 +372,23 @@ impl SignalRegistry {
             ..
         } = self;
         let mut others = Vec::new();
+        let mut selected = 0;
         for (index, signal) in signals.iter_mut().enumerate() {
             let Some(signal) = signal.as_mut().filter(|one| of(index, &one.scope)) else {
                 continue;
             };
+            if signal.is_refused_at(at.ms()) {
+                continue;
+            }
             signal.outdated = true;
             signal.pages += 1;
             if signal.policy.when_read {
                 continue;
+            }
+            let selects = signal.selects_anew(facts, at.ms());
+            if selects && selected >= SELECTED_SERIES_MAX {
+                signal.pass_program();
+                continue; // with a later page: until then it is evaluated when it is read
             }
             // S1c: a page may arrive later than a newer page of another target.
             let newest_ms = newest_good_ms(facts, signal);
@@ -388,6 +400,12 @@ impl SignalRegistry {
             let of_others = *window_bytes - before;
             let bytes_max = window_bytes_max.saturating_sub(of_others);
             let done = signal.evaluate_compiled(store, facts, names, at_ms, bytes_max);
+            if selects {
+                selected += signal
+                    .series_of_program()
+                    .filter(|_| done)
+                    .unwrap_or(COMPILED_ELEMENTS_MAX);
+            }
             *window_bytes = of_others + signal.window_bytes();
             // While a target is frozen nothing counts as measured, and readers evaluate what they ask for.
             let assessment = Assessment {

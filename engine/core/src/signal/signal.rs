@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use parking_lot::RwLock;
 
 use crate::labels::Labels;
-use crate::limits::{SIGNAL_ELEMENTS_MAX, TRANSITIONS_MAX};
+use crate::limits::{REFUSED_REST_MS, SIGNAL_ELEMENTS_MAX, TRANSITIONS_MAX};
 use crate::store::Store;
 use crate::time::Timestamp;
 
@@ -66,6 +66,32 @@ pub(crate) struct Signal {
 }
 
 impl Signal {
+    /// Whether a query of somebody who is not trusted with much (`series_max`) failed a moment ago, as one of too many series or
+    /// elements does at each page.
+    pub(super) fn is_refused_at(&self, now_ms: i64) -> bool {
+        let rests = |at_ms: i64| now_ms < at_ms.saturating_add(REFUSED_REST_MS);
+        self.policy.series_max.is_some()
+            && !self.outdated
+            && self.result.is_err()
+            && self.at_ms.is_some_and(rests)
+    }
+
+    /// Whether the program of such a query selects its series at the next page.
+    pub(super) fn selects_anew(&self, facts: &Facts, at_ms: i64) -> bool {
+        let selects = |program: &CompiledQuery| program.selects(facts, at_ms);
+        self.policy.series_max.is_some() && self.compiled.as_ref().is_ok_and(selects)
+    }
+
+    /// A page is not evaluated by the program.
+    pub(super) fn pass_program(&mut self) {
+        self.by_program = false;
+    }
+
+    /// How many series its program reads.
+    pub(crate) fn series_of_program(&self) -> Option<usize> {
+        self.compiled.as_ref().ok().map(CompiledQuery::series)
+    }
+
     /// Evaluates the query by its program. False if it has none, or the program cannot answer now. Allocates nothing while
     /// the same series are on the pages.
     pub(crate) fn evaluate_compiled(

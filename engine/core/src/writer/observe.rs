@@ -174,4 +174,49 @@ mod tests {
             }
         }
     }
+
+    /// 300 triggers of 40,000 series each held the registry's lock for seconds at the page that followed.
+    #[test]
+    fn queries_of_strangers_select_their_series_some_with_each_page() {
+        let (mut writer, reader) = Engine::new(Limits::default());
+        let policy = || Policy {
+            series_max: Some(10_000),
+            ..Policy::default()
+        };
+        let mut register = |query: &str| writer.register(query, policy()).expect("valid");
+        let sums: Vec<SignalId> = (0..5)
+            .map(|at| register(&format!("sum(m) + {at}")))
+            .collect();
+        let (_, mut stage) = writer.add_target(TargetSpec::default());
+        let page: String = (0..5_000)
+            .map(|at| format!("m{{i=\"{at}\"}} 1\n"))
+            .collect();
+        for (ms, selected) in [(0, 2), (100, 4), (200, 5), (300, 5)] {
+            scrape(&mut writer, &mut stage, &page, ms);
+            let registry = writer.registry.read();
+            let of = |id: &&SignalId| {
+                let signal = registry.signal(**id).expect("it stands");
+                signal.series_of_program() == Some(5_000)
+            };
+            assert_eq!(sums.iter().filter(of).count(), selected, "{ms}");
+        }
+        // One that yields more than a signal may is let rest, as others are not.
+        let wide = writer.register("m * 2", policy()).expect("valid");
+        let mut pages = Vec::new();
+        for ms in [400, 500, 600, 1_500] {
+            scrape(&mut writer, &mut stage, &page, ms);
+            let now = Timestamp::from_ms(START_MS + ms);
+            let reading = reader.signal(wide, now, &[]).expect("it stands");
+            let why = format!("{:?}", reading.state);
+            assert!(why.contains("yields 5000 elements"), "{why}");
+            let registry = writer.registry.read();
+            let [wide, sum] = [wide, sums[0]].map(|id| registry.signal(id).expect("it stands"));
+            pages.push((wide.pages, sum.pages));
+        }
+        assert_eq!(
+            pages.iter().map(|(wide, _)| *wide).collect::<Vec<_>>(),
+            [1, 1, 1, 2]
+        );
+        assert!(pages.is_sorted_by(|before, after| before.1 < after.1));
+    }
 }

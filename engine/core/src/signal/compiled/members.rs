@@ -1,6 +1,7 @@
 //! The series of a leaf. They are selected again when the structure of a page changes, in the order in which the signal
 //! view yields them: ascending by id, then those that are read in another form (`form`), by their labels.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashMap;
@@ -9,7 +10,7 @@ use crate::labels::{Labels, Matcher};
 use crate::limits::COMPILED_ELEMENTS_MAX;
 use crate::promql::QueryError;
 use crate::promql::incremental::{KeyRule, Keys, is_reserved, without_reserved};
-use crate::store::{ClockId, HISTOGRAM, LabelGroups, SeriesId, Store, for_each_match};
+use crate::store::{ClockId, HISTOGRAM, LabelGroups, SeriesId, Store, for_each_match_within};
 
 use super::super::facts::TargetFacts;
 use super::super::form::{Form, Requested};
@@ -141,32 +142,35 @@ impl Finder<'_> {
         form: Option<(usize, bool)>,
         mut take: impl FnMut(&Store, SeriesId, ClockId) -> Result<(), Blocked>,
     ) -> Result<(), Blocked> {
-        let mut blocked = None;
-        for_each_match(self.context.store, matchers, |store, id| {
-            let row = store.series.row(id);
-            if !row.is_present() && !self.source.with_ended && row.clock != ClockId::EXPLICIT {
-                return 0;
-            }
-            if !is_number_of_target(row.clock, row.bits) {
-                blocked = Some(Blocked::ForNow(
-                    "a series has native histograms, or timestamps of its own",
-                ));
-                return 0;
-            }
-            let has = self.requested.map(|requested| {
-                let target = self.context.facts.target_of(row.clock);
-                target.map_or(requested.direct().key(), |target| {
-                    form_of(requested, target)
-                })
+        let blocked = Cell::new(None);
+        let goes_on = || blocked.get().is_none();
+        let walked =
+            for_each_match_within(self.context.store, matchers, None, &goes_on, |store, id| {
+                let row = store.series.row(id);
+                if !row.is_present() && !self.source.with_ended && row.clock != ClockId::EXPLICIT {
+                    return 0;
+                }
+                if !is_number_of_target(row.clock, row.bits) {
+                    blocked.set(Some(Blocked::ForNow(
+                        "a series has native histograms, or timestamps of its own",
+                    )));
+                    return 0;
+                }
+                let has = self.requested.map(|requested| {
+                    let target = self.context.facts.target_of(row.clock);
+                    target.map_or(requested.direct().key(), |target| {
+                        form_of(requested, target)
+                    })
+                });
+                if has == form
+                    && let Err(why) = take(store, id, row.clock)
+                {
+                    blocked.set(Some(why));
+                }
+                0
             });
-            if has == form
-                && let Err(why) = take(store, id, row.clock)
-            {
-                blocked = Some(why);
-            }
-            0
-        });
-        blocked.map_or(Ok(()), Err)
+        let _ = walked; // without a budget none is exceeded
+        blocked.get().map_or(Ok(()), Err)
     }
 
     /// The series under the requested name.
@@ -177,11 +181,22 @@ impl Finder<'_> {
             !(source.drops_name && is_reserved(name))
                 && rule.as_ref().is_none_or(|rule| rule.counts(name))
         };
+        let form = self.requested.map(|requested| requested.direct().key());
+        if source.grouping.is_none() {
+            // Counting costs a tenth of collecting labels, and most that are refused are far too many.
+            let mut count = 0;
+            self.each(&source.matchers, form, |_, _, _| {
+                count += 1;
+                match count > COMPILED_ELEMENTS_MAX {
+                    true => Err(TOO_MANY),
+                    false => Ok(()),
+                }
+            })?;
+        }
         let mut groups = LabelGroups::new(keep);
         let mut single = Vec::new();
         let mut members = Vec::new();
         let of_metric = source.metric.as_deref().map(Names::is_amount);
-        let form = self.requested.map(|requested| requested.direct().key());
         self.each(&source.matchers, form, |store, series, clock| {
             let group = match source.grouping {
                 Some(_) => groups.number(store, series),

@@ -155,6 +155,22 @@ impl CompiledQuery {
         false
     }
 
+    /// Whether the next evaluation selects its series anew, which takes time by their number and not by what has changed.
+    pub(crate) fn selects(&self, facts: &Facts, at_ms: i64) -> bool {
+        let changed = |since: u64| {
+            since != facts.structure && (self.reads_any || facts.has_changed(&self.metrics, since))
+        };
+        match self.bound {
+            Bound::Not => true,
+            Bound::To { structure, .. } => changed(structure),
+            Bound::Blocked {
+                structure,
+                retry_ms,
+                ..
+            } => changed(structure) || at_ms >= retry_ms,
+        }
+    }
+
     fn is_bound(&mut self, context: &EvalContext<'_>) -> bool {
         let structure = context.facts.structure;
         let blocks_lost = context.store.read().dropped.blocks_for_memory;
