@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use axum::BoxError;
 use axum::body::{Bytes, HttpBody};
 use axum::http::{Method, Request, Response, Uri};
-use http_body_util::{Either, Limited};
+use http_body_util::{Either, LengthLimitError, Limited};
 use hyper::body::Frame;
 use kube::Client;
 use kube::client::Body;
@@ -47,6 +47,18 @@ impl Service<Request<Body>> for Bounded {
             }))
         })
     }
+}
+
+/// Whether this is what is said of an answer that is longer than it may be.
+pub(super) fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<LengthLimitError>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// The size of an answer; `None` for a watch.
@@ -103,6 +115,18 @@ fn line_bytes_after(before: usize, data: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_too_long_says_so_and_is_told_from_what_fails_otherwise() {
+        use http_body_util::BodyExt as _;
+
+        let long = Limited::new(Body::from(vec![b' '; 11]), 10);
+        let error = long.collect().await.expect_err("too long");
+        let error = kube::Error::Service(Box::new(kube::Error::Service(error)));
+        assert!(is_too_long(&error));
+        let refused = std::io::Error::other("connection refused");
+        assert!(!is_too_long(&kube::Error::Service(Box::new(refused))));
+    }
 
     #[test]
     fn all_answers_but_watches_have_a_size_at_most() {

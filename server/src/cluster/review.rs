@@ -12,6 +12,7 @@ use kube::Api;
 use kube::api::PostParams;
 
 use super::Cluster;
+use super::bounded::is_too_long;
 
 /// An HPA's worker waits for the answer; the whole of it has 4.5 s.
 const REVIEW_MS: u64 = 3_000;
@@ -200,7 +201,9 @@ where
 fn passes(error: &kube::Error) -> bool {
     match error {
         kube::Error::Api(status) => status.code >= 500 || status.code == 429,
-        kube::Error::Service(_) | kube::Error::HyperError(_) => true,
+        // An answer that is too long will be so again, and asking for it costs both sides the most.
+        kube::Error::Service(error) => !is_too_long(&**error),
+        kube::Error::HyperError(_) => true,
         _ => false,
     }
 }
