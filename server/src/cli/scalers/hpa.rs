@@ -228,33 +228,46 @@ fn entries_of_selector(source: &Node) -> impl Iterator<Item = (String, usize)> +
     equal.chain(wanted)
 }
 
+/// What a target must hold. Of all but `type: Object` the number that is there counts, whatever its `type` says.
 fn target(kind: &str, source: &Node, place: &str, said: &mut Said) {
     let Some(target) = at(source, &["target"]) else {
         said.error(source.line, format!("{place}: target is missing"));
         return;
     };
-    let allowed: &[&str] = match kind {
-        "External" | "Object" => &["Value", "AverageValue"],
-        "Pods" => &["AverageValue"],
-        _ => &["Utilization", "AverageValue"],
-    };
     let wanted = text(target, &["type"]).unwrap_or("");
     let line = at(target, &["type"]).map_or(target.line, |node| node.line);
-    if !allowed.contains(&wanted) {
-        let why = format!(
-            "target.type {wanted:?} of type {kind} is not {}",
-            allowed.join(" or ")
-        );
+    let types = TARGET_KEYS.map(|(of, _)| of);
+    if !types.contains(&wanted) {
+        let why = format!("target.type {wanted:?} is none of {}", types.join(", "));
         said.error(line, format!("{place}: {why}"));
+        return;
+    }
+    let needed: &[&str] = match (kind, wanted) {
+        ("External", _) => &["value", "averageValue"],
+        ("Pods", _) => &["averageValue"],
+        ("Object", "Value") => &["value"],
+        ("Object", "AverageValue") => &["averageValue"],
+        ("Object", _) => {
+            let why = format!("target.type {wanted} of type Object is not Value or AverageValue");
+            said.error(line, format!("{place}: {why}"));
+            return;
+        }
+        _ => &["averageUtilization", "averageValue"],
+    };
+    let given = || needed.iter().filter(|key| at(target, &[key]).is_some());
+    match given().count() {
+        0 => {
+            let why = format!("target.{} is missing", needed.join(" or target."));
+            said.error(line, format!("{place}: {why}"));
+        }
+        1 => {}
+        _ => {
+            let why = format!("target.{} exclude one another", needed.join(" and target."));
+            said.error(line, format!("{place}: {why}"));
+        }
     }
     for (of, key) in TARGET_KEYS {
         let Some(node) = at(target, &[key]) else {
-            if of == wanted && allowed.contains(&of) {
-                said.error(
-                    line,
-                    format!("{place}: target.type {wanted} needs target.{key}"),
-                );
-            }
             continue;
         };
         let number = match &node.kind {
@@ -266,26 +279,15 @@ fn target(kind: &str, source: &Node, place: &str, said: &mut Said) {
                 node.line,
                 format!("{place}: target.{key} {number:?} is not a quantity"),
             ),
-            Some(value) if value <= 0.0 => {
-                said.error(
-                    node.line,
-                    format!("{place}: target.{key} {number} must be above 0"),
-                );
-            }
-            Some(_) if of != wanted && allowed.contains(&wanted) => said.error(
+            Some(value) if value <= 0.0 => said.error(
                 node.line,
-                format!(
-                    "{place}: target.{key} beside target.type {wanted}, which reads {}",
-                    key_of(wanted)
-                ),
+                format!("{place}: target.{key} {number} must be above 0"),
+            ),
+            Some(_) if of != wanted && needed.contains(&key) => said.warn(
+                node.line,
+                format!("{place}: target.{key} is what counts, and target.type says {wanted}"),
             ),
             Some(_) => {}
         }
     }
-}
-
-fn key_of(wanted: &str) -> &'static str {
-    let mut keys = TARGET_KEYS.iter();
-    keys.find(|(of, _)| *of == wanted)
-        .map_or("", |(_, key)| key)
 }

@@ -76,8 +76,16 @@ pub(super) fn check(config: &Config, tree: &Node, scaler: &str, said: &mut Said)
     }
 }
 
+fn metadata_of<'n>(trigger: &'n Node, place: &str, said: &mut Said) -> Option<&'n Node> {
+    let metadata = at(trigger, &["metadata"]);
+    if metadata.is_none() {
+        said.error(trigger.line, format!("{place}: metadata is missing"));
+    }
+    metadata
+}
+
 fn of_prometheus(trigger: &Node, place: &str, said: &mut Said) -> Option<String> {
-    let metadata = at(trigger, &["metadata"])?;
+    let metadata = metadata_of(trigger, place, said)?;
     let line = |key: &str| at(metadata, &[key]).map_or(metadata.line, |node| node.line);
     for (line, why) in unknown_keys(metadata, &PROMETHEUS_KEYS) {
         said.warn(line, format!("{place}: {why}; KEDA passes it over"));
@@ -117,6 +125,12 @@ fn of_prometheus(trigger: &Node, place: &str, said: &mut Said) -> Option<String>
     {
         said.error(line("query"), format!("{place}: query: {why}"));
     }
+    server(metadata, place, query, said)
+}
+
+/// Which server reads the query.
+fn server(metadata: &Node, place: &str, query: &str, said: &mut Said) -> Option<String> {
+    let line = |key: &str| at(metadata, &[key]).map_or(metadata.line, |node| node.line);
     let address = text(metadata, &["serverAddress"]).unwrap_or("");
     if address.is_empty() {
         return None;
@@ -124,6 +138,15 @@ fn of_prometheus(trigger: &Node, place: &str, said: &mut Said) -> Option<String>
     let path = address.split_once("://").map_or(address, |(_, rest)| rest);
     let path = path.split_once('/').map_or("", |(_, path)| path);
     if path.trim_end_matches('/').ends_with("guarded") {
+        if let Some(namespace) = text(metadata, &["namespace"]).filter(|text| !text.is_empty()) {
+            said.warn(
+                line("namespace"),
+                format!(
+                    "{place}: namespace {namespace} is a parameter for proxies of tenants, which is passed over here as by \
+                     Prometheus: the number is of all namespaces; write namespace={namespace:?} into the query"
+                ),
+            );
+        }
         return Some(format!("reads /guarded: {}", on_one_line(query)));
     }
     let is_another = path.contains("select/") || path.contains("prometheus");
@@ -168,7 +191,7 @@ fn useless(query: &str) -> Option<String> {
 }
 
 fn of_external(config: &Config, trigger: &Node, place: &str, said: &mut Said) -> Option<String> {
-    let metadata = at(trigger, &["metadata"])?;
+    let metadata = metadata_of(trigger, place, said)?;
     let address = text(metadata, &["scalerAddress"]).unwrap_or("");
     if address.is_empty() {
         said.error(metadata.line, format!("{place}: scalerAddress is missing"));

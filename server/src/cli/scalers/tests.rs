@@ -80,7 +80,7 @@ fn each_metric_of_an_hpa_is_told_or_refused() {
         ),
         (
             external("{name: by_pool}", "{type: Foo, value: 1}"),
-            "6: error: metrics[0]: target.type \"Foo\" of type External is not Value or AverageValue",
+            "6: error: metrics[0]: target.type \"Foo\" is none of Utilization, Value, AverageValue",
         ),
         (
             external("{name: by_pool}", "{type: Value, value: abc}"),
@@ -88,7 +88,7 @@ fn each_metric_of_an_hpa_is_told_or_refused() {
         ),
         (
             external("{name: by_pool}", "{type: Value, averageValue: 1}"),
-            "6: error: metrics[0]: target.type Value needs target.value",
+            "6: warning: metrics[0]: target.averageValue is what counts, and target.type says Value",
         ),
         (
             external("{name: by_pool}", "{type: Value, vlaue: 1}"),
@@ -156,6 +156,11 @@ fn each_trigger_is_told_or_refused() {
         (
             at(guarded, "sum(q)", "treshold: '5'"),
             "5: error: triggers[0]: threshold is missing",
+        ),
+        (
+            at(guarded, "sum(q)", "threshold: '5', namespace: n"),
+            "5: warning: triggers[0]: namespace n is a parameter for proxies of tenants, which is passed over here as by \
+             Prometheus: the number is of all namespaces; write namespace=\"n\" into the query",
         ),
         (
             at(guarded, "sum(q)", "threshold: '5', nonsense: x"),

@@ -5,7 +5,7 @@ use stillwell_engine::nearest::nearest;
 use crate::yaml::{Entry, Kind, Node};
 
 /// Documents of a YAML text, each with the number of lines before it.
-pub(in crate::cli) fn documents(text: &str) -> Vec<(usize, String)> {
+pub(super) fn documents(text: &str) -> Vec<(usize, String)> {
     let mut all = vec![(0, String::new())];
     for (at, line) in text.lines().enumerate() {
         let is_mark = line.strip_prefix("---");
@@ -19,28 +19,28 @@ pub(in crate::cli) fn documents(text: &str) -> Vec<(usize, String)> {
     all
 }
 
-pub(in crate::cli) fn at<'n>(node: &'n Node, path: &[&str]) -> Option<&'n Node> {
+pub(super) fn at<'n>(node: &'n Node, path: &[&str]) -> Option<&'n Node> {
     path.iter().try_fold(node, |node, key| {
         let entry = entries(node).iter().find(|entry| entry.key == *key)?;
         Some(&entry.value)
     })
 }
 
-pub(in crate::cli) fn text<'n>(node: &'n Node, path: &[&str]) -> Option<&'n str> {
+pub(super) fn text<'n>(node: &'n Node, path: &[&str]) -> Option<&'n str> {
     match &at(node, path)?.kind {
         Kind::Scalar { text } => Some(text),
         _ => None,
     }
 }
 
-pub(in crate::cli) fn list<'n>(node: &'n Node, path: &[&str]) -> &'n [Node] {
+pub(super) fn list<'n>(node: &'n Node, path: &[&str]) -> &'n [Node] {
     match at(node, path).map(|node| &node.kind) {
         Some(Kind::List(items)) => items,
         _ => &[],
     }
 }
 
-pub(in crate::cli) fn entries(node: &Node) -> &[Entry] {
+pub(super) fn entries(node: &Node) -> &[Entry] {
     match &node.kind {
         Kind::Map(entries) => entries,
         _ => &[],
@@ -61,7 +61,7 @@ pub(super) fn unknown_keys(node: &Node, known: &[&str]) -> Vec<(usize, String)> 
 }
 
 /// A quantity of Kubernetes as a number: decimal digits, and a suffix or an exponent.
-pub(in crate::cli) fn quantity(text: &str) -> Option<f64> {
+pub(super) fn quantity(text: &str) -> Option<f64> {
     const SUFFIXES: [(&str, f64); 14] = [
         ("Ki", 1024.0),
         ("Mi", 1_048_576.0),
