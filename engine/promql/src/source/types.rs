@@ -47,6 +47,9 @@ struct Part {
     selector: Option<bool>,
 }
 
+/// An argument, and the errors found in it.
+type Argument = (Part, Vec<SourceError>);
+
 /// How tightly an operator binds, from 1, and whether to the right.
 fn binding(op: BinaryOp) -> (u8, bool) {
     match op {

@@ -89,7 +89,7 @@ impl Scanner<'_, '_> {
         0
     }
 
-    fn span_from_operand(&self, end: usize) -> Span {
+    fn operand_until(&self, end: usize) -> Span {
         Span {
             start: self.operand_start(),
             end,
@@ -123,7 +123,7 @@ impl Scanner<'_, '_> {
             }
             _ => {
                 return Err(SourceError::new(
-                    self.span_from_operand(span.end),
+                    self.operand_until(span.end),
                     "offset modifier must be preceded by an instant vector selector or range vector selector or a subquery",
                 ));
             }
@@ -145,7 +145,7 @@ impl Scanner<'_, '_> {
             }) => (&mut subquery.at, span),
             _ => {
                 return Err(SourceError::new(
-                    self.span_from_operand(span.end),
+                    self.operand_until(span.end),
                     "@ modifier must be preceded by an instant vector selector or range vector selector or a subquery",
                 ));
             }
@@ -166,7 +166,7 @@ impl Scanner<'_, '_> {
         let word = self.cursor.word_of(token).to_ascii_lowercase();
         if !self.features.extended_range_selectors {
             return Err(SourceError::new(
-                self.span_from_operand(token.span.end),
+                self.operand_until(token.span.end),
                 format!("{word} modifier is experimental and not enabled"),
             ));
         }
