@@ -211,53 +211,8 @@ impl Parser<'_> {
                     otherwise,
                 }))
             }
-            "define" => {
-                self.at += 1;
-                let name = self.quoted()?;
-                self.expect(&Kind::Close, "the end of the action after a name")?;
-                Ok(Node::Define(name, self.body_of(&word)?))
-            }
-            "template" => {
-                let at = self.place();
-                self.at += 1;
-                let name = self.quoted()?;
-                let given = match self.peek() {
-                    Some(Kind::Close) => {
-                        self.at += 1;
-                        None
-                    }
-                    _ => Some(self.pipeline_to_close()?),
-                };
-                Ok(Node::Template(name, given, at))
-            }
-            "block" => {
-                let at = self.place();
-                self.at += 1;
-                let name = self.quoted()?;
-                let given = self.pipeline_to_close()?;
-                let body = self.body_of(&word)?;
-                // It is defined and used at once; what is defined under the name elsewhere goes before.
-                let always = Pipeline {
-                    at,
-                    commands: vec![vec![Operand::Bool(true)]],
-                };
-                let both = vec![
-                    Node::Define(name.clone(), body),
-                    Node::Template(name, Some(given), at),
-                ];
-                Ok(Node::If(always, both, Vec::new()))
-            }
-            "break" | "continue" => {
-                if self.loops == 0 {
-                    return Err(self.refuse(format!("{{{{{word}}}}} outside {{{{range}}}}")));
-                }
-                self.at += 1;
-                self.expect(&Kind::Close, "the end of the action")?;
-                Ok(Node::Leave(match word.as_str() {
-                    "break" => Leave::Break,
-                    _ => Leave::Continue,
-                }))
-            }
+            "define" | "template" | "block" => self.named(&word),
+            "break" | "continue" => self.leave(&word),
             _ => {
                 let set = match (
                     self.peek(),
@@ -279,6 +234,51 @@ impl Parser<'_> {
                 }))
             }
         }
+    }
+
+    /// What has to do with templates that have names.
+    fn named(&mut self, word: &str) -> Result<Node, TemplateError> {
+        let at = self.place();
+        self.at += 1;
+        let name = self.quoted()?;
+        match word {
+            "define" => {
+                self.expect(&Kind::Close, "the end of the action after a name")?;
+                Ok(Node::Define(name, self.body_of(word)?))
+            }
+            "template" if self.peek() == Some(&Kind::Close) => {
+                self.at += 1;
+                Ok(Node::Template(name, None, at))
+            }
+            "template" => Ok(Node::Template(name, Some(self.pipeline_to_close()?), at)),
+            _ => {
+                let given = self.pipeline_to_close()?;
+                let body = self.body_of(word)?;
+                // It is defined and used at once.
+                let always = Pipeline {
+                    at,
+                    commands: vec![vec![Operand::Bool(true)]],
+                };
+                let both = vec![
+                    Node::Define(name.clone(), body),
+                    Node::Template(name, Some(given), at),
+                ];
+                Ok(Node::If(always, both, Vec::new()))
+            }
+        }
+    }
+
+    /// `break` and `continue`.
+    fn leave(&mut self, word: &str) -> Result<Node, TemplateError> {
+        if self.loops == 0 {
+            return Err(self.refuse(format!("{{{{{word}}}}} outside {{{{range}}}}")));
+        }
+        self.at += 1;
+        self.expect(&Kind::Close, "the end of the action")?;
+        Ok(Node::Leave(match word {
+            "break" => Leave::Break,
+            _ => Leave::Continue,
+        }))
     }
 
     /// A name in quotes.
