@@ -104,7 +104,8 @@ fn external_resources(out: &mut String, of: (&str, &str), names: &[String]) {
     json::joined(out, names, |out, name| {
         out.push_str("{\"resource\":");
         json::string(out, name);
-        response_kind(out, of, Content::External);
+        // kubectl finds the resource of a kind again by the kind: of one kind for all it would ask for any of them.
+        response_kind(out, of, name);
         out.push_str(r#","scope":"Namespaced","singularResource":"","verbs":["get"]}"#);
     });
 }
@@ -126,20 +127,20 @@ fn object_resources(out: &mut String, of: (&str, &str), metrics: &[ObjectMetric]
         json::joined(out, of_kind, |out, one| {
             out.push_str("{\"subresource\":");
             json::string(out, &one.name);
-            response_kind(out, of, Content::Custom);
+            response_kind(out, of, Content::Custom.list_kind());
             out.push_str(r#","verbs":["get"]}"#);
         });
         out.push_str("]}");
     });
 }
 
-fn response_kind(out: &mut String, (group, version): (&str, &str), content: Content) {
+fn response_kind(out: &mut String, (group, version): (&str, &str), kind: &str) {
     out.push_str(",\"responseKind\":{\"group\":");
     json::string(out, group);
     out.push_str(",\"version\":");
     json::string(out, version);
     out.push_str(",\"kind\":");
-    json::string(out, content.list_kind());
+    json::string(out, kind);
     out.push('}');
 }
 

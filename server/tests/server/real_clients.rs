@@ -197,19 +197,22 @@ async fn kubectl_and_curl_read_the_guides_metrics() {
     // kubectl reads the aggregated discovery document here.
     let (ok, out, err) = run(kubectl(&admin, &["api-resources", "--no-headers"])).await;
     assert!(ok, "{out}{err}");
-    for (metric, _) in metrics {
+    for (metric, value) in metrics {
         let line = out.lines().find(|line| line.starts_with(metric));
         let words: Vec<&str> = line.unwrap_or("").split_whitespace().collect();
         assert_eq!(
             words,
-            [
-                metric,
-                "external.metrics.k8s.io/v1beta1",
-                "true",
-                "ExternalMetricValueList"
-            ],
+            [metric, "external.metrics.k8s.io/v1beta1", "true", metric],
             "{out}"
         );
+        let named = format!("{metric}.external.metrics.k8s.io");
+        let (ok, out, err) = run(kubectl(
+            &admin,
+            &["get", "--no-headers", "-n", "default", &named],
+        ))
+        .await;
+        let words: Vec<&str> = out.split_whitespace().take(2).collect();
+        assert!(ok && words == [metric, value], "{out}{err}");
     }
     let (ok, out, err) = run(kubectl(&admin, &["api-versions"])).await;
     assert!(
