@@ -12,7 +12,8 @@ use crate::serve::AlertSettings;
 
 const CAPACITY: &str = "alertmanager.notification-queue-capacity";
 const BATCH: &str = "alertmanager.notification-batch-size";
-const DRAIN: &str = "alertmanager.drain-notification-queue-on-shutdown";
+/// On unless its opposite is given.
+pub(super) const DRAIN: &str = "alertmanager.drain-notification-queue-on-shutdown";
 const NO_DRAIN: &str = "no-alertmanager.drain-notification-queue-on-shutdown";
 const RESEND: &str = "rules.alert.resend-delay";
 const OUTAGE: &str = "rules.alert.for-outage-tolerance";

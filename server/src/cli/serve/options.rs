@@ -261,6 +261,11 @@ fn bindable(address: &str) -> String {
     }
 }
 
+/// Switches that are on where neither they nor their opposites are given.
+fn is_default_on(name: &str) -> bool {
+    name == alerts::DRAIN
+}
+
 fn shown_flags(matches: &ArgMatches) -> Vec<(String, String)> {
     let mut flags: Vec<(String, String)> = matches
         .ids()
@@ -274,7 +279,11 @@ fn shown_flags(matches: &ArgMatches) -> Vec<(String, String)> {
                     .cloned()
                     .collect::<Vec<_>>()
                     .join(","),
-                Err(_) => matches.get_flag(name).to_string(),
+                // What is on unless its opposite is given.
+                Err(_) => match matches.try_get_one::<bool>(&format!("no-{name}")) {
+                    Ok(Some(is_off)) if is_default_on(name) => (!is_off).to_string(),
+                    _ => matches.get_flag(name).to_string(),
+                },
             };
             (name.to_owned(), value)
         })
@@ -286,6 +295,24 @@ fn shown_flags(matches: &ArgMatches) -> Vec<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_switch_that_is_on_is_shown_as_on() {
+        let shown = |arguments: &[&str]| {
+            let all = ["serve"].iter().chain(arguments);
+            let matches = super::super::flags::command().get_matches_from(all);
+            let flags = shown_flags(&matches);
+            let found = flags.into_iter().find(|(name, _)| name == alerts::DRAIN);
+            found.map(|(_, value)| value)
+        };
+        assert_eq!(shown(&[]).as_deref(), Some("true"));
+        let off = format!("--no-{}", alerts::DRAIN);
+        assert_eq!(shown(&[&off]).as_deref(), Some("false"));
+        assert_eq!(
+            shown(&[&format!("--{}", alerts::DRAIN)]).as_deref(),
+            Some("true")
+        );
+    }
 
     #[test]
     fn the_route_prefix_is_that_of_prometheus() {
