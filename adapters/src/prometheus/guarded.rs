@@ -2,6 +2,7 @@
 //! unknown. KEDA reads an empty vector as 0 and never looks at `status`, so unknown must be a 503.
 
 use stillwell_engine::labels::Labels;
+use stillwell_engine::promql::plan::ValueType;
 use stillwell_engine::promql::{Annotations, Answer, EvalOptions, Query, Value, VectorSample};
 
 use super::answer::query_body;
@@ -43,6 +44,13 @@ async fn answer(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
     let at = params::time(form, "time", now.plus_ms(offset_ms))?.minus_ms(offset_ms);
     let multi = Multi::parse(form.get("multi")).map_err(|why| ApiError::parameter("multi", why))?;
     let (text, query) = read_query(host, form, multi).await?;
+    // Neither a wait nor another page makes a number of these.
+    if let ValueType::Matrix | ValueType::String = query.plan().value_type() {
+        let kind = query.plan().value_type().documented();
+        return Err(ApiError::execution(format!(
+            "the query yields a {kind}, and a scaler reads one number: put a function around it, such as rate() or max_over_time()"
+        )));
+    }
     if query.selectors().next().is_none() {
         let answer = super::query::instant_answer(host, form).await?;
         return Ok(query_body(readable(answer)?, None));

@@ -127,7 +127,7 @@ async fn what_is_no_single_number_is_what_the_base_says() {
         ("q", Err("multiple"), Err("422")),
         ("1 + 1", Err("scalar"), Ok(Some(2.0))),
         ("scalar(sum(q))", Err("scalar"), Ok(Some(15.5))),
-        ("q{inference_pool=\"p\"}[5m]", Ok(None), Err("503")),
+        ("q{inference_pool=\"p\"}[5m]", Ok(None), Err("422")),
         ("0 / nan_q", Ok(None), Err("503")),
         ("sum(", Err("400"), Err("400")),
         ("-3 * sum(q)", Ok(Some(-46.5)), Ok(Some(-46.5))),
