@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use stillwell_engine::labels::Labels;
-use stillwell_engine::promql::MemoryLease;
-use stillwell_engine::{SeriesQuery, Timestamp};
+use stillwell_engine::promql::{EvalOptions, MemoryLease, QueryError};
+use stillwell_engine::{Reader, SeriesQuery, Timestamp};
 
 use super::error::ApiError;
 use super::lookup::look_up;
@@ -16,6 +16,10 @@ use crate::json;
 /// Rows of each list where nothing else is asked for, as in Prometheus.
 const ROWS: usize = 10;
 const ROWS_MAX: usize = 10_000;
+/// To which times of samples are told; how far ahead of us they may be; and how old.
+const STEP_MS: i64 = 1_000;
+const AHEAD_MS: i64 = 600_000;
+const BACK_MS_MAX: i64 = 4_000_000_000;
 /// Bytes of a label pair in the tables beside its texts, at most.
 const PAIR_BYTES: usize = 200;
 
@@ -37,6 +41,7 @@ pub(super) async fn tsdb(host: &dyn Host, form: &Form) -> Result<String, ApiErro
     }
     let rows = params::limit(form)?.unwrap_or(ROWS).min(ROWS_MAX);
     let (reader, now) = (host.reader().clone(), host.now());
+    let takes_samples = host.takes_writes() || host.otlp().is_some();
     look_up(host, move |within| {
         let stats = reader.stats();
         let mut counts = Counts::default();
@@ -48,10 +53,71 @@ pub(super) async fn tsdb(host: &dyn Host, form: &Form) -> Result<String, ApiErro
             let new = counts.series_by_pair.len() - pairs;
             memory.hold((new * PAIR_BYTES + new.min(1) * 3 * labels.bytes()) as u64)
         })?;
-        let oldest_ms = stats.oldest_ms.unwrap_or_else(|| now.ms());
-        Ok(counts.write(stats.series, oldest_ms, now, rows))
+        let (mut oldest_ms, mut newest) = (stats.oldest_ms, now);
+        if takes_samples {
+            // Clocks of scrapes say nothing of samples that were sent.
+            let sent = sent_range(&reader, within, now)?;
+            oldest_ms = oldest_ms
+                .into_iter()
+                .chain(sent.map(|(oldest, _)| oldest))
+                .min();
+            newest = match (stats.oldest_ms, sent) {
+                (None, Some((_, newest_ms))) => Timestamp::from_ms(newest_ms),
+                _ => now,
+            };
+        }
+        let oldest_ms = oldest_ms.unwrap_or_else(|| now.ms());
+        Ok(counts.write(stats.series, oldest_ms, newest, rows))
     })
     .await
+}
+
+/// Between which times there are samples of any series, to a second, both in milliseconds; `None` where there are none.
+/// Cost: some twenty looks for one series that has samples before, or after, a time.
+fn sent_range(
+    reader: &Reader,
+    within: &EvalOptions<'_>,
+    now: Timestamp,
+) -> Result<Option<(i64, i64)>, QueryError> {
+    let any = |start: i64, end: i64| {
+        let query = SeriesQuery {
+            start: Timestamp::from_ms(start),
+            end: Timestamp::from_ms(end),
+            limit: 1,
+            ..SeriesQuery::ALL
+        };
+        Ok::<bool, QueryError>(!reader.series(query, within)?.is_empty())
+    };
+    let (first, last) = (Timestamp::MIN.ms(), Timestamp::MAX.ms());
+    if !any(first, last)? {
+        return Ok(None);
+    }
+    let (mut back_ms, end_ms) = (STEP_MS, now.ms().saturating_add(AHEAD_MS));
+    while back_ms < BACK_MS_MAX && any(first, end_ms - back_ms)? {
+        back_ms *= 2;
+    }
+    // Nothing is as old as `none`, and something is as old as `some`; then the same of what is new.
+    let (mut none, mut some) = (end_ms - back_ms, end_ms);
+    while some - none > STEP_MS {
+        let middle = none + (some - none) / 2;
+        match any(first, middle)? {
+            true => some = middle,
+            false => none = middle,
+        }
+    }
+    let oldest_ms = some;
+    let (mut some, mut none) = (oldest_ms - STEP_MS, end_ms);
+    while none - some > STEP_MS {
+        let middle = some + (none - some) / 2;
+        match any(middle, last)? {
+            true => some = middle,
+            false => none = middle,
+        }
+    }
+    Ok(Some((
+        oldest_ms.min(now.ms()),
+        some.max(oldest_ms).min(now.ms()),
+    )))
 }
 
 impl Counts {
@@ -106,9 +172,30 @@ impl Counts {
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
-    use stillwell_engine::labels;
+    use stillwell_engine::{AppendedSeries, Engine, Limits, labels};
 
     use super::*;
+
+    #[test]
+    fn samples_that_were_sent_have_a_first_and_a_last_time() {
+        let (mut writer, reader) = Engine::new(Limits::default());
+        let (now, within) = (Timestamp::from_ms(9_000_000), EvalOptions::default());
+        assert_eq!(sent_range(&reader, &within, now), Ok(None));
+        let series = |name: &str, times: [i64; 2]| AppendedSeries {
+            labels: labels! {"__name__" => name},
+            floats: times.map(|ms| (Timestamp::from_ms(ms), 1.0)).to_vec(),
+            histograms: Vec::new(),
+        };
+        let batch = vec![
+            series("a", [8_400_000, 8_500_000]),
+            series("b", [8_300_000, 8_350_000]),
+        ];
+        writer.append(batch, now).expect("they are taken");
+        let range = sent_range(&reader, &within, now).expect("nothing stops it");
+        let (oldest, newest) = range.expect("there are some");
+        assert!((8_300_000..=8_301_000).contains(&oldest), "{oldest}");
+        assert!((8_499_000..=8_500_000).contains(&newest), "{newest}");
+    }
 
     #[test]
     fn the_most_come_first() {
