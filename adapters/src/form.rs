@@ -24,6 +24,50 @@ impl Form {
         Form(pairs.collect())
     }
 
+    /// With the values of a body of type `multipart/form-data`, as `curl -F` sends them. Files among them are none. Error: the
+    /// type names no boundary, or the body has none.
+    pub fn with_parts(mut self, content_type: &str, body: &[u8]) -> Result<Form, &'static str> {
+        let boundary = content_type
+            .split(';')
+            .find_map(|part| part.trim().strip_prefix("boundary="))
+            .map(|text| text.trim_matches('"'))
+            .filter(|text| !text.is_empty())
+            .ok_or("no multipart boundary param in Content-Type")?;
+        let mark = format!("--{boundary}");
+        let text = String::from_utf8_lossy(body);
+        // The body may begin with the mark, others stand on lines of their own.
+        let text = format!("\r\n{text}");
+        let mark = format!("\r\n{mark}");
+        let mut parts = text.split(mark.as_str());
+        parts.next();
+        let mut is_ended = false;
+        for part in parts.take(PARAMETERS_MAX) {
+            if part.starts_with("--") {
+                is_ended = true;
+                break;
+            }
+            let Some((head, value)) = part.split_once("\r\n\r\n") else {
+                continue;
+            };
+            let disposition = head.lines().find_map(|line| {
+                let (name, value) = line.split_once(':')?;
+                name.eq_ignore_ascii_case("content-disposition")
+                    .then_some(value)
+            });
+            let parameters = || disposition.unwrap_or("").split(';').map(str::trim);
+            let is_file = parameters().any(|one| one.starts_with("filename"));
+            let name = parameters().find_map(|one| one.strip_prefix("name="));
+            if let Some(name) = name.filter(|_| !is_file) {
+                let name = name.trim_matches('"').to_owned();
+                self.0.push((name, value.to_owned()));
+            }
+        }
+        match is_ended {
+            true => Ok(self),
+            false => Err("multipart: NextPart: EOF"),
+        }
+    }
+
     /// The first value of `name`; empty where it is absent.
     pub fn get(&self, name: &str) -> &str {
         self.0
@@ -73,6 +117,26 @@ pub fn decode(text: &str, plus_is_space: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_are_read_and_files_are_not() {
+        let kind = "multipart/form-data; boundary=\"x-y\"";
+        let body = "--x-y\r\nContent-Disposition: form-data; name=\"query\"\r\n\r\nsum(a)\r\n\
+                    --x-y\r\ncontent-disposition: form-data; name=\"f\"; filename=\"f\"\r\nContent-Type: text/plain\r\n\r\nno\r\n\
+                    --x-y\r\nContent-Disposition: form-data; name=\"time\"\r\n\r\n\r\n--x-y--\r\n";
+        let form = Form::parse(["time=1"]).with_parts(kind, body.as_bytes());
+        let form = form.expect("a body of parts");
+        assert_eq!(
+            (form.get("query"), form.get("f"), form.get("time")),
+            ("sum(a)", "", "1")
+        );
+        assert!(
+            Form::default()
+                .with_parts("multipart/form-data", b"")
+                .is_err()
+        );
+        assert!(Form::default().with_parts(kind, b"--x-y\r\n").is_err());
+    }
 
     #[test]
     fn forms_decode_and_keep_every_value() {

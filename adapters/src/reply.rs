@@ -31,6 +31,19 @@ pub fn reply_bytes(
     response
 }
 
+/// The answer to a method that a path does not take, with those that it takes.
+pub fn not_allowed(allowed: &'static str) -> Response<Body> {
+    let text = "Method Not Allowed\n".to_owned();
+    let mut response = reply(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "text/plain; charset=utf-8",
+        text,
+    );
+    let allowed = HeaderValue::from_static(allowed);
+    response.headers_mut().insert(header::ALLOW, allowed);
+    response
+}
+
 /// Like [`reply`], compressed if the request's headers ask for it.
 pub fn reply_encoded(
     status: StatusCode,

@@ -20,6 +20,13 @@ pub fn rfc3339(at: Timestamp) -> String {
     text
 }
 
+/// `2026-11-23T19:00:00.250Z`: always with milliseconds, as in log lines.
+pub fn rfc3339_millis(at: Timestamp) -> String {
+    let mut text = at.rfc3339_seconds();
+    text.pop();
+    text + &format!(".{:03}Z", at.ms().rem_euclid(1000))
+}
+
 /// Reads an RFC 3339 time, with any fraction and offset.
 pub fn parse_rfc3339(text: &str) -> Option<Timestamp> {
     let (date, rest) = text.split_once(['T', 't'])?;

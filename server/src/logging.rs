@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use stillwell_adapters::json;
-use stillwell_adapters::time::rfc3339;
+use stillwell_adapters::time::rfc3339_millis;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
@@ -61,6 +61,10 @@ impl Subscriber for Log {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         // Dependencies speak of their own insides below this level.
         let ours = metadata.target().starts_with("stillwell");
+        // It says that a call failed, but not which; whoever made the call says that as well.
+        if metadata.target() == "kube_client::client::builder" && self.level < Level::DEBUG {
+            return false;
+        }
         *metadata.level() <= self.level && (ours || *metadata.level() <= Level::WARN)
     }
 
@@ -83,7 +87,7 @@ impl Subscriber for Log {
         if folded > 0 {
             fields.others.push(("folded", folded.to_string()));
         }
-        let time = rfc3339(now);
+        let time = rfc3339_millis(now);
         self.writer
             .write(line(self.format, &time, event.metadata().level(), &fields));
     }

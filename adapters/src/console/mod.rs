@@ -31,6 +31,7 @@ pub fn router(host: Arc<dyn Host>) -> Router {
     Router::new()
         .route("/", get(page))
         .route("/graph", get(graph))
+        .merge(pages())
         .route("/console/app.js", get(script))
         .route("/console/style.css", get(style))
         .route("/console/icon.svg", get(icon))
@@ -38,6 +39,44 @@ pub fn router(host: Arc<dyn Host>) -> Router {
             "/console/plot.svg",
             get(move |request: Request<Body>| async move { plot(&*host, request).await }),
         )
+}
+
+/// Pages of Prometheus that runbooks and alerts link to, and the views of the console that tell the same.
+const PAGES: [(&str, &str); 15] = [
+    ("/query", "query"),
+    ("/targets", "gateways"),
+    ("/service-discovery", "gateways"),
+    ("/alerts", "rules"),
+    ("/rules", "rules"),
+    ("/alertmanager-discovery", "status"),
+    ("/config", "status"),
+    ("/flags", "status"),
+    ("/status", "status"),
+    ("/tsdb-status", "status"),
+    ("/agent", "status"),
+    ("/console", "signals"),
+    ("/consoles", "signals"),
+    ("/features", "status"),
+    ("/starting", "status"),
+];
+
+fn pages() -> Router {
+    let add = |router: Router, (path, view): (&'static str, &'static str)| match view {
+        "query" => router.route(path, get(graph)),
+        _ => router.route(
+            path,
+            get(move || async move { redirect(&format!("./#/{view}")) }),
+        ),
+    };
+    PAGES.into_iter().fold(Router::new(), add)
+}
+
+fn redirect(to: &str) -> Response<Body> {
+    let mut response = reply(StatusCode::FOUND, HTML, String::new());
+    if let Ok(to) = HeaderValue::from_str(to) {
+        response.headers_mut().insert(header::LOCATION, to);
+    }
+    response
 }
 
 async fn page(headers: HeaderMap) -> Response<Body> {
@@ -71,11 +110,7 @@ async fn graph(request: Request<Body>) -> Response<Body> {
         Some(expr) => format!("./#/query?expr={expr}"),
         None => "./#/query".to_owned(),
     };
-    let mut response = reply(StatusCode::FOUND, HTML, String::new());
-    if let Ok(to) = HeaderValue::from_str(&to) {
-        response.headers_mut().insert(header::LOCATION, to);
-    }
-    response
+    redirect(&to)
 }
 
 async fn plot(host: &dyn Host, request: Request<Body>) -> Response<Body> {

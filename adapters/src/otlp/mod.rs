@@ -146,7 +146,7 @@ pub(crate) fn router(host: Arc<dyn Host>, places: Arc<Places>) -> Router {
 
 async fn answer(host: Arc<dyn Host>, state: &State, request: Request<Body>) -> Response<Body> {
     if request.method() != Method::POST {
-        return text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
+        return crate::reply::not_allowed("POST");
     }
     let Some(settings) = host.otlp() else {
         return text(

@@ -18,6 +18,8 @@ const SELECTORS_MAX: usize = 500;
 
 /// What an element of an answer takes beside its texts, with its value and its time, written.
 const ELEMENT_BYTES: usize = 160;
+/// The answer where there is nothing.
+const NOTHING: &str = "{\"status\":\"success\",\"data\":[]}";
 
 /// What all three read from their parameters.
 struct Range {
@@ -33,12 +35,7 @@ impl Range {
         let limit = params::limit(form)?;
         let start = params::time(form, "start", Timestamp::MIN)?.minus_ms(wall_offset_ms);
         let end = params::time(form, "end", Timestamp::MAX)?.minus_ms(wall_offset_ms);
-        if end < start {
-            return Err(ApiError::parameter(
-                "end",
-                "end timestamp must not be before start time",
-            ));
-        }
+        // Of a range that ends before it starts there is nothing, which Prometheus does not call an error here.
         let sets = selectors(host, form).await?;
         Ok(Range {
             sets: sets.map_err(|error| ApiError::parameter("match[]", error))?,
@@ -46,6 +43,10 @@ impl Range {
             end,
             limit,
         })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.end < self.start
     }
 
     fn query(&self) -> SeriesQuery<'_> {
@@ -64,6 +65,9 @@ pub(super) async fn series(host: &dyn Host, form: &Form) -> Result<String, ApiEr
     if range.sets.is_empty() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
+    if range.is_empty() {
+        return Ok(NOTHING.to_owned());
+    }
     let (limit, reader) = (range.limit, host.reader().clone());
     look_up(host, move |within| {
         let found = reader.series(range.query(), within)?;
@@ -76,6 +80,9 @@ pub(super) async fn series(host: &dyn Host, form: &Form) -> Result<String, ApiEr
 
 pub(super) async fn label_names(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
     let range = Range::read(host, form).await?;
+    if range.is_empty() {
+        return Ok(NOTHING.to_owned());
+    }
     let (limit, reader) = (range.limit, host.reader().clone());
     look_up(host, move |within| {
         let found = reader.label_names(range.query(), within)?;
@@ -95,6 +102,9 @@ pub(super) async fn label_values(
         return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
     }
     let range = Range::read(host, form).await?;
+    if range.is_empty() {
+        return Ok(NOTHING.to_owned());
+    }
     let (limit, reader, name) = (range.limit, host.reader().clone(), name.into_owned());
     look_up(host, move |within| {
         let found = reader.label_values(&name, range.query(), within)?;

@@ -31,7 +31,7 @@ use axum::routing::{any, get};
 
 use crate::form::{Form, decode};
 use crate::host::Host;
-use crate::reply::{JSON, reply, reply_encoded};
+use crate::reply::{JSON, not_allowed, reply, reply_encoded};
 use crate::written::Places;
 
 pub use answer::query_body;
@@ -42,6 +42,7 @@ pub use printer::print_query;
 
 /// This API in OpenAPI's terms, for people and generators.
 const OPENAPI: &str = include_str!("openapi.yaml");
+const READ_OR_POST: &str = "GET, HEAD, OPTIONS, POST";
 const YAML: &str = "application/yaml; charset=utf-8";
 
 /// Bytes of a form: each connection may hold one. Go takes ten times as many, for queries that nothing evaluates.
@@ -107,11 +108,7 @@ async fn answer_guarded(host: &dyn Host, request: Request<Body>) -> Response<Bod
         return answer(host, Request::from_parts(parts, body)).await;
     }
     if !matches!(parts.method, Method::GET | Method::HEAD | Method::POST) {
-        return reply(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "text/plain",
-            "Method Not Allowed\n".to_owned(),
-        );
+        return not_allowed(READ_OR_POST);
     }
     let form = match read_form(&parts.headers, parts.uri.query(), body).await {
         Ok(form) => form,
@@ -142,20 +139,10 @@ async fn answer_federate(host: &dyn Host, request: Request<Body>) -> Response<Bo
 
 async fn answer(host: &dyn Host, request: Request<Body>) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    if parts.method == Method::OPTIONS {
-        return reply(StatusCode::NO_CONTENT, JSON, String::new());
-    }
     let path = parts.uri.path().strip_prefix("/api/v1").unwrap_or("");
     let segments: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    let read_only = !takes_post(&segments);
-    let allowed = matches!(parts.method, Method::GET | Method::HEAD)
-        || (parts.method == Method::POST && !read_only);
-    if !allowed {
-        return reply(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "text/plain",
-            "Method Not Allowed\n".to_owned(),
-        );
+    if let Some(answered) = by_method(&parts.method, &segments) {
+        return answered;
     }
     let form = match read_form(&parts.headers, parts.uri.query(), body).await {
         Ok(form) => form,
@@ -202,6 +189,35 @@ async fn answer(host: &dyn Host, request: Request<Body>) -> Response<Body> {
     }
 }
 
+/// The answer to a method that these paths do not take, or that says it all; `None` where the path answers.
+fn by_method(method: &Method, segments: &[&str]) -> Option<Response<Body>> {
+    if *method == Method::OPTIONS {
+        return Some(reply(StatusCode::NO_CONTENT, JSON, String::new()));
+    }
+    if let [
+        "admin",
+        "tsdb",
+        "delete_series" | "clean_tombstones" | "snapshot",
+    ] = segments
+    {
+        return Some(match *method {
+            Method::POST | Method::PUT => {
+                ApiError::unavailable("admin APIs disabled").into_response()
+            }
+            _ => not_allowed("OPTIONS, POST, PUT"),
+        });
+    }
+    let read_only = !takes_post(segments);
+    let is_allowed =
+        matches!(*method, Method::GET | Method::HEAD) || (*method == Method::POST && !read_only);
+    (!is_allowed).then(|| {
+        not_allowed(match read_only {
+            true => "GET, HEAD, OPTIONS",
+            false => READ_OR_POST,
+        })
+    })
+}
+
 /// Names for whoever is typing one.
 async fn answer_search(
     host: &dyn Host,
@@ -240,13 +256,14 @@ fn takes_post(segments: &[&str]) -> bool {
     )
 }
 
-/// Parameters of body and URL; the body's come first, as in Go.
+/// Parameters of body and URL; those of a form's body come first, as in Go, and those of one in parts last.
 async fn read_form(headers: &HeaderMap, query: Option<&str>, body: Body) -> Result<Form, ApiError> {
-    let is_form = headers
+    let kind = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
-        .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
-    if !is_form {
+        .unwrap_or("");
+    let is_parts = kind.starts_with("multipart/form-data");
+    if !is_parts && !kind.starts_with("application/x-www-form-urlencoded") {
         return Ok(Form::parse(query));
     }
     let reading = tokio::time::timeout(FORM_TIMEOUT, to_bytes(body, FORM_BYTES_MAX));
@@ -254,6 +271,11 @@ async fn read_form(headers: &HeaderMap, query: Option<&str>, body: Body) -> Resu
         .await
         .map_err(|_| ApiError::bad_data("the form did not come within 5 s".to_owned()))?
         .map_err(|error| ApiError::bad_data(format!("error parsing form values: {error}")))?;
+    if is_parts {
+        return Form::parse(query)
+            .with_parts(kind, &bytes)
+            .map_err(|why| ApiError::bad_data(format!("error parsing form values: {why}")));
+    }
     let text = String::from_utf8_lossy(&bytes);
     Ok(Form::parse([&*text].into_iter().chain(query)))
 }

@@ -5,7 +5,7 @@ use crate::json;
 use crate::time::rfc3339;
 
 /// The version whose API and PromQL this is. Clients (Grafana among them) switch features by it.
-const COMPATIBLE_VERSION: &str = "3.5.0";
+const COMPATIBLE_VERSION: &str = "3.14.0";
 
 pub(super) fn buildinfo(host: &dyn Host) -> String {
     success(|out| write_version(out, host))

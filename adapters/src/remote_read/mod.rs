@@ -70,8 +70,7 @@ async fn answer(
     request: Request<Body>,
 ) -> Result<Response<Body>, Refusal> {
     if request.method() != Method::POST {
-        let why = "Method Not Allowed".to_owned();
-        return Err((StatusCode::METHOD_NOT_ALLOWED, why));
+        return Ok(crate::reply::not_allowed("POST"));
     }
     let request = read(bodies, request).await?;
     let streamed = streamed(&request)?;

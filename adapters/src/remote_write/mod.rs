@@ -54,7 +54,7 @@ pub(crate) fn router(host: Arc<dyn Host>, places: Arc<Places>) -> Router {
 
 async fn answer(host: Arc<dyn Host>, places: &Places, request: Request<Body>) -> Response<Body> {
     if request.method() != Method::POST {
-        return text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
+        return crate::reply::not_allowed("POST");
     }
     if !host.takes_writes() {
         return text(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Method, Request, Response, StatusCode, Uri, header};
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use axum::routing::{any, get};
 use stillwell_adapters::form::Form;
 use stillwell_adapters::host::Host;
@@ -94,7 +94,9 @@ pub fn router(app: &Arc<App>, options: &WebOptions, quit: watch::Sender<bool>) -
             Router::new().route("/demo", get(none))
         }
     });
-    router.merge(lifecycle(app, options.lifecycle, quit))
+    router
+        .merge(lifecycle(app, options.lifecycle, quit))
+        .fallback(move || async move { text(StatusCode::NOT_FOUND, "404 page not found\n") })
 }
 
 fn lifecycle(app: &Arc<App>, enabled: bool, quit: watch::Sender<bool>) -> Router {
@@ -108,10 +110,11 @@ fn lifecycle(app: &Arc<App>, enabled: bool, quit: watch::Sender<bool>) -> Router
         }
         let posted = matches!(*method, Method::POST | Method::PUT);
         (!posted).then(|| {
-            text(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "Only POST or PUT requests allowed\n".to_owned(),
-            )
+            let why = "Only POST or PUT requests allowed\n".to_owned();
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, why);
+            let allowed = HeaderValue::from_static("POST, PUT");
+            response.headers_mut().insert(header::ALLOW, allowed);
+            response
         })
     };
     let app = Arc::clone(app);

@@ -143,6 +143,18 @@ async fn errors_have_prometheus_codes_and_types() {
             "11,000 points",
         ),
         (
+            "/guarded/api/v1/query?query=up[5m]",
+            422,
+            "execution",
+            "the query yields a range vector, and a scaler reads one number",
+        ),
+        (
+            "/api/v1/query?query=1%2Brate(up)",
+            400,
+            "bad_data",
+            "1:8: parse error: expected type range vector in call to function \"rate\", got instant vector",
+        ),
+        (
             "/api/v1/series",
             400,
             "bad_data",
@@ -183,6 +195,91 @@ async fn errors_have_prometheus_codes_and_types() {
         405
     );
     assert_eq!(get(address, "/nothing").await.0, 404);
+    assert_eq!(get(address, "/nothing").await.2, "404 page not found\n");
+    running.stop().await;
+}
+
+/// What clients of Prometheus, its links and people with curl send beside the usual.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_sent_in_other_forms_is_answered_as_by_prometheus() {
+    let running = server("global: {}\n").await;
+    let address = running.addresses[0];
+    let body = "--b\r\nContent-Disposition: form-data; name=\"query\"\r\n\r\n1 + 1\r\n--b--\r\n";
+    let posted = http(
+        address,
+        &format!(
+            "POST /api/v1/query HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: multipart/form-data; boundary=b\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        ),
+    )
+    .await;
+    assert!(posted.0 == 200 && posted.2.contains("\"2\""), "{posted:?}");
+    for (method, path, code, allowed) in [
+        ("PUT", "/api/v1/query", 405, "GET, HEAD, OPTIONS, POST"),
+        ("POST", "/api/v1/targets", 405, "GET, HEAD, OPTIONS"),
+        (
+            "PUT",
+            "/guarded/api/v1/query",
+            405,
+            "GET, HEAD, OPTIONS, POST",
+        ),
+        ("GET", "/api/v1/write", 405, "POST"),
+        ("GET", "/api/v1/read", 405, "POST"),
+        ("GET", "/api/v1/otlp/v1/metrics", 405, "POST"),
+        (
+            "GET",
+            "/api/v1/admin/tsdb/snapshot",
+            405,
+            "OPTIONS, POST, PUT",
+        ),
+        ("POST", "/metrics", 405, "GET,HEAD"),
+    ] {
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let (status, head, _) = http(address, &request).await;
+        assert_eq!(status, code, "{method} {path}");
+        assert!(
+            head.contains(&format!("allow: {}\r\n", allowed.to_lowercase())),
+            "{method} {path}: {head}"
+        );
+    }
+    let request =
+        "POST /api/v1/admin/tsdb/snapshot HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let (status, _, body) = http(address, request).await;
+    let says = r#"{"status":"error","errorType":"unavailable","error":"admin APIs disabled"}"#;
+    assert_eq!((status, body.as_str()), (503, says));
+    for path in [
+        "/api/v1/series?match[]=up&start=1&end=0",
+        "/api/v1/labels?start=1&end=0",
+        "/api/v1/label/job/values?start=1&end=0",
+    ] {
+        let (status, _, body) = get(address, path).await;
+        assert_eq!(
+            (status, body.as_str()),
+            (200, r#"{"status":"success","data":[]}"#),
+            "{path}"
+        );
+    }
+    for (path, to) in [
+        ("/targets", "./#/gateways"),
+        ("/alerts", "./#/rules"),
+        ("/rules", "./#/rules"),
+        ("/config", "./#/status"),
+        ("/status", "./#/status"),
+        ("/query?g0.expr=up", "./#/query?expr=up"),
+    ] {
+        let (status, head, _) = get(address, path).await;
+        assert_eq!(status, 302, "{path}");
+        assert!(
+            head.contains(&format!("location: {to}\r\n")),
+            "{path}: {head}"
+        );
+    }
+    let (status, _, body) = get(address, "/debug/pprof/").await;
+    assert!(
+        status == 200 && body.contains("/debug/pprof/heap"),
+        "{body}"
+    );
     running.stop().await;
 }
 

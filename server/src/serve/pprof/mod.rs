@@ -49,8 +49,25 @@ pub(super) fn router(app: &Arc<App>) -> Router {
             answer(&app, &name, &form, &places).await
         }
     };
-    Router::new().route("/debug/pprof/{name}", get(answer))
+    let index = || async {
+        reply(
+            StatusCode::OK,
+            "text/plain; charset=utf-8",
+            INDEX.to_owned(),
+        )
+    };
+    Router::new()
+        .route("/debug/pprof/{name}", get(answer))
+        .route("/debug/pprof/", get(index))
+        .route("/debug/pprof", get(index))
 }
+
+/// What there is, for people.
+const INDEX: &str = "/debug/pprof/profile?seconds=30  CPU time by thread\n\
+                     /debug/pprof/heap                bytes held by the engine, by part\n\
+                     /debug/pprof/goroutine           threads, by name (threadcreate too)\n\
+                     /debug/pprof/mutex               waits of commits for locks (block too)\n\
+                     go tool pprof reads them. There are no call stacks, and no /debug/pprof/trace.\n";
 
 async fn answer(app: &App, name: &str, form: &Form, places: &Semaphore) -> Response<Body> {
     let profile = match name {
