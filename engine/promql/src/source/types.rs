@@ -28,9 +28,6 @@ pub(super) fn check(atoms: &[Atom]) -> Result<(), SourceError> {
     }
 }
 
-/// A part between commas, and the errors found in it.
-type Argument = (Part, Vec<SourceError>);
-
 struct Checker<'a> {
     atoms: &'a [Atom],
     at: usize,
