@@ -17,6 +17,7 @@ mod known;
 mod memory;
 mod page;
 mod registry;
+mod sample;
 mod unknown;
 
 pub use registry::{Senders, Taken};

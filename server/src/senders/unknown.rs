@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stillwell_engine::labels::{Labels, LabelsBuilder, METRIC_NAME};
 
-use super::known::Sample;
+use super::sample::Sample;
 
 /// What a server like this one says of its signals.
 pub(super) const STATE: &str = "stillwell_signal_state";

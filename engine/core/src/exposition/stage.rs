@@ -14,7 +14,6 @@ use super::page_text::{Body, Page, without_eof};
 use super::placement::Placement;
 use super::protobuf;
 use super::retain_filter::RetainFilter;
-use super::staged::{StageOfPage, Staged};
 use super::template::{Builder, Chunk, NewRow, Place, RowKind};
 use crate::ids::{SeriesId, TargetId};
 use crate::scrape::{Retain, TargetSpec};
@@ -91,37 +90,12 @@ impl Stage {
         self.target
     }
 
-    /// Parses a page by comparing it with the previous one. An error means that nothing of the page is used: the stage
-    /// stays as it was, and the error names the line.
-    pub fn parse<'a>(
-        &'a mut self,
+    /// The page as text.
+    pub(super) fn read<'a>(
+        &mut self,
         body: &'a [u8],
         format: Format,
-    ) -> Result<Staged<'a>, PageError> {
-        let page = self.read(body, format)?;
-        if u32::try_from(page.text().len()).is_err() {
-            return Err(PageError {
-                line: 1,
-                reason: format!("a page of {} bytes is past 4 GiB", page.text().len()),
-            });
-        }
-        let mut stage = StageOfPage(self);
-        match stage.compare(&page) {
-            Ok(()) => Ok(Staged {
-                stage,
-                page,
-                added: None,
-                growth: None,
-                has_no_conflicts: false,
-            }),
-            // The text is ours: its lines say nothing to whoever sent the page.
-            Err(error) if page.dialect == Dialect::Decoded => Err(PageError { line: 0, ..error }),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The page as text.
-    fn read<'a>(&mut self, body: &'a [u8], format: Format) -> Result<Page<'a>, PageError> {
+    ) -> Result<Page<'a>, PageError> {
         let options = self.mapper.spec.histograms;
         let (body, dialect) = match format {
             Format::Text => (body, Dialect::Text),
@@ -147,7 +121,7 @@ impl Stage {
         })
     }
 
-    fn compare(&mut self, page: &Page<'_>) -> Result<(), PageError> {
+    pub(super) fn compare(&mut self, page: &Page<'_>) -> Result<(), PageError> {
         let body = page.text();
         // A newer set of needed names requires a new decision for every line, and keys of another dialect mean other series.
         let newer_set = self

@@ -3,6 +3,8 @@
 use std::ops::{Deref, DerefMut, Range};
 
 use super::added::{Added, AddedSample};
+use super::dialect::Dialect;
+use super::format::Format;
 use super::openmetrics_line::{self, ExemplarLine};
 use super::page::{self, Change, EditOp, ExemplarOf, NewKind, PageDiff, PageError};
 use super::page_text::{Body, Page};
@@ -61,6 +63,37 @@ const METADATA_BYTES: usize = 160;
 
 /// A decoded page no larger than this keeps its memory for the next one.
 const KEPT_TEXT_BYTES_MAX: usize = 1 << 20;
+
+impl Stage {
+    /// Parses a page by comparing it with the previous one. An error means that nothing of the page is used: the stage
+    /// stays as it was, and the error names the line.
+    pub fn parse<'a>(
+        &'a mut self,
+        body: &'a [u8],
+        format: Format,
+    ) -> Result<Staged<'a>, PageError> {
+        let page = self.read(body, format)?;
+        if u32::try_from(page.text().len()).is_err() {
+            return Err(PageError {
+                line: 1,
+                reason: format!("a page of {} bytes is past 4 GiB", page.text().len()),
+            });
+        }
+        let mut stage = StageOfPage(self);
+        match stage.compare(&page) {
+            Ok(()) => Ok(Staged {
+                stage,
+                page,
+                added: None,
+                growth: None,
+                has_no_conflicts: false,
+            }),
+            // The text is ours: its lines say nothing to whoever sent the page.
+            Err(error) if page.dialect == Dialect::Decoded => Err(PageError { line: 0, ..error }),
+            Err(error) => Err(error),
+        }
+    }
+}
 
 /// A sample on a new line.
 pub(crate) struct NewSample<'a> {

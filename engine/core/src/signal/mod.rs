@@ -27,6 +27,7 @@ mod grace;
 mod judge;
 mod known_labels;
 mod lint;
+mod looks;
 mod names;
 mod not_finite;
 mod objects;

@@ -6,26 +6,13 @@
 use crate::store::TargetId;
 
 use super::assessment::Assessment;
+use super::looks::RESCOPE_SOON_MS;
 use super::registry::SignalRegistry;
 use super::scope::{self, Shared};
 use super::signal::Signal;
 
-/// When scopes are looked at again after a change that has no effect at once; shorter than any time that is waited for.
-pub(super) const RESCOPE_SOON_MS: i64 = 100;
-
 /// Signals times targets up to which a look costs little, some milliseconds: then no page waits for it.
 const AT_ONCE_MAX: usize = 50_000;
-
-/// What there is to know about the last look, and the next.
-#[derive(Default)]
-pub(super) struct Looks {
-    /// The facts' epoch of the last one.
-    epoch: u64,
-    /// When it was.
-    at_ms: Option<i64>,
-    /// Targets whose pages have come since, and were not seen by signals whose scopes may have to show them.
-    late: Vec<TargetId>,
-}
 
 impl SignalRegistry {
     /// Computes the scope of every signal again, if facts have changed or a target is no longer waited for.
