@@ -37,6 +37,8 @@ pub struct Head {
     pub content_encoding: String,
     /// `Location`.
     pub location: Option<String>,
+    /// `Age`: for how long a cache has had the answer, in seconds (RFC 9111, 5.1).
+    pub age_s: Option<u64>,
     /// `Retry-After`, as it stands there.
     pub retry_after: Option<String>,
     /// What a receiver of remote write 2.0 says that it has written: samples, histograms, exemplars.
@@ -67,6 +69,7 @@ impl Head {
             content_type: String::new(),
             content_encoding: String::new(),
             location: None,
+            age_s: None,
             retry_after: None,
             written: [None; 3],
         };
@@ -107,6 +110,8 @@ impl Head {
             body.content_encoding.get_or_insert_with(first);
         } else if is("location") {
             self.location.get_or_insert_with(|| value.to_owned());
+        } else if is("age") {
+            self.age_s = self.age_s.or(value.parse().ok());
         } else if is("retry-after") {
             self.retry_after.get_or_insert_with(|| value.to_owned());
         } else if let Some((prefix, rest)) = name.split_at_checked(WRITTEN_PREFIX.len())

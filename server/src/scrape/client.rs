@@ -38,6 +38,8 @@ pub struct FetchOptions {
     pub ask_compressed: bool,
     /// Value of `Accept`.
     pub accept: String,
+    /// A page that a cache has had for longer is none of now.
+    pub age_ms_max: u64,
 }
 
 /// How targets are reached: shared by those of a job.
@@ -176,6 +178,11 @@ impl Client {
                 *during = "reading the refusal";
                 return Err(self.refusal(connection, head, &url).await);
             }
+            if let Some(age_s) = head.age_s
+                && age_s.saturating_mul(1_000) > self.options.age_ms_max
+            {
+                return Err(ScrapeError::Cached { age_s });
+            }
             *during = "reading the page";
             let page = self.read_page(&mut connection, &head, limiter).await?;
             if head.keep_alive {
@@ -293,6 +300,12 @@ impl Client {
                 tokio::task::yield_now().await;
                 turn_ends = page.len() + TURN_BYTES;
             }
+        }
+        // Where an answer says no length, a text that ends within a line is all that tells of a server that died as it wrote.
+        let is_text = encoding == Encoding::Identity && head.content_type.contains("text");
+        let is_whole = page.last().is_none_or(|last| *last == b'\n');
+        if head.framing == Framing::Close && is_text && !is_whole {
+            return Err(ScrapeError::CutOff { bytes: page.len() });
         }
         self.page_bytes = page.len() as u64;
         Ok(Page {

@@ -47,6 +47,7 @@ fn options(url: Url) -> FetchOptions {
         follow_redirects: true,
         ask_compressed: false,
         accept: "text/plain".to_owned(),
+        age_ms_max: 2_000,
     }
 }
 
@@ -304,4 +305,34 @@ async fn a_connection_is_kept_and_a_dead_one_is_replaced_within_the_same_scrape(
         assert_eq!(page.expect("a page each time").body, b"up 1\n");
     }
     assert_eq!(task.await.expect("ran"), [2, 1]);
+}
+
+/// A cache's page of ten minutes ago was told as measured now, and `3` for `30` of a server that died as it wrote.
+#[tokio::test]
+async fn an_old_page_and_one_that_is_cut_off_are_none() {
+    let answer = |headers: &str, body: &str| {
+        format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n{headers}\r\n{body}").into_bytes()
+    };
+    for (headers, body, expected) in [
+        (
+            "Age: 600\r\nContent-Length: 4\r\n",
+            "x 1\n",
+            Err("600 s ago"),
+        ),
+        ("Age: 2\r\nContent-Length: 4\r\n", "x 1\n", Ok("x 1\n")),
+        ("Age: soon\r\nContent-Length: 4\r\n", "x 1\n", Ok("x 1\n")),
+        ("Content-Length: 3\r\n", "x 1", Ok("x 1")),
+        ("", "x 1\ny 3", Err("within a line, after 7 bytes")),
+        ("", "x 1\ny 30\n", Ok("x 1\ny 30\n")),
+        ("", "", Ok("")),
+    ] {
+        let fetched = fetch(vec![answer(headers, body)], |_| {}).await;
+        match expected {
+            Ok(page) => assert_eq!(fetched.as_deref(), Ok(page)),
+            Err(says) => {
+                let why = fetched.expect_err("no page");
+                assert!(why.contains(says), "{why}");
+            }
+        }
+    }
 }

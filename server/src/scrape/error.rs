@@ -27,6 +27,16 @@ pub enum ScrapeError {
         /// What to do about it, where that is known; begins with `: `.
         advice: String,
     },
+    /// A cache answered with an old page.
+    Cached {
+        /// For how long it has had the page.
+        age_s: u64,
+    },
+    /// An answer without a length ended within a line.
+    CutOff {
+        /// How much of it came.
+        bytes: usize,
+    },
     /// A redirect without a `Location`.
     RedirectNowhere(u16),
     /// Too many redirects.
@@ -70,6 +80,15 @@ impl fmt::Display for ScrapeError {
                 reason,
                 advice,
             } => write!(f, "server returned HTTP status {code} {reason}{advice}"),
+            ScrapeError::Cached { age_s } => write!(
+                f,
+                "a cache answered with a page of {age_s} s ago (header `Age`): scrape the target itself"
+            ),
+            ScrapeError::CutOff { bytes } => write!(
+                f,
+                "the page ends within a line, after {bytes} bytes, and its answer says no length: the server may have ended \
+                 as it wrote; a last line ends with a line feed"
+            ),
             ScrapeError::RedirectNowhere(code) => {
                 write!(f, "redirect: status {code} without a Location header")
             }

@@ -136,6 +136,7 @@ impl Target {
             follow_redirects: self.job.http.follow_redirects,
             ask_compressed: self.job.compression.unwrap_or(by_interval),
             accept: self.job.accept.clone(),
+            age_ms_max: self.interval_ms_max().saturating_mul(2),
         }
     }
 
