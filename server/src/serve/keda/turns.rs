@@ -3,19 +3,35 @@
 
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use tokio::time::Instant;
+use parking_lot::{Condvar, Mutex};
+
+use crate::clock::monotonic_ns;
 
 /// A query that costs more costs much. One of a few hundred series takes less, in a debug build as well.
 pub(super) const HEAVY: Duration = Duration::from_millis(5);
 /// After one of those nobody's turn comes for so many times what it cost.
-const REST_TIMES: u32 = 4;
+const REST_TIMES: u64 = 4;
 
 /// Whose turn it is.
 #[derive(Default)]
 pub(super) struct Turns {
-    /// When the next turn may begin. Held while a query is evaluated, on threads that may block.
-    next: Mutex<Option<Instant>>,
+    /// Held for a look, not while a query is evaluated.
+    state: Mutex<State>,
+    /// Somebody's turn is over. Only threads that may block wait for it.
+    over: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    is_taken: bool,
+    /// When the next turn may begin.
+    next_ns: u64,
+}
+
+/// Somebody's turn, which ends with a panic, too.
+struct Turn<'t> {
+    turns: &'t Turns,
+    began_ns: u64,
 }
 
 impl Turns {
@@ -25,28 +41,54 @@ impl Turns {
         wait: Duration,
         evaluate: impl FnOnce() -> T,
     ) -> Option<(T, Duration)> {
-        let until = Instant::now() + wait;
-        let mut next = self.next.try_lock_for(wait)?;
-        if let Some(from) = *next {
-            if from > until {
-                return None;
-            }
-            rest(from.saturating_duration_since(Instant::now()));
-        }
-        let began = Instant::now();
+        let turn = self.begin(wait)?;
         let result = evaluate();
-        let took = began.elapsed();
-        *next = (took > HEAVY).then(|| Instant::now() + took * REST_TIMES);
-        Some((result, took))
+        let took_ns = monotonic_ns() - turn.began_ns;
+        Some((result, Duration::from_nanos(took_ns)))
+    }
+
+    fn begin(&self, wait: Duration) -> Option<Turn<'_>> {
+        let until_ns = monotonic_ns().saturating_add(wait.as_nanos() as u64);
+        let mut state = self.state.lock();
+        loop {
+            let now_ns = monotonic_ns();
+            if !state.is_taken && state.next_ns <= now_ns {
+                state.is_taken = true;
+                return Some(Turn {
+                    turns: self,
+                    began_ns: now_ns,
+                });
+            }
+            if state.next_ns > until_ns || now_ns >= until_ns {
+                return None; // nobody waits in vain
+            }
+            let wake_ns = match state.is_taken {
+                true => until_ns,
+                false => state.next_ns,
+            };
+            let pause = Duration::from_nanos(wake_ns - now_ns);
+            self.over.wait_for(&mut state, pause);
+        }
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the thread may block, and nobody else's query is to begin before"
-)]
-fn rest(time: Duration) {
-    std::thread::sleep(time);
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut state = self.turns.state.lock();
+        state.is_taken = false;
+        state.next_ns = next_ns(self.began_ns, monotonic_ns());
+        drop(state);
+        self.turns.over.notify_all(); // some have no time left
+    }
+}
+
+/// When the turn may begin that follows on one of these times.
+fn next_ns(began_ns: u64, ended_ns: u64) -> u64 {
+    let took_ns = ended_ns - began_ns;
+    match Duration::from_nanos(took_ns) > HEAVY {
+        true => ended_ns + REST_TIMES * took_ns,
+        false => ended_ns,
+    }
 }
 
 #[cfg(test)]
@@ -54,24 +96,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_costs_much_makes_others_wait_and_who_costs_little_does_not() {
+    fn one_query_is_evaluated_at_a_time_and_who_costs_much_makes_others_wait() {
         let turns = Turns::default();
         let no_wait = Duration::ZERO;
-        for _ in 0..3 {
-            assert!(turns.take(no_wait, || ()).is_some());
-        }
-        let pause = Duration::from_secs(60);
-        let heavy = || rest(HEAVY * 2);
-        assert!(
-            turns
-                .take(no_wait, heavy)
-                .is_some_and(|(_, took)| took > HEAVY)
-        );
-        *turns.next.lock() = Some(Instant::now() + pause);
+        let nested = turns.take(no_wait, || turns.take(no_wait, || ()).is_some());
+        assert!(nested.is_some_and(|(nested, _)| !nested));
+        // Whatever that took on this machine.
+        turns.state.lock().next_ns = 0;
+        let panics = || -> () { panic!("a fault of ours") };
+        let caught = std::panic::AssertUnwindSafe(|| turns.take(no_wait, panics));
+        assert!(std::panic::catch_unwind(caught).is_err());
+        turns.state.lock().next_ns = 0;
+        assert!(turns.take(no_wait, || ()).is_some());
+        let rest = Duration::from_secs(3_600);
+        turns.state.lock().next_ns = monotonic_ns() + rest.as_nanos() as u64;
         assert!(turns.take(no_wait, || ()).is_none());
-        assert!(
-            turns.take(pause / 2, || ()).is_none(),
-            "it does not wait in vain"
-        );
+        assert!(turns.take(rest / 2, || ()).is_none(), "not in vain");
+        let ms = 1_000_000;
+        assert_eq!(next_ns(100 * ms, 104 * ms), 104 * ms);
+        assert_eq!(next_ns(100 * ms, 110 * ms), 150 * ms);
     }
 }
