@@ -17,7 +17,7 @@ pub fn quantity(value: f64) -> Result<String, QuantityError> {
         return Err(QuantityError::TooLarge(value));
     }
     if milli == 0.0 && value != 0.0 {
-        let nano = (value.abs() * 1e9).trunc().max(1.0).copysign(value);
+        let nano = (value * 1e9).trunc(); // what is less is the noise of a subtraction
         return Ok(canonical(nano as i64, &SUFFIXES));
     }
     Ok(canonical(milli as i64, &SUFFIXES[MILLI..]))
@@ -97,7 +97,8 @@ mod tests {
             (0.0004, "400u"),
             (-0.000_25, "-250u"),
             (1.0 / 3_600.0, "277777n"),
-            (1e-30, "1n"),
+            (1.5e-9, "1n"),
+            (5.5e-17, "0"),
             (0.539, "539m"),
             (1.5, "1500m"),
             (1.0, "1"),

@@ -108,10 +108,10 @@ impl Known {
         true
     }
 
-    /// Whether there was no place for a series within this time.
-    pub(super) fn is_incomplete(&self, now_ms: i64, age_ms_max: i64) -> bool {
+    /// Whether there was no place for a series that would count still.
+    pub(super) fn is_incomplete(&self, now_ms: i64) -> bool {
         let refused_ms = self.refused_ms;
-        refused_ms.is_some_and(|refused_ms| now_ms.saturating_sub(refused_ms) <= age_ms_max)
+        refused_ms.is_some_and(|refused_ms| now_ms.saturating_sub(refused_ms) <= FORGOTTEN_MS)
     }
 
     /// Forgets what has ended without a stale marker.

@@ -41,16 +41,16 @@ impl Held {
         Held { of, bytes: 0 }
     }
 
-    /// Takes what a series needs. False: there is no more.
+    /// Takes what a series needs, if as much is left for others as this sender holds then. False: there is no more.
     pub(super) fn take(&mut self, labels: &Labels) -> bool {
         let bytes = bytes_of(labels);
-        let taken = self
-            .of
-            .held
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
-                let after = held.checked_add(bytes)?;
-                (after <= self.of.bytes_max).then_some(after)
-            });
+        let own = self.bytes.saturating_add(bytes);
+        let after = |held: usize| {
+            let after = held.checked_add(bytes)?;
+            (after.checked_add(own)? <= self.of.bytes_max).then_some(after)
+        };
+        let held = &self.of.held;
+        let taken = held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, after);
         if taken.is_ok() {
             self.bytes += bytes;
         }
@@ -81,18 +81,18 @@ fn bytes_of(labels: &Labels) -> usize {
 mod tests {
     use super::*;
 
+    /// One took everything, and the next new series of any other made its page none.
     #[test]
-    fn what_is_held_together_has_a_bound_and_is_given_back() {
+    fn a_sender_leaves_as_much_as_it_holds() {
         let memory = SenderMemory::of_limit(0);
         let labels = Labels::from_pairs([("a", "x".repeat(1 << 20).as_str())]);
-        let [mut one, mut other] = [(); 2].map(|()| Held::nothing(Arc::clone(&memory)));
-        let fits = (0..20)
-            .filter(|at| [&mut one, &mut other][at % 2].take(&labels))
-            .count();
-        assert_eq!(fits, 7);
-        one.give_back(&labels);
-        assert!(other.take(&labels) && !other.take(&labels));
-        drop((one, other));
+        let mut senders = [(); 3].map(|()| Held::nothing(Arc::clone(&memory)));
+        let fit = [0, 1, 2].map(|at| (0..20).filter(|_| senders[at].take(&labels)).count());
+        assert_eq!(fit, [3, 2, 1]);
+        senders[0].give_back(&labels);
+        senders[0].give_back(&labels);
+        assert!(senders[2].take(&labels));
+        drop(senders);
         assert_eq!(memory.held.load(Ordering::Relaxed), 0);
     }
 }

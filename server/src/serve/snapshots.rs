@@ -184,12 +184,18 @@ impl Snapshots {
         let mut held = self.held.lock();
         if held.is_none() {
             let file = File::create(self.folder.join(LOCK))?;
-            file.try_lock().map_err(|error| match error {
-                TryLockError::WouldBlock => io::Error::other(
-                    "another process writes its snapshots here; give each a --storage.path of its own",
-                ),
-                TryLockError::Error(error) => error,
-            })?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    return Err(io::Error::other(
+                        "another process writes its snapshots here; give each a --storage.path of its own",
+                    ));
+                }
+                // Some file systems have no locks; then nobody is kept off.
+                Err(TryLockError::Error(error)) => {
+                    warn!(path = %self.folder.display(), %error, "the file system has no locks: let no other process write here");
+                }
+            }
             *held = Some(file);
         }
         Ok(())

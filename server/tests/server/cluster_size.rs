@@ -150,12 +150,12 @@ async fn targets_follow_a_large_cluster_through_everything_and_nothing_is_left_b
 
     // The API server goes away: what it said last stands, and is brought up to date when it is back.
     cluster.set_away(true);
-    churn(&cluster, pods, 3);
     eventually("the loss to be known", || async {
         let states = app.discovery().states();
         states.iter().any(|source| source.problem.is_some())
     })
     .await;
+    churn(&cluster, pods, 3);
     assert_eq!(models(app), pods);
     cluster.set_away(false);
     converges(app, pods, 3).await;

@@ -5,6 +5,7 @@ use crate::time::Timestamp;
 
 use super::assess::fits;
 use super::assessment::Assessment;
+use super::grace::Measured;
 use super::policy::{Fallback, FallbackNumber};
 use super::reading::{Element, Reading, State};
 use super::signal::Signal;
@@ -80,7 +81,10 @@ impl Signal {
         assessment: Assessment<'_>,
     ) -> Result<Vec<Element>, String> {
         // A result that was empty, and proven to mean nothing, is measured as well, and no number.
-        let measured = self.last_value.as_ref().or(self.measured.as_ref());
+        let numbers = |of: &&Measured| of.1.iter().any(|(_, value)| value.is_finite());
+        let measured = self.measured.as_ref().filter(numbers);
+        let newest = self.last_value.iter().chain(measured).max_by_key(|of| of.0);
+        let measured = newest.or(self.measured.as_ref());
         let known = measured.into_iter().flat_map(|(time_ms, groups)| {
             let groups = groups.iter();
             groups.map(|(labels, value)| (*time_ms, labels, *value))

@@ -313,7 +313,8 @@ impl Signal {
         if let (true, State::Value) = (keeps, &measured.state) {
             let elements = measured.elements.iter();
             let values = elements.map(|element| (element.labels.clone(), element.value));
-            self.last_value = Some((now_ms, values.collect()));
+            let at_ms = self.at_ms.unwrap_or(now_ms);
+            self.last_value = Some((at_ms, values.collect()));
         }
     }
 

@@ -13,7 +13,7 @@ use crate::exposition::{
     AddedSample, Change, ExemplarOf, ExplicitSample, HistogramSample, NewSample, Placement, Staged,
 };
 use crate::histogram::FloatHistogram;
-use crate::labels::Labels;
+use crate::labels::{Labels, RelabelRule};
 use crate::limits::WRITE_BATCH_SERIES;
 use crate::scrape::TargetSpec;
 use crate::store::{AppendOutcome, ClockId, HISTOGRAM, IdSet, Onward, STALE, SeriesId, Store};
@@ -473,7 +473,7 @@ impl PageCommit<'_, '_> {
 /// replicas of a collector, whose labels are honoured, say the same of the same sources.
 fn stands_for_another(at: Placement, labels: &Labels, spec: &TargetSpec) -> bool {
     match at {
-        Placement::Duplicate => !spec.metric_relabel.is_empty(),
+        Placement::Duplicate => spec.metric_relabel.iter().any(RelabelRule::changes_labels),
         Placement::Conflict => {
             let mut own = spec.labels.iter();
             !spec.honor_labels || own.all(|(name, value)| labels.get(name) == Some(value))

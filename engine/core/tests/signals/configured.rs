@@ -118,3 +118,27 @@ fn the_last_number_is_that_of_before_a_loss() {
     }
     configured(&scenario.reported(signal), 10.0, &["not measured", "a:1"]);
 }
+
+/// The last value was told as the fallback, though more had been measured in the grace after it.
+#[test]
+fn the_last_number_is_the_newest_that_was_measured() {
+    let mut scenario = Scenario::new();
+    let query = "sum(vllm:num_requests_waiting)";
+    let signal = scenario.register_with(query, with_fallback(FallbackNumber::Last));
+    let target = scenario.target_of("v", "a:1", &[]);
+    let page = |start: i64, waiting: i64| {
+        format!("process_start_time_seconds {start}\nvllm:num_requests_waiting {waiting}\n")
+    };
+    for _ in 0..10 {
+        scenario.scrape_text(target, &page(1, 6));
+    }
+    for _ in 0..10 {
+        scenario.scrape_text(target, &page(9_000, 40));
+    }
+    for _ in 0..120 {
+        scenario.now_ms += 100;
+        scenario.fail_now(target);
+        scenario.writer.maintain(scenario.at());
+    }
+    configured(&scenario.reported(signal), 40.0, &["not measured", "a:1"]);
+}

@@ -124,3 +124,27 @@ fn lines_that_relabelling_makes_one_series_are_no_sum() {
     );
     assert_eq!(scenario.reported(signal), value(3.0));
 }
+
+/// What a page itself says twice is stored once, whatever rules drop of it.
+#[test]
+fn a_line_that_is_there_twice_is_one_where_rules_change_no_labels() {
+    let mut scenario = Scenario::new();
+    let signal = scenario.register(WAITING);
+    let drop = RelabelRule::new(RelabelSpec {
+        action: RelabelAction::Drop,
+        source_labels: vec!["__name__".to_owned()],
+        regex: "go_.*".to_owned(),
+        ..RelabelSpec::default()
+    });
+    let target = scenario.target_with(TargetSpec {
+        metric_relabel: vec![drop.expect("a rule")],
+        ..spec()
+    });
+    for _ in 0..3 {
+        scenario.take(
+            target,
+            "vllm:num_requests_waiting 3\nvllm:num_requests_waiting 3\ngo_info 1\n",
+        );
+    }
+    assert_eq!(scenario.reported(signal), value(3.0));
+}

@@ -143,6 +143,12 @@ impl RelabelRule {
         })
     }
 
+    /// Whether it may make other labels of a set; `keep` and `drop` and their like only leave sets out.
+    pub fn changes_labels(&self) -> bool {
+        use RelabelAction::{Drop, DropEqual, Keep, KeepEqual};
+        !matches!(self.spec.action, Keep | Drop | KeepEqual | DropEqual)
+    }
+
     /// The rule as written.
     pub fn spec(&self) -> &RelabelSpec {
         &self.spec

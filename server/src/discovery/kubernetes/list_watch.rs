@@ -79,7 +79,7 @@ pub(crate) async fn follow<K, T, F>(
                     let (before, began) = (version.clone(), Instant::now());
                     let end = watch(&api, &selectors, &mut version, &keep, &send).await;
                     let is_steady = began.elapsed() >= STEADY;
-                    if is_steady {
+                    if is_steady || before != version {
                         pause = Pause(PAUSE);
                     }
                     match end {
@@ -107,7 +107,7 @@ pub(crate) async fn follow<K, T, F>(
     }
 }
 
-/// How long the next pause is: twice the one before, until a watch has lasted.
+/// How long the next pause is: twice the one before, until a watch has lasted or told of something.
 struct Pause(Duration);
 
 impl Pause {
