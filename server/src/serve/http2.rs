@@ -44,8 +44,27 @@ const READ_MAX: Duration = Duration::from_secs(30);
 /// That is looked at so often.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Answers that are not read yet, the oldest first.
-type Unread = Arc<Mutex<VecDeque<(Instant, Weak<()>)>>>;
+/// The answers of a connection.
+#[derive(Default)]
+struct Answers {
+    /// Those that are not read yet, the oldest first.
+    unread: VecDeque<(Instant, Weak<Answer>)>,
+    /// When one was last read to its end: an API server has one connection for all its clients, of which one may be slow.
+    read: Option<Instant>,
+}
+
+type Unread = Arc<Mutex<Answers>>;
+
+/// An answer, until it is read or given up.
+struct Answer(Weak<Mutex<Answers>>);
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let Some(answers) = self.0.upgrade() {
+            answers.lock().read = Some(Instant::now());
+        }
+    }
+}
 
 /// Answers the requests of one connection.
 pub(super) async fn answer<S, A, F>(stream: S, mut quit: watch::Receiver<bool>, answer: A)
@@ -95,7 +114,7 @@ where
 /// the client has a window for them.
 struct Noted {
     bytes: Bytes,
-    _alive: Arc<()>,
+    _alive: Arc<Answer>,
 }
 
 impl AsRef<[u8]> for Noted {
@@ -106,16 +125,16 @@ impl AsRef<[u8]> for Noted {
 
 /// The body, noted for as long as some of it is unread.
 fn note(body: Body, unread: &Unread) -> UnsyncBoxBody<Bytes, axum::Error> {
-    let alive = Arc::new(());
-    let mut unread = unread.lock();
-    while unread
-        .front()
-        .is_some_and(|(_, one)| one.strong_count() == 0)
-    {
-        unread.pop_front();
+    let alive = Arc::new(Answer(Arc::downgrade(unread)));
+    let mut answers = unread.lock();
+    let is_read = |(_, one): &(Instant, Weak<Answer>)| one.strong_count() == 0;
+    while answers.unread.front().is_some_and(is_read) {
+        answers.unread.pop_front();
     }
-    unread.push_back((Instant::now(), Arc::downgrade(&alive)));
-    drop(unread);
+    answers
+        .unread
+        .push_back((Instant::now(), Arc::downgrade(&alive)));
+    drop(answers);
     body.map_frame(move |frame| {
         frame.map_data(|bytes| {
             Bytes::from_owner(Noted {
@@ -127,15 +146,16 @@ fn note(body: Body, unread: &Unread) -> UnsyncBoxBody<Bytes, axum::Error> {
     .boxed_unsync()
 }
 
-/// Until an answer has been unread for too long.
+/// Until an answer has been unread for too long, and no other was read meanwhile.
 async fn stuck(unread: &Unread) {
     loop {
         tokio::time::sleep(LOOK).await;
-        let unread = unread.lock();
-        let is_old = |(since, one): &(Instant, Weak<()>)| {
+        let answers = unread.lock();
+        let is_old = |(since, one): &(Instant, Weak<Answer>)| {
+            let since = answers.read.map_or(*since, |read| read.max(*since));
             one.strong_count() > 0 && since.elapsed() > READ_MAX
         };
-        if unread.iter().any(is_old) {
+        if answers.unread.iter().any(is_old) {
             return;
         }
     }

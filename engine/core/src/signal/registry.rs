@@ -306,7 +306,7 @@ impl SignalRegistry {
         target: TargetId,
         at: Timestamp,
     ) -> Vec<SignalId> {
-        self.evaluate_matching(store, |_, scope| scope.shows(target), at)
+        self.evaluate_matching(store, |scope| scope.shows(target), at)
     }
 
     /// A scrape of a target has failed. From the first failure on the series of a standby are hidden (S3d), and a leader
@@ -329,38 +329,27 @@ impl SignalRegistry {
         let is_first_failure = self.facts.scrape_failed(target, at.ms(), error);
         self.rescope();
         match is_first_failure {
-            true => self.evaluate_matching(store, |_, scope| scope.standby.contains(&target), at),
+            true => self.evaluate_matching(store, |scope| scope.standby.contains(&target), at),
             false => Vec::new(),
         }
     }
 
-    /// A target leaves at this time. Returns the signals that see its series, which are evaluated as of no earlier time from now
-    /// on: it is there no more.
-    pub(crate) fn target_leaves(&mut self, target: TargetId, at_ms: i64) -> Vec<SignalId> {
-        let mut seeing = Vec::new();
-        for (index, signal) in self.signals.iter_mut().enumerate() {
-            if let Some(signal) = signal.as_mut().filter(|one| one.scope.shows(target)) {
+    /// A target leaves at this time: the signals that see its series are evaluated as of no earlier time from now on, and before
+    /// anybody reads them. Of many that leave together none costs an evaluation.
+    pub(crate) fn target_leaves(&mut self, target: TargetId, at_ms: i64) {
+        for signal in self.signals.iter_mut().flatten() {
+            if signal.scope.shows(target) {
                 signal.left_ms = signal.left_ms.max(at_ms);
-                seeing.push(SignalId(index as u32));
+                signal.outdated = true;
+                signal.pages += 1;
             }
         }
-        seeing
-    }
-
-    /// Evaluates these signals again, as of the newest pages of their targets. Returns what `evaluate` returns.
-    pub(crate) fn evaluate_again(
-        &mut self,
-        store: &RwLock<Store>,
-        which: &[SignalId],
-    ) -> Vec<SignalId> {
-        let is_one = |index: usize, _: &Scope| which.binary_search(&SignalId(index as u32)).is_ok();
-        self.evaluate_matching(store, is_one, Timestamp::MIN)
     }
 
     fn evaluate_matching(
         &mut self,
         store: &RwLock<Store>,
-        of: impl Fn(usize, &Scope) -> bool,
+        of: impl Fn(&Scope) -> bool,
         at: Timestamp,
     ) -> Vec<SignalId> {
         let SignalRegistry {
@@ -374,7 +363,7 @@ impl SignalRegistry {
         let mut others = Vec::new();
         let mut selected = 0;
         for (index, signal) in signals.iter_mut().enumerate() {
-            let Some(signal) = signal.as_mut().filter(|one| of(index, &one.scope)) else {
+            let Some(signal) = signal.as_mut().filter(|one| of(&one.scope)) else {
                 continue;
             };
             if signal.is_refused_at(at.ms()) {
@@ -391,11 +380,7 @@ impl SignalRegistry {
                 continue; // with a later page: until then it is evaluated when it is read
             }
             // S1c: a page may arrive later than a newer page of another target.
-            let newest_ms = newest_good_ms(facts, signal);
-            if newest_ms.is_none() && at == Timestamp::MIN {
-                continue; // nobody is left
-            }
-            let at_ms = newest_ms.map_or(at.ms(), |ms| ms.max(at.ms()));
+            let at_ms = newest_good_ms(facts, signal).map_or(at.ms(), |ms| ms.max(at.ms()));
             let before = signal.window_bytes();
             let of_others = *window_bytes - before;
             let bytes_max = window_bytes_max.saturating_sub(of_others);

@@ -71,10 +71,11 @@ impl Writer {
             registry.process_changed(target, &kind, at.ms());
             let is_other = matches!(
                 kind,
-                ChangeKind::Restarted | ChangeKind::OneOfSeveral { by_start: true }
+                ChangeKind::Restarted | ChangeKind::OneOfSeveral { learns: true }
             );
             if is_other {
-                learn_again(registry, &self.store, staged, progress);
+                let is_whole = kind == ChangeKind::Restarted;
+                learn_again(registry, &self.store, staged, progress, is_whole);
             }
         }
         registry.rescope_after_page(target);

@@ -54,15 +54,16 @@ pub(super) fn gather(
     Some(gatherer.finish())
 }
 
-/// Learns anew what is constant for a process from the page of the one that answers now.
+/// Learns anew what is constant for a process from the page of the one that answers now, or of several of which one is another.
 pub(super) fn learn_again(
     registry: &mut SignalRegistry,
     store: &RwLock<Store>,
     staged: &mut Staged<'_>,
     progress: &mut Progress,
+    is_whole: bool,
 ) {
     let target = progress.target;
-    registry.facts.forget_process(target);
+    registry.facts.forget_process(target, is_whole);
     let gathered = progress.process_facts.take();
     if gathered.is_some_and(|page| registry.facts.learn_process(target, &page)) {
         return;

@@ -99,13 +99,9 @@ impl Writer {
         self.endings += 1;
         let mut registry = self.registry.write();
         registry.process_changed(target, &ChangeKind::LeftDiscovery, at_ms);
-        let seeing = registry.target_leaves(target, at_ms);
+        registry.target_leaves(target, at_ms);
         registry.facts.remove(target, at_ms);
         registry.rescope();
-        // What was measured with it, perhaps of a page long ago, is no number of those that are left.
-        let others = registry.evaluate_again(&self.store, &seeing);
-        drop(registry);
-        self.refresh(&others);
         metadata
     }
 }

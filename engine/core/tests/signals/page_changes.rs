@@ -348,32 +348,6 @@ fn a_gateway_that_leaves_a_page_of_several_proves_nothing() {
     unknown(&scenario.reported(signals[0]), &["p:1"]);
 }
 
-/// A query that was asked for after a page had lost its family was told the rest of it.
-#[test]
-fn what_was_lost_before_somebody_asked_is_lost() {
-    let mut scenario = Scenario::new();
-    let targets = ["a:1", "b:1"].map(|name| scenario.target_of("v", name, &[]));
-    let page =
-        |start: i64| format!("process_start_time_seconds {start}\nvllm:num_requests_running 1\n");
-    let waiting = "vllm:num_requests_waiting 30\n";
-    for _ in 0..3 {
-        for target in targets {
-            scenario.take(target, &(page(1) + waiting));
-        }
-    }
-    scenario.take(targets[0], &page(1));
-    let asked = scenario.register("sum(vllm:num_requests_waiting)");
-    for _ in 0..3 {
-        scenario.take(targets[0], &page(1));
-        scenario.take(targets[1], &(page(1) + waiting));
-    }
-    unknown(&scenario.reported(asked), &["a:1", "no longer has"]);
-    for target in targets {
-        scenario.take(target, &(page(1) + waiting));
-    }
-    assert_eq!(scenario.reported(asked), value(60.0));
-}
-
 /// A replica that starts inside the grace of another told 0 over a page of several processes, of which one had restarted.
 #[test]
 fn a_restart_behind_a_page_that_was_not_seen_tells_no_zero() {
@@ -396,4 +370,51 @@ fn a_restart_behind_a_page_that_was_not_seen_tells_no_zero() {
         scenario.take(target, &(page("a", 1) + &page("b", now_s - 2)));
     }
     assert_eq!(scenario.reported(signal), value(0.0));
+}
+
+/// A gateway that restarted with another pool, and had counted one thing further already, was idle for the old pool.
+#[test]
+fn a_pool_that_no_page_names_is_not_idle() {
+    let mut scenario = Scenario::new();
+    let old = scenario.register("sum(llm_d_epp_flow_control_queue_size{inference_pool=\"old\"})");
+    let target = scenario.target("a:1");
+    let page = |pool: &str, waiting: i64, a: i64, b: i64| {
+        format!(
+            "llm_d_epp_info 1\nllm_d_epp_flow_control_pool_saturation{{inference_pool=\"{pool}\"}} 0.5\n\
+             llm_d_epp_flow_control_queue_size{{inference_pool=\"{pool}\"}} {waiting}\n\
+             a_total {a}\nb_total {b}\n"
+        )
+    };
+    for at in 0..3 {
+        scenario.take(target, &page("old", 5, 1_000 + at, 100));
+    }
+    for round in 0..3 {
+        for at in 0..3 {
+            scenario.take(target, &page("new", 9, 10 + 10 * round + at, 300));
+        }
+        assert_ne!(scenario.reported(old), value(0.0), "{round}");
+        scenario.now_ms += 61_000;
+    }
+    unknown(&scenario.reported(old), &["a:1", "now serves"]);
+}
+
+/// The other processes of a page were idle as one restarted: no counter rose, and all of them had restarted.
+#[test]
+fn a_page_of_several_processes_is_not_restarted_while_the_others_are_idle() {
+    let mut scenario = Scenario::new();
+    let rate = scenario.register("sum(rate(vllm:request_success_total{server=\"a\"}[1s]))");
+    let target = scenario.target_of("prometheus", "p:1", &[]);
+    let page = |start: i64, served: i64| {
+        format!(
+            "process_start_time_seconds{{server=\"a\"}} 1\nprocess_start_time_seconds{{server=\"b\"}} {start}\n\
+             vllm:request_success_total{{server=\"a\"}} 500\nvllm:request_success_total{{server=\"b\"}} {served}\n"
+        )
+    };
+    for at in 0..40 {
+        let (start, served) = if at < 25 { (1, 100 + at) } else { (7, at) };
+        scenario.take(target, &page(start, served));
+        if at > 15 {
+            assert_eq!(scenario.reported(rate), value(0.0), "{at}");
+        }
+    }
 }

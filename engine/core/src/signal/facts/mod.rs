@@ -53,8 +53,8 @@ pub(crate) enum ChangeKind {
     /// It speaks for several processes, of which one may have restarted: some of its counters fell and others rose, or one of
     /// several start times is another.
     OneOfSeveral {
-        /// It is known by the start times: which pools and labels there are is learned anew.
-        by_start: bool,
+        /// Which pools and labels there are is learned anew: it is known by the start times, or the page names pools.
+        learns: bool,
     },
 }
 

@@ -123,7 +123,9 @@ impl Facts {
             return false;
         };
         let start_bits = facts.start_series().map(|series| value(series).to_bits());
-        facts.is_restart(start_bits, counters) || facts.is_one_restart(value, has_left)
+        facts.is_restart(start_bits, counters)
+            || (counters.fell && !facts.pools.is_empty())
+            || facts.is_one_restart(value, has_left)
     }
 
     /// Learns again what was gathered, and answers whether it is complete: no query asks for more meanwhile.

@@ -61,7 +61,7 @@ impl Facts {
             (false, true) => Some(ChangeKind::LeadershipMoved),
             (false, false) if one_restarted || (start_bits.is_none() && counters.fell) => {
                 Some(ChangeKind::OneOfSeveral {
-                    by_start: one_restarted,
+                    learns: one_restarted || !facts.pools.is_empty(),
                 })
             }
             (false, false) if are_gone || !metrics.is_empty() => {
@@ -204,7 +204,7 @@ impl TargetFacts {
     pub(super) fn is_restart(&self, start_bits: Option<u64>, counters: CounterMoves) -> bool {
         match (self.start_bits, start_bits) {
             (Some(before), Some(now)) => !is_same_start(before, now),
-            (_, None) => counters.fell && !counters.rose,
+            (_, None) => counters.fell && !counters.rose && self.starts.len() <= 1,
             (None, Some(_)) => false,
         }
     }

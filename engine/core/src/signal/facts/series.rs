@@ -120,12 +120,16 @@ impl Facts {
 
     /// Another process serves the target: removes the facts that are constant for a process. The caller then calls
     /// [`Facts::learn_again`] with every series of the page.
-    pub(crate) fn forget_process(&mut self, id: TargetId) {
+    ///
+    /// Where only one of several is another (`is_whole` is false), what the page has lost stays lost.
+    pub(crate) fn forget_process(&mut self, id: TargetId, is_whole: bool) {
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
             return;
         };
         facts.shown_labels.clear();
-        facts.lost.clear();
+        if is_whole {
+            facts.lost.clear();
+        }
         facts.pools.clear();
         self.epoch += 1;
         self.record_structure_change_of_all();
@@ -198,8 +202,7 @@ impl Facts {
                 }
                 if *count == 0 {
                     facts.metrics.remove(metric);
-                    // Who asks for one of the table later has to know, too.
-                    if facts.shown_labels.contains_key(metric) || Names::knows(metric) {
+                    if facts.shown_labels.contains_key(metric) {
                         facts.lost.insert(metric.clone());
                     }
                 }

@@ -73,11 +73,6 @@ impl Names {
         label == "inference_pool" || label == "name" && family_of(metric).is_some_and(is_of_pool)
     }
 
-    /// Whether the table knows a metric.
-    pub(crate) fn knows(metric: &str) -> bool {
-        family_of(metric).is_some()
-    }
-
     /// Whether the table gives a metric this label: it is the process' own word then, whatever else it may mean.
     pub(crate) fn gives_label(metric: &str, label: &str) -> bool {
         family_of(metric).is_some_and(|(_, name, _)| name.may_have(label))
