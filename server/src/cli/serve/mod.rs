@@ -36,7 +36,9 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(FACE_THREADS)
-        .max_blocking_threads(options.settings.query_concurrency_max + keda::CALLS_MAX + OTHERS_MAX)
+        .max_blocking_threads(
+            options.settings.query_concurrency_max + keda::EVALUATED_AT_ONCE_MAX + OTHERS_MAX,
+        )
         .thread_name("apis")
         .enable_all()
         .build();

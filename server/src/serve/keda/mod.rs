@@ -23,6 +23,6 @@ mod triggers;
 mod turns;
 
 pub use listener::KedaListener;
-pub use triggers::{CALLS_MAX, Triggers};
+pub use triggers::{EVALUATED_AT_ONCE_MAX, Triggers};
 
 pub(super) use poller::start;

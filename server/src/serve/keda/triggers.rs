@@ -13,7 +13,7 @@ use stillwell_engine::signal::{Reading, SignalId};
 use stillwell_engine::{Reader, Timestamp};
 use tokio::sync::{Notify, watch};
 
-use super::calls::CALLS_MAX as CALLS_MAX_OF_ALL;
+use super::calls::CALLS_MAX;
 use super::cost::Cost;
 use super::entry::Entry;
 use super::latch::Latch;
@@ -31,7 +31,7 @@ const QUERIES_MAX: usize = 1_000;
 /// Those of one namespace.
 const QUERIES_PER_NAMESPACE_MAX: usize = 50;
 /// Calls at work at a time; the others wait their turn.
-pub const CALLS_MAX: usize = 8;
+pub const EVALUATED_AT_ONCE_MAX: usize = 8;
 /// A call's turn has come by then, or it is answered without.
 const CALL_MS_MAX: u64 = 3_000;
 /// A query that costs much, or that nobody has looked at yet, waits so long for its turn; then its call is refused.
@@ -43,7 +43,7 @@ const TRIGGER_BYTES_MAX: usize = 64 << 20;
 /// What a trigger takes beside its texts.
 const TRIGGER_BYTES: usize = 1 << 10;
 /// Streams open at once: as many as calls of which some are left for everybody (`calls`).
-const STREAMS_MAX: usize = CALLS_MAX_OF_ALL;
+const STREAMS_MAX: usize = CALLS_MAX;
 /// Refusals kept for people.
 const REFUSALS_MAX: usize = 1_000;
 /// A refusal is shown for this long after it last happened.
@@ -128,7 +128,7 @@ impl Triggers {
         Triggers(Arc::new(Inner {
             reader,
             clock,
-            queries: QueryPool::for_scalers(CALLS_MAX, CALL_MS_MAX),
+            queries: QueryPool::for_scalers(EVALUATED_AT_ONCE_MAX, CALL_MS_MAX),
             ending,
             signals: RwLock::new(signals),
             state: Mutex::default(),
