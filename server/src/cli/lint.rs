@@ -4,16 +4,16 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use stillwell_engine::labels::{METRIC_NAME, MatchOp, Matcher};
+use stillwell_engine::labels::{Labels, METRIC_NAME, MatchOp, Matcher, relabel};
 use stillwell_engine::nearest::nearest;
 use stillwell_engine::promql::plan::ExprKind;
 use stillwell_engine::promql::{Features, Query};
-use stillwell_engine::signal::{Names, lint};
+use stillwell_engine::signal::{Measure, Names, lint};
 
 use super::query::ask;
 use super::serve::RETENTION_DEFAULT;
 use crate::config::units::duration_ms;
-use crate::config::{Config, Problem, SignalSpec};
+use crate::config::{Config, Problem, ScrapeJob, SignalSpec};
 use crate::http_client::encode_query;
 use crate::signal_spec::name_of;
 
@@ -47,7 +47,33 @@ pub(super) fn offline(config: &Config, is_live: bool) -> Vec<Problem> {
                 .map(|why| about(signal, &why)),
         );
     }
+    problems.extend(restarts_unnoticed(config));
     problems
+}
+
+/// Jobs that keep a queue, or what is in process, and whose relabelling drops the start time of the process: after a restart 0 is
+/// told at once where nothing else tells of it (S6a).
+fn restarts_unnoticed(config: &Config) -> impl Iterator<Item = Problem> + '_ {
+    const START_TIME: &str = "process_start_time_seconds";
+    let keeps = |job: &ScrapeJob, metric: &str| {
+        let labels = Labels::from_pairs([(METRIC_NAME, metric), ("job", job.name.as_str())]);
+        let mut builder = labels.to_builder();
+        relabel(&job.metric_relabel, &mut builder) && builder.get(METRIC_NAME) == metric
+    };
+    let demand = || Names::measuring(Measure::Queue).chain(Names::measuring(Measure::Running));
+    let jobs = config
+        .jobs
+        .iter()
+        .filter(move |job| !keeps(job, START_TIME) && demand().any(|metric| keeps(job, metric)));
+    let jobs = jobs.filter(|_| !config.signals.is_empty());
+    jobs.map(|job| {
+        let why = format!(
+            "job {:?}: metric_relabel_configs drop {START_TIME}, by which a restart is noticed: a queue that is empty after one is told \
+             as 0 at once; keep it",
+            job.name
+        );
+        Problem::new(job.line, why)
+    })
 }
 
 /// What the server at `url` has really seen.
@@ -274,4 +300,38 @@ fn elements(url: &str, query: &str) -> Result<Vec<Value>, String> {
 
 fn about(signal: &SignalSpec, why: &str) -> Problem {
     Problem::new(signal.line, format!("signal {:?}: {why}", signal.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::load;
+
+    /// A queue of 30 was 0 after a restart of a gateway whose job kept its queue alone, and nothing had said so.
+    #[test]
+    fn a_job_that_keeps_its_queue_and_drops_its_start_time_is_named() {
+        for (keeps, signals, count) in [
+            ("llm_d_epp_.*", "sum(llm_d_epp_flow_control_queue_size)", 1),
+            (
+                "llm_d_epp_.*|process_start_time_seconds",
+                "sum(llm_d_epp_flow_control_queue_size)",
+                0,
+            ),
+            ("container_.*", "sum(llm_d_epp_flow_control_queue_size)", 0),
+            ("llm_d_epp_.*", "", 0),
+        ] {
+            let rule = format!("{{source_labels: [__name__], regex: '{keeps}', action: keep}}");
+            let signals = match signals {
+                "" => String::new(),
+                expr => format!("signals: [{{name: q, expr: '{expr}'}}]\n"),
+            };
+            let text = format!(
+                "scrape_configs:\n- job_name: epp\n  static_configs: [{{targets: ['h:1']}}]\n  metric_relabel_configs: [{rule}]\n{signals}"
+            );
+            let (config, report) = load(&text);
+            let config = config.unwrap_or_else(|| panic!("{report:?}"));
+            let found: Vec<Problem> = restarts_unnoticed(&config).collect();
+            assert_eq!(found.len(), count, "{keeps}: {found:?}");
+        }
+    }
 }

@@ -13,7 +13,7 @@ use crate::common::demo::demo;
 use crate::common::{eventually, http};
 
 /// Checks that the script makes; fewer are a script that ended early.
-const CHECKS: usize = 31;
+const CHECKS: usize = 32;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_view_is_shown_moves_and_is_accessible() {
