@@ -1,7 +1,5 @@
 //! What the writer asks about series beside samples: metric names, counter resets, whose they are.
 
-use std::cmp::Ordering;
-
 use super::history::Store;
 use super::order::Onward;
 use crate::ids::SeriesId;
@@ -19,13 +17,9 @@ impl Store {
         Some(self.series.symbols.text(self.series.label(id, name)?))
     }
 
-    /// How a counter (by its name) moves from its current value, above 0, to `bits`.
-    pub(crate) fn counter_move(&self, id: SeriesId, bits: u64) -> Option<Ordering> {
-        let row = self.series.row(id);
-        let (before, now) = (f64::from_bits(row.bits), f64::from_bits(bits));
-        let is_counter = || self.metric_name(id).is_some_and(is_counter);
-        let moved = now.partial_cmp(&before)?;
-        (row.is_present() && before > 0.0 && is_counter()).then_some(moved)
+    /// Whether a series is a counter, by its name.
+    pub(crate) fn is_counter(&self, id: SeriesId) -> bool {
+        self.metric_name(id).is_some_and(is_counter)
     }
 
     /// The series with these labels, moved to a clock and created if needed. `None`: another live target has it, or it has a

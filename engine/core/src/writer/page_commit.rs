@@ -3,8 +3,6 @@
 //! Everything is written beyond the end of the target's clock, so readers see none of it before the commit is
 //! complete.
 
-use std::cmp::Ordering;
-
 use parking_lot::RwLockWriteGuard;
 
 use super::outcome::Committed;
@@ -44,11 +42,19 @@ impl PageCommit<'_, '_> {
         self.store.clocks[self.of.clock.index()].next_tick()
     }
 
+    /// Looks how a counter moves, where that may say something new: of thousands that rise the first is enough.
+    #[inline]
     fn watch_counter(&mut self, id: SeriesId, bits: u64) {
-        if self.of.watches_counters && !self.of.counters.are_mixed() {
-            let moved = self.store.counter_move(id, bits);
-            self.of.counters.fell |= moved == Some(Ordering::Less);
-            self.of.counters.rose |= moved == Some(Ordering::Greater);
+        if !self.of.watches_counters {
+            return;
+        }
+        let row = self.store.series.row(id);
+        let (before, now) = (f64::from_bits(row.bits), f64::from_bits(bits));
+        let counters = &mut self.of.counters;
+        let says_more = (now < before && !counters.fell) || (now > before && !counters.rose);
+        if says_more && before > 0.0 && row.is_present() && self.store.is_counter(id) {
+            counters.fell |= now < before;
+            counters.rose |= now > before;
         }
     }
 

@@ -65,13 +65,6 @@ pub(crate) struct CounterMoves {
     pub(crate) rose: bool,
 }
 
-impl CounterMoves {
-    /// Both: nothing more can be known.
-    pub(crate) fn are_mixed(self) -> bool {
-        self.fell && self.rose
-    }
-}
-
 /// All targets and their groups.
 pub(crate) struct Facts {
     pub(crate) targets: Vec<Option<TargetFacts>>,
