@@ -97,27 +97,28 @@ fn sent_range(
         back_ms *= 2;
     }
     // Nothing is as old as `none`, and something is as old as `some`; then the same of what is new.
-    let (mut none, mut some) = (end_ms - back_ms, end_ms);
-    while some - none > STEP_MS {
-        let middle = none + (some - none) / 2;
-        match any(first, middle)? {
-            true => some = middle,
-            false => none = middle,
-        }
-    }
-    let oldest_ms = some;
-    let (mut some, mut none) = (oldest_ms - STEP_MS, end_ms);
-    while none - some > STEP_MS {
-        let middle = some + (none - some) / 2;
-        match any(middle, last)? {
-            true => some = middle,
-            false => none = middle,
-        }
-    }
+    let oldest_ms = narrowed(end_ms - back_ms, end_ms, |middle| any(first, middle))?;
+    let newest_ms = narrowed(end_ms, oldest_ms - STEP_MS, |middle| any(middle, last))?;
     Ok(Some((
         oldest_ms.min(now.ms()),
-        some.max(oldest_ms).min(now.ms()),
+        newest_ms.max(oldest_ms).min(now.ms()),
     )))
+}
+
+/// The time between `none`, where nothing is, and `some`, at which something begins to be there, to a step.
+fn narrowed(
+    mut none: i64,
+    mut some: i64,
+    is_there: impl Fn(i64) -> Result<bool, QueryError>,
+) -> Result<i64, QueryError> {
+    while none.abs_diff(some) > STEP_MS.unsigned_abs() {
+        let middle = none.min(some) + (none - some).abs() / 2;
+        match is_there(middle)? {
+            true => some = middle,
+            false => none = middle,
+        }
+    }
+    Ok(some)
 }
 
 impl Counts {

@@ -18,7 +18,6 @@ use super::policy::{Absent, Policy};
 use super::query::{Kind, Selector, SignalQuery};
 use super::scope::{self, Scope};
 use super::seen;
-use super::sources::is_source_behind;
 use super::windows::windows_covered;
 
 /// Proves that an empty result means 0. Error: what is not proven.
@@ -71,9 +70,7 @@ pub(crate) fn prove(
             check_may_be_absent(assessment, selector)?;
             for target in targets_of(assessment, scope, selector) {
                 let mut required = required.iter();
-                required.try_for_each(|matcher| {
-                    check_speaks_for(assessment, target, selector, matcher)
-                })?;
+                required.try_for_each(|matcher| check_speaks_for(target, selector, matcher))?;
             }
         }
     }
@@ -323,13 +320,12 @@ fn check_may_be_absent(assessment: Assessment<'_>, selector: &Selector) -> Resul
 /// S4b: whether who a condition names is the target itself, and not a source behind it that may be down while its page is
 /// good.
 fn check_speaks_for(
-    assessment: Assessment<'_>,
     target: &TargetFacts,
     selector: &Selector,
     matcher: &Matcher,
 ) -> Result<(), String> {
     let label = matcher.name();
-    if !is_source_behind(assessment, target, selector.metric.as_deref(), label) {
+    if !target.names_source_behind(selector.metric.as_deref(), label) {
         return Ok(());
     }
     Err(format!(

@@ -48,7 +48,6 @@ mod seen;
     reason = "it is the file of the type `Signal`"
 )]
 mod signal;
-mod sources;
 mod unanswered;
 mod view;
 mod windows;

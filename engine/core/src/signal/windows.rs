@@ -5,7 +5,6 @@ use super::facts::{TargetFacts, Uncovered};
 use super::policy::Policy;
 use super::query::{Selector, SignalQuery};
 use super::scope::Scope;
-use super::sources::is_source_behind;
 
 /// S4c: good pages cover the window of the query; for queries other than demand also after a start (S6b, S6f).
 pub(super) fn windows_covered(
@@ -25,8 +24,7 @@ pub(super) fn windows_covered(
         let from_ms = until_ms.saturating_sub(window_ms);
         let hold_ms = policy.hold_ms(target.interval_ms);
         let selectors = || query.selectors.iter();
-        let tells_of_itself =
-            || selectors().all(|selector| tells_of_itself(assessment, target, selector));
+        let tells_of_itself = || selectors().all(|selector| tells_of_itself(target, selector));
         let window = (from_ms, until_ms);
         if let Some(lack) = target.uncovered(window, hold_ms, tells_of_itself) {
             return Err(match query.has_open_window() {
@@ -41,12 +39,9 @@ pub(super) fn windows_covered(
 }
 
 /// Whether what a selector reads of a target is its own, and not told of sources behind it.
-fn tells_of_itself(assessment: Assessment<'_>, target: &TargetFacts, selector: &Selector) -> bool {
-    let Some(metric) = selector.metric.as_deref() else {
-        return false;
-    };
-    let mut shown = target.shown_labels(metric).into_iter().flatten();
-    !shown.any(|label| is_source_behind(assessment, target, Some(metric), label))
+fn tells_of_itself(target: &TargetFacts, selector: &Selector) -> bool {
+    let metric = selector.metric.as_deref();
+    metric.is_some_and(|metric| !target.tells_of_sources(metric))
 }
 
 /// Times, not ages (S9e), and until when it is so.

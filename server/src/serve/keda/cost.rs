@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::turns::HEAVY;
+
 /// A query that costs more than this is not cheap: such take turns.
 pub(super) const CHEAP: Duration = Duration::from_micros(200);
 /// A query that is not cheap is left alone for so many times what it cost.
@@ -33,6 +35,11 @@ impl Cost {
 
     pub(super) fn is_cheap(&self) -> bool {
         self.is_known() && self.last <= CHEAP
+    }
+
+    /// Whether nobody needs a turn for it.
+    pub(super) fn is_light(&self) -> bool {
+        self.is_known() && self.last <= HEAVY
     }
 
     /// Whether it was looked at so lately that it is left alone.

@@ -15,7 +15,6 @@ use super::cost::Cost;
 use super::entry::Entry;
 use super::resolve::SourceKey;
 use super::triggers::{Inner, Triggers};
-use super::turns::HEAVY;
 use crate::scrape::Scraper;
 
 /// Time alone ends a hold or a latch: everything is looked at this often.
@@ -94,7 +93,7 @@ impl Inner {
             let now = self.clock.now();
             let evaluate = || self.reader.signal(id, now, &[]);
             let is_named = matches!(key, SourceKey::Named(_));
-            let looked = if is_named || cost.is_known() && cost.last <= HEAVY {
+            let looked = if is_named || cost.is_light() {
                 let looked = Instant::now();
                 Some((evaluate(), looked.elapsed()))
             } else {

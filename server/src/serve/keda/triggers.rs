@@ -20,7 +20,7 @@ use super::latch::Latch;
 use super::latches::{self, Latches};
 use super::resolve::{SourceKey, bad_query, readable, resolve};
 use super::scale_from_zero::{ScaleFromZero, pool_of};
-use super::turns::{HEAVY, Turns};
+use super::turns::Turns;
 use crate::clock::Clock;
 use crate::serve::signals::{Found, Watched};
 
@@ -339,7 +339,7 @@ impl Inner {
             let now = self.clock.now();
             (id.and_then(|id| self.reader.signal(id, now, &[])), now)
         };
-        let is_cheap = matches!(key, SourceKey::Named(_)) || cost.is_known() && cost.last <= HEAVY;
+        let is_cheap = matches!(key, SourceKey::Named(_)) || cost.is_light();
         let (reading, now) = if is_cheap {
             evaluate()
         } else if cost.is_known() && cost.rests() {

@@ -168,14 +168,18 @@ impl TargetFacts {
     }
 
     /// Whether series of a metric name sources behind the target, each of which may leave while the page goes on.
-    pub(super) fn tells_of_sources(&self, metric: &str) -> bool {
-        let is_source = |label: &str| {
-            names_source(label)
-                && self.constant_label(label).is_none()
-                && !Names::gives_label(metric, label)
-        };
+    pub(crate) fn tells_of_sources(&self, metric: &str) -> bool {
         let shown = self.shown_labels.get(metric);
-        shown.is_some_and(|labels| labels.iter().any(|label| is_source(label)))
+        let mut labels = shown.into_iter().flatten();
+        labels.any(|label| self.names_source_behind(Some(metric), label))
+    }
+
+    /// Whether a label of a metric's series on the target names a source behind it (S4b). A label of the target itself names none,
+    /// nor does one that the names table gives the family, which is the process' own word (Ray Serve's `deployment`).
+    pub(crate) fn names_source_behind(&self, metric: Option<&str>, label: &str) -> bool {
+        names_source(label)
+            && !metric.is_some_and(|metric| Names::gives_label(metric, label))
+            && self.constant_label(label).is_none()
     }
 
     /// Metrics that signals read, that pages of the present process have shown and the newest good one lacks, though it would

@@ -1,4 +1,5 @@
-//! Labels by which a page tells of sources behind it.
+//! S4b: which labels say that a page tells of several sources behind its target, as a collector's does. Each of them may be
+//! down while the page is good, and may have counted long before the target started.
 
 /// Whether a label says from where a sample comes: in the words of Kubernetes and of Prometheus, or as collectors and
 /// exporters write them (`exported_namespace`, `k8s_pod_name`).
