@@ -4,7 +4,7 @@
 //!   `policy` (what a user configures for one signal).
 //! * What follows for a query: `query` (its selectors and its kind), `scope` (which targets count; `carried`: which labels of a
 //!   result say so), `judge` (whether their
-//!   pages are new enough), `absence` (whether an empty result means 0; `known_labels`, `sources`: what
+//!   pages are new enough), `absence` (whether an empty result means 0; `known_labels`: what
 //!   the labels of a family say of that), `windows` (whether good pages cover what a query looks back to), `grace` (what holds after a restart), `lint`.
 //! * How it is evaluated: `compiled` (incrementally, at each page), `evaluate` and `refresh` (from the plan, without a
 //!   lock), `view` (the store as signals see it; `form`: families under other names), `retain_set` (which metrics are kept).
