@@ -35,6 +35,11 @@ impl Cores {
         }
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
     /// A query begins on this thread, whether a core is free or not.
     pub(crate) fn begin(&self) -> Core<'_> {
         self.busy.fetch_add(1, Ordering::Relaxed);

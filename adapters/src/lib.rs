@@ -23,6 +23,7 @@ pub mod remote_write;
 pub mod reply;
 pub mod signals;
 pub mod time;
+mod turns;
 mod written;
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //!
 //! What an autoscaler reads never waits for what somebody asks: reads of signals, queries through `/guarded` and
 //! everything else have places of their own ([`Kind`]), and the threads give way to the rest of the process where a
-//! core is short. Scraping has another runtime, so no query delays it.
+//! core is short. Scraping has another runtime, so no query delays it. Of the queries of a kind as many compute at a time as
+//! there are cores ([`Turns`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -17,6 +18,7 @@ use tokio::sync::Semaphore;
 
 use crate::helping::Cores;
 use crate::query_cache::QueryCache;
+use crate::turns::{Turn, Turns};
 
 /// Kinds of work, by who waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +50,8 @@ const RESERVE_PART: u64 = 8;
 /// Runs queries.
 pub struct QueryPool {
     scalers: Arc<Semaphore>,
-    guarded: Arc<Semaphore>,
-    queries: Arc<Semaphore>,
+    guarded: Places,
+    queries: Places,
     timeout_ms: u64,
     memory: Memory,
     cores: Arc<Cores>,
@@ -57,6 +59,21 @@ pub struct QueryPool {
     threads: Option<Runtime>,
     /// Queries that were read before.
     pub cache: QueryCache,
+}
+
+/// Queries of a kind: how many at a time, and which of them compute.
+struct Places {
+    all: Arc<Semaphore>,
+    turns: Arc<Turns>,
+}
+
+impl Places {
+    fn new(count: usize, cores: &Cores) -> Places {
+        Places {
+            all: Arc::new(Semaphore::new(count)),
+            turns: Arc::new(Turns::new(cores.count())),
+        }
+    }
 }
 
 impl QueryPool {
@@ -72,13 +89,14 @@ impl QueryPool {
                 let _ = rustix::process::nice(NICE);
             })
             .build();
+        let cores = Arc::new(Cores::of_the_machine());
         QueryPool {
             scalers: Arc::new(Semaphore::new(SCALER_PLACES)),
-            guarded: Arc::new(Semaphore::new(places)),
-            queries: Arc::new(Semaphore::new(places)),
+            guarded: Places::new(places, &cores),
+            queries: Places::new(places, &cores),
             timeout_ms,
             memory: Memory::new(MEMORY_BYTES_DEFAULT),
-            cores: Arc::new(Cores::of_the_machine()),
+            cores,
             // Without a thread there is no server either; at start that is found by whoever starts it.
             threads: threads.ok(),
             cache: QueryCache::default(),
@@ -87,13 +105,14 @@ impl QueryPool {
 
     /// For work of [`Kind::Scaler`] alone: so many at a time, each at most `timeout_ms`.
     pub fn for_scalers(places: usize, timeout_ms: u64) -> QueryPool {
+        let cores = Arc::new(Cores::of_the_machine());
         QueryPool {
             scalers: Arc::new(Semaphore::new(places)),
-            guarded: Arc::new(Semaphore::new(0)),
-            queries: Arc::new(Semaphore::new(0)),
+            guarded: Places::new(0, &cores),
+            queries: Places::new(0, &cores),
             timeout_ms,
             memory: Memory::new(MEMORY_BYTES_DEFAULT),
-            cores: Arc::new(Cores::of_the_machine()),
+            cores,
             threads: None,
             cache: QueryCache::default(),
         }
@@ -150,8 +169,9 @@ impl QueryPool {
         work: impl FnOnce(&Within) -> Result<T, QueryError> + Send + 'static,
     ) -> Result<T, QueryError> {
         let timeout_ms = timeout_ms.min(self.timeout_ms);
-        let within = Within {
+        let mut within = Within {
             flag: StopFlag::default(),
+            turn: None,
             memory: Arc::clone(self.memory.of(kind)),
             bytes_max: self.memory.bytes_max / 2,
             cores: (kind == Kind::Query).then(|| Arc::clone(&self.cores)),
@@ -160,10 +180,10 @@ impl QueryPool {
         let flag = within.flag.clone();
         let _canceled = CancelOnDrop(flag.clone());
         let running = async {
-            let places = match kind {
-                Kind::Scaler => &self.scalers,
-                Kind::Guarded => &self.guarded,
-                Kind::Query => &self.queries,
+            let (places, turns) = match kind {
+                Kind::Scaler => (&self.scalers, None),
+                Kind::Guarded => (&self.guarded.all, Some(Arc::clone(&self.guarded.turns))),
+                Kind::Query => (&self.queries.all, Some(Arc::clone(&self.queries.turns))),
             };
             let Ok(place) = Arc::clone(places).acquire_owned().await else {
                 return Err(QueryError::Canceled(
@@ -172,6 +192,15 @@ impl QueryPool {
             };
             let work = move || {
                 let _place = place; // freed when the work ends, not when its client goes
+                if let Some(turns) = turns {
+                    let flag = within.flag.clone();
+                    let Some(turn) = turns.begin(|| flag.get().is_some()) else {
+                        return Err(QueryError::Canceled(
+                            "query was canceled before its evaluation began".to_owned(),
+                        ));
+                    };
+                    within.turn = Some(turn);
+                }
                 let _core = cores.begin();
                 work(&within)
             };
@@ -238,6 +267,8 @@ impl Memory {
 /// What bounds a query that runs.
 pub struct Within {
     flag: StopFlag,
+    /// Of those that take turns.
+    turn: Option<Turn>,
     memory: Arc<QueryMemory>,
     /// One query may hold half of what all may.
     bytes_max: u64,
@@ -252,7 +283,12 @@ impl Within {
         options: &EvalOptions<'_>,
         evaluate: impl FnOnce(&EvalOptions<'_>) -> T,
     ) -> T {
-        let stop = || self.flag.get();
+        let stop = || {
+            if let Some(turn) = &self.turn {
+                turn.look(|| self.flag.get().is_some());
+            }
+            self.flag.get()
+        };
         let helpers = self.cores.as_deref().map(|cores| cores as &dyn Helpers);
         evaluate(&EvalOptions {
             stop: Some(&stop),

@@ -85,10 +85,10 @@ pub(crate) fn for_each_match_within(
         if bytes_total > bytes_max {
             return Err(OverBudget);
         }
-        if !goes_on() {
+        // Without the lock: it may wait for other queries.
+        if !RwLockReadGuard::unlocked_fair(&mut guard, goes_on) {
             return Ok(());
         }
-        RwLockReadGuard::bump(&mut guard);
     }
 }
 
