@@ -28,3 +28,8 @@ mod written;
 
 #[cfg(test)]
 mod test_host;
+
+/// What an answer takes is measured.
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: stillwell_testing::counting::Counting = stillwell_testing::counting::Counting;

@@ -1,4 +1,4 @@
-//! Requests that bring samples: how many are held and decoded at a time, and how long their bodies may take.
+//! Bodies of requests: how many are held and, where they bring samples, decoded at a time, and how long they may take.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::body::{Body, HttpBody as _};
 use axum::http::{Response, StatusCode};
 use bytes::{Bytes, BytesMut};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::reply::reply;
@@ -84,17 +84,56 @@ impl Places {
         self.request_bytes_max
     }
 
+    /// For requests that only ask for something: their bodies take so many bytes together.
+    pub(crate) fn of_bodies(bytes_max: usize) -> Places {
+        Places {
+            bodies: Semaphore::new(bytes_max / KIB),
+            body_bytes_max: bytes_max,
+            ..Places::new(0)
+        }
+    }
+
     /// Reads a body of at most so many bytes and gives it to `work`, on a thread that may block; of such works, `share` fill the
     /// places of decoding.
     pub(crate) async fn take(
         &self,
-        mut body: Body,
+        body: Body,
         (bytes_max, share): (usize, usize),
         work: impl FnOnce(Bytes) -> Response<Body> + Send + 'static,
     ) -> Response<Body> {
+        let (packed, body_place) = match self.body(body, bytes_max).await {
+            Ok(whole) => whole,
+            Err(refused) => return refused,
+        };
+        let permits = (self.writes_max / share).max(1) as u32; // at most WRITES_AT_ONCE_MAX
+        let writes = Arc::clone(&self.writes);
+        let Ok(place) = writes.acquire_many_owned(permits).await else {
+            return Refused::ShuttingDown.answer(bytes_max);
+        };
+        let work = move || {
+            let _place = place; // freed when the work ends, not when its client goes
+            work(packed)
+        };
+        let answer = tokio::task::spawn_blocking(work).await;
+        drop(body_place);
+        answer.unwrap_or_else(|_| {
+            text(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "writing failed; a part may have been taken",
+            )
+        })
+    }
+
+    /// Reads a body of at most so many bytes, with the place that it takes among others where it is large or comes slowly. The
+    /// error is the answer to it.
+    pub(crate) async fn body(
+        &self,
+        mut body: Body,
+        bytes_max: usize,
+    ) -> Result<(Bytes, Option<SemaphorePermit<'_>>), Response<Body>> {
         let mut packed = BytesMut::new();
         let first_max = WITHOUT_PLACE_BYTES_MAX.min(bytes_max);
-        let mut body_place = None;
+        let mut place = None;
         let mut whole = read(&mut body, &mut packed, first_max, || false).await;
         if matches!(whole, Ok(false)) && packed.len() <= bytes_max {
             // All that it may need: two that each had half of it would wait for one another.
@@ -106,37 +145,20 @@ impl Places {
             let most = most.min(bytes_max).min(self.body_bytes_max);
             self.waiting.fetch_add(1, Ordering::Relaxed);
             let permits = u32::try_from(most.div_ceil(KIB)).unwrap_or(u32::MAX);
-            let place = self.bodies.acquire_many(permits).await;
+            let taken = self.bodies.acquire_many(permits).await;
             self.waiting.fetch_sub(1, Ordering::Relaxed);
-            let Ok(place) = place else {
-                return Refused::ShuttingDown.answer(bytes_max);
+            let Ok(taken) = taken else {
+                return Err(Refused::ShuttingDown.answer(bytes_max));
             };
-            body_place = Some(place);
+            place = Some(taken);
             let others_wait = || self.waiting.load(Ordering::Relaxed) > 0;
             whole = read(&mut body, &mut packed, bytes_max, others_wait).await;
         }
         match whole {
-            Ok(true) => {}
-            Ok(false) => return Refused::Unreadable("it is larger".to_owned()).answer(bytes_max),
-            Err(refused) => return refused.answer(bytes_max),
+            Ok(true) => Ok((packed.freeze(), place)),
+            Ok(false) => Err(Refused::Unreadable("it is larger".to_owned()).answer(bytes_max)),
+            Err(refused) => Err(refused.answer(bytes_max)),
         }
-        let permits = (self.writes_max / share).max(1) as u32; // at most WRITES_AT_ONCE_MAX
-        let writes = Arc::clone(&self.writes);
-        let Ok(place) = writes.acquire_many_owned(permits).await else {
-            return Refused::ShuttingDown.answer(bytes_max);
-        };
-        let work = move || {
-            let _place = place; // freed when the work ends, not when its client goes
-            work(packed.freeze())
-        };
-        let answer = tokio::task::spawn_blocking(work).await;
-        drop(body_place);
-        answer.unwrap_or_else(|_| {
-            text(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "writing failed; a part may have been taken",
-            )
-        })
     }
 }
 

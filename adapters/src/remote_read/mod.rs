@@ -3,6 +3,7 @@
 //!
 //! An answer is put together within the time and the memory that queries have, and sent whole.
 
+mod buffer;
 mod chunk;
 mod frames;
 pub mod messages;
@@ -10,46 +11,50 @@ pub mod messages;
 mod tests;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use axum::routing::any;
 use prost::Message;
 use stillwell_engine::labels::{Labels, MatchOp, Matcher};
 use stillwell_engine::promql::select::{Projection, Samples, SelectRequest, Selection, View};
 use stillwell_engine::promql::{EvalOptions, MemoryLease, QueryError};
-use tokio::sync::Semaphore;
 
 use crate::host::Host;
 use crate::pool::{Kind, Within};
 use crate::prometheus::ApiError;
 use crate::remote_write::each_part;
-use crate::remote_write::messages::{Label, Sample, TimeSeries};
+use crate::remote_write::messages::Label;
 use crate::reply::{reply, reply_bytes};
-use messages::{LabelMatcher, QueryResult, ReadRequest, ReadResponse, ResponseType};
+use crate::written::Places;
+use buffer::Buffer;
+use messages::{LabelMatcher, ReadRequest, ResponseType};
 
 /// A request is a list of matchers, some hundred bytes each. Prometheus unpacks 32 MiB, of which empty matchers would take
 /// gigabytes here.
 const REQUEST_BYTES_MAX: usize = 1 << 20;
-/// Requests read at a time, and how long one may take to arrive.
-const BODIES_AT_ONCE_MAX: usize = 4;
-const BODY_WAIT: Duration = Duration::from_secs(10);
+/// Those of all requests together.
+const REQUESTS_BYTES_MAX: usize = 4 * REQUEST_BYTES_MAX;
 /// Queries of one request, and conditions of all of them. Both are counted before the message is read.
 const QUERIES_MAX: usize = 100;
 const MATCHERS_MAX: usize = 2_000;
 /// Conditions of one query, as of a selector.
 const QUERY_MATCHERS_MAX: usize = 100;
-/// A sample with its time.
-const SAMPLE_BYTES: u64 = 16;
+/// A sample with its time, and a place for a histogram.
+const SAMPLE_BYTES: usize = 24;
+/// What stands beside a text of a label in memory, of which each has two.
+const TEXT_BYTES: usize = 16;
+/// Tags of `prometheus.ReadResponse` and of a `prometheus.QueryResult` (prompb/remote.proto).
+const RESULTS: u32 = 1;
+const SERIES: u32 = 1;
 
 const SAMPLED: &str = "application/x-protobuf";
 const STREAMED: &str = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
 
 /// The route.
 pub fn router(host: Arc<dyn Host>) -> Router {
-    let bodies = Arc::new(Semaphore::new(BODIES_AT_ONCE_MAX));
+    let bodies = Arc::new(Places::of_bodies(REQUESTS_BYTES_MAX));
     let handler = move |request: Request<Body>| {
         let (host, bodies) = (Arc::clone(&host), Arc::clone(&bodies));
         async move {
@@ -66,13 +71,18 @@ type Refusal = (StatusCode, String);
 
 async fn answer(
     host: &dyn Host,
-    bodies: &Semaphore,
+    bodies: &Places,
     request: Request<Body>,
 ) -> Result<Response<Body>, Refusal> {
     if request.method() != Method::POST {
         return Ok(crate::reply::not_allowed("POST"));
     }
-    let request = read(bodies, request).await?;
+    let (packed, place) = match bodies.body(request.into_body(), REQUEST_BYTES_MAX).await {
+        Ok(whole) => whole,
+        Err(refused) => return Ok(refused),
+    };
+    let request = read(&packed)?;
+    drop((packed, place));
     let streamed = streamed(&request)?;
     let offset_ms = host.wall_offset_ms();
     let external = host.external_labels();
@@ -118,31 +128,14 @@ async fn answer(
 }
 
 /// Reads the message of a request.
-async fn read(bodies: &Semaphore, request: Request<Body>) -> Result<ReadRequest, Refusal> {
-    let closing = |_| {
-        let why = "the server is shutting down".to_owned();
-        (StatusCode::SERVICE_UNAVAILABLE, why)
-    };
-    let _slot = bodies.acquire().await.map_err(closing)?;
-    let body = to_bytes(request.into_body(), REQUEST_BYTES_MAX);
-    let packed = match tokio::time::timeout(BODY_WAIT, body).await {
-        Ok(Ok(packed)) => packed,
-        Ok(Err(error)) => {
-            let why = format!("at most {REQUEST_BYTES_MAX} bytes are read: {error}");
-            return Err((StatusCode::PAYLOAD_TOO_LARGE, why));
-        }
-        Err(_) => {
-            let why = format!("the request took longer than {} s", BODY_WAIT.as_secs());
-            return Err((StatusCode::REQUEST_TIMEOUT, why));
-        }
-    };
+fn read(packed: &[u8]) -> Result<ReadRequest, Refusal> {
     let bad = |why: String| (StatusCode::BAD_REQUEST, why);
-    let unpacked_bytes = snap::raw::decompress_len(&packed).map_err(|e| bad(e.to_string()))?;
+    let unpacked_bytes = snap::raw::decompress_len(packed).map_err(|e| bad(e.to_string()))?;
     if unpacked_bytes > REQUEST_BYTES_MAX {
         let why = format!("{unpacked_bytes} bytes unpacked; at most {REQUEST_BYTES_MAX} are read");
         return Err((StatusCode::PAYLOAD_TOO_LARGE, why));
     }
-    let plain = snap::raw::Decoder::new().decompress_vec(&packed);
+    let plain = snap::raw::Decoder::new().decompress_vec(packed);
     let plain = plain.map_err(|error| bad(format!("snappy: {error}")))?;
     check_counts(&plain).map_err(bad)?;
     let request = ReadRequest::decode(&plain[..]);
@@ -230,56 +223,44 @@ struct Reading<'a> {
 impl Reading<'_> {
     /// Everything in one message.
     fn sampled(&self, asked: &[Asked]) -> Result<Vec<u8>, QueryError> {
-        let mut response = ReadResponse::default();
+        let buffer = || Buffer::new(&self.memory);
+        let (mut response, mut result, mut series) = (buffer(), buffer(), buffer());
         for asked in asked {
-            let mut result = QueryResult::default();
+            result.clear();
             self.each_series(asked, |labels, samples| {
-                let mut series = TimeSeries {
-                    labels,
-                    ..TimeSeries::default()
-                };
-                for (at, time_ms) in samples.times_ms.iter().enumerate() {
-                    match samples.histograms.get(at).and_then(Option::as_ref) {
-                        Some(histogram) => {
-                            series
-                                .histograms
-                                .push(messages::histogram(histogram, *time_ms));
-                        }
-                        None => series.samples.push(Sample {
-                            value: samples.values[at],
-                            timestamp: *time_ms,
-                        }),
-                    }
-                }
-                result.timeseries.push(series);
-                Ok(())
+                series.clear();
+                series.put_series(labels, samples)?;
+                result.put_encoded(SERIES, series.as_slice())
             })?;
-            response.results.push(result);
+            response.put_encoded(RESULTS, result.as_slice())?;
         }
-        let plain = response.encode_to_vec();
-        self.memory.hold(plain.len() as u64)?;
-        let packed = snap::raw::Encoder::new().compress_vec(&plain);
-        packed.map_err(|error| QueryError::Execution(error.to_string()))
+        drop(result);
+        let plain = response.as_slice();
+        self.memory
+            .hold(snap::raw::max_compress_len(plain.len()) as u64)?;
+        let packed = snap::raw::Encoder::new().compress_vec(plain);
+        let mut packed = packed.map_err(|error| QueryError::Execution(error.to_string()))?;
+        packed.shrink_to_fit(); // it had room for what cannot be compressed
+        Ok(packed)
     }
 
     /// A frame, or several, per series.
     fn streamed(&self, asked: &[Asked]) -> Result<Vec<u8>, QueryError> {
-        let mut out = Vec::new();
+        let mut out = Buffer::new(&self.memory);
         for (index, asked) in asked.iter().enumerate() {
             self.each_series(asked, |labels, samples| {
-                let before = out.len();
-                frames::write(&mut out, index as i64, &labels, chunk::chunks(samples));
-                self.memory.hold((out.len() - before) as u64)
+                let chunks = chunk::chunks(samples);
+                out.written(|out| frames::write(out, index as i64, labels, chunks))
             })?;
         }
-        Ok(out)
+        Ok(out.into_bytes())
     }
 
     /// The series of one query that have samples, by their labels, in the wall clock's times.
     fn each_series(
         &self,
         (matchers, from_ms, until_ms): &Asked,
-        mut take: impl FnMut(Vec<Label>, &Samples) -> Result<(), QueryError>,
+        mut take: impl FnMut(&[Label], &Samples) -> Result<(), QueryError>,
     ) -> Result<(), QueryError> {
         let stop = || self.poll();
         let found = self.view.select(&SelectRequest {
@@ -302,10 +283,10 @@ impl Reading<'_> {
                 *time_ms = time_ms.saturating_add(self.offset_ms);
             }
             let labels = self.labels(found.labels(index));
-            let bytes = found.labels(index).bytes() as u64;
-            self.memory
-                .hold(bytes + SAMPLE_BYTES * samples.times_ms.len() as u64)?;
-            take(labels, &samples)?;
+            let bytes = held_bytes(&labels, &samples);
+            self.memory.hold(bytes)?;
+            take(&labels, &samples)?;
+            self.memory.release(bytes);
         }
         Ok(())
     }
@@ -331,6 +312,14 @@ impl Reading<'_> {
             Some(_) => Err(QueryError::Timeout("the query timed out".to_owned())),
         }
     }
+}
+
+/// What one series takes until it is written.
+fn held_bytes(labels: &[Label], samples: &Samples) -> u64 {
+    let texts = labels
+        .iter()
+        .map(|label| size_of::<Label>() + label.name.len() + label.value.len() + 2 * TEXT_BYTES);
+    (texts.sum::<usize>() + SAMPLE_BYTES * samples.times_ms.len()) as u64
 }
 
 /// Indices of the series, by labels: readers merge what several servers send.
