@@ -1,5 +1,6 @@
 //! `dns_sd_configs`: names that resolve to targets, asked again and again.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use stillwell_engine::labels::{Labels, LabelsBuilder};
@@ -8,21 +9,24 @@ use tokio::task::JoinSet;
 use super::dns_records::{DnsAnswer, Records};
 use super::groups::Groups;
 use crate::config::{DnsDiscovery, DnsRecord};
+use crate::http_client::{Silence, look_up};
 use crate::scrape::TargetGroup;
 
 /// A name that is not answered by then is tried again at the next refresh.
 const LOOKUP_MS_MAX: u64 = 10_000;
-/// Names that are looked up at a time, so that one whose server is silent does not hold up the others one by one.
-const LOOKUPS_AT_A_TIME: usize = 16;
+/// Said of such a name.
+const SILENT: &str = "no answer in time";
 
 /// Keeps `groups` up to date until it is dropped. A name that cannot be looked up keeps its last targets; one that does not exist
 /// has none.
 pub(super) async fn run(config: DnsDiscovery, groups: Groups) {
+    // Of names that were not answered lately.
+    let mut silent = HashMap::new();
     loop {
         let mut problems = Vec::new();
         // Read anew each time, as Prometheus does: `/etc/resolv.conf` may have changed.
         match Records::of_the_system() {
-            Ok(records) => refresh(&config, &records, &groups, &mut problems).await,
+            Ok(records) => refresh(&config, &records, &groups, &mut silent, &mut problems).await,
             Err(why) => problems.push(why),
         }
         if !problems.is_empty() {
@@ -36,30 +40,42 @@ async fn refresh(
     config: &DnsDiscovery,
     records: &Records,
     groups: &Groups,
+    silent: &mut HashMap<String, Silence>,
     problems: &mut Vec<String>,
 ) {
-    let limit = Duration::from_millis(LOOKUP_MS_MAX.min(config.refresh_ms));
-    for names in config.names.chunks(LOOKUPS_AT_A_TIME) {
-        let mut looking = JoinSet::new();
-        for name in names {
-            let (name, records, record) = (name.clone(), records.clone(), config.record);
-            looking.spawn(async move {
-                let found = tokio::time::timeout(limit, records.of(&name, record)).await;
-                (
-                    name,
-                    found.unwrap_or_else(|_| Err("no answer in time".to_owned())),
-                )
-            });
+    let wait_max = Duration::from_millis(LOOKUP_MS_MAX.min(config.refresh_ms));
+    let mut looking = JoinSet::new();
+    for name in &config.names {
+        let silence = silent.get(name).copied().unwrap_or_default();
+        if silence.rests() {
+            problems.push(format!("{name}: {SILENT}"));
+            continue;
         }
-        while let Some(looked) = looking.join_next().await {
-            match looked {
-                Ok((name, Ok(answers))) => {
-                    let group = group(&name, config, &answers);
-                    groups.put(name, Some(group));
-                }
-                Ok((name, Err(why))) => problems.push(format!("{name}: {why}")),
-                Err(error) => problems.push(error.to_string()), // it panicked
+        // Their places bound how many are looked up at a time.
+        let (name, records, record) = (name.clone(), records.clone(), config.record);
+        looking.spawn(async move {
+            let found = look_up(silence, wait_max, records.of(&name, record)).await;
+            (name, found)
+        });
+    }
+    while let Some(looked) = looking.join_next().await {
+        match looked {
+            Ok((name, None)) => {
+                problems.push(format!("{name}: {SILENT}"));
+                let silence = silent.entry(name).or_default();
+                *silence = silence.longer();
             }
+            Ok((name, Some(found))) => {
+                silent.remove(&name);
+                match found {
+                    Ok(answers) => {
+                        let group = group(&name, config, &answers);
+                        groups.put(name, Some(group));
+                    }
+                    Err(why) => problems.push(format!("{name}: {why}")),
+                }
+            }
+            Err(error) => problems.push(error.to_string()), // it panicked
         }
     }
     problems.sort(); // in the order of names, not of answers, so that the same outage reads the same

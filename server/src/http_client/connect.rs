@@ -17,6 +17,7 @@ use super::resolver::Resolver;
 use super::stream::Stream;
 use super::transport::Transport;
 use super::url::{Scheme, Url};
+use super::zone::without_zone;
 use crate::config::Secret;
 
 /// How long one address is waited for before the next is tried, too (Go's `Dialer.FallbackDelay`).
@@ -48,7 +49,7 @@ pub async fn connect(
             if let Some(proxy) = &proxy {
                 tunnel(&mut tcp, (host, port), proxy, transport).await?;
             }
-            let tls = transport.tls.handshake(host, tcp).await?;
+            let tls = transport.tls.handshake(&without_zone(host), tcp).await?;
             Stream::Tls(Box::new(tls))
         }
     };
@@ -62,7 +63,7 @@ pub(super) fn origin(url: &Url) -> String {
 
 /// The first lines of a request for `url`: through a proxy its target is the whole URL.
 pub fn request_head(method: &str, url: &Url, transport: &Transport) -> Result<String, HttpError> {
-    let (path, host) = (&url.path_and_query, &url.authority);
+    let (path, host) = (&url.path_and_query, without_zone(&url.authority));
     let proxy = match url.scheme {
         Scheme::Http => transport.proxy.of(url)?,
         Scheme::Https => None,

@@ -1,68 +1,231 @@
-//! Names to addresses, by an asynchronous resolver with a cache: a name that does not answer holds no
-//! thread, only the scrape that asks for it.
+//! Names to addresses, by an asynchronous resolver: a name that does not answer holds no thread, only the scrapes that ask for it.
+//!
+//! A name is looked up by one task at a time, whoever asks for it, and whether they wait or not. What was answered is kept for
+//! some seconds; a name that was not answered is left alone for longer each time ([`Silence`]).
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
-use tokio::sync::OnceCell;
+use hickory_resolver::net::NetError;
+use parking_lot::Mutex;
+use tokio::sync::{OnceCell, watch};
+use tokio::time::Instant;
 
 use super::error::HttpError;
+use super::lookups::{Silence, look_up};
+use super::zone::zoned;
 
-/// Entries of the cache: more names than a cluster's gateways have, a few hundred bytes each.
-const CACHE_ENTRIES: u64 = 8_192;
+/// Names that are kept, a few hundred bytes each: more than a cluster's gateways have.
+const NAMES_MAX: usize = 8_192;
+/// Where there are more, those go that nobody has asked for within this.
+const UNUSED: Duration = Duration::from_secs(30);
 
 /// How long an answer is kept at most, whatever it says: a gateway that moves is found soon, where Prometheus asks before each
 /// connection. Connections are kept, so that a target whose scrapes succeed asks nobody.
 const ANSWER_KEPT_MAX: Duration = Duration::from_secs(5);
 /// The same where there is none: of a name that does not exist yet.
-const NO_ANSWER_KEPT_MAX: Duration = Duration::from_secs(1);
+const NO_ANSWER_KEPT: Duration = Duration::from_secs(1);
+/// A look-up may take this long where no others wait.
+const WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// Resolves names as the system is configured to (`/etc/resolv.conf`, `/etc/hosts`). Clones share the cache. Each
+/// Resolves names as the system is configured to (`/etc/resolv.conf`, `/etc/hosts`). Clones share what is known. Each
 /// runtime needs one of its own, for its sockets belong to the runtime that asked first.
 #[derive(Clone, Default)]
 pub struct Resolver {
-    inner: Arc<OnceCell<TokioResolver>>,
+    inner: Arc<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    resolver: OnceCell<TokioResolver>,
+    /// Held for a look.
+    names: Mutex<HashMap<String, Name>>,
+}
+
+/// Addresses, or why there are none.
+type Found = Result<Arc<[IpAddr]>, String>;
+
+/// What is known of a name.
+#[derive(Default)]
+struct Name {
+    /// And until when.
+    known: Option<(Found, Instant)>,
+    /// The look-up that is under way tells what it finds.
+    under_way: Option<watch::Receiver<Option<Found>>>,
+    silence: Silence,
+    used: Option<Instant>,
+}
+
+/// How a look-up ended.
+enum Ended {
+    Found(Arc<[IpAddr]>, Instant),
+    /// The name is answered: there is nothing.
+    Nothing(String),
+    /// It cannot be answered now.
+    Failed(String),
+    /// Nobody said anything.
+    Silent,
 }
 
 impl Resolver {
-    async fn resolver(&self) -> Result<&TokioResolver, String> {
-        let build = async || {
-            let mut builder = TokioResolver::builder_tokio().map_err(|error| error.to_string())?;
-            let options = builder.options_mut();
-            options.cache_size = CACHE_ENTRIES;
-            options.positive_max_ttl = Some(ANSWER_KEPT_MAX);
-            options.negative_max_ttl = Some(NO_ANSWER_KEPT_MAX);
-            builder.build().map_err(|error| error.to_string())
-        };
-        self.inner.get_or_try_init(build).await
-    }
-
     /// The addresses of a host, which may be one itself.
     pub async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, HttpError> {
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, port)]);
         }
-        let refuse = |why: String| HttpError::Resolve(host.to_owned(), why);
-        let resolver = self.resolver().await.map_err(refuse)?;
-        let found = resolver.lookup_ip(host).await;
-        let found = found.map_err(|error| refuse(in_words(&error)))?;
-        let addresses: Vec<SocketAddr> = found.iter().map(|ip| SocketAddr::new(ip, port)).collect();
-        if addresses.is_empty() {
-            return Err(refuse("no address".to_owned()));
+        if let Some(address) = zoned(host, port) {
+            let address = address.map_err(|why| HttpError::Resolve(host.to_owned(), why));
+            return Ok(vec![address?]);
         }
-        Ok(addresses)
+        let found = match self.inner.known_or_asked(host) {
+            Ok(found) => found,
+            Err(mut told) => match told.wait_for(Option::is_some).await {
+                Ok(found) => found.clone().unwrap_or_else(|| Ok(Arc::from([]))), // it was waited for
+                Err(_) => Err("the look-up failed".to_owned()), // a panic has been logged
+            },
+        };
+        let found = found.map_err(|why| HttpError::Resolve(host.to_owned(), why))?;
+        Ok(found.iter().map(|ip| SocketAddr::new(*ip, port)).collect())
+    }
+}
+
+impl Inner {
+    /// What is known of a name now, or who will tell.
+    fn known_or_asked(
+        self: &Arc<Inner>,
+        host: &str,
+    ) -> Result<Found, watch::Receiver<Option<Found>>> {
+        let now = Instant::now();
+        let mut names = self.names.lock();
+        if names.len() >= NAMES_MAX && !names.contains_key(host) {
+            let is_used = |name: &Name| name.used.is_some_and(|used| now - used < UNUSED);
+            names.retain(|_, name| name.under_way.is_some() || is_used(name));
+        }
+        let name = names.entry(host.to_owned()).or_default();
+        name.used = Some(now);
+        if let Some((found, until)) = &name.known
+            && *until > now
+        {
+            return Ok(found.clone());
+        }
+        if let Some(told) = &name.under_way {
+            return Err(told.clone());
+        }
+        let (tell, told) = watch::channel(None);
+        name.under_way = Some(told.clone());
+        let (silence, host, inner) = (name.silence, host.to_owned(), Arc::clone(self));
+        tokio::spawn(async move {
+            let ended = look_up(silence, WAIT_MAX, inner.ask(&host)).await;
+            let found = inner.note(&host, ended.unwrap_or(Ended::Silent));
+            tell.send_replace(Some(found));
+        });
+        Err(told)
+    }
+
+    async fn ask(&self, host: &str) -> Ended {
+        let build = async || {
+            let mut builder = TokioResolver::builder_tokio().map_err(|error| error.to_string())?;
+            builder.options_mut().cache_size = 0; // answers are kept here
+            builder.build().map_err(|error| error.to_string())
+        };
+        let resolver = match self.resolver.get_or_try_init(build).await {
+            Ok(resolver) => resolver,
+            Err(why) => return Ended::Failed(why),
+        };
+        match resolver.lookup_ip(host).await {
+            Ok(found) => {
+                let until = Instant::from_std(found.valid_until());
+                Ended::Found(found.iter().collect(), until)
+            }
+            Err(NetError::Timeout) => Ended::Silent,
+            Err(error) if error.is_no_records_found() => Ended::Nothing(in_words(&error)),
+            Err(error) => Ended::Failed(in_words(&error)),
+        }
+    }
+
+    /// Keeps what a look-up found.
+    fn note(&self, host: &str, ended: Ended) -> Found {
+        let now = Instant::now();
+        let mut names = self.names.lock();
+        let name = names.entry(host.to_owned()).or_default();
+        name.under_way = None;
+        name.silence = match &ended {
+            Ended::Silent => name.silence.longer(),
+            _ => Silence::default(),
+        };
+        let (found, until) = match ended {
+            Ended::Found(addresses, _) if addresses.is_empty() => {
+                (Err("no address".to_owned()), now + NO_ANSWER_KEPT)
+            }
+            Ended::Found(addresses, until) => (Ok(addresses), until.min(now + ANSWER_KEPT_MAX)),
+            Ended::Nothing(why) => (Err(why), now + NO_ANSWER_KEPT),
+            Ended::Failed(why) => (Err(why), now),
+            Ended::Silent => {
+                let why = "no name server answers; it is asked again every few seconds".to_owned();
+                (Err(why), name.silence.until().unwrap_or(now))
+            }
+        };
+        name.known = Some((found.clone(), until));
+        found
     }
 }
 
 /// What a look-up failed with, shortly.
-pub(crate) fn in_words(error: &hickory_resolver::net::NetError) -> String {
+pub(crate) fn in_words(error: &NetError) -> String {
     if error.is_nx_domain() {
         "no such host".to_owned()
     } else if error.is_no_records_found() {
         "no address".to_owned()
     } else {
         error.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_is_looked_up_once_for_all_who_ask_and_not_at_once_again() {
+        let inner = Arc::new(Inner::default());
+        let (tell, told) = watch::channel(None);
+        let name = Name {
+            under_way: Some(told),
+            ..Name::default()
+        };
+        inner.names.lock().insert("h".to_owned(), name);
+        let resolver = Resolver {
+            inner: Arc::clone(&inner),
+        };
+        let asks = [0, 1].map(|_| {
+            let resolver = resolver.clone();
+            tokio::spawn(async move { resolver.addresses("h", 80).await })
+        });
+        tokio::task::yield_now().await;
+        let ip = IpAddr::from([10, 0, 0, 7]);
+        let until = Instant::now() + Duration::from_secs(3_600);
+        tell.send_replace(Some(inner.note("h", Ended::Found(Arc::from([ip]), until))));
+        for ask in asks {
+            let found = ask.await.expect("no panic").expect("an address");
+            assert_eq!(found, [SocketAddr::new(ip, 80)]);
+        }
+        let is_known = || inner.known_or_asked("h").is_ok();
+        tokio::time::advance(ANSWER_KEPT_MAX - Duration::from_millis(1)).await;
+        assert!(is_known());
+        // A name that nobody answers is asked for again after one second, then after two.
+        for seconds in [1, 2] {
+            inner.note("h", Ended::Silent);
+            tokio::time::advance(Duration::from_millis(1_000 * seconds - 1)).await;
+            assert!(is_known(), "{seconds}");
+            let refused = resolver.addresses("h", 80).await;
+            assert!(refused.is_err_and(|error| error.to_string().contains("no name server")));
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+        assert!(!is_known());
+        let names = inner.names.lock();
+        assert!(names["h"].under_way.is_some(), "it is asked for");
     }
 }

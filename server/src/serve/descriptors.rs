@@ -5,9 +5,14 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::http_client::LOOKUPS_MAX;
+
 /// Descriptors for everything but connections of clients: this many, or this part of all.
 const OTHERS_MIN: u64 = 64;
 const OTHERS_PART: u64 = 4;
+
+/// A look-up of a name asks for its addresses of both kinds, and for each may ask two name servers.
+const LOOKUP_DESCRIPTORS: u64 = 4;
 
 /// The part of the rest that one listener may have.
 #[derive(Clone, Copy, Debug)]
@@ -36,12 +41,29 @@ pub(super) fn connections(wanted: usize, share: Share) -> usize {
     within(wanted, share, getrlimit(Resource::Nofile).current)
 }
 
+/// How many names may be looked up at a time: a quarter of what is for others than connections.
+pub fn lookups() -> usize {
+    lookups_within(getrlimit(Resource::Nofile).current)
+}
+
+fn lookups_within(descriptors: Option<u64>) -> usize {
+    let Some(descriptors) = descriptors else {
+        return LOOKUPS_MAX;
+    };
+    let most = others(descriptors) / OTHERS_PART / LOOKUP_DESCRIPTORS;
+    LOOKUPS_MAX.min(usize::try_from(most).unwrap_or(usize::MAX))
+}
+
+/// Descriptors for everything but connections.
+fn others(descriptors: u64) -> u64 {
+    OTHERS_MIN.max(descriptors / OTHERS_PART)
+}
+
 fn within(wanted: usize, share: Share, descriptors: Option<u64>) -> usize {
     let Some(descriptors) = descriptors else {
         return wanted; // there is no limit
     };
-    let others = OTHERS_MIN.max(descriptors / OTHERS_PART);
-    let rest = descriptors.saturating_sub(others);
+    let rest = descriptors.saturating_sub(others(descriptors));
     let most = match share {
         Share::Web => rest / 4,
         Share::Keda => rest / 2,
@@ -59,6 +81,9 @@ mod tests {
             let of = |wanted, share| within(wanted, share, Some(descriptors)) as u64;
             let all = 2 * of(512, Share::Web) + of(10_240, Share::Keda);
             assert!(all + OTHERS_MIN <= descriptors + 3, "{descriptors}: {all}");
+        }
+        for (descriptors, lookups) in [(64, 4), (1_024, 16), (65_536, 64)] {
+            assert_eq!(lookups_within(Some(descriptors)), lookups, "{descriptors}");
         }
         assert_eq!(within(512, Share::Web, Some(256)), 48);
         assert_eq!(within(512, Share::Web, Some(1 << 20)), 512);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{Request, Response, StatusCode, header};
+use axum::http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -20,10 +20,12 @@ use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
 use super::descriptors;
+use super::host;
 use super::places::{Connection, Evicts, Places};
 use super::raw_target::RawTarget;
 use super::unread_answers;
 use super::write_deadline::WriteDeadline;
+use crate::http_client::zoned;
 
 /// As many as Prometheus takes (`--web.max-connections`).
 const CONNECTIONS_MAX: usize = 512;
@@ -43,6 +45,15 @@ const ACCEPT_PAUSE_MS: u64 = 100;
 pub(super) async fn bind(address: &str) -> io::Result<TcpListener> {
     let named =
         |error: io::Error| io::Error::new(error.kind(), format!("listen on {address}: {error}"));
+    if let Some(at_link) = of_a_link(address) {
+        let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
+        return bind_to(at_link.map_err(invalid).map_err(named)?).map_err(named);
+    }
+    let is_bare = !address.starts_with('[') && address.matches(':').count() > 1;
+    if is_bare {
+        let why = "an IPv6 address needs brackets: [::1]:9090";
+        return Err(named(io::Error::new(io::ErrorKind::InvalidInput, why)));
+    }
     let mut failed = None;
     for address in tokio::net::lookup_host(address).await.map_err(named)? {
         match bind_to(address) {
@@ -52,6 +63,12 @@ pub(super) async fn bind(address: &str) -> io::Result<TcpListener> {
     }
     let nothing = || io::Error::new(io::ErrorKind::InvalidInput, "it resolves to no address");
     Err(named(failed.unwrap_or_else(nothing)))
+}
+
+/// The address of an interface, like `[fe80::1%eth0]:9090`; `None` where it is none.
+fn of_a_link(address: &str) -> Option<Result<SocketAddr, String>> {
+    let (host, port) = address.strip_prefix('[')?.split_once("]:")?;
+    zoned(host, port.parse().ok()?)
 }
 
 fn bind_to(address: SocketAddr) -> io::Result<TcpListener> {
@@ -123,15 +140,14 @@ where
     F: Future<Output = Response<Body>>,
 {
     let service = service_fn(move |request: Request<Incoming>| {
-        // Two hosts are two requests to whoever forwards them (RFC 9112, section 3.2).
-        let hosts = request.headers().get_all(header::HOST).iter().count();
+        let hosts = host::check(request.headers());
         let is_for_scalers = unread_answers::is_for_scalers(request.uri().path());
-        let answered = (hosts <= 1).then(|| answer(request.map(Body::new)));
+        let answered = hosts.map(|()| answer(request.map(Body::new)));
         async move {
             Ok::<_, Infallible>(match answered {
-                Some(answered) if is_for_scalers => answered.await,
-                Some(answered) => unread_answers::counted(answered.await).await,
-                None => bad_request("more than one Host header"),
+                Ok(answered) if is_for_scalers => answered.await,
+                Ok(answered) => unread_answers::counted(answered.await).await,
+                Err(why) => bad_request(why),
             })
         }
     });

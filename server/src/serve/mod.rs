@@ -9,6 +9,7 @@ pub mod descriptors;
 mod events;
 mod for_each;
 mod guarded_refusals;
+mod host;
 mod http2;
 pub mod keda;
 mod listen;

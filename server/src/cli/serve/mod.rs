@@ -19,6 +19,7 @@ use self::options::Options;
 use super::fail;
 use super::flags::{IGNORED, LATER};
 use crate::clock::Clock;
+use crate::http_client::bound_lookups;
 use crate::logging;
 use crate::serve::{Running, app, auto_reload, descriptors, keda};
 
@@ -47,6 +48,7 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
         Err(error) => return fail(error),
     };
     descriptors::raise_limit();
+    bound_lookups(descriptors::lookups());
     let clock = Arc::new(Clock::start());
     logging::start(Arc::clone(&clock), options.level, options.format);
     warn_of_flags_without_effect(matches);

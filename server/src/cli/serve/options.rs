@@ -254,10 +254,9 @@ fn route_prefix(given: &str, external_url: &str) -> String {
 
 /// Go binds `:9090` to every address.
 fn bindable(address: &str) -> String {
-    if address.starts_with(':') {
-        format!("0.0.0.0{address}")
-    } else {
-        address.to_owned()
+    match address.strip_prefix(':') {
+        Some(port) if !port.contains(':') => format!("0.0.0.0:{port}"),
+        _ => address.to_owned(),
     }
 }
 
