@@ -176,8 +176,8 @@ impl Staged<'_> {
     /// Bytes that the new lines hold until the page is its target's template: beside their list, labels and what is known of
     /// where they go.
     pub(crate) fn parsed_bytes(&self) -> usize {
-        let (series, label_bytes) = self.new_series();
         let page = self.page();
+        let (series, label_bytes) = (page.new_series.series, page.new_label_bytes);
         let families = page.new_metrics * METRIC_BYTES + page.metadata.len() * METADATA_BYTES;
         page.bytes() + label_bytes + series * PLACED_BYTES + families
     }
@@ -257,10 +257,15 @@ impl Staged<'_> {
         self.new_sample(line)?.labels
     }
 
-    /// How many new samples have a series, and the bytes of their labels.
-    pub(crate) fn new_series(&self) -> (usize, usize) {
+    /// How many new samples have a series.
+    pub(crate) fn new_series(&self) -> usize {
+        self.stage.page.new_series.series
+    }
+
+    /// The most that these add to the store.
+    pub(crate) fn new_series_bytes(&self) -> usize {
         let page = &self.stage.page;
-        (page.new_series, page.new_label_bytes)
+        page.new_label_bytes + page.new_series.bytes()
     }
 
     /// Makes the committed page the template. `placements` has one entry per item of `new_samples`. `bytes` is set to

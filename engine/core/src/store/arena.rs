@@ -68,6 +68,16 @@ pub(crate) fn reserve_gradually<T>(items: &mut Vec<T>, more: usize) {
     }
 }
 
+/// The same from one item on, for lists of which there are many: twice as many each time while they are few.
+pub(crate) fn reserve_few<T>(items: &mut Vec<T>) {
+    const FEW: usize = 64;
+    if items.len() == items.capacity() && items.len() < FEW {
+        items.reserve_exact(items.len().max(1));
+    } else {
+        reserve_gradually(items, 1);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,11 +5,20 @@
 
 use hashbrown::HashMap;
 
-use super::arena::reserve_gradually;
+use super::arena::reserve_few;
 use super::sharded_table::ShardedTable;
 use super::symbol::Symbol;
 use super::symbols::MALLOC_OVERHEAD;
 use crate::ids::SeriesId;
+
+/// Bytes of a new label name: its lists of values and their places, and its place in the index with spare capacity.
+pub(super) const NAME_BYTES: usize = size_of::<Values>() + 2 * 24 + 4 * MALLOC_OVERHEAD + 40;
+
+/// Bytes of a value that is new to its name: its place in both lists, with spare capacity, and one range of series.
+pub(super) const PAIR_BYTES: usize = 2 * (size_of::<Postings>() + size_of::<Symbol>()) + 78;
+
+/// Values of one name that are compared one by one: most names have few, and a table takes more than all of them.
+const SCANNED_MAX: usize = 8;
 
 /// Labels of series that were created in a row, each with the ids that have it and are not in the index yet.
 ///
@@ -103,7 +112,7 @@ impl Postings {
 /// The values of one label name.
 #[derive(Default)]
 pub(crate) struct Values {
-    /// Indices of `list`, by their value.
+    /// Indices of `list`, by their value; empty as long as there are few.
     places: ShardedTable,
     /// In no order; a list beside the map, so that a reader can walk it in batches.
     list: Vec<Symbol>,
@@ -121,6 +130,10 @@ impl Values {
     }
 
     fn find(&self, value: Symbol) -> Option<u32> {
+        if self.places.len() == 0 {
+            let place = self.list.iter().position(|have| *have == value);
+            return place.map(|place| place as u32);
+        }
         let is_it = |place: &u32| self.list[*place as usize] == value;
         self.places.find(hash_of(value), is_it)
     }
@@ -139,34 +152,54 @@ impl Values {
         }
         let place = self.find(value).unwrap_or_else(|| {
             let place = self.list.len() as u32;
-            reserve_gradually(&mut self.list, 1);
+            reserve_few(&mut self.list);
             self.list.push(value);
-            reserve_gradually(&mut self.postings, 1);
+            reserve_few(&mut self.postings);
             self.postings.push(Postings::default());
-            let list = &self.list;
-            self.places
-                .insert_unique(hash_of(value), place, |at| hash_of(list[*at as usize]));
+            match self.places.len() {
+                0 if self.list.len() <= SCANNED_MAX => {}
+                0 => (0..=place).for_each(|place| self.enter(place)),
+                _ => self.enter(place),
+            }
             place
         });
         self.newest = Some((value, place));
         place
     }
 
+    /// Adds a place of the list to the table.
+    fn enter(&mut self, place: u32) {
+        let list = &self.list;
+        let hash = hash_of(list[place as usize]);
+        self.places
+            .insert_unique(hash, place, |at| hash_of(list[*at as usize]));
+    }
+
     /// Removes a value.
     fn remove(&mut self, value: Symbol, place: u32) {
         self.newest = None;
-        self.places.remove(hash_of(value), |have| *have == place);
         let last = self.list.len() as u32 - 1;
-        if last != place {
-            // The last one takes its place.
+        let is_entered = self.places.len() > 0;
+        if is_entered {
             let moved = self.list[last as usize];
+            self.places.remove(hash_of(value), |have| *have == place);
             self.places.remove(hash_of(moved), |have| *have == last);
-            let list = &self.list;
-            self.places
-                .insert_unique(hash_of(moved), place, |at| hash_of(list[*at as usize]));
         }
+        // The last one takes its place.
         self.list.swap_remove(place as usize);
         self.postings.swap_remove(place as usize);
+        if is_entered && place != last {
+            self.enter(place);
+        }
+    }
+
+    /// Bytes held, without ranges.
+    fn bytes(&self) -> usize {
+        size_of::<Values>()
+            + 3 * MALLOC_OVERHEAD
+            + self.places.bytes()
+            + self.list.capacity() * size_of::<Symbol>()
+            + self.postings.capacity() * size_of::<Postings>()
     }
 }
 
@@ -178,7 +211,8 @@ fn hash_of(value: Symbol) -> u64 {
 /// The whole index.
 #[derive(Default)]
 pub(crate) struct Index {
-    names: HashMap<Symbol, Values>,
+    /// In boxes: a table of many names that doubles moves all of them.
+    names: HashMap<Symbol, Box<Values>>,
     /// Bytes of all ranges, kept up to date: counting them looks at every value.
     range_bytes: usize,
     /// Grows with every removed value: a reader that walks a list in batches starts again when it has changed.
@@ -261,7 +295,7 @@ impl Index {
 
     /// The values of a name.
     pub(crate) fn values(&self, name: Symbol) -> Option<&Values> {
-        self.names.get(&name)
+        self.names.get(&name).map(|values| &**values)
     }
 
     /// See the field.
@@ -272,19 +306,19 @@ impl Index {
     /// See `Series::imminent_growth_bytes`.
     pub(crate) fn imminent_growth_bytes(&self) -> usize {
         let of_values = self.names.values();
-        of_values
-            .map(|values| values.places.imminent_growth_bytes())
-            .sum()
+        let of_values = of_values.map(|values| values.places.imminent_growth_bytes());
+        let is_full = self.names.capacity() - self.names.len() < self.names.capacity() / 16;
+        let of_names = if is_full {
+            self.names.allocation_size()
+        } else {
+            0
+        };
+        of_values.sum::<usize>() + of_names
     }
 
     /// Bytes held, within a tenth.
     pub(crate) fn bytes(&self) -> usize {
-        let of_values = |values: &Values| {
-            values.places.bytes()
-                + values.list.capacity() * size_of::<Symbol>()
-                + values.postings.capacity() * size_of::<Postings>()
-        };
-        let of_values = self.names.values().map(of_values);
+        let of_values = self.names.values().map(|values| values.bytes());
         self.range_bytes + self.names.allocation_size() + of_values.sum::<usize>()
     }
 }
@@ -342,6 +376,38 @@ mod tests {
                     prop_assert_eq!(ranges(&index), ranges(&naive));
                 }
             }
+        }
+    }
+
+    /// Page after page of 64,000 other label names took twice the memory limit: each had lists with room for 64 values.
+    #[test]
+    fn a_name_takes_no_more_than_is_counted_for_it() {
+        let mut index = Index::default();
+        const NAMES: u32 = 20_000;
+        for name in 0..NAMES {
+            index.insert(Symbol(name), Symbol(NAMES), SeriesId(name / 64));
+        }
+        let bytes = index.bytes() / NAMES as usize;
+        assert!(bytes <= NAME_BYTES + PAIR_BYTES, "{bytes}");
+        assert!(bytes >= (NAME_BYTES + PAIR_BYTES) / 2, "{bytes}");
+    }
+
+    #[test]
+    fn values_are_found_where_they_are_few_and_where_they_are_many() {
+        let mut values = Values::default();
+        for round in [3_u32, 40, 5] {
+            for value in 0..round {
+                assert_eq!(values.place(Symbol(value)), value);
+            }
+            assert_eq!(values.places.len() > 0, round as usize > SCANNED_MAX);
+            for value in 0..round {
+                let place = values.find(Symbol(value));
+                let place = place.expect("it was entered");
+                assert_eq!(values.list[place as usize], Symbol(value));
+                values.remove(Symbol(value), place);
+                assert_eq!(values.find(Symbol(value)), None);
+            }
+            assert!(values.list.is_empty() && values.postings.is_empty());
         }
     }
 

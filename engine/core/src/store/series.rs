@@ -6,7 +6,7 @@
 
 use std::hash::BuildHasher;
 
-use hashbrown::{DefaultHashBuilder, HashSet};
+use hashbrown::DefaultHashBuilder;
 
 use super::arena::{Arena, reserve_gradually};
 use super::codec::STALE;
@@ -16,7 +16,7 @@ use super::label_shapes::{self, LabelShapes, Pair};
 use super::sharded_table::ShardedTable;
 use super::slab::BlockId;
 use super::symbol::Symbol;
-use super::symbols::{SYMBOL_BYTES, Symbols};
+use super::symbols::Symbols;
 use crate::ids::{ClockId, SeriesId};
 use crate::labels::Labels;
 
@@ -47,7 +47,7 @@ impl Row {
 
 /// Bytes of a series beside its texts: a row, an entry of the hash table, index entries, ten values of its own, and the
 /// spare capacity of tables.
-const SERIES_BYTES: usize = 120;
+pub(super) const SERIES_BYTES: usize = 120;
 
 /// All series.
 #[derive(Default)]
@@ -68,33 +68,6 @@ pub(crate) struct Series {
     generations: Vec<u8>,
     /// The labels of the writer's last lookup.
     interner: LabelInterner,
-}
-
-/// What new series with some labels may add.
-pub(crate) struct Growth<'a> {
-    pub(crate) series: usize,
-    /// Names and values, each once.
-    pub(crate) texts: Vec<&'a str>,
-}
-
-impl<'a> Growth<'a> {
-    pub(crate) fn of(labels: impl Iterator<Item = &'a Labels>) -> Growth<'a> {
-        let (mut series, mut texts) = (0usize, HashSet::new());
-        let mut before: Option<&Labels> = None;
-        for labels in labels {
-            series += 1;
-            // What the set before has at the same place was counted with it.
-            let mut counted = before.map(Labels::iter);
-            for (name, value) in labels.iter() {
-                if counted.as_mut().and_then(Iterator::next) != Some((name, value)) {
-                    texts.extend([name, value]);
-                }
-            }
-            before = Some(labels);
-        }
-        let texts = texts.into_iter().collect();
-        Growth { series, texts }
-    }
 }
 
 /// Ids whose removals are counted together.
@@ -208,21 +181,7 @@ impl Series {
         SeriesId(id)
     }
 
-    /// The most that the store grows by new series: unknown texts, and for each series that cannot reuse a freed row the bytes
-    /// of a series.
-    pub(crate) fn growth_bytes(&self, growth: &Growth<'_>) -> usize {
-        self.text_bytes(&growth.texts) + self.row_bytes(growth.series)
-    }
-
-    /// The part of it that is texts which are not known yet.
-    pub(crate) fn text_bytes(&self, texts: &[&str]) -> usize {
-        let unknown = texts
-            .iter()
-            .filter(|text| self.symbols.find(text).is_none());
-        unknown.map(|text| text.len() + SYMBOL_BYTES).sum()
-    }
-
-    /// The part of it that is rows.
+    /// Bytes of the rows of so many new series that cannot reuse a freed one.
     pub(crate) fn row_bytes(&self, series: usize) -> usize {
         series.saturating_sub(self.ids.reusable()) * SERIES_BYTES
     }

@@ -13,8 +13,8 @@ use super::symbol::Symbol;
 /// Overhead of the allocator per text.
 pub(super) const MALLOC_OVERHEAD: usize = 16;
 
-/// Bytes of a symbol beside its text: an entry, a place in the hash table, and its postings in the index.
-pub(crate) const SYMBOL_BYTES: usize = size_of::<SymbolEntry>() + MALLOC_OVERHEAD + 200;
+/// Bytes of a symbol beside its text: an entry, a place in the hash table, and the spare capacity of both.
+pub(super) const SYMBOL_BYTES: usize = 2 * size_of::<SymbolEntry>() + MALLOC_OVERHEAD + 26;
 
 /// The table of interned strings.
 #[derive(Default)]

@@ -85,7 +85,7 @@ impl Writer {
 
     /// Adds the series of a page with many new lines; a page that is committed by itself comes here.
     pub(super) fn add_all(&mut self, staged: &mut Staged<'_>, at: Timestamp) {
-        if staged.added.is_none() && staged.new_series().0 >= BATCH_SERIES_MIN {
+        if staged.added.is_none() && staged.new_series() >= BATCH_SERIES_MIN {
             while self.add_batch(staged, at) {}
         }
     }

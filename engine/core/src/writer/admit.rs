@@ -15,9 +15,6 @@ use crate::store::Store;
 /// When series need the memory of history, this fraction of the limit is freed beyond their need.
 const MEMORY_SLACK_PART: usize = 32;
 
-/// Upper bound of the bytes of a new series beside its label texts (row, index, identity, symbols).
-pub(super) const NEW_SERIES_BYTES: usize = 300;
-
 impl Writer {
     /// Reserves memory for new series, so many bytes at most, dropping old history if needed. `count` yields how many there are:
     /// most texts are interned already, and rows of removed series are reused. Yields what was reserved. `Err`: they do not fit;

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 
 use super::Writer;
-use super::admit::NEW_SERIES_BYTES;
 use super::in_turn::in_turn;
 use super::make_room::make_room;
 use super::steps::lines_of_histogram;
@@ -142,7 +141,7 @@ impl Writer {
         now: Timestamp,
     ) -> Result<Appended, AppendError> {
         let growth = growth_of(&self.store, &batch);
-        let mut reserved = self.admit_batch(&batch, &growth)?;
+        let mut reserved = self.admit_batch(&growth)?;
         let mut appended = Appended::default();
         let mut batch = batch.into_iter().peekable();
         while batch.peek().is_some() {
@@ -162,7 +161,7 @@ impl Writer {
         let store = Arc::clone(&writer.lock().store);
         let growth = growth_of(&store, &batch);
         make_room(writer, &growth, 0);
-        let mut reserved = in_turn(writer, |writer| writer.admit_batch(&batch, &growth))?;
+        let mut reserved = in_turn(writer, |writer| writer.admit_batch(&growth))?;
         let mut appended = Appended::default();
         let mut batch = batch.into_iter().flat_map(in_parts).peekable();
         while batch.peek().is_some() {
@@ -176,17 +175,8 @@ impl Writer {
 
     /// Reserves memory for the new series and histograms of the batch. Floats need none: history is bounded by dropping the
     /// oldest.
-    fn admit_batch(
-        &mut self,
-        batch: &[AppendedSeries],
-        growth: &CountedGrowth,
-    ) -> Result<Reserved, AppendError> {
-        let label_bytes = match growth.series {
-            0 => 0,
-            _ => batch.iter().map(|series| series.labels.bytes()).sum(),
-        };
-        let at_most = label_bytes + growth.series * NEW_SERIES_BYTES + growth.more_bytes;
-        let admitted = self.admit(at_most, |store| growth.bytes(store));
+    fn admit_batch(&mut self, growth: &CountedGrowth) -> Result<Reserved, AppendError> {
+        let admitted = self.admit(growth.at_most_bytes(), |store| growth.bytes(store));
         let bytes = admitted.map_err(|new_bytes| AppendError {
             new_bytes,
             held_bytes: self.held_bytes(),

@@ -200,7 +200,7 @@ impl Writer {
         let counted = staged.growth;
         let admitted = self.admit(at_most, |store| match counted {
             Some(growth) => growth.bytes(store),
-            None => store.series.growth_bytes(&Growth::of(labels())) + beside_series_bytes(staged),
+            None => store.growth_bytes(&Growth::of(labels())) + beside_series_bytes(staged),
         });
         let reserved = admitted.map_err(|_| CommitError::Memory {
             new_series: counted.map_or_else(|| labels().count(), |growth| growth.series),

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::Writer;
-use super::admit::NEW_SERIES_BYTES;
 use super::in_turn::in_turn;
 use crate::exposition::Staged;
 use crate::limits::WRITE_BATCH_SERIES;
@@ -16,11 +15,10 @@ use crate::store::{CountedGrowth, SMALL_BLOCK_BYTES};
 
 /// The most that a page adds to what is held beside history.
 pub(super) fn at_most_bytes(staged: &Staged<'_>) -> usize {
-    let (series, label_bytes) = staged.new_series();
-    if series == 0 {
+    if staged.new_series() == 0 {
         return staged.histogram_bytes();
     }
-    label_bytes + series * NEW_SERIES_BYTES + beside_series_bytes(staged)
+    staged.new_series_bytes() + beside_series_bytes(staged)
 }
 
 /// What a page with new series adds beside them, until it is its target's template.

@@ -103,7 +103,7 @@ impl Progress {
 
     /// Whether what the page's new samples tell is gathered.
     pub(super) fn is_gathered(staged: &Staged<'_>) -> bool {
-        staged.new_series().0 >= GATHERED_SAMPLES_MIN
+        staged.new_series() >= GATHERED_SAMPLES_MIN
     }
 
     fn is_placed(&self, staged: &Staged<'_>) -> bool {

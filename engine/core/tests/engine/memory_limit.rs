@@ -306,3 +306,27 @@ fn room_is_made_before_a_commit_also_where_new_and_ending_series_do_not_both_fit
         "{with_room} pages needed the memory of history"
     );
 }
+
+/// Pages of 64,000 label names that no other page has took twice the limit: what stands beside a name was counted once it was there.
+#[test]
+fn label_names_and_pairs_that_never_repeat_stay_within_the_limit() {
+    let label = |form: &str, second: usize, line: usize, at: usize| match form {
+        "names" => format!("l{second}_{line}_{at}=\"v\""),
+        "values" => format!("l{at}=\"v{second}_{line}_{at}\""),
+        // Names and values that the page before has, but not together.
+        _ => format!("l{at}_{line}=\"v{}_{line}\"", (at + second) % 64),
+    };
+    for form in ["names", "values", "pairs"] {
+        let (mut fixture, mut taken) = (Fixture::new(), 0);
+        for second in 0..64 {
+            let mut page = String::new();
+            for line in 0..40 {
+                let labels: Vec<String> = (0..64).map(|at| label(form, second, line, at)).collect();
+                writeln!(page, "churning{{{}}} 1", labels.join(","))
+                    .expect("a String takes everything");
+            }
+            taken += usize::from(fixture.second(&page).is_ok());
+        }
+        assert!(taken > 0, "{form}: nothing was taken");
+    }
+}

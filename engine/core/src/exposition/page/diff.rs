@@ -8,6 +8,7 @@ use crate::labels::Labels;
 
 use super::super::template::Place;
 use crate::metadata::FamilyType;
+use crate::store::AtMost;
 
 /// A sample whose value has another text than in the template.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +81,16 @@ pub(crate) enum NewKind {
     },
 }
 
+impl NewLine {
+    /// Those of its sample, if it is one that is kept.
+    pub(crate) fn labels(&self) -> Option<&Labels> {
+        match &self.kind {
+            NewKind::Sample { labels, .. } => labels.as_ref(),
+            NewKind::Skipped(_) | NewKind::Comment | NewKind::Type(_) => None,
+        }
+    }
+}
+
 /// A HELP, TYPE or UNIT line: the family, and its help text, type or unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Metadata {
@@ -103,7 +114,7 @@ pub(crate) struct PageDiff {
     /// New lines that are samples.
     pub(super) new_samples: u32,
     /// Those of them that are kept, and the bytes of their labels.
-    pub(crate) new_series: usize,
+    pub(crate) new_series: AtMost,
     pub(crate) new_label_bytes: usize,
     /// The metrics of these, each as often as it follows another one.
     pub(crate) new_metrics: usize,
@@ -135,7 +146,7 @@ impl PageDiff {
             histograms: Vec::new(),
             exemplars: Vec::new(),
             new_samples: 0,
-            new_series: 0,
+            new_series: AtMost::default(),
             new_label_bytes: 0,
             new_metrics: 0,
             edits: Vec::new(),
@@ -161,7 +172,7 @@ impl PageDiff {
         self.histograms.clear();
         self.exemplars.clear();
         self.new_samples = 0;
-        self.new_series = 0;
+        self.new_series = AtMost::default();
         self.new_label_bytes = 0;
         self.new_metrics = 0;
         self.edits.clear();

@@ -100,7 +100,8 @@ impl Compare<'_, '_> {
         match &labels {
             None => self.page.dropped += 1,
             Some(labels) => {
-                self.page.new_series += 1;
+                let before = self.page.new_lines.last().and_then(NewLine::labels);
+                self.page.new_series.add(labels, before);
                 self.page.new_metrics += usize::from(self.is_next_metric(labels));
                 self.page.new_label_bytes += labels.bytes();
             }
