@@ -15,6 +15,7 @@ mod service;
 mod stream;
 mod trigger;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -58,8 +59,14 @@ pub trait Scalers: Send + Sync + 'static {
     /// Runs what may have to evaluate.
     fn queries(&self) -> &QueryPool;
 
-    /// The trigger of a caller, kept from now on for some minutes after the last call. May evaluate: call it on the pool.
-    fn trigger(&self, caller: &Caller, trigger: &Trigger) -> Result<Arc<dyn Kept>, Refusal>;
+    /// The trigger of a caller, who asks from this address, kept from now on for some minutes after the last call. May evaluate:
+    /// call it on the pool.
+    fn trigger(
+        &self,
+        caller: &Caller,
+        address: Option<IpAddr>,
+        trigger: &Trigger,
+    ) -> Result<Arc<dyn Kept>, Refusal>;
 
     /// A caller was refused; people will ask why.
     fn refused(&self, caller: &Caller, refusal: &Refusal);

@@ -1,6 +1,7 @@
 //! The five methods, by path. What a code generator would make of the contract, written out: it is short.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -69,15 +70,17 @@ impl ExternalScaler {
         Method::of(path).is_some()
     }
 
-    /// Answers one call; `authenticated` says whether the peer showed a certificate that was verified.
+    /// Answers one call from this address; `authenticated` says whether the peer showed a certificate that was verified.
     pub async fn answer(
         &self,
         request: http::Request<Body>,
+        address: Option<IpAddr>,
         authenticated: bool,
     ) -> http::Response<Body> {
         let path = request.uri().path().to_owned();
         let calls = Calls {
             scalers: Arc::clone(&self.scalers),
+            address,
             authenticated,
         };
         let answer = match Method::of(&path) {
@@ -106,6 +109,7 @@ impl ExternalScaler {
 /// One call: who may be asked, and what is known of the peer.
 struct Calls {
     scalers: Arc<dyn Scalers>,
+    address: Option<IpAddr>,
     authenticated: bool,
 }
 
@@ -178,13 +182,13 @@ impl Calls {
     ) -> Result<T, Refusal> {
         let caller = caller(&reference, self.authenticated)?;
         let scalers = Arc::clone(&self.scalers);
-        let asked_by = caller.clone();
+        let (asked_by, address) = (caller.clone(), self.address);
         let worked = self
             .scalers
             .queries()
             .run(Kind::Scaler, TIMEOUT_MS, move |_| {
                 let answered = Trigger::parse(&reference.scaler_metadata).and_then(|trigger| {
-                    let kept = scalers.trigger(&asked_by, &trigger)?;
+                    let kept = scalers.trigger(&asked_by, address, &trigger)?;
                     work(&kept, &trigger)
                 });
                 Ok(answered)

@@ -210,6 +210,17 @@ impl Reader {
         signals.into_iter().map(pages).collect()
     }
 
+    /// For how long after its last good page a number of a signal may still be told, in milliseconds: the shortest hold of its
+    /// targets (S5). `None`: there is no such signal, or no target counts for it.
+    pub fn hold_ms(&self, signal: SignalId) -> Option<i64> {
+        let registry = self.registry.read();
+        let signal = registry.signal(signal)?;
+        let counting = signal.scope.counting.iter();
+        let targets = counting.filter_map(|id| registry.facts.target(*id));
+        let holds = targets.map(|target| signal.policy.hold_ms(target.interval_ms));
+        holds.min()
+    }
+
     /// Whether some target counts for a signal, or stands by. `None`: there is no such signal.
     pub fn has_targets(&self, signal: SignalId) -> Option<bool> {
         let registry = self.registry.read();

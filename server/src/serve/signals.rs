@@ -2,6 +2,7 @@
 
 mod describe;
 mod judge;
+mod reasons;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use stillwell_adapters::objects::{Kinds, Selector};
 use stillwell_engine::labels::Labels;
 use stillwell_engine::promql::plan::ValueType;
 use stillwell_engine::promql::{Answer, EvalOptions, Features, Query, QueryError};
-use stillwell_engine::signal::{Policy, SignalId, State, Transition};
+use stillwell_engine::signal::{Policy, SignalId, State};
 use stillwell_engine::{Engine, Limits, Reader, Timestamp};
 use tracing::info;
 
@@ -136,22 +137,6 @@ impl Watched {
         self.asked_by_rules.expire(&self.reader, now);
         self.objects.asked().expire(&self.reader, now);
         self.askers.expire(EXPIRES_MS, now);
-    }
-
-    /// The newest change of each signal's state, by its name; of one that is unknown with the reason that is told now, as on
-    /// `/signals`: at the change less was known.
-    pub(super) fn newest_transitions(&self, now: Timestamp) -> Vec<(String, Transition)> {
-        let newest = |(spec, id): &(SignalSpec, SignalId)| {
-            let mut newest = self.reader.newest_transition(*id)?;
-            if let State::Unknown { .. } = newest.state
-                && let Some(reading) = self.reader.signal(*id, now, &[])
-                && let State::Unknown { .. } = reading.state
-            {
-                newest.state = reading.state;
-            }
-            Some((spec.name.clone(), newest))
-        };
-        self.signals.iter().filter_map(newest).collect()
     }
 
     /// Ends the signals that `kept` does not go on with, once nobody reads them by name any more.

@@ -104,6 +104,13 @@ impl Peer {
     }
 }
 
+impl Call {
+    /// Whose it is.
+    pub(super) fn address(&self) -> IpAddr {
+        self.0.address
+    }
+}
+
 impl Drop for Peer {
     fn drop(&mut self) {
         let mut state = self.calls.0.lock();

@@ -11,10 +11,16 @@ use stillwell_engine::signal::{Reading, State};
 use tokio::sync::watch;
 
 use super::latch::Latch;
+use super::shares::Asker;
+
+/// Said of a trigger of which nothing is known.
+const NOT_LOOKED_AT: &str = "not looked at yet";
 
 /// The trigger, what it last said, and who listens.
 pub(super) struct Entry {
     pub(super) caller: Caller,
+    /// Who asked for it first.
+    pub(super) asker: Asker,
     pub(super) trigger: Trigger,
     /// The pool that its query names; `None` where it names none, or several.
     pub(super) pool: Option<String>,
@@ -28,20 +34,21 @@ struct Now {
     latch: Latch,
     last_call: Timestamp,
     last: Result<f64, Refusal>,
-    state: State,
+    /// `None`: nobody has looked yet.
+    state: Option<State>,
 }
 
 impl Entry {
     pub(super) fn new(
-        caller: Caller,
+        (caller, asker): (Caller, Asker),
         trigger: Trigger,
         pool: Option<String>,
         latch: Latch,
         at: Timestamp,
     ) -> Entry {
-        let why = "not looked at yet".to_owned();
         Entry {
             caller,
+            asker,
             trigger,
             pool,
             level: watch::Sender::new(Level::Unknown),
@@ -49,8 +56,8 @@ impl Entry {
             now: Mutex::new(Now {
                 latch,
                 last_call: at,
-                last: Err(Refusal::unknown(&why)),
-                state: State::Unknown { why },
+                last: Err(Refusal::unknown(NOT_LOOKED_AT)),
+                state: None,
             }),
         }
     }
@@ -72,7 +79,35 @@ impl Entry {
         at: Timestamp,
         ready: impl FnOnce(Option<&str>) -> bool,
     ) -> Result<Told, Refusal> {
-        let number = self.number(reading);
+        self.tell(self.number(reading), &reading.state, at, ready)
+    }
+
+    /// Takes what another trigger of the same source was told last. `None`: nobody has looked at it.
+    pub(super) fn take_from(
+        &self,
+        other: &Entry,
+        at: Timestamp,
+        ready: impl FnOnce(Option<&str>) -> bool,
+    ) -> Option<Result<Told, Refusal>> {
+        let (number, state) = {
+            let other = other.now.lock();
+            (other.last.clone(), other.state.clone()?)
+        };
+        Some(self.tell(number, &state, at, ready))
+    }
+
+    /// Whether it was told anything yet.
+    pub(super) fn is_looked_at(&self) -> bool {
+        self.now.lock().state.is_some()
+    }
+
+    fn tell(
+        &self,
+        number: Result<f64, Refusal>,
+        state: &State,
+        at: Timestamp,
+        ready: impl FnOnce(Option<&str>) -> bool,
+    ) -> Result<Told, Refusal> {
         let mut now = self.now.lock();
         let told = number.as_ref().map(|&value| {
             let above = value > self.trigger.activation_threshold;
@@ -90,7 +125,7 @@ impl Entry {
         };
         let told = told.map_err(Refusal::clone);
         now.last = number;
-        now.state = reading.state.clone();
+        now.state = Some(state.clone());
         // Under the lock, so that an older reading cannot be told after a newer one.
         self.level.send_if_modified(|have| {
             let news = *have != level && *have != Level::Ended;
@@ -158,8 +193,8 @@ impl Entry {
         let now = self.now.lock();
         let (state, reason) = match (&now.last, &now.state) {
             (Err(refusal), _) => ("unknown", refusal.to_string()),
-            (Ok(_), State::Held { why, .. }) => ("held", why.clone()),
-            (Ok(_), State::Configured { why }) => ("configured", why.clone()),
+            (Ok(_), Some(State::Held { why, .. })) => ("held", why.clone()),
+            (Ok(_), Some(State::Configured { why })) => ("configured", why.clone()),
             (Ok(_), _) => ("value", String::new()),
         };
         let latched_until_ms = now.latch.latched_until_ms(self.trigger.latch_ms);

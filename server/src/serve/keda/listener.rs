@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -155,7 +156,8 @@ async fn answer<S>(
                 return Ok::<_, Infallible>(refused.map(|body| Answer::new(body, None, None)));
             };
             let deadline = calls::deadline(request.headers());
-            let answering = call(service, request, verified, incomplete);
+            let asker = (under_way.address(), verified);
+            let answering = call(service, request, asker, incomplete);
             let answer = match deadline {
                 None => answering.await,
                 Some(at) => tokio::time::timeout_at(at, answering)
@@ -190,18 +192,18 @@ async fn answer<S>(
 async fn call(
     service: ExternalScaler,
     request: Request<Incoming>,
-    verified: bool,
+    (address, verified): (IpAddr, bool),
     incomplete: Arc<Semaphore>,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
     if !ExternalScaler::has(head.uri.path()) {
         let request = Request::from_parts(head, Body::empty());
-        return service.answer(request, verified).await;
+        return service.answer(request, Some(address), verified).await;
     }
     match message(body, &incomplete).await {
         Ok(bytes) => {
             let request = Request::from_parts(head, Body::from(bytes));
-            service.answer(request, verified).await
+            service.answer(request, Some(address), verified).await
         }
         Err(status) => status.into_http(),
     }

@@ -103,7 +103,7 @@ impl Inner {
                 self.forget_seen(&key);
                 continue;
             };
-            for entry in self.entries(&key, Cost::of(took)) {
+            for entry in self.entries(&key, Cost::of(took, self.hold(id))) {
                 if let Some(reading) = &reading {
                     self.take(&entry, reading, now).ok(); // whoever asks gets the reason; streams are silent
                 }

@@ -24,6 +24,16 @@ pub(super) enum SourceKey {
     },
 }
 
+impl SourceKey {
+    /// For which it is read; empty where it is a signal of all.
+    pub(super) fn namespace(&self) -> &str {
+        match self {
+            SourceKey::Named(_) => "",
+            SourceKey::Query { namespace, .. } => namespace,
+        }
+    }
+}
+
 /// A policy in a form that can be hashed: its own debug text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct PolicyKey(String);

@@ -1,6 +1,7 @@
 //! What ScaledObjects ask for: found by who asks for what, bounded, and forgotten some minutes after the last call.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -20,26 +21,19 @@ use super::latch::Latch;
 use super::latches::{self, Latches};
 use super::resolve::{SourceKey, bad_query, readable, resolve};
 use super::scale_from_zero::{ScaleFromZero, pool_of};
+use super::shares::{Asker, Shares};
 use super::turns::Turns;
 use crate::clock::Clock;
 use crate::serve::signals::{Found, Watched};
 
 /// A trigger that nobody has asked about for this long is forgotten.
 const EXPIRES_MS: i64 = 5 * 60_000;
-/// Queries of triggers that stand at once.
-const QUERIES_MAX: usize = 1_000;
-/// Those of one namespace.
-const QUERIES_PER_NAMESPACE_MAX: usize = 50;
 /// Calls at work at a time; the others wait their turn.
 pub const EVALUATED_AT_ONCE_MAX: usize = 8;
 /// A call's turn has come by then, or it is answered without.
 const CALL_MS_MAX: u64 = 3_000;
 /// A query that costs much, or that nobody has looked at yet, waits so long for its turn; then its call is refused.
 const TURN_WAIT: Duration = Duration::from_secs(1);
-/// Triggers at once, whatever they read.
-const TRIGGERS_MAX: usize = 20_000;
-/// Bytes of all triggers: 20,000 with queries of the greatest length would be half a gigabyte.
-const TRIGGER_BYTES_MAX: usize = 64 << 20;
 /// What a trigger takes beside its texts.
 const TRIGGER_BYTES: usize = 1 << 10;
 /// Streams open at once: as many as calls of which some are left for everybody (`calls`).
@@ -79,15 +73,14 @@ pub(super) struct Inner {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) sources: HashMap<SourceKey, Slot>,
-    entries: usize,
-    bytes: usize,
+    shares: Shares,
     refusals: HashMap<(String, String, String), Refused>,
 }
 
 #[derive(Default)]
 pub(super) struct Slot {
-    /// Of a query.
-    id: Option<SignalId>,
+    /// Of a query, with who asked for it first.
+    query: Option<(SignalId, Asker)>,
     /// The signal and how many pages it had seen when it was last looked at.
     pub(super) seen: Option<(SignalId, Option<u64>)>,
     pub(super) cost: Cost,
@@ -171,10 +164,7 @@ impl Triggers {
         *self.0.signals.write() = Arc::clone(&signals);
         let mut state = self.0.state.lock();
         let State {
-            sources,
-            entries,
-            bytes,
-            ..
+            sources, shares, ..
         } = &mut *state;
         for (key, slot) in sources.iter_mut() {
             slot.seen = None;
@@ -183,8 +173,7 @@ impl Triggers {
                 let stays = resolved.is_ok_and(|resolved| resolved.key == *key);
                 if !stays {
                     entry.end();
-                    *entries -= 1;
-                    *bytes -= key_of_entry.bytes();
+                    shares.remove_trigger(entry.asker, key_of_entry.bytes());
                 }
                 stays
             });
@@ -205,7 +194,7 @@ impl Triggers {
             .take(SHOWN_MAX)
             .map(|entry| entry.describe())
             .collect();
-        let more = state.entries.saturating_sub(shown.len());
+        let more = state.shares.triggers().saturating_sub(shown.len());
         let refused = state.refusals.iter();
         shown.extend(
             refused
@@ -249,7 +238,7 @@ impl Inner {
     /// The signal behind a source; `None` where it is gone.
     pub(super) fn signal_of(&self, key: &SourceKey, slot: &Slot) -> Option<SignalId> {
         match key {
-            SourceKey::Query { .. } => slot.id,
+            SourceKey::Query { .. } => slot.query.map(|(id, _)| id),
             SourceKey::Named(name) => match self.signals.read().find(name, "") {
                 Some(Found::Signal(_, id)) => Some(id),
                 _ => None,
@@ -257,7 +246,12 @@ impl Inner {
         }
     }
 
-    fn keep(&self, caller: &Caller, trigger: &Trigger) -> Result<(SourceKey, Arc<Entry>), Refusal> {
+    fn keep(
+        &self,
+        caller: &Caller,
+        asker: Asker,
+        trigger: &Trigger,
+    ) -> Result<(SourceKey, Arc<Entry>), Refusal> {
         let now = self.clock.now();
         let signals = Arc::clone(&self.signals.read());
         let resolved = resolve(&signals, caller, trigger)?;
@@ -271,51 +265,41 @@ impl Inner {
             entry.touch(now);
             return Ok((resolved.key, Arc::clone(entry)));
         }
-        if state.entries >= TRIGGERS_MAX {
-            let why = format!("there are {TRIGGERS_MAX} triggers already, the most there may be");
-            return Err(Refusal::exhausted("metadata", why));
-        }
-        let bytes = state.bytes + key.bytes();
-        if bytes > TRIGGER_BYTES_MAX {
-            let why = format!(
-                "the triggers already take {TRIGGER_BYTES_MAX} bytes, the most they may: give long queries names under \
-                 `signals:`"
-            );
-            return Err(Refusal::exhausted("metadata", why));
-        }
-        let mut id = None;
-        if let (None, Some((text, policy))) = (slot, resolved.watch) {
+        let is_new = slot.is_none();
+        state.shares.add_trigger(asker, key.bytes())?;
+        let watch = resolved.watch.filter(|_| is_new);
+        let query = watch.map(|(text, policy)| {
             readable(trigger, &text)?;
-            state.room_for(caller)?;
-            id = Some(
-                self.reader
-                    .register(&text, policy)
-                    .map_err(bad_query(trigger))?,
-            );
-        }
+            let namespace = resolved.key.namespace();
+            state.shares.add_query(asker, namespace)?;
+            let registered = self.reader.register(&text, policy);
+            registered.map_err(|error| {
+                state.shares.remove_query(asker, namespace);
+                bad_query(trigger)(error)
+            })
+        });
+        let query = query.transpose().inspect_err(|_| {
+            state.shares.remove_trigger(asker, key.bytes());
+        })?;
         let latched_ms = self
             .latches
             .take(&caller.namespace, &caller.name, &key.trigger);
         let entry = Arc::new(Entry::new(
-            caller.clone(),
+            (caller.clone(), asker),
             trigger.clone(),
             pool_of(&resolved.expr),
             Latch::since(latched_ms),
             now,
         ));
-        let slot = state
-            .sources
-            .entry(resolved.key.clone())
-            .or_insert_with(|| Slot {
-                id,
-                ..Slot::default()
-            });
+        let slot = state.sources.entry(resolved.key.clone());
+        let slot = slot.or_insert_with(|| Slot {
+            query: query.map(|id| (id, asker)),
+            ..Slot::default()
+        });
         slot.entries.insert(key, Arc::clone(&entry));
-        if state.entries == 0 {
+        if state.shares.triggers() == 1 {
             self.poked.notify_one();
         }
-        state.entries += 1;
-        state.bytes = bytes;
         // What was wrong was put right; anybody else's claim to the name puts nothing right.
         state.refusals.retain(|(namespace, name, _), refused| {
             *namespace != caller.namespace
@@ -342,16 +326,20 @@ impl Inner {
         let is_cheap = matches!(key, SourceKey::Named(_)) || cost.is_light();
         let (reading, now) = if is_cheap {
             evaluate()
-        } else if cost.is_known() && cost.rests() {
-            return entry.told(); // it was looked at a moment ago
+        } else if cost.is_known()
+            && cost.rests()
+            && let Some(told) = self.told_lately(key, entry)
+        {
+            return told;
         } else {
             let Some((evaluated, took)) = self.turns.take(TURN_WAIT, evaluate) else {
                 return Err(Refusal::unknown(
                     "queries that cost much take turns, and this one's has not come: aggregate over fewer series",
                 ));
             };
+            let hold = id.map_or(Duration::MAX, |id| self.hold(id));
             if let Some(slot) = self.state.lock().sources.get_mut(key) {
-                slot.cost = Cost::of(took);
+                slot.cost = Cost::of(took, hold);
             }
             evaluated
         };
@@ -371,6 +359,30 @@ impl Inner {
         told
     }
 
+    /// What the source of an entry said a moment ago, to it or to another one; `None` where nobody has looked at it.
+    fn told_lately(&self, key: &SourceKey, entry: &Entry) -> Option<Result<Told, Refusal>> {
+        if entry.is_looked_at() {
+            return Some(entry.told());
+        }
+        let others: Vec<Arc<Entry>> = {
+            let state = self.state.lock();
+            let others = state.sources.get(key)?.entries.values();
+            let known = others.filter(|other| other.is_looked_at());
+            known.take(1).cloned().collect()
+        };
+        let is_ready = |pool: Option<&str>| self.scale_from_zero.lock().is_ready(pool);
+        entry.take_from(others.first()?, self.clock.now(), is_ready)
+    }
+
+    /// For how long a number of a signal may be told after a page.
+    pub(super) fn hold(&self, id: SignalId) -> Duration {
+        let hold_ms = self
+            .reader
+            .hold_ms(id)
+            .and_then(|ms| u64::try_from(ms).ok());
+        hold_ms.map_or(Duration::MAX, Duration::from_millis)
+    }
+
     /// Hands a reading to an entry.
     pub(super) fn take(
         &self,
@@ -388,56 +400,25 @@ impl Inner {
         let mut state = self.state.lock();
         let State {
             sources,
-            entries,
-            bytes,
+            shares,
             refusals,
         } = &mut *state;
-        sources.retain(|_, slot| {
+        sources.retain(|source, slot| {
             slot.entries.retain(|key, entry| {
                 let expired = entry.expired(now, EXPIRES_MS);
                 if expired {
                     entry.end();
-                    *entries -= 1;
-                    *bytes -= key.bytes();
+                    shares.remove_trigger(entry.asker, key.bytes());
                 }
                 !expired
             });
-            if let (true, Some(id)) = (slot.entries.is_empty(), slot.id) {
+            if let (true, Some((id, asker))) = (slot.entries.is_empty(), slot.query) {
                 self.reader.remove(id);
+                shares.remove_query(asker, source.namespace());
             }
             !slot.entries.is_empty()
         });
         refusals.retain(|_, refused| now.since_ms(refused.last) < REFUSAL_SHOWN_MS);
-    }
-}
-
-impl State {
-    /// Whether this caller may have one more query.
-    fn room_for(&self, caller: &Caller) -> Result<(), Refusal> {
-        let (mut all, mut own) = (0, 0);
-        for key in self.sources.keys() {
-            if let SourceKey::Query { namespace, .. } = key {
-                all += 1;
-                own += usize::from(*namespace == caller.namespace);
-            }
-        }
-        let full = |max, of: String| {
-            let why = format!(
-                "there are {max} queries {of} already, the most there may be: give them names under `signals:`, and let \
-                 triggers share them"
-            );
-            Err(Refusal::exhausted("query", why))
-        };
-        if own >= QUERIES_PER_NAMESPACE_MAX {
-            return full(
-                QUERIES_PER_NAMESPACE_MAX,
-                format!("of namespace {:?}", caller.namespace),
-            );
-        }
-        if all >= QUERIES_MAX {
-            return full(QUERIES_MAX, "of triggers".to_owned());
-        }
-        Ok(())
     }
 }
 
@@ -446,8 +427,17 @@ impl Scalers for Triggers {
         &self.0.queries
     }
 
-    fn trigger(&self, caller: &Caller, trigger: &Trigger) -> Result<Arc<dyn Kept>, Refusal> {
-        let (key, entry) = self.0.keep(caller, trigger)?;
+    fn trigger(
+        &self,
+        caller: &Caller,
+        address: Option<IpAddr>,
+        trigger: &Trigger,
+    ) -> Result<Arc<dyn Kept>, Refusal> {
+        let asker = Asker {
+            address: address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            authenticated: caller.authenticated,
+        };
+        let (key, entry) = self.0.keep(caller, asker, trigger)?;
         let inner = Arc::clone(&self.0);
         Ok(Arc::new(AdhocSignals { inner, key, entry }))
     }
@@ -533,6 +523,7 @@ mod tests {
 
     use stillwell_adapters::keda::Source;
     use stillwell_engine::promql::{Features, Query};
+    use stillwell_engine::{Engine, Format, Limits, ScrapeFacts, TargetSpec};
 
     use super::*;
     use crate::yaml::{Kind, Node, parse};
@@ -552,6 +543,62 @@ mod tests {
             Kind::Scalar { text } => text.clone(),
             _ => panic!("line {}: a single value", node.line),
         }
+    }
+
+    fn triggers() -> (Triggers, watch::Sender<bool>) {
+        let (mut writer, reader) = Engine::new(Limits::default());
+        let (_, mut stage) = writer.add_target(TargetSpec {
+            interval_ms: 60_000,
+            ..TargetSpec::default()
+        });
+        let clock = Arc::new(Clock::start());
+        let staged = stage.parse(b"q 7\n", Format::Text).expect("it parses");
+        let committed = writer.commit(staged, clock.now(), ScrapeFacts::default());
+        committed.expect("it is taken");
+        let (quit, ending) = watch::channel(false);
+        let signals = Arc::new(Watched::none(reader.clone()));
+        (Triggers::new(reader, clock, signals, &[], ending), quit)
+    }
+
+    fn asked(triggers: &Triggers, name: &str, query: &str) -> Result<Arc<dyn Kept>, Refusal> {
+        let metadata = [("query", query), ("threshold", "5")];
+        let metadata = metadata.map(|(key, text)| (key.to_owned(), text.to_owned()));
+        let trigger = Trigger::parse(&metadata.into())?;
+        let caller = Caller {
+            namespace: "ns".to_owned(),
+            name: name.to_owned(),
+            authenticated: false,
+        };
+        triggers.trigger(&caller, None, &trigger)
+    }
+
+    /// A second ScaledObject with a query that costs much was told that nobody had looked at it yet.
+    #[test]
+    fn a_new_trigger_on_a_query_that_rests_is_told_what_the_others_know() {
+        let (triggers, _quit) = triggers();
+        let first = asked(&triggers, "a", "sum(q)").expect("taken");
+        assert_eq!(first.read().expect("a number").value, 7.0);
+        for slot in triggers.0.state.lock().sources.values_mut() {
+            slot.cost = Cost::of(Duration::from_secs(60), Duration::from_secs(600));
+        }
+        let second = asked(&triggers, "b", "sum(q)").expect("taken");
+        let told = second.read().expect("a number");
+        assert_eq!((told.value, told.active), (7.0, true));
+    }
+
+    #[test]
+    fn what_is_kept_for_triggers_is_given_back_with_them() {
+        let (triggers, _quit) = triggers();
+        for at in 0..60 {
+            let kept = asked(&triggers, "a", &format!("sum(q) + {at}"));
+            assert_eq!(kept.is_ok(), at < 50, "{at}");
+        }
+        assert!(asked(&triggers, "b", "sum(").is_err());
+        assert_eq!(triggers.0.state.lock().shares.triggers(), 50);
+        let later = triggers.0.clock.now().plus_ms(EXPIRES_MS);
+        triggers.0.expire(later);
+        assert_eq!(triggers.0.state.lock().shares.triggers(), 0);
+        assert!(asked(&triggers, "a", "sum(q) + 55").is_ok());
     }
 
     #[test]
