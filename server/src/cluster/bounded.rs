@@ -21,8 +21,13 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// A line of a watch has one object.
 const LINE_BYTES_MAX: usize = 4 << 20;
 
+/// A client whose answers have a size at most, for the namespace where none is given.
+pub(crate) fn bounded(client: Client, namespace: String) -> Client {
+    Client::new(Bounded(client), namespace)
+}
+
 /// Asks through a client.
-pub(super) struct Bounded(pub(super) Client);
+struct Bounded(Client);
 
 impl Service<Request<Body>> for Bounded {
     type Response = Response<Either<Limited<Body>, LimitedLines>>;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
-use super::bounded::Bounded;
+use super::bounded::bounded;
 
 /// Where a pod finds its token.
 const TOKEN_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
@@ -46,7 +46,7 @@ impl Cluster {
         let address = config.cluster_url.to_string();
         let namespace = config.default_namespace.clone();
         let client = Client::try_from(config).map_err(|error| super::words(&error))?;
-        let client = Client::new(Bounded(client), namespace);
+        let client = bounded(client, namespace);
         Ok(Cluster { client, address })
     }
 

@@ -18,6 +18,7 @@ pub use api_service::{Owner, ServiceName, api_service_name};
 pub(crate) use api_service::{WriteCa, Written};
 pub use authentication::AUTHENTICATION_CONFIG;
 pub(crate) use authentication::follow;
+pub(crate) use bounded::bounded;
 pub use connect::Cluster;
 pub(crate) use objects::ClusterObjects;
 pub(crate) use review::{Attributes, User, Verdict};

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use crate::scrape::TargetGroup;
 
 /// The groups of one entry, by their source: a file and a place in it, an object of Kubernetes.
-pub(super) type BySource = BTreeMap<String, Arc<TargetGroup>>;
+pub(super) type BySource = BTreeMap<Arc<str>, Arc<TargetGroup>>;
 
 /// Where a mechanism puts what it finds.
 #[derive(Clone)]
@@ -54,12 +54,12 @@ impl Groups {
         let mut after = BySource::new();
         for (source, group) in groups {
             // A group that stays as it was keeps its address, by which the manager knows that it did.
-            let before = state.groups.remove(&source);
-            let group = match before {
-                Some(before) if *before == group => before,
+            let before = state.groups.remove_entry(&*source);
+            let (source, group) = match before {
+                Some((source, before)) if *before == group => (source, before),
                 _ => {
                     changed = true;
-                    Arc::new(group)
+                    (Arc::from(source), Arc::new(group))
                 }
             };
             after.insert(source, group);
@@ -77,14 +77,14 @@ impl Groups {
     /// Replaces, adds or (with `None`) removes one group: the source was read.
     pub(super) fn put(&self, source: String, group: Option<TargetGroup>) {
         let mut state = self.inner.state.lock();
-        let before = state.groups.get(&source);
+        let before = state.groups.get(&*source);
         let changed = match group {
             Some(group) if before.is_some_and(|before| **before == group) => false,
             Some(group) => {
-                state.groups.insert(source, Arc::new(group));
+                state.groups.insert(Arc::from(source), Arc::new(group));
                 true
             }
-            None => state.groups.remove(&source).is_some(),
+            None => state.groups.remove(&*source).is_some(),
         };
         self.read(state, changed);
     }

@@ -260,7 +260,7 @@ struct Job {
     /// Each with the version of its groups that the job has seen.
     mechanisms: Vec<(Arc<Mechanism>, Option<u64>)>,
     /// What became of the targets of a group, by mechanism and source; used again while the group stays as it is.
-    known: BTreeMap<(usize, String), (Arc<TargetGroup>, Vec<Outcome>)>,
+    known: BTreeMap<(usize, Arc<str>), (Arc<TargetGroup>, Vec<Outcome>)>,
 }
 
 impl Task {

@@ -3,6 +3,7 @@
 mod buffers;
 mod client;
 mod cost;
+mod doubtful;
 mod error;
 mod fetch_limiter;
 mod gzip;
@@ -31,7 +32,7 @@ pub use scraper::{JobTargets, Scraper};
 pub use shared::Shared;
 pub use state::{Counts, SETTLING_MS_MAX, TargetState};
 pub use target::{
-    Found, Outcome, Target, TargetGroup, address_labels, collect, outcomes, static_targets,
-    target_options,
+    Dropped, Found, Outcome, Target, TargetGroup, address_labels, collect, outcomes,
+    static_targets, target_options,
 };
 pub use zstd::Unzstd;

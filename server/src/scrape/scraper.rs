@@ -20,7 +20,7 @@ use super::quiet::Quiet;
 use super::schedule::{Schedule, phase_hash};
 use super::shared::Shared;
 use super::state::TargetState;
-use super::target::{Found, Target};
+use super::target::{Dropped, Found, Target};
 use super::worker::Worker;
 use crate::config::HttpClientConfig;
 use crate::http_client::{Identity, Resolver};
@@ -29,6 +29,9 @@ use crate::http_client::{Identity, Resolver};
 const COMMANDS_MAX: usize = 4;
 /// Different things that are said once; beyond them nothing more is said of targets.
 const TOLD_MAX: usize = 10_000;
+/// Dropped targets of a job that are listed where its `keep_dropped_targets` names no other number; all are counted. A list of
+/// 100,000 would be 100 MB.
+const DROPPED_MAX: usize = 10_000;
 /// How long new targets wait for those to end whose place they take.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Retention, memory and the clock are looked after this often.
@@ -51,8 +54,11 @@ struct View {
 }
 
 /// What is not scraped of a job.
+#[derive(Clone)]
 struct JobView {
-    dropped: Vec<DroppedTarget>,
+    dropped: Arc<[Dropped]>,
+    /// Labels of what cannot be.
+    unusable: Arc<[Labels]>,
     dropped_count: usize,
 }
 
@@ -63,7 +69,7 @@ pub struct JobTargets {
     pub name: String,
     /// How targets are reached.
     pub http: HttpClientConfig,
-    /// So many dropped targets are remembered; 0 is all.
+    /// So many dropped targets are remembered; 0 is [`DROPPED_MAX`].
     pub dropped_targets_max: u64,
     /// The targets.
     pub found: Found,
@@ -128,16 +134,23 @@ impl Scraper {
 
     /// As `/api/v1/targets` tells it.
     pub fn describe(&self) -> Targets {
-        let view = self.view.read();
+        // The scheduler waits for the view, and nothing for what is made of it.
+        let (active, jobs) = {
+            let view = self.view.read();
+            (view.active.clone(), view.jobs.clone())
+        };
+        let dropped = jobs.iter().flat_map(|(name, job)| {
+            let dropped = job.dropped.iter().map(Dropped::labels);
+            let all = dropped.chain(job.unusable.iter().cloned());
+            all.map(|discovered| DroppedTarget {
+                discovered,
+                job: name.clone(),
+            })
+        });
         Targets {
-            active: view.active.iter().map(|state| state.describe()).collect(),
-            dropped: view
-                .jobs
-                .values()
-                .flat_map(|job| job.dropped.clone())
-                .collect(),
-            dropped_counts: view
-                .jobs
+            active: active.iter().map(|state| state.describe()).collect(),
+            dropped: dropped.collect(),
+            dropped_counts: jobs
                 .iter()
                 .map(|(name, job)| (name.clone(), job.dropped_count))
                 .collect(),
@@ -394,19 +407,18 @@ fn room_after(gone: Vec<JoinHandle<()>>) -> Option<watch::Receiver<bool>> {
 impl JobView {
     fn of(job: &JobTargets) -> JobView {
         let kept = match job.dropped_targets_max {
-            0 => usize::MAX,
+            0 => DROPPED_MAX,
             most => usize::try_from(most).unwrap_or(usize::MAX),
         };
-        let unusable = job.found.unusable.iter().map(|(labels, _)| labels);
-        let dropped = job.found.dropped.iter().chain(unusable);
+        let (dropped, unusable) = (&job.found.dropped, &job.found.unusable);
+        let rest = kept.saturating_sub(dropped.len());
         JobView {
-            dropped_count: job.found.dropped.len() + job.found.unusable.len(),
-            dropped: dropped
-                .take(kept)
-                .map(|discovered| DroppedTarget {
-                    discovered: discovered.clone(),
-                    job: job.name.clone(),
-                })
+            dropped_count: dropped.len() + unusable.len(),
+            dropped: dropped.iter().take(kept).cloned().collect(),
+            unusable: unusable
+                .iter()
+                .take(rest)
+                .map(|(labels, _)| labels.clone())
                 .collect(),
         }
     }

@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use stillwell_engine::{Durations, Reader, Writer};
 use tokio::sync::{Notify, Semaphore};
 
+use super::doubtful::Doubtful;
 use super::fetch_limiter::FetchLimiter;
 use super::gzip::Gunzip;
 use super::zstd::Unzstd;
@@ -36,6 +37,8 @@ pub struct Shared {
     pub slow_inflaters: Mutex<Inflaters>,
     /// Pages that take long are read one at a time on another thread, so that other targets are scraped meanwhile.
     pub slow_pages: Semaphore,
+    /// Scrapes of targets that do not answer take turns.
+    pub doubtful: Doubtful,
     /// Told after every scrape.
     pub scraped: Notify,
     /// How long commits took.
@@ -61,6 +64,7 @@ impl Shared {
             inflaters: Mutex::default(),
             slow_inflaters: Mutex::default(),
             slow_pages: Semaphore::new(1),
+            doubtful: Doubtful::default(),
             scraped: Notify::new(),
             commits: Durations::default(),
             commit_waits,

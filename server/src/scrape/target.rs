@@ -53,7 +53,7 @@ pub fn address_labels(address: &str) -> Labels {
 pub fn static_targets(job: &ScrapeJob) -> Found {
     let options = target_options(job);
     let groups = job.discovery.iter().filter_map(|way| match way {
-        Discovery::Static(fixed) => Some(TargetGroup::from(fixed)),
+        Discovery::Static(fixed) => Some(Arc::new(TargetGroup::from(fixed))),
         _ => None,
     });
     let found: Vec<_> = groups
@@ -88,10 +88,27 @@ pub struct Target {
 pub struct Found {
     /// To be scraped.
     pub targets: Vec<Target>,
-    /// Labels of what relabelling dropped.
-    pub dropped: Vec<Labels>,
+    /// What relabelling dropped.
+    pub dropped: Vec<Dropped>,
     /// Labels of what cannot be scraped, and why.
     pub unusable: Vec<(Labels, String)>,
+}
+
+/// A target that relabelling dropped, by where it was found. Its labels are put together for whoever looks at them: a cluster has
+/// 100,000 pods of which a job scrapes a few, and those of all were a kilobyte each.
+#[derive(Clone, Debug)]
+pub struct Dropped {
+    options: Arc<ScrapeJob>,
+    group: Arc<TargetGroup>,
+    at: usize,
+}
+
+impl Dropped {
+    /// Before relabelling.
+    pub fn labels(&self) -> Labels {
+        let own = &self.group.targets[self.at];
+        discovered(&self.options, own, &self.group.labels)
+    }
 }
 
 /// What became of one discovered target.
@@ -100,7 +117,7 @@ pub enum Outcome {
     /// It is scraped.
     Target(Box<Target>),
     /// Relabelling dropped it.
-    Dropped(Labels),
+    Dropped(Dropped),
     /// It cannot be scraped.
     Unusable(Labels, String),
 }
@@ -189,13 +206,21 @@ pub fn target_options(job: &ScrapeJob) -> Arc<ScrapeJob> {
 }
 
 /// What becomes of the targets of one group. `options` are the job's own for its targets.
-pub fn outcomes(job: &ScrapeJob, options: &Arc<ScrapeJob>, group: &TargetGroup) -> Vec<Outcome> {
+pub fn outcomes(
+    job: &ScrapeJob,
+    options: &Arc<ScrapeJob>,
+    group: &Arc<TargetGroup>,
+) -> Vec<Outcome> {
     let mut outcomes = Vec::with_capacity(group.targets.len());
-    for own in &group.targets {
+    for (at, own) in group.targets.iter().enumerate() {
         let discovered = discovered(job, own, &group.labels);
         let mut labels = discovered.to_builder();
         outcomes.push(if !relabel(&job.relabel, &mut labels) {
-            Outcome::Dropped(discovered)
+            Outcome::Dropped(Dropped {
+                options: Arc::clone(options),
+                group: Arc::clone(group),
+                at,
+            })
         } else {
             match finish(options, &discovered, labels) {
                 Ok(target) => Outcome::Target(Box::new(target)),
@@ -225,7 +250,7 @@ pub fn collect<'o>(job: &ScrapeJob, outcomes: impl IntoIterator<Item = &'o Outco
                     }
                 }
             },
-            Outcome::Dropped(labels) => found.dropped.push(labels.clone()),
+            Outcome::Dropped(dropped) => found.dropped.push(dropped.clone()),
             Outcome::Unusable(labels, why) => found.unusable.push((labels.clone(), why.clone())),
         }
     }
@@ -394,10 +419,30 @@ scrape_configs:
             (target.interval_ms, target.labels.get("instance")),
             (5000, Some("me"))
         );
-        assert_eq!(found.dropped[0].get("__address__"), Some("b:1"));
+        let dropped = found.dropped[0].labels();
+        assert_eq!(dropped.get("__address__"), Some("b:1"));
+        assert_eq!(dropped.get("__metrics_path__"), Some("/metrics"));
         let (labels, why) = &found.unusable[0];
         assert_eq!(labels.get("__address__"), Some("d:1"));
         assert!(why.contains("gopher"), "{why}");
+    }
+
+    /// The labels of 100,000 dropped targets were a kilobyte each, several times.
+    #[test]
+    fn what_is_dropped_takes_no_labels_of_its_own() {
+        let text = "scrape_configs:\n- {job_name: j, relabel_configs: [{action: drop}]}\n";
+        let config = crate::config::load(text).0.expect("valid");
+        let group = Arc::new(TargetGroup {
+            targets: ["a:1", "b:1"].map(address_labels).to_vec(),
+            labels: Labels::from_pairs([("__meta_from", "a group")]),
+        });
+        let options = target_options(&config.jobs[0]);
+        let known = outcomes(&config.jobs[0], &options, &group);
+        let found = collect(&config.jobs[0], &known);
+        assert_eq!(Arc::strong_count(&group), 1 + 2 * 2);
+        let labels = found.dropped[1].labels();
+        let shown = ["__address__", "__meta_from", "job"].map(|name| labels.get(name));
+        assert_eq!(shown, [Some("b:1"), Some("a group"), Some("j")]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use stillwell_adapters::host::Health;
 use stillwell_engine::{ScrapeFacts, TargetId, Timestamp, Writer};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
@@ -126,7 +127,8 @@ impl Worker {
         let began = Instant::now();
         let fetched = match &self.state.target.refused {
             Some(why) => Err(ScrapeError::Page(why.clone())),
-            None => self.fetch().await,
+            None if self.state.health() == Health::Up => self.fetch().await,
+            None => shared.doubtful.begin(self.fetch()).await,
         };
         if fetched.is_ok() {
             self.note_cost(began.elapsed().as_secs_f64() * 1000.0);
@@ -155,6 +157,7 @@ impl Worker {
         let duration_s = facts.duration_s;
         let error = result.err().map(|error| error.to_string());
         if let Some(error) = &error {
+            let _turn = shared.doubtful.turn().await;
             let mut writer = shared.writer.lock();
             // A clock that did not move on leaves no room for a second entry; `up` keeps its last one then.
             writer.fail(self.target, at, facts, error).ok();

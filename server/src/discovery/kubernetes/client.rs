@@ -9,6 +9,7 @@ use kube::{Client, Config};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use crate::cluster::bounded;
 use crate::config::{BasicAuth, Credentials, KubernetesDiscovery, SecretSource};
 
 /// Between two tries to read the credentials.
@@ -41,7 +42,9 @@ pub(crate) async fn connect(
         .ok(); // somebody has done so before
     config.connect_timeout = Some(CONNECT);
     config.default_retry = false; // what is tried again, and when, is decided here
+    let namespace = config.default_namespace.clone();
     let client = Client::try_from(config).map_err(|error| error.to_string())?;
+    let client = bounded(client, namespace);
     let mut namespaces = discovery.namespaces.clone();
     if discovery.own_namespace {
         let own = std::fs::read_to_string(OWN_NAMESPACE);

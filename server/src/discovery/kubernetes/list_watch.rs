@@ -11,10 +11,14 @@ use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use super::list_page::{self, Refused};
+
 /// Objects of a page of the list.
 const PAGE: u32 = 500;
-/// Pages of it: 200,000 objects, some forty times what a process is meant for.
-const PAGES_MAX: u32 = 400;
+/// Objects of it, some forty times what a process is meant for, ...
+const OBJECTS_MAX: usize = 200_000;
+/// ... and pages: a server may give fewer objects than it is asked for.
+const PAGES_MAX: u32 = 2_000;
 /// All labels of an object, and all annotations (apimachinery, `TotalAnnotationSizeLimitB`).
 const METADATA_BYTES_MAX: usize = 256 << 10;
 /// One page.
@@ -148,24 +152,27 @@ where
     if !selectors.field.is_empty() {
         parameters = parameters.fields(&selectors.field);
     }
+    let keep = |object: K| (key(&object), keep(object));
     let mut all = BTreeMap::new();
     for _ in 0..PAGES_MAX {
-        let page = tokio::time::timeout(LIST, api.list(&parameters)).await;
+        let page = tokio::time::timeout(LIST, list_page::ask(api, &parameters, &keep)).await;
         let page = page.map_err(|_| format!("no list within {LIST:?}"))?;
-        let page = page.map_err(|error| match error {
-            kube::Error::Api(status) if status.code == NOT_FOUND => NO_SUCH_KIND.to_owned(),
-            error => in_words(&error),
+        let page = page.map_err(|refused| match refused {
+            Refused::Status(status) if status.code == NOT_FOUND => NO_SUCH_KIND.to_owned(),
+            Refused::Status(status) => in_words(&kube::Error::Api(status)),
+            Refused::Failed(why) => why,
         })?;
-        let objects = page.items.into_iter();
-        all.extend(objects.map(|object| (key(&object), keep(object))));
+        all.extend(page.objects);
+        if all.len() > OBJECTS_MAX {
+            break;
+        }
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => parameters = parameters.continue_token(&token),
             None => return Ok((all, page.metadata.resource_version.unwrap_or_default())),
         }
     }
     Err(format!(
-        "a list of more than {} objects: narrow it by `selectors` or `namespaces`",
-        PAGE * PAGES_MAX
+        "a list of more than {OBJECTS_MAX} objects: narrow it by `selectors` or `namespaces`"
     ))
 }
 

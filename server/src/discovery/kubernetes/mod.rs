@@ -12,6 +12,7 @@ pub(super) mod client;
 mod endpoints;
 mod endpointslice;
 mod ingress;
+mod list_page;
 pub(super) mod list_watch;
 mod lookup;
 pub(super) mod meta;
@@ -64,7 +65,8 @@ pub(super) async fn run(config: KubernetesDiscovery, groups: Groups) {
         for namespace in scopes {
             state.expect(kind, &namespace);
             let selectors = selectors(kind, &config);
-            let watch = watch(kind, namespace, selectors, client.clone(), tell.clone());
+            let of = (kind, state.makes_groups_at_once());
+            let watch = watch(of, namespace, selectors, client.clone(), tell.clone());
             watches.spawn(watch);
         }
     }
@@ -73,9 +75,9 @@ pub(super) async fn run(config: KubernetesDiscovery, groups: Groups) {
     }
 }
 
-/// Follows the objects of one kind in one namespace.
+/// Follows the objects of one kind in one namespace. Of pods whose groups can be made `at_once` nothing else is kept.
 async fn watch(
-    kind: Kind,
+    (kind, at_once): (Kind, bool),
     namespace: String,
     selectors: Selectors,
     client: Client,
@@ -103,6 +105,9 @@ async fn watch(
         }};
     }
     match kind {
+        Kind::Pod if at_once => namespaced!(Pod, |pod| {
+            Object::Made(Some(pod::group(&pod::facts(&pod), &[])))
+        }),
         Kind::Pod => namespaced!(Pod, |pod| Object::Pod(pod::facts(&pod))),
         Kind::Service => namespaced!(Service, |service| Object::Service(Box::new(service))),
         Kind::Endpoints => namespaced!(Endpoints, |one| Object::Endpoints(Box::new(one))),

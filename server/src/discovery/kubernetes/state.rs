@@ -38,6 +38,8 @@ impl Kind {
 #[derive(Debug)]
 pub(super) enum Object {
     Pod(PodFacts),
+    /// The group of an object that is all that it takes, until it is handed on.
+    Made(Option<TargetGroup>),
     Service(Box<Service>),
     Endpoints(Box<Endpoints>),
     EndpointSlice(Box<EndpointSlice>),
@@ -95,6 +97,11 @@ impl State {
         kinds
     }
 
+    /// Whether a pod is all that its group takes: of 100,000 pods what is kept to make their groups again was as much as these.
+    pub(super) fn makes_groups_at_once(&self) -> bool {
+        self.role == KubernetesRole::Pod && !self.attach_node && !self.attach_namespace
+    }
+
     /// A kind in a namespace is going to be listed.
     pub(super) fn expect(&mut self, kind: Kind, namespace: &str) {
         self.awaited.insert((kind, namespace.to_owned()));
@@ -146,13 +153,16 @@ impl State {
         if !self.published {
             self.published = true;
             let keys = self.objects.get(&self.own()).map(|own| own.keys());
-            let keys = keys.into_iter().flatten();
-            let all = keys.filter_map(|key| Some((self.source(key), self.group(key)?)));
-            groups.replace(all.collect::<Vec<_>>());
+            let keys: Vec<String> = keys.into_iter().flatten().cloned().collect();
+            groups.replace(keys.iter().filter_map(|key| {
+                let source = self.source(key);
+                Some((source, self.group(key)?))
+            }));
             return;
         }
         for key in &concerned {
-            groups.put(self.source(key), self.group(key));
+            let source = self.source(key);
+            groups.put(source, self.group(key));
         }
     }
 
@@ -244,8 +254,11 @@ impl State {
         }
     }
 
-    /// The group of an object of the role; none where it is gone.
-    fn group(&self, key: &str) -> Option<TargetGroup> {
+    /// The group of an object of the role; none where it is gone. One that was made is given once.
+    fn group(&mut self, key: &str) -> Option<TargetGroup> {
+        if let Some(Object::Made(made)) = self.objects.get_mut(&self.own())?.get_mut(key) {
+            return made.take();
+        }
         let object = self.objects.get(&self.own())?.get(key)?;
         let namespace = key.split_once('/').map_or("", |(namespace, _)| namespace);
         let attached: Vec<&Labels> = self.namespace(namespace).into_iter().collect();
@@ -263,7 +276,7 @@ impl State {
             Object::EndpointSlice(one) => Some(endpointslice::group(one, self)),
             Object::Ingress(one) => Some(ingress::group(one, &attached)),
             Object::Node(one) => node::group(one),
-            Object::Namespace(_) => None,
+            Object::Made(_) | Object::Namespace(_) => None,
         }
     }
 }

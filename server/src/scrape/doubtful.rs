@@ -1,0 +1,73 @@
+//! Scrapes that are not known to lead anywhere take turns: of targets that are new or failed last, and what follows on a failure.
+//!
+//! All targets share a thread. 5,000 that refuse connections are due at a few moments of their interval, and each takes a tenth of a
+//! millisecond to find that out: whoever stood behind them in line missed its scrapes. Here a few of them at a time are in that
+//! line, so that a target which answers waits for these.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// At a time.
+const TURNS: usize = 4;
+
+/// Whose turn it is.
+pub struct Doubtful(Semaphore);
+
+impl Default for Doubtful {
+    fn default() -> Doubtful {
+        Doubtful(Semaphore::new(TURNS))
+    }
+}
+
+impl Doubtful {
+    /// A turn, until it is dropped. `None` never comes: it is never closed.
+    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.acquire().await.ok()
+    }
+
+    /// Begins something in its turn, which ends where it first has to wait.
+    pub async fn begin<F: Future>(&self, work: F) -> F::Output {
+        let mut work = pin!(work);
+        let turn = self.turn().await;
+        let begun = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await;
+        drop(turn);
+        match begun {
+            Poll::Ready(done) => done,
+            Poll::Pending => work.await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// 5,000 targets that refused connections had others miss every fifth scrape.
+    #[tokio::test]
+    async fn whoever_is_not_doubtful_waits_for_a_few_of_those_who_are() {
+        let (doubtful, done) = (Arc::new(Doubtful::default()), Arc::new(AtomicUsize::new(0)));
+        for _ in 0..5_000 {
+            let (doubtful, done) = (Arc::clone(&doubtful), Arc::clone(&done));
+            tokio::spawn(async move {
+                doubtful.begin(tokio::task::yield_now()).await;
+                let _turn = doubtful.turn().await;
+                done.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        tokio::task::yield_now().await; // all of them have asked for their turn
+        let before = done.load(Ordering::Relaxed);
+        let healthy = tokio::spawn(async {});
+        healthy.await.expect("no panic");
+        let after = done.load(Ordering::Relaxed);
+        assert!(after - before <= 10 * TURNS, "{before} {after}");
+        while done.load(Ordering::Relaxed) < 5_000 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
