@@ -8,9 +8,13 @@ use super::{Config, ScrapeJob, add_job, global, scrape};
 use crate::yaml;
 use crate::yaml::{Problem, Report};
 
+/// Files of all patterns.
+const FILES_MAX: usize = 10_000;
+
 /// Adds the jobs of every file that fits; relative patterns are below `base`.
 pub(super) fn load(config: &mut Config, base: &Path, report: &mut Report) {
     let (patterns, line) = std::mem::take(&mut config.scrape_files);
+    let mut files = 0;
     for pattern in patterns {
         let whole = base.join(&pattern);
         let found = match glob::glob(&whole.to_string_lossy()) {
@@ -22,6 +26,11 @@ pub(super) fn load(config: &mut Config, base: &Path, report: &mut Report) {
         };
         // A file that a pattern names and that cannot be read is an error; a pattern that fits nothing is none.
         for path in found.filter_map(Result::ok) {
+            files += 1;
+            if files > FILES_MAX {
+                let why = format!("scrape_config_files: {pattern:?}: more than {FILES_MAX} files");
+                return report.error(line, why);
+            }
             let jobs = read_file(&path, &config.global, line, report);
             let place = format!("{}: ", path.display());
             for mut job in jobs {

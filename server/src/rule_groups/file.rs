@@ -1,5 +1,6 @@
 //! Rule files: groups of rules, every mistake with its line.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use stillwell_engine::labels::{Labels, METRIC_NAME};
@@ -12,6 +13,8 @@ use crate::config::{Problem, Report, label_map};
 use crate::files;
 use crate::yaml::{Entry, Kind, Node};
 
+/// Files of all patterns.
+const FILES_MAX: usize = 10_000;
 /// Faster than this and rules cost more than the pages that they read.
 const INTERVAL_MS_MIN: u64 = 100;
 
@@ -97,10 +100,10 @@ pub fn load(
     features: &Features,
     report: &mut Report,
 ) -> Vec<RuleFile> {
-    let mut files = Vec::new();
-    for path in matching(patterns, base, line, report) {
+    let (mut files, mut seen) = (Vec::new(), HashSet::new());
+    for path in matching(patterns, base, FILES_MAX, line, report) {
         let name = path.display().to_string();
-        if files.iter().any(|file: &RuleFile| file.path == name) {
+        if !seen.insert(name.clone()) {
             continue;
         }
         let mut own = Report::default();
@@ -114,14 +117,26 @@ pub fn load(
 }
 
 /// The files that the patterns name. One that is no pattern must be there.
-fn matching(patterns: &[String], base: &Path, line: usize, report: &mut Report) -> Vec<PathBuf> {
+fn matching(
+    patterns: &[String],
+    base: &Path,
+    files_max: usize,
+    line: usize,
+    report: &mut Report,
+) -> Vec<PathBuf> {
     let mut paths = Vec::new();
     for pattern in patterns {
         let whole = base.join(pattern);
         match glob::glob(&whole.to_string_lossy()) {
             Ok(found) => {
                 let before = paths.len();
-                paths.extend(found.filter_map(Result::ok));
+                let more = found.filter_map(Result::ok);
+                paths.extend(more.take(files_max + 1 - before));
+                if paths.len() > files_max {
+                    let why = format!("rule_files: {pattern:?}: more than {files_max} files");
+                    report.error(line, why);
+                    return Vec::new();
+                }
                 if paths.len() == before && !pattern.contains(['*', '?', '[']) {
                     report.warn(
                         line,
@@ -374,6 +389,26 @@ mod tests {
         let groups = read_text(text, "f", &Features::default(), &mut report);
         let errors = report.errors.iter().map(ToString::to_string).collect();
         (groups, errors)
+    }
+
+    /// With 100,000 files that a pattern fits the process had not started after 35 s, without a word.
+    #[test]
+    fn a_pattern_that_fits_too_many_files_is_refused() {
+        let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/rule_groups");
+        let patterns = ["*.rs".to_owned()];
+        for (files_max, is_refused) in [(2, true), (10_000, false)] {
+            let mut report = Report::default();
+            let paths = matching(&patterns, &base, files_max, 7, &mut report);
+            let errors: Vec<String> = report.errors.iter().map(ToString::to_string).collect();
+            assert_eq!(
+                (paths.is_empty(), errors.len()),
+                (is_refused, usize::from(is_refused))
+            );
+            assert!(
+                errors.iter().all(|why| why.contains("more than 2 files")),
+                "{errors:?}"
+            );
+        }
     }
 
     #[test]
