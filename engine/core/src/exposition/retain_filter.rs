@@ -20,10 +20,11 @@ use hashbrown::HashMap;
 
 use crate::labels::{Labels, METRIC_NAME, RelabelAction};
 use crate::limits::REMEMBERED_METRICS_MAX;
-use crate::signal::{RetainHandle, RetainSet, START_TIME};
+use crate::signal::{RetainHandle, RetainSet, START_TIME, TableMetric};
 
 use super::line_lengths::LineLengths;
 use crate::scrape::TargetSpec;
+use crate::store::is_counter;
 
 /// What happens to the lines of a metric name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,7 +143,7 @@ impl RetainFilter {
     pub(crate) fn begin(&mut self, body: &[u8]) -> bool {
         let keeps_counters = match self.reports_start_time {
             Some(tells) => !tells,
-            None => !reports_start_time(body),
+            None => !has_sample_of(body, START_TIME),
         };
         if keeps_counters != self.keeps_counters
             || self.retain_handle.version() != self.retain_set.version
@@ -190,6 +191,15 @@ impl RetainFilter {
             .filter_map(|known| std::str::from_utf8(&known.name).ok())
     }
 
+    /// Metrics of the names table that are on this page and that relabelling would keep, of which no line is kept.
+    pub(crate) fn passed_over<'a>(&'a self, body: &'a [u8]) -> impl Iterator<Item = &'a str> {
+        let known = self.names.iter();
+        let passed = known.filter(|one| one.survives && one.decision != LineDecision::Keep);
+        passed
+            .filter_map(|known| std::str::from_utf8(&known.name).ok())
+            .filter(|name| TableMetric::of(name).is_some() && has_sample_of(body, name))
+    }
+
     /// Whether a relabelled sample is kept.
     pub(crate) fn keeps(&self, labels: &Labels) -> bool {
         labels
@@ -216,8 +226,7 @@ impl RetainFilter {
     }
 
     fn keeps_metric(&self, metric: &str) -> bool {
-        let is_counter = metric.ends_with("_total") || metric.ends_with("_count");
-        self.retain_set.retains(metric) || (is_counter && self.keeps_counters)
+        self.retain_set.retains(metric) || (self.keeps_counters && is_counter(metric))
     }
 
     /// The decision for a name whose first line has these labels.
@@ -260,9 +269,11 @@ impl RetainFilter {
     }
 }
 
-/// Whether the page contains `process_start_time_seconds`.
-fn reports_start_time(body: &[u8]) -> bool {
-    memchr::memmem::find_iter(body, START_TIME).any(|at| at == 0 || body[at - 1] == b'\n')
+/// Whether the page has a line that begins with this name.
+fn has_sample_of(body: &[u8], name: &str) -> bool {
+    let ends = |at: usize| body.get(at).is_some_and(|byte| b"{ \t".contains(byte));
+    memchr::memmem::find_iter(body, name)
+        .any(|at| (at == 0 || body[at - 1] == b'\n') && ends(at + name.len()))
 }
 
 impl RetainFilter {

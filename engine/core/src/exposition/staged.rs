@@ -14,6 +14,7 @@ use super::stage::Stage;
 use crate::histogram::FloatHistogram;
 use crate::ids::{SeriesId, TargetId};
 use crate::labels::Labels;
+use crate::not_known::NotKnown;
 use crate::scrape::TargetSpec;
 use crate::store::{CountedGrowth, histogram_bytes};
 
@@ -27,6 +28,8 @@ pub struct Staged<'a> {
     pub(crate) growth: Option<CountedGrowth>,
     /// It was found before the commit that no new line has the series of a kept one.
     pub(crate) has_no_conflicts: bool,
+    /// What whoever wrote it says not to be known.
+    pub(crate) not_known: NotKnown,
 }
 
 /// The stage of a page that may be refused. When it is dropped, it frees what the new lines of that page took.
@@ -87,6 +90,7 @@ impl Stage {
                 added: None,
                 growth: None,
                 has_no_conflicts: false,
+                not_known: NotKnown::default(),
             }),
             // The text is ours: its lines say nothing to whoever sent the page.
             Err(error) if page.dialect == Dialect::Decoded => Err(PageError { line: 0, ..error }),
@@ -114,6 +118,11 @@ impl Staged<'_> {
         self.stage.spec()
     }
 
+    /// Sets of which series whoever wrote the page does not know the value. Their labels are those of the page.
+    pub fn set_not_known(&mut self, not_known: NotKnown) {
+        self.not_known = not_known;
+    }
+
     /// Lines skipped by the filter.
     pub(crate) fn skipped(&self) -> u64 {
         self.stage.page.skipped
@@ -122,6 +131,13 @@ impl Staged<'_> {
     /// The filter, for `retain: signals`.
     pub(crate) fn retain_filter(&self) -> Option<&RetainFilter> {
         self.stage.retain_filter.as_ref()
+    }
+
+    /// Where only what signals need is kept: metrics of the names table that are on this page and not kept. Searches the page
+    /// for each.
+    pub(crate) fn passed_over(&self) -> impl Iterator<Item = &str> {
+        let filter = self.stage.retain_filter.iter();
+        filter.flat_map(|filter| filter.passed_over(self.page.text()))
     }
 
     /// Sets whether the newest page reports a process start time.

@@ -13,11 +13,13 @@ use super::demand::reads_demand;
 use super::facts::TargetFacts;
 use super::judge::{never_seen, no_target_counts};
 use super::known_labels::{Labels, labels_of};
+use super::losses;
 use super::names::REQUEST_LABELS;
 use super::policy::{Absent, Policy};
 use super::query::{Kind, Selector, SignalQuery};
 use super::scope::{self, Scope};
 use super::seen;
+use super::shown::shows;
 use super::windows::windows_covered;
 
 /// Proves that an empty result means 0. Error: what is not proven.
@@ -92,9 +94,10 @@ pub(crate) fn complete(
     } else if by_proof {
         demand_is_shown(assessment, scope, query)?;
     }
+    losses::nothing_is_left_out(assessment, scope, query)?;
     match policy.absent {
         Absent::Zero => Ok(()),
-        Absent::Auto | Absent::Unknown => nothing_is_lost(assessment, scope, query),
+        Absent::Auto | Absent::Unknown => losses::nothing_is_lost(assessment, scope, query),
     }
 }
 
@@ -124,84 +127,6 @@ fn selectors_cover(
         }
     }
     Ok(())
-}
-
-/// S4a for any number: no target that counts has lost a family that its process has shown, for what the others show would be
-/// told for all of them. Costs nothing while no target has lost anything, else a look at each target that counts.
-fn nothing_is_lost(
-    assessment: Assessment<'_>,
-    scope: &Scope,
-    query: &SignalQuery,
-) -> Result<(), String> {
-    if assessment.facts.targets_with_losses == 0 {
-        return Ok(());
-    }
-    let counting = scope.counting.iter();
-    let counting = counting.filter_map(|&id| assessment.facts.target(id));
-    for target in counting {
-        let is_read = |selector: &&Selector| {
-            let (names, pins) = (assessment.names, assessment.pins);
-            !scope::is_report(selector)
-                && scope::contradiction(target, names, selector, pins).is_none()
-        };
-        if target.is_empty
-            && let Some(selector) = query.selectors.iter().find(is_read)
-        {
-            return Err(format!(
-                "the page of {} is empty: nothing is known of its {}",
-                describe(target),
-                selector.text()
-            ));
-        }
-        for (metric, left_out) in target.left_out.iter() {
-            let concerns = |one: &Selector| {
-                is_read(&one) && reads(assessment, one, metric) && left_out.may_fit(&one.matchers)
-            };
-            if query.selectors.iter().any(concerns) {
-                return Err(why_left_out(target, metric, left_out.of_target));
-            }
-        }
-        for lost in target.lost_metrics(assessment.names) {
-            let mut selectors = query.selectors.iter();
-            let is_lost = selectors.any(|selector| {
-                is_read(&selector)
-                    && reads(assessment, selector, lost)
-                    && !shows(assessment, target, selector)
-            });
-            let shows_other = || {
-                let mut selectors = query.selectors.iter();
-                query.has_or && selectors.any(|one| shows(assessment, target, one))
-            };
-            if is_lost && !shows_other() {
-                return Err(format!(
-                    "the page of {} no longer has {lost}, nor anything that proves its absence to mean 0, and its process \
-                     has not restarted; if it may go away, `absent: zero` says so",
-                    describe(target)
-                ));
-            }
-        }
-    }
-    Ok(())
-}
-
-fn why_left_out(target: &TargetFacts, metric: &str, of_target: bool) -> String {
-    let of = describe(target);
-    match of_target {
-        true => format!(
-            "{of} gives series of {metric} that another target gives, too, and only one of them is stored: give each target \
-             labels of its own, such as `instance`"
-        ),
-        false => format!(
-            "metric_relabel_configs make several lines of {metric} of {of} one series, and only one of them is stored: keep \
-             the labels that tell them apart"
-        ),
-    }
-}
-
-/// Whether a selector reads a metric, under any of its names. A pattern of names reads many, of which each may come and go.
-fn reads(assessment: Assessment<'_>, selector: &Selector, metric: &str) -> bool {
-    let queried = selector.metric.as_deref();
-    queried.is_some_and(|queried| assessment.names.reads(queried, metric))
 }
 
 /// S4a for a query of no kind whose result is 0: every target that counts shows the demand that the query reads, or what
@@ -289,19 +214,6 @@ fn check_witness(
             describe(target)
         )
     })
-}
-
-/// Whether the newest good page has what a selector reads, under any of its names, or a witness of its absence.
-fn shows(assessment: Assessment<'_>, target: &TargetFacts, selector: &Selector) -> bool {
-    let mut metrics = target.metrics.keys().map(|metric| &**metric);
-    let Some(metric) = &selector.metric else {
-        return metrics.any(|present| selector.name_matchers().all(|one| one.matches(present)));
-    };
-    let has = |name: &str| target.metrics.contains_key(name);
-    let mut equivalents = assessment.names.equivalents(metric).into_iter();
-    has(metric)
-        || equivalents.any(|(name, _)| has(&name))
-        || metrics.any(assessment.names.absence_witnesses(metric))
 }
 
 /// S4a: whether absence of the family can be a 0. A gauge of the pool or of a model server is there whenever its value is

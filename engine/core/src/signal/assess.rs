@@ -13,8 +13,9 @@ use super::candidates::Candidates;
 use super::demand::Demand;
 use super::grace::{self, Grace};
 use super::judge::{self, Verdict};
+use super::losses;
 use super::policy::Nan;
-use super::query::Kind;
+use super::query::{Filter, Kind, SignalQuery};
 use super::reading::{Element, Reading, State};
 use super::scope::Scope;
 use super::signal::Signal;
@@ -72,7 +73,8 @@ impl Signal {
         let fits = |labels: &Labels| fits(labels, assessment.pins);
         let groups: Vec<_> = values.iter().filter(|(labels, _)| fits(labels)).collect();
         let scopes = self.scopes(assessment, &groups);
-        let mut held = None;
+        let mut held = self.held_for_not_known(assessment, &scopes)?;
+        let is_whole = held.is_none();
         let mut elements = Vec::new();
         for (labels, value) in groups {
             self.check_finite(labels, assessment.pins)?;
@@ -86,10 +88,17 @@ impl Signal {
             });
         }
         self.add_vanished(assessment, &scopes, &mut held, &mut elements)?;
-        self.prove_empty_parts(assessment, &scopes, &mut elements)?;
+        if is_whole {
+            self.prove_empty_parts(assessment, &scopes, &mut elements)?;
+        }
         if let Some(is_zero) = has_zero(&elements) {
             let scope = &scopes.whole;
-            absence::complete(assessment, scope, &self.query, &self.policy, is_zero)?;
+            if is_whole {
+                absence::complete(assessment, scope, &self.query, &self.policy, is_zero)?;
+            }
+        } else if let (Some(filter), [part]) = (self.query.filter, &self.query.parts[..]) {
+            let filtered = (filter, part);
+            elements.extend(self.filtered(assessment, &scopes, filtered, &mut held)?);
         } else {
             self.check_finite(&Labels::empty(), assessment.pins)?;
             let time_ms = self.judge(assessment, &scopes.whole, &mut held)?;
@@ -98,7 +107,11 @@ impl Signal {
                 _ => why,
             };
             let labels = self.empty_group(assessment.pins).map_err(why_empty)?;
-            let value = self.empty_value(assessment, &scopes).map_err(why_empty)?;
+            let floor = self.floor(&labels, assessment).filter(|_| !is_whole);
+            let value = self
+                .empty_value(assessment, &scopes)
+                .or_else(|why| floor.ok_or(why));
+            let value = value.map_err(why_empty)?;
             let value = self.number(&labels, value, assessment)?;
             elements.push(Element {
                 labels,
@@ -115,6 +128,51 @@ impl Signal {
             },
         };
         Ok(Reading { state, elements })
+    }
+
+    /// S2b: what is read and not known is what it was at most, for as long as what was measured before counts (S6b). Error: it
+    /// does not, or more may mean less.
+    fn held_for_not_known(
+        &self,
+        assessment: Assessment<'_>,
+        scopes: &Scopes<'_>,
+    ) -> Result<Held, String> {
+        let Some(why) = losses::not_known(assessment, &scopes.whole, &self.query) else {
+            return Ok(None);
+        };
+        let grace = self.grace(assessment.now_ms);
+        let grace = grace.filter(|one| !one.has_no_floor() && self.query.demand == Demand::Rising);
+        match grace {
+            Some(grace) => Ok(Some((grace.start_ms(), why.to_owned()))),
+            None => Err(why.to_owned()),
+        }
+    }
+
+    /// S4: what a comparison with a number tells that has left out every element of what it compares. That was measured, so nothing
+    /// is what there is; what is proven to be 0 is compared as 0. Within a grace it is what was measured before.
+    fn filtered<'a>(
+        &'a self,
+        assessment: Assessment<'_>,
+        scopes: &Scopes<'a>,
+        (filter, part): (Filter, &'a SignalQuery),
+        held: &mut Held,
+    ) -> Result<Option<Element>, String> {
+        self.check_finite(&Labels::empty(), assessment.pins)?;
+        let time_ms = self.judge(assessment, &scopes.whole, held)?;
+        let was_empty = !self.empty_parts.is_empty();
+        if !was_empty {
+            let scope = scopes.candidates.scope(assessment.pins, part, &self.policy);
+            // Any of its elements may be 0.
+            absence::complete(assessment, &scope, part, &self.policy, true)?;
+        }
+        let floor = self.floor(&Labels::empty(), assessment);
+        let zero = (was_empty && filter.keeps(0.0) && part.grouping.is_empty()).then_some(0.0);
+        let value = floor.into_iter().chain(zero).reduce(f64::max);
+        Ok(value.map(|value| Element {
+            labels: Labels::empty(),
+            value,
+            time: Timestamp::from_ms(time_ms),
+        }))
     }
 
     /// S6: in a crash loop, after a restart before which the value was not known, and within the grace if the query may fall

@@ -84,6 +84,11 @@ impl Grace {
         }
         let why = match kind {
             ChangeKind::Restarted => format!("{name} restarted"),
+            ChangeKind::MayHaveRestarted => {
+                format!(
+                    "{name} could not be reached, and its page does not say whether its process is the same"
+                )
+            }
             ChangeKind::SeriesLeft { counters: true, .. } => {
                 format!("counters of {name} are gone, so that it may have restarted")
             }
@@ -255,12 +260,7 @@ pub(super) fn restarted_unseen(
     Some(format!(
         "{} started at {}, and what was true before is not known here: within {} s of that no 0 is told",
         describe(target),
-        clock_time(
-            target
-                .newest_start_ms
-                .max(target.started_ms)
-                .unwrap_or_default()
-        ),
+        clock_time(target.newest_start_ms().unwrap_or_default()),
         grace_ms / 1000
     ))
 }
@@ -281,8 +281,8 @@ fn unseen_restart<'a>(
     grace_ms: i64,
 ) -> Option<&'a TargetFacts> {
     let is_unseen = |target: &TargetFacts| {
-        let newest_ms = target.newest_start_ms.max(target.started_ms);
-        let (Some(started_ms), Some(since_ms)) = (newest_ms, target.process_since_ms) else {
+        let started = target.newest_start_ms().zip(target.process_since_ms);
+        let Some((started_ms, since_ms)) = started else {
             return false;
         };
         let seen_ms = since_ms.saturating_add(grace_ms);

@@ -5,7 +5,7 @@
 //! * What follows for a query: `query` (its selectors and its kind), `scope` (which targets count; `carried`: which labels of a
 //!   result say so), `judge` (whether their
 //!   pages are new enough), `absence` (whether an empty result means 0; `known_labels`: what
-//!   the labels of a family say of that), `windows` (whether good pages cover what a query looks back to), `grace` (what holds after a restart), `lint`.
+//!   the labels of a family say of that; `shown`: what is on a page), `losses` (what a result lacks), `windows` (whether good pages cover what a query looks back to), `grace` (what holds after a restart), `lint`.
 //! * How it is evaluated: `compiled` (incrementally, at each page), `evaluate` and `refresh` (from the plan, without a
 //!   lock), `view` (the store as signals see it; `form`: families under other names), `retain_set` (which metrics are kept).
 //! * `signal` is one signal, `assess` yields its `reading` (`configured`: what a user wants told instead), `objects` that of each object it tells of, `unanswered` whether what has no number may be there, `explain` the reasons;
@@ -28,6 +28,7 @@ mod judge;
 mod known_labels;
 mod lint;
 mod looks;
+mod losses;
 mod names;
 mod not_finite;
 mod objects;
@@ -43,6 +44,7 @@ mod rescope;
 mod retain_set;
 mod scope;
 mod seen;
+mod shown;
 #[expect(
     clippy::module_inception,
     reason = "it is the file of the type `Signal`"
@@ -59,7 +61,7 @@ pub(crate) use facts::{
     ChangeKind, CounterMoves, Facts, Gatherer, LeftOut, PageFacts, ProcessFacts, ProcessGatherer,
     RememberedLabels, RestoredTarget,
 };
-pub(crate) use names::START_TIME;
+pub(crate) use names::{START_TIME, TableMetric};
 pub(crate) use refresh::refresh;
 pub(crate) use register::{register, set_recorded};
 pub(crate) use registry::SignalRegistry;

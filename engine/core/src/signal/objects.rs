@@ -17,6 +17,7 @@ use super::assessment::{Assessment, clock_time, describe};
 use super::demand::Demand;
 use super::grace;
 use super::judge::{self, Verdict};
+use super::losses;
 use super::query::Kind;
 use super::reading::{Element, Reading, SignalId, State};
 use super::registry::{NOW_MS_MAX, SignalRegistry};
@@ -224,6 +225,9 @@ impl Signal {
         pins.push((object.0.to_owned(), object.1.to_owned()));
         let assessment = assessment.pinned(&pins);
         let scope = self.scope_of(assessment, object, tellers);
+        if let Some(why) = losses::not_known(assessment, &scope, &self.query) {
+            return Err(why.to_owned());
+        }
         let mut time_ms = self.at_ms.unwrap_or(assessment.now_ms);
         let mut held = None;
         match judge::targets(assessment, &scope, &self.query, &self.policy) {
@@ -282,7 +286,7 @@ impl Signal {
         let mut counting = scope.counting.iter();
         let restarted = counting.find_map(|&id| {
             let target = assessment.facts.target(id)?;
-            let gone_ms = target.counters_gone_ms;
+            let gone_ms = target.may_have_restarted_ms;
             let at_ms = target.changes_ms.back().copied().max(gone_ms)?;
             (assessment.now_ms - at_ms < grace_ms).then(|| {
                 format!(
@@ -304,13 +308,20 @@ impl Signal {
         (label, name): (&str, &str),
         tellers: &Tellers<'_>,
     ) -> String {
+        let mut pins = assessment.pins.to_vec();
+        pins.push((label.to_owned(), name.to_owned()));
         let scope = self.scope_of(assessment, (label, name), tellers);
         match judge::targets(assessment, &scope, &self.query, &self.policy) {
             _ if scope.counting.is_empty() => {
                 format!("no target has or shows {label}={name:?}")
             }
             Verdict::Unknown { why } | Verdict::Held { why, .. } => why,
-            Verdict::Fresh => format!("the newest pages give no number for {label}={name:?}"),
+            Verdict::Fresh => {
+                match losses::not_known(assessment.pinned(&pins), &scope, &self.query) {
+                    Some(why) => why.to_owned(),
+                    None => format!("the newest pages give no number for {label}={name:?}"),
+                }
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::promql::{EvalOptions, Features, FunctionId, Query, QueryError};
 
 use super::carried::{self, Carried};
 use super::demand::Demand;
-use super::names::Names;
+use super::names::{Names, TableMetrics};
 use super::not_finite;
 
 /// How queries of signals are read.
@@ -54,12 +54,36 @@ pub(crate) struct SignalQuery {
     pub(crate) parts: Vec<SignalQuery>,
     /// A combination whose parts cannot be distinguished: its empty result proves nothing.
     pub(crate) is_opaque: bool,
+    /// The comparison with a number that decides which elements of its only part stay, if that is what the query is.
+    pub(crate) filter: Option<Filter>,
     /// Whether it is `absent(...)` or `absent_over_time(...)`, which is empty while its series exist.
     pub(crate) is_absent: bool,
     /// Whether it reads a time before its own (`offset`, `@`).
     pub(crate) has_offset: bool,
     /// Why the series of a recording rule that it reads cannot be read as the rule's expression.
     pub(crate) unreadable: Option<String>,
+}
+
+/// A comparison with a number that leaves elements out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Filter {
+    op: BinaryOp,
+    /// The number on the right, with the operator as if it stood there.
+    limit: f64,
+}
+
+impl Filter {
+    /// Whether an element of this value stays.
+    pub(crate) fn keeps(self, value: f64) -> bool {
+        match self.op {
+            BinaryOp::Gtr => value > self.limit,
+            BinaryOp::Gte => value >= self.limit,
+            BinaryOp::Lss => value < self.limit,
+            BinaryOp::Lte => value <= self.limit,
+            BinaryOp::Neq => value != self.limit,
+            _ => value == self.limit,
+        }
+    }
 }
 
 /// One selector of it.
@@ -71,6 +95,8 @@ pub(crate) struct Selector {
     pub(crate) pins: Vec<(String, String)>,
     /// Every matcher, the pinning ones included.
     pub(crate) matchers: Vec<Matcher>,
+    /// The metrics of the names table that it reads.
+    pub(crate) of_table: TableMetrics,
     /// The labels that the result has from its series.
     pub(crate) carried: Carried,
     /// How far back the query reads, in milliseconds: the longest sum of ranges, offsets and subqueries.
@@ -122,8 +148,12 @@ impl SignalQuery {
         let demand = Demand::of(query.plan(), names);
         let not_finite = not_finite::queries(&query);
         let writes_labels = writes_labels(query.plan());
+        let filtered = filtered(query.plan()).filter(|_| fallback.is_none());
         let (filled, parts, is_opaque) = match combination(query.plan(), kind) {
-            Combination::None => (None, Vec::new(), false),
+            Combination::None => {
+                let part = filtered.map(|(part, _)| SignalQuery::new(&query.part(part), names));
+                (None, part.into_iter().collect(), false)
+            }
             Combination::Opaque => (None, Vec::new(), true),
             Combination::Sums(sums) => {
                 // A sum without series is 0 if that is proven, and the others still count.
@@ -136,6 +166,7 @@ impl SignalQuery {
                 (Some(filled), sums.iter().map(part).collect(), false)
             }
         };
+        let filter = filtered.map(|(_, filter)| filter);
         let query = filled.unwrap_or(query);
         let window_ms = window_ms(query.plan());
         let selectors: Vec<Selector> = query
@@ -158,6 +189,7 @@ impl SignalQuery {
             has_or,
             parts,
             is_opaque,
+            filter,
             is_absent,
             has_offset,
             unreadable: None,
@@ -238,8 +270,11 @@ impl Selector {
             .iter()
             .filter(equal)
             .filter(|matcher| matcher.name() != METRIC_NAME);
+        let of_name = used.matchers.iter();
+        let of_name: Vec<&Matcher> = of_name.filter(|one| one.name() == METRIC_NAME).collect();
         Selector {
             metric: named.map(|matcher| matcher.value().to_owned()),
+            of_table: TableMetrics::read_by(named.map(Matcher::value), &of_name),
             pins: pins
                 .map(|matcher| (matcher.name().to_owned(), matcher.value().to_owned()))
                 .collect(),
@@ -325,6 +360,39 @@ fn window_ms(expr: &Expr) -> i64 {
         }
     };
     total.min(UNKNOWN_WINDOW_MS)
+}
+
+/// What is compared with a number at the top of a query, so that elements are left out.
+fn filtered(expr: &Expr) -> Option<(&Expr, Filter)> {
+    let ExprKind::Binary(binary) = &peel(expr).kind else {
+        return None;
+    };
+    let mirrored = match binary.op {
+        _ if binary.return_bool => return None,
+        BinaryOp::Gtr => BinaryOp::Lss,
+        BinaryOp::Gte => BinaryOp::Lte,
+        BinaryOp::Lss => BinaryOp::Gtr,
+        BinaryOp::Lte => BinaryOp::Gte,
+        op @ (BinaryOp::Eql | BinaryOp::Neq) => op,
+        _ => return None,
+    };
+    match (number(&binary.lhs), number(&binary.rhs)) {
+        (None, Some(limit)) => Some((
+            &binary.lhs,
+            Filter {
+                op: binary.op,
+                limit,
+            },
+        )),
+        (Some(limit), None) => Some((
+            &binary.rhs,
+            Filter {
+                op: mirrored,
+                limit,
+            },
+        )),
+        _ => None,
+    }
 }
 
 /// How a sum is composed.

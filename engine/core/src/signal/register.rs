@@ -197,6 +197,9 @@ impl SignalRegistry {
             self.facts.track_metric(metric, &self.names);
         }
         self.facts.requirements.add(&query, &self.names);
+        for selector in &query.selectors {
+            self.facts.look_for_losses(&selector.of_table);
+        }
         let assessment = self.assessment(self.now_ms, &[]);
         let scope = scope::of_query(assessment, &query, &policy);
         let changes_ms = scope::changes_at_ms(assessment.facts, &policy, assessment.now_ms);

@@ -213,6 +213,9 @@ impl SignalRegistry {
             for metric in query.metrics() {
                 facts.track_metric(metric, names);
             }
+            for selector in &query.selectors {
+                facts.look_for_losses(&selector.of_table);
+            }
             if query.query.plan() != signal.query.query.plan() {
                 facts.requirements.remove(&signal.query, names);
                 facts.requirements.add(&query, names);

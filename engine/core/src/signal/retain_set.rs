@@ -155,6 +155,11 @@ impl RetainRequirements {
         Arc::clone(&self.retain_handle)
     }
 
+    /// What is stored now.
+    pub(crate) fn newest(&self) -> Arc<RetainSet> {
+        self.retain_handle.newest()
+    }
+
     /// Adds what the query of a new signal requires.
     pub(crate) fn add(&mut self, query: &SignalQuery, names: &Names) {
         let next = self.version + 1;

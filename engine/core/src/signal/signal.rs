@@ -16,6 +16,7 @@ use super::evaluate::{Evaluated, Evaluation};
 use super::facts::{ChangeKind, Facts};
 use super::grace::{self, Grace, Measured};
 use super::judge;
+use super::losses;
 use super::names::Names;
 use super::policy::{FallbackNumber, Nan, Policy};
 use super::query::SignalQuery;
@@ -220,9 +221,12 @@ impl Signal {
             && (!self.not_finite.is_empty() || numbers.any(|value| !value.is_finite()))
     }
 
-    /// Whether a result of this time counts as measured: every target is fresh, or each object is judged by its own (S5).
+    /// Whether a result of this time counts as measured: every target is fresh and knows what is read, or each object is judged
+    /// by its own (S5).
     pub(super) fn is_measured(&self, assessment: Assessment<'_>) -> bool {
-        self.policy.object_label.is_some() || judge::are_fresh(assessment, &self.scope, &self.query)
+        self.policy.object_label.is_some()
+            || (judge::are_fresh(assessment, &self.scope, &self.query)
+                && losses::not_known(assessment, &self.scope, &self.query).is_none())
     }
 
     /// Stores a new result, as of `at_ms`.
@@ -310,7 +314,7 @@ impl Signal {
     fn keep_last_value(&mut self, measured: &Reading, now_ms: i64) {
         let keeps =
             matches!(&self.policy.fallback, Some(one) if one.number == FallbackNumber::Last);
-        if let (true, State::Value) = (keeps, &measured.state) {
+        if let (true, State::Value, [_, ..]) = (keeps, &measured.state, &measured.elements[..]) {
             let elements = measured.elements.iter();
             let values = elements.map(|element| (element.labels.clone(), element.value));
             let at_ms = self.at_ms.unwrap_or(now_ms);

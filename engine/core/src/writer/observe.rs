@@ -5,7 +5,7 @@
 //! before the store, as everywhere.
 
 use super::Writer;
-use super::process::learn_again;
+use super::process::{has_counted, learn_again, show_passed_over};
 use super::progress::Progress;
 use crate::exposition::{Placement, Staged};
 use crate::promql::{EvalOptions, QueryError};
@@ -33,6 +33,10 @@ impl Writer {
         registry.advance_to(at.ms());
         let any_reports = std::mem::take(&mut self.reports_appeared);
         registry.facts.reports_appeared(any_reports);
+        let reports_itself = self.targets[target.index()].reports_itself();
+        registry.facts.note_reports(target, reports_itself);
+        let not_known = std::mem::take(&mut staged.not_known);
+        registry.facts.note_not_known(target, not_known);
         let page_facts = progress.page_facts.take();
         let page_facts = page_facts.filter(|facts| registry.facts.is_complete(facts));
         let is_gathered = page_facts.is_some();
@@ -64,9 +68,10 @@ impl Writer {
             staged.set_reports_start_time(registry.facts.reports_start_time(target));
         }
         let value = |id: SeriesId| f64::from_bits(self.store.read().series.row(id).bits);
-        let change = registry
-            .facts
-            .scrape_succeeded(target, at.ms(), value, progress.counters);
+        let has_counted = || has_counted(&self.store, staged, progress);
+        let counters = progress.counters;
+        let facts = &mut registry.facts;
+        let change = facts.scrape_succeeded(target, at.ms(), value, counters, has_counted);
         if let Some(kind) = change {
             registry.process_changed(target, &kind, at.ms());
             let is_other = matches!(
@@ -76,6 +81,8 @@ impl Writer {
             if is_other {
                 let is_whole = kind == ChangeKind::Restarted;
                 learn_again(registry, &self.store, staged, progress, is_whole);
+            } else if matches!(kind, ChangeKind::SeriesLeft { counters: true, .. }) {
+                show_passed_over(registry, staged);
             }
         }
         registry.rescope_after_page(target);

@@ -30,6 +30,9 @@ pub(super) fn gather(
     }
     let mut gatherer = ProcessGatherer::new(locked.facts.asked());
     drop(locked);
+    staged
+        .passed_over()
+        .for_each(|metric| gatherer.pass_over(metric));
     if let Some(needed) = staged.needed_labels() {
         for labels in &needed {
             if let Some(metric) = labels.metric_name() {
@@ -68,6 +71,7 @@ pub(super) fn learn_again(
     if gathered.is_some_and(|page| registry.facts.learn_process(target, &page)) {
         return;
     }
+    show_passed_over(registry, staged);
     if let Some(needed) = staged.needed_labels() {
         for labels in &needed {
             registry.facts.learn_again(target, labels);
@@ -87,6 +91,23 @@ pub(super) fn learn_again(
             registry.facts.learn_again(target, &labels);
         }
     }
+}
+
+/// The process that answers now shows metrics of which no line is stored.
+pub(super) fn show_passed_over(registry: &mut SignalRegistry, staged: &Staged<'_>) {
+    for metric in staged.passed_over() {
+        registry.facts.note_shown(staged.target(), metric);
+    }
+}
+
+/// Whether a counter of the page is above 0.
+pub(super) fn has_counted(store: &RwLock<Store>, staged: &Staged<'_>, progress: &Progress) -> bool {
+    let store = store.read();
+    let removed = IdSet::new(&staged.page().removed);
+    series_of(staged, &removed, &progress.placements).any(|id| {
+        let value = f64::from_bits(store.series.row(id).bits);
+        value > 0.0 && store.is_counter(id)
+    })
 }
 
 /// The series of the page: those that stayed and those that are new.

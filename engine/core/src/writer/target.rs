@@ -28,6 +28,14 @@ pub(super) struct Target {
     pub(super) reserved_bytes: usize,
 }
 
+impl Target {
+    /// Whether the series about its scrapes are its own.
+    pub(super) fn reports_itself(&self) -> bool {
+        let count = self.report_labels.len().min(self.report.len());
+        self.report[..count].iter().all(Option::is_some)
+    }
+}
+
 impl Writer {
     /// Several targets are added or change one after the other. Which signals see them is found out once, by
     /// [`Writer::finish_targets`] or with the next page of any, and not for each: that takes time by all targets there are.
@@ -125,6 +133,8 @@ impl Writer {
         let mut registry = self.registry.write();
         let any_reports = std::mem::take(&mut self.reports_appeared);
         registry.facts.reports_appeared(any_reports);
+        let reports_itself = self.targets[target.index()].reports_itself();
+        registry.facts.note_reports(target, reports_itself);
         let others = registry.scrape_failed(&self.store, target, at, error);
         drop(registry);
         self.refresh(&others);

@@ -225,7 +225,10 @@ fn what_an_offset_reads_lies_in_no_outage() {
         scenario.now_ms += INTERVAL_MS;
         match at {
             30..70 => scenario.fail_now(targets[0]),
-            _ => scenario.take_now(targets[0], "vllm:num_requests_waiting 5\n"),
+            _ => scenario.take_now(
+                targets[0],
+                "process_start_time_seconds 1\nvllm:num_requests_waiting 5\n",
+            ),
         }
         scenario.take_now(targets[1], "vllm:num_requests_waiting 7\n");
         scenario.writer.maintain(scenario.at());

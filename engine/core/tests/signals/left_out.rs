@@ -148,3 +148,34 @@ fn a_line_that_is_there_twice_is_one_where_rules_change_no_labels() {
     }
     assert_eq!(scenario.reported(signal), value(3.0));
 }
+
+/// Of lines that relabelling renames onto another metric of the page those are not known that collide, and no others.
+#[test]
+fn of_lines_that_are_renamed_onto_others_what_collides_is_left_out() {
+    let mut scenario = Scenario::new();
+    let texts = [
+        "sum(q{pod=\"a\"})",
+        "sum(q{pod=\"b\"})",
+        "sum(q{pod=\"c\"})",
+        "sum(q)",
+    ];
+    let signals = texts.map(|text| scenario.register(text));
+    let rename = RelabelRule::new(RelabelSpec {
+        source_labels: vec!["__name__".to_owned()],
+        regex: "old_(.*)".to_owned(),
+        target_label: "__name__".to_owned(),
+        ..RelabelSpec::default()
+    });
+    let target = scenario.target_with(TargetSpec {
+        metric_relabel: vec![rename.expect("a rule")],
+        ..spec()
+    });
+    let page = "old_q{pod=\"a\"} 3\nold_q{pod=\"b\"} 5\nq{pod=\"a\"} 6\nq{pod=\"c\"} 7\n";
+    for _ in 0..3 {
+        scenario.take(target, page);
+    }
+    unknown(&scenario.reported(signals[0]), &["metric_relabel_configs"]);
+    assert_eq!(scenario.reported(signals[1]), value(5.0));
+    assert_eq!(scenario.reported(signals[2]), value(7.0));
+    unknown(&scenario.reported(signals[3]), &["metric_relabel_configs"]);
+}

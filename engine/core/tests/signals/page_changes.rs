@@ -418,3 +418,32 @@ fn a_page_of_several_processes_is_not_restarted_while_the_others_are_idle() {
         }
     }
 }
+
+/// A server without a start time was gone for a moment, came back with an empty queue, and 20 became 0.
+#[test]
+fn who_was_away_and_cannot_say_that_it_is_the_same_may_have_restarted() {
+    for (lines, expected) in [
+        ("", held(20.0)),
+        ("tgi_batch_current_size 3\n", held(20.0)),
+        // Nothing was counted before, so that nothing could fall.
+        ("tgi_request_count 0\n", held(20.0)),
+        // A counter would have fallen, and a start time would be another.
+        ("tgi_request_count 7\n", value(0.0)),
+        ("process_start_time_seconds 1\n", value(0.0)),
+    ] {
+        let mut scenario = Scenario::new();
+        let signal = scenario.register("sum(tgi_queue_size)");
+        let target = scenario.target_of("tgi", "a:1", &[]);
+        for _ in 0..3 {
+            scenario.take(target, &format!("tgi_queue_size 20\n{lines}"));
+        }
+        scenario.now_ms += 100;
+        scenario.fail_now(target);
+        scenario.take(target, &format!("tgi_queue_size 0\n{lines}"));
+        assert_eq!(scenario.reported(signal), expected, "{lines:?}");
+        scenario.now_ms += 61_000;
+        scenario.take(target, &format!("tgi_queue_size 0\n{lines}"));
+        scenario.take(target, &format!("tgi_queue_size 0\n{lines}"));
+        assert_eq!(scenario.reported(signal), value(0.0), "{lines:?}");
+    }
+}

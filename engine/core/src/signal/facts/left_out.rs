@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::super::names::POOL_LABELS;
 use super::Facts;
 use crate::labels::{Labels, METRIC_NAME, Matcher};
+use crate::not_known::NotKnown;
 use crate::store::TargetId;
 
 /// Metrics of a page of which samples are left out; more are as many faults of one configuration.
@@ -59,14 +60,20 @@ impl LeftOut {
 
 impl OfMetric {
     /// Whether some may be among what these conditions select. Names and pools may be others on the page than in a query (S8).
-    pub(crate) fn may_fit(&self, matchers: &[Matcher]) -> bool {
-        let is_other = |name: &str| name == METRIC_NAME || POOL_LABELS.contains(&name);
-        let fits = |labels: &Labels| {
-            let mut conditions = matchers.iter().filter(|one| !is_other(one.name()));
-            conditions.all(|one| one.matches(labels.get(one.name()).unwrap_or("")))
-        };
+    pub(crate) fn may_fit<'m>(
+        &self,
+        conditions: impl Iterator<Item = &'m Matcher> + Clone,
+    ) -> bool {
+        let fits = |labels: &Labels| may_fit(labels, conditions.clone());
         self.samples.len() > SAMPLES_MAX || self.samples.iter().any(fits)
     }
+}
+
+/// Whether the series of a page with these labels may be among what these conditions select.
+pub(crate) fn may_fit<'m>(labels: &Labels, conditions: impl Iterator<Item = &'m Matcher>) -> bool {
+    let is_other = |name: &str| name == METRIC_NAME || POOL_LABELS.contains(&name);
+    let mut conditions = conditions.filter(|one| !is_other(one.name()));
+    conditions.all(|one| one.matches(labels.get(one.name()).unwrap_or("")))
 }
 
 impl Facts {
@@ -74,6 +81,26 @@ impl Facts {
     pub(crate) fn note_left_out(&mut self, id: TargetId, left_out: LeftOut) {
         if let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) {
             facts.left_out = left_out;
+        }
+    }
+
+    /// What whoever wrote the newest page of a target says not to be known.
+    pub(crate) fn note_not_known(&mut self, id: TargetId, not_known: NotKnown) {
+        let facts = self.targets.get_mut(id.index()).and_then(Option::as_mut);
+        if let Some(facts) = facts
+            && !(facts.not_known.is_empty() && not_known.is_empty())
+        {
+            facts.not_known = not_known.of_target(&facts.labels);
+            self.update_losses(id);
+        }
+    }
+
+    /// Whether the series about the scrapes of a target are its own, and not those of another with the same labels.
+    pub(crate) fn note_reports(&mut self, id: TargetId, are_its_own: bool) {
+        let facts = self.targets.get_mut(id.index()).and_then(Option::as_mut);
+        if let Some(facts) = facts.filter(|facts| facts.lacks_reports == are_its_own) {
+            facts.lacks_reports = !are_its_own;
+            self.update_losses(id);
         }
     }
 }

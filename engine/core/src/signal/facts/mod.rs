@@ -2,17 +2,20 @@
 //!
 //! They are derived from pages and scrape times only, so two replicas that saw the same pages have the same facts (S2, S3,
 //! S6). `target` and `group` are the facts about one; `series` updates them when series appear and disappear (`gathered`:
-//! those of a large page at once, `process`: what another process tells), `scrapes` after each scrape; `structure` records which metrics have changed, for the
+//! those of a large page at once, `process`: what another process tells; `lost`: what a page has no more), `scrapes` after each
+//! scrape (`starts`: when processes started); `structure` records which metrics have changed, for the
 //! compiled queries; `persist` is what a snapshot keeps of them.
 
 mod gathered;
 mod group;
 mod left_out;
+mod lost;
 mod names_seen;
 mod persist;
 mod process;
 mod scrapes;
 mod series;
+mod starts;
 mod structure;
 mod target;
 
@@ -26,7 +29,7 @@ use super::retain_set::{RetainRequirements, Retained};
 
 pub(crate) use gathered::{Gatherer, PageFacts, RememberedLabels};
 pub(crate) use group::GroupFacts;
-pub(crate) use left_out::LeftOut;
+pub(crate) use left_out::{LeftOut, may_fit};
 pub(crate) use names_seen::NamesSeen;
 pub(crate) use persist::RestoredTarget;
 pub(crate) use process::{ProcessFacts, ProcessGatherer};
@@ -50,6 +53,8 @@ pub(crate) enum ChangeKind {
         /// Counters are gone whose page does not say when its process started.
         counters: bool,
     },
+    /// It could not be reached, and neither a start time nor a counter of its page says whether its process is the one before.
+    MayHaveRestarted,
     /// It speaks for several processes, of which one may have restarted: some of its counters fell and others rose, or one of
     /// several start times is another.
     OneOfSeveral {

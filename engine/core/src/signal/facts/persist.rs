@@ -3,6 +3,8 @@
 //! What follows from the series of the newest page (metrics, leases, start times) is learned from them again; what it lacks
 //! that the process has shown is not, and is kept.
 
+use super::super::names::{TableMetric, TableMetrics};
+use super::starts::Starts;
 use super::target::TargetFacts;
 use super::{Facts, GroupFacts};
 use crate::limits::GAPS_MAX;
@@ -81,7 +83,7 @@ impl TargetFacts {
             self.first_attempt_ms,
             self.last_good_ms,
             self.process_since_ms,
-            self.started_ms,
+            self.starts.only_ms(),
         ] {
             put_option(out, time_ms, put_i);
         }
@@ -92,7 +94,7 @@ impl TargetFacts {
         put_text(out, &self.error);
         put_text(out, &self.first_error);
         put_text(out, &self.build_ref);
-        put_option(out, self.start_bits, put_u);
+        put_option(out, self.starts.only(), put_u);
         put_list(out, self.replaced.iter(), |out, label| put_text(out, label));
         put_list(out, self.pools.iter(), |out, pool| put_text(out, pool));
         put_list(out, self.leases.iter(), |out, (lease, _, leads)| {
@@ -105,7 +107,8 @@ impl TargetFacts {
             put_i(out, *after);
             put_i(out, *before);
         });
-        put_list(out, self.lost.iter(), |out, metric| put_text(out, metric));
+        let gone: Vec<TableMetric> = self.gone().collect();
+        put_list(out, gone.iter(), |out, metric| put_text(out, metric.text()));
     }
 }
 
@@ -133,12 +136,13 @@ impl RestoredTarget {
             ..TargetSpec::default()
         };
         let mut facts = TargetFacts::new(&spec);
+        let mut started_ms = None;
         for field in [
             &mut facts.first_good_ms,
             &mut facts.first_attempt_ms,
             &mut facts.last_good_ms,
             &mut facts.process_since_ms,
-            &mut facts.started_ms,
+            &mut started_ms,
         ] {
             *field = bytes.option(In::time)?;
         }
@@ -146,7 +150,7 @@ impl RestoredTarget {
         facts.error = bytes.text()?.to_owned();
         facts.first_error = bytes.text()?.to_owned();
         facts.build_ref = bytes.text()?.to_owned();
-        facts.start_bits = bytes.option(In::u)?;
+        facts.starts = Starts::restored(bytes.option(In::u)?, started_ms);
         facts.replaced = bytes
             .list(|bytes| Ok(bytes.text()?.into()))?
             .into_iter()
@@ -162,10 +166,8 @@ impl RestoredTarget {
             .list(|bytes| Ok((bytes.time()?, bytes.time()?)))?
             .into();
         facts.gaps.truncate(GAPS_MAX);
-        facts.lost = bytes
-            .list(|bytes| Ok(bytes.text()?.into()))?
-            .into_iter()
-            .collect();
+        let gone = bytes.list(In::text)?;
+        facts.shown = TableMetrics::among(gone.into_iter());
         Ok(RestoredTarget {
             spec,
             facts,
@@ -194,21 +196,22 @@ impl RestoredTarget {
         saved.metrics = std::mem::take(&mut learned.metrics);
         saved.names_seen = learned.names_seen.clone();
         saved.shown_labels = std::mem::take(&mut learned.shown_labels);
-        // What the process had lost before the snapshot it lacks until a page shows it, or another process answers.
-        saved
-            .lost
-            .retain(|metric| !saved.metrics.contains_key(metric));
-        saved.has_losses = !saved.lost.is_empty();
-        let (had_losses, has_losses) = (learned.has_losses, saved.has_losses);
-        saved.starts = std::mem::take(&mut learned.starts);
+        // What the process had lost before the snapshot it lacks until a page shows it, or another process answers. Where only
+        // what signals need is stored, it is looked for when they come.
+        saved.shown.add(&learned.shown);
+        if saved.retain == Retain::All {
+            let gone: Vec<TableMetric> = saved.gone().collect();
+            gone.into_iter().for_each(|one| saved.lost.insert(one));
+        }
+        saved.has_losses = learned.has_losses;
+        saved.starts.add_all(std::mem::take(&mut learned.starts));
         saved.leases = std::mem::take(&mut learned.leases);
         for (lease, _, leads) in &mut saved.leases {
             let known = leases.iter().find(|(name, _)| name == lease);
             *leads = known.is_some_and(|(_, leads)| *leads);
         }
         *learned = saved;
-        facts.targets_with_losses -= usize::from(had_losses);
-        facts.targets_with_losses += usize::from(has_losses);
+        facts.update_losses(id);
         facts.epoch += 1;
     }
 }

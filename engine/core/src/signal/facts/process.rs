@@ -9,7 +9,7 @@ use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
 
-use super::super::names::{Names, POOL_LABELS};
+use super::super::names::{Names, POOL_LABELS, TableMetric, TableMetrics};
 use super::gathered::RememberedLabels;
 use super::series::is_remembered;
 use super::{CounterMoves, Facts};
@@ -21,6 +21,7 @@ use crate::store::{SeriesId, TargetId};
 pub(crate) struct ProcessFacts {
     asked: Asked,
     told: Vec<Labels>,
+    shown: TableMetrics,
 }
 
 /// What signals ask of a page.
@@ -48,9 +49,12 @@ struct Metric {
 
 impl ProcessGatherer {
     pub(crate) fn new(asked: Asked) -> ProcessGatherer {
-        let told = Vec::new();
         ProcessGatherer {
-            found: ProcessFacts { asked, told },
+            found: ProcessFacts {
+                asked,
+                told: Vec::new(),
+                shown: TableMetrics::default(),
+            },
             hasher: DefaultHashBuilder::default(),
             metrics: HashMap::new(),
             names: HashSet::new(),
@@ -67,10 +71,16 @@ impl ProcessGatherer {
         labels: impl FnOnce() -> Labels,
     ) {
         let hash = |text: &str| self.hasher.hash_one(text);
-        let (of, asked) = (hash(metric), &self.found.asked);
-        let kind = *self.metrics.entry(of).or_insert_with(|| Metric {
-            is_read: asked.metrics.contains(metric),
-            names_pool: Names::is_pool_label(metric, "name"),
+        let of = hash(metric);
+        let ProcessFacts { asked, shown, .. } = &mut self.found;
+        let kind = *self.metrics.entry(of).or_insert_with(|| {
+            TableMetric::of(metric)
+                .into_iter()
+                .for_each(|one| shown.insert(one));
+            Metric {
+                is_read: asked.metrics.contains(metric),
+                names_pool: Names::is_pool_label(metric, "name"),
+            }
         });
         let mut names = pairs.clone().map(|(name, _)| name);
         if !kind.is_read && !names.any(|name| POOL_LABELS.contains(&name)) {
@@ -95,6 +105,14 @@ impl ProcessGatherer {
         if is_new {
             self.found.told.push(labels());
         }
+    }
+
+    /// The page has a metric whose lines are passed over.
+    pub(crate) fn pass_over(&mut self, metric: &str) {
+        let shown = &mut self.found.shown;
+        TableMetric::of(metric)
+            .into_iter()
+            .for_each(|one| shown.insert(one));
     }
 
     pub(crate) fn finish(self) -> ProcessFacts {
@@ -122,15 +140,14 @@ impl Facts {
         let Some(facts) = self.target(id) else {
             return false;
         };
-        let start_bits = facts.start_series().map(|series| value(series).to_bits());
-        facts.is_restart(start_bits, counters)
+        facts.is_restart(&value, counters)
             || (counters.fell && !facts.pools.is_empty())
-            || facts.is_one_restart(value, has_left)
+            || facts.starts.is_one_other(value, has_left)
     }
 
     /// Learns again what was gathered, and answers whether it is complete: no query asks for more meanwhile.
     pub(crate) fn learn_process(&mut self, id: TargetId, page: &ProcessFacts) -> bool {
-        let ProcessFacts { asked, told } = page;
+        let ProcessFacts { asked, told, shown } = page;
         let is_complete = self.remembered.len() == asked.remembered.len()
             && self
                 .read_metrics
@@ -138,6 +155,9 @@ impl Facts {
                 .all(|of| asked.metrics.contains(of));
         if is_complete {
             told.iter().for_each(|labels| self.learn_again(id, labels));
+            if let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) {
+                facts.shown.add(shown);
+            }
         }
         is_complete
     }
@@ -201,6 +221,7 @@ mod tests {
             let (one, other) = (gathered.target(TARGET).expect("there"), by_line.target(TARGET).expect("there"));
             prop_assert_eq!(&one.pools, &other.pools);
             prop_assert_eq!(&one.shown_labels, &other.shown_labels);
+            prop_assert_eq!(&one.shown, &other.shown);
             gathered.track_metric("other", &Names::default());
             prop_assert!(!gathered.learn_process(TARGET, &page), "a query asks for more");
         }

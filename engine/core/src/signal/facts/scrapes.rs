@@ -7,18 +7,19 @@ use hashbrown::HashMap;
 use crate::limits::GAPS_MAX;
 use crate::store::{SeriesId, TargetId, is_counter};
 
-use super::super::names::START_TIME;
 use super::{ChangeKind, CounterMoves, Facts, TargetFacts};
 
 impl Facts {
     /// A page was committed. Returns what has changed about the serving process. `value` reads a series' newest value;
-    /// `counters` that only fell are a restart if the page does not say when its process started.
+    /// `counters` that only fell are a restart if the page does not say when its process started. `has_counted` says whether a
+    /// counter of the page is above 0, which is asked for after an outage.
     pub(crate) fn scrape_succeeded(
         &mut self,
         id: TargetId,
         at_ms: i64,
         value: impl Fn(SeriesId) -> f64,
         counters: CounterMoves,
+        has_counted: impl FnOnce() -> bool,
     ) -> Option<ChangeKind> {
         let Facts {
             targets,
@@ -29,51 +30,57 @@ impl Facts {
         } = self;
         let facts = targets.get_mut(id.index()).and_then(Option::as_mut)?;
         let before_ms = facts.last_good_ms;
+        let is_back = before_ms.is_some() && facts.last.is_some_and(|(_, was_good)| !was_good);
         *epoch += facts.record_success(at_ms);
         let holders = groups.get_mut(&facts.group).map(|group| &mut group.holders);
         let (moved, changes) = facts.update_leases(id, holders, &value);
         *epoch += changes;
-        let start_bits = facts.start_series().map(|series| value(series).to_bits());
-        let one_restarted = facts.update_starts(&value, *wall_offset_ms);
-        let restarted =
-            facts.update_process(start_bits, counters, before_ms, at_ms, *wall_offset_ms);
+        let restarted = facts.is_restart(&value, counters);
+        let one_restarted = facts.starts.update(&value, *wall_offset_ms);
+        if restarted {
+            facts.note_restart(before_ms, at_ms);
+        }
+        // Of a page without a start time, or with several, counters tell more.
+        let says_start = facts.starts.only().is_some() && !facts.starts.is_empty();
         let mut left = std::mem::take(&mut facts.left);
         let has = |metric: &str| facts.metrics.get(metric).copied().unwrap_or(0);
         let mut of_sources = false;
         left.retain(|(metric, before)| {
-            // One source may have come as another left.
-            let is_of_sources = facts.tells_of_sources(metric);
+            // One source may have come as another left, or who sends it is silent.
+            let is_of_sources = facts.tells_of_sources(metric) || facts.not_known.has(metric);
             of_sources |= is_of_sources;
             is_of_sources || has(metric) < *before
         });
         let mut gone = left.iter().filter(|(metric, _)| has(metric) == 0);
         // A process that has restarted and shows a counter shows one that fell; of a page of several others may go on.
-        let are_gone = start_bits.is_none()
+        let are_gone = !says_start
             && gone.any(|(metric, _)| is_counter(metric))
             && !facts.metrics.keys().any(|metric| is_counter(metric));
         let metrics: Vec<Box<str>> = left.into_iter().map(|(metric, _)| metric).collect();
         if are_gone {
             // Another process does not lack what the one before had.
-            facts.lost.clear();
+            facts.lose_nothing();
+        }
+        let is_silent = is_back && facts.starts.is_empty() && !counters.rose;
+        let may_be_other =
+            is_silent && !(facts.metrics.keys().any(|metric| is_counter(metric)) && has_counted());
+        if are_gone || may_be_other {
+            facts.may_have_restarted_ms = Some(at_ms);
         }
         match (restarted, moved) {
             (true, _) => Some(ChangeKind::Restarted),
             (false, true) => Some(ChangeKind::LeadershipMoved),
-            (false, false) if one_restarted || (start_bits.is_none() && counters.fell) => {
+            (false, false) if one_restarted || (!says_start && counters.fell) => {
                 Some(ChangeKind::OneOfSeveral {
                     learns: one_restarted || !facts.pools.is_empty(),
                 })
             }
-            (false, false) if are_gone || !metrics.is_empty() => {
-                if are_gone {
-                    facts.counters_gone_ms = Some(at_ms);
-                }
-                Some(ChangeKind::SeriesLeft {
-                    metrics,
-                    of_sources,
-                    counters: are_gone,
-                })
-            }
+            (false, false) if may_be_other && !are_gone => Some(ChangeKind::MayHaveRestarted),
+            (false, false) if are_gone || !metrics.is_empty() => Some(ChangeKind::SeriesLeft {
+                metrics,
+                of_sources,
+                counters: are_gone,
+            }),
             (false, false) => None,
         }
     }
@@ -101,7 +108,7 @@ impl Facts {
     /// Whether the target's pages say when their process started. If not, a restart is recognised by counters that fall.
     pub(crate) fn reports_start_time(&self, id: TargetId) -> bool {
         self.target(id)
-            .is_some_and(|target| target.start_series().is_some())
+            .is_some_and(|target| !target.starts.is_empty() && !target.starts.are_several())
     }
 }
 
@@ -161,97 +168,27 @@ impl TargetFacts {
         (moved, changes)
     }
 
-    /// The series that says when the process started that gives the page. A page with several speaks for several processes.
-    pub(super) fn start_series(&self) -> Option<SeriesId> {
-        let is_one = self.metrics.get(START_TIME) == Some(&1);
-        let first = self.starts.first().filter(|_| is_one);
-        first.map(|(series, _)| *series)
-    }
-
-    /// Reads when the processes behind the page started. Whether one of several is another than before, or has left.
-    fn update_starts(&mut self, value: impl Fn(SeriesId) -> f64, wall_offset_ms: i64) -> bool {
-        let is_several = self.starts.len() > 1;
-        let mut changed = std::mem::take(&mut self.process_left);
-        let mut newest_ms = None;
-        for (series, bits) in &mut self.starts {
-            let now = value(*series).to_bits();
-            let is_other = bits.is_some_and(|before| !is_same_start(before, now));
-            if is_other || bits.is_none() {
-                *bits = Some(now);
-            }
-            changed |= is_other && is_several;
-            newest_ms = newest_ms.max(started_ms(now));
-        }
-        self.newest_start_ms = newest_ms.map(|ms| ms.saturating_sub(wall_offset_ms));
-        changed
-    }
-
-    /// Whether a page on which these series have left, and that has these values, is one on which [`TargetFacts::update_starts`] finds
-    /// that one of several processes is another.
-    pub(super) fn is_one_restart(
+    /// Whether a page with these values comes from another process than the one before.
+    pub(super) fn is_restart(
         &self,
         value: impl Fn(SeriesId) -> f64,
-        has_left: impl Fn(SeriesId) -> bool,
-    ) -> bool {
-        let is_other = |(series, bits): &(SeriesId, Option<u64>)| {
-            let other = |before| !is_same_start(before, value(*series).to_bits());
-            has_left(*series) || bits.is_some_and(other)
-        };
-        self.starts.len() > 1 && self.starts.iter().any(is_other)
-    }
-
-    /// Whether a page with this start time comes from another process than the one before.
-    pub(super) fn is_restart(&self, start_bits: Option<u64>, counters: CounterMoves) -> bool {
-        match (self.start_bits, start_bits) {
-            (Some(before), Some(now)) => !is_same_start(before, now),
-            (_, None) => counters.fell && !counters.rose && self.starts.len() <= 1,
-            (None, Some(_)) => false,
-        }
-    }
-
-    /// Whether another process serves the page than the one of the last good scrape at `before_ms`.
-    fn update_process(
-        &mut self,
-        start_bits: Option<u64>,
         counters: CounterMoves,
-        before_ms: Option<i64>,
-        at_ms: i64,
-        wall_offset_ms: i64,
     ) -> bool {
-        let restarted = self.is_restart(start_bits, counters);
-        if self.metrics.get(START_TIME).is_some_and(|&count| count > 1) {
-            self.start_bits = None; // of which of its processes would it be
-        }
-        // Of a start that wavers the first one stays, so that it cannot move away in small steps.
-        if restarted || self.start_bits.is_none() {
-            self.start_bits = start_bits.or(self.start_bits);
-        }
-        let started_ms = self.start_bits.and_then(started_ms);
-        self.started_ms = started_ms.map(|ms| ms.saturating_sub(wall_offset_ms));
-        if restarted {
-            self.process_since_ms = Some(at_ms);
-            push_newest(&mut self.changes_ms, at_ms);
-            // Pods replace one another behind one address: the next process starts before the last one is scraped for the
-            // last time. A process that crashed has ended before the next one starts.
-            if self.started_ms > before_ms || self.started_ms.is_none() {
-                push_newest(&mut self.crashes_ms, at_ms);
-            }
-        }
-        restarted
+        let fell = || counters.fell && !counters.rose && !self.starts.are_several();
+        self.starts.is_other(value).unwrap_or_else(fell)
     }
-}
 
-/// Whether two start times are of one process. On Linux it is counted in hundredths of a second from the kernel's time of boot,
-/// which clients read again at each scrape and which moves by a whole second where the clock is corrected
-/// (prometheus/client_golang#289).
-fn is_same_start(before: u64, now: u64) -> bool {
-    let (before_s, now_s) = (f64::from_bits(before), f64::from_bits(now));
-    let difference_s = (before_s - now_s).abs();
-    // Who tells whole seconds counts otherwise.
-    let wavers = now_s.fract() != 0.0
-        && difference_s <= 1.5
-        && (difference_s - difference_s.round()).abs() < 0.005;
-    before == now || wavers
+    /// Notes that another process serves the page than the one of the last good scrape at `before_ms`.
+    fn note_restart(&mut self, before_ms: Option<i64>, at_ms: i64) {
+        self.process_since_ms = Some(at_ms);
+        push_newest(&mut self.changes_ms, at_ms);
+        // Pods replace one another behind one address: the next process starts before the last one is scraped for the
+        // last time. A process that crashed has ended before the next one starts.
+        let started_ms = self.starts.only_ms();
+        if started_ms > before_ms || started_ms.is_none() {
+            push_newest(&mut self.crashes_ms, at_ms);
+        }
+    }
 }
 
 /// Changes of process that are remembered per target.
@@ -263,13 +200,3 @@ fn push_newest(times_ms: &mut VecDeque<i64>, at_ms: i64) {
     }
     times_ms.push_back(at_ms);
 }
-
-/// The start time of a process in milliseconds, from the value of `process_start_time_seconds`; `None` if it cannot be
-/// one.
-fn started_ms(bits: u64) -> Option<i64> {
-    let seconds = f64::from_bits(bits);
-    (seconds > 0.0 && seconds < STARTED_S_MAX).then_some((seconds * 1000.0) as i64)
-}
-
-/// The year 5138; a later start time is taken for garbage.
-const STARTED_S_MAX: f64 = 1e11;

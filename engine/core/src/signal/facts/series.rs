@@ -3,9 +3,8 @@
 use hashbrown::HashSet;
 
 use crate::labels::{Labels, METRIC_NAME};
-use crate::limits::{
-    POOLS_PER_TARGET_MAX, REMEMBERED_LABELS_MAX, SHOWN_LABELS_MAX, STARTS_PER_TARGET_MAX,
-};
+use crate::limits::{POOLS_PER_TARGET_MAX, REMEMBERED_LABELS_MAX, SHOWN_LABELS_MAX};
+use crate::scrape::Retain;
 use crate::store::{SeriesId, TargetId, is_counter};
 
 use super::super::names::{
@@ -56,7 +55,7 @@ impl Facts {
             Some(count) => *count += 1,
             None => {
                 facts.metrics.insert(metric.into(), 1);
-                facts.lost.remove(metric);
+                facts.note_shown(metric);
             }
         }
         if is_about_process(metric) {
@@ -70,11 +69,8 @@ impl Facts {
     pub(crate) fn note_whether_empty(&mut self, id: TargetId, is_empty: bool) {
         if let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) {
             facts.is_empty = is_empty;
-            let has_losses = is_empty || !facts.lost.is_empty() || !facts.left_out.is_empty();
-            self.targets_with_losses -= usize::from(facts.has_losses);
-            self.targets_with_losses += usize::from(has_losses);
-            facts.has_losses = has_losses;
         }
+        self.update_losses(id);
     }
 
     /// Series of a metric have appeared on a page.
@@ -105,9 +101,7 @@ impl Facts {
             build_ref.clone_into(&mut facts.build_ref);
         }
         match metric {
-            START_TIME if facts.starts.len() < STARTS_PER_TARGET_MAX => {
-                facts.starts.push((series, None));
-            }
+            START_TIME => facts.starts.add(series),
             LEADER => {
                 let lease = labels.get("name").unwrap_or("").to_owned();
                 facts.leases.retain(|(name, _, _)| *name != lease);
@@ -128,7 +122,7 @@ impl Facts {
         };
         facts.shown_labels.clear();
         if is_whole {
-            facts.lost.clear();
+            facts.lose_nothing();
         }
         facts.pools.clear();
         self.epoch += 1;
@@ -147,6 +141,7 @@ impl Facts {
     /// Adds the facts that [`Facts::forget_process`] removed, from a series that stayed on the page.
     pub(crate) fn learn_again(&mut self, id: TargetId, labels: &Labels) {
         if let Some(metric) = labels.metric_name() {
+            self.note_shown(id, metric);
             self.learn_values(id, metric, labels, None);
             self.learn_labels(id, metric, labels.iter().map(|(name, _)| name));
         }
@@ -190,9 +185,16 @@ impl Facts {
         for (metric, _) in metrics {
             self.record_structure_change(metric);
         }
-        let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
+        let Facts {
+            targets,
+            requirements,
+            ..
+        } = self;
+        let Some(facts) = targets.get_mut(id.index()).and_then(Option::as_mut) else {
             return;
         };
+        // What is stored no more because no signal reads it may be on the page.
+        let stored = (facts.retain == Retain::Signals).then(|| requirements.newest());
         for (metric, gone) in metrics {
             if let Some(count) = facts.metrics.get_mut(metric) {
                 let before = *count;
@@ -202,15 +204,13 @@ impl Facts {
                 }
                 if *count == 0 {
                     facts.metrics.remove(metric);
-                    if facts.shown_labels.contains_key(metric) {
-                        facts.lost.insert(metric.clone());
+                    if stored.as_ref().is_none_or(|set| set.retains(metric)) {
+                        facts.note_lost(metric);
                     }
                 }
             }
         }
-        let starts = facts.starts.len();
-        facts.starts.retain(|(series, _)| !has_left(*series));
-        facts.process_left |= starts > 1 && facts.starts.len() < starts;
+        facts.starts.remove(&has_left);
         let leases = facts.leases.len();
         facts
             .leases
@@ -233,6 +233,7 @@ impl Facts {
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
             return;
         };
+        facts.note_shown(metric);
         let Some(group) = self.groups.get_mut(&facts.group) else {
             return;
         };

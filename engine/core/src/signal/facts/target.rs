@@ -6,11 +6,15 @@ use hashbrown::HashMap;
 
 use crate::labels::Labels;
 use crate::limits::{FIRST_SCRAPE_WAIT_MS_MAX, GAPS_MAX, HOLD_MS_MIN, INTERVAL_MS_MAX};
+use crate::not_known::NotKnown;
 use crate::scrape::{Retain, TargetSpec};
 use crate::store::SeriesId;
 
-use super::super::names::{INFO, Name, NameIndex, Names, names_source, release};
+use super::super::names::{
+    INFO, Name, NameIndex, Names, TableMetric, TableMetrics, names_source, release,
+};
 use super::group::group_of;
+use super::starts::Starts;
 use super::{LeftOut, NamesSeen};
 
 /// One target.
@@ -51,18 +55,24 @@ pub(crate) struct TargetFacts {
     /// For metrics that signals read: the label names that they have had on pages of the present process. A metric that is
     /// missing has not been exposed by it yet.
     pub(super) shown_labels: HashMap<Box<str>, BTreeSet<Box<str>>>,
-    /// Those of them that the newest good page lacks.
-    pub(super) lost: BTreeSet<Box<str>>,
+    /// Metrics of the names table that pages of the present process have shown, whether a signal reads them or not.
+    pub(super) shown: TableMetrics,
+    /// Those of them that the newest good page lacks, as far as that is known.
+    pub(crate) lost: TableMetrics,
     /// Metrics of which series have left the page that is being taken, with how many the page before had: those that signals
     /// read, and counters that are gone. Others may have come in their place, which is known at the end of the page.
     pub(super) left: Vec<(Box<str>, u32)>,
-    /// When its counters were last gone, so that it may have restarted, in milliseconds.
-    pub(crate) counters_gone_ms: Option<i64>,
+    /// When it may have restarted last, without a page that says so, in milliseconds.
+    pub(crate) may_have_restarted_ms: Option<i64>,
     /// The newest good page has no sample at all.
     pub(crate) is_empty: bool,
     pub(crate) left_out: LeftOut,
+    /// What whoever writes its pages says not to be known.
+    pub(crate) not_known: NotKnown,
+    /// The series about its scrapes are those of another target with the same labels.
+    pub(crate) lacks_reports: bool,
     /// Some of these were so after its newest page; counted in [`super::Facts::targets_with_losses`].
-    pub(super) has_losses: bool,
+    pub(crate) has_losses: bool,
     /// Target labels that some of its series have replaced (`honor_labels`, metric relabelling), so that they do not hold
     /// for every series.
     pub(super) replaced: BTreeSet<Box<str>>,
@@ -70,21 +80,14 @@ pub(crate) struct TargetFacts {
     pub(crate) pools: BTreeSet<String>,
     /// Leases: name, series, and whether it holds the lease according to the newest good page.
     pub(crate) leases: Vec<(String, SeriesId, bool)>,
-    /// The series `process_start_time_seconds` of the page, as far as there is place, each with its value.
-    pub(super) starts: Vec<(SeriesId, Option<u64>)>,
-    /// One of several of them has left the page that is being taken.
-    pub(super) process_left: bool,
-    pub(super) start_bits: Option<u64>,
+    /// When the processes behind its pages started, as those tell.
+    pub(super) starts: Starts,
     /// When a change of process was noticed, in milliseconds, newest last.
     pub(crate) changes_ms: VecDeque<i64>,
     /// Those changes at which the previous process had ended before the next one started.
     pub(crate) crashes_ms: VecDeque<i64>,
     /// Since when the present process has given good pages.
     pub(crate) process_since_ms: Option<i64>,
-    /// When the present process started according to its start time, in milliseconds.
-    pub(crate) started_ms: Option<i64>,
-    /// The same of the newest of several processes behind the page, and of the only one.
-    pub(crate) newest_start_ms: Option<i64>,
     /// It was known before this program started, at this time, and has given no good page since (S6f).
     pub(crate) restored_ms: Option<i64>,
     /// Periods without a good page: from the scrape before to the scrape after, in milliseconds.
@@ -120,23 +123,22 @@ impl TargetFacts {
             names_seen: NamesSeen::default(),
             build_ref: String::new(),
             shown_labels: HashMap::new(),
-            lost: BTreeSet::new(),
+            shown: TableMetrics::default(),
+            lost: TableMetrics::default(),
             left: Vec::new(),
-            counters_gone_ms: None,
+            may_have_restarted_ms: None,
             is_empty: false,
             left_out: LeftOut::default(),
+            not_known: NotKnown::default(),
+            lacks_reports: false,
             has_losses: false,
             replaced: BTreeSet::new(),
             pools: BTreeSet::new(),
             leases: Vec::new(),
-            starts: Vec::new(),
-            process_left: false,
-            start_bits: None,
+            starts: Starts::default(),
             changes_ms: VecDeque::new(),
             crashes_ms: VecDeque::new(),
             process_since_ms: None,
-            started_ms: None,
-            newest_start_ms: None,
             restored_ms: None,
             gaps: VecDeque::new(),
         }
@@ -182,14 +184,18 @@ impl TargetFacts {
             && self.constant_label(label).is_none()
     }
 
-    /// Metrics that signals read, that pages of the present process have shown and the newest good one lacks, though it would
-    /// have them: those whose value is always known, and those of a gateway of which nothing is left on the page.
-    pub(crate) fn lost_metrics<'a>(&'a self, names: &'a Names) -> impl Iterator<Item = &'a str> {
+    /// Of some metrics those that pages of the present process have shown and the newest good one lacks, though it would have
+    /// them: those whose value is always known, and those of a gateway of which nothing is left on the page.
+    pub(crate) fn lost_metrics<'a>(
+        &'a self,
+        names: &'a Names,
+        of: &TableMetrics,
+    ) -> impl Iterator<Item = TableMetric> + 'a {
         let is_gateway_s = || INFO.iter().any(|info| self.metrics.contains_key(*info));
-        let is_lost = move |metric: &&str| {
-            names.is_never_absent(metric) || (names.family(metric).is_some() && !is_gateway_s())
-        };
-        self.lost.iter().map(|metric| &**metric).filter(is_lost)
+        let lost: Vec<TableMetric> = self.lost.and(of).iter().collect();
+        let is_lost =
+            move |metric: &TableMetric| names.is_never_absent(metric.text()) || !is_gateway_s();
+        lost.into_iter().filter(is_lost)
     }
 
     /// Label names that a metric has had on pages of the present process; `None` if it has not been exposed, or no signal
@@ -216,6 +222,11 @@ impl TargetFacts {
             }
         }
         self.replaced.len() != before
+    }
+
+    /// When the newest of the processes behind its page started, according to it, in milliseconds.
+    pub(crate) fn newest_start_ms(&self) -> Option<i64> {
+        self.starts.newest_ms()
     }
 
     /// When its first scrape ended, successfully or not, in milliseconds.
@@ -292,9 +303,11 @@ impl TargetFacts {
     /// Whether the target's only process so far started after `from_ms`, and nothing that it did before its first page can
     /// matter: that came within the hold, or before it was ever ready, as far as we know from its start on.
     fn is_known_from_its_start(&self, from_ms: i64, hold_ms: i64) -> bool {
-        let (Some(started_ms), Some(first_ms), Some(asked_ms)) =
-            (self.started_ms, self.first_good_ms, self.first_attempt_ms)
-        else {
+        let (Some(started_ms), Some(first_ms), Some(asked_ms)) = (
+            self.starts.only_ms(),
+            self.first_good_ms,
+            self.first_attempt_ms,
+        ) else {
             return false;
         };
         let is_only_process = self.changes_ms.is_empty() && self.gaps.len() < GAPS_MAX;

@@ -9,10 +9,12 @@ mod family;
 mod gateways;
 mod sources;
 mod table;
+mod table_metrics;
 
 pub use family::{Class, Engine, Family, Measure, Name};
 pub(crate) use sources::names_source;
 pub use table::FAMILIES;
+pub(crate) use table_metrics::{TableMetric, TableMetrics};
 
 /// The metric with the start time of a process, in seconds since the epoch (Prometheus' client libraries).
 pub(crate) const START_TIME: &str = "process_start_time_seconds";
@@ -32,7 +34,7 @@ impl NameIndex {
     pub(crate) fn of(family: &'static Family, name: &Name) -> Option<NameIndex> {
         let mut names = family.names.iter();
         let name = names.position(|one| one.family == name.family)?;
-        let (family, _) = table::place(family.names.first()?.family)?;
+        let family = table::place(family.names.first()?.family)?.family;
         Some(NameIndex { family, name })
     }
 }
@@ -176,9 +178,9 @@ impl Names {
 
 fn family_of(metric: &str) -> Option<(&'static Family, &'static Name, &'static str)> {
     SUFFIXES.iter().find_map(|suffix| {
-        let (family, name) = table::place(metric.strip_suffix(suffix)?)?;
-        let family = &FAMILIES[family];
-        Some((family, &family.names[name], *suffix))
+        let place = table::place(metric.strip_suffix(suffix)?)?;
+        let family = &FAMILIES[place.family];
+        Some((family, &family.names[place.name], *suffix))
     })
 }
 

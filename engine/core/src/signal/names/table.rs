@@ -1,7 +1,8 @@
 //! All families in one table.
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
+
+use hashbrown::HashMap;
 
 use super::engines::PACKS;
 use super::family::Family;
@@ -40,17 +41,45 @@ const ALL: [Family; LENGTH] = {
 /// Every family that has had several names, and those whose meaning matters: gateways first.
 pub static FAMILIES: &[Family] = &ALL;
 
-/// The places of all names: the family in [`FAMILIES`], and the name among the names of the family.
-static PLACES: LazyLock<HashMap<&'static str, (usize, usize)>> = LazyLock::new(|| {
+/// How many names they have together.
+pub(super) const NAMES: usize = {
+    let (mut names, mut family) = (0, 0);
+    while family < ALL.len() {
+        names += ALL[family].names.len();
+        family += 1;
+    }
+    names
+};
+
+/// Where a name stands.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    /// Its family in [`FAMILIES`].
+    pub(super) family: usize,
+    /// Its place among the names of the family.
+    pub(super) name: usize,
+    /// Its number among all names, those of one family after one another.
+    pub(super) number: usize,
+}
+
+static PLACES: LazyLock<HashMap<&'static str, Place>> = LazyLock::new(|| {
     let families = FAMILIES.iter().enumerate();
     let names = families.flat_map(|(family, row)| {
         let names = row.names.iter().enumerate();
-        names.map(move |(at, name)| (name.family, (family, at)))
+        names.map(move |(name, one)| (one.family, family, name))
     });
-    names.collect()
+    let places = names.enumerate().map(|(number, (text, family, name))| {
+        let place = Place {
+            family,
+            name,
+            number,
+        };
+        (text, place)
+    });
+    places.collect()
 });
 
 /// The place of a name.
-pub(super) fn place(name: &str) -> Option<(usize, usize)> {
+pub(super) fn place(name: &str) -> Option<Place> {
     PLACES.get(name).copied()
 }

@@ -38,6 +38,8 @@ const FAMILIES: &[(&str, &[&str], &str)] = &[
     ("inference_pool_average_queue_size", &["name"], "gauge"),
     ("workqueue_depth", &["name"], "gauge"),
     ("leader_election_master_status", &["name"], "gauge"),
+    ("vllm:num_requests_waiting", &["engine"], "gauge"),
+    ("vllm:kv_cache_usage_perc", &["model_name"], "gauge"),
     ("junk", &["x"], "gauge"),
     ("junk_seconds", &["model_name"], "histogram"),
 ];
@@ -92,6 +94,18 @@ pub(crate) const QUERIES: &[(&str, &[&str])] = &[
     (
         "sum(inference_pool_average_queue_size{name=\"v1\"})",
         &[POOL],
+    ),
+    (
+        "sum(vllm:num_requests_waiting)",
+        &["vllm:num_requests_waiting"],
+    ),
+    (
+        "max(vllm:kv_cache_usage_perc) * 100",
+        &["vllm:kv_cache_usage_perc", "vllm:num_requests_waiting"],
+    ),
+    (
+        "sum({__name__=~\"vllm:.*\"})",
+        &["vllm:kv_cache_usage_perc", "vllm:num_requests_waiting"],
     ),
 ];
 

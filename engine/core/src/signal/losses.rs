@@ -1,0 +1,130 @@
+//! S4 for any number: whether something of what a query reads is missing from it. A page may have lost what its process has
+//! shown, samples may have no series of their own, and whoever writes a page may know that a value is not known.
+
+use crate::scrape::REPORT;
+
+use super::assessment::{Assessment, describe};
+use super::carried;
+use super::facts::{TargetFacts, may_fit};
+use super::query::{Selector, SignalQuery};
+use super::scope::{self, Scope};
+use super::shown::{read_of, reads, shows, shows_metric};
+
+/// S2b: the reason, if the query reads a series of which whoever writes the page knows that its value is not known.
+pub(super) fn not_known<'a>(
+    assessment: Assessment<'a>,
+    scope: &'a Scope,
+    query: &'a SignalQuery,
+) -> Option<&'a str> {
+    let mut targets = with_losses(assessment, scope).filter(|one| !one.not_known.is_empty());
+    targets.find_map(|target| {
+        read_of(assessment, target, query).find_map(|selector| {
+            let pinned = carried::conditions(&selector.carried, assessment.pins);
+            let conditions = || selector.matchers.iter().chain(&pinned);
+            target.not_known.find(
+                |metric| reads(assessment, selector, metric),
+                |labels| may_fit(labels, conditions()),
+            )
+        })
+    })
+}
+
+/// S4a for any number: no target that counts has lost a family that its process has shown, for what the others show would be
+/// told for all of them. Costs nothing while no target has lost anything, else a look at each target that counts.
+pub(super) fn nothing_is_lost(
+    assessment: Assessment<'_>,
+    scope: &Scope,
+    query: &SignalQuery,
+) -> Result<(), String> {
+    for target in with_losses(assessment, scope) {
+        if target.is_empty
+            && let Some(selector) = read_of(assessment, target, query).next()
+        {
+            return Err(format!(
+                "the page of {} is empty: nothing is known of its {}",
+                describe(target),
+                selector.text()
+            ));
+        }
+        for selector in read_of(assessment, target, query) {
+            // Of a pattern of names each that fits is judged by itself: what is left of the others does not stand for it.
+            let is_shown = |lost: &str| match &selector.metric {
+                Some(_) => shows(assessment, target, selector),
+                None => shows_metric(assessment, target, lost),
+            };
+            let mut lost = target.lost_metrics(assessment.names, &selector.of_table);
+            let lost = lost.find(|lost| !is_shown(lost.text()));
+            let shows_other = || {
+                let mut selectors = query.selectors.iter();
+                query.has_or && selectors.any(|one| shows(assessment, target, one))
+            };
+            if let Some(lost) = lost
+                && !shows_other()
+            {
+                return Err(format!(
+                    "the page of {} no longer has {}, nor anything that proves its absence to mean 0, and its process \
+                     has not restarted; if it may go away, `absent: zero` says so",
+                    describe(target),
+                    lost.text()
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// S4: what the query reads has no samples for which no series of their own stand.
+pub(super) fn nothing_is_left_out(
+    assessment: Assessment<'_>,
+    scope: &Scope,
+    query: &SignalQuery,
+) -> Result<(), String> {
+    for target in with_losses(assessment, scope) {
+        for (metric, left_out) in target.left_out.iter() {
+            let concerns = |one: &Selector| {
+                let pinned = carried::conditions(&one.carried, assessment.pins);
+                reads(assessment, one, metric)
+                    && left_out.may_fit(one.matchers.iter().chain(&pinned))
+            };
+            if read_of(assessment, target, query).any(concerns) {
+                return Err(why_left_out(target, metric, left_out.of_target));
+            }
+        }
+        let mut selectors = query.selectors.iter().filter(|_| target.lacks_reports);
+        let report = selectors.find_map(|selector| {
+            let report = REPORT.iter().find(|one| reads(assessment, selector, one))?;
+            let (names, pins) = (assessment.names, assessment.pins);
+            let contradiction = scope::contradiction(target, names, selector, pins);
+            contradiction.is_none().then_some(report)
+        });
+        if let Some(report) = report {
+            return Err(why_left_out(target, report, true));
+        }
+    }
+    Ok(())
+}
+
+/// The targets that count and of which something is lost or left out.
+fn with_losses<'a>(
+    assessment: Assessment<'a>,
+    scope: &'a Scope,
+) -> impl Iterator<Item = &'a TargetFacts> {
+    let has_some = assessment.facts.targets_with_losses > 0;
+    let counting = scope.counting.iter().filter(move |_| has_some);
+    let targets = counting.filter_map(move |&id| assessment.facts.target(id));
+    targets.filter(|target| target.has_losses)
+}
+
+fn why_left_out(target: &TargetFacts, metric: &str, of_target: bool) -> String {
+    let of = describe(target);
+    match of_target {
+        true => format!(
+            "{of} gives series of {metric} that another target gives, too, and only one of them is stored: give each target \
+             labels of its own, such as `instance`"
+        ),
+        false => format!(
+            "metric_relabel_configs make several lines of {metric} of {of} one series, and only one of them is stored: keep \
+             the labels that tell them apart"
+        ),
+    }
+}

@@ -1,0 +1,334 @@
+//! What a number lacks (S4): what a page had before any signal asked, what whoever writes a page does not know, and targets
+//! that cannot be told apart.
+
+use stillwell_engine::labels::Labels;
+use stillwell_engine::signal::{Absent, Nan, Policy, SignalId};
+use stillwell_engine::{Engine, Format, Limits, NotKnown, Retain, TargetSpec, Timestamp};
+
+use crate::commits;
+use crate::scenario::{INTERVAL_MS, Reported, Scenario, held, unknown, value};
+
+const WAITING: &str = "vllm:num_requests_waiting";
+
+fn server(instance: &str, retain: Retain) -> TargetSpec {
+    TargetSpec {
+        labels: Labels::from_pairs([("job", "v"), ("instance", instance)]),
+        interval_ms: INTERVAL_MS as u64,
+        retain,
+        ..TargetSpec::default()
+    }
+}
+
+fn page(start: i64, waiting: Option<i64>) -> String {
+    let waiting = waiting.map(|waiting| format!("{WAITING}{{engine=\"0\"}} {waiting}\n"));
+    let waiting = waiting.unwrap_or_default();
+    format!(
+        "process_start_time_seconds {start}\nvllm:num_requests_running{{engine=\"0\"}} 3\n{waiting}"
+    )
+}
+
+/// Of four servers one had lost its queue before anybody asked: who asked then was told 20 of 50.
+#[test]
+fn a_query_that_comes_after_a_loss_knows_of_it() {
+    let texts = [
+        format!("sum({WAITING})"),
+        format!("sum({WAITING}) or vector(0)"),
+        format!("sum({{__name__=~\"{WAITING}\"}})"),
+        "sum({__name__=~\"vllm:num_requests_(waiting|running)\"})".to_owned(),
+    ];
+    for retain in [Retain::All, Retain::Signals] {
+        for (was_read, text) in texts.iter().flat_map(|text| [(false, text), (true, text)]) {
+            let mut scenario = Scenario::new();
+            let before = was_read.then(|| scenario.register(&format!("max({WAITING})")));
+            let names = ["a:1", "b:1", "c:1", "d:1"];
+            let targets = names.map(|name| scenario.target_with(server(name, retain)));
+            let round = |scenario: &mut Scenario, start: i64, first: Option<i64>| {
+                scenario.now_ms += INTERVAL_MS;
+                for (target, waiting) in targets.iter().zip([first, Some(5), Some(7), Some(8)]) {
+                    let start = if waiting == first { start } else { 1 };
+                    scenario.take_now(*target, &page(start, waiting));
+                }
+            };
+            for _ in 0..3 {
+                round(&mut scenario, 1, Some(30));
+            }
+            if let Some(before) = before {
+                scenario.reader.remove(before);
+            }
+            for _ in 0..3 {
+                round(&mut scenario, 1, None);
+            }
+            let signal = scenario.register(text);
+            for _ in 0..2 {
+                round(&mut scenario, 1, None);
+            }
+            let case = format!("{retain:?}, {text}, {was_read}");
+            match scenario.reported(signal) {
+                Reported::Unknown(why) => {
+                    assert!(
+                        why.contains("a:1") && why.contains("no longer has"),
+                        "{case}: {why}"
+                    );
+                }
+                told => panic!("{case}: {told:?}"),
+            }
+            // Another process has not lost it.
+            for _ in 0..3 {
+                round(&mut scenario, 2, None);
+            }
+            scenario.now_ms += 300_000;
+            for _ in 0..3 {
+                round(&mut scenario, 2, None);
+            }
+            let rest = if text.contains("running") { 32.0 } else { 20.0 };
+            assert_eq!(scenario.reported(signal), value(rest), "{case}");
+            for _ in 0..2 {
+                round(&mut scenario, 2, Some(30));
+            }
+            assert_eq!(scenario.reported(signal), value(rest + 30.0), "{case}");
+        }
+    }
+}
+
+/// What a process had shown before a restart of ours was not known to who asked after it.
+#[test]
+fn a_loss_is_known_after_our_restart_to_whoever_asks_then() {
+    for retain in [Retain::All, Retain::Signals] {
+        for lost_before in [true, false] {
+            let mut scenario = Scenario::new();
+            let targets = ["a:1", "b:1"].map(|name| scenario.target_with(server(name, retain)));
+            let round = |scenario: &mut Scenario, targets: [usize; 2], first: Option<i64>| {
+                scenario.now_ms += INTERVAL_MS;
+                scenario.take_now(targets[0], &page(1, first));
+                scenario.take_now(targets[1], &page(1, Some(5)));
+            };
+            for at in 0..6 {
+                let first = (!lost_before || at < 3).then_some(30);
+                round(&mut scenario, targets, first);
+            }
+            let mut bytes = Vec::new();
+            let mut snapshot = scenario.writer.snapshot(scenario.at(), &[]);
+            while snapshot.next(&mut bytes) {}
+            let mut rest = &bytes[..];
+            let mut read = |buffer: &mut [u8]| match rest.split_at_checked(buffer.len()) {
+                Some((next, after)) => {
+                    buffer.copy_from_slice(next);
+                    rest = after;
+                    true
+                }
+                None => false,
+            };
+            let now = Timestamp::from_ms(scenario.now_ms + 200);
+            let restored = Engine::restore(Limits::default(), now, &mut read).expect("a snapshot");
+            let mut scenario = Scenario {
+                writer: restored.writer,
+                reader: restored.reader,
+                now_ms: now.ms(),
+                stages: Vec::new(),
+            };
+            let targets = ["a:1", "b:1"].map(|name| scenario.target_with(server(name, retain)));
+            for _ in 0..3 {
+                round(&mut scenario, targets, None);
+            }
+            let signal = scenario.register(&format!("sum({WAITING})"));
+            scenario.now_ms += 100_000;
+            for _ in 0..3 {
+                round(&mut scenario, targets, None);
+            }
+            let told = scenario.reported(signal);
+            let says = matches!(&told, Reported::Unknown(why) if why.contains("no longer has"));
+            assert!(says, "{retain:?} {lost_before}: {told:?}");
+        }
+    }
+}
+
+/// Of two servers with the same labels one was up for both, and a pattern of names was told the part that is stored.
+#[test]
+fn targets_that_cannot_be_told_apart_are_not_counted_nor_summed_by_a_pattern() {
+    let mut scenario = Scenario::new();
+    let texts = [
+        "count(up == 1)",
+        "sum(up)",
+        "sum({__name__=~\"vllm:num_requests_waiting\"})",
+        "sum({__name__=~\"vllm:num_requests_(waiting|running)\"})",
+        "sum({job=\"v\",__name__=~\".*waiting\"})",
+    ];
+    let of_equal = texts.map(|text| scenario.register(text));
+    let others = ["sum(up{job=\"w\"})", "sum({__name__=~\"other.*\"})"];
+    let others = others.map(|text| scenario.register(text));
+    let specs = [server("x", Retain::All), server("x", Retain::All)];
+    let targets = specs.map(|spec| scenario.target_with(spec));
+    let other = scenario.target_of("w", "w:1", &[]);
+    for _ in 0..3 {
+        scenario.take_now(targets[0], &page(1, Some(30)));
+        scenario.take_now(targets[1], &page(1, Some(5)));
+        scenario.take(other, "other 4\n");
+    }
+    for (signal, text) in of_equal.into_iter().zip(texts) {
+        match scenario.reported(signal) {
+            Reported::Unknown(why) => assert!(why.contains("another target"), "{text}: {why}"),
+            told => panic!("{text}: {told:?}"),
+        }
+    }
+    assert_eq!(scenario.reported(others[0]), value(1.0));
+    assert_eq!(scenario.reported(others[1]), value(4.0));
+    let [_, second] = targets;
+    scenario.remove(second);
+    scenario.now_ms += 61_000;
+    for _ in 0..3 {
+        scenario.take_now(targets[0], &page(1, Some(30)));
+        scenario.take(other, "other 4\n");
+    }
+    assert_eq!(
+        scenario.reported(of_equal[1]),
+        value(2.0),
+        "up of v and of w"
+    );
+}
+
+/// Pods behind a sender: what it does not send any more is named by whoever writes its page.
+struct Sent {
+    scenario: Scenario,
+    target: usize,
+}
+
+impl Sent {
+    fn new() -> Sent {
+        let mut scenario = Scenario::new();
+        let target = scenario.target_with(TargetSpec {
+            labels: Labels::from_pairs([("job", "senders"), ("instance", "0")]),
+            honor_labels: true,
+            interval_ms: INTERVAL_MS as u64,
+            ..TargetSpec::default()
+        });
+        Sent { scenario, target }
+    }
+
+    fn page(&mut self, lines: &[(&str, f64)], silent: &[&str]) {
+        self.scenario.now_ms += INTERVAL_MS;
+        let labels = |pod: &str| Labels::from_pairs([("__name__", WAITING), ("pod", pod)]);
+        let lines = lines
+            .iter()
+            .map(|(pod, waiting)| format!("{WAITING}{{pod=\"{pod}\"}} {waiting}\n"));
+        let text: String = lines.collect();
+        let mut not_known = NotKnown::default();
+        for pod in silent {
+            not_known.add(&labels(pod), || format!("{pod} was not sent since noon"));
+        }
+        let at = self.scenario.at();
+        let stage = self.scenario.stages[self.target].as_mut().expect("listed");
+        let mut staged = stage.parse(text.as_bytes(), Format::Text).expect("valid");
+        staged.set_not_known(not_known);
+        let how = self.scenario.now_ms.count_ones();
+        commits::commit(&mut self.scenario.writer, staged, at, how).expect("taken");
+    }
+
+    fn pages(&mut self, count: usize, lines: &[(&str, f64)], silent: &[&str]) {
+        (0..count).for_each(|_| self.page(lines, silent));
+    }
+
+    fn told(&self, signal: SignalId) -> Reported {
+        self.scenario.reported(signal)
+    }
+}
+
+/// A pod that a collector no longer sends was no number for five minutes, or 0 where NaN means 0, and then the rest was told.
+#[test]
+fn what_a_sender_no_longer_sends_is_held_and_then_unknown() {
+    let mut sent = Sent::new();
+    let policies = [
+        Policy::default(),
+        Policy {
+            nan: Nan::Zero,
+            absent: Absent::Zero,
+            ..Policy::default()
+        },
+        Policy {
+            nan: Nan::Last,
+            ..Policy::default()
+        },
+    ];
+    let sum = format!("sum({WAITING})");
+    let all = policies.map(|policy| {
+        let texts = [
+            sum.clone(),
+            format!("{sum} or vector(0)"),
+            format!("max({WAITING})"),
+        ];
+        texts.map(|text| sent.scenario.register_with(&text, policy.clone()))
+    });
+    let register = |sent: &mut Sent, text: &str| sent.scenario.register(text);
+    let of_a = register(&mut sent, &format!("sum({WAITING}{{pod=\"a\"}})"));
+    let of_b = register(
+        &mut sent,
+        &format!("sum({WAITING}{{pod=\"b\"}}) or vector(0)"),
+    );
+    let by_pod = register(&mut sent, &format!("sum by (pod) ({WAITING})"));
+    let falls = register(&mut sent, &format!("40 - sum({WAITING})"));
+    sent.pages(3, &[("a", 5.0), ("b", 30.0)], &[]);
+    assert_eq!(sent.told(all[0][0]), value(35.0));
+    for _ in 0..3 {
+        sent.page(&[("a", 5.0)], &["b"]);
+        for of_policy in all {
+            assert_eq!(
+                of_policy.map(|one| sent.told(one)),
+                [held(35.0), held(35.0), held(30.0)]
+            );
+        }
+        assert_eq!(sent.told(of_a), held(5.0));
+        assert_eq!(sent.told(of_b), held(30.0));
+        assert_eq!(sent.told(by_pod), Reported::Held(vec![5.0, 30.0]));
+        unknown(&sent.told(falls), &["b was not sent"]);
+    }
+    sent.pages(1, &[("a", 50.0)], &["b"]);
+    assert_eq!(sent.told(all[0][0]), held(50.0), "more is told");
+    sent.scenario.now_ms += 61_000;
+    sent.pages(3, &[("a", 5.0)], &["b"]);
+    for signal in all.as_flattened().iter().chain([&of_b, &by_pod, &falls]) {
+        unknown(&sent.told(*signal), &["b was not sent since noon"]);
+    }
+    assert_eq!(sent.told(of_a), value(5.0));
+    assert_eq!(
+        sent.scenario.reported_pinned(by_pod, &[("pod", "a")]),
+        value(5.0)
+    );
+    // Another change does not bring back what was measured so long ago, nor make the rest of it the whole.
+    sent.pages(3, &[("a", 5.0), ("c", 1.0)], &["b"]);
+    sent.pages(3, &[("a", 5.0)], &["b"]);
+    unknown(&sent.told(all[0][0]), &["b was not sent since noon"]);
+    // It is sent again, or is forgotten.
+    sent.scenario.now_ms += 61_000;
+    sent.pages(3, &[("a", 5.0), ("b", 8.0)], &[]);
+    assert_eq!(sent.told(all[1][0]), value(13.0));
+    sent.pages(3, &[("a", 5.0)], &["b"]);
+    assert_eq!(sent.told(all[1][0]), held(13.0));
+    sent.scenario.now_ms += 61_000;
+    sent.pages(3, &[("a", 5.0)], &[]);
+    assert_eq!(sent.told(all[1][0]), value(5.0));
+}
+
+/// A number that is NaN because whoever sends it does not know it was 0 where NaN means 0.
+#[test]
+fn a_number_that_is_said_not_to_be_known_is_none_whatever_nan_means() {
+    let mut sent = Sent::new();
+    let zero = Policy {
+        nan: Nan::Zero,
+        ..Policy::default()
+    };
+    let signals = ["sum(Q)", "max(Q)", "count(Q > 3)", "sum(Q) or vector(0)"].map(|text| {
+        sent.scenario
+            .register_with(&text.replace('Q', WAITING), zero.clone())
+    });
+    sent.pages(3, &[("a", 5.0), ("b", f64::NAN)], &[]);
+    assert_eq!(
+        sent.told(signals[0]),
+        value(0.0),
+        "NaN that the page states"
+    );
+    sent.pages(3, &[("a", 5.0), ("b", f64::NAN)], &["b"]);
+    for signal in signals {
+        unknown(&sent.told(signal), &["b was not sent since noon"]);
+    }
+    sent.pages(3, &[("a", 5.0), ("b", 2.0)], &[]);
+    assert_eq!(sent.told(signals[0]), value(7.0));
+}
