@@ -108,6 +108,8 @@ fn check_config(matches: &ArgMatches) -> ExitCode {
         .as_ref()
         .map_or(0, |loaded| rule_count(&loaded.rule_files));
     let loaded = loaded.map(|loaded| loaded.config);
+    let missing = lint::missing_files(&report.named_files, base);
+    report.warnings.extend(missing);
     if let Some(config) = &loaded {
         report
             .warnings

@@ -2,6 +2,7 @@
 //! running server.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde_json::Value;
 use stillwell_engine::labels::{Labels, METRIC_NAME, MatchOp, Matcher, relabel};
@@ -16,6 +17,7 @@ use crate::config::units::duration_ms;
 use crate::config::{Config, Problem, ScrapeJob, SignalSpec};
 use crate::http_client::encode_query;
 use crate::signal_spec::name_of;
+use crate::yaml::NamedFile;
 
 /// Values of a label that a warning lists.
 const VALUES_LISTED_MAX: usize = 3;
@@ -74,6 +76,27 @@ fn restarts_unnoticed(config: &Config) -> impl Iterator<Item = Problem> + '_ {
         );
         Problem::new(job.line, why)
     })
+}
+
+/// Files of secrets and certificates that are not there: those who check a configuration elsewhere want to know, and what needs
+/// one says so only once it is in force.
+pub(super) fn missing_files(named: &[NamedFile], base: &Path) -> Vec<Problem> {
+    /// Every pod has it, and nobody else.
+    const OF_PODS: &str = "/var/run/secrets/kubernetes.io/";
+    let mut seen = BTreeSet::new();
+    let named = named.iter().filter(|file| {
+        !file.path.starts_with(OF_PODS) && seen.insert((file.line, file.path.clone()))
+    });
+    let missing = named.filter_map(|file| {
+        let NamedFile { line, key, path } = file;
+        let error = std::fs::metadata(base.join(path)).err()?;
+        let why = format!(
+            "{key} names {}, which cannot be read here: {error}; whatever needs it fails until it can",
+            path.display()
+        );
+        Some(Problem::new(*line, why))
+    });
+    missing.collect()
 }
 
 /// What the server at `url` has really seen.
@@ -306,6 +329,35 @@ fn about(signal: &SignalSpec, why: &str) -> Problem {
 mod tests {
     use super::*;
     use crate::config::load;
+
+    #[test]
+    fn files_that_are_not_there_are_named_once_with_their_line() {
+        let text = "scrape_configs:
+- job_name: a
+  authorization: {credentials_file: gone/token}
+  tls_config: &tls {ca_file: gone/ca.pem, cert_file: there.pem, key_file: there.pem}
+- job_name: b
+  tls_config: *tls
+  bearer_token_file: /var/run/secrets/kubernetes.io/serviceaccount/token
+";
+        let folder = std::env::temp_dir().join(format!("stillwell-named-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("it can be made");
+        std::fs::write(folder.join("there.pem"), "").expect("it is writable");
+        let (_, report) = load(text);
+        let missing = missing_files(&report.named_files, &folder);
+        std::fs::remove_dir_all(&folder).expect("it was made");
+        let said: Vec<_> = missing
+            .iter()
+            .map(|problem| (problem.line, problem.message.split(',').next()))
+            .collect();
+        assert_eq!(
+            said,
+            [
+                (3, Some("credentials_file names gone/token")),
+                (4, Some("ca_file names gone/ca.pem")),
+            ]
+        );
+    }
 
     /// A queue of 30 was 0 after a restart of a gateway whose job kept its queue alone, and nothing had said so.
     #[test]

@@ -122,7 +122,9 @@ fn load(path: &Path, protocols: &[Vec<u8>]) -> Result<Loaded, String> {
     let text = String::from_utf8(read_file(path)?).map_err(|_| format!("{name}: not UTF-8"))?;
     let base = path.parent().unwrap_or(Path::new(""));
     let (config, report) = parse(&text, base);
-    let Report { errors, warnings } = report;
+    let Report {
+        errors, warnings, ..
+    } = report;
     for warning in warnings {
         warn!(line = warning.line, "{name}: {}", warning.message);
     }

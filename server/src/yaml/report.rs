@@ -1,6 +1,7 @@
 //! Decoding of a tree: every error at once, each with its line, and warnings beside them.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use stillwell_engine::nearest::nearest;
 
@@ -24,9 +25,31 @@ pub struct Report {
     pub errors: Vec<Problem>,
     /// What the user may not expect.
     pub warnings: Vec<Problem>,
+    /// Files of secrets and certificates that are named, which are read when they are needed.
+    pub(crate) named_files: Vec<NamedFile>,
+}
+
+/// A file that a key names.
+#[derive(Debug)]
+pub(crate) struct NamedFile {
+    /// Of the key.
+    pub(crate) line: usize,
+    /// The key.
+    pub(crate) key: String,
+    /// As it is written.
+    pub(crate) path: PathBuf,
 }
 
 impl Report {
+    /// Remembers a file that a key names.
+    pub(crate) fn names_file(&mut self, entry: &Entry, path: &str) {
+        self.named_files.push(NamedFile {
+            line: entry.line,
+            key: entry.key.clone(),
+            path: PathBuf::from(path),
+        });
+    }
+
     /// Reads the first document of a text; of a second one it is said that nobody reads it, as in Prometheus. `None`: it is
     /// not YAML, which is reported.
     pub(crate) fn first_document(&mut self, text: &str) -> Option<Node> {

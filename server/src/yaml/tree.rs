@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle};
 
+use super::indentation;
 use super::problem::Problem;
 
 /// Larger than any configuration seen; smaller than what would hurt.
@@ -84,9 +85,8 @@ pub(crate) fn parse_first(text: &str) -> Result<(Node, Option<Problem>), Problem
     let mut tree = Tree::default();
     let mut second = None;
     for next in Parser::new_from_str(text) {
-        let (event, span) = next.map_err(|error| {
-            Problem::new(error.marker().line(), format!("not YAML: {}", error.info()))
-        })?;
+        let (event, span) =
+            next.map_err(|error| indentation::explain(text, error.marker().line(), &error.info()))?;
         if tree.documents == 1 && matches!(event, Event::DocumentStart(..)) {
             let message = "a second document; one file is one document";
             second = Some(Problem::new(span.start.line(), message));

@@ -401,7 +401,11 @@ fn secret(entry: &Entry, report: &mut Report) -> Option<Secret> {
 
 fn path(entry: &Entry, report: &mut Report) -> Option<PathBuf> {
     let text = report.string(entry);
-    (!text.is_empty()).then(|| PathBuf::from(text))
+    if text.is_empty() {
+        return None;
+    }
+    report.names_file(entry, &text);
+    Some(PathBuf::from(text))
 }
 
 fn given(text: String) -> SecretSource {
@@ -432,7 +436,11 @@ fn source(
             format!("{stem} and {stem}_file exclude one another: keep one"),
         );
     }
-    *into = Some(make(text.to_owned()));
+    let source = make(text.to_owned());
+    if let SecretSource::File(_) = &source {
+        report.names_file(entry, text);
+    }
+    *into = Some(source);
 }
 
 fn pairs(entry: &Entry, report: &mut Report) -> Vec<(String, String)> {
