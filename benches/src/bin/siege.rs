@@ -107,14 +107,21 @@ struct Server {
 }
 
 impl Server {
-    fn start(binary: &Path, config: &str) -> Result<Server, Failure> {
+    fn start(binary: &Path, row: &Row, config: &str) -> Result<Server, Failure> {
         let free = || -> Result<u16, Failure> {
             Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
         };
         let (port, keda_port) = (free()?, free()?);
         let file = std::env::temp_dir().join(format!("siege-{}-{port}.yml", std::process::id()));
         std::fs::write(&file, config)?;
-        let child = Command::new(binary)
+        // `exec`, so that the server is the child itself.
+        let limit = row
+            .descriptors
+            .map_or(String::new(), |most| format!("ulimit -n {most}; "));
+        let child = Command::new("sh")
+            .args(["-c", &format!("{limit}exec \"$@\""), "sh"])
+            .arg(binary)
+            .args(row.flags)
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
             .arg(format!("--keda.listen-address=127.0.0.1:{keda_port}"))
@@ -171,7 +178,7 @@ fn run(binary: &Path, row: &Row, time: Duration) -> Result<Outcome, Failure> {
     let load = Load::start(HEALTHY, 500, 20)?;
     // What attacks is joined after the signal is told: `start` waits for that, not for the attackers.
     let config = row.config(&load)?;
-    let mut server = Server::start(binary, &config)?;
+    let mut server = Server::start(binary, row, &config)?;
     pause(Duration::from_secs(1));
     let (over, tried) = (
         Arc::new(AtomicBool::new(false)),

@@ -5,7 +5,7 @@
     reason = "clients have clocks of their own"
 )]
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -84,8 +84,73 @@ pub(super) fn silent_keda(attack: &Attack) {
     );
 }
 
+/// Asks for a large answer and reads a byte of it.
+pub(super) fn unread_federate(attack: &Attack) {
+    let request = b"GET /federate?match%5B%5D=wide HTTP/1.1\r\nHost: x\r\n\r\n";
+    open(attack, attack.port, 200, |stream, _| {
+        stream.write_all(request)?;
+        stream.set_read_timeout(Some(Duration::from_millis(20)))?;
+        stream.read(&mut [0]).map(drop)
+    });
+}
+
+pub(super) fn slow_reads(attack: &Attack) {
+    begin_bodies(attack, "/api/v1/read");
+}
+
+pub(super) fn slow_writers(attack: &Attack) {
+    begin_bodies(attack, "/api/v1/write");
+}
+
+/// Begins to send a body to a path, on 200 connections.
+fn begin_bodies(attack: &Attack, path: &str) {
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Encoding: snappy\r\nContent-Type: application/x-protobuf\r\n\
+         Content-Length: 100000\r\n\r\n\u{1}"
+    );
+    open(attack, attack.port, 200, |stream, _| {
+        stream.write_all(request.as_bytes())
+    });
+}
+
+/// Connections that are in use: each asks for something cheap once a second.
+pub(super) fn probing(attack: &Attack) {
+    let mut held = Vec::new();
+    while !attack.over.load(Ordering::Relaxed) {
+        if held.len() < 600
+            && let Ok(stream) = TcpStream::connect(("127.0.0.1", attack.port))
+        {
+            held.push(stream);
+        }
+        // Those that were ended are replaced, as a load balancer's are.
+        let turn = attack.tried.fetch_add(1, Ordering::Relaxed) as usize % held.len().max(1);
+        let asked = held
+            .get_mut(turn)
+            .map(|stream| stream.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"));
+        if asked.is_some_and(|asked| asked.is_err()) {
+            held.swap_remove(turn);
+        }
+        pause(Duration::from_micros(1_600));
+    }
+}
+
 /// Opens connections and says nothing on half of them, and little on the others.
 fn hold(attack: &Attack, port: u16, count: usize, words: &[u8]) {
+    open(attack, port, count, |stream, number| {
+        match number.is_multiple_of(2) {
+            true => stream.write_all(words),
+            false => Ok(()),
+        }
+    });
+}
+
+/// Opens so many connections, begins something on each, and keeps them open until the time is up.
+fn open(
+    attack: &Attack,
+    port: u16,
+    count: usize,
+    begin: impl Fn(&mut TcpStream, usize) -> std::io::Result<()>,
+) {
     let mut held = Vec::new();
     while !attack.over.load(Ordering::Relaxed) {
         if held.len() == count {
@@ -93,9 +158,7 @@ fn hold(attack: &Attack, port: u16, count: usize, words: &[u8]) {
             continue;
         }
         if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
-            if held.len().is_multiple_of(2) {
-                stream.write_all(words).ok(); // it may be refused already
-            }
+            begin(&mut stream, held.len()).ok(); // it may be refused already
             held.push(stream);
             attack.tried.fetch_add(1, Ordering::Relaxed);
         }

@@ -26,6 +26,10 @@ pub struct Row {
     jobs: fn() -> Result<String, Failure>,
     /// What clients do until the time is up, on threads of their own; each try is counted.
     pub clients: Clients,
+    /// What the server is started with besides.
+    pub flags: &'static [&'static str],
+    /// How many descriptors it may have, where that is not what everybody has.
+    pub descriptors: Option<u32>,
 }
 
 /// How many clients of each kind.
@@ -61,20 +65,42 @@ impl Row {
     }
 }
 
+const fn row(name: &'static str, jobs: fn() -> Result<String, Failure>, clients: Clients) -> Row {
+    Row {
+        name,
+        jobs,
+        clients,
+        flags: &[],
+        descriptors: None,
+    }
+}
+
 /// Every kind of attack, and none.
 #[rustfmt::skip]
 pub const ROWS: &[Row] = &[
-    Row { name: "nothing, to compare with", jobs: pages::none, clients: &[] },
-    Row { name: "own timestamps older than the retention", jobs: pages::old_timestamps, clients: &[] },
-    Row { name: "newlines inflated a thousand times", jobs: pages::newlines, clients: &[] },
-    Row { name: "a first page of 400,000 lines, others each time", jobs: pages::many_lines, clients: &[] },
-    Row { name: "a page that cannot fit", jobs: pages::too_large, clients: &[] },
-    Row { name: "a reason of 50 kB, another each time", jobs: pages::long_reasons, clients: &[] },
-    Row { name: "20 names that do not resolve", jobs: pages::dead_names, clients: &[] },
-    Row { name: "nested label_join", jobs: pages::wide_page, clients: &[(4, clients::label_joins)] },
-    Row { name: "24 clients with range queries", jobs: pages::wide_page, clients: &[(24, clients::ranges)] },
-    Row { name: "20 /guarded queries abandoned", jobs: pages::wide_page, clients: &[(20, clients::abandoned)] },
-    Row { name: "500 distinct sums at /guarded", jobs: pages::wide_page, clients: &[(2, clients::distinct_sums)] },
-    Row { name: "512 silent connections", jobs: pages::none, clients: &[(1, clients::silent)] },
-    Row { name: "1,100 silent connections of KEDA", jobs: pages::none, clients: &[(1, clients::silent_keda)] },
+    row("nothing, to compare with", pages::none, &[]),
+    row("own timestamps older than the retention", pages::old_timestamps, &[]),
+    row("newlines inflated a thousand times", pages::newlines, &[]),
+    row("a first page of 400,000 lines, others each time", pages::many_lines, &[]),
+    row("a page that cannot fit", pages::too_large, &[]),
+    row("a reason of 50 kB, another each time", pages::long_reasons, &[]),
+    row("20 names that do not resolve", pages::dead_names, &[]),
+    row("1,000 targets that refuse", pages::refusing, &[]),
+    row("nested label_join", pages::wide_page, &[(4, clients::label_joins)]),
+    row("24 clients with range queries", pages::wide_page, &[(24, clients::ranges)]),
+    row("20 /guarded queries abandoned", pages::wide_page, &[(20, clients::abandoned)]),
+    row("500 distinct sums at /guarded", pages::wide_page, &[(2, clients::distinct_sums)]),
+    row("200 answers of /federate that nobody reads", pages::wide_page, &[(1, clients::unread_federate)]),
+    row("200 requests of remote read that never end", pages::none, &[(1, clients::slow_reads)]),
+    Row {
+        flags: &["--web.enable-remote-write-receiver"],
+        ..row("200 slow writers", pages::none, &[(1, clients::slow_writers)])
+    },
+    row("512 silent connections", pages::none, &[(1, clients::silent)]),
+    row("600 connections, each with a probe a second", pages::none, &[(1, clients::probing)]),
+    row("1,100 silent connections of KEDA", pages::none, &[(1, clients::silent_keda)]),
+    Row {
+        descriptors: Some(1_024),
+        ..row("the same where 1,024 descriptors are all", pages::none, &[(1, clients::silent_keda)])
+    },
 ];

@@ -71,6 +71,16 @@ pub(super) fn dead_names() -> Result<String, Failure> {
     ))
 }
 
+pub(super) fn refusing() -> Result<String, Failure> {
+    let targets: Vec<String> = (0..1_000)
+        .map(|n| format!("'127.1.{}.{}:9'", n / 250, n % 250 + 1))
+        .collect();
+    Ok(format!(
+        "- job_name: attack\n  scrape_interval: 1s\n  static_configs: [{{targets: [{}]}}]\n",
+        targets.join(", ")
+    ))
+}
+
 /// A server that answers every request with what `answer` makes.
 fn raw(answer: impl Fn() -> Vec<u8> + Send + Sync + 'static) -> Result<u16, Failure> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
