@@ -10,13 +10,11 @@ use stillwell_engine::signal::FAMILIES;
 use stillwell_engine::{Reader, Timestamp};
 use tracing::warn;
 
-/// Ready endpoints by pool, under both names of the family; every replica repeats the number.
-const READY: &str =
-    "max by (name) ({__name__=~\"llm_d_epp_ready_endpoints|inference_pool_ready_pods\"})";
+/// Ready endpoints by pool and gateway, under both names of the family; every replica repeats the number. A gateway that shows it
+/// is known: a counter that appears on it has counted since then.
+const READY: &str = "max by (name, instance, job) ({__name__=~\"llm_d_epp_ready_endpoints|inference_pool_ready_pods\"})";
 /// Requests that a gateway gave up while they were queued.
 const EVICTED: &str = "sum by (inference_pool, outcome, instance, job) (llm_d_epp_flow_control_requests_total{outcome=~\"Evicted.*\"})";
-/// Gateways that were seen before: a counter that appears on one of them has counted since then.
-const SEEN: &str = "max by (instance, job) (up == 1)";
 /// A warning is shown for this long after its last cause.
 const SHOWN_MS: i64 = 15 * 60_000;
 /// Pools that warnings are kept for.
@@ -28,7 +26,6 @@ const COUNTERS_MAX: usize = 100_000;
 pub(super) struct ScaleFromZero {
     ready: Query,
     evicted: Query,
-    seen: Query,
     /// Ready endpoints by pool.
     pools: HashMap<String, f64>,
     /// Each counter as of the last look.
@@ -51,7 +48,6 @@ impl ScaleFromZero {
         ScaleFromZero {
             ready: parse(READY),
             evicted: parse(EVICTED),
-            seen: parse(SEEN),
             pools: HashMap::new(),
             counters: HashMap::new(),
             gateways: HashSet::new(),
@@ -71,12 +67,18 @@ impl ScaleFromZero {
 
     /// Looks again.
     pub(super) fn look(&mut self, reader: &Reader, now: Timestamp) {
-        let read = |query: &Query| vector(reader, query, now);
-        let (ready, evicted, seen) = (read(&self.ready), read(&self.evicted), read(&self.seen));
-        self.pools = ready
-            .into_iter()
-            .map(|(labels, value)| (labels.get("name").unwrap_or("").to_owned(), value))
-            .collect();
+        let ready = vector(reader, &self.ready, now);
+        // Where no gateway shows its endpoints there is no pool of which anybody could be warned, and nothing is read for it.
+        let evicted = match ready.is_empty() {
+            true => Vec::new(),
+            false => vector(reader, &self.evicted, now),
+        };
+        self.pools.clear();
+        for (labels, value) in &ready {
+            let pool = labels.get("name").unwrap_or("").to_owned();
+            let most = self.pools.entry(pool).or_insert(*value);
+            *most = most.max(*value);
+        }
         let mut counters = HashMap::with_capacity(evicted.len());
         for (labels, value) in evicted.into_iter().take(COUNTERS_MAX) {
             let before = match self.counters.get(&labels) {
@@ -102,7 +104,7 @@ impl ScaleFromZero {
             counters.insert(labels, value);
         }
         self.counters = counters;
-        self.gateways = seen
+        self.gateways = ready
             .into_iter()
             .take(COUNTERS_MAX)
             .map(|(labels, _)| gateway(&labels))
