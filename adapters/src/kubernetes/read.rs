@@ -50,6 +50,12 @@ pub(super) async fn read(host: &dyn Host, question: Question<'_>) -> Result<Vec<
             selected.excludes(&none)
         ))),
         Ok(Reading::NotThere(why)) => Err(Status::not_found(format!("{metric}: {why}"))),
+        Ok(Reading::Value(elements) | Reading::Held { elements, .. }) if elements.is_empty() => {
+            Err(Status::not_found(format!(
+                "{metric}: the comparison of its query leaves nothing of what was measured, and an HPA takes a number: add \
+                 `or vector(0)`, or compare with `bool`"
+            )))
+        }
         Ok(Reading::Value(mut elements) | Reading::Held { mut elements, .. }) => {
             for element in &mut elements {
                 element.at = element.at.plus_ms(host.wall_offset_ms());

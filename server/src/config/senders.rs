@@ -10,6 +10,8 @@ use crate::yaml::{Node, Report};
 
 /// A sender that nobody names is waited for this long.
 const FORGET_AFTER_MS_DEFAULT: u64 = 3_600_000;
+/// A query of Prometheus looks back so far.
+const FORGET_SERIES_AFTER_MS_DEFAULT: u64 = 300_000;
 
 /// Senders that are told apart by one label.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +26,8 @@ pub struct SendersConfig {
     pub known: Vec<String>,
     /// After so long without a sample a sender that is not among `known` is none any more.
     pub forget_after_ms: u64,
+    /// After so long without a sample, and without a stale marker, a series counts as ended where its sender sends others.
+    pub forget_series_after_ms: u64,
     /// Where it stands.
     pub line: usize,
 }
@@ -43,6 +47,7 @@ struct Draft {
     interval_ms: Option<u64>,
     known: Vec<String>,
     forget_after_ms: Option<u64>,
+    forget_series_after_ms: Option<u64>,
 }
 
 static SENDERS: &[Key<Draft>] = &[
@@ -60,6 +65,9 @@ static SENDERS: &[Key<Draft>] = &[
     }),
     read("forget_after", |entry, draft, report| {
         draft.forget_after_ms = nonzero_ms(entry, report);
+    }),
+    read("forget_series_after", |entry, draft, report| {
+        draft.forget_series_after_ms = nonzero_ms(entry, report);
     }),
 ];
 
@@ -79,6 +87,13 @@ pub(super) fn senders(node: &Node, global: &Global, report: &mut Report) -> Opti
         report.error(node.line, problem);
         return None;
     }
+    let default_ms = FORGET_SERIES_AFTER_MS_DEFAULT.max(2 * interval_ms);
+    let forget_series_after_ms = draft.forget_series_after_ms.unwrap_or(default_ms);
+    if forget_series_after_ms < 2 * interval_ms {
+        let problem = "senders: forget_series_after is at least twice the interval, which a series may be silent for";
+        report.error(node.line, problem.to_owned());
+        return None;
+    }
     let keys = serde_json::json!({
         "job_name": draft.job, "honor_labels": true, "scrape_interval": format!("{interval_ms}ms"),
         "static_configs": [],
@@ -90,6 +105,7 @@ pub(super) fn senders(node: &Node, global: &Global, report: &mut Report) -> Opti
             interval_ms,
             known: draft.known,
             forget_after_ms: draft.forget_after_ms.unwrap_or(FORGET_AFTER_MS_DEFAULT),
+            forget_series_after_ms,
             line: node.line,
         }),
         Err(why) => {

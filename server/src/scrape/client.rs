@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use stillwell_engine::NotKnown;
+
 use super::error::ScrapeError;
 use super::fetch_limiter::{FetchLimiter, Permit};
 use super::page_memory::{Lease, Progress};
@@ -84,6 +86,8 @@ pub struct Page {
     pub place: Option<Permit>,
     /// What its buffers hold.
     pub lease: Lease,
+    /// What is not known of what it should say: of a page that a part of this process writes.
+    pub not_known: NotKnown,
 }
 
 /// Fetches pages of one target.
@@ -314,6 +318,7 @@ impl Client {
             encoding,
             place,
             lease,
+            not_known: NotKnown::default(),
         })
     }
 }

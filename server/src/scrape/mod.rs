@@ -26,7 +26,7 @@ pub use error::ScrapeError;
 pub use fetch_limiter::{FetchLimiter, Permit};
 pub use gzip::Gunzip;
 pub use page_memory::{Lease, PageMemory, TooManyPages, page_share};
-pub use page_source::{PageSource, WritesPages};
+pub use page_source::{PageSource, WritesPages, WrittenPage};
 pub use schedule::{Schedule, phase_hash};
 pub use scraper::{JobTargets, Scraper};
 pub use shared::Shared;

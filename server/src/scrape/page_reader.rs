@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use stillwell_engine::{Format, ScrapeFacts, Stage, Timestamp};
+use stillwell_engine::{Format, NotKnown, ScrapeFacts, Stage, Timestamp};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::debug;
@@ -120,7 +120,8 @@ impl PageReader {
         let started = Instant::now();
         self.inflate(page)?;
         let format = format_of(&page.content_type, self.state.target.job.fallback)?;
-        self.commit(&page.body, format, at, (began, started))?;
+        let not_known = std::mem::take(&mut page.not_known);
+        self.commit((&page.body, format, not_known), at, (began, started))?;
         Ok(page.body.len())
     }
 
@@ -153,8 +154,7 @@ impl PageReader {
 
     fn commit(
         &mut self,
-        body: &[u8],
-        format: Format,
+        (body, format, not_known): (&[u8], Format, NotKnown),
         at: Timestamp,
         (began, started): (Instant, Instant),
     ) -> Result<(), ScrapeError> {
@@ -163,6 +163,7 @@ impl PageReader {
             .stage
             .parse(body, format)
             .map_err(|error| refused(&error))?;
+        staged.set_not_known(not_known);
         let facts = ScrapeFacts {
             duration_s: began.elapsed().as_secs_f64(),
             body_bytes: body.len() as i64,

@@ -4,10 +4,21 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-/// Writes pages in the text format.
+use stillwell_engine::NotKnown;
+
+/// A page in the text format.
+#[derive(Debug)]
+pub struct WrittenPage {
+    /// Its text.
+    pub body: Vec<u8>,
+    /// What its writer knows not to be known.
+    pub not_known: NotKnown,
+}
+
+/// Writes pages.
 pub trait WritesPages: Send + Sync + fmt::Debug {
     /// The page as of now. Error: why there is none, which fails the scrape.
-    fn page(&self) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send + '_>>;
+    fn page(&self) -> Pin<Box<dyn Future<Output = Result<WrittenPage, String>> + Send + '_>>;
 
     /// Ends when there is something new, where that is known: the page is then taken before it is due. Being dropped before
     /// it ends may lose one such moment.
@@ -27,7 +38,7 @@ impl PageSource {
     }
 
     /// The page as of now.
-    pub async fn page(&self) -> Result<Vec<u8>, String> {
+    pub async fn page(&self) -> Result<WrittenPage, String> {
         self.0.page().await
     }
 

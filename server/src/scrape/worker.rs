@@ -178,8 +178,9 @@ impl Worker {
         };
         let during = "waiting for the page to be written";
         match tokio::time::timeout(Duration::from_millis(*timeout_ms), source.page()).await {
-            Ok(Ok(body)) => Ok(Page {
-                body,
+            Ok(Ok(written)) => Ok(Page {
+                body: written.body,
+                not_known: written.not_known,
                 content_type: WRITTEN.to_owned(),
                 encoding: Encoding::Identity,
                 place: None,

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use stillwell_adapters::prometheus::quoted_label_value;
+use stillwell_adapters::time::rfc3339;
 use stillwell_engine::labels::{Labels, METRIC_NAME, is_legacy_label_name, is_legacy_metric_name};
 use stillwell_engine::number_text::push_json;
 use stillwell_engine::promql::select::is_stale;
+use stillwell_engine::{NotKnown, Timestamp};
 
 use super::memory::{Held, SenderMemory};
 use super::sample::Sample;
@@ -14,9 +16,8 @@ use super::unknown::{Unknown, VALUE};
 
 /// Series of one sender: what it has added up, not what it has scraped.
 pub(super) const SERIES_MAX: usize = 100_000;
-/// A series that its sender no longer sends, without a stale marker, is NaN until it is forgotten, as by a query's look back:
-/// whether it has ended, or only its way to the sender is broken, nobody says.
-const FORGOTTEN_MS: i64 = 300_000;
+/// Signals that were unknown, and numbers of signals that have ended, are remembered for as long as a query looks back.
+const SIGNALS_MS: i64 = 300_000;
 
 /// The newest sample of a series in one batch.
 #[derive(Clone, Debug)]
@@ -28,7 +29,9 @@ pub(super) struct Newest {
 
 /// How long a series may be silent of which no second sample has come, while no more is known of the intervals of its sender:
 /// Prometheus' usual interval. A server like this one sends its signals every 5 s, whatever the interval of its scrapes.
-const FIRST_SILENCE_MS: i64 = 15_000;
+pub(super) const FIRST_SILENCE_MS: i64 = 15_000;
+
+/// What a sender has sent.
 pub(super) struct Known {
     series: BTreeMap<Labels, Sample>,
     /// For these, and for what is remembered of those that have ended.
@@ -108,15 +111,22 @@ impl Known {
         true
     }
 
-    /// Whether there was no place for a series that would count still.
-    pub(super) fn is_incomplete(&self, now_ms: i64) -> bool {
-        let refused_ms = self.refused_ms;
-        refused_ms.is_some_and(|refused_ms| now_ms.saturating_sub(refused_ms) <= FORGOTTEN_MS)
+    /// Whether it has sent nothing but signals of a server like this one, which come all together.
+    pub(super) fn sends_signals(&self) -> bool {
+        let metrics = self.series.keys().map(|labels| labels.metric_name());
+        let mut others = metrics.filter(|metric| !metric.is_some_and(is_of_signal));
+        others.next().is_none()
     }
 
-    /// Forgets what has ended without a stale marker.
-    pub(super) fn forget(&mut self, now_ms: i64, newest_ms: i64) {
-        let oldest_ms = newest_ms.saturating_sub(FORGOTTEN_MS);
+    /// Whether there was no place for a series that would count still.
+    pub(super) fn is_incomplete(&self, now_ms: i64, forget_ms: i64) -> bool {
+        let refused_ms = self.refused_ms;
+        refused_ms.is_some_and(|refused_ms| now_ms.saturating_sub(refused_ms) <= forget_ms)
+    }
+
+    /// Forgets what counts as ended without a stale marker.
+    pub(super) fn forget(&mut self, now_ms: i64, newest_ms: i64, forget_ms: i64) {
+        let oldest_ms = newest_ms.saturating_sub(forget_ms);
         let (series, held) = (&mut self.series, &mut self.held);
         series.retain(|labels, sample| {
             let stays = sample.at_ms >= oldest_ms;
@@ -125,7 +135,7 @@ impl Known {
             }
             stays
         });
-        let oldest_ms = now_ms.saturating_sub(FORGOTTEN_MS);
+        let oldest_ms = now_ms.saturating_sub(SIGNALS_MS);
         let gone = self.unknown.look(&self.series, now_ms, oldest_ms);
         gone.iter().for_each(|labels| self.held.give_back(labels));
     }
@@ -143,9 +153,19 @@ impl Known {
             .clamp(age_ms_max, FIRST_SILENCE_MS.max(age_ms_max))
     }
 
-    pub(super) fn lines(&self, now_ms: i64, age_ms_max: i64) -> String {
-        let mut out = String::new();
+    /// The lines of the page, and what is not known. A series that is silent while its sender goes on is not on the page: whether
+    /// it has ended, or only its way to the sender is broken, nobody says.
+    pub(super) fn page(&self, sender: &str, now_ms: i64, age_ms_max: i64) -> (String, NotKnown) {
+        let (mut out, mut not_known) = (String::new(), NotKnown::default());
         let unknown = self.unknown.signals(&self.series, now_ms, age_ms_max);
+        // One number that is none makes every sum over it none.
+        let mut without_number = |out: &mut String, labels: &Labels| {
+            line(out, labels, f64::NAN);
+            not_known.add(labels, || {
+                let signal = labels.get("signal").unwrap_or("");
+                format!("sender {sender:?} says that its signal {signal:?} is unknown; its `/signals` says why")
+            });
+        };
         let is_unknown = |labels: &Labels| {
             labels.metric_name() == Some(VALUE)
                 && labels
@@ -154,28 +174,44 @@ impl Known {
         };
         let newest_ms = self.newest_ms.unwrap_or(now_ms);
         let first_ms = self.first_silence_ms(now_ms, age_ms_max);
+        let mut silent = Vec::new();
         for (labels, sample) in &self.series {
-            // One number that is none makes every sum over it none.
             let is_other_s = self.replaced_ms.is_some_and(|replaced_ms| {
                 sample.at_ms < replaced_ms && now_ms.saturating_sub(replaced_ms) >= age_ms_max
             });
-            let is_silent = is_other_s || sample.is_silent(newest_ms, first_ms, age_ms_max);
-            let is_none = is_unknown(labels) || is_silent;
-            let value = if is_none { f64::NAN } else { sample.value };
-            line(&mut out, labels, value);
+            if is_unknown(labels) {
+                without_number(&mut out, labels);
+            } else if is_other_s || sample.is_silent(newest_ms, first_ms, age_ms_max) {
+                silent.push((labels, sample.at_ms));
+            } else {
+                line(&mut out, labels, sample.value);
+            }
         }
         for (labels, ended_ms, value) in self.unknown.of_ended() {
             if is_unknown(labels) {
-                line(&mut out, labels, f64::NAN);
+                without_number(&mut out, labels);
             } else if now_ms.saturating_sub(ended_ms) < age_ms_max {
                 line(&mut out, labels, value); // its signal may be about to be called unknown
             }
         }
         for labels in Unknown::bare(&self.series, &unknown) {
-            line(&mut out, &labels, f64::NAN);
+            without_number(&mut out, &labels);
         }
-        out
+        for (labels, at_ms) in silent {
+            let since = || rfc3339(Timestamp::from_ms(at_ms));
+            not_known.add(labels, || {
+                format!(
+                    "sender {sender:?} has not sent {labels} since {}, and sends others",
+                    since()
+                )
+            });
+        }
+        (out, not_known)
     }
+}
+
+fn is_of_signal(metric: &str) -> bool {
+    metric.starts_with("stillwell_signal_")
 }
 
 /// A line of the text format; names that are not Prometheus' old ones stand in quotes.

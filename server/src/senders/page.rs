@@ -3,16 +3,17 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use parking_lot::Mutex;
 use stillwell_adapters::time::rfc3339;
 use stillwell_engine::Timestamp;
 use tokio::sync::Notify;
 
-use super::known::{Known, Newest, SERIES_MAX};
+use super::known::{FIRST_SILENCE_MS, Known, Newest, SERIES_MAX};
 use super::memory::SenderMemory;
 use crate::clock::Clock;
-use crate::scrape::WritesPages;
+use crate::scrape::{WritesPages, WrittenPage};
 
 /// A sender.
 #[derive(Clone)]
@@ -20,12 +21,35 @@ pub(super) struct Sender(Arc<Inner>);
 
 struct Inner {
     name: String,
-    /// Its newest sample is no older than this, or there is no page.
-    age_ms_max: i64,
+    times: Times,
+    /// After so long without a sample a series counts as ended.
+    forget_ms: AtomicI64,
     clock: Arc<Clock>,
     known: Mutex<Known>,
     /// A batch was taken.
     news: Notify,
+}
+
+/// When a sender has a page, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// Its newest sample is no older than this, or there is no page.
+    pub(super) age_ms_max: i64,
+    /// When this program began to listen without knowing who had sent what before. What begins right after that may have gone on
+    /// for long, with series that come less often than every interval.
+    pub(super) listens_since_ms: Option<i64>,
+}
+
+impl Times {
+    /// How long a sender that sends since `since_ms` has to be waited for until every series has come.
+    fn first_wait_ms(self, since_ms: i64) -> i64 {
+        let interval_ms = self.age_ms_max / 2; // two intervals are the longest silence
+        let since_start = |start_ms: i64| since_ms.saturating_sub(start_ms);
+        match self.listens_since_ms.map(since_start) {
+            Some(ms) if ms < FIRST_SILENCE_MS => interval_ms.max(FIRST_SILENCE_MS),
+            _ => interval_ms,
+        }
+    }
 }
 
 impl fmt::Debug for Sender {
@@ -37,13 +61,14 @@ impl fmt::Debug for Sender {
 impl Sender {
     pub(super) fn new(
         name: &str,
-        age_ms_max: i64,
+        times: Times,
         clock: Arc<Clock>,
         memory: Arc<SenderMemory>,
     ) -> Sender {
         Sender(Arc::new(Inner {
             name: name.to_owned(),
-            age_ms_max,
+            times,
+            forget_ms: AtomicI64::new(i64::MAX),
             clock,
             known: Mutex::new(Known::new(memory)),
             news: Notify::new(),
@@ -55,6 +80,11 @@ impl Sender {
         self.0.known.lock().newest_ms
     }
 
+    /// Sets after how long without a sample a series counts as ended, in milliseconds.
+    pub(super) fn set_forget_ms(&self, ms: i64) {
+        self.0.forget_ms.store(ms, Ordering::Relaxed);
+    }
+
     /// Takes what a replica has sent in one batch, all of it before the next page is written. Answers how many of the series
     /// there is no place for.
     pub(super) fn take(&self, replica: &str, batch: Vec<Newest>) -> usize {
@@ -62,7 +92,7 @@ impl Sender {
         let Some(newest_ms) = batch.iter().map(|one| one.at_ms.min(now_ms)).max() else {
             return 0;
         };
-        let age_ms_max = self.0.age_ms_max;
+        let age_ms_max = self.0.times.age_ms_max;
         let mut known = self.0.known.lock();
         if !known.takes(replica, newest_ms, age_ms_max) {
             return 0; // another one's are taken
@@ -80,46 +110,49 @@ impl Sender {
         refused
     }
 
-    /// The page as of now, in the text format. Error: it has sent nothing for too long.
-    fn text(&self) -> Result<String, String> {
-        let Inner {
-            name, age_ms_max, ..
-        } = &*self.0;
-        let now_ms = self.0.clock.now().ms();
+    /// The page as of now. Error: it has sent nothing for too long, or not all may have come.
+    fn written(&self) -> Result<WrittenPage, String> {
+        let Inner { name, times, .. } = &*self.0;
+        let (now_ms, age_ms_max) = (self.0.clock.now().ms(), times.age_ms_max);
+        let forget_ms = self.0.forget_ms.load(Ordering::Relaxed);
         let mut known = self.0.known.lock();
         let Some(newest_ms) = known.newest_ms else {
             return Err(format!("sender {name:?} has sent nothing yet"));
         };
-        if now_ms.saturating_sub(newest_ms) > *age_ms_max {
+        if now_ms.saturating_sub(newest_ms) > age_ms_max {
             let since = rfc3339(Timestamp::from_ms(newest_ms));
             return Err(format!("sender {name:?} has sent nothing since {since}"));
         }
-        // Two intervals are the longest silence.
-        if now_ms.saturating_sub(known.since_ms) < age_ms_max / 2 {
+        let sends_ms = now_ms.saturating_sub(known.since_ms);
+        let wait_ms = times.first_wait_ms(known.since_ms);
+        if sends_ms < age_ms_max / 2 || (sends_ms < wait_ms && !known.sends_signals()) {
             let since = rfc3339(Timestamp::from_ms(known.since_ms));
             return Err(format!(
-                "sender {name:?} sends since {since}; after an interval every series has come"
+                "sender {name:?} sends since {since}; after {wait_ms} ms every series has come"
             ));
         }
-        if known.is_incomplete(now_ms) {
+        if known.is_incomplete(now_ms, forget_ms) {
             return Err(format!(
                 "sender {name:?} sends series for which there is no place: more than {SERIES_MAX}, or more than all senders may \
                  hold together"
             ));
         }
-        known.forget(now_ms, newest_ms);
-        Ok(known.lines(now_ms, *age_ms_max))
+        known.forget(now_ms, newest_ms, forget_ms);
+        let (text, not_known) = known.page(name, now_ms, age_ms_max);
+        Ok(WrittenPage {
+            body: text.into_bytes(),
+            not_known,
+        })
     }
 }
 
 impl WritesPages for Sender {
     /// Written on a thread that may block: a hundred thousand series take some tens of milliseconds.
-    fn page(&self) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send + '_>> {
+    fn page(&self) -> Pin<Box<dyn Future<Output = Result<WrittenPage, String>> + Send + '_>> {
         let sender = self.clone();
         Box::pin(async move {
-            let written = tokio::task::spawn_blocking(move || sender.text()).await;
-            let text = written.map_err(|_| "writing its page failed".to_owned())?;
-            text.map(String::into_bytes)
+            let written = tokio::task::spawn_blocking(move || sender.written()).await;
+            written.map_err(|_| "writing its page failed".to_owned())?
         })
     }
 
@@ -137,14 +170,31 @@ mod tests {
     use super::super::unknown::{STATE, VALUE};
     use super::*;
 
+    fn new_sender(memory: Arc<SenderMemory>, listens_since_ms: Option<i64>) -> Sender {
+        let times = Times {
+            age_ms_max: 1_000,
+            listens_since_ms,
+        };
+        let sender = Sender::new("0", times, Arc::new(Clock::start()), memory);
+        sender.set_forget_ms(300_000);
+        sender
+    }
+
+    /// The lines of its page. Error: why there is none.
+    fn text(sender: &Sender) -> Result<String, String> {
+        let page = sender.written()?;
+        Ok(String::from_utf8(page.body).expect("text"))
+    }
+
+    /// Why which series are not known, of those that are not.
+    fn not_known(sender: &Sender) -> Vec<String> {
+        let page = sender.written().expect("a page");
+        page.not_known.reasons().map(str::to_owned).collect()
+    }
+
     /// One that sends every half second, and for long enough to have a page.
     async fn sender() -> Sender {
-        let sender = Sender::new(
-            "0",
-            1_000,
-            Arc::new(Clock::start()),
-            SenderMemory::of_limit(1 << 40),
-        );
+        let sender = new_sender(SenderMemory::of_limit(1 << 40), None);
         send(&sender, "", &[(labels! { "__name__" => "first" }, 0, 0.0)]);
         let stale = f64::from_bits(STALE_NAN_BITS);
         advance(500).await;
@@ -185,7 +235,7 @@ mod tests {
 
     /// What the page says of the numbers of the signal.
     fn numbers(sender: &Sender) -> Vec<String> {
-        let text = sender.text().expect("a page");
+        let text = text(sender).expect("a page");
         let numbers = text.lines().filter(|line| line.starts_with(VALUE));
         let shown =
             numbers.map(|line| line.trim_start_matches(VALUE).replace("cluster=\"c\",", ""));
@@ -194,23 +244,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn there_is_no_page_before_something_came_and_an_interval_later() {
-        let sender = Sender::new(
-            "0",
-            1_000,
-            Arc::new(Clock::start()),
-            SenderMemory::of_limit(1 << 40),
-        );
-        let why = |sender: &Sender| sender.text().expect_err("no page");
+        let sender = new_sender(SenderMemory::of_limit(1 << 40), None);
+        let why = |sender: &Sender| text(sender).expect_err("no page");
         assert!(why(&sender).contains("nothing yet"));
         let a = labels! { "__name__" => "a" };
         send(&sender, "", &[(a.clone(), 0, 1.0)]);
         assert!(why(&sender).contains("every series has come"));
         advance(500).await;
-        assert_eq!(sender.text().as_deref(), Ok("a{} 1\n"));
+        assert_eq!(text(&sender).as_deref(), Ok("a{} 1\n"));
         advance(502).await;
         assert!(why(&sender).contains("nothing since"));
         send(&sender, "", &[(a.clone(), 1_002, 3.0)]);
-        assert!(sender.text().is_err(), "old samples are no sign of life");
+        assert!(text(&sender).is_err(), "old samples are no sign of life");
         send(&sender, "", &[(a, 0, 3.0)]);
         assert!(
             why(&sender).contains("every series has come"),
@@ -227,12 +272,12 @@ mod tests {
         send(&sender, "", &[(a.clone(), 9, 7.0)]);
         send(&sender, "", &[(b.clone(), 0, f64::INFINITY)]);
         assert_eq!(
-            sender.text().as_deref(),
+            text(&sender).as_deref(),
             Ok("a{\"x.y\"=\"q\\\"\"} 2\n{\"b.c\"} +Inf\n"),
             "what comes late is passed over"
         );
         send(&sender, "", &[(b, 0, f64::from_bits(STALE_NAN_BITS))]);
-        assert_eq!(sender.text().as_deref(), Ok("a{\"x.y\"=\"q\\\"\"} 2\n"));
+        assert_eq!(text(&sender).as_deref(), Ok("a{\"x.y\"=\"q\\\"\"} 2\n"));
     }
 
     /// One sample of a clock that was ahead was told for as long as it was ahead, whatever came after it.
@@ -243,7 +288,7 @@ mod tests {
         send(&sender, "", &[(a.clone(), -600_000, 9.0)]);
         advance(1).await;
         send(&sender, "", &[(a.clone(), 0, 1.0)]);
-        assert_eq!(sender.text().as_deref(), Ok("a{} 1\n"));
+        assert_eq!(text(&sender).as_deref(), Ok("a{} 1\n"));
         for at_ms in [i64::MIN, 0] {
             let newest = Newest {
                 labels: labels! { "__name__" => "old" },
@@ -252,7 +297,7 @@ mod tests {
             };
             sender.take("other", vec![newest]);
             send(&sender, "", &[(a.clone(), 0, 2.0)]);
-            assert_eq!(sender.text().as_deref(), Ok("a{} 2\n"), "{at_ms}");
+            assert_eq!(text(&sender).as_deref(), Ok("a{} 2\n"), "{at_ms}");
         }
     }
 
@@ -262,7 +307,7 @@ mod tests {
         let sender = sender().await;
         let [often, slow, once] =
             ["often", "slow", "once"].map(|name| labels! { "__name__" => name });
-        let text = |sender: &Sender| sender.text().expect("a page");
+        let text = |sender: &Sender| text(sender).expect("a page");
         send(&sender, "", &[(once, 0, 1.0)]);
         for at in 0..9 {
             let mut samples = vec![
@@ -279,12 +324,12 @@ mod tests {
             );
             advance(500).await;
         }
-        for (at, shown) in [
-            (0, "often{} 30\nonce{} 1\nslow{} 7\n"),
-            (3, "often{} NaN\nonce{} 1\nslow{} 7\n"),
-            (9, "often{} NaN\nonce{} 1\nslow{} NaN\n"),
-            (30, "often{} NaN\nonce{} NaN\nslow{} NaN\n"),
-            (700, ""),
+        for (at, shown, silent) in [
+            (0, "often{} 30\nonce{} 1\nslow{} 7\n", &[][..]),
+            (3, "once{} 1\nslow{} 7\n", &["often"]),
+            (9, "once{} 1\n", &["often", "slow"]),
+            (30, "", &["often", "once", "slow"]),
+            (700, "", &[]),
         ] {
             for _ in 0..at {
                 send(
@@ -300,6 +345,12 @@ mod tests {
                 &[(labels! { "__name__" => "goes_on" }, 0, 1.0)],
             );
             assert_eq!(text(&sender), format!("goes_on{{}} 1\n{shown}"), "{at}");
+            let reasons = not_known(&sender);
+            assert_eq!(reasons.len(), silent.len(), "{at}: {reasons:?}");
+            for (reason, metric) in reasons.iter().zip(silent) {
+                let said = format!("sender \"0\" has not sent {metric} since 20");
+                assert!(reason.starts_with(&said), "{reason}");
+            }
         }
         send(&sender, "", &[(often, 0, 8.0)]);
         assert!(text(&sender).contains("often{} 8\n"));
@@ -310,7 +361,7 @@ mod tests {
     async fn the_interval_of_a_series_is_that_in_which_its_sender_is_there() {
         let sender = sender().await;
         let [a, b] = ["a", "b"].map(|name| labels! { "__name__" => name });
-        let shown = |sender: &Sender| sender.text().expect("a page").contains("b{} 7\n");
+        let shown = |sender: &Sender| text(sender).expect("a page").contains("b{} 7\n");
         let mut number = 0.0;
         let mut step = async |sends_b: bool, ms: u64| {
             number += 1.0;
@@ -350,23 +401,51 @@ mod tests {
         }
     }
 
+    /// Of one that sends every half second the series that came every five were missing from the first pages after our start.
+    #[tokio::test(start_paused = true)]
+    async fn who_sends_right_after_our_start_may_have_sent_before() {
+        let start_ms = Clock::start().now().ms();
+        let sender = new_sender(SenderMemory::of_limit(1 << 40), Some(start_ms));
+        let [often, slow] = ["often", "slow"].map(|name| labels! { "__name__" => name });
+        let mut had_page = Vec::new();
+        for at in 0..40 {
+            let mut samples = vec![(often.clone(), 0, 5.0)];
+            samples.extend((at % 10 == 9).then(|| (slow.clone(), 0, 30.0)));
+            send(&sender, "", &samples);
+            had_page.push(text(&sender).is_ok());
+            advance(500).await;
+        }
+        assert_eq!(had_page.iter().position(|had| *had), Some(30));
+        // A server like this one sends its signals together.
+        let shard = new_sender(SenderMemory::of_limit(1 << 40), Some(start_ms));
+        send(&shard, "", &[state("unknown", false), value("a", 4.0)]);
+        advance(500).await;
+        send(&shard, "", &[state("unknown", false), value("a", 4.0)]);
+        assert!(text(&shard).is_ok());
+        // After a pause, and of one that begins later, an interval is enough.
+        advance(60_000).await;
+        send(&sender, "", &[(often.clone(), 0, 5.0)]);
+        advance(500).await;
+        assert!(text(&sender).is_ok());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_page_without_some_of_the_series_is_none() {
         let memory = SenderMemory::of_limit(0);
-        let sender = Sender::new("0", 1_000, Arc::new(Clock::start()), memory);
+        let sender = new_sender(memory, None);
         let series = |name: &str| (Labels::from_pairs([("__name__", name)]), 0, 1.0);
         let large = |at: usize| series(&format!("{at}{}", "x".repeat(1 << 20)));
         send(&sender, "", &[series("a")]);
         advance(500).await;
         assert!(send(&sender, "", &(0..9).map(large).collect::<Vec<_>>()) > 0);
-        let why = sender.text().expect_err("not all is there");
+        let why = text(&sender).expect_err("not all is there");
         assert!(why.contains("no place"), "{why}");
         for _ in 0..400 {
             advance(800).await;
             send(&sender, "", &[series("a")]);
         }
         assert!(
-            sender.text().is_ok(),
+            text(&sender).is_ok(),
             "what was refused would count no more"
         );
     }
@@ -398,6 +477,9 @@ mod tests {
             "{signal=\"q\"} NaN",
         ];
         assert_eq!(numbers(&sender), none);
+        let reasons = not_known(&sender);
+        let said = "sender \"0\" says that its signal \"q\" is unknown";
+        assert!(reasons.len() == 3 && reasons.iter().all(|one| one.starts_with(said)));
         // And the state before the number.
         send(&sender, "", &[state("unknown", false)]);
         assert_eq!(numbers(&sender)[2], none[2]);
@@ -434,12 +516,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn of_replicas_one_is_taken_until_it_is_silent() {
-        let sender = Sender::new(
-            "0",
-            1_000,
-            Arc::new(Clock::start()),
-            SenderMemory::of_limit(1 << 40),
-        );
+        let sender = new_sender(SenderMemory::of_limit(1 << 40), None);
         let a = labels! { "__name__" => "a" };
         let ended = labels! { "__name__" => "ended" };
         send(&sender, "x", &[(ended, 0, 1.0)]);
@@ -451,12 +528,13 @@ mod tests {
             (200, "y", 5.0, None),
             (500, "y", 6.0, Some("a{} 6\nended{} 1\n")),
             (100, "x", 7.0, Some("a{} 6\nended{} 1\n")),
-            (400, "y", 8.0, Some("a{} 8\nended{} NaN\n")),
+            (400, "y", 8.0, Some("a{} 8\n")),
         ] {
             advance(after_ms).await;
             send(&sender, replica, &[(a.clone(), 0, value)]);
-            assert_eq!(sender.text().ok().as_deref(), shown, "{replica} {value}");
+            assert_eq!(text(&sender).ok().as_deref(), shown, "{replica} {value}");
         }
+        assert!(not_known(&sender)[0].contains("has not sent ended since"));
     }
 
     #[tokio::test(start_paused = true)]
@@ -469,12 +547,7 @@ mod tests {
         let all: Vec<_> = (0..SERIES_MAX + 3).map(number).collect();
         assert_eq!(send(&sender, "", &all), 3);
         let long = "x".repeat(1 << 20);
-        let other = Sender::new(
-            "1",
-            1_000,
-            Arc::new(Clock::start()),
-            SenderMemory::of_limit(0),
-        );
+        let other = new_sender(SenderMemory::of_limit(0), None);
         let number = |number: usize| {
             let labels =
                 Labels::from_pairs([("__name__", long.as_str()), ("n", &number.to_string())]);

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 
 use super::known::Newest;
 use super::memory::SenderMemory;
-use super::page::Sender;
+use super::page::{Sender, Times};
 use crate::clock::Clock;
 use crate::config::SendersConfig;
 use crate::discovery::Manager;
@@ -32,6 +32,8 @@ pub struct Senders {
 struct Inner {
     clock: Arc<Clock>,
     memory: Arc<SenderMemory>,
+    /// See [`Times`].
+    listens_since_ms: Option<i64>,
     sections: RwLock<Vec<Arc<Section>>>,
     changed: Notify,
 }
@@ -74,11 +76,14 @@ impl Taken {
 }
 
 impl Senders {
-    /// None yet. Of the memory limit they may hold a sixteenth together.
-    pub fn new(clock: Arc<Clock>, memory_bytes_max: u64) -> Senders {
+    /// None yet. Of the memory limit they may hold a sixteenth together. `goes_on`: what they sent before this program started is
+    /// known, so that a series that is missing from a first page is missed.
+    pub fn new(clock: Arc<Clock>, memory_bytes_max: u64, goes_on: bool) -> Senders {
+        let listens_since_ms = (!goes_on).then(|| clock.now().ms());
         Senders {
             inner: Arc::new(Inner {
                 clock,
+                listens_since_ms,
                 memory: SenderMemory::of_limit(memory_bytes_max),
                 sections: RwLock::default(),
                 changed: Notify::new(),
@@ -193,6 +198,9 @@ impl Section {
             let new = || one(&config, name, inner);
             senders.entry(name.clone()).or_insert_with(new);
         }
+        let forget_ms = ms(config.forget_series_after_ms);
+        let all = senders.values();
+        all.for_each(|one| one.sender.set_forget_ms(forget_ms));
         Section {
             config,
             senders: Mutex::new(senders),
@@ -267,10 +275,18 @@ fn shown_url(job: &str, name: &str) -> Option<Url> {
     of(job).or_else(|| of("senders"))
 }
 
+fn ms(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX / 4)
+}
+
 fn one(config: &SendersConfig, name: &str, inner: &Inner) -> One {
-    let interval_ms = i64::try_from(config.interval_ms).unwrap_or(i64::MAX / 4);
+    let times = Times {
+        age_ms_max: ms(config.interval_ms).saturating_mul(2),
+        listens_since_ms: inner.listens_since_ms,
+    };
     let (clock, memory) = (Arc::clone(&inner.clock), Arc::clone(&inner.memory));
-    let sender = Sender::new(name, interval_ms.saturating_mul(2), clock, memory);
+    let sender = Sender::new(name, times, clock, memory);
+    sender.set_forget_ms(ms(config.forget_series_after_ms));
     One {
         source: PageSource::new(Arc::new(sender.clone())),
         sender,
@@ -311,7 +327,7 @@ mod tests {
     #[test]
     fn senders_are_those_that_are_named_and_those_that_send() {
         let clock = Arc::new(Clock::start());
-        let senders = Senders::new(Arc::clone(&clock), 1 << 40);
+        let senders = Senders::new(Arc::clone(&clock), 1 << 40, true);
         assert_eq!(names(&senders.apply(&sections("a, b", ""))), [["a", "b"]]);
         let now = clock.now();
         let batch = vec![
@@ -337,7 +353,7 @@ mod tests {
     #[test]
     fn senders_are_bounded() {
         let clock = Arc::new(Clock::start());
-        let senders = Senders::new(Arc::clone(&clock), 1 << 40);
+        let senders = Senders::new(Arc::clone(&clock), 1 << 40, true);
         senders.apply(&sections("", ""));
         let batch = (0..SENDERS_MAX + 5).map(|number| {
             series(
@@ -364,6 +380,7 @@ mod tests {
             "senders: [{label: x}]\n",
             "senders: [{job_name: x}]\n",
             "senders: [{job_name: x, label: y, interval: 1ms}]\n",
+            "senders: [{job_name: x, label: y, interval: 1m, forget_series_after: 1m}]\n",
         ] {
             assert!(load(text).0.is_none(), "{text}");
         }

@@ -134,10 +134,14 @@ async fn parts(
         rules,
         notifier,
         remote_writes,
-        senders: Senders::new(Arc::clone(clock), limits.memory_bytes_max),
+        senders: Senders::new(
+            Arc::clone(clock),
+            limits.memory_bytes_max,
+            latches.is_some(),
+        ),
         objects,
         snapshots,
-        latches,
+        latches: latches.unwrap_or_default(),
     };
     let threads = vec![notifying, writing, discovering, ruling, scraping];
     Ok((parts, reader, threads))
@@ -183,22 +187,22 @@ impl Running {
     }
 }
 
-/// The engine of the snapshot, or an empty one; and KEDA's latches of then.
+/// The engine of the snapshot, with KEDA's latches of then, or an empty one.
 async fn engine(
     snapshots: Option<Arc<Snapshots>>,
     limits: Limits,
     now: Timestamp,
-) -> (Writer, Reader, Vec<u8>) {
+) -> (Writer, Reader, Option<Vec<u8>>) {
     let load = move || snapshots?.load(limits, now);
     let restored = tokio::task::spawn_blocking(load).await;
     match restored {
         Ok(Some(restored)) => {
             let latches = snapshots::latches(restored.named);
-            (restored.writer, restored.reader, latches)
+            (restored.writer, restored.reader, Some(latches))
         }
         _ => {
             let (writer, reader) = Engine::new(limits);
-            (writer, reader, Vec::new())
+            (writer, reader, None)
         }
     }
 }

@@ -109,8 +109,11 @@ fn with_losses<'a>(
     assessment: Assessment<'a>,
     scope: &'a Scope,
 ) -> impl Iterator<Item = &'a TargetFacts> {
-    let has_some = assessment.facts.targets_with_losses > 0;
-    let counting = scope.counting.iter().filter(move |_| has_some);
+    let counting = match assessment.facts.targets_with_losses {
+        0 => &[][..],
+        _ => &scope.counting[..],
+    };
+    let counting = counting.iter();
     let targets = counting.filter_map(move |&id| assessment.facts.target(id));
     targets.filter(|target| target.has_losses)
 }

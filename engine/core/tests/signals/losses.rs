@@ -237,17 +237,15 @@ impl Sent {
 fn what_a_sender_no_longer_sends_is_held_and_then_unknown() {
     let mut sent = Sent::new();
     let policies = [
-        Policy::default(),
-        Policy {
-            nan: Nan::Zero,
-            absent: Absent::Zero,
-            ..Policy::default()
-        },
-        Policy {
-            nan: Nan::Last,
-            ..Policy::default()
-        },
+        (Nan::Unknown, Absent::Auto),
+        (Nan::Zero, Absent::Zero),
+        (Nan::Last, Absent::Auto),
     ];
+    let policies = policies.map(|(nan, absent)| Policy {
+        nan,
+        absent,
+        ..Policy::default()
+    });
     let sum = format!("sum({WAITING})");
     let all = policies.map(|policy| {
         let texts = [
@@ -315,7 +313,14 @@ fn a_number_that_is_said_not_to_be_known_is_none_whatever_nan_means() {
         nan: Nan::Zero,
         ..Policy::default()
     };
-    let signals = ["sum(Q)", "max(Q)", "count(Q > 3)", "sum(Q) or vector(0)"].map(|text| {
+    let texts = [
+        "sum(Q)",
+        "max(Q)",
+        "count(Q > 3)",
+        "sum(Q) or vector(0)",
+        "sum(Q{job=\"senders\"})",
+    ];
+    let signals = texts.map(|text| {
         sent.scenario
             .register_with(&text.replace('Q', WAITING), zero.clone())
     });

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client};
 use parking_lot::Mutex;
+use stillwell_engine::NotKnown;
 use stillwell_engine::labels::Matcher;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
@@ -19,7 +20,7 @@ use tokio::time::{Duration, Instant};
 
 use super::families::{Facts, Kind, page};
 use crate::discovery::kubernetes::list_watch::{Change, NO_SUCH_KIND, Selectors, follow};
-use crate::scrape::WritesPages;
+use crate::scrape::{WritesPages, WrittenPage};
 
 /// One question. It is far below the timeout of a scrape.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -112,12 +113,16 @@ impl Watched {
 }
 
 impl WritesPages for Watched {
-    fn page(&self) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send + '_>> {
+    fn page(&self) -> Pin<Box<dyn Future<Output = Result<WrittenPage, String>> + Send + '_>> {
         Box::pin(async move {
             let (tell, told) = oneshot::channel();
             let gone = || "the watch has ended".to_owned();
             self.ask.send(tell).await.map_err(|_| gone())?;
-            told.await.map_err(|_| gone())?
+            let body = told.await.map_err(|_| gone())??;
+            Ok(WrittenPage {
+                body,
+                not_known: NotKnown::default(),
+            })
         })
     }
 }

@@ -150,6 +150,8 @@ impl Entry {
         match (&reading.state, reading.elements.as_slice()) {
             (State::Unknown { why }, _) => Err(Refusal::unknown(why)),
             (_, [one]) => Ok(one.value),
+            // A comparison has left out what was measured: KEDA reads that as 0 of Prometheus, too.
+            (_, []) => Ok(0.0),
             (_, elements) => {
                 let key = match self.trigger.source {
                     Source::Signal(_) => "signal",

@@ -61,9 +61,7 @@ impl Facts {
             // Another process does not lack what the one before had.
             facts.lose_nothing();
         }
-        let is_silent = is_back && facts.starts.is_empty() && !counters.rose;
-        let may_be_other =
-            is_silent && !(facts.metrics.keys().any(|metric| is_counter(metric)) && has_counted());
+        let may_be_other = is_back && facts.may_be_other(counters, has_counted);
         if are_gone || may_be_other {
             facts.may_have_restarted_ms = Some(at_ms);
         }
@@ -176,6 +174,13 @@ impl TargetFacts {
     ) -> bool {
         let fell = || counters.fell && !counters.rose && !self.starts.are_several();
         self.starts.is_other(value).unwrap_or_else(fell)
+    }
+
+    /// Whether neither a start time nor a counter of the page says that its process is the one of the page before.
+    fn may_be_other(&self, counters: CounterMoves, has_counted: impl FnOnce() -> bool) -> bool {
+        let mut metrics = self.metrics.keys();
+        let has_counter = metrics.any(|metric| is_counter(metric));
+        self.starts.is_empty() && !counters.rose && !(has_counter && has_counted())
     }
 
     /// Notes that another process serves the page than the one of the last good scrape at `before_ms`.
