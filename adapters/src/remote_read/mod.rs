@@ -43,6 +43,8 @@ const MATCHERS_MAX: usize = 2_000;
 const QUERY_MATCHERS_MAX: usize = 100;
 /// A sample with its time, and a place for a histogram.
 const SAMPLE_BYTES: usize = 24;
+/// A series' place in the order of all, twice while they are sorted, and what stands beside its labels.
+const ORDER_BYTES: usize = 32;
 /// What stands beside a text of a label in memory, of which each has two.
 const TEXT_BYTES: usize = 16;
 /// Tags of `prometheus.ReadResponse` and of a `prometheus.QueryResult` (prompb/remote.proto).
@@ -272,6 +274,8 @@ impl Reading<'_> {
             memory: Some(&self.memory),
             stop: Some(&stop),
         })?;
+        let order_bytes = (ORDER_BYTES * found.len()) as u64;
+        self.memory.hold(order_bytes)?;
         let mut samples = Samples::default();
         for index in sorted(&*found) {
             self.poll()?;
@@ -288,6 +292,7 @@ impl Reading<'_> {
             take(&labels, &samples)?;
             self.memory.release(bytes);
         }
+        self.memory.release(order_bytes);
         Ok(())
     }
 

@@ -217,7 +217,7 @@ mod tests {
         assert!(is_known());
         // A name that nobody answers is asked for again after one second, then after two.
         for seconds in [1, 2] {
-            inner.note("h", Ended::Silent);
+            assert!(inner.note("h", Ended::Silent).is_err());
             tokio::time::advance(Duration::from_millis(1_000 * seconds - 1)).await;
             assert!(is_known(), "{seconds}");
             let refused = resolver.addresses("h", 80).await;
