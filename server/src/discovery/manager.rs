@@ -259,9 +259,12 @@ struct Job {
     options: Arc<ScrapeJob>,
     /// Each with the version of its groups that the job has seen.
     mechanisms: Vec<(Arc<Mechanism>, Option<u64>)>,
-    /// What became of the targets of a group, by mechanism and source; used again while the group stays as it is.
-    known: BTreeMap<(usize, Arc<str>), (Arc<TargetGroup>, Vec<Outcome>)>,
+    /// By mechanism and source.
+    known: BTreeMap<(usize, Arc<str>), KnownGroup>,
 }
+
+/// A group and what became of its targets; used again while the group stays as it is.
+type KnownGroup = (Arc<TargetGroup>, Vec<Outcome>);
 
 impl Task {
     async fn run(mut self, mut commands: mpsc::Receiver<Command>, mut quit: watch::Receiver<bool>) {
