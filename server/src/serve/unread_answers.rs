@@ -40,7 +40,7 @@ struct UnreadAnswers {
 struct Unread {
     /// `None`: it has given way.
     rest: Option<Bytes>,
-    /// For what is in `rest`.
+    /// For the whole answer: as long as anything is left of it, all of its memory is held.
     permit: OwnedSemaphorePermit,
     /// When something was taken last.
     taken: Instant,
@@ -155,9 +155,8 @@ impl Unread {
         let piece = rest.split_to(rest.len().min(PIECE_BYTES));
         let units = match rest.is_empty() {
             true => self.permit.num_permits(),
-            false => PIECE_BYTES / UNIT_BYTES,
+            false => 0,
         };
-        let units = units.min(self.permit.num_permits());
         self.taken = Instant::now();
         Some(Counted {
             bytes: Bytes::copy_from_slice(&piece),
