@@ -11,6 +11,7 @@ use tracing::{debug, info, warn};
 
 use super::client::{Client, Encoding, Page};
 use super::cost::Cost;
+use super::doubtful;
 use super::error::ScrapeError;
 use super::page_reader::{FAULT, PageReader, ReadPage, SlowPage};
 use super::quiet::Quiet;
@@ -123,12 +124,18 @@ impl Worker {
             return self.state.pass(rest);
         }
         let shared = Arc::clone(&self.shared);
+        let turn = match self.state.health() {
+            Health::Up => None,
+            Health::Unknown | Health::Down => shared.doubtful.turn().await,
+        };
         let at = aligned(shared.clock.now(), due_ms, self.state.target.interval_ms);
         let began = Instant::now();
         let fetched = match &self.state.target.refused {
-            Some(why) => Err(ScrapeError::Page(why.clone())),
-            None if self.state.health() == Health::Up => self.fetch().await,
-            None => shared.doubtful.begin(self.fetch()).await,
+            Some(why) => {
+                drop(turn); // it takes one to fail, and nobody may hold one who waits for one
+                Err(ScrapeError::Page(why.clone()))
+            }
+            None => doubtful::begin(turn, self.fetch()).await,
         };
         if fetched.is_ok() {
             self.note_cost(began.elapsed().as_secs_f64() * 1000.0);
@@ -157,10 +164,11 @@ impl Worker {
         let duration_s = facts.duration_s;
         let error = result.err().map(|error| error.to_string());
         if let Some(error) = &error {
-            let _turn = shared.doubtful.turn().await;
-            let mut writer = shared.writer.lock();
+            let turn = shared.doubtful.turn().await;
             // A clock that did not move on leaves no room for a second entry; `up` keeps its last one then.
-            writer.fail(self.target, at, facts, error).ok();
+            let failed = |writer: &mut Writer| writer.fail(self.target, at, facts, error).ok();
+            failed(&mut shared.writer.lock());
+            doubtful::over(turn).await;
         }
         if error.is_none() {
             self.stretch(due_ms);
