@@ -24,6 +24,7 @@ pub mod reply;
 pub mod signals;
 pub mod time;
 mod turns;
+pub mod waiting;
 mod written;
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::reply::reply;
+use crate::waiting::Waiting;
 
 /// What a sender may send before its request needs a place: most requests are whole by then, and who sends slowly waits
 /// outside. Listeners bound how many there are.
@@ -143,10 +144,10 @@ impl Places {
                 .and_then(|left| usize::try_from(left).ok());
             let most = most.map_or(bytes_max, |left| left.saturating_add(packed.len()));
             let most = most.min(bytes_max).min(self.body_bytes_max);
-            self.waiting.fetch_add(1, Ordering::Relaxed);
+            let waiting = Waiting::begin(&self.waiting);
             let permits = u32::try_from(most.div_ceil(KIB)).unwrap_or(u32::MAX);
             let taken = self.bodies.acquire_many(permits).await;
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            drop(waiting);
             let Ok(taken) = taken else {
                 return Err(Refused::ShuttingDown.answer(bytes_max));
             };

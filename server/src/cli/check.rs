@@ -189,6 +189,12 @@ fn job_table(config: &config::Config) -> (String, usize) {
             looked_for.map(|name| format!("those of {name}")).collect();
         looked_for.dedup();
         told.extend(looked_for);
+        for target in &found.targets {
+            if let Some(why) = &target.refused {
+                let instance = target.labels.get("instance").unwrap_or("");
+                told.push(format!("every scrape of {instance} fails: {why}"));
+            }
+        }
         for (labels, why) in &found.unusable {
             let address = labels.get("__address__").unwrap_or("");
             told.push(format!("{address} is not scraped: {why}"));

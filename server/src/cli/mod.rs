@@ -19,8 +19,12 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, Command};
 
+/// As a shell says of a program that SIGPIPE ended.
+const EXIT_CUT: u8 = 141;
+
 /// Runs the program with these arguments, the program's name first.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    end_quietly_where_nobody_reads();
     let matches = command().get_matches_from(with_default_subcommand(arguments));
     match matches.subcommand() {
         Some(("demo", matches)) => match crate::demo::run(matches) {
@@ -37,6 +41,19 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(("serve", matches)) => serve::run(matches),
         _ => unreachable!("a subcommand is required"),
     }
+}
+
+/// A command whose output is cut (`stillwell signals | head`) ends as others do: `println!` panics there, and a panic that is about
+/// nothing else says so in these words of the standard library.
+fn end_quietly_where_nobody_reads() {
+    let others = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload_as_str().unwrap_or_default();
+        if text.starts_with("failed printing to stdout") && text.contains("Broken pipe") {
+            std::process::exit(i32::from(EXIT_CUT));
+        }
+        others(panic);
+    }));
 }
 
 /// Prints an error where the user looks for it.

@@ -111,7 +111,10 @@ impl Inner {
         {
             return Ok(found.clone());
         }
-        if let Some(told) = &name.under_way {
+        // One that ended without a word, by a panic, is asked again.
+        if let Some(told) = &name.under_way
+            && told.has_changed().is_ok()
+        {
             return Err(told.clone());
         }
         let (tell, told) = watch::channel(None);

@@ -70,6 +70,15 @@ impl Url {
         Url::new(Scheme::from_name(scheme)?, address, path_and_query)
     }
 
+    /// That of a target whose labels make none: it is shown, and nobody connects to it.
+    pub fn that_is_never_asked(address: &str, path: &str) -> Url {
+        Url {
+            scheme: Scheme::Http,
+            authority: address.to_owned(),
+            path_and_query: path.to_owned(),
+        }
+    }
+
     /// From a text like `http://host:port/path`. A user and password in it are passed over.
     pub fn parse(text: &str) -> Result<Url, UrlError> {
         let (scheme, rest) = text

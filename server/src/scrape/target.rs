@@ -222,9 +222,9 @@ pub fn outcomes(
                 at,
             })
         } else {
-            match finish(options, &discovered, labels) {
-                Ok(target) => Outcome::Target(Box::new(target)),
-                Err(why) => Outcome::Unusable(discovered, why),
+            match labels.get("__address__") {
+                "" => Outcome::Unusable(discovered, "it has no __address__".to_owned()),
+                _ => Outcome::Target(Box::new(finish(options, &discovered, labels))),
             }
         });
     }
@@ -288,28 +288,54 @@ fn discovered(job: &ScrapeJob, own: &Labels, group: &Labels) -> Labels {
     labels.build()
 }
 
-fn finish(
-    job: &Arc<ScrapeJob>,
-    discovered: &Labels,
-    mut labels: LabelsBuilder,
-) -> Result<Target, String> {
+/// The target that relabelling made of what was discovered. One that cannot be asked is a target whose every scrape fails, as in
+/// Prometheus: without it a sum over the others would be told for all.
+fn finish(job: &Arc<ScrapeJob>, discovered: &Labels, mut labels: LabelsBuilder) -> Target {
     let address = labels.get("__address__").to_owned();
-    if address.is_empty() {
-        return Err("it has no __address__".to_owned());
+    let (url, no_url) = match url_of(job, &labels, &address) {
+        Ok(url) => (url, None),
+        Err(why) => {
+            let path = labels.get("__metrics_path__");
+            (Url::that_is_never_asked(&address, path), Some(why))
+        }
+    };
+    let (times, no_times) = match times_of(&labels) {
+        Ok(times) => (times, None),
+        Err(why) => ((job.interval_ms, job.timeout_ms), Some(why)),
+    };
+    if labels.get("instance").is_empty() {
+        labels.set("instance", &address);
     }
+    labels.retain(|name| !name.starts_with("__"));
+    Target {
+        job: Arc::clone(job),
+        discovered: discovered.clone(),
+        labels: labels.build(),
+        url,
+        interval_ms: times.0,
+        timeout_ms: times.1,
+        refused: no_url.or(no_times),
+        source: None,
+    }
+}
+
+fn url_of(job: &ScrapeJob, labels: &LabelsBuilder, address: &str) -> Result<Url, String> {
     if address.contains('/') {
         return Err(format!(
             "address {address:?} must be host:port; the path goes into metrics_path"
         ));
     }
-    let query = query(job, &labels);
-    let url = Url::from_parts(
+    Url::from_parts(
         labels.get("__scheme__"),
-        &address,
+        address,
         labels.get("__metrics_path__"),
-        &query,
+        &query(job, labels),
     )
-    .map_err(|error| error.to_string())?;
+    .map_err(|error| error.to_string())
+}
+
+/// Interval and timeout, as relabelling left them.
+fn times_of(labels: &LabelsBuilder) -> Result<(u64, u64), String> {
     let interval_ms = duration_ms(labels.get("__scrape_interval__"))
         .map_err(|error| format!("__scrape_interval__: {error}"))?;
     let timeout_ms = duration_ms(labels.get("__scrape_timeout__"))
@@ -320,20 +346,7 @@ fn finish(
             "the interval must be at least {least} and the timeout longer than 0"
         ));
     }
-    if labels.get("instance").is_empty() {
-        labels.set("instance", &address);
-    }
-    labels.retain(|name| !name.starts_with("__"));
-    Ok(Target {
-        job: Arc::clone(job),
-        discovered: discovered.clone(),
-        labels: labels.build(),
-        url,
-        interval_ms,
-        timeout_ms,
-        refused: None,
-        source: None,
-    })
+    Ok((interval_ms, timeout_ms))
 }
 
 /// The query of the URL: the job's parameters, the first value of each as relabelling left it.
@@ -412,7 +425,7 @@ scrape_configs:
   - {target_label: instance, replacement: me}
 "#,
         );
-        assert_eq!(found.targets.len(), 1, "a and c are the same target");
+        assert_eq!(found.targets.len(), 2, "a and c are the same target");
         let target = &found.targets[0];
         assert_eq!(target.url.to_string(), "http://a:1/m?q=v");
         assert_eq!(
@@ -422,9 +435,14 @@ scrape_configs:
         let dropped = found.dropped[0].labels();
         assert_eq!(dropped.get("__address__"), Some("b:1"));
         assert_eq!(dropped.get("__metrics_path__"), Some("/metrics"));
-        let (labels, why) = &found.unusable[0];
-        assert_eq!(labels.get("__address__"), Some("d:1"));
-        assert!(why.contains("gopher"), "{why}");
+        let refused = &found.targets[1];
+        assert_eq!(refused.labels.get("instance"), Some("me"));
+        assert!(
+            refused
+                .refused
+                .as_ref()
+                .is_some_and(|why| why.contains("gopher"))
+        );
     }
 
     /// The labels of 100,000 dropped targets were a kilobyte each, several times.
@@ -466,7 +484,8 @@ scrape_configs:
             "http://127.0.0.1:9115/probe?module=http_2xx&target=https%3A%2F%2Fexample.org"
         );
         assert_eq!(target.labels.get("instance"), Some("https://example.org"));
-        assert!(found.unusable[0].1.contains("must be host:port"));
+        let refused = found.targets[1].refused.as_ref();
+        assert!(refused.is_some_and(|why| why.contains("must be host:port")));
     }
 
     #[test]

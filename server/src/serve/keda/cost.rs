@@ -21,12 +21,12 @@ pub(super) struct Cost {
 }
 
 impl Cost {
-    /// Of a source that was looked at just now, whose number may be told for so long.
-    pub(super) fn of(took: Duration, hold: Duration) -> Cost {
-        let rest = (took * REST_TIMES).min(hold);
+    /// Of a source that was looked at just now, whose number may be told for as long as `may_be_told` says, which is asked where
+    /// the source rests.
+    pub(super) fn of(took: Duration, may_be_told: impl FnOnce() -> Duration) -> Cost {
         Cost {
             last: took.max(Duration::from_nanos(1)),
-            due: (took > CHEAP).then(|| Instant::now() + rest),
+            due: (took > CHEAP).then(|| Instant::now() + (took * REST_TIMES).min(may_be_told())),
         }
     }
 
@@ -57,7 +57,7 @@ mod tests {
     async fn what_costs_much_rests_but_no_longer_than_its_number_may_be_told() {
         let (ms, hold) = (Duration::from_millis, Duration::from_secs(45));
         for (took, rests) in [(0, 0), (20, 200), (5_000, 45_000)] {
-            let cost = Cost::of(ms(took), hold);
+            let cost = Cost::of(ms(took), || hold);
             let rest = cost.due.map(|due| due - Instant::now());
             assert_eq!(rest.unwrap_or_default(), ms(rests), "{took}");
         }

@@ -12,7 +12,6 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::cost::Cost;
-use super::entry::Entry;
 use super::resolve::SourceKey;
 use super::triggers::{Inner, Triggers};
 use crate::scrape::Scraper;
@@ -103,11 +102,7 @@ impl Inner {
                 self.forget_seen(&key);
                 continue;
             };
-            for entry in self.entries(&key, Cost::of(took, self.hold(id))) {
-                if let Some(reading) = &reading {
-                    self.take(&entry, reading, now).ok(); // whoever asks gets the reason; streams are silent
-                }
-            }
+            self.hand_out(&key, Some(id), (reading.as_ref(), took), now);
         }
     }
 
@@ -140,14 +135,5 @@ impl Inner {
         if let Some(slot) = self.state.lock().sources.get_mut(key) {
             slot.seen = None;
         }
-    }
-
-    fn entries(&self, key: &SourceKey, cost: Cost) -> Vec<Arc<Entry>> {
-        let mut state = self.state.lock();
-        let Some(slot) = state.sources.get_mut(key) else {
-            return Vec::new();
-        };
-        slot.cost = cost;
-        slot.entries.values().cloned().collect()
     }
 }

@@ -337,10 +337,8 @@ impl Inner {
                     "queries that cost much take turns, and this one's has not come: aggregate over fewer series",
                 ));
             };
-            let hold = id.map_or(Duration::MAX, |id| self.hold(id));
-            if let Some(slot) = self.state.lock().sources.get_mut(key) {
-                slot.cost = Cost::of(took, hold);
-            }
+            // All triggers of the query: the source rests now, and until then they are told what they were told last.
+            self.hand_out(key, id, (evaluated.0.as_ref(), took), evaluated.1);
             evaluated
         };
         let gone = || Refusal::unknown("the signal is gone: the configuration has changed");
@@ -374,13 +372,45 @@ impl Inner {
         entry.take_from(others.first()?, self.clock.now(), is_ready)
     }
 
-    /// For how long a number of a signal may be told after a page.
-    pub(super) fn hold(&self, id: SignalId) -> Duration {
-        let hold_ms = self
-            .reader
-            .hold_ms(id)
-            .and_then(|ms| u64::try_from(ms).ok());
-        hold_ms.map_or(Duration::MAX, Duration::from_millis)
+    /// Hands what a source said just now, after so long a look, to all of its triggers, and lets it rest.
+    pub(super) fn hand_out(
+        &self,
+        key: &SourceKey,
+        id: Option<SignalId>,
+        (reading, took): (Option<&Reading>, Duration),
+        now: Timestamp,
+    ) {
+        let cost = Cost::of(took, || self.may_be_told(id, reading, now));
+        for entry in self.entries(key, cost) {
+            if let Some(reading) = reading {
+                self.take(&entry, reading, now).ok(); // whoever asks gets the reason; streams are silent
+            }
+        }
+    }
+
+    /// For how long the numbers of a reading may still be told: a number is held since it was measured.
+    fn may_be_told(
+        &self,
+        id: Option<SignalId>,
+        reading: Option<&Reading>,
+        now: Timestamp,
+    ) -> Duration {
+        let hold_ms = id.and_then(|id| self.reader.hold_ms(id));
+        let Some(hold_ms) = hold_ms.and_then(|ms| u64::try_from(ms).ok()) else {
+            return Duration::MAX;
+        };
+        let oldest = reading.and_then(|reading| reading.elements.iter().map(|one| one.time).min());
+        let age_ms = oldest.map_or(0, |oldest| now.since_ms(oldest));
+        Duration::from_millis(hold_ms.saturating_sub(u64::try_from(age_ms).unwrap_or(0)))
+    }
+
+    fn entries(&self, key: &SourceKey, cost: Cost) -> Vec<Arc<Entry>> {
+        let mut state = self.state.lock();
+        let Some(slot) = state.sources.get_mut(key) else {
+            return Vec::new();
+        };
+        slot.cost = cost;
+        slot.entries.values().cloned().collect()
     }
 
     /// Hands a reading to an entry.
@@ -579,7 +609,7 @@ mod tests {
         let first = asked(&triggers, "a", "sum(q)").expect("taken");
         assert_eq!(first.read().expect("a number").value, 7.0);
         for slot in triggers.0.state.lock().sources.values_mut() {
-            slot.cost = Cost::of(Duration::from_secs(60), Duration::from_secs(600));
+            slot.cost = Cost::of(Duration::from_secs(60), || Duration::from_secs(600));
         }
         let second = asked(&triggers, "b", "sum(q)").expect("taken");
         let told = second.read().expect("a number");
