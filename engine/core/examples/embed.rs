@@ -71,6 +71,7 @@ impl Example {
         let facts = ScrapeFacts {
             duration_s: 1.0,
             body_bytes: 0,
+            answered: false,
         };
         self.writer.fail(target, self.now, facts, error)?;
         Ok(())

@@ -53,6 +53,18 @@ pub enum ScrapeError {
     Page(String),
 }
 
+impl ScrapeError {
+    /// Whether the target has answered all the same, so that its process was there. A proxy in front of it answers with 502 to
+    /// 504, with a redirect or from a cache while it is not, and a page that is cut off may be its last.
+    pub fn is_answer(&self) -> bool {
+        match self {
+            ScrapeError::Status { code, .. } => !(502..=504).contains(code),
+            ScrapeError::Gzip(_) | ScrapeError::Zstd(_) | ScrapeError::Page(_) => true,
+            _ => false,
+        }
+    }
+}
+
 impl From<HttpError> for ScrapeError {
     fn from(error: HttpError) -> ScrapeError {
         ScrapeError::Http(error)

@@ -167,6 +167,7 @@ impl PageReader {
         let facts = ScrapeFacts {
             duration_s: began.elapsed().as_secs_f64(),
             body_bytes: body.len() as i64,
+            answered: true,
         };
         let parsed = Instant::now();
         let reading = parsed.duration_since(started);

@@ -160,6 +160,9 @@ impl Worker {
                 Err(ScrapeError::Http(HttpError::TooLarge { .. })) => -1,
                 _ => inflated_bytes as i64,
             },
+            // A page that is written here says nothing of the processes that it is of.
+            answered: self.state.target.source.is_none()
+                && result.as_ref().err().is_none_or(ScrapeError::is_answer),
         };
         let duration_s = facts.duration_s;
         let error = result.err().map(|error| error.to_string());

@@ -94,11 +94,7 @@ pub(crate) fn complete(
     } else if by_proof {
         demand_is_shown(assessment, scope, query)?;
     }
-    losses::nothing_is_left_out(assessment, scope, query)?;
-    match policy.absent {
-        Absent::Zero => Ok(()),
-        Absent::Auto | Absent::Unknown => losses::nothing_is_lost(assessment, scope, query),
-    }
+    losses::nothing_is_missing(assessment, scope, query, policy.absent)
 }
 
 /// S4b for a sum: no target has the family without a label that the query selects by; S4a where it is 0.

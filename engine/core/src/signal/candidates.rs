@@ -223,7 +223,7 @@ mod tests {
                         || true,
                     );
                 } else {
-                    facts.scrape_failed(id, at_ms, "refused");
+                    facts.scrape_failed(id, at_ms, "refused", false);
                 }
             }
         }

@@ -6,6 +6,7 @@ use crate::scrape::REPORT;
 use super::assessment::{Assessment, describe};
 use super::carried;
 use super::facts::{TargetFacts, may_fit};
+use super::policy::Absent;
 use super::query::{Selector, SignalQuery};
 use super::scope::{self, Scope};
 use super::shown::{read_of, reads, shows, shows_metric};
@@ -29,9 +30,23 @@ pub(super) fn not_known<'a>(
     })
 }
 
+/// S4: nothing of what the query reads is missing from its number. Costs nothing while no target has lost anything.
+pub(super) fn nothing_is_missing(
+    assessment: Assessment<'_>,
+    scope: &Scope,
+    query: &SignalQuery,
+    absent: Absent,
+) -> Result<(), String> {
+    nothing_is_left_out(assessment, scope, query)?;
+    match absent {
+        Absent::Zero => Ok(()),
+        Absent::Auto | Absent::Unknown => nothing_is_lost(assessment, scope, query),
+    }
+}
+
 /// S4a for any number: no target that counts has lost a family that its process has shown, for what the others show would be
 /// told for all of them. Costs nothing while no target has lost anything, else a look at each target that counts.
-pub(super) fn nothing_is_lost(
+fn nothing_is_lost(
     assessment: Assessment<'_>,
     scope: &Scope,
     query: &SignalQuery,
@@ -54,12 +69,16 @@ pub(super) fn nothing_is_lost(
             };
             let mut lost = target.lost_metrics(assessment.names, &selector.of_table);
             let lost = lost.find(|lost| !is_shown(lost.text()));
-            let shows_other = || {
+            // A pattern that reads what is lost, as this one does, is in part what is left of it.
+            let shows_other = |lost: &str| {
                 let mut selectors = query.selectors.iter();
-                query.has_or && selectors.any(|one| shows(assessment, target, one))
+                let shows = |one: &Selector| {
+                    !reads(assessment, one, lost) && shows(assessment, target, one)
+                };
+                query.has_or && selectors.any(shows)
             };
             if let Some(lost) = lost
-                && !shows_other()
+                && !shows_other(lost.text())
             {
                 return Err(format!(
                     "the page of {} no longer has {}, nor anything that proves its absence to mean 0, and its process \
@@ -74,7 +93,7 @@ pub(super) fn nothing_is_lost(
 }
 
 /// S4: what the query reads has no samples for which no series of their own stand.
-pub(super) fn nothing_is_left_out(
+fn nothing_is_left_out(
     assessment: Assessment<'_>,
     scope: &Scope,
     query: &SignalQuery,

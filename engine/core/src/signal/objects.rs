@@ -287,10 +287,15 @@ impl Signal {
         let restarted = counting.find_map(|&id| {
             let target = assessment.facts.target(id)?;
             let gone_ms = target.may_have_restarted_ms;
-            let at_ms = target.changes_ms.back().copied().max(gone_ms)?;
+            let restart_ms = target.changes_ms.back().copied();
+            let at_ms = restart_ms.max(gone_ms)?;
+            let what = match restart_ms < gone_ms {
+                true => "may have restarted",
+                false => "restarted",
+            };
             (assessment.now_ms - at_ms < grace_ms).then(|| {
                 format!(
-                    "{} restarted at {}: within {} s of that no 0 is told",
+                    "{} {what} at {}: within {} s of that no 0 is told",
                     describe(target),
                     clock_time(at_ms),
                     grace_ms / 1000

@@ -227,6 +227,7 @@ impl SignalRegistry {
             numbers: known.numbers,
             grace: known.grace,
             unmeasured: false,
+            is_in_part: false,
             unknown_since_ms: None,
             transitions: VecDeque::new(),
         };

@@ -319,7 +319,7 @@ impl SignalRegistry {
         store: &RwLock<Store>,
         target: TargetId,
         at: Timestamp,
-        error: &str,
+        (error, answered): (&str, bool),
     ) -> Vec<SignalId> {
         self.advance_to(at.ms());
         let facts = self.facts.target(target);
@@ -329,7 +329,7 @@ impl SignalRegistry {
             let soon_ms = at.ms().saturating_add(RESCOPE_SOON_MS);
             self.rescope_ms = self.rescope_ms.into_iter().chain([soon_ms]).min();
         }
-        let is_first_failure = self.facts.scrape_failed(target, at.ms(), error);
+        let is_first_failure = self.facts.scrape_failed(target, at.ms(), error, answered);
         self.rescope();
         match is_first_failure {
             true => self.evaluate_matching(store, |scope| scope.standby.contains(&target), at),

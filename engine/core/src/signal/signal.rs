@@ -61,6 +61,8 @@ pub(crate) struct Signal {
     pub(super) grace: Option<Grace>,
     /// Pages came before the grace that were not evaluated, so that its floors may be too low.
     pub(super) unmeasured: bool,
+    /// The newest evaluation measured a part of what is read: some of it was lost, left out, or is not known (S4, S2b).
+    pub(super) is_in_part: bool,
     /// Since when it is unknown, as far as that was noticed.
     pub(super) unknown_since_ms: Option<i64>,
     pub(crate) transitions: VecDeque<Transition>,
@@ -195,7 +197,14 @@ impl Signal {
         );
         let is_fault = !comes_and_goes;
         self.numbers.clear();
-        let is_unmeasured = self.outdated || self.has_no_number();
+        // Of who may be the same, what somebody was told within the grace before has to do.
+        let grace_ms = self.policy.restart_grace_ms;
+        let has_floor = |(ms, _): &Measured| at_ms.saturating_sub(*ms) < grace_ms;
+        let is_old = match kind {
+            ChangeKind::MayHaveRestarted => !self.measured.as_ref().is_some_and(has_floor),
+            _ => self.outdated,
+        };
+        let is_unmeasured = is_old || self.is_in_part || self.has_no_number();
         self.unmeasured = (is_fault && is_unmeasured) || (continues && self.unmeasured);
         self.grace = Some(Grace::start(
             self.grace.take(),
@@ -226,7 +235,14 @@ impl Signal {
     pub(super) fn is_measured(&self, assessment: Assessment<'_>) -> bool {
         self.policy.object_label.is_some()
             || (judge::are_fresh(assessment, &self.scope, &self.query)
-                && losses::not_known(assessment, &self.scope, &self.query).is_none())
+                && self.reads_all(assessment))
+    }
+
+    /// Whether nothing of what is read is missing: what the others show is no measurement of it all.
+    fn reads_all(&self, assessment: Assessment<'_>) -> bool {
+        let (scope, query) = (&self.scope, &self.query);
+        losses::not_known(assessment, scope, query).is_none()
+            && losses::nothing_is_missing(assessment, scope, query, self.policy.absent).is_ok()
     }
 
     /// Stores a new result, as of `at_ms`.
@@ -262,6 +278,7 @@ impl Signal {
             now_ms: at_ms,
             pins: &[],
         };
+        self.is_in_part = self.policy.object_label.is_none() && !self.reads_all(assessment);
         let fresh = self.is_measured(assessment);
         let finite = !self.has_no_number();
         if let (Ok(values), true) = (&self.result, fresh && finite) {
@@ -303,6 +320,7 @@ impl Signal {
         self.numbers.clear();
         self.grace = None;
         self.unmeasured = false;
+        self.is_in_part = false;
     }
 
     /// How many targets are judged for its state: those in scope, once for each element of the result.

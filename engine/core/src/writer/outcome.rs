@@ -11,6 +11,8 @@ pub struct ScrapeFacts {
     pub duration_s: f64,
     /// Bytes of the page, inflated; -1 for one that is too large.
     pub body_bytes: i64,
+    /// Of a scrape that failed: the target answered, if only with an error, so that its process was there.
+    pub answered: bool,
 }
 
 /// The result of a commit.

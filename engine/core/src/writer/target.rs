@@ -109,7 +109,8 @@ impl Writer {
     }
 
     /// Records a failed scrape: `up` becomes 0, and the series of the target's pages end here in the plain view. Signals
-    /// read past it, up to their hold time. `error` is kept for explanations.
+    /// read past it, up to their hold time. `error` is kept for explanations. While nothing answers (`facts.answered`)
+    /// another process may take the target's place.
     pub fn fail(
         &mut self,
         target: TargetId,
@@ -135,7 +136,7 @@ impl Writer {
         registry.facts.reports_appeared(any_reports);
         let reports_itself = self.targets[target.index()].reports_itself();
         registry.facts.note_reports(target, reports_itself);
-        let others = registry.scrape_failed(&self.store, target, at, error);
+        let others = registry.scrape_failed(&self.store, target, at, (error, facts.answered));
         drop(registry);
         self.refresh(&others);
         Ok(())

@@ -337,3 +337,85 @@ fn a_number_that_is_said_not_to_be_known_is_none_whatever_nan_means() {
     sent.pages(3, &[("a", 5.0), ("b", 2.0)], &[]);
     assert_eq!(sent.told(signals[0]), value(7.0));
 }
+
+/// A server's page had lost its queue for a minute; it restarted with 0, and the rest that the page had shown was held as the whole.
+#[test]
+fn what_was_measured_in_part_before_a_restart_is_no_zero_after_it() {
+    for (is_empty, pages, after) in [
+        (true, 700, None),
+        (false, 700, None),
+        (true, 5, Some(held(30.0))),
+        (false, 5, Some(held(30.0))),
+    ] {
+        let mut scenario = Scenario::new();
+        let texts = [format!("sum({WAITING})"), format!("ceil(sum({WAITING}))")];
+        let signals = texts.map(|text| scenario.register(&text));
+        let targets = ["a:1", "b:1"].map(|name| scenario.target_with(server(name, Retain::All)));
+        let round = |scenario: &mut Scenario, first: &str| {
+            scenario.now_ms += INTERVAL_MS;
+            scenario.take_now(targets[0], first);
+            scenario.take_now(targets[1], &page(1, Some(0)));
+        };
+        for _ in 0..3 {
+            round(&mut scenario, &page(1, Some(30)));
+        }
+        let lossy = if is_empty {
+            String::new()
+        } else {
+            page(1, None)
+        };
+        for _ in 0..pages {
+            round(&mut scenario, &lossy);
+        }
+        let case = format!("{is_empty} {pages}");
+        signals.map(|signal| unknown(&scenario.reported(signal), &["a:1"]));
+        let start = scenario.now_ms / 1_000;
+        for _ in 0..2 {
+            round(&mut scenario, &page(start, Some(0)));
+            for signal in signals {
+                match &after {
+                    Some(held) => assert_eq!(&scenario.reported(signal), held, "{case}"),
+                    None => unknown(&scenario.reported(signal), &["a:1", "restarted"]),
+                }
+            }
+        }
+        round(&mut scenario, &page(start, Some(40)));
+        assert_eq!(scenario.reported(signals[0]), held(40.0), "{case}");
+        scenario.now_ms += 61_000;
+        for _ in 0..2 {
+            round(&mut scenario, &page(start, Some(0)));
+        }
+        signals.map(|signal| assert_eq!(scenario.reported(signal), value(0.0), "{case}"));
+    }
+}
+
+/// In an `or` what a pattern of names had left of the page was told for all of it: 3 for 33.
+#[test]
+fn what_is_left_of_a_pattern_does_not_stand_for_the_rest_in_an_or() {
+    const PATTERN: &str = "sum({__name__=~\"vllm:num_requests_(waiting|running)\"})";
+    let mut scenario = Scenario::new();
+    let texts = [
+        PATTERN.to_owned(),
+        format!("{PATTERN} or sum(sglang:num_queue_reqs)"),
+        format!("sum(sglang:num_queue_reqs) or {PATTERN}"),
+        format!("{PATTERN} or {PATTERN}"),
+    ];
+    let signals = texts.map(|text| scenario.register(&text));
+    // Another name of the `or` is on the page all the while.
+    let other = scenario.register(&format!("sum({WAITING}) or sum(vllm:num_requests_running)"));
+    let target = scenario.target_with(server("a:1", Retain::All));
+    for _ in 0..3 {
+        scenario.take(target, &page(1, Some(30)));
+    }
+    signals.map(|signal| assert_eq!(scenario.reported(signal), value(33.0)));
+    for _ in 0..700 {
+        scenario.take(target, &page(1, None));
+    }
+    for signal in signals {
+        unknown(
+            &scenario.reported(signal),
+            &["a:1", "no longer has vllm:num_requests_waiting"],
+        );
+    }
+    assert_eq!(scenario.reported(other), value(3.0));
+}

@@ -1,6 +1,8 @@
 //! Changes that a page shows by what it has: series that leave it, and counters that fall (S6a).
 
-use crate::scenario::{Reported, Scenario, held, unknown, value};
+use stillwell_engine::signal::Policy;
+
+use crate::scenario::{INTERVAL_MS, Reported, Scenario, held, unknown, value};
 
 /// A collector's page went on without the pods of one namespace: 67 became 10, and with `or vector(0)` 57 became 0.
 #[test]
@@ -437,8 +439,10 @@ fn who_was_away_and_cannot_say_that_it_is_the_same_may_have_restarted() {
         for _ in 0..3 {
             scenario.take(target, &format!("tgi_queue_size 20\n{lines}"));
         }
-        scenario.now_ms += 100;
-        scenario.fail_now(target);
+        for _ in 0..2 {
+            scenario.now_ms += 100;
+            scenario.fail_now(target);
+        }
         scenario.take(target, &format!("tgi_queue_size 0\n{lines}"));
         assert_eq!(scenario.reported(signal), expected, "{lines:?}");
         scenario.now_ms += 61_000;
@@ -446,4 +450,95 @@ fn who_was_away_and_cannot_say_that_it_is_the_same_may_have_restarted() {
         scenario.take(target, &format!("tgi_queue_size 0\n{lines}"));
         assert_eq!(scenario.reported(signal), value(0.0), "{lines:?}");
     }
+}
+
+/// Each time-out of one scrape made 0 no number for a minute to whoever asked, and an outage of errors did.
+#[test]
+fn who_misses_a_scrape_or_answers_with_errors_was_not_away() {
+    let when_read = Policy {
+        when_read: true,
+        ..Policy::default()
+    };
+    let texts = [
+        "sum(tgi_queue_size)",
+        "ceil(sum(tgi_queue_size) / 5)",
+        "avg(tgi_queue_size)",
+    ];
+    // Scrapes that have no answer, those that are answered with an error, and those without an answer after them.
+    for (silent, answered, silent_after, is_away) in [
+        (1, 0, 0, false),
+        (0, 30, 0, false),
+        (1, 30, 1, false),
+        (2, 0, 0, true),
+        (3, 1, 0, true),
+        (0, 5, 3, true),
+    ] {
+        let mut scenario = Scenario::new();
+        let signals: Vec<_> = texts
+            .iter()
+            .flat_map(|text| {
+                let read = scenario.register_with(text, when_read.clone());
+                [(scenario.register(text), false), (read, true)]
+            })
+            .collect();
+        let targets = ["a:1", "b:1"].map(|name| scenario.target_of("tgi", name, &[]));
+        let page = |scenario: &mut Scenario, target: usize, waiting: i64| {
+            scenario.take_now(target, &format!("tgi_queue_size {waiting}\n"));
+        };
+        for _ in 0..3 {
+            scenario.now_ms += INTERVAL_MS;
+            targets
+                .iter()
+                .for_each(|target| page(&mut scenario, *target, 0));
+        }
+        for (signal, _) in &signals {
+            assert_eq!(scenario.reported(*signal), value(0.0));
+        }
+        for at in 0..silent + answered + silent_after {
+            scenario.now_ms += INTERVAL_MS;
+            page(&mut scenario, targets[0], 0);
+            match at >= silent && at < silent + answered {
+                true => scenario.fail_answered(targets[1]),
+                false => scenario.fail_now(targets[1]),
+            }
+        }
+        scenario.now_ms += INTERVAL_MS + 3; // scrapes are late
+        let case = format!("{silent} {answered} {silent_after}");
+        targets
+            .iter()
+            .for_each(|target| page(&mut scenario, *target, 0));
+        for (signal, read) in &signals {
+            let expected = if is_away { held(0.0) } else { value(0.0) };
+            assert_eq!(scenario.reported(*signal), expected, "{case} {read}");
+        }
+    }
+}
+
+/// Nobody had asked within the grace before a target was away: what its page shows may be less than others hold.
+#[test]
+fn who_was_away_unseen_tells_no_zero_to_whoever_asks_then() {
+    let mut scenario = Scenario::new();
+    let policy = Policy {
+        when_read: true,
+        ..Policy::default()
+    };
+    let signal = scenario.register_with("sum(tgi_queue_size)", policy);
+    let target = scenario.target_of("tgi", "a:1", &[]);
+    for _ in 0..3 {
+        scenario.take(target, "tgi_queue_size 20\n");
+    }
+    for _ in 0..3 {
+        scenario.now_ms += INTERVAL_MS;
+        scenario.fail_now(target);
+    }
+    for _ in 0..2 {
+        scenario.take(target, "tgi_queue_size 0\n");
+    }
+    unknown(&scenario.reported(signal), &["a:1", "could not be reached"]);
+    scenario.take(target, "tgi_queue_size 4\n");
+    assert_eq!(scenario.reported(signal), held(4.0));
+    scenario.now_ms += 61_000;
+    scenario.take(target, "tgi_queue_size 0\n");
+    scenario.take(target, "tgi_queue_size 0\n");
+    assert_eq!(scenario.reported(signal), value(0.0));
 }

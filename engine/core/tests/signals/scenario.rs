@@ -200,6 +200,19 @@ impl Scenario {
             .expect("time ascends");
     }
 
+    /// A failed scrape of a target that answers all the same, as with a status of 500.
+    pub(crate) fn fail_answered(&mut self, target: usize) {
+        let at = self.at();
+        let stage = self.stages[target].as_ref().expect("the target is listed");
+        let facts = ScrapeFacts {
+            answered: true,
+            ..ScrapeFacts::default()
+        };
+        self.writer
+            .fail(stage.target(), at, facts, "server returned HTTP status 500")
+            .expect("time ascends");
+    }
+
     pub(crate) fn rounds(&mut self, count: usize, pages: &[(usize, Option<&Gateway>)]) {
         for _ in 0..count {
             self.scrape(pages);

@@ -6,6 +6,7 @@
 //! scrape (`starts`: when processes started); `structure` records which metrics have changed, for the
 //! compiled queries; `persist` is what a snapshot keeps of them.
 
+mod away;
 mod gathered;
 mod group;
 mod left_out;

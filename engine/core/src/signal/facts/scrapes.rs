@@ -12,7 +12,7 @@ use super::{ChangeKind, CounterMoves, Facts, TargetFacts};
 impl Facts {
     /// A page was committed. Returns what has changed about the serving process. `value` reads a series' newest value;
     /// `counters` that only fell are a restart if the page does not say when its process started. `has_counted` says whether a
-    /// counter of the page is above 0, which is asked for after an outage.
+    /// counter of the page is above 0, which is asked for where it was away.
     pub(crate) fn scrape_succeeded(
         &mut self,
         id: TargetId,
@@ -30,7 +30,8 @@ impl Facts {
         } = self;
         let facts = targets.get_mut(id.index()).and_then(Option::as_mut)?;
         let before_ms = facts.last_good_ms;
-        let is_back = before_ms.is_some() && facts.last.is_some_and(|(_, was_good)| !was_good);
+        let was_away = facts.away.note_page(at_ms, facts.interval_ms);
+        let is_back = before_ms.is_some() && was_away;
         *epoch += facts.record_success(at_ms);
         let holders = groups.get_mut(&facts.group).map(|group| &mut group.holders);
         let (moved, changes) = facts.update_leases(id, holders, &value);
@@ -83,8 +84,15 @@ impl Facts {
         }
     }
 
-    /// A scrape failed. True if it is the first after a successful one.
-    pub(crate) fn scrape_failed(&mut self, id: TargetId, at_ms: i64, error: &str) -> bool {
+    /// A scrape failed; `answered` says whether the target answered all the same. True if it is the first after a successful
+    /// one.
+    pub(crate) fn scrape_failed(
+        &mut self,
+        id: TargetId,
+        at_ms: i64,
+        error: &str,
+        answered: bool,
+    ) -> bool {
         let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
             return false;
         };
@@ -97,6 +105,7 @@ impl Facts {
         // A replica that reports that it leads replaces a leader whose scrapes fail (S3d).
         self.epoch += u64::from(is_first_failure && !facts.leases.is_empty());
         facts.last = Some((at_ms, false));
+        facts.away.note_failure(answered, at_ms, facts.interval_ms);
         if facts.error != error {
             error.clone_into(&mut facts.error);
         }

@@ -13,6 +13,7 @@ use crate::store::SeriesId;
 use super::super::names::{
     INFO, Name, NameIndex, Names, TableMetric, TableMetrics, names_source, release,
 };
+use super::away::Away;
 use super::group::group_of;
 use super::starts::Starts;
 use super::{LeftOut, NamesSeen};
@@ -42,6 +43,8 @@ pub(crate) struct TargetFacts {
     /// The newest finished scrape: its time in milliseconds, and whether it succeeded.
     pub(crate) last: Option<(i64, bool)>,
     pub(crate) last_good_ms: Option<i64>,
+    /// Whether nothing answered for long.
+    pub(super) away: Away,
     /// Why the newest scrape failed; empty if it succeeded.
     pub(crate) error: String,
     /// Why the first scrape after the last successful one failed. Reasons name this error, so that they do not change while
@@ -117,6 +120,7 @@ impl TargetFacts {
             first_attempt_ms: None,
             last: None,
             last_good_ms: None,
+            away: Away::default(),
             error: String::new(),
             first_error: String::new(),
             metrics: HashMap::new(),
