@@ -331,6 +331,17 @@ pub(crate) fn unseen(assessment: Assessment<'_>, query: &SignalQuery) -> Option<
     })
 }
 
+/// Of what a caller asks for, what no series ever had, with what was seen instead.
+pub(crate) fn unseen_pin(assessment: Assessment<'_>, query: &SignalQuery) -> Option<String> {
+    query.selectors.iter().find_map(|selector| {
+        let pinned = carried::conditions(&selector.carried, assessment.pins);
+        let is_pool =
+            |matcher: &Matcher| scope::is_pool_pin(assessment.names, selector, matcher.name());
+        let mut asked = pinned.iter().filter(|matcher| !is_pool(matcher));
+        asked.find_map(|matcher| never_had(assessment, query, matcher))
+    })
+}
+
 /// The reason, if no series of the scope's groups ever had a value that fits.
 fn never_had(assessment: Assessment<'_>, query: &SignalQuery, matcher: &Matcher) -> Option<String> {
     let groups = || scope::groups(assessment, query);

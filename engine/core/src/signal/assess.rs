@@ -87,8 +87,11 @@ impl Signal {
                 time: Timestamp::from_ms(measured_ms.map_or(time_ms, |ms| ms.min(time_ms))),
             });
         }
+        let was_evaluated = !elements.is_empty();
         self.add_vanished(assessment, &scopes, &mut held, &mut elements)?;
-        if is_whole {
+        // What a comparison told before is held as what it compares is, whether that is there by now or not.
+        let is_vanished = self.query.filter.is_some() && !was_evaluated && !elements.is_empty();
+        if is_whole && !is_vanished {
             self.prove_empty_parts(assessment, &scopes, &mut elements)?;
         }
         if let Some(is_zero) = has_zero(&elements) {
@@ -161,12 +164,17 @@ impl Signal {
         let time_ms = self.judge(assessment, &scopes.whole, held)?;
         let was_empty = !self.empty_parts.is_empty();
         if !was_empty {
+            // That others were measured says nothing of one that nobody has.
+            if let Some(why) = absence::unseen_pin(assessment, part) {
+                return Err(why);
+            }
             let scope = scopes.candidates.scope(assessment.pins, part, &self.policy);
             // Any of its elements may be 0.
             absence::complete(assessment, &scope, part, &self.policy, true)?;
         }
         let floor = self.floor(&Labels::empty(), assessment);
-        let zero = (was_empty && filter.keeps(0.0) && part.grouping.is_empty()).then_some(0.0);
+        let idle = part.fallback.unwrap_or(0.0);
+        let zero = (was_empty && filter.keeps(idle) && part.grouping.is_empty()).then_some(idle);
         let value = floor.into_iter().chain(zero).reduce(f64::max);
         Ok(value.map(|value| Element {
             labels: Labels::empty(),

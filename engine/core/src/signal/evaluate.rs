@@ -32,8 +32,12 @@ pub(crate) fn evaluate(
 ) -> Result<Evaluation, QueryError> {
     let values = vector(&query.query, view, at, options)?;
     let mut empty_parts = Vec::new();
+    // What a comparison has let through was there, and need not be evaluated again.
+    let is_known = |part: &SignalQuery| {
+        query.filter.is_some() && part.fallback.is_none() && !values.is_empty()
+    };
     for (index, part) in query.parts.iter().enumerate() {
-        if vector(&part.query, view, at, options)?.is_empty() {
+        if !is_known(part) && vector(&part.query, view, at, options)?.is_empty() {
             empty_parts.push(index);
         }
     }

@@ -88,3 +88,80 @@ fn a_comparison_is_held_and_unknown_as_what_it_compares() {
     }
     unknown(&scenario.reported(signal), &["a:1"]);
 }
+
+/// The first pages of a process lack the gauge: a sum by model was held, and the same compared with a number refused.
+#[test]
+fn a_grouped_comparison_holds_what_vanished_as_what_it_compares() {
+    let mut scenario = Scenario::new();
+    let by = "sum by (model_name) (vllm:num_requests_waiting)";
+    let signals = [by.to_owned(), format!("{by} > 3")].map(|text| scenario.register(&text));
+    let target = scenario.target_of("v", "a:1", &[]);
+    for _ in 0..3 {
+        scenario.take(
+            target,
+            "process_start_time_seconds 1\nvllm:num_requests_waiting{model_name=\"m\"} 30\n",
+        );
+    }
+    signals.map(|signal| assert_eq!(scenario.reported(signal), value(30.0)));
+    for _ in 0..2 {
+        scenario.take(
+            target,
+            "process_start_time_seconds 9000\nvllm:cache_config_info{x=\"y\"} 1\n",
+        );
+        signals.map(|signal| assert_eq!(scenario.reported(signal), held(30.0)));
+    }
+    scenario.now_ms += 61_000;
+    for _ in 0..2 {
+        scenario.take(
+            target,
+            "process_start_time_seconds 9000\nvllm:cache_config_info{x=\"y\"} 1\n",
+        );
+    }
+    unknown(&scenario.reported(signals[0]), &["no group exists"]);
+    unknown(&scenario.reported(signals[1]), &["the page of a:1"]);
+}
+
+/// Of a model that nobody has a comparison said that nothing of it is above the limit.
+#[test]
+fn a_mistyped_pin_is_nothing_that_a_comparison_has_left_out() {
+    let mut scenario = Scenario::new();
+    let target = scenario.target("a:1");
+    let by = "sum by (model_name) (inference_extension_flow_control_queue_size)";
+    let signals = [by.to_owned(), format!("{by} > 1"), format!("{by} > 100")];
+    let signals = signals.map(|text| scenario.register(&text));
+    scenario.rounds(3, &[(target, Some(&Gateway::of("a")))]);
+    for (signal, expected) in signals.into_iter().zip([value(2.5), value(2.5), nothing()]) {
+        let of = |model: &str| scenario.reported_pinned(signal, &[("model_name", model)]);
+        assert_eq!(of("m"), expected);
+        unknown(
+            &of("nobody"),
+            &["no series ever had model_name=\"nobody\"", "\"m\""],
+        );
+    }
+}
+
+/// What a part says itself for nothing was compared as 0.
+#[test]
+fn the_constant_of_what_is_compared_is_compared() {
+    let mut scenario = Scenario::new();
+    let target = scenario.target("a:1");
+    let mut gateway = Gateway::of("a");
+    let texts = [
+        (format!("({QUEUE} or vector(10)) < 5"), nothing()),
+        (format!("({QUEUE} or vector(10)) > 5"), value(10.0)),
+        (format!("({QUEUE} or vector(2)) < 5"), value(2.0)),
+        (format!("{QUEUE} < 5"), value(0.0)),
+    ];
+    let signals = texts.map(|(text, expected)| (scenario.register(&text), text, expected));
+    scenario.rounds(3, &[(target, Some(&gateway))]);
+    gateway.queue = None;
+    scenario.rounds(3, &[(target, Some(&gateway))]);
+    for (signal, text, expected) in &signals {
+        assert_eq!(&scenario.reported(*signal), expected, "{text}");
+    }
+    gateway.flow_control = false;
+    scenario.rounds(3, &[(target, Some(&gateway))]);
+    for (signal, ..) in &signals {
+        unknown(&scenario.reported(*signal), &["flow control"]);
+    }
+}

@@ -49,10 +49,16 @@ impl Facts {
     /// A signal reads these metrics from now on: a target that has shown one of them and of which no page with it is stored has
     /// lost it, until a page shows it again.
     pub(crate) fn look_for_losses(&mut self, read: &TableMetrics) {
+        if read.is_empty() {
+            return;
+        }
         let sparing = |target: &&mut TargetFacts| target.retain == Retain::Signals;
         for target in self.targets.iter_mut().flatten().filter(sparing) {
-            let gone: Vec<TableMetric> = target.gone().filter(|one| read.contains(*one)).collect();
-            gone.into_iter().for_each(|one| target.lost.insert(one));
+            for one in target.shown.and(read).iter() {
+                if !target.metrics.contains_key(one.text()) {
+                    target.lost.insert(one);
+                }
+            }
             self.targets_with_losses += target.count_losses();
         }
     }
