@@ -102,13 +102,17 @@ fn a_grouped_comparison_holds_what_vanished_as_what_it_compares() {
             "process_start_time_seconds 1\nvllm:num_requests_waiting{model_name=\"m\"} 30\n",
         );
     }
-    signals.map(|signal| assert_eq!(scenario.reported(signal), value(30.0)));
+    for signal in signals {
+        assert_eq!(scenario.reported(signal), value(30.0));
+    }
     for _ in 0..2 {
         scenario.take(
             target,
             "process_start_time_seconds 9000\nvllm:cache_config_info{x=\"y\"} 1\n",
         );
-        signals.map(|signal| assert_eq!(scenario.reported(signal), held(30.0)));
+        for signal in signals {
+            assert_eq!(scenario.reported(signal), held(30.0));
+        }
     }
     scenario.now_ms += 61_000;
     for _ in 0..2 {

@@ -368,7 +368,9 @@ fn what_was_measured_in_part_before_a_restart_is_no_zero_after_it() {
             round(&mut scenario, &lossy);
         }
         let case = format!("{is_empty} {pages}");
-        signals.map(|signal| unknown(&scenario.reported(signal), &["a:1"]));
+        for signal in signals {
+            unknown(&scenario.reported(signal), &["a:1"]);
+        }
         let start = scenario.now_ms / 1_000;
         for _ in 0..2 {
             round(&mut scenario, &page(start, Some(0)));
@@ -385,7 +387,9 @@ fn what_was_measured_in_part_before_a_restart_is_no_zero_after_it() {
         for _ in 0..2 {
             round(&mut scenario, &page(start, Some(0)));
         }
-        signals.map(|signal| assert_eq!(scenario.reported(signal), value(0.0), "{case}"));
+        for signal in signals {
+            assert_eq!(scenario.reported(signal), value(0.0), "{case}");
+        }
     }
 }
 
@@ -407,7 +411,9 @@ fn what_is_left_of_a_pattern_does_not_stand_for_the_rest_in_an_or() {
     for _ in 0..3 {
         scenario.take(target, &page(1, Some(30)));
     }
-    signals.map(|signal| assert_eq!(scenario.reported(signal), value(33.0)));
+    for signal in signals {
+        assert_eq!(scenario.reported(signal), value(33.0));
+    }
     for _ in 0..700 {
         scenario.take(target, &page(1, None));
     }
