@@ -279,7 +279,8 @@ impl Signal {
             pins: &[],
         };
         self.is_in_part = self.policy.object_label.is_none() && !self.reads_all(assessment);
-        let fresh = self.is_measured(assessment);
+        let is_fresh = || judge::are_fresh(assessment, &self.scope, &self.query);
+        let fresh = self.policy.object_label.is_some() || (!self.is_in_part && is_fresh());
         let finite = !self.has_no_number();
         if let (Ok(values), true) = (&self.result, fresh && finite) {
             let keeps_numbers = self.policy.nan == Nan::Last;
