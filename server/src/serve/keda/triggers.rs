@@ -4,13 +4,12 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use stillwell_adapters::host::ScaledObject;
 use stillwell_adapters::keda::{Caller, Kept, Level, Refusal, Scalers, Told, Trigger};
 use stillwell_adapters::pool::QueryPool;
-use stillwell_engine::signal::{Reading, SignalId};
+use stillwell_engine::signal::SignalId;
 use stillwell_engine::{Reader, Timestamp};
 use tokio::sync::{Notify, watch};
 
@@ -32,8 +31,6 @@ const EXPIRES_MS: i64 = 5 * 60_000;
 pub const EVALUATED_AT_ONCE_MAX: usize = 8;
 /// A call's turn has come by then, or it is answered without.
 const CALL_MS_MAX: u64 = 3_000;
-/// A query that costs much, or that nobody has looked at yet, waits so long for its turn; then its call is refused.
-const TURN_WAIT: Duration = Duration::from_secs(1);
 /// What a trigger takes beside its texts.
 const TRIGGER_BYTES: usize = 1 << 10;
 /// Streams open at once: as many as calls of which some are left for everybody (`calls`).
@@ -56,7 +53,7 @@ pub(super) struct Inner {
     queries: QueryPool,
     ending: watch::Receiver<bool>,
     /// The configuration's signals; a reload replaces them.
-    signals: RwLock<Arc<Watched>>,
+    pub(super) signals: RwLock<Arc<Watched>>,
     /// Never held while a query runs.
     pub(super) state: Mutex<State>,
     pub(super) scale_from_zero: Mutex<ScaleFromZero>,
@@ -311,120 +308,6 @@ impl Inner {
         Ok((resolved.key, entry))
     }
 
-    /// Reads an entry's signal now.
-    fn look(&self, key: &SourceKey, entry: &Entry) -> Result<Told, Refusal> {
-        let (id, cost) = {
-            let state = self.state.lock();
-            let slot = state.sources.get(key);
-            let id = slot.and_then(|slot| self.signal_of(key, slot));
-            (id, slot.map(|slot| slot.cost).unwrap_or_default())
-        };
-        let evaluate = || {
-            let now = self.clock.now();
-            (id.and_then(|id| self.reader.signal(id, now, &[])), now)
-        };
-        let is_cheap = matches!(key, SourceKey::Named(_)) || cost.is_light();
-        let (reading, now) = if is_cheap {
-            evaluate()
-        } else if cost.is_known()
-            && cost.rests()
-            && let Some(told) = self.told_lately(key, entry)
-        {
-            return told;
-        } else {
-            let Some((evaluated, took)) = self.turns.take(TURN_WAIT, evaluate) else {
-                return Err(Refusal::unknown(
-                    "queries that cost much take turns, and this one's has not come: aggregate over fewer series",
-                ));
-            };
-            // All triggers of the query: the source rests now, and until then they are told what they were told last.
-            self.hand_out(key, id, (evaluated.0.as_ref(), took), evaluated.1);
-            evaluated
-        };
-        let gone = || Refusal::unknown("the signal is gone: the configuration has changed");
-        let told = self.take(entry, &reading.ok_or_else(gone)?, now);
-        if let (SourceKey::Named(_), Some(id)) = (key, id) {
-            let told = match &told {
-                Ok(told) => told.value.to_string(),
-                Err(refusal) => refusal.to_string(),
-            };
-            let Caller {
-                namespace, name, ..
-            } = &entry.caller;
-            let told = format!("ScaledObject {namespace}/{name}: {told}");
-            self.signals.read().note_read(id, now, told);
-        }
-        told
-    }
-
-    /// What the source of an entry said a moment ago, to it or to another one; `None` where nobody has looked at it.
-    fn told_lately(&self, key: &SourceKey, entry: &Entry) -> Option<Result<Told, Refusal>> {
-        if entry.is_looked_at() {
-            return Some(entry.told());
-        }
-        let others: Vec<Arc<Entry>> = {
-            let state = self.state.lock();
-            let others = state.sources.get(key)?.entries.values();
-            let known = others.filter(|other| other.is_looked_at());
-            known.take(1).cloned().collect()
-        };
-        let is_ready = |pool: Option<&str>| self.scale_from_zero.lock().is_ready(pool);
-        entry.take_from(others.first()?, self.clock.now(), is_ready)
-    }
-
-    /// Hands what a source said just now, after so long a look, to all of its triggers, and lets it rest.
-    pub(super) fn hand_out(
-        &self,
-        key: &SourceKey,
-        id: Option<SignalId>,
-        (reading, took): (Option<&Reading>, Duration),
-        now: Timestamp,
-    ) {
-        let cost = Cost::of(took, || self.may_be_told(id, reading, now));
-        for entry in self.entries(key, cost) {
-            if let Some(reading) = reading {
-                self.take(&entry, reading, now).ok(); // whoever asks gets the reason; streams are silent
-            }
-        }
-    }
-
-    /// For how long the numbers of a reading may still be told: a number is held since it was measured.
-    fn may_be_told(
-        &self,
-        id: Option<SignalId>,
-        reading: Option<&Reading>,
-        now: Timestamp,
-    ) -> Duration {
-        let hold_ms = id.and_then(|id| self.reader.hold_ms(id));
-        let Some(hold_ms) = hold_ms.and_then(|ms| u64::try_from(ms).ok()) else {
-            return Duration::MAX;
-        };
-        let oldest = reading.and_then(|reading| reading.elements.iter().map(|one| one.time).min());
-        let age_ms = oldest.map_or(0, |oldest| now.since_ms(oldest));
-        Duration::from_millis(hold_ms.saturating_sub(u64::try_from(age_ms).unwrap_or(0)))
-    }
-
-    fn entries(&self, key: &SourceKey, cost: Cost) -> Vec<Arc<Entry>> {
-        let mut state = self.state.lock();
-        let Some(slot) = state.sources.get_mut(key) else {
-            return Vec::new();
-        };
-        slot.cost = cost;
-        slot.entries.values().cloned().collect()
-    }
-
-    /// Hands a reading to an entry.
-    pub(super) fn take(
-        &self,
-        entry: &Entry,
-        reading: &Reading,
-        now: Timestamp,
-    ) -> Result<Told, Refusal> {
-        entry.take(reading, now, |pool| {
-            self.scale_from_zero.lock().is_ready(pool)
-        })
-    }
-
     /// Forgets what nobody has asked about for long.
     pub(super) fn expire(&self, now: Timestamp) {
         let mut state = self.state.lock();
@@ -550,6 +433,7 @@ impl Kept for AdhocSignals {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::time::Duration;
 
     use stillwell_adapters::keda::Source;
     use stillwell_engine::promql::{Features, Query};
