@@ -15,7 +15,7 @@ use crate::cluster::{Cluster, Owner, api_service_name};
 use crate::config::{self, Discovery, Report};
 use crate::files;
 use crate::rule_groups::{self, RuleFile};
-use crate::scrape::static_targets;
+use crate::scrape::{NO_ADDRESS, static_targets};
 use crate::serve::app;
 
 /// A page that must not parse.
@@ -195,9 +195,9 @@ fn job_table(config: &config::Config) -> (String, usize) {
                 told.push(format!("every scrape of {instance} fails: {why}"));
             }
         }
-        for (labels, why) in &found.unusable {
+        for labels in &found.without_address {
             let address = labels.get("__address__").unwrap_or("");
-            told.push(format!("{address} is not scraped: {why}"));
+            told.push(format!("{address} is not scraped: {NO_ADDRESS}"));
         }
         rows.push((job.name.clone(), "yes", told.join(", ")));
     }

@@ -20,7 +20,7 @@ use super::quiet::Quiet;
 use super::schedule::{Schedule, phase_hash};
 use super::shared::Shared;
 use super::state::TargetState;
-use super::target::{Dropped, Found, Target};
+use super::target::{Dropped, Found, NO_ADDRESS, Target};
 use super::worker::Worker;
 use crate::config::HttpClientConfig;
 use crate::http_client::{Identity, Resolver};
@@ -57,8 +57,8 @@ struct View {
 #[derive(Clone)]
 struct JobView {
     dropped: Arc<[Dropped]>,
-    /// Labels of what cannot be.
-    unusable: Arc<[Labels]>,
+    /// Labels of what has no address.
+    without_address: Arc<[Labels]>,
     dropped_count: usize,
 }
 
@@ -141,7 +141,7 @@ impl Scraper {
         };
         let dropped = jobs.iter().flat_map(|(name, job)| {
             let dropped = job.dropped.iter().map(Dropped::labels);
-            let all = dropped.chain(job.unusable.iter().cloned());
+            let all = dropped.chain(job.without_address.iter().cloned());
             all.map(|discovered| DroppedTarget {
                 discovered,
                 job: name.clone(),
@@ -246,7 +246,7 @@ impl Task {
         let names: BTreeSet<String> = jobs.iter().map(|job| job.name.clone()).collect();
         let mut views = BTreeMap::new();
         for job in jobs {
-            self.tell_unusable(&job);
+            self.tell_without_address(&job);
             views.insert(job.name.clone(), JobView::of(&job));
             let known = self.access.get(&job.name);
             if known.is_none_or(|(options, _)| *options != job.http) {
@@ -300,10 +300,10 @@ impl Task {
     }
 
     /// Says once what cannot be scraped.
-    fn tell_unusable(&mut self, job: &JobTargets) {
-        for (labels, why) in &job.found.unusable {
+    fn tell_without_address(&mut self, job: &JobTargets) {
+        for labels in &job.found.without_address {
             let address = labels.get("__address__").unwrap_or("");
-            let problem = format!("job {:?}, target {address}: {why}", job.name);
+            let problem = format!("job {:?}, target {address}: {NO_ADDRESS}", job.name);
             if self.told.len() < TOLD_MAX && self.told.insert(problem.clone()) {
                 error!(problem, "a target cannot be scraped");
             }
@@ -410,16 +410,12 @@ impl JobView {
             0 => DROPPED_MAX,
             most => usize::try_from(most).unwrap_or(usize::MAX),
         };
-        let (dropped, unusable) = (&job.found.dropped, &job.found.unusable);
+        let (dropped, without_address) = (&job.found.dropped, &job.found.without_address);
         let rest = kept.saturating_sub(dropped.len());
         JobView {
-            dropped_count: dropped.len() + unusable.len(),
+            dropped_count: dropped.len() + without_address.len(),
             dropped: dropped.iter().take(kept).cloned().collect(),
-            unusable: unusable
-                .iter()
-                .take(rest)
-                .map(|(labels, _)| labels.clone())
-                .collect(),
+            without_address: without_address.iter().take(rest).cloned().collect(),
         }
     }
 }

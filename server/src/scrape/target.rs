@@ -83,6 +83,9 @@ pub struct Target {
     pub source: Option<PageSource>,
 }
 
+/// Why a target is not scraped at all; what is wrong otherwise makes its scrapes fail.
+pub const NO_ADDRESS: &str = "it has no __address__";
+
 /// What discovery found for a job.
 #[derive(Clone, Debug, Default)]
 pub struct Found {
@@ -90,8 +93,8 @@ pub struct Found {
     pub targets: Vec<Target>,
     /// What relabelling dropped.
     pub dropped: Vec<Dropped>,
-    /// Labels of what cannot be scraped, and why.
-    pub unusable: Vec<(Labels, String)>,
+    /// Labels, before relabelling, of what has no address after it: it cannot be scraped ([`NO_ADDRESS`]).
+    pub without_address: Vec<Labels>,
 }
 
 /// A target that relabelling dropped, by where it was found. Its labels are put together for whoever looks at them: a cluster has
@@ -118,8 +121,8 @@ pub enum Outcome {
     Target(Box<Target>),
     /// Relabelling dropped it.
     Dropped(Dropped),
-    /// It cannot be scraped.
-    Unusable(Labels, String),
+    /// It has these labels before relabelling, and no address after it.
+    WithoutAddress(Labels),
 }
 
 impl Target {
@@ -223,7 +226,7 @@ pub fn outcomes(
             })
         } else {
             match labels.get("__address__") {
-                "" => Outcome::Unusable(discovered, "it has no __address__".to_owned()),
+                "" => Outcome::WithoutAddress(discovered),
                 _ => Outcome::Target(Box::new(finish(options, &discovered, labels))),
             }
         });
@@ -251,7 +254,7 @@ pub fn collect<'o>(job: &ScrapeJob, outcomes: impl IntoIterator<Item = &'o Outco
                 }
             },
             Outcome::Dropped(dropped) => found.dropped.push(dropped.clone()),
-            Outcome::Unusable(labels, why) => found.unusable.push((labels.clone(), why.clone())),
+            Outcome::WithoutAddress(labels) => found.without_address.push(labels.clone()),
         }
     }
     let (count, limit) = (found.targets.len() as u64, job.limits.targets_max);

@@ -46,7 +46,7 @@ struct Unread {
     taken: Instant,
 }
 
-/// Bytes of an answer with the permits that they hold until the last of them is written or given up.
+/// A piece of an answer; the last one has the permits of the whole until it is written or given up.
 struct Counted {
     bytes: Bytes,
     _permit: Option<OwnedSemaphorePermit>,
@@ -145,22 +145,22 @@ impl UnreadAnswers {
 impl Unread {
     fn give_way(&mut self) {
         self.rest = None;
-        let held = self.permit.num_permits();
-        drop(self.permit.split(held));
+        drop(self.all_permits());
+    }
+
+    fn all_permits(&mut self) -> Option<OwnedSemaphorePermit> {
+        self.permit.split(self.permit.num_permits())
     }
 
     /// The next piece; `None` where it has given way. It is a copy: a part of the whole would keep all of it from being given up.
     fn take(&mut self) -> Option<Counted> {
         let rest = self.rest.as_mut()?;
         let piece = rest.split_to(rest.len().min(PIECE_BYTES));
-        let units = match rest.is_empty() {
-            true => self.permit.num_permits(),
-            false => 0,
-        };
+        let is_last = rest.is_empty();
         self.taken = Instant::now();
         Some(Counted {
             bytes: Bytes::copy_from_slice(&piece),
-            _permit: self.permit.split(units),
+            _permit: is_last.then(|| self.all_permits()).flatten(),
         })
     }
 }
