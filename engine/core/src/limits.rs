@@ -169,6 +169,10 @@ pub const FAMILY_TEXT_BYTES_MAX: usize = 8 << 20;
 /// Label names remembered per metric that signals read, and target.
 pub const SHOWN_LABELS_MAX: usize = 128;
 
+/// Metrics that are not in the names table and that a target's page has lost, of which is remembered that its process has shown
+/// them: some 60 kB a target.
+pub const LOST_METRICS_MAX: usize = 1_024;
+
 /// How long a gateway may take from the start of its process to its first page. A process that was younger than a
 /// restart grace, and this, when its page was first seen may have restarted in front of a replica of ours that knows
 /// what was before (S6e).

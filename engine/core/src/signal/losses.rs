@@ -62,13 +62,11 @@ fn nothing_is_lost(
             ));
         }
         for selector in read_of(assessment, target, query) {
-            // Of a pattern of names each that fits is judged by itself: what is left of the others does not stand for it.
-            let is_shown = |lost: &str| match &selector.metric {
-                Some(_) => shows(assessment, target, selector),
-                None => shows_metric(assessment, target, lost),
-            };
-            let mut lost = target.lost_metrics(assessment.names, &selector.of_table);
-            let lost = lost.find(|lost| !is_shown(lost.text()));
+            let of_table = lost_of_table(assessment, target, selector);
+            let lost = of_table.or_else(|| match query.fallback {
+                Some(_) => None,
+                None => lost_of_others(assessment, target, selector),
+            });
             // A pattern that reads what is lost, as this one does, is in part what is left of it.
             let shows_other = |lost: &str| {
                 let mut selectors = query.selectors.iter();
@@ -78,18 +76,51 @@ fn nothing_is_lost(
                 query.has_or && selectors.any(shows)
             };
             if let Some(lost) = lost
-                && !shows_other(lost.text())
+                && !shows_other(lost)
             {
+                let waiver = match of_table {
+                    Some(_) => "`absent: zero` says",
+                    None => "`or vector(0)` and `absent: zero` say",
+                };
                 return Err(format!(
-                    "the page of {} no longer has {}, nor anything that proves its absence to mean 0, and its process \
-                     has not restarted; if it may go away, `absent: zero` says so",
+                    "the page of {} no longer has {lost}, nor anything that proves its absence to mean 0, and its process \
+                     has not restarted; if it may go away, {waiver} so",
                     describe(target),
-                    lost.text()
                 ));
             }
         }
     }
     Ok(())
+}
+
+/// What a selector reads of the names table that the target has lost.
+fn lost_of_table<'a>(
+    assessment: Assessment<'a>,
+    target: &'a TargetFacts,
+    selector: &Selector,
+) -> Option<&'a str> {
+    // Of a pattern of names each that fits is judged by itself: what is left of the others does not stand for it.
+    let is_shown = |lost: &str| match &selector.metric {
+        Some(_) => shows(assessment, target, selector),
+        None => shows_metric(assessment, target, lost),
+    };
+    let mut lost = target.lost_metrics(assessment.names, &selector.of_table);
+    let lost = lost.find(|lost| !is_shown(lost.text()))?;
+    Some(lost.text())
+}
+
+/// The same of a metric that the table does not know: nothing says that one which its process has shown may go. A pattern of
+/// names reads whatever of these there is.
+fn lost_of_others<'a>(
+    assessment: Assessment<'a>,
+    target: &'a TargetFacts,
+    selector: &Selector,
+) -> Option<&'a str> {
+    let metric = selector.metric.as_deref()?;
+    let lost = |metric: &str| target.lost_others.get(metric).map(|lost| &**lost);
+    let mut equivalents = assessment.names.equivalents(metric).into_iter();
+    let lost = lost(metric).or_else(|| equivalents.find_map(|(name, _)| lost(&name)));
+    lost.filter(|_| !shows_metric(assessment, target, metric))
 }
 
 /// S4: what the query reads has no samples for which no series of their own stand.

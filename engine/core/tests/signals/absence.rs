@@ -177,14 +177,16 @@ fn a_family_that_its_process_has_lost_is_nobody_s_number() {
             "x 1\n",
             false,
         ),
-        // Older gateways delete the series of an idle queue, and exporters those of a queue that is gone.
+        // Older gateways delete the series of an idle queue.
         (
             QUEUE,
             Gateway::of("a").page(),
             "process_start_time_seconds 1000\ninference_extension_info 1\n",
             true,
         ),
-        ("max(q)", "q 5\n".to_owned(), "x 1\n", true),
+        // Of what is in no table nothing says why it has gone, unless the query does.
+        ("max(q)", "q 5\n".to_owned(), "x 1\n", false),
+        ("max(q) or vector(0)", "q 5\n".to_owned(), "x 1\n", true),
         ("max(q)", "q 5\n".to_owned(), "", false),
         ("sum(q) or sum(x)", "q 5\nx 1\n".to_owned(), "x 1\n", true),
     ] {

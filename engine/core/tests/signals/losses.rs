@@ -27,6 +27,30 @@ fn page(start: i64, waiting: Option<i64>) -> String {
     )
 }
 
+/// The same after a restart of ours, 200 ms later.
+fn restarted(scenario: Scenario) -> Scenario {
+    let mut bytes = Vec::new();
+    let mut snapshot = scenario.writer.snapshot(scenario.at(), &[]);
+    while snapshot.next(&mut bytes) {}
+    let mut rest = &bytes[..];
+    let mut read = |buffer: &mut [u8]| match rest.split_at_checked(buffer.len()) {
+        Some((next, after)) => {
+            buffer.copy_from_slice(next);
+            rest = after;
+            true
+        }
+        None => false,
+    };
+    let now = Timestamp::from_ms(scenario.now_ms + 200);
+    let restored = Engine::restore(Limits::default(), now, &mut read).expect("a snapshot");
+    Scenario {
+        writer: restored.writer,
+        reader: restored.reader,
+        now_ms: now.ms(),
+        stages: Vec::new(),
+    }
+}
+
 /// Of four servers one had lost its queue before anybody asked: who asked then was told 20 of 50.
 #[test]
 fn a_query_that_comes_after_a_loss_knows_of_it() {
@@ -106,26 +130,7 @@ fn a_loss_is_known_after_our_restart_to_whoever_asks_then() {
                 let first = (!lost_before || at < 3).then_some(30);
                 round(&mut scenario, targets, first);
             }
-            let mut bytes = Vec::new();
-            let mut snapshot = scenario.writer.snapshot(scenario.at(), &[]);
-            while snapshot.next(&mut bytes) {}
-            let mut rest = &bytes[..];
-            let mut read = |buffer: &mut [u8]| match rest.split_at_checked(buffer.len()) {
-                Some((next, after)) => {
-                    buffer.copy_from_slice(next);
-                    rest = after;
-                    true
-                }
-                None => false,
-            };
-            let now = Timestamp::from_ms(scenario.now_ms + 200);
-            let restored = Engine::restore(Limits::default(), now, &mut read).expect("a snapshot");
-            let mut scenario = Scenario {
-                writer: restored.writer,
-                reader: restored.reader,
-                now_ms: now.ms(),
-                stages: Vec::new(),
-            };
+            let mut scenario = restarted(scenario);
             let targets = ["a:1", "b:1"].map(|name| scenario.target_with(server(name, retain)));
             for _ in 0..3 {
                 round(&mut scenario, targets, None);
@@ -424,4 +429,89 @@ fn what_is_left_of_a_pattern_does_not_stand_for_the_rest_in_an_or() {
         );
     }
     assert_eq!(scenario.reported(other), value(3.0));
+}
+
+/// Of three pods one lost a metric of the user's own, which is in no table, and 22 of 33 were told as all.
+#[test]
+fn a_metric_of_ones_own_that_leaves_a_page_is_missing_from_its_sum() {
+    const OWN: &str = "orders_waiting";
+    let page = |start: i64, own: Option<i64>, label: &str| {
+        let own = own.map(|own| format!("{OWN}{label} {own}\n"));
+        let own = own.unwrap_or_default();
+        format!("process_start_time_seconds {start}\norders_done_total 3\n{own}")
+    };
+    let names = ["a:1", "b:1", "c:1"];
+    let told_anyway = [
+        format!("sum({OWN}) or vector(0)"),
+        format!("sum({OWN}) or sum(orders_done_total)"),
+    ];
+    for (label, restarts) in ["", "{shard=\"x\"}"]
+        .map(|label| [(label, false), (label, true)])
+        .concat()
+    {
+        let mut scenario = Scenario::new();
+        let mut targets = names.map(|name| scenario.target_with(server(name, Retain::All)));
+        let round =
+            |scenario: &mut Scenario, targets: [usize; 3], start: i64, first: Option<i64>| {
+                scenario.now_ms += INTERVAL_MS;
+                for (target, own) in targets.into_iter().zip([first, Some(11), Some(11)]) {
+                    let start = if own == first { start } else { 1 };
+                    scenario.take_now(target, &page(start, own, label));
+                }
+            };
+        let sum = scenario.register(&format!("sum({OWN})"));
+        for _ in 0..3 {
+            round(&mut scenario, targets, 1, Some(12));
+        }
+        assert_eq!(scenario.reported(sum), value(34.0));
+        for _ in 0..3 {
+            round(&mut scenario, targets, 1, None);
+        }
+        if restarts {
+            scenario = restarted(scenario);
+            targets = names.map(|name| scenario.target_with(server(name, Retain::All)));
+            for _ in 0..3 {
+                round(&mut scenario, targets, 1, None);
+            }
+        }
+        scenario.now_ms += 300_000;
+        let texts = [format!("sum({OWN})"), format!("avg({OWN})")];
+        let signals = texts.map(|text| scenario.register(&text));
+        let others = told_anyway.each_ref().map(|text| scenario.register(text));
+        for _ in 0..3 {
+            round(&mut scenario, targets, 1, None);
+        }
+        for signal in signals {
+            unknown(
+                &scenario.reported(signal),
+                &["a:1", "no longer has orders_waiting"],
+            );
+        }
+        assert_eq!(
+            others.map(|one| scenario.reported(one)),
+            [value(22.0), value(22.0)],
+            "{label}"
+        );
+        // It comes back, and goes with its process.
+        for _ in 0..3 {
+            round(&mut scenario, targets, 1, Some(0));
+        }
+        assert_eq!(
+            scenario.reported(signals[0]),
+            value(22.0),
+            "{label} {restarts}"
+        );
+        for _ in 0..3 {
+            round(&mut scenario, targets, 2, None);
+        }
+        scenario.now_ms += 300_000;
+        for _ in 0..3 {
+            round(&mut scenario, targets, 2, None);
+        }
+        assert_eq!(
+            scenario.reported(signals[0]),
+            value(22.0),
+            "{label} {restarts}"
+        );
+    }
 }

@@ -3,31 +3,46 @@
 //! That is remembered of every metric of the names table, whether a signal reads it or not: one that comes later has to know
 //! of a loss what others know that were there before. Of a target with `retain: signals` no more is known of metrics that no
 //! signal reads than that they have been shown: the first page that is read for a new signal tells whether it has them.
+//!
+//! Of metrics that are not in the table it is remembered where their series were stored, up to a bound: whoever gives each page
+//! metrics of other names loses some on every page.
 
 use super::super::names::{TableMetric, TableMetrics};
 use super::{Facts, TargetFacts};
+use crate::limits::LOST_METRICS_MAX;
 use crate::scrape::Retain;
 use crate::store::TargetId;
 
 impl TargetFacts {
     /// Its newest page shows this metric.
     pub(super) fn note_shown(&mut self, metric: &str) {
-        if let Some(metric) = TableMetric::of(metric) {
-            self.shown.insert(metric);
-            self.lost.remove(metric);
+        match TableMetric::of(metric) {
+            Some(metric) => {
+                self.shown.insert(metric);
+                self.lost.remove(metric);
+            }
+            None => {
+                self.lost_others.remove(metric);
+            }
         }
     }
 
     /// Its newest page no longer has this metric, of which the series are stored.
     pub(super) fn note_lost(&mut self, metric: &str) {
-        if let Some(metric) = TableMetric::of(metric) {
-            self.lost.insert(metric);
+        match TableMetric::of(metric) {
+            Some(metric) => self.lost.insert(metric),
+            None => {
+                if self.lost_others.len() < LOST_METRICS_MAX {
+                    self.lost_others.insert(metric.into());
+                }
+            }
         }
     }
 
     /// Another process gives the newest page: it has lost nothing, and has shown what is stored of that page.
     pub(super) fn lose_nothing(&mut self) {
         self.lost = TableMetrics::default();
+        self.lost_others.clear();
         self.shown = TableMetrics::among(self.metrics.keys().map(|metric| &**metric));
     }
 
@@ -80,6 +95,7 @@ impl TargetFacts {
             || self.lacks_reports
             || !self.not_known.is_empty()
             || !self.lost.is_empty()
+            || !self.lost_others.is_empty()
             || !self.left_out.is_empty();
         usize::from(has && !std::mem::replace(&mut self.has_losses, has))
     }

@@ -7,7 +7,7 @@ use super::super::names::{TableMetric, TableMetrics};
 use super::starts::Starts;
 use super::target::TargetFacts;
 use super::{Facts, GroupFacts};
-use crate::limits::GAPS_MAX;
+use crate::limits::{GAPS_MAX, LOST_METRICS_MAX};
 use crate::scrape::{Retain, TargetSpec};
 use crate::store::TargetId;
 use crate::wire::{
@@ -107,8 +107,9 @@ impl TargetFacts {
             put_i(out, *after);
             put_i(out, *before);
         });
-        let gone: Vec<TableMetric> = self.gone().collect();
-        put_list(out, gone.iter(), |out, metric| put_text(out, metric.text()));
+        let mut gone: Vec<&str> = self.gone().map(TableMetric::text).collect();
+        gone.extend(self.lost_others.iter().map(|one| &**one));
+        put_list(out, gone.iter(), |out, metric| put_text(out, metric));
     }
 }
 
@@ -167,7 +168,12 @@ impl RestoredTarget {
             .into();
         facts.gaps.truncate(GAPS_MAX);
         let gone = bytes.list(In::text)?;
-        facts.shown = TableMetrics::among(gone.into_iter());
+        let (of_table, others): (Vec<&str>, Vec<&str>) = gone
+            .iter()
+            .partition(|metric| TableMetric::of(metric).is_some());
+        facts.shown = TableMetrics::among(of_table.into_iter());
+        let others = others.into_iter().take(LOST_METRICS_MAX);
+        facts.lost_others = others.map(Into::into).collect();
         Ok(RestoredTarget {
             spec,
             facts,
@@ -203,6 +209,8 @@ impl RestoredTarget {
             let gone: Vec<TableMetric> = saved.gone().collect();
             gone.into_iter().for_each(|one| saved.lost.insert(one));
         }
+        let metrics = &saved.metrics;
+        saved.lost_others.retain(|one| !metrics.contains_key(one));
         saved.has_losses = learned.has_losses;
         saved.starts.add_all(std::mem::take(&mut learned.starts));
         saved.leases = std::mem::take(&mut learned.leases);

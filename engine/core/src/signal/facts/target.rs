@@ -62,6 +62,9 @@ pub(crate) struct TargetFacts {
     pub(super) shown: TableMetrics,
     /// Those of them that the newest good page lacks, as far as that is known.
     pub(crate) lost: TableMetrics,
+    /// Other metrics that the newest good page lacks though the present process has shown them: those whose series were stored,
+    /// [`LOST_METRICS_MAX`](crate::limits::LOST_METRICS_MAX) of them at most.
+    pub(crate) lost_others: BTreeSet<Box<str>>,
     /// Metrics of which series have left the page that is being taken, with how many the page before had: those that signals
     /// read, and counters that are gone. Others may have come in their place, which is known at the end of the page.
     pub(super) left: Vec<(Box<str>, u32)>,
@@ -129,6 +132,7 @@ impl TargetFacts {
             shown_labels: HashMap::new(),
             shown: TableMetrics::default(),
             lost: TableMetrics::default(),
+            lost_others: BTreeSet::new(),
             left: Vec::new(),
             may_have_restarted_ms: None,
             is_empty: false,

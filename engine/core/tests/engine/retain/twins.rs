@@ -111,6 +111,11 @@ fn compare_readings(all: &Side, signals: &Side, registered: &[(usize, bool)], no
             if late && matches!(got.state, State::Held { .. }) && got.elements == want.elements {
                 continue;
             }
+            // What is in no names table may have been lost before anybody read it, which only who keeps all knows.
+            let was_lost = matches!(&want.state, State::Unknown { why } if why.contains("no longer has other_total"));
+            if late && was_lost {
+                continue;
+            }
             assert_eq!(
                 got, want,
                 "{} {pins:?} at {now_ms}+{later_ms}",
