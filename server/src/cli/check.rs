@@ -195,7 +195,8 @@ fn job_table(config: &config::Config) -> (String, usize) {
                 told.push(format!("every scrape of {instance} fails: {why}"));
             }
         }
-        for labels in &found.without_address {
+        for discovered in &found.without_address {
+            let labels = discovered.labels();
             let address = labels.get("__address__").unwrap_or("");
             told.push(format!("{address} is not scraped: {NO_ADDRESS}"));
         }

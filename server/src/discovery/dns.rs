@@ -88,7 +88,7 @@ fn group(name: &str, config: &DnsDiscovery, answers: &[DnsAnswer]) -> TargetGrou
         .collect();
     TargetGroup {
         targets,
-        labels: Labels::empty(),
+        ..TargetGroup::default()
     }
 }
 

@@ -142,6 +142,7 @@ fn labelled(path: &Path, groups: &[TargetGroup]) -> Vec<(String, TargetGroup)> {
         let group = TargetGroup {
             targets: group.targets.clone(),
             labels: with_path(&group.labels),
+            attached: Vec::new(),
         };
         (format!("{name}:{at}"), group)
     });

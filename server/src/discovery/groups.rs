@@ -163,14 +163,13 @@ impl Groups {
 #[cfg(test)]
 mod tests {
     use stillwell_engine::labels;
-    use stillwell_engine::labels::Labels;
 
     use super::*;
 
     fn group(address: &str) -> TargetGroup {
         TargetGroup {
             targets: vec![labels! { "__address__" => address }],
-            labels: Labels::empty(),
+            ..TargetGroup::default()
         }
     }
 

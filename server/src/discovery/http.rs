@@ -79,6 +79,7 @@ fn labelled(url: &str, list: Vec<TargetGroup>) -> Vec<(String, TargetGroup)> {
         let group = TargetGroup {
             labels: with_url(&group.labels),
             targets: group.targets,
+            attached: Vec::new(),
         };
         (format!("{url}:{at}"), group)
     });

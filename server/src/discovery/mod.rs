@@ -25,7 +25,7 @@ mod target_list;
 mod watched_groups;
 
 pub(crate) use kubernetes::client::{TRY_AGAIN, connect};
-pub(crate) use kubernetes::list_watch::{Change, NO_SUCH_KIND, Selectors, follow};
+pub(crate) use kubernetes::list_watch::{Change, Kept, NO_SUCH_KIND, Selectors, follow};
 pub use manager::{Manager, SourceState, Wanted};
 pub use monitors::read_spec as read_monitor;
 pub use shard::Shard;

@@ -4,7 +4,7 @@
 //! that half a list never replaces a good one.
 
 use serde_json::Value;
-use stillwell_engine::labels::{Labels, LabelsBuilder};
+use stillwell_engine::labels::LabelsBuilder;
 
 use crate::scrape::{TargetGroup, address_labels};
 use crate::yaml::{self, Kind, Node};
@@ -143,10 +143,7 @@ fn label(builder: &mut LabelsBuilder, name: &str, value: &str) -> Result<(), Str
 }
 
 fn empty() -> TargetGroup {
-    TargetGroup {
-        targets: Vec::new(),
-        labels: Labels::empty(),
-    }
+    TargetGroup::default()
 }
 
 #[cfg(test)]

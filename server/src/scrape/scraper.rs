@@ -20,7 +20,7 @@ use super::quiet::Quiet;
 use super::schedule::{Schedule, phase_hash};
 use super::shared::Shared;
 use super::state::TargetState;
-use super::target::{Dropped, Found, NO_ADDRESS, Target};
+use super::target::{Discovered, Found, NO_ADDRESS, Target};
 use super::worker::Worker;
 use crate::config::HttpClientConfig;
 use crate::http_client::{Identity, Resolver};
@@ -56,9 +56,9 @@ struct View {
 /// What is not scraped of a job.
 #[derive(Clone)]
 struct JobView {
-    dropped: Arc<[Dropped]>,
+    dropped: Arc<[Discovered]>,
     /// Labels of what has no address.
-    without_address: Arc<[Labels]>,
+    without_address: Arc<[Discovered]>,
     dropped_count: usize,
 }
 
@@ -140,9 +140,8 @@ impl Scraper {
             (view.active.clone(), view.jobs.clone())
         };
         let dropped = jobs.iter().flat_map(|(name, job)| {
-            let dropped = job.dropped.iter().map(Dropped::labels);
-            let all = dropped.chain(job.without_address.iter().cloned());
-            all.map(|discovered| DroppedTarget {
+            let all = job.dropped.iter().chain(&*job.without_address);
+            all.map(Discovered::labels).map(|discovered| DroppedTarget {
                 discovered,
                 job: name.clone(),
             })
@@ -301,7 +300,8 @@ impl Task {
 
     /// Says once what cannot be scraped.
     fn tell_without_address(&mut self, job: &JobTargets) {
-        for labels in &job.found.without_address {
+        for discovered in &job.found.without_address {
+            let labels = discovered.labels();
             let address = labels.get("__address__").unwrap_or("");
             let problem = format!("job {:?}, target {address}: {NO_ADDRESS}", job.name);
             if self.told.len() < TOLD_MAX && self.told.insert(problem.clone()) {

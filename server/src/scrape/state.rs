@@ -4,11 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use stillwell_adapters::host::{ActiveTarget, Health};
-use stillwell_engine::labels::Labels;
 use stillwell_engine::{TargetId, Timestamp};
 
 use super::cost::Rest;
-use super::target::{Target, is_not_ready};
+use super::target::{Discovered, Target};
 use crate::config::units::show_duration_ms;
 
 /// What signals hold at least.
@@ -22,7 +21,7 @@ pub struct TargetState {
     /// What it is; what discovery says of it as it was at first.
     pub target: Target,
     /// What discovery says of it now.
-    discovered: Mutex<Labels>,
+    discovered: Mutex<Discovered>,
     /// The engine's name for it.
     pub(super) id: Option<TargetId>,
     /// Held for a few copies only.
@@ -82,13 +81,13 @@ impl TargetState {
     }
 
     /// Takes what discovery says of it now. Answers whether it is ready, where that has changed.
-    pub(super) fn rediscover(&self, discovered: &Labels) -> Option<bool> {
+    pub(super) fn rediscover(&self, discovered: &Discovered) -> Option<bool> {
         let mut known = self.discovered.lock();
         if *known == *discovered {
             return None;
         }
         let before = std::mem::replace(&mut *known, discovered.clone());
-        let (was, is) = (is_not_ready(&before), is_not_ready(discovered));
+        let (was, is) = (before.is_not_ready(), discovered.is_not_ready());
         (was != is).then_some(!is)
     }
 
@@ -194,7 +193,7 @@ impl TargetState {
         let last = self.last.lock();
         ActiveTarget {
             id: self.id,
-            discovered: self.discovered.lock().clone(),
+            discovered: self.discovered.lock().clone().labels(),
             labels: self.target.labels.clone(),
             job: self.target.job.name.clone(),
             url: self.target.url.to_string(),

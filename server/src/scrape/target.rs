@@ -25,12 +25,22 @@ const READINESS: [&str; 3] = [
 const COMPRESSED_INTERVAL_MS_MIN: u64 = 1_000;
 
 /// Targets that were found together.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TargetGroup {
     /// Labels of each target, `__address__` among them.
     pub targets: Vec<Labels>,
     /// Labels of all of them.
     pub labels: Labels,
+    /// Labels that other objects give to all of them, and that win over those: they are shared by thousands of groups, such as
+    /// those of a namespace, and a copy for each of its pods was gigabytes.
+    pub attached: Vec<Labels>,
+}
+
+impl TargetGroup {
+    /// Bytes of labels that the group holds for itself.
+    pub fn bytes(&self) -> usize {
+        self.targets.iter().map(Labels::bytes).sum::<usize>() + self.labels.bytes()
+    }
 }
 
 impl From<&StaticGroup> for TargetGroup {
@@ -38,6 +48,7 @@ impl From<&StaticGroup> for TargetGroup {
         TargetGroup {
             targets: fixed.targets.iter().map(|at| address_labels(at)).collect(),
             labels: fixed.labels.clone(),
+            attached: Vec::new(),
         }
     }
 }
@@ -68,7 +79,7 @@ pub struct Target {
     /// The options of its job, without what only finds targets: a reload that adds one leaves the others alone.
     pub job: Arc<ScrapeJob>,
     /// Before relabelling.
-    pub discovered: Labels,
+    pub discovered: Discovered,
     /// After it.
     pub labels: Labels,
     /// Where it is.
@@ -92,25 +103,91 @@ pub struct Found {
     /// To be scraped.
     pub targets: Vec<Target>,
     /// What relabelling dropped.
-    pub dropped: Vec<Dropped>,
-    /// Labels, before relabelling, of what has no address after it: it cannot be scraped ([`NO_ADDRESS`]).
-    pub without_address: Vec<Labels>,
+    pub dropped: Vec<Discovered>,
+    /// What has no address after relabelling: it cannot be scraped ([`NO_ADDRESS`]).
+    pub without_address: Vec<Discovered>,
 }
 
-/// A target that relabelling dropped, by where it was found. Its labels are put together for whoever looks at them: a cluster has
-/// 100,000 pods of which a job scrapes a few, and those of all were a kilobyte each.
+/// What is known of a target before relabelling, by where it was found. Its labels are put together for whoever looks at them: a
+/// cluster has 100,000 pods of which a job scrapes a few, and those of all were a kilobyte each; and a pod may have thousands of
+/// ports and a quarter of a megabyte of annotations.
 #[derive(Clone, Debug)]
-pub struct Dropped {
+pub struct Discovered {
     options: Arc<ScrapeJob>,
     group: Arc<TargetGroup>,
     at: usize,
 }
 
-impl Dropped {
-    /// Before relabelling.
+impl Discovered {
+    /// Of a target that nobody looks for: it has these labels.
+    pub fn given(options: &Arc<ScrapeJob>, labels: &Labels) -> Discovered {
+        let group = TargetGroup {
+            targets: vec![labels.clone()],
+            ..TargetGroup::default()
+        };
+        Discovered {
+            options: Arc::clone(options),
+            group: Arc::new(group),
+            at: 0,
+        }
+    }
+
+    /// Its labels: those of its own win over its group's, and both over the job's.
     pub fn labels(&self) -> Labels {
-        let own = &self.group.targets[self.at];
-        discovered(&self.options, own, &self.group.labels)
+        self.builder().build()
+    }
+
+    /// Whether discovery says that it is not ready to serve.
+    pub fn is_not_ready(&self) -> bool {
+        let is_false = |label: &&str| self.get(label) == Some("false");
+        READINESS.iter().any(|label| is_false(&label))
+    }
+
+    fn own(&self) -> &Labels {
+        &self.group.targets[self.at]
+    }
+
+    fn get(&self, label: &str) -> Option<&str> {
+        let attached = self.group.attached.iter().rev();
+        let all = [self.own()]
+            .into_iter()
+            .chain(attached)
+            .chain([&self.group.labels]);
+        all.into_iter().find_map(|labels| labels.get(label))
+    }
+
+    fn builder(&self) -> LabelsBuilder {
+        let job = &*self.options;
+        let mut labels = self.group.labels.to_builder();
+        for given in self.group.attached.iter().chain([self.own()]) {
+            for (name, value) in given.iter() {
+                labels.set(name, value);
+            }
+        }
+        let mut default = |name: &str, value: &str| {
+            if labels.get(name).is_empty() {
+                labels.set(name, value);
+            }
+        };
+        default("job", &job.name);
+        default("__scrape_interval__", &show_duration_ms(job.interval_ms));
+        default("__scrape_timeout__", &show_duration_ms(job.timeout_ms));
+        default("__metrics_path__", &job.path);
+        default("__scheme__", &job.scheme);
+        for (name, values) in &job.params {
+            if let Some(first) = values.first() {
+                default(&format!("__param_{name}"), first);
+            }
+        }
+        labels
+    }
+}
+
+/// Equal where their labels are.
+impl PartialEq for Discovered {
+    fn eq(&self, other: &Discovered) -> bool {
+        let is_same = Arc::ptr_eq(&self.group, &other.group) && self.at == other.at;
+        (is_same && Arc::ptr_eq(&self.options, &other.options)) || self.labels() == other.labels()
     }
 }
 
@@ -120,9 +197,9 @@ pub enum Outcome {
     /// It is scraped.
     Target(Box<Target>),
     /// Relabelling dropped it.
-    Dropped(Dropped),
-    /// It has these labels before relabelling, and no address after it.
-    WithoutAddress(Labels),
+    Dropped(Discovered),
+    /// It has no address after relabelling.
+    WithoutAddress(Discovered),
 }
 
 impl Target {
@@ -186,16 +263,9 @@ impl Target {
                 .extra_metrics
                 .then_some(self.timeout_ms as f64 / 1000.0),
             retain: self.job.retain,
-            not_ready: is_not_ready(&self.discovered),
+            not_ready: self.discovered.is_not_ready(),
         }
     }
-}
-
-/// Whether discovery says that a target is not ready to serve.
-pub(super) fn is_not_ready(discovered: &Labels) -> bool {
-    READINESS
-        .iter()
-        .any(|label| discovered.get(label) == Some("false"))
 }
 
 /// The options of a job that its targets carry.
@@ -214,24 +284,22 @@ pub fn outcomes(
     options: &Arc<ScrapeJob>,
     group: &Arc<TargetGroup>,
 ) -> Vec<Outcome> {
-    let mut outcomes = Vec::with_capacity(group.targets.len());
-    for (at, own) in group.targets.iter().enumerate() {
-        let discovered = discovered(job, own, &group.labels);
-        let mut labels = discovered.to_builder();
-        outcomes.push(if !relabel(&job.relabel, &mut labels) {
-            Outcome::Dropped(Dropped {
-                options: Arc::clone(options),
-                group: Arc::clone(group),
-                at,
-            })
-        } else {
-            match labels.get("__address__") {
-                "" => Outcome::WithoutAddress(discovered),
-                _ => Outcome::Target(Box::new(finish(options, &discovered, labels))),
-            }
-        });
-    }
-    outcomes
+    let outcome = |at: usize| {
+        let discovered = Discovered {
+            options: Arc::clone(options),
+            group: Arc::clone(group),
+            at,
+        };
+        let mut labels = discovered.builder();
+        if !relabel(&job.relabel, &mut labels) {
+            return Outcome::Dropped(discovered);
+        }
+        match labels.get("__address__") {
+            "" => Outcome::WithoutAddress(discovered),
+            _ => Outcome::Target(Box::new(finish(options, discovered, labels))),
+        }
+    };
+    (0..group.targets.len()).map(outcome).collect()
 }
 
 /// Puts together what becomes of the targets of all groups.
@@ -248,13 +316,13 @@ pub fn collect<'o>(job: &ScrapeJob, outcomes: impl IntoIterator<Item = &'o Outco
                 }
                 Entry::Occupied(place) => {
                     let known = &mut found.targets[*place.get()];
-                    if is_not_ready(&known.discovered) && !is_not_ready(&target.discovered) {
+                    if known.discovered.is_not_ready() && !target.discovered.is_not_ready() {
                         known.discovered = target.discovered.clone();
                     }
                 }
             },
             Outcome::Dropped(dropped) => found.dropped.push(dropped.clone()),
-            Outcome::WithoutAddress(labels) => found.without_address.push(labels.clone()),
+            Outcome::WithoutAddress(discovered) => found.without_address.push(discovered.clone()),
         }
     }
     let (count, limit) = (found.targets.len() as u64, job.limits.targets_max);
@@ -267,33 +335,9 @@ pub fn collect<'o>(job: &ScrapeJob, outcomes: impl IntoIterator<Item = &'o Outco
     found
 }
 
-/// The labels before relabelling: the target's own win over its group's, and both over the job's.
-fn discovered(job: &ScrapeJob, own: &Labels, group: &Labels) -> Labels {
-    let mut labels = own.to_builder();
-    let mut default = |name: &str, value: &str| {
-        if labels.get(name).is_empty() {
-            labels.set(name, value);
-        }
-    };
-    for (name, value) in group.iter() {
-        default(name, value);
-    }
-    default("job", &job.name);
-    default("__scrape_interval__", &show_duration_ms(job.interval_ms));
-    default("__scrape_timeout__", &show_duration_ms(job.timeout_ms));
-    default("__metrics_path__", &job.path);
-    default("__scheme__", &job.scheme);
-    for (name, values) in &job.params {
-        if let Some(first) = values.first() {
-            default(&format!("__param_{name}"), first);
-        }
-    }
-    labels.build()
-}
-
 /// The target that relabelling made of what was discovered. One that cannot be asked is a target whose every scrape fails, as in
 /// Prometheus: without it a sum over the others would be told for all.
-fn finish(job: &Arc<ScrapeJob>, discovered: &Labels, mut labels: LabelsBuilder) -> Target {
+fn finish(job: &Arc<ScrapeJob>, discovered: Discovered, mut labels: LabelsBuilder) -> Target {
     let address = labels.get("__address__").to_owned();
     let (url, no_url) = match url_of(job, &labels, &address) {
         Ok(url) => (url, None),
@@ -312,7 +356,7 @@ fn finish(job: &Arc<ScrapeJob>, discovered: &Labels, mut labels: LabelsBuilder) 
     labels.retain(|name| !name.starts_with("__"));
     Target {
         job: Arc::clone(job),
-        discovered: discovered.clone(),
+        discovered,
         labels: labels.build(),
         url,
         interval_ms: times.0,
@@ -407,7 +451,8 @@ mod tests {
             "http://h:1/metrics?name%5B%5D=a+b&name%5B%5D=c&z=1"
         );
         assert_eq!((target.interval_ms, target.timeout_ms), (100, 1000));
-        assert_eq!(target.discovered.get("__scrape_interval__"), Some("100ms"));
+        let discovered = target.discovered.labels();
+        assert_eq!(discovered.get("__scrape_interval__"), Some("100ms"));
         assert!(!target.fetch_options().ask_compressed);
     }
 
@@ -456,6 +501,7 @@ scrape_configs:
         let group = Arc::new(TargetGroup {
             targets: ["a:1", "b:1"].map(address_labels).to_vec(),
             labels: Labels::from_pairs([("__meta_from", "a group")]),
+            attached: Vec::new(),
         });
         let options = target_options(&config.jobs[0]);
         let known = outcomes(&config.jobs[0], &options, &group);

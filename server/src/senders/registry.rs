@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::config::SendersConfig;
 use crate::discovery::Manager;
 use crate::http_client::Url;
-use crate::scrape::{Found, JobTargets, PageSource, Target};
+use crate::scrape::{Discovered, Found, JobTargets, PageSource, Target};
 
 /// By this label replicas of one sender are told apart, as Mimir and Cortex do.
 const REPLICA: &str = "__replica__";
@@ -247,7 +247,7 @@ impl Section {
             let labels = labels.build();
             Some(Target {
                 job: Arc::clone(&config.job),
-                discovered: labels.clone(),
+                discovered: Discovered::given(&config.job, &labels),
                 labels,
                 // Nothing is fetched there; it is what people are shown.
                 url: shown_url(&config.job.name, name)?,

@@ -10,6 +10,8 @@ use std::fmt::Write as _;
 use serde_json::Value;
 use stillwell_engine::labels::{Labels, LabelsBuilder, METRIC_NAME, Matcher};
 
+use crate::discovery::Kept;
+
 /// A kind of objects.
 #[derive(Debug)]
 pub(super) struct Kind {
@@ -102,6 +104,16 @@ pub(super) enum Facts {
     Numbers(Box<[i64]>),
     /// Of a pod: its UID and the status of its condition `Ready`, where it has one.
     Pod { uid: String, ready: Option<String> },
+}
+
+impl Kept for Facts {
+    fn bytes(&self) -> usize {
+        let text = match self {
+            Facts::Numbers(numbers) => size_of_val(&**numbers),
+            Facts::Pod { uid, ready } => uid.len() + ready.as_ref().map_or(0, String::len),
+        };
+        size_of::<Facts>() + text
+    }
 }
 
 impl Facts {

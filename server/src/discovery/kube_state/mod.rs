@@ -27,7 +27,7 @@ use super::kubernetes::client;
 use crate::config::{Global, KubeState, ScrapeJob, job_from_json};
 use crate::http_client::Url;
 use crate::rule_groups::RuleFile;
-use crate::scrape::{Found, JobTargets, PageSource, Target, target_options};
+use crate::scrape::{Discovered, Found, JobTargets, PageSource, Target, target_options};
 
 /// What signals and triggers name is looked at this often.
 const LOOK: Duration = Duration::from_secs(1);
@@ -282,7 +282,7 @@ impl State {
         let labels = labels.build();
         Some(Target {
             job: Arc::clone(&self.job),
-            discovered: labels.clone(),
+            discovered: Discovered::given(&self.job, &labels),
             labels,
             url,
             interval_ms: self.job.interval_ms,

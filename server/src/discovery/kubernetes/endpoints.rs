@@ -19,9 +19,6 @@ pub(super) fn group(endpoints: &Endpoints, lookup: &impl Lookup) -> TargetGroup 
         merge(&mut labels, &super::service::labels(service));
     }
     add(&mut labels, &endpoints.metadata, "endpoints");
-    if let Some(more) = lookup.namespace(space) {
-        merge(&mut labels, more);
-    }
     let mut targets = Vec::new();
     // By pod, the ports that are targets already.
     let mut seen: BTreeMap<String, Vec<i32>> = BTreeMap::new();
@@ -45,6 +42,7 @@ pub(super) fn group(endpoints: &Endpoints, lookup: &impl Lookup) -> TargetGroup 
     TargetGroup {
         targets,
         labels: labels.build(),
+        attached: lookup.namespace(space).cloned().into_iter().collect(),
     }
 }
 

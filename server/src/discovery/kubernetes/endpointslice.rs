@@ -28,9 +28,7 @@ pub(super) fn group(slice: &EndpointSlice, lookup: &impl Lookup) -> TargetGroup 
     if let Some(service) = service {
         merge(&mut labels, &super::service::labels(service));
     }
-    if let Some(more) = lookup.namespace(namespace(&slice.metadata)) {
-        merge(&mut labels, more);
-    }
+    let attached = lookup.namespace(namespace(&slice.metadata)).cloned();
     let mut targets = Vec::new();
     let mut seen: BTreeMap<String, Vec<i32>> = BTreeMap::new();
     if !service.is_some_and(|service| is_second_family(service, slice)) {
@@ -50,6 +48,7 @@ pub(super) fn group(slice: &EndpointSlice, lookup: &impl Lookup) -> TargetGroup 
     TargetGroup {
         targets,
         labels: labels.build(),
+        attached: attached.into_iter().collect(),
     }
 }
 

@@ -3,11 +3,11 @@
 use k8s_openapi::api::networking::v1::{Ingress, IngressRule};
 use stillwell_engine::labels::{Labels, LabelsBuilder};
 
-use super::meta::{add, merge, namespace, set, set_some};
+use super::meta::{add, namespace, set, set_some};
 use crate::scrape::TargetGroup;
 
 /// The group of an ingress; `attached` are labels of its namespace.
-pub(super) fn group(ingress: &Ingress, attached: &[&Labels]) -> TargetGroup {
+pub(super) fn group(ingress: &Ingress, attached: Vec<Labels>) -> TargetGroup {
     let spec = ingress.spec.as_ref();
     let tls = spec
         .and_then(|spec| spec.tls.as_ref())
@@ -37,12 +37,10 @@ pub(super) fn group(ingress: &Ingress, attached: &[&Labels]) -> TargetGroup {
     let class = spec.and_then(|spec| spec.ingress_class_name.as_deref());
     set_some(&mut labels, "ingress_class_name", class);
     add(&mut labels, &ingress.metadata, "ingress");
-    for more in attached {
-        merge(&mut labels, more);
-    }
     TargetGroup {
         targets,
         labels: labels.build(),
+        attached,
     }
 }
 

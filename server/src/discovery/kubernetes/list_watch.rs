@@ -1,13 +1,16 @@
 //! Follows the objects of one kind: a list, then a watch from there on, and a list again where the watch lost its place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
+use std::hash::{Hash as _, Hasher as _};
+use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::{Api, Resource};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
@@ -19,6 +22,10 @@ const PAGE: u32 = 500;
 const OBJECTS_MAX: usize = 200_000;
 /// ... and pages: a server may give fewer objects than it is asked for.
 const PAGES_MAX: u32 = 2_000;
+/// What a process keeps of them: 100,000 pods take some 180 MB.
+const KEPT_BYTES_MAX: usize = 256 << 20;
+/// A namespace and a name (apimachinery, `IsDNS1123Subdomain`: 253 bytes each).
+const KEY_BYTES_MAX: usize = 2 * 253 + 1;
 /// All labels of an object, and all annotations (apimachinery, `TotalAnnotationSizeLimitB`).
 const METADATA_BYTES_MAX: usize = 256 << 10;
 /// One page.
@@ -62,6 +69,83 @@ pub(crate) enum Change<T> {
     Failed(String),
 }
 
+/// What is kept of an object.
+pub(crate) trait Kept {
+    /// How many bytes it holds, about.
+    fn bytes(&self) -> usize;
+}
+
+impl Kept for serde_json::Value {
+    fn bytes(&self) -> usize {
+        json_bytes(self)
+    }
+}
+
+/// The length of an object as JSON, which is about what it takes.
+pub(super) fn json_bytes(object: &impl Serialize) -> usize {
+    struct Count(usize);
+    impl io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // Writing does not fail, and a key that is no text ends it early: then it counts for what was written.
+    serde_json::to_writer(&mut count, object).ok();
+    count.0
+}
+
+/// Counts what is kept of all objects of a watch.
+#[derive(Default)]
+struct Budget {
+    /// Bytes by the hash of a key.
+    of: HashMap<u64, usize>,
+    bytes: usize,
+}
+
+impl Budget {
+    /// Counts an object, in the place of an earlier one. Error: it is not to be kept, for this reason.
+    fn put(&mut self, key: &str, kept: &impl Kept) -> Result<(), String> {
+        if key.len() > KEY_BYTES_MAX {
+            return Err(format!(
+                "an object whose namespace and name take {} bytes: in Kubernetes they take {KEY_BYTES_MAX} at most",
+                key.len()
+            ));
+        }
+        let (hash, bytes) = (hash(key), key.len() + kept.bytes());
+        let before = self.of.get(&hash).copied();
+        if self.of.len() >= OBJECTS_MAX && before.is_none() {
+            return Err(format!(
+                "a list of more than {OBJECTS_MAX} objects: narrow it by `selectors` or `namespaces`"
+            ));
+        }
+        let all = self.bytes - before.unwrap_or(0) + bytes;
+        if all > KEPT_BYTES_MAX {
+            return Err(format!(
+                "what is kept of the objects takes more than {} MiB: narrow them by `selectors` or `namespaces`",
+                KEPT_BYTES_MAX >> 20
+            ));
+        }
+        self.of.insert(hash, bytes);
+        self.bytes = all;
+        Ok(())
+    }
+
+    fn remove(&mut self, key: &str) {
+        self.bytes -= self.of.remove(&hash(key)).unwrap_or(0);
+    }
+}
+
+fn hash(key: &str) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
+}
+
 /// Hands on every change, made to what is kept of an object by `keep`. Never ends.
 pub(crate) async fn follow<K, T, F>(
     api: Api<K>,
@@ -70,18 +154,20 @@ pub(crate) async fn follow<K, T, F>(
     send: impl Fn(Change<T>) -> F,
 ) where
     K: Resource + Clone + Debug + DeserializeOwned,
+    T: Kept,
     F: Future<Output = ()>,
 {
     let keep = |object: K| keep(within_limits(object));
     let mut pause = Pause(PAUSE);
     loop {
         match list(&api, &selectors, &keep).await {
-            Ok((all, mut version)) => {
+            Ok((all, mut version, mut budget)) => {
                 send(Change::All(all)).await;
                 let mut failures = 0;
                 while failures < FAILURES_MAX {
                     let (before, began) = (version.clone(), Instant::now());
-                    let end = watch(&api, &selectors, &mut version, &keep, &send).await;
+                    let place = (&mut version, &mut budget);
+                    let end = watch(&api, &selectors, place, &keep, &send).await;
                     let is_steady = began.elapsed() >= STEADY;
                     if is_steady || before != version {
                         pause = Pause(PAUSE);
@@ -121,10 +207,11 @@ impl Pause {
     }
 }
 
-/// An object without labels or annotations that are larger than Kubernetes lets them be, which only somebody else than an API
+/// An object without who changed it when, and without labels or annotations that are larger than Kubernetes lets them be, which only somebody else than an API
 /// server sends: each is kept several times, as labels of targets.
 fn within_limits<K: Resource>(mut object: K) -> K {
     let meta = object.meta_mut();
+    meta.managed_fields = None;
     for texts in [&mut meta.labels, &mut meta.annotations] {
         let bytes = texts
             .iter()
@@ -141,9 +228,10 @@ async fn list<K, T>(
     api: &Api<K>,
     selectors: &Selectors,
     keep: &impl Fn(K) -> T,
-) -> Result<(BTreeMap<String, T>, String), String>
+) -> Result<(BTreeMap<String, T>, String, Budget), String>
 where
     K: Resource + Clone + Debug + DeserializeOwned,
+    T: Kept,
 {
     let mut parameters = ListParams::default().limit(PAGE);
     if !selectors.label.is_empty() {
@@ -153,7 +241,7 @@ where
         parameters = parameters.fields(&selectors.field);
     }
     let keep = |object: K| (key(&object), keep(object));
-    let mut all = BTreeMap::new();
+    let (mut all, mut budget) = (BTreeMap::new(), Budget::default());
     for _ in 0..PAGES_MAX {
         let page = tokio::time::timeout(LIST, list_page::ask(api, &parameters, &keep)).await;
         let page = page.map_err(|_| format!("no list within {LIST:?}"))?;
@@ -162,17 +250,20 @@ where
             Refused::Status(status) => in_words(&kube::Error::Api(status)),
             Refused::Failed(why) => why,
         })?;
-        all.extend(page.objects);
-        if all.len() > OBJECTS_MAX {
-            break;
+        for (key, kept) in page.objects {
+            budget.put(&key, &kept)?;
+            all.insert(key, kept);
         }
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => parameters = parameters.continue_token(&token),
-            None => return Ok((all, page.metadata.resource_version.unwrap_or_default())),
+            None => {
+                let version = page.metadata.resource_version.unwrap_or_default();
+                return Ok((all, version, budget));
+            }
         }
     }
     Err(format!(
-        "a list of more than {OBJECTS_MAX} objects: narrow it by `selectors` or `namespaces`"
+        "a list of more than {PAGES_MAX} pages: narrow it by `selectors` or `namespaces`"
     ))
 }
 
@@ -190,12 +281,13 @@ enum End {
 async fn watch<K, T, F>(
     api: &Api<K>,
     selectors: &Selectors,
-    version: &mut String,
+    (version, budget): (&mut String, &mut Budget),
     keep: &impl Fn(K) -> T,
     send: &impl Fn(Change<T>) -> F,
 ) -> End
 where
     K: Resource + Clone + Debug + DeserializeOwned,
+    T: Kept,
     F: Future<Output = ()>,
 {
     let mut parameters = WatchParams::default().timeout(WATCH_S); // bookmarks are the default
@@ -223,20 +315,25 @@ where
             Ok(Some(Ok(WatchEvent::Error(status)))) => return End::Failed(status.message.clone()),
             Ok(Some(Ok(WatchEvent::Bookmark(mark)))) => *version = mark.metadata.resource_version,
             Ok(Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)))) => {
-                advance(version, &object);
-                send(Change::Put(key(&object), keep(object))).await;
+                let version_of = object.meta().resource_version.clone();
+                let (key, kept) = (key(&object), keep(object));
+                if let Err(why) = budget.put(&key, &kept) {
+                    return End::Failed(why);
+                }
+                if let Some(newer) = version_of {
+                    *version = newer;
+                }
+                send(Change::Put(key, kept)).await;
             }
             Ok(Some(Ok(WatchEvent::Deleted(object)))) => {
-                advance(version, &object);
-                send(Change::Gone(key(&object))).await;
+                if let Some(newer) = &object.meta().resource_version {
+                    version.clone_from(newer);
+                }
+                let key = key(&object);
+                budget.remove(&key);
+                send(Change::Gone(key)).await;
             }
         }
-    }
-}
-
-fn advance<K: Resource>(version: &mut String, object: &K) {
-    if let Some(newer) = &object.meta().resource_version {
-        version.clone_from(newer);
     }
 }
 
@@ -263,5 +360,50 @@ fn key<K: Resource>(object: &K) -> String {
     match &meta.namespace {
         Some(namespace) => format!("{namespace}/{name}"),
         None => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Bytes(usize);
+
+    impl Kept for Bytes {
+        fn bytes(&self) -> usize {
+            self.0
+        }
+    }
+
+    /// A watch added what it was sent, as long as it was sent: 1.2 GB in 20 s.
+    #[test]
+    fn what_a_watch_keeps_is_bounded() {
+        let mut budget = Budget::default();
+        let put = |budget: &mut Budget, key: &str, bytes| budget.put(key, &Bytes(bytes));
+        assert!(
+            put(&mut budget, &"n".repeat(3 << 20), 1).is_err(),
+            "no name of Kubernetes"
+        );
+        let half = KEPT_BYTES_MAX / 2;
+        for _ in 0..3 {
+            put(&mut budget, "a", half).expect("in the place of the one before");
+        }
+        let why = put(&mut budget, "b", half).expect_err("both are more than there may be");
+        assert!(
+            why.contains("256 MiB") && why.contains("selectors"),
+            "{why}"
+        );
+        put(&mut budget, "b", 1_000).expect("it fits");
+        budget.remove("a");
+        put(&mut budget, "c", half).expect("a is gone");
+        for key in ["b", "c", "never"] {
+            budget.remove(key);
+        }
+        assert_eq!(budget.bytes, 0);
+        for at in 0..OBJECTS_MAX {
+            put(&mut budget, &at.to_string(), 1).expect("so many there may be");
+        }
+        assert!(put(&mut budget, "one more", 1).is_err());
+        put(&mut budget, "0", 2).expect("it is there");
     }
 }

@@ -5,9 +5,17 @@ use stillwell_engine::labels::{Labels, LabelsBuilder};
 
 pub(super) const PREFIX: &str = "__meta_kubernetes_";
 
+/// A longer name, uid, address or image is none of Kubernetes, and is left out.
+const VALUE_BYTES_MAX: usize = 4 << 10;
+/// What labels and annotations of an object may take together as labels of a target. The longest are left out first: manifests
+/// and states that programs write down, by which nobody selects.
+pub(super) const METADATA_BYTES_MAX: usize = 32 << 10;
+
 /// Sets a label; a value that is empty sets none, as everywhere in Prometheus.
 pub(super) fn set(labels: &mut LabelsBuilder, name: &str, value: &str) {
-    labels.set(&format!("{PREFIX}{name}"), value);
+    if value.len() <= VALUE_BYTES_MAX {
+        labels.set(&format!("{PREFIX}{name}"), value);
+    }
 }
 
 /// Sets a label from what may be absent.
@@ -19,28 +27,60 @@ pub(super) fn set_some(labels: &mut LabelsBuilder, name: &str, value: Option<&st
 
 /// Name, labels and annotations of an object of a role.
 pub(super) fn add(labels: &mut LabelsBuilder, meta: &ObjectMeta, role: &str) {
+    add_within(labels, meta, role, METADATA_BYTES_MAX);
+}
+
+/// The same, of which labels and annotations take so many bytes at most.
+pub(super) fn add_within(
+    labels: &mut LabelsBuilder,
+    meta: &ObjectMeta,
+    role: &str,
+    bytes_max: usize,
+) {
     set(
         labels,
         &format!("{role}_name"),
         meta.name.as_deref().unwrap_or(""),
     );
-    add_annotations_and_labels(labels, meta, role);
+    add_annotations_and_labels(labels, meta, role, bytes_max);
 }
 
-fn add_annotations_and_labels(labels: &mut LabelsBuilder, meta: &ObjectMeta, role: &str) {
-    for (kind, pairs) in [("label", &meta.labels), ("annotation", &meta.annotations)] {
-        for (name, value) in pairs.iter().flatten() {
-            let name = sanitized(name);
-            set(labels, &format!("{role}_{kind}_{name}"), value);
-            set(labels, &format!("{role}_{kind}present_{name}"), "true");
-        }
+fn add_annotations_and_labels(
+    labels: &mut LabelsBuilder,
+    meta: &ObjectMeta,
+    role: &str,
+    bytes_max: usize,
+) {
+    let all = [("label", &meta.labels), ("annotation", &meta.annotations)];
+    let all = all.into_iter().flat_map(|(kind, pairs)| {
+        let pairs = pairs.iter().flatten();
+        pairs.map(move |(name, value)| (kind, name, value))
+    });
+    let mut all: Vec<_> = all.collect();
+    let bytes = |(kind, name, value): &(&str, &String, &String)| {
+        let names = 2 * (PREFIX.len() + role.len() + kind.len() + name.len());
+        names + "present__".len() + value.len()
+    };
+    if all.iter().map(bytes).sum::<usize>() > bytes_max {
+        all.sort_by_key(bytes);
+        let mut left = bytes_max;
+        all.retain(|one| {
+            let rest = left.checked_sub(bytes(one));
+            left = rest.unwrap_or(0);
+            rest.is_some()
+        });
+    }
+    for (kind, name, value) in all {
+        let name = sanitized(name);
+        labels.set(&format!("{PREFIX}{role}_{kind}_{name}"), value);
+        set(labels, &format!("{role}_{kind}present_{name}"), "true");
     }
 }
 
 /// Labels and annotations of an object alone, to be attached to others.
 pub(super) fn of(meta: &ObjectMeta, role: &str) -> Labels {
     let mut labels = LabelsBuilder::default();
-    add_annotations_and_labels(&mut labels, meta, role);
+    add_annotations_and_labels(&mut labels, meta, role, METADATA_BYTES_MAX);
     labels.build()
 }
 

@@ -106,7 +106,7 @@ async fn watch(
     }
     match kind {
         Kind::Pod if at_once => namespaced!(Pod, |pod| {
-            Object::Made(Some(pod::group(&pod::facts(&pod), &[])))
+            Object::Made(Some(pod::group(&pod::facts(&pod), Vec::new())))
         }),
         Kind::Pod => namespaced!(Pod, |pod| Object::Pod(pod::facts(&pod))),
         Kind::Service => namespaced!(Service, |service| Object::Service(Box::new(service))),

@@ -36,6 +36,7 @@ pub(super) fn group(node: &Node) -> Option<TargetGroup> {
     Some(TargetGroup {
         targets: vec![target.build()],
         labels: labels(node),
+        attached: Vec::new(),
     })
 }
 

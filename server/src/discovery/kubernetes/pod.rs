@@ -3,8 +3,18 @@
 use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod};
 use stillwell_engine::labels::{Labels, LabelsBuilder};
 
-use super::meta::{add, controller, host_port, namespace, set};
+use super::meta::{METADATA_BYTES_MAX, add_within, controller, host_port, namespace, set};
 use crate::scrape::TargetGroup;
+
+/// What labels and annotations of a pod may take over all of its ports, each of which is a target that has them: most pods have
+/// one or two, some have 10,000 ...
+const OF_ALL_PORTS_BYTES_MAX: usize = 8 << 20;
+/// ... and what they may take in any case.
+const OF_EACH_PORT_BYTES_MIN: usize = 2 << 10;
+/// Ports of a pod: there are no more numbers.
+const PORTS_MAX: usize = 1 << 16;
+/// Addresses, names and images; see [`set`].
+const TEXT_BYTES_MAX: usize = 4 << 10;
 
 /// What is kept of a pod: a tenth of the object.
 #[derive(Debug)]
@@ -38,7 +48,6 @@ pub(super) struct PortFacts {
 pub(super) fn facts(pod: &Pod) -> PodFacts {
     let spec = pod.spec.as_ref();
     let status = pod.status.as_ref();
-    let text = |value: Option<&String>| value.cloned().unwrap_or_default();
     let mut containers = Vec::new();
     if let Some(spec) = spec {
         let statuses = status.and_then(|status| status.container_statuses.as_deref());
@@ -48,13 +57,23 @@ pub(super) fn facts(pod: &Pod) -> PodFacts {
         let init = spec.init_containers.iter().flatten();
         containers.extend(init.map(|one| container(one, statuses, true)));
     }
+    let mut ports = 0;
+    for container in &mut containers {
+        container.ports.truncate(PORTS_MAX - ports);
+        ports += container.ports.len();
+    }
     PodFacts {
         namespace: namespace(&pod.metadata).to_owned(),
         node: text(spec.and_then(|spec| spec.node_name.as_ref())),
         ip: text(status.and_then(|status| status.pod_ip.as_ref())),
-        labels: labels(pod),
+        labels: labels(pod, containers.len().max(ports)),
         containers,
     }
+}
+
+fn text(value: Option<&String>) -> String {
+    let value = value.filter(|value| value.len() <= TEXT_BYTES_MAX);
+    value.cloned().unwrap_or_default()
 }
 
 fn container(
@@ -68,21 +87,20 @@ fn container(
         .find(|status| status.name == container.name);
     let ports = container.ports.iter().flatten().map(|port| PortFacts {
         number: port.container_port,
-        name: port.name.clone().unwrap_or_default(),
-        protocol: port.protocol.clone().unwrap_or_default(),
+        name: text(port.name.as_ref()),
+        protocol: text(port.protocol.as_ref()),
     });
     ContainerFacts {
-        name: container.name.clone(),
-        image: container.image.clone().unwrap_or_default(),
-        id: status
-            .and_then(|status| status.container_id.clone())
-            .unwrap_or_default(),
+        name: text(Some(&container.name)),
+        image: text(container.image.as_ref()),
+        id: text(status.and_then(|status| status.container_id.as_ref())),
         is_init,
         ports: ports.collect(),
     }
 }
 
-fn labels(pod: &Pod) -> Labels {
+/// Labels of each of so many targets.
+fn labels(pod: &Pod, targets: usize) -> Labels {
     let mut labels = LabelsBuilder::default();
     let spec = pod.spec.as_ref();
     let status = pod.status.as_ref();
@@ -115,7 +133,9 @@ fn labels(pod: &Pod) -> Labels {
     ] {
         set(&mut labels, name, &value);
     }
-    add(&mut labels, &pod.metadata, "pod");
+    let each = OF_ALL_PORTS_BYTES_MAX / targets.max(1);
+    let each = each.clamp(OF_EACH_PORT_BYTES_MIN, METADATA_BYTES_MAX);
+    add_within(&mut labels, &pod.metadata, "pod", each);
     if let Some(owner) = controller(&pod.metadata) {
         set(&mut labels, "pod_controller_kind", &owner.kind);
         set(&mut labels, "pod_controller_name", &owner.name);
@@ -123,14 +143,26 @@ fn labels(pod: &Pod) -> Labels {
     labels.build()
 }
 
+impl PodFacts {
+    /// How many bytes it holds, about.
+    pub(super) fn bytes(&self) -> usize {
+        let of_container = |one: &ContainerFacts| {
+            let port =
+                |port: &PortFacts| size_of::<PortFacts>() + port.name.len() + port.protocol.len();
+            let texts = one.name.len() + one.image.len() + one.id.len();
+            size_of::<ContainerFacts>() + texts + one.ports.iter().map(port).sum::<usize>()
+        };
+        let texts = self.namespace.len() + self.node.len() + self.ip.len();
+        let containers = self.containers.iter().map(of_container);
+        size_of::<PodFacts>() + texts + self.labels.bytes() + containers.sum::<usize>()
+    }
+}
+
 /// The group of a pod; `attached` are labels of its node and namespace.
-pub(super) fn group(pod: &PodFacts, attached: &[&Labels]) -> TargetGroup {
+pub(super) fn group(pod: &PodFacts, attached: Vec<Labels>) -> TargetGroup {
     let mut targets = Vec::new();
     if pod.ip.is_empty() {
-        return TargetGroup {
-            targets,
-            labels: Labels::empty(),
-        };
+        return TargetGroup::default();
     }
     for container in &pod.containers {
         let mut target = LabelsBuilder::default();
@@ -148,12 +180,10 @@ pub(super) fn group(pod: &PodFacts, attached: &[&Labels]) -> TargetGroup {
     }
     let mut labels = pod.labels.to_builder();
     set(&mut labels, "namespace", &pod.namespace);
-    for more in attached {
-        super::meta::merge(&mut labels, more);
-    }
     TargetGroup {
         targets,
         labels: labels.build(),
+        attached,
     }
 }
 

@@ -3,11 +3,11 @@
 use k8s_openapi::api::core::v1::Service;
 use stillwell_engine::labels::{Labels, LabelsBuilder};
 
-use super::meta::{add, host_port, merge, namespace, set};
+use super::meta::{add, host_port, namespace, set};
 use crate::scrape::TargetGroup;
 
 /// The group of a service; `attached` are labels of its namespace.
-pub(super) fn group(service: &Service, attached: &[&Labels]) -> TargetGroup {
+pub(super) fn group(service: &Service, attached: Vec<Labels>) -> TargetGroup {
     let spec = service.spec.as_ref();
     let name = service.metadata.name.as_deref().unwrap_or("");
     let host = format!("{name}.{}.svc", namespace(&service.metadata));
@@ -36,13 +36,10 @@ pub(super) fn group(service: &Service, attached: &[&Labels]) -> TargetGroup {
         }
         targets.push(target.build());
     }
-    let mut labels = labels(service).to_builder();
-    for more in attached {
-        merge(&mut labels, more);
-    }
     TargetGroup {
         targets,
-        labels: labels.build(),
+        labels: labels(service),
+        attached,
     }
 }
 

@@ -7,7 +7,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::Ingress;
 use stillwell_engine::labels::Labels;
 
-use super::list_watch::Change;
+use super::list_watch::{Change, Kept, json_bytes};
 use super::lookup::Lookup;
 use super::pod::PodFacts;
 use super::{endpoints, endpointslice, ingress, node, pod, service};
@@ -47,6 +47,22 @@ pub(super) enum Object {
     Node(Box<Node>),
     /// Labels that it gives to others.
     Namespace(Labels),
+}
+
+impl Kept for Object {
+    fn bytes(&self) -> usize {
+        size_of::<Object>()
+            + match self {
+                Object::Pod(pod) => pod.bytes(),
+                Object::Made(group) => group.as_ref().map_or(0, TargetGroup::bytes),
+                Object::Service(object) => json_bytes(object),
+                Object::Endpoints(object) => json_bytes(object),
+                Object::EndpointSlice(object) => json_bytes(object),
+                Object::Ingress(object) => json_bytes(object),
+                Object::Node(object) => json_bytes(object),
+                Object::Namespace(labels) => labels.bytes(),
+            }
+    }
 }
 
 /// What was seen.
@@ -261,20 +277,20 @@ impl State {
         }
         let object = self.objects.get(&self.own())?.get(key)?;
         let namespace = key.split_once('/').map_or("", |(namespace, _)| namespace);
-        let attached: Vec<&Labels> = self.namespace(namespace).into_iter().collect();
+        let attached: Vec<Labels> = self.namespace(namespace).cloned().into_iter().collect();
         match object {
             Object::Pod(pod) => {
                 let mut attached = attached;
                 if self.attach_node {
                     // A pod on a node that the selectors leave out is left out with it.
-                    attached.insert(0, self.nodes.get(&pod.node)?);
+                    attached.insert(0, self.nodes.get(&pod.node)?.clone());
                 }
-                Some(pod::group(pod, &attached))
+                Some(pod::group(pod, attached))
             }
-            Object::Service(one) => Some(service::group(one, &attached)),
+            Object::Service(one) => Some(service::group(one, attached)),
             Object::Endpoints(one) => Some(endpoints::group(one, self)),
             Object::EndpointSlice(one) => Some(endpointslice::group(one, self)),
-            Object::Ingress(one) => Some(ingress::group(one, &attached)),
+            Object::Ingress(one) => Some(ingress::group(one, attached)),
             Object::Node(one) => node::group(one),
             Object::Made(_) | Object::Namespace(_) => None,
         }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::super::meta;
 use super::*;
 use crate::discovery::groups::BySource;
+use crate::scrape::{Outcome, outcomes, target_options};
 
 fn config(role: KubernetesRole, attach: bool) -> KubernetesDiscovery {
     let text = format!(
@@ -78,7 +79,7 @@ impl World {
     fn object(&self, kind: Kind, value: Value) -> (String, Object) {
         match object(kind, value) {
             (key, Object::Pod(pod)) if self.state.makes_groups_at_once() => {
-                (key, Object::Made(Some(pod::group(&pod, &[]))))
+                (key, Object::Made(Some(pod::group(&pod, Vec::new()))))
             }
             other => other,
         }
@@ -91,7 +92,9 @@ impl World {
         for group in groups.values() {
             for target in &group.targets {
                 let mut labels = group.labels.to_builder();
-                meta::merge(&mut labels, target);
+                for more in group.attached.iter().chain([target]) {
+                    meta::merge(&mut labels, more);
+                }
                 let pairs = labels.build();
                 let pairs = pairs.iter().map(|(name, value)| {
                     let name = name.strip_prefix(meta::PREFIX).unwrap_or(name);
@@ -399,4 +402,63 @@ fn of_a_pod_its_group_alone_is_kept_and_a_list_that_comes_again_is_no_change() {
     assert_ne!(world.targets(), shown);
     world.list(Kind::Pod, Vec::new());
     assert!(world.targets().is_empty());
+}
+
+/// A pod with all the annotations that Kubernetes allows and thousands of ports was as many copies of them: gigabytes.
+#[test]
+fn labels_of_a_pod_take_less_where_it_has_more_ports() {
+    let text = "scrape_configs:\n- {job_name: j, relabel_configs: [{action: labelmap, regex: '__meta_kubernetes_pod_annotation_(.+)', replacement: 'a_$1'}]}\n";
+    let config = crate::config::load(text).0.expect("valid");
+    let options = target_options(&config.jobs[0]);
+    for ports in [1, 2_000, 20_000] {
+        let mut pod = epp_pod("True");
+        pod["metadata"]["annotations"] = json!({"b/small": "kept", "a/large": "x".repeat(250_000)});
+        let ports: Vec<Value> = (0..ports)
+            .map(|port| json!({"containerPort": port}))
+            .collect();
+        pod["spec"] = json!({"containers": [{"name": "c", "image": "i:1", "ports": ports}]});
+        let mut world = World::new(KubernetesRole::Pod, false);
+        world.list(Kind::Pod, vec![pod]);
+        let (groups, _) = world.groups.get();
+        let group = groups.values().next().expect("a pod is a group");
+        let targets = outcomes(&config.jobs[0], &options, group);
+        assert_eq!(targets.len(), ports.len());
+        let mut bytes = group.bytes();
+        for target in &targets {
+            let Outcome::Target(target) = target else {
+                panic!("{target:?}");
+            };
+            bytes += target.labels.bytes();
+            assert_eq!(target.labels.get("a_b_small"), Some("kept"));
+            assert_eq!(target.labels.get("a_a_large"), None);
+        }
+        assert!(
+            bytes < 1_000 * (ports.len() + 10),
+            "{bytes} for {} ports",
+            ports.len()
+        );
+    }
+}
+
+/// What a namespace gives to its pods was copied for each: 5 GB for 20,000 pods, whether they were scraped or not.
+#[test]
+fn what_a_namespace_gives_is_shared_by_its_pods() {
+    let mut world = World::new(KubernetesRole::Pod, true);
+    let namespace =
+        json!({"metadata": {"name": "llm", "annotations": {"large": "x".repeat(30_000)}}});
+    let pods = (0..100).map(|number| {
+        let mut pod = epp_pod("True");
+        pod["metadata"]["name"] = json!(format!("epp-{number}"));
+        pod
+    });
+    let pods = pods.collect();
+    world.list(Kind::Pod, pods);
+    world.list(Kind::Namespace, vec![namespace]);
+    world.list(Kind::Node, vec![json!({"metadata": {"name": "n1"}})]);
+    let (groups, _) = world.groups.get();
+    let attached = groups.values().map(|group| &group.attached[1]);
+    let first = attached.clone().next().expect("a group");
+    assert!(first.bytes() > 30_000 && groups.len() == 100);
+    assert!(attached.clone().all(|labels| labels.is_same(first)));
+    assert!(groups.values().all(|group| group.bytes() < 4_000));
 }

@@ -1,10 +1,13 @@
 //! Who reads signals: HorizontalPodAutoscalers, by the metrics of their `spec`, and ScaledObjects, by their triggers.
 
 use std::fmt;
+use std::sync::Arc;
 
 use kube::api::{DynamicObject, GroupVersionKind};
 use serde_json::Value;
 use stillwell_adapters::objects::Selector;
+
+use crate::discovery::Kept;
 
 /// Metrics of one scaler; more are nobody's.
 const READS_MAX: usize = 64;
@@ -54,6 +57,17 @@ pub(super) struct Scaler {
     pub(super) uid: String,
     /// Each once.
     pub(super) reads: Vec<Read>,
+}
+
+impl Kept for Option<Arc<Scaler>> {
+    fn bytes(&self) -> usize {
+        let Some(scaler) = self else {
+            return 0;
+        };
+        let texts = scaler.namespace.len() + scaler.name.len() + scaler.uid.len();
+        let read = |read: &Read| size_of::<Read>() + read.to_string().len();
+        size_of::<Scaler>() + texts + scaler.reads.iter().map(read).sum::<usize>()
+    }
 }
 
 /// What a scaler reads.
