@@ -1,8 +1,10 @@
 //! One signal as a user defines it: in `signals` of the configuration, or by a rule of a rules file.
 
+use stillwell_adapters::objects::Selector;
 use stillwell_adapters::time::show_duration_ms;
 use stillwell_engine::labels::Labels;
-use stillwell_engine::promql::Features;
+use stillwell_engine::promql::plan::{AggregateOp, Expr, ExprKind};
+use stillwell_engine::promql::{Features, FunctionId, Query};
 use stillwell_engine::signal::{self, Policy};
 
 use crate::floor::Floor;
@@ -38,6 +40,38 @@ impl SignalSpec {
         self.namespaces.is_empty() || self.namespaces.iter().any(|one| one == namespace)
     }
 
+    /// Whether a caller of the external metrics API gets all of it, whatever it selects: prometheus-adapter passes the selector over
+    /// where a rule's query does not hold it. Not where the query itself selects what the caller does not want, for its number is
+    /// another's then.
+    pub(crate) fn passes_over(&self, selector: &Selector) -> bool {
+        let is_of_others =
+            |(label, value): &(String, String)| self.reads_only(label, &[value]).is_some();
+        self.from_rules && !self.sanitized && !selector.pins().iter().any(is_of_others)
+    }
+
+    /// What it reads nothing but, as `label="x"`, where that is none of `values`; `None` where it may be one of them.
+    pub(crate) fn reads_only(&self, label: &str, values: &[&str]) -> Option<String> {
+        if values.is_empty() {
+            return None;
+        }
+        if let Some(fixed) = self.labels.get(label) {
+            return (!values.contains(&fixed)).then(|| format!("{label}={fixed:?}"));
+        }
+        let query = Query::parse(&self.expr, &Features::all()).ok()?;
+        if writes_labels(query.plan()) {
+            return None;
+        }
+        // Every selector has to be without them: what one side of an `or` leaves out may come from the other.
+        let mut refusing = None;
+        for used in query.selectors() {
+            let of_label = used.matchers.iter().filter(|one| one.name() == label);
+            let mut of_label =
+                of_label.filter(|one| !values.iter().any(|value| one.matches(value)));
+            refusing = Some(of_label.next()?.to_string());
+        }
+        refusing
+    }
+
     /// What follows where samples are kept for a shorter time than its query reads; `None` where they are not.
     pub fn longer_than(&self, retention_ms: i64) -> Option<String> {
         let window_ms = signal::window_ms(&self.expr, &Features::all()).ok()??;
@@ -51,6 +85,22 @@ impl SignalSpec {
             )
         })
     }
+}
+
+/// Whether a query gives its result labels that its series may not have.
+fn writes_labels(plan: &Expr) -> bool {
+    let mut writes = false;
+    plan.walk(&mut |expr| {
+        writes |= match &expr.kind {
+            ExprKind::Call { function, .. } => matches!(
+                function.id,
+                FunctionId::LabelReplace | FunctionId::LabelJoin | FunctionId::Info
+            ),
+            ExprKind::Aggregate(aggregate) => aggregate.op == AggregateOp::CountValues,
+            _ => false,
+        };
+    });
+    writes
 }
 
 /// The name under which a signal is read for these values of its `for_each` labels: its own, and of each value the letters

@@ -208,8 +208,8 @@ fn lint(file: &str, rule: &Rule, metric: &str, line: usize, report: &mut Report)
     report.warn(
         line,
         format!(
-            "{place}: {metric}: metricsQuery does not use <<.LabelMatchers>>; the adapter ignores the selector and the \
-             namespace of an HPA then, here a selector that the result's labels do not fit is an error"
+            "{place}: {metric}: metricsQuery does not use <<.LabelMatchers>>; the selector and the namespace of an HPA are passed \
+             over then, as by prometheus-adapter: it gets the sum of all that the query yields"
         ),
     );
     if metric.chars().any(char::is_uppercase) {

@@ -352,7 +352,12 @@ impl Signals for Watched {
             return None; // its selector is resolved by what is in the store
         }
         let read = |id, pins: &Pins| self.reader.signal_if_ready(id, now, pins);
-        let judged = judge_signal((spec, *id), namespace, selector, read)?;
+        let all = Selector::default();
+        let wanted = match spec.passes_over(selector) {
+            true => &all,
+            false => selector,
+        };
+        let judged = judge_signal((spec, *id), namespace, wanted, read)?;
         self.note_judged(&judged, asker, now);
         Some(judged.reading)
     }

@@ -138,6 +138,12 @@ async fn rules_files_are_served_and_look_at_who_asks() {
     assert_eq!(names, ["igw_queue_depth", "igw_running_requests"]);
     for (path, value) in [
         ("team-a/igw_queue_depth", "7"),
+        // A query without the selector is told as it is, as by the adapter.
+        ("team-a/igw_queue_depth?labelSelector=a%3Db", "7"),
+        (
+            "team-a/igw_queue_depth?labelSelector=inference_pool%3Dp,c",
+            "7",
+        ),
         ("team-a/igw_running_requests", "5"),
         ("team-b/igw_running_requests", "40"),
         (
@@ -163,6 +169,7 @@ async fn rules_files_are_served_and_look_at_who_asks() {
     }
     for (path, code) in [
         ("team-c/igw_running_requests", 503),
+        // ... but not to whoever asks for another pool than the query does: its queue may be full where this one is empty.
         (
             "team-a/igw_queue_depth?labelSelector=inference_pool%3Dother",
             503,

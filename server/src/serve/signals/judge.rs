@@ -26,6 +26,11 @@ impl Watched {
         now: Timestamp,
     ) -> Option<Judged> {
         if let Some((spec, id)) = self.named(name) {
+            let all = Selector::default();
+            let selector = match spec.passes_over(selector) {
+                true => &all,
+                false => selector,
+            };
             return self.judge_configured((spec, *id), namespace, selector, now);
         }
         let of_one = |(spec, id): &(SignalSpec, SignalId)| {

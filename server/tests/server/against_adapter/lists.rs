@@ -47,6 +47,10 @@ externalRules:
   resources: {namespaced: false}
   name: {as: load}
   metricsQuery: 'max(node_load)'
+- seriesQuery: node_load
+  resources: {namespaced: false}
+  name: {as: load_by_node}
+  metricsQuery: 'max by (node) (node_load)'
 "#;
 
 const GATEWAY: &str = "queue_size{namespace=\"a\",inference_pool=\"p\",deploy=\"d\",service=\"s\",brand=\"x\"} 3.25\n\
@@ -204,6 +208,11 @@ async fn lists_and_answers_are_those_of_prometheus_adapter() {
         format!("{external}/namespaces/a/my_custom_metric"),
         format!("{external}/namespaces/a/my_custom_metric?labelSelector=pod%3Dtwo"),
         format!("{external}/namespaces/a/load"),
+        // Neither query holds the selector.
+        format!("{external}/namespaces/a/load?labelSelector=a%3Db"),
+        format!("{external}/namespaces/a/load_by_node"),
+        format!("{external}/namespaces/a/load_by_node?labelSelector=node%3Dn1"),
+        format!("{external}/namespaces/a/load_by_node?labelSelector=node+in+(n3),a"),
     ] {
         for path in [path.clone(), path.replace("v1beta2", "v1beta1")] {
             let expected = pair.theirs(&path).await.expect("it answers");
