@@ -22,6 +22,7 @@ pub mod remote_read;
 pub mod remote_write;
 pub mod reply;
 pub mod signals;
+pub mod single;
 pub mod time;
 mod turns;
 pub mod waiting;

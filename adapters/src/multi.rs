@@ -7,8 +7,10 @@
 use std::fmt;
 
 use stillwell_engine::labels::Labels;
-use stillwell_engine::promql::plan::{AggregateOp, BinaryOp, Expr, ExprKind, ValueType};
+use stillwell_engine::promql::plan::{BinaryOp, Expr, ExprKind, ValueType};
 use stillwell_engine::promql::{Features, FunctionId, Query, QueryError};
+
+use crate::single::is_single;
 
 /// What becomes of several numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -59,39 +61,13 @@ impl Multi {
     }
 }
 
-fn peel(expr: &Expr) -> &Expr {
-    match &expr.kind {
-        ExprKind::Paren(inner) | ExprKind::StepInvariant(inner) => peel(inner),
-        _ => expr,
-    }
-}
-
-/// Whether the result is one element at most by its form.
-fn is_single(expr: &Expr) -> bool {
-    match &peel(expr).kind {
-        ExprKind::Aggregate(aggregate) => {
-            let one_per_group = matches!(
-                aggregate.op,
-                AggregateOp::Sum
-                    | AggregateOp::Avg
-                    | AggregateOp::Min
-                    | AggregateOp::Max
-                    | AggregateOp::Count
-            );
-            one_per_group && aggregate.grouping.is_empty() && !aggregate.without
-        }
-        ExprKind::Binary(_) => with_constant(expr).is_some_and(|(left, _)| is_single(left)),
-        _ => false,
-    }
-}
-
 /// The parts of `A or vector(c)`.
 fn with_constant(expr: &Expr) -> Option<(&Expr, &Expr)> {
-    let ExprKind::Binary(binary) = &peel(expr).kind else {
+    let ExprKind::Binary(binary) = &expr.bare().kind else {
         return None;
     };
     let is_constant = matches!(
-        &peel(&binary.rhs).kind,
+        &binary.rhs.bare().kind,
         ExprKind::Call { function, .. } if function.id == FunctionId::Vector
     );
     (binary.op == BinaryOp::Or && is_constant).then_some((&binary.lhs, &binary.rhs))

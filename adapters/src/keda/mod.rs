@@ -31,7 +31,7 @@ pub use refusal::Refusal;
 pub use service::{ExternalScaler, MESSAGE_BYTES_MAX};
 pub use trigger::{
     KEYS_MAX, LATCH_MS_DEFAULT, NAME_BYTES_MAX, QUERY_BYTES_MAX, REMEDY, Source, Trigger,
-    check_query,
+    check_query, go_duration_ms,
 };
 
 /// Who asks.

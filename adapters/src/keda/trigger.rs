@@ -243,7 +243,7 @@ fn duration(key: &str, text: &str, max_ms: i64) -> Result<i64, Refusal> {
 }
 
 /// A duration as Go writes it, which people know from KEDA: `1.5s`, `1h30m`, `300ms`; `None` where it is none.
-fn go_duration_ms(text: &str) -> Option<i64> {
+pub fn go_duration_ms(text: &str) -> Option<i64> {
     let (mut rest, mut total_ms) = (text, 0.0);
     while !rest.is_empty() {
         let number = rest.find(|c: char| !(c.is_ascii_digit() || c == '.'))?;

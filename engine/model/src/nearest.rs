@@ -7,20 +7,26 @@ use std::collections::BTreeSet;
 
 /// Values that an error lists where none is near.
 const LISTED_MAX: usize = 3;
+/// Known words that an error lists.
+const READ_MAX: usize = 16;
 /// Of more values than this none is listed: they are no help.
 const FEW: usize = 50;
 /// Values that are looked at: errors are made at every request.
 const LOOKED_AT_MAX: usize = 5_000;
 
-/// Words further apart than this are not a slip of the finger.
+/// Words further apart than this are not a slip of the finger, nor are those of which more than a third is another.
 const EDITS_MAX: usize = 3;
+const CHARS_PER_EDIT: usize = 3;
 
 /// Of a word as much as is compared.
 const CHARS_MAX: usize = 256;
 
 /// The candidate with the fewest edits from `word`, where they are few enough to be a slip.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = EDITS_MAX.min(word.chars().count().div_ceil(3));
+    let limit = match word.chars().count() {
+        0 => 0,
+        chars => EDITS_MAX.min(chars / CHARS_PER_EDIT).max(1),
+    };
     let length = word.len();
     candidates
         .into_iter()
@@ -37,6 +43,20 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .filter(|(edits, _)| *edits <= limit)
         .min_by_key(|(edits, _)| *edits)
         .map(|(_, candidate)| candidate)
+}
+
+/// The end of an error about a word that is none of `known`: `; did you mean x?`, or the words that there are, where none comes
+/// near and they are few enough to be read.
+pub fn near_or_all<'k>(word: &str, known: impl Iterator<Item = &'k str> + Clone) -> String {
+    if let Some(near) = nearest(word, known.clone()) {
+        return format!("; did you mean {near}?");
+    }
+    let known: Vec<&str> = known.take(READ_MAX + 1).collect();
+    match known.len() {
+        0 => String::new(),
+        1..=READ_MAX => format!("; there are {}", known.join(", ")),
+        _ => String::new(),
+    }
 }
 
 /// What was seen where `wanted` was not, as the end of an error: `; seen: "a"`, the one that comes near it, else the first of a
@@ -116,6 +136,16 @@ mod tests {
         ] {
             assert_eq!(nearest(word, known), near, "{word}");
         }
+        assert_eq!(nearest("clients", ["events"]), None);
+        assert_eq!(
+            near_or_all("clients", ["events", "jobs"].into_iter()),
+            "; there are events, jobs"
+        );
+        assert_eq!(
+            near_or_all("event", ["events", "jobs"].into_iter()),
+            "; did you mean events?"
+        );
+        assert_eq!(near_or_all("x", std::iter::empty()), "");
     }
 
     #[test]

@@ -134,7 +134,7 @@ pub(super) fn escaping(entry: &Entry, report: &mut Report) -> String {
 /// `metric_name_validation_scheme`: without effect on what is taken.
 pub(super) fn validation(entry: &Entry, what: &str, report: &mut Report) -> String {
     Shape::OneOf(&["", "legacy", "utf8"]).check(&entry.value, &entry.key, report);
-    let Kind::Scalar { text } = &entry.value.kind else {
+    let Kind::Scalar { text, .. } = &entry.value.kind else {
         return String::new();
     };
     report.warn(

@@ -47,7 +47,7 @@ pub fn masked_job(text: &str, name: &str) -> Option<String> {
     };
     let is_named = |job: &&Node| {
         let named = entry(job, "job_name");
-        named.is_some_and(|node| matches!(&node.kind, Kind::Scalar { text } if text == name))
+        named.is_some_and(|node| matches!(&node.kind, Kind::Scalar { text, .. } if text == name))
     };
     let job = jobs.iter().find(is_named)?;
     let mut out = String::new();
@@ -67,7 +67,7 @@ fn entry<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
 fn block(out: &mut String, node: &Node, indent: usize, ours: bool) {
     match &node.kind {
         Kind::Null => {}
-        Kind::Scalar { text } => {
+        Kind::Scalar { text, .. } => {
             margin(out, indent);
             scalar(out, text);
             out.push('\n');
@@ -108,7 +108,7 @@ fn block(out: &mut String, node: &Node, indent: usize, ours: bool) {
 fn value(out: &mut String, node: &Node, indent: usize, ours: bool) {
     match &node.kind {
         Kind::Null => out.push_str(" null\n"),
-        Kind::Scalar { text } => {
+        Kind::Scalar { text, .. } => {
             out.push(' ');
             scalar(out, &without_password(text));
             out.push('\n');

@@ -128,7 +128,7 @@ fn yaml_group(item: &Node) -> Result<TargetGroup, (usize, String)> {
 
 fn yaml_text(node: &Node) -> Option<&str> {
     match &node.kind {
-        Kind::Scalar { text } => Some(text),
+        Kind::Scalar { text, .. } => Some(text),
         Kind::Null => Some(""),
         _ => None,
     }

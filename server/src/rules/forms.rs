@@ -95,7 +95,7 @@ fn of_mapping<'n>(tree: &'n Node, entries: &'n [Entry], report: &mut Report) -> 
 
 /// The chart reads its rules from a ConfigMap of this name then, and none of those beside it.
 fn warn_of_existing(entry: &Entry, report: &mut Report) {
-    if let Kind::Scalar { text } = &entry.value.kind
+    if let Kind::Scalar { text, .. } = &entry.value.kind
         && !text.is_empty()
     {
         report.warn(
@@ -130,7 +130,7 @@ fn value<'n>(entries: &'n [Entry], key: &str) -> Option<&'n Node> {
 
 fn text<'n>(entries: &'n [Entry], key: &str) -> Option<&'n str> {
     match &value(entries, key)?.kind {
-        Kind::Scalar { text } => Some(text),
+        Kind::Scalar { text, .. } => Some(text),
         _ => None,
     }
 }

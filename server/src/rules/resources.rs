@@ -76,7 +76,7 @@ impl Resources {
         };
         for one in overrides {
             let label = &one.key;
-            if let yaml::Kind::Scalar { text } = &one.value.kind {
+            if let yaml::Kind::Scalar { text, .. } = &one.value.kind {
                 self.read_slip(label, text, one.line, report);
                 continue;
             }

@@ -34,6 +34,8 @@ pub(crate) enum Kind {
     Scalar {
         /// The text.
         text: String,
+        /// Whether it was written without quotes, block or tag, so that YAML may read it as a number or a flag.
+        is_plain: bool,
     },
     /// A sequence.
     List(Vec<Node>),
@@ -124,12 +126,13 @@ impl Tree {
     fn take(&mut self, event: Event<'_>, line: usize) -> Result<(), Problem> {
         match event {
             Event::DocumentStart(..) => self.documents += 1,
-            Event::Scalar(text, style, anchor, _tag) => {
+            Event::Scalar(text, style, anchor, tag) => {
                 let plain = style == ScalarStyle::Plain;
                 let kind = match &*text {
                     "" | "~" | "null" | "Null" | "NULL" if plain => Kind::Null,
                     _ => Kind::Scalar {
                         text: text.into_owned(),
+                        is_plain: plain && tag.is_none(),
                     },
                 };
                 let node = Node { line, kind };

@@ -3,9 +3,11 @@
 use stillwell_adapters::objects::{Kind, Kinds};
 use stillwell_engine::nearest::nearest;
 
-use super::Said;
 use super::resolve::{Meaning, external, has_label, of_objects};
-use super::tree::{at, entries, list, quantity, text, unknown_keys};
+use super::schema;
+use super::shapes::METRIC;
+use super::tree::{at, entries, list, quantity, text};
+use super::{Said, objects};
 use crate::config::{Config, SignalSpec};
 use crate::yaml::{Kind as NodeKind, Node};
 
@@ -23,20 +25,8 @@ const TARGET_KEYS: [(&str, &str); 3] = [
 ];
 
 pub(super) fn check(config: &Config, tree: &Node, scaler: &str, said: &mut Said) {
-    let version = text(tree, &["apiVersion"]).unwrap_or("");
-    match version {
-        "autoscaling/v2beta1" => {
-            said.error(
-                tree.line,
-                format!("{scaler}: autoscaling/v2beta1 is not served since Kubernetes 1.25; write it as autoscaling/v2"),
-            );
-            return;
-        }
-        "autoscaling/v2beta2" => said.error(
-            tree.line,
-            format!("{scaler}: autoscaling/v2beta2 is not served since Kubernetes 1.26; autoscaling/v2 has the same keys"),
-        ),
-        _ => {}
+    if !objects::check_hpa(tree, scaler, said) {
+        return;
     }
     let metrics = list(tree, &["spec", "metrics"]);
     if metrics.is_empty() {
@@ -66,8 +56,7 @@ fn of_metric(config: &Config, metric: &Node, place: &str, said: &mut Said) {
         );
         return;
     }
-    let mut key = kind.to_owned();
-    key[..1].make_ascii_lowercase();
+    let key = key_of(kind);
     let Some(source) = at(metric, &[&key]) else {
         said.error(
             metric.line,
@@ -75,30 +64,13 @@ fn of_metric(config: &Config, metric: &Node, place: &str, said: &mut Said) {
         );
         return;
     };
-    let known: &[&str] = match kind {
-        "External" | "Pods" => &["metric", "target"],
-        "Object" => &["metric", "target", "describedObject"],
-        "Resource" => &["name", "target"],
-        _ => &["name", "container", "target"],
-    };
-    let mut keys = unknown_keys(metric, &["type", &key]);
-    keys.extend(unknown_keys(source, known));
-    for (path, known) in [
-        (&["metric"][..], &["name", "selector"][..]),
-        (
-            &["metric", "selector"],
-            &["matchLabels", "matchExpressions"],
-        ),
-        (
-            &["target"],
-            &["type", "value", "averageValue", "averageUtilization"],
-        ),
-        (&["describedObject"], &["apiVersion", "kind", "name"]),
-    ] {
-        keys.extend(at(source, path).map_or(Vec::new(), |node| unknown_keys(node, known)));
-    }
-    for (line, why) in keys {
-        said.error(line, format!("{place}: {why}"));
+    schema::check(metric, &METRIC, place, said);
+    for other in entries(metric) {
+        let is_source = TYPES.iter().any(|kind| key_of(kind) == other.key);
+        if is_source && other.key != key {
+            let why = format!("{place}: type {kind} has {key} alone; remove {}", other.key);
+            said.error(other.line, why);
+        }
     }
     target(kind, source, place, said);
     let reads = match kind {
@@ -118,6 +90,13 @@ fn of_metric(config: &Config, metric: &Node, place: &str, said: &mut Said) {
     }
 }
 
+/// The key that holds the source of a metric of a type.
+fn key_of(kind: &str) -> String {
+    let mut key = kind.to_owned();
+    key[..1].make_ascii_lowercase();
+    key
+}
+
 /// What a metric that has a name reads; `None` where an error says why it reads nothing.
 fn named(
     config: &Config,
@@ -132,8 +111,13 @@ fn named(
         said.error(line, format!("{place}: metric.name is missing"));
         return None;
     }
-    let is_kedas =
-        entries_of_selector(source).any(|(label, _)| label == "scaledobject.keda.sh/name");
+    if name.contains(['/', '%']) {
+        let why =
+            format!("{place}: metric.name {name:?} has a / or a %, which the API server refuses");
+        said.error(line, why);
+        return None;
+    }
+    let is_kedas = entries_of_selector(source).any(|one| one.label == "scaledobject.keda.sh/name");
     if kind == "External" && is_kedas {
         return Some(format!("{name} of KEDA's own metrics server"));
     }
@@ -201,9 +185,27 @@ fn of_signal(
             signal.name, signal.expr
         )
     };
-    for (label, line) in entries_of_selector(source) {
-        if !has_label(signal, &label) {
-            said.error(line, lacks(&label));
+    for one in entries_of_selector(source) {
+        let values: Vec<&str> = one.values.iter().map(String::as_str).collect();
+        let only = signal.reads_only(&one.label, &values);
+        if object.is_none() && signal.from_rules && !signal.sanitized && only.is_none() {
+            let why = format!(
+                "{place}: the selector is passed over: the metricsQuery of {:?} does not use <<.LabelMatchers>>, so that this HPA \
+                 gets the sum of all that it yields, as from prometheus-adapter ({})",
+                signal.name, signal.expr
+            );
+            said.warn(one.line, why);
+        } else if only.is_none() && !has_label(signal, &one.label) {
+            said.error(one.line, lacks(&one.label));
+        } else if let Some(only) = only {
+            let why = format!(
+                "{place}: the selector asks for {}={}, and signal {:?} reads nothing but {only} ({})",
+                one.label,
+                one.values.join("|"),
+                signal.name,
+                signal.expr
+            );
+            said.error(one.line, why);
         }
     }
     if let Some(kind) = object
@@ -215,15 +217,40 @@ fn of_signal(
     }
 }
 
-/// Labels that a selector wants to be there, each with its line.
-fn entries_of_selector(source: &Node) -> impl Iterator<Item = (String, usize)> + '_ {
+/// A label that a selector wants to be there.
+struct Wanted {
+    label: String,
+    /// One of them; none where any will do.
+    values: Vec<String>,
+    line: usize,
+}
+
+fn entries_of_selector(source: &Node) -> impl Iterator<Item = Wanted> + '_ {
+    let value = |node: &Node| match &node.kind {
+        NodeKind::Scalar { text, .. } => Some(text.clone()),
+        _ => None,
+    };
     let labels = at(source, &["metric", "selector", "matchLabels"]);
     let equal = labels.into_iter().flat_map(entries);
-    let equal = equal.map(|entry| (entry.key.clone(), entry.line));
+    let equal = equal.map(move |entry| Wanted {
+        label: entry.key.clone(),
+        values: value(&entry.value).into_iter().collect(),
+        line: entry.line,
+    });
     let expressions = list(source, &["metric", "selector", "matchExpressions"]).iter();
-    let wanted = expressions.filter_map(|one| {
-        let wants = matches!(text(one, &["operator"])?, "In" | "Exists");
-        wants.then(|| Some((text(one, &["key"])?.to_owned(), one.line)))?
+    let wanted = expressions.filter_map(move |one| {
+        let values = match text(one, &["operator"])? {
+            "In" => list(one, &["values"]).iter().filter_map(value).collect(),
+            "Exists" => Vec::new(),
+            _ => return None,
+        };
+        let label = text(one, &["key"])?.to_owned();
+        let line = one.line;
+        Some(Wanted {
+            label,
+            values,
+            line,
+        })
     });
     equal.chain(wanted)
 }
@@ -267,14 +294,16 @@ fn target(kind: &str, source: &Node, place: &str, said: &mut Said) {
         }
     }
     for (of, key) in TARGET_KEYS {
+        let is_share = key == "averageUtilization"; // the schema looks at it
         let Some(node) = at(target, &[key]) else {
             continue;
         };
         let number = match &node.kind {
-            NodeKind::Scalar { text } => text.as_str(),
+            NodeKind::Scalar { text, .. } => text.as_str(),
             _ => "",
         };
         match quantity(number) {
+            _ if is_share => {}
             None => said.error(
                 node.line,
                 format!("{place}: target.{key} {number:?} is not a quantity"),

@@ -4,7 +4,11 @@
 
 mod hpa;
 mod keda;
+mod objects;
+mod prometheus;
 mod resolve;
+mod schema;
+mod shapes;
 mod thresholds;
 mod tree;
 
@@ -56,40 +60,51 @@ pub(super) fn of_file(config: &Config, path: &str) -> Result<Vec<Finding>, Strin
         return Err(format!("{path}: more than {BYTES_MAX} bytes"));
     }
     let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
-    let mut found = of_manifest(config, &text).map_err(|why| format!("{path}: {why}"))?;
-    if found.is_empty() {
-        found.push(Finding {
-            line: 1,
-            level: Level::Warning,
-            text: "there is no HorizontalPodAutoscaler, ScaledObject or ScaledJob in it".to_owned(),
-        });
-    }
-    Ok(found)
+    of_manifest(config, &text).map_err(|why| format!("{path}: {why}"))
 }
 
 /// The same of a text of one or more documents.
 pub(super) fn of_manifest(config: &Config, text: &str) -> Result<Vec<Finding>, String> {
-    let mut found = Vec::new();
+    let (mut found, mut others) = (Vec::new(), Vec::new());
     for (before, document) in documents(text) {
         let tree = parse(&document).map_err(|problem| {
             let line = problem.line + before;
             format!("line {line}: {}", problem.message)
         })?;
         let mut said = Said::default();
-        of_document(config, &tree, &mut said);
+        of_document(config, &tree, &mut said, &mut others);
         for mut finding in said.0 {
             finding.line += before;
             found.push(finding);
         }
     }
+    if found.is_empty() {
+        others.sort();
+        others.dedup();
+        let instead = match others.is_empty() {
+            true => String::new(),
+            false => format!(
+                "; it has {}, of which nothing is looked at",
+                others.join(", ")
+            ),
+        };
+        found.push(Finding {
+            line: 1,
+            level: Level::Warning,
+            text: format!(
+                "there is no HorizontalPodAutoscaler, ScaledObject or ScaledJob in it{instead}"
+            ),
+        });
+    }
     Ok(found)
 }
 
-fn of_document(config: &Config, tree: &Node, said: &mut Said) {
+/// Of one document; kinds that are no scalers go into `others`.
+fn of_document(config: &Config, tree: &Node, said: &mut Said, others: &mut Vec<String>) {
     let kind = text(tree, &["kind"]).unwrap_or("");
     if kind == "List" || kind.ends_with("List") {
         for item in list(tree, &["items"]) {
-            of_document(config, item, said);
+            of_document(config, item, said, others);
         }
         return;
     }
@@ -99,7 +114,11 @@ fn of_document(config: &Config, tree: &Node, said: &mut Said) {
     match kind {
         "HorizontalPodAutoscaler" => hpa::check(config, tree, &scaler, said),
         "ScaledObject" | "ScaledJob" => keda::check(config, tree, &scaler, said),
-        _ => return,
+        "" => return,
+        other => {
+            others.push(other.to_owned());
+            return;
+        }
     }
     for (line, why) in thresholds::of_document(config, tree, &scaler) {
         said.add(Level::Warning, line, why);

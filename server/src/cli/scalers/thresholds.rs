@@ -64,7 +64,7 @@ fn of_metric(metric: &Node, scaler: &str) -> Vec<Threshold> {
     };
     let of_key = |key: &'static str| {
         let node = at(metric, &[source, "target", key])?;
-        let Kind::Scalar { text } = &node.kind else {
+        let Kind::Scalar { text, .. } = &node.kind else {
             return None;
         };
         Some(Threshold {
@@ -96,7 +96,7 @@ fn of_trigger(trigger: &Node, scaler: &str) -> Vec<Threshold> {
     };
     let of_key = |key: &'static str| {
         let node = at(trigger, &["metadata", key])?;
-        let Kind::Scalar { text } = &node.kind else {
+        let Kind::Scalar { text, .. } = &node.kind else {
             return None;
         };
         Some(Threshold {

@@ -1,6 +1,6 @@
 //! Manifests as trees.
 
-use stillwell_engine::nearest::nearest;
+use stillwell_engine::nearest::near_or_all;
 
 use crate::yaml::{Entry, Kind, Node};
 
@@ -28,7 +28,7 @@ pub(super) fn at<'n>(node: &'n Node, path: &[&str]) -> Option<&'n Node> {
 
 pub(super) fn text<'n>(node: &'n Node, path: &[&str]) -> Option<&'n str> {
     match &at(node, path)?.kind {
-        Kind::Scalar { text } => Some(text),
+        Kind::Scalar { text, .. } => Some(text),
         _ => None,
     }
 }
@@ -47,17 +47,14 @@ pub(super) fn entries(node: &Node) -> &[Entry] {
     }
 }
 
-/// Keys that are none of `known`, each with its line and what to write.
-pub(super) fn unknown_keys(node: &Node, known: &[&str]) -> Vec<(usize, String)> {
-    let unknown = entries(node)
-        .iter()
-        .filter(|entry| !known.contains(&entry.key.as_str()));
-    let shown = unknown.map(|entry| {
-        let near = nearest(&entry.key, known.iter().copied());
-        let near = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
-        (entry.line, format!("unknown key {}{near}", entry.key))
-    });
-    shown.collect()
+/// A query as a line of a report shows it.
+pub(super) fn on_one_line(query: &str) -> String {
+    query.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What is said of a key that is none of `known`.
+pub(super) fn unknown_key<'k>(key: &str, known: impl Iterator<Item = &'k str> + Clone) -> String {
+    format!("unknown key {key}{}", near_or_all(key, known))
 }
 
 /// A quantity of Kubernetes as a number: decimal digits, and a suffix or an exponent.

@@ -454,7 +454,7 @@ mod tests {
 
     fn text(node: &Node) -> String {
         match &node.kind {
-            Kind::Scalar { text } => text.clone(),
+            Kind::Scalar { text, .. } => text.clone(),
             _ => panic!("line {}: a single value", node.line),
         }
     }
