@@ -15,7 +15,7 @@ use tracing::warn;
 
 use super::app::App;
 use super::keda::KedaListener;
-use super::listen::bind;
+use super::listen_address::{KEDA, WEB, bind};
 use super::secure::{Secure, SecureOptions};
 use super::web::{self, WebOptions};
 use crate::clock::Clock;
@@ -92,7 +92,7 @@ impl Bound {
         };
         let mut plain = Vec::new();
         for address in &options.listen {
-            plain.push(bind(address).await?);
+            plain.push(bind(address, &WEB).await?);
         }
         Ok(Self {
             web: options.web,
@@ -161,12 +161,12 @@ async fn objects(
 
 async fn keda_listener(options: KedaOptions) -> io::Result<Option<(KedaListener, SocketAddr)>> {
     let address = &options.address;
-    let listener = match bind(address).await {
+    let listener = match bind(address, &KEDA).await {
         Ok(listener) => listener,
         Err(error) if options.optional => {
             warn!(
                 %error,
-                "KEDA's external scaler is not served; give --keda.listen-address"
+                "KEDA's external scaler is not served"
             );
             return Ok(None);
         }

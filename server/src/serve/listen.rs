@@ -2,8 +2,6 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
@@ -25,13 +23,9 @@ use super::places::{Connection, Evicts, Places};
 use super::raw_target::RawTarget;
 use super::unread_answers;
 use super::write_deadline::WriteDeadline;
-use crate::http_client::zoned;
 
 /// As many as Prometheus takes (`--web.max-connections`).
 const CONNECTIONS_MAX: usize = 512;
-/// Connections that wait to be accepted: a client beyond them tries again after a second. The kernel takes no more than
-/// `net.core.somaxconn`, which is 4,096 by default.
-const BACKLOG: u32 = 4_096;
 /// A client that has not sent its headers by then is not going to.
 const HEADER_TIMEOUT_MS: u64 = 30_000;
 /// URL and headers of one request.
@@ -40,46 +34,6 @@ const HEADER_BYTES_MAX: usize = 512 << 10;
 const DRAIN_MS: u64 = 5_000;
 /// Between two tries, where accepting fails and nobody makes room.
 const ACCEPT_PAUSE_MS: u64 = 100;
-
-/// Listens on an address with a port.
-pub(super) async fn bind(address: &str) -> io::Result<TcpListener> {
-    let named =
-        |error: io::Error| io::Error::new(error.kind(), format!("listen on {address}: {error}"));
-    if let Some(at_link) = of_a_link(address) {
-        let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
-        return bind_to(at_link.map_err(invalid).map_err(named)?).map_err(named);
-    }
-    let is_bare = !address.starts_with('[') && address.matches(':').count() > 1;
-    if is_bare {
-        let why = "an IPv6 address needs brackets: [::1]:9090";
-        return Err(named(io::Error::new(io::ErrorKind::InvalidInput, why)));
-    }
-    let mut failed = None;
-    for address in tokio::net::lookup_host(address).await.map_err(named)? {
-        match bind_to(address) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => failed = Some(error),
-        }
-    }
-    let nothing = || io::Error::new(io::ErrorKind::InvalidInput, "it resolves to no address");
-    Err(named(failed.unwrap_or_else(nothing)))
-}
-
-/// The address of an interface, like `[fe80::1%eth0]:9090`; `None` where it is none.
-fn of_a_link(address: &str) -> Option<Result<SocketAddr, String>> {
-    let (host, port) = address.strip_prefix('[')?.split_once("]:")?;
-    zoned(host, port.parse().ok()?)
-}
-
-fn bind_to(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
 
 /// Hands every connection to `handle` until `quit` turns true, then lets answers under way finish.
 pub(super) async fn serve<H, F>(listener: TcpListener, quit: watch::Receiver<bool>, handle: H)
@@ -203,6 +157,7 @@ async fn accept(listener: &TcpListener, places: &Places) -> Option<TcpStream> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::listen_address::{BACKLOG, WEB, bind};
     use super::*;
 
     /// 2,000 clients at once waited for a second: the kernel kept 1,024 until they were accepted.
@@ -214,7 +169,7 @@ mod tests {
             return; // this kernel keeps fewer, whatever is asked for
         }
         descriptors::raise_limit();
-        let listener = bind("127.0.0.1:0").await.expect("a port is free");
+        let listener = bind("127.0.0.1:0", &WEB).await.expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
         let mut clients = Vec::new();
         for _ in 0..1_500 {

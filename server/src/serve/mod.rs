@@ -13,6 +13,7 @@ mod host;
 mod http2;
 pub mod keda;
 mod listen;
+mod listen_address;
 mod not_there;
 mod object_metrics;
 mod objects;

@@ -43,7 +43,7 @@ use self::self_made::self_made;
 use self::trust::Trust;
 use super::app::App;
 use super::places::Connection;
-use super::{http2, listen, own_metrics, web};
+use super::{http2, listen, listen_address, own_metrics, web};
 use crate::cluster::{Cluster, ServiceName};
 use crate::web_config::ClientAuth;
 use crate::web_config::verifier::ByPolicy;
@@ -132,7 +132,7 @@ impl Secure {
             }
             _ => info!("no API server to ask: only whom the front proxy vouches for is let in"),
         }
-        let bound = listen::bind(&options.address).await;
+        let bound = listen_address::bind(&options.address, &listen_address::SECURE).await;
         let listener = bound.map_err(|error| error.to_string())?;
         Ok(Secure {
             options,
