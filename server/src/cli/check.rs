@@ -10,7 +10,7 @@ use stillwell_engine::promql::{EvalOptions, Features};
 use stillwell_engine::{Engine, Format, Limits, ScrapeFacts, SeriesQuery, TargetSpec, Timestamp};
 
 use super::scalers::{self, Level};
-use super::{fail, lint, metric_lint, page_lint, secure, value};
+use super::{fail, lint, metric_lint, page_lint, secure, server_url, value};
 use crate::cluster::{Cluster, Owner, api_service_name};
 use crate::config::{self, Discovery, Report};
 use crate::files;
@@ -45,7 +45,7 @@ pub(super) fn command() -> Command {
                     "live",
                     "URL",
                     "Also ask the server there (this one or a Prometheus) what is really scraped",
-                ))
+                ).value_parser(server_url))
                 .arg(
                     value(
                         "scalers",

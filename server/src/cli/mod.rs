@@ -19,6 +19,8 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, Command};
 
+use crate::http_client::Url;
+
 /// As a shell says of a program that SIGPIPE ended.
 const EXIT_CUT: u8 = 141;
 
@@ -91,6 +93,26 @@ fn value(name: &'static str, what: &'static str, help: &'static str) -> Arg {
         .action(ArgAction::Set)
 }
 
+/// The server that is asked.
+fn url_flag() -> Arg {
+    value("url", "URL", "Of the server; host:port is http://host:port")
+        .default_value("http://127.0.0.1:9090")
+        .value_parser(server_url)
+}
+
+/// The address of a server as somebody writes it: `host:port` and `:port` are meant as `http://` with them. Error: it is none.
+fn server_url(text: &str) -> Result<String, String> {
+    let absolute = match text.strip_prefix(':') {
+        _ if text.contains("://") => text.to_owned(),
+        Some(port) => format!("http://127.0.0.1:{port}"),
+        None => format!("http://{text}"),
+    };
+    match Url::parse(&absolute) {
+        Ok(_) => Ok(absolute),
+        Err(error) => Err(format!("{error}; write http://host:port")),
+    }
+}
+
 fn switch(name: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue)
 }
@@ -125,6 +147,26 @@ mod tests {
         ] {
             let all = with_default_subcommand(arguments.iter().map(OsString::from));
             assert_eq!(all[1].to_str(), Some(second), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_is_named_with_and_without_its_scheme() {
+        for (text, url) in [
+            ("http://a:9090/prefix", Ok("http://a:9090/prefix")),
+            ("https://a", Ok("https://a")),
+            ("127.0.0.1:9090", Ok("http://127.0.0.1:9090")),
+            ("localhost:9090/prefix", Ok("http://localhost:9090/prefix")),
+            (":9090", Ok("http://127.0.0.1:9090")),
+            ("ftp://a", Err("ftp")),
+            ("", Err("write http://host:port")),
+            ("a b", Err("write http://host:port")),
+        ] {
+            match (server_url(text), url) {
+                (Ok(read), Ok(url)) => assert_eq!(read, url, "{text}"),
+                (Err(why), Err(part)) => assert!(why.contains(part), "{text}: {why}"),
+                (read, _) => panic!("{text}: {read:?}"),
+            }
         }
     }
 

@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
+use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 use serde_json::Value;
 
-use super::{fail, value};
+use super::{fail, server_url, url_flag, value};
 use crate::config::{ProxyConfig, Secret, TlsClientConfig};
 use crate::http_client::{Call, Resolver, Transport, Url, call, encode_query};
 
@@ -13,14 +14,18 @@ const TIMEOUT_MS: u64 = 120_000;
 const ANSWER_BYTES_MAX: u64 = 1 << 30;
 
 pub(super) fn command() -> Command {
-    let url = || value("url", "URL", "Of the server").default_value("http://127.0.0.1:9090");
-    let expression = || Arg::new("EXPR").required(true).help("PromQL");
+    let expression = || {
+        Arg::new("EXPR")
+            .required(true)
+            .num_args(1..=2)
+            .help("PromQL; promtool's order, URL and then EXPR, is taken too")
+    };
     Command::new("query")
         .about("Asks a server")
         .subcommand_required(true)
         .subcommand(
             Command::new("instant")
-                .arg(url())
+                .arg(url_flag())
                 .arg(expression())
                 .arg(value(
                     "time",
@@ -30,7 +35,7 @@ pub(super) fn command() -> Command {
         )
         .subcommand(
             Command::new("range")
-                .arg(url())
+                .arg(url_flag())
                 .arg(expression())
                 .arg(value("start", "TIME", "First evaluation").required(true))
                 .arg(value("end", "TIME", "Last evaluation").required(true))
@@ -45,19 +50,46 @@ pub(super) fn run(matches: &ArgMatches) -> ExitCode {
         _ => unreachable!("a subcommand is required"),
     };
     let text = |name: &str| matches.get_one::<String>(name).map_or("", String::as_str);
+    let (url, expression) = match url_and_expression(matches) {
+        Ok(both) => both,
+        Err(why) => return fail(why),
+    };
     let mut query = String::from("query=");
-    encode_query(text("EXPR"), &mut query);
+    encode_query(&expression, &mut query);
     for name in names.iter().filter(|name| !text(name).is_empty()) {
         query.push_str(&format!("&{name}="));
         encode_query(text(name), &mut query);
     }
-    let address = format!(
-        "{}/api/v1/{path}?{query}",
-        text("url").trim_end_matches('/')
-    );
+    let address = format!("{}/api/v1/{path}?{query}", url.trim_end_matches('/'));
     match ask(&address) {
         Ok(data) => print(&show(&data)),
         Err(why) => fail(why),
+    }
+}
+
+/// Which server is asked what: `[--url URL] EXPR`, or `URL EXPR` as promtool has it.
+fn url_and_expression(matches: &ArgMatches) -> Result<(String, String), String> {
+    let words: Vec<&String> = matches.get_many("EXPR").into_iter().flatten().collect();
+    let given = matches
+        .get_one::<String>("url")
+        .cloned()
+        .unwrap_or_default();
+    match words.as_slice() {
+        [url, expression] => {
+            if matches.value_source("url") == Some(ValueSource::CommandLine) {
+                return Err(format!(
+                    "the server is given twice, by --url and by {url:?}; an expression of several words needs quotes"
+                ));
+            }
+            let url = server_url(url).map_err(|why| {
+                format!("{url:?} in front of {expression:?} is no server: {why}, or put an expression of several words into quotes")
+            })?;
+            Ok((url, (*expression).clone()))
+        }
+        words => Ok((
+            given,
+            words.first().map_or(String::new(), |one| (*one).clone()),
+        )),
     }
 }
 
@@ -130,4 +162,36 @@ fn series(metric: &Value) -> String {
     let pairs = metric.as_object().into_iter().flatten();
     let pairs = pairs.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)));
     stillwell_engine::labels::Labels::from_pairs(pairs).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_promtool_is_taken_as_well() {
+        for (arguments, expected) in [
+            (&["instant", "up"][..], Ok(("http://127.0.0.1:9090", "up"))),
+            (&["instant", "--url", "a:1", "up"], Ok(("http://a:1", "up"))),
+            (&["instant", "http://a:1", "up"], Ok(("http://a:1", "up"))),
+            (
+                &["range", "--start=0", "--end=1", "a:1", "sum(up)"],
+                Ok(("http://a:1", "sum(up)")),
+            ),
+            (&["instant", "--url=a:1", "b:1", "up"], Err("given twice")),
+            (&["instant", "sum (up", ")"], Err("into quotes")),
+        ] {
+            let words = ["query"].iter().chain(arguments);
+            let matches = command().try_get_matches_from(words).expect("they parse");
+            let (_, matches) = matches.subcommand().expect("it is required");
+            let read = url_and_expression(matches);
+            match (&read, expected) {
+                (Ok((url, query)), Ok(both)) => {
+                    assert_eq!((url.as_str(), query.as_str()), both, "{arguments:?}");
+                }
+                (Err(why), Err(part)) => assert!(why.contains(part), "{arguments:?}: {why}"),
+                _ => panic!("{arguments:?}: {read:?}"),
+            }
+        }
+    }
 }

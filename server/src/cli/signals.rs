@@ -7,7 +7,7 @@ use clap::{Arg, ArgMatches, Command};
 use serde_json::Value;
 
 use super::query::fetch;
-use super::{fail, value};
+use super::{fail, url_flag};
 use crate::http_client::encode_query;
 
 /// `top` asks this often.
@@ -19,20 +19,19 @@ const REASON_COLUMNS: usize = 70;
 const MISSING_MAX: usize = 5;
 
 pub(super) fn commands() -> [Command; 3] {
-    let url = || value("url", "URL", "Of the server").default_value("http://127.0.0.1:9090");
     let name = || Arg::new("NAME").help("A signal, or a metric of a rule");
     [
         Command::new("signals")
             .about("Tells everything about all signals, or one")
-            .arg(url())
+            .arg(url_flag())
             .arg(name()),
         Command::new("why")
             .about("Tells in a paragraph why a signal says what it says, or a metric to each that asked for it")
-            .arg(url())
+            .arg(url_flag())
             .arg(name().required(true)),
         Command::new("top")
             .about("Shows all signals and gateways, anew every second; once where the output is no terminal")
-            .arg(url()),
+            .arg(url_flag()),
     ]
 }
 

@@ -30,6 +30,10 @@ const FACE_THREADS: usize = 2;
 /// Threads for what blocks and is neither a query nor a call of KEDA's: files, passwords.
 const OTHERS_MAX: usize = 8;
 
+/// The least that can be scraped and told.
+const CONFIGURATION_LEAST: &str =
+    "`scrape_configs: [{job_name: gateway, static_configs: [{targets: ['HOST:PORT']}]}]`";
+
 pub(super) fn run(matches: &ArgMatches) -> ExitCode {
     let options = match options::read(matches) {
         Ok(options) => options,
@@ -97,7 +101,7 @@ fn warn_of_features_without_effect(matches: &ArgMatches) {
 async fn serve(options: Options, clock: Arc<Clock>) -> Result<(), String> {
     let path = options.settings.config_file.clone().unwrap_or_default();
     let text = app::read_config(&path).await;
-    let text = text.map_err(|why| format!("--config.file: {why}"))?;
+    let text = text.map_err(|why| no_configuration(&why, path.exists()))?;
     let features = options.settings.query.features;
     let configured = app::load(&text, app::folder(&path), &features)
         .map_err(|problems| format!("{}: {}", path.display(), app::show(&problems)))?;
@@ -130,6 +134,17 @@ async fn serve(options: Options, clock: Arc<Clock>) -> Result<(), String> {
     Ok(())
 }
 
+/// Why there is no configuration; whoever starts for the first time has none.
+fn no_configuration(why: &str, is_there: bool) -> String {
+    let first_time = match is_there {
+        true => String::new(),
+        false => {
+            format!("; `stillwell demo` needs none, and a file begins with {CONFIGURATION_LEAST}")
+        }
+    };
+    format!("--config.file: {why}{first_time}")
+}
+
 /// Returns when the process shall end. SIGHUP reloads; SIGTERM lets readers learn first that another replica answers.
 async fn until_told(running: &Running) -> Result<(), String> {
     let listen = |kind| signal(kind).map_err(|error| error.to_string());
@@ -160,5 +175,24 @@ async fn pause(terminate: &mut Signal, interrupt: &mut Signal) {
         () = tokio::time::sleep(DRAIN) => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_starts_without_a_configuration_is_told_of_one() {
+        let why = no_configuration("stillwell.yml: No such file or directory", false);
+        assert!(why.contains("stillwell demo"), "{why}");
+        let (_, least) = CONFIGURATION_LEAST.split_at(1);
+        let least = least
+            .trim_end_matches('`')
+            .replace("HOST:PORT", "127.0.0.1:1");
+        let (config, report) = crate::config::load(&least);
+        let jobs = config.expect("valid").jobs.len();
+        assert_eq!((jobs, report.errors.len()), (1, 0));
+        assert!(!no_configuration("x: permission denied", true).contains("demo"));
     }
 }
