@@ -165,6 +165,17 @@ impl Query {
         }
     }
 
+    /// What comparisons, `and` and `unless` in the query compare and combine; `None` where there are none, or where an empty
+    /// result would say nothing of them.
+    pub fn operands(&self) -> Option<Vec<&Expr>> {
+        self.plan.operands()
+    }
+
+    /// The query where each of them holds and nothing is excluded.
+    pub fn where_all_hold(&self) -> Query {
+        self.with_plan(self.plan.where_all_hold())
+    }
+
     /// The same query, of which each subquery without a step has this one, whatever it is evaluated with.
     pub fn with_subquery_step(&self, step_ms: i64) -> Query {
         Query {

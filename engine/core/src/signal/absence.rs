@@ -44,6 +44,9 @@ pub(crate) fn prove(
     windows_covered(assessment, scope, query, policy, at_ms)?;
     let by_proof = policy.absent == Absent::Auto;
     if by_proof && query.kind == Kind::Other && query.fallback.is_none() {
+        if let Some(comparison) = &query.comparison {
+            return Err(comparison.why_unknown());
+        }
         return Err(
             "the result is empty, and only of a sum, or of a max of demand, does that mean 0; add \
                     `or vector(0)` or `absent: zero` if it does here"

@@ -15,7 +15,7 @@ use super::grace::{self, Grace};
 use super::judge::{self, Verdict};
 use super::losses;
 use super::policy::Nan;
-use super::query::{Filter, Kind, SignalQuery};
+use super::query::Kind;
 use super::reading::{Element, Reading, State};
 use super::scope::Scope;
 use super::signal::Signal;
@@ -31,11 +31,11 @@ const SIGNAL_VALUE: &str = "stillwell_signal_value";
 const SORTED_GROUPS_MIN: usize = 8;
 
 /// The targets of one reading.
-struct Scopes<'a> {
+pub(super) struct Scopes<'a> {
     /// Those that count for the caller.
-    whole: Cow<'a, Scope>,
+    pub(super) whole: Cow<'a, Scope>,
     /// Those among which the scopes of groups are.
-    candidates: Candidates<'a>,
+    pub(super) candidates: Candidates<'a>,
 }
 
 /// For a held reading: the time of its oldest part, in milliseconds, and why it is held.
@@ -90,7 +90,8 @@ impl Signal {
         let was_evaluated = !elements.is_empty();
         self.add_vanished(assessment, &scopes, &mut held, &mut elements)?;
         // What a comparison told before is held as what it compares is, whether that is there by now or not.
-        let is_vanished = self.query.filter.is_some() && !was_evaluated && !elements.is_empty();
+        let leaves_out = self.query.filter.is_some() || self.query.comparison.is_some();
+        let is_vanished = leaves_out && !was_evaluated && !elements.is_empty();
         if is_whole && !is_vanished {
             self.prove_empty_parts(assessment, &scopes, &mut elements)?;
         }
@@ -102,6 +103,8 @@ impl Signal {
         } else if let (Some(filter), [part]) = (self.query.filter, &self.query.parts[..]) {
             let filtered = (filter, part);
             elements.extend(self.filtered(assessment, &scopes, filtered, &mut held)?);
+        } else if let (Some(comparison), true) = (&self.query.comparison, self.left_out.all) {
+            elements.extend(self.combined(assessment, &scopes, comparison, &mut held)?);
         } else {
             self.check_finite(&Labels::empty(), assessment.pins)?;
             let time_ms = self.judge(assessment, &scopes.whole, &mut held)?;
@@ -149,38 +152,6 @@ impl Signal {
             Some(grace) => Ok(Some((grace.start_ms(), why.to_owned()))),
             None => Err(why.to_owned()),
         }
-    }
-
-    /// S4: what a comparison with a number tells that has left out every element of what it compares. That was measured, so nothing
-    /// is what there is; what is proven to be 0 is compared as 0. Within a grace it is what was measured before.
-    fn filtered<'a>(
-        &'a self,
-        assessment: Assessment<'_>,
-        scopes: &Scopes<'a>,
-        (filter, part): (Filter, &'a SignalQuery),
-        held: &mut Held,
-    ) -> Result<Option<Element>, String> {
-        self.check_finite(&Labels::empty(), assessment.pins)?;
-        let time_ms = self.judge(assessment, &scopes.whole, held)?;
-        let was_empty = !self.empty_parts.is_empty();
-        if !was_empty {
-            // That others were measured says nothing of one that nobody has.
-            if let Some(why) = absence::unseen_pin(assessment, part) {
-                return Err(why);
-            }
-            let scope = scopes.candidates.scope(assessment.pins, part, &self.policy);
-            // Any of its elements may be 0.
-            absence::complete(assessment, &scope, part, &self.policy, true)?;
-        }
-        let floor = self.floor(&Labels::empty(), assessment);
-        let idle = part.fallback.unwrap_or(0.0);
-        let zero = (was_empty && filter.keeps(idle) && part.grouping.is_empty()).then_some(idle);
-        let value = floor.into_iter().chain(zero).reduce(f64::max);
-        Ok(value.map(|value| Element {
-            labels: Labels::empty(),
-            value,
-            time: Timestamp::from_ms(time_ms),
-        }))
     }
 
     /// S6: in a crash loop, after a restart before which the value was not known, and within the grace if the query may fall
@@ -317,7 +288,7 @@ impl Signal {
 
     /// Judges the targets of a scope. Returns the time of their number; `held` gets the oldest reason to hold. Error: why no
     /// number may be reported.
-    fn judge(
+    pub(super) fn judge(
         &self,
         assessment: Assessment<'_>,
         scope: &Scope,
@@ -397,7 +368,7 @@ impl Signal {
     }
 
     /// That of one group.
-    fn floor(&self, labels: &Labels, assessment: Assessment<'_>) -> Option<f64> {
+    pub(super) fn floor(&self, labels: &Labels, assessment: Assessment<'_>) -> Option<f64> {
         let (grace, in_loop) = self.floors_apply(assessment);
         let grace_ms = self.policy.restart_grace_ms;
         grace?.floor(labels, assessment.now_ms, grace_ms, in_loop)
@@ -477,7 +448,7 @@ impl Signal {
 
     /// S5: checks that every sample is a number that the query reads for a group, where the result would hide that one is
     /// none. Quantiles of a summary are NaN while nothing was observed, which is no fault of anybody.
-    fn check_finite(&self, group: &Labels, pins: Pins<'_>) -> Result<(), String> {
+    pub(super) fn check_finite(&self, group: &Labels, pins: Pins<'_>) -> Result<(), String> {
         if self.not_finite.is_empty() || self.policy.nan != Nan::Unknown {
             return Ok(());
         }

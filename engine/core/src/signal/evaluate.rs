@@ -5,6 +5,7 @@ use crate::labels::Labels;
 use crate::promql::{Annotations, EvalOptions, Query, QueryError, Value};
 use crate::time::Timestamp;
 
+use super::comparison::LeftOut;
 use super::query::SignalQuery;
 use super::view::SignalView;
 
@@ -15,6 +16,8 @@ pub struct Evaluation {
     pub values: Vec<(Labels, f64)>,
     /// Parts of the query (indices into `SignalQuery::parts`) whose result was empty.
     pub empty_parts: Vec<usize>,
+    /// Whether it is empty because comparisons leave out all that was there.
+    pub left_out: LeftOut,
     /// Series that the query reads whose newest sample is NaN or infinite, where its result would not show that: their
     /// labels, without the name.
     pub not_finite: Vec<Labels>,
@@ -41,6 +44,14 @@ pub(crate) fn evaluate(
             empty_parts.push(index);
         }
     }
+    let mut left_out = LeftOut::default();
+    if let (Some(comparison), true) = (&query.comparison, values.is_empty()) {
+        let mut are_empty = Vec::new();
+        for query in comparison.looked_at() {
+            are_empty.push(vector(query, view, at, options)?.is_empty());
+        }
+        left_out.note(are_empty.len(), |at| are_empty[at]);
+    }
     let mut not_finite = Vec::new();
     for selected in &query.not_finite {
         let answer = selected.instant(view, at, options)?;
@@ -52,6 +63,7 @@ pub(crate) fn evaluate(
     Ok(Evaluation {
         values,
         empty_parts,
+        left_out,
         not_finite,
     })
 }

@@ -8,6 +8,7 @@ use crate::promql::plan::{AggregateOp, At, BinaryOp, Duration, Expr, ExprKind};
 use crate::promql::{EvalOptions, Features, FunctionId, Query, QueryError};
 
 use super::carried::{self, Carried};
+use super::comparison::Comparison;
 use super::demand::Demand;
 use super::names::{Names, TableMetrics};
 use super::not_finite;
@@ -56,6 +57,8 @@ pub(crate) struct SignalQuery {
     pub(crate) is_opaque: bool,
     /// The comparison with a number that decides which elements of its only part stay, if that is what the query is.
     pub(crate) filter: Option<Filter>,
+    /// What it compares and combines, where it leaves elements out in any other way.
+    pub(crate) comparison: Option<Comparison>,
     /// Whether it is `absent(...)` or `absent_over_time(...)`, which is empty while its series exist.
     pub(crate) is_absent: bool,
     /// Whether it reads a time before its own (`offset`, `@`).
@@ -134,7 +137,7 @@ impl SignalQuery {
         })
     }
 
-    fn new(whole: &Query, names: &Names) -> SignalQuery {
+    pub(super) fn new(whole: &Query, names: &Names) -> SignalQuery {
         let (query, fallback) = match or_vector(whole.plan()) {
             Some((left, fallback)) => (whole.part(left), Some(fallback)),
             None => (whole.clone(), None),
@@ -148,7 +151,13 @@ impl SignalQuery {
         let demand = Demand::of(query.plan(), names);
         let not_finite = not_finite::queries(&query);
         let writes_labels = writes_labels(query.plan());
-        let filtered = filtered(query.plan()).filter(|_| fallback.is_none());
+        let leaves_nothing_out = |part: &Expr| query.part(part).operands().is_none();
+        let filtered = filtered(query.plan())
+            .filter(|(part, _)| fallback.is_none() && leaves_nothing_out(part));
+        let comparison = match (&filtered, fallback) {
+            (None, None) => Comparison::of(&query, names),
+            _ => None,
+        };
         let (filled, parts, is_opaque) = match combination(query.plan(), kind) {
             Combination::None => {
                 let part = filtered.map(|(part, _)| SignalQuery::new(&query.part(part), names));
@@ -190,6 +199,7 @@ impl SignalQuery {
             parts,
             is_opaque,
             filter,
+            comparison,
             is_absent,
             has_offset,
             unreadable: None,

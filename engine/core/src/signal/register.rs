@@ -220,6 +220,7 @@ impl SignalRegistry {
             serial: self.next_serial,
             pages: 0,
             empty_parts: Vec::new(),
+            left_out: Default::default(),
             not_finite: Vec::new(),
             measured: known.measured,
             last_value: None,

@@ -10,6 +10,7 @@ use crate::store::Store;
 use crate::time::Timestamp;
 
 use super::assessment::Assessment;
+use super::comparison::LeftOut;
 use super::compiled::{CompiledQuery, EvalContext, Unsupported};
 use super::demand::Demand;
 use super::evaluate::{Evaluated, Evaluation};
@@ -48,6 +49,8 @@ pub(crate) struct Signal {
     pub(crate) pages: u64,
     /// Parts of the query whose result was empty at the newest evaluation.
     pub(super) empty_parts: Vec<usize>,
+    /// Whether comparisons in the query left out all that there was.
+    pub(super) left_out: LeftOut,
     /// Series of which the newest evaluation found no finite number, where its result does not show that.
     pub(super) not_finite: Vec<Labels>,
     /// The newest evaluation at which every target was fresh.
@@ -115,6 +118,7 @@ impl Signal {
         let mut outcome = Evaluation {
             values,
             empty_parts: std::mem::take(&mut self.empty_parts),
+            left_out: std::mem::take(&mut self.left_out),
             not_finite: std::mem::take(&mut self.not_finite),
         };
         let bytes_max = self.policy.bytes_max.unwrap_or(usize::MAX);
@@ -143,6 +147,7 @@ impl Signal {
         } else {
             self.result = error.map_or(Ok(outcome.values), Err);
             self.empty_parts = outcome.empty_parts;
+            self.left_out = outcome.left_out;
             self.not_finite = outcome.not_finite;
         }
         done
@@ -153,6 +158,7 @@ impl Signal {
         let outcome = |values: &Vec<(Labels, f64)>| Evaluation {
             values: values.clone(),
             empty_parts: self.empty_parts.clone(),
+            left_out: self.left_out.clone(),
             not_finite: self.not_finite.clone(),
         };
         self.by_program
@@ -254,6 +260,7 @@ impl Signal {
         at_ms: i64,
     ) {
         self.empty_parts.clear();
+        self.left_out.clear();
         self.not_finite.clear();
         let elements_max = match self.policy.object_label {
             Some(_) => usize::MAX,
@@ -267,6 +274,7 @@ impl Signal {
         });
         self.result = outcome.map(|outcome| {
             self.empty_parts = outcome.empty_parts;
+            self.left_out = outcome.left_out;
             self.not_finite = outcome.not_finite;
             outcome.values
         });
@@ -314,6 +322,7 @@ impl Signal {
         self.result = Ok(Vec::new());
         self.at_ms = None;
         self.empty_parts.clear();
+        self.left_out.clear();
         self.not_finite.clear();
         self.measured = None;
         self.last_value = None;

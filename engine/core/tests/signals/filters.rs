@@ -169,3 +169,164 @@ fn the_constant_of_what_is_compared_is_compared() {
         unknown(&scenario.reported(*signal), &["flow control"]);
     }
 }
+
+const RUNNING: &str = "sum(inference_objective_running_requests)";
+
+/// Whoever wrote `(sum(queue) > 100) * 2` or counted busy pods was told of an error for as long as the system was idle.
+#[test]
+fn combinations_of_comparisons_that_leave_out_what_was_measured_yield_nothing() {
+    let mut scenario = Scenario::new();
+    let target = scenario.target("a:1");
+    let mut gateway = Gateway::of("a");
+    let texts = [
+        (format!("({QUEUE} > 100) * 2"), nothing()),
+        (format!("({QUEUE} > 4) * 2"), value(10.0)),
+        (format!("{QUEUE} > 100 and {RUNNING} > 5"), nothing()),
+        (format!("{QUEUE} > 4 and {RUNNING} > 5"), value(5.0)),
+        (format!("{QUEUE} > 100 or {RUNNING} > 100"), nothing()),
+        (format!("{QUEUE} > {RUNNING}"), nothing()),
+        (format!("{RUNNING} > {QUEUE}"), value(7.0)),
+        (format!("{QUEUE} unless {RUNNING} > 1"), nothing()),
+        (
+            "count(inference_extension_flow_control_queue_size > 100)".to_owned(),
+            nothing(),
+        ),
+        (
+            "count(inference_extension_flow_control_queue_size > 100) > 2".to_owned(),
+            nothing(),
+        ),
+        (
+            "sum by (model_name) (inference_extension_flow_control_queue_size > 100)".to_owned(),
+            nothing(),
+        ),
+        (
+            format!("ceil(({QUEUE} > 100) / 5) or vector(3)"),
+            value(3.0),
+        ),
+    ];
+    let signals = texts.map(|(text, expected)| (scenario.register(&text), text, expected));
+    scenario.rounds(5, &[(target, Some(&gateway))]);
+    for (signal, text, expected) in &signals {
+        assert_eq!(&scenario.reported(*signal), expected, "{text}");
+    }
+    // An idle queue that is proven is none that is above anything.
+    gateway.queue = None;
+    scenario.rounds(3, &[(target, Some(&gateway))]);
+    for at in [0, 2, 5] {
+        assert_eq!(
+            scenario.reported(signals[at].0),
+            nothing(),
+            "{}",
+            signals[at].1
+        );
+    }
+    // What is compared may have been there where nothing is proven of it.
+    gateway.flow_control = false;
+    scenario.rounds(3, &[(target, Some(&gateway))]);
+    for at in [0, 2, 5, 8] {
+        unknown(&scenario.reported(signals[at].0), &[""]);
+    }
+}
+
+/// What never finds a partner leaves nothing whatever waits, and 0 below a limit is a number.
+#[test]
+fn an_empty_combination_that_no_comparison_explains_is_unknown() {
+    let mut scenario = Scenario::new();
+    let target = scenario.target("a:1");
+    let mut gateway = Gateway::of("a");
+    let queue = "inference_extension_flow_control_queue_size";
+    let texts = [
+        (
+            format!("(sum by (model_name) ({queue}) > 0) * {RUNNING}"),
+            "no labels in common",
+        ),
+        (format!("({QUEUE} > 100) * sum(unheard_of)"), "unheard_of"),
+        (
+            format!("max_over_time(({QUEUE} > 100)[1s:100ms])"),
+            "the result is empty",
+        ),
+        (format!("absent({QUEUE} < 100)"), "absent"),
+    ];
+    let signals = texts.map(|(text, says)| (scenario.register(&text), text, says));
+    let idle = scenario.register(&format!("({QUEUE} < 3) + 1"));
+    scenario.rounds(20, &[(target, Some(&gateway))]);
+    for (signal, text, says) in &signals {
+        let told = scenario.reported(*signal);
+        assert!(matches!(told, Reported::Unknown(_)), "{text}: {told:?}");
+        unknown(&told, &[says]);
+    }
+    assert_eq!(scenario.reported(idle), nothing());
+    gateway.queue = None;
+    scenario.rounds(3, &[(target, Some(&gateway))]);
+    unknown(&scenario.reported(idle), &["the result is empty"]);
+}
+
+/// An outage, a restart or a page that lost what is compared is never an idle system.
+#[test]
+fn a_combination_of_comparisons_is_held_and_unknown_as_its_operands() {
+    let texts = [
+        format!("({QUEUE} > 100) * 2"),
+        format!("{QUEUE} > 100 and {RUNNING} > 5"),
+        format!("{QUEUE} > {RUNNING} * 10"),
+        "count(inference_extension_flow_control_queue_size > 100)".to_owned(),
+    ];
+    for text in texts {
+        let mut scenario = Scenario::new();
+        let (target, other) = (scenario.target("a:1"), scenario.target("b:1"));
+        let signal = scenario.register(&text);
+        let gateway = Gateway::of("a");
+        let round = |scenario: &mut Scenario, first: Option<&Gateway>| {
+            scenario.scrape(&[(target, first), (other, Some(&gateway))]);
+        };
+        for _ in 0..3 {
+            round(&mut scenario, Some(&gateway));
+        }
+        assert_eq!(scenario.reported(signal), nothing(), "{text}");
+        // One that is not reached may have more than it had.
+        round(&mut scenario, None);
+        assert_eq!(
+            scenario.reported(signal),
+            Reported::Held(Vec::new()),
+            "{text}"
+        );
+        for _ in 0..30 {
+            round(&mut scenario, None);
+        }
+        unknown(&scenario.reported(signal), &["a:1"]);
+        for _ in 0..3 {
+            round(&mut scenario, Some(&gateway));
+        }
+        // A page that goes on without what is compared has lost it.
+        let lost = Gateway {
+            queue: None,
+            flow_control: false,
+            ..gateway.clone()
+        };
+        scenario.now_ms += 200_000;
+        for _ in 0..3 {
+            round(&mut scenario, Some(&lost));
+        }
+        unknown(&scenario.reported(signal), &["a:1"]);
+    }
+}
+
+/// The pods of a model server, whose gauges nobody's table knows: a count of busy ones.
+#[test]
+fn a_count_of_busy_pods_is_nothing_while_all_are_measured_and_idle() {
+    let mut scenario = Scenario::new();
+    let signal = scenario.register("count(my_queue > 0)");
+    let pods = ["a:1", "b:1"].map(|pod| scenario.target_of("v", pod, &[]));
+    let page = |queue: f64| format!("process_start_time_seconds 1\nother 1\nmy_queue {queue}\n");
+    for _ in 0..3 {
+        scenario.take(pods[0], &page(0.0));
+        scenario.take(pods[1], &page(0.0));
+    }
+    assert_eq!(scenario.reported(signal), nothing());
+    scenario.take(pods[0], &page(3.0));
+    scenario.take(pods[1], &page(0.0));
+    assert_eq!(scenario.reported(signal), value(1.0));
+    // NaN is no idle pod.
+    scenario.take(pods[0], &page(f64::NAN));
+    scenario.take(pods[1], &page(0.0));
+    unknown(&scenario.reported(signal), &["NaN"]);
+}

@@ -1,6 +1,7 @@
 //! The plan of a query: a checked expression tree with positions in the text. It has no public constructor beside
 //! [`Query::parse`](crate::Query::parse), and is read-only for other crates.
 
+mod comparisons;
 mod duration;
 mod expr;
 mod function;

@@ -44,6 +44,8 @@ pub(super) struct Program {
     pub(super) root: Root,
     /// Slots of the parts whose emptiness matters, by part.
     pub(super) parts: Vec<usize>,
+    /// Slots of the queries by which it is told whether comparisons left out what was there.
+    pub(super) compared: Vec<usize>,
     /// Slots of the series that are no finite number, by the queries for them.
     pub(super) not_finite: Vec<usize>,
     /// By op; empty where it yields a number.
@@ -216,6 +218,7 @@ impl Program {
         let Evaluation {
             values,
             empty_parts,
+            left_out,
             not_finite,
         } = out;
         values.clear();
@@ -235,6 +238,10 @@ impl Program {
         empty_parts.clear();
         let empty = |slot: &usize| self.vectors[*slot].order.is_empty();
         empty_parts.extend((0..self.parts.len()).filter(|&part| empty(&self.parts[part])));
+        left_out.clear();
+        if values.is_empty() {
+            left_out.note(self.compared.len(), |at| empty(&self.compared[at]));
+        }
         not_finite.clear();
         for slot in &self.not_finite {
             let vector = &self.vectors[*slot];

@@ -12,6 +12,7 @@ use crate::limits::COMPILED_OPS_MAX;
 use crate::promql::Query;
 use crate::promql::plan::ValueType;
 
+use super::super::comparison::Comparison;
 use super::super::query::SignalQuery;
 use super::fold::Folds;
 use super::halt::Unsupported;
@@ -42,8 +43,11 @@ pub(super) fn compile(query: &SignalQuery) -> Compiled<Program> {
             .collect()
     };
     let parts = vectors(&mut query.parts.iter().map(|part| &part.query))?;
+    let comparison = query.comparison.iter().flat_map(Comparison::looked_at);
+    let compared = vectors(&mut comparison.into_iter())?;
     let not_finite = vectors(&mut query.not_finite.iter())?;
-    let program = compiler.finish(root, parts, not_finite);
+    let mut program = compiler.finish(root, parts, not_finite);
+    program.compared = compared;
     // Without a series there is no page to wait for.
     match program.sources().is_empty() {
         true => Err(Unsupported::NoSeries),
@@ -72,6 +76,7 @@ impl Compiler {
         Program {
             root,
             parts,
+            compared: Vec::new(),
             not_finite,
             vectors: ops.iter().map(|_| Vector::default()).collect(),
             scalars: vec![f64::NAN; ops.len()],
