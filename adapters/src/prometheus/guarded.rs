@@ -59,7 +59,8 @@ async fn answer(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
         return Err(ApiError::parameter(
             "time",
             format!(
-                "{} is more than 5 s from now ({}): /guarded tells what is true now, /api/v1/query the past",
+                "{} is more than 5 s from now ({}): /guarded tells what is true now, /api/v1/query the past; KEDA sends the time of \
+                 its own node: where that is no question of the past, set that node's clock or this one's right (NTP)",
                 at.plus_ms(offset_ms),
                 now.plus_ms(offset_ms)
             ),

@@ -12,6 +12,7 @@ struct Row {
 const VICTORIA_METRICS: &str = "VictoriaMetrics (vmagent)";
 const VMALERT: &str = "VictoriaMetrics (vmalert)";
 const GRAFANA_AGENT: &str = "Grafana Agent";
+const PROMTAIL: &str = "promtail (Loki), which reads logs";
 const THANOS: &str = "Thanos";
 const MIMIR: &str = "Mimir and Cortex";
 
@@ -173,9 +174,29 @@ static KEYS: &[Row] = &[
         instead: "a Prometheus configuration; Mimir takes samples by remote_write",
     },
     Row {
-        words: &["metrics", "integrations", "logs", "traces", "server"],
+        words: &["metrics", "integrations", "logs", "traces"],
         of: GRAFANA_AGENT,
         instead: "what stands in metrics.configs[]: scrape_configs and remote_write, at the top of the file",
+    },
+    Row {
+        words: &["server"],
+        of: "Grafana Agent and promtail (Loki)",
+        instead: "of the Agent what stands in metrics.configs[]: scrape_configs and remote_write; promtail reads logs, and has \
+                  nothing here",
+    },
+    Row {
+        words: &[
+            "clients",
+            "positions",
+            "target_config",
+            "limits_config",
+            "pipeline_stages",
+            "loki_push_api",
+            "journal",
+            "syslog",
+        ],
+        of: PROMTAIL,
+        instead: "a Prometheus configuration, whose targets serve metrics",
     },
     Row {
         words: &[

@@ -2,7 +2,7 @@
 
 use stillwell_engine::labels::{RelabelAction, RelabelRule, RelabelSpec};
 
-use stillwell_engine::nearest::nearest;
+use stillwell_engine::nearest::near_or_all;
 
 use super::dialects;
 use super::schema::{Key, decode, read};
@@ -57,8 +57,7 @@ pub(super) fn rules_of(node: &Node, name: &str, report: &mut Report) -> Vec<Rela
 fn action(name: &str) -> Result<RelabelAction, String> {
     RelabelAction::from_name(name).ok_or_else(|| {
         let known = RelabelAction::ALL.map(RelabelAction::as_str);
-        let near = || nearest(name, known).map(|near| format!("; did you mean {near}?"));
-        let hint = dialects::action(name).or_else(near).unwrap_or_default();
+        let hint = dialects::action(name).unwrap_or_else(|| near_or_all(name, known.into_iter()));
         format!("{name:?} is no action{hint}")
     })
 }

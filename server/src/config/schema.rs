@@ -4,7 +4,7 @@
 //! typo inside it is found too, and the consequence of its having no effect. What no row names is an error with the
 //! nearest name.
 
-use stillwell_engine::nearest::nearest;
+use stillwell_engine::nearest::near_or_all;
 
 use super::dialects;
 use super::units::{duration_ms, size_bytes};
@@ -162,9 +162,27 @@ fn unknown(
     report: &mut Report,
 ) {
     let key = &entry.key;
-    let near = || nearest(key, names).map(|near| format!("; did you mean {near}?"));
-    let hint = dialects::key(key).or_else(near).unwrap_or_default();
+    let hint = dialects::key(key).unwrap_or_else(|| {
+        let names: Vec<&str> = names.into_iter().collect();
+        instead(key, what, &names)
+    });
     report.error(entry.line, format!("unknown key {key} in {what}{hint}"));
+}
+
+/// What to write for a key that is none of `names`.
+fn instead(key: &str, what: &str, names: &[&str]) -> String {
+    if key == what {
+        return format!("; it is {what} already: leave this level out");
+    }
+    match near_or_all(key, names.iter().copied()) {
+        none if none.is_empty() => {
+            let count = names.len();
+            format!(
+                "; none of its {count} keys, which are Prometheus' and those of README.md, is like it"
+            )
+        }
+        hint => hint,
+    }
 }
 
 impl Shape {

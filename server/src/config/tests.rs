@@ -485,8 +485,16 @@ fn words_of_other_servers_are_named_with_what_does_the_same() {
         (job("max_scrape_size: 1MB"), "here: body_size_limit"),
         ("metrics: {wal_directory: x}\n".to_owned(), "it is one of Grafana Agent, here: what stands in metrics.configs[]"),
         ("ruler: {}\n".to_owned(), "one of Mimir and Cortex"),
+        ("server: {}\n".to_owned(), "one of Grafana Agent and promtail (Loki)"),
+        ("clients: [{url: x}]\n".to_owned(), "unknown key clients in the configuration; it is one of promtail (Loki), which reads logs"),
+        (job("pipeline_stages: []"), "one of promtail (Loki)"),
         // A slip of the finger is one.
         (rule("action: keep_equal"), "did you mean keepequal?"),
+        // What is near to nothing is told what there is.
+        (rule("action: replace-with-error"), "\"replace-with-error\" is no action; there are replace, keep, drop"),
+        (rule("colour: red"), "unknown key colour in a relabel rule; there are "),
+        (job("in_cluster: true"), "unknown key in_cluster in"),
+        ("global: {global: {}}\n".to_owned(), "unknown key global in global; it is global already: leave this level out"),
     ];
     for (text, says) in cases {
         let (_, report) = load(&text);

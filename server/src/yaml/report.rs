@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use stillwell_engine::nearest::nearest;
+use stillwell_engine::nearest::near_or_all;
 
 use super::problem::Problem;
 use super::tree::{Entry, Kind, Node, parse_first};
@@ -110,8 +110,7 @@ impl Report {
                     .iter()
                     .chain(table.refused)
                     .map(|(name, _)| *name);
-                let hint = nearest(key, table.read.iter().copied().chain(others))
-                    .map_or(String::new(), |near| format!("; did you mean {near}?"));
+                let hint = near_or_all(key, table.read.iter().copied().chain(others));
                 self.error(entry.line, format!("unknown key {key} in {what}{hint}"));
             }
         }
