@@ -71,6 +71,10 @@ pub trait Scalers: Send + Sync + 'static {
     /// A caller was refused; people will ask why.
     fn refused(&self, caller: &Caller, refusal: &Refusal);
 
+    /// A caller was given the metrics of its trigger, from the metadata alone: whether there is what it names comes out at the
+    /// first poll. Takes no look at anything but the configuration.
+    fn specified(&self, caller: &Caller, trigger: &Trigger);
+
     /// Turns true when streams shall end.
     fn ending(&self) -> watch::Receiver<bool>;
 }

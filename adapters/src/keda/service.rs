@@ -151,6 +151,7 @@ impl Calls {
         // of other metrics, or of none, and does not come back to it (keda#7729, #8168).
         let trigger = Trigger::parse(&reference.scaler_metadata);
         let trigger = trigger.inspect_err(|refusal| self.scalers.refused(&caller, refusal))?;
+        self.scalers.specified(&caller, &trigger);
         Ok(specified(&trigger))
     }
 

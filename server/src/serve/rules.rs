@@ -60,6 +60,15 @@ pub(super) fn query_if_known(
     None
 }
 
+/// The metric of a rule that names its series; `Some(None)`: a filter leaves it out. `None`: it depends on what was scraped.
+#[expect(
+    clippy::option_option,
+    reason = "a name, none, and one that is not known are three cases"
+)]
+pub(super) fn fixed_name(rule: &Rule) -> Option<Option<String>> {
+    Some(metric_name(rule, series_name(rule)?))
+}
+
 /// Each metric of a rule with the series that it is made of.
 fn made(rule: &Rule, reader: &Reader) -> Vec<(String, String)> {
     let series = match series_name(rule) {

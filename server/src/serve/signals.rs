@@ -192,6 +192,28 @@ impl Watched {
         rules::query_for(&self.rules, &self.reader, name, namespace, &all).map(Found::Rule)
     }
 
+    /// The names that the configuration gives, where there is no metric of this one whatever is scraped; `None` where there may be.
+    /// Takes no look at the store.
+    pub(super) fn others_than(&self, name: &str) -> Option<Vec<String>> {
+        let begins = |signal: &SignalSpec| {
+            let begin = name.get(..signal.name.len());
+            begin.is_some_and(|begin| begin.eq_ignore_ascii_case(&signal.name))
+        };
+        let is_of_signal = |(spec, _): &(SignalSpec, SignalId)| {
+            spec.name.eq_ignore_ascii_case(name) || (!spec.for_each.is_empty() && begins(spec))
+        };
+        let made = self.rules.iter().map(|rule| rules::fixed_name(rule));
+        let made: Option<Vec<Option<String>>> = made.collect();
+        // A rule over a pattern of names makes what the store tells.
+        let made: Vec<String> = made?.into_iter().flatten().collect();
+        let is_made = made.iter().any(|made| made.eq_ignore_ascii_case(name));
+        if is_made || self.signals.iter().any(is_of_signal) {
+            return None;
+        }
+        let signals = self.signals.iter().map(|(spec, _)| spec.name.clone());
+        Some(signals.chain(made).collect())
+    }
+
     /// What a selector means to a signal that reads values sanitised.
     fn resolve(&self, spec: &SignalSpec, selector: &Selector) -> Result<Selector, String> {
         let query =

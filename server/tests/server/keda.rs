@@ -309,6 +309,16 @@ async fn bad_input_is_an_invalid_argument_that_names_the_key_and_is_shown() {
             "{says}: {signals}"
         );
     }
+    // KEDA makes an HPA of a mistyped name, which looks healthy until its first poll: it is shown from then on.
+    let mistyped = object(&[("signal", "igw_queue_dept"), ("threshold", "1")]);
+    let specified = client
+        .get_metric_spec(mistyped)
+        .await
+        .expect("it always answers");
+    assert_eq!(specified.metric_specs[0].metric_name, "igw_queue_dept");
+    let (_, _, signals) = get(scene.running.addresses[0], "/signals").await;
+    let says = "there is no signal \"igw_queue_dept\"; did you mean igw_queue_depth?";
+    assert!(signals.contains(says), "{signals}");
     // A query that yields several elements is no number either.
     let status = client
         .is_active(by_query(&format!("sum by (model_name) ({QUEUE})")))

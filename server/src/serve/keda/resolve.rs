@@ -2,6 +2,7 @@
 
 use stillwell_adapters::keda::{Caller, Refusal, Source, Trigger, check_query};
 use stillwell_adapters::multi::Multi;
+use stillwell_engine::nearest::nearest;
 use stillwell_engine::promql::{Features, QueryError};
 use stillwell_engine::signal::Policy;
 
@@ -76,7 +77,13 @@ pub(super) fn resolve(
         Source::Signal(name) => name,
     };
     match signals.find(name, &caller.namespace) {
-        None => Err(Refusal::invalid("signal", no_signal(signals, name))),
+        None => {
+            use stillwell_adapters::host::Signals as _;
+            Err(Refusal::invalid(
+                "signal",
+                no_signal(&signals.names(), name),
+            ))
+        }
         Some(Found::Rule(Err(error))) => Err(Refusal::invalid("signal", error)),
         Some(Found::Rule(Ok(text))) => Ok(query(&text, &Policy::default())),
         Some(Found::Signal(spec, _)) => {
@@ -97,10 +104,9 @@ pub(super) fn resolve(
     }
 }
 
-fn no_signal(signals: &Watched, name: &str) -> String {
-    use stillwell_adapters::host::Signals as _;
+/// Why a trigger reads nothing: what there is instead, the nearest first.
+pub(super) fn no_signal(names: &[String], name: &str) -> String {
     const LISTED: usize = 20;
-    let names = signals.names();
     let more = if names.len() > LISTED { ", ..." } else { "" };
     let listed = names
         .iter()
@@ -108,9 +114,13 @@ fn no_signal(signals: &Watched, name: &str) -> String {
         .cloned()
         .collect::<Vec<_>>()
         .join(", ");
-    match names.is_empty() {
-        true => format!("there is no signal {name:?}; the configuration has none"),
-        false => format!("there is no signal {name:?}; there are: {listed}{more}"),
+    let near = nearest(name, names.iter().map(String::as_str));
+    match near {
+        _ if names.is_empty() => format!("there is no signal {name:?}; the configuration has none"),
+        Some(near) => {
+            format!("there is no signal {name:?}; did you mean {near}? There are: {listed}{more}")
+        }
+        None => format!("there is no signal {name:?}; there are: {listed}{more}"),
     }
 }
 

@@ -7,18 +7,19 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use stillwell_adapters::host::ScaledObject;
-use stillwell_adapters::keda::{Caller, Kept, Level, Refusal, Scalers, Told, Trigger};
+use stillwell_adapters::keda::{Caller, Kept, Level, Refusal, Scalers, Source, Told, Trigger};
 use stillwell_adapters::pool::QueryPool;
 use stillwell_engine::signal::SignalId;
 use stillwell_engine::{Reader, Timestamp};
 use tokio::sync::{Notify, watch};
+use tracing::warn;
 
 use super::calls::CALLS_MAX;
 use super::cost::Cost;
 use super::entry::Entry;
 use super::latch::Latch;
 use super::latches::{self, Latches};
-use super::resolve::{SourceKey, bad_query, readable, resolve};
+use super::resolve::{SourceKey, bad_query, no_signal, readable, resolve};
 use super::scale_from_zero::{ScaleFromZero, pool_of};
 use super::shares::{Asker, Shares};
 use super::turns::Turns;
@@ -39,6 +40,8 @@ const STREAMS_MAX: usize = CALLS_MAX;
 const REFUSALS_MAX: usize = 1_000;
 /// A refusal is shown for this long after it last happened.
 const REFUSAL_SHOWN_MS: i64 = 3_600_000;
+/// The log says so often that a trigger names no signal: anybody who reaches the port may send one.
+const WARNED_EVERY_MS: i64 = 10_000;
 /// ScaledObjects that `/signals` lists.
 pub(super) const SHOWN_MAX: usize = 2_000;
 
@@ -72,6 +75,8 @@ pub(super) struct State {
     pub(super) sources: HashMap<SourceKey, Slot>,
     shares: Shares,
     refusals: HashMap<(String, String, String), Refused>,
+    /// When the log last said of a trigger that it names no signal.
+    warned: Option<Timestamp>,
 }
 
 #[derive(Default)]
@@ -315,6 +320,7 @@ impl Inner {
             sources,
             shares,
             refusals,
+            ..
         } = &mut *state;
         sources.retain(|source, slot| {
             slot.entries.retain(|key, entry| {
@@ -353,6 +359,25 @@ impl Scalers for Triggers {
         let (key, entry) = self.0.keep(caller, asker, trigger)?;
         let inner = Arc::clone(&self.0);
         Ok(Arc::new(AdhocSignals { inner, key, entry }))
+    }
+
+    fn specified(&self, caller: &Caller, trigger: &Trigger) {
+        let Source::Signal(name) = &trigger.source else {
+            return;
+        };
+        let Some(others) = self.0.signals.read().others_than(name) else {
+            return;
+        };
+        let refusal = Refusal::invalid("signal", no_signal(&others, name));
+        self.refused(caller, &refusal);
+        let now = self.0.clock.now();
+        let warned = &mut self.0.state.lock().warned;
+        let is_due = |at: &mut Timestamp| now.since_ms(*at) >= WARNED_EVERY_MS;
+        if warned.as_mut().is_none_or(is_due) {
+            *warned = Some(now);
+            let (namespace, object) = (&caller.namespace, &caller.name);
+            warn!(%refusal, "ScaledObject {namespace}/{object} was given the metric of a signal that is not there, and each poll of it fails");
+        }
     }
 
     fn refused(&self, caller: &Caller, refusal: &Refusal) {
