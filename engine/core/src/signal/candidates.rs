@@ -220,7 +220,7 @@ mod tests {
                         at_ms,
                         |_| f64::from(*leads),
                         CounterMoves::default(),
-                        || true,
+                        true,
                     );
                 } else {
                     facts.scrape_failed(id, at_ms, "refused", false);

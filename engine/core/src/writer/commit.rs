@@ -77,6 +77,7 @@ impl Writer {
         progress.endings = self.endings;
         let registry = self.stopwatch.waiting(|| self.registry.read());
         progress.watches_counters = !registry.facts.reports_start_time(staged.target());
+        progress.is_back = registry.facts.is_back(staged.target(), at.ms());
         if Progress::is_gathered(staged) {
             progress.remembered = Some(registry.facts.remembered_labels());
         }

@@ -103,6 +103,7 @@ impl CommitInSteps<'_> {
         progress.find_staying(staged);
         progress.gather(staged);
         progress.process_facts = process::gather(registry, store, staged, progress);
+        process::look_at_counters(store, staged, progress);
     }
 }
 
@@ -157,5 +158,53 @@ impl Writer {
         let store = Arc::clone(&self.store);
         let store = self.stopwatch.waiting(|| store.write());
         self.show(store, staged, progress, facts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::limits::READ_BATCH_SERIES;
+    use crate::{Engine, Format, Limits, TargetSpec};
+
+    use super::*;
+
+    const INTERVAL_MS: i64 = 1_000;
+
+    /// Of a page without a start time all series were looked at after an outage, while reads by autoscalers waited for the signals.
+    #[test]
+    fn whether_a_counter_has_counted_is_known_before_the_signals_are_told() {
+        for has_counted in [false, true] {
+            let (mut writer, _reader) = Engine::new(Limits::default());
+            let (target, mut stage) = writer.add_target(TargetSpec {
+                interval_ms: INTERVAL_MS as u64,
+                ..TargetSpec::default()
+            });
+            let gauges = (0..2 * READ_BATCH_SERIES).map(|at| format!("g{{i=\"{at}\"}} 1\n"));
+            let count = u8::from(has_counted);
+            let page: String = gauges.chain([format!("c_total {count}\n")]).collect();
+            let mut looks = Vec::new();
+            for (at, is_good) in [true, true, false, false, false, true, true]
+                .iter()
+                .enumerate()
+            {
+                let at = Timestamp::from_ms(at as i64 * INTERVAL_MS);
+                let facts = ScrapeFacts::default();
+                if !is_good {
+                    writer.fail(target, at, facts, "refused").expect("in order");
+                    continue;
+                }
+                let staged = stage.parse(page.as_bytes(), Format::Text).expect("valid");
+                let mut commit = writer.begin_commit(staged, at, facts).expect("taken");
+                while writer.commit_step(&mut commit, WRITE_BATCH_SERIES) {
+                    commit.prepare();
+                }
+                commit.gather();
+                looks.push(commit.progress.has_counted);
+                let (_, page) = writer.finish_commit(commit);
+                writer.take_template(page.into_template());
+            }
+            // It is looked where it was away, and only there.
+            assert_eq!(looks, [None, None, Some(has_counted), None]);
+        }
     }
 }

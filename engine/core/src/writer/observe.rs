@@ -5,7 +5,7 @@
 //! before the store, as everywhere.
 
 use super::Writer;
-use super::process::{has_counted, learn_again, show_passed_over};
+use super::process::{learn_again, look_at_counters, show_passed_over};
 use super::progress::Progress;
 use crate::exposition::{Placement, Staged};
 use crate::promql::{EvalOptions, QueryError};
@@ -28,6 +28,7 @@ impl Writer {
         at: Timestamp,
     ) {
         let target = staged.target();
+        look_at_counters(&self.store, staged, progress);
         let mut guard = self.stopwatch.waiting(|| self.registry.write());
         let registry = &mut *guard;
         registry.advance_to(at.ms());
@@ -68,8 +69,7 @@ impl Writer {
             staged.set_reports_start_time(registry.facts.reports_start_time(target));
         }
         let value = |id: SeriesId| f64::from_bits(self.store.read().series.row(id).bits);
-        let has_counted = || has_counted(&self.store, staged, progress);
-        let counters = progress.counters;
+        let (counters, has_counted) = (progress.counters, progress.has_counted == Some(true));
         let facts = &mut registry.facts;
         let change = facts.scrape_succeeded(target, at.ms(), value, counters, has_counted);
         if let Some(kind) = change {

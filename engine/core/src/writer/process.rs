@@ -1,7 +1,8 @@
 //! What a page tells of the process that gives it, where that is another one than before (S6a).
 //!
 //! All series of the page are looked at. With a page that is committed in steps that is done before its last one, in batches that
-//! hold the store as a reader does; otherwise with its commit.
+//! hold the store as a reader does; otherwise with its commit. Whether a counter has counted is always found out in batches,
+//! before anybody waits for the signals.
 
 use parking_lot::RwLock;
 
@@ -100,14 +101,32 @@ pub(super) fn show_passed_over(registry: &mut SignalRegistry, staged: &Staged<'_
     }
 }
 
-/// Whether a counter of the page is above 0.
-pub(super) fn has_counted(store: &RwLock<Store>, staged: &Staged<'_>, progress: &Progress) -> bool {
-    let store = store.read();
+/// Finds out whether a counter of the page is above 0, where that may tell whether its process is the one of the page before.
+/// Every line has a place.
+pub(super) fn look_at_counters(
+    store: &RwLock<Store>,
+    staged: &Staged<'_>,
+    progress: &mut Progress,
+) {
+    if progress.is_back && !progress.counters.rose && progress.has_counted.is_none() {
+        progress.has_counted = Some(has_counted(store, staged, progress));
+    }
+}
+
+fn has_counted(store: &RwLock<Store>, staged: &Staged<'_>, progress: &Progress) -> bool {
     let removed = IdSet::new(&staged.page().removed);
-    series_of(staged, &removed, &progress.placements).any(|id| {
-        let value = f64::from_bits(store.series.row(id).bits);
-        value > 0.0 && store.is_counter(id)
-    })
+    let mut series = series_of(staged, &removed, &progress.placements).peekable();
+    while series.peek().is_some() {
+        let store = store.read();
+        let counted = |id: SeriesId| {
+            let value = f64::from_bits(store.series.row(id).bits);
+            value > 0.0 && store.is_counter(id)
+        };
+        if series.by_ref().take(READ_BATCH_SERIES).any(counted) {
+            return true;
+        }
+    }
+    false
 }
 
 /// The series of the page: those that stayed and those that are new.

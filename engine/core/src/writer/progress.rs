@@ -19,6 +19,10 @@ pub(super) struct Progress {
     /// The target's pages do not report when their one process started, so it is looked how counters move (rule S6a).
     pub(super) watches_counters: bool,
     pub(super) counters: CounterMoves,
+    /// Its process may be another because nothing answered for long.
+    pub(super) is_back: bool,
+    /// Whether a counter of the page is above 0, once that was looked at.
+    pub(super) has_counted: Option<bool>,
     /// Metrics of which series have moved between the page's clock and that of explicit timestamps, while their lines stayed.
     pub(super) moved: BTreeSet<Box<str>>,
     /// Metrics of which lines of this page have no series of their own.
@@ -80,6 +84,8 @@ impl Progress {
             times,
             watches_counters: false,
             counters: CounterMoves::default(),
+            is_back: false,
+            has_counted: None,
             moved: BTreeSet::new(),
             left_out: LeftOut::default(),
             endings: 0,

@@ -26,11 +26,17 @@ impl Away {
         std::mem::take(&mut self.was_away)
     }
 
-    fn hear(&mut self, at_ms: i64, interval_ms: i64) {
-        let heard_ms = self.heard_ms.replace(at_ms).unwrap_or(at_ms);
+    /// What [`Away::note_page`] would say.
+    pub(super) fn is_back(&self, at_ms: i64, interval_ms: i64) -> bool {
         // One scrape that fails alone leaves two intervals, and a little more where scrapes are late.
-        let is_long =
-            at_ms.saturating_sub(heard_ms).saturating_mul(2) > interval_ms.saturating_mul(5);
-        self.was_away |= std::mem::take(&mut self.is_silent) && is_long;
+        let for_ms = at_ms.saturating_sub(self.heard_ms.unwrap_or(at_ms));
+        let is_long = for_ms.saturating_mul(2) > interval_ms.saturating_mul(5);
+        self.was_away || self.is_silent && is_long
+    }
+
+    fn hear(&mut self, at_ms: i64, interval_ms: i64) {
+        self.was_away = self.is_back(at_ms, interval_ms);
+        self.heard_ms = Some(at_ms);
+        self.is_silent = false;
     }
 }

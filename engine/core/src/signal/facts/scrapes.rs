@@ -12,14 +12,14 @@ use super::{ChangeKind, CounterMoves, Facts, TargetFacts};
 impl Facts {
     /// A page was committed. Returns what has changed about the serving process. `value` reads a series' newest value;
     /// `counters` that only fell are a restart if the page does not say when its process started. `has_counted` says whether a
-    /// counter of the page is above 0, which is asked for where it was away.
+    /// counter of the page is above 0, which has to be known where it is back ([`Facts::is_back`]) and no counter rose.
     pub(crate) fn scrape_succeeded(
         &mut self,
         id: TargetId,
         at_ms: i64,
         value: impl Fn(SeriesId) -> f64,
         counters: CounterMoves,
-        has_counted: impl FnOnce() -> bool,
+        has_counted: bool,
     ) -> Option<ChangeKind> {
         let Facts {
             targets,
@@ -82,6 +82,13 @@ impl Facts {
             }),
             (false, false) => None,
         }
+    }
+
+    /// Whether a target that gives a good page now was away since the one before.
+    pub(crate) fn is_back(&self, id: TargetId, at_ms: i64) -> bool {
+        self.target(id).is_some_and(|facts| {
+            facts.last_good_ms.is_some() && facts.away.is_back(at_ms, facts.interval_ms)
+        })
     }
 
     /// A scrape failed; `answered` says whether the target answered all the same. True if it is the first after a successful
@@ -186,10 +193,8 @@ impl TargetFacts {
     }
 
     /// Whether neither a start time nor a counter of the page says that its process is the one of the page before.
-    fn may_be_other(&self, counters: CounterMoves, has_counted: impl FnOnce() -> bool) -> bool {
-        let mut metrics = self.metrics.keys();
-        let has_counter = metrics.any(|metric| is_counter(metric));
-        self.starts.is_empty() && !counters.rose && !(has_counter && has_counted())
+    fn may_be_other(&self, counters: CounterMoves, has_counted: bool) -> bool {
+        self.starts.is_empty() && !counters.rose && !has_counted
     }
 
     /// Notes that another process serves the page than the one of the last good scrape at `before_ms`.
