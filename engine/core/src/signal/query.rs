@@ -118,6 +118,15 @@ pub(crate) enum Kind {
 }
 
 impl SignalQuery {
+    /// The metrics of the names table that its selectors read.
+    pub(crate) fn of_table(&self) -> TableMetrics {
+        let mut all = TableMetrics::default();
+        for selector in &self.selectors {
+            all.add(&selector.of_table);
+        }
+        all
+    }
+
     /// Parses a query. What rules record is read as their expressions. Error: it does not parse as PromQL with these
     /// features.
     pub(crate) fn parse(

@@ -197,9 +197,7 @@ impl SignalRegistry {
             self.facts.track_metric(metric, &self.names);
         }
         self.facts.requirements.add(&query, &self.names);
-        for selector in &query.selectors {
-            self.facts.look_for_losses(&selector.of_table);
-        }
+        self.facts.look_for_losses(&query.of_table());
         let assessment = self.assessment(self.now_ms, &[]);
         let scope = scope::of_query(assessment, &query, &policy);
         let changes_ms = scope::changes_at_ms(assessment.facts, &policy, assessment.now_ms);
@@ -238,5 +236,61 @@ impl SignalRegistry {
             self.signals[at] = Some(signal);
         }
         Ok(SignalId(at as u32))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::labels::Labels;
+    use crate::promql::{Features, Query, RecordedRule};
+    use crate::scrape::{Retain, TargetSpec};
+    use crate::signal::Names;
+
+    use super::*;
+
+    const TARGETS: usize = 3;
+    const QUEUE: &str = "vllm:num_requests_waiting";
+    const RUNNING: &str = "vllm:num_requests_running";
+
+    /// 1,000 signals and 5,000 targets: a reload that changed nothing looked 50 million metrics up, while commits waited.
+    #[test]
+    fn targets_are_looked_at_for_losses_where_a_query_reads_what_it_did_not_before() {
+        let store = RwLock::new(Store::new());
+        let registry = RwLock::new(SignalRegistry::new(1 << 20));
+        for at in 0..TARGETS {
+            let spec = TargetSpec {
+                retain: Retain::Signals,
+                ..TargetSpec::default()
+            };
+            registry.write().facts.add(TargetId(at as u32), &spec, 0);
+        }
+        let looks = || std::mem::take(&mut registry.write().facts.looks_for_losses);
+        for (query, looked) in [
+            ("sum(of_no_table)".to_owned(), 0),
+            (format!("sum({QUEUE}) + sum({RUNNING})"), TARGETS),
+            ("sum(recorded)".to_owned(), 0),
+        ] {
+            register(&registry, &store, &query, Policy::default()).expect("it parses");
+            assert_eq!(looks(), looked, "{query}");
+        }
+        let names = Names {
+            demand: vec!["of_no_table".to_owned()],
+            ..Names::default()
+        };
+        for names in [Names::default(), names] {
+            registry.write().set_names(names);
+            assert_eq!(looks(), 0, "a query reads what it did");
+        }
+        let mut recorded = RecordedRules::default();
+        let rule = RecordedRule {
+            labels: Labels::empty(),
+            query: Query::parse(&format!("sum({QUEUE})"), &Features::default()).expect("PromQL"),
+            interval_ms: 1_000,
+        };
+        recorded.add("recorded", rule);
+        for looked in [TARGETS, 0] {
+            set_recorded(&registry, &store, recorded.clone());
+            assert_eq!(looks(), looked);
+        }
     }
 }

@@ -160,10 +160,13 @@ impl SignalRegistry {
         SignalQuery::parse(text, &self.names, &self.parsing)
     }
 
-    /// Sets the names that users configure in addition to the table. Every query is classified and compiled again.
+    /// Sets the names that users configure in addition to the table. Every query is classified and compiled again, where they
+    /// are others than before: a reload sets them, mostly to what they were.
     pub(crate) fn set_names(&mut self, names: Names) {
-        self.names = names;
-        self.parse_again(|_| true);
+        if self.names != names {
+            self.names = names;
+            self.parse_again(|_| true);
+        }
         self.facts.requirements.publish(&self.names);
     }
 
@@ -213,9 +216,8 @@ impl SignalRegistry {
             for metric in query.metrics() {
                 facts.track_metric(metric, names);
             }
-            for selector in &query.selectors {
-                facts.look_for_losses(&selector.of_table);
-            }
+            let of_table = query.of_table().without(&signal.query.of_table());
+            facts.look_for_losses(&of_table);
             if query.query.plan() != signal.query.query.plan() {
                 facts.requirements.remove(&signal.query, names);
                 facts.requirements.add(&query, names);

@@ -69,6 +69,10 @@ impl Facts {
         }
         let sparing = |target: &&mut TargetFacts| target.retain == Retain::Signals;
         for target in self.targets.iter_mut().flatten().filter(sparing) {
+            #[cfg(test)]
+            {
+                self.looks_for_losses += 1;
+            }
             for one in target.shown.and(read).iter() {
                 if !target.metrics.contains_key(one.text()) {
                     target.lost.insert(one);

@@ -87,6 +87,9 @@ pub(crate) struct Facts {
     pub(crate) left_ms: i64,
     /// Targets that have lost metrics, or whose page became empty.
     pub(crate) targets_with_losses: usize,
+    /// Targets that were looked at for what they may have lost.
+    #[cfg(test)]
+    pub(crate) looks_for_losses: usize,
     /// Metrics that signals read, under all their names, with the value of `structure` when a series of the metric last
     /// appeared or disappeared.
     read_metrics: HashMap<String, u64>,
@@ -107,6 +110,8 @@ impl Default for Facts {
             structure_of_all: 0,
             left_ms: i64::MIN,
             targets_with_losses: 0,
+            #[cfg(test)]
+            looks_for_losses: 0,
             read_metrics: HashMap::new(),
             requirements: RetainRequirements::default(),
             wall_offset_ms: 0,

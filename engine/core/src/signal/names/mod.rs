@@ -54,7 +54,7 @@ pub(crate) const POOL_LABELS: &[&str] = &["inference_pool", "name"];
 const SUFFIXES: [&str; 4] = ["", "_bucket", "_sum", "_count"];
 
 /// The table of names, with what a user configures in addition.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     /// Further families that measure demand.
     pub demand: Vec<String>,

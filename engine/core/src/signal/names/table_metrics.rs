@@ -98,6 +98,15 @@ impl TableMetrics {
         both
     }
 
+    /// Those of these that are not in the others.
+    pub(crate) fn without(&self, others: &TableMetrics) -> TableMetrics {
+        let mut rest = self.clone();
+        for (word, other) in rest.0.iter_mut().zip(&others.0) {
+            *word &= !other;
+        }
+        rest
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = TableMetric> + '_ {
         let words = self.0.iter().enumerate().filter(|(_, word)| **word != 0);
         words.flat_map(|(at, word)| {
