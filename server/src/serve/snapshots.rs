@@ -16,7 +16,7 @@ mod load;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 use stillwell_engine::Timestamp;
 use stillwell_engine::snapshot::{Snapshot, Written};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -133,15 +134,11 @@ impl Snapshots {
                 () = tokio::time::sleep(rest) => {}
             }
             let (snapshots, shared, keda) = (Arc::clone(&self), Arc::clone(&shared), keda.clone());
-            let mut writing = tokio::task::spawn_blocking(move || {
+            let writing = tokio::task::spawn_blocking(move || {
                 snapshots.write(&shared, &keda);
                 snapshots.done().took
             });
-            if tokio::time::timeout(SLOW, &mut writing).await.is_err() {
-                let path = self.folder.display();
-                warn!(%path, "the disk has not taken a snapshot for {} s", SLOW.as_secs());
-            }
-            let took = writing.await.unwrap_or_default();
+            let took = end_of(writing, &self.folder).await;
             rest = self.interval.max(took * REST_TIMES);
         }
     }
@@ -310,6 +307,20 @@ impl Snapshots {
     }
 }
 
+/// Waits for a snapshot that is being written, and says once where that takes long. Returns how long it took.
+async fn end_of(mut writing: JoinHandle<Duration>, folder: &Path) -> Duration {
+    let in_time = tokio::time::timeout(SLOW, &mut writing).await;
+    let ended = match in_time {
+        Ok(ended) => ended,
+        Err(_) => {
+            let path = folder.display();
+            warn!(%path, "the disk has not taken a snapshot for {} s", SLOW.as_secs());
+            writing.await
+        }
+    };
+    ended.unwrap_or_default() // a panic has been logged
+}
+
 /// Appends a part to a file. Answers it and how many bytes were written.
 fn append(before: Appendable, mut part: Snapshot, now: Timestamp) -> io::Result<(Appendable, u64)> {
     let mut file = before.file;
@@ -351,6 +362,20 @@ fn put(file: &mut File, part: &mut Snapshot) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The first snapshot that was written in time was the last: what it was waited for with was asked again, and panicked.
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_a_snapshot_is_waited_for_however_long_it_takes() {
+        for takes in [Duration::ZERO, SLOW / 2, SLOW * 3] {
+            let writing = tokio::spawn(async move {
+                tokio::time::sleep(takes).await;
+                takes
+            });
+            assert_eq!(end_of(writing, Path::new("a folder")).await, takes);
+        }
+        let failed = tokio::spawn(async { panic!("a snapshot that fails") });
+        assert_eq!(end_of(failed, Path::new("a folder")).await, Duration::ZERO);
+    }
 
     /// Two processes on one path replaced each other's files every second, and neither said so.
     #[test]

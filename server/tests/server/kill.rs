@@ -314,3 +314,27 @@ async fn reloads_under_load_lose_no_scrape_and_no_number() {
     ));
     std::fs::remove_dir_all(storage).ok();
 }
+
+/// After the first snapshot no other was written: the task that writes them had ended in a panic.
+#[tokio::test]
+async fn snapshots_follow_one_another() {
+    let files = Files::new("snapshots-follow");
+    let queue = Queue::start().await;
+    let mut settings = crate::common::settings(None);
+    settings.storage_path = Some(files.write("marker", "").with_extension("data"));
+    settings.snapshot_interval = Duration::from_millis(20);
+    let running = crate::common::server_with(&queue.config(), settings, Default::default()).await;
+    let seen = Arc::new(parking_lot::Mutex::new(std::collections::BTreeSet::new()));
+    eventually("four snapshots", || {
+        let (seen, address) = (Arc::clone(&seen), running.addresses[0]);
+        async move {
+            let (_, _, page) = get(address, "/metrics").await;
+            let mut lines = page.lines();
+            let newest = lines.find(|line| line.starts_with("stillwell_snapshot_last_success"));
+            seen.lock().extend(newest.map(str::to_owned));
+            seen.lock().len() >= 4
+        }
+    })
+    .await;
+    running.stop().await;
+}
