@@ -23,7 +23,9 @@ use super::shard::Shard;
 use crate::config::{Config, KubeState, Monitors, ScrapeJob};
 use crate::http_client::Resolver;
 use crate::rule_groups::RuleFile;
-use crate::scrape::{JobTargets, Outcome, Scraper, TargetGroup, collect, outcomes, target_options};
+use crate::scrape::{
+    JobTargets, LabelRoom, Outcome, Scraper, TargetGroup, collect, outcomes, target_options,
+};
 
 /// Changes that come in a row are told together.
 const GATHER_MS: u64 = 20;
@@ -108,6 +110,7 @@ impl Manager {
             changed: Arc::default(),
             configured: Vec::new(),
             followed: Vec::new(),
+            has_found: false,
             followed_count: 0,
             found: mpsc::channel(COMMANDS_MAX),
             pools: Arc::clone(&manager.pools),
@@ -207,6 +210,8 @@ struct Task {
     configured: Vec<ScrapeJob>,
     /// Sections whose objects are followed.
     followed: Vec<Followed>,
+    /// What they give has changed, and nobody was told.
+    has_found: bool,
     /// Counts them, those of earlier configurations too.
     followed_count: u64,
     /// What their objects give, with the number of the section.
@@ -297,7 +302,8 @@ impl Task {
                     let of = self.followed.iter_mut().find(|one| one.number == number);
                     if let Some(followed) = of {
                         followed.found = found;
-                        self.replace().await;
+                        self.has_found = true;
+                        self.changed.notify_one();
                     }
                 }
                 Some((number, job)) = self.workloads.1.recv() => {
@@ -320,6 +326,9 @@ impl Task {
                 }
                 () = calm => {
                     let began = Instant::now();
+                    if std::mem::take(&mut self.has_found) {
+                        self.replace().await;
+                    }
                     let dirty = self.jobs.values_mut().filter(|job| job.is_dirty());
                     let jobs: Vec<JobTargets> = dirty.map(|job| job.targets(self.shard)).collect();
                     if !jobs.is_empty() {
@@ -443,12 +452,17 @@ impl Task {
 
     fn configure(&mut self, jobs: Vec<ScrapeJob>) {
         let before = std::mem::take(&mut self.jobs);
-        let old = before.into_values().flat_map(|job| job.mechanisms);
-        let mut known: Vec<Arc<Mechanism>> = old.map(|(mechanism, _)| mechanism).collect();
+        let old = before.values().flat_map(|job| &job.mechanisms);
+        let mut known: Vec<Arc<Mechanism>> = old.map(|(known, _)| Arc::clone(known)).collect();
         for config in jobs.into_iter().filter(|job| job.not_scraped.is_none()) {
             let mut mechanisms = Vec::with_capacity(config.discovery.len());
+            // Most jobs are as they were: thousands of them are not compared with one another.
+            let own = before.get(&config.name);
+            let own = own.map_or(&[][..], |job| &job.mechanisms[..]);
             for mechanism in &config.discovery {
-                let same = known.iter().find(|known| known.config == *mechanism);
+                let own = own.iter().map(|(known, _)| known);
+                let mut all = own.chain(&known);
+                let same = all.find(|known| known.config == *mechanism);
                 let mechanism = match same {
                     Some(same) => Arc::clone(same),
                     None => {
@@ -492,16 +506,19 @@ impl Job {
 
     /// The targets as of now, of which others have theirs.
     fn targets(&mut self, shard: Option<Shard>) -> JobTargets {
-        let mut known = BTreeMap::new();
+        let (mut known, mut room) = (BTreeMap::new(), LabelRoom::default());
         for (at, (mechanism, seen)) in self.mechanisms.iter_mut().enumerate() {
             let (groups, version): (BySource, u64) = mechanism.groups.get();
             *seen = Some(version);
             for (source, group) in groups {
                 let key = (at, source);
                 let value = match self.known.remove(&key) {
-                    Some((before, outcomes)) if Arc::ptr_eq(&before, &group) => (before, outcomes),
+                    Some((before, outcomes)) if Arc::ptr_eq(&before, &group) => {
+                        room.count(&outcomes);
+                        (before, outcomes)
+                    }
                     _ => {
-                        let outcomes = outcomes(&self.config, &self.options, &group);
+                        let outcomes = outcomes(&self.config, &self.options, &group, &mut room);
                         (group, outcomes)
                     }
                 };

@@ -32,7 +32,7 @@ pub use scraper::{JobTargets, Scraper};
 pub use shared::Shared;
 pub use state::{Counts, SETTLING_MS_MAX, TargetState};
 pub use target::{
-    Discovered, Found, NO_ADDRESS, Outcome, Target, TargetGroup, address_labels, collect, outcomes,
-    static_targets, target_options,
+    Discovered, Found, LabelRoom, NO_ADDRESS, Outcome, Target, TargetGroup, address_labels,
+    collect, outcomes, static_targets, target_options,
 };
 pub use zstd::Unzstd;

@@ -24,6 +24,13 @@ const READINESS: [&str; 3] = [
 /// costs a gateway.
 const COMPRESSED_INTERVAL_MS_MIN: u64 = 1_000;
 
+/// What the labels of a target may take after relabelling. The engine keeps them once for each series.
+const LABELS_BYTES_MAX: usize = 32 << 10;
+/// ... and of its address alone, where they take more.
+const ADDRESS_SHOWN_BYTES_MAX: usize = 256;
+/// What those of all targets of a job may take: 200,000 of a usual size.
+const JOB_LABELS_BYTES_MAX: usize = 128 << 20;
+
 /// Targets that were found together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TargetGroup {
@@ -67,8 +74,9 @@ pub fn static_targets(job: &ScrapeJob) -> Found {
         Discovery::Static(fixed) => Some(Arc::new(TargetGroup::from(fixed))),
         _ => None,
     });
+    let mut room = LabelRoom::default();
     let found: Vec<_> = groups
-        .flat_map(|group| outcomes(job, &options, &group))
+        .flat_map(|group| outcomes(job, &options, &group, &mut room))
         .collect();
     collect(job, &found)
 }
@@ -278,11 +286,52 @@ pub fn target_options(job: &ScrapeJob) -> Arc<ScrapeJob> {
     })
 }
 
+/// How much of what the labels of a job's targets may take is left.
+#[derive(Debug)]
+pub struct LabelRoom(usize);
+
+impl Default for LabelRoom {
+    fn default() -> LabelRoom {
+        LabelRoom(JOB_LABELS_BYTES_MAX)
+    }
+}
+
+impl LabelRoom {
+    /// Counts targets that are known already.
+    pub fn count(&mut self, outcomes: &[Outcome]) {
+        for outcome in outcomes {
+            if let Outcome::Target(target) = outcome {
+                self.0 = self.0.saturating_sub(target.labels.bytes());
+            }
+        }
+    }
+
+    /// Counts the labels of a target. Error: why it cannot have them.
+    fn take(&mut self, labels: &Labels) -> Result<(), String> {
+        let bytes = labels.bytes();
+        if bytes > LABELS_BYTES_MAX {
+            return Err(format!(
+                "its labels take {bytes} bytes after relabelling, and {LABELS_BYTES_MAX} at most: relabel_configs with \
+                 `labeldrop` leave some out"
+            ));
+        }
+        self.0 = self.0.checked_sub(bytes).ok_or_else(|| {
+            format!(
+                "the labels of the job's targets take more than {} MiB after relabelling: relabel_configs with `drop` or \
+                 `labeldrop` leave some out",
+                JOB_LABELS_BYTES_MAX >> 20
+            )
+        })?;
+        Ok(())
+    }
+}
+
 /// What becomes of the targets of one group. `options` are the job's own for its targets.
 pub fn outcomes(
     job: &ScrapeJob,
     options: &Arc<ScrapeJob>,
     group: &Arc<TargetGroup>,
+    room: &mut LabelRoom,
 ) -> Vec<Outcome> {
     let outcome = |at: usize| {
         let discovered = Discovered {
@@ -296,7 +345,7 @@ pub fn outcomes(
         }
         match labels.get("__address__") {
             "" => Outcome::WithoutAddress(discovered),
-            _ => Outcome::Target(Box::new(finish(options, discovered, labels))),
+            _ => Outcome::Target(Box::new(finish(options, discovered, labels, room))),
         }
     };
     (0..group.targets.len()).map(outcome).collect()
@@ -337,7 +386,12 @@ pub fn collect<'o>(job: &ScrapeJob, outcomes: impl IntoIterator<Item = &'o Outco
 
 /// The target that relabelling made of what was discovered. One that cannot be asked is a target whose every scrape fails, as in
 /// Prometheus: without it a sum over the others would be told for all.
-fn finish(job: &Arc<ScrapeJob>, discovered: Discovered, mut labels: LabelsBuilder) -> Target {
+fn finish(
+    job: &Arc<ScrapeJob>,
+    discovered: Discovered,
+    mut labels: LabelsBuilder,
+    room: &mut LabelRoom,
+) -> Target {
     let address = labels.get("__address__").to_owned();
     let (url, no_url) = match url_of(job, &labels, &address) {
         Ok(url) => (url, None),
@@ -354,16 +408,29 @@ fn finish(job: &Arc<ScrapeJob>, discovered: Discovered, mut labels: LabelsBuilde
         labels.set("instance", &address);
     }
     labels.retain(|name| !name.starts_with("__"));
+    let mut labels = labels.build();
+    let no_room = room.take(&labels).err();
+    if no_room.is_some() {
+        let mut fewer = LabelsBuilder::default();
+        fewer.set("job", &job.name);
+        fewer.set("instance", shortened(&address));
+        labels = fewer.build();
+    }
     Target {
         job: Arc::clone(job),
         discovered,
-        labels: labels.build(),
+        labels,
         url,
         interval_ms: times.0,
         timeout_ms: times.1,
-        refused: no_url.or(no_times),
+        refused: no_room.or(no_url).or(no_times),
         source: None,
     }
+}
+
+/// What of an address is shown where its labels are left out.
+fn shortened(address: &str) -> &str {
+    &address[..address.floor_char_boundary(ADDRESS_SHOWN_BYTES_MAX)]
 }
 
 fn url_of(job: &ScrapeJob, labels: &LabelsBuilder, address: &str) -> Result<Url, String> {
@@ -504,12 +571,56 @@ scrape_configs:
             attached: Vec::new(),
         });
         let options = target_options(&config.jobs[0]);
-        let known = outcomes(&config.jobs[0], &options, &group);
+        let known = outcomes(&config.jobs[0], &options, &group, &mut LabelRoom::default());
         let found = collect(&config.jobs[0], &known);
         assert_eq!(Arc::strong_count(&group), 1 + 2 * 2);
         let labels = found.dropped[1].labels();
         let shown = ["__address__", "__meta_from", "job"].map(|name| labels.get(name));
         assert_eq!(shown, [Some("b:1"), Some("a group"), Some("j")]);
+    }
+
+    /// Of a list of 1 MB one group gave 600 kB of labels to 5,000 targets: 2 GB.
+    #[test]
+    fn targets_with_too_many_labels_are_there_without_them_and_fail() {
+        let config = crate::config::load("scrape_configs:\n- {job_name: j}\n").0;
+        let job = &config.expect("valid").jobs[0];
+        let large = "x".repeat(LABELS_BYTES_MAX);
+        let targets = |large: &str, room: usize| {
+            let group = TargetGroup {
+                targets: ["a:1", "b:1"].map(address_labels).to_vec(),
+                labels: Labels::from_pairs([("large", large)]),
+                attached: Vec::new(),
+            };
+            let found = outcomes(
+                job,
+                &target_options(job),
+                &Arc::new(group),
+                &mut LabelRoom(room),
+            );
+            collect(job, &found).targets
+        };
+        for (large, room, says) in [
+            (
+                large.as_str(),
+                JOB_LABELS_BYTES_MAX,
+                ["its labels take", "its labels take"],
+            ),
+            (&large[..1_000], 1_500, ["", "of the job's targets"]),
+            (&large[..1_000], JOB_LABELS_BYTES_MAX, ["", ""]),
+        ] {
+            let targets = targets(large, room);
+            assert_eq!(targets.len(), 2);
+            for (target, says) in targets.iter().zip(says) {
+                let refused = target.refused.as_deref().unwrap_or("");
+                assert!(
+                    refused.contains(says) && refused.is_empty() == says.is_empty(),
+                    "{refused}"
+                );
+                let shown = target.labels.get("large").is_some();
+                assert_eq!(shown, says.is_empty());
+                assert!(target.labels.get("instance").is_some());
+            }
+        }
     }
 
     #[test]

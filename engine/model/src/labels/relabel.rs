@@ -122,6 +122,12 @@ impl RelabelAction {
     }
 }
 
+/// What a template makes may be cut from this length on: rules that double a label, one after another, made gigabytes of it.
+const EXPANDED_BYTES_MAX: usize = 64 << 10;
+
+/// From so many labels on `labelmap` adds no more: rules that map all of them, one after another, double their number.
+const MAPPED_LABELS_MAX: usize = 8_192;
+
 /// A checked and compiled rule.
 #[derive(Clone, Debug)]
 pub struct RelabelRule {
@@ -222,7 +228,7 @@ impl RelabelRule {
             &self.spec.target_label,
             &text,
             &captures,
-            usize::MAX,
+            EXPANDED_BYTES_MAX,
             &mut target,
         );
         if target.is_empty() {
@@ -232,7 +238,7 @@ impl RelabelRule {
             &self.spec.replacement,
             &text,
             &captures,
-            usize::MAX,
+            EXPANDED_BYTES_MAX,
             &mut value,
         );
         labels.set(&target, &value);
@@ -240,14 +246,15 @@ impl RelabelRule {
 
     fn map_names(&self, labels: &mut LabelsBuilder) {
         let before = labels.build();
-        for (name, value) in before.iter() {
+        let more_max = MAPPED_LABELS_MAX.saturating_sub(before.len());
+        for (name, value) in before.iter().take(more_max) {
             if let Some(captures) = self.regex.captures(name) {
                 let mut target = String::new();
                 expand(
                     &self.spec.replacement,
                     name,
                     &captures,
-                    usize::MAX,
+                    EXPANDED_BYTES_MAX,
                     &mut target,
                 );
                 labels.set(&target, value);
@@ -374,6 +381,32 @@ mod tests {
             }
         }
         RelabelRule::new(spec)
+    }
+
+    /// Forty rules of a stranger's monitor made gigabytes of one label.
+    #[test]
+    fn rules_that_double_what_they_find_end_at_a_bound() {
+        let doubling = [
+            rule(
+                RelabelAction::Replace,
+                &[("source", "a"), ("target", "a"), ("replacement", "$1$1")],
+            ),
+            rule(
+                RelabelAction::LabelMap,
+                &[("regex", "(.+)"), ("replacement", "a$1")],
+            ),
+            rule(
+                RelabelAction::LabelMap,
+                &[("regex", "(.+)"), ("replacement", "$1$1")],
+            ),
+        ];
+        for rule in doubling {
+            let rules = vec![rule.expect("valid"); 40];
+            let mut labels = Labels::from_pairs([("a", "xy"), ("b", "z")]).to_builder();
+            assert!(relabel(&rules, &mut labels));
+            let built = labels.build();
+            assert!(built.bytes() < 16 << 20, "{} bytes", built.bytes());
+        }
     }
 
     fn pairs(text: &str) -> Labels {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::meta;
 use super::*;
 use crate::discovery::groups::BySource;
-use crate::scrape::{Outcome, outcomes, target_options};
+use crate::scrape::{LabelRoom, Outcome, outcomes, target_options};
 
 fn config(role: KubernetesRole, attach: bool) -> KubernetesDiscovery {
     let text = format!(
@@ -421,7 +421,7 @@ fn labels_of_a_pod_take_less_where_it_has_more_ports() {
         world.list(Kind::Pod, vec![pod]);
         let (groups, _) = world.groups.get();
         let group = groups.values().next().expect("a pod is a group");
-        let targets = outcomes(&config.jobs[0], &options, group);
+        let targets = outcomes(&config.jobs[0], &options, group, &mut LabelRoom::default());
         assert_eq!(targets.len(), ports.len());
         let mut bytes = group.bytes();
         for target in &targets {

@@ -49,6 +49,14 @@ const GATHER: Duration = Duration::from_millis(20);
 const SECRETS_AGAIN: Duration = Duration::from_secs(60);
 /// Objects that are followed; a cluster has some hundreds.
 const OBJECTS_MAX: usize = 5_000;
+/// Jobs of one, which has a list of endpoints, ...
+const JOBS_OF_OBJECT_MAX: usize = 100;
+/// ... and of all of them.
+const JOBS_MAX: usize = 5_000;
+/// Rules that rewrite targets and series of a job, with the twenty or so that each kind of object has.
+const RELABEL_RULES_MAX: usize = 200;
+/// Objects that are named in the log of those that come at a time; the rest is counted.
+const LOGGED_MAX: usize = 20;
 /// Rules of all of them: kube-prometheus-stack brings some 300.
 const RULES_MAX: usize = 20_000;
 
@@ -293,17 +301,24 @@ impl State {
             .filter(|id| !self.made.contains_key(*id))
             .cloned()
             .collect();
-        for id in &new {
+        for (at, id) in new.iter().enumerate() {
             let made = self.render(id).await;
-            let (kind, key) = (PLACES[id.0].kind.as_str(), &id.1);
-            match &made {
-                Ok(found) => match found.rules.first() {
-                    Some(file) => info!("{kind} {key} gives {} rules", file.rule_count()),
-                    None => info!("{kind} {key} gives {} scrape jobs", found.jobs.len()),
-                },
-                Err(why) => warn!(why, "{kind} {key} gives nothing"),
+            if at < LOGGED_MAX {
+                log_made(id, &made);
             }
             self.made.insert(id.clone(), made);
+            // Of thousands each takes a part of a millisecond: others have their turn, and the end of the process is seen.
+            tokio::task::yield_now().await;
+        }
+        if let Some(more @ 1..) = new.len().checked_sub(LOGGED_MAX) {
+            let refused = new
+                .iter()
+                .filter(|id| matches!(self.made.get(*id), Some(Err(_))));
+            let refused = refused.count();
+            info!(
+                "{more} more objects were read; {refused} of the {} give nothing",
+                new.len()
+            );
         }
         !gone.is_empty() || !new.is_empty()
     }
@@ -322,12 +337,33 @@ impl State {
             options: &self.section.options,
         };
         let mut found = Found::default();
-        for mut job in jobs_of(kind, &object)? {
+        let jobs = jobs_of(kind, &object)?;
+        self.check_room(id, jobs.len())?;
+        for mut job in jobs {
             endpoint::check_files(&job.keys, self.section.options.arbitrary_fs_access)?;
             self.secrets.resolve(id, &mut job).await?;
             found.jobs.push(read(&job, &self.section)?);
         }
         Ok(found)
+    }
+
+    /// Error: an object gives more jobs than are taken.
+    fn check_room(&self, id: &Id, jobs: usize) -> Result<(), String> {
+        if jobs > JOBS_OF_OBJECT_MAX {
+            return Err(format!(
+                "it has {jobs} endpoints; of one object {JOBS_OF_OBJECT_MAX} are taken"
+            ));
+        }
+        let others = self.made.iter().filter(|(of, _)| *of != id);
+        let others = others.filter_map(|(_, made)| Some(made.as_ref().ok()?.jobs.len()));
+        let others: usize = others.sum();
+        if others + jobs > JOBS_MAX {
+            return Err(format!(
+                "its {jobs} scrape jobs are too many beside the {others} of other objects: {JOBS_MAX} are taken; restrict \
+                 them by `selector` and `namespaces`"
+            ));
+        }
+        Ok(())
     }
 
     fn render_rules(&self, id: &Id, spec: &Value) -> Result<Found, String> {
@@ -358,6 +394,17 @@ impl State {
             all.rules.extend_from_slice(&made.rules);
         }
         all
+    }
+}
+
+fn log_made(id: &Id, made: &Result<Found, String>) {
+    let (kind, key) = (PLACES[id.0].kind.as_str(), &id.1);
+    match made {
+        Ok(found) => match found.rules.first() {
+            Some(file) => info!("{kind} {key} gives {} rules", file.rule_count()),
+            None => info!("{kind} {key} gives {} scrape jobs", found.jobs.len()),
+        },
+        Err(why) => warn!(why, "{kind} {key} gives nothing"),
     }
 }
 
@@ -410,6 +457,13 @@ fn pools_and_monitors() -> Option<Monitors> {
 fn read(job: &Job, section: &Section) -> Result<ScrapeJob, String> {
     let text = serde_json::to_string(&job.keys).map_err(|error| error.to_string())?;
     let mut read = job_from_json(&text, &section.global)?;
+    let rules = read.relabel.len() + read.metric_relabel.len();
+    if rules > RELABEL_RULES_MAX {
+        return Err(format!(
+            "it has {rules} relabelling rules, those of its kind included; at most {RELABEL_RULES_MAX} are taken: each is tried on \
+             each new series of a page"
+        ));
+    }
     let cluster = &section.options.cluster;
     for way in &mut read.discovery {
         if let Discovery::Kubernetes(kubernetes) = way {
