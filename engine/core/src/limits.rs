@@ -32,6 +32,10 @@ pub const READ_BATCH_ROWS: u32 = 2_048;
 /// Bytes of history that a reader copies per lock hold, for the same reason.
 pub const READ_BATCH_BYTES: usize = 16 << 10;
 
+/// Objects that [`crate::Reader::objects`] judges per lock hold, or as many as there are targets: some milliseconds, while commits
+/// wait.
+pub const OBJECTS_AT_ONCE: usize = 1_024;
+
 /// Targets that [`crate::Reader::signal_if_ready`] judges, once for each group where the result has groups: some 50 us
 /// where the query names its metrics.
 pub const READY_SIGNAL_TARGETS_MAX: usize = 256;

@@ -9,6 +9,7 @@ use crate::labels::{Labels, METRIC_NAME, Matcher};
 use crate::limits::{
     CHEAP_QUERY_HISTORY_BYTES_MAX, CHEAP_QUERY_SAMPLES_MAX, CHEAP_QUERY_SELECTORS_MAX,
     CHEAP_QUERY_SERIES_MAX, CHEAP_QUERY_TEXT_BYTES_MAX, EXPLAINED_SERIES_MAX, LOOKBACK_MS_DEFAULT,
+    OBJECTS_AT_ONCE,
 };
 use crate::metadata::FamilyMetadata;
 use crate::promql::RecordedRules;
@@ -187,8 +188,26 @@ impl Reader {
         if let Err(error) = refresh(&self.registry, &self.store, signal, &within) {
             return Some(Err(error.to_string()));
         }
-        let registry = self.registry.read();
-        registry.read_objects(signal, now, pins, wanted)
+        let Some(wanted) = wanted else {
+            let registry = self.registry.read();
+            return registry.read_objects(signal, now, pins, None);
+        };
+        let mut read = Vec::with_capacity(wanted.len());
+        let mut rest = wanted;
+        loop {
+            let registry = self.registry.read();
+            // Each hold looks at the targets once, so it is worth as many objects.
+            let at_once = OBJECTS_AT_ONCE.max(registry.facts.targets.len());
+            let (now_read, later) = rest.split_at(at_once.min(rest.len()));
+            match registry.read_objects(signal, now, pins, Some(now_read))? {
+                Ok(objects) => read.extend(objects),
+                Err(why) => return Some(Err(why)),
+            }
+            if later.is_empty() {
+                return Some(Ok(read));
+            }
+            rest = later;
+        }
     }
 
     /// The labels that every selector of a signal's query fixes to the same value. They describe the result, although an
