@@ -64,19 +64,31 @@ pub(crate) fn for_each_match_within(
     let bytes_max = budget.map_or(usize::MAX, |budget| budget.bytes_max);
     let mut bytes_total = 0usize;
     let mut walk = candidates.iter().flat_map(|&(start, end)| start..end);
+    let mut batch: Vec<SeriesId> = Vec::with_capacity(READ_BATCH_SERIES);
+    let mut next = 0;
     let mut guard = store.read();
     loop {
+        if next == batch.len() {
+            batch.clear();
+            batch.extend(walk.by_ref().take(READ_BATCH_SERIES).map(SeriesId));
+            next = 0;
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
         let mut bytes = 0;
-        for _ in 0..READ_BATCH_SERIES {
-            let Some(id) = walk.next() else {
-                return Ok(());
-            };
-            let id = SeriesId(id);
-            if guard.series.row(id).clock != ClockId::NONE
-                && checks.iter_mut().all(|check| check.fits(&guard, id))
-            {
-                bytes += visit(&guard, id);
+        let mut untried = Vec::new();
+        for &id in &batch[next..] {
+            let is_there = guard.series.row(id).clock != ClockId::NONE;
+            match is_there.then(|| all_fit(&checks, &guard, id)) {
+                Some(Fit::Untried(..)) => {
+                    untried = untried_values(&checks, &guard, &batch[next..]);
+                    break;
+                }
+                Some(Fit::Yes) => bytes += visit(&guard, id),
+                Some(Fit::No) | None => {}
             }
+            next += 1;
             if bytes > crate::limits::READ_BATCH_BYTES {
                 break;
             }
@@ -85,8 +97,16 @@ pub(crate) fn for_each_match_within(
         if bytes_total > bytes_max {
             return Err(OverBudget);
         }
-        // Without the lock: it may wait for other queries.
-        if !RwLockReadGuard::unlocked_fair(&mut guard, goes_on) {
+        // Without the lock: it may wait for other queries, and a pattern may take long over a long value.
+        let try_values = || {
+            for (at, value, text) in untried {
+                if let Check::Pattern { matcher, known, .. } = &mut checks[at] {
+                    known.insert(value, matcher.matches(&text));
+                }
+            }
+            goes_on()
+        };
+        if !RwLockReadGuard::unlocked_fair(&mut guard, try_values) {
             return Ok(());
         }
     }
@@ -153,28 +173,88 @@ fn pattern_candidates(store: &RwLock<Store>, matchers: &[Matcher]) -> Option<Vec
                 return Some(Vec::new());
             };
             let batch = values.list().get(at..).unwrap_or(&[]);
+            let symbols = &guard.series.symbols;
+            let mut bytes = 0;
+            let mut texts: Vec<(Symbol, Box<str>)> = Vec::new();
             for &value in batch.iter().take(READ_BATCH_SERIES) {
-                if pattern.matches(guard.series.symbols.text(value)) {
-                    ranges.extend(
-                        values
-                            .get(value)
-                            .into_iter()
-                            .flat_map(|p| p.ranges().iter().copied()),
-                    );
+                let text = symbols.text(value);
+                texts.push((value, text.into()));
+                bytes += text.len();
+                if bytes > crate::limits::READ_BATCH_BYTES {
+                    break;
                 }
             }
-            if batch.len() <= READ_BATCH_SERIES {
-                ranges.sort_unstable();
-                return Some(ranges);
-            }
-            at += READ_BATCH_SERIES;
-            RwLockReadGuard::bump(&mut guard);
+            let is_last = texts.len() == batch.len();
+            at += texts.len();
+            // Without the lock: a pattern may take long over a long value.
+            RwLockReadGuard::unlocked_fair(&mut guard, || {
+                texts.retain(|(_, text)| pattern.matches(text));
+            });
             // Removing a value may have moved another one to a position already passed.
             if guard.index.removals() != removals {
                 continue 'again;
             }
+            let values = guard.index.values(name);
+            for (value, _) in texts {
+                let postings = values.and_then(|values| values.get(value));
+                ranges.extend(
+                    postings
+                        .into_iter()
+                        .flat_map(|p| p.ranges().iter().copied()),
+                );
+            }
+            if is_last {
+                ranges.sort_unstable();
+                return Some(ranges);
+            }
         }
     }
+}
+
+/// Whether a series fits.
+enum Fit {
+    Yes,
+    No,
+    /// The check at this place has a pattern that this value was not tried by.
+    Untried(usize, Symbol),
+}
+
+fn all_fit(checks: &[Check<'_>], store: &Store, id: SeriesId) -> Fit {
+    for (at, check) in checks.iter().enumerate() {
+        match check.fits(store, id) {
+            Ok(true) => {}
+            Ok(false) => return Fit::No,
+            Err(value) => return Fit::Untried(at, value),
+        }
+    }
+    Fit::Yes
+}
+
+/// A value that a check has to be tried by: its place, the value and its text.
+type Untried = (usize, Symbol, Box<str>);
+
+/// Copies the values by which patterns were not tried yet, of some series.
+fn untried_values(checks: &[Check<'_>], store: &Store, ids: &[SeriesId]) -> Vec<Untried> {
+    let mut untried: Vec<Untried> = Vec::new();
+    let mut bytes = 0;
+    for &id in ids {
+        if store.series.row(id).clock == ClockId::NONE {
+            continue;
+        }
+        if let Fit::Untried(at, value) = all_fit(checks, store, id)
+            && !untried
+                .iter()
+                .any(|known| (known.0, known.1) == (at, value))
+        {
+            let text = store.series.symbols.text(value);
+            bytes += text.len();
+            untried.push((at, value, text.into()));
+        }
+        if bytes > crate::limits::READ_BATCH_BYTES {
+            break;
+        }
+    }
+    untried
 }
 
 /// A matcher in terms of symbols.
@@ -222,25 +302,24 @@ impl<'a> Check<'a> {
         })
     }
 
-    fn fits(&mut self, store: &Store, id: SeriesId) -> bool {
+    /// Error: the pattern has to be tried by this value.
+    fn fits(&self, store: &Store, id: SeriesId) -> Result<bool, Symbol> {
         let series = &store.series;
-        match self {
+        Ok(match self {
             Check::Is(name, value) => series.label(id, *name) == Some(*value),
             Check::Absent(name) => series.label(id, *name).is_none(),
             Check::Present(name) => series.label(id, *name).is_some(),
             Check::IsNot(name, value) => series.label(id, *name) != Some(*value),
             Check::Pattern {
                 name,
-                matcher,
                 absent,
                 known,
+                ..
             } => match series.label(id, *name) {
                 None => *absent,
-                Some(value) => *known
-                    .entry(value)
-                    .or_insert_with(|| matcher.matches(series.symbols.text(value))),
+                Some(value) => *known.get(&value).ok_or(value)?,
             },
             Check::Always => true,
-        }
+        })
     }
 }
