@@ -27,6 +27,8 @@ const WATCH_S: u32 = 290;
 const SILENCE: Duration = Duration::from_secs(300);
 /// A watch that ends sooner has failed.
 const WATCH_SHORTEST: Duration = Duration::from_secs(1);
+/// After a watch that lasted so long the next list comes at once.
+const WATCH_STEADY: Duration = Duration::from_secs(10);
 /// Between a failure and the next try: at first, and at most.
 const PAUSE: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
@@ -34,11 +36,60 @@ const PAUSE_MAX: Duration = Duration::from_secs(10);
 const FIRST_LIST: Duration = Duration::from_millis(2_500);
 /// Objects of one kind in one namespace; more are no HPA's pods.
 const OBJECTS_MAX: usize = 50_000;
+/// Pages of a list: a server may give fewer objects than it is asked for.
+const PAGES_MAX: u32 = 500;
+/// Names and labels of all of them: a pod has some 500 bytes of these.
+const KNOWN_BYTES_MAX: usize = 64 << 20;
 /// Labels of one object, and bytes of them; the API server's own limit of an object is 1.5 MB.
 const LABEL_BYTES_MAX: usize = 64 << 10;
+/// A name or a namespace (apimachinery, `IsDNS1123Subdomain`).
+const NAME_BYTES_MAX: usize = 253;
 
-/// Labels of objects by namespace and name.
-type Known = BTreeMap<(String, String), BTreeMap<String, String>>;
+/// A namespace and a name.
+type Key = (String, String);
+
+/// Labels of objects.
+#[derive(Default)]
+struct Known {
+    of: BTreeMap<Key, BTreeMap<String, String>>,
+    bytes: usize,
+}
+
+impl Known {
+    /// Takes an object, or what it is now. What no API server has, and what there is no room for, is left out: whether that is so
+    /// is answered.
+    fn put(&mut self, mut object: PartialObjectMeta<DynamicObject>) -> bool {
+        let mut labels = object.metadata.labels.take().unwrap_or_default();
+        if label_bytes(&labels) > LABEL_BYTES_MAX {
+            labels.clear();
+        }
+        let key = key(&object);
+        self.remove(&key);
+        let bytes = self.bytes + key_bytes(&key) + label_bytes(&labels);
+        let is_name = key.0.len() <= NAME_BYTES_MAX && key.1.len() <= NAME_BYTES_MAX;
+        let fits = is_name && bytes <= KNOWN_BYTES_MAX && self.of.len() < OBJECTS_MAX;
+        if fits {
+            self.bytes = bytes;
+            self.of.insert(key, labels);
+        }
+        fits
+    }
+
+    fn remove(&mut self, key: &Key) {
+        if let Some(labels) = self.of.remove(key) {
+            self.bytes -= key_bytes(key) + label_bytes(&labels);
+        }
+    }
+}
+
+fn key_bytes(key: &Key) -> usize {
+    key.0.len() + key.1.len()
+}
+
+fn label_bytes(labels: &BTreeMap<String, String>) -> usize {
+    let each = labels.iter().map(|(name, value)| name.len() + value.len());
+    each.sum()
+}
 
 /// What is known of the objects of a kind in a namespace.
 #[derive(Default)]
@@ -124,7 +175,7 @@ impl Watched {
         let fits = |labels: &BTreeMap<String, String>| {
             selector.matches_object(|label| labels.get(label).map(String::as_str))
         };
-        let fitting = known.iter().filter(|(_, labels)| fits(labels));
+        let fitting = known.of.iter().filter(|(_, labels)| fits(labels));
         Ok(fitting.map(|(key, labels)| of(key, labels)).collect())
     }
 }
@@ -146,13 +197,18 @@ async fn follow(
                     state.why.clear();
                 }
                 tell.send_modify(|attempts| *attempts += 1);
-                pause = PAUSE;
-                let mut since = Instant::now();
+                let listed = Instant::now();
+                let mut since = listed;
                 while watch_from(&api, &mut version, &state).await == Ended::Timeout
                     && since.elapsed() > WATCH_SHORTEST
                 {
                     since = Instant::now();
                 }
+                // A list of a server whose watches end at once costs it more than it tells us.
+                pause = match listed.elapsed() > WATCH_STEADY {
+                    true => PAUSE,
+                    false => (pause * 2).min(PAUSE_MAX),
+                };
             }
             Err(why) => {
                 let why = why.to_string();
@@ -188,40 +244,35 @@ impl fmt::Display for Refused {
             ),
             Refused::Server(error) => f.write_str(&super::words(error)),
             Refused::Late => write!(f, "no list within {LIST:?}"),
-            Refused::TooMany => write!(f, "there are more than {OBJECTS_MAX} in the namespace"),
+            Refused::TooMany => write!(
+                f,
+                "there are more than {OBJECTS_MAX} in the namespace, or {} MiB of names and labels",
+                KNOWN_BYTES_MAX >> 20
+            ),
         }
     }
 }
 
 async fn list(api: &Api<DynamicObject>) -> Result<(Known, String), Refused> {
     let mut parameters = ListParams::default().limit(PAGE);
-    let mut known = Known::new();
-    loop {
+    let mut known = Known::default();
+    for _ in 0..PAGES_MAX {
         let page = tokio::time::timeout(LIST, api.list_metadata(&parameters)).await;
         let page = page.map_err(|_| Refused::Late)?.map_err(Refused::Server)?;
         for object in page.items {
-            put(&mut known, object);
-        }
-        if known.len() > OBJECTS_MAX {
-            return Err(Refused::TooMany);
+            if !known.put(object) {
+                return Err(Refused::TooMany);
+            }
         }
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => parameters = parameters.continue_token(&token),
             None => return Ok((known, page.metadata.resource_version.unwrap_or_default())),
         }
     }
+    Err(Refused::TooMany)
 }
 
-fn put(known: &mut Known, mut object: PartialObjectMeta<DynamicObject>) {
-    let mut labels = object.metadata.labels.take().unwrap_or_default();
-    let bytes = labels.iter().map(|(key, value)| key.len() + value.len());
-    if bytes.sum::<usize>() > LABEL_BYTES_MAX {
-        labels.clear();
-    }
-    known.insert(key(&object), labels);
-}
-
-fn key(object: &PartialObjectMeta<DynamicObject>) -> (String, String) {
+fn key(object: &PartialObjectMeta<DynamicObject>) -> Key {
     (object.namespace().unwrap_or_default(), object.name_any())
 }
 
@@ -258,8 +309,8 @@ async fn watch_from(api: &Api<DynamicObject>, version: &mut String, state: &Mute
             WatchEvent::Error(_) => return Ended::Failed,
             WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                 advance(version, &object);
-                if known.len() < OBJECTS_MAX {
-                    put(known, object);
+                if !known.put(object) {
+                    return Ended::Failed; // the list says why
                 }
             }
             WatchEvent::Deleted(object) => {

@@ -16,6 +16,8 @@ use crate::cluster::{Cluster, Owner, ServiceName, WriteCa, Written, api_service_
 /// Somebody may apply the manifests again, without our CA. A change is seen by a watch; without one it is looked at this
 /// often.
 const LOOK: Duration = Duration::from_secs(30);
+/// ... and not again sooner than this: each look is a request, and may be a line of the log.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// Between two watches: at first, and at most.
 const PAUSE: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
@@ -59,7 +61,8 @@ impl Announcement {
                     self.say((group, version), news);
                     said = text;
                 }
-                // A change meanwhile is looked at next.
+                // A change meanwhile is looked at next; one that somebody changes all the time, now and then.
+                tokio::time::sleep(LOOK_AGAIN).await;
                 tokio::time::timeout(LOOK, changed.notified()).await.ok();
             }
         };
