@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
@@ -48,7 +48,7 @@ pub fn not_allowed(allowed: &'static str) -> Response<Body> {
 pub fn reply_encoded(
     status: StatusCode,
     content_type: &'static str,
-    body: impl Into<Vec<u8>>,
+    body: impl Into<Bytes>,
     request: &HeaderMap,
 ) -> Response<Body> {
     let body = body.into();

@@ -7,6 +7,7 @@ pub mod auto_reload;
 mod bound;
 pub mod descriptors;
 mod events;
+mod fair_reads;
 mod for_each;
 mod guarded_refusals;
 mod host;

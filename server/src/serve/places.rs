@@ -19,6 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
+use super::fair_reads::FairReads;
 use crate::clock::monotonic_ns;
 
 /// How long a request may be under way before its connection may have to make room; a first request gets no time.
@@ -89,6 +90,7 @@ impl Activity {
 pub(super) struct Connection {
     stream: TcpStream,
     activity: Arc<Activity>,
+    reads: FairReads,
 }
 
 impl Connection {
@@ -121,9 +123,16 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if buffer.filled().len() > before {
+        let Some(allowance) = self.reads.allowance(context) else {
+            return Poll::Pending;
+        };
+        let length = buffer.remaining().min(allowance);
+        let mut piece = ReadBuf::new(buffer.initialize_unfilled_to(length));
+        let polled = Pin::new(&mut self.stream).poll_read(context, &mut piece);
+        let bytes = piece.filled().len();
+        buffer.advance(bytes);
+        self.reads.count(bytes);
+        if bytes > 0 {
             self.activity.is(BUSY);
         }
         polled
@@ -230,7 +239,14 @@ impl Places {
             places: Arc::clone(self),
             id,
         };
-        Some((Connection { stream, activity }, place))
+        Some((
+            Connection {
+                stream,
+                activity,
+                reads: FairReads::default(),
+            },
+            place,
+        ))
     }
 
     /// Ends the connection that has least reason to be there, where the process has no descriptor for another. `false`: none may

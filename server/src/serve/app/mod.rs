@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::keda::Triggers;
+use super::own_metrics::OwnPages;
 use super::signals::{self, Watched};
 use super::snapshots::Snapshots;
 use crate::alertmanager::{Notifier, NotifierOptions};
@@ -131,6 +132,7 @@ pub struct App {
     events: watch::Sender<Option<config::Events>>,
     /// For whoever looks at this server.
     notifications: Notifications,
+    own_pages: OwnPages,
     ready: AtomicBool,
     /// The process is about to end: nobody new is to be sent here.
     draining: AtomicBool,
@@ -314,6 +316,7 @@ impl App {
             reloading: tokio::sync::Mutex::new(()),
             events: watch::Sender::new(config.events),
             notifications,
+            own_pages: OwnPages::default(),
             ready: AtomicBool::new(false),
             draining: AtomicBool::new(false),
         }))
@@ -389,6 +392,11 @@ impl App {
         self.keda.configured(Arc::clone(&signals));
         before.end_unless_in(&signals);
         Ok(())
+    }
+
+    /// What this process does, for whoever asks.
+    pub(super) fn own_pages(&self) -> &OwnPages {
+        &self.own_pages
     }
 
     /// The scraper.

@@ -3,9 +3,11 @@
 mod family;
 mod process;
 mod remote_write;
+mod shared_page;
 mod signals;
 
 use axum::http::{HeaderMap, header};
+use bytes::Bytes;
 use stillwell_adapters::form::Form;
 use stillwell_adapters::host::{Health, Host};
 use stillwell_adapters::json;
@@ -20,11 +22,36 @@ use family::{Family, Kind};
 use process::Used;
 use signals::signals;
 
+use shared_page::SharedPage;
 pub(super) use signals::signal_samples;
 
 /// The page and its type, as the client takes it.
-pub(super) async fn page(app: &App, request: &HeaderMap) -> (&'static str, String) {
+pub(super) async fn page(app: &App, request: &HeaderMap) -> (&'static str, Bytes) {
     let openmetrics = takes_openmetrics(request);
+    let (content_type, shared) = match openmetrics {
+        true => (
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            &app.own_pages().openmetrics,
+        ),
+        false => (
+            "text/plain; version=0.0.4; charset=utf-8",
+            &app.own_pages().text,
+        ),
+    };
+    (
+        content_type,
+        shared.get(|| write_page(app, openmetrics)).await,
+    )
+}
+
+/// The page in each format.
+#[derive(Default)]
+pub(super) struct OwnPages {
+    text: SharedPage,
+    openmetrics: SharedPage,
+}
+
+async fn write_page(app: &App, openmetrics: bool) -> String {
     let mut out = String::with_capacity(16 << 10);
     for family in families(app).await {
         family.write_text(&mut out, openmetrics);
@@ -32,11 +59,7 @@ pub(super) async fn page(app: &App, request: &HeaderMap) -> (&'static str, Strin
     if openmetrics {
         out.push_str("# EOF\n");
     }
-    let content_type = match openmetrics {
-        true => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        false => "text/plain; version=0.0.4; charset=utf-8",
-    };
-    (content_type, out)
+    out
 }
 
 /// `/api/v1/status/self_metrics`: the families whose whole names fit a pattern, as JSON.

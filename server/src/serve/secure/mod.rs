@@ -26,7 +26,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use stillwell_adapters::host::Host;
 use stillwell_adapters::kubernetes::{self, Groups, Status};
-use stillwell_adapters::reply::{JSON, reply};
+use stillwell_adapters::reply::{JSON, reply, reply_bytes};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -334,7 +334,7 @@ impl MetricsApi {
             ["version"] => reply(StatusCode::OK, JSON, version(self.app.build().version)),
             ["metrics"] => {
                 let (kind, page) = own_metrics::page(&self.app, request.headers()).await;
-                reply(StatusCode::OK, kind, page)
+                reply_bytes(StatusCode::OK, kind, page)
             }
             ["apis" | "openapi", ..] => web::route(self.router.clone(), "", request).await,
             _ => Status::not_found(format!("{text}: there is /apis")).into_response(),
