@@ -94,7 +94,8 @@ async fn demo(length_ms: Option<u64>, port: Option<u16>) -> Result<(), String> {
     };
     let running = serve::start(settings, configured, text, apis, Limits::default(), clock)
         .await
-        .map_err(|error| error.to_string())?;
+        // Its flag for the same.
+        .map_err(|error| error.to_string().replace("--web.listen-address", "--port"))?;
     let base = format!("http://{}", running.addresses[0]);
     let (app, gateway) = (Arc::clone(&running.app), gateway_address.to_string());
     let keda = running.keda_address;

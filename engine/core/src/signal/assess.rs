@@ -106,24 +106,7 @@ impl Signal {
         } else if let (Some(comparison), true) = (&self.query.comparison, self.left_out.all) {
             elements.extend(self.combined(assessment, &scopes, comparison, &mut held)?);
         } else {
-            self.check_finite(&Labels::empty(), assessment.pins)?;
-            let time_ms = self.judge(assessment, &scopes.whole, &mut held)?;
-            let why_empty = |why: String| match absence::unseen(assessment, &self.query) {
-                Some(unseen) if !why.contains(&unseen) => format!("{unseen}; {why}"),
-                _ => why,
-            };
-            let labels = self.empty_group(assessment.pins).map_err(why_empty)?;
-            let floor = self.floor(&labels, assessment).filter(|_| !is_whole);
-            let value = self
-                .empty_value(assessment, &scopes)
-                .or_else(|why| floor.ok_or(why));
-            let value = value.map_err(why_empty)?;
-            let value = self.number(&labels, value, assessment)?;
-            elements.push(Element {
-                labels,
-                value,
-                time: Timestamp::from_ms(time_ms),
-            });
+            elements.push(self.empty(assessment, &scopes, is_whole, &mut held)?);
         }
         self.refuse_zero(assessment, crash_loop, &elements, &mut held)?;
         let state = match held {
@@ -134,6 +117,40 @@ impl Signal {
             },
         };
         Ok(Reading { state, elements })
+    }
+
+    /// S4: the element that stands for an empty result, if that is proven to be one.
+    fn empty<'a>(
+        &'a self,
+        assessment: Assessment<'_>,
+        scopes: &Scopes<'a>,
+        is_whole: bool,
+        held: &mut Held,
+    ) -> Result<Element, String> {
+        self.check_finite(&Labels::empty(), assessment.pins)?;
+        let time_ms = self.judge(assessment, &scopes.whole, held)?;
+        let why_empty = |why: String| match absence::unseen(assessment, &self.query) {
+            Some(unseen) if !why.contains(&unseen) => format!("{unseen}; {why}"),
+            _ => why,
+        };
+        // Of labels that nothing has because nothing met, no group is asked for.
+        let of_comparison = |why| match &self.query.comparison {
+            Some(comparison) => comparison.why_unknown(),
+            None => why,
+        };
+        let labels = self.empty_group(assessment.pins);
+        let labels = labels.map_err(of_comparison).map_err(why_empty)?;
+        let floor = self.floor(&labels, assessment).filter(|_| !is_whole);
+        let value = self
+            .empty_value(assessment, scopes)
+            .or_else(|why| floor.ok_or(why));
+        let value = value.map_err(why_empty)?;
+        let value = self.number(&labels, value, assessment)?;
+        Ok(Element {
+            labels,
+            value,
+            time: Timestamp::from_ms(time_ms),
+        })
     }
 
     /// S2b: what is read and not known is what it was at most, for as long as what was measured before counts (S6b). Error: it

@@ -205,11 +205,21 @@ impl Written {
     }
 }
 
+/// Flags of YAML 1.1; of a letter alone kubectl has made a flag and a text.
+const FLAGS: [&str; 6] = ["true", "false", "yes", "no", "on", "off"];
+
+/// `flag`, `Flag` and `FLAG` are flags, `fLAG` is none.
+fn is_spelling(text: &str, flag: &str) -> bool {
+    let is_capital = || text[1..] == flag[1..];
+    text.eq_ignore_ascii_case(flag)
+        && (text == flag || text == flag.to_ascii_uppercase() || is_capital())
+}
+
 fn written(text: &str, is_plain: bool) -> Written {
     if !is_plain {
         return Written::Text;
     }
-    if crate::yaml::flag(text).is_ok() {
+    if FLAGS.iter().any(|flag| is_spelling(text, flag)) {
         return Written::Flag;
     }
     let unsigned = text.trim_start_matches(['+', '-']);
@@ -265,6 +275,11 @@ mod tests {
                 Some(
                     "it.name: 5 is a number, and the API server takes nothing but a text here; write \"5\", in quotes",
                 ),
+            ),
+            ("{name: n, labels: {a: y, b: tRUE}}", None),
+            (
+                "{name: n, labels: {a: Off}}",
+                Some("it.labels.a: Off is a flag"),
             ),
             (
                 "{name: n, labels: {a: on}}",
