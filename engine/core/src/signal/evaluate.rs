@@ -5,7 +5,6 @@ use crate::labels::Labels;
 use crate::promql::{Annotations, EvalOptions, Query, QueryError, Value};
 use crate::time::Timestamp;
 
-use super::comparison::LeftOut;
 use super::query::SignalQuery;
 use super::view::SignalView;
 
@@ -17,10 +16,38 @@ pub struct Evaluation {
     /// Parts of the query (indices into `SignalQuery::parts`) whose result was empty.
     pub empty_parts: Vec<usize>,
     /// Whether it is empty because comparisons leave out all that was there.
-    pub left_out: LeftOut,
+    pub left_out: Compared,
     /// Series that the query reads whose newest sample is NaN or infinite, where its result would not show that: their
     /// labels, without the name.
     pub not_finite: Vec<Labels>,
+}
+
+/// What an evaluation says of the comparisons of a query whose result is empty.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Compared {
+    /// They leave nothing of what is there, 0 included where that is proven.
+    pub all: bool,
+    /// The operands that have no series, which has to be proven to mean 0.
+    pub operands_empty: Vec<usize>,
+}
+
+impl Compared {
+    /// What follows of an empty result from which of the queries are empty that `Comparison::looked_at` names, `looked_at` of them.
+    pub(super) fn note(&mut self, looked_at: usize, is_empty: impl Fn(usize) -> bool) {
+        self.clear();
+        let Some(operands) = looked_at.checked_sub(2) else {
+            return; // nothing is compared
+        };
+        self.operands_empty
+            .extend((0..operands).filter(|at| is_empty(*at)));
+        let (filled, holds) = (operands, operands + 1);
+        self.all = is_empty(filled) && !is_empty(holds);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.all = false;
+        self.operands_empty.clear();
+    }
 }
 
 /// The result of an evaluation, or why it has none.
@@ -44,7 +71,7 @@ pub(crate) fn evaluate(
             empty_parts.push(index);
         }
     }
-    let mut left_out = LeftOut::default();
+    let mut left_out = Compared::default();
     if let (Some(comparison), true) = (&query.comparison, values.is_empty()) {
         let mut are_empty = Vec::new();
         for query in comparison.looked_at() {

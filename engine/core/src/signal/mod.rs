@@ -5,7 +5,7 @@
 //! * What follows for a query: `query` (its selectors and its kind), `scope` (which targets count; `carried`: which labels of a
 //!   result say so), `judge` (whether their
 //!   pages are new enough), `absence` (whether an empty result means 0; `known_labels`: what
-//!   the labels of a family say of that; `shown`: what is on a page), `losses` (what a result lacks), `comparison` (whether it is empty because comparisons leave out what was measured), `windows` (whether good pages cover what a query looks back to), `grace` (what holds after a restart), `lint`.
+//!   the labels of a family say of that; `shown`: what is on a page), `losses` (what a result lacks), `compared` (whether it is empty because comparisons leave out what was measured), `windows` (whether good pages cover what a query looks back to), `grace` (what holds after a restart), `lint`.
 //! * How it is evaluated: `compiled` (incrementally, at each page), `evaluate` and `refresh` (from the plan, without a
 //!   lock), `view` (the store as signals see it; `form`: families under other names), `retain_set` (which metrics are kept).
 //! * `signal` is one signal, `assess` yields its `reading` (`configured`: what a user wants told instead), `objects` that of each object it tells of, `unanswered` whether what has no number may be there, `explain` the reasons;
@@ -16,7 +16,7 @@ mod assess;
 mod assessment;
 mod candidates;
 mod carried;
-mod comparison;
+mod compared;
 mod compiled;
 mod configured;
 mod demand;
@@ -57,7 +57,7 @@ mod windows;
 
 pub(crate) use evaluate::evaluate;
 #[doc(hidden)]
-pub use evaluate::{Evaluated, Evaluation};
+pub use evaluate::{Compared, Evaluated, Evaluation};
 pub(crate) use facts::{
     ChangeKind, CounterMoves, Facts, Gatherer, LeftOut, PageFacts, ProcessFacts, ProcessGatherer,
     RememberedLabels, RestoredTarget,

@@ -10,10 +10,9 @@ use crate::store::Store;
 use crate::time::Timestamp;
 
 use super::assessment::Assessment;
-use super::comparison::LeftOut;
 use super::compiled::{CompiledQuery, EvalContext, Unsupported};
 use super::demand::Demand;
-use super::evaluate::{Evaluated, Evaluation};
+use super::evaluate::{Compared, Evaluated, Evaluation};
 use super::facts::{ChangeKind, Facts};
 use super::grace::{self, Grace, Measured};
 use super::judge;
@@ -50,7 +49,7 @@ pub(crate) struct Signal {
     /// Parts of the query whose result was empty at the newest evaluation.
     pub(super) empty_parts: Vec<usize>,
     /// Whether comparisons in the query left out all that there was.
-    pub(super) left_out: LeftOut,
+    pub(super) left_out: Compared,
     /// Series of which the newest evaluation found no finite number, where its result does not show that.
     pub(super) not_finite: Vec<Labels>,
     /// The newest evaluation at which every target was fresh.

@@ -12,8 +12,7 @@ use crate::limits::COMPILED_OPS_MAX;
 use crate::promql::Query;
 use crate::promql::plan::ValueType;
 
-use super::super::comparison::Comparison;
-use super::super::query::SignalQuery;
+use super::super::query::{Comparison, SignalQuery};
 use super::fold::Folds;
 use super::halt::Unsupported;
 use super::instant::Instant;

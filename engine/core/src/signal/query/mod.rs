@@ -1,5 +1,7 @@
 //! The query of a signal: its selectors, its kind (S7), and the value of an empty result.
 
+mod comparison;
+
 use std::sync::Arc;
 
 use crate::labels::{METRIC_NAME, MatchOp, Matcher};
@@ -8,10 +10,11 @@ use crate::promql::plan::{AggregateOp, At, BinaryOp, Duration, Expr, ExprKind};
 use crate::promql::{EvalOptions, Features, FunctionId, Query, QueryError};
 
 use super::carried::{self, Carried};
-use super::comparison::Comparison;
 use super::demand::Demand;
 use super::names::{Names, TableMetrics};
 use super::not_finite;
+
+pub(crate) use comparison::Comparison;
 
 /// How queries of signals are read.
 #[derive(Clone, Debug)]
