@@ -50,8 +50,8 @@ const RESERVE_PART: u64 = 8;
 /// Runs queries.
 pub struct QueryPool {
     scalers: Arc<Semaphore>,
-    guarded: Places,
-    queries: Places,
+    guarded: QuerySlots,
+    queries: QuerySlots,
     timeout_ms: u64,
     memory: Memory,
     cores: Arc<Cores>,
@@ -62,14 +62,14 @@ pub struct QueryPool {
 }
 
 /// Queries of a kind: how many at a time, and which of them compute.
-struct Places {
+struct QuerySlots {
     all: Arc<Semaphore>,
     turns: Arc<Turns>,
 }
 
-impl Places {
-    fn new(count: usize, cores: &Cores) -> Places {
-        Places {
+impl QuerySlots {
+    fn new(count: usize, cores: &Cores) -> QuerySlots {
+        QuerySlots {
             all: Arc::new(Semaphore::new(count)),
             turns: Arc::new(Turns::new(cores.count())),
         }
@@ -92,8 +92,8 @@ impl QueryPool {
         let cores = Arc::new(Cores::of_the_machine());
         QueryPool {
             scalers: Arc::new(Semaphore::new(SCALER_PLACES)),
-            guarded: Places::new(places, &cores),
-            queries: Places::new(places, &cores),
+            guarded: QuerySlots::new(places, &cores),
+            queries: QuerySlots::new(places, &cores),
             timeout_ms,
             memory: Memory::new(MEMORY_BYTES_DEFAULT),
             cores,
@@ -108,8 +108,8 @@ impl QueryPool {
         let cores = Arc::new(Cores::of_the_machine());
         QueryPool {
             scalers: Arc::new(Semaphore::new(places)),
-            guarded: Places::new(0, &cores),
-            queries: Places::new(0, &cores),
+            guarded: QuerySlots::new(0, &cores),
+            queries: QuerySlots::new(0, &cores),
             timeout_ms,
             memory: Memory::new(MEMORY_BYTES_DEFAULT),
             cores,

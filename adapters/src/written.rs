@@ -39,8 +39,8 @@ const BODY_WAIT: Duration = Duration::from_secs(10);
 /// How long a body with a place may take where others wait for one.
 const BODY_WAIT_OTHERS: Duration = Duration::from_secs(1);
 
-/// Places for requests of all protocols.
-pub(crate) struct Places {
+/// For requests of all protocols.
+pub(crate) struct BodySlots {
     /// Of bodies, in KiB.
     bodies: Semaphore,
     body_bytes_max: usize,
@@ -60,17 +60,17 @@ enum Refused {
     ShuttingDown,
 }
 
-impl Places {
+impl BodySlots {
     /// For a server with this memory limit: what requests take is not counted as held, so the smaller it is the less they may
     /// take.
-    pub(crate) fn new(memory_bytes_max: u64) -> Places {
+    pub(crate) fn new(memory_bytes_max: u64) -> BodySlots {
         let request = (memory_bytes_max / REQUEST_PART).clamp(REQUEST_BYTES_MIN, REQUEST_BYTES_MAX);
         let request_bytes_max = usize::try_from(request).unwrap_or(usize::MAX);
         let writes_max = match memory_bytes_max < ONE_BY_ONE_BYTES {
             true => 1,
             false => WRITES_AT_ONCE_MAX,
         };
-        Places {
+        BodySlots {
             bodies: Semaphore::new(request_bytes_max / KIB),
             body_bytes_max: request_bytes_max,
             waiting: AtomicUsize::new(0),
@@ -86,11 +86,11 @@ impl Places {
     }
 
     /// For requests that only ask for something: their bodies take so many bytes together.
-    pub(crate) fn of_bodies(bytes_max: usize) -> Places {
-        Places {
+    pub(crate) fn of_bodies(bytes_max: usize) -> BodySlots {
+        BodySlots {
             bodies: Semaphore::new(bytes_max / KIB),
             body_bytes_max: bytes_max,
-            ..Places::new(0)
+            ..BodySlots::new(0)
         }
     }
 
@@ -231,34 +231,34 @@ mod tests {
         Body::from_stream(sent.chain(tokio_stream::pending()))
     }
 
-    async fn written(places: &Places, bytes: usize) -> StatusCode {
+    async fn written(slots: &BodySlots, bytes: usize) -> StatusCode {
         let taken = |body: Bytes| text(StatusCode::OK, &body.len().to_string());
         let body = Body::from(vec![0; bytes]);
-        places.take(body, (1 << 20, 4), taken).await.status()
+        slots.take(body, (1 << 20, 4), taken).await.status()
     }
 
     /// 48 writers that sent a byte a second kept others out for eleven seconds.
     #[tokio::test]
     async fn writers_that_send_little_keep_nobody_out() {
-        let places = Arc::new(Places::new(64 << 20));
+        let slots = Arc::new(BodySlots::new(64 << 20));
         for _ in 0..48 {
-            let places = Arc::clone(&places);
+            let slots = Arc::clone(&slots);
             let ignored = |_| text(StatusCode::OK, "");
-            tokio::spawn(async move { places.take(silent(10), (1 << 20, 4), ignored).await });
+            tokio::spawn(async move { slots.take(silent(10), (1 << 20, 4), ignored).await });
         }
         tokio::task::yield_now().await;
-        assert_eq!(written(&places, 1_000).await, StatusCode::OK);
-        assert_eq!(written(&places, 200_000).await, StatusCode::OK);
+        assert_eq!(written(&slots, 1_000).await, StatusCode::OK);
+        assert_eq!(written(&slots, 200_000).await, StatusCode::OK);
     }
 
     #[tokio::test]
     async fn bodies_that_are_too_large_are_refused_with_and_without_a_place() {
-        let places = Places::new(64 << 20);
+        let slots = BodySlots::new(64 << 20);
         assert_eq!(
-            written(&places, (1 << 20) + 1).await,
+            written(&slots, (1 << 20) + 1).await,
             StatusCode::PAYLOAD_TOO_LARGE
         );
-        let small = places.take(Body::from(vec![0; 11]), (10, 4), |_| {
+        let small = slots.take(Body::from(vec![0; 11]), (10, 4), |_| {
             text(StatusCode::OK, "")
         });
         assert_eq!(small.await.status(), StatusCode::PAYLOAD_TOO_LARGE);
@@ -267,18 +267,18 @@ mod tests {
     /// Sixteen bodies of 16 MiB were held at a time, under whatever memory limit.
     #[tokio::test]
     async fn bodies_of_all_requests_take_a_part_of_the_memory_limit() {
-        let places = Arc::new(Places::new(64 << 20));
-        assert_eq!(places.request_bytes_max(), 16 << 20);
-        assert_eq!(Places::new(4 << 30).request_bytes_max(), 64 << 20);
+        let slots = Arc::new(BodySlots::new(64 << 20));
+        assert_eq!(slots.request_bytes_max(), 16 << 20);
+        assert_eq!(BodySlots::new(4 << 30).request_bytes_max(), 64 << 20);
         let ignored = |_| text(StatusCode::OK, "");
         // One that may have 16 MiB and sends some of it keeps all others that need a place waiting.
-        let first = Arc::clone(&places);
+        let first = Arc::clone(&slots);
         tokio::spawn(async move { first.take(silent(200_000), (16 << 20, 4), ignored).await });
-        let second = Arc::clone(&places);
+        let second = Arc::clone(&slots);
         tokio::spawn(async move { second.take(silent(200_000), (1 << 20, 4), ignored).await });
-        while places.waiting.load(Ordering::Relaxed) == 0 {
+        while slots.waiting.load(Ordering::Relaxed) == 0 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(places.bodies.available_permits(), 0);
+        assert_eq!(slots.bodies.available_permits(), 0);
     }
 }

@@ -33,7 +33,7 @@ use stillwell_engine::AppendedSeries;
 
 use crate::host::Host;
 use crate::reply::{reply, reply_bytes};
-use crate::written::{Places, text};
+use crate::written::{BodySlots, text};
 use deltas::Deltas;
 use messages::{
     ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
@@ -127,14 +127,14 @@ pub enum Refusal {
 }
 
 struct State {
-    places: Arc<Places>,
+    slots: Arc<BodySlots>,
     deltas: Arc<Mutex<Deltas>>,
 }
 
 /// The route.
-pub(crate) fn router(host: Arc<dyn Host>, places: Arc<Places>) -> Router {
+pub(crate) fn router(host: Arc<dyn Host>, slots: Arc<BodySlots>) -> Router {
     let state = Arc::new(State {
-        places,
+        slots,
         deltas: Arc::default(),
     });
     let handler = move |request: Request<Body>| {
@@ -159,7 +159,7 @@ async fn answer(host: Arc<dyn Host>, state: &State, request: Request<Body>) -> R
         Err(why) => return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, why),
     };
     let deltas = Arc::clone(&state.deltas);
-    let bytes_max = state.places.request_bytes_max();
+    let bytes_max = state.slots.request_bytes_max();
     let work = move |packed: Bytes| {
         let decoded =
             unpack(&packed, is_gzip).and_then(|bytes| decode(&bytes, encoding, bytes_max));
@@ -168,7 +168,7 @@ async fn answer(host: Arc<dyn Host>, state: &State, request: Request<Body>) -> R
     };
     let body = request.into_body();
     state
-        .places
+        .slots
         .take(body, (UNPACKED_BYTES_MAX, SHARE), work)
         .await
 }

@@ -32,7 +32,7 @@ use axum::routing::{any, get};
 use crate::form::{Form, decode};
 use crate::host::Host;
 use crate::reply::{JSON, not_allowed, reply, reply_encoded};
-use crate::written::Places;
+use crate::written::BodySlots;
 
 pub use answer::query_body;
 pub use error::ApiError;
@@ -55,9 +55,9 @@ pub fn router(host: Arc<dyn Host>) -> Router {
     let guarded_host = Arc::clone(&host);
     let version_host = Arc::clone(&host);
     let reads = crate::remote_read::router(Arc::clone(&host));
-    let places = Arc::new(Places::new(host.reader().memory_bytes_max()));
-    let writes = crate::remote_write::router(Arc::clone(&host), Arc::clone(&places));
-    let otlp = crate::otlp::router(Arc::clone(&host), places);
+    let slots = Arc::new(BodySlots::new(host.reader().memory_bytes_max()));
+    let writes = crate::remote_write::router(Arc::clone(&host), Arc::clone(&slots));
+    let otlp = crate::otlp::router(Arc::clone(&host), slots);
     let handler = move |request: Request<Body>| {
         let host = Arc::clone(&host);
         async move {

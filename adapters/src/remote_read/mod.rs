@@ -27,7 +27,7 @@ use crate::prometheus::ApiError;
 use crate::remote_write::each_part;
 use crate::remote_write::messages::Label;
 use crate::reply::{reply, reply_bytes};
-use crate::written::Places;
+use crate::written::BodySlots;
 use buffer::Buffer;
 use messages::{LabelMatcher, ReadRequest, ResponseType};
 
@@ -56,7 +56,7 @@ const STREAMED: &str = "application/x-streamed-protobuf; proto=prometheus.Chunke
 
 /// The route.
 pub fn router(host: Arc<dyn Host>) -> Router {
-    let bodies = Arc::new(Places::of_bodies(REQUESTS_BYTES_MAX));
+    let bodies = Arc::new(BodySlots::of_bodies(REQUESTS_BYTES_MAX));
     let handler = move |request: Request<Body>| {
         let (host, bodies) = (Arc::clone(&host), Arc::clone(&bodies));
         async move {
@@ -73,7 +73,7 @@ type Refusal = (StatusCode, String);
 
 async fn answer(
     host: &dyn Host,
-    bodies: &Places,
+    bodies: &BodySlots,
     request: Request<Body>,
 ) -> Result<Response<Body>, Refusal> {
     if request.method() != Method::POST {

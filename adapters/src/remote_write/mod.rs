@@ -24,7 +24,7 @@ use bytes::Bytes;
 
 use crate::host::Host;
 use crate::reply::reply;
-use crate::written::{Places, text};
+use crate::written::{BodySlots, text};
 
 pub(crate) use weigh::each_part;
 
@@ -44,15 +44,15 @@ const WRITTEN: [HeaderName; 3] = [
 ];
 
 /// The route.
-pub(crate) fn router(host: Arc<dyn Host>, places: Arc<Places>) -> Router {
+pub(crate) fn router(host: Arc<dyn Host>, slots: Arc<BodySlots>) -> Router {
     let handler = move |request: Request<Body>| {
-        let (host, places) = (Arc::clone(&host), Arc::clone(&places));
-        async move { answer(host, &places, request).await }
+        let (host, slots) = (Arc::clone(&host), Arc::clone(&slots));
+        async move { answer(host, &slots, request).await }
     };
     Router::new().route("/api/v1/write", any(handler))
 }
 
-async fn answer(host: Arc<dyn Host>, places: &Places, request: Request<Body>) -> Response<Body> {
+async fn answer(host: Arc<dyn Host>, slots: &BodySlots, request: Request<Body>) -> Response<Body> {
     if request.method() != Method::POST {
         return crate::reply::not_allowed("POST");
     }
@@ -66,10 +66,10 @@ async fn answer(host: Arc<dyn Host>, places: &Places, request: Request<Body>) ->
         Ok(protocol) => protocol,
         Err(why) => return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, why),
     };
-    let bytes_max = places.request_bytes_max();
+    let bytes_max = slots.request_bytes_max();
     let work = move |packed: Bytes| write(&*host, packed, protocol, bytes_max);
     let body = request.into_body();
-    places.take(body, (PACKED_BYTES_MAX, SHARE), work).await
+    slots.take(body, (PACKED_BYTES_MAX, SHARE), work).await
 }
 
 fn write(host: &dyn Host, packed: Bytes, protocol: Protocol, bytes_max: usize) -> Response<Body> {

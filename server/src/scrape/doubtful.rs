@@ -11,45 +11,45 @@ use std::task::Poll;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// At a time: the thread is one, so that more of them would only stand in line before others.
-const TURNS: usize = 1;
+const PERMITS: usize = 1;
 
-/// Whose turn it is.
+/// Who of them is in line.
 pub struct Doubtful(Semaphore);
 
 impl Default for Doubtful {
     fn default() -> Doubtful {
-        Doubtful(Semaphore::new(TURNS))
+        Doubtful(Semaphore::new(PERMITS))
     }
 }
 
-/// A turn, until [`over`].
-pub(super) type Turn<'a> = Option<SemaphorePermit<'a>>;
+/// A place in that line, until [`over`].
+pub(super) type Permit<'a> = Option<SemaphorePermit<'a>>;
 
 impl Doubtful {
-    /// Waits for a turn. `None` never comes: nobody closes it.
-    pub async fn turn(&self) -> Turn<'_> {
+    /// Waits for a permit. `None` never comes: nobody closes it.
+    pub async fn permit(&self) -> Permit<'_> {
         self.0.acquire().await.ok()
     }
 }
 
-/// Begins something in its turn, if it needs one, which ends where it first has to wait.
-pub(super) async fn begin<F: Future>(turn: Turn<'_>, work: F) -> F::Output {
-    if turn.is_none() {
+/// Begins something with its permit, if it needs one, which ends where it first has to wait.
+pub(super) async fn begin<F: Future>(permit: Permit<'_>, work: F) -> F::Output {
+    if permit.is_none() {
         return work.await;
     }
     let mut work = pin!(work);
     let begun = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await;
-    over(turn).await;
+    over(permit).await;
     match begun {
         Poll::Ready(done) => done,
         Poll::Pending => work.await,
     }
 }
 
-/// Ends a turn once others were in line: whoever gave it back at once would keep nobody from being next.
-pub(super) async fn over(turn: Turn<'_>) {
+/// Gives a permit back once others were in line: whoever gave it back at once would keep nobody from being next.
+pub(super) async fn over(permit: Permit<'_>) {
     tokio::task::yield_now().await;
-    drop(turn);
+    drop(permit);
 }
 
 #[cfg(test)]
@@ -68,10 +68,10 @@ mod tests {
             let (doubtful, done, asked) = (doubtful.clone(), done.clone(), asked.clone());
             tokio::spawn(async move {
                 asked.fetch_add(1, Ordering::Relaxed);
-                begin(doubtful.turn().await, async {}).await;
-                let turn = doubtful.turn().await;
+                begin(doubtful.permit().await, async {}).await;
+                let permit = doubtful.permit().await;
                 done.fetch_add(1, Ordering::Relaxed);
-                over(turn).await;
+                over(permit).await;
             });
         }
         while asked.load(Ordering::Relaxed) < 5_000 {

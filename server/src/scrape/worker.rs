@@ -124,18 +124,18 @@ impl Worker {
             return self.state.pass(rest);
         }
         let shared = Arc::clone(&self.shared);
-        let turn = match self.state.health() {
+        let permit = match self.state.health() {
             Health::Up => None,
-            Health::Unknown | Health::Down => shared.doubtful.turn().await,
+            Health::Unknown | Health::Down => shared.doubtful.permit().await,
         };
         let at = aligned(shared.clock.now(), due_ms, self.state.target.interval_ms);
         let began = Instant::now();
         let fetched = match &self.state.target.refused {
             Some(why) => {
-                drop(turn); // it takes one to fail, and nobody may hold one who waits for one
+                drop(permit); // it takes one to fail, and nobody may hold one who waits for one
                 Err(ScrapeError::Page(why.clone()))
             }
-            None => doubtful::begin(turn, self.fetch()).await,
+            None => doubtful::begin(permit, self.fetch()).await,
         };
         if fetched.is_ok() {
             self.note_cost(began.elapsed().as_secs_f64() * 1000.0);
@@ -167,11 +167,11 @@ impl Worker {
         let duration_s = facts.duration_s;
         let error = result.err().map(|error| error.to_string());
         if let Some(error) = &error {
-            let turn = shared.doubtful.turn().await;
+            let permit = shared.doubtful.permit().await;
             // A clock that did not move on leaves no room for a second entry; `up` keeps its last one then.
             let failed = |writer: &mut Writer| writer.fail(self.target, at, facts, error).ok();
             failed(&mut shared.writer.lock());
-            doubtful::over(turn).await;
+            doubtful::over(permit).await;
         }
         if error.is_none() {
             self.stretch(due_ms);

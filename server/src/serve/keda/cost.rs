@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::turns::HEAVY;
+use super::throttle::HEAVY;
 
 /// A query that costs more than this is not cheap: such take turns.
 pub(super) const CHEAP: Duration = Duration::from_micros(200);

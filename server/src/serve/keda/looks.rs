@@ -37,7 +37,7 @@ impl Inner {
         {
             return told;
         } else {
-            let Some((evaluated, took)) = self.turns.take(TURN_WAIT, evaluate) else {
+            let Some((evaluated, took)) = self.throttle.take(TURN_WAIT, evaluate) else {
                 return Err(Refusal::unknown(
                     "queries that cost much take turns, and this one's has not come: aggregate over fewer series",
                 ));

@@ -21,8 +21,8 @@ mod poller;
 mod resolve;
 mod scale_from_zero;
 mod shares;
+mod throttle;
 mod triggers;
-mod turns;
 
 pub use listener::KedaListener;
 pub use triggers::{EVALUATED_AT_ONCE_MAX, Triggers};

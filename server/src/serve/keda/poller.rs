@@ -96,7 +96,7 @@ impl Inner {
                 let looked = Instant::now();
                 Some((evaluate(), looked.elapsed()))
             } else {
-                self.turns.take(Duration::ZERO, evaluate)
+                self.throttle.take(Duration::ZERO, evaluate)
             };
             let Some((reading, took)) = looked else {
                 self.forget_seen(&key);

@@ -22,7 +22,7 @@ use super::latches::{self, Latches};
 use super::resolve::{SourceKey, bad_query, no_signal, readable, resolve};
 use super::scale_from_zero::{ScaleFromZero, pool_of};
 use super::shares::{Asker, Shares};
-use super::turns::Turns;
+use super::throttle::Throttle;
 use crate::clock::Clock;
 use crate::serve::signals::{Found, Watched};
 
@@ -61,7 +61,7 @@ pub(super) struct Inner {
     pub(super) state: Mutex<State>,
     pub(super) scale_from_zero: Mutex<ScaleFromZero>,
     /// Of queries that cost much.
-    pub(super) turns: Turns,
+    pub(super) throttle: Throttle,
     streams: AtomicUsize,
     handshakes_failed: AtomicU64,
     /// Of an earlier run.
@@ -128,7 +128,7 @@ impl Triggers {
             signals: RwLock::new(signals),
             state: Mutex::default(),
             scale_from_zero: Mutex::new(ScaleFromZero::new()),
-            turns: Turns::default(),
+            throttle: Throttle::default(),
             streams: AtomicUsize::new(0),
             handshakes_failed: AtomicU64::new(0),
             latches: Latches::read(latches),

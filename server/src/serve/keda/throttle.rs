@@ -12,9 +12,9 @@ pub(super) const HEAVY: Duration = Duration::from_millis(5);
 /// After one of those nobody's turn comes for so many times what it cost.
 const REST_TIMES: u64 = 4;
 
-/// Whose turn it is.
+/// Lets one query be evaluated at a time.
 #[derive(Default)]
-pub(super) struct Turns {
+pub(super) struct Throttle {
     /// Held for a look, not while a query is evaluated.
     state: Mutex<State>,
     /// Somebody's turn is over. Only threads that may block wait for it.
@@ -28,34 +28,34 @@ struct State {
     next_ns: u64,
 }
 
-/// Somebody's turn, which ends with a panic, too.
-struct Turn<'t> {
-    turns: &'t Turns,
+/// An evaluation under way, which ends with a panic, too.
+struct Evaluation<'t> {
+    throttle: &'t Throttle,
     began_ns: u64,
 }
 
-impl Turns {
-    /// Takes a turn, where it comes within `wait`; with what it cost.
+impl Throttle {
+    /// Evaluates a query, where its turn comes within `wait`; with what it cost.
     pub(super) fn take<T>(
         &self,
         wait: Duration,
         evaluate: impl FnOnce() -> T,
     ) -> Option<(T, Duration)> {
-        let turn = self.begin(wait)?;
+        let evaluation = self.begin(wait)?;
         let result = evaluate();
-        let took_ns = monotonic_ns() - turn.began_ns;
+        let took_ns = monotonic_ns() - evaluation.began_ns;
         Some((result, Duration::from_nanos(took_ns)))
     }
 
-    fn begin(&self, wait: Duration) -> Option<Turn<'_>> {
+    fn begin(&self, wait: Duration) -> Option<Evaluation<'_>> {
         let until_ns = monotonic_ns().saturating_add(wait.as_nanos() as u64);
         let mut state = self.state.lock();
         loop {
             let now_ns = monotonic_ns();
             if !state.is_taken && state.next_ns <= now_ns {
                 state.is_taken = true;
-                return Some(Turn {
-                    turns: self,
+                return Some(Evaluation {
+                    throttle: self,
                     began_ns: now_ns,
                 });
             }
@@ -72,13 +72,13 @@ impl Turns {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Evaluation<'_> {
     fn drop(&mut self) {
-        let mut state = self.turns.state.lock();
+        let mut state = self.throttle.state.lock();
         state.is_taken = false;
         state.next_ns = next_ns(self.began_ns, monotonic_ns());
         drop(state);
-        self.turns.over.notify_all(); // some have no time left
+        self.throttle.over.notify_all(); // some have no time left
     }
 }
 
@@ -97,21 +97,21 @@ mod tests {
 
     #[test]
     fn one_query_is_evaluated_at_a_time_and_who_costs_much_makes_others_wait() {
-        let turns = Turns::default();
+        let throttle = Throttle::default();
         let no_wait = Duration::ZERO;
-        let nested = turns.take(no_wait, || turns.take(no_wait, || ()).is_some());
+        let nested = throttle.take(no_wait, || throttle.take(no_wait, || ()).is_some());
         assert!(nested.is_some_and(|(nested, _)| !nested));
         // Whatever that took on this machine.
-        turns.state.lock().next_ns = 0;
+        throttle.state.lock().next_ns = 0;
         let panics = || -> () { panic!("a fault of ours") };
-        let caught = std::panic::AssertUnwindSafe(|| turns.take(no_wait, panics));
+        let caught = std::panic::AssertUnwindSafe(|| throttle.take(no_wait, panics));
         assert!(std::panic::catch_unwind(caught).is_err());
-        turns.state.lock().next_ns = 0;
-        assert!(turns.take(no_wait, || ()).is_some());
+        throttle.state.lock().next_ns = 0;
+        assert!(throttle.take(no_wait, || ()).is_some());
         let rest = Duration::from_secs(3_600);
-        turns.state.lock().next_ns = monotonic_ns() + rest.as_nanos() as u64;
-        assert!(turns.take(no_wait, || ()).is_none());
-        assert!(turns.take(rest / 2, || ()).is_none(), "not in vain");
+        throttle.state.lock().next_ns = monotonic_ns() + rest.as_nanos() as u64;
+        assert!(throttle.take(no_wait, || ()).is_none());
+        assert!(throttle.take(rest / 2, || ()).is_none(), "not in vain");
         let ms = 1_000_000;
         assert_eq!(next_ns(100 * ms, 104 * ms), 104 * ms);
         assert_eq!(next_ns(100 * ms, 110 * ms), 150 * ms);
