@@ -186,8 +186,14 @@ impl Entry {
 
     /// Whether nobody has asked for so long, and nobody listens.
     pub(super) fn expired(&self, at: Timestamp, expires_ms: i64) -> bool {
-        self.streams.load(Ordering::Relaxed) == 0
-            && at.since_ms(self.now.lock().last_call) >= expires_ms
+        let (has_stream, last_call) = self.use_made();
+        !has_stream && at.since_ms(last_call) >= expires_ms
+    }
+
+    /// What use is made of it: whether a stream is open, and the last call.
+    pub(super) fn use_made(&self) -> (bool, Timestamp) {
+        let has_stream = self.streams.load(Ordering::Relaxed) > 0;
+        (has_stream, self.now.lock().last_call)
     }
 
     /// For `/signals`.

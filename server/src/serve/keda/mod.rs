@@ -1,7 +1,7 @@
 //! KEDA's API: what ScaledObjects ask for over gRPC, kept like signals for as long as they ask.
 //!
 //! `resolve` says what they read, `triggers` keeps them, each an `entry` with its `latch` (`latches` takes them over a restart); `looks` tells them what their sources say, and `poller` looks
-//! after every scrape, on a thread of its own; `shares` says how much one address may ask for; `scale_from_zero` watches pools at zero; `listener` is the port.
+//! after every scrape, on a thread of its own; `shares` says how much one address holds, and `state` who ends where there is no room; `scale_from_zero` watches pools at zero; `listener` is the port.
 //!
 //! A namespace in a request is a claim that anybody can make who reaches the port. So `namespaces` of a signal is
 //! enforced only where the peer showed a client certificate that was verified, and then only as far as that peer (KEDA's
@@ -21,6 +21,7 @@ mod poller;
 mod resolve;
 mod scale_from_zero;
 mod shares;
+mod state;
 mod throttle;
 mod triggers;
 

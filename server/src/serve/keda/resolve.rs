@@ -26,6 +26,10 @@ pub(super) enum SourceKey {
 }
 
 impl SourceKey {
+    pub(super) fn is_query(&self) -> bool {
+        matches!(self, SourceKey::Query { .. })
+    }
+
     /// For which it is read; empty where it is a signal of all.
     pub(super) fn namespace(&self) -> &str {
         match self {

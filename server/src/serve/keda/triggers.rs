@@ -15,13 +15,13 @@ use tokio::sync::{Notify, watch};
 use tracing::warn;
 
 use super::calls::CALLS_MAX;
-use super::cost::Cost;
 use super::entry::Entry;
 use super::latch::Latch;
 use super::latches::{self, Latches};
 use super::resolve::{SourceKey, bad_query, no_signal, readable, resolve};
 use super::scale_from_zero::{ScaleFromZero, pool_of};
-use super::shares::{Asker, Shares};
+use super::shares::Asker;
+use super::state::{EntryKey, Slot, State};
 use super::throttle::Throttle;
 use crate::clock::Clock;
 use crate::serve::signals::{Found, Watched};
@@ -32,8 +32,6 @@ const EXPIRES_MS: i64 = 5 * 60_000;
 pub const EVALUATED_AT_ONCE_MAX: usize = 8;
 /// A call's turn has come by then, or it is answered without.
 const CALL_MS_MAX: u64 = 3_000;
-/// What a trigger takes beside its texts.
-const TRIGGER_BYTES: usize = 1 << 10;
 /// Streams open at once: as many as calls of which some are left for everybody (`calls`).
 const STREAMS_MAX: usize = CALLS_MAX;
 /// Refusals kept for people.
@@ -59,6 +57,10 @@ pub(super) struct Inner {
     pub(super) signals: RwLock<Arc<Watched>>,
     /// Never held while a query runs.
     pub(super) state: Mutex<State>,
+    /// For people, by namespace, name and key of the metadata.
+    refusals: Mutex<HashMap<(String, String, String), Refused>>,
+    /// When the log last said of a trigger that it names no signal.
+    warned: Mutex<Option<Timestamp>>,
     pub(super) scale_from_zero: Mutex<ScaleFromZero>,
     /// Of queries that cost much.
     pub(super) throttle: Throttle,
@@ -68,40 +70,6 @@ pub(super) struct Inner {
     latches: Latches,
     /// Something may have changed that no scrape tells of.
     pub(super) poked: Notify,
-}
-
-#[derive(Default)]
-pub(super) struct State {
-    pub(super) sources: HashMap<SourceKey, Slot>,
-    shares: Shares,
-    refusals: HashMap<(String, String, String), Refused>,
-    /// When the log last said of a trigger that it names no signal.
-    warned: Option<Timestamp>,
-}
-
-#[derive(Default)]
-pub(super) struct Slot {
-    /// Of a query, with who asked for it first.
-    query: Option<(SignalId, Asker)>,
-    /// The signal and how many pages it had seen when it was last looked at.
-    pub(super) seen: Option<(SignalId, Option<u64>)>,
-    pub(super) cost: Cost,
-    pub(super) entries: HashMap<EntryKey, Arc<Entry>>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct EntryKey {
-    caller: Caller,
-    /// The trigger's debug text: it holds numbers, which have no hash of their own.
-    trigger: String,
-}
-
-impl EntryKey {
-    /// What the entry takes, its texts counted twice: the trigger has them as well.
-    fn bytes(&self) -> usize {
-        let texts = self.trigger.len() + self.caller.namespace.len() + self.caller.name.len();
-        TRIGGER_BYTES + 2 * texts
-    }
 }
 
 struct Refused {
@@ -127,6 +95,8 @@ impl Triggers {
             ending,
             signals: RwLock::new(signals),
             state: Mutex::default(),
+            refusals: Mutex::default(),
+            warned: Mutex::default(),
             scale_from_zero: Mutex::new(ScaleFromZero::new()),
             throttle: Throttle::default(),
             streams: AtomicUsize::new(0),
@@ -165,20 +135,12 @@ impl Triggers {
     pub(in crate::serve) fn configured(&self, signals: Arc<Watched>) {
         *self.0.signals.write() = Arc::clone(&signals);
         let mut state = self.0.state.lock();
-        let State {
-            sources, shares, ..
-        } = &mut *state;
-        for (key, slot) in sources.iter_mut() {
+        state.end_where(&self.0.reader, |source, entry| {
+            let resolved = resolve(&signals, &entry.caller, &entry.trigger);
+            !resolved.is_ok_and(|resolved| resolved.key == *source)
+        });
+        for slot in state.sources.values_mut() {
             slot.seen = None;
-            slot.entries.retain(|key_of_entry, entry| {
-                let resolved = resolve(&signals, &entry.caller, &entry.trigger);
-                let stays = resolved.is_ok_and(|resolved| resolved.key == *key);
-                if !stays {
-                    entry.end();
-                    shares.remove_trigger(entry.asker, key_of_entry.bytes());
-                }
-                stays
-            });
         }
         drop(state);
         self.0.poked.notify_one();
@@ -196,14 +158,16 @@ impl Triggers {
             .take(SHOWN_MAX)
             .map(|entry| entry.describe())
             .collect();
-        let more = state.shares.triggers().saturating_sub(shown.len());
-        let refused = state.refusals.iter();
+        let more = state.triggers().saturating_sub(shown.len());
+        drop(state);
         shown.extend(
-            refused
+            self.0
+                .refusals
+                .lock()
+                .iter()
                 .filter(|(_, refused)| now.since_ms(refused.last) < REFUSAL_SHOWN_MS)
                 .map(|((namespace, name, _), refused)| refused.describe(namespace, name)),
         );
-        drop(state);
         shown.sort_by(|a, b| {
             (&a.namespace, &a.name, &a.trigger).cmp(&(&b.namespace, &b.name, &b.trigger))
         });
@@ -240,7 +204,7 @@ impl Inner {
     /// The signal behind a source; `None` where it is gone.
     pub(super) fn signal_of(&self, key: &SourceKey, slot: &Slot) -> Option<SignalId> {
         match key {
-            SourceKey::Query { .. } => slot.query.map(|(id, _)| id),
+            SourceKey::Query { .. } => slot.query,
             SourceKey::Named(name) => match self.signals.read().find(name, "") {
                 Some(Found::Signal(_, id)) => Some(id),
                 _ => None,
@@ -262,27 +226,18 @@ impl Inner {
             trigger: format!("{trigger:?}"),
         };
         let mut state = self.state.lock();
-        let slot = state.sources.get(&resolved.key);
-        if let Some(entry) = slot.and_then(|slot| slot.entries.get(&key)) {
+        if let Some(entry) = state.find(&resolved.key, &key) {
             entry.touch(now);
             return Ok((resolved.key, Arc::clone(entry)));
         }
-        let is_new = slot.is_none();
-        state.shares.add_trigger(asker, key.bytes())?;
+        if let Some((text, _)) = &resolved.watch {
+            readable(trigger, text)?; // nobody ends for what could never be told
+        }
+        state.make_room(&self.reader, asker, (&resolved.key, &key))?;
+        let is_new = !state.sources.contains_key(&resolved.key);
         let watch = resolved.watch.filter(|_| is_new);
-        let query = watch.map(|(text, policy)| {
-            readable(trigger, &text)?;
-            let namespace = resolved.key.namespace();
-            state.shares.add_query(asker, namespace)?;
-            let registered = self.reader.register(&text, policy);
-            registered.map_err(|error| {
-                state.shares.remove_query(asker, namespace);
-                bad_query(trigger)(error)
-            })
-        });
-        let query = query.transpose().inspect_err(|_| {
-            state.shares.remove_trigger(asker, key.bytes());
-        })?;
+        let query = watch.map(|(text, policy)| self.reader.register(&text, policy));
+        let query = query.transpose().map_err(bad_query(trigger))?;
         let latched_ms = self
             .latches
             .take(&caller.namespace, &caller.name, &key.trigger);
@@ -293,51 +248,29 @@ impl Inner {
             Latch::since(latched_ms),
             now,
         ));
-        let slot = state.sources.entry(resolved.key.clone());
-        let slot = slot.or_insert_with(|| Slot {
-            query: query.map(|id| (id, asker)),
-            ..Slot::default()
-        });
-        slot.entries.insert(key, Arc::clone(&entry));
-        if state.shares.triggers() == 1 {
+        state.add(&resolved.key, (key, Arc::clone(&entry)), query);
+        if state.triggers() == 1 {
             self.poked.notify_one();
         }
-        // What was wrong was put right; anybody else's claim to the name puts nothing right.
-        state.refusals.retain(|(namespace, name, _), refused| {
-            *namespace != caller.namespace
-                || *name != caller.name
-                || refused.authenticated != caller.authenticated
-        });
         drop(state);
+        // What was wrong was put right; anybody else's claim to the name puts nothing right.
+        self.refusals
+            .lock()
+            .retain(|(namespace, name, _), refused| {
+                *namespace != caller.namespace
+                    || *name != caller.name
+                    || refused.authenticated != caller.authenticated
+            });
         self.look(&resolved.key, &entry).ok(); // so that streams open with what is true; it is shown if it is nothing
         Ok((resolved.key, entry))
     }
 
     /// Forgets what nobody has asked about for long.
     pub(super) fn expire(&self, now: Timestamp) {
-        let mut state = self.state.lock();
-        let State {
-            sources,
-            shares,
-            refusals,
-            ..
-        } = &mut *state;
-        sources.retain(|source, slot| {
-            slot.entries.retain(|key, entry| {
-                let expired = entry.expired(now, EXPIRES_MS);
-                if expired {
-                    entry.end();
-                    shares.remove_trigger(entry.asker, key.bytes());
-                }
-                !expired
-            });
-            if let (true, Some((id, asker))) = (slot.entries.is_empty(), slot.query) {
-                self.reader.remove(id);
-                shares.remove_query(asker, source.namespace());
-            }
-            !slot.entries.is_empty()
-        });
-        refusals.retain(|_, refused| now.since_ms(refused.last) < REFUSAL_SHOWN_MS);
+        let is_over = |_: &SourceKey, entry: &Entry| entry.expired(now, EXPIRES_MS);
+        self.state.lock().end_where(&self.reader, is_over);
+        let is_shown = |refused: &Refused| now.since_ms(refused.last) < REFUSAL_SHOWN_MS;
+        self.refusals.lock().retain(|_, refused| is_shown(refused));
     }
 }
 
@@ -371,7 +304,7 @@ impl Scalers for Triggers {
         let refusal = Refusal::invalid("signal", no_signal(&others, name));
         self.refused(caller, &refusal);
         let now = self.0.clock.now();
-        let warned = &mut self.0.state.lock().warned;
+        let warned = &mut *self.0.warned.lock();
         let is_due = |at: &mut Timestamp| now.since_ms(*at) >= WARNED_EVERY_MS;
         if warned.as_mut().is_none_or(is_due) {
             *warned = Some(now);
@@ -382,7 +315,7 @@ impl Scalers for Triggers {
 
     fn refused(&self, caller: &Caller, refusal: &Refusal) {
         let last = self.0.clock.now();
-        let refusals = &mut self.0.state.lock().refusals;
+        let mut refusals = self.0.refusals.lock();
         let key = (
             caller.namespace.clone(),
             caller.name.clone(),
@@ -464,6 +397,7 @@ mod tests {
     use stillwell_engine::promql::{Features, Query};
     use stillwell_engine::{Engine, Format, Limits, ScrapeFacts, TargetSpec};
 
+    use super::super::cost::Cost;
     use super::*;
     use crate::yaml::{Kind, Node, parse};
 
@@ -500,15 +434,58 @@ mod tests {
     }
 
     fn asked(triggers: &Triggers, name: &str, query: &str) -> Result<Arc<dyn Kept>, Refusal> {
+        asked_from(triggers, 0, ("ns", name), query)
+    }
+
+    fn asked_from(
+        triggers: &Triggers,
+        host: u8,
+        (namespace, name): (&str, &str),
+        query: &str,
+    ) -> Result<Arc<dyn Kept>, Refusal> {
         let metadata = [("query", query), ("threshold", "5")];
         let metadata = metadata.map(|(key, text)| (key.to_owned(), text.to_owned()));
         let trigger = Trigger::parse(&metadata.into())?;
         let caller = Caller {
-            namespace: "ns".to_owned(),
+            namespace: namespace.to_owned(),
             name: name.to_owned(),
             authenticated: false,
         };
-        triggers.trigger(&caller, None, &trigger)
+        triggers.trigger(&caller, Some(IpAddr::from([10, 0, 0, host])), &trigger)
+    }
+
+    /// KEDA with 700 queries was refused the next beside a stranger with 650, and had 500 of its 900 beside one who came first.
+    #[test]
+    fn a_stranger_leaves_keda_as_many_queries_as_he_has_whoever_comes_first() {
+        const KEDA: u8 = 1;
+        const STRANGER: u8 = 2;
+        let ask = |triggers: &Triggers, host: u8, at: usize| {
+            let namespace = format!("of{host}-{}", at % 50);
+            let query = format!("sum(q) + {at}");
+            asked_from(triggers, host, (&namespace, "a"), &query).is_ok()
+        };
+        let (triggers, _quit) = triggers();
+        let taken = |host: u8, queries: std::ops::Range<usize>| {
+            let kept = queries.clone().filter(|at| ask(&triggers, host, *at));
+            (kept.count(), queries.len())
+        };
+        for (host, queries, all) in [
+            (KEDA, 0..700, true),
+            (STRANGER, 0..650, true),
+            (KEDA, 700..701, true),
+            (STRANGER, 650..2_000, false), // he holds most
+        ] {
+            let (kept, asked) = taken(host, queries);
+            assert_eq!(kept == asked, all, "{host}: {kept} of {asked}");
+        }
+        assert_eq!(taken(KEDA, 0..900), (900, 900));
+        // With another stranger each has a third.
+        assert_eq!(taken(3, 0..600), (600, 600));
+        taken(STRANGER, 2_000..2_500);
+        let kept = taken(KEDA, 0..900).0;
+        assert!((666..900).contains(&kept), "{kept}");
+        let all = triggers.0.state.lock().triggers();
+        assert!((1_990..=2_000).contains(&all), "{all}");
     }
 
     /// A second ScaledObject with a query that costs much was told that nobody had looked at it yet.
@@ -533,10 +510,10 @@ mod tests {
             assert_eq!(kept.is_ok(), at < 50, "{at}");
         }
         assert!(asked(&triggers, "b", "sum(").is_err());
-        assert_eq!(triggers.0.state.lock().shares.triggers(), 50);
+        assert_eq!(triggers.0.state.lock().triggers(), 50);
         let later = triggers.0.clock.now().plus_ms(EXPIRES_MS);
         triggers.0.expire(later);
-        assert_eq!(triggers.0.state.lock().shares.triggers(), 0);
+        assert_eq!(triggers.0.state.lock().triggers(), 0);
         assert!(asked(&triggers, "a", "sum(q) + 55").is_ok());
     }
 
