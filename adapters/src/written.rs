@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::reply::reply;
-use crate::waiting::Waiting;
+use crate::waiting::{Allowance, Waiting};
 
 /// What a sender may send before its request needs a place: most requests are whole by then, and who sends slowly waits
 /// outside. Listeners bound how many there are.
@@ -33,11 +33,11 @@ const WRITES_AT_ONCE_MAX: usize = 4;
 /// In what bodies are counted.
 const KIB: usize = 1 << 10;
 
-/// How long a body may take to arrive.
-const BODY_WAIT: Duration = Duration::from_secs(10);
-
-/// How long a body with a place may take where others wait for one.
-const BODY_WAIT_OTHERS: Duration = Duration::from_secs(1);
+/// How long a body may take to arrive; one without a place, for which nobody waits, as long as one that is alone.
+const BODY_ALLOWANCE: Allowance = Allowance {
+    alone: Duration::from_secs(10),
+    beside_others: Duration::from_secs(1),
+};
 
 /// For requests of all protocols.
 pub(crate) struct BodySlots {
@@ -181,7 +181,8 @@ impl Refused {
     }
 }
 
-/// Reads on until there are more than `bytes_max` bytes, which is `false`, or the body ends, which is `true`. Nobody may take longer than [`BODY_WAIT`], nor than [`BODY_WAIT_OTHERS`] where others wait.
+/// Reads on until there are more than `bytes_max` bytes, which is `false`, or the body ends, which is `true`, for as long as
+/// [`BODY_ALLOWANCE`] says.
 async fn read(
     body: &mut Body,
     into: &mut BytesMut,
@@ -191,17 +192,11 @@ async fn read(
     let began = Instant::now();
     loop {
         let frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
-        let wait = match others_wait() {
-            true => BODY_WAIT_OTHERS,
-            false => BODY_WAIT,
-        };
-        let until = (began + wait).min(Instant::now() + BODY_WAIT_OTHERS);
-        let frame = match tokio::time::timeout_at(until, frame).await {
-            Ok(Some(Ok(frame))) => frame,
-            Ok(Some(Err(error))) => return Err(Refused::Unreadable(error.to_string())),
-            Ok(None) => return Ok(true),
-            Err(_) if began.elapsed() >= wait => return Err(Refused::Slow(wait)),
-            Err(_) => continue, // others may wait by now
+        let frame = BODY_ALLOWANCE.wait(began, &others_wait, frame).await;
+        let frame = match frame.map_err(Refused::Slow)? {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => return Err(Refused::Unreadable(error.to_string())),
+            None => return Ok(true),
         };
         if let Ok(data) = frame.into_data() {
             into.extend_from_slice(&data);

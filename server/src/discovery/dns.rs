@@ -21,12 +21,12 @@ const SILENT: &str = "no answer in time";
 /// has none.
 pub(super) async fn run(config: DnsDiscovery, groups: Groups) {
     // Of names that were not answered lately.
-    let mut silent = HashMap::new();
+    let mut silences = HashMap::new();
     loop {
         let mut problems = Vec::new();
         // Read anew each time, as Prometheus does: `/etc/resolv.conf` may have changed.
         match Records::of_the_system() {
-            Ok(records) => refresh(&config, &records, &groups, &mut silent, &mut problems).await,
+            Ok(records) => refresh(&config, &records, &groups, &mut silences, &mut problems).await,
             Err(why) => problems.push(why),
         }
         if !problems.is_empty() {
@@ -40,13 +40,13 @@ async fn refresh(
     config: &DnsDiscovery,
     records: &Records,
     groups: &Groups,
-    silent: &mut HashMap<String, Silence>,
+    silences: &mut HashMap<String, Silence>,
     problems: &mut Vec<String>,
 ) {
     let wait_max = Duration::from_millis(LOOKUP_MS_MAX.min(config.refresh_ms));
     let mut looking = JoinSet::new();
     for name in &config.names {
-        let silence = silent.get(name).copied().unwrap_or_default();
+        let silence = silences.get(name).copied().unwrap_or_default();
         if silence.rests() {
             problems.push(format!("{name}: {SILENT}"));
             continue;
@@ -54,7 +54,7 @@ async fn refresh(
         // Their places bound how many are looked up at a time.
         let (name, records, record) = (name.clone(), records.clone(), config.record);
         looking.spawn(async move {
-            let found = look_up(silence, wait_max, records.of(&name, record)).await;
+            let found = look_up(silence, wait_max, || records.of(&name, record)).await;
             (name, found)
         });
     }
@@ -62,11 +62,11 @@ async fn refresh(
         match looked {
             Ok((name, None)) => {
                 problems.push(format!("{name}: {SILENT}"));
-                let silence = silent.entry(name).or_default();
+                let silence = silences.entry(name).or_default();
                 *silence = silence.longer();
             }
             Ok((name, Some(found))) => {
-                silent.remove(&name);
+                silences.insert(name.clone(), Silence::ended());
                 match found {
                     Ok(answers) => {
                         let group = group(&name, config, &answers);

@@ -1,7 +1,8 @@
 //! Names to addresses, by an asynchronous resolver: a name that does not answer holds no thread, only the scrapes that ask for it.
 //!
 //! A name is looked up by one task at a time, whoever asks for it, and whether they wait or not. What was answered is kept for
-//! some seconds; a name that was not answered is left alone for longer each time ([`Silence`]).
+//! some seconds; a name that was not answered is left alone for longer each time ([`Silence`]), and if it was answered a moment ago
+//! its last addresses are used meanwhile.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -12,7 +13,7 @@ use hickory_resolver::TokioResolver;
 use hickory_resolver::net::NetError;
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::error::HttpError;
 use super::lookups::{Silence, look_up};
@@ -28,6 +29,10 @@ const UNUSED: Duration = Duration::from_secs(30);
 const ANSWER_KEPT_MAX: Duration = Duration::from_secs(5);
 /// The same where there is none: of a name that does not exist yet.
 const NO_ANSWER_KEPT: Duration = Duration::from_secs(1);
+/// The last addresses of a name that is not answered just now are used for so long: what is known for longer may be another's by now.
+const LAST_KEPT: Duration = Duration::from_secs(60);
+/// Who asks for such a name waits so long for better ones.
+const LAST_USED_AFTER: Duration = Duration::from_secs(1);
 /// A look-up may take this long where no others wait.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -53,10 +58,22 @@ type Found = Result<Arc<[IpAddr]>, String>;
 struct Name {
     /// And until when.
     known: Option<(Found, Instant)>,
+    /// The addresses that were found last, and when.
+    last: Option<(Arc<[IpAddr]>, Instant)>,
     /// The look-up that is under way tells what it finds.
     under_way: Option<watch::Receiver<Option<Found>>>,
     silence: Silence,
     used: Option<Instant>,
+}
+
+/// What somebody who asks for a name gets.
+enum Answer {
+    Known(Found),
+    /// What the look-up that is under way will tell; after so long the last addresses do, where there are any.
+    Told(
+        watch::Receiver<Option<Found>>,
+        Option<(Arc<[IpAddr]>, Duration)>,
+    ),
 }
 
 /// How a look-up ended.
@@ -81,11 +98,19 @@ impl Resolver {
             return Ok(vec![address?]);
         }
         let found = match self.inner.known_or_asked(host) {
-            Ok(found) => found,
-            Err(mut told) => match told.wait_for(Option::is_some).await {
-                Ok(found) => found.clone().unwrap_or_else(|| Ok(Arc::from([]))), // it was waited for
-                Err(_) => Err("the look-up failed".to_owned()), // a panic has been logged
-            },
+            Answer::Known(found) => found,
+            Answer::Told(mut told, last) => {
+                let told = async {
+                    match told.wait_for(Option::is_some).await {
+                        Ok(found) => found.clone().unwrap_or_else(|| Ok(Arc::from([]))), // it was waited for
+                        Err(_) => Err("the look-up failed".to_owned()), // a panic has been logged
+                    }
+                };
+                match last {
+                    Some((last, after)) => timeout(after, told).await.unwrap_or(Ok(last)),
+                    None => told.await,
+                }
+            }
         };
         let found = found.map_err(|why| HttpError::Resolve(host.to_owned(), why))?;
         Ok(found.iter().map(|ip| SocketAddr::new(*ip, port)).collect())
@@ -94,10 +119,7 @@ impl Resolver {
 
 impl Inner {
     /// What is known of a name now, or who will tell.
-    fn known_or_asked(
-        self: &Arc<Inner>,
-        host: &str,
-    ) -> Result<Found, watch::Receiver<Option<Found>>> {
+    fn known_or_asked(self: &Arc<Inner>, host: &str) -> Answer {
         let now = Instant::now();
         let mut names = self.names.lock();
         if names.len() >= NAMES_MAX && !names.contains_key(host) {
@@ -109,23 +131,24 @@ impl Inner {
         if let Some((found, until)) = &name.known
             && *until > now
         {
-            return Ok(found.clone());
+            return Answer::Known(found.clone());
         }
+        let last = name.last_used(now);
         // One that ended without a word, by a panic, is asked again.
         if let Some(told) = &name.under_way
             && told.has_changed().is_ok()
         {
-            return Err(told.clone());
+            return Answer::Told(told.clone(), last);
         }
         let (tell, told) = watch::channel(None);
         name.under_way = Some(told.clone());
         let (silence, host, inner) = (name.silence, host.to_owned(), Arc::clone(self));
         tokio::spawn(async move {
-            let ended = look_up(silence, WAIT_MAX, inner.ask(&host)).await;
+            let ended = look_up(silence, WAIT_MAX, || inner.ask(&host)).await;
             let found = inner.note(&host, ended.unwrap_or(Ended::Silent));
             tell.send_replace(Some(found));
         });
-        Err(told)
+        Answer::Told(told, last)
     }
 
     async fn ask(&self, host: &str) -> Ended {
@@ -157,7 +180,12 @@ impl Inner {
         name.under_way = None;
         name.silence = match &ended {
             Ended::Silent => name.silence.longer(),
-            _ => Silence::default(),
+            _ => Silence::ended(),
+        };
+        name.last = match &ended {
+            Ended::Found(addresses, _) if !addresses.is_empty() => Some((addresses.clone(), now)),
+            Ended::Silent => name.last.take().filter(|_| name.silence.is_short()),
+            _ => None,
         };
         let (found, until) = match ended {
             Ended::Found(addresses, _) if addresses.is_empty() => {
@@ -167,12 +195,26 @@ impl Inner {
             Ended::Nothing(why) => (Err(why), now + NO_ANSWER_KEPT),
             Ended::Failed(why) => (Err(why), now),
             Ended::Silent => {
-                let why = "no name server answers; it is asked again every few seconds".to_owned();
-                (Err(why), name.silence.until().unwrap_or(now))
+                let why =
+                    || "no name server answers; it is asked again every few seconds".to_owned();
+                let last = name.last_used(now).map(|(last, _)| last);
+                (last.ok_or_else(why), name.silence.until().unwrap_or(now))
             }
         };
         name.known = Some((found.clone(), until));
         found
+    }
+}
+
+impl Name {
+    /// The last addresses, and after how long they do for who waits for new ones: at once where the look-up before was not answered.
+    fn last_used(&self, now: Instant) -> Option<(Arc<[IpAddr]>, Duration)> {
+        let (last, found) = self.last.as_ref()?;
+        let after = match self.silence.is_none() {
+            true => LAST_USED_AFTER,
+            false => Duration::ZERO,
+        };
+        (now - *found < LAST_KEPT).then(|| (Arc::clone(last), after))
     }
 }
 
@@ -215,10 +257,11 @@ mod tests {
             let found = ask.await.expect("no panic").expect("an address");
             assert_eq!(found, [SocketAddr::new(ip, 80)]);
         }
-        let is_known = || inner.known_or_asked("h").is_ok();
+        let is_known = || matches!(inner.known_or_asked("h"), Answer::Known(_));
         tokio::time::advance(ANSWER_KEPT_MAX - Duration::from_millis(1)).await;
         assert!(is_known());
         // A name that nobody answers is asked for again after one second, then after two.
+        inner.names.lock().remove("h");
         for seconds in [1, 2] {
             assert!(inner.note("h", Ended::Silent).is_err());
             tokio::time::advance(Duration::from_millis(1_000 * seconds - 1)).await;
@@ -230,5 +273,50 @@ mod tests {
         assert!(!is_known());
         let names = inner.names.lock();
         assert!(names["h"].under_way.is_some(), "it is asked for");
+    }
+
+    /// One packet was lost, and a gateway whose connection had ended was not scraped.
+    #[tokio::test(start_paused = true)]
+    async fn a_name_that_was_answered_a_moment_ago_keeps_its_addresses_until_it_was_silent_three_times()
+     {
+        let inner = Arc::new(Inner::default());
+        let resolver = Resolver {
+            inner: Arc::clone(&inner),
+        };
+        let ip = IpAddr::from([10, 0, 0, 7]);
+        let find = || inner.note("h", Ended::Found(Arc::from([ip]), Instant::now()));
+        let addresses = async || {
+            let began = Instant::now();
+            // A look-up of which nothing is heard.
+            let (tell, told) = watch::channel(None);
+            let mut names = inner.names.lock();
+            let name = names.get_mut("h").expect("it was noted");
+            name.under_way = Some(told);
+            drop(names);
+            let asked = timeout(Duration::from_secs(9), resolver.addresses("h", 80)).await;
+            drop(tell);
+            (asked.map(|found| found.is_ok()), began.elapsed())
+        };
+        find().expect("an address");
+        assert_eq!(addresses().await, (Ok(true), LAST_USED_AFTER));
+        for is_kept in [true, true, false] {
+            assert_eq!(inner.note("h", Ended::Silent).is_ok(), is_kept);
+            tokio::time::advance(Duration::from_secs(4)).await;
+            let (asked, waited) = addresses().await;
+            assert_eq!(asked.is_ok(), is_kept);
+            assert_eq!(waited.is_zero(), is_kept);
+        }
+        // What it had long ago may be another's.
+        find().expect("an address");
+        tokio::time::advance(LAST_KEPT).await;
+        assert!(inner.note("h", Ended::Silent).is_err());
+        // So is a name that is answered: there is nothing.
+        find().expect("an address");
+        assert!(
+            inner
+                .note("h", Ended::Nothing("no such host".to_owned()))
+                .is_err()
+        );
+        assert!(inner.note("h", Ended::Silent).is_err());
     }
 }
