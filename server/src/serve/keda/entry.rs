@@ -28,6 +28,9 @@ pub(super) struct Entry {
     streams: AtomicUsize,
     /// Held for a few comparisons.
     now: Mutex<Now>,
+    /// How often it was told something.
+    #[cfg(test)]
+    pub(super) told_times: AtomicUsize,
 }
 
 struct Now {
@@ -59,6 +62,8 @@ impl Entry {
                 last: Err(Refusal::unknown(NOT_LOOKED_AT)),
                 state: None,
             }),
+            #[cfg(test)]
+            told_times: AtomicUsize::new(0),
         }
     }
 
@@ -108,6 +113,8 @@ impl Entry {
         at: Timestamp,
         ready: impl FnOnce(Option<&str>) -> bool,
     ) -> Result<Told, Refusal> {
+        #[cfg(test)]
+        self.told_times.fetch_add(1, Ordering::Relaxed);
         let mut now = self.now.lock();
         let told = number.as_ref().map(|&value| {
             let above = value > self.trigger.activation_threshold;

@@ -42,8 +42,9 @@ impl Inner {
                     "queries that cost much take turns, and this one's has not come: aggregate over fewer series",
                 ));
             };
-            // All triggers of the query: the source rests now, and until then they are told what they were told last.
-            self.hand_out(key, id, (evaluated.0.as_ref(), took), evaluated.1);
+            // The others, too: the source rests now, and until then they are told what they were told last.
+            let (reading, now) = &evaluated;
+            self.hand_out(key, id, (reading.as_ref(), took), *now, Some(entry));
             evaluated
         };
         let gone = || Refusal::unknown("the signal is gone: the configuration has changed");
@@ -77,19 +78,24 @@ impl Inner {
         entry.take_from(others.first()?, self.clock.now(), is_ready)
     }
 
-    /// Hands what a source said just now, after so long a look, to all of its triggers, and lets it rest.
+    /// Hands what a source said just now, after so long a look, to all of its triggers but the one that takes it itself, and
+    /// lets it rest.
     pub(super) fn hand_out(
         &self,
         key: &SourceKey,
         id: Option<SignalId>,
         (reading, took): (Option<&Reading>, Duration),
         now: Timestamp,
+        but: Option<&Entry>,
     ) {
         let cost = Cost::of(took, || self.may_be_told(id, reading, now));
-        for entry in self.entries(key, cost) {
-            if let Some(reading) = reading {
-                self.take(&entry, reading, now).ok(); // whoever asks gets the reason; streams are silent
-            }
+        let entries = self.entries(key, cost);
+        let Some(reading) = reading else {
+            return;
+        };
+        let is_that = |entry: &Entry| but.is_some_and(|but| std::ptr::eq(entry, but));
+        for entry in entries.iter().filter(|entry| !is_that(entry)) {
+            self.take(entry, reading, now).ok(); // whoever asks gets the reason; streams are silent
         }
     }
 

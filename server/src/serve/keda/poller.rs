@@ -102,7 +102,7 @@ impl Inner {
                 self.forget_seen(&key);
                 continue;
             };
-            self.hand_out(&key, Some(id), (reading.as_ref(), took), now);
+            self.hand_out(&key, Some(id), (reading.as_ref(), took), now, None);
         }
     }
 

@@ -503,6 +503,32 @@ mod tests {
     }
 
     #[test]
+    fn a_look_at_a_query_that_costs_much_is_told_once_to_each_of_its_triggers() {
+        let (triggers, _quit) = triggers();
+        let [first, _second] =
+            ["a", "b"].map(|name| asked(&triggers, name, "sum(q)").expect("taken"));
+        let told = || -> Vec<usize> {
+            let state = triggers.0.state.lock();
+            let entries = state
+                .sources
+                .values()
+                .flat_map(|slot| slot.entries.values());
+            entries
+                .map(|entry| entry.told_times.swap(0, Ordering::Relaxed))
+                .collect()
+        };
+        told();
+        for slot in triggers.0.state.lock().sources.values_mut() {
+            slot.cost = Cost {
+                last: Duration::from_secs(60),
+                due: None,
+            };
+        }
+        assert_eq!(first.read().expect("a number").value, 7.0);
+        assert_eq!(told(), [1, 1]);
+    }
+
+    #[test]
     fn what_is_kept_for_triggers_is_given_back_with_them() {
         let (triggers, _quit) = triggers();
         for at in 0..60 {
