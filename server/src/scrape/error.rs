@@ -51,6 +51,8 @@ pub enum ScrapeError {
     Zstd(&'static str),
     /// The page does not parse or does not keep a limit: what the engine says.
     Page(String),
+    /// Nobody asked for a page: what keeps this program from asking.
+    NotAsked(String),
 }
 
 impl ScrapeError {
@@ -112,9 +114,28 @@ impl fmt::Display for ScrapeError {
             ),
             ScrapeError::Gzip(what) => write!(f, "gzip: {what}"),
             ScrapeError::Zstd(what) => write!(f, "zstd: {what}"),
-            ScrapeError::Page(message) => f.write_str(message),
+            ScrapeError::Page(message) | ScrapeError::NotAsked(message) => f.write_str(message),
         }
     }
 }
 
 impl std::error::Error for ScrapeError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A target beyond `target_limit`, or with an address that makes no URL, counted as one that had answered.
+    #[test]
+    fn whoever_was_not_asked_has_not_answered() {
+        let said = || "it was said".to_owned();
+        for (error, is_answer) in [
+            (ScrapeError::NotAsked(said()), false),
+            (ScrapeError::Page(said()), true),
+            (ScrapeError::Gzip("the data is damaged"), true),
+            (ScrapeError::CutOff { bytes: 7 }, false),
+        ] {
+            assert_eq!(error.is_answer(), is_answer, "{error:?}");
+        }
+    }
+}

@@ -133,7 +133,7 @@ impl Worker {
         let fetched = match &self.state.target.refused {
             Some(why) => {
                 drop(permit); // it takes one to fail, and nobody may hold one who waits for one
-                Err(ScrapeError::Page(why.clone()))
+                Err(ScrapeError::NotAsked(why.clone()))
             }
             None => doubtful::begin(permit, self.fetch()).await,
         };
@@ -197,7 +197,7 @@ impl Worker {
                 place: None,
                 lease: self.shared.limiter.memory.lease(0),
             }),
-            Ok(Err(why)) => Err(ScrapeError::Page(why)),
+            Ok(Err(why)) => Err(ScrapeError::NotAsked(why)),
             Err(_) => Err(ScrapeError::Timeout {
                 timeout_ms: *timeout_ms,
                 during,
