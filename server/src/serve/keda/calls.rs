@@ -1,24 +1,26 @@
 //! Calls under way on KEDA's port, streams among them: of all connections together, and by the address of their client.
 //!
-//! Anybody who reaches the port may open a stream, and one takes some 7 kB here and in HTTP/2. An address may hold as many as
-//! are left for others: a stranger who opens all that he can leaves half, the next one a quarter, and KEDA, which was there
-//! before or comes later, finds a place.
+//! Anybody who reaches the port may open a stream, and one takes some 7 kB here and in HTTP/2. Nobody is refused while there is
+//! room. Where there is none, the newest call of the address that has most ends for an address that has fewer: a stranger who
+//! opens all that he can leaves KEDA as many as he keeps, whoever came first.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::HeaderMap;
+use futures_util::task::AtomicWaker;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::Status;
 
-/// Calls at a time: 280 MB at most, and half of that from one address. KEDA's are as many as there are ScaledObjects.
+/// Calls at a time: 280 MB at most. KEDA's are as many as there are ScaledObjects.
 pub(super) const CALLS_MAX: usize = 40_000;
 /// Streams on the first connection of an address: KEDA sends all of a cluster's over one, and whatever is past the limit waits
 /// unseen.
@@ -30,6 +32,13 @@ const FURTHER_STREAMS_MAX: u32 = 1_000;
 const FURTHER_MAX: usize = 16;
 /// On each beyond.
 const MANY_STREAMS_MAX: u32 = 100;
+/// Requests whose message does not come with their headers, as KEDA's do: of all connections together, for what has come of
+/// one takes 6 kB until the rest comes, ...
+const INCOMPLETE_MAX: usize = 1_024;
+/// ... of one address, so that others' find room, ...
+const INCOMPLETE_PER_ADDRESS_MAX: usize = 128;
+/// ... and of one connection.
+const INCOMPLETE_PER_CONNECTION_MAX: usize = 64;
 /// A deadline that is further away is none.
 const DEADLINE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -42,12 +51,24 @@ struct State {
     open: usize,
     /// Only those that hold something.
     peers: HashMap<IpAddr, Held>,
+    incomplete: usize,
+    /// The number of the next call.
+    next: u64,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct Held {
     connections: usize,
-    calls: usize,
+    incomplete: usize,
+    /// Those that have not ended for others.
+    calls: BTreeMap<u64, Arc<Ending>>,
+}
+
+/// Tells a call that it ends for others.
+#[derive(Default)]
+struct Ending {
+    has_come: AtomicBool,
+    waker: AtomicWaker,
 }
 
 /// A connection's client, for as long as the connection lives.
@@ -56,10 +77,18 @@ pub(super) struct Peer {
     address: IpAddr,
     /// Streams that it may have at a time.
     pub(super) streams_max: u32,
+    incomplete: AtomicUsize,
 }
 
+/// A request of which the message has not come.
+pub(super) struct Incomplete<'p>(&'p Peer);
+
 /// One call, for as long as it is under way.
-pub(super) struct Call(Arc<Peer>);
+pub(super) struct Call {
+    of: Arc<Peer>,
+    number: u64,
+    ending: Arc<Ending>,
+}
 
 impl Calls {
     /// A connection from an address; one that is not known counts with the others of which it is not.
@@ -76,6 +105,7 @@ impl Calls {
                 2..=FURTHER_MAX => FURTHER_STREAMS_MAX,
                 _ => MANY_STREAMS_MAX,
             },
+            incomplete: AtomicUsize::new(0),
         })
     }
 }
@@ -84,8 +114,45 @@ impl State {
     fn change(&mut self, address: IpAddr, change: impl FnOnce(&mut Held)) {
         let held = self.peers.entry(address).or_default();
         change(held);
-        if held.connections == 0 && held.calls == 0 {
+        if held.connections == 0 && held.calls.is_empty() {
             self.peers.remove(&address);
+        }
+    }
+
+    /// Counts a call no longer, if it has not ended for others.
+    fn remove(&mut self, address: IpAddr, number: u64) {
+        let mut removed = None;
+        self.change(address, |held| removed = held.calls.remove(&number));
+        self.open -= usize::from(removed.is_some());
+    }
+
+    /// Ends a call of whoever has most, for an address that would still have fewer. False: there is none.
+    fn make_room(&mut self, own: usize) -> bool {
+        let peers = self.peers.iter();
+        let most = peers.max_by_key(|(address, held)| (held.calls.len(), **address));
+        let Some((&address, held)) = most.filter(|(_, held)| held.calls.len() > own + 1) else {
+            return false;
+        };
+        let Some((&number, ending)) = held.calls.last_key_value() else {
+            return false;
+        };
+        ending.come();
+        self.remove(address, number);
+        true
+    }
+}
+
+impl Ending {
+    fn come(&self) {
+        self.has_come.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    fn poll(&self, context: &Context<'_>) -> Poll<()> {
+        self.waker.register(context.waker());
+        match self.has_come.load(Ordering::Acquire) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
         }
     }
 }
@@ -94,20 +161,63 @@ impl Peer {
     /// A call more; `None`: there are too many.
     pub(super) fn call(self: &Arc<Peer>) -> Option<Call> {
         let state = &mut *self.calls.0.lock();
-        let own = state.peers.get(&self.address).map_or(0, |held| held.calls);
-        if own >= CALLS_MAX - state.open {
+        let held = state.peers.get(&self.address);
+        let own = held.map_or(0, |held| held.calls.len());
+        if state.open >= CALLS_MAX && !state.make_room(own) {
             return None;
         }
+        let (number, ending) = (state.next, Arc::new(Ending::default()));
+        state.next += 1;
         state.open += 1;
-        state.change(self.address, |held| held.calls += 1);
-        Some(Call(Arc::clone(self)))
+        state.change(self.address, |held| {
+            held.calls.insert(number, Arc::clone(&ending));
+        });
+        Some(Call {
+            of: Arc::clone(self),
+            number,
+            ending,
+        })
+    }
+}
+
+impl Peer {
+    /// A request more of which the message has not come; `None`: there are too many.
+    pub(super) fn incomplete(&self) -> Option<Incomplete<'_>> {
+        let state = &mut *self.calls.0.lock();
+        let held = state.peers.get_mut(&self.address)?; // it has a connection
+        let of_connection = self.incomplete.load(Ordering::Relaxed);
+        if state.incomplete >= INCOMPLETE_MAX
+            || held.incomplete >= INCOMPLETE_PER_ADDRESS_MAX
+            || of_connection >= INCOMPLETE_PER_CONNECTION_MAX
+        {
+            return None;
+        }
+        state.incomplete += 1;
+        held.incomplete += 1;
+        self.incomplete.store(of_connection + 1, Ordering::Relaxed);
+        Some(Incomplete(self))
+    }
+}
+
+impl Drop for Incomplete<'_> {
+    fn drop(&mut self) {
+        let Incomplete(peer) = self;
+        let state = &mut *peer.calls.0.lock();
+        state.incomplete -= 1;
+        peer.incomplete.fetch_sub(1, Ordering::Relaxed);
+        state.change(peer.address, |held| held.incomplete -= 1);
     }
 }
 
 impl Call {
+    /// Whose connection it is of.
+    pub(super) fn peer(&self) -> &Peer {
+        &self.of
+    }
+
     /// Whose it is.
     pub(super) fn address(&self) -> IpAddr {
-        self.0.address
+        self.of.address
     }
 }
 
@@ -120,9 +230,8 @@ impl Drop for Peer {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let state = &mut *self.0.calls.0.lock();
-        state.open -= 1;
-        state.change(self.0.address, |held| held.calls -= 1);
+        let mut state = self.of.calls.0.lock();
+        state.remove(self.of.address, self.number);
     }
 }
 
@@ -159,12 +268,13 @@ pub(super) fn deadline(headers: &HeaderMap) -> Option<Instant> {
     Some(Instant::now() + timeout.min(DEADLINE_MAX))
 }
 
-/// The body of an answer, which is a call until it has ended, and ends at its deadline.
+/// The body of an answer, which is a call until it has ended, and ends at its deadline, or for others.
 pub(super) struct Answer {
     body: Body,
     call: Option<Call>,
     deadline: Option<Pin<Box<Sleep>>>,
-    is_late: bool,
+    /// Before its end.
+    has_ended: bool,
 }
 
 impl Answer {
@@ -174,8 +284,20 @@ impl Answer {
             body,
             call,
             deadline: deadline.map(|at| Box::pin(sleep_until(at))),
-            is_late: false,
+            has_ended: false,
         }
+    }
+
+    /// Why it ends before its end, if it does.
+    fn ends(&mut self, context: &mut Context<'_>) -> Option<Status> {
+        if let Some(call) = &self.call
+            && call.ending.poll(context).is_ready()
+        {
+            return Some(too_many());
+        }
+        let late = self.deadline.as_mut()?;
+        let is_late = late.as_mut().poll(context).is_ready();
+        is_late.then(too_late)
     }
 }
 
@@ -187,29 +309,28 @@ impl HttpBody for Answer {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if self.is_late {
+        if self.has_ended {
             return Poll::Ready(None);
         }
-        let late = self.deadline.as_mut();
-        if late.is_some_and(|late| late.as_mut().poll(context).is_ready()) {
-            self.is_late = true;
+        if let Some(status) = self.ends(context) {
+            self.has_ended = true;
             self.body = Body::empty();
             self.call = None;
             let mut trailers = HeaderMap::new();
-            too_late().add_header(&mut trailers).ok(); // its text is ASCII
+            status.add_header(&mut trailers).ok(); // its text is ASCII
             return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
         }
         Pin::new(&mut self.body).poll_frame(context)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.is_late || self.body.is_end_stream()
+        self.has_ended || self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self.deadline {
-            Some(_) => SizeHint::default(),
-            None => self.body.size_hint(),
+        match (&self.deadline, &self.call) {
+            (None, None) => self.body.size_hint(),
+            _ => SizeHint::default(), // it may end before
         }
     }
 }
@@ -228,23 +349,77 @@ mod tests {
         std::iter::from_fn(|| peer.call()).collect()
     }
 
-    /// Two strangers who open all that they can.
+    fn open(peer: &Arc<Peer>, count: usize) -> Vec<Call> {
+        let opened: Vec<Call> = (0..count).map_while(|_| peer.call()).collect();
+        assert_eq!(opened.len(), count);
+        opened
+    }
+
+    /// KEDA with a third was refused the next beside a stranger with a third, and found half beside one who came first.
     #[test]
-    fn a_stranger_leaves_as_many_calls_as_he_holds() {
+    fn whoever_has_most_calls_gives_way_until_others_have_as_many() {
         let calls = Calls::default();
-        let peers = [1, 2, 3].map(|last| calls.connected(address(last)));
-        let held = peers.each_ref().map(open_all);
-        let counts = held.each_ref().map(Vec::len);
-        assert_eq!(counts, [CALLS_MAX / 2, CALLS_MAX / 4, CALLS_MAX / 8]);
-        let again = calls.connected(address(1));
+        let [keda, stranger, third] = [1, 2, 3].map(|last| calls.connected(address(last)));
+        let third_part = CALLS_MAX / 3;
+        let mut of_keda = open(&keda, third_part);
+        let of_stranger = open_all(&stranger);
+        assert_eq!(of_stranger.len(), CALLS_MAX - third_part);
+        of_keda.extend(open(&keda, CALLS_MAX / 2 - third_part));
+        let ended = |calls: &[Call]| {
+            let has_ended = |call: &&Call| call.ending.has_come.load(Ordering::Relaxed);
+            calls.iter().filter(has_ended).count()
+        };
+        assert_eq!(ended(&of_stranger), CALLS_MAX / 2 - third_part);
+        assert_eq!(ended(&of_stranger[..CALLS_MAX / 2]), 0, "the newest end");
+        let again = calls.connected(address(2));
         assert_eq!(again.streams_max, FURTHER_STREAMS_MAX);
-        assert!(
-            again.call().is_none(),
-            "another connection is no other address"
-        );
-        drop((held, again, peers));
+        for peer in [&keda, &stranger, &again] {
+            assert!(peer.call().is_none(), "both have half");
+        }
+        let of_third = open(&third, 100);
+        assert_eq!(ended(&of_keda) + ended(&of_stranger[..CALLS_MAX / 2]), 100);
+        assert_eq!(calls.0.lock().open, CALLS_MAX);
+        drop((of_keda, of_stranger, of_third));
+        drop((keda, stranger, third, again));
         let state = calls.0.lock();
         assert_eq!((state.open, state.peers.len()), (0, 0));
+    }
+
+    /// A stranger with 16 connections of half requests had KEDA's refused where their message came after their headers.
+    #[test]
+    fn half_requests_of_one_address_leave_room_for_others() {
+        let calls = Calls::default();
+        let [first, second, third, other] = [1, 1, 1, 2].map(|last| calls.connected(address(last)));
+        let held: Vec<Incomplete<'_>> = std::iter::from_fn(|| first.incomplete()).collect();
+        assert_eq!(held.len(), INCOMPLETE_PER_CONNECTION_MAX);
+        let more: Vec<Incomplete<'_>> = std::iter::from_fn(|| second.incomplete()).collect();
+        assert_eq!(
+            held.len() + more.len(),
+            INCOMPLETE_PER_ADDRESS_MAX,
+            "of two connections"
+        );
+        assert!(third.incomplete().is_none());
+        assert!(other.incomplete().is_some());
+        drop((held, more));
+        assert_eq!(calls.0.lock().incomplete, 0);
+        assert!(third.incomplete().is_some());
+    }
+
+    #[tokio::test]
+    async fn an_answer_ends_for_others_with_the_status_of_it() {
+        let calls = Calls::default();
+        let peer = calls.connected(address(1));
+        let open = futures_util::stream::pending::<Result<Bytes, axum::Error>>();
+        let mut answer = Answer::new(Body::from_stream(open), peer.call(), None);
+        let read = tokio::spawn(async move {
+            poll_fn(|context| Pin::new(&mut answer).poll_frame(context)).await
+        });
+        tokio::task::yield_now().await;
+        let ending = Arc::clone(&calls.0.lock().peers[&peer.address].calls[&0]);
+        ending.come();
+        let frame = read.await.expect("no panic").expect("one");
+        let trailers = frame.expect("no error").into_trailers().expect("trailers");
+        assert_eq!(trailers.get("grpc-status").expect("a status"), "8");
     }
 
     #[tokio::test(start_paused = true)]

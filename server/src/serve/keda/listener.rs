@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::net::IpAddr;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -18,12 +17,12 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use stillwell_adapters::keda::{ExternalScaler, MESSAGE_BYTES_MAX};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tonic::Status;
 use tracing::{debug, warn};
 
 use super::Triggers;
-use super::calls::{self, Answer, Calls, Peer, too_late, too_many};
+use super::calls::{self, Answer, Call, Calls, Peer, too_late, too_many};
 use crate::serve::places::{Connection, Evicts, Places};
 use crate::serve::{descriptors, listen};
 use crate::web_config::{ReloadedConfig, accept};
@@ -39,11 +38,6 @@ const PING_TIMEOUT_MS: u64 = 10_000;
 const WINDOW_BYTES: u32 = 64 << 10;
 /// Unsent bytes of one stream; a message has seven.
 const SEND_BYTES_MAX: usize = 8 << 10;
-/// Requests whose message does not come with their headers, as KEDA's do: of all connections together, for what has come of
-/// one takes 6 kB until the rest comes, ...
-const INCOMPLETE_MAX: usize = 1_024;
-/// ... and of one connection.
-const INCOMPLETE_PER_CONNECTION_MAX: usize = 64;
 /// A message that has not come by then is not going to.
 const READING_MS: u64 = 5_000;
 /// Before a message: one byte for its compression, four for its length.
@@ -145,19 +139,17 @@ async fn answer<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let incomplete = Arc::new(Semaphore::new(INCOMPLETE_PER_CONNECTION_MAX));
     let streams_max = peer.streams_max;
     let service = service_fn(move |request: Request<Incoming>| {
         let under_way = peer.call();
-        let (service, incomplete) = (service.clone(), Arc::clone(&incomplete));
+        let service = service.clone();
         async move {
             let Some(under_way) = under_way else {
                 let refused: Response<Body> = too_many().into_http();
                 return Ok::<_, Infallible>(refused.map(|body| Answer::new(body, None, None)));
             };
             let deadline = calls::deadline(request.headers());
-            let asker = (under_way.address(), verified);
-            let answering = call(service, request, asker, incomplete);
+            let answering = call(service, request, (&under_way, verified));
             let answer = match deadline {
                 None => answering.await,
                 Some(at) => tokio::time::timeout_at(at, answering)
@@ -192,15 +184,15 @@ async fn answer<S>(
 async fn call(
     service: ExternalScaler,
     request: Request<Incoming>,
-    (address, verified): (IpAddr, bool),
-    incomplete: Arc<Semaphore>,
+    (under_way, verified): (&Call, bool),
 ) -> Response<Body> {
+    let address = under_way.address();
     let (head, body) = request.into_parts();
     if !ExternalScaler::has(head.uri.path()) {
         let request = Request::from_parts(head, Body::empty());
         return service.answer(request, Some(address), verified).await;
     }
-    match message(body, &incomplete).await {
+    match message(body, under_way.peer()).await {
         Ok(bytes) => {
             let request = Request::from_parts(head, Body::from(bytes));
             service.answer(request, Some(address), verified).await
@@ -210,15 +202,13 @@ async fn call(
 }
 
 /// The whole body of a request.
-async fn message(body: Incoming, of_connection: &Semaphore) -> Result<Bytes, Status> {
-    static INCOMPLETE: Semaphore = Semaphore::const_new(INCOMPLETE_MAX);
+async fn message(body: Incoming, peer: &Peer) -> Result<Bytes, Status> {
     let mut reading = pin!(to_bytes(Body::new(body), MESSAGE_BYTES_MAX + FRAME_BYTES));
     let at_once = poll_fn(|context| Poll::Ready(reading.as_mut().poll(context)));
     let read = match at_once.await {
         Poll::Ready(read) => read,
         Poll::Pending => {
-            let places = (of_connection.try_acquire(), INCOMPLETE.try_acquire());
-            let (Ok(_of_connection), Ok(_of_all)) = places else {
+            let Some(_incomplete) = peer.incomplete() else {
                 let why = "too many requests are incomplete; send a message with its headers";
                 return Err(Status::resource_exhausted(why));
             };

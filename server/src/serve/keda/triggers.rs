@@ -32,8 +32,8 @@ const EXPIRES_MS: i64 = 5 * 60_000;
 pub const EVALUATED_AT_ONCE_MAX: usize = 8;
 /// A call's turn has come by then, or it is answered without.
 const CALL_MS_MAX: u64 = 3_000;
-/// Streams open at once: as many as calls of which some are left for everybody (`calls`).
-const STREAMS_MAX: usize = CALLS_MAX;
+/// Streams open at once: as many as calls (`calls`), and those that have ended for others and are not read.
+const STREAMS_MAX: usize = 2 * CALLS_MAX;
 /// Refusals kept for people.
 const REFUSALS_MAX: usize = 1_000;
 /// A refusal is shown for this long after it last happened.
