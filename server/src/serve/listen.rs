@@ -21,6 +21,7 @@ use super::descriptors;
 use super::host;
 use super::places::{Connection, Evicts, Places};
 use super::raw_target::RawTarget;
+use super::request_heads::CountedHeads;
 use super::unread_answers;
 use super::write_deadline::WriteDeadline;
 
@@ -93,26 +94,27 @@ where
     A: Fn(Request<Body>) -> F,
     F: Future<Output = Response<Body>>,
 {
+    let (stream, heads) = CountedHeads::new(WriteDeadline::new(stream));
     let service = service_fn(move |request: Request<Incoming>| {
+        let under_way = heads.whole();
         let hosts = host::check(request.headers());
         let is_for_scalers = unread_answers::is_for_scalers(request.uri().path());
         let answered = hosts.map(|()| answer(request.map(Body::new)));
         async move {
-            Ok::<_, Infallible>(match answered {
+            let answer = match answered {
                 Ok(answered) if is_for_scalers => answered.await,
                 Ok(answered) => unread_answers::counted(answered.await).await,
                 Err(why) => bad_request(why),
-            })
+            };
+            drop(under_way);
+            Ok::<_, Infallible>(answer)
         }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(HEADER_TIMEOUT_MS))
         .max_buf_size(HEADER_BYTES_MAX)
-        .serve_connection(
-            TokioIo::new(RawTarget::new(WriteDeadline::new(stream))),
-            service,
-        );
+        .serve_connection(TokioIo::new(RawTarget::new(stream)), service);
     tokio::pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,
