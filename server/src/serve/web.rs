@@ -1,5 +1,6 @@
 //! The plain listener: its routes, and connections served until the process ends.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -160,11 +161,12 @@ pub async fn serve(
         let (router, prefix) = (router.clone(), Arc::clone(&prefix));
         let reloaded = reloaded.clone();
         async move {
+            let address = stream.peer();
             let tls = reloaded.clone().filter(|reloaded| reloaded.has_tls());
             let answer = move |request: Request<Body>| {
                 let (router, prefix, reloaded) =
                     (router.clone(), Arc::clone(&prefix), reloaded.clone());
-                async move { guarded(router, &prefix, reloaded.as_deref(), request).await }
+                async move { guarded(router, &prefix, (reloaded.as_deref(), address), request).await }
             };
             let Some(tls) = tls else {
                 return listen::answer(stream, quit, answer).await;
@@ -182,17 +184,17 @@ pub async fn serve(
     .await;
 }
 
-/// Routes a request that the web configuration lets in.
+/// Routes a request from an address that the web configuration lets in.
 async fn guarded(
     router: Router,
     prefix: &str,
-    reloaded: Option<&ReloadedConfig>,
+    (reloaded, address): (Option<&ReloadedConfig>, Option<IpAddr>),
     request: Request<Body>,
 ) -> Response<Body> {
     let Some(authenticator) = reloaded.map(ReloadedConfig::authenticator) else {
         return route(router, prefix, request).await;
     };
-    if let Some(refusal) = authenticator.refusal(request.headers()).await {
+    if let Some(refusal) = authenticator.refusal(request.headers(), address).await {
         return refusal;
     }
     let mut response = route(router, prefix, request).await;

@@ -1,8 +1,9 @@
 //! Who is let in: a user with a password, or whoever has the token; and the headers that every answer gets.
 
-use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
+use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher as _;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -11,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use parking_lot::Mutex;
 use stillwell_adapters::reply::reply;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::settings::{WebConfig, read_file};
 
@@ -22,7 +23,9 @@ const WRONG_MAX: usize = 1_000;
 /// Passwords at work at a time; guessing must not take all processors.
 const AT_WORK_MAX: usize = 2;
 /// Passwords that may wait for that. More are sent away at once, so that whoever comes first waits for seconds at most.
-const WAITING_MAX: usize = 16;
+const WAITING_MAX: usize = 30;
+/// Passwords of one address, at work or waiting: whoever guesses must not keep others' from being looked at.
+const OF_ADDRESS_MAX: usize = 4;
 /// Of a header with credentials.
 const CREDENTIALS_BYTES_MAX: usize = 8 << 10;
 /// A hash of nothing in particular after its cost, so that an unknown user takes as long as a known one.
@@ -44,6 +47,27 @@ pub struct Authenticator {
     at_work: Arc<Semaphore>,
     /// Those at work, and those that wait.
     admitted: Arc<Semaphore>,
+    /// How many of those each address has.
+    addresses: Arc<Mutex<HashMap<Option<IpAddr>, usize>>>,
+}
+
+/// A password that is looked at, or waits for that.
+struct Admitted {
+    addresses: Arc<Mutex<HashMap<Option<IpAddr>, usize>>>,
+    address: Option<IpAddr>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let mut addresses = self.addresses.lock();
+        if let Some(count) = addresses.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                addresses.remove(&self.address);
+            }
+        }
+    }
 }
 
 /// The newest fingerprints, newest last.
@@ -104,6 +128,7 @@ impl Authenticator {
             keys: (RandomState::new(), RandomState::new()),
             at_work: Arc::new(Semaphore::new(AT_WORK_MAX)),
             admitted: Arc::new(Semaphore::new(AT_WORK_MAX + WAITING_MAX)),
+            addresses: Arc::default(),
         })
     }
 
@@ -112,12 +137,16 @@ impl Authenticator {
         !self.config.users.is_empty() || self.token.is_some()
     }
 
-    /// The refusal, if this request is not let in.
-    pub async fn refusal(self: &Arc<Authenticator>, headers: &HeaderMap) -> Option<Response<Body>> {
+    /// The refusal, if this request from an address is not let in.
+    pub async fn refusal(
+        self: &Arc<Authenticator>,
+        headers: &HeaderMap,
+        address: Option<IpAddr>,
+    ) -> Option<Response<Body>> {
         if !self.is_closed() {
             return None;
         }
-        match self.verdict(headers).await {
+        match self.verdict(headers, address).await {
             Verdict::In => return None,
             Verdict::Busy => {
                 let why = "too many passwords are being looked at; try again\n".to_owned();
@@ -152,7 +181,11 @@ impl Authenticator {
         }
     }
 
-    async fn verdict(self: &Arc<Authenticator>, headers: &HeaderMap) -> Verdict {
+    async fn verdict(
+        self: &Arc<Authenticator>,
+        headers: &HeaderMap,
+        address: Option<IpAddr>,
+    ) -> Verdict {
         let Some(credentials) = headers
             .get(header::AUTHORIZATION)
             .and_then(|value| value.to_str().ok())
@@ -174,12 +207,33 @@ impl Authenticator {
             return Verdict::Out;
         }
         match user_and_password(rest.trim()) {
-            Some((user, password)) => self.looked_at(user, password).await,
+            Some((user, password)) => self.looked_at(user, password, address).await,
             None => Verdict::Out,
         }
     }
 
-    async fn looked_at(self: &Arc<Authenticator>, user: String, password: String) -> Verdict {
+    /// Nothing where the address, or all together, have as many passwords looked at as they may.
+    fn admit(&self, address: Option<IpAddr>) -> Option<Admitted> {
+        let mut addresses = self.addresses.lock();
+        let own = addresses.get(&address).copied().unwrap_or(0);
+        if own >= OF_ADDRESS_MAX {
+            return None;
+        }
+        let permit = Arc::clone(&self.admitted).try_acquire_owned().ok()?;
+        addresses.insert(address, own + 1);
+        Some(Admitted {
+            addresses: Arc::clone(&self.addresses),
+            address,
+            _permit: permit,
+        })
+    }
+
+    async fn looked_at(
+        self: &Arc<Authenticator>,
+        user: String,
+        password: String,
+        address: Option<IpAddr>,
+    ) -> Verdict {
         let hash = self.config.users.get(&user).cloned();
         let known = hash.is_some();
         let hash = hash.unwrap_or_else(|| self.nobody.clone());
@@ -193,7 +247,7 @@ impl Authenticator {
         if self.wrong.lock().0.contains(&fingerprint) {
             return Verdict::Out;
         }
-        let Ok(admitted) = Arc::clone(&self.admitted).try_acquire_owned() else {
+        let Some(admitted) = self.admit(address) else {
             return Verdict::Busy;
         };
         let Ok(slot) = Arc::clone(&self.at_work).acquire_owned().await else {
@@ -262,7 +316,7 @@ mod tests {
     async fn a_password_is_looked_at_once_whether_it_is_right_or_wrong() {
         let authenticator = authenticator();
         let ask = |user: &str, password: &str| {
-            authenticator.looked_at(user.to_owned(), password.to_owned())
+            authenticator.looked_at(user.to_owned(), password.to_owned(), None)
         };
         for (user, password, verdict) in [
             ("keda", "right", Verdict::In),
@@ -281,10 +335,29 @@ mod tests {
         }
     }
 
+    /// Whoever guessed without end kept KEDA out after our start, when no password is known to be right yet.
+    #[tokio::test]
+    async fn guesses_from_one_address_keep_nobody_else_from_being_let_in() {
+        let authenticator = authenticator();
+        let ask = |password: &str, host: u8| {
+            let address = Some(IpAddr::from([10, 0, 0, host]));
+            authenticator.looked_at("keda".to_owned(), password.to_owned(), address)
+        };
+        let address = Some(IpAddr::from([10, 0, 0, 1]));
+        let guesses: Vec<Admitted> = std::iter::from_fn(|| authenticator.admit(address)).collect();
+        assert_eq!(guesses.len(), OF_ADDRESS_MAX);
+        assert_eq!(ask("a guess", 1).await, Verdict::Busy);
+        assert_eq!(ask("right", 2).await, Verdict::In);
+        drop(guesses);
+        assert!(authenticator.addresses.lock().is_empty());
+        assert_eq!(ask("a guess", 1).await, Verdict::Out);
+    }
+
     #[tokio::test]
     async fn guesses_past_those_that_may_wait_are_sent_away_and_remembered_ones_are_not() {
         let authenticator = authenticator();
-        let ask = |password: &str| authenticator.looked_at("keda".to_owned(), password.to_owned());
+        let ask =
+            |password: &str| authenticator.looked_at("keda".to_owned(), password.to_owned(), None);
         assert_eq!(ask("right").await, Verdict::In);
         let all = (AT_WORK_MAX + WAITING_MAX) as u32;
         let _guesses = authenticator.admitted.try_acquire_many(all).expect("free");
