@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod client;
 pub mod console;
 pub mod form;
 mod helping;

@@ -1,6 +1,7 @@
 //! Signals: what scalers are told of them and what people are shown.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use stillwell_engine::Timestamp;
 use stillwell_engine::promql::{Answer, EvalOptions, QueryError};
@@ -72,11 +73,12 @@ pub trait Signals: Send + Sync {
         Vec::new()
     }
 
-    /// What a query says, judged like a signal. It stays judged for some minutes after the last call.
+    /// What a query says that is asked at a time from an address, judged like a signal. It stays judged for some minutes after
+    /// the last call, unless this address asks for many.
     fn guarded(
         &self,
         query: &str,
-        now: Timestamp,
+        asked: (Timestamp, Option<IpAddr>),
         within: &EvalOptions<'_>,
     ) -> Result<Reading, QueryError>;
 

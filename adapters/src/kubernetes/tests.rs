@@ -20,7 +20,7 @@ impl Signals for Fixed {
     fn guarded(
         &self,
         _: &str,
-        _: Timestamp,
+        _: (Timestamp, Option<std::net::IpAddr>),
         _: &stillwell_engine::promql::EvalOptions<'_>,
     ) -> Result<Reading, QueryError> {
         Ok(Reading::Forbidden)

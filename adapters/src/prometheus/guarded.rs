@@ -1,6 +1,8 @@
 //! `/guarded/api/v1/query`: Prometheus' answer where a signal would be a value or held, and an error where it would be
 //! unknown. KEDA reads an empty vector as 0 and never looks at `status`, so unknown must be a 503.
 
+use std::net::IpAddr;
+
 use stillwell_engine::labels::Labels;
 use stillwell_engine::promql::plan::ValueType;
 use stillwell_engine::promql::{Annotations, Answer, EvalOptions, Query, Value, VectorSample};
@@ -20,8 +22,12 @@ const TIME_SKEW_MS_MAX: i64 = 5_000;
 pub const REMEDY: &str =
     "ask for their sum or highest by `multi=sum` or `multi=max` in the trigger's queryParameters";
 
-pub(super) async fn instant(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
-    let answered = answer(host, form).await;
+pub(super) async fn instant(
+    host: &dyn Host,
+    form: &Form,
+    address: Option<IpAddr>,
+) -> Result<String, ApiError> {
+    let answered = answer(host, form, address).await;
     let signals = host.signals();
     let query = match form.get("multi") {
         "" => form.get("query").to_owned(),
@@ -38,7 +44,7 @@ pub(super) async fn instant(host: &dyn Host, form: &Form) -> Result<String, ApiE
     answered
 }
 
-async fn answer(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
+async fn answer(host: &dyn Host, form: &Form, address: Option<IpAddr>) -> Result<String, ApiError> {
     let now = host.now();
     let offset_ms = host.wall_offset_ms();
     let at = params::time(form, "time", now.plus_ms(offset_ms))?.minus_ms(offset_ms);
@@ -75,7 +81,7 @@ async fn answer(host: &dyn Host, form: &Form) -> Result<String, ApiError> {
                 host.query_settings().timeout_ms,
                 move |within| {
                     within.evaluate(&EvalOptions::default(), |within| {
-                        signals.guarded(&text, now, within)
+                        signals.guarded(&text, (now, address), within)
                     })
                 },
             );

@@ -29,11 +29,13 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use axum::routing::{any, get};
 
+use crate::client::address_of;
 use crate::form::{Form, decode};
 use crate::host::Host;
 use crate::reply::{JSON, not_allowed, reply, reply_encoded};
 use crate::written::BodySlots;
 
+pub use crate::client::ClientAddress;
 pub use answer::query_body;
 pub use error::ApiError;
 pub use federate::quoted as quoted_label_value;
@@ -92,6 +94,7 @@ pub fn router(host: Arc<dyn Host>) -> Router {
 
 /// The same API, where an instant query is told as a signal is, or not at all (rule S9b).
 async fn answer_guarded(host: &dyn Host, request: Request<Body>) -> Response<Body> {
+    let address = address_of(&request);
     let (mut parts, body) = request.into_parts();
     let path_and_query = parts
         .uri
@@ -118,7 +121,7 @@ async fn answer_guarded(host: &dyn Host, request: Request<Body>) -> Response<Bod
         true => Err(ApiError::bad_data(
             "/guarded answers instant queries only: what a scaler may be told is about now",
         )),
-        false => guarded::instant(host, &form).await,
+        false => guarded::instant(host, &form, address).await,
     };
     match result {
         Ok(body) => reply_encoded(StatusCode::OK, JSON, body, &parts.headers),

@@ -1,6 +1,9 @@
 //! Queries that somebody asks about through `/guarded`: judged like signals for as long as the questions keep coming,
 //! so that what was seen before a restart or an outage is known when it matters.
 
+use std::collections::HashMap;
+use std::net::IpAddr;
+
 use parking_lot::Mutex;
 use stillwell_engine::promql::QueryError;
 use stillwell_engine::signal::{Policy, SignalId};
@@ -8,7 +11,8 @@ use stillwell_engine::{Reader, Timestamp};
 
 /// A query that nobody has asked about for this long is no longer kept up to date.
 pub(super) const EXPIRES_MS: i64 = 5 * 60_000;
-/// Queries at once; the one asked about longest ago makes room.
+/// Queries at once. Of the address that has most of them the one asked about longest ago makes room: whoever asks for 500
+/// others does not have those of a scaler forgotten, with what was seen before a restart.
 const QUERIES_MAX: usize = 500;
 /// Those about objects: one for each object that an HPA reads by name, so a cluster may have many.
 const OBJECT_QUERIES_MAX: usize = 1_500;
@@ -28,6 +32,8 @@ pub(super) struct Entry {
     pub(super) object_label: Option<String>,
     pub(super) id: SignalId,
     pub(super) last: Timestamp,
+    /// Where the one is who asked first; `None` for all whose address does not count.
+    address: Option<IpAddr>,
 }
 
 impl AdhocSignals {
@@ -65,9 +71,9 @@ impl AdhocSignals {
         &self,
         reader: &Reader,
         query: &str,
-        now: Timestamp,
+        asked: (Timestamp, Option<IpAddr>),
     ) -> Result<SignalId, QueryError> {
-        self.signal_with(reader, query, &self.policy, now)
+        self.signal_of(reader, (query, &self.policy), asked)
     }
 
     /// That of a query that stands already, for whoever must not wait: `None` where it does not, or somebody else is at it.
@@ -87,6 +93,15 @@ impl AdhocSignals {
         policy: &Policy,
         now: Timestamp,
     ) -> Result<SignalId, QueryError> {
+        self.signal_of(reader, (query, policy), (now, None))
+    }
+
+    fn signal_of(
+        &self,
+        reader: &Reader,
+        (query, policy): (&str, &Policy),
+        (now, address): (Timestamp, Option<IpAddr>),
+    ) -> Result<SignalId, QueryError> {
         let mut entries = self.entries.lock();
         expire(&mut entries, reader, now);
         let same =
@@ -96,9 +111,9 @@ impl AdhocSignals {
             return Ok(entry.id);
         }
         if entries.len() >= self.max
-            && let Some(oldest) = (0..entries.len()).min_by_key(|&at| entries[at].last)
+            && let Some(least) = least_needed(&entries, address)
         {
-            reader.remove(entries.swap_remove(oldest).id);
+            reader.remove(entries.swap_remove(least).id);
         }
         let id = reader.register(query, policy.clone())?;
         entries.push(Entry {
@@ -106,6 +121,7 @@ impl AdhocSignals {
             object_label: policy.object_label.clone(),
             id,
             last: now,
+            address,
         });
         Ok(id)
     }
@@ -119,6 +135,19 @@ impl AdhocSignals {
     pub(super) fn entries(&self) -> Vec<Entry> {
         self.entries.lock().clone()
     }
+}
+
+/// The query that makes room for one that is asked from an address.
+fn least_needed(entries: &[Entry], address: Option<IpAddr>) -> Option<usize> {
+    let mut counts = HashMap::from([(address, 1)]);
+    for entry in entries {
+        *counts.entry(entry.address).or_insert(0) += 1;
+    }
+    let held = |address: &Option<IpAddr>| (counts[address], *address);
+    let addresses = entries.iter().map(|entry| entry.address);
+    let most = addresses.max_by_key(held)?;
+    let of_most = (0..entries.len()).filter(|&at| entries[at].address == most);
+    of_most.min_by_key(|&at| entries[at].last)
 }
 
 fn expire(entries: &mut Vec<Entry>, reader: &Reader, now: Timestamp) {
@@ -137,11 +166,37 @@ mod tests {
 
     use super::*;
 
+    /// A stranger who asked for 500 queries every half minute had those of KEDA forgotten before they were asked about again.
+    #[test]
+    fn whoever_asks_for_most_queries_makes_room_for_others() {
+        let (_writer, reader) = Engine::new(Limits::default());
+        let asked = AdhocSignals::by_anybody();
+        let [keda, stranger] = [1, 2].map(|host| Some(IpAddr::from([10, 0, 0, host])));
+        let ask = |address: Option<IpAddr>, queries: std::ops::Range<usize>, ms: i64| {
+            for at in queries {
+                let query = format!("sum(x) + {at}");
+                let asked = asked.signal(&reader, &query, (Timestamp::from_ms(ms), address));
+                asked.expect("there is room");
+            }
+        };
+        ask(keda, 0..200, 0);
+        ask(stranger, 1_000..1_700, 1_000);
+        ask(keda, 200..250, 2_000);
+        let held = |of: Option<IpAddr>| {
+            let entries = asked.entries();
+            entries.iter().filter(|entry| entry.address == of).count()
+        };
+        assert_eq!((held(keda), held(stranger)), (250, 250));
+        ask(keda, 250..251, 3_000);
+        assert_eq!((held(keda), held(stranger)), (250, 250), "its own oldest");
+    }
+
     #[test]
     fn a_query_stands_while_it_is_asked_about() {
         let (_writer, reader) = Engine::new(Limits::default());
         let asked = AdhocSignals::by_anybody();
-        let at = Timestamp::from_ms;
+        let ms = Timestamp::from_ms;
+        let at = |time| (ms(time), None);
         let first = asked.signal(&reader, "sum(x)", at(0)).expect("valid");
         assert_eq!(asked.signal(&reader, "sum(x)", at(1000)), Ok(first));
         let other = asked.signal(&reader, "sum(y)", at(200_000)).expect("valid");
@@ -154,8 +209,8 @@ mod tests {
             .collect();
         assert_eq!(left, ["sum(y)"]);
         assert!(asked.signal(&reader, "sum(", at(301_000)).is_err());
-        asked.expire(&reader, at(601_000));
+        asked.expire(&reader, ms(601_000));
         assert!(asked.entries().is_empty(), "though nobody asks any more");
-        assert!(reader.signal(other, at(601_000), &[]).is_none());
+        assert!(reader.signal(other, ms(601_000), &[]).is_none());
     }
 }

@@ -218,7 +218,7 @@ impl ObjectMetrics {
             question.selector,
         );
         let query = query.map_err(|error| error.to_string())?;
-        let id = self.asked.signals.signal(&self.reader, &query, now);
+        let id = self.asked.signals.signal(&self.reader, &query, (now, None));
         let id = id.map_err(|error| error.to_string())?;
         let pins = [(label.to_owned(), name.to_owned())];
         let gone = || "the query's signal is gone".to_owned();

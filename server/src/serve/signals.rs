@@ -5,6 +5,7 @@ mod judge;
 mod reasons;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -500,10 +501,10 @@ impl Signals for Watched {
     fn guarded(
         &self,
         query: &str,
-        now: Timestamp,
+        (now, address): (Timestamp, Option<IpAddr>),
         within: &EvalOptions<'_>,
     ) -> Result<Reading, QueryError> {
-        let asked = ask(&self.asked, &self.reader, query, now, within)?;
+        let asked = ask(&self.asked, &self.reader, query, (now, address), within)?;
         Ok(asked.1)
     }
 

@@ -189,8 +189,13 @@ async fn guarded(
     router: Router,
     prefix: &str,
     (reloaded, address): (Option<&ReloadedConfig>, Option<IpAddr>),
-    request: Request<Body>,
+    mut request: Request<Body>,
 ) -> Response<Body> {
+    if let Some(address) = address {
+        request
+            .extensions_mut()
+            .insert(prometheus::ClientAddress(address));
+    }
     let Some(authenticator) = reloaded.map(ReloadedConfig::authenticator) else {
         return route(router, prefix, request).await;
     };

@@ -1,6 +1,8 @@
 //! What a metric says to one caller: which signal or rule it is, the labels that the caller pins, and what of the reading is
 //! told.
 
+use std::net::IpAddr;
+
 use stillwell_adapters::host::{Asker, ObjectQuestion, Reading};
 use stillwell_adapters::multi::Several;
 use stillwell_adapters::objects::Selector;
@@ -217,7 +219,10 @@ impl Watched {
     ) -> Option<Result<(SignalId, Reading), QueryError>> {
         let query = rules::query_for(&self.rules, &self.reader, name, namespace, selector)?;
         let within = EvalOptions::default();
-        let ask = |query: String| ask(&self.asked_by_rules, &self.reader, &query, now, &within);
+        let ask = |query: String| {
+            let asked = &self.asked_by_rules;
+            ask(asked, &self.reader, &query, (now, None), &within)
+        };
         Some(query.and_then(ask))
     }
 }
@@ -279,10 +284,10 @@ pub(super) fn ask(
     asked: &AdhocSignals,
     reader: &Reader,
     query: &str,
-    now: Timestamp,
+    (now, address): (Timestamp, Option<IpAddr>),
     within: &EvalOptions<'_>,
 ) -> Result<(SignalId, Reading), QueryError> {
-    let id = asked.signal(reader, query, now)?;
+    let id = asked.signal(reader, query, (now, address))?;
     let reading = reader.signal_within(id, now, &[], within)?;
     let gone = || QueryError::Internal("the query's signal is gone".to_owned());
     Ok((id, told(reading.ok_or_else(gone)?, &Labels::empty())))
