@@ -6,6 +6,7 @@
 
 mod client;
 pub mod console;
+mod fair_room;
 pub mod form;
 mod helping;
 pub mod host;

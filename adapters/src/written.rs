@@ -3,17 +3,18 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
-use axum::http::{Response, StatusCode};
+use axum::http::{Request, Response, StatusCode};
 use bytes::{Bytes, BytesMut};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use crate::client::address_of;
+use crate::fair_room::{FairRoom, RoomPermit};
 use crate::reply::reply;
-use crate::waiting::{Allowance, Waiting};
+use crate::waiting::Allowance;
 
 /// What a sender may send before its request needs a place: most requests are whole by then, and who sends slowly waits
 /// outside. Listeners bound how many there are.
@@ -42,10 +43,8 @@ const BODY_ALLOWANCE: Allowance = Allowance {
 /// For requests of all protocols.
 pub(crate) struct BodySlots {
     /// Of bodies, in KiB.
-    bodies: Semaphore,
+    bodies: FairRoom,
     body_bytes_max: usize,
-    /// Bodies that wait for others to be whole.
-    waiting: AtomicUsize,
     writes: Arc<Semaphore>,
     writes_max: usize,
     request_bytes_max: usize,
@@ -71,9 +70,8 @@ impl BodySlots {
             false => WRITES_AT_ONCE_MAX,
         };
         BodySlots {
-            bodies: Semaphore::new(request_bytes_max / KIB),
+            bodies: FairRoom::new(request_bytes_max / KIB),
             body_bytes_max: request_bytes_max,
-            waiting: AtomicUsize::new(0),
             writes: Arc::new(Semaphore::new(writes_max)),
             writes_max,
             request_bytes_max,
@@ -88,21 +86,21 @@ impl BodySlots {
     /// For requests that only ask for something: their bodies take so many bytes together.
     pub(crate) fn of_bodies(bytes_max: usize) -> BodySlots {
         BodySlots {
-            bodies: Semaphore::new(bytes_max / KIB),
+            bodies: FairRoom::new(bytes_max / KIB),
             body_bytes_max: bytes_max,
             ..BodySlots::new(0)
         }
     }
 
-    /// Reads a body of at most so many bytes and gives it to `work`, on a thread that may block; of such works, `share` fill the
+    /// Reads a request's body of at most so many bytes and gives it to `work`, on a thread that may block; of such works, `share` fill the
     /// places of decoding.
     pub(crate) async fn take(
         &self,
-        body: Body,
+        request: Request<Body>,
         (bytes_max, share): (usize, usize),
         work: impl FnOnce(Bytes) -> Response<Body> + Send + 'static,
     ) -> Response<Body> {
-        let (packed, body_place) = match self.body(body, bytes_max).await {
+        let (packed, body_place) = match self.body(request, bytes_max).await {
             Ok(whole) => whole,
             Err(refused) => return refused,
         };
@@ -125,13 +123,15 @@ impl BodySlots {
         })
     }
 
-    /// Reads a body of at most so many bytes, with the place that it takes among others where it is large or comes slowly. The
+    /// Reads a request's body of at most so many bytes, with the place that it takes among others where it is large or comes slowly. The
     /// error is the answer to it.
     pub(crate) async fn body(
         &self,
-        mut body: Body,
+        request: Request<Body>,
         bytes_max: usize,
-    ) -> Result<(Bytes, Option<SemaphorePermit<'_>>), Response<Body>> {
+    ) -> Result<(Bytes, Option<RoomPermit>), Response<Body>> {
+        let address = address_of(&request);
+        let mut body = request.into_body();
         let mut packed = BytesMut::new();
         let first_max = WITHOUT_PLACE_BYTES_MAX.min(bytes_max);
         let mut place = None;
@@ -144,15 +144,12 @@ impl BodySlots {
                 .and_then(|left| usize::try_from(left).ok());
             let most = most.map_or(bytes_max, |left| left.saturating_add(packed.len()));
             let most = most.min(bytes_max).min(self.body_bytes_max);
-            let waiting = Waiting::begin(&self.waiting);
-            let permits = u32::try_from(most.div_ceil(KIB)).unwrap_or(u32::MAX);
-            let taken = self.bodies.acquire_many(permits).await;
-            drop(waiting);
-            let Ok(taken) = taken else {
+            let units = most.div_ceil(KIB).min(self.body_bytes_max / KIB);
+            let Some(taken) = self.bodies.take(address, units).await else {
                 return Err(Refused::ShuttingDown.answer(bytes_max));
             };
             place = Some(taken);
-            let others_wait = || self.waiting.load(Ordering::Relaxed) > 0;
+            let others_wait = || self.bodies.is_awaited();
             whole = read(&mut body, &mut packed, bytes_max, others_wait).await;
         }
         match whole {
@@ -215,10 +212,12 @@ pub(crate) fn text(status: StatusCode, why: &str) -> Response<Body> {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::net::IpAddr;
 
     use tokio_stream::StreamExt as _;
 
     use super::*;
+    use crate::client::ClientAddress;
 
     /// A body of so many bytes that never ends.
     fn silent(bytes: usize) -> Body {
@@ -226,10 +225,21 @@ mod tests {
         Body::from_stream(sent.chain(tokio_stream::pending()))
     }
 
+    /// A request from a host of this number.
+    fn from(host: u8, body: Body) -> Request<Body> {
+        let mut request = Request::new(body);
+        let address = ClientAddress(IpAddr::from([10, 0, 0, host]));
+        request.extensions_mut().insert(address);
+        request
+    }
+
     async fn written(slots: &BodySlots, bytes: usize) -> StatusCode {
         let taken = |body: Bytes| text(StatusCode::OK, &body.len().to_string());
         let body = Body::from(vec![0; bytes]);
-        slots.take(body, (1 << 20, 4), taken).await.status()
+        slots
+            .take(from(1, body), (1 << 20, 4), taken)
+            .await
+            .status()
     }
 
     /// 48 writers that sent a byte a second kept others out for eleven seconds.
@@ -239,11 +249,34 @@ mod tests {
         for _ in 0..48 {
             let slots = Arc::clone(&slots);
             let ignored = |_| text(StatusCode::OK, "");
-            tokio::spawn(async move { slots.take(silent(10), (1 << 20, 4), ignored).await });
+            tokio::spawn(
+                async move { slots.take(from(2, silent(10)), (1 << 20, 4), ignored).await },
+            );
         }
         tokio::task::yield_now().await;
         assert_eq!(written(&slots, 1_000).await, StatusCode::OK);
         assert_eq!(written(&slots, 200_000).await, StatusCode::OK);
+    }
+
+    /// 300 bodies that did not come kept everybody else's out for 74 seconds.
+    #[tokio::test(start_paused = true)]
+    async fn bodies_of_one_address_that_do_not_come_keep_others_for_a_second_at_most() {
+        let slots = Arc::new(BodySlots::new(64 << 20));
+        for _ in 0..300 {
+            let slots = Arc::clone(&slots);
+            tokio::spawn(async move {
+                let read = slots.body(from(2, silent(70_000)), 16 << 20).await;
+                read.map(|(bytes, _)| bytes.len()).ok()
+            });
+        }
+        tokio::task::yield_now().await;
+        let began = Instant::now();
+        let body = Body::from_stream(tokio_stream::iter(
+            [vec![0; 100_000], vec![0; 100_000]].map(Ok::<_, Infallible>),
+        ));
+        let read = slots.body(from(1, body), 1 << 20).await;
+        assert_eq!(read.expect("it is whole").0.len(), 200_000);
+        assert!(began.elapsed() <= BODY_ALLOWANCE.beside_others);
     }
 
     #[tokio::test]
@@ -253,7 +286,7 @@ mod tests {
             written(&slots, (1 << 20) + 1).await,
             StatusCode::PAYLOAD_TOO_LARGE
         );
-        let small = slots.take(Body::from(vec![0; 11]), (10, 4), |_| {
+        let small = slots.take(from(1, Body::from(vec![0; 11])), (10, 4), |_| {
             text(StatusCode::OK, "")
         });
         assert_eq!(small.await.status(), StatusCode::PAYLOAD_TOO_LARGE);
@@ -268,12 +301,19 @@ mod tests {
         let ignored = |_| text(StatusCode::OK, "");
         // One that may have 16 MiB and sends some of it keeps all others that need a place waiting.
         let first = Arc::clone(&slots);
-        tokio::spawn(async move { first.take(silent(200_000), (16 << 20, 4), ignored).await });
+        tokio::spawn(async move {
+            first
+                .take(from(1, silent(200_000)), (16 << 20, 4), ignored)
+                .await
+        });
         let second = Arc::clone(&slots);
-        tokio::spawn(async move { second.take(silent(200_000), (1 << 20, 4), ignored).await });
-        while slots.waiting.load(Ordering::Relaxed) == 0 {
+        tokio::spawn(async move {
+            second
+                .take(from(2, silent(200_000)), (1 << 20, 4), ignored)
+                .await
+        });
+        while !slots.bodies.is_awaited() {
             tokio::task::yield_now().await;
         }
-        assert_eq!(slots.bodies.available_permits(), 0);
     }
 }

@@ -166,10 +166,9 @@ async fn answer(host: Arc<dyn Host>, state: &State, request: Request<Body>) -> R
         drop(packed);
         write(&*host, &settings, &deltas, decoded, (encoding, bytes_max))
     };
-    let body = request.into_body();
     state
         .slots
-        .take(body, (UNPACKED_BYTES_MAX, SHARE), work)
+        .take(request, (UNPACKED_BYTES_MAX, SHARE), work)
         .await
 }
 

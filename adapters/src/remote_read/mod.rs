@@ -79,7 +79,7 @@ async fn answer(
     if request.method() != Method::POST {
         return Ok(crate::reply::not_allowed("POST"));
     }
-    let (packed, place) = match bodies.body(request.into_body(), REQUEST_BYTES_MAX).await {
+    let (packed, place) = match bodies.body(request, REQUEST_BYTES_MAX).await {
         Ok(whole) => whole,
         Err(refused) => return Ok(refused),
     };

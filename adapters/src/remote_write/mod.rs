@@ -68,8 +68,7 @@ async fn answer(host: Arc<dyn Host>, slots: &BodySlots, request: Request<Body>) 
     };
     let bytes_max = slots.request_bytes_max();
     let work = move |packed: Bytes| write(&*host, packed, protocol, bytes_max);
-    let body = request.into_body();
-    slots.take(body, (PACKED_BYTES_MAX, SHARE), work).await
+    slots.take(request, (PACKED_BYTES_MAX, SHARE), work).await
 }
 
 fn write(host: &dyn Host, packed: Bytes, protocol: Protocol, bytes_max: usize) -> Response<Body> {
