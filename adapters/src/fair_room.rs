@@ -102,7 +102,9 @@ impl State {
         match self.waiting.is_empty() && self.held.is_empty() {
             true => self.given.clear(),
             false if self.given.len() <= GIVEN_MAX => {}
-            false => self.given.retain(|address, _| self.held.contains_key(address)),
+            false => self
+                .given
+                .retain(|address, _| self.held.contains_key(address)),
         }
         let rank = |waiter: &Waiter| {
             let held = self.held.get(&waiter.address).copied();
