@@ -7,7 +7,7 @@ use stillwell_engine::{AppendedSeries, Timestamp};
 
 use super::histogram;
 use super::messages::{Histogram, Request, Sample, WriteRequest};
-use super::weigh::{PART_BYTES, PARTS_MAX, weigh};
+use super::weigh::{PART_BYTES, PARTS_MAX, weigh, weigh_symbols};
 
 /// Bytes of a request once unpacked. Prometheus' sender packs 2,000 samples, which is some 200 kB.
 pub const UNPACKED_BYTES_MAX: usize = 16 << 20;
@@ -58,7 +58,14 @@ pub(super) fn decode_within(
         Protocol::V1 => 1,
         Protocol::V2 => 5,
     };
-    match weigh(&bytes, series_tag) {
+    let parts = match (weigh(&bytes, series_tag), protocol) {
+        (Some(parts), Protocol::V2) if parts <= parts_max => {
+            let copied = weigh_symbols(&bytes, series_tag);
+            copied.map(|copied| parts.saturating_add(copied))
+        }
+        (parts, _) => parts,
+    };
+    match parts {
         Some(parts) if parts <= parts_max => {}
         Some(_) => {
             return Err(Refusal::TooLarge(format!(

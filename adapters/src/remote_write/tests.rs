@@ -141,6 +141,30 @@ async fn what_is_not_taken_is_told_and_the_rest_is_taken() {
     assert!(value(&mut router, "x").await.contains("\"5\""));
 }
 
+/// One symbol of 60 kB that 100,000 series referred to was a gigabyte of labels, of a request of 2.7 MB.
+#[tokio::test]
+async fn symbols_count_for_each_series_that_refers_to_them() {
+    let mut router = router_of(true);
+    let request = |series: usize, bytes: usize| {
+        let one = SymbolSeries {
+            labels_refs: vec![1, 2, 3, 4],
+            samples: points(&[(9_000, 1.0)]),
+            histograms: Vec::new(),
+        };
+        let value = "x".repeat(bytes);
+        pack(&messages::Request {
+            symbols: ["", "__name__", "large", "l", &value]
+                .map(str::to_owned)
+                .to_vec(),
+            timeseries: vec![one; series],
+        })
+    };
+    for (series, bytes, expected) in [(10_000, 60_000, 413), (10, 60_000, 204), (10_000, 10, 204)] {
+        let (code, _, text) = write_to(&mut router, V2, request(series, bytes)).await;
+        assert_eq!(code, expected, "{series} series, {bytes} bytes: {text}");
+    }
+}
+
 #[tokio::test]
 async fn requests_that_are_broken_change_nothing() {
     let mut router = router_of(true);

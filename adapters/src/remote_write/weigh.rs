@@ -7,6 +7,10 @@ pub(super) const PARTS_MAX: usize = 1 << 20;
 /// Bytes that a part takes in memory, about.
 pub(super) const PART_BYTES: usize = 64;
 
+/// Tags of a 2.0 request and of its series.
+const SYMBOLS: usize = 4;
+const LABELS_REFS: usize = 1;
+
 /// What a histogram counts for beside its buckets, each of which is a byte or more on the wire and some 32 in memory.
 const HISTOGRAM_PARTS: usize = 8;
 
@@ -29,6 +33,30 @@ pub(super) fn weigh(request: &[u8], series_tag: usize) -> Option<usize> {
         })
     })?;
     Some(parts)
+}
+
+/// What the labels of the series of a 2.0 request take as parts: a series copies the symbols that its labels refer to, of which each
+/// stands in the request once. `None` where the bytes are no message.
+pub(super) fn weigh_symbols(request: &[u8], series_tag: usize) -> Option<usize> {
+    let mut lengths = Vec::new();
+    each_part(request, |tag, symbol| {
+        if tag == SYMBOLS {
+            lengths.push(symbol.len());
+        }
+        Some(())
+    })?;
+    let mut bytes = 0_usize;
+    each_part(request, |tag, series| match tag == series_tag {
+        true => each_part(series, |tag, mut refs| {
+            while tag == LABELS_REFS && !refs.is_empty() {
+                let symbol = lengths.get(varint(&mut refs)?);
+                bytes = bytes.saturating_add(symbol.copied().unwrap_or(0));
+            }
+            Some(())
+        }),
+        false => Some(()),
+    })?;
+    Some(bytes / PART_BYTES)
 }
 
 /// Visits the fields that have a length; `None` where the bytes are no message.

@@ -17,6 +17,8 @@ use crate::rule_groups::Notification;
 
 /// The label by which relabelling can change where alerts are posted.
 const PATH_LABEL: &str = "__alerts_path__";
+/// Alertmanagers that are sent to: each has a task and a queue of its own.
+const ALERTMANAGERS_MAX: usize = 100;
 /// Changes of discovery that come in a row are taken together.
 const GATHER: Duration = Duration::from_millis(20);
 /// What is left at the end is sent for at most so long.
@@ -77,6 +79,8 @@ struct Found {
     endpoints: Vec<Arc<Endpoint>>,
     /// URLs of those that relabelling has dropped.
     dropped: Vec<String>,
+    /// How many are more than are sent to.
+    left_out: usize,
 }
 
 impl Notifier {
@@ -207,6 +211,12 @@ impl Task {
         found.dropped.dedup();
         // Held until the new ones are known to `send`: an alert that comes meanwhile is in `recent` or given to them.
         let mut shown = self.inner.found.write();
+        if found.left_out > 0 && shown.left_out == 0 {
+            warn!(
+                left_out = found.left_out,
+                "no alerts are sent to more than {ALERTMANAGERS_MAX} Alertmanagers"
+            );
+        }
         let mut gone = std::mem::take(&mut self.senders);
         for endpoint in &found.endpoints {
             let running = gone
@@ -257,6 +267,10 @@ impl Task {
     /// Adds an endpoint, the running one where there is one; two ways to the same URL are one.
     fn add(&self, watched: &Watched, url: Url, found: &mut Found) {
         if found.endpoints.iter().any(|one| one.url == url) {
+            return;
+        }
+        if found.endpoints.len() >= ALERTMANAGERS_MAX {
+            found.left_out += 1;
             return;
         }
         let config = &watched.config;
@@ -327,11 +341,8 @@ impl Watched {
     fn labels(&self) -> Vec<Labels> {
         let mut all = Vec::new();
         for group in self.groups.get() {
-            for own in &group.targets {
-                let mut labels = group.labels.to_builder();
-                for (name, value) in own.iter() {
-                    labels.set(name, value);
-                }
+            for at in 0..group.targets.len() {
+                let mut labels = group.labels_of(at);
                 labels.set("__scheme__", &self.config.scheme);
                 labels.set(PATH_LABEL, &alerts_path(&self.config.path_prefix));
                 all.push(labels.build());

@@ -44,6 +44,17 @@ pub struct TargetGroup {
 }
 
 impl TargetGroup {
+    /// All labels of a target: its own win over those that are attached, and both over the group's.
+    pub fn labels_of(&self, at: usize) -> LabelsBuilder {
+        let mut labels = self.labels.to_builder();
+        for given in self.attached.iter().chain([&self.targets[at]]) {
+            for (name, value) in given.iter() {
+                labels.set(name, value);
+            }
+        }
+        labels
+    }
+
     /// Bytes of labels that the group holds for itself.
     pub fn bytes(&self) -> usize {
         self.targets.iter().map(Labels::bytes).sum::<usize>() + self.labels.bytes()
@@ -151,13 +162,9 @@ impl Discovered {
         READINESS.iter().any(|label| is_false(&label))
     }
 
-    fn own(&self) -> &Labels {
-        &self.group.targets[self.at]
-    }
-
     fn get(&self, label: &str) -> Option<&str> {
         let attached = self.group.attached.iter().rev();
-        let all = [self.own()]
+        let all = [&self.group.targets[self.at]]
             .into_iter()
             .chain(attached)
             .chain([&self.group.labels]);
@@ -166,12 +173,7 @@ impl Discovered {
 
     fn builder(&self) -> LabelsBuilder {
         let job = &*self.options;
-        let mut labels = self.group.labels.to_builder();
-        for given in self.group.attached.iter().chain([self.own()]) {
-            for (name, value) in given.iter() {
-                labels.set(name, value);
-            }
-        }
+        let mut labels = self.group.labels_of(self.at);
         let mut default = |name: &str, value: &str| {
             if labels.get(name).is_empty() {
                 labels.set(name, value);
