@@ -6,6 +6,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::{RwLock, RwLockWriteGuard};
+
 const BUCKETS_PER_OCTAVE_LOG2: u32 = 2;
 const BUCKETS: usize = 64 << BUCKETS_PER_OCTAVE_LOG2;
 
@@ -104,6 +106,21 @@ impl Durations {
         let counts = self.buckets.iter().enumerate();
         counts.map(|(at, count)| (end_ns(at), count.load(Ordering::Relaxed)))
     }
+}
+
+/// Tries of a lock that is held, before the thread sleeps until it is free: some 100 us, in which a reader ends its batch. A
+/// thread that has slept is woken when the scheduler has a core for it, which on busy cores takes milliseconds.
+const TRIES: u32 = 5_000;
+
+/// Takes a lock that readers hold for some 50 us at a time.
+pub(crate) fn write_soon<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    for _ in 0..TRIES {
+        if let Some(guard) = lock.try_write() {
+            return guard;
+        }
+        std::hint::spin_loop();
+    }
+    lock.write()
 }
 
 /// Adds up how long one commit waits for locks.

@@ -18,6 +18,7 @@ use crate::labels::Labels;
 use crate::limits::WRITE_BATCH_SERIES;
 use crate::store::{ClockId, Growth, IdSet, ScrapeEntry, Store, TargetId};
 use crate::time::Timestamp;
+use crate::waits::write_soon;
 
 /// How many of the series about a scrape are written before its page is: all but how many series it has added, and the extra
 /// ones.
@@ -49,7 +50,7 @@ impl Writer {
         self.add_all(&mut staged, at);
         let mut progress = self.progress(&staged, at);
         let store = Arc::clone(&self.store);
-        let mut locked = self.stopwatch.waiting(|| store.write());
+        let mut locked = self.stopwatch.waiting(|| write_soon(&store));
         self.report_page(&mut locked, (&staged, at), facts);
         progress.find_staying(&staged);
         while self.step(&mut locked, &staged, &mut progress, usize::MAX) {
@@ -58,7 +59,7 @@ impl Writer {
         if progress.remembered.is_some() {
             drop(locked); // nobody sees the page yet
             progress.gather(&staged);
-            locked = self.stopwatch.waiting(|| store.write());
+            locked = self.stopwatch.waiting(|| write_soon(&store));
         }
         Ok(self.show(locked, staged, progress, facts))
     }

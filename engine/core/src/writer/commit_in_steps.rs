@@ -20,6 +20,7 @@ use crate::limits::WRITE_BATCH_SERIES;
 use crate::signal::SignalRegistry;
 use crate::store::{Pin, Store};
 use crate::time::Timestamp;
+use crate::waits::write_soon;
 
 /// A page that is being committed: some of its values may be stored, and none of them is visible.
 ///
@@ -156,7 +157,7 @@ impl Writer {
             ..
         } = commit;
         let store = Arc::clone(&self.store);
-        let store = self.stopwatch.waiting(|| store.write());
+        let store = self.stopwatch.waiting(|| write_soon(&store));
         self.show(store, staged, progress, facts)
     }
 }
