@@ -90,6 +90,12 @@ impl Reader {
         self.registry.write().set_names(names);
     }
 
+    /// Sets the jobs whose discovery has given no list since this program started. What may read their targets is unknown
+    /// meanwhile (rule S6f).
+    pub fn set_unlisted_jobs(&self, jobs: Vec<String>) {
+        self.registry.write().facts.unlisted_jobs = jobs;
+    }
+
     /// Sets the step of subqueries that name none, in milliseconds. Prometheus' is its `evaluation_interval`.
     pub fn set_subquery_step(&self, step_ms: i64) {
         self.registry.write().set_subquery_step(step_ms);

@@ -33,6 +33,8 @@ struct State {
     version: u64,
     /// Something was found, or it is known that nothing can be.
     settled: bool,
+    /// The source was read once.
+    listed: bool,
     problem: Option<String>,
 }
 
@@ -91,6 +93,7 @@ impl Groups {
 
     fn read(&self, mut state: parking_lot::MutexGuard<'_, State>, changed: bool) {
         state.settled = true;
+        let is_first = !std::mem::replace(&mut state.listed, true);
         state.version += u64::from(changed);
         let count = state.groups.len();
         let recovered = state.problem.take().is_some();
@@ -102,7 +105,7 @@ impl Groups {
                 "discovery reads its source again"
             );
         }
-        if changed {
+        if changed || is_first {
             self.inner.changed.notify_one();
         }
     }
@@ -141,6 +144,11 @@ impl Groups {
     /// Whether the source was read, or tried in vain.
     pub(super) fn is_settled(&self) -> bool {
         self.inner.state.lock().settled
+    }
+
+    /// Whether the source was ever read.
+    pub(super) fn is_listed(&self) -> bool {
+        self.inner.state.lock().listed
     }
 
     /// Whether these are the groups of the same mechanism.

@@ -14,6 +14,7 @@ use stillwell_engine::promql::Features;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::groups::{BySource, Groups};
 use super::kube_state;
@@ -24,7 +25,8 @@ use crate::config::{Config, KubeState, Monitors, ScrapeJob};
 use crate::http_client::Resolver;
 use crate::rule_groups::RuleFile;
 use crate::scrape::{
-    JobTargets, LabelRoom, Outcome, Scraper, TargetGroup, collect, outcomes, target_options,
+    JobTargets, LabelRoom, Outcome, SETTLING_MS_MAX, Scraper, TargetGroup, collect, outcomes,
+    target_options,
 };
 
 /// Changes that come in a row are told together.
@@ -119,6 +121,7 @@ impl Manager {
             told,
             found_rules,
             resolver: Resolver::default(),
+            lists_awaited_until: Some(Instant::now() + Duration::from_millis(SETTLING_MS_MAX)),
         };
         tokio::spawn(task.run(receiver, quit));
         manager
@@ -223,6 +226,8 @@ struct Task {
     written: Vec<JobTargets>,
     told: mpsc::Receiver<JobTargets>,
     resolver: Resolver,
+    /// Until then signals wait for the first list of each job; `None` once they do not any more.
+    lists_awaited_until: Option<Instant>,
 }
 
 type FoundBy = (u64, Found);
@@ -264,6 +269,8 @@ struct Job {
     options: Arc<ScrapeJob>,
     /// Each with the version of its groups that the job has seen.
     mechanisms: Vec<(Arc<Mechanism>, Option<u64>)>,
+    /// Each mechanism had been read once when its targets were handed on.
+    is_listed: bool,
     /// By mechanism and source.
     known: BTreeMap<(usize, Arc<str>), KnownGroup>,
 }
@@ -284,8 +291,12 @@ impl Task {
             let ending = async {
                 quit.wait_for(|quit| *quit).await.ok(); // gone is as good as true
             };
+            let lists = self.lists_awaited_until;
             tokio::select! {
                 () = ending => return,
+                () = tokio::time::sleep_until(lists.unwrap_or(rest_until)), if lists.is_some() => {
+                    self.tell_unlisted();
+                }
                 command = commands.recv() => match command {
                     Some(command) => {
                         self.configured = command.jobs;
@@ -334,6 +345,7 @@ impl Task {
                     if !jobs.is_empty() {
                         self.scraper.update(jobs).await;
                     }
+                    self.tell_unlisted();
                     rest_until = Instant::now() + began.elapsed() * REST_FACTOR;
                 }
             }
@@ -424,6 +436,7 @@ impl Task {
             }
         }
         self.configure(jobs);
+        self.tell_unlisted();
         self.tell_rules();
         let mut jobs: Vec<JobTargets> = self
             .jobs
@@ -433,6 +446,32 @@ impl Task {
         jobs.extend(self.kube_state.as_ref().and_then(|one| one.job.clone()));
         jobs.extend(self.written.iter().cloned());
         self.scraper.replace(jobs).await;
+        self.tell_unlisted();
+    }
+
+    /// Tells the signals, after our start, which jobs may have targets that nobody knows of yet: not for long, for one whose source
+    /// cannot be read must not keep the others'.
+    fn tell_unlisted(&mut self) {
+        let Some(until) = self.lists_awaited_until else {
+            return;
+        };
+        let jobs = self.jobs.iter().filter(|(_, job)| !job.is_listed);
+        let jobs = jobs.map(|(name, _)| name.clone());
+        let followed = self.followed.iter().filter(|one| !one.status.is_listed());
+        let followed = followed.map(|one| one.status.what().to_owned());
+        let mut unlisted: Vec<String> = jobs.chain(followed).collect();
+        if Instant::now() >= until && !unlisted.is_empty() {
+            let jobs = unlisted.join(", ");
+            warn!(
+                jobs,
+                "discovery has given no list since the start; signals are told without its targets"
+            );
+            unlisted.clear();
+        }
+        if unlisted.is_empty() {
+            self.lists_awaited_until = None;
+        }
+        self.reader.set_unlisted_jobs(unlisted);
     }
 
     /// Two sections may give the same object.
@@ -480,6 +519,7 @@ impl Task {
                 options: target_options(&config),
                 mechanisms,
                 known: BTreeMap::new(),
+                is_listed: false,
                 config,
             };
             self.jobs.insert(job.config.name.clone(), job);
@@ -506,6 +546,8 @@ impl Job {
 
     /// The targets as of now, of which others have theirs.
     fn targets(&mut self, shard: Option<Shard>) -> JobTargets {
+        let mut mechanisms = self.mechanisms.iter();
+        self.is_listed = mechanisms.all(|(mechanism, _)| mechanism.groups.is_listed());
         let (mut known, mut room) = (BTreeMap::new(), LabelRoom::default());
         for (at, (mechanism, seen)) in self.mechanisms.iter_mut().enumerate() {
             let (groups, version): (BySource, u64) = mechanism.groups.get();
@@ -513,7 +555,10 @@ impl Job {
             for (source, group) in groups {
                 let key = (at, source);
                 let value = match self.known.remove(&key) {
-                    Some((before, outcomes)) if Arc::ptr_eq(&before, &group) => {
+                    Some((before, outcomes))
+                        if Arc::ptr_eq(&before, &group)
+                            && !outcomes.iter().any(Outcome::lacks_room) =>
+                    {
                         room.count(&outcomes);
                         (before, outcomes)
                     }

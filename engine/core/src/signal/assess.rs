@@ -19,6 +19,7 @@ use super::query::Kind;
 use super::reading::{Element, Reading, State};
 use super::scope::Scope;
 use super::signal::Signal;
+use super::unlisted::all_are_listed;
 use super::windows;
 
 /// Larger numbers wrap around in the HPA's arithmetic (apimachinery `Quantity.MilliValue`).
@@ -65,6 +66,7 @@ impl Signal {
     }
 
     fn assess(&self, assessment: Assessment<'_>) -> Result<Reading, String> {
+        all_are_listed(assessment, &self.query, &self.policy)?;
         let crash_loop = grace::crash_loop(assessment, &self.scope, &self.policy);
         if let (Some(why), Demand::None) = (&crash_loop, self.query.demand) {
             return Err(why.clone());

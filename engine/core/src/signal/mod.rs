@@ -52,6 +52,7 @@ mod shown;
 )]
 mod signal;
 mod unanswered;
+mod unlisted;
 mod view;
 mod windows;
 

@@ -25,6 +25,7 @@ use super::reading::{Element, Reading, SignalId, State};
 use super::registry::{NOW_MS_MAX, SignalRegistry};
 use super::scope::{self, Scope};
 use super::signal::Signal;
+use super::unlisted::all_are_listed;
 use super::windows;
 
 /// What a signal says about one object.
@@ -105,6 +106,7 @@ impl Signal {
         label: &str,
         wanted: Option<&[String]>,
     ) -> Result<Vec<ObjectReading>, String> {
+        all_are_listed(assessment, &self.query, &self.policy)?;
         let values = self.result.as_ref().map_err(String::clone)?;
         if let Some(why) = judge::never_seen(assessment, &self.scope, &self.query) {
             return Err(why);

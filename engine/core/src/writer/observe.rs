@@ -12,6 +12,7 @@ use crate::promql::{EvalOptions, QueryError};
 use crate::signal::{ChangeKind, PageFacts, Policy, SignalId, SignalRegistry, refresh, register};
 use crate::store::SeriesId;
 use crate::time::Timestamp;
+use crate::waits::write_soon;
 
 impl Writer {
     /// Registers a signal: a query whose result is kept up to date with every page and judged by `policy` before it is
@@ -29,7 +30,7 @@ impl Writer {
     ) {
         let target = staged.target();
         look_at_counters(&self.store, staged, progress);
-        let mut guard = self.stopwatch.waiting(|| self.registry.write());
+        let mut guard = self.stopwatch.waiting(|| write_soon(&self.registry));
         let registry = &mut *guard;
         registry.advance_to(at.ms());
         let any_reports = std::mem::take(&mut self.reports_appeared);
@@ -50,7 +51,7 @@ impl Writer {
         for metric in &progress.moved {
             registry.facts.record_structure_change(metric);
         }
-        let is_empty = staged.samples().0 == 0 && staged.skipped() == 0;
+        let is_empty = staged.samples().0 == 0; // skipped ones are counted, comments are not
         registry.facts.note_whether_empty(target, is_empty);
         if let Some(retain_filter) = staged.retain_filter() {
             for name in retain_filter.new_names() {

@@ -515,3 +515,69 @@ fn a_metric_of_ones_own_that_leaves_a_page_is_missing_from_its_sum() {
         );
     }
 }
+
+/// We started while the discovery of one job answered 500, and what the other job showed was told for both: 5 of 35.
+#[test]
+fn no_sum_is_told_before_each_job_that_may_add_to_it_has_given_a_list() {
+    let mut scenario = Scenario::new();
+    scenario.reader.set_unlisted_jobs(vec!["w".to_owned()]);
+    let targets = [scenario.target_with(server("a:1", Retain::All))];
+    let [any, of_v, of_w, of_any_job, listed] = [
+        (format!("sum({WAITING})"), vec![]),
+        (format!("sum({WAITING}{{job=\"v\"}})"), vec![]),
+        (
+            format!("sum({WAITING}{{job=\"w\"}}) + sum({WAITING})"),
+            vec![],
+        ),
+        (format!("sum({WAITING}{{job=~\"v|w\"}})"), vec![]),
+        (
+            format!("sum({WAITING}) or sum({WAITING}{{job=\"v\"}})"),
+            vec!["v".to_owned()],
+        ),
+    ]
+    .map(|(text, jobs)| {
+        let policy = Policy {
+            jobs,
+            ..Policy::default()
+        };
+        scenario.register_with(&text, policy)
+    });
+    for _ in 0..3 {
+        scenario.take(targets[0], &page(1, Some(5)));
+    }
+    for signal in [any, of_w, of_any_job] {
+        unknown(&scenario.reported(signal), &["targets w has", "no list"]);
+    }
+    assert_eq!(
+        [of_v, listed].map(|one| scenario.reported(one)),
+        [value(5.0), value(5.0)]
+    );
+    scenario.reader.set_unlisted_jobs(Vec::new());
+    assert_eq!(scenario.reported(any), value(5.0));
+}
+
+/// With `retain: signals` a page of comments alone counted as one of samples that nobody needs, and 5 of 35 was told.
+#[test]
+fn a_page_of_comments_alone_is_empty_whatever_is_kept() {
+    for (retain, empty) in [Retain::All, Retain::Signals]
+        .into_iter()
+        .flat_map(|retain| {
+            ["# nothing here\n", "", "# HELP a b\n# TYPE a gauge\n"].map(|page| (retain, page))
+        })
+    {
+        let mut scenario = Scenario::new();
+        let texts = ["sum(my_queue)", "sum(my_queue) or vector(0)"];
+        let signals = texts.map(|text| scenario.register(text));
+        let targets = ["a:1", "b:1"].map(|name| scenario.target_with(server(name, retain)));
+        for pages in [["my_queue 30\n", "my_queue 5\n"], [empty, "my_queue 5\n"]] {
+            for _ in 0..3 {
+                scenario.now_ms += INTERVAL_MS;
+                scenario.take_now(targets[0], pages[0]);
+                scenario.take_now(targets[1], pages[1]);
+            }
+        }
+        for signal in signals {
+            unknown(&scenario.reported(signal), &["a:1", "is empty"]);
+        }
+    }
+}

@@ -97,6 +97,8 @@ pub(crate) struct Facts {
     pub(crate) requirements: RetainRequirements,
     /// What must be added to a time for the wall clock's.
     pub(crate) wall_offset_ms: i64,
+    /// Jobs whose discovery has given no list since this program started.
+    pub(crate) unlisted_jobs: Vec<String>,
 }
 
 impl Default for Facts {
@@ -115,6 +117,7 @@ impl Default for Facts {
             read_metrics: HashMap::new(),
             requirements: RetainRequirements::default(),
             wall_offset_ms: 0,
+            unlisted_jobs: Vec::new(),
         }
     }
 }
