@@ -171,6 +171,11 @@ impl Query {
         self.plan.operands()
     }
 
+    /// Whether an empty result says of each element of these that it was left out.
+    pub fn compares_each_element(&self) -> bool {
+        self.plan.compares_each_element()
+    }
+
     /// The query where each of them holds and nothing is excluded.
     pub fn where_all_hold(&self) -> Query {
         self.with_plan(self.plan.where_all_hold())

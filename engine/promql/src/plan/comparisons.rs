@@ -3,7 +3,7 @@
 
 use super::expr::{Binary, Cardinality, Expr, ExprKind, Matching};
 use super::function::FunctionId;
-use super::operators::BinaryOp;
+use super::operators::{AggregateOp, BinaryOp};
 use super::types::ValueType;
 
 impl Expr {
@@ -20,6 +20,26 @@ impl Expr {
         let mut operands = Vec::new();
         let is_told = self.leaves_out() && collect(self, &mut operands);
         (is_told && !operands.is_empty()).then_some(operands)
+    }
+
+    /// Whether an empty result says of each element that a comparison has left it out: no value can be NaN, which no comparison lets
+    /// through, and wherever two vectors meet each is one number. Of pods that are compared with what others say of them some may
+    /// find nothing to be compared with.
+    pub(crate) fn compares_each_element(&self) -> bool {
+        let mut each = true;
+        self.walk(&mut |expr| {
+            each &= match &expr.kind {
+                ExprKind::Binary(binary) => {
+                    let is_vector = |side: &Expr| side.value_type() == ValueType::Vector;
+                    let meet = is_vector(&binary.lhs) && is_vector(&binary.rhs);
+                    !may_divide_by_zero(binary)
+                        && (!meet || (is_one_number(&binary.lhs) && is_one_number(&binary.rhs)))
+                }
+                ExprKind::Call { function, .. } => is_never_nan(function.id),
+                _ => true,
+            };
+        });
+        each
     }
 
     /// The same where every comparison holds and nothing is excluded: it yields something where the operands have elements that
@@ -59,6 +79,80 @@ fn and(expr: &Expr, binary: &Binary) -> Expr {
         })),
         span: expr.span,
     }
+}
+
+fn may_divide_by_zero(binary: &Binary) -> bool {
+    let divisor = match &binary.rhs.bare().kind {
+        ExprKind::Number(divisor) => Some(*divisor),
+        _ => None,
+    };
+    match binary.op {
+        BinaryOp::Div | BinaryOp::Mod => divisor.is_none_or(|divisor| divisor == 0.0),
+        BinaryOp::Pow => true,
+        _ => false,
+    }
+}
+
+/// Whether it yields one number without labels, or nothing.
+fn is_one_number(expr: &Expr) -> bool {
+    match &expr.bare().kind {
+        ExprKind::Number(_) => true,
+        ExprKind::Negate(inner) => is_one_number(inner),
+        ExprKind::Aggregate(aggregate) => {
+            let keeps_labels = matches!(
+                aggregate.op,
+                AggregateOp::Topk
+                    | AggregateOp::Bottomk
+                    | AggregateOp::Limitk
+                    | AggregateOp::LimitRatio
+                    | AggregateOp::CountValues
+            );
+            aggregate.grouping.is_empty() && !aggregate.without && !keeps_labels
+        }
+        ExprKind::Binary(binary) => is_one_number(&binary.lhs) && is_one_number(&binary.rhs),
+        ExprKind::Call { function, args } => match function.id {
+            FunctionId::Vector => true,
+            FunctionId::LabelReplace | FunctionId::LabelJoin => false,
+            _ => args.iter().all(is_one_number),
+        },
+        _ => false,
+    }
+}
+
+/// Whether a function of numbers yields a number.
+fn is_never_nan(function: FunctionId) -> bool {
+    use FunctionId::{
+        Abs, AvgOverTime, Ceil, Clamp, ClampMax, ClampMin, CountOverTime, Delta, Floor, Idelta,
+        Increase, Irate, LabelJoin, LabelReplace, LastOverTime, MaxOverTime, MinOverTime, Rate,
+        Round, Sgn, Sort, SortDesc, SumOverTime, Time, Vector,
+    };
+    matches!(
+        function,
+        Abs | AvgOverTime
+            | Ceil
+            | Clamp
+            | ClampMax
+            | ClampMin
+            | CountOverTime
+            | Delta
+            | Floor
+            | Idelta
+            | Increase
+            | Irate
+            | LabelJoin
+            | LabelReplace
+            | LastOverTime
+            | MaxOverTime
+            | MinOverTime
+            | Rate
+            | Round
+            | Sgn
+            | Sort
+            | SortDesc
+            | SumOverTime
+            | Time
+            | Vector
+    )
 }
 
 fn is_condition(expr: &Expr) -> bool {
@@ -114,6 +208,28 @@ fn collect<'e>(expr: &'e Expr, operands: &mut Vec<&'e Expr>) -> bool {
 #[cfg(test)]
 mod tests {
     use crate::{Features, Query};
+
+    #[test]
+    fn an_empty_result_speaks_of_each_element_where_all_are_compared_with_numbers() {
+        for (text, each) in [
+            ("(sum(q) > 100) * 2", true),
+            ("count(q > 100) / 5", true),
+            ("sum(a) > sum(b)", true),
+            ("sum(rate(a[1m])) > 1 and sum(p) > 5", true),
+            ("sum(q) unless max(p) > 1", true),
+            ("sum(q) > scalar(limit)", false),
+            ("(sum(a) / sum(b) > 0.8) * 2", false),
+            ("sum by (pod) (q) > 5 and on (pod) ready == 1", false),
+            ("sum by (model) (q) > on (model) limit", false),
+            ("q > 1 and sum(p) > 5", false),
+            ("(histogram_quantile(0.9, sum by (le) (b)) > 5) * 2", false),
+            ("sum(q) > sum(topk(1, p))", true),
+            ("sum(q) > topk(1, p)", false),
+        ] {
+            let query = Query::parse(text, &Features::all()).expect(text);
+            assert_eq!(query.plan().compares_each_element(), each, "{text}");
+        }
+    }
 
     #[test]
     fn operands_are_what_is_compared_and_combined() {

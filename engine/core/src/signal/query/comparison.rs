@@ -25,6 +25,9 @@ impl Comparison {
     /// Those of a query; `None` where it leaves nothing out, or an empty result says nothing of that.
     pub(in crate::signal) fn of(query: &Query, names: &Names) -> Option<Comparison> {
         let operands = query.operands()?;
+        if !query.compares_each_element() {
+            return None;
+        }
         let sums: Vec<&Expr> = operands.iter().copied().filter(|one| is_sum(one)).collect();
         let filled = query.with_zero_for_empty(&sums);
         let part = |operand: &Expr| SignalQuery::new(&query.part(operand), names);
