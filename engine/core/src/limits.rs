@@ -176,6 +176,8 @@ pub const SHOWN_LABELS_MAX: usize = 128;
 /// Metrics that are not in the names table and that a target's page has lost, of which is remembered that its process has shown
 /// them: some 60 kB a target.
 pub const LOST_METRICS_MAX: usize = 1_024;
+/// ... of names of so many bytes. Those that signals read are remembered in any case.
+pub const LOST_METRIC_BYTES_MAX: usize = 256;
 
 /// How long a gateway may take from the start of its process to its first page. A process that was younger than a
 /// restart grace, and this, when its page was first seen may have restarted in front of a replica of ours that knows

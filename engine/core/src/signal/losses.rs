@@ -117,6 +117,9 @@ fn lost_of_others<'a>(
     selector: &Selector,
 ) -> Option<&'a str> {
     let metric = selector.metric.as_deref()?;
+    if target.lost_others.is_empty() {
+        return None;
+    }
     let lost = |metric: &str| target.lost_others.get(metric).map(|lost| &**lost);
     let mut equivalents = assessment.names.equivalents(metric).into_iter();
     let lost = lost(metric).or_else(|| equivalents.find_map(|(name, _)| lost(&name)));

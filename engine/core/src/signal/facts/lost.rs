@@ -9,7 +9,7 @@
 
 use super::super::names::{TableMetric, TableMetrics};
 use super::{Facts, TargetFacts};
-use crate::limits::LOST_METRICS_MAX;
+use crate::limits::{LOST_METRIC_BYTES_MAX, LOST_METRICS_MAX};
 use crate::scrape::Retain;
 use crate::store::TargetId;
 
@@ -32,7 +32,10 @@ impl TargetFacts {
         match TableMetric::of(metric) {
             Some(metric) => self.lost.insert(metric),
             None => {
-                if self.lost_others.len() < LOST_METRICS_MAX {
+                let is_read = self.shown_labels.contains_key(metric);
+                let has_room = self.lost_others.len() < LOST_METRICS_MAX
+                    && metric.len() <= LOST_METRIC_BYTES_MAX;
+                if is_read || has_room {
                     self.lost_others.insert(metric.into());
                 }
             }
