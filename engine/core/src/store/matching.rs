@@ -58,7 +58,7 @@ pub(crate) fn for_each_match_within(
     }
     drop(guard);
     let series_max = budget.map(|budget| budget.series_max);
-    let Some(candidates) = candidates(store, matchers, series_max)? else {
+    let Some(candidates) = candidates(store, matchers, series_max, goes_on)? else {
         return Ok(());
     };
     let bytes_max = budget.map_or(usize::MAX, |budget| budget.bytes_max);
@@ -117,6 +117,7 @@ fn candidates(
     store: &RwLock<Store>,
     matchers: &[Matcher],
     series_max: Option<usize>,
+    goes_on: &dyn Fn() -> bool,
 ) -> Result<Option<Vec<(u32, u32)>>, OverBudget> {
     let guard = store.read();
     let mut narrowest: Option<(usize, Vec<(u32, u32)>)> = None;
@@ -154,61 +155,59 @@ fn candidates(
         // A pattern is tried on every value there is.
         (None, Some(_)) => Err(OverBudget),
         (None, None) => Ok(Some(
-            pattern_candidates(store, matchers).unwrap_or_else(|| vec![all]),
+            pattern_candidates(store, matchers, goes_on).unwrap_or_else(|| vec![all]),
         )),
     }
 }
 
-/// Candidates from a pattern that does not match the empty value, so that the label must be present.
-fn pattern_candidates(store: &RwLock<Store>, matchers: &[Matcher]) -> Option<Vec<(u32, u32)>> {
+/// Candidates from a pattern that does not match the empty value, so that the label must be present. Whoever asks has pinned the
+/// symbols; values that come meanwhile are of series that come meanwhile.
+fn pattern_candidates(
+    store: &RwLock<Store>,
+    matchers: &[Matcher],
+    goes_on: &dyn Fn() -> bool,
+) -> Option<Vec<(u32, u32)>> {
     let pattern = matchers.iter().find(|matcher| !matcher.matches(""))?;
-    'again: loop {
-        let mut guard = store.read();
-        let removals = guard.index.removals();
-        let name = guard.series.symbols.find(pattern.name())?;
-        let mut ranges = Vec::new();
-        let mut at = 0;
-        loop {
-            let Some(values) = guard.index.values(name) else {
-                return Some(Vec::new());
-            };
-            let batch = values.list().get(at..).unwrap_or(&[]);
-            let symbols = &guard.series.symbols;
-            let mut bytes = 0;
-            let mut texts: Vec<(Symbol, Box<str>)> = Vec::new();
-            for &value in batch.iter().take(READ_BATCH_SERIES) {
-                let text = symbols.text(value);
-                texts.push((value, text.into()));
-                bytes += text.len();
-                if bytes > crate::limits::READ_BATCH_BYTES {
-                    break;
-                }
-            }
-            let is_last = texts.len() == batch.len();
-            at += texts.len();
-            // Without the lock: a pattern may take long over a long value.
-            RwLockReadGuard::unlocked_fair(&mut guard, || {
-                texts.retain(|(_, text)| pattern.matches(text));
-            });
-            // Removing a value may have moved another one to a position already passed.
-            if guard.index.removals() != removals {
-                continue 'again;
-            }
-            let values = guard.index.values(name);
-            for (value, _) in texts {
-                let postings = values.and_then(|values| values.get(value));
-                ranges.extend(
-                    postings
-                        .into_iter()
-                        .flat_map(|p| p.ranges().iter().copied()),
-                );
-            }
-            if is_last {
-                ranges.sort_unstable();
-                return Some(ranges);
+    let mut guard = store.read();
+    let name = guard.series.symbols.find(pattern.name())?;
+    let values: Vec<Symbol> = match guard.index.values(name) {
+        Some(values) => values.list().to_vec(),
+        None => return Some(Vec::new()),
+    };
+    let mut ranges = Vec::new();
+    let mut rest = &values[..];
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let mut texts: Vec<(Symbol, Box<str>)> = Vec::new();
+        for &value in rest.iter().take(READ_BATCH_SERIES) {
+            let text = guard.series.symbols.text(value);
+            texts.push((value, text.into()));
+            bytes += text.len();
+            if bytes > crate::limits::READ_BATCH_BYTES {
+                break;
             }
         }
+        rest = &rest[texts.len()..];
+        // Without the lock: a pattern may take long over a long value.
+        let is_wanted = RwLockReadGuard::unlocked_fair(&mut guard, || {
+            texts.retain(|(_, text)| pattern.matches(text));
+            goes_on()
+        });
+        if !is_wanted {
+            return Some(Vec::new());
+        }
+        let values = guard.index.values(name);
+        for (value, _) in texts {
+            let postings = values.and_then(|values| values.get(value));
+            ranges.extend(
+                postings
+                    .into_iter()
+                    .flat_map(|p| p.ranges().iter().copied()),
+            );
+        }
     }
+    ranges.sort_unstable();
+    Some(ranges)
 }
 
 /// Whether a series fits.

@@ -215,8 +215,6 @@ pub(crate) struct Index {
     names: HashMap<Symbol, Box<Values>>,
     /// Bytes of all ranges, kept up to date: counting them looks at every value.
     range_bytes: usize,
-    /// Grows with every removed value: a reader that walks a list in batches starts again when it has changed.
-    removals: u64,
 }
 
 impl Index {
@@ -286,7 +284,6 @@ impl Index {
             return;
         }
         self.range_bytes -= before;
-        self.removals += 1;
         values.remove(value, place);
         if values.list.is_empty() {
             self.names.remove(&name);
@@ -296,11 +293,6 @@ impl Index {
     /// The values of a name.
     pub(crate) fn values(&self, name: Symbol) -> Option<&Values> {
         self.names.get(&name).map(|values| &**values)
-    }
-
-    /// See the field.
-    pub(crate) fn removals(&self) -> u64 {
-        self.removals
     }
 
     /// See `Series::imminent_growth_bytes`.
@@ -421,6 +413,6 @@ mod tests {
         assert_eq!(index.values(name).map(|v| v.list().to_vec()), Some(vec![b]));
         index.remove(name, b, SeriesId(1));
         assert!(index.values(name).is_none());
-        assert_eq!((index.names.len(), index.removals()), (0, 2));
+        assert_eq!(index.names.len(), 0);
     }
 }
