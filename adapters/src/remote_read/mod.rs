@@ -19,7 +19,7 @@ use axum::routing::any;
 use prost::Message;
 use stillwell_engine::labels::{Labels, MatchOp, Matcher};
 use stillwell_engine::promql::select::{Projection, Samples, SelectRequest, Selection, View};
-use stillwell_engine::promql::{EvalOptions, MemoryLease, QueryError};
+use stillwell_engine::promql::{EvalOptions, MemoryLease, QueryError, Stop};
 
 use crate::host::Host;
 use crate::pool::{Kind, Within};
@@ -88,21 +88,22 @@ async fn answer(
     let streamed = streamed(&request)?;
     let offset_ms = host.wall_offset_ms();
     let external = host.external_labels();
-    let mut asked = Vec::with_capacity(request.queries.len());
-    for query in &request.queries {
-        if query.matchers.len() > QUERY_MATCHERS_MAX {
-            let why = format!("more than {QUERY_MATCHERS_MAX} matchers in one query");
-            return Err((StatusCode::BAD_REQUEST, why));
-        }
-        let matchers = matchers(&query.matchers, &external);
-        let matchers = matchers.map_err(|why| (StatusCode::BAD_REQUEST, why))?;
-        let from_ms = query.start_timestamp_ms.saturating_sub(offset_ms);
-        let until_ms = query.end_timestamp_ms.saturating_sub(offset_ms);
-        asked.push((matchers, from_ms, until_ms));
+    let mut queries = request.queries.iter();
+    if queries.any(|query| query.matchers.len() > QUERY_MATCHERS_MAX) {
+        let why = format!("more than {QUERY_MATCHERS_MAX} matchers in one query");
+        return Err((StatusCode::BAD_REQUEST, why));
     }
     let reader = host.reader().clone();
     let work = move |within: &Within| {
         within.evaluate(&EvalOptions::default(), |options| {
+            // Here, in a query's turn: a pattern of a hundred bytes may take a tenth of a second to compile.
+            let mut asked = Vec::with_capacity(request.queries.len());
+            for query in &request.queries {
+                let matchers = matchers(&query.matchers, &external, options)?;
+                let from_ms = query.start_timestamp_ms.saturating_sub(offset_ms);
+                let until_ms = query.end_timestamp_ms.saturating_sub(offset_ms);
+                asked.push((matchers, from_ms, until_ms));
+            }
             let reading = Reading {
                 view: &reader.plain(),
                 external: &external,
@@ -191,14 +192,29 @@ fn streamed(request: &ReadRequest) -> Result<bool, Refusal> {
 }
 
 /// A matcher that asks for an external label is about what is stored without it.
-fn matchers(asked: &[LabelMatcher], external: &Labels) -> Result<Vec<Matcher>, String> {
+fn matchers(
+    asked: &[LabelMatcher],
+    external: &Labels,
+    options: &EvalOptions<'_>,
+) -> Result<Vec<Matcher>, QueryError> {
+    let bad = |message: String| QueryError::BadData {
+        message,
+        position: None,
+    };
     let matcher = |one: &LabelMatcher| {
+        match options.stop.and_then(|stop| stop()) {
+            Some(Stop::Timeout) => return Err(QueryError::Timeout("query timed out".to_owned())),
+            Some(Stop::Canceled) => {
+                return Err(QueryError::Canceled("query was canceled".to_owned()));
+            }
+            None => {}
+        }
         let op = match one.kind {
             0 => MatchOp::Equal,
             1 => MatchOp::NotEqual,
             2 => MatchOp::Regex,
             3 => MatchOp::NotRegex,
-            other => return Err(format!("invalid matcher type {other}")),
+            other => return Err(bad(format!("invalid matcher type {other}"))),
         };
         let ours = external.get(&one.name).unwrap_or("") == one.value;
         let value = if op == MatchOp::Equal && ours {
@@ -206,7 +222,7 @@ fn matchers(asked: &[LabelMatcher], external: &Labels) -> Result<Vec<Matcher>, S
         } else {
             &one.value
         };
-        Matcher::new(op, &one.name, value).map_err(|error| error.to_string())
+        Matcher::new(op, &one.name, value).map_err(|error| bad(error.to_string()))
     };
     asked.iter().map(matcher).collect()
 }

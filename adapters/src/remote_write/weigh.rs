@@ -47,16 +47,40 @@ pub(super) fn weigh_symbols(request: &[u8], series_tag: usize) -> Option<usize> 
     })?;
     let mut bytes = 0_usize;
     each_part(request, |tag, series| match tag == series_tag {
-        true => each_part(series, |tag, mut refs| {
-            while tag == LABELS_REFS && !refs.is_empty() {
-                let symbol = lengths.get(varint(&mut refs)?);
-                bytes = bytes.saturating_add(symbol.copied().unwrap_or(0));
-            }
-            Some(())
+        true => each_reference(series, |number| {
+            let symbol = lengths.get(number).copied();
+            bytes = bytes.saturating_add(symbol.unwrap_or(0));
         }),
         false => Some(()),
     })?;
     Some(bytes / PART_BYTES)
+}
+
+/// Visits the numbers of symbols of a series, packed or one by one.
+fn each_reference(mut rest: &[u8], mut visit: impl FnMut(usize)) -> Option<()> {
+    while !rest.is_empty() {
+        let key = varint(&mut rest)?;
+        let is_reference = key >> 3 == LABELS_REFS;
+        let length = match key & 7 {
+            0 => {
+                let number = varint(&mut rest)?;
+                if is_reference {
+                    visit(number);
+                }
+                0
+            }
+            1 => 8,
+            2 => varint(&mut rest)?,
+            5 => 4,
+            _ => return None,
+        };
+        let (mut part, after) = rest.split_at_checked(length)?;
+        rest = after;
+        while key & 7 == 2 && is_reference && !part.is_empty() {
+            visit(varint(&mut part)?);
+        }
+    }
+    Some(())
 }
 
 /// Visits the fields that have a length; `None` where the bytes are no message.
@@ -87,4 +111,21 @@ pub(crate) fn each_part<'a>(
 
 fn varint(bytes: &mut &[u8]) -> Option<usize> {
     prost::decode_length_delimiter(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_to_symbols_count_packed_or_not() {
+        let symbol = [&[0x22, 0x80, 0x01][..], &[b'x'; 128]].concat(); // tag 4, 128 bytes
+        let packed = [0x2a, 4, 0x0a, 2, 0, 0]; // a series of two references
+        let unpacked = [0x2a, 4, 0x08, 0, 0x08, 0];
+        for series in [packed, unpacked] {
+            let request = [&symbol[..], &series.repeat(10)].concat();
+            assert_eq!(weigh_symbols(&request, 5), Some(10 * 2 * 128 / PART_BYTES));
+        }
+        assert_eq!(weigh_symbols(&[0x2a, 9], 5), None);
+    }
 }
