@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use stillwell_adapters::host::{ActiveTarget, Health};
+use stillwell_engine::labels::Labels;
 use stillwell_engine::{TargetId, Timestamp};
 
 use super::cost::Rest;
@@ -18,7 +19,7 @@ pub const SETTLING_MS_MAX: u64 = 10_000;
 /// Shared between the worker that writes it, the scheduler and the APIs.
 #[derive(Debug)]
 pub struct TargetState {
-    /// What it is; what discovery says of it as it was at first.
+    /// What it is, without what discovery says of it.
     pub target: Target,
     /// What discovery says of it now.
     discovered: Mutex<Discovered>,
@@ -64,9 +65,12 @@ pub struct Counts {
 
 impl TargetState {
     /// A target that was not scraped yet.
-    pub fn new(target: Target, id: Option<TargetId>) -> TargetState {
+    pub fn new(mut target: Target, id: Option<TargetId>) -> TargetState {
+        // It holds the whole group that it was found in, which is another one soon.
+        let nothing = Discovered::given(&target.job, &Labels::empty());
+        let discovered = std::mem::replace(&mut target.discovered, nothing);
         TargetState {
-            discovered: Mutex::new(target.discovered.clone()),
+            discovered: Mutex::new(discovered),
             target,
             id,
             last: Mutex::default(),
@@ -82,11 +86,8 @@ impl TargetState {
 
     /// Takes what discovery says of it now. Answers whether it is ready, where that has changed.
     pub(super) fn rediscover(&self, discovered: &Discovered) -> Option<bool> {
-        let mut known = self.discovered.lock();
-        if *known == *discovered {
-            return None;
-        }
-        let before = std::mem::replace(&mut *known, discovered.clone());
+        // Also where it says the same: what was found before holds its whole group of then.
+        let before = std::mem::replace(&mut *self.discovered.lock(), discovered.clone());
         let (was, is) = (before.is_not_ready(), discovered.is_not_ready());
         (was != is).then_some(!is)
     }

@@ -30,6 +30,8 @@ const LABELS_BYTES_MAX: usize = 32 << 10;
 const ADDRESS_SHOWN_BYTES_MAX: usize = 256;
 /// What those of all targets of a job may take: 200,000 of a usual size.
 const JOB_LABELS_BYTES_MAX: usize = 128 << 20;
+const NO_ROOM: &str = "the labels of the job's targets take more than 128 MiB after relabelling: relabel_configs with `drop` or \
+                       `labeldrop` leave some out";
 
 /// Targets that were found together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -159,7 +161,7 @@ impl Discovered {
     /// Whether discovery says that it is not ready to serve.
     pub fn is_not_ready(&self) -> bool {
         let is_false = |label: &&str| self.get(label) == Some("false");
-        READINESS.iter().any(|label| is_false(&label))
+        READINESS.iter().any(is_false)
     }
 
     fn get(&self, label: &str) -> Option<&str> {
@@ -210,6 +212,13 @@ pub enum Outcome {
     Dropped(Discovered),
     /// It has no address after relabelling.
     WithoutAddress(Discovered),
+}
+
+impl Outcome {
+    /// Whether it is refused because others have the room for its labels, which may be free by now.
+    pub fn lacks_room(&self) -> bool {
+        matches!(self, Outcome::Target(target) if target.refused.as_deref() == Some(NO_ROOM))
+    }
 }
 
 impl Target {
@@ -317,13 +326,10 @@ impl LabelRoom {
                  `labeldrop` leave some out"
             ));
         }
-        self.0 = self.0.checked_sub(bytes).ok_or_else(|| {
-            format!(
-                "the labels of the job's targets take more than {} MiB after relabelling: relabel_configs with `drop` or \
-                 `labeldrop` leave some out",
-                JOB_LABELS_BYTES_MAX >> 20
-            )
-        })?;
+        self.0 = self
+            .0
+            .checked_sub(bytes)
+            .ok_or_else(|| NO_ROOM.to_owned())?;
         Ok(())
     }
 }

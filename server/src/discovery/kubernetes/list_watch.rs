@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use super::list_page::{self, Refused};
+use super::meta::METADATA_BYTES_MAX;
 
 /// Objects of a page of the list.
 const PAGE: u32 = 500;
@@ -22,12 +23,10 @@ const PAGE: u32 = 500;
 const OBJECTS_MAX: usize = 200_000;
 /// ... and pages: a server may give fewer objects than it is asked for.
 const PAGES_MAX: u32 = 2_000;
-/// What a process keeps of them: 100,000 pods take some 180 MB.
-const KEPT_BYTES_MAX: usize = 256 << 20;
+/// What a process keeps of them: 200,000 pods take some 360 MB.
+const KEPT_BYTES_MAX: usize = 400 << 20;
 /// A namespace and a name (apimachinery, `IsDNS1123Subdomain`: 253 bytes each).
 const KEY_BYTES_MAX: usize = 2 * 253 + 1;
-/// All labels of an object, and all annotations (apimachinery, `TotalAnnotationSizeLimitB`).
-const METADATA_BYTES_MAX: usize = 256 << 10;
 /// One page.
 const LIST: Duration = Duration::from_secs(60);
 /// The server ends a watch after this long; a stream that stays silent for longer is dead (bookmarks come every minute).
@@ -207,18 +206,24 @@ impl Pause {
     }
 }
 
-/// An object without who changed it when, and without labels or annotations that are larger than Kubernetes lets them be, which only somebody else than an API
-/// server sends: each is kept several times, as labels of targets.
+/// An object without who changed it when, and without the longest of its labels and annotations where they are more than is made
+/// of them: a tenant's thousand services with all that Kubernetes allows (256 KiB) were as many copies.
 fn within_limits<K: Resource>(mut object: K) -> K {
     let meta = object.meta_mut();
     meta.managed_fields = None;
     for texts in [&mut meta.labels, &mut meta.annotations] {
-        let bytes = texts
-            .iter()
-            .flatten()
-            .map(|(name, value)| name.len() + value.len());
-        if bytes.sum::<usize>() > METADATA_BYTES_MAX {
-            *texts = None;
+        let Some(texts) = texts else {
+            continue;
+        };
+        let bytes = |(name, value): (&String, &String)| name.len() + value.len();
+        let mut all: usize = texts.iter().map(bytes).sum();
+        while all > METADATA_BYTES_MAX {
+            let longest = texts.iter().max_by_key(|one| bytes(*one));
+            let Some((name, held)) = longest.map(|one| (one.0.clone(), bytes(one))) else {
+                break;
+            };
+            texts.remove(&name);
+            all -= held;
         }
     }
     object
@@ -390,7 +395,7 @@ mod tests {
         }
         let why = put(&mut budget, "b", half).expect_err("both are more than there may be");
         assert!(
-            why.contains("256 MiB") && why.contains("selectors"),
+            why.contains("400 MiB") && why.contains("selectors"),
             "{why}"
         );
         put(&mut budget, "b", 1_000).expect("it fits");
