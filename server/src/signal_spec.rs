@@ -1,6 +1,6 @@
 //! One signal as a user defines it: in `signals` of the configuration, or by a rule of a rules file.
 
-use stillwell_adapters::objects::Selector;
+use stillwell_adapters::objects::{Requirement, Selector};
 use stillwell_adapters::time::show_duration_ms;
 use stillwell_engine::labels::Labels;
 use stillwell_engine::promql::plan::{AggregateOp, Expr, ExprKind};
@@ -44,9 +44,15 @@ impl SignalSpec {
     /// where a rule's query does not hold it. Not where the query itself selects what the caller does not want, for its number is
     /// another's then.
     pub(crate) fn passes_over(&self, selector: &Selector) -> bool {
-        let is_of_others =
-            |(label, value): &(String, String)| self.reads_only(label, &[value]).is_some();
-        self.from_rules && !self.sanitized && !selector.pins().iter().any(is_of_others)
+        let is_of_others = |requirement: &Requirement| match requirement {
+            Requirement::Equal(label, value) => self.reads_only(label, &[value]).is_some(),
+            Requirement::In(label, values) => {
+                let values: Vec<&str> = values.iter().map(String::as_str).collect();
+                self.reads_only(label, &values).is_some()
+            }
+            _ => false,
+        };
+        self.from_rules && !self.sanitized && !selector.requirements().iter().any(is_of_others)
     }
 
     /// What it reads nothing but, as `label="x"`, where that is none of `values`; `None` where it may be one of them.

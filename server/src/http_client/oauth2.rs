@@ -19,6 +19,10 @@ const EARLY: Duration = Duration::from_secs(10);
 /// A token server that is slower is down.
 const TIMEOUT_MS: u64 = 10_000;
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
+/// A longer token fits into no head of a request that servers read, and is copied for each scrape.
+const TOKEN_BYTES_MAX: usize = 32 << 10;
+/// A token is used for this long whatever is said of its end: targets may be scraped ten times a second.
+const USED_AT_LEAST: Duration = Duration::from_secs(2);
 
 /// The token in use.
 #[derive(Default)]
@@ -31,7 +35,8 @@ pub(super) struct Tokens {
 struct Token {
     /// The whole value of `Authorization`.
     value: Secret,
-    ends: Option<Instant>,
+    /// When it is replaced.
+    until: Option<Instant>,
 }
 
 impl Tokens {
@@ -47,7 +52,7 @@ impl Tokens {
             *current = None;
         }
         if let Some(token) = &*current
-            && token.ends.is_none_or(|ends| Instant::now() + EARLY < ends)
+            && token.until.is_none_or(|until| Instant::now() < until)
         {
             return Ok(token.value.clone());
         }
@@ -146,10 +151,18 @@ fn read(answer: &Answer) -> Result<Token, String> {
         .as_f64()
         .or_else(|| json["expires_in"].as_str()?.parse().ok());
     let lasts = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    let ends = lasts.filter(|lasts| !lasts.is_zero());
+    let lasts = lasts.filter(|lasts| !lasts.is_zero());
+    let used = lasts.map(|lasts| lasts.saturating_sub(EARLY).max(USED_AT_LEAST));
+    let value = format!("{kind} {token}");
+    if value.len() > TOKEN_BYTES_MAX {
+        let bytes = value.len();
+        return Err(format!(
+            "the token server gave a token of {bytes} bytes; {TOKEN_BYTES_MAX} at most are used"
+        ));
+    }
     Ok(Token {
-        value: Secret::new(format!("{kind} {token}")),
-        ends: ends.and_then(|lasts| Instant::now().checked_add(lasts)),
+        value: Secret::new(value),
+        until: used.and_then(|used| Instant::now().checked_add(used)),
     })
 }
 
@@ -164,7 +177,28 @@ mod tests {
             body: body.as_bytes().to_vec(),
         };
         let token = read(&answer)?;
-        Ok((token.value.expose().to_owned(), token.ends.is_some()))
+        Ok((token.value.expose().to_owned(), token.until.is_some()))
+    }
+
+    /// A token of a megabyte that ended at once was fetched and copied for each of 200 targets.
+    #[test]
+    fn a_token_is_small_and_used_for_a_while() {
+        let token = "x".repeat(TOKEN_BYTES_MAX);
+        let refused = answer(200, &format!(r#"{{"access_token":"{token}"}}"#));
+        assert!(refused.is_err_and(|why| why.contains("bytes")));
+        let body = br#"{"access_token":"a","expires_in":1}"#.to_vec();
+        let content_type = String::new();
+        let token = read(&Answer {
+            status: 200,
+            content_type,
+            body,
+        })
+        .expect("a token");
+        assert!(
+            token
+                .until
+                .is_some_and(|until| until > Instant::now() + USED_AT_LEAST / 2)
+        );
     }
 
     #[test]

@@ -289,10 +289,11 @@ mod tests {
             let began = Instant::now();
             // A look-up of which nothing is heard.
             let (tell, told) = watch::channel(None);
-            let mut names = inner.names.lock();
-            let name = names.get_mut("h").expect("it was noted");
-            name.under_way = Some(told);
-            drop(names);
+            {
+                let mut names = inner.names.lock();
+                let name = names.get_mut("h").expect("it was noted");
+                name.under_way = Some(told);
+            }
             let asked = timeout(Duration::from_secs(9), resolver.addresses("h", 80)).await;
             drop(tell);
             (asked.map(|found| found.is_ok()), began.elapsed())
