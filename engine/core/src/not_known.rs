@@ -72,12 +72,17 @@ impl NotKnown {
     pub(crate) fn of_target(mut self, target: &Labels) -> NotKnown {
         let series = self.by_metric.values_mut().flatten();
         for (labels, _) in series {
-            let mut merged = LabelsBuilder::default();
-            for (name, value) in target.iter().chain(labels.iter()) {
-                merged.set(name, value);
-            }
-            *labels = merged.build();
+            *labels = with_labels_of(target, labels);
         }
         self
     }
+}
+
+/// The labels of a series with those of its target, where the series' own count (`honor_labels`).
+pub fn with_labels_of(target: &Labels, series: &Labels) -> Labels {
+    let mut merged = LabelsBuilder::default();
+    for (name, value) in target.iter().chain(series.iter()) {
+        merged.set(name, value);
+    }
+    merged.build()
 }

@@ -378,6 +378,10 @@ impl Reader {
         &self.store
     }
 
+    pub(crate) fn registry(&self) -> &RwLock<SignalRegistry> {
+        &self.registry
+    }
+
     pub(crate) fn shared_store(&self) -> &Arc<RwLock<Store>> {
         &self.store
     }

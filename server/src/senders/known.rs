@@ -8,8 +8,9 @@ use stillwell_adapters::time::rfc3339;
 use stillwell_engine::labels::{Labels, METRIC_NAME, is_legacy_label_name, is_legacy_metric_name};
 use stillwell_engine::number_text::push_json;
 use stillwell_engine::promql::select::is_stale;
-use stillwell_engine::{NotKnown, Timestamp};
+use stillwell_engine::{NotKnown, Timestamp, with_labels_of};
 
+use super::before::Sent;
 use super::memory::{Held, SenderMemory};
 use super::sample::Sample;
 use super::unknown::{Unknown, VALUE};
@@ -47,6 +48,11 @@ pub(super) struct Known {
     /// When there was last no place for a series: what is here then is not all.
     refused_ms: Option<i64>,
     unknown: Unknown,
+    /// Series that were there before this program started and have not come since, with the labels of the target, and when each
+    /// was sent last.
+    before: BTreeMap<Labels, i64>,
+    /// The labels of the target.
+    target: Labels,
 }
 
 impl Known {
@@ -60,6 +66,24 @@ impl Known {
             replaced_ms: None,
             refused_ms: None,
             unknown: Unknown::default(),
+            before: BTreeMap::new(),
+            target: Labels::empty(),
+        }
+    }
+
+    /// Adds what was known before this program started of the sender that is this target.
+    pub(super) fn remember(&mut self, target: &Labels, sent: Sent, now_ms: i64) {
+        self.target = target.clone();
+        for (labels, at_ms) in sent {
+            let labels = with_labels_of(target, &labels);
+            let at_ms = at_ms.min(now_ms);
+            if let Some(newest_ms) = self.before.get_mut(&labels) {
+                *newest_ms = at_ms.max(*newest_ms);
+            } else if self.before.len() < SERIES_MAX && self.held.take(&labels) {
+                self.before.insert(labels, at_ms);
+            } else {
+                self.refused_ms = Some(now_ms);
+            }
         }
     }
 
@@ -89,6 +113,9 @@ impl Known {
         if before.is_some_and(|before| before.at_ms > at_ms) {
             return true;
         }
+        if before.is_none() && !self.comes_again(&one.labels, at_ms, is_stale(one.value)) {
+            return true;
+        }
         if is_stale(one.value) {
             if let Some(before) = before {
                 self.series.remove(&one.labels);
@@ -111,6 +138,23 @@ impl Known {
         true
     }
 
+    /// A series has come of which no sample was known. False: it is one of before, and this was sent before as well.
+    fn comes_again(&mut self, labels: &Labels, at_ms: i64, ends: bool) -> bool {
+        if self.before.is_empty() {
+            return true;
+        }
+        let labels = with_labels_of(&self.target, labels);
+        match self.before.get(&labels) {
+            Some(&sent_ms) if at_ms <= sent_ms && !ends => false,
+            Some(_) => {
+                self.before.remove(&labels);
+                self.held.give_back(&labels);
+                true
+            }
+            None => true,
+        }
+    }
+
     /// Whether it has sent nothing but signals of a server like this one, which come all together.
     pub(super) fn sends_signals(&self) -> bool {
         let metrics = self.series.keys().map(|labels| labels.metric_name());
@@ -127,14 +171,17 @@ impl Known {
     /// Forgets what counts as ended without a stale marker.
     pub(super) fn forget(&mut self, now_ms: i64, newest_ms: i64, forget_ms: i64) {
         let oldest_ms = newest_ms.saturating_sub(forget_ms);
-        let (series, held) = (&mut self.series, &mut self.held);
-        series.retain(|labels, sample| {
-            let stays = sample.at_ms >= oldest_ms;
+        let held = &mut self.held;
+        let mut stays = |labels: &Labels, at_ms: i64| {
+            let stays = at_ms >= oldest_ms;
             if !stays {
                 held.give_back(labels);
             }
             stays
-        });
+        };
+        self.series
+            .retain(|labels, sample| stays(labels, sample.at_ms));
+        self.before.retain(|labels, at_ms| stays(labels, *at_ms));
         let oldest_ms = now_ms.saturating_sub(SIGNALS_MS);
         let gone = self.unknown.look(&self.series, now_ms, oldest_ms);
         gone.iter().for_each(|labels| self.held.give_back(labels));
@@ -151,6 +198,29 @@ impl Known {
         longest_ms
             .saturating_mul(2)
             .clamp(age_ms_max, FIRST_SILENCE_MS.max(age_ms_max))
+    }
+
+    /// What is silent while the sender goes on, or will be before its next samples, with what has not come since the start of this
+    /// program: a page lacks no more than that.
+    pub(super) fn silent(&self, now_ms: i64, age_ms_max: i64) -> Sent {
+        let newest_ms = self.newest_ms.unwrap_or(now_ms);
+        let next_ms = newest_ms.saturating_add(age_ms_max / 2);
+        let first_ms = self.first_silence_ms(now_ms, age_ms_max);
+        let silent = self.series.iter().filter(|(_, sample)| {
+            self.is_other_s(sample, now_ms, age_ms_max)
+                || sample.is_silent(next_ms, first_ms, age_ms_max)
+        });
+        let silent = silent.map(|(labels, sample)| (labels, sample.at_ms));
+        let before = self.before.iter().map(|(labels, at_ms)| (labels, *at_ms));
+        let all = silent.chain(before);
+        all.map(|(labels, at_ms)| (labels.clone(), at_ms)).collect()
+    }
+
+    /// Whether a replica has sent it that is no longer taken, and the one that is has had the time to send it.
+    fn is_other_s(&self, sample: &Sample, now_ms: i64, age_ms_max: i64) -> bool {
+        self.replaced_ms.is_some_and(|replaced_ms| {
+            sample.at_ms < replaced_ms && now_ms.saturating_sub(replaced_ms) >= age_ms_max
+        })
     }
 
     /// The lines of the page, and what is not known. A series that is silent while its sender goes on is not on the page: whether
@@ -176,9 +246,7 @@ impl Known {
         let first_ms = self.first_silence_ms(now_ms, age_ms_max);
         let mut silent = Vec::new();
         for (labels, sample) in &self.series {
-            let is_other_s = self.replaced_ms.is_some_and(|replaced_ms| {
-                sample.at_ms < replaced_ms && now_ms.saturating_sub(replaced_ms) >= age_ms_max
-            });
+            let is_other_s = self.is_other_s(sample, now_ms, age_ms_max);
             if is_unknown(labels) {
                 without_number(&mut out, labels);
             } else if is_other_s || sample.is_silent(newest_ms, first_ms, age_ms_max) {
@@ -197,6 +265,7 @@ impl Known {
         for labels in Unknown::bare(&self.series, &unknown) {
             without_number(&mut out, &labels);
         }
+        silent.extend(self.before.iter().map(|(labels, at_ms)| (labels, *at_ms)));
         for (labels, at_ms) in silent {
             let since = || rfc3339(Timestamp::from_ms(at_ms));
             not_known.add(labels, || {

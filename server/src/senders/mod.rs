@@ -13,6 +13,7 @@
 //! What a sender says of its own signals is taken at its word: the numbers of a signal that is unknown there are NaN here, so
 //! that a sum over senders is unknown too (S5).
 
+mod before;
 mod known;
 mod memory;
 mod page;
@@ -20,4 +21,5 @@ mod registry;
 mod sample;
 mod unknown;
 
+pub use before::Before;
 pub use registry::{Senders, Taken};

@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use parking_lot::Mutex;
 use stillwell_adapters::time::rfc3339;
 use stillwell_engine::Timestamp;
+use stillwell_engine::labels::Labels;
 use tokio::sync::Notify;
 
+use super::before::Sent;
 use super::known::{FIRST_SILENCE_MS, Known, Newest, SERIES_MAX};
 use super::memory::SenderMemory;
 use crate::clock::Clock;
@@ -73,6 +75,18 @@ impl Sender {
             known: Mutex::new(Known::new(memory)),
             news: Notify::new(),
         }))
+    }
+
+    /// Adds what was known before this program started of the sender that is this target.
+    pub(super) fn remember(&self, target: &Labels, sent: Sent) {
+        let now_ms = self.0.clock.now().ms();
+        self.0.known.lock().remember(target, sent, now_ms);
+    }
+
+    /// What a snapshot has to know beside its page: series that are silent.
+    pub(super) fn silent(&self) -> Sent {
+        let now_ms = self.0.clock.now().ms();
+        self.0.known.lock().silent(now_ms, self.0.times.age_ms_max)
     }
 
     /// When it has last sent something that was new then.
@@ -164,8 +178,8 @@ impl WritesPages for Sender {
 #[cfg(test)]
 mod tests {
     use stillwell_engine::labels;
-    use stillwell_engine::labels::Labels;
     use stillwell_engine::promql::select::STALE_NAN_BITS;
+    use stillwell_engine::with_labels_of;
 
     use super::super::unknown::{STATE, VALUE};
     use super::*;
@@ -354,6 +368,75 @@ mod tests {
         }
         send(&sender, "", &[(often, 0, 8.0)]);
         assert!(text(&sender).contains("often{} 8\n"));
+    }
+
+    /// After a restart of ours a series that had died a second before was forgotten, and 5 was told of 35.
+    #[tokio::test(start_paused = true)]
+    async fn what_was_there_before_our_start_is_not_known_until_it_comes_ends_or_is_forgotten() {
+        let target = labels! { "instance" => "0", "job" => "shards" };
+        let of = |instance: &'static str| labels! { "__name__" => "q", "instance" => instance };
+        let [goes_on, silent, ended, late] = ["a", "b", "c", "d"].map(of);
+        let start = |memory: u64, sent: &[&Labels]| {
+            let sender = new_sender(SenderMemory::of_limit(memory), None);
+            let now_ms = sender.0.clock.now().ms();
+            let of_page = sent.iter().map(|labels| ((*labels).clone(), now_ms));
+            sender.remember(&target, of_page.collect());
+            sender
+        };
+        let names = |sender: &Sender| {
+            let reasons = not_known(sender);
+            let found = reasons
+                .iter()
+                .filter_map(|one| one.split("instance=\"").nth(1));
+            let names: Vec<String> = found.map(|rest| rest[..1].to_owned()).collect();
+            names.concat()
+        };
+        let all = [&goes_on, &silent, &ended, &late];
+        let sender = start(1 << 40, &all);
+        let stale = f64::from_bits(STALE_NAN_BITS);
+        let sends = async |sender: &Sender, more: &[(Labels, i64, f64)]| {
+            advance(500).await;
+            send(
+                sender,
+                "",
+                &[&[(goes_on.clone(), 0, 5.0)][..], more].concat(),
+            );
+        };
+        sends(&sender, &[(late.clone(), 600, 7.0)]).await;
+        sends(&sender, &[]).await;
+        assert_eq!(
+            (text(&sender), &*names(&sender)),
+            (Ok("q{instance=\"a\"} 5\n".to_owned()), "bcd")
+        );
+        // Another restart knows it as well, and what has come since does not count as silent.
+        let of_silent = sender.silent().into_iter().map(|(labels, _)| labels);
+        let merged = |labels: &Labels| with_labels_of(&target, labels);
+        assert!(of_silent.eq([&silent, &ended, &late].map(merged)));
+        sends(&sender, &[(ended.clone(), 900, stale)]).await;
+        assert_eq!(names(&sender), "bd");
+        sends(&sender, &[(late.clone(), 0, 7.0)]).await;
+        assert_eq!(
+            (
+                text(&sender).map(|text| text.lines().count()),
+                &*names(&sender)
+            ),
+            (Ok(2), "b")
+        );
+        for _ in 0..610 {
+            sends(&sender, &[(late.clone(), 0, 7.0)]).await;
+        }
+        assert_eq!(names(&sender), "", "it counts as ended");
+        // Where there is no place for it, there is no page.
+        let long = "x".repeat(9 << 20);
+        let large = Labels::from_pairs([("__name__", &*long)]);
+        let full = start(0, &[&large]);
+        sends(&full, &[]).await;
+        sends(&full, &[]).await;
+        assert!(
+            text(&full)
+                .expect_err("not all is known")
+                .contains("no place")
+        );
     }
 
     /// A pause of the sender was taken for the interval of each of its series, and a sample that came twice for a short one.

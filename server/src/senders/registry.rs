@@ -9,6 +9,7 @@ use stillwell_engine::limits::FUTURE_MS_MAX;
 use stillwell_engine::{AppendedSeries, Refusal, Refused, Timestamp};
 use tokio::sync::{Notify, watch};
 
+use super::before::{self, Before};
 use super::known::Newest;
 use super::memory::SenderMemory;
 use super::page::{Sender, Times};
@@ -34,6 +35,7 @@ struct Inner {
     memory: Arc<SenderMemory>,
     /// See [`Times`].
     listens_since_ms: Option<i64>,
+    before: Before,
     sections: RwLock<Vec<Arc<Section>>>,
     changed: Notify,
 }
@@ -76,15 +78,16 @@ impl Taken {
 }
 
 impl Senders {
-    /// None yet. Of the memory limit they may hold a sixteenth together. `goes_on`: what they sent before this program started is
-    /// known, so that a series that is missing from a first page is missed.
-    pub fn new(clock: Arc<Clock>, memory_bytes_max: u64, goes_on: bool) -> Senders {
-        let listens_since_ms = (!goes_on).then(|| clock.now().ms());
+    /// None yet. Of the memory limit they may hold a sixteenth together. `before`: what they sent before this program started, so
+    /// that a series that is missing from a first page is missed; `None` where that is not known.
+    pub fn new(clock: Arc<Clock>, memory_bytes_max: u64, before: Option<Before>) -> Senders {
+        let listens_since_ms = before.is_none().then(|| clock.now().ms());
         Senders {
             inner: Arc::new(Inner {
                 clock,
                 listens_since_ms,
                 memory: SenderMemory::of_limit(memory_bytes_max),
+                before: before.unwrap_or_default(),
                 sections: RwLock::default(),
                 changed: Notify::new(),
             }),
@@ -166,6 +169,21 @@ impl Senders {
         taken
     }
 
+    /// What a snapshot keeps of them beside their pages, for [`Before::read`].
+    pub fn written(&self) -> Vec<u8> {
+        let sections = self.inner.sections.read().clone();
+        let mut all = self.inner.before.left();
+        for section in sections {
+            let senders = section.senders.lock().clone();
+            let of = senders.iter().map(|(name, one)| {
+                let target = target_labels(&section.config, name);
+                (target, one.sender.silent())
+            });
+            all.extend(of);
+        }
+        before::write(all.into_iter())
+    }
+
     /// Tells the scraper of senders that are new, and of those that are gone, until `quit` turns true.
     pub async fn run(self, manager: Manager, mut quit: watch::Receiver<bool>) {
         let mut look = tokio::time::interval(std::time::Duration::from_secs(10));
@@ -240,11 +258,7 @@ impl Section {
         let config = &self.config;
         let senders = self.senders.lock().clone();
         let targets = senders.iter().filter_map(|(name, one)| {
-            let mut labels = LabelsBuilder::default();
-            labels.set("job", &config.job.name);
-            labels.set("instance", name);
-            labels.set(&config.label, name);
-            let labels = labels.build();
+            let labels = target_labels(config, name);
             Some(Target {
                 job: Arc::clone(&config.job),
                 discovered: Discovered::given(&config.job, &labels),
@@ -269,6 +283,15 @@ impl Section {
     }
 }
 
+/// The labels of a sender as a target.
+fn target_labels(config: &SendersConfig, name: &str) -> Labels {
+    let mut labels = LabelsBuilder::default();
+    labels.set("job", &config.job.name);
+    labels.set("instance", name);
+    labels.set(&config.label, name);
+    labels.build()
+}
+
 /// A job's name need not be that of a host.
 fn shown_url(job: &str, name: &str) -> Option<Url> {
     let of = |host: &str| Url::from_parts("http", host, name, "").ok();
@@ -287,6 +310,11 @@ fn one(config: &SendersConfig, name: &str, inner: &Inner) -> One {
     let (clock, memory) = (Arc::clone(&inner.clock), Arc::clone(&inner.memory));
     let sender = Sender::new(name, times, clock, memory);
     sender.set_forget_ms(ms(config.forget_series_after_ms));
+    let target = target_labels(config, name);
+    let sent = inner.before.take(&target);
+    if !sent.is_empty() {
+        sender.remember(&target, sent);
+    }
     One {
         source: PageSource::new(Arc::new(sender.clone())),
         sender,
@@ -327,7 +355,7 @@ mod tests {
     #[test]
     fn senders_are_those_that_are_named_and_those_that_send() {
         let clock = Arc::new(Clock::start());
-        let senders = Senders::new(Arc::clone(&clock), 1 << 40, true);
+        let senders = Senders::new(Arc::clone(&clock), 1 << 40, Some(Before::default()));
         assert_eq!(names(&senders.apply(&sections("a, b", ""))), [["a", "b"]]);
         let now = clock.now();
         let batch = vec![
@@ -353,7 +381,7 @@ mod tests {
     #[test]
     fn senders_are_bounded() {
         let clock = Arc::new(Clock::start());
-        let senders = Senders::new(Arc::clone(&clock), 1 << 40, true);
+        let senders = Senders::new(Arc::clone(&clock), 1 << 40, Some(Before::default()));
         senders.apply(&sections("", ""));
         let batch = (0..SENDERS_MAX + 5).map(|number| {
             series(

@@ -23,7 +23,7 @@ use crate::alertmanager::Notifier;
 use crate::clock::Clock;
 use crate::remote_write::RemoteWrites;
 use crate::scrape::Shared;
-use crate::senders::Senders;
+use crate::senders::{Before, Senders};
 
 /// A server that was started.
 pub struct Running {
@@ -65,8 +65,9 @@ pub async fn start(
         .await
         .map_err(|problems| io::Error::other(super::app::show(&problems)))?;
     let saving = app.snapshots().map(|snapshots| {
-        let (shared, keda) = (Arc::clone(app.scraper().shared()), app.keda().clone());
-        tokio::spawn(Arc::clone(snapshots).run(shared, keda, quitting.clone()))
+        let shared = Arc::clone(app.scraper().shared());
+        let more = (app.keda().clone(), senders.clone());
+        tokio::spawn(Arc::clone(snapshots).run(shared, more, quitting.clone()))
     });
     tokio::spawn(signal_states::run(Arc::clone(&app), quitting.clone()));
     tokio::spawn(signal_series::run(Arc::clone(&app), quitting.clone()));
@@ -107,7 +108,11 @@ async fn parts(
             limits.retention_ms,
         ))
     });
-    let (writer, reader, latches) = engine(snapshots.clone(), limits, clock.now()).await;
+    let (writer, reader, named) = engine(snapshots.clone(), limits, clock.now()).await;
+    let before = named.as_ref().map(|named| {
+        let senders = snapshots::named(named, snapshots::SENDERS);
+        Before::read(senders, &reader)
+    });
     let shared = Shared::new(
         writer,
         reader.clone(),
@@ -134,14 +139,12 @@ async fn parts(
         rules,
         notifier,
         remote_writes,
-        senders: Senders::new(
-            Arc::clone(clock),
-            limits.memory_bytes_max,
-            latches.is_some(),
-        ),
+        senders: Senders::new(Arc::clone(clock), limits.memory_bytes_max, before),
         objects,
         snapshots,
-        latches: latches.unwrap_or_default(),
+        latches: named.map_or_else(Vec::new, |named| {
+            snapshots::named(&named, snapshots::LATCHES).to_vec()
+        }),
     };
     let threads = vec![notifying, writing, discovering, ruling, scraping];
     Ok((parts, reader, threads))
@@ -173,7 +176,7 @@ impl Running {
                     thread.join().ok(); // one that panicked has ended too
                 }
                 if let Some(snapshots) = app.snapshots() {
-                    snapshots.write(app.scraper().shared(), app.keda());
+                    snapshots.write(app.scraper().shared(), app.keda(), app.senders());
                 }
             });
             ending.await.ok(); // a panic has been logged
@@ -187,18 +190,18 @@ impl Running {
     }
 }
 
-/// The engine of the snapshot, with KEDA's latches of then, or an empty one.
+/// The engine of the snapshot, with our own bytes in it, or an empty one.
 async fn engine(
     snapshots: Option<Arc<Snapshots>>,
     limits: Limits,
     now: Timestamp,
-) -> (Writer, Reader, Option<Vec<u8>>) {
+) -> (Writer, Reader, Option<Vec<(String, Vec<u8>)>>) {
     let load = move || snapshots?.load(limits, now);
     let restored = tokio::task::spawn_blocking(load).await;
     match restored {
         Ok(Some(restored)) => {
-            let latches = snapshots::latches(restored.named);
-            (restored.writer, restored.reader, Some(latches))
+            let named = Some(restored.named);
+            (restored.writer, restored.reader, named)
         }
         _ => {
             let (writer, reader) = Engine::new(limits);

@@ -30,6 +30,7 @@ use tracing::{info, warn};
 
 use super::keda::Triggers;
 use crate::scrape::Shared;
+use crate::senders::Senders;
 use files::{Next, Older, Sizes};
 
 /// Between the end of one snapshot and the beginning of the next, where nothing else is asked for.
@@ -44,7 +45,9 @@ const WRITE_BYTES: usize = 256 << 10;
 /// The name of the newest file. Those before it have a number behind it.
 const NAME: &str = "snapshot";
 /// The name of KEDA's latches in it.
-const LATCHES: &str = "keda latches";
+pub(super) const LATCHES: &str = "keda latches";
+/// The name of what is kept of senders beside their pages.
+pub(super) const SENDERS: &str = "senders";
 /// The name of the file by which processes keep off one another's snapshots.
 const LOCK: &str = "lock";
 /// A snapshot that takes longer is told of: a disk that hangs says nothing itself.
@@ -96,10 +99,10 @@ pub struct Done {
     error: String,
 }
 
-/// KEDA's latches among the named bytes of a snapshot.
-pub(super) fn latches(named: Vec<(String, Vec<u8>)>) -> Vec<u8> {
-    let found = named.into_iter().find(|(name, _)| name == LATCHES);
-    found.map(|(_, bytes)| bytes).unwrap_or_default()
+/// Bytes of ours in a snapshot; none where it has none.
+pub(super) fn named<'a>(all: &'a [(String, Vec<u8>)], name: &str) -> &'a [u8] {
+    let found = all.iter().find(|(one, _)| one == name);
+    found.map(|(_, bytes)| &**bytes).unwrap_or_default()
 }
 
 impl Snapshots {
@@ -124,7 +127,7 @@ impl Snapshots {
     pub async fn run(
         self: Arc<Self>,
         shared: Arc<Shared>,
-        keda: Triggers,
+        (keda, senders): (Triggers, Senders),
         mut quit: watch::Receiver<bool>,
     ) {
         let mut rest = self.interval;
@@ -133,9 +136,10 @@ impl Snapshots {
                 _ = quit.wait_for(|quit| *quit) => return,
                 () = tokio::time::sleep(rest) => {}
             }
-            let (snapshots, shared, keda) = (Arc::clone(&self), Arc::clone(&shared), keda.clone());
+            let (snapshots, shared) = (Arc::clone(&self), Arc::clone(&shared));
+            let (keda, senders) = (keda.clone(), senders.clone());
             let writing = tokio::task::spawn_blocking(move || {
-                snapshots.write(&shared, &keda);
+                snapshots.write(&shared, &keda, &senders);
                 snapshots.done().took
             });
             let took = end_of(writing, &self.folder).await;
@@ -144,14 +148,14 @@ impl Snapshots {
     }
 
     /// Writes a snapshot of now. What goes wrong is logged once.
-    pub fn write(&self, shared: &Shared, keda: &Triggers) {
+    pub fn write(&self, shared: &Shared, keda: &Triggers, senders: &Senders) {
         let began = Instant::now();
         let mut appendable = self.appendable.lock();
         // Where something goes wrong, what the files hold is not known, and the next one is written anew.
         let before = appendable.take();
         let written = self
             .hold_folder()
-            .and_then(|()| self.write_next(before, shared, keda));
+            .and_then(|()| self.write_next(before, shared, (keda, senders)));
         let mut done = self.done.lock();
         let path = self.folder.display();
         match written {
@@ -203,9 +207,9 @@ impl Snapshots {
         &self,
         before: Option<Appendable>,
         shared: &Shared,
-        keda: &Triggers,
+        (keda, senders): (&Triggers, &Senders),
     ) -> io::Result<(Appendable, u64)> {
-        let named = [(LATCHES, keda.latches())];
+        let named = [(LATCHES, keda.latches()), (SENDERS, senders.written())];
         let next = before
             .as_ref()
             .map_or(Next::Replace, |file| self.next(file, shared));

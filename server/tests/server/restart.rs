@@ -43,6 +43,12 @@ async fn start(target: &TestTarget, path: &Path) -> Running {
     server_with(&config(target), settings, Default::default()).await
 }
 
+fn write_snapshot(running: &Running) {
+    let app = &running.app;
+    let snapshots = app.snapshots().expect("it was asked for");
+    snapshots.write(app.scraper().shared(), app.keda(), app.senders());
+}
+
 const PAGE: &str = "process_start_time_seconds 1700000000\n\
     # TYPE inference_extension_flow_control_queue_size gauge\n\
     inference_extension_flow_control_queue_size{inference_pool=\"p\"} 4\n";
@@ -106,8 +112,7 @@ async fn parts_are_appended_and_a_torn_one_costs_what_is_in_it() {
         })
         .await;
         counted.push(samples(address).await);
-        let snapshots = running.app.snapshots().expect("it was asked for");
-        snapshots.write(running.app.scraper().shared(), running.app.keda());
+        write_snapshot(&running);
         parts.push(std::fs::read(folder.snapshot()).expect("written"));
     }
     for (before, after) in parts.iter().zip(&parts[1..]) {
@@ -145,8 +150,7 @@ async fn a_folder_that_cannot_be_written_is_no_obstacle() {
     let running = start(&target, Path::new("/dev/null/below")).await;
     let address = running.addresses[0];
     eventually("a scrape", || async { samples(address).await >= Some(1.0) }).await;
-    let snapshots = running.app.snapshots().expect("it was asked for");
-    snapshots.write(running.app.scraper().shared(), running.app.keda());
+    write_snapshot(&running);
     assert_eq!(snapshots.done().failures, 1);
     let metrics = get(address, "/metrics").await.2;
     assert!(
