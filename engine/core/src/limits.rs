@@ -190,6 +190,13 @@ pub const POOLS_PER_TARGET_MAX: usize = 1_024;
 /// Processes behind one page of which it is known when they started: each is looked at with every page.
 pub const STARTS_PER_TARGET_MAX: usize = 1_024;
 
+/// Sources behind a page of which its `up` says whether they are down: each is looked at with every page.
+pub const SOURCES_PER_TARGET_MAX: usize = 100_000;
+/// Of those that are down, for how many at most it is looked with one page what they had: some 20 us each.
+pub const LOOKED_AT_SOURCES_MAX: usize = 100;
+/// Series of all of them together that are remembered: some 4 MB.
+pub const SERIES_OF_SOURCES_MAX: usize = 20_000;
+
 /// Label names whose values are remembered because some query fixed them to a value.
 pub const REMEMBERED_LABELS_MAX: usize = 1_024;
 

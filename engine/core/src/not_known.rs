@@ -37,9 +37,14 @@ impl NotKnown {
         }
     }
 
+    /// Adds that any series may be one.
+    pub(crate) fn add_any(&mut self, why: impl FnOnce() -> String) {
+        self.others.get_or_insert_with(why);
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.by_metric.is_empty()
+        self.by_metric.is_empty() && self.others.is_none()
     }
 
     /// The reason of each that is listed.

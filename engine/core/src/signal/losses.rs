@@ -17,12 +17,16 @@ pub(super) fn not_known<'a>(
     scope: &'a Scope,
     query: &'a SignalQuery,
 ) -> Option<&'a str> {
-    let mut targets = with_losses(assessment, scope).filter(|one| !one.not_known.is_empty());
-    targets.find_map(|target| {
+    let not_known = with_losses(assessment, scope).flat_map(|target| {
+        let all = [&target.not_known, target.sources.not_known()];
+        all.map(|not_known| (target, not_known))
+    });
+    let mut not_known = not_known.filter(|(_, one)| !one.is_empty());
+    not_known.find_map(|(target, not_known)| {
         read_of(assessment, target, query).find_map(|selector| {
             let pinned = carried::conditions(&selector.carried, assessment.pins);
             let conditions = || selector.matchers.iter().chain(&pinned);
-            target.not_known.find(
+            not_known.find(
                 |metric| reads(assessment, selector, metric),
                 |labels| may_fit(labels, conditions()),
             )

@@ -20,7 +20,7 @@ use crate::labels::Matcher;
 use crate::store::TargetId;
 
 use super::names::{
-    Class, INFO, LEADER, Names, POOL_LABELS, REQUEST_LABELS, START_TIME, is_class_witness,
+    Class, INFO, LEADER, Names, POOL_LABELS, REQUEST_LABELS, START_TIME, UP, is_class_witness,
 };
 use super::query::{Selector, SignalQuery};
 
@@ -44,7 +44,7 @@ impl RetainSet {
     pub(crate) fn retains(&self, metric: &str) -> bool {
         let fits = |pattern: &Vec<Matcher>| pattern.iter().all(|one| one.matches(metric));
         self.all
-            || [START_TIME, LEADER].contains(&metric)
+            || [START_TIME, LEADER, UP].contains(&metric)
             || INFO.contains(&metric)
             || self.names.contains(metric)
             || self

@@ -42,7 +42,8 @@ impl Writer {
         let page_facts = progress.page_facts.take();
         let page_facts = page_facts.filter(|facts| registry.facts.is_complete(facts));
         let is_gathered = page_facts.is_some();
-        if !progress.placements.is_empty() || !staged.page().removed.is_empty() {
+        let has_changed = !progress.placements.is_empty() || !staged.page().removed.is_empty();
+        if has_changed {
             series_changed(registry, staged, progress, page_facts);
             registry.facts.update_names_seen(target);
             let left_out = std::mem::take(&mut progress.left_out);
@@ -53,22 +54,10 @@ impl Writer {
         }
         let is_empty = staged.samples().0 == 0; // skipped ones are counted, comments are not
         registry.facts.note_whether_empty(target, is_empty);
-        if let Some(retain_filter) = staged.retain_filter() {
-            for name in retain_filter.new_names() {
-                registry.facts.metric_skipped(target, name, &registry.names);
-            }
-            for labels in staged.page().learned.iter().filter(|_| !is_gathered) {
-                registry
-                    .facts
-                    .learn_from_series(target, labels, &registry.names);
-            }
-            let version = retain_filter.version();
-            registry
-                .facts
-                .requirements
-                .page_committed(target, version, at.ms());
-            staged.set_reports_start_time(registry.facts.reports_start_time(target));
-        }
+        note_retained(registry, staged, is_gathered, at);
+        registry
+            .facts
+            .look_at_sources(target, at.ms(), has_changed, &self.store);
         let value = |id: SeriesId| f64::from_bits(self.store.read().series.row(id).bits);
         let (counters, has_counted) = (progress.counters, progress.has_counted == Some(true));
         let facts = &mut registry.facts;
@@ -98,6 +87,32 @@ impl Writer {
             // Nothing stops it, and it draws on no shared memory: there is no error but the query's own.
             let _ = refresh(&self.registry, &self.store, id, &EvalOptions::default());
         }
+    }
+}
+
+/// Tells the facts of what the page has and is not stored, with `retain: signals`.
+fn note_retained(
+    registry: &mut SignalRegistry,
+    staged: &mut Staged<'_>,
+    is_gathered: bool,
+    at: Timestamp,
+) {
+    let target = staged.target();
+    if let Some(retain_filter) = staged.retain_filter() {
+        for name in retain_filter.new_names() {
+            registry.facts.metric_skipped(target, name, &registry.names);
+        }
+        for labels in staged.page().learned.iter().filter(|_| !is_gathered) {
+            registry
+                .facts
+                .learn_from_series(target, labels, &registry.names);
+        }
+        let version = retain_filter.version();
+        registry
+            .facts
+            .requirements
+            .page_committed(target, version, at.ms());
+        staged.set_reports_start_time(registry.facts.reports_start_time(target));
     }
 }
 

@@ -25,3 +25,4 @@ mod recorded;
 mod restarts;
 mod scenario;
 mod scope;
+mod sources_down;

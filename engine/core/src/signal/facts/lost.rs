@@ -101,6 +101,7 @@ impl TargetFacts {
         let has = self.is_empty
             || self.lacks_reports
             || !self.not_known.is_empty()
+            || !self.sources.not_known().is_empty()
             || !self.lost.is_empty()
             || !self.lost_others.is_empty()
             || !self.left_out.is_empty();

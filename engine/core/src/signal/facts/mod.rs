@@ -3,7 +3,7 @@
 //! They are derived from pages and scrape times only, so two replicas that saw the same pages have the same facts (S2, S3,
 //! S6). `target` and `group` are the facts about one; `series` updates them when series appear and disappear (`gathered`:
 //! those of a large page at once, `process`: what another process tells; `lost`: what a page has no more), `scrapes` after each
-//! scrape (`starts`: when processes started); `structure` records which metrics have changed, for the
+//! scrape (`starts`: when processes started; `sources_down`: what is not known of sources behind the page); `structure` records which metrics have changed, for the
 //! compiled queries; `persist` is what a snapshot keeps of them.
 
 mod away;
@@ -16,6 +16,7 @@ mod persist;
 mod process;
 mod scrapes;
 mod series;
+mod sources_down;
 mod starts;
 mod structure;
 mod target;

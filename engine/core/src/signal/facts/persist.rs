@@ -213,6 +213,7 @@ impl RestoredTarget {
         saved.lost_others.retain(|one| !metrics.contains_key(one));
         saved.has_losses = learned.has_losses;
         saved.starts.add_all(std::mem::take(&mut learned.starts));
+        saved.sources.add_all(std::mem::take(&mut learned.sources));
         saved.leases = std::mem::take(&mut learned.leases);
         for (lease, _, leads) in &mut saved.leases {
             let known = leases.iter().find(|(name, _)| name == lease);

@@ -8,7 +8,7 @@ use crate::scrape::Retain;
 use crate::store::{SeriesId, TargetId, is_counter};
 
 use super::super::names::{
-    INFO, LEADER, NameIndex, Names, POOL_LABELS, REQUEST_LABELS, START_TIME,
+    INFO, LEADER, NameIndex, Names, POOL_LABELS, REQUEST_LABELS, START_TIME, UP,
 };
 use super::Facts;
 
@@ -102,6 +102,7 @@ impl Facts {
         }
         match metric {
             START_TIME => facts.starts.add(series),
+            UP => facts.sources.add(series),
             LEADER => {
                 let lease = labels.get("name").unwrap_or("").to_owned();
                 facts.leases.retain(|(name, _, _)| *name != lease);
@@ -211,6 +212,7 @@ impl Facts {
             }
         }
         facts.starts.remove(&has_left);
+        facts.sources.remove(&has_left);
         let leases = facts.leases.len();
         facts
             .leases
@@ -307,9 +309,9 @@ pub(super) fn is_remembered(label: &str, added: &HashSet<String>) -> bool {
     label != METRIC_NAME && (is_always_remembered(label) || added.contains(label))
 }
 
-/// Whether a series of this metric says which process serves the target, or whether it leads.
+/// Whether a series of this metric says which process serves the target, whether it leads, or which sources are down.
 pub(super) fn is_about_process(metric: &str) -> bool {
-    INFO.contains(&metric) || metric == START_TIME || metric == LEADER
+    INFO.contains(&metric) || [START_TIME, LEADER, UP].contains(&metric)
 }
 
 fn is_always_remembered(label: &str) -> bool {

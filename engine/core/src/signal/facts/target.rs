@@ -15,6 +15,7 @@ use super::super::names::{
 };
 use super::away::Away;
 use super::group::group_of;
+use super::sources_down::SourcesDown;
 use super::starts::Starts;
 use super::{LeftOut, NamesSeen};
 
@@ -75,6 +76,8 @@ pub(crate) struct TargetFacts {
     pub(crate) left_out: LeftOut,
     /// What whoever writes its pages says not to be known.
     pub(crate) not_known: NotKnown,
+    /// Sources behind its page that are down according to it.
+    pub(crate) sources: SourcesDown,
     /// The series about its scrapes are those of another target with the same labels.
     pub(crate) lacks_reports: bool,
     /// Some of these were so after its newest page; counted in [`super::Facts::targets_with_losses`].
@@ -138,6 +141,7 @@ impl TargetFacts {
             is_empty: false,
             left_out: LeftOut::default(),
             not_known: NotKnown::default(),
+            sources: SourcesDown::default(),
             lacks_reports: false,
             has_losses: false,
             replaced: BTreeSet::new(),

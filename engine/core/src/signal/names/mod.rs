@@ -17,6 +17,8 @@ pub use table::FAMILIES;
 pub(crate) use table_metrics::{TableMetric, TableMetrics};
 
 /// The metric with the start time of a process, in seconds since the epoch (Prometheus' client libraries).
+/// Whether whoever scraped a source behind a page could read it.
+pub(crate) const UP: &str = "up";
 pub(crate) const START_TIME: &str = "process_start_time_seconds";
 
 /// The metric that is 1 on the replica that holds a lease and 0 on the others (controller-runtime).
