@@ -28,6 +28,10 @@ pub(crate) const NUMBER_MAX: f64 = 9.2e15;
 /// What a sender says of its signals, NaN where one is unknown (S5).
 const SIGNAL_VALUE: &str = "stillwell_signal_value";
 
+/// Why `nan: zero` makes no 0 of a result.
+const WHY_NAN_IN_PART: &str = "the result is NaN because some of the samples that it reads are: `nan: zero` counts such a sample as 0 in a sum, \
+     and says nothing of other queries";
+
 /// Groups of an answer from which on targets are sorted by the label that tells the groups apart.
 const SORTED_GROUPS_MIN: usize = 8;
 
@@ -425,6 +429,7 @@ impl Signal {
         match self.policy.nan {
             _ if !value.is_nan() => Ok((value, None)),
             Nan::Unknown => Err(self.why_nan()),
+            Nan::Zero if self.nan_in_part.contains(labels) => Err(WHY_NAN_IN_PART.to_owned()),
             Nan::Zero => Ok((0.0, None)),
             Nan::Last => {
                 let Some(&(last, at_ms)) = self.numbers.get(labels) else {

@@ -2,6 +2,7 @@
 //! compares the two.
 
 use crate::labels::Labels;
+use crate::promql::select::View;
 use crate::promql::{Annotations, EvalOptions, Query, QueryError, Value};
 use crate::time::Timestamp;
 
@@ -20,6 +21,8 @@ pub struct Evaluation {
     /// Series that the query reads whose newest sample is NaN or infinite, where its result would not show that: their
     /// labels, without the name.
     pub not_finite: Vec<Labels>,
+    /// Elements that are NaN where `nan: zero` makes no number of them: only a part of what they read is NaN.
+    pub nan_in_part: Vec<Labels>,
 }
 
 /// What an evaluation says of the comparisons of a query whose result is empty.
@@ -92,12 +95,13 @@ pub(crate) fn evaluate(
         empty_parts,
         left_out,
         not_finite,
+        nan_in_part: Vec::new(),
     })
 }
 
-fn vector(
+pub(super) fn vector(
     query: &Query,
-    view: &SignalView,
+    view: &dyn View,
     at: Timestamp,
     options: &EvalOptions<'_>,
 ) -> Result<Vec<(Labels, f64)>, QueryError> {

@@ -31,6 +31,7 @@ mod lint;
 mod looks;
 mod losses;
 mod names;
+mod nan_as_zero;
 mod not_finite;
 mod objects;
 mod persist;

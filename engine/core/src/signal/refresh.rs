@@ -13,6 +13,7 @@ use crate::store::Store;
 use crate::time::Timestamp;
 
 use super::evaluate::evaluate;
+use super::nan_as_zero;
 use super::reading::SignalId;
 use super::registry::SignalRegistry;
 use super::view::SignalView;
@@ -40,6 +41,7 @@ pub(crate) fn refresh(
         at_ms,
     );
     let (query, serial, pages) = (signal.query.clone(), signal.serial, signal.pages);
+    let nan = signal.policy.nan;
     let own = signal.policy.options();
     let options = EvalOptions {
         bytes_max: own.bytes_max.min(within.bytes_max),
@@ -50,7 +52,15 @@ pub(crate) fn refresh(
         ..own
     };
     drop(locked);
-    let result = match evaluate(&query, &view, Timestamp::from_ms(at_ms), &options) {
+    let at = Timestamp::from_ms(at_ms);
+    let mut evaluated = evaluate(&query, &view, at, &options);
+    if let Ok(evaluation) = &mut evaluated
+        && nan_as_zero::concerns(nan, evaluation)
+    {
+        let resolved = nan_as_zero::resolve(&query, &view, at, &options, evaluation);
+        evaluated = evaluated.and_then(|evaluation| resolved.map(|()| evaluation));
+    }
+    let result = match evaluated {
         Err(
             error @ (QueryError::Timeout(_) | QueryError::Canceled(_) | QueryError::Overloaded(_)),
         ) => return Err(error),

@@ -220,6 +220,7 @@ impl SignalRegistry {
             empty_parts: Vec::new(),
             left_out: Default::default(),
             not_finite: Vec::new(),
+            nan_in_part: Vec::new(),
             measured: known.measured,
             last_value: None,
             known_since_ms: known.known_since_ms,

@@ -18,6 +18,7 @@ use super::grace::{self, Grace, Measured};
 use super::judge;
 use super::losses;
 use super::names::Names;
+use super::nan_as_zero;
 use super::policy::{FallbackNumber, Nan, Policy};
 use super::query::SignalQuery;
 use super::reading::{Reading, State, Transition};
@@ -52,6 +53,8 @@ pub(crate) struct Signal {
     pub(super) left_out: Compared,
     /// Series of which the newest evaluation found no finite number, where its result does not show that.
     pub(super) not_finite: Vec<Labels>,
+    /// Elements that are NaN because a part of what they read is, with `nan: zero`.
+    pub(super) nan_in_part: Vec<Labels>,
     /// The newest evaluation at which every target was fresh.
     pub(super) measured: Option<Measured>,
     /// The newest reading that was a value, proven zeros included; kept for the fallback to the last one.
@@ -119,6 +122,7 @@ impl Signal {
             empty_parts: std::mem::take(&mut self.empty_parts),
             left_out: std::mem::take(&mut self.left_out),
             not_finite: std::mem::take(&mut self.not_finite),
+            nan_in_part: std::mem::take(&mut self.nan_in_part),
         };
         let bytes_max = self.policy.bytes_max.unwrap_or(usize::MAX);
         let context = EvalContext {
@@ -131,6 +135,15 @@ impl Signal {
             window_bytes_max: window_bytes_max.min(bytes_max),
         };
         let done = compiled.evaluate(&context, &mut outcome);
+        // Which samples are NaN is found out from the plan; until then any may be a part of what is read.
+        let is_nan = nan_as_zero::concerns(self.policy.nan, &outcome);
+        if is_nan {
+            let nan = outcome.values.iter().filter(|(_, value)| value.is_nan());
+            outcome
+                .nan_in_part
+                .extend(nan.map(|(labels, _)| labels.clone()));
+        }
+        let done = done && !is_nan;
         let series = compiled.series();
         self.by_program = done;
         if let Some(max) = self.policy.series_max
@@ -148,6 +161,7 @@ impl Signal {
             self.empty_parts = outcome.empty_parts;
             self.left_out = outcome.left_out;
             self.not_finite = outcome.not_finite;
+            self.nan_in_part = outcome.nan_in_part;
         }
         done
     }
@@ -159,6 +173,7 @@ impl Signal {
             empty_parts: self.empty_parts.clone(),
             left_out: self.left_out.clone(),
             not_finite: self.not_finite.clone(),
+            nan_in_part: self.nan_in_part.clone(),
         };
         self.by_program
             .then(|| self.result.as_ref().map(outcome).map_err(String::clone))
@@ -231,8 +246,9 @@ impl Signal {
     fn has_no_number(&self) -> bool {
         let values = self.result.as_deref().unwrap_or_default();
         let mut numbers = values.iter().map(|(_, value)| value);
-        self.policy.nan == Nan::Unknown
-            && (!self.not_finite.is_empty() || numbers.any(|value| !value.is_finite()))
+        let mut is_hidden =
+            || !self.not_finite.is_empty() || numbers.any(|value| !value.is_finite());
+        !self.nan_in_part.is_empty() || (self.policy.nan == Nan::Unknown && is_hidden())
     }
 
     /// Whether a result of this time counts as measured: every target is fresh and knows what is read, or each object is judged
@@ -261,6 +277,7 @@ impl Signal {
         self.empty_parts.clear();
         self.left_out.clear();
         self.not_finite.clear();
+        self.nan_in_part.clear();
         let elements_max = match self.policy.object_label {
             Some(_) => usize::MAX,
             None => SIGNAL_ELEMENTS_MAX,
@@ -275,6 +292,7 @@ impl Signal {
             self.empty_parts = outcome.empty_parts;
             self.left_out = outcome.left_out;
             self.not_finite = outcome.not_finite;
+            self.nan_in_part = outcome.nan_in_part;
             outcome.values
         });
         self.at_ms = Some(at_ms);
@@ -323,6 +341,7 @@ impl Signal {
         self.empty_parts.clear();
         self.left_out.clear();
         self.not_finite.clear();
+        self.nan_in_part.clear();
         self.measured = None;
         self.last_value = None;
         self.known_since_ms = None;

@@ -332,8 +332,8 @@ fn a_number_that_is_said_not_to_be_known_is_none_whatever_nan_means() {
     sent.pages(3, &[("a", 5.0), ("b", f64::NAN)], &[]);
     assert_eq!(
         sent.told(signals[0]),
-        value(0.0),
-        "NaN that the page states"
+        value(5.0),
+        "NaN that the page states counts as 0"
     );
     sent.pages(3, &[("a", 5.0), ("b", f64::NAN)], &["b"]);
     for signal in signals {

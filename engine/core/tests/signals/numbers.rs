@@ -168,3 +168,55 @@ fn fewer_requests_than_none_are_none() {
         }
     }
 }
+
+/// One NaN among measured samples made 0 of a sum to which others contribute.
+#[test]
+fn a_nan_that_counts_as_0_hides_nothing_that_others_measured() {
+    let mut scenario = Scenario::new();
+    let mut register = |text: &str| {
+        let policy = Policy {
+            nan: Nan::Zero,
+            ..Policy::default()
+        };
+        scenario.register_with(text, policy)
+    };
+    let sum = register("sum(q)");
+    let sums = register("sum(q{pod=\"a\"}) + sum(q{pod=\"b\"}) * 2");
+    let by_pod = register("sum by (pod) (q)");
+    let average = register("avg(q)");
+    let averages = register("avg by (pod) (q)");
+    let ratio = register("sum(q) / sum(capacity)");
+    let idle = register("sum(capacity) / sum(capacity)");
+    let queue = register("sum(vllm:num_requests_waiting)");
+    let pods = ["a:1", "b:1"].map(|pod| scenario.target(pod));
+    let page = |pod: &str, queue: f64| {
+        format!(
+            "q{{pod=\"{pod}\"}} {queue}\ncapacity{{pod=\"{pod}\"}} 0\nvllm:num_requests_waiting {queue}\n"
+        )
+    };
+    let mut take = |scenario: &mut Scenario, queues: [f64; 2]| {
+        for (at, pod) in ["a", "b"].into_iter().enumerate() {
+            scenario.take(pods[at], &page(pod, queues[at]));
+        }
+    };
+    take(&mut scenario, [2.0, 7.0]);
+    assert_eq!(scenario.reported(sum), value(9.0));
+    for _ in 0..2 {
+        take(&mut scenario, [f64::NAN, 7.0]);
+        assert_eq!(scenario.reported(sum), value(7.0));
+        assert_eq!(scenario.reported(sums), value(14.0));
+        assert_eq!(scenario.reported(by_pod), Reported::Value(vec![0.0, 7.0]));
+        assert_eq!(scenario.reported(queue), value(7.0));
+        unknown(&scenario.reported(average), &["NaN", "nan: zero"]);
+        unknown(&scenario.reported(ratio), &["NaN", "nan: zero"]);
+        assert_eq!(scenario.reported(averages), Reported::Value(vec![0.0, 7.0]));
+        assert_eq!(
+            scenario.reported(idle),
+            value(0.0),
+            "no sample of it is NaN"
+        );
+    }
+    take(&mut scenario, [f64::NAN, f64::NAN]);
+    assert_eq!(scenario.reported(sum), value(0.0));
+    assert_eq!(scenario.reported(average), value(0.0));
+}

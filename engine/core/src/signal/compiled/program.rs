@@ -220,6 +220,7 @@ impl Program {
             empty_parts,
             left_out,
             not_finite,
+            nan_in_part,
         } = out;
         values.clear();
         match self.root {
@@ -243,6 +244,7 @@ impl Program {
             left_out.note(self.compared.len(), |at| empty(&self.compared[at]));
         }
         not_finite.clear();
+        nan_in_part.clear();
         for slot in &self.not_finite {
             let vector = &self.vectors[*slot];
             let labels = vector.iter().map(|(at, _)| &vector.labels[at as usize]);
