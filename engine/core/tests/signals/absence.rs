@@ -177,12 +177,22 @@ fn a_family_that_its_process_has_lost_is_nobody_s_number() {
             "x 1\n",
             false,
         ),
-        // Older gateways delete the series of an idle queue.
+        // Older gateways delete the series of an idle queue, and have no witness.
+        (
+            QUEUE,
+            Gateway {
+                flow_control: false,
+                ..Gateway::of("a")
+            }
+            .page(),
+            "process_start_time_seconds 1000\ninference_extension_info 1\n",
+            true,
+        ),
         (
             QUEUE,
             Gateway::of("a").page(),
             "process_start_time_seconds 1000\ninference_extension_info 1\n",
-            true,
+            false,
         ),
         // Of what is in no table nothing says why it has gone, unless the query does.
         ("max(q)", "q 5\n".to_owned(), "x 1\n", false),

@@ -581,3 +581,42 @@ fn a_page_of_comments_alone_is_empty_whatever_is_kept() {
         }
     }
 }
+
+/// A gateway's page lost its queue and the witness of its absence, both of which its process had shown, and its 7 were left out.
+#[test]
+fn a_gateway_that_has_shown_the_witness_has_lost_what_leaves_with_it() {
+    let mut scenario = Scenario::new();
+    let queue = scenario.register("sum(llm_d_epp_flow_control_queue_size)");
+    let gateways = ["a:1", "b:1"].map(|instance| scenario.target(instance));
+    let page = |waiting: Option<u32>, has_witness: bool| {
+        let mut page = "process_start_time_seconds 1000\nllm_d_epp_info{commit=\"x\"} 1\nllm_d_epp_ready_endpoints{name=\"p\"} 1\n".to_owned();
+        if let Some(waiting) = waiting {
+            page +=
+                &format!("llm_d_epp_flow_control_queue_size{{inference_pool=\"p\"}} {waiting}\n");
+        }
+        if has_witness {
+            page += "llm_d_epp_flow_control_pool_saturation{inference_pool=\"p\"} 0.5\n";
+        }
+        page
+    };
+    for (of_first, told) in [
+        (page(Some(7), true), true),
+        (page(None, true), true),
+        (page(Some(7), true), true),
+        (page(None, false), false),
+        (page(Some(7), true), true),
+    ] {
+        for _ in 0..3 {
+            scenario.take_now(gateways[0], &of_first);
+            scenario.take(gateways[1], &page(Some(5), true));
+        }
+        // What leaves a page that goes on is held.
+        scenario.now_ms += 61_000;
+        scenario.take_now(gateways[0], &of_first);
+        scenario.take(gateways[1], &page(Some(5), true));
+        match told {
+            true => assert!(matches!(scenario.reported(queue), Reported::Value(_))),
+            false => unknown(&scenario.reported(queue), &["a:1", "no longer has"]),
+        }
+    }
+}

@@ -197,7 +197,8 @@ impl TargetFacts {
     }
 
     /// Of some metrics those that pages of the present process have shown and the newest good one lacks, though it would have
-    /// them: those whose value is always known, and those of a gateway of which nothing is left on the page.
+    /// them: those whose value is always known, those of a gateway of which nothing is left on the page, and those whose absence
+    /// the process has proven before by what the page has no more either.
     pub(crate) fn lost_metrics<'a>(
         &'a self,
         names: &'a Names,
@@ -205,8 +206,15 @@ impl TargetFacts {
     ) -> impl Iterator<Item = TableMetric> + 'a {
         let is_gateway_s = || INFO.iter().any(|info| self.metrics.contains_key(*info));
         let lost: Vec<TableMetric> = self.lost.and(of).iter().collect();
-        let is_lost =
-            move |metric: &TableMetric| names.is_never_absent(metric.text()) || !is_gateway_s();
+        // Older releases delete an idle queue's series and show no witness; one that has shown it shows it still.
+        let had_witness = |metric: &TableMetric| {
+            let is_witness = names.absence_witnesses(metric.text());
+            let mut others = self.shown.iter().filter(|shown| shown != metric);
+            others.any(|shown| is_witness(shown.text()))
+        };
+        let is_lost = move |metric: &TableMetric| {
+            names.is_never_absent(metric.text()) || !is_gateway_s() || had_witness(metric)
+        };
         lost.into_iter().filter(is_lost)
     }
 
