@@ -9,6 +9,11 @@ pub(crate) enum Placement {
     /// The sample has an explicit timestamp or is a native histogram; it is passed on at every scrape.
     Own(SeriesId),
     Dropped,
-    Duplicate,
+    /// An earlier line of the page has this series.
+    Duplicate {
+        of: SeriesId,
+        /// ... with another value.
+        differs: bool,
+    },
     Conflict,
 }

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashSet;
+
 use super::classic_text;
 use super::dialect::Dialect;
 use super::format::Format;
@@ -31,6 +33,8 @@ pub struct Stage {
     pub(super) page: PageDiff,
     /// Some line's series belongs to an earlier line or to another target; a later edit may free it.
     pub(super) has_conflicts: bool,
+    /// Rows of series that have several lines, ascending: where one has another value, all of them are looked at anew.
+    twins: Vec<Place>,
     /// The next page is compared as if it were the first.
     pub(super) start_over: bool,
     /// The page after the one being committed is.
@@ -62,6 +66,7 @@ impl Stage {
             template: Vec::new(),
             page: PageDiff::new(lines_max),
             has_conflicts: false,
+            twins: Vec::new(),
             start_over: false,
             retry: false,
             endings_seen: 0,
@@ -141,7 +146,7 @@ impl Stage {
             &mut self.page,
         )?;
         let edited = !self.page.edits.is_empty();
-        if self.start_over || (edited && self.has_conflicts) {
+        if self.start_over || (edited && self.has_conflicts) || self.moves_twin() {
             self.compare_as_first(body, page.dialect)?;
         }
         Ok(())
@@ -205,6 +210,7 @@ impl Stage {
         retain_filter
             + self.text.capacity()
             + self.restored.capacity() * size_of::<SeriesId>()
+            + self.twins.capacity() * size_of::<Place>()
             + self.page.bytes()
             + self.template.iter().map(Chunk::bytes).sum::<usize>()
     }
@@ -212,7 +218,7 @@ impl Stage {
 
 impl Stage {
     pub(super) fn rebuild(&mut self, body: &[u8], placements: &[Placement]) {
-        let mut placements = placements.iter();
+        let (all, mut placements) = (placements, placements.iter());
         let mut builder = Builder::default();
         for piece in &self.page.edits {
             let line = match *piece {
@@ -230,7 +236,7 @@ impl Stage {
                     let placements = placements.next();
                     let kind = match placements {
                         Some(Placement::Series(id) | Placement::Own(id)) => RowKind::Series(*id),
-                        Some(Placement::Duplicate) => RowKind::Duplicate,
+                        Some(Placement::Duplicate { .. }) => RowKind::Duplicate,
                         Some(Placement::Conflict) => RowKind::Conflict,
                         Some(Placement::Dropped) | None => RowKind::Dropped,
                     };
@@ -245,8 +251,43 @@ impl Stage {
             });
         }
         self.template = builder.finish();
+        self.find_twins(all);
         self.page.new_lines = Vec::new();
         self.page.edits = Vec::new();
+    }
+
+    /// Finds the rows of series that have several lines.
+    fn find_twins(&mut self, placements: &[Placement]) {
+        self.twins.clear();
+        let of = placements.iter().filter_map(|placement| match placement {
+            Placement::Duplicate { of, .. } => Some(*of),
+            _ => None,
+        });
+        let of: HashSet<SeriesId> = of.collect();
+        if of.is_empty() {
+            return;
+        }
+        for (chunk, rows) in self.template.iter().enumerate() {
+            for (row, kind) in rows.rows.iter().enumerate() {
+                let is_twin = match kind.kind() {
+                    RowKind::Duplicate => true,
+                    RowKind::Series(id) => of.contains(&id),
+                    _ => false,
+                };
+                if is_twin {
+                    self.twins.push(Place {
+                        chunk: chunk as u32,
+                        row: row as u32,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Whether the page has another value than the one before for a series of several lines.
+    fn moves_twin(&self) -> bool {
+        let is_twin = |place| self.twins.binary_search(place).is_ok();
+        !self.twins.is_empty() && self.page.changes.iter().any(|one| is_twin(&one.place))
     }
 
     pub(super) fn has_conflict_row(&self) -> bool {

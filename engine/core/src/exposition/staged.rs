@@ -332,10 +332,12 @@ impl Staged<'_> {
             }
             return;
         }
-        stage.has_conflicts = placements
-            .iter()
-            .any(|placements| matches!(placements, Placement::Duplicate | Placement::Conflict))
-            || (stage.has_conflicts && stage.has_conflict_row());
+        stage.has_conflicts = placements.iter().any(|placements| {
+            matches!(
+                placements,
+                Placement::Duplicate { .. } | Placement::Conflict
+            )
+        }) || (stage.has_conflicts && stage.has_conflict_row());
         *bytes = stage.bytes();
     }
 }

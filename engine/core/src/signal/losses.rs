@@ -5,7 +5,7 @@ use crate::scrape::REPORT;
 
 use super::assessment::{Assessment, describe};
 use super::carried;
-use super::facts::{TargetFacts, may_fit};
+use super::facts::{TargetFacts, WhyLeftOut, may_fit};
 use super::policy::Absent;
 use super::query::{Selector, SignalQuery};
 use super::scope::{self, Scope};
@@ -144,7 +144,7 @@ fn nothing_is_left_out(
                     && left_out.may_fit(one.matchers.iter().chain(&pinned))
             };
             if read_of(assessment, target, query).any(concerns) {
-                return Err(why_left_out(target, metric, left_out.of_target));
+                return Err(why_left_out(target, metric, left_out.why));
             }
         }
         let mut selectors = query.selectors.iter().filter(|_| target.lacks_reports);
@@ -155,7 +155,7 @@ fn nothing_is_left_out(
             contradiction.is_none().then_some(report)
         });
         if let Some(report) = report {
-            return Err(why_left_out(target, report, true));
+            return Err(why_left_out(target, report, WhyLeftOut::OfTarget));
         }
     }
     Ok(())
@@ -175,14 +175,18 @@ fn with_losses<'a>(
     targets.filter(|target| target.has_losses)
 }
 
-fn why_left_out(target: &TargetFacts, metric: &str, of_target: bool) -> String {
+fn why_left_out(target: &TargetFacts, metric: &str, why: WhyLeftOut) -> String {
     let of = describe(target);
-    match of_target {
-        true => format!(
+    match why {
+        WhyLeftOut::OfTarget => format!(
             "{of} gives series of {metric} that another target gives, too, and only one of them is stored: give each target \
              labels of its own, such as `instance`"
         ),
-        false => format!(
+        WhyLeftOut::SaidTwice => format!(
+            "the page of {of} says a series of {metric} twice with different values, and only the first is stored: give what it \
+             speaks of labels that tell them apart"
+        ),
+        WhyLeftOut::Relabelled => format!(
             "metric_relabel_configs make several lines of {metric} of {of} one series, and only one of them is stored: keep \
              the labels that tell them apart"
         ),

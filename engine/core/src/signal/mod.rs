@@ -62,7 +62,7 @@ pub(crate) use evaluate::evaluate;
 pub use evaluate::{Compared, Evaluated, Evaluation};
 pub(crate) use facts::{
     ChangeKind, CounterMoves, Facts, Gatherer, LeftOut, PageFacts, ProcessFacts, ProcessGatherer,
-    RememberedLabels, RestoredTarget,
+    RememberedLabels, RestoredTarget, WhyLeftOut,
 };
 pub(crate) use names::{START_TIME, TableMetric};
 pub(crate) use refresh::refresh;

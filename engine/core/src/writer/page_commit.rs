@@ -14,7 +14,8 @@ use crate::histogram::FloatHistogram;
 use crate::labels::{Labels, RelabelRule};
 use crate::limits::WRITE_BATCH_SERIES;
 use crate::scrape::TargetSpec;
-use crate::store::{AppendOutcome, ClockId, HISTOGRAM, IdSet, Onward, STALE, SeriesId, Store};
+use crate::signal::WhyLeftOut;
+use crate::store::{AppendOutcome, ClockId, HISTOGRAM, IdSet, Onward, Row, STALE, SeriesId, Store};
 use crate::waits::Stopwatch;
 
 /// One hold of the store by a commit.
@@ -91,14 +92,14 @@ impl PageCommit<'_, '_> {
             // A page compared as if it were the first adds removed series again.
             Placement::Series(id) | Placement::Own(id) if self.of.leaving.contains(id) => {}
             Placement::Series(_) | Placement::Own(_) => committed.series_added += 1,
-            Placement::Duplicate => committed.duplicates += 1,
+            Placement::Duplicate { .. } => committed.duplicates += 1,
             Placement::Conflict => committed.conflicts += 1,
             Placement::Dropped => {}
         }
         if let Some(labels) = sample.labels
-            && stands_for_another(at, labels, staged.spec())
+            && let Some(why) = stands_for_another(at, labels, staged.spec())
         {
-            self.of.left_out.add(labels, at == Placement::Conflict);
+            self.of.left_out.add(labels, why);
         }
         at
     }
@@ -179,7 +180,7 @@ impl PageCommit<'_, '_> {
             let is_again = !self.of.claimed.insert(id) || is_new;
             match time_ms {
                 // Prometheus' scrape loop (scrape.go, `append`): of two lines the second must have a timestamp, and ...
-                None if is_again => return Placement::Duplicate,
+                None if is_again => return duplicate(id, &row, bits),
                 // ... must be later than the first, which has the time of the scrape.
                 Some(time_ms)
                     if is_again && row.clock == self.of.clock && time_ms <= self.of.at_ms =>
@@ -201,7 +202,7 @@ impl PageCommit<'_, '_> {
         if row.clock == self.of.clock {
             let is_free = !row.is_present() || self.of.leaving.contains(id);
             if !is_free || !self.of.claimed.insert(id) {
-                return Placement::Duplicate;
+                return duplicate(id, &row, bits);
             }
             let Some(histogram) = histogram else {
                 self.watch_counter(id, bits);
@@ -474,17 +475,34 @@ impl PageCommit<'_, '_> {
     }
 }
 
-/// Whether a sample that has no series of its own says something else than the one that is stored: a line that relabelling has
-/// made equal to another, and a target whose labels are another's. What a page itself says twice Prometheus stores once, and
-/// replicas of a collector, whose labels are honoured, say the same of the same sources.
-fn stands_for_another(at: Placement, labels: &Labels, spec: &TargetSpec) -> bool {
+/// Why a sample that has no series of its own says something else than the one that is stored: a line that relabelling has
+/// made equal to another, one that the page itself says twice with several values, and a target whose labels are another's. What
+/// a page says twice with one value is one sample, and replicas of a collector, whose labels are honoured, say the same of the
+/// same sources.
+fn stands_for_another(at: Placement, labels: &Labels, spec: &TargetSpec) -> Option<WhyLeftOut> {
     match at {
-        Placement::Duplicate => spec.metric_relabel.iter().any(RelabelRule::changes_labels),
+        Placement::Duplicate { differs, .. } => {
+            match spec.metric_relabel.iter().any(RelabelRule::changes_labels) {
+                true => Some(WhyLeftOut::Relabelled),
+                false => differs.then_some(WhyLeftOut::SaidTwice),
+            }
+        }
         Placement::Conflict => {
             let mut own = spec.labels.iter();
-            !spec.honor_labels || own.all(|(name, value)| labels.get(name) == Some(value))
+            let is_other =
+                !spec.honor_labels || own.all(|(name, value)| labels.get(name) == Some(value));
+            is_other.then_some(WhyLeftOut::OfTarget)
         }
-        Placement::Series(_) | Placement::Own(_) | Placement::Dropped => false,
+        Placement::Series(_) | Placement::Own(_) | Placement::Dropped => None,
+    }
+}
+
+/// A line whose series an earlier one has with the sample of the row.
+fn duplicate(of: SeriesId, row: &Row, bits: u64) -> Placement {
+    let is_equal = row.bits == bits || f64::from_bits(row.bits) == f64::from_bits(bits);
+    Placement::Duplicate {
+        of,
+        differs: !is_equal && row.bits != HISTOGRAM && bits != HISTOGRAM,
     }
 }
 

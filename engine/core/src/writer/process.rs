@@ -137,7 +137,7 @@ fn series_of<'s>(
 ) -> impl Iterator<Item = SeriesId> + 's {
     let new = placements.iter().filter_map(|placement| match placement {
         Placement::Series(id) | Placement::Own(id) => Some(*id),
-        Placement::Duplicate | Placement::Conflict | Placement::Dropped => None,
+        Placement::Duplicate { .. } | Placement::Conflict | Placement::Dropped => None,
     });
     let stayed = staged.series().filter(|id| !removed.contains(*id));
     stayed.chain(new)

@@ -179,3 +179,37 @@ fn of_lines_that_are_renamed_onto_others_what_collides_is_left_out() {
     assert_eq!(scenario.reported(signals[2]), value(7.0));
     unknown(&scenario.reported(signals[3]), &["metric_relabel_configs"]);
 }
+
+/// A page said 0 and then 4 of one series, and 0 was told of the 4 that wait.
+#[test]
+fn a_series_that_a_page_says_twice_with_different_values_is_not_known() {
+    let mut scenario = Scenario::new();
+    let (signal, other) = (scenario.register(WAITING), scenario.register("sum(other)"));
+    let target = scenario.target_with(spec());
+    let page = |first: u32, second: u32, more: &str| {
+        format!(
+            "other 1\nvllm:num_requests_waiting {first}\nvllm:num_requests_waiting {second}\n{more}"
+        )
+    };
+    for (first, second, more) in [
+        (3, 3, ""),
+        (3, 4, ""),
+        (3, 4, ""),
+        (4, 4, ""),
+        (0, 4, ""),
+        (0, 4, "more 1\n"),
+        (0, 0, "more 1\n"),
+        (5, 0, "more 2\n"),
+        (5, 5, "more 3\n"),
+    ] {
+        scenario.take(target, &page(first, second, more));
+        let reported = scenario.reported(signal);
+        match first == second {
+            true => assert_eq!(reported, value(f64::from(first))),
+            false => unknown(&reported, &["twice", "vllm:num_requests_waiting"]),
+        }
+        assert_eq!(scenario.reported(other), value(1.0));
+    }
+    scenario.take(target, "other 1\nvllm:num_requests_waiting 6\n");
+    assert_eq!(scenario.reported(signal), value(6.0));
+}

@@ -18,16 +18,27 @@ const SAMPLES_MAX: usize = 8;
 #[derive(Debug, Default)]
 pub(crate) struct LeftOut(BTreeMap<Box<str>, OfMetric>);
 
-#[derive(Debug, Default)]
+/// Whose sample is stored instead of one that is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum WhyLeftOut {
+    /// Another line of the page says the same series.
+    SaidTwice,
+    /// Another line of the page is the same series by relabelling.
+    Relabelled,
+    /// Another target has the series.
+    OfTarget,
+}
+
+#[derive(Debug)]
 pub(crate) struct OfMetric {
-    /// Another target has the series of some, else another line of the page.
-    pub(crate) of_target: bool,
+    /// Of several reasons the last in their order.
+    pub(crate) why: WhyLeftOut,
     samples: Vec<Labels>,
 }
 
 impl LeftOut {
-    /// A sample is left out, because another target has its series or else another line of the page.
-    pub(crate) fn add(&mut self, labels: &Labels, of_target: bool) {
+    /// A sample is left out.
+    pub(crate) fn add(&mut self, labels: &Labels, why: WhyLeftOut) {
         let Some(metric) = labels.metric_name() else {
             return;
         };
@@ -35,10 +46,11 @@ impl LeftOut {
             if self.0.len() == METRICS_MAX {
                 return;
             }
-            self.0.insert(metric.into(), OfMetric::default());
+            let samples = Vec::new();
+            self.0.insert(metric.into(), OfMetric { why, samples });
         }
         if let Some(known) = self.0.get_mut(metric) {
-            known.of_target |= of_target;
+            known.why = known.why.max(why);
             // One more than is looked at says that there are more.
             if known.samples.len() <= SAMPLES_MAX {
                 known.samples.push(labels.clone());

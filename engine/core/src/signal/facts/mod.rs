@@ -31,7 +31,7 @@ use super::retain_set::{RetainRequirements, Retained};
 
 pub(crate) use gathered::{Gatherer, PageFacts, RememberedLabels};
 pub(crate) use group::GroupFacts;
-pub(crate) use left_out::{LeftOut, may_fit};
+pub(crate) use left_out::{LeftOut, WhyLeftOut, may_fit};
 pub(crate) use names_seen::NamesSeen;
 pub(crate) use persist::RestoredTarget;
 pub(crate) use process::{ProcessFacts, ProcessGatherer};
