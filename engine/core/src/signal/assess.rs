@@ -11,7 +11,7 @@ use super::absence;
 use super::assessment::{Assessment, Pins};
 use super::candidates::Candidates;
 use super::demand::Demand;
-use super::grace::{self, Grace};
+use super::grace::{self, Floor, Grace};
 use super::judge::{self, Verdict};
 use super::losses;
 use super::policy::Nan;
@@ -86,11 +86,12 @@ impl Signal {
             self.check_finite(labels, assessment.pins)?;
             let time_ms = self.judge_group(assessment, labels, &scopes, &mut held)?;
             let (value, measured_ms) = self.not_nan(labels, *value, &mut held)?;
-            let value = self.number(labels, value, assessment)?;
+            let (value, floor_ms) = self.number(labels, value, assessment)?;
+            let times_ms = [Some(time_ms), measured_ms, floor_ms].into_iter().flatten();
             elements.push(Element {
                 labels: labels.clone(),
                 value,
-                time: Timestamp::from_ms(measured_ms.map_or(time_ms, |ms| ms.min(time_ms))),
+                time: Timestamp::from_ms(times_ms.min().unwrap_or(time_ms)),
             });
         }
         let was_evaluated = !elements.is_empty();
@@ -147,15 +148,15 @@ impl Signal {
         let labels = self.empty_group(assessment.pins);
         let labels = labels.map_err(of_comparison).map_err(why_empty)?;
         let floor = self.floor(&labels, assessment).filter(|_| !is_whole);
-        let value = self
-            .empty_value(assessment, scopes)
-            .or_else(|why| floor.ok_or(why));
-        let value = value.map_err(why_empty)?;
-        let value = self.number(&labels, value, assessment)?;
+        let value = match (self.empty_value(assessment, scopes), floor) {
+            (Err(_), Some(_)) => f64::NEG_INFINITY, // nothing is proven: it is what was before
+            (proven, _) => proven.map_err(why_empty)?,
+        };
+        let (value, floor_ms) = self.number(&labels, value, assessment)?;
         Ok(Element {
             labels,
             value,
-            time: Timestamp::from_ms(time_ms),
+            time: Timestamp::from_ms(floor_ms.map_or(time_ms, |ms| ms.min(time_ms))),
         })
     }
 
@@ -195,7 +196,7 @@ impl Signal {
         };
         let is_no_more_than_before = |element: &Element| {
             let floor = self.floor(&element.labels, assessment);
-            floor.is_some_and(|floor| floor >= element.value)
+            floor.is_some_and(|floor| floor.value >= element.value)
         };
         let floorless = || {
             let grace = self.grace(assessment.now_ms)?;
@@ -259,8 +260,8 @@ impl Signal {
             };
             elements.push(Element {
                 labels: labels.clone(),
-                value: floor,
-                time: Timestamp::from_ms(time_ms),
+                value: floor.value,
+                time: Timestamp::from_ms(time_ms.min(floor.measured_ms)),
             });
         }
         Ok(())
@@ -287,7 +288,11 @@ impl Signal {
             !self.query.parts.is_empty() && self.empty_parts.len() == self.query.parts.len();
         if let (true, Some(fallback)) = (all_empty, self.query.fallback) {
             for element in elements {
-                element.value = self.number(&element.labels, fallback, assessment)?;
+                let floor_ms;
+                (element.value, floor_ms) = self.number(&element.labels, fallback, assessment)?;
+                if let Some(floor_ms) = floor_ms {
+                    element.time = element.time.min(Timestamp::from_ms(floor_ms));
+                }
             }
         }
         Ok(())
@@ -382,7 +387,10 @@ impl Signal {
     }
 
     /// Values from before a change of process, below which no group is reported: in a grace, and in a crash loop.
-    fn floors<'s>(&'s self, assessment: Assessment<'s>) -> impl Iterator<Item = (&'s Labels, f64)> {
+    fn floors<'s>(
+        &'s self,
+        assessment: Assessment<'s>,
+    ) -> impl Iterator<Item = (&'s Labels, Floor)> {
         let (grace, in_loop) = self.floors_apply(assessment);
         let grace_ms = self.policy.restart_grace_ms;
         grace
@@ -391,7 +399,7 @@ impl Signal {
     }
 
     /// That of one group.
-    pub(super) fn floor(&self, labels: &Labels, assessment: Assessment<'_>) -> Option<f64> {
+    pub(super) fn floor(&self, labels: &Labels, assessment: Assessment<'_>) -> Option<Floor> {
         let (grace, in_loop) = self.floors_apply(assessment);
         let grace_ms = self.policy.restart_grace_ms;
         grace?.floor(labels, assessment.now_ms, grace_ms, in_loop)
@@ -407,15 +415,18 @@ impl Signal {
         (self.grace.as_ref().filter(|_| runs), in_loop)
     }
 
-    /// The number to report for a group: at least the floor of a grace. Error: it is no quantity.
+    /// The number to report for a group: at least the floor of a grace, with when that was measured where it is the floor. Error:
+    /// it is no quantity.
     fn number(
         &self,
         labels: &Labels,
         value: f64,
         assessment: Assessment<'_>,
-    ) -> Result<f64, String> {
+    ) -> Result<(f64, Option<i64>), String> {
         let floor = self.floor(labels, assessment);
-        self.quantity(value, floor)
+        let told = self.quantity(value, floor.map(|floor| floor.value))?;
+        let wins = floor.filter(|floor| floor.value > value);
+        Ok((told, wins.map(|floor| floor.measured_ms)))
     }
 
     /// The result of a group that may be NaN as what the policy says: itself, 0, or the last number, which is held since it was

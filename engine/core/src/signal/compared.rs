@@ -30,8 +30,10 @@ impl Signal {
         let floor = self.floor(&Labels::empty(), assessment);
         let idle = part.fallback.unwrap_or(0.0);
         let zero = (was_empty && filter.keeps(idle) && part.grouping.is_empty()).then_some(idle);
-        let value = floor.into_iter().chain(zero).reduce(f64::max);
-        Ok(value.map(|value| element(value, time_ms)))
+        let floor = floor.map(|floor| element(floor.value, time_ms.min(floor.measured_ms)));
+        let zero = zero.map(|zero| element(zero, time_ms));
+        let told = zero.into_iter().chain(floor);
+        Ok(told.max_by(|a, b| a.value.total_cmp(&b.value)))
     }
 
     /// The same of any other combination of comparisons that leaves nothing; each operand is measured or proven to be 0.
@@ -56,7 +58,7 @@ impl Signal {
             }
         }
         let floor = self.floor(&Labels::empty(), assessment);
-        Ok(floor.map(|floor| element(floor, time_ms)))
+        Ok(floor.map(|floor| element(floor.value, time_ms.min(floor.measured_ms))))
     }
 
     /// Checks of what has elements, all of which were left out, that they are all there are.

@@ -42,9 +42,9 @@ pub(super) struct Grace {
 
 /// A number that was measured before a change.
 #[derive(Clone, Copy, Debug)]
-struct Floor {
-    value: f64,
-    measured_ms: i64,
+pub(super) struct Floor {
+    pub(super) value: f64,
+    pub(super) measured_ms: i64,
 }
 
 /// Such numbers by group: a signal may have a group for each of thousands of pods.
@@ -138,7 +138,7 @@ impl Grace {
         now_ms: i64,
         grace_ms: i64,
         in_crash_loop: bool,
-    ) -> impl Iterator<Item = (&Labels, f64)> {
+    ) -> impl Iterator<Item = (&Labels, Floor)> {
         let oldest_ms = oldest_ms(now_ms, grace_ms, in_crash_loop);
         let floors = self.floors.iter();
         floors.filter_map(move |(labels, of_group)| Some((labels, highest(of_group, oldest_ms)?)))
@@ -151,7 +151,7 @@ impl Grace {
         now_ms: i64,
         grace_ms: i64,
         in_crash_loop: bool,
-    ) -> Option<f64> {
+    ) -> Option<Floor> {
         let of_group = self.floors.get(labels)?;
         highest(of_group, oldest_ms(now_ms, grace_ms, in_crash_loop))
     }
@@ -206,11 +206,13 @@ fn oldest_ms(now_ms: i64, grace_ms: i64, in_crash_loop: bool) -> i64 {
     now_ms.saturating_sub(graces.saturating_mul(grace_ms))
 }
 
-fn highest(of_group: &[Floor], oldest_ms: i64) -> Option<f64> {
+fn highest(of_group: &[Floor], oldest_ms: i64) -> Option<Floor> {
     let young = of_group
         .iter()
         .filter(|floor| floor.measured_ms > oldest_ms);
-    young.map(|floor| floor.value).reduce(f64::max)
+    young
+        .max_by(|a, b| a.value.total_cmp(&b.value)) // of equal ones the newest
+        .copied()
 }
 
 /// Keeps the highest value of a group and the newest: the newest applies when the highest is too old.
@@ -313,7 +315,7 @@ mod tests {
 
     fn floor(grace: &Grace, now_ms: i64) -> Option<f64> {
         let floors = grace.floors(now_ms, GRACE_MS, false);
-        floors.map(|(_, value)| value).reduce(f64::max)
+        floors.map(|(_, floor)| floor.value).reduce(f64::max)
     }
 
     #[test]

@@ -262,7 +262,10 @@ impl Signal {
             time_ms = time_ms.min(at_ms);
             held = held.or(Some(why));
         }
-        let value = self.quantity(value, floor)?;
+        if let Some(floor) = floor.filter(|floor| floor.value > value) {
+            time_ms = time_ms.min(floor.measured_ms);
+        }
+        let value = self.quantity(value, floor.map(|floor| floor.value))?;
         let is_zero = value <= 0.0;
         absence::complete(assessment, &scope, &self.query, &self.policy, is_zero)?;
         if let Some(why) = changed {

@@ -43,6 +43,37 @@ fn a_restart_is_smoothed_over_and_ends() {
     );
 }
 
+/// What was measured before a restart was told with the time of now for as long as it was held.
+#[test]
+fn what_is_held_in_a_grace_is_as_old_as_it_is() {
+    let mut scenario = Scenario::new();
+    let queue = scenario.register(QUEUE);
+    let by_model =
+        scenario.register("sum by (model_name) (inference_extension_flow_control_queue_size)");
+    let epp = scenario.target("a:1");
+    let mut page = Gateway::of("a");
+    scenario.rounds(3, &[(epp, Some(&page))]);
+    let measured_ms = scenario.now_ms;
+    page.start = scenario.start_now();
+    let ages = |scenario: &Scenario, signal| {
+        let reading = scenario.reader.signal(signal, scenario.at(), &[]);
+        let elements = reading.expect("it is registered").elements;
+        let times = elements.iter().map(|element| element.time.ms());
+        times.collect::<Vec<i64>>()
+    };
+    for (shown, is_older) in [(Some(0.0), true), (None, true), (Some(9.0), false)] {
+        page.queue = shown;
+        scenario.rounds(20, &[(epp, Some(&page))]);
+        let expected = if is_older {
+            measured_ms
+        } else {
+            scenario.now_ms
+        };
+        assert_eq!(ages(&scenario, queue), [expected], "{shown:?}");
+        assert_eq!(ages(&scenario, by_model), [expected; 2], "{shown:?}");
+    }
+}
+
 #[test]
 fn a_crash_loop_keeps_from_scaling_in_and_lets_a_queue_wake_its_pool() {
     let mut scenario = Scenario::new();
