@@ -147,6 +147,27 @@ fn a_loss_is_known_after_our_restart_to_whoever_asks_then() {
     }
 }
 
+/// Who had left before a snapshot was written is not waited for after it is read.
+#[test]
+fn a_target_that_had_left_before_our_restart_is_not_waited_for() {
+    let mut scenario = Scenario::new();
+    let sum = format!("sum({WAITING})");
+    scenario.register(&sum);
+    let targets = ["a", "b"].map(|instance| scenario.target_with(server(instance, Retain::All)));
+    for _ in 0..3 {
+        scenario.take_now(targets[0], &page(1_000, Some(30)));
+        scenario.take(targets[1], &page(1_000, Some(5)));
+    }
+    scenario.remove(targets[0]);
+    scenario.now_ms += 61_000;
+    scenario.take(targets[1], &page(1_000, Some(5)));
+    let mut scenario = restarted(scenario);
+    let signal = scenario.register(&sum);
+    let target = scenario.target_with(server("b", Retain::All));
+    scenario.take(target, &page(1_000, Some(5)));
+    assert_eq!(scenario.reported(signal), value(5.0));
+}
+
 /// Of two servers with the same labels one was up for both, and a pattern of names was told the part that is stored.
 #[test]
 fn targets_that_cannot_be_told_apart_are_not_counted_nor_summed_by_a_pattern() {
