@@ -12,15 +12,23 @@ pub fn quantity(value: f64) -> Result<String, QuantityError> {
     if value.is_nan() {
         return Err(QuantityError::NotANumber);
     }
-    let milli = (value * 1000.0).trunc();
-    if milli.abs() > MILLI_MAX {
+    if (value * 1000.0).abs() > MILLI_MAX {
         return Err(QuantityError::TooLarge(value));
     }
-    if milli == 0.0 && value != 0.0 {
+    let milli = thousandths(value);
+    if milli == 0 && value != 0.0 {
         let nano = (value * 1e9).trunc(); // what is less is the noise of a subtraction
         return Ok(canonical(nano as i64, &SUFFIXES));
     }
-    Ok(canonical(milli as i64, &SUFFIXES[MILLI..]))
+    Ok(canonical(milli, &SUFFIXES[MILLI..]))
+}
+
+/// A number that fits in thousandths. Of a whole one no float is the product: its digits stay as they are.
+fn thousandths(value: f64) -> i64 {
+    match value.fract() == 0.0 {
+        true => (value as i64).saturating_mul(1000),
+        false => (value * 1000.0).trunc() as i64,
+    }
 }
 
 /// Writes an amount of bytes as Kubernetes writes one: `12Mi` where it is whole, else rounded up to bytes; below 1,024 in
@@ -31,7 +39,7 @@ pub(super) fn bytes_quantity(value: f64) -> Result<String, QuantityError> {
     if value.abs() < 1024.0 {
         return Ok(text);
     }
-    let milli = (value * 1000.0).trunc() as i64; // `quantity` has checked that it fits
+    let milli = thousandths(value); // `quantity` has checked that it fits
     let away_from_zero = if milli < 0 { -999 } else { 999 };
     let (mut bytes, mut suffix) = (milli.saturating_add(away_from_zero) / 1000, 0);
     while bytes % 1024 == 0 && suffix < SUFFIXES.len() - 1 {
@@ -114,6 +122,9 @@ mod tests {
             (-3.25, "-3250m"),
             (-2_000.0, "-2k"),
             (9e15, "9P"),
+            (93_000_000_000_027.0, "93000000000027"),
+            (-9_007_199_254_740_991.0, "-9007199254740991"),
+            (1.539, "1539m"),
         ] {
             assert_eq!(quantity(value), Ok(text.to_owned()), "{value}");
         }
