@@ -91,8 +91,10 @@ fn around(trigger: &Node, kind: &str, place: &str, said: &mut Said) {
     for entry in at(trigger, &["metadata"]).map_or(&[][..], entries) {
         let key = entry.key.as_str();
         if TRIGGER_KEYS.contains(&key) && !matches!(key, "name" | "type" | "metadata") {
-            let why = format!("{key} stands in metadata; it belongs beside type, one level up");
-            said.error(entry.line, format!("{place}: {why}"));
+            let why = format!(
+                "{key} stands in metadata, where KEDA passes it over; it belongs beside type, one level up"
+            );
+            said.warn(entry.line, format!("{place}: {why}"));
         }
     }
 }

@@ -188,11 +188,11 @@ fn fallback(spec: &Node, place: &str, said: &mut Said) {
     let Some(fallback) = at(spec, &["fallback"]) else {
         return;
     };
-    let mut triggers = list(spec, &["triggers"]).iter();
+    let triggers = list(spec, &["triggers"]);
     let is_of_resources =
         |trigger: &Node| matches!(text(trigger, &["type"]), Some("cpu" | "memory"));
     let has_formula = at(spec, &["advanced", "scalingModifiers", "formula"]).is_some();
-    if !has_formula && triggers.all(is_of_resources) {
+    if !has_formula && !triggers.is_empty() && triggers.iter().all(is_of_resources) {
         said.error(
             fallback.line,
             format!("{place}.fallback needs a trigger that is not cpu or memory"),

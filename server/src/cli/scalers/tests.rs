@@ -364,7 +364,7 @@ fn a_scaled_object_that_keda_refuses_is_told_apart() {
         ),
         (
             trigger("threshold: '5', metricType: Value"),
-            "error: triggers[0]: metricType stands in metadata; it belongs beside type, one level up",
+            "warning: triggers[0]: metricType stands in metadata, where KEDA passes it over; it belongs beside type, one level up",
         ),
         (
             trigger("threshold: '5', timeout: soon"),
