@@ -238,7 +238,7 @@ fn an_empty_combination_that_no_comparison_explains_is_unknown() {
     let texts = [
         (
             format!("(sum by (model_name) ({queue}) > 0) * {RUNNING}"),
-            "no labels in common",
+            "no group exists",
         ),
         (format!("({QUEUE} > 100) * sum(unheard_of)"), "unheard_of"),
         (
