@@ -151,6 +151,7 @@ async fn a_folder_that_cannot_be_written_is_no_obstacle() {
     let address = running.addresses[0];
     eventually("a scrape", || async { samples(address).await >= Some(1.0) }).await;
     write_snapshot(&running);
+    let snapshots = running.app.snapshots().expect("it was asked for");
     assert_eq!(snapshots.done().failures, 1);
     let metrics = get(address, "/metrics").await.2;
     assert!(
