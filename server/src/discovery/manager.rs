@@ -337,19 +337,24 @@ impl Task {
                 }
                 () = calm => {
                     let began = Instant::now();
-                    if std::mem::take(&mut self.has_found) {
-                        self.replace().await;
-                    }
-                    let dirty = self.jobs.values_mut().filter(|job| job.is_dirty());
-                    let jobs: Vec<JobTargets> = dirty.map(|job| job.targets(self.shard)).collect();
-                    if !jobs.is_empty() {
-                        self.scraper.update(jobs).await;
-                    }
-                    self.tell_unlisted();
+                    self.tell_changes().await;
                     rest_until = Instant::now() + began.elapsed() * REST_FACTOR;
                 }
             }
         }
+    }
+
+    /// Hands on what has changed.
+    async fn tell_changes(&mut self) {
+        if std::mem::take(&mut self.has_found) {
+            self.replace().await;
+        }
+        let dirty = self.jobs.values_mut().filter(|job| job.is_dirty());
+        let jobs: Vec<JobTargets> = dirty.map(|job| job.targets(self.shard)).collect();
+        if !jobs.is_empty() {
+            self.scraper.update(jobs).await;
+        }
+        self.tell_unlisted();
     }
 
     /// Follows exactly these sections. Those that stay as they are go on undisturbed.

@@ -27,6 +27,7 @@ mod rules;
 mod run;
 mod sanitized;
 pub mod secure;
+mod shared_page;
 mod signal_series;
 mod signal_states;
 pub mod signals;

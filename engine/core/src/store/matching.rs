@@ -76,23 +76,8 @@ pub(crate) fn for_each_match_within(
         if batch.is_empty() {
             return Ok(());
         }
-        let mut bytes = 0;
-        let mut untried = Vec::new();
-        for &id in &batch[next..] {
-            let is_there = guard.series.row(id).clock != ClockId::NONE;
-            match is_there.then(|| all_fit(&checks, &guard, id)) {
-                Some(Fit::Untried(..)) => {
-                    untried = untried_values(&checks, &guard, &batch[next..]);
-                    break;
-                }
-                Some(Fit::Yes) => bytes += visit(&guard, id),
-                Some(Fit::No) | None => {}
-            }
-            next += 1;
-            if bytes > crate::limits::READ_BATCH_BYTES {
-                break;
-            }
-        }
+        let (seen, bytes, untried) = visit_some(&checks, &guard, &batch[next..], &mut visit);
+        next += seen;
         bytes_total = bytes_total.saturating_add(bytes);
         if bytes_total > bytes_max {
             return Err(OverBudget);
@@ -110,6 +95,32 @@ pub(crate) fn for_each_match_within(
             return Ok(());
         }
     }
+}
+
+/// Visits those of some series that fit, until they have given a batch of bytes, or one has a value on which a pattern was not tried
+/// yet. Returns how many were looked at, the bytes, and such values of the others.
+fn visit_some(
+    checks: &[Check<'_>],
+    store: &Store,
+    ids: &[SeriesId],
+    visit: &mut impl FnMut(&Store, SeriesId) -> usize,
+) -> (usize, usize, Vec<Untried>) {
+    let (mut seen, mut bytes) = (0, 0);
+    for &id in ids {
+        let is_there = store.series.row(id).clock != ClockId::NONE;
+        match is_there.then(|| all_fit(checks, store, id)) {
+            Some(Fit::Untried(..)) => {
+                return (seen, bytes, untried_values(checks, store, &ids[seen..]));
+            }
+            Some(Fit::Yes) => bytes += visit(store, id),
+            Some(Fit::No) | None => {}
+        }
+        seen += 1;
+        if bytes > crate::limits::READ_BATCH_BYTES {
+            break;
+        }
+    }
+    (seen, bytes, Vec::new())
 }
 
 /// Sorted ranges of ids that hold every match; `None` where nothing can match.

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::keda::Triggers;
-use super::own_metrics::OwnPages;
+use super::shared_page::OwnPages;
 use super::signals::{self, Watched};
 use super::snapshots::Snapshots;
 use crate::alertmanager::{Notifier, NotifierOptions};

@@ -3,7 +3,6 @@
 mod family;
 mod process;
 mod remote_write;
-mod shared_page;
 mod signals;
 
 use axum::http::{HeaderMap, header};
@@ -23,7 +22,6 @@ use family::{Family, Kind};
 use process::Used;
 use signals::signals;
 
-use shared_page::SharedPage;
 pub(super) use signals::signal_samples;
 
 /// The page and its type, as the client takes it.
@@ -43,13 +41,6 @@ pub(super) async fn page(app: &App, request: &HeaderMap) -> (&'static str, Bytes
         content_type,
         shared.get(|| write_page(app, openmetrics)).await,
     )
-}
-
-/// The page in each format.
-#[derive(Default)]
-pub(super) struct OwnPages {
-    text: SharedPage,
-    openmetrics: SharedPage,
 }
 
 async fn write_page(app: &App, openmetrics: bool) -> String {

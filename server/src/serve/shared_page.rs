@@ -13,9 +13,16 @@ use tokio::time::Instant;
 /// After a page was made the next one waits so long for whoever else asks.
 const REST: Duration = Duration::from_millis(20);
 
+/// The page of own metrics in each format.
+#[derive(Default)]
+pub(super) struct OwnPages {
+    pub(super) text: SharedPage,
+    pub(super) openmetrics: SharedPage,
+}
+
 /// A page that is made for all who ask for it.
 #[derive(Default)]
-pub(in crate::serve) struct SharedPage {
+pub(super) struct SharedPage {
     /// How often it was asked for.
     asked: AtomicU64,
     /// Held while a page is made: the others wait for that page, or for their turn to make the next.
@@ -78,8 +85,8 @@ mod tests {
             assert!(all.iter().all(|page| *page != format!("page {before}")));
         }
         // One who gives up while he makes it leaves his turn to the next.
-        let given_up = tokio::time::timeout(Duration::from_millis(1), ask()).await;
-        assert!(given_up.is_err());
+        let left = tokio::time::timeout(Duration::from_millis(1), ask()).await;
+        assert!(left.is_err());
         assert_eq!(ask().await, format!("page {}", made.get()));
     }
 }
