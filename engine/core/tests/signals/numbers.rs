@@ -194,7 +194,7 @@ fn a_nan_that_counts_as_0_hides_nothing_that_others_measured() {
             "q{{pod=\"{pod}\"}} {queue}\ncapacity{{pod=\"{pod}\"}} 0\nvllm:num_requests_waiting {queue}\n"
         )
     };
-    let mut take = |scenario: &mut Scenario, queues: [f64; 2]| {
+    let take = |scenario: &mut Scenario, queues: [f64; 2]| {
         for (at, pod) in ["a", "b"].into_iter().enumerate() {
             scenario.take(pods[at], &page(pod, queues[at]));
         }
