@@ -30,6 +30,7 @@ const LABELS_BYTES_MAX: usize = 32 << 10;
 const ADDRESS_SHOWN_BYTES_MAX: usize = 256;
 /// What those of all targets of a job may take: 200,000 of a usual size.
 const JOB_LABELS_BYTES_MAX: usize = 128 << 20;
+const CUT_SHORT: &str = "relabel_configs write more than 256 KiB of labels for this target: a rule doubles what others write";
 const NO_ROOM: &str = "the labels of the job's targets take more than 128 MiB after relabelling: relabel_configs with `drop` or \
                        `labeldrop` leave some out";
 
@@ -415,9 +416,13 @@ fn finish(
     if labels.get("instance").is_empty() {
         labels.set("instance", &address);
     }
+    let is_cut_short = labels.is_cut_short();
     labels.retain(|name| !name.starts_with("__"));
     let mut labels = labels.build();
-    let no_room = room.take(&labels).err();
+    let no_room = match is_cut_short {
+        true => Some(CUT_SHORT.to_owned()),
+        false => room.take(&labels).err(),
+    };
     if no_room.is_some() {
         let mut fewer = LabelsBuilder::default();
         fewer.set("job", &job.name);

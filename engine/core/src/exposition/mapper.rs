@@ -206,6 +206,9 @@ impl MapLabels for Mapper {
         if !relabel(&self.spec.metric_relabel, &mut self.builder) {
             return Ok(None);
         }
+        if self.builder.is_cut_short() {
+            return Err("metric_relabel_configs write more than 256 KiB of labels for one sample: a rule doubles what others write".to_owned());
+        }
         if self.builder.get(METRIC_NAME).is_empty() {
             return Err("relabelling took the metric name away from a sample".to_owned());
         }
@@ -285,6 +288,7 @@ pub(super) fn openmetrics_float(value: f64) -> String {
 mod tests {
     use super::*;
     use crate::labels;
+    use crate::labels::{RelabelAction, RelabelRule, RelabelSpec};
 
     fn mapped(
         spec: TargetSpec,
@@ -296,6 +300,39 @@ mod tests {
             .map(|&(n, v)| (Cow::Borrowed(n), Cow::Borrowed(v)))
             .collect();
         Mapper::new(spec).map(&labels, family_type)
+    }
+
+    /// Forty rules of a stranger's monitor took all time of scraping for each page of his.
+    #[test]
+    fn rules_that_double_what_others_write_refuse_the_page() {
+        let doubling = |action: RelabelAction, target: &str, replacement: &str| {
+            let rule = RelabelRule::new(RelabelSpec {
+                source_labels: match action {
+                    RelabelAction::Replace => vec![target.to_owned()],
+                    _ => Vec::new(),
+                },
+                action,
+                target_label: match action {
+                    RelabelAction::Replace => target.to_owned(),
+                    _ => String::new(),
+                },
+                replacement: replacement.to_owned(),
+                regex: "(.+)".to_owned(),
+                ..RelabelSpec::default()
+            });
+            vec![rule.expect("valid"); 40]
+        };
+        for rules in [
+            doubling(RelabelAction::Replace, "a", "$1$1"),
+            doubling(RelabelAction::LabelMap, "", "$1$1"),
+        ] {
+            let spec = TargetSpec {
+                metric_relabel: rules,
+                ..TargetSpec::default()
+            };
+            let refused = mapped(spec, &[("__name__", "m"), ("a", "xy")], FamilyType::Gauge);
+            assert!(refused.is_err_and(|why| why.contains("a rule doubles")));
+        }
     }
 
     #[test]

@@ -9,9 +9,23 @@ use md5::{Digest as _, Md5};
 use super::re2::{Re2, Re2Error, expand};
 use super::set::LabelsBuilder;
 
-/// Applies `rules` in order. `false`: the set is dropped; it is then only partly rewritten.
+/// What rules may write into one set: what they double, one after another, takes all time and memory there is.
+const WRITTEN_BYTES_MAX: usize = 256 << 10;
+
+/// Applies `rules` in order. `false`: the set is dropped; it is then only partly rewritten. So it is, too, where
+/// [`LabelsBuilder::is_cut_short`] says so.
 pub fn relabel(rules: &[RelabelRule], labels: &mut LabelsBuilder) -> bool {
-    rules.iter().all(|rule| rule.apply(labels))
+    let before = labels.written();
+    for rule in rules {
+        if labels.written() - before > WRITTEN_BYTES_MAX {
+            labels.set_cut_short();
+            return true;
+        }
+        if !rule.apply(labels) {
+            return false;
+        }
+    }
+    true
 }
 
 /// A rule as configured. Its default has the values of Prometheus' defaults.
@@ -400,12 +414,13 @@ mod tests {
                 &[("regex", "(.+)"), ("replacement", "$1$1")],
             ),
         ];
-        for rule in doubling {
+        for (rule, is_cut_short) in doubling.into_iter().zip([true, false, true]) {
             let rules = vec![rule.expect("valid"); 40];
             let mut labels = Labels::from_pairs([("a", "xy"), ("b", "z")]).to_builder();
             assert!(relabel(&rules, &mut labels));
             let built = labels.build();
-            assert!(built.bytes() < 16 << 20, "{} bytes", built.bytes());
+            assert_eq!(labels.is_cut_short(), is_cut_short);
+            assert!(built.bytes() < 1 << 20, "{} bytes", built.bytes());
         }
     }
 

@@ -125,6 +125,7 @@ impl Labels {
                 .iter()
                 .map(|(n, v)| (n.to_owned(), v.to_owned()))
                 .collect(),
+            ..LabelsBuilder::default()
         }
     }
 }
@@ -213,12 +214,16 @@ impl<'a> Iterator for Iter<'a> {
 pub struct LabelsBuilder {
     /// Ascending by name, values non-empty.
     pairs: Vec<(String, String)>,
+    /// Bytes of names and values that were set so far, those that others replaced included.
+    written: usize,
+    is_cut_short: bool,
 }
 
 impl LabelsBuilder {
     /// Sets `name` to `value`; an empty value removes the label.
     #[inline]
     pub fn set(&mut self, name: &str, value: &str) -> &mut LabelsBuilder {
+        self.written += name.len() + value.len();
         match self
             .pairs
             .binary_search_by(|(have, _)| have.as_str().cmp(name))
@@ -234,6 +239,20 @@ impl LabelsBuilder {
             Err(at) => self.pairs.insert(at, (name.to_owned(), value.to_owned())),
         }
         self
+    }
+
+    /// Bytes of names and values that were set so far, those that others replaced included.
+    pub(super) fn written(&self) -> usize {
+        self.written
+    }
+
+    pub(super) fn set_cut_short(&mut self) {
+        self.is_cut_short = true;
+    }
+
+    /// Whether relabelling was ended because it wrote too much: the set is not what its rules say.
+    pub fn is_cut_short(&self) -> bool {
+        self.is_cut_short
     }
 
     /// Removes `name`.
@@ -263,6 +282,7 @@ impl LabelsBuilder {
     /// Starts over with no labels, keeping the memory.
     pub fn clear(&mut self) {
         self.pairs.clear();
+        (self.written, self.is_cut_short) = (0, false);
     }
 
     /// The finished set.
