@@ -30,7 +30,7 @@ const LABELS_BYTES_MAX: usize = 32 << 10;
 const ADDRESS_SHOWN_BYTES_MAX: usize = 256;
 /// What those of all targets of a job may take: 200,000 of a usual size.
 const JOB_LABELS_BYTES_MAX: usize = 128 << 20;
-const CUT_SHORT: &str = "relabel_configs write more than 256 KiB of labels for this target: a rule doubles what others write";
+const CUT_SHORT: &str = "relabel_configs write more than 512 labels or 256 KiB of them for this target: a rule doubles what others write";
 const NO_ROOM: &str = "the labels of the job's targets take more than 128 MiB after relabelling: relabel_configs with `drop` or \
                        `labeldrop` leave some out";
 

@@ -207,7 +207,7 @@ impl MapLabels for Mapper {
             return Ok(None);
         }
         if self.builder.is_cut_short() {
-            return Err("metric_relabel_configs write more than 256 KiB of labels for one sample: a rule doubles what others write".to_owned());
+            return Err("metric_relabel_configs write more than 512 labels or 256 KiB of them for one sample: a rule doubles what others write".to_owned());
         }
         if self.builder.get(METRIC_NAME).is_empty() {
             return Err("relabelling took the metric name away from a sample".to_owned());

@@ -11,13 +11,15 @@ use super::set::LabelsBuilder;
 
 /// What rules may write into one set: what they double, one after another, takes all time and memory there is.
 const WRITTEN_BYTES_MAX: usize = 256 << 10;
+/// How many labels it may have then, or four times as many as before: each new one moves those behind it.
+const LABELS_MAX: usize = 512;
 
 /// Applies `rules` in order. `false`: the set is dropped; it is then only partly rewritten. So it is, too, where
 /// [`LabelsBuilder::is_cut_short`] says so.
 pub fn relabel(rules: &[RelabelRule], labels: &mut LabelsBuilder) -> bool {
-    let before = labels.written();
+    let (before, labels_max) = (labels.written(), LABELS_MAX.max(4 * labels.len()));
     for rule in rules {
-        if labels.written() - before > WRITTEN_BYTES_MAX {
+        if labels.written() - before > WRITTEN_BYTES_MAX || labels.len() > labels_max {
             labels.set_cut_short();
             return true;
         }

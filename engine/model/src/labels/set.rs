@@ -241,6 +241,10 @@ impl LabelsBuilder {
         self
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
     /// Bytes of names and values that were set so far, those that others replaced included.
     pub(super) fn written(&self) -> usize {
         self.written
