@@ -564,7 +564,7 @@ impl Job {
                         if Arc::ptr_eq(&before, &group)
                             && !outcomes.iter().any(Outcome::lacks_room) =>
                     {
-                        room.count(&outcomes);
+                        outcomes.iter().for_each(|one| one.count_in(&mut room));
                         (before, outcomes)
                     }
                     _ => {

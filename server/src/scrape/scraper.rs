@@ -15,12 +15,13 @@ use tracing::{error, warn};
 
 use super::client::{Access, Client};
 use super::cost::Cost;
+use super::discovered::Discovered;
 use super::page_reader::PageReader;
 use super::quiet::Quiet;
 use super::schedule::{Schedule, phase_hash};
 use super::shared::Shared;
 use super::state::TargetState;
-use super::target::{Discovered, Found, NO_ADDRESS, Target};
+use super::target::{Found, NO_ADDRESS, Target};
 use super::worker::Worker;
 use crate::config::HttpClientConfig;
 use crate::http_client::{Identity, Resolver};

@@ -8,7 +8,8 @@ use stillwell_engine::labels::Labels;
 use stillwell_engine::{TargetId, Timestamp};
 
 use super::cost::Rest;
-use super::target::{Discovered, Target};
+use super::discovered::Discovered;
+use super::target::Target;
 use crate::config::units::show_duration_ms;
 
 /// What signals hold at least.

@@ -8,78 +8,20 @@ use stillwell_engine::TargetSpec;
 use stillwell_engine::labels::{Labels, LabelsBuilder, relabel};
 
 use super::client::FetchOptions;
+use super::discovered::{Discovered, TargetGroup};
+use super::label_room::{LabelRoom, NO_ROOM};
 use super::page_source::PageSource;
 use crate::config::units::{duration_ms, show_duration_ms};
-use crate::config::{Discovery, INTERVAL_MS_MIN, ScrapeJob, StaticGroup};
+use crate::config::{Discovery, INTERVAL_MS_MIN, ScrapeJob};
 use crate::http_client::{Url, encode_query};
 
-/// What discovery in Kubernetes calls a target that is not ready to serve, by role (Prometheus, discovery/kubernetes).
-const READINESS: [&str; 3] = [
-    "__meta_kubernetes_pod_ready",
-    "__meta_kubernetes_endpoint_ready",
-    "__meta_kubernetes_endpointslice_endpoint_conditions_ready",
-];
+/// What of an address is shown where the labels of its target take too much.
+const ADDRESS_SHOWN_BYTES_MAX: usize = 256;
+const CUT_SHORT: &str = "relabel_configs write more than 512 labels or 256 KiB of them for this target: a rule doubles what others write";
 
 /// Below this interval compression costs both sides more than it saves: gzip adds a fifth to two thirds to what a page
 /// costs a gateway.
 const COMPRESSED_INTERVAL_MS_MIN: u64 = 1_000;
-
-/// What the labels of a target may take after relabelling. The engine keeps them once for each series.
-const LABELS_BYTES_MAX: usize = 32 << 10;
-/// ... and of its address alone, where they take more.
-const ADDRESS_SHOWN_BYTES_MAX: usize = 256;
-/// What those of all targets of a job may take: 200,000 of a usual size.
-const JOB_LABELS_BYTES_MAX: usize = 128 << 20;
-const CUT_SHORT: &str = "relabel_configs write more than 512 labels or 256 KiB of them for this target: a rule doubles what others write";
-const NO_ROOM: &str = "the labels of the job's targets take more than 128 MiB after relabelling: relabel_configs with `drop` or \
-                       `labeldrop` leave some out";
-
-/// Targets that were found together.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TargetGroup {
-    /// Labels of each target, `__address__` among them.
-    pub targets: Vec<Labels>,
-    /// Labels of all of them.
-    pub labels: Labels,
-    /// Labels that other objects give to all of them, and that win over those: they are shared by thousands of groups, such as
-    /// those of a namespace, and a copy for each of its pods was gigabytes.
-    pub attached: Vec<Labels>,
-}
-
-impl TargetGroup {
-    /// All labels of a target: its own win over those that are attached, and both over the group's.
-    pub fn labels_of(&self, at: usize) -> LabelsBuilder {
-        let mut labels = self.labels.to_builder();
-        for given in self.attached.iter().chain([&self.targets[at]]) {
-            for (name, value) in given.iter() {
-                labels.set(name, value);
-            }
-        }
-        labels
-    }
-
-    /// Bytes of labels that the group holds for itself.
-    pub fn bytes(&self) -> usize {
-        self.targets.iter().map(Labels::bytes).sum::<usize>() + self.labels.bytes()
-    }
-}
-
-impl From<&StaticGroup> for TargetGroup {
-    fn from(fixed: &StaticGroup) -> TargetGroup {
-        TargetGroup {
-            targets: fixed.targets.iter().map(|at| address_labels(at)).collect(),
-            labels: fixed.labels.clone(),
-            attached: Vec::new(),
-        }
-    }
-}
-
-/// The labels of a target of which nothing is known but where it is.
-pub fn address_labels(address: &str) -> Labels {
-    let mut labels = LabelsBuilder::default();
-    labels.set("__address__", address);
-    labels.build()
-}
 
 /// The targets of a job that stand in the configuration itself.
 pub fn static_targets(job: &ScrapeJob) -> Found {
@@ -130,80 +72,6 @@ pub struct Found {
     pub without_address: Vec<Discovered>,
 }
 
-/// What is known of a target before relabelling, by where it was found. Its labels are put together for whoever looks at them: a
-/// cluster has 100,000 pods of which a job scrapes a few, and those of all were a kilobyte each; and a pod may have thousands of
-/// ports and a quarter of a megabyte of annotations.
-#[derive(Clone, Debug)]
-pub struct Discovered {
-    options: Arc<ScrapeJob>,
-    group: Arc<TargetGroup>,
-    at: usize,
-}
-
-impl Discovered {
-    /// Of a target that nobody looks for: it has these labels.
-    pub fn given(options: &Arc<ScrapeJob>, labels: &Labels) -> Discovered {
-        let group = TargetGroup {
-            targets: vec![labels.clone()],
-            ..TargetGroup::default()
-        };
-        Discovered {
-            options: Arc::clone(options),
-            group: Arc::new(group),
-            at: 0,
-        }
-    }
-
-    /// Its labels: those of its own win over its group's, and both over the job's.
-    pub fn labels(&self) -> Labels {
-        self.builder().build()
-    }
-
-    /// Whether discovery says that it is not ready to serve.
-    pub fn is_not_ready(&self) -> bool {
-        let is_false = |label: &&str| self.get(label) == Some("false");
-        READINESS.iter().any(is_false)
-    }
-
-    fn get(&self, label: &str) -> Option<&str> {
-        let attached = self.group.attached.iter().rev();
-        let all = [&self.group.targets[self.at]]
-            .into_iter()
-            .chain(attached)
-            .chain([&self.group.labels]);
-        all.into_iter().find_map(|labels| labels.get(label))
-    }
-
-    fn builder(&self) -> LabelsBuilder {
-        let job = &*self.options;
-        let mut labels = self.group.labels_of(self.at);
-        let mut default = |name: &str, value: &str| {
-            if labels.get(name).is_empty() {
-                labels.set(name, value);
-            }
-        };
-        default("job", &job.name);
-        default("__scrape_interval__", &show_duration_ms(job.interval_ms));
-        default("__scrape_timeout__", &show_duration_ms(job.timeout_ms));
-        default("__metrics_path__", &job.path);
-        default("__scheme__", &job.scheme);
-        for (name, values) in &job.params {
-            if let Some(first) = values.first() {
-                default(&format!("__param_{name}"), first);
-            }
-        }
-        labels
-    }
-}
-
-/// Equal where their labels are.
-impl PartialEq for Discovered {
-    fn eq(&self, other: &Discovered) -> bool {
-        let is_same = Arc::ptr_eq(&self.group, &other.group) && self.at == other.at;
-        (is_same && Arc::ptr_eq(&self.options, &other.options)) || self.labels() == other.labels()
-    }
-}
-
 /// What became of one discovered target.
 #[derive(Clone, Debug)]
 pub enum Outcome {
@@ -216,6 +84,13 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Counts its labels where it is scraped.
+    pub fn count_in(&self, room: &mut LabelRoom) {
+        if let Outcome::Target(target) = self {
+            room.count(&target.labels);
+        }
+    }
+
     /// Whether it is refused because others have the room for its labels, which may be free by now.
     pub fn lacks_room(&self) -> bool {
         matches!(self, Outcome::Target(target) if target.refused.as_deref() == Some(NO_ROOM))
@@ -296,43 +171,6 @@ pub fn target_options(job: &ScrapeJob) -> Arc<ScrapeJob> {
         line: 0,
         ..job.clone()
     })
-}
-
-/// How much of what the labels of a job's targets may take is left.
-#[derive(Debug)]
-pub struct LabelRoom(usize);
-
-impl Default for LabelRoom {
-    fn default() -> LabelRoom {
-        LabelRoom(JOB_LABELS_BYTES_MAX)
-    }
-}
-
-impl LabelRoom {
-    /// Counts targets that are known already.
-    pub fn count(&mut self, outcomes: &[Outcome]) {
-        for outcome in outcomes {
-            if let Outcome::Target(target) = outcome {
-                self.0 = self.0.saturating_sub(target.labels.bytes());
-            }
-        }
-    }
-
-    /// Counts the labels of a target. Error: why it cannot have them.
-    fn take(&mut self, labels: &Labels) -> Result<(), String> {
-        let bytes = labels.bytes();
-        if bytes > LABELS_BYTES_MAX {
-            return Err(format!(
-                "its labels take {bytes} bytes after relabelling, and {LABELS_BYTES_MAX} at most: relabel_configs with \
-                 `labeldrop` leave some out"
-            ));
-        }
-        self.0 = self
-            .0
-            .checked_sub(bytes)
-            .ok_or_else(|| NO_ROOM.to_owned())?;
-        Ok(())
-    }
 }
 
 /// What becomes of the targets of one group. `options` are the job's own for its targets.
@@ -508,6 +346,8 @@ fn query(job: &ScrapeJob, labels: &LabelsBuilder) -> String {
 mod tests {
     use stillwell_engine::labels;
 
+    use super::super::discovered::address_labels;
+    use super::super::label_room::{JOB_LABELS_BYTES_MAX, LABELS_BYTES_MAX};
     use super::*;
 
     fn found(text: &str) -> Found {
