@@ -119,16 +119,7 @@ fn is_unlabelled(expr: &Expr) -> bool {
         ExprKind::Selector(_) | ExprKind::Range { .. } => false,
         ExprKind::Subquery(subquery) => is_unlabelled(&subquery.expr),
         ExprKind::Aggregate(aggregate) => {
-            let keeps = matches!(
-                aggregate.op,
-                AggregateOp::Topk
-                    | AggregateOp::Bottomk
-                    | AggregateOp::Limitk
-                    | AggregateOp::LimitRatio
-                    | AggregateOp::CountValues
-            );
-            let is_one_group = aggregate.grouping.is_empty() && !aggregate.without;
-            (is_one_group && !keeps) || is_unlabelled(&aggregate.expr)
+            aggregate.is_one_number() || is_unlabelled(&aggregate.expr)
         }
         ExprKind::Binary(binary) => {
             let is_many = binary.matching.cardinality == Cardinality::OneToMany;

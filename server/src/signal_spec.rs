@@ -3,8 +3,7 @@
 use stillwell_adapters::objects::{Requirement, Selector};
 use stillwell_adapters::time::show_duration_ms;
 use stillwell_engine::labels::Labels;
-use stillwell_engine::promql::plan::{AggregateOp, Expr, ExprKind};
-use stillwell_engine::promql::{Features, FunctionId, Query};
+use stillwell_engine::promql::{Features, Query};
 use stillwell_engine::signal::{self, Policy};
 
 use crate::floor::Floor;
@@ -64,7 +63,7 @@ impl SignalSpec {
             return (!values.contains(&fixed)).then(|| format!("{label}={fixed:?}"));
         }
         let query = Query::parse(&self.expr, &Features::all()).ok()?;
-        if writes_labels(query.plan()) {
+        if query.plan().writes_labels() {
             return None;
         }
         // Every selector has to be without them: what one side of an `or` leaves out may come from the other.
@@ -91,22 +90,6 @@ impl SignalSpec {
             )
         })
     }
-}
-
-/// Whether a query gives its result labels that its series may not have.
-fn writes_labels(plan: &Expr) -> bool {
-    let mut writes = false;
-    plan.walk(&mut |expr| {
-        writes |= match &expr.kind {
-            ExprKind::Call { function, .. } => matches!(
-                function.id,
-                FunctionId::LabelReplace | FunctionId::LabelJoin | FunctionId::Info
-            ),
-            ExprKind::Aggregate(aggregate) => aggregate.op == AggregateOp::CountValues,
-            _ => false,
-        };
-    });
-    writes
 }
 
 /// The name under which a signal is read for these values of its `for_each` labels: its own, and of each value the letters

@@ -3,7 +3,7 @@
 
 use super::expr::{Binary, Cardinality, Expr, ExprKind, Matching};
 use super::function::FunctionId;
-use super::operators::{AggregateOp, BinaryOp};
+use super::operators::BinaryOp;
 use super::types::ValueType;
 
 impl Expr {
@@ -98,17 +98,7 @@ fn is_one_number(expr: &Expr) -> bool {
     match &expr.bare().kind {
         ExprKind::Number(_) => true,
         ExprKind::Negate(inner) => is_one_number(inner),
-        ExprKind::Aggregate(aggregate) => {
-            let keeps_labels = matches!(
-                aggregate.op,
-                AggregateOp::Topk
-                    | AggregateOp::Bottomk
-                    | AggregateOp::Limitk
-                    | AggregateOp::LimitRatio
-                    | AggregateOp::CountValues
-            );
-            aggregate.grouping.is_empty() && !aggregate.without && !keeps_labels
-        }
+        ExprKind::Aggregate(aggregate) => aggregate.is_one_number(),
         ExprKind::Binary(binary) => is_one_number(&binary.lhs) && is_one_number(&binary.rhs),
         ExprKind::Call { function, args } => match function.id {
             FunctionId::Vector => true,

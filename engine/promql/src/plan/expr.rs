@@ -5,7 +5,7 @@ use std::sync::Arc;
 use stillwell_model::labels::Matcher;
 
 use super::duration::Duration;
-use super::function::Function;
+use super::function::{Function, FunctionId};
 use super::operators::{AggregateOp, BinaryOp};
 use super::types::{Span, ValueType};
 
@@ -144,6 +144,21 @@ pub struct Aggregate {
     pub without: bool,
 }
 
+impl Aggregate {
+    /// Whether it yields one element without labels, or nothing.
+    pub fn is_one_number(&self) -> bool {
+        let keeps_labels = matches!(
+            self.op,
+            AggregateOp::Topk
+                | AggregateOp::Bottomk
+                | AggregateOp::Limitk
+                | AggregateOp::LimitRatio
+                | AggregateOp::CountValues
+        );
+        self.grouping.is_empty() && !self.without && !keeps_labels
+    }
+}
+
 /// How many samples of one side may meet one of the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Cardinality {
@@ -225,6 +240,22 @@ impl Expr {
             expr = inner;
         }
         expr
+    }
+
+    /// Whether it gives its result labels that its series may not have.
+    pub fn writes_labels(&self) -> bool {
+        let mut writes = false;
+        self.walk(&mut |expr| {
+            writes |= match &expr.kind {
+                ExprKind::Call { function, .. } => matches!(
+                    function.id,
+                    FunctionId::LabelReplace | FunctionId::LabelJoin | FunctionId::Info
+                ),
+                ExprKind::Aggregate(aggregate) => aggregate.op == AggregateOp::CountValues,
+                _ => false,
+            };
+        });
+        writes
     }
 
     /// How many nodes are within one another at most.

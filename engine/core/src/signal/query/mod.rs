@@ -162,7 +162,7 @@ impl SignalQuery {
         let kind = kind(query.plan(), names);
         let demand = Demand::of(query.plan(), names);
         let not_finite = not_finite::queries(&query);
-        let writes_labels = writes_labels(query.plan());
+        let writes_labels = query.plan().writes_labels();
         let leaves_nothing_out = |part: &Expr| query.part(part).operands().is_none();
         let filtered = filtered(query.plan())
             .filter(|(part, _)| fallback.is_none() && leaves_nothing_out(part));
@@ -305,21 +305,6 @@ impl Selector {
             window_ms,
         }
     }
-}
-
-fn writes_labels(plan: &Expr) -> bool {
-    let mut writes = false;
-    plan.walk(&mut |expr| {
-        writes |= match &expr.kind {
-            ExprKind::Call { function, .. } => matches!(
-                function.id,
-                FunctionId::LabelReplace | FunctionId::LabelJoin | FunctionId::Info
-            ),
-            ExprKind::Aggregate(aggregate) => aggregate.op == AggregateOp::CountValues,
-            _ => false,
-        };
-    });
-    writes
 }
 
 fn is_absent(expr: &Expr) -> bool {
