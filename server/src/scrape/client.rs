@@ -213,7 +213,8 @@ impl Client {
                 *during = "getting credentials";
                 let head = request_head("GET", url, identity.transport())?;
                 let shown = match ours {
-                    true => Some(identity.header_lines(resolver).await?),
+                    // Boxed, because it is rare: every target's task would hold room for it.
+                    true => Some(Box::pin(identity.header_lines(resolver)).await?),
                     false => None,
                 };
                 let shown = shown.as_ref().map_or("", |lines| lines.expose());
@@ -229,7 +230,8 @@ impl Client {
             }
         }
         *during = "connecting";
-        let mut connection = connect(url, identity.transport(), resolver).await?;
+        // Boxed for the same reason.
+        let mut connection = Box::pin(connect(url, identity.transport(), resolver)).await?;
         *during = "waiting for the answer";
         let head = connection.ask(request).await?;
         Ok((connection, head))

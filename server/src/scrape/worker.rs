@@ -1,5 +1,6 @@
 //! Scrapes one target whenever the scheduler says so: fetch, parse, commit; whatever fails, fails this scrape only.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -135,7 +136,7 @@ impl Worker {
                 drop(permit); // it takes one to fail, and nobody may hold one who waits for one
                 Err(ScrapeError::NotAsked(why.clone()))
             }
-            None => doubtful::begin(permit, self.fetch()).await,
+            None => doubtful::begin(permit, pin!(self.fetch())).await,
         };
         if fetched.is_ok() {
             self.note_cost(began.elapsed().as_secs_f64() * 1000.0);

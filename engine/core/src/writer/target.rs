@@ -14,6 +14,9 @@ use crate::scrape::{REPORT, REPORT_USUAL, TargetSpec};
 use crate::store::{ClockId, ScrapeEntry, SeriesId, TargetId};
 use crate::time::Timestamp;
 
+/// So late may maintenance be before a clock has to grow within a commit.
+const MAINTENANCE_LATE_MS: i64 = 10_000;
+
 /// The writer's state of one target.
 #[derive(Default)]
 pub(super) struct Target {
@@ -75,10 +78,9 @@ impl Writer {
         if store.clocks.len() < clocks_end {
             store.clocks.resize_with(clocks_end, Default::default);
         }
-        let entries =
-            self.limits.retention_ms / i64::try_from(spec.interval_ms.max(1)).unwrap_or(i64::MAX);
-        // Maintenance may be late: 1,000 entries more.
-        let entries = usize::try_from(entries + 1000).unwrap_or(0);
+        let entries = (self.limits.retention_ms + MAINTENANCE_LATE_MS)
+            / i64::try_from(spec.interval_ms.max(1)).unwrap_or(i64::MAX);
+        let entries = usize::try_from(entries + 1).unwrap_or(0);
         for clock in [ClockId::page_of(target), ClockId::report_of(target)] {
             store.clocks[clock.index()].reserve(entries);
         }
