@@ -5,6 +5,9 @@
 //! `append`: one scrape of a page on which every value changes by another step, so that every sample is encoded.
 //! `read`: all samples of ten minutes at 1 s, series by series, as a range query reads them. `answer`: the JSON of a
 //! vector and of a matrix.
+//!
+//! Before these it prints what an hour of a gateway's page takes that serves 1 to 50 requests a second (`traffic`), scraped every
+//! second and every 100 ms: bytes of history for each sample that was scraped. `-- --hour` prints this alone.
 
 #![expect(
     clippy::print_stdout,
@@ -16,6 +19,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput};
 use stillwell_adapters::prometheus::query_body;
+use stillwell_benches::traffic::Traffic;
 use stillwell_engine::labels::{Labels, Matcher};
 use stillwell_engine::promql::select::{Projection, Samples, SelectRequest, View as _};
 use stillwell_engine::promql::{EvalOptions, Features, Query};
@@ -87,10 +91,58 @@ impl Fixture {
 }
 
 fn main() {
+    for interval_ms in [1_000, 100] {
+        hour(interval_ms);
+    }
+    if std::env::args().any(|argument| argument == "--hour") {
+        return;
+    }
     let mut criterion = Criterion::default().configure_from_args();
     append_and_read(&mut criterion);
     answers(&mut criterion);
     criterion.final_summary();
+}
+
+/// Scrapes a gateway that serves requests for an hour of its own time, all of which is kept, and prints what that takes.
+fn hour(interval_ms: u64) {
+    let (mut writer, reader) = Engine::new(Limits {
+        memory_bytes_max: 4 << 30,
+        retention_ms: 3_700_000,
+    });
+    let spec = TargetSpec {
+        labels: Labels::from_pairs([("job", "epp")]),
+        interval_ms,
+        ..TargetSpec::default()
+    };
+    let mut stage = writer.add_target(spec).1;
+    let (mut traffic, mut page) = (Traffic::new(), String::new());
+    traffic.render(&mut page);
+    let scrapes = 3_600_000 / interval_ms;
+    let mut moved = 0;
+    let mut before = 0;
+    for scrape in 1..=scrapes {
+        traffic.serve(interval_ms as f64 / 1_000.0);
+        traffic.render(&mut page);
+        let at = Timestamp::from_ms(1_000_000 + (scrape * interval_ms) as i64);
+        let staged = stage.parse(page.as_bytes(), Format::Text);
+        let staged = staged.expect("the page parses");
+        let committed = writer.commit(staged, at, ScrapeFacts::default());
+        let count = committed.expect("taken").samples_scraped;
+        assert_eq!(count as usize, traffic.samples());
+        moved += usize::from(traffic.served() > before);
+        before = traffic.served();
+    }
+    let bytes = reader.stats().bytes;
+    let samples = scrapes * traffic.samples() as u64;
+    println!(
+        "an hour every {interval_ms} ms, {} requests: {samples} samples, {moved} of {scrapes} pages moved; {} bytes of history, \
+         {:.3} a sample, {:.1} a request; {} bytes held in all",
+        traffic.served(),
+        bytes.history,
+        bytes.history as f64 / samples as f64,
+        bytes.history as f64 / traffic.served() as f64,
+        bytes.total(),
+    );
 }
 
 fn append_and_read(criterion: &mut Criterion) {

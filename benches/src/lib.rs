@@ -12,6 +12,7 @@ pub mod load;
 pub mod remote_write;
 pub mod siege;
 pub mod soak;
+pub mod traffic;
 pub mod version_differences;
 pub mod write_proxy;
 
