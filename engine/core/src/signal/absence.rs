@@ -12,7 +12,7 @@ use super::carried;
 use super::demand::reads_demand;
 use super::facts::TargetFacts;
 use super::judge::{never_seen, no_target_counts};
-use super::known_labels::{Labels, labels_of};
+use super::known_labels::known_labels;
 use super::losses;
 use super::names::REQUEST_LABELS;
 use super::policy::{Absent, Policy};
@@ -266,21 +266,19 @@ fn check_label_exists(
             false => Ok(()),
         };
     };
-    match labels_of(assessment, target, metric) {
-        Labels::Known(labels) if labels.iter().any(|have| have == label) => Ok(()),
-        Labels::Known(labels) => Err(lacks(target, metric, label, &labels)),
-        Labels::NotShown if strictly => Err(format!(
+    match known_labels(assessment, target, metric) {
+        Some(labels) if labels.has(label) => Ok(()),
+        Some(labels) => Err(lacks(target, metric, label, labels.all())),
+        None if strictly => Err(format!(
             "{metric} has not been shown yet by {}, so whether it has the label {label} is not known",
             describe(target)
         )),
-        Labels::NotShown => Ok(()),
+        None => Ok(()),
     }
 }
 
-fn lacks(target: &TargetFacts, metric: &str, label: &str, labels: &[String]) -> String {
-    let mut has: Vec<&str> = labels.iter().map(String::as_str).collect();
+fn lacks(target: &TargetFacts, metric: &str, label: &str, mut has: Vec<&str>) -> String {
     has.retain(|label| target.constant_label(label).is_none());
-    has.sort_unstable();
     let has = match has.as_slice() {
         [] => "it has no label of its own".to_owned(),
         has => format!("it has {}", has.join(", ")),
@@ -409,10 +407,8 @@ fn has_label(
     label: &str,
 ) -> bool {
     let metric = selector.metric.as_deref();
-    let labels = metric.map(|metric| labels_of(assessment, target, metric));
-    let is_shown =
-        matches!(labels, Some(Labels::Known(labels)) if labels.iter().any(|one| one == label));
-    is_shown || target.constant_label(label).is_some()
+    let labels = metric.and_then(|metric| known_labels(assessment, target, metric));
+    labels.is_some_and(|labels| labels.has(label)) || target.constant_label(label).is_some()
 }
 
 /// S4b: every value that the query selects has occurred in its groups, so that it is no typing error.

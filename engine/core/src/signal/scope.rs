@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use hashbrown::{HashMap, HashSet};
 
-use crate::labels::{MatchOp, Matcher};
+use crate::labels::{METRIC_NAME, MatchOp, Matcher};
 use crate::limits::POOLS_PER_TARGET_MAX;
 use crate::scrape::REPORT;
 use crate::store::TargetId;
@@ -431,7 +431,10 @@ pub(crate) fn contradiction<'a>(
     selector: &'a Selector,
     pins: Pins<'a>,
 ) -> Option<Contradiction<'a>> {
-    let of_matchers = selector.matchers.iter().find_map(|matcher| {
+    // No target has the name of a metric among its labels.
+    let matchers = selector.matchers.iter();
+    let mut of_labels = matchers.filter(|matcher| matcher.name() != METRIC_NAME);
+    let of_matchers = of_labels.find_map(|matcher| {
         let label = matcher.name();
         match target.constant_label(label) {
             Some(has) => (!matcher.matches(has)).then_some(Contradiction::Label {
