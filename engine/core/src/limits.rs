@@ -218,6 +218,13 @@ pub const REFUSED_REST_MS: i64 = 1_000;
 /// Operations of one compiled signal; a larger query is evaluated from its plan.
 pub const COMPILED_OPS_MAX: usize = 512;
 
+/// So many times that with what tells why comparisons of a query leave nothing: the query with 0 for what is not there, and where all
+/// hold. Each has an operation for each of the query's, and one for each sum.
+pub const COMPARED_OPS_TIMES: usize = 4;
+
+/// How much deeper than a query these are nested.
+pub const COMPARED_DEPTH: usize = 2;
+
 /// Nesting depth up to which a query is compiled: the compiler recurses.
 pub const COMPILED_DEPTH_MAX: usize = 128;
 

@@ -330,3 +330,54 @@ fn a_count_of_busy_pods_is_nothing_while_all_are_measured_and_idle() {
     scenario.take(pods[1], &page(0.0));
     unknown(&scenario.reported(signal), &["NaN"]);
 }
+
+/// A query that fitted was evaluated from its plan at each page, because what tells why it is empty did not fit beside it.
+#[test]
+fn a_query_is_compiled_with_what_tells_why_its_comparisons_leave_nothing() {
+    let mut scenario = Scenario::new();
+    let target = scenario.target("a:1");
+    let all = |limit: i64| {
+        let one = |at: usize| format!("sum(q{at}) > {limit}");
+        (0..70).map(one).collect::<Vec<_>>().join(" and ")
+    };
+    let signals = [all(1), all(5)].map(|text| scenario.register(&text));
+    let page = (0..70).map(|at| format!("q{at} 3\n"));
+    let page: String = page.collect();
+    for _ in 0..3 {
+        scenario.take(target, &page);
+    }
+    for (signal, told) in signals.into_iter().zip([value(3.0), nothing()]) {
+        let outline = scenario.reader.outline(signal).expect("it stands");
+        assert!(!outline.plan.starts_with("not"), "{}", outline.plan_reason);
+        assert_eq!(scenario.reported(signal), told);
+    }
+}
+
+/// That others were compared says nothing of the model that a caller pins.
+#[test]
+fn a_group_that_found_nothing_to_be_compared_with_is_unknown_to_who_pins_it() {
+    let mut scenario = Scenario::new();
+    let target = scenario.target("a:1");
+    let text = "sum by (model_name) (q) > on (model_name) limit";
+    let one_sided = "sum by (model_name) (q) > 100";
+    let signals = [text, one_sided].map(|text| scenario.register(text));
+    for _ in 0..3 {
+        scenario.take(
+            target,
+            "q{model_name=\"a\"} 3\nq{model_name=\"b\"} 500\nq{model_name=\"c\"} 50\nlimit{model_name=\"a\"} 10\nlimit{model_name=\"c\"} 10\n",
+        );
+    }
+    let told = |signal, model: &str| scenario.reported_pinned(signal, &[("model_name", model)]);
+    assert_eq!(told(signals[0], "c"), value(50.0));
+    // `b` has no limit, and that `a` is below its own is not told apart from it.
+    for model in ["a", "b"] {
+        unknown(&told(signals[0], model), &["the result is empty"]);
+    }
+    unknown(&told(signals[0], "d"), &["model_name"]);
+    assert_eq!(told(signals[1], "b"), value(500.0));
+    assert_eq!(told(signals[1], "a"), nothing());
+    unknown(
+        &told(signals[1], "d"),
+        &["no series ever had model_name=\"d\""],
+    );
+}

@@ -8,7 +8,7 @@ mod scalar;
 mod source;
 mod vector;
 
-use crate::limits::COMPILED_OPS_MAX;
+use crate::limits::{COMPARED_DEPTH, COMPARED_OPS_TIMES, COMPILED_DEPTH_MAX, COMPILED_OPS_MAX};
 use crate::promql::Query;
 use crate::promql::plan::ValueType;
 
@@ -36,15 +36,12 @@ pub(super) fn compile(query: &SignalQuery) -> Compiled<Program> {
         ValueType::Scalar => Root::Scalar(compiler.scalar(plan, 0)?),
         ValueType::String | ValueType::Matrix => return Err(Unsupported::NoVector),
     };
-    let mut vectors = |queries: &mut dyn Iterator<Item = &Query>| -> Compiled<Vec<usize>> {
-        queries
-            .map(|query| compiler.vector(query.plan(), 0))
-            .collect()
-    };
-    let parts = vectors(&mut query.parts.iter().map(|part| &part.query))?;
-    let comparison = query.comparison.iter().flat_map(Comparison::looked_at);
-    let compared = vectors(&mut comparison.into_iter())?;
-    let not_finite = vectors(&mut query.not_finite.iter())?;
+    let parts = compiler.vectors(query.parts.iter().map(|part| &part.query))?;
+    let not_finite = compiler.vectors(query.not_finite.iter())?;
+    // A query that fits does so with these.
+    compiler.is_compared = true;
+    let comparison = query.comparison.iter();
+    let compared = compiler.vectors(comparison.flat_map(Comparison::looked_at))?;
     let mut program = compiler.finish(root, parts, not_finite);
     program.compared = compared;
     // Without a series there is no page to wait for.
@@ -62,9 +59,28 @@ struct Compiler {
     /// How much earlier than now the program may be run, at the steps of a subquery; 0 outside of one.
     back_ms: i64,
     in_subquery: bool,
+    /// What is compiled is beside the query, and has room of its own.
+    is_compared: bool,
 }
 
 impl Compiler {
+    fn vectors<'q>(&mut self, queries: impl Iterator<Item = &'q Query>) -> Compiled<Vec<usize>> {
+        let mut queries = queries;
+        queries.try_fold(Vec::new(), |mut slots, query| {
+            slots.push(self.vector(query.plan(), 0)?);
+            Ok(slots)
+        })
+    }
+
+    /// Error: this is too deep.
+    fn check_depth(&self, depth: usize) -> Compiled<()> {
+        let more = if self.is_compared { COMPARED_DEPTH } else { 0 };
+        match depth > COMPILED_DEPTH_MAX + more {
+            true => Err(Unsupported::TooLarge),
+            false => Ok(()),
+        }
+    }
+
     fn finish(self, root: Root, parts: Vec<usize>, not_finite: Vec<usize>) -> Program {
         let Compiler {
             leaves,
@@ -91,7 +107,12 @@ impl Compiler {
         if let Some(at) = self.ops.iter().position(|have| *have == op) {
             return Ok(at);
         }
-        if self.ops.len() == COMPILED_OPS_MAX {
+        let times = if self.is_compared {
+            COMPARED_OPS_TIMES
+        } else {
+            1
+        };
+        if self.ops.len() >= COMPILED_OPS_MAX * times {
             return Err(Unsupported::TooLarge);
         }
         self.ops.push(op);

@@ -1,6 +1,5 @@
 //! Expressions that yield numbers.
 
-use crate::limits::COMPILED_DEPTH_MAX;
 use crate::promql::FunctionId;
 use crate::promql::incremental::scalar_op;
 use crate::promql::plan::{Expr, ExprKind};
@@ -11,9 +10,7 @@ use super::{Compiled, Compiler};
 
 impl Compiler {
     pub(super) fn scalar(&mut self, expr: &Expr, depth: usize) -> Compiled<Scalar> {
-        if depth > COMPILED_DEPTH_MAX {
-            return Err(Unsupported::TooLarge);
-        }
+        self.check_depth(depth)?;
         let slot = |at: usize| Ok(Scalar::Slot(at));
         match &expr.bare().kind {
             ExprKind::Number(number) => Ok(Scalar::Constant(*number)),

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::limits::COMPILED_DEPTH_MAX;
 use crate::promql::FunctionId;
 use crate::promql::plan::{Aggregate, AggregateOp, Binary, Expr, ExprKind, ValueType};
 
@@ -28,9 +27,7 @@ impl Compiler {
     }
 
     pub(super) fn vector(&mut self, expr: &Expr, depth: usize) -> Compiled<usize> {
-        if depth > COMPILED_DEPTH_MAX {
-            return Err(Unsupported::TooLarge);
-        }
+        self.check_depth(depth)?;
         if expr.value_type() != ValueType::Vector {
             return Err(Unsupported::NoVector);
         }
