@@ -18,7 +18,7 @@ use crate::promql::select::{Projection, Samples, SelectRequest, View, is_stale};
 use crate::promql::{Answer, EvalOptions, Query, QueryError};
 use crate::signal::{
     Evaluated, Explanation, Names, ObjectReading, Outline, Policy, Reading, SignalId,
-    SignalRegistry, SignalView, Transition, evaluate, refresh, register, set_recorded,
+    SignalRegistry, SignalView, Transition, Unlisted, evaluate, refresh, register, set_recorded,
 };
 use crate::store::{Bytes, Exemplar, Families, PlainView, ReadBudget, Store};
 use crate::time::Timestamp;
@@ -91,9 +91,9 @@ impl Reader {
     }
 
     /// Sets the jobs whose discovery has given no list since this program started. What may read their targets is unknown
-    /// meanwhile (rule S6f).
-    pub fn set_unlisted_jobs(&self, jobs: Vec<String>) {
-        self.registry.write().facts.unlisted_jobs = jobs;
+    /// while the lists are awaited, and what reads targets that a snapshot knows of them until they are there (rule S6f).
+    pub fn set_unlisted(&self, unlisted: Unlisted) {
+        self.registry.write().facts.unlisted = unlisted;
     }
 
     /// Sets the step of subqueries that name none, in milliseconds. Prometheus' is its `evaluation_interval`.

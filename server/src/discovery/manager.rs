@@ -21,6 +21,7 @@ use super::kube_state;
 use super::mechanism::Mechanism;
 use super::monitors::{self, Found, Section};
 use super::shard::Shard;
+use super::unlisted::unlisted;
 use crate::config::{Config, KubeState, Monitors, ScrapeJob};
 use crate::http_client::Resolver;
 use crate::rule_groups::RuleFile;
@@ -122,6 +123,7 @@ impl Manager {
             found_rules,
             resolver: Resolver::default(),
             lists_awaited_until: Some(Instant::now() + Duration::from_millis(SETTLING_MS_MAX)),
+            are_all_listed: false,
         };
         tokio::spawn(task.run(receiver, quit));
         manager
@@ -228,6 +230,8 @@ struct Task {
     resolver: Resolver,
     /// Until then signals wait for the first list of each job; `None` once they do not any more.
     lists_awaited_until: Option<Instant>,
+    /// Each has given one.
+    are_all_listed: bool,
 }
 
 type FoundBy = (u64, Found);
@@ -454,29 +458,28 @@ impl Task {
         self.tell_unlisted();
     }
 
-    /// Tells the signals, after our start, which jobs may have targets that nobody knows of yet: not for long, for one whose source
-    /// cannot be read must not keep the others'.
+    /// Tells the signals, after our start, which jobs may have targets that nobody knows of yet. They are not awaited for long, for
+    /// one whose source cannot be read must not keep the others'; what a snapshot knows of them stays.
     fn tell_unlisted(&mut self) {
-        let Some(until) = self.lists_awaited_until else {
+        if self.are_all_listed {
             return;
-        };
-        let jobs = self.jobs.iter().filter(|(_, job)| !job.is_listed);
-        let jobs = jobs.map(|(name, _)| name.clone());
+        }
         let followed = self.followed.iter().filter(|one| !one.status.is_listed());
         let followed = followed.map(|one| one.status.what().to_owned());
-        let mut unlisted: Vec<String> = jobs.chain(followed).collect();
-        if Instant::now() >= until && !unlisted.is_empty() {
-            let jobs = unlisted.join(", ");
+        let jobs = self.jobs.iter();
+        let jobs = jobs.map(|(name, job)| (&name[..], &job.config.relabel[..], job.is_listed));
+        let mut unlisted = unlisted(jobs, followed.collect());
+        self.are_all_listed = unlisted.jobs.is_empty();
+        let is_over = |until: &mut Instant| Instant::now() >= *until;
+        if self.lists_awaited_until.take_if(is_over).is_some() && !self.are_all_listed {
+            let jobs = unlisted.jobs.join(", ");
             warn!(
                 jobs,
-                "discovery has given no list since the start; signals are told without its targets"
+                "discovery has given no list since the start; signals are told without its targets, but for those of the snapshot"
             );
-            unlisted.clear();
         }
-        if unlisted.is_empty() {
-            self.lists_awaited_until = None;
-        }
-        self.reader.set_unlisted_jobs(unlisted);
+        unlisted.are_awaited = self.lists_awaited_until.is_some();
+        self.reader.set_unlisted(unlisted);
     }
 
     /// Two sections may give the same object.

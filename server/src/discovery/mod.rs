@@ -22,6 +22,7 @@ mod mechanism;
 mod monitors;
 mod shard;
 mod target_list;
+mod unlisted;
 mod watched_groups;
 
 pub(crate) use kubernetes::client::{TRY_AGAIN, connect};

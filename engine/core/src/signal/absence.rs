@@ -19,7 +19,7 @@ use super::policy::{Absent, Policy};
 use super::query::{Kind, Selector, SignalQuery};
 use super::scope::{self, Scope};
 use super::seen;
-use super::shown::shows;
+use super::shown::{reads_page, shows};
 use super::windows::windows_covered;
 
 /// Proves that an empty result means 0. Error: what is not proven.
@@ -145,8 +145,12 @@ fn demand_is_shown(
             let Err(why) = check_witness(assessment, target, selector) else {
                 continue;
             };
-            let shows_other = || of_demand().any(|one| shows(assessment, target, one));
-            if !(query.has_or && shows_other()) {
+            let of_other = |at: usize| {
+                let other = &query.selectors[at];
+                let concerns = measures(&other) && reads_page(assessment, target, other);
+                concerns.then(|| shows(assessment, target, other))
+            };
+            if !selector.alternatives.stand_in(&of_other) {
                 return Err(why);
             }
         }

@@ -12,6 +12,7 @@ use super::query::{Selector, SignalQuery};
 use super::retain_set::Retained;
 use super::scope::{self, Contradiction, Scope, Wanted};
 use super::seen;
+use super::unlisted::why_not_scraped;
 
 /// The verdict on the targets of a scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +54,7 @@ pub(crate) fn targets(
         let hold_ms = policy.hold_ms(target.interval_ms);
         if now_ms - good_ms >= hold_ms || target.is_awaited(now_ms, hold_ms) {
             return Verdict::Unknown {
-                why: frozen(target, good_ms),
+                why: frozen(assessment, target, good_ms),
             };
         }
         if oldest.is_none_or(|(oldest_ms, _)| good_ms < oldest_ms) {
@@ -67,7 +68,7 @@ pub(crate) fn targets(
         None => Verdict::Fresh,
         Some((since_ms, target)) => Verdict::Held {
             since_ms,
-            why: frozen(target, since_ms),
+            why: frozen(assessment, target, since_ms),
         },
     }
 }
@@ -91,14 +92,14 @@ enum Unseen<'a> {
     Metric(&'a Selector),
 }
 
-/// S3e: whether a selector that no target ever matched makes the signal unknown. With an `or`, only if no selector was
-/// ever matched.
+/// S3e: whether a selector that no target ever matched makes the signal unknown. Not if what stands beside it in an `or` was
+/// matched, or is a constant and any other selector was.
 fn unseen<'a>(
     assessment: Assessment<'a>,
     scope: &Scope,
     query: &'a SignalQuery,
 ) -> Option<Unseen<'a>> {
-    let &missing = scope.never_seen.first()?;
+    scope.never_seen.first()?;
     let waits = assessment
         .facts
         .listed()
@@ -106,9 +107,14 @@ fn unseen<'a>(
     if let Some((_, target)) = waits {
         return Some(Unseen::Target(target));
     }
-    if query.has_or && scope.never_seen.len() < query.selectors.len() {
-        return None;
-    }
+    let is_seen = |index: usize| Some(!scope.never_seen.contains(&index));
+    let none_is_seen = scope.never_seen.len() == query.selectors.len();
+    let is_replaced = |selector: &Selector| {
+        let alternatives = &selector.alternatives;
+        alternatives.stand_in(&is_seen) || (alternatives.has_constant && !none_is_seen)
+    };
+    let unseen = scope.never_seen.iter().map(|&at| &query.selectors[at]);
+    let missing = unseen.into_iter().find(|one| !is_replaced(one))?;
     let unreachable = scope
         .counting
         .iter()
@@ -116,7 +122,7 @@ fn unseen<'a>(
         .find(|t| t.last_good_ms.is_none());
     Some(match unreachable {
         Some(target) => Unseen::Target(target),
-        None => Unseen::Metric(&query.selectors[missing]),
+        None => Unseen::Metric(missing),
     })
 }
 
@@ -346,8 +352,11 @@ fn never_good(target: &TargetFacts) -> String {
     )
 }
 
-fn frozen(target: &TargetFacts, good_ms: i64) -> String {
+fn frozen(assessment: Assessment<'_>, target: &TargetFacts, good_ms: i64) -> String {
     let since = clock_time(good_ms);
+    if let Some(why) = why_not_scraped(assessment, target) {
+        return format!("{} gave its last page at {since}: {why}", describe(target));
+    }
     match target.last {
         Some((_, false)) => format!(
             "{} fails since {since}: {}",

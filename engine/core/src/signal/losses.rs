@@ -9,7 +9,7 @@ use super::facts::{TargetFacts, WhyLeftOut, may_fit};
 use super::policy::Absent;
 use super::query::{Selector, SignalQuery};
 use super::scope::{self, Scope};
-use super::shown::{read_of, reads, shows, shows_metric};
+use super::shown::{read_of, reads, reads_page, shows, shows_metric};
 
 /// S2b: the reason, if the query reads a series of which whoever writes the page knows that its value is not known.
 pub(super) fn not_known<'a>(
@@ -66,35 +66,51 @@ fn nothing_is_lost(
             ));
         }
         for selector in read_of(assessment, target, query) {
-            let of_table = lost_of_table(assessment, target, selector);
-            let lost = of_table.or_else(|| match query.fallback {
-                Some(_) => None,
-                None => lost_of_others(assessment, target, selector),
-            });
-            // A pattern that reads what is lost, as this one does, is in part what is left of it.
-            let shows_other = |lost: &str| {
-                let mut selectors = query.selectors.iter();
-                let shows = |one: &Selector| {
-                    !reads(assessment, one, lost) && shows(assessment, target, one)
-                };
-                query.has_or && selectors.any(shows)
-            };
-            if let Some(lost) = lost
-                && !shows_other(lost)
+            if let Some(lost) = lost_of_table(assessment, target, selector)
+                && !is_replaced(assessment, target, query, selector, lost)
             {
-                let waiver = match of_table {
-                    Some(_) => "`absent: zero` says",
-                    None => "`or vector(0)` and `absent: zero` say",
+                return Err(why_lost(target, lost, "`absent: zero` says"));
+            }
+            if query.fallback.is_some() || selector.alternatives.has_constant {
+                continue;
+            }
+            if let Some(lost) = lost_of_others(assessment, target, selector)
+                && !is_replaced(assessment, target, query, selector, lost)
+            {
+                let waiver = match query.selectors.len() {
+                    1 => "`or vector(0)` and `absent: zero` say",
+                    _ => "`or vector(0)` after its part of the query and `absent: zero` say",
                 };
-                return Err(format!(
-                    "the page of {} no longer has {lost}, nor anything that proves its absence to mean 0, and its process \
-                     has not restarted; if it may go away, {waiver} so",
-                    describe(target),
-                ));
+                return Err(why_lost(target, lost, waiver));
             }
         }
     }
     Ok(())
+}
+
+fn why_lost(target: &TargetFacts, lost: &str, waiver: &str) -> String {
+    format!(
+        "the page of {} no longer has {lost}, nor anything that proves its absence to mean 0, and its process has not \
+         restarted; if it may go away, {waiver} so",
+        describe(target),
+    )
+}
+
+/// Whether the page shows what stands beside a selector in an `or`. A pattern of names that reads what is lost, as the selector
+/// does, is in part what is left of it.
+fn is_replaced(
+    assessment: Assessment<'_>,
+    target: &TargetFacts,
+    query: &SignalQuery,
+    selector: &Selector,
+    lost: &str,
+) -> bool {
+    let shows_whole = |at: usize| {
+        let one = &query.selectors[at];
+        let whole = || !reads(assessment, one, lost) && shows(assessment, target, one);
+        reads_page(assessment, target, one).then(whole)
+    };
+    selector.alternatives.stand_in(&shows_whole)
 }
 
 /// What a selector reads of the names table that the target has lost.

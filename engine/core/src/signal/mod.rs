@@ -8,7 +8,7 @@
 //!   the labels of a family say of that; `shown`: what is on a page), `losses` (what a result lacks), `compared` (whether it is empty because comparisons leave out what was measured), `windows` (whether good pages cover what a query looks back to), `grace` (what holds after a restart), `lint`.
 //! * How it is evaluated: `compiled` (incrementally, at each page), `evaluate` and `refresh` (from the plan, without a
 //!   lock), `view` (the store as signals see it; `form`: families under other names), `retain_set` (which metrics are kept).
-//! * `signal` is one signal, `assess` yields its `reading` (`configured`: what a user wants told instead), `objects` that of each object it tells of, `unanswered` whether what has no number may be there, `explain` the reasons;
+//! * `signal` is one signal, `assess` yields its `reading` (`configured`: what a user wants told instead), `objects` that of each object it tells of, `unanswered` whether what has no number may be there, `unlisted` whether all targets are known, `explain` the reasons;
 //!   `registry` holds all signals, and `register` adds one; `persist` is what a snapshot keeps of them, `remembered` of one.
 
 mod absence;
@@ -77,3 +77,4 @@ pub use names::{Class, Engine, FAMILIES, Family, Measure, Name, Names};
 pub use objects::{ObjectReading, ObjectValue};
 pub use policy::{Absent, Fallback, FallbackNumber, Nan, Policy};
 pub use reading::{Element, Reading, SignalId, State, Transition};
+pub use unlisted::Unlisted;

@@ -11,10 +11,18 @@ pub(super) fn read_of<'a>(
     target: &'a TargetFacts,
     query: &'a SignalQuery,
 ) -> impl Iterator<Item = &'a Selector> {
-    query.selectors.iter().filter(move |selector| {
-        let (names, pins) = (assessment.names, assessment.pins);
-        !scope::is_report(selector) && scope::contradiction(target, names, selector, pins).is_none()
-    })
+    let selectors = query.selectors.iter();
+    selectors.filter(move |selector| reads_page(assessment, target, selector))
+}
+
+/// Whether a selector reads the page of a target.
+pub(super) fn reads_page(
+    assessment: Assessment<'_>,
+    target: &TargetFacts,
+    selector: &Selector,
+) -> bool {
+    let (names, pins) = (assessment.names, assessment.pins);
+    !scope::is_report(selector) && scope::contradiction(target, names, selector, pins).is_none()
 }
 
 /// Whether a selector reads a metric, under any of its names, or because it fits a pattern of names.

@@ -2,7 +2,8 @@
 //!
 //! A restored target waits until [`Writer::add_target`] is called with its labels: then it goes on under its id, with the
 //! history of its series and what was known of its process. One that is not called for within `FIRST_SCRAPE_WAIT_MS_MAX`
-//! has left discovery while this program was not running (S6a).
+//! has left discovery while this program was not running (S6a); of a job whose discovery has given no list one that is not called
+//! for when it has (S6f).
 
 use std::sync::Arc;
 
@@ -144,9 +145,17 @@ impl Writer {
     /// The stage of a restored target that discovery has not found in time, which has to be removed as of our start: its series
     /// stand for nothing since, and at no time are they beside those of the targets that have taken its place.
     pub(super) fn next_unclaimed(&mut self, now: Timestamp) -> Option<(Stage, Timestamp)> {
-        let (_, labels, _) = self.unclaimed.targets.last()?;
+        let labels = {
+            let registry = self.registry.read();
+            let unlisted = &registry.facts.unlisted;
+            let may_stay =
+                |labels: &Labels| unlisted.may_have(labels.get("job").unwrap_or_default());
+            let targets = self.unclaimed.targets.iter().rev();
+            let mut labels = targets.map(|(_, labels, _)| labels);
+            labels.find(|labels| !may_stay(labels))?.clone()
+        };
         let spec = TargetSpec {
-            labels: labels.clone(),
+            labels,
             ..TargetSpec::default()
         };
         let wait_until_ms = now.ms().saturating_add(FIRST_SCRAPE_WAIT_MS_MAX);

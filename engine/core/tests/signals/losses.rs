@@ -2,7 +2,7 @@
 //! that cannot be told apart.
 
 use stillwell_engine::labels::Labels;
-use stillwell_engine::signal::{Absent, Nan, Policy, SignalId};
+use stillwell_engine::signal::{Absent, Nan, Policy, SignalId, Unlisted};
 use stillwell_engine::{Engine, Format, Limits, NotKnown, Retain, TargetSpec, Timestamp};
 
 use crate::commits;
@@ -537,11 +537,103 @@ fn a_metric_of_ones_own_that_leaves_a_page_is_missing_from_its_sum() {
     }
 }
 
+/// Of `(sum(a) or vector(0)) + sum(b)` one page showed `a` and had lost `b`: any `or` of the query excused that, and 3 of 33 were told.
+#[test]
+fn an_or_excuses_what_is_lost_within_it_and_nothing_else() {
+    // Each with what is told where one of the pages has lost `b`, which it showed as 30.
+    let cases = [
+        ("sum(a) + sum(b)", None),
+        ("(sum(a) or vector(0)) + sum(b)", None),
+        ("sum(b) + (sum(a) or vector(0))", None),
+        ("(sum(a) or sum(c)) + sum(b)", None),
+        ("(sum(a) or sum(c) or vector(0)) + sum(b)", None),
+        ("(sum(a) + sum(b)) or sum(d)", None),
+        ("(sum(b) + sum(c)) or (sum(d) + sum(a))", None),
+        ("(sum(a) or vector(0)) + (sum(b) or vector(0))", Some(5.0)),
+        (
+            "sum(a) + (sum(b) or vector(0)) + (sum(d) or vector(0))",
+            Some(5.0),
+        ),
+        ("(sum(b) or vector(0)) * 2 + sum(a)", Some(8.0)),
+        ("sum(a) + (sum(b) or sum(c))", Some(5.0)),
+        ("(sum(b) or sum(d) or sum(c)) + sum(a)", Some(5.0)),
+        ("sum(d) or (sum(b) or sum(a)) + sum(c)", Some(5.0)),
+        ("(sum(b) + sum(a)) or sum(c)", Some(5.0)),
+    ];
+    let page = |b: Option<i64>| {
+        let b = b.map(|b| format!("b {b}\n")).unwrap_or_default();
+        format!("process_start_time_seconds 1\na 1\n{b}c 1\n")
+    };
+    for (text, told) in cases {
+        let mut scenario = Scenario::new();
+        let targets = ["x:1", "y:1"].map(|name| scenario.target_with(server(name, Retain::All)));
+        let round = |scenario: &mut Scenario, first: Option<i64>| {
+            scenario.now_ms += INTERVAL_MS;
+            scenario.take_now(targets[0], &page(first));
+            scenario.take_now(targets[1], &page(Some(3)));
+        };
+        let signal = scenario.register(text);
+        let waived = scenario.register_with(
+            text,
+            Policy {
+                absent: Absent::Zero,
+                ..Policy::default()
+            },
+        );
+        for _ in 0..3 {
+            round(&mut scenario, Some(30));
+        }
+        for _ in 0..3 {
+            round(&mut scenario, None);
+        }
+        let reported = scenario.reported(signal);
+        match told {
+            Some(told) => assert_eq!(reported, value(told), "{text}"),
+            None => {
+                unknown(
+                    &reported,
+                    &["x:1", "no longer has b", "after its part of the query"],
+                );
+                let waived = scenario.reported(waived);
+                assert!(matches!(waived, Reported::Value(_)), "{text}: {waived:?}");
+            }
+        }
+    }
+}
+
+/// A name that nobody has shown, beside a part of the query that may be absent.
+#[test]
+fn an_or_excuses_a_name_that_was_never_seen_within_it_and_nothing_else() {
+    let cases = [
+        ("(sum(a) or vector(0)) + (sum(d) or vector(0))", Some(1.0)),
+        ("(sum(a) or vector(0)) * (sum(d) or sum(c))", Some(1.0)),
+        ("(sum(d) or vector(0)) + (sum(e) or vector(0))", None),
+        ("(sum(a) or vector(0)) + (sum(d) or sum(e))", None),
+    ];
+    for (text, told) in cases {
+        let mut scenario = Scenario::new();
+        let target = scenario.target_with(server("x:1", Retain::All));
+        let signal = scenario.register(text);
+        for _ in 0..3 {
+            scenario.take(target, "process_start_time_seconds 1\na 1\nc 1\n");
+        }
+        match told {
+            Some(told) => assert_eq!(scenario.reported(signal), value(told), "{text}"),
+            None => unknown(&scenario.reported(signal), &["d"]),
+        }
+    }
+}
+
 /// We started while the discovery of one job answered 500, and what the other job showed was told for both: 5 of 35.
 #[test]
 fn no_sum_is_told_before_each_job_that_may_add_to_it_has_given_a_list() {
     let mut scenario = Scenario::new();
-    scenario.reader.set_unlisted_jobs(vec!["w".to_owned()]);
+    let mut unlisted = Unlisted {
+        jobs: vec!["w".to_owned()],
+        are_awaited: true,
+        ..Unlisted::default()
+    };
+    scenario.reader.set_unlisted(unlisted.clone());
     let targets = [scenario.target_with(server("a:1", Retain::All))];
     let [any, of_v, of_w, of_any_job, listed] = [
         (format!("sum({WAITING})"), vec![]),
@@ -573,8 +665,88 @@ fn no_sum_is_told_before_each_job_that_may_add_to_it_has_given_a_list() {
         [of_v, listed].map(|one| scenario.reported(one)),
         [value(5.0), value(5.0)]
     );
-    scenario.reader.set_unlisted_jobs(Vec::new());
+    scenario.reader.set_unlisted(Unlisted::default());
     assert_eq!(scenario.reported(any), value(5.0));
+    // One whose targets may have any label `job` may add to whatever is not another's.
+    unlisted.are_of_any_name = true;
+    scenario.reader.set_unlisted(unlisted.clone());
+    unknown(&scenario.reported(of_v), &["targets w has"]);
+    unlisted.listed = vec!["v".to_owned()];
+    scenario.reader.set_unlisted(unlisted);
+    unknown(&scenario.reported(any), &["targets w has"]);
+    assert_eq!(
+        [of_v, listed].map(|one| scenario.reported(one)),
+        [value(5.0), value(5.0)]
+    );
+}
+
+/// A snapshot knew that the other job had 30; its discovery failed from our start on, and after 10 s the 5 of the first were told for
+/// both.
+#[test]
+fn what_a_snapshot_knows_of_a_job_is_not_gone_before_its_discovery_says_so() {
+    let of_job = |instance: &str, job: &str| TargetSpec {
+        labels: Labels::from_pairs([("job", job), ("instance", instance)]),
+        ..server(instance, Retain::All)
+    };
+    let of = |jobs: &[&str], listed: &[&str], are_of_any_name: bool| Unlisted {
+        jobs: jobs.iter().map(|job| (*job).to_owned()).collect(),
+        listed: listed.iter().map(|job| (*job).to_owned()).collect(),
+        are_of_any_name,
+        are_awaited: false,
+    };
+    for (case, label, unlisted, stays) in [
+        ("its job", "w", of(&["w"], &["v"], false), true),
+        (
+            "objects",
+            "service",
+            of(&["ServiceMonitor"], &["v"], true),
+            true,
+        ),
+        ("no job of ours", "old", of(&["w"], &["v"], false), false),
+        ("a list that lacks it", "v", of(&["w"], &["v"], true), false),
+        ("all have lists", "w", of(&[], &["v", "w"], false), false),
+    ] {
+        let mut scenario = Scenario::new();
+        let (a, b) = (of_job("a:1", "v"), of_job("b:1", label));
+        let targets = [a.clone(), b.clone()].map(|one| scenario.target_with(one));
+        for _ in 0..3 {
+            scenario.now_ms += INTERVAL_MS;
+            scenario.take_now(targets[0], &page(1, Some(5)));
+            scenario.take_now(targets[1], &page(1, Some(30)));
+        }
+        let mut scenario = restarted(scenario);
+        let text = format!("sum({WAITING})");
+        let signal = scenario.register(&text);
+        let of_a = scenario.register(&format!("sum({WAITING}{{instance=\"a:1\"}})"));
+        scenario.reader.set_unlisted(unlisted.clone());
+        let a = scenario.target_with(a);
+        // Longer than the grace of a target that has left.
+        for _ in 0..200 {
+            scenario.take(a, &page(1, Some(5)));
+            scenario.now_ms += 900;
+            scenario.writer.maintain(scenario.at());
+        }
+        scenario.take(a, &page(1, Some(5)));
+        assert_eq!(scenario.reported(of_a), value(5.0), "{case}");
+        if !stays {
+            assert_eq!(scenario.reported(signal), value(5.0), "{case}");
+            continue;
+        }
+        unknown(
+            &scenario.reported(signal),
+            &["b:1", &unlisted.jobs[0], "has given no list"],
+        );
+        // The list names it, or does not.
+        let b = (case == "its job").then(|| scenario.target_with(b));
+        scenario.reader.set_unlisted(Unlisted::default());
+        scenario.writer.maintain(scenario.at());
+        scenario.take(a, &page(1, Some(5)));
+        if let Some(b) = b {
+            scenario.take_now(b, &page(1, Some(30)));
+        }
+        let told = if b.is_some() { 35.0 } else { 5.0 };
+        assert_eq!(scenario.reported(signal), value(told), "{case}");
+    }
 }
 
 /// With `retain: signals` a page of comments alone counted as one of samples that nobody needs, and 5 of 35 was told.

@@ -28,6 +28,7 @@ use crate::store::{ClockId, TargetId};
 
 use super::query::Selector;
 use super::retain_set::{RetainRequirements, Retained};
+use super::unlisted::Unlisted;
 
 pub(crate) use gathered::{Gatherer, PageFacts, RememberedLabels};
 pub(crate) use group::GroupFacts;
@@ -98,8 +99,7 @@ pub(crate) struct Facts {
     pub(crate) requirements: RetainRequirements,
     /// What must be added to a time for the wall clock's.
     pub(crate) wall_offset_ms: i64,
-    /// Jobs whose discovery has given no list since this program started.
-    pub(crate) unlisted_jobs: Vec<String>,
+    pub(crate) unlisted: Unlisted,
 }
 
 impl Default for Facts {
@@ -118,7 +118,7 @@ impl Default for Facts {
             read_metrics: HashMap::new(),
             requirements: RetainRequirements::default(),
             wall_offset_ms: 0,
-            unlisted_jobs: Vec::new(),
+            unlisted: Unlisted::default(),
         }
     }
 }

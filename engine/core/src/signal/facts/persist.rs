@@ -63,6 +63,7 @@ impl Facts {
         (facts.interval_ms, facts.retain, facts.may_replace) =
             (new.interval_ms, new.retain, new.may_replace);
         facts.not_ready = new.not_ready;
+        facts.is_unclaimed = false;
         if facts.retain == Retain::Signals {
             // Which signals needed which of its samples is not known any more.
             facts.first_good_ms = None;
@@ -193,6 +194,7 @@ impl RestoredTarget {
         } = self;
         // Until its first page it is frozen as of its last one: what it shows now nobody has seen (S2a, S6f).
         saved.restored_ms = Some(now_ms);
+        saved.is_unclaimed = true;
         if let Some((_, good)) = &mut saved.last
             && std::mem::replace(good, false)
         {

@@ -99,6 +99,8 @@ pub(crate) struct TargetFacts {
     pub(crate) process_since_ms: Option<i64>,
     /// It was known before this program started, at this time, and has given no good page since (S6f).
     pub(crate) restored_ms: Option<i64>,
+    /// It was known before this program started, and discovery has not named it since.
+    pub(crate) is_unclaimed: bool,
     /// Periods without a good page: from the scrape before to the scrape after, in milliseconds.
     pub(super) gaps: VecDeque<(i64, i64)>,
 }
@@ -152,6 +154,7 @@ impl TargetFacts {
             crashes_ms: VecDeque::new(),
             process_since_ms: None,
             restored_ms: None,
+            is_unclaimed: false,
             gaps: VecDeque::new(),
         }
     }

@@ -1,5 +1,6 @@
 //! The query of a signal: its selectors, its kind (S7), and the value of an empty result.
 
+mod alternatives;
 mod comparison;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use super::demand::Demand;
 use super::names::{Names, TableMetrics};
 use super::not_finite;
 
+pub(crate) use alternatives::Alternatives;
 pub(crate) use comparison::Comparison;
 
 /// How queries of signals are read.
@@ -52,8 +54,6 @@ pub(crate) struct SignalQuery {
     pub(crate) writes_labels: bool,
     /// The labels by which the result is grouped; `*` if they are not known beforehand.
     pub(crate) grouping: Vec<String>,
-    /// Whether it has an `or`, so that one side can replace the other.
-    pub(crate) has_or: bool,
     /// The sums of which a larger query consists, if one may be empty and mean 0 while the others are not.
     pub(crate) parts: Vec<SignalQuery>,
     /// A combination whose parts cannot be distinguished: its empty result proves nothing.
@@ -105,6 +105,8 @@ pub(crate) struct Selector {
     pub(crate) of_table: TableMetrics,
     /// The labels that the result has from its series.
     pub(crate) carried: Carried,
+    /// What stands in for it where it has no series.
+    pub(crate) alternatives: Alternatives,
     /// How far back the query reads, in milliseconds: the longest sum of ranges, offsets and subqueries.
     pub(crate) window_ms: i64,
 }
@@ -155,10 +157,7 @@ impl SignalQuery {
             None => (whole.clone(), None),
         };
         // Before parts are filled with an `or` of our own.
-        let mut has_or = false;
-        query.plan().walk(&mut |expr| {
-            has_or |= matches!(&expr.kind, ExprKind::Binary(binary) if binary.op == BinaryOp::Or);
-        });
+        let mut alternatives = alternatives::of_selectors(query.plan()).into_iter();
         let kind = kind(query.plan(), names);
         let demand = Demand::of(query.plan(), names);
         let not_finite = not_finite::queries(&query);
@@ -193,7 +192,10 @@ impl SignalQuery {
         let selectors: Vec<Selector> = query
             .selectors()
             .zip(carried::of_selectors(query.plan()))
-            .map(|(used, carried)| Selector::from_use(used, carried, window_ms))
+            .map(|(used, carried)| Selector {
+                alternatives: alternatives.next().unwrap_or_default(),
+                ..Selector::from_use(used, carried, window_ms)
+            })
             .collect();
         let grouping = grouping(query.plan());
         let is_absent = is_absent(query.plan());
@@ -207,7 +209,6 @@ impl SignalQuery {
             not_finite,
             writes_labels,
             grouping,
-            has_or,
             parts,
             is_opaque,
             filter,
@@ -302,6 +303,7 @@ impl Selector {
                 .collect(),
             matchers: used.matchers.to_vec(),
             carried,
+            alternatives: Alternatives::default(),
             window_ms,
         }
     }
