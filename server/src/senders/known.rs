@@ -39,6 +39,8 @@ pub(super) struct Known {
     held: Held,
     /// The newest of all, no later than it came.
     pub(super) newest_ms: Option<i64>,
+    /// When something came last.
+    pub(super) came_ms: Option<i64>,
     /// Since when it sends: until an interval later not every series may have come.
     pub(super) since_ms: i64,
     /// Which of several replicas is taken, and the newest that it has sent.
@@ -61,6 +63,7 @@ impl Known {
             series: BTreeMap::new(),
             held: Held::nothing(memory),
             newest_ms: None,
+            came_ms: None,
             since_ms: 0,
             replica: None,
             replaced_ms: None,
@@ -233,7 +236,7 @@ impl Known {
             line(out, labels, f64::NAN);
             not_known.add(labels, || {
                 let signal = labels.get("signal").unwrap_or("");
-                format!("sender {sender:?} says that its signal {signal:?} is unknown; its `/signals` says why")
+                format!("sender {sender:?} says that its signal {signal:?} is unknown; its `/signals` says why, or has it no more")
             });
         };
         let is_unknown = |labels: &Labels| {

@@ -118,6 +118,7 @@ impl Sender {
             known.since_ms = now_ms;
         }
         known.newest_ms = known.newest_ms.max(Some(newest_ms));
+        known.came_ms = Some(now_ms);
         let refused = batch.into_iter().map(|one| !known.take(one, now_ms));
         let refused = refused.filter(|refused| *refused).count();
         self.0.news.notify_one();
@@ -134,6 +135,12 @@ impl Sender {
             return Err(format!("sender {name:?} has sent nothing yet"));
         };
         if now_ms.saturating_sub(newest_ms) > age_ms_max {
+            let comes = |came_ms: i64| now_ms.saturating_sub(came_ms) <= age_ms_max;
+            if known.came_ms.is_some_and(comes) {
+                return Err(format!(
+                    "what sender {name:?} sends is older than {age_ms_max} ms when it comes: its clock is behind, or it sends late"
+                ));
+            }
             let since = rfc3339(Timestamp::from_ms(newest_ms));
             return Err(format!("sender {name:?} has sent nothing since {since}"));
         }
@@ -275,6 +282,25 @@ mod tests {
             why(&sender).contains("every series has come"),
             "a new beginning"
         );
+    }
+
+    /// A sender whose clock was 3 s behind had sent nothing yet, as it was said, though it sent every second.
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_late_is_told_from_what_does_not_come() {
+        let sender = new_sender(SenderMemory::of_limit(1 << 40), None);
+        let why = |sender: &Sender| text(sender).expect_err("no page");
+        assert!(why(&sender).contains("sent nothing yet"));
+        let mut whys = Vec::new();
+        for _ in 0..5 {
+            advance(500).await;
+            send(&sender, "", &[(labels! { "__name__" => "a" }, 3_000, 1.0)]);
+            whys.push(why(&sender));
+        }
+        assert!(whys[0].contains("its clock is behind"), "{}", whys[0]);
+        whys.dedup();
+        assert_eq!(whys.len(), 1, "a reason stays while its state does");
+        advance(5_000).await;
+        assert!(why(&sender).contains("sent nothing since"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -22,6 +22,7 @@ mod own_metrics;
 mod places;
 mod pprof;
 mod raw_target;
+mod removed_signals;
 mod request_heads;
 mod rules;
 mod run;

@@ -19,6 +19,7 @@ use tracing::warn;
 
 use super::app::App;
 use super::own_metrics::signal_samples;
+use super::removed_signals::RemovedSignals;
 
 /// How many signals there is something to be said of.
 const COUNT: &str = "stillwell_signal_count";
@@ -33,6 +34,7 @@ const LOOK_REST_TIMES: u32 = 10;
 pub(super) async fn run(app: Arc<App>, mut quit: watch::Receiver<bool>) {
     let mut shown = HashSet::new();
     let mut stored = Stored::default();
+    let mut removed = RemovedSignals::default();
     let mut failed = false;
     let mut rest = LOOK;
     loop {
@@ -48,7 +50,7 @@ pub(super) async fn run(app: Arc<App>, mut quit: watch::Receiver<bool>) {
         }
         let (now, began) = (app.now(), Instant::now());
         let samples = match every {
-            Some(_) => samples(&app, now).await,
+            Some(_) => samples(&app, &mut removed, now).await,
             None => Vec::new(),
         };
         // Signals that are not compiled are evaluated by this: for a tenth of the time at most.
@@ -84,8 +86,10 @@ pub(super) async fn run(app: Arc<App>, mut quit: watch::Receiver<bool>) {
 }
 
 /// What signals say now.
-async fn samples(app: &App, now: Timestamp) -> Vec<(Labels, f64)> {
-    let readings = app.sent_readings(now).await;
+async fn samples(app: &App, removed: &mut RemovedSignals, now: Timestamp) -> Vec<(Labels, f64)> {
+    let mut readings = app.sent_readings(now).await;
+    // After them, so that none of them is missing here.
+    removed.add_to(&mut readings, &app.signal_names(), now);
     let mut samples = signal_samples(&readings, now);
     // Sent whatever else there is: whoever has nothing to say is there nevertheless.
     let count = Labels::from_pairs([(METRIC_NAME, COUNT)]);

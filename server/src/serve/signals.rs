@@ -4,7 +4,7 @@ mod describe;
 mod judge;
 mod reasons;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -236,6 +236,12 @@ impl Watched {
             Some((spec.name.clone(), reading))
         };
         self.signals.iter().filter_map(read).collect()
+    }
+
+    /// The names of those of the configuration.
+    pub(super) fn configured_names(&self) -> BTreeSet<String> {
+        let signals = self.signals.iter();
+        signals.map(|(spec, _)| spec.name.clone()).collect()
     }
 
     /// The same for whoever adds up what several processes say that share their targets: without signals that are unknown

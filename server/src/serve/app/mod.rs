@@ -2,6 +2,7 @@
 
 mod host;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -443,6 +444,11 @@ impl App {
         let signals = Arc::clone(&self.loaded.read().signals);
         let reading = tokio::task::spawn_blocking(move || signals.readings_of_shard(now));
         reading.await.unwrap_or_default() // a panic has been logged
+    }
+
+    /// The names of the signals of the configuration.
+    pub(super) fn signal_names(&self) -> BTreeSet<String> {
+        self.loaded.read().signals.configured_names()
     }
 
     /// How alerts are sent.

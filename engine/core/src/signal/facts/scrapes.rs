@@ -9,6 +9,10 @@ use crate::store::{SeriesId, TargetId, is_counter};
 
 use super::{ChangeKind, CounterMoves, Facts, TargetFacts};
 
+/// Errors of a target without any good page that its reasons name one after another: a sender that has sent nothing yet may be one
+/// whose clock is behind.
+const NAMED_ERRORS_MAX: u8 = 3;
+
 impl Facts {
     /// A page was committed. Returns what has changed about the serving process. `value` reads a series' newest value;
     /// `counters` that only fell are a restart if the page does not say when its process started. `has_counted` says whether a
@@ -106,8 +110,10 @@ impl Facts {
         let is_first_failure = facts.last.is_some_and(|(_, good)| good);
         // The time for which its first page is waited for starts now: `SignalRegistry::scrape_failed` looks at that later.
         facts.first_attempt_ms.get_or_insert(at_ms);
-        if facts.first_error.is_empty() {
+        let is_known = facts.last_good_ms.is_some() || facts.errors_named >= NAMED_ERRORS_MAX;
+        if facts.first_error.is_empty() || !is_known && facts.first_error != error {
             error.clone_into(&mut facts.first_error);
+            facts.errors_named += 1;
         }
         // A replica that reports that it leads replaces a leader whose scrapes fail (S3d).
         self.epoch += u64::from(is_first_failure && !facts.leases.is_empty());
@@ -151,6 +157,7 @@ impl TargetFacts {
         self.last_good_ms = Some(at_ms);
         self.error.clear();
         self.first_error.clear();
+        self.errors_named = 0;
         u64::from(is_first) + u64::from(may_lead_again)
     }
 

@@ -49,8 +49,10 @@ pub(crate) struct TargetFacts {
     /// Why the newest scrape failed; empty if it succeeded.
     pub(crate) error: String,
     /// Why the first scrape after the last successful one failed. Reasons name this error, so that they do not change while
-    /// the state stays the same.
+    /// the state stays the same. While there was no good page, it gives way to the next ones, of which the first says least.
     pub(crate) first_error: String,
+    /// How often that was another one.
+    pub(super) errors_named: u8,
     /// Metrics on the newest good page, with how many series each has.
     pub(crate) metrics: HashMap<Box<str>, u32>,
     pub(crate) names_seen: NamesSeen,
@@ -131,6 +133,7 @@ impl TargetFacts {
             away: Away::default(),
             error: String::new(),
             first_error: String::new(),
+            errors_named: 0,
             metrics: HashMap::new(),
             names_seen: NamesSeen::default(),
             build_ref: String::new(),
