@@ -18,7 +18,8 @@ pub(super) fn not_known<'a>(
     query: &'a SignalQuery,
 ) -> Option<&'a str> {
     let not_known = with_losses(assessment, scope).flat_map(|target| {
-        let all = [&target.not_known, target.sources.not_known()];
+        let sources = target.sources.not_known();
+        let all = [&target.not_known, sources, target.replicated.not_known()];
         all.map(|not_known| (target, not_known))
     });
     let mut not_known = not_known.filter(|(_, one)| !one.is_empty());

@@ -45,7 +45,7 @@ pub(super) fn shows(assessment: Assessment<'_>, target: &TargetFacts, selector: 
 /// The same of a metric.
 pub(super) fn shows_metric(assessment: Assessment<'_>, target: &TargetFacts, metric: &str) -> bool {
     let mut metrics = target.metrics.keys().map(|metric| &**metric);
-    let has = |name: &str| target.metrics.contains_key(name);
+    let has = |name: &str| target.metrics.contains_key(name) || target.replicated.shows(name);
     let mut equivalents = assessment.names.equivalents(metric).into_iter();
     has(metric)
         || equivalents.any(|(name, _)| has(&name))

@@ -48,6 +48,10 @@ impl Writer {
             registry.facts.update_names_seen(target);
             let left_out = std::mem::take(&mut progress.left_out);
             registry.facts.note_left_out(target, left_out);
+            self.note_endings(registry, staged, progress);
+            // Of a page with such samples every line is placed anew where one is.
+            let replicated = std::mem::take(&mut progress.replicated);
+            registry.facts.note_replicated(target, replicated);
         }
         for metric in &progress.moved {
             registry.facts.record_structure_change(metric);
@@ -79,6 +83,26 @@ impl Writer {
         let others = registry.evaluate(&self.store, target, at);
         drop(guard);
         self.refresh(&others);
+    }
+
+    /// Tells the facts of the series that are gone, where other targets show them, too.
+    fn note_endings(
+        &self,
+        registry: &mut SignalRegistry,
+        staged: &Staged<'_>,
+        progress: &Progress,
+    ) {
+        let others = registry.facts.with_replicated();
+        if others.is_empty() {
+            return;
+        }
+        let store = self.store.read();
+        let removed = staged.page().removed.iter();
+        for id in removed.filter(|id| progress.has_left(**id)) {
+            let labels = store.series.labels(*id);
+            let owner = staged.target();
+            registry.facts.replicated_ended(owner, &others, &labels);
+        }
     }
 
     /// Evaluates signals without holding a lock.

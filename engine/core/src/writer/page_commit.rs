@@ -96,10 +96,14 @@ impl PageCommit<'_, '_> {
             Placement::Conflict => committed.conflicts += 1,
             Placement::Dropped => {}
         }
-        if let Some(labels) = sample.labels
-            && let Some(why) = stands_for_another(at, labels, staged.spec())
-        {
-            self.of.left_out.add(labels, why);
+        if let Some(labels) = sample.labels {
+            match stands_for_another(at, labels, staged.spec()) {
+                Some(why) => self.of.left_out.add(labels, why),
+                None if at == Placement::Conflict => {
+                    self.of.replicated.add(labels, WhyLeftOut::OfTarget);
+                }
+                None => {}
+            }
         }
         at
     }

@@ -27,6 +27,8 @@ pub(super) struct Progress {
     pub(super) moved: BTreeSet<Box<str>>,
     /// Metrics of which lines of this page have no series of their own.
     pub(super) left_out: LeftOut,
+    /// Those whose series another replica of a collector has.
+    pub(super) replicated: LeftOut,
     /// How many series had ended in the whole store when the commit began.
     pub(super) endings: u64,
     pub(super) committed: Committed,
@@ -88,6 +90,7 @@ impl Progress {
             has_counted: None,
             moved: BTreeSet::new(),
             left_out: LeftOut::default(),
+            replicated: LeftOut::default(),
             endings: 0,
             committed,
             is_late: false,

@@ -3,7 +3,7 @@
 use stillwell_engine::TargetSpec;
 use stillwell_engine::labels::{Labels, RelabelAction, RelabelRule, RelabelSpec};
 
-use crate::scenario::{INTERVAL_MS, Scenario, unknown, value};
+use crate::scenario::{INTERVAL_MS, Reported, Scenario, unknown, value};
 
 const WAITING: &str = "sum(vllm:num_requests_waiting)";
 
@@ -212,4 +212,73 @@ fn a_series_that_a_page_says_twice_with_different_values_is_not_known() {
     }
     scenario.take(target, "other 1\nvllm:num_requests_waiting 6\n");
     assert_eq!(scenario.reported(signal), value(6.0));
+}
+
+/// Of two replicas of a collector the one that had a series no longer showed it: 5 of 35 was told until the other's next page, though
+/// its newest page showed it all the time.
+#[test]
+fn a_series_that_another_replica_shows_goes_on_with_its_next_page() {
+    const OWN: &str = "my_queue";
+    let page = |x: Option<i64>| {
+        let x = x.map(|x| format!("{OWN}{{job=\"v\",instance=\"x\"}} {x}\n"));
+        format!(
+            "{}{OWN}{{job=\"v\",instance=\"y\"}} 5\n",
+            x.unwrap_or_default()
+        )
+    };
+    // Within two pages, and without a smaller number in between.
+    let goes_on = |scenario: &mut Scenario, with, sum, told: Reported, page: &str| {
+        for _ in 0..2 {
+            scenario.take(with, page);
+            if scenario.reported(sum) != told {
+                unknown(&scenario.reported(sum), &["gives the value"]);
+            }
+        }
+        assert_eq!(scenario.reported(sum), told);
+    };
+    for leaves in [false, true] {
+        let mut scenario = Scenario::new();
+        let sum = scenario.register(&format!("sum({OWN})"));
+        let of_x = scenario.register(&format!("sum({OWN}{{instance=\"x\"}})"));
+        let of_y = scenario.register(&format!("sum({OWN}{{instance=\"y\"}})"));
+        let [one, other] = ["a:1", "b:1"].map(|instance| {
+            scenario.target_with(TargetSpec {
+                labels: Labels::from_pairs([("job", "fed"), ("instance", instance)]),
+                interval_ms: INTERVAL_MS as u64,
+                honor_labels: true,
+                ..TargetSpec::default()
+            })
+        });
+        for _ in 0..4 {
+            scenario.take(one, &page(Some(30)));
+            scenario.take_now(other, &page(Some(30)));
+        }
+        assert_eq!(scenario.reported(sum), value(35.0));
+        scenario.now_ms += INTERVAL_MS;
+        if leaves {
+            scenario.remove(one);
+            unknown(&scenario.reported(sum), &["a:1", "has left", "b:1"]);
+            goes_on(&mut scenario, other, sum, value(36.0), &page(Some(31)));
+            continue;
+        }
+        scenario.take_now(one, &page(None));
+        for signal in [sum, of_x] {
+            unknown(
+                &scenario.reported(signal),
+                &["a:1", "no longer shows", "b:1"],
+            );
+        }
+        assert_eq!(scenario.reported(of_y), value(5.0));
+        goes_on(&mut scenario, other, sum, value(36.0), &page(Some(31)));
+        // The other way round; of its metric the second has nothing but what is the first's.
+        scenario.take(one, &page(Some(32)));
+        scenario.now_ms += 1;
+        scenario.take_now(other, &page(None));
+        unknown(&scenario.reported(sum), &["b:1", "no longer shows", "a:1"]);
+        goes_on(&mut scenario, one, sum, value(38.0), &page(Some(33)));
+        // What neither shows has ended.
+        scenario.take(one, &page(None));
+        scenario.take_now(other, &page(None));
+        assert_eq!(scenario.reported(sum), value(5.0));
+    }
 }

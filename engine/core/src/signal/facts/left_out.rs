@@ -68,9 +68,24 @@ impl LeftOut {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// What is left out of a metric.
+    pub(super) fn of(&self, metric: &str) -> Option<&OfMetric> {
+        self.0.get(metric)
+    }
+
+    /// The samples that are known by their labels.
+    pub(super) fn samples(&self) -> impl Iterator<Item = &Labels> {
+        self.0.values().flat_map(|of_metric| &of_metric.samples)
+    }
 }
 
 impl OfMetric {
+    /// Whether this one may be among them.
+    pub(super) fn may_have(&self, labels: &Labels) -> bool {
+        self.samples.len() > SAMPLES_MAX || self.samples.contains(labels)
+    }
+
     /// Whether some may be among what these conditions select. Names and pools may be others on the page than in a query (S8).
     pub(crate) fn may_fit<'m>(
         &self,

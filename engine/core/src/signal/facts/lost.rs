@@ -102,6 +102,7 @@ impl TargetFacts {
             || self.lacks_reports
             || !self.not_known.is_empty()
             || !self.sources.not_known().is_empty()
+            || !self.replicated.not_known().is_empty()
             || !self.lost.is_empty()
             || !self.lost_others.is_empty()
             || !self.left_out.is_empty();

@@ -3,7 +3,7 @@
 //! They are derived from pages and scrape times only, so two replicas that saw the same pages have the same facts (S2, S3,
 //! S6). `target` and `group` are the facts about one; `series` updates them when series appear and disappear (`gathered`:
 //! those of a large page at once, `process`: what another process tells; `lost`: what a page has no more), `scrapes` after each
-//! scrape (`starts`: when processes started; `sources_down`: what is not known of sources behind the page); `structure` records which metrics have changed, for the
+//! scrape (`starts`: when processes started; `sources_down`: what is not known of sources behind the page; `replicated`: what others have of it); `structure` records which metrics have changed, for the
 //! compiled queries; `persist` is what a snapshot keeps of them.
 
 mod away;
@@ -14,6 +14,7 @@ mod lost;
 mod names_seen;
 mod persist;
 mod process;
+mod replicated;
 mod scrapes;
 mod series;
 mod sources_down;
@@ -36,6 +37,7 @@ pub(crate) use left_out::{LeftOut, WhyLeftOut, may_fit};
 pub(crate) use names_seen::NamesSeen;
 pub(crate) use persist::RestoredTarget;
 pub(crate) use process::{ProcessFacts, ProcessGatherer};
+pub(crate) use replicated::Replicated;
 pub(crate) use target::{TargetFacts, Uncovered};
 
 /// What a text takes that is remembered: some 30 bytes, a place in a hash table, what the allocator adds.
@@ -89,6 +91,8 @@ pub(crate) struct Facts {
     pub(crate) left_ms: i64,
     /// Targets that have lost metrics, or whose page became empty.
     pub(crate) targets_with_losses: usize,
+    /// Targets that show series which another has.
+    with_replicated: usize,
     /// Targets that were looked at for what they may have lost.
     #[cfg(test)]
     pub(crate) looks_for_losses: usize,
@@ -113,6 +117,7 @@ impl Default for Facts {
             structure_of_all: 0,
             left_ms: i64::MIN,
             targets_with_losses: 0,
+            with_replicated: 0,
             #[cfg(test)]
             looks_for_losses: 0,
             read_metrics: HashMap::new(),
@@ -188,6 +193,7 @@ impl Facts {
         self.record_structure_change_of_all();
         self.left_ms = self.left_ms.max(at_ms);
         self.targets_with_losses -= usize::from(facts.has_losses);
+        self.owner_leaves(&facts);
         self.requirements.forget(id);
         if let Some(group) = self.groups.get_mut(&facts.group) {
             group.holders.retain(|_, holder| *holder != id);

@@ -17,7 +17,7 @@ use super::away::Away;
 use super::group::group_of;
 use super::sources_down::SourcesDown;
 use super::starts::Starts;
-use super::{LeftOut, NamesSeen};
+use super::{LeftOut, NamesSeen, Replicated};
 
 /// One target.
 #[derive(Debug)]
@@ -80,6 +80,7 @@ pub(crate) struct TargetFacts {
     pub(crate) not_known: NotKnown,
     /// Sources behind its page that are down according to it.
     pub(crate) sources: SourcesDown,
+    pub(crate) replicated: Replicated,
     /// The series about its scrapes are those of another target with the same labels.
     pub(crate) lacks_reports: bool,
     /// Some of these were so after its newest page; counted in [`super::Facts::targets_with_losses`].
@@ -146,6 +147,7 @@ impl TargetFacts {
             is_empty: false,
             left_out: LeftOut::default(),
             not_known: NotKnown::default(),
+            replicated: Replicated::default(),
             sources: SourcesDown::default(),
             lacks_reports: false,
             has_losses: false,

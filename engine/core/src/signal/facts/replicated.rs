@@ -1,0 +1,103 @@
+//! Series that several targets show as theirs: replicas of a collector, whose labels are honoured (`honor_labels`). One of them
+//! has the series. When its page no longer shows it, another's has it from its next page but one at the latest on; until then what reads it is not known.
+
+use super::super::assessment::describe;
+use super::{Facts, LeftOut, TargetFacts};
+use crate::labels::Labels;
+use crate::not_known::NotKnown;
+use crate::store::TargetId;
+
+/// What is known of such series of one target.
+#[derive(Debug, Default)]
+pub(crate) struct Replicated {
+    /// Samples of its newest page whose series another target has.
+    shown: LeftOut,
+    /// Those of them whose series have ended since.
+    ended: NotKnown,
+}
+
+impl Replicated {
+    /// Whether its newest page shows series of this metric that another target has.
+    pub(crate) fn shows(&self, metric: &str) -> bool {
+        self.shown.of(metric).is_some()
+    }
+
+    /// What its next page will give a value.
+    pub(crate) fn not_known(&self) -> &NotKnown {
+        &self.ended
+    }
+}
+
+impl Facts {
+    /// Each sample of a page of a target has its place: what others have ended is its own now, or is not on it either, and these are
+    /// others'.
+    pub(crate) fn note_replicated(&mut self, id: TargetId, shown: LeftOut) {
+        let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) else {
+            return;
+        };
+        // As of series that are its own.
+        for labels in shown.samples() {
+            self.epoch += u64::from(facts.record_replaced_labels(labels));
+        }
+        let (before, now) = (facts.replicated.shown.is_empty(), shown.is_empty());
+        self.with_replicated = self.with_replicated + usize::from(!now) - usize::from(!before);
+        let ended = NotKnown::default();
+        facts.replicated = Replicated { shown, ended };
+    }
+
+    /// The targets that show series which another has.
+    pub(crate) fn with_replicated(&self) -> Vec<TargetId> {
+        if self.with_replicated == 0 {
+            return Vec::new();
+        }
+        let listed = self.listed();
+        let of = listed.filter(|(_, target)| !target.replicated.shown.is_empty());
+        of.map(|(id, _)| id).collect()
+    }
+
+    /// A series of `owner` has ended: it is not known where one of the others shows it.
+    pub(crate) fn replicated_ended(
+        &mut self,
+        owner: TargetId,
+        others: &[TargetId],
+        labels: &Labels,
+    ) {
+        let name = self.target(owner).map(describe).unwrap_or_default();
+        for other in others.iter().filter(|other| **other != owner) {
+            let facts = self.targets.get_mut(other.index());
+            let Some(facts) = facts.and_then(Option::as_mut) else {
+                continue;
+            };
+            let metric = labels.metric_name().unwrap_or("");
+            let shown = facts.replicated.shown.of(metric);
+            if !shown.is_some_and(|shown| shown.may_have(labels)) {
+                continue;
+            }
+            let why = format!(
+                "{name} no longer shows {labels}, and {} does: its next page gives the value",
+                describe(facts)
+            );
+            facts.replicated.ended.add(labels, || why);
+            self.update_losses(*other);
+        }
+    }
+
+    /// A target leaves, and with it its series: those that others show are not known before their next pages.
+    pub(super) fn owner_leaves(&mut self, facts: &TargetFacts) {
+        self.with_replicated -= usize::from(!facts.replicated.shown.is_empty());
+        for other in self.with_replicated() {
+            let Some(target) = self.targets[other.index()].as_mut() else {
+                continue; // it is listed
+            };
+            let why = format!(
+                "{} has left, and {} may show what it had: its next page gives the values",
+                describe(facts),
+                describe(target)
+            );
+            for labels in target.replicated.shown.samples() {
+                target.replicated.ended.add(labels, || why.clone());
+            }
+            self.update_losses(other);
+        }
+    }
+}
