@@ -5,8 +5,11 @@
 mod api_service;
 mod authentication;
 mod bounded;
+mod budget;
 mod connect;
 mod kinds;
+mod list_page;
+pub(crate) mod list_watch;
 mod object_names;
 mod objects;
 mod review;

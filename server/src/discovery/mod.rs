@@ -26,7 +26,6 @@ mod unlisted;
 mod watched_groups;
 
 pub(crate) use kubernetes::client::{TRY_AGAIN, connect};
-pub(crate) use kubernetes::list_watch::{Change, Kept, NO_SUCH_KIND, Selectors, follow};
 pub use manager::{Manager, SourceState, Wanted};
 pub use monitors::read_spec as read_monitor;
 pub use shard::Shard;

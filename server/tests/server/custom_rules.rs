@@ -504,7 +504,7 @@ async fn an_api_server_that_lists_no_pods_is_the_reason_and_no_empty_list() {
         .expect_err("it is refused");
     assert!(
         why.starts_with("503 vllm_num_requests_waiting: which pods there are is unknown: ")
-            && why.contains("with the verbs list and watch"),
+            && why.contains("with the verbs get, list and watch"),
         "{why}"
     );
     // A single pod needs no list.

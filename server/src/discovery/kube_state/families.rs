@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 use stillwell_engine::labels::{Labels, LabelsBuilder, METRIC_NAME, Matcher};
 
-use crate::discovery::Kept;
+use crate::cluster::list_watch::Kept;
 
 /// A kind of objects.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Duration, Instant};
 
 use super::families::{Facts, Kind, page};
-use crate::discovery::kubernetes::list_watch::{Change, NO_SUCH_KIND, Selectors, follow};
+use crate::cluster::list_watch::{Bounds, Change, NO_SUCH_KIND, Selectors, follow};
 use crate::scrape::{WritesPages, WrittenPage};
 
 /// One question. It is far below the timeout of a scrape.
@@ -233,19 +233,22 @@ impl Task {
             }
             std::future::ready(())
         };
-        follow(api, Selectors::default(), keep, send)
+        // A page of a part of the objects would tell of less than there is.
+        let selectors = Selectors {
+            bounds: Bounds {
+                objects: OBJECTS_MAX,
+                leaves_out: false,
+                ..Bounds::default()
+            },
+            ..Selectors::default()
+        };
+        follow(api, selectors, keep, send)
     }
 }
 
 /// Takes a change. Returns whether it is the first list; error: the watch has to begin anew.
 fn take(known: &mut Known, change: Change<Facts>) -> Result<bool, String> {
     match change {
-        Change::All(all) if all.len() > OBJECTS_MAX => {
-            return Err(format!(
-                "there are {} objects; at most {OBJECTS_MAX} are told of",
-                all.len()
-            ));
-        }
         Change::All(all) => {
             let first = !known.listed;
             *known = Known {
@@ -257,9 +260,6 @@ fn take(known: &mut Known, change: Change<Facts>) -> Result<bool, String> {
             return Ok(first);
         }
         Change::Put(key, facts) => {
-            if known.objects.len() >= OBJECTS_MAX && !known.objects.contains_key(&key) {
-                return Err(format!("there are more than {OBJECTS_MAX} objects"));
-            }
             known.objects.insert(key, facts);
         }
         Change::Gone(key) => drop(known.objects.remove(&key)),

@@ -3,13 +3,15 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use stillwell_engine::labels::{Labels, LabelsBuilder};
 
+use crate::cluster::list_watch;
+
 pub(super) const PREFIX: &str = "__meta_kubernetes_";
 
 /// A longer name, uid, address or image is none of Kubernetes, and is left out.
 const VALUE_BYTES_MAX: usize = 4 << 10;
 /// What labels and annotations of an object may take together as labels of a target. The longest are left out first: manifests
 /// and states that programs write down, by which nobody selects.
-pub(super) const METADATA_BYTES_MAX: usize = 32 << 10;
+pub(super) const METADATA_BYTES_MAX: usize = list_watch::METADATA_BYTES_MAX;
 
 /// Sets a label; a value that is empty sets none, as everywhere in Prometheus.
 pub(super) fn set(labels: &mut LabelsBuilder, name: &str, value: &str) {

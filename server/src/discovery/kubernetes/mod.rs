@@ -12,8 +12,6 @@ pub(super) mod client;
 mod endpoints;
 mod endpointslice;
 mod ingress;
-mod list_page;
-pub(super) mod list_watch;
 mod lookup;
 pub(super) mod meta;
 mod node;
@@ -28,9 +26,9 @@ use kube::{Api, Client};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use self::list_watch::{Change, Selectors, follow};
 use self::state::{Kind, Object, State};
 use super::groups::Groups;
+use crate::cluster::list_watch::{Change, Selectors, follow};
 use crate::config::{KubernetesDiscovery, KubernetesRole};
 
 /// Changes under way between the watches and the state. A list of ten thousand pods waits here page by page.
@@ -142,5 +140,6 @@ fn selectors(kind: Kind, config: &KubernetesDiscovery) -> Selectors {
     selector.map_or_else(Selectors::default, |one| Selectors {
         label: one.label.clone(),
         field: one.field.clone(),
+        ..Selectors::default()
     })
 }

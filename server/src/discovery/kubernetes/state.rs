@@ -7,10 +7,10 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::Ingress;
 use stillwell_engine::labels::Labels;
 
-use super::list_watch::{Change, Kept, json_bytes};
 use super::lookup::Lookup;
 use super::pod::PodFacts;
 use super::{endpoints, endpointslice, ingress, node, pod, service};
+use crate::cluster::list_watch::{Change, Kept, json_bytes};
 use crate::config::{KubernetesDiscovery, KubernetesRole};
 use crate::discovery::groups::Groups;
 use crate::scrape::TargetGroup;

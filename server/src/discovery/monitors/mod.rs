@@ -16,12 +16,13 @@ mod pod_monitor;
 mod pod_monitoring;
 mod prometheus_rule;
 mod relabel;
+mod room;
 mod scrape_config;
 mod secrets;
 mod service_monitor;
+mod state;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
@@ -31,13 +32,12 @@ use stillwell_engine::promql::Features;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tracing::{info, warn};
 
 use self::job::{Job, Object};
-use self::secrets::Secrets;
+use self::state::State;
 use super::groups::Groups;
 use super::kubernetes::client;
-use super::kubernetes::list_watch::{Change, NO_SUCH_KIND, Selectors, follow};
+use crate::cluster::list_watch::{Change, Selectors, follow};
 use crate::config::{Discovery, Global, MonitorKind, Monitors, ScrapeJob, job_from_json};
 use crate::rule_groups::RuleFile;
 
@@ -47,18 +47,8 @@ const CHANGES_MAX: usize = 64;
 const GATHER: Duration = Duration::from_millis(20);
 /// Values of Secrets are read again this often: credentials are rotated.
 const SECRETS_AGAIN: Duration = Duration::from_secs(60);
-/// Objects that are followed; a cluster has some hundreds.
-const OBJECTS_MAX: usize = 5_000;
-/// Jobs of one, which has a list of endpoints, ...
-const JOBS_OF_OBJECT_MAX: usize = 100;
-/// ... and of all of them.
-const JOBS_MAX: usize = 5_000;
 /// Rules that rewrite targets and series of a job, with the twenty or so that each kind of object has.
 const RELABEL_RULES_MAX: usize = 200;
-/// Objects that are named in the log of those that come at a time; the rest is counted.
-const LOGGED_MAX: usize = 20;
-/// Rules of all of them: kube-prometheus-stack brings some 300.
-const RULES_MAX: usize = 20_000;
 
 /// Which objects are read, and what their jobs inherit.
 #[derive(Clone, Debug, PartialEq)]
@@ -135,19 +125,10 @@ pub(super) async fn run(section: Section, status: Groups, found: mpsc::Sender<Fo
             watches.spawn(watch(at, namespace, selector, client.clone(), tell.clone()));
         }
     }
-    let mut state = State {
-        section,
-        objects: BTreeMap::new(),
-        made: BTreeMap::new(),
-        secrets: Secrets::new(client),
-        expected,
-        failing: BTreeMap::new(),
-    };
+    let mut state = State::new(section, client, expected);
     loop {
-        let again = state
-            .secrets
-            .oldest()
-            .map_or_else(far_away, |at| at + SECRETS_AGAIN);
+        let again = state.oldest_secret();
+        let again = again.map_or_else(far_away, |at| at + SECRETS_AGAIN);
         tokio::select! {
             seen = told.recv() => match seen {
                 Some(seen) => state.take(seen),
@@ -163,9 +144,9 @@ pub(super) async fn run(section: Section, status: Groups, found: mpsc::Sender<Fo
         if state.make().await && found.send(state.found()).await.is_err() {
             return; // nobody uses it any more
         }
-        match state.failing.values().next() {
+        match state.failure() {
             Some(why) => status.fail(why.clone()),
-            None if state.expected.is_empty() => status.read_nothing(),
+            None if state.is_complete() => status.read_nothing(),
             None => {}
         }
     }
@@ -191,7 +172,7 @@ async fn watch(
     };
     let selectors = Selectors {
         label,
-        field: String::new(),
+        ..Selectors::default()
     };
     let send = move |change: Change<Value>| {
         let (tell, namespace) = (tell.clone(), namespace.clone());
@@ -206,206 +187,6 @@ async fn watch(
     };
     let spec = |object: DynamicObject| object.data.get("spec").cloned().unwrap_or_default();
     follow(api, selectors, spec, send).await;
-}
-
-struct State {
-    section: Section,
-    /// The `spec` of each.
-    objects: BTreeMap<Id, Arc<Value>>,
-    /// What became of each: what it gives, or why that is nothing. An object that is missing here is rendered next.
-    made: BTreeMap<Id, Result<Found, String>>,
-    secrets: Secrets,
-    /// Watches that have not listed anything yet.
-    expected: BTreeSet<(usize, String)>,
-    /// Watches that see nothing now, and why.
-    failing: BTreeMap<(usize, String), String>,
-}
-
-impl State {
-    fn take(&mut self, seen: Seen) {
-        let Seen {
-            place,
-            namespace,
-            change,
-        } = seen;
-        let watch = (place, namespace.clone());
-        self.expected.remove(&watch);
-        self.failing.remove(&watch);
-        match change {
-            Change::All(all) => {
-                let in_scope = |id: &Id| {
-                    let of = id.1.split_once('/').map_or("", |(namespace, _)| namespace);
-                    id.0 == place && (namespace.is_empty() || namespace == of)
-                };
-                let known: Vec<Id> = self
-                    .objects
-                    .keys()
-                    .filter(|id| in_scope(id))
-                    .cloned()
-                    .collect();
-                for id in known {
-                    if !all.contains_key(&id.1) {
-                        self.remove(&id);
-                    }
-                }
-                for (key, spec) in all {
-                    self.put((place, key), spec);
-                }
-            }
-            Change::Put(key, spec) => self.put((place, key), spec),
-            Change::Gone(key) => self.remove(&(place, key)),
-            Change::Failed(why) if why == NO_SUCH_KIND => {} // until somebody installs it
-            Change::Failed(why) => {
-                let why = format!("{}: {why}", PLACES[place].plural);
-                self.failing.insert(watch, why);
-            }
-        }
-    }
-
-    fn put(&mut self, id: Id, spec: Value) {
-        let same = self.objects.get(&id).is_some_and(|known| **known == spec);
-        let room = self.objects.len() < OBJECTS_MAX || self.objects.contains_key(&id);
-        if !same && room {
-            self.made.remove(&id);
-            self.objects.insert(id, Arc::new(spec));
-        }
-    }
-
-    fn remove(&mut self, id: &Id) {
-        if self.objects.remove(id).is_some() {
-            // Something that `make` notices.
-            self.made.insert(id.clone(), Ok(Found::default()));
-        }
-    }
-
-    /// Objects that refer to a Secret are rendered again with what it says now.
-    fn read_secrets_again(&mut self) {
-        let users = self.secrets.forget();
-        self.made.retain(|id, _| !users.contains(id));
-    }
-
-    /// Renders what is new. Returns whether something is.
-    async fn make(&mut self) -> bool {
-        let gone: Vec<Id> = self
-            .made
-            .keys()
-            .filter(|id| !self.objects.contains_key(*id))
-            .cloned()
-            .collect();
-        for id in &gone {
-            self.made.remove(id);
-        }
-        let new: Vec<Id> = self
-            .objects
-            .keys()
-            .filter(|id| !self.made.contains_key(*id))
-            .cloned()
-            .collect();
-        for (at, id) in new.iter().enumerate() {
-            let made = self.render(id).await;
-            if at < LOGGED_MAX {
-                log_made(id, &made);
-            }
-            self.made.insert(id.clone(), made);
-            // Of thousands each takes a part of a millisecond: others have their turn, and the end of the process is seen.
-            tokio::task::yield_now().await;
-        }
-        if let Some(more @ 1..) = new.len().checked_sub(LOGGED_MAX) {
-            let refused = new
-                .iter()
-                .filter(|id| matches!(self.made.get(*id), Some(Err(_))));
-            let refused = refused.count();
-            info!(
-                "{more} more objects were read; {refused} of the {} give nothing",
-                new.len()
-            );
-        }
-        !gone.is_empty() || !new.is_empty()
-    }
-
-    async fn render(&mut self, id: &Id) -> Result<Found, String> {
-        let spec = Arc::clone(&self.objects[id]);
-        let kind = PLACES[id.0].kind;
-        if kind == MonitorKind::PrometheusRule {
-            return self.render_rules(id, &spec);
-        }
-        let (namespace, name) = id.1.split_once('/').unwrap_or(("", &id.1));
-        let object = Object {
-            namespace,
-            name,
-            spec: &spec,
-            options: &self.section.options,
-        };
-        let mut found = Found::default();
-        let jobs = jobs_of(kind, &object)?;
-        self.check_room(id, jobs.len())?;
-        for mut job in jobs {
-            endpoint::check_files(&job.keys, self.section.options.arbitrary_fs_access)?;
-            self.secrets.resolve(id, &mut job).await?;
-            found.jobs.push(read(&job, &self.section)?);
-        }
-        Ok(found)
-    }
-
-    /// Error: an object gives more jobs than are taken.
-    fn check_room(&self, id: &Id, jobs: usize) -> Result<(), String> {
-        if jobs > JOBS_OF_OBJECT_MAX {
-            return Err(format!(
-                "it has {jobs} endpoints; of one object {JOBS_OF_OBJECT_MAX} are taken"
-            ));
-        }
-        let others = self.made.iter().filter(|(of, _)| *of != id);
-        let others = others.filter_map(|(_, made)| Some(made.as_ref().ok()?.jobs.len()));
-        let others: usize = others.sum();
-        if others + jobs > JOBS_MAX {
-            return Err(format!(
-                "its {jobs} scrape jobs are too many beside the {others} of other objects: {JOBS_MAX} are taken; restrict \
-                 them by `selector` and `namespaces`"
-            ));
-        }
-        Ok(())
-    }
-
-    fn render_rules(&self, id: &Id, spec: &Value) -> Result<Found, String> {
-        let others = self.made.iter().filter(|(of, _)| *of != id);
-        let others = others.filter_map(|(_, made)| made.as_ref().ok());
-        let others: usize = others
-            .flat_map(|found| &found.rules)
-            .map(RuleFile::rule_count)
-            .sum();
-        let file = prometheus_rule::rules(&id.1, spec, &self.section.features)?;
-        let count = file.rule_count();
-        if others + count > RULES_MAX {
-            return Err(format!(
-                "its {count} rules are too many beside the {others} of other objects: {RULES_MAX} are evaluated; \
-                 restrict them by `selector` and `namespaces`"
-            ));
-        }
-        Ok(Found {
-            jobs: Vec::new(),
-            rules: vec![file],
-        })
-    }
-
-    fn found(&self) -> Found {
-        let mut all = Found::default();
-        for made in self.made.values().filter_map(|made| made.as_ref().ok()) {
-            all.jobs.extend_from_slice(&made.jobs);
-            all.rules.extend_from_slice(&made.rules);
-        }
-        all
-    }
-}
-
-fn log_made(id: &Id, made: &Result<Found, String>) {
-    let (kind, key) = (PLACES[id.0].kind.as_str(), &id.1);
-    match made {
-        Ok(found) => match found.rules.first() {
-            Some(file) => info!("{kind} {key} gives {} rules", file.rule_count()),
-            None => info!("{kind} {key} gives {} scrape jobs", found.jobs.len()),
-        },
-        Err(why) => warn!(why, "{kind} {key} gives nothing"),
-    }
 }
 
 /// The jobs of an object. Error: why there are none.

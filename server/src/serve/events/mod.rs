@@ -30,8 +30,9 @@ use self::event::{NotWritten, Sender};
 use self::ledger::Ledger;
 use self::scaler::{Scaler, ScalerKind};
 use super::app::App;
+use crate::cluster::list_watch::{Change, NO_SUCH_KIND, Selectors, follow};
 use crate::config::Events;
-use crate::discovery::{Change, NO_SUCH_KIND, Selectors, TRY_AGAIN, connect, follow};
+use crate::discovery::{TRY_AGAIN, connect};
 
 /// Between two looks at what signals say; an HPA looks every 15 s.
 const LOOK: Duration = Duration::from_secs(2);

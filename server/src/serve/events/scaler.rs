@@ -7,7 +7,7 @@ use kube::api::{DynamicObject, GroupVersionKind};
 use serde_json::Value;
 use stillwell_adapters::objects::Selector;
 
-use crate::discovery::Kept;
+use crate::cluster::list_watch::Kept;
 
 /// Metrics of one scaler; more are nobody's.
 const READS_MAX: usize = 64;

@@ -33,7 +33,7 @@ impl From<kube::Error> for Refused {
     fn from(error: kube::Error) -> Refused {
         match error {
             kube::Error::Api(status) => Refused::Status(status),
-            error => Refused::Failed(crate::cluster::words(&error)),
+            error => Refused::Failed(super::words(&error)),
         }
     }
 }
@@ -47,7 +47,11 @@ pub(super) async fn ask<K, T>(
 where
     K: Resource + Clone + DeserializeOwned,
 {
-    let request = Request::new(api.resource_url()).list(parameters);
+    let request = Request::new(api.resource_url());
+    let request = match K::metadata_api() {
+        true => request.list_metadata(parameters),
+        false => request.list(parameters),
+    };
     let request = request.map_err(|error| Refused::Failed(error.to_string()))?;
     let client = api.clone().into_client();
     let answer = client.send(request.map(Body::from)).await?;

@@ -1,32 +1,28 @@
 //! Follows the objects of one kind: a list, then a watch from there on, and a list again where the watch lost its place.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::hash::{Hash as _, Hasher as _};
-use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::core::Request;
 use kube::{Api, Resource};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
+use tracing::warn;
 
+pub(crate) use super::budget::{Bounds, Kept, json_bytes};
+use super::budget::{Budget, Room, namespace_of};
 use super::list_page::{self, Refused};
-use super::meta::METADATA_BYTES_MAX;
 
+/// Labels, and annotations, of an object; what is beyond is left out, the longest first.
+pub(crate) const METADATA_BYTES_MAX: usize = 32 << 10;
 /// Objects of a page of the list.
 const PAGE: u32 = 500;
-/// Objects of it, some forty times what a process is meant for, ...
-const OBJECTS_MAX: usize = 200_000;
-/// ... and pages: a server may give fewer objects than it is asked for.
+/// Pages of it: a server may give fewer objects than it is asked for.
 const PAGES_MAX: u32 = 2_000;
-/// What a process keeps of them: 200,000 pods take some 360 MB.
-const KEPT_BYTES_MAX: usize = 400 << 20;
-/// A namespace and a name (apimachinery, `IsDNS1123Subdomain`: 253 bytes each).
-const KEY_BYTES_MAX: usize = 2 * 253 + 1;
 /// One page.
 const LIST: Duration = Duration::from_secs(60);
 /// The server ends a watch after this long; a stream that stays silent for longer is dead (bookmarks come every minute).
@@ -53,6 +49,8 @@ pub(crate) struct Selectors {
     pub(crate) label: String,
     /// Fields.
     pub(crate) field: String,
+    /// How much of it is kept.
+    pub(crate) bounds: Bounds,
 }
 
 /// A change of what there is. Keys are `namespace/name`, or the name of what has no namespace.
@@ -68,84 +66,7 @@ pub(crate) enum Change<T> {
     Failed(String),
 }
 
-/// What is kept of an object.
-pub(crate) trait Kept {
-    /// How many bytes it holds, about.
-    fn bytes(&self) -> usize;
-}
-
-impl Kept for serde_json::Value {
-    fn bytes(&self) -> usize {
-        json_bytes(self)
-    }
-}
-
-/// The length of an object as JSON, which is about what it takes.
-pub(super) fn json_bytes(object: &impl Serialize) -> usize {
-    struct Count(usize);
-    impl io::Write for Count {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut count = Count(0);
-    // Writing does not fail, and a key that is no text ends it early: then it counts for what was written.
-    serde_json::to_writer(&mut count, object).ok();
-    count.0
-}
-
-/// Counts what is kept of all objects of a watch.
-#[derive(Default)]
-struct Budget {
-    /// Bytes by the hash of a key.
-    of: HashMap<u64, usize>,
-    bytes: usize,
-}
-
-impl Budget {
-    /// Counts an object, in the place of an earlier one. Error: it is not to be kept, for this reason.
-    fn put(&mut self, key: &str, kept: &impl Kept) -> Result<(), String> {
-        if key.len() > KEY_BYTES_MAX {
-            return Err(format!(
-                "an object whose namespace and name take {} bytes: in Kubernetes they take {KEY_BYTES_MAX} at most",
-                key.len()
-            ));
-        }
-        let (hash, bytes) = (hash(key), key.len() + kept.bytes());
-        let before = self.of.get(&hash).copied();
-        if self.of.len() >= OBJECTS_MAX && before.is_none() {
-            return Err(format!(
-                "a list of more than {OBJECTS_MAX} objects: narrow it by `selectors` or `namespaces`"
-            ));
-        }
-        let all = self.bytes - before.unwrap_or(0) + bytes;
-        if all > KEPT_BYTES_MAX {
-            return Err(format!(
-                "what is kept of the objects takes more than {} MiB: narrow them by `selectors` or `namespaces`",
-                KEPT_BYTES_MAX >> 20
-            ));
-        }
-        self.of.insert(hash, bytes);
-        self.bytes = all;
-        Ok(())
-    }
-
-    fn remove(&mut self, key: &str) {
-        self.bytes -= self.of.remove(&hash(key)).unwrap_or(0);
-    }
-}
-
-fn hash(key: &str) -> u64 {
-    let mut hasher = std::hash::DefaultHasher::new();
-    key.hash(&mut hasher);
-    hasher.finish()
-}
-
-/// Hands on every change, made to what is kept of an object by `keep`. Never ends.
+/// Hands on every change, made to what is kept of an object by `keep`. Never ends. Of partial metadata no more is asked for.
 pub(crate) async fn follow<K, T, F>(
     api: Api<K>,
     selectors: Selectors,
@@ -172,6 +93,8 @@ pub(crate) async fn follow<K, T, F>(
                         pause = Pause(PAUSE);
                     }
                     match end {
+                        // There may be room again.
+                        End::Timeout if is_steady && !budget.left_out().is_empty() => break,
                         End::Timeout if is_steady => failures = 0,
                         End::Timeout => pause.wait().await,
                         // A list costs the API server more than a watch.
@@ -246,7 +169,7 @@ where
         parameters = parameters.fields(&selectors.field);
     }
     let keep = |object: K| (key(&object), keep(object));
-    let (mut all, mut budget) = (BTreeMap::new(), Budget::default());
+    let (mut all, mut budget) = (BTreeMap::new(), Budget::new(selectors.bounds));
     for _ in 0..PAGES_MAX {
         let page = tokio::time::timeout(LIST, list_page::ask(api, &parameters, &keep)).await;
         let page = page.map_err(|_| format!("no list within {LIST:?}"))?;
@@ -256,8 +179,15 @@ where
             Refused::Failed(why) => why,
         })?;
         for (key, kept) in page.objects {
-            budget.put(&key, &kept)?;
-            all.insert(key, kept);
+            let room = loop {
+                match budget.put(&key, &kept)? {
+                    Room::Instead(namespace) => leave_out(&namespace, (&mut all, &mut budget)),
+                    room => break room,
+                }
+            };
+            if room == Room::Fits {
+                all.insert(key, kept);
+            }
         }
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => parameters = parameters.continue_token(&token),
@@ -270,6 +200,18 @@ where
     Err(format!(
         "a list of more than {PAGES_MAX} pages: narrow it by `selectors` or `namespaces`"
     ))
+}
+
+/// Forgets what was listed of a namespace, and takes none of it any more.
+fn leave_out<T>(namespace: &str, (all, budget): (&mut BTreeMap<String, T>, &mut Budget)) {
+    let before = all.len();
+    all.retain(|key, _| namespace_of(key) != namespace);
+    budget.leave_out(namespace);
+    warn!(
+        why = budget.beyond(),
+        "namespace {namespace:?}, which holds most, is left out with the {} objects seen of it until there is room",
+        before - all.len()
+    );
 }
 
 /// How a watch ended.
@@ -302,7 +244,18 @@ where
     if !selectors.field.is_empty() {
         parameters = parameters.fields(&selectors.field);
     }
-    let stream = match tokio::time::timeout(LIST, api.watch(&parameters, version)).await {
+    let request = Request::new(api.resource_url());
+    let request = match K::metadata_api() {
+        true => request.watch_metadata(&parameters, version),
+        false => request.watch(&parameters, version),
+    };
+    let request = match request {
+        Ok(request) => request,
+        Err(error) => return End::Failed(error.to_string()),
+    };
+    let client = api.clone().into_client();
+    let stream = client.request_events::<K>(request);
+    let stream = match tokio::time::timeout(LIST, stream).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return ended(&error),
         Err(_) => return End::Failed("the watch does not begin".to_owned()),
@@ -322,13 +275,18 @@ where
             Ok(Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)))) => {
                 let version_of = object.meta().resource_version.clone();
                 let (key, kept) = (key(&object), keep(object));
-                if let Err(why) = budget.put(&key, &kept) {
-                    return End::Failed(why);
-                }
+                let room = match budget.put(&key, &kept) {
+                    Ok(room) => room,
+                    Err(why) => return End::Failed(why),
+                };
                 if let Some(newer) = version_of {
                     *version = newer;
                 }
-                send(Change::Put(key, kept)).await;
+                match room {
+                    Room::Fits => send(Change::Put(key, kept)).await,
+                    Room::LeftOut => {}
+                    Room::Instead(_) => return End::LostPlace, // the list leaves it out
+                }
             }
             Ok(Some(Ok(WatchEvent::Deleted(object)))) => {
                 if let Some(newer) = &object.meta().resource_version {
@@ -355,7 +313,7 @@ fn in_words(error: &kube::Error) -> String {
             "{}: bind a ClusterRole to it with the verbs get, list and watch on these objects",
             status.message
         ),
-        error => crate::cluster::words(error),
+        error => super::words(error),
     }
 }
 
@@ -365,50 +323,5 @@ fn key<K: Resource>(object: &K) -> String {
     match &meta.namespace {
         Some(namespace) => format!("{namespace}/{name}"),
         None => name.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Bytes(usize);
-
-    impl Kept for Bytes {
-        fn bytes(&self) -> usize {
-            self.0
-        }
-    }
-
-    /// A watch added what it was sent, as long as it was sent: 1.2 GB in 20 s.
-    #[test]
-    fn what_a_watch_keeps_is_bounded() {
-        let mut budget = Budget::default();
-        let put = |budget: &mut Budget, key: &str, bytes| budget.put(key, &Bytes(bytes));
-        assert!(
-            put(&mut budget, &"n".repeat(3 << 20), 1).is_err(),
-            "no name of Kubernetes"
-        );
-        let half = KEPT_BYTES_MAX / 2;
-        for _ in 0..3 {
-            put(&mut budget, "a", half).expect("in the place of the one before");
-        }
-        let why = put(&mut budget, "b", half).expect_err("both are more than there may be");
-        assert!(
-            why.contains("400 MiB") && why.contains("selectors"),
-            "{why}"
-        );
-        put(&mut budget, "b", 1_000).expect("it fits");
-        budget.remove("a");
-        put(&mut budget, "c", half).expect("a is gone");
-        for key in ["b", "c", "never"] {
-            budget.remove(key);
-        }
-        assert_eq!(budget.bytes, 0);
-        for at in 0..OBJECTS_MAX {
-            put(&mut budget, &at.to_string(), 1).expect("so many there may be");
-        }
-        assert!(put(&mut budget, "one more", 1).is_err());
-        put(&mut budget, "0", 2).expect("it is there");
     }
 }

@@ -1,0 +1,507 @@
+//! What became of each object: its jobs or rules, or why it gives none.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use kube::Client;
+use serde_json::Value;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::job::{Job, Object};
+use super::room::{Room, namespace_of};
+use super::secrets::Secrets;
+use super::{Found, Id, PLACES, Section, Seen, endpoint, jobs_of, prometheus_rule, read};
+use crate::cluster::list_watch::{Change, NO_SUCH_KIND};
+use crate::config::MonitorKind;
+use crate::rule_groups::RuleFile;
+
+/// Objects that are followed; a cluster has some hundreds.
+const OBJECTS_MAX: usize = 5_000;
+/// Jobs of one, which has a list of endpoints, ...
+const JOBS_OF_OBJECT_MAX: usize = 100;
+/// ... and of all of them.
+const JOBS_MAX: usize = 5_000;
+/// Rules of all of them: kube-prometheus-stack brings some 300.
+const RULES_MAX: usize = 20_000;
+/// Objects that are named in the log of those that come at a time; the rest is counted.
+const LOGGED_MAX: usize = 20;
+
+/// What became of an object.
+enum Made {
+    Gives(Found),
+    /// Why it gives nothing.
+    Nothing(String),
+    /// There is no room for so much, and why: it is tried again where room returns.
+    NoRoom(Needs, String),
+}
+
+/// What an object takes of the room that all share.
+#[derive(Clone, Copy, Default)]
+struct Needs {
+    jobs: usize,
+    rules: usize,
+}
+
+/// The room that all objects share.
+struct Rooms {
+    objects: Room,
+    jobs: Room,
+    rules: Room,
+}
+
+impl Default for Rooms {
+    fn default() -> Rooms {
+        Rooms {
+            objects: Room::new(OBJECTS_MAX),
+            jobs: Room::new(JOBS_MAX),
+            rules: Room::new(RULES_MAX),
+        }
+    }
+}
+
+impl Rooms {
+    fn has(&self, needs: Needs) -> bool {
+        self.objects.has(1) && self.jobs.has(needs.jobs) && self.rules.has(needs.rules)
+    }
+
+    /// Takes what an object needs, which holds nothing yet. Returns who loses their room for it. Error: why it gives way itself.
+    fn take(&mut self, id: &Id, needs: Needs) -> Result<BTreeSet<Id>, String> {
+        let mut losers = BTreeSet::new();
+        for (room, units, what) in self.each(needs) {
+            match room.losers(id, units) {
+                Some(more) => losers.extend(more),
+                None => return Err(no_room(id, units, what, room)),
+            }
+        }
+        for loser in &losers {
+            self.leave(loser);
+        }
+        for (room, units, _) in self.each(needs) {
+            room.put(id, units);
+        }
+        Ok(losers)
+    }
+
+    fn each(&mut self, needs: Needs) -> [(&mut Room, usize, &'static str); 3] {
+        [
+            (&mut self.objects, 1, "objects"),
+            (&mut self.jobs, needs.jobs, "scrape jobs"),
+            (&mut self.rules, needs.rules, "rules"),
+        ]
+    }
+
+    fn leave(&mut self, id: &Id) {
+        for room in [&mut self.objects, &mut self.jobs, &mut self.rules] {
+            room.leave(id);
+        }
+    }
+}
+
+fn no_room(id: &Id, units: usize, what: &str, room: &Room) -> String {
+    format!(
+        "its {units} {what} are too many beside those of others: {} are taken of all objects, and namespace {:?}, which has {} of \
+         them, would hold most; restrict them by `selector` and `namespaces`",
+        room.max(),
+        namespace_of(id),
+        room.held_beside(id)
+    )
+}
+
+pub(super) struct State {
+    section: Section,
+    /// The `spec` of each.
+    objects: BTreeMap<Id, Arc<Value>>,
+    /// What became of each. An object that is missing here is rendered next.
+    made: BTreeMap<Id, Made>,
+    rooms: Rooms,
+    /// Whether an object went away since the last look.
+    has_lost: bool,
+    secrets: Secrets,
+    /// Watches that have not listed anything yet.
+    expected: BTreeSet<(usize, String)>,
+    /// Watches that see nothing now, and why.
+    failing: BTreeMap<(usize, String), String>,
+}
+
+impl State {
+    pub(super) fn new(
+        section: Section,
+        client: Client,
+        expected: BTreeSet<(usize, String)>,
+    ) -> State {
+        State {
+            section,
+            objects: BTreeMap::new(),
+            made: BTreeMap::new(),
+            rooms: Rooms::default(),
+            has_lost: false,
+            secrets: Secrets::new(client),
+            expected,
+            failing: BTreeMap::new(),
+        }
+    }
+
+    /// When the oldest value of a Secret was read.
+    pub(super) fn oldest_secret(&self) -> Option<Instant> {
+        self.secrets.oldest()
+    }
+
+    /// Why a watch sees nothing now, where one does.
+    pub(super) fn failure(&self) -> Option<&String> {
+        self.failing.values().next()
+    }
+
+    /// Whether every watch has listed what there is.
+    pub(super) fn is_complete(&self) -> bool {
+        self.expected.is_empty()
+    }
+
+    pub(super) fn take(&mut self, seen: Seen) {
+        let Seen {
+            place,
+            namespace,
+            change,
+        } = seen;
+        let watch = (place, namespace.clone());
+        self.expected.remove(&watch);
+        self.failing.remove(&watch);
+        match change {
+            Change::All(all) => {
+                let in_scope = |id: &Id| {
+                    id.0 == place && (namespace.is_empty() || namespace == namespace_of(id))
+                };
+                let known: Vec<Id> = self
+                    .objects
+                    .keys()
+                    .filter(|id| in_scope(id))
+                    .cloned()
+                    .collect();
+                for id in known {
+                    if !all.contains_key(&id.1) {
+                        self.remove(&id);
+                    }
+                }
+                for (key, spec) in all {
+                    self.put((place, key), spec);
+                }
+            }
+            Change::Put(key, spec) => self.put((place, key), spec),
+            Change::Gone(key) => self.remove(&(place, key)),
+            Change::Failed(why) if why == NO_SUCH_KIND => {} // until somebody installs it
+            Change::Failed(why) => {
+                let why = format!("{}: {why}", PLACES[place].plural);
+                self.failing.insert(watch, why);
+            }
+        }
+    }
+
+    fn put(&mut self, id: Id, spec: Value) {
+        let same = self.objects.get(&id).is_some_and(|known| **known == spec);
+        if !same {
+            self.forget(&id);
+            self.objects.insert(id, Arc::new(spec));
+        }
+    }
+
+    fn remove(&mut self, id: &Id) {
+        if self.objects.remove(id).is_some() {
+            self.forget(id);
+            self.has_lost = true;
+        }
+    }
+
+    /// It is rendered again, where it is still there.
+    fn forget(&mut self, id: &Id) {
+        self.made.remove(id);
+        self.rooms.leave(id);
+    }
+
+    /// Objects that refer to a Secret are rendered again with what it says now.
+    pub(super) fn read_secrets_again(&mut self) {
+        for user in self.secrets.forget() {
+            self.forget(&user);
+        }
+    }
+
+    /// Renders what is new, and what there was no room for where there is now. Returns whether something is.
+    pub(super) async fn make(&mut self) -> bool {
+        let new = self
+            .objects
+            .keys()
+            .filter(|id| !self.made.contains_key(*id));
+        let new: Vec<Id> = new.cloned().collect();
+        let has_lost = std::mem::take(&mut self.has_lost);
+        let mut rendered = 0;
+        for id in &new {
+            self.render(id, &mut rendered).await;
+        }
+        if !has_lost && new.is_empty() {
+            return false;
+        }
+        for id in self.without_room() {
+            match self.made.get(&id) {
+                Some(Made::NoRoom(needs, _)) if self.rooms.has(*needs) => {
+                    self.forget(&id);
+                    self.render(&id, &mut rendered).await;
+                }
+                _ => {}
+            }
+        }
+        if let Some(more @ 1..) = rendered.checked_sub(LOGGED_MAX) {
+            let refused = self
+                .made
+                .values()
+                .filter(|made| !matches!(made, Made::Gives(_)));
+            info!(
+                "{more} more objects were read; {} of all {} give nothing",
+                refused.count(),
+                self.objects.len()
+            );
+        }
+        true
+    }
+
+    /// The objects that there was no room for; first those of namespaces that hold least.
+    fn without_room(&self) -> Vec<Id> {
+        let refused = self.made.iter().filter_map(|(id, made)| match made {
+            Made::NoRoom(needs, _) => Some((self.held_beside(id, *needs), id)),
+            _ => None,
+        });
+        let mut refused: Vec<(usize, &Id)> = refused.collect();
+        refused.sort_unstable();
+        refused.into_iter().map(|(_, id)| id.clone()).collect()
+    }
+
+    fn held_beside(&self, id: &Id, needs: Needs) -> usize {
+        match needs.rules {
+            0 => self.rooms.jobs.held_beside(id),
+            _ => self.rooms.rules.held_beside(id),
+        }
+    }
+
+    /// Renders one, the so manyth of those that come at a time.
+    async fn render(&mut self, id: &Id, rendered: &mut usize) {
+        let (made, losers) = self.rendered(id).await;
+        let namespace = namespace_of(id);
+        let lost = losers.into_iter().map(|loser| {
+            let needs = match self.made.get(&loser) {
+                Some(Made::Gives(found)) => found.needs(),
+                _ => Needs::default(),
+            };
+            let why = format!(
+                "its namespace holds most of the room that all objects share, and gave way to one of namespace {namespace:?}; \
+                 restrict them by `selector` and `namespaces`"
+            );
+            (loser, Made::NoRoom(needs, why))
+        });
+        let lost: Vec<(Id, Made)> = lost.collect();
+        for (id, made) in lost.into_iter().chain([(id.clone(), made)]) {
+            *rendered += 1;
+            if *rendered <= LOGGED_MAX {
+                log_made(&id, &made);
+            }
+            if !matches!(made, Made::Gives(_)) {
+                self.rooms.leave(&id);
+            }
+            self.made.insert(id, made);
+        }
+        // Of thousands each takes a part of a millisecond: others have their turn, and the end of the process is seen.
+        tokio::task::yield_now().await;
+    }
+
+    /// What an object gives, and who loses their room for it.
+    async fn rendered(&mut self, id: &Id) -> (Made, BTreeSet<Id>) {
+        let spec = Arc::clone(&self.objects[id]);
+        let kind = PLACES[id.0].kind;
+        let jobs = match kind {
+            MonitorKind::PrometheusRule => Ok(Vec::new()),
+            _ => self.jobs(kind, id, &spec),
+        };
+        let rules = match kind {
+            MonitorKind::PrometheusRule => {
+                let file = prometheus_rule::rules(&id.1, &spec, &self.section.features);
+                file.map(|file| vec![file])
+            }
+            _ => Ok(Vec::new()),
+        };
+        let (jobs, rules) = match (jobs, rules) {
+            (Ok(jobs), Ok(rules)) => (jobs, rules),
+            (Err(why), _) | (_, Err(why)) => return (Made::Nothing(why), BTreeSet::new()),
+        };
+        let needs = Needs {
+            jobs: jobs.len(),
+            rules: rules.iter().map(RuleFile::rule_count).sum(),
+        };
+        let losers = match self.rooms.take(id, needs) {
+            Ok(losers) => losers,
+            Err(why) => return (Made::NoRoom(needs, why), BTreeSet::new()),
+        };
+        let mut found = Found {
+            jobs: Vec::new(),
+            rules,
+        };
+        for mut job in jobs {
+            let read = match self.secrets.resolve(id, &mut job).await {
+                Ok(()) => read(&job, &self.section),
+                Err(why) => Err(why),
+            };
+            match read {
+                Ok(job) => found.jobs.push(job),
+                Err(why) => return (Made::Nothing(why), losers),
+            }
+        }
+        (Made::Gives(found), losers)
+    }
+
+    /// The jobs of an object as far as they are known without its Secrets.
+    fn jobs(&self, kind: MonitorKind, id: &Id, spec: &Value) -> Result<Vec<Job>, String> {
+        let object = Object {
+            namespace: namespace_of(id),
+            name: id.1.split_once('/').map_or(&*id.1, |(_, name)| name),
+            spec,
+            options: &self.section.options,
+        };
+        let jobs = jobs_of(kind, &object)?;
+        if jobs.len() > JOBS_OF_OBJECT_MAX {
+            return Err(format!(
+                "it has {} endpoints; of one object {JOBS_OF_OBJECT_MAX} are taken",
+                jobs.len()
+            ));
+        }
+        for job in &jobs {
+            endpoint::check_files(&job.keys, self.section.options.arbitrary_fs_access)?;
+        }
+        Ok(jobs)
+    }
+
+    pub(super) fn found(&self) -> Found {
+        let mut all = Found::default();
+        for made in self.made.values() {
+            if let Made::Gives(found) = made {
+                all.jobs.extend_from_slice(&found.jobs);
+                all.rules.extend_from_slice(&found.rules);
+            }
+        }
+        all
+    }
+}
+
+impl Found {
+    fn needs(&self) -> Needs {
+        Needs {
+            jobs: self.jobs.len(),
+            rules: self.rules.iter().map(RuleFile::rule_count).sum(),
+        }
+    }
+}
+
+fn log_made(id: &Id, made: &Made) {
+    let (kind, key) = (PLACES[id.0].kind.as_str(), &id.1);
+    match made {
+        Made::Gives(found) => match found.rules.first() {
+            Some(file) => info!("{kind} {key} gives {} rules", file.rule_count()),
+            None => info!("{kind} {key} gives {} scrape jobs", found.jobs.len()),
+        },
+        Made::Nothing(why) | Made::NoRoom(_, why) => warn!(why, "{kind} {key} gives nothing"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+    use stillwell_engine::promql::Features;
+
+    use super::*;
+    use crate::config::Global;
+
+    fn state() -> State {
+        let (config, _) = crate::config::load("monitors: {}\n");
+        let options = config.expect("it parses").monitors.remove(0);
+        let section = Section {
+            options,
+            global: Global::default(),
+            features: Features::default(),
+        };
+        let nowhere = kube::Config::new("http://127.0.0.1:1".parse().expect("an address"));
+        let client = Client::try_from(nowhere).expect("a client");
+        State::new(section, client, BTreeSet::new())
+    }
+
+    /// A PodMonitor with so many endpoints.
+    fn monitor(endpoints: usize) -> Value {
+        let endpoints = (0..endpoints).map(|at| json!({"port": format!("p{at}")}));
+        json!({"selector": {}, "podMetricsEndpoints": endpoints.collect::<Vec<_>>()})
+    }
+
+    fn change(state: &mut State, kind: MonitorKind, change: Change<Value>) {
+        let place = PLACES.iter().position(|place| place.kind == kind);
+        state.take(Seen {
+            place: place.expect("a kind"),
+            namespace: String::new(),
+            change,
+        });
+    }
+
+    /// Jobs by namespace.
+    fn jobs(state: &State) -> BTreeMap<String, usize> {
+        let mut jobs = BTreeMap::new();
+        for (id, made) in &state.made {
+            if let Made::Gives(found) = made {
+                *jobs.entry(namespace_of(id).to_owned()).or_default() += found.jobs.len();
+            }
+        }
+        assert_eq!(state.found().jobs.len(), jobs.values().sum::<usize>());
+        jobs
+    }
+
+    /// Fifty monitors of 100 endpoints in the first namespace of the alphabet left nobody else a job, for ever.
+    #[tokio::test]
+    async fn a_namespace_that_takes_all_room_for_jobs_gives_way() {
+        let mut state = state();
+        state.rooms.jobs = Room::new(50);
+        let pods = MonitorKind::PodMonitor;
+        let greedy = (0..6).map(|at| (format!("aaa/{at}"), monitor(10)));
+        let others = (0..3).map(|at| (format!("zzz/{at}"), monitor(1)));
+        change(
+            &mut state,
+            pods,
+            Change::All(greedy.chain(others).collect()),
+        );
+        assert!(state.make().await);
+        let expected = [("aaa".to_owned(), 40), ("zzz".to_owned(), 3)];
+        assert_eq!(jobs(&state), expected.into());
+        assert!(!state.make().await, "nothing changes by itself");
+        // Where some go, room is there again for who was refused.
+        for at in 0..3 {
+            change(&mut state, pods, Change::Gone(format!("aaa/{at}")));
+        }
+        assert!(state.make().await);
+        let expected = [("aaa".to_owned(), 30), ("zzz".to_owned(), 3)];
+        assert_eq!(jobs(&state), expected.into());
+    }
+
+    #[tokio::test]
+    async fn a_namespace_that_takes_all_room_for_rules_gives_way() {
+        let mut state = state();
+        state.rooms.rules = Room::new(40);
+        let rule = |count: usize| {
+            let rule = |at| json!({"record": format!("r{at}"), "expr": "1"});
+            let rules: Vec<Value> = (0..count).map(rule).collect();
+            json!({"groups": [{"name": "g", "rules": rules}]})
+        };
+        let (kind, name) = (MonitorKind::PrometheusRule, |at| format!("aaa/{at:02}"));
+        let all = (0..20).map(|at| (name(at), rule(2)));
+        change(&mut state, kind, Change::All(all.collect()));
+        assert!(state.make().await);
+        assert_eq!(state.found().rules.len(), 20);
+        change(&mut state, kind, Change::Put("zzz/0".to_owned(), rule(1)));
+        assert!(state.make().await);
+        assert_eq!(state.found().rules.len(), 20, "one lost its room");
+        change(&mut state, kind, Change::Gone(name(0)));
+        assert!(state.make().await);
+        assert_eq!(state.found().rules.len(), 20, "and has it again");
+    }
+}
