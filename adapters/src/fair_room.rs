@@ -2,11 +2,12 @@
 //! An address that asks from hundreds of connections has others wait until one of those is done, and not all.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
+
+use crate::client::ClientAddress;
 
 /// Addresses of which it is known when they were given some last.
 const GIVEN_MAX: usize = 1_024;
@@ -18,16 +19,16 @@ pub(crate) struct FairRoom(Arc<Mutex<State>>);
 struct State {
     free: usize,
     /// Units that an address holds; only of those that hold some.
-    held: HashMap<Option<IpAddr>, usize>,
+    held: HashMap<Option<ClientAddress>, usize>,
     /// When addresses were given some last, by number, since all of it was free.
-    given: HashMap<Option<IpAddr>, u64>,
+    given: HashMap<Option<ClientAddress>, u64>,
     count: u64,
     /// In the order of their coming: as many as there are connections.
     waiting: Vec<Waiter>,
 }
 
 struct Waiter {
-    address: Option<IpAddr>,
+    address: Option<ClientAddress>,
     units: usize,
     tell: oneshot::Sender<RoomPermit>,
 }
@@ -35,7 +36,7 @@ struct Waiter {
 /// What somebody holds, until it is dropped.
 pub(crate) struct RoomPermit {
     room: FairRoom,
-    address: Option<IpAddr>,
+    address: Option<ClientAddress>,
     units: usize,
 }
 
@@ -51,7 +52,11 @@ impl FairRoom {
     }
 
     /// Waits for so many units, which are no more than the whole.
-    pub(crate) async fn take(&self, address: Option<IpAddr>, units: usize) -> Option<RoomPermit> {
+    pub(crate) async fn take(
+        &self,
+        address: Option<ClientAddress>,
+        units: usize,
+    ) -> Option<RoomPermit> {
         let (tell, told) = oneshot::channel();
         self.change(|state| {
             state.waiting.push(Waiter {
@@ -142,16 +147,16 @@ impl Drop for RoomPermit {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
     use std::pin::Pin;
+    use std::sync::LazyLock;
     use std::task::{Context, Poll, Waker};
 
     use super::*;
 
     type Taking<'r> = Pin<Box<dyn Future<Output = Option<RoomPermit>> + 'r>>;
 
-    const STRANGER: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)));
-    const SENDER: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)));
+    static STRANGER: LazyLock<ClientAddress> = LazyLock::new(|| ClientAddress::of([10, 0, 0, 1]));
+    static SENDER: LazyLock<ClientAddress> = LazyLock::new(|| ClientAddress::of([10, 0, 0, 2]));
 
     /// What it has been given by now.
     fn given(taking: &mut Taking<'_>) -> Option<RoomPermit> {
@@ -168,11 +173,11 @@ mod tests {
     fn whoever_holds_least_is_next_and_nobody_is_passed_over_who_needs_more() {
         let room = FairRoom::new(4);
         let take = |address, units| -> Taking<'_> { Box::pin(room.take(address, units)) };
-        let held = (0..4).map(|_| given(&mut take(STRANGER, 1)).expect("free"));
+        let held = (0..4).map(|_| given(&mut take(Some(*STRANGER), 1)).expect("free"));
         let mut held = held.collect::<Vec<_>>().into_iter();
-        let mut of_stranger: Vec<_> = (0..300).map(|_| take(STRANGER, 1)).collect();
+        let mut of_stranger: Vec<_> = (0..300).map(|_| take(Some(*STRANGER), 1)).collect();
         assert!(of_stranger.iter_mut().all(|one| given(one).is_none()));
-        let (mut large, mut small) = (take(SENDER, 2), take(SENDER, 1));
+        let (mut large, mut small) = (take(Some(*SENDER), 2), take(Some(*SENDER), 1));
         assert!(given(&mut large).is_none() && given(&mut small).is_none());
         drop(held.next());
         assert!(given(&mut large).is_none(), "one is not enough");
@@ -189,7 +194,7 @@ mod tests {
         assert!(room.is_awaited());
         drop((of_stranger, held));
         assert!(!room.is_awaited());
-        let all = given(&mut take(SENDER, 4));
+        let all = given(&mut take(Some(*SENDER), 4));
         assert!(all.is_some(), "whoever went gave back what he was given");
         drop(all);
         let state = room.0.lock();
@@ -200,10 +205,10 @@ mod tests {
     fn room_for_one_is_given_to_each_address_in_turn() {
         let room = FairRoom::new(1);
         let take = |address| -> Taking<'_> { Box::pin(room.take(address, 1)) };
-        let mut of_stranger: Vec<_> = (0..300).map(|_| take(STRANGER)).collect();
+        let mut of_stranger: Vec<_> = (0..300).map(|_| take(Some(*STRANGER))).collect();
         let first = given(&mut of_stranger[0]).expect("free");
         assert!(given(&mut of_stranger[1]).is_none());
-        let mut of_sender = take(SENDER);
+        let mut of_sender = take(Some(*SENDER));
         assert!(given(&mut of_sender).is_none());
         drop(first);
         assert!(

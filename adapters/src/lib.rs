@@ -30,6 +30,8 @@ mod turns;
 pub mod waiting;
 mod written;
 
+pub use client::ClientAddress;
+
 #[cfg(test)]
 mod test_host;
 

@@ -9,6 +9,7 @@ use stillwell_engine::{
     AppendError, Appended, AppendedSeries, Engine, Limits, Reader, Timestamp, Writer,
 };
 
+use crate::client::ClientAddress;
 use crate::host::{
     Build, Description, Host, NoObjects, Objects, QuerySettings, Reading, Signals, Targets,
 };
@@ -151,7 +152,7 @@ impl Signals for NoSignals {
     fn guarded(
         &self,
         _: &str,
-        _: (Timestamp, Option<std::net::IpAddr>),
+        _: (Timestamp, Option<ClientAddress>),
         _: &stillwell_engine::promql::EvalOptions<'_>,
     ) -> Result<Reading, QueryError> {
         Ok(Reading::Forbidden)

@@ -212,7 +212,6 @@ pub(crate) fn text(status: StatusCode, why: &str) -> Response<Body> {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
-    use std::net::IpAddr;
 
     use tokio_stream::StreamExt as _;
 
@@ -228,7 +227,7 @@ mod tests {
     /// A request from a host of this number.
     fn from(host: u8, body: Body) -> Request<Body> {
         let mut request = Request::new(body);
-        let address = ClientAddress(IpAddr::from([10, 0, 0, host]));
+        let address = ClientAddress::of([10, 0, 0, host]);
         request.extensions_mut().insert(address);
         request
     }

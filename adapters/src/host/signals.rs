@@ -1,13 +1,13 @@
 //! Signals: what scalers are told of them and what people are shown.
 
 use std::fmt;
-use std::net::IpAddr;
 
 use stillwell_engine::Timestamp;
 use stillwell_engine::promql::{Answer, EvalOptions, QueryError};
 
 use super::objects::{NoNumbers, ObjectList, ObjectMetric, ObjectQuestion, UsageList, UsageOf};
 use super::reading::Reading;
+use crate::client::ClientAddress;
 use crate::objects::{Kinds, Selector};
 
 /// Signals, by name.
@@ -78,7 +78,7 @@ pub trait Signals: Send + Sync {
     fn guarded(
         &self,
         query: &str,
-        asked: (Timestamp, Option<IpAddr>),
+        asked: (Timestamp, Option<ClientAddress>),
         within: &EvalOptions<'_>,
     ) -> Result<Reading, QueryError>;
 

@@ -15,11 +15,11 @@ mod service;
 mod stream;
 mod trigger;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::client::ClientAddress;
 use crate::pool::QueryPool;
 
 pub use messages::{
@@ -64,7 +64,7 @@ pub trait Scalers: Send + Sync + 'static {
     fn trigger(
         &self,
         caller: &Caller,
-        address: Option<IpAddr>,
+        address: Option<ClientAddress>,
         trigger: &Trigger,
     ) -> Result<Arc<dyn Kept>, Refusal>;
 

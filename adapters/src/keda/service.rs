@@ -1,7 +1,6 @@
 //! The five methods, by path. What a code generator would make of the contract, written out: it is short.
 
 use std::future::Future;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -21,6 +20,7 @@ use super::messages::{
 use super::stream::{Answers, activity, specification};
 use super::trigger::{NAME_BYTES_MAX, Trigger};
 use super::{Caller, Kept, Refusal, Scalers};
+use crate::client::ClientAddress;
 use crate::pool::Kind;
 
 /// Of one request: metadata of a trigger with the longest query, and more.
@@ -74,7 +74,7 @@ impl ExternalScaler {
     pub async fn answer(
         &self,
         request: http::Request<Body>,
-        address: Option<IpAddr>,
+        address: Option<ClientAddress>,
         authenticated: bool,
     ) -> http::Response<Body> {
         let path = request.uri().path().to_owned();
@@ -109,7 +109,7 @@ impl ExternalScaler {
 /// One call: who may be asked, and what is known of the peer.
 struct Calls {
     scalers: Arc<dyn Scalers>,
-    address: Option<IpAddr>,
+    address: Option<ClientAddress>,
     authenticated: bool,
 }
 

@@ -1,8 +1,6 @@
 //! `/guarded/api/v1/query`: Prometheus' answer where a signal would be a value or held, and an error where it would be
 //! unknown. KEDA reads an empty vector as 0 and never looks at `status`, so unknown must be a 503.
 
-use std::net::IpAddr;
-
 use stillwell_engine::labels::Labels;
 use stillwell_engine::promql::plan::ValueType;
 use stillwell_engine::promql::{Annotations, Answer, EvalOptions, Query, Value, VectorSample};
@@ -10,6 +8,7 @@ use stillwell_engine::promql::{Annotations, Answer, EvalOptions, Query, Value, V
 use super::answer::query_body;
 use super::error::ApiError;
 use super::params;
+use crate::client::ClientAddress;
 use crate::form::Form;
 use crate::host::{Element, Host, Reading};
 use crate::multi::{Multi, Several};
@@ -25,7 +24,7 @@ pub const REMEDY: &str =
 pub(super) async fn instant(
     host: &dyn Host,
     form: &Form,
-    address: Option<IpAddr>,
+    address: Option<ClientAddress>,
 ) -> Result<String, ApiError> {
     let answered = answer(host, form, address).await;
     let signals = host.signals();
@@ -44,7 +43,11 @@ pub(super) async fn instant(
     answered
 }
 
-async fn answer(host: &dyn Host, form: &Form, address: Option<IpAddr>) -> Result<String, ApiError> {
+async fn answer(
+    host: &dyn Host,
+    form: &Form,
+    address: Option<ClientAddress>,
+) -> Result<String, ApiError> {
     let now = host.now();
     let offset_ms = host.wall_offset_ms();
     let at = params::time(form, "time", now.plus_ms(offset_ms))?.minus_ms(offset_ms);

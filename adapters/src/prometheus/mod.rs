@@ -35,7 +35,6 @@ use crate::host::Host;
 use crate::reply::{JSON, not_allowed, reply, reply_encoded};
 use crate::written::BodySlots;
 
-pub use crate::client::ClientAddress;
 pub use answer::query_body;
 pub use error::ApiError;
 pub use federate::quoted as quoted_label_value;

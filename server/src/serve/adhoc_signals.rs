@@ -2,9 +2,9 @@
 //! so that what was seen before a restart or an outage is known when it matters.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 
 use parking_lot::Mutex;
+use stillwell_adapters::ClientAddress;
 use stillwell_engine::promql::QueryError;
 use stillwell_engine::signal::{Policy, SignalId};
 use stillwell_engine::{Reader, Timestamp};
@@ -33,7 +33,7 @@ pub(super) struct Entry {
     pub(super) id: SignalId,
     pub(super) last: Timestamp,
     /// Where the one is who asked first; `None` for all whose address does not count.
-    address: Option<IpAddr>,
+    address: Option<ClientAddress>,
 }
 
 impl AdhocSignals {
@@ -71,7 +71,7 @@ impl AdhocSignals {
         &self,
         reader: &Reader,
         query: &str,
-        asked: (Timestamp, Option<IpAddr>),
+        asked: (Timestamp, Option<ClientAddress>),
     ) -> Result<SignalId, QueryError> {
         self.signal_of(reader, (query, &self.policy), asked)
     }
@@ -100,7 +100,7 @@ impl AdhocSignals {
         &self,
         reader: &Reader,
         (query, policy): (&str, &Policy),
-        (now, address): (Timestamp, Option<IpAddr>),
+        (now, address): (Timestamp, Option<ClientAddress>),
     ) -> Result<SignalId, QueryError> {
         let mut entries = self.entries.lock();
         expire(&mut entries, reader, now);
@@ -138,12 +138,12 @@ impl AdhocSignals {
 }
 
 /// The query that makes room for one that is asked from an address.
-fn least_needed(entries: &[Entry], address: Option<IpAddr>) -> Option<usize> {
+fn least_needed(entries: &[Entry], address: Option<ClientAddress>) -> Option<usize> {
     let mut counts = HashMap::from([(address, 1)]);
     for entry in entries {
         *counts.entry(entry.address).or_insert(0) += 1;
     }
-    let held = |address: &Option<IpAddr>| (counts[address], *address);
+    let held = |address: &Option<ClientAddress>| (counts[address], *address);
     let addresses = entries.iter().map(|entry| entry.address);
     let most = addresses.max_by_key(held)?;
     let of_most = (0..entries.len()).filter(|&at| entries[at].address == most);
@@ -171,8 +171,8 @@ mod tests {
     fn whoever_asks_for_most_queries_makes_room_for_others() {
         let (_writer, reader) = Engine::new(Limits::default());
         let asked = AdhocSignals::by_anybody();
-        let [keda, stranger] = [1, 2].map(|host| Some(IpAddr::from([10, 0, 0, host])));
-        let ask = |address: Option<IpAddr>, queries: std::ops::Range<usize>, ms: i64| {
+        let [keda, stranger] = [1, 2].map(|host| Some(ClientAddress::of([10, 0, 0, host])));
+        let ask = |address: Option<ClientAddress>, queries: std::ops::Range<usize>, ms: i64| {
             for at in queries {
                 let query = format!("sum(x) + {at}");
                 let asked = asked.signal(&reader, &query, (Timestamp::from_ms(ms), address));
@@ -182,7 +182,7 @@ mod tests {
         ask(keda, 0..200, 0);
         ask(stranger, 1_000..1_700, 1_000);
         ask(keda, 200..250, 2_000);
-        let held = |of: Option<IpAddr>| {
+        let held = |of: Option<ClientAddress>| {
             let entries = asked.entries();
             entries.iter().filter(|entry| entry.address == of).count()
         };

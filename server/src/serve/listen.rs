@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use stillwell_adapters::ClientAddress;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -87,14 +88,17 @@ pub(super) async fn serve_at<H, F>(
     }
 }
 
-/// Answers the requests of one connection.
-pub(super) async fn answer<S, A, F>(stream: S, mut quit: watch::Receiver<bool>, answer: A)
-where
+/// Answers the requests of one connection, from an address.
+pub(super) async fn answer<S, A, F>(
+    (stream, address): (S, Option<ClientAddress>),
+    mut quit: watch::Receiver<bool>,
+    answer: A,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: Fn(Request<Body>) -> F,
     F: Future<Output = Response<Body>>,
 {
-    let (stream, heads) = CountedHeads::new(WriteDeadline::new(stream));
+    let (stream, heads) = CountedHeads::new(WriteDeadline::new(stream), address);
     let service = service_fn(move |request: Request<Incoming>| {
         let under_way = heads.whole();
         let hosts = host::check(request.headers());

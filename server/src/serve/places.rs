@@ -8,13 +8,13 @@
 //! as himself. A client that showed a valid certificate keeps its place for as long as another can be found.
 
 use std::io;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use parking_lot::Mutex;
+use stillwell_adapters::ClientAddress;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
@@ -95,8 +95,9 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Where its client is.
-    pub(super) fn peer(&self) -> Option<IpAddr> {
-        self.stream.peer_addr().ok().map(|address| address.ip())
+    pub(super) fn peer(&self) -> Option<ClientAddress> {
+        let address = self.stream.peer_addr().ok()?;
+        Some(ClientAddress::of(address.ip()))
     }
 
     /// What is read and written from now on is a TLS handshake: it does not make the connection more than silent.

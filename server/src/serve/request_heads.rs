@@ -1,8 +1,10 @@
 //! What has come of requests whose URL and headers are not whole yet holds memory, and so does a whole one until it is answered:
 //! half a megabyte at most each, which is a quarter of a gigabyte for all connections of a listener. Those of all connections
-//! together have a bound. Where it is reached, whoever has taken longer than a head takes gives way, the oldest first, and
-//! without such the newest is refused. Heads of usual length are not counted: places for connections bound them.
+//! together have a bound, and so have those of one address, whose requests may be under way for as long as their bodies do not
+//! come. Where the first is reached, whoever has taken longer than a head takes gives way, the oldest first, and without such the
+//! newest is refused. Heads of usual length are not counted: places for connections bound them.
 
+use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock, Weak};
@@ -10,12 +12,15 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use stillwell_adapters::ClientAddress;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 /// Bytes of heads that are counted.
 const HEADS_BYTES_MAX: usize = 32 << 20;
+/// Of these one address has at most such a part: some sixteen of the greatest length.
+const OF_ADDRESS_PART: usize = 4;
 /// Of a head so much is not counted: a query in a URL, and what a browser sends beside it.
 const UNCOUNTED_BYTES: usize = 16 << 10;
 /// What permits count.
@@ -30,8 +35,41 @@ static HEADS: LazyLock<Arc<RequestHeads>> =
 /// Heads that are counted.
 struct RequestHeads {
     room: Arc<Semaphore>,
+    /// Units that one address may hold.
+    of_address_max: usize,
+    /// Units that addresses hold; only of those that hold some.
+    addresses: Mutex<HashMap<Option<ClientAddress>, usize>>,
     /// Held for a look at each of them, of which a connection has one.
     heads: Mutex<Vec<Weak<Mutex<Head>>>>,
+}
+
+/// What an address holds of the room.
+struct HeadRoom {
+    permit: OwnedSemaphorePermit,
+    of: Arc<RequestHeads>,
+    address: Option<ClientAddress>,
+}
+
+impl HeadRoom {
+    /// More of the same connection.
+    fn merge(&mut self, mut more: HeadRoom) {
+        // What `more` gives back is nothing then.
+        if let Some(all) = more.permit.split(more.permit.num_permits()) {
+            self.permit.merge(all);
+        }
+    }
+}
+
+impl Drop for HeadRoom {
+    fn drop(&mut self) {
+        let mut addresses = self.of.addresses.lock();
+        if let Some(held) = addresses.get_mut(&self.address) {
+            *held -= self.permit.num_permits();
+            if *held == 0 {
+                addresses.remove(&self.address);
+            }
+        }
+    }
 }
 
 /// What has come of the head of a connection's next request.
@@ -39,7 +77,7 @@ struct Head {
     bytes: usize,
     /// When its first byte came.
     began: Instant,
-    permit: Option<OwnedSemaphorePermit>,
+    room: Option<HeadRoom>,
     /// A request is under way: what comes is its body.
     is_whole: bool,
     has_given_way: bool,
@@ -50,6 +88,7 @@ struct Head {
 /// A connection of which the heads are counted.
 pub(super) struct CountedHeads<S> {
     inner: S,
+    address: Option<ClientAddress>,
     of: Arc<RequestHeads>,
     head: Arc<Mutex<Head>>,
 }
@@ -61,7 +100,7 @@ pub(super) struct Heads(Arc<Mutex<Head>>);
 /// A request under way, which keeps what its head takes.
 pub(super) struct UnderWay {
     of: Heads,
-    _permit: Option<OwnedSemaphorePermit>,
+    _room: Option<HeadRoom>,
 }
 
 impl Heads {
@@ -72,7 +111,7 @@ impl Heads {
         head.bytes = 0;
         UnderWay {
             of: self.clone(),
-            _permit: head.permit.take(),
+            _room: head.room.take(),
         }
     }
 }
@@ -87,13 +126,45 @@ impl RequestHeads {
     fn new(bytes_max: usize) -> RequestHeads {
         RequestHeads {
             room: Arc::new(Semaphore::new(bytes_max / UNIT_BYTES)),
+            of_address_max: bytes_max / UNIT_BYTES / OF_ADDRESS_PART,
+            addresses: Mutex::default(),
             heads: Mutex::default(),
         }
     }
 
-    /// Room for so many units, after heads that stand still have given way.
-    fn room_for(&self, units: usize) -> Option<OwnedSemaphorePermit> {
-        let units = u32::try_from(units).ok()?;
+    /// Room for so many units of an address, after heads that stand still have given way.
+    fn room_for(
+        self: &Arc<RequestHeads>,
+        address: Option<ClientAddress>,
+        units: usize,
+    ) -> Option<HeadRoom> {
+        {
+            let mut addresses = self.addresses.lock();
+            let held = addresses.get(&address).copied().unwrap_or(0) + units;
+            if held > self.of_address_max {
+                return None;
+            }
+            addresses.insert(address, held);
+        }
+        let permit = u32::try_from(units)
+            .ok()
+            .and_then(|units| self.permits(units));
+        let Some(permit) = permit else {
+            let mut addresses = self.addresses.lock();
+            if let Some(held) = addresses.get_mut(&address) {
+                *held -= units;
+            }
+            addresses.retain(|_, held| *held > 0);
+            return None;
+        };
+        Some(HeadRoom {
+            permit,
+            of: Arc::clone(self),
+            address,
+        })
+    }
+
+    fn permits(&self, units: u32) -> Option<OwnedSemaphorePermit> {
         let take = || Arc::clone(&self.room).try_acquire_many_owned(units).ok();
         if let Some(permit) = take() {
             return Some(permit);
@@ -105,7 +176,7 @@ impl RequestHeads {
             .filter_map(|one| {
                 let one = one.upgrade()?;
                 let head = one.lock();
-                let (began, holds) = (head.began, head.permit.is_some());
+                let (began, holds) = (head.began, head.room.is_some());
                 drop(head);
                 (holds && now - began >= STALLED).then_some((began, one))
             })
@@ -119,8 +190,11 @@ impl RequestHeads {
 }
 
 impl Head {
+    /// Nothing where it has come whole meanwhile: its request is under way.
     fn give_way(&mut self) {
-        self.permit = None;
+        if self.room.take().is_none() {
+            return;
+        }
         self.has_given_way = true;
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -137,32 +211,34 @@ impl Head {
         }
         self.bytes += bytes;
         let counted = self.bytes.saturating_sub(UNCOUNTED_BYTES);
-        let has = self
-            .permit
-            .as_ref()
-            .map_or(0, |permit| permit.num_permits());
+        let room = self.room.as_ref();
+        let has = room.map_or(0, |room| room.permit.num_permits());
         counted.div_ceil(UNIT_BYTES).saturating_sub(has)
     }
 
-    fn add(&mut self, more: OwnedSemaphorePermit) {
-        match &mut self.permit {
-            Some(permit) => permit.merge(more),
-            None => self.permit = Some(more),
+    fn add(&mut self, more: HeadRoom) {
+        match &mut self.room {
+            Some(room) => room.merge(more),
+            None => self.room = Some(more),
         }
     }
 }
 
 impl<S> CountedHeads<S> {
     /// A connection, with what its requests have to be told to.
-    pub(super) fn new(inner: S) -> (CountedHeads<S>, Heads) {
-        CountedHeads::among(Arc::clone(&HEADS), inner)
+    pub(super) fn new(inner: S, address: Option<ClientAddress>) -> (CountedHeads<S>, Heads) {
+        CountedHeads::among(Arc::clone(&HEADS), address, inner)
     }
 
-    fn among(of: Arc<RequestHeads>, inner: S) -> (CountedHeads<S>, Heads) {
+    fn among(
+        of: Arc<RequestHeads>,
+        address: Option<ClientAddress>,
+        inner: S,
+    ) -> (CountedHeads<S>, Heads) {
         let head = Arc::new(Mutex::new(Head {
             bytes: 0,
             began: Instant::now(),
-            permit: None,
+            room: None,
             is_whole: false,
             has_given_way: false,
             waker: None,
@@ -172,7 +248,13 @@ impl<S> CountedHeads<S> {
         heads.push(Arc::downgrade(&head));
         drop(heads);
         let told = Heads(Arc::clone(&head));
-        (CountedHeads { inner, of, head }, told)
+        let counted = CountedHeads {
+            inner,
+            address,
+            of,
+            head,
+        };
+        (counted, told)
     }
 }
 
@@ -199,7 +281,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for CountedHeads<S> {
         let needed = this.head.lock().note(buffer.filled().len() - before);
         if needed > 0 {
             // Not under the head's lock: others' are looked at.
-            let Some(more) = this.of.room_for(needed) else {
+            let Some(more) = this.of.room_for(this.address, needed) else {
                 return Poll::Ready(Err(gave_way()));
             };
             this.head.lock().add(more);
@@ -250,12 +332,13 @@ mod tests {
     const HEAD: usize = 100 << 10;
 
     /// A client that has sent so much, and its connection, which has read all of that or ended.
-    async fn sent(
-        of: &Arc<RequestHeads>,
+    async fn sent_by(
+        (of, host): (&Arc<RequestHeads>, u8),
         bytes: usize,
     ) -> (DuplexStream, CountedHeads<DuplexStream>, Heads, bool) {
         let (mut client, server) = duplex(2 * HEAD);
-        let (mut connection, heads) = CountedHeads::among(Arc::clone(of), server);
+        let address = Some(ClientAddress::of([10, 0, 0, host]));
+        let (mut connection, heads) = CountedHeads::among(Arc::clone(of), address, server);
         client.write_all(&vec![b'a'; bytes]).await.expect("it fits");
         let read = connection.read_exact(&mut vec![0; bytes]).await;
         (client, connection, heads, read.is_ok())
@@ -266,12 +349,13 @@ mod tests {
     async fn heads_that_do_not_come_whole_have_a_bound_and_give_way() {
         let of = Arc::new(RequestHeads::new(ROOM));
         let mut held = Vec::new();
-        for _ in 0..20 {
-            held.push(sent(&of, HEAD).await);
+        for host in 0..20 {
+            held.push(sent_by((&of, host), HEAD).await);
         }
         let fits = held.iter().filter(|(.., fits)| *fits).count();
         assert_eq!(fits, ROOM / (HEAD - UNCOUNTED_BYTES));
-        assert!(sent(&of, UNCOUNTED_BYTES).await.3, "as most are");
+        let usual = sent_by((&of, 20), UNCOUNTED_BYTES).await;
+        assert!(usual.3, "as most are");
         let (_client, mut oldest, ..) = held.swap_remove(0);
         let mut read = pin!(oldest.read_u8());
         tokio::select! {
@@ -279,21 +363,55 @@ mod tests {
             _ = &mut read => panic!("its client is silent"),
             () = tokio::time::sleep(STALLED) => {}
         }
-        assert!(sent(&of, HEAD).await.3, "the oldest gives way");
+        let newest = sent_by((&of, 21), HEAD).await;
+        assert!(newest.3, "the oldest gives way");
         assert!(read.await.is_err());
+        drop((held, newest));
+        let counted = of.addresses.lock().len();
+        assert_eq!(counted, 0, "of nobody anything is left");
     }
 
     #[tokio::test]
     async fn a_request_keeps_what_its_head_takes_until_it_is_answered_and_bodies_do_not_count() {
-        let of = Arc::new(RequestHeads::new(HEAD));
-        let (mut client, mut connection, heads, fits) = sent(&of, HEAD).await;
+        let of = Arc::new(RequestHeads::new(OF_ADDRESS_PART * HEAD));
+        let (mut client, mut connection, heads, fits) = sent_by((&of, 1), HEAD).await;
         assert!(fits);
         let under_way = heads.whole();
         client.write_all(&[b'b'; HEAD]).await.expect("it fits");
         let mut body = vec![0; HEAD];
         connection.read_exact(&mut body).await.expect("it is read");
-        assert!(!sent(&of, HEAD).await.3);
+        assert!(!sent_by((&of, 1), HEAD).await.3);
         drop(under_way);
-        assert!(sent(&of, HEAD).await.3);
+        assert!(sent_by((&of, 1), HEAD).await.3);
+    }
+
+    /// 64 requests with heads of 512 KiB, whose bodies did not come, refused everybody's long head.
+    #[tokio::test]
+    async fn requests_of_one_address_leave_room_for_the_heads_of_others() {
+        let of = Arc::new(RequestHeads::new(ROOM));
+        let mut held = Vec::new();
+        for _ in 0..20 {
+            let (client, connection, heads, fits) = sent_by((&of, 1), HEAD).await;
+            if fits {
+                held.push((heads.whole(), client, connection));
+            }
+        }
+        assert_eq!(
+            held.len(),
+            ROOM / OF_ADDRESS_PART / (HEAD - UNCOUNTED_BYTES)
+        );
+        assert!(sent_by((&of, 2), HEAD).await.3);
+    }
+
+    /// It was looked at while its head was not whole, and ended when it was: the request failed as its body came.
+    #[tokio::test]
+    async fn a_request_whose_head_has_come_meanwhile_does_not_give_way() {
+        let of = Arc::new(RequestHeads::new(ROOM));
+        let (mut client, mut connection, heads, fits) = sent_by((&of, 1), HEAD).await;
+        assert!(fits);
+        let _under_way = heads.whole();
+        heads.0.lock().give_way();
+        client.write_all(b"b").await.expect("it fits");
+        assert_eq!(connection.read_u8().await.expect("its body"), b'b');
     }
 }

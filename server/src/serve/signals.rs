@@ -5,10 +5,10 @@ mod judge;
 mod reasons;
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use stillwell_adapters::ClientAddress;
 use stillwell_adapters::host::{
     Description, Element, GuardedRefusal, NoNumbers, NoneFits, ObjectList, ObjectMetric,
     ObjectQuestion, Outline, Reading, Signals, UsageList, UsageOf,
@@ -507,7 +507,7 @@ impl Signals for Watched {
     fn guarded(
         &self,
         query: &str,
-        (now, address): (Timestamp, Option<IpAddr>),
+        (now, address): (Timestamp, Option<ClientAddress>),
         within: &EvalOptions<'_>,
     ) -> Result<Reading, QueryError> {
         let asked = ask(&self.asked, &self.reader, query, (now, address), within)?;

@@ -1,6 +1,5 @@
 //! The plain listener: its routes, and connections served until the process ends.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,6 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use axum::routing::{any, get};
+use stillwell_adapters::ClientAddress;
 use stillwell_adapters::form::Form;
 use stillwell_adapters::host::Host;
 use stillwell_adapters::kubernetes::Groups;
@@ -169,13 +169,13 @@ pub async fn serve(
                 async move { guarded(router, &prefix, (reloaded.as_deref(), address), request).await }
             };
             let Some(tls) = tls else {
-                return listen::answer(stream, quit, answer).await;
+                return listen::answer((stream, address), quit, answer).await;
             };
             stream.set_shaking_hands();
             match accept(stream, &tls).await {
                 Ok(accepted) => {
                     accepted.stream.get_ref().0.set_handshaken();
-                    listen::answer(accepted.stream, quit, answer).await;
+                    listen::answer((accepted.stream, address), quit, answer).await;
                 }
                 Err(why) => debug!(why, "a handshake failed"),
             }
@@ -188,13 +188,11 @@ pub async fn serve(
 async fn guarded(
     router: Router,
     prefix: &str,
-    (reloaded, address): (Option<&ReloadedConfig>, Option<IpAddr>),
+    (reloaded, address): (Option<&ReloadedConfig>, Option<ClientAddress>),
     mut request: Request<Body>,
 ) -> Response<Body> {
     if let Some(address) = address {
-        request
-            .extensions_mut()
-            .insert(prometheus::ClientAddress(address));
+        request.extensions_mut().insert(address);
     }
     let Some(authenticator) = reloaded.map(ReloadedConfig::authenticator) else {
         return route(router, prefix, request).await;

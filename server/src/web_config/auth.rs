@@ -3,7 +3,6 @@
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher as _;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -11,8 +10,9 @@ use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use parking_lot::Mutex;
+use stillwell_adapters::ClientAddress;
 use stillwell_adapters::reply::reply;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::settings::{WebConfig, read_file};
 
@@ -47,14 +47,31 @@ pub struct Authenticator {
     at_work: Arc<Semaphore>,
     /// Those at work, and those that wait.
     admitted: Arc<Semaphore>,
-    /// How many of those each address has.
-    addresses: Arc<Mutex<HashMap<Option<IpAddr>, usize>>>,
+    under_way: Arc<Mutex<UnderWay>>,
+    /// How many of those admitted each address has.
+    addresses: Arc<Mutex<HashMap<Option<ClientAddress>, usize>>>,
+}
+
+/// What those who sent a password that is being looked at wait for, by its fingerprint.
+type UnderWay = HashMap<(u64, u64), watch::Receiver<()>>;
+
+/// Others with the same password wait until it is dropped.
+struct Looking {
+    under_way: Arc<Mutex<UnderWay>>,
+    fingerprint: (u64, u64),
+    _tell: watch::Sender<()>,
+}
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        self.under_way.lock().remove(&self.fingerprint);
+    }
 }
 
 /// A password that is looked at, or waits for that.
 struct Admitted {
-    addresses: Arc<Mutex<HashMap<Option<IpAddr>, usize>>>,
-    address: Option<IpAddr>,
+    addresses: Arc<Mutex<HashMap<Option<ClientAddress>, usize>>>,
+    address: Option<ClientAddress>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -128,6 +145,7 @@ impl Authenticator {
             keys: (RandomState::new(), RandomState::new()),
             at_work: Arc::new(Semaphore::new(AT_WORK_MAX)),
             admitted: Arc::new(Semaphore::new(AT_WORK_MAX + WAITING_MAX)),
+            under_way: Arc::default(),
             addresses: Arc::default(),
         })
     }
@@ -141,7 +159,7 @@ impl Authenticator {
     pub async fn refusal(
         self: &Arc<Authenticator>,
         headers: &HeaderMap,
-        address: Option<IpAddr>,
+        address: Option<ClientAddress>,
     ) -> Option<Response<Body>> {
         if !self.is_closed() {
             return None;
@@ -184,7 +202,7 @@ impl Authenticator {
     async fn verdict(
         self: &Arc<Authenticator>,
         headers: &HeaderMap,
-        address: Option<IpAddr>,
+        address: Option<ClientAddress>,
     ) -> Verdict {
         let Some(credentials) = headers
             .get(header::AUTHORIZATION)
@@ -213,7 +231,7 @@ impl Authenticator {
     }
 
     /// Nothing where the address, or all together, have as many passwords looked at as they may.
-    fn admit(&self, address: Option<IpAddr>) -> Option<Admitted> {
+    fn admit(&self, address: Option<ClientAddress>) -> Option<Admitted> {
         let mut addresses = self.addresses.lock();
         let own = addresses.get(&address).copied().unwrap_or(0);
         if own >= OF_ADDRESS_MAX {
@@ -228,11 +246,32 @@ impl Authenticator {
         })
     }
 
+    /// Begins to look at a password; error: somebody does, and ends then. Nothing where there are too many.
+    fn look(
+        &self,
+        fingerprint: (u64, u64),
+        address: Option<ClientAddress>,
+    ) -> Option<Result<(Admitted, Looking), watch::Receiver<()>>> {
+        let mut under_way = self.under_way.lock();
+        if let Some(others) = under_way.get(&fingerprint) {
+            return Some(Err(others.clone()));
+        }
+        let admitted = self.admit(address)?;
+        let (tell, told) = watch::channel(());
+        under_way.insert(fingerprint, told);
+        let looking = Looking {
+            under_way: Arc::clone(&self.under_way),
+            fingerprint,
+            _tell: tell,
+        };
+        Some(Ok((admitted, looking)))
+    }
+
     async fn looked_at(
         self: &Arc<Authenticator>,
         user: String,
         password: String,
-        address: Option<IpAddr>,
+        address: Option<ClientAddress>,
     ) -> Verdict {
         let hash = self.config.users.get(&user).cloned();
         let known = hash.is_some();
@@ -241,14 +280,19 @@ impl Authenticator {
             let what = (&user, &hash, &password);
             (self.keys.0.hash_one(what), self.keys.1.hash_one(what))
         };
-        if self.right.lock().0.contains(&fingerprint) {
-            return Verdict::In;
-        }
-        if self.wrong.lock().0.contains(&fingerprint) {
-            return Verdict::Out;
-        }
-        let Some(admitted) = self.admit(address) else {
-            return Verdict::Busy;
+        let (admitted, looking) = loop {
+            if self.right.lock().0.contains(&fingerprint) {
+                return Verdict::In;
+            }
+            if self.wrong.lock().0.contains(&fingerprint) {
+                return Verdict::Out;
+            }
+            match self.look(fingerprint, address) {
+                Some(Ok(begun)) => break begun,
+                // Twenty polls of KEDA's with one password need one look at it.
+                Some(Err(mut others)) => others.changed().await.unwrap_or(()), // an error is its end
+                None => return Verdict::Busy,
+            }
         };
         let Ok(slot) = Arc::clone(&self.at_work).acquire_owned().await else {
             return Verdict::Out;
@@ -260,7 +304,7 @@ impl Authenticator {
                 true => authenticator.right.lock().add(fingerprint, REMEMBERED_MAX),
                 false => authenticator.wrong.lock().add(fingerprint, WRONG_MAX),
             }
-            drop((admitted, slot)); // when the work ends, not when its client goes
+            drop((looking, admitted, slot)); // when the work ends, not when its client goes
             is_right
         });
         match work.await {
@@ -340,10 +384,10 @@ mod tests {
     async fn guesses_from_one_address_keep_nobody_else_from_being_let_in() {
         let authenticator = authenticator();
         let ask = |password: &str, host: u8| {
-            let address = Some(IpAddr::from([10, 0, 0, host]));
+            let address = Some(ClientAddress::of([10, 0, 0, host]));
             authenticator.looked_at("keda".to_owned(), password.to_owned(), address)
         };
-        let address = Some(IpAddr::from([10, 0, 0, 1]));
+        let address = Some(ClientAddress::of([10, 0, 0, 1]));
         let guesses: Vec<Admitted> = std::iter::from_fn(|| authenticator.admit(address)).collect();
         assert_eq!(guesses.len(), OF_ADDRESS_MAX);
         assert_eq!(ask("a guess", 1).await, Verdict::Busy);
@@ -351,6 +395,30 @@ mod tests {
         drop(guesses);
         assert!(authenticator.addresses.lock().is_empty());
         assert_eq!(ask("a guess", 1).await, Verdict::Out);
+    }
+
+    /// KEDA polled twenty ScaledObjects with one password after our start: sixteen polls were sent away.
+    #[tokio::test]
+    async fn one_password_of_many_requests_is_looked_at_once() {
+        let authenticator = authenticator();
+        let address = Some(ClientAddress::of([10, 0, 0, 1]));
+        let ask = |password: &str| {
+            authenticator.looked_at("keda".to_owned(), password.to_owned(), address)
+        };
+        let right = futures_util::future::join_all((0..20).map(|_| ask("right")));
+        let wrong = futures_util::future::join_all((0..20).map(|_| ask("wrong")));
+        let (right, wrong) = tokio::join!(right, wrong);
+        assert!(right.iter().all(|verdict| *verdict == Verdict::In));
+        assert!(wrong.iter().all(|verdict| *verdict == Verdict::Out));
+        assert!(authenticator.under_way.lock().is_empty());
+        assert!(authenticator.addresses.lock().is_empty());
+        // Whoever goes while it waits leaves it to the others.
+        let slots = authenticator.at_work.acquire_many(AT_WORK_MAX as u32).await;
+        let (mut first, mut second) = (Box::pin(ask("first")), Box::pin(ask("first")));
+        assert!(futures_util::poll!(&mut first).is_pending());
+        assert!(futures_util::poll!(&mut second).is_pending());
+        drop((first, slots));
+        assert_eq!(second.await, Verdict::Out);
     }
 
     #[tokio::test]

@@ -24,7 +24,7 @@ impl Signals for Fixed {
     fn guarded(
         &self,
         _: &str,
-        _: (Timestamp, Option<std::net::IpAddr>),
+        _: (Timestamp, Option<crate::ClientAddress>),
         _: &stillwell_engine::promql::EvalOptions<'_>,
     ) -> Result<Reading, QueryError> {
         Ok(Reading::Forbidden)

@@ -2,10 +2,10 @@
 //!
 //! Anybody who reaches the port may open a stream, and one takes some 7 kB here and in HTTP/2. Nobody is refused while there is
 //! room. Where there is none, the newest call of the address that has most ends for an address that has fewer: a stranger who
-//! opens all that he can leaves KEDA as many as he keeps, whoever came first.
+//! opens all that he can leaves KEDA as many as he keeps, whoever came first. A call that was ended holds what it takes until its
+//! client has read that: until then it counts for its address, and a client that does not read it loses its connection.
 
-use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, Ipv4Addr};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,6 +17,8 @@ use axum::http::HeaderMap;
 use futures_util::task::AtomicWaker;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use parking_lot::Mutex;
+use stillwell_adapters::ClientAddress;
+use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::Status;
 
@@ -39,6 +41,8 @@ const INCOMPLETE_MAX: usize = 1_024;
 const INCOMPLETE_PER_ADDRESS_MAX: usize = 128;
 /// ... and of one connection.
 const INCOMPLETE_PER_CONNECTION_MAX: usize = 64;
+/// A call that was ended, and of which that is not read within this, ends the connection: it takes its memory as long.
+const UNREAD_MAX: Duration = Duration::from_secs(5);
 /// A deadline that is further away is none.
 const DEADLINE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -50,7 +54,7 @@ pub(super) struct Calls(Arc<Mutex<State>>);
 struct State {
     open: usize,
     /// Only those that hold something.
-    peers: HashMap<IpAddr, Held>,
+    peers: HashMap<ClientAddress, Held>,
     incomplete: usize,
     /// The number of the next call.
     next: u64,
@@ -62,22 +66,34 @@ struct Held {
     incomplete: usize,
     /// Those that have not ended for others.
     calls: BTreeMap<u64, Arc<Ending>>,
+    /// Those that have, and whose clients have not read that.
+    ended: usize,
 }
 
 /// Tells a call that it ends for others.
-#[derive(Default)]
 struct Ending {
     has_come: AtomicBool,
     waker: AtomicWaker,
+    /// Of its connection.
+    unread: Arc<Unread>,
+}
+
+/// Calls of a connection that were ended, until their client has read that.
+#[derive(Default)]
+struct Unread {
+    calls: Mutex<BTreeSet<u64>>,
+    /// There are some.
+    some: Notify,
 }
 
 /// A connection's client, for as long as the connection lives.
 pub(super) struct Peer {
     calls: Calls,
-    address: IpAddr,
+    address: ClientAddress,
     /// Streams that it may have at a time.
     pub(super) streams_max: u32,
     incomplete: AtomicUsize,
+    unread: Arc<Unread>,
 }
 
 /// A request of which the message has not come.
@@ -92,8 +108,8 @@ pub(super) struct Call {
 
 impl Calls {
     /// A connection from an address; one that is not known counts with the others of which it is not.
-    pub(super) fn connected(&self, address: Option<IpAddr>) -> Arc<Peer> {
-        let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    pub(super) fn connected(&self, address: Option<ClientAddress>) -> Arc<Peer> {
+        let address = address.unwrap_or(ClientAddress::UNKNOWN);
         let mut state = self.0.lock();
         let held = state.peers.entry(address).or_default();
         held.connections += 1;
@@ -106,24 +122,28 @@ impl Calls {
                 _ => MANY_STREAMS_MAX,
             },
             incomplete: AtomicUsize::new(0),
+            unread: Arc::default(),
         })
     }
 }
 
 impl State {
-    fn change(&mut self, address: IpAddr, change: impl FnOnce(&mut Held)) {
+    fn change(&mut self, address: ClientAddress, change: impl FnOnce(&mut Held)) {
         let held = self.peers.entry(address).or_default();
         change(held);
-        if held.connections == 0 && held.calls.is_empty() {
+        if held.connections == 0 && held.holds() == 0 {
             self.peers.remove(&address);
         }
     }
 
-    /// Counts a call no longer, if it has not ended for others.
-    fn remove(&mut self, address: IpAddr, number: u64) {
-        let mut removed = None;
-        self.change(address, |held| removed = held.calls.remove(&number));
-        self.open -= usize::from(removed.is_some());
+    /// Counts a call no longer.
+    fn remove(&mut self, address: ClientAddress, number: u64) {
+        let mut is_open = true;
+        self.change(address, |held| {
+            is_open = held.calls.remove(&number).is_some();
+            held.ended -= usize::from(!is_open);
+        });
+        self.open -= usize::from(is_open);
     }
 
     /// Ends a call of whoever has most, for an address that would still have fewer. False: there is none.
@@ -136,14 +156,28 @@ impl State {
         let Some((&number, ending)) = held.calls.last_key_value() else {
             return false;
         };
-        ending.come();
-        self.remove(address, number);
+        ending.come(number);
+        self.open -= 1;
+        self.change(address, |held| {
+            held.calls.remove(&number);
+            held.ended += 1;
+        });
         true
     }
 }
 
+impl Held {
+    /// Calls that take memory.
+    fn holds(&self) -> usize {
+        self.calls.len() + self.ended
+    }
+}
+
 impl Ending {
-    fn come(&self) {
+    /// The call of this number ends.
+    fn come(&self, number: u64) {
+        self.unread.calls.lock().insert(number);
+        self.unread.some.notify_one();
         self.has_come.store(true, Ordering::Release);
         self.waker.wake();
     }
@@ -162,11 +196,16 @@ impl Peer {
     pub(super) fn call(self: &Arc<Peer>) -> Option<Call> {
         let state = &mut *self.calls.0.lock();
         let held = state.peers.get(&self.address);
-        let own = held.map_or(0, |held| held.calls.len());
-        if state.open >= CALLS_MAX && !state.make_room(own) {
+        let own = held.map_or(0, Held::holds);
+        if own >= CALLS_MAX || state.open >= CALLS_MAX && !state.make_room(own) {
             return None;
         }
-        let (number, ending) = (state.next, Arc::new(Ending::default()));
+        let ending = Arc::new(Ending {
+            has_come: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+            unread: Arc::clone(&self.unread),
+        });
+        let number = state.next;
         state.next += 1;
         state.open += 1;
         state.change(self.address, |held| {
@@ -181,6 +220,21 @@ impl Peer {
 }
 
 impl Peer {
+    /// Until a call of the connection was ended, and its client has not read that for long.
+    pub(super) async fn does_not_read(&self) {
+        loop {
+            let oldest = self.unread.calls.lock().first().copied();
+            let Some(oldest) = oldest else {
+                self.unread.some.notified().await;
+                continue;
+            };
+            tokio::time::sleep(UNREAD_MAX).await;
+            if self.unread.calls.lock().contains(&oldest) {
+                return;
+            }
+        }
+    }
+
     /// A request more of which the message has not come; `None`: there are too many.
     pub(super) fn incomplete(&self) -> Option<Incomplete<'_>> {
         let state = &mut *self.calls.0.lock();
@@ -216,7 +270,7 @@ impl Call {
     }
 
     /// Whose it is.
-    pub(super) fn address(&self) -> IpAddr {
+    pub(super) fn address(&self) -> ClientAddress {
         self.of.address
     }
 }
@@ -232,6 +286,8 @@ impl Drop for Call {
     fn drop(&mut self) {
         let mut state = self.of.calls.0.lock();
         state.remove(self.of.address, self.number);
+        drop(state);
+        self.of.unread.calls.lock().remove(&self.number);
     }
 }
 
@@ -341,8 +397,8 @@ mod tests {
 
     use super::*;
 
-    fn address(last: u8) -> Option<IpAddr> {
-        Some(IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)))
+    fn address(last: u8) -> Option<ClientAddress> {
+        Some(ClientAddress::of([10, 0, 0, last]))
     }
 
     fn open_all(peer: &Arc<Peer>) -> Vec<Call> {
@@ -385,6 +441,29 @@ mod tests {
         assert_eq!((state.open, state.peers.len()), (0, 0));
     }
 
+    /// Two addresses that read nothing had 40,000 ended ones beside those that counted, and KEDA's streams were refused.
+    #[tokio::test(start_paused = true)]
+    async fn what_was_ended_counts_until_its_client_has_read_that_which_it_has_to() {
+        let calls = Calls::default();
+        let [one, other] = [1, 2].map(|last| calls.connected(address(last)));
+        let of_one = open_all(&one);
+        let of_other = open_all(&other);
+        assert_eq!((of_one.len(), of_other.len()), (CALLS_MAX, CALLS_MAX / 2));
+        let began = Instant::now();
+        drop(of_other);
+        assert!(
+            one.call().is_none(),
+            "it still holds as many as there may be"
+        );
+        one.does_not_read().await;
+        assert_eq!(began.elapsed(), UNREAD_MAX);
+        drop(of_one);
+        let silent = tokio::time::timeout(10 * UNREAD_MAX, one.does_not_read()).await;
+        assert!(silent.is_err(), "all of it was read");
+        assert_eq!(calls.0.lock().open, 0);
+        assert!(one.call().is_some());
+    }
+
     /// A stranger with 16 connections of half requests had KEDA's refused where their message came after their headers.
     #[test]
     fn half_requests_of_one_address_leave_room_for_others() {
@@ -416,7 +495,7 @@ mod tests {
         });
         tokio::task::yield_now().await;
         let ending = Arc::clone(&calls.0.lock().peers[&peer.address].calls[&0]);
-        ending.come();
+        ending.come(0);
         let frame = read.await.expect("no panic").expect("one");
         let trailers = frame.expect("no error").into_trailers().expect("trailers");
         assert_eq!(trailers.get("grpc-status").expect("a status"), "8");

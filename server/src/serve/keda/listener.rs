@@ -140,6 +140,7 @@ async fn answer<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let streams_max = peer.streams_max;
+    let client = Arc::clone(&peer);
     let service = service_fn(move |request: Request<Incoming>| {
         let under_way = peer.call();
         let service = service.clone();
@@ -174,6 +175,10 @@ async fn answer<S>(
         () = listen::ended(&mut quit) => {
             connection.as_mut().graceful_shutdown();
             connection.await
+        }
+        () = client.does_not_read() => {
+            debug!("a connection ended: its client does not read that its streams have");
+            return;
         }
     };
     if let Err(error) = result {

@@ -7,8 +7,8 @@
 //! KEDA as much as he holds himself. Whoever showed a certificate that was verified gives way to nobody.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 
+use stillwell_adapters::ClientAddress;
 use stillwell_adapters::keda::Refusal;
 
 /// Queries of one namespace that one address asks for.
@@ -30,7 +30,7 @@ pub(super) enum Resource {
 /// Who asks, as far as that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Asker {
-    pub(super) address: IpAddr,
+    pub(super) address: ClientAddress,
     pub(super) authenticated: bool,
 }
 
@@ -225,7 +225,7 @@ mod tests {
 
     fn asker(last: u8) -> Asker {
         Asker {
-            address: IpAddr::from([10, 0, 0, last]),
+            address: ClientAddress::of([10, 0, 0, last]),
             authenticated: false,
         }
     }

@@ -260,8 +260,8 @@ impl State {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::net::IpAddr;
 
+    use stillwell_adapters::ClientAddress;
     use stillwell_adapters::keda::Trigger;
     use stillwell_engine::{Engine, Limits};
 
@@ -270,7 +270,7 @@ mod tests {
 
     fn asker(last: u8) -> Asker {
         Asker {
-            address: IpAddr::from([10, 0, 0, last]),
+            address: ClientAddress::of([10, 0, 0, last]),
             authenticated: false,
         }
     }

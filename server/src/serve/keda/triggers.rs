@@ -1,11 +1,11 @@
 //! What ScaledObjects ask for: found by who asks for what, bounded, and forgotten some minutes after the last call.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
+use stillwell_adapters::ClientAddress;
 use stillwell_adapters::host::ScaledObject;
 use stillwell_adapters::keda::{Caller, Kept, Level, Refusal, Scalers, Source, Told, Trigger};
 use stillwell_adapters::pool::QueryPool;
@@ -40,6 +40,8 @@ const REFUSALS_MAX: usize = 1_000;
 const REFUSAL_SHOWN_MS: i64 = 3_600_000;
 /// The log says so often that a trigger names no signal: anybody who reaches the port may send one.
 const WARNED_EVERY_MS: i64 = 10_000;
+/// A name that is not there is compared with those that are so often, at most.
+const LOOKED_EVERY_MS: i64 = 1_000;
 /// ScaledObjects that `/signals` lists.
 pub(super) const SHOWN_MAX: usize = 2_000;
 
@@ -59,6 +61,8 @@ pub(super) struct Inner {
     pub(super) state: Mutex<State>,
     /// For people, by namespace, name and key of the metadata.
     refusals: Mutex<HashMap<(String, String, String), Refused>>,
+    /// When names like one that is not there were looked for last.
+    looked: Mutex<Option<Timestamp>>,
     /// When the log last said of a trigger that it names no signal.
     warned: Mutex<Option<Timestamp>>,
     pub(super) scale_from_zero: Mutex<ScaleFromZero>,
@@ -96,6 +100,7 @@ impl Triggers {
             signals: RwLock::new(signals),
             state: Mutex::default(),
             refusals: Mutex::default(),
+            looked: Mutex::default(),
             warned: Mutex::default(),
             scale_from_zero: Mutex::new(ScaleFromZero::new()),
             throttle: Throttle::default(),
@@ -274,6 +279,19 @@ impl Inner {
     }
 }
 
+impl Inner {
+    /// Whether the name of a trigger may be compared with those of thousands of signals, on a thread that answers autoscalers: for
+    /// whoever asks about names that are not there, once in a while.
+    fn may_look_for_names(&self, now: Timestamp) -> bool {
+        let looked = &mut *self.looked.lock();
+        let may = looked.is_none_or(|at| now.since_ms(at) >= LOOKED_EVERY_MS);
+        if may {
+            *looked = Some(now);
+        }
+        may
+    }
+}
+
 impl Scalers for Triggers {
     fn queries(&self) -> &QueryPool {
         &self.0.queries
@@ -282,11 +300,11 @@ impl Scalers for Triggers {
     fn trigger(
         &self,
         caller: &Caller,
-        address: Option<IpAddr>,
+        address: Option<ClientAddress>,
         trigger: &Trigger,
     ) -> Result<Arc<dyn Kept>, Refusal> {
         let asker = Asker {
-            address: address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            address: address.unwrap_or(ClientAddress::UNKNOWN),
             authenticated: caller.authenticated,
         };
         let (key, entry) = self.0.keep(caller, asker, trigger)?;
@@ -301,9 +319,12 @@ impl Scalers for Triggers {
         let Some(others) = self.0.signals.read().others_than(name) else {
             return;
         };
+        let now = self.0.clock.now();
+        if !self.0.may_look_for_names(now) {
+            return; // KEDA asks again
+        }
         let refusal = Refusal::invalid("signal", no_signal(&others, name));
         self.refused(caller, &refusal);
-        let now = self.0.clock.now();
         let warned = &mut *self.0.warned.lock();
         let is_due = |at: &mut Timestamp| now.since_ms(*at) >= WARNED_EVERY_MS;
         if warned.as_mut().is_none_or(is_due) {
@@ -451,7 +472,16 @@ mod tests {
             name: name.to_owned(),
             authenticated: false,
         };
-        triggers.trigger(&caller, Some(IpAddr::from([10, 0, 0, host])), &trigger)
+        triggers.trigger(&caller, Some(ClientAddress::of([10, 0, 0, host])), &trigger)
+    }
+
+    /// Each call computed distances to 5,000 names on a thread that answers autoscalers.
+    #[test]
+    fn a_name_that_is_not_there_is_compared_with_others_once_a_second() {
+        let (triggers, _quit) = triggers();
+        let may = |ms| triggers.0.may_look_for_names(Timestamp::from_ms(ms));
+        let looks = [0, 1, 999, 1_000, 1_500, 1_999, 2_000].map(may);
+        assert_eq!(looks, [true, false, false, true, false, false, true]);
     }
 
     /// KEDA with 700 queries was refused the next beside a stranger with 650, and had 500 of its 900 beside one who came first.

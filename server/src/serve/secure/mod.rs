@@ -264,6 +264,7 @@ async fn connection(
     acceptor: TlsAcceptor,
     api: Arc<MetricsApi>,
 ) {
+    let address = stream.peer();
     stream.set_shaking_hands();
     let handshake =
         tokio::time::timeout(Duration::from_millis(HANDSHAKE_MS), acceptor.accept(stream));
@@ -291,7 +292,7 @@ async fn connection(
     };
     match is_http2 {
         true => http2::answer(stream, quit, answer).await,
-        false => listen::answer(stream, quit, answer).await,
+        false => listen::answer((stream, address), quit, answer).await,
     }
 }
 

@@ -1,8 +1,7 @@
 //! What a metric says to one caller: which signal or rule it is, the labels that the caller pins, and what of the reading is
 //! told.
 
-use std::net::IpAddr;
-
+use stillwell_adapters::ClientAddress;
 use stillwell_adapters::host::{Asker, ObjectQuestion, Reading};
 use stillwell_adapters::multi::Several;
 use stillwell_adapters::objects::Selector;
@@ -284,7 +283,7 @@ pub(super) fn ask(
     asked: &AdhocSignals,
     reader: &Reader,
     query: &str,
-    (now, address): (Timestamp, Option<IpAddr>),
+    (now, address): (Timestamp, Option<ClientAddress>),
     within: &EvalOptions<'_>,
 ) -> Result<(SignalId, Reading), QueryError> {
     let id = asked.signal(reader, query, (now, address))?;
