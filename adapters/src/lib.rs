@@ -28,6 +28,7 @@ pub mod single;
 pub mod time;
 mod turns;
 pub mod waiting;
+mod worker_threads;
 mod written;
 
 pub use client::ClientAddress;

@@ -13,12 +13,12 @@ use std::time::Duration;
 use stillwell_engine::promql::{
     EvalOptions, Features, Helpers, Query, QueryError, QueryMemory, Stop,
 };
-use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
 use crate::helping::Cores;
 use crate::query_cache::QueryCache;
 use crate::turns::{Turn, Turns};
+use crate::worker_threads::WorkerThreads;
 
 /// Kinds of work, by who waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +55,8 @@ pub struct QueryPool {
     timeout_ms: u64,
     memory: Memory,
     cores: Arc<Cores>,
-    /// `None` once it is being dropped.
-    threads: Option<Runtime>,
+    /// `None` where nothing but reads by autoscalers runs.
+    threads: Option<WorkerThreads>,
     /// Queries that were read before.
     pub cache: QueryCache,
 }
@@ -80,15 +80,10 @@ impl QueryPool {
     /// At most `concurrency_max` of a kind at a time, each at most `timeout_ms`, waiting included.
     pub fn new(concurrency_max: usize, timeout_ms: u64) -> QueryPool {
         let places = concurrency_max.max(1);
-        let threads = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .max_blocking_threads(2 * places)
-            .thread_name("query")
-            .on_thread_start(|| {
-                // Where it is not allowed, queries compete as before.
-                let _ = rustix::process::nice(NICE);
-            })
-            .build();
+        let threads = WorkerThreads::new(2 * places, || {
+            // Where it is not allowed, queries compete as before.
+            let _ = rustix::process::nice(NICE);
+        });
         let cores = Arc::new(Cores::of_the_machine());
         QueryPool {
             scalers: Arc::new(Semaphore::new(SCALER_PLACES)),
@@ -97,8 +92,7 @@ impl QueryPool {
             timeout_ms,
             memory: Memory::new(MEMORY_BYTES_DEFAULT),
             cores,
-            // Without a thread there is no server either; at start that is found by whoever starts it.
-            threads: threads.ok(),
+            threads: Some(threads),
             cache: QueryCache::default(),
         }
     }
@@ -204,13 +198,19 @@ impl QueryPool {
                 let _core = cores.begin();
                 work(&within)
             };
-            let task = match (kind, &self.threads) {
-                (Kind::Scaler, _) | (_, None) => tokio::task::spawn_blocking(work),
-                (_, Some(threads)) => threads.spawn_blocking(work),
-            };
-            task.await.unwrap_or_else(|error| {
-                Err(QueryError::Internal(format!("the query failed: {error}")))
-            })
+            let failed =
+                |why: String| Err(QueryError::Internal(format!("the query failed: {why}")));
+            match (kind, &self.threads) {
+                (Kind::Scaler, _) | (_, None) => {
+                    let task = tokio::task::spawn_blocking(work).await;
+                    task.unwrap_or_else(|error| failed(error.to_string()))
+                }
+                (_, Some(threads)) => {
+                    let task = threads.run(work).map_err(QueryError::Overloaded)?;
+                    let panicked = |_| failed("it panicked".to_owned());
+                    task.await.unwrap_or_else(panicked)
+                }
+            }
         };
         match tokio::time::timeout(Duration::from_millis(timeout_ms), running).await {
             Ok(result) => result,
@@ -220,15 +220,6 @@ impl QueryPool {
                     "query timed out in expression evaluation".to_owned(),
                 ))
             }
-        }
-    }
-}
-
-impl Drop for QueryPool {
-    fn drop(&mut self) {
-        // Queries that still run are told to stop by whoever waited for them.
-        if let Some(threads) = self.threads.take() {
-            threads.shutdown_background();
         }
     }
 }

@@ -5,6 +5,9 @@ const SHARE_PERCENT: u64 = 60;
 /// Where the machine does not say.
 const FALLBACK_BYTES: u64 = 1 << 30;
 
+/// With less, queries and pages have no room that is worth anything: reads would be refused for as long as the process runs.
+pub const BYTES_MIN: u64 = 8 << 20;
+
 /// Bytes for samples and queries where none are configured: a share of the control group's limit, else of the machine's memory.
 pub fn default_bytes_max() -> u64 {
     let read = |path: &str| std::fs::read_to_string(path).ok();

@@ -171,11 +171,23 @@ fn apis(flags: &Flags<'_>) -> Result<ApiOptions, String> {
 
 fn memory_bytes_max(flags: &Flags<'_>) -> Result<u64, String> {
     match flags.text("storage.memory.max") {
-        "" => Ok(memory::default_bytes_max()),
-        text => text
-            .parse()
-            .or_else(|_| size_bytes(text))
-            .map_err(|error| format!("--storage.memory.max: {error}")),
+        "" => Ok(memory::default_bytes_max().max(memory::BYTES_MIN)),
+        text => {
+            let bytes = text.parse().or_else(|_| size_bytes(text));
+            let bytes = bytes.and_then(enough);
+            bytes.map_err(|error| format!("--storage.memory.max: {error}"))
+        }
+    }
+}
+
+/// Error: it is too little for queries.
+fn enough(bytes: u64) -> Result<u64, String> {
+    match bytes < memory::BYTES_MIN {
+        true => Err(format!(
+            "{bytes} bytes leave queries no memory; give at least {}MB",
+            memory::BYTES_MIN >> 20
+        )),
+        false => Ok(bytes),
     }
 }
 
@@ -294,6 +306,25 @@ fn shown_flags(matches: &ArgMatches) -> Vec<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Each read through `/guarded` was refused: "queries hold all of the 0 MB".
+    #[test]
+    fn memory_that_leaves_nothing_for_queries_is_refused_with_the_least() {
+        let given = |text: &str| {
+            let flag = format!("--storage.memory.max={text}");
+            let matches = super::super::flags::command().get_matches_from(["serve", &flag]);
+            memory_bytes_max(&Flags(&matches))
+        };
+        for text in ["0", "1", "1MB", "8388607"] {
+            let why = given(text).expect_err(text);
+            assert!(
+                why.starts_with("--storage.memory.max: ") && why.ends_with("at least 8MB"),
+                "{why}"
+            );
+        }
+        assert_eq!(given("8MB"), Ok(8 << 20));
+        assert_eq!(given("8388609"), Ok((8 << 20) + 1));
+    }
 
     #[test]
     fn a_switch_that_is_on_is_shown_as_on() {
