@@ -45,6 +45,8 @@ pub fn flush() {
     }
 }
 
+/// What dependencies say may hold all of an answer that they could not read; so much of it is told.
+const FOREIGN_BYTES_MAX: usize = 300;
 /// How long the end of the process waits for its last lines.
 const FLUSH_MAX: Duration = Duration::from_millis(500);
 
@@ -60,7 +62,7 @@ struct Log {
 impl Subscriber for Log {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         // Dependencies speak of their own insides below this level.
-        let ours = metadata.target().starts_with("stillwell");
+        let ours = is_ours(metadata);
         // It says that a call failed, but not which; whoever made the call says that as well.
         if metadata.target() == "kube_client::client::builder" && self.level < Level::DEBUG {
             return false;
@@ -79,9 +81,14 @@ impl Subscriber for Log {
     fn event(&self, event: &Event<'_>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        let place = (event.metadata().file(), event.metadata().line());
+        let metadata = event.metadata();
+        let is_ours = is_ours(metadata);
+        if !is_ours {
+            fields.cut(FOREIGN_BYTES_MAX);
+        }
+        let place = (metadata.file(), metadata.line());
         let now = self.clock.wall_now();
-        let Some(folded) = self.writer.admit(fields.subject(place), now.ms()) else {
+        let Some(folded) = self.writer.admit(fields.subject(place, is_ours), now.ms()) else {
             return;
         };
         if folded > 0 {
@@ -95,6 +102,10 @@ impl Subscriber for Log {
     fn enter(&self, _: &span::Id) {}
 
     fn exit(&self, _: &span::Id) {}
+}
+
+fn is_ours(metadata: &Metadata<'_>) -> bool {
+    metadata.target().starts_with("stillwell")
 }
 
 #[derive(Default)]
@@ -115,8 +126,8 @@ impl Visit for Fields {
 
 impl Fields {
     /// What an event is about: where in the program it is, and of which target, job or caller it speaks; where it speaks of
-    /// none, its text. What went wrong with a target is no part of it, for the target chooses those words.
-    fn subject(&self, place: (Option<&str>, Option<u32>)) -> u64 {
+    /// none, its text, where that is ours: what a dependency says changes with what strangers send. What went wrong with a target is no part of it, for the target chooses those words.
+    fn subject(&self, place: (Option<&str>, Option<u32>), is_ours: bool) -> u64 {
         let mut hasher = DefaultHasher::new();
         place.hash(&mut hasher);
         let of_whom = [
@@ -131,10 +142,21 @@ impl Fields {
             pair.hash(&mut hasher);
             is_named = true;
         }
-        if !is_named {
+        if !is_named && is_ours {
             self.message.hash(&mut hasher);
         }
         hasher.finish()
+    }
+
+    /// Leaves so many bytes of each text.
+    fn cut(&mut self, bytes_max: usize) {
+        let texts = self.others.iter_mut().map(|(_, text)| text);
+        for text in texts.chain([&mut self.message]) {
+            if text.len() > bytes_max {
+                text.truncate(text.floor_char_boundary(bytes_max));
+                text.push_str("...");
+            }
+        }
     }
 
     fn keep(&mut self, field: &Field, value: String) {
@@ -188,7 +210,7 @@ mod tests {
                 message: message.to_owned(),
                 others: others.iter().map(|(n, v)| (*n, (*v).to_owned())).collect(),
             };
-            fields.subject((Some("a.rs"), Some(1)))
+            fields.subject((Some("a.rs"), Some(1)), true)
         };
         assert_ne!(about("one", &[]), about("another", &[]));
         let error = |error| about("scrape failed", &[("target", "a:1"), ("error", error)]);
@@ -197,6 +219,25 @@ mod tests {
             error("refused"),
             about("scrape failed", &[("target", "b:1")])
         );
+    }
+
+    /// Answers of 8 kB that a client of the API server could not read were logged whole, at each try another.
+    #[test]
+    fn what_dependencies_say_is_cut_and_folded_by_where_they_say_it() {
+        let said = |garbage: &str| {
+            let mut fields = Fields {
+                message: format!("{garbage}, {}", "ä".repeat(4_000)),
+                others: vec![("error", "short".to_owned())],
+            };
+            fields.cut(FOREIGN_BYTES_MAX);
+            fields
+        };
+        let (one, other) = (said("{1"), said("{22"));
+        assert!(one.message.len() <= FOREIGN_BYTES_MAX + 3 && one.message.ends_with("ä..."));
+        assert_eq!(one.others[0].1, "short");
+        let place = (Some("client.rs"), Some(1));
+        assert_eq!(one.subject(place, false), other.subject(place, false));
+        assert_ne!(one.subject(place, true), other.subject(place, true));
     }
 
     #[test]
