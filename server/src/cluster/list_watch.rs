@@ -237,19 +237,7 @@ where
     T: Kept,
     F: Future<Output = ()>,
 {
-    let mut parameters = WatchParams::default().timeout(WATCH_S); // bookmarks are the default
-    if !selectors.label.is_empty() {
-        parameters = parameters.labels(&selectors.label);
-    }
-    if !selectors.field.is_empty() {
-        parameters = parameters.fields(&selectors.field);
-    }
-    let request = Request::new(api.resource_url());
-    let request = match K::metadata_api() {
-        true => request.watch_metadata(&parameters, version),
-        false => request.watch(&parameters, version),
-    };
-    let request = match request {
+    let request = match watch_request(api, selectors, version) {
         Ok(request) => request,
         Err(error) => return End::Failed(error.to_string()),
     };
@@ -297,6 +285,25 @@ where
                 send(Change::Gone(key)).await;
             }
         }
+    }
+}
+
+fn watch_request<K: Resource>(
+    api: &Api<K>,
+    selectors: &Selectors,
+    version: &str,
+) -> Result<axum::http::Request<Vec<u8>>, impl std::error::Error + use<K>> {
+    let mut parameters = WatchParams::default().timeout(WATCH_S); // bookmarks are the default
+    if !selectors.label.is_empty() {
+        parameters = parameters.labels(&selectors.label);
+    }
+    if !selectors.field.is_empty() {
+        parameters = parameters.fields(&selectors.field);
+    }
+    let request = Request::new(api.resource_url());
+    match K::metadata_api() {
+        true => request.watch_metadata(&parameters, version),
+        false => request.watch(&parameters, version),
     }
 }
 
