@@ -72,9 +72,9 @@ pub(crate) use retain_set::{RetainHandle, RetainSet};
 pub(crate) use view::SignalView;
 
 pub use explain::{Explanation, Outline, TargetState};
+pub use facts::Unlisted;
 pub use lint::{Bound, bound, lint, window_ms};
 pub use names::{Class, Engine, FAMILIES, Family, Measure, Name, Names};
 pub use objects::{ObjectReading, ObjectValue};
 pub use policy::{Absent, Fallback, FallbackNumber, Nan, Policy};
 pub use reading::{Element, Reading, SignalId, State, Transition};
-pub use unlisted::Unlisted;

@@ -4,54 +4,32 @@
 use crate::labels::{MatchOp, Matcher};
 
 use super::assessment::Assessment;
-use super::facts::TargetFacts;
+use super::facts::{TargetFacts, Unlisted};
 use super::policy::Policy;
 use super::query::{Selector, SignalQuery};
 
-/// Jobs whose discovery has given no list since this program started.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Unlisted {
-    /// Their names.
-    pub jobs: Vec<String>,
-    /// Whether their targets may have another label `job` than that (relabelling, jobs that are made of objects).
-    pub are_of_any_name: bool,
-    /// Jobs that have given a list: what that does not name has left.
-    pub listed: Vec<String>,
-    /// Whether signals wait for the lists, whatever is known of these jobs' targets.
-    pub are_awaited: bool,
-}
-
-impl Unlisted {
-    /// Whether a target of an earlier run, with this label `job`, may be one of theirs.
-    pub(crate) fn may_have(&self, job: &str) -> bool {
-        let is = |name: &String| name == job;
-        !self.jobs.is_empty()
-            && (self.jobs.iter().any(is) || self.are_of_any_name && !self.listed.iter().any(is))
-    }
-
-    /// The job that may have targets of a selector.
-    fn read_by(&self, selector: &Selector, policy: &Policy) -> Option<&String> {
-        let matchers = selector.matchers.iter();
-        let of_job: Vec<&Matcher> = matchers.filter(|one| one.name() == "job").collect();
-        let reads = |job: &String| {
-            (policy.jobs.is_empty() || policy.jobs.contains(job))
-                && of_job.iter().all(|matcher| matcher.matches(job))
+/// The job that may have targets of a selector.
+fn read_by<'a>(unlisted: &'a Unlisted, selector: &Selector, policy: &Policy) -> Option<&'a String> {
+    let matchers = selector.matchers.iter();
+    let of_job: Vec<&Matcher> = matchers.filter(|one| one.name() == "job").collect();
+    let reads = |job: &String| {
+        (policy.jobs.is_empty() || policy.jobs.contains(job))
+            && of_job.iter().all(|matcher| matcher.matches(job))
+    };
+    let by_name = unlisted.jobs.iter().find(|job| reads(job));
+    by_name.or_else(|| {
+        // Labels that are known to be another's exclude a job whose targets may have any.
+        let are_listed = |jobs: &[String]| jobs.iter().all(|job| unlisted.listed.contains(job));
+        let is_of_listed = |matcher: &&Matcher| match (matcher.op(), matcher.literal_values()) {
+            (MatchOp::Equal, _) => unlisted.listed.iter().any(|job| job == matcher.value()),
+            (_, Some(jobs)) => are_listed(jobs),
+            (_, None) => false,
         };
-        let by_name = self.jobs.iter().find(|job| reads(job));
-        by_name.or_else(|| {
-            // Labels that are known to be another's exclude a job whose targets may have any.
-            let are_listed = |jobs: &[String]| jobs.iter().all(|job| self.listed.contains(job));
-            let is_of_listed = |matcher: &&Matcher| match (matcher.op(), matcher.literal_values()) {
-                (MatchOp::Equal, _) => self.listed.iter().any(|job| job == matcher.value()),
-                (_, Some(jobs)) => are_listed(jobs),
-                (_, None) => false,
-            };
-            let is_of_others = of_job.iter().any(is_of_listed)
-                || !policy.jobs.is_empty() && are_listed(&policy.jobs);
-            let mut jobs = self.jobs.iter();
-            jobs.find(|_| self.are_of_any_name && !is_of_others)
-        })
-    }
+        let is_of_others =
+            of_job.iter().any(is_of_listed) || !policy.jobs.is_empty() && are_listed(&policy.jobs);
+        let mut jobs = unlisted.jobs.iter();
+        jobs.find(|_| unlisted.are_of_any_name && !is_of_others)
+    })
 }
 
 /// Error: a job that the query may read has no list yet.
@@ -65,7 +43,7 @@ pub(super) fn all_are_listed(
         return Ok(());
     }
     let mut selectors = query.selectors.iter();
-    match selectors.find_map(|one| unlisted.read_by(one, policy)) {
+    match selectors.find_map(|one| read_by(unlisted, one, policy)) {
         Some(job) => Err(format!(
             "which targets {job} has is not known yet: its discovery has given no list since this program started"
         )),

@@ -3,7 +3,7 @@
 //! They are derived from pages and scrape times only, so two replicas that saw the same pages have the same facts (S2, S3,
 //! S6). `target` and `group` are the facts about one; `series` updates them when series appear and disappear (`gathered`:
 //! those of a large page at once, `process`: what another process tells; `lost`: what a page has no more), `scrapes` after each
-//! scrape (`starts`: when processes started; `sources_down`: what is not known of sources behind the page; `replicated`: what others have of it); `structure` records which metrics have changed, for the
+//! scrape (`starts`: when processes started; `sources_down`: what is not known of sources behind the page; `replicated`: what others have of it; `unlisted`: which targets may be missing); `structure` records which metrics have changed, for the
 //! compiled queries; `persist` is what a snapshot keeps of them.
 
 mod away;
@@ -21,6 +21,7 @@ mod sources_down;
 mod starts;
 mod structure;
 mod target;
+mod unlisted;
 
 use hashbrown::{HashMap, HashSet};
 
@@ -29,7 +30,6 @@ use crate::store::{ClockId, TargetId};
 
 use super::query::Selector;
 use super::retain_set::{RetainRequirements, Retained};
-use super::unlisted::Unlisted;
 
 pub(crate) use gathered::{Gatherer, PageFacts, RememberedLabels};
 pub(crate) use group::GroupFacts;
@@ -39,6 +39,7 @@ pub(crate) use persist::RestoredTarget;
 pub(crate) use process::{ProcessFacts, ProcessGatherer};
 pub(crate) use replicated::Replicated;
 pub(crate) use target::{TargetFacts, Uncovered};
+pub use unlisted::Unlisted;
 
 /// What a text takes that is remembered: some 30 bytes, a place in a hash table, what the allocator adds.
 const TEXT_BYTES: usize = 96;
@@ -193,7 +194,7 @@ impl Facts {
         self.record_structure_change_of_all();
         self.left_ms = self.left_ms.max(at_ms);
         self.targets_with_losses -= usize::from(facts.has_losses);
-        self.owner_leaves(&facts);
+        self.owner_leaves(&facts.name, &facts.replicated);
         self.requirements.forget(id);
         if let Some(group) = self.groups.get_mut(&facts.group) {
             group.holders.retain(|_, holder| *holder != id);

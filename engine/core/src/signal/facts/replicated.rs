@@ -1,8 +1,7 @@
 //! Series that several targets show as theirs: replicas of a collector, whose labels are honoured (`honor_labels`). One of them
 //! has the series. When its page no longer shows it, another's has it from its next page but one at the latest on; until then what reads it is not known.
 
-use super::super::assessment::describe;
-use super::{Facts, LeftOut, TargetFacts};
+use super::{Facts, LeftOut};
 use crate::labels::Labels;
 use crate::not_known::NotKnown;
 use crate::store::TargetId;
@@ -62,7 +61,8 @@ impl Facts {
         others: &[TargetId],
         labels: &Labels,
     ) {
-        let name = self.target(owner).map(describe).unwrap_or_default();
+        let name = self.target(owner).map(|owner| owner.name.clone());
+        let name = name.unwrap_or_default();
         for other in others.iter().filter(|other| **other != owner) {
             let facts = self.targets.get_mut(other.index());
             let Some(facts) = facts.and_then(Option::as_mut) else {
@@ -75,7 +75,7 @@ impl Facts {
             }
             let why = format!(
                 "{name} no longer shows {labels}, and {} does: its next page gives the value",
-                describe(facts)
+                facts.name
             );
             facts.replicated.ended.add(labels, || why);
             self.update_losses(*other);
@@ -83,16 +83,15 @@ impl Facts {
     }
 
     /// A target leaves, and with it its series: those that others show are not known before their next pages.
-    pub(super) fn owner_leaves(&mut self, facts: &TargetFacts) {
-        self.with_replicated -= usize::from(!facts.replicated.shown.is_empty());
+    pub(super) fn owner_leaves(&mut self, name: &str, replicated: &Replicated) {
+        self.with_replicated -= usize::from(!replicated.shown.is_empty());
         for other in self.with_replicated() {
             let Some(target) = self.targets[other.index()].as_mut() else {
                 continue; // it is listed
             };
             let why = format!(
-                "{} has left, and {} may show what it had: its next page gives the values",
-                describe(facts),
-                describe(target)
+                "{name} has left, and {} may show what it had: its next page gives the values",
+                target.name
             );
             for labels in target.replicated.shown.samples() {
                 target.replicated.ended.add(labels, || why.clone());
