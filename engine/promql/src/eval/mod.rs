@@ -85,7 +85,7 @@ pub(crate) trait Calls: Sync {
 }
 
 /// A sample with its time, in bytes.
-const SAMPLE_BYTES: u64 = 16;
+pub(crate) const SAMPLE_BYTES: u64 = 16;
 
 /// A selection, and what it holds of the query's memory.
 pub(crate) struct Selected<'m> {

@@ -26,6 +26,8 @@ const SERIES_PER_PART: usize = 16;
 const BYTES_AHEAD: usize = 4 << 20;
 /// How many parts that may be.
 const PARTS_AHEAD: std::ops::RangeInclusive<usize> = 4..=64;
+/// Steps of columns whose memory is kept for other series: 128 KiB.
+const SPARE_STEPS_MAX: u64 = 16 << 10;
 /// Samples and steps from which on help is asked for: to start a thread takes as long as some ten thousand of them.
 const WORK_MIN: usize = 200_000;
 
@@ -61,6 +63,8 @@ impl<'a> Eval<'a> {
                 self.each_column_with(helpers, columns, steps, sink)
             }
             _ => {
+                let column_bytes = steps * size_of::<f64>();
+                self.hold_bytes(column_bytes)?;
                 let mut compute = columns.worker(self);
                 let mut column = Column::default();
                 for index in 0..selection.len() {
@@ -70,6 +74,7 @@ impl<'a> Eval<'a> {
                         self.release(held);
                     }
                 }
+                self.release_bytes(column_bytes);
                 Ok(())
             }
         }
@@ -119,8 +124,11 @@ impl<'a> Eval<'a> {
                     if let Some(error) = part.error {
                         return Err(error);
                     }
-                    let columns = part.columns.into_iter().map(|(_, column)| column);
-                    parts.state.lock().spare.extend(columns);
+                    // What is kept is not counted: of long ones it would be as much as the query may hold.
+                    if parts.steps <= SPARE_STEPS_MAX {
+                        let columns = part.columns.into_iter().map(|(_, column)| column);
+                        parts.state.lock().spare.extend(columns);
+                    }
                 }
                 Next::Compute(number, spare) => {
                     parts.ready(number, parts.compute(eval, &mut *compute, number, spare));
@@ -296,7 +304,12 @@ impl Parts<'_> {
             for index in first..behind {
                 eval.poll()?;
                 let mut column = spare.pop().unwrap_or_default();
-                if let Some(held) = compute(index, &mut column)? {
+                // Before there is one.
+                let column_bytes = self.steps as usize * size_of::<f64>();
+                eval.hold_bytes(column_bytes)?;
+                let held = compute(index, &mut column)?;
+                eval.release_bytes(column_bytes);
+                if let Some(held) = held {
                     eval.release(held);
                     eval.hold(self.steps)?;
                     columns.push((index, column));

@@ -10,7 +10,7 @@ use stillwell_model::histogram::{FloatHistogram, ResetHint};
 use stillwell_model::labels::Labels;
 
 use super::column::is_absent;
-use super::{Eval, Grid, Selected, Windows, known_ms};
+use super::{Eval, Grid, SAMPLE_BYTES, Selected, Windows, known_ms};
 
 /// The samples of one series, ascending in time.
 #[derive(Clone, Debug, Default)]
@@ -157,13 +157,19 @@ impl Eval<'_> {
         if grid.count as u64 > self.options.samples_max {
             self.hold(grid.count as u64)?;
         }
-        let mut samples = RangeSamples::default();
-        self.stream(
+        let (mut samples, mut counted) = (RangeSamples::default(), 0);
+        let streamed = self.stream(
             &subquery.expr,
             grid,
             Projection::All,
             &mut |labels, drop_name, column| {
                 samples.clear();
+                // They are kept for the next series, so the most of one counts.
+                let bytes = column.points() as usize * SAMPLE_BYTES as usize;
+                if bytes > counted {
+                    self.hold_bytes(bytes - counted)?;
+                    counted = bytes;
+                }
                 for (step, value) in column.floats.iter().enumerate() {
                     if !is_absent(*value) {
                         samples.times.push(grid.at(step));
@@ -183,7 +189,9 @@ impl Eval<'_> {
                 }
                 sink(labels, drop_name, &samples)
             },
-        )
+        );
+        self.release_bytes(counted);
+        streamed
     }
 }
 

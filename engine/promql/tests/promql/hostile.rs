@@ -279,6 +279,45 @@ fn what_a_query_holds_is_bounded_and_shared() {
     assert_eq!(memory.used(), 0, "everything is given back");
 }
 
+/// Nothing of the samples of a subquery was counted, nor of the column that is read: clients with millions of steps each took
+/// twice what queries may hold.
+#[test]
+fn what_a_subquery_of_many_steps_holds_is_counted() {
+    let mut view = MemoryView::default();
+    for time in 0..11 {
+        view.add(
+            &stillwell_promql::model::labels! { "__name__" => "a" },
+            time * 100_000,
+            0.5,
+        );
+    }
+    let memory = std::sync::Arc::new(QueryMemory::new(64 << 20));
+    let run = |text: &str, bytes_max| {
+        let options = EvalOptions {
+            bytes_max,
+            memory: Some(&memory),
+            ..EvalOptions::default()
+        };
+        let query = Query::parse(text, &Features::all()).expect("a valid query");
+        let at = Timestamp::from_ms(1_000_000);
+        query.instant(&view, at, &options).map(|_| ())
+    };
+    // A million steps: 28 MB of the sum and what it reads; 16 MB of samples, beside 8 MB of what is read.
+    for (text, least) in [
+        ("max_over_time(sum(a)[1000s:1ms])", 28),
+        ("max_over_time(a[1000s:1ms])", 24),
+    ] {
+        let most = least * 1_000_000;
+        let refused = run(text, most - 1_000_000);
+        assert!(
+            matches!(refused, Err(QueryError::Execution(_))),
+            "{text}: {refused:?}"
+        );
+        assert_eq!(run(text, 2 * most), Ok(()), "{text}");
+        assert_eq!(memory.used(), 0, "{text}: everything is given back");
+    }
+}
+
 proptest! {
     #![proptest_config(cases(3_000))]
 

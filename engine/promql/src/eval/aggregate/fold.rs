@@ -33,6 +33,7 @@ impl Eval<'_> {
                 if at == groups.len() {
                     self.hold(grid.count as u64)?;
                     self.hold_bytes(GROUP_BYTES + labels.bytes())?;
+                    self.hold_bytes(grid.count * COUNT_BYTES)?;
                     groups.push(Fold::new(grid.count));
                 }
                 let group = &mut groups[at];
@@ -47,6 +48,7 @@ impl Eval<'_> {
         )?;
         for (at, group) in groups.into_iter().enumerate() {
             self.release(grid.count as u64);
+            self.release_bytes(grid.count * COUNT_BYTES);
             let drop_name = group.drop_name;
             let mut column = group.finish(self, aggregate);
             if !column.is_empty() {
@@ -59,6 +61,8 @@ impl Eval<'_> {
 
 /// A group beside its labels' text and its columns, in bytes.
 const GROUP_BYTES: usize = 256;
+/// At each step, beside the two numbers that count as a sample.
+const COUNT_BYTES: usize = size_of::<u32>();
 
 /// The running state of one group, a place per step.
 struct Fold {
