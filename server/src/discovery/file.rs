@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     fn addresses(groups: &Groups) -> Vec<String> {
-        let (groups, _) = groups.get();
+        let (groups, ..) = groups.get();
         let targets = groups.values().flat_map(|group| &group.targets);
         let addresses = targets.filter_map(|at| at.get("__address__"));
         addresses.map(str::to_owned).collect()

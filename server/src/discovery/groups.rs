@@ -94,6 +94,8 @@ impl Groups {
     fn read(&self, mut state: parking_lot::MutexGuard<'_, State>, changed: bool) {
         state.settled = true;
         let is_first = !std::mem::replace(&mut state.listed, true);
+        // A first list is news without a group, too: whoever waits for it knows now that there is none.
+        let changed = changed || is_first;
         state.version += u64::from(changed);
         let count = state.groups.len();
         let recovered = state.problem.take().is_some();
@@ -105,7 +107,7 @@ impl Groups {
                 "discovery reads its source again"
             );
         }
-        if changed || is_first {
+        if changed {
             self.inner.changed.notify_one();
         }
     }
@@ -130,10 +132,10 @@ impl Groups {
         self.inner.changed.notify_one();
     }
 
-    /// The groups and their version.
-    pub(super) fn get(&self) -> (BySource, u64) {
+    /// The groups, their version, and whether the source was ever read.
+    pub(super) fn get(&self) -> (BySource, u64, bool) {
         let state = self.inner.state.lock();
-        (state.groups.clone(), state.version)
+        (state.groups.clone(), state.version, state.listed)
     }
 
     /// The version of the groups: another one is another list.
@@ -144,11 +146,6 @@ impl Groups {
     /// Whether the source was read, or tried in vain.
     pub(super) fn is_settled(&self) -> bool {
         self.inner.state.lock().settled
-    }
-
-    /// Whether the source was ever read.
-    pub(super) fn is_listed(&self) -> bool {
-        self.inner.state.lock().listed
     }
 
     /// Whether these are the groups of the same mechanism.
@@ -192,10 +189,10 @@ mod tests {
             ]
         };
         groups.replace(list());
-        let (before, version) = groups.get();
+        let (before, version, _) = groups.get();
         assert!(version == 1 && groups.is_settled() && before.len() == 2);
         groups.replace(list());
-        let (after, version) = groups.get();
+        let (after, version, _) = groups.get();
         assert!(version == 1 && Arc::ptr_eq(&before["a"], &after["a"]));
         groups.replace([("a".to_owned(), group("a:1"))]);
         assert_eq!(groups.get().0.len(), 1, "b is gone");
@@ -203,8 +200,20 @@ mod tests {
         assert_eq!(groups.version(), 2);
         groups.put("a".to_owned(), None);
         groups.put("never".to_owned(), None);
-        let (after, version) = groups.get();
+        let (after, version, _) = groups.get();
         assert!(version == 3 && after.is_empty());
+    }
+
+    /// A job whose first list was empty counted as one without a list until it had a target.
+    #[test]
+    fn a_first_list_without_a_target_is_news() {
+        let groups = Groups::new("test".to_owned(), Arc::default());
+        groups.fail("not yet".to_owned());
+        assert!(matches!(groups.get(), (_, 0, false)));
+        groups.read_nothing();
+        assert!(matches!(groups.get(), (_, 1, true)));
+        groups.read_nothing();
+        assert_eq!(groups.version(), 1);
     }
 
     #[test]

@@ -19,9 +19,9 @@ use tracing::warn;
 use super::groups::{BySource, Groups};
 use super::kube_state;
 use super::mechanism::Mechanism;
-use super::monitors::{self, Found, Section};
+use super::monitors::{self, Found, Given, Section};
 use super::shard::Shard;
-use super::unlisted::unlisted;
+use super::unlisted::{FirstLists, unlisted};
 use crate::config::{Config, KubeState, Monitors, ScrapeJob};
 use crate::http_client::Resolver;
 use crate::rule_groups::RuleFile;
@@ -122,8 +122,9 @@ impl Manager {
             told,
             found_rules,
             resolver: Resolver::default(),
-            lists_awaited_until: Some(Instant::now() + Duration::from_millis(SETTLING_MS_MAX)),
-            are_all_listed: false,
+            first_lists: FirstLists::AwaitedUntil(
+                Instant::now() + Duration::from_millis(SETTLING_MS_MAX),
+            ),
         };
         tokio::spawn(task.run(receiver, quit));
         manager
@@ -228,13 +229,10 @@ struct Task {
     written: Vec<JobTargets>,
     told: mpsc::Receiver<JobTargets>,
     resolver: Resolver,
-    /// Until then signals wait for the first list of each job; `None` once they do not any more.
-    lists_awaited_until: Option<Instant>,
-    /// Each has given one.
-    are_all_listed: bool,
+    first_lists: FirstLists,
 }
 
-type FoundBy = (u64, Found);
+type FoundBy = (u64, Given);
 type FoundWorkloads = (u64, JobTargets);
 
 /// Watches on workloads.
@@ -258,6 +256,8 @@ struct Followed {
     section: Section,
     status: Groups,
     found: Found,
+    /// What gives targets had been listed when this was found.
+    are_targets_listed: bool,
     task: AbortHandle,
 }
 
@@ -285,17 +285,14 @@ type KnownGroup = (Arc<TargetGroup>, Vec<Outcome>);
 impl Task {
     async fn run(mut self, mut commands: mpsc::Receiver<Command>, mut quit: watch::Receiver<bool>) {
         let mut rest_until = Instant::now();
+        // When what has changed is handed on, while something has.
+        let mut due = None;
         loop {
             let changed = Arc::clone(&self.changed);
-            let calm = async {
-                changed.notified().await;
-                tokio::time::sleep(Duration::from_millis(GATHER_MS)).await;
-                tokio::time::sleep_until(rest_until).await;
-            };
             let ending = async {
                 quit.wait_for(|quit| *quit).await.ok(); // gone is as good as true
             };
-            let lists = self.lists_awaited_until;
+            let lists = self.first_lists.due();
             tokio::select! {
                 () = ending => return,
                 () = tokio::time::sleep_until(lists.unwrap_or(rest_until)), if lists.is_some() => {
@@ -313,10 +310,11 @@ impl Task {
                     }
                     None => return,
                 },
-                Some((number, found)) = self.found.1.recv() => {
+                Some((number, given)) = self.found.1.recv() => {
                     let of = self.followed.iter_mut().find(|one| one.number == number);
                     if let Some(followed) = of {
-                        followed.found = found;
+                        followed.found = given.found;
+                        followed.are_targets_listed = given.are_targets_listed;
                         self.has_found = true;
                         self.changed.notify_one();
                     }
@@ -339,7 +337,12 @@ impl Task {
                         self.scraper.update(vec![job]).await;
                     }
                 }
-                () = calm => {
+                () = changed.notified(), if due.is_none() => {
+                    let gathered = Instant::now() + Duration::from_millis(GATHER_MS);
+                    due = Some(gathered.max(rest_until));
+                }
+                () = tokio::time::sleep_until(due.unwrap_or(rest_until)), if due.is_some() => {
+                    due = None;
                     let began = Instant::now();
                     self.tell_changes().await;
                     rest_until = Instant::now() + began.elapsed() * REST_FACTOR;
@@ -382,8 +385,8 @@ impl Task {
             let following = monitors::run(section.clone(), status.clone(), send);
             let task = tokio::spawn(async move {
                 let hand_on = async {
-                    while let Some(found) = made.recv().await {
-                        tell.send((number, found)).await.ok(); // the task ends with its runtime
+                    while let Some(given) = made.recv().await {
+                        tell.send((number, given)).await.ok(); // the task ends with its runtime
                     }
                 };
                 tokio::join!(following, hand_on);
@@ -393,6 +396,7 @@ impl Task {
                 section,
                 status,
                 found: Found::default(),
+                are_targets_listed: false,
                 task: task.abort_handle(),
             });
         }
@@ -461,24 +465,24 @@ impl Task {
     /// Tells the signals, after our start, which jobs may have targets that nobody knows of yet. They are not awaited for long, for
     /// one whose source cannot be read must not keep the others'; what a snapshot knows of them stays.
     fn tell_unlisted(&mut self) {
-        if self.are_all_listed {
+        if matches!(self.first_lists, FirstLists::There) {
             return;
         }
-        let followed = self.followed.iter().filter(|one| !one.status.is_listed());
+        // What they gave last may not be among the jobs yet.
+        let is_unlisted = |one: &&Followed| self.has_found || !one.are_targets_listed;
+        let followed = self.followed.iter().filter(is_unlisted);
         let followed = followed.map(|one| one.status.what().to_owned());
         let jobs = self.jobs.iter();
         let jobs = jobs.map(|(name, job)| (&name[..], &job.config.relabel[..], job.is_listed));
         let mut unlisted = unlisted(jobs, followed.collect());
-        self.are_all_listed = unlisted.jobs.is_empty();
-        let is_over = |until: &mut Instant| Instant::now() >= *until;
-        if self.lists_awaited_until.take_if(is_over).is_some() && !self.are_all_listed {
+        if self.first_lists.look(&unlisted, Instant::now()) {
             let jobs = unlisted.jobs.join(", ");
             warn!(
                 jobs,
                 "discovery has given no list since the start; signals are told without its targets, but for those of the snapshot"
             );
         }
-        unlisted.are_awaited = self.lists_awaited_until.is_some();
+        unlisted.are_awaited = self.first_lists.due().is_some();
         self.reader.set_unlisted(unlisted);
     }
 
@@ -554,12 +558,12 @@ impl Job {
 
     /// The targets as of now, of which others have theirs.
     fn targets(&mut self, shard: Option<Shard>) -> JobTargets {
-        let mut mechanisms = self.mechanisms.iter();
-        self.is_listed = mechanisms.all(|(mechanism, _)| mechanism.groups.is_listed());
+        self.is_listed = true;
         let (mut known, mut room) = (BTreeMap::new(), LabelRoom::default());
         for (at, (mechanism, seen)) in self.mechanisms.iter_mut().enumerate() {
-            let (groups, version): (BySource, u64) = mechanism.groups.get();
+            let (groups, version, is_listed): (BySource, u64, bool) = mechanism.groups.get();
             *seen = Some(version);
+            self.is_listed &= is_listed;
             for (source, group) in groups {
                 let key = (at, source);
                 let value = match self.known.remove(&key) {

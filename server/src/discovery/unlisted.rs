@@ -2,6 +2,40 @@
 
 use stillwell_engine::labels::{RelabelAction, RelabelRule};
 use stillwell_engine::signal::Unlisted;
+use tokio::time::Instant;
+
+/// Whether signals wait for the first list of each job.
+pub(super) enum FirstLists {
+    /// They do, until then.
+    AwaitedUntil(Instant),
+    /// They do not any more, though some have given none.
+    Missed,
+    /// Each has given one.
+    There,
+}
+
+impl FirstLists {
+    /// When they are not awaited any more, while they are.
+    pub(super) fn due(&self) -> Option<Instant> {
+        match self {
+            FirstLists::AwaitedUntil(until) => Some(*until),
+            FirstLists::Missed | FirstLists::There => None,
+        }
+    }
+
+    /// Takes notice of who has given none. True where they are not awaited any more as of now.
+    pub(super) fn look(&mut self, unlisted: &Unlisted, now: Instant) -> bool {
+        match self {
+            _ if unlisted.jobs.is_empty() => *self = FirstLists::There,
+            FirstLists::AwaitedUntil(until) if *until <= now => {
+                *self = FirstLists::Missed;
+                return true;
+            }
+            _ => {}
+        }
+        false
+    }
+}
 
 /// Sorts jobs (name, relabelling, whether it has given a list) and what makes jobs of a cluster's objects, which has not.
 pub(super) fn unlisted<'j>(
@@ -38,6 +72,32 @@ fn may_write_job(rule: &RelabelRule) -> bool {
 mod tests {
     use super::*;
     use stillwell_engine::labels::RelabelSpec;
+
+    /// After ten seconds with every list the timer was due for ever, and nothing that was discovered was handed on.
+    #[test]
+    fn lists_that_are_there_or_late_are_not_awaited() {
+        let start = Instant::now();
+        let later = start + std::time::Duration::from_secs(10);
+        let none = Unlisted::default();
+        let one = Unlisted {
+            jobs: vec!["w".to_owned()],
+            ..Unlisted::default()
+        };
+        for (looks, is_due) in [
+            (&[(&one, start, false)][..], true),
+            (&[(&none, start, false)], false),
+            (&[(&one, start, false), (&none, start, false)], false),
+            (&[(&one, later, true)], false),
+            (&[(&one, later, true), (&one, later, false)], false),
+            (&[(&one, later, true), (&none, later, false)], false),
+        ] {
+            let mut lists = FirstLists::AwaitedUntil(later);
+            for (unlisted, now, expected) in looks {
+                assert_eq!(lists.look(unlisted, *now), *expected);
+            }
+            assert_eq!(lists.due().is_some(), is_due, "{looks:?}");
+        }
+    }
 
     #[test]
     fn targets_of_a_job_whose_rules_write_the_label_may_be_of_any_name() {

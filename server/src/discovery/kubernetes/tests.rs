@@ -87,7 +87,7 @@ impl World {
 
     /// Every target with all its labels, `__meta_kubernetes_` left out of their names.
     fn targets(&self) -> Vec<String> {
-        let (groups, _) = self.groups.get();
+        let (groups, ..) = self.groups.get();
         let mut shown = Vec::new();
         for group in groups.values() {
             for target in &group.targets {
@@ -393,9 +393,9 @@ fn of_a_pod_its_group_alone_is_kept_and_a_list_that_comes_again_is_no_change() {
     list(&mut world);
     let kept = &world.state.objects[&Kind::Pod];
     assert!(matches!(kept["llm/epp-0"], Object::Made(None)));
-    let ((before, version), shown) = (world.groups.get(), world.targets());
+    let ((before, version, _), shown) = (world.groups.get(), world.targets());
     list(&mut world);
-    let (after, same) = world.groups.get();
+    let (after, same, _) = world.groups.get();
     let group = |of: &BySource| Arc::clone(&of["pod/llm/epp-0"]);
     assert!(version == same && Arc::ptr_eq(&group(&before), &group(&after)));
     world.put(Kind::Pod, epp_pod("False"));
@@ -419,7 +419,7 @@ fn labels_of_a_pod_take_less_where_it_has_more_ports() {
         pod["spec"] = json!({"containers": [{"name": "c", "image": "i:1", "ports": ports}]});
         let mut world = World::new(KubernetesRole::Pod, false);
         world.list(Kind::Pod, vec![pod]);
-        let (groups, _) = world.groups.get();
+        let (groups, ..) = world.groups.get();
         let group = groups.values().next().expect("a pod is a group");
         let targets = outcomes(&config.jobs[0], &options, group, &mut LabelRoom::default());
         assert_eq!(targets.len(), ports.len());
@@ -455,7 +455,7 @@ fn what_a_namespace_gives_is_shared_by_its_pods() {
     world.list(Kind::Pod, pods);
     world.list(Kind::Namespace, vec![namespace]);
     world.list(Kind::Node, vec![json!({"metadata": {"name": "n1"}})]);
-    let (groups, _) = world.groups.get();
+    let (groups, ..) = world.groups.get();
     let attached = groups.values().map(|group| &group.attached[1]);
     let first = attached.clone().next().expect("a group");
     assert!(first.bytes() > 30_000 && groups.len() == 100);

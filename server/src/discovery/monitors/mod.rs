@@ -66,6 +66,14 @@ pub(super) struct Found {
     pub(super) rules: Vec<RuleFile>,
 }
 
+/// What all objects of a section give, as of one moment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Given {
+    pub(super) found: Found,
+    /// Every kind that gives targets has been listed.
+    pub(super) are_targets_listed: bool,
+}
+
 /// Where an object is read: kinds that moved are read in each of their groups.
 #[derive(Clone, Copy, Debug)]
 struct Place {
@@ -99,7 +107,7 @@ struct Seen {
 }
 
 /// Sends what all objects give whenever that changes, until it is dropped. `status` says how reading them goes.
-pub(super) async fn run(section: Section, status: Groups, found: mpsc::Sender<Found>) {
+pub(super) async fn run(section: Section, status: Groups, given: mpsc::Sender<Given>) {
     let (client, namespaces) = loop {
         match client::connect(&section.options.cluster).await {
             Ok(connected) => break connected,
@@ -126,6 +134,7 @@ pub(super) async fn run(section: Section, status: Groups, found: mpsc::Sender<Fo
         }
     }
     let mut state = State::new(section, client, expected);
+    let mut were_listed = false;
     loop {
         let again = state.oldest_secret();
         let again = again.map_or_else(far_away, |at| at + SECRETS_AGAIN);
@@ -141,7 +150,11 @@ pub(super) async fn run(section: Section, status: Groups, found: mpsc::Sender<Fo
         while let Ok(Some(seen)) = tokio::time::timeout_at(until, told.recv()).await {
             state.take(seen);
         }
-        if state.make().await && found.send(state.found()).await.is_err() {
+        let has_changed = state.make().await;
+        let are_listed = state.are_targets_listed();
+        let is_news = has_changed || are_listed != were_listed;
+        were_listed = are_listed;
+        if is_news && given.send(state.given()).await.is_err() {
             return; // nobody uses it any more
         }
         match state.failure() {

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use super::job::{Job, Object};
 use super::room::{Room, namespace_of};
 use super::secrets::Secrets;
-use super::{Found, Id, PLACES, Section, Seen, endpoint, jobs_of, prometheus_rule, read};
+use super::{Found, Given, Id, PLACES, Section, Seen, endpoint, jobs_of, prometheus_rule, read};
 use crate::cluster::list_watch::{Change, NO_SUCH_KIND};
 use crate::config::MonitorKind;
 use crate::rule_groups::RuleFile;
@@ -155,6 +155,12 @@ impl State {
     /// Whether every watch has listed what there is.
     pub(super) fn is_complete(&self) -> bool {
         self.expected.is_empty()
+    }
+
+    /// Whether every kind that gives targets has been listed.
+    pub(super) fn are_targets_listed(&self) -> bool {
+        let mut expected = self.expected.iter();
+        expected.all(|(at, _)| PLACES[*at].kind == MonitorKind::PrometheusRule)
     }
 
     pub(super) fn take(&mut self, seen: Seen) {
@@ -375,7 +381,14 @@ impl State {
         Ok(jobs)
     }
 
-    pub(super) fn found(&self) -> Found {
+    pub(super) fn given(&self) -> Given {
+        Given {
+            found: self.found(),
+            are_targets_listed: self.are_targets_listed(),
+        }
+    }
+
+    fn found(&self) -> Found {
         let mut all = Found::default();
         for made in self.made.values() {
             if let Made::Gives(found) = made {
