@@ -559,6 +559,20 @@ mod tests {
         );
     }
 
+    /// A write of which some series found no place, or beside which the store was full, comes again.
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_comes_again_neither_doubles_nor_loses() {
+        let sender = new_sender(SenderMemory::of_limit(0), None);
+        let series = |name: &str| (Labels::from_pairs([("__name__", name)]), 0, 1.0);
+        let large = |at: usize| series(&format!("{at}{}", "x".repeat(1 << 20)));
+        let batch: Vec<_> = (0..9).map(large).chain([series("a")]).collect();
+        let refused = send(&sender, "", &batch);
+        assert!(refused > 0 && refused < 9);
+        for _ in 0..3 {
+            assert_eq!(send(&sender, "", &batch), refused, "the same find room");
+        }
+    }
+
     /// A signal by pool that was unknown on one shard was the sum of the others for whoever asks for a pool.
     #[tokio::test(start_paused = true)]
     async fn a_signal_that_is_unknown_there_is_no_number_here_under_any_of_its_labels() {
