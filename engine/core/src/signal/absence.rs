@@ -129,7 +129,7 @@ fn selectors_cover(
 }
 
 /// S4a for a query of no kind whose result is 0: every target that counts shows the demand that the query reads, or what
-/// goes with it; of several names in an `or`, one.
+/// goes with it; of several names in an `or`, one. Where the query says what an absence means, a target of another kind need not.
 fn demand_is_shown(
     assessment: Assessment<'_>,
     scope: &Scope,
@@ -150,12 +150,36 @@ fn demand_is_shown(
                 let concerns = measures(&other) && reads_page(assessment, target, other);
                 concerns.then(|| shows(assessment, target, other))
             };
-            if !selector.alternatives.stand_in(&of_other) {
+            let is_excused = selector.alternatives.has_constant
+                && is_of_another_kind(assessment, target, selector, of_demand());
+            if !is_excused && !selector.alternatives.stand_in(&of_other) {
                 return Err(why);
             }
         }
     }
     Ok(())
+}
+
+/// Whether a target never shows what a selector reads: nobody of its group ever did, or its page shows the demand of another
+/// server than that. A gateway whose flow control is off is of the kind of those where it is on.
+fn is_of_another_kind<'a>(
+    assessment: Assessment<'_>,
+    target: &TargetFacts,
+    selector: &Selector,
+    mut of_demand: impl Iterator<Item = &'a Selector>,
+) -> bool {
+    let names = assessment.names;
+    let group = assessment.facts.groups.get(&target.group);
+    let exposed = group.into_iter().flat_map(|group| group.exposed.iter());
+    if !scope::exposes(exposed.map(|metric| &**metric), names, selector) {
+        return true;
+    }
+    let server = |one: &Selector| {
+        let (family, ..) = names.family(one.metric.as_deref()?)?;
+        Some(family.class.engine())
+    };
+    let of_selector = server(selector);
+    of_demand.any(|one| server(one) != of_selector && shows(assessment, target, one))
 }
 
 /// S4b: of what a caller asks for by a label that no series has, but the query writes, nothing is proven.

@@ -299,3 +299,74 @@ fn an_absence_or_a_constant_is_the_constant_while_the_series_are_there() {
         unknown(&scenario.reported(signal), &["a:1"]);
     }
 }
+
+/// Of two kinds of servers each was asked for the queue of the other: both idle was unknown for good, whatever the query said of each.
+#[test]
+fn a_part_that_may_be_absent_is_not_asked_of_another_kind_of_server() {
+    const VLLM: &str = "vllm:num_requests_waiting";
+    const SGLANG: &str = "sglang:num_queue_reqs";
+    let or_zero = |parts: [&str; 2]| {
+        let parts = parts.map(|part| format!("(sum({part}) or vector(0))"));
+        parts.join(" + ")
+    };
+    let queue = "inference_extension_flow_control_queue_size";
+    let gateway = |flow_control: bool| {
+        let gateway = Gateway {
+            queue: None,
+            running: Some(0.0),
+            flow_control,
+            ..Gateway::of("a")
+        };
+        gateway.page()
+    };
+    let [vllm, sglang] = [VLLM, SGLANG].map(|name| format!("{name}{{model_name=\"m\"}} 0\n"));
+    let running = format!(
+        "(sum({queue}) or vector(0)) + (sum(inference_objective_running_requests) or vector(0))"
+    );
+    for (text, jobs, pages, is_zero) in [
+        (or_zero([VLLM, SGLANG]), ["v", "s"], [&vllm, &sglang], true),
+        // Static targets of one job are one group.
+        (or_zero([VLLM, SGLANG]), ["v", "v"], [&vllm, &sglang], true),
+        (
+            or_zero([queue, VLLM]),
+            ["g", "v"],
+            [&gateway(true), &vllm],
+            true,
+        ),
+        (
+            or_zero([queue, VLLM]),
+            ["v", "v"],
+            [&gateway(true), &vllm],
+            true,
+        ),
+        // Of the same kind, and without the feature.
+        (
+            running,
+            ["g", "g"],
+            [&gateway(true), &gateway(false)],
+            false,
+        ),
+        (
+            format!("ceil(sum({VLLM})) + ceil(sum({SGLANG}))"),
+            ["v", "v"],
+            [&vllm, &sglang],
+            false,
+        ),
+    ] {
+        let mut scenario = Scenario::new();
+        let signal = scenario.register(&text);
+        let targets = [
+            scenario.target_of(jobs[0], "a:1", &[]),
+            scenario.target_of(jobs[1], "b:1", &[]),
+        ];
+        for _ in 0..3 {
+            scenario.now_ms += 100;
+            scenario.take_now(targets[0], pages[0]);
+            scenario.take_now(targets[1], pages[1]);
+        }
+        match is_zero {
+            true => assert_eq!(scenario.reported(signal), value(0.0), "{text} {jobs:?}"),
+            false => unknown(&scenario.reported(signal), &["b:1"]),
+        }
+    }
+}

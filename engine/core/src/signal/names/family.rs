@@ -18,7 +18,15 @@ pub enum Class {
 impl Class {
     /// Whether it is a model server's: its releases and its users give its families other labels than the table knows.
     pub fn is_of_engine(self) -> bool {
-        matches!(self, Class::Engine(_))
+        self.engine().is_some()
+    }
+
+    /// Which model server's it is; `None` of a gateway's.
+    pub fn engine(self) -> Option<Engine> {
+        match self {
+            Class::Engine(engine) => Some(engine),
+            Class::FlowControl | Class::Request | Class::Inflight | Class::Pool => None,
+        }
     }
 }
 
