@@ -1,5 +1,6 @@
 //! Signals that a reload has removed, for whoever adds up what several processes say: as long as others go on with them, a sum
-//! without this one's would be told for all. They are sent as unknown, for as long as a silent series counts (rule S2b).
+//! without this one's would be told for all. They are sent as unknown, for as long as a silent series counts (rule S9g). After a restart it knows of none:
+//! a signal is renamed by a reload.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -9,7 +9,7 @@ use super::facts::{TargetFacts, WhyLeftOut, may_fit};
 use super::policy::Absent;
 use super::query::{Selector, SignalQuery};
 use super::scope::{self, Scope};
-use super::shown::{read_of, reads, reads_page, shows, shows_metric};
+use super::shown::{has_series, read_of, reads, reads_page, shows, shows_metric};
 
 /// S2b: the reason, if the query reads a series of which whoever writes the page knows that its value is not known.
 pub(super) fn not_known<'a>(
@@ -68,7 +68,7 @@ fn nothing_is_lost(
         }
         for selector in read_of(assessment, target, query) {
             if let Some(lost) = lost_of_table(assessment, target, selector)
-                && !is_replaced(assessment, target, query, selector, lost)
+                && !is_replaced(assessment, (scope, target), query, selector, lost)
             {
                 return Err(why_lost(target, lost, "`absent: zero` says"));
             }
@@ -76,7 +76,7 @@ fn nothing_is_lost(
                 continue;
             }
             if let Some(lost) = lost_of_others(assessment, target, selector)
-                && !is_replaced(assessment, target, query, selector, lost)
+                && !is_replaced(assessment, (scope, target), query, selector, lost)
             {
                 let waiver = match query.selectors.len() {
                     1 => "`or vector(0)` and `absent: zero` say",
@@ -97,11 +97,11 @@ fn why_lost(target: &TargetFacts, lost: &str, waiver: &str) -> String {
     )
 }
 
-/// Whether the page shows what stands beside a selector in an `or`. A pattern of names that reads what is lost, as the selector
-/// does, is in part what is left of it.
+/// Whether the page shows what stands beside a selector in an `or`, and that is read: between aggregates it is only where nobody
+/// has anything of the selector. A pattern of names that reads what is lost, as the selector does, is in part what is left of it.
 fn is_replaced(
     assessment: Assessment<'_>,
-    target: &TargetFacts,
+    (scope, target): (&Scope, &TargetFacts),
     query: &SignalQuery,
     selector: &Selector,
     lost: &str,
@@ -111,7 +111,18 @@ fn is_replaced(
         let whole = || !reads(assessment, one, lost) && shows(assessment, target, one);
         reads_page(assessment, target, one).then(whole)
     };
-    selector.alternatives.stand_in(&shows_whole)
+    let alternatives = &selector.alternatives;
+    alternatives.stand_in_beside_others(&shows_whole)
+        || (alternatives.stand_in(&shows_whole) && !is_read(assessment, scope, selector))
+}
+
+/// Whether some target of a scope has series of what a selector reads.
+fn is_read(assessment: Assessment<'_>, scope: &Scope, selector: &Selector) -> bool {
+    let ids = scope.counting.iter().chain(&scope.standby);
+    let mut targets = ids.filter_map(|&id| assessment.facts.target(id));
+    targets.any(|target| {
+        reads_page(assessment, target, selector) && has_series(assessment, target, selector)
+    })
 }
 
 /// What a selector reads of the names table that the target has lost.

@@ -35,19 +35,35 @@ pub(super) fn reads(assessment: Assessment<'_>, selector: &Selector, metric: &st
 
 /// Whether the newest good page has what a selector reads, under any of its names, or a witness of its absence.
 pub(super) fn shows(assessment: Assessment<'_>, target: &TargetFacts, selector: &Selector) -> bool {
-    let mut metrics = target.metrics.keys().map(|metric| &**metric);
     match &selector.metric {
         Some(metric) => shows_metric(assessment, target, metric),
-        None => metrics.any(|present| selector.name_matchers().all(|one| one.matches(present))),
+        None => has_series(assessment, target, selector),
     }
 }
 
 /// The same of a metric.
 pub(super) fn shows_metric(assessment: Assessment<'_>, target: &TargetFacts, metric: &str) -> bool {
     let mut metrics = target.metrics.keys().map(|metric| &**metric);
+    has_metric(assessment, target, metric)
+        || metrics.any(assessment.names.absence_witnesses(metric))
+}
+
+/// Whether the newest good page has series of what a selector reads, under any of its names.
+pub(super) fn has_series(
+    assessment: Assessment<'_>,
+    target: &TargetFacts,
+    selector: &Selector,
+) -> bool {
+    let own = target.metrics.keys().map(|metric| &**metric);
+    let mut metrics = own.chain(target.replicated.metrics());
+    match &selector.metric {
+        Some(metric) => has_metric(assessment, target, metric),
+        None => metrics.any(|present| selector.name_matchers().all(|one| one.matches(present))),
+    }
+}
+
+fn has_metric(assessment: Assessment<'_>, target: &TargetFacts, metric: &str) -> bool {
     let has = |name: &str| target.metrics.contains_key(name) || target.replicated.shows(name);
     let mut equivalents = assessment.names.equivalents(metric).into_iter();
-    has(metric)
-        || equivalents.any(|(name, _)| has(&name))
-        || metrics.any(assessment.names.absence_witnesses(metric))
+    has(metric) || equivalents.any(|(name, _)| has(&name))
 }

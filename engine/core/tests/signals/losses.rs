@@ -462,10 +462,17 @@ fn a_metric_of_ones_own_that_leaves_a_page_is_missing_from_its_sum() {
         format!("process_start_time_seconds {start}\norders_done_total 3\n{own}")
     };
     let names = ["a:1", "b:1", "c:1"];
-    let told_anyway = [
-        format!("sum({OWN}) or vector(0)"),
-        format!("sum({OWN}) or sum(orders_done_total)"),
-    ];
+    let told_anyway = |label: &str| {
+        // Series with other labels than their counter's stand beside it.
+        let done = if label.is_empty() { 3.0 } else { 9.0 };
+        [
+            (format!("sum({OWN}) or vector(0)"), value(22.0)),
+            (
+                format!("sum({OWN} or orders_done_total)"),
+                value(22.0 + done),
+            ),
+        ]
+    };
     for (label, restarts) in ["", "{shard=\"x\"}"]
         .map(|label| [(label, false), (label, true)])
         .concat()
@@ -496,9 +503,13 @@ fn a_metric_of_ones_own_that_leaves_a_page_is_missing_from_its_sum() {
             }
         }
         scenario.now_ms += 300_000;
-        let texts = [format!("sum({OWN})"), format!("avg({OWN})")];
+        let texts = [
+            format!("sum({OWN})"),
+            format!("avg({OWN})"),
+            format!("sum({OWN}) or sum(orders_done_total)"),
+        ];
         let signals = texts.map(|text| scenario.register(&text));
-        let others = told_anyway.each_ref().map(|text| scenario.register(text));
+        let others = told_anyway(label).map(|(text, told)| (scenario.register(&text), told));
         for _ in 0..3 {
             round(&mut scenario, targets, 1, None);
         }
@@ -508,11 +519,9 @@ fn a_metric_of_ones_own_that_leaves_a_page_is_missing_from_its_sum() {
                 &["a:1", "no longer has orders_waiting"],
             );
         }
-        assert_eq!(
-            others.map(|one| scenario.reported(one)),
-            [value(22.0), value(22.0)],
-            "{label}"
-        );
+        for (signal, told) in others {
+            assert_eq!(scenario.reported(signal), told, "{label}");
+        }
         // It comes back, and goes with its process.
         for _ in 0..3 {
             round(&mut scenario, targets, 1, Some(0));
@@ -555,10 +564,14 @@ fn an_or_excuses_what_is_lost_within_it_and_nothing_else() {
             Some(5.0),
         ),
         ("(sum(b) or vector(0)) * 2 + sum(a)", Some(8.0)),
-        ("sum(a) + (sum(b) or sum(c))", Some(5.0)),
-        ("(sum(b) or sum(d) or sum(c)) + sum(a)", Some(5.0)),
-        ("sum(d) or (sum(b) or sum(a)) + sum(c)", Some(5.0)),
-        ("(sum(b) + sum(a)) or sum(c)", Some(5.0)),
+        ("sum(a) + (sum(b) or sum(c))", None),
+        ("(sum(b) or sum(d) or sum(c)) + sum(a)", None),
+        ("sum(d) or (sum(b) or sum(a)) + sum(c)", None),
+        ("(sum(b) + sum(a)) or sum(c)", None),
+        ("sum(a unless on (instance) b) or sum(c)", None),
+        // Series by series the first's `c` is read.
+        ("sum(a) + sum(b or c)", Some(6.0)),
+        ("sum(c) or (sum(b) or vector(0))", Some(2.0)),
     ];
     let page = |b: Option<i64>| {
         let b = b.map(|b| format!("b {b}\n")).unwrap_or_default();
@@ -599,6 +612,36 @@ fn an_or_excuses_what_is_lost_within_it_and_nothing_else() {
             }
         }
     }
+}
+
+/// Of two collectors' pages one lost its vLLM servers, and showed an SGLang server that nobody read beside the other's: 5 of 105.
+#[test]
+fn what_stands_beside_a_loss_is_not_read_while_others_have_it() {
+    let mut scenario = Scenario::new();
+    let sglang = "sglang:num_queue_reqs";
+    let text = format!("sum({WAITING}) or sum({sglang})");
+    let signal = scenario.register(&text);
+    let targets = ["x:1", "y:1"].map(|name| scenario.target_with(server(name, Retain::All)));
+    let rounds = |scenario: &mut Scenario, first: Option<i64>, second: Option<i64>| {
+        for _ in 0..3 {
+            scenario.now_ms += INTERVAL_MS;
+            for (target, waiting) in targets.into_iter().zip([first, second]) {
+                let page = format!("{}{sglang} 1\n", page(1, waiting));
+                scenario.take_now(target, &page);
+            }
+        }
+        scenario.now_ms += 61_000;
+        for (target, waiting) in targets.into_iter().zip([first, second]) {
+            scenario.take_now(target, &format!("{}{sglang} 1\n", page(1, waiting)));
+        }
+    };
+    rounds(&mut scenario, Some(100), Some(5));
+    assert_eq!(scenario.reported(signal), value(105.0));
+    rounds(&mut scenario, None, Some(5));
+    unknown(&scenario.reported(signal), &["x:1", "no longer has"]);
+    // Nobody has any: the other side is read for all.
+    rounds(&mut scenario, None, None);
+    assert_eq!(scenario.reported(signal), value(2.0));
 }
 
 /// A name that nobody has shown, beside a part of the query that may be absent.

@@ -21,6 +21,11 @@ impl Replicated {
         self.shown.of(metric).is_some()
     }
 
+    /// The metrics of those.
+    pub(crate) fn metrics(&self) -> impl Iterator<Item = &str> {
+        self.shown.iter().map(|(metric, _)| metric)
+    }
+
     /// What its next page will give a value.
     pub(crate) fn not_known(&self) -> &NotKnown {
         &self.ended
