@@ -1,7 +1,7 @@
-//! Counts what is kept of the objects of a watch. Beyond a bound the namespace that holds most gives way, whole: a part of its
-//! objects would make sums of less than there is. What one tenant creates does not end the discovery of others.
+//! Counts what is kept of the objects of a watch. Beyond a bound the namespace that holds most gives way, whole, and whoever uses
+//! the objects is told so: what was seen of it last stays, and no sum is made without it. Others' objects are followed on.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::hash::{Hash as _, Hasher as _};
 use std::io;
 
@@ -62,6 +62,9 @@ impl Default for Bounds {
     }
 }
 
+/// Objects and bytes that whoever uses a watch keeps, by namespace.
+pub(super) type Sizes = HashMap<String, (usize, usize)>;
+
 /// Counts what is kept of all objects of a watch.
 pub(super) struct Budget {
     bounds: Bounds,
@@ -92,7 +95,7 @@ pub(super) enum Room {
 }
 
 /// The namespace of an object by its key; nothing where it has none.
-pub(super) fn namespace_of(key: &str) -> &str {
+pub(crate) fn namespace_of(key: &str) -> &str {
     key.split_once('/').map_or("", |(namespace, _)| namespace)
 }
 
@@ -149,20 +152,39 @@ impl Budget {
         }
     }
 
-    /// Counts nothing of a namespace any more, and takes none of its objects from now on.
+    /// Takes none of the objects of a namespace from now on, of which all were removed.
     pub(super) fn leave_out(&mut self, namespace: &str) {
         let number = self.number(namespace);
-        let held = &mut self.namespaces[number as usize];
-        held.is_left_out = true;
-        self.bytes -= std::mem::take(&mut held.bytes);
-        held.objects = 0;
-        self.of.retain(|_, (of, _)| *of != number);
+        self.namespaces[number as usize].is_left_out = true;
     }
 
     /// The namespaces that are left out.
-    pub(super) fn left_out(&self) -> BTreeSet<&str> {
+    pub(super) fn left_out(&self) -> impl Iterator<Item = &str> {
         let left_out = self.namespaces.iter().filter(|held| held.is_left_out);
-        left_out.map(|held| &*held.name).collect()
+        left_out.map(|held| &*held.name)
+    }
+
+    pub(super) fn is_left_out(&self, namespace: &str) -> bool {
+        let number = self.numbers.get(namespace);
+        number.is_some_and(|number| self.namespaces[*number as usize].is_left_out)
+    }
+
+    /// What is kept of each namespace from now on, where it was `before`: what is counted, and what was there of those that are
+    /// left out. Error: that alone is more than is kept.
+    pub(super) fn sizes(&self, before: &Sizes) -> Result<Sizes, String> {
+        let (mut sizes, mut last) = (Sizes::new(), (0, 0));
+        for held in &self.namespaces {
+            let mut size = (held.objects, held.bytes);
+            if held.is_left_out {
+                size = before.get(&held.name).copied().unwrap_or_default();
+                last = (last.0 + size.0, last.1 + size.1);
+            }
+            sizes.insert(held.name.clone(), size);
+        }
+        match last.0 > self.bounds.objects || last.1 > self.bounds.bytes {
+            true => Err(self.beyond()),
+            false => Ok(sizes),
+        }
     }
 
     /// What is more than is kept.
@@ -276,12 +298,20 @@ mod tests {
         let zoo = Ok(Room::Instead("zoo".to_owned()));
         assert_eq!(put(&mut budget, "zoo/8", 700), zoo);
         assert_eq!(put(&mut budget, "mine/b", 130), zoo, "whoever asks");
+        for at in 0..8 {
+            budget.remove(&format!("zoo/{at}"));
+        }
         budget.leave_out("zoo");
         assert_eq!(put(&mut budget, "zoo/8", 1), Ok(Room::LeftOut));
         assert_eq!(put(&mut budget, "mine/b", 130), Ok(Room::Fits));
         budget.remove("zoo/0");
         assert_eq!((budget.of.len(), budget.bytes), (2, 242));
-        assert_eq!(budget.left_out(), ["zoo"].into());
+        assert!(budget.left_out().eq(["zoo"]) && budget.is_left_out("zoo"));
+        // What stays of it counts, too.
+        let before = |objects| Sizes::from([("zoo".to_owned(), (objects, 100))]);
+        let sizes = budget.sizes(&before(10)).expect("as many as there may be");
+        assert_eq!((sizes["zoo"], sizes["mine"]), ((10, 100), (2, 242)));
+        assert!(budget.sizes(&before(11)).is_err());
         // What is alone is not left out: what was there stays.
         assert!(put(&mut budget, "mine/c", 1_000).is_err());
         // By number as well.

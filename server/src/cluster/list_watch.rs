@@ -1,6 +1,6 @@
 //! Follows the objects of one kind: a list, then a watch from there on, and a list again where the watch lost its place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::pin::pin;
 use std::time::Duration;
@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tracing::warn;
 
-pub(crate) use super::budget::{Bounds, Kept, json_bytes};
-use super::budget::{Budget, Room, namespace_of};
+pub(crate) use super::budget::{Bounds, Kept, json_bytes, namespace_of};
+use super::budget::{Budget, Room, Sizes};
 use super::list_page::{self, Refused};
 
 /// Labels, and annotations, of an object; what is beyond is left out, the longest first.
@@ -58,6 +58,16 @@ pub(crate) struct Selectors {
 pub(crate) enum Change<T> {
     /// This is all there is.
     All(BTreeMap<String, T>),
+    /// This is all there is but for some namespaces, of which there is more than is kept. What was there of them is taken to be
+    /// there still, as where nothing can be seen: without them a sum would be less than there is.
+    AllBut {
+        /// What is seen.
+        all: BTreeMap<String, T>,
+        /// The namespaces of which nothing is seen now.
+        left_out: BTreeSet<String>,
+        /// Which, and what is more than is kept.
+        why: String,
+    },
     /// This is new or changed.
     Put(String, T),
     /// This is gone.
@@ -79,10 +89,17 @@ pub(crate) async fn follow<K, T, F>(
 {
     let keep = |object: K| keep(within_limits(object));
     let mut pause = Pause(PAUSE);
+    // What others keep of each namespace.
+    let mut sizes = Sizes::new();
     loop {
-        match list(&api, &selectors, &keep).await {
+        let listed = list(&api, &selectors, &keep).await;
+        let listed = listed.and_then(|(all, version, budget)| {
+            sizes = budget.sizes(&sizes)?;
+            Ok((all, version, budget))
+        });
+        match listed {
             Ok((all, mut version, mut budget)) => {
-                send(Change::All(all)).await;
+                send(all_or_part(all, &budget)).await;
                 let mut failures = 0;
                 while failures < FAILURES_MAX {
                     let (before, began) = (version.clone(), Instant::now());
@@ -94,7 +111,7 @@ pub(crate) async fn follow<K, T, F>(
                     }
                     match end {
                         // There may be room again.
-                        End::Timeout if is_steady && !budget.left_out().is_empty() => break,
+                        End::Timeout if is_steady && budget.left_out().next().is_some() => break,
                         End::Timeout if is_steady => failures = 0,
                         End::Timeout => pause.wait().await,
                         // A list costs the API server more than a watch.
@@ -202,15 +219,36 @@ where
     ))
 }
 
+fn all_or_part<T>(all: BTreeMap<String, T>, budget: &Budget) -> Change<T> {
+    let left_out: BTreeSet<String> = budget.left_out().map(str::to_owned).collect();
+    match left_out.first() {
+        None => Change::All(all),
+        Some(first) => Change::AllBut {
+            why: format!(
+                "namespace {first:?} and {} others, which hold most, cannot be seen, and what was seen of them last stays: {}",
+                left_out.len() - 1,
+                budget.beyond()
+            ),
+            all,
+            left_out,
+        },
+    }
+}
+
 /// Forgets what was listed of a namespace, and takes none of it any more.
 fn leave_out<T>(namespace: &str, (all, budget): (&mut BTreeMap<String, T>, &mut Budget)) {
-    let before = all.len();
-    all.retain(|key, _| namespace_of(key) != namespace);
+    let keys = all.range(format!("{namespace}/")..).map(|(key, _)| key);
+    let keys = keys.take_while(|key| namespace_of(key) == namespace);
+    let keys: Vec<String> = keys.cloned().collect();
+    for key in &keys {
+        all.remove(key);
+        budget.remove(key);
+    }
     budget.leave_out(namespace);
     warn!(
         why = budget.beyond(),
         "namespace {namespace:?}, which holds most, is left out with the {} objects seen of it until there is room",
-        before - all.len()
+        keys.len()
     );
 }
 
@@ -281,8 +319,11 @@ where
                     version.clone_from(newer);
                 }
                 let key = key(&object);
-                budget.remove(&key);
-                send(Change::Gone(key)).await;
+                // What takes its place there is not seen either.
+                if !budget.is_left_out(namespace_of(&key)) {
+                    budget.remove(&key);
+                    send(Change::Gone(key)).await;
+                }
             }
         }
     }

@@ -143,7 +143,7 @@ async fn keep(
         Names(object.metadata.labels.unwrap_or_default())
     };
     let take = |change| {
-        let is_try = matches!(change, Change::All(_) | Change::Failed(_));
+        let is_try = !matches!(change, Change::Put(..) | Change::Gone(_));
         let news = state.lock().take(change);
         if is_try {
             tell.send_modify(|attempts| *attempts += 1);
@@ -173,7 +173,7 @@ impl State {
             Change::Gone(key) => {
                 self.known.get_or_insert_default().remove(&key);
             }
-            Change::Failed(why) => {
+            Change::Failed(why) | Change::AllBut { why, .. } => {
                 let news = self.why != why;
                 self.why.clone_from(&why);
                 return news.then_some(why);

@@ -36,6 +36,8 @@ struct State {
     /// The source was read once.
     listed: bool,
     problem: Option<String>,
+    /// Why what is found is not all there is, where that is so.
+    partial: Option<String>,
 }
 
 impl Groups {
@@ -98,7 +100,9 @@ impl Groups {
         let changed = changed || is_first;
         state.version += u64::from(changed);
         let count = state.groups.len();
-        let recovered = state.problem.take().is_some();
+        let problem = state.partial.clone();
+        let recovered = std::mem::replace(&mut state.problem, problem).is_some();
+        let recovered = recovered && state.problem.is_none();
         drop(state);
         if recovered {
             info!(
@@ -132,10 +136,33 @@ impl Groups {
         self.inner.changed.notify_one();
     }
 
-    /// The groups, their version, and whether the source was ever read.
+    /// What is found from now on is not all there is, and why, or (`None`) it is again. Logged where it is news.
+    pub(super) fn set_partial(&self, why: Option<String>) {
+        let mut state = self.inner.state.lock();
+        if state.partial == why {
+            return;
+        }
+        if let Some(why) = &why {
+            let what = self.inner.what.as_str();
+            warn!(what, why, "discovery sees a part of what there is");
+        }
+        state.problem.clone_from(&why);
+        state.partial = why;
+        state.version += 1;
+        drop(state);
+        self.inner.changed.notify_one();
+    }
+
+    /// Why what is found is not all there is, where that is so.
+    pub(super) fn partial(&self) -> Option<String> {
+        self.inner.state.lock().partial.clone()
+    }
+
+    /// The groups, their version, and whether the source was ever read and they are all that it has.
     pub(super) fn get(&self) -> (BySource, u64, bool) {
         let state = self.inner.state.lock();
-        (state.groups.clone(), state.version, state.listed)
+        let is_listed = state.listed && state.partial.is_none();
+        (state.groups.clone(), state.version, is_listed)
     }
 
     /// The version of the groups: another one is another list.
@@ -214,6 +241,21 @@ mod tests {
         assert!(matches!(groups.get(), (_, 1, true)));
         groups.read_nothing();
         assert_eq!(groups.version(), 1);
+    }
+
+    #[test]
+    fn a_part_of_a_source_is_no_list_until_all_of_it_is_read() {
+        let groups = Groups::new("test".to_owned(), Arc::default());
+        groups.set_partial(Some("too many".to_owned()));
+        for _ in 0..2 {
+            groups.put("a".to_owned(), Some(group("a:1")));
+            assert_eq!(groups.state(), (Some("too many".to_owned()), 1));
+            assert!(!groups.get().2);
+        }
+        let version = groups.version();
+        groups.set_partial(None);
+        assert!(groups.get().2 && groups.version() > version);
+        assert_eq!(groups.state().0, None);
     }
 
     #[test]

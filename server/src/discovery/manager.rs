@@ -11,6 +11,7 @@ use parking_lot::RwLock;
 use stillwell_engine::Reader;
 use stillwell_engine::labels::RelabelRule;
 use stillwell_engine::promql::Features;
+use stillwell_engine::signal::Partial;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -21,7 +22,7 @@ use super::kube_state;
 use super::mechanism::Mechanism;
 use super::monitors::{self, Found, Given, Section};
 use super::shard::Shard;
-use super::unlisted::{FirstLists, unlisted};
+use super::unlisted::{FirstLists, partial, unlisted};
 use crate::config::{Config, KubeState, Monitors, ScrapeJob};
 use crate::http_client::Resolver;
 use crate::rule_groups::RuleFile;
@@ -122,6 +123,7 @@ impl Manager {
             told,
             found_rules,
             resolver: Resolver::default(),
+            are_partial: false,
             first_lists: FirstLists::AwaitedUntil(
                 Instant::now() + Duration::from_millis(SETTLING_MS_MAX),
             ),
@@ -229,6 +231,8 @@ struct Task {
     written: Vec<JobTargets>,
     told: mpsc::Receiver<JobTargets>,
     resolver: Resolver,
+    /// The signals were told that some targets cannot be seen.
+    are_partial: bool,
     first_lists: FirstLists,
 }
 
@@ -465,15 +469,26 @@ impl Task {
     /// Tells the signals, after our start, which jobs may have targets that nobody knows of yet. They are not awaited for long, for
     /// one whose source cannot be read must not keep the others'; what a snapshot knows of them stays.
     fn tell_unlisted(&mut self) {
-        if matches!(self.first_lists, FirstLists::There) {
+        let partial = self.partial();
+        let were_partial = std::mem::replace(&mut self.are_partial, !partial.is_empty());
+        let are_there = matches!(self.first_lists, FirstLists::There);
+        if are_there && partial.is_empty() && !were_partial {
             return;
         }
+        let of_part: BTreeSet<&str> = partial.iter().map(|one| &*one.job).collect();
         // What they gave last may not be among the jobs yet.
-        let is_unlisted = |one: &&Followed| self.has_found || !one.are_targets_listed;
+        let is_unlisted =
+            |one: &&Followed| !are_there && (self.has_found || !one.are_targets_listed);
         let followed = self.followed.iter().filter(is_unlisted);
         let followed = followed.map(|one| one.status.what().to_owned());
         let jobs = self.jobs.iter();
-        let jobs = jobs.map(|(name, job)| (&name[..], &job.config.relabel[..], job.is_listed));
+        let jobs = jobs.map(|(name, job)| {
+            let is_listed = match are_there {
+                true => !of_part.contains(&**name),
+                false => job.is_listed,
+            };
+            (&name[..], &job.config.relabel[..], is_listed)
+        });
         let mut unlisted = unlisted(jobs, followed.collect());
         if self.first_lists.look(&unlisted, Instant::now()) {
             let jobs = unlisted.jobs.join(", ");
@@ -483,7 +498,25 @@ impl Task {
             );
         }
         unlisted.are_awaited = self.first_lists.due().is_some();
+        unlisted.partial = partial;
         self.reader.set_unlisted(unlisted);
+    }
+
+    /// The jobs of which some targets cannot be seen now.
+    fn partial(&self) -> Vec<Partial> {
+        let jobs = self.jobs.iter().filter_map(|(name, job)| {
+            let mut mechanisms = job.mechanisms.iter();
+            let why = mechanisms.find_map(|(mechanism, _)| mechanism.groups.partial())?;
+            Some(partial(name, &job.config.relabel, why))
+        });
+        let followed = self.followed.iter().filter_map(|one| {
+            Some(Partial {
+                job: one.status.what().to_owned(),
+                is_of_any_name: true,
+                why: one.status.partial()?,
+            })
+        });
+        jobs.chain(followed).collect()
     }
 
     /// Two sections may give the same object.

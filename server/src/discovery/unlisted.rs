@@ -1,7 +1,7 @@
 //! Which jobs have given no list since this program started, for the signals (rule S6f).
 
 use stillwell_engine::labels::{RelabelAction, RelabelRule};
-use stillwell_engine::signal::Unlisted;
+use stillwell_engine::signal::{Partial, Unlisted};
 use tokio::time::Instant;
 
 /// Whether signals wait for the first list of each job.
@@ -56,6 +56,15 @@ pub(super) fn unlisted<'j>(
         unlisted.jobs.push(name.to_owned());
     }
     unlisted
+}
+
+/// A job of which some targets cannot be seen, and why.
+pub(super) fn partial(name: &str, relabel: &[RelabelRule], why: String) -> Partial {
+    Partial {
+        job: name.to_owned(),
+        is_of_any_name: relabel.iter().any(may_write_job),
+        why,
+    }
 }
 
 fn may_write_job(rule: &RelabelRule) -> bool {

@@ -1,5 +1,5 @@
 //! S6f: which targets a job has is not known before its discovery has given a list. A sum over the jobs whose lists came first
-//! would be told for all. What a snapshot knows of such a job stays until a list says otherwise.
+//! would be told for all; so would one over what can be seen where a part cannot. What a snapshot knows of such a job stays until a list says otherwise.
 
 use crate::labels::{MatchOp, Matcher};
 
@@ -8,37 +8,59 @@ use super::facts::{TargetFacts, Unlisted};
 use super::policy::Policy;
 use super::query::{Selector, SignalQuery};
 
-/// The job that may have targets of a selector.
+/// The job that may have targets of a selector, of those that have given no list.
 fn read_by<'a>(unlisted: &'a Unlisted, selector: &Selector, policy: &Policy) -> Option<&'a String> {
-    let matchers = selector.matchers.iter();
-    let of_job: Vec<&Matcher> = matchers.filter(|one| one.name() == "job").collect();
-    let reads = |job: &String| {
-        (policy.jobs.is_empty() || policy.jobs.contains(job))
-            && of_job.iter().all(|matcher| matcher.matches(job))
-    };
-    let by_name = unlisted.jobs.iter().find(|job| reads(job));
-    by_name.or_else(|| {
-        // Labels that are known to be another's exclude a job whose targets may have any.
-        let are_listed = |jobs: &[String]| jobs.iter().all(|job| unlisted.listed.contains(job));
-        let is_of_listed = |matcher: &&Matcher| match (matcher.op(), matcher.literal_values()) {
-            (MatchOp::Equal, _) => unlisted.listed.iter().any(|job| job == matcher.value()),
-            (_, Some(jobs)) => are_listed(jobs),
-            (_, None) => false,
-        };
-        let is_of_others =
-            of_job.iter().any(is_of_listed) || !policy.jobs.is_empty() && are_listed(&policy.jobs);
+    let find = |of_any_name: bool| {
         let mut jobs = unlisted.jobs.iter();
-        jobs.find(|_| unlisted.are_of_any_name && !is_of_others)
-    })
+        jobs.find(|job| may_read((job, of_any_name), unlisted, (selector, policy)))
+    };
+    let by_name = find(false);
+    by_name.or_else(|| find(unlisted.are_of_any_name))
 }
 
-/// Error: a job that the query may read has no list yet.
+/// Whether a selector may read targets of a job, which may be of any name.
+fn may_read(
+    (job, is_of_any_name): (&str, bool),
+    unlisted: &Unlisted,
+    (selector, policy): (&Selector, &Policy),
+) -> bool {
+    let matchers = selector.matchers.iter();
+    let of_job: Vec<&Matcher> = matchers.filter(|one| one.name() == "job").collect();
+    let is_by_name = (policy.jobs.is_empty() || policy.jobs.iter().any(|one| one == job))
+        && of_job.iter().all(|matcher| matcher.matches(job));
+    if is_by_name || !is_of_any_name {
+        return is_by_name;
+    }
+    // Labels that are known to be another's exclude a job whose targets may have any.
+    let are_listed = |jobs: &[String]| jobs.iter().all(|job| unlisted.listed.contains(job));
+    let is_of_listed = |matcher: &&Matcher| match (matcher.op(), matcher.literal_values()) {
+        (MatchOp::Equal, _) => unlisted.listed.iter().any(|job| job == matcher.value()),
+        (_, Some(jobs)) => are_listed(jobs),
+        (_, None) => false,
+    };
+    let is_of_others =
+        of_job.iter().any(is_of_listed) || !policy.jobs.is_empty() && are_listed(&policy.jobs);
+    !is_of_others
+}
+
+/// Error: a job that the query may read has no list yet, or one of a part of its targets.
 pub(super) fn all_are_listed(
     assessment: Assessment<'_>,
     query: &SignalQuery,
     policy: &Policy,
 ) -> Result<(), String> {
     let unlisted = &assessment.facts.unlisted;
+    let partial = unlisted.partial.iter().find(|partial| {
+        let job = (&*partial.job, partial.is_of_any_name);
+        let mut selectors = query.selectors.iter();
+        selectors.any(|one| may_read(job, unlisted, (one, policy)))
+    });
+    if let Some(partial) = partial {
+        return Err(format!(
+            "which targets {} has is not known: {}",
+            partial.job, partial.why
+        ));
+    }
     if !unlisted.are_awaited {
         return Ok(());
     }

@@ -2,7 +2,7 @@
 //! that cannot be told apart.
 
 use stillwell_engine::labels::Labels;
-use stillwell_engine::signal::{Absent, Nan, Policy, SignalId, Unlisted};
+use stillwell_engine::signal::{Absent, Nan, Partial, Policy, SignalId, Unlisted};
 use stillwell_engine::{Engine, Format, Limits, NotKnown, Retain, TargetSpec, Timestamp};
 
 use crate::commits;
@@ -723,6 +723,39 @@ fn no_sum_is_told_before_each_job_that_may_add_to_it_has_given_a_list() {
     );
 }
 
+/// Of a namespace of which there was more than is kept the new pods were not seen, and what the others showed was told for all.
+#[test]
+fn no_sum_is_told_where_some_targets_of_a_job_cannot_be_seen() {
+    let mut scenario = Scenario::new();
+    let target = scenario.target_with(server("a:1", Retain::All));
+    let any = scenario.register(&format!("sum({WAITING})"));
+    let of_v = scenario.register(&format!("sum({WAITING}{{job=\"v\"}})"));
+    for _ in 0..3 {
+        scenario.take(target, &page(1, Some(5)));
+    }
+    let mut unlisted = Unlisted {
+        listed: vec!["v".to_owned()],
+        partial: vec![Partial {
+            job: "w".to_owned(),
+            is_of_any_name: true,
+            why: "there is too much".to_owned(),
+        }],
+        ..Unlisted::default()
+    };
+    scenario.reader.set_unlisted(unlisted.clone());
+    unknown(&scenario.reported(any), &["targets w has", "too much"]);
+    assert_eq!(scenario.reported(of_v), value(5.0));
+    unlisted.listed.clear();
+    scenario.reader.set_unlisted(unlisted.clone());
+    unknown(&scenario.reported(of_v), &["targets w has"]);
+    unlisted.partial[0].is_of_any_name = false;
+    scenario.reader.set_unlisted(unlisted);
+    unknown(&scenario.reported(any), &["targets w has"]);
+    assert_eq!(scenario.reported(of_v), value(5.0));
+    scenario.reader.set_unlisted(Unlisted::default());
+    assert_eq!(scenario.reported(any), value(5.0));
+}
+
 /// A snapshot knew that the other job had 30; its discovery failed from our start on, and after 10 s the 5 of the first were told for
 /// both.
 #[test]
@@ -736,6 +769,7 @@ fn what_a_snapshot_knows_of_a_job_is_not_gone_before_its_discovery_says_so() {
         listed: listed.iter().map(|job| (*job).to_owned()).collect(),
         are_of_any_name,
         are_awaited: false,
+        ..Unlisted::default()
     };
     for (case, label, unlisted, stays) in [
         ("its job", "w", of(&["w"], &["v"], false), true),

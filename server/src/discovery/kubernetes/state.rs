@@ -10,7 +10,7 @@ use stillwell_engine::labels::Labels;
 use super::lookup::Lookup;
 use super::pod::PodFacts;
 use super::{endpoints, endpointslice, ingress, node, pod, service};
-use crate::cluster::list_watch::{Change, Kept, json_bytes};
+use crate::cluster::list_watch::{Change, Kept, json_bytes, namespace_of};
 use crate::config::{KubernetesDiscovery, KubernetesRole};
 use crate::discovery::groups::Groups;
 use crate::scrape::TargetGroup;
@@ -77,6 +77,8 @@ pub(super) struct State {
     named_by: BTreeMap<String, BTreeSet<String>>,
     /// Kinds and namespaces that were not listed yet.
     awaited: BTreeSet<(Kind, String)>,
+    /// Of which a part is seen, and why.
+    partial: BTreeMap<(Kind, String), String>,
     published: bool,
 }
 
@@ -90,6 +92,7 @@ impl State {
             nodes: BTreeMap::new(),
             named_by: BTreeMap::new(),
             awaited: BTreeSet::new(),
+            partial: BTreeMap::new(),
             published: false,
         }
     }
@@ -144,28 +147,56 @@ impl State {
         groups: &Groups,
     ) {
         let mut concerned = BTreeSet::new();
+        let watch = (kind, namespace.to_owned());
         match change {
             Change::Failed(why) => return groups.fail(why),
             Change::All(all) => {
-                self.awaited.remove(&(kind, namespace.to_owned()));
-                let inside = format!("{namespace}/");
-                let have = self.objects.entry(kind).or_default();
-                let gone = have.keys().filter(|key| {
-                    (namespace.is_empty() || key.starts_with(&inside)) && !all.contains_key(*key)
-                });
-                for key in gone.cloned().collect::<Vec<_>>() {
-                    self.remove(kind, &key, &mut concerned);
-                }
-                for (key, object) in all {
-                    self.put(kind, key, object, &mut concerned);
-                }
+                self.partial.remove(&watch);
+                self.replace(watch, all, &BTreeSet::new(), &mut concerned);
+            }
+            Change::AllBut { all, left_out, why } => {
+                self.partial.insert(watch.clone(), why);
+                self.replace(watch, all, &left_out, &mut concerned);
             }
             Change::Put(key, object) => self.put(kind, key, object, &mut concerned),
             Change::Gone(key) => self.remove(kind, &key, &mut concerned),
         }
-        if !self.awaited.is_empty() {
-            return;
+        let partial = self.partial.values().next().cloned();
+        if partial.is_some() {
+            groups.set_partial(partial.clone()); // before a list that is none
         }
+        if self.awaited.is_empty() {
+            self.tell(&concerned, groups);
+        }
+        groups.set_partial(partial);
+    }
+
+    /// This is all that a watch sees, but for the namespaces that are left out.
+    fn replace(
+        &mut self,
+        (kind, namespace): (Kind, String),
+        all: BTreeMap<String, Object>,
+        left_out: &BTreeSet<String>,
+        concerned: &mut BTreeSet<String>,
+    ) {
+        let inside = format!("{namespace}/");
+        let have = self.objects.entry(kind).or_default();
+        let gone = have.keys().filter(|key| {
+            (namespace.is_empty() || key.starts_with(&inside))
+                && !all.contains_key(*key)
+                && !left_out.contains(namespace_of(key))
+        });
+        for key in gone.cloned().collect::<Vec<_>>() {
+            self.remove(kind, &key, concerned);
+        }
+        for (key, object) in all {
+            self.put(kind, key, object, concerned);
+        }
+        self.awaited.remove(&(kind, namespace));
+    }
+
+    /// Tells the groups that changed; all of them at first.
+    fn tell(&mut self, concerned: &BTreeSet<String>, groups: &Groups) {
         if !self.published {
             self.published = true;
             let keys = self.objects.get(&self.own()).map(|own| own.keys());
@@ -176,7 +207,7 @@ impl State {
             }));
             return;
         }
-        for key in &concerned {
+        for key in concerned {
             let source = self.source(key);
             groups.put(source, self.group(key));
         }
@@ -276,8 +307,11 @@ impl State {
             return made.take();
         }
         let object = self.objects.get(&self.own())?.get(key)?;
-        let namespace = key.split_once('/').map_or("", |(namespace, _)| namespace);
-        let attached: Vec<Labels> = self.namespace(namespace).cloned().into_iter().collect();
+        let attached: Vec<Labels> = self
+            .namespace(namespace_of(key))
+            .cloned()
+            .into_iter()
+            .collect();
         match object {
             Object::Pod(pod) => {
                 let mut attached = attached;

@@ -385,6 +385,29 @@ fn an_api_server_that_is_away_changes_nothing() {
     );
 }
 
+/// Where there was more of a namespace than is kept, its pods left like those that are gone, and the sum of the others was told.
+#[test]
+fn pods_of_a_namespace_that_cannot_be_seen_stay() {
+    let mut world = World::new(KubernetesRole::Pod, false);
+    world.list(Kind::Pod, vec![epp_pod("True")]);
+    let part = |left_out: &str| Change::AllBut {
+        all: BTreeMap::new(),
+        left_out: [left_out.to_owned()].into(),
+        why: "too many".to_owned(),
+    };
+    world.state.take(Kind::Pod, "", part("llm"), &world.groups);
+    assert_eq!(world.targets().len(), 4);
+    assert_eq!(world.groups.partial(), Some("too many".to_owned()));
+    world.list(Kind::Pod, vec![epp_pod("True")]);
+    assert_eq!((world.groups.partial(), world.targets().len()), (None, 4));
+    world.state.take(Kind::Pod, "", part("b"), &world.groups);
+    assert_eq!(world.targets().len(), 0, "those of others go");
+    // At our start, too, a part is no list.
+    let mut world = World::new(KubernetesRole::Pod, false);
+    world.state.take(Kind::Pod, "", part("llm"), &world.groups);
+    assert!(world.groups.partial().is_some() && !world.groups.get().2);
+}
+
 /// Of 100,000 pods that a job drops each took four kilobytes.
 #[test]
 fn of_a_pod_its_group_alone_is_kept_and_a_list_that_comes_again_is_no_change() {

@@ -151,6 +151,10 @@ pub(super) async fn run(section: Section, status: Groups, given: mpsc::Sender<Gi
             state.take(seen);
         }
         let has_changed = state.make().await;
+        let partial = state.partial().cloned();
+        if partial.is_some() {
+            status.set_partial(partial.clone()); // before what is made of a part
+        }
         let are_listed = state.are_targets_listed();
         let is_news = has_changed || are_listed != were_listed;
         were_listed = are_listed;
@@ -162,6 +166,7 @@ pub(super) async fn run(section: Section, status: Groups, given: mpsc::Sender<Gi
             None if state.is_complete() => status.read_nothing(),
             None => {}
         }
+        status.set_partial(partial);
     }
 }
 

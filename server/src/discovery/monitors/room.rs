@@ -1,27 +1,27 @@
-//! Room for so many jobs (rules, objects) of all namespaces together. Where it is used up the namespace that holds most gives
-//! way: whoever comes first, or stands first in the alphabet, leaves room for others.
+//! Room for so many jobs (rules, objects) of all namespaces together. Who has room keeps it: a namespace that lost jobs to another
+//! would be missed in every sum over them. So that whoever comes first, or stands first in the alphabet, leaves room for others, a
+//! namespace gets no more once it has four times as much as would then be free: the first of all at most four fifths.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::Id;
+use crate::cluster::list_watch;
+
+/// So many times what is free a namespace may have.
+const TIMES_FREE_MAX: usize = 4;
 
 /// Who holds what of one kind of room.
 pub(super) struct Room {
     max: usize,
     used: usize,
     /// By namespace; what has none is one of its own.
-    namespaces: BTreeMap<String, Held>,
-}
-
-#[derive(Default)]
-struct Held {
-    used: usize,
+    namespaces: BTreeMap<String, usize>,
     of: BTreeMap<Id, usize>,
 }
 
 /// The namespace of an object.
 pub(super) fn namespace_of(id: &Id) -> &str {
-    id.1.split_once('/').map_or("", |(namespace, _)| namespace)
+    list_watch::namespace_of(&id.1)
 }
 
 impl Room {
@@ -30,6 +30,7 @@ impl Room {
             max,
             used: 0,
             namespaces: BTreeMap::new(),
+            of: BTreeMap::new(),
         }
     }
 
@@ -37,65 +38,38 @@ impl Room {
         self.max
     }
 
-    pub(super) fn has(&self, units: usize) -> bool {
-        self.used + units <= self.max
+    /// Whether there is so much for an object.
+    pub(super) fn has(&self, id: &Id, units: usize) -> bool {
+        let free = self.max.checked_sub(self.used + units);
+        units == 0 || free.is_some_and(|free| self.held_beside(id) + units <= TIMES_FREE_MAX * free)
     }
 
     /// What the namespace of this object holds.
     pub(super) fn held_beside(&self, id: &Id) -> usize {
         let held = self.namespaces.get(namespace_of(id));
-        held.map_or(0, |held| held.used)
+        held.copied().unwrap_or(0)
     }
 
     /// An object that holds none yet holds so much.
     pub(super) fn put(&mut self, id: &Id, units: usize) {
-        let held = self.namespaces.entry(namespace_of(id).to_owned());
-        let held = held.or_default();
-        held.of.insert(id.clone(), units);
-        held.used += units;
+        self.of.insert(id.clone(), units);
+        let namespace = namespace_of(id).to_owned();
+        *self.namespaces.entry(namespace).or_default() += units;
         self.used += units;
     }
 
     /// An object holds none any more.
     pub(super) fn leave(&mut self, id: &Id) {
-        let namespace = namespace_of(id);
-        let Some(held) = self.namespaces.get_mut(namespace) else {
+        let Some(units) = self.of.remove(id) else {
             return;
         };
-        let units = held.of.remove(id).unwrap_or(0);
-        held.used -= units;
         self.used -= units;
-        if held.of.is_empty() {
-            self.namespaces.remove(namespace);
-        }
-    }
-
-    /// Whose room has to be taken so that there is so much for an object: each time the last object of the namespace that holds
-    /// most. `None`: its own namespace would hold most, so it is the one that gives way.
-    pub(super) fn losers(&self, id: &Id, units: usize) -> Option<Vec<Id>> {
-        let (namespace, mut losers) = (namespace_of(id), Vec::new());
-        let mut free = self.max - self.used;
-        let mut left: BTreeMap<&str, (usize, BTreeSet<&Id>)> = BTreeMap::new();
-        if free < units {
-            for (name, held) in &self.namespaces {
-                let objects = held.of.iter().filter(|(_, units)| **units > 0);
-                let objects = objects.map(|(id, _)| id).collect();
-                left.insert(name, (held.used, objects));
+        if let Some(held) = self.namespaces.get_mut(namespace_of(id)) {
+            *held -= units;
+            if *held == 0 {
+                self.namespaces.remove(namespace_of(id));
             }
         }
-        let wanted = left.get(namespace).map_or(0, |own| own.0) + units;
-        while free < units {
-            let (name, (most, objects)) = left.iter_mut().max_by_key(|(_, held)| held.0)?;
-            if *name == namespace || *most <= wanted {
-                return None;
-            }
-            let loser = objects.pop_last()?;
-            let lost = self.namespaces[*name].of[loser];
-            *most -= lost;
-            free += lost;
-            losers.push(loser.clone());
-        }
-        Some(losers)
     }
 }
 
@@ -103,36 +77,32 @@ impl Room {
 mod tests {
     use super::*;
 
-    fn id(name: &str) -> Id {
-        (0, name.to_owned())
-    }
-
-    /// Takes room, also of others.
-    fn take(room: &mut Room, name: &str, units: usize) -> Option<Vec<Id>> {
-        let losers = room.losers(&id(name), units)?;
-        losers.iter().for_each(|loser| room.leave(loser));
-        room.put(&id(name), units);
-        Some(losers)
-    }
-
     #[test]
-    fn the_namespace_that_holds_most_gives_way() {
+    fn a_namespace_leaves_room_for_others_and_keeps_what_it_has() {
+        let id = |name: &str| (0, name.to_owned());
+        let take = |room: &mut Room, name: &str, units| {
+            let has = room.has(&id(name), units);
+            if has {
+                room.put(&id(name), units);
+            }
+            has
+        };
         let mut room = Room::new(100);
+        let taken = (0..100).filter(|at| take(&mut room, &format!("aaa/{at}"), 1));
+        assert_eq!(taken.count(), 80);
+        assert!(!take(&mut room, "b/1", 17), "it would leave 3, and have 17");
+        assert!(take(&mut room, "b/1", 16));
+        assert!(!take(&mut room, "b/2", 1) && take(&mut room, "b/3", 0));
+        assert!(take(&mut room, "c/1", 3) && !take(&mut room, "d/1", 2));
+        assert_eq!(
+            room.held_beside(&id("aaa/more")),
+            80,
+            "nobody lost anything"
+        );
         for at in 0..10 {
-            assert_eq!(take(&mut room, &format!("aaa/{at}"), 10), Some(Vec::new()));
-        }
-        assert_eq!(take(&mut room, "aaa/more", 1), None, "it holds most itself");
-        assert_eq!(take(&mut room, "b/1", 101), None, "nobody has so much");
-        let losers = take(&mut room, "b/1", 15).expect("aaa has more");
-        assert_eq!(losers, [id("aaa/9"), id("aaa/8")]);
-        assert_eq!(take(&mut room, "b/2", 5), Some(Vec::new()), "there is room");
-        assert_eq!(take(&mut room, "c/1", 81), None, "then it would hold most");
-        assert_eq!(take(&mut room, "b/3", 0), Some(Vec::new()));
-        for at in 0..8 {
             room.leave(&id(&format!("aaa/{at}")));
         }
         room.leave(&id("never"));
-        assert_eq!(take(&mut room, "c/1", 80), Some(Vec::new()));
-        assert!(!room.has(1));
+        assert!(take(&mut room, "d/1", 2) && !take(&mut room, "aaa/0", 10));
     }
 }

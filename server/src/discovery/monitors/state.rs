@@ -61,26 +61,21 @@ impl Default for Rooms {
 }
 
 impl Rooms {
-    fn has(&self, needs: Needs) -> bool {
-        self.objects.has(1) && self.jobs.has(needs.jobs) && self.rules.has(needs.rules)
+    fn has(&self, id: &Id, needs: Needs) -> bool {
+        self.objects.has(id, 1) && self.jobs.has(id, needs.jobs) && self.rules.has(id, needs.rules)
     }
 
-    /// Takes what an object needs, which holds nothing yet. Returns who loses their room for it. Error: why it gives way itself.
-    fn take(&mut self, id: &Id, needs: Needs) -> Result<BTreeSet<Id>, String> {
-        let mut losers = BTreeSet::new();
+    /// Takes what an object needs, which holds nothing yet. Error: why there is no room for it.
+    fn take(&mut self, id: &Id, needs: Needs) -> Result<(), String> {
         for (room, units, what) in self.each(needs) {
-            match room.losers(id, units) {
-                Some(more) => losers.extend(more),
-                None => return Err(no_room(id, units, what, room)),
+            if !room.has(id, units) {
+                return Err(no_room(id, units, what, room));
             }
-        }
-        for loser in &losers {
-            self.leave(loser);
         }
         for (room, units, _) in self.each(needs) {
             room.put(id, units);
         }
-        Ok(losers)
+        Ok(())
     }
 
     fn each(&mut self, needs: Needs) -> [(&mut Room, usize, &'static str); 3] {
@@ -100,8 +95,8 @@ impl Rooms {
 
 fn no_room(id: &Id, units: usize, what: &str, room: &Room) -> String {
     format!(
-        "its {units} {what} are too many beside those of others: {} are taken of all objects, and namespace {:?}, which has {} of \
-         them, would hold most; restrict them by `selector` and `namespaces`",
+        "there is no room for its {units} {what}: {} are taken of all objects, and namespace {:?}, which has {} of them, leaves \
+         room for others; restrict them by `selector` and `namespaces`",
         room.max(),
         namespace_of(id),
         room.held_beside(id)
@@ -122,6 +117,8 @@ pub(super) struct State {
     expected: BTreeSet<(usize, String)>,
     /// Watches that see nothing now, and why.
     failing: BTreeMap<(usize, String), String>,
+    /// Watches that see a part of what there is, and why.
+    partial: BTreeMap<(usize, String), String>,
 }
 
 impl State {
@@ -139,6 +136,7 @@ impl State {
             secrets: Secrets::new(client),
             expected,
             failing: BTreeMap::new(),
+            partial: BTreeMap::new(),
         }
     }
 
@@ -150,6 +148,13 @@ impl State {
     /// Why a watch sees nothing now, where one does.
     pub(super) fn failure(&self) -> Option<&String> {
         self.failing.values().next()
+    }
+
+    /// Why some objects that give targets cannot be seen now, where that is so.
+    pub(super) fn partial(&self) -> Option<&String> {
+        let mut partial = self.partial.iter();
+        let gives_targets = |at: usize| PLACES[at].kind != MonitorKind::PrometheusRule;
+        partial.find_map(|((at, _), why)| gives_targets(*at).then_some(why))
     }
 
     /// Whether every watch has listed what there is.
@@ -174,23 +179,13 @@ impl State {
         self.failing.remove(&watch);
         match change {
             Change::All(all) => {
-                let in_scope = |id: &Id| {
-                    id.0 == place && (namespace.is_empty() || namespace == namespace_of(id))
-                };
-                let known: Vec<Id> = self
-                    .objects
-                    .keys()
-                    .filter(|id| in_scope(id))
-                    .cloned()
-                    .collect();
-                for id in known {
-                    if !all.contains_key(&id.1) {
-                        self.remove(&id);
-                    }
-                }
-                for (key, spec) in all {
-                    self.put((place, key), spec);
-                }
+                self.partial.remove(&watch);
+                self.replace(watch, all, &BTreeSet::new());
+            }
+            Change::AllBut { all, left_out, why } => {
+                let why = format!("{}: {why}", PLACES[place].plural);
+                self.partial.insert(watch.clone(), why);
+                self.replace(watch, all, &left_out);
             }
             Change::Put(key, spec) => self.put((place, key), spec),
             Change::Gone(key) => self.remove(&(place, key)),
@@ -199,6 +194,28 @@ impl State {
                 let why = format!("{}: {why}", PLACES[place].plural);
                 self.failing.insert(watch, why);
             }
+        }
+    }
+
+    /// This is all that a watch sees, but for the namespaces that are left out.
+    fn replace(
+        &mut self,
+        (place, namespace): (usize, String),
+        all: BTreeMap<String, Value>,
+        left_out: &BTreeSet<String>,
+    ) {
+        let in_scope = |id: &&Id| {
+            let of = namespace_of(id);
+            id.0 == place && (namespace.is_empty() || namespace == of) && !left_out.contains(of)
+        };
+        let known: Vec<Id> = self.objects.keys().filter(in_scope).cloned().collect();
+        for id in known {
+            if !all.contains_key(&id.1) {
+                self.remove(&id);
+            }
+        }
+        for (key, spec) in all {
+            self.put((place, key), spec);
         }
     }
 
@@ -247,7 +264,7 @@ impl State {
         }
         for id in self.without_room() {
             match self.made.get(&id) {
-                Some(Made::NoRoom(needs, _)) if self.rooms.has(*needs) => {
+                Some(Made::NoRoom(needs, _)) if self.rooms.has(&id, *needs) => {
                     self.forget(&id);
                     self.render(&id, &mut rendered).await;
                 }
@@ -286,38 +303,23 @@ impl State {
         }
     }
 
-    /// Renders one, the so manyth of those that come at a time.
+    /// Renders one. `rendered` counts those of one look.
     async fn render(&mut self, id: &Id, rendered: &mut usize) {
-        let (made, losers) = self.rendered(id).await;
-        let namespace = namespace_of(id);
-        let lost = losers.into_iter().map(|loser| {
-            let needs = match self.made.get(&loser) {
-                Some(Made::Gives(found)) => found.needs(),
-                _ => Needs::default(),
-            };
-            let why = format!(
-                "its namespace holds most of the room that all objects share, and gave way to one of namespace {namespace:?}; \
-                 restrict them by `selector` and `namespaces`"
-            );
-            (loser, Made::NoRoom(needs, why))
-        });
-        let lost: Vec<(Id, Made)> = lost.collect();
-        for (id, made) in lost.into_iter().chain([(id.clone(), made)]) {
-            *rendered += 1;
-            if *rendered <= LOGGED_MAX {
-                log_made(&id, &made);
-            }
-            if !matches!(made, Made::Gives(_)) {
-                self.rooms.leave(&id);
-            }
-            self.made.insert(id, made);
+        let made = self.rendered(id).await;
+        *rendered += 1;
+        if *rendered <= LOGGED_MAX {
+            log_made(id, &made);
         }
+        if !matches!(made, Made::Gives(_)) {
+            self.rooms.leave(id);
+        }
+        self.made.insert(id.clone(), made);
         // Of thousands each takes a part of a millisecond: others have their turn, and the end of the process is seen.
         tokio::task::yield_now().await;
     }
 
-    /// What an object gives, and who loses their room for it.
-    async fn rendered(&mut self, id: &Id) -> (Made, BTreeSet<Id>) {
+    /// What an object gives.
+    async fn rendered(&mut self, id: &Id) -> Made {
         let spec = Arc::clone(&self.objects[id]);
         let kind = PLACES[id.0].kind;
         let jobs = match kind {
@@ -333,16 +335,15 @@ impl State {
         };
         let (jobs, rules) = match (jobs, rules) {
             (Ok(jobs), Ok(rules)) => (jobs, rules),
-            (Err(why), _) | (_, Err(why)) => return (Made::Nothing(why), BTreeSet::new()),
+            (Err(why), _) | (_, Err(why)) => return Made::Nothing(why),
         };
         let needs = Needs {
             jobs: jobs.len(),
             rules: rules.iter().map(RuleFile::rule_count).sum(),
         };
-        let losers = match self.rooms.take(id, needs) {
-            Ok(losers) => losers,
-            Err(why) => return (Made::NoRoom(needs, why), BTreeSet::new()),
-        };
+        if let Err(why) = self.rooms.take(id, needs) {
+            return Made::NoRoom(needs, why);
+        }
         let mut found = Found {
             jobs: Vec::new(),
             rules,
@@ -354,10 +355,10 @@ impl State {
             };
             match read {
                 Ok(job) => found.jobs.push(job),
-                Err(why) => return (Made::Nothing(why), losers),
+                Err(why) => return Made::Nothing(why),
             }
         }
-        (Made::Gives(found), losers)
+        Made::Gives(found)
     }
 
     /// The jobs of an object as far as they are known without its Secrets.
@@ -397,15 +398,6 @@ impl State {
             }
         }
         all
-    }
-}
-
-impl Found {
-    fn needs(&self) -> Needs {
-        Needs {
-            jobs: self.jobs.len(),
-            rules: self.rules.iter().map(RuleFile::rule_count).sum(),
-        }
     }
 }
 
@@ -470,9 +462,10 @@ mod tests {
         jobs
     }
 
-    /// Fifty monitors of 100 endpoints in the first namespace of the alphabet left nobody else a job, for ever.
+    /// Fifty monitors of 100 endpoints in the first namespace of the alphabet left nobody else a job, for ever; and where it gave way
+    /// to others, what its jobs showed was missed in sums.
     #[tokio::test]
-    async fn a_namespace_that_takes_all_room_for_jobs_gives_way() {
+    async fn a_namespace_that_takes_all_room_for_jobs_leaves_some_and_keeps_its_own() {
         let mut state = state();
         state.rooms.jobs = Room::new(50);
         let pods = MonitorKind::PodMonitor;
@@ -485,19 +478,25 @@ mod tests {
         );
         assert!(state.make().await);
         let expected = [("aaa".to_owned(), 40), ("zzz".to_owned(), 3)];
-        assert_eq!(jobs(&state), expected.into());
+        assert_eq!(jobs(&state), expected.clone().into());
         assert!(!state.make().await, "nothing changes by itself");
+        for at in 3..9 {
+            let more = Change::Put(format!("zzz/{at}"), monitor(1));
+            change(&mut state, pods, more);
+        }
+        assert!(state.make().await);
+        assert_eq!(jobs(&state)["aaa"], 40, "nobody loses what they have");
         // Where some go, room is there again for who was refused.
         for at in 0..3 {
             change(&mut state, pods, Change::Gone(format!("aaa/{at}")));
         }
         assert!(state.make().await);
-        let expected = [("aaa".to_owned(), 30), ("zzz".to_owned(), 3)];
+        let expected = [("aaa".to_owned(), 30), ("zzz".to_owned(), 9)];
         assert_eq!(jobs(&state), expected.into());
     }
 
     #[tokio::test]
-    async fn a_namespace_that_takes_all_room_for_rules_gives_way() {
+    async fn a_rule_that_finds_no_room_is_tried_again() {
         let mut state = state();
         state.rooms.rules = Room::new(40);
         let rule = |count: usize| {
@@ -509,12 +508,36 @@ mod tests {
         let all = (0..20).map(|at| (name(at), rule(2)));
         change(&mut state, kind, Change::All(all.collect()));
         assert!(state.make().await);
-        assert_eq!(state.found().rules.len(), 20);
-        change(&mut state, kind, Change::Put("zzz/0".to_owned(), rule(1)));
-        assert!(state.make().await);
-        assert_eq!(state.found().rules.len(), 20, "one lost its room");
+        assert_eq!(state.found().rules.len(), 16);
         change(&mut state, kind, Change::Gone(name(0)));
         assert!(state.make().await);
-        assert_eq!(state.found().rules.len(), 20, "and has it again");
+        assert_eq!(state.found().rules.len(), 16, "another has its room");
+    }
+
+    /// Of a namespace of which there was more than is kept the jobs went, and their targets with them.
+    #[tokio::test]
+    async fn jobs_of_a_namespace_that_cannot_be_seen_stay() {
+        let mut state = state();
+        let pods = MonitorKind::PodMonitor;
+        let list = |names: &[&str]| {
+            let named = names.iter().map(|name| ((*name).to_owned(), monitor(1)));
+            named.collect::<BTreeMap<String, Value>>()
+        };
+        change(&mut state, pods, Change::All(list(&["prod/a", "dev/a"])));
+        assert!(state.make().await && state.partial().is_none());
+        let part = Change::AllBut {
+            all: list(&["dev/b"]),
+            left_out: ["prod".to_owned()].into(),
+            why: "too many".to_owned(),
+        };
+        change(&mut state, pods, part);
+        assert!(state.make().await);
+        let both = [("dev".to_owned(), 1), ("prod".to_owned(), 1)];
+        assert_eq!(jobs(&state), both.into());
+        let why = state.partial().expect("a part");
+        assert_eq!(why, "podmonitors: too many");
+        change(&mut state, pods, Change::All(list(&["dev/b"])));
+        assert!(state.make().await && state.partial().is_none());
+        assert_eq!(jobs(&state), [("dev".to_owned(), 1)].into());
     }
 }

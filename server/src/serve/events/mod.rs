@@ -169,7 +169,8 @@ async fn watch(kind: ScalerKind, namespace: String, client: Client, scalers: Sca
     let said = Mutex::new(String::new());
     let take = |change: Change<Option<Arc<Scaler>>>| {
         match change {
-            Change::All(all) => {
+            // What cannot be seen gets no Events.
+            Change::All(all) | Change::AllBut { all, .. } => {
                 let mut known = scalers.lock();
                 let here = |of: &Scaler| namespace.is_empty() || of.namespace == namespace;
                 known

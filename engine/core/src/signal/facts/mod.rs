@@ -39,7 +39,7 @@ pub(crate) use persist::RestoredTarget;
 pub(crate) use process::{ProcessFacts, ProcessGatherer};
 pub(crate) use replicated::Replicated;
 pub(crate) use target::{TargetFacts, Uncovered};
-pub use unlisted::Unlisted;
+pub use unlisted::{Partial, Unlisted};
 
 /// What a text takes that is remembered: some 30 bytes, a place in a hash table, what the allocator adds.
 const TEXT_BYTES: usize = 96;

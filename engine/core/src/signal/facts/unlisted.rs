@@ -11,6 +11,19 @@ pub struct Unlisted {
     pub listed: Vec<String>,
     /// Whether signals wait for the lists, whatever is known of these jobs' targets.
     pub are_awaited: bool,
+    /// Jobs whose discovery sees a part of what there is now.
+    pub partial: Vec<Partial>,
+}
+
+/// A job of which some targets cannot be seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partial {
+    /// Its name.
+    pub job: String,
+    /// Whether its targets may have another label `job` than that.
+    pub is_of_any_name: bool,
+    /// Why they cannot be seen.
+    pub why: String,
 }
 
 impl Unlisted {
