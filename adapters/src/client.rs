@@ -4,11 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use axum::http::Request;
 
-/// Bits of an IPv6 address by which clients are told apart: whoever has one has all addresses of its network.
+/// Bits of a global IPv6 address by which clients are told apart: out there whoever has one has all addresses of its network.
 const NETWORK_BITS: u32 = 64;
 
-/// Where a client is, as far as clients are told apart: its IPv4 address, or the /64 of its IPv6 address. Whoever counts what
-/// clients hold counts by this. Put into the extensions of a request by whoever has its connection.
+/// Where a client is, as far as clients are told apart: its IPv4 address, its IPv6 address where that is one of our own network's,
+/// or else the /64 of that. Whoever counts what clients hold counts by this. Put into the extensions of a request by whoever has its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientAddress(IpAddr);
 
@@ -16,16 +16,28 @@ impl ClientAddress {
     /// Of a client whose address is not known.
     pub const UNKNOWN: ClientAddress = ClientAddress(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
 
-    /// Of a client at this address. IPv4 in IPv6 is IPv4.
-    pub fn of(address: impl Into<IpAddr>) -> ClientAddress {
-        ClientAddress(match address.into().to_canonical() {
-            IpAddr::V4(address) => IpAddr::V4(address),
-            IpAddr::V6(address) => {
-                let network = address.to_bits() >> NETWORK_BITS << NETWORK_BITS;
-                IpAddr::V6(Ipv6Addr::from_bits(network))
-            }
-        })
+    /// Of a client at this address, whose connection has `own` as our end of it, if that is known. IPv4 in IPv6 is IPv4.
+    ///
+    /// All pods of a cluster may be in one /64: in a unique-local one (fd00::/8, Cilium's default), or in the global one of their
+    /// subnet (EKS), which is ours then, too. By the /64 KEDA would share every bound with all of them, so there each address
+    /// counts alone. A pod has the addresses that it was given.
+    pub fn of(address: impl Into<IpAddr>, own: Option<IpAddr>) -> ClientAddress {
+        let address = match address.into().to_canonical() {
+            IpAddr::V4(address) => return ClientAddress(IpAddr::V4(address)),
+            IpAddr::V6(address) => address,
+        };
+        let is_ours =
+            |own: IpAddr| matches!(own, IpAddr::V6(own) if network(own) == network(address));
+        let is_near = address.is_unique_local() || address.is_unicast_link_local();
+        ClientAddress(IpAddr::V6(match is_near || own.is_some_and(is_ours) {
+            true => address,
+            false => network(address),
+        }))
     }
+}
+
+fn network(address: Ipv6Addr) -> Ipv6Addr {
+    Ipv6Addr::from_bits(address.to_bits() >> NETWORK_BITS << NETWORK_BITS)
 }
 
 /// Where the client of this request is, if that is known.
@@ -40,7 +52,8 @@ mod tests {
     /// A node with an IPv6 network was as many clients as it liked, each with one query, and those of KEDA gave way.
     #[test]
     fn clients_of_one_network_are_one() {
-        let of = |text: &str| ClientAddress::of(text.parse::<IpAddr>().expect("an address"));
+        let parse = |text: &str| text.parse::<IpAddr>().expect("an address");
+        let of = |text: &str| ClientAddress::of(parse(text), Some(parse("2001:db8:9::1")));
         for (one, other, same) in [
             ("2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff", true),
             ("2001:db8:1:2::1", "2001:db8:1:3::1", false),
@@ -50,5 +63,25 @@ mod tests {
         ] {
             assert_eq!(of(one) == of(other), same, "{one} {other}");
         }
+    }
+
+    /// All pods of a cluster with one /64 were one client, and KEDA shared every bound with strangers.
+    #[test]
+    fn clients_of_our_own_network_are_told_apart() {
+        let of = |text: &str, own: &str| {
+            let [address, own] = [text, own].map(|text| text.parse::<IpAddr>());
+            ClientAddress::of(address.expect("an address"), own.ok())
+        };
+        for (one, other, own) in [
+            ("fd00::1", "fd00::2", ""),
+            ("fc00::1", "fc00::2", "2001:db8:1:2::7"),
+            ("fe80::1", "fe80::2", ""),
+            ("2001:db8:1:2::1", "2001:db8:1:2::2", "2001:db8:1:2:3::7"),
+        ] {
+            assert_ne!(of(one, own), of(other, own), "{one} {other}");
+            assert_eq!(of(one, own), of(one, own));
+        }
+        let [one, other] = ["2001:db8:1:3::1", "2001:db8:1:3::2"];
+        assert_eq!(of(one, "2001:db8:1:2::7"), of(other, "2001:db8:1:2::7"));
     }
 }

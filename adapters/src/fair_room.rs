@@ -155,8 +155,10 @@ mod tests {
 
     type Taking<'r> = Pin<Box<dyn Future<Output = Option<RoomPermit>> + 'r>>;
 
-    static STRANGER: LazyLock<ClientAddress> = LazyLock::new(|| ClientAddress::of([10, 0, 0, 1]));
-    static SENDER: LazyLock<ClientAddress> = LazyLock::new(|| ClientAddress::of([10, 0, 0, 2]));
+    static STRANGER: LazyLock<ClientAddress> =
+        LazyLock::new(|| ClientAddress::of([10, 0, 0, 1], None));
+    static SENDER: LazyLock<ClientAddress> =
+        LazyLock::new(|| ClientAddress::of([10, 0, 0, 2], None));
 
     /// What it has been given by now.
     fn given(taking: &mut Taking<'_>) -> Option<RoomPermit> {

@@ -227,7 +227,7 @@ mod tests {
     /// A request from a host of this number.
     fn from(host: u8, body: Body) -> Request<Body> {
         let mut request = Request::new(body);
-        let address = ClientAddress::of([10, 0, 0, host]);
+        let address = ClientAddress::of([10, 0, 0, host], None);
         request.extensions_mut().insert(address);
         request
     }

@@ -171,7 +171,7 @@ mod tests {
     fn whoever_asks_for_most_queries_makes_room_for_others() {
         let (_writer, reader) = Engine::new(Limits::default());
         let asked = AdhocSignals::by_anybody();
-        let [keda, stranger] = [1, 2].map(|host| Some(ClientAddress::of([10, 0, 0, host])));
+        let [keda, stranger] = [1, 2].map(|host| Some(ClientAddress::of([10, 0, 0, host], None)));
         let ask = |address: Option<ClientAddress>, queries: std::ops::Range<usize>, ms: i64| {
             for at in queries {
                 let query = format!("sum(x) + {at}");

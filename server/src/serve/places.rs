@@ -97,7 +97,8 @@ impl Connection {
     /// Where its client is.
     pub(super) fn peer(&self) -> Option<ClientAddress> {
         let address = self.stream.peer_addr().ok()?;
-        Some(ClientAddress::of(address.ip()))
+        let own = self.stream.local_addr().ok();
+        Some(ClientAddress::of(address.ip(), own.map(|own| own.ip())))
     }
 
     /// What is read and written from now on is a TLS handshake: it does not make the connection more than silent.

@@ -337,7 +337,7 @@ mod tests {
         bytes: usize,
     ) -> (DuplexStream, CountedHeads<DuplexStream>, Heads, bool) {
         let (mut client, server) = duplex(2 * HEAD);
-        let address = Some(ClientAddress::of([10, 0, 0, host]));
+        let address = Some(ClientAddress::of([10, 0, 0, host], None));
         let (mut connection, heads) = CountedHeads::among(Arc::clone(of), address, server);
         client.write_all(&vec![b'a'; bytes]).await.expect("it fits");
         let read = connection.read_exact(&mut vec![0; bytes]).await;

@@ -193,9 +193,8 @@ impl Watched {
         rules::query_for(&self.rules, &self.reader, name, namespace, &all).map(Found::Rule)
     }
 
-    /// The names that the configuration gives, where there is no metric of this one whatever is scraped; `None` where there may be.
-    /// Takes no look at the store.
-    pub(super) fn others_than(&self, name: &str) -> Option<Vec<String>> {
+    /// Whether there may be a metric of this name, whatever is scraped. Takes no look at the store.
+    pub(super) fn may_have(&self, name: &str) -> bool {
         let begins = |signal: &SignalSpec| {
             let begin = name.get(..signal.name.len());
             begin.is_some_and(|begin| begin.eq_ignore_ascii_case(&signal.name))
@@ -203,16 +202,18 @@ impl Watched {
         let is_of_signal = |(spec, _): &(SignalSpec, SignalId)| {
             spec.name.eq_ignore_ascii_case(name) || (!spec.for_each.is_empty() && begins(spec))
         };
-        let made = self.rules.iter().map(|rule| rules::fixed_name(rule));
-        let made: Option<Vec<Option<String>>> = made.collect();
-        // A rule over a pattern of names makes what the store tells.
-        let made: Vec<String> = made?.into_iter().flatten().collect();
-        let is_made = made.iter().any(|made| made.eq_ignore_ascii_case(name));
-        if is_made || self.signals.iter().any(is_of_signal) {
-            return None;
-        }
+        let may_make = |rule| match rules::fixed_name(rule) {
+            Some(made) => made.is_some_and(|made| made.eq_ignore_ascii_case(name)),
+            None => true, // one over a pattern of names makes what the store tells
+        };
+        self.signals.iter().any(is_of_signal) || self.rules.iter().any(|rule| may_make(rule))
+    }
+
+    /// The names that the configuration gives. Takes no look at the store.
+    pub(super) fn fixed_names(&self) -> Vec<String> {
+        let made = self.rules.iter().filter_map(|rule| rules::fixed_name(rule));
         let signals = self.signals.iter().map(|(spec, _)| spec.name.clone());
-        Some(signals.chain(made).collect())
+        signals.chain(made.flatten()).collect()
     }
 
     /// What a selector means to a signal that reads values sanitised.

@@ -384,10 +384,10 @@ mod tests {
     async fn guesses_from_one_address_keep_nobody_else_from_being_let_in() {
         let authenticator = authenticator();
         let ask = |password: &str, host: u8| {
-            let address = Some(ClientAddress::of([10, 0, 0, host]));
+            let address = Some(ClientAddress::of([10, 0, 0, host], None));
             authenticator.looked_at("keda".to_owned(), password.to_owned(), address)
         };
-        let address = Some(ClientAddress::of([10, 0, 0, 1]));
+        let address = Some(ClientAddress::of([10, 0, 0, 1], None));
         let guesses: Vec<Admitted> = std::iter::from_fn(|| authenticator.admit(address)).collect();
         assert_eq!(guesses.len(), OF_ADDRESS_MAX);
         assert_eq!(ask("a guess", 1).await, Verdict::Busy);
@@ -401,7 +401,7 @@ mod tests {
     #[tokio::test]
     async fn one_password_of_many_requests_is_looked_at_once() {
         let authenticator = authenticator();
-        let address = Some(ClientAddress::of([10, 0, 0, 1]));
+        let address = Some(ClientAddress::of([10, 0, 0, 1], None));
         let ask = |password: &str| {
             authenticator.looked_at("keda".to_owned(), password.to_owned(), address)
         };

@@ -6,6 +6,7 @@
 //! client has read that: until then it counts for its address, and a client that does not read it loses its connection.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,7 +14,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Response};
 use futures_util::task::AtomicWaker;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use parking_lot::Mutex;
@@ -89,7 +90,7 @@ struct Unread {
 /// A connection's client, for as long as the connection lives.
 pub(super) struct Peer {
     calls: Calls,
-    address: ClientAddress,
+    pub(super) address: ClientAddress,
     /// Streams that it may have at a time.
     pub(super) streams_max: u32,
     incomplete: AtomicUsize,
@@ -263,15 +264,28 @@ impl Drop for Incomplete<'_> {
     }
 }
 
-impl Call {
-    /// Whose connection it is of.
-    pub(super) fn peer(&self) -> &Peer {
-        &self.of
-    }
-
-    /// Whose it is.
-    pub(super) fn address(&self) -> ClientAddress {
-        self.of.address
+/// What a call is answered, which ends at its deadline, or for others, also before there is an answer: no connection may end
+/// because a handler takes its time.
+pub(super) async fn answered(
+    call: Call,
+    deadline: Option<Instant>,
+    answering: impl Future<Output = Response<Body>>,
+) -> Response<Answer> {
+    let late = async {
+        match deadline {
+            Some(at) => tokio::time::sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    };
+    let refused = |status: Status| {
+        let refused: Response<Body> = status.into_http();
+        refused.map(|body| Answer::new(body, None, None))
+    };
+    tokio::select! {
+        biased;
+        () = poll_fn(|context| call.ending.poll(context)) => refused(too_many()),
+        answer = answering => answer.map(|body| Answer::new(body, Some(call), deadline)),
+        () = late => refused(too_late()),
     }
 }
 
@@ -393,12 +407,10 @@ impl HttpBody for Answer {
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
-
     use super::*;
 
     fn address(last: u8) -> Option<ClientAddress> {
-        Some(ClientAddress::of([10, 0, 0, last]))
+        Some(ClientAddress::of([10, 0, 0, last], None))
     }
 
     fn open_all(peer: &Arc<Peer>) -> Vec<Call> {
@@ -499,6 +511,22 @@ mod tests {
         let frame = read.await.expect("no panic").expect("one");
         let trailers = frame.expect("no error").into_trailers().expect("trailers");
         assert_eq!(trailers.get("grpc-status").expect("a status"), "8");
+    }
+
+    /// A call that waited for its turn counted as one that its client does not read, and KEDA's connection ended with all streams.
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_is_ended_while_its_handler_works_is_answered_at_once() {
+        let calls = Calls::default();
+        let peer = calls.connected(address(1));
+        let call = peer.call().expect("there is room");
+        call.ending.come(0);
+        let answer = answered(call, None, std::future::pending()).await;
+        assert_eq!(answer.headers().get("grpc-status").expect("a status"), "8");
+        let silent = tokio::time::timeout(10 * UNREAD_MAX, peer.does_not_read()).await;
+        assert!(silent.is_err(), "nothing is unread");
+        let call = peer.call().expect("there is room");
+        let answer = answered(call, Some(Instant::now()), std::future::pending()).await;
+        assert_eq!(answer.headers().get("grpc-status").expect("a status"), "4");
     }
 
     #[tokio::test(start_paused = true)]

@@ -22,7 +22,7 @@ use tonic::Status;
 use tracing::{debug, warn};
 
 use super::Triggers;
-use super::calls::{self, Answer, Call, Calls, Peer, too_late, too_many};
+use super::calls::{self, Answer, Calls, Peer, too_many};
 use crate::serve::places::{Connection, Evicts, Places};
 use crate::serve::{descriptors, listen};
 use crate::web_config::{ReloadedConfig, accept};
@@ -143,21 +143,15 @@ async fn answer<S>(
     let client = Arc::clone(&peer);
     let service = service_fn(move |request: Request<Incoming>| {
         let under_way = peer.call();
-        let service = service.clone();
+        let (service, peer) = (service.clone(), Arc::clone(&peer));
         async move {
             let Some(under_way) = under_way else {
                 let refused: Response<Body> = too_many().into_http();
                 return Ok::<_, Infallible>(refused.map(|body| Answer::new(body, None, None)));
             };
             let deadline = calls::deadline(request.headers());
-            let answering = call(service, request, (&under_way, verified));
-            let answer = match deadline {
-                None => answering.await,
-                Some(at) => tokio::time::timeout_at(at, answering)
-                    .await
-                    .unwrap_or_else(|_| too_late().into_http()),
-            };
-            Ok(answer.map(|body| Answer::new(body, Some(under_way), deadline)))
+            let answering = call(service, request, (peer, verified));
+            Ok(calls::answered(under_way, deadline, answering).await)
         }
     });
     let connection = http2::Builder::new(TokioExecutor::new())
@@ -189,15 +183,15 @@ async fn answer<S>(
 async fn call(
     service: ExternalScaler,
     request: Request<Incoming>,
-    (under_way, verified): (&Call, bool),
+    (peer, verified): (Arc<Peer>, bool),
 ) -> Response<Body> {
-    let address = under_way.address();
+    let address = peer.address;
     let (head, body) = request.into_parts();
     if !ExternalScaler::has(head.uri.path()) {
         let request = Request::from_parts(head, Body::empty());
         return service.answer(request, Some(address), verified).await;
     }
-    match message(body, under_way.peer()).await {
+    match message(body, &peer).await {
         Ok(bytes) => {
             let request = Request::from_parts(head, Body::from(bytes));
             service.answer(request, Some(address), verified).await

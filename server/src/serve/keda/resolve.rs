@@ -108,6 +108,11 @@ pub(super) fn resolve(
     }
 }
 
+/// Why a trigger reads nothing.
+pub(super) fn is_none(name: &str) -> String {
+    format!("there is no signal {name:?}")
+}
+
 /// Why a trigger reads nothing: what there is instead, the nearest first.
 pub(super) fn no_signal(names: &[String], name: &str) -> String {
     const LISTED: usize = 20;
@@ -119,12 +124,11 @@ pub(super) fn no_signal(names: &[String], name: &str) -> String {
         .collect::<Vec<_>>()
         .join(", ");
     let near = nearest(name, names.iter().map(String::as_str));
+    let is_none = is_none(name);
     match near {
-        _ if names.is_empty() => format!("there is no signal {name:?}; the configuration has none"),
-        Some(near) => {
-            format!("there is no signal {name:?}; did you mean {near}? There are: {listed}{more}")
-        }
-        None => format!("there is no signal {name:?}; there are: {listed}{more}"),
+        _ if names.is_empty() => format!("{is_none}; the configuration has none"),
+        Some(near) => format!("{is_none}; did you mean {near}? There are: {listed}{more}"),
+        None => format!("{is_none}; there are: {listed}{more}"),
     }
 }
 

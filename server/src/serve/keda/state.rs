@@ -270,7 +270,7 @@ mod tests {
 
     fn asker(last: u8) -> Asker {
         Asker {
-            address: ClientAddress::of([10, 0, 0, last]),
+            address: ClientAddress::of([10, 0, 0, last], None),
             authenticated: false,
         }
     }

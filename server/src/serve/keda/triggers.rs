@@ -18,7 +18,7 @@ use super::calls::CALLS_MAX;
 use super::entry::Entry;
 use super::latch::Latch;
 use super::latches::{self, Latches};
-use super::resolve::{SourceKey, bad_query, no_signal, readable, resolve};
+use super::resolve::{SourceKey, bad_query, is_none, no_signal, readable, resolve};
 use super::scale_from_zero::{ScaleFromZero, pool_of};
 use super::shares::Asker;
 use super::state::{EntryKey, Slot, State};
@@ -319,14 +319,16 @@ impl Scalers for Triggers {
         let Source::Signal(name) = &trigger.source else {
             return;
         };
-        let Some(others) = self.0.signals.read().others_than(name) else {
+        let signals = Arc::clone(&self.0.signals.read());
+        if signals.may_have(name) {
             return;
-        };
-        let now = self.0.clock.now();
-        if !self.0.may_look_for_names(now) {
-            return; // KEDA asks again
         }
-        let refusal = Refusal::invalid("signal", no_signal(&others, name));
+        let now = self.0.clock.now();
+        let why = match self.0.may_look_for_names(now) {
+            true => no_signal(&signals.fixed_names(), name),
+            false => is_none(name),
+        };
+        let refusal = Refusal::invalid("signal", why);
         self.refused(caller, &refusal);
         let warned = &mut *self.0.warned.lock();
         let is_due = |at: &mut Timestamp| now.since_ms(*at) >= WARNED_EVERY_MS;
@@ -348,7 +350,10 @@ impl Scalers for Triggers {
         if let Some(known) = refusals.get_mut(&key) {
             known.count += 1;
             known.last = last;
-            known.refusal = refusal.clone();
+            // With names that are near it says more.
+            if !known.refusal.why.starts_with(&refusal.why) {
+                known.refusal = refusal.clone();
+            }
             return;
         }
         if refusals.len() >= REFUSALS_MAX
@@ -475,7 +480,11 @@ mod tests {
             name: name.to_owned(),
             authenticated: false,
         };
-        triggers.trigger(&caller, Some(ClientAddress::of([10, 0, 0, host])), &trigger)
+        triggers.trigger(
+            &caller,
+            Some(ClientAddress::of([10, 0, 0, host], None)),
+            &trigger,
+        )
     }
 
     /// Each call computed distances to 5,000 names on a thread that answers autoscalers.
@@ -487,6 +496,30 @@ mod tests {
             let looks = (0..1_000).filter(|ms| may(second + ms)).count();
             assert_eq!(looks, LOOKS_MAX as usize);
         }
+    }
+
+    /// Of a hundred ScaledObjects with wrong names at once ten were shown.
+    #[test]
+    fn each_name_that_is_not_there_is_noted() {
+        let (triggers, _quit) = triggers();
+        let metadata = |key: &str, text: &str| (key.to_owned(), text.to_owned());
+        let metadata = [metadata("signal", "nowhere"), metadata("threshold", "5")];
+        let trigger = Trigger::parse(&metadata.into()).expect("a trigger");
+        let count = 10 * LOOKS_MAX as usize;
+        for at in 0..2 * count {
+            let caller = Caller {
+                namespace: "ns".to_owned(),
+                name: (at % count).to_string(),
+                authenticated: false,
+            };
+            triggers.specified(&caller, &trigger);
+        }
+        let (shown, _) = triggers.describe();
+        assert_eq!(shown.len(), count);
+        let says = |text: &str| shown.iter().filter(|one| one.reason.contains(text)).count();
+        assert_eq!(says("there is no signal \"nowhere\""), count);
+        let looked = says("the configuration has none");
+        assert!(looked >= LOOKS_MAX as usize, "{looked}");
     }
 
     /// KEDA with 700 queries was refused the next beside a stranger with 650, and had 500 of its 900 beside one who came first.
