@@ -141,6 +141,10 @@ pub const RESTART_GRACE_MS_DEFAULT: i64 = 60_000;
 /// After a start, no signal waits longer than this for the first scrape of a target (rules S6f, S9d).
 pub const FIRST_SCRAPE_WAIT_MS_MAX: i64 = 10_000;
 
+/// So long after a start what a snapshot knows of targets stays that nobody has named since, while some job that may have them has given
+/// no list; then they have left (rule S6f).
+pub const UNLISTED_KEPT_MS: i64 = 3_600_000;
+
 /// Label values remembered without expiry per group of targets, to prove that a selector's value exists. Client headers
 /// can create values without bound; beyond this number the label index, which expires with retention, is used.
 pub const REMEMBERED_VALUES_MAX: usize = 65_536;

@@ -53,6 +53,14 @@ impl NotKnown {
         series.map(|(_, why)| why.as_str())
     }
 
+    /// Whether another series of this metric is not listed any more.
+    pub(crate) fn is_full(&self, metric: &str) -> bool {
+        match self.by_metric.get(metric) {
+            Some(series) => series.len() > SERIES_MAX,
+            None => self.by_metric.len() == METRICS_MAX && self.others.is_some(),
+        }
+    }
+
     /// Whether there is one of this metric.
     pub(crate) fn has(&self, metric: &str) -> bool {
         self.others.is_some() || self.by_metric.contains_key(metric)

@@ -91,9 +91,9 @@ impl Reader {
     }
 
     /// Sets the jobs whose discovery has given no list since this program started. What may read their targets is unknown
-    /// while the lists are awaited, and what reads targets that a snapshot knows of them until they are there (rule S6f).
+    /// while the lists are awaited, and what reads targets that a snapshot knows of them until they are there, for an hour at most (rule S6f).
     pub fn set_unlisted(&self, unlisted: Unlisted) {
-        self.registry.write().facts.unlisted = unlisted;
+        self.registry.write().facts.set_unlisted(unlisted);
     }
 
     /// Sets the step of subqueries that name none, in milliseconds. Prometheus' is its `evaluation_interval`.

@@ -467,7 +467,7 @@ impl Task {
     }
 
     /// Tells the signals, after our start, which jobs may have targets that nobody knows of yet. They are not awaited for long, for
-    /// one whose source cannot be read must not keep the others'; what a snapshot knows of them stays.
+    /// one whose source cannot be read must not keep the others'; what a snapshot knows of them stays for an hour.
     fn tell_unlisted(&mut self) {
         let partial = self.partial();
         let were_partial = std::mem::replace(&mut self.are_partial, !partial.is_empty());
@@ -490,14 +490,12 @@ impl Task {
             (&name[..], &job.config.relabel[..], is_listed)
         });
         let mut unlisted = unlisted(jobs, followed.collect());
-        if self.first_lists.look(&unlisted, Instant::now()) {
-            let jobs = unlisted.jobs.join(", ");
-            warn!(
-                jobs,
-                "discovery has given no list since the start; signals are told without its targets, but for those of the snapshot"
-            );
+        if let Some(says) = self.first_lists.look(&unlisted, Instant::now()) {
+            let jobs: Vec<&str> = unlisted.jobs.iter().map(String::as_str).collect();
+            let jobs = jobs.join(", ");
+            warn!(jobs, "{says}");
         }
-        unlisted.are_awaited = self.first_lists.due().is_some();
+        unlisted.are_awaited = self.first_lists.are_awaited();
         unlisted.partial = partial;
         self.reader.set_unlisted(unlisted);
     }

@@ -1,6 +1,9 @@
 //! Which jobs have given no list since this program started, for the signals (rule S6f).
 
+use std::time::Duration;
+
 use stillwell_engine::labels::{RelabelAction, RelabelRule};
+use stillwell_engine::limits::UNLISTED_KEPT_MS;
 use stillwell_engine::signal::{Partial, Unlisted};
 use tokio::time::Instant;
 
@@ -8,32 +11,50 @@ use tokio::time::Instant;
 pub(super) enum FirstLists {
     /// They do, until then.
     AwaitedUntil(Instant),
-    /// They do not any more, though some have given none.
-    Missed,
+    /// They do not any more, though some have given none; what a snapshot knows of their targets stays until then.
+    Missed(Instant),
+    /// That has left, too.
+    GivenUp,
     /// Each has given one.
     There,
 }
 
 impl FirstLists {
-    /// When they are not awaited any more, while they are.
+    /// When that changes by itself.
     pub(super) fn due(&self) -> Option<Instant> {
         match self {
-            FirstLists::AwaitedUntil(until) => Some(*until),
-            FirstLists::Missed | FirstLists::There => None,
+            FirstLists::AwaitedUntil(until) | FirstLists::Missed(until) => Some(*until),
+            FirstLists::GivenUp | FirstLists::There => None,
         }
     }
 
-    /// Takes notice of who has given none. True where they are not awaited any more as of now.
-    pub(super) fn look(&mut self, unlisted: &Unlisted, now: Instant) -> bool {
+    /// Whether signals wait for them.
+    pub(super) fn are_awaited(&self) -> bool {
+        matches!(self, FirstLists::AwaitedUntil(_))
+    }
+
+    /// Takes notice of who has given none. What there is to say where signals are judged without them as of now.
+    pub(super) fn look(&mut self, unlisted: &Unlisted, now: Instant) -> Option<&'static str> {
+        let kept = Duration::from_millis(UNLISTED_KEPT_MS.unsigned_abs());
         match self {
-            _ if unlisted.jobs.is_empty() => *self = FirstLists::There,
-            FirstLists::AwaitedUntil(until) if *until <= now => {
-                *self = FirstLists::Missed;
-                return true;
+            _ if unlisted.jobs.is_empty() => {
+                *self = FirstLists::There;
+                None
             }
-            _ => {}
+            FirstLists::AwaitedUntil(until) if *until <= now => {
+                *self = FirstLists::Missed(now + kept);
+                Some(
+                    "discovery has given no list since the start; signals are told without its targets, but for those of the snapshot",
+                )
+            }
+            FirstLists::Missed(until) if *until <= now => {
+                *self = FirstLists::GivenUp;
+                Some(
+                    "discovery has given no list for an hour; what the snapshot knew of its targets counts as gone",
+                )
+            }
+            _ => None,
         }
-        false
     }
 }
 
@@ -44,16 +65,16 @@ pub(super) fn unlisted<'j>(
 ) -> Unlisted {
     let mut unlisted = Unlisted {
         are_of_any_name: !makers.is_empty(),
-        jobs: makers,
+        jobs: makers.into_iter().collect(),
         ..Unlisted::default()
     };
     for (name, relabel, is_listed) in jobs {
         if is_listed {
-            unlisted.listed.push(name.to_owned());
+            unlisted.listed.insert(name.to_owned());
             continue;
         }
         unlisted.are_of_any_name |= relabel.iter().any(may_write_job);
-        unlisted.jobs.push(name.to_owned());
+        unlisted.jobs.insert(name.to_owned());
     }
     unlisted
 }
@@ -86,25 +107,28 @@ mod tests {
     #[test]
     fn lists_that_are_there_or_late_are_not_awaited() {
         let start = Instant::now();
-        let later = start + std::time::Duration::from_secs(10);
+        let later = start + Duration::from_secs(10);
+        let last = later + Duration::from_secs(3_600);
         let none = Unlisted::default();
         let one = Unlisted {
-            jobs: vec!["w".to_owned()],
+            jobs: ["w".to_owned()].into(),
             ..Unlisted::default()
         };
-        for (looks, is_due) in [
-            (&[(&one, start, false)][..], true),
-            (&[(&none, start, false)], false),
-            (&[(&one, start, false), (&none, start, false)], false),
-            (&[(&one, later, true)], false),
-            (&[(&one, later, true), (&one, later, false)], false),
-            (&[(&one, later, true), (&none, later, false)], false),
+        for (looks, due) in [
+            (&[(&one, start, false)][..], Some(later)),
+            (&[(&none, start, false)], None),
+            (&[(&one, start, false), (&none, start, false)], None),
+            (&[(&one, later, true)], Some(last)),
+            (&[(&one, later, true), (&one, later, false)], Some(last)),
+            (&[(&one, later, true), (&none, later, false)], None),
+            (&[(&one, later, true), (&one, last, true)], None),
+            (&[(&one, later, true), (&none, last, false)], None),
         ] {
             let mut lists = FirstLists::AwaitedUntil(later);
-            for (unlisted, now, expected) in looks {
-                assert_eq!(lists.look(unlisted, *now), *expected);
+            for (unlisted, now, says) in looks {
+                assert_eq!(lists.look(unlisted, *now).is_some(), *says);
             }
-            assert_eq!(lists.due().is_some(), is_due, "{looks:?}");
+            assert_eq!(lists.due(), due, "{looks:?}");
         }
     }
 
@@ -131,7 +155,7 @@ mod tests {
                 unlisted(jobs.into_iter(), Vec::new())
             };
             assert_eq!(of(false).are_of_any_name, expected, "{rules:?}");
-            assert_eq!(of(false).jobs, ["w"]);
+            assert!(of(false).jobs.contains("w"));
             assert!(!of(true).are_of_any_name, "a list says what there is");
         }
         assert!(unlisted([].into_iter(), vec!["PodMonitor".to_owned()]).are_of_any_name);

@@ -34,7 +34,7 @@ fn may_read(
     // Labels that are known to be another's exclude a job whose targets may have any.
     let are_listed = |jobs: &[String]| jobs.iter().all(|job| unlisted.listed.contains(job));
     let is_of_listed = |matcher: &&Matcher| match (matcher.op(), matcher.literal_values()) {
-        (MatchOp::Equal, _) => unlisted.listed.iter().any(|job| job == matcher.value()),
+        (MatchOp::Equal, _) => unlisted.listed.contains(matcher.value()),
         (_, Some(jobs)) => are_listed(jobs),
         (_, None) => false,
     };
@@ -80,8 +80,7 @@ pub(super) fn why_not_scraped(assessment: Assessment<'_>, target: &TargetFacts) 
     if !target.is_unclaimed || !unlisted.may_have(job) {
         return None;
     }
-    let mut jobs = unlisted.jobs.iter();
-    let job = jobs.find(|one| *one == job).or(unlisted.jobs.first())?;
+    let job = unlisted.jobs.get(job).or(unlisted.jobs.first())?;
     Some(format!(
         "the discovery of {job} has given no list since this program started, so whether it is still there is not known"
     ))

@@ -99,6 +99,11 @@ impl Writer {
         let store = self.store.read();
         let removed = staged.page().removed.iter();
         for id in removed.filter(|id| progress.has_left(**id)) {
+            // A page of a collector may come without any of its 40,000 series.
+            let metric = store.metric_name(*id).unwrap_or_default();
+            if !registry.facts.list_more_ended(&others, metric) {
+                continue;
+            }
             let labels = store.series.labels(*id);
             let owner = staged.target();
             registry.facts.replicated_ended(owner, &others, &labels);

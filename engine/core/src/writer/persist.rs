@@ -3,7 +3,7 @@
 //! A restored target waits until [`Writer::add_target`] is called with its labels: then it goes on under its id, with the
 //! history of its series and what was known of its process. One that is not called for within `FIRST_SCRAPE_WAIT_MS_MAX`
 //! has left discovery while this program was not running (S6a); of a job whose discovery has given no list one that is not called
-//! for when it has (S6f).
+//! for when it has, or within `UNLISTED_KEPT_MS` (S6f).
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use super::target::Target;
 use super::{Engine, Writer};
 use crate::exposition::Stage;
 use crate::labels::Labels;
-use crate::limits::{FIRST_SCRAPE_WAIT_MS_MAX, Limits};
+use crate::limits::{FIRST_SCRAPE_WAIT_MS_MAX, Limits, UNLISTED_KEPT_MS};
 use crate::reader::Reader;
 use crate::scrape::TargetSpec;
-use crate::signal::{RestoredTarget, SignalRegistry};
+use crate::signal::{Facts, RestoredTarget, SignalRegistry};
 use crate::store::{ClockId, SeriesId, Store, TargetId};
 use crate::time::Timestamp;
 use crate::wire::{In, WireError, put_bool, put_i, put_list, put_option};
@@ -29,6 +29,27 @@ pub(super) struct Unclaimed {
     since: Option<Timestamp>,
     /// Until when they are waited for, once maintenance has begun.
     until_ms: Option<i64>,
+    /// Those that have left.
+    gone: Vec<Labels>,
+    /// As of which number of what is told of jobs without a list, and whether these were waited for no more.
+    looked_at: Option<(u64, bool)>,
+}
+
+impl Unclaimed {
+    /// Finds those that have left. They are looked through when what is known of jobs has changed, and not each second.
+    fn look(&mut self, facts: &Facts, is_over: bool) {
+        let as_of = Some((facts.unlisted_version, is_over));
+        if self.looked_at == as_of {
+            return;
+        }
+        self.looked_at = as_of;
+        let stays = |labels: &Labels| {
+            let job = labels.get("job").unwrap_or_default();
+            !is_over && facts.unlisted.may_have(job)
+        };
+        let labels = self.targets.iter().map(|(_, labels, _)| labels);
+        self.gone = labels.filter(|labels| !stays(labels)).cloned().collect();
+    }
 }
 
 /// A target as it is read.
@@ -145,26 +166,25 @@ impl Writer {
     /// The stage of a restored target that discovery has not found in time, which has to be removed as of our start: its series
     /// stand for nothing since, and at no time are they beside those of the targets that have taken its place.
     pub(super) fn next_unclaimed(&mut self, now: Timestamp) -> Option<(Stage, Timestamp)> {
-        let labels = {
-            let registry = self.registry.read();
-            let unlisted = &registry.facts.unlisted;
-            let may_stay =
-                |labels: &Labels| unlisted.may_have(labels.get("job").unwrap_or_default());
-            let targets = self.unclaimed.targets.iter().rev();
-            let mut labels = targets.map(|(_, labels, _)| labels);
-            labels.find(|labels| !may_stay(labels))?.clone()
-        };
-        let spec = TargetSpec {
-            labels,
-            ..TargetSpec::default()
-        };
         let wait_until_ms = now.ms().saturating_add(FIRST_SCRAPE_WAIT_MS_MAX);
         let until_ms = *self.unclaimed.until_ms.get_or_insert(wait_until_ms);
-        if now.ms() < until_ms {
+        if now.ms() < until_ms || self.unclaimed.targets.is_empty() {
             return None;
         }
         let since = self.unclaimed.since.unwrap_or(now);
-        self.claim_target(&spec).map(|(_, stage)| (stage, since))
+        let is_over = now.since_ms(since) >= UNLISTED_KEPT_MS;
+        self.unclaimed.look(&self.registry.read().facts, is_over);
+        while let Some(labels) = self.unclaimed.gone.pop() {
+            let spec = TargetSpec {
+                labels,
+                ..TargetSpec::default()
+            };
+            // It may have been found meanwhile.
+            if let Some((_, stage)) = self.claim_target(&spec) {
+                return Some((stage, since));
+            }
+        }
+        None
     }
 }
 

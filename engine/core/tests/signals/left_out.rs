@@ -282,3 +282,77 @@ fn a_series_that_another_replica_shows_goes_on_with_its_next_page() {
         assert_eq!(scenario.reported(sum), value(5.0));
     }
 }
+
+/// Whenever any target left, what replicas show as each other's was unknown until their next pages.
+#[test]
+fn whoever_leaves_concerns_replicas_only_by_what_it_had() {
+    const OWN: &str = "my_queue";
+    for (page, job, concerns) in [
+        ("other 1\n", "pods", false),
+        // It has the metric, and its own labels.
+        ("my_queue 7\n", "pods", false),
+        ("my_queue{job=\"w\",instance=\"z\"} 7\n", "fed", true),
+    ] {
+        let mut scenario = Scenario::new();
+        let fed = |instance: &str, job: &str| TargetSpec {
+            labels: Labels::from_pairs([("job", job), ("instance", instance)]),
+            interval_ms: INTERVAL_MS as u64,
+            honor_labels: job == "fed",
+            ..TargetSpec::default()
+        };
+        let sum = scenario.register(&format!("sum({OWN}{{job=\"v\"}})"));
+        let pair = ["a:1", "b:1"].map(|instance| scenario.target_with(fed(instance, "fed")));
+        let third = scenario.target_with(fed("c:1", job));
+        let replicas = format!("{OWN}{{job=\"v\",instance=\"x\"}} 30\n");
+        for _ in 0..4 {
+            for one in pair {
+                scenario.take(one, &replicas);
+            }
+            scenario.take_now(third, page);
+        }
+        assert_eq!(scenario.reported(sum), value(30.0), "{page}");
+        scenario.remove(third);
+        match concerns {
+            // Whose the series was is not known.
+            true => unknown(&scenario.reported(sum), &["c:1", "has left"]),
+            false => assert_eq!(scenario.reported(sum), value(30.0), "{page}"),
+        }
+    }
+}
+
+/// Of the many series that a collector's page comes without some say that all are not known.
+#[test]
+fn all_series_that_leave_a_page_are_not_known_where_another_replica_shows_them() {
+    let mut scenario = Scenario::new();
+    let page = |from: usize| {
+        let lines = (from..30).map(|at| format!("my_queue{{job=\"v\",instance=\"{at}\"}} 1\n"));
+        lines.collect::<String>() + "other{job=\"v\",instance=\"x\"} 1\n"
+    };
+    let signals = [
+        "sum(my_queue)",
+        "sum(my_queue{instance=\"29\"})",
+        "sum(other)",
+    ];
+    let signals = signals.map(|text| scenario.register(text));
+    let [one, other] = ["a:1", "b:1"].map(|instance| {
+        scenario.target_with(TargetSpec {
+            labels: Labels::from_pairs([("job", "fed"), ("instance", instance)]),
+            interval_ms: INTERVAL_MS as u64,
+            honor_labels: true,
+            ..TargetSpec::default()
+        })
+    });
+    for _ in 0..4 {
+        scenario.take(one, &page(0));
+        scenario.take_now(other, &page(0));
+    }
+    scenario.take(one, &page(29));
+    for signal in &signals[..2] {
+        unknown(&scenario.reported(*signal), &["no longer shows"]);
+    }
+    assert_eq!(scenario.reported(signals[2]), value(1.0));
+    scenario.take(other, &page(0));
+    scenario.take(other, &page(0));
+    let told = [30.0, 1.0, 1.0].map(value);
+    assert_eq!(signals.map(|one| scenario.reported(one)), told);
+}

@@ -25,6 +25,7 @@ mod unlisted;
 
 use hashbrown::{HashMap, HashSet};
 
+use crate::labels::Labels;
 use crate::scrape::{Retain, TargetSpec};
 use crate::store::{ClockId, TargetId};
 
@@ -105,6 +106,8 @@ pub(crate) struct Facts {
     /// What must be added to a time for the wall clock's.
     pub(crate) wall_offset_ms: i64,
     pub(crate) unlisted: Unlisted,
+    /// Incremented whenever that changes.
+    pub(crate) unlisted_version: u64,
 }
 
 impl Default for Facts {
@@ -125,11 +128,18 @@ impl Default for Facts {
             requirements: RetainRequirements::default(),
             wall_offset_ms: 0,
             unlisted: Unlisted::default(),
+            unlisted_version: 0,
         }
     }
 }
 
 impl Facts {
+    /// Takes which jobs have no list.
+    pub(crate) fn set_unlisted(&mut self, unlisted: Unlisted) {
+        self.unlisted_version += u64::from(self.unlisted != unlisted);
+        self.unlisted = unlisted;
+    }
+
     pub(crate) fn target(&self, id: TargetId) -> Option<&TargetFacts> {
         self.targets.get(id.index())?.as_ref()
     }
@@ -194,7 +204,8 @@ impl Facts {
         self.record_structure_change_of_all();
         self.left_ms = self.left_ms.max(at_ms);
         self.targets_with_losses -= usize::from(facts.has_losses);
-        self.owner_leaves(&facts.name, &facts.replicated);
+        let may_have_had = |labels: &Labels| facts.may_have_had(labels);
+        self.owner_leaves(&facts.name, &facts.replicated, may_have_had);
         self.requirements.forget(id);
         if let Some(group) = self.groups.get_mut(&facts.group) {
             group.holders.retain(|_, holder| *holder != id);

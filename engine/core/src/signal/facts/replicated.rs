@@ -59,6 +59,14 @@ impl Facts {
         of.map(|(id, _)| id).collect()
     }
 
+    /// Whether one of these would list another series of a metric that has ended.
+    pub(crate) fn list_more_ended(&self, of: &[TargetId], metric: &str) -> bool {
+        let mut targets = of.iter().filter_map(|id| self.target(*id));
+        targets.any(|target| {
+            target.replicated.shows(metric) && !target.replicated.ended.is_full(metric)
+        })
+    }
+
     /// A series of `owner` has ended: it is not known where one of the others shows it.
     pub(crate) fn replicated_ended(
         &mut self,
@@ -78,28 +86,40 @@ impl Facts {
             if !shown.is_some_and(|shown| shown.may_have(labels)) {
                 continue;
             }
-            let why = format!(
-                "{name} no longer shows {labels}, and {} does: its next page gives the value",
-                facts.name
-            );
-            facts.replicated.ended.add(labels, || why);
-            self.update_losses(*other);
+            let Replicated { ended, .. } = &mut facts.replicated;
+            let is_new = !ended.is_full(metric);
+            let other_name = &facts.name;
+            ended.add(labels, || {
+                format!(
+                    "{name} no longer shows {labels}, and {other_name} does: its next page gives the value"
+                )
+            });
+            if is_new {
+                self.update_losses(*other);
+            }
         }
     }
 
     /// A target leaves, and with it its series: those that others show are not known before their next pages.
-    pub(super) fn owner_leaves(&mut self, name: &str, replicated: &Replicated) {
+    pub(super) fn owner_leaves(
+        &mut self,
+        name: &str,
+        replicated: &Replicated,
+        may_have_had: impl Fn(&Labels) -> bool,
+    ) {
         self.with_replicated -= usize::from(!replicated.shown.is_empty());
         for other in self.with_replicated() {
             let Some(target) = self.targets[other.index()].as_mut() else {
                 continue; // it is listed
             };
-            let why = format!(
-                "{name} has left, and {} may show what it had: its next page gives the values",
-                target.name
-            );
-            for labels in target.replicated.shown.samples() {
-                target.replicated.ended.add(labels, || why.clone());
+            let Replicated { shown, ended } = &mut target.replicated;
+            let other_name = &target.name;
+            for labels in shown.samples().filter(|labels| may_have_had(labels)) {
+                ended.add(labels, || {
+                    format!(
+                        "{name} has left, and {other_name} may show what it had: its next page gives the values"
+                    )
+                });
             }
             self.update_losses(other);
         }

@@ -189,6 +189,15 @@ impl TargetFacts {
             .filter(|_| !self.replaced.contains(label))
     }
 
+    /// Whether a series with these labels may be one of the target's own.
+    pub(super) fn may_have_had(&self, series: &Labels) -> bool {
+        let metric = series.metric_name().unwrap_or("");
+        let is_other = |(label, value): (&str, &str)| {
+            self.constant_label(label).is_some() && series.get(label) != Some(value)
+        };
+        self.metrics.contains_key(metric) && !self.labels.iter().any(is_other)
+    }
+
     /// Whether series of a metric name sources behind the target, each of which may leave while the page goes on.
     pub(crate) fn tells_of_sources(&self, metric: &str) -> bool {
         let shown = self.shown_labels.get(metric);

@@ -1,14 +1,16 @@
 //! Jobs of which nobody knows all targets yet (S6f).
 
+use std::collections::BTreeSet;
+
 /// Jobs whose discovery has given no list since this program started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unlisted {
     /// Their names.
-    pub jobs: Vec<String>,
+    pub jobs: BTreeSet<String>,
     /// Whether their targets may have another label `job` than that (relabelling, jobs that are made of objects).
     pub are_of_any_name: bool,
     /// Jobs that have given a list: what that does not name has left.
-    pub listed: Vec<String>,
+    pub listed: BTreeSet<String>,
     /// Whether signals wait for the lists, whatever is known of these jobs' targets.
     pub are_awaited: bool,
     /// Jobs whose discovery sees a part of what there is now.
@@ -29,8 +31,7 @@ pub struct Partial {
 impl Unlisted {
     /// Whether a target of an earlier run, with this label `job`, may be one of theirs.
     pub(crate) fn may_have(&self, job: &str) -> bool {
-        let is = |name: &String| name == job;
         !self.jobs.is_empty()
-            && (self.jobs.iter().any(is) || self.are_of_any_name && !self.listed.iter().any(is))
+            && (self.jobs.contains(job) || self.are_of_any_name && !self.listed.contains(job))
     }
 }
