@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::limits::{COMPILED_DEPTH_MAX, COMPILED_OPS_MAX, SUBQUERY_VALUES_MAX};
+use crate::limits::SUBQUERY_VALUES_MAX;
 
 /// What in a query no program has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +37,11 @@ pub(crate) enum Unsupported {
     /// It reads no series.
     NoSeries,
     /// More operations than a program may have, or deeper nesting.
-    TooLarge,
+    TooLarge {
+        /// Those that it may have.
+        ops_max: usize,
+        depth_max: usize,
+    },
     /// What evaluation refuses.
     Refused(String),
 }
@@ -72,9 +76,9 @@ impl fmt::Display for Unsupported {
             }
             Unsupported::NoVector => f.write_str("it yields no vector"),
             Unsupported::NoSeries => f.write_str("it reads no series"),
-            Unsupported::TooLarge => write!(
+            Unsupported::TooLarge { ops_max, depth_max } => write!(
                 f,
-                "it has more than {COMPILED_OPS_MAX} operations, or is nested deeper than {COMPILED_DEPTH_MAX}"
+                "it has more than {ops_max} operations, or is nested deeper than {depth_max}"
             ),
             Unsupported::Refused(why) => write!(f, "evaluation refuses it: {why}"),
         }

@@ -74,10 +74,21 @@ impl Compiler {
 
     /// Error: this is too deep.
     fn check_depth(&self, depth: usize) -> Compiled<()> {
-        let more = if self.is_compared { COMPARED_DEPTH } else { 0 };
-        match depth > COMPILED_DEPTH_MAX + more {
-            true => Err(Unsupported::TooLarge),
+        let (ops_max, depth_max) = self.maxima();
+        match depth > depth_max {
+            true => Err(Unsupported::TooLarge { ops_max, depth_max }),
             false => Ok(()),
+        }
+    }
+
+    /// How many operations, and how deeply nested, what is compiled may have.
+    fn maxima(&self) -> (usize, usize) {
+        match self.is_compared {
+            true => (
+                COMPILED_OPS_MAX * COMPARED_OPS_TIMES,
+                COMPILED_DEPTH_MAX + COMPARED_DEPTH,
+            ),
+            false => (COMPILED_OPS_MAX, COMPILED_DEPTH_MAX),
         }
     }
 
@@ -107,13 +118,9 @@ impl Compiler {
         if let Some(at) = self.ops.iter().position(|have| *have == op) {
             return Ok(at);
         }
-        let times = if self.is_compared {
-            COMPARED_OPS_TIMES
-        } else {
-            1
-        };
-        if self.ops.len() >= COMPILED_OPS_MAX * times {
-            return Err(Unsupported::TooLarge);
+        let (ops_max, depth_max) = self.maxima();
+        if self.ops.len() >= ops_max {
+            return Err(Unsupported::TooLarge { ops_max, depth_max });
         }
         self.ops.push(op);
         Ok(self.ops.len() - 1)
@@ -135,5 +142,23 @@ impl Compiler {
             folds: Folds::default(),
         });
         self.leaves.len() - 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is compiled beside a query has room of its own, and its refusal named the query's.
+    #[test]
+    fn what_is_too_large_is_told_the_limit_that_it_exceeds() {
+        for (is_compared, says) in [(false, "512 operations"), (true, "2048 operations")] {
+            let compiler = Compiler {
+                is_compared,
+                ..Compiler::default()
+            };
+            let refused = compiler.check_depth(1_000).expect_err("it is too deep");
+            assert!(refused.to_string().contains(says), "{refused}");
+        }
     }
 }
