@@ -128,16 +128,15 @@ impl Budget {
             None => (0, 1),
         };
         let more = (self.of.len() + one, self.bytes - before + bytes);
+        let held = &mut self.namespaces[number as usize];
+        let was = (held.objects, held.bytes);
+        (held.objects, held.bytes) = (was.0 + one, was.1 - before + bytes);
         if more.0 > self.bounds.objects || more.1 > self.bounds.bytes {
-            let held = &mut self.namespaces[number as usize];
-            (held.objects, held.bytes) = (held.objects + one, held.bytes - before + bytes);
             let most = self.most(more.0 > self.bounds.objects);
             let held = &mut self.namespaces[number as usize];
-            (held.objects, held.bytes) = (held.objects - one, held.bytes + before - bytes);
+            (held.objects, held.bytes) = was;
             return most.map(Room::Instead).ok_or_else(|| self.beyond());
         }
-        let held = &mut self.namespaces[number as usize];
-        (held.objects, held.bytes) = (held.objects + one, held.bytes - before + bytes);
         self.of.insert(hash, (number, bytes));
         self.bytes = more.1;
         Ok(Room::Fits)

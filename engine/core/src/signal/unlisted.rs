@@ -1,5 +1,6 @@
 //! S6f: which targets a job has is not known before its discovery has given a list. A sum over the jobs whose lists came first
-//! would be told for all; so would one over what can be seen where a part cannot. What a snapshot knows of such a job stays until a list says otherwise.
+//! would be told for all; so would one over what can be seen where a part cannot. What a snapshot knows of such a job stays until
+//! a list says otherwise.
 
 use crate::labels::{MatchOp, Matcher};
 
