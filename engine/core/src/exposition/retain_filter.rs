@@ -46,7 +46,7 @@ pub(super) struct KnownMetric {
     pub(super) survives: bool,
     /// The name that followed it on the previous page: the guess for the next line.
     pub(super) next: usize,
-    /// The page on which it appeared first; cleared when that page is committed.
+    /// The page on which it appeared first, cleared when that page is committed; [`NO_PAGE`] where it is to be told again.
     pub(super) seen_on: Option<u64>,
 }
 
@@ -89,6 +89,8 @@ pub(super) struct RelabelEffects {
 
 /// Index that stands for no metric.
 pub(super) const NO_METRIC: usize = usize::MAX;
+/// Number of no page: the first that is compared is 1.
+const NO_PAGE: u64 = 0;
 
 impl RelabelEffects {
     fn new(spec: &TargetSpec) -> RelabelEffects {
@@ -189,6 +191,17 @@ impl RetainFilter {
         known
             .filter(|known| known.survives && known.decision == LineDecision::Skip)
             .filter_map(|known| std::str::from_utf8(&known.name).ok())
+    }
+
+    /// Counts the metrics of the names table of which lines are skipped as new on the next page that has them, for another process
+    /// gives the pages: of those before only names were remembered, not which page had them last.
+    pub(crate) fn tell_again(&mut self) {
+        let skipped = |one: &&mut KnownMetric| one.decision == LineDecision::Skip;
+        for known in self.names.iter_mut().filter(skipped) {
+            if std::str::from_utf8(&known.name).is_ok_and(|name| TableMetric::of(name).is_some()) {
+                known.seen_on = Some(NO_PAGE);
+            }
+        }
     }
 
     /// Metrics of the names table that are on this page and that relabelling would keep, of which no line is kept.

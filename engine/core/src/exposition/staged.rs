@@ -140,6 +140,13 @@ impl Staged<'_> {
         filter.flat_map(|filter| filter.passed_over(self.page.text()))
     }
 
+    /// Another process gives the page: metrics that are passed over are told again where a later page has them.
+    pub(crate) fn tell_metrics_again(&mut self) {
+        if let Some(retain_filter) = &mut self.stage.retain_filter {
+            retain_filter.tell_again();
+        }
+    }
+
     /// Sets whether the newest page reports a process start time.
     pub(crate) fn set_reports_start_time(&mut self, tells: bool) {
         if let Some(retain_filter) = &mut self.stage.retain_filter {

@@ -66,6 +66,7 @@ impl Writer {
         let (counters, has_counted) = (progress.counters, progress.has_counted == Some(true));
         let facts = &mut registry.facts;
         let change = facts.scrape_succeeded(target, at.ms(), value, counters, has_counted);
+        let mut tells_all = false;
         if let Some(kind) = change {
             registry.process_changed(target, &kind, at.ms());
             let is_other = matches!(
@@ -74,10 +75,11 @@ impl Writer {
             );
             if is_other {
                 let is_whole = kind == ChangeKind::Restarted;
-                learn_again(registry, &self.store, staged, progress, is_whole);
-            } else if matches!(kind, ChangeKind::SeriesLeft { counters: true, .. }) {
-                show_passed_over(registry, staged);
+                tells_all = learn_again(registry, &self.store, staged, progress, is_whole);
             }
+        }
+        if registry.facts.take_shows_anew(target) {
+            show_passed_over(registry, staged, tells_all);
         }
         registry.rescope_after_page(target);
         let others = registry.evaluate(&self.store, target, at);

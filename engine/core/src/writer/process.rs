@@ -59,25 +59,25 @@ pub(super) fn gather(
 }
 
 /// Learns anew what is constant for a process from the page of the one that answers now, or of several of which one is another.
+/// Whether that was gathered before, with the metrics that are passed over.
 pub(super) fn learn_again(
     registry: &mut SignalRegistry,
     store: &RwLock<Store>,
     staged: &mut Staged<'_>,
     progress: &mut Progress,
     is_whole: bool,
-) {
+) -> bool {
     let target = progress.target;
     registry.facts.forget_process(target, is_whole);
     let gathered = progress.process_facts.take();
     if gathered.is_some_and(|page| registry.facts.learn_process(target, &page)) {
-        return;
+        return true;
     }
-    show_passed_over(registry, staged);
     if let Some(needed) = staged.needed_labels() {
         for labels in &needed {
             registry.facts.learn_again(target, labels);
         }
-        return;
+        return false;
     }
     let store = store.read();
     let removed = IdSet::new(&staged.page().removed);
@@ -92,13 +92,22 @@ pub(super) fn learn_again(
             registry.facts.learn_again(target, &labels);
         }
     }
+    false
 }
 
-/// The process that answers now shows metrics of which no line is stored.
-pub(super) fn show_passed_over(registry: &mut SignalRegistry, staged: &Staged<'_>) {
-    for metric in staged.passed_over() {
-        registry.facts.note_shown(staged.target(), metric);
+/// The process that answers now shows metrics of which no line is stored, those of this page and those that a later one adds.
+/// `is_told`: those of this page have been learned from what was gathered.
+pub(super) fn show_passed_over(
+    registry: &mut SignalRegistry,
+    staged: &mut Staged<'_>,
+    is_told: bool,
+) {
+    if !is_told {
+        for metric in staged.passed_over() {
+            registry.facts.note_shown(staged.target(), metric);
+        }
     }
+    staged.tell_metrics_again();
 }
 
 /// Finds out whether a counter of the page is above 0, where that may tell whether its process is the one of the page before.

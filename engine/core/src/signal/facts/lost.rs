@@ -47,6 +47,7 @@ impl TargetFacts {
         self.lost = TableMetrics::default();
         self.lost_others.clear();
         self.shown = TableMetrics::among(self.metrics.keys().map(|metric| &**metric));
+        self.shows_anew = true;
     }
 
     /// Metrics that its process has shown and of which the newest page has no stored series.
@@ -62,6 +63,13 @@ impl Facts {
         if let Some(facts) = self.targets.get_mut(id.index()).and_then(Option::as_mut) {
             facts.note_shown(metric);
         }
+    }
+
+    /// Whether, since it was asked last, another process has come to give the pages of a target, so that what it shows and is not
+    /// stored has to be told again.
+    pub(crate) fn take_shows_anew(&mut self, id: TargetId) -> bool {
+        let facts = self.targets.get_mut(id.index()).and_then(Option::as_mut);
+        facts.is_some_and(|facts| std::mem::take(&mut facts.shows_anew))
     }
 
     /// A signal reads these metrics from now on: a target that has shown one of them and of which no page with it is stored has

@@ -63,6 +63,8 @@ pub(crate) struct TargetFacts {
     pub(super) shown_labels: HashMap<Box<str>, BTreeSet<Box<str>>>,
     /// Metrics of the names table that pages of the present process have shown, whether a signal reads them or not.
     pub(super) shown: TableMetrics,
+    /// Another process has come to give the pages since [`Facts::take_shows_anew`] was asked last.
+    pub(super) shows_anew: bool,
     /// Those of them that the newest good page lacks, as far as that is known.
     pub(crate) lost: TableMetrics,
     /// Other metrics that the newest good page lacks though the present process has shown them: those whose series were stored,
@@ -140,6 +142,7 @@ impl TargetFacts {
             build_ref: String::new(),
             shown_labels: HashMap::new(),
             shown: TableMetrics::default(),
+            shows_anew: false,
             lost: TableMetrics::default(),
             lost_others: BTreeSet::new(),
             left: Vec::new(),

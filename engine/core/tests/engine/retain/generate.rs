@@ -44,6 +44,9 @@ const FAMILIES: &[(&str, &[&str], &str)] = &[
     ("junk_seconds", &["model_name"], "histogram"),
 ];
 
+/// Index of `vllm:num_requests_waiting`.
+pub(crate) const WAITING: usize = 12;
+
 const FLOW: &[&str] = &[
     "llm_d_epp_flow_control_queue_size",
     "inference_extension_flow_control_queue_size",
@@ -108,6 +111,10 @@ pub(crate) const QUERIES: &[(&str, &[&str])] = &[
         &["vllm:kv_cache_usage_perc", "vllm:num_requests_waiting"],
     ),
 ];
+
+/// Indices of queries of `vllm:num_requests_waiting`.
+pub(crate) const SUM_OF_WAITING: usize = 11;
+pub(crate) const SUM_OF_ALL_OF_VLLM: usize = 13;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Line {

@@ -8,7 +8,9 @@ use stillwell_engine::signal::State;
 use stillwell_engine::{Retain, Timestamp};
 use stillwell_testing::cases::cases;
 
-use super::generate::{QUERIES, Step, render, steps};
+use super::generate::{
+    Line, Page, QUERIES, SUM_OF_ALL_OF_VLLM, SUM_OF_WAITING, Step, WAITING, render, steps,
+};
 use super::side::{INTERVAL_MS, START, Side};
 
 proptest! {
@@ -21,6 +23,40 @@ proptest! {
         reports_start_time in prop::bool::weighted(0.8),
     ) {
         run(&first, &steps, reports_start_time);
+    }
+}
+
+/// A metric that no signal read, shown first by the process before and again by this one, was no loss once it had gone: the sum was
+/// told without it.
+#[test]
+fn a_signal_that_comes_late_knows_what_a_restarted_process_has_shown_and_lost() {
+    let waiting = |value| Line {
+        family: WAITING,
+        label: 0,
+        value,
+    };
+    let page = |start, lines: &[Line]| Page {
+        lines: lines.to_vec(),
+        start,
+        start_first: false,
+    };
+    let of_first = |first: Page| Step::Pages(vec![first, page(1_000, &[waiting(1)])]);
+    for reports_start_time in [true, false] {
+        for query in [SUM_OF_WAITING, SUM_OF_ALL_OF_VLLM] {
+            run(
+                &[],
+                &[
+                    of_first(page(1_000, &[waiting(2)])),
+                    of_first(page(1_000, &[])),
+                    of_first(page(1_007, &[])),
+                    of_first(page(1_007, &[waiting(3)])),
+                    of_first(page(1_007, &[])),
+                    Step::Register(query),
+                    of_first(page(1_007, &[])),
+                ],
+                reports_start_time,
+            );
+        }
     }
 }
 
