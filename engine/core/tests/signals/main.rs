@@ -2,6 +2,7 @@
 //! and pages are arguments, so hours pass in microseconds.
 
 mod absence;
+mod alternatives;
 #[path = "../common/commits.rs"]
 mod commits;
 mod configured;
@@ -15,6 +16,7 @@ mod leadership;
 mod left_out;
 mod losses;
 mod names;
+mod not_known;
 mod numbers;
 mod objects;
 mod page_changes;
@@ -25,4 +27,6 @@ mod recorded;
 mod restarts;
 mod scenario;
 mod scope;
+mod servers;
 mod sources_down;
+mod unlisted;
