@@ -2,7 +2,7 @@
 //! the objects is told so: what was seen of it last stays, and no sum is made without it. Others' objects are followed on.
 
 use std::collections::HashMap;
-use std::hash::{Hash as _, Hasher as _};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 
 use serde::Serialize;
@@ -68,8 +68,9 @@ pub(super) type Sizes = HashMap<String, (usize, usize)>;
 /// Counts what is kept of all objects of a watch.
 pub(super) struct Budget {
     bounds: Bounds,
-    /// Namespace and bytes by the hash of a key.
+    /// Namespace and bytes by the hash of a key, which nobody else can foretell: two keys of one hash count as one object.
     of: HashMap<u64, (u32, usize)>,
+    hasher: RandomState,
     bytes: usize,
     /// By the number of a namespace.
     namespaces: Vec<Held>,
@@ -104,6 +105,7 @@ impl Budget {
         Budget {
             bounds,
             of: HashMap::new(),
+            hasher: RandomState::new(),
             bytes: 0,
             namespaces: Vec::new(),
             numbers: HashMap::new(),
@@ -122,7 +124,7 @@ impl Budget {
         if self.namespaces[number as usize].is_left_out {
             return Ok(Room::LeftOut);
         }
-        let (hash, bytes) = (hash(key), key.len() + kept.bytes());
+        let (hash, bytes) = (self.hasher.hash_one(key), key.len() + kept.bytes());
         let (before, one) = match self.of.get(&hash) {
             Some((_, bytes)) => (*bytes, 0),
             None => (0, 1),
@@ -143,10 +145,11 @@ impl Budget {
     }
 
     pub(super) fn remove(&mut self, key: &str) {
-        if let Some((number, bytes)) = self.of.remove(&hash(key)) {
+        if let Some((number, bytes)) = self.of.remove(&self.hasher.hash_one(key)) {
             let held = &mut self.namespaces[number as usize];
-            held.objects -= 1;
-            held.bytes -= bytes;
+            // Of two keys of one hash each may be of another namespace.
+            held.objects = held.objects.saturating_sub(1);
+            held.bytes = held.bytes.saturating_sub(bytes);
             self.bytes -= bytes;
         }
     }
@@ -197,7 +200,8 @@ impl Budget {
 
     /// The namespace that holds most, if it may be left out and is not all that there is.
     fn most(&self, by_objects: bool) -> Option<String> {
-        let holding = self.namespaces.iter().filter(|held| held.objects > 0);
+        let holding = self.namespaces.iter();
+        let holding = holding.filter(|held| held.objects > 0 && !held.is_left_out);
         let others = holding.clone().count() > 1;
         let most = holding.max_by_key(|held| match by_objects {
             true => held.objects,
@@ -219,12 +223,6 @@ impl Budget {
         self.numbers.insert(namespace.to_owned(), number);
         number
     }
-}
-
-fn hash(key: &str) -> u64 {
-    let mut hasher = std::hash::DefaultHasher::new();
-    key.hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]

@@ -74,6 +74,15 @@ pub(crate) enum Change<T> {
     Gone(String),
     /// Nothing can be seen now, and why. What was there is taken to be there still.
     Failed(String),
+    /// The same, for there is more than is kept: what is new there will not be seen.
+    Beyond(String),
+}
+
+/// Why there is no list.
+enum NoList {
+    Failed(String),
+    /// There is more than is kept.
+    Beyond(String),
 }
 
 /// Hands on every change, made to what is kept of an object by `keep`. Never ends. Of partial metadata no more is asked for.
@@ -94,7 +103,7 @@ pub(crate) async fn follow<K, T, F>(
     loop {
         let listed = list(&api, &selectors, &keep).await;
         let listed = listed.and_then(|(all, version, budget)| {
-            sizes = budget.sizes(&sizes)?;
+            sizes = budget.sizes(&sizes).map_err(NoList::Beyond)?;
             Ok((all, version, budget))
         });
         match listed {
@@ -125,11 +134,22 @@ pub(crate) async fn follow<K, T, F>(
                             send(Change::Failed(why)).await;
                             pause.wait().await;
                         }
+                        End::Beyond(why) => {
+                            send(Change::Beyond(why)).await;
+                            pause.wait().await;
+                            break;
+                        }
                     }
                 }
+                // What the watch has added is kept, too, where the next list leaves its namespace out. More than that there is not.
+                sizes = budget.sizes(&sizes).unwrap_or(sizes);
             }
-            Err(why) => {
+            Err(NoList::Failed(why)) => {
                 send(Change::Failed(why)).await;
+                pause.wait().await;
+            }
+            Err(NoList::Beyond(why)) => {
+                send(Change::Beyond(why)).await;
                 pause.wait().await;
             }
         }
@@ -173,7 +193,7 @@ async fn list<K, T>(
     api: &Api<K>,
     selectors: &Selectors,
     keep: &impl Fn(K) -> T,
-) -> Result<(BTreeMap<String, T>, String, Budget), String>
+) -> Result<(BTreeMap<String, T>, String, Budget), NoList>
 where
     K: Resource + Clone + Debug + DeserializeOwned,
     T: Kept,
@@ -189,15 +209,17 @@ where
     let (mut all, mut budget) = (BTreeMap::new(), Budget::new(selectors.bounds));
     for _ in 0..PAGES_MAX {
         let page = tokio::time::timeout(LIST, list_page::ask(api, &parameters, &keep)).await;
-        let page = page.map_err(|_| format!("no list within {LIST:?}"))?;
-        let page = page.map_err(|refused| match refused {
-            Refused::Status(status) if status.code == NOT_FOUND => NO_SUCH_KIND.to_owned(),
-            Refused::Status(status) => in_words(&kube::Error::Api(status)),
-            Refused::Failed(why) => why,
+        let silent = |_| NoList::Failed(format!("no list within {LIST:?}"));
+        let page = page.map_err(silent)?.map_err(|refused| {
+            NoList::Failed(match refused {
+                Refused::Status(status) if status.code == NOT_FOUND => NO_SUCH_KIND.to_owned(),
+                Refused::Status(status) => in_words(&kube::Error::Api(status)),
+                Refused::Failed(why) => why,
+            })
         })?;
         for (key, kept) in page.objects {
             let room = loop {
-                match budget.put(&key, &kept)? {
+                match budget.put(&key, &kept).map_err(NoList::Beyond)? {
                     Room::Instead(namespace) => leave_out(&namespace, (&mut all, &mut budget)),
                     room => break room,
                 }
@@ -214,9 +236,9 @@ where
             }
         }
     }
-    Err(format!(
+    Err(NoList::Beyond(format!(
         "a list of more than {PAGES_MAX} pages: narrow it by `selectors` or `namespaces`"
-    ))
+    )))
 }
 
 fn all_or_part<T>(all: BTreeMap<String, T>, budget: &Budget) -> Change<T> {
@@ -258,6 +280,8 @@ enum End {
     Timeout,
     /// The version is too old.
     LostPlace,
+    /// There is more than is kept.
+    Beyond(String),
     /// Otherwise.
     Failed(String),
 }
@@ -303,7 +327,7 @@ where
                 let (key, kept) = (key(&object), keep(object));
                 let room = match budget.put(&key, &kept) {
                     Ok(room) => room,
-                    Err(why) => return End::Failed(why),
+                    Err(why) => return End::Beyond(why),
                 };
                 if let Some(newer) = version_of {
                     *version = newer;

@@ -173,7 +173,7 @@ impl State {
             Change::Gone(key) => {
                 self.known.get_or_insert_default().remove(&key);
             }
-            Change::Failed(why) | Change::AllBut { why, .. } => {
+            Change::Failed(why) | Change::Beyond(why) | Change::AllBut { why, .. } => {
                 let news = self.why != why;
                 self.why.clone_from(&why);
                 return news.then_some(why);

@@ -1,6 +1,6 @@
 //! `dns_sd_configs`: names that resolve to targets, asked again and again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use stillwell_engine::labels::{Labels, LabelsBuilder};
@@ -17,16 +17,24 @@ const LOOKUP_MS_MAX: u64 = 10_000;
 /// Said of such a name.
 const SILENT: &str = "no answer in time";
 
+/// What is known of the names.
+#[derive(Default)]
+struct Names {
+    /// Of names that were not answered lately.
+    silences: HashMap<String, Silence>,
+    /// Those that were answered once. Before all are, what the others have is no list.
+    answered: HashSet<String>,
+}
+
 /// Keeps `groups` up to date until it is dropped. A name that cannot be looked up keeps its last targets; one that does not exist
 /// has none.
 pub(super) async fn run(config: DnsDiscovery, groups: Groups) {
-    // Of names that were not answered lately.
-    let mut silences = HashMap::new();
+    let mut names = Names::default();
     loop {
         let mut problems = Vec::new();
         // Read anew each time, as Prometheus does: `/etc/resolv.conf` may have changed.
         match Records::of_the_system() {
-            Ok(records) => refresh(&config, &records, &groups, &mut silences, &mut problems).await,
+            Ok(records) => refresh(&config, &records, &groups, &mut names, &mut problems).await,
             Err(why) => problems.push(why),
         }
         if !problems.is_empty() {
@@ -40,7 +48,7 @@ async fn refresh(
     config: &DnsDiscovery,
     records: &Records,
     groups: &Groups,
-    silences: &mut HashMap<String, Silence>,
+    Names { silences, answered }: &mut Names,
     problems: &mut Vec<String>,
 ) {
     let wait_max = Duration::from_millis(LOOKUP_MS_MAX.min(config.refresh_ms));
@@ -69,8 +77,7 @@ async fn refresh(
                 silences.insert(name.clone(), Silence::ended());
                 match found {
                     Ok(answers) => {
-                        let group = group(&name, config, &answers);
-                        groups.put(name, Some(group));
+                        put(&name, config, &answers, (groups, answered));
                     }
                     Err(why) => problems.push(format!("{name}: {why}")),
                 }
@@ -79,6 +86,20 @@ async fn refresh(
         }
     }
     problems.sort(); // in the order of names, not of answers, so that the same outage reads the same
+}
+
+/// Takes the answers for a name.
+fn put(
+    name: &str,
+    config: &DnsDiscovery,
+    answers: &[DnsAnswer],
+    (groups, answered): (&Groups, &mut HashSet<String>),
+) {
+    groups.put_part(name.to_owned(), group(name, config, answers));
+    answered.insert(name.to_owned());
+    if config.names.iter().all(|name| answered.contains(name)) {
+        groups.read_all();
+    }
 }
 
 fn group(name: &str, config: &DnsDiscovery, answers: &[DnsAnswer]) -> TargetGroup {
@@ -118,7 +139,34 @@ fn target(name: &str, config: &DnsDiscovery, answer: &DnsAnswer) -> Labels {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+
+    /// Of two names one was answered at our start and the other was not, and the first's targets were told for both.
+    #[test]
+    fn a_name_that_was_never_answered_is_no_list() {
+        let config = DnsDiscovery {
+            names: vec!["a".to_owned(), "b".to_owned()],
+            record: DnsRecord::A,
+            port: 80,
+            refresh_ms: 30_000,
+        };
+        let groups = Groups::new("test".to_owned(), Arc::default());
+        let mut answered = HashSet::new();
+        let answer = [DnsAnswer::Address("10.0.0.7".parse().expect("an address"))];
+        for (name, answers, is_read) in [
+            ("a", &answer[..], false),
+            ("a", &answer, false),
+            // It does not exist, which is an answer.
+            ("b", &[], true),
+            ("a", &[], true),
+        ] {
+            put(name, &config, answers, (&groups, &mut answered));
+            assert_eq!(groups.get().is_read, is_read, "{name}");
+        }
+        assert_eq!(groups.get().groups.len(), 2);
+    }
 
     #[test]
     fn records_become_targets_with_prometheus_labels() {

@@ -28,6 +28,8 @@ struct Known {
     version: Option<(SystemTime, u64)>,
     /// Its last good list.
     groups: Vec<TargetGroup>,
+    /// There was one.
+    is_read: bool,
 }
 
 /// Keeps `groups` up to date until it is dropped.
@@ -58,13 +60,13 @@ async fn look(
     let found = tokio::task::spawn_blocking(move || matching(&patterns)).await;
     let mut paths = found.unwrap_or_default(); // it has not panicked
     let mut problems = Vec::new();
-    if paths.len() > FILES_MAX {
-        paths.truncate(FILES_MAX);
-        problems.push(format!(
-            "more than {FILES_MAX} files match; the others are left out"
-        ));
-    }
+    let too_many = (paths.len() > FILES_MAX)
+        .then(|| format!("more than {FILES_MAX} files match; the others are left out"));
+    groups.set_partial(too_many);
+    paths.truncate(FILES_MAX);
     let is_named = |path: &PathBuf| paths.binary_search(path).is_ok();
+    let are_read = |known: &BTreeMap<PathBuf, Known>| known.values().all(|one| one.is_read);
+    let were_read = are_read(known);
     let mut news = first || !known.keys().all(is_named);
     known.retain(|path, _| is_named(path));
     for path in paths {
@@ -81,22 +83,34 @@ async fn look(
                     Known {
                         version,
                         groups: list,
+                        is_read: true,
                     },
                 );
             }
             Err(why) => {
                 problems.push(why);
                 // The last good list stays; it is tried again when the file changes.
-                let groups = known.remove(&path).map_or(Vec::new(), |have| have.groups);
-                known.insert(path, Known { version, groups });
+                let before = known.remove(&path);
+                let is_read = before.as_ref().is_some_and(|have| have.is_read);
+                let groups = before.map_or(Vec::new(), |have| have.groups);
+                let now = Known {
+                    version,
+                    groups,
+                    is_read,
+                };
+                known.insert(path, now);
             }
         }
     }
-    if news || (all && problems.is_empty()) {
+    let is_whole = are_read(known);
+    if news || is_whole && !were_read || (all && problems.is_empty()) {
         let lists = known
             .iter()
             .flat_map(|(path, known)| labelled(path, &known.groups));
-        groups.replace(lists);
+        match is_whole {
+            true => groups.replace(lists),
+            false => groups.replace_part(lists),
+        }
     }
     if !problems.is_empty() {
         groups.fail(problems.join("; "));
@@ -156,10 +170,38 @@ mod tests {
     use super::*;
 
     fn addresses(groups: &Groups) -> Vec<String> {
-        let (groups, ..) = groups.get();
+        let groups = groups.get().groups;
         let targets = groups.values().flat_map(|group| &group.targets);
         let addresses = targets.filter_map(|at| at.get("__address__"));
         addresses.map(str::to_owned).collect()
+    }
+
+    /// Of two files one was half written at our start, and the other's targets were told for both.
+    #[tokio::test]
+    async fn a_file_that_was_never_read_is_no_list() {
+        let folder = std::env::temp_dir().join(format!("stillwell-files-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a temporary folder");
+        let config = FileDiscovery {
+            files: vec![folder.join("*.json")],
+            refresh_ms: 300_000,
+        };
+        let groups = Groups::new("test".to_owned(), Arc::default());
+        let mut known = BTreeMap::new();
+        let write = |name: &str, text: &str| {
+            std::fs::write(folder.join(name), text).expect("writable");
+        };
+        write("a.json", r#"[{"targets":["a:1"]}]"#);
+        for (text, first, is_read) in [
+            (r#"[{"targets":["#, true, false),
+            ("[]", false, true),
+            ("[{", false, true),
+        ] {
+            write("b.json", text);
+            look(&config, &groups, &mut known, false, first).await;
+            assert_eq!(groups.get().is_read, is_read, "{text}");
+            assert_eq!(addresses(&groups), ["a:1"], "{text}");
+        }
+        std::fs::remove_dir_all(&folder).ok();
     }
 
     #[tokio::test]

@@ -12,6 +12,17 @@ use crate::scrape::TargetGroup;
 /// The groups of one entry, by their source: a file and a place in it, an object of Kubernetes.
 pub(super) type BySource = BTreeMap<Arc<str>, Arc<TargetGroup>>;
 
+/// What is found of one moment.
+pub(super) struct Listed {
+    pub(super) groups: BySource,
+    /// Another version is another list.
+    pub(super) version: u64,
+    /// All of the source was read once.
+    pub(super) is_read: bool,
+    /// Why that is not all there is, where that is so.
+    pub(super) partial: Option<String>,
+}
+
 /// Where a mechanism puts what it finds.
 #[derive(Clone)]
 pub(super) struct Groups {
@@ -33,7 +44,7 @@ struct State {
     version: u64,
     /// Something was found, or it is known that nothing can be.
     settled: bool,
-    /// The source was read once.
+    /// All of the source was read once.
     listed: bool,
     problem: Option<String>,
     /// Why what is found is not all there is, where that is so.
@@ -53,6 +64,15 @@ impl Groups {
 
     /// Replaces all groups: the source was read.
     pub(super) fn replace(&self, groups: impl IntoIterator<Item = (String, TargetGroup)>) {
+        self.replace_by(groups, true);
+    }
+
+    /// Replaces all groups, while some of the source (a file, a name) was never read: this is no list yet.
+    pub(super) fn replace_part(&self, groups: impl IntoIterator<Item = (String, TargetGroup)>) {
+        self.replace_by(groups, false);
+    }
+
+    fn replace_by(&self, groups: impl IntoIterator<Item = (String, TargetGroup)>, is_whole: bool) {
         let mut state = self.inner.state.lock();
         let mut changed = false;
         let mut after = BySource::new();
@@ -70,7 +90,7 @@ impl Groups {
         }
         changed |= !state.groups.is_empty();
         state.groups = after;
-        self.read(state, changed);
+        self.read(state, changed, is_whole);
     }
 
     /// The source was read, and it holds no groups.
@@ -80,6 +100,20 @@ impl Groups {
 
     /// Replaces, adds or (with `None`) removes one group: the source was read.
     pub(super) fn put(&self, source: String, group: Option<TargetGroup>) {
+        self.put_by(source, group, true);
+    }
+
+    /// Replaces or adds one group of a source of which others may never have been read: this is no list yet.
+    pub(super) fn put_part(&self, source: String, group: TargetGroup) {
+        self.put_by(source, Some(group), false);
+    }
+
+    /// All of the source was read; its groups were put one by one.
+    pub(super) fn read_all(&self) {
+        self.read(self.inner.state.lock(), false, true);
+    }
+
+    fn put_by(&self, source: String, group: Option<TargetGroup>, is_whole: bool) {
         let mut state = self.inner.state.lock();
         let before = state.groups.get(&*source);
         let changed = match group {
@@ -90,12 +124,12 @@ impl Groups {
             }
             None => state.groups.remove(&*source).is_some(),
         };
-        self.read(state, changed);
+        self.read(state, changed, is_whole);
     }
 
-    fn read(&self, mut state: parking_lot::MutexGuard<'_, State>, changed: bool) {
-        state.settled = true;
-        let is_first = !std::mem::replace(&mut state.listed, true);
+    fn read(&self, mut state: parking_lot::MutexGuard<'_, State>, changed: bool, is_whole: bool) {
+        state.settled |= is_whole;
+        let is_first = is_whole && !std::mem::replace(&mut state.listed, true);
         // A first list is news without a group, too: whoever waits for it knows now that there is none.
         let changed = changed || is_first;
         state.version += u64::from(changed);
@@ -158,11 +192,15 @@ impl Groups {
         self.inner.state.lock().partial.clone()
     }
 
-    /// The groups, their version, and whether the source was ever read and they are all that it has.
-    pub(super) fn get(&self) -> (BySource, u64, bool) {
+    /// What is found, as of now.
+    pub(super) fn get(&self) -> Listed {
         let state = self.inner.state.lock();
-        let is_listed = state.listed && state.partial.is_none();
-        (state.groups.clone(), state.version, is_listed)
+        Listed {
+            groups: state.groups.clone(),
+            version: state.version,
+            is_read: state.listed,
+            partial: state.partial.clone(),
+        }
     }
 
     /// The version of the groups: another one is another list.
@@ -216,19 +254,19 @@ mod tests {
             ]
         };
         groups.replace(list());
-        let (before, version, _) = groups.get();
-        assert!(version == 1 && groups.is_settled() && before.len() == 2);
+        let before = groups.get();
+        assert!(before.version == 1 && groups.is_settled() && before.groups.len() == 2);
         groups.replace(list());
-        let (after, version, _) = groups.get();
-        assert!(version == 1 && Arc::ptr_eq(&before["a"], &after["a"]));
+        let after = groups.get();
+        assert!(after.version == 1 && Arc::ptr_eq(&before.groups["a"], &after.groups["a"]));
         groups.replace([("a".to_owned(), group("a:1"))]);
-        assert_eq!(groups.get().0.len(), 1, "b is gone");
+        assert_eq!(groups.get().groups.len(), 1, "b is gone");
         groups.put("a".to_owned(), Some(group("a:1")));
         assert_eq!(groups.version(), 2);
         groups.put("a".to_owned(), None);
         groups.put("never".to_owned(), None);
-        let (after, version, _) = groups.get();
-        assert!(version == 3 && after.is_empty());
+        let after = groups.get();
+        assert!(after.version == 3 && after.groups.is_empty());
     }
 
     /// A job whose first list was empty counted as one without a list until it had a target.
@@ -236,9 +274,9 @@ mod tests {
     fn a_first_list_without_a_target_is_news() {
         let groups = Groups::new("test".to_owned(), Arc::default());
         groups.fail("not yet".to_owned());
-        assert!(matches!(groups.get(), (_, 0, false)));
+        assert_eq!((groups.version(), groups.get().is_read), (0, false));
         groups.read_nothing();
-        assert!(matches!(groups.get(), (_, 1, true)));
+        assert_eq!((groups.version(), groups.get().is_read), (1, true));
         groups.read_nothing();
         assert_eq!(groups.version(), 1);
     }
@@ -250,12 +288,27 @@ mod tests {
         for _ in 0..2 {
             groups.put("a".to_owned(), Some(group("a:1")));
             assert_eq!(groups.state(), (Some("too many".to_owned()), 1));
-            assert!(!groups.get().2);
+            assert!(groups.get().partial.is_some());
         }
         let version = groups.version();
         groups.set_partial(None);
-        assert!(groups.get().2 && groups.version() > version);
+        assert!(groups.get().partial.is_none() && groups.version() > version);
         assert_eq!(groups.state().0, None);
+    }
+
+    /// Of two names one was answered, and what it has counted as the list.
+    #[test]
+    fn what_is_put_of_a_source_of_several_parts_is_no_list_before_each_is_read() {
+        let groups = Groups::new("test".to_owned(), Arc::default());
+        groups.put_part("a".to_owned(), group("a:1"));
+        assert!(!groups.get().is_read && !groups.is_settled());
+        groups.replace_part([("a".to_owned(), group("a:2"))]);
+        assert!(!groups.get().is_read && groups.version() == 2);
+        groups.read_all();
+        assert!(groups.get().is_read && groups.version() == 3);
+        groups.read_all();
+        groups.put_part("a".to_owned(), group("a:1"));
+        assert!(groups.get().is_read && groups.version() == 4);
     }
 
     #[test]
@@ -264,7 +317,7 @@ mod tests {
         groups.replace([("a".to_owned(), group("a:1"))]);
         groups.fail("gone".to_owned());
         assert_eq!(groups.state(), (Some("gone".to_owned()), 1));
-        assert_eq!(groups.get().0.len(), 1);
+        assert_eq!(groups.get().groups.len(), 1);
         groups.replace([("a".to_owned(), group("a:1"))]);
         assert_eq!(groups.state().0, None);
     }

@@ -17,7 +17,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::groups::{BySource, Groups};
+use super::groups::Groups;
 use super::kube_state;
 use super::mechanism::Mechanism;
 use super::monitors::{self, Found, Given, Section};
@@ -262,6 +262,10 @@ struct Followed {
     found: Found,
     /// What gives targets had been listed when this was found.
     are_targets_listed: bool,
+    /// Why this is not all that there is, ...
+    found_partial: Option<String>,
+    /// ... and the same of what was handed on last.
+    partial: Option<String>,
     task: AbortHandle,
 }
 
@@ -279,6 +283,8 @@ struct Job {
     mechanisms: Vec<(Arc<Mechanism>, Option<u64>)>,
     /// Each mechanism had been read once when its targets were handed on.
     is_listed: bool,
+    /// Why these were not all that there are, where that is so.
+    partial: Option<String>,
     /// By mechanism and source.
     known: BTreeMap<(usize, Arc<str>), KnownGroup>,
 }
@@ -319,6 +325,7 @@ impl Task {
                     if let Some(followed) = of {
                         followed.found = given.found;
                         followed.are_targets_listed = given.are_targets_listed;
+                        followed.found_partial = given.partial;
                         self.has_found = true;
                         self.changed.notify_one();
                     }
@@ -401,6 +408,8 @@ impl Task {
                 status,
                 found: Found::default(),
                 are_targets_listed: false,
+                found_partial: None,
+                partial: None,
                 task: task.abort_handle(),
             });
         }
@@ -463,6 +472,9 @@ impl Task {
         jobs.extend(self.kube_state.as_ref().and_then(|one| one.job.clone()));
         jobs.extend(self.written.iter().cloned());
         self.scraper.replace(jobs).await;
+        for followed in &mut self.followed {
+            followed.partial.clone_from(&followed.found_partial);
+        }
         self.tell_unlisted();
     }
 
@@ -500,18 +512,19 @@ impl Task {
         self.reader.set_unlisted(unlisted);
     }
 
-    /// The jobs of which some targets cannot be seen now.
+    /// The jobs of which some targets cannot be seen now, or could not when those that are scraped were found.
     fn partial(&self) -> Vec<Partial> {
         let jobs = self.jobs.iter().filter_map(|(name, job)| {
             let mut mechanisms = job.mechanisms.iter();
-            let why = mechanisms.find_map(|(mechanism, _)| mechanism.groups.partial())?;
+            let now = mechanisms.find_map(|(mechanism, _)| mechanism.groups.partial());
+            let why = now.or_else(|| job.partial.clone())?;
             Some(partial(name, &job.config.relabel, why))
         });
         let followed = self.followed.iter().filter_map(|one| {
             Some(Partial {
                 job: one.status.what().to_owned(),
                 is_of_any_name: true,
-                why: one.status.partial()?,
+                why: one.status.partial().or_else(|| one.partial.clone())?,
             })
         });
         jobs.chain(followed).collect()
@@ -540,6 +553,7 @@ impl Task {
             let mut mechanisms = Vec::with_capacity(config.discovery.len());
             // Most jobs are as they were: thousands of them are not compared with one another.
             let own = before.get(&config.name);
+            let partial = own.and_then(|job| job.partial.clone());
             let own = own.map_or(&[][..], |job| &job.mechanisms[..]);
             for mechanism in &config.discovery {
                 let own = own.iter().map(|(known, _)| known);
@@ -563,6 +577,7 @@ impl Task {
                 mechanisms,
                 known: BTreeMap::new(),
                 is_listed: false,
+                partial,
                 config,
             };
             self.jobs.insert(job.config.name.clone(), job);
@@ -589,13 +604,14 @@ impl Job {
 
     /// The targets as of now, of which others have theirs.
     fn targets(&mut self, shard: Option<Shard>) -> JobTargets {
-        self.is_listed = true;
+        (self.is_listed, self.partial) = (true, None);
         let (mut known, mut room) = (BTreeMap::new(), LabelRoom::default());
         for (at, (mechanism, seen)) in self.mechanisms.iter_mut().enumerate() {
-            let (groups, version, is_listed): (BySource, u64, bool) = mechanism.groups.get();
-            *seen = Some(version);
-            self.is_listed &= is_listed;
-            for (source, group) in groups {
+            let listed = mechanism.groups.get();
+            *seen = Some(listed.version);
+            self.is_listed &= listed.is_read && listed.partial.is_none();
+            self.partial = self.partial.take().or(listed.partial);
+            for (source, group) in listed.groups {
                 let key = (at, source);
                 let value = match self.known.remove(&key) {
                     Some((before, outcomes))

@@ -31,7 +31,7 @@ impl WatchedGroups {
     /// The groups as of now, in the order of the configuration and of their sources.
     pub fn get(&self) -> Vec<Arc<TargetGroup>> {
         let all = self.ways.iter();
-        all.flat_map(|way| way.groups.get().0.into_values())
+        all.flat_map(|way| way.groups.get().groups.into_values())
             .collect()
     }
 }

@@ -267,7 +267,7 @@ fn take(known: &mut Known, change: Change<Facts>) -> Result<bool, String> {
         Change::Failed(why) if why == NO_SUCH_KIND && known.objects.is_empty() => {
             known.why = why;
         }
-        Change::Failed(why) | Change::AllBut { why, .. } => return Err(why),
+        Change::Failed(why) | Change::Beyond(why) | Change::AllBut { why, .. } => return Err(why),
     }
     Ok(false)
 }

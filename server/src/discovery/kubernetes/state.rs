@@ -150,6 +150,11 @@ impl State {
         let watch = (kind, namespace.to_owned());
         match change {
             Change::Failed(why) => return groups.fail(why),
+            Change::Beyond(why) => {
+                self.partial.insert(watch, why.clone());
+                groups.set_partial(Some(why.clone()));
+                return groups.fail(why);
+            }
             Change::All(all) => {
                 self.partial.remove(&watch);
                 self.replace(watch, all, &BTreeSet::new(), &mut concerned);

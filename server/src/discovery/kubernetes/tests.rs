@@ -87,7 +87,7 @@ impl World {
 
     /// Every target with all its labels, `__meta_kubernetes_` left out of their names.
     fn targets(&self) -> Vec<String> {
-        let (groups, ..) = self.groups.get();
+        let groups = self.groups.get().groups;
         let mut shown = Vec::new();
         for group in groups.values() {
             for target in &group.targets {
@@ -182,7 +182,7 @@ fn a_pod_is_a_target_per_port_and_one_per_container_without() {
     );
     world.list(Kind::Pod, Vec::new());
     assert_eq!(
-        world.groups.get().0.len(),
+        world.groups.get().groups.len(),
         0,
         "what a list no longer holds is gone"
     );
@@ -402,10 +402,16 @@ fn pods_of_a_namespace_that_cannot_be_seen_stay() {
     assert_eq!((world.groups.partial(), world.targets().len()), (None, 4));
     world.state.take(Kind::Pod, "", part("b"), &world.groups);
     assert_eq!(world.targets().len(), 0, "those of others go");
+    // Where it is alone nothing is listed, and the last ones stay.
+    world.list(Kind::Pod, vec![epp_pod("True")]);
+    let beyond = || Change::Beyond("too many".to_owned());
+    world.state.take(Kind::Pod, "", beyond(), &world.groups);
+    assert_eq!(world.groups.partial(), Some("too many".to_owned()));
+    assert_eq!(world.targets().len(), 4);
     // At our start, too, a part is no list.
     let mut world = World::new(KubernetesRole::Pod, false);
     world.state.take(Kind::Pod, "", part("llm"), &world.groups);
-    assert!(world.groups.partial().is_some() && !world.groups.get().2);
+    assert!(world.groups.get().partial.is_some());
 }
 
 /// Of 100,000 pods that a job drops each took four kilobytes.
@@ -416,11 +422,12 @@ fn of_a_pod_its_group_alone_is_kept_and_a_list_that_comes_again_is_no_change() {
     list(&mut world);
     let kept = &world.state.objects[&Kind::Pod];
     assert!(matches!(kept["llm/epp-0"], Object::Made(None)));
-    let ((before, version, _), shown) = (world.groups.get(), world.targets());
+    let (before, shown) = (world.groups.get(), world.targets());
     list(&mut world);
-    let (after, same, _) = world.groups.get();
+    let after = world.groups.get();
     let group = |of: &BySource| Arc::clone(&of["pod/llm/epp-0"]);
-    assert!(version == same && Arc::ptr_eq(&group(&before), &group(&after)));
+    assert_eq!(before.version, after.version);
+    assert!(Arc::ptr_eq(&group(&before.groups), &group(&after.groups)));
     world.put(Kind::Pod, epp_pod("False"));
     assert_ne!(world.targets(), shown);
     world.list(Kind::Pod, Vec::new());
@@ -442,7 +449,7 @@ fn labels_of_a_pod_take_less_where_it_has_more_ports() {
         pod["spec"] = json!({"containers": [{"name": "c", "image": "i:1", "ports": ports}]});
         let mut world = World::new(KubernetesRole::Pod, false);
         world.list(Kind::Pod, vec![pod]);
-        let (groups, ..) = world.groups.get();
+        let groups = world.groups.get().groups;
         let group = groups.values().next().expect("a pod is a group");
         let targets = outcomes(&config.jobs[0], &options, group, &mut LabelRoom::default());
         assert_eq!(targets.len(), ports.len());
@@ -478,7 +485,7 @@ fn what_a_namespace_gives_is_shared_by_its_pods() {
     world.list(Kind::Pod, pods);
     world.list(Kind::Namespace, vec![namespace]);
     world.list(Kind::Node, vec![json!({"metadata": {"name": "n1"}})]);
-    let (groups, ..) = world.groups.get();
+    let groups = world.groups.get().groups;
     let attached = groups.values().map(|group| &group.attached[1]);
     let first = attached.clone().next().expect("a group");
     assert!(first.bytes() > 30_000 && groups.len() == 100);

@@ -45,8 +45,6 @@ use crate::rule_groups::RuleFile;
 const CHANGES_MAX: usize = 64;
 /// Changes that come in a row are rendered together.
 const GATHER: Duration = Duration::from_millis(20);
-/// Values of Secrets are read again this often: credentials are rotated.
-const SECRETS_AGAIN: Duration = Duration::from_secs(60);
 /// Rules that rewrite targets and series of a job, with the twenty or so that each kind of object has.
 const RELABEL_RULES_MAX: usize = 200;
 
@@ -72,6 +70,8 @@ pub(super) struct Given {
     pub(super) found: Found,
     /// Every kind that gives targets has been listed.
     pub(super) are_targets_listed: bool,
+    /// Why this is not all that there is, where that is so.
+    pub(super) partial: Option<String>,
 }
 
 /// Where an object is read: kinds that moved are read in each of their groups.
@@ -115,7 +115,7 @@ pub(super) async fn run(section: Section, status: Groups, given: mpsc::Sender<Gi
         }
         tokio::time::sleep(client::TRY_AGAIN).await;
     };
-    let (tell, mut told) = mpsc::channel(CHANGES_MAX);
+    let (tell, mut changes) = mpsc::channel(CHANGES_MAX);
     // Dropped with this future, and the watches with it.
     let mut watches = JoinSet::new();
     let mut expected = BTreeSet::new();
@@ -134,12 +134,11 @@ pub(super) async fn run(section: Section, status: Groups, given: mpsc::Sender<Gi
         }
     }
     let mut state = State::new(section, client, expected);
-    let mut were_listed = false;
+    let mut told = (false, None);
     loop {
-        let again = state.oldest_secret();
-        let again = again.map_or_else(far_away, |at| at + SECRETS_AGAIN);
+        let again = state.secrets_due().unwrap_or_else(far_away);
         tokio::select! {
-            seen = told.recv() => match seen {
+            seen = changes.recv() => match seen {
                 Some(seen) => state.take(seen),
                 None => return,
             },
@@ -147,7 +146,7 @@ pub(super) async fn run(section: Section, status: Groups, given: mpsc::Sender<Gi
         }
         // What comes in a row.
         let until = Instant::now() + GATHER;
-        while let Ok(Some(seen)) = tokio::time::timeout_at(until, told.recv()).await {
+        while let Ok(Some(seen)) = tokio::time::timeout_at(until, changes.recv()).await {
             state.take(seen);
         }
         let has_changed = state.make().await;
@@ -155,9 +154,9 @@ pub(super) async fn run(section: Section, status: Groups, given: mpsc::Sender<Gi
         if partial.is_some() {
             status.set_partial(partial.clone()); // before what is made of a part
         }
-        let are_listed = state.are_targets_listed();
-        let is_news = has_changed || are_listed != were_listed;
-        were_listed = are_listed;
+        let tells = (state.are_targets_listed(), partial.clone());
+        let is_news = has_changed || tells != told;
+        told = tells;
         if is_news && given.send(state.given()).await.is_err() {
             return; // nobody uses it any more
         }

@@ -38,10 +38,12 @@ impl Room {
         self.max
     }
 
-    /// Whether there is so much for an object.
+    /// Whether there is so much for an object, which may hold some already.
     pub(super) fn has(&self, id: &Id, units: usize) -> bool {
-        let free = self.max.checked_sub(self.used + units);
-        units == 0 || free.is_some_and(|free| self.held_beside(id) + units <= TIMES_FREE_MAX * free)
+        let held = self.of.get(id).copied().unwrap_or(0);
+        let more = units.saturating_sub(held);
+        let free = self.max.checked_sub(self.used + more);
+        more == 0 || free.is_some_and(|free| self.held_beside(id) + more <= TIMES_FREE_MAX * free)
     }
 
     /// What the namespace of this object holds.
@@ -50,8 +52,9 @@ impl Room {
         held.copied().unwrap_or(0)
     }
 
-    /// An object that holds none yet holds so much.
+    /// An object holds so much, whatever it held before.
     pub(super) fn put(&mut self, id: &Id, units: usize) {
+        self.leave(id);
         self.of.insert(id.clone(), units);
         let namespace = namespace_of(id).to_owned();
         *self.namespaces.entry(namespace).or_default() += units;
@@ -104,5 +107,9 @@ mod tests {
         }
         room.leave(&id("never"));
         assert!(take(&mut room, "d/1", 2) && !take(&mut room, "aaa/0", 10));
+        // Who has room keeps it, or takes less.
+        assert!(take(&mut room, "aaa/20", 1) && !take(&mut room, "aaa/20", 12));
+        assert!(take(&mut room, "b/1", 16) && !take(&mut room, "b/1", 26));
+        assert!(take(&mut room, "b/1", 4) && room.used == 70 + 4 + 3 + 2);
     }
 }

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use super::job::{Job, Object};
 use super::room::{Room, namespace_of};
-use super::secrets::Secrets;
+use super::secrets::{NoValue, Secrets};
 use super::{Found, Given, Id, PLACES, Section, Seen, endpoint, jobs_of, prometheus_rule, read};
 use crate::cluster::list_watch::{Change, NO_SUCH_KIND};
 use crate::config::MonitorKind;
@@ -34,6 +34,8 @@ enum Made {
     Nothing(String),
     /// There is no room for so much, and why: it is tried again where room returns.
     NoRoom(Needs, String),
+    /// A value that it refers to could not be read, and why: that is tried again.
+    Unread(String),
 }
 
 /// What an object takes of the room that all share.
@@ -61,29 +63,25 @@ impl Default for Rooms {
 }
 
 impl Rooms {
-    fn has(&self, id: &Id, needs: Needs) -> bool {
-        self.objects.has(id, 1) && self.jobs.has(id, needs.jobs) && self.rules.has(id, needs.rules)
-    }
-
-    /// Takes what an object needs, which holds nothing yet. Error: why there is no room for it.
-    fn take(&mut self, id: &Id, needs: Needs) -> Result<(), String> {
-        for (room, units, what) in self.each(needs) {
+    /// Whether there is room for what an object needs. Error: why there is none.
+    fn check(&self, id: &Id, needs: Needs) -> Result<(), String> {
+        for (room, units, what) in [
+            (&self.objects, 1, "objects"),
+            (&self.jobs, needs.jobs, "scrape jobs"),
+            (&self.rules, needs.rules, "rules"),
+        ] {
             if !room.has(id, units) {
                 return Err(no_room(id, units, what, room));
             }
         }
-        for (room, units, _) in self.each(needs) {
-            room.put(id, units);
-        }
         Ok(())
     }
 
-    fn each(&mut self, needs: Needs) -> [(&mut Room, usize, &'static str); 3] {
-        [
-            (&mut self.objects, 1, "objects"),
-            (&mut self.jobs, needs.jobs, "scrape jobs"),
-            (&mut self.rules, needs.rules, "rules"),
-        ]
+    /// An object holds what it needs, instead of what it held before.
+    fn put(&mut self, id: &Id, needs: Needs) {
+        self.objects.put(id, 1);
+        self.jobs.put(id, needs.jobs);
+        self.rules.put(id, needs.rules);
     }
 
     fn leave(&mut self, id: &Id) {
@@ -107,8 +105,12 @@ pub(super) struct State {
     section: Section,
     /// The `spec` of each.
     objects: BTreeMap<Id, Arc<Value>>,
-    /// What became of each. An object that is missing here is rendered next.
+    /// What became of each.
     made: BTreeMap<Id, Made>,
+    /// Objects that are rendered next. What became of them before stands until then.
+    changed: BTreeSet<Id>,
+    /// Objects that there is no room for as they are now; some give what they gave before.
+    refused: BTreeMap<Id, Needs>,
     rooms: Rooms,
     /// Whether an object went away since the last look.
     has_lost: bool,
@@ -131,6 +133,8 @@ impl State {
             section,
             objects: BTreeMap::new(),
             made: BTreeMap::new(),
+            changed: BTreeSet::new(),
+            refused: BTreeMap::new(),
             rooms: Rooms::default(),
             has_lost: false,
             secrets: Secrets::new(client),
@@ -140,9 +144,9 @@ impl State {
         }
     }
 
-    /// When the oldest value of a Secret was read.
-    pub(super) fn oldest_secret(&self) -> Option<Instant> {
-        self.secrets.oldest()
+    /// When values of Secrets are read again, where some are used.
+    pub(super) fn secrets_due(&self) -> Option<Instant> {
+        self.secrets.due()
     }
 
     /// Why a watch sees nothing now, where one does.
@@ -153,8 +157,16 @@ impl State {
     /// Why some objects that give targets cannot be seen now, where that is so.
     pub(super) fn partial(&self) -> Option<&String> {
         let mut partial = self.partial.iter();
-        let gives_targets = |at: usize| PLACES[at].kind != MonitorKind::PrometheusRule;
-        partial.find_map(|((at, _), why)| gives_targets(*at).then_some(why))
+        let partial = partial.find_map(|((at, _), why)| gives_targets(*at).then_some(why));
+        partial.or_else(|| self.unread().next())
+    }
+
+    /// Why objects give no targets of which a value could not be read yet.
+    fn unread(&self) -> impl Iterator<Item = &String> {
+        self.made.values().filter_map(|made| match made {
+            Made::Unread(why) => Some(why),
+            _ => None,
+        })
     }
 
     /// Whether every watch has listed what there is.
@@ -165,7 +177,7 @@ impl State {
     /// Whether every kind that gives targets has been listed.
     pub(super) fn are_targets_listed(&self) -> bool {
         let mut expected = self.expected.iter();
-        expected.all(|(at, _)| PLACES[*at].kind == MonitorKind::PrometheusRule)
+        !expected.any(|(at, _)| gives_targets(*at)) && self.unread().next().is_none()
     }
 
     pub(super) fn take(&mut self, seen: Seen) {
@@ -175,23 +187,32 @@ impl State {
             change,
         } = seen;
         let watch = (place, namespace.clone());
-        self.expected.remove(&watch);
         self.failing.remove(&watch);
         match change {
             Change::All(all) => {
+                self.expected.remove(&watch);
                 self.partial.remove(&watch);
                 self.replace(watch, all, &BTreeSet::new());
             }
             Change::AllBut { all, left_out, why } => {
+                self.expected.remove(&watch);
                 let why = format!("{}: {why}", PLACES[place].plural);
                 self.partial.insert(watch.clone(), why);
                 self.replace(watch, all, &left_out);
             }
             Change::Put(key, spec) => self.put((place, key), spec),
             Change::Gone(key) => self.remove(&(place, key)),
-            Change::Failed(why) if why == NO_SUCH_KIND => {} // until somebody installs it
+            // Until somebody installs it.
+            Change::Failed(why) if why == NO_SUCH_KIND => {
+                self.expected.remove(&watch);
+            }
             Change::Failed(why) => {
                 let why = format!("{}: {why}", PLACES[place].plural);
+                self.failing.insert(watch, why);
+            }
+            Change::Beyond(why) => {
+                let why = format!("{}: {why}", PLACES[place].plural);
+                self.partial.insert(watch.clone(), why.clone());
                 self.failing.insert(watch, why);
             }
         }
@@ -222,53 +243,44 @@ impl State {
     fn put(&mut self, id: Id, spec: Value) {
         let same = self.objects.get(&id).is_some_and(|known| **known == spec);
         if !same {
-            self.forget(&id);
+            self.changed.insert(id.clone());
             self.objects.insert(id, Arc::new(spec));
         }
     }
 
     fn remove(&mut self, id: &Id) {
         if self.objects.remove(id).is_some() {
-            self.forget(id);
+            self.made.remove(id);
+            self.changed.remove(id);
+            self.refused.remove(id);
+            self.rooms.leave(id);
             self.has_lost = true;
         }
     }
 
-    /// It is rendered again, where it is still there.
-    fn forget(&mut self, id: &Id) {
-        self.made.remove(id);
-        self.rooms.leave(id);
-    }
-
     /// Objects that refer to a Secret are rendered again with what it says now.
     pub(super) fn read_secrets_again(&mut self) {
-        for user in self.secrets.forget() {
-            self.forget(&user);
+        for user in self.secrets.read_again() {
+            if self.objects.contains_key(&user) {
+                self.changed.insert(user);
+            }
         }
     }
 
     /// Renders what is new, and what there was no room for where there is now. Returns whether something is.
     pub(super) async fn make(&mut self) -> bool {
-        let new = self
-            .objects
-            .keys()
-            .filter(|id| !self.made.contains_key(*id));
-        let new: Vec<Id> = new.cloned().collect();
+        let changed = std::mem::take(&mut self.changed);
         let has_lost = std::mem::take(&mut self.has_lost);
         let mut rendered = 0;
-        for id in &new {
+        for id in &changed {
             self.render(id, &mut rendered).await;
         }
-        if !has_lost && new.is_empty() {
+        if !has_lost && changed.is_empty() {
             return false;
         }
-        for id in self.without_room() {
-            match self.made.get(&id) {
-                Some(Made::NoRoom(needs, _)) if self.rooms.has(&id, *needs) => {
-                    self.forget(&id);
-                    self.render(&id, &mut rendered).await;
-                }
-                _ => {}
+        for (id, needs) in self.without_room() {
+            if self.rooms.check(&id, needs).is_ok() {
+                self.render(&id, &mut rendered).await;
             }
         }
         if let Some(more @ 1..) = rendered.checked_sub(LOGGED_MAX) {
@@ -286,14 +298,12 @@ impl State {
     }
 
     /// The objects that there was no room for; first those of namespaces that hold least.
-    fn without_room(&self) -> Vec<Id> {
-        let refused = self.made.iter().filter_map(|(id, made)| match made {
-            Made::NoRoom(needs, _) => Some((self.held_beside(id, *needs), id)),
-            _ => None,
-        });
-        let mut refused: Vec<(usize, &Id)> = refused.collect();
-        refused.sort_unstable();
-        refused.into_iter().map(|(_, id)| id.clone()).collect()
+    fn without_room(&self) -> Vec<(Id, Needs)> {
+        let refused = self.refused.iter();
+        let mut refused: Vec<(&Id, Needs)> = refused.map(|(id, needs)| (id, *needs)).collect();
+        refused.sort_by_key(|(id, needs)| (self.held_beside(id, *needs), *id));
+        let refused = refused.into_iter();
+        refused.map(|(id, needs)| (id.clone(), needs)).collect()
     }
 
     fn held_beside(&self, id: &Id, needs: Needs) -> usize {
@@ -307,13 +317,22 @@ impl State {
     async fn render(&mut self, id: &Id, rendered: &mut usize) {
         let made = self.rendered(id).await;
         *rendered += 1;
+        let before = self.made.get(id);
+        let keeps = matches!(made, Made::NoRoom(..) | Made::Unread(_))
+            && matches!(before, Some(Made::Gives(_)));
         if *rendered <= LOGGED_MAX {
-            log_made(id, &made);
+            log_made(id, &made, keeps);
         }
-        if !matches!(made, Made::Gives(_)) {
-            self.rooms.leave(id);
+        self.refused.remove(id);
+        if let Made::NoRoom(needs, _) = made {
+            self.refused.insert(id.clone(), needs);
         }
-        self.made.insert(id.clone(), made);
+        if !keeps {
+            if !matches!(made, Made::Gives(_)) {
+                self.rooms.leave(id);
+            }
+            self.made.insert(id.clone(), made);
+        }
         // Of thousands each takes a part of a millisecond: others have their turn, and the end of the process is seen.
         tokio::task::yield_now().await;
     }
@@ -341,7 +360,7 @@ impl State {
             jobs: jobs.len(),
             rules: rules.iter().map(RuleFile::rule_count).sum(),
         };
-        if let Err(why) = self.rooms.take(id, needs) {
+        if let Err(why) = self.rooms.check(id, needs) {
             return Made::NoRoom(needs, why);
         }
         let mut found = Found {
@@ -349,15 +368,17 @@ impl State {
             rules,
         };
         for mut job in jobs {
-            let read = match self.secrets.resolve(id, &mut job).await {
-                Ok(()) => read(&job, &self.section),
-                Err(why) => Err(why),
-            };
-            match read {
+            match self.secrets.resolve(id, &mut job).await {
+                Ok(()) => {}
+                Err(NoValue::Missing(why)) => return Made::Nothing(why),
+                Err(NoValue::Unread(why)) => return Made::Unread(why),
+            }
+            match read(&job, &self.section) {
                 Ok(job) => found.jobs.push(job),
                 Err(why) => return Made::Nothing(why),
             }
         }
+        self.rooms.put(id, needs);
         Made::Gives(found)
     }
 
@@ -386,6 +407,7 @@ impl State {
         Given {
             found: self.found(),
             are_targets_listed: self.are_targets_listed(),
+            partial: self.partial().cloned(),
         }
     }
 
@@ -401,14 +423,25 @@ impl State {
     }
 }
 
-fn log_made(id: &Id, made: &Made) {
+/// Whether objects of the kind that is read there give targets.
+fn gives_targets(place: usize) -> bool {
+    PLACES[place].kind != MonitorKind::PrometheusRule
+}
+
+/// `keeps`: it gives what it gave before, all the same.
+fn log_made(id: &Id, made: &Made, keeps: bool) {
     let (kind, key) = (PLACES[id.0].kind.as_str(), &id.1);
     match made {
+        Made::NoRoom(_, why) | Made::Unread(why) if keeps => {
+            warn!(why, "{kind} {key} gives what it gave before");
+        }
         Made::Gives(found) => match found.rules.first() {
             Some(file) => info!("{kind} {key} gives {} rules", file.rule_count()),
             None => info!("{kind} {key} gives {} scrape jobs", found.jobs.len()),
         },
-        Made::Nothing(why) | Made::NoRoom(_, why) => warn!(why, "{kind} {key} gives nothing"),
+        Made::Nothing(why) | Made::NoRoom(_, why) | Made::Unread(why) => {
+            warn!(why, "{kind} {key} gives nothing");
+        }
     }
 }
 
@@ -539,5 +572,93 @@ mod tests {
         change(&mut state, pods, Change::All(list(&["dev/b"])));
         assert!(state.make().await && state.partial().is_none());
         assert_eq!(jobs(&state), [("dev".to_owned(), 1)].into());
+    }
+
+    /// At our start the API server answered 500, which counted as a list, and what a snapshot knew of its targets as gone.
+    #[tokio::test]
+    async fn a_first_list_that_fails_is_no_list() {
+        let pods = MonitorKind::PodMonitor;
+        let place = PLACES.iter().position(|place| place.kind == pods);
+        let watch = (place.expect("a kind"), String::new());
+        for (told, are_listed) in [
+            (Change::Failed("500".to_owned()), false),
+            (Change::Beyond("too many".to_owned()), false),
+            (Change::Failed(NO_SUCH_KIND.to_owned()), true),
+            (Change::All(BTreeMap::new()), true),
+        ] {
+            let mut state = state();
+            state.expected.insert(watch.clone());
+            let case = format!("{told:?}");
+            let is_beyond = matches!(told, Change::Beyond(_));
+            change(&mut state, pods, told);
+            assert_eq!(state.given().are_targets_listed, are_listed, "{case}");
+            assert_eq!(state.given().partial.is_some(), is_beyond, "{case}");
+            change(&mut state, pods, Change::All(BTreeMap::new()));
+            let given = state.given();
+            assert!(
+                given.are_targets_listed && given.partial.is_none(),
+                "{case}"
+            );
+        }
+    }
+
+    /// An object that was rendered again, as those with a Secret are each minute, was refused the room that it had.
+    #[tokio::test]
+    async fn an_object_that_changes_keeps_its_room() {
+        let mut state = state();
+        state.rooms.jobs = Room::new(50);
+        let pods = MonitorKind::PodMonitor;
+        let greedy = (0..4).map(|at| (format!("aaa/{at}"), monitor(10)));
+        let all = greedy.chain([("zzz/0".to_owned(), monitor(8))]);
+        change(&mut state, pods, Change::All(all.collect()));
+        assert!(state.make().await);
+        assert_eq!(state.found().jobs.len(), 48);
+        // As many as before, fewer, and more, for which there is no room: then what it gave before stays.
+        let other = json!({"selector": {"matchLabels": {"a": "b"}}, "podMetricsEndpoints": (0..10).map(|at| json!({"port": format!("q{at}")})).collect::<Vec<_>>()});
+        for (spec, jobs) in [
+            (other, 48),
+            (monitor(9), 47),
+            (monitor(14), 47),
+            (monitor(10), 47),
+        ] {
+            change(&mut state, pods, Change::Put("aaa/3".to_owned(), spec));
+            assert!(state.make().await);
+            assert_eq!(state.found().jobs.len(), jobs);
+        }
+        assert_eq!(state.refused.len(), 1);
+        change(&mut state, pods, Change::Gone("zzz/0".to_owned()));
+        assert!(state.make().await && state.refused.is_empty());
+        assert_eq!(state.found().jobs.len(), 40, "room is there again");
+    }
+
+    /// Each minute the API server was asked for Secrets, and where it did not answer the jobs that use one were gone.
+    #[tokio::test]
+    async fn an_object_whose_secret_cannot_be_read_gives_what_it_gave() {
+        let mut state = state();
+        let pods = MonitorKind::PodMonitor;
+        let with_secret = |name: &str| {
+            let token = json!({"name": name, "key": "t"});
+            let endpoint = json!({"port": "p", "bearerTokenSecret": token});
+            json!({"selector": {}, "podMetricsEndpoints": [endpoint]})
+        };
+        let put = |state: &mut State, key: &str, spec| {
+            change(state, pods, Change::Put(key.to_owned(), spec));
+        };
+        put(&mut state, "a/new", with_secret("s"));
+        put(&mut state, "a/known", monitor(1));
+        assert!(state.make().await);
+        let given = state.given();
+        assert_eq!(
+            (given.found.jobs.len(), given.are_targets_listed),
+            (1, false)
+        );
+        assert!(given.partial.expect("one is not read").contains("a/s"));
+        assert!(state.secrets_due().is_some());
+        put(&mut state, "a/known", with_secret("other"));
+        assert!(state.make().await);
+        assert_eq!(state.found().jobs.len(), 1, "what it gave before");
+        state.read_secrets_again();
+        assert!(state.make().await, "both are tried again");
+        assert_eq!(state.found().jobs.len(), 1);
     }
 }

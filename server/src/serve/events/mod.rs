@@ -185,7 +185,7 @@ async fn watch(kind: ScalerKind, namespace: String, client: Client, scalers: Sca
             Change::Gone(key) => drop(scalers.lock().scalers.remove(&(kind, key))),
             // Of a cluster without KEDA.
             Change::Failed(why) if why == NO_SUCH_KIND => {}
-            Change::Failed(why) => {
+            Change::Failed(why) | Change::Beyond(why) => {
                 let mut said = said.lock();
                 if *said != why {
                     warn!(why, "events: {} cannot be listed", kind.plural());
