@@ -177,6 +177,10 @@ pub const FAMILY_TEXT_BYTES_MAX: usize = 8 << 20;
 /// Label names remembered per metric that signals read, and target.
 pub const SHOWN_LABELS_MAX: usize = 128;
 
+/// Selectors of a query of which those beside an `or` may stand in for one another: for each that is missing all others are looked
+/// at. A scaling query has some ten.
+pub const ALTERNATIVE_SELECTORS_MAX: usize = 100;
+
 /// Metrics that are not in the names table and that a target's page has lost, of which is remembered that its process has shown
 /// them: some 60 kB a target.
 pub const LOST_METRICS_MAX: usize = 1_024;

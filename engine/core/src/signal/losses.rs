@@ -111,9 +111,12 @@ fn is_replaced(
         let whole = || !reads(assessment, one, lost) && shows(assessment, target, one);
         reads_page(assessment, target, one).then(whole)
     };
+    if selector.window_ms > 0 {
+        return false; // what was there before is read still, and less of it with every second
+    }
     let alternatives = &selector.alternatives;
-    alternatives.stand_in_beside_others(&shows_whole)
-        || (alternatives.stand_in(&shows_whole) && !is_read(assessment, scope, selector))
+    alternatives.is_told_beside_others(&shows_whole)
+        || (alternatives.is_told_instead(&shows_whole) && !is_read(assessment, scope, selector))
 }
 
 /// Whether some target of a scope has series of what a selector reads.

@@ -64,6 +64,16 @@ fn an_or_excuses_what_is_lost_within_it_and_nothing_else() {
         ("sum(a unless on (instance) b) or sum(c)", None),
         // Series by series the first's `c` is read.
         ("sum(a) + sum(b or c)", Some(6.0)),
+        // What a comparison or a match leaves of it may be nothing.
+        ("sum(a) + sum(b or c > 0)", None),
+        ("sum(a) + sum(b or (c and on (instance) a))", None),
+        ("sum(a) + sum(c * 0 or (a unless b))", None),
+        // What is lost is read for the length of its window.
+        ("sum(a) + sum(rate(b[200ms]) or rate(c[200ms]))", None),
+        (
+            "sum(max_over_time(b[200ms])) or sum(max_over_time(c[200ms]))",
+            None,
+        ),
         ("sum(c) or (sum(b) or vector(0))", Some(2.0)),
     ];
     let page = |b: Option<i64>| {

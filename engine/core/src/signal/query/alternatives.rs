@@ -1,36 +1,45 @@
 //! What may stand in for a selector: the other sides of each `or` within which it stands, and a constant there (`or vector(0)`).
 //! An `or` elsewhere in the query says nothing of it.
 
+use std::sync::Arc;
+
+use crate::limits::ALTERNATIVE_SELECTORS_MAX;
 use crate::promql::FunctionId;
-use crate::promql::plan::{Binary, BinaryOp, Expr, ExprKind, Matching};
+use crate::promql::plan::{Binary, BinaryOp, Expr, ExprKind, Matching, ValueType};
 
 /// What may stand in for one selector.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Alternatives {
-    /// The other sides, each of which may stand in.
-    sides: Vec<Other>,
-    /// Whether one of them is a constant: the query says what an absence means.
+    /// The innermost `or` within which it stands. Selectors below the same one share it, so that a query of a thousand of them
+    /// takes memory in proportion.
+    or: Option<Arc<Or>>,
+    /// Whether the other side of one of them is a constant: the query says what an absence means.
     pub(crate) has_constant: bool,
-    /// It excludes (`unless`): what stands beside what is left of that says nothing of it.
-    excludes: bool,
 }
 
-#[derive(Clone, Debug)]
-struct Other {
-    side: Side,
-    /// The `or` takes series one by one. Between aggregates one side is read only where the other is empty for all targets.
+/// An `or`, seen from one of its sides.
+#[derive(Debug)]
+struct Or {
+    /// The other side, which may stand in.
+    other: Arc<Side>,
+    /// It takes series one by one. Between aggregates one side is read only where the other is empty for all targets.
     is_by_series: bool,
+    has_constant: bool,
+    /// The next one within which this stands.
+    above: Option<Arc<Or>>,
 }
 
 /// What one side of an `or` reads; selectors are numbered in the order of the text.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Side {
     Selector(usize),
-    /// It is there where all of these are.
-    All(Vec<Side>),
+    /// It is there where all of these are. Of none it is a constant.
+    All(Vec<Arc<Side>>),
     /// It is there where one of these is.
-    Any(Vec<Side>),
-    /// It may be empty where what it reads is there.
+    Any(Vec<Arc<Side>>),
+    /// It may be empty where what it reads is there: a comparison, or a match with something else.
+    Filtered(Arc<Side>),
+    /// The same, whatever it reads.
     Unsure,
 }
 
@@ -38,37 +47,58 @@ impl Alternatives {
     /// Whether one of the other sides stands in: whether all is there that it reads. Of a selector that concerns nobody `is_there`
     /// says `None`.
     pub(crate) fn stand_in(&self, is_there: &dyn Fn(usize) -> Option<bool>) -> bool {
-        let mut sides = self.sides.iter();
-        sides.any(|one| one.side.is_there(is_there) == Some(true))
+        let read = Read {
+            is_there,
+            is_told: false,
+        };
+        self.ors().any(|or| or.other.is_there(&read) == Some(true))
+    }
+
+    /// Whether one of them is told in the place of a selector that nobody has anything of: a comparison may leave nothing.
+    pub(crate) fn is_told_instead(&self, is_there: &dyn Fn(usize) -> Option<bool>) -> bool {
+        let read = Read {
+            is_there,
+            is_told: true,
+        };
+        self.ors().any(|or| or.other.is_there(&read) == Some(true))
     }
 
     /// The same of a target's series, where others may have some of what the selector reads.
-    pub(crate) fn stand_in_beside_others(&self, is_there: &dyn Fn(usize) -> Option<bool>) -> bool {
-        let mut sides = self.sides.iter().filter(|one| one.is_by_series);
-        sides.any(|one| one.side.is_there(is_there) == Some(true))
+    pub(crate) fn is_told_beside_others(&self, is_there: &dyn Fn(usize) -> Option<bool>) -> bool {
+        let read = Read {
+            is_there,
+            is_told: true,
+        };
+        let mut by_series = self.ors().filter(|or| or.is_by_series);
+        by_series.any(|or| or.other.is_there(&read) == Some(true))
     }
 
-    fn add(&mut self, side: &Side, is_by_series: bool) {
-        if self.excludes {
-            return;
-        }
-        self.has_constant |= side.is_never_empty();
-        let side = side.clone();
-        self.sides.push(Other { side, is_by_series });
+    /// From the innermost on.
+    fn ors(&self) -> impl Iterator<Item = &Or> {
+        std::iter::successors(self.or.as_deref(), |or| or.above.as_deref())
     }
 }
 
+/// What is asked of a side.
+struct Read<'a> {
+    is_there: &'a dyn Fn(usize) -> Option<bool>,
+    /// Whether it yields something, not only whether all is there that it reads.
+    is_told: bool,
+}
+
 impl Side {
-    fn is_there(&self, is_there: &dyn Fn(usize) -> Option<bool>) -> Option<bool> {
+    fn is_there(&self, read: &Read<'_>) -> Option<bool> {
         match self {
-            Side::Selector(index) => is_there(*index),
+            Side::Selector(index) => (read.is_there)(*index),
             Side::Unsure => Some(false),
+            Side::Filtered(_) if read.is_told => Some(false),
+            Side::Filtered(of) => of.is_there(read),
             Side::All(all) => {
-                let all = all.iter().filter_map(|one| one.is_there(is_there));
+                let all = all.iter().filter_map(|one| one.is_there(read));
                 all.reduce(|one, other| one && other)
             }
             Side::Any(any) => {
-                let any = any.iter().filter_map(|one| one.is_there(is_there));
+                let any = any.iter().filter_map(|one| one.is_there(read));
                 any.reduce(|one, other| one || other)
             }
         }
@@ -77,77 +107,176 @@ impl Side {
     /// Whether it yields something whatever pages show: a constant, or what ends with `or` one.
     fn is_never_empty(&self) -> bool {
         match self {
-            Side::Selector(_) | Side::Unsure => false,
-            Side::All(sides) => sides.iter().all(Side::is_never_empty),
-            Side::Any(sides) => sides.iter().any(Side::is_never_empty),
+            Side::Selector(_) | Side::Filtered(_) | Side::Unsure => false,
+            Side::All(sides) => sides.iter().all(|one| one.is_never_empty()),
+            Side::Any(sides) => sides.iter().any(|one| one.is_never_empty()),
         }
+    }
+
+    fn all(sides: impl IntoIterator<Item = Arc<Side>>) -> Arc<Side> {
+        let is_constant = |side: &Side| matches!(side, Side::All(sides) if sides.is_empty());
+        let sides = sides.into_iter().filter(|one| !is_constant(one));
+        Arc::new(Side::All(sides.collect()))
     }
 
     /// What is left of it by a filter.
-    fn filtered(self) -> Side {
-        match self.is_never_empty() {
+    fn filtered(self: Arc<Side>) -> Arc<Side> {
+        Arc::new(match self.is_never_empty() {
             true => Side::Unsure,
-            false => self,
-        }
+            false => Side::Filtered(self),
+        })
     }
 }
 
-/// Those of each selector of an expression, in the order of the text.
+/// Those of each selector of an expression, in the order of the text. Of more than [`ALTERNATIVE_SELECTORS_MAX`] none stands in for
+/// another: who is asked for each would be asked for all.
 pub(super) fn of_selectors(expr: &Expr) -> Vec<Alternatives> {
+    let mut sides = Sides::default();
+    sides.collect(expr);
     let mut found = Vec::new();
-    collect(expr, &mut found);
+    let mut ors = sides.ors.into_iter().flatten();
+    assign(expr, None, &mut ors, &mut found);
+    if found.len() > ALTERNATIVE_SELECTORS_MAX {
+        found.iter_mut().for_each(|one| one.or = None);
+    }
     found
 }
 
-fn collect(expr: &Expr, found: &mut Vec<Alternatives>) -> Side {
-    match &expr.kind {
-        ExprKind::Number(_) | ExprKind::String(_) => Side::All(Vec::new()),
-        ExprKind::Selector(_) | ExprKind::Range { .. } => {
-            found.push(Alternatives::default());
-            Side::Selector(found.len() - 1)
-        }
-        ExprKind::Subquery(subquery) => collect(&subquery.expr, found),
-        ExprKind::Negate(inner) | ExprKind::Paren(inner) | ExprKind::StepInvariant(inner) => {
-            collect(inner, found)
-        }
-        ExprKind::Call { function, args } => {
-            let read = args.iter().map(|arg| collect(arg, found)).collect();
-            match function.id {
-                FunctionId::Absent | FunctionId::AbsentOverTime => Side::Unsure,
-                _ => Side::All(read),
+/// The sides of each `or`, in the order in which they begin.
+#[derive(Default)]
+struct Sides {
+    selectors: usize,
+    ors: Vec<Option<[Arc<Side>; 2]>>,
+}
+
+impl Sides {
+    fn collect(&mut self, expr: &Expr) -> Arc<Side> {
+        match &expr.kind {
+            ExprKind::Number(_) | ExprKind::String(_) => Side::all([]),
+            ExprKind::Selector(_) | ExprKind::Range { .. } => {
+                self.selectors += 1;
+                Arc::new(Side::Selector(self.selectors - 1))
             }
+            ExprKind::Subquery(subquery) => self.collect(&subquery.expr),
+            ExprKind::Negate(inner) | ExprKind::Paren(inner) | ExprKind::StepInvariant(inner) => {
+                self.collect(inner)
+            }
+            ExprKind::Call { function, args } => {
+                let read: Vec<_> = args.iter().map(|arg| self.collect(arg)).collect();
+                match function.id {
+                    FunctionId::Absent | FunctionId::AbsentOverTime => Arc::new(Side::Unsure),
+                    _ => Side::all(read),
+                }
+            }
+            ExprKind::Aggregate(aggregate) => {
+                let read = aggregate.param.iter().chain([&aggregate.expr]);
+                let read: Vec<_> = read.map(|one| self.collect(one)).collect();
+                Side::all(read)
+            }
+            ExprKind::Binary(binary) => self.collect_binary(binary),
         }
-        ExprKind::Aggregate(aggregate) => {
-            let read = aggregate.param.iter().chain([&aggregate.expr]);
-            Side::All(read.map(|one| collect(one, found)).collect())
+    }
+
+    fn collect_binary(&mut self, binary: &Binary) -> Arc<Side> {
+        let or = (binary.op == BinaryOp::Or).then(|| {
+            self.ors.push(None);
+            self.ors.len() - 1
+        });
+        let [left, right] = [&binary.lhs, &binary.rhs].map(|side| self.collect(side));
+        if let Some(or) = or {
+            self.ors[or] = Some([Arc::clone(&left), Arc::clone(&right)]);
+            return Arc::new(Side::Any(vec![left, right]));
         }
-        ExprKind::Binary(binary) => collect_binary(binary, found),
+        match binary.op {
+            // It is there without what it excludes.
+            BinaryOp::Unless => left.filtered(),
+            op if op.is_comparison() && !binary.return_bool => Side::all([left, right]).filtered(),
+            _ if may_match_nothing(binary) => Side::all([left, right]).filtered(),
+            _ => Side::all([left, right]),
+        }
     }
 }
 
-fn collect_binary(binary: &Binary, found: &mut Vec<Alternatives>) -> Side {
-    let start = found.len();
-    let left = collect(&binary.lhs, found);
-    let middle = found.len();
-    let right = collect(&binary.rhs, found);
-    match binary.op {
-        BinaryOp::Or => {
-            let is_by_series = is_by_all_labels(&binary.matching)
-                && [&binary.lhs, &binary.rhs].into_iter().all(keeps_series);
-            let of_left = found[start..middle].iter_mut();
-            of_left.for_each(|one| one.add(&right, is_by_series));
-            let of_right = found[middle..].iter_mut();
-            of_right.for_each(|one| one.add(&left, is_by_series));
-            Side::Any(vec![left, right])
+/// Whether elements of the two sides of an operator may have other labels than those of the other.
+fn may_match_nothing(binary: &Binary) -> bool {
+    let sides = [&binary.lhs, &binary.rhs];
+    let has_scalar = sides
+        .iter()
+        .any(|one| one.value_type() == ValueType::Scalar);
+    !has_scalar && !sides.into_iter().all(has_no_labels)
+}
+
+/// Whether an expression yields one element without labels, or nothing.
+fn has_no_labels(expr: &Expr) -> bool {
+    match &expr.kind {
+        ExprKind::Number(_) | ExprKind::String(_) => true,
+        ExprKind::Selector(_) | ExprKind::Range { .. } => false,
+        ExprKind::Subquery(subquery) => has_no_labels(&subquery.expr),
+        ExprKind::Negate(inner) | ExprKind::Paren(inner) | ExprKind::StepInvariant(inner) => {
+            has_no_labels(inner)
         }
-        // It is there without what it excludes.
-        BinaryOp::Unless => {
-            let excluding = found[middle..].iter_mut();
-            excluding.for_each(|one| one.excludes = true);
-            left.filtered()
+        ExprKind::Call { args, .. } => !expr.writes_labels() && args.iter().all(has_no_labels),
+        ExprKind::Aggregate(aggregate) => aggregate.is_one_number(),
+        ExprKind::Binary(binary) => [&binary.lhs, &binary.rhs].into_iter().all(has_no_labels),
+    }
+}
+
+/// Gives each selector the `or` within which it stands. `ors` come in the order of [`Sides::ors`].
+fn assign(
+    expr: &Expr,
+    above: Option<&Arc<Or>>,
+    ors: &mut dyn Iterator<Item = [Arc<Side>; 2]>,
+    found: &mut Vec<Alternatives>,
+) {
+    match &expr.kind {
+        ExprKind::Number(_) | ExprKind::String(_) => {}
+        ExprKind::Selector(_) | ExprKind::Range { .. } => found.push(Alternatives {
+            or: above.cloned(),
+            has_constant: above.is_some_and(|or| or.has_constant),
+        }),
+        ExprKind::Subquery(subquery) => assign(&subquery.expr, above, ors, found),
+        ExprKind::Negate(inner) | ExprKind::Paren(inner) | ExprKind::StepInvariant(inner) => {
+            assign(inner, above, ors, found);
         }
-        op if op.is_comparison() && !binary.return_bool => Side::All(vec![left, right]).filtered(),
-        _ => Side::All(vec![left, right]),
+        ExprKind::Call { args, .. } => {
+            args.iter().for_each(|arg| assign(arg, above, ors, found));
+        }
+        ExprKind::Aggregate(aggregate) => {
+            let read = aggregate.param.iter().chain([&aggregate.expr]);
+            read.for_each(|one| assign(one, above, ors, found));
+        }
+        ExprKind::Binary(binary) => {
+            let (of_left, of_right) = match binary.op {
+                BinaryOp::Or => of_sides(binary, above, ors),
+                // What stands beside what is left of it says nothing of what it excludes.
+                BinaryOp::Unless => (above.cloned(), None),
+                _ => (above.cloned(), above.cloned()),
+            };
+            assign(&binary.lhs, of_left.as_ref(), ors, found);
+            assign(&binary.rhs, of_right.as_ref(), ors, found);
+        }
+    }
+}
+
+/// The next `or` as its left side sees it, and as its right one does.
+fn of_sides(
+    binary: &Binary,
+    above: Option<&Arc<Or>>,
+    ors: &mut dyn Iterator<Item = [Arc<Side>; 2]>,
+) -> (Option<Arc<Or>>, Option<Arc<Or>>) {
+    let is_by_series = is_by_all_labels(&binary.matching)
+        && [&binary.lhs, &binary.rhs].into_iter().all(keeps_series);
+    let seen = |other: Arc<Side>| {
+        Arc::new(Or {
+            has_constant: other.is_never_empty() || above.is_some_and(|or| or.has_constant),
+            other,
+            is_by_series,
+            above: above.cloned(),
+        })
+    };
+    match ors.next() {
+        Some([left, right]) => (Some(seen(right)), Some(seen(left))),
+        None => (None, None), // each was collected
     }
 }
 
@@ -247,12 +376,13 @@ mod tests {
             assert_eq!(found, expected.collect::<Vec<_>>(), "{text}");
         }
     }
+
     /// Between aggregates the other side is not read while any target has something of the first.
     #[test]
     fn only_below_aggregations_an_or_takes_series_one_by_one() {
         for (text, expected) in [
             ("sum(a or b)", true),
-            ("sum(rate(a[1m]) * 2 or b > 0)", true),
+            ("sum(rate(a[1m]) * 2 or b * 2)", true),
             ("sum(a) or sum(b)", false),
             ("sum by (pod) (a) or b", false),
             ("a or on (pod) b", false),
@@ -264,11 +394,62 @@ mod tests {
             for one in of_selectors(query.plan()) {
                 assert!(one.stand_in(&|_| Some(true)), "{text}");
                 assert_eq!(
-                    one.stand_in_beside_others(&|_| Some(true)),
+                    one.is_told_beside_others(&|_| Some(true)),
                     expected,
                     "{text}"
                 );
             }
         }
+    }
+
+    /// A page had lost `a` and showed `b` as 0, of which `b > 0` left nothing: what another page showed was told for both.
+    #[test]
+    fn a_side_that_may_yield_nothing_is_not_told_for_what_is_lost() {
+        for (text, is_told) in [
+            ("sum(a) or sum(b)", true),
+            ("sum(a) or sum(b) + sum(c)", true),
+            ("sum(a) or sum(b) * 2 + 1", true),
+            ("sum(a) or sum(b) > bool 0", true),
+            ("sum(a) or sum(b) > 0", false),
+            ("sum(a) or sum(b > 0)", false),
+            ("sum(a or b > 0)", false),
+            ("sum(a or (b and on (x) c))", false),
+            ("sum(a or (b unless c))", false),
+            ("sum(a or b * on (x) c)", false),
+            ("sum(a) or sum(b) / on (x) sum by (x) (c)", false),
+        ] {
+            let query = Query::parse(text, &Features::all()).expect(text);
+            let of_a = &of_selectors(query.plan())[0];
+            let all = |_| Some(true);
+            assert!(of_a.stand_in(&all), "{text}");
+            assert_eq!(of_a.is_told_instead(&all), is_told, "{text}");
+            assert!(!of_a.is_told_beside_others(&all) || is_told, "{text}");
+        }
+    }
+
+    /// A query of 7 kB, each of whose thousand selectors had a copy of all others, took 80 MB.
+    #[test]
+    fn of_a_thousand_selectors_none_is_copied() {
+        let mut text = "a".to_owned();
+        for _ in 0..9 {
+            text = format!("({text} or {text})");
+        }
+        let query = Query::parse(&text, &Features::all()).expect("it parses");
+        let many = of_selectors(query.plan());
+        assert_eq!(many.len(), 512);
+        assert!(many.iter().all(|one| !one.stand_in(&|_| Some(true))));
+        let mut sides = Sides::default();
+        sides.collect(query.plan());
+        assert_eq!((sides.selectors, sides.ors.len()), (512, 511));
+        let few = format!("sum({})", vec!["a"; ALTERNATIVE_SELECTORS_MAX].join(" or "));
+        let query = Query::parse(&few, &Features::all()).expect("it parses");
+        let few = of_selectors(query.plan());
+        assert!(few.iter().all(|one| one.stand_in(&|_| Some(true))));
+        // What stands above is shared.
+        let outermost = few.iter().map(|one| one.ors().last().expect("one"));
+        let mut outermost: Vec<*const Or> = outermost.map(std::ptr::from_ref).collect();
+        outermost.sort_unstable();
+        outermost.dedup();
+        assert_eq!(outermost.len(), 2, "as its two sides see it");
     }
 }
