@@ -6,8 +6,11 @@ use axum::http::Request;
 
 /// Bits of a global IPv6 address by which clients are told apart: out there whoever has one has all addresses of its network.
 const NETWORK_BITS: u32 = 64;
+/// Bits that all addresses of one site have in common (RFC 6177; a VPC of EKS has 56): those of a cluster are in several /64 of it,
+/// one for each zone or node.
+const SITE_BITS: u32 = 48;
 
-/// Where a client is, as far as clients are told apart: its IPv4 address, its IPv6 address where that is one of our own network's,
+/// Where a client is, as far as clients are told apart: its IPv4 address, its IPv6 address where that is one of our own site's,
 /// or else the /64 of that. Whoever counts what clients hold counts by this. Put into the extensions of a request by whoever has its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientAddress(IpAddr);
@@ -18,26 +21,27 @@ impl ClientAddress {
 
     /// Of a client at this address, whose connection has `own` as our end of it, if that is known. IPv4 in IPv6 is IPv4.
     ///
-    /// All pods of a cluster may be in one /64: in a unique-local one (fd00::/8, Cilium's default), or in the global one of their
-    /// subnet (EKS), which is ours then, too. By the /64 KEDA would share every bound with all of them, so there each address
-    /// counts alone. A pod has the addresses that it was given.
+    /// All pods of a node, zone or cluster may be in one /64: in a unique-local one (fd00::/8, Cilium's default), or in the global one
+    /// of their subnet (EKS), which is of our /48 then. By the /64 KEDA would share every bound with all of them, so there each
+    /// address counts alone. A pod has the addresses that it was given.
     pub fn of(address: impl Into<IpAddr>, own: Option<IpAddr>) -> ClientAddress {
         let address = match address.into().to_canonical() {
             IpAddr::V4(address) => return ClientAddress(IpAddr::V4(address)),
             IpAddr::V6(address) => address,
         };
-        let is_ours =
-            |own: IpAddr| matches!(own, IpAddr::V6(own) if network(own) == network(address));
+        let is_ours = |own: IpAddr| matches!(own, IpAddr::V6(own) if network(own, SITE_BITS) == network(address, SITE_BITS));
         let is_near = address.is_unique_local() || address.is_unicast_link_local();
         ClientAddress(IpAddr::V6(match is_near || own.is_some_and(is_ours) {
             true => address,
-            false => network(address),
+            false => network(address, NETWORK_BITS),
         }))
     }
 }
 
-fn network(address: Ipv6Addr) -> Ipv6Addr {
-    Ipv6Addr::from_bits(address.to_bits() >> NETWORK_BITS << NETWORK_BITS)
+/// The network of so many bits (of 128, not all of them).
+fn network(address: Ipv6Addr, bits: u32) -> Ipv6Addr {
+    let rest = u128::BITS - bits;
+    Ipv6Addr::from_bits(address.to_bits() >> rest << rest)
 }
 
 /// Where the client of this request is, if that is known.
@@ -77,11 +81,13 @@ mod tests {
             ("fc00::1", "fc00::2", "2001:db8:1:2::7"),
             ("fe80::1", "fe80::2", ""),
             ("2001:db8:1:2::1", "2001:db8:1:2::2", "2001:db8:1:2:3::7"),
+            // KEDA in another zone than ours.
+            ("2001:db8:1:3::1", "2001:db8:1:3::2", "2001:db8:1:2::7"),
         ] {
             assert_ne!(of(one, own), of(other, own), "{one} {other}");
             assert_eq!(of(one, own), of(one, own));
         }
-        let [one, other] = ["2001:db8:1:3::1", "2001:db8:1:3::2"];
+        let [one, other] = ["2001:db8:2:2::1", "2001:db8:2:2::2"];
         assert_eq!(of(one, "2001:db8:1:2::7"), of(other, "2001:db8:1:2::7"));
     }
 }

@@ -237,7 +237,7 @@ struct Task {
 }
 
 type FoundBy = (u64, Given);
-type FoundWorkloads = (u64, JobTargets);
+type FoundWorkloads = (u64, kube_state::Told);
 
 /// Watches on workloads.
 struct Workloads {
@@ -245,6 +245,8 @@ struct Workloads {
     section: kube_state::Section,
     status: Groups,
     job: Option<JobTargets>,
+    /// What is watched had been listed when this was found.
+    are_listed: bool,
     task: AbortHandle,
 }
 
@@ -330,16 +332,8 @@ impl Task {
                         self.changed.notify_one();
                     }
                 }
-                Some((number, job)) = self.workloads.1.recv() => {
-                    let of = self.kube_state.as_mut().filter(|one| one.number == number);
-                    if let Some(workloads) = of {
-                        let mut job = job;
-                        if let Some(shard) = self.shard {
-                            job.found.targets.retain(|target| shard.owns(target));
-                        }
-                        workloads.job = Some(job.clone());
-                        self.scraper.update(vec![job]).await;
-                    }
+                Some((number, told)) = self.workloads.1.recv() => {
+                    self.take_workloads(number, told).await;
                 }
                 Some(job) = self.told.recv() => {
                     let known = self.written.iter_mut().find(|one| one.name == job.name);
@@ -360,6 +354,22 @@ impl Task {
                 }
             }
         }
+    }
+
+    /// Hands on the targets of watches on workloads.
+    async fn take_workloads(&mut self, number: u64, told: kube_state::Told) {
+        let of = self.kube_state.as_mut().filter(|one| one.number == number);
+        let Some(workloads) = of else {
+            return; // of an earlier configuration
+        };
+        let mut job = told.job;
+        if let Some(shard) = self.shard {
+            job.found.targets.retain(|target| shard.owns(target));
+        }
+        workloads.job = Some(job.clone());
+        workloads.are_listed = told.are_listed;
+        self.scraper.update(vec![job]).await;
+        self.tell_unlisted();
     }
 
     /// Hands on what has changed.
@@ -446,6 +456,7 @@ impl Task {
                 section,
                 status,
                 job: None,
+                are_listed: false,
                 task: task.abort_handle(),
             }
         });
@@ -501,6 +512,11 @@ impl Task {
             };
             (&name[..], &job.config.relabel[..], is_listed)
         });
+        let workloads = self.kube_state.iter().map(|one| {
+            let is_listed = are_there || one.are_listed;
+            (KubeState::JOB, &[][..], is_listed)
+        });
+        let jobs = jobs.chain(workloads);
         let mut unlisted = unlisted(jobs, followed.collect());
         if let Some(says) = self.first_lists.look(&unlisted, Instant::now()) {
             let jobs: Vec<&str> = unlisted.jobs.iter().map(String::as_str).collect();

@@ -150,8 +150,9 @@ fn demand_is_shown(
                 let concerns = measures(&other) && reads_page(assessment, target, other);
                 concerns.then(|| shows(assessment, target, other))
             };
-            let is_excused = selector.alternatives.has_constant
-                && is_of_another_kind(assessment, target, selector, of_demand());
+            let has_constant = query.fallback.is_some() || selector.alternatives.has_constant;
+            let is_excused =
+                has_constant && is_of_another_kind(assessment, target, selector, of_demand());
             if !is_excused && !selector.alternatives.stand_in(&of_other) {
                 return Err(why);
             }

@@ -354,6 +354,12 @@ fn a_part_that_may_be_absent_is_not_asked_of_another_kind_of_server() {
             [&vllm, &sglang],
             false,
         ),
+        (
+            format!("(ceil(sum({VLLM})) + ceil(sum({SGLANG}))) or vector(0)"),
+            ["v", "v"],
+            [&vllm, &sglang],
+            true,
+        ),
     ] {
         let mut scenario = Scenario::new();
         let signal = scenario.register(&text);

@@ -24,6 +24,7 @@ use self::families::{KINDS, Kind};
 use self::watched::Watched;
 use super::groups::Groups;
 use super::kubernetes::client;
+use crate::cluster::list_watch::NO_SUCH_KIND;
 use crate::config::{Global, KubeState, ScrapeJob, job_from_json};
 use crate::http_client::Url;
 use crate::rule_groups::RuleFile;
@@ -52,6 +53,13 @@ impl Section {
     }
 }
 
+/// The job as of one moment.
+pub(super) struct Told {
+    pub(super) job: JobTargets,
+    /// Every watch that is wanted has listed what there is.
+    pub(super) are_listed: bool,
+}
+
 /// Conditions of selectors, by the kind that they name in the order of [`KINDS`].
 type Wanted = Vec<Vec<Vec<Matcher>>>;
 
@@ -62,7 +70,7 @@ pub(super) async fn run(
     reader: Reader,
     found: watch::Receiver<Vec<RuleFile>>,
     status: Groups,
-    tell: mpsc::Sender<JobTargets>,
+    tell: mpsc::Sender<Told>,
 ) {
     let client = loop {
         match client::connect(&section.options.cluster).await {
@@ -83,7 +91,7 @@ pub(super) async fn run(
         changed,
         watches: BTreeMap::new(),
     };
-    let mut told: Option<Vec<Target>> = None;
+    let mut told = None;
     let mut look = tokio::time::interval(LOOK);
     loop {
         tokio::select! {
@@ -93,14 +101,18 @@ pub(super) async fn run(
             }
             Some(()) = changes.recv() => {}
         }
-        let (targets, problem) = state.targets();
+        let (targets, are_listed, problem) = state.targets();
         match problem {
             Some(why) => status.fail(why),
             None => status.read_nothing(),
         }
-        if told.as_ref() != Some(&targets) {
-            told = Some(targets.clone());
-            if tell.send(state.job_targets(targets)).await.is_err() {
+        let tells = Some((targets, are_listed));
+        if told != tells
+            && let Some((targets, are_listed)) = tells.clone()
+        {
+            told = tells;
+            let job = state.job_targets(targets);
+            if tell.send(Told { job, are_listed }).await.is_err() {
                 return; // nobody scrapes any more
             }
         }
@@ -240,22 +252,23 @@ impl State {
         }
     }
 
-    /// What was listed is a target. And why something was not.
-    fn targets(&self) -> (Vec<Target>, Option<String>) {
-        let mut targets = Vec::new();
+    /// What was listed is a target. Whether all is, and why something is not.
+    fn targets(&self) -> (Vec<Target>, bool, Option<String>) {
+        let (mut targets, mut are_listed) = (Vec::new(), true);
         let mut problems = Vec::new();
         for one in self.watches.values() {
             match one.watched.listed() {
                 Ok(()) => targets.extend(self.target(one)),
-                Err(why) if why.is_empty() => {} // not yet
+                Err(why) if why.is_empty() => are_listed = false, // not yet
                 Err(why) => {
+                    are_listed &= why == NO_SUCH_KIND;
                     let what = one.watched.what().0.plural;
                     problems.push(format!("{what}: {why}"));
                 }
             }
         }
         let problem = (!problems.is_empty()).then(|| problems.join("; "));
-        (targets, problem)
+        (targets, are_listed, problem)
     }
 
     fn target(&self, one: &One) -> Option<Target> {
@@ -302,5 +315,36 @@ impl State {
                 ..Found::default()
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A namespace that was not listed yet was missing from a sum over two, and what a snapshot knew of it was gone.
+    #[tokio::test]
+    async fn a_namespace_that_is_not_listed_yet_is_waited_for() {
+        let (config, _) = crate::config::load("kube_state: {}\n");
+        let section = Section {
+            options: config.and_then(|one| one.kube_state).expect("it parses"),
+            global: Global::default(),
+            rules: Vec::new(),
+        };
+        let nowhere = kube::Config::new("http://127.0.0.1:1".parse().expect("an address"));
+        let mut state = State {
+            job: job(&section).expect("its text is ours"),
+            section,
+            client: Client::try_from(nowhere).expect("a client"),
+            changed: mpsc::channel(1).0,
+            watches: BTreeMap::new(),
+        };
+        assert!(state.targets().1, "nobody asks for anything");
+        let of = |namespace| Matcher::new(MatchOp::Equal, "namespace", namespace).expect("valid");
+        let mut wanted: Wanted = vec![Vec::new(); KINDS.len()];
+        wanted[0] = vec![vec![of("a")], vec![of("b")]];
+        state.watch(wanted);
+        let (targets, are_listed, _) = state.targets();
+        assert!(targets.is_empty() && !are_listed && state.watches.len() == 2);
     }
 }
