@@ -1,58 +1,28 @@
-//! Runs the mechanisms of every job on a thread of its own, and tells the scraper what targets there are.
-//!
-//! A change is told at once where things are quiet; where a list changes all the time, relabelling takes at most a tenth
-//! of the thread.
+//! The handle by which others say what is looked for, and see how that goes.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::time::Duration;
-
-use parking_lot::RwLock;
 use stillwell_engine::Reader;
 use stillwell_engine::labels::RelabelRule;
 use stillwell_engine::promql::Features;
-use stillwell_engine::signal::Partial;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::task::AbortHandle;
-use tokio::time::Instant;
-use tracing::warn;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::groups::Groups;
 use super::kube_state;
-use super::mechanism::Mechanism;
-use super::monitors::{self, Found, Given, Section};
+use super::monitors::Section;
 use super::shard::Shard;
-use super::unlisted::{FirstLists, partial, unlisted};
-use crate::config::{Config, KubeState, Monitors, ScrapeJob};
-use crate::http_client::Resolver;
+use super::task::{COMMANDS_MAX, Channels, Command, Shown, Task};
+use crate::config::{Config, KubeState, Monitors};
 use crate::rule_groups::RuleFile;
-use crate::scrape::{
-    JobTargets, LabelRoom, Outcome, SETTLING_MS_MAX, Scraper, TargetGroup, collect, outcomes,
-    target_options,
-};
-
-/// Changes that come in a row are told together.
-const GATHER_MS: u64 = 20;
-/// After a round the next one waits this many times as long as the round took.
-const REST_FACTOR: u32 = 9;
-/// Reloads wait for one another here; more at a time are not a plan.
-const COMMANDS_MAX: usize = 4;
+use crate::scrape::{JobTargets, Scraper};
 
 /// The handle by which others change what is looked for and see how that goes.
 #[derive(Clone)]
 pub struct Manager {
     commands: mpsc::Sender<Command>,
-    /// Of all jobs, replaced by a reload.
-    sources: Arc<RwLock<Vec<Groups>>>,
-    /// The jobs whose targets are looked for, and what rewrites their targets.
-    pools: Arc<RwLock<Pools>>,
+    shown: Shown,
     /// What the cluster's objects give of rules.
     rules: watch::Receiver<Vec<RuleFile>>,
     written: mpsc::Sender<JobTargets>,
 }
-
-/// Relabelling rules by the name of a job.
-type Pools = BTreeMap<String, Vec<RelabelRule>>;
 
 /// How one entry of the configuration fares.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,14 +47,6 @@ pub struct Wanted<'c> {
     pub written: Vec<JobTargets>,
 }
 
-struct Command {
-    jobs: Vec<ScrapeJob>,
-    sections: Vec<Section>,
-    kube_state: Option<kube_state::Section>,
-    written: Vec<JobTargets>,
-    done: oneshot::Sender<()>,
-}
-
 impl Manager {
     /// Starts on the current runtime, which should have nothing else to do; ends when `quit` turns true.
     /// Of several processes it looks for the targets of `shard`.
@@ -100,35 +62,16 @@ impl Manager {
         let manager = Manager {
             commands,
             written,
-            sources: Arc::default(),
-            pools: Arc::default(),
+            shown: Shown::default(),
             rules,
         };
-        let task = Task {
-            scraper,
-            reader,
-            shard,
-            kube_state: None,
-            workloads: mpsc::channel(COMMANDS_MAX),
-            sources: Arc::clone(&manager.sources),
-            changed: Arc::default(),
-            configured: Vec::new(),
-            followed: Vec::new(),
-            has_found: false,
-            followed_count: 0,
-            found: mpsc::channel(COMMANDS_MAX),
-            pools: Arc::clone(&manager.pools),
-            jobs: BTreeMap::new(),
-            written: Vec::new(),
-            told,
-            found_rules,
-            resolver: Resolver::default(),
-            are_partial: false,
-            first_lists: FirstLists::AwaitedUntil(
-                Instant::now() + Duration::from_millis(SETTLING_MS_MAX),
-            ),
+        let channels = Channels {
+            commands: receiver,
+            written: told,
+            rules: found_rules,
+            quit,
         };
-        tokio::spawn(task.run(receiver, quit));
+        Task::start((scraper, reader), shard, manager.shown.clone(), channels);
         manager
     }
 
@@ -176,22 +119,22 @@ impl Manager {
 
     /// Whether every mechanism has read its source once, or failed to.
     pub fn settled(&self) -> bool {
-        self.sources.read().iter().all(Groups::is_settled)
+        self.shown.sources.read().iter().all(Groups::is_settled)
     }
 
     /// The jobs whose targets are looked for.
     pub fn scrape_pools(&self) -> Vec<String> {
-        self.pools.read().keys().cloned().collect()
+        self.shown.pools.read().keys().cloned().collect()
     }
 
     /// The rules that rewrite the targets of a job; `None` where there is no such job.
     pub fn relabel_rules(&self, pool: &str) -> Option<Vec<RelabelRule>> {
-        self.pools.read().get(pool).cloned()
+        self.shown.pools.read().get(pool).cloned()
     }
 
     /// How every mechanism fares.
     pub fn states(&self) -> Vec<SourceState> {
-        let sources = self.sources.read();
+        let sources = self.shown.sources.read();
         let states = sources.iter().map(|groups| {
             let (problem, count) = groups.state();
             SourceState {
@@ -201,461 +144,5 @@ impl Manager {
             }
         });
         states.collect()
-    }
-}
-
-struct Task {
-    scraper: Scraper,
-    reader: Reader,
-    shard: Option<Shard>,
-    /// The workloads of a cluster that are watched.
-    kube_state: Option<Workloads>,
-    /// Their targets, with the number of what was followed.
-    workloads: (mpsc::Sender<FoundWorkloads>, mpsc::Receiver<FoundWorkloads>),
-    sources: Arc<RwLock<Vec<Groups>>>,
-    changed: Arc<Notify>,
-    /// The jobs of the configuration file.
-    configured: Vec<ScrapeJob>,
-    /// Sections whose objects are followed.
-    followed: Vec<Followed>,
-    /// What they give has changed, and nobody was told.
-    has_found: bool,
-    /// Counts them, those of earlier configurations too.
-    followed_count: u64,
-    /// What their objects give, with the number of the section.
-    found: (mpsc::Sender<FoundBy>, mpsc::Receiver<FoundBy>),
-    found_rules: watch::Sender<Vec<RuleFile>>,
-    pools: Arc<RwLock<Pools>>,
-    jobs: BTreeMap<String, Job>,
-    /// Jobs whose pages this process writes, and their changes.
-    written: Vec<JobTargets>,
-    told: mpsc::Receiver<JobTargets>,
-    resolver: Resolver,
-    /// The signals were told that some targets cannot be seen.
-    are_partial: bool,
-    first_lists: FirstLists,
-}
-
-type FoundBy = (u64, Given);
-type FoundWorkloads = (u64, kube_state::Told);
-
-/// Watches on workloads.
-struct Workloads {
-    number: u64,
-    section: kube_state::Section,
-    status: Groups,
-    job: Option<JobTargets>,
-    /// What is watched had been listed when this was found.
-    are_listed: bool,
-    task: AbortHandle,
-}
-
-impl Drop for Workloads {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// A section of which the objects are followed.
-struct Followed {
-    number: u64,
-    section: Section,
-    status: Groups,
-    found: Found,
-    /// What gives targets had been listed when this was found.
-    are_targets_listed: bool,
-    /// Why this is not all that there is, ...
-    found_partial: Option<String>,
-    /// ... and the same of what was handed on last.
-    partial: Option<String>,
-    task: AbortHandle,
-}
-
-impl Drop for Followed {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// A job with its mechanisms.
-struct Job {
-    config: ScrapeJob,
-    options: Arc<ScrapeJob>,
-    /// Each with the version of its groups that the job has seen.
-    mechanisms: Vec<(Arc<Mechanism>, Option<u64>)>,
-    /// Each mechanism had been read once when its targets were handed on.
-    is_listed: bool,
-    /// Why these were not all that there are, where that is so.
-    partial: Option<String>,
-    /// By mechanism and source.
-    known: BTreeMap<(usize, Arc<str>), KnownGroup>,
-}
-
-/// A group and what became of its targets; used again while the group stays as it is.
-type KnownGroup = (Arc<TargetGroup>, Vec<Outcome>);
-
-impl Task {
-    async fn run(mut self, mut commands: mpsc::Receiver<Command>, mut quit: watch::Receiver<bool>) {
-        let mut rest_until = Instant::now();
-        // When what has changed is handed on, while something has.
-        let mut due = None;
-        loop {
-            let changed = Arc::clone(&self.changed);
-            let ending = async {
-                quit.wait_for(|quit| *quit).await.ok(); // gone is as good as true
-            };
-            let lists = self.first_lists.due();
-            tokio::select! {
-                () = ending => return,
-                () = tokio::time::sleep_until(lists.unwrap_or(rest_until)), if lists.is_some() => {
-                    self.tell_unlisted();
-                }
-                command = commands.recv() => match command {
-                    Some(command) => {
-                        self.configured = command.jobs;
-                        self.written = command.written;
-                        self.follow(command.sections);
-                        self.watch_workloads(command.kube_state);
-                        self.replace().await;
-                        command.done.send(()).ok(); // whoever asked may have gone
-                        self.changed.notify_one(); // what came meanwhile
-                    }
-                    None => return,
-                },
-                Some((number, given)) = self.found.1.recv() => {
-                    let of = self.followed.iter_mut().find(|one| one.number == number);
-                    if let Some(followed) = of {
-                        followed.found = given.found;
-                        followed.are_targets_listed = given.are_targets_listed;
-                        followed.found_partial = given.partial;
-                        self.has_found = true;
-                        self.changed.notify_one();
-                    }
-                }
-                Some((number, told)) = self.workloads.1.recv() => {
-                    self.take_workloads(number, told).await;
-                }
-                Some(job) = self.told.recv() => {
-                    let known = self.written.iter_mut().find(|one| one.name == job.name);
-                    if let Some(known) = known {
-                        known.clone_from(&job);
-                        self.scraper.update(vec![job]).await;
-                    }
-                }
-                () = changed.notified(), if due.is_none() => {
-                    let gathered = Instant::now() + Duration::from_millis(GATHER_MS);
-                    due = Some(gathered.max(rest_until));
-                }
-                () = tokio::time::sleep_until(due.unwrap_or(rest_until)), if due.is_some() => {
-                    due = None;
-                    let began = Instant::now();
-                    self.tell_changes().await;
-                    rest_until = Instant::now() + began.elapsed() * REST_FACTOR;
-                }
-            }
-        }
-    }
-
-    /// Hands on the targets of watches on workloads.
-    async fn take_workloads(&mut self, number: u64, told: kube_state::Told) {
-        let of = self.kube_state.as_mut().filter(|one| one.number == number);
-        let Some(workloads) = of else {
-            return; // of an earlier configuration
-        };
-        let mut job = told.job;
-        if let Some(shard) = self.shard {
-            job.found.targets.retain(|target| shard.owns(target));
-        }
-        workloads.job = Some(job.clone());
-        workloads.are_listed = told.are_listed;
-        self.scraper.update(vec![job]).await;
-        self.tell_unlisted();
-    }
-
-    /// Hands on what has changed.
-    async fn tell_changes(&mut self) {
-        if std::mem::take(&mut self.has_found) {
-            self.replace().await;
-        }
-        let dirty = self.jobs.values_mut().filter(|job| job.is_dirty());
-        let jobs: Vec<JobTargets> = dirty.map(|job| job.targets(self.shard)).collect();
-        if !jobs.is_empty() {
-            self.scraper.update(jobs).await;
-        }
-        self.tell_unlisted();
-    }
-
-    /// Follows exactly these sections. Those that stay as they are go on undisturbed.
-    fn follow(&mut self, sections: Vec<Section>) {
-        let mut before = std::mem::take(&mut self.followed);
-        for section in sections {
-            if let Some(at) = before.iter().position(|one| one.section == section) {
-                self.followed.push(before.swap_remove(at));
-                continue;
-            }
-            self.followed_count += 1;
-            let (number, tell) = (self.followed_count, self.found.0.clone());
-            let kinds: Vec<&str> = section
-                .options
-                .kinds
-                .iter()
-                .map(|kind| kind.as_str())
-                .collect();
-            let status = Groups::new(kinds.join(", "), Arc::clone(&self.changed));
-            let (send, mut made) = mpsc::channel(1);
-            let following = monitors::run(section.clone(), status.clone(), send);
-            let task = tokio::spawn(async move {
-                let hand_on = async {
-                    while let Some(given) = made.recv().await {
-                        tell.send((number, given)).await.ok(); // the task ends with its runtime
-                    }
-                };
-                tokio::join!(following, hand_on);
-            });
-            self.followed.push(Followed {
-                number,
-                section,
-                status,
-                found: Found::default(),
-                are_targets_listed: false,
-                found_partial: None,
-                partial: None,
-                task: task.abort_handle(),
-            });
-        }
-    }
-
-    /// Watches the workloads of this section. Watches that stay as they are go on undisturbed.
-    fn watch_workloads(&mut self, section: Option<kube_state::Section>) {
-        let same = match (&self.kube_state, &section) {
-            (Some(before), Some(section)) => before.section.is_like(section),
-            (None, None) => true,
-            _ => false,
-        };
-        if same {
-            return;
-        }
-        self.kube_state = section.map(|section| {
-            self.followed_count += 1;
-            let (number, tell) = (self.followed_count, self.workloads.0.clone());
-            let status = Groups::new("kube_state".to_owned(), Arc::clone(&self.changed));
-            let (send, mut made) = mpsc::channel(1);
-            let rules = self.found_rules.subscribe();
-            let reader = self.reader.clone();
-            let following = kube_state::run(section.clone(), reader, rules, status.clone(), send);
-            let task = tokio::spawn(async move {
-                let hand_on = async {
-                    while let Some(job) = made.recv().await {
-                        tell.send((number, job)).await.ok(); // the task ends with its runtime
-                    }
-                };
-                tokio::join!(following, hand_on);
-            });
-            Workloads {
-                number,
-                section,
-                status,
-                job: None,
-                are_listed: false,
-                task: task.abort_handle(),
-            }
-        });
-    }
-
-    /// Looks for the targets of all jobs, and scrapes what is known of them.
-    async fn replace(&mut self) {
-        let mut jobs = self.configured.clone();
-        let mut names: BTreeSet<String> = jobs.iter().map(|job| job.name.clone()).collect();
-        for job in self.followed.iter().flat_map(|one| &one.found.jobs) {
-            // A pool may stand in two API groups: it is one.
-            if names.insert(job.name.clone()) {
-                jobs.push(job.clone());
-            }
-        }
-        self.configure(jobs);
-        self.tell_unlisted();
-        self.tell_rules();
-        let mut jobs: Vec<JobTargets> = self
-            .jobs
-            .values_mut()
-            .map(|job| job.targets(self.shard))
-            .collect();
-        jobs.extend(self.kube_state.as_ref().and_then(|one| one.job.clone()));
-        jobs.extend(self.written.iter().cloned());
-        self.scraper.replace(jobs).await;
-        for followed in &mut self.followed {
-            followed.partial.clone_from(&followed.found_partial);
-        }
-        self.tell_unlisted();
-    }
-
-    /// Tells the signals, after our start, which jobs may have targets that nobody knows of yet. They are not awaited for long, for
-    /// one whose source cannot be read must not keep the others'; what a snapshot knows of them stays for an hour.
-    fn tell_unlisted(&mut self) {
-        let partial = self.partial();
-        let were_partial = std::mem::replace(&mut self.are_partial, !partial.is_empty());
-        let are_there = matches!(self.first_lists, FirstLists::There);
-        if are_there && partial.is_empty() && !were_partial {
-            return;
-        }
-        let of_part: BTreeSet<&str> = partial.iter().map(|one| &*one.job).collect();
-        // What they gave last may not be among the jobs yet.
-        let is_unlisted =
-            |one: &&Followed| !are_there && (self.has_found || !one.are_targets_listed);
-        let followed = self.followed.iter().filter(is_unlisted);
-        let followed = followed.map(|one| one.status.what().to_owned());
-        let jobs = self.jobs.iter();
-        let jobs = jobs.map(|(name, job)| {
-            let is_listed = match are_there {
-                true => !of_part.contains(&**name),
-                false => job.is_listed,
-            };
-            (&name[..], &job.config.relabel[..], is_listed)
-        });
-        let workloads = self.kube_state.iter().map(|one| {
-            let is_listed = are_there || one.are_listed;
-            (KubeState::JOB, &[][..], is_listed)
-        });
-        let jobs = jobs.chain(workloads);
-        let mut unlisted = unlisted(jobs, followed.collect());
-        if let Some(says) = self.first_lists.look(&unlisted, Instant::now()) {
-            let jobs: Vec<&str> = unlisted.jobs.iter().map(String::as_str).collect();
-            let jobs = jobs.join(", ");
-            warn!(jobs, "{says}");
-        }
-        unlisted.are_awaited = self.first_lists.are_awaited();
-        unlisted.partial = partial;
-        self.reader.set_unlisted(unlisted);
-    }
-
-    /// The jobs of which some targets cannot be seen now, or could not when those that are scraped were found.
-    fn partial(&self) -> Vec<Partial> {
-        let jobs = self.jobs.iter().filter_map(|(name, job)| {
-            let mut mechanisms = job.mechanisms.iter();
-            let now = mechanisms.find_map(|(mechanism, _)| mechanism.groups.partial());
-            let why = now.or_else(|| job.partial.clone())?;
-            Some(partial(name, &job.config.relabel, why))
-        });
-        let followed = self.followed.iter().filter_map(|one| {
-            Some(Partial {
-                job: one.status.what().to_owned(),
-                is_of_any_name: true,
-                why: one.status.partial().or_else(|| one.partial.clone())?,
-            })
-        });
-        jobs.chain(followed).collect()
-    }
-
-    /// Two sections may give the same object.
-    fn tell_rules(&self) {
-        let mut rules: BTreeMap<&str, &RuleFile> = BTreeMap::new();
-        for file in self.followed.iter().flat_map(|one| &one.found.rules) {
-            rules.entry(&file.path).or_insert(file);
-        }
-        self.found_rules.send_if_modified(|told| {
-            let changed = !told.iter().eq(rules.values().copied());
-            if changed {
-                *told = rules.into_values().cloned().collect();
-            }
-            changed
-        });
-    }
-
-    fn configure(&mut self, jobs: Vec<ScrapeJob>) {
-        let before = std::mem::take(&mut self.jobs);
-        let old = before.values().flat_map(|job| &job.mechanisms);
-        let mut known: Vec<Arc<Mechanism>> = old.map(|(known, _)| Arc::clone(known)).collect();
-        for config in jobs.into_iter().filter(|job| job.not_scraped.is_none()) {
-            let mut mechanisms = Vec::with_capacity(config.discovery.len());
-            // Most jobs are as they were: thousands of them are not compared with one another.
-            let own = before.get(&config.name);
-            let partial = own.and_then(|job| job.partial.clone());
-            let own = own.map_or(&[][..], |job| &job.mechanisms[..]);
-            for mechanism in &config.discovery {
-                let own = own.iter().map(|(known, _)| known);
-                let mut all = own.chain(&known);
-                let same = all.find(|known| known.config == *mechanism);
-                let mechanism = match same {
-                    Some(same) => Arc::clone(same),
-                    None => {
-                        let owner = format!("job {:?}", config.name);
-                        let started =
-                            Mechanism::start(&owner, mechanism, &self.changed, &self.resolver);
-                        let started = Arc::new(started);
-                        known.push(Arc::clone(&started));
-                        started
-                    }
-                };
-                mechanisms.push((mechanism, None));
-            }
-            let job = Job {
-                options: target_options(&config),
-                mechanisms,
-                known: BTreeMap::new(),
-                is_listed: false,
-                partial,
-                config,
-            };
-            self.jobs.insert(job.config.name.clone(), job);
-        }
-        let mut sources: Vec<Groups> = Vec::new();
-        for (mechanism, _) in self.jobs.values().flat_map(|job| &job.mechanisms) {
-            if sources.iter().all(|have| !have.is_same(&mechanism.groups)) {
-                sources.push(mechanism.groups.clone());
-            }
-        }
-        sources.extend(self.followed.iter().map(|followed| followed.status.clone()));
-        sources.extend(self.kube_state.as_ref().map(|one| one.status.clone()));
-        *self.sources.write() = sources;
-        let pool = |job: &Job| (job.config.name.clone(), job.config.relabel.clone());
-        *self.pools.write() = self.jobs.values().map(pool).collect();
-    }
-}
-
-impl Job {
-    fn is_dirty(&self) -> bool {
-        let mut mechanisms = self.mechanisms.iter();
-        mechanisms.any(|(mechanism, seen)| *seen != Some(mechanism.groups.version()))
-    }
-
-    /// The targets as of now, of which others have theirs.
-    fn targets(&mut self, shard: Option<Shard>) -> JobTargets {
-        (self.is_listed, self.partial) = (true, None);
-        let (mut known, mut room) = (BTreeMap::new(), LabelRoom::default());
-        for (at, (mechanism, seen)) in self.mechanisms.iter_mut().enumerate() {
-            let listed = mechanism.groups.get();
-            *seen = Some(listed.version);
-            self.is_listed &= listed.is_read && listed.partial.is_none();
-            self.partial = self.partial.take().or(listed.partial);
-            for (source, group) in listed.groups {
-                let key = (at, source);
-                let value = match self.known.remove(&key) {
-                    Some((before, outcomes))
-                        if Arc::ptr_eq(&before, &group)
-                            && !outcomes.iter().any(Outcome::lacks_room) =>
-                    {
-                        outcomes.iter().for_each(|one| one.count_in(&mut room));
-                        (before, outcomes)
-                    }
-                    _ => {
-                        let outcomes = outcomes(&self.config, &self.options, &group, &mut room);
-                        (group, outcomes)
-                    }
-                };
-                known.insert(key, value);
-            }
-        }
-        self.known = known;
-        let all = self.known.values().flat_map(|(_, outcomes)| outcomes);
-        let mut found = collect(&self.config, all);
-        if let Some(shard) = shard {
-            found.targets.retain(|target| shard.owns(target));
-        }
-        JobTargets {
-            name: self.config.name.clone(),
-            http: self.config.http.clone(),
-            dropped_targets_max: self.config.limits.dropped_targets_max,
-            found,
-        }
     }
 }

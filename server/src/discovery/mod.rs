@@ -1,8 +1,8 @@
-//! Finding targets: each mechanism keeps a list of target groups up to date, and the manager makes jobs' targets of the
-//! lists whenever one changes.
+//! Finding targets: each mechanism keeps a list of target groups up to date, and a task makes jobs' targets of the
+//! lists whenever one changes (`task`; others speak to it by the `manager`).
 //!
 //! ```text
-//!  file, http, dns, kubernetes --groups--> Groups (a list per entry of the configuration) --manager: relabel--> scraper
+//!  file, http, dns, kubernetes --groups--> Groups (a list per entry of the configuration) --task: relabel--> scraper
 //! ```
 //!
 //! A mechanism that cannot read its source leaves its last list as it is and says why; what it found goes on being
@@ -15,6 +15,7 @@ mod dns_records;
 mod file;
 mod groups;
 mod http;
+mod job;
 mod kube_state;
 mod kubernetes;
 mod manager;
@@ -22,6 +23,7 @@ mod mechanism;
 mod monitors;
 mod shard;
 mod target_list;
+mod task;
 mod unlisted;
 mod watched_groups;
 

@@ -17,6 +17,7 @@ mod pod_monitoring;
 mod prometheus_rule;
 mod relabel;
 mod room;
+mod rooms;
 mod scrape_config;
 mod secrets;
 mod service_monitor;
