@@ -74,6 +74,13 @@ pub struct Policy {
     pub floor: Option<f64>,
 }
 
+impl Policy {
+    /// Whether whoever may ask has the query kept, and not the configuration: it is bounded, or evaluated when it is read.
+    pub fn is_of_anybody(&self) -> bool {
+        self.series_max.is_some() || self.when_read
+    }
+}
+
 impl Default for Policy {
     fn default() -> Policy {
         Policy {

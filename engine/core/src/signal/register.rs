@@ -10,7 +10,7 @@ use hashbrown::{HashMap, HashSet};
 use parking_lot::RwLock;
 
 use crate::labels::{METRIC_NAME, Matcher};
-use crate::limits::{READ_BATCH_ROWS, REMEMBERED_VALUES_MAX, SIGNALS_MAX};
+use crate::limits::{ASKED_SELECTORS_MAX, READ_BATCH_ROWS, REMEMBERED_VALUES_MAX, SIGNALS_MAX};
 use crate::promql::QueryError;
 use crate::promql::RecordedRules;
 use crate::store::{SeriesId, Store, TargetId, for_each_match};
@@ -39,6 +39,7 @@ pub(crate) fn register(
     policy: Policy,
 ) -> Result<SignalId, QueryError> {
     let (query, names_version) = parse(registry, text)?;
+    check_selectors(&query, &policy)?;
     // From here on commits track these labels and metrics; what earlier pages had is read from the store.
     let unknown = remember(&mut registry.write(), &query);
     learn(registry, store, unknown);
@@ -49,6 +50,21 @@ pub(crate) fn register(
         false => registry.parse(text)?,
     };
     registry.insert(text, query, policy)
+}
+
+fn check_selectors(query: &SignalQuery, policy: &Policy) -> Result<(), QueryError> {
+    let selectors = query.selectors.len();
+    if !policy.is_of_anybody() || selectors <= ASKED_SELECTORS_MAX {
+        return Ok(());
+    }
+    let message = format!(
+        "the query reads {selectors} selectors; of one that is not configured {ASKED_SELECTORS_MAX} are taken: name the metrics by a \
+         pattern, or configure it under `signals`"
+    );
+    Err(QueryError::BadData {
+        message,
+        position: None,
+    })
 }
 
 /// Sets the rules whose series signals read as the rules' expressions (see `SignalRegistry::set_recorded`).
@@ -252,6 +268,41 @@ mod tests {
     const TARGETS: usize = 3;
     const QUEUE: &str = "vllm:num_requests_waiting";
     const RUNNING: &str = "vllm:num_requests_running";
+
+    /// 60 queries of 900 selectors each held 60 MB, and whoever may ask has 500 kept.
+    #[test]
+    fn a_query_that_nobody_configured_has_few_selectors() {
+        let store = RwLock::new(Store::new());
+        let registry = RwLock::new(SignalRegistry::new(1 << 20));
+        let when_read = Policy {
+            when_read: true,
+            ..Policy::default()
+        };
+        let of_few_series = Policy {
+            series_max: Some(10),
+            ..Policy::default()
+        };
+        for (policy, is_asked) in [
+            (Policy::default(), false),
+            (when_read, true),
+            (of_few_series, true),
+        ] {
+            let of = |count: usize| {
+                let text = format!("sum({})", vec!["m"; count].join(" or "));
+                register(&registry, &store, &text, policy.clone())
+            };
+            assert!(of(ASKED_SELECTORS_MAX).is_ok());
+            let more = of(ASKED_SELECTORS_MAX + 1);
+            assert_eq!(more.is_err(), is_asked);
+            if let Err(error) = more {
+                let why = error.to_string();
+                assert!(
+                    why.contains("101 selectors") && why.contains("100 are taken"),
+                    "{why}"
+                );
+            }
+        }
+    }
 
     /// 1,000 signals and 5,000 targets: a reload that changed nothing looked 50 million metrics up, while commits waited.
     #[test]
