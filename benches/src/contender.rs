@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
 use crate::load::{Load, pause};
 
 /// The kinds of servers.
@@ -20,6 +22,8 @@ pub enum Kind {
     Prometheus,
     /// VictoriaMetrics, single node.
     VictoriaMetrics,
+    /// Thanos Receive. It takes remote write and answers no queries.
+    Thanos,
 }
 
 impl Kind {
@@ -29,6 +33,15 @@ impl Kind {
             Kind::Stillwell => "Stillwell",
             Kind::Prometheus => "Prometheus",
             Kind::VictoriaMetrics => "VictoriaMetrics",
+            Kind::Thanos => "Thanos Receive",
+        }
+    }
+
+    /// Where it takes remote write.
+    pub fn write_path(self) -> &'static str {
+        match self {
+            Kind::Thanos => "/api/v1/receive",
+            Kind::Stillwell | Kind::Prometheus | Kind::VictoriaMetrics => "/api/v1/write",
         }
     }
 }
@@ -111,6 +124,41 @@ fn config(kind: Kind, load: &Load, fast: bool) -> String {
     text
 }
 
+fn arguments(kind: Kind, address: &str, config: &Path, data: &Path) -> Vec<String> {
+    let (config, data) = (config.display(), data.display());
+    match kind {
+        Kind::Stillwell => vec![
+            format!("--config.file={config}"),
+            format!("--web.listen-address={address}"),
+            "--storage.memory.max=4GiB".to_owned(),
+            "--log.level=warn".to_owned(),
+        ],
+        Kind::Prometheus => vec![
+            format!("--config.file={config}"),
+            format!("--web.listen-address={address}"),
+            format!("--storage.tsdb.path={data}"),
+            "--log.level=error".to_owned(),
+        ],
+        Kind::VictoriaMetrics => vec![
+            format!("-promscrape.config={config}"),
+            format!("-httpListenAddr={address}"),
+            format!("-storageDataPath={data}"),
+            "-search.latencyOffset=0s".to_owned(),
+            "-loggerLevel=ERROR".to_owned(),
+        ],
+        Kind::Thanos => vec![
+            "receive".to_owned(),
+            format!("--remote-write.address={address}"),
+            "--http-address=127.0.0.1:0".to_owned(),
+            "--grpc-address=127.0.0.1:0".to_owned(),
+            "--receive.capnproto-address=127.0.0.1:0".to_owned(),
+            format!("--tsdb.path={data}"),
+            "--label=receive_replica=\"0\"".to_owned(),
+            "--log.level=error".to_owned(),
+        ],
+    }
+}
+
 impl Contender {
     /// Starts `binary` on a free port, scraping the load.
     pub fn start(kind: Kind, binary: &Path, load: &Load, fast: bool) -> std::io::Result<Contender> {
@@ -129,6 +177,7 @@ impl Contender {
                 "--enable-feature=native-histograms",
             ],
             Kind::VictoriaMetrics => &["-search.disableCache"],
+            Kind::Thanos => &[],
         };
         Contender::launch(kind, binary, "scrape_configs: []\n", flags)
     }
@@ -143,11 +192,36 @@ impl Contender {
         Contender::launch(Kind::Prometheus, binary, config, &[])
     }
 
+    /// Starts a Prometheus on what a Thanos Receive, which has ended, has put on disk.
+    pub fn prometheus_on_data_of(
+        thanos: &Contender,
+        prometheus: &Path,
+    ) -> std::io::Result<Contender> {
+        let tenant = thanos.directory.join("data/default-tenant");
+        Contender::launch_on(
+            Kind::Prometheus,
+            prometheus,
+            "scrape_configs: []\n",
+            &[],
+            Some(&tenant),
+        )
+    }
+
     fn launch(
         kind: Kind,
         binary: &Path,
         config: &str,
         flags: &[&str],
+    ) -> std::io::Result<Contender> {
+        Contender::launch_on(kind, binary, config, flags, None)
+    }
+
+    fn launch_on(
+        kind: Kind,
+        binary: &Path,
+        config: &str,
+        flags: &[&str],
+        data: Option<&Path>,
     ) -> std::io::Result<Contender> {
         let port = std::net::TcpListener::bind("127.0.0.1:0")?
             .local_addr()?
@@ -156,37 +230,14 @@ impl Contender {
         std::fs::create_dir_all(&directory)?;
         let file = directory.join("config.yml");
         std::fs::write(&file, config)?;
-        let address = format!("127.0.0.1:{port}");
+        let data = data.map_or_else(|| directory.join("data"), Path::to_path_buf);
         let mut command = Command::new(binary);
-        match kind {
-            Kind::Stillwell => command
-                .arg(format!("--config.file={}", file.display()))
-                .arg(format!("--web.listen-address={address}"))
-                .arg("--storage.memory.max=4GiB")
-                .arg("--log.level=warn"),
-            Kind::Prometheus => command
-                .arg(format!("--config.file={}", file.display()))
-                .arg(format!("--web.listen-address={address}"))
-                .arg(format!(
-                    "--storage.tsdb.path={}",
-                    directory.join("data").display()
-                ))
-                .arg("--log.level=error"),
-            Kind::VictoriaMetrics => command
-                .arg(format!("-promscrape.config={}", file.display()))
-                .arg(format!("-httpListenAddr={address}"))
-                .arg(format!(
-                    "-storageDataPath={}",
-                    directory.join("data").display()
-                ))
-                .arg("-search.latencyOffset=0s")
-                .arg("-loggerLevel=ERROR"),
-        };
-        let started = Instant::now();
         command
+            .args(arguments(kind, &format!("127.0.0.1:{port}"), &file, &data))
             .args(flags)
             .stdout(Stdio::null())
             .stderr(Stdio::null());
+        let started = Instant::now();
         let child = command.spawn()?;
         Ok(Contender {
             kind,
@@ -225,6 +276,30 @@ impl Contender {
     pub fn restart(&mut self) -> std::io::Result<()> {
         self.child = self.command.spawn()?;
         self.started = Instant::now();
+        Ok(())
+    }
+
+    /// Starts it again with further flags, which the next restart has not.
+    pub fn restart_with(&mut self, flags: &[&str]) -> std::io::Result<()> {
+        let mut command = Command::new(self.command.get_program());
+        command
+            .args(self.command.get_args())
+            .args(flags)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        self.child = command.spawn()?;
+        self.started = Instant::now();
+        Ok(())
+    }
+
+    /// From now on none of its files grows beyond so many bytes, or each as far as it likes: writing fails as on a full disk.
+    pub fn limit_files(&self, bytes_max: Option<u64>) -> std::io::Result<()> {
+        let limit = Rlimit {
+            current: bytes_max,
+            maximum: None,
+        };
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        prlimit(pid, Resource::Fsize, limit)?;
         Ok(())
     }
 
@@ -289,7 +364,7 @@ impl Contender {
     pub fn health_path(&self) -> &'static str {
         match self.kind {
             Kind::VictoriaMetrics => "/health",
-            Kind::Stillwell | Kind::Prometheus => "/-/healthy",
+            Kind::Stillwell | Kind::Prometheus | Kind::Thanos => "/-/healthy",
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod siege;
 pub mod soak;
 pub mod traffic;
 pub mod version_differences;
+pub mod write_losses;
 pub mod write_proxy;
 
 pub use stillwell_instructions::pages;

@@ -20,106 +20,139 @@ pub enum Mode {
     Pass(u16),
     /// They go there after a while.
     Slow(u16, Duration),
-    /// They get this status.
+    /// They get this status, and a 503 when to come back.
     Refuse(u16),
+    /// They are not answered; when that ends, their connections are closed and nothing of them is passed on.
+    Hold,
     /// Connections are closed without an answer.
     Close,
 }
+
+/// How often a mode that holds requests is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// What a 503 asks for.
+const RETRY_AFTER_S: u64 = 3;
 
 /// A running proxy.
 pub struct WriteProxy {
     /// Where it listens.
     pub port: u16,
-    mode: Arc<Mutex<Mode>>,
-    requests: Arc<AtomicU64>,
-    bytes: Arc<AtomicU64>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    mode: Mutex<Mode>,
+    requests: AtomicU64,
+    requests_of_v2: AtomicU64,
+    bytes: AtomicU64,
 }
 
 impl WriteProxy {
     /// One that does so with requests.
     pub fn start(mode: Mode) -> std::io::Result<WriteProxy> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
-        let proxy = WriteProxy {
-            port: listener.local_addr()?.port(),
-            mode: Arc::new(Mutex::new(mode)),
-            requests: Arc::default(),
-            bytes: Arc::default(),
-        };
-        let (mode, requests, bytes) = (
-            Arc::clone(&proxy.mode),
-            Arc::clone(&proxy.requests),
-            Arc::clone(&proxy.bytes),
-        );
+        let port = listener.local_addr()?.port();
+        let shared = Arc::new(Shared {
+            mode: Mutex::new(mode),
+            requests: AtomicU64::new(0),
+            requests_of_v2: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        });
+        let of_threads = Arc::clone(&shared);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (mode, requests, bytes) =
-                    (Arc::clone(&mode), Arc::clone(&requests), Arc::clone(&bytes));
+                let shared = Arc::clone(&of_threads);
                 // A sender that goes away ends its thread; that is no error of the proxy's.
-                thread::spawn(move || drop(serve(stream, &mode, &requests, &bytes)));
+                thread::spawn(move || drop(shared.serve(stream)));
             }
         });
-        Ok(proxy)
+        Ok(WriteProxy { port, shared })
     }
 
     /// Does so from now on.
     pub fn set(&self, mode: Mode) {
-        *self.mode.lock() = mode;
+        *self.shared.mode.lock() = mode;
     }
 
     /// Requests, and bytes of their bodies.
     pub fn counts(&self) -> (u64, u64) {
         (
-            self.requests.load(Ordering::Relaxed),
-            self.bytes.load(Ordering::Relaxed),
+            self.shared.requests.load(Ordering::Relaxed),
+            self.shared.bytes.load(Ordering::Relaxed),
         )
+    }
+
+    /// Requests of remote write 2.0.
+    pub fn requests_of_v2(&self) -> u64 {
+        self.shared.requests_of_v2.load(Ordering::Relaxed)
     }
 }
 
-fn serve(
-    mut stream: TcpStream,
-    mode: &Mutex<Mode>,
-    requests: &AtomicU64,
-    bytes: &AtomicU64,
-) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    let mut upstream: Option<(u16, TcpStream)> = None;
-    loop {
-        let Some(message) = message(&mut stream)? else {
-            return Ok(());
-        };
-        requests.fetch_add(1, Ordering::Relaxed);
-        bytes.fetch_add(message.len() as u64, Ordering::Relaxed);
-        let mode = *mode.lock();
-        let status = match mode {
-            Mode::Swallow => Some(204),
-            Mode::Refuse(status) => Some(status),
-            Mode::Close => return Ok(()),
-            Mode::Slow(_, time) => {
-                pause(time);
-                None
-            }
-            Mode::Pass(_) => None,
-        };
-        if let Some(status) = status {
-            let answer = format!("HTTP/1.1 {status} x\r\nContent-Length: 0\r\n\r\n");
-            stream.write_all(answer.as_bytes())?;
-            continue;
+impl Shared {
+    fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
+        stream.set_nodelay(true)?;
+        let mut upstream: Option<(u16, TcpStream)> = None;
+        loop {
+            let Some(message) = message(&mut stream)? else {
+                return Ok(());
+            };
+            self.count(&message);
+            let mode = *self.mode.lock();
+            let port = match mode {
+                Mode::Swallow => {
+                    answer(&mut stream, 204)?;
+                    continue;
+                }
+                Mode::Refuse(status) => {
+                    answer(&mut stream, status)?;
+                    continue;
+                }
+                Mode::Hold => {
+                    while *self.mode.lock() == Mode::Hold {
+                        pause(LOOK_AGAIN);
+                    }
+                    return Ok(());
+                }
+                Mode::Close => return Ok(()),
+                Mode::Slow(port, time) => {
+                    pause(time);
+                    port
+                }
+                Mode::Pass(port) => port,
+            };
+            let kept = upstream.take().filter(|(to, _)| *to == port);
+            let mut to = match kept {
+                Some((_, to)) => to,
+                None => TcpStream::connect(("127.0.0.1", port))?,
+            };
+            to.write_all(&message)?;
+            let Some(answer) = self::message(&mut to)? else {
+                return Ok(());
+            };
+            stream.write_all(&answer)?;
+            upstream = Some((port, to));
         }
-        let (Mode::Pass(port) | Mode::Slow(port, _)) = mode else {
-            continue;
-        };
-        let kept = upstream.take().filter(|(to, _)| *to == port);
-        let mut to = match kept {
-            Some((_, to)) => to,
-            None => TcpStream::connect(("127.0.0.1", port))?,
-        };
-        to.write_all(&message)?;
-        let Some(answer) = self::message(&mut to)? else {
-            return Ok(());
-        };
-        stream.write_all(&answer)?;
-        upstream = Some((port, to));
     }
+
+    fn count(&self, message: &[u8]) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.bytes
+            .fetch_add(message.len() as u64, Ordering::Relaxed);
+        let v2 = b"proto=io.prometheus.write.v2.Request";
+        let head = &message[..message.len().min(2048)];
+        if head.windows(v2.len()).any(|bytes| bytes == v2) {
+            self.requests_of_v2.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn answer(stream: &mut TcpStream, status: u16) -> std::io::Result<()> {
+    let rest = match status {
+        503 => format!("Retry-After: {RETRY_AFTER_S}\r\n"),
+        _ => String::new(),
+    };
+    let answer = format!("HTTP/1.1 {status} x\r\n{rest}Content-Length: 0\r\n\r\n");
+    stream.write_all(answer.as_bytes())
 }
 
 /// A request or an answer, head and body; `None` where the connection ends before it.

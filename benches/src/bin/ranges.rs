@@ -130,7 +130,7 @@ fn run(options: &Options) -> std::io::Result<()> {
     let servers = servers.into_iter().map(|contender| {
         let client = match contender.kind {
             Kind::VictoriaMetrics => contender.healthy_client()?,
-            Kind::Stillwell | Kind::Prometheus => contender.ready_client()?,
+            Kind::Stillwell | Kind::Prometheus | Kind::Thanos => contender.ready_client()?,
         };
         Ok(Server {
             contender,
@@ -255,7 +255,7 @@ impl Server {
     ) -> std::io::Result<String> {
         let more = match self.contender.kind {
             Kind::VictoriaMetrics => "&nocache=1",
-            Kind::Stillwell | Kind::Prometheus => "",
+            Kind::Stillwell | Kind::Prometheus | Kind::Thanos => "",
         };
         self.client
             .query_range_with(query, (start_ms, end_ms, step_ms), more)
