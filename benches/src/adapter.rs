@@ -15,7 +15,8 @@ use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::contender::{Usage, exchange};
+use crate::client::exchange;
+use crate::contender::Usage;
 use crate::load::pause;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -3,6 +3,7 @@
 pub mod adapter;
 pub mod answers;
 pub mod broken;
+mod client;
 pub mod contender;
 pub mod first_page;
 pub mod fleet;
