@@ -79,6 +79,11 @@ impl Signal {
         let fits = |labels: &Labels| fits(labels, assessment.pins);
         let groups: Vec<_> = values.iter().filter(|(labels, _)| fits(labels)).collect();
         let scopes = self.scopes(assessment, &groups);
+        if groups.iter().any(|(labels, _)| !labels.is_empty())
+            && let Some(why) = judge::not_retained(assessment, &scopes.whole, &self.query)
+        {
+            return Err(why); // groups of which nothing is stored are in no result
+        }
         let mut held = self.held_for_not_known(assessment, &scopes)?;
         let is_whole = held.is_none();
         let mut elements = Vec::new();
@@ -306,12 +311,34 @@ impl Signal {
         scopes: &Scopes<'a>,
         held: &mut Held,
     ) -> Result<i64, String> {
-        if labels.is_empty() {
-            return self.judge(assessment, &scopes.whole, held);
+        let of_others_ms = self.judge_others(assessment, labels, held)?;
+        let time_ms = match labels.is_empty() {
+            true => self.judge(assessment, &scopes.whole, held)?,
+            false => {
+                let pins = group_pins(labels, assessment.pins);
+                let scope = scopes.candidates.scope(&pins, &self.query, &self.policy);
+                self.judge(assessment.pinned(&pins), &scope, held)?
+            }
+        };
+        Ok(of_others_ms.map_or(time_ms, |of_others_ms| time_ms.min(of_others_ms)))
+    }
+
+    /// A number without the label that a caller pins is told whole (S9c): it is judged by all the targets that it is of, too.
+    fn judge_others(
+        &self,
+        assessment: Assessment<'_>,
+        labels: &Labels,
+        held: &mut Held,
+    ) -> Result<Option<i64>, String> {
+        let mut pins = assessment.pins.iter();
+        if pins.all(|(label, _)| labels.get(label).is_some()) {
+            return Ok(None);
         }
-        let pins = group_pins(labels, assessment.pins);
-        let scope = scopes.candidates.scope(&pins, &self.query, &self.policy);
-        self.judge(assessment.pinned(&pins), &scope, held)
+        let own = group_pins(labels, &[]);
+        let assessment = assessment.pinned(&own);
+        let all = Candidates::later(assessment, &self.scope);
+        let scope = all.scope(&own, &self.query, &self.policy);
+        self.judge(assessment, &scope, held).map(Some)
     }
 
     /// Judges the targets of a scope. Returns the time of their number; `held` gets the oldest reason to hold. Error: why no

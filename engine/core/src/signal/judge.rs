@@ -188,8 +188,15 @@ fn unretained<'a>(
     })
 }
 
-/// The same as a reason.
-fn not_retained(assessment: Assessment<'_>, scope: &Scope, query: &SignalQuery) -> Option<String> {
+/// The same as a reason. Costs nothing where every target keeps all of its samples.
+pub(super) fn not_retained(
+    assessment: Assessment<'_>,
+    scope: &Scope,
+    query: &SignalQuery,
+) -> Option<String> {
+    if assessment.facts.requirements.keep_all() {
+        return None;
+    }
     let (target, window_ms) = unretained(assessment, scope, query)?;
     Some(match window_ms {
         None => format!(

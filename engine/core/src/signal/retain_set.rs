@@ -155,6 +155,11 @@ impl RetainRequirements {
         Arc::clone(&self.retain_handle)
     }
 
+    /// Whether no page of a target with `retain: signals` was committed.
+    pub(crate) fn keep_all(&self) -> bool {
+        self.committed_versions.is_empty()
+    }
+
     /// What is stored now.
     pub(crate) fn newest(&self) -> Arc<RetainSet> {
         self.retain_handle.newest()

@@ -2,7 +2,7 @@
 
 use stillwell_engine::Retain;
 
-use crate::scenario::{INTERVAL_MS, Reported, Scenario, held, unknown, value};
+use crate::scenario::{Gateway, INTERVAL_MS, Reported, Scenario, held, unknown, value};
 use crate::servers::{WAITING, page, restarted, server};
 
 /// Of four servers one had lost its queue before anybody asked: who asked then was told 20 of 50.
@@ -377,5 +377,77 @@ fn a_gateway_that_has_shown_the_witness_has_lost_what_leaves_with_it() {
             true => assert!(matches!(scenario.reported(queue), Reported::Value(_))),
             false => unknown(&scenario.reported(queue), &["a:1", "no longer has"]),
         }
+    }
+}
+
+/// Of two pods one was down when a signal came that groups by pod, so that nothing of it was stored: the other's group was told alone.
+#[test]
+fn groups_of_a_target_of_which_nothing_is_stored_yet_are_not_left_out() {
+    for retain in [Retain::All, Retain::Signals] {
+        let mut scenario = Scenario::new();
+        let targets = ["a:1", "b:1"].map(|name| scenario.target_with(server(name, retain)));
+        let own = |value: i64| format!("process_start_time_seconds 1\nmy_queue {value}\n");
+        for _ in 0..3 {
+            scenario.take(targets[0], &own(5));
+            scenario.take_now(targets[1], &own(7));
+        }
+        let by_pod = scenario.register("sum by (instance) (my_queue) or vector(0)");
+        let of_b = [("instance", "b:1")];
+        for _ in 0..50 {
+            scenario.now_ms += INTERVAL_MS;
+            scenario.fail_now(targets[0]);
+            scenario.take_now(targets[1], &own(7));
+        }
+        unknown(&scenario.reported(by_pod), &["a:1"]);
+        assert_eq!(scenario.reported_pinned(by_pod, &of_b), value(7.0));
+        for _ in 0..3 {
+            scenario.take(targets[0], &own(5));
+            scenario.take_now(targets[1], &own(7));
+        }
+        let Reported::Value(mut told) = scenario.reported(by_pod) else {
+            panic!("{retain:?}: both are stored");
+        };
+        told.sort_by(f64::total_cmp);
+        assert_eq!(told, [5.0, 7.0], "in the order in which they came");
+    }
+}
+
+/// A caller that pinned one pool of a sum over two was told it as fresh while the gateway of the other did not answer.
+#[test]
+fn a_number_without_the_label_that_is_pinned_is_as_fresh_as_all_that_it_is_of() {
+    const QUEUE: &str = "inference_extension_flow_control_queue_size";
+    let texts = [
+        format!("sum({QUEUE})"),
+        format!("sum by (model_name) ({QUEUE})"),
+        format!("max({QUEUE}) * 2"),
+        "sum(inference_objective_running_requests >= 3) or vector(0)".to_owned(),
+    ];
+    let mut scenario = Scenario::new();
+    let signals = texts.map(|text| scenario.register(&text));
+    let by_pool = scenario.register(&format!("sum by (inference_pool) ({QUEUE})"));
+    let of_b = [("inference_pool", "b")];
+    let gateways = ["a:1", "b:1"].map(|instance| scenario.target(instance));
+    let pages = ["a", "b"].map(|pool| Gateway::of(pool).page());
+    for _ in 0..3 {
+        scenario.take(gateways[0], &pages[0]);
+        scenario.take_now(gateways[1], &pages[1]);
+    }
+    for signal in signals {
+        let told = scenario.reported_pinned(signal, &of_b);
+        assert!(matches!(told, Reported::Value(_)), "{told:?}");
+    }
+    for (rounds, is_held) in [(5, true), (40, false)] {
+        for _ in 0..rounds {
+            scenario.now_ms += INTERVAL_MS;
+            scenario.fail_now(gateways[0]);
+            scenario.take_now(gateways[1], &pages[1]);
+        }
+        for signal in signals {
+            match scenario.reported_pinned(signal, &of_b) {
+                Reported::Held(_) => assert!(is_held),
+                told => unknown(&told, &["a:1"]),
+            }
+        }
+        assert_eq!(scenario.reported_pinned(by_pool, &of_b), value(5.0));
     }
 }
