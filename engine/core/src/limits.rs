@@ -178,7 +178,8 @@ pub const FAMILY_TEXT_BYTES_MAX: usize = 8 << 20;
 pub const SHOWN_LABELS_MAX: usize = 128;
 
 /// Selectors of a query that nobody configured ([`crate::signal::Policy::is_of_anybody`]), what it reads of recording rules included: each
-/// takes some two kilobytes for as long as the query is kept, and whoever may ask has 500 of them kept, or 2,000 as KEDA's.
+/// takes some three kilobytes for as long as the query is kept, with a metric name of its own, and whoever may ask has 500 queries kept,
+/// or 2,000 as KEDA's.
 pub const ASKED_SELECTORS_MAX: usize = 100;
 
 /// Selectors of a query of which those beside an `or` may stand in for one another: for each that is missing all others are looked
