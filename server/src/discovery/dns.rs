@@ -77,7 +77,8 @@ async fn refresh(
                 silences.insert(name.clone(), Silence::ended());
                 match found {
                     Ok(answers) => {
-                        put(&name, config, &answers, (groups, answered));
+                        groups.put_part(name.clone(), group(&name, config, &answers));
+                        answered.insert(name);
                     }
                     Err(why) => problems.push(format!("{name}: {why}")),
                 }
@@ -85,18 +86,12 @@ async fn refresh(
             Err(error) => problems.push(error.to_string()), // it panicked
         }
     }
+    note_answered(config, answered, groups);
     problems.sort(); // in the order of names, not of answers, so that the same outage reads the same
 }
 
-/// Takes the answers for a name.
-fn put(
-    name: &str,
-    config: &DnsDiscovery,
-    answers: &[DnsAnswer],
-    (groups, answered): (&Groups, &mut HashSet<String>),
-) {
-    groups.put_part(name.to_owned(), group(name, config, answers));
-    answered.insert(name.to_owned());
+/// What there is is a list once each name was answered.
+fn note_answered(config: &DnsDiscovery, answered: &HashSet<String>, groups: &Groups) {
     if config.names.iter().all(|name| answered.contains(name)) {
         groups.read_all();
     }
@@ -162,7 +157,9 @@ mod tests {
             ("b", &[], true),
             ("a", &[], true),
         ] {
-            put(name, &config, answers, (&groups, &mut answered));
+            groups.put_part(name.to_owned(), group(name, &config, answers));
+            answered.insert(name.to_owned());
+            note_answered(&config, &answered, &groups);
             assert_eq!(groups.get().is_read, is_read, "{name}");
         }
         assert_eq!(groups.get().groups.len(), 2);
