@@ -41,6 +41,8 @@ pub(super) struct Scopes<'a> {
     pub(super) whole: Cow<'a, Scope>,
     /// Those among which the scopes of groups are.
     pub(super) candidates: Candidates<'a>,
+    /// The same whatever the caller pins, where some group lacks a label that it pins.
+    all: Option<Candidates<'a>>,
 }
 
 /// For a held reading: the time of its oldest part, in milliseconds, and why it is held.
@@ -311,7 +313,7 @@ impl Signal {
         scopes: &Scopes<'a>,
         held: &mut Held,
     ) -> Result<i64, String> {
-        let of_others_ms = self.judge_others(assessment, labels, held)?;
+        let of_others_ms = self.judge_others(assessment, labels, scopes, held)?;
         let time_ms = match labels.is_empty() {
             true => self.judge(assessment, &scopes.whole, held)?,
             false => {
@@ -324,21 +326,27 @@ impl Signal {
     }
 
     /// A number without the label that a caller pins is told whole (S9c): it is judged by all the targets that it is of, too.
-    fn judge_others(
-        &self,
+    fn judge_others<'a>(
+        &'a self,
         assessment: Assessment<'_>,
         labels: &Labels,
+        scopes: &Scopes<'a>,
         held: &mut Held,
     ) -> Result<Option<i64>, String> {
-        let mut pins = assessment.pins.iter();
-        if pins.all(|(label, _)| labels.get(label).is_some()) {
+        let Some(all) = scopes
+            .all
+            .as_ref()
+            .filter(|_| lacks_pinned(labels, assessment.pins))
+        else {
             return Ok(None);
+        };
+        if labels.is_empty() {
+            let of_all = self.judge(assessment.pinned(&[]), &self.scope, held);
+            return of_all.map(Some);
         }
         let own = group_pins(labels, &[]);
-        let assessment = assessment.pinned(&own);
-        let all = Candidates::later(assessment, &self.scope);
         let scope = all.scope(&own, &self.query, &self.policy);
-        self.judge(assessment, &scope, held).map(Some)
+        self.judge(assessment.pinned(&own), &scope, held).map(Some)
     }
 
     /// Judges the targets of a scope. Returns the time of their number; `held` gets the oldest reason to hold. Error: why no
@@ -402,15 +410,24 @@ impl Signal {
             let candidates = Candidates::of(assessment, &narrowed);
             (Cow::Owned(narrowed), candidates)
         };
+        let mut groups_of = groups.iter().map(|(labels, _)| labels);
+        let lack = groups_of.any(|labels| lacks_pinned(labels, assessment.pins));
+        let mut all = lack.then(|| Candidates::later(assessment.pinned(&[]), &self.scope));
         if let [first, .., last] = groups
             && groups.len() >= SORTED_GROUPS_MIN
         {
             let differs = |(label, value): &(&str, &str)| last.0.get(label) != Some(*value);
             if let Some((label, _)) = first.0.iter().find(differs) {
-                candidates.sort_by(label, &self.query);
+                for one in [Some(&mut candidates), all.as_mut()].into_iter().flatten() {
+                    one.sort_by(label, &self.query);
+                }
             }
         }
-        Scopes { whole, candidates }
+        Scopes {
+            whole,
+            candidates,
+            all,
+        }
     }
 
     /// Values from before a change of process, below which no group is reported: in a grace, and in a crash loop.
@@ -626,6 +643,11 @@ fn has_zero(elements: &[Element]) -> Option<bool> {
 pub(super) fn fits(labels: &Labels, pins: Pins<'_>) -> bool {
     pins.iter()
         .all(|(label, value)| labels.get(label).is_none_or(|have| have == value))
+}
+
+/// Whether a caller pins a label that a group does not have.
+fn lacks_pinned(labels: &Labels, pins: Pins<'_>) -> bool {
+    pins.iter().any(|(label, _)| labels.get(label).is_none())
 }
 
 /// A group's labels and the caller's pins.
