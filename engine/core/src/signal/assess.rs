@@ -318,8 +318,7 @@ impl Signal {
             true => self.judge(assessment, &scopes.whole, held)?,
             false => {
                 let pins = group_pins(labels, assessment.pins);
-                let scope = scopes.candidates.scope(&pins, &self.query, &self.policy);
-                self.judge(assessment.pinned(&pins), &scope, held)?
+                self.judge_pinned(assessment.pinned(&pins), &scopes.candidates, held)?
             }
         };
         Ok(of_others_ms.map_or(time_ms, |of_others_ms| time_ms.min(of_others_ms)))
@@ -345,8 +344,19 @@ impl Signal {
             return of_all.map(Some);
         }
         let own = group_pins(labels, &[]);
-        let scope = all.scope(&own, &self.query, &self.policy);
-        self.judge(assessment.pinned(&own), &scope, held).map(Some)
+        let of_group = self.judge_pinned(assessment.pinned(&own), all, held);
+        of_group.map(Some)
+    }
+
+    /// Judges those of some targets that the pins of the assessment leave.
+    fn judge_pinned<'a>(
+        &'a self,
+        assessment: Assessment<'_>,
+        among: &Candidates<'a>,
+        held: &mut Held,
+    ) -> Result<i64, String> {
+        let scope = among.scope(assessment.pins, &self.query, &self.policy);
+        self.judge(assessment, &scope, held)
     }
 
     /// Judges the targets of a scope. Returns the time of their number; `held` gets the oldest reason to hold. Error: why no

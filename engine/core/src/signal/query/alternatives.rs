@@ -47,30 +47,25 @@ impl Alternatives {
     /// Whether one of the other sides stands in: whether all is there that it reads. Of a selector that concerns nobody `is_there`
     /// says `None`.
     pub(crate) fn stand_in(&self, is_there: &dyn Fn(usize) -> Option<bool>) -> bool {
-        let read = Read {
-            is_there,
-            is_told: false,
-        };
-        self.ors().any(|or| or.other.is_there(&read) == Some(true))
+        let is_told = false;
+        self.any(&Read { is_there, is_told }, |_| true)
     }
 
     /// Whether one of them is told in the place of a selector that nobody has anything of: a comparison may leave nothing.
     pub(crate) fn is_told_instead(&self, is_there: &dyn Fn(usize) -> Option<bool>) -> bool {
-        let read = Read {
-            is_there,
-            is_told: true,
-        };
-        self.ors().any(|or| or.other.is_there(&read) == Some(true))
+        let is_told = true;
+        self.any(&Read { is_there, is_told }, |_| true)
     }
 
     /// The same of a target's series, where others may have some of what the selector reads.
     pub(crate) fn is_told_beside_others(&self, is_there: &dyn Fn(usize) -> Option<bool>) -> bool {
-        let read = Read {
-            is_there,
-            is_told: true,
-        };
-        let mut by_series = self.ors().filter(|or| or.is_by_series);
-        by_series.any(|or| or.other.is_there(&read) == Some(true))
+        let is_told = true;
+        self.any(&Read { is_there, is_told }, |or| or.is_by_series)
+    }
+
+    fn any(&self, read: &Read<'_>, concerns: impl Fn(&Or) -> bool) -> bool {
+        let mut ors = self.ors().filter(|or| concerns(or));
+        ors.any(|or| or.other.is_there(read) == Some(true))
     }
 
     /// From the innermost on.
