@@ -299,7 +299,11 @@ struct Scenario {
     /// The last page was older than another target's.
     late: bool,
     somebody_leads: bool,
+    part: usize,
 }
+
+/// A case has every fourth query: most of its time is that of queries, and other steps find more than the same once more.
+const PARTS: usize = 4;
 
 fn spec(target: usize) -> TargetSpec {
     let instance = format!("{target}");
@@ -312,7 +316,7 @@ fn spec(target: usize) -> TargetSpec {
 }
 
 impl Scenario {
-    fn new() -> Scenario {
+    fn new(part: usize) -> Scenario {
         let (mut writer, reader) = Engine::new(Limits {
             retention_ms: 5_000,
             ..Limits::default()
@@ -337,6 +341,7 @@ impl Scenario {
             readded: false,
             late: false,
             somebody_leads: false,
+            part,
         };
         scenario.register();
         scenario
@@ -347,7 +352,8 @@ impl Scenario {
             self.reader.remove(id);
         }
         let queries = COMPILED.iter().map(|query| (*query, true));
-        for (query, compiled) in queries.chain(OTHERS.iter().map(|query| (*query, false))) {
+        let queries = queries.chain(OTHERS.iter().map(|query| (*query, false)));
+        for (query, compiled) in queries.skip(self.part).step_by(PARTS) {
             for jobs in [Vec::new(), vec!["a".to_owned()]] {
                 let policy = Policy {
                     jobs,
@@ -539,8 +545,8 @@ fn bits(outcome: Evaluated) -> Bits {
     ))
 }
 
-fn both_ways_agree(steps: &[(usize, i64, Step)]) -> Result<(), TestCaseError> {
-    let mut scenario = Scenario::new();
+fn both_ways_agree(part: usize, steps: &[(usize, i64, Step)]) -> Result<(), TestCaseError> {
+    let mut scenario = Scenario::new(part);
     for (number, (target, after_ms, step)) in steps.iter().enumerate() {
         if number % 10 == 9 {
             scenario
@@ -566,12 +572,12 @@ proptest! {
     #![proptest_config(cases(32))]
 
     #[test]
-    fn a_program_yields_what_ordinary_evaluation_yields(steps in steps()) {
-        both_ways_agree(&steps)?;
+    fn a_program_yields_what_ordinary_evaluation_yields(part in 0..PARTS, steps in steps()) {
+        both_ways_agree(part, &steps)?;
     }
 
     #[test]
-    fn a_program_yields_what_ordinary_evaluation_yields_in_other_cases(steps in steps()) {
-        both_ways_agree(&steps)?;
+    fn a_program_yields_what_ordinary_evaluation_yields_in_other_cases(part in 0..PARTS, steps in steps()) {
+        both_ways_agree(part, &steps)?;
     }
 }
