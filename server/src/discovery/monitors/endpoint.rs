@@ -194,8 +194,12 @@ fn config_map(selector: &Value) -> Option<Value> {
     reference("ConfigMap", selector)
 }
 
+/// `None` where nothing is named: templates leave `name: ""`, which means the same.
 fn reference(kind: &str, selector: &Value) -> Option<Value> {
     let (name, key) = (selector["name"].as_str()?, selector["key"].as_str()?);
+    if name.is_empty() {
+        return None;
+    }
     Some(json!({REFERENCE: {"kind": kind, "name": name, "key": key}}))
 }
 

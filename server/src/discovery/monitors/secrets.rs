@@ -15,7 +15,7 @@ use super::job::Job;
 const READ: Duration = Duration::from_secs(10);
 /// Values are read again this often: credentials are rotated.
 const AGAIN: Duration = Duration::from_secs(60);
-/// After a read that failed the API server is asked for none for so long, and then for all again.
+/// What could not be read is tried again after so long. An API server that does not answer is asked for nothing until then.
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// Codes of answers that say nothing of a value.
@@ -32,8 +32,12 @@ pub(super) struct Secrets {
     users: BTreeSet<Id>,
     /// When the oldest value was read.
     oldest: Option<Instant>,
-    /// When a read failed last, since then.
+    /// Those of the users of which a value could not be read, ...
+    unread: BTreeSet<Id>,
+    /// ... since when there are some, ...
     failed: Option<Instant>,
+    /// ... and why the API server was then asked for nothing more, where it has not answered.
+    silent: Option<String>,
 }
 
 struct Known {
@@ -51,6 +55,8 @@ pub(super) enum NoValue {
     Missing(String),
     /// It could not be read, which may pass.
     Unread(String),
+    /// So could no other: the API server does not answer, or not us.
+    Silent(String),
 }
 
 impl Secrets {
@@ -60,23 +66,32 @@ impl Secrets {
             values: BTreeMap::new(),
             users: BTreeSet::new(),
             oldest: None,
+            unread: BTreeSet::new(),
             failed: None,
+            silent: None,
         }
     }
 
     /// When values are read again, where some are used.
     pub(super) fn due(&self) -> Option<Instant> {
         let failed = self.failed.map(|at| at + PAUSE);
-        failed.or(self.oldest.map(|at| at + AGAIN))
+        let all = self.oldest.map(|at| at + AGAIN);
+        failed.into_iter().chain(all).min()
     }
 
-    /// Values are read again from now on. Returns the objects that refer to one.
+    /// Values are read again from now on: those that could not be read, or all where it is time. Returns the objects that
+    /// refer to one of them.
     pub(super) fn read_again(&mut self) -> BTreeSet<Id> {
+        (self.failed, self.silent) = (None, None);
+        let unread = std::mem::take(&mut self.unread);
+        if self.oldest.is_some_and(|at| Instant::now() < at + AGAIN) {
+            return unread;
+        }
         self.values.retain(|_, known| known.is_used);
         for known in self.values.values_mut() {
             (known.is_new, known.is_used) = (false, false);
         }
-        (self.oldest, self.failed) = (None, None);
+        self.oldest = None;
         std::mem::take(&mut self.users)
     }
 
@@ -88,7 +103,7 @@ impl Secrets {
         for (kind, name, key) in references {
             self.users.insert(user.clone());
             self.oldest.get_or_insert_with(Instant::now); // a failure is tried again, too
-            self.look_up((kind, job.namespace.clone(), name, key))
+            self.look_up(user, (kind, job.namespace.clone(), name, key))
                 .await?;
         }
         replace(&mut keys, &job.namespace, &self.values);
@@ -99,19 +114,16 @@ impl Secrets {
     }
 
     /// Has the value of this key, the last one where it cannot be read now.
-    async fn look_up(&mut self, key: Key) -> Result<(), NoValue> {
+    async fn look_up(&mut self, user: &Id, key: Key) -> Result<(), NoValue> {
         if let Some(known) = self.values.get_mut(&key) {
             known.is_used = true;
             if known.is_new {
                 return Ok(());
             }
         }
-        let read = match self.failed {
+        let read = match &self.silent {
             None => self.read(&key).await,
-            Some(_) => Err(NoValue::Unread(format!(
-                "{} {}/{}: the API server did not answer for another one",
-                key.0, key.1, key.2
-            ))),
+            Some(why) => Err(NoValue::Silent(why.clone())),
         };
         match read {
             Ok(text) => {
@@ -123,16 +135,20 @@ impl Secrets {
                 self.values.insert(key, known);
                 Ok(())
             }
-            Err(NoValue::Unread(why)) => {
-                self.failed.get_or_insert_with(Instant::now);
-                match self.values.contains_key(&key) {
-                    true => Ok(()),
-                    false => Err(NoValue::Unread(why)),
-                }
-            }
-            Err(missing) => {
+            Err(missing @ NoValue::Missing(_)) => {
                 self.values.remove(&key);
                 Err(missing)
+            }
+            Err(failure) => {
+                self.failed.get_or_insert_with(Instant::now);
+                self.unread.insert(user.clone());
+                if let NoValue::Silent(why) = &failure {
+                    self.silent.get_or_insert_with(|| why.clone());
+                }
+                match self.values.contains_key(&key) {
+                    true => Ok(()),
+                    false => Err(failure),
+                }
             }
         }
     }
@@ -154,21 +170,29 @@ impl Secrets {
             Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes.0).trim_end().to_owned()))
         };
         let read = tokio::time::timeout(READ, reading).await;
-        let silent = |_| NoValue::Unread(format!("{what}: no answer within {READ:?}"));
-        let read = read.map_err(silent)?.map_err(|error: kube::Error| {
-            let why = format!("{what}: {}", crate::cluster::words(&error));
-            match error {
-                kube::Error::Api(status) if is_final(status.code) => NoValue::Missing(why),
-                _ => NoValue::Unread(why),
-            }
-        })?;
+        let silent = |_| NoValue::Silent(format!("{what}: no answer within {READ:?}"));
+        let read = read
+            .map_err(silent)?
+            .map_err(|error| no_value(&error, &what))?;
         read.ok_or_else(|| NoValue::Missing(format!("{what} has no key {key:?}")))
     }
 }
 
-/// Whether an answer says that there is no value, or none for us: not that the server has no time, or has forgotten who we are.
-fn is_final(code: u16) -> bool {
-    (400..500).contains(&code) && code != UNAUTHORIZED && code != TOO_MANY_REQUESTS
+/// Whether there is no value, or none for us, or the server has no time, or has forgotten who we are. What is no answer of the
+/// API server's because nothing could be asked (a name that no object can have) or understood is about this value alone.
+fn no_value(error: &kube::Error, what: &str) -> NoValue {
+    let why = format!("{what}: {}", crate::cluster::words(error));
+    match error {
+        kube::Error::Api(status) => match status.code {
+            UNAUTHORIZED | TOO_MANY_REQUESTS => NoValue::Silent(why),
+            400..500 => NoValue::Missing(why),
+            _ => NoValue::Unread(why),
+        },
+        kube::Error::BuildRequest(_) | kube::Error::HttpError(_) | kube::Error::SerdeError(_) => {
+            NoValue::Missing(why)
+        }
+        _ => NoValue::Silent(why),
+    }
 }
 
 fn reference(value: &Value) -> Option<(String, String, String)> {
@@ -212,7 +236,7 @@ mod tests {
     use super::*;
 
     /// An API server that did not answer for a while took the jobs that use a Secret away, after ten seconds for each of them.
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_value_that_cannot_be_read_again_stays() {
         let nowhere = kube::Config::new("http://127.0.0.1:1".parse().expect("an address"));
         let client = Client::try_from(nowhere).expect("a client");
@@ -242,13 +266,44 @@ mod tests {
             secrets.resolve(&user, &mut known).await.expect("it stays");
             assert_eq!(known.keys["password"], "swordfish");
             let error = secrets.resolve(&user, &mut job("other")).await;
-            assert!(matches!(error, Err(NoValue::Unread(why)) if why.contains("n/other")));
+            assert!(matches!(error, Err(NoValue::Silent(why)) if why.contains("n/known")));
             assert_eq!(secrets.due(), secrets.failed.map(|at| at + PAUSE));
             assert_eq!(secrets.read_again(), [user.clone()].into());
-            assert!(secrets.due().is_none());
+            assert_eq!(secrets.due(), secrets.oldest.map(|at| at + AGAIN));
         }
         // What nobody refers to any more is forgotten.
-        secrets.read_again();
-        assert!(secrets.values.is_empty());
+        for users in [1, 0] {
+            tokio::time::advance(AGAIN).await;
+            assert_eq!(secrets.read_again().len(), users);
+        }
+        assert!(secrets.values.is_empty() && secrets.due().is_none());
+    }
+
+    /// A name that no Secret can have counted as an API server that does not answer, and nobody's Secret was read.
+    #[test]
+    fn what_is_wrong_with_one_value_is_not_said_of_all() {
+        let status = |code: u16| {
+            let status = kube::core::Status::failure("no", "Test").with_code(code);
+            kube::Error::Api(Box::new(status))
+        };
+        let serde = serde_json::from_str::<Value>("{").expect_err("no JSON");
+        for (error, expected) in [
+            (status(404), "missing"),
+            (status(403), "missing"),
+            (status(500), "unread"),
+            (status(503), "unread"),
+            (status(401), "silent"),
+            (status(429), "silent"),
+            (kube::Error::SerdeError(serde), "missing"),
+            (kube::Error::LinesCodecMaxLineLengthExceeded, "silent"),
+        ] {
+            let case = error.to_string();
+            let is = match no_value(&error, "Secret n/s") {
+                NoValue::Missing(_) => "missing",
+                NoValue::Unread(_) => "unread",
+                NoValue::Silent(_) => "silent",
+            };
+            assert_eq!(is, expected, "{case}");
+        }
     }
 }

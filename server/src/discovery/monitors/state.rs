@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kube::Client;
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use super::job::{Job, Object};
@@ -19,6 +19,9 @@ use crate::rule_groups::RuleFile;
 
 /// Jobs of one object, which has a list of endpoints.
 const JOBS_OF_OBJECT_MAX: usize = 100;
+/// An object of which a value could not be read for so long is left out of what is known to lack: an API server that never
+/// answers for one Secret must not keep everybody's signals unknown.
+const UNREAD_MISSED: Duration = Duration::from_secs(60);
 /// Objects that are named in the log of those that come at a time; the rest is counted.
 const LOGGED_MAX: usize = 20;
 
@@ -29,8 +32,8 @@ enum Made {
     Nothing(String),
     /// There is no room for so much, and why: it is tried again where room returns.
     NoRoom(Needs, String),
-    /// A value that it refers to could not be read, and why: that is tried again.
-    Unread(String),
+    /// A value that it refers to could not be read, why, and since when: that is tried again.
+    Unread(String, Instant),
 }
 
 pub(super) struct State {
@@ -90,13 +93,15 @@ impl State {
     pub(super) fn partial(&self) -> Option<&String> {
         let mut partial = self.partial.iter();
         let partial = partial.find_map(|((at, _), why)| gives_targets(*at).then_some(why));
-        partial.or_else(|| self.unread().next())
+        let is_missed = |since: Instant| since.elapsed() < UNREAD_MISSED;
+        let mut unread = self.unread();
+        partial.or_else(|| unread.find_map(|(why, since)| is_missed(since).then_some(why)))
     }
 
-    /// Why objects give no targets of which a value could not be read yet.
-    fn unread(&self) -> impl Iterator<Item = &String> {
+    /// Why objects give no targets of which a value could not be read yet, and since when.
+    fn unread(&self) -> impl Iterator<Item = (&String, Instant)> {
         self.made.values().filter_map(|made| match made {
-            Made::Unread(why) => Some(why),
+            Made::Unread(why, since) => Some((why, *since)),
             _ => None,
         })
     }
@@ -137,6 +142,7 @@ impl State {
             // Until somebody installs it.
             Change::Failed(why) if why == NO_SUCH_KIND => {
                 self.expected.remove(&watch);
+                self.partial.remove(&watch);
             }
             Change::Failed(why) => {
                 let why = format!("{}: {why}", PLACES[place].plural);
@@ -250,7 +256,7 @@ impl State {
         let made = self.rendered(id).await;
         *rendered += 1;
         let before = self.made.get(id);
-        let keeps = matches!(made, Made::NoRoom(..) | Made::Unread(_))
+        let keeps = matches!(made, Made::NoRoom(..) | Made::Unread(..))
             && matches!(before, Some(Made::Gives(_)));
         if *rendered <= LOGGED_MAX {
             log_made(id, &made, keeps);
@@ -303,7 +309,13 @@ impl State {
             match self.secrets.resolve(id, &mut job).await {
                 Ok(()) => {}
                 Err(NoValue::Missing(why)) => return Made::Nothing(why),
-                Err(NoValue::Unread(why)) => return Made::Unread(why),
+                Err(NoValue::Unread(why) | NoValue::Silent(why)) => {
+                    let since = match self.made.get(id) {
+                        Some(Made::Unread(_, since)) => *since,
+                        _ => Instant::now(),
+                    };
+                    return Made::Unread(why, since);
+                }
             }
             match read(&job, &self.section) {
                 Ok(job) => found.jobs.push(job),
@@ -364,14 +376,14 @@ fn gives_targets(place: usize) -> bool {
 fn log_made(id: &Id, made: &Made, keeps: bool) {
     let (kind, key) = (PLACES[id.0].kind.as_str(), &id.1);
     match made {
-        Made::NoRoom(_, why) | Made::Unread(why) if keeps => {
+        Made::NoRoom(_, why) | Made::Unread(why, _) if keeps => {
             warn!(why, "{kind} {key} gives what it gave before");
         }
         Made::Gives(found) => match found.rules.first() {
             Some(file) => info!("{kind} {key} gives {} rules", file.rule_count()),
             None => info!("{kind} {key} gives {} scrape jobs", found.jobs.len()),
         },
-        Made::Nothing(why) | Made::NoRoom(_, why) | Made::Unread(why) => {
+        Made::Nothing(why) | Made::NoRoom(_, why) | Made::Unread(why, _) => {
             warn!(why, "{kind} {key} gives nothing");
         }
     }

@@ -28,6 +28,13 @@ fn monitor(endpoints: usize) -> Value {
     json!({"selector": {}, "podMetricsEndpoints": endpoints.collect::<Vec<_>>()})
 }
 
+/// A PodMonitor whose endpoint has a token of this Secret.
+fn with_secret(name: &str) -> Value {
+    let token = json!({"name": name, "key": "t"});
+    let endpoint = json!({"port": "p", "bearerTokenSecret": token});
+    json!({"selector": {}, "podMetricsEndpoints": [endpoint]})
+}
+
 fn change(state: &mut State, kind: MonitorKind, change: Change<Value>) {
     let place = PLACES.iter().position(|place| place.kind == kind);
     state.take(Seen {
@@ -153,6 +160,11 @@ async fn a_first_list_that_fails_is_no_list() {
             given.are_targets_listed && given.partial.is_none(),
             "{case}"
         );
+        // Somebody removes the kind while there is more of it than is kept.
+        change(&mut state, pods, Change::Beyond("too many".to_owned()));
+        assert!(state.partial().is_some(), "{case}");
+        change(&mut state, pods, Change::Failed(NO_SUCH_KIND.to_owned()));
+        assert!(state.partial().is_none(), "{case}");
     }
 }
 
@@ -186,15 +198,10 @@ async fn an_object_that_changes_keeps_its_room() {
 }
 
 /// Each minute the API server was asked for Secrets, and where it did not answer the jobs that use one were gone.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_object_whose_secret_cannot_be_read_gives_what_it_gave() {
     let mut state = state();
     let pods = MonitorKind::PodMonitor;
-    let with_secret = |name: &str| {
-        let token = json!({"name": name, "key": "t"});
-        let endpoint = json!({"port": "p", "bearerTokenSecret": token});
-        json!({"selector": {}, "podMetricsEndpoints": [endpoint]})
-    };
     let put = |state: &mut State, key: &str, spec| {
         change(state, pods, Change::Put(key.to_owned(), spec));
     };
@@ -214,4 +221,27 @@ async fn an_object_whose_secret_cannot_be_read_gives_what_it_gave() {
     state.read_secrets_again();
     assert!(state.make().await, "both are tried again");
     assert_eq!(state.found().jobs.len(), 1);
+    // Not for ever: others' numbers are told again.
+    assert!(state.partial().is_some());
+    tokio::time::advance(UNREAD_MISSED).await;
+    state.read_secrets_again();
+    assert!(state.make().await && state.partial().is_none());
+    assert!(!state.are_targets_listed());
+}
+
+/// One PodMonitor with a name that no Secret can have made every signal unknown, for ever.
+#[tokio::test]
+async fn a_secret_that_cannot_be_named_is_nobody_elses_trouble() {
+    let mut state = state();
+    let pods = MonitorKind::PodMonitor;
+    for (key, spec, jobs) in [
+        ("a/empty", with_secret(""), 1),
+        ("a/odd", with_secret("a b"), 1),
+        ("a/other", monitor(1), 2),
+    ] {
+        change(&mut state, pods, Change::Put(key.to_owned(), spec));
+        assert!(state.make().await);
+        assert_eq!(state.found().jobs.len(), jobs, "{key}");
+        assert!(state.partial().is_none() && state.are_targets_listed());
+    }
 }
