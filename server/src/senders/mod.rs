@@ -16,9 +16,9 @@
 mod before;
 mod known;
 mod memory;
-mod page;
 mod registry;
 mod sample;
+mod sender;
 mod unknown;
 
 pub use before::Before;

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, watch};
 use super::before::{self, Before};
 use super::known::Newest;
 use super::memory::SenderMemory;
-use super::page::{Sender, Times};
+use super::sender::{Sender, Times};
 use crate::clock::Clock;
 use crate::config::SendersConfig;
 use crate::discovery::Manager;
