@@ -1,7 +1,16 @@
 //! KEDA's API: what ScaledObjects ask for over gRPC, kept like signals for as long as they ask.
 //!
-//! `resolve` says what they read, `triggers` keeps them, each an `entry` with its `latch` (`latches` takes them over a restart); `looks` tells them what their sources say, and `poller` looks
-//! after every scrape, on a thread of its own; `shares` says how much one address holds, and `state` who ends where there is no room; `scale_from_zero` watches pools at zero; `listener` is the port.
+//! | file | what is in it |
+//! |---|---|
+//! | `listener`, `calls` | the port; calls under way by address, and whose end where there are too many |
+//! | `triggers`, `entry`, `state` | what ScaledObjects ask for: who asks for what, one trigger of one object, and who ends where there is no room |
+//! | `resolve` | from a trigger to the query or the signal that it reads |
+//! | `looks`, `poller` | what sources say, told to their triggers: at a call, and after every scrape on a thread of its own |
+//! | `cost`, `throttle` | queries that cost much take turns, and rest |
+//! | `latch`, `latches` | a trigger that was active stays so for a while, over a restart as well |
+//! | `shares` | how much one address holds |
+//! | `scale_from_zero` | pools at zero |
+//! | `refusals`, `missing_names` | calls that were refused, for people; what names that are not there may cost |
 //!
 //! A namespace in a request is a claim that anybody can make who reaches the port. So `namespaces` of a signal is
 //! enforced only where the peer showed a client certificate that was verified, and then only as far as that peer (KEDA's
@@ -17,10 +26,14 @@ mod latch;
 mod latches;
 mod listener;
 mod looks;
+mod missing_names;
 mod poller;
+mod refusals;
 mod resolve;
 mod scale_from_zero;
 mod shares;
+#[cfg(test)]
+mod shipped_tests;
 mod state;
 mod throttle;
 mod triggers;
