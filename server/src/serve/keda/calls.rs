@@ -5,23 +5,21 @@
 //! opens all that he can leaves KEDA as many as he keeps, whoever came first. A call that was ended holds what it takes until its
 //! client has read that: until then it counts for its address, and a client that does not read it loses its connection.
 
+mod answer;
+mod incomplete;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, Response};
 use futures_util::task::AtomicWaker;
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use parking_lot::Mutex;
 use stillwell_adapters::ClientAddress;
 use tokio::sync::Notify;
-use tokio::time::{Instant, Sleep, sleep_until};
-use tonic::Status;
+
+pub(super) use answer::{Answer, answered, deadline, too_many};
 
 /// Calls at a time: 280 MB at most. KEDA's are as many as there are ScaledObjects.
 pub(super) const CALLS_MAX: usize = 40_000;
@@ -35,17 +33,8 @@ const FURTHER_STREAMS_MAX: u32 = 1_000;
 const FURTHER_MAX: usize = 16;
 /// On each beyond.
 const MANY_STREAMS_MAX: u32 = 100;
-/// Requests whose message does not come with their headers, as KEDA's do: of all connections together, for what has come of
-/// one takes 6 kB until the rest comes, ...
-const INCOMPLETE_MAX: usize = 1_024;
-/// ... of one address, so that others' find room, ...
-const INCOMPLETE_PER_ADDRESS_MAX: usize = 128;
-/// ... and of one connection.
-const INCOMPLETE_PER_CONNECTION_MAX: usize = 64;
 /// A call that was ended, and of which that is not read within this, ends the connection: it takes its memory as long.
 const UNREAD_MAX: Duration = Duration::from_secs(5);
-/// A deadline that is further away is none.
-const DEADLINE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// All of them. Cheap to clone.
 #[derive(Clone, Default)]
@@ -97,9 +86,6 @@ pub(super) struct Peer {
     unread: Arc<Unread>,
 }
 
-/// A request of which the message has not come.
-pub(super) struct Incomplete<'p>(&'p Peer);
-
 /// One call, for as long as it is under way.
 pub(super) struct Call {
     of: Arc<Peer>,
@@ -125,6 +111,65 @@ impl Calls {
             incomplete: AtomicUsize::new(0),
             unread: Arc::default(),
         })
+    }
+}
+
+impl Peer {
+    /// A call more; `None`: there are too many.
+    pub(super) fn call(self: &Arc<Peer>) -> Option<Call> {
+        let state = &mut *self.calls.0.lock();
+        let held = state.peers.get(&self.address);
+        let own = held.map_or(0, Held::holds);
+        if own >= CALLS_MAX || state.open >= CALLS_MAX && !state.make_room(own) {
+            return None;
+        }
+        let ending = Arc::new(Ending {
+            has_come: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+            unread: Arc::clone(&self.unread),
+        });
+        let number = state.next;
+        state.next += 1;
+        state.open += 1;
+        state.change(self.address, |held| {
+            held.calls.insert(number, Arc::clone(&ending));
+        });
+        Some(Call {
+            of: Arc::clone(self),
+            number,
+            ending,
+        })
+    }
+
+    /// Until a call of the connection was ended, and its client has not read that for long.
+    pub(super) async fn does_not_read(&self) {
+        loop {
+            let oldest = self.unread.calls.lock().first().copied();
+            let Some(oldest) = oldest else {
+                self.unread.some.notified().await;
+                continue;
+            };
+            tokio::time::sleep(UNREAD_MAX).await;
+            if self.unread.calls.lock().contains(&oldest) {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let mut state = self.calls.0.lock();
+        state.change(self.address, |held| held.connections -= 1);
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let mut state = self.of.calls.0.lock();
+        state.remove(self.of.address, self.number);
+        drop(state);
+        self.of.unread.calls.lock().remove(&self.number);
     }
 }
 
@@ -192,224 +237,11 @@ impl Ending {
     }
 }
 
-impl Peer {
-    /// A call more; `None`: there are too many.
-    pub(super) fn call(self: &Arc<Peer>) -> Option<Call> {
-        let state = &mut *self.calls.0.lock();
-        let held = state.peers.get(&self.address);
-        let own = held.map_or(0, Held::holds);
-        if own >= CALLS_MAX || state.open >= CALLS_MAX && !state.make_room(own) {
-            return None;
-        }
-        let ending = Arc::new(Ending {
-            has_come: AtomicBool::new(false),
-            waker: AtomicWaker::new(),
-            unread: Arc::clone(&self.unread),
-        });
-        let number = state.next;
-        state.next += 1;
-        state.open += 1;
-        state.change(self.address, |held| {
-            held.calls.insert(number, Arc::clone(&ending));
-        });
-        Some(Call {
-            of: Arc::clone(self),
-            number,
-            ending,
-        })
-    }
-}
-
-impl Peer {
-    /// Until a call of the connection was ended, and its client has not read that for long.
-    pub(super) async fn does_not_read(&self) {
-        loop {
-            let oldest = self.unread.calls.lock().first().copied();
-            let Some(oldest) = oldest else {
-                self.unread.some.notified().await;
-                continue;
-            };
-            tokio::time::sleep(UNREAD_MAX).await;
-            if self.unread.calls.lock().contains(&oldest) {
-                return;
-            }
-        }
-    }
-
-    /// A request more of which the message has not come; `None`: there are too many.
-    pub(super) fn incomplete(&self) -> Option<Incomplete<'_>> {
-        let state = &mut *self.calls.0.lock();
-        let held = state.peers.get_mut(&self.address)?; // it has a connection
-        let of_connection = self.incomplete.load(Ordering::Relaxed);
-        if state.incomplete >= INCOMPLETE_MAX
-            || held.incomplete >= INCOMPLETE_PER_ADDRESS_MAX
-            || of_connection >= INCOMPLETE_PER_CONNECTION_MAX
-        {
-            return None;
-        }
-        state.incomplete += 1;
-        held.incomplete += 1;
-        self.incomplete.store(of_connection + 1, Ordering::Relaxed);
-        Some(Incomplete(self))
-    }
-}
-
-impl Drop for Incomplete<'_> {
-    fn drop(&mut self) {
-        let Incomplete(peer) = self;
-        let state = &mut *peer.calls.0.lock();
-        state.incomplete -= 1;
-        peer.incomplete.fetch_sub(1, Ordering::Relaxed);
-        state.change(peer.address, |held| held.incomplete -= 1);
-    }
-}
-
-/// What a call is answered, which ends at its deadline, or for others, also before there is an answer: no connection may end
-/// because a handler takes its time.
-pub(super) async fn answered(
-    call: Call,
-    deadline: Option<Instant>,
-    answering: impl Future<Output = Response<Body>>,
-) -> Response<Answer> {
-    let late = async {
-        match deadline {
-            Some(at) => tokio::time::sleep_until(at).await,
-            None => std::future::pending().await,
-        }
-    };
-    let refused = |status: Status| {
-        let refused: Response<Body> = status.into_http();
-        refused.map(|body| Answer::new(body, None, None))
-    };
-    tokio::select! {
-        biased;
-        () = poll_fn(|context| call.ending.poll(context)) => refused(too_many()),
-        answer = answering => answer.map(|body| Answer::new(body, Some(call), deadline)),
-        () = late => refused(too_late()),
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        let mut state = self.calls.0.lock();
-        state.change(self.address, |held| held.connections -= 1);
-    }
-}
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        let mut state = self.of.calls.0.lock();
-        state.remove(self.of.address, self.number);
-        drop(state);
-        self.of.unread.calls.lock().remove(&self.number);
-    }
-}
-
-/// Said to whoever has too many calls.
-pub(super) fn too_many() -> Status {
-    Status::resource_exhausted(
-        "there are too many streams and calls under way from this address, or in all; end some, or come later",
-    )
-}
-
-/// Said where `grpc-timeout` has passed.
-pub(super) fn too_late() -> Status {
-    Status::deadline_exceeded("the time that the client gave has passed (grpc-timeout)")
-}
-
-/// When the client wants no answer any more: `grpc-timeout`, at most eight digits and a unit
-/// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
-pub(super) fn deadline(headers: &HeaderMap) -> Option<Instant> {
-    let text = headers.get("grpc-timeout")?.to_str().ok()?;
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    if digits.len() > 8 || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
-        return None;
-    }
-    let number: u64 = digits.parse().ok()?;
-    let timeout = match unit {
-        "H" => Duration::from_secs(number * 3600),
-        "M" => Duration::from_secs(number * 60),
-        "S" => Duration::from_secs(number),
-        "m" => Duration::from_millis(number),
-        "u" => Duration::from_micros(number),
-        "n" => Duration::from_nanos(number),
-        _ => return None,
-    };
-    Some(Instant::now() + timeout.min(DEADLINE_MAX))
-}
-
-/// The body of an answer, which is a call until it has ended, and ends at its deadline, or for others.
-pub(super) struct Answer {
-    body: Body,
-    call: Option<Call>,
-    deadline: Option<Pin<Box<Sleep>>>,
-    /// Before its end.
-    has_ended: bool,
-}
-
-impl Answer {
-    pub(super) fn new(body: Body, call: Option<Call>, deadline: Option<Instant>) -> Answer {
-        let deadline = deadline.filter(|_| !body.is_end_stream());
-        Answer {
-            body,
-            call,
-            deadline: deadline.map(|at| Box::pin(sleep_until(at))),
-            has_ended: false,
-        }
-    }
-
-    /// Why it ends before its end, if it does.
-    fn ends(&mut self, context: &mut Context<'_>) -> Option<Status> {
-        if let Some(call) = &self.call
-            && call.ending.poll(context).is_ready()
-        {
-            return Some(too_many());
-        }
-        let late = self.deadline.as_mut()?;
-        let is_late = late.as_mut().poll(context).is_ready();
-        is_late.then(too_late)
-    }
-}
-
-impl HttpBody for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if self.has_ended {
-            return Poll::Ready(None);
-        }
-        if let Some(status) = self.ends(context) {
-            self.has_ended = true;
-            self.body = Body::empty();
-            self.call = None;
-            let mut trailers = HeaderMap::new();
-            status.add_header(&mut trailers).ok(); // its text is ASCII
-            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
-        }
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.has_ended || self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match (&self.deadline, &self.call) {
-            (None, None) => self.body.size_hint(),
-            _ => SizeHint::default(), // it may end before
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn address(last: u8) -> Option<ClientAddress> {
+    pub(super) fn address(last: u8) -> Option<ClientAddress> {
         Some(ClientAddress::of([10, 0, 0, last], None))
     }
 
@@ -461,7 +293,7 @@ mod tests {
         let of_one = open_all(&one);
         let of_other = open_all(&other);
         assert_eq!((of_one.len(), of_other.len()), (CALLS_MAX, CALLS_MAX / 2));
-        let began = Instant::now();
+        let began = tokio::time::Instant::now();
         drop(of_other);
         assert!(
             one.call().is_none(),
@@ -474,96 +306,5 @@ mod tests {
         assert!(silent.is_err(), "all of it was read");
         assert_eq!(calls.0.lock().open, 0);
         assert!(one.call().is_some());
-    }
-
-    /// A stranger with 16 connections of half requests had KEDA's refused where their message came after their headers.
-    #[test]
-    fn half_requests_of_one_address_leave_room_for_others() {
-        let calls = Calls::default();
-        let [first, second, third, other] = [1, 1, 1, 2].map(|last| calls.connected(address(last)));
-        let held: Vec<Incomplete<'_>> = std::iter::from_fn(|| first.incomplete()).collect();
-        assert_eq!(held.len(), INCOMPLETE_PER_CONNECTION_MAX);
-        let more: Vec<Incomplete<'_>> = std::iter::from_fn(|| second.incomplete()).collect();
-        assert_eq!(
-            held.len() + more.len(),
-            INCOMPLETE_PER_ADDRESS_MAX,
-            "of two connections"
-        );
-        assert!(third.incomplete().is_none());
-        assert!(other.incomplete().is_some());
-        drop((held, more));
-        assert_eq!(calls.0.lock().incomplete, 0);
-        assert!(third.incomplete().is_some());
-    }
-
-    #[tokio::test]
-    async fn an_answer_ends_for_others_with_the_status_of_it() {
-        let calls = Calls::default();
-        let peer = calls.connected(address(1));
-        let open = futures_util::stream::pending::<Result<Bytes, axum::Error>>();
-        let mut answer = Answer::new(Body::from_stream(open), peer.call(), None);
-        let read = tokio::spawn(async move {
-            poll_fn(|context| Pin::new(&mut answer).poll_frame(context)).await
-        });
-        tokio::task::yield_now().await;
-        let ending = Arc::clone(&calls.0.lock().peers[&peer.address].calls[&0]);
-        ending.come(0);
-        let frame = read.await.expect("no panic").expect("one");
-        let trailers = frame.expect("no error").into_trailers().expect("trailers");
-        assert_eq!(trailers.get("grpc-status").expect("a status"), "8");
-    }
-
-    /// A call that waited for its turn counted as one that its client does not read, and KEDA's connection ended with all streams.
-    #[tokio::test(start_paused = true)]
-    async fn a_call_that_is_ended_while_its_handler_works_is_answered_at_once() {
-        let calls = Calls::default();
-        let peer = calls.connected(address(1));
-        let call = peer.call().expect("there is room");
-        call.ending.come(0);
-        let answer = answered(call, None, std::future::pending()).await;
-        assert_eq!(answer.headers().get("grpc-status").expect("a status"), "8");
-        let silent = tokio::time::timeout(10 * UNREAD_MAX, peer.does_not_read()).await;
-        assert!(silent.is_err(), "nothing is unread");
-        let call = peer.call().expect("there is room");
-        let answer = answered(call, Some(Instant::now()), std::future::pending()).await;
-        assert_eq!(answer.headers().get("grpc-status").expect("a status"), "4");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_answer_ends_at_its_deadline_with_the_status_of_it() {
-        let mut headers = HeaderMap::new();
-        for (text, expected) in [
-            ("1m", Some(Duration::from_millis(1))),
-            ("20S", Some(Duration::from_secs(20))),
-            ("99999999H", Some(DEADLINE_MAX)),
-            ("123456789m", None),
-            ("m", None),
-            ("-1S", None),
-            ("1x", None),
-            ("", None),
-        ] {
-            headers.insert("grpc-timeout", text.parse().expect("a value"));
-            let expected = expected.map(|after| Instant::now() + after);
-            assert_eq!(
-                deadline(&headers),
-                expected.filter(|_| text != "m"),
-                "{text}"
-            );
-        }
-        headers.insert("grpc-timeout", "100m".parse().expect("a value"));
-        let calls = Calls::default();
-        let call = calls.connected(address(1)).call();
-        let open = futures_util::stream::pending::<Result<Bytes, axum::Error>>();
-        let body = Body::from_stream(open);
-        let mut answer = Answer::new(body, call, deadline(&headers));
-        assert_eq!(calls.0.lock().open, 1);
-        let began = Instant::now();
-        let frame = poll_fn(|context| Pin::new(&mut answer).poll_frame(context)).await;
-        assert_eq!(began.elapsed().as_millis(), 100);
-        let trailers = frame.expect("one").expect("no error").into_trailers();
-        let trailers = trailers.expect("trailers");
-        assert_eq!(trailers.get("grpc-status").expect("a status"), "4");
-        assert!(answer.is_end_stream());
-        assert_eq!(calls.0.lock().open, 0);
     }
 }
