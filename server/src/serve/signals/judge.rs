@@ -11,11 +11,14 @@ use stillwell_engine::promql::{EvalOptions, QueryError};
 use stillwell_engine::signal::{SignalId, State};
 use stillwell_engine::{Reader, Timestamp};
 
-use super::{NAMESPACE, Watched};
+use super::Watched;
 use crate::config::SignalSpec;
 use crate::serve::adhoc_signals::AdhocSignals;
 use crate::serve::objects::{self, told};
 use crate::serve::{for_each, not_there, rules};
+
+/// The label by which elements of signals say in which namespace their object is.
+pub(super) const NAMESPACE: &str = "namespace";
 
 impl Watched {
     /// What the metric of this name says to a caller. Nobody counts as having read it.
