@@ -2,8 +2,8 @@
 
 use stillwell_engine::labels::{Labels, LabelsBuilder};
 
-use super::discovery::labels;
 use super::histograms::{HISTOGRAMS, HistogramKeys};
+use super::labels::labels;
 use super::limits::{LIMITS, PageLimits};
 use super::protocols::{ESCAPINGS, protocols};
 use super::schema::{Inline, Key, Keys, Shape, decode, read, unused};

@@ -12,6 +12,7 @@ mod global;
 mod histograms;
 mod http_client;
 mod kube_state;
+mod labels;
 mod limits;
 mod masked;
 mod monitors;
@@ -45,7 +46,6 @@ use schema::{Key, decode, read, unused};
 pub use crate::signal_spec::SignalSpec;
 pub use crate::yaml::{CONFIG_BYTES_MAX, Problem, Report};
 pub use alerting::{Alerting, AlertmanagerConfig};
-pub(crate) use discovery::labels as label_map;
 pub use discovery::{
     Discovery, DnsDiscovery, DnsRecord, FileDiscovery, HttpDiscovery, KubernetesDiscovery,
     KubernetesRole, KubernetesSelector, StaticGroup,
@@ -57,6 +57,7 @@ pub use http_client::{
     TlsClientConfig, TlsVersion,
 };
 pub use kube_state::KubeState;
+pub(crate) use labels::labels as label_map;
 pub use limits::{BODY_BYTES_MAX_DEFAULT, PageLimits};
 pub use masked::{masked, masked_job};
 pub use monitors::{MonitorKind, Monitors, job_from_json};

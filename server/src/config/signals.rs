@@ -7,7 +7,7 @@ use stillwell_engine::signal::{Absent, Fallback, FallbackNumber, Names, Nan, Pol
 
 use stillwell_adapters::kubernetes::{self, Groups};
 
-use super::discovery::labels;
+use super::labels::labels;
 use super::schema::{Key, decode, read};
 use super::units::duration_ms;
 use crate::floor::Floor;
