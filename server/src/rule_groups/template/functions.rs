@@ -3,7 +3,8 @@
 use stillwell_engine::labels::{Labels, Re2};
 
 use super::super::humanize;
-use super::{Data, OUTPUT_BYTES_MAX, Value, map};
+use super::value::{Value, map};
+use super::{Data, OUTPUT_BYTES_MAX};
 use crate::http_client::encode_query;
 
 /// Calls a function of templates by its name.
