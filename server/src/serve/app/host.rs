@@ -11,7 +11,8 @@ use stillwell_adapters::pool::QueryPool;
 use stillwell_engine::labels::{Labels, RelabelRule};
 use stillwell_engine::{AppendError, Appended, AppendedSeries, Reader, Timestamp, Writer};
 
-use super::{App, OtlpReceiver};
+use super::App;
+use super::settings::OtlpReceiver;
 use crate::config;
 use crate::senders::Taken;
 
