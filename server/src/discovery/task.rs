@@ -382,26 +382,20 @@ impl Task {
         if are_there && partial.is_empty() && !were_partial {
             return;
         }
+        // Once every first list was there, one that is new is not awaited.
+        let has_list = |is_listed: bool| are_there || is_listed;
         let of_part: BTreeSet<&str> = partial.iter().map(|one| &*one.job).collect();
         // What they gave last may not be among the jobs yet.
-        let is_unlisted =
-            |one: &&Followed| !are_there && (self.has_found || !one.are_targets_listed);
-        let followed = self.followed.iter().filter(is_unlisted);
+        let has_given = |one: &Followed| has_list(!self.has_found && one.are_targets_listed);
+        let followed = self.followed.iter().filter(|one| !has_given(one));
         let followed = followed.map(|one| one.status.what().to_owned());
-        let jobs = self.jobs.iter();
-        let jobs = jobs.map(|(name, job)| {
-            let is_listed = match are_there {
-                true => !of_part.contains(&**name),
-                false => job.is_listed,
-            };
+        let jobs = self.jobs.iter().map(|(name, job)| {
+            let is_listed = has_list(job.is_listed) && !of_part.contains(&**name);
             (&name[..], &job.config.relabel[..], is_listed)
         });
-        let workloads = self.kube_state.iter().map(|one| {
-            let is_listed = are_there || one.are_listed;
-            (KubeState::JOB, &[][..], is_listed)
-        });
-        let jobs = jobs.chain(workloads);
-        let mut unlisted = unlisted(jobs, followed.collect());
+        let workloads = self.kube_state.iter();
+        let workloads = workloads.map(|one| (KubeState::JOB, &[][..], has_list(one.are_listed)));
+        let mut unlisted = unlisted(jobs.chain(workloads), followed.collect());
         if let Some(says) = self.first_lists.look(&unlisted, Instant::now()) {
             let jobs: Vec<&str> = unlisted.jobs.iter().map(String::as_str).collect();
             let jobs = jobs.join(", ");
