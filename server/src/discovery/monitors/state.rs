@@ -124,6 +124,7 @@ impl State {
             change,
         } = seen;
         let watch = (place, namespace.clone());
+        let of_kind = |why: String| format!("{}: {why}", PLACES[place].plural);
         self.failing.remove(&watch);
         match change {
             Change::All(all) => {
@@ -133,8 +134,7 @@ impl State {
             }
             Change::AllBut { all, left_out, why } => {
                 self.expected.remove(&watch);
-                let why = format!("{}: {why}", PLACES[place].plural);
-                self.partial.insert(watch.clone(), why);
+                self.partial.insert(watch.clone(), of_kind(why));
                 self.replace(watch, all, &left_out);
             }
             Change::Put(key, spec) => self.put((place, key), spec),
@@ -145,11 +145,10 @@ impl State {
                 self.partial.remove(&watch);
             }
             Change::Failed(why) => {
-                let why = format!("{}: {why}", PLACES[place].plural);
-                self.failing.insert(watch, why);
+                self.failing.insert(watch, of_kind(why));
             }
             Change::Beyond(why) => {
-                let why = format!("{}: {why}", PLACES[place].plural);
+                let why = of_kind(why);
                 self.partial.insert(watch.clone(), why.clone());
                 self.failing.insert(watch, why);
             }
