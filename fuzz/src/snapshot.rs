@@ -4,6 +4,7 @@
 use stillwell_engine::promql::{EvalOptions, Features, Query, Value};
 use stillwell_engine::snapshot::{NextBytes, Restored, put_header, put_section, whole};
 use stillwell_engine::{Engine, Format, Limits, ScrapeFacts, TargetSpec, Timestamp};
+use stillwell_testing::reading::reading;
 
 const NOW_MS: i64 = 1_800_000_300_000;
 /// Bytes of a header, and of what is before a payload.
@@ -72,17 +73,6 @@ fn restore_at(files: &[&[u8]], now_ms: i64) -> Option<Restored> {
         .map(|read| read as NextBytes<'_>)
         .collect();
     Engine::restore_files(Limits::default(), Timestamp::from_ms(now_ms), &mut readers).ok()
-}
-
-fn reading(mut rest: &[u8]) -> impl FnMut(&mut [u8]) -> bool + '_ {
-    move |buffer: &mut [u8]| match rest.split_at_checked(buffer.len()) {
-        Some((next, after)) => {
-            buffer.copy_from_slice(next);
-            rest = after;
-            true
-        }
-        None => false,
-    }
 }
 
 /// The sections as files with headers, checksums, ends and chains that fit.

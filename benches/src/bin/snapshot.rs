@@ -16,6 +16,7 @@ use stillwell::serve::snapshots::BETWEEN_HOLDS;
 use stillwell_benches::pages::gateways;
 use stillwell_engine::snapshot::Snapshot;
 use stillwell_engine::{Durations, Engine, Format, Limits, ScrapeFacts, Timestamp};
+use stillwell_testing::reading::reading;
 
 const SAMPLES: usize = 2_024;
 const START_MS: i64 = 1_000_000_000;
@@ -69,16 +70,7 @@ fn main() {
     tell("waits of commits", &waits);
     tell("CPU of holds of the lock", &holds);
     let began = Instant::now();
-    let mut rest = &bytes[..];
-    let mut read = |buffer: &mut [u8]| match rest.split_at_checked(buffer.len()) {
-        Some((next, after)) => {
-            buffer.copy_from_slice(next);
-            rest = after;
-            true
-        }
-        None => false,
-    };
-    let restored = Engine::restore(limits, Timestamp::from_ms(now_ms), &mut read);
+    let restored = Engine::restore(limits, Timestamp::from_ms(now_ms), &mut reading(&bytes));
     let restored = restored.expect("a good snapshot");
     println!(
         "read within {:?}: {} series",

@@ -4,6 +4,7 @@
 //! * [`cases`]: how many cases a property test tries, and where it keeps those that failed.
 //! * [`outside`]: material that a clone does not contain, and what its absence means.
 //! * [`name_server`]: DNS by a test's own records.
+//! * [`reading`]: bytes of a snapshot as what reads them asks for them.
 //! * [`metrics_proto`]: the messages of pages in protobuf.
 //! * [`counting`]: an allocator that counts its calls, for tests that nothing is allocated.
 
@@ -13,3 +14,4 @@ pub mod differential;
 pub mod metrics_proto;
 pub mod name_server;
 pub mod outside;
+pub mod reading;

@@ -13,6 +13,7 @@ use stillwell_engine::{
     Timestamp, Writer,
 };
 use stillwell_testing::cases::cases;
+use stillwell_testing::reading::reading;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -191,16 +192,7 @@ impl Run {
         let mut bytes = Vec::new();
         let mut snapshot = self.writer.snapshot(self.now(), &[]);
         while snapshot.next(&mut bytes) {}
-        let mut rest = &bytes[..];
-        let mut read = |buffer: &mut [u8]| match rest.split_at_checked(buffer.len()) {
-            Some((head, tail)) => {
-                buffer.copy_from_slice(head);
-                rest = tail;
-                true
-            }
-            None => false,
-        };
-        let restored = Engine::restore(Limits::default(), self.now(), &mut read);
+        let restored = Engine::restore(Limits::default(), self.now(), &mut reading(&bytes));
         let restored = restored.expect("what was written is read");
         (self.writer, self.reader) = (restored.writer, restored.reader);
         self.feed = Feed::restored(&self.reader, &cursor).expect("what was written is read");

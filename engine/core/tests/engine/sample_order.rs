@@ -14,6 +14,7 @@ use stillwell_engine::{
     Writer,
 };
 use stillwell_testing::cases::cases;
+use stillwell_testing::reading::reading;
 
 const RETENTION_MS: i64 = 60_000;
 const START_MS: i64 = 1_800_000_000_000;
@@ -253,16 +254,7 @@ impl Scene {
         let mut snapshot = self.writer.snapshot(self.at(), &[]);
         let mut bytes = Vec::new();
         while snapshot.next(&mut bytes) {}
-        let mut rest = bytes.as_slice();
-        let mut read = |buffer: &mut [u8]| match rest.split_at_checked(buffer.len()) {
-            Some((next, after)) => {
-                buffer.copy_from_slice(next);
-                rest = after;
-                true
-            }
-            None => false,
-        };
-        let restored = Engine::restore(limits(), self.at(), &mut read);
+        let restored = Engine::restore(limits(), self.at(), &mut reading(&bytes));
         let restored = restored.expect("a good snapshot");
         (self.writer, self.reader) = (restored.writer, restored.reader);
         self.stages.clear();

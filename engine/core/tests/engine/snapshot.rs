@@ -10,6 +10,7 @@ use stillwell_engine::{
     TargetSpec, Timestamp, Writer,
 };
 use stillwell_testing::metrics_proto::{BucketSpan, Histogram, Metric, MetricFamily, page};
+use stillwell_testing::reading::reading;
 
 pub(super) const START_MS: i64 = 1_800_000_000_000;
 pub(super) const QUEUE: &str =
@@ -138,16 +139,11 @@ impl Scene {
 }
 
 pub(super) fn restore(bytes: &[u8], now_ms: i64) -> Result<Restored, SnapshotError> {
-    let mut rest = bytes;
-    let mut read = |buffer: &mut [u8]| match rest.split_at_checked(buffer.len()) {
-        Some((next, after)) => {
-            buffer.copy_from_slice(next);
-            rest = after;
-            true
-        }
-        None => false,
-    };
-    Engine::restore(Limits::default(), Timestamp::from_ms(now_ms), &mut read)
+    Engine::restore(
+        Limits::default(),
+        Timestamp::from_ms(now_ms),
+        &mut reading(bytes),
+    )
 }
 
 pub(super) fn native_page(count: i64) -> Vec<u8> {

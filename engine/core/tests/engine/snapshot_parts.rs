@@ -10,6 +10,7 @@ use stillwell_engine::snapshot::{
 use stillwell_engine::{
     AppendedSeries, Engine, Format, Limits, ScrapeFacts, TargetSpec, Timestamp,
 };
+use stillwell_testing::reading::reading;
 
 use super::snapshot::{QUEUE, START_MS, Scene, gateway, native_page, restore, spec};
 
@@ -203,20 +204,7 @@ impl Filed {
 }
 
 fn read_files(limits: Limits, files: &[&[u8]], now: Timestamp) -> Result<Restored, SnapshotError> {
-    let mut readers: Vec<_> = files
-        .iter()
-        .map(|file| {
-            let mut rest = *file;
-            move |buffer: &mut [u8]| match rest.split_at_checked(buffer.len()) {
-                Some((next, after)) => {
-                    buffer.copy_from_slice(next);
-                    rest = after;
-                    true
-                }
-                None => false,
-            }
-        })
-        .collect();
+    let mut readers: Vec<_> = files.iter().map(|file| reading(file)).collect();
     let mut readers: Vec<NextBytes<'_>> = readers
         .iter_mut()
         .map(|read| read as NextBytes<'_>)
@@ -243,15 +231,8 @@ fn page(shown: u8, value: u8) -> String {
     text
 }
 
-fn whole_of(mut bytes: &[u8]) -> Result<Whole, SnapshotError> {
-    whole(&mut |buffer| match bytes.split_at_checked(buffer.len()) {
-        Some((next, rest)) => {
-            buffer.copy_from_slice(next);
-            bytes = rest;
-            true
-        }
-        None => false,
-    })
+fn whole_of(bytes: &[u8]) -> Result<Whole, SnapshotError> {
+    whole(&mut reading(bytes))
 }
 
 proptest! {

@@ -2,6 +2,7 @@
 
 use stillwell_engine::labels::Labels;
 use stillwell_engine::{Engine, Limits, Retain, TargetSpec, Timestamp};
+use stillwell_testing::reading::reading;
 
 use crate::scenario::{INTERVAL_MS, Scenario};
 
@@ -29,17 +30,9 @@ pub(crate) fn restarted(scenario: Scenario) -> Scenario {
     let mut bytes = Vec::new();
     let mut snapshot = scenario.writer.snapshot(scenario.at(), &[]);
     while snapshot.next(&mut bytes) {}
-    let mut rest = &bytes[..];
-    let mut read = |buffer: &mut [u8]| match rest.split_at_checked(buffer.len()) {
-        Some((next, after)) => {
-            buffer.copy_from_slice(next);
-            rest = after;
-            true
-        }
-        None => false,
-    };
     let now = Timestamp::from_ms(scenario.now_ms + 200);
-    let restored = Engine::restore(Limits::default(), now, &mut read).expect("a snapshot");
+    let restored =
+        Engine::restore(Limits::default(), now, &mut reading(&bytes)).expect("a snapshot");
     Scenario {
         writer: restored.writer,
         reader: restored.reader,

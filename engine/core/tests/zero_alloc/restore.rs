@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use stillwell_engine::labels::Labels;
 use stillwell_engine::{Engine, Format, Limits, ScrapeFacts, TargetSpec, Timestamp};
 use stillwell_testing::counting::peak_bytes;
+use stillwell_testing::reading::reading;
 
 const LIMIT_BYTES: u64 = 6 << 20;
 const SERIES: u64 = 500;
@@ -60,12 +61,7 @@ fn churned() -> (Vec<u8>, i64) {
 fn what_the_memory_limit_dropped_does_not_come_back() {
     let (file, now_ms) = churned();
     let restored = |memory_bytes_max| {
-        let mut at = 0;
-        let mut read = |buffer: &mut [u8]| {
-            let bytes = file.get(at..at + buffer.len());
-            at += buffer.len();
-            bytes.map(|bytes| buffer.copy_from_slice(bytes)).is_some()
-        };
+        let mut read = reading(&file);
         let now = Timestamp::from_ms(now_ms + 1_000);
         let (restored, peak) =
             peak_bytes(|| Engine::restore(limits(memory_bytes_max), now, &mut read));
@@ -90,17 +86,8 @@ fn what_the_memory_limit_dropped_does_not_come_back() {
         retention_ms: 30_000,
         ..limits(LIMIT_BYTES)
     };
-    let mut bytes = file.as_slice();
-    let mut read = |buffer: &mut [u8]| match bytes.split_at_checked(buffer.len()) {
-        Some((next, rest)) => {
-            buffer.copy_from_slice(next);
-            bytes = rest;
-            true
-        }
-        None => false,
-    };
     let now = Timestamp::from_ms(now_ms + 1_000);
-    let restored = Engine::restore(short, now, &mut read).expect("a good snapshot");
+    let restored = Engine::restore(short, now, &mut reading(&file)).expect("a good snapshot");
     let stats = restored.reader.stats();
     assert!(stats.series < 10 * SERIES as usize, "{stats:?}");
 }
