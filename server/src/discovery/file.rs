@@ -1,6 +1,7 @@
 //! `file_sd_configs`: lists of targets in files, read again when they change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -42,27 +43,38 @@ pub(super) async fn run(config: FileDiscovery, groups: Groups) {
         if all {
             read_all = Instant::now();
         }
-        look(&config, &groups, &mut known, all, first).await;
-        first = false;
+        first &= !look(&config, &groups, &mut known, all, first).await;
         tokio::time::sleep(Duration::from_millis(LOOK_MS.min(config.refresh_ms))).await;
     }
 }
 
-/// Reads the files that changed, or all.
+/// Reads the files that changed, or all. `false`: it is not known which there are.
 async fn look(
     config: &FileDiscovery,
     groups: &Groups,
     known: &mut BTreeMap<PathBuf, Known>,
     all: bool,
     first: bool,
-) {
+) -> bool {
     let patterns = config.files.clone();
-    let found = tokio::task::spawn_blocking(move || matching(&patterns)).await;
-    let mut paths = found.unwrap_or_default(); // it has not panicked
+    let found = tokio::task::spawn_blocking(move || matching(&patterns, glob)).await;
+    let mut paths = match found {
+        Ok(Ok(paths)) => paths,
+        Ok(Err(why)) => {
+            groups.fail(why);
+            return false;
+        }
+        Err(ends) => {
+            groups.fail(ends.to_string()); // with the runtime: it has not panicked
+            return false;
+        }
+    };
     let mut problems = Vec::new();
     let too_many = (paths.len() > FILES_MAX)
         .then(|| format!("more than {FILES_MAX} files match; the others are left out"));
-    groups.set_partial(too_many);
+    if too_many.is_some() {
+        groups.set_partial(too_many.clone()); // before what is read of a part
+    }
     paths.truncate(FILES_MAX);
     let is_named = |path: &PathBuf| paths.binary_search(path).is_ok();
     let are_read = |known: &BTreeMap<PathBuf, Known>| known.values().all(|one| one.is_read);
@@ -112,22 +124,37 @@ async fn look(
             false => groups.replace_part(lists),
         }
     }
+    groups.set_partial(too_many);
     if !problems.is_empty() {
         groups.fail(problems.join("; "));
     }
+    true
 }
 
-/// The files that the patterns name now, each once, in order; some more than are read at most.
-fn matching(patterns: &[PathBuf]) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = patterns
-        .iter()
-        .filter_map(|pattern| glob::glob(&pattern.to_string_lossy()).ok())
-        .flat_map(|found| found.filter_map(Result::ok))
-        .take(2 * FILES_MAX)
-        .collect();
-    paths.sort();
-    paths.dedup();
-    paths
+/// The files that the patterns name now, each once, in order; some more than are read at most. Error: a folder cannot be read, so
+/// that it is not known which files there are. One that is not there has none.
+fn matching<F: IntoIterator<Item = io::Result<PathBuf>>>(
+    patterns: &[PathBuf],
+    glob: impl Fn(&Path) -> F,
+) -> Result<Vec<PathBuf>, String> {
+    let mut paths = BTreeSet::new();
+    for found in patterns.iter().flat_map(|pattern| glob(pattern)) {
+        match found {
+            Ok(path) => paths.insert(path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error.to_string()),
+        };
+        if paths.len() > FILES_MAX {
+            break;
+        }
+    }
+    Ok(paths.into_iter().collect())
+}
+
+fn glob(pattern: &Path) -> impl Iterator<Item = io::Result<PathBuf>> + use<> {
+    let found = glob::glob(&pattern.to_string_lossy());
+    let found = found.into_iter().flatten(); // a pattern that is none was refused with the configuration
+    found.map(|path| path.map_err(|error| io::Error::new(error.error().kind(), error.to_string())))
 }
 
 async fn version(path: &Path) -> Option<(SystemTime, u64)> {
@@ -202,6 +229,35 @@ mod tests {
             assert_eq!(addresses(&groups), ["a:1"], "{text}");
         }
         std::fs::remove_dir_all(&folder).ok();
+    }
+
+    /// A folder that could not be read, for want of descriptors too, had no files, and all targets were gone.
+    #[test]
+    fn a_folder_that_cannot_be_read_is_not_empty() {
+        let patterns = [PathBuf::from("/a/*"), PathBuf::from("/b/*")];
+        for (kind, is_known) in [
+            (io::ErrorKind::NotFound, true),
+            (io::ErrorKind::PermissionDenied, false),
+            (io::ErrorKind::Other, false),
+        ] {
+            let found = matching(&patterns, |pattern| {
+                let error = Err(io::Error::new(kind, "no"));
+                [Ok(pattern.to_owned()), error]
+            });
+            assert_eq!(found.is_ok(), is_known, "{kind}");
+        }
+    }
+
+    /// Patterns that match the same files took the room of those of the next.
+    #[test]
+    fn a_file_counts_once_however_many_patterns_match_it() {
+        let patterns = vec![PathBuf::from("a"); 5].into_iter();
+        let patterns: Vec<PathBuf> = patterns.chain([PathBuf::from("b")]).collect();
+        let found = matching(&patterns, |pattern| {
+            let pattern = pattern.to_owned();
+            (0..FILES_MAX / 2).map(move |at| Ok(pattern.join(at.to_string())))
+        });
+        assert_eq!(found.expect("readable").len(), FILES_MAX / 2 * 2);
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@
 mod dns;
 mod dns_records;
 mod file;
+mod followed;
 mod groups;
 mod http;
 mod job;

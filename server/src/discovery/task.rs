@@ -16,11 +16,12 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::followed::{Followed, NO_LIST};
 use super::groups::Groups;
-use super::job::Job;
+use super::job::{Job, Source};
 use super::kube_state;
 use super::mechanism::Mechanism;
-use super::monitors::{self, Found, Given, Section};
+use super::monitors::{self, Given, Section};
 use super::shard::Shard;
 use super::unlisted::{FirstLists, partial, unlisted};
 use crate::config::{KubeState, ScrapeJob};
@@ -97,6 +98,13 @@ pub(super) struct Task {
     /// The signals were told that some targets cannot be seen.
     are_partial: bool,
     first_lists: FirstLists,
+    /// Jobs of the configuration that a reload has brought are waited for until then.
+    awaited_until: Option<Instant>,
+}
+
+/// How long signals wait for lists.
+fn settling() -> Duration {
+    Duration::from_millis(SETTLING_MS_MAX)
 }
 
 type FoundBy = (u64, Given);
@@ -119,27 +127,6 @@ impl Drop for Workloads {
     }
 }
 
-/// A section of which the objects are followed.
-struct Followed {
-    number: u64,
-    section: Section,
-    status: Groups,
-    found: Found,
-    /// What gives targets had been listed when this was found.
-    are_targets_listed: bool,
-    /// Why this is not all that there is, ...
-    found_partial: Option<String>,
-    /// ... and the same of what was handed on last.
-    partial: Option<String>,
-    task: AbortHandle,
-}
-
-impl Drop for Followed {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
 impl Task {
     /// Starts on the current runtime.
     pub(super) fn start(
@@ -154,7 +141,7 @@ impl Task {
             rules,
             quit,
         } = channels;
-        let first_lists = Instant::now() + Duration::from_millis(SETTLING_MS_MAX);
+        let first_lists = Instant::now() + settling();
         let task = Task {
             scraper,
             reader,
@@ -175,6 +162,7 @@ impl Task {
             resolver: Resolver::default(),
             are_partial: false,
             first_lists: FirstLists::AwaitedUntil(first_lists),
+            awaited_until: None,
         };
         tokio::spawn(task.run(commands, quit));
     }
@@ -188,10 +176,11 @@ impl Task {
             let ending = async {
                 quit.wait_for(|quit| *quit).await.ok(); // gone is as good as true
             };
-            let lists = self.first_lists.due();
+            let lists = self.lists_due();
             tokio::select! {
                 () = ending => return,
                 () = tokio::time::sleep_until(lists.unwrap_or(rest_until)), if lists.is_some() => {
+                    self.settle();
                     self.tell_unlisted();
                 }
                 command = commands.recv() => match command {
@@ -209,9 +198,7 @@ impl Task {
                 Some((number, given)) = self.found.1.recv() => {
                     let of = self.followed.iter_mut().find(|one| one.number == number);
                     if let Some(followed) = of {
-                        followed.found = given.found;
-                        followed.are_targets_listed = given.are_targets_listed;
-                        followed.found_partial = given.partial;
+                        followed.take(given);
                         self.has_found = true;
                         self.changed.notify_one();
                     }
@@ -266,12 +253,37 @@ impl Task {
         if !jobs.is_empty() {
             self.scraper.update(jobs).await;
         }
+        self.settle();
         self.tell_unlisted();
+    }
+
+    /// When some list is awaited no longer.
+    fn lists_due(&self) -> Option<Instant> {
+        let followed = self.followed.iter().filter_map(Followed::due);
+        let awaited = self.awaited_until.into_iter();
+        let all = self.first_lists.due().into_iter().chain(awaited);
+        all.chain(followed).min()
+    }
+
+    /// Takes notice of what was handed on, and of the time.
+    fn settle(&mut self) {
+        let now = Instant::now();
+        for followed in &mut self.followed {
+            let is_listed = |name: &str| self.jobs.get(name).is_none_or(|job| job.is_listed);
+            followed.settle(is_listed, now);
+        }
+        if self.awaited_until.is_some_and(|until| until <= now) {
+            self.awaited_until = None;
+            self.jobs
+                .values_mut()
+                .for_each(|job| job.is_awaited = false);
+        }
     }
 
     /// Follows exactly these sections. Those that stay as they are go on undisturbed.
     fn follow(&mut self, sections: Vec<Section>) {
         let mut before = std::mem::take(&mut self.followed);
+        let is_reload = !self.first_lists.are_awaited();
         for section in sections {
             if let Some(at) = before.iter().position(|one| one.section == section) {
                 self.followed.push(before.swap_remove(at));
@@ -296,16 +308,11 @@ impl Task {
                 };
                 tokio::join!(following, hand_on);
             });
-            self.followed.push(Followed {
-                number,
-                section,
-                status,
-                found: Found::default(),
-                are_targets_listed: false,
-                found_partial: None,
-                partial: None,
-                task: task.abort_handle(),
-            });
+            let mut of_options = before.iter();
+            let same = of_options.find(|one| one.section.options == section.options);
+            let of = (number, section, status);
+            let followed = Followed::new(of, task.abort_handle(), same, is_reload);
+            self.followed.push(followed);
         }
     }
 
@@ -357,7 +364,7 @@ impl Task {
             }
         }
         self.configure(jobs);
-        self.tell_unlisted();
+        self.tell_unlisted(); // before targets of what is no longer configured go
         self.tell_rules();
         let mut jobs: Vec<JobTargets> = self
             .jobs
@@ -367,9 +374,7 @@ impl Task {
         jobs.extend(self.kube_state.as_ref().and_then(|one| one.job.clone()));
         jobs.extend(self.written.iter().cloned());
         self.scraper.replace(jobs).await;
-        for followed in &mut self.followed {
-            followed.partial.clone_from(&followed.found_partial);
-        }
+        self.settle();
         self.tell_unlisted();
     }
 
@@ -410,17 +415,12 @@ impl Task {
     fn partial(&self) -> Vec<Partial> {
         let jobs = self.jobs.iter().filter_map(|(name, job)| {
             let mut mechanisms = job.mechanisms.iter();
-            let now = mechanisms.find_map(|(mechanism, _)| mechanism.groups.partial());
-            let why = now.or_else(|| job.partial.clone())?;
+            let now = mechanisms.find_map(|source| source.mechanism.groups.partial());
+            let why = now.or_else(|| job.partial.clone());
+            let why = why.or_else(|| job.is_awaited.then(|| NO_LIST.to_owned()))?;
             Some(partial(name, &job.config.relabel, why))
         });
-        let followed = self.followed.iter().filter_map(|one| {
-            Some(Partial {
-                job: one.status.what().to_owned(),
-                is_of_any_name: true,
-                why: one.status.partial().or_else(|| one.partial.clone())?,
-            })
-        });
+        let followed = self.followed.iter().filter_map(Followed::partial);
         jobs.chain(followed).collect()
     }
 
@@ -440,18 +440,23 @@ impl Task {
     }
 
     fn configure(&mut self, jobs: Vec<ScrapeJob>) {
+        let is_reload = !self.first_lists.are_awaited();
+        let configured: BTreeSet<String> =
+            self.configured.iter().map(|job| job.name.clone()).collect();
         let before = std::mem::take(&mut self.jobs);
         let old = before.values().flat_map(|job| &job.mechanisms);
-        let mut known: Vec<Arc<Mechanism>> = old.map(|(known, _)| Arc::clone(known)).collect();
+        let mut known: Vec<Arc<Mechanism>> =
+            old.map(|source| Arc::clone(&source.mechanism)).collect();
         for config in jobs.into_iter().filter(|job| job.not_scraped.is_none()) {
             let mut mechanisms = Vec::with_capacity(config.discovery.len());
+            let mut is_new = false;
             // Most jobs are as they were: thousands of them are not compared with one another.
             let own = before.get(&config.name);
             let partial = own.and_then(|job| job.partial.clone());
+            let was_awaited = own.is_some_and(|job| job.is_awaited);
             let own = own.map_or(&[][..], |job| &job.mechanisms[..]);
-            for mechanism in &config.discovery {
-                let own = own.iter().map(|(known, _)| known);
-                let mut all = own.chain(&known);
+            for (at, mechanism) in config.discovery.iter().enumerate() {
+                let mut all = own.iter().map(|source| &source.mechanism).chain(&known);
                 let same = all.find(|known| known.config == *mechanism);
                 let mechanism = match same {
                     Some(same) => Arc::clone(same),
@@ -460,13 +465,19 @@ impl Task {
                         let started =
                             Mechanism::start(&owner, mechanism, &self.changed, &self.resolver);
                         let started = Arc::new(started);
+                        is_new = is_reload && configured.contains(&config.name);
                         known.push(Arc::clone(&started));
                         started
                     }
                 };
-                mechanisms.push((mechanism, None));
+                mechanisms.push(Source::new(mechanism, own.get(at)));
+            }
+            let is_unread = mechanisms.iter().any(Source::is_unread);
+            if is_new && is_unread {
+                self.awaited_until = Some(Instant::now() + settling());
             }
             let job = Job {
+                is_awaited: (is_new || was_awaited) && is_unread,
                 options: target_options(&config),
                 mechanisms,
                 known: BTreeMap::new(),
@@ -477,7 +488,8 @@ impl Task {
             self.jobs.insert(job.config.name.clone(), job);
         }
         let mut sources: Vec<Groups> = Vec::new();
-        for (mechanism, _) in self.jobs.values().flat_map(|job| &job.mechanisms) {
+        let all = self.jobs.values().flat_map(|job| &job.mechanisms);
+        for mechanism in all.map(|source| &source.mechanism) {
             if sources.iter().all(|have| !have.is_same(&mechanism.groups)) {
                 sources.push(mechanism.groups.clone());
             }

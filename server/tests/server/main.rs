@@ -41,6 +41,7 @@ mod otlp;
 mod own_metrics;
 mod pages;
 mod real_clients;
+mod reloads;
 mod remote_read;
 mod remote_write;
 mod replicas;

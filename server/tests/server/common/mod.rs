@@ -9,6 +9,7 @@ pub mod objects;
 pub mod process;
 pub mod receiver;
 pub mod rival;
+pub mod scripted;
 pub mod write_receiver;
 
 use std::io::Write;

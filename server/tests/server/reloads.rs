@@ -1,0 +1,107 @@
+//! What a reload may not take away: targets of which nobody said that they are gone, and with them a part of a sum.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+use crate::common::certificates::Files;
+use crate::common::scripted::{Scripted, json_answer, status};
+use crate::common::{TestTarget, eventually, http, server_with, settings};
+use stillwell::serve::Running;
+
+/// A list of targets that can be replaced.
+struct List {
+    answer: Arc<Mutex<Vec<u8>>>,
+    source: Scripted,
+}
+
+impl List {
+    async fn of(targets: &[&TestTarget]) -> List {
+        let answer = Arc::new(Mutex::new(Vec::new()));
+        let answers = Arc::clone(&answer);
+        let source = Scripted::start(None, move |_| answers.lock().clone()).await;
+        let list = List { answer, source };
+        list.set(targets);
+        list
+    }
+
+    fn set(&self, targets: &[&TestTarget]) {
+        let targets: Vec<String> = targets.iter().map(|one| one.address.to_string()).collect();
+        *self.answer.lock() = json_answer(&json!([{ "targets": targets }]));
+    }
+
+    fn fail(&self) {
+        *self.answer.lock() = status(500, "Internal Server Error", "");
+    }
+
+    /// Returns when it has been asked for twice more: one may have been asked before.
+    async fn is_asked_again(&self) {
+        let before = self.source.heads.lock().len();
+        eventually("the list is asked for", || async {
+            self.source.heads.lock().len() >= before + 2
+        })
+        .await;
+    }
+
+    fn job(&self, name: &str, refresh: &str) -> String {
+        let address = self.source.address;
+        format!(
+            "- job_name: {name}\n  http_sd_configs: [{{url: 'http://{address}/list', refresh_interval: {refresh}}}]\n"
+        )
+    }
+}
+
+/// The signal's value, or all that is said of it.
+async fn told(running: &Running) -> String {
+    let ask = "GET /signals/all HTTP/1.0\r\nHost: x\r\nAccept: application/json\r\n\r\n";
+    let (_, _, body) = http(running.addresses[0], ask).await;
+    let read: Value = serde_json::from_str(&body).unwrap_or_default();
+    let signal = &read["signals"][0];
+    match signal["state"] == "value" {
+        true => signal["elements"][0]["value"].to_string(),
+        false => signal.to_string(),
+    }
+}
+
+async fn tells(running: &Running, wanted: &str) {
+    eventually(wanted, || async { told(running).await.contains(wanted) }).await;
+}
+
+/// After another `refresh_interval` and while its list was answered with 500, all targets of a job were gone, and the sum was that of the
+/// others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_takes_no_target_away_before_the_new_list_is_there() {
+    let few = TestTarget::with_page("my_queue 5\n").await;
+    let many = TestTarget::with_page("my_queue 30\n").await;
+    let (list, other) = (List::of(&[&many]).await, List::of(&[&few]).await);
+    let files = Files::new("reload-targets");
+    let with = |jobs: &str| {
+        let text = format!(
+            "global: {{scrape_interval: 20ms}}\nscrape_configs:\n{jobs}signals:\n- {{name: all, expr: 'sum(my_queue)'}}\n"
+        );
+        (files.write("config.yml", &text), text)
+    };
+    let other = other.job("other", "50ms");
+    let (path, text) = with(&(other.clone() + &list.job("found", "50ms")));
+    let running = server_with(&text, settings(Some(path)), Default::default()).await;
+    tells(&running, "35").await;
+    list.fail();
+    with(&(other.clone() + &list.job("found", "51ms")));
+    running.app.reload().await.expect("valid");
+    assert_eq!(told(&running).await, "\"35\"");
+    list.is_asked_again().await;
+    assert_eq!(told(&running).await, "\"35\"", "its last targets stay");
+    list.set(&[]);
+    tells(&running, "\"5\"").await;
+    // What is new is waited for.
+    list.fail();
+    with(&(other + &list.job("new", "50ms")));
+    running.app.reload().await.expect("valid");
+    let why = "which targets new has is not known: its discovery has given no list since it was configured";
+    let told = told(&running).await;
+    assert!(told.contains(why), "{told}");
+    list.set(&[&many]);
+    tells(&running, "\"35\"").await;
+    running.stop().await;
+}
