@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use stillwell_engine::signal::Partial;
+use stillwell_engine::signal::{Partial, Unseen};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -108,6 +108,7 @@ impl Followed {
         Some(Partial {
             job: self.status.what().to_owned(),
             is_of_any_name: true,
+            unseen: Unseen::default(),
             why: self.status.partial().or_else(|| self.partial.clone())?,
         })
     }

@@ -93,12 +93,12 @@ impl Manager {
         let kube_state = |options: &KubeState| kube_state::Section {
             options: options.clone(),
             global: config.global.clone(),
-            rules: rules.to_vec(),
         };
         let command = Command {
             jobs: config.jobs.clone(),
             sections: config.monitors.iter().map(section).collect(),
             kube_state: config.kube_state.as_ref().map(kube_state),
+            rules: rules.to_vec(),
             written,
             done,
         };

@@ -10,7 +10,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use stillwell_engine::Reader;
 use stillwell_engine::labels::RelabelRule;
-use stillwell_engine::signal::Partial;
+use stillwell_engine::signal::{Partial, Unlisted};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -44,6 +44,8 @@ pub(super) struct Command {
     pub(super) jobs: Vec<ScrapeJob>,
     pub(super) sections: Vec<Section>,
     pub(super) kube_state: Option<kube_state::Section>,
+    /// Rules of the configuration, which may name workloads.
+    pub(super) rules: Vec<RuleFile>,
     pub(super) written: Vec<JobTargets>,
     /// Told once what is known at once is scraped.
     pub(super) done: oneshot::Sender<()>,
@@ -90,13 +92,15 @@ pub(super) struct Task {
     /// What their objects give, with the number of the section.
     found: (mpsc::Sender<FoundBy>, mpsc::Receiver<FoundBy>),
     found_rules: watch::Sender<Vec<RuleFile>>,
+    /// Rules of the configuration.
+    rules: watch::Sender<Vec<RuleFile>>,
     jobs: BTreeMap<String, Job>,
     /// Jobs whose pages this process writes, and their changes.
     written: Vec<JobTargets>,
     told: mpsc::Receiver<JobTargets>,
     resolver: Resolver,
-    /// The signals were told that some targets cannot be seen.
-    are_partial: bool,
+    /// What the signals were told last.
+    unlisted: Unlisted,
     first_lists: FirstLists,
     /// Jobs of the configuration that a reload has brought are waited for until then.
     awaited_until: Option<Instant>,
@@ -118,6 +122,8 @@ struct Workloads {
     job: Option<JobTargets>,
     /// What is watched had been listed when this was found.
     are_listed: bool,
+    /// What these targets do not tell of.
+    partial: Vec<Partial>,
     task: AbortHandle,
 }
 
@@ -159,8 +165,9 @@ impl Task {
             written: Vec::new(),
             told: written,
             found_rules: rules,
+            rules: watch::Sender::default(),
             resolver: Resolver::default(),
-            are_partial: false,
+            unlisted: Unlisted::default(),
             first_lists: FirstLists::AwaitedUntil(first_lists),
             awaited_until: None,
         };
@@ -187,6 +194,7 @@ impl Task {
                     Some(command) => {
                         self.configured = command.jobs;
                         self.written = command.written;
+                        self.rules.send_replace(command.rules);
                         self.follow(command.sections);
                         self.watch_workloads(command.kube_state);
                         self.replace().await;
@@ -239,7 +247,17 @@ impl Task {
         }
         workloads.job = Some(job.clone());
         workloads.are_listed = told.are_listed;
+        // What goes is not known before its targets go, what comes is known after they came.
+        let before = workloads.partial.iter();
+        let both = before
+            .filter(|one| !told.partial.contains(one))
+            .chain(&told.partial);
+        workloads.partial = both.cloned().collect();
+        self.tell_unlisted();
         self.scraper.update(vec![job]).await;
+        if let Some(workloads) = &mut self.kube_state {
+            workloads.partial = told.partial;
+        }
         self.tell_unlisted();
     }
 
@@ -331,7 +349,11 @@ impl Task {
             let (number, tell) = (self.followed_count, self.workloads.0.clone());
             let status = Groups::new("kube_state".to_owned(), Arc::clone(&self.changed));
             let (send, mut made) = mpsc::channel(1);
-            let rules = self.found_rules.subscribe();
+            let rules = kube_state::Rules {
+                configured: self.rules.subscribe(),
+                found: self.found_rules.subscribe(),
+            };
+            let partial = kube_state::nothing_seen(&section);
             let reader = self.reader.clone();
             let following = kube_state::run(section.clone(), reader, rules, status.clone(), send);
             let task = tokio::spawn(async move {
@@ -348,6 +370,7 @@ impl Task {
                 status,
                 job: None,
                 are_listed: false,
+                partial,
                 task: task.abort_handle(),
             }
         });
@@ -382,7 +405,7 @@ impl Task {
     /// one whose source cannot be read must not keep the others'; what a snapshot knows of them stays for an hour.
     fn tell_unlisted(&mut self) {
         let partial = self.partial();
-        let were_partial = std::mem::replace(&mut self.are_partial, !partial.is_empty());
+        let were_partial = !self.unlisted.partial.is_empty();
         let are_there = matches!(self.first_lists, FirstLists::There);
         if are_there && partial.is_empty() && !were_partial {
             return;
@@ -408,7 +431,10 @@ impl Task {
         }
         unlisted.are_awaited = self.first_lists.are_awaited();
         unlisted.partial = partial;
-        self.reader.set_unlisted(unlisted);
+        if self.unlisted != unlisted {
+            self.unlisted.clone_from(&unlisted);
+            self.reader.set_unlisted(unlisted);
+        }
     }
 
     /// The jobs of which some targets cannot be seen now, or could not when those that are scraped were found.
@@ -421,7 +447,8 @@ impl Task {
             Some(partial(name, &job.config.relabel, why))
         });
         let followed = self.followed.iter().filter_map(Followed::partial);
-        jobs.chain(followed).collect()
+        let workloads = self.kube_state.iter().flat_map(|one| one.partial.clone());
+        jobs.chain(followed).chain(workloads).collect()
     }
 
     /// Two sections may give the same object.

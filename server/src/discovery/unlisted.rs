@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use stillwell_engine::labels::{RelabelAction, RelabelRule};
 use stillwell_engine::limits::UNLISTED_KEPT_MS;
-use stillwell_engine::signal::{Partial, Unlisted};
+use stillwell_engine::signal::{Partial, Unlisted, Unseen};
 use tokio::time::Instant;
 
 /// Whether signals wait for the first list of each job.
@@ -84,6 +84,7 @@ pub(super) fn partial(name: &str, relabel: &[RelabelRule], why: String) -> Parti
     Partial {
         job: name.to_owned(),
         is_of_any_name: relabel.iter().any(may_write_job),
+        unseen: Unseen::default(),
         why,
     }
 }

@@ -25,6 +25,9 @@ pub trait WritesPages: Send + Sync + fmt::Debug {
     fn news(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(std::future::pending())
     }
+
+    /// Told after each page of which the samples are in the store.
+    fn stored(&self) {}
 }
 
 /// Where the pages of a target come from that is not fetched. Two are equal where they are the same.
@@ -40,6 +43,11 @@ impl PageSource {
     /// The page as of now.
     pub async fn page(&self) -> Result<WrittenPage, String> {
         self.0.page().await
+    }
+
+    /// The samples of its last page are in the store.
+    pub fn stored(&self) {
+        self.0.stored();
     }
 
     /// Ends when there is something new.

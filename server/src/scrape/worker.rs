@@ -15,6 +15,7 @@ use super::cost::Cost;
 use super::doubtful;
 use super::error::ScrapeError;
 use super::page_reader::{FAULT, PageReader, ReadPage, SlowPage};
+use super::page_source::PageSource;
 use super::quiet::Quiet;
 use super::shared::Shared;
 use super::state::TargetState;
@@ -176,6 +177,7 @@ impl Worker {
         }
         if error.is_none() {
             self.stretch(due_ms);
+            self.state.target.source.iter().for_each(PageSource::stored);
         }
         self.log(at, duration_s, body_bytes, error);
         shared.scraped.notify_waiters();

@@ -1,7 +1,8 @@
 //! Series about workloads from watches of our own: what is told, and what an API server that is away leaves of it.
 
+use crate::common::certificates::Files;
 use crate::common::objects::ObjectServer;
-use crate::common::{TestTarget, eventually, http, server, value};
+use crate::common::{TestTarget, eventually, http, server, server_with, settings, value};
 use serde_json::{Value, json};
 
 const DEPLOYMENTS: &str = "/apis/apps/v1/deployments";
@@ -137,6 +138,71 @@ async fn a_kind_that_may_not_be_read_keeps_nothing_of_another_back() {
             why.contains("pods: forbidden by the test: bind a ClusterRole")
                 && why.contains("leaderworkersets: the API server has no such kind")
         })
+    })
+    .await;
+    running.stop().await;
+}
+
+/// A trigger came for two namespaces of which one may not be read, or whose list had not come, and the number of the other was told for
+/// both; one for all namespaces took away what was told of one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_listed_makes_unknown_what_may_select_it_and_nothing_else() {
+    let cluster = ObjectServer::start(&[DEPLOYMENTS, PODS]).await;
+    cluster.put(DEPLOYMENTS, deployment("llm", "decode", 2, 2));
+    cluster.put(DEPLOYMENTS, deployment("new", "decode", 7, 7));
+    cluster.put(DEPLOYMENTS, deployment("dark", "decode", 9, 9));
+    let files = Files::new("kube-state-namespaces");
+    let of = |name: &str, matcher: &str| {
+        format!(
+            "- {{name: {name}, expr: 'sum(kube_deployment_spec_replicas{matcher}) or vector(0)'}}\n"
+        )
+    };
+    let write = |signals: &str| {
+        let address = cluster.address;
+        let text = format!(
+            "global: {{scrape_interval: 1s}}\nkube_state: {{api_server: 'http://{address}'}}\nsignals:\n{signals}"
+        );
+        (files.write("config.yml", &text), text)
+    };
+    let one = of("one", "{namespace=\"llm\"}");
+    let (path, text) = write(&one);
+    let running = server_with(&text, settings(Some(path)), Default::default()).await;
+    let address = running.addresses[0];
+    let value = |number: f64| ("value".to_owned(), Some(number));
+    let unknown = ("unknown".to_owned(), None);
+    eventually("its number", || async {
+        signal(address, "one").await == value(2.0)
+    })
+    .await;
+    cluster.forbid("/apis/apps/v1/namespaces/dark/deployments");
+    let both = of("both", "{namespace=~\"llm|dark\"}");
+    let new = of("new", "{namespace=\"new\"}");
+    let some = one + &both + &new;
+    write(&some);
+    running.app.reload().await.expect("valid");
+    // No zero before the first list, and nothing of the namespace that may not be read.
+    eventually("what can be read", || async {
+        let now = signal(address, "new").await;
+        assert!(now == unknown || now == value(7.0), "{now:?}");
+        assert_eq!(signal(address, "both").await, unknown);
+        // Held for a moment, for its stream was ended, too.
+        let one = signal(address, "one").await;
+        assert!(one == unknown || one.1 == Some(2.0), "{one:?}");
+        now == value(7.0) && one == value(2.0)
+    })
+    .await;
+    // One list of all namespaces takes the place of three.
+    write(&(some + &of("all", "")));
+    running.app.reload().await.expect("valid");
+    eventually("all namespaces", || async {
+        for (name, number) in [("one", 2.0), ("new", 7.0)] {
+            let now = signal(address, name).await;
+            assert!(now == unknown || now.1 == Some(number), "{name} {now:?}");
+        }
+        let (all, both) = (signal(address, "all").await, signal(address, "both").await);
+        assert!(all == unknown || all.1 == Some(18.0), "{all:?}");
+        assert!(both == unknown || both.1 == Some(11.0), "{both:?}");
+        all == value(18.0) && both == value(11.0)
     })
     .await;
     running.stop().await;

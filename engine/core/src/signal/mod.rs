@@ -72,7 +72,7 @@ pub(crate) use retain_set::{RetainHandle, RetainSet};
 pub(crate) use view::SignalView;
 
 pub use explain::{Explanation, Outline, TargetState};
-pub use facts::{Partial, Unlisted};
+pub use facts::{Namespaces, Partial, Unlisted, Unseen};
 pub use lint::{Bound, bound, lint, window_ms};
 pub use names::{Class, Engine, FAMILIES, Family, Measure, Name, Names};
 pub use objects::{ObjectReading, ObjectValue};

@@ -2,12 +2,15 @@
 //! would be told for all; so would one over what can be seen where a part cannot. What a snapshot knows of such a job stays until
 //! a list says otherwise.
 
-use crate::labels::{MatchOp, Matcher};
+use crate::labels::{METRIC_NAME, MatchOp, Matcher};
 
 use super::assessment::Assessment;
-use super::facts::{TargetFacts, Unlisted};
+use super::facts::{Namespaces, TargetFacts, Unlisted, Unseen};
 use super::policy::Policy;
 use super::query::{Selector, SignalQuery};
+
+/// The label by which series that cannot be seen are told apart.
+const NAMESPACE: &str = "namespace";
 
 /// The job that may have targets of a selector, of those that have given no list.
 fn read_by<'a>(unlisted: &'a Unlisted, selector: &Selector, policy: &Policy) -> Option<&'a String> {
@@ -44,6 +47,32 @@ fn may_read(
     !is_of_others
 }
 
+/// Whether a selector may select series that cannot be seen. One without a condition on the metric means what there is.
+fn selects(selector: &Selector, unseen: &Unseen) -> bool {
+    let of = |label| {
+        let matchers = selector.matchers.iter();
+        matchers.filter(move |matcher| matcher.name() == label)
+    };
+    let fit = |label, value: &String| of(label).all(|matcher| matcher.matches(value));
+    let is_of_metric = unseen.metrics.is_empty()
+        || of(METRIC_NAME).next().is_some()
+            && unseen.metrics.iter().any(|name| fit(METRIC_NAME, name));
+    is_of_metric
+        && match &unseen.namespaces {
+            Namespaces::Any => true,
+            Namespaces::Of(names) => names.iter().any(|name| fit(NAMESPACE, name)),
+            // Whether it selects no others is known where it names those that it selects.
+            Namespaces::AllBut(names) => {
+                let are_seen = |matcher: &Matcher| match (matcher.op(), matcher.literal_values()) {
+                    (MatchOp::Equal, _) => names.contains(matcher.value()),
+                    (_, Some(values)) => values.iter().all(|value| names.contains(value)),
+                    (_, None) => false,
+                };
+                !of(NAMESPACE).any(are_seen)
+            }
+        }
+}
+
 /// Error: a job that the query may read has no list yet, or one of a part of its targets.
 pub(super) fn all_are_listed(
     assessment: Assessment<'_>,
@@ -54,7 +83,7 @@ pub(super) fn all_are_listed(
     let partial = unlisted.partial.iter().find(|partial| {
         let job = (&*partial.job, partial.is_of_any_name);
         let mut selectors = query.selectors.iter();
-        selectors.any(|one| may_read(job, unlisted, (one, policy)))
+        selectors.any(|one| selects(one, &partial.unseen) && may_read(job, unlisted, (one, policy)))
     });
     if let Some(partial) = partial {
         return Err(format!(

@@ -1,10 +1,10 @@
 //! Jobs of which not all targets are known (S6f): no sum is told for those that are.
 
 use stillwell_engine::labels::Labels;
-use stillwell_engine::signal::{Partial, Policy, Unlisted};
+use stillwell_engine::signal::{Namespaces, Partial, Policy, Unlisted, Unseen};
 use stillwell_engine::{Retain, TargetSpec};
 
-use crate::scenario::{INTERVAL_MS, Scenario, unknown, value};
+use crate::scenario::{INTERVAL_MS, Reported, Scenario, unknown, value};
 use crate::servers::{WAITING, page, restarted, server};
 
 /// We started while the discovery of one job answered 500, and what the other job showed was told for both: 5 of 35.
@@ -78,6 +78,7 @@ fn no_sum_is_told_where_some_targets_of_a_job_cannot_be_seen() {
         partial: vec![Partial {
             job: "w".to_owned(),
             is_of_any_name: true,
+            unseen: Unseen::default(),
             why: "there is too much".to_owned(),
         }],
         ..Unlisted::default()
@@ -94,6 +95,68 @@ fn no_sum_is_told_where_some_targets_of_a_job_cannot_be_seen() {
     assert_eq!(scenario.reported(of_v), value(5.0));
     scenario.reader.set_unlisted(Unlisted::default());
     assert_eq!(scenario.reported(any), value(5.0));
+}
+
+/// One namespace could not be read, and the number of the other was told for both; what does not ask for it is told.
+#[test]
+fn only_what_may_select_series_that_cannot_be_seen_is_unknown() {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let kube = |namespaces| Unseen {
+        metrics: vec!["kube_spec_replicas".to_owned()],
+        namespaces,
+    };
+    let of_b = || kube(Namespaces::Of(names(&["b"])));
+    let but_a = || kube(Namespaces::AllBut(names(&["a"])));
+    for (query, unseen, is_known) in [
+        ("sum(kube_spec_replicas{namespace=\"a\"})", of_b(), true),
+        ("sum(kube_spec_replicas{namespace=\"a\"})", but_a(), true),
+        ("sum(kube_spec_replicas{namespace=~\"a|b\"})", of_b(), false),
+        (
+            "sum(kube_spec_replicas{namespace=~\"a|b\"})",
+            but_a(),
+            false,
+        ),
+        ("sum(kube_spec_replicas)", of_b(), false),
+        ("sum(kube_spec_replicas)", but_a(), false),
+        ("sum(kube_spec_replicas{namespace!=\"b\"})", of_b(), true),
+        ("sum(kube_spec_replicas{namespace!=\"b\"})", but_a(), false),
+        ("sum({__name__=~\"kube_.*\"})", of_b(), false),
+        ("sum(other)", but_a(), true),
+        ("sum(other)", Unseen::default(), false),
+        ("sum({namespace=~\"a|b\"})", of_b(), true),
+    ] {
+        let mut scenario = Scenario::new();
+        let target = scenario.target_with(server("a:1", Retain::All));
+        let signal = scenario.register(query);
+        for _ in 0..3 {
+            scenario.take(
+                target,
+                "kube_spec_replicas{namespace=\"a\"} 5\nother{namespace=\"a\"} 5\n",
+            );
+        }
+        assert!(
+            matches!(scenario.reported(signal), Reported::Value(_)),
+            "{query}"
+        );
+        let partial = Partial {
+            job: "kube".to_owned(),
+            is_of_any_name: true,
+            unseen,
+            why: "it may not be read".to_owned(),
+        };
+        scenario.reader.set_unlisted(Unlisted {
+            partial: vec![partial.clone()],
+            ..Unlisted::default()
+        });
+        let reported = scenario.reported(signal);
+        match is_known {
+            true => assert!(
+                matches!(reported, Reported::Value(_)),
+                "{query} {partial:?}"
+            ),
+            false => unknown(&reported, &["targets kube has", "may not be read"]),
+        }
+    }
 }
 
 /// A snapshot knew that the other job had 30; its discovery failed from our start on, and after 10 s the 5 of the first were told for

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client};
@@ -28,6 +29,8 @@ const ANSWER: Duration = Duration::from_secs(2);
 const LIST_AGAIN: Duration = Duration::from_secs(1);
 /// Objects of one kind; more are told of by a kube-state-metrics that is sharded.
 const OBJECTS_MAX: usize = 100_000;
+/// Pages that are told of when they are stored.
+pub(super) const PAGES_COUNTED: usize = 2;
 /// The API server is there and does not know us any more.
 const UNAUTHORIZED: u16 = 401;
 
@@ -52,6 +55,9 @@ pub(super) struct Watched {
     namespace: String,
     known: Arc<Mutex<Known>>,
     ask: mpsc::Sender<Asked>,
+    /// So many pages of it are in the store.
+    stored: AtomicUsize,
+    changed: mpsc::Sender<()>,
     task: AbortHandle,
 }
 
@@ -85,10 +91,12 @@ impl Watched {
             namespace: namespace.to_owned(),
             known: Arc::clone(&known),
             selectors,
-            changed,
+            changed: changed.clone(),
             begun: Instant::now(),
         };
         Watched {
+            stored: AtomicUsize::new(0),
+            changed,
             kind,
             namespace: namespace.to_owned(),
             known,
@@ -104,6 +112,11 @@ impl Watched {
             true => Ok(()),
             false => Err(known.why.clone()),
         }
+    }
+
+    /// Pages of it that are in the store.
+    pub(super) fn stored(&self) -> usize {
+        self.stored.load(Ordering::Acquire)
     }
 
     /// What it watches.
@@ -124,6 +137,12 @@ impl WritesPages for Watched {
                 not_known: NotKnown::default(),
             })
         })
+    }
+
+    fn stored(&self) {
+        if self.stored.fetch_add(1, Ordering::AcqRel) < PAGES_COUNTED {
+            self.changed.try_send(()).ok(); // one that waits to be looked at is enough
+        }
     }
 }
 

@@ -30,7 +30,7 @@ struct State {
     streams: u64,
     watches: usize,
     lists: usize,
-    /// Collections that are refused (403).
+    /// Collections, of all namespaces or of one, that are refused (403).
     forbidden: Vec<String>,
 }
 
@@ -179,7 +179,8 @@ impl ObjectServer {
                 }
                 continue;
             }
-            let refused = self.state.lock().forbidden.contains(&collection);
+            let is_forbidden = |one: &String| *one == collection || *one == path;
+            let refused = self.state.lock().forbidden.iter().any(is_forbidden);
             let (code, body) = match (refused, path, query.contains("watch=")) {
                 (true, _, _) => (403, status(403, "Forbidden", "forbidden by the test")),
                 (_, "/version", _) => (

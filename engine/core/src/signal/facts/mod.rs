@@ -40,7 +40,7 @@ pub(crate) use persist::RestoredTarget;
 pub(crate) use process::{ProcessFacts, ProcessGatherer};
 pub(crate) use replicated::Replicated;
 pub(crate) use target::{TargetFacts, Uncovered};
-pub use unlisted::{Partial, Unlisted};
+pub use unlisted::{Namespaces, Partial, Unlisted, Unseen};
 
 /// What a text takes that is remembered: some 30 bytes, a place in a hash table, what the allocator adds.
 const TEXT_BYTES: usize = 96;

@@ -24,8 +24,31 @@ pub struct Partial {
     pub job: String,
     /// Whether its targets may have another label `job` than that.
     pub is_of_any_name: bool,
+    /// What the series are that cannot be seen for it, where that is known.
+    pub unseen: Unseen,
     /// Why they cannot be seen.
     pub why: String,
+}
+
+/// Series that cannot be seen; by default any.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unseen {
+    /// Their metrics; any where there are none.
+    pub metrics: Vec<String>,
+    /// Their label `namespace`.
+    pub namespaces: Namespaces,
+}
+
+/// Values of the label `namespace`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Namespaces {
+    /// Whatever there is.
+    #[default]
+    Any,
+    /// These.
+    Of(BTreeSet<String>),
+    /// Whatever else there is.
+    AllBut(BTreeSet<String>),
 }
 
 impl Unlisted {
