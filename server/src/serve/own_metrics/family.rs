@@ -238,6 +238,42 @@ fn label_name(out: &mut String, name: &str) {
     }
 }
 
+/// Families that have series; one without is left out.
+pub(super) struct Families(Vec<Family>);
+
+impl Families {
+    pub(super) fn new() -> Families {
+        Families(Vec::with_capacity(64))
+    }
+
+    pub(super) fn into_inner(self) -> Vec<Family> {
+        self.0
+    }
+
+    pub(super) fn push(&mut self, family: Family) {
+        if !family.metrics.is_empty() {
+            self.0.push(family);
+        }
+    }
+
+    pub(super) fn gauge(&mut self, name: &'static str, help: &'static str, value: f64) {
+        self.push(Family::gauge(name, help, value));
+    }
+
+    pub(super) fn counter(&mut self, name: &'static str, help: &'static str, value: f64) {
+        self.push(Family::counter(name, help, value));
+    }
+
+    pub(super) fn durations(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        durations: &Durations,
+    ) {
+        self.push(Family::durations(name, help, durations));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

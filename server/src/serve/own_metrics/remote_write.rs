@@ -3,8 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::Families;
-use super::family::{Family, Kind};
+use super::family::{Families, Family, Kind};
 use crate::remote_write::{Counts, Kinds, Shown};
 
 /// Names and help texts of the four numbers of what was sent.

@@ -6,8 +6,7 @@ use stillwell_engine::Timestamp;
 use stillwell_engine::labels::{Labels, LabelsBuilder, METRIC_NAME};
 use stillwell_engine::signal::{Reading, State};
 
-use super::Families;
-use super::family::{Family, Kind, Point};
+use super::family::{Families, Family, Kind, Point};
 
 /// The states, in the words of `/signals`.
 const STATES: [&str; 4] = ["value", "held", "configured", "unknown"];
