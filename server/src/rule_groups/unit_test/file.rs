@@ -1,15 +1,61 @@
-//! The keys of a file of rule tests.
+//! A file of rule tests, and its keys.
 
 use std::collections::BTreeMap;
 
 use stillwell_engine::Timestamp;
 use stillwell_engine::labels::{Labels, LabelsBuilder};
 
-use super::{AlertTest, Expected, QueryTest, Test, TestFile};
 use crate::config::schema::{Key, decode, read};
 use crate::config::units::duration_ms;
 use crate::config::{Report, label_map};
 use crate::yaml::Node;
+
+/// A file of tests.
+#[derive(Default)]
+pub(super) struct TestFile {
+    pub(super) rule_files: Vec<String>,
+    pub(super) interval_ms: Option<u64>,
+    pub(super) order: Vec<String>,
+    pub(super) fuzzy: bool,
+    pub(super) tests: Vec<Test>,
+}
+
+/// One test: series that are given, and what is expected of the rules.
+#[derive(Default)]
+pub(super) struct Test {
+    pub(super) name: String,
+    pub(super) interval_ms: Option<u64>,
+    pub(super) series: Vec<(String, String, usize)>,
+    pub(super) alerts: Vec<AlertTest>,
+    pub(super) queries: Vec<QueryTest>,
+    pub(super) external_labels: Labels,
+    pub(super) external_url: String,
+    pub(super) start_ms: i64,
+}
+
+/// Which alerts fire at a time.
+#[derive(Default)]
+pub(super) struct AlertTest {
+    pub(super) at_ms: u64,
+    pub(super) name: String,
+    pub(super) expected: Vec<(Labels, Labels)>,
+}
+
+/// What a query yields at a time.
+#[derive(Default)]
+pub(super) struct QueryTest {
+    pub(super) at_ms: u64,
+    pub(super) expr: String,
+    pub(super) expected: Vec<Expected>,
+}
+
+/// An element of what it yields.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Expected {
+    pub(super) labels: String,
+    pub(super) value: f64,
+    pub(super) histogram: String,
+}
 
 static FILE: &[Key<TestFile>] = &[
     read("rule_files", |entry, file, report| {
