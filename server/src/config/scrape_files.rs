@@ -4,7 +4,8 @@ use crate::files;
 use std::path::Path;
 
 use super::schema::{Key, decode, read};
-use super::{Config, ScrapeJob, add_job, global, scrape};
+use super::sections::add_job;
+use super::{Config, ScrapeJob, global, scrape};
 use crate::yaml;
 use crate::yaml::{Problem, Report};
 

@@ -2,6 +2,8 @@
 
 mod errors;
 
+use std::path::Path;
+
 use stillwell_engine::signal::{Absent, Nan};
 
 use super::*;
