@@ -6,9 +6,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use rustls::pki_types::CertificateDer;
 
-use super::SecureOptions;
 use super::attributes::RequestPath;
 use super::identity::Authorities;
+use super::options::SecureOptions;
 use super::subject::subject;
 use super::trust::Trust;
 use crate::cluster::read_api_service;

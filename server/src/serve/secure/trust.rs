@@ -7,9 +7,9 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 use tracing::{error, info};
 
-use super::SecureOptions;
 use super::files::Pool;
 use super::identity::{Authorities, FrontProxy, Headers};
+use super::options::SecureOptions;
 
 /// The authorities in force.
 pub(super) struct Trust {
