@@ -1,14 +1,21 @@
-use axum::body::to_bytes;
-use axum::http::StatusCode;
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode, header};
+use prost::Message;
 use stillwell_engine::labels;
-use stillwell_engine::promql::QueryMemory;
+use stillwell_engine::labels::{Labels, MatchOp, Matcher};
+use stillwell_engine::promql::{EvalOptions, MemoryLease, QueryMemory};
 use stillwell_engine::{AppendedSeries, Timestamp};
 use stillwell_testing::counting::peak_bytes;
 use tower_service::Service;
 
 use super::frames::crc32c;
-use super::messages::{ChunkedReadResponse, Query, ReadResponse};
+use super::messages::{ChunkedReadResponse, LabelMatcher, Query, ReadRequest, ReadResponse};
+use super::reading::Reading;
+use super::route::{SAMPLED, STREAMED};
 use super::*;
+use crate::host::Host;
 use crate::test_host::{NOW_MS, NoSignals, TestHost};
 
 fn asked(kinds: &[i32], kind: i32, value: &str) -> ReadRequest {
