@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use prost::Message;
+use stillwell_engine::Exemplar;
 use stillwell_engine::histogram::{Bucket, Buckets, FloatHistogram};
 use stillwell_engine::labels::Labels;
-use stillwell_engine::promql::select::STALE_NAN_BITS;
+use stillwell_engine::metadata::{FamilyMetadata, FamilyType};
+use stillwell_engine::promql::select::{STALE_NAN_BITS, Samples};
 
 use super::super::decode::decode;
 use super::super::messages::Label;
 use super::*;
+use crate::remote_write::Protocol;
 
 /// What the receiver reads over.
 #[derive(Clone, PartialEq, Message)]
