@@ -6,7 +6,7 @@ use crate::source::error::SourceError;
 use crate::source::lex::TokenKind;
 use crate::source::{duration, selector};
 
-use super::Scanner;
+use super::scanner::Scanner;
 
 impl Scanner<'_, '_> {
     pub(super) fn brackets(&mut self) -> Result<(), SourceError> {
