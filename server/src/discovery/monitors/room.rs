@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Id;
+use super::places::Id;
 use crate::cluster::list_watch;
 
 /// So many times what is free a namespace may have.

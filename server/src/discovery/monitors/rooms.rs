@@ -1,6 +1,6 @@
 //! The room that all objects of a section share, for themselves, their jobs and their rules.
 
-use super::Id;
+use super::places::Id;
 use super::room::{Room, namespace_of};
 
 /// Objects that are followed; a cluster has some hundreds.

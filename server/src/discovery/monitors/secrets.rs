@@ -7,9 +7,9 @@ use kube::{Api, Client};
 use serde_json::Value;
 use tokio::time::{Duration, Instant};
 
-use super::Id;
 use super::endpoint::REFERENCE;
 use super::job::Job;
+use super::places::Id;
 
 /// One read.
 const READ: Duration = Duration::from_secs(10);

@@ -9,10 +9,13 @@ use tokio::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use super::job::{Job, Object};
+use super::places::{Id, PLACES, Seen};
+use super::render::{jobs_of, read};
 use super::room::namespace_of;
 use super::rooms::{Needs, Rooms};
 use super::secrets::{NoValue, Secrets};
-use super::{Found, Given, Id, PLACES, Section, Seen, endpoint, jobs_of, prometheus_rule, read};
+use super::section::{Found, Given, Section};
+use super::{endpoint, prometheus_rule};
 use crate::cluster::list_watch::{Change, NO_SUCH_KIND};
 use crate::config::MonitorKind;
 use crate::rule_groups::RuleFile;
