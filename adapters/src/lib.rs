@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod api_error;
 mod client;
 pub mod console;
 mod fair_room;

@@ -6,8 +6,8 @@ use stillwell_engine::promql::plan::ValueType;
 use stillwell_engine::promql::{Annotations, Answer, EvalOptions, Query, Value, VectorSample};
 
 use super::answer::query_body;
-use super::error::ApiError;
 use super::params;
+use crate::api_error::ApiError;
 use crate::client::ClientAddress;
 use crate::form::Form;
 use crate::host::{Element, Host, Reading};

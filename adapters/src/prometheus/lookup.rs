@@ -5,9 +5,9 @@ use stillwell_engine::promql::{EvalOptions, MemoryLease, QueryError, parse_metri
 use stillwell_engine::{SeriesQuery, Timestamp};
 
 use super::answer::annotations;
-use super::error::ApiError;
 use super::escaped_name::unescaped;
 use super::params;
+use crate::api_error::ApiError;
 use crate::form::Form;
 use crate::host::Host;
 use crate::json;

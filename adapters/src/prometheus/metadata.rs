@@ -1,7 +1,7 @@
 //! `/api/v1/metadata`: type and help of metric families.
 
-use super::error::ApiError;
 use super::params;
+use crate::api_error::ApiError;
 use crate::form::Form;
 use crate::host::Host;
 use crate::json;

@@ -2,7 +2,6 @@
 
 mod answer;
 mod ast;
-mod error;
 mod escaped_name;
 mod federate;
 mod guarded;
@@ -35,8 +34,8 @@ use crate::host::Host;
 use crate::reply::{JSON, not_allowed, reply, reply_encoded};
 use crate::written::BodySlots;
 
+pub use crate::api_error::ApiError;
 pub use answer::query_body;
-pub use error::ApiError;
 pub use federate::quoted as quoted_label_value;
 pub use guarded::REMEDY;
 pub use printer::print_query;

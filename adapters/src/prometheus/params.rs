@@ -3,7 +3,7 @@
 use stillwell_engine::Timestamp;
 use stillwell_engine::promql::parse_duration_ms;
 
-use super::error::ApiError;
+use crate::api_error::ApiError;
 use crate::form::Form;
 use crate::time::parse_rfc3339;
 

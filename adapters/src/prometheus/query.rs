@@ -10,12 +10,12 @@ use stillwell_engine::promql::{Answer, EvalOptions, Query, QueryError, Value};
 
 use super::answer::{POINTS_PER_HISTOGRAM, query_body_with};
 use super::ast;
-use super::error::ApiError;
 use super::lookup::held;
 use super::number;
 use super::params;
 use super::printer::Printer;
 use super::stats::{self, QueryStats};
+use crate::api_error::ApiError;
 use crate::form::Form;
 use crate::host::{Host, QuerySettings};
 use crate::json;

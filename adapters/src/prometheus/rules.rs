@@ -3,8 +3,8 @@
 use stillwell_engine::labels::{Labels, Matcher, labels_hash};
 use stillwell_engine::number_text::push_general;
 
-use super::error::ApiError;
 use super::lookup::selectors;
+use crate::api_error::ApiError;
 use crate::form::Form;
 use crate::host::{Alert, Host, RuleGroup, RuleKind, RuleState};
 use crate::json;

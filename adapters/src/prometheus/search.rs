@@ -4,10 +4,10 @@
 use stillwell_engine::SeriesQuery;
 use stillwell_engine::labels::{METRIC_NAME, Matcher};
 
-use super::error::ApiError;
 use super::lookup::{look_up, selectors};
 use super::params;
 use super::search_score::{Algorithm, Filter};
+use crate::api_error::ApiError;
 use crate::form::Form;
 use crate::host::Host;
 use crate::json;

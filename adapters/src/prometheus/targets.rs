@@ -3,9 +3,9 @@
 use stillwell_engine::labels::{Labels, RelabelSpec};
 use stillwell_engine::number_text::push_json;
 
-use super::error::ApiError;
 use super::lookup::parse_selectors;
 use super::params;
+use crate::api_error::ApiError;
 use crate::form::Form;
 use crate::host::{ActiveTarget, DroppedTarget, Health, Host};
 use crate::json;

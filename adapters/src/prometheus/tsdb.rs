@@ -6,9 +6,9 @@ use stillwell_engine::labels::Labels;
 use stillwell_engine::promql::{EvalOptions, MemoryLease, QueryError};
 use stillwell_engine::{Reader, SeriesQuery, Timestamp};
 
-use super::error::ApiError;
 use super::lookup::look_up;
 use super::params;
+use crate::api_error::ApiError;
 use crate::form::Form;
 use crate::host::Host;
 use crate::json;

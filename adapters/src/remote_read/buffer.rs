@@ -8,8 +8,8 @@ use prost::encoding::{WireType, encode_key, encode_varint, message};
 use stillwell_engine::promql::select::Samples;
 use stillwell_engine::promql::{MemoryLease, QueryError};
 
-use super::messages::histogram;
 use crate::remote_write::messages::{Label, Sample};
+use crate::remote_write::outgoing::histogram;
 
 /// A key and a length.
 const HEAD_BYTES_MAX: usize = 15;

@@ -10,9 +10,9 @@ use stillwell_engine::promql::{EvalOptions, MemoryLease};
 
 use super::reading::Reading;
 use super::request::{REQUEST_BYTES_MAX, Refusal, check_queries, matchers, read, streamed};
+use crate::api_error::ApiError;
 use crate::host::Host;
 use crate::pool::{Kind, Within};
-use crate::prometheus::ApiError;
 use crate::reply::{reply, reply_bytes};
 use crate::written::BodySlots;
 

@@ -14,8 +14,8 @@ use stillwell_engine::labels::{Labels, METRIC_NAME};
 use stillwell_engine::promql::select::{Projection, Samples, SelectRequest, View, is_stale};
 use stillwell_engine::promql::{MemoryLease, QueryError};
 
-use super::error::ApiError;
 use super::lookup::{held, look_up, selectors};
+use crate::api_error::ApiError;
 use crate::form::Form;
 use crate::host::Host;
 

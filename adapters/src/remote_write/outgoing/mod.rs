@@ -5,6 +5,7 @@
 //! floats) is written by hand, the rest by the messages that the receiver reads. Budget: 0.3 us for a series with ten labels,
 //! 15 ns per float. Bench: `remote_write`.
 
+mod histogram;
 mod labels;
 mod packed;
 mod request;
@@ -13,6 +14,7 @@ mod symbols;
 mod tests;
 mod wire;
 
+pub(crate) use histogram::histogram;
 pub use labels::with_external;
 pub use packed::{Counts, Packed, Packer};
 pub use request::{Described, Outgoing};

@@ -5,10 +5,10 @@ use stillwell_engine::Exemplar;
 use stillwell_engine::metadata::{FamilyMetadata, FamilyType};
 use stillwell_engine::promql::select::Samples;
 
+use super::histogram::histogram;
 use super::packed::{Counts, Packed, Packer};
 use super::symbols::Symbols;
 use super::wire::{bytes_length, put_bytes, put_double, put_key, put_varint, varint_length};
-use crate::remote_read::messages::histogram;
 use crate::remote_write::{Protocol, messages};
 
 /// The wire type of what has a length before it.

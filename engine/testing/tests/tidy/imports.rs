@@ -75,7 +75,9 @@ impl Modules {
                 .split('/')
                 .map(str::to_owned)
                 .collect();
-            if path.last().is_some_and(|last| last.contains("test")) || path[0] == "bin" {
+            let is_test = path.last().is_some_and(|last| last.contains("test"))
+                || path.iter().any(|part| part == "tests");
+            if is_test || path[0] == "bin" {
                 continue;
             }
             if path
